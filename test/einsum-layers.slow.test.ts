@@ -71,8 +71,8 @@ function only(model: Model): Layer {
 describe.each(Object.entries(forms))("an Einsum %s", (_, make) => {
   test("is listed with its channels", async () => {
     const { model, outputs, inputs } = make();
-    const [found] = (await inspect(model)).layers;
-    expect(found).toMatchObject({ name: "own", operator: "Einsum", outputs, inputs });
+    const [layer] = (await inspect(model)).layers;
+    expect(layer).toMatchObject({ name: "own", operator: "Einsum", outputs, inputs });
   });
 
   test("is pruned: the least half of its weight is zero, and nothing else has changed", async () => {
@@ -132,7 +132,7 @@ describe.each(Object.entries(matrices))("an Einsum %s is one product", (name, ma
     const place = (at: number): number =>
       name === "that permutes" ? Math.floor(at / 24) * 24 + (at % 3) * 8 + (Math.floor(at / 3) % 8) : at;
     expect(product).toHaveLength(expected.length);
-    for (const [at, one] of expected.entries()) expect(product[place(at)]).toBeCloseTo(one, 4);
+    for (const [at, output] of expected.entries()) expect(product[place(at)]).toBeCloseTo(output, 4);
   });
 
   test("whose weight comes back by least squares", async () => {

@@ -3,9 +3,9 @@ import type { Graph, Node, Value } from "../src/core/graph/graph.ts";
 import type { Model } from "../src/core/graph/model.ts";
 
 export function value(inside: Graph | Model, name: string): Value {
-  const found = ("graph" in inside ? inside.graph : inside).value(name);
-  if (found === undefined) throw new Error(`no value "${name}"`);
-  return found;
+  const match = ("graph" in inside ? inside.graph : inside).value(name);
+  if (match === undefined) throw new Error(`no value "${name}"`);
+  return match;
 }
 
 export function producer(inside: Graph | Model, name: string): Node {

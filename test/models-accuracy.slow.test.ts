@@ -65,9 +65,9 @@ describe.skipIf(resnet20 === undefined || resnet56 === undefined || cifar10 === 
     close(figures(ofSmall).slice(0, 4), [274 / 300, 0.312066, 0.993333, 1]);
     close(figures(ofLarge), [282 / 300, 0.273914, 0.996667, 281 / 300, 0.319803, 7.330328]);
     const pairs = { bothRight: 270, onlyOriginal: 4, onlyCandidate: 12, bothWrong: 14 };
-    const [rows, others] = [ofSmall[0] ?? new Float64Array(), ofLarge[0] ?? new Float64Array()];
-    expect(compareRows(accuracy(), rows, others).pairs).toMatchObject(pairs);
-    expect(judge(compareRows(accuracy(), others, rows), { maxDrop: 0 })).toMatchObject({
+    const [smallRows, largeRows] = [ofSmall[0] ?? new Float64Array(), ofLarge[0] ?? new Float64Array()];
+    expect(compareRows(accuracy(), smallRows, largeRows).pairs).toMatchObject(pairs);
+    expect(judge(compareRows(accuracy(), largeRows, smallRows), { maxDrop: 0 })).toMatchObject({
       verdict: "lost",
       met: false,
     });

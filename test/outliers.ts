@@ -10,14 +10,14 @@ const units = (of: number, value: (at: number) => number): number[] => Array.fro
  * @param inBoth those of the third layer, too.
  */
 export function withOutliers(size: number, inBoth = false): string {
-  const handedOn = (row: number, large: number): readonly number[] =>
+  const passThrough = (row: number, large: number): readonly number[] =>
     units(64, (at) => (at % 32 === 31 && large > 0 ? large : at === row ? 1 : 0));
   return `opset 21
 graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
   fc1.weight: float32[64, 2] parameter = ${rows(64, (at) => (at % 32 === 31 ? [0.01, 0.01] : [at < 32 ? 1 : 0, at < 32 ? 0 : 1]))}
   fc1.bias: float32[64] parameter = ${JSON.stringify(units(64, (at) => (at % 32 === 31 ? -1 : 0)))}
-  fc2.weight: float32[64, 64] parameter = ${rows(64, (row) => handedOn(row, size))}
-  fc3.weight: float32[64, 64] parameter = ${rows(64, (row) => handedOn(row, inBoth ? size : 0))}
+  fc2.weight: float32[64, 64] parameter = ${rows(64, (row) => passThrough(row, size))}
+  fc3.weight: float32[64, 64] parameter = ${rows(64, (row) => passThrough(row, inBoth ? size : 0))}
   fc4.weight: float32[2, 64] parameter = ${rows(2, (row) => units(64, (at) => (Math.floor(at / 32) === row ? 1 : 0)))}
   no: float32[64] = zeros
   none: float32[2] = zeros

@@ -136,7 +136,7 @@ describe("an operator of one's own", () => {
     await factorize(low, { rank: 4, layers: "fc1" });
     expect([calls(sparse), calls(thin), calls(small), calls(low)]).toEqual([2, 2, 2, 1]);
     expect(await likeness(model, small)).toBeGreaterThan(30);
-    for (const one of [sparse, thin, low]) expect(await likeness(model, one)).toBeGreaterThan(1);
+    for (const result of [sparse, thin, low]) expect(await likeness(model, result)).toBeGreaterThan(1);
   });
 
   it("stays in float, with its reason, where activations are quantized and its entry has no integer form", async () => {

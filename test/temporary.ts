@@ -4,17 +4,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
 
-const made: string[] = [];
+const folders: string[] = [];
 
 /** A new, empty folder, in the system's own place for such unless told. */
 export function temporaryFolder(within = tmpdir()): string {
   const folder = mkdtempSync(join(within, "pith-test-"));
-  made.push(folder);
+  folders.push(folder);
   return folder;
 }
 
 export function removeFolders(): void {
-  for (const folder of made.splice(0)) rmSync(folder, { recursive: true, force: true });
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 }
 
 afterAll(removeFolders);

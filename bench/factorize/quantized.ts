@@ -123,16 +123,16 @@ async function divide(model: Model, power: number): Promise<void> {
       if (other === undefined) continue;
       const taps = other.columns / ranks;
       for (let rank = 0; rank < ranks; rank++) {
-        const column = data.subarray(rank * columns, (rank + 1) * columns);
+        const row = data.subarray(rank * columns, (rank + 1) * columns);
         const places = Array.from(
           { length: other.rows * taps },
           (_, at) => Math.floor(at / taps) * other.columns + rank * taps + (at % taps),
         );
-        const [a, b] = [Math.hypot(...column), Math.hypot(...places.map((at) => other.data[at] ?? 0))];
+        const [a, b] = [Math.hypot(...row), Math.hypot(...places.map((at) => other.data[at] ?? 0))];
         if (a * b === 0) continue;
         const factor = (a * b) ** power / b;
         for (const at of places) other.data[at] = (other.data[at] ?? 0) * factor;
-        for (const at of column.keys()) column[at] = (column[at] ?? 0) / factor;
+        for (const at of row.keys()) row[at] = (row[at] ?? 0) / factor;
       }
     }
     store(down, first);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { namedIn, offer } from "../../test/search/combination.ts";
+import { createFinder, offer } from "../../test/search/combination.ts";
 import { combinationsOf, recipeOf } from "./combinations.ts";
 
 const cut = offer("cut", "structure", { left: 0.5 });
@@ -8,7 +8,7 @@ const learn = offer("learn", "healing", { heals: 0.9, trains: true, runs: 10 });
 const codes = offer("codes", "numbers", { left: 0.25, spares: true });
 const palettes = offer("palettes", "numbers", { left: 0.2, isTrainable: true });
 const all = combinationsOf([cut, fit, learn, codes, palettes]);
-const named = namedIn(all);
+const named = createFinder(all);
 
 describe("combinations", () => {
   test("are a cut, what heals it, a format, and what trains it", () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { namedIn, offer } from "../../test/search/combination.ts";
+import { createFinder, offer } from "../../test/search/combination.ts";
 import { combinationsOf, type Offer } from "./combinations.ts";
 import { exponentOfSpeed, Forecast, type Tried } from "./forecast.ts";
 
@@ -10,7 +10,7 @@ const all = combinationsOf([
   offer("heal", "healing", { heals: 0.5 }),
   offer("codes", "numbers", { left: 0.25 }),
 ]);
-const named = namedIn(all);
+const named = createFinder(all);
 const tried = (name: string, size: number, speed?: number): Tried => ({
   combination: named(name),
   figures: { size, speed, drop: 0 },

@@ -1,12 +1,12 @@
 import { expect, test } from "vitest";
-import { namedIn, offer } from "../../test/search/combination.ts";
+import { createFinder, offer } from "../../test/search/combination.ts";
 import { combinationsOf } from "./combinations.ts";
 import { Work } from "./work.ts";
 
 const codes = { pass: "quantize" };
 const all = combinationsOf([offer("short", "numbers", codes), offer("long", "numbers", { ...codes, runs: 100_000 })]);
 const step = { id: "quantize", name: "quantize", options: {}, changes: [], misses: [], history: undefined };
-const named = namedIn(all);
+const named = createFinder(all);
 // A run of a sample takes 10 ms; all are judged on 100, beside 200 runs of overhead.
 const work = () => new Work({ samples: 100, seconds: 1 });
 
@@ -50,7 +50,7 @@ test("a format after another of its family, of the same model, takes half, becau
     offer("strong", "numbers", { ...family, loses: 10 }),
   ]);
   const plain = work();
-  plain.add(namedIn(some)("mild"), [{ ...step, seconds: 100 }], 103);
-  expect(plain.runsOf(namedIn(some)("strong"))).toBe(300 + 5000);
-  expect(plain.runsOf(namedIn(some)("cut, strong"))).toBe(300 + 1 + 10_000);
+  plain.add(createFinder(some)("mild"), [{ ...step, seconds: 100 }], 103);
+  expect(plain.runsOf(createFinder(some)("strong"))).toBe(300 + 5000);
+  expect(plain.runsOf(createFinder(some)("cut, strong"))).toBe(300 + 1 + 10_000);
 });

@@ -22,12 +22,12 @@ const meanMagnitudes: Statistic<readonly number[]> = {
     const sums: number[] = [];
     return {
       add({ taps, matrix }) {
-        const { rows: own, columns, data } = matrix();
+        const { rows: batchRows, columns, data } = matrix();
         data.forEach((value, at) => {
           const channel = Math.floor((at % columns) / taps);
           sums[channel] = (sums[channel] ?? 0) + Math.abs(value) / taps;
         });
-        rows += own;
+        rows += batchRows;
       },
       end: () => sums.map((sum) => sum / rows),
     };
@@ -47,8 +47,8 @@ const data = memory("samples", { x: float32([2, 2, 3], [1, -2, 3, 4, 5, -6, 0, 1
 let open: Calibration | undefined;
 const begin = async (model: ReturnType<typeof parseModel>, rows: IndexedDataset) => {
   open = await calibrate(model, { data: rows }, { engine });
-  const found = layers(model, infer(model));
-  const at = (index: number): Layer => found[index] ?? expect.fail(`there is no layer ${index}`);
+  const layerList = layers(model, infer(model));
+  const at = (index: number): Layer => layerList[index] ?? expect.fail(`there is no layer ${index}`);
   return { seen: open, at };
 };
 afterEach(async () => {
@@ -70,8 +70,8 @@ describe("a statistic from outside, of", () => {
   });
 
   test("any value, in one pass, by the axis that is named", async () => {
-    const found = await observe(engine, parseModel(text), data, [{ name: "h", axis: 1 }, "x"], meanMagnitudes);
-    expect(Object.fromEntries(found)).toEqual({ h: [4 / 4, 12 / 4], x: [24 / 12] });
+    const magnitudes = await observe(engine, parseModel(text), data, [{ name: "h", axis: 1 }, "x"], meanMagnitudes);
+    expect(Object.fromEntries(magnitudes)).toEqual({ h: [4 / 4, 12 / 4], x: [24 / 12] });
   });
 });
 

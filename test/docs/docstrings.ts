@@ -22,13 +22,13 @@ export function sourceFiles(root: string): readonly string[] {
 export function examplesIn(root: string, file: string): readonly Example[] {
   const text = readFileSync(join(root, file), "utf8");
   return [...text.matchAll(/\/\*\*((?:(?!\*\/).)*)\*\/\s*([^\n]*)/gs)].flatMap(([, comment = "", next = ""]) => {
-    const [, of = "module"] =
+    const [, declaration = "module"] =
       /^(?:export )?(?:declare )?(?:async )?(?:function\*?|const|class|interface|type) (\w+)/.exec(next) ?? [];
     const lines = comment.replaceAll(/^[ \t]*\* ?/gm, "");
     // An example ends where the next tag begins.
     return [...lines.matchAll(/(?<=^|\s)@example\s(.*?)(?=^@\w|$(?![\s\S]))/gms)].map(([, code = ""]) => ({
       file,
-      of,
+      of: declaration,
       code: code.replaceAll(/^```\w*$/gm, "").trim(),
     }));
   });

@@ -87,19 +87,19 @@ describe.skipIf(browser === undefined)("in a browser", () => {
 
   test("the program for onnxruntime-web loads the .gz file, and computes what Node computes", async () => {
     const text = onnxruntime.replace("model.onnx.gz", "model.int8-weights.onnx.gz");
-    const found = (await page(`import { Tensor } from "onnxruntime-web/wasm";\n${text}\n${run}`)) as number[];
+    const outputValues = (await page(`import { Tensor } from "onnxruntime-web/wasm";\n${text}\n${run}`)) as number[];
     const expected = await outputs(at("model.int8-weights.onnx"));
-    expect(found).toHaveLength(64);
-    for (const [index, value] of found.entries()) expect(value).toBeCloseTo(expected[index] ?? Number.NaN, 2);
+    expect(outputValues).toHaveLength(64);
+    for (const [index, value] of outputValues.entries()) expect(value).toBeCloseTo(expected[index] ?? Number.NaN, 2);
     expect([...sent]).toEqual([["/models/model.int8-weights.onnx.gz", await bytesOf("model.int8-weights.onnx.gz")]]);
   });
 
   test("a server that knows copies sends the .br file for the model's own address", async () => {
     const text = `import { InferenceSession, Tensor } from "onnxruntime-web/wasm";
       const session = await InferenceSession.create("/models/model.int8-weights.onnx");\n${run}`;
-    const found = (await page(text, true)) as number[];
+    const outputValues = (await page(text, true)) as number[];
     const expected = await outputs(at("model.int8-weights.onnx"));
-    for (const [index, value] of found.entries()) expect(value).toBeCloseTo(expected[index] ?? Number.NaN, 2);
+    for (const [index, value] of outputValues.entries()) expect(value).toBeCloseTo(expected[index] ?? Number.NaN, 2);
     expect([...sent]).toEqual([["/models/model.int8-weights.onnx", await bytesOf("model.int8-weights.onnx.br")]]);
   });
 
@@ -125,15 +125,15 @@ describe.skipIf(browser === undefined)("in a browser", () => {
         const { last_hidden_state } = await model({ input_ids: of(ids), attention_mask: of(ids.map(() => 1)) });
         return { values: [...last_hidden_state.data], totals: [...totals] };
       };`;
-    const found = (await page(text)) as { readonly values: number[]; readonly totals: number[] };
+    const received = (await page(text)) as { readonly values: number[]; readonly totals: number[] };
     const session = await InferenceSession.create(at("small/onnx/model.onnx"));
-    const of = (values: readonly number[]) =>
+    const int64Row = (values: readonly number[]) =>
       new Tensor("int64", BigInt64Array.from(values.map(BigInt)), [1, values.length]);
-    const feeds = { input_ids: of(ids), attention_mask: of(ids.map(() => 1)) };
+    const feeds = { input_ids: int64Row(ids), attention_mask: int64Row(ids.map(() => 1)) };
     const expected = (await session.run(feeds)).last_hidden_state?.data as Float32Array;
-    expect(found.values).toHaveLength(expected.length);
-    for (const [index, value] of found.values.entries()) expect(value).toBeCloseTo(expected[index] ?? Number.NaN, 3);
+    expect(received.values).toHaveLength(expected.length);
+    for (const [index, value] of received.values.entries()) expect(value).toBeCloseTo(expected[index] ?? Number.NaN, 3);
     expect(sent.get("/models/small/onnx/model.onnx.gz")).toBe(await bytesOf("small/onnx/model.onnx.gz"));
-    expect(found.totals).toContain(await bytesOf("small/onnx/model.onnx"));
+    expect(received.totals).toContain(await bytesOf("small/onnx/model.onnx"));
   });
 });

@@ -56,7 +56,7 @@ const wrong = [
   ],
 ] as const;
 
-const found = mistakes(root, [...examples, ...shown, ...wrong.map(([, example]) => example)]);
+const mistakesByExample = mistakes(root, [...examples, ...shown, ...wrong.map(([, example]) => example)]);
 
 describe("examples in docstrings", () => {
   test("all are found", () => {
@@ -67,14 +67,14 @@ describe("examples in docstrings", () => {
   });
 
   test.each(examples.map((example) => [example.file, example.of, example] as const))("%s %s", (_, __, example) => {
-    expect(found.get(example), example.code).toEqual([]);
+    expect(mistakesByExample.get(example), example.code).toEqual([]);
   });
 });
 
 test("the programs of the pages type-check strictly", () => {
-  expect(shown.map((example) => found.get(example))).toEqual(shown.map(() => []));
+  expect(shown.map((example) => mistakesByExample.get(example))).toEqual(shown.map(() => []));
 });
 
 test.each(wrong)("%s is a mistake", (_, example, sentence) => {
-  expect(found.get(example)?.join("\n")).toMatch(sentence);
+  expect(mistakesByExample.get(example)?.join("\n")).toMatch(sentence);
 });

@@ -49,8 +49,8 @@ async function unpacked(file: string): Promise<Buffer> {
 /** The folder that the guides speak of: networks and data by the names that they use. */
 async function filled(): Promise<string> {
   const folder = temporaryFolder();
-  for (const made of ["llama", "bert_sst2/onnx", "minilm/onnx", "cifar10", "mnist", "photos", "texts"])
-    await mkdir(join(folder, made), { recursive: true });
+  for (const name of ["llama", "bert_sst2/onnx", "minilm/onnx", "cifar10", "mnist", "photos", "texts"])
+    await mkdir(join(folder, name), { recursive: true });
   // The shared folder may be read-only, which a copy would be, too.
   for (const [from, to] of [
     ["resnet20.onnx", "resnet20.onnx"],

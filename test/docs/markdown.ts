@@ -66,7 +66,7 @@ export function links(page: string): readonly string[] {
 /** The fragments that lead to the headings of a page, as GitHub forms them. */
 export function anchors(page: string): ReadonlySet<string> {
   const text = page.replaceAll(/^( *)```.*?^ *```$/gms, "");
-  const found = new Set<string>();
+  const fragments = new Set<string>();
   for (const [, title = ""] of text.matchAll(/^#+ (.*)$/gm)) {
     const plain = title.replaceAll(/\]\([^)]*\)/g, "").toLowerCase();
     const stem = plain
@@ -75,10 +75,10 @@ export function anchors(page: string): ReadonlySet<string> {
       .replaceAll(/\s/g, "-");
     for (let repeat = 0; ; repeat += 1) {
       const anchor = repeat === 0 ? stem : `${stem}-${repeat}`;
-      if (found.has(anchor)) continue;
-      found.add(anchor);
+      if (fragments.has(anchor)) continue;
+      fragments.add(anchor);
       break;
     }
   }
-  return found;
+  return fragments;
 }

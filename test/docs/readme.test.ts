@@ -157,15 +157,15 @@ describe("the command lines", () => {
 
 /** What the program says against a command line before it would start its work; "" if nothing. */
 async function understood(words: readonly string[]): Promise<string> {
-  let said = "";
+  let output = "";
   const stream = {
     write(text: string): void {
-      said += text;
+      output += text;
     },
   };
   const signal = new AbortController().signal;
   const code = await runProgram(words, { out: stream, err: stream, signal, commands: commands.map(idle) });
-  return code === 0 ? "" : said;
+  return code === 0 ? "" : output;
 }
 
 /** A command that checks what it is given, and does nothing. */
@@ -183,11 +183,11 @@ function idle(listed: Listed): Listed {
             const isOwn = Object.keys(session.passed).length === 0 && definition.folders?.(options) === true;
             const issues = passed === undefined || isOwn ? [] : (v.safeParse(passed, session.passed).issues ?? []);
             // What is reserved comes from the command, not from the flags; so may what options together lack.
-            const own = issues.filter(({ path }) =>
+            const ownIssues = issues.filter(({ path }) =>
               path === undefined ? reserved.length === 0 : !reserved.includes(String(path[0]?.key)),
             );
-            if (own.length > 0)
-              throw new Error(own.map((issue) => `${v.getDotPath(issue)}: ${issue.message}`).join("\n"));
+            if (ownIssues.length > 0)
+              throw new Error(ownIssues.map((issue) => `${v.getDotPath(issue)}: ${issue.message}`).join("\n"));
             return { data: {}, print: () => {} };
           },
         },

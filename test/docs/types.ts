@@ -8,7 +8,7 @@ import ts from "typescript";
 import { type Example, sourceFiles } from "./docstrings.ts";
 
 /** Names that examples use without saying what they are. */
-const given: Readonly<Record<string, string>> = {
+const assumedTypes: Readonly<Record<string, string>> = {
   model: 'import("pith").Model',
   net: 'import("pith").Model',
   teacher: 'import("pith").Model',
@@ -80,8 +80,8 @@ function hostWith(options: ts.CompilerOptions, virtual: ReadonlyMap<string, stri
     getSourceFile(path, settings) {
       if (!parsed.has(path)) {
         const text = virtual.get(path);
-        const own = text === undefined ? undefined : ts.createSourceFile(path, text, settings);
-        parsed.set(path, own ?? getSourceFile(path, settings));
+        const virtualFile = text === undefined ? undefined : ts.createSourceFile(path, text, settings);
+        parsed.set(path, virtualFile ?? getSourceFile(path, settings));
       }
       return parsed.get(path);
     },
@@ -101,9 +101,9 @@ function namesIn(root: string, program: ts.Program): Names {
   const exported = (path: string): Map<string, ts.Symbol> => {
     const file = program.getSourceFile(join(root, path));
     const symbol = file === undefined ? undefined : checker.getSymbolAtLocation(file);
-    const found = symbol === undefined ? [] : checker.getExportsOfModule(symbol);
+    const symbols = symbol === undefined ? [] : checker.getExportsOfModule(symbol);
     return new Map(
-      found.map((one) => [one.name, one.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(one) : one]),
+      symbols.map((one) => [one.name, one.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(one) : one]),
     );
   };
   const manifest: { readonly exports: Readonly<Record<string, string | { readonly "pith-source": string }>> } =
@@ -119,7 +119,7 @@ function namesIn(root: string, program: ts.Program): Names {
 function prelude({ file, code }: Example, names: Names): string {
   return freeNames(code)
     .map((name) => {
-      if (given[name] !== undefined) return `declare const ${name}: ${given[name]};`;
+      if (assumedTypes[name] !== undefined) return `declare const ${name}: ${assumedTypes[name]};`;
       const from = placeOf(name, file, names);
       return from === undefined ? "" : `import { ${name} } from ${JSON.stringify(from)};`;
     })
@@ -137,8 +137,8 @@ function placeOf(name: string, file: string, { entries, files, root }: Names): s
   if (first !== undefined)
     return new Set(having.map(([, exported]) => exported.get(name))).size === 1 ? first[0] : undefined;
   const near = [file, ...[...files.keys()].filter((path) => dirname(path) === folder)];
-  const found = near.find((path) => files.get(path)?.has(name) === true);
-  return found === undefined ? undefined : join(root, found);
+  const source = near.find((path) => files.get(path)?.has(name) === true);
+  return source === undefined ? undefined : join(root, source);
 }
 
 /** Identifiers that an example uses and does not declare. */

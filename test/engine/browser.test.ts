@@ -53,10 +53,10 @@ await (await fetch(url)).arrayBuffer();
 const answer = await encodeToBytes(await open(url));`;
 
 /** As servers do that compress whole files and not ranges, and call both the same version. */
-function sendZipped({ range, "if-none-match": known }: IncomingHttpHeaders, response: ServerResponse): void {
+function sendZipped({ range, "if-none-match": etag }: IncomingHttpHeaders, response: ServerResponse): void {
   const [, start = 0, end = 0] = (/^bytes=(\d+)-(\d+)$/.exec(range ?? "") ?? []).map(Number);
   const headers = { etag: 'W/"1"', "cache-control": "no-cache", "last-modified": "Mon, 01 Jan 2024 10:00:00 GMT" };
-  if (known === headers.etag) return void response.writeHead(304, headers).end();
+  if (etag === headers.etag) return void response.writeHead(304, headers).end();
   if (range === undefined) response.writeHead(200, { ...headers, "content-encoding": "gzip" }).end(gzipSync(model));
   else
     response

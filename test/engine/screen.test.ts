@@ -92,8 +92,8 @@ test("a sequence as an output is named where it is asked for; else the outputs b
     message: expect.stringContaining('Output "pair" is a sequence or a map'),
     hint: expect.stringContaining("Fetch the outputs that are tensors"),
   });
-  for (const wanted of [undefined, ["y"]])
-    expect(await session.run({ x }, wanted)).toMatchObject({ y: { data: Float32Array.of(-1, -2, 3, -4) } });
+  for (const outputs of [undefined, ["y"]])
+    expect(await session.run({ x }, outputs)).toMatchObject({ y: { data: Float32Array.of(-1, -2, 3, -4) } });
   await session.release();
 });
 

@@ -71,10 +71,10 @@ describe("an edited model", () => {
   test("is handed over with only the changed weight, and answers as it would with all of them", async () => {
     const model = await edited(join(folder, "inside.onnx"), "first");
     const { bytes, folder: from, release } = await handOverFiles(model);
-    const one = 4 * width * width;
+    const weightBytes = 4 * width * width;
     expect(from).toBe(folder);
-    expect(bytes.length).toBeGreaterThan(one);
-    expect(bytes.length).toBeLessThan(1.01 * one);
+    expect(bytes.length).toBeGreaterThan(weightBytes);
+    expect(bytes.length).toBeLessThan(1.01 * weightBytes);
     await release();
     expect(await answer(model)).toEqual(await answer(await inHand(model)));
   });

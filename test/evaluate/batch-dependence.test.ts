@@ -26,8 +26,8 @@ test("measures a dynamically quantized model one sample at a time, though its ou
   const dynamic = model.clone();
   await quantize(dynamic, { scheme: "dynamic" });
   expect(await chooseBatch(engine, [model], data, "R²")).toMatchObject({ batch: 64, note: undefined });
-  const found = await chooseBatch(engine, [dynamic], data, "R²");
-  expect(found).toMatchObject({ batch: 1, note: expect.stringMatching(/they differ by up to \d\.\d+ %/) });
+  const choice = await chooseBatch(engine, [dynamic], data, "R²");
+  expect(choice).toMatchObject({ batch: 1, note: expect.stringMatching(/they differ by up to \d\.\d+ %/) });
 });
 
 test("draws the same random numbers in both models, and says that they are drawn from fixed seeds", async () => {

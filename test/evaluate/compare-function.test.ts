@@ -22,8 +22,8 @@ const options: AlikeOptions = { output: undefined, seed: 0, signal: new AbortCon
 const compare = (original: Model, result: Model, given: Partial<AlikeOptions> = {}) =>
   compareFunction(createEngine(), original, result, { ...options, ...given });
 const lostOf = async (original: Model, result: Model): Promise<string | undefined> => {
-  const found = await compare(original, result);
-  return typeof found === "string" ? `not compared: ${found}` : found.lost;
+  const comparison = await compare(original, result);
+  return typeof comparison === "string" ? `not compared: ${comparison}` : comparison.lost;
 };
 const line = (body: string, types = "x: float32[batch, 4]) -> (y: float32[batch, 4]") =>
   parseModel(`opset 21\ngraph (${types}) {\n  ${body}\n}`);
@@ -149,8 +149,8 @@ describe("the form of outputs", () => {
   test.each(ruined)("is lost on samples if an output %s, whichever values are compared", async (_, result, text) => {
     for (const values of ["all", "all but the answer", "none"] as const)
       for (const output of [undefined, "y"]) {
-        const found = await compareOnSamples(createEngine(), original(), result(), rows(40), { values, output });
-        expect(lossOf(found)).toContain(text.replace("on random inputs ", "").replace(/ is .*/, ""));
+        const comparison = await compareOnSamples(createEngine(), original(), result(), rows(40), { values, output });
+        expect(lossOf(comparison)).toContain(text.replace("on random inputs ", "").replace(/ is .*/, ""));
       }
   });
 
@@ -158,10 +158,10 @@ describe("the form of outputs", () => {
     const before = line("a: int64[1] = [0]\n  y = Unsqueeze(x, a)", "x: float32[n, 4]) -> (y: float32[1, n, 4]");
     const after = line("y = Relu(x)", "x: float32[n, 4]) -> (y: float32[n, 4]");
     for (const count of [1, 40]) {
-      const found = await compareOnSamples(createEngine(), before, after, rows(count), {
+      const comparison = await compareOnSamples(createEngine(), before, after, rows(count), {
         values: "all but the answer",
       });
-      expect(lossOf(found)).toBe('on the samples output "y" is [1, 4] instead of [1, 1, 4]');
+      expect(lossOf(comparison)).toBe('on the samples output "y" is [1, 4] instead of [1, 1, 4]');
     }
   });
 
@@ -192,9 +192,9 @@ describe("a model that random inputs hardly move", () => {
     for (const scheme of ["weights", "dynamic"] as const) {
       const copy = stuck();
       await quantize(copy, { scheme });
-      const found = await compare(stuck(), copy);
-      expect(found).toMatchObject({ samples: 32, lost: undefined, unmoved: "nearly equal" });
-      if (typeof found === "object") expect(found.relativeError).toBeLessThan(0.02);
+      const comparison = await compare(stuck(), copy);
+      expect(comparison).toMatchObject({ samples: 32, lost: undefined, unmoved: "nearly equal" });
+      if (typeof comparison === "object") expect(comparison.relativeError).toBeLessThan(0.02);
     }
     const half = stuck();
     await prune(half, { amount: 0.5 });
@@ -202,13 +202,13 @@ describe("a model that random inputs hardly move", () => {
   });
 
   test("and so is one that names one class for all of them", async () => {
-    const told = (class0: number) =>
+    const biased = (class0: number) =>
       line(
         `b: float32[4] = [${class0}, 0, 0, 0]
   y = Add(x, b)`,
       );
-    expect(await compare(told(6), told(5))).toMatchObject({ lost: undefined, unmoved: "one class" });
-    expect(await lostOf(told(0), line("y = Neg(x)"))).toContain("agrees with");
+    expect(await compare(biased(6), biased(5))).toMatchObject({ lost: undefined, unmoved: "one class" });
+    expect(await lostOf(biased(0), line("y = Neg(x)"))).toContain("agrees with");
   });
 
   test("unless the two are far apart: one bit for each weight leaves nothing of it", async () => {
@@ -258,9 +258,9 @@ describe("a model that random inputs hardly move", () => {
     test("what goes into it judges", async () => {
       const coarse = detector();
       await quantize(coarse, { scheme: "weights", weights: "palette", bits: 3 });
-      const found = await compare(detector(), coarse);
-      expect(found).toMatchObject({ samples: 32, lost: undefined, output: "y before saturation" });
-      const signal = typeof found === "object" && found.unmoved === undefined ? found.signalToNoise : 0;
+      const comparison = await compare(detector(), coarse);
+      expect(comparison).toMatchObject({ samples: 32, lost: undefined, output: "y before saturation" });
+      const signal = typeof comparison === "object" && comparison.unmoved === undefined ? comparison.signalToNoise : 0;
       expect(signal).toBeGreaterThan(3);
       // It is asked of copies.
       expect(coarse.graph.outputs.map(({ name }) => name)).toEqual(["y"]);
@@ -308,9 +308,9 @@ describe("a model that random inputs hardly move", () => {
     );
     const some = images.clone();
     await prune(some, { amount: 0.3 });
-    const found = await compare(images, some);
-    expect(found).toMatchObject({ lost: undefined });
-    if (typeof found === "object") expect(found.signalToNoise).toBeGreaterThan(0);
+    const comparison = await compare(images, some);
+    expect(comparison).toMatchObject({ lost: undefined });
+    if (typeof comparison === "object") expect(comparison.signalToNoise).toBeGreaterThan(0);
   });
 });
 
@@ -350,8 +350,8 @@ describe("of a model with several outputs", () => {
     "the worst is judged and named beside %s",
     async (first) => {
       const types = "aux: float32[...], y: float32[batch, 4]";
-      const found = await compare(two(first, "Neg(x)", types), two(first, "Mul(x, zero)", types));
-      expect(found).toMatchObject({ output: "y", outputs: 2, lost: expect.stringMatching(/^output "y": on/) });
+      const comparison = await compare(two(first, "Neg(x)", types), two(first, "Mul(x, zero)", types));
+      expect(comparison).toMatchObject({ output: "y", outputs: 2, lost: expect.stringMatching(/^output "y": on/) });
       const near = await compare(two(first, "Identity(x)", types), two(first, "Mul(x, nearly)", types));
       expect(near).toMatchObject({ output: "y", lost: undefined, signalToNoise: expect.closeTo(20, 0) });
     },
@@ -408,9 +408,9 @@ describe("cannot be compared:", () => {
     ],
   ])("%s", async (_, body, types, reason) => {
     const model = line(body, types);
-    const found = await compare(model, model.clone());
-    if (typeof reason === "string") expect(found).toBe(reason);
-    else expect(found).toMatch(reason);
+    const comparison = await compare(model, model.clone());
+    if (typeof reason === "string") expect(comparison).toBe(reason);
+    else expect(comparison).toMatch(reason);
   });
 
   test("a result that does not load is an error, one that does not run a loss, an original that does neither a reason", async () => {
@@ -454,8 +454,8 @@ graph (x: float32[n, 16]) -> (y: float32[n, 10]) {
     const [original, result] = [parseModel(mlp), parseModel(mlp)];
     await quantize(result, { scheme: "static", data: samples(24) });
     expect(await lostOf(original, result)).toMatch(/^on random inputs the signal to noise is/);
-    const found = await compareOnSamples(createEngine(), original, result, samples(12));
-    expect(found).toMatchObject({ samples: 12, ofData: true, lost: undefined });
+    const comparison = await compareOnSamples(createEngine(), original, result, samples(12));
+    expect(comparison).toMatchObject({ samples: 12, ofData: true, lost: undefined });
   });
 
   test.each([
@@ -464,8 +464,8 @@ graph (x: float32[n, 16]) -> (y: float32[n, 10]) {
   ])("a result that lost everything is lost on %i", async (count, text) => {
     const [original, result] = [parseModel(mlp), parseModel(mlp)];
     await prune(result, { amount: 1 });
-    const found = await compareOnSamples(createEngine(), original, result, samples(count));
-    expect(lossOf(found)).toMatch(text);
+    const comparison = await compareOnSamples(createEngine(), original, result, samples(count));
+    expect(lossOf(comparison)).toMatch(text);
   });
 
   test("two are not lost that are not far apart", async () => {
@@ -484,8 +484,8 @@ graph (x: float32[n, 16]) -> (y: float32[n, 10]) {
     expect(await compared(noisy("h: float32[] = 2\n  s = Mul(r, h)\n  y = Sub(x, s)"))).toMatchObject({
       lost: expect.stringContaining("signal to noise"),
     });
-    const others = line("q = RandomNormalLike(x)\n  y = Add(x, q)");
-    expect(await compared(others)).toBe("the model draws random numbers, and the result draws other ones");
+    const otherDraws = line("q = RandomNormalLike(x)\n  y = Add(x, q)");
+    expect(await compared(otherDraws)).toBe("the model draws random numbers, and the result draws other ones");
   });
 
   test("texts of other lengths are compared by what varies over all positions", () => {

@@ -67,18 +67,18 @@ describe("a result on another runtime", () => {
     const result = parseModel(text);
     await quantize(result, { scheme: "dynamic" });
     const targets = [target("node", native), target("wasm", createEngine({ runtime: "wasm" }))];
-    const found = await checkTargets(native, targets, parseModel(text), result, options);
-    expect(found).toMatchObject([
+    const checks = await checkTargets(native, targets, parseModel(text), result, options);
+    expect(checks).toMatchObject([
       { target: "node", right: true, found: expect.stringMatching(/^signal to noise \d.* dB on 8 random inputs$/) },
       { target: "wasm", where: "wasm somewhere", right: true },
     ]);
-    expect(found[1]?.isWeak).toBeUndefined();
+    expect(checks[1]?.isWeak).toBeUndefined();
   });
 
   test("is wrong where it says something else, and the first layer that does is named", async () => {
     const model = parseModel(text);
-    const found = await checkTargets(native, [target("webgpu", turned)], model, model.clone(), options);
-    expect(found).toMatchObject([{ target: "webgpu", right: false, layer: "second" }]);
+    const checks = await checkTargets(native, [target("webgpu", turned)], model, model.clone(), options);
+    expect(checks).toMatchObject([{ target: "webgpu", right: false, layer: "second" }]);
   });
 
   test("is compared on samples where there are any", async () => {
@@ -91,8 +91,8 @@ describe("a result on another runtime", () => {
     });
     const model = parseModel(text);
     const targets = [target("wasm", native), target("webgpu", turned)];
-    const found = await checkTargets(native, targets, model, model.clone(), { ...options, samples });
-    expect(found).toMatchObject([
+    const checks = await checkTargets(native, targets, model, model.clone(), { ...options, samples });
+    expect(checks).toMatchObject([
       { right: true, found: "signal to noise ∞ dB on 5 samples" },
       { right: false, layer: "second" },
     ]);
@@ -101,15 +101,15 @@ describe("a result on another runtime", () => {
   test("that does not load there is wrong, with what the runtime says", async () => {
     const refusing: Engine = { load: () => Promise.reject(new PithError("E_ENGINE", "There is no kernel.")) };
     const model = parseModel(text);
-    const [found] = await checkTargets(native, [target("webgpu", refusing)], model, model.clone(), options);
-    expect(found).toMatchObject({ right: false, found: "The result does not load: There is no kernel" });
+    const [check] = await checkTargets(native, [target("webgpu", refusing)], model, model.clone(), options);
+    expect(check).toMatchObject({ right: false, found: "The result does not load: There is no kernel" });
   });
 
   test("is not compared where this machine lacks a type that others have", async () => {
     const [original, result] = await halves();
     const lacks = { type: "float16", why: "this card has none" } as const;
-    const found = await checkTargets(native, [target("webgpu", turned, { lacks })], original, result, options);
-    expect(found).toMatchObject([{ right: undefined, found: "not compared: this card has none" }]);
+    const checks = await checkTargets(native, [target("webgpu", turned, { lacks })], original, result, options);
+    expect(checks).toMatchObject([{ right: undefined, found: "not compared: this card has none" }]);
     // What is right in spite of it is.
     const right = await checkTargets(native, [target("webgpu", native, { lacks })], original, result, options);
     expect(right).toMatchObject([{ right: true }]);

@@ -1,4 +1,4 @@
-/** Layers and what stands between them, as blocks of a graph that grows. A block that finds nothing to read asks for an input. */
+/** Blocks of generated networks: layers and the operations between them. A block without a suitable value to read adds an input. */
 import type { AttributesOf, Emit } from "../../src/core/graph/emit.ts";
 import type { Value } from "../../src/core/graph/graph.ts";
 import { float32, int64 } from "../../src/core/tensor/dense.ts";
@@ -7,7 +7,7 @@ import { typeCodes } from "../../src/core/tensor/types.ts";
 import { type Grower, sizeAt } from "./grow.ts";
 
 export interface Block {
-  /** The first operator set that it can be written in. */
+  /** The first opset that supports the block. */
   readonly since?: number;
   grow(g: Grower): void;
 }
@@ -46,15 +46,15 @@ function multiplied(g: Grower, value: Value, outputs: number): Value {
   return g.named("MatMul").MatMul([value, g.weight("weight", [inputs, outputs], inputs)]);
 }
 
-/** A value and one of equal dimensions. */
+/** Picks a value, and another one of equal dimensions. */
 function pair(g: Grower): readonly [Value, Value] {
-  const left = g.anything();
-  const dims = g.dims(left);
-  const right = g.pick((other) => sameDims(other, dims)) ?? left;
-  return [left, right];
+  const first = g.anything();
+  const dims = g.dims(first);
+  const second = g.pick((other) => sameDims(other, dims)) ?? first;
+  return [first, second];
 }
 
-/** One vector along an axis, to be broadcast. */
+/** Creates a vector along an axis, to be broadcast. */
 function along(g: Grower, value: Value, part: string): Value | undefined {
   const dims = g.dims(value);
   const axis = dims.length === 4 ? 1 : dims.length - 1;
@@ -166,7 +166,7 @@ export const layerBlocks: Readonly<Record<string, Block>> = {
       const width = g.of([4, 1, 6]);
       const table = g.weight("weight", [count, width], 1);
       const rows = g.add(g.named("Gather").Gather([table, ids]));
-      // The table once more, as the last layer: turned in the graph, or stored a second time.
+      // The last layer reuses the embedding table, transposed in the graph or stored a second time.
       const again = g.choose(4);
       if (again < 2) return;
       const turned = again === 3 ? g.emit.Transpose([table], { perm: [1, 0] }) : g.copied(table);
@@ -270,10 +270,10 @@ export const layerBlocks: Readonly<Record<string, Block>> = {
       const value = g.features();
       const width = sizeAt(g.dims(value), -1);
       const heads = g.of([1, 2, 4]);
-      const apart = g.emit.Einsum([value, g.weight("weight", [width, heads, 3], width)], {
+      const headwise = g.emit.Einsum([value, g.weight("weight", [width, heads, 3], width)], {
         equation: "...d,dhk->...hk",
       });
-      g.add(g.emit.Einsum([apart, g.weight("weight", [heads, 3, 5], heads * 3)], { equation: "...hk,hkd->...d" }));
+      g.add(g.emit.Einsum([headwise, g.weight("weight", [heads, 3, 5], heads * 3)], { equation: "...hk,hkd->...d" }));
     },
   },
   "batch normalization": {
@@ -307,7 +307,7 @@ export const layerBlocks: Readonly<Record<string, Block>> = {
   "instance normalization": {
     grow(g) {
       const value = g.image();
-      // Of a single place, ONNX Runtime leaves the rounding of its products, where the answer is the bias.
+      // For a single position the output is the bias, but ONNX Runtime adds the rounding error of its products.
       if (
         g
           .dims(value)
@@ -343,8 +343,8 @@ export const layerBlocks: Readonly<Record<string, Block>> = {
   },
   residual: {
     grow(g) {
-      const [left, right] = pair(g);
-      g.add(g.emit[g.of(["Add", "Mul", "Sub", "Max", "Min"] as const)]([left, right]));
+      const [first, second] = pair(g);
+      g.add(g.emit[g.of(["Add", "Mul", "Sub", "Max", "Min"] as const)]([first, second]));
     },
   },
   "affine by stored numbers": {
@@ -428,7 +428,7 @@ export const layerBlocks: Readonly<Record<string, Block>> = {
       const type = g.of(["float16", "float64", "bfloat16"] as const);
       const [inputs, outputs] = [sizeAt(g.dims(value), -1), g.of([4, 1, 3])];
       const first = g.typed("weight", type, [inputs, outputs], inputs);
-      // The runtime has no arithmetic of bfloat16: files hold it and compute in float32.
+      // The runtime has no bfloat16 arithmetic: weights are stored in bfloat16 and computed in float32.
       if (type === "bfloat16") {
         g.add(activation(g, g.named("MatMul").MatMul([value, g.emit.Cast([first], { to: typeCodes.float32 })])));
         return;
@@ -446,25 +446,25 @@ export const layerBlocks: Readonly<Record<string, Block>> = {
   },
   "local response": {
     grow(g) {
-      // The usual alpha leaves next to nothing of a difference to its input.
+      // With the default alpha the output is nearly equal to the input.
       g.add(g.emit.LRN([g.image()], { size: 3, alpha: 0.5 }));
     },
   },
 };
 
-/** The size of an axis as the graph computes it: one number in a vector. */
+/** Computes the size of an axis in the graph, as a vector of one number. */
 export function sizeOf(g: Grower, value: Value, axis: number): Value {
   return g.emit.Gather([g.emit.Shape([value]), g.ints([axis])]);
 }
 
-/** Whether an axis has no elements: over such ONNX Runtime gives means of the wrong size. */
+/** Returns whether an axis is empty: for empty axes ONNX Runtime returns means of the wrong size. */
 export function isEmpty(g: Grower, value: Value): boolean {
   return g.dims(value).includes(0);
 }
 
 type Reduction = "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceL2" | "ReduceMin" | "ReduceProd";
 
-/** Axes are an attribute in older operator sets. */
+/** Reduces a value over axes, which are an attribute in older opsets. */
 export function reduced(g: Grower, op: Reduction, value: Value, axes: readonly number[], keepdims: number): Value {
   const emit: Emit = g.emit;
   const since = op === "ReduceSum" ? 13 : 18;

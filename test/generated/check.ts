@@ -1,4 +1,4 @@
-/** Looks for a network that breaks a promise; the smallest one found is saved, and named with what went wrong. */
+/** Searches for a network that breaks a promise. The error names the smallest such network, which is saved as a file. */
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,11 +11,11 @@ import type { Promised } from "./promises/promised.ts";
 import { answers, batchesOf } from "./runs.ts";
 
 export interface Search {
-  /** So many are tried. */
+  /** Number of networks to try. */
   readonly networks: number;
-  /** Milliseconds after which no more are tried, nor made smaller. */
+  /** Milliseconds after which the search and the shrinking stop. */
   readonly limit: number;
-  /** Drawn anew where it is absent and the suites draw. */
+  /** Seed of the networks; by default random, or the fixed seed of the test suites. */
   readonly seed?: number;
 }
 
@@ -27,28 +27,28 @@ export async function expectKept({ name, keep }: Promised, { networks, limit, ..
     const network = build(description);
     fc.pre(await runs(network));
     await keep(network).catch(async (error: unknown) => {
-      // Some networks ONNX Runtime runs only after it has fused what it does wrong by itself.
+      // ONNX Runtime computes some networks correctly only after fusing nodes.
       fc.pre(!(error instanceof PithError && error.code === "E_ENGINE") || (await runs(network, false)));
       throw error;
     });
   });
-  const found = await fc.check(property, { numRuns: networks, interruptAfterTimeLimit: limit, ...given });
-  if (!found.failed && found.numRuns > 0) return;
-  if (found.counterexample === null) {
-    const over = found.interrupted ? `, and ${limit} ms were over` : "";
-    throw new Error(`"${name}" was tried on no network: ${found.numSkips} were skipped${over}.`);
+  const outcome = await fc.check(property, { numRuns: networks, interruptAfterTimeLimit: limit, ...given });
+  if (!outcome.failed && outcome.numRuns > 0) return;
+  if (outcome.counterexample === null) {
+    const over = outcome.interrupted ? `, and ${limit} ms were over` : "";
+    throw new Error(`"${name}" was tried on no network: ${outcome.numSkips} were skipped${over}.`);
   }
-  const [description] = found.counterexample;
+  const [description] = outcome.counterexample;
   const file = await saved(description);
-  const { seed, counterexamplePath } = found;
-  const error = found.errorInstance;
+  const { seed, counterexamplePath } = outcome;
+  const error = outcome.errorInstance;
   throw new Error(
     `"${name}" is not kept by ${file} (seed ${seed}, path "${counterexamplePath}"): ${error}\n${text(description)}\n${JSON.stringify(description)}`,
     { cause: error },
   );
 }
 
-/** Whether ONNX Runtime runs it: what it lacks or does wrong by itself is no promise of Pith. */
+/** Returns whether ONNX Runtime runs the network: Pith does not promise anything about networks that the runtime fails on. */
 export function runs(network: Network, optimize = true): Promise<boolean> {
   return answers(network.model, batchesOf(network), optimize).then(
     () => true,

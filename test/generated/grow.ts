@@ -1,4 +1,4 @@
-/** A graph that grows block by block: what blocks pick from, and how they store weights and ask for inputs. */
+/** A graph that grows block by block. Blocks pick values to read, store weights and add inputs. */
 import { type Inference, infer } from "../../src/core/analysis/infer.ts";
 import { type Emit, emitInto } from "../../src/core/graph/emit.ts";
 import type { Value } from "../../src/core/graph/graph.ts";
@@ -10,10 +10,10 @@ import { random } from "../../src/core/tensor/random.ts";
 import type { Batch, DataType, Dense } from "../../src/core/tensor/types.ts";
 import { codesForms, forms, inCodes, kindsOfWeights, weightOf } from "./weights.ts";
 
-/** Choices of a block, each from 0 to 999: what is not chosen is 0, which is the simplest. */
+/** Choices of a block, each from 0 to 999. A missing choice is 0, the simplest one. */
 export type Choices = readonly number[];
 
-/** What an input may be fed: integers from `low` to below `high`, or floats between them. */
+/** Values of an input: integers from `low` to below `high`, or floats between them. */
 export interface Range {
   readonly low: number;
   readonly high: number;
@@ -21,9 +21,9 @@ export interface Range {
 
 export interface Style {
   readonly opset: number;
-  /** How the batch axis is called; a number if the file fixes it. */
+  /** Name of the batch axis; a number if the file fixes it. */
   readonly batch: string | number;
-  /** How values and nodes are called. */
+  /** Naming style of values and nodes. */
   readonly names: "modules" | "numbers" | "odd";
 }
 
@@ -34,7 +34,7 @@ export class Grower {
   readonly emit: Emit;
   readonly inference: Inference;
   readonly style: Style;
-  /** What blocks may read: values of the main graph, newest last. */
+  /** Values of the main graph that blocks can read, newest last. */
   readonly values: Value[] = [];
   readonly ranges: Map<string, Range>;
   readonly #stored: { readonly value: Value; readonly key: string }[] = [];
@@ -51,7 +51,7 @@ export class Grower {
     this.values.push(...this.model.graph.feeds, ...this.model.graph.outputs);
   }
 
-  /** Lets a block choose by these. */
+  /** Sets the choices of the next block. */
   begin(choices: Choices): void {
     this.#choices = choices;
     this.#next = 0;
@@ -62,7 +62,7 @@ export class Grower {
     return this.model.opsets.get("") ?? 1;
   }
 
-  /** From 0 to below `count`. */
+  /** Returns the next choice, from 0 to below `count`. */
   choose(count: number): number {
     return (this.#choices[this.#next++] ?? 0) % Math.max(1, count);
   }
@@ -79,21 +79,21 @@ export class Grower {
     return this.inference.operand(value)?.type === "float32" && this.inference.operand(value)?.dims !== undefined;
   }
 
-  /** A float value whose dimensions are such, most likely the newest. */
+  /** Picks a float value whose dimensions satisfy `where`, most likely the newest. */
   pick(where: (dims: readonly Dim[]) => boolean = () => true): Value | undefined {
     const fitting = this.values.filter((value) => this.isFloat(value) && where(this.dims(value))).toReversed();
     return fitting[this.choose(fitting.length)];
   }
 
-  /** [batch, channels, height, width] with known channels: one that is there, or a new input. */
+  /** Returns an existing value or a new input [batch, channels, height, width] with known channels. */
   image(): Value {
-    const found = this.pick((dims) => dims.length === 4 && typeof dims[1] === "number" && !dims.includes(0));
-    if (found !== undefined && this.choose(8) < 7) return found;
+    const existing = this.pick((dims) => dims.length === 4 && typeof dims[1] === "number" && !dims.includes(0));
+    if (existing !== undefined && this.choose(8) < 7) return existing;
     const side = this.of<Dim>([5, 8, 4, 1, symbol("side"), 6]);
     const channels = this.of([3, 1, 2, 4]);
     const dims = [this.batch(), channels, side, this.of([side, side, 5])];
     if (this.choose(4) < 3) return this.input("image", "float32", dims, { low: -1, high: 1 });
-    // As cameras give them: bytes with channels last.
+    // Camera images are bytes with the channels last.
     const [batch = 1, , height = 1, width = 1] = dims;
     const bytes = this.input("pixels", "uint8", [batch, height, width, channels], { low: 0, high: 256 });
     const floats = this.emit.Cast([bytes], { to: 1 });
@@ -101,28 +101,28 @@ export class Grower {
     return this.add(this.emit.Div([turned, this.constant(float32([], [255]))]));
   }
 
-  /** [batch, length, channels] with known channels. */
+  /** Returns an existing value or a new input [batch, length, channels] with known channels. */
   sequence(): Value {
-    const found = this.pick((dims) => dims.length === 3 && typeof dims[2] === "number" && !dims.includes(0));
-    if (found !== undefined && this.choose(8) < 7) return found;
+    const existing = this.pick((dims) => dims.length === 3 && typeof dims[2] === "number" && !dims.includes(0));
+    if (existing !== undefined && this.choose(8) < 7) return existing;
     const length = this.of<Dim>([3, symbol("length"), symbol("s 0"), 1]);
     return this.input("frames", "float32", [this.batch(), length, this.of([4, 6, 1, 8])], { low: -1, high: 1 });
   }
 
-  /** [batch, channels] with known channels. */
+  /** Returns an existing value or a new input [batch, channels] with known channels. */
   row(): Value {
-    const found = this.pick((dims) => dims.length === 2 && typeof dims[1] === "number" && !dims.includes(0));
-    if (found !== undefined && this.choose(8) < 7) return found;
+    const existing = this.pick((dims) => dims.length === 2 && typeof dims[1] === "number" && !dims.includes(0));
+    if (existing !== undefined && this.choose(8) < 7) return existing;
     return this.input("x", "float32", [this.batch(), this.of([6, 4, 1, 12])], { low: -1, high: 1 });
   }
 
-  /** Any float value with a last axis of known size. */
+  /** Returns any float value with a last axis of known size. */
   features(): Value {
-    const known = (dims: readonly Dim[]): boolean => typeof dims.at(-1) === "number" && dims.at(-1) !== 0;
-    return this.pick((dims) => dims.length >= 2 && known(dims)) ?? this.row();
+    const hasKnownWidth = (dims: readonly Dim[]): boolean => typeof dims.at(-1) === "number" && dims.at(-1) !== 0;
+    return this.pick((dims) => dims.length >= 2 && hasKnownWidth(dims)) ?? this.row();
   }
 
-  /** Any float value. */
+  /** Returns any float value with at least `least` axes. */
   anything(least = 1): Value {
     return this.pick((dims) => dims.length >= least) ?? this.row();
   }
@@ -141,7 +141,7 @@ export class Grower {
     return value;
   }
 
-  /** Lets blocks read it. */
+  /** Adds a value that later blocks can read. */
   add(value: Value): Value {
     this.values.push(value);
     return value;
@@ -159,7 +159,7 @@ export class Grower {
     return this.constant(float32([], [value]));
   }
 
-  /** What the next node is called. */
+  /** Returns an emitter that names the next node. */
   named(op: string): Emit {
     const { names } = this.style;
     return names === "numbers"
@@ -173,7 +173,7 @@ export class Grower {
     return names === "modules" ? `block${this.#count}.${part}` : `block ${this.#count}/ß ${part}:0`;
   }
 
-  /** A new weight, or one of these dimensions that is there already. */
+  /** Returns a new weight, or an existing one of these dimensions. */
   weight(
     part: string,
     dims: readonly number[],
@@ -192,7 +192,7 @@ export class Grower {
     return value;
   }
 
-  /** A new weight as codes behind a DequantizeLinear. */
+  /** Returns a new weight as quantized values with a DequantizeLinear. */
   codes(part: string, dims: readonly number[], fanIn: number): Value {
     const name = this.weightName(part);
     const dense = weightOf(dims, this.choose(3) === 0 ? 0 : this.choose(kindsOfWeights), name, fanIn);
@@ -203,14 +203,14 @@ export class Grower {
     return value;
   }
 
-  /** A new weight of another type. */
+  /** Returns a new weight of another type. */
   typed(part: string, type: "float16" | "bfloat16" | "float64", dims: readonly number[], fanIn: number): Value {
     const name = this.weightName(part);
     const { data } = weightOf(dims, this.choose(3) === 0 ? 0 : this.choose(kindsOfWeights), name, fanIn);
     return this.emit.constant(fromNumbers(type, dims, data), name);
   }
 
-  /** A stored matrix once more, turned: by its numbers alone, or with the role that says so. Undefined where it is not stored as it is. */
+  /** Stores the transposition of a stored matrix, with or without the role of a tied copy. Returns undefined if the matrix is not stored directly. */
   copied({ name, tensor }: Value): Value | undefined {
     const dense = tensor?.small;
     if (dense?.type !== "float32" || dense.dims.length !== 2) return undefined;
@@ -220,7 +220,7 @@ export class Grower {
     return this.emit.constant(float32([columns, rows], turned), this.weightName("copy"), role);
   }
 
-  /** A vector of a normalization: near 1, with some that are 0, tiny, large or negative. */
+  /** Returns a vector for a normalization with values near 1, some of them 0, tiny, large or negative. */
   spread(part: string, count: number, least: "any" | "positive" = "any"): Value {
     const name = this.weightName(part);
     const numbers = random(1, name);
@@ -228,13 +228,13 @@ export class Grower {
     const data = Array.from({ length: count }, (_, at) => {
       const usual = numbers.uniform(0.5, 1.5);
       if (odd === 0 || at % 2 === 1) return usual;
-      const found = [0, 1e-6, 50, least === "any" ? -usual : usual][odd - 1] ?? usual;
-      return found;
+      const oddValue = [0, 1e-6, 50, least === "any" ? -usual : usual][odd - 1] ?? usual;
+      return oddValue;
     });
     return this.emit.constant(float32([count], data), name);
   }
 
-  /** The sizes to feed: batches of so many, and what else is open. */
+  /** Returns random inputs for a batch size. */
   feeds(batch: number, seed: number): Batch {
     return Object.fromEntries(
       this.model.graph.feeds.map(({ name, type }): [string, Dense] => {
@@ -249,14 +249,14 @@ export class Grower {
     );
   }
 
-  /** What a named dimension is in batches of so many. */
+  /** Returns the size of a named dimension for a batch size. */
   size(name: string, batch: number): number {
     if (name === this.style.batch) return batch;
     return { side: 6, length: 4, "s 0": 3 }[name] ?? 2;
   }
 }
 
-/** A known size of an axis. */
+/** Returns the size of an axis, which must be known. */
 export function sizeAt(dims: readonly Dim[], axis: number): number {
   const dim = dims.at(axis);
   return typeof dim === "number" ? dim : 0;

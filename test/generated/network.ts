@@ -1,8 +1,8 @@
 /**
- * Networks at random: a description (plain data, which shrinks) and the graph that follows from it.
+ * Random networks: a description (plain data, which can shrink) and the graph that is built from it.
  *
  * A network starts empty, or with an example of any operator (`test/ops/*.examples.ts`) between two layers; blocks are added one after another.
- * Same description, same network, to the last weight.
+ * The description determines the network including all weights.
  */
 import { infer, isRandom } from "../../src/core/analysis/infer.ts";
 import { Miss, PithError } from "../../src/core/errors.ts";
@@ -28,24 +28,24 @@ export interface Description {
   readonly opset: number;
   readonly batch: string | number;
   readonly names: "modules" | "numbers" | "odd";
-  /** Written as files were up to IR 3. */
+  /** Whether to write the file as up to IR version 3. */
   readonly oldest: boolean;
-  /** The title of an example to start with. */
+  /** Title of the example to start with; undefined: none. */
   readonly start: string | undefined;
   readonly steps: readonly { readonly block: string; readonly choices: readonly number[] }[];
 }
 
 export interface Network {
   readonly model: Model;
-  /** Batch sizes that it is made for. */
+  /** Batch sizes that the network supports. */
   readonly batches: readonly number[];
-  /** Whether an empty batch may be tried: over some, ONNX Runtime ends the process. */
+  /** Whether an empty batch can be run: for some networks it crashes ONNX Runtime. */
   readonly takesNone: boolean;
-  /** What it is fed, for batches of so many. */
+  /** Returns random inputs for a batch size. */
   feeds(batch: number, seed?: number): Batch;
 }
 
-/** Over an empty batch ONNX Runtime ends the process in the first two, and gives means of the wrong size in the others. */
+/** Blocks without support for empty batches: ONNX Runtime crashes in the first two, and returns means of the wrong size in the others. */
 const notOverNone: ReadonlySet<string> = new Set([
   "recurrent",
   "largest and where",
@@ -55,10 +55,10 @@ const notOverNone: ReadonlySet<string> = new Set([
   "if",
 ]);
 
-/** Operators that ONNX Runtime lets write over their first input before they read it, where nothing else reads that: then they give zeros. */
+/** Operators that return zeros, because ONNX Runtime reuses the buffer of their first input for the output if no other node reads it. */
 const overwriting: ReadonlySet<string> = new Set(["MoE"]);
 
-/** Examples that a network can start with: ONNX Runtime runs them, and gives the same again. */
+/** Examples that a network can start with: ONNX Runtime runs them with reproducible outputs. */
 export const starts: readonly Example[] = examples.filter(
   (example) =>
     example.except.run === undefined &&
@@ -88,7 +88,7 @@ export const descriptions: fc.Arbitrary<Description> = fc.record({
   ),
 });
 
-/** The network of a description. */
+/** Builds the network of a description. */
 export function build(description: Description): Network {
   const example = starts.find(({ title }) => title === description.start);
   const started = example === undefined ? undefined : between(example);
@@ -101,7 +101,7 @@ export function build(description: Description): Network {
     try {
       grow(g);
     } catch (error) {
-      // A form that this operator set does not have.
+      // The opset does not support this form.
       if (!(error instanceof PithError && error.code === "E_UNSUPPORTED")) throw error;
     }
   }
@@ -119,26 +119,26 @@ export function build(description: Description): Network {
     feeds(batch, seed = 1) {
       const feeds = g.feeds(batch, seed);
       if (example === undefined) return feeds;
-      // Sizes and contents are those of the example.
+      // Inputs of the example have the sizes and contents that it lists.
       return Object.fromEntries(
         model.graph.feeds.map(({ name, type }) => {
-          const own = feeds[name];
+          const exampleFeed = feeds[name];
           const dims = (type?.dims ?? []).map((dim) => {
             const size = numberOf(dim, example.sizes);
             return Number.isNaN(size) && isSymbolic(dim) ? g.size(dim.text, batch) : size;
           });
           const listed = example.feeds[name];
-          if (own === undefined) throw new Error(`"${name}" is not fed`);
+          if (exampleFeed === undefined) throw new Error(`"${name}" is not fed`);
           if (listed !== undefined && !("from" in listed))
-            return [name, fromNumbers(own.type as "float32", dims, listed)];
-          return [name, resized(own, dims, g.ranges.get(name), seed)];
+            return [name, fromNumbers(exampleFeed.type as "float32", dims, listed)];
+          return [name, resized(exampleFeed, dims, g.ranges.get(name), seed)];
         }),
       );
     },
   };
 }
 
-/** Graphs inside nodes take no initializers there, and newer operator sets ask for a newer format. */
+/** Returns whether IR version 3 supports the model: it has no initializers in subgraphs, and no newer opsets. */
 function fitsOldest(model: Model): boolean {
   return (model.opsets.get("") ?? 1) <= 13 && [...allGraphs(model.graph)].length === 1;
 }
@@ -155,7 +155,7 @@ function resized(own: Batch[string], dims: readonly number[], range: Range | und
   return fromNumbers(own.type as "float32", dims, numbers);
 }
 
-/** What nothing reads is an output, and so is one value in the middle where there are many. */
+/** Makes all values without a reader outputs, and one value in the middle if there are many. */
 function finish(model: Model, values: readonly Value[]): void {
   const { graph } = model;
   const free = values.filter(
@@ -172,18 +172,18 @@ function finish(model: Model, values: readonly Value[]): void {
   graph.setOutputs([...outputs]);
 }
 
-/** An example with a layer in front of each input that takes any numbers, and one behind it, where their sizes allow it. */
+/** Returns an example with a layer before each input that accepts any numbers, and one after each output, if the sizes are known. */
 function between(example: Example): { readonly model: Model; readonly ranges: ReadonlyMap<string, Range> } {
   const model = symbolicModel(example);
   const { graph } = model;
   const ranges = new Map<string, Range>();
   for (const { name, type } of graph.feeds) {
-    const given = example.feeds[name];
+    const exampleFeed = example.feeds[name];
     const float = type?.type.startsWith("float") === true;
     ranges.set(
       name,
-      given !== undefined && "from" in given
-        ? { low: given.from, high: given.to }
+      exampleFeed !== undefined && "from" in exampleFeed
+        ? { low: exampleFeed.from, high: exampleFeed.to }
         : float
           ? { low: -1, high: 1 }
           : { low: 0, high: type?.type === "bool" ? 2 : 4 },
@@ -204,7 +204,7 @@ function between(example: Example): { readonly model: Model; readonly ranges: Re
     const [first] = [...graph.nodes()];
     if (first === undefined || example.feeds[input.name] !== undefined) continue;
     const uses = [...input.uses];
-    // Boxes and places are no numbers of a layer.
+    // A layer cannot compute boxes and positions.
     const isWanted = uses.some(({ node, input: port }) => {
       const bound = inference.at(node);
       return !(bound instanceof Miss) && bound.wants([]).some((wanted) => wanted.input === port);
@@ -215,17 +215,18 @@ function between(example: Example): { readonly model: Model; readonly ranges: Re
       weightOf([last, last], 0, `${input.name} before`, last),
       `${input.name}.before.weight`,
     );
-    const made = emit.named(`${input.name}.before`).MatMul([input, weight]);
-    for (const { node, input: port } of uses) node.graph.setInput(node, port, made);
+    const product = emit.named(`${input.name}.before`).MatMul([input, weight]);
+    for (const { node, input: port } of uses) node.graph.setInput(node, port, product);
   }
   for (const output of [...graph.outputs]) {
-    const known = inference.operand(output);
-    const last = known?.dims?.at(-1);
-    if (known?.type !== "float32" || (known.dims?.length ?? 0) < 2 || typeof last !== "number" || last === 0) continue;
+    const outputType = inference.operand(output);
+    const last = outputType?.dims?.at(-1);
+    if (outputType?.type !== "float32" || (outputType.dims?.length ?? 0) < 2 || typeof last !== "number" || last === 0)
+      continue;
     const emit = emitInto(model, { onNode: inference.visit });
     const weight = emit.constant(weightOf([last, 3], 0, `${output.name} behind`, last), `${output.name}.behind.weight`);
-    const made = emit.named(`${output.name}.behind`).MatMul([output, weight]);
-    graph.setOutputs(graph.outputs.map((other) => (other === output ? made : other)));
+    const product = emit.named(`${output.name}.behind`).MatMul([output, weight]);
+    graph.setOutputs(graph.outputs.map((other) => (other === output ? product : other)));
   }
   return { model, ranges };
 }

@@ -1,4 +1,4 @@
-/** What every pass and every technique promises, checked on one network. */
+/** The promises of every pass and every technique, each checked on one network. */
 
 import { adapting } from "./promises/adapting.ts";
 import { analyses } from "./promises/analyses.ts";

@@ -1,4 +1,4 @@
-/** Runs of generated networks, and what it means that a result computes the same. */
+/** Runs generated networks, and checks that results compute the same outputs. */
 import { createEngine } from "../../src/core/engine/index.ts";
 import { Miss, PithError } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
@@ -17,44 +17,44 @@ import type { Network } from "./network.ts";
 
 export const engine = createEngine();
 
-/** A promise that was not kept. */
+/** Error for a broken promise. */
 export class Broken extends Error {}
 
 export function expectThat(holds: boolean, sentence: string): void {
   if (!holds) throw new Broken(sentence);
 }
 
-/** Loads the file that would be written, runs it on all batches, releases it. */
+/** Encodes the model, loads it, runs it on all batches and releases it. */
 export async function answers(model: Model, batches: readonly Batch[], optimize = true): Promise<readonly Batch[]> {
-  const found: Batch[] = [];
+  const results: Batch[] = [];
   const session = await engine.load(await open(await encodeToBytes(model)), { threads: 1, optimize });
   try {
     const names = model.graph.feeds.map(({ name }) => name);
     for (const batch of batches) {
-      const given = Object.fromEntries(
+      const feeds = Object.fromEntries(
         names.flatMap((name) => (batch[name] === undefined ? [] : [[name, batch[name]]])),
       );
-      found.push(await session.run(given));
+      results.push(await session.run(feeds));
     }
   } finally {
     await session.release();
   }
-  return found;
+  return results;
 }
 
-/** What a network is fed: its batch sizes, and where its batch is open none at all. */
+/** Returns inputs for each supported batch size, including an empty batch if the batch axis allows it. */
 export function batchesOf(network: Network): readonly Batch[] {
   return network.batches.map((batch) => network.feeds(batch, batch));
 }
 
-/** The original's answers. @throws PithError E_ENGINE where ONNX Runtime does not run it. */
+/** Returns the original's outputs. @throws PithError E_ENGINE if ONNX Runtime does not run it. */
 export async function originalAnswers(network: Network): Promise<readonly Batch[]> {
   return answers(network.model, batchesOf(network));
 }
 
 /**
- * The result is legal, is read back, and answers as the original does, up to rounding: as much as the original's own answers move when the
- * runtime fuses differently, or when its stored numbers and inputs move by a millionth (in half precision by a rounding to it).
+ * Checks that the result is valid, can be read back, and computes the original's outputs up to rounding. The tolerance is the change of the original's
+ * outputs if the runtime fuses differently, or if its stored values and inputs change by a millionth (in half precision by a rounding).
  */
 export async function expectSame(
   { model: original }: Pick<Network, "model">,
@@ -66,7 +66,7 @@ export async function expectSame(
   const [fault] = verify(result);
   expectThat(fault === undefined, `illegal: ${fault}`);
   const got = await answers(result, batches, optimize);
-  let own: Promise<readonly (readonly Batch[])[]> | undefined;
+  let rounding: Promise<readonly (readonly Batch[])[]> | undefined;
   for (const [at, batch] of expected.entries()) {
     for (const [name, dense] of Object.entries(batch)) {
       const other = got[at]?.[name];
@@ -75,22 +75,19 @@ export async function expectSame(
         other?.type === dense.type && dimsText(other.dims) === dimsText(dense.dims),
         `"${name}" was ${dense.type}[${dense.dims}], is ${other?.type}[${other?.dims}]`,
       );
-      const found = largestDifference(dense, other);
-      if (found <= toleranceOf(original)) continue;
-      // Fused, products with 8-bit weights round what they multiply, and which are fused depends on what stands around them.
+      const gap = largestDifference(dense, other);
+      if (gap <= toleranceOf(original)) continue;
+      // Fused products with 8-bit weights round their activations, and which ones are fused depends on the surrounding nodes.
       if (optimize && holdsCodes(original))
         return expectSame({ model: original }, result, batches, await answers(original, batches, false), false);
-      own ??= ownRounding(original, batches);
-      const allowed = Math.max(...(await own).map((runs) => largestDifference(dense, runs[at]?.[name])));
-      expectThat(
-        found <= 8 * allowed,
-        `"${name}" differs by ${found} where rounding explains ${allowed} (batch ${at})`,
-      );
+      rounding ??= ownRounding(original, batches);
+      const allowed = Math.max(...(await rounding).map((runs) => largestDifference(dense, runs[at]?.[name])));
+      expectThat(gap <= 8 * allowed, `"${name}" differs by ${gap} where rounding explains ${allowed} (batch ${at})`);
     }
   }
 }
 
-/** The result is legal and answers as the original does, where numbers are rounded to eleven bits over and over. */
+/** Checks that the result is valid and computes the original's outputs with a tolerance for repeated rounding to eleven bits. */
 export async function expectNear(
   { model: original }: Pick<Network, "model">,
   result: Model,
@@ -105,16 +102,16 @@ export async function expectNear(
     for (const [name, dense] of Object.entries(batch)) {
       const other = got[at]?.[name];
       expectThat(other !== undefined, `output "${name}" is gone`);
-      // Sizes that follow from numbers may differ.
+      // Sizes that depend on values can differ.
       if (!isFloat(dense.type) || endsHalf(dense) || dimsText(other?.dims) !== dimsText(dense.dims)) continue;
-      const found = largestDifference(dense, other);
+      const gap = largestDifference(dense, other);
       const allowed = Math.max(0.01, ...moved.map((runs) => 20 * largestDifference(dense, runs[at]?.[name])));
-      expectThat(found <= allowed, `"${name}" differs by ${found}, allowed is ${allowed} (batch ${at})`);
+      expectThat(gap <= allowed, `"${name}" differs by ${gap}, allowed is ${allowed} (batch ${at})`);
     }
   }
 }
 
-/** Whether a tensor has numbers near the end of float16 or beyond: what stands for infinity becomes smaller there. */
+/** Returns whether a tensor has values near or beyond the float16 maximum: values that represent infinity are clipped there. */
 export function endsHalf(dense: Dense | undefined): boolean {
   return dense !== undefined && isFloat(dense.type) && toFloat64(dense).some((number) => Math.abs(number) > 60_000);
 }
@@ -123,7 +120,7 @@ function holdsCodes({ graph }: Model): boolean {
   return [...graph.values()].some(({ tensor }) => /^u?int[248]$/.test(tensor?.type ?? ""));
 }
 
-/** The original's answers as it is written, and with everything moved by a small share. */
+/** Returns the original's outputs, unchanged and with all stored values and inputs changed by a small share. */
 export async function ownRounding(
   original: Model,
   batches: readonly Batch[],
@@ -133,14 +130,14 @@ export async function ownRounding(
   const numbers = random(1, "moved");
   for (const value of moved.graph.values()) {
     const dense = value.tensor?.small;
-    // Whole numbers are settings, as scales of an image are.
+    // Integers are settings, such as the scales of an image.
     if (dense !== undefined && isFloat(dense.type) && !toFloat64(dense).every(Number.isInteger))
       value.tensor = inMemory(nudged(dense, numbers, share));
   }
   const nudgedBatches = batches.map((batch) =>
     Object.fromEntries(Object.entries(batch).map(([name, dense]) => [name, nudged(dense, numbers, share)])),
   );
-  // Some settings may not move (scales of an image that must be 1), and some models ONNX Runtime runs only as it fuses them.
+  // Some settings cannot change (an image scale that must be 1), and ONNX Runtime runs some models only with fusion.
   const whereItRuns = (found: Promise<readonly Batch[]>): Promise<readonly (readonly Batch[])[]> =>
     found.then(
       (run) => [run],
@@ -155,7 +152,7 @@ export async function ownRounding(
   ];
 }
 
-/** A millionth; of models in half precision what a rounding to it moves, of which `toleranceOf` is eight times. */
+/** Returns a millionth, or for half-precision models the rounding error, an eighth of `toleranceOf`. */
 const roundoff = (model: Model): number => (toleranceOf(model) > 1e-4 ? toleranceOf(model) / 8 : 1e-6);
 
 function nudged(dense: Dense, numbers: ReturnType<typeof random>, share: number): Dense {
@@ -167,7 +164,7 @@ function nudged(dense: Dense, numbers: ReturnType<typeof random>, share: number)
   );
 }
 
-/** Reasons are one sentence, for people. */
+/** Checks that every reason is one readable sentence. */
 export function expectSentences({ misses, changes }: Outcome): void {
   for (const { reason } of misses) expectSentence(reason);
   for (const { what, at } of changes) {
@@ -178,11 +175,11 @@ export function expectSentences({ misses, changes }: Outcome): void {
 
 function expectSentence(text: string): void {
   expectThat(text.trim() === text && text.length > 3, `no sentence: "${text}"`);
-  // A loss may be NaN, and a weight may hold it.
+  // A message can report that a loss is NaN or that a weight contains NaN.
   expectThat(!/\n|undefined|(?<!is |holds )\bNaN\b|\[object/.test(text), `no sentence: "${text}"`);
 }
 
-/** Whether something was refused as it should be, a PithError of one sentence; whatever else is thrown goes on. */
+/** Returns a refusal, which is a PithError of one sentence, as a Miss; rethrows any other error. */
 export function refused(error: unknown): Miss {
   if (!(error instanceof PithError) || error.code === "E_ENGINE") throw error;
   expectSentence(error.message);

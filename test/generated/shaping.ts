@@ -1,4 +1,4 @@
-/** Blocks that move, cut, join and count: layout, control flow, sizes that the graph computes, empty axes. */
+/** Blocks that change shapes: layout, splitting and joining, control flow, computed sizes, empty axes. */
 import type { Value } from "../../src/core/graph/graph.ts";
 import { fromNumbers } from "../../src/core/tensor/convert.ts";
 import { float32, int64 } from "../../src/core/tensor/dense.ts";
@@ -6,7 +6,7 @@ import { type Dim, symbol } from "../../src/core/tensor/dims.ts";
 import { type Block, isEmpty, reduced, sizeOf } from "./blocks.ts";
 import { allFixed, type Grower, sizeAt } from "./grow.ts";
 
-/** A value, and one of its axes with a known size. */
+/** Picks a value and one of its axes with a known size. */
 function axisOf(g: Grower, least = 1): readonly [value: Value, axis: number, size: number] {
   const fits = (dims: readonly Dim[]): boolean =>
     dims.length > 0 && dims.some((_, axis) => sizeAt(dims, axis) >= least);
@@ -36,10 +36,10 @@ export const shapingBlocks: Readonly<Record<string, Block>> = {
     grow(g) {
       const [value, axis, size] = axisOf(g, 2);
       if (size < 2) return;
-      const first = g.of([1, size - 1, Math.floor(size / 2)]);
-      const [left, right] = g.emit.many("Split", [value, g.ints([first, size - first])], { axis }, 2);
-      g.add(left);
-      g.add(g.choose(2) === 0 ? right : left);
+      const width = g.of([1, size - 1, Math.floor(size / 2)]);
+      const [first, second] = g.emit.many("Split", [value, g.ints([width, size - width])], { axis }, 2);
+      g.add(first);
+      g.add(g.choose(2) === 0 ? second : first);
     },
   },
   slice: {
@@ -59,8 +59,8 @@ export const shapingBlocks: Readonly<Record<string, Block>> = {
     grow(g) {
       const [value, axis, size] = axisOf(g, 2);
       const middle = Math.ceil(size / 2);
-      const [left, right] = [slice(g, value, axis, 0, middle), slice(g, value, axis, middle, size)];
-      g.add(g.emit.Concat(g.choose(2) === 0 ? [left, right] : [right, left], { axis }));
+      const [lower, upper] = [slice(g, value, axis, 0, middle), slice(g, value, axis, middle, size)];
+      g.add(g.emit.Concat(g.choose(2) === 0 ? [lower, upper] : [upper, lower], { axis }));
     },
   },
   "channel shuffle": {
@@ -69,10 +69,10 @@ export const shapingBlocks: Readonly<Record<string, Block>> = {
       const channels = sizeAt(g.dims(value), 1);
       if (channels % 2 === 1) return;
       const height = sizeOf(g, value, 2);
-      const apart = g.emit.Concat([g.ints([0, 2, channels / 2]), height, g.ints([-1])], { axis: 0 });
-      const turned = g.emit.Transpose([g.emit.Reshape([value, apart])], { perm: [0, 2, 1, 3, 4] });
-      const together = g.emit.Concat([g.ints([0, channels]), height, g.ints([-1])], { axis: 0 });
-      g.add(g.emit.Reshape([turned, together]));
+      const splitShape = g.emit.Concat([g.ints([0, 2, channels / 2]), height, g.ints([-1])], { axis: 0 });
+      const turned = g.emit.Transpose([g.emit.Reshape([value, splitShape])], { perm: [0, 2, 1, 3, 4] });
+      const joinedShape = g.emit.Concat([g.ints([0, channels]), height, g.ints([-1])], { axis: 0 });
+      g.add(g.emit.Reshape([turned, joinedShape]));
     },
   },
   flatten: {
@@ -109,8 +109,8 @@ export const shapingBlocks: Readonly<Record<string, Block>> = {
     grow(g) {
       const value = g.anything(2);
       const axes = g.dims(value).map((_, axis) => axis);
-      const [first = 0, ...others] = axes;
-      g.add(g.emit.Transpose([value], { perm: g.of([[first, ...others.toReversed()], axes, [...others, first]]) }));
+      const [first = 0, ...rest] = axes;
+      g.add(g.emit.Transpose([value], { perm: g.of([[first, ...rest.toReversed()], axes, [...rest, first]]) }));
     },
   },
   "transposed twice": {
@@ -177,7 +177,7 @@ export const shapingBlocks: Readonly<Record<string, Block>> = {
     grow(g) {
       const value = g.anything(2);
       if (isEmpty(g, value)) return;
-      const one = reduced(g, "ReduceMean", value, [1], 1);
+      const mean = reduced(g, "ReduceMean", value, [1], 1);
       const shape =
         g.choose(2) === 0
           ? g.emit.Shape([value])
@@ -189,7 +189,7 @@ export const shapingBlocks: Readonly<Record<string, Block>> = {
                 .slice(2)
                 .map(() => 1),
             ]);
-      g.add(g.emit.Expand([one, shape]));
+      g.add(g.emit.Expand([mean, shape]));
     },
   },
   gather: {
@@ -321,7 +321,7 @@ export const shapingBlocks: Readonly<Record<string, Block>> = {
   },
   "what was before": {
     grow(g) {
-      // As caches of decoders: what earlier runs left comes in, and goes out longer.
+      // The cache of a decoder: an input with earlier positions, and an output with the new ones appended.
       const value = g.sequence();
       const dims = g.dims(value);
       const past = g.input("past_key", "float32", [dims[0] ?? 1, g.of([symbol("past"), 2]), dims[2] ?? 1], {
@@ -365,7 +365,7 @@ export const shapingBlocks: Readonly<Record<string, Block>> = {
   "largest and where": {
     grow(g) {
       const [value, axis, size] = axisOf(g);
-      // ONNX Runtime ends the process over an empty one.
+      // ONNX Runtime crashes on an empty value.
       if (isEmpty(g, value)) return;
       const count = g.ints([g.of([1, size])]);
       const [best] = g.emit.many("TopK", [value, count], { axis }, 2);
@@ -379,7 +379,7 @@ export const shapingBlocks: Readonly<Record<string, Block>> = {
   },
 };
 
-/** All axes but the first, multiplied with each other, as older exporters write it. */
+/** Computes the product of the sizes of all axes except the first, as older exporters do. */
 function product(g: Grower, value: Value): Value {
   const rest = g.dims(value).slice(1);
   return rest.map((_, at) => sizeOf(g, value, at + 1)).reduce((sum, size) => g.emit.Mul([sum, size]));

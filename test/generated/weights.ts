@@ -1,4 +1,4 @@
-/** Kinds of weights: what trained, pruned and exported files hold and random numbers do not. */
+/** Kinds of weights that trained, pruned and exported files contain but random numbers do not. */
 import type { Emit } from "../../src/core/graph/emit.ts";
 import type { Value } from "../../src/core/graph/graph.ts";
 import { fromNumbers, integerRange } from "../../src/core/tensor/convert.ts";
@@ -7,14 +7,14 @@ import { elementCount } from "../../src/core/tensor/dims.ts";
 import { type Random, random } from "../../src/core/tensor/random.ts";
 import type { Dense } from "../../src/core/tensor/types.ts";
 
-/** Fills an array of these dimensions in place. `scale` keeps sums of a row near 1. */
+/** Fills an array of the given dimensions in place. `scale` keeps sums of a row near 1. */
 type Kind = (data: Float32Array, dims: readonly number[], numbers: Random, scale: number) => void;
 
 const normal: Kind = (data, _, numbers, scale) => {
   for (let at = 0; at < data.length; at++) data[at] = numbers.normal(0, scale);
 };
 
-/** Of the normal ones, the rows (indices along an axis) that `change` is applied to: one of them at least. */
+/** Returns normal weights with `change` applied to some rows (indices along an axis), at least one. */
 const rows =
   (axis: number, change: (row: Float32Array, first: Float32Array, numbers: Random) => void): Kind =>
   (data, dims, numbers, scale) => {
@@ -45,63 +45,65 @@ const all =
     for (let at = 0; at < data.length; at++) data[at] = value(numbers, scale);
   };
 
-/** Simplest first: a failing network shrinks towards them. */
+/** The kinds, simplest first: a failing network shrinks towards them. */
 const kinds: readonly Kind[] = [
   normal,
   all(() => 0),
   all(() => 1),
   all(() => 0.375),
-  // Dead channels: outputs, then inputs.
+  // Some channels are 0: outputs, then inputs.
   rows(0, (row) => row.fill(0)),
   rows(1, (row) => row.fill(0)),
-  // Channels that are equal, and equal up to a factor.
+  // Some channels are equal, or equal up to a factor.
   rows(0, (row, first) => row.set(first)),
   rows(0, (row, first) => row.set(first.map((value) => -2 * value))),
-  // Constant in each row.
+  // Some rows are constant.
   rows(0, (row) => row.fill(row[0] ?? 0)),
-  // One channel that dwarfs the others: what saturates activations, and the grid of a whole weight.
+  // One channel is much larger than the others, which saturates activations and per-tensor grids.
   (data, dims, numbers, scale) => {
     normal(data, dims, numbers, scale);
     const share = Math.ceil(data.length / Math.max(1, dims[0] ?? 1));
     for (let at = 0; at < share; at++) data[at] = 300 * (data[at] ?? 0);
   },
   all((numbers, scale) => 1e-7 * numbers.normal(0, scale)),
-  // Most are zero, as after pruning; some of the zeros are negative.
+  // Most weights are zero, as after pruning; some of the zeros are negative.
   all((numbers, scale) => (numbers.integer(4) === 0 ? numbers.normal(0, scale) : numbers.integer(2) === 0 ? 0 : -0)),
-  // Few levels, as after quantization.
+  // The weights have few levels, as after quantization.
   all((numbers) => (numbers.integer(5) - 2) / 4),
   all((numbers) => Math.abs(numbers.normal(0, 0.5))),
-  // Of rank 1, where it is a matrix.
+  // The weight has rank 1 if it is a matrix.
   (data, dims, numbers, scale) => {
     const outputs = Math.max(1, dims[0] ?? 1);
     const inner = Math.max(1, data.length / outputs);
-    const [left, right] = [outputs, inner].map((count) => Array.from({ length: count }, () => numbers.normal()));
+    const [columnFactors, rowFactors] = [outputs, inner].map((count) =>
+      Array.from({ length: count }, () => numbers.normal()),
+    );
     for (let at = 0; at < data.length; at++)
-      data[at] = scale * (left?.[Math.floor(at / inner)] ?? 0) * (right?.[at % inner] ?? 0);
+      data[at] = scale * (columnFactors?.[Math.floor(at / inner)] ?? 0) * (rowFactors?.[at % inner] ?? 0);
   },
 ];
 
 export const kindsOfWeights = kinds.length;
 
-/** @param fanIn So many products are added up to one number. */
+/** @param fanIn number of products that are summed into one output. */
 export function weightOf(dims: readonly number[], kind: number, name: string, fanIn: number): Dense<"float32"> {
   const data = new Float32Array(elementCount(dims));
   (kinds[kind % kinds.length] ?? normal)(data, dims, random(1, name), 1 / Math.sqrt(Math.max(1, fanIn)));
   return float32(dims, data);
 }
 
-/** How codes of a weight lie in a file. */
+/** Storage format of a quantized weight. */
 export interface CodesForm {
   readonly type?: "int8" | "uint8" | "int4" | "uint4";
-  /** Scales lie along it; counted from the end where it is negative. */
+  /** Axis of the scales; a negative axis counts from the end. */
   readonly axis?: number;
-  /** So many numbers in a row along the axis share a scale. */
+  /** Number of consecutive values along the axis that share a scale. */
   readonly block?: number;
-  /** Without a zero point, which is 0 then. */
+  /** Whether the zero point is omitted, which means 0. */
   readonly plain?: true;
 }
 
-/** Simplest first. Codes of four bits and blocks are for operator sets from 21 on. */
+/** The formats, simplest first. Four bits and blocks require opset 21. */
 export const codesForms: readonly CodesForm[] = [
   {},
   { type: "uint8" },
@@ -115,7 +117,7 @@ export const codesForms: readonly CodesForm[] = [
   { axis: 0, block: 2, plain: true },
 ];
 
-/** A weight as codes: x ≈ (code - zero point) · scale, of the largest number that shares the scale. */
+/** Quantizes a weight: x ≈ (code - zero point) · scale, with the scale from the largest value that shares it. */
 export function inCodes(
   emit: Emit,
   { dims, data }: Dense<"float32">,
@@ -126,7 +128,7 @@ export function inCodes(
   const inner = axis === undefined ? 1 : dims.slice(axis + 1).reduce((product, dim) => product * dim, 1);
   const size = axis === undefined ? 1 : (dims[axis] ?? 1);
   const parts = axis === undefined ? 1 : Math.ceil(size / (block ?? 1));
-  // The place of a number among the scales: one for all, one for each index along the axis, or for each block there.
+  // Returns the index of the scale: one for all values, one for each index along the axis, or one for each block.
   const scaleOf = (at: number): number => {
     if (axis === undefined) return 0;
     const index = Math.floor(at / inner) % size;
@@ -156,7 +158,7 @@ export function inCodes(
   });
 }
 
-/** How a file may hold a weight: stored, in a node, of other type, turned, rounded, masked. Simplest first. */
+/** Ways to store a weight: directly, in a node, in another type, transposed, quantized, masked. Simplest first. */
 export const forms: readonly ((emit: Emit, dense: Dense<"float32">, name: string) => Value)[] = [
   (emit, dense, name) => emit.constant(dense, name),
   (emit, dense) => emit.Constant([], { value: dense }),

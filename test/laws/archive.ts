@@ -1,4 +1,4 @@
-/** The archive of ONNX's own backend tests: models of mostly one node, with inputs and outputs as TensorProto. */
+/** The archive of ONNX's backend tests: models, mostly of one node, with inputs and outputs as TensorProto. */
 import { readFileSync } from "node:fs";
 import { gunzipSync } from "fflate";
 import type { Model } from "../../src/core/graph/model.ts";
@@ -8,30 +8,30 @@ import { shared } from "../shared.ts";
 
 export interface BackendTest {
   readonly name: string;
-  /** The file of the model. */
+  /** Content of the model file. */
   readonly bytes: Uint8Array;
   model(): Promise<Model>;
-  /** Tensors of the first data set, by position; undefined where it is a sequence or an optional. */
+  /** Tensors of the first dataset, by position; undefined for a sequence or an optional. */
   inputs(): Promise<readonly (Dense | undefined)[]>;
   outputs(): Promise<readonly (Dense | undefined)[]>;
 }
 
-/** All tests of the archive, or undefined where it is not present. */
+/** Returns all tests of the archive, or undefined if the archive is missing. */
 export function backendTests(): readonly BackendTest[] | undefined {
   const path = shared("data/conformance/onnx-backend-testdata.tar.gz");
   if (path === undefined) return undefined;
   const files = untar(gunzipSync(readFileSync(path)));
   const tests: BackendTest[] = [];
   for (const [file, bytes] of files) {
-    // "light" networks stand alone: their weights are computed, and they come without data.
+    // "light" networks have no test data: their weights are computed.
     if (!file.endsWith("/model.onnx") && !/\/light\/[^/]+\.onnx$/.test(file)) continue;
     const folder = file.slice(0, -"model.onnx".length);
     const tensors = async (kind: "input" | "output"): Promise<(Dense | undefined)[]> => {
-      const found: (Dense | undefined)[] = [];
+      const tensorList: (Dense | undefined)[] = [];
       for (let index = 0; ; index++) {
         const message = files.get(`${folder}test_data_set_0/${kind}_${index}.pb`);
-        if (message === undefined) return found;
-        found.push(await decodeTensor(message).catch(() => undefined));
+        if (message === undefined) return tensorList;
+        tensorList.push(await decodeTensor(message).catch(() => undefined));
       }
     };
     tests.push({
@@ -53,7 +53,7 @@ function nameOf(file: string): string {
     .replace(/\.onnx$/, "");
 }
 
-/** The regular files of a tar archive; names above 100 characters stand in a record before the file (GNU). */
+/** Returns the regular files of a tar archive. Names above 100 characters are in a record before the file (GNU). */
 function untar(archive: Uint8Array): ReadonlyMap<string, Uint8Array> {
   const files = new Map<string, Uint8Array>();
   const text = (start: number, length: number): string => {
@@ -75,16 +75,16 @@ function untar(archive: Uint8Array): ReadonlyMap<string, Uint8Array> {
   return files;
 }
 
-/** A TensorProto alone is read as the one weight of a model. */
+/** Decodes a TensorProto by wrapping it as the only weight of a model. */
 async function decodeTensor(message: Uint8Array): Promise<Dense | undefined> {
-  // Of two names the last one counts; some of these tensors have none.
+  // Some of these tensors have no name. Protobuf uses the last value of a repeated field, so the appended name wins.
   const graph = field(5, [...message, ...field(8, [0x74])]);
   const model = await open(Uint8Array.from([0x08, 10, ...field(7, graph), ...field(8, [0x10, 21])]));
   const [value] = model.graph.values();
   return value?.tensor?.read();
 }
 
-/** A length-delimited field of a protobuf message. */
+/** Encodes a length-delimited field of a protobuf message. */
 function field(number: number, content: ArrayLike<number>): number[] {
   const length: number[] = [];
   let rest = content.length;

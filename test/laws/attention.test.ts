@@ -1,4 +1,4 @@
-/** Facts about attention that no law over single examples shows. */
+/** Properties of attention that laws over single examples do not cover. */
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
@@ -14,7 +14,7 @@ const numbers = (dims: readonly number[], step: number): Dense =>
 const operands = { q: numbers([1, 2, 4, 3], 1.3), k: numbers([1, 2, 5, 3], 0.7), v: numbers([1, 2, 5, 2], 2.1) };
 const inputs = "q: float32[1, 2, 4, 3], k: float32[1, 2, 5, 3], v: float32[1, 2, 5, 2]";
 
-/** Of the kernel, with a mask of what each query sees. */
+/** Runs the kernel with a mask. @param sees whether a query attends to a key. */
 async function masked(sees: (query: number, key: number) => boolean): Promise<Dense> {
   const model = parseModel(`opset 24
 graph (${inputs}, m: bool[4, 5]) -> (y: float32[1, 2, 4, 2]) {
@@ -25,7 +25,7 @@ graph (${inputs}, m: bool[4, 5]) -> (y: float32[1, 2, 4, 2]) {
   return results.y as Dense;
 }
 
-/** As primitives: ONNX Runtime has no kernel for windows. */
+/** Runs attention as primitives, because ONNX Runtime has no kernel for windows. */
 async function primitive(settings: string): Promise<Dense> {
   const model = parseModel(`opset 25
 graph (${inputs}) -> (y: float32[1, 2, 4, 2]) {

@@ -1,4 +1,4 @@
-/** Blocks that are run one after another compute what the model does, to the bit. */
+/** Law: blocks that run one after another return the outputs of the model, bit for bit. */
 import { readFileSync } from "node:fs";
 import { expect } from "vitest";
 import { type Block, blocks, extractBlock, joinBlocks } from "../../src/core/analysis/blocks.ts";
@@ -14,12 +14,12 @@ import { parseNpz } from "../../src/data/files/npy.ts";
 import { shared } from "../shared.ts";
 
 const engine = createEngine();
-/** The folder of exported networks, where it is present. */
+/** The folder of exported networks; undefined if it is missing. */
 export const folder = shared("data/zoo");
 export const networks =
   folder === undefined ? [] : Object.keys(JSON.parse(readFileSync(`${folder}/index.json`, "utf8")) as object);
 
-/** The inputs of a network that the folder gives. */
+/** Reads the inputs of a network from the folder. */
 export async function inputsOf(name: string): Promise<Batch> {
   const arrays = await parseNpz(new Uint8Array(readFileSync(`${folder}/${name}.npz`)), name);
   return Object.fromEntries(Object.entries(arrays).filter(([key]) => !/^(output|target)\./.test(key)));
@@ -30,9 +30,9 @@ export async function run(model: Model, known: Batch): Promise<Batch> {
   const session = await engine.load(model, { optimize: false });
   const feeds = Object.fromEntries(
     model.graph.feeds.map(({ name }) => {
-      const found = known[name];
-      if (found === undefined) throw new Error(`${name} is not known yet`);
-      return [name, found];
+      const input = known[name];
+      if (input === undefined) throw new Error(`${name} is not known yet`);
+      return [name, input];
     }),
   );
   try {
@@ -42,20 +42,20 @@ export async function run(model: Model, known: Batch): Promise<Batch> {
   }
 }
 
-/** What is computed outside of blocks first, then one block after another. */
+/** Computes the values outside of blocks first, then one block after another. */
 async function inARow(model: Model, all: readonly Omit<Block, "kind">[], feeds: Batch): Promise<Batch> {
-  const made = new Set(all.flatMap(({ outputs }) => outputs));
+  const blockOutputs = new Set(all.flatMap(({ outputs }) => outputs));
   const outside = new Set<Value>([
     ...all.flatMap(({ sides }) => sides),
-    ...model.graph.outputs.filter((output) => !made.has(output)),
+    ...model.graph.outputs.filter((output) => !blockOutputs.has(output)),
   ]);
   const computed = [...outside].filter(({ producer }) => producer !== undefined);
-  const known: Record<string, Batch[string]> = { ...feeds, ...(await run(extract(model, computed), feeds)) };
-  for (const block of all) Object.assign(known, await run(extractBlock(model, block), known));
-  return known;
+  const computedValues: Record<string, Batch[string]> = { ...feeds, ...(await run(extract(model, computed), feeds)) };
+  for (const block of all) Object.assign(computedValues, await run(extractBlock(model, block), computedValues));
+  return computedValues;
 }
 
-/** @param together So many blocks in a row as one. */
+/** @param together number of consecutive blocks to join into one. */
 export async function expectSameInARow(name: string, together = 1): Promise<void> {
   const model = await open(`${folder}/${name}.onnx`);
   const feeds = await inputsOf(name);
@@ -63,12 +63,16 @@ export async function expectSameInARow(name: string, together = 1): Promise<void
   const runs = Array.from({ length: Math.ceil(all.length / together) }, (_, at) =>
     all.slice(at * together, (at + 1) * together),
   );
-  const known = await inARow(model, together === 1 ? all : runs.map((run) => joinBlocks(model, run, all)), feeds);
-  const whole = await run(model, feeds);
+  const actualValues = await inARow(
+    model,
+    together === 1 ? all : runs.map((run) => joinBlocks(model, run, all)),
+    feeds,
+  );
+  const expectedValues = await run(model, feeds);
   for (const { name: output } of model.graph.outputs) {
-    const [own, expected] = [known[output], whole[output]];
-    if (own === undefined || expected === undefined) throw new Error(`${output} is missing`);
-    expect(own.dims).toEqual(expected.dims);
-    expect(toFloat64(own), output).toEqual(toFloat64(expected));
+    const [actual, expected] = [actualValues[output], expectedValues[output]];
+    if (actual === undefined || expected === undefined) throw new Error(`${output} is missing`);
+    expect(actual.dims).toEqual(expected.dims);
+    expect(toFloat64(actual), output).toEqual(toFloat64(expected));
   }
 }

@@ -1,4 +1,4 @@
-/** Laws of blocks, on real exports: they are whole, they cover what depends on parameters, and in a row they compute what the model does. */
+/** Laws of blocks, on real exports: blocks are complete models, cover all nodes that depend on parameters, and together compute the model's outputs. */
 import { describe, expect, it } from "vitest";
 import { blocks, extractBlock } from "../../src/core/analysis/blocks.ts";
 import { downstream } from "../../src/core/analysis/downstream.ts";
@@ -12,7 +12,7 @@ import { open } from "../../src/core/onnx/index.ts";
 import { skipOf } from "../../src/techniques/prune/repeated-layers.ts";
 import { expectSameInARow, folder, inputsOf, networks, run } from "./block-laws.ts";
 
-/** Blocks of one kind that follow each other, where there are any. */
+/** Runs of consecutive blocks of one kind, by network. */
 const repeats: Readonly<Record<string, readonly (readonly [first: string, last: string, count: number])[]>> = {
   encoder_additive_mask: [["layers.0", "layers.1", 2]],
   hf_bert: [["model.encoder.layer.0", "model.encoder.layer.1", 2]],
@@ -31,9 +31,9 @@ describe.skipIf(folder === undefined)("blocks of exported networks", () => {
   it.each(networks)("%s", async (name) => {
     const model = await open(`${folder}/${name}.onnx`);
     const inference = infer(model);
-    const found = blocks(model, inference);
+    const partition = blocks(model, inference);
 
-    for (const block of found.blocks) {
+    for (const block of partition.blocks) {
       const part = extractBlock(model, block);
       expect(verify(part), block.name).toEqual([]);
       const inputs = [...block.inputs, ...block.sides];
@@ -46,7 +46,7 @@ describe.skipIf(folder === undefined)("blocks of exported networks", () => {
         (output) => output !== undefined && depends.has(output) && inference.operand(output)?.stored !== true,
       ),
     );
-    const covered = found.blocks.flatMap((block) => block.nodes);
+    const covered = partition.blocks.flatMap((block) => block.nodes);
     expect(covered.length).toBe(new Set(covered).size);
     expect(new Set(covered)).toEqual(new Set(nodes));
   });
@@ -62,9 +62,9 @@ describe.skipIf(folder === undefined)("blocks of exported networks", () => {
 
   it.each(Object.entries(repeats))("what repeats in %s is found", async (name, expected) => {
     const model = await open(`${folder}/${name}.onnx`);
-    const found = blocks(model, infer(model));
-    expect(found.repeats.map((run) => [run[0]?.name, run.at(-1)?.name, run.length])).toEqual(expected);
-    for (const run of found.repeats) {
+    const partition = blocks(model, infer(model));
+    expect(partition.repeats.map((run) => [run[0]?.name, run.at(-1)?.name, run.length])).toEqual(expected);
+    for (const run of partition.repeats) {
       expect(new Set(run.map(({ kind }) => kind)).size).toBe(1);
       expect(new Set(run.map(({ layers }) => layers.length)).size).toBe(1);
     }
@@ -72,21 +72,21 @@ describe.skipIf(folder === undefined)("blocks of exported networks", () => {
 
   it.each(Object.keys(repeats))("one of those that repeat in %s can be taken out", async (name) => {
     const model = await open(`${folder}/${name}.onnx`);
-    const whole = await run(model, await inputsOf(name));
+    const before = await run(model, await inputsOf(name));
     const [repeated = []] = blocks(model, infer(model)).repeats;
     const block = repeated.at(-1);
     const way = block === undefined ? undefined : skipOf(block);
     if (way === undefined || way instanceof Miss) throw new Error(way?.reason);
-    // What the layer before it answers.
+    // The skip connects the output of the previous block.
     expect(repeated.at(-2)?.outputs).toEqual([way.input]);
     replaceUses(way.output, way.input);
-    const before = [...model.graph.nodes()].length;
+    const nodeCount = [...model.graph.nodes()].length;
     removeUnused(model.graph);
-    expect([...model.graph.nodes()].length).toBeLessThan(before);
+    expect([...model.graph.nodes()].length).toBeLessThan(nodeCount);
     expect(verify(model)).toEqual([]);
     const shorter = await run(model, await inputsOf(name));
-    const sizes = (batch: typeof whole) => Object.entries(batch).map(([key, { dims }]) => [key, dims]);
-    expect(sizes(shorter)).toEqual(sizes(whole));
-    expect(shorter).not.toEqual(whole);
+    const sizes = (batch: typeof before) => Object.entries(batch).map(([key, { dims }]) => [key, dims]);
+    expect(sizes(shorter)).toEqual(sizes(before));
+    expect(shorter).not.toEqual(before);
   });
 });

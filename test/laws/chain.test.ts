@@ -1,6 +1,6 @@
 /**
- * Law: a layer written as several in a row, of which one has its weight and the others the identity, computes what it did. Whatever else the
- * operator does (turning the data, sliding, padding, factors, the bias) it then does once.
+ * Law: a layer written as a chain of layers, one with its weight and the others with the identity, computes the same outputs. The chain applies
+ * everything else that the operator does (transposing the data, strides, padding, factors, the bias) only once.
  */
 import { expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
@@ -24,7 +24,7 @@ function roleOf(model: Model): WeightRole | undefined {
   return roles instanceof Miss ? undefined : roles[0];
 }
 
-/** The model with its layer as three, of which the one at `place` has its weight. */
+/** Returns the model with its layer as a chain of three, of which the one at index `place` has its weight. */
 function inThree(model: Model, place: number): Model {
   const node = lastNode(model);
   const role = roleOf(model);
@@ -52,7 +52,7 @@ function inThree(model: Model, place: number): Model {
   return model;
 }
 
-/** What is packed beside data of another type than float32 has its parts in that type. */
+/** Returns whether an example can be a chain: packed layers only with float32 data, because the parts of a packed weight have the type of the data. */
 function writesChains(example: Example): boolean {
   const model = fixedModel(example);
   const role = roleOf(model);

@@ -1,8 +1,8 @@
 /**
- * Law: what `axes` says may be removed together can be. With the indices gone from every linked operand, and attributes and constants rewritten
- * by `resize`, a node computes
- * - what it did, less these indices, where its outputs lose some (and with zeros where it reads them itself, as recurrent layers do);
- * - what it did with zeros in their place, where they are summed over (`absorbs`, and the shared axis of a product).
+ * Law: the indices that `axes` links can be removed together. After they are removed from every linked operand, and `resize` has rewritten
+ * attributes and constants, a node returns
+ * - its original outputs without these indices, if its outputs lose them (with zeros if it reads its own outputs, as recurrent layers do);
+ * - its outputs for zeros at these indices, if it sums over them (`absorbs`, and the shared axis of a product).
  */
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
@@ -34,7 +34,7 @@ function sizeAt(node: Node, end: AxisEnd): number {
   return typeof size === "number" ? size : 0;
 }
 
-/** Everything that goes with some indices of an axis; undefined if that is refused somewhere. */
+/** Returns all indices that are removed together with some indices of an axis; undefined if a link refuses. */
 function closure(node: Node, rule: AxisRule, end: AxisEnd, indices: readonly number[]): Removed | undefined {
   const removed: Removed = new Map();
   let changed = false;
@@ -68,32 +68,33 @@ function closure(node: Node, rule: AxisRule, end: AxisEnd, indices: readonly num
   return refused ? undefined : removed;
 }
 
-/** Where removal can begin: an index of each axis that a link starts from or absorbs, and indices that nothing leads to (zeros of Pad). */
+/** Returns starting points of a removal: indices of each axis that a link starts from or absorbs, and indices that no link maps to (zeros of Pad). */
 function starts(node: Node, rule: AxisRule): (readonly [AxisEnd, readonly number[]])[] {
   const ends = rule.links.flatMap((link): (readonly [AxisEnd, readonly number[]])[] => {
     if ("refuses" in link) return [];
     const end = "absorbs" in link ? link.absorbs : link.from;
     const size = sizeAt(node, end);
-    const found: (readonly [AxisEnd, readonly number[]])[] = [];
-    if (size >= 2) found.push([end, [0]], [end, [size - 1]]);
-    if (size >= 3) found.push([end, [0, 1]]);
-    if ("absorbs" in link || link.map === undefined) return found;
+    const starting: (readonly [AxisEnd, readonly number[]])[] = [];
+    if (size >= 2) starting.push([end, [0]], [end, [size - 1]]);
+    if (size >= 3) starting.push([end, [0, 1]]);
+    if ("absorbs" in link || link.map === undefined) return starting;
     const reached = new Set(Array.from({ length: size }, (_, index) => link.map?.(index) ?? []).flat());
-    const others = rule.links.filter(
+    const rivalLinks = rule.links.filter(
       (other) => isLink(other) && other !== link && String(other.to) === String(link.to),
     );
     const alone = Array.from({ length: sizeAt(node, link.to) }, (_, index) => index).filter(
       (index) => !reached.has(index),
     );
-    if (others.length === 0 && alone.length > 0) found.push([link.to, alone.slice(0, 1)], [link.to, alone.slice(-1)]);
-    return found;
+    if (rivalLinks.length === 0 && alone.length > 0)
+      starting.push([link.to, alone.slice(0, 1)], [link.to, alone.slice(-1)]);
+    return starting;
   });
   return ends;
 }
 
 /**
- * Keeps, or sets to zero, what a predicate of coordinates chooses.
- * @param zero what stands for zero at a position.
+ * Removes the entries at the given indices of axes, or sets them to zero.
+ * @param zero returns the number that represents zero at a position; if absent, entries are removed.
  */
 function without(
   dense: Dense,
@@ -102,7 +103,7 @@ function without(
 ): Dense {
   const numbers = toNumbers(dense);
   const strides = stridesOf(dense.dims);
-  const gone = (position: number): boolean =>
+  const isRemoved = (position: number): boolean =>
     [...axes].some(([axis, indices]) =>
       indices.has(Math.floor(position / (strides[axis] ?? 1)) % Math.max(1, dense.dims[axis] ?? 1)),
     );
@@ -111,13 +112,13 @@ function without(
     return fromNumbers(
       type,
       dense.dims,
-      numbers.map((value, position) => (gone(position) ? zero(position) : value)),
+      numbers.map((value, position) => (isRemoved(position) ? zero(position) : value)),
     );
   const dims = dense.dims.map((size, axis) => size - (axes.get(axis)?.size ?? 0));
   return fromNumbers(
     type,
     dims,
-    numbers.filter((_, position) => !gone(position)),
+    numbers.filter((_, position) => !isRemoved(position)),
   );
 }
 
@@ -127,11 +128,11 @@ interface Operands {
 }
 
 interface Trial extends Operands {
-  /** What the node computes when nothing is removed. */
+  /** Outputs of the unchanged node. */
   readonly outputs: Batch;
 }
 
-/** The node with operands as `change` makes them. */
+/** Returns a copy of the model whose operands `change` has replaced. */
 async function withOperands(
   { model, feeds }: Operands,
   removed: Removed,
@@ -140,33 +141,33 @@ async function withOperands(
   const copy = model.clone();
   const changed: Record<string, Dense> = { ...feeds };
   for (const [value, axes] of removed) {
-    const own = copy.graph.value(value.name);
+    const copied = copy.graph.value(value.name);
     const dense = feeds[value.name] ?? (await value.tensor?.read());
-    if (own === undefined || dense === undefined) continue;
+    if (copied === undefined || dense === undefined) continue;
     const result = change(dense, axes, value);
-    own.type = { type: result.type, dims: result.dims };
-    if (own.tensor === undefined) changed[value.name] = result;
-    else own.tensor = inMemory(result);
+    copied.type = { type: result.type, dims: result.dims };
+    if (copied.tensor === undefined) changed[value.name] = result;
+    else copied.tensor = inMemory(result);
   }
   for (const output of copy.graph.outputs) output.type = undefined;
   return { model: copy, feeds: changed };
 }
 
-function cutOf(node: Node, removed: Removed): ChannelCut {
-  const gone = (end: AxisEnd): readonly number[] => {
+function channelCut(node: Node, removed: Removed): ChannelCut {
+  const indicesAt = (end: AxisEnd): readonly number[] => {
     const value = valueAt(node, end);
     return [...((value === undefined ? undefined : removed.get(value)?.get(end[1])) ?? [])].sort((a, b) => a - b);
   };
   return {
-    removed: gone,
+    removed: indicesAt,
     dims: (port) =>
       (valueAt(node, [port, 0])?.type?.dims ?? []).map((dim, axis) =>
-        typeof dim === "number" ? dim - gone([port, axis]).length : dim,
+        typeof dim === "number" ? dim - indicesAt([port, axis]).length : dim,
       ),
   };
 }
 
-/** The number that stands for zero at a position: of codes their zero point, or that of the output channel. */
+/** Returns the number that represents zero at a position: for quantized values the zero point, possibly per output channel. */
 function zeroOf({ model, feeds }: Trial, node: Node, { name, type }: Value): (position: number) => number {
   const coded = entryOf(node)?.codes?.find(({ input }) => node.inputs[input]?.name === name);
   const point = coded && node.inputs[coded.zeroPoint];
@@ -181,37 +182,37 @@ function zeroOf({ model, feeds }: Trial, node: Node, { name, type }: Value): (po
   return (position) => zeros[Math.floor(position / stride) % zeros.length] ?? 0;
 }
 
-/** What is removed of axes that the node sums over. */
+/** Returns the removed indices of axes that the node sums over. */
 function absorbed(node: Node, rule: AxisRule, removed: Removed): Removed {
-  const found: Removed = new Map();
+  const absorbedIndices: Removed = new Map();
   for (const link of rule.links) {
     const value = "absorbs" in link ? valueAt(node, link.absorbs) : undefined;
     const indices = "absorbs" in link && value !== undefined ? removed.get(value)?.get(link.absorbs[1]) : undefined;
     if (value !== undefined && indices !== undefined && "absorbs" in link)
-      found.set(value, new Map([...(found.get(value) ?? []), [link.absorbs[1], indices]]));
+      absorbedIndices.set(value, new Map([...(absorbedIndices.get(value) ?? []), [link.absorbs[1], indices]]));
   }
-  return found;
+  return absorbedIndices;
 }
 
-/** The greatest difference between the node that was cut and what it should compute. */
+/** Returns the largest difference between the outputs of the pruned node and the expected ones. */
 async function tryCut(trial: Trial, node: Node, rule: AxisRule, removed: Removed): Promise<number> {
   const cut = await withOperands(trial, removed, (dense, axes) => without(dense, axes));
-  const change = rule.resize?.(cutOf(node, removed));
-  const own = lastNode(cut.model);
+  const change = rule.resize?.(channelCut(node, removed));
+  const cutNode = lastNode(cut.model);
   for (const [name, attribute] of Object.entries(change?.attributes ?? {}))
-    own.graph.setAttribute(own, name, attribute);
+    cutNode.graph.setAttribute(cutNode, name, attribute);
   for (const [input, dense] of Object.entries(change?.inputs ?? {}))
-    own.graph.setInput(own, Number(input), own.graph.addTensor("rewritten", inMemory(dense)));
+    cutNode.graph.setInput(cutNode, Number(input), cutNode.graph.addTensor("rewritten", inMemory(dense)));
   for (const [input, { dims, of }] of Object.entries(change?.packed ?? {})) {
     const before = await node.inputs[Number(input)]?.tensor?.read();
     if (before === undefined) throw new Error(`input ${input} is not stored`);
-    const left = of(before);
-    expect(left.dims).toEqual(dims);
-    own.graph.setInput(own, Number(input), own.graph.addTensor("left", inMemory(left)));
+    const remaining = of(before);
+    expect(remaining.dims).toEqual(dims);
+    cutNode.graph.setInput(cutNode, Number(input), cutNode.graph.addTensor("left", inMemory(remaining)));
   }
-  const emit = emitInto(cut.model, { before: own });
+  const emit = emitInto(cut.model, { before: cutNode });
   for (const [input, steps] of Object.entries(change?.shifts ?? {}))
-    own.graph.setInput(own, Number(input), emit.Add([own.inputs[Number(input)], emit.constant(steps)]));
+    cutNode.graph.setInput(cutNode, Number(input), emit.Add([cutNode.inputs[Number(input)], emit.constant(steps)]));
   const touchesOutputs = node.outputs.some((output) => output !== undefined && removed.has(output));
   const zeroed = touchesOutputs ? absorbed(node, rule, removed) : removed;
   const actual = await run(cut.model, cut.feeds);
@@ -232,7 +233,7 @@ async function tryCut(trial: Trial, node: Node, rule: AxisRule, removed: Removed
   return worst;
 }
 
-/** Equal texts for the same indices of the same values. */
+/** Returns equal texts for equal indices of equal values. */
 function textOf(removed: Removed): string {
   const places = [...removed].flatMap(([{ name }, axes]) =>
     [...axes].flatMap(([axis, indices]) => [...indices].map((index) => `${name} ${axis} ${index}`)),
@@ -260,7 +261,7 @@ async function check(example: Example): Promise<Outcome> {
   const met = new Set<string>();
   for (const [end, indices] of starts(node, rule)) {
     const removed = closure(node, rule, end, indices);
-    // What one link starts from, another may lead to.
+    // Two starting points can lead to the same removal, which is tried once.
     const same = met.size;
     if (removed !== undefined && met.add(textOf(removed)).size === same) continue;
     const emptied = [...(removed ?? [])].some(([value, axes]) =>

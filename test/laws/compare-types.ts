@@ -1,6 +1,6 @@
 /**
- * What is inferred of every value of a model beside what ONNX Runtime returns: all values that nodes of the main graph produce are made
- * outputs and the model runs once. What the file declares of them is taken away first, so that nothing but inference speaks.
+ * Compares the inferred type of every value of a model with that of ONNX Runtime: all values that nodes of the main graph produce become
+ * outputs, and the model runs once. The types that the file declares are removed first, so that only inference is tested.
  */
 import { infer } from "../../src/core/analysis/infer.ts";
 import type { Engine } from "../../src/core/engine/index.ts";
@@ -28,11 +28,11 @@ export interface TypeCheck {
   readonly op: string;
   readonly value: string;
   readonly answer: "equal" | "stored" | "data" | "unknown" | "wrong" | "hidden";
-  /** What differs, or why it is not known. */
+  /** The difference, or the reason why the type is not known. */
   readonly text: string;
 }
 
-/** What names of dimensions stand for, by what was fed. */
+/** Returns the sizes of named dimensions from the inputs. */
 export function sizesOf(model: Model, feeds: Batch): Record<string, number> {
   const sizes: Record<string, number> = {};
   for (const value of model.graph.feeds) {
@@ -43,7 +43,7 @@ export function sizesOf(model: Model, feeds: Batch): Record<string, number> {
   return sizes;
 }
 
-/** Inputs of which JavaScript cannot feed the elements are stored in the model instead. */
+/** Stores inputs whose type JavaScript cannot feed in the model. Returns the other inputs. */
 export function storeUnfeedable(model: Model, feeds: Batch): Batch {
   const rest: Record<string, Dense> = {};
   for (const value of model.graph.feeds) {
@@ -55,7 +55,7 @@ export function storeUnfeedable(model: Model, feeds: Batch): Batch {
   return rest;
 }
 
-/** Small inputs become constants, as shapes, axes and scales mostly are in real models; the other feeds. */
+/** Makes small inputs constants, as shapes, axes and scales mostly are in real models. Returns the other inputs. */
 export function storeSmall(model: Model, feeds: Batch): Batch {
   const rest: Record<string, Dense> = {};
   for (const value of model.graph.feeds) {
@@ -72,7 +72,7 @@ function store(value: Value, dense: Dense): void {
   value.tensor = inMemory(dense);
 }
 
-/** Names for all sizes of what is fed, 0 and 1 excepted: axes of one element broadcast and can be squeezed, which is known of numbers only. */
+/** Names all input sizes except 0 and 1: only axes of the number 1 are known to broadcast and to squeeze. */
 export function nameSizes(model: Model): void {
   for (const value of model.graph.feeds) {
     const { type } = value;
@@ -84,7 +84,7 @@ export function nameSizes(model: Model): void {
   }
 }
 
-/** What every value of a model turns out to be. What the file declares of them plays no part. */
+/** Runs the model without declared types and returns the type of every value. */
 export async function observe(engine: Engine, model: Model, feeds: Batch): Promise<ObservedTypes> {
   const names = [...model.graph.nodes()].flatMap((node) => node.outputs.flatMap((value) => value?.name ?? []));
   return observeTypes(engine, undeclared(model), feeds, names);
@@ -99,8 +99,8 @@ function undeclared(given: Model): Model {
 }
 
 /**
- * Judges every value. "data": the rank is right, and sizes that only the data decide have names of their own, the same wherever they
- * recur; "stored": given by a caller who found it equal once small inputs were constants; "hidden": the runtime cannot show it to JavaScript.
+ * Judges every value. "data": the rank is right, and each size that depends on the data has one name wherever it
+ * recurs. "stored": set by callers if the type is equal after small inputs became constants. "hidden": the runtime cannot return it to JavaScript.
  */
 export function judgeTypes(given: Model, feeds: Batch, observed: ObservedTypes): readonly TypeCheck[] {
   const model = undeclared(given);
@@ -113,16 +113,16 @@ export function judgeTypes(given: Model, feeds: Batch, observed: ObservedTypes):
     const node = value.producer;
     const op = `${node?.domain ? `${node.domain}.` : ""}${node?.op}`;
     const check = (answer: TypeCheck["answer"], text = ""): TypeCheck => ({ op, value: value.name, answer, text });
-    const known = inference.operand(value);
+    const inferredType = inference.operand(value);
     const sequence = observed.sequences.get(value.name);
-    if (sequence !== undefined) return judgeSequence(known?.container, sequence, sizes, check);
+    if (sequence !== undefined) return judgeSequence(inferredType?.container, sequence, sizes, check);
     const truth = observed.types.get(value.name);
     if (truth?.dims === undefined) return check("hidden", hidden.get(value.name) ?? "did not come out");
-    if (known === undefined)
+    if (inferredType === undefined)
       return check("unknown", (node === undefined ? undefined : reasons.get(describe(node))) ?? "type not known");
-    const judged = judgeTensor(known, truth, sizes);
+    const judged = judgeTensor(inferredType, truth, sizes);
     if (judged.answer === "wrong" || judged.answer === "unknown") return check(judged.answer, judged.text);
-    const wrong = wrongContents(known.elements, observed.results[value.name], sizes);
+    const wrong = wrongContents(inferredType.elements, observed.results[value.name], sizes);
     if (wrong !== undefined) return check("wrong", `${judged.text} holds ${wrong}`);
     return check(judged.answer, judged.text);
   });
@@ -134,24 +134,25 @@ interface Judged {
 }
 
 function judgeTensor(known: ValueType, truth: ValueType, sizes: Record<string, number>): Judged {
-  const [said, got] = [known, truth].map(({ type, dims }) => `${type}${dimsText(dims)}`);
-  if (known.type !== truth.type) return { answer: "wrong", text: `${said}, not ${got}` };
+  const [inferredText, actualText] = [known, truth].map(({ type, dims }) => `${type}${dimsText(dims)}`);
+  if (known.type !== truth.type) return { answer: "wrong", text: `${inferredText}, not ${actualText}` };
   if (known.dims === undefined) return { answer: "unknown", text: "rank not known" };
-  if (known.dims.length !== truth.dims?.length) return { answer: "wrong", text: `${said}, not ${got}` };
+  if (known.dims.length !== truth.dims?.length) return { answer: "wrong", text: `${inferredText}, not ${actualText}` };
   let open = false;
   for (const [axis, dim] of known.dims.entries()) {
     const size = truth.dims[axis];
     const unknown = isUnknownDim(dim);
     if (unknown) open = true;
     const number = dimValue(dim, sizes);
-    // A size that only the data decide is what it first turned out to be.
+    // The first occurrence of a size that depends on the data sets its number.
     if (number === undefined && unknown && isSymbolic(dim) && typeof size === "number") sizes[dim.text] = size;
-    else if (number !== size) return { answer: "wrong", text: `${said}, not ${got} (${dimText(dim)} = ${number})` };
+    else if (number !== size)
+      return { answer: "wrong", text: `${inferredText}, not ${actualText} (${dimText(dim)} = ${number})` };
   }
-  return { answer: open ? "data" : "equal", text: `${said}` };
+  return { answer: open ? "data" : "equal", text: `${inferredText}` };
 }
 
-/** Element by element, where the inference knows how many there are; else what it says of all of them. */
+/** Judges each element if inference knows the length of the sequence, else the common type of all elements. */
 function judgeSequence(
   container: Container | undefined,
   truth: readonly ValueType[],
@@ -164,10 +165,10 @@ function judgeSequence(
     return check("wrong", `a sequence of ${items.length}, not ${truth.length}`);
   let answer: TypeCheck["answer"] = items === undefined ? "data" : "equal";
   for (const [index, type] of truth.entries()) {
-    const known = items?.[index] ?? container.of;
-    if (isContainer(known)) return check("wrong", "a sequence of what is no tensor");
-    // What all elements have in common may be a size that differs from one to the next.
-    const judged = judgeTensor(known, type, items === undefined ? { ...sizes } : sizes);
+    const elementType = items?.[index] ?? container.of;
+    if (isContainer(elementType)) return check("wrong", "a sequence of what is no tensor");
+    // A size in the common element type can differ between elements, so each element is judged with a copy of the sizes.
+    const judged = judgeTensor(elementType, type, items === undefined ? { ...sizes } : sizes);
     if (judged.answer === "wrong") return check("wrong", `element ${index}: ${judged.text}`);
     if (judged.answer !== "equal") answer = "data";
   }
@@ -181,10 +182,10 @@ function wrongContents(
 ): string | undefined {
   if (elements === undefined || result === undefined) return undefined;
   const got = toNumbers(result);
-  const said = elements.map((element, at) => {
+  const inferredElements = elements.map((element, at) => {
     const number = dimValue(element, sizes);
     if (number === undefined && isSymbolic(element) && isUnknownDim(element)) sizes[element.text] = got[at] ?? 0;
     return number ?? got[at];
   });
-  return String(said) === String(got) ? undefined : `${elements.map(dimText)}, not ${got}`;
+  return String(inferredElements) === String(got) ? undefined : `${elements.map(dimText)}, not ${got}`;
 }

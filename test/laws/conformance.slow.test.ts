@@ -1,6 +1,6 @@
 /**
- * Law over ONNX's own backend tests: what our entries infer of a model equals the outputs that come with it. Small inputs (shapes, axes, scales)
- * are made constants first, as they mostly are in real models.
+ * Law over ONNX's backend tests: the inferred types of a model equal the types of its expected outputs. Small inputs (shapes, axes, scales)
+ * become constants first, as they mostly are in real models.
  */
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
@@ -39,13 +39,13 @@ async function judge(given: BackendTest): Promise<Verdict | undefined> {
     const truth = expected[index];
     if (truth === undefined) return;
     compared++;
-    const found = output.type;
-    // What only the data tell has no number before the run; everything else must.
-    const dims = found?.dims?.map((dim, axis) => (isUnknownDim(dim) ? (truth.dims[axis] ?? dim) : dim));
-    if (found === undefined || dims === undefined || dims.some((dim) => typeof dim !== "number"))
-      open.push(`${output.name}: ${reasons.join("; ")} ${dimsText(found?.dims)}`);
-    else if (found.type !== truth.type || !sameDims(dims, truth.dims))
-      wrong.push(`${output.name}: ${found.type}${dimsText(dims)}, not ${truth.type}${dimsText(truth.dims)}`);
+    const inferredType = output.type;
+    // Only sizes that depend on the data can be without a number before the run.
+    const dims = inferredType?.dims?.map((dim, axis) => (isUnknownDim(dim) ? (truth.dims[axis] ?? dim) : dim));
+    if (inferredType === undefined || dims === undefined || dims.some((dim) => typeof dim !== "number"))
+      open.push(`${output.name}: ${reasons.join("; ")} ${dimsText(inferredType?.dims)}`);
+    else if (inferredType.type !== truth.type || !sameDims(dims, truth.dims))
+      wrong.push(`${output.name}: ${inferredType.type}${dimsText(dims)}, not ${truth.type}${dimsText(truth.dims)}`);
   });
   return { name: given.name, ops: nodes.map((node) => node.op), compared, wrong, open };
 }
@@ -56,19 +56,19 @@ function feedConstants(model: Model, inputs: readonly (Dense | undefined)[]): vo
     if (dense === undefined) return;
     value.type = { type: dense.type, dims: dense.dims };
     const data = index === 0 && [...value.uses].every(({ node }) => node.op !== "ConstantOfShape");
-    const whole = dense.type === "int64" || dense.type === "int32";
-    // Scales of Resize: one for each axis.
+    const isInteger = dense.type === "int64" || dense.type === "int32";
+    // Resize has one scale for each axis.
     const few = dense.type === "float32" && index > 0 && dense.data.length <= 5;
-    if (!data && (whole || few) && dense.dims.length <= 1) value.tensor = inMemory(dense);
+    if (!data && (isInteger || few) && dense.dims.length <= 1) value.tensor = inMemory(dense);
   });
 }
 
 describe.skipIf(tests === undefined)("inferred types equal those of ONNX's backend tests", () => {
   test("of every model whose operators all have entries", async () => {
     const verdicts: Verdict[] = [];
-    for (const given of tests ?? []) {
-      const verdict = await judge(given).catch((error: unknown): Verdict => {
-        return { name: given.name, ops: [], compared: 0, wrong: [`internal: ${error}`], open: [] };
+    for (const backendTest of tests ?? []) {
+      const verdict = await judge(backendTest).catch((error: unknown): Verdict => {
+        return { name: backendTest.name, ops: [], compared: 0, wrong: [`internal: ${error}`], open: [] };
       });
       if (verdict !== undefined) verdicts.push(verdict);
     }

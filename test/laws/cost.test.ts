@@ -1,6 +1,6 @@
 /**
- * Law: multiply-accumulates equal a counted execution. On data and weights of ones, without bias, every product adds 1 to the sum of the
- * outputs. Products with padding are counted as the kernel does them: padding becomes data of ones.
+ * Law: multiply-accumulates equal a counted execution. If all data and weights are 1 and there is no bias, every product adds 1 to the sum of the
+ * outputs. Products with padding count as well, as in the kernel: the padding becomes data of ones.
  */
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
@@ -19,7 +19,7 @@ function integers(node: Node, name: string): readonly number[] | undefined {
   return attribute?.kind === "ints" ? attribute.value.map(Number) : undefined;
 }
 
-/** The data of a convolution as large as its windows reach, and no padding. */
+/** Enlarges the data of a convolution by its padding, and removes the padding. */
 function withoutPadding(model: Model): void {
   const node = lastNode(model);
   if (!/^(Fused)?Conv(Integer)?$/.test(node.op)) return;
@@ -33,22 +33,22 @@ function withoutPadding(model: Model): void {
   for (const name of ["pads", "auto_pad"]) node.graph.setAttribute(node, name, undefined);
 }
 
-const one: Attribute = { kind: "float", value: 1 };
+const unit: Attribute = { kind: "float", value: 1 };
 const none: Attribute = { kind: "float", value: 0 };
 
-/** The sum of all outputs on ones. */
+/** Returns the sum of all outputs for operands of ones. */
 async function counted(example: Example): Promise<number> {
   const model = fixedModel(example);
   infer(model);
   const node = lastNode(model);
   withoutPadding(model);
-  // A transposed convolution cuts its output where a convolution pads its input.
+  // Padding of a transposed convolution crops its output.
   if (node.op === "ConvTranspose")
     for (const name of ["pads", "auto_pad", "output_shape"]) node.graph.setAttribute(node, name, undefined);
-  if (node.attributes.has("alpha")) node.graph.setAttribute(node, "alpha", one);
+  if (node.attributes.has("alpha")) node.graph.setAttribute(node, "alpha", unit);
   if (node.attributes.has("beta")) node.graph.setAttribute(node, "beta", none);
   const fed: Record<string, Dense> = {};
-  // Sums of ones are not negative: Relu leaves them as they are.
+  // Sums of ones are not negative, so Relu does not change them.
   if (node.attributes.has("activation")) node.graph.setAttribute(node, "activation", { kind: "string", value: "Relu" });
   node.graph.setAttribute(node, "activation_params", undefined);
   node.inputs.forEach((value, input) => {
@@ -89,12 +89,12 @@ describe("multiply-accumulates equal a counted execution", () => {
     expect(claimed(symbolicModel(example), example)).toBe(count);
   });
 
-  // What is lowered costs what its primitives cost: that is counted where it is lowered.
+  // Lowered operators cost what their primitives cost, which lower.test.ts checks.
   test("everything else that is primitive costs none", () => {
     const primitive = (example: Example): boolean => operatorOf(example).facets.lower instanceof Miss;
-    const others = examplesFor("cost", (example) => !multiplies(example) && primitive(example));
-    expect(others.filter(([, example]) => claimed(fixedModel(example), example) !== 0).map(([title]) => title)).toEqual(
-      [],
-    );
+    const nonProducts = examplesFor("cost", (example) => !multiplies(example) && primitive(example));
+    expect(
+      nonProducts.filter(([, example]) => claimed(fixedModel(example), example) !== 0).map(([title]) => title),
+    ).toEqual([]);
   });
 });

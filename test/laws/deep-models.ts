@@ -1,4 +1,4 @@
-/** Models of graphs inside graphs, and every walk over them. */
+/** Models with deeply nested subgraphs, and every walk over them. */
 import { expect } from "vitest";
 import { inspect } from "../../src/app/report/inspect/inspect.ts";
 import { plotPage } from "../../src/app/report/plot/plot.ts";
@@ -21,7 +21,7 @@ import { factorize } from "../../src/techniques/factorize/index.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 
-/** What stands before the graph inside at each level, from `h<level - 1>`, and the node that holds the graph. */
+/** Text of each nesting level: the nodes before the subgraph, which read `h<level - 1>`, and the node that contains the subgraph. */
 export interface Nesting {
   readonly before: (level: number) => string;
   readonly node: (level: number, inside: string) => string;
@@ -34,13 +34,13 @@ export const branches: Nesting = {
  else_branch=graph () -> (e${n}) { e${n} = Neg(h${n}) }}`,
 };
 
-/** Nothing is known of what they give, or of what they cost. */
+/** Nodes with subgraphs whose outputs and cost are unknown. */
 export const unknown: Nesting = {
   ...branches,
   before: (n) => `u${n} = my.Odd(h${n - 1})\n h${n} = Tanh(u${n})`,
 };
 
-/** Each counts up from 0, which is no longer known after its first turn. */
+/** Loops whose counter starts at 0, and is unknown after the first iteration. */
 export const loops: Nesting = {
   before: (n) => `h${n} = Tanh(h${n - 1})\n j${n}: int64[] = 0`,
   node: (n, inside) =>
@@ -53,7 +53,7 @@ export const loops: Nesting = {
  o${n} = Add(z${n + 1}, p${n}) }}`,
 };
 
-/** Each goes through three tensors of different sizes. */
+/** SequenceMaps over three tensors of different sizes. */
 export const maps: Nesting = {
   before: (n) => `h${n} = Tanh(h${n - 1})`,
   node: (n, inside) =>
@@ -75,7 +75,7 @@ graph (h0: float32[batch, 4], flag: bool[], turns: int64[], a: float32[1], b: fl
 }`);
 }
 
-/** How often the entry of \`my.Counted\` is asked for types. */
+/** Returns how often types are inferred for the operator \`my.Counted\`. */
 export function visits(nesting: Nesting, depth: number): number {
   let count = 0;
   const model = nested(nesting, depth);

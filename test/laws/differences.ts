@@ -1,8 +1,8 @@
 /**
- * Gradients of one node as a graph of their own, and the same by central differences.
+ * Gradients of one node as a separate graph, and by central differences.
  *
- * The loss is Σ cotangent · output over all floating outputs, with random cotangents. A gradient is written as in training: the node, an input
- * for each cotangent, what the entry emits, and sums over the axes that were broadcast.
+ * The loss is Σ cotangent · output over all floating outputs, with random cotangents. The gradient graph is built as in training: the node, an input
+ * for each cotangent, the nodes that the operator definition emits, and sums over the broadcast axes.
  */
 import { infer } from "../../src/core/analysis/infer.ts";
 import type { Session } from "../../src/core/engine/engine.ts";
@@ -18,7 +18,7 @@ import { sumTo } from "../../src/learn/train/backwards.ts";
 import { differentiate } from "../../src/learn/train/differentiate.ts";
 import { lastNode, loweredModel, numeric, run } from "./harness.ts";
 
-/** Lets stored floating tensors be fed, so that they can be varied. Returns what to feed for them. */
+/** Turns stored floating tensors into inputs, so that they can be varied. Returns their values. */
 export async function feedStored(model: Model): Promise<Batch> {
   const feeds: Record<string, Dense> = {};
   for (const value of model.graph.values()) {
@@ -34,7 +34,7 @@ export function isFloat(value: Value | undefined): value is Value {
   return value?.type?.type === "float32" || value?.type?.type === "float64";
 }
 
-/** Random cotangents of the floating outputs. */
+/** Returns random cotangents of the floating outputs. */
 export function cotangents(model: Model, outputs: Batch, seed: string): Batch {
   const batch: Record<string, Dense> = {};
   for (const output of model.graph.outputs) {
@@ -48,8 +48,8 @@ export function cotangents(model: Model, outputs: Batch, seed: string): Batch {
 }
 
 /**
- * Gradients of Σ cotangent · output with respect to every floating input of a model of one node: by what its entry emits, or through its
- * primitives where it is lowered. A Miss if the entry has none. Every floating operand must be fed.
+ * Returns the gradients of Σ cotangent · output with respect to every floating input of a model of one node: from its operator definition, or
+ * through its primitives if it is lowered. A Miss if the operator has no gradient. Every floating operand must be an input.
  */
 export async function gradients(model: Model, feeds: Batch, given: Batch): Promise<Batch | Miss> {
   const lowered = loweredModel(model);
@@ -65,11 +65,11 @@ export async function gradients(model: Model, feeds: Batch, given: Batch): Promi
 interface Built {
   readonly step: Model;
   readonly feeds: Batch;
-  /** Input → output with its gradient. */
+  /** Name of an input → name of the output with its gradient. */
   readonly names: ReadonlyMap<string, string>;
 }
 
-/** The gradient that the entry of the last node emits. */
+/** Builds the gradient that the definition of the last node emits. */
 function emitted(step: Model, given: Batch): Built | Miss {
   const inference = infer(step);
   const node = lastNode(step);
@@ -84,22 +84,22 @@ function emitted(step: Model, given: Batch): Built | Miss {
     return step.graph.addInput(name, { type: cotangent.type, dims: cotangent.dims });
   });
   const emit = emitInto(step, { onNode: inference.visit });
-  const wanted = (input: number): boolean => isFloat(node.inputs[input]);
-  const found = bound.gradient({
+  const needsGradient = (input: number): boolean => isFloat(node.inputs[input]);
+  const inputGradients = bound.gradient({
     emit,
     inputs: node.inputs,
     outputs: node.outputs,
     upstream,
-    wanted,
+    wanted: needsGradient,
     take: () => undefined,
   });
-  if (found instanceof Miss) return found;
+  if (inputGradients instanceof Miss) return inputGradients;
   if (inference.misses.length > 0) throw new Error(`an emitted node: ${inference.misses[0]?.reason}`);
 
   const sums = new Map<Value, Value>();
   node.inputs.forEach((input, index) => {
-    const part = found[index];
-    if (input === undefined || !wanted(index) || part === undefined) return;
+    const part = inputGradients[index];
+    if (input === undefined || !needsGradient(index) || part === undefined) return;
     const sum = sumTo(emit, part, input);
     const before = sums.get(input);
     sums.set(input, before === undefined ? sum : emit.Add([before, sum]));
@@ -109,7 +109,7 @@ function emitted(step: Model, given: Batch): Built | Miss {
   return { step, feeds, names: new Map(outputs.map(([name, output]) => [name, output.name])) };
 }
 
-/** The gradients of a whole model as training makes them. */
+/** Builds the gradients of a whole model as training does. */
 function trained(model: Model, feeds: Batch, given: Batch): Built {
   const emit = emitInto(model);
   const parts = Object.entries(given).map(([name, cotangent]) => {
@@ -134,15 +134,15 @@ function only(model: Model, feeds: Batch): Batch {
   );
 }
 
-/** A gradient that the entry leaves out is zero. */
+/** Returns zeros: a gradient that the operator definition omits is zero. */
 function zerosLike(dense: Dense | undefined): Dense {
   if (dense === undefined) throw new Error("an input was not fed");
   return fromNumbers(numeric(dense.type), dense.dims, new Float64Array(dense.data.length));
 }
 
 /**
- * How far gradients lie from central differences: for each entry the gap to the nearest of several steps, relative to the greatest entry of
- * its tensor (to 1 if that is smaller); the greatest of these. A step is tried only for entries that those before it left `tolerance` apart.
+ * Returns the largest gap between gradients and central differences. The gap of an entry is the smallest over several step sizes, relative to the
+ * largest entry of its tensor (or to 1 if that is smaller). A further step size is tried only for entries whose gap is not yet below `tolerance`.
  */
 export async function worstGap(
   session: Session,
@@ -178,7 +178,7 @@ export async function worstGap(
       };
       const middle = dense.data[index] ?? 0;
       const up = await lossAt(middle + step);
-      // The step that was really taken, after rounding.
+      // Rounding changes the step, so the quotient uses the actual one.
       const upper = data[index] ?? 0;
       const down = await lossAt(middle - step);
       return (up - down) / (upper - (data[index] ?? 0));
@@ -186,8 +186,8 @@ export async function worstGap(
     for (const [index, value] of got.entries()) {
       let gap = Number.POSITIVE_INFINITY;
       for (const step of steps) {
-        const found = Math.abs(value - (await slope(index, step))) / scale;
-        if (found < gap) gap = found;
+        const distance = Math.abs(value - (await slope(index, step))) / scale;
+        if (distance < gap) gap = distance;
         if (gap < tolerance) break;
       }
       worst = Math.max(worst, gap);

@@ -1,4 +1,4 @@
-/** Law: what an entry calls a distribution sums to one along the axes that it names, or its exponentials do. */
+/** Law: an output that an operator definition declares as a distribution sums to one along the named axes, or its exponentials do. */
 import { expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { Miss } from "../../src/core/errors.ts";
@@ -6,7 +6,7 @@ import { toFloat64 } from "../../src/core/tensor/convert.ts";
 import { examples } from "./examples.ts";
 import { feedsOf, fixedModel, lastNode, run } from "./harness.ts";
 
-const found = examples.flatMap((example) => {
+const cases = examples.flatMap((example) => {
   const model = fixedModel(example);
   const node = lastNode(model);
   const bound = infer(model).at(node);
@@ -15,17 +15,17 @@ const found = examples.flatMap((example) => {
 });
 
 test("there are some of both forms", () => {
-  expect(new Set(found.map(([, { distribution }]) => distribution.form))).toEqual(
+  expect(new Set(cases.map(([, { distribution }]) => distribution.form))).toEqual(
     new Set(["probabilities", "logarithms"]),
   );
 });
 
-test.each(found)("%s", async (_, { example, model, node, distribution: { form, axes } }) => {
+test.each(cases)("%s", async (_, { example, model, node, distribution: { form, axes } }) => {
   const [output] = node.outputs;
   const dense = (await run(model, feedsOf(model, example)))[output?.name ?? ""];
   if (dense === undefined || axes === undefined) throw new Error("there is no such output, or its axes are not known");
   const values = toFloat64(dense).map((value) => (form === "logarithms" ? Math.exp(value) : value));
-  // Sums by the place along all other axes.
+  // Each key is the position along all other axes.
   const sums = new Map<string, number>();
   values.forEach((value, at) => {
     let rest = at;

@@ -1,4 +1,4 @@
-/** Gradients of our operators equal those that PyTorch computes in float64 (`golden/gradients.json`). */
+/** Gradients of operators equal those that PyTorch computes in float64 (`golden/gradients.json`). */
 import { describe, expect, test } from "vitest";
 import { Miss, PithError } from "../../src/core/errors.ts";
 import type { Attribute } from "../../src/core/graph/graph.ts";
@@ -45,10 +45,10 @@ function attributeOf(value: unknown): Attribute {
   throw new Error(`an attribute of an unknown kind: ${JSON.stringify(value)}`);
 }
 
-/** Attributes that are floats though they may look whole. */
+/** Attributes that are floats even if their value is an integer. */
 const decimals = new Set(["alpha", "beta", "epsilon", "momentum", "gamma", "min", "max", "value"]);
 
-/** ONNX stores attributes in float32, and ONNX Runtime resizes at float32 coordinates; PyTorch computed in float64. */
+/** Returns whether the case is exact in float32: ONNX stores attributes and ONNX Runtime resize coordinates in float32, PyTorch in float64. */
 const exactSettings = (given: GoldenCase): boolean =>
   given.op !== "Resize" &&
   Object.values(given.attributes).every((value) => typeof value !== "number" || Math.fround(value) === value);
@@ -65,7 +65,7 @@ async function check(given: GoldenCase, floats: "float32" | "float64"): Promise<
   const values = given.inputs.map((input, index) => {
     if (input?.value == null) return undefined;
     const dense = denseOf(input.value, floats);
-    // What is no float, and small constants that entries read, are stored; what has a gradient is fed.
+    // Operands without a gradient (integers, small constants) are stored; the others are inputs.
     const name = `in${index}`;
     if (input.grad === null) return model.graph.addTensor(name, { ...stored(dense) });
     feeds[name] = dense;
@@ -89,11 +89,11 @@ async function check(given: GoldenCase, floats: "float32" | "float64"): Promise<
       output?.upstream ? [[`out${index}`, denseOf(output.upstream, floats)]] : [],
     ),
   );
-  const found = await gradients(model, feeds, upstream);
-  if (found instanceof Miss) return found;
+  const computed = await gradients(model, feeds, upstream);
+  if (computed instanceof Miss) return computed;
   const worst = new Map<string, number>();
   given.inputs.forEach((input, index) => {
-    const got = found[`in${index}`];
+    const got = computed[`in${index}`];
     if (input?.grad && got !== undefined) worst.set(input.name, difference(got, denseOf(input.grad, "float64")));
   });
   return worst;

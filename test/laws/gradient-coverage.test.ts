@@ -1,9 +1,9 @@
 /**
- * Whatever others differentiate, we do, or say why not:
+ * Every operator that other tools differentiate has a gradient, or a stated reason why it has none:
  * - every operator for which onnxruntime-training has a gradient builder (`orttraining/core/graph/gradient_builder_registry.cc` of
  *   github.com/microsoft/onnxruntime, read in the state of its last release, with the additions since 2021);
  * - every rule of onnxsim's `graph_grad` (`docs/graph_grad-ops.md` of github.com/onnxsim/onnxsim);
- * - what issue 4 lists besides.
+ * - the other operators of issue 4.
  */
 import { describe, expect, it } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
@@ -23,7 +23,7 @@ const onnxruntime = words(`
   AveragePool Dropout GatherND GatherElements com.microsoft.Gelu com.microsoft.BiasGelu com.microsoft.FastGelu LayerNormalization
   SimplifiedLayerNormalization Slice Where Expand Exp Flatten TopK Clip Abs Min Max Tile Pad Identity ScatterND`);
 
-/** In its registry, and no operators of a model: the training build writes them itself, or they send tensors to other machines and languages. */
+/** Operators of the registry that models do not contain: the training build creates them, or they send tensors to other machines and languages. */
 const internal = words(`
   ConcatTraining SoftmaxCrossEntropy SparseSoftmaxCrossEntropy SoftmaxCrossEntropyLossInternal BatchNormInternal MegatronF MegatronG Send Recv
   ATenOp PythonOp ExternalGradient`);
@@ -33,7 +33,7 @@ const onnxsim = words(`
   ReduceMean ReduceSum Relu Reshape Sigmoid Softmax Sqrt Sub Tanh Transpose Concat DepthToSpace Elu Expand GlobalAveragePool LeakyRelu Pad PRelu
   Slice Softplus Squeeze Unsqueeze Where Split Dropout`);
 
-/** onnxsim differentiates rounding as the identity. Pith does if the role of a value requests it, on nodes that round in float. */
+/** onnxsim differentiates rounding as the identity. Pith does so only for float rounding nodes whose value has a role that requests it. */
 const notTrained = {
   QuantizeLinear: "train with `fake-quantize` instead",
   DequantizeLinear: "its input is integers",
@@ -61,7 +61,7 @@ const isMissing = (node: Node): boolean => {
 
 const floats = (values: Node["inputs"]): boolean => values.some((value) => value?.type && isFloat(value.type.type));
 
-/** What an operator is lowered to in its examples: the nodes that take floats and make floats. */
+/** Returns the nodes with float inputs and float outputs that an operator is lowered to in its examples. */
 function partsOf(name: string): readonly Node[] {
   return examples.flatMap((example) => {
     const refused = example.except.sequence ?? example.misses.read;
@@ -82,7 +82,7 @@ describe("operators that others differentiate", () => {
     expect(gradient instanceof Miss && lower instanceof Miss, "neither a gradient nor a lowering").toBe(false);
     if (!(gradient instanceof Miss)) return;
     const parts = partsOf(name);
-    // A sequence is taken apart: what is left of SequenceAt is the tensor itself.
+    // Lowering removes sequence operators: SequenceAt becomes the tensor itself.
     if (!name.startsWith("Sequence") && name !== "SplitToSequence") expect(parts.length).toBeGreaterThan(0);
     expect(parts.filter(isMissing).map(({ op }) => op)).toEqual([]);
   });

@@ -1,6 +1,6 @@
 /**
- * Law: a gradient equals central differences, for every floating input, in float64 where ONNX Runtime has the kernels, in float32 elsewhere;
- * and where it has both, the two agree.
+ * Law: a gradient equals central differences for every floating input, in float64 if ONNX Runtime has the kernels, else in float32. If it
+ * has both, the two gradients agree.
  *
  * The error of a central difference is about h²·f‴/6 + ε·|f|/h: the best of a few steps leaves 1e-10 in float64 and 1e-4 in float32.
  */
@@ -29,7 +29,7 @@ const precisions = {
   float32: { steps: [1e-2, 3e-2, 3e-3], tolerance: 1e-3 },
 } as const;
 
-/** What rounding leaves between gradients in float32 and the same in float64. */
+/** Tolerance between gradients in float32 and in float64, from rounding. */
 const rounding = 1e-5;
 
 interface Checked {
@@ -37,36 +37,36 @@ interface Checked {
   readonly worst: number;
 }
 
-/** Gradients in one precision, held against those that are known to be right, against central differences where there are none. */
+/** Compares gradients in one precision with the known gradients `right`, or with central differences if there are none. */
 async function check(example: Example, floats: keyof typeof precisions, right?: Batch): Promise<Checked | Miss> {
   const model = fixedModel(example, floats);
   const feeds: Batch = { ...feedsOf(model, example), ...(await feedStored(model)) };
-  // Differences are taken on what the node is lowered to, if it is: the kernel of BatchNormalization writes into what it is fed.
+  // Differences use the lowered node if there is one, because the kernel of BatchNormalization overwrites its inputs.
   const plain = loweredModel(model) ?? model;
   return withSession(plain, async (session) => {
-    const given = cotangents(plain, await session.run(feeds), example.title);
-    const found = await gradients(model, feeds, given);
-    if (found instanceof Miss) return found;
+    const cotangentBatch = cotangents(plain, await session.run(feeds), example.title);
+    const computed = await gradients(model, feeds, cotangentBatch);
+    if (computed instanceof Miss) return computed;
     const worst =
       right === undefined
-        ? await worstGap(session, feeds, given, found, precisions[floats])
-        : Math.max(0, ...Object.entries(right).map(([name, dense]) => gapBetween(found[name], dense)));
-    return { gradients: found, worst };
+        ? await worstGap(session, feeds, cotangentBatch, computed, precisions[floats])
+        : Math.max(0, ...Object.entries(right).map(([name, dense]) => gapBetween(computed[name], dense)));
+    return { gradients: computed, worst };
   });
 }
 
 const gapBetween = (found: Dense | undefined, right: Dense): number =>
   found === undefined ? Number.POSITIVE_INFINITY : difference(found, right);
 
-/** The precision to be tried may be missing in ONNX Runtime, for the operator or for one that its gradient needs. */
+/** Returns undefined if ONNX Runtime lacks a kernel in this precision, for the operator or for one in its gradient. */
 function undefinedWithoutKernel(error: unknown): undefined {
   if (error instanceof PithError && /Could not find an implementation/.test(error.message)) return undefined;
   throw error;
 }
 
 /**
- * What training writes is written for opset 18 or later: gradients are for models that were raised to it. Integers, and strings, that come
- * out have no gradient.
+ * Returns whether an example has a gradient. Training requires opset 18 or later, to which models are raised. Integer and string outputs
+ * have no gradient.
  */
 function trainable(example: Example): boolean {
   const { gradient, lower } = operatorOf(example).facets;

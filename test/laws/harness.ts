@@ -1,4 +1,4 @@
-/** Examples of operators made into models, fed and run. */
+/** Builds models from examples of operators, and runs them. */
 import { expect } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import type { Session } from "../../src/core/engine/engine.ts";
@@ -18,10 +18,10 @@ import type { Batch, DataType, Dense } from "../../src/core/tensor/types.ts";
 import type { Example, Law } from "../ops/define.examples.ts";
 import { examples } from "./examples.ts";
 
-/** One engine for a file of tests. */
+/** The engine that all tests of a file share. */
 export const engine = createEngine();
 
-/** The model of an example with its named dimensions; in float64 where asked. */
+/** Returns the model of an example with its named dimensions, in float32 or float64. */
 export function symbolicModel(example: Example, floats: "float32" | "float64" = "float32"): Model {
   const text = example.text.replaceAll(/\bfloat32\b/g, floats);
   const end = text.indexOf(")") + 1;
@@ -33,7 +33,7 @@ export function symbolicModel(example: Example, floats: "float32" | "float64" = 
   return model;
 }
 
-/** The same with numbers for named dimensions. */
+/** Returns the model of an example with numbers for its named dimensions. */
 export function fixedModel(example: Example, floats: "float32" | "float64" = "float32"): Model {
   const model = symbolicModel(example, floats);
   for (const value of model.graph.inputs) {
@@ -43,7 +43,7 @@ export function fixedModel(example: Example, floats: "float32" | "float64" = "fl
   return model;
 }
 
-/** What a dimension is once its names are known; NaN for one that only the run tells. */
+/** Returns the number of a dimension for the given sizes; NaN if only a run determines it. */
 export function numberOf(dim: Dim, sizes: Readonly<Record<string, number>>): number {
   return dimValue(dim, sizes) ?? Number.NaN;
 }
@@ -54,7 +54,7 @@ export function lastNode(model: Model): Node {
   return node;
 }
 
-/** The entry that an example belongs to. */
+/** Returns the operator definition of an example. */
 export function operatorOf(example: Example): Op {
   const node = lastNode(symbolicModel(example));
   const op = operators.find(node.domain, node.op);
@@ -62,7 +62,7 @@ export function operatorOf(example: Example): Op {
   return op;
 }
 
-/** What an example's inputs are fed. */
+/** Returns the inputs of an example. */
 export function feedsOf(model: Model, example: Example): Batch {
   return Object.fromEntries(
     model.graph.feeds.map((value): [string, Dense] => {
@@ -89,7 +89,7 @@ function feed(
       dims,
       Array.from({ length: count }, () => from + numbers.integer(to - from)),
     );
-  // One number in each of `count` equal parts of the range: no two are so near that a small step would change which is the greater.
+  // One number in each of `count` equal intervals of the range, so that a small step does not change the order of any two.
   const places = count === 0 ? [] : [...numbers.permutation(count)];
   const step = (to - from) / count;
   return fromNumbers(
@@ -107,7 +107,7 @@ export function numeric(type: DataType | undefined): Numeric {
   return type as Numeric;
 }
 
-/** The model with its last node, and those before it, as the primitives that entries lower them to; undefined if the last is primitive. */
+/** Returns the model with its nodes lowered to primitives; undefined if the last node is a primitive. */
 export function loweredModel(original: Model): Model | undefined {
   const model = original.clone();
   const inference = infer(model);
@@ -129,7 +129,7 @@ export function loweredModel(original: Model): Model | undefined {
   return model;
 }
 
-/** Loads as training does, releases whatever happens. */
+/** Loads a session as training does, and releases it even if `use` fails. */
 export async function withSession<T>(model: Model, use: (session: Session) => Promise<T>): Promise<T> {
   const session = await engine.load(model, { optimize: false, threads: 1 });
   try {
@@ -139,7 +139,7 @@ export async function withSession<T>(model: Model, use: (session: Session) => Pr
   }
 }
 
-/** Loads, runs once, releases. What is fed must not be changed by that, which is a law of its own. */
+/** Loads, runs once and releases. Also checks the law that a run does not change its inputs. */
 export async function run(model: Model, feeds: Batch): Promise<Batch> {
   return withSession(model, async (session) => {
     const before = structuredClone(feeds);
@@ -149,7 +149,7 @@ export async function run(model: Model, feeds: Batch): Promise<Batch> {
   });
 }
 
-/** The greatest difference between two tensors, relative to the greatest entry of the second (to 1 if that is smaller). */
+/** Returns the largest difference between two tensors, relative to the largest entry of the second (or to 1 if that is smaller). */
 export function difference(actual: Dense, expected: Dense): number {
   const [a, b] = [toFloat64(actual), toFloat64(expected)];
   if (a.length !== b.length) return Number.POSITIVE_INFINITY;
@@ -160,19 +160,19 @@ export function difference(actual: Dense, expected: Dense): number {
   return a.reduce((largest, value, index) => Math.max(largest, apart(value, b[index] ?? 0)), 0) / scale;
 }
 
-/** Equal infinities and equal NaN are no difference; a NaN on one side is an infinite one. */
+/** Returns the difference of two numbers: 0 for equal infinities and for two NaN, infinite for one NaN. */
 function apart(a: number, b: number): number {
   if (Object.is(a, b) || a === b) return 0;
   const gap = Math.abs(a - b);
   return Number.isNaN(gap) ? Number.POSITIVE_INFINITY : gap;
 }
 
-/** The reason of a Miss, or undefined for anything else. */
+/** Returns the reason of a Miss, or undefined for anything else. */
 export function reasonOf(answer: unknown): string | undefined {
   return answer instanceof Miss ? answer.reason : undefined;
 }
 
-/** Examples for a law, by title, without those that are excepted from it or refused by their entry. */
+/** Returns the examples of a law by title, without exceptions and without those that the operator definition refuses. */
 export function examplesFor(law: Law, where: (example: Example) => boolean = () => true): [string, Example][] {
   return examples
     .filter(({ except, misses }) => (except.run ?? except.sequence ?? except[law] ?? misses.read) === undefined)

@@ -1,4 +1,4 @@
-/** Law: where an entry says how factors go through, outputs take the factor of one operand of each product. */
+/** Law: if an operator definition states that factors pass through, scaling one operand of each product scales the outputs by the same factor. */
 import { expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { Miss } from "../../src/core/errors.ts";
@@ -15,11 +15,11 @@ function productsOf(example: Example): readonly (readonly number[])[] | undefine
   const model = fixedModel(example);
   const node = lastNode(model);
   const bound = infer(model).at(node);
-  const found = bound instanceof Miss ? undefined : bound.homogeneous();
-  return found?.products.filter((product) => product.every((input) => node.inputs[input] !== undefined));
+  const scaling = bound instanceof Miss ? undefined : bound.homogeneous();
+  return scaling?.products.filter((product) => product.every((input) => node.inputs[input] !== undefined));
 }
 
-/** Of each product one operand; undefined where no choice of operands is one of each. */
+/** Yields every set of operands that contains exactly one operand of each product. */
 function* carriers(products: readonly (readonly number[])[]): Generator<ReadonlySet<number>, void, undefined> {
   const all = [...new Set(products.flat())];
   for (let bits = 1; bits < 2 ** all.length; bits++) {
@@ -43,7 +43,7 @@ const times = (dense: Dense, by: number): Dense =>
       )
     : dense;
 
-async function scaledAt(model: Model, feeds: Batch, inputs: readonly number[]): Promise<Batch> {
+async function runScaled(model: Model, feeds: Batch, inputs: readonly number[]): Promise<Batch> {
   const node = lastNode(model);
   const values = new Set(inputs.map((input) => node.inputs[input]));
   const scaledFeeds = { ...feeds };
@@ -59,14 +59,14 @@ async function scaledAt(model: Model, feeds: Batch, inputs: readonly number[]): 
 test.each(cases)("%s: %j", async (_, inputs, example) => {
   const model = fixedModel(example);
   const node = lastNode(model);
-  const own = inputs.map((input) => node.inputs[input]);
-  // Operands that are one value, or are computed by another node, are none that can be scaled by themselves.
-  if (own.some((value) => value?.producer !== undefined || value?.uses.size !== 1)) return;
-  if (own.some((value) => value?.type !== undefined && !isFloat(value.type.type))) return;
+  const operands = inputs.map((input) => node.inputs[input]);
+  // Operands that share a value, or come from another node, cannot be scaled separately.
+  if (operands.some((value) => value?.producer !== undefined || value?.uses.size !== 1)) return;
+  if (operands.some((value) => value?.type !== undefined && !isFloat(value.type.type))) return;
   const feeds = feedsOf(model, example);
   const before = await run(model.clone(), feeds);
-  const after = await scaledAt(model, feeds, inputs);
-  // Statistics beside the answer are as they were.
+  const after = await runScaled(model, feeds, inputs);
+  // Additional outputs such as statistics do not change.
   const [products] = productsOf(example) ?? [];
   const outputs = products?.join() === "0" ? node.outputs : node.outputs.slice(0, 1);
   for (const output of outputs) {

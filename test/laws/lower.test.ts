@@ -1,6 +1,6 @@
 /**
- * Law: what a node is lowered to computes what the node does, for numbers and for named dimensions, and its multiply-accumulates are as many
- * as the entry says. What is emitted is written for opset 18 or later: a model is raised to it first.
+ * Law: the primitives that a node is lowered to compute the node's outputs, for numbers and for named dimensions, with as many
+ * multiply-accumulates as the operator definition states. Emitted nodes require opset 18 or later, so a model is raised first.
  */
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
@@ -27,7 +27,7 @@ import {
 
 const opset = 18;
 
-/** The model in an operator set that primitives are written for; undefined where it cannot be carried there. */
+/** Returns the model in an opset that primitives support; undefined if it cannot be raised. */
 function raised(model: Model): Model | undefined {
   try {
     raiseOpset(model, opset);
@@ -41,7 +41,7 @@ function raised(model: Model): Model | undefined {
 function lowered(model: Model): Model | undefined {
   const node = lastNode(model);
   const target = raised(model);
-  // What does not exist there any more was written as primitives on the way.
+  // Raising already replaces operators that the newer opset lacks by primitives.
   if (target === undefined || ![...target.graph.nodes()].includes(node)) return target;
   return loweredModel(target);
 }
@@ -58,7 +58,7 @@ function macsOf(model: Model, example: Example): number {
   return sum;
 }
 
-/** Why a node is not lowered, where its entry lowers others. */
+/** Returns the reason why a node is not lowered although its operator lowers others. */
 function refusal(model: Model): string | undefined {
   const target = raised(model);
   if (target === undefined) return "is not carried to a newer opset";
@@ -78,7 +78,7 @@ describe("what a node is lowered to computes the same", () => {
     const foretold = example.misses.lower;
     const primitives = lowered(fixedModel(example));
     if (foretold !== undefined || primitives === undefined) {
-      // Who lowers only some of its forms, and has no gradient for the others, says so by its examples.
+      // An operator that lowers only some of its forms, and has no gradient for the others, lists the others as exceptions in its examples.
       expect(refusal(fixedModel(example))).toContain(foretold ?? "");
       if (operatorOf(example).facets.gradient instanceof Miss) expect(foretold, "foretold").toBeDefined();
       return;
@@ -87,13 +87,13 @@ describe("what a node is lowered to computes the same", () => {
     const feeds = feedsOf(model, example);
     const [expected, actual] = [await run(model, feeds), await run(primitives, feeds)];
     for (const [index, { name }] of model.graph.outputs.entries()) {
-      const own = primitives.graph.outputs[index]?.name ?? "";
-      expect(actual[own]?.dims, name).toEqual(expected[name]?.dims);
-      expect(actual[own]?.type, name).toEqual(expected[name]?.type);
+      const outputName = primitives.graph.outputs[index]?.name ?? "";
+      expect(actual[outputName]?.dims, name).toEqual(expected[name]?.dims);
+      expect(actual[outputName]?.type, name).toEqual(expected[name]?.type);
       const half = expected[name]?.type.endsWith("float16") === true;
-      expect(difference(actual[own] as Dense, expected[name] as Dense), name).toBeLessThan(half ? 2e-3 : 2e-6);
+      expect(difference(actual[outputName] as Dense, expected[name] as Dense), name).toBeLessThan(half ? 2e-3 : 2e-6);
     }
-    // Element by element nothing is multiplied and added up: where an entry claims products, its primitives have them.
+    // Elementwise operators have no multiply-accumulates. If an operator claims some, its primitives have as many.
     if (example.except.cost === undefined) expect(macsOf(model, example)).toBe(macsOf(primitives, example));
   });
 });
@@ -109,9 +109,9 @@ describe("where dimensions have names, primitives compute the same for the numbe
     const feeds = feedsOf(model, example);
     const [expected, actual] = [await run(model, feeds), await run(primitives, feeds)];
     for (const [index, { name }] of model.graph.outputs.entries()) {
-      const own = primitives.graph.outputs[index]?.name ?? "";
+      const outputName = primitives.graph.outputs[index]?.name ?? "";
       const half = expected[name]?.type.endsWith("float16") === true;
-      expect(difference(actual[own] as Dense, expected[name] as Dense), name).toBeLessThan(half ? 2e-3 : 2e-6);
+      expect(difference(actual[outputName] as Dense, expected[name] as Dense), name).toBeLessThan(half ? 2e-3 : 2e-6);
     }
   });
 });
@@ -121,7 +121,7 @@ describe("what ONNX Runtime has no kernel for runs as primitives, with the types
   const unrun = examples.filter((example) => example.except.run !== undefined && example.misses.read === undefined);
   test.each(unrun.filter(lowers).map((example) => [example.title, example] as const))("%s", async (_, example) => {
     const model = fixedModel(example);
-    // Its own operator set may be one that ONNX Runtime does not know; the primitives are older.
+    // ONNX Runtime may not support the opset of the operator, but it supports the older one of the primitives.
     model.header.opsets.set("", Math.min(example.opset, newest));
     const stated = model.graph.outputs.map(({ type }) => ({
       type: type?.type,
@@ -131,10 +131,10 @@ describe("what ONNX Runtime has no kernel for runs as primitives, with the types
     if (primitives === undefined) return;
     expect(verify(primitives)).toEqual([]);
     const results = await run(primitives, feedsOf(primitives, example));
-    const found = primitives.graph.outputs.map(({ name }) => {
+    const returned = primitives.graph.outputs.map(({ name }) => {
       const { type, dims } = results[name] as Dense;
       return { type, dims };
     });
-    expect(found).toEqual(stated);
+    expect(returned).toEqual(stated);
   });
 });

@@ -1,7 +1,7 @@
 /**
- * Types by running: where inference ends (an operator without an entry, a rank that only the data decide), the runtime knows.
+ * Determines types by running the model, for values that inference does not know: an unknown operator, or a rank that depends on the data.
  *
- * What is observed holds for what was fed: a size that depends on the data, or on the size of a batch, is one example of itself.
+ * The observed types hold only for the given inputs: a size that depends on the data or on the batch is one example.
  */
 import { type Inference, infer } from "../../src/core/analysis/infer.ts";
 import type { Engine } from "../../src/core/engine/engine.ts";
@@ -18,15 +18,15 @@ export interface ObservedTypes {
   readonly types: ReadonlyMap<string, ValueType>;
   /** Name of a sequence of tensors → the types of its elements. */
   readonly sequences: ReadonlyMap<string, readonly ValueType[]>;
-  /** What came out, for those values whose elements JavaScript can hold. */
+  /** Values of the run, if JavaScript supports their element type. */
   readonly results: Batch;
   /** Values that could not be observed, with the reason. */
   readonly misses: readonly Miss[];
 }
 
 /**
- * The types of values in one run: all of them are made outputs of a copy of the model, which runs once, without graph optimization
- * (once more where there are sequences, for their elements).
+ * Returns the types of values in one run: all become outputs of a copy of the model, which runs once, without graph optimization
+ * (twice if there are sequences, for their elements).
  *
  * @param names values that nodes of the main graph produce; if absent, those whose type or rank inference does not know.
  * @throws PithError E_NAME for a name that no such value has, E_ENGINE if the runtime refuses the model or fails.
@@ -41,29 +41,29 @@ export async function observeTypes(
 ): Promise<ObservedTypes> {
   const work = model.clone();
   const inference = infer(work);
-  const wanted = names?.map((name) => produced(work, name)) ?? unknownValues(work, inference);
+  const requested = names?.map((name) => produced(work, name)) ?? unknownValues(work, inference);
   const misses: Miss[] = [];
   const types = new Map<string, ValueType>();
   const casts = new Map<string, { readonly name: string; readonly type: DataType }>();
   const lengths = new Map<string, Value>();
   const outputs: Value[] = [];
-  // What the file states of a value may be wrong: the runtime is asked without it.
+  // The types that the file declares can be wrong, so they are removed.
   for (const value of work.graph.values()) if (value.producer !== undefined) value.type = undefined;
   const emit = emitInto(work);
-  for (const value of wanted) {
-    const known = inference.operand(value);
-    if (isSequence(known?.container)) {
+  for (const value of requested) {
+    const inferredType = inference.operand(value);
+    if (isSequence(inferredType?.container)) {
       const length = emit.SequenceLength([value]);
       lengths.set(length.name, value);
       outputs.push(length);
-    } else if (known?.container !== undefined || value.foreign?.type !== undefined) {
-      misses.push(new Miss(`is not a tensor, but of kind ${known?.container?.kind ?? "unknown"}`, value.name));
-    } else if (known !== undefined && insideOnly.has(known.type)) {
-      // Complex numbers cast to nothing; the rest has a Cast where it has no Shape.
-      const float = known.type.startsWith("complex")
+    } else if (inferredType?.container !== undefined || value.foreign?.type !== undefined) {
+      misses.push(new Miss(`is not a tensor, but of kind ${inferredType?.container?.kind ?? "unknown"}`, value.name));
+    } else if (inferredType !== undefined && insideOnly.has(inferredType.type)) {
+      // Complex numbers have no Cast; the other types have a Cast, or a Shape.
+      const float = inferredType.type.startsWith("complex")
         ? emit.Shape([value])
         : emit.Cast([value], { to: typeCodes.float32 });
-      casts.set(float.name, { name: value.name, type: known.type });
+      casts.set(float.name, { name: value.name, type: inferredType.type });
       outputs.push(float);
     } else outputs.push(value);
   }
@@ -81,7 +81,7 @@ export async function observeTypes(
   return { types, sequences: await elementsOf(engine, work, counts, feeds), results, misses };
 }
 
-/** A sequence whose elements JavaScript can take. */
+/** Returns whether the container is a sequence whose element type JavaScript supports. */
 function isSequence(container: Container | undefined): boolean {
   return container?.kind === "sequence" && !isContainer(container.of) && !insideOnly.has(container.of.type);
 }
@@ -97,7 +97,7 @@ async function runOnce(engine: Engine, model: Model, outputs: readonly Value[], 
   }
 }
 
-/** The elements of sequences, once it is known how many there are: a second run. */
+/** Returns the elements of sequences in a second run, which requires their lengths from the first. */
 async function elementsOf(
   engine: Engine,
   work: Model,
@@ -138,8 +138,8 @@ function unknownValues(model: Model, inference: Inference): readonly Value[] {
   return [...model.graph.nodes()].flatMap((node) =>
     node.outputs.flatMap((value) => {
       if (value === undefined) return [];
-      const known = inference.operand(value);
-      return known?.container === undefined && known?.dims === undefined ? [value] : [];
+      const inferredType = inference.operand(value);
+      return inferredType?.container === undefined && inferredType?.dims === undefined ? [value] : [];
     }),
   );
 }

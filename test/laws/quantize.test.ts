@@ -1,9 +1,9 @@
 /**
- * Law: an operator quantized in the place that its entry offers computes what it did, up to the bound of its scales.
- * - weighted: the integer form on codes, dequantized, equals the operator on the numbers that the codes stand for; and the operator on the
- *   original numbers up to n · (max|x| · s_w/2 + max|w| · s_x/2 + s_x · s_w/4), where n products go into one output;
- * - transparent: between DequantizeLinear and QuantizeLinear of one scale, no number is rounded, nor where it is written on the codes;
- * - clamp: where the output is quantized over its own range, leaving the operator out changes no code by more than one;
+ * Law: an operator that is quantized as its definition declares computes the same outputs, up to a bound from its scales.
+ * - weighted: the dequantized output of the integer form equals the operator on the dequantized operands; and the operator on the
+ *   original numbers up to n · (max|x| · s_w/2 + max|w| · s_x/2 + s_x · s_w/4), where n products are summed into one output;
+ * - transparent: between DequantizeLinear and QuantizeLinear of one scale, no number is rounded, nor if the operator runs on the quantized values;
+ * - clamp: if the output is quantized over its range, removing the operator changes no quantized value by more than one;
  * - activation: the error is under Σ |∂y/∂x| · s_x/2 + s_y/2, with the derivatives by central differences.
  */
 import { describe, expect, test } from "vitest";
@@ -37,7 +37,7 @@ import {
 
 type Weighted = Extract<QuantizeRule, { readonly kind: "weighted" }>;
 
-/** Codes of 8 bits and what they stand for: (code - zero) · scale. */
+/** 8-bit quantized values, which represent (code - zero) · scale. */
 interface Codes {
   readonly codes: Dense;
   readonly scale: number;
@@ -50,8 +50,10 @@ interface Grid {
   readonly zero: number;
 }
 
-/** uint8 over the range of the numbers and 0. */
-/** Where codes are multiplied by int8, 127 is the most: sums of two products saturate in 16 bits on x86 processors without VNNI. */
+/**
+ * Returns the uint8 grid over the range of the numbers and 0. Values that are multiplied by int8 are limited to 127, because sums of two products
+ * saturate in 16 bits on x86 processors without VNNI.
+ */
 function gridOf(numbers: Float64Array, most: 127 | 255 = 255): Grid {
   const [low, high] = [Math.min(0, ...numbers), Math.max(0, ...numbers)];
   const scale = high === low ? 1 : (high - low) / most;
@@ -73,7 +75,7 @@ function quantized(dense: Dense, type: "int8" | "uint8", { scale, zero }: Grid):
   };
 }
 
-/** Each output channel of a weight over its own range; codes of 0 stand for 0. */
+/** Quantizes each output channel of a weight symmetrically over its range. */
 function quantizedChannels(dense: Dense, rule: Weighted) {
   const { out } = rule.weight;
   const type = fastWeight(rule);
@@ -103,7 +105,7 @@ function setStored(model: Model, name: string, dense: Dense): void {
   value.tensor = inMemory(dense);
 }
 
-/** The rule of an example, and all its operands. */
+/** Returns the quantization rule of an example, and all its operands. */
 async function ruleOf(example: Example) {
   const model = fixedModel(example);
   const inference = infer(model);
@@ -184,7 +186,7 @@ async function checkWeighted(tried: Tried, rule: Weighted): Promise<void> {
   expect(error.reduce((most, value) => Math.max(most, Math.abs(value)), 0)).toBeLessThanOrEqual(bound * 1.001 + 1e-6);
 }
 
-/** The node between DequantizeLinear and QuantizeLinear, as it would stand in a quantized model: codes in, codes out. */
+/** Runs the node between DequantizeLinear and QuantizeLinear, as in a quantized model, with quantized inputs and outputs. */
 async function betweenCodes(
   tried: Tried,
   inputs: readonly number[],
@@ -224,7 +226,7 @@ async function betweenCodes(
   return ends.map((end) => results[end.name] as Dense);
 }
 
-/** The outputs of the node on the numbers that codes of some inputs stand for. */
+/** Returns the outputs of the node if some inputs are quantized and dequantized. */
 async function onRounded(tried: Tried, inputs: readonly number[]): Promise<readonly Dense[]> {
   const model = tried.model.clone();
   const feeds: Record<string, Dense> = { ...tried.feeds };
@@ -258,7 +260,7 @@ async function checkClamp(tried: Tried): Promise<void> {
   expect(Math.max(0, ...gaps)).toBeLessThanOrEqual(1);
 }
 
-/** Σ over inputs and their elements of |∂y/∂x| · half a step, for each element of the output. */
+/** Returns Σ |∂y/∂x| · half a quantization step over all elements of the inputs, for each element of the output. */
 async function errorBound(tried: Tried, inputs: readonly number[]): Promise<Float64Array> {
   const model = tried.model.clone();
   for (const value of [...model.graph.values()]) {
@@ -294,7 +296,7 @@ async function errorBound(tried: Tried, inputs: readonly number[]): Promise<Floa
 
 async function checkActivation(tried: Tried, inputs: readonly number[]): Promise<void> {
   const output = (await onRounded(tried, []))[0] as Dense;
-  // The range of the output is that of what rounded inputs give, as calibration on the quantized model would find it.
+  // The output range is that for the rounded inputs, as calibration on the quantized model measures it.
   const grid = gridOf(
     Float64Array.from([...toFloat64(output), ...toFloat64((await onRounded(tried, inputs))[0] as Dense)]),
   );
@@ -322,7 +324,7 @@ describe("quantized where the entry offers it, an operator stays within the boun
     );
     if (rule instanceof Miss || tried.operands[tried.node.inputs[0]?.name ?? ""]?.type !== "float32") return;
     if (rule.kind === "weighted") await checkWeighted(tried, rule);
-    // QuantizeLinear came with opset 10: whoever quantizes raises the model to it first.
+    // QuantizeLinear requires opset 10, to which `quantize` raises the model.
     else if (example.opset < 10) return;
     else if (rule.kind === "transparent") await checkTransparent(tried);
     else if (rule.kind === "clamp") {

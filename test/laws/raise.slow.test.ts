@@ -1,6 +1,6 @@
 /**
- * Law: a node of any older version of its operator, raised to a newer operator set, computes what it did, whether the ranks of what it reads are known or not;
- * and what is refused is refused for a reason.
+ * Law: a node of any older version of its operator, raised to a newer opset, computes the same outputs, whether the ranks of its inputs are known or not.
+ * Every refusal has an expected reason.
  */
 import { describe, expect, test } from "vitest";
 import { Miss, PithError } from "../../src/core/errors.ts";
@@ -14,11 +14,11 @@ import { raiseOpset } from "../../src/rewrite/edit/raise-opset.ts";
 import type { Example } from "../ops/define.examples.ts";
 import { difference, examplesFor, feedsOf, fixedModel, lastNode, run } from "./harness.ts";
 
-/** The oldest operator set that ONNX Runtime has kernels for. */
+/** The oldest opset that ONNX Runtime has kernels for. */
 const oldest = 7;
 const newest = [13, 21];
 
-/** What an operator meant in one version that newer ones cannot say, or not without knowing the rank. */
+/** Reasons for refusals: newer versions of these operators cannot express an older form, or only with a known rank. */
 const refused: Readonly<Record<string, RegExp>> = {
   Add: /broadcasts along inner axes/,
   BatchNormalization: /expected 1 to 3 outputs/,
@@ -28,7 +28,7 @@ const refused: Readonly<Record<string, RegExp>> = {
   Upsample: /removed in opset 10/,
 };
 
-/** The example in an operator set: what became an input since is an attribute. Undefined where that version has no such form. */
+/** Returns the example in an older opset, with later inputs as attributes. Undefined if that version cannot express the example. */
 function inOpset(example: Example, version: number): Model | undefined {
   const model = fixedModel(example);
   const { op, graph } = lastNode(model);
@@ -88,7 +88,7 @@ describe.each([
     if (model === undefined) return;
     const feeds = feedsOf(model, example);
     const expected = await run(model, feeds).catch(() => undefined);
-    // What the runtime never had kernels for, nobody runs.
+    // Forms without a kernel in the runtime are skipped.
     if (expected === undefined) return;
     if (isUnknown)
       for (const value of model.graph.inputs)
@@ -103,9 +103,9 @@ describe.each([
         continue;
       }
       expect(verify(raised)).toEqual([]);
-      const found = await run(raised, feeds);
+      const raisedOutputs = await run(raised, feeds);
       for (const [name, dense] of Object.entries(expected)) {
-        const now = found[name];
+        const now = raisedOutputs[name];
         if (dense.type === "string") expect(now).toEqual(dense);
         else
           expect(now === undefined ? Number.NaN : difference(now, dense), `${name} in opset ${to}`).toBeLessThan(1e-5);

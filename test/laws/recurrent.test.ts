@@ -1,4 +1,4 @@
-/** Facts about recurrent layers that no law over single examples shows. */
+/** Properties of recurrent layers that laws over single examples do not cover. */
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
@@ -14,7 +14,7 @@ import { difference, engine, loweredModel, run } from "./harness.ts";
 const gates = { RNN: 1, GRU: 3, LSTM: 4 } as const;
 type Kind = keyof typeof gates;
 
-/** Both directions, first states, lengths of their own. */
+/** Builds a bidirectional recurrent layer with initial states and sequence lengths. */
 function network(kind: Kind, layout: 0 | 1): Model {
   const [g, cell] = [gates[kind], kind === "LSTM"];
   const state = layout === 0 ? "2, 3, 2" : "3, 2, 2";
@@ -47,8 +47,8 @@ const numbers = (dims: readonly number[]): Dense =>
   );
 
 async function outputs(model: Model, feeds: Batch): Promise<readonly Dense[]> {
-  const given = Object.fromEntries(model.graph.feeds.map(({ name }) => [name, feeds[name] as Dense]));
-  const results = await run(model, given);
+  const ownFeeds = Object.fromEntries(model.graph.feeds.map(({ name }) => [name, feeds[name] as Dense]));
+  const results = await run(model, ownFeeds);
   return model.graph.outputs.map(({ name }) => results[name] as Dense);
 }
 
@@ -93,8 +93,8 @@ graph (x: float32[3, batch, 8]) -> (y: float32[3, 1, batch, 8]) {
 
   test("are two layers, each with a name of its own", () => {
     const network = model();
-    const found = layers(network, infer(network));
-    expect(found.map(({ name, outputs, inputs }) => ({ name, outputs, inputs }))).toEqual([
+    const layerList = layers(network, infer(network));
+    expect(layerList.map(({ name, outputs, inputs }) => ({ name, outputs, inputs }))).toEqual([
       { name: "rnn", outputs: 32, inputs: 8 },
       { name: "rnn.recurrence", outputs: 32, inputs: 8 },
     ]);

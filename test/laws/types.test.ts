@@ -1,6 +1,6 @@
 /**
- * Law: the types, dimensions and known contents that an entry infers are those that ONNX Runtime returns, for numbers and for named dimensions;
- * and a run leaves the buffers alone that it was fed (`run`).
+ * Law: the types, dimensions and known contents that an operator definition infers equal those of ONNX Runtime, for numbers and for named dimensions.
+ * A run does not change the buffers of its inputs (`run`).
  */
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
@@ -20,7 +20,7 @@ interface Found {
   readonly dims: readonly number[] | undefined;
 }
 
-/** What the entry says of each output, with numbers for names. */
+/** Returns the inferred type of each output, with numbers for named dimensions. */
 function inferred(model: Model, example: Example): { readonly outputs: readonly Found[]; readonly reasons: string[] } {
   const inference = infer(model);
   const outputs = lastNode(model).outputs.flatMap((value): Found[] => {
@@ -35,7 +35,7 @@ function returned(batch: Batch, model: Model): readonly Found[] {
   return model.graph.outputs.map(({ name }) => ({ name, type: batch[name]?.type ?? "none", dims: batch[name]?.dims }));
 }
 
-/** Contents that the entry claims to know, with numbers for names, and what came out. */
+/** Returns the inferred contents, with numbers for named dimensions, and the actual ones. */
 function contents(model: Model, example: Example, batch: Batch): { claimed: number[]; got: number[] }[] {
   const inference = infer(model);
   return model.graph.outputs.flatMap((value) => {
@@ -57,7 +57,7 @@ describe("inferred types equal returned ones", () => {
     for (const source of [model, symbolicModel(example)]) {
       for (const { claimed, got } of contents(source, example, results)) expect(claimed).toEqual(got);
     }
-    // What is computed from stored shapes alone is known, as long as it is a shape.
+    // Shapes that are computed only from stored values are known.
     const shapes =
       model.graph.feeds.length === 0 && expected.every(({ type, dims }) => type === "int64" && dims?.length === 1);
     if (shapes) expect(contents(model, example, results)).toHaveLength(expected.length);
@@ -68,7 +68,7 @@ describe("what an entry refuses to read is legal all the same, and refused for t
   const refused = examples.filter((example) => example.misses.read !== undefined);
   test.each(refused.map((example) => [example.title, example] as const))("%s", async (_, example) => {
     const model = fixedModel(example);
-    // ONNX Runtime has no kernels for what was superseded before opset 7.
+    // ONNX Runtime has no kernels for operator versions before opset 7.
     if (example.opset >= 7) await run(model, feedsOf(model, example));
     expect(reasonOf(infer(model).at(lastNode(model)))).toContain(example.misses.read);
   });
@@ -135,7 +135,7 @@ describe("a sequence has the elements that were inferred", () => {
   });
 });
 
-/** Makes what is in a sequence or optional the outputs of the model; the tensors that inference says are there. */
+/** Makes the elements of a sequence or optional the outputs of the model. Returns the inferred types of the elements. */
 function takenApart(
   model: Model,
   value: Value,
@@ -149,14 +149,14 @@ function takenApart(
     return { elements: [container.of], outputs: [inside.name] };
   }
   if (container.kind !== "sequence") throw new Error(`is a ${container.kind}`);
-  // Of a sequence whose length only the run tells, the first element is looked at.
-  const known = container.items ?? [container.of];
-  const parts = known.map((_, index) =>
+  // For a sequence of unknown length, only the first element is checked.
+  const items = container.items ?? [container.of];
+  const parts = items.map((_, index) =>
     emit.SequenceAt([value, emit.constant({ type: "int64", dims: [], data: BigInt64Array.of(BigInt(index)) })]),
   );
   const length = emit.SequenceLength([value]);
   model.graph.setOutputs([...parts, length]);
-  const elements = known.map((item) => {
+  const elements = items.map((item) => {
     if (isContainer(item)) throw new Error("a sequence of sequences");
     return item;
   });
@@ -169,16 +169,16 @@ function takenApart(
 
 test("inputs of unknown rank are no error, and leave the element types of outputs what they are", () => {
   for (const example of examples) {
-    const known = inferred(symbolicModel(example), example).outputs;
+    const expected = inferred(symbolicModel(example), example).outputs;
     const model = symbolicModel(example);
     for (const value of model.graph.feeds)
       if (value.type !== undefined) value.type = { type: value.type.type, dims: undefined };
     for (const [index, { type }] of inferred(model, example).outputs.entries())
-      if (type !== "unknown") expect(type, example.title).toBe(known[index]?.type);
+      if (type !== "unknown") expect(type, example.title).toBe(expected[index]?.type);
   }
 });
 
-/** The dimension, or where only the run tells it, what it told. */
+/** Returns the inferred size, or the actual one if only a run determines it. */
 function whatCameOut(dim: number, found: Found | undefined, axis: number): number | undefined {
   return Number.isNaN(dim) ? found?.dims?.[axis] : dim;
 }

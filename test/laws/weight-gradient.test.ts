@@ -1,4 +1,4 @@
-/** Law: all forms of a convolution's gradient by its kernel give the same numbers, whatever shape they are the fastest for. */
+/** Law: all forms of a convolution's gradient by its kernel compute the same values. */
 import { expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { Miss } from "../../src/core/errors.ts";
@@ -25,7 +25,7 @@ const shapes = [
   { x: [2, 4, 5], w: [4, 1, 3], settings: "group=4, dilations=[2]" },
   { x: [3, 5, 4, 3], w: [7, 5, 1, 1], settings: "" },
   { x: [2, 4, 6], w: [3, 4, 1], settings: "" },
-  // Whole blocks of samples, and of channels.
+  // The numbers of samples and of channels are multiples of the block size.
   { x: [16, 3, 7, 6], w: [4, 3, 3, 3], settings: "pads=[1, 1, 1, 1]" },
   { x: [32, 5, 8, 9], w: [33, 5, 3, 2], settings: "strides=[2, 3], pads=[0, 1, 2, 0]" },
   { x: [16, 2, 9, 8], w: [16, 2, 3, 3], settings: "strides=[2, 2], pads=[1, 1, 1, 1]" },
@@ -60,9 +60,9 @@ graph (x: float32[${x}], w: float32[${w}]) -> (y) {
   const session = await engine.load(model, { optimize: false, threads: 1 });
   const outputs = await session.run({ x: noise(x, "x"), w: noise(w, "w"), up: noise(dims, "up") });
   await session.release();
-  const [first, ...others] = results.map(({ name }) => outputs[name] as Dense);
+  const [first, ...otherForms] = results.map(({ name }) => outputs[name] as Dense);
   expect(first?.dims).toEqual(w);
-  for (const other of others) expect(difference(other, first as Dense)).toBeLessThan(1e-5);
+  for (const other of otherForms) expect(difference(other, first as Dense)).toBeLessThan(1e-5);
 });
 
 test("one product adds what was contributed before, by its factor", async () => {
@@ -82,14 +82,14 @@ graph (x: float32[2, 3, 2, 2], w: float32[4, 3, 1, 1], before: float32[4, 3, 1, 
   const take = () => ({ value: before, factor: 0.5 });
   const operands = [data, kernel, up] as const;
   const added = emit.Identity([weightGradient(s, emit, operands, { take, form: "one product" })]);
-  const apart = emit.Add([
+  const separate = emit.Add([
     weightGradient(s, emit, operands, { form: "taps" }),
     emit.Mul([before, emit.constant(fromNumbers("float32", [], [0.5]))]),
   ]);
-  model.graph.setOutputs([added, apart]);
+  model.graph.setOutputs([added, separate]);
   const session = await engine.load(model, { optimize: false, threads: 1 });
   const feeds = { x: noise([2, 3, 2, 2], "x"), w: noise([4, 3, 1, 1], "w"), up: noise([2, 4, 2, 2], "up") };
   const outputs = await session.run({ ...feeds, before: noise([4, 3, 1, 1], "before") });
   await session.release();
-  expect(difference(outputs[added.name] as Dense, outputs[apart.name] as Dense)).toBeLessThan(1e-5);
+  expect(difference(outputs[added.name] as Dense, outputs[separate.name] as Dense)).toBeLessThan(1e-5);
 });

@@ -98,9 +98,9 @@ const kinds: Readonly<Record<string, Make>> = {
   },
   "zero rows and columns": (draw) => {
     const [rows, columns] = [between(draw, 2, 60), between(draw, 2, 60)];
-    const [left, up] = [normal(draw, rows, 1), normal(draw, columns, 1)];
+    const [down, up] = [normal(draw, rows, 1), normal(draw, columns, 1)];
     return filled(rows, columns, (row, column) =>
-      (left.data[row] ?? 0) < 0.3 || (up.data[column] ?? 0) < 0 ? 0 : draw.normal(),
+      (down.data[row] ?? 0) < 0.3 || (up.data[column] ?? 0) < 0 ? 0 : draw.normal(),
     );
   },
   "one row or column": (draw) => {

@@ -9,15 +9,15 @@ const numpy: { readonly ranks: readonly number[]; readonly near: readonly number
 );
 
 test("the rank of a thousand matrices is NumPy's, unless a singular value lies within 4 times of the tolerance", () => {
-  const others: string[] = [];
+  const differences: string[] = [];
   const near = new Set(numpy.near);
   for (const [index, { kind, type, source }] of [...rankCases()].entries()) {
     const expected = numpy.ranks[index];
     if (near.has(index)) continue;
     const rank = matrixRank(source, { type });
     if (rank !== expected)
-      others.push(`${index}: ${kind}, ${source.rows} × ${source.columns}: ${rank}, NumPy ${expected}`);
+      differences.push(`${index}: ${kind}, ${source.rows} × ${source.columns}: ${rank}, NumPy ${expected}`);
   }
-  expect(others).toEqual([]);
+  expect(differences).toEqual([]);
   expect([numpy.ranks.length, numpy.ranks.length - near.size > 800]).toEqual([1000, true]);
 });

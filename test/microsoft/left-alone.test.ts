@@ -112,8 +112,8 @@ describe("what is stored quantized", () => {
     expect(verify(model)).toEqual([]);
     expect(model.graph.value("fc.weight_quantized")?.tensor?.dims).toEqual([2, 5]);
     expect((await run(model, { x: ramp([1, 3, 6, 6]) })).y?.dims).toEqual([1, 5]);
-    const { misses: whole } = await prune(blocks(), { amount: 0.5, structured: true });
-    expect(whole.map(({ reason }) => reason)).toEqual([
+    const { misses: blockMisses } = await prune(blocks(), { amount: 0.5, structured: true });
+    expect(blockMisses.map(({ reason }) => reason)).toEqual([
       "its channels cannot be removed: they are an output of the model",
     ]);
   });

@@ -177,10 +177,10 @@ describe("modules begin as PyTorch's do", () => {
 
   it("norms: one and zero", async () => {
     const [layer = [], batch = []] = golden.initial.norms;
-    const of = (module: Module, names: readonly string[]) =>
+    const distinctValues = (module: Module, names: readonly string[]) =>
       Promise.all(names.map(async (name) => [...new Set(await numbers(module, name, ["batch", 5, 5]))]));
-    expect(await of(layerNorm(5), ["weight", "bias"])).toEqual(layer.map((entry) => [entry]));
+    expect(await distinctValues(layerNorm(5), ["weight", "bias"])).toEqual(layer.map((entry) => [entry]));
     const names = ["weight", "bias", "running_mean", "running_var"];
-    expect(await of(batchNorm(5), names)).toEqual(batch.slice(0, 4).map((entry) => [entry]));
+    expect(await distinctValues(batchNorm(5), names)).toEqual(batch.slice(0, 4).map((entry) => [entry]));
   });
 });

@@ -56,10 +56,10 @@ async function numbers(model: Model, name: string): Promise<readonly number[]> {
 }
 
 async function everything(model: Model): Promise<Readonly<Record<string, unknown>>> {
-  const found: Record<string, unknown> = {};
+  const tensors: Record<string, unknown> = {};
   for (const { name, tensor } of model.graph.values())
-    if (tensor !== undefined) found[name] = (await tensor.read()).data;
-  return found;
+    if (tensor !== undefined) tensors[name] = (await tensor.read()).data;
+  return tensors;
 }
 
 /** The network of pytorch.py's `curve`, with its weights. */
@@ -106,8 +106,8 @@ describe("batch normalization in training", () => {
     for (const [at, entry] of golden.mean.entries()) expect(mean[at]).toBeCloseTo(entry, 5);
     // ONNX counts the variance over all 16 places of a channel, PyTorch over one less; what is left of the first is 0.7⁵.
     for (const [at, entry] of golden.variance.entries()) {
-      const left = 0.7 ** 5 * (before[at] ?? 0);
-      expect(variance[at]).toBeCloseTo(left + ((entry - left) * 15) / 16, 5);
+      const remainder = 0.7 ** 5 * (before[at] ?? 0);
+      expect(variance[at]).toBeCloseTo(remainder + ((entry - remainder) * 15) / 16, 5);
     }
   });
 
@@ -165,12 +165,12 @@ graph (input: float32[4, 2, 4, 4]) -> (y) {
     await step.release();
     const input = wave(0.73, 0, [4, 2, 4, 4]);
     const means = [0, 1].map((channel) => {
-      const own = input.filter((_, at) => Math.floor(at / 16) % 2 === channel);
-      return own.reduce((sum, entry) => sum + entry, 0) / own.length;
+      const channelValues = input.filter((_, at) => Math.floor(at / 16) % 2 === channel);
+      return channelValues.reduce((sum, entry) => sum + entry, 0) / channelValues.length;
     });
-    const found = await numbers(model, "mean");
-    expect(found[0]).toBeCloseTo(0.25 + 0.5 * (means[0] ?? 0), 5);
-    expect(found[1]).toBeCloseTo(-0.25 + 0.5 * (means[1] ?? 0), 5);
+    const runningMean = await numbers(model, "mean");
+    expect(runningMean[0]).toBeCloseTo(0.25 + 0.5 * (means[0] ?? 0), 5);
+    expect(runningMean[1]).toBeCloseTo(-0.25 + 0.5 * (means[1] ?? 0), 5);
   });
 
   it("leaves a teacher's alone", async () => {
@@ -204,13 +204,13 @@ describe("dropout", () => {
   /** With weights of zero and targets of -1/2 the gradient by a weight is the mean of its inputs. */
   async function inputs(probability: number, ...places: readonly number[][]): Promise<readonly (readonly number[])[]> {
     const step = await createStep(dropped(probability), ones, { loss: squares });
-    const found: number[][] = [];
+    const gradients: number[][] = [];
     for (const place of places) {
       await step.run(ones, place);
-      found.push([...(step.parameters[0]?.gradient ?? [])]);
+      gradients.push([...(step.parameters[0]?.gradient ?? [])]);
     }
     await step.release();
-    return found;
+    return gradients;
   }
 
   it("keeps the mean and drops the share that it is told", async () => {
@@ -371,19 +371,19 @@ describe("networks learn, and are the same once saved and opened", () => {
     ["running statistics", imageNet, stripes(64)],
   ] as const)("a training that was stopped ends where it would have ended, to the bit: %s", async (_, make, data) => {
     const settings = { data, epochs: 2, batch: 16, validation: data, every: 3 };
-    const whole = make();
-    await train(whole, settings, { seed: 1 });
+    const uninterrupted = make();
+    await train(uninterrupted, settings, { seed: 1 });
     const checkpoint = temporaryFolder();
     const controller = new AbortController();
     const progress = (done: number): void => {
       if (done >= 3) controller.abort();
     };
-    const given = { ...settings, checkpoint };
-    await expect(train(make(), given, { seed: 1, signal: controller.signal, progress })).rejects.toMatchObject({
+    const resumable = { ...settings, checkpoint };
+    await expect(train(make(), resumable, { seed: 1, signal: controller.signal, progress })).rejects.toMatchObject({
       code: "E_STOPPED",
     });
     const continued = make();
-    await train(continued, { ...given, resume: true }, { seed: 1 });
-    expect(await everything(continued)).toEqual(await everything(whole));
+    await train(continued, { ...resumable, resume: true }, { seed: 1 });
+    expect(await everything(continued)).toEqual(await everything(uninterrupted));
   });
 });

@@ -34,9 +34,9 @@ afterEach(() => {
 type Contents = Readonly<Record<string, string>>;
 
 async function contents(): Promise<Contents> {
-  const found: Record<string, string> = {};
-  for (const name of (await readdir(folder)).sort()) found[name] = digest(await readFile(join(folder, name)));
-  return found;
+  const digests: Record<string, string> = {};
+  for (const name of (await readdir(folder)).sort()) digests[name] = digest(await readFile(join(folder, name)));
+  return digests;
 }
 
 function digest(bytes: Uint8Array): string {
@@ -44,10 +44,10 @@ function digest(bytes: Uint8Array): string {
 }
 
 const models = [1, 2].map((fill) => {
-  const made = richModel();
+  const rich = richModel();
   const weights = new Float32Array(5_000).fill(fill);
-  for (const name of ["one", "two"]) made.graph.addTensor(name, inMemory(float32([weights.length], weights)));
-  return made;
+  for (const name of ["one", "two"]) rich.graph.addTensor(name, inMemory(float32([weights.length], weights)));
+  return rich;
 });
 
 function model(fill: number): Model {
@@ -171,12 +171,12 @@ describe.each(writers)("$name", ({ prepare, write, steps, oneStep }) => {
   test("is written whole by a disk that takes a part of each write", async () => {
     await prepare();
     await write();
-    const whole = await contents();
+    const expected = await contents();
     for (const name of await readdir(folder)) await rm(join(folder, name));
     await prepare();
     startPlan(0, { partial: true });
     await write();
-    expect(await contents()).toEqual(whole);
+    expect(await contents()).toEqual(expected);
   });
 });
 

@@ -13,12 +13,12 @@ import { randomModel } from "./random-model.ts";
 
 /** Random models of one to three kilobytes. */
 function smallModels(count: number): Uint8Array[] {
-  const found: Uint8Array[] = [];
-  for (let seed = 0; found.length < count; seed++) {
+  const encodings: Uint8Array[] = [];
+  for (let seed = 0; encodings.length < count; seed++) {
     const bytes = fromPlain(randomModel(seed));
-    if (bytes.byteLength > 1000 && bytes.byteLength < 3000) found.push(bytes);
+    if (bytes.byteLength > 1000 && bytes.byteLength < 3000) encodings.push(bytes);
   }
-  return found;
+  return encodings;
 }
 
 test("models cut off at every length are refused, or were whole up to there", async () => {

@@ -19,22 +19,22 @@ export async function killWhileSaving(where: "inside" | "outside", milliseconds:
     const child = spawn(process.execPath, ["--conditions=pith-source", "--import", "tsx", script, path, where], {
       stdio: ["ignore", "pipe", "inherit"],
     });
-    const gone = once(child, "exit");
-    await Promise.race([once(child.stdout, "data"), gone]);
+    const exit = once(child, "exit");
+    await Promise.race([once(child.stdout, "data"), exit]);
     await new Promise((wake) => setTimeout(wake, after));
     child.kill("SIGKILL");
-    const [code, signal] = await gone;
+    const [code, signal] = await exit;
     if (signal !== "SIGKILL") faults.push(`the process ended by itself, with ${code}`);
     const fault = await faultOf(path);
     if (fault !== undefined) faults.push(`killed after ${after} ms: ${fault}`);
     for (const name of await readdir(folder)) {
-      const known = name === "model.onnx" || name.startsWith("model.onnx_data") || temporaryOf(name) !== undefined;
-      if (!known) faults.push(`"${name}" was left behind`);
+      const isExpected = name === "model.onnx" || name.startsWith("model.onnx_data") || temporaryOf(name) !== undefined;
+      if (!isExpected) faults.push(`"${name}" was left behind`);
     }
     await save(await open(path), path, { externalData: where === "outside" });
     const expected = where === "inside" ? ["model.onnx"] : ["model.onnx", "model.onnx_data"];
-    const left = (await readdir(folder)).sort();
-    if (left.join() !== expected.join()) faults.push(`the next save leaves ${left.join(", ")}`);
+    const remaining = (await readdir(folder)).sort();
+    if (remaining.join() !== expected.join()) faults.push(`the next save leaves ${remaining.join(", ")}`);
   }
   return faults;
 }

@@ -50,9 +50,9 @@ class Maker {
   }
 
   #graph(depth: number, around: readonly string[]): Message {
-    const known = [...around];
+    const visibleNames = [...around];
     const named = (list: readonly Message[]): void => {
-      for (const { name } of list) if (typeof name === "string") known.push(name);
+      for (const { name } of list) if (typeof name === "string") visibleNames.push(name);
     };
     const initializers = this.#list(4, () => this.#tensor(this.#name()));
     named(initializers);
@@ -67,18 +67,18 @@ class Maker {
         return { name, type: { tensor_type: { elem_type: data_type, shape } }, ...this.#doc() };
       });
     const nodes: Message[] = [];
-    const made: string[] = [];
+    const outputNames: string[] = [];
     for (const _ of this.#list(depth === 0 ? 8 : 2, () => 0)) {
-      const node = this.#node(known, depth);
+      const node = this.#node(visibleNames, depth);
       nodes.push(node);
       for (const output of node.output as string[]) {
         if (output === "") continue;
-        known.push(output);
-        made.push(output);
+        visibleNames.push(output);
+        outputNames.push(output);
       }
     }
-    const outputs = made.filter(() => this.#chance(0.3));
-    const typed = made.filter((name) => !outputs.includes(name) && this.#chance(0.4));
+    const outputs = outputNames.filter(() => this.#chance(0.3));
+    const typed = outputNames.filter((name) => !outputs.includes(name) && this.#chance(0.4));
     const stray = this.#list(0.5, () => this.#name());
     return {
       node: nodes,

@@ -6,11 +6,12 @@ import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 const [path = "", where] = process.argv.slice(2);
 
 function model(fill: number): Model {
-  const made = new Model();
-  made.header.doc = `filled with ${fill}`;
+  const filled = new Model();
+  filled.header.doc = `filled with ${fill}`;
   const weights = new Float32Array(500_000).fill(fill);
-  for (const name of ["one", "two", "three"]) made.graph.addTensor(name, inMemory(float32([weights.length], weights)));
-  return made;
+  for (const name of ["one", "two", "three"])
+    filled.graph.addTensor(name, inMemory(float32([weights.length], weights)));
+  return filled;
 }
 
 const models = [model(1), model(2)];

@@ -23,25 +23,25 @@ export function savingOutside(plan: typeof planOfDisk, startPlan: typeof startPl
 
   /** A model of which every weight says which it is. The layout differs from model to model, so no data file does for another's. */
   function model(fill: number): Model {
-    const made = new Model();
+    const filled = new Model();
     const length = lengthOf(fill);
     for (const name of weights)
-      made.graph.addTensor(name, inMemory(float32([length], new Float32Array(length).fill(fill))));
-    return made;
+      filled.graph.addTensor(name, inMemory(float32([length], new Float32Array(length).fill(fill))));
+    return filled;
   }
 
   /** Which of the models lies at a path, all of it. */
   async function fillAt(name: string): Promise<number> {
     const { graph } = await open(at(name));
-    const found = new Set<number>();
+    const fills = new Set<number>();
     for (const weight of weights) {
       const dense = await graph.value(weight)?.tensor?.read();
       if (dense?.type !== "float32") throw new Error(`"${weight}" is not there`);
-      for (const value of dense.data) found.add(value);
+      for (const value of dense.data) fills.add(value);
       expect(dense.data.length).toBe(lengthOf(dense.data[0] ?? Number.NaN));
     }
-    expect(found.size).toBe(1);
-    return [...found][0] ?? Number.NaN;
+    expect(fills.size).toBe(1);
+    return [...fills][0] ?? Number.NaN;
   }
 
   /** Opens one model, gives it the weights of the other, and saves it. */
@@ -49,8 +49,8 @@ export function savingOutside(plan: typeof planOfDisk, startPlan: typeof startPl
     const opened = await open(at(from));
     const other = model(2);
     for (const name of weights) {
-      const [own, value] = [opened.graph.ownValue(name), other.graph.ownValue(name)];
-      if (own !== undefined && value?.tensor !== undefined) own.tensor = value.tensor;
+      const [target, value] = [opened.graph.ownValue(name), other.graph.ownValue(name)];
+      if (target !== undefined && value?.tensor !== undefined) target.tensor = value.tensor;
     }
     await save(opened, at(to), toSave);
   }
@@ -66,9 +66,10 @@ export function savingOutside(plan: typeof planOfDisk, startPlan: typeof startPl
       }
 
       async function contents(): Promise<Readonly<Record<string, string>>> {
-        const found: Record<string, string> = {};
-        for (const name of (await readdir(folder)).sort()) found[name] = (await readFile(at(name))).toString("base64");
-        return found;
+        const encoded: Record<string, string> = {};
+        for (const name of (await readdir(folder)).sort())
+          encoded[name] = (await readFile(at(name))).toString("base64");
+        return encoded;
       }
 
       async function countSteps(): Promise<number> {

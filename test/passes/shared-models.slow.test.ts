@@ -34,15 +34,15 @@ describe.skipIf(files.length === 0)("models as they are found", () => {
     await simplify(model, {}, { engine });
     expect(verify(model)).toEqual([]);
     expect(nodesIn(model)).toBeLessThanOrEqual(nodesIn(original));
-    const found = await compareOutputs(engine, original, model, {
+    const comparison = await compareOutputs(engine, original, model, {
       sizes: new Map(),
       set: {},
       seed: 2,
       signal: new AbortController().signal,
       progress: () => {},
     });
-    expect(found).toMatchObject({ inputs: 4 });
-    if (typeof found !== "string") expect(found.difference).toBeLessThan(1e-5);
+    expect(comparison).toMatchObject({ inputs: 4 });
+    if (typeof comparison !== "string") expect(comparison.difference).toBeLessThan(1e-5);
   });
 
   test("the voice detector with its rate set is one branch of it, with half of the weights", async () => {
@@ -91,9 +91,9 @@ async function run(model: Model, feeds: Batch, times: number): Promise<readonly 
 
 /** What went wrong, undefined if the runtime does not run the original, or draws random numbers. */
 async function judge(given: BackendTest, stored: boolean): Promise<readonly string[] | undefined> {
-  const found = await prepared(given, stored);
-  if (found === undefined) return undefined;
-  const { model, feeds } = found;
+  const trial = await prepared(given, stored);
+  if (trial === undefined) return undefined;
+  const { model, feeds } = trial;
   const original = model.clone();
   const [expected, again] = await run(original, feeds, 2).catch((error: unknown) => {
     if (error instanceof PithError) return [];
@@ -109,8 +109,8 @@ async function judge(given: BackendTest, stored: boolean): Promise<readonly stri
   const half = [...original.graph.values()].some(({ type }) => type?.type === "float16" || type?.type === "bfloat16");
   const faults = verify(original).length > 0 ? [] : verify(model);
   const wrong = Object.entries(expected).flatMap(([name, dense]) => {
-    const apart = largestDifference(dense, got?.[name]);
-    return apart <= (half ? 2e-3 : 1e-5) ? [] : [`${name} is ${apart} apart`];
+    const gap = largestDifference(dense, got?.[name]);
+    return gap <= (half ? 2e-3 : 1e-5) ? [] : [`${name} is ${gap} apart`];
   });
   return [...faults, ...wrong];
 }
@@ -124,10 +124,10 @@ describe.skipIf(tests === undefined)("ONNX's backend tests", () => {
   ])("%s", async (_, stored) => {
     const wrong: string[] = [];
     let ran = 0;
-    for (const given of tests ?? []) {
-      const found = await judge(given, stored);
-      if (found !== undefined) ran++;
-      for (const fault of found ?? []) wrong.push(`${given.name}: ${fault}`);
+    for (const backendTest of tests ?? []) {
+      const faults = await judge(backendTest, stored);
+      if (faults !== undefined) ran++;
+      for (const fault of faults ?? []) wrong.push(`${backendTest.name}: ${fault}`);
     }
     expect(wrong).toEqual([]);
     expect(ran).toBeGreaterThan(1200);

@@ -33,14 +33,14 @@ async function differs(
   model: Model,
   sizes: Readonly<Record<string, number>> = {},
 ): Promise<number | string> {
-  const found = await compareOutputs(engine, original, model, {
+  const comparison = await compareOutputs(engine, original, model, {
     sizes: new Map(Object.entries(sizes)),
     set: {},
     seed: 1,
     signal: new AbortController().signal,
     progress: () => {},
   });
-  return typeof found === "string" ? found : found.difference;
+  return typeof comparison === "string" ? comparison : comparison.difference;
 }
 
 /** What is left of a graph, which computes the same as before. */
@@ -352,9 +352,9 @@ graph (x: float32[1]) -> (product: int64[1], joined: int64[2], wrapped: int32[1]
 }`);
     await simplify(model, {}, { engine });
     const session = await engine.load(model);
-    const found = Object.values(await session.run({ x: fromNumbers("float32", [1], [0]) }));
+    const outputs = Object.values(await session.run({ x: fromNumbers("float32", [1], [0]) }));
     await session.release();
-    expect(found.map(({ data }) => Array.from(data, String))).toEqual([
+    expect(outputs.map(({ data }) => Array.from(data, String))).toEqual([
       [String(BigInt.asIntN(64, 3037000500n * 3037000501n))],
       ["9007199254740993", "3037000500"],
       [String(BigInt.asIntN(32, 1664525n * 1664525n))],
@@ -594,12 +594,12 @@ async function losses(model: Model): Promise<readonly number[]> {
   const step = await createStep(model, batch, { loss: crossEntropy() }, completeContext({ engine }));
   try {
     const optimizer = sgd({ momentum: 0.9 });
-    const found: number[] = [];
+    const lossPerStep: number[] = [];
     for (let index = 0; index < 6; index++) {
-      found.push(await step.run(batch));
+      lossPerStep.push(await step.run(batch));
       optimizer.update(step.parameters, 0.1);
     }
-    return found;
+    return lossPerStep;
   } finally {
     await step.release();
   }

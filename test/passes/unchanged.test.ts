@@ -8,14 +8,14 @@ import { Miss } from "../../src/core/errors.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { examplesFor, feedsOf, fixedModel, lastNode, run, symbolicModel } from "../laws/harness.ts";
 
-function handedOn(model: ReturnType<typeof parseModel>): number | undefined {
+function unchangedInput(model: ReturnType<typeof parseModel>): number | undefined {
   const bound = infer(model).at(lastNode(model));
   return bound instanceof Miss ? undefined : bound.unchanged();
 }
 
 const claims = examplesFor("types").flatMap(([title, example]) =>
   [fixedModel(example), symbolicModel(example)].flatMap((model, index) => {
-    const input = handedOn(model);
+    const input = unchangedInput(model);
     return input === undefined ? [] : [[`${title}${index === 0 ? "" : ", by name"}`, example, input] as const];
   }),
 );
@@ -29,10 +29,10 @@ describe("what is said to be handed on is", () => {
     const feeds = feedsOf(model, example);
     const { [output.name]: got } = await run(model, feeds);
     const { graph } = model;
-    const given = feeds[value.name] ?? (await value.tensor?.read());
+    const inputValue = feeds[value.name] ?? (await value.tensor?.read());
     // What comes from another node is asked for as an output of its own.
-    if (given === undefined) graph.addOutput(value);
-    const expected = given ?? (await run(model, feeds))[value.name];
+    if (inputValue === undefined) graph.addOutput(value);
+    const expected = inputValue ?? (await run(model, feeds))[value.name];
     expect(got).toEqual(expected);
   });
 
@@ -95,6 +95,8 @@ describe("nodes", () => {
       undefined,
     ],
   ] as const)("%s", (_, text, input) => {
-    expect(handedOn(parseModel(`opset 21\ngraph ${text.replaceAll("{ ", "{\n ").replace(/ }$/, "\n}")}`))).toBe(input);
+    expect(unchangedInput(parseModel(`opset 21\ngraph ${text.replaceAll("{ ", "{\n ").replace(/ }$/, "\n}")}`))).toBe(
+      input,
+    );
   });
 });

@@ -139,8 +139,8 @@ describe("of several candidates", () => {
 
   test("one that fails, grows, or lost the function is refused with its reason, and the others go on", async () => {
     const named = (...steps: readonly object[]) => {
-      const one = recipe(...steps);
-      return { name: recipeName(one), recipe: one };
+      const parsed = recipe(...steps);
+      return { name: recipeName(parsed), recipe: parsed };
     };
     const candidates = [
       named({ factorize: { layers: "nothing*", rank: 2 } }),

@@ -66,7 +66,7 @@ test.each([30])("%i candidates of a model of 300 MB stay under 1 GB", async (can
   const loader = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
   const words = ["--conditions=pith-source", "--import", loader, script];
   const out = execFileSync(process.execPath, words, { cwd: fileURLToPath(root), encoding: "utf8" });
-  const found = JSON.parse(out.trim().split("\n").at(-1) ?? "");
-  expect(found).toMatchObject({ variants: candidates, timed: candidates + 1 });
-  expect(found.most / mebibyte).toBeLessThan(1024);
+  const report = JSON.parse(out.trim().split("\n").at(-1) ?? "");
+  expect(report).toMatchObject({ variants: candidates, timed: candidates + 1 });
+  expect(report.most / mebibyte).toBeLessThan(1024);
 });

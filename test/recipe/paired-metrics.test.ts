@@ -28,24 +28,24 @@ async function figuresOf(right: number, metric = accuracy(), labelled = true) {
 }
 
 test("an original that names one class for all samples is told where only its answers tell what is right", async () => {
-  const told = async (first: number, labelled: boolean, count = 20) => {
+  const warningsOf = async (first: number, labelled: boolean, count = 20) => {
     const logits = Float32Array.from({ length: 2 * count }, (_, at) => (at % 2 === 0 ? (at === 0 ? first : 1) : 0));
     const data = memory("alike", {
       input: { type: "float32", dims: [count, 2], data: logits },
       ...(labelled ? { label: { type: "int64", dims: [count], data: new BigInt64Array(count) } } : {}),
     });
-    const said: string[] = [];
-    const log = ({ text }: { readonly text: string }) => said.push(text);
+    const warnings: string[] = [];
+    const log = ({ text }: { readonly text: string }) => warnings.push(text);
     const metric = labelled ? accuracy() : agreement();
     await PairedMetrics.create(model, { test: data, metric }, {}, completeContext({ engine: createEngine(), log }));
-    return said;
+    return warnings;
   };
-  expect(await told(1, false)).toEqual([
+  expect(await warningsOf(1, false)).toEqual([
     'the original names the same class for all 20 samples, so agreement shows little: if it scores no classes, `metric: "r-squared"` tells more',
   ]);
-  expect(await told(-1, false)).toEqual([]);
-  expect(await told(1, true)).toEqual([]);
-  expect(await told(1, false, 7)).toEqual([]);
+  expect(await warningsOf(-1, false)).toEqual([]);
+  expect(await warningsOf(1, true)).toEqual([]);
+  expect(await warningsOf(1, false, 7)).toEqual([]);
 });
 
 test("an original that outputs NaN is refused where there are labels, too", async () => {
@@ -93,11 +93,11 @@ test("what was trained may answer otherwise than before where no labels tell wha
 });
 
 test("without labels an original that answers all samples alike is contradicted by other answers", async () => {
-  const known = knowledgeOf({ given: new Float64Array(20), labels: new Float64Array(20).fill(-1) });
-  if (known === undefined) throw new Error("It names a class.");
+  const knowledge = knowledgeOf({ given: new Float64Array(20), labels: new Float64Array(20).fill(-1) });
+  if (knowledge === undefined) throw new Error("It names a class.");
   const answered = (others: number) => {
-    const given = Float64Array.from({ length: 20 }, (_, sample) => Number(sample < others));
-    return lostKnowledge(known, { given, labels: new Float64Array(20).fill(-1) });
+    const predictions = Float64Array.from({ length: 20 }, (_, sample) => Number(sample < others));
+    return lostKnowledge(knowledge, { given: predictions, labels: new Float64Array(20).fill(-1) });
   };
   expect(answered(9)).toBeUndefined();
   expect(answered(18)).toBe(

@@ -177,8 +177,8 @@ describe("a run that was stopped in a round", () => {
     const inside = [{ cut: { amount: { from: 0, to: 0.5 } } }, { train: { epochs: 1 } }];
     const recipe = recipeFrom({ steps: [{ repeat: 5, steps: inside }] }, "recipe", [cut]);
     const options = { ...quick, passes: [cut] };
-    const said: string[] = [];
-    const context = { log: ({ text }: { readonly text: string }) => said.push(text) };
+    const messages: string[] = [];
+    const context = { log: ({ text }: { readonly text: string }) => messages.push(text) };
     const resumed = () => runRecipe(net, recipe, task, { ...options, resumeFolder: folder }, context);
     await expect(resumed()).rejects.toMatchObject({ code: "E_STOPPED" });
     expect(ran).toEqual([0.1, 0.2]);
@@ -192,10 +192,10 @@ describe("a run that was stopped in a round", () => {
       context,
     );
     expect(ran).toEqual([0.1, 0.2, 0.3, 0.4, 0.5]);
-    expect(said).toContain("5 × (cut + train): continued after train, round 2 of 5");
+    expect(messages).toContain("5 × (cut + train): continued after train, round 2 of 5");
     expect(stages.slice(0, 3)).toEqual(["original", "cut, round 3 of 5", "train, round 3 of 5"]);
-    const { bytes: whole } = await runRecipe(net, recipe, task, options);
-    expect(Buffer.compare(bytes, whole)).toBe(0);
+    const { bytes: expected } = await runRecipe(net, recipe, task, options);
+    expect(Buffer.compare(bytes, expected)).toBe(0);
   });
 });
 
@@ -215,5 +215,7 @@ test("a lottery ticket: pruned weights are rewound under their masks round after
   const [name = ""] = [...net.graph.values()].flatMap(({ name, tensor }) => (tensor?.dims.length === 2 ? [name] : []));
   const size = net.graph.value(name)?.tensor?.dims.reduce((a, b) => a * b) ?? 0;
   expect(await zeros(model, name)).toBe(size - size / 4);
-  expect([...model.graph.values()].flatMap(({ name: own }) => (own.startsWith("pith.") ? own : []))).toEqual([]);
+  expect(
+    [...model.graph.values()].flatMap(({ name: valueName }) => (valueName.startsWith("pith.") ? valueName : [])),
+  ).toEqual([]);
 });

@@ -66,11 +66,11 @@ graph (ids: int64[batch, sequence]) -> (logits: float32[batch, 2]) {
     data: BigInt64Array.from({ length: 40 }, (_, at) => BigInt(at % 2)),
   } as const;
   const words = { test: memory("words", { ids: data, label }), metric: accuracy() };
-  const made = async (more: object) =>
+  const runWith = async (more: object) =>
     (await runRecipe(text, recipe({ quantize: { scheme: "weights" } }), words, { rounds: 2, force: true, ...more }))
       .run;
   for (const length of [undefined, 16]) {
-    const { original, latency } = await made({ length });
+    const { original, latency } = await runWith({ length });
     const tokens = length ?? 128;
     expect(original.macs).toBe(tokens * 48 * 32 + 32 * 2);
     expect(latency?.inputs).toEqual({ ids: `int64[1, ${tokens}]` });
@@ -139,8 +139,8 @@ describe("prune, train, quantize", () => {
   });
 
   test("the same seed gives the same bytes, another seed others", async () => {
-    const of = async (seed: number) => (await runRecipe(net, pruneTuneQuantize, task, quick, { seed })).bytes;
-    const [first, again, other] = [await of(1), await of(1), await of(2)];
+    const bytesOf = async (seed: number) => (await runRecipe(net, pruneTuneQuantize, task, quick, { seed })).bytes;
+    const [first, again, other] = [await bytesOf(1), await bytesOf(1), await bytesOf(2)];
     expect(Buffer.compare(first, again)).toBe(0);
     expect(Buffer.compare(first, other)).not.toBe(0);
   });
@@ -235,8 +235,8 @@ describe("a pass of one's own", () => {
       const tensor = model.graph.value(value)?.tensor;
       if (tensor === undefined) return { changes: [], misses: [new Miss("is not stored", value)] };
       const numbers = toFloat32(await tensor.read()).map((number) => number / 2 ** times);
-      const found = model.graph.value(value);
-      if (found !== undefined) found.tensor = inMemory({ type: "float32", dims: tensor.dims, data: numbers });
+      const target = model.graph.value(value);
+      if (target !== undefined) target.tensor = inMemory({ type: "float32", dims: tensor.dims, data: numbers });
       return { changes: [{ at: value, what: "halved", decidedBy: "global" }], misses: [] };
     },
   });
@@ -419,12 +419,12 @@ describe("refused:", () => {
     const { run, bytes } = await runRecipe(net, some, task, { ...quick, targetSize: 1e6 });
     expect(run.chosen).toBe(0);
     expect(run.variants[0]?.comparison?.difference.value).toBeLessThan(-0.01);
-    const found = await compress(net, [{ name: "cut", recipe: some }], task, {
+    const outcome = await compress(net, [{ name: "cut", recipe: some }], task, {
       ...quick,
       targetSize: bytes.length - 1,
     });
-    expect(found.result).toBeUndefined();
-    expect(found.run.variants[0]).toMatchObject({
+    expect(outcome.result).toBeUndefined();
+    expect(outcome.run.variants[0]).toMatchObject({
       refusedAs: "off target",
       refused: expect.stringContaining("it has more than"),
     });
@@ -482,11 +482,11 @@ graph (input: float32[batch, 16]) -> (logits: float32[batch, 8], features: float
 });
 
 test("weights are chosen by the metric that judges", async () => {
-  const said: string[] = [];
-  const log = ({ text }: { readonly text: string }): void => void said.push(text);
+  const messages: string[] = [];
+  const log = ({ text }: { readonly text: string }): void => void messages.push(text);
   const steps = recipe({ prune: { amount: 0.5 } }, { train: { epochs: 1, validation: 0.1 } });
   await runRecipe(net, steps, task, quick, { log });
-  const evaluations = said.filter((text) => text.includes("validation"));
+  const evaluations = messages.filter((text) => text.includes("validation"));
   expect(evaluations.at(-1)).toMatch(/^after 11 steps: validation accuracy \d+\.\d\d %$/);
 });
 
@@ -522,10 +522,10 @@ test("a result that is not smaller is warned of", async () => {
 });
 
 test("notes on the way are no warnings", async () => {
-  const told: string[] = [];
-  const log = ({ id }: { readonly id: string }): void => void told.push(id);
+  const ids: string[] = [];
+  const log = ({ id }: { readonly id: string }): void => void ids.push(id);
   const { run } = await runRecipe(net, pruneTuneQuantize, task, quick, { log });
-  expect(told).toContain("epoch");
+  expect(ids).toContain("epoch");
   expect(run.warnings).toEqual([]);
 });
 

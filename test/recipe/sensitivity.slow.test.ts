@@ -19,14 +19,14 @@ import { temporaryFolder } from "../temporary.ts";
 import { task, trained } from "./blobs.ts";
 
 let model: Model;
-let found: Sensitivity;
+let analysis: Sensitivity;
 beforeAll(async () => {
   model = await trained();
-  found = await sensitivity(model, task, { name: "blobs.onnx" });
+  analysis = await sensitivity(model, task, { name: "blobs.onnx" });
 });
 
 const rowsOf = (kind: SensitivityKind, layer: string) =>
-  found.rows.filter((row) => row.kind === kind && row.layers[0] === layer);
+  analysis.rows.filter((row) => row.kind === kind && row.layers[0] === layer);
 
 /** The share of test samples that a recipe's result has right, and the bytes of its file. */
 async function resultOf(recipe: Parameters<typeof runRecipe>[1]) {
@@ -37,13 +37,13 @@ async function resultOf(recipe: Parameters<typeof runRecipe>[1]) {
 
 describe("each layer alone", () => {
   test("has a row for every setting, in the order of the graph, from the mildest to the harshest", () => {
-    expect(found.rows.map(({ kind, layers, setting }) => `${kind} ${layers.join("+")} ${setting}`)).toEqual([
+    expect(analysis.rows.map(({ kind, layers, setting }) => `${kind} ${layers.join("+")} ${setting}`)).toEqual([
       ...["fc1", "fc2", "fc3"].flatMap((layer) => [0.2, 0.4, 0.6, 0.8].map((amount) => `prune ${layer} ${amount}`)),
       ...["fc1", "fc2"].flatMap((layer) => [0.2, 0.4, 0.6, 0.8].map((amount) => `channels ${layer} ${amount}`)),
       ...["fc1", "fc2", "fc3"].flatMap((layer) => [8, 4, 3].map((bits) => `bits ${layer} ${bits}`)),
       ...["fc1", "fc2", "fc3"].flatMap((layer) => [0.75, 0.5, 0.25].map((ratio) => `rank ${layer} ${ratio}`)),
     ]);
-    expect(found).toMatchObject({
+    expect(analysis).toMatchObject({
       model: "blobs.onnx",
       open: 0,
       bytes: 4 * (16 * 64 + 64 + 64 * 48 + 48 + 48 * 8 + 8),
@@ -68,14 +68,14 @@ describe("each layer alone", () => {
   });
 
   test("is measured on no more samples than tell its drop to a point, or to a quarter", () => {
-    const few = found.rows.filter(({ drop }) => drop.count < 800);
+    const few = analysis.rows.filter(({ drop }) => drop.count < 800);
     expect(few.length).toBeGreaterThan(10);
     for (const { drop } of few) expect((drop.high - drop.low) / 2).toBeLessThanOrEqual(Math.max(0.01, drop.value / 4));
     expect(Math.min(...few.map(({ drop }) => drop.count))).toBe(128);
   });
 
   test("that cannot be changed is listed with the reason", () => {
-    expect(found.misses).toEqual([
+    expect(analysis.misses).toEqual([
       { kind: "channels", at: "fc3", reason: expect.stringContaining("an output of the model") },
     ]);
   });
@@ -114,8 +114,8 @@ test("what a sweep that was stopped has measured is not measured again", async (
       return engine.load(...given);
     },
   };
-  const whole = await sensitivity(model, task, options, { engine: counting });
-  expect(whole.rows).toEqual(found.rows.filter(({ kind }) => kind === "prune"));
+  const counted = await sensitivity(model, task, options, { engine: counting });
+  expect(counted.rows).toEqual(analysis.rows.filter(({ kind }) => kind === "prune"));
   const continued = measured.length;
   await sensitivity(model, task, options, { engine: counting });
   expect(readdirSync(folder)).toHaveLength(12);
@@ -128,8 +128,8 @@ test("after the minutes it may take, what is left is counted, and the settings i
 });
 
 test("reads what others have measured ahead, and measures what they have not, to the same rows", async () => {
-  const made: number[] = [];
-  const sweptWith = (share: number, minutes?: number) => {
+  const measured: number[] = [];
+  const sweepAhead = (share: number, minutes?: number) => {
     const resumeFolder = temporaryFolder();
     return sweep(
       model,
@@ -139,7 +139,7 @@ test("reads what others have measured ahead, and measures what they have not, to
         minutes,
         resumeFolder,
         async ahead(all) {
-          made.push(all.length);
+          measured.push(all.length);
           const some = all.slice(0, share * all.length);
           const half = some.length / 2;
           for (const portion of [some.slice(half), some.slice(0, half)])
@@ -149,12 +149,12 @@ test("reads what others have measured ahead, and measures what they have not, to
       {},
     );
   };
-  const rows = found.rows.filter(({ kind }) => kind === "prune");
+  const rows = analysis.rows.filter(({ kind }) => kind === "prune");
   // No time is left to measure.
-  expect(await sweptWith(1, 1e-9)).toMatchObject({ rows, open: 0 });
-  expect(await sweptWith(1 / 3, 1e-9)).toMatchObject({ open: 8 });
-  expect(await sweptWith(1 / 3)).toMatchObject({ rows, open: 0 });
-  expect(made).toEqual([12, 12, 12]);
+  expect(await sweepAhead(1, 1e-9)).toMatchObject({ rows, open: 0 });
+  expect(await sweepAhead(1 / 3, 1e-9)).toMatchObject({ open: 8 });
+  expect(await sweepAhead(1 / 3)).toMatchObject({ rows, open: 0 });
+  expect(measured).toEqual([12, 12, 12]);
 });
 
 test("a model that does no better than chance is refused", async () => {
@@ -168,29 +168,29 @@ test("a model that does no better than chance is refused", async () => {
 
 describe("an allocation", () => {
   test("of ranks loses less than the same rank for all, in fewer bytes", async () => {
-    const own = await allocationFrom(model, found, "rank");
+    const allocation = await allocationFrom(model, analysis, "rank");
     const uniform = await resultOf(recipeFrom({ steps: [{ factorize: { overrides: { "*": { budget: 0.5 } } } }] }));
-    const allocated = await resultOf(own?.recipe ?? expect.fail());
+    const allocated = await resultOf(allocation?.recipe ?? expect.fail());
     expect(allocated.bytes).toBeLessThan(uniform.bytes);
     expect(allocated.accuracy - uniform.accuracy).toBeGreaterThan(0.1);
   });
 
   test("of amounts loses less than the same amount for all, with as many zeros", async () => {
-    const half = found.rows.filter(({ kind, setting }) => kind === "prune" && setting === 0.6);
+    const half = analysis.rows.filter(({ kind, setting }) => kind === "prune" && setting === 0.6);
     const saved = half.reduce((sum, row) => sum + row.saved, 0);
-    const own = await allocationFrom(model, found, "prune", { budget: 1 - saved / found.bytes });
+    const allocation = await allocationFrom(model, analysis, "prune", { budget: 1 - saved / analysis.bytes });
     const uniform = await resultOf(recipeFrom({ steps: [{ prune: { amount: 0.6 } }] }));
-    const allocated = await resultOf(own?.recipe ?? expect.fail());
+    const allocated = await resultOf(allocation?.recipe ?? expect.fail());
     expect(allocated.zeros).toBeGreaterThanOrEqual(uniform.zeros - 1e-3);
     expect(allocated.accuracy).toBeGreaterThan(uniform.accuracy + 0.03);
   });
 
   test("costs no more than its budget, and names layers that have a setting", async () => {
-    const own = await allocationFrom(model, found, "bits", { budget: 0.25 });
-    expect(own?.share).toBeLessThanOrEqual(0.25);
-    expect(own?.recipe.steps[0]).toMatchObject({ id: "quantize", options: { scheme: "weights" } });
-    expect(await allocationFrom(model, found, "bits", { budget: 1 })).toBeUndefined();
-    expect(await allocationFrom(model, { ...found, rows: [] }, "bits")).toBeUndefined();
+    const allocation = await allocationFrom(model, analysis, "bits", { budget: 0.25 });
+    expect(allocation?.share).toBeLessThanOrEqual(0.25);
+    expect(allocation?.recipe.steps[0]).toMatchObject({ id: "quantize", options: { scheme: "weights" } });
+    expect(await allocationFrom(model, analysis, "bits", { budget: 1 })).toBeUndefined();
+    expect(await allocationFrom(model, { ...analysis, rows: [] }, "bits")).toBeUndefined();
   });
 
   // Two layers that feed each other share what they save when both are cut.
@@ -202,37 +202,40 @@ describe("an allocation", () => {
     ["prune", "bytes", 0.45],
     ["bits", "bytes", 0.22],
   ] as const)("of %s keeps its budget of %s, counted on the result", async (kind, cost, budget) => {
-    const own = await allocationFrom(model, found, kind, { budget, cost });
-    const { model: result, run } = await runRecipe(model, own?.recipe ?? expect.fail(), task, {
+    const allocation = await allocationFrom(model, analysis, kind, { budget, cost });
+    const { model: result, run } = await runRecipe(model, allocation?.recipe ?? expect.fail(), task, {
       force: true,
       rounds: 0,
     });
     const zeros = kind === "prune" ? (run.variants[0]?.result?.zeros ?? 0) : 0;
     const costOf = (net: Model): number => (cost === "macs" ? Number(fixedMacs(net)) : storedBytes(net.graph));
-    const left = costOf(result) / costOf(model) - zeros;
-    expect(left).toBeCloseTo(own?.share ?? Number.NaN, 2);
-    expect(left).toBeLessThanOrEqual(budget + 0.005);
-    expect(left).toBeGreaterThan(budget - 0.04);
+    const remaining = costOf(result) / costOf(model) - zeros;
+    expect(remaining).toBeCloseTo(allocation?.share ?? Number.NaN, 2);
+    expect(remaining).toBeLessThanOrEqual(budget + 0.005);
+    expect(remaining).toBeGreaterThan(budget - 0.04);
   });
 
   test("of processor time needs times, and keeps the budget", async () => {
-    expect(await allocationFrom(model, found, "channels", { budget: 0.9, cost: "time" })).toBeUndefined();
-    const saving = found.rows.map((row) => ({ ...row, savedTime: row.saved / found.bytes }));
-    const own = await allocationFrom(model, { ...found, rows: saving }, "channels", { budget: 0.99, cost: "time" });
-    expect(own?.rows.length).toBeGreaterThan(0);
+    expect(await allocationFrom(model, analysis, "channels", { budget: 0.9, cost: "time" })).toBeUndefined();
+    const saving = analysis.rows.map((row) => ({ ...row, savedTime: row.saved / analysis.bytes }));
+    const allocation = await allocationFrom(model, { ...analysis, rows: saving }, "channels", {
+      budget: 0.99,
+      cost: "time",
+    });
+    expect(allocation?.rows.length).toBeGreaterThan(0);
   });
 
   test("that the harshest settings do not reach says what they leave", async () => {
-    const own = await allocationFrom(model, found, "channels", { budget: 0.01 });
-    expect(own?.share).toBeGreaterThan(0.01);
-    expect(own?.rows.map(({ setting }) => setting)).toEqual([0.8, 0.8]);
+    const allocation = await allocationFrom(model, analysis, "channels", { budget: 0.01 });
+    expect(allocation?.share).toBeGreaterThan(0.01);
+    expect(allocation?.rows.map(({ setting }) => setting)).toEqual([0.8, 0.8]);
   });
 });
 
 describe("the file", () => {
   test("is read as it was written; what is not finite is NaN", () => {
-    expect(parseSensitivity(JSON.stringify(found))).toEqual(found);
-    const broken = { ...found, original: { ...found.original, high: Number.POSITIVE_INFINITY } };
+    expect(parseSensitivity(JSON.stringify(analysis))).toEqual(analysis);
+    const broken = { ...analysis, original: { ...analysis.original, high: Number.POSITIVE_INFINITY } };
     expect(parseSensitivity(JSON.stringify(broken)).original.high).toBeNaN();
   });
 
@@ -241,7 +244,8 @@ describe("the file", () => {
     ["another form", JSON.stringify({ format: 2 }), /format/],
     ["a row without layers", "rows", /rows\.0\.layers/],
   ])("%s is refused with the place", (_, text, sentence) => {
-    const given = text === "rows" ? JSON.stringify({ ...found, rows: [{ ...found.rows[0], layers: [] }] }) : text;
-    expect(() => parseSensitivity(given, "own.json")).toThrow(sentence);
+    const content =
+      text === "rows" ? JSON.stringify({ ...analysis, rows: [{ ...analysis.rows[0], layers: [] }] }) : text;
+    expect(() => parseSensitivity(content, "own.json")).toThrow(sentence);
   });
 });

@@ -131,7 +131,7 @@ describe("from one run to the next", () => {
   });
 
   test("a module that an option names is known by what is in it, wherever it lies", async () => {
-    const own = definePass({
+    const custom = definePass({
       id: "own",
       summary: "prune as much as a module says, and count that",
       options: v.object({ amount: v.union([v.number(), modulePath("is a number")]) }),
@@ -148,10 +148,10 @@ describe("from one run to the next", () => {
     ] as const) {
       const file = join(folder, `${name}.mjs`);
       writeFileSync(file, `export default ${amount};\n`);
-      const recipe = recipeFrom({ steps: [{ own: { amount: file } }] }, "recipe", [own]);
+      const recipe = recipeFrom({ steps: [{ own: { amount: file } }] }, "recipe", [custom]);
       const { run } = await compress(net, [{ name: "one", recipe }], task, {
         ...options,
-        passes: [own],
+        passes: [custom],
         resumeFolder: folder,
       });
       expect(run.variants[0]?.steps[0]?.options).toEqual({ amount: file });
@@ -185,7 +185,7 @@ describe("from one run to the next", () => {
 
   test("a training whose checkpoint is damaged starts again", async () => {
     const recipe = recipeFrom({ steps: [{ train: { epochs: 2, batch: 64 } }] });
-    const trainedTo = (folderOf: string | undefined, signal?: AbortSignal, log?: (text: string) => void) =>
+    const trainResumable = (folderOf: string | undefined, signal?: AbortSignal, log?: (text: string) => void) =>
       compress(
         net,
         [{ name: "one", recipe }],
@@ -194,7 +194,7 @@ describe("from one run to the next", () => {
         { ...(signal && { signal }), log: ({ id, text }) => log?.(`${id} ${text}`) },
       );
     const stop = new AbortController();
-    const stopped = trainedTo(folder, stop.signal, (text) => {
+    const stopped = trainResumable(folder, stop.signal, (text) => {
       if (text.startsWith("epoch")) stop.abort();
     });
     await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
@@ -202,8 +202,8 @@ describe("from one run to the next", () => {
       .map(String)
       .filter((file) => file.endsWith("last.onnx"));
     writeFileSync(join(folder, last), readFileSync(join(folder, last)).subarray(0, 1000));
-    const [again, whole] = [await trainedTo(folder), await trainedTo(undefined)];
-    expect(again.run.variants[0]?.result?.sha256).toBe(whole.run.variants[0]?.result?.sha256);
+    const [again, fresh] = [await trainResumable(folder), await trainResumable(undefined)];
+    expect(again.run.variants[0]?.result?.sha256).toBe(fresh.run.variants[0]?.result?.sha256);
   });
 
   test("another seed shares none", async () => {

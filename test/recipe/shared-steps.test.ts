@@ -60,8 +60,8 @@ describe("in one run", () => {
       name: "one",
       recipe: recipeFrom({ steps: [{ cut: { amount: 0.1, after } }] }, "recipe", [cut]),
     });
-    const one = step(() => {});
-    await compress(net, [one, step(() => {}), one], task, options);
+    const repeated = step(() => {});
+    await compress(net, [repeated, step(() => {}), repeated], task, options);
     expect(ran).toEqual([0.1, 0.1]);
   });
 

@@ -41,16 +41,16 @@ async function withOutliers(original: Model): Promise<Model> {
   return model;
 }
 
-async function sparedIn(original: Model, options: OptionValues, goal: Goal = point) {
-  const apart = await searchedApart(original, task, {}, goal, context);
-  if (apart instanceof Miss) throw new Error(apart.reason);
+async function runSpare(original: Model, options: OptionValues, goal: Goal = point) {
+  const searchTask = await searchedApart(original, task, {}, goal, context);
+  if (searchTask instanceof Miss) throw new Error(searchTask.reason);
   const run = async (changed: OptionValues): Promise<StepOutput> => {
     const model = original.clone();
     return { model, ...(await runStep(quantize, model, changed, task, context)) };
   };
   const plain = await run(options);
-  const request = { pass: quantize, options, original, plain, run, search: apart.search, output: undefined };
-  return { apart, plain, found: await spare(request, context) };
+  const request = { pass: quantize, options, original, plain, run, search: searchTask.search, output: undefined };
+  return { apart: searchTask, plain, found: await spare(request, context) };
 }
 
 let sound: Model;
@@ -64,7 +64,7 @@ describe("a network in which rounding ruins one layer", () => {
   test.each(["weights", "dynamic", "static"])(
     "%s leaves that one in float, and no other, and says why",
     async (scheme) => {
-      const { apart, plain, found } = await sparedIn(ruined, { scheme, equalize: false });
+      const { apart, plain, found } = await runSpare(ruined, { scheme, equalize: false });
       if (found instanceof Miss) throw new Error(found.reason);
       const lost = await apart.compare(plain.model);
       expect(lost.comparison.difference.value).toBeLessThan(-0.1);
@@ -79,14 +79,17 @@ describe("a network in which rounding ruins one layer", () => {
   );
 
   test("the same seed spares the same", async () => {
-    const [one, other] = [await sparedIn(ruined, { scheme: "weights" }), await sparedIn(ruined, { scheme: "weights" })];
-    if (one.found instanceof Miss || other.found instanceof Miss) throw new Error("Nothing was spared.");
-    expect(one.found.sparing).toEqual(other.found.sparing);
+    const [first, second] = [
+      await runSpare(ruined, { scheme: "weights" }),
+      await runSpare(ruined, { scheme: "weights" }),
+    ];
+    if (first.found instanceof Miss || second.found instanceof Miss) throw new Error("Nothing was spared.");
+    expect(first.found.sparing).toEqual(second.found.sparing);
   });
 });
 
 test("of palettes of one bit some layers get 4 or 8 bits, and not all get floats", async () => {
-  const { found } = await sparedIn(sound, { scheme: "weights", weights: "palette", bits: 1 });
+  const { found } = await runSpare(sound, { scheme: "weights", weights: "palette", bits: 1 });
   if (found instanceof Miss) throw new Error(found.reason);
   const { spared, attempts } = found.sparing;
   expect(spared.some(({ bits }) => bits === 4 || bits === 8)).toBe(true);
@@ -115,7 +118,7 @@ test("a step without milder forms cannot spare", () => {
 });
 
 test("a goal that no choice of layers keeps is refused with what is lost then", async () => {
-  const { found } = await sparedIn(
+  const { found } = await runSpare(
     ruined,
     { scheme: "weights", layers: ["fc2"], weights: "palette", bits: 1 },
     { maxDrop: -1 },
@@ -159,8 +162,8 @@ test("tries no choice of layers twice", async () => {
   tried.length = 0;
   const measure = async () => ({ holds: bits >= 12 ? "clearly" : "no", text: `${bits} bits` }) as const;
   const request = { pass: quantize, options, original: sound, plain, run, search: { samples: undefined, measure } };
-  const found = await spare({ ...request, output: undefined }, context);
-  expect(found).toMatchObject({ sparing: { attempts: expect.any(Array) } });
+  const outcome = await spare({ ...request, output: undefined }, context);
+  expect(outcome).toMatchObject({ sparing: { attempts: expect.any(Array) } });
   expect(tried.length).toBeGreaterThan(2);
   expect(new Set(tried).size).toBe(tried.length);
 });
@@ -174,10 +177,10 @@ test("no sample that is searched on judges", async () => {
     },
     label: { type: "int64", dims: [300], data: BigInt64Array.from({ length: 300 }, (_, at) => BigInt(at % 8)) },
   });
-  const apart = await searchedApart(sound, { ...task, test: numbered }, {}, point, context);
-  if (apart instanceof Miss) throw new Error(apart.reason);
-  const judged = (await apart.compare(sound)).comparison.difference.count;
-  expect([apart.searched, judged]).toEqual([100, 200]);
+  const searchTask = await searchedApart(sound, { ...task, test: numbered }, {}, point, context);
+  if (searchTask instanceof Miss) throw new Error(searchTask.reason);
+  const judged = (await searchTask.compare(sound)).comparison.difference.count;
+  expect([searchTask.searched, judged]).toEqual([100, 200]);
   const few = memory("few", {
     input: { type: "float32", dims: [80, 16], data: new Float32Array(80 * 16) },
     label: { type: "int64", dims: [80], data: new BigInt64Array(80) },

@@ -82,14 +82,14 @@ test("a calibration has at each sample the state that was carried there", async 
   const node = [...original.graph.nodes()].find(({ name }) => name === "fc3");
   if (node === undefined) throw new Error("There is such a layer.");
   await walk.reach(node);
-  const [found, range] = [
+  const [moments, range] = [
     await walk.observe({ name: "y" }, channelMoments),
     await walk.observe({ name: "y" }, valueRange),
   ];
   await walk.release();
   const carried = await observe(engine, original, data, ["y"], channelMoments);
-  expect(found.mean[0]).toBeCloseTo(carried.get("y")?.mean[0] ?? 0, 6);
-  expect(found.variance[0]).toBeCloseTo(carried.get("y")?.variance[0] ?? 0, 6);
+  expect(moments.mean[0]).toBeCloseTo(carried.get("y")?.mean[0] ?? 0, 6);
+  expect(moments.variance[0]).toBeCloseTo(carried.get("y")?.variance[0] ?? 0, 6);
   const expected = (await observe(engine, original, data, ["y"], valueRange)).get("y");
   expect(range.min).toBeCloseTo(expected?.min ?? 0, 5);
   expect(range.max).toBeCloseTo(expected?.max ?? 0, 5);

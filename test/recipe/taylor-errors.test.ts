@@ -50,12 +50,12 @@ beforeAll(async () => {
 describe("of each layer alone, the estimate is what it adds to the answers", () => {
   const names = ["fc1", "fc2", "fc3"];
   test("small changes of all, by the same passes", async () => {
-    const found = await taylorErrors(model, await withNoise(model, 1e-3, names), task.test, { samples: 800 }, context);
-    expect([...found.keys()]).toEqual(names);
+    const errors = await taylorErrors(model, await withNoise(model, 1e-3, names), task.test, { samples: 800 }, context);
+    expect([...errors.keys()]).toEqual(names);
     for (const name of names) {
       const alone = await squaredDifference(model, await withNoise(model, 1e-3, [name]));
       // The mean of 400 squares of numbers that are nearly normal is certain to √(2 / 400).
-      expect(Math.abs((found.get(name) ?? 0) / alone - 1)).toBeLessThan(4 * Math.sqrt(2 / 400));
+      expect(Math.abs((errors.get(name) ?? 0) / alone - 1)).toBeLessThan(4 * Math.sqrt(2 / 400));
     }
   });
 
@@ -75,10 +75,10 @@ test("weights stored as codes are read; the same seed estimates the same; no lab
     input: { type: "float32", dims: [64, 16], data: Float32Array.from({ length: 1024 }, random(1, "x").normal) },
   });
   const estimate = () => taylorErrors(model, rounded, unlabelled, { samples: 64 }, context);
-  const found = await estimate();
-  expect([...found.keys()]).toEqual(["fc1", "fc2", "fc3"]);
-  expect([...found.values()].every((value) => value > 0)).toBe(true);
-  expect(await estimate()).toEqual(found);
+  const errors = await estimate();
+  expect([...errors.keys()]).toEqual(["fc1", "fc2", "fc3"]);
+  expect([...errors.values()].every((value) => value > 0)).toBe(true);
+  expect(await estimate()).toEqual(errors);
 });
 
 test.each([
@@ -87,13 +87,13 @@ test.each([
 ])("%s, which have outputs along another axis, are read, too", async (_, options) => {
   const rounded = model.clone();
   await runStep(quantize, rounded, { ...options, equalize: false, rounder: "nearest" }, {}, context);
-  const found = await taylorErrors(model, rounded, task.test, { samples: 200 }, context);
-  expect([...found.keys()]).toEqual(["fc1", "fc2", "fc3"]);
-  const all = [...found.values()].reduce((sum, own) => sum + own, 0);
-  const whole = await squaredDifference(model, rounded);
+  const errors = await taylorErrors(model, rounded, task.test, { samples: 200 }, context);
+  expect([...errors.keys()]).toEqual(["fc1", "fc2", "fc3"]);
+  const all = [...errors.values()].reduce((sum, own) => sum + own, 0);
+  const total = await squaredDifference(model, rounded);
   // 200 of 800 samples, other roundings beside those of weights, and layers that are not independent.
-  expect(all / (whole / 4)).toBeGreaterThan(0.3);
-  expect(all / (whole / 4)).toBeLessThan(3);
+  expect(all / (total / 4)).toBeGreaterThan(0.3);
+  expect(all / (total / 4)).toBeLessThan(3);
 });
 
 test("a model in which nothing changed has none", async () => {
@@ -113,8 +113,8 @@ graph (x: float32[batch, 4]) -> (y) {
   y = MatMul "second" (h, t)
 }`);
   const x = memory("x", { x: { type: "float32", dims: [4, 4], data: new Float32Array(16).fill(0.5) } });
-  const found = await taylorErrors(shared, await withNoise(shared, 0.1, ["first"]), x, { samples: 4 }, context);
-  expect([...found.keys()]).toEqual(["first"]);
+  const errors = await taylorErrors(shared, await withNoise(shared, 0.1, ["first"]), x, { samples: 4 }, context);
+  expect([...errors.keys()]).toEqual(["first"]);
   const opaque = parseModel(`opset 17
 graph (x: float32[batch, 4]) -> (y) {
   w: float32[4, 4] = random(seed 1)

@@ -30,7 +30,7 @@ test("the outputs of every norm have its bias as mean and its scale as deviation
   const data = samples([40, 3, 6, 6]);
   const { changed } = await recalibrateNorms.run(model, await scopeOf(model, model.clone(), data));
   expect(changed).toBe(2);
-  const found = await observe(
+  const observed = await observe(
     engine,
     model,
     data,
@@ -45,7 +45,7 @@ test("the outputs of every norm have its bias as mean and its scale as deviation
     ["y", "bn"],
   ] as const) {
     const [scale, bias] = [await numbers(model, `${name}.scale`), await numbers(model, `${name}.bias`)];
-    const { mean, variance } = found.get(value) ?? { mean: [], variance: [] };
+    const { mean, variance } = observed.get(value) ?? { mean: [], variance: [] };
     bias.forEach((own, channel) => {
       expect(mean[channel]).toBeCloseTo(own, 4);
       expect(Math.sqrt(variance[channel] ?? 0)).toBeCloseTo(scale[channel] ?? 0, 3);
@@ -61,9 +61,9 @@ test("statistics that were right come back, whatever was put in their place", as
   for (const name of ["an.mean", "bn.variance"]) await change(changed, name, (one) => 3 * one + 1);
   await recalibrateNorms.run(changed, await scopeOf(changed, original, data));
   for (const name of ["an.mean", "an.variance", "bn.mean", "bn.variance"]) {
-    const wanted = await numbers(original, name);
-    (await numbers(changed, name)).forEach((own, channel) => {
-      expect(own).toBeCloseTo(wanted[channel] ?? 0, 4);
+    const expected = await numbers(original, name);
+    (await numbers(changed, name)).forEach((actual, channel) => {
+      expect(actual).toBeCloseTo(expected[channel] ?? 0, 4);
     });
   }
 });
@@ -89,9 +89,9 @@ graph (x: float32[n, 2, 2, 2]) -> (y: float32[n, 2, 2, 2]) {
   h = BatchNormalization(x, s, b, m, v)
   y = BatchNormalization(h, s, b, m, v)
 }`);
-  const found = await recalibrateNorms.run(shared, await scopeOf(shared, shared, data));
-  expect(found.changed).toBe(0);
-  expect(found.misses).toHaveLength(2);
+  const outcome = await recalibrateNorms.run(shared, await scopeOf(shared, shared, data));
+  expect(outcome.changed).toBe(0);
+  expect(outcome.misses).toHaveLength(2);
 });
 
 test("moments do not depend on the batches, and lose no digits where means are large", () => {
@@ -100,15 +100,15 @@ test("moments do not depend on the batches, and lose no digits where means are l
     Float32Array.from({ length: 24 }, (_, at) => 4096 + ((at * 7) % 5) / 4),
   );
   const statistic = (parts: readonly number[]) => {
-    const own = channelMoments.begin();
+    const collector = channelMoments.begin();
     let start = 0;
     for (const size of parts) {
-      own.add(readFeatures(float32([size, 2, 2], all.data.subarray(4 * start, 4 * (start + size))), { axis: 1 }));
+      collector.add(readFeatures(float32([size, 2, 2], all.data.subarray(4 * start, 4 * (start + size))), { axis: 1 }));
       start += size;
     }
-    return own.end();
+    return collector.end();
   };
-  const whole = statistic([6]);
+  const ofAll = statistic([6]);
   for (const parts of [
     [1, 2, 3],
     [1, 1, 1, 1, 1, 1],
@@ -116,13 +116,13 @@ test("moments do not depend on the batches, and lose no digits where means are l
     const { count, mean, variance } = statistic(parts);
     expect(count).toBe(12);
     mean.forEach((own, channel) => {
-      expect(own).toBeCloseTo(whole.mean[channel] ?? 0, 10);
-      expect(variance[channel]).toBeCloseTo(whole.variance[channel] ?? 0, 10);
+      expect(own).toBeCloseTo(ofAll.mean[channel] ?? 0, 10);
+      expect(variance[channel]).toBeCloseTo(ofAll.variance[channel] ?? 0, 10);
     });
   }
   // Of channel 0: 0, 7, 28, 35, … mod 5.
-  const own = [0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21].map((at) => ((at * 7) % 5) / 4);
-  const mean = own.reduce((sum, one) => sum + one, 0) / 12;
-  expect(whole.mean[0]).toBeCloseTo(4096 + mean, 10);
-  expect(whole.variance[0]).toBeCloseTo(own.reduce((sum, one) => sum + (one - mean) ** 2, 0) / 12, 10);
+  const offsets = [0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21].map((at) => ((at * 7) % 5) / 4);
+  const mean = offsets.reduce((sum, one) => sum + one, 0) / 12;
+  expect(ofAll.mean[0]).toBeCloseTo(4096 + mean, 10);
+  expect(ofAll.variance[0]).toBeCloseTo(offsets.reduce((sum, one) => sum + (one - mean) ** 2, 0) / 12, 10);
 });

@@ -50,8 +50,8 @@ describe("a bias that was moved comes back", () => {
     const changed = original.clone();
     await change(changed, bias, shifted);
     expect(await apart(original, changed, data)).toBeGreaterThan(0.1);
-    const found = await biasStage.run(changed, await scopeOf(changed, original, data));
-    expect(found.changed).toBe(1);
+    const outcome = await biasStage.run(changed, await scopeOf(changed, original, data));
+    expect(outcome.changed).toBe(1);
     expect(await apart(original, changed, data)).toBeLessThan(1e-5);
     expect(verify(changed)).toEqual([]);
   });
@@ -77,8 +77,8 @@ describe("a layer without a bias gets one", () => {
       ),
     });
     const before = await apart(original, changed, far);
-    const found = await biasStage.run(changed, await scopeOf(changed, original, far));
-    expect(found.changed).toBe(1);
+    const outcome = await biasStage.run(changed, await scopeOf(changed, original, far));
+    expect(outcome.changed).toBe(1);
     expect(await apart(original, changed, far)).toBeLessThan(before / 2);
     expect(verify(changed)).toEqual([]);
     expect(changed.graph.outputs.map(({ name }) => name)).toEqual(["y"]);
@@ -123,9 +123,9 @@ test("layers of which channels were cut are held against the channels that are l
   const scope = await scopeOf(cut, original, samples([16, 3, 2, 2]));
   expect(scope.match.layers).toMatchObject([{ kept }]);
   await biasStage.run(cut, scope);
-  const found = await numbers(cut, "a.bias");
+  const biases = await numbers(cut, "a.bias");
   kept.forEach((channel, at) => {
-    expect(found[at]).toBeCloseTo(b[channel] ?? 0, 5);
+    expect(biases[at]).toBeCloseTo(b[channel] ?? 0, 5);
   });
   // Other weights: channels cannot be mapped to the original.
   await change(cut, "a.weight", (one) => one * 1.01);
@@ -139,12 +139,12 @@ interface Golden {
     Record<"W" | "b" | "X" | "W_quantized" | "X_quantized" | "bias_after", GoldenTensor>
   >[];
 }
-const known = golden<Golden>("quantization")?.bias_correction;
+const goldenCases = golden<Golden>("quantization")?.bias_correction;
 
-test.skipIf(known === undefined)("the golden values: rounded weights behind a rounded input", async () => {
-  const [one] = known ?? [];
-  if (one === undefined) throw new Error("no case");
-  const [outputs = 0, inputs = 0] = one.W.shape;
+test.skipIf(goldenCases === undefined)("the golden values: rounded weights behind a rounded input", async () => {
+  const [goldenCase] = goldenCases ?? [];
+  if (goldenCase === undefined) throw new Error("no case");
+  const [outputs = 0, inputs = 0] = goldenCase.W.shape;
   const set = (text: string, weight: GoldenTensor) => {
     const model = network(
       `x: float32[n, ${inputs}]`,
@@ -153,16 +153,16 @@ test.skipIf(known === undefined)("the golden values: rounded weights behind a ro
       text,
     );
     value(model, "fc.weight").tensor = inMemory(float32(weight.shape, goldenNumbers(weight)));
-    value(model, "fc.bias").tensor = inMemory(float32(one.b.shape, goldenNumbers(one.b)));
+    value(model, "fc.bias").tensor = inMemory(float32(goldenCase.b.shape, goldenNumbers(goldenCase.b)));
     return model;
   };
-  const original = set("  y = Gemm(x, fc.weight, fc.bias) {transB=1}", one.W);
+  const original = set("  y = Gemm(x, fc.weight, fc.bias) {transB=1}", goldenCase.W);
   const rounded = `  step: float32[] = 0.125\n  zero: int8[] = 0\n  q = QuantizeLinear(x, step, zero)\n  d = DequantizeLinear(q, step, zero)\n`;
-  const changed = set(`${rounded}  y = Gemm(d, fc.weight, fc.bias) {transB=1}`, one.W_quantized);
-  const data = memory("golden", { x: float32(one.X.shape, goldenNumbers(one.X)) });
+  const changed = set(`${rounded}  y = Gemm(d, fc.weight, fc.bias) {transB=1}`, goldenCase.W_quantized);
+  const data = memory("golden", { x: float32(goldenCase.X.shape, goldenNumbers(goldenCase.X)) });
   await biasStage.run(changed, await scopeOf(changed, original, data));
-  const found = await numbers(changed, "fc.bias");
-  goldenNumbers(one.bias_after).forEach((wanted, at) => {
-    expect(found[at]).toBeCloseTo(wanted, 5);
+  const biases = await numbers(changed, "fc.bias");
+  goldenNumbers(goldenCase.bias_after).forEach((wanted, at) => {
+    expect(biases[at]).toBeCloseTo(wanted, 5);
   });
 });

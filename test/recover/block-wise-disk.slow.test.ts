@@ -11,13 +11,13 @@ test("with what does not fit in memory on disk the weights are the same, to the 
   const changed = await spoiled(original);
   const counts = { opened: 0, closed: 0 };
   const file = async (): Promise<ScratchFile> => {
-    const made = await scratchFile();
+    const scratch = await scratchFile();
     counts.opened++;
     const close = async (): Promise<void> => {
       counts.closed++;
-      await made.close();
+      await scratch.close();
     };
-    return { ...made, close };
+    return { ...scratch, close };
   };
   const weights = async (storage: Storage) => {
     const trial = changed.clone();

@@ -34,9 +34,9 @@ test("its progress counts the steps of all blocks, and says which block it is", 
   expect(seen.map(({ done }) => done)).toEqual(seen.map(({ done }) => done).toSorted((a, b) => a - b));
   expect(new Set(seen.map(({ total }) => total))).toEqual(new Set([3 * 72]));
   for (const block of [1, 2, 3]) {
-    const own = seen.filter(({ figures }) => figures?.startsWith(`block ${block} of 3`));
-    expect(own[0]).toMatchObject({ done: 72 * (block - 1), figures: `block ${block} of 3` });
-    expect(own.at(-1)).toMatchObject({ done: 72 * block, figures: expect.stringMatching(/, loss [\d.]+$/) });
+    const ofBlock = seen.filter(({ figures }) => figures?.startsWith(`block ${block} of 3`));
+    expect(ofBlock[0]).toMatchObject({ done: 72 * (block - 1), figures: `block ${block} of 3` });
+    expect(ofBlock.at(-1)).toMatchObject({ done: 72 * block, figures: expect.stringMatching(/, loss [\d.]+$/) });
   }
 });
 
@@ -91,8 +91,8 @@ test("parts that answer in other dimensions, or beside samples, are left, with t
   const rows = samples([16, 4]);
   const changed = summed();
   await change(changed, "w.weight", (one) => one + 1);
-  const told = await stage.run(changed, await scopeOf(changed, summed(), rows));
-  expect(told.misses.map(({ reason }) => reason)).toEqual([expect.stringContaining("has no batch axis")]);
+  const outcome = await stage.run(changed, await scopeOf(changed, summed(), rows));
+  expect(outcome.misses.map(({ reason }) => reason)).toEqual([expect.stringContaining("has no batch axis")]);
 });
 
 test("a stream may use its arrays again: what is kept of it in memory is what it held", async () => {
@@ -112,8 +112,8 @@ test("a stream may use its arrays again: what is kept of it in memory is what it
     batch: 1,
     storage,
   });
-  const found: number[] = [];
-  for await (const { y } of walk.values(["y"])) found.push(Number(y?.data[0]));
+  const outputs: number[] = [];
+  for await (const { y } of walk.values(["y"])) outputs.push(Number(y?.data[0]));
   await storage.release();
-  expect(found).toEqual([-1, -2, -3, -4]);
+  expect(outputs).toEqual([-1, -2, -3, -4]);
 });

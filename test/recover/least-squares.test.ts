@@ -95,8 +95,8 @@ test("channels that were cut and are said by others cost nothing: the layer behi
   const twice = [...w.subarray(0, 9), ...w.subarray(3, 6)];
   value(original, "a.weight").tensor = inMemory(float32([4, 3, 1, 1], twice));
   value(original, "a.bias").tensor = inMemory(float32([4], [...b.subarray(0, 3), b[1] ?? 0]));
-  const left = { "a.weight": [3, 3, 1, 1], "a.bias": [3], "b.weight": [2, 3, 3, 3], "b.bias": [2] };
-  const changed = network("x: float32[n, 3, 5, 5]", "y: float32[n, 2, 3, 3]", left, nodes);
+  const remainingShapes = { "a.weight": [3, 3, 1, 1], "a.bias": [3], "b.weight": [2, 3, 3, 3], "b.bias": [2] };
+  const changed = network("x: float32[n, 3, 5, 5]", "y: float32[n, 2, 3, 3]", remainingShapes, nodes);
   const wide = await numbers(original, "b.weight");
   const narrow = [0, 1].flatMap((output) => [...wide.subarray(36 * output, 36 * output + 27)]);
   value(changed, "a.weight").tensor = inMemory(float32([3, 3, 1, 1], twice.slice(0, 9)));
@@ -155,8 +155,8 @@ describe("layers that are left alone, with the reason", () => {
     const text =
       "  s: float32[] = 0.5\n  z: int8[] = 0\n  a.weight = DequantizeLinear(q, s, z)\n  y = MatMul(x, a.weight)";
     const codes = network(feed, "y: float32[n, 4]", {}, `  q: int8[4, 4] = [${new Array(16).fill(1)}]\n${text}`);
-    const found = await solve(codes, codes.clone(), data);
-    expect(found).toMatchObject({ changed: 0, misses: [{ reason: "its weight is quantized already" }] });
+    const outcome = await solve(codes, codes.clone(), data);
+    expect(outcome).toMatchObject({ changed: 0, misses: [{ reason: "its weight is quantized already" }] });
     const shared = network(feed, "y: float32[n, 4]", { w: [4, 4] }, "  h = MatMul(x, w)\n  y = MatMul(h, w)");
     const { changed, misses } = await solve(shared, shared.clone(), data);
     expect(changed).toBe(0);
@@ -210,10 +210,10 @@ describe("the systems", () => {
       multiplyHere,
     );
     if (step instanceof Miss) throw new Error(step.reason);
-    for (const one of (await gradientAt(sums, step, multiplyHere)).data) expect(one).toBeCloseTo(0, 10);
+    for (const component of (await gradientAt(sums, step, multiplyHere)).data) expect(component).toBeCloseTo(0, 10);
     const direct = [0, 1, 2, 3].reduce((sum, row) => {
-      const found = [0, 1, 2].reduce((own, at) => own + (rows.data[3 * row + at] ?? 0) * (step.data[at] ?? 0), 0);
-      return sum + ((targets.data[row] ?? 0) - found) ** 2;
+      const prediction = [0, 1, 2].reduce((own, at) => own + (rows.data[3 * row + at] ?? 0) * (step.data[at] ?? 0), 0);
+      return sum + ((targets.data[row] ?? 0) - prediction) ** 2;
     }, 0);
     expect(await residual(sums, step, multiplyHere)).toBeCloseTo(direct, 10);
   });

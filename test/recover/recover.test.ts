@@ -78,10 +78,10 @@ test("the channels of an original that has lost some itself are those that it ha
   const rows = await numbers(second, "a.weight");
   const width = rows.length / (recordedKept(second, "a")?.length ?? 0);
   const kept = layer?.kept ?? [];
-  const left = await numbers(third, "a.weight");
-  expect(kept.length).toBe(left.length / width);
+  const remaining = await numbers(third, "a.weight");
+  expect(kept.length).toBe(remaining.length / width);
   kept.forEach((channel, at) => {
-    expect(left[at * width]).toBeCloseTo(1.01 * (rows[channel * width] ?? 0), 6);
+    expect(remaining[at * width]).toBeCloseTo(1.01 * (rows[channel * width] ?? 0), 6);
   });
 });
 
@@ -167,8 +167,8 @@ test("the time that is given ends training, which keeps what it learnt", async (
     ...settings,
   }).finally(() => clock.mockRestore());
   // So long a training may go beyond what helps: the stage says what it came to, either way.
-  const said = [...changes.map(({ at, what }) => [at, what]), ...misses.map(({ at, reason }) => [at, reason])];
-  expect(said).toContainEqual(["end-to-end", expect.stringContaining("signal to noise")]);
+  const reports = [...changes.map(({ at, what }) => [at, what]), ...misses.map(({ at, reason }) => [at, reason])];
+  expect(reports).toContainEqual(["end-to-end", expect.stringContaining("signal to noise")]);
 });
 
 describe("nothing is changed", () => {

@@ -27,13 +27,15 @@ test("in every topology, for every value between layers that has another size", 
     for (const value of changed.graph.values()) {
       const before = match.original.graph.value(value.name);
       if (value.producer === undefined || before?.producer === undefined) continue;
-      const [whole, left] = [before.type?.dims, value.type?.dims];
-      if (whole === undefined || left === undefined || dimsText(whole) === dimsText(left)) continue;
+      const [originalDims, actualDims] = [before.type?.dims, value.type?.dims];
+      if (originalDims === undefined || actualDims === undefined || dimsText(originalDims) === dimsText(actualDims))
+        continue;
       counts.cut++;
       const axes = survivors.get(value.name);
-      const found = whole.map((dim, axis) => axes?.get(axis)?.length ?? dim);
-      if (dimsText(found) === dimsText(left)) counts.told++;
-      else if (!isUnsure) wrong.push(`${name}, ${value.name}: ${dimsText(found)}, it is ${dimsText(left)}`);
+      const predictedDims = originalDims.map((dim, axis) => axes?.get(axis)?.length ?? dim);
+      if (dimsText(predictedDims) === dimsText(actualDims)) counts.told++;
+      else if (!isUnsure)
+        wrong.push(`${name}, ${value.name}: ${dimsText(predictedDims)}, it is ${dimsText(actualDims)}`);
     }
   }
   expect(wrong).toEqual([]);

@@ -50,15 +50,15 @@ async function run(steps: readonly object[]): Promise<Run> {
 
 describe("a recipe's report", () => {
   test("has up to ten samples that are answered differently, in the colours in which they are stored", async () => {
-    const found = await run([{ prune: { amount: 0.6 } }]);
-    expect(found.disagreements).toHaveLength(10);
-    for (const { sample, original, variant, shown } of found.disagreements) {
+    const evidence = await run([{ prune: { amount: 0.6 } }]);
+    expect(evidence.disagreements).toHaveLength(10);
+    for (const { sample, original, variant, shown } of evidence.disagreements) {
       expect(original).not.toBe(variant);
       if (shown?.kind !== "image") throw new Error("The sample has no image.");
       const { data } = decode(Buffer.from(shown.address.split(",")[1] ?? "", "base64"));
       expect([...data]).toEqual([...bytes.subarray(sample * 64, (sample + 1) * 64)]);
     }
-    const page = reportPage(JSON.parse(JSON.stringify(found)) as Run);
+    const page = reportPage(JSON.parse(JSON.stringify(evidence)) as Run);
     expect(faults(page)).toEqual([]);
     expect(page.match(/<img /g)).toHaveLength(10);
   });

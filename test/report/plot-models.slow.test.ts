@@ -46,8 +46,8 @@ describe.skipIf(models.length === 0).each(models)("$name", ({ path }) => {
     const page = await plot(model, amount);
     expect(faults(page)).toEqual([]);
     const shown = layersIn(page).map(({ box, layer }) => {
-      const taken = arithmetic.amountOf(layer, "entries", amount);
-      return `${box.name}: ${taken?.gone} of ${taken?.size} pruned`;
+      const removal = arithmetic.amountOf(layer, "entries", amount);
+      return `${box.name}: ${removal?.gone} of ${removal?.size} pruned`;
     });
     const { changes } = await l1Unstructured(model, { amount });
     expect(shown.length).toBeGreaterThan(0);
@@ -58,10 +58,10 @@ describe.skipIf(models.length === 0).each(models)("$name", ({ path }) => {
   test.each([0.1, 0.5])("%d of the channels: as many of each layer as prune cuts", async (amount) => {
     const model = await open(path);
     const shown = layersIn(await plot(model, amount)).flatMap(({ box, layer }) => {
-      const taken = arithmetic.amountOf(arithmetic.unpack(layer, 20), "channels", amount);
-      return taken === undefined || taken.gone === 0
+      const removal = arithmetic.amountOf(arithmetic.unpack(layer, 20), "channels", amount);
+      return removal === undefined || removal.gone === 0
         ? []
-        : [`${box.name}: ${taken.gone} of ${taken.size} channels cut`];
+        : [`${box.name}: ${removal.gone} of ${removal.size} channels cut`];
     });
     const { changes } = await prune(model, { structured: amount });
     expect(shown.toSorted()).toEqual(changes.map(({ at, what }) => `${at}: ${plain(what).split(" (")[0]}`).toSorted());

@@ -5,20 +5,20 @@ const raw = new Set(["script", "style", "title"]);
 
 /** The faults of a page as sentences; none for a page that is well formed. */
 export function faults(page: string): readonly string[] {
-  const found: string[] = [];
+  const faultList: string[] = [];
   const open: string[] = [];
   const tag = /<(\/?)([A-Za-z!][\w-]*)((?:\s+[\w:-]+(?:="[^"<]*")?)*)\s*(\/?)>/y;
   let at = 0;
   while (at < page.length) {
     const next = page.indexOf("<", at);
     const text = page.slice(at, next < 0 ? undefined : next);
-    if (text.includes(">")) found.push(`a ">" in the text "${text.slice(0, 60)}"`);
-    if (/&(?!#\d+;|[a-z]+;)/.test(text)) found.push(`a "&" that is not escaped in "${text.slice(0, 60)}"`);
+    if (text.includes(">")) faultList.push(`a ">" in the text "${text.slice(0, 60)}"`);
+    if (/&(?!#\d+;|[a-z]+;)/.test(text)) faultList.push(`a "&" that is not escaped in "${text.slice(0, 60)}"`);
     if (next < 0) break;
     tag.lastIndex = next;
     const match = tag.exec(page);
     if (match === null) {
-      found.push(`no tag: "${page.slice(next, next + 80)}"`);
+      faultList.push(`no tag: "${page.slice(next, next + 80)}"`);
       at = next + 1;
       continue;
     }
@@ -27,21 +27,21 @@ export function faults(page: string): readonly string[] {
     const element = name.toLowerCase();
     if (closing === "/") {
       const last = open.pop();
-      if (last !== element) found.push(`</${element}> closes <${last}>`);
+      if (last !== element) faultList.push(`</${element}> closes <${last}>`);
     } else if (selfClosing !== "/" && !empty.has(element)) {
       if (raw.has(element) && !(element === "title" && open.includes("svg"))) {
         const end = page.indexOf(`</${element}>`, at);
-        if (end < 0) found.push(`<${element}> does not end`);
+        if (end < 0) faultList.push(`<${element}> does not end`);
         at = end + `</${element}>`.length;
       } else open.push(element);
     }
   }
-  for (const element of open) found.push(`<${element}> is not closed`);
+  for (const element of open) faultList.push(`<${element}> is not closed`);
   for (const [address] of page.matchAll(/(?:https?:|src=|href=|@import|url\()[^\s>]{0,60}/g)) {
     // A pattern or a place that the page itself has, and an image that stands in it.
-    if (!/^url\(#|^src="data:image\/png;base64,|^href="#/.test(address)) found.push(`an address: ${address}`);
+    if (!/^url\(#|^src="data:image\/png;base64,|^href="#/.test(address)) faultList.push(`an address: ${address}`);
   }
-  return found;
+  return faultList;
 }
 
 /** The text of a page's `<script>` elements that run. */

@@ -9,12 +9,12 @@ export const offer = (name: string, kind: Offer["kind"], more: Partial<Offer> = 
 });
 
 /** Finds combinations by name. @throws Error where no combination has the name. */
-export const namedIn =
+export const createFinder =
   (all: readonly Combination[]) =>
   (name: string): Combination => {
-    const found = all.find((one) => one.name === name);
-    if (found === undefined) throw new Error(`"${name}" is no combination`);
-    return found;
+    const combination = all.find((one) => one.name === name);
+    if (combination === undefined) throw new Error(`"${name}" is no combination`);
+    return combination;
   };
 
 /** A forecast that takes names. @param tried figures by name; undefined where the combination was refused. @param goal the greatest drop allowed. */
@@ -23,10 +23,10 @@ export function forecastOf(
   tried: Readonly<Record<string, Figures | undefined>> = {},
   goal = 0.01,
 ) {
-  const named = namedIn(all);
-  const found = new Forecast({ size: 1000, speed: 1, drop: 0 }, goal);
-  for (const [name, figures] of Object.entries(tried)) found.add({ combination: named(name), figures });
-  return (name: string) => found.predict(named(name));
+  const named = createFinder(all);
+  const forecast = new Forecast({ size: 1000, speed: 1, drop: 0 }, goal);
+  for (const [name, figures] of Object.entries(tried)) forecast.add({ combination: named(name), figures });
+  return (name: string) => forecast.predict(named(name));
 }
 
 const nothing = { result: undefined, validation: undefined, comparison: undefined, agreement: undefined };

@@ -15,7 +15,7 @@ import { task, trained } from "../recipe/blobs.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 let net: Model;
-let found: Compressed;
+let searchResult: Compressed;
 const bests: Compressed[] = [];
 /** Each test sample as a stored image: its brightness depends on its label. */
 const brightnessOf = (label: number): number => 30 * label;
@@ -30,21 +30,23 @@ const quick = { steps: 12, purpose: "size", rounds: 0, goal: { maxDrop: 0.02 } }
 
 beforeAll(async () => {
   net = await trained();
-  found = await search(net, task, { ...quick, seen: pictures, onBest: async (best) => void bests.push(best) });
+  searchResult = await search(net, task, { ...quick, seen: pictures, onBest: async (best) => void bests.push(best) });
 });
 
 describe("the same seed and steps", () => {
   test("give the same file", async () => {
     const again = await search(net, task, quick);
-    const [first, second] = [found, again].map(({ run }) => run.search?.points.map(({ seconds: _, ...one }) => one));
+    const [first, second] = [searchResult, again].map(({ run }) =>
+      run.search?.points.map(({ seconds: _, ...one }) => one),
+    );
     expect(second).toEqual(first);
-    expect(again.result?.bytes).toEqual(found.result?.bytes);
+    expect(again.result?.bytes).toEqual(searchResult.result?.bytes);
   });
 
   test("give it whatever earlier searches have kept, and however little may be kept", async () => {
     const resumeFolder = temporaryFolder();
-    const others = { ...quick, steps: 6, goal: { maxDrop: 0.2 }, resumeFolder };
-    await search(net, task, others);
+    const earlier = { ...quick, steps: 6, goal: { maxDrop: 0.2 }, resumeFolder };
+    await search(net, task, earlier);
     const files = () =>
       new Map(readdirSync(resumeFolder).map((name) => [name, statSync(join(resumeFolder, name)).ino] as const));
     const before = files();
@@ -52,7 +54,7 @@ describe("the same seed and steps", () => {
       await search(net, task, { ...quick, resumeFolder }),
       await search(net, task, { ...quick, resumeFolder: temporaryFolder(), resumeBytes: 1 }),
     ];
-    for (const again of [kept, bounded]) expect(again.result?.bytes).toEqual(found.result?.bytes);
+    for (const again of [kept, bounded]) expect(again.result?.bytes).toEqual(searchResult.result?.bytes);
     // None of it was written again.
     const after = files();
     for (const [name, file] of before) expect(after.get(name)).toBe(file);

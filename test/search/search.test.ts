@@ -11,7 +11,7 @@ import { search } from "../../src/search/search.ts";
 import { task, trained } from "../recipe/blobs.ts";
 
 let net: Model;
-let found: Compressed;
+let searchResult: Compressed;
 const bests: Compressed[] = [];
 /** Each test sample as a stored image: its brightness depends on its label. */
 const brightnessOf = (label: number): number => 30 * label;
@@ -26,11 +26,11 @@ const quick = { steps: 12, purpose: "size", rounds: 0, goal: { maxDrop: 0.02 } }
 
 beforeAll(async () => {
   net = await trained();
-  found = await search(net, task, { ...quick, seen: pictures, onBest: async (best) => void bests.push(best) });
+  searchResult = await search(net, task, { ...quick, seen: pictures, onBest: async (best) => void bests.push(best) });
 });
 
 test("shows the stored images of the samples that the final candidates were evaluated on", () => {
-  const { disagreements } = found.run;
+  const { disagreements } = searchResult.run;
   expect(disagreements.length).toBeGreaterThan(0);
   for (const { label = 0, shown } of disagreements) {
     if (shown?.kind !== "image") throw new Error("The sample has no image.");
@@ -40,8 +40,8 @@ test("shows the stored images of the samples that the final candidates were eval
 });
 
 test("formats of numbers come first, then what is cut and healed", () => {
-  expect(found.run.search?.points.filter((point) => "brotli" in point)).toEqual([]);
-  const names = (found.run.search?.points ?? []).map(({ name }) => name);
+  expect(searchResult.run.search?.points.filter((point) => "brotli" in point)).toEqual([]);
+  const names = (searchResult.run.search?.points ?? []).map(({ name }) => name);
   // The cheapest first: those that need no samples. Formats of as many bytes wait.
   expect(names.slice(0, 2)).toEqual(["int8 dynamic", "palettes of 8 bits"]);
   expect(names).not.toContain("int8 static");
@@ -71,7 +71,7 @@ test("for a speed, too, the best so far has a file, though it is not timed again
 });
 
 test("what is kept is within the goal on samples that were not searched on", () => {
-  const { run } = found;
+  const { run } = searchResult;
   const chosen = run.variants[run.chosen ?? -1];
   expect(chosen?.verdict?.met).toBe(true);
   expect(run.data.test.count).toBe(Math.ceil((task.test.count ?? 0) / 2));
@@ -79,9 +79,11 @@ test("what is kept is within the goal on samples that were not searched on", () 
 });
 
 test("is no larger than the smallest format by itself", () => {
-  const formats = (found.run.search?.points ?? []).filter(({ name, drop = 1 }) => !name.includes(",") && drop <= 0.02);
+  const formats = (searchResult.run.search?.points ?? []).filter(
+    ({ name, drop = 1 }) => !name.includes(",") && drop <= 0.02,
+  );
   const smallest = Math.min(...formats.map(({ bytes = Number.POSITIVE_INFINITY }) => bytes));
-  const { variants, chosen = -1 } = found.run;
+  const { variants, chosen = -1 } = searchResult.run;
   expect(variants[chosen]?.result?.bytes).toBeLessThanOrEqual(smallest);
 });
 
@@ -93,7 +95,7 @@ test("ends when no other would end in time", async () => {
 test("names the candidate that the end of the time stopped", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   const engine = createEngine();
-  const said: string[] = [];
+  const messages: string[] = [];
   let isLate = false;
   const late: typeof engine = {
     ...engine,
@@ -106,18 +108,19 @@ test("names the candidate that the end of the time stopped", async () => {
     isLate = true;
   };
   const options = { ...quick, steps: undefined, minutes: 1, onBest };
-  const log = ({ id, text }: { readonly id: string; readonly text: string }): void => void said.push(`${id}: ${text}`);
+  const log = ({ id, text }: { readonly id: string; readonly text: string }): void =>
+    void messages.push(`${id}: ${text}`);
   const { run } = await search(net, task, options, { engine: late, log }).finally(() => vi.useRealTimers());
   expect(run.search?.points.map(({ name }) => name)).toEqual(["int8 dynamic"]);
-  expect(said).toContain(
+  expect(messages).toContain(
     "late: palettes of 8 bits: stopped without a result, because the time for the search was over",
   );
 });
 
 test("finalists that are all trained keep the goal of the search where the original's answers are the truth", async () => {
-  const own = { ...task, metric: agreement() };
+  const agreementTask = { ...task, metric: agreement() };
   const options = { steps: 14, purpose: "size", rounds: 0, techniques: ["prune", "distill"] } as const;
-  const { run } = await search(net, own, options);
+  const { run } = await search(net, agreementTask, options);
   expect(run.variants.map(({ name }) => name)).toEqual(run.variants.map(() => expect.stringContaining("distilled")));
-  expect(run.goal?.maxDrop).toBe(usualDrop(own.metric, 1));
+  expect(run.goal?.maxDrop).toBe(usualDrop(agreementTask.metric, 1));
 });

@@ -20,8 +20,8 @@ for (const method of methods) {
 }
 
 function complain(): void {
-  const found = printed.splice(0);
-  if (found.length > 0) throw new Error(`Library code printed; use context.log instead.\n${found.join("\n")}`);
+  const lines = printed.splice(0);
+  if (lines.length > 0) throw new Error(`Library code printed; use context.log instead.\n${lines.join("\n")}`);
 }
 
 afterEach(complain);

@@ -103,16 +103,16 @@ describe("train with augment", () => {
   });
 
   test("a training that was stopped and is continued ends where it would have ended, to the bit", async () => {
-    const given = { augment: "crop=1 flip jitter=0.2 noise=0.1 erase=0.5 mixup=0.4" } as const;
-    const whole = await trained(given);
+    const settings = { augment: "crop=1 flip jitter=0.2 noise=0.1 erase=0.5 mixup=0.4" } as const;
+    const uninterrupted = await trained(settings);
     const checkpoint = temporaryFolder();
     const controller = new AbortController();
     const progress = (done: number): void => {
       if (done >= 11) controller.abort();
     };
-    const stopped = trained({ ...given, checkpoint }, { signal: controller.signal, progress });
+    const stopped = trained({ ...settings, checkpoint }, { signal: controller.signal, progress });
     await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
-    expect((await trained({ ...given, checkpoint, resume: true })).weights).toEqual(whole.weights);
+    expect((await trained({ ...settings, checkpoint, resume: true })).weights).toEqual(uninterrupted.weights);
   });
 
   it("teacher and student see the same", async () => {

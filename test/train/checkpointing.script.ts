@@ -39,6 +39,6 @@ process.stdout.write(JSON.stringify({ before, peak: peak(), gradients: hash.dige
 /** The system counts a process's own peak as VmHWM; what getrusage reports may be that of the process that started it. */
 function peak(): number {
   const status = process.platform === "linux" ? readFileSync("/proc/self/status", "utf8") : "";
-  const own = /VmHWM:\s*(\d+) kB/.exec(status)?.[1];
-  return (own === undefined ? process.resourceUsage().maxRSS : Number(own)) * 1024;
+  const peakKilobytes = /VmHWM:\s*(\d+) kB/.exec(status)?.[1];
+  return (peakKilobytes === undefined ? process.resourceUsage().maxRSS : Number(peakKilobytes)) * 1024;
 }

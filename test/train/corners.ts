@@ -22,10 +22,10 @@ export const net = (): Model =>
   network({ fc1: linear(3, 8), relu: relu(), fc2: linear(8, 3) }, { input: ["batch", 3], seed: 1 });
 
 export async function weights(model: Model): Promise<Record<string, unknown>> {
-  const found: Record<string, unknown> = {};
+  const tensors: Record<string, unknown> = {};
   for (const value of model.graph.values())
-    if (value.tensor !== undefined) found[value.name] = (await value.tensor.read()).data;
-  return found;
+    if (value.tensor !== undefined) tensors[value.name] = (await value.tensor.read()).data;
+  return tensors;
 }
 
 export type Settings = Partial<Parameters<typeof train>[1]>;
@@ -44,15 +44,15 @@ export function stopAfter(steps: number) {
 
 /** Trains with these settings at once, and stopped and continued: the weights and the figures are the same. */
 export async function expectContinued(given: Settings): Promise<void> {
-  const whole = await trained({ ...given, checkpoint: temporaryFolder() });
+  const uninterrupted = await trained({ ...given, checkpoint: temporaryFolder() });
   // Between epochs, in the middle of one, and where an evaluation is expected.
   for (const steps of [3, 8, 10, 13]) {
     const checkpoint = temporaryFolder();
     const stopped = trained({ ...given, checkpoint }, stopAfter(steps));
     await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
     const continued = await trained({ ...given, checkpoint, resume: true });
-    expect(continued.weights).toEqual(whole.weights);
-    const figures = (history: typeof whole.history) => history.map(({ seconds: __, ...rest }) => rest);
-    expect(figures(continued.history)).toEqual(figures(whole.history));
+    expect(continued.weights).toEqual(uninterrupted.weights);
+    const figures = (history: typeof uninterrupted.history) => history.map(({ seconds: __, ...rest }) => rest);
+    expect(figures(continued.history)).toEqual(figures(uninterrupted.history));
   }
 }

@@ -17,9 +17,9 @@ export interface Topology {
 
 /** The topology of this name. */
 export function topology(name: string): Topology {
-  const found = topologies.find((candidate) => candidate.name === name);
-  if (found === undefined) throw new Error(`There is no topology "${name}".`);
-  return found;
+  const match = topologies.find((candidate) => candidate.name === name);
+  if (match === undefined) throw new Error(`There is no topology "${name}".`);
+  return match;
 }
 
 export const topologies: readonly Topology[] = [

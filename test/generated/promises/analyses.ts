@@ -1,4 +1,4 @@
-/** What is read of a network is true, and reading changes nothing. */
+/** Promises of analyses: their results are correct, and they do not change the network. */
 
 import { blocks, extractBlock } from "../../../src/core/analysis/blocks.ts";
 import { channelGroups } from "../../../src/core/analysis/channels.ts";
@@ -25,7 +25,7 @@ import type { Network } from "../network.ts";
 import { answers, batchesOf, engine, expectThat, originalAnswers, refused } from "../runs.ts";
 import type { Promised } from "./promised.ts";
 
-/** Results with one output less, or with one output that has twice the rows. */
+/** Returns models with one output less, or with twice the rows in one output. */
 function brokenResults(original: Model): readonly { readonly output: string; readonly result: Model }[] {
   infer(original);
   const isOpen = dataDependentSizes(original);
@@ -99,24 +99,24 @@ export const analyses: readonly Promised[] = [
           if (output?.type !== undefined && !output.type.type.startsWith("string")) listed.add(output);
       model.graph.setOutputs([...listed]);
       for (const batch of batchesOf(network)) {
-        const [found] = await answers(model, [batch], false);
+        const [actual] = await answers(model, [batch], false);
         const sizes = sizesOf(network, batch);
         for (const value of listed) {
-          const known = inference.operand(value);
-          const dense = found?.[value.name];
-          if (known?.dims === undefined || dense === undefined) continue;
-          const dims = known.dims.map((dim, axis) =>
+          const inferredType = inference.operand(value);
+          const dense = actual?.[value.name];
+          if (inferredType?.dims === undefined || dense === undefined) continue;
+          const dims = inferredType.dims.map((dim, axis) =>
             isSymbolic(dim) ? (dimValue(dim, sizes) ?? dense.dims[axis]) : dim,
           );
           expectThat(
-            known.type === dense.type &&
+            inferredType.type === dense.type &&
               dims.length === dense.dims.length &&
               dims.every((dim, axis) => dim === dense.dims[axis]),
-            `"${value.name}" is taken for ${known.type}[${dimsText(known.dims)}], and is ${dense.type}[${dense.dims}]`,
+            `"${value.name}" is taken for ${inferredType.type}[${dimsText(inferredType.dims)}], and is ${dense.type}[${dense.dims}]`,
           );
-          if (known.elements === undefined) continue;
+          if (inferredType.elements === undefined) continue;
           const got = toNumbers(dense);
-          known.elements.forEach((element, at) => {
+          inferredType.elements.forEach((element, at) => {
             const size = isSymbolic(element) ? dimValue(element, sizes) : element;
             expectThat(
               size === undefined || size === got[at],
@@ -151,16 +151,20 @@ export const analyses: readonly Promised[] = [
       for (const edit of edits) {
         infer(model);
         await edit(model);
-        expectThat(told(model) === told(model.clone()), "what is remembered is out of date");
+        expectThat(describeAnalyses(model) === describeAnalyses(model.clone()), "what is remembered is out of date");
       }
     },
   },
   {
     name: "compared with itself",
     async keep({ model }) {
-      const found = await compareOutputs(engine, model, model.clone(), { seed: 1 });
-      if (typeof found === "string") expectThat(!/\n|undefined/.test(found), found);
-      else expectThat(found.difference <= found.tolerance, `differs from itself by ${found.difference} at ${found.at}`);
+      const comparison = await compareOutputs(engine, model, model.clone(), { seed: 1 });
+      if (typeof comparison === "string") expectThat(!/\n|undefined/.test(comparison), comparison);
+      else
+        expectThat(
+          comparison.difference <= comparison.tolerance,
+          `differs from itself by ${comparison.difference} at ${comparison.at}`,
+        );
     },
   },
   {
@@ -177,8 +181,8 @@ export const analyses: readonly Promised[] = [
   },
 ];
 
-/** What inference and layers tell of a model. */
-function told(model: Model): string {
+/** Formats the results of inference and layers. */
+function describeAnalyses(model: Model): string {
   const inference = infer(model);
   const values = [...model.graph.values()].map((value) => {
     const { type, dims, elements, stored } = inference.operand(value) ?? {};

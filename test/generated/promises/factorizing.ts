@@ -1,4 +1,4 @@
-/** Low rank: what a layer loses is the energy that was dropped, the least that its rank can lose, the network computes the product and stores fewer numbers. */
+/** Promises of low rank: the loss of a layer is the dropped energy, the minimum for its rank. The network computes the product and stores fewer numbers. */
 
 import { infer } from "../../../src/core/analysis/infer.ts";
 import { allLayers } from "../../../src/core/analysis/layers.ts";
@@ -32,15 +32,15 @@ export const factorizing: readonly Promised[] = options.map((wanted) => ({
     const result = model.clone();
     const outcome = await factorize(result, { ...wanted, method: "svd", timing: false }, { engine });
     expectSentences(outcome);
-    const [stored, left] = [storedCount(model), storedCount(result)];
+    const [stored, remaining] = [storedCount(model), storedCount(result)];
     expectThat(
-      outcome.changes.length === 0 ? left === stored : left < stored,
-      `${stored} stored numbers became ${left}`,
+      outcome.changes.length === 0 ? remaining === stored : remaining < stored,
+      `${stored} stored numbers became ${remaining}`,
     );
     const batches = batchesOf(network);
     const got = await answers(result, batches);
     await expectSameShapes(network, got);
-    // Weights are known by the names of layers here, and layers that read a weight and its transposition have one name.
+    // Weights are identified by layer names, and layers that read a weight and its transposition have one name.
     const named = groupBy(allLayers(model, infer(model)), ({ name }) => name);
     if ([...named.values()].some((group) => new Set(group.map(({ effective }) => effective)).size > 1)) return;
     const products = new Map<string, Float64Array>();
@@ -49,7 +49,7 @@ export const factorizing: readonly Promised[] = options.map((wanted) => ({
       // Layers that share a weight share its factors, under the name of the first.
       if (weight === undefined || factors === undefined) continue;
       const rank = weight.out === 0 ? factors.up.columns : factors.up.rows;
-      // Groups, which decompose each by itself, are tested beside the decompositions.
+      // Groups are decomposed separately, which the tests of the decompositions cover.
       if (weight.out === 0 && factors.down.rows !== rank) return;
       const product = weight.out === 0 ? multiply(factors.up, factors.down) : multiply(factors.down, factors.up);
       expectLeastLost(at, weight, product, rank, wanted);
@@ -61,13 +61,13 @@ export const factorizing: readonly Promised[] = options.map((wanted) => ({
   },
 }));
 
-/** How many floats a model stores, those of graphs inside nodes included. */
+/** Returns the number of floats that a model stores, including subgraphs. */
 const storedCount = (model: Model): number =>
   [...allGraphs(model.graph)]
     .flatMap((graph) => [...graph.values()])
     .reduce((sum, { tensor }) => sum + (tensor && isFloat(tensor.type) ? elementCount(tensor.dims) : 0), 0);
 
-/** Both factors as they are stored: turned where inputs come first. */
+/** Returns both factors as stored, transposed if the inputs come first. */
 async function factorsOf(
   { graph }: Model,
   layer: string,
@@ -78,19 +78,19 @@ async function factorsOf(
 }
 
 function expectLeastLost(layer: string, weight: Weight, product: Matrix, rank: number, wanted: FactorizeOptions): void {
-  const [rows = 0, ...others] = weight.dims;
-  const columns = elementCount(others);
+  const [rows = 0, ...innerDims] = weight.dims;
+  const columns = elementCount(innerDims);
   const original = fromDense(float32(weight.dims, Float32Array.from(weight.numbers)));
   const energies = singularValues(original).map((value) => value * value);
-  const whole = energies.reduce((sum, energy) => sum + energy, 0);
+  const totalEnergy = energies.reduce((sum, energy) => sum + energy, 0);
   const dropped = (from: number): number => energies.slice(from).reduce((sum, energy) => sum + energy, 0);
   const lost = subtract(original, product).data.reduce((sum, value) => sum + value * value, 0);
-  // Of two factors, each rounded to the type of the weight.
+  // The tolerance covers two factors, each rounded to the type of the weight.
   const rounding = weight.type === "float16" ? 2 ** -9 : 1e-5;
   const at = `layer "${layer}" of ${rows} × ${columns}, rank ${rank}`;
   expectThat(
-    Math.abs(Math.sqrt(lost) - Math.sqrt(dropped(rank))) <= rounding * Math.sqrt(whole) + 1e-30,
-    `${at} lost ${lost}, dropped was ${dropped(rank)} of ${whole}`,
+    Math.abs(Math.sqrt(lost) - Math.sqrt(dropped(rank))) <= rounding * Math.sqrt(totalEnergy) + 1e-30,
+    `${at} lost ${lost}, dropped was ${dropped(rank)} of ${totalEnergy}`,
   );
   const size = (of: number): number => of * (rows + columns);
   expectThat(size(rank) < rows * columns, `${at} is no smaller`);
@@ -101,8 +101,8 @@ function expectLeastLost(layer: string, weight: Weight, product: Matrix, rank: n
     expectThat(size(rank) <= most && size(rank + 1) > most, `${at} is not the largest for ${share} of it`);
   }
   if (Object.keys(wanted).length === 0) {
-    const most = 0.05 * whole;
-    expectThat(dropped(rank) <= most + 1e-9 * whole, `${at} drops ${dropped(rank)} of ${whole}`);
-    expectThat(rank === 1 || dropped(rank - 1) >= most - 1e-9 * whole, `${at}: a smaller one keeps the energy`);
+    const most = 0.05 * totalEnergy;
+    expectThat(dropped(rank) <= most + 1e-9 * totalEnergy, `${at} drops ${dropped(rank)} of ${totalEnergy}`);
+    expectThat(rank === 1 || dropped(rank - 1) >= most - 1e-9 * totalEnergy, `${at}: a smaller one keeps the energy`);
   }
 }

@@ -1,10 +1,10 @@
 /**
- * Arithmetic on integers: each layer by itself, on its own inputs in the original, run as ONNX Runtime fuses it. A layer L is linear in its data
- * x and in its weight W, and rounding moves them by dx and dW at most, so that
+ * Promises of integer arithmetic: each layer alone, on its inputs in the original, as ONNX Runtime fuses it. A layer L is linear in its data
+ * x and in its weight W, and quantization changes them by at most dx and dW, so that
  *
  *     |L(x + dx, W + dW) - L(x, W)| ≤ L(|x| + dx, dW) + L(dx, |W|)
  *
- * entry by entry, with the very layer computing the bound; then its bias and its output are rounded.
+ * elementwise. The layer itself computes the bound. Its bias and its output are quantized in addition.
  */
 
 import { type Inference, infer } from "../../../src/core/analysis/infer.ts";
@@ -45,14 +45,14 @@ export const integers: readonly Promised[] = [
       const data = samplesOf(network, 2, 9);
       if (scheme === "static" && data === undefined) return;
       const result = network.model.clone();
-      // A weight is a weight, wherever the exporter put it: layers are named with it.
+      // Layers are named after their weights, which some exporters store in nodes.
       storeWeights(result);
       const names = new Set(layers(result, infer(result)).map(({ name }) => name));
       const outcome = await quantized(result, scheme, data, options);
       if (outcome instanceof Miss) return;
       await expectSameShapes(network, await answers(result, batchesOf(network)));
-      const left = new Set(layers(result, infer(result)).map(({ name }) => name));
-      for (const name of names) expectThat(left.has(name), `layer "${name}" is gone`);
+      const remaining = new Set(layers(result, infer(result)).map(({ name }) => name));
+      for (const name of names) expectThat(remaining.has(name), `layer "${name}" is gone`);
     },
   })),
   {
@@ -67,7 +67,7 @@ export const integers: readonly Promised[] = [
       const changed = new Set(outcome.changes.map(({ at }) => at));
       const [before, after] = [factors(original), factors(result)];
       const numbers = [...(await weights(result))].flatMap(([name, { numbers }]) => {
-        // What scales the product of a layer goes into its weight.
+        // A factor after the product of a layer is merged into its weight.
         const factor = (after.get(name) ?? 1) / (before.get(name) ?? 1);
         return changed.has(name) ? [[name, numbers.map((number) => factor * number)] as const] : [];
       });
@@ -80,9 +80,9 @@ export const integers: readonly Promised[] = [
       ];
       for (const [name, dense] of Object.entries(expected ?? {})) {
         if (dense.type !== "float32" || !toFloat64(dense).every(Number.isFinite)) continue;
-        const found = largestDifference(dense, got?.[name]);
+        const gap = largestDifference(dense, got?.[name]);
         const allowed = Math.max(0.02, ...moved.map((runs) => 20 * largestDifference(dense, runs[0]?.[name])));
-        expectThat(found <= allowed, `"${name}" differs by ${found}, allowed is ${allowed}`);
+        expectThat(gap <= allowed, `"${name}" differs by ${gap}, allowed is ${allowed}`);
       }
     },
   },
@@ -94,12 +94,12 @@ export const integers: readonly Promised[] = [
         if (feeds === undefined) return;
         const original = await prepared(network);
         const result = original.clone();
-        const own = { ...options, equalize: !("perChannel" in options) };
-        const outcome = await quantized(result, scheme, feeds, own);
+        const allOptions = { ...options, equalize: !("perChannel" in options) };
+        const outcome = await quantized(result, scheme, feeds, allOptions);
         if (outcome instanceof Miss) return;
-        // Where factors moved, ranges and weights are those of the float model that has them.
+        // If equalization moved factors, ranges and weights are compared with the equalized float model.
         if (outcome.changes.some(({ kind }) => kind === movedFactors))
-          await equalize(original, { scheme, data: inOrder(feeds), ...own }, { engine });
+          await equalize(original, { scheme, data: inOrder(feeds), ...allOptions }, { engine });
         const changed = new Set(outcome.changes.map(({ at }) => at));
         const integerLayers = counted(result);
         const [seen, all] = [await everything(original, feeds), await weights(original)];
@@ -114,7 +114,7 @@ export const integers: readonly Promised[] = [
   ),
 ];
 
-/** The network as its layers are quantized: a normalization that goes into a layer makes it another one. */
+/** Returns the network with normalizations folded into layers, as quantization does before it rounds. */
 async function prepared({ model }: Network): Promise<Model> {
   const original = model.clone();
   storeWeights(original);
@@ -123,58 +123,58 @@ async function prepared({ model }: Network): Promise<Model> {
   return original;
 }
 
-/** What each layer multiplies its product by. */
+/** Returns the factor that each layer applies to its product. */
 function factors(model: Model): ReadonlyMap<string, number> {
   return new Map(layers(model, infer(model)).map(({ name, role }) => [name, role.scaled?.factor ?? 1]));
 }
 
-/** Layers by name, and those of one name, which share a weight, by their order. */
+/** Returns layers by name and order: layers that share a weight have one name. */
 function counted(model: Model): ReadonlyMap<string, Layer> {
-  const found = new Map<string, Layer>();
+  const byKey = new Map<string, Layer>();
   const counts = new Map<string, number>();
   for (const layer of layers(model, infer(model))) {
     const count = counts.get(layer.name) ?? 0;
     counts.set(layer.name, count + 1);
-    found.set(`${layer.name} ${count}`, layer);
+    byKey.set(`${layer.name} ${count}`, layer);
   }
-  return found;
+  return byKey;
 }
 
 async function quantized(model: Model, scheme: Scheme, feeds: Batch | undefined, options: object = {}) {
-  // Between nodes of its own layout ONNX Runtime moves QuantizeLinear into their domain, which has none.
+  // Between nodes of its internal layout, ONNX Runtime moves QuantizeLinear into the domain of that layout, which lacks it.
   if (scheme === "static" && model.opsets.has("com.microsoft.nchwc")) return new Miss("is laid out for one machine");
-  const given = scheme === "static" && feeds !== undefined ? { data: inOrder(feeds) } : {};
-  const outcome = await quantize(model, { scheme, ...given, ...options }, { engine }).catch(refused);
+  const dataOption = scheme === "static" && feeds !== undefined ? { data: inOrder(feeds) } : {};
+  const outcome = await quantize(model, { scheme, ...dataOption, ...options }, { engine }).catch(refused);
   if (!(outcome instanceof Miss)) expectSentences(outcome);
   return outcome;
 }
 
-/** Samples that are taken as they come: some networks take the first of a batch. */
+/** Returns the samples as a stream, which keeps their order: some networks read only the first sample of a batch. */
 function inOrder(feeds: Batch): Dataset {
   const data = memory("feeds", feeds);
   return { name: data.name, count: data.count, batches: (options) => data.batches({ size: options.size }) };
 }
 
-/** All values of the main graph in a run, and what it is fed. */
+/** Runs the model, and returns all float values of the main graph and the inputs. */
 async function everything(original: Model, feeds: Batch): Promise<Batch> {
   const model = original.clone();
   infer(model);
-  const made = [...model.graph.nodes()].flatMap(({ outputs }) => outputs.flatMap((output) => output ?? []));
-  const floats = made.filter(({ type }) => type?.type === "float32");
+  const computedValues = [...model.graph.nodes()].flatMap(({ outputs }) => outputs.flatMap((output) => output ?? []));
+  const floats = computedValues.filter(({ type }) => type?.type === "float32");
   if (floats.length === 0) return feeds;
   model.graph.setOutputs(floats);
-  const [found] = await answers(model, [feeds], false);
-  return { ...feeds, ...found };
+  const [results] = await answers(model, [feeds], false);
+  return { ...feeds, ...results };
 }
 
-/** A rounding in the graph: to codes of a scale, and back. */
+/** A pair of QuantizeLinear and DequantizeLinear with one scale. */
 interface Rounded {
   readonly from: Value;
   readonly to: Value;
-  /** Where the scale is stored: values that are only moved share it. */
+  /** The stored scale. Values that are only moved share it. */
   readonly stored: Value;
   readonly scale: number;
-  /** What the least and the largest code stand for. */
+  /** The numbers that the lowest and the highest quantized value represent. */
   readonly low: number;
   readonly high: number;
 }
@@ -192,10 +192,10 @@ function roundingAt(back: Node | undefined): Rounded | undefined {
   return { from, to, stored, scale, low: (least - offset) * scale, high: (most - offset) * scale };
 }
 
-/** No number that was measured lies outside of its grid, and no grid is coarser than what it covers asks for. */
+/** Checks that each grid covers all measured values, and is not coarser than their range requires. */
 function expectRangesKept(original: Model, result: Model, seen: Batch): void {
   const inference = infer(original);
-  const found = [...result.graph.nodes()].flatMap((node) => {
+  const rangeFaults = [...result.graph.nodes()].flatMap((node) => {
     const rounded = roundingAt(node);
     const name = rounded?.to.name.replace(/_DequantizeLinear_Output$/, "");
     const value = name === undefined ? undefined : original.graph.value(name);
@@ -207,12 +207,12 @@ function expectRangesKept(original: Model, result: Model, seen: Batch): void {
     });
     return [{ ...rounded, value, ranges }];
   });
-  const coarsest = Math.max(0, ...found.map(({ scale }) => scale));
-  for (const { value, scale, stored, low, high, ranges } of found) {
+  const coarsest = Math.max(0, ...rangeFaults.map(({ scale }) => scale));
+  for (const { value, scale, stored, low, high, ranges } of rangeFaults) {
     if (ranges.length === 0) continue;
-    const sharing = found.filter((other) => other.stored === stored).flatMap((other) => other.ranges);
+    const sharing = rangeFaults.filter((other) => other.stored === stored).flatMap((other) => other.ranges);
     const widest = Math.max(...sharing.map(({ least, most }) => most - least));
-    // Probabilities are rounded over all of [0, 1], and a mean is no finer than ONNX Runtime's kernel can.
+    // The grid of probabilities is [0, 1], and a mean has the minimum step of ONNX Runtime's kernel.
     const needed = Math.max(widest / 255, 1 / 255, coarsest / 256);
     const isCovered = ranges.some(({ least, most }) => least >= low - 0.51 * scale && most <= high + 0.51 * scale);
     const texts = ranges.map(({ least, most }) => `${least} to ${most}`).join(", limited ");
@@ -222,7 +222,7 @@ function expectRangesKept(original: Model, result: Model, seen: Batch): void {
   }
 }
 
-/** A value, and what is left of it where nothing reads it but a limit, which its grid may stand for. */
+/** Returns a value, and its clamped value if only a clamp reads it: the grid can replace the clamp. */
 function limited(value: Value, inference: Inference): readonly Value[] {
   const [use, ...more] = value.uses;
   const bound = use === undefined ? undefined : inference.at(use.node);
@@ -241,7 +241,7 @@ interface LayerPair {
   readonly integer: Layer;
 }
 
-/** What a layer answers on integers is off by what its grids explain. */
+/** Checks that the error of a layer on integers is within the bound of its grids. */
 async function expectWithinGrid(pair: LayerPair, seen: Batch, grid: { readonly perChannel?: boolean }): Promise<void> {
   const { original, layer, weight, result, integer } = pair;
   const bound = infer(original).at(layer.node);
@@ -251,35 +251,35 @@ async function expectWithinGrid(pair: LayerPair, seen: Batch, grid: { readonly p
   const [data, [output]] = [layer.node.inputs[rule.weight.data], layer.node.outputs];
   const [x, y] = [seen[data?.name ?? ""], seen[output?.name ?? ""]];
   if (data === undefined || output === undefined || x?.type !== "float32" || y?.type !== "float32") return;
-  // A normalization behind it has gone into it, and what is not finite has no bound.
+  // A following normalization is folded into the layer, and values that are not finite have no bound.
   const readers = [...output.uses].map(({ node }) => infer(original).at(node));
   if (readers.some((reader) => !(reader instanceof Miss) && reader.training() !== undefined)) return;
   if (![x, y].every((dense) => toFloat64(dense).every(Number.isFinite))) return;
-  const given = [data, layer.effective, ...(layer.bias === undefined ? [] : [layer.bias])];
-  if (new Set(given).size < given.length) return;
+  const operands = [data, layer.effective, ...(layer.bias === undefined ? [] : [layer.bias])];
+  if (new Set(operands).size < operands.length) return;
 
   const ends = endsOf(result, integer, data, output);
   if (ends === undefined) return;
   const part = extract(result, [ends.output], [ends.data]);
   if (part.graph.feeds.length !== 1) return;
   const [got] = await answers(part, [{ [ends.data.name]: x }]);
-  const found = got?.[ends.output.name];
-  expectThat(found?.dims.join() === y.dims.join(), `layer "${layer.name}" answers [${found?.dims}], not [${y.dims}]`);
-  if (found === undefined) return;
+  const actual = got?.[ends.output.name];
+  expectThat(actual?.dims.join() === y.dims.join(), `layer "${layer.name}" answers [${actual?.dims}], not [${y.dims}]`);
+  if (actual === undefined) return;
 
   const numbers = toFloat64(x);
   const largest = [Math.min(0, ...numbers), Math.max(0, ...numbers)] as const;
   const dx = ends.before?.scale ?? (largest[1] - largest[0]) / 255;
   const bias = layer.bias === undefined ? undefined : await readStoredValue(original, layer.bias, engine);
   const most = mostMoved(weight, grid, 64);
-  // A bias as int32 counts in steps of data and weight together, which grow until it fits.
+  // The scale of an int32 bias is the product of the data and weight scales, increased until the bias fits.
   const biasNumbers = bias === undefined ? [] : toNumbers(bias);
   const largestBias = Math.max(0, ...biasNumbers.map(Math.abs));
   const grown = ends.before === undefined ? 0 : largestBias / (dx * 2 ** 30);
   const dw = most.map((step, at) => (weight.numbers[at] === 0 ? step : Math.max(step, grown / 2)));
   const db = ends.before === undefined ? 0 : (dx * Math.max(grown, 2 * Math.max(0, ...most))) / 2;
 
-  const alone = extract(original, [output], given);
+  const alone = extract(original, [output], operands);
   const feed = (a: readonly number[], b: ArrayLike<number>, c: number): Batch => {
     const dense = [float32(x.dims, a), float32(weight.dims, Float32Array.from(b))];
     if (bias !== undefined) dense.push(float32(bias.dims, new Array(elementCount(bias.dims)).fill(c)));
@@ -309,13 +309,13 @@ async function expectWithinGrid(pair: LayerPair, seen: Batch, grid: { readonly p
     ],
     false,
   );
-  const [ofWeight, ofData, ofBias, whole] = runs.map((run) => toFloat64(Object.values(run)[0] as Dense).map(Math.abs));
-  const wanted = toFloat64(y);
+  const [ofWeight, ofData, ofBias, ofAll] = runs.map((run) => toFloat64(Object.values(run)[0] as Dense).map(Math.abs));
+  const expectedNumbers = toFloat64(y);
   const { low, high, scale } = ends.after ?? { low: -Infinity, high: Infinity, scale: 0 };
-  toFloat64(found).forEach((value, at) => {
-    const expected = Math.min(high, Math.max(low, wanted[at] ?? Number.NaN));
+  toFloat64(actual).forEach((value, at) => {
+    const expected = Math.min(high, Math.max(low, expectedNumbers[at] ?? Number.NaN));
     const parts = [ofWeight, ofData, ofBias].map((numbers) => numbers?.[at] ?? 0);
-    const allowed = parts.reduce((sum, part) => sum + part, 0.51 * scale + 1e-5 * (whole?.[at] ?? 0) + 1e-30);
+    const allowed = parts.reduce((sum, part) => sum + part, 0.51 * scale + 1e-5 * (ofAll?.[at] ?? 0) + 1e-30);
     expectThat(
       Math.abs(value - expected) <= 1.001 * allowed,
       `layer "${layer.name}" answers ${value} at ${at}, not ${expected}; its grids explain ${allowed}`,
@@ -323,18 +323,18 @@ async function expectWithinGrid(pair: LayerPair, seen: Batch, grid: { readonly p
   });
 }
 
-/** Where a layer on integers begins and ends, and what rounds there: ranges of the run itself where nothing is stored. */
+/** Returns the ends of a layer on integers with their quantization, or without one if ranges are computed at run time. */
 function endsOf(result: Model, { node }: Layer, data: Value, output: Value) {
   const before = node.inputs.map((input) => roundingAt(input?.producer)).find((rounded) => rounded !== undefined);
   if (before === undefined) {
     const [from, to] = [result.graph.value(data.name), result.graph.value(output.name)];
     return from === undefined || to === undefined ? undefined : { data: from, output: to };
   }
-  const [own] = node.outputs;
-  const after = [...(own?.uses ?? [])]
+  const [layerOutput] = node.outputs;
+  const after = [...(layerOutput?.uses ?? [])]
     .flatMap(({ node }) =>
       node.outputs.flatMap((codes) => [...(codes?.uses ?? [])].map(({ node }) => roundingAt(node))),
     )
-    .find((rounded) => rounded?.from === own);
+    .find((rounded) => rounded?.from === layerOutput);
   return after === undefined ? undefined : { data: before.from, output: after.to, before, after };
 }

@@ -1,4 +1,4 @@
-/** A promise, and what many of them look at. */
+/** The interface of a promise, and helpers of several promises. */
 
 import { infer } from "../../../src/core/analysis/infer.ts";
 import { allLayers, type Layer } from "../../../src/core/analysis/layers.ts";
@@ -18,39 +18,39 @@ export interface Promised {
   keep(network: Network): Promise<void>;
 }
 
-/** The numbers of a layer's weight, as its node reads them. */
+/** The values of a layer's weight, as its node reads them. */
 export interface Weight {
-  /** The value that it reads: another layer of the name may read the matrix turned. */
+  /** Name of the value that the node reads: another layer of the same name can read the transposed matrix. */
   readonly read: string;
   readonly numbers: Float64Array;
-  /** As which type the node reads them, where they are not packed. */
+  /** Type of the values, if they are not packed. */
   readonly type?: DataType;
   readonly dims: readonly number[];
   /** The axis of output channels. */
   readonly out: number;
-  /** The axis along which scales lie: of a table its rows. */
+  /** The axis of the scales: for an embedding table its rows. */
   readonly slices: number;
-  /** What lies in packed blocks has its rows in this order: outputs × inputs, or those of a table. */
+  /** Format of packed blocks, whose values are in the order outputs × inputs, or in the rows of a table. */
   readonly block?: { readonly size: number; readonly bits: number };
 }
 
-/** Of each layer, by its name. */
+/** Returns the weight of each layer by name. */
 export async function weights(model: Model): Promise<ReadonlyMap<string, Weight>> {
-  const found = new Map<string, Weight>();
-  // Constants are layers once they are stored.
-  const whole = model.clone();
-  storeWeights(whole);
-  for (const layer of allLayers(whole, infer(whole))) {
-    // Another layer that reads the same matrix, maybe turned.
-    if (found.has(layer.name)) continue;
+  const weightsByName = new Map<string, Weight>();
+  // Only stored constants count as weights of layers.
+  const copy = model.clone();
+  storeWeights(copy);
+  for (const layer of allLayers(copy, infer(copy))) {
+    // Another layer reads the same matrix, possibly transposed.
+    if (weightsByName.has(layer.name)) continue;
     if (layer.role.packed !== undefined && layer.node.attributes.has("bits")) {
-      found.set(layer.name, await inBlocks(layer));
+      weightsByName.set(layer.name, await inBlocks(layer));
       continue;
     }
-    const dense = await readStoredValue(whole, layer.effective, engine);
+    const dense = await readStoredValue(copy, layer.effective, engine);
     const isTable = layer.role.kind === "lookup";
     const numbers = isTable ? await rowsOf(layer, dense) : dense;
-    found.set(layer.name, {
+    weightsByName.set(layer.name, {
       read: layer.effective.name,
       numbers: toFloat64(numbers),
       type: dense.type,
@@ -59,10 +59,10 @@ export async function weights(model: Model): Promise<ReadonlyMap<string, Weight>
       slices: layer.role[isTable ? "in" : "out"],
     });
   }
-  return found;
+  return weightsByName;
 }
 
-/** The numbers that packed codes stand for: low bits first, zero points of each row in bytes of their own. */
+/** Dequantizes packed values: the low bits come first, and the zero points of each row start at a new byte. */
 async function inBlocks({ node, role, weight, effective, outputs, inputs }: Layer): Promise<Weight> {
   const [rows, width] = role.kind === "lookup" ? [inputs, outputs] : [outputs, inputs];
   const [bits, size] = ["bits", "block_size"].map((name) => Number(node.attributes.get(name)?.value)) as [
@@ -84,7 +84,7 @@ async function inBlocks({ node, role, weight, effective, outputs, inputs }: Laye
   return { read: effective.name, numbers, dims: [rows, width], out: 0, slices: 0, block: { size, bits } };
 }
 
-/** The numbers of a table, which become numbers only once they are picked where it holds codes. */
+/** Returns the values of an embedding table. A quantized table is dequantized only after the lookup. */
 async function rowsOf({ weight, role }: Layer, dense: Dense): Promise<Dense> {
   if (dense.type !== "int8" && dense.type !== "uint8") return dense;
   const part = (name: string): Promise<Dense> | undefined =>
@@ -100,14 +100,14 @@ async function rowsOf({ weight, role }: Layer, dense: Dense): Promise<Dense> {
   return float32(dense.dims, numbers);
 }
 
-/** The network with its inputs as rows of samples: undefined where they do not all count as many, which is no data set. */
+/** Returns the inputs as samples; undefined if the inputs differ in their number of rows. */
 export function samplesOf(network: Network, count: number, seed: number): Batch | undefined {
   const feeds = network.feeds(count, seed);
   const rows = new Set(Object.values(feeds).map(({ dims }) => dims[0]));
   return rows.size === 1 && rows.has(count) ? feeds : undefined;
 }
 
-/** The answers have the sizes of the original's, but for those that depend on the numbers: of boxes that are kept. */
+/** Checks that the outputs have the sizes of the original's, except sizes that depend on values, such as the number of boxes. */
 export async function expectSameShapes(network: Network, got: readonly Batch[]): Promise<void> {
   infer(network.model);
   const open = new Set(
@@ -125,8 +125,8 @@ export async function expectSameShapes(network: Network, got: readonly Batch[]):
 }
 
 /**
- * The original with other numbers in these layers; undefined where one of them reads no stored tensor of float32, or two read one along
- * different axes, which have scales of their own.
+ * Returns the original with replaced weights; undefined if a layer reads no stored float32 tensor, or if two layers read one along
+ * different axes, which have different scales.
  */
 export async function withWeights(
   original: Model,
@@ -134,15 +134,16 @@ export async function withWeights(
 ): Promise<Model | undefined> {
   const model = original.clone();
   await storeConstants(model);
-  const found = allLayers(model, infer(model));
-  const all = new Map(found.map((layer) => [layer.name, layer.effective]));
-  const slices = new Map(found.map(({ effective, role }) => [effective, role.out]));
-  if (found.some(({ effective, role }) => slices.get(effective) !== role.out)) return undefined;
-  for (const [name, own] of numbers) {
+  const layerList = allLayers(model, infer(model));
+  const all = new Map(layerList.map((layer) => [layer.name, layer.effective]));
+  const slices = new Map(layerList.map(({ effective, role }) => [effective, role.out]));
+  if (layerList.some(({ effective, role }) => slices.get(effective) !== role.out)) return undefined;
+  for (const [name, values] of numbers) {
     const value = all.get(name);
     const tensor = value?.tensor;
-    if (value === undefined || tensor?.type !== "float32" || elementCount(tensor.dims) !== own.length) return undefined;
-    value.tensor = inMemory(float32(tensor.dims, Float32Array.from(own)));
+    if (value === undefined || tensor?.type !== "float32" || elementCount(tensor.dims) !== values.length)
+      return undefined;
+    value.tensor = inMemory(float32(tensor.dims, Float32Array.from(values)));
   }
   return model;
 }

@@ -1,4 +1,4 @@
-/** What is pruned is the masked original; what is cut, the silenced one. */
+/** Promises of pruning: a pruned network computes what the masked original computes, a structurally pruned one what the original with zeroed channels computes. */
 
 import { Miss, PithError } from "../../../src/core/errors.ts";
 import type { Model } from "../../../src/core/graph/model.ts";
@@ -42,17 +42,17 @@ export const pruning: readonly Promised[] = [0.5, 0.9, 1].map((amount) => ({
   },
 }));
 
-/** As many entries as were asked for are gone from each parameter that was changed. */
+/** Checks that each changed parameter has exactly the requested number of zeros. */
 async function expectExactly(masked: Model, amount: number, changes: number): Promise<void> {
   const masks = [...masked.graph.values()].filter(({ role }) => role?.kind === "mask");
   expectThat(masks.length === changes, `${changes} changes left ${masks.length} masks`);
   for (const { name, tensor } of masks) {
     const kept = tensor === undefined ? [] : toNumbers(await tensor.read());
-    const gone = kept.filter((entry) => entry === 0).length;
-    // A layer never loses all, unless that is asked for.
+    const zeroCount = kept.filter((entry) => entry === 0).length;
+    // A layer keeps at least one weight, unless all are requested.
     const most = amount === 1 ? kept.length : kept.length - 1;
     const asked = Math.min(countOf({ fraction: amount }, kept.length), most);
-    expectThat(gone === asked, `"${name}" has ${gone} zeros of ${kept.length}, not ${asked}`);
+    expectThat(zeroCount === asked, `"${name}" has ${zeroCount} zeros of ${kept.length}, not ${asked}`);
   }
 }
 
@@ -60,7 +60,7 @@ export const cutting: readonly Promised[] = [
   {
     name: "channels that are cut",
     async keep(network) {
-      // Silenced, what is infinite times 0 is no number.
+      // A zeroed channel with infinite values gives NaN.
       const outputs = (await answers(network.model, [network.feeds(2)])).flatMap((batch) => Object.values(batch));
       if (!outputs.every((dense) => dense.type === "string" || toFloat64(dense).every(Number.isFinite))) return;
       for (const [seed, share] of [
@@ -69,7 +69,7 @@ export const cutting: readonly Promised[] = [
       ] as const)
         await expectSameAsSilenced(() => network.model.clone(), network.feeds(2), seed, share).catch(
           (error: unknown) => {
-            // Weights in integers cannot be silenced, only cut.
+            // Channels of integer weights cannot be set to zero, only removed.
             if (!(error instanceof PithError && error.code === "E_UNSUPPORTED")) throw error;
           },
         );

@@ -1,4 +1,4 @@
-/** Weights in fewer bits: each number is off by what its grid explains, and the network computes what these numbers give. */
+/** Promises of low-bit weights: the error of each value is within the bound of its grid, and the network computes with these values. */
 
 import { infer } from "../../../src/core/analysis/infer.ts";
 import { layers } from "../../../src/core/analysis/layers.ts";
@@ -36,7 +36,7 @@ interface Grid {
 }
 
 /**
- * By how much a grid of 8 bits may move each number: half a step. Of one with a zero point, which is rounded itself, the ends may lie half a
+ * Returns the maximum error of each value on an 8-bit grid: half a step. With a zero point, which is rounded as well, the ends can be half a
  * step further off.
  */
 export function mostMoved({ numbers, dims, slices: out }: Weight, grid: Grid, steps = 127): Float64Array {
@@ -59,23 +59,23 @@ function expectWithin(name: string, before: Weight, after: Weight | undefined, m
   });
 }
 
-/** A matrix as rows that have scales: turned where these are its columns. */
+/** Returns a matrix with scales per row, transposed if the scales are per column. */
 function rowsOf({ numbers, dims, slices }: Weight): Float64Array {
   const [height = 1, width = 1] = dims;
   return slices === 0 ? numbers : numbers.map((_, at) => numbers[(at % height) * width + Math.floor(at / height)] ?? 0);
 }
 
-/** By how much blocks may move each number of a row: a step, as the far end of a range loses a code or its zero point is rounded. */
+/** Returns the maximum error of each value in blocks: one step, because the end of a range can be clipped or the zero point rounded. */
 function mostMovedInBlocks(rows: Float64Array, width: number, size: number, bits: number): Float64Array {
   return rows.map((_, at) => {
     const row = at - (at % width);
     const start = row + Math.floor((at % width) / size) * size;
-    const own = rows.subarray(start, Math.min(start + size, row + width));
-    return (2 * Math.max(...own.map(Math.abs))) / (2 ** bits - 1);
+    const block = rows.subarray(start, Math.min(start + size, row + width));
+    return (2 * Math.max(...block.map(Math.abs))) / (2 ** bits - 1);
   });
 }
 
-/** Largest distance of a number from the next one of float16: half of its eleventh bit, or of the smallest step that there is. */
+/** Returns the maximum float16 rounding error: half of the eleventh bit, or of the smallest subnormal step. */
 function roundedToHalf(value: number): number {
   return Math.max(Math.abs(value) * 2 ** -11, 2 ** -25);
 }
@@ -86,7 +86,7 @@ export const quantizing: readonly Promised[] = [
     async keep(network: Network): Promise<void> {
       const result = network.model.clone();
       await storeConstants(result);
-      // As if all noise went by it.
+      // All noise is attributed to this layer.
       const noises = [1, 0];
       const settings: WeightsSettings = {
         ...{ scheme: "weights", bits: 8, perChannel: false, rounder: "nearest", samples: 1, onnxOnly: false },
@@ -116,7 +116,7 @@ export const quantizing: readonly Promised[] = [
         const same = await withWeights(network.model, new Map(numbers));
         if (same === undefined) return;
         const batches = batchesOf(network);
-        // Fused, ONNX Runtime multiplies 8-bit weights by activations that it rounds to 8 bits.
+        // With fusion, ONNX Runtime rounds the activations of 8-bit weights to 8 bits.
         await expectSame({ ...network, model: same }, result, batches, await answers(same, batches, false), false);
       },
     }),
@@ -138,7 +138,7 @@ export const quantizing: readonly Promised[] = [
       expectSentences(outcome);
       const numbers = new Map<string, ArrayLike<number>>();
       const rounded = outcome.changes.flatMap(({ kind, at }) => (kind === "quantized" ? [at] : []));
-      // Two layers of one weight of which only one can have blocks: there is no one weight to compare with.
+      // Two layers share a weight and only one supports blocks, so no single weight can be compared.
       if (new Set(rounded).size < rounded.length) return;
       for (const [name, after] of await weights(result)) {
         const weight = before.get(name);
@@ -154,7 +154,7 @@ export const quantizing: readonly Promised[] = [
       }
       const same = await withWeights(network.model, numbers);
       if (same === undefined) return;
-      // The kernel would round activations to 8 bits besides.
+      // Without this change, the kernel also rounds activations to 8 bits.
       for (const node of allNodes(result.graph))
         if (node.op === "MatMulNBits") node.graph.setAttribute(node, "accuracy_level", { kind: "int", value: 0 });
       const batches = batchesOf(network);
@@ -204,7 +204,7 @@ export const quantizing: readonly Promised[] = [
       for (const [name, weight] of await weights(original))
         expectWithin(name, weight, after.get(name), weight.numbers.map(roundedToHalf));
       for (const value of [...original.graph.values()]) {
-        // A weight that loses its mask takes the name of what was masked.
+        // A weight whose mask is folded takes the name of the masked value.
         const names = [value, ...[...value.uses].flatMap(({ node }) => node.outputs)].map((one) => one?.name ?? "");
         const same = names.flatMap((name) => result.graph.value(name)?.tensor ?? []);
         const narrow = same.find((tensor) => tensor.dims.join() === value.tensor?.dims.join());
@@ -213,7 +213,7 @@ export const quantizing: readonly Promised[] = [
         const numbers = toFloat64(await value.tensor.read());
         toFloat64(rounded).forEach((got, at) => {
           const moved = Math.abs(got - (numbers[at] ?? Number.NaN));
-          // Masks are folded in.
+          // Quantization folds masks.
           expectThat(
             got === 0 || moved <= roundedToHalf(numbers[at] ?? 0),
             `"${value.name}"[${at}] is off by ${moved}`,
@@ -228,14 +228,14 @@ export const quantizing: readonly Promised[] = [
   {
     name: "quantize float16, computing in it",
     async keep(network) {
-      // It jumps by its threshold, on whichever side of it rounding leaves a number.
+      // ThresholdedRelu is discontinuous, so rounding near its threshold changes the output by the threshold.
       if ([...allNodes(network.model.graph)].some(({ op }) => op === "ThresholdedRelu")) return;
       const result = network.model.clone();
       const options = { dtype: "fp16" } as const;
       expectSentences(await quantize(result, options, { engine }));
       const batches = batchesOf(network);
       await expectSameShapes(network, await answers(result, batches));
-      // What stands for infinity counts in a softmax, not where it is multiplied and answered.
+      // Large values that represent infinity only work in a softmax, not in products or outputs.
       if ([...result.graph.values(), ...network.model.graph.values()].some(({ tensor }) => endsHalf(tensor?.small)))
         return;
       await expectNear(network, result, batches, await answers(network.model, batches));
@@ -254,17 +254,18 @@ export const rounding: readonly Promised[] = ([{}, { learnScales: true }, { perC
       expectSentences(outcome);
       const result = rounded.clone();
       const { perChannel = true } = "perChannel" in options ? options : {};
-      // Roundings are written in the main graph alone, and of float32.
+      // Only float32 weights of the main graph are quantized here.
       const names = layers(result, infer(result)).flatMap(({ name, effective }) =>
         findRounding(effective) === undefined ? [] : [name],
       );
-      // A name that is an operator type, too, means all of that type.
+      // A layer name that equals an operator type selects all layers of that type.
       const types = new Set([...allNodes(result.graph)].map(({ op }) => op));
       if (names.length === 0 || names.some((name) => types.has(name))) return;
       expectSentences(await quantize(result, { scheme: "weights", perChannel, layers: names }, { engine }));
       await expectSame({ ...network, model: rounded }, result, batches, await answers(rounded, batches, false), false);
-      const left = await weights(result);
-      for (const name of (await weights(network.model)).keys()) expectThat(left.has(name), `layer "${name}" is gone`);
+      const remaining = await weights(result);
+      for (const name of (await weights(network.model)).keys())
+        expectThat(remaining.has(name), `layer "${name}" is gone`);
     },
   }),
 );

@@ -1,4 +1,4 @@
-/** Training, of whole networks and of some layers, with masks, beside a teacher, and from the beginning. */
+/** Promises of training: whole networks, single layers, masks, distillation and reinitialization. */
 
 import { infer } from "../../../src/core/analysis/infer.ts";
 import { layers } from "../../../src/core/analysis/layers.ts";
@@ -27,10 +27,10 @@ import type { Network } from "../network.ts";
 import { answers, batchesOf, engine, expectSentences, expectThat, refused } from "../runs.ts";
 import { expectSameShapes, type Promised, samplesOf, weights } from "./promised.ts";
 
-const wanted = "what is wanted";
+const targetName = "what is wanted";
 const samples = 4;
 
-/** Samples, and what an output should be for them: what it is, and a little more or less. */
+/** Samples with targets: the output of the network plus noise. */
 interface Task {
   readonly feeds: Batch;
   readonly output: string;
@@ -42,14 +42,14 @@ async function taskOf(network: Network): Promise<Task | undefined> {
   const inputs = samplesOf(network, samples, 9);
   const output = model.graph.outputs.find(({ type }) => type?.type === "float32");
   if (inputs === undefined || output === undefined) return undefined;
-  const [found] = await answers(model, [inputs]);
-  const answer = found?.[output.name];
+  const [outputs] = await answers(model, [inputs]);
+  const answer = outputs?.[output.name];
   if (answer === undefined || answer.dims[0] !== samples || answer.data.length === 0) return undefined;
   const numbers = random(1, "target");
   const target = toFloat64(answer).map((value) => value + 0.1 * numbers.normal());
   if (!target.every(Number.isFinite)) return undefined;
-  const feeds = { ...inputs, [wanted]: float32(answer.dims, Float32Array.from(target)) };
-  return { feeds, output: output.name, loss: meanSquaredError({ output: output.name, label: wanted }) };
+  const feeds = { ...inputs, [targetName]: float32(answer.dims, Float32Array.from(target)) };
+  return { feeds, output: output.name, loss: meanSquaredError({ output: output.name, label: targetName }) };
 }
 
 async function trained(model: Model, { feeds, loss }: Task, options: object = {}): Promise<TrainOutcome | Miss> {
@@ -62,18 +62,18 @@ async function trained(model: Model, { feeds, loss }: Task, options: object = {}
   return outcome;
 }
 
-/** What is not said to be changed holds the bytes that it held; a copy follows what it is tied to, a running statistic the batches. */
+/** Checks that only reported tensors changed, except tied copies of reported tensors and running statistics. */
 async function expectOthersKept(before: Model, after: Model, { changes }: Outcome): Promise<void> {
   const changed = new Set([...changes.map(({ at }) => at), ...runningStatistics(before)]);
   for (const { name, tensor } of before.graph.values()) {
     const { tensor: other, role } = after.graph.value(name) ?? {};
-    const said = role?.kind === "state" || changed.has(role?.kind === "tied" ? role.name : name);
-    if (tensor === undefined || other === undefined || other === tensor || said) continue;
+    const isReported = role?.kind === "state" || changed.has(role?.kind === "tied" ? role.name : name);
+    if (tensor === undefined || other === undefined || other === tensor || isReported) continue;
     expectThat(sameNumbers(await tensor.read(), await other.read()), `"${name}" changed, and is not said to`);
   }
 }
 
-/** Of normalizations that say themselves that they use the statistics of the batch. */
+/** Returns the running statistics of normalizations that are declared to use batch statistics. */
 function runningStatistics(model: Model): readonly string[] {
   const inference = infer(model);
   return [...model.graph.nodes()].flatMap((node) => {
@@ -94,7 +94,7 @@ function isStored({ tensor, producer }: Value): boolean {
   return tensor !== undefined || (inputs.length > 0 && inputs.every((input) => input === undefined || isStored(input)));
 }
 
-/** Names of the stored tensors that a value is made of. */
+/** Returns the names of the stored tensors that a value is computed from. */
 function storedBehind(value: Value | undefined): readonly string[] {
   if (value === undefined) return [];
   return value.tensor === undefined ? (value.producer?.inputs ?? []).flatMap(storedBehind) : [value.name];
@@ -112,15 +112,15 @@ export const training: readonly Promised[] = [
       const [answer] = await answers(model, [feeds]);
       const target = answer?.[output.name];
       if (target === undefined) return;
-      const batch = { ...feeds, [wanted]: target };
-      const loss = meanSquaredError({ output: output.name, label: wanted });
+      const batch = { ...feeds, [targetName]: target };
+      const loss = meanSquaredError({ output: output.name, label: targetName });
       const step = await createStep(model, batch, { loss }, { engine }).catch(refused);
       expectThat(structureHash(model) === before, "the model was changed");
       if (step instanceof Miss) return;
       try {
-        const found = await step.run(batch);
+        const lossValue = await step.run(batch);
         const finite = target.data.length > 0 && toFloat64(target).every(Number.isFinite);
-        expectThat(!finite || Number.isFinite(found), `the loss is ${found}`);
+        expectThat(!finite || Number.isFinite(lossValue), `the loss is ${lossValue}`);
         const unfit = step.parameters.find(({ gradient }) => !gradient.every(Number.isFinite));
         expectThat(!finite || unfit === undefined, `the gradient of "${unfit?.name}" is not finite`);
       } finally {
@@ -133,18 +133,18 @@ export const training: readonly Promised[] = [
     async keep(network) {
       const task = await taskOf(network);
       if (task === undefined) return;
-      const [one, other] = [network.model.clone(), network.model.clone()];
-      const outcome = await trained(one, task);
-      const again = await trained(other, task);
+      const [first, second] = [network.model.clone(), network.model.clone()];
+      const outcome = await trained(first, task);
+      const again = await trained(second, task);
       expectThat(outcome instanceof Miss === again instanceof Miss, "refused once, and once not");
       if (outcome instanceof Miss) {
-        expectThat(structureHash(one) === structureHash(network.model), `refused, and changed: ${outcome.reason}`);
+        expectThat(structureHash(first) === structureHash(network.model), `refused, and changed: ${outcome.reason}`);
         return;
       }
-      const [bytes, more] = [await encodeToBytes(one), await encodeToBytes(other)];
+      const [bytes, more] = [await encodeToBytes(first), await encodeToBytes(second)];
       expectThat(Buffer.compare(bytes, more) === 0, "the same seed gave other weights");
-      await expectOthersKept(network.model, one, outcome);
-      await expectSameShapes(network, await answers(one, batchesOf(network)));
+      await expectOthersKept(network.model, first, outcome);
+      await expectSameShapes(network, await answers(first, batchesOf(network)));
     },
   },
   {
@@ -161,14 +161,14 @@ export const training: readonly Promised[] = [
       if (outcome instanceof Miss) return;
       const named = all.filter(({ name }) => name === layer.name);
       const read = named.flatMap(({ node }) => node.inputs.filter((input) => input !== undefined && isStored(input)));
-      const own = new Set(read.flatMap(storedBehind));
-      // A copy learns as the first of its kind.
-      for (const name of [...own]) {
+      const layerTensors = new Set(read.flatMap(storedBehind));
+      // A tied copy is trained through the tensor it is tied to.
+      for (const name of [...layerTensors]) {
         const role = result.graph.value(name)?.role;
-        if (role?.kind === "tied") own.add(role.name);
+        if (role?.kind === "tied") layerTensors.add(role.name);
       }
       for (const { at } of outcome.changes)
-        expectThat(own.has(at), `"${at}" learnt, which "${layer.name}" does not read`);
+        expectThat(layerTensors.has(at), `"${at}" learnt, which "${layer.name}" does not read`);
       await expectOthersKept(network.model, result, outcome);
     },
   },
@@ -196,11 +196,11 @@ export const training: readonly Promised[] = [
     async keep(network) {
       const { model } = network;
       const feeds = samplesOf(network, samples, 9);
-      // A student that learns on statistics of the batch is not its teacher.
+      // A student with batch statistics is not the same function as its teacher.
       if (feeds === undefined || [...model.graph.values()].some(({ role }) => role?.kind === "state")) return;
-      const [found] = await answers(model, [feeds]);
-      // A loss over nothing is not defined.
-      if (Object.values(found ?? {}).some(({ data }) => data.length === 0)) return;
+      const [outputs] = await answers(model, [feeds]);
+      // The loss over an empty output is not defined.
+      if (Object.values(outputs ?? {}).some(({ data }) => data.length === 0)) return;
       const before = structureHash(model);
       const data = memory("feeds", feeds);
       const options = { data, epochs: 1, batch: 2, optimizer: "sgd" as const };
@@ -210,7 +210,9 @@ export const training: readonly Promised[] = [
       expectThat(structureHash(model) === before, "the teacher was changed");
       if (same instanceof Miss) return;
       expectSentences(same);
-      const largest = Object.values(found ?? {}).flatMap((dense) => (isFloat(dense.type) ? [...toFloat64(dense)] : []));
+      const largest = Object.values(outputs ?? {}).flatMap((dense) =>
+        isFloat(dense.type) ? [...toFloat64(dense)] : [],
+      );
       const size = largest.reduce((most, value) => Math.max(most, Math.abs(value)), 1);
       const alone = same.history[0]?.loss ?? Number.NaN;
       expectThat(
@@ -238,17 +240,17 @@ export const training: readonly Promised[] = [
         const result = model.clone();
         return { result, outcome: await reinitialize(result, {}, { engine, seed }) };
       };
-      const [one, again, other] = [await draw(1), await draw(1), await draw(2)];
-      expectSentences(one.outcome);
+      const [first, again, otherSeed] = [await draw(1), await draw(1), await draw(2)];
+      expectSentences(first.outcome);
       const [bytes, same, different] = await Promise.all(
-        [one, again, other].map(({ result }) => encodeToBytes(result)),
+        [first, again, otherSeed].map(({ result }) => encodeToBytes(result)),
       );
       if (bytes === undefined || same === undefined || different === undefined) return;
       expectThat(Buffer.compare(bytes, same) === 0, "the same seed gave other weights");
-      const drawn = one.outcome.changes.filter(({ what }) => what.startsWith("normal"));
+      const drawn = first.outcome.changes.filter(({ what }) => what.startsWith("normal"));
       expectThat(drawn.length === 0 || Buffer.compare(bytes, different) !== 0, "another seed gave the same weights");
       for (const { at, what } of drawn) {
-        const tensor = one.result.graph.value(at)?.tensor;
+        const tensor = first.result.graph.value(at)?.tensor;
         const numbers = tensor === undefined ? undefined : toFloat64(await tensor.read());
         const deviation = Number(what.split(" ").at(-1));
         expectThat(
@@ -256,8 +258,8 @@ export const training: readonly Promised[] = [
           `"${at}" is not ${what}`,
         );
       }
-      await expectOthersKept(model, one.result, one.outcome);
-      await expectSameShapes(network, await answers(one.result, batchesOf(network)));
+      await expectOthersKept(model, first.result, first.outcome);
+      await expectSameShapes(network, await answers(first.result, batchesOf(network)));
     },
   },
 ];

@@ -1,12 +1,12 @@
-/** Networks that once broke a promise, as small as they were found. */
+/** The smallest networks that once broke a promise. */
 import type { Description } from "./network.ts";
 
-interface Found {
+interface PastFailure {
   readonly promise: string;
   readonly network: Partial<Description> & Pick<Description, "steps">;
 }
 
-export const found: readonly Found[] = [
+export const pastFailures: readonly PastFailure[] = [
   {
     promise: "simplify never grows the file",
     network: {
