@@ -7,9 +7,9 @@ import { temporaryFolder } from "./temporary.ts";
 export { browser } from "./page.ts";
 
 /**
- * What the module's default export resolves to, as JSON.
- * @param text The module, which imports "pith" and its parts, or files by their paths.
- * @param models A folder that is served as /models/.
+ * Returns the resolved default export of the module, as JSON.
+ * @param text source of the module, which imports "pith" and its entry points, or files by path.
+ * @param models folder that is served as /models/.
  */
 export const inBrowser = (text: string, models = root): Promise<unknown> =>
   inPage(text, { modules: dirname(inject("compiled")), models, temporary: temporaryFolder() });

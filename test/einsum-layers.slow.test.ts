@@ -1,4 +1,4 @@
-/** Layers that are Einsum: the techniques take their weights, whatever axes they have, and what comes out is what the runtime computes. */
+/** Einsum layers: the techniques handle their weights with any axes, and the results match the runtime. */
 import { describe, expect, test } from "vitest";
 import { inspect } from "../src/app/report/inspect/inspect.ts";
 import { infer } from "../src/core/analysis/infer.ts";
@@ -27,7 +27,7 @@ interface Form {
   readonly inputs: number;
 }
 
-/** A model of one layer; dimensions of the data and the answer without the samples. */
+/** Builds a model of one layer. The dimensions of data and output exclude the samples. */
 function form(
   equation: string,
   x: readonly number[],
@@ -102,7 +102,7 @@ describe.each(Object.entries(forms))("an Einsum %s", (_, make) => {
   });
 });
 
-/** The first batch of what comes into a layer. */
+/** Collects the first batch of a layer's inputs. */
 const firstRows: Statistic<Matrix | undefined> = {
   begin() {
     let first: Matrix | undefined;
@@ -128,7 +128,7 @@ describe.each(Object.entries(matrices))("an Einsum %s is one product", (name, ma
     await session.release();
     if (y === undefined) throw new Error("no y");
     const [expected, product] = [[...toFloat64(y)], [...(await multiplyHere(rows, transpose(weight))).data]];
-    // Rows are (samples, positions), columns the outputs; what permutes has the outputs first.
+    // Rows are (samples, positions), columns are outputs; the permuting layer has the outputs first.
     const place = (at: number): number =>
       name === "that permutes" ? Math.floor(at / 24) * 24 + (at % 3) * 8 + (Math.floor(at / 3) % 8) : at;
     expect(product).toHaveLength(expected.length);
@@ -174,7 +174,7 @@ const attention = (): Model =>
 
 test("heads of an attention are cut with what reads them", async () => {
   const zeroed = attention();
-  // Two heads that answer nothing are those of the least norm.
+  // Two heads with zero weights have the lowest norm.
   for (const name of ["q.weight", "k.weight", "v.weight"])
     await change(zeroed, name, (one, at) => (Math.floor(at / 2) % 4 < 2 ? 0 : one));
   const cut = zeroed.clone();

@@ -1,4 +1,4 @@
-/** What a test knows to be there, by name: a test whose model lacks it fails in that place. */
+/** Finds values and nodes by name, and throws if the model lacks them. */
 import type { Graph, Node, Value } from "../src/core/graph/graph.ts";
 import type { Model } from "../src/core/graph/model.ts";
 

@@ -1,4 +1,4 @@
-/** Real networks on real data: the counts of right answers that other tools found on the same files. */
+/** Real networks on real data: the numbers of correct predictions equal those of other tools on the same files. */
 import { describe, expect, it } from "vitest";
 import { createEngine } from "../src/core/engine/index.ts";
 import { open } from "../src/core/onnx/index.ts";
@@ -10,7 +10,7 @@ import { shared } from "./shared.ts";
 
 const engine = createEngine();
 
-/** Right answers on the first thousand test images. */
+/** Numbers of correct predictions on the first thousand test images. */
 const table = [
   { model: "vnncomp_mnist-net_256x2", data: "mnist", preprocessing: "unit", right: 978 },
   { model: "mnist_cntk", data: "mnist", preprocessing: "raw", right: 987 },

@@ -1,13 +1,13 @@
-/** Networks in which few weights are so large that codes leave nothing to the others. */
+/** Networks with a few weights so large that quantization rounds all others to 0. */
 
 const rows = (of: number, row: (at: number) => readonly number[]): string =>
   JSON.stringify(Array.from({ length: of }, (_, at) => row(at)));
 const units = (of: number, value: (at: number) => number): number[] => Array.from({ length: of }, (_, at) => value(at));
 
 /**
- * Each feature 32 times, twice handed on, and the sums. Two units of the first layer are always 0, and the weights of the second that read them are of this
- * size: with 1000 codes of 8 and 4 bits leave nothing to the others, with 60 those of 4.
- * @param inBoth those of the third layer, too.
+ * Returns a network that copies each feature 32 times, passes the copies through two layers, and sums them. Two units of the first layer are always 0.
+ * The weights of the second layer that read them have the given size: 1000 rounds all other weights to 0 in 8 and in 4 bits, 60 only in 4 bits.
+ * @param inBoth whether the third layer has such weights as well.
  */
 export function withOutliers(size: number, inBoth = false): string {
   const passThrough = (row: number, large: number): readonly number[] =>
@@ -33,8 +33,8 @@ graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
 export const outliers = withOutliers(1000);
 
 /**
- * A decoder of which little in its scores says what the next token is: a large number that each position adds to all of them hides on random inputs what
- * codes of 8 bits do to the layer of scores, `head`, in which they leave nothing beside large weights of a feature that is always 0.
+ * A decoder in whose layer of scores, `head`, 8 bits round all weights to 0 except large ones of a feature that is always 0. Each position adds a large number
+ * to all of its scores, which hides this loss on random inputs.
  */
 export const decoder = `opset 17
 graph (input_ids: int64[batch, seq], past_key_values.0.key: float32[batch, past, 64])

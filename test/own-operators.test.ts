@@ -1,4 +1,4 @@
-/** Operators that a program defines through public imports: every pass and every technique reads their definitions. */
+/** Custom operators that a program defines through public imports: every pass and every technique uses their definitions. */
 import { encodeToBytes, float32, int64, Miss, type Model, open, simplify } from "pith";
 import { memory } from "pith/data";
 import { distillation } from "pith/distill";
@@ -15,7 +15,7 @@ import { lowerFused } from "../src/rewrite/edit/lower-fused.ts";
 
 const role: WeightRole = { input: 1, out: 1, in: 0, groups: 1, data: 0, dataAxis: 1, outputAxis: 1, bias: 2 };
 
-/** y = x · w + b. */
+/** The custom operator y = x · w + b. */
 const affine = defineOp({
   domain: "lab",
   name: "Affine",
@@ -41,7 +41,7 @@ const affine = defineOp({
   quantize: new Miss("runs in float"),
 });
 
-/** A FunctionProto: lab.Affine as ONNX Runtime computes it. */
+/** The FunctionProto of lab.Affine, with which ONNX Runtime computes it. */
 const body = (() => {
   const bytes = (number: number, content: string | readonly number[]): number[] => {
     const payload = typeof content === "string" ? [...new TextEncoder().encode(content)] : content;

@@ -10,7 +10,7 @@ import { findChromium, openPage } from "../src/app/cli/browser/chromium.ts";
 export const root = fileURLToPath(new URL("../", import.meta.url));
 const types: Readonly<Record<string, string>> = { ".wasm": "application/wasm", ".html": "text/html" };
 
-/** The program of a browser; undefined where there is none. */
+/** Path of a browser; undefined if there is none. */
 export const browser = await findChromium().catch(() => undefined);
 
 const imports = {
@@ -20,19 +20,19 @@ const imports = {
 };
 
 export interface PageFolders {
-  /** Where what the module imports is looked for. */
+  /** Folder in which the imports of the module are resolved. */
   readonly modules: string;
-  /** Served as /models/. */
+  /** Folder that is served as /models/. */
   readonly models: string;
-  /** For the browser's own files. */
+  /** Folder for the files of the browser. */
   readonly temporary: string;
-  /** Is told of each file of a model that the server sends. */
+  /** Called for each model file that the server sends. */
   readonly onSent?: (path: string, bytes: number) => void;
   /** Whether the server sends compressed copies (.br) to browsers that accept them. */
   readonly sendsCopies?: boolean;
 }
 
-/** What the default export of a module, which is a function, resolves to, as JSON. */
+/** Calls the default export of a module in a page, and returns the resolved result, as JSON. */
 export async function inPage(
   text: string,
   { modules, models, temporary, onSent, sendsCopies }: PageFolders,

@@ -1,4 +1,4 @@
-/** What is written under the home folder and the temporary folder by commands and programs that run models: nothing but what docs/privacy.md names. */
+/** Commands and programs that run models write only the files that docs/privacy.md names under the home folder and the temporary folder. */
 import { execFile } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -14,7 +14,7 @@ const { at } = smallModels();
 const page = readFileSync(fileURLToPath(new URL("../docs/privacy.md", import.meta.url)), "utf8");
 const runtime = pathToFileURL(createRequire(import.meta.url).resolve("onnxruntime-node")).href;
 
-/** Runs Node as on a machine of a person: the runtime sends nothing where CI is in the environment. */
+/** Runs Node without CI in the environment, because the runtime disables its telemetry in CI. */
 async function written(words: readonly string[], more: Readonly<Record<string, string>> = {}): Promise<string[]> {
   const base = temporaryFolder();
   const [home, temporary] = [join(base, "home"), join(base, "temporary")];
@@ -50,7 +50,7 @@ describe("nothing is left in the home folder or the temporary folder by", () => 
   test.each([
     ["quantize", ["--scheme", "static", "--data", "points.csv", "--force", "-o", "quantized.onnx"]],
     ["train", ["--data", "points.csv", "--epochs", "1", "--force", "-o", "trained.onnx"]],
-    // A module of the user that loads the runtime by itself, in the job's process.
+    // A user's module loads the runtime directly, in the process of the job.
     ["eval", ["--data", "rows.mjs"]],
   ])("pith %s %j", async (command, words) => {
     const paths = words.map((word) => (/[.]/.test(word) ? at(word) : word));
@@ -96,7 +96,7 @@ describe("ORT_DISABLE_TELEMETRY", () => {
       import inspector from "node:inspector";
       if (isMainThread) new Worker(new URL(import.meta.url)).on("message", (said) => process.stdout.write(said));
       else {
-        // As where Node was built without it, or a permission for it is missing.
+        // Simulates Node without an inspector, or without the permission to use it.
         inspector.Session = class { constructor() { throw new Error("no inspector"); } };
         syncBuiltinESMExports();
         const { parentPort } = await import("node:worker_threads");

@@ -1,4 +1,4 @@
-/** Folders for the files of a test: made here, and removed here, with nothing else, once the file's tests are through. */
+/** Creates folders for the files of a test, and removes them after the tests of the file. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,7 +6,7 @@ import { afterAll } from "vitest";
 
 const folders: string[] = [];
 
-/** A new, empty folder, in the system's own place for such unless told. */
+/** Creates an empty folder, by default in the system's temporary folder. */
 export function temporaryFolder(within = tmpdir()): string {
   const folder = mkdtempSync(join(within, "pith-test-"));
   folders.push(folder);

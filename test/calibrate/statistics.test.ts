@@ -1,4 +1,4 @@
-/** Statistics of layers, written with nothing but what the package exports. */
+/** Layer statistics, written only with exports of the package. */
 import { float32, inMemory, Miss } from "pith";
 import { type IndexedDataset, memory } from "pith/data";
 import { createEngine, type Engine } from "pith/engine";
@@ -15,7 +15,7 @@ import {
 } from "pith/extend";
 import { afterEach, describe, expect, test } from "vitest";
 
-/** The mean size of each input channel, over the places of a kernel as well: what activation-aware roundings of weights go by. */
+/** The mean magnitude of each input channel, also over kernel positions, as activation-aware weight quantization uses it. */
 const meanMagnitudes: Statistic<readonly number[]> = {
   begin() {
     let rows = 0;
@@ -59,13 +59,13 @@ afterEach(async () => {
 describe("a statistic from outside, of", () => {
   test("what a convolution sees: channels by the places of its kernel", async () => {
     const { seen, at } = await begin(parseModel(text), data);
-    // Each kernel sees two places in a row: 1 2, 2 3 and 0 1, 1 0 of the first channel; 4 5, 5 6 and 1 0, 0 1 of the second.
+    // Each kernel covers two adjacent positions: 1 2, 2 3 and 0 1, 1 0 of the first channel; 4 5, 5 6 and 1 0, 0 1 of the second.
     expect(await seen.collect(at(0), meanMagnitudes)).toEqual([10 / 8, 22 / 8]);
   });
 
   test("what a product over positions sees", async () => {
     const { seen, at } = await begin(parseModel(text), data);
-    // h is 1 -2 / 5 -6 and 0 1 / 0 1, whose columns are the positions that the kernels saw.
+    // h is 1 -2 / 5 -6 and 0 1 / 0 1, whose columns are the kernel positions.
     expect(await seen.collect(at(1), meanMagnitudes)).toEqual([6 / 4, 10 / 4]);
   });
 
@@ -113,7 +113,7 @@ graph (x: float32[n, ${columns}]) -> (y: float32[n, 2]) {
   open = await calibrate(wide, { data: rows }, { engine: watched, signal: stop.signal });
   const gram = await open.collect(layer, gramMatrices);
   if (gram instanceof Miss) throw new Error(gram.reason);
-  // What comes into it is its data: nothing is run for that.
+  // The layer reads the data directly, so no run is needed for its inputs.
   expect(loaded).toEqual([["a", "b"]]);
   const productOf = (one: number, other: number): number => {
     let sum = 0;

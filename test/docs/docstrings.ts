@@ -1,16 +1,16 @@
-/** The `@example`s in the docstrings of the sources. */
+/** Extracts the `@example`s from the docstrings of the sources. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 export interface Example {
   /** Path from the root of the repository. */
   readonly file: string;
-  /** What the docstring stands before; "module" where that is no declaration. */
+  /** Name of the declaration after the docstring; "module" if no declaration follows. */
   readonly of: string;
   readonly code: string;
 }
 
-/** Files in `src/` that ship. */
+/** Returns the files in `src/` that are part of the package. */
 export function sourceFiles(root: string): readonly string[] {
   return readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
     .filter((name) => /(?<!\.(test|examples|d))\.ts$/.test(name))
@@ -18,7 +18,7 @@ export function sourceFiles(root: string): readonly string[] {
     .sort();
 }
 
-/** The examples of a file, in its order. */
+/** Returns the examples of a file in order. */
 export function examplesIn(root: string, file: string): readonly Example[] {
   const text = readFileSync(join(root, file), "utf8");
   return [...text.matchAll(/\/\*\*((?:(?!\*\/).)*)\*\/\s*([^\n]*)/gs)].flatMap(([, comment = "", next = ""]) => {

@@ -1,4 +1,4 @@
-/** The guide to small downloads: its command, and its programs in a real browser, with the bytes that the server sent. */
+/** Runs the command of the guide to small downloads, and its programs in a real browser, and counts the bytes that the server sends. */
 import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
@@ -39,7 +39,7 @@ graph (input_ids: int64[batch_size, s], attention_mask: int64[batch_size, s]) ->
   last_hidden_state = MatMul(k, w)
 }`;
 
-/** Outputs of the model in Node for 0, 0.01, 0.02, … */
+/** Returns the outputs of the model in Node for the inputs 0, 0.01, 0.02, … */
 async function outputs(path: string): Promise<readonly number[]> {
   const session = await InferenceSession.create(path);
   const x = new Tensor(
@@ -57,7 +57,7 @@ beforeAll(async () => {
     ({ words }) => words.includes("--precompress") && words.includes("model.onnx"),
   );
   const words = (command?.words ?? []).map((word) => (word.endsWith(".onnx") ? at(word) : word));
-  // Random weights lose more than the default allows.
+  // The drop of a model with random weights exceeds the default limit.
   expect(await pith(...words, "--force")).toMatchObject({ code: 0 });
 });
 

@@ -1,4 +1,4 @@
-/** Examples in docstrings: each is the code of a reader who knows what `model` and `data` are, and compiles. */
+/** Examples in docstrings compile, with the usual types for names such as `model` and `data`. */
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -36,7 +36,7 @@ const guides = [
 const shown = guides.flatMap((page) => programs(page));
 
 const written = (code: string): Example => ({ file: "src/techniques/prune/rules.ts", of: "a test", code });
-/** What must be noticed, and what it is noticed as. */
+/** Wrong examples, and the errors that they must cause. */
 const wrong = [
   ["a name that nothing exports", written("await l2Unstructured(net, { amount: 0.5 });"), /l2Unstructured/],
   ["an option that there is not", written("await l1Unstructured(net, { amounts: 0.5 });"), /amounts/],

@@ -1,4 +1,4 @@
-/** Every command and every program of the guides to compression, pruning, quantization, distillation, low rank, sensitivity and scaling, run on real networks and a few samples of real data. */
+/** Runs every command and every program of the guides to compression, pruning, quantization, distillation, low rank, sensitivity and scaling on real networks and few samples. */
 import { execFile } from "node:child_process";
 import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -31,7 +31,7 @@ const pages = await Promise.all(
 const data = shared("data") ?? "";
 const counts = { train: 128, test: 64 };
 
-/** Runs Node in a folder, and tells what went wrong as the reader would see it. */
+/** Runs Node in a folder, and returns its exit code and its error output as a reader would see it. */
 async function node(
   words: readonly string[],
   folder: string,
@@ -46,12 +46,12 @@ async function unpacked(file: string): Promise<Buffer> {
   return gunzipSync(await readFile(join(data, file)));
 }
 
-/** The folder that the guides speak of: networks and data by the names that they use. */
+/** Creates a folder with networks and data under the names that the guides use. */
 async function filled(): Promise<string> {
   const folder = temporaryFolder();
   for (const name of ["llama", "bert_sst2/onnx", "minilm/onnx", "cifar10", "mnist", "photos", "texts"])
     await mkdir(join(folder, name), { recursive: true });
-  // The shared folder may be read-only, which a copy would be, too.
+  // Writes the content, because a file copy would inherit the mode of a read-only shared folder.
   for (const [from, to] of [
     ["resnet20.onnx", "resnet20.onnx"],
     ["resnet20.onnx", "model.onnx"],
@@ -101,7 +101,7 @@ async function filled(): Promise<string> {
   return folder;
 }
 
-/** A guide trains for several epochs, or on noise without end, searches for half an hour, or looks at all layers: of each a little. */
+/** Shortens a command: fewer epochs, minutes, layers and samples than in the guide. */
 function small(words: readonly string[]): readonly string[] {
   const trained = ["distill", "train"].includes(words[0] ?? "") && !words.includes("--help");
   const drawn = words.includes("random");
@@ -110,7 +110,7 @@ function small(words: readonly string[]): readonly string[] {
   return [
     ...words.map((word, at) => (words[at - 1] === "--minutes" ? "0.1" : word)),
     ...(searched && !words.includes("--minutes") ? ["--minutes", "0.1"] : []),
-    // Of so few samples one is a point and more. Of a folder only what passes is kept.
+    // With few samples, one wrong prediction exceeds the allowed drop, so `compress` needs --force, which it does not accept for folders.
     ...(words[0] === "compress" && !words.includes("--force") && !words[1]?.endsWith("/") ? ["--force"] : []),
     ...(swept ? ["--layers", "layer3.2*,linear"] : []),
     ...(trained ? ["--epochs", "1"] : []),
@@ -128,13 +128,13 @@ describe.skipIf(data === "").each(pages)("docs/$name", ({ text }) => {
     for (const { language, text: recipe } of codeBlocks(text))
       if (language === "yaml")
         await writeFile(join(folder, /^# (\S+\.yaml)$/m.exec(recipe)?.[1] ?? "recipe.yaml"), recipe);
-    // Where the name "pith" has a meaning.
+    // The programs import "pith", which resolves only below the root of the repository.
     await mkdir(join(root, "out"), { recursive: true });
     home = temporaryFolder(join(root, "out"));
   });
 
-  // In the order of the page: later lines read what earlier ones write.
-  // Queues have tests of their own (test/cli/queue.slow.test.ts).
+  // The commands run in the order of the page, because later ones read files of earlier ones.
+  // Queues have separate tests (test/cli/queue.slow.test.ts).
   const commands = commandLines(text).filter(({ words }) => !words.some((word) => word.startsWith("redis")));
   test.each(commands.map(({ words }) => [words.join(" "), words] as const))("npx pith %s", async (_, words) => {
     const { code, said } = await node([program, ...small(words)], folder);

@@ -1,4 +1,4 @@
-/** What editors show of an option: the comments on the entries of its schema, which no type keeps by a promise of its own. */
+/** Editors show the comments of schema entries for options, although the option types are only derived from the schema. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";

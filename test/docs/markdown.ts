@@ -1,12 +1,12 @@
-/** What a page in Markdown shows as code. */
+/** Extracts code, sentences and links from pages in Markdown. */
 
 export interface Code {
-  /** "ts", "yaml", "sh"; "" where it is not said. */
+  /** "ts", "yaml" or "sh"; "" if the block does not state it. */
   readonly language: string;
   readonly text: string;
 }
 
-/** The blocks of code of a page, or of one of its sections of second order: `## In code`. */
+/** Returns the code blocks of a page, or of one of its second-level sections, such as `## In code`. */
 export function codeBlocks(page: string, section?: string): readonly Code[] {
   const part = section === undefined ? page : sectionOf(page, section);
   return [...part.matchAll(/^```(\w*)\n(.*?)^```$/gms)].map(([, language = "", text = ""]) => ({ language, text }));
@@ -21,11 +21,11 @@ function sectionOf(page: string, title: string): string {
 export interface CommandLine {
   /** Without the leading `npx pith`. */
   readonly words: readonly string[];
-  /** What stands behind the `#`. */
+  /** Text after the `#`. */
   readonly comment: string;
 }
 
-/** Every `npx pith …` of a page, in blocks of code and in sentences, without placeholders and without what a shell redirects. */
+/** Returns every `npx pith …` of a page, in code blocks and in sentences, without placeholders and redirections. */
 export function commandLines(page: string): readonly CommandLine[] {
   const lines = page.replaceAll(/\\\n\s*/g, " ").matchAll(/npx pith (?!<)([^\n`#]*)(?:#([^\n]*))?/g);
   return [...lines].map(([, text = "", comment = ""]) => ({
@@ -36,7 +36,7 @@ export function commandLines(page: string): readonly CommandLine[] {
   }));
 }
 
-/** A page without code blocks, tables, headings and comments; inline code is one word. */
+/** Returns a page without code blocks, tables, headings and comments, and with inline code as one word. */
 function proseOf(page: string): string {
   return page
     .replaceAll(/^( *)```.*?^ *```$/gms, "")
@@ -46,7 +46,7 @@ function proseOf(page: string): string {
     .replaceAll(/\]\([^)]*\)/g, "]");
 }
 
-/** The sentences of the paragraphs and list items of a page. A colon that a new line or a list follows ends one, too. */
+/** Returns the sentences of paragraphs and list items. A colon before a new line or a list also ends a sentence. */
 export function sentences(page: string): readonly string[] {
   const paragraphs = proseOf(page).split(/\n\s*\n|^ *(?:-|\d+\.) /m);
   return paragraphs.flatMap((paragraph) => {
@@ -57,13 +57,13 @@ export function sentences(page: string): readonly string[] {
   });
 }
 
-/** Targets of the links of a page, without those into the web. */
+/** Returns the link targets of a page, without web addresses. */
 export function links(page: string): readonly string[] {
   const text = page.replaceAll(/^( *)```.*?^ *```$/gms, "");
   return [...text.matchAll(/\]\((?!\w+:)([^)\s]+)\)/g)].map(([, target = ""]) => target);
 }
 
-/** The fragments that lead to the headings of a page, as GitHub forms them. */
+/** Returns the anchors that GitHub generates for the headings of a page. */
 export function anchors(page: string): ReadonlySet<string> {
   const text = page.replaceAll(/^( *)```.*?^ *```$/gms, "");
   const fragments = new Set<string>();

@@ -1,4 +1,4 @@
-/** What the read-me and the guides show is run: the program on a small scale, recipes and command lines as far as they say what to do. */
+/** Runs the program of the README on a small scale, and checks the recipes and command lines of all pages. */
 import { execFile } from "node:child_process";
 import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -36,7 +36,7 @@ describe("the program", () => {
     ({ language }) => language === "ts",
   );
   const counts = { train: 1000, test: 200 };
-  /** Where the program runs, with `mnist.onnx` and `mnist/`; and where it is, as the name "pith" has a meaning there. */
+  /** `data` is the working folder of the program, with `mnist.onnx` and `mnist/`. `home` contains the program, so that it can import "pith". */
   let data = "";
   let home = "";
   let printed = "";
@@ -102,7 +102,7 @@ describe("the recipes", () => {
   });
 });
 
-/** Flags of other programs that pages name. */
+/** Flags of other programs on the pages. */
 const foreign = new Set(["--draws", "--ignore-scripts", "--logdir", "--under"]);
 
 describe("the command lines", () => {
@@ -133,7 +133,7 @@ describe("the command lines", () => {
     const flags = new Set(helps.join("\n").match(/--[a-z][\w-]*/g));
     for (const { name, text } of pages) {
       const named = (text.match(/(?<![\w-])--[a-z][\w-]*/g) ?? []).filter(
-        // Some stand for several: --min-….
+        // A flag such as --min-… is an abbreviation of several.
         (flag) => !foreign.has(flag) && !flag.endsWith("-"),
       );
       expect(
@@ -155,7 +155,7 @@ describe("the command lines", () => {
   });
 });
 
-/** What the program says against a command line before it would start its work; "" if nothing. */
+/** Returns the error that a command line causes before the command starts its work; "" if there is none. */
 async function understood(words: readonly string[]): Promise<string> {
   let output = "";
   const stream = {
@@ -168,7 +168,7 @@ async function understood(words: readonly string[]): Promise<string> {
   return code === 0 ? "" : output;
 }
 
-/** A command that checks what it is given, and does nothing. */
+/** Returns a command that only checks its options. */
 function idle(listed: Listed): Listed {
   return {
     ...listed,
@@ -179,10 +179,10 @@ function idle(listed: Listed): Listed {
         default: {
           ...definition,
           async run(_, options, session) {
-            // What a command does with a whole folder is its own.
+            // Commands that process a whole folder check their options themselves.
             const isOwn = Object.keys(session.passed).length === 0 && definition.folders?.(options) === true;
             const issues = passed === undefined || isOwn ? [] : (v.safeParse(passed, session.passed).issues ?? []);
-            // What is reserved comes from the command, not from the flags; so may what options together lack.
+            // The command, not the flags, sets reserved options, so their issues and those of option combinations are ignored.
             const ownIssues = issues.filter(({ path }) =>
               path === undefined ? reserved.length === 0 : !reserved.includes(String(path[0]?.key)),
             );

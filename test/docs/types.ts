@@ -1,13 +1,13 @@
 /**
- * Type-checks examples as a reader would complete them: what the package exports is imported, and the names that an example takes for
- * granted (`model`, `data`, …) have the type that everybody expects. All examples are checked in one program, each as a module of its own.
+ * Type-checks examples as a reader would complete them: exports of the package are imported, and names that an example assumes
+ * (`model`, `data`, …) have their usual types. All examples are checked in one program, each as a separate module.
  */
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import ts from "typescript";
 import { type Example, sourceFiles } from "./docstrings.ts";
 
-/** Names that examples use without saying what they are. */
+/** Types of the names that examples use without a declaration. */
 const assumedTypes: Readonly<Record<string, string>> = {
   model: 'import("pith").Model',
   net: 'import("pith").Model',
@@ -38,7 +38,7 @@ const assumedTypes: Readonly<Record<string, string>> = {
   sizeJob: "(input: { readonly path: string }) => Promise<number>",
 };
 
-/** Each example's mistakes, as sentences with the line of the example. */
+/** Returns the errors of each example as sentences with the line in the example. */
 export function mistakes(root: string, examples: readonly Example[]): ReadonlyMap<Example, readonly string[]> {
   const options = configuration(root);
   const virtual = new Map<string, string>();
@@ -56,7 +56,7 @@ function mistakesIn(program: ts.Program, path: string): readonly string[] {
   const file = program.getSourceFile(path);
   if (file === undefined) throw new Error(`${path} is not in the program.`);
   return [...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)].map((found) => {
-    // The prelude is the line before the first.
+    // The prelude is one line before the example, so 0-based lines are 1-based lines of the example.
     const { line } = file.getLineAndCharacterOfPosition(found.start ?? 0);
     return `line ${line}: ${ts.flattenDiagnosticMessageText(found.messageText, "\n")}`;
   });
@@ -68,7 +68,7 @@ function configuration(root: string): ts.CompilerOptions {
   return ts.convertCompilerOptionsFromJson(config.compilerOptions, root).options;
 }
 
-/** Reads files as usual, and those in `virtual` from there. Files are parsed once for both programs. */
+/** Returns a host that reads files from `virtual` or from disk. Files are parsed once for both programs. */
 function hostWith(options: ts.CompilerOptions, virtual: ReadonlyMap<string, string>): ts.CompilerHost {
   const host = ts.createCompilerHost(options);
   const { fileExists, readFile, getSourceFile } = host;
@@ -88,10 +88,10 @@ function hostWith(options: ts.CompilerOptions, virtual: ReadonlyMap<string, stri
   };
 }
 
-/** Where exported names are: by module specifier, what it exports, and what that is in the end. */
+/** The exports of each module specifier, with their resolved symbols. */
 interface Names {
   readonly entries: ReadonlyMap<string, ReadonlyMap<string, ts.Symbol>>;
-  /** By path from the root: what only the sources themselves can import. */
+  /** Exports of each source file by path, which only the sources can import. */
   readonly files: ReadonlyMap<string, ReadonlySet<string>>;
   readonly root: string;
 }
@@ -115,7 +115,7 @@ function namesIn(root: string, program: ts.Program): Names {
   return { entries: new Map(entries), files: new Map(files), root };
 }
 
-/** Imports and declarations for the free names of an example, in one line. A name that is nowhere, or in two places, is left out. */
+/** Returns one line with imports and declarations for the free names of an example. Unknown and ambiguous names are omitted. */
 function prelude({ file, code }: Example, names: Names): string {
   return freeNames(code)
     .map((name) => {
@@ -141,7 +141,7 @@ function placeOf(name: string, file: string, { entries, files, root }: Names): s
   return source === undefined ? undefined : join(root, source);
 }
 
-/** Identifiers that an example uses and does not declare. */
+/** Returns the identifiers that an example uses and does not declare. */
 function freeNames(code: string): readonly string[] {
   const used = new Set<string>();
   const declared = new Set<string>();
@@ -163,7 +163,7 @@ function isBinding(node: ts.Node): node is ts.VariableDeclaration | ts.BindingEl
   );
 }
 
-/** The names of properties: `a` in `x.a` and `{ a: 1 }`, but not in `{ a }`. */
+/** Returns whether an identifier is a property name: `a` in `x.a` and `{ a: 1 }`, but not in `{ a }`. */
 function isKey(node: ts.Identifier): boolean {
   const { parent } = node;
   return (

@@ -1,4 +1,4 @@
-/** What a page loads: a program that prunes and quantizes weights, bundled, and run in Chromium where there is one. */
+/** Bundles a program that prunes and quantizes weights, and runs it in Chromium if there is one. */
 import { createReadStream } from "node:fs";
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http";
 import { createRequire } from "node:module";
@@ -20,7 +20,7 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 const runtime = dirname(createRequire(import.meta.url).resolve("onnxruntime-web"));
 const program = await findChromium().catch(() => undefined);
 
-/** The first weight is large enough to be computed whenever it is read. */
+/** A model whose first weight is so large that it is computed lazily, on each read. */
 const model = await encodeToBytes(
   parseModel(`opset 21
 graph (x: float32[batch, 784]) -> (y: float32[batch, 10]) {
@@ -52,7 +52,7 @@ const url = new URL("zipped.onnx", location.href);
 await (await fetch(url)).arrayBuffer();
 const answer = await encodeToBytes(await open(url));`;
 
-/** As servers do that compress whole files and not ranges, and call both the same version. */
+/** Responds as servers that compress whole files but not ranges, with the same ETag for both. */
 function sendZipped({ range, "if-none-match": etag }: IncomingHttpHeaders, response: ServerResponse): void {
   const [, start = 0, end = 0] = (/^bytes=(\d+)-(\d+)$/.exec(range ?? "") ?? []).map(Number);
   const headers = { etag: 'W/"1"', "cache-control": "no-cache", "last-modified": "Mon, 01 Jan 2024 10:00:00 GMT" };
@@ -64,7 +64,7 @@ function sendZipped({ range, "if-none-match": etag }: IncomingHttpHeaders, respo
       .end(model.subarray(start, end + 1));
 }
 
-/** The files of a bundle, by name; what its page loads at once is first. */
+/** Returns the files of a bundle by name. The first one is the entry that the page loads. */
 async function bundled(code: string) {
   const { outputFiles, metafile } = await build({
     stdin: { contents: `${code}\nexport { answer };`, resolveDir: root },
@@ -98,7 +98,7 @@ async function bundled(code: string) {
 test("what quantizes weights loads neither readers of data nor the static scheme", async () => {
   const { modules, bytes } = await bundled(smaller);
   expect(modules).toContain("src/techniques/quantize/weights.ts");
-  // Options, text and the names of runtimes, which messages need.
+  // Messages need these modules for options, text and names of runtimes.
   const names = ["data/option", "data/augment-options", "core/numbers", "runtime/run/run-target"].map(
     (name) => `src/${name}.ts`,
   );
@@ -120,7 +120,7 @@ const answer = await encodeToBytes(model);`);
 });
 
 describe.skipIf(program === undefined)("in a browser", () => {
-  /** What a page asks its server for, and what it answers. */
+  /** Runs the code in a page. @returns the requests to the server, and the result of the page. */
   async function visited(code: string): Promise<{ readonly asked: readonly string[]; readonly answer: Buffer }> {
     const { files } = await bundled(code);
     const asked: string[] = [];

@@ -1,4 +1,4 @@
-/** What the runtime would answer with a crash, a number or a riddle is refused in a sentence, or put right. */
+/** Models that crash the runtime, or cause unclear errors or wrong numbers there, are rejected with a clear message or corrected. */
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { createEngine } from "../../src/core/engine/index.ts";

@@ -1,4 +1,4 @@
-/** What takes more than protobuf can read, and lies in no file that the runtime could open. */
+/** Models whose weights exceed the limit of protobuf and are not in a file that the runtime can open. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -14,7 +14,7 @@ test("a model of 3 GiB that lies in no file runs from a temporary one, which is 
   const before = process.env.TMPDIR;
   try {
     const path = await writeHuge(folder);
-    // The same bytes, but not known to be a file.
+    // This source has the same bytes, but is not known to be a file.
     const external = async (location: string): Promise<ByteSource> => {
       const source = await openFile(join(folder, location));
       return { name: "bytes from somewhere", size: source.size, read: (start, end) => source.read(start, end) };

@@ -1,4 +1,4 @@
-/** Edited models run from the files that their unchanged weights lie in. */
+/** Edited models run with their unchanged weights read from the original files. */
 import { copyFile, mkdir, rename, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -11,7 +11,7 @@ import { temporaryFolder } from "../temporary.ts";
 import { columns, rows, writeHuge } from "./huge.ts";
 
 const width = 2048;
-/** Two products with 16 MiB of weights each: enough to be left in their file. The name first, so that offsets are odd. */
+/** Two products with 16 MiB of weights each, large enough to stay in their file. The name comes first, so that offsets are odd. */
 const text = `opset 21
 graph (x: float32[1, ${width}]) -> (y: float32[1, ${width}]) {
   first: float32[${width}, ${width}] = random(seed 1)
@@ -48,7 +48,7 @@ async function answer(model: Model): Promise<Float32Array> {
   }
 }
 
-/** The same model with everything in memory: what the runtime is given then has nothing in files. */
+/** Returns the model with all weights in memory, so that the runtime reads nothing from files. */
 async function inHand(model: Model): Promise<Model> {
   const copy = model.clone();
   for (const value of copy.graph.values()) {

@@ -1,4 +1,4 @@
-/** How many samples at a time models are measured on. */
+/** The choice of the batch size for evaluations. */
 import { expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { parseModel } from "../../src/core/graph/text-parse.ts";

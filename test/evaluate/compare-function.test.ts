@@ -1,4 +1,4 @@
-/** A changed model beside its original on random inputs: what is kept, what is lost, and what cannot be compared. */
+/** Comparison of a changed model with its original on random inputs: equal, lost, or not comparable. */
 import { beforeAll, describe, expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
@@ -176,7 +176,7 @@ describe("the form of outputs", () => {
 });
 
 describe("a model that random inputs hardly move", () => {
-  /** A bias beside which its input does not count. */
+  /** Builds a model with a bias so large that the input hardly changes the output. */
   const stuck = () =>
     line(
       `w: float32[4, 6] = random(seed 1)
@@ -242,7 +242,7 @@ describe("a model that random inputs hardly move", () => {
   });
 
   describe("behind a Sigmoid that is near 0 for all of them", () => {
-    /** A detector: what goes into its Sigmoid varies by some units about −20. */
+    /** Builds a detector whose Sigmoid inputs vary by a few units around −20. */
     const detector = (weights = "random(seed 1)", then = "y = Sigmoid(b)", types = "y: float32[batch, 8]") =>
       line(
         `w: float32[4, 8] = ${weights}
@@ -262,7 +262,7 @@ describe("a model that random inputs hardly move", () => {
       expect(comparison).toMatchObject({ samples: 32, lost: undefined, output: "y before saturation" });
       const signal = typeof comparison === "object" && comparison.unmoved === undefined ? comparison.signalToNoise : 0;
       expect(signal).toBeGreaterThan(3);
-      // It is asked of copies.
+      // The comparison adds outputs only to copies of the model.
       expect(coarse.graph.outputs.map(({ name }) => name)).toEqual(["y"]);
     });
 
@@ -478,7 +478,7 @@ graph (x: float32[n, 16]) -> (y: float32[n, 10]) {
     const noisy = (body: string) => line(`r = RandomNormalLike(x)\n  ${body}`);
     const rows = memory("rows", { x: float32([8, 4], new Float32Array(32)) });
     const compared = (result: Model) => compareOnSamples(createEngine(), noisy("y = Add(x, r)"), result, rows);
-    // Another node before it gives the generator another number.
+    // An additional node before it changes the seed of the generator.
     const moved = noisy("n = Neg(x)\n  m = Neg(n)\n  y = Add(m, r)");
     expect(await compared(moved)).toMatchObject({ relativeError: 0, lost: undefined });
     expect(await compared(noisy("h: float32[] = 2\n  s = Mul(r, h)\n  y = Sub(x, s)"))).toMatchObject({
@@ -503,7 +503,7 @@ graph (x: float32[n, 16]) -> (y: float32[n, 10]) {
       const runs = { pairs, without: [], original: relu, result: relu, otherDraws: undefined };
       return compareRuns(runs, memory("texts", { x: float32([1], [0]) })).likeness;
     };
-    // What differs from place to place of the last axis is no variation over samples.
+    // Differences along the last axis are not variation over samples.
     expect(texts(0.1)).toMatchObject({ samples: 6, signalToNoise: expect.closeTo(20, -0.5) });
     expect(lossOf(texts(2))).toContain("a constant would be as close");
   });

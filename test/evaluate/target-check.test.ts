@@ -1,4 +1,4 @@
-/** A result on runtimes other than the one that it was made on. */
+/** Checks of a result on other runtimes than the native one. */
 import { describe, expect, test } from "vitest";
 import { createEngine, type Engine } from "../../src/core/engine/index.ts";
 import { PithError } from "../../src/core/errors.ts";
@@ -33,7 +33,7 @@ const target = (name: TargetName, engine: Engine, rest: Partial<RunTarget> = {})
   ...rest,
 });
 
-/** A runtime that has its own idea of some weights. */
+/** Returns a runtime that computes with changed weights. */
 const mistaken = (change: (model: Model) => void): Engine => ({
   load(model, options) {
     const copy = model.clone();
@@ -110,7 +110,7 @@ describe("a result on another runtime", () => {
     const lacks = { type: "float16", why: "this card has none" } as const;
     const checks = await checkTargets(native, [target("webgpu", turned, { lacks })], original, result, options);
     expect(checks).toMatchObject([{ right: undefined, found: "not compared: this card has none" }]);
-    // What is right in spite of it is.
+    // A correct result is reported as right even if the machine lacks the type.
     const right = await checkTargets(native, [target("webgpu", native, { lacks })], original, result, options);
     expect(right).toMatchObject([{ right: true }]);
   });

@@ -1,4 +1,4 @@
-/** Matrices whose rank is hard to tell, a thousand of them, the same each time: random, graded and adversarial. */
+/** A thousand seeded matrices whose rank is hard to determine: random, graded and adversarial. */
 import { type Matrix, matrix, multiply, scaleColumns, scaleRows, transpose } from "../../src/core/math/matrix.ts";
 import { type Random, random } from "../../src/core/tensor/random.ts";
 
@@ -25,7 +25,7 @@ const add = (a: Matrix, b: Matrix, factor: number): Matrix =>
     a.data.map((value, at) => value + factor * (b.data[at] ?? 0)),
   );
 
-/** Reflections at random directions from both sides keep singular values. */
+/** Applies random reflections from both sides, which keep the singular values. */
 function turned(draw: Random, source: Matrix): Matrix {
   const reflected = (one: Matrix): Matrix => {
     const v = normal(draw, one.rows, 1);
@@ -108,7 +108,7 @@ const kinds: Readonly<Record<string, Make>> = {
     const row = filled(1, length, () => scale * draw.normal());
     return draw.integer(2) === 0 ? row : transpose(row);
   },
-  // Upper triangular, nearly singular, though no pivot is small.
+  // Kahan matrices are upper triangular and nearly singular, although no pivot is small.
   Kahan: (draw) => {
     const [size, angle] = [between(draw, 2, 70), draw.uniform(0.2, 1.5)];
     const [sine, cosine] = [Math.sin(angle), Math.cos(angle)];
@@ -122,7 +122,7 @@ const kinds: Readonly<Record<string, Make>> = {
     const [rows, columns] = [between(draw, 2, 40), between(draw, 2, 25)];
     return filled(rows, columns, (row, column) => ((row + 1) / rows) ** column);
   },
-  // The diagonal size … 1 beside constants, or W⁺ with its pairs of nearly equal values.
+  // Wilkinson matrices: the diagonal size … 1 with constants next to it, or W⁺ with pairs of nearly equal eigenvalues.
   Wilkinson: (draw) => {
     const size = between(draw, 3, 80);
     const symmetric = draw.integer(2) === 0;
@@ -132,7 +132,7 @@ const kinds: Readonly<Record<string, Make>> = {
       return row + 1 === column || (symmetric && row === column + 1) ? beside : 0;
     });
   },
-  // Its smallest value falls as beside⁻ⁿ.
+  // The smallest singular value decreases as beside⁻ⁿ.
   bidiagonal: (draw) => {
     const [size, beside] = [between(draw, 2, 110), draw.uniform(0.5, 3)];
     return filled(size, size, (row, column) => (row === column ? 1 : row + 1 === column ? -beside : 0));
@@ -156,7 +156,7 @@ const kinds: Readonly<Record<string, Make>> = {
   },
 };
 
-/** Fifty of each kind: a third of very small or large numbers, a tenth stored as float32. */
+/** Yields fifty matrices of each kind: a third with very small or large numbers, a tenth stored as float32. */
 export function* rankCases(): Generator<RankCase> {
   for (const [kind, make] of Object.entries(kinds)) {
     for (let index = 0; index < 50; index++) {

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { matrixRank } from "../../src/core/math/rank.ts";
 import { rankCases } from "./matrices.ts";
 
-/** What NumPy found: `npm run bench -- math --ranks test/math/ranks.json` writes it. */
+/** Ranks from NumPy, which `npm run bench -- math --ranks test/math/ranks.json` writes. */
 const numpy: { readonly ranks: readonly number[]; readonly near: readonly number[] } = JSON.parse(
   readFileSync(new URL("ranks.json", import.meta.url), "utf8"),
 );

@@ -1,4 +1,4 @@
-/** Graphs that ONNX Runtime fused or quantized: opened and inspected; techniques leave alone what they must, each with its reason. */
+/** Graphs that ONNX Runtime fused or quantized open and can be inspected. Techniques skip unsupported layers with a reason. */
 import { describe, expect, test } from "vitest";
 import { cost } from "../../src/core/analysis/cost.ts";
 import { infer } from "../../src/core/analysis/infer.ts";

@@ -1,4 +1,4 @@
-/** Modules compute what PyTorch's of their name compute, and begin as they do. The numbers: pytorch.py. */
+/** Modules compute the same outputs as the PyTorch modules of the same name, and have the same initialization. The expected values come from pytorch.py. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
@@ -44,7 +44,7 @@ const engine = createEngine();
 const wave = (step: number, shift: number, dims: readonly number[]): Float32Array =>
   Float32Array.from({ length: elementCount(dims) }, (_, i) => Math.sin(step * i + shift));
 
-/** The weights of pytorch.py. The network's own name, "m.", is not PyTorch's. */
+/** Fills a model with the weights of pytorch.py, whose names lack the prefix "m.". */
 function fill(model: Model): void {
   for (const value of model.graph.values()) {
     if (value.tensor === undefined || !value.name.startsWith("m.") || value.tensor.type !== "float32") continue;
@@ -103,7 +103,7 @@ const cases: readonly (readonly [name: string, module: Module, dims: readonly nu
 
 describe("modules compute what PyTorch's do", () => {
   it.each(cases)("%s", async (name, module, dims) => {
-    // The sizes are named: nothing in the graph may depend on them but through the input.
+    // Named sizes show that the graph depends on sizes only through the input.
     const open = dims.map((size, axis) => (axis === 1 || axis === dims.length - 1 ? size : `d${axis}`));
     const model = network({ m: module }, { input: open, seed: 1 });
     fill(model);
@@ -159,7 +159,7 @@ describe("modules begin as PyTorch's do", () => {
       const bound = golden.initial.bounds[name]?.[part] ?? Number.NaN;
       expect(greatest(data) / bound).toBeGreaterThan(0.998);
       expect(greatest(data) / bound).toBeLessThan(1.002);
-      // Of a uniform distribution in ±b the mean is 0 and the mean of squares b²/3.
+      // A uniform distribution in ±b has the mean 0 and the mean square b²/3.
       expect(Math.abs(mean(data))).toBeLessThan(0.05 * bound);
       expect(mean(data.map((entry) => entry * entry)) / (bound * bound)).toBeCloseTo(1 / 3, 1);
     }

@@ -1,4 +1,4 @@
-/** Networks of modules are trained: statistics of the batch, dropout, and what the file is afterwards. */
+/** Training of networks from modules: batch statistics, dropout, and the resulting file. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
@@ -62,7 +62,7 @@ async function everything(model: Model): Promise<Readonly<Record<string, unknown
   return tensors;
 }
 
-/** The network of pytorch.py's `curve`, with its weights. */
+/** Builds the network of `curve` in pytorch.py, with its weights. */
 function curved(): Model {
   const model = network([conv2d(2, 3, 3), batchNorm(3, { momentum: 0.3 }), flatten(), linear(12, 2)], {
     input: ["batch", 2, 4, 4],
@@ -104,7 +104,7 @@ describe("batch normalization in training", () => {
     for (const [at, loss] of golden.losses.entries()) expect(losses[at]).toBeCloseTo(loss, 5);
     const [mean, variance] = [await numbers(model, "1.running_mean"), await numbers(model, "1.running_var")];
     for (const [at, entry] of golden.mean.entries()) expect(mean[at]).toBeCloseTo(entry, 5);
-    // ONNX counts the variance over all 16 places of a channel, PyTorch over one less; what is left of the first is 0.7⁵.
+    // ONNX divides the variance by all 16 positions of a channel, PyTorch by 15. The initial variance has the weight 0.7⁵.
     for (const [at, entry] of golden.variance.entries()) {
       const remainder = 0.7 ** 5 * (before[at] ?? 0);
       expect(variance[at]).toBeCloseTo(remainder + ((entry - remainder) * 15) / 16, 5);
@@ -117,7 +117,7 @@ describe("batch normalization in training", () => {
     const again = await open(await encodeToBytes(model));
     expect(await numbers(again, "1.running_mean")).toEqual(await numbers(model, "1.running_mean"));
     expect([...again.graph.nodes()].map(({ op }) => op)).toEqual([...curved().graph.nodes()].map(({ op }) => op));
-    // One sample has no statistics of its own: what comes out does not depend on who is in the batch with it.
+    // In inference, the output of a sample does not depend on the other samples of the batch.
     const session = await createEngine().load(again);
     const [all, alone] = [
       await session.run({ input: float32([4, 2, 4, 4], wave(0.73, 0, [4, 2, 4, 4])) }),
@@ -179,7 +179,7 @@ graph (input: float32[4, 2, 4, 4]) -> (y) {
     const loss = distillation({ teacher, alpha: 1 });
     const losses = await fiveSteps(student, { loss });
     expect(losses.every(Number.isFinite)).toBe(true);
-    // A teacher in inference is another function than the same network in training.
+    // In inference, a teacher computes another function than the same network in training.
     expect(losses[0]).toBeGreaterThan(0);
     expect(await everything(teacher)).toEqual(before);
     expect(await numbers(student, "1.running_mean")).not.toEqual(await numbers(teacher, "1.running_mean"));
@@ -187,7 +187,7 @@ graph (input: float32[4, 2, 4, 4]) -> (y) {
 });
 
 describe("dropout", () => {
-  /** The mean of 64 × 256 ones after dropout, and through a weight the gradient, which counts what was kept. */
+  /** Builds the mean of 64 × 256 ones after dropout and a weight, whose gradient counts the kept elements. */
   const dropped = (probability: number): Model => {
     const model = network(
       { drop: dropout(probability), fc: linear(256, 1, { bias: false }) },
@@ -201,7 +201,7 @@ describe("dropout", () => {
     input: float32([64, 256], new Float32Array(64 * 256).fill(1)),
     y: float32([64, 1], new Float32Array(64).fill(-0.5)),
   };
-  /** With weights of zero and targets of -1/2 the gradient by a weight is the mean of its inputs. */
+  /** Returns the mean inputs of each weight: with weights of 0 and targets of -1/2, they equal the gradient. */
   async function inputs(probability: number, ...places: readonly number[][]): Promise<readonly (readonly number[])[]> {
     const step = await createStep(dropped(probability), ones, { loss: squares });
     const gradients: number[][] = [];
@@ -216,16 +216,16 @@ describe("dropout", () => {
   it("keeps the mean and drops the share that it is told", async () => {
     const [columns = []] = await inputs(0.25, [1, 0]);
     const kept = columns.reduce((sum, entry) => sum + entry, 0) / 256;
-    // 16,384 draws: five standard deviations of the share are 0.017, of what is kept that over 0.75.
+    // For 16,384 draws, five standard deviations of the share are 0.017; the kept values are scaled by 1/0.75.
     expect(Math.abs(kept - 1)).toBeLessThan(0.023);
-    // In each column 64 draws, of which none is alike: all are kept or dropped together with probability 0.75⁶⁴.
+    // Each column has 64 independent draws: the probability that all are kept is 0.75⁶⁴.
     for (const entry of columns) {
       expect(entry).toBeGreaterThan(0.5);
       expect(entry).toBeLessThan(4 / 3);
       const count = entry * 0.75 * 64;
       expect(count).toBeCloseTo(Math.round(count), 3);
     }
-    // Counts of 64 draws vary as the binomial distribution's: √(64 · 0.75 · 0.25) = 3.46.
+    // The standard deviation of the count of 64 draws is that of the binomial distribution: √(64 · 0.75 · 0.25) = 3.46.
     const counts = columns.map((entry) => entry * 0.75 * 64);
     const deviation = Math.sqrt(counts.reduce((sum, count) => sum + (count - 48) ** 2, 0) / 256);
     expect(deviation).toBeGreaterThan(2.8);
@@ -253,7 +253,7 @@ describe("dropout", () => {
   });
 });
 
-/** Texts of six of twenty words; the class is whether word 1 is among them. */
+/** Returns texts of six out of twenty words. The class is whether word 1 is among them. */
 function texts(count: number) {
   const draws = random(5, "texts");
   const words = Array.from({ length: count * 6 }, () => 2 + draws.integer(18));
@@ -269,7 +269,7 @@ function texts(count: number) {
   });
 }
 
-/** Images of 8 × 8: the class is whether the bright stripe lies or stands. */
+/** Returns images of 8 × 8 pixels. The class is whether the bright stripe is horizontal or vertical. */
 function stripes(count: number) {
   const draws = random(6, "stripes");
   const labels = Array.from({ length: count }, () => draws.integer(2));

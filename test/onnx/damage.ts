@@ -1,11 +1,11 @@
-/** Ways to break a file, for the quick and the slow tests: all by chance, all from a seed. */
+/** Seeded random ways to damage a file, for the quick and the slow tests. */
 import { PithError } from "../../src/core/errors.ts";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import type { Random } from "../../src/core/tensor/random.ts";
 import type { ByteSource } from "../../src/core/tensor/types.ts";
 
-/** Opens a file, reads every tensor and encodes it again. What is no PithError, or does not name the file, is thrown on. */
+/** Opens a file, reads every tensor and encodes it again. Rethrows errors that are not a PithError with the name of the file or tensor. */
 export async function readAll(bytes: Uint8Array): Promise<"opened" | "refused"> {
   try {
     const model = await open(inMemory(bytes));
@@ -14,13 +14,13 @@ export async function readAll(bytes: Uint8Array): Promise<"opened" | "refused"> 
     await encodeToBytes(model.clone());
     return "opened";
   } catch (error) {
-    // Where it goes wrong only when a tensor is read, its place is named.
+    // An error while reading a tensor names the tensor.
     if (error instanceof PithError && /"damaged"|tensor "/.test(error.message)) return "refused";
     throw error;
   }
 }
 
-/** A source that refuses what lies outside, as files do: nothing may be read that is not there. */
+/** Returns a source that rejects reads beyond its end, as files do. */
 function inMemory(bytes: Uint8Array): ByteSource {
   const size = bytes.byteLength;
   return {
@@ -34,14 +34,14 @@ function inMemory(bytes: Uint8Array): ByteSource {
   };
 }
 
-/** One to four wounds. */
+/** Returns the bytes with one to four random damages. */
 export function damaged(bytes: Uint8Array, numbers: Random): Uint8Array {
   let wounded = bytes;
   for (let wounds = 1 + numbers.integer(4); wounds > 0; wounds--) wounded = wound(wounded, numbers);
   return wounded;
 }
 
-/** Numbers that lie: the largest a varint can say, one byte more than it may take, 2³², −1, a number without an end. */
+/** Wrong varints: the largest value, one byte too many, 2³², −1, and a varint without an end. */
 const lies: readonly (readonly number[])[] = [
   [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
   [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],

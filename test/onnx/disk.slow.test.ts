@@ -1,4 +1,4 @@
-/** Every writer with the disk failing at write k, for all k: the old files are whole, and nothing else is there. */
+/** Every writer with the disk failing at step k, for all k: the old files stay complete, and no other files remain. */
 import { createHash } from "node:crypto";
 import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
@@ -14,7 +14,7 @@ vi.mock("node:fs", async (original) => {
   const { failingWrites } = await import("./failing-disk.ts");
   return failingWrites(await original());
 });
-// What the setup of the tests has loaded by now knows the disk as it is: everything is loaded anew.
+// The setup of the tests has loaded modules with the real disk, so all modules are loaded again.
 const { plan, startPlan } = await import("./failing-disk.ts");
 vi.resetModules();
 const { open, save } = await import("../../src/core/onnx/index.ts");
@@ -56,12 +56,12 @@ function model(fill: number): Model {
 
 interface Writer {
   readonly name: string;
-  /** What is there before. */
+  /** Creates the files that exist before the write. */
   readonly prepare: () => Promise<void>;
   readonly write: () => Promise<void>;
-  /** Steps at least: else the test would test little. */
+  /** Minimum number of steps, so that the test covers the whole write. */
   readonly steps: number;
-  /** Whether the whole changes at one rename, so that not even a disk that is gone leaves a mixture. */
+  /** Whether one rename replaces everything, so that even a disk that fails forever leaves no mixture of old and new. */
   readonly oneStep: boolean;
 }
 
@@ -131,7 +131,7 @@ describe.each(writers)("$name", ({ prepare, write, steps, oneStep }) => {
       const attempt = write();
       const failed = plan.log;
       await attempt.then(
-        // Where a second name cannot be had, there is a copy instead; that is no failure.
+        // If a hard link fails, the writer copies the file instead, which is not a failure.
         () => expect(failed[at - 1]).toBe("link"),
         (error: unknown) =>
           expect(error).toMatchObject({

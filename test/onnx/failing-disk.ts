@@ -1,6 +1,6 @@
 /**
- * A disk that fails: `node:fs/promises` and `node:fs` with every operation that changes something counted, and the one of a chosen number
- * failing. For `vi.mock("node:fs/promises", …)` and `vi.mock("node:fs", …)`, so that writers are tested as they are.
+ * A failing disk: `node:fs/promises` and `node:fs` with a counter of all modifying operations, of which a chosen one
+ * fails. For `vi.mock("node:fs/promises", …)` and `vi.mock("node:fs", …)`, so that writers are tested unchanged.
  */
 import type * as fs from "node:fs";
 import type * as promises from "node:fs/promises";
@@ -10,14 +10,14 @@ type Disk = typeof promises;
 export interface Plan {
   /** The operation that fails, counted from 1; 0: none. */
   at: number;
-  /** Whether all after it fail too, as on a disk that is full or gone. */
+  /** Whether all later operations fail as well, as on a full or disconnected disk. */
   forever: boolean;
-  /** Whether nothing at all happens from there on, so that the folder is as a process leaves it that is killed at that step. */
+  /** Whether all later operations do nothing, so that the folder is in the state after a process is killed at that step. */
   killed: boolean;
-  /** Whether writes take only a part of what they are given, as they may. */
+  /** Whether a write stores only a part of its data, as the system permits. */
   partial: boolean;
   code: string;
-  /** What was asked for so far. */
+  /** Names of the operations so far. */
   readonly log: string[];
 }
 
@@ -36,7 +36,7 @@ function step(what: string): void {
   }
 }
 
-/** Removing is let through, but for processes that are killed: what is left behind where even that fails is nobody's fault. */
+/** Returns the failing `node:fs/promises`. Removing always works unless the process is killed, because a writer cannot clean up if it fails. */
 export function failing(real: Disk): Disk {
   return {
     ...real,
@@ -69,7 +69,7 @@ export function failing(real: Disk): Disk {
   };
 }
 
-/** Writes, which the system lets a process do at once. */
+/** Returns the failing `node:fs`, with synchronous writes. */
 export function failingWrites(real: typeof fs): object {
   return {
     ...real,
@@ -80,7 +80,7 @@ export function failingWrites(real: typeof fs): object {
   };
 }
 
-/** A way of writing that nobody uses yet would not be counted. */
+/** Returns a function that throws, because the plan does not count this way of writing. */
 function unwatched(name: string): () => never {
   return () => {
     throw new Error(`internal: ${name} is not watched`);
@@ -99,11 +99,11 @@ function watched(handle: promises.FileHandle): promises.FileHandle {
       return chmod(mode);
     },
     async sync() {
-      // Counted only: to wait for the disk some hundred times would tell nothing.
+      // Syncs are only counted, because hundreds of real ones would be slow.
       step("sync");
     },
     async close() {
-      // Closed it is, whatever the system says of it.
+      // The file is closed even if closing reports an error.
       await close();
       step("close");
     },

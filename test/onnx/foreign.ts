@@ -1,4 +1,4 @@
-/** What a round trip must keep of models that another protobuf implementation wrote, for the quick and the slow test. */
+/** Checks the round trip of models from another protobuf implementation, for the quick and the slow test. */
 
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { splitFields } from "../../src/core/onnx/fields.ts";
@@ -10,7 +10,7 @@ import { joined } from "./messages.ts";
 import { fromPlain, toPlain } from "./oracle.ts";
 import { randomModel } from "./random-model.ts";
 
-/** What is wrong with the round trip of a random model; undefined if nothing is. */
+/** Returns the fault of the round trip of a random model; undefined if it has none. */
 export async function roundTripFault(seed: number): Promise<string | undefined> {
   const bytes = fromPlain(randomModel(seed));
   const model = await open(bytes);
@@ -23,7 +23,7 @@ export async function roundTripFault(seed: number): Promise<string | undefined> 
   return expected === got ? undefined : `model ${seed} says something else once its fields are in another order`;
 }
 
-/** The same messages with the fields of model and graph in any order; those of one number stay in theirs. */
+/** Returns the messages with the fields of model and graph in random order. Repeated fields keep their relative order. */
 async function outOfOrder(bytes: Uint8Array, seed: number): Promise<Uint8Array> {
   const numbers = random(seed, "order");
   const shuffled = async (message: Uint8Array, inner: (number: number, whole: Uint8Array) => Promise<Uint8Array>) => {

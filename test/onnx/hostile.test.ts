@@ -1,4 +1,4 @@
-/** Broken and hostile files: each is refused by a PithError that says where, or opened; nothing else happens. */
+/** Broken and hostile files: each opens, or is rejected by a PithError that names the position. */
 import { describe, expect, test } from "vitest";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { splitFields } from "../../src/core/onnx/fields.ts";
@@ -11,7 +11,7 @@ import { message } from "./messages.ts";
 import { fromPlain } from "./oracle.ts";
 import { randomModel } from "./random-model.ts";
 
-/** Random models of one to three kilobytes. */
+/** Returns random models of one to three kilobytes. */
 function smallModels(count: number): Uint8Array[] {
   const encodings: Uint8Array[] = [];
   for (let seed = 0; encodings.length < count; seed++) {

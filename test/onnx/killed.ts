@@ -1,4 +1,4 @@
-/** Killing a process while it saves, for the quick and the slow test. */
+/** Kills a process while it saves, for the quick and the slow test. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdir } from "node:fs/promises";
@@ -10,7 +10,7 @@ import { temporaryFolder } from "../temporary.ts";
 
 const script = fileURLToPath(new URL("save-forever.ts", import.meta.url));
 
-/** Lets a process save, kills it after so many milliseconds, and says what is wrong with what it left behind. */
+/** Starts a saving process, kills it after the given milliseconds, and returns the faults of the files that remain. */
 export async function killWhileSaving(where: "inside" | "outside", milliseconds: readonly number[]): Promise<string[]> {
   const folder = temporaryFolder();
   const path = join(folder, "model.onnx");
@@ -39,7 +39,7 @@ export async function killWhileSaving(where: "inside" | "outside", milliseconds:
   return faults;
 }
 
-/** Whether the file is one of the two models, all of it. */
+/** Returns the fault of the file unless it is one of the two complete models. */
 async function faultOf(path: string): Promise<string | undefined> {
   const model = await open(path);
   for (const fill of [1, 2]) {

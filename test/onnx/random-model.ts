@@ -1,6 +1,6 @@
 /**
- * Legal models that nobody would write: every field that onnx.proto knows, set or not by chance; all element types, raw, typed and as text;
- * nodes of operators that do not exist. As plain data for `fromPlain`.
+ * Random valid models that no exporter writes: every field of onnx.proto, set or not at random; all element types, raw, typed and as text;
+ * nodes of unknown operators. As plain data for `fromPlain`.
  */
 
 import { typedField } from "../../src/core/onnx/typed-data.ts";
@@ -142,7 +142,7 @@ class Maker {
     const type = this.#pick(names) ?? "float32";
     const [code, field] = [typeCodes[type], typedField(type)];
     const dims = this.#list(2, () => this.#to(4));
-    // Some lie in the file rather than in memory.
+    // Some tensors are large enough to stay in the file instead of in memory.
     if (dims.length > 0 && this.#chance(0.05)) dims[0] = 5000;
     const count = dims.reduce((product, dim) => product * dim, 1);
     const message: Message = {
@@ -255,7 +255,7 @@ class Maker {
     return this.#random.uniform() < share;
   }
 
-  /** 0 … below - 1 */
+  /** Returns a random integer from 0 to below - 1. */
   #to(below: number): number {
     return below === 0 ? 0 : this.#random.integer(below);
   }

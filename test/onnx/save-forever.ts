@@ -1,4 +1,4 @@
-/** A process that saves one of two models onto a file, again and again, until it is killed: `save-forever.ts <path> <inside | outside>`. */
+/** Saves two models alternately to one file until the process is killed: `save-forever.ts <path> <inside | outside>`. */
 import { Model } from "../../src/core/graph/model.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";

@@ -1,4 +1,4 @@
-/** Saving with the weights in a file of their own, for tests that replace the disk and import this afterwards. */
+/** Tests of saving with external data. Import this module after the disk is mocked. */
 import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
@@ -8,7 +8,7 @@ import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { temporaryFolder } from "../temporary.ts";
 import type { plan as planOfDisk, startPlan as startPlanOfDisk } from "./failing-disk.ts";
 
-/** With the plan of the disk that takes the place of this machine's. */
+/** Defines the tests. @param plan plan of the mocked disk. */
 export function savingOutside(plan: typeof planOfDisk, startPlan: typeof startPlanOfDisk) {
   let folder = "";
   const at = (name: string): string => join(folder, name);
@@ -21,7 +21,7 @@ export function savingOutside(plan: typeof planOfDisk, startPlan: typeof startPl
   const weights = ["first", "second"];
   const lengthOf = (fill: number): number => 300 + 100 * fill;
 
-  /** A model of which every weight says which it is. The layout differs from model to model, so no data file does for another's. */
+  /** Returns a model whose weights all have the value `fill`. The layout differs between models, so that the data file of one does not fit another. */
   function model(fill: number): Model {
     const filled = new Model();
     const length = lengthOf(fill);
@@ -30,7 +30,7 @@ export function savingOutside(plan: typeof planOfDisk, startPlan: typeof startPl
     return filled;
   }
 
-  /** Which of the models lies at a path, all of it. */
+  /** Returns which model a complete file contains. */
   async function fillAt(name: string): Promise<number> {
     const { graph } = await open(at(name));
     const fills = new Set<number>();
@@ -131,7 +131,7 @@ export function savingOutside(plan: typeof planOfDisk, startPlan: typeof startPl
           await write().catch(() => {});
           startPlan(0);
           await expectWhole();
-          // The next save does as if nothing had been: the names are those that there were to be.
+          // The next save succeeds and leaves the expected file names.
           await write();
           expect(await fillAt("o.onnx")).toBe(2);
           await expectWhole();
@@ -149,8 +149,8 @@ export interface Case {
   readonly name: string;
   readonly prepare: () => Promise<void>;
   readonly write: () => Promise<void>;
-  /** The models there before, and which they are. */
+  /** Models that exist before the write, by file name. */
   readonly before: Readonly<Record<string, number>>;
-  /** Files once all has been done. */
+  /** File names after a complete write. */
   readonly after: readonly string[];
 }

@@ -1,4 +1,4 @@
-/** Simplified models of others compute what they computed: the shared models on random inputs, ONNX's backend tests on their own. */
+/** Simplified models compute the original outputs: the shared models on random inputs, ONNX's backend tests on their test inputs. */
 import { readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -57,7 +57,7 @@ describe.skipIf(files.length === 0)("models as they are found", () => {
   });
 });
 
-/** The model with all inputs but the first stored, where `stored`; and what the others are fed. */
+/** Returns a model and its inputs. @param stored whether to store all inputs except the first. */
 async function prepared(given: BackendTest, stored: boolean): Promise<{ model: Model; feeds: Batch } | undefined> {
   const model = await given.model();
   const { graph, header } = model;
@@ -89,7 +89,7 @@ async function run(model: Model, feeds: Batch, times: number): Promise<readonly 
   }
 }
 
-/** What went wrong, undefined if the runtime does not run the original, or draws random numbers. */
+/** Returns the faults of a simplified model; undefined if the runtime does not run the original, or its outputs are random. */
 async function judge(given: BackendTest, stored: boolean): Promise<readonly string[] | undefined> {
   const trial = await prepared(given, stored);
   if (trial === undefined) return undefined;

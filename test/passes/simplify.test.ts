@@ -1,4 +1,4 @@
-/** Simplified networks compute what they computed: all topologies, and what each clean-up is for and must leave alone. */
+/** Simplified networks compute the original outputs: all topologies, and the cases that each clean-up must change or keep. */
 import { describe, expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { allGraphs } from "../../src/core/graph/graph.ts";
@@ -43,7 +43,7 @@ async function differs(
   return typeof comparison === "string" ? comparison : comparison.difference;
 }
 
-/** What is left of a graph, which computes the same as before. */
+/** Returns the simplified graph, and checks that it computes the original outputs. */
 async function simplified(text: string, options: Parameters<typeof simplify>[1] = {}): Promise<Model> {
   const model = parseModel(`opset 21\n${text}`);
   const original = model.clone();
@@ -84,7 +84,7 @@ describe("every topology", () => {
       expect(Object.keys(got)).toEqual(Object.keys(expected));
       for (const [name, dense] of Object.entries(expected))
         expect(largestDifference(dense, got[name])).toBeLessThan(1e-5);
-      // There is nothing left to do.
+      // A second run changes nothing.
       expect((await simplify(model, {}, { engine })).changes).toEqual([]);
     },
   );
@@ -557,7 +557,7 @@ describe("what is asked for", () => {
   });
 });
 
-/** Two layers whose biases are equal by chance, one of them masked; an identity, a duplicate and a constant between them. */
+/** Two layers with equal biases, one of them masked, and an identity, a duplicate and a constant between them. */
 const network = `opset 21
 graph (x: float32[batch, 6]) -> (y: float32[batch, 3]) {
   fc1.weight: float32[4, 6] = random(seed 1)

@@ -1,6 +1,6 @@
 /**
- * Law: where an entry says that a node hands an input on unchanged, ONNX Runtime returns that very input: over all examples, for numbers and
- * for named dimensions. And the nodes of a few operators that do, and that do not.
+ * Law: if an operator definition states that a node returns an input unchanged, ONNX Runtime returns that input, for all examples, with numbers and
+ * with named dimensions. Also checks a few operators that do and do not.
  */
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
@@ -30,7 +30,7 @@ describe("what is said to be handed on is", () => {
     const { [output.name]: got } = await run(model, feeds);
     const { graph } = model;
     const inputValue = feeds[value.name] ?? (await value.tensor?.read());
-    // What comes from another node is asked for as an output of its own.
+    // An input that another node computes becomes an additional output.
     if (inputValue === undefined) graph.addOutput(value);
     const expected = inputValue ?? (await run(model, feeds))[value.name];
     expect(got).toEqual(expected);

@@ -1,4 +1,4 @@
-/** The choice among several recipes by speed, by validation samples, and without one that fails. */
+/** The choice among several recipes by speed and by validation samples, excluding recipes that fail. */
 import { beforeAll, describe, expect, test } from "vitest";
 import { choiceSentence } from "../../src/app/report/choice.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
@@ -39,7 +39,7 @@ describe("of several candidates", () => {
     };
     expect(await choiceOf(large, small)).toEqual({ choice: { place: 1, by: "usual" }, chosen: 1, mark: ["✓", "✓"] });
     expect(await choiceOf(large, missed)).toEqual({ choice: { place: 0, by: "only" }, chosen: 0, mark: ["✓", "?"] });
-    // Without another candidate it is kept, and the report says that it missed.
+    // A single candidate is kept, and the report marks the missed goal.
     expect(await choiceOf(missed)).toMatchObject({ chosen: 0, mark: ["?"] });
   });
 
@@ -74,7 +74,7 @@ describe("of several candidates", () => {
       readonly high?: number;
       readonly work?: number;
     }
-    /** Times of the original, the larger variant and the smaller one: milliseconds of a run, and of processor time. */
+    /** Returns a runtime with fixed times for the original, the larger variant and the smaller one, in milliseconds of wall-clock and of processor time. */
     const timed = (...times: readonly Times[]): RunTarget => ({
       name: "node",
       where: "a machine",
@@ -168,14 +168,14 @@ describe("validation samples", () => {
     name,
     recipe: recipe({ prune: { structured: true, amount: 0.34, layers: "fc1" } }),
   }));
-  /** Inputs that no channel reads: a channel that goes saves more bytes than its record takes. */
+  /** Adds inputs that no channel uses, so that removing a channel saves more bytes than its record takes. */
   const wide = (row: readonly number[]) => [...row, ...new Array<number>(61).fill(0)];
   const rows = [
     [1, 0, 0],
     [0, 1, 0],
     [0, 0, 0.5],
   ].map(wide);
-  /** The third channel has the smallest weights, and is the only one that has the class of every tenth sample. */
+  /** A model whose third channel has the smallest weights, but alone encodes the class of every tenth sample. */
   const reliant = parseModel(`opset 21
 graph (input: float32[batch, 64]) -> (logits: float32[batch, 2]) {
   fc1.weight: float32[3, 64] parameter = ${JSON.stringify(rows)}
@@ -186,7 +186,7 @@ graph (input: float32[batch, 64]) -> (logits: float32[batch, 2]) {
 }
 `);
 
-  /** Every tenth of `samples` has its class in the third channel only: without this channel a tenth of them is wrong. */
+  /** Returns samples of which every tenth has its class only in the third channel: without it, a tenth of the predictions is wrong. */
   function relying(samples: Uint32Array): Dataset {
     const wrong = new Set(samples.filter((_, place) => place % 10 === 0));
     const rows = Array.from({ length: count }, (_, at) =>

@@ -1,4 +1,4 @@
-/** What a run holds in memory does not grow with the number of candidates: their files lie on disk. */
+/** The memory of a run does not grow with the number of candidates, because their files are on disk. */
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -13,7 +13,7 @@ const folder = temporaryFolder();
 const root = new URL("../../", import.meta.url);
 const mebibyte = 2 ** 20;
 
-/** A table of 300 MB, of which few rows are read. */
+/** An embedding table of 300 MB, of which few rows are read. */
 const table = `opset 21
 graph (ids: int64[n]) -> (logits: float32[n, 2]) {
   table: float32[1171875, 64] = random(seed 1)

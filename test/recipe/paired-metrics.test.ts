@@ -1,4 +1,4 @@
-/** When a model is no longer the function of its original: by its answers, and only where the samples show it. */
+/** A model is reported as lost only if the samples show significantly different predictions. */
 import { expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
@@ -15,7 +15,7 @@ graph (input: float32[batch, 2]) -> (logits: float32[batch, 2]) {
 }
 `);
 
-/** Half of the labels are 0; the model answers the first `right` samples as their labels say. */
+/** Half of the labels are 0. The model predicts the labels of the first `right` samples. */
 async function figuresOf(right: number, metric = accuracy(), labelled = true) {
   const labels = Array.from({ length: count }, (_, sample) => sample % 2);
   const answers = labels.map((label, sample) => (sample < right ? label : 1 - label));

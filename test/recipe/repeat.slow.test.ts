@@ -1,4 +1,4 @@
-/** Recipes that repeat: what is run in each round, what is measured of it, and what a run that was stopped does again. */
+/** Recipes with `repeat`: the steps of each round, their measurements, and resuming an interrupted run. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** Recipes from the original to the file: what is changed, measured, kept and refused. */
+/** Recipes from the original to the file: changes, measurements, and which results are kept or rejected. */
 import * as v from "valibot";
 import { beforeAll, describe, expect, test } from "vitest";
 import { reportPage } from "../../src/app/report/html.ts";
@@ -28,7 +28,7 @@ beforeAll(async () => {
 });
 
 const recipe = (...steps: readonly object[]) => recipeFrom({ steps });
-/** Removes the same share of each layer, in single channels, without samples. */
+/** Options that remove the same share of the channels of each layer, without samples. */
 const evenly = { structured: true, importance: "magnitude", scope: "uniform", roundTo: 1 };
 const pruneTuneQuantize = recipe(
   { prune: { ...evenly, amount: 0.4 } },
@@ -113,7 +113,7 @@ describe("prune, train, quantize", () => {
     expect(variant?.verdict?.met).toBe(true);
     expect(run.latency?.models).toHaveLength(2);
     expect(run.latency?.inputs).toEqual({ input: "float32[1, 16]" });
-    // The figures, found again from the file alone.
+    // The file alone gives the same metric values.
     const again = await evaluate(createEngine(), await open(bytes), task.test, task.metric);
     expect(again.estimate).toEqual(variant?.result?.estimate);
     expect(Object.values(run.data).filter((part) => typeof part === "object")).toHaveLength(2);
@@ -279,7 +279,7 @@ test("weights trained through rounding become codes, in a pruned model too", asy
   expect(rounded?.changes.length).toBeGreaterThan(0);
   expect(tuned?.history).toHaveLength(1);
   expect(coded?.after?.bytes).toBeLessThan(0.6 * run.original.bytes);
-  // The codes say what the rounding said.
+  // Quantized values give the same accuracy as simulated rounding.
   expect(Math.abs((coded?.after?.estimate.value ?? 0) - (tuned?.after?.estimate.value ?? 1))).toBeLessThan(0.01);
   expect([...model.graph.values()].filter(({ role }) => role?.kind === "straight-through")).toEqual([]);
   const codes = [...model.graph.values()].find(({ name, tensor }) => name.startsWith("fc2") && tensor?.type === "int8");
@@ -452,7 +452,7 @@ describe("refused:", () => {
 });
 
 describe("an output that the metric does not judge", () => {
-  /** What is cut from it is not trained again: the loss is of the other one. */
+  /** Steps that prune the output `features`, whose weights are not trained again because the loss is on the other output. */
   const steps = (training: object) =>
     recipe({ prune: { amount: 0.95, layers: "features" }, judge: false }, training, {
       quantize: { scheme: "weights" },

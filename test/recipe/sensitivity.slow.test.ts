@@ -1,4 +1,4 @@
-/** What single layers lose, measured on a network that was trained; and the settings of each that follow. */
+/** The sensitivity of single layers, measured on a trained network, and the allocations that follow from it. */
 
 import { readdirSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -28,7 +28,7 @@ beforeAll(async () => {
 const rowsOf = (kind: SensitivityKind, layer: string) =>
   analysis.rows.filter((row) => row.kind === kind && row.layers[0] === layer);
 
-/** The share of test samples that a recipe's result has right, and the bytes of its file. */
+/** Runs a recipe. @returns the accuracy and the bytes of its result. */
 async function resultOf(recipe: Parameters<typeof runRecipe>[1]) {
   const { model: result, bytes, run } = await runRecipe(model, recipe, task, { force: true, rounds: 0 });
   const { estimate } = await evaluate(createEngine(), result, task.test, accuracy());
@@ -62,7 +62,7 @@ describe("each layer alone", () => {
   test("says what it saves: of single weights those that became zero, else what is stored no more", () => {
     for (const { bytes, setting, saved } of rowsOf("prune", "fc2")) expect(saved / bytes).toBeCloseTo(setting, 2);
     const [eight, four] = rowsOf("bits", "fc2");
-    // A scale and a zero point for each of 48 outputs of 64 numbers; then a scale for each block of 32.
+    // 8 bits store a scale and a zero point for each of 48 outputs of 64 numbers, 4 bits a scale for each block of 32.
     expect(eight?.saved).toBe(64 * 48 * 3 - 48 * 5);
     expect(four?.saved).toBe(64 * 48 * 3.5 - 2 * 48 * 4);
   });
@@ -150,7 +150,7 @@ test("reads what others have measured ahead, and measures what they have not, to
     );
   };
   const rows = analysis.rows.filter(({ kind }) => kind === "prune");
-  // No time is left to measure.
+  // The time limit leaves no time to measure.
   expect(await sweepAhead(1, 1e-9)).toMatchObject({ rows, open: 0 });
   expect(await sweepAhead(1 / 3, 1e-9)).toMatchObject({ open: 8 });
   expect(await sweepAhead(1 / 3)).toMatchObject({ rows, open: 0 });
@@ -193,7 +193,7 @@ describe("an allocation", () => {
     expect(await allocationFrom(model, { ...analysis, rows: [] }, "bits")).toBeUndefined();
   });
 
-  // Two layers that feed each other share what they save when both are cut.
+  // If two consecutive layers are both pruned, their savings overlap.
   test.each([
     ["channels", "bytes", 0.5],
     ["channels", "macs", 0.35],

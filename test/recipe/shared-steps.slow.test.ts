@@ -1,4 +1,4 @@
-/** Stored steps: what changes their key, and what is repeated after a loss. */
+/** Stored steps: changes that affect their key, and steps that run again after their files are lost. */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ import { task, trained } from "./blobs.ts";
 
 let net: Model;
 let folder: string;
-/** Amounts, by the order in which steps ran. */
+/** Amounts of the steps, in the order in which they ran. */
 let ran: number[];
 
 beforeAll(async () => {
@@ -104,7 +104,7 @@ describe("from one run to the next", () => {
     const run = (resumeBytes: number | undefined) =>
       compress(net, [{ name: "one", recipe }], task, { ...options, passes: [look], resumeFolder: folder, resumeBytes });
     const bounded = await run(1);
-    // The one that a step begins with.
+    // Only the file that a step starts from is loaded.
     expect(most).toEqual([0, 1, 1, 1, 1, 1]);
     expect(readdirSync(folder)).toEqual([]);
     expect((await run(undefined)).result?.bytes).toEqual(bounded.result?.bytes);

@@ -1,4 +1,4 @@
-/** What was run or measured once is not run again: in a run, and from one run to the next. */
+/** Steps and measurements run only once, within a run and across runs. */
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, sep } from "node:path";
@@ -14,7 +14,7 @@ import { task, trained } from "./blobs.ts";
 
 let net: Model;
 let folder: string;
-/** Amounts, by the order in which steps ran. */
+/** Amounts of the steps, in the order in which they ran. */
 let ran: number[];
 
 beforeAll(async () => {

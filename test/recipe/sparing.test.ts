@@ -1,4 +1,4 @@
-/** Layers that keep more bits so that a goal holds, on a network in which rounding ruins one. */
+/** Precision fallback: some layers keep more bits to meet a goal, on a network with one layer that quantization ruins. */
 import { beforeAll, describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
@@ -28,7 +28,7 @@ async function setNumbers(value: Value | undefined, set: (data: Float32Array) =>
   value.tensor = inMemory(float32(dense.dims, data));
 }
 
-/** Its first hidden unit says nothing any more, and the weights that read it are so large that codes of 8 bits leave nothing to the others. */
+/** Returns the model with a first hidden unit of constant 0. The weights that read it are so large that 8 bits round all other weights to 0. */
 async function withOutliers(original: Model): Promise<Model> {
   const model = original.clone();
   const [first, second] = layers(model, infer(model));

@@ -1,4 +1,4 @@
-/** Models that carry states: what is run over data in a recipe and in a recovery begins them as zeros and carries them, as an evaluation does. */
+/** Models with states: runs over data in a recipe and in a recovery start them at zero and carry them, as an evaluation does. */
 import { expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
@@ -22,7 +22,7 @@ const numbers = random(1, "states");
 const list = (rows: number, columns: number): string =>
   JSON.stringify(Array.from({ length: rows }, () => Array.from({ length: columns }, () => numbers.normal() / 4)));
 
-/** h′ = tanh(x W + h U), y = h′ V; the state has its samples along axis 1. */
+/** A recurrent network: h′ = tanh(x W + h U), y = h′ V. The state has its samples along axis 1. */
 const text = `opset 21
 graph (x: float32[batch, 6], state: float32[2, batch, 8]) -> (y: float32[batch, 3], stateN: float32[2, batch, 8]) {
   first: int64[] = 0

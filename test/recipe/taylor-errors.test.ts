@@ -1,4 +1,4 @@
-/** What changes of weights add to the answers, by gradients, against what they add when each layer alone is changed. */
+/** The gradient estimate of each layer's output error, compared with the error if only that layer changes. */
 import { beforeAll, describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
@@ -17,7 +17,7 @@ import { task, trained } from "./blobs.ts";
 
 const context = completeContext({ seed: 3 });
 
-/** The model with noise of a standard deviation of `far` on the weights of these layers. */
+/** Returns the model with noise of standard deviation `far` on the weights of the named layers. */
 async function withNoise(original: Model, far: number, names: readonly string[]): Promise<Model> {
   const model = original.clone();
   for (const { name, weight } of layers(model, infer(model))) {
@@ -34,7 +34,7 @@ async function withNoise(original: Model, far: number, names: readonly string[])
   return model;
 }
 
-/** Σ of squares over the answers to all test samples. */
+/** Returns the sum of squared output differences over all test samples. */
 async function squaredDifference(one: Model, other: Model): Promise<number> {
   const { input } = await firstBatch(task.test, task.test.count);
   if (input === undefined) throw new Error("There is no input.");
@@ -54,7 +54,7 @@ describe("of each layer alone, the estimate is what it adds to the answers", () 
     expect([...errors.keys()]).toEqual(names);
     for (const name of names) {
       const alone = await squaredDifference(model, await withNoise(model, 1e-3, [name]));
-      // The mean of 400 squares of numbers that are nearly normal is certain to √(2 / 400).
+      // The mean of 400 squares of nearly normal numbers has the relative deviation √(2 / 400).
       expect(Math.abs((errors.get(name) ?? 0) / alone - 1)).toBeLessThan(4 * Math.sqrt(2 / 400));
     }
   });
@@ -91,7 +91,7 @@ test.each([
   expect([...errors.keys()]).toEqual(["fc1", "fc2", "fc3"]);
   const all = [...errors.values()].reduce((sum, own) => sum + own, 0);
   const total = await squaredDifference(model, rounded);
-  // 200 of 800 samples, other roundings beside those of weights, and layers that are not independent.
+  // The bounds are loose: 200 of 800 samples, quantization of activations in addition to weights, and dependent layers.
   expect(all / (total / 4)).toBeGreaterThan(0.3);
   expect(all / (total / 4)).toBeLessThan(3);
 });

@@ -1,4 +1,4 @@
-/** Statistics of batch normalization are those of what comes in, one norm behind the other. */
+/** Recalibration sets the statistics of batch normalization to those of its inputs, one normalization after the other. */
 import { expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
@@ -120,7 +120,7 @@ test("moments do not depend on the batches, and lose no digits where means are l
       expect(variance[channel]).toBeCloseTo(ofAll.variance[channel] ?? 0, 10);
     });
   }
-  // Of channel 0: 0, 7, 28, 35, … mod 5.
+  // Channel 0 has the positions 0, 1, 4, 5, … of all values.
   const offsets = [0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21].map((at) => ((at * 7) % 5) / 4);
   const mean = offsets.reduce((sum, one) => sum + one, 0) / 12;
   expect(ofAll.mean[0]).toBeCloseTo(4096 + mean, 10);

@@ -1,4 +1,4 @@
-/** Bias correction takes back what moved the means of a layer's outputs, wherever the layer takes a bias. */
+/** Bias correction restores the means of a layer's outputs for every layer that accepts a bias. */
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { verify } from "../../src/core/graph/verify.ts";
@@ -66,7 +66,7 @@ describe("a layer without a bias gets one", () => {
     const original = network(feed, `y: float32${result}`, weights, nodes);
     const changed = original.clone();
     await change(changed, "a.weight", (one) => one + 1);
-    // Means that are far from 0, so that other weights move the output.
+    // The means are far from 0, so that a change of the weights shifts the output.
     const data = samples(dims);
     const { x } = await data.gather(Uint32Array.from({ length: data.count }, (_, at) => at));
     if (x?.type !== "float32") throw new Error("no x");
@@ -82,7 +82,7 @@ describe("a layer without a bias gets one", () => {
     expect(await apart(original, changed, far)).toBeLessThan(before / 2);
     expect(verify(changed)).toEqual([]);
     expect(changed.graph.outputs.map(({ name }) => name)).toEqual(["y"]);
-    // A second time there is nothing to correct.
+    // A second correction changes nothing.
     expect((await biasStage.run(changed, await scopeOf(changed, original, far))).changed).toBe(0);
   });
 });
@@ -127,7 +127,7 @@ test("layers of which channels were cut are held against the channels that are l
   kept.forEach((channel, at) => {
     expect(biases[at]).toBeCloseTo(b[channel] ?? 0, 5);
   });
-  // Other weights: channels cannot be mapped to the original.
+  // If the weights differ, channels cannot be mapped to the original.
   await change(cut, "a.weight", (one) => one * 1.01);
   const { match } = await scopeOf(cut, original, samples([16, 3, 2, 2]));
   expect(match.layers).toEqual([]);

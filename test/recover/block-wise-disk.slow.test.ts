@@ -1,4 +1,4 @@
-/** Parts of a network that are trained by themselves, with what does not fit in memory on disk. */
+/** Block-wise recovery with activations on disk if they do not fit in memory. */
 import { expect, test } from "vitest";
 import { type ScratchFile, scratchFile } from "../../src/core/platform/node.ts";
 import { openStorage, type Storage } from "../../src/data/batches/store.ts";

@@ -1,4 +1,4 @@
-/** Parts of a network that are trained by themselves answer as those of the original do. */
+/** Block-wise recovery trains each block to reproduce the outputs of the original's block. */
 import { expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { PithError } from "../../src/core/errors.ts";
@@ -62,7 +62,7 @@ test("a disk that is full ends the stage with a sentence; what was kept is given
       closed++;
     },
   });
-  // Room for the samples of both models, and no more.
+  // The memory limit is just large enough for the samples of both models.
   const storage = openStorage({ memory: 10_000, file });
   await expect(stage.run(changed.clone(), await scopeOf(changed, original, data, storage))).rejects.toBe(full);
   await storage.release();

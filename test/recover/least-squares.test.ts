@@ -1,4 +1,4 @@
-/** Least squares find the weights that make of a layer's inputs what the original answered, where there are such weights. */
+/** Least squares find weights that reproduce the original's outputs from a layer's inputs, if such weights exist. */
 import { describe, expect, test } from "vitest";
 import { Miss } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
@@ -17,7 +17,7 @@ import { apart, change, network, numbers, samples, scopeOf } from "./networks.ts
 const solve = async (changed: Model, original: Model, data: IndexedDataset) =>
   solveLayers.run(changed, await scopeOf(changed, original, data));
 
-/** The same in an older operator set. */
+/** Returns the model in an older opset. */
 function inOpset(model: Model, version: number): Model {
   model.header.opsets.set("", version);
   return model;
@@ -90,7 +90,7 @@ test("channels that were cut and are said by others cost nothing: the layer behi
   const weights = { "a.weight": [4, 3, 1, 1], "a.bias": [4], "b.weight": [2, 4, 3, 3], "b.bias": [2] };
   const nodes = "  h = Conv(x, a.weight, a.bias)\n  r = Relu(h)\n  y = Conv(r, b.weight, b.bias)";
   const original = network("x: float32[n, 3, 5, 5]", "y: float32[n, 2, 3, 3]", weights, nodes);
-  // Channel 3 says what channel 1 says.
+  // Channel 3 duplicates channel 1.
   const [w, b] = [await numbers(original, "a.weight"), await numbers(original, "a.bias")];
   const twice = [...w.subarray(0, 9), ...w.subarray(3, 6)];
   value(original, "a.weight").tensor = inMemory(float32([4, 3, 1, 1], twice));
@@ -112,7 +112,7 @@ test("channels that were cut and are said by others cost nothing: the layer behi
 describe("what is pruned stays pruned", () => {
   const build = () =>
     network("x: float32[n, 6]", "y: float32[n, 4]", { "a.weight": [6, 4] }, "  y = MatMul(x, a.weight)");
-  /** Inputs that say much of each other: others can take on what is gone. */
+  /** Correlated inputs, so that the remaining channels can compensate for removed ones. */
   const drawn = noise([240, 6], 3).data;
   const alike = drawn.map((one, at) => one * 0.3 + (drawn[6 * Math.floor(at / 6)] ?? 0));
   const rows = memory("rows", { x: float32([240, 6], alike) });
@@ -248,7 +248,7 @@ describe("the systems", () => {
       multiplyHere,
     );
     if (step instanceof Miss) throw new Error(step.reason);
-    // One unknown: Σ x y / Σ x².
+    // The solution for one unknown is Σ x y / Σ x².
     expect([...step.data]).toEqual([0, expect.closeTo((10 + 2 - 1 + 4) / 7, 10), 0]);
   });
 });

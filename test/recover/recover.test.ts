@@ -1,4 +1,4 @@
-/** Recovery as a pass: stages are kept where they help on samples that they were not fitted on. */
+/** The `recover` pass keeps a stage only if it helps on held-out samples. */
 import { describe, expect, test, vi } from "vitest";
 import { recordedKept } from "../../src/core/analysis/provenance.ts";
 import { structureHash } from "../../src/core/graph/hash.ts";
@@ -133,7 +133,7 @@ test("stages go as far as they are asked to", async () => {
   expect(await numbers(model, "a.weight")).toEqual(await numbers(original, "a.weight"));
 });
 
-/** A network that shares no layer with the original. */
+/** Builds a network that shares no layer with the original. */
 const other = () =>
   network(
     "x: float32[n, 3, 6, 6]",
@@ -157,7 +157,7 @@ test("training towards the original needs no labels, and helps where layers are 
 test("the time that is given ends training, which keeps what it learnt", async () => {
   const [original, narrow] = [build(), other()];
   const settings = { epochs: 1_000_000, batch: 20, learningRate: 0.01 } as const;
-  // The clock stands: the stages before take none of the time, and on a busy machine training has all of it, too.
+  // The clock is mocked, so that training has the full time limit even on a busy machine.
   const clock = vi.spyOn(performance, "now").mockReturnValue(0);
   const { changes, misses } = await recover(narrow, {
     original,
@@ -166,7 +166,7 @@ test("the time that is given ends training, which keeps what it learnt", async (
     until: "end-to-end",
     ...settings,
   }).finally(() => clock.mockRestore());
-  // So long a training may go beyond what helps: the stage says what it came to, either way.
+  // A long training can overfit, so the stage is either a change or a miss; both report the signal to noise.
   const reports = [...changes.map(({ at, what }) => [at, what]), ...misses.map(({ at, reason }) => [at, reason])];
   expect(reports).toContainEqual(["end-to-end", expect.stringContaining("signal to noise")]);
 });
@@ -193,7 +193,7 @@ describe("nothing is changed", () => {
     const model = original.clone();
     await change(model, "a.weight", (one) => one * 1.01);
     const before = structureHash(model);
-    // The original's own statistics are not those of these samples.
+    // The statistics of the original differ from those of these samples.
     const { changes, misses } = await recover(model, { original, data, until: "batch-norm" });
     expect(changes).toEqual([]);
     expect(misses).toMatchObject([{ at: "batch-norm", reason: expect.stringContaining("it did not help: ") }]);
@@ -216,7 +216,7 @@ describe("nothing is changed", () => {
       code: "E_OPTION",
       message: expect.stringContaining("the original model is required"),
     });
-    // Also where no stage takes it.
+    // The loss is checked even if no stage uses it.
     await expect(recover(model, { original, data, until: "bias", loss: "hinge" })).rejects.toMatchObject({
       code: "E_OPTION",
       message: expect.stringContaining('"hinge" is not a loss'),

@@ -1,4 +1,4 @@
-/** What is left of a value of the original has the dimensions that the value has in the model of which channels were cut. */
+/** The predicted dimensions of a value after channel pruning equal those in the pruned model. */
 import { expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { Miss } from "../../src/core/errors.ts";
@@ -19,7 +19,7 @@ test("in every topology, for every value between layers that has another size", 
     const { changes } = await prune(changed, { amount: 0.3, structured: true });
     if (changes.length === 0) continue;
     const match = await matchOriginal(changed, original, engine);
-    // Of these layers it is unknown which channels are left, and nothing follows.
+    // If the remaining channels of a layer are unknown, no dimensions can be predicted.
     const isUnsure = match.misses.some((miss) => miss instanceof Miss && /cannot map|are grouped/.test(miss.reason));
     const survivors = await survivorsOf(match);
     infer(match.original);

@@ -1,4 +1,4 @@
-/** What a recipe hands to its report: the samples on which two models differ, and the layers in which they do. */
+/** A recipe's report contains the samples and the layers in which two models differ. */
 import { decode } from "fast-png";
 import { describe, expect, test } from "vitest";
 import { reportPage } from "../../src/app/report/html.ts";

@@ -1,4 +1,4 @@
-/** What stands in the page of a plot, as its own script reads it. */
+/** Reads the data of a plot page, as the script of the page does. */
 import { inflateSync } from "node:zlib";
 
 export interface PlottedBox {
@@ -38,7 +38,7 @@ export interface PlottedLayer {
   readonly kept?: string;
 }
 
-/** The graphs of a page, the main one first. */
+/** Returns the graphs of a page, the main one first. */
 export function plottedGraphs(page: string): readonly [PlottedGraph, ...PlottedGraph[]] {
   const packed = /<script id="data" type="application\/octet-stream">([\w+/=]*)<\/script>/.exec(page)?.[1] ?? "";
   const data = JSON.parse(inflateSync(Buffer.from(packed, "base64")).toString()) as { readonly graphs: PlottedGraph[] };

@@ -1,4 +1,4 @@
-/** Plots of real models: what a page says pruning removes is what the pruning functions remove. */
+/** Plots of real models: the weights that a page shows as pruned are those that the pruning functions remove. */
 import { describe, expect, test } from "vitest";
 import { plotPage } from "../../src/app/report/plot/plot.ts";
 import { plotArithmetic } from "../../src/app/report/plot/script.ts";
@@ -23,7 +23,7 @@ interface Arithmetic {
 }
 const arithmetic = new Function(`${plotArithmetic}; return { unpack, amountOf };`)() as Arithmetic;
 
-/** Boxes and numbers of the prunable layers, each weight once. */
+/** Returns the boxes and data of the prunable layers, each weight once. */
 function layersIn(page: string): readonly { readonly box: PlottedBox; readonly layer: PlottedLayer }[] {
   const [{ boxes, layers: plotted }] = plottedGraphs(page);
   return plotted.flatMap((layer, index) => {
@@ -37,7 +37,7 @@ const plot = async (model: Model, amount: number): Promise<string> => {
   return plotPage(copy, infer(copy), { name: "model.onnx", amount });
 };
 
-/** "60,211 of 200,704 pruned" without the commas within numbers. */
+/** Removes the commas within numbers: "60,211 of 200,704 pruned". */
 const plain = (what: string): string => what.replaceAll(/(?<=\d),(?=\d)/g, "");
 
 describe.skipIf(models.length === 0).each(models)("$name", ({ path }) => {

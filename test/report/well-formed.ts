@@ -1,9 +1,9 @@
-/** What is wrong with a page: elements that do not nest, attributes without quotes, addresses of other places. */
+/** Finds faults of a page: elements that do not nest, attributes without quotes, external addresses. */
 
 const empty = new Set(["meta", "link", "input", "br", "img", "hr", "!doctype"]);
 const raw = new Set(["script", "style", "title"]);
 
-/** The faults of a page as sentences; none for a page that is well formed. */
+/** Returns the faults of a page as sentences; none for a well-formed page. */
 export function faults(page: string): readonly string[] {
   const faultList: string[] = [];
   const open: string[] = [];
@@ -38,13 +38,13 @@ export function faults(page: string): readonly string[] {
   }
   for (const element of open) faultList.push(`<${element}> is not closed`);
   for (const [address] of page.matchAll(/(?:https?:|src=|href=|@import|url\()[^\s>]{0,60}/g)) {
-    // A pattern or a place that the page itself has, and an image that stands in it.
+    // Allowed addresses are patterns and anchors of the page, and embedded images.
     if (!/^url\(#|^src="data:image\/png;base64,|^href="#/.test(address)) faultList.push(`an address: ${address}`);
   }
   return faultList;
 }
 
-/** The text of a page's `<script>` elements that run. */
+/** Returns the text of a page's executable `<script>` elements. */
 export function scripts(page: string): readonly string[] {
   return [...page.matchAll(/<script>([\s\S]*?)<\/script>/g)].map(([, text = ""]) => text);
 }

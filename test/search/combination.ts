@@ -8,7 +8,7 @@ export const offer = (name: string, kind: Offer["kind"], more: Partial<Offer> = 
   ...more,
 });
 
-/** Finds combinations by name. @throws Error where no combination has the name. */
+/** Returns a function that finds combinations by name. @throws Error if no combination has the name. */
 export const createFinder =
   (all: readonly Combination[]) =>
   (name: string): Combination => {
@@ -17,7 +17,7 @@ export const createFinder =
     return combination;
   };
 
-/** A forecast that takes names. @param tried figures by name; undefined where the combination was refused. @param goal the greatest drop allowed. */
+/** Returns a forecast by name. @param tried figures by name; undefined if the combination was rejected. @param goal maximum drop. */
 export function forecastOf(
   all: readonly Combination[],
   tried: Readonly<Record<string, Figures | undefined>> = {},
@@ -31,7 +31,7 @@ export function forecastOf(
 
 const nothing = { result: undefined, validation: undefined, comparison: undefined, agreement: undefined };
 
-/** A combination that was tried. @param figures none where it was refused. */
+/** Returns a tried combination. @param figures undefined if it was rejected. */
 export const scored = (combination: Combination, figures: Figures | undefined): Scored => ({
   ...{ combination, figures, seconds: 1, spent: 1, sameAs: undefined },
   attempt: {

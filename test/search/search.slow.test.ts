@@ -55,7 +55,7 @@ describe("the same seed and steps", () => {
       await search(net, task, { ...quick, resumeFolder: temporaryFolder(), resumeBytes: 1 }),
     ];
     for (const again of [kept, bounded]) expect(again.result?.bytes).toEqual(searchResult.result?.bytes);
-    // None of it was written again.
+    // No file was written again.
     const after = files();
     for (const [name, file] of before) expect(after.get(name)).toBe(file);
   });
@@ -85,7 +85,7 @@ test("what combinations come to depends on the goal, not on how many samples an 
   const other = temporaryFolder();
   expect(await dropsOf(0.02, other)).toEqual(strict);
   expect(await dropsOf(0.9, other)).toEqual(loose);
-  // Codes of 8 bits lose half of the answers: that is certain on the first samples, which lose another share than all.
+  // 8 bits lose half of the predictions, which is already significant on the first samples, although their share differs from that of all samples.
   expect(strict.get("int8 dynamic")).toBeCloseTo(0.5, 1);
   expect(strict.get("int8 dynamic")).not.toBe(loose.get("int8 weights"));
 });

@@ -42,7 +42,7 @@ test("shows the stored images of the samples that the final candidates were eval
 test("formats of numbers come first, then what is cut and healed", () => {
   expect(searchResult.run.search?.points.filter((point) => "brotli" in point)).toEqual([]);
   const names = (searchResult.run.search?.points ?? []).map(({ name }) => name);
-  // The cheapest first: those that need no samples. Formats of as many bytes wait.
+  // The cheapest formats, which need no samples, come first. Formats of the same size come later.
   expect(names.slice(0, 2)).toEqual(["int8 dynamic", "palettes of 8 bits"]);
   expect(names).not.toContain("int8 static");
   expect(names.indexOf("4 bits")).toBeLessThan(names.findIndex((name) => /^(channels|low rank)/.test(name)));
@@ -64,7 +64,7 @@ test("the best so far is told when it is found, with its file", async () => {
 test("for a speed, too, the best so far has a file, though it is not timed again until the end", async () => {
   const files: (number | undefined)[] = [];
   const onBest = async ({ result }: Compressed): Promise<void> => void files.push(result?.bytes.length);
-  // Any speed will do.
+  // Any speed meets this goal.
   await search(net, task, { steps: 2, faster: 0.01, rounds: 0, onBest });
   expect(files.length).toBeGreaterThan(0);
   expect(files).not.toContain(undefined);

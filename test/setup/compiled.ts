@@ -1,5 +1,5 @@
 /**
- * The command line, compiled once for all tests: as users run it, and started in half the time that its sources take, which counts where
+ * Compiles the command line once for all tests, as users run it. It starts in half the time of the sources, which matters because
  * every command starts a process.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -11,14 +11,14 @@ import { bundle } from "../../scripts/build/bundle.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
-    /** Where the compiled sources lie. */
+    /** Folder of the compiled sources. */
     compiled: string;
   }
 }
 
-/** What tests look into beside the entries. */
+/** Modules that tests import in addition to the entries. */
 const looked = ["app/cli/program", "data/prefetch/feed", "core/errors", "runtime/job/run"];
-/** Jobs of tests, compiled as `jobs/` beside them. */
+/** Jobs of tests, compiled into `jobs/`. */
 const jobs = ["behave", "never"];
 
 const errors = { path: "../core/errors.js", external: true };
@@ -30,7 +30,7 @@ export default async function compile({ provide }: TestProject): Promise<() => v
   mkdirSync(cache, { recursive: true });
   const folder = mkdtempSync(join(cache, "compiled-"));
   const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-  // The tests run under the condition that leads to the sources.
+  // The tests run under the condition that resolves to the sources.
   for (const places of [manifest.imports, manifest.exports])
     for (const place of Object.values<Record<string, unknown>>(places)) delete place["pith-source"];
   writeFileSync(join(folder, "package.json"), JSON.stringify(manifest));

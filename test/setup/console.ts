@@ -1,6 +1,5 @@
 /**
- * A library does not print: a test during which code of `src/` writes to the console fails. Only the command line may print, and
- * tests may.
+ * Fails a test during which library code in `src/` writes to the console. Only the command line and tests can print.
  */
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach } from "vitest";
@@ -25,5 +24,5 @@ function complain(): void {
 }
 
 afterEach(complain);
-// What was printed while a file was loaded, or after its last test.
+// Also reports output from loading a file, or after its last test.
 afterAll(complain);

@@ -1,4 +1,4 @@
-/** Typed arrays with the same bytes are equal: said at once, where a comparison entry by entry takes a second for a few hundred thousand. */
+/** Compares typed arrays by their bytes: comparing entries takes a second for a few hundred thousand. */
 import { expect } from "vitest";
 
 function sameBytes(a: unknown, b: unknown): true | undefined {
@@ -9,7 +9,7 @@ function sameBytes(a: unknown, b: unknown): true | undefined {
   return first !== undefined && second?.equals(first) === true ? true : undefined;
 }
 
-// Test files that share a process each load this one.
+// Test files in one process load this module several times, but register the tester once.
 const marker = Symbol.for("pith: typed arrays with the same bytes are equal");
 if (!Reflect.has(globalThis, marker)) expect.addEqualityTesters([sameBytes]);
 Reflect.set(globalThis, marker, true);

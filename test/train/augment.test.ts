@@ -1,4 +1,4 @@
-/** Training on images that are seen anew in each epoch. */
+/** Training with image augmentation. */
 import { describe, expect, it, test } from "vitest";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
@@ -11,7 +11,7 @@ import { crossEntropy, type Loss, train } from "../../src/learn/train/index.ts";
 import { distillation } from "../../src/techniques/distill/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 
-/** A bright spot in the left or right half: the class. Flipped, the label would be wrong; cut and lit, it is not. */
+/** Returns images with a bright spot, whose half (left or right) is the class. Flips change the class; crops and brightness do not. */
 function spots(count: number, seed: number) {
   const draws = random(seed, "spots");
   const labels = Array.from({ length: count }, (_, row) => row % 2);
@@ -45,7 +45,7 @@ async function trained(settings: Settings, context: Parameters<typeof train>[2] 
   return { history, weights };
 }
 
-/** A loss that also notes what it is fed. */
+/** Returns a loss that also records its batches. */
 function noting(loss: Loss, seen: Batch[]): Loss {
   return {
     name: loss.name,
@@ -98,7 +98,7 @@ describe("train with augment", () => {
       expect(seen).toContain(batch);
       expect(batch.label?.type).toBe("int64");
     }
-    // Those that are trained on have shares of classes.
+    // Training batches have labels as shares of classes.
     expect(seen.filter(({ label }) => label?.type === "float32" && label.dims[1] === 2)).toHaveLength(8);
   });
 
@@ -117,7 +117,7 @@ describe("train with augment", () => {
 
   it("teacher and student see the same", async () => {
     const model = net();
-    // Of a student that is its teacher nothing is to be learnt, whatever both see: frozen statistics, for both.
+    // If teacher and student are equal, with frozen statistics, and see the same images, the loss has no gradient.
     for (const value of model.graph.values()) if (value.role?.kind === "state") value.role = undefined;
     const loss = distillation({ teacher: model.clone(), alpha: 1, temperature: 1 });
     const settings = { augment: "crop=2 flip noise=0.2", epochs: 1, optimizer: "sgd", learningRate: 0.1 } as const;

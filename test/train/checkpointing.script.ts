@@ -1,6 +1,6 @@
 /**
- * Trains a deep network for a few steps, and prints the peak of resident memory in bytes, that before the steps, and a fingerprint of the
- * gradients. Arguments: "true" to compute activations again.
+ * Trains a deep network for a few steps, and prints the peak resident memory in bytes, the peak before the steps, and a hash of the
+ * gradients. Argument: "true" to recompute activations.
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -36,7 +36,7 @@ for (const { gradient } of step.parameters)
   hash.update(Uint8Array.from(new Uint8Array(Float64Array.from(gradient).buffer)));
 process.stdout.write(JSON.stringify({ before, peak: peak(), gradients: hash.digest("hex") }));
 
-/** The system counts a process's own peak as VmHWM; what getrusage reports may be that of the process that started it. */
+/** Returns the peak memory of this process from VmHWM, because getrusage can report that of the parent process. */
 function peak(): number {
   const status = process.platform === "linux" ? readFileSync("/proc/self/status", "utf8") : "";
   const peakKilobytes = /VmHWM:\s*(\d+) kB/.exec(status)?.[1];

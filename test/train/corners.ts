@@ -1,4 +1,4 @@
-/** A small network that learns three corners, and what its training leaves, for tests of the loop. */
+/** A small network that learns three corners, for tests of the training loop. */
 import { expect } from "vitest";
 import type { Model } from "../../src/core/graph/model.ts";
 import { float32, int64 } from "../../src/core/tensor/dense.ts";
@@ -8,7 +8,7 @@ import { linear, network, relu } from "../../src/learn/nn/index.ts";
 import { train } from "../../src/learn/train/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 
-/** Points around three corners, which are the classes; of another seed, other points. */
+/** Returns seeded random points around three corners, which are the classes. */
 export function corners(count: number, seed: number) {
   const numbers = random(seed, "corners");
   const labels = Array.from({ length: count }, (_, row) => row % 3);
@@ -36,16 +36,16 @@ export async function trained(settings: Settings, context: Parameters<typeof tra
   return { ...outcome, model, weights: await weights(model) };
 }
 
-/** A signal that stops a training after so many steps. */
+/** Returns a context that stops a training after the given number of steps. */
 export function stopAfter(steps: number) {
   const controller = new AbortController();
   return { signal: controller.signal, progress: (done: number) => done >= steps && controller.abort() };
 }
 
-/** Trains with these settings at once, and stopped and continued: the weights and the figures are the same. */
+/** Checks that an interrupted and resumed training gives the same weights and metric values as an uninterrupted one. */
 export async function expectContinued(given: Settings): Promise<void> {
   const uninterrupted = await trained({ ...given, checkpoint: temporaryFolder() });
-  // Between epochs, in the middle of one, and where an evaluation is expected.
+  // Training stops between epochs, within an epoch, and before an evaluation.
   for (const steps of [3, 8, 10, 13]) {
     const checkpoint = temporaryFolder();
     const stopped = trained({ ...given, checkpoint }, stopAfter(steps));

@@ -1,8 +1,8 @@
 /**
- * Published and trained networks learn 64 samples by heart. Labels are drawn by a seed, so that nothing that a network knows already helps it;
- * what has no classes halves its loss: a language model on texts, the others on their own answers, after their weights were disturbed.
+ * Published networks overfit 64 samples. The labels are random, so that the trained weights do not help.
+ * Networks without classes must halve their loss: a language model on texts, the others on their original outputs after noise is added to their weights.
  *
- * Quantized networks are not here: what is trained are floats, and they have none.
+ * Quantized networks are excluded, because only float weights can be trained.
  */
 import { describe, expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
@@ -43,7 +43,7 @@ const count = 64;
 interface Case {
   readonly file: string;
   readonly samples: (model: Model) => Promise<IndexedDataset>;
-  /** Samples in a batch: 16, or 1 of what was exported for one. */
+  /** Batch size: 16, or 1 if the network was exported for a single sample. */
   readonly batch?: number;
   readonly rate?: number;
   readonly epochs?: number;
@@ -104,7 +104,7 @@ const unlabeled: readonly Case[] = [
 const folder = shared("data/models");
 const engine = createEngine();
 
-/** All samples as one batch. */
+/** Returns all samples as one batch. */
 async function columnsOf(dataset: IndexedDataset): Promise<Batch> {
   for await (const batch of dataset.batches({ size: count })) return batch;
   throw new Error(`${dataset.name} has no samples`);
@@ -155,7 +155,7 @@ function tokens(path: string, length: number): Case["samples"] {
     tokenize(await opened(path, { running: { tokenizer: undefined, length } }), model.graph.feeds, { language: true });
 }
 
-/** Inputs, and what the model says to them. */
+/** Returns inputs with the outputs of the model as targets. */
 function answers(inputs: (model: Model) => Promise<Batch>): Case["samples"] {
   return async (model) => {
     const columns = await inputs(model);
@@ -174,9 +174,9 @@ function answers(inputs: (model: Model) => Promise<Batch>): Case["samples"] {
 
 interface Course {
   readonly step: Step;
-  /** The mean loss over the samples, before anything is learnt. */
+  /** Mean loss over the samples before training. */
   readonly first: number;
-  /** Passes over the samples until `enough` says so of an epoch's mean loss; the mean loss of the last. */
+  /** Trains until `enough` accepts the mean loss of an epoch. Returns the last mean loss. */
   learn(enough: (loss: number) => boolean | Promise<boolean>): Promise<number>;
 }
 

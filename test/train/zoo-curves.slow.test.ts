@@ -1,4 +1,4 @@
-/** Real exports, trained step by step: plain gradient descent on one batch must give PyTorch's losses. */
+/** Trains real exports with plain gradient descent on one batch: the losses must equal PyTorch's. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { open } from "../../src/core/onnx/index.ts";
@@ -22,14 +22,14 @@ const folder = shared("data/zoo");
 const index =
   folder === undefined ? {} : (JSON.parse(readFileSync(`${folder}/index.json`, "utf8")) as Record<string, Entry>);
 
-/** What cannot be trained as it is, and why. */
+/** Networks that cannot be trained, with the expected error. */
 const refused: Readonly<Record<string, string>> = {
   embedding_bag: 'Loop "/bag/Loop" has no gradient with respect to "bag.weight"',
 };
 
 const networks = Object.entries(index).filter(([name]) => !Object.hasOwn(refused, name));
 
-/** Losses are added. Of log-probabilities the logarithm of the softmax is what they are. */
+/** Returns the sum of the losses. Cross-entropy also accepts log-probabilities, because log-softmax does not change them. */
 function lossOf({ loss }: Entry): Loss {
   return sumOfLosses(
     loss.map(({ output, kind }) => {
@@ -40,8 +40,8 @@ function lossOf({ loss }: Entry): Loss {
 }
 
 /**
- * What the reference trained. Where batch norm was folded into a convolution that had no bias, PyTorch's `fuse` gave it one that is not
- * trained (`requires_grad` of the zeros that it starts from), although the index lists it.
+ * Returns the tensors that the reference trained. If batch norm was folded into a convolution without bias, PyTorch's `fuse` adds a bias that is not
+ * trained (it inherits `requires_grad` from zeros), although the index lists it.
  */
 function trained(name: string, entry: Entry): readonly string[] {
   if (entry.note?.includes("folded batch norm") !== true) return entry.trainable;

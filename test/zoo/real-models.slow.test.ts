@@ -1,4 +1,4 @@
-/** What holds of graphs written by hand must hold of graphs that exporters write. */
+/** The laws of handwritten graphs also hold for graphs of exporters. */
 import { readdirSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -20,7 +20,7 @@ describe.skipIf(files.length === 0)("models as they are found", () => {
     },
   );
 
-  // All numbers of a large model as text take too long to read twice.
+  // Reading the text of a large model twice takes too long.
   const small = files.filter((path) => statSync(path).size < 500_000);
   test.each(small.map((path) => [basename(path), path]))("%s prints, parses and prints the same", async (_, path) => {
     const text = await printWholeModel(await open(path));

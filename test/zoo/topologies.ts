@@ -1,21 +1,21 @@
 /**
- * Small networks, each with one way in which layers hang together. Every pass is tried on all of them.
+ * Small networks, each with a different connection between layers. Every pass is tested on all of them.
  *
- * They look like files as exporters write them: no roles, names with a stem per layer, a symbolic batch. All inputs are float32 unless
- * `types` says otherwise.
+ * They resemble files from exporters: no roles, names with a stem per layer, a symbolic batch. All inputs are float32 except
+ * those in `integers`.
  */
 
 export interface Topology {
   readonly name: string;
-  /** The text form of the model: see `src/core/graph/text.ts`. */
+  /** Text form of the model; see `src/core/graph/text.ts`. */
   readonly text: string;
-  /** Dimensions to run it with. */
+  /** Input dimensions for runs. */
   readonly inputs: Readonly<Record<string, readonly number[]>>;
-  /** Inputs that are not float32, and the integers they may hold (upper end excluded). */
+  /** Integer inputs with the range of their values (upper end excluded). */
   readonly integers?: Readonly<Record<string, readonly [from: number, to: number]>>;
 }
 
-/** The topology of this name. */
+/** Returns the topology with a name. */
 export function topology(name: string): Topology {
   const match = topologies.find((candidate) => candidate.name === name);
   if (match === undefined) throw new Error(`There is no topology "${name}".`);
