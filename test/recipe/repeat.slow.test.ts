@@ -80,7 +80,7 @@ test("a repeat runs round after round, and is measured once at its end", async (
   expect(written).not.toHaveProperty("after");
   expect(written).not.toHaveProperty("comparison");
   expect(steps.at(-1)?.after?.sha256).toBe(run.variants[0]?.result?.sha256);
-  // 7/30, 5/30 and 3/30 of what is left: 716.8, 392.5 and 196.2.
+  // The rounds prune 7/30, 5/30 and 3/30 of the remaining weights: 716.8, 392.5 and 196.2.
   expect(steps.flatMap(({ changes }) => changes.filter(({ at, what }) => at === "fc2" && / left$/.test(what)))).toEqual(
     [
       expect.objectContaining({ what: "717 of 3,072 pruned, 2,355 of 3,072 left" }),
