@@ -21,7 +21,7 @@ interface Settings {
   readonly epsilon: number;
   readonly momentum: number;
   readonly training: boolean;
-  /** The outputs follow only the batch: `writeTraining` ignores the previous statistics. */
+  /** The outputs depend only on the batch: `writeTraining` ignores the previous statistics. */
   readonly isStateless: boolean;
   /** Scale, bias and statistics are per element of a sample, not per channel. */
   readonly perElement: boolean;

@@ -127,7 +127,7 @@ export const GatherElements = defineOp({
       const index: AxisLink = { from: ["in1", axis], to: ["out0", axis] };
       if (axis === s.axis)
         return [{ refuses: ["in0", axis], reason: "GatherElements selects by position along this axis" }, index];
-      // If the indices end before the data, cuts would move later elements up.
+      // If the indices cover only the start of the axis, removing data indices would move other data into their range.
       if (dim !== indices[axis])
         return [{ refuses: ["in0", axis], reason: "GatherElements reads only the start of this axis" }];
       return [{ from: ["in0", axis], to: ["out0", axis] }, index];

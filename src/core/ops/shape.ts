@@ -170,7 +170,7 @@ function cast(
     ],
     gradient: (s, { emit, inputs: [x], up, wanted }) => {
       if (x?.type === undefined || up === undefined || !wanted(0)) return [];
-      // Integers and booleans change in jumps, so no gradient passes.
+      // Casts to integers and booleans are step functions, so no gradient passes.
       if (!isFloat(x.type.type) || !isFloat(s.to)) return [];
       return [x.type.type === s.to ? up : emit.CastLike([up, x])];
     },

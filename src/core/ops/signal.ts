@@ -55,7 +55,7 @@ export const STFT = inert(inferenceOnly, {
     }),
 });
 
-/** Defines a constant whose dimensions follow from the elements of its inputs. */
+/** Defines an operator whose output has dimensions that the elements of its inputs determine. */
 function constantOf(name: string, dims: (site: Site) => readonly Dim[]): Op {
   return inert(new Miss("depends on sizes only"), {
     name,

@@ -59,7 +59,7 @@ export async function chooseBatchSize(
   return sizeInMemory(model, requested, isFixed ? {} : await firstBatch(data, requested), teachers);
 }
 
-/** Returns whether no axis of the inputs counts samples: an input [3] for samples of 3 numbers. */
+/** Returns whether the inputs have no sample axis, such as an input [3] for samples of 3 numbers. */
 export async function takesOneSample(model: Model, data: Dataset): Promise<boolean> {
   if (!hasBatchAxis(model)) return true;
   const stated = fixedSize(model);

@@ -101,7 +101,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   const gradients = new Map<string, string>();
   const outputs: Value[] = [loss, ...states.map(([, next]) => next)];
   for (const parameter of parameters) {
-    // Nothing was added to the carried value: the loss has no gradient here.
+    // If nothing was added to the carried value, the loss has no gradient for this parameter.
     if (sums.isOnly(parameter, inputs.get(parameter))) continue;
     const gradient = sums.sum(parameter);
     if (gradient === undefined) continue;

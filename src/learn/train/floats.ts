@@ -32,7 +32,7 @@ export function copyOf(values: Floats): Floats {
   return copy;
 }
 
-/** A parameter, its gradient, two moments, an average, and a gradient sum. */
+/** Arrays per parameter: values, gradient, two moments, an average and a gradient sum. */
 const arraysPerParameter = 6;
 /** 4 GiB: all that WebAssembly can address. */
 const maxBytes = 2 ** 32;

@@ -363,7 +363,7 @@ class TrainingLoop {
     const hint = [
       `Start again from the original model${folder} and a smaller \`learningRate\` or \`clip\` 1, and check that the inputs are properly scaled.`,
     ];
-    // After 0 steps the weights are those of the model.
+    // The best weights after 0 steps are the initial weights of the model.
     if (checkpoint !== undefined && saved !== undefined && saved > 0)
       hint.push(`"${lastFile(checkpoint)}" has the weights after ${counted(saved, "step")}, which may be useless.`);
     const { best } = this.#counters;

@@ -85,7 +85,7 @@ function copyBefore(user: Node, value: Value, { step, isKept, waits, copies, gat
     );
     for (const output of node.outputs) {
       const copy = output === undefined ? undefined : copies.get(output);
-      // A role describes the original.
+      // Copies do not get roles, which belong to the original values.
       if (copy !== undefined) copy.role = undefined;
     }
   }

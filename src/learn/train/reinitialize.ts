@@ -1,4 +1,4 @@
-/** Roles stay. Running statistics become mean 0 and variance 1 with the role `state`, so that a later training updates them. */
+/** Replaces trained values by random initial values. Running statistics become mean 0 and variance 1, with the role `state`. */
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { layersInside } from "../../core/analysis/no-layers.ts";
 import { parametersOf } from "../../core/analysis/parameters.ts";

@@ -3,7 +3,7 @@
  *      s = Shape(x)                    x: float32[4, 3, 8]
  *      n = Gather(s, 0)                                  →    y = Reshape(x, [4, 24])
  *      y = Reshape(x, Concat(n, [24]))
- * A named dimension can often be written as 0 (copied) or -1 (inferred); `resize` gives this form for an empty cut.
+ * A named dimension can often be written as 0 (copied) or -1 (inferred). The facet `resize` returns this form if no channel is removed.
  */
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { allGraphs, describe, type Graph, type Node, type Value } from "../../core/graph/graph.ts";

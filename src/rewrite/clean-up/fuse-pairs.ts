@@ -110,7 +110,7 @@ function isAlone(first: Node, value: Value): boolean {
   return first.outputs.slice(1).every((output) => output === undefined || !isUsed(output));
 }
 
-/** Returns false if the result cannot replace an output whose name is needed. */
+/** Returns whether the result can replace the output, whose name may have to be kept. */
 function take(second: Node, result: NonNullable<PairResult>): boolean {
   const { graph, outputs } = second;
   const [output] = outputs;

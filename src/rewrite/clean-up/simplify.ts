@@ -1,4 +1,4 @@
-/** Applies all clean-ups in turn until none changes anything; each respects roles, so a model in training stays trainable unless `over` is set. */
+/** Applies all clean-ups in turn until none changes anything. They keep values with roles, so a model in training stays trainable. */
 import * as v from "valibot";
 import { throwIfAborted } from "../../core/errors.ts";
 import { described } from "../../core/pass/options.ts";
@@ -38,8 +38,9 @@ const cleanUps = [
 const maxRounds = 50;
 
 /**
- * Simplifies a model in place: folds constants, fuses nodes, removes identities and constant channels, and drops the exporter's metadata. First sets inputs, fixes dimensions, keeps outputs and removes roles (`finalize.ts`), if requested: without roles,
- * trained batch normalization and masks are folded, too.
+ * Simplifies a model in place: folds constants, fuses nodes, removes identities and constant channels, and drops export metadata.
+ * On request, it first sets inputs, fixes dimensions, selects outputs, and removes roles (`finalize`). Without roles, trained batch
+ * normalization and masks are folded, too.
  * @throws PithError E_NAME for inputs, dimensions or outputs that are not there, E_STOPPED on the context's signal.
  * @example
  * const { changes } = await simplify(model, { set: { sr: 16000 }, fix: { batch: 1 } });

@@ -23,7 +23,7 @@ export const storeConstants = defineCleanUp("store-constants", "Turn Constant no
     const { graph } = node;
     const [output] = node.outputs;
     if (node.inputs.length > 0 || node.outputs.length !== 1 || output === undefined || isRandom(node)) continue;
-    // Optional and sequence values come from nodes without inputs, too.
+    // Nodes without inputs can also output optionals and sequences.
     if (inference.at(node) instanceof Miss || graph.isOutput(output)) continue;
     const tensor = constantOf(node);
     if (tensor === undefined) continue;

@@ -1,4 +1,4 @@
-/** The first module of a job's process: receives the order, runs the job, sends the result. */
+/** The first module of a job's process: receives the request, runs the job and sends the result. */
 import { rmSync } from "node:fs";
 import { PithError } from "../../core/errors.ts";
 import { permitModules } from "../../core/platform/node-modules.ts";
@@ -6,7 +6,7 @@ import { disableTelemetry } from "../../core/platform/node-telemetry.ts";
 import { toFault } from "../../core/platform/serialized-error.ts";
 import { isJobMessage, type Job, type JobContext, type JobEvent, type ToChild, type ToParent } from "./job.ts";
 
-/** Milliseconds between progress messages: a terminal shows no more. */
+/** Milliseconds between progress messages: a terminal cannot show more of them. */
 const progressInterval = 50;
 /** Milliseconds that a job has to end after its parent process is gone. */
 const orphanGrace = 5000;

@@ -39,7 +39,7 @@ const defaultGrace = 500;
 const keepingGrace = 10_000;
 /** Milliseconds after which Pith prints what a stop waits for. */
 const noticeDelay = 500;
-/** Modules load in a second; after this time they never will. */
+/** Maximum milliseconds for loading modules, which usually takes a second. */
 const defaultStartLimit = 120_000;
 /** Milliseconds to read output after a process ended: its children can hold the stream open. */
 const outputGrace = 2000;

@@ -107,7 +107,7 @@ export async function exchange(
       const fetched = [...new Set([...outputs, ...observed])];
       const run = (feeds: Batch): Promise<Batch> =>
         session.run({ ...feeds, [selectName]: { type: "bool", dims: [data.length], data } }, fetched);
-      // Each choice carries its own recurrent states through the one session.
+      // All choices share one session, but each choice carries separate recurrent states.
       return runnerOf({ load: async () => ({ run, release: async () => {} }) }, original, samples, undefined, {});
     },
     release: (): Promise<void> => session.release(),

@@ -158,7 +158,7 @@ export function pairPlaces(original: Model, candidate: Model, layerPlaces: reado
   );
 }
 
-/** Returns the values that readers see in place of two float values; undefined for other types. */
+/** Returns the values that readers of two float values see, such as their quantized form; undefined for other types. */
 function exchangePoint(value: Value, other: Value, before: Inference, after: Inference): ExchangePoint | undefined {
   if (!isFloat(value, before) || !isFloat(other, after)) return undefined;
   const names = (values: readonly Value[]): readonly string[] => values.map(({ name }) => name);

@@ -77,7 +77,7 @@ export const minSamples = 4;
 const defaultSamples = 32;
 /** Maximum work of one run, which also bounds memory, and of all runs of a model; in multiply-accumulates. */
 const [workInRun, workInAll] = [1e10, 1e11];
-/** Cost of writing a computed value, drawing one and reading a stored one, in multiply-accumulates. Reading dominates in large models. */
+/** Cost per element in multiply-accumulates: writing computed values, drawing inputs, reading stored values. Reading dominates in large models. */
 const [workToWrite, workToDraw, workToRead] = [20, 5000, 40];
 /** Image sides above this are halved while a sample exceeds the work of a run, if the network allows it. */
 const minSide = 64;

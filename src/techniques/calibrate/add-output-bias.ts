@@ -42,7 +42,7 @@ function give(model: Model, { node, role, name, weight }: Layer, shift: Float64A
   if (role.biasInput !== undefined) model.graph.setInput(node, role.biasInput, bias);
 }
 
-/** Adds to a stored vector or scalar; one with other readers is copied for this node. */
+/** Adds a shift to a stored vector or scalar. If other nodes read it, this node gets a copy. */
 async function raise(model: Model, node: Node, input: number, value: Value, shift: Float64Array): Promise<void> {
   const dense = await value.tensor?.read();
   if (dense === undefined || !isFloat(dense.type)) return;
@@ -54,7 +54,7 @@ async function raise(model: Model, node: Node, input: number, value: Value, shif
   else model.graph.setInput(node, input, model.graph.addTensor(value.name, tensor, value.role));
 }
 
-/** The scale is the dequantized value of ones. Returns false if the bias is not quantized, or has other readers. */
+/** Adds a shift to a quantized bias, whose scale is the dequantized value of ones. Returns false if it is in float or other nodes read it. */
 async function raiseCodes(model: Model, bias: Value, shift: Float64Array, engine: Engine): Promise<boolean> {
   const root = storedRoot(bias);
   if (root?.tensor?.type !== "int32" || root.uses.size > 1 || bias.uses.size > 1) return false;

@@ -4,7 +4,7 @@
  *
  *     x → a → b → c → …          at b: the values of a are kept, and only b runs
  *
- * Values that do not count samples (sizes, masks) are recomputed. States are columns with their values at the start of the walk.
+ * Values without a sample axis (sizes, masks) are recomputed. Recurrent states are columns of the samples, with their initial values.
  */
 import { infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers } from "../../core/analysis/layers.ts";

@@ -62,7 +62,7 @@ export async function withEvidence<T>(
   const original = of === "both" ? model.clone() : undefined;
   const originals = original === undefined ? [] : layers(original, infer(original));
   const all = layers(observed, infer(observed));
-  // Loaded on demand: code that reads data.
+  // The code that reads data is loaded on demand.
   const { calibrate } = await import("./calibration.ts");
   const calibration = await calibrate(observed, { data, samples }, context);
   let reference: Calibration | undefined;

@@ -27,7 +27,7 @@ export interface LayerFeatures extends Layout {
   pick?(copy: Model): void;
 }
 
-/** Returns the value that a statistic of a layer's inputs receives, or why it receives nothing. */
+/** Returns the value from which a statistic of a layer's inputs is computed, or a Miss. */
 export function featuresOf(
   layer: Layer,
   { ofTables }: Pick<Statistic<unknown>, "ofTables"> = {},

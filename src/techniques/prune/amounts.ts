@@ -80,7 +80,7 @@ async function sharesOf(
 ): Promise<ReadonlyMap<Target, Pick<LayerAmount, "amount" | "cut">>> {
   const total = entryCount([...layers.values()]);
   const share = fractionOf(amount, total);
-  // A layer that would lose more than the limit loses just that, and the other layers lose the rest.
+  // A layer whose share exceeds the limit gets the limit, and the other layers share the rest.
   const limited = new Map<Target, number>();
   let shares: ReadonlyMap<Target, Share> = limited;
   for (;;) {

@@ -156,7 +156,7 @@ function placeInBlocks(group: Group, order: readonly PlacedUnit[], roundTo: numb
   return blocks;
 }
 
-/** The units of the channels of the layer with the most units of the group, and among those the most channels. */
+/** Returns the unit of each channel in the layer with the most units of the group; of equal layers, the one with the most channels. */
 function widestOf(group: Group): Int32Array {
   const layers = group.layers.map((layer) => {
     const channels = outputsOf(group, layer)?.unitOf.filter((unit) => unit >= 0) ?? new Int32Array();
@@ -166,11 +166,11 @@ function widestOf(group: Group): Int32Array {
   return widest?.channels ?? new Int32Array();
 }
 
-/** ONNX Runtime convolves in blocks of channels, and slowly if their number is not a multiple of 4. */
+/** ONNX Runtime convolves blocks of channels, which is slow if the number of channels is not a multiple of 4. */
 export const finestMultiple = widestBlock / 4;
 const multiples = [widestBlock, widestBlock / 2, finestMultiple];
 
-/** The number of channels that is left in a layer is a multiple of this: the given one, or a divisor that depends on the width. */
+/** Returns the multiple to which the remaining channels of a layer are rounded: the given one, or one that depends on the width. */
 export function multipleOf(group: Group, roundTo?: number): number {
   if (roundTo !== undefined) return roundTo;
   const width = widestOf(group).length;
@@ -180,7 +180,7 @@ export function multipleOf(group: Group, roundTo?: number): number {
 /** A layer can lose its channels in at least this many steps. */
 const stepsPerLayer = 4;
 
-/** Returns the units of each group that an amount removes: those with a place before round(amount · total). */
+/** Returns the units of each group that an amount removes: those whose `place` is below round(amount · total). */
 export function chooseUnits({ groups, total, order }: RankedSet, amount: number): readonly Choice[] {
   const count = roundHalfEven(amount * total);
   const removed = groupBy(

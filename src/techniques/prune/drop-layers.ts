@@ -106,7 +106,7 @@ export async function blockInfluence(
   );
 }
 
-/** Returns the channel axis of a layer of the block whose output has the same rank, else the last axis. */
+/** Returns the channel axis of a layer in the block whose output has the same rank as the block's, else the last axis. */
 function channelAxis(model: Model, { block, output }: Bypass, inference: Inference): number {
   const rank = output.type?.dims?.length ?? 1;
   const names = new Set(block.layers);

@@ -125,7 +125,7 @@ export async function gradientEvidence<E>(
 ): Promise<ReadonlyMap<string, E>> {
   const statistic = statisticOf(`The importance "${id}"`, evidence, answerOf);
   if (data === undefined) throw new PithError("E_OPTION", `"data": the criterion "${id}" requires labeled samples.`);
-  // Loaded on demand: training.
+  // The code for training is loaded on demand.
   const [{ observeGradients }, { parseLoss }] = [
     await import("../../learn/train/gradient-statistic.ts"),
     await import("../../learn/train/losses/parse.ts"),

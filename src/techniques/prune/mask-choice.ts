@@ -68,7 +68,7 @@ export async function prunePrepared(
   return { changes: [], misses: [...misses, ...refused, ...chosen.map(nothingOf)] };
 }
 
-/** Starts with the smallest, because the first change decides. */
+/** Tries the smallest parameters first, because one changed mask is enough to know the answer. */
 async function isAnyChanged(chosen: readonly MaskChoice[], tensors: ReadonlyMap<Value, Tensor>): Promise<boolean> {
   for (const { target, before, after } of chosen.toSorted((a, b) => a.before - b.before)) {
     if (before === after) continue;

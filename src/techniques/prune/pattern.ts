@@ -99,7 +99,7 @@ const blocks = (high: number, wide: number): Pattern => ({
   },
 });
 
-/** Compares the entries of all groups with each other. */
+/** Keeps the largest entries of all groups, ranked together. */
 function chooseJointly(sizes: readonly Float64Array[], kept: readonly MatrixMask[], amount: number) {
   const all = withoutLeast(joined(Uint8Array, kept), joined(Float64Array, sizes), amount);
   let start = 0;

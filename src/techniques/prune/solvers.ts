@@ -48,7 +48,7 @@ export const solvers = methodTable<Solver, keyof typeof table>(table, {
   title: "Solvers (--solver)",
 });
 
-/** Patterns with a fixed share decide per unit. Patterns without columns are asked once. */
+/** Applies a pattern with a fixed share to each unit of columns, and any other pattern once to the whole layer. */
 function stepOf({ columns, share }: Pattern): number {
   if (columns === undefined) return Number.POSITIVE_INFINITY;
   return share === undefined ? Math.max(1, Math.floor(blockSize / columns)) * columns : columns;

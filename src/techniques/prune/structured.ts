@@ -123,7 +123,7 @@ async function decideAmount(
   const { amount, roundTo } = options;
   const inSteps = (multiple: number | undefined) => ranked.map((set) => roundToMultiples(set, multiple));
   if (typeof amount === "number") return { amount, sets: inSteps(roundTo) };
-  // Loaded on demand: code that reads data and measures times.
+  // The code that reads data and measures times is loaded on demand.
   const { amountFor } = await import("./cost-bound.ts");
   const multiples = roundTo === undefined ? [undefined, finestMultiple, 1] : [roundTo];
   for (const multiple of multiples) {

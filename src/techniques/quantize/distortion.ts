@@ -91,7 +91,7 @@ async function chooseMethod(model: Model, options: DownloadSettings, context: Co
   const copy = model.clone();
   await quantizeBy({ ...options, ...weightsAlone, rounder: method }, copy, silenceLog(context));
   const lambda = lambdaFor(distortion, weightCount(findQuantizable(model, options)));
-  // Loaded on demand: code that trains.
+  // The code for training is loaded on demand.
   const { trainValues } = await import("./trained-values.ts");
   // With a goal, several distortions are trained.
   const { epochs, resume, augment, checkpoint } = training;
@@ -100,7 +100,7 @@ async function chooseMethod(model: Model, options: DownloadSettings, context: Co
   const trained = await trainValues(model, copy, { data, training: settings, lambda, scales, limit }, context);
   const { evidence, ...withoutSamples } = method;
   return {
-    // No layer is left that needs samples.
+    // No remaining layer needs samples.
     ...(trained.size === scales.size ? withoutSamples : method),
     async scales(weight, grid, layerContext) {
       const steps = trained.has(layerContext.layer.name) ? scales.get(layerContext.layer.name) : undefined;

@@ -3,7 +3,7 @@
 interface Dtype {
   readonly suffix: string;
   readonly meaning: string;
-  /** Excluded from "all". */
+  /** The dtype is not part of "all". */
   readonly rare?: true;
   readonly steps: readonly [DtypeStep, ...DtypeStep[]];
 }

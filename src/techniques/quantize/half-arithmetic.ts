@@ -274,7 +274,7 @@ function isEndless(numbers: Float32Array | Float64Array): boolean {
   return numbers.some((number, index, all) => Number.isFinite(number) && isInfiniteInHalf(number, index, all));
 }
 
-/** Lower bound of masked scores: sums with −32,752 are below it, scores that matter above it. */
+/** Clip limit of masked scores: masked sums are below it because they contain −32,752, and visible scores are above it. */
 const lowestScore = -halfClampValue / 2;
 
 /** Finds the last sum of scores and mask before each softmax. No product lies between the mask and the softmax. */

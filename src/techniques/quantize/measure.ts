@@ -216,11 +216,11 @@ function unevenJoins(
 }
 
 /**
- * Finds operators that multiply an activation x by stored factors f, if their rounding changes the product y by much more than the rounding of y does:
+ * Finds operators that multiply an activation x by stored factors f, if rounding the factors changes the product y more than rounding y does:
  *
  *     largest |x| · width of f > maxUneven · width of y
  *
- * The largest x then meet the smallest factors, which would become 0 beside the others.
+ * In this case the smallest factors scale the largest x, and one quantization scale for all factors would round them to 0.
  */
 function coarseFactors(
   { operators, constants }: Placement,

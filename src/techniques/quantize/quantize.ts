@@ -129,7 +129,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
         context.log({ id: "rounder", text, level: "note" });
       }
       const { lowEntropy } = step;
-      // Loaded on demand: code that reads data.
+      // The code that reads data is loaded on demand.
       const { changes, misses } =
         lowEntropy === undefined
           ? await quantizeBy(step, model, context)

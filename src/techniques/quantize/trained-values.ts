@@ -44,12 +44,12 @@ import { scaleAxis } from "./weight.ts";
 const opset = 13;
 /** Learning rates of Adam: in steps Δ for quantized values, and for other parameters. */
 const [stepRate, learningRate] = [0.01, 0.001];
-/** Share of the steps. Adam's first steps move every value equally far. */
+/** Share of the steps with a rising learning rate, because Adam's first steps move every value equally far. */
 const warmup = 0.1;
 const batch = 32;
-/** Share of the samples that judges the trained values, and the largest number of them. */
-const [keptApart, mostJudging] = [0.1, 512];
-/** With fewer samples, all train and judge. */
+/** Share and maximum number of samples that are held out to validate the trained values. */
+const [validationShare, maxValidationSamples] = [0.1, 512];
+/** With fewer samples, all of them are used for training and validation. */
 const minSamples = 100;
 
 interface ValueTraining {
@@ -88,7 +88,9 @@ export async function trainValues(
   const frozen = allLayers(trial, infer(trial)).filter(({ weight }) => !weights.has(weight.name));
   const all = await trainPart(data);
   const isLarge = isIndexed(all) && all.count >= minSamples;
-  const parts = isLarge ? await openData(all, keptApart, context.seed, mostJudging) : { data: all, validation: all };
+  const parts = isLarge
+    ? await openData(all, validationShare, context.seed, maxValidationSamples)
+    : { data: all, validation: all };
   const { size } = await chooseBatchSize(trial, batch, parts.data);
   const settings = {
     ...training,
@@ -99,7 +101,7 @@ export async function trainValues(
   await trainInPlace(trial, parseOptions("train", trainOptions, settings), context);
   const candidate = model.clone();
   await adopt(candidate, trial, terms, context);
-  const noise = noiseMeter(withClassScores(model), async () => parts.validation, context, mostJudging);
+  const noise = noiseMeter(withClassScores(model), async () => parts.validation, context, maxValidationSamples);
   /** @param floats has the other parameters, before they are quantized. */
   const costOf = async (candidate: Model, floats: Model): Promise<number> => {
     const bits = (await countBits(candidate, names, scales, context)) + (await countFloatBits(floats));

@@ -355,7 +355,7 @@ const keptAxes: Pair = {
   },
 };
 
-/** Max of max, sum of sums; also mean of means, because all groups have the same size. */
+/** Merges two reductions of one kind. Means can be merged, too, because all groups have the same size. */
 const reducedTwice: Pair = {
   what: "two reductions are one over the axes of both",
   first: associative,

@@ -4,7 +4,7 @@ import type { DataType } from "../../tensor/types.ts";
 import type { CodedInput, Site } from "../define.ts";
 import { scalar } from "./rules.ts";
 
-/** Squeezes a vector of one element, so that it is a scale or zero point of the tensor. */
+/** Squeezes a vector of one element, so that it is a scale or zero point for the whole tensor. */
 export function toScalar(emit: Emit, value: Value | undefined): Value | undefined {
   const dims = value?.type?.dims;
   return dims?.length === 1 && dims[0] === 1 ? emit.Squeeze([value, [0]]) : value;

@@ -142,7 +142,7 @@ export function countAttribute(name: string, count: Dim | undefined): NodeChange
   return typeof count === "number" ? { attributes: { [name]: { kind: "int", value: count } } } : {};
 }
 
-/** Replaces lists of integers: attributes in old opsets, later inputs after the first. */
+/** Returns the change that replaces lists of integers, which are attributes in old opsets and inputs (from 1 on) in newer ones. */
 export function replaceLists(old: boolean, lists: Readonly<Record<string, readonly number[]>>): NodeChange {
   const entries = Object.entries(lists);
   if (old) return { attributes: Object.fromEntries(entries.map(([name, value]) => [name, { kind: "ints", value }])) };
@@ -150,7 +150,7 @@ export function replaceLists(old: boolean, lists: Readonly<Record<string, readon
   return { inputs: Object.fromEntries(dense) };
 }
 
-/** Returns the offsets that turn a shape assembled at run time into `now`. */
+/** Returns the offsets to add to a shape that is assembled at run time, so that its known dimensions become `newDims`. */
 export function shapeChange(shape: readonly Dim[], newDims: readonly (Dim | undefined)[]): Dense {
   const steps = shape.map((dim, axis) => {
     const size = newDims[axis];
@@ -196,12 +196,12 @@ export function typeOf(value: Value | undefined): DataType {
 export const castLike = (emit: Emit, value: Value, like: Value | undefined): Value =>
   typeOf(value) === typeOf(like) ? value : emit.CastLike([value, like]);
 
-/** Casts 16-bit floats to float32: they are too coarse for sums. */
+/** Casts 16-bit floats to float32, because they are too coarse for sums. */
 export function widenToFloat32(emit: Emit, x: Value): Value {
   return isHalf(typeOf(x)) ? emit.Cast([x], { to: typeCodes.float32 }) : x;
 }
 
-/** Returns fixed dimensions: gradients are written for one batch size at a time. */
+/** Returns the fixed dimensions of a value. @throws RangeError if one is not fixed: gradients are written for one batch size at a time. */
 export function sizesOf(value: Value | undefined): readonly number[] {
   const dims = fixedDims(value?.type?.dims);
   if (dims === undefined) throw new RangeError(`the dimensions of "${value?.name}" are not fixed`);

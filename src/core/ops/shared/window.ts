@@ -123,7 +123,7 @@ export function explicitPads(window: Window, spatial: readonly number[]): readon
   return splitOverSides(window.autoPad, total);
 }
 
-/** Splits padding over both sides; SAME_UPPER puts an odd one at the end, SAME_LOWER at the start. */
+/** Splits total padding over both sides. For an odd total, SAME_UPPER pads the end by one more, SAME_LOWER the start. */
 export function splitOverSides(autoPad: string, total: readonly number[]): readonly number[] {
   const small = total.map((pad) => Math.floor(pad / 2));
   const large = total.map((pad) => Math.ceil(pad / 2));

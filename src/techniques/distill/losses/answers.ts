@@ -42,10 +42,10 @@ function softLoss({ emit, mask }: Writing, student: Value, teacher: Value, tempe
   return emit.Mul([mean(emit, rows, mask), temperature * temperature]);
 }
 
-/** Keeps logarithms of probabilities that round to 0 finite. */
+/** Lower bound of probabilities, which keeps their logarithms finite. */
 const minProbability = 1e-37;
 
-/** (x - mean) / (standard deviation + 1e-7) of each row, over n - 1; constant rows become 0. */
+/** Standardizes each row: (x - mean) / (standard deviation + 1e-7), with n - 1 in the deviation. Constant rows become 0. */
 function standardize(emit: Emit, rows: Value): Value {
   const classes = sizeOf(rows).at(-1) ?? 1;
   const centred = emit.Sub([rows, emit.ReduceMean([rows, [-1]], { keepdims: 1 })]);

@@ -161,7 +161,7 @@ export const ofFeatures: readonly Imitation[] = [
     meaning: "squared error of kernels between samples",
     settings: { gamma: positive, order: v.optional(v.pipe(v.string(), v.toNumber(), v.integer(), v.minValue(1))) },
     write(writing, [pair], { gamma = 0.4, order = 2 }) {
-      // exp(-2γ) Σ (2γ)^p / p! · k^p, from the inside out.
+      // exp(-2γ) Σ (2γ)^p / p! · k^p, evaluated by Horner's method.
       const kernels: Relations = (emit, rows) => {
         const products = cosines(emit, rows);
         let sum: Value | undefined;

@@ -66,7 +66,7 @@ export async function bestFactors(
   const exact = new Map<Reader, Matrix>();
   for (const reader of readers) exact.set(reader, await multiply(reader.seen.rows, transpose(reader.weight)));
   const numbers = [...exact.values()].map(({ data }) => data);
-  // Infinite values: such layers stay in float, with the reason.
+  // Layers with infinite values stay in float, with the reason.
   if (![...numbers, ...(start === undefined ? [] : [start.min, start.max])].every((all) => all.every(Number.isFinite)))
     return undefined;
   const errorOf = async (factors: Float64Array): Promise<number> => {

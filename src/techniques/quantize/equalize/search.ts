@@ -46,7 +46,7 @@ export const searchFactors =
     );
     const inGroups = new Set(able.filter((layer) => groups.some((group) => sliceOf(group, layer) !== undefined)));
     const { minGainOfNode } = search;
-    /** Groups of layers whose inputs can only be scaled by an additional node. */
+    /** Returns groups of layers whose inputs can be scaled only by an additional node. */
     const inputGroups = new Map<Layer, ScaleGroup>();
     for (const layer of minGainOfNode === undefined ? [] : able) {
       const group = inGroups.has(layer) ? undefined : groupOfInput(layer);

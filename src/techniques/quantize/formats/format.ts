@@ -35,7 +35,7 @@ export interface Form {
   /** Returns a table's form for a product that shares its values, a reason, or undefined. @param requested the form without the table. */
   tied?(product: Layer, requested: Form, inference: Inference): Form | Miss | undefined;
   readonly otherwise?: Form;
-  /** Returns the form of an integer product on the 8-bit values of a table. */
+  /** Returns the form of an integer product that reads the 8-bit values of this table as its weight. */
   onCodes?(settings: WeightSettings): Form | undefined;
 }
 
@@ -59,12 +59,12 @@ export interface Writing {
   readonly readInside: ReadonlySet<Value>;
 }
 
-/** Writes into the graph that holds a weight, so that all subgraphs can read the result. */
+/** Returns an emitter for the graph that contains a weight, so that all subgraphs can read the result. */
 export const emitBeside = ({ weight }: Layer, { model, inference }: Writing): Emit =>
   emitter(weight.graph, { by: "quantize", onNode: inference.visit, opsets: model.header.opsets });
 
 /**
- * Dequantizes before the layer, or in the weight's graph if subgraphs read it: ONNX Runtime (1.30) rejects a MatMul in a branch
+ * Returns an emitter before the layer, or in the weight's graph if subgraphs read it: ONNX Runtime (1.30) rejects a MatMul in a branch
  * after a DequantizeLinear of outer values.
  */
 export const emitAround = (emit: Emit, layer: Layer, run: Writing): Emit =>
