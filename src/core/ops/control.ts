@@ -52,7 +52,7 @@ export const If = defineOp({
 });
 
 /** Counter and condition are scalars, unless the body declares vectors of length one. */
-function scalarFor(body: Body, input: number, scalar: Inferred): Inferred {
+function followScalar(body: Body, input: number, scalar: Inferred): Inferred {
   return body.inputs[input]?.dims?.length === 1 ? { ...scalar, dims: [1] } : scalar;
 }
 
@@ -69,9 +69,9 @@ export const Loop = defineOp({
     if (carried.length < initial.length) return new Miss("the initial values are not known");
     const elements = condition === undefined ? [1] : condition.elements;
     const first: Inferred = { type: "bool", dims: [], ...(elements && { elements }) };
-    const counter = scalarFor(body, 0, { type: "int64", dims: [] });
+    const counter = followScalar(body, 0, { type: "int64", dims: [] });
     const settled = body.settle(
-      [scalarFor(body, 1, first), ...carried],
+      [followScalar(body, 1, first), ...carried],
       (states) =>
         body.infer([counter, ...states]).map((output, index) => (index === 0 ? asState(output, states[0]) : output)),
       (state, axis) => site.open(state - 1, axis),

@@ -37,7 +37,7 @@ function drawKept(emit: Emit, x: Value, ratio: number, draw: Value): Value | Mis
     const source = random(0, "dropout", x.name, axisName);
     const oddNumbers = Array.from({ length: elementCount(shape) }, () => 2 * source.integer(bits / 2) + 1);
     const product = below(emit.Mul([emit.constant(int64(shape, oddNumbers)), draw]));
-    // Propagates high bits to the low ones, which a product never does.
+    // Mixes high bits into the low bits, because the low bits of a product depend only on low bits.
     const mixed = emit.BitwiseXor([product, emit.Div([product, number(2 ** 15)])]);
     return emit.BitwiseOr([below(emit.Mul([mixed, number(0x2c1b3c6d)])), number(1)]);
   };

@@ -159,13 +159,13 @@ export const Slice = defineOp<readonly Range[]>({
     });
     if (parts.length < ranges.length) return new Miss("its bounds are computed at run time");
     if (parts.every(({ step }) => step === 1)) {
-      const before = dims.map(() => 0);
+      const zerosBefore = dims.map(() => 0);
       const after = dims.map(() => 0);
       for (const { axis, first, count } of parts) {
-        before[axis] = first;
+        zerosBefore[axis] = first;
         after[axis] = (dims[axis] ?? 0) - first - count;
       }
-      return [emit.Pad([up, [...before, ...after], 0])];
+      return [emit.Pad([up, [...zerosBefore, ...after], 0])];
     }
     // Strided: scatters along one axis after the other, from the last range to the first.
     let part = up;

@@ -58,7 +58,7 @@ describe("against the original", () => {
         return estimate.value;
       }),
     );
-    const nearest = (sample: number, width: number): number[] => {
+    const findNearest = (sample: number, width: number): number[] => {
       const at = (index: number) => values.subarray(index * 8, index * 8 + width);
       const similarityOf = (index: number): number => {
         const [a, b] = [at(sample), at(index)];
@@ -70,8 +70,8 @@ describe("against the original", () => {
     };
     let kept = 0;
     for (let sample = 0; sample < 40; sample++) {
-      const before = new Set(nearest(sample, 8));
-      kept += nearest(sample, 4).filter((index) => before.has(index)).length / 5 / 40;
+      const before = new Set(findNearest(sample, 8));
+      kept += findNearest(sample, 4).filter((index) => before.has(index)).length / 5 / 40;
     }
     expect(kept).toBeLessThan(0.9);
     for (const share of shares) expect(share).toBeCloseTo(kept, 9);

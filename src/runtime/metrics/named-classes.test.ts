@@ -87,7 +87,7 @@ graph (x: float32[n, 3]) -> (y: string[n]) {
   });
   await expect(evaluate(engine, original, data, signalToNoise(), { original })).rejects.toMatchObject({
     code: "E_DATA",
-    message: expect.stringContaining("is text"),
+    message: expect.stringContaining("contains text"),
   });
 });
 

@@ -254,10 +254,11 @@ async function errorsAlone(
       let batch = 0;
       await overBatches(samples, aloneOptions, async (rows) => {
         const outputs = await runner.run(rows);
-        for (const [name, before] of Object.entries(originalOutputs[batch++] ?? {})) {
+        for (const [name, originalOutput] of Object.entries(originalOutputs[batch++] ?? {})) {
           const after = outputs[name];
-          if (after === undefined || !isFloat(before.type) || (output !== undefined && name !== output)) continue;
-          memoize(differences, name, () => new Difference()).addTensors(before, after);
+          if (after === undefined || !isFloat(originalOutput.type) || (output !== undefined && name !== output))
+            continue;
+          memoize(differences, name, () => new Difference()).addTensors(originalOutput, after);
         }
       });
       const comparable = [...differences.values()].filter(({ apart }) => apart === undefined);

@@ -26,15 +26,15 @@ test("loads a model once with optimizations, and again after a change", async ()
 });
 
 test("retries a failed load and skips a model with an operator that the runtime lacks", async () => {
-  const failing = (cause: string): Engine => ({
+  const createFailing = (cause: string): Engine => ({
     load: () => Promise.reject(new PithError("E_ENGINE", "No.", { cause: new Error(cause) })),
   });
-  const engine = watchLoads(failing("out of luck"));
+  const engine = watchLoads(createFailing("out of luck"));
   for (let time = 0; time < 2; time++)
     await expect(requireLoads(engine, net(), net())).rejects.toThrow(
       "This runtime loads neither the original nor the result: No.",
     );
-  const unknown = watchLoads(failing("custom:MyAct(-1) is not a registered function/op"));
+  const unknown = watchLoads(createFailing("custom:MyAct(-1) is not a registered function/op"));
   await requireLoads(unknown, net(), net());
 });
 

@@ -18,7 +18,7 @@ export function isEndless(type: DataType): (value: number) => boolean {
 }
 
 /**
- * Returns a predicate for pairs of values that are a fill in the original and not a score in the result.
+ * Returns a predicate for pairs of values to skip: the original's is set by a mask, and the result's is not an ordinary score.
  * @param original all values of the original's output.
  */
 export function fills(original: Float64Array, type: DataType): (original: number, other: number) => boolean {

@@ -20,7 +20,7 @@ import type { Match } from "./match.ts";
 export interface BiasCorrection {
   readonly match: Match;
   readonly context: Pick<Context, "engine" | "signal" | "progress">;
-  /** Include layers before a batch normalization; only with fixed statistics does it pass means on (false). */
+  /** Include layers before a batch normalization (false). Batch statistics would remove the corrected mean again. */
   readonly normalized?: boolean;
   readonly except?: (layer: Layer) => boolean;
   readonly overdue?: () => boolean;

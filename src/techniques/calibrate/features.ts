@@ -21,7 +21,7 @@ import { type Dim, elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import type { Layout, Statistic } from "./statistic.ts";
 
 export interface LayerFeatures extends Layout {
-  /** The value with the rows of P, and along `axis` the features of all groups: the layer's output after `pick`, or its data. */
+  /** Name of the value that contains P, with the features of all groups along `axis`: the layer's output after `pick`, or its data. */
   readonly name: string;
   /** Changes the layer in a copy of its model, or of a part of it. */
   pick?(copy: Model): void;

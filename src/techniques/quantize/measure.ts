@@ -277,9 +277,9 @@ function scalesOf(
     return scale;
   };
   /** Skips clamps, which can be removed: the kernel that computes the value uses the grid of the clamp's output. */
-  const computed = (value: Value): Value => {
+  const skipClamps = (value: Value): Value => {
     const input = unlimited.get(value);
-    return input === undefined ? value : computed(input);
+    return input === undefined ? value : skipClamps(input);
   };
   const separateScale = (value: Value, type: ActivationType): ScaleAndZeroPoint => {
     const { low, high } = fullRange(type);
@@ -288,10 +288,10 @@ function scalesOf(
     const measured = ranges.get(value);
     // An empty tensor has no range.
     const { min, max } = measured === undefined || measured.min > measured.max ? { min: 0, max: 0 } : measured;
-    const { producer } = computed(value);
+    const { producer } = skipClamps(value);
     const setting = { type, symmetric: false };
     // If a layer follows, ONNX Runtime computes probabilities with an integer kernel that is right only for 0 … 1.
-    if (isProbabilities(computed(value), inference)) return scaleAndZeroPoint(0, 1, setting);
+    if (isProbabilities(skipClamps(value), inference)) return scaleAndZeroPoint(0, 1, setting);
     const [input] = producer?.inputs ?? [];
     const rule = ruleOf(producer, inference);
     const finest = rule?.kind === "activation" ? rule.finest : undefined;

@@ -28,9 +28,9 @@ const maxLost = { needed: 0.99, free: 0.5 };
 export const isUnresolved = (lost: number, kind: keyof typeof maxLost = "needed"): boolean => lost > maxLost[kind];
 
 /**
- * Returns the reason why no scale suits such a range, as a predicate, or undefined.
- * @param kind whether layers need the quantized value. Networks without outliers lose at most a fifth; a residual sum with a
- * channel 100 times as large as the others loses six to eight tenths.
+ * Returns why no scale suits a range, as text that follows a value's name; undefined if a scale does. Networks without outliers lose at
+ * most a fifth; a residual sum with a channel 100 times as large as the others loses six to eight tenths.
+ * @param kind whether layers need the quantized value.
  */
 export function explainUnfitRange(
   range: ValueRange,

@@ -228,8 +228,8 @@ function pad(s: ConvSettings, emit: Emit, x: Value, first: number): Value {
   const end = first + s.kernel.length;
   const pads = explicitPads(s, dims.slice(first, end));
   if (pads.every((size) => size === 0)) return x;
-  const around = (sizes: readonly number[]): number[] => dims.map((_, axis) => sizes[axis - first] ?? 0);
-  return emit.Pad([x, [...around(pads.slice(0, s.kernel.length)), ...around(pads.slice(s.kernel.length))], 0]);
+  const padSizes = (sizes: readonly number[]): number[] => dims.map((_, axis) => sizes[axis - first] ?? 0);
+  return emit.Pad([x, [...padSizes(pads.slice(0, s.kernel.length)), ...padSizes(pads.slice(s.kernel.length))], 0]);
 }
 
 /** Returns the padded data that a tap reads: one position per output position. */

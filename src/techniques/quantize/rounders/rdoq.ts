@@ -91,7 +91,7 @@ const geometricMean = (numbers: Float64Array): number =>
 
 /** How errors of a weight's values change the layer's error. */
 interface ErrorModel {
-  /** Damped; undefined for a table, and for a layer whose inputs are not observed, where every value counts alike (H = I). */
+  /** Damped Gram matrices. Undefined for a table, and without observed inputs; then every value has the same weight (H = I). */
   readonly gram: Gram | undefined;
   /** Number of reads of each row of a table. Inputs of a table are one-hot, so H is the diagonal matrix of these counts. */
   readonly rows?: Float64Array;
