@@ -15,7 +15,8 @@ test("what html made stays, also in lists; nothing stands for undefined and fals
   expect(html`${trusted("<hr>")}`.markup).toBe("<hr>");
 });
 
-test("characters that control the terminal or turn the text around are shown as such", () => {
+test("replaces characters that control the terminal, reverse the text or have no width", () => {
+  expect(escapeText("fc\u200b1\u2060\ufeff")).toBe("fc\ufffd1\ufffd\ufffd");
   expect(escapeText("a\u0000b\u202ec\u2066d\u001be")).toBe("a\ufffdb\ufffdc\ufffdd\ufffde");
   expect(escapeText("Gewicht ü 層\n")).toBe("Gewicht ü 層\n");
 });

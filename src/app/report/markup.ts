@@ -1,4 +1,5 @@
 /** HTML that escapes by construction: a layer named `<script>` stays a name. */
+import { unprintable } from "./printable.ts";
 
 /** HTML or SVG that only `html` and `trusted` create. */
 export interface Markup {
@@ -31,14 +32,11 @@ export function trusted(markup: string): Markup {
   return { markup };
 }
 
-/** Escapes HTML. Control and bidirectional characters, with which a name could imitate another, are replaced by a visible sign. */
+/** Escapes HTML. Characters with which a name could imitate another are replaced by a visible sign. */
 export function escapeText(text: string): string {
-  return (
-    text
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: names can contain control characters
-      .replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff]/g, "\ufffd")
-      .replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
-  );
+  return text
+    .replace(unprintable, (character) => (character === "\n" || character === "\t" ? character : "\ufffd"))
+    .replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
 function textOf(content: Content): string {

@@ -1,7 +1,7 @@
-/** Control characters (C0, C1), line and paragraph separators, bidirectional controls, zero-width characters, tags. */
-const unprintable =
+/** Control characters (C0, C1), line and paragraph separators, bidirectional controls, zero-width characters, tags, noncharacters. */
+export const unprintable =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: names can contain control characters
-  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
+  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\ufffe\uffff\u{e0000}-\u{e007f}]/gu;
 
 /** Writes them as in JSON: `\u001b`, `\n`. Line ends are kept with `lines`. */
 export function escapeUnprintable(text: string, lines = false): string {
