@@ -29,7 +29,7 @@ interface StepGraph extends Pick<Training, "gradients" | "carried" | "stopped"> 
   readonly session: Session;
   readonly frozen: FrozenPart | undefined;
   readonly bytes: number;
-  /** Returns the feeds for a batch, besides the parameters; `drawn` is the random number of the step. */
+  /** Returns the feeds for a batch, besides the parameters; `drawNumber` is the random number of the step. */
   feeds(batch: Batch, drawNumber: number, progress: Progress): Promise<Batch>;
 }
 

@@ -20,7 +20,7 @@ export function createStoredReader(value: Value): (() => Promise<Dense>) | undef
 }
 
 /**
- * Reads values that depend only on stored tensors. The model is unchanged; nothing is run for what `storedReader` reads.
+ * Reads values that depend only on stored tensors. The model is unchanged; nothing is run for what `createStoredReader` reads.
  * @throws PithError E_MODEL if a value depends on an input.
  */
 export async function readStored(

@@ -277,7 +277,7 @@ describe("images", () => {
 });
 
 describe("named sizes", () => {
-  it("of states follow the input and the layer", () => {
+  it("have the sizes that the input and the layer determine for states", () => {
     const text = `(x: float32[steps, batch, 8], h0: float32[dirs, hb, hidden], c0: float32[1, cb, ch]) -> (y: float32[...]) {
   w: float32[1, 64, 8] = random(seed 1)
   r: float32[1, 64, 16] = random(seed 2)

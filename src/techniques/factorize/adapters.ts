@@ -126,7 +126,7 @@ export function mergeRefusal(layer: Layer, readers: number): Miss | undefined {
   return requireWeight(layer, { ...weightNeeds.solve, readers }) ?? masked;
 }
 
-/** The sum takes over the readers and the name of the output. */
+/** Replaces an output by a sum: its readers read the sum, which also gets its name. */
 function takePlace(output: Value, sum: Value): void {
   const { graph, name } = output;
   replaceUses(output, sum, sum.producer);

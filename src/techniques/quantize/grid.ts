@@ -220,7 +220,7 @@ export function slicedWeight(matrices: readonly Matrix[], outputs: number, block
 export const sliceWeight = (layer: Layer, dense: Dense, outputs: number, block?: number): SlicedWeight =>
   slicedWeight(weightMatrices(byRows(layer, block), dense.dims, toFloat32(dense)), outputs, block);
 
-/** Inverts `inSlices` without blocks: returns the values in the tensor's storage order. */
+/** Inverts `sliceWeight` without blocks: returns the values in the tensor's storage order. */
 export const asTensor = (layer: Layer, dims: readonly number[], matrices: readonly Matrix[]): Float64Array =>
   weightNumbers(byRows(layer), dims, matrices);
 

@@ -19,7 +19,7 @@ import { type Along, computeScale, symmetricGrid } from "./grid.ts";
 interface Reach {
   readonly min: number;
   readonly max: number;
-  /** See `steps` of `scaleFor`. */
+  /** See `steps` of `computeScale`. */
   readonly steps: number;
   /** The largest |w₁ + w₂| over neighbors of the same sign. */
   readonly pair: number;

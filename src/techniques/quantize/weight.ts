@@ -75,7 +75,7 @@ export interface MeasuredWeight {
   readonly blocks?: readonly [key: string, scales: BlockScales];
 }
 
-/** A range with the `steps` of `scaleFor`. */
+/** A range with the `steps` of `computeScale`. */
 interface SliceRange {
   readonly min: number;
   readonly max: number;
