@@ -19,21 +19,21 @@ const file = (status: string, ...tests: readonly string[]) => ({
   assertionResults: tests.map((each) => ({ status: each })),
 });
 
-test("all passed", () => {
+test("exits with 0 if all tests pass", () => {
   expect(count({ numPassedTests: 3, numFailedTests: 0, testResults: [file("passed", "passed")] })).toEqual({
     line: "3 passed, 0 failed\n",
     status: 0,
   });
 });
 
-test("a failed test fails", () => {
+test("fails if a test fails", () => {
   expect(count({ numPassedTests: 2, numFailedTests: 1, testResults: [file("failed", "passed", "failed")] })).toEqual({
     line: "2 passed, 1 failed\n",
     status: 1,
   });
 });
 
-test("a file that could not be loaded counts as a failure", () => {
+test("fails if a test file cannot be loaded", () => {
   expect(
     count({ numPassedTests: 2, numFailedTests: 0, testResults: [file("failed"), file("passed", "passed", "passed")] }),
   ).toEqual({
@@ -42,7 +42,7 @@ test("a file that could not be loaded counts as a failure", () => {
   });
 });
 
-test("no report, and a report without tests, fail", () => {
+test("fails without a report, and with a report without tests", () => {
   expect(count()).toEqual({ line: "0 passed, 0 failed\n", status: 1 });
   expect(count({ numPassedTests: 0, numFailedTests: 0, testResults: [] })).toEqual({
     line: "0 passed, 0 failed\n",

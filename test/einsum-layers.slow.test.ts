@@ -75,7 +75,7 @@ describe.each(Object.entries(forms))("an Einsum %s", (_, make) => {
     expect(layer).toMatchObject({ name: "own", operator: "Einsum", outputs, inputs });
   });
 
-  test("is pruned: the least half of its weight is zero, and nothing else has changed", async () => {
+  test("is pruned: the smallest half of its weight is zero, and nothing else changes", async () => {
     const { model, data } = make();
     const before = await numbers(model, "w");
     const least = [...before].map(Math.abs).sort((a, b) => a - b)[before.length / 2] ?? 0;
@@ -89,7 +89,7 @@ describe.each(Object.entries(forms))("an Einsum %s", (_, make) => {
     expect(await apart(expected, model, data)).toBeLessThan(1e-6);
   });
 
-  test("has a weight of eight bits, within a hundredth of what it answered", async () => {
+  test("computes the same outputs within a hundredth with 8-bit weights", async () => {
     const { model, data } = make();
     const original = model.clone();
     const { changes, misses } = await quantize(model, { scheme: "weights" });
@@ -113,8 +113,8 @@ const firstRows: Statistic<Matrix | undefined> = {
   },
 };
 
-describe.each(Object.entries(matrices))("an Einsum %s is one product", (name, make) => {
-  test("of what comes in with its matrix", async () => {
+describe.each(Object.entries(matrices))("an Einsum %s as one matrix product", (name, make) => {
+  test("computes the product of its inputs and its matrix", async () => {
     const { model, data } = make();
     const { role } = only(model);
     const few = view(data, "few", range(4));
@@ -135,7 +135,7 @@ describe.each(Object.entries(matrices))("an Einsum %s is one product", (name, ma
     for (const [at, output] of expected.entries()) expect(product[place(at)]).toBeCloseTo(output, 4);
   });
 
-  test("whose weight comes back by least squares", async () => {
+  test("has its weight restored by least squares", async () => {
     const { model, data } = make();
     const original = model.clone();
     await change(model, "w", (one, index) => one * (1 + (index % 3)) + 0.5);
@@ -146,7 +146,7 @@ describe.each(Object.entries(matrices))("an Einsum %s is one product", (name, ma
   });
 });
 
-test("a matrix becomes two, in the order of axes that the Einsum writes", async () => {
+test("low rank splits a matrix into two, in the axis order of the Einsum", async () => {
   const { model, data } = matrices["that permutes"]();
   const original = model.clone();
   const { changes, misses } = await factorize(model, { rank: 3 });
@@ -172,7 +172,7 @@ const attention = (): Model =>
   y = Einsum(z, o.weight) {equation="bqhk,hkd->bqd"}`,
   );
 
-test("heads of an attention are cut with what reads them", async () => {
+test("pruning removes attention heads with their consumers", async () => {
   const zeroed = attention();
   // Two heads with zero weights have the lowest norm.
   for (const name of ["q.weight", "k.weight", "v.weight"])
@@ -189,7 +189,7 @@ test("heads of an attention are cut with what reads them", async () => {
   expect(await apart(zeroed, cut, samples([16, 3, 6]))).toBeLessThan(1e-5);
 });
 
-test("what is left of an attention with fewer heads is fitted to the heads of the original that are left", async () => {
+test("recovery fits the remaining attention heads to those of the original", async () => {
   const [original, cut, data] = [attention(), attention(), samples([96, 3, 6])];
   await prune(cut, { structured: 0.5 });
   const before = await apart(original, cut, data);

@@ -26,21 +26,24 @@ describe.each(table)("$model with $preprocessing", ({ model, data, preprocessing
   const file = shared(`data/models/${model}.onnx`);
   const folder = shared(`data/${data}`);
 
-  it.skipIf(file === undefined || folder === undefined)(`answers ${right} of 1,000 ${data} images right`, async () => {
-    const network = await open(file ?? "");
-    const images = take(await openDataset(folder ?? "", { part: "test" }), 1000);
-    const ready = preprocess(images, imageInput(network), parsePreprocessing(preprocessing));
-    const { rows, estimate } = await evaluate(engine, network, ready, accuracy());
-    expect(estimate.count).toBe(1000);
-    expect(rows.reduce((sum, row) => sum + row, 0)).toBe(right);
-  });
+  it.skipIf(file === undefined || folder === undefined)(
+    `predicts ${right} of 1,000 ${data} images correctly`,
+    async () => {
+      const network = await open(file ?? "");
+      const images = take(await openDataset(folder ?? "", { part: "test" }), 1000);
+      const ready = preprocess(images, imageInput(network), parsePreprocessing(preprocessing));
+      const { rows, estimate } = await evaluate(engine, network, ready, accuracy());
+      expect(estimate.count).toBe(1000);
+      expect(rows.reduce((sum, row) => sum + row, 0)).toBe(right);
+    },
+  );
 });
 
 const [resnet20, resnet56] = ["resnet20", "resnet56"].map((name) => shared(`data/models/${name}.onnx`));
 const cifar10 = shared("data/cifar10");
 
 describe.skipIf(resnet20 === undefined || resnet56 === undefined || cifar10 === undefined)("ResNet-20", () => {
-  it("has its preprocessing found by trying, and told from wrong ones", async () => {
+  it("has its preprocessing detected by trials, and distinguished from wrong ones", async () => {
     const network = await open(resnet20 ?? "");
     const images = take(await openDataset(cifar10 ?? ""), 256);
     const guess = await guessPreprocessing(engine, network, images);
@@ -50,7 +53,7 @@ describe.skipIf(resnet20 === undefined || resnet56 === undefined || cifar10 === 
     expect(guess.scores.at(-1)?.accuracy.value).toBeLessThan(0.3);
   });
 
-  it("differs from ResNet-56 on 300 images as NumPy finds it", async () => {
+  it("differs from ResNet-56 on 300 images as computed by NumPy", async () => {
     const [small, large] = [await open(resnet20 ?? ""), await open(resnet56 ?? "")];
     const images = preprocess(take(await openDataset(cifar10 ?? ""), 300), imageInput(small), presets.imagenet);
     const metrics = [accuracy(), crossEntropy(), topK(3), agreement(), meanKl(), signalToNoise()];

@@ -92,8 +92,8 @@ async function likeness(a: Model, b: Model): Promise<number> {
   return typeof likeness === "string" ? Number.NaN : likeness.signalToNoise;
 }
 
-describe("an operator of one's own", () => {
-  it("is a call of a function to a model that was not told, and a layer to one that was, to its copies and its parts", async () => {
+describe("a custom operator", () => {
+  it("is a function call by default, and a layer in a model with its definition, its copies and its parts", async () => {
     expect(names(await network())).toEqual([]);
     const model = await known();
     expect(names(model)).toEqual(["fc1", "fc2"]);
@@ -101,7 +101,7 @@ describe("an operator of one's own", () => {
     expect(infer(model).misses).toEqual([]);
   });
 
-  it("is not told of twice, and may stand in place of an entry of Pith", async () => {
+  it("cannot be defined twice, and can replace a built-in definition", async () => {
     const model = await known();
     expect(() => addOperators(model, affine)).toThrow("Operator lab/Affine is defined twice.");
     const no = new Miss("says nothing");
@@ -110,7 +110,7 @@ describe("an operator of one's own", () => {
     expect(names(await known())).toEqual(["fc1", "fc2"]);
   });
 
-  it("is kept by what simplifies, and written as primitives on request", async () => {
+  it("is kept by simplify, and lowered to primitives on request", async () => {
     const model = await known();
     await simplify(model);
     await inlineFunctions(model);
@@ -121,7 +121,7 @@ describe("an operator of one's own", () => {
     expect(await likeness(model, lowered)).toBeGreaterThan(100);
   });
 
-  it("loses weights and channels, is rounded and factorized", async () => {
+  it("can be pruned, quantized and factorized", async () => {
     const model = await known();
     const sparse = model.clone();
     const { changes } = await prune(sparse, { amount: 0.5 });
@@ -139,7 +139,7 @@ describe("an operator of one's own", () => {
     for (const result of [sparse, thin, low]) expect(await likeness(model, result)).toBeGreaterThan(1);
   });
 
-  it("stays in float, with its reason, where activations are quantized and its entry has no integer form", async () => {
+  it("stays in float, with a reason, if activations are quantized and its definition has no integer form", async () => {
     for (const scheme of ["dynamic", "static"] as const) {
       const model = await known();
       const { misses } = await quantize(model, { scheme, ...(scheme === "static" ? { data } : {}) });
@@ -148,7 +148,7 @@ describe("an operator of one's own", () => {
     }
   });
 
-  it("learns, from labels and from a teacher, and stays what it is", async () => {
+  it("can be trained with labels and a teacher, and stays a custom operator", async () => {
     const teacher = await known();
     const score = async (model: Model) => (await evaluate(engine, model, data, accuracy())).estimate.value;
     await train(teacher, { data, epochs: 40, batch: 16, learningRate: 0.01, loss: crossEntropy() }, { seed: 1 });

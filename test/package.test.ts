@@ -70,14 +70,14 @@ describe("the packed package", () => {
     );
   }, 180_000);
 
-  test("contains the build, the license, the read-me and examples, and no sources or tests", () => {
+  test("contains the build, the license, the README and examples, and no sources or tests", () => {
     expect(packed).toEqual(
       expect.arrayContaining(["LICENSE", "README.md", "package.json", "dist/index.js", "dist/app/cli/main.js"]),
     );
     expect(packed.filter((name) => /^(?!examples\/).*(?<!\.d)\.ts$|\.test\./.test(name))).toEqual([]);
   });
 
-  test("holds the pages that the read-me leads to", async () => {
+  test("contains the pages that the README links to", async () => {
     const page = await readFile(path.join(root, "README.md"), "utf8");
     const pages = [...page.matchAll(/\]\((?!http)([^)#]+)/g)].map(([, file = ""]) => file);
     expect(pages).toContain("docs/data.md");

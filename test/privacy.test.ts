@@ -37,7 +37,7 @@ const running = (model: string): string => `
   const { open } = await import(${JSON.stringify(onnx)});
   await createEngine().load(await open(${JSON.stringify(model)}));`;
 
-describe("nothing is left in the home folder or the temporary folder by", () => {
+describe("leaves no files in the home folder or the temporary folder:", () => {
   beforeAll(() => {
     writeFileSync(
       at("rows.mjs"),
@@ -89,7 +89,7 @@ describe("ORT_DISABLE_TELEMETRY", () => {
     expect(await value(given)).toBe(expected);
   });
 
-  test("that a thread cannot set is an error, unless the user has set it", async () => {
+  test("causes an error if a thread cannot set it, unless the user has set it", async () => {
     const text = `
       import { Worker, isMainThread } from "node:worker_threads";
       import { syncBuiltinESMExports } from "node:module";

@@ -11,7 +11,7 @@ import { type Finding, readSource } from "./sources.ts";
 const table = (file: string, text: string) => places(checkImportTable([readSource(file, text)], layers));
 const places = (findings: readonly Finding[]) => findings.map(({ file, line, rule }) => `${file}:${line} ${rule}`);
 
-test("an import that points downwards passes", () => {
+test("accepts an import that points downwards", () => {
   expect(
     table(
       "src/rewrite/clean-up/fold.ts",
@@ -20,13 +20,13 @@ test("an import that points downwards passes", () => {
   ).toEqual([]);
 });
 
-test("an import that points upwards is found at its line", () => {
+test("reports an import that points upwards with its line", () => {
   expect(table("src/core/graph/graph.ts", '\nimport { infer } from "../analysis/shapes.ts";')).toEqual([
     "src/core/graph/graph.ts:2 import-table",
   ]);
 });
 
-test("types, re-exports, import types and lazy imports obey the table too", () => {
+test("applies the import table to types, re-exports, import types and lazy imports", () => {
   const forms = [
     'import type { Pass } from "../pass/pass.ts";',
     'export * from "../pass/pass.ts";',
@@ -39,23 +39,23 @@ test("types, re-exports, import types and lazy imports obey the table too", () =
     expect(table("src/core/ops/conv.ts", form), form).toEqual(["src/core/ops/conv.ts:1 import-table"]);
 });
 
-test("techniques do not import each other", () => {
+test("reports an import between techniques", () => {
   expect(table("src/techniques/prune/magnitude.ts", 'import { quantize } from "../quantize/index.ts";')).toHaveLength(
     1,
   );
 });
 
-test("a folder that the table does not know is found", () => {
+test("reports a folder that is not in the import table", () => {
   expect(table("src/novelty/idea.ts", "export const idea = 1;")).toEqual(["src/novelty/idea.ts:1 import-table"]);
 });
 
-test("a package is for the folders that the table says, and an unknown one for none", () => {
+test("accepts a package only in the folders that the table lists", () => {
   expect(table("src/app/cli/main.ts", 'import { Command } from "commander";')).toEqual([]);
   expect(table("src/judge/run/run.ts", 'import { Command } from "commander";')).toHaveLength(1);
   expect(table("src/app/cli/main.ts", 'import leftPad from "left-pad";')).toHaveLength(1);
 });
 
-test("Node built-ins stay in their folders, with and without the prefix", () => {
+test("reports Node built-ins outside of their folders, with and without the prefix", () => {
   expect(table("src/core/platform/node.ts", 'import { open } from "node:fs/promises";')).toEqual([]);
   expect(table("src/data/files.ts", 'import { open } from "node:fs/promises";')).toEqual([
     "src/data/files.ts:1 node-built-ins",
@@ -63,24 +63,24 @@ test("Node built-ins stay in their folders, with and without the prefix", () => 
   expect(table("src/data/files.ts", 'import path from "path";')).toEqual(["src/data/files.ts:1 node-built-ins"]);
 });
 
-test("#platform counts as the folder platform", () => {
+test("resolves #platform to the folder platform", () => {
   expect(table("src/core/onnx/open.ts", 'import { openFile } from "#platform";')).toEqual([]);
   expect(table("src/core/math/svd.ts", 'import { openFile } from "#platform";')).toHaveLength(1);
 });
 
-test("shipped code does not import tests or examples, and these may import anything", () => {
+test("reports imports of tests or examples in src, and accepts any import in tests", () => {
   expect(table("src/core/ops/index.ts", 'import { cases } from "../../../test/ops/conv.examples.ts";')).toHaveLength(1);
   expect(table("src/core/ops/conv.test.ts", 'import { run } from "../cli/main.ts";\nimport "node:fs";')).toEqual([]);
 });
 
-test("an example that reaches into src is found", () => {
+test("reports an example that imports from src", () => {
   expect(table("examples/demo.ts", 'import { open } from "pith";\nimport "node:fs";')).toEqual([]);
   expect(table("examples/demo.ts", 'import { open } from "../src/index.ts";')).toEqual([
     "examples/demo.ts:1 import-table",
   ]);
 });
 
-test("a cycle over three files is found once, with its way", () => {
+test("reports a cycle over three files once, with its path", () => {
   const findings = checkImportCycles([
     readSource("src/a/a.ts", 'import { b } from "../b/b.ts";'),
     readSource("src/b/b.ts", '\nexport * from "../c/c.ts";'),
@@ -90,7 +90,7 @@ test("a cycle over three files is found once, with its way", () => {
   expect(findings[0]?.text).toContain("src/a/a.ts → src/b/b.ts → src/c/c.ts → src/a/a.ts");
 });
 
-test("a cycle that a shorter one hides, and a file that imports itself, are found", () => {
+test("reports overlapping cycles, and a file that imports itself", () => {
   const findings = checkImportCycles([
     readSource("src/a.ts", 'import "./b.ts";\nimport "./c.ts";'),
     readSource("src/b.ts", 'import "./c.ts";'),
@@ -100,7 +100,7 @@ test("a cycle that a shorter one hides, and a file that imports itself, are foun
   expect(places(findings)).toEqual(["src/c.ts:1 import-cycles", "src/d.ts:1 import-cycles"]);
 });
 
-test("types may close a circle inside a folder, and no wider one, though a smaller one lies in it", () => {
+test("accepts cycles of types inside one folder only", () => {
   const inside = [
     readSource("src/core/graph/graph.ts", 'import { Value } from "./value.ts";'),
     readSource("src/core/graph/value.ts", 'import type { Graph } from "./graph.ts";'),
@@ -118,7 +118,7 @@ test("types may close a circle inside a folder, and no wider one, though a small
   expect(findings[0]?.text).toContain("Types may close a circle inside one folder only.");
 });
 
-test("a diamond is no cycle, and types close none", () => {
+test("accepts diamonds, and cycles that type imports close", () => {
   expect(
     checkImportCycles([
       readSource("src/a.ts", 'import "./b.ts";\nimport "./c.ts";'),
@@ -151,7 +151,7 @@ test.each([
   "const rules = { Conv: 1 };",
   'const { op } = node; if (op === "Conv") skip();',
   'const first = list.many([], "Conv");',
-])("a walker that looks at an operator's name is found: %s", (text) => {
+])("reports a graph walker that reads an operator's name: %s", (text) => {
   expect(places(walker(text))).toEqual(["src/core/analysis/blocks.ts:1 operator-names"]);
   expect(places(walker(text, "src/learn/train/loop.ts"))).toEqual(["src/learn/train/loop.ts:1 operator-names"]);
 });
@@ -166,11 +166,11 @@ test.each([
   'const product = emit["com.microsoft.MatMulNBits"]([a, b], {});',
   'const product = emit.named(name)["com.microsoft.MatMulNBits"]([a, b], {});',
   'const [a, b] = emit.named("parts").many("MatMul", [x], {}, 2);',
-])("a walker may ask the registry, tell, count and emit: %s", (text) => {
+])("accepts a graph walker that queries the registry, prints, counts or emits: %s", (text) => {
   expect(walker(text)).toEqual([]);
 });
 
-test("every folder that sees graphs is looked at, but for those that say what operators mean and how they are written", () => {
+test("checks every folder that uses graphs, except those that define and encode operators", () => {
   const text = 'if (node.op === "Own") skip();';
   expect(places(walker(text, "src/rewrite/clean-up/fuse.ts"))).toEqual([
     "src/rewrite/clean-up/fuse.ts:1 operator-names",
@@ -179,17 +179,17 @@ test("every folder that sees graphs is looked at, but for those that say what op
     expect(walker(text, `src/core/${folder}/conv.ts`), folder).toEqual([]);
 });
 
-test("tests may know operators by name", () => {
+test("accepts operator names in tests", () => {
   expect(walker('if (node.op === "Conv") skip();', "src/core/analysis/blocks.test.ts")).toEqual([]);
 });
 
-test("the operators are those of the generated schema, without their domains", () => {
+test("reads the operators from the generated schema, without their domains", () => {
   const schema = 'export const schema = {\n  Conv: "1 2-3 1-1",\n  "com.microsoft.MatMulNBits": "1 3-4 1-1",\n};';
   expect([...operatorsOf([readSource("src/core/graph/schema.generated.ts", schema)])]).toEqual(["Conv", "MatMulNBits"]);
   expect(operatorsOf([]).size).toBe(0);
 });
 
-test("a cast through unknown is found, a plain one is not", () => {
+test("reports a cast through unknown, and accepts a plain cast", () => {
   const findingsOf = (text: string) => places(checkDoubleCasts([readSource("src/core/ops/conv.ts", text)]));
   expect(findingsOf("const a = value as unknown as number;\nconst b = (value as unknown) as number;")).toEqual([
     "src/core/ops/conv.ts:1 double-casts",
@@ -208,7 +208,7 @@ test.each([
   'const folder = await mkdtemp("x"); await rm(dirname(folder), { recursive: true });',
   'const folder = await mkdtemp("x"); await rm(folder + "/..", { recursive: true });',
   'await rmdir("out", { recursive: true });',
-])("what was not made here is not removed with all below: %s", (text) => {
+])("reports recursive removal of a folder that the file did not create: %s", (text) => {
   expect(removals(text)).toEqual([expect.stringMatching(/ removals$/)]);
 });
 
@@ -218,11 +218,11 @@ test.each([
   "await mkdir(path, { recursive: true });",
   'const folder = mkdtempSync("x");\nrmSync(folder, { recursive: true });',
   'let folder: string;\nfolder = await fs.mkdtemp("x");\nafterAll(() => fs.rm(folder, { recursive: true }));',
-])("single files may go, and folders that were made here: %s", (text) => {
+])("accepts removal of single files, and of folders that the file created: %s", (text) => {
   expect(removals(text)).toEqual([]);
 });
 
-test("a file that a comment names has to exist", () => {
+test("reports a comment that names a missing file", () => {
   const findings = checkNamedFiles([
     readSource("src/a.ts", "/** As `b.ts` and `gone.ts` say. */\n// and `ops/lost.ts`"),
     readSource("src/b.ts", ""),

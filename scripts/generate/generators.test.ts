@@ -14,12 +14,12 @@ import { readErrors } from "./errors.ts";
 import { renderOperators } from "./operators.ts";
 import { describeExports } from "./surface.ts";
 
-test("the first line that differs is told, also one that is missing", () => {
+test("reports the first line that differs, or that is missing", () => {
   expect(firstDifference("a\nb\nc", "a\nx\nc")).toBe('line 2 says "b", the source "x"');
   expect(firstDifference("a", "a\nb")).toBe('line 2 says nothing, the source "b"');
 });
 
-test("error codes come with the comment on their line", () => {
+test("reads error codes with the comment on their line", () => {
   const text =
     'export const errorCodes = [\n  "E_FILE", // a file cannot be read\n  "E_STOPPED", // stopped on request\n] as const;';
   expect(readErrors(text)).toEqual([
@@ -28,7 +28,7 @@ test("error codes come with the comment on their line", () => {
   ]);
 });
 
-test("an error code without a meaning is refused", () => {
+test("rejects an error code without a meaning", () => {
   expect(() => readErrors('export const errorCodes = [\n  "E_FILE",\n] as const;')).toThrow("comment");
 });
 
@@ -44,7 +44,7 @@ const operator = (name: string, given: Partial<Record<FacetName, true | Miss>>, 
   at: () => new Miss("for this page only"),
 });
 
-test("the overview marks what an operator has, and says why of what does not apply", () => {
+test("the operator overview marks supported properties, and gives the reason for the others", () => {
   const page = renderOperators([
     operator("Shape", { axes: true }),
     operator("Gelu", { gradient: new Miss("no rule") }, "com.microsoft"),
@@ -59,7 +59,7 @@ test("the overview marks what an operator has, and says why of what does not app
   expect(page).toContain("| axes | channels can be followed through it | 2 |");
 });
 
-test("the surface of an entry point is what it exports, under its names, without comments and bodies", () => {
+test("the surface of an entry point lists its exports by name, without comments and bodies", () => {
   const folder = temporaryFolder();
   const write = (name: string, text: string) => writeFileSync(path.join(folder, name), text);
   write("index.ts", 'export { half as rounded, type Options, Store } from "./inner.ts";\n');
@@ -96,7 +96,7 @@ export declare function half(x: number): number;
 `);
 });
 
-test("the page of commands has the arguments, the options by group, the meanings of values and the examples of each", () => {
+test("the command page lists the arguments, grouped options, values and examples of each command", () => {
   const meanings = { title: "Ways (--way)", rows: [["a|b", "either of <them>"]] } as const;
   const walk = defineCommand({
     name: "walk",

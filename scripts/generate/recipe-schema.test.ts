@@ -22,7 +22,7 @@ const itemsAt = ["properties", "steps", "items", "anyOf"];
 const stepAt = [...itemsAt, "0", "properties"];
 const repeatedAt = [...itemsAt, "1", "properties", "steps", "items", "properties"];
 
-test("has every step, with its options and what the pass says of them", () => {
+test("contains every step, with its options and their descriptions", () => {
   expect(Object.keys(at(...stepsAt))).toEqual([...steps.keys(), "course"]);
   expect(Object.keys(at(...stepAt))).toEqual([...steps.keys(), "judge"]);
   expect(Object.keys(at(...repeatedAt))).toEqual([...steps.keys(), "judge"]);
@@ -42,7 +42,7 @@ test("has every step, with its options and what the pass says of them", () => {
   expect(at(...stepsAt, "quantize").required).toEqual([]);
 });
 
-test("offers the options that recipes accept, and none that the run fills in", () => {
+test("contains the options that recipes accept, and none that the run fills in", () => {
   for (const [id, pass] of steps) {
     const definition = at(...stepsAt, id);
     const [first] = Array.isArray(definition.anyOf) ? definition.anyOf : [definition];
@@ -54,7 +54,7 @@ test("offers the options that recipes accept, and none that the run fills in", (
   }
 });
 
-test("offers a course in a repeat exactly where recipes take one, and none elsewhere", () => {
+test("accepts a schedule exactly for options of repeated steps for which recipes do", () => {
   const course = { $ref: "#/definitions/course" };
   for (const [id, pass] of steps) {
     expect(at(...stepAt, id)).toEqual({ $ref: `#/definitions/${id}` });
@@ -81,13 +81,13 @@ test("offers a course in a repeat exactly where recipes take one, and none elsew
   expect(anyOf).toContainEqual({ type: "string", enum: Object.keys(curves) });
 });
 
-test("has references to what is there", () => {
+test("contains only references to existing definitions", () => {
   const references = [...text.matchAll(/"\$ref":"#\/([^"]+)"/g)].map(([, path = ""]) => path);
   expect(references.length).toBeGreaterThan(100);
   for (const path of new Set(references)) expect(() => at(...path.split("/"))).not.toThrow();
 });
 
-test("lets a step stand alone exactly where a recipe does", () => {
+test("accepts a step without options exactly if a recipe does", () => {
   for (const id of steps.keys()) {
     const alone = Array.isArray(at(...stepsAt, id).anyOf);
     const accepted = () => parseRecipe(`steps:\n  - ${id}:\n`);
@@ -96,6 +96,6 @@ test("lets a step stand alone exactly where a recipe does", () => {
   }
 });
 
-test("leaves hints for the command line out", () => {
+test("omits command-line metadata", () => {
   expect(text).not.toContain("teacher.onnx");
 });

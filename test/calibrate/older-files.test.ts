@@ -5,7 +5,7 @@ import { memory } from "../../src/data/index.ts";
 import { factorize } from "../../src/techniques/factorize/index.ts";
 import { value } from "../find.ts";
 
-test("layers of a model of IR 3, whose weights are inputs, too, are measured", async () => {
+test("measures the layers of a model of IR 3, whose weights are also inputs", async () => {
   const model = parseModel(`ir 3, opset 9
 graph (x: float32[n, 8]) -> (y) {
   w: float32[8, 8] = random(seed 1)

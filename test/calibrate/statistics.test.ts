@@ -56,20 +56,20 @@ afterEach(async () => {
   open = undefined;
 });
 
-describe("a statistic from outside, of", () => {
-  test("what a convolution sees: channels by the places of its kernel", async () => {
+describe("a custom statistic", () => {
+  test("receives the inputs of a convolution by channel and kernel position", async () => {
     const { seen, at } = await begin(parseModel(text), data);
     // Each kernel covers two adjacent positions: 1 2, 2 3 and 0 1, 1 0 of the first channel; 4 5, 5 6 and 1 0, 0 1 of the second.
     expect(await seen.collect(at(0), meanMagnitudes)).toEqual([10 / 8, 22 / 8]);
   });
 
-  test("what a product over positions sees", async () => {
+  test("receives the inputs of a product over positions", async () => {
     const { seen, at } = await begin(parseModel(text), data);
     // h is 1 -2 / 5 -6 and 0 1 / 0 1, whose columns are the kernel positions.
     expect(await seen.collect(at(1), meanMagnitudes)).toEqual([6 / 4, 10 / 4]);
   });
 
-  test("any value, in one pass, by the axis that is named", async () => {
+  test("receives any values in one pass, along the named axis", async () => {
     const magnitudes = await observe(engine, parseModel(text), data, [{ name: "h", axis: 1 }, "x"], meanMagnitudes);
     expect(Object.fromEntries(magnitudes)).toEqual({ h: [4 / 4, 12 / 4], x: [24 / 12] });
   });
@@ -92,7 +92,7 @@ graph (x: float32[n, 2, 2]) -> (y: float32[n, 2, 1]) {
   ]);
 });
 
-test("large products are made by the runtime, and a stop is obeyed between them", async () => {
+test("computes large products in the runtime, and stops on the signal between them", async () => {
   const columns = 128;
   const wide = parseModel(`opset 17
 graph (x: float32[n, ${columns}]) -> (y: float32[n, 2]) {
@@ -136,7 +136,7 @@ graph (x: float32[n, ${columns}]) -> (y: float32[n, 2]) {
   await expect(open.collect(layer, stopping)).rejects.toMatchObject({ code: "E_STOPPED" });
 });
 
-test("a layer sees what those before it have become", async () => {
+test("passes the outputs of changed layers to the next layer", async () => {
   const model = parseModel(text);
   const { seen, at } = await begin(model, data);
   await seen.collect(at(0), meanMagnitudes);
@@ -144,8 +144,8 @@ test("a layer sees what those before it have become", async () => {
   expect(await seen.collect(at(1), meanMagnitudes)).toEqual([12 / 4, 20 / 4]);
 });
 
-describe("no statistics", () => {
-  test("of a recurrent layer's gates, with the reason", async () => {
+describe("statistics are not available", () => {
+  test("for the gates of a recurrent layer, with the reason", async () => {
     const recurrent = parseModel(`opset 17
 graph (x: float32[4, n, 2]) -> (y: float32[4, 1, n, 3]) {
   w: float32[1, 12, 2] = random(seed 1)
@@ -158,7 +158,7 @@ graph (x: float32[4, n, 2]) -> (y: float32[4, 1, n, 3]) {
     expect(miss).toMatchObject({ reason: "its weight is [1, 12, 2], not a matrix" });
   });
 
-  test("of an axis that a value does not have, and of no samples", async () => {
+  test("for an axis that a value does not have, and without samples", async () => {
     const model = parseModel(text);
     await expect(observe(engine, model, data, [{ name: "h", axis: 3 }], meanMagnitudes)).rejects.toMatchObject({
       code: "E_OPTION",

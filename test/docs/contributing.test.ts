@@ -24,7 +24,7 @@ const namedBlocks = pages.flatMap(({ name, text }) =>
 const quotes = namedBlocks.filter(({ file }) => file.includes("/"));
 const modules = namedBlocks.filter(({ file }) => !file.includes("/"));
 
-test.each(quotes)("$name quotes $file as it is", ({ file, code }) => {
+test.each(quotes)("$name quotes $file exactly", ({ file, code }) => {
   expect(readFileSync(join(root, file), "utf8").includes(code), `${file} does not contain:\n${code}`).toBe(true);
 });
 
@@ -39,7 +39,7 @@ const guides = ["CONTRIBUTING.md", "docs/architecture.md"].map((name) => ({
   text: readFileSync(join(root, name), "utf8"),
 }));
 
-test.each([...guides, ...pages])("$name names files that exist", ({ text }) => {
+test.each([...guides, ...pages])("$name names only existing files", ({ text }) => {
   const paths = [...text.matchAll(/`((?:src|test|bench|scripts)\/[\w./-]*)`/g)].map(([, path = ""]) => path);
   expect(paths.filter((path) => !existsSync(join(root, path)))).toEqual([]);
   const names = [...text.matchAll(/`(?:[\w-]+\/)*([\w-][\w.-]*\.ts)`/g)].map(([, name = ""]) => name);
@@ -50,7 +50,7 @@ test.each(pages)("$name has at most 80 lines", ({ text }) => {
   expect(text.trimEnd().split("\n").length).toBeLessThanOrEqual(80);
 });
 
-describe("modules run as a page says", () => {
+describe("modules run as a page states", () => {
   const { at } = smallModels();
   const half = ["prune", at("mixed.onnx"), "--amount", "50%"];
   const commands: Readonly<Record<string, readonly (readonly string[])[]>> = {

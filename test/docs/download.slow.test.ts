@@ -63,7 +63,7 @@ beforeAll(async () => {
 
 const bytesOf = async (name: string): Promise<number> => (await stat(at(name))).size;
 
-test("the command writes the copies that the guide names, and prints their sizes", async () => {
+test("the command of the guide writes the named copies, and prints their sizes", async () => {
   const [, names = ""] = /This writes (.*)\. The printed/.exec(guide) ?? [];
   const copies = [...names.matchAll(/`([^`]*)`/g)].map(([, name = ""]) => name);
   expect(copies).toEqual(["model.int8-weights.onnx", "model.int8-weights.onnx.gz", "model.int8-weights.onnx.br"]);
@@ -72,7 +72,7 @@ test("the command writes the copies that the guide names, and prints their sizes
   expect(brotli).toBeLessThan(plain);
 });
 
-describe.skipIf(browser === undefined)("in a browser", () => {
+describe.skipIf(browser === undefined)("programs of the guide in a browser", () => {
   const sent = new Map<string, number>();
   const page = (text: string, sendsCopies = false): Promise<unknown> => {
     sent.clear();
@@ -94,7 +94,7 @@ describe.skipIf(browser === undefined)("in a browser", () => {
     expect([...sent]).toEqual([["/models/model.int8-weights.onnx.gz", await bytesOf("model.int8-weights.onnx.gz")]]);
   });
 
-  test("a server that knows copies sends the .br file for the model's own address", async () => {
+  test("a server with compressed copies sends the .br file for the address of the model", async () => {
     const text = `import { InferenceSession, Tensor } from "onnxruntime-web/wasm";
       const session = await InferenceSession.create("/models/model.int8-weights.onnx");\n${run}`;
     const outputValues = (await page(text, true)) as number[];
@@ -103,7 +103,7 @@ describe.skipIf(browser === undefined)("in a browser", () => {
     expect([...sent]).toEqual([["/models/model.int8-weights.onnx", await bytesOf("model.int8-weights.onnx.br")]]);
   });
 
-  test("the program for transformers.js loads the .gz file, also with a callback for progress", async () => {
+  test("the program for transformers.js loads the .gz file, also with a progress callback", async () => {
     await mkdir(at("small/onnx"), { recursive: true });
     await writeFile(at("small/config.json"), JSON.stringify({ model_type: "bert", architectures: ["BertModel"] }));
     await save(parseModel(encoder), at("small/onnx/full.onnx"));

@@ -59,7 +59,7 @@ const wrong = [
 const mistakesByExample = mistakes(root, [...examples, ...shown, ...wrong.map(([, example]) => example)]);
 
 describe("examples in docstrings", () => {
-  test("all are found", () => {
+  test("finds all examples", () => {
     const tags = sourceFiles(root).flatMap((file) => readFileSync(join(root, file), "utf8").match(/@example\b/g) ?? []);
     expect(tags.length).toBeGreaterThan(50);
     expect(examples.length).toBe(tags.length);
@@ -75,6 +75,6 @@ test("the programs of the pages type-check strictly", () => {
   expect(shown.map((example) => mistakesByExample.get(example))).toEqual(shown.map(() => []));
 });
 
-test.each(wrong)("%s is a mistake", (_, example, sentence) => {
+test.each(wrong)("reports %s", (_, example, sentence) => {
   expect(mistakesByExample.get(example)?.join("\n")).toMatch(sentence);
 });

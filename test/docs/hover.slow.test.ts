@@ -16,7 +16,7 @@ await prune(model, { amount: 0.5, layers: "fc*" });
 await factorize(model, { rank: 9 });
 `;
 
-test("options are shown with their comments, those that are spread too", () => {
+test("options have their comments, including spread ones", () => {
   const { config } = ts.readConfigFile(join(root, "tsconfig.json"), (path) => readFileSync(path, "utf8"));
   const { options } = ts.convertCompilerOptionsFromJson(config.compilerOptions, root);
   const service = ts.createLanguageService({

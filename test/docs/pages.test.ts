@@ -27,7 +27,7 @@ const shipped = packed.filter((file) => pages.has(file));
 const isGenerated = (page: string): boolean => page.startsWith("<!-- Generated");
 
 describe("links", () => {
-  test.each([...pages])("%s: each leads to a file, and to a heading in it", (name, page) => {
+  test.each([...pages])("%s: every link leads to an existing file and heading", (name, page) => {
     const broken = links(page).filter((link) => {
       const [file = "", anchor] = link.split("#");
       const target = file === "" ? join(root, name) : join(root, dirname(name), file);
@@ -36,7 +36,7 @@ describe("links", () => {
     expect(broken).toEqual([]);
   });
 
-  test.each(shipped)("%s: each leads to a file of the package", (name) => {
+  test.each(shipped)("%s: every link leads to a file of the package", (name) => {
     const missing = links(pages.get(name) ?? "").filter((link) => {
       const target = join(dirname(name), link.split("#")[0] || `./${basename(name)}`).replace(/\/$/, "");
       return !packed.some((file) => file === target || file.startsWith(`${target}/`));
@@ -44,7 +44,7 @@ describe("links", () => {
     expect(missing).toEqual([]);
   });
 
-  test("find the second of two headings of the same name", () => {
+  test("resolve the second of two headings with the same name", () => {
     expect(anchors("# What `a` is, now\n## Data\n## Data\n")).toEqual(new Set(["what-a-is-now", "data", "data-1"]));
   });
 });
@@ -65,7 +65,7 @@ describe("sentences", () => {
     expect(long).toEqual([]);
   });
 
-  test("are those of paragraphs and items, without code, tables and headings", () => {
+  test("come from paragraphs and list items, without code, tables and headings", () => {
     const page =
       "# A title\n\nOne `a b c` here. And [two](x.md#y).\n\n```sh\nno sentence\n```\n\n| a | b |\n\n- an item\n- another\n";
     expect(sentences(page)).toEqual(["One Code here.", "And [two].", "an item", "another"]);

@@ -31,7 +31,7 @@ const pages = await Promise.all(
 );
 const pageOf = (name: string): string => pages.find((page) => page.name === name)?.text ?? "";
 
-describe("the program", () => {
+describe("the program of the README", () => {
   const [program] = codeBlocks(pageOf("docs/programs.md"), "Prune, train, quantize, evaluate").filter(
     ({ language }) => language === "ts",
   );
@@ -61,7 +61,7 @@ describe("the program", () => {
     printed = (await promisify(execFile)(process.execPath, words, { cwd: data })).stdout;
   });
 
-  test("writes a model with fewer channels and 8-bit weights, which is smaller", async () => {
+  test("writes a smaller model with fewer channels and 8-bit weights", async () => {
     const [before, after] = await Promise.all(["mnist.onnx", "mnist.small.onnx"].map((name) => stat(join(data, name))));
     expect(after?.size).toBeLessThan((before?.size ?? 0) / 3);
     const { graph } = await open(join(data, "mnist.small.onnx"));
@@ -73,7 +73,7 @@ describe("the program", () => {
     expect(channels).toBeLessThan(16);
   });
 
-  test("prints the accuracy of the file that it wrote, on all test digits, with its interval", async () => {
+  test("prints the accuracy of the written file on all test digits, with its interval", async () => {
     const numbers = Object.fromEntries(
       [...printed.matchAll(/(value|low|high|count|confidence): ([\d.]+)/g)].map(([, name = "", number]) => [
         name,
@@ -90,12 +90,12 @@ describe("the program", () => {
   });
 });
 
-describe("the recipes", () => {
+describe("recipes on the pages", () => {
   const recipes = pages.flatMap(({ name, text }) =>
     codeBlocks(text).flatMap((block) => (block.language === "yaml" ? [{ name, text: block.text }] : [])),
   );
 
-  test("are there", () => expect(recipes.length).toBeGreaterThan(9));
+  test("exist", () => expect(recipes.length).toBeGreaterThan(9));
 
   test.each(recipes)("$name: $text", ({ name, text }) => {
     expect(parseRecipe(text, name).steps.length).toBeGreaterThan(0);
@@ -105,18 +105,18 @@ describe("the recipes", () => {
 /** Flags of other programs on the pages. */
 const foreign = new Set(["--draws", "--ignore-scripts", "--logdir", "--under"]);
 
-describe("the command lines", () => {
+describe("command lines on the pages", () => {
   const lines = pages.flatMap(({ name, text }) =>
     commandLines(text).map(({ words, comment }) => [name, words.join(" "), words, comment] as const),
   );
 
-  test("in the read-me set the preprocessing of photos, which may have no labels", () => {
+  test("set the preprocessing of photos in the README, because photos can lack labels", () => {
     const photos = commandLines(pageOf("README.md")).filter(({ words }) => words.includes("photos/"));
     expect(photos.map(({ words: [name] }) => name)).toEqual(["compress", "quantize", "prune", "recover"]);
     for (const { words } of photos) expect(words).toContain("--preprocess");
   });
 
-  test("show every command on the page of commands", () => {
+  test("include every command on the command page", () => {
     const shown = new Set(commandLines(pageOf("docs/cli.md")).map(({ words: [name] }) => name));
     expect(commands.map(({ name }) => name).filter((name) => !shown.has(name))).toEqual([]);
   });
@@ -128,7 +128,7 @@ describe("the command lines", () => {
     for (const flag of flags) expect(help, `${flag} in the comment`).toContain(flag);
   });
 
-  test("every flag that a guide names is one of some command", async () => {
+  test("every flag on a page belongs to a command", async () => {
     const helps = await Promise.all(commands.map(async ({ name }) => (await pith(name, "--help-all")).out));
     const flags = new Set(helps.join("\n").match(/--[a-z][\w-]*/g));
     for (const { name, text } of pages) {
@@ -150,7 +150,7 @@ describe("the command lines", () => {
     ["a number out of its range", "factorize model.onnx --budget 2", /budget/],
     ["a word too many", "prune model.onnx other.onnx --amount 50%", /argument/],
     ["no model", "train --data mnist/", /model\.onnx/],
-  ])("%s would be noticed", async (_, line, sentence) => {
+  ])("reports %s", async (_, line, sentence) => {
     expect(await understood(line.split(" "))).toMatch(sentence);
   });
 });

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { browser, inBrowser } from "../browser.ts";
 
 test.skipIf(browser === undefined)(
-  "a network learns in a browser",
+  "trains a network in a browser",
   async () => {
     const losses = await inBrowser(`
     import { memory } from "pith/data";

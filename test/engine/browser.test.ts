@@ -95,7 +95,7 @@ async function bundled(code: string) {
   };
 }
 
-test("what quantizes weights loads neither readers of data nor the static scheme", async () => {
+test("a bundle that quantizes weights contains neither data readers nor the static scheme", async () => {
   const { modules, bytes } = await bundled(smaller);
   expect(modules).toContain("src/techniques/quantize/weights.ts");
   // Messages need these modules for options, text and names of runtimes.
@@ -109,7 +109,7 @@ test("what quantizes weights loads neither readers of data nor the static scheme
   expect(bytes).toBeLessThan(654_000);
 });
 
-test("what opens and saves loads no operators", async () => {
+test("a bundle that opens and saves contains no operators", async () => {
   const { modules, bytes } = await bundled(`
 import { encodeToBytes, inspect, open } from "pith";
 const model = await open(new URL("model.onnx", location.href));
@@ -119,7 +119,7 @@ const answer = await encodeToBytes(model);`);
   expect(bytes).toBeLessThan(100_000);
 });
 
-describe.skipIf(program === undefined)("in a browser", () => {
+describe.skipIf(program === undefined)("a page in a browser", () => {
   /** Runs the code in a page. @returns the requests to the server, and the result of the page. */
   async function visited(code: string): Promise<{ readonly asked: readonly string[]; readonly answer: Buffer }> {
     const { files } = await bundled(code);
@@ -156,7 +156,7 @@ describe.skipIf(program === undefined)("in a browser", () => {
   }
   const ofRuntime = (asked: readonly string[]): readonly string[] => asked.filter((path) => path.startsWith("/ort/"));
 
-  test("weights are pruned, masked and quantized without the runtime, to the same bytes", async () => {
+  test("prunes, masks and quantizes weights without the runtime, to the same bytes as Node", async () => {
     const { asked, answer } = await visited(smaller);
     expect(asked).toContain("/model.onnx");
     expect(ofRuntime(asked)).toEqual([]);
@@ -166,13 +166,13 @@ describe.skipIf(program === undefined)("in a browser", () => {
     expect(answer.equals(await encodeToBytes(here))).toBe(true);
   }, 120_000);
 
-  test("a model whose compressed file is in the browser's cache is read in ranges of the file itself", async () => {
+  test("reads ranges of the uncompressed file if the browser has cached the compressed one", async () => {
     const { asked, answer } = await visited(fetched);
     expect(asked.filter((path) => path === "/zipped.onnx").length).toBeGreaterThan(2);
     expect(answer.equals(model)).toBe(true);
   }, 120_000);
 
-  test("a model that is run asks for the runtime", async () => {
+  test("loads the runtime only to run a model", async () => {
     const { asked, answer } = await visited(running);
     expect(ofRuntime(asked).some((path) => path.endsWith(".wasm"))).toBe(true);
     expect([...answer]).toEqual([1, 10]);

@@ -19,7 +19,7 @@ graph (x: float32[4]) -> (y${type}, z: float32[4]) {
 }
 `;
 
-describe("an output that JavaScript cannot carry is refused with its name and type", () => {
+describe("rejects an output type that JavaScript does not support, with name and type", () => {
   test.each([
     ["declared as int4", toInt4(": int4[4]"), '"y" is int4'],
     ["int4 by what the graph does", toInt4(""), '"y" is int4'],
@@ -58,14 +58,14 @@ graph (x: float32[4], flag: bool[]) -> (y: int4[4]) {
   });
 });
 
-test("an input that JavaScript cannot carry is refused too", async () => {
+test("rejects an input type that JavaScript does not support", async () => {
   const model = parseModel(
     "opset 21\ngraph (x: int4[4]) -> (y: float32[4]) {\n  scale: float32[] = 1\n  y = DequantizeLinear(x, scale)\n}\n",
   );
   await expect(engine.load(model)).rejects.toMatchObject({ code: "E_UNSUPPORTED" });
 });
 
-test("4-bit weights and values inside a graph are no obstacle", async () => {
+test("accepts 4-bit weights and intermediate values", async () => {
   const session = await engine.load(
     parseModel(`opset 21
 graph (x: float32[4]) -> (y: float32[4]) {
@@ -81,7 +81,7 @@ graph (x: float32[4]) -> (y: float32[4]) {
   expect(y).toMatchObject({ data: Float32Array.of(1, 2, -3, 4) });
 });
 
-test("a sequence as an output is named where it is asked for; else the outputs beside it are fetched", async () => {
+test("rejects a sequence only if it is a requested output", async () => {
   const session = await engine.load(
     parseModel(
       "opset 21\ngraph (x: float32[4]) -> (pair, y: float32[4]) {\n  pair = SequenceConstruct(x, x)\n  y = Neg(x)\n}\n",
@@ -97,7 +97,7 @@ test("a sequence as an output is named where it is asked for; else the outputs b
   await session.release();
 });
 
-test("nodes of one name, and subgraphs without one, run; the model keeps them as they are", async () => {
+test("runs nodes with equal names and unnamed subgraphs, without changing the model", async () => {
   const model = parseModel(`opset 21
 graph (x: float32[4], flag: bool[]) -> (y: float32[4]) {
   a = Relu "same" (x)
@@ -112,7 +112,7 @@ graph (x: float32[4], flag: bool[]) -> (y: float32[4]) {
   expect([...model.graph.nodes()].map(({ name }) => name)).toEqual(["same", "same", "same"]);
 });
 
-describe("values that are larger than any machine's memory", () => {
+describe("values that exceed the memory of any machine", () => {
   const doubled = (from: string): string => {
     const steps = Array.from({ length: 50 }, (_, at) => `  c${at + 1} = Concat(c${at}, c${at}) {axis=0}`);
     return `opset 21
@@ -124,7 +124,7 @@ ${steps.join("\n")}
 }`;
   };
 
-  test("a constant that doubles with every node is refused before the runtime computes it", async () => {
+  test("a constant that doubles with every node is rejected before the runtime computes it", async () => {
     const model = parseModel(doubled("c0: float32[1] = 1"));
     infer(model);
     await expect(engine.load(model)).rejects.toMatchObject({
@@ -133,13 +133,13 @@ ${steps.join("\n")}
     });
   });
 
-  test("so is what an input becomes, as soon as its size is known", () => {
+  test("a value from an input is rejected as soon as its size is known", () => {
     const model = parseModel(doubled("c0 = Neg(x)"));
     const inputs = randomInputs(model);
     expect(() => inputs.draw(new Map([["x", [1]]]), random(0, "test"))).toThrow(/of memory/);
   });
 
-  test("inputs are drawn up to a gigabyte", () => {
+  test("random inputs are limited to a gigabyte", () => {
     const model = parseModel(
       "opset 21\ngraph (x: float32[536870912]) -> (y: float32[]) {\n  y = ReduceSum(x) {keepdims=0}\n}",
     );

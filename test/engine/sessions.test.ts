@@ -94,21 +94,21 @@ const works: [name: string, work: (engine: Engine) => Promise<unknown>][] = [
   ],
 ];
 
-describe("sessions are given back", () => {
+describe("sessions are released", () => {
   test.each(works)("by %s", async (_, work) => {
     await work(createEngine());
     expect(opened).toBeGreaterThan(0);
     expect(released).toBe(opened);
   });
 
-  test.each(works)("by %s, when a run fails", async (_, work) => {
+  test.each(works)("by %s, if a run fails", async (_, work) => {
     for (const last of [0, 1, 2]) {
       await work(failing(last)).catch((error: Error) => expect(error.message).toContain("the run failed"));
       expect(released).toBe(opened);
     }
   });
 
-  test("when the second of two models is refused", async () => {
+  test("if the second of two models is rejected", async () => {
     const broken = parseModel("opset 21\ngraph (input: float32[batch, 8]) -> (y) {\n  y = Frobnicate(input)\n}\n");
     const feeds = { input: { type: "float32", dims: [1, 8], data: new Float32Array(8) } } as const;
     await expect(latency(createEngine(), [net(), broken], feeds)).rejects.toMatchObject({ code: "E_ENGINE" });
@@ -118,7 +118,7 @@ describe("sessions are given back", () => {
     expect([opened, released]).toEqual([2, 2]);
   });
 
-  test("once, however often they are released", async () => {
+  test("once, even if release is called repeatedly", async () => {
     const session = await createEngine().load(net());
     await Promise.all([session.release(), session.release()]);
     await session.release();

@@ -26,7 +26,7 @@ afterEach(() => {
 });
 
 describe("the runtime in WebAssembly", () => {
-  test("computes what the native one does, on request", async () => {
+  test("computes the outputs of the native runtime, on request", async () => {
     expect(await runtimeName()).toBe("native");
     expect(await runtimeName("wasm")).toBe("wasm");
     for (const runtime of ["native", "wasm"] as const) {
@@ -36,7 +36,7 @@ describe("the runtime in WebAssembly", () => {
     }
   });
 
-  test("fills given buffers in place, as the native one does; outputs by name are there as well, and failures are told", async () => {
+  test("fills given buffers in place, returns outputs by name, and reports failures", async () => {
     for (const runtime of ["native", "wasm"] as const) {
       const session = await createEngine({ runtime }).load(parseModel(net), { threads: 1, inPlace: true });
       const buffer = float32([2, 2], new Float32Array(4));
@@ -48,7 +48,7 @@ describe("the runtime in WebAssembly", () => {
     }
   });
 
-  test("is given large weights as buffers, changed ones among them", async () => {
+  test("receives large weights as buffers, including changed ones", async () => {
     const folder = temporaryFolder();
     const path = join(folder, "large.onnx");
     await save(
@@ -72,7 +72,7 @@ graph (x: float32[1, 2048]) -> (y: float32[1, 2048]) {
     expect(result.y?.data[2047]).toBe(-1024);
   });
 
-  test("refuses what it cannot carry, as the native one does", async () => {
+  test("rejects unsupported types, as the native runtime does", async () => {
     const model = parseModel(
       "opset 21\ngraph (x: float32[4]) -> (y) {\n  s: float32[] = 1\n  z: int4[] = 0\n  y = QuantizeLinear(x, s, z)\n}\n",
     );
@@ -83,7 +83,7 @@ graph (x: float32[1, 2048]) -> (y: float32[1, 2048]) {
   });
 });
 
-describe("where onnxruntime-node is missing", () => {
+describe("without onnxruntime-node", () => {
   const absent = (): never => {
     throw new Error("Cannot find package");
   };
@@ -96,7 +96,7 @@ describe("where onnxruntime-node is missing", () => {
     await session.release();
   });
 
-  test("the native runtime, asked for, is an error that names the package", async () => {
+  test("requesting the native runtime fails with the name of the package", async () => {
     vi.doMock("#onnxruntime", absent);
     const engine = (await load())({ runtime: "native" });
     await expect(engine.load(parseModel(net))).rejects.toMatchObject({
@@ -105,7 +105,7 @@ describe("where onnxruntime-node is missing", () => {
     });
   });
 
-  test("and onnxruntime-web too, the error names both", async () => {
+  test("an error names both packages if onnxruntime-web is missing as well", async () => {
     vi.doMock("#onnxruntime", absent);
     vi.doMock("onnxruntime-web", absent);
     const engine = (await load())();
@@ -117,6 +117,6 @@ describe("where onnxruntime-node is missing", () => {
   });
 });
 
-test("WebGPU in Node is refused in a sentence", async () => {
+test("rejects WebGPU in Node", async () => {
   await expect(createEngine({ runtime: "webgpu" }).load(parseModel(net))).rejects.toMatchObject({ code: "E_ENGINE" });
 });

@@ -9,7 +9,7 @@ import type { ByteSource } from "../../src/core/tensor/types.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { columns, rows, writeHuge } from "./huge.ts";
 
-test("a model of 3 GiB that lies in no file runs from a temporary one, which is gone afterwards", async () => {
+test("runs a model of 3 GiB without a file from a temporary file, and removes it afterwards", async () => {
   const folder = temporaryFolder();
   const before = process.env.TMPDIR;
   try {

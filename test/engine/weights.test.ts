@@ -68,7 +68,7 @@ async function edited(path: string, name: string): Promise<Model> {
 }
 
 describe("an edited model", () => {
-  test("is handed over with only the changed weight, and answers as it would with all of them", async () => {
+  test("passes only the changed weight to the runtime, and computes the same outputs", async () => {
     const model = await edited(join(folder, "inside.onnx"), "first");
     const { bytes, folder: from, release } = await handOverFiles(model);
     const weightBytes = 4 * width * width;
@@ -79,7 +79,7 @@ describe("an edited model", () => {
     expect(await answer(model)).toEqual(await answer(await inHand(model)));
   });
 
-  test("with its weights in another file runs from there", async () => {
+  test("runs with its weights in another file", async () => {
     const model = await edited(join(folder, "sub", "outside.onnx"), "bias");
     const { bytes, folder: from } = await handOverFiles(model);
     expect(from).toBe(join(folder, "sub"));
@@ -87,7 +87,7 @@ describe("an edited model", () => {
     expect(await answer(model)).toEqual(await answer(await inHand(model)));
   });
 
-  test("opened through a link runs from the file that the link leads to", async () => {
+  test("runs from the target of a link", async () => {
     const link = join(folder, "sub", "link.onnx");
     await symlink(join(folder, "inside.onnx"), link);
     const model = await open(link);
@@ -95,7 +95,7 @@ describe("an edited model", () => {
     expect(await answer(model)).toEqual(await answer(await inHand(model)));
   });
 
-  test("made of models in several folders runs from the folder that holds both", async () => {
+  test("runs from the common folder if its weights are in several folders", async () => {
     const [model, other] = [await open(join(folder, "inside.onnx")), await open(join(folder, "sub", "outside.onnx"))];
     const second = model.graph.value("second");
     if (second === undefined) throw new Error("no second");
@@ -105,7 +105,7 @@ describe("an edited model", () => {
     expect(await answer(model)).toEqual(await answer(await inHand(model)));
   });
 
-  test("whose file was given to another is handed over whole", async () => {
+  test("is passed as one buffer if its file belongs to another model", async () => {
     const path = join(folder, "gone.onnx");
     await copyFile(join(folder, "inside.onnx"), path);
     const model = await open(path);
@@ -116,7 +116,7 @@ describe("an edited model", () => {
     expect(await answer(model)).toEqual(await answer(await inHand(model)));
   });
 
-  test("in WebAssembly gets its weights as buffers", async () => {
+  test("passes its weights as buffers in WebAssembly", async () => {
     const model = await edited(join(folder, "inside.onnx"), "first");
     const { bytes, files = [] } = await handOverBuffers(model);
     expect(bytes.length).toBeLessThan(100_000);
@@ -124,14 +124,14 @@ describe("an edited model", () => {
   });
 });
 
-test("a small model is handed over whole", async () => {
+test("passes a small model as one buffer", async () => {
   const path = join(folder, "small.onnx");
   await save(parseModel(text.replaceAll(String(width), "256")), path);
   const model = await open(path);
   expect((await handOverFiles(model)).folder).toBeUndefined();
 });
 
-test("a model of 3 GiB with an edited weight runs, in the memory of what is read", async () => {
+test("runs a model of 3 GiB with an edited weight, using memory only for the weights that are read", async () => {
   const path = await writeHuge(folder);
   const model = await open(path);
   const bias = model.graph.value("bias");

@@ -11,7 +11,7 @@ import { quantize } from "../../src/techniques/quantize/index.ts";
 
 const engine = createEngine();
 
-test("measures a dynamically quantized model one sample at a time, though its outputs hardly depend on the batch", async () => {
+test("measures a dynamically quantized model one sample at a time, although its outputs hardly depend on the batch", async () => {
   const numbers = random(0, "rows");
   const data = memory("x", {
     x: float32(

@@ -34,14 +34,14 @@ beforeAll(async () => {
   net = await trained();
 });
 
-describe("a model that names classes", () => {
-  test.each(["weights", "dynamic", "float16"] as const)("is kept in %s", async (scheme) => {
+describe("a classifier", () => {
+  test.each(["weights", "dynamic", "float16"] as const)("keeps its function in %s", async (scheme) => {
     const copy = net.clone();
     await quantize(copy, { scheme });
     expect(await compare(net, copy)).toMatchObject({ samples: 32, lost: undefined });
   });
 
-  test("is equal to itself, by the same seed with the same figures", async () => {
+  test("equals itself, with the same metric values for the same seed", async () => {
     expect(await compare(net, net.clone())).toEqual({
       samples: 32,
       signalToNoise: Number.POSITIVE_INFINITY,
@@ -66,7 +66,7 @@ describe("a model that names classes", () => {
   });
 });
 
-test("one box more or less is no loss: sizes that depend on the numbers are not compared", async () => {
+test("ignores sizes that depend on values, such as one box more or less", async () => {
   const kept = (least: number) =>
     line(
       `limit: float32[] = ${least}\n  b = Greater(x, limit)\n  y = Compress(x, b)`,
@@ -75,10 +75,10 @@ test("one box more or less is no loss: sizes that depend on the numbers are not 
   expect(await compare(kept(0), kept(0.1))).toMatch(/^the shape of its output depends on the values of its inputs/);
 });
 
-describe("a model of numbers", () => {
+describe("a model with numeric outputs", () => {
   const field = "x: float32[batch, 2, 2]) -> (y: float32[batch, 2, 2]";
 
-  test("is lost beside numbers that are masked with the smallest of the type", async () => {
+  test("is lost although some outputs are masked with the minimum of the type", async () => {
     const masked = (scale: number) =>
       line(
         `c: float32[] = ${scale}
@@ -92,7 +92,7 @@ describe("a model of numbers", () => {
     expect(await lostOf(masked(1), masked(-1))).toContain("a constant would be as close to the original");
   });
 
-  test("is lost where a constant would be as near, or where it is no number", async () => {
+  test("is lost if a constant is as near, or if it outputs NaN", async () => {
     const original = line("two: float32[] = 2\n  y = Mul(x, two)", field);
     expect(await lostOf(original, line("two: float32[] = 1.9\n  y = Mul(x, two)", field))).toBeUndefined();
     expect(await lostOf(original, line("zero: float32[] = 0\n  y = Mul(x, zero)", field))).toMatch(
@@ -101,7 +101,7 @@ describe("a model of numbers", () => {
     expect(await lostOf(original, line("zero: float32[] = 0\n  y = Div(x, zero)", field))).toContain("is not a number");
   });
 
-  test("may be as noisy as rounding makes it where the original says the same to everything", async () => {
+  test("can differ by rounding if the original is constant", async () => {
     const original = line("tiny: float32[] = 1e-7\n  one: float32[] = 1\n  z = Mul(x, tiny)\n  y = Add(z, one)", field);
     const result = line("zero: float32[] = 0\n  one: float32[] = 1\n  z = Mul(x, zero)\n  y = Add(z, one)", field);
     expect(await lostOf(original, result)).toBeUndefined();
@@ -109,13 +109,13 @@ describe("a model of numbers", () => {
     expect(await compare(result, original)).toMatchObject({ lost: undefined, unmoved: "equal" });
   });
 
-  test("is lost where its output has other dimensions", async () => {
+  test("is lost if its output has other dimensions", async () => {
     const flat = line("y = Flatten(x)", "x: float32[batch, 2, 2]) -> (y: float32[batch, 4]");
     expect(await lostOf(line("y = Relu(x)", field), flat)).toMatch(/output "y" is \[8, 4\] instead of \[8, 2, 2\]$/);
   });
 });
 
-describe("the form of outputs", () => {
+describe("the shape of outputs", () => {
   const two = (body: string, types = "float32[batch, 4], z: float32[batch, 4]") =>
     line(body, `x: float32[batch, 4]) -> (y: ${types}`);
   const original = () => two("y = Relu(x)\n  z = Neg(x)");
@@ -165,7 +165,7 @@ describe("the form of outputs", () => {
     }
   });
 
-  test("is not lost where only values differ that are not compared", async () => {
+  test("is not lost if only values that are not compared differ", async () => {
     const result = two("y = Relu(x)\n  z = Abs(x)");
     const compared = (options: object) =>
       compareOnSamples(createEngine(), original(), result, rows(40), options).then(lossOf);
@@ -175,7 +175,7 @@ describe("the form of outputs", () => {
   });
 });
 
-describe("a model that random inputs hardly move", () => {
+describe("a model whose outputs hardly depend on random inputs", () => {
   /** Builds a model with a bias so large that the input hardly changes the output. */
   const stuck = () =>
     line(
@@ -188,7 +188,7 @@ describe("a model that random inputs hardly move", () => {
       "x: float32[batch, 4]) -> (y: float32[batch, 6]",
     );
 
-  test("is refused nothing that is near: how far the two are apart is said instead", async () => {
+  test("is not lost if the result is near, and the relative error is reported", async () => {
     for (const scheme of ["weights", "dynamic"] as const) {
       const copy = stuck();
       await quantize(copy, { scheme });
@@ -201,7 +201,7 @@ describe("a model that random inputs hardly move", () => {
     expect(await lostOf(stuck(), half)).toBeUndefined();
   });
 
-  test("and so is one that names one class for all of them", async () => {
+  test("is not lost if the original predicts one class and the result is near", async () => {
     const biased = (class0: number) =>
       line(
         `b: float32[4] = [${class0}, 0, 0, 0]
@@ -211,7 +211,7 @@ describe("a model that random inputs hardly move", () => {
     expect(await lostOf(biased(0), line("y = Neg(x)"))).toContain("agrees with");
   });
 
-  test("unless the two are far apart: one bit for each weight leaves nothing of it", async () => {
+  test("is lost if the two are far apart, such as with one bit per weight", async () => {
     const layers = [1, 2, 3].map((at) => `w${at}: float32[16, 16] = random(seed ${at})`).join("\n");
     const deep = () =>
       line(
@@ -241,7 +241,7 @@ describe("a model that random inputs hardly move", () => {
     }
   });
 
-  describe("behind a Sigmoid that is near 0 for all of them", () => {
+  describe("with a Sigmoid output near 0", () => {
     /** Builds a detector whose Sigmoid inputs vary by a few units around −20. */
     const detector = (weights = "random(seed 1)", then = "y = Sigmoid(b)", types = "y: float32[batch, 8]") =>
       line(
@@ -255,7 +255,7 @@ describe("a model that random inputs hardly move", () => {
         `x: float32[batch, 4]) -> (${types}`,
       );
 
-    test("what goes into it judges", async () => {
+    test("is compared by the inputs of the Sigmoid", async () => {
       const coarse = detector();
       await quantize(coarse, { scheme: "weights", weights: "palette", bits: 3 });
       const comparison = await compare(detector(), coarse);
@@ -266,7 +266,7 @@ describe("a model that random inputs hardly move", () => {
       expect(coarse.graph.outputs.map(({ name }) => name)).toEqual(["y"]);
     });
 
-    test("a result of which nothing is left is lost, and the output is named where there are several", async () => {
+    test("is lost if all weights are removed, with the name of the output if there are several", async () => {
       expect(await lostOf(detector(), detector("random(seed 2)"))).toMatch(
         /^output "y before saturation": on random inputs the signal to noise is −3\.\d+ dB, at least 3 dB are required/,
       );
@@ -277,7 +277,7 @@ describe("a model that random inputs hardly move", () => {
       expect(asked).toMatchObject({ output: "z", relativeError: 0 });
     });
 
-    test("where what goes into it cannot be found in both, only results far apart are lost", async () => {
+    test("is lost only if far apart, if the Sigmoid inputs are not found in both models", async () => {
       const other = (share: string) => line(`c: float32[] = ${share}\n  h = Mul(x, c)\n  y = Sin(h)`);
       const still = line("c: float32[] = -20\n  z: float32[] = 0\n  h = Mul(x, z)\n  b = Add(h, c)\n  y = Sigmoid(b)");
       expect(await lostOf(still, other("1e-6"))).toBeUndefined();
@@ -285,13 +285,13 @@ describe("a model that random inputs hardly move", () => {
     });
   });
 
-  test("unless the result is no number", async () => {
+  test("is lost if the result is NaN", async () => {
     const zero = line("z: float32[] = 0\n  y = Mul(x, z)");
     const nan = line("z: float32[] = 0\n  h = Mul(x, z)\n  y = Div(h, z)");
     expect(await lostOf(zero, nan)).toContain("is not a number");
   });
 
-  test("images of bytes move a network of filters: what is left of it counts", async () => {
+  test("compares a network of filters on images of bytes", async () => {
     const images = line(
       `c: float32[] = 255
   w: float32[16, 3, 3, 3] = random(seed 1)
@@ -314,7 +314,7 @@ describe("a model that random inputs hardly move", () => {
   });
 });
 
-test.each([-1e9, -1e4])("what a mask sets to %d does not hide that the rest is lost", async (fill) => {
+test.each([-1e9, -1e4])("outputs that a mask sets to %d do not hide that the others are lost", async (fill) => {
   const masked = (scores: string) =>
     line(
       `zero: float32[] = 0
@@ -331,7 +331,7 @@ test.each([-1e9, -1e4])("what a mask sets to %d does not hide that the rest is l
   expect(await lostOf(masked("Neg(x)"), masked("Neg(x)"))).toBeUndefined();
 });
 
-describe("of a model with several outputs", () => {
+describe("a model with several outputs", () => {
   const two = (aux: string, y: string, types = "aux: float32[batch, 4], y: float32[batch, 4]") =>
     line(
       `one: float32[] = 1
@@ -347,7 +347,7 @@ describe("of a model with several outputs", () => {
   const original = two("Relu(x)", "Neg(x)");
 
   test.each(["Relu(x)", "Mul(x, many)", "Identity(fixed)"])(
-    "the worst is judged and named beside %s",
+    "is judged by its worst output next to %s, which is named",
     async (first) => {
       const types = "aux: float32[...], y: float32[batch, 4]";
       const comparison = await compare(two(first, "Neg(x)", types), two(first, "Mul(x, zero)", types));
@@ -357,14 +357,14 @@ describe("of a model with several outputs", () => {
     },
   );
 
-  test("all are equal only where each is, constants of zero among them", async () => {
+  test("is equal only if each output is, including constants of zero", async () => {
     const zero = two("Mul(x, zero)", "Neg(x)");
     expect(await compare(zero, zero.clone())).toMatchObject({ relativeError: 0, lost: undefined, outputs: 2 });
     expect(await compare(zero, zero.clone())).not.toHaveProperty("unmoved");
     expect(await lostOf(two("Neg(x)", "Relu(x)"), two("Mul(x, zero)", "Relu(x)"))).toContain('output "aux"');
   });
 
-  test("the one that is asked for is the only one", async () => {
+  test("is judged only by the requested output", async () => {
     const result = two("Relu(x)", "Mul(x, zero)");
     expect(await compare(original, result, { output: "aux" })).toMatchObject({
       output: "aux",
@@ -375,7 +375,7 @@ describe("of a model with several outputs", () => {
     expect(await compare(original, result, { output: "y" })).toMatchObject({ lost: expect.any(String) });
   });
 
-  test("classes beside numbers are lost where others are named, and what depends on what is found is not compared", async () => {
+  test("is lost if classes next to numbers differ; data-dependent outputs are not compared", async () => {
     const types = "aux: float32[batch, 4], y: int64[...]";
     const picks = (op: string) => two("Relu(x)", `${op}(x) {axis=1, keepdims=0}`, types);
     expect(await lostOf(picks("ArgMax"), picks("ArgMin"))).toContain('output "y": on random inputs the result agrees');
@@ -384,14 +384,14 @@ describe("of a model with several outputs", () => {
   });
 });
 
-test("a model that answers with whole numbers is compared by them", async () => {
+test("compares integer outputs by their values", async () => {
   const picks = (op: string) => line(`y = ${op}(x) {axis=1, keepdims=0}`, "x: float32[batch, 4]) -> (y: int64[batch]");
   expect(await compare(picks("ArgMax"), picks("ArgMax"))).toMatchObject({ samples: 32, same: 1, lost: undefined });
   expect(await compare(picks("ArgMax"), picks("ArgMin"))).toMatchObject({ same: 0 });
   expect(await lostOf(picks("ArgMax"), picks("ArgMin"))).toContain("agrees with the original on 0 of 32");
 });
 
-describe("cannot be compared:", () => {
+describe("models that cannot be compared:", () => {
   test.each([
     [
       "texts",
@@ -413,7 +413,7 @@ describe("cannot be compared:", () => {
     else expect(comparison).toMatch(reason);
   });
 
-  test("a result that does not load is an error, one that does not run a loss, an original that does neither a reason", async () => {
+  test("a result that does not load is an error, one that does not run is lost, and an original that does neither is a reason", async () => {
     const refused = line("s: float32[2, 2] = [1, 2, 3, 4]\n  y = Reshape(x, s)");
     const failing = line("s: int64[2] = [7, 9]\n  y = Reshape(x, s)");
     const fine = line("y = Relu(x)");
@@ -426,13 +426,13 @@ describe("cannot be compared:", () => {
     await expect(compare(fine, fine.clone(), { output: "z" })).rejects.toMatchObject({ code: "E_DATA" });
   });
 
-  test("and it stops on the signal", async () => {
+  test("the comparison stops on the signal", async () => {
     const signal = AbortSignal.abort();
     await expect(compare(net, net.clone(), { signal })).rejects.toMatchObject({ code: "E_STOPPED" });
   });
 });
 
-describe("on few samples of data", () => {
+describe("a comparison on few samples", () => {
   const draw = random(3, "rows");
   const mlp = `opset 21
 graph (x: float32[n, 16]) -> (y: float32[n, 10]) {
@@ -450,7 +450,7 @@ graph (x: float32[n, 16]) -> (y: float32[n, 10]) {
       ),
     });
 
-  test("a static result is judged by them: random inputs leave the ranges that were measured", async () => {
+  test("judges a static result on them, because random inputs exceed the measured ranges", async () => {
     const [original, result] = [parseModel(mlp), parseModel(mlp)];
     await quantize(result, { scheme: "static", data: samples(24) });
     expect(await lostOf(original, result)).toMatch(/^on random inputs the signal to noise is/);
@@ -461,20 +461,20 @@ graph (x: float32[n, 16]) -> (y: float32[n, 10]) {
   test.each([
     [12, /^on the samples the signal to noise is −\d.* dB, at least 3 dB are required/],
     [2, /^on the samples the result is 100 % apart from the original$/],
-  ])("a result that lost everything is lost on %i", async (count, text) => {
+  ])("reports a pruned model without weights as lost on %i samples", async (count, text) => {
     const [original, result] = [parseModel(mlp), parseModel(mlp)];
     await prune(result, { amount: 1 });
     const comparison = await compareOnSamples(createEngine(), original, result, samples(count));
     expect(lossOf(comparison)).toMatch(text);
   });
 
-  test("two are not lost that are not far apart", async () => {
+  test("does not report two near models as lost", async () => {
     const [original, result] = [parseModel(mlp), parseModel(mlp)];
     await prune(result, { amount: 0.2 });
     expect(await compareOnSamples(createEngine(), original, result, samples(2))).toMatchObject({ lost: undefined });
   });
 
-  test("a model that draws random numbers is compared on the same draws, unless the result draws other ones", async () => {
+  test("compares models with random numbers on the same draws, unless the result draws others", async () => {
     const noisy = (body: string) => line(`r = RandomNormalLike(x)\n  ${body}`);
     const rows = memory("rows", { x: float32([8, 4], new Float32Array(32)) });
     const compared = (result: Model) => compareOnSamples(createEngine(), noisy("y = Add(x, r)"), result, rows);
@@ -488,7 +488,7 @@ graph (x: float32[n, 16]) -> (y: float32[n, 10]) {
     expect(await compared(otherDraws)).toBe("the model draws random numbers, and the result draws other ones");
   });
 
-  test("texts of other lengths are compared by what varies over all positions", () => {
+  test("compares texts of different lengths by the variation over all positions", () => {
     const texts = (noise: number) => {
       const relu = line("y = Relu(x)");
       const pairs: Pair[] = [];
@@ -509,7 +509,7 @@ graph (x: float32[n, 16]) -> (y: float32[n, 10]) {
   });
 });
 
-test("an output without elements is named as not compared", async () => {
+test("reports an empty output as not compared", async () => {
   const body = "s: int64[1] = [0]\n  a: int64[1] = [1]\n  y = Relu(x)\n  e = Slice(x, s, s, a)\n  none = IsNaN(e)";
   const model = line(body, "x: float32[batch, 4]) -> (y: float32[batch, 4], none: bool[batch, 0]");
   expect(await compare(model, model.clone())).toMatchObject({ lost: undefined, uncompared: ["none"] });

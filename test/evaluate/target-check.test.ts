@@ -63,7 +63,7 @@ async function halves(): Promise<readonly [original: Model, result: Model]> {
 }
 
 describe("a result on another runtime", () => {
-  test("is right where it says what the original says, in WebAssembly too", async () => {
+  test("is right if it equals the original, also in WebAssembly", async () => {
     const result = parseModel(text);
     await quantize(result, { scheme: "dynamic" });
     const targets = [target("node", native), target("wasm", createEngine({ runtime: "wasm" }))];
@@ -75,13 +75,13 @@ describe("a result on another runtime", () => {
     expect(checks[1]?.isWeak).toBeUndefined();
   });
 
-  test("is wrong where it says something else, and the first layer that does is named", async () => {
+  test("is wrong if it differs from the original, with the first layer that differs", async () => {
     const model = parseModel(text);
     const checks = await checkTargets(native, [target("webgpu", turned)], model, model.clone(), options);
     expect(checks).toMatchObject([{ target: "webgpu", right: false, layer: "second" }]);
   });
 
-  test("is compared on samples where there are any", async () => {
+  test("is compared on samples if there are any", async () => {
     const numbers = random(1, "samples");
     const samples = memory("few", {
       x: float32(
@@ -98,14 +98,14 @@ describe("a result on another runtime", () => {
     ]);
   });
 
-  test("that does not load there is wrong, with what the runtime says", async () => {
+  test("is wrong if it does not load, with the message of the runtime", async () => {
     const refusing: Engine = { load: () => Promise.reject(new PithError("E_ENGINE", "There is no kernel.")) };
     const model = parseModel(text);
     const [check] = await checkTargets(native, [target("webgpu", refusing)], model, model.clone(), options);
     expect(check).toMatchObject({ right: false, found: "The result does not load: There is no kernel" });
   });
 
-  test("is not compared where this machine lacks a type that others have", async () => {
+  test("is not compared if this machine lacks a type that others have", async () => {
     const [original, result] = await halves();
     const lacks = { type: "float16", why: "this card has none" } as const;
     const checks = await checkTargets(native, [target("webgpu", turned, { lacks })], original, result, options);
@@ -115,7 +115,7 @@ describe("a result on another runtime", () => {
     expect(right).toMatchObject([{ right: true }]);
   });
 
-  test("that is as far from the original natively is not the other runtime's fault", async () => {
+  test("is not wrong if the native runtime differs from the original as much", async () => {
     const model = parseModel(text);
     const result = model.clone();
     const weight = result.graph.value("third.weight");

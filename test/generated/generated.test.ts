@@ -15,15 +15,18 @@ describe("generated networks", () => {
   });
 });
 
-test.each(pastFailures)("$promise is kept by what broke it", async ({ promise, network }) => {
-  const standard = { opset: 21, batch: "batch", names: "modules", oldest: false, start: undefined } as const;
-  const kept = promises.find(({ name }) => name === promise);
-  if (kept === undefined) throw new Error(`There is no promise "${promise}".`);
-  await kept.keep(build({ ...standard, ...network }));
-});
+test.each(pastFailures)(
+  "$promise: keeps the promise for a network that once broke it",
+  async ({ promise, network }) => {
+    const standard = { opset: 21, batch: "batch", names: "modules", oldest: false, start: undefined } as const;
+    const kept = promises.find(({ name }) => name === promise);
+    if (kept === undefined) throw new Error(`There is no promise "${promise}".`);
+    await kept.keep(build({ ...standard, ...network }));
+  },
+);
 
-describe("the generator", () => {
-  test("gives the same network for the same description", async () => {
+describe("the network generator", () => {
+  test("builds the same network for the same description", async () => {
     for (const description of fc.sample(descriptions, 5)) {
       const [first, second] = [build(description), build(description)];
       expect(await encodeToBytes(first.model)).toEqual(await encodeToBytes(second.model));
@@ -31,7 +34,7 @@ describe("the generator", () => {
     }
   });
 
-  test("gives networks that ONNX Runtime runs, but for a few", async () => {
+  test("builds networks that ONNX Runtime runs, with few exceptions", async () => {
     let running = 0;
     for (const description of fc.sample(descriptions, 40)) if (await runs(build(description))) running++;
     expect(running).toBeGreaterThanOrEqual(38);

@@ -38,18 +38,18 @@ graph (${inputs}) -> (y: float32[1, 2, 4, 2]) {
   return results[lowered.graph.outputs[0]?.name ?? ""] as Dense;
 }
 
-describe("a window of attention", () => {
+describe("an attention window", () => {
   const cases: readonly (readonly [string, (query: number, key: number) => boolean])[] = [
     ["left_window_size=1", (query, key) => key >= query - 1],
     ["right_window_size=0", (query, key) => key <= query],
     ["left_window_size=1, right_window_size=2", (query, key) => key >= query - 1 && key <= query + 2],
     ["left_window_size=0, is_causal=1", (query, key) => key === query],
   ];
-  test.each(cases)("%s is a mask", async (settings, sees) => {
+  test.each(cases)("%s equals a mask", async (settings, sees) => {
     expect(difference(await primitive(settings), await masked(sees))).toBeLessThan(1e-6);
   });
 
-  test("of which nothing is left gives 0", async () => {
+  test("returns 0 if it is empty", async () => {
     const none = await masked((query) => query !== 2);
     expect([...toFloat64(none)].filter((value) => value === 0)).toHaveLength(4);
   });

@@ -2,6 +2,6 @@
 import { describe, it } from "vitest";
 import { expectSameInARow, folder, networks } from "./block-laws.ts";
 
-describe.skipIf(folder === undefined)("blocks in a row compute what the model does", () => {
+describe.skipIf(folder === undefined)("consecutive blocks compute the outputs of the model", () => {
   it.each(networks)("%s", (name) => expectSameInARow(name));
 });

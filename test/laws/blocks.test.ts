@@ -52,15 +52,16 @@ describe.skipIf(folder === undefined)("blocks of exported networks", () => {
   });
 
   it.each(["multi_output", "siamese", "hf_gpt2", "hf_t5_encoder", "clip", "whisper", "embedding_bag", "shufflenet"])(
-    "%s in a row computes the same",
+    "the blocks of %s in sequence compute the same outputs",
     (name) => expectSameInARow(name),
   );
 
-  it.each(["multi_output", "siamese", "hf_bert", "hf_t5_encoder"])("%s by three blocks at a time as well", (name) =>
-    expectSameInARow(name, 3),
+  it.each(["multi_output", "siamese", "hf_bert", "hf_t5_encoder"])(
+    "the blocks of %s joined in threes compute the same outputs",
+    (name) => expectSameInARow(name, 3),
   );
 
-  it.each(Object.entries(repeats))("what repeats in %s is found", async (name, expected) => {
+  it.each(Object.entries(repeats))("finds the repeated blocks of %s", async (name, expected) => {
     const model = await open(`${folder}/${name}.onnx`);
     const partition = blocks(model, infer(model));
     expect(partition.repeats.map((run) => [run[0]?.name, run.at(-1)?.name, run.length])).toEqual(expected);
@@ -70,7 +71,7 @@ describe.skipIf(folder === undefined)("blocks of exported networks", () => {
     }
   });
 
-  it.each(Object.keys(repeats))("one of those that repeat in %s can be taken out", async (name) => {
+  it.each(Object.keys(repeats))("a repeated block of %s can be removed", async (name) => {
     const model = await open(`${folder}/${name}.onnx`);
     const before = await run(model, await inputsOf(name));
     const [repeated = []] = blocks(model, infer(model)).repeats;

@@ -289,7 +289,7 @@ describe("removing linked indices equals deleting or zeroing them", () => {
     expect(outcome.worst).toBeLessThan(1e-5);
   });
 
-  test("each operator whose axes link was cut at least once", () => {
+  test("the examples cover every operator with linked axes", () => {
     const never = [...outcomes].filter(([, tries]) => tries.every(({ tried }) => tried === 0));
     expect(never.map(([op]) => op.name)).toEqual([]);
     expect([...operators].filter((op) => op.facets.axes === true && !outcomes.has(op)).map((op) => op.name)).toEqual(
@@ -297,7 +297,7 @@ describe("removing linked indices equals deleting or zeroing them", () => {
     );
   });
 
-  test("each operator that mixes an axis shows a refusal", () => {
+  test("the examples contain a refusal for every operator that mixes an axis", () => {
     const mixing = ["Softmax", "LogSoftmax", "Gather", "Slice", "Pad", "ReduceMean", "ReduceMax", "ReduceLogSumExp"];
     const shown = [...outcomes].filter(([, tries]) => tries.some(({ refused }) => refused > 0)).map(([op]) => op.name);
     expect(shown).toEqual(expect.arrayContaining(mixing));

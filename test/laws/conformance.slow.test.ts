@@ -64,7 +64,7 @@ function feedConstants(model: Model, inputs: readonly (Dense | undefined)[]): vo
 }
 
 describe.skipIf(tests === undefined)("inferred types equal those of ONNX's backend tests", () => {
-  test("of every model whose operators all have entries", async () => {
+  test("for every model whose operators all have definitions", async () => {
     const verdicts: Verdict[] = [];
     for (const backendTest of tests ?? []) {
       const verdict = await judge(backendTest).catch((error: unknown): Verdict => {

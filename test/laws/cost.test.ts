@@ -90,7 +90,7 @@ describe("multiply-accumulates equal a counted execution", () => {
   });
 
   // Lowered operators cost what their primitives cost, which lower.test.ts checks.
-  test("everything else that is primitive costs none", () => {
+  test("all other primitive operators cost 0", () => {
     const primitive = (example: Example): boolean => operatorOf(example).facets.lower instanceof Miss;
     const nonProducts = examplesFor("cost", (example) => !multiplies(example) && primitive(example));
     expect(

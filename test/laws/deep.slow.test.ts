@@ -8,12 +8,12 @@ import { dimsText } from "../../src/core/tensor/dims.ts";
 import { definition, doubling, type NodeText, withFunctions } from "../local-functions.ts";
 import { expectWalksEnd, loops, maps, unknown } from "./deep-models.ts";
 
-describe("graphs inside graphs", () => {
+describe("nested subgraphs", () => {
   test.each([
     ["branches of which nothing is known", unknown],
     ["loops", loops],
     ["maps", maps],
-  ])("every walk over %s ends", async (_, nesting) => {
+  ])("every walk over %s terminates", async (_, nesting) => {
     await expectWalksEnd(nesting);
   });
 });
@@ -22,7 +22,7 @@ describe("functions that call each other", () => {
   const call = (count: number, functions = doubling(count)): Promise<Model> =>
     withFunctions("graph (x: float32[n, 4]) -> (y) {\n  y = local.f0 (x)\n}", functions);
 
-  test("whose sizes only the data decide are looked into for each call, up to a limit", async () => {
+  test("with data-dependent sizes are visited for each call, up to a limit", async () => {
     const place: NodeText = { op: "NonZero", inputs: ["v"], outputs: ["w"] };
     const places = definition("f0", ["v"], ["w"], [place]);
     const two = await withFunctions(
@@ -42,7 +42,7 @@ describe("functions that call each other", () => {
   });
 });
 
-describe("many nodes in a row", () => {
+describe("long chains of nodes", () => {
   const row = (count: number, line: (n: number) => string, last: string): Model =>
     parseModel(`opset 21, my 1
 graph (h0: float32[2, 4]) -> (y) {
@@ -52,7 +52,7 @@ ${Array.from({ length: count }, (_, n) => `  ${line(n + 1)}`).join("\n")}
   ${last}
 }`);
 
-  test("of two thousand residual blocks are found to repeat", () => {
+  test("are recognized as two thousand repeated residual blocks", () => {
     const block = (n: number): string => `a${n} = LayerNormalization(h${n - 1}, ones)
   b${n} = MatMul(a${n}, w)
   c${n} = Relu(b${n})

@@ -19,21 +19,21 @@ import { inlineFunctions } from "../../src/rewrite/clean-up/inline-functions.ts"
 import { definition, doubling, withFunctions } from "../local-functions.ts";
 import { branches, deep, expectWalksEnd, loops, maps, visits } from "./deep-models.ts";
 
-describe("graphs inside graphs", () => {
-  test("branches are looked into once, whatever lies around them", () => {
+describe("nested subgraphs", () => {
+  test("branches are visited once at any nesting depth", () => {
     expect(visits(branches, deep)).toBe(1);
   });
 
-  test("turns of loops inside loops add up", () => {
+  test("visits of nested loop bodies add up instead of multiplying", () => {
     // A loop at level n takes a turn for each of those around it, and one more.
     expect(visits(loops, deep)).toBeLessThan(2 * deep * deep);
   });
 
-  test("a body that holds graphs is looked into once for all elements of a sequence", () => {
+  test("a SequenceMap body with subgraphs is visited once for all elements", () => {
     expect(visits(maps, deep)).toBeLessThan(3 * deep);
   });
 
-  test("every walk over branches ends", async () => {
+  test("every walk over nested branches terminates", async () => {
     await expectWalksEnd(branches);
   });
 });
@@ -42,7 +42,7 @@ describe("functions that call each other", () => {
   const call = (count: number, functions = doubling(count)): Promise<Model> =>
     withFunctions("graph (x: float32[n, 4]) -> (y) {\n  y = local.f0 (x)\n}", functions);
 
-  test("are looked into once for calls that agree", async () => {
+  test("are visited once for calls with equal types", async () => {
     const model = await call(40);
     const inference = infer(model);
     expect(dimsText(model.graph.outputs[0]?.type?.dims)).toBe("[n, 4]");
@@ -50,7 +50,7 @@ describe("functions that call each other", () => {
     expect((await inspect(model)).operators).toEqual({ "local.f0": 1 });
   });
 
-  test("are not expanded to more nodes than can be held, and say how many that is", async () => {
+  test("are not expanded beyond the node limit, and the error states the number of nodes", async () => {
     const model = await call(40);
     const before = structureHash(model);
     const expected = "expand to 1.1e12 nodes, at most 250,000 are possible";
@@ -67,14 +67,14 @@ describe("functions that call each other", () => {
     expect(bound).toMatchObject({ reason: expect.stringContaining("the function expands to 1.1e12 nodes") });
   });
 
-  test("are expanded where that is possible", async () => {
+  test("are expanded if the node limit allows it", async () => {
     const model = await call(8);
     await inlineFunctions(model);
     expect(model.graph.nodeCount).toBe(256);
     expect(verify(model)).toEqual([]);
   });
 
-  test("in a circle are refused", async () => {
+  test("are rejected if they call each other in a cycle", async () => {
     const circle = await call(1, [
       definition("f0", ["v"], ["w"], [{ op: "f0", domain: "local", inputs: ["v"], outputs: ["w"] }]),
     ]);
@@ -83,7 +83,7 @@ describe("functions that call each other", () => {
   });
 });
 
-describe("many nodes in a row", () => {
+describe("long chains of nodes", () => {
   const row = (count: number, line: (n: number) => string, last: string): Model =>
     parseModel(`opset 21, my 1
 graph (h0: float32[2, 4]) -> (y) {
@@ -101,7 +101,7 @@ ${Array.from({ length: count }, (_, n) => `  ${line(n + 1)}`).join("\n")}
     expect(last?.inputs[0] === undefined ? undefined : whyNotStored(last.inputs[0])?.reason).toContain("at run time");
   });
 
-  test("each of which reads the one before twice are looked at once", () => {
+  test("are visited once per node if each node reads its predecessor twice", () => {
     const model = row(deep, (n) => `h${n} = Add(h${n - 1}, h${n - 1})`, `y = my.Odd(h${deep})`);
     expect(cost(model, infer(model)).macs).toBe(deep * 0);
   });

@@ -14,7 +14,7 @@ const cases = examples.flatMap((example) => {
   return distribution === undefined ? [] : [[example.title, { example, model, node, distribution }] as const];
 });
 
-test("there are some of both forms", () => {
+test("the examples contain probabilities and log-probabilities", () => {
   expect(new Set(cases.map(([, { distribution }]) => distribution.form))).toEqual(
     new Set(["probabilities", "logarithms"]),
   );

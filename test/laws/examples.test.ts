@@ -4,25 +4,25 @@ import { operators } from "../../src/core/ops/index.ts";
 import { examples } from "./examples.ts";
 import { operatorOf, symbolicModel } from "./harness.ts";
 
-describe("examples", () => {
+describe("operator examples", () => {
   const owners = examples.map(operatorOf);
 
-  test.each([...operators].map((op) => [op.name, op] as const))("%s has at least three", (_, op) => {
+  test.each([...operators].map((op) => [op.name, op] as const))("%s has at least three examples", (_, op) => {
     expect(owners.filter((owner) => owner === op).length).toBeGreaterThanOrEqual(3);
   });
 
-  test("titles are different", () => {
+  test("titles are unique", () => {
     const titles = examples.map((example) => example.title);
     expect(titles.filter((title, index) => titles.indexOf(title) !== index)).toEqual([]);
   });
 
-  test("what stands before the node that is meant computes shapes, or makes sequences", () => {
+  test("nodes before the tested node only compute shapes or create sequences", () => {
     const before = examples.flatMap((example) => [...symbolicModel(example).graph.nodes()].slice(0, -1));
     const allowed = /^(Cast|Shape|Size|Equal|Optional|Sequence\w+|SplitToSequence)$/;
     expect([...new Set(before.map((node) => node.op))].filter((op) => !allowed.test(op))).toEqual([]);
   });
 
-  test("no exception goes without a reason", () => {
+  test("every exception has a reason", () => {
     const empty = examples.filter((example) =>
       [...Object.values(example.except), ...Object.values(example.misses)].some((reason) => reason.trim() === ""),
     );

@@ -6,7 +6,7 @@ import { open } from "../../src/core/onnx/index.ts";
 import { inMemory } from "../../src/core/tensor/dense.ts";
 import { examplesFor, symbolicModel } from "./harness.ts";
 
-describe("saved and opened, a model is the same, and saved again so are the bytes", () => {
+describe("a saved and opened model is equal, and saves to the same bytes", () => {
   test.each(examplesFor("file"))("%s", async (_, example) => {
     const model = symbolicModel(example);
     // As numbers; an example may have said how to draw them.

@@ -76,8 +76,8 @@ function partsOf(name: string): readonly Node[] {
   });
 }
 
-describe("operators that others differentiate", () => {
-  it.each([...new Set([...onnxruntime, ...onnxsim, ...asked])])("%s is trained through", (name) => {
+describe("operators with a gradient in other tools", () => {
+  it.each([...new Set([...onnxruntime, ...onnxsim, ...asked])])("%s has a gradient", (name) => {
     const { gradient, lower } = facetsOf(name);
     expect(gradient instanceof Miss && lower instanceof Miss, "neither a gradient nor a lowering").toBe(false);
     if (!(gradient instanceof Miss)) return;
@@ -87,12 +87,12 @@ describe("operators that others differentiate", () => {
     expect(parts.filter(isMissing).map(({ op }) => op)).toEqual([]);
   });
 
-  it.each(Object.entries(notTrained))("%s is not, and says why", (name, reason) => {
+  it.each(Object.entries(notTrained))("%s has no gradient, and gives the reason", (name, reason) => {
     const { gradient } = facetsOf(name);
     expect(gradient instanceof Miss ? gradient.reason : "").toContain(reason);
   });
 
-  it("what only a training build has is no operator of a model", () => {
+  it("operators of the training build do not exist in models", () => {
     for (const name of internal)
       expect(operators.find("com.microsoft", name) ?? operators.find("", name)).toBeUndefined();
   });

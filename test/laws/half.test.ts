@@ -16,7 +16,7 @@ import { examplesFor, feedsOf, fixedModel, lastNode, run } from "./harness.ts";
 /** Answers that are sizes, places or decisions may turn where numbers are equal up to rounding. */
 const isFloat = (dense: Dense | undefined): dense is Dense => dense?.type === "float32";
 
-describe("in float16 an operator answers as in float32", () => {
+describe("operators compute the same in float16 as in float32", () => {
   test.each(examplesFor("half", () => true))("%s", async (_, example) => {
     const model = fixedModel(example);
     const node = lastNode(model);

@@ -72,7 +72,7 @@ function refusal(model: Model): string | undefined {
 
 const lowers = (example: Example): boolean => !(operatorOf(example).facets.lower instanceof Miss);
 
-describe("what a node is lowered to computes the same", () => {
+describe("a lowered node computes the same outputs", () => {
   test.each(examplesFor("lower", lowers))("%s", async (_, example) => {
     const model = fixedModel(example);
     const foretold = example.misses.lower;
@@ -98,7 +98,7 @@ describe("what a node is lowered to computes the same", () => {
   });
 });
 
-describe("where dimensions have names, primitives compute the same for the numbers that they stand for", () => {
+describe("a node lowered with named dimensions computes the same outputs", () => {
   const named = (example: Example): boolean =>
     lowers(example) &&
     symbolicModel(example).graph.inputs.some(({ type }) => type?.dims?.some((dim) => typeof dim !== "number"));
@@ -116,7 +116,7 @@ describe("where dimensions have names, primitives compute the same for the numbe
   });
 });
 
-describe("what ONNX Runtime has no kernel for runs as primitives, with the types that are stated", () => {
+describe("an operator without a kernel runs as primitives, with the stated types", () => {
   const newest = 23;
   const unrun = examples.filter((example) => example.except.run !== undefined && example.misses.read === undefined);
   test.each(unrun.filter(lowers).map((example) => [example.title, example] as const))("%s", async (_, example) => {

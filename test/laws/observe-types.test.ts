@@ -23,7 +23,7 @@ graph (x: float32[batch, 3]) -> (y) {
 const feeds = { x: float32([2, 3], [1, 2, 3, 0, 0, 6]) };
 
 describe("observeTypes", () => {
-  it("observes what inference does not know, and leaves the model as it is", async () => {
+  it("observes types that inference does not know, and does not change the model", async () => {
     const model = net();
     const { types, misses } = await observeTypes(engine, model, feeds);
     expect([...types].map(([name, type]) => `${name}: ${type.type}${dimsText(type.dims)}`)).toEqual([
@@ -36,13 +36,13 @@ describe("observeTypes", () => {
     expect(model.graph.outputs.map(({ name }) => name)).toEqual(["y"]);
   });
 
-  it("observes sizes that only the data decide, where asked", async () => {
+  it("observes data-dependent sizes of named values", async () => {
     const { types, results } = await observeTypes(engine, net(), feeds, ["p"]);
     expect(types.get("p")).toEqual({ type: "int64", dims: [2, 4] });
     expect(results.p?.dims).toEqual([2, 4]);
   });
 
-  it("observes types that JavaScript has no array for, and the elements of sequences; says what it cannot observe", async () => {
+  it("observes types without a JavaScript array and elements of sequences, and reports values that it cannot observe", async () => {
     const model = parseModel(`opset 21
 graph (x: float32[2, 3], n: int64[]) -> (y) {
   h = Cast (x) {to=16}
@@ -59,7 +59,7 @@ graph (x: float32[2, 3], n: int64[]) -> (y) {
     expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual(["o: is not a tensor, but of kind optional"]);
   });
 
-  it("needs values that nodes of the main graph produce", async () => {
+  it("rejects values that no node of the main graph produces", async () => {
     await expect(observeTypes(engine, net(), feeds, ["x"])).rejects.toThrow('No node of the main graph produces "x".');
     await expect(observeTypes(engine, net(), feeds, ["a"])).rejects.toThrow('No node of the main graph produces "a".');
   });

@@ -311,7 +311,7 @@ async function checkActivation(tried: Tried, inputs: readonly number[]): Promise
 
 const kinds = new Map<Op, Set<string>>();
 
-describe("quantized where the entry offers it, an operator stays within the bound of its scales", () => {
+describe("the error of a quantized operator stays within the bound of its scales", () => {
   const offered = (example: Example): boolean => !(operatorOf(example).facets.quantize instanceof Miss);
   test.each(examplesFor("quantize", offered))("%s", async (_, example) => {
     const tried = await ruleOf(example);
@@ -332,7 +332,7 @@ describe("quantized where the entry offers it, an operator stays within the boun
     } else await checkActivation(tried, rule.inputs);
   });
 
-  test("each operator that offers a place was tried there", () => {
+  test("the examples cover every operator with a quantization rule", () => {
     const offering = [...operators].filter((op) => op.facets.quantize === true);
     const untried = offering.filter((op) => [...(kinds.get(op) ?? [])].every((kind) => kind === "no"));
     expect(untried.map((op) => op.name)).toEqual([]);

@@ -82,8 +82,8 @@ const cases = examplesFor("file").flatMap(([title, example]) =>
 describe.each([
   ["known", false],
   ["unknown", true],
-])("of %s rank", (_, isUnknown) => {
-  test.each(cases)("%s, of opset %i", async (_, version, example) => {
+])("raised nodes with inputs of %s rank", (_, isUnknown) => {
+  test.each(cases)("%s, from opset %i", async (_, version, example) => {
     const model = inOpset(example, version);
     if (model === undefined) return;
     const feeds = feedsOf(model, example);

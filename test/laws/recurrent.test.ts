@@ -52,8 +52,8 @@ async function outputs(model: Model, feeds: Batch): Promise<readonly Dense[]> {
   return model.graph.outputs.map(({ name }) => results[name] as Dense);
 }
 
-describe.each(["RNN", "GRU", "LSTM"] as const)("%s with the batch first", (kind) => {
-  test("computes, as primitives, what the kernel does with the steps first", async () => {
+describe.each(["RNN", "GRU", "LSTM"] as const)("%s in batch-first layout", (kind) => {
+  test("computes, as primitives, the outputs of the kernel in steps-first layout", async () => {
     const feeds = {
       x: numbers([4, 3, 2]),
       h: numbers([2, 3, 2]),
@@ -91,7 +91,7 @@ graph (x: float32[3, batch, 8]) -> (y: float32[3, 1, batch, 8]) {
 }`);
   const feeds = { x: numbers([3, 2, 8]) };
 
-  test("are two layers, each with a name of its own", () => {
+  test("are two layers with different names", () => {
     const network = model();
     const layerList = layers(network, infer(network));
     expect(layerList.map(({ name, outputs, inputs }) => ({ name, outputs, inputs }))).toEqual([
@@ -100,7 +100,7 @@ graph (x: float32[3, batch, 8]) -> (y: float32[3, 1, batch, 8]) {
     ]);
   });
 
-  test("are stored as integers one by one, and the network computes nearly the same", async () => {
+  test("are quantized separately, and the network computes nearly the same", async () => {
     const network = model();
     const [before] = await outputs(model(), feeds);
     const { changes, misses } = await quantize(network, { scheme: "weights", bits: 8 }, { engine });
@@ -112,7 +112,7 @@ graph (x: float32[3, batch, 8]) -> (y: float32[3, 1, batch, 8]) {
     expect(gap).toBeLessThan(0.02);
   });
 
-  test("are masked one by one", async () => {
+  test("are masked separately", async () => {
     const network = model();
     const { changes } = await prune(network, { amount: 0.5, layers: "rnn" }, { engine });
     expect(changes.map(({ at }) => at)).toEqual(["rnn"]);
@@ -149,7 +149,7 @@ graph (x: float32[3, 2, 8]) -> (y: float32[3, 2, 5]) {
     expect(await expectSameAsSilenced(open, { x: numbers([3, 2, 8]) }, 1, 0.5)).toBeGreaterThan(1e-4);
   });
 
-  test("keep hidden units that are an output of the model", async () => {
+  test("keep their hidden units if these are an output of the model", async () => {
     const network = model();
     const { changes, misses } = await prune(network, { structured: 0.5 }, { engine });
     expect(changes).toEqual([]);

@@ -16,13 +16,13 @@ async function simplified(body: string) {
   return [...model.graph.nodes()].map(({ op }) => op);
 }
 
-test("torch.chunk is one Split", async () => {
+test("torch.chunk becomes one Split", async () => {
   const body = `  n: int64[] = [2]\n  first: int64[] = [0]\n  last: int64[] = [-1]
   s = SplitToSequence (x, n) {axis=1}\n  a = SequenceAt (s, first)\n  b = SequenceAt (s, last)\n  y = Sub (a, b)`;
   expect(await simplified(body)).toEqual(["Split", "Sub"]);
 });
 
-test("a piece at a place that is computed stays in its sequence", async () => {
+test("SequenceAt with a computed position keeps its sequence", async () => {
   const body = `  n: int64[] = [2]\n  zero: float32[] = [0]\n  top = ReduceMax (x) {keepdims=0}\n  one = Greater (top, zero)\n  at = Cast (one) {to=7}
   s = SplitToSequence (x, n) {axis=1}\n  y = SequenceAt (s, at)`;
   expect(await simplified(body)).toContain("SequenceAt");

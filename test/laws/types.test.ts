@@ -64,7 +64,7 @@ describe("inferred types equal returned ones", () => {
   });
 });
 
-describe("what an entry refuses to read is legal all the same, and refused for the reason foretold", () => {
+describe("a valid node that a definition does not support is refused with the expected reason", () => {
   const refused = examples.filter((example) => example.misses.read !== undefined);
   test.each(refused.map((example) => [example.title, example] as const))("%s", async (_, example) => {
     const model = fixedModel(example);
@@ -74,7 +74,7 @@ describe("what an entry refuses to read is legal all the same, and refused for t
   });
 });
 
-describe("what ONNX Runtime does not run on CPU has the types that its example states", () => {
+describe("a node that ONNX Runtime does not run on CPU has the types that its example states", () => {
   const unrun = examples.filter((example) => example.except.run !== undefined);
   test.each(unrun.map((example) => [example.title, example] as const))("%s", async (_, example) => {
     const model = fixedModel(example);
@@ -93,7 +93,7 @@ describe("what ONNX Runtime does not run on CPU has the types that its example s
   });
 });
 
-describe("what is not known before the run is not claimed, and the rest is right", () => {
+describe("inference claims no data-dependent values, and all claims are correct", () => {
   const open = examples.filter((example) => example.except.types !== undefined);
   test.each(open.map((example) => [example.title, example] as const))("%s", async (_, example) => {
     const model = fixedModel(example);
@@ -113,7 +113,7 @@ describe("what is not known before the run is not claimed, and the rest is right
   });
 });
 
-describe("a sequence has the elements that were inferred", () => {
+describe("sequences have the inferred elements", () => {
   const sequences = examples.filter((example) => example.except.sequence !== undefined);
   test.each(sequences.map((example) => [example.title, example] as const))("%s", async (_, example) => {
     for (const source of [fixedModel(example), symbolicModel(example)]) {
@@ -167,7 +167,7 @@ function takenApart(
   };
 }
 
-test("inputs of unknown rank are no error, and leave the element types of outputs what they are", () => {
+test("inputs of unknown rank cause no error, and do not change the element types of outputs", () => {
   for (const example of examples) {
     const expected = inferred(symbolicModel(example), example).outputs;
     const model = symbolicModel(example);

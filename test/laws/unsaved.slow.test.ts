@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { backendTests } from "./archive.ts";
 import { judge } from "./unsaved.ts";
 
-test("inference of any model of ONNX's backend tests is not saved", async () => {
+test("saves no inferred types of any model of ONNX's backend tests", async () => {
   const changed: string[] = [];
   for (const { name, bytes } of backendTests() ?? []) {
     await judge(bytes).catch((error: unknown) => changed.push(`${name}: ${error}`));

@@ -10,6 +10,6 @@ const files = ["data/zoo", "data/models"].flatMap((name) => {
   return readdirSync(folder).flatMap((file) => (file.endsWith(".onnx") ? [`${folder}/${file}`] : []));
 });
 
-describe.skipIf(files.length === 0)("inference is not saved", () => {
+describe.skipIf(files.length === 0)("inferred types are not saved", () => {
   test.each(files.map((file) => [file.replace(/^.*\//, ""), file]))("of %s", (_, file) => judge(file));
 });

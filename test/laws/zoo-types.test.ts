@@ -32,7 +32,7 @@ function sizesOf(model: Model, feeds: Batch): Readonly<Record<string, number>> {
   return sizes;
 }
 
-describe.skipIf(folder === undefined)("what is inferred inside a network is what a run gives", () => {
+describe.skipIf(folder === undefined)("inferred types inside a network equal those of a run", () => {
   test.each(names)("%s", async (name) => {
     const model = await open(`${folder}/${name}.onnx`);
     const arrays = await parseNpz(new Uint8Array(readFileSync(`${folder}/${name}.npz`)), name);

@@ -8,7 +8,7 @@ const numpy: { readonly ranks: readonly number[]; readonly near: readonly number
   readFileSync(new URL("ranks.json", import.meta.url), "utf8"),
 );
 
-test("the rank of a thousand matrices is NumPy's, unless a singular value lies within 4 times of the tolerance", () => {
+test("the ranks of a thousand matrices equal NumPy's, unless a singular value is within a factor of 4 of the tolerance", () => {
   const differences: string[] = [];
   const near = new Set(numpy.near);
   for (const [index, { kind, type, source }] of [...rankCases()].entries()) {

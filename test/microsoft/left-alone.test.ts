@@ -63,8 +63,8 @@ const ramp = (dims: readonly number[]) => {
   );
 };
 
-describe("what is stored quantized", () => {
-  test("is a layer under its own name, with its channels and its products", () => {
+describe("a layer with quantized weights", () => {
+  test("is listed by name, with its channels and multiply-accumulates", () => {
     const model = quantized();
     const inference = infer(model);
     expect(layers(model, inference).map(({ name, outputs, inputs }) => [name, outputs, inputs])).toEqual([
@@ -75,7 +75,7 @@ describe("what is stored quantized", () => {
     expect(cost(model, inference).misses).toEqual([]);
   });
 
-  test("in packed blocks counts the channels that the node states", () => {
+  test("counts the channels that the node states for packed blocks", () => {
     const model = blocks();
     const [layer] = layers(model, infer(model));
     expect([layer?.name, layer?.outputs, layer?.inputs]).toEqual(["fc", 4, 32]);
@@ -84,7 +84,7 @@ describe("what is stored quantized", () => {
   test.each([
     ["operators on codes", quantized],
     ["blocks of 4 bits", blocks],
-  ] as const)("%s: no technique changes its numbers, and each says why", async (_, make) => {
+  ] as const)("%s: no technique changes its weights, and each gives the reason", async (_, make) => {
     const techniques: [
       string,
       (model: Model) => Promise<{ changes: readonly unknown[]; misses: readonly { reason: string }[] }>,
@@ -104,7 +104,7 @@ describe("what is stored quantized", () => {
     }
   });
 
-  test("channels between layers go, those that are outputs do not", async () => {
+  test("loses channels between layers, but not output channels", async () => {
     const model = quantized();
     const { changes, misses } = await prune(model, { amount: 0.5, structured: true });
     expect(changes.map(({ at, what }) => `${at}: ${what}`)).toEqual(["conv: 2 of 4 channels cut"]);
@@ -119,8 +119,8 @@ describe("what is stored quantized", () => {
   });
 });
 
-describe("an activation that is fused into a layer", () => {
-  test("is not passed over by a batch normalization that follows", async () => {
+describe("an activation fused into a layer", () => {
+  test("prevents folding of a following batch normalization", async () => {
     const model = fused();
     const { changes, misses } = await fuseBatchNorm(model);
     expect(changes).toEqual([]);
@@ -129,7 +129,7 @@ describe("an activation that is fused into a layer", () => {
     ]);
   });
 
-  test("is not doubled by low rank", async () => {
+  test("is not duplicated by low rank", async () => {
     const { changes, misses } = await factorize(fused(), { rank: 1 });
     expect(changes).toEqual([]);
     expect(misses.map(({ reason }) => reason)).toEqual([
@@ -137,7 +137,7 @@ describe("an activation that is fused into a layer", () => {
     ]);
   });
 
-  test("is a node of its own once lowered, and the layer can be factorized", async () => {
+  test("becomes a separate node after lowering, and the layer can be factorized", async () => {
     const model = fused();
     const feeds = { x: ramp([2, 8]) };
     const before = await run(model, feeds);
@@ -153,7 +153,7 @@ describe("an activation that is fused into a layer", () => {
   });
 });
 
-test("an operator that runs on GPUs only has a type, and stays as it is with the reason", async () => {
+test("an operator for GPUs only has a type, and is skipped with the reason", async () => {
   const model = parseModel(`${header} (x: float32[2, 4, 3, 5]) -> (y) {
     scale: float32[4] = ones; shift: float32[4] = zeros
     y = com.microsoft.GroupNorm(x, scale, shift) {groups=2, activation=0, channels_last=0}
@@ -167,7 +167,7 @@ test("an operator that runs on GPUs only has a type, and stays as it is with the
   expect(changes).toEqual([]);
 });
 
-test("an operator that searches is refused by its name, and the model stays as it is", () => {
+test("rejects a search operator by name, and does not change the model", () => {
   const model = parseModel(`${header} (ids: int32[batch, seq], most: int32[1]) -> (y: int32[batch, most]) {
     y: int32[batch, most] = com.microsoft.GreedySearch(ids, most)
       {eos_token_id=1, pad_token_id=0, decoder=graph (i: int32[batch, seq]) -> (o) { o = Identity(i) }}

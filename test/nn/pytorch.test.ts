@@ -101,7 +101,7 @@ const cases: readonly (readonly [name: string, module: Module, dims: readonly nu
   ],
 ];
 
-describe("modules compute what PyTorch's do", () => {
+describe("modules compute the outputs of PyTorch", () => {
   it.each(cases)("%s", async (name, module, dims) => {
     // Named sizes show that the graph depends on sizes only through the input.
     const open = dims.map((size, axis) => (axis === 1 || axis === dims.length - 1 ? size : `d${axis}`));
@@ -113,7 +113,7 @@ describe("modules compute what PyTorch's do", () => {
   it.each([
     ["attention", 8, 2, {}],
     ["attention causal", 6, 3, { causal: true }],
-  ] as const)("%s, with padding that nobody looks at", async (name, width, heads, options) => {
+  ] as const)("%s, with masked padding", async (name, width, heads, options) => {
     const input = {
       x: { dims: ["batch", "tokens", width] },
       seen: { type: "int64", dims: ["batch", "tokens"] },
@@ -133,7 +133,7 @@ describe("modules compute what PyTorch's do", () => {
   });
 });
 
-describe("modules begin as PyTorch's do", () => {
+describe("modules are initialized as in PyTorch", () => {
   const numbers = async (
     module: Module,
     name: string,
@@ -153,7 +153,7 @@ describe("modules begin as PyTorch's do", () => {
     ["linear", linear(100, 2000), ["batch", 100]],
     ["conv1d", conv1d(8, 4000, 5), ["batch", 8, "length"]],
     ["conv2d", conv2d(16, 4000, 3, { groups: 4 }), ["batch", 16, "height", "width"]],
-  ] as const)("%s: uniform in the same bounds", async (name, module, dims) => {
+  ] as const)("%s: uniform within the bounds of PyTorch", async (name, module, dims) => {
     for (const part of ["weight", "bias"] as const) {
       const data = await numbers(module, part, dims);
       const bound = golden.initial.bounds[name]?.[part] ?? Number.NaN;

@@ -97,7 +97,7 @@ async function fiveSteps(model: Model, options: { readonly except?: string; read
 }
 
 describe("batch normalization in training", () => {
-  it("takes PyTorch's steps, and its running statistics", async () => {
+  it("computes the steps and the running statistics of PyTorch", async () => {
     const model = curved();
     const before = await numbers(model, "1.running_var");
     const losses = await fiveSteps(model);
@@ -111,7 +111,7 @@ describe("batch normalization in training", () => {
     }
   });
 
-  it("goes into the file, which is for inference as before", async () => {
+  it("updates the statistics in the file, which is still for inference", async () => {
     const model = curved();
     await fiveSteps(model);
     const again = await open(await encodeToBytes(model));
@@ -128,7 +128,7 @@ describe("batch normalization in training", () => {
     for (const [at, entry] of second.entries()) expect(first[at]).toBeCloseTo(entry, 5);
   });
 
-  it("is frozen in a network without the role, as exporters write it", async () => {
+  it("is frozen in an exported network without roles", async () => {
     const model = curved();
     for (const value of model.graph.values()) if (value.role?.kind === "state") value.role = undefined;
     const before = await numbers(model, "1.running_mean");
@@ -137,7 +137,7 @@ describe("batch normalization in training", () => {
     expect(Math.abs((losses[0] ?? 0) - (golden.losses[0] ?? 0))).toBeGreaterThan(1e-3);
   });
 
-  it("is frozen where its own parameters are", async () => {
+  it("is frozen if its parameters are frozen", async () => {
     const model = curved();
     const before = await numbers(model, "1.running_mean");
     const step = await createStep(model, batch, { loss: squares, layers: "3" });
@@ -148,7 +148,7 @@ describe("batch normalization in training", () => {
     expect(await numbers(model, "1.running_mean")).toEqual(before);
   });
 
-  it("a file that says training_mode = 1 keeps what its batches add to the statistics", async () => {
+  it("updates the statistics of a file with training_mode = 1", async () => {
     const model = parseModel(`opset 21
 graph (input: float32[4, 2, 4, 4]) -> (y) {
   s: float32[2] = ones
@@ -173,7 +173,7 @@ graph (input: float32[4, 2, 4, 4]) -> (y) {
     expect(runningMean[1]).toBeCloseTo(-0.25 + 0.5 * (means[1] ?? 0), 5);
   });
 
-  it("leaves a teacher's alone", async () => {
+  it("does not change the statistics of a teacher", async () => {
     const [teacher, student] = [curved(), curved()];
     const before = await everything(teacher);
     const loss = distillation({ teacher, alpha: 1 });
@@ -213,7 +213,7 @@ describe("dropout", () => {
     return gradients;
   }
 
-  it("keeps the mean and drops the share that it is told", async () => {
+  it("keeps the mean and drops the given share", async () => {
     const [columns = []] = await inputs(0.25, [1, 0]);
     const kept = columns.reduce((sum, entry) => sum + entry, 0) / 256;
     // For 16,384 draws, five standard deviations of the share are 0.017; the kept values are scaled by 1/0.75.
@@ -232,7 +232,7 @@ describe("dropout", () => {
     expect(deviation).toBeLessThan(4.2);
   });
 
-  it("draws by the place and nothing else", async () => {
+  it("draws depend only on the given position", async () => {
     const [first, other, again] = await inputs(0.5, [1, 0], [1, 1], [1, 0]);
     expect(again).toEqual(first);
     expect(other).not.toEqual(first);
@@ -240,7 +240,7 @@ describe("dropout", () => {
     expect(anew).toEqual(first);
   });
 
-  it("is nothing in the file, and drops nothing where the probability is zero", async () => {
+  it("is absent from the file, and drops nothing if the probability is zero", async () => {
     expect(await inputs(0, [1, 0])).toEqual([new Array(256).fill(1)]);
     const model = dropped(0.5);
     const step = await createStep(model, ones, { loss: squares });
@@ -319,7 +319,7 @@ const imageNet = (): Model =>
     { input: ["batch", 1, 8, 8], seed: 1 },
   );
 
-describe("networks learn, and are the same once saved and opened", () => {
+describe("networks learn, and compute the same after saving and opening", () => {
   test.each([
     ["texts", textNet, texts(256)],
     ["images", imageNet, stripes(256)],
@@ -344,7 +344,7 @@ describe("networks learn, and are the same once saved and opened", () => {
     }
   });
 
-  it("one dimension of places too", async () => {
+  it("trains networks with one spatial dimension", async () => {
     const draws = random(7, "waves");
     const labels = Array.from({ length: 128 }, () => draws.integer(2));
     const waves = labels.flatMap((label) => {
@@ -369,21 +369,24 @@ describe("networks learn, and are the same once saved and opened", () => {
   test.each([
     ["dropout", textNet, texts(64)],
     ["running statistics", imageNet, stripes(64)],
-  ] as const)("a training that was stopped ends where it would have ended, to the bit: %s", async (_, make, data) => {
-    const settings = { data, epochs: 2, batch: 16, validation: data, every: 3 };
-    const uninterrupted = make();
-    await train(uninterrupted, settings, { seed: 1 });
-    const checkpoint = temporaryFolder();
-    const controller = new AbortController();
-    const progress = (done: number): void => {
-      if (done >= 3) controller.abort();
-    };
-    const resumable = { ...settings, checkpoint };
-    await expect(train(make(), resumable, { seed: 1, signal: controller.signal, progress })).rejects.toMatchObject({
-      code: "E_STOPPED",
-    });
-    const continued = make();
-    await train(continued, { ...resumable, resume: true }, { seed: 1 });
-    expect(await everything(continued)).toEqual(await everything(uninterrupted));
-  });
+  ] as const)(
+    "a resumed training ends with the same weights as an uninterrupted one, bit for bit: %s",
+    async (_, make, data) => {
+      const settings = { data, epochs: 2, batch: 16, validation: data, every: 3 };
+      const uninterrupted = make();
+      await train(uninterrupted, settings, { seed: 1 });
+      const checkpoint = temporaryFolder();
+      const controller = new AbortController();
+      const progress = (done: number): void => {
+        if (done >= 3) controller.abort();
+      };
+      const resumable = { ...settings, checkpoint };
+      await expect(train(make(), resumable, { seed: 1, signal: controller.signal, progress })).rejects.toMatchObject({
+        code: "E_STOPPED",
+      });
+      const continued = make();
+      await train(continued, { ...resumable, resume: true }, { seed: 1 });
+      expect(await everything(continued)).toEqual(await everything(uninterrupted));
+    },
+  );
 });

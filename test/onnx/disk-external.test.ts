@@ -37,7 +37,7 @@ testSaving([
   },
 ]);
 
-test("a data file that no model of the folder reads stays: whose it is nobody can tell", async () => {
+test("keeps a data file that no model of the folder reads", async () => {
   await save(model(1), at("o.onnx"), toSave);
   await rm(at("o.onnx"));
   const before = await readFile(at("o.onnx_data"));
@@ -46,7 +46,7 @@ test("a data file that no model of the folder reads stays: whose it is nobody ca
   expect(await fillAt("o.onnx")).toBe(2);
 });
 
-test("a model stays readable whose files are replaced after it was opened", async () => {
+test("keeps an opened model readable after its files are replaced", async () => {
   await save(model(1), at("o.onnx"), toSave);
   const opened = await open(at("o.onnx"));
   await save(model(2), at("o.onnx"), toSave);
@@ -57,7 +57,7 @@ test("a model stays readable whose files are replaced after it was opened", asyn
   expect((await readdir(folder())).sort()).toEqual(["copy.onnx", "o.onnx", "o.onnx_data"]);
 });
 
-test("two models that share a data file both keep it when one of them is saved", async () => {
+test("keeps a shared data file if one of its two models is saved", async () => {
   await save(model(1), at("a.onnx"), toSave);
   await copyFile(at("a.onnx"), at("b.onnx"));
   await save(await open(at("b.onnx")), at("b.onnx"), toSave);
@@ -68,7 +68,7 @@ test("two models that share a data file both keep it when one of them is saved",
   expect([await fillAt("a.onnx"), await fillAt("b.onnx")]).toEqual([2, 1]);
 });
 
-test("one whose weights go into its own file leaves none beside it but those that another model reads", async () => {
+test("removes the data files of a model that is saved as one file, except those of other models", async () => {
   await save(model(1), at("a.onnx"), toSave);
   const opened = await open(at("a.onnx"));
   await copyFile(at("a.onnx"), at("b.onnx"));
@@ -81,7 +81,7 @@ test("one whose weights go into its own file leaves none beside it but those tha
   expect(await fillAt("c.onnx")).toBe(1);
 });
 
-test("beside a model that cannot be read to its end nothing is replaced: it may need any file", async () => {
+test("replaces no data file next to an unreadable model, which can need any file", async () => {
   await save(model(1), at("o.onnx"), toSave);
   const [old, data] = [await readFile(at("o.onnx")), await readFile(at("o.onnx_data"))];
   const place = { location: "elsewhere", offset: 0, length: 7 };
@@ -93,14 +93,14 @@ test("beside a model that cannot be read to its end nothing is replaced: it may 
   expect(await fillAt("o.onnx")).toBe(1);
 });
 
-test("what is no model at all reads nothing", async () => {
+test("ignores files that are not models", async () => {
   await save(model(1), at("o.onnx"), toSave);
   await writeFile(at("pointer.onnx"), "version https://git-lfs.github.com/spec/v1\n");
   await save(model(2), at("o.onnx"), toSave);
   expect((await readdir(folder())).sort()).toEqual(["o.onnx", "o.onnx_data", "pointer.onnx"]);
 });
 
-test("a link becomes a file, with its weights beside it; what it led to stays what it was", async () => {
+test("replaces a link by a file with external data, and keeps the link's target", async () => {
   const { symlink } = await import("node:fs/promises");
   await mkdir(at("blobs"));
   await mkdir(at("snapshot"));
@@ -112,8 +112,8 @@ test("a link becomes a file, with its weights beside it; what it led to stays wh
   expect((await readdir(at("snapshot"))).sort()).toEqual(["m.onnx", "m.onnx_data"]);
 });
 
-describe("weights in several files", () => {
-  test("are called <file>_data, <file>_data_1, …, and none is larger than asked", async () => {
+describe("external data in several files", () => {
+  test("is named <file>_data, <file>_data_1, …, with no file above the limit", async () => {
     await save(model(2), at("model.onnx"), { fileBytes: 2048 });
     expect((await readdir(folder())).toSorted()).toEqual(["model.onnx", "model.onnx_data", "model.onnx_data_1"]);
     for (const name of ["model.onnx_data", "model.onnx_data_1"])
@@ -121,7 +121,7 @@ describe("weights in several files", () => {
     expect(await fillAt("model.onnx")).toBe(2);
   });
 
-  test("take the places of those of the model that is replaced, and what is left over goes", async () => {
+  test("replaces the data files of the old model, and removes the remaining ones", async () => {
     await save(model(2), at("model.onnx"), { fileBytes: 2048 });
     await save(model(3), at("model.onnx"), { fileBytes: 2048 });
     expect((await readdir(folder())).toSorted()).toEqual(["model.onnx", "model.onnx_data", "model.onnx_data_1"]);
@@ -131,7 +131,7 @@ describe("weights in several files", () => {
     expect(await fillAt("model.onnx")).toBe(1);
   });
 
-  test("are none of a model that is small enough; a tensor that is larger has a file of its own", async () => {
+  test("is not used for a small model; a tensor above the limit has a separate file", async () => {
     await save(model(2), at("whole.onnx"), { fileBytes: 100_000 });
     expect(await readdir(folder())).toEqual(["whole.onnx"]);
     await save(model(2), at("model.onnx"), { fileBytes: 1200 });

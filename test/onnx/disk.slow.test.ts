@@ -121,7 +121,7 @@ describe.each(writers)("$name", ({ prepare, write, steps, oneStep }) => {
     return length;
   }
 
-  test("fails at each step in turn and leaves everything as it was", async () => {
+  test("leaves everything unchanged if any single step fails", async () => {
     await prepare();
     const count = await countSteps();
     expect(count).toBeGreaterThanOrEqual(steps);
@@ -148,7 +148,7 @@ describe.each(writers)("$name", ({ prepare, write, steps, oneStep }) => {
     }
   });
 
-  test("on a disk that is gone from some step on, each file is old or new, and where one step decides, all are old", async () => {
+  test("leaves each file old or new if all steps from one on fail", async () => {
     await prepare();
     const count = await countSteps();
     expect(count).toBeGreaterThanOrEqual(steps);
@@ -168,7 +168,7 @@ describe.each(writers)("$name", ({ prepare, write, steps, oneStep }) => {
     }
   });
 
-  test("is written whole by a disk that takes a part of each write", async () => {
+  test("is complete on a disk that stores only a part of each write", async () => {
     await prepare();
     await write();
     const expected = await contents();
@@ -180,7 +180,7 @@ describe.each(writers)("$name", ({ prepare, write, steps, oneStep }) => {
   });
 });
 
-test("a read-only file is not replaced", async () => {
+test("does not replace a read-only file", async () => {
   await writeFile(path(), "old");
   const { chmod } = await import("node:fs/promises");
   await chmod(path(), 0o444);
@@ -191,7 +191,7 @@ test("a read-only file is not replaced", async () => {
   expect([await readFile(path(), "utf8"), await readdir(folder)]).toEqual(["old", [basename(path())]]);
 });
 
-test("the rights of a replaced file stay as they were, whatever the user's mask says", async () => {
+test("keeps the permissions of a replaced file under any umask", async () => {
   await writeFile(path(), "old");
   const { chmod } = await import("node:fs/promises");
   await chmod(path(), 0o664);

@@ -4,13 +4,13 @@ import { typeCodes } from "../../src/core/tensor/types.ts";
 import { roundTripFault } from "./foreign.ts";
 import { fieldNumbers, futureField, numbersOf } from "./oracle.ts";
 
-describe("models that another protobuf implementation wrote", () => {
-  test("come out byte for byte, copies too, and say the same whatever the order of their fields", async () => {
+describe("models from another protobuf implementation", () => {
+  test("are saved byte for byte, also as copies, and parse equally in any field order", async () => {
     for (let seed = 0; seed < 40; seed++) expect(await roundTripFault(seed)).toBeUndefined();
   });
 });
 
-describe("the schema is that of onnx.proto", () => {
+describe("the schema equals onnx.proto", () => {
   test.each([
     ["ModelProto", schema.modelFields],
     ["OperatorSetIdProto", schema.opsetFields],

@@ -4,7 +4,7 @@ import { open } from "../../src/core/onnx/index.ts";
 import { graphFields, modelFields, nodeFields } from "../../src/core/onnx/schema.ts";
 import { message } from "./messages.ts";
 
-test("a model of more elements than memory bears is refused before they are all there", async () => {
+test("rejects a model with too many elements before they are all in memory", async () => {
   // Outputs without a name take two bytes each.
   const outputs = Buffer.alloc(2 * (2 ** 20 + 1), Uint8Array.of(8 * nodeFields.output + 2, 0));
   const node = Buffer.concat([outputs, Uint8Array.of(8 * nodeFields.op + 2, 1, 0x57)]);

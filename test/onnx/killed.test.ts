@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { killWhileSaving } from "./killed.ts";
 
-test("a process that is killed while it saves leaves a whole model, with its weights beside it too", async () => {
+test("killing a process while it saves leaves a complete model, also with external data", async () => {
   const faults = await Promise.all([killWhileSaving("inside", [13]), killWhileSaving("outside", [29])]);
   expect(faults.flat()).toEqual([]);
 });

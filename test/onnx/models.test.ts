@@ -21,7 +21,7 @@ for (const folder of folders) {
       const files = folder === undefined ? [] : onnxFiles(folder);
 
       test.each(files.map((file) => [relative(folder ?? "", file), file]))(
-        "%s is saved as it was opened",
+        "%s is saved byte for byte",
         async (_, file) => {
           const original = readFileSync(file);
           const model = await open(file);

@@ -30,7 +30,7 @@ async function zeros(model: Model, name: string): Promise<number> {
 
 const scales = (model: Model, name: string) => model.graph.value(`${name}_scale`)?.tensor?.dims;
 
-test("what is said of an operator type lies over the pass's, and what is said of a layer over that; of two patterns the last decides", () => {
+test("options of a layer override those of its operator type, which override those of the pass; the last matching pattern decides", () => {
   const layer = { name: "layer4.fc", node: { op: "Gemm" } };
   const options = { amount: 0.1, n: 2, overrides: { "layer4*": { amount: 0.4 }, Gemm: { amount: 0.2, n: 1 } } };
   expect(ownOptions(options, layer)).toMatchObject({ own: { amount: 0.4, n: 1 }, decidedBy: "layer" });
@@ -44,7 +44,7 @@ test("what is said of an operator type lies over the pass's, and what is said of
 });
 
 describe("prune", () => {
-  test("takes another share of single weights, and none where the share is 0", async () => {
+  test("prunes a different share of weights in a layer, and none if the share is 0", async () => {
     const model = net();
     const outcome = await prune(model, { amount: 0.5, overrides: { fc1: { amount: 0.25 }, fc3: { amount: 0 } } });
     expect(by(outcome)).toEqual({ fc1: "layer", fc2: "global" });
@@ -56,7 +56,7 @@ describe("prune", () => {
     expect((await zeros(counted, "fc1.weight_mask")) * 16 * 24).toBeCloseTo(3);
   });
 
-  test("takes another share of channels", async () => {
+  test("prunes a different share of channels in a layer", async () => {
     const model = net();
     const outcome = await prune(model, { structured: 0.5, overrides: { fc2: { amount: 0.25 } } });
     expect(by(outcome)).toEqual({ fc1: "global", fc2: "layer" });
@@ -64,7 +64,7 @@ describe("prune", () => {
     expect(model.graph.value("fc2.weight")?.tensor?.dims).toEqual([20, 12]);
   });
 
-  test("channels that go together go as little as one of their layers is given", async () => {
+  test("linked channels use the smallest share of their layers", async () => {
     const model = parseModel(`opset 21
 graph (x: float32[N, 4]) -> (y: float32[N, 2]) {
   a.weight: float32[8, 4] = random(seed 1)
@@ -80,7 +80,7 @@ graph (x: float32[N, 4]) -> (y: float32[N, 2]) {
     expect(model.graph.value("c.weight")?.tensor?.dims).toEqual([2, 6]);
   });
 
-  test.each(["global", "isomorphic"] as const)("%s leaves a layer with an amount of its own out", async (scope) => {
+  test.each(["global", "isomorphic"] as const)("%s excludes a layer with a custom amount", async (scope) => {
     const model = net();
     const outcome = await prune(model, { structured: 0.75, scope, overrides: { fc1: { amount: 0.25 } } });
     expect(by(outcome)).toEqual({ fc1: "layer", fc2: "global" });
@@ -89,7 +89,7 @@ graph (x: float32[N, 4]) -> (y: float32[N, 2]) {
 });
 
 describe("factorize", () => {
-  test("takes the rule of a layer in place of its own", async () => {
+  test("uses the rank rule of a layer instead of the default", async () => {
     const model = net();
     const outcome = await factorize(model, {
       rank: 2,
@@ -101,7 +101,7 @@ describe("factorize", () => {
     expect(model.graph.value("fc3.down.weight")?.tensor?.dims).toEqual([2, 24]);
   });
 
-  test("refuses two rules for one layer", async () => {
+  test("rejects two rank rules for one layer", async () => {
     const twice = { fc1: { rank: 2, budget: 0.5 } };
     await expect(factorize(net(), { rank: 2, overrides: twice })).rejects.toMatchObject({ code: "E_OPTION" });
   });
@@ -109,7 +109,7 @@ describe("factorize", () => {
 
 describe("quantize", () => {
   test.each(["weights", "dynamic", "static"] as const)(
-    "%s: one scale, or another type, for a layer",
+    "%s: uses one scale, or another type, for a layer",
     async (scheme) => {
       const model = net();
       const overrides = { fc1: { perChannel: false }, fc2: { weights: "uint8" } } as const;
@@ -127,14 +127,14 @@ describe("quantize", () => {
     },
   );
 
-  test("refuses for a layer what the scheme refuses for all, and overrides where there is nothing of a layer's own", async () => {
+  test("rejects options of a layer that the scheme does not support, and overrides without layer options", async () => {
     const uint8 = { fc1: { weights: "uint8" } } as const;
     const wrong = quantize(net(), { scheme: "static", data, activations: "int8", overrides: uint8 });
     await expect(wrong).rejects.toThrow("int8 activations need int8 weights, got uint8");
     await expect(quantize(net(), { scheme: "float16", overrides: uint8 })).rejects.toMatchObject({ code: "E_OPTION" });
   });
 
-  test("fake quantization rounds layers to bits of their own", async () => {
+  test("fake quantization rounds each layer to its bit width", async () => {
     const { changes } = await fakeQuantize(net(), { bits: 8, overrides: { fc2: { bits: 4 } } });
     expect(changes.map(({ at, bits, decidedBy }) => [at, bits, decidedBy])).toEqual([
       ["fc1", 8, "global"],
@@ -144,8 +144,8 @@ describe("quantize", () => {
   });
 });
 
-describe("an override that fits nothing is refused:", () => {
-  test("of a layer that there is not, with those that there are", async () => {
+describe("an override without effect is rejected:", () => {
+  test("for an unknown layer, with the existing ones", async () => {
     await expect(prune(net(), { amount: 0.5, overrides: { fc9: { amount: 0.1 } } })).rejects.toMatchObject({
       code: "E_NAME",
       message: '`overrides`: no layer or operator type is called "fc9".',
@@ -153,7 +153,7 @@ describe("an override that fits nothing is refused:", () => {
     });
   });
 
-  test("of an option that is none of a layer, with those that are", async () => {
+  test("for an option that layers do not have, with the supported ones", async () => {
     const wrong = JSON.parse('{ "fc1": { "scope": "global" } }');
     await expect(prune(net(), { amount: 0.5, overrides: wrong })).rejects.toMatchObject({
       code: "E_OPTION",

@@ -53,7 +53,7 @@ const calls = `graph (x: float32[n]) -> (y: float32[n]) {
 }`;
 
 describe("inlineFunctions", () => {
-  test("writes calls out, functions within functions too, with the attributes of the call or their defaults", async () => {
+  test("expands calls and nested functions, with the attributes of the call or their defaults", async () => {
     const model = await withFunctions(calls, [scaled, twice]);
     const { changes, misses } = await inlineFunctions(model);
     expect(misses).toEqual([]);
@@ -65,7 +65,7 @@ describe("inlineFunctions", () => {
     expect(await run(model, [1, -2])).toEqual([24, -48]);
   });
 
-  test("simplify does, and the operator set of the functions is no longer imported", async () => {
+  test("is part of simplify, which also removes the import of the function domain", async () => {
     const model = await withFunctions(calls, [scaled, twice]);
     await simplify(model, {}, { engine });
     expect(operators(model)).toEqual(["Mul", "Mul", "Mul", "Add"]);
@@ -73,7 +73,7 @@ describe("inlineFunctions", () => {
     expect(model.graph.outputs.map(({ name }) => name)).toEqual(["y"]);
   });
 
-  test("functions that nothing calls go; those in another operator set stay with a reason", async () => {
+  test("removes uncalled functions, and keeps those of another opset with a reason", async () => {
     const older = definition("older", ["v"], ["w"], [{ op: "Relu", inputs: ["v"], outputs: ["w"] }], { opset: 13 });
     const model = await withFunctions("graph (x: float32[n]) -> (y: float32[n]) {\n  y = local.older(x)\n}", [
       older,
@@ -85,7 +85,7 @@ describe("inlineFunctions", () => {
     expect(model.header.functions.map((bytes) => Buffer.from(bytes))).toEqual([older]);
   });
 
-  test("a model without functions is left as it is", async () => {
+  test("does not change a model without functions", async () => {
     const model = parseModel("opset 21\ngraph (x: float32[n]) -> (y: float32[n]) {\n  y = Relu(x)\n}");
     expect(await inlineFunctions(model)).toEqual({ changes: [], misses: [] });
   });
@@ -111,13 +111,13 @@ graph (x: float32[n]) -> (y: float32[...]) {
     expect(await run(model, [1, 2])).toEqual(expected);
   });
 
-  test("leaves others alone: those that are not asked for, and those that are primitive", async () => {
+  test("keeps operators that are not requested, and primitives", async () => {
     const model = parseModel(fused);
     expect((await lowerFused(model, { operators: ["com.microsoft.Gelu", "MatMul"] })).changes).toEqual([]);
     expect(operators(model)).toContain("FusedMatMul");
   });
 
-  test("leaves what was unused in its place where it writes nothing", async () => {
+  test("keeps unused nodes if it changes nothing", async () => {
     const model = parseModel(`opset 21
 graph (x: float32[n, 3, 5, 5]) -> (y: float32[n, 3, 7, 3]) {
   never: float32[2] = [1, 2]

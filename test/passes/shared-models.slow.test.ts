@@ -27,8 +27,8 @@ const files = ["data/models", "data/zoo"].flatMap((folder) => {
     .map((name) => join(path, name));
 });
 
-describe.skipIf(files.length === 0)("models as they are found", () => {
-  test.each(files.map((path) => [basename(path), path]))("%s computes the same in no more nodes", async (_, path) => {
+describe.skipIf(files.length === 0)("real models", () => {
+  test.each(files.map((path) => [basename(path), path]))("%s computes the same with no more nodes", async (_, path) => {
     const model = await open(path);
     const original = model.clone();
     await simplify(model, {}, { engine });
@@ -45,7 +45,7 @@ describe.skipIf(files.length === 0)("models as they are found", () => {
     if (typeof comparison !== "string") expect(comparison.difference).toBeLessThan(1e-5);
   });
 
-  test("the voice detector with its rate set is one branch of it, with half of the weights", async () => {
+  test("a voice detector with a fixed rate becomes one branch with half of the weights", async () => {
     const path = shared("data/models/silero_vad.onnx");
     if (path === undefined) return;
     const model = await open(path);

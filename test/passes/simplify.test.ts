@@ -90,7 +90,7 @@ describe("every topology", () => {
   );
 });
 
-describe("an empty batch", () => {
+describe("a model with an empty batch", () => {
   const empty = async (model: Model): Promise<readonly (readonly number[])[]> => {
     const session = await engine.load(model, { threads: 1 });
     try {
@@ -123,7 +123,7 @@ describe("an empty batch", () => {
   y = Flatten(a)
 }`,
     ],
-  ])("goes through %s as it did before", async (_, text) => {
+  ])("computes the same through %s", async (_, text) => {
     const model = parseModel(`opset 21\n${text}`);
     const before = await empty(model);
     await simplify(model, {}, { engine });
@@ -131,7 +131,7 @@ describe("an empty batch", () => {
   });
 });
 
-describe("what is left", () => {
+describe("cases of simplify", () => {
   test.each([
     [
       "identities in a row, the output under its name",
@@ -336,7 +336,7 @@ describe("what is left", () => {
     expect(header(printModel(model))).toBe(header(printModel(parseModel(`opset 21\n${text}`))));
   });
 
-  test("integers that are computed beyond 2^53, or beyond their type, are as the runtime has them", async () => {
+  test("folds integers beyond 2^53, or beyond their type, as the runtime computes them", async () => {
     const model = parseModel(`opset 21
 graph (x: float32[1]) -> (product: int64[1], joined: int64[2], wrapped: int32[1], half: int64[1]) {
   a: int64[1] = [3037000500]
@@ -362,7 +362,7 @@ graph (x: float32[1]) -> (product: int64[1], joined: int64[2], wrapped: int32[1]
     ]);
   });
 
-  test("zeros of either sign", async () => {
+  test("keeps the sign of zeros", async () => {
     const model = parseModel(`opset 21
 graph (n: int64[1]) -> (y: float32[2]) {
   a = ConstantOfShape(n) {value=float32[1] [-0.0]}
@@ -378,7 +378,7 @@ graph (n: int64[1]) -> (y: float32[2]) {
     expect(y === undefined ? [] : toNumbers(y)).toEqual([Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY]);
   });
 
-  test("random numbers that are drawn twice", async () => {
+  test("keeps two draws of random numbers separate", async () => {
     const model = parseModel(`opset 21
 graph (x: float32[2, 3]) -> (y: float32[2, 3]) {
   a = RandomNormalLike(x)
@@ -393,7 +393,7 @@ graph (x: float32[2, 3]) -> (y: float32[2, 3]) {
     expect(operators(model)).toEqual(["RandomNormalLike", "RandomNormalLike", "Bernoulli", "Sub", "ReduceSum", "Add"]);
   });
 
-  test("heads that share an axis with samples, and are parted from them again, have one of their own", async () => {
+  test("separates heads from samples that share an axis", async () => {
     const original = parseModel(`opset 17
 graph (x: float32[9, batch, 24]) -> (y: float32[batch, 3, 8, 9]) {
   heads: int64[3] = [9, -1, 8]
@@ -413,7 +413,7 @@ graph (x: float32[9, batch, 24]) -> (y: float32[batch, 3, 8, 9]) {
     expect(await differs(original, model, { batch: 2 })).toBe(0);
   });
 
-  test("an axis that is parted across the ends of what it was merged of stays merged", async () => {
+  test("keeps a merged axis that is split at other boundaries", async () => {
     const text = `graph (x: float32[9, batch, 24]) -> (y: float32[batch, 3, 3, 24]) {
   merged: int64[3] = [9, -1, 8]
   across: int64[4] = [-1, 3, 3, 24]
@@ -425,7 +425,7 @@ graph (x: float32[9, batch, 24]) -> (y: float32[batch, 3, 8, 9]) {
     expect(operators(await simplified(text))).toEqual(["Reshape", "Transpose", "Reshape"]);
   });
 
-  test("weights that are listed as inputs and no longer read are not listed either", async () => {
+  test("removes unread weights from the inputs", async () => {
     const model = parseModel(`opset 21
 graph (x: float32[batch, 2, 4, 4]) -> (y: float32[batch, 3, 4, 4]) {
   w: float32[3, 2, 1, 1] = random(seed 1)
@@ -441,7 +441,7 @@ graph (x: float32[batch, 2, 4, 4]) -> (y: float32[batch, 3, 4, 4]) {
     expect(verify(model)).toEqual([]);
   });
 
-  test("a tensor that something else reads as well is not stored twice", async () => {
+  test("does not store a tensor with several readers twice", async () => {
     const text = `graph (ids: int64[batch]) -> (y: float32[batch, 300]) {
   table: float32[300, 100] = random(seed 1)
   e = Gather(table, ids)
@@ -451,7 +451,7 @@ graph (x: float32[batch, 2, 4, 4]) -> (y: float32[batch, 3, 4, 4]) {
     expect(operators(await simplified(text))).toEqual(["Gather", "Transpose", "MatMul"]);
   });
 
-  test("a Reshape of the labels of nearest neighbours, which lie in one row for all samples", async () => {
+  test("keeps a Reshape of nearest-neighbor labels, which have one row for all samples", async () => {
     const text = `opset 17, ai.onnx.ml 3
 graph (x: float32[n, 6]) -> (y: float32[n]) {
   k: int64[1] = [3]
@@ -469,7 +469,7 @@ graph (x: float32[n, 6]) -> (y: float32[n]) {
     for (const n of [1, 2, 5]) expect(await differs(original, model, { n })).toBe(0);
   });
 
-  test("what is much larger than what it is made of is not stored", async () => {
+  test("does not fold constants that are much larger than their sources", async () => {
     const text = `graph (x: float32[batch, 400]) -> (y: float32[batch, 400]) {
   one: float32[] = 1
   n: int64[2] = [400, 400]
@@ -495,8 +495,8 @@ const branches = `graph (x: float32[batch, 3], mode: int64[]) -> (y: float32[bat
   z = Neg(x)
 }`;
 
-describe("what is asked for", () => {
-  test("an input that is always the same decides which branch is taken", async () => {
+describe("options of simplify", () => {
+  test("selects the branch that a fixed input decides", async () => {
     const fast = await simplified(branches, { set: { mode: 1 } });
     expect(operators(fast)).toEqual(["Relu", "Mul", "Neg"]);
     expect(fast.graph.inputs.map(({ name }) => name)).toEqual(["x"]);
@@ -504,7 +504,7 @@ describe("what is asked for", () => {
     expect(operators(await simplified(branches, { set: { mode: 2 } }))).toEqual(["Relu", "Exp", "Neg"]);
   });
 
-  test("outputs that are kept keep what they need and no more", async () => {
+  test("keeps only the nodes that the kept outputs need", async () => {
     const model = await simplified(branches, { keepOutputs: ["z"], set: {} });
     expect(operators(model)).toEqual(["Neg"]);
     expect(model.graph.inputs.map(({ name }) => name)).toEqual(["x"]);
@@ -512,7 +512,7 @@ describe("what is asked for", () => {
     expect(inner.graph.outputs.map(({ name }) => name)).toEqual(["h"]);
   });
 
-  test("fixed dimensions are fixed everywhere", async () => {
+  test("fixes a dimension everywhere", async () => {
     const text = `graph (x: float32[batch, seq], y: float32[batch, "seq + 1"]) -> (z: float32[batch, "2*seq + 1"]) {
   z = Concat(x, y) {axis=1}
 }`;
@@ -532,19 +532,19 @@ describe("what is asked for", () => {
     ["a dimension that is not there", { fix: { height: 1 } }, "E_NAME"],
     ["a size that is none", { fix: { batch: 0.5 } }, "E_OPTION"],
     ["an output that is not there", { keepOutputs: ["nothing"] }, "E_NAME"],
-  ])("%s is refused, and nothing is changed", async (_, options, code) => {
+  ])("rejects %s, and changes nothing", async (_, options, code) => {
     const model = parseModel(`opset 21\n${branches}`);
     const before = structureHash(model);
     await expect(simplify(model, options as never, { engine })).rejects.toMatchObject({ code });
     expect(structureHash(model)).toBe(before);
   });
 
-  test("one number is that of all elements of an input", async () => {
+  test("fills all elements of an input with one number", async () => {
     const text = "graph (x: float32[n, 3], gain: float32[3]) -> (y: float32[n, 3]) {\n  y = Mul(x, gain)\n}";
     expect(printModel(await simplified(text, { set: { gain: 2 } }))).toContain("gain: float32[3] = [2, 2, 2]");
   });
 
-  test("numbers for two open dimensions are taken when the first is fixed, which the refusal says by its name", async () => {
+  test("accepts values for an input once its first dimension is fixed, which the error names", async () => {
     const text = "opset 21\ngraph (ids: int64[s77, seq]) -> (y: int64[s77, seq]) {\n  y = Neg(ids)\n}";
     const set = { ids: [1, 2, 3] };
     const hint = "Fix the sizes of named dimensions as well, with `fix`: s77=1.";
@@ -605,8 +605,8 @@ async function losses(model: Model): Promise<readonly number[]> {
   }
 }
 
-describe("a network in the middle of pruning", () => {
-  test("simplified, saved and opened it trains as it would have", async () => {
+describe("a masked network", () => {
+  test("trains equally after it is simplified, saved and opened", async () => {
     const model = parseModel(network);
     await l1Unstructured(model, { layers: "fc1", amount: 0.5 });
     const expected = await losses(model.clone());
@@ -624,7 +624,7 @@ describe("a network in the middle of pruning", () => {
     expect(new Set(expected).size).toBe(expected.length);
   });
 
-  test("a mask of ones is no identity, nor are zeros that are trained", async () => {
+  test("keeps a mask of ones, and trainable zeros", async () => {
     const model = parseModel(`opset 21
 graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
   w_orig: float32[2, 2] parameter = [1, 2, 3, 4]
@@ -638,12 +638,12 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     expect(operators(model)).toEqual(["Mul", "Gemm"]);
   });
 
-  test("what is stopped says so", async () => {
+  test("reports that it was stopped", async () => {
     const stopped = simplify(parseModel(network), {}, { engine, signal: AbortSignal.abort() });
     await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
   });
 
-  test("finalized it is as small as one that never was", async () => {
+  test("is as small after finalize as one without masks", async () => {
     const model = parseModel(network);
     const plain = model.clone();
     await l1Unstructured(model, { layers: "fc1", amount: 0.5 });

@@ -37,7 +37,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 3, 1]) {
 }
 `;
 
-test("all of them are the tensor itself, and its channels can be followed", async () => {
+test("replaces strided views by the tensor itself, and follows its channels", async () => {
   const model = parseModel(view(3));
   const original = model.clone();
   const { changes } = await fusePairs(model, {}, { engine });
@@ -55,7 +55,7 @@ test.each([
   ["rows overlap", view(2)],
   ["the first is left out", view(3, 1)],
   ["channels change places", view(3, 0, "0, 2, 1")],
-])("others stay: %s", async (_, text) => {
+])("keeps other views: %s", async (_, text) => {
   const model = parseModel(text);
   const { changes } = await fusePairs(model, {}, { engine });
   expect(changes.map(({ what }) => what)).not.toContain("elements are selected in storage order");

@@ -20,7 +20,7 @@ const claims = examplesFor("types").flatMap(([title, example]) =>
   }),
 );
 
-describe("what is said to be handed on is", () => {
+describe("inputs that a definition declares as returned unchanged are", () => {
   test.each(claims)("%s", async (_, example, input) => {
     const model = fixedModel(example);
     const node = lastNode(model);
@@ -36,12 +36,12 @@ describe("what is said to be handed on is", () => {
     expect(got).toEqual(expected);
   });
 
-  test("examples make such claims", () => {
+  test("the examples contain such declarations", () => {
     expect(claims.length).toBeGreaterThan(10);
   });
 });
 
-describe("nodes", () => {
+describe("nodes that return an input unchanged", () => {
   test.each([
     ["Identity", "(x: float32[n, 3]) -> (y) { y = Identity(x) }", 0],
     ["Cast to the same type", "(x: float32[n, 3]) -> (y) { y = Cast(x) {to=1} }", 0],

@@ -26,8 +26,8 @@ beforeAll(async () => {
 const recipe = (...steps: readonly object[]) => recipeFrom({ steps });
 const quick = { rounds: 0 };
 
-describe("of several candidates", () => {
-  test("the smallest is passed over if it missed the goal on the samples of a search and on all samples together", async () => {
+describe("the choice among several candidates", () => {
+  test("skips the smallest if it misses the goal on the search samples and on all samples", async () => {
     const [large = expect.fail(), small = expect.fail()] = [8, 4].map((bits) => ({
       name: `${bits} bits`,
       recipe: recipe({ quantize: { scheme: "weights", bits, weights: "palette" } }),
@@ -43,7 +43,7 @@ describe("of several candidates", () => {
     expect(await choiceOf(missed)).toMatchObject({ chosen: 0, mark: ["?"] });
   });
 
-  test("outputs that depend on the batch are reported for the kept candidate, with its name, and not for others", async () => {
+  test("reports batch-dependent outputs only for the kept candidate, with its name", async () => {
     const candidates = (["dynamic", "weights"] as const).map((scheme) => ({
       name: `int8 ${scheme}`,
       recipe: recipe({ quantize: { scheme } }),
@@ -63,7 +63,7 @@ describe("of several candidates", () => {
     expect(texts).toHaveLength(kept === "int8 dynamic" ? 1 : 0);
   });
 
-  describe("the same is kept, however busy the machine:", () => {
+  describe("keeps the same candidate under any load:", () => {
     const candidates = [0.1, 0.12].map((amount, place) => ({
       name: place === 0 ? "larger" : "smaller",
       recipe: recipe({ prune: { structured: true, importance: "magnitude", roundTo: 1, layers: "fc1", amount } }),
@@ -120,7 +120,7 @@ describe("of several candidates", () => {
       ]);
     });
 
-    test("and by size where that cannot be read, or nothing is timed", async () => {
+    test("by size, if processor time is not available or nothing is timed", async () => {
       const busy = timed(
         { median: 9, low: 1, high: 90 },
         { median: 0.1, low: 0.1, high: 0.2 },
@@ -137,7 +137,7 @@ describe("of several candidates", () => {
     });
   });
 
-  test("one that fails, grows, or lost the function is refused with its reason, and the others go on", async () => {
+  test("rejects candidates that fail, grow or lose the function, with the reason, and continues", async () => {
     const named = (...steps: readonly object[]) => {
       const parsed = recipe(...steps);
       return { name: recipeName(parsed), recipe: parsed };
@@ -161,7 +161,7 @@ describe("of several candidates", () => {
   });
 });
 
-describe("validation samples", () => {
+describe("the choice by validation samples", () => {
   const seed = 5;
   const count = 300;
   const candidates = ["first", "second"].map((name) => ({
@@ -207,7 +207,7 @@ graph (input: float32[batch, 64]) -> (logits: float32[batch, 2]) {
   const run = (test: Dataset, more: object = {}) =>
     compress(reliant, candidates, { test, metric: accuracy() }, { ...options, ...more }, { seed });
 
-  test("what they chose is not kept where the others say no, which is said", async () => {
+  test("does not keep the chosen candidate if the test samples reject it, with a message", async () => {
     const { run: record, result } = await run(relying(tested));
     expect([record.chosen, record.missed, result]).toEqual([undefined, 0, undefined]);
     expect(record.data).toMatchObject({ validation: 100, test: { count } });
@@ -223,7 +223,7 @@ graph (input: float32[batch, 64]) -> (logits: float32[batch, 2]) {
     expect([forced.run.chosen, forced.run.missed]).toEqual([0, undefined]);
   });
 
-  test("what they would not have chosen is kept where nothing else is better and the others let it pass", async () => {
+  test("keeps another candidate if no better one exists and the test samples accept it", async () => {
     const { run: record } = await run(relying(validation));
     expect(record.variants[0]?.validation).toMatchObject({
       verdict: { met: false, drop: { value: expect.closeTo(0.1) } },

@@ -23,8 +23,8 @@ beforeAll(async () => {
 const recipe = (...steps: readonly object[]) => recipeFrom({ steps });
 const quick = { rounds: 0 };
 
-describe("of several candidates", () => {
-  test("the smallest that keeps the goal is kept, and all are reported", async () => {
+describe("the choice among several candidates", () => {
+  test("keeps the smallest that meets the goal, and reports all", async () => {
     const formats = [
       { scheme: "static" },
       { scheme: "weights" },
@@ -42,7 +42,7 @@ describe("of several candidates", () => {
     expect(run.latency?.models.every((one) => (one?.speedup.median ?? 0) > 0)).toBe(true);
   });
 
-  test("the files of the others on the front are returned where they are asked for", async () => {
+  test("returns the files of the other candidates on the Pareto front on request", async () => {
     const bits = [8, 1].map((bits) => recipe({ quantize: { scheme: "weights", bits, weights: "palette" } }));
     const candidates = bits.map((one) => ({ name: recipeName(one), recipe: one }));
     const options = { rounds: 0, goal: { maxDrop: 0.95 }, front: true };
@@ -53,7 +53,7 @@ describe("of several candidates", () => {
     expect((await compress(net, candidates, task, { ...options, front: false })).others).toEqual([]);
   });
 
-  describe("the same is kept, however busy the machine:", () => {
+  describe("keeps the same candidate under any load:", () => {
     interface Times {
       readonly median: number;
       readonly low?: number;
@@ -78,7 +78,7 @@ describe("of several candidates", () => {
         threads: 1,
       }),
     });
-    test("no command times the models if none was kept", async () => {
+    test("times no models if none is kept", async () => {
       const lossy = recipe({ prune: { structured: true, amount: 0.5 } });
       const busy = timed({ median: 9, low: 1, high: 90 }, { median: 2, low: 1, high: 90 });
       const { run } = await compress(net, [{ name: "lossy", recipe: lossy }], task, {
@@ -92,7 +92,7 @@ describe("of several candidates", () => {
     });
   });
 
-  test("none may be good enough: nothing is kept", async () => {
+  test("keeps nothing if no candidate is good enough", async () => {
     const lossy = recipe({ prune: { structured: true, amount: 0.5 } });
     const candidates = [0, 1].map((index) => ({ name: `try ${index}`, recipe: lossy }));
     const { run, result } = await compress(net, candidates, task, { ...quick, goal: { maxDrop: 0 } });
@@ -102,7 +102,7 @@ describe("of several candidates", () => {
   });
 });
 
-describe("validation samples", () => {
+describe("the choice by validation samples", () => {
   const seed = 5;
   const count = 300;
   const candidates = ["first", "second"].map((name) => ({
@@ -145,7 +145,7 @@ graph (input: float32[batch, 64]) -> (logits: float32[batch, 2]) {
   const run = (test: Dataset, more: object = {}) =>
     compress(reliant, candidates, { test, metric: accuracy() }, { ...options, ...more }, { seed });
 
-  test("are none of a single recipe, nor where there are too few: then the same samples do both, which is said", async () => {
+  test("uses the test samples, with a message, for a single recipe or too few samples", async () => {
     const data = relying(new Uint32Array());
     const alone = await runRecipe(
       reliant,
@@ -163,14 +163,14 @@ graph (input: float32[batch, 64]) -> (logits: float32[batch, 2]) {
     );
   });
 
-  test("of a stream are its first ones, since neighbours are alike", async () => {
+  test("uses the first samples of a stream, because adjacent samples are similar", async () => {
     const { name, batches } = relying(Uint32Array.from({ length: 100 }, (_, at) => at));
     const { run: record } = await run({ name, count: undefined, batches });
     expect(record.variants[0]?.validation?.comparison.difference).toMatchObject({ value: -0.1, count: 100 });
     expect(record.variants[0]?.comparison?.difference).toMatchObject({ value: 0, count: 200 });
   });
 
-  test("samples that are answered differently are found among those that judge", async () => {
+  test("reports disagreements among the test samples", async () => {
     const { run: record } = await run(relying(tested), { force: true });
     const wrong = new Set(tested.filter((_, place) => place % 10 === 0));
     expect(record.disagreements.length).toBeGreaterThan(5);

@@ -27,7 +27,7 @@ async function figuresOf(right: number, metric = accuracy(), labelled = true) {
   return PairedMetrics.create(model, { test: data, metric }, {}, completeContext({ engine: createEngine() }));
 }
 
-test("an original that names one class for all samples is told where only its answers tell what is right", async () => {
+test("warns without labels if the original predicts one class for all samples", async () => {
   const warningsOf = async (first: number, labelled: boolean, count = 20) => {
     const logits = Float32Array.from({ length: 2 * count }, (_, at) => (at % 2 === 0 ? (at === 0 ? first : 1) : 0));
     const data = memory("alike", {
@@ -48,7 +48,7 @@ test("an original that names one class for all samples is told where only its an
   expect(await warningsOf(1, false, 7)).toEqual([]);
 });
 
-test("an original that outputs NaN is refused where there are labels, too", async () => {
+test("rejects an original that outputs NaN, also with labels", async () => {
   const broken = parseModel(`opset 21
 graph (input: float32[batch, 2]) -> (logits: float32[batch, 2]) {
   negative = Neg(input)
@@ -67,7 +67,7 @@ graph (input: float32[batch, 2]) -> (logits: float32[batch, 2]) {
   expect(() => figures.requireAnswers()).toThrow("accuracy is 0.0 %");
 });
 
-test("an original at chance has no goal, and is refused: there is nothing to lose", async () => {
+test("rejects an original at chance level, for which no drop can be measured", async () => {
   const figures = await figuresOf(50);
   expect(figures.chance).toBe(0.5);
   expect(figures.goal({ maxDrop: 0.01 }, false)).toBeUndefined();
@@ -77,7 +77,7 @@ test("an original at chance has no goal, and is refused: there is nothing to los
   expect((await figuresOf(90)).atChance).toBeUndefined();
 });
 
-test("unsaid, a point of a share may be lost, with labels and without", async () => {
+test("allows a drop of one point by default, with and without labels", async () => {
   expect((await figuresOf(90)).goal({}, false)).toEqual({ maxDrop: 0.01 });
   expect((await figuresOf(90, agreement(), false)).goal({ strict: true }, false)).toEqual({
     maxDrop: 0.01,
@@ -86,13 +86,13 @@ test("unsaid, a point of a share may be lost, with labels and without", async ()
   expect((await figuresOf(90)).goal({ maxDrop: 0.05 }, true)).toEqual({ maxDrop: 0.05 });
 });
 
-test("what was trained may answer otherwise than before where no labels tell what is right, unless a goal is said", async () => {
+test("allows a trained model to predict differently without labels, unless a goal is set", async () => {
   const figures = await figuresOf(90, agreement(), false);
   expect(figures.goal({}, true)).toBeUndefined();
   expect(figures.goal({ maxDrop: 0.1 }, true)).toEqual({ maxDrop: 0.1 });
 });
 
-test("without labels an original that answers all samples alike is contradicted by other answers", async () => {
+test("without labels, other predictions contradict an original that predicts one class for all samples", async () => {
   const knowledge = knowledgeOf({ given: new Float64Array(20), labels: new Float64Array(20).fill(-1) });
   if (knowledge === undefined) throw new Error("It names a class.");
   const answered = (others: number) => {

@@ -40,7 +40,7 @@ async function zeros(model: Model, name: string): Promise<number> {
   return toFloat64(await tensor.read()).filter((value) => value === 0).length;
 }
 
-test("a repeat runs round after round, and is measured once at its end", async () => {
+test("runs a repeat round by round, and measures it once at its end", async () => {
   const stages: string[] = [];
   const measured: string[] = [];
   const reads: string[] = [];
@@ -93,7 +93,7 @@ test("a repeat runs round after round, and is measured once at its end", async (
   expect(reportMarkdown(run)).toContain(name);
 });
 
-test("a step that is not judged is not measured, outside of a repeat either", async () => {
+test("does not measure a step with judge: false, also outside of a repeat", async () => {
   const text = "steps:\n  - prune: { amount: 0.3 }\n    judge: false\n  - quantize: { scheme: weights }\n";
   const { run } = await runRecipe(net, parseRecipe(text), task, quick);
   const [first, second] = run.variants[0]?.steps ?? [];
@@ -101,7 +101,7 @@ test("a step that is not judged is not measured, outside of a repeat either", as
   expect(second?.after).toBeDefined();
 });
 
-test("the text of a recipe makes the same bytes, and so does the same seed", async () => {
+test("gives the same bytes for the same seed, and from the text of the recipe", async () => {
   const recipe = parseRecipe(gradual);
   const bytes = async (text: string, seed: number) =>
     (await runRecipe(net, parseRecipe(text), task, quick, { seed })).bytes;
@@ -110,7 +110,7 @@ test("the text of a recipe makes the same bytes, and so does the same seed", asy
   expect(Buffer.compare(first, await bytes(gradual, 4))).not.toBe(0);
 });
 
-test("an amount is a share of what masks have left, and where there are none of all weights, zeros first", async () => {
+test("counts an amount as a share of the unmasked weights, or of all weights without masks, zeros first", async () => {
   const course = { from: 0.05, to: 0.8, curve: "cubic" };
   const after = async (options: object) => {
     const recipe = recipeFrom({ steps: [{ repeat: 5, steps: [{ prune: options }] }] });
@@ -124,7 +124,7 @@ test("an amount is a share of what masks have left, and where there are none of 
   );
 });
 
-test("a course of one's own: a function, or a module that exports it", async () => {
+test("accepts a custom schedule as a function, or as a module that exports one", async () => {
   const folder = mkdtempSync(join(tmpdir(), "pith-test-"));
   const zerosAlong = async (curve: unknown) => {
     const amount = { from: 0.1, to: 0.9, curve };
@@ -154,14 +154,14 @@ test("a course of one's own: a function, or a module that exports it", async () 
   }
 });
 
-describe("a run that was stopped in a round", () => {
+describe("a run that is stopped in a round", () => {
   let folder: string;
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), "pith-test-"));
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-  test("goes on with that round, and ends in the same bytes", async () => {
+  test("resumes with that round, and ends with the same bytes", async () => {
     const ran: number[] = [];
     let stopped = true;
     const cut = definePass({
@@ -199,7 +199,7 @@ describe("a run that was stopped in a round", () => {
   });
 });
 
-test("a lottery ticket: pruned weights are rewound under their masks round after round, and nothing of it is left in the end", async () => {
+test("rewinds the weights of a lottery ticket under their masks each round, and leaves no masks in the result", async () => {
   const recipe = parseRecipe(`steps:
   - train: { epochs: 1, keepStep: 0 }
   - repeat: 2

@@ -43,7 +43,7 @@ async function weights(model: Model, name: string): Promise<Float64Array> {
   return toFloat64(await tensor.read());
 }
 
-test("operations are those of the inputs that are timed: of a sequence of 128 tokens, or of as many as are asked for", async () => {
+test("counts the operations of the timed input: 128 tokens, or the requested length", async () => {
   const text = parseModel(`opset 21
 graph (ids: int64[batch, sequence]) -> (logits: float32[batch, 2]) {
   table: float32[40, 48] = random(seed 1)
@@ -77,7 +77,7 @@ graph (ids: int64[batch, sequence]) -> (logits: float32[batch, 2]) {
   }
 });
 
-test("steps of the same name are numbered in what is said of them", async () => {
+test("numbers steps of the same name in messages", async () => {
   const steps = recipe({ prune: { amount: 0.2 } }, { "lower-fused": {} }, { prune: { amount: 0.4 } });
   const stages: string[] = [];
   const measured: string[] = [];
@@ -100,7 +100,7 @@ test("steps of the same name are numbered in what is said of them", async () => 
 });
 
 describe("prune, train, quantize", () => {
-  test("makes a smaller file that a fresh start opens, with the figures that the run reports", async () => {
+  test("writes a smaller file with the metric values that the run reports", async () => {
     const before = structureHash(net);
     const { run, bytes } = await runRecipe(net, pruneTuneQuantize, task, { goal: { maxDrop: 0.05 }, rounds: 3 });
     expect(structureHash(net)).toBe(before);
@@ -120,7 +120,7 @@ describe("prune, train, quantize", () => {
     expect(JSON.parse(JSON.stringify(run)).variants).toHaveLength(1);
   });
 
-  test("each step says what it changed, what it left, and what it cost", async () => {
+  test("reports the changes, misses and cost of each step", async () => {
     const { run } = await runRecipe(net, pruneTuneQuantize, task, quick);
     const [prune, train, quantize] = run.variants[0]?.steps ?? [];
     expect(prune?.changes.map(({ at }) => at)).toEqual(["fc1", "fc2"]);
@@ -138,14 +138,14 @@ describe("prune, train, quantize", () => {
     expect(quantize?.agreement?.value).toBeGreaterThan(0.9);
   });
 
-  test("the same seed gives the same bytes, another seed others", async () => {
+  test("gives the same bytes for the same seed, and different ones for another seed", async () => {
     const bytesOf = async (seed: number) => (await runRecipe(net, pruneTuneQuantize, task, quick, { seed })).bytes;
     const [first, again, other] = [await bytesOf(1), await bytesOf(1), await bytesOf(2)];
     expect(Buffer.compare(first, again)).toBe(0);
     expect(Buffer.compare(first, other)).not.toBe(0);
   });
 
-  test("no step sees the test samples", async () => {
+  test("uses no test samples in any step", async () => {
     let stage = "";
     const reads: string[] = [];
     const watched = (part: Dataset, name: string): Dataset => ({
@@ -171,7 +171,7 @@ describe("prune, train, quantize", () => {
 });
 
 describe("masks", () => {
-  test("that are kept hold through training and are folded into the file", async () => {
+  test("stay through training and are folded into the file", async () => {
     const { model, run, bytes } = await runRecipe(
       net,
       recipe({ prune: { amount: 0.5, keepMasks: true } }, { train: { epochs: 1 } }),
@@ -192,14 +192,14 @@ describe("masks", () => {
     ).toEqual([]);
   });
 
-  test("are folded in before a step that takes stored weights only", async () => {
+  test("are folded before a step that requires stored weights", async () => {
     const steps = recipe({ prune: { amount: 0.5, keepMasks: true } }, { factorize: { layers: "fc2", rank: 12 } });
     const { run } = await runRecipe(net, steps, task, { ...quick, force: true });
     expect(run.variants[0]?.steps[1]?.changes.map(({ at }) => at)).toEqual(["fc2"]);
   });
 });
 
-test("the functions of torch.nn.utils.prune are steps, each under its own name", async () => {
+test("the functions of torch.nn.utils.prune are steps", async () => {
   const keptOnes = { dims: [8], data: [1, 1, 1, 1, 1, 1, 1, 0] };
   const steps = recipe(
     { "l1-unstructured": { layers: "fc1", amount: 0.5 } },
@@ -218,7 +218,7 @@ test("the functions of torch.nn.utils.prune are steps, each under its own name",
   expect(await zeros("fc3.bias")).toBe(1);
 });
 
-describe("a pass of one's own", () => {
+describe("a custom pass", () => {
   const seen: (string | undefined)[] = [];
   const halve = definePass({
     id: "halve",
@@ -242,7 +242,7 @@ describe("a pass of one's own", () => {
   });
   const steps = { steps: [{ halve: { value: "fc3.bias", times: 2 } }, { quantize: { scheme: "weights" } }] };
 
-  test("is a step of a recipe between Pith's, with its options and samples", async () => {
+  test("is a recipe step between built-in ones, with its options and samples", async () => {
     const mixed = recipeFrom(steps, "recipe", [halve]);
     const { run, model } = await runRecipe(net, mixed, task, { ...quick, passes: [halve] });
     expect(run.variants[0]?.steps.map(({ id, options }) => [id, options])).toEqual([
@@ -255,7 +255,7 @@ describe("a pass of one's own", () => {
     expect(seen).toEqual(["calibrate"]);
   });
 
-  test("is not known where it was not given, and its options are checked as those of others are", async () => {
+  test("is unknown unless it is passed, and its options are checked", async () => {
     expect(() => recipeFrom(steps)).toThrow('there is no step "halve"');
     await expect(runRecipe(net, recipeFrom(steps, "recipe", [halve]), task, quick)).rejects.toMatchObject({
       code: "E_OPTION",
@@ -267,7 +267,7 @@ describe("a pass of one's own", () => {
   });
 });
 
-test("weights trained through rounding become codes, in a pruned model too", async () => {
+test("weights from quantization-aware training are quantized, also in a pruned model", async () => {
   const steps = recipe(
     { prune: { amount: 0.5, keepMasks: true } },
     { "fake-quantize": { scheme: "static" } },
@@ -292,7 +292,7 @@ test("weights trained through rounding become codes, in a pruned model too", asy
 describe("distillation", () => {
   const shrunk = { prune: { ...evenly, amount: 0.5 } };
 
-  test("learns from the original, by that word", async () => {
+  test("uses the original as teacher if the recipe says "original"", async () => {
     const steps = recipe(shrunk, { distill: { teacher: "original", epochs: 4, alpha: 1, learningRate: 0.005 } });
     const { run } = await runRecipe(net, steps, task, quick);
     const [pruned, distilled] = run.variants[0]?.steps ?? [];
@@ -301,7 +301,7 @@ describe("distillation", () => {
     expect(losses.at(-1)).toBeLessThan(losses[0] ?? 0);
   });
 
-  test("makes a student of the model, which learns from what it was", async () => {
+  test("derives a student from the model, which is its teacher", async () => {
     const { run } = await runRecipe(
       net,
       recipe({ distill: { shrink: 0.5, epochs: 4, learningRate: 0.005 } }),
@@ -313,7 +313,7 @@ describe("distillation", () => {
     expect(distilled?.agreement?.value).toBeGreaterThan(0.95);
   });
 
-  test("is the loss of a factorized student", async () => {
+  test("trains a factorized student", async () => {
     const thin = { factorize: { overrides: { "*": { budget: 0.5 } } } };
     const steps = recipe(thin, { distill: { teacher: "original", epochs: 4, alpha: 1, learningRate: 0.005 } });
     const { run } = await runRecipe(net, steps, task, { ...quick, force: true });
@@ -322,7 +322,7 @@ describe("distillation", () => {
     expect(distilled?.agreement?.value).toBeGreaterThan((factorized?.agreement?.value ?? 1) + 0.05);
   });
 
-  test("is the loss of training through roundings: 2 bits answer as the original did", async () => {
+  test("trains with quantization: 2 bits predict like the original", async () => {
     const rounded = { "fake-quantize": { scheme: "weights", bits: 2 } };
     const distill = { teacher: "original", epochs: 4, alpha: 1, learningRate: 0.002 };
     const { run, model } = await runRecipe(
@@ -341,16 +341,16 @@ describe("distillation", () => {
     for (const tensor of codes) expect(new Set(toFloat64(await tensor.read())).size).toBeLessThanOrEqual(4);
   });
 
-  test("needs a teacher that is there", async () => {
+  test("requires an existing teacher", async () => {
     const steps = recipe(shrunk, { distill: { teacher: "/no/such/teacher.onnx" } });
     await expect(runRecipe(net, steps, task, quick)).rejects.toMatchObject({ code: "E_FILE" });
   });
 });
 
-describe("refused:", () => {
+describe("a run rejects", () => {
   const tooMuch = recipe({ prune: { ...evenly, amount: 0.95 } });
 
-  test("a result that lost more than a point, beyond chance, where no goal is said, unless by force", async () => {
+  test("a significant drop above a point without a goal, unless forced", async () => {
     const moved =
       /^Accuracy went from 9\d\.\d % to \d+\.\d %: −\d+\.\d points \(95 % interval .*, 800 samples\); 1\.0 points allowed\.$/;
     await expect(runRecipe(net, tooMuch, task, quick)).rejects.toMatchObject({
@@ -366,7 +366,7 @@ describe("refused:", () => {
     });
   });
 
-  test("nothing else than that: a slight loss is written with a warning", async () => {
+  test("no slight drop, which is written with a warning", async () => {
     const steps = recipe({ prune: { ...evenly, amount: 0.4 } });
     const { run } = await runRecipe(net, steps, task, { ...quick, goal: { maxDrop: 0.3 } });
     expect(run.chosen).toBe(0);
@@ -375,7 +375,7 @@ describe("refused:", () => {
     ]);
   });
 
-  test("a result that so few answers do not tell from the original's, where the numbers behind them do", async () => {
+  test("a result whose few predictions are not significant, but whose raw outputs are", async () => {
     const few = { ...task, test: take(task.test, 4) };
     await expect(runRecipe(net, tooMuch, few, quick)).rejects.toMatchObject({
       code: "E_ACCURACY_LOST",
@@ -389,7 +389,7 @@ describe("refused:", () => {
     expect(enough.run.variants[0]?.likeness).toBeUndefined();
   });
 
-  test("a result that misses the goal, unless by force", async () => {
+  test("a result that misses the goal, unless forced", async () => {
     const some = recipe({ prune: { ...evenly, amount: 0.4 } });
     const allowed = { ...quick, goal: { maxDrop: 0.3 } };
     await expect(runRecipe(net, some, task, allowed)).resolves.toMatchObject({ run: { chosen: 0 } });
@@ -402,7 +402,7 @@ describe("refused:", () => {
     expect(run.variants[0]?.verdict).toMatchObject({ verdict: "lost", met: false });
   });
 
-  test("a goal that is met by the estimate only, where its bound is demanded", async () => {
+  test("a goal that only the estimate meets, if its bound is required", async () => {
     const steps = recipe({ quantize: { scheme: "dynamic" } });
     const goal = { maxDrop: 0.003 };
     await expect(runRecipe(net, steps, task, { ...quick, goal })).resolves.toMatchObject({ run: { chosen: 0 } });
@@ -414,7 +414,7 @@ describe("refused:", () => {
     });
   });
 
-  test("a result above a target of size, which stands in the place of a goal", async () => {
+  test("a result above a target size, which replaces the goal", async () => {
     const some = recipe({ prune: { ...evenly, amount: 0.4 } });
     const { run, bytes } = await runRecipe(net, some, task, { ...quick, targetSize: 1e6 });
     expect(run.chosen).toBe(0);
@@ -430,7 +430,7 @@ describe("refused:", () => {
     });
   });
 
-  test("a recipe that changed nothing, with the first reason", async () => {
+  test("a recipe that changes nothing, with the first reason", async () => {
     const steps = recipe({ factorize: { layers: "fc3", rank: 8 } });
     await expect(runRecipe(net, steps, task, quick)).rejects.toMatchObject({
       code: "E_UNSUPPORTED",
@@ -438,20 +438,20 @@ describe("refused:", () => {
     });
   });
 
-  test("weights that are no numbers", async () => {
+  test("weights that are NaN", async () => {
     const steps = recipe({ train: { epochs: 1, learningRate: 1e30, optimizer: "sgd" } });
     await expect(runRecipe(net, steps, task, quick)).rejects.toMatchObject({
       code: expect.stringMatching(/E_DIVERGED|E_ACCURACY_LOST/),
     });
   });
 
-  test("training without a part to train on", async () => {
+  test("training without a training split", async () => {
     const { train: _, ...untrained } = task;
     await expect(runRecipe(net, recipe({ train: {} }), untrained, quick)).rejects.toMatchObject({ code: "E_OPTION" });
   });
 });
 
-describe("an output that the metric does not judge", () => {
+describe("an output without a metric", () => {
   /** Steps that prune the output `features`, whose weights are not trained again because the loss is on the other output. */
   const steps = (training: object) =>
     recipe({ prune: { amount: 0.95, layers: "features" }, judge: false }, training, {
@@ -469,7 +469,7 @@ graph (input: float32[batch, 16]) -> (logits: float32[batch, 8], features: float
     return model;
   };
 
-  test("is held against the original's where its answers were learnt, and not where labels were", async () => {
+  test("is compared with the original after distillation, but not after training with labels", async () => {
     const model = await answered();
     const learnt = steps({ distill: { teacher: "original", epochs: 1 } });
     await expect(runRecipe(model, learnt, task, { ...quick, goal: { maxDrop: 1 } })).rejects.toMatchObject({
@@ -481,7 +481,7 @@ graph (input: float32[batch, 16]) -> (logits: float32[batch, 8], features: float
   });
 });
 
-test("weights are chosen by the metric that judges", async () => {
+test("chooses weights by the metric of the run", async () => {
   const messages: string[] = [];
   const log = ({ text }: { readonly text: string }): void => void messages.push(text);
   const steps = recipe({ prune: { amount: 0.5 } }, { train: { epochs: 1, validation: 0.1 } });
@@ -490,7 +490,7 @@ test("weights are chosen by the metric that judges", async () => {
   expect(evaluations.at(-1)).toMatch(/^after 11 steps: validation accuracy \d+\.\d\d %$/);
 });
 
-test("a result on which nothing was gained is refused: no smaller, no faster, no better", async () => {
+test("rejects a result without gain: not smaller, faster or better", async () => {
   const steps = recipe({ train: { epochs: 1, learningRate: 1e-12 } });
   await expect(runRecipe(net, steps, task, quick)).rejects.toMatchObject({
     code: "E_UNSUPPORTED",
@@ -499,7 +499,7 @@ test("a result on which nothing was gained is refused: no smaller, no faster, no
   await expect(runRecipe(net, steps, task, { ...quick, force: true })).resolves.toMatchObject({ run: { chosen: 0 } });
 });
 
-test("what goes with the exporter's notes is no gain of a technique", async () => {
+test("does not count removed export metadata as a gain", async () => {
   const noted = net.clone();
   for (const node of noted.graph.nodes())
     node.metadata = new Map([["pkg.torch.onnx.stack_trace", "File model.py, line 1".repeat(2000)]]);
@@ -509,7 +509,7 @@ test("what goes with the exporter's notes is no gain of a technique", async () =
   });
 });
 
-test("a result that is not smaller is warned of", async () => {
+test("warns if the result is not smaller", async () => {
   const { run } = await runRecipe(
     net,
     recipe({ prune: { amount: 0.5, keepMasks: true } }, { train: { epochs: 1 } }),
@@ -521,7 +521,7 @@ test("a result that is not smaller is warned of", async () => {
   ]);
 });
 
-test("notes on the way are no warnings", async () => {
+test("does not report progress messages as warnings", async () => {
   const ids: string[] = [];
   const log = ({ id }: { readonly id: string }): void => void ids.push(id);
   const { run } = await runRecipe(net, pruneTuneQuantize, task, quick, { log });
@@ -529,7 +529,7 @@ test("notes on the way are no warnings", async () => {
   expect(run.warnings).toEqual([]);
 });
 
-test("a run stops between steps and inside them on the signal", async () => {
+test("stops on the signal, between steps and inside them", async () => {
   for (const at of ["prune", "train", "evaluate"]) {
     const controller = new AbortController();
     const onStage = (name: string): void => {
@@ -540,7 +540,7 @@ test("a run stops between steps and inside them on the signal", async () => {
   }
 });
 
-test.each([1, 2])("a run of %i candidates stops while a result is compared with the original", async (count) => {
+test.each([1, 2])("a run of %i candidates stops during the comparison of a result with the original", async (count) => {
   const controller = new AbortController();
   const stages: string[] = [];
   const onStage = (name: string): void => {

@@ -35,8 +35,8 @@ async function resultOf(recipe: Parameters<typeof runRecipe>[1]) {
   return { accuracy: estimate.value, bytes: bytes.length, zeros: run.variants[0]?.result?.zeros ?? 0 };
 }
 
-describe("each layer alone", () => {
-  test("has a row for every setting, in the order of the graph, from the mildest to the harshest", () => {
+describe("the sensitivity of a layer", () => {
+  test("has a row for every setting, in graph order, from the mildest to the harshest", () => {
     expect(analysis.rows.map(({ kind, layers, setting }) => `${kind} ${layers.join("+")} ${setting}`)).toEqual([
       ...["fc1", "fc2", "fc3"].flatMap((layer) => [0.2, 0.4, 0.6, 0.8].map((amount) => `prune ${layer} ${amount}`)),
       ...["fc1", "fc2"].flatMap((layer) => [0.2, 0.4, 0.6, 0.8].map((amount) => `channels ${layer} ${amount}`)),
@@ -50,7 +50,7 @@ describe("each layer alone", () => {
     });
   });
 
-  test("loses what the step alone loses, on the same samples", async () => {
+  test("has the drop of the step alone, on the same samples", async () => {
     const recipe = recipeFrom({ steps: [{ factorize: { layers: "fc3", overrides: { fc3: { budget: 0.75 } } } }] });
     const { run } = await runRecipe(model, recipe, task, { force: true, rounds: 0 });
     const [row] = rowsOf("rank", "fc3");
@@ -59,7 +59,7 @@ describe("each layer alone", () => {
     expect(row?.drop).toMatchObject({ value: -(difference?.value ?? 0), low: -(difference?.high ?? 0) });
   });
 
-  test("says what it saves: of single weights those that became zero, else what is stored no more", () => {
+  test("states the saved bytes: zeros for unstructured pruning, else bytes that are no longer stored", () => {
     for (const { bytes, setting, saved } of rowsOf("prune", "fc2")) expect(saved / bytes).toBeCloseTo(setting, 2);
     const [eight, four] = rowsOf("bits", "fc2");
     // 8 bits store a scale and a zero point for each of 48 outputs of 64 numbers, 4 bits a scale for each block of 32.
@@ -67,35 +67,35 @@ describe("each layer alone", () => {
     expect(four?.saved).toBe(64 * 48 * 3.5 - 2 * 48 * 4);
   });
 
-  test("is measured on no more samples than tell its drop to a point, or to a quarter", () => {
+  test("uses no more samples than determine its drop to a point, or to a quarter", () => {
     const few = analysis.rows.filter(({ drop }) => drop.count < 800);
     expect(few.length).toBeGreaterThan(10);
     for (const { drop } of few) expect((drop.high - drop.low) / 2).toBeLessThanOrEqual(Math.max(0.01, drop.value / 4));
     expect(Math.min(...few.map(({ drop }) => drop.count))).toBe(128);
   });
 
-  test("that cannot be changed is listed with the reason", () => {
+  test("gives the reason if the layer cannot be changed", () => {
     expect(analysis.misses).toEqual([
       { kind: "channels", at: "fc3", reason: expect.stringContaining("an output of the model") },
     ]);
   });
 });
 
-test("the model stays as it is, and the same seed gives the same figures", async () => {
+test("keeps the model unchanged, and gives the same values for the same seed", async () => {
   const before = await encodeToBytes(model);
   const again = await sensitivity(model, task, { kinds: ["prune"], layers: "fc1" });
   expect(await encodeToBytes(model)).toEqual(before);
   expect(again.rows).toEqual(rowsOf("prune", "fc1"));
 });
 
-test("layers whose names differ in numbers only are changed together where that is asked for", async () => {
+test("changes layers whose names differ only in numbers together, on request", async () => {
   const { rows } = await sensitivity(model, task, { kinds: ["bits"], except: "fc3", alike: true });
   expect(rows.map(({ layers, setting }) => [layers.join("+"), setting])).toEqual(
     [8, 4, 3].map((bits) => ["fc1+fc2", bits]),
   );
 });
 
-test("what a sweep that was stopped has measured is not measured again", async () => {
+test("a resumed sweep does not repeat measurements", async () => {
   const folder = temporaryFolder();
   const stop = new AbortController();
   const measured: string[] = [];
@@ -122,12 +122,12 @@ test("what a sweep that was stopped has measured is not measured again", async (
   expect(measured.length - continued).toBeLessThan(continued / 4);
 });
 
-test("after the minutes it may take, what is left is counted, and the settings in the middle are there", async () => {
+test("at the time limit, counts the remaining rows, and has measured the middle settings", async () => {
   const { rows, open } = await sensitivity(model, task, { kinds: ["prune"], minutes: 1e-9 });
   expect([rows, open]).toEqual([[], 12]);
 });
 
-test("reads what others have measured ahead, and measures what they have not, to the same rows", async () => {
+test("uses measurements of workers, and measures the others itself, with the same rows", async () => {
   const measured: number[] = [];
   const sweepAhead = (share: number, minutes?: number) => {
     const resumeFolder = temporaryFolder();
@@ -157,7 +157,7 @@ test("reads what others have measured ahead, and measures what they have not, to
   expect(measured).toEqual([12, 12, 12]);
 });
 
-test("a model that does no better than chance is refused", async () => {
+test("rejects a model at chance level", async () => {
   const zero = model.clone();
   await prune(zero, { amount: 1 });
   await expect(sensitivity(zero, task)).rejects.toMatchObject({
@@ -167,7 +167,7 @@ test("a model that does no better than chance is refused", async () => {
 });
 
 describe("an allocation", () => {
-  test("of ranks loses less than the same rank for all, in fewer bytes", async () => {
+  test("of ranks has a smaller drop than equal ranks, in fewer bytes", async () => {
     const allocation = await allocationFrom(model, analysis, "rank");
     const uniform = await resultOf(recipeFrom({ steps: [{ factorize: { overrides: { "*": { budget: 0.5 } } } }] }));
     const allocated = await resultOf(allocation?.recipe ?? expect.fail());
@@ -175,7 +175,7 @@ describe("an allocation", () => {
     expect(allocated.accuracy - uniform.accuracy).toBeGreaterThan(0.1);
   });
 
-  test("of amounts loses less than the same amount for all, with as many zeros", async () => {
+  test("of amounts has a smaller drop than equal amounts, with as many zeros", async () => {
     const half = analysis.rows.filter(({ kind, setting }) => kind === "prune" && setting === 0.6);
     const saved = half.reduce((sum, row) => sum + row.saved, 0);
     const allocation = await allocationFrom(model, analysis, "prune", { budget: 1 - saved / analysis.bytes });
@@ -185,7 +185,7 @@ describe("an allocation", () => {
     expect(allocated.accuracy).toBeGreaterThan(uniform.accuracy + 0.03);
   });
 
-  test("costs no more than its budget, and names layers that have a setting", async () => {
+  test("costs at most its budget, and names layers with a setting", async () => {
     const allocation = await allocationFrom(model, analysis, "bits", { budget: 0.25 });
     expect(allocation?.share).toBeLessThanOrEqual(0.25);
     expect(allocation?.recipe.steps[0]).toMatchObject({ id: "quantize", options: { scheme: "weights" } });
@@ -215,7 +215,7 @@ describe("an allocation", () => {
     expect(remaining).toBeGreaterThan(budget - 0.04);
   });
 
-  test("of processor time needs times, and keeps the budget", async () => {
+  test("of processor time requires times, and keeps the budget", async () => {
     expect(await allocationFrom(model, analysis, "channels", { budget: 0.9, cost: "time" })).toBeUndefined();
     const saving = analysis.rows.map((row) => ({ ...row, savedTime: row.saved / analysis.bytes }));
     const allocation = await allocationFrom(model, { ...analysis, rows: saving }, "channels", {
@@ -225,15 +225,15 @@ describe("an allocation", () => {
     expect(allocation?.rows.length).toBeGreaterThan(0);
   });
 
-  test("that the harshest settings do not reach says what they leave", async () => {
+  test("reports the remaining share if the harshest settings do not reach the budget", async () => {
     const allocation = await allocationFrom(model, analysis, "channels", { budget: 0.01 });
     expect(allocation?.share).toBeGreaterThan(0.01);
     expect(allocation?.rows.map(({ setting }) => setting)).toEqual([0.8, 0.8]);
   });
 });
 
-describe("the file", () => {
-  test("is read as it was written; what is not finite is NaN", () => {
+describe("a sensitivity file", () => {
+  test("is read as written, with NaN for values that are not finite", () => {
     expect(parseSensitivity(JSON.stringify(analysis))).toEqual(analysis);
     const broken = { ...analysis, original: { ...analysis.original, high: Number.POSITIVE_INFINITY } };
     expect(parseSensitivity(JSON.stringify(broken)).original.high).toBeNaN();
@@ -243,7 +243,7 @@ describe("the file", () => {
     ["text that is not JSON", "{", /own\.json is not JSON/],
     ["another form", JSON.stringify({ format: 2 }), /format/],
     ["a row without layers", "rows", /rows\.0\.layers/],
-  ])("%s is refused with the place", (_, text, sentence) => {
+  ])("with %s is rejected with the position", (_, text, sentence) => {
     const content =
       text === "rows" ? JSON.stringify({ ...analysis, rows: [{ ...analysis.rows[0], layers: [] }] }) : text;
     expect(() => parseSensitivity(content, "own.json")).toThrow(sentence);

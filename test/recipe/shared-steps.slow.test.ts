@@ -44,7 +44,7 @@ const candidate = (...amounts: readonly number[]) => ({
 
 const options = { passes: [cut], rounds: 0, force: true };
 
-describe("from one run to the next", () => {
+describe("stored steps across runs", () => {
   const compressed = (metric = accuracy(), more: object = {}) =>
     compress(
       net,
@@ -53,7 +53,7 @@ describe("from one run to the next", () => {
       { ...options, resumeFolder: folder, ...more },
     );
 
-  test("another metric shares all steps", async () => {
+  test("are shared with a run with another metric", async () => {
     const first = await compressed();
     expect(ran).toEqual([0.1, 0.2, 0.3]);
     const second = await compressed(crossEntropy());
@@ -63,7 +63,7 @@ describe("from one run to the next", () => {
     expect(second.run.metric.name).not.toBe(first.run.metric.name);
   });
 
-  test("what is removed, or damaged, is made again", async () => {
+  test("are computed again if they are removed or damaged", async () => {
     const first = await compressed();
     const [removed = "", damaged = ""] = readdirSync(folder).filter((name) => name.endsWith(".onnx"));
     rmSync(join(folder, removed));
@@ -74,7 +74,7 @@ describe("from one run to the next", () => {
     expect(digests(second)).toEqual(digests(first));
   });
 
-  test("no more is kept than may be; what was removed is made again, with the same bytes", async () => {
+  test("stay within the size limit; removed ones are computed again with the same bytes", async () => {
     const bytes = () => readdirSync(folder).reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
     const all = await compressed();
     const resumeBytes = Math.round(bytes() / 2);
@@ -88,7 +88,7 @@ describe("from one run to the next", () => {
     expect(digests(again)).toEqual(digests(all));
   });
 
-  test("the steps of one recipe keep the bound while they run", async () => {
+  test("stay within the size limit during a recipe", async () => {
     const most: number[] = [];
     const look = definePass({
       id: "look",
@@ -110,7 +110,7 @@ describe("from one run to the next", () => {
     expect((await run(undefined)).result?.bytes).toEqual(bounded.result?.bytes);
   });
 
-  test("a file that a step reads is known by what is in it", async () => {
+  test("identify a file that a step reads by its content", async () => {
     const file = join(folder, "amount.txt");
     const reading = definePass({
       id: "reading",
@@ -130,7 +130,7 @@ describe("from one run to the next", () => {
     expect(ran).toEqual([0.1, 0.2]);
   });
 
-  test("a module that an option names is known by what is in it, wherever it lies", async () => {
+  test("identify a module in an option by its content, at any path", async () => {
     const custom = definePass({
       id: "own",
       summary: "prune as much as a module says, and count that",
@@ -163,7 +163,7 @@ describe("from one run to the next", () => {
     expect(records.filter((name) => readFileSync(join(folder, name), "utf8").includes(folder))).toEqual([]);
   });
 
-  test("a stream of a module is known by the code, wherever that lies", async () => {
+  test("identify a stream from a module by its code, at any path", async () => {
     const figures: number[] = [];
     for (const [name, code] of [
       ["a", ""],
@@ -183,7 +183,7 @@ describe("from one run to the next", () => {
     expect(ran).toEqual([0.1]);
   });
 
-  test("a training whose checkpoint is damaged starts again", async () => {
+  test("restart a training whose checkpoint is damaged", async () => {
     const recipe = recipeFrom({ steps: [{ train: { epochs: 2, batch: 64 } }] });
     const trainResumable = (folderOf: string | undefined, signal?: AbortSignal, log?: (text: string) => void) =>
       compress(
@@ -206,13 +206,13 @@ describe("from one run to the next", () => {
     expect(again.run.variants[0]?.result?.sha256).toBe(fresh.run.variants[0]?.result?.sha256);
   });
 
-  test("another seed shares none", async () => {
+  test("are not shared with another seed", async () => {
     await compressed();
     await compress(net, [candidate(0.3)], task, { ...options, resumeFolder: folder }, { seed: 1 });
     expect(ran).toEqual([0.1, 0.2, 0.3, 0.3]);
   });
 
-  test("and neither does another model", async () => {
+  test("are not shared with another model", async () => {
     await compressed();
     const other = net.clone();
     await prune(other, { amount: 0.05 });

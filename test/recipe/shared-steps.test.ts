@@ -43,8 +43,8 @@ const candidate = (...amounts: readonly number[]) => ({
 
 const options = { passes: [cut], rounds: 0, force: true };
 
-describe("in one run", () => {
-  test("steps that several candidates begin with run once", async () => {
+describe("steps within one run", () => {
+  test("run once if several candidates begin with them", async () => {
     const candidates = [candidate(0.1, 0.2), candidate(0.1, 0.3), candidate(0.1, 0.2, 0.4)];
     const { run } = await compress(net, candidates, task, options);
     expect(ran).toEqual([0.1, 0.2, 0.3, 0.4]);
@@ -55,7 +55,7 @@ describe("in one run", () => {
     expect(alone.run.variants[0]?.result?.sha256).toBe(third?.result?.sha256);
   });
 
-  test("steps whose options are functions are told apart by which function it is", async () => {
+  test("are different if their options are different functions", async () => {
     const step = (after: () => void) => ({
       name: "one",
       recipe: recipeFrom({ steps: [{ cut: { amount: 0.1, after } }] }, "recipe", [cut]),
@@ -65,7 +65,7 @@ describe("in one run", () => {
     expect(ran).toEqual([0.1, 0.1]);
   });
 
-  test("a first step that fails, fails for all that begin with it", async () => {
+  test("fail for all candidates that begin with a failing step", async () => {
     const failing = definePass({
       id: "failing",
       summary: "count, and fail",
@@ -85,7 +85,7 @@ describe("in one run", () => {
   });
 });
 
-test("a step may name a model, which its record has by digest", async () => {
+test("a step can name a model, whose digest is in the record", async () => {
   const teacher = net.clone();
   const recipe = recipeFrom({ steps: [{ prune: { amount: 0.1 } }, { distill: { teacher, epochs: 1, batch: 64 } }] });
   const { run } = await compress(net, [{ name: "one", recipe }], task, options);
@@ -93,14 +93,14 @@ test("a step may name a model, which its record has by digest", async () => {
   expect(JSON.parse(JSON.stringify(run))).toBeDefined();
 });
 
-describe("from one run to the next", () => {
-  test("a dry run shares none", async () => {
+describe("steps across runs", () => {
+  test("are not shared by a dry run", async () => {
     await compress(net, [candidate(0.3)], task, { ...options, resumeFolder: folder }, { dryRun: true });
     await compress(net, [candidate(0.3)], task, { ...options, resumeFolder: folder });
     expect(ran).toEqual([0.3, 0.3]);
   });
 
-  test("no checkpoint is left of a training that is done", async () => {
+  test("leave no checkpoint of a finished training", async () => {
     const recipe = recipeFrom({ steps: [{ train: { epochs: 1, batch: 64 } }] });
     await compress(net, [{ name: "one", recipe }], task, { ...options, resumeFolder: folder });
     const files = readdirSync(folder, { recursive: true }).map(String);

@@ -60,9 +60,9 @@ beforeAll(async () => {
   ruined = await withOutliers(sound);
 });
 
-describe("a network in which rounding ruins one layer", () => {
+describe("precision fallback with one layer that quantization ruins", () => {
   test.each(["weights", "dynamic", "static"])(
-    "%s leaves that one in float, and no other, and says why",
+    "%s leaves only this layer in float, and gives the reason",
     async (scheme) => {
       const { apart, plain, found } = await runSpare(ruined, { scheme, equalize: false });
       if (found instanceof Miss) throw new Error(found.reason);
@@ -78,7 +78,7 @@ describe("a network in which rounding ruins one layer", () => {
     },
   );
 
-  test("the same seed spares the same", async () => {
+  test("gives the same layers for the same seed", async () => {
     const [first, second] = [
       await runSpare(ruined, { scheme: "weights" }),
       await runSpare(ruined, { scheme: "weights" }),
@@ -88,7 +88,7 @@ describe("a network in which rounding ruins one layer", () => {
   });
 });
 
-test("of palettes of one bit some layers get 4 or 8 bits, and not all get floats", async () => {
+test("with palettes of one bit, some layers fall back to 4 or 8 bits, and not all to floats", async () => {
   const { found } = await runSpare(sound, { scheme: "weights", weights: "palette", bits: 1 });
   if (found instanceof Miss) throw new Error(found.reason);
   const { spared, attempts } = found.sparing;
@@ -96,7 +96,7 @@ test("of palettes of one bit some layers get 4 or 8 bits, and not all get floats
   expect(attempts.length).toBeLessThanOrEqual(24);
 });
 
-test("a step of a recipe spares layers where it misses the goal of the run, and its record says which and why", async () => {
+test("a recipe step falls back for some layers if it misses the goal, and records which and why", async () => {
   const steps = (judge: unknown) => recipeFrom({ steps: [{ quantize: { scheme: "weights" }, judge }] });
   const options = { goal: point, rounds: 0 };
   await expect(runRecipe(ruined, steps(true), task, options)).rejects.toMatchObject({ code: "E_ACCURACY_LOST" });
@@ -110,14 +110,14 @@ test("a step of a recipe spares layers where it misses the goal of the run, and 
   expect(untouched.run.variants[0]?.steps[0]?.misses).toEqual([]);
 });
 
-test("a step without milder forms cannot spare", () => {
+test("a step without higher-precision formats has no fallback", () => {
   const wrong = () => recipeFrom({ steps: [{ prune: { amount: 0.1 }, judge: "spare" }] });
   expect(wrong).toThrow(
     expect.objectContaining({ message: expect.stringContaining("prune has no higher-precision form") }),
   );
 });
 
-test("a goal that no choice of layers keeps is refused with what is lost then", async () => {
+test("rejects a goal that no choice of layers meets, with the remaining drop", async () => {
   const { found } = await runSpare(
     ruined,
     { scheme: "weights", layers: ["fc2"], weights: "palette", bits: 1 },
@@ -168,7 +168,7 @@ test("tries no choice of layers twice", async () => {
   expect(new Set(tried).size).toBe(tried.length);
 });
 
-test("no sample that is searched on judges", async () => {
+test("the search and the test use disjoint samples", async () => {
   const numbered = memory("numbered", {
     input: {
       type: "float32",

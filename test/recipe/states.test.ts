@@ -52,7 +52,7 @@ const samples = () =>
   });
 const metric: Metric = determination();
 
-test("a recipe quantizes them, recovers them, and times them", async () => {
+test("a recipe quantizes, recovers and times a model with states", async () => {
   const recipe = parseRecipe(
     "steps:\n  - quantize: {scheme: dynamic}\n  - recover: {until: least-squares}\n",
     "recipe.yaml",
@@ -65,7 +65,7 @@ test("a recipe quantizes them, recovers them, and times them", async () => {
   expect(run.variants[0]?.result?.estimate.value).toBeGreaterThan(0.9);
 });
 
-test("a recovery fits layers to what the original makes of the states that it carried", async () => {
+test("a recovery fits layers to the original's outputs for the carried states", async () => {
   const original = model();
   const damaged = model();
   await prune(damaged, { amount: 0.4 });
@@ -76,7 +76,7 @@ test("a recovery fits layers to what the original makes of the states that it ca
   );
 });
 
-test("a calibration has at each sample the state that was carried there", async () => {
+test("a calibration uses the carried state at each sample", async () => {
   const [original, data] = [model(), samples()];
   const walk = await calibrate(original, { data }, { engine });
   const node = [...original.graph.nodes()].find(({ name }) => name === "fc3");
@@ -95,7 +95,7 @@ test("a calibration has at each sample the state that was carried there", async 
   expect(range.max).toBeCloseTo(expected?.max ?? 0, 5);
 });
 
-test("training says that it does not go through time", async () => {
+test("training reports that it does not backpropagate through time", async () => {
   await expect(train(model(), { data: samples(), loss: "mse", epochs: 1 }, { engine })).rejects.toThrow(
     "The model carries states (state from stateN), and backpropagation through time is not supported.",
   );

@@ -47,9 +47,9 @@ beforeAll(async () => {
   model = await trained();
 });
 
-describe("of each layer alone, the estimate is what it adds to the answers", () => {
+describe("the estimated error of each layer equals its measured error", () => {
   const names = ["fc1", "fc2", "fc3"];
-  test("small changes of all, by the same passes", async () => {
+  test("for small changes of all layers in one estimate", async () => {
     const errors = await taylorErrors(model, await withNoise(model, 1e-3, names), task.test, { samples: 800 }, context);
     expect([...errors.keys()]).toEqual(names);
     for (const name of names) {
@@ -59,7 +59,7 @@ describe("of each layer alone, the estimate is what it adds to the answers", () 
     }
   });
 
-  test("a change ten times as large adds a hundred times as much; none adds nothing", async () => {
+  test("with a hundred times the error for ten times the change, and 0 for no change", async () => {
     const options = { samples: 100 };
     const small = await taylorErrors(model, await withNoise(model, 1e-4, ["fc2"]), task.test, options, context);
     const large = await taylorErrors(model, await withNoise(model, 1e-3, ["fc2"]), task.test, options, context);
@@ -68,7 +68,7 @@ describe("of each layer alone, the estimate is what it adds to the answers", () 
   });
 });
 
-test("weights stored as codes are read; the same seed estimates the same; no labels are asked for", async () => {
+test("estimates quantized weights without labels, equally for the same seed", async () => {
   const rounded = model.clone();
   await runStep(quantize, rounded, { scheme: "weights" }, task, context);
   const unlabelled = memory("inputs", {
@@ -84,7 +84,7 @@ test("weights stored as codes are read; the same seed estimates the same; no lab
 test.each([
   ["blocks of 4 bits", { scheme: "weights", bits: 4 }],
   ["products of integers", { scheme: "dynamic" }],
-])("%s, which have outputs along another axis, are read, too", async (_, options) => {
+])("estimates %s, whose outputs are along another axis", async (_, options) => {
   const rounded = model.clone();
   await runStep(quantize, rounded, { ...options, equalize: false, rounder: "nearest" }, {}, context);
   const errors = await taylorErrors(model, rounded, task.test, { samples: 200 }, context);
@@ -96,7 +96,7 @@ test.each([
   expect(all / (total / 4)).toBeLessThan(3);
 });
 
-test("a model in which nothing changed has none", async () => {
+test("estimates nothing for an unchanged model", async () => {
   const none = parseModel(`opset 17
 graph (x: float32[batch, 4]) -> (y) {
   y = Relu(x)
@@ -104,7 +104,7 @@ graph (x: float32[batch, 4]) -> (y) {
   expect(await taylorErrors(none, none, task.test, { samples: 4 }, context)).toEqual(new Map());
 });
 
-test("a weight that is computed from another has none; an answer of unknown shape throws", async () => {
+test("skips a weight that is computed from another, and throws for an output of unknown shape", async () => {
   const shared = parseModel(`opset 17
 graph (x: float32[batch, 4]) -> (y) {
   w: float32[4, 4] = random(seed 1)

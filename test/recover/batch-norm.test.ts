@@ -25,7 +25,7 @@ const deep = () =>
   c = Conv(r, b.weight)\n  y = BatchNormalization(c, ${inputs("bn")})`,
   );
 
-test("the outputs of every norm have its bias as mean and its scale as deviation", async () => {
+test("the outputs of every normalization have its bias as mean and its scale as deviation", async () => {
   const model = deep();
   const data = samples([40, 3, 6, 6]);
   const { changed } = await recalibrateNorms.run(model, await scopeOf(model, model.clone(), data));
@@ -53,7 +53,7 @@ test("the outputs of every norm have its bias as mean and its scale as deviation
   }
 });
 
-test("statistics that were right come back, whatever was put in their place", async () => {
+test("restores correct statistics from any wrong ones", async () => {
   const original = deep();
   const data = samples([40, 3, 6, 6]);
   await recalibrateNorms.run(original, await scopeOf(original, original.clone(), data));
@@ -68,7 +68,7 @@ test("statistics that were right come back, whatever was put in their place", as
   }
 });
 
-test("without norms nothing is done; of norms that share statistics it is said", async () => {
+test("does nothing without normalizations, and reports normalizations that share statistics", async () => {
   const data = samples([8, 2, 2, 2]);
   const without = network(
     "x: float32[n, 2, 2, 2]",
@@ -94,7 +94,7 @@ graph (x: float32[n, 2, 2, 2]) -> (y: float32[n, 2, 2, 2]) {
   expect(outcome.misses).toHaveLength(2);
 });
 
-test("moments do not depend on the batches, and lose no digits where means are large", () => {
+test("moments do not depend on the batches, and stay accurate for large means", () => {
   const all = float32(
     [6, 2, 2],
     Float32Array.from({ length: 24 }, (_, at) => 4096 + ((at * 7) % 5) / 4),

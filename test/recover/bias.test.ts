@@ -12,7 +12,7 @@ import { apart, change, network, numbers, samples, scopeOf } from "./networks.ts
 const dense = { "fc.weight": [4, 6], "fc.bias": [4] };
 const shifted = (one: number, index: number): number => one + 1 + index;
 
-describe("a bias that was moved comes back", () => {
+describe("a shifted bias is restored", () => {
   const rows = samples([48, 6]);
   const images = samples([24, 3, 5, 5]);
   const cases = [
@@ -57,7 +57,7 @@ describe("a bias that was moved comes back", () => {
   });
 });
 
-describe("a layer without a bias gets one", () => {
+describe("adds a bias to a layer without one", () => {
   test.each([
     ["as its input", "  y = Conv(x, a.weight)", { "a.weight": [2, 3, 1, 1] }, [24, 3, 4, 4], "[n, 2, 4, 4]"],
     ["as a sum behind it", "  y = MatMul(x, a.weight)", { "a.weight": [4, 2] }, [24, 3, 4], "[n, 3, 2]"],
@@ -87,7 +87,7 @@ describe("a layer without a bias gets one", () => {
   });
 });
 
-test("integers that are dequantized are raised by whole codes", async () => {
+test("corrects a quantized bias by whole quantization steps", async () => {
   const text = (codes: string) => `opset 17
 graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
   fc.weight: float32[2, 2] = [[1, 2], [3, -1]]
@@ -102,7 +102,7 @@ graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
   expect((await value(changed, "codes").tensor?.read())?.data).toEqual(Int32Array.of(10, -4));
 });
 
-test("layers of which channels were cut are held against the channels that are left", async () => {
+test("compares layers with pruned channels on the remaining channels", async () => {
   const weights = { "a.weight": [5, 3, 1, 1], "a.bias": [5] };
   const original = network(
     "x: float32[n, 3, 2, 2]",
@@ -141,7 +141,7 @@ interface Golden {
 }
 const goldenCases = golden<Golden>("quantization")?.bias_correction;
 
-test.skipIf(goldenCases === undefined)("the golden values: rounded weights behind a rounded input", async () => {
+test.skipIf(goldenCases === undefined)("matches golden values for rounded weights after a rounded input", async () => {
   const [goldenCase] = goldenCases ?? [];
   if (goldenCase === undefined) throw new Error("no case");
   const [outputs = 0, inputs = 0] = goldenCase.W.shape;

@@ -6,7 +6,7 @@ import { blockWise } from "../../src/techniques/recover/block-wise.ts";
 import { chain, data, spoiled } from "./chain.ts";
 import { numbers, scopeOf } from "./networks.ts";
 
-test("with what does not fit in memory on disk the weights are the same, to the bit, and each file is closed", async () => {
+test("gives the same weights bit for bit with activations on disk, and closes each file", async () => {
   const original = chain();
   const changed = await spoiled(original);
   const counts = { opened: 0, closed: 0 };

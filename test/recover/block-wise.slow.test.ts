@@ -8,7 +8,7 @@ import { change, network, scopeOf } from "./networks.ts";
 
 const stage = blockWise({ batch: 16, learningRate: 0.003 });
 
-test("a model that takes one sample at a time is trained as any", async () => {
+test("trains a model that accepts only one sample at a time", async () => {
   const original = chain("1");
   const changed = await spoiled(original);
   const before = await figure(changed, original, unseen);
@@ -68,7 +68,7 @@ const texts: IndexedDataset = {
   },
 };
 
-test("texts of several lengths: masks and sizes are computed in each part, batches stay as they came", async () => {
+test("trains on texts of several lengths, with masks and sizes computed in each block", async () => {
   const original = attention();
   const changed = original.clone();
   await change(changed, "l0.v.weight", (one, at) => (at % 3 === 0 ? 0 : one));

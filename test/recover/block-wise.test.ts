@@ -14,7 +14,7 @@ import { change, network, samples, scopeOf } from "./networks.ts";
 
 const stage = blockWise({ batch: 16, learningRate: 0.005, steps: 72 });
 
-test("the answers come nearer, without labels", async () => {
+test("brings the outputs nearer to the original's, without labels", async () => {
   const original = chain();
   const changed = await spoiled(original);
   const before = await figure(changed, original, unseen);
@@ -23,7 +23,7 @@ test("the answers come nearer, without labels", async () => {
   expect(await figure(changed, original, unseen)).toBeGreaterThan(before + 3);
 });
 
-test("its progress counts the steps of all blocks, and says which block it is", async () => {
+test("reports progress over the steps of all blocks, with the current block", async () => {
   const original = chain();
   const changed = await spoiled(original);
   const scope = await scopeOf(changed, original, data);
@@ -40,7 +40,7 @@ test("its progress counts the steps of all blocks, and says which block it is", 
   }
 });
 
-test("where channels were cut, of the original's those count that are left", async () => {
+test("compares the remaining channels with those of the original", async () => {
   const original = chain();
   const changed = original.clone();
   await prune(changed, { amount: 0.3, structured: true });
@@ -50,7 +50,7 @@ test("where channels were cut, of the original's those count that are left", asy
   expect(await figure(changed, original, unseen)).toBeGreaterThan(before + 3);
 });
 
-test("a disk that is full ends the stage with a sentence; what was kept is given back", async () => {
+test("fails with a clear message on a full disk, and releases its files", async () => {
   const original = chain();
   const changed = await spoiled(original);
   const full = new PithError("E_FILE", "the disk is full");
@@ -69,13 +69,13 @@ test("a disk that is full ends the stage with a sentence; what was kept is given
   expect(closed).toBeGreaterThan(0);
 });
 
-test("parts that answer as the original's stay as they are", async () => {
+test("does not change blocks that already compute the original's outputs", async () => {
   const original = chain();
   const { changed } = await stage.run(original.clone(), await scopeOf(original, original, data));
   expect(changed).toBe(0);
 });
 
-test("parts that answer in other dimensions, or beside samples, are left, with the reason", async () => {
+test("skips blocks with other dimensions or without a batch axis, with the reason", async () => {
   const original = chain();
   const other = network("x: float32[n, 6]", "y: float32[n, 5]", { "w.weight": [6, 5] }, "  y = MatMul(x, w.weight)");
   const { changed: trained, misses } = await stage.run(other, await scopeOf(other, original, data));
@@ -95,7 +95,7 @@ test("parts that answer in other dimensions, or beside samples, are left, with t
   expect(outcome.misses.map(({ reason }) => reason)).toEqual([expect.stringContaining("has no batch axis")]);
 });
 
-test("a stream may use its arrays again: what is kept of it in memory is what it held", async () => {
+test("copies the samples of a stream that reuses its arrays", async () => {
   const array = new Float32Array(1);
   const stream: Dataset = {
     name: "stream",

@@ -14,7 +14,7 @@ const { at, folder } = smallModels();
 
 const data = ["--data", at("points.csv")];
 
-test("brings a model near its original, and measures it on samples that nothing was fitted on", async () => {
+test("brings a model nearer to its original, and measures it on held-out samples", async () => {
   const out = at("near.recovered.onnx");
   const result = await json("recover", at("near.onnx"), "--original", at("right.onnx"), ...data, "-o", out);
   expect(result).toMatchObject({ code: 0, written: out });
@@ -23,7 +23,7 @@ test("brings a model near its original, and measures it on samples that nothing 
   expect(candidate?.value).toBeGreaterThan(0.98);
 });
 
-test("writes nothing where there is nothing to recover", async () => {
+test("writes nothing if there is nothing to recover", async () => {
   const names = readdirSync(folder);
   const { code, out } = await pith("recover", at("right.onnx"), "--original", at("right.onnx"), ...data);
   expect(code).toBe(1);
@@ -31,7 +31,7 @@ test("writes nothing where there is nothing to recover", async () => {
   expect(readdirSync(folder)).toEqual(names);
 });
 
-test("without data or the original it is wrong usage, and the original is never written over", async () => {
+test("requires data and the original, and never overwrites the original", async () => {
   const unjudged = await pith("recover", at("near.onnx"), "--original", at("right.onnx"));
   expect(unjudged).toMatchObject({
     code: 2,
@@ -48,7 +48,7 @@ test("without data or the original it is wrong usage, and the original is never 
   });
 });
 
-test("in a recipe the original is the model that the recipe began with", async () => {
+test("in a recipe, recovers towards the input model of the recipe", async () => {
   const weights = { "a.weight": [12, 6], "a.bias": [12], "b.weight": [4, 12], "b.bias": [4] };
   const nodes = "  h = Gemm(x, a.weight, a.bias) {transB=1}\n  r = Relu(h)\n  y = Gemm(r, b.weight, b.bias) {transB=1}";
   const model = network("x: float32[n, 6]", "y: float32[n, 4]", weights, nodes);

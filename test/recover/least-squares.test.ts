@@ -31,7 +31,7 @@ const product = (): Model =>
     "  y = Gemm(x, a.weight, a.bias) {transB=1}",
   );
 
-describe("weights that were disturbed come back where the inputs tell them", () => {
+describe("disturbed weights are restored if the inputs determine them", () => {
   const image = "x: float32[n, 4, 6, 6]";
   const images = samples([32, 4, 6, 6]);
   test.each([
@@ -86,7 +86,7 @@ describe("weights that were disturbed come back where the inputs tell them", () 
   });
 });
 
-test("channels that were cut and are said by others cost nothing: the layer behind takes it on", async () => {
+test("the next layer compensates exactly for pruned channels that duplicate others", async () => {
   const weights = { "a.weight": [4, 3, 1, 1], "a.bias": [4], "b.weight": [2, 4, 3, 3], "b.bias": [2] };
   const nodes = "  h = Conv(x, a.weight, a.bias)\n  r = Relu(h)\n  y = Conv(r, b.weight, b.bias)";
   const original = network("x: float32[n, 3, 5, 5]", "y: float32[n, 2, 3, 3]", weights, nodes);
@@ -109,7 +109,7 @@ test("channels that were cut and are said by others cost nothing: the layer behi
   expect(await apart(original, changed, data)).toBeLessThan(1e-3);
 });
 
-describe("what is pruned stays pruned", () => {
+describe("pruned weights stay zero", () => {
   const build = () =>
     network("x: float32[n, 6]", "y: float32[n, 4]", { "a.weight": [6, 4] }, "  y = MatMul(x, a.weight)");
   /** Correlated inputs, so that the remaining channels can compensate for removed ones. */
@@ -148,10 +148,10 @@ describe("what is pruned stays pruned", () => {
   });
 });
 
-describe("layers that are left alone, with the reason", () => {
+describe("skipped layers, with the reason", () => {
   const data = samples([64, 4]);
   const feed = "x: float32[n, 4]";
-  test("weights that are no floats, and weights that two layers share", async () => {
+  test("skips weights that are not floats, and weights that two layers share", async () => {
     const text =
       "  s: float32[] = 0.5\n  z: int8[] = 0\n  a.weight = DequantizeLinear(q, s, z)\n  y = MatMul(x, a.weight)";
     const codes = network(feed, "y: float32[n, 4]", {}, `  q: int8[4, 4] = [${new Array(16).fill(1)}]\n${text}`);
@@ -163,7 +163,7 @@ describe("layers that are left alone, with the reason", () => {
     expect(misses.map(({ reason }) => reason)).toEqual(["its weight is shared", "its weight is shared"]);
   });
 
-  test("a layer that scales its bias: its answers are no product alone", async () => {
+  test("skips a layer that scales its bias, because its outputs are not only a product", async () => {
     const text = "  y = Gemm(x, a.weight, a.bias) {beta=2.0}";
     const model = network(feed, "y: float32[n, 3]", { "a.weight": [4, 3], "a.bias": [3] }, text);
     const changed = model.clone();
@@ -172,12 +172,12 @@ describe("layers that are left alone, with the reason", () => {
     expect(await solve(changed, model, data)).toMatchObject({ changed: 0, misses: [{ at: "a", reason }] });
   });
 
-  test("a layer that answers as the original's does keeps its weights to the bit", async () => {
+  test("a layer that already computes the original's outputs keeps its weights bit for bit", async () => {
     const model = network(feed, "y: float32[n, 3]", { "a.weight": [4, 3] }, "  y = MatMul(x, a.weight)");
     expect(await solve(model, model.clone(), data)).toMatchObject({ changed: 0, misses: [] });
   });
 
-  test("a layer that the original does not have", async () => {
+  test("skips a layer that the original does not have", async () => {
     const model = network(feed, "y: float32[n, 3]", { "a.weight": [4, 3] }, "  y = MatMul(x, a.weight)");
     const other = network(feed, "z: float32[n, 3]", { "b.weight": [4, 3] }, "  z = MatMul(x, b.weight)");
     const { changed, misses } = await solve(model, other, data);
@@ -186,7 +186,7 @@ describe("layers that are left alone, with the reason", () => {
   });
 });
 
-describe("the systems", () => {
+describe("the linear systems", () => {
   const rows = matrixOf([
     [1, 2, 1],
     [0, 1, 1],
@@ -195,7 +195,7 @@ describe("the systems", () => {
   ]);
   const targets = matrixOf([[5], [2], [1], [4]]);
 
-  test("no damping: the normal equations hold, and the residual is that of the rows", async () => {
+  test("without damping, the normal equations hold, and the residual is that of the rows", async () => {
     const sums = emptySums(3, 1);
     await addRows(sums, rows, targets, multiplyHere);
     const start = matrixOf([[0], [0], [0]]);
@@ -218,7 +218,7 @@ describe("the systems", () => {
     expect(await residual(sums, step, multiplyHere)).toBeCloseTo(direct, 10);
   });
 
-  test("an infinite damping leaves weights, not the bias, as they are", async () => {
+  test("an infinite damping keeps the weights, but not the bias", async () => {
     const sums = emptySums(3, 1);
     await addRows(sums, rows, targets, multiplyHere);
     const start = matrixOf([[0], [0], [0]]);
@@ -237,7 +237,7 @@ describe("the systems", () => {
     expect(step.data[2]).toBeCloseTo(3, 8);
   });
 
-  test("entries that are not free do not move, and the others are solved without them", async () => {
+  test("fixed entries do not change, and the others are solved without them", async () => {
     const sums = emptySums(3, 1);
     await addRows(sums, rows, targets, multiplyHere);
     const gradient = await gradientAt(sums, matrixOf([[0], [0], [0]]), multiplyHere);

@@ -20,7 +20,7 @@ const build = () => convolutions(12, 8, 5);
 const noiseOf = async (model: Model, original: Model): Promise<number> =>
   (await evaluate(engine, model, unseen, signalToNoise(), { original })).estimate.value;
 
-test("channels that were cut: the answers come nearer on samples that were never seen, and each stage says by how much", async () => {
+test("brings a model with pruned channels nearer to the original on held-out samples, and reports the gain of each stage", async () => {
   const original = build();
   const model = original.clone();
   await prune(model, { amount: 0.3, structured: true });
@@ -33,7 +33,7 @@ test("channels that were cut: the answers come nearer on samples that were never
   expect(misses).toEqual([]);
 });
 
-test("a dry run names the stages and the samples of each, and runs no model", async () => {
+test("a dry run reports the stages and their samples, and runs no model", async () => {
   const original = build();
   const model = original.clone();
   await prune(model, { amount: 0.3, structured: true });
@@ -53,7 +53,7 @@ test("a dry run names the stages and the samples of each, and runs no model", as
   await expect(recover(model, { original, data }, { engine: context.engine })).rejects.toThrow("a model was run");
 });
 
-test("channels that were cut and weights that were trained since: the file says which channels are left", async () => {
+test("reads the remaining channels from the file if weights were trained after pruning", async () => {
   const original = build();
   const model = original.clone();
   await prune(model, { amount: 0.2, structured: true });
@@ -67,7 +67,7 @@ test("channels that were cut and weights that were trained since: the file says 
   expect(await noiseOf(model, original)).toBeGreaterThan(before + 3);
 });
 
-test("the channels of an original that has lost some itself are those that it has", async () => {
+test("maps channels to an original that was pruned itself", async () => {
   const first = build();
   const second = first.clone();
   await prune(second, { amount: 0.2, structured: true });
@@ -86,7 +86,7 @@ test("the channels of an original that has lost some itself are those that it ha
 });
 
 test.each(["static", "weights"] as const)(
-  "weights that became integers (%s): biases help, and the rest says why not",
+  "corrects biases of a quantized model (%s), and gives reasons for the other stages",
   async (scheme) => {
     const original = build();
     const model = original.clone();
@@ -103,7 +103,7 @@ test.each(["static", "weights"] as const)(
   },
 );
 
-test("a model through which no gradient passes is no error", async () => {
+test("skips training if no gradient passes through the model", async () => {
   const original = build();
   const model = original.clone();
   await quantize(model, { scheme: "dynamic" });
@@ -123,7 +123,7 @@ test("the same seed gives the same weights", async () => {
     expect(await numbers(first, name)).toEqual(await numbers(second, name));
 });
 
-test("stages go as far as they are asked to", async () => {
+test("runs the stages up to the requested one", async () => {
   const original = build();
   const model = original.clone();
   await change(model, "fc.weight", (one) => one * 0.8);
@@ -143,7 +143,7 @@ const other = () =>
     2,
   );
 
-test("training towards the original needs no labels, and helps where layers are not alike", async () => {
+test("distills from the original without labels, also if the layers differ", async () => {
   const original = build();
   const narrow = other();
   const before = await noiseOf(narrow, original);
@@ -154,7 +154,7 @@ test("training towards the original needs no labels, and helps where layers are 
   expect(await noiseOf(narrow, original)).toBeGreaterThan(before + 3);
 });
 
-test("the time that is given ends training, which keeps what it learnt", async () => {
+test("ends training at the time limit, and keeps the trained weights", async () => {
   const [original, narrow] = [build(), other()];
   const settings = { epochs: 1_000_000, batch: 20, learningRate: 0.01 } as const;
   // The clock is mocked, so that training has the full time limit even on a busy machine.
@@ -171,8 +171,8 @@ test("the time that is given ends training, which keeps what it learnt", async (
   expect(reports).toContainEqual(["end-to-end", expect.stringContaining("signal to noise")]);
 });
 
-describe("nothing is changed", () => {
-  test("where the model answers as its original does", async () => {
+describe("a model stays unchanged", () => {
+  test("if it already computes the original's outputs", async () => {
     const original = build();
     const model = original.clone();
     const before = structureHash(model);
@@ -182,7 +182,7 @@ describe("nothing is changed", () => {
     expect(structureHash(model)).toBe(before);
   });
 
-  test("where a stage does not help on samples that it was not fitted on: it is undone, and says so", async () => {
+  test("if a stage does not help on held-out samples, which is reported", async () => {
     const norm = { "n.scale": [4], "n.bias": [4], "n.mean": [4], "n.variance": [4] };
     const original = network(
       "x: float32[n, 3, 6, 6]",
@@ -200,7 +200,7 @@ describe("nothing is changed", () => {
     expect(structureHash(model)).toBe(before);
   });
 
-  test("before the options and the data are right", async () => {
+  test("if the options or the data are invalid", async () => {
     const original = build();
     const model = original.clone();
     await change(model, "fc.bias", (one) => one + 1);

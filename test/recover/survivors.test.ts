@@ -10,7 +10,7 @@ import { survivorsOf } from "../../src/techniques/recover/kept-channels.ts";
 import { topologies } from "../zoo/topologies.ts";
 import { engine } from "./networks.ts";
 
-test("in every topology, for every value between layers that has another size", async () => {
+test("predicts the dimensions of every pruned value in every topology", async () => {
   const counts = { cut: 0, told: 0 };
   const wrong: string[] = [];
   for (const { name, text } of topologies) {
@@ -43,7 +43,7 @@ test("in every topology, for every value between layers that has another size", 
   expect(counts.told).toBeGreaterThan(0.9 * counts.cut);
 });
 
-test("the channels that are left are those of the layer, through sums, norms and concatenation", async () => {
+test("follows the remaining channels of a layer through sums, norms and concatenation", async () => {
   const text = (a: string, b: string) => `opset 17
 graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
   a.weight: float32[${a.split(";").length}, 2] = [${a.replaceAll(";", ", ")}]

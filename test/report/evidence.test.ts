@@ -49,7 +49,7 @@ async function run(steps: readonly object[]): Promise<Run> {
 }
 
 describe("a recipe's report", () => {
-  test("has up to ten samples that are answered differently, in the colours in which they are stored", async () => {
+  test("shows up to ten samples with different predictions, in their stored colors", async () => {
     const evidence = await run([{ prune: { amount: 0.6 } }]);
     expect(evidence.disagreements).toHaveLength(10);
     for (const { sample, original, variant, shown } of evidence.disagreements) {
@@ -63,13 +63,13 @@ describe("a recipe's report", () => {
     expect(page.match(/<img /g)).toHaveLength(10);
   });
 
-  test("names the classes of those samples, where the data names them", async () => {
+  test("names the classes of these samples if the data does", async () => {
     const { data, disagreements } = await run([{ prune: { amount: 0.6 } }]);
     const mentioned = disagreements.flatMap(({ label = -1, original, variant }) => [label, original, variant]);
     expect(data.classes).toEqual(Object.fromEntries(mentioned.map((value) => [value, classes[value]])));
   });
 
-  test("says how far each layer is from the original's, and which cannot be compared", async () => {
+  test("states the error of each layer, and which layers cannot be compared", async () => {
     const { noise } = await run([{ prune: { amount: 0.3, layers: "fc2" } }]);
     expect(noise?.samples).toBe(16);
     expect(noise?.layers.map(({ layer, signalToNoise }) => [layer, signalToNoise === undefined])).toEqual([

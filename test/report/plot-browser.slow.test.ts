@@ -33,12 +33,12 @@ beforeAll(async () => {
   page = await plotPage(model, infer(model), { name: "deep.onnx" });
 }, 120_000);
 
-test("6,000 nodes and 400 layers are a page of less than 3 MB", () => {
+test("a plot of 6,000 nodes and 400 layers has less than 3 MB", () => {
   expect(page).toContain("6,000 nodes, 400 layers");
   expect(page.length).toBeLessThan(3_000_000);
 });
 
-describe.skipIf(program === undefined)("in a browser", () => {
+describe.skipIf(program === undefined)("a plot in a browser", () => {
   /** The page after its script, and one of the test, ran. */
   async function opened(script: string): Promise<string> {
     const { page: tab, close } = await openPage(temporaryFolder());
@@ -54,7 +54,7 @@ describe.skipIf(program === undefined)("in a browser", () => {
   }
   const boxesIn = (dom: string): number => dom.match(/data-box=/g)?.length ?? 0;
 
-  test("what is seen is drawn, and little else", { timeout: 120_000 }, async () => {
+  test("draws little beyond the visible part", { timeout: 120_000 }, async () => {
     const dom = await opened("");
     expect(dom).not.toContain(">layers.200.fc<");
     // The window shows the input, a layer, and the node after it.
@@ -64,7 +64,7 @@ describe.skipIf(program === undefined)("in a browser", () => {
     expect(dom).toContain(">2,048 of 4,096 would be removed<");
   });
 
-  test("the whole graph is a sketch of a few paths, with the names of layers where there is room", {
+  test("draws the whole graph as a few paths, with layer names if they fit", {
     timeout: 120_000,
   }, async () => {
     const dom = await opened('document.getElementById("whole").click()');
@@ -77,7 +77,7 @@ describe.skipIf(program === undefined)("in a browser", () => {
     expect(names.length).toBeLessThan(100);
   });
 
-  test("the search goes to a layer far below", { timeout: 120_000 }, async () => {
+  test("scrolls to a distant layer that the search finds", { timeout: 120_000 }, async () => {
     const dom = await opened(`const search = document.getElementById("search");
       search.value = "layers.200.fc.weight";
       search.dispatchEvent(new Event("input"));

@@ -41,29 +41,37 @@ const plot = async (model: Model, amount: number): Promise<string> => {
 const plain = (what: string): string => what.replaceAll(/(?<=\d),(?=\d)/g, "");
 
 describe.skipIf(models.length === 0).each(models)("$name", ({ path }) => {
-  test.each([0.3, 0.5, 0.77])("%d of each layer: as many single weights as l1Unstructured removes", async (amount) => {
-    const model = await open(path);
-    const page = await plot(model, amount);
-    expect(faults(page)).toEqual([]);
-    const shown = layersIn(page).map(({ box, layer }) => {
-      const removal = arithmetic.amountOf(layer, "entries", amount);
-      return `${box.name}: ${removal?.gone} of ${removal?.size} pruned`;
-    });
-    const { changes } = await l1Unstructured(model, { amount });
-    expect(shown.length).toBeGreaterThan(0);
-    const removed = changes.map(({ at, what }) => `${at}: ${plain(what).split(",")[0]}`);
-    expect(shown.toSorted()).toEqual(removed.toSorted());
-  });
+  test.each([0.3, 0.5, 0.77])(
+    "%d of each layer: shows as many pruned weights as l1Unstructured removes",
+    async (amount) => {
+      const model = await open(path);
+      const page = await plot(model, amount);
+      expect(faults(page)).toEqual([]);
+      const shown = layersIn(page).map(({ box, layer }) => {
+        const removal = arithmetic.amountOf(layer, "entries", amount);
+        return `${box.name}: ${removal?.gone} of ${removal?.size} pruned`;
+      });
+      const { changes } = await l1Unstructured(model, { amount });
+      expect(shown.length).toBeGreaterThan(0);
+      const removed = changes.map(({ at, what }) => `${at}: ${plain(what).split(",")[0]}`);
+      expect(shown.toSorted()).toEqual(removed.toSorted());
+    },
+  );
 
-  test.each([0.1, 0.5])("%d of the channels: as many of each layer as prune cuts", async (amount) => {
-    const model = await open(path);
-    const shown = layersIn(await plot(model, amount)).flatMap(({ box, layer }) => {
-      const removal = arithmetic.amountOf(arithmetic.unpack(layer, 20), "channels", amount);
-      return removal === undefined || removal.gone === 0
-        ? []
-        : [`${box.name}: ${removal.gone} of ${removal.size} channels cut`];
-    });
-    const { changes } = await prune(model, { structured: amount });
-    expect(shown.toSorted()).toEqual(changes.map(({ at, what }) => `${at}: ${plain(what).split(" (")[0]}`).toSorted());
-  });
+  test.each([0.1, 0.5])(
+    "%d of the channels: shows as many pruned channels per layer as prune removes",
+    async (amount) => {
+      const model = await open(path);
+      const shown = layersIn(await plot(model, amount)).flatMap(({ box, layer }) => {
+        const removal = arithmetic.amountOf(arithmetic.unpack(layer, 20), "channels", amount);
+        return removal === undefined || removal.gone === 0
+          ? []
+          : [`${box.name}: ${removal.gone} of ${removal.size} channels cut`];
+      });
+      const { changes } = await prune(model, { structured: amount });
+      expect(shown.toSorted()).toEqual(
+        changes.map(({ at, what }) => `${at}: ${plain(what).split(" (")[0]}`).toSorted(),
+      );
+    },
+  );
 });

@@ -33,8 +33,8 @@ beforeAll(async () => {
   searchResult = await search(net, task, { ...quick, seen: pictures, onBest: async (best) => void bests.push(best) });
 });
 
-describe("the same seed and steps", () => {
-  test("give the same file", async () => {
+describe("a search with the same seed and steps", () => {
+  test("gives the same file", async () => {
     const again = await search(net, task, quick);
     const [first, second] = [searchResult, again].map(({ run }) =>
       run.search?.points.map(({ seconds: _, ...one }) => one),
@@ -43,7 +43,7 @@ describe("the same seed and steps", () => {
     expect(again.result?.bytes).toEqual(searchResult.result?.bytes);
   });
 
-  test("give it whatever earlier searches have kept, and however little may be kept", async () => {
+  test("gives the same file with any stored results of earlier searches", async () => {
     const resumeFolder = temporaryFolder();
     const earlier = { ...quick, steps: 6, goal: { maxDrop: 0.2 }, resumeFolder };
     await search(net, task, earlier);
@@ -61,7 +61,7 @@ describe("the same seed and steps", () => {
   });
 });
 
-test("what combinations come to depends on the goal, not on how many samples an earlier search has judged them by", async () => {
+test("results of combinations depend on the goal, not on the number of samples of an earlier search", async () => {
   const pairs = (name: string, count: number) => {
     const draw = random(1, name);
     const data = Float32Array.from({ length: 2 * count }, () => draw.uniform());

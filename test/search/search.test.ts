@@ -39,7 +39,7 @@ test("shows the stored images of the samples that the final candidates were eval
   }
 });
 
-test("formats of numbers come first, then what is cut and healed", () => {
+test("tries number formats first, then pruning with recovery", () => {
   expect(searchResult.run.search?.points.filter((point) => "brotli" in point)).toEqual([]);
   const names = (searchResult.run.search?.points ?? []).map(({ name }) => name);
   // The cheapest formats, which need no samples, come first. Formats of the same size come later.
@@ -50,7 +50,7 @@ test("formats of numbers come first, then what is cut and healed", () => {
   expect(names.some((name) => /^(channels|low rank)/.test(name))).toBe(true);
 });
 
-test("the best so far is told when it is found, with its file", async () => {
+test("reports each new best candidate with its file", async () => {
   const sizes = bests.map(({ result }) => result?.bytes.length ?? Number.NaN);
   expect(sizes).toEqual(sizes.toSorted((a, b) => b - a));
   expect(new Set(sizes).size).toBe(sizes.length);
@@ -61,7 +61,7 @@ test("the best so far is told when it is found, with its file", async () => {
   expect(again.bytes).toEqual(result?.bytes);
 });
 
-test("for a speed, too, the best so far has a file, though it is not timed again until the end", async () => {
+test("also reports the best candidate with a file if the goal is a speed", async () => {
   const files: (number | undefined)[] = [];
   const onBest = async ({ result }: Compressed): Promise<void> => void files.push(result?.bytes.length);
   // Any speed meets this goal.
@@ -70,7 +70,7 @@ test("for a speed, too, the best so far has a file, though it is not timed again
   expect(files).not.toContain(undefined);
 });
 
-test("what is kept is within the goal on samples that were not searched on", () => {
+test("keeps a candidate within the goal on held-out samples", () => {
   const { run } = searchResult;
   const chosen = run.variants[run.chosen ?? -1];
   expect(chosen?.verdict?.met).toBe(true);
@@ -78,7 +78,7 @@ test("what is kept is within the goal on samples that were not searched on", () 
   expect(run.data.validation).toBeUndefined();
 });
 
-test("is no larger than the smallest format by itself", () => {
+test("keeps a file no larger than the smallest number format alone", () => {
   const formats = (searchResult.run.search?.points ?? []).filter(
     ({ name, drop = 1 }) => !name.includes(",") && drop <= 0.02,
   );
@@ -87,12 +87,12 @@ test("is no larger than the smallest format by itself", () => {
   expect(variants[chosen]?.result?.bytes).toBeLessThanOrEqual(smallest);
 });
 
-test("ends when no other would end in time", async () => {
+test("ends if no other candidate can finish in time", async () => {
   const { run } = await search(net, task, { ...quick, steps: undefined, minutes: 0.02 });
   expect(run.search?.points.length).toBeLessThan(12);
 });
 
-test("names the candidate that the end of the time stopped", async () => {
+test("names the candidate that the time limit stopped", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   const engine = createEngine();
   const messages: string[] = [];
@@ -117,7 +117,7 @@ test("names the candidate that the end of the time stopped", async () => {
   );
 });
 
-test("finalists that are all trained keep the goal of the search where the original's answers are the truth", async () => {
+test("trained finalists keep the goal of the search if the original's predictions are the labels", async () => {
   const agreementTask = { ...task, metric: agreement() };
   const options = { steps: 14, purpose: "size", rounds: 0, techniques: ["prune", "distill"] } as const;
   const { run } = await search(net, agreementTask, options);

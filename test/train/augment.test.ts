@@ -61,7 +61,7 @@ function noting(loss: Loss, seen: Batch[]): Loss {
 }
 
 describe("train with augment", () => {
-  it("sees other images in each epoch, the same with the same seed", async () => {
+  it("uses different images in each epoch, and the same ones for the same seed", async () => {
     const seen: Batch[] = [];
     const first = await trained({ augment: "crop=1 jitter=0.2", epochs: 2, loss: noting(crossEntropy(), seen) });
     expect(seen).toHaveLength(16);
@@ -73,12 +73,12 @@ describe("train with augment", () => {
     expect((await trained({ epochs: 2 })).weights).not.toEqual(first.weights);
   });
 
-  it("learns", async () => {
+  it("learns to classify", async () => {
     const { history } = await trained({ augment: "jitter=0.2 noise=0.05 mixup=0.1", epochs: 6, learningRate: 0.01 });
     expect(history.at(-1)?.loss).toBeLessThan(0.6 * (history[0]?.loss ?? 0));
   });
 
-  it("evaluates by images as they are", async () => {
+  it("evaluates on unchanged images", async () => {
     const asked: Batch[] = [];
     const validation: Dataset = {
       name: "watched",
@@ -102,7 +102,7 @@ describe("train with augment", () => {
     expect(seen.filter(({ label }) => label?.type === "float32" && label.dims[1] === 2)).toHaveLength(8);
   });
 
-  test("a training that was stopped and is continued ends where it would have ended, to the bit", async () => {
+  test("a resumed training ends with the same weights as an uninterrupted one, bit for bit", async () => {
     const settings = { augment: "crop=1 flip jitter=0.2 noise=0.1 erase=0.5 mixup=0.4" } as const;
     const uninterrupted = await trained(settings);
     const checkpoint = temporaryFolder();
@@ -115,7 +115,7 @@ describe("train with augment", () => {
     expect((await trained({ ...settings, checkpoint, resume: true })).weights).toEqual(uninterrupted.weights);
   });
 
-  it("teacher and student see the same", async () => {
+  it("teacher and student receive the same images", async () => {
     const model = net();
     // If teacher and student are equal, with frozen statistics, and see the same images, the loss has no gradient.
     for (const value of model.graph.values()) if (value.role?.kind === "state") value.role = undefined;
@@ -131,8 +131,8 @@ describe("train with augment", () => {
   });
 });
 
-describe("what does not fit is refused", () => {
-  it("mixup for a model that does not say how many classes there are", async () => {
+describe("train with augment rejects", () => {
+  it("mixup for a model with an unknown number of classes", async () => {
     const open = parseModel(`opset 21
 graph (input: float32[batch, 1, 8, classes]) -> (y) {
   w: float32[1] = ones
@@ -143,7 +143,7 @@ graph (input: float32[batch, 1, 8, classes]) -> (y) {
     await expect(trained({ augment: "mixup=0.2" }, {}, open)).rejects.toMatchObject({ code: "E_OPTION" });
   });
 
-  it("words that do not exist, and numbers", async () => {
+  it("unknown augmentations, and numbers out of range", async () => {
     await expect(trained({ augment: "crop=4 wave" })).rejects.toThrow(/"augment": "wave" is not known/);
     await expect(trained({ augment: { crop: -1 } })).rejects.toThrow(/crop/);
   });

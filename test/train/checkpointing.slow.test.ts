@@ -22,7 +22,7 @@ function measure(checkpointing: boolean): Measured {
   return JSON.parse(execFileSync(process.execPath, words, { encoding: "utf8" })) as Measured;
 }
 
-test("48 layers need less than half of the memory for activations, and their gradients are the same to the bit", () => {
+test("48 layers need less than half of the activation memory, with gradients equal bit for bit", () => {
   const [plain, again] = [measure(false), measure(true)];
   expect(again.gradients).toBe(plain.gradients);
   const [kept, recomputed] = [plain, again].map(({ peak, before }) => peak - before);
@@ -34,7 +34,7 @@ const folder = shared("data/zoo");
 test
   .skipIf(folder === undefined)
   .each(["resnet_a", "mobilenet_v2", "hf_bert", "hf_llama_gqa", "clip", "unet_bilinear"])(
-  "exported networks have the same gradients to the bit: %s",
+  "exported networks have gradients equal bit for bit: %s",
   async (name) => {
     const model = await open(`${folder}/${name}.onnx`);
     const arrays = await parseNpz(new Uint8Array(readFileSync(`${folder}/${name}.npz`)), name);

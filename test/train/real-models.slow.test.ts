@@ -111,7 +111,7 @@ function rootMeanSquare(values: Float32Array | Float64Array): number {
   return Math.sqrt(sum / values.length);
 }
 
-describe.skipIf(folder === undefined)("the gradient of a whole network is what central differences say", () => {
+describe.skipIf(folder === undefined)("the gradient of a whole network equals central differences", () => {
   test.each(cases.map((one) => [one.file, one] as const))("%s", async (file, one) => {
     const model = await open(`${folder}/${file}`);
     const data = made(model, one);

@@ -69,7 +69,7 @@ async function curve(name: string, entry: Entry): Promise<readonly number[]> {
   return losses;
 }
 
-describe.skipIf(folder === undefined)("exported networks take PyTorch's steps", () => {
+describe.skipIf(folder === undefined)("exported networks have the training losses of PyTorch", () => {
   it.each(networks.map(([name, entry]) => [name, entry] as const))("%s", async (name, entry) => {
     const losses = await curve(name, entry);
     losses.forEach((loss, step) => {
@@ -78,7 +78,7 @@ describe.skipIf(folder === undefined)("exported networks take PyTorch's steps", 
     });
   });
 
-  it.each(Object.entries(refused))("%s is refused by name", async (name, reason) => {
+  it.each(Object.entries(refused))("%s is rejected with the names of its nodes", async (name, reason) => {
     const entry = index[name];
     if (entry === undefined) throw new Error(`there is no network ${name}`);
     await expect(curve(name, entry)).rejects.toThrow(reason);

@@ -9,12 +9,12 @@ import type { Batch } from "../../src/core/tensor/types.ts";
 import { topologies, topology } from "./topologies.ts";
 
 describe.each(topologies)("$name", ({ text, inputs, integers = {} }) => {
-  test("its text is a valid model", () => {
+  test("has a valid model text", () => {
     expect(printModel(parseModel(printModel(parseModel(text))))).toBe(printModel(parseModel(text)));
     expect(verify(parseModel(text))).toEqual([]);
   });
 
-  test("it says how to feed every input", () => {
+  test("specifies every input", () => {
     const { graph } = parseModel(text);
     expect(graph.feeds.map((value) => value.name).sort()).toEqual(Object.keys(inputs).sort());
     for (const { name, type } of graph.feeds) {
@@ -25,7 +25,7 @@ describe.each(topologies)("$name", ({ text, inputs, integers = {} }) => {
     }
   });
 
-  test("ONNX Runtime runs it: the outputs have the declared dimensions and vary", async () => {
+  test("runs in ONNX Runtime, with outputs of the declared dimensions that vary", async () => {
     const model = parseModel(text);
     const session = await createEngine().load(model);
     const outputs = await session.run(feedsOf(inputs, integers));
@@ -57,7 +57,7 @@ function feedsOf(
   return Object.fromEntries(feeds);
 }
 
-test("every topology has its name", () => {
+test("every topology has a unique name", () => {
   expect(new Set(topologies.map(({ name }) => name)).size).toBe(topologies.length);
   expect(() => topology("none")).toThrow('"none"');
 });
