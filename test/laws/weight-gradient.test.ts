@@ -65,7 +65,7 @@ graph (x: float32[${x}], w: float32[${w}]) -> (y) {
   for (const other of otherForms) expect(difference(other, first as Dense)).toBeLessThan(1e-5);
 });
 
-test("the form "one product" adds the previous gradient, multiplied by its factor", async () => {
+test("the form of one product adds the previous gradient, multiplied by its factor", async () => {
   const model = parseModel(`opset 18
 graph (x: float32[2, 3, 2, 2], w: float32[4, 3, 1, 1], before: float32[4, 3, 1, 1]) -> (y) {
   y = Conv (x, w)

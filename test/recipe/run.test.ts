@@ -292,7 +292,7 @@ test("weights from quantization-aware training are quantized, also in a pruned m
 describe("distillation", () => {
   const shrunk = { prune: { ...evenly, amount: 0.5 } };
 
-  test("uses the original as teacher if the recipe says "original"", async () => {
+  test("uses the original as teacher if the recipe names it", async () => {
     const steps = recipe(shrunk, { distill: { teacher: "original", epochs: 4, alpha: 1, learningRate: 0.005 } });
     const { run } = await runRecipe(net, steps, task, quick);
     const [pruned, distilled] = run.variants[0]?.steps ?? [];
