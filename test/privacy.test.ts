@@ -31,10 +31,10 @@ const inProgram = (text: string): Promise<string[]> => {
   return written([file]);
 };
 const engine = pathToFileURL(compiled("core/engine/index.js")).href;
-const onnx = pathToFileURL(compiled("core/onnx/index.js")).href;
+const pith = pathToFileURL(compiled("index.js")).href;
 const running = (model: string): string => `
   const { createEngine } = await import(${JSON.stringify(engine)});
-  const { open } = await import(${JSON.stringify(onnx)});
+  const { open } = await import(${JSON.stringify(pith)});
   await createEngine().load(await open(${JSON.stringify(model)}));`;
 
 describe("leaves no files in the home folder or the temporary folder:", () => {
