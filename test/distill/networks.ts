@@ -122,12 +122,12 @@ export const images = {
 };
 
 export async function norms(loss: string, student: Model, teacher: Model, batch: Parameters<typeof createStep>[1]) {
-  const told: string[] = [];
+  const messages: string[] = [];
   const step = await createStep(
     student,
     batch,
     { loss: distillation({ teacher, loss }) },
-    { log: ({ text }) => void told.push(text) },
+    { log: ({ text }) => void messages.push(text) },
   );
   const value = await step.run(batch);
   const norm = step.parameters.reduce(
@@ -135,7 +135,7 @@ export async function norms(loss: string, student: Model, teacher: Model, batch:
     0,
   );
   await step.release();
-  return { value, norm, told };
+  return { value, norm, told: messages };
 }
 
 export async function expectInTransformers(loss: string): Promise<void> {

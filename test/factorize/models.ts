@@ -52,11 +52,11 @@ graph (x: float32[batch, 8, 12, 12]) -> (y: float32[batch, 4]) {
 /** Replaces the numbers of a stored value. */
 export function setWeight(model: Model, name: string, numberAt: (index: number) => number): void {
   const stored = value(model, name);
-  const own = dims(model, name) ?? [];
+  const shape = dims(model, name) ?? [];
   stored.tensor = inMemory(
     float32(
-      [...own],
-      Float32Array.from({ length: elementCount(own) }, (_, at) => numberAt(at)),
+      [...shape],
+      Float32Array.from({ length: elementCount(shape) }, (_, at) => numberAt(at)),
     ),
   );
 }
@@ -82,7 +82,7 @@ export async function run(model: Model, feeds: Batch): Promise<readonly number[]
   return Object.values(outputs).flatMap((output) => [...toFloat64(output)]);
 }
 
-/** Of one sample. */
+/** Returns the multiply-accumulates for one sample. */
 export const macsOf = (model: Model): number => {
   const { macs } = costOf(model, infer(model));
   return typeof macs === "number" ? macs : (dimValue(macs ?? 0, { batch: 1 }) ?? Number.NaN);
@@ -95,7 +95,7 @@ export const weightsOf = (model: Model): number =>
     0,
   );
 
-export const storedIn = (model: Model): string[] =>
+export const listStoredNames = (model: Model): string[] =>
   [...model.graph.values()].flatMap(({ name, tensor }) => (tensor === undefined ? [] : [name])).toSorted();
 
 export const dims = (model: Model, name: string) => model.graph.value(name)?.tensor?.dims;

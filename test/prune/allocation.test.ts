@@ -10,13 +10,13 @@ import type { RankedLayer } from "../../src/techniques/prune/allocation.ts";
 import { erk, lampScores } from "../../src/techniques/prune/allocations.ts";
 import { topologies } from "../zoo/topologies.ts";
 
-/** Of each weight how many entries are 0. */
+/** Counts the zeros of each layer's weight, by layer name. */
 async function zeros(model: Model): Promise<Record<string, number>> {
-  const found: Record<string, number> = {};
+  const zeroCounts: Record<string, number> = {};
   for (const { weight, name } of layers(model, infer(model)))
     if (weight.tensor !== undefined)
-      found[name] = toNumbers(await weight.tensor.read()).filter((value) => value === 0).length;
-  return found;
+      zeroCounts[name] = toNumbers(await weight.tensor.read()).filter((value) => value === 0).length;
+  return zeroCounts;
 }
 
 describe("ERK has the densities of the reference", () => {
@@ -93,7 +93,7 @@ test.each([
   ["global", [0, 19, 5]],
   // The numbers of the second and the third layer are the same but for a factor.
   ["global-normalized", [4, 11, 10]],
-  // What stays is in the ratio 7 : 9 : 9.
+  // The counts of kept weights have the ratio 7 : 9 : 9.
   ["erk", [3, 11, 11]],
 ] as const)("%s", async (scope, wanted) => {
   expect((await pruned({ amount: 0.5, scope })).gone).toEqual(wanted);
@@ -112,7 +112,7 @@ test("a layer that would lose everything keeps its largest weight, and that is s
     "fc2: 19 of 20 pruned, 1 of 20 left: the largest is kept, so that the layer is not empty",
     "fc3: 5 of 20 pruned, 15 of 20 left",
   ]);
-  // Of each row of two 1.8 go, so all: what is left is the largest of the layer.
+  // 90 % of a row of two is 1.8, which rounds to both weights. Only the layer's largest weight is kept.
   expect((await pruned({ amount: 0.9, pattern: "rows", layers: "fc1" })).gone).toEqual([9, 0, 0]);
   expect((await pruned({ amount: 1, scope: "global" })).gone).toEqual([10, 20, 20]);
   expect((await pruned({ amount: 0.5, overrides: { fc1: { amount: 1 } } })).gone).toEqual([10, 10, 10]);
@@ -120,7 +120,7 @@ test("a layer that would lose everything keeps its largest weight, and that is s
 
 test("a layer with an amount of its own has no part in the allocation", async () => {
   const { gone, changes } = await pruned({ amount: 0.5, scope: "global", overrides: { fc2: { amount: 0.1 } } });
-  // Of the 30 others the least 15.
+  // The allocation removes the 15 smallest of the other layers' 30 weights.
   expect(gone).toEqual([1, 2, 14]);
   expect(changes.map(({ decidedBy }) => decidedBy)).toEqual(["global", "layer", "global"]);
 });
@@ -138,7 +138,7 @@ describe("an allocation of one's own", () => {
   const deeper: Allocation = {
     id: "deeper",
     async shares(all, amount) {
-      for (const one of all) seen.push([one.left, ...(await one.scores())]);
+      for (const layer of all) seen.push([layer.left, ...(await layer.scores())]);
       return all.map((_, at) => (amount * at) / 2);
     },
   };
@@ -215,7 +215,7 @@ test.each([
 });
 
 describe("criterion × pattern × allocation", () => {
-  /** Of each layer: how many go, of how many, how many are left. */
+  /** Returns the numbers in each layer's change text: pruned weights, all weights, remaining weights. */
   const countsOf = async (text: string, options: PruneOptions): Promise<readonly number[][]> =>
     (await prune(parseModel(text), options)).changes.map(({ what }) =>
       (what.match(/\d[\d,]*/g) ?? []).map((number) => Number(number.replaceAll(",", ""))),
@@ -227,17 +227,17 @@ describe("criterion × pattern × allocation", () => {
       for (const scope of ["uniform", "global", "global-normalized", "erk", "lamp"] as const) {
         const counts = await countsOf(text, { amount: 0.5, scope, importance });
         // Each layer rounds, but where all are ranked together; there one is spared where all of a layer would go.
-        const spared = counts.filter(([, , left]) => left === 1).length;
+        const spared = counts.filter(([, , remaining]) => remaining === 1).length;
         const together = scope !== "uniform" && scope !== "erk";
-        const apart = Math.abs(sum(counts, 0) - 0.5 * sum(counts, 1));
-        expect(apart).toBeLessThanOrEqual(together ? 1 + spared : 0.5 * counts.length);
-        expect(Math.min(...counts.map(([, , left = 0]) => left))).toBeGreaterThan(0);
+        const deviation = Math.abs(sum(counts, 0) - 0.5 * sum(counts, 1));
+        expect(deviation).toBeLessThanOrEqual(together ? 1 + spared : 0.5 * counts.length);
+        expect(Math.min(...counts.map(([, , remaining = 0]) => remaining))).toBeGreaterThan(0);
         for (const pattern of ["rows", "2x2"])
-          for (const [at, [, was, left]] of (
+          for (const [at, [, was, remaining]] of (
             await countsOf(text, { amount: 0.5, scope, importance, pattern })
           ).entries()) {
             expect(was).toBe(counts[at]?.[1]);
-            expect(left).toBeGreaterThan(0);
+            expect(remaining).toBeGreaterThan(0);
           }
       }
     }

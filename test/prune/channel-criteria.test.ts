@@ -52,14 +52,14 @@ async function scores(model: Model, options: ScoringOptions, at = 0): Promise<Fl
 }
 
 async function numbers(model: Model, options: ScoringOptions, at = 0): Promise<readonly number[]> {
-  const found = await scores(model, options, at);
-  return found instanceof Miss ? expect.fail(found.reason) : [...found];
+  const unitScores = await scores(model, options, at);
+  return unitScores instanceof Miss ? expect.fail(unitScores.reason) : [...unitScores];
 }
 
-const close = (given: readonly number[], wanted: readonly number[], digits = 1e-5): void => {
-  expect(given).toHaveLength(wanted.length);
-  for (const [at, one] of wanted.entries())
-    expect(Math.abs((given[at] ?? 0) - one)).toBeLessThan(digits * Math.abs(one));
+const close = (actual: readonly number[], expected: readonly number[], digits = 1e-5): void => {
+  expect(actual).toHaveLength(expected.length);
+  for (const [at, value] of expected.entries())
+    expect(Math.abs((actual[at] ?? 0) - value)).toBeLessThan(digits * Math.abs(value));
 };
 
 const names = Object.keys(golden.scores);
@@ -71,11 +71,11 @@ describe.each(names)("%s", (importance) => {
 
   test("goes with the channels in another order", async () => {
     const order = [3, 0, 4, 2, 1];
-    const own = await numbers(network(), { importance, data });
-    const other = await numbers(network(order), { importance, data });
+    const originalScores = await numbers(network(), { importance, data });
+    const permutedScores = await numbers(network(order), { importance, data });
     close(
-      other,
-      order.map((at) => own[at] ?? 0),
+      permutedScores,
+      order.map((at) => originalScores[at] ?? 0),
     );
   });
 });
@@ -116,13 +116,13 @@ graph (x: float32[batch, 3, 4]) -> (y: float32[batch, 3, 4]) {
     id: "squares",
     units: ({ sum }) => sum("layers", ({ rows }) => rows().map((row) => row.reduce((total, w) => total + w * w, 0))),
   };
-  const wanted = [0, 0];
+  const expectedSums = [0, 0];
   for (const name of ["q", "k", "v"]) {
     const tensor = heads.graph.value(name)?.tensor ?? expect.fail(name);
     for (const [at, w] of toNumbers(await tensor.read()).entries())
-      wanted.splice(Math.floor((at % 4) / 2), 1, (wanted[Math.floor((at % 4) / 2)] ?? 0) + w * w);
+      expectedSums.splice(Math.floor((at % 4) / 2), 1, (expectedSums[Math.floor((at % 4) / 2)] ?? 0) + w * w);
   }
-  close(await numbers(heads, { importance: squares as Importance }), wanted);
+  close(await numbers(heads, { importance: squares as Importance }), expectedSums);
 });
 
 test("isomorphic: groups that go through the same operators are ranked together, others by themselves", async () => {
@@ -149,14 +149,14 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     id: "sizes",
     units: ({ sum }) => sum("layers", ({ rows }) => rows().map((row) => row.reduce((total, w) => total + w, 0))),
   };
-  const left = async (scope: "global" | "isomorphic"): Promise<readonly unknown[]> => {
+  const countKeptChannels = async (scope: "global" | "isomorphic"): Promise<readonly unknown[]> => {
     const model = net();
     await prune(model, { structured: 0.5, scope, importance: sizes, layers: ["a", "c", "e"] });
     return ["a", "c", "e"].map((name) => model.graph.value(name)?.tensor?.dims[1]);
   };
   // Six of 1, 2, 3, 4, 5, 5, 5, 5, 7, 8, 8, 8, but something stays of each; four of the first eight, and two of the last four.
-  expect(await left("global")).toEqual([1, 1, 4]);
-  expect(await left("isomorphic")).toEqual([1, 3, 2]);
+  expect(await countKeptChannels("global")).toEqual([1, 1, 4]);
+  expect(await countKeptChannels("isomorphic")).toEqual([1, 3, 2]);
 });
 
 test.each([
@@ -185,7 +185,7 @@ graph (x: float32[n, 2]) -> (y) {
   h = Gemm(x, fc1.weight) {transB=1}
   y = MatMul(h, fc2.weight)
 }`;
-  const left = async (importance: Importance): Promise<number[]> => {
+  const pruneAndRead = async (importance: Importance): Promise<number[]> => {
     const net = parseModel(chain);
     await prune(net, { structured: 0.34, importance });
     return toNumbers(await (net.graph.value("fc2.weight")?.tensor ?? expect.fail("gone")).read());
@@ -197,8 +197,8 @@ graph (x: float32[n, 2]) -> (y) {
       units: ({ mean }) => mean("layers", ({ rows }) => rows().map((row) => Math.min(...row))),
     };
     // 1, 2 and 1: of equal ones the first goes.
-    expect(await left(least)).toEqual([2, 3]);
-    expect(await left({ id: "given", units: async () => Float64Array.of(3, 1, 2) })).toEqual([1, 3]);
+    expect(await pruneAndRead(least)).toEqual([2, 3]);
+    expect(await pruneAndRead({ id: "given", units: async () => Float64Array.of(3, 1, 2) })).toEqual([1, 3]);
   });
 
   test.each([
@@ -223,7 +223,7 @@ graph (x: float32[n, 2]) -> (y) {
       /The importance "own" failed: out of luck/,
     ],
   ] as const)("is told of %s", async (_, own, message) => {
-    await expect(left({ id: "own", ...own } as never)).rejects.toMatchObject({
+    await expect(pruneAndRead({ id: "own", ...own } as never)).rejects.toMatchObject({
       code: "E_OPTION",
       message: expect.stringMatching(message),
     });

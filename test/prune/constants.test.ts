@@ -161,7 +161,7 @@ describe.each(passes)("%s", (name, pass) => {
   });
 
   const inSubgraphs = name.startsWith("quantize")
-    ? reasons.filter(([what]) => !what.startsWith("a subgraph"))
+    ? reasons.filter(([title]) => !title.startsWith("a subgraph"))
     : reasons;
   test.each(inSubgraphs)("says why nothing is done: %s", async (_, text, reason) => {
     const model = parseModel(text);
@@ -208,8 +208,10 @@ graph (x: float32[batch, 6]) -> (y: float32[batch, 4], k: float32[2]) {
   y = Reshape(m, n)
 }`);
     await prune(model, { amount: 0.5 });
-    const left = [...model.graph.nodes()].filter(({ op }) => op === "Constant").map(({ outputs }) => outputs[0]?.name);
-    expect(left).toEqual(["s", "n", "k"]);
+    const remainingConstants = [...model.graph.nodes()]
+      .filter(({ op }) => op === "Constant")
+      .map(({ outputs }) => outputs[0]?.name);
+    expect(remainingConstants).toEqual(["s", "n", "k"]);
   });
 });
 

@@ -31,12 +31,12 @@ const outputs = (model: Model): readonly (number | undefined)[] =>
 
 test.each([0.5, 0.2])("%s of the multiply-accumulates, and little less, is left", async (share) => {
   const model = network();
-  const said: string[] = [];
-  await prune(model, { structured: true, macs: share }, { log: ({ id, text }) => said.push(`${id}: ${text}`) });
-  const left = macs(model) / macs(network());
-  expect(left).toBeLessThanOrEqual(share);
-  expect(left).toBeGreaterThan(0.85 * share);
-  expect(said[0]).toMatch(
+  const messages: string[] = [];
+  await prune(model, { structured: true, macs: share }, { log: ({ id, text }) => messages.push(`${id}: ${text}`) });
+  const remainingShare = macs(model) / macs(network());
+  expect(remainingShare).toBeLessThanOrEqual(share);
+  expect(remainingShare).toBeGreaterThan(0.85 * share);
+  expect(messages[0]).toMatch(
     /^target: \d+\.\d % of the channels are removed, which leaves \d+\.\d % of the multiply-accumulates/,
   );
 });

@@ -70,11 +70,16 @@ export function coverageOf(model: Model, options: ChannelOptions): Coverage {
     const [rows, columns] = [layer.role.out, layer.role.in].map((axis) =>
       alongAxis(groups, layer, axis, dims[axis] ?? 1),
     );
-    const left = count * (1 - (rows?.free ?? 0)) * (1 - (columns?.free ?? 0));
+    const uncoveredCount = count * (1 - (rows?.free ?? 0)) * (1 - (columns?.free ?? 0));
     weights += count;
-    covered += count - left;
-    if (left > 0)
-      rest.push({ layer: layer.name, entries: left, rows: rows?.reasons ?? [], columns: columns?.reasons ?? [] });
+    covered += count - uncoveredCount;
+    if (uncoveredCount > 0)
+      rest.push({
+        layer: layer.name,
+        entries: uncoveredCount,
+        rows: rows?.reasons ?? [],
+        columns: columns?.reasons ?? [],
+      });
   }
   return { weights, covered, rest };
 }
@@ -90,8 +95,8 @@ function alongAxis(
   const reasons = new Set<string>();
   const [met, going] = [new Set<number>(), new Set<number>()];
   for (const { slices, refused } of groups)
-    for (const { value, axis: own, unitOf } of slices)
-      if (value === layer.effective && own === axis)
+    for (const { value, axis: sliceAxis, unitOf } of slices)
+      if (value === layer.effective && sliceAxis === axis)
         for (const [index, unit] of unitOf.entries()) {
           if (unit < 0) continue;
           met.add(index);

@@ -9,7 +9,7 @@ import { describe, expect, test } from "vitest";
 import { random } from "../../src/core/tensor/random.ts";
 import { fisher, meanGradient, meanSquare, movement, snip } from "../../src/techniques/prune/criteria.ts";
 
-async function left(text: string, options: PruneOptions, name = "w"): Promise<number[]> {
+async function pruneWeight(text: string, options: PruneOptions, name = "w"): Promise<number[]> {
   const net: Model = parseModel(text);
   await prune(net, options);
   return toNumbers(await (net.graph.value(name)?.tensor ?? expect.fail(`there is no ${name}`)).read());
@@ -29,15 +29,21 @@ graph (x: float32[n, 4]) -> (y) {
   const importance = "wanda";
 
   test("takes the same share of each output, by |w| · ‖x‖", async () => {
-    expect(await left(figure, { amount: 0.5, importance, data })).toEqual([4, 0, 0, -1, 3, 0, 0, -3, -3, 0, 0, 2]);
-    expect(await left(figure, { amount: 0.75, importance, data })).toEqual([4, 0, 0, 0, 3, 0, 0, 0, -3, 0, 0, 0]);
+    expect(await pruneWeight(figure, { amount: 0.5, importance, data })).toEqual([
+      4, 0, 0, -1, 3, 0, 0, -3, -3, 0, 0, 2,
+    ]);
+    expect(await pruneWeight(figure, { amount: 0.75, importance, data })).toEqual([
+      4, 0, 0, 0, 3, 0, 0, 0, -3, 0, 0, 0,
+    ]);
   });
 
   test("compares all entries of a layer where that is asked for, or those of a pattern", async () => {
-    // Of 0, 0, 1, 2, 2, 2, 3, 6, 9, 24, 24, 32 eight go.
-    const whole = await left(figure, { amount: 8 / 12, importance, data, pattern: "entries" });
-    expect(whole).toEqual([4, 0, 0, 0, 3, 0, 0, -3, -3, 0, 0, 0]);
-    expect(await left(figure, { importance, data, pattern: "1:4" })).toEqual([4, 0, 0, 0, 3, 0, 0, 0, -3, 0, 0, 0]);
+    // The sorted scores are 0, 0, 1, 2, 2, 2, 3, 6, 9, 24, 24, 32. Pruning removes the first eight.
+    const prunedWeight = await pruneWeight(figure, { amount: 8 / 12, importance, data, pattern: "entries" });
+    expect(prunedWeight).toEqual([4, 0, 0, 0, 3, 0, 0, -3, -3, 0, 0, 0]);
+    expect(await pruneWeight(figure, { importance, data, pattern: "1:4" })).toEqual([
+      4, 0, 0, 0, 3, 0, 0, 0, -3, 0, 0, 0,
+    ]);
   });
 });
 
@@ -59,17 +65,17 @@ graph (x: float32[batch, 2]) -> (y) {
     // Squares: 5.78, 26, 62.5, 146; times w²/2: 2.9, 52, 281, 1168.
     ["fisher", [0, 2, 3, -4]],
   ] as const)("%s", async (importance, weights) => {
-    expect(await left(fc, { ...ask, importance })).toEqual(weights);
+    expect(await pruneWeight(fc, { ...ask, importance })).toEqual(weights);
   });
 
   test("what they are told of gradients: the mean, and the mean of squares of single samples", () => {
-    const found = [meanGradient, meanSquare].map((statistic) => {
+    const results = [meanGradient, meanSquare].map((statistic) => {
       const running = statistic.begin();
       running.add(Float32Array.of(1, -2), 3);
       running.add(Float32Array.of(5, 2), 1);
       return [...running.end()];
     });
-    expect(found).toEqual([
+    expect(results).toEqual([
       [2, -1],
       [7, 4],
     ]);
@@ -95,7 +101,7 @@ graph (x: float32[batch, 2]) -> (y) {
   });
 
   test("need labels", async () => {
-    await expect(left(fc, { amount: 0.5, importance: "snip" })).rejects.toThrow(
+    await expect(pruneWeight(fc, { amount: 0.5, importance: "snip" })).rejects.toThrow(
       /the criterion "snip" requires labeled samples/,
     );
   });

@@ -146,7 +146,8 @@ const call: Readonly<Record<string, (model: Model, step: Step) => Promise<unknow
 };
 
 const common = ({ target, args }: Step) => ({ layers: "layer", parameter: target, amount: args.amount ?? 0 });
-const scores = ({ importance_scores: given }: Step) => (given === undefined ? {} : { importanceScores: dense(given) });
+const scores = ({ importance_scores: tensor }: Step) =>
+  tensor === undefined ? {} : { importanceScores: dense(tensor) };
 const norm = ({ args }: Step): number =>
   args.n === "inf" ? Number.POSITIVE_INFINITY : args.n === "-inf" ? Number.NEGATIVE_INFINITY : Number(args.n);
 const axis = ({ args }: Step): number => args.dim ?? 0;
@@ -200,8 +201,8 @@ describe.skipIf(path === undefined)("torch.nn.utils.prune, one parameter", () =>
     before: readonly number[],
   ): Promise<void> {
     const mask = await numbers(model, `${name}_mask`);
-    const gone = (list: readonly number[]): number => list.filter((entry) => entry === 0).length;
-    expect(gone(mask)).toBe(gone([...goldenNumbers(expected)]));
+    const countZeros = (list: readonly number[]): number => list.filter((entry) => entry === 0).length;
+    expect(countZeros(mask)).toBe(countZeros([...goldenNumbers(expected)]));
     if (step.random === true) return;
     const sizes = (kept: number): number[] =>
       before.flatMap((value, index) => (mask[index] === kept ? [Math.abs(value)] : []));
@@ -225,7 +226,7 @@ describe.skipIf(path === undefined)("torch.nn.utils.prune, several parameters to
     if (golden.first_l1_on_tensor_0 !== null) {
       await l1Unstructured(model, { layers: "layer0", amount: golden.first_l1_on_tensor_0 });
     }
-    const given = (golden.importance_scores ?? []).flatMap((tensor, index) =>
+    const layerScores = (golden.importance_scores ?? []).flatMap((tensor, index) =>
       tensor === null ? [] : [[`layer${index}`, dense(tensor)] as const],
     );
     const method = golden.method === "RandomUnstructured" ? "random" : "l1";
@@ -234,7 +235,7 @@ describe.skipIf(path === undefined)("torch.nn.utils.prune, several parameters to
         layers: names,
         amount: golden.amount,
         method,
-        importanceScores: Object.fromEntries(given),
+        importanceScores: Object.fromEntries(layerScores),
       });
       if (method === "random") {
         const zeros = (lists: readonly (readonly number[])[]): number =>
@@ -265,7 +266,7 @@ describe.skipIf(path === undefined)("what torch.nn.utils.prune refuses", () => {
   const matrix = (): Model => modelOf({ layer: { weight: tensor(...shape) } });
   const vector = (): Model => modelOf({ layer: { weight: tensor(9) } });
   const layers = "layer";
-  /** What a caller without types could write. */
+  /** Passes a value that only a caller without type checks could pass. */
   const wrong = <T>(value: unknown): T => value as T;
   const table: Readonly<Record<string, readonly [string, () => Promise<unknown>]>> = {
     "float above 1": ["E_OPTION", () => l1Unstructured(matrix(), { layers, amount: 1.5 })],

@@ -77,7 +77,7 @@ test("what a mask hides has no weight, and what is left is pruned further", asyn
   const net = parseModel(chain);
   for (let round = 0; round < 2; round++)
     await prune(net, { amount: 0.5, layers: "fc1", importance: wanda, data, keepMasks: true });
-  // Of 5, 20 and 0.6 half goes, rounded to even.
+  // The remaining scores are 5, 20 and 0.6. Half of three rounds to even, so two are removed.
   expect(await numbers(net, "fc1.weight_mask")).toEqual([0, 0, 0, 1, 0, 0]);
 });
 
@@ -101,14 +101,14 @@ graph (x: float32[n, 2]) -> (y) {
   h = Gemm(x, fc1.weight) {transB=1}
   y = MatMul(h, fc2.weight)
 }`;
-  const left = async (importance: "magnitude" | Importance<Float64Array>): Promise<number[]> => {
+  const pruneAndRead = async (importance: "magnitude" | Importance<Float64Array>): Promise<number[]> => {
     const net = parseModel(text);
     const samples = memory("samples", { x: float32([1, 2], [1, 0]) });
     await prune(net, { structured: 0.34, importance, data: samples });
     return numbers(net, "fc2.weight");
   };
-  expect(await left("magnitude")).toEqual([1, 3]);
-  expect(await left(wanda)).toEqual([2, 3]);
+  expect(await pruneAndRead("magnitude")).toEqual([1, 3]);
+  expect(await pruneAndRead(wanda)).toEqual([2, 3]);
 });
 
 test("at random: by the seed, and by the layer", async () => {
@@ -212,7 +212,7 @@ graph (x: float32[batch, 2]) -> (y) {
   const samples = memory("two", { x: float32([2, 2], [1, -1, 0.5, 2]), label: float32([2, 2], [0, 0, 1, 1]) });
 
   test("are given those of the loss, of batches and of single samples", async () => {
-    // Of squared error: -2, -2, 2, 2 and 2.75, 4, 11, 16; a batch of both has their mean.
+    // The gradients of the squared error are -2, -2, 2, 2 and 2.75, 4, 11, 16. A batch of both samples has their mean.
     const net = parseModel(squared);
     await prune(net, { amount: 0.25, importance: snip, data: samples, loss: "mse" });
     expect(seen.get("fc")).toEqual([0.75, 2, 13, 18]);

@@ -1,4 +1,4 @@
-/** What pruning costs language models, without training: criteria and solvers that look at samples lose less than magnitude. */
+/** Pruning a language model without training: criteria and solvers that use samples lose less than magnitude. */
 import { join } from "node:path";
 import { open } from "pith";
 import { createEngine } from "pith/engine";
@@ -21,12 +21,12 @@ describe.skipIf(data === undefined)("llama260k", () => {
     const metric = "cross-entropy";
     const task = await openTask(original, { data: at(tests), metric, calibrate: 24 });
     const samples = task.calibrate;
-    // What is looked up has no inputs to look at: it stays in all of them.
+    // Embedding tables have no input statistics, so Wanda skips them. All three methods leave them unpruned.
     const { misses } = await prune(await open(at(file)), { ...options, importance: "wanda", data: samples });
     const losses: number[] = [];
-    for (const own of [{}, { importance: "wanda" }, { solver: "sparsegpt" }] as const) {
+    for (const method of [{}, { importance: "wanda" }, { solver: "sparsegpt" }] as const) {
       const model = await open(at(file));
-      await prune(model, { ...options, ...own, except: misses.flatMap((miss) => miss.at ?? []), data: samples });
+      await prune(model, { ...options, ...method, except: misses.flatMap((miss) => miss.at ?? []), data: samples });
       losses.push((await evaluate(createEngine(), model, task.test, task.metric)).estimate.value);
     }
     const [magnitude = 0, wanda = 0, sparsegpt = 0] = losses;

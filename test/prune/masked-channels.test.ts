@@ -16,9 +16,9 @@ async function answers(model: Model, input: string, dims: readonly number[]): Pr
   const numbers = random(3, "input");
   const session = await createEngine().load(model);
   const x = Float32Array.from({ length: elementCount(dims) }, () => numbers.normal());
-  const [found = expect.fail("no answer")] = Object.values(await session.run({ [input]: float32(dims, x) }));
+  const [output = expect.fail("no answer")] = Object.values(await session.run({ [input]: float32(dims, x) }));
   await session.release();
-  return toNumbers(found);
+  return toNumbers(output);
 }
 
 /** How many channels go of the network without its masks, which answers the same. */
@@ -26,10 +26,11 @@ async function channelsCut(model: Model, input: string, dims: readonly number[])
   await simplify(model);
   const masked = await answers(model, input, dims);
   const { changes } = await simplify(model, { finalize: true });
-  const found = await answers(model, input, dims);
+  const finalizedOutput = await answers(model, input, dims);
   const size = Math.max(...masked.map(Math.abs));
-  expect(found).toHaveLength(masked.length);
-  for (const [at, one] of found.entries()) expect(Math.abs(one - (masked[at] ?? Number.NaN))).toBeLessThan(1e-5 * size);
+  expect(finalizedOutput).toHaveLength(masked.length);
+  for (const [at, value] of finalizedOutput.entries())
+    expect(Math.abs(value - (masked[at] ?? Number.NaN))).toBeLessThan(1e-5 * size);
   return changes.reduce((sum, { what }) => sum + Number(/^(\d+) constant channels? cut$/.exec(what)?.[1] ?? 0), 0);
 }
 
@@ -47,10 +48,10 @@ describe("channels that a mask leaves nothing of", () => {
     const layers = { fc1: linear(3, 24), relu: relu(), fc2: linear(24, 3) };
     const model = network(layers, { input: ["batch", 3], seed: 1 });
     await train(model, { data: corners(240, 1), epochs: 3, batch: 24, prune: 0.9 }, { seed: 1 });
-    const gone = await channelsCut(model, "input", [5, 3]);
+    const removedCount = await channelsCut(model, "input", [5, 3]);
     // Seven of 72 weights are left.
-    expect(gone).toBeGreaterThanOrEqual(17);
-    expect(model.graph.value("fc1.weight")?.tensor?.dims).toEqual([24 - gone, 3]);
+    expect(removedCount).toBeGreaterThanOrEqual(17);
+    expect(model.graph.value("fc1.weight")?.tensor?.dims).toEqual([24 - removedCount, 3]);
   });
 
   const path = shared("data/models/resnet8_cifar10.onnx");

@@ -27,44 +27,44 @@ async function pruned(options: PruneOptions) {
     if (id === "narrow") warnings.push(`${level}: ${text}`);
   };
   await prune(model, options, { log });
-  const found: Record<string, { readonly outputs: number; readonly zeros: number; readonly size: number }> = {};
+  const layerCounts: Record<string, { readonly outputs: number; readonly zeros: number; readonly size: number }> = {};
   for (const { name, weight, outputs } of layers(model, infer(model))) {
     const values = weight.tensor === undefined ? [] : toNumbers(await weight.tensor.read());
-    found[name] = { outputs, zeros: values.filter((value) => value === 0).length, size: values.length };
+    layerCounts[name] = { outputs, zeros: values.filter((value) => value === 0).length, size: values.length };
   }
-  return { found, warnings };
+  return { layerCounts, warnings };
 }
 
 describe("channels", () => {
   const options = { structured: 0.45, importance: "magnitude", scope: "global", roundTo: 1 } as const;
 
   test("a layer that keeps few channels is named in a warning", async () => {
-    const { found, warnings } = await pruned(options);
-    expect([found.small?.outputs, found.equal?.outputs]).toEqual([2, 20]);
+    const { layerCounts, warnings } = await pruned(options);
+    expect([layerCounts.small?.outputs, layerCounts.equal?.outputs]).toEqual([2, 20]);
     expect(warnings).toEqual([
       "warning: 1 layer keeps few channels: small (2 of 20). Limit the share that a layer loses with `maxLayerAmount: 0.8`",
     ]);
   });
 
   test("no layer loses more than the limit, and others lose the rest", async () => {
-    const { found, warnings } = await pruned({ ...options, maxLayerAmount: 0.7 });
-    expect([found.small?.outputs, found.equal?.outputs]).toEqual([6, 16]);
+    const { layerCounts, warnings } = await pruned({ ...options, maxLayerAmount: 0.7 });
+    expect([layerCounts.small?.outputs, layerCounts.equal?.outputs]).toEqual([6, 16]);
     expect(warnings).toEqual([]);
   });
 
   test("the limit holds for equal shares", async () => {
-    const { found } = await pruned({ ...options, structured: 0.9, scope: "uniform", maxLayerAmount: 0.5 });
-    expect([found.small?.outputs, found.equal?.outputs]).toEqual([10, 10]);
+    const { layerCounts } = await pruned({ ...options, structured: 0.9, scope: "uniform", maxLayerAmount: 0.5 });
+    expect([layerCounts.small?.outputs, layerCounts.equal?.outputs]).toEqual([10, 10]);
   });
 
   test("the limit does not hold for a layer with an amount of its own", async () => {
-    const { found, warnings } = await pruned({
+    const { layerCounts, warnings } = await pruned({
       ...options,
       structured: 0.2,
       maxLayerAmount: 0.3,
       overrides: { small: { amount: 0.9 } },
     });
-    expect([found.small?.outputs, found.equal?.outputs]).toEqual([2, 16]);
+    expect([layerCounts.small?.outputs, layerCounts.equal?.outputs]).toEqual([2, 16]);
     expect(warnings).toEqual([]);
   });
 
@@ -83,8 +83,8 @@ describe("channels", () => {
 
 describe("masks", () => {
   test("a layer that keeps few weights is named in a warning", async () => {
-    const { found, warnings } = await pruned({ amount: 0.04, scope: "global" });
-    expect(found.small?.zeros).toBe(18);
+    const { layerCounts, warnings } = await pruned({ amount: 0.04, scope: "global" });
+    expect(layerCounts.small?.zeros).toBe(18);
     expect(warnings).toEqual([
       "warning: 1 layer keeps few weights: small (2 of 20). Limit the share that a layer loses with `maxLayerAmount: 0.8`",
     ]);
@@ -93,8 +93,8 @@ describe("masks", () => {
   test.each(["uniform", "global", "lamp", "erk"] as const)(
     "%s: no layer loses more than the limit, and others lose the rest",
     async (scope) => {
-      const { found, warnings } = await pruned({ amount: 0.45, scope, maxLayerAmount: 0.5 });
-      const all = Object.values(found);
+      const { layerCounts, warnings } = await pruned({ amount: 0.45, scope, maxLayerAmount: 0.5 });
+      const all = Object.values(layerCounts);
       for (const { zeros, size } of all) expect(zeros / size).toBeLessThanOrEqual(0.5);
       const total = all.reduce((sum, { size }) => sum + size, 0);
       const zeros = all.reduce((sum, one) => sum + one.zeros, 0);
@@ -104,8 +104,8 @@ describe("masks", () => {
   );
 
   test("an amount above the limit removes the limit of each layer", async () => {
-    const { found } = await pruned({ amount: 0.9, scope: "lamp", maxLayerAmount: 0.5 });
-    expect(Object.values(found).map(({ zeros, size }) => zeros / size)).toEqual([0.5, 0.5, 0.5]);
+    const { layerCounts } = await pruned({ amount: 0.9, scope: "lamp", maxLayerAmount: 0.5 });
+    expect(Object.values(layerCounts).map(({ zeros, size }) => zeros / size)).toEqual([0.5, 0.5, 0.5]);
   });
 
   test("a pattern that sets the share itself takes no limit", async () => {

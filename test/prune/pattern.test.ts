@@ -31,7 +31,7 @@ graph (x: float32[n, 6]) -> (y) {
 }`);
 
 describe("of a matrix", () => {
-  const left = async (options: object): Promise<number[][]> => {
+  const pruneAndReadRows = async (options: object): Promise<number[][]> => {
     const net = dense();
     await prune(net, options);
     const all = await numbers(net);
@@ -39,7 +39,7 @@ describe("of a matrix", () => {
   };
 
   test("2:4 leaves the two largest of each four inputs, and two of the two that are left over", async () => {
-    expect(await left({ pattern: "2:4" })).toEqual([
+    expect(await pruneAndReadRows({ pattern: "2:4" })).toEqual([
       [0, 5, 0, 8, 3, 4],
       [9, 0, 8, 0, 1, 2],
       [0, 0, 0.4, 0.3, 0.6, 0.5],
@@ -47,7 +47,7 @@ describe("of a matrix", () => {
   });
 
   test("1:3 leaves one of three", async () => {
-    expect(await left({ pattern: "1:3" })).toEqual([
+    expect(await pruneAndReadRows({ pattern: "1:3" })).toEqual([
       [0, 5, 0, 8, 0, 0],
       [9, 0, 0, 6, 0, 0],
       [0, 0, 0.4, 0, 0.6, 0],
@@ -55,18 +55,18 @@ describe("of a matrix", () => {
   });
 
   test("rows lose the same share each, where entries of the layer take those of small rows", async () => {
-    expect(await left({ pattern: "rows", amount: 0.5 })).toEqual([
+    expect(await pruneAndReadRows({ pattern: "rows", amount: 0.5 })).toEqual([
       [0, 5, 0, 8, 0, 4],
       [9, 7, 8, 0, 0, 0],
       [0, 0, 0.4, 0, 0.6, 0.5],
     ]);
-    const [, , last] = await left({ pattern: "entries", amount: 0.5 });
+    const [, , last] = await pruneAndReadRows({ pattern: "entries", amount: 0.5 });
     expect(last).toEqual([0, 0, 0, 0, 0, 0]);
   });
 
   test("blocks of 2 outputs × 3 inputs go by the sum of their squares, smaller ones at the edge", async () => {
     // 1² + 5² + 2² + 9² + 7² + 8² = 224; 8² + 3² + 4² + 6² + 1² + 2² = 130; 0.21; 0.70.
-    expect(await left({ pattern: "2x3", amount: 0.75 })).toEqual([
+    expect(await pruneAndReadRows({ pattern: "2x3", amount: 0.75 })).toEqual([
       [1, 5, 2, 0, 0, 0],
       [9, 7, 8, 0, 0, 0],
       [0, 0, 0, 0, 0, 0],
@@ -90,7 +90,7 @@ graph (x: float32[n, 4]) -> (y) {
     await prune(net, { pattern: "2:4", keepMasks: true });
     expect(await numbers(net, "w_mask")).toEqual(before);
     await prune(net, { pattern: "rows", amount: 0.5, keepMasks: true });
-    // Of four in each row two.
+    // Half of the four remaining weights in each row are kept, so two in each of three rows.
     expect((await numbers(net, "w_mask")).filter((kept) => kept === 1)).toHaveLength(6);
   });
 });

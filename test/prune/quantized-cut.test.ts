@@ -30,7 +30,7 @@ const schemes: Readonly<Record<string, Scheme>> = {
   "blocks of 4 bits with zero points": () => ({ scheme: "weights", bits: 4, block: 16, zeroPoints: true }),
 };
 
-const made = async ({ text }: Topology, options?: Parameters<typeof quantize>[1]): Promise<Model> => {
+const buildModel = async ({ text }: Topology, options?: Parameters<typeof quantize>[1]): Promise<Model> => {
   const model = parseModel(text);
   if (options !== undefined) await quantize(model, options);
   return model;
@@ -46,10 +46,10 @@ describe.each(Object.entries(schemes))("%s: cut equals silenced", (name, scheme)
   const optimize = name !== "static";
   test.each(networks.map((topology) => [topology.name, topology] as const))("topology %s", async (_, topology) => {
     const feeds = feedsOf(topology, 1);
-    const model = await made(topology, scheme(feeds));
+    const model = await buildModel(topology, scheme(feeds));
     if (!name.startsWith("blocks")) {
       const counts = (groups: readonly Group[]) => groups.map((group) => removable(group).length).sort();
-      expect(counts(groupsOf(model))).toEqual(counts(groupsOf(await made(topology))));
+      expect(counts(groupsOf(model))).toEqual(counts(groupsOf(await buildModel(topology))));
     }
     for (const [seed, share] of [
       [1, 0.3],
@@ -115,14 +115,14 @@ test.each([
   },
 );
 
-/** What a pruned model lacks, by the channels that it records. */
+/** Lists the units that pruning removed, according to the kept channels that the pruned model records. */
 function removed(original: Model, pruned: Model): Removal[] {
   return groupsOf(original).map((group) => {
     const units = group.layers.flatMap((layer) => {
       const kept = recordedKept(pruned, layer.name);
-      const left = new Set(kept);
+      const keptChannels = new Set(kept);
       const unitOf = outputsOf(group, layer)?.unitOf ?? new Int32Array();
-      return kept === undefined ? [] : [...unitOf].filter((_, channel) => !left.has(channel));
+      return kept === undefined ? [] : [...unitOf].filter((_, channel) => !keptChannels.has(channel));
     });
     return { group, units: new Set(units) };
   });

@@ -121,14 +121,14 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 2]) {
 }`);
   const values = "int8[4, 3]";
   const numbers = "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]";
-  const [stored, held] = [
+  const [stored, constantModel] = [
     network(`fc1.weight: ${values} = ${numbers}`),
     network(`fc1.weight = Constant() {value=${values} ${numbers}}`),
   ];
   const expected = await prune(stored, { structured: 0.4 });
   expect(expected.changes).toHaveLength(1);
-  expect(await prune(held, { structured: 0.4 })).toEqual(expected);
-  expect(held.graph.value("fc1.weight")?.tensor?.dims).toEqual([4, 2]);
+  expect(await prune(constantModel, { structured: 0.4 })).toEqual(expected);
+  expect(constantModel.graph.value("fc1.weight")?.tensor?.dims).toEqual([4, 2]);
 });
 
 test("scales of blocks go with whole blocks", async () => {
@@ -166,14 +166,14 @@ graph (x: float32[batch, 16]) -> (y: float32[batch, 8]) {
   for (const name of ["fc1", "fc2"]) {
     const scale = silent.graph.value(`${name}.weight_scale`);
     const dense = (await scale?.tensor?.read()) ?? float32([], [1]);
-    const left = new Set(recordedKept(model, name));
+    const keptChannels = new Set(recordedKept(model, name));
     const columns = dense.dims[1] ?? 1;
-    const scales = toNumbers(dense).map((number, at) => (left.has(at % columns) ? number : 0));
+    const scales = toNumbers(dense).map((number, at) => (keptChannels.has(at % columns) ? number : 0));
     if (scale !== undefined) scale.tensor = inMemory(float32(dense.dims, scales));
   }
-  const [found, expected] = [await run(model), await run(silent)];
-  expect(found.length).toBe(24);
-  found.forEach((number, at) => {
+  const [actual, expected] = [await run(model), await run(silent)];
+  expect(actual.length).toBe(24);
+  actual.forEach((number, at) => {
     expect(number).toBeCloseTo(expected[at] ?? Number.NaN, 5);
   });
 });

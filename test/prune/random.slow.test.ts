@@ -54,10 +54,10 @@ async function drawnFeeds(path: string): Promise<Batch> {
   const inputs = randomInputs(model);
   const session = await engine.load(model);
   const tried = guesses(model, inputs, { lengths: likelyLengths, batches: [2, 1] });
-  const found = await firstThatRuns(session, inputs, tried, 1);
+  const outcome = await firstThatRuns(session, inputs, tried, 1);
   await session.release();
-  if (found instanceof Error) throw found;
-  return found.feeds;
+  if (outcome instanceof Error) throw outcome;
+  return outcome.feeds;
 }
 
 async function freed(model: Model): Promise<Model> {

@@ -34,19 +34,23 @@ export function choose(model: Model, seed: number, share: number, options: Chann
   const draw = random(seed, "units");
   return channelGroups(model, infer(model), options).flatMap((group) => {
     const candidates = removable(group);
-    const left = group.slices.map(({ unitOf }) => unitOf.length);
+    const remainingCounts = group.slices.map(({ unitOf }) => unitOf.length);
     const sizes = group.slices.map(({ unitOf }) => {
       const counts = new Uint32Array(group.units);
       for (const unit of unitOf) if (unit >= 0) counts[unit] = (counts[unit] ?? 0) + 1;
       return counts;
     });
-    const wanted = Math.max(1, Math.round(candidates.length * share));
+    const maxUnits = Math.max(1, Math.round(candidates.length * share));
     const units: number[] = [];
     for (const place of draw.permutation(candidates.length)) {
       const unit = candidates[place] ?? -1;
-      if (units.length === wanted || sizes.some((counts, slice) => (left[slice] ?? 0) <= (counts[unit] ?? 0))) continue;
+      if (
+        units.length === maxUnits ||
+        sizes.some((counts, slice) => (remainingCounts[slice] ?? 0) <= (counts[unit] ?? 0))
+      )
+        continue;
       sizes.forEach((counts, slice) => {
-        left[slice] = (left[slice] ?? 0) - (counts[unit] ?? 0);
+        remainingCounts[slice] = (remainingCounts[slice] ?? 0) - (counts[unit] ?? 0);
       });
       units.push(unit);
     }
@@ -63,12 +67,12 @@ export function difference(a: Batch, b: Batch): number {
       continue;
     }
     const expected = toFloat64(dense);
-    const found = a[name] === undefined ? undefined : toFloat64(a[name]);
-    expect(found?.length).toBe(expected.length);
+    const actual = a[name] === undefined ? undefined : toFloat64(a[name]);
+    expect(actual?.length).toBe(expected.length);
     // ONNX Runtime rounds Sigmoid in steps of 3e-8 also where it is near 0.
     let [gap, size] = [0, 0.05];
     expected.forEach((value, index) => {
-      gap = Math.max(gap, Math.abs(value - (found?.[index] ?? Number.NaN)));
+      gap = Math.max(gap, Math.abs(value - (actual?.[index] ?? Number.NaN)));
       size = Math.max(size, Math.abs(value));
     });
     worst = Math.max(worst, gap / size);
@@ -104,7 +108,7 @@ export function silencedWhereRead(model: Model, removals: readonly Removal[]): M
   const inference = infer(model);
   const kept = new Map<Value, Map<number, number[]>>();
   for (const { group, units } of removals) {
-    const gone = new Set(units);
+    const removedUnits = new Set(units);
     for (const { value, axis, unitOf } of group.slices) {
       if (inference.operand(value)?.stored !== false) continue;
       const axes = kept.get(value) ?? new Map<number, number[]>();
@@ -112,7 +116,7 @@ export function silencedWhereRead(model: Model, removals: readonly Removal[]): M
       const mask = axes.get(axis) ?? Array.from(unitOf, () => 1);
       axes.set(
         axis,
-        mask.map((one, at) => (gone.has(unitOf[at] ?? -1) ? 0 : one)),
+        mask.map((one, at) => (removedUnits.has(unitOf[at] ?? -1) ? 0 : one)),
       );
     }
   }
@@ -165,10 +169,10 @@ export async function expectRunsWithoutStatistics(
 ): Promise<void> {
   const small = await make();
   await cutAtRandom(small, seed, share, { throughNorms: true });
-  const [original, found] = [await run(await make(), feeds), await run(small, feeds)];
+  const [original, cutOutputs] = [await run(await make(), feeds), await run(small, feeds)];
   const dims = (batch: Batch) => Object.entries(batch).map(([name, dense]) => [name, dense.dims] as const);
-  expect(dims(found)).toEqual(dims(original));
-  if (hasNumbers(original)) expect(hasNumbers(found)).toBe(true);
+  expect(dims(cutOutputs)).toEqual(dims(original));
+  if (hasNumbers(original)) expect(hasNumbers(cutOutputs)).toBe(true);
 }
 
 export function feedsOf({ inputs, integers }: Topology, seed: number): Batch {

@@ -77,7 +77,7 @@ async function answers(model: Model, x: ReturnType<typeof float32>): Promise<num
   }
 }
 
-const apart = (some: readonly number[], others: readonly number[]): number =>
+const computeRmsDifference = (some: readonly number[], others: readonly number[]): number =>
   Math.sqrt(some.reduce((sum, value, at) => sum + (value - (others[at] ?? 0)) ** 2, 0) / some.length);
 
 describe("SparseGPT", () => {
@@ -86,9 +86,9 @@ describe("SparseGPT", () => {
     async ({ options, weights, ...one }) => {
       const model = layer(one);
       await prune(model, { ...options, solver: "sparsegpt", data: memory("x", { x: inputsOf(one) }) });
-      const found = await numbers(model);
-      expect(found.map((w) => w === 0)).toEqual(weights.map((w) => w === 0));
-      found.forEach((w, at) => {
+      const prunedWeights = await numbers(model);
+      expect(prunedWeights.map((w) => w === 0)).toEqual(weights.map((w) => w === 0));
+      prunedWeights.forEach((w, at) => {
         expect(w).toBeCloseTo(weights[at] ?? 0, 4);
       });
     },
@@ -103,8 +103,8 @@ describe("SparseGPT", () => {
       const { changes, misses } = await prune(corrected, { ...options, solver: "sparsegpt", data: samples });
       expect(changes).toHaveLength(1);
       expect(misses).toEqual([]);
-      const error = apart(await answers(corrected, inputs), original);
-      expect(error).toBeLessThan(0.8 * apart(await answers(plain, inputs), original));
+      const error = computeRmsDifference(await answers(corrected, inputs), original);
+      expect(error).toBeLessThan(0.8 * computeRmsDifference(await answers(plain, inputs), original));
     },
   );
 
@@ -115,7 +115,7 @@ describe("SparseGPT", () => {
       ["first", "24 of 48 pruned, 24 of 48 left"],
       ["second", "16 of 32 pruned, 16 of 32 left"],
     ]);
-    expect(apart(await answers(net, x), await answers(two(), x))).toBeLessThan(0.5);
+    expect(computeRmsDifference(await answers(net, x), await answers(two(), x))).toBeLessThan(0.5);
   });
 
   test("says of how many layers it has done how many", async () => {
@@ -174,12 +174,12 @@ graph (x: float32[n, 6]) -> (r) {
     await prune(after, { amount: 0.5, solver: doubled(of), data });
     first.set(before, await numbers(before, "a"));
     first.set(after, await numbers(after, "a"));
-    const wanted = await gramOf(of === undefined ? before : after);
-    const found = [...(seen.get("second")?.groups[0]?.data ?? [])];
-    found.forEach((value, at) => {
-      expect(value / (wanted[at] ?? 0)).toBeCloseTo(1, 4);
+    const expectedGram = await gramOf(of === undefined ? before : after);
+    const actualGram = [...(seen.get("second")?.groups[0]?.data ?? [])];
+    actualGram.forEach((value, at) => {
+      expect(value / (expectedGram[at] ?? 0)).toBeCloseTo(1, 4);
     });
-    expect(found).toHaveLength(64);
+    expect(actualGram).toHaveLength(64);
   });
 });
 

@@ -23,10 +23,10 @@ import type { Tensor } from "../../src/core/tensor/types.ts";
 export async function zeroChannels(model: Model, removals: readonly Removal[]): Promise<void> {
   const parameters = parametersOf(model, infer(model));
   for (const { group, units } of removals) {
-    const gone = new Set(units);
+    const removedUnits = new Set(units);
     for (const { value, axis, unitOf } of group.slices) {
       if (value.tensor === undefined || !parameters.has(value)) continue;
-      const indices = [...unitOf.keys()].filter((index) => gone.has(unitOf[index] ?? -1));
+      const indices = [...unitOf.keys()].filter((index) => removedUnits.has(unitOf[index] ?? -1));
       if (indices.length > 0) value.tensor = await zeroed(value.tensor, axis, indices, value.name);
     }
   }
@@ -34,17 +34,17 @@ export async function zeroChannels(model: Model, removals: readonly Removal[]): 
 
 /** Stored tensors that entries name as trained, found through masks and work on stored tensors. */
 function parametersOf(model: Model, inference: Inference): ReadonlySet<Value> {
-  const found = new Set<Value>();
+  const parameters = new Set<Value>();
   for (const node of model.graph.nodes()) {
     const bound = inference.at(node);
     if (bound instanceof Miss) continue;
     for (const port of bound.parameters()) {
       const input = node.inputs[port];
       const root = input === undefined ? undefined : storedRoot(input);
-      if (root !== undefined) found.add(root);
+      if (root !== undefined) parameters.add(root);
     }
   }
-  return found;
+  return parameters;
 }
 
 async function zeroed(tensor: Tensor, axis: number, indices: readonly number[], name: string): Promise<Tensor> {

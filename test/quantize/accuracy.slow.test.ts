@@ -21,9 +21,11 @@ const networks = [
 const engine = createEngine();
 const samples = 500;
 
-const found = networks.filter(({ file, folder }) => shared(`data/models/${file}`) && shared(`data/${folder}`));
+const availableNetworks = networks.filter(
+  ({ file, folder }) => shared(`data/models/${file}`) && shared(`data/${folder}`),
+);
 
-describe.skipIf(found.length === 0).each(found.length === 0 ? networks : found)(
+describe.skipIf(availableNetworks.length === 0).each(availableNetworks.length === 0 ? networks : availableNetworks)(
   "$file",
   ({ file, folder, how, layers, size }) => {
     async function load(): Promise<{ model: Model; calibrate: Dataset; judge: Dataset }> {

@@ -1,4 +1,4 @@
-/** What rounding did to means goes back into biases: on samples that were not looked at, it has to help. */
+/** Bias correction compensates in the biases for the shift of output means that rounding causes. It must reduce errors on samples outside the calibration data. */
 import { expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
@@ -35,23 +35,23 @@ async function rounded(options: Partial<QuantizeOptions>, count = 128, text = ne
 }
 
 test("with few bits, the correction removes half of the error on other samples", async () => {
-  const without = await rounded({ biasCorrection: "none" });
-  const found = await rounded({});
-  expect(without.corrected).toEqual([]);
-  expect(found.corrected).toMatchObject([
+  const withoutCorrection = await rounded({ biasCorrection: "none" });
+  const withCorrection = await rounded({});
+  expect(withoutCorrection.corrected).toEqual([]);
+  expect(withCorrection.corrected).toMatchObject([
     { what: expect.stringMatching(/^biases of \d layers? corrected: \d+ % less noise/) },
   ]);
-  expect(found.error).toBeLessThan(without.error / 2);
+  expect(withCorrection.error).toBeLessThan(withoutCorrection.error / 2);
 });
 
 test.each([{ onnxOnly: true, block: 16 }, {}] as const)(
   "corrects biases if only the weights are quantized: %o",
   async (form) => {
     const options = { scheme: "weights", bits: 4, rounder: "nearest", ...form } as const;
-    const without = await rounded({ ...options, biasCorrection: "none" });
-    const found = await rounded(options);
-    expect(found.corrected).toHaveLength(1);
-    expect(found.error).toBeLessThan(without.error);
+    const withoutCorrection = await rounded({ ...options, biasCorrection: "none" });
+    const withCorrection = await rounded(options);
+    expect(withCorrection.corrected).toHaveLength(1);
+    expect(withCorrection.error).toBeLessThan(withoutCorrection.error);
   },
 );
 

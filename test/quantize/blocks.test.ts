@@ -20,20 +20,20 @@ interface Case {
 const cases = golden<{ readonly k_quant: readonly Case[] }>("quantization");
 
 describe.skipIf(cases === undefined)("golden blocks", () => {
-  const askedOf = ({ W_groups: given, bits }: Case) => {
-    const [rows = 0, block = 0] = given.shape;
-    const weight = slicedWeight([matrix(rows, block, goldenNumbers(given))], rows, block);
+  const readCase = ({ W_groups: groups, bits }: Case) => {
+    const [rows = 0, block = 0] = groups.shape;
+    const weight = slicedWeight([matrix(rows, block, goldenNumbers(groups))], rows, block);
     return [weight, blockGrid({ bits, block, symmetric: false })] as const;
   };
   test.each(cases?.k_quant ?? [])(
     "k-quant finds scales and zero points of ONNX Runtime's quantizer: $bits bits",
     (one) => {
-      const [weight, grid] = askedOf(one);
+      const [weight, grid] = readCase(one);
       const [zeroPoints, scales] = [goldenNumbers(one.zero_points), goldenNumbers(one.scales)];
       let compared = 0;
       for (const [at, { scale, zeroPoint }] of kQuant.scales(weight, grid).entries()) {
         const numbers = weight.numbers(at);
-        // Of one sign: its zero point lies outside of the codes, and is cut off, which ruins the block.
+        // In a block of one sign, the zero point is outside the quantized range. Clipping it ruins the block.
         if (numbers.every((own) => own > 0) || numbers.every((own) => own < 0)) continue;
         compared++;
         expect(zeroPoint).toBe((zeroPoints[at] ?? 0) + 0);
@@ -122,14 +122,16 @@ graph (x: float32[batch, 52], ids: int64[batch]) -> (y: float32[batch, 3], e: fl
   });
 
   test("where most layers keep 8 bits it is said once", async () => {
-    const said = async (options: QuantizeOptions) => {
+    const collectMessages = async (options: QuantizeOptions) => {
       const texts: string[] = [];
       await quantize(cnn(), options, { log: ({ id, text }) => void (id === "wider" && texts.push(text)) });
       return texts;
     };
-    expect(await said({ dtype: "q4" })).toEqual(["3 of 4 layers are kept at more than 4 bits, and the list says why"]);
+    expect(await collectMessages({ dtype: "q4" })).toEqual([
+      "3 of 4 layers are kept at more than 4 bits, and the list says why",
+    ]);
     for (const options of [{ bits: 4 }, { bits: 4, onnxOnly: true }, { bits: 8 }] as const)
-      expect(await said({ scheme: "weights", ...options })).toEqual([]);
+      expect(await collectMessages({ scheme: "weights", ...options })).toEqual([]);
   });
 
   test("what blocks are not for has few bits by channels, and says why; single layers have their own", async () => {

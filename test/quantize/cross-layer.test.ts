@@ -49,20 +49,20 @@ describe.each(["chain", "depthwise"] as const)("three layers in a row, %s", (nam
     const weights = new Set(layers(model, inference).map(({ effective }) => effective));
     const factors = await equalizingFactors(groups, weights, context);
     expect(factors.map((own) => own.length)).toEqual(expected[name].factors.map((own) => own.length));
-    for (const [group, own] of factors.entries())
-      own.forEach((factor, unit) => {
+    for (const [group, groupFactors] of factors.entries())
+      groupFactors.forEach((factor, unit) => {
         expect(factor).toBeCloseTo(expected[name].factors[group]?.[unit] ?? 0, 5);
       });
     for (const [at, group] of groups.entries()) await migrate(model, group, factors[at] ?? new Float64Array());
     const reach = async (layer: string, axis: 0 | 1) => {
       const dense = await value(model, `${layer}.weight`).tensor?.read();
       const [rows = 0, columns = 0] = dense?.dims ?? [];
-      const found = new Float64Array(axis === 0 ? rows : columns);
+      const maxima = new Float64Array(axis === 0 ? rows : columns);
       for (const [place, number] of (dense === undefined ? [] : toNumbers(dense)).entries()) {
-        const own = axis === 0 ? Math.floor(place / columns) : place % columns;
-        found[own] = Math.max(found[own] ?? 0, Math.abs(number));
+        const channel = axis === 0 ? Math.floor(place / columns) : place % columns;
+        maxima[channel] = Math.max(maxima[channel] ?? 0, Math.abs(number));
       }
-      return found;
+      return maxima;
     };
     const [last, second] = [await reach("b", 0), await reach("c", 1)];
     last.forEach((own, channel) => {
@@ -95,12 +95,12 @@ async function uneven(text: string): Promise<Model> {
     ["a.weight", 1 / 200],
     ["a.bias", 1 / 200],
   ] as const) {
-    const own = value(model, name);
-    const dense = await own.tensor?.read();
+    const parameter = value(model, name);
+    const dense = await parameter.tensor?.read();
     if (dense?.type !== "float32") throw new Error("no floats");
     const width = dense.data.length / (dense.dims[0] ?? 1);
     const data = dense.data.map((number, at) => (Math.floor(at / width) === 2 ? number * factor : number));
-    own.tensor = inMemory(float32(dense.dims, data));
+    parameter.tensor = inMemory(float32(dense.dims, data));
   }
   return model;
 }
@@ -122,10 +122,10 @@ async function rounded(model: Model, options: Partial<QuantizeOptions>) {
 describe("one scale for a whole weight, and a channel that reaches two hundred times as far, behind clamps", () => {
   test.each(["weights", "static", "dynamic"] as const)("costs a tenth of what it does without: %s", async (scheme) => {
     const model = await uneven(clipped());
-    const without = await rounded(model, { scheme, equalize: false });
-    const found = await rounded(model, { scheme });
-    expect(found.scaled.map(({ at }) => at)).toEqual(["a", "d", "b"]);
-    expect(found.error).toBeLessThan(without.error / 10);
+    const unequalized = await rounded(model, { scheme, equalize: false });
+    const equalized = await rounded(model, { scheme });
+    expect(equalized.scaled.map(({ at }) => at)).toEqual(["a", "d", "b"]);
+    expect(equalized.error).toBeLessThan(unequalized.error / 10);
   });
 
   test("needs no data", async () => {

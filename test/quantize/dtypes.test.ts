@@ -28,8 +28,8 @@ test("q4f16 has the blocks of q4, and what they leave in half precision", async 
     ["fc2", undefined],
     ['Relu "a"', undefined],
   ]);
-  const whole = await quantize(mlp(), { dtype: "q4f16", rounder: "k-quant", overrides: { fc1: { bits: 2 } } });
-  expect(whole.changes.map(({ bits }) => bits)).toContain(2);
+  const outcome = await quantize(mlp(), { dtype: "q4f16", rounder: "k-quant", overrides: { fc1: { bits: 2 } } });
+  expect(outcome.changes.map(({ bits }) => bits)).toContain(2);
 });
 
 test("what a dtype leaves open is chosen, and what it says is not contradicted", async () => {

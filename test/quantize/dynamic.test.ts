@@ -106,8 +106,8 @@ graph (x: float32[n, 6]) -> (y) {
   expect(readByAdd).toContainEqual([5]);
   const feeds = { x: numbersFor([3, 6]) };
   const dims: (readonly number[] | undefined)[] = [];
-  for (const one of [original, model]) {
-    const session = await createEngine().load(one);
+  for (const variant of [original, model]) {
+    const session = await createEngine().load(variant);
     dims.push((await session.run(feeds)).y?.dims);
     await session.release();
   }

@@ -79,9 +79,9 @@ describe.each(Object.keys(texts) as Name[])("an outlier channel, %s", (name) => 
   test.each(["static", "dynamic"] as const)("costs nothing: %s", async (scheme) => {
     const usual = (await error(name, parseModel(texts[name]), { scheme })).error;
     const outlier = await withOutlier(name);
-    const left = await error(name, outlier.clone(), { scheme, equalize: false });
+    const unequalized = await error(name, outlier.clone(), { scheme, equalize: false });
     const moved = await error(name, outlier, { scheme });
-    expect(left.error).toBeGreaterThan(5 * usual);
+    expect(unequalized.error).toBeGreaterThan(5 * usual);
     expect(moved.error).toBeLessThan(1.5 * usual);
     const readers = name === "normalized" ? ["up", "side"] : ["second"];
     expect(moved.changes.filter(({ kind }) => kind === "scaled").map(({ at }) => at)).toEqual(readers);
@@ -117,13 +117,13 @@ describe.each(Object.keys(texts) as Name[])("an outlier channel, %s", (name) => 
   test("is moved by a pass of its own, too: the model computes the same, and quantizing it then is quantizing in one", async () => {
     const [model, x] = [await withOutlier(name), samples(name)];
     const options = { scheme: "static", data: memory("x", { x }) } as const;
-    const [whole, steps] = [model.clone(), model.clone()];
-    await quantize(whole, options);
+    const [directModel, steps] = [model.clone(), model.clone()];
+    await quantize(directModel, options);
     const { changes } = await equalize(steps, options);
     expect(changes).not.toEqual([]);
     expect(difference(await run(model, { x }), await run(steps, { x }))).toBeLessThan(1e-5);
     await quantize(steps, { ...options, equalize: false });
-    expect(await run(steps, { x })).toEqual(await run(whole, { x }));
+    expect(await run(steps, { x })).toEqual(await run(directModel, { x }));
   });
 
   test("a network without one keeps its weights", async () => {
@@ -157,8 +157,8 @@ graph (x: float32[batch, 5, 64]) -> (y) {
   const fewBits = { ...shared, scheme: "weights", bits: 4, onnxOnly: false } as const;
   const moved = async (options: Partial<Omit<WeightsSettings, "scheme">>, text = uneven) => {
     const model = parseModel(text);
-    const own: WeightsSettings = { ...fewBits, ...options };
-    const changes = awq.suits(own) ? await awq.move(model, own, completeContext({}), unmeasured) : [];
+    const settings: WeightsSettings = { ...fewBits, ...options };
+    const changes = awq.suits(settings) ? await awq.move(model, settings, completeContext({}), unmeasured) : [];
     return { model, names: changes.map(({ at }) => at) };
   };
 
@@ -172,9 +172,9 @@ graph (x: float32[batch, 5, 64]) -> (y) {
     "have less error with it, also on other samples: %s",
     async (rounder) => {
       const test = numbersFor([64, 5, 64], 6);
-      const errorWith = async (own: boolean): Promise<number> => {
+      const errorWith = async (isEqualized: boolean): Promise<number> => {
         const model = parseModel(uneven);
-        await quantize(model, { scheme: "weights", bits: 4, rounder, equalize: own, data: memory("x", { x }) });
+        await quantize(model, { scheme: "weights", bits: 4, rounder, equalize: isEqualized, data: memory("x", { x }) });
         return difference(await run(parseModel(uneven), { x: test }), await run(model, { x: test }));
       };
       expect(await errorWith(true)).toBeLessThan(0.95 * (await errorWith(false)));
@@ -261,9 +261,13 @@ graph (x: float32[batch, 5, 16]) -> (y) {
   };
 
   test("is scaled by a node in front of the layer that reads them, as no weight before can take the factor", async () => {
-    const [usual, left, moved] = [await quantized(1), await quantized(128, { equalize: false }), await quantized(128)];
+    const [usual, unequalized, moved] = [
+      await quantized(1),
+      await quantized(128, { equalize: false }),
+      await quantized(128),
+    ];
     expect([usual.scaled, moved.scaled]).toEqual([[], ["out"]]);
-    expect(left.error).toBeGreaterThan(5 * usual.error);
+    expect(unequalized.error).toBeGreaterThan(5 * usual.error);
     expect(moved.error).toBeLessThan(1.5 * usual.error);
   });
 });

@@ -40,10 +40,10 @@ graph (x: float32[batch, 3, 6, 6]) -> (y) {
 }
 
 async function numbersOf(model: Model): Promise<readonly Float64Array[]> {
-  const found: Float64Array[] = [];
+  const layerValues: Float64Array[] = [];
   for (const { effective } of layers(model, infer(model)))
-    found.push(Float64Array.from(toNumbers(await readStoredValue(model, effective, createEngine()))));
-  return found;
+    layerValues.push(Float64Array.from(toNumbers(await readStoredValue(model, effective, createEngine()))));
+  return layerValues;
 }
 
 async function farthest(model: Model, options: Partial<QuantizeOptions>): Promise<number> {

@@ -29,11 +29,11 @@ import {
 } from "./networks.ts";
 
 async function tensors(model: Model): Promise<Readonly<Record<string, readonly number[]>>> {
-  const found: Record<string, readonly number[]> = {};
+  const tensorValues: Record<string, readonly number[]> = {};
   for (const value of model.graph.values()) {
-    if (value.tensor !== undefined) found[value.name] = toNumbers(await value.tensor.read());
+    if (value.tensor !== undefined) tensorValues[value.name] = toNumbers(await value.tensor.read());
   }
-  return found;
+  return tensorValues;
 }
 
 const data = (name: keyof typeof compared) => memory("calibration", { x: calibration(name) });
@@ -314,8 +314,8 @@ describe("scales that are trained", () => {
     "$scheme, $bits bits: move in training, and are those of the codes",
     async ({ scheme, bits, factors }) => {
       const model = mlp();
-      const given = scheme === "static" ? { data: memory("x", { x: points().x }) } : {};
-      await fakeQuantize(model, { scheme, bits, learnScales: true, ...given });
+      const dataOption = scheme === "static" ? { data: memory("x", { x: points().x }) } : {};
+      await fakeQuantize(model, { scheme, bits, learnScales: true, ...dataOption });
       const names = rangesOf(model);
       expect(names).toHaveLength(scheme === "static" ? 6 : 2);
       const before = await Promise.all(names.map((name) => numbersOf(model, name)));

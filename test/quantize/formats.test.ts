@@ -59,7 +59,7 @@ graph (x: float32[batch, ${inputs}]) -> (y: float32[batch, ${outputs}]) {
   return model;
 }
 
-/** What ONNX Runtime makes of a model before it runs it. */
+/** Returns the operators of the graph into which ONNX Runtime optimizes a model. */
 async function optimized(model: Model): Promise<readonly string[]> {
   const path = join(temporaryFolder(), "optimized.onnx");
   const session = await InferenceSession.create(await encodeToBytes(model), {
@@ -224,8 +224,8 @@ graph (x: float32[batch, 8]) -> (y: float32[batch, 4]) {
   y = com.microsoft.MatMulBnb4 "fc2" (h, fc2.weight, fc2.scale) {K=16, N=4, block_size=16, quant_type=0}
 }`);
   const file = await reopened(model);
-  const found = allLayers(file, infer(file));
-  expect(found.map((layer) => [layer.inputs, layer.outputs, weightBits(layer)])).toEqual([
+  const quantizedLayers = allLayers(file, infer(file));
+  expect(quantizedLayers.map((layer) => [layer.inputs, layer.outputs, weightBits(layer)])).toEqual([
     [8, 16, 8],
     [16, 4, 4],
   ]);
@@ -280,14 +280,14 @@ graph (ids: int64[batch]) -> (y: float32[batch, 40]) {
   t = Transpose (embed.weight) {perm=[1, 0]}
   y = MatMul "head" (h, t)
 }`);
-    const given = { ids: int64([3], [0, 39, 7]) };
-    const before = await run(model, given);
+    const feeds = { ids: int64([3], [0, 39, 7]) };
+    const before = await run(model, feeds);
     await quantize(model, { scheme: "weights", weights: "palette", bits: 6 });
     assertValid(model);
     expect(
       [...model.graph.values()].filter(({ tensor }) => (tensor?.bytes ?? 0) > 300).map(({ name }) => name),
     ).toEqual(["embed.weight_quantized"]);
-    expect(difference(before, await run(model, given))).toBeLessThan(0.03);
+    expect(difference(before, await run(model, feeds))).toBeLessThan(0.03);
   });
 
   test("a table whose values are trained is not said to be unchanged; one in 8-bit codes is", async () => {

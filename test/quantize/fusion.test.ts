@@ -1,4 +1,4 @@
-/** What ONNX Runtime makes of files of the static scheme: each operator on integers as one kernel, and no rounding where it has none. */
+/** ONNX Runtime fuses each integer operator of the static scheme into one kernel. Pith adds no rounding to operators without a kernel. */
 import { join } from "node:path";
 import { InferenceSession } from "onnxruntime-node";
 import { describe, expect, test } from "vitest";
@@ -265,7 +265,7 @@ graph (x: float32[n, 4, 6, 6]) -> (y) {
   y = Conv "b" (o, b.weight)
 }`;
     const { ran } = await optimized(text, { overrides: { f: { float: true } } });
-    // Of ONNX Runtime's own form in blocks of channels, and one on integers.
+    // Float convolutions can use ONNX Runtime's blocked channel layout. One convolution computes on integers.
     expect([count(ran, "Conv") >= 1, count(ran, "QLinearConv")]).toEqual([true, 1]);
   },
 );

@@ -66,23 +66,23 @@ describe.skipIf(file === undefined || tokens === undefined)("on llama260k", () =
       const seen = await calibrate(model, { data: half(part), samples: 32 });
       const grams: (readonly [Layer, Gram])[] = [];
       for (const layer of all) {
-        const found = await seen.collect(layer, gramMatrices);
-        if (!(found instanceof Miss)) grams.push([layer, found]);
+        const gram = await seen.collect(layer, gramMatrices);
+        if (!(gram instanceof Miss)) grams.push([layer, gram]);
       }
       await seen.release();
       return grams;
     };
-    const [seen, held] = [await gramsOf(0), new Map(await gramsOf(1))];
-    expect(seen.length).toBe(29);
+    const [calibrationGrams, heldOutGrams] = [await gramsOf(0), new Map(await gramsOf(1))];
+    expect(calibrationGrams.length).toBe(29);
     const ratios: number[] = [];
-    for (const [layer, evidence] of seen) {
+    for (const [layer, evidence] of calibrationGrams) {
       const numbers = toNumbers(await readStoredValue(model, layer.effective, createEngine()));
       const [weight] = weightMatrices(layer.role, layer.effective.type?.dims?.map(Number) ?? [], numbers);
-      const gram = held.get(layer)?.groups[0];
+      const gram = heldOutGrams.get(layer)?.groups[0];
       if (weight === undefined || gram === undefined) throw new Error("There is no weight.");
-      const known = { layer, evidence, random: random(1), multiply: multiplyHere };
-      const usual = await errorOf(nearest, weight, gram, known);
-      ratios.push((await errorOf(gptq, weight, gram, known)) / usual);
+      const context = { layer, evidence, random: random(1), multiply: multiplyHere };
+      const nearestError = await errorOf(nearest, weight, gram, context);
+      ratios.push((await errorOf(gptq, weight, gram, context)) / nearestError);
     }
     expect(ratios.filter((ratio) => ratio < 1).length).toBeGreaterThanOrEqual(0.95 * ratios.length);
     const mean = Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length);
@@ -113,11 +113,11 @@ graph (x: float32[batch, 1]) -> (y) {
 }`);
     const [layer] = layers(model, infer(model));
     if (layer === undefined) throw new Error("There is no layer.");
-    const known = { layer, evidence: { rows: 1024, groups: [gram] }, random: draw, multiply: multiplyHere };
-    const [own, usual] = [
-      await errorOf(gptq, weight, gram, known, symmetric),
-      await errorOf(nearest, weight, gram, known, symmetric),
+    const context = { layer, evidence: { rows: 1024, groups: [gram] }, random: draw, multiply: multiplyHere };
+    const [gptqError, nearestError] = [
+      await errorOf(gptq, weight, gram, context, symmetric),
+      await errorOf(nearest, weight, gram, context, symmetric),
     ];
-    expect(own).toBeLessThan(usual / 4);
+    expect(gptqError).toBeLessThan(nearestError / 4);
   },
 );

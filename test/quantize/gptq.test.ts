@@ -61,9 +61,9 @@ graph (x: float32[batch, ${columns}]) -> (y: float32[batch, ${rows}]) {
     const data = memory("x", { x: samples });
     await quantize(model, { scheme: "weights", rounder: byRange, data, ...options });
     const bytes = toNumbers(await stored(model, "weight_quantized"));
-    const found = options.bits === 4 ? [...bytes].flatMap((byte) => [byte & 15, byte >> 4]) : [...bytes];
-    const width = found.length / rows;
-    expect(found.filter((_, at) => at % width < columns)).toEqual(codes);
+    const unpackedCodes = options.bits === 4 ? [...bytes].flatMap((byte) => [byte & 15, byte >> 4]) : [...bytes];
+    const width = unpackedCodes.length / rows;
+    expect(unpackedCodes.filter((_, at) => at % width < columns)).toEqual(codes);
   });
 
   test.each<[string, Partial<QuantizeOptions>]>([
@@ -72,26 +72,26 @@ graph (x: float32[batch, ${columns}]) -> (y: float32[batch, ${rows}]) {
     ["4 bits in blocks with zero points", { bits: 4, block: 16, zeroPoints: true }],
     ["4 bits in blocks of DequantizeLinear", { bits: 4, onnxOnly: true }],
   ])("is nearer to the outputs than rounding to the nearest code: %s", async (_, options) => {
-    const [usual, own] = [mlp(), mlp()];
-    await quantize(usual, { scheme: "weights", ...options });
-    await quantize(own, { scheme: "weights", rounder: "gptq", data: memory("x", { x: alike }), ...options });
+    const [nearestModel, gptqModel] = [mlp(), mlp()];
+    await quantize(nearestModel, { scheme: "weights", ...options });
+    await quantize(gptqModel, { scheme: "weights", rounder: "gptq", data: memory("x", { x: alike }), ...options });
     const expected = await run(mlp(), { x: alike });
-    const [a, b] = [await run(usual, { x: alike }), await run(own, { x: alike })];
+    const [a, b] = [await run(nearestModel, { x: alike }), await run(gptqModel, { x: alike })];
     expect(difference(expected, b)).toBeLessThan(0.9 * difference(expected, a));
   });
 
   test.each(["gptq", "gptaq", "sequential-mse"] as const)(
     "weights that read what no sample had are rounded about as well as to the nearest code: %s",
     async (rounder) => {
-      const [usual, own] = [mlp(), mlp()];
+      const [nearestModel, calibratedModel] = [mlp(), mlp()];
       const half = float32(
         [64, 12],
         x.data.map((value, at) => (at % 12 < 6 ? value : 0)),
       );
-      await quantize(usual, { scheme: "weights", bits: 4 });
-      await quantize(own, { scheme: "weights", bits: 4, rounder, data: memory("x", { x: half }) });
+      await quantize(nearestModel, { scheme: "weights", bits: 4 });
+      await quantize(calibratedModel, { scheme: "weights", bits: 4, rounder, data: memory("x", { x: half }) });
       const expected = await run(mlp(), { x });
-      const [a, b] = [await run(usual, { x }), await run(own, { x })];
+      const [a, b] = [await run(nearestModel, { x }), await run(calibratedModel, { x })];
       expect(difference(expected, b)).toBeLessThan(1.25 * difference(expected, a));
     },
   );
@@ -121,7 +121,7 @@ test("a pruned network stays pruned, and what is left takes over the errors of i
     await quantize(model, { scheme: "weights", bits: 4, onnxOnly: true, rounder, data });
     return model;
   };
-  const [usual, own] = [await rounded("nearest"), await rounded("gptq")];
+  const [nearestModel, gptqModel] = [await rounded("nearest"), await rounded("gptq")];
   /** Outputs × inputs of each layer, however they are stored. */
   const weightsOf = (model: Model): Promise<Float64Array[]> =>
     Promise.all(
@@ -130,15 +130,15 @@ test("a pruned network stays pruned, and what is left takes over the errors of i
         return Float64Array.from(weightMatrices(role, dense.dims, toNumbers(dense)).flatMap(({ data }) => [...data]));
       }),
     );
-  const after = await weightsOf(own);
+  const after = await weightsOf(gptqModel);
   for (const [at, before] of (await weightsOf(pruned)).entries()) {
     expect(before.filter((weight) => weight === 0).length).toBe(before.length / 2);
     expect(before.every((weight, entry) => weight !== 0 || after[at]?.[entry] === 0)).toBe(true);
   }
   const [expected, a, b] = [
     await run(pruned, { x: alike }),
-    await run(usual, { x: alike }),
-    await run(own, { x: alike }),
+    await run(nearestModel, { x: alike }),
+    await run(gptqModel, { x: alike }),
   ];
   expect(difference(expected, b)).toBeLessThan(0.9 * difference(expected, a));
 });
@@ -201,7 +201,8 @@ describe("evidence of layers behind ones that are rounded already", () => {
     return multiplyHere(transpose(rows), rows);
   }
 
-  const apart = (a: Matrix, b: Matrix | undefined): number => difference(a.data, b?.data ?? new Float64Array());
+  const computeDifference = (a: Matrix, b: Matrix | undefined): number =>
+    difference(a.data, b?.data ?? new Float64Array());
 
   test.each<QuantizeOptions>([
     { scheme: "weights" },
@@ -212,10 +213,12 @@ describe("evidence of layers behind ones that are rounded already", () => {
     const rounded = mlp();
     await quantize(rounded, { ...options, scheme: "weights" });
     const expected = [await gramOf(mlp(), "a"), await gramOf(rounded, "a")] as const;
-    expect(apart(expected[0], original.get("second"))).toBeLessThan(1e-5);
+    expect(computeDifference(expected[0], original.get("second"))).toBeLessThan(1e-5);
     // The static scheme rounds biases, too.
-    expect(apart(expected[1], changed.get("second"))).toBeLessThan(options.scheme === "static" ? 5e-5 : 1e-5);
-    expect(apart(...expected)).toBeGreaterThan(1e-4);
-    expect(apart(await gramOf(mlp(), "x"), changed.get("fc1"))).toBeLessThan(1e-5);
+    expect(computeDifference(expected[1], changed.get("second"))).toBeLessThan(
+      options.scheme === "static" ? 5e-5 : 1e-5,
+    );
+    expect(computeDifference(...expected)).toBeGreaterThan(1e-4);
+    expect(computeDifference(await gramOf(mlp(), "x"), changed.get("fc1"))).toBeLessThan(1e-5);
   });
 });

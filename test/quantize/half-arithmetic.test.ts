@@ -57,15 +57,15 @@ describe("arithmetic in float16", () => {
   });
 
   test.each(topologies.map(({ name }) => name))("of %s: loads, and answers as before", async (name) => {
-    const found = topologies.find((one) => one.name === name);
-    if (found === undefined) throw new Error(name);
-    const model = parseModel(found.text);
+    const topology = topologies.find((one) => one.name === name);
+    if (topology === undefined) throw new Error(name);
+    const model = parseModel(topology.text);
     const feeds = Object.fromEntries(
-      Object.entries(found.inputs).map(([name, dims]) => [
+      Object.entries(topology.inputs).map(([name, dims]) => [
         name,
-        found.integers?.[name] === undefined
+        topology.integers?.[name] === undefined
           ? numbersFor(dims)
-          : int64(dims, new Array<number>(elementCount(dims)).fill(found.integers[name][0])),
+          : int64(dims, new Array<number>(elementCount(dims)).fill(topology.integers[name][0])),
       ]),
     );
     await expectNear(model, feeds, 35);

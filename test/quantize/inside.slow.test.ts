@@ -23,17 +23,17 @@ test.skipIf(silero === undefined || wav === undefined)(
     const samples = readFileSync(wav ?? "").subarray(44);
     const heard = async (model: Model): Promise<readonly number[]> => {
       const session = await engine.load(await open(await encodeToBytes(model)));
-      const found: number[] = [];
+      const probabilities: number[] = [];
       let state = fromNumbers("float32", [2, 1, 128], new Array(256).fill(0));
       for (let frame = 1; frame < 400; frame++) {
         const heard = Array.from({ length: 576 }, (_, at) => samples.readInt16LE(2 * (512 * frame + at - 64)) / 32768);
         const sr = fromNumbers("int64", [], [16000]);
         const { output, stateN } = await session.run({ input: fromNumbers("float32", [1, 576], heard), state, sr });
-        found.push(toFloat64(output ?? state)[0] ?? Number.NaN);
+        probabilities.push(toFloat64(output ?? state)[0] ?? Number.NaN);
         state = fromNumbers("float32", [2, 1, 128], toFloat64(stateN ?? state));
       }
       await session.release();
-      return found;
+      return probabilities;
     };
     const before = await heard(original);
     expect(before.filter((speech) => speech > 0.5).length).toBeGreaterThan(100);

@@ -26,9 +26,9 @@ async function run(model: Model, feeds: Batch): Promise<readonly Float64Array[]>
 async function leastSnr(before: Model, after: Model, all: readonly Batch[]): Promise<number> {
   let least = Number.POSITIVE_INFINITY;
   for (const feeds of all) {
-    const [wanted, got] = [await run(before, feeds), await run(after, feeds)];
-    for (const [index, numbers] of wanted.entries()) {
-      const other = got[index] ?? new Float64Array();
+    const [expected, actual] = [await run(before, feeds), await run(after, feeds)];
+    for (const [index, numbers] of expected.entries()) {
+      const other = actual[index] ?? new Float64Array();
       expect(other.length).toBe(numbers.length);
       const signal = numbers.reduce((sum, x) => sum + x * x, 0);
       const noise = numbers.reduce((sum, x, at) => sum + (x - (other[at] ?? 0)) ** 2, 0);
@@ -104,10 +104,10 @@ describe("a merged decoder, whose branches share all weights", () => {
     const model = mergedDecoder(2);
     const inference = infer(model);
     expect(layers(model, inference)).toEqual([]);
-    const found = new Set(
+    const layerLabels = new Set(
       allLayers(model, inference).map(({ name, node }) => `${name} of ${node.outputs[0]?.name.slice(0, 4)}`),
     );
-    expect([...found]).toEqual(["then", "else"].flatMap((branch) => names.map((name) => `${name} of ${branch}`)));
+    expect([...layerLabels]).toEqual(["then", "else"].flatMap((branch) => names.map((name) => `${name} of ${branch}`)));
   });
 
   const schemes: readonly (readonly [QuantizeOptions, number, number])[] = [
@@ -205,7 +205,7 @@ graph (x: float32[n, 16], flag: bool[1]) -> (y: float32[n, 16]) {
         tensor?.type.includes("int8") && tensor.bytes > 64 ? [name] : [],
       ),
     );
-    // What is small, and weights of one branch, stay where they are.
+    // Small tensors, and weights that only one branch contains, are stored in their branch.
     expect(codes).toEqual([["w_quantized"], ["own_quantized"], ["own_quantized_1"]]);
     const feeds = [true, false].map((value) => ({ x: numbers(3, 16), flag: flag(value) }));
     expect(await leastSnr(original, model, feeds)).toBeGreaterThan(15);

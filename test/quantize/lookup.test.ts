@@ -80,16 +80,16 @@ test.each([
   const before = await outputs(model);
   const settings = { block, overrides: { embed: { bits } } };
   const { changes, misses } = await quantize(model, { scheme: "weights", ...settings });
-  const what = `weight in ${bits} bits, blocks of ${block} with zero points`;
-  expect([changes.map((change) => [change.what, change.bits]), misses]).toEqual([[[what, bits]], []]);
+  const description = `weight in ${bits} bits, blocks of ${block} with zero points`;
+  expect([changes.map((change) => [change.what, change.bits]), misses]).toEqual([[[description, bits]], []]);
   expect(verify(model)).toEqual([]);
   const after = await outputs(model);
   expect(after.dims).toEqual([2, 3, width]);
   for (let start = 0; start < before.numbers.length; start += block) {
-    const own = before.numbers.subarray(start, start + block);
-    const step = (Math.max(0, ...own) - Math.min(0, ...own)) / steps;
+    const blockValues = before.numbers.subarray(start, start + block);
+    const step = (Math.max(0, ...blockValues) - Math.min(0, ...blockValues)) / steps;
     // Half a step for the code, half a step for the zero point, at the ends of the range only, and what half precision rounds.
-    own.forEach((value, at) => {
+    blockValues.forEach((value, at) => {
       expect(Math.abs(value - (after.numbers[start + at] ?? 0))).toBeLessThanOrEqual(1.01 * step + 1e-3);
     });
   }
@@ -110,10 +110,10 @@ test("rows that are no whole blocks have 8 bits, and say why", async () => {
 });
 
 test("rows of 4 bits have an even number of blocks, which ONNX Runtime 1.24 needs", async () => {
-  const said = async (width: number, block: 16 | 32) =>
+  const describeChanges = async (width: number, block: 16 | 32) =>
     (await quantize(blocked(width), { scheme: "weights", bits: 4, block })).changes.map(({ what }) => what);
-  expect(await said(96, 32)).toEqual(["weight in 4 bits, blocks of 16 with zero points"]);
-  expect(await said(48, 16)).toEqual([
+  expect(await describeChanges(96, 32)).toEqual(["weight in 4 bits, blocks of 16 with zero points"]);
+  expect(await describeChanges(48, 16)).toEqual([
     "weight as int8, a scale per row, not blocks: rows of 48 numbers are an odd number of blocks of 16",
   ]);
 });

@@ -27,21 +27,21 @@ ${names.map((name) => `  ${name}: float32[${width}, ${width}] = random(seed 1)`)
 ${names.map((name, at) => `  x${at + 1} = MatMul (x${at}, ${name})`).join("\n")}
 }`);
   const reads = new Map<string, number>();
-  const held: WeakRef<Float32Array>[] = [];
-  let mostHeld = 0;
+  const dataRefs: WeakRef<Float32Array>[] = [];
+  let maxReachable = 0;
   for (const [seed, name] of names.entries()) {
     const value = model.graph.value(name);
     if (value === undefined) throw new Error("no weight");
     const dims = [width, width];
     const read = async () => {
-      // What was read before is not reachable, but for the weight that was asked for last.
+      // Arrays of earlier reads must be unreachable, except for the array of the last read.
       await new Promise((resolve) => setTimeout(resolve, 0));
       collectGarbage();
-      mostHeld = Math.max(mostHeld, held.filter((one) => one.deref() !== undefined).length);
+      maxReachable = Math.max(maxReachable, dataRefs.filter((one) => one.deref() !== undefined).length);
       reads.set(name, (reads.get(name) ?? 0) + 1);
       const data = new Float32Array(width * width);
       for (let at = 0; at < data.length; at++) data[at] = ((at + seed) % 255) - 127;
-      held.push(new WeakRef(data));
+      dataRefs.push(new WeakRef(data));
       return float32(dims, data);
     };
     value.tensor = { type: "float32", dims, bytes: 4 * width * width, small: undefined, stored: undefined, read };
@@ -50,5 +50,5 @@ ${names.map((name, at) => `  x${at + 1} = MatMul (x${at}, ${name})`).join("\n")}
   for (const tensor of allTensors(model.graph)) await tensor.read();
   // On integers also for the sums of neighbours, which must not overflow.
   expect([...reads.values()]).toEqual(new Array(layers).fill(options.scheme === "dynamic" ? 3 : 2));
-  expect(mostHeld).toBeLessThanOrEqual(1);
+  expect(maxReachable).toBeLessThanOrEqual(1);
 });

@@ -29,10 +29,10 @@ const x = withOutlier(4000);
 const values = toNumbers(x);
 const range = { min: Math.min(...values), max: Math.max(...values) };
 const seen = async () => {
-  const found = await observe(createEngine(), model(), memory("x", { x }), ["x"], histogram);
-  const own = found.get("x");
-  if (own === undefined) throw new Error("nothing was seen");
-  return own;
+  const histograms = await observe(createEngine(), model(), memory("x", { x }), ["x"], histogram);
+  const inputHistogram = histograms.get("x");
+  if (inputHistogram === undefined) throw new Error("nothing was seen");
+  return inputHistogram;
 };
 
 test("a histogram over batches counts every number once, where it lies", async () => {
@@ -47,18 +47,18 @@ test("a histogram over batches counts every number once, where it lies", async (
 });
 
 test("a histogram knows the range alone where a number is infinite or none, and counts zeros", async () => {
-  const of = async (...batches: readonly number[][]) => {
+  const computeHistogram = async (...batches: readonly number[][]) => {
     const x = batches.map((numbers) => memory("x", { x: float32([1, 8], numbers) }));
     const running = histogram.begin();
-    for (const one of x) {
+    for (const batch of x) {
       const add = { ...histogram, begin: () => ({ ...running, end: () => undefined }) };
-      await observe(createEngine(), model(), one, ["x"], add);
+      await observe(createEngine(), model(), batch, ["x"], add);
     }
     return running.end();
   };
-  const zeros = await of([0, 0, 0, 0, 0, 0, 0, 0]);
+  const zeros = await computeHistogram([0, 0, 0, 0, 0, 0, 0, 0]);
   expect([zeros.min, zeros.max, zeros.zeros]).toEqual([0, 0, 8]);
-  const wide = await of([0, 1e-30, 0, 0, 0, 0, 0, -1e-30], [1e30, 3, 2, 1, -1, -2, -3, 4]);
+  const wide = await computeHistogram([0, 1e-30, 0, 0, 0, 0, 0, -1e-30], [1e30, 3, 2, 1, -1, -2, -3, 4]);
   expect([wide.start, wide.zeros]).toEqual([-(2 ** 100), 6]);
   expect([...wide.counts.entries()].filter(([, count]) => count > 0)).toEqual(
     [
@@ -67,9 +67,9 @@ test("a histogram knows the range alone where a number is infinite or none, and 
       [7328, 1],
     ].map(([at = 0, count]) => [at === 7328 ? Math.floor((1e30 / 2 ** 101) * 8192 + 4096) : at, count]),
   );
-  const broken = await of([1, Number.NaN, 0, 0, 0, 0, 0, 0], [2, 3, 4, 5, 6, 7, 8, 9]);
+  const broken = await computeHistogram([1, Number.NaN, 0, 0, 0, 0, 0, 0], [2, 3, 4, 5, 6, 7, 8, 9]);
   expect(broken.max).toBeNaN();
-  expect((await of([1, Number.NEGATIVE_INFINITY, 0, 0, 0, 0, 0, 0])).min).toBe(Number.NEGATIVE_INFINITY);
+  expect((await computeHistogram([1, Number.NEGATIVE_INFINITY, 0, 0, 0, 0, 0, 0])).min).toBe(Number.NEGATIVE_INFINITY);
 });
 
 describe("one number far out", () => {
@@ -83,13 +83,13 @@ describe("one number far out", () => {
     }
     const sorted = many.toSorted();
     const cut = Math.floor((many.length * 1e-5) / 2);
-    const found = clippedBy.percentile({ min: -3, max: 50, counts, start: -3, width, zeros: 0 });
-    expect(Math.abs(found.max - (sorted[many.length - 1 - cut] ?? 0))).toBeLessThan(width * 1.01);
-    expect(Math.abs(found.min - (sorted[cut] ?? 0))).toBeLessThan(width * 1.01);
+    const clippedRange = clippedBy.percentile({ min: -3, max: 50, counts, start: -3, width, zeros: 0 });
+    expect(Math.abs(clippedRange.max - (sorted[many.length - 1 - cut] ?? 0))).toBeLessThan(width * 1.01);
+    expect(Math.abs(clippedRange.min - (sorted[cut] ?? 0))).toBeLessThan(width * 1.01);
   });
 
   test("is clipped where that makes the squared error of 8 bits the least", async () => {
-    const found = clippedBy.mse(await seen());
+    const clippedRange = clippedBy.mse(await seen());
     const errorOf = (low: number, high: number): number => {
       const step = (high - low) / 255;
       return values.reduce(
@@ -97,7 +97,7 @@ describe("one number far out", () => {
         0,
       );
     };
-    const error = errorOf(found.min, found.max);
+    const error = errorOf(clippedRange.min, clippedRange.max);
     const shares = Array.from({ length: 91 }, (_, at) => (10 + at) / 100);
     const least = Math.min(...shares.map((share) => errorOf(range.min * share, range.max * share)));
     expect(error).toBeLessThan(1.02 * least);
@@ -105,10 +105,10 @@ describe("one number far out", () => {
   });
 
   test("is left out where the divergence says so, and the bulk is kept", async () => {
-    const found = clippedBy.entropy(await seen());
-    expect(found.max).toBeLessThan(15);
-    expect(found.max).toBeGreaterThan(2);
-    expect(found.min).toBeGreaterThanOrEqual(range.min);
+    const clippedRange = clippedBy.entropy(await seen());
+    expect(clippedRange.max).toBeLessThan(15);
+    expect(clippedRange.max).toBeGreaterThan(2);
+    expect(clippedRange.min).toBeGreaterThanOrEqual(range.min);
   });
 });
 
@@ -122,28 +122,28 @@ describe("the limit of least divergence", () => {
   ])("is the one that onnxruntime's calibration finds: %s", (_, shape, limit) => {
     const counts = Float64Array.from({ length: parts }, (_, at) => Math.round(1e6 * shape((at + 0.5) / parts)));
     const seen = { max: 1, width: 1 / parts, zeros: 0 };
-    const found = clippedBy.entropy({ ...seen, min: 0, counts, start: 0 });
-    expect(Math.abs(found.max - limit)).toBeLessThan(0.07 * limit);
+    const clippedRange = clippedBy.entropy({ ...seen, min: 0, counts, start: 0 });
+    expect(Math.abs(clippedRange.max - limit)).toBeLessThan(0.07 * limit);
     const mirrored = new Float64Array([...counts.toReversed(), ...counts]);
     const both = clippedBy.entropy({ ...seen, min: -1, counts: mirrored, start: -1 });
-    expect(both).toEqual({ min: -found.max, max: found.max });
+    expect(both).toEqual({ min: -clippedRange.max, max: clippedRange.max });
     // Half of the numbers behind a Relu are 0, exactly.
     const zeros = counts.reduce((sum, count) => sum + count, 0);
     counts[0] = (counts[0] ?? 0) + zeros;
-    expect(clippedBy.entropy({ ...seen, min: 0, counts, start: 0, zeros })).toEqual(found);
+    expect(clippedBy.entropy({ ...seen, min: 0, counts, start: 0, zeros })).toEqual(clippedRange);
   });
 });
 
 test.each(["percentile", "mse", "entropy"] as const)("quantize takes %s, and scales are smaller", async (ranges) => {
   const scaleWith = async (how: typeof ranges | "min-max"): Promise<number> => {
-    const own = model();
-    await quantize(own, {
+    const quantizedModel = model();
+    await quantize(quantizedModel, {
       scheme: "static",
       ranges: how,
       data: memory("x", { x: withOutlier(40_000) }),
       samples: 40_000,
     });
-    return toNumbers(await stored(own, "x_scale"))[0] ?? 0;
+    return toNumbers(await stored(quantizedModel, "x_scale"))[0] ?? 0;
   };
   expect(await scaleWith(ranges)).toBeLessThan(0.95 * (await scaleWith("min-max")));
 });

@@ -176,7 +176,7 @@ graph (x: float32[n, 8], u: float32[n, 8]) -> (y: float32[n, 8]) {
   s = Add "sum" (a, b)
   y = MatMul "third" (s, z)
 }`;
-  const told = async (options: QuantizeOptions, text = sums, outlier = 3e4): Promise<string[]> => {
+  const collectWarnings = async (options: QuantizeOptions, text = sums, outlier = 3e4): Promise<string[]> => {
     const [x, u] = [scaled([4096, 8], 1), scaled([4096, 8], 1, 2)];
     u.data[0] = outlier;
     const texts: string[] = [];
@@ -191,18 +191,18 @@ graph (x: float32[n, 8], u: float32[n, 8]) -> (y: float32[n, 8]) {
   };
 
   test("once, with their number, an example, the cost, and what can be changed", async () => {
-    const [line, ...others] = await told({ equalize: false });
-    expect(others).toEqual([]);
+    const [line, ...extraLines] = await collectWarnings({ equalize: false });
+    expect(extraLines).toEqual([]);
     expect(line).toMatch(
       /^\d activations? in float: their range is too wide .* \("\w+" from -\S+ to 30000.*\)\. This costs speed, not accuracy\./,
     );
     expect(line).toContain("omit `equalize: false`");
     expect(line).toContain('`ranges: "percentile"`');
-    expect(await told({})).toEqual([expect.not.stringContaining("equalize")]);
+    expect(await collectWarnings({})).toEqual([expect.not.stringContaining("equalize")]);
   });
 
   test("no line is printed without outliers", async () => {
-    expect(await told({}, sums, 1)).toEqual([]);
+    expect(await collectWarnings({}, sums, 1)).toEqual([]);
   });
 });
 

@@ -35,7 +35,7 @@ const gram = matrix(
 );
 const [layer] = layers(mlp(), infer(mlp()));
 if (layer === undefined) throw new Error("There is no layer.");
-const known: LayerContext<Gram> = {
+const layerContext: LayerContext<Gram> = {
   layer,
   evidence: { rows: 1, groups: [gram] },
   random: random(0),
@@ -44,11 +44,11 @@ const known: LayerContext<Gram> = {
 const sliced = slicedWeight([weight], 1);
 const int8 = symmetricGrid("int8", undefined, { low: -127, high: 127 });
 
-async function roundedWith(lambda: number): Promise<{ readonly grid: ScaledGrid; readonly codes: Matrix }> {
+async function roundWeight(lambda: number): Promise<{ readonly grid: ScaledGrid; readonly codes: Matrix }> {
   const rounder = rdoqBy(() => lambda);
-  const [first] = await rounder.scales(sliced, int8, known);
+  const [first] = await rounder.scales(sliced, int8, layerContext);
   const grid = { ...int8, scale: Float32Array.of(first?.scale ?? 0), zeroPoint: Int32Array.of(0) };
-  const [codes] = await rounder.codes(sliced, grid, known);
+  const [codes] = await rounder.codes(sliced, grid, layerContext);
   if (codes === undefined) throw new Error("There are no codes.");
   return { grid, codes };
 }
@@ -80,7 +80,7 @@ describe("RDOQ", () => {
         0 1 2 -1 -1 0 2 1 0 -1 0 2 0 -1 -1 0`,
     },
   ])("matches NumPy at λ = $lambda", async ({ lambda, step, codes: golden }) => {
-    const { grid, codes } = await roundedWith(lambda);
+    const { grid, codes } = await roundWeight(lambda);
     expect((grid.scale[0] ?? 0) / step).toBeCloseTo(1, 3);
     const expected = golden.trim().split(/\s+/).map(Number);
     expect([...codes.data]).toEqual(expected);
@@ -112,7 +112,7 @@ describe("quantize with rdoq", () => {
   test("adds about the requested error to the outputs, and lower distortions need more bits", async () => {
     const expected = await run(mlp(), { x });
     const power = expected.reduce((sum, value) => sum + value ** 2, 0);
-    const found: { readonly bits: number; readonly noise: number }[] = [];
+    const results: { readonly bits: number; readonly noise: number }[] = [];
     for (const distortion of [0.001, 0.01, 0.1]) {
       const model = mlp();
       await quantize(model, { scheme: "weights", rounder: "rdoq", distortion, data });
@@ -120,12 +120,12 @@ describe("quantize with rdoq", () => {
       const noise = outputs.reduce((sum, value, at) => sum + (value - (expected[at] ?? 0)) ** 2, 0) / power;
       expect(noise).toBeGreaterThan(distortion / 4);
       expect(noise).toBeLessThan(2.5 * distortion);
-      found.push({ bits: entropy(await codesIn(model)), noise });
+      results.push({ bits: entropy(await codesIn(model)), noise });
     }
-    expect(found.map(({ bits }) => bits)).toEqual(found.map(({ bits }) => bits).toSorted((a, b) => b - a));
+    expect(results.map(({ bits }) => bits)).toEqual(results.map(({ bits }) => bits).toSorted((a, b) => b - a));
     const plain = mlp();
     await quantize(plain, { scheme: "weights" });
-    expect(found[1]?.bits).toBeLessThan(0.75 * entropy(await codesIn(plain)));
+    expect(results[1]?.bits).toBeLessThan(0.75 * entropy(await codesIn(plain)));
   });
 
   test("adds about the requested error if several layers share a weight", async () => {
@@ -149,9 +149,9 @@ graph (x: float32[batch, 12]) -> (y: float32[batch, 12]) {
   });
 
   test("has less error than rounding to the nearest value with as many bits", async () => {
-    const own = mlp();
-    await quantize(own, { scheme: "weights", rounder: "rdoq", distortion: 0.005, data });
-    const bits = entropy(await codesIn(own));
+    const rdoqModel = mlp();
+    await quantize(rdoqModel, { scheme: "weights", rounder: "rdoq", distortion: 0.005, data });
+    const bits = entropy(await codesIn(rdoqModel));
     const expected = await run(mlp(), { x });
     const errors: number[] = [];
     for (const scale of [16, 24, 32, 48, 64]) {
@@ -165,7 +165,7 @@ graph (x: float32[batch, 12]) -> (y: float32[batch, 12]) {
       if (entropy(await codesIn(model)) >= bits) errors.push(difference(expected, await run(model, { x })));
     }
     expect(errors.length).toBeGreaterThan(2);
-    expect(difference(expected, await run(own, { x }))).toBeLessThan(0.75 * (errors.at(-1) ?? 0));
+    expect(difference(expected, await run(rdoqModel, { x }))).toBeLessThan(0.75 * (errors.at(-1) ?? 0));
   });
 
   test.each(["weights", "dynamic", "static"] as const)(
@@ -264,11 +264,11 @@ graph (x: float32[batch, 12]) -> (y: float32[batch, 4]) {
 
   test("measures sensitivities again for other calibration samples", async () => {
     const filesAfter = async (...calls: readonly number[]) => {
-      const own = memory("x", { x });
+      const calibrationData = memory("x", { x });
       const files: Uint8Array[] = [];
       for (const samples of calls) {
         const model = mlp();
-        await quantize(model, { scheme: "weights", rounder: "rdoq", data: own, samples });
+        await quantize(model, { scheme: "weights", rounder: "rdoq", data: calibrationData, samples });
         files.push(await encodeToBytes(model));
       }
       return files.at(-1);
@@ -297,9 +297,14 @@ graph (ids: int64[batch, 4]) -> (y: float32[...]${second && ", z: float32[...]"}
     test("gives rows that are read often smaller steps", async () => {
       const model = table();
       await quantize(model, { scheme: "weights", rounder: "rdoq", distortion: 0.01, data: texts });
-      const own = await steps(model);
-      expect(own).toHaveLength(words);
-      const [first = 0, second = 0, unread = 0, last = 0] = [own[0], own[1], own[30], own[words - 1]];
+      const rowSteps = await steps(model);
+      expect(rowSteps).toHaveLength(words);
+      const [first = 0, second = 0, unread = 0, last = 0] = [
+        rowSteps[0],
+        rowSteps[1],
+        rowSteps[30],
+        rowSteps[words - 1],
+      ];
       expect(first).toBe(last);
       expect(first).toBeLessThan(second / 1.5);
       expect(second).toBeLessThan(unread);
@@ -318,23 +323,23 @@ graph (ids: int64[batch, 4]) -> (y: float32[...]${second && ", z: float32[...]"}
   test("keeps values with learned scales", async () => {
     const models = [mlp(), mlp()];
     for (const model of models) await fakeQuantize(model, { scheme: "weights" });
-    const [nearestTo, own] = models as [Model, Model];
-    await quantize(nearestTo, { scheme: "weights" });
-    await quantize(own, { scheme: "weights", rounder: "rdoq", distortion: 0.3, data });
+    const [nearestModel, rdoqModel] = models as [Model, Model];
+    await quantize(nearestModel, { scheme: "weights" });
+    await quantize(rdoqModel, { scheme: "weights", rounder: "rdoq", distortion: 0.3, data });
     const codes = async (model: Model) => {
       const all = [...model.graph.values()].filter(({ name }) => name.endsWith("_quantized"));
       return Promise.all(all.map(async ({ name }) => [name, toNumbers(await stored(model, name))]));
     };
-    expect((await codes(own)).length).toBeGreaterThan(1);
-    expect(await codes(own)).toEqual(await codes(nearestTo));
+    expect((await codes(rdoqModel)).length).toBeGreaterThan(1);
+    expect(await codes(rdoqModel)).toEqual(await codes(nearestModel));
   });
 
   test("is the same for the same seed", async () => {
     const [first, second] = [mlp(), mlp()];
     for (const model of [first, second]) {
       // Sensitivities are kept for a data set, so each run has its own.
-      const own = memory("x", { x });
-      await quantize(model, { scheme: "weights", rounder: "rdoq", data: own }, { seed: 3 });
+      const calibrationData = memory("x", { x });
+      await quantize(model, { scheme: "weights", rounder: "rdoq", data: calibrationData }, { seed: 3 });
     }
     expect(await encodeToBytes(second)).toEqual(await encodeToBytes(first));
   });

@@ -53,8 +53,8 @@ test.each(
       Float64Array.from(slope, (unit) => unit / (64 ** 2 * 4096)),
     ),
   };
-  const found = await adaptiveCodes(problem, steps, multiplyHere);
-  expect(Array.from(found.data, (code) => code || 0)).toEqual(codes);
+  const adaptedCodes = await adaptiveCodes(problem, steps, multiplyHere);
+  expect(Array.from(adaptedCodes.data, (code) => code || 0)).toEqual(codes);
 });
 
 /** Correlated inputs. */
@@ -76,26 +76,26 @@ async function errorsOf(
     ...{ id: "watching", of: "original", evidence: gramMatrices },
     async codes(weight, grid, known) {
       const near = (): readonly Matrix[] =>
-        weight.matrices.map((own, group) =>
+        weight.matrices.map((weightMatrix, group) =>
           matrix(
-            own.rows,
-            own.columns,
-            own.data.map((value, at) => {
-              const slice = weight.sliceAt(group, Math.floor(at / own.columns), at % own.columns);
+            weightMatrix.rows,
+            weightMatrix.columns,
+            weightMatrix.data.map((value, at) => {
+              const slice = weight.sliceAt(group, Math.floor(at / weightMatrix.columns), at % weightMatrix.columns);
               const zero = grid.zeroPoint[slice] ?? 0;
               return Math.min(grid.high, Math.max(grid.low, Math.round(value / (grid.scale[slice] || 1)) + zero));
             }),
           ),
         );
       const codes = (await rounder.codes?.(weight, grid, known)) ?? near();
-      for (const [group, own] of weight.matrices.entries()) {
-        const apart = own.data.map((value, at) => {
-          const slice = weight.sliceAt(group, Math.floor(at / own.columns), at % own.columns);
+      for (const [group, weightMatrix] of weight.matrices.entries()) {
+        const roundingError = weightMatrix.data.map((value, at) => {
+          const slice = weight.sliceAt(group, Math.floor(at / weightMatrix.columns), at % weightMatrix.columns);
           return ((codes[group]?.data[at] ?? 0) - (grid.zeroPoint[slice] ?? 0)) * (grid.scale[slice] ?? 0) - value;
         });
-        const gram = known.evidence.groups[group] ?? matrix(own.columns, own.columns);
-        const moved = await multiplyHere(matrix(own.rows, own.columns, apart), gram);
-        errors.push(moved.data.reduce((sum, value, at) => sum + value * (apart[at] ?? 0), 0));
+        const gram = known.evidence.groups[group] ?? matrix(weightMatrix.columns, weightMatrix.columns);
+        const moved = await multiplyHere(matrix(weightMatrix.rows, weightMatrix.columns, roundingError), gram);
+        errors.push(moved.data.reduce((sum, value, at) => sum + value * (roundingError[at] ?? 0), 0));
       }
       return codes;
     },
@@ -124,13 +124,13 @@ describe.each<[string, () => Model, ReturnType<typeof memory>]>([
   ["convolutions in groups", grouped, memory("x", { x: numbersFor([8, 4, 6, 6]) })],
 ])("in each layer of %s", (_, model, data) => {
   test.each([4, 3])("answers change less than by the nearest codes, and those of mse: %i bits", async (bits) => {
-    const of = (rounder: Solver): Promise<number[]> =>
+    const measureErrors = (rounder: Solver): Promise<number[]> =>
       errorsOf(model, data, { scheme: "weights", bits: bits as 3 | 4, onnxOnly: true, rounder });
     const [near, cut, sequential, adaptive] = [
-      await of(nearest),
-      await of(mse),
-      await of(sequentialMse as Solver),
-      await of(adaround as Solver),
+      await measureErrors(nearest),
+      await measureErrors(mse),
+      await measureErrors(sequentialMse as Solver),
+      await measureErrors(adaround as Solver),
     ];
     for (const [at, least] of cut.entries()) {
       const best = Math.min(least, near[at] ?? 0) * (1 + 1e-9);
@@ -191,9 +191,9 @@ test("sums of many places of a picture are taken of some of them, evenly spread"
   expect(rows).toBe(1024 + 2 * 2);
   expect(cross).toBeUndefined();
   const all = readFeatures(dense, { axis: 1 }).matrix();
-  const whole = await multiplyHere(transpose(all), all);
+  const fullGram = await multiplyHere(transpose(all), all);
   for (const at of [0, 3])
-    expect(Math.abs((groups[0]?.data[at] ?? 0) / rows - (whole.data[at] ?? 0) / 10_000)).toBeLessThan(0.1);
+    expect(Math.abs((groups[0]?.data[at] ?? 0) / rows - (fullGram.data[at] ?? 0) / 10_000)).toBeLessThan(0.1);
 });
 
 test.each<[QuantizeOptions, RegExp | undefined]>([

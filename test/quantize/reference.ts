@@ -1,4 +1,4 @@
-/** What ONNX's operators compute, as the tests compare it. */
+/** Reference implementations of ONNX's operators, which tests compare with. */
 import {
   type QuantizationRange,
   type QuantizedType,

@@ -90,9 +90,9 @@ const ids = {
 
 const answers = (model: Model): Promise<Float64Array> => run(model, { ids });
 const streamOf = (model: Model): Stream => {
-  const [found, ...more] = rotationStreams(model, infer(model));
-  if (found === undefined || more.length > 0) throw new Error("There is not one stream.");
-  return found;
+  const [stream, ...more] = rotationStreams(model, infer(model));
+  if (stream === undefined || more.length > 0) throw new Error("There is not one stream.");
+  return stream;
 };
 
 describe("a residual stream", () => {

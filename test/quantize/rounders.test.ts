@@ -127,15 +127,15 @@ test.each(lookingAtSamples)(
           toNumbers(await weight.tensor.read()).map((own, at) => (at === 5 ? Number.NaN : own)),
         ),
       );
-    const told: string[] = [];
+    const warnings: string[] = [];
     const { changes, misses } = await quantize(
       model,
       { scheme: "weights", bits: 4, block: 16, rounder, data: samplesOf16 },
-      { log: ({ level, text }) => void (level === "warning" && told.push(text)) },
+      { log: ({ level, text }) => void (level === "warning" && warnings.push(text)) },
     );
     expect(changes.map(({ at }) => at)).toEqual(["fc1", "fc3"]);
     expect(misses).toMatchObject([{ at: "fc2", reason: "its weight holds NaN" }]);
-    expect(told).toEqual(['layer "fc3" is rounded without samples: its input holds NaN on these samples']);
+    expect(warnings).toEqual(['layer "fc3" is rounded without samples: its input holds NaN on these samples']);
   },
 );
 
@@ -151,21 +151,21 @@ test("a rounder that needs samples of a layer says once which layer has none", a
 
 describe("a rounding method of one's own", () => {
   test.each(["weights", "dynamic", "static"] as const)("decides the codes: %s", async (scheme) => {
-    const [usual, own] = [mlp(), mlp()];
+    const [nearestModel, customModel] = [mlp(), mlp()];
     const settings = { scheme, bits: 8, ...(scheme === "static" ? { data: memory("x", { x }) } : {}) } as const;
-    await quantize(usual, settings);
-    const { changes } = await quantize(own, { ...settings, rounder: towardsZero });
+    await quantize(nearestModel, settings);
+    const { changes } = await quantize(customModel, { ...settings, rounder: towardsZero });
     expect(changes.some(({ what }) => what.endsWith(", rounded by towards zero"))).toBe(true);
     for (const name of ["fc1.weight", "fc2.weight"]) {
       const [a, b] = await Promise.all(
-        [usual, own].map(async (model) => toNumbers(await stored(model, `${name}_quantized`))),
+        [nearestModel, customModel].map(async (model) => toNumbers(await stored(model, `${name}_quantized`))),
       );
       expect(b?.every((code, at) => Math.abs(code) <= Math.abs(a?.[at] ?? 0))).toBe(true);
       expect(b).not.toEqual(a);
-      expect(await stored(own, `${name}_scale`)).toEqual(await stored(usual, `${name}_scale`));
+      expect(await stored(customModel, `${name}_scale`)).toEqual(await stored(nearestModel, `${name}_scale`));
     }
     if (scheme === "weights" || hasExactProducts)
-      expect(difference(await run(mlp(), { x }), await run(own, { x }))).toBeLessThan(0.1);
+      expect(difference(await run(mlp(), { x }), await run(customModel, { x }))).toBeLessThan(0.1);
   });
 
   test("a table has no product to look at: gptq rounds it without, and a rounder that does not say so leaves it", async () => {

@@ -1,4 +1,4 @@
-/** What quantization leaves alone: layers that are excepted or refused, and models in which nothing can be done. */
+/** Quantization does not change excepted layers, unsupported layers, and models without layers to quantize. */
 import { describe, expect, test } from "vitest";
 import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
@@ -26,10 +26,10 @@ graph (x: float32[batch, 3, 6, 6]) -> (y: float32[batch, 4, 2, 2]) {
 /** The operators that work on a node's input before it is read, along first inputs. */
 function worked(model: Model, name: string, input: number): readonly string[] {
   const node = [...model.graph.nodes()].find((one) => one.name === name);
-  const found: string[] = [];
+  const operatorChain: string[] = [];
   for (let value = node?.inputs[input]; value?.producer !== undefined; value = value.producer.inputs[0])
-    found.unshift(value.producer.op);
-  return found;
+    operatorChain.unshift(value.producer.op);
+  return operatorChain;
 }
 
 const rounded = ["Div", "Round", "Clip", "Mul"];

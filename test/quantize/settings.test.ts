@@ -1,4 +1,4 @@
-/** What is asked of single layers counts as what is asked of all, and samples are taken wherever they help. */
+/** Overrides for individual layers act as options for all layers do, and rounding uses samples if they help. */
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { completeContext } from "../../src/core/pass/pass.ts";
@@ -21,15 +21,17 @@ graph (x: float32[batch, 64]) -> (y) {
   s = Relu (k)
   y = MatMul "c" (s, c.weight)
 }`;
-/** Of eight directions and a little of all others, as what real layers read. */
+/** Samples with eight dominant directions and a little noise, similar to inputs of real layers. */
 const x = (() => {
-  const [mix, hidden, own] = [numbersFor([8, 64], 9), numbersFor([256, 8], 5), numbersFor([256, 64], 6)].map(toNumbers);
+  const [mix, hidden, noise] = [numbersFor([8, 64], 9), numbersFor([256, 8], 5), numbersFor([256, 64], 6)].map(
+    toNumbers,
+  );
   const at = (row: number, column: number) =>
     Array.from({ length: 8 }, (_, one) => (hidden?.[8 * row + one] ?? 0) * (mix?.[64 * one + column] ?? 0));
   return float32(
     [256, 64],
     Array.from({ length: 256 * 64 }, (_, place) =>
-      at(Math.floor(place / 64), place % 64).reduce((sum, part) => sum + part, 0.1 * (own?.[place] ?? 0)),
+      at(Math.floor(place / 64), place % 64).reduce((sum, part) => sum + part, 0.1 * (noise?.[place] ?? 0)),
     ),
   );
 })();
@@ -46,9 +48,9 @@ const layers = ["a", "b", "c"];
 
 describe("4 bits of each layer", () => {
   test("by overrides lose what 4 bits of all lose", async () => {
-    const own = { bits: 4, onnxOnly: true } as const;
-    const overrides = Object.fromEntries(layers.map((layer) => [layer, own]));
-    const all = await errorOf({ scheme: "weights", ...own });
+    const layerOptions = { bits: 4, onnxOnly: true } as const;
+    const overrides = Object.fromEntries(layers.map((layer) => [layer, layerOptions]));
+    const all = await errorOf({ scheme: "weights", ...layerOptions });
     expect(await errorOf({ scheme: "weights", overrides })).toBeLessThan(1.1 * all);
   });
 

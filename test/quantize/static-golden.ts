@@ -23,7 +23,7 @@ const data = (name: keyof typeof compared) => memory("calibration", { x: calibra
 
 export function testGolden(cases: Golden["cases"]): void {
   describe.each(cases)("$network, $options", (expected) => {
-    const made = async () => {
+    const quantizeNetwork = async () => {
       const { network, options } = expected;
       const model = compared[network]();
       const outcome = await quantize(model, {
@@ -40,7 +40,7 @@ export function testGolden(cases: Golden["cases"]): void {
     };
 
     test("every integer, scale and zero point equals ONNX Runtime's", async () => {
-      const { model } = await made();
+      const { model } = await quantizeNetwork();
       const tensors = [...model.graph.values()].filter((value) => value.tensor !== undefined);
       expect(tensors.map(({ name }) => name).sort()).toEqual(Object.keys(expected.tensors).sort());
       for (const [name, [type, numbers]] of Object.entries(expected.tensors)) {
@@ -52,7 +52,7 @@ export function testGolden(cases: Golden["cases"]): void {
     });
 
     test("operators stand where ONNX Runtime puts them", async () => {
-      const { model } = await made();
+      const { model } = await quantizeNetwork();
       const counts: Record<string, number> = {};
       for (const op of operators(model)) counts[op] = (counts[op] ?? 0) + 1;
       expect(counts).toEqual(expected.operators);

@@ -49,7 +49,8 @@ graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
 }`;
   const [model, without] = [parseModel(text(`unread = ${call}`)), parseModel(text(""))];
   const x = numbersFor([8, 4]);
-  for (const one of [model, without]) await quantize(one, { scheme: "static", data: memory("calibration", { x }) });
+  for (const variant of [model, without])
+    await quantize(variant, { scheme: "static", data: memory("calibration", { x }) });
   assertValid(model);
   expect(operators(model)).toEqual(operators(without));
   expect(await run(model, { x })).toEqual(await run(without, { x }));
@@ -108,7 +109,7 @@ describe("a small network", () => {
 
 describe("types", () => {
   const x = calibration("cnn");
-  const made = async (options: QuantizeOptions) => {
+  const quantizeCnn = async (options: QuantizeOptions) => {
     const model = cnn();
     const outcome = await quantize(model, { scheme: "static", ...options, data: data("cnn") });
     assertValid(model);
@@ -122,7 +123,7 @@ describe("types", () => {
     [{ bits: 4 }, 0.1, 21],
     [{ perChannel: false, zeroPoints: true }, 0.01, 17],
   ] as const)("%o is near float, optimized and not", async (options, most, opset) => {
-    const { model } = await made(options);
+    const { model } = await quantizeCnn(options);
     expect(model.opsets.get("")).toBe(opset);
     const expected = await run(cnn(), { x });
     for (const optimize of [false, true])
@@ -130,7 +131,7 @@ describe("types", () => {
   });
 
   test("a layer may have wider activations than the others, and what it shares with them is wide", async () => {
-    const { model, changes } = await made({ overrides: { fc: { activations: "uint16" } } });
+    const { model, changes } = await quantizeCnn({ overrides: { fc: { activations: "uint16" } } });
     expect(changes.find(({ at }) => at === "fc")).toMatchObject({
       what: "uint16 activations, weight as int8, per-channel scales",
       decidedBy: "layer",
@@ -141,14 +142,14 @@ describe("types", () => {
   });
 
   test("a layer may stay in float", async () => {
-    const { model, misses } = await made({ overrides: { conv2: { float: true } } });
+    const { model, misses } = await quantizeCnn({ overrides: { conv2: { float: true } } });
     expect(misses).toEqual([expect.objectContaining({ at: "conv2", reason: "stays in float: set by an override" })]);
     expect(model.graph.value("conv2.weight")?.tensor?.type).toBe("float32");
   });
 
   test("codes of 2 bits and blocks are refused", async () => {
     for (const options of [{ bits: 2 }, { block: 32 }] as const)
-      await expect(made(options)).rejects.toMatchObject({ code: "E_OPTION" });
+      await expect(quantizeCnn(options)).rejects.toMatchObject({ code: "E_OPTION" });
   });
 });
 
@@ -210,7 +211,7 @@ graph (x: float32[n, 12]) -> (y: float32[n, 5]) {
   ${lines}
 }`;
   const x = numbersFor([64, 12]);
-  const made = async (text: string, options: QuantizeOptions = {}) => {
+  const listClampsAfterQuantization = async (text: string, options: QuantizeOptions = {}) => {
     const model = parseModel(text);
     await quantize(model, { scheme: "static", data: memory("x", { x }), ...options });
     assertValid(model);
@@ -231,17 +232,19 @@ graph (x: float32[n, 12]) -> (y: float32[n, 5]) {
     test.each([{}, { activations: "int8" }, { activations: "uint16" }, { perChannel: false }] as const)(
       "before a layer whose weight is codes, %o",
       async (options) => {
-        expect(await made(network(`${stored}\n  y = Gemm(c, b.stored)`), options)).toEqual(expected);
+        expect(await listClampsAfterQuantization(network(`${stored}\n  y = Gemm(c, b.stored)`), options)).toEqual(
+          expected,
+        );
       },
     );
 
     test("before such a layer and one whose weight is floats", async () => {
       const two = `${stored}\n  g = Gemm(c, b.stored)\n  k = Gemm(c, b.weight)\n  y = Add(g, k)`;
-      expect(await made(network(two))).toEqual(expected);
+      expect(await listClampsAfterQuantization(network(two))).toEqual(expected);
     });
 
     test("and is given up where all read codes of its range", async () => {
-      expect(await made(network(`${clamp}\n  y = Gemm(c, b.weight)`))).toEqual([]);
+      expect(await listClampsAfterQuantization(network(`${clamp}\n  y = Gemm(c, b.weight)`))).toEqual([]);
     });
   });
 
@@ -253,7 +256,7 @@ graph (x: float32[n, 12]) -> (y: float32[n, 5]) {
   c = Relu(p)
   b.stored = DequantizeLinear(b.codes, step)
   y = Gemm(c, b.stored)`;
-    expect(await made(network(picked))).toEqual(["Relu"]);
+    expect(await listClampsAfterQuantization(network(picked))).toEqual(["Relu"]);
   });
 
   test.each([["uint8", []] as const, ["int8", ["Relu"]] as const])(
@@ -458,20 +461,20 @@ graph (x: float32[1, 4, 6, 6]) -> (y: float32[...]) {
   j = Concat(h, p) {axis=1}
   y = Conv(j, b.weight)
 }`;
-    const one = { x: numbersFor([1, 4, 6, 6]) };
+    const feeds = { x: numbersFor([1, 4, 6, 6]) };
     for (const [filler, fills] of [
       ["ConstantOfShape(shape)", 1],
       ["ConstantOfShape(shape) {value=float32[1] [0.5]}", 1],
       ["Abs(more)", 0],
     ] as const) {
       const model = parseModel(text(filler));
-      await quantize(model, { scheme: "static", data: memory("calibration", one) });
+      await quantize(model, { scheme: "static", data: memory("calibration", feeds) });
       expect([...model.graph.nodes()].filter(({ op }) => op === "ConstantOfShape")).toHaveLength(fills);
       expect([...model.graph.values()].some(({ tensor }) => tensor?.dims.join() === "1,4,6,6")).toBe(fills === 0);
       for (const optimize of [false, true])
-        expect(difference(await run(parseModel(text(filler)), one), await run(model, one, { optimize }))).toBeLessThan(
-          0.03,
-        );
+        expect(
+          difference(await run(parseModel(text(filler)), feeds), await run(model, feeds, { optimize })),
+        ).toBeLessThan(0.03);
     }
   });
 
@@ -737,15 +740,16 @@ graph (x: float32[1, 2, 4]) -> (y: float32[1, 2, 4]) {
   y = Add(h, c) {broadcast=1, axis=1}
 }`);
       const before = structureHash(model);
-      const given = scheme === "static" ? { scheme, data: memory("x", { x: numbersFor([1, 2, 4]) }) } : { scheme };
-      await expect(quantize(model, given)).rejects.toMatchObject({ code: "E_UNSUPPORTED" });
+      const schemeOptions =
+        scheme === "static" ? { scheme, data: memory("x", { x: numbersFor([1, 2, 4]) }) } : { scheme };
+      await expect(quantize(model, schemeOptions)).rejects.toMatchObject({ code: "E_UNSUPPORTED" });
       expect(structureHash(model)).toBe(before);
     },
   );
 
   test("data that does not fit, is empty or not finite", async () => {
-    const attempt = (given: QuantizeOptions["data"]) =>
-      expect(quantize(mlp(), { scheme: "static", data: given })).rejects;
+    const attempt = (calibrationData: QuantizeOptions["data"]) =>
+      expect(quantize(mlp(), { scheme: "static", data: calibrationData })).rejects;
     await attempt(memory("narrow", { x: numbersFor([4, 11]) })).toMatchObject({ code: "E_DATA" });
     await attempt(memory("empty", { x: numbersFor([0, 12]) })).toMatchObject({ code: "E_DATA" });
     const broken = numbersFor([4, 12]);

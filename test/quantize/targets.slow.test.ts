@@ -1,4 +1,4 @@
-/** What `quantize` writes, in WebAssembly and WebGPU of a real browser: every variant of real models, every scheme of a small network. */
+/** A real browser runs the files of `quantize` in WebAssembly and WebGPU: every variant of real models, every scheme of a small network. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findChromium } from "../../src/app/cli/browser/chromium.ts";
 import { type OpenTarget, openTarget } from "../../src/app/cli/jobs/target.ts";
@@ -89,11 +89,11 @@ describe.skipIf(program === undefined).each(["wasm", "webgpu"] as const)("in %s 
       const result = original.clone();
       const asked: QuantizeOptions = { ...options, target: [name] };
       await quantize(result, asked);
-      const [found] = await checkTargets(native, [target], original, result, { seed: 0 });
+      const [check] = await checkTargets(native, [target], original, result, { seed: 0 });
       // Without a graphics card there is no arithmetic in float16.
-      const untold = target.lacks !== undefined && found?.found.endsWith(target.lacks.why) === true;
-      expect(found).toMatchObject({ right: untold ? undefined : true });
-      expect(found?.isWeak).toBeUndefined();
+      const untold = target.lacks !== undefined && check?.found.endsWith(target.lacks.why) === true;
+      expect(check).toMatchObject({ right: untold ? undefined : true });
+      expect(check?.isWeak).toBeUndefined();
     },
     120_000,
   );

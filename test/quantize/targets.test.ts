@@ -1,4 +1,4 @@
-/** What a runtime cannot run is not written for it (`docs/targets.md`). */
+/** `quantize` writes only operators that the target runtime supports (`docs/targets.md`). */
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";

@@ -72,13 +72,13 @@ describe("what was pruned stays zero", () => {
     const model = await pruned();
     const { changes } = await quantize(model, { ...options, data });
     expect(changes.length).toBeGreaterThan(0);
-    const found = await run(await reopened(model), { x: units }, { optimize: false });
+    const outputValues = await run(await reopened(model), { x: units }, { optimize: false });
     const zeros = [...before.data].flatMap((value, at) => (Number(value) === 0 ? at : []));
     expect(zeros.length).toBe((inputs * outputs) / 2);
     // A kernel takes what zero points add from sums, whose last digits differ.
     const nothing = (value = 1): boolean => Math.abs(value) < 1e-6;
-    expect(zeros.filter((at) => !nothing(found[at]))).toEqual([]);
-    expect(found.filter(nothing).length).toBeLessThan(inputs * outputs);
+    expect(zeros.filter((at) => !nothing(outputValues[at]))).toEqual([]);
+    expect(outputValues.filter(nothing).length).toBeLessThan(inputs * outputs);
   });
 });
 
@@ -96,8 +96,8 @@ graph (x: float32[batch, 32]) -> (y: float32[batch, 8]) {
   await remove(model);
   const [before, gamma] = [await stored(model, "fc.weight"), await stored(model, "gamma")];
   const x = numbersFor([64, 32]);
-  const own = { ...weights, bits: 4, onnxOnly: true, rounder: "gptq" } as const;
-  await quantize(model, { ...own, data: memory("x", { x }) });
+  const lowBitOptions = { ...weights, bits: 4, onnxOnly: true, rounder: "gptq" } as const;
+  await quantize(model, { ...lowBitOptions, data: memory("x", { x }) });
   expect(await stored(model, "gamma")).not.toEqual(gamma);
   const codes = await stored(model, "fc.weight_quantized");
   const numbers = [...codes.data].flatMap((byte) => [Number(byte) & 15, Number(byte) >> 4]);

@@ -1,8 +1,8 @@
-/** What transformers.js answers with the files of a folder, in Node and, bundled, in a browser. */
+/** Runs the models of a folder in transformers.js and returns their outputs. Works in Node and, bundled, in a browser. */
 import { env, pipeline } from "@huggingface/transformers";
 
 export interface Asked {
-  /** Where folders of models lie: a path, in a browser an address. */
+  /** Parent of the model folders: a path in Node, a URL in a browser. */
   readonly models: string;
   /** The folder of the model. */
   readonly name: string;
@@ -12,7 +12,7 @@ export interface Asked {
   readonly device: "cpu" | "wasm";
 }
 
-/** Of each text: its label, or the text that it goes on with; each alone, and all of them in a batch, padded. */
+/** The label or generated text for each input text: run individually, and in one padded batch. */
 export interface Answers {
   readonly alone: readonly string[];
   readonly batch: readonly string[];
@@ -25,7 +25,7 @@ export async function answers({ models, name, task, dtypes, texts, device }: Ask
   env.localModelPath = models;
   if (device === "wasm" && env.backends.onnx.wasm !== undefined)
     env.backends.onnx.wasm.wasmPaths = "/node_modules/@huggingface/transformers/node_modules/onnxruntime-web/dist/";
-  const told: Record<string, Answers> = {};
+  const answersByDtype: Record<string, Answers> = {};
   for (const dtype of dtypes) {
     const options = { dtype, device };
     const settings = { max_new_tokens: 24, do_sample: false };
@@ -39,10 +39,10 @@ export async function answers({ models, name, task, dtypes, texts, device }: Ask
     })();
     const alone: string[] = [];
     for (const text of texts) alone.push(...(await ask([text])));
-    told[dtype] = { alone, batch: await ask(texts) };
+    answersByDtype[dtype] = { alone, batch: await ask(texts) };
     await dispose();
   }
-  return told;
+  return answersByDtype;
 }
 
 function flat(answer: unknown): readonly string[] {

@@ -1,4 +1,4 @@
-/** What `compress` and `--target` leave of a folder, and its card, which says what a second command measures. */
+/** Folders and model cards that `compress` and `--target` write. The card's values equal those that a second command measures. */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { brotliDecompressSync } from "node:zlib";
@@ -15,7 +15,7 @@ import { temporaryFolder } from "../temporary.ts";
 import { texts, textToText } from "./small-folders.ts";
 
 const root = temporaryFolder();
-const given = texts.flatMap((text) => ["--text", text]);
+const textFlags = texts.flatMap((text) => ["--text", text]);
 const original = join(root, "t5");
 beforeAll(() => textToText(original));
 
@@ -34,7 +34,7 @@ const rowsOf = (found: Readonly<Record<string, unknown>>) => found.files as read
 
 test("compress leaves what transformers.js loads where a program names no dtype", async () => {
   const out = join(root, "best");
-  const rows = rowsOf(await json("compress", original, ...given, "-o", out));
+  const rows = rowsOf(await json("compress", original, ...textFlags, "-o", out));
   const kept = rows.filter(({ verdict }) => verdict === "kept");
   expect(kept).toHaveLength(2);
   for (const { loader } of rows) expect(loader).toMatchObject({ outcome: "runs", version: env.version });
@@ -53,13 +53,13 @@ test("compress leaves what transformers.js loads where a program names no dtype"
       },
     });
     const attention_mask = new Tensor("int64", [1n, 1n, 1n], [1, 3]);
-    const found = await model.generate({ inputs: ids, attention_mask, max_new_tokens: 8 });
+    const output = await model.generate({ inputs: ids, attention_mask, max_new_tokens: 8 });
     await model.dispose();
-    return found instanceof Tensor ? found.tolist() : found;
+    return output instanceof Tensor ? output.tolist() : output;
   };
-  const found = await tokens();
+  const generatedTokens = await tokens();
   for (const { file } of kept) expect(asked).toContain(file);
-  expect(found).toEqual([expect.arrayContaining([0n])]);
+  expect(generatedTokens).toEqual([expect.arrayContaining([0n])]);
 });
 
 test("q8 with low-entropy values is a smaller download, and transformers.js loads it", async () => {
@@ -85,8 +85,8 @@ test("q8 with low-entropy values is a smaller download, and transformers.js load
   const model = await T5ForConditionalGeneration.from_pretrained("low", { device: "cpu", dtype: "q8" });
   const inputs = new Tensor("int64", [7n, 30n, 2n], [1, 3]);
   const attention_mask = new Tensor("int64", [1n, 1n, 1n], [1, 3]);
-  const found = await model.generate({ inputs, attention_mask, max_new_tokens: 8 });
-  expect(found instanceof Tensor ? found.tolist() : found).toEqual([expect.arrayContaining([0n])]);
+  const output = await model.generate({ inputs, attention_mask, max_new_tokens: 8 });
+  expect(output instanceof Tensor ? output.tolist() : output).toEqual([expect.arrayContaining([0n])]);
   await model.dispose();
 });
 
@@ -98,7 +98,7 @@ test.skipIf(browser === undefined)("--target wasm compares and times each file o
     expect({ verdict, rightOn, loader }).toMatchObject({
       ...{ verdict: "kept", rightOn: ["wasm"], loader: { outcome: "runs" } },
     });
-    // Where the machine was idle enough to tell.
+    // Pith reports speeds only if the machine was idle enough to measure them.
     for (const { where } of speeds) expect(where).toMatch(/^WebAssembly in \S*Chrome/);
   }
   expect(readFileSync(join(root, "wasm", "README.md"), "utf8").match(/\| wasm \|/g)).toHaveLength(4);
@@ -136,8 +136,8 @@ describe.skipIf(bert === undefined || reviews === undefined)("the card's table",
       expect({ file, size }).toEqual({ file, size: bytes(models[at]?.bytes ?? 0) });
       expect({ file, brotli }).toEqual({ file, brotli: bytes(models[at]?.brotli ?? 0) });
       if (at === 0) continue;
-      const found = await json("eval", join(out, file), "--against", join(out, "onnx/model.onnx"), "--data", data);
-      const nearness = comparedNearness(found.comparison as Comparison);
+      const evaluation = await json("eval", join(out, file), "--against", join(out, "onnx/model.onnx"), "--data", data);
+      const nearness = comparedNearness(evaluation.comparison as Comparison);
       expect({ file, measured: others[nearness?.metric ?? ""] }).toEqual({
         file,
         measured: nearness && nearnessText(nearness),

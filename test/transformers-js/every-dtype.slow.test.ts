@@ -22,8 +22,8 @@ const module = join(import.meta.dirname, "answers.ts");
 const inNode = (asked: Omit<Asked, "models" | "device">) => answers({ ...asked, models: `${out}/`, device: "cpu" });
 
 async function inWebAssembly(asked: Omit<Asked, "models" | "device">): Promise<Record<string, Answers>> {
-  const given: Asked = { ...asked, models: "/models/", device: "wasm" };
-  const text = `import { answers } from ${JSON.stringify(module)}; export default () => answers(${JSON.stringify(given)});`;
+  const request: Asked = { ...asked, models: "/models/", device: "wasm" };
+  const text = `import { answers } from ${JSON.stringify(module)}; export default () => answers(${JSON.stringify(request)});`;
   return (await inBrowser(text, out)) as Record<string, Answers>;
 }
 
@@ -62,9 +62,9 @@ describe.skipIf(shared("data/models/bert_sst2") === undefined)("a classifier giv
     await quantizeFolder(folder, { dtypes: variants, out: join(out, name), fileBytes: 2 ** 19 });
     const files = await readdir(join(out, name, "onnx"));
     for (const model of ["model_quantized", "model_q4"]) expect(files).toContain(`${model}.onnx_data_2`);
-    const told = await inWebAssembly({ ...asked, name, dtypes: variants });
-    const whole = await inWebAssembly({ ...asked, dtypes: variants });
-    expect(told).toEqual(whole);
+    const shardedAnswers = await inWebAssembly({ ...asked, name, dtypes: variants });
+    const unshardedAnswers = await inWebAssembly({ ...asked, dtypes: variants });
+    expect(shardedAnswers).toEqual(unshardedAnswers);
   });
 });
 
@@ -77,10 +77,10 @@ describe.skipIf(shared("data/models/llama_shakespeare") === undefined)("a decode
   beforeAll(() => written("llama_shakespeare"));
 
   /** Ranges found at run time depend on what else is in the batch; weights alone do not. */
-  const expectSame = (told: Record<string, Answers>) => {
-    const { fp32, fp16 } = told;
+  const expectSame = (answersByDtype: Record<string, Answers>) => {
+    const { fp32, fp16 } = answersByDtype;
     expect(fp16).toEqual(fp32);
-    for (const [dtype, { alone, batch }] of Object.entries(told)) {
+    for (const [dtype, { alone, batch }] of Object.entries(answersByDtype)) {
       for (const [index, text] of alone.entries())
         expect(text.length).toBeGreaterThan((asked.texts[index] ?? "").length + 24);
       if (!["q8", "int8", "uint8"].includes(dtype)) expect(batch).toEqual(alone);
@@ -88,7 +88,7 @@ describe.skipIf(shared("data/models/llama_shakespeare") === undefined)("a decode
   };
   test("goes on with the very tokens that Pith compares", async () => {
     const folder = join(out, asked.name);
-    const told = await answers({ ...asked, dtypes: ["fp32", "q4"], models: `${out}/`, device: "cpu" });
+    const libraryAnswers = await answers({ ...asked, dtypes: ["fp32", "q4"], models: `${out}/`, device: "cpu" });
     const [ours, theirs] = [await openTokenizer(folder), await AutoTokenizer.from_pretrained(asked.name)];
     for (const [dtype, file] of [
       ["fp32", "model.onnx"],
@@ -97,8 +97,10 @@ describe.skipIf(shared("data/models/llama_shakespeare") === undefined)("a decode
       const generator = generatorOf(new Map([["model", await open(join(folder, "onnx", file))]]));
       if (generator === undefined || ours === undefined) throw new Error("no generator");
       const prompts = asked.texts.map((text) => ours.encode(text).ids);
-      const found = await generate(createEngine(), generator, prompts, { steps: 24, padding: 0, begin: 0 });
-      expect(found.map((tokens, at) => theirs.decode([...(prompts[at] ?? []), ...tokens]))).toEqual(told[dtype]?.batch);
+      const tokenLists = await generate(createEngine(), generator, prompts, { steps: 24, padding: 0, begin: 0 });
+      expect(tokenLists.map((tokens, at) => theirs.decode([...(prompts[at] ?? []), ...tokens]))).toEqual(
+        libraryAnswers[dtype]?.batch,
+      );
     }
   });
   test("in Node", async () => expectSame(await inNode({ ...asked, dtypes })));

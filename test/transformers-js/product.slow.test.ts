@@ -31,16 +31,17 @@ describe.skipIf(bert === undefined)("a classifier", () => {
   test("of a kind that it does not know is not tried, and its files are kept", async () => {
     const strange = join(out, "strange");
     await cp(bert ?? "", strange, { recursive: true });
-    const told = JSON.parse(await readFile(join(strange, "config.json"), "utf8"));
-    const change = (config: object) => writeFile(join(strange, "config.json"), JSON.stringify({ ...told, ...config }));
+    const originalConfig = JSON.parse(await readFile(join(strange, "config.json"), "utf8"));
+    const change = (config: object) =>
+      writeFile(join(strange, "config.json"), JSON.stringify({ ...originalConfig, ...config }));
     await change({ architectures: ["StrangeForSequenceClassification"], model_type: "strange" });
     const { files } = await json("quantize", strange, "--dtype", "q8", "-o", `${strange}.out`);
     const reason = "it has no class for StrangeForSequenceClassification";
     expect(files).toMatchObject([{ verdict: "kept", loader: { outcome: "not tried", reason } }]);
     // Its kind is enough.
     await change({ architectures: undefined, model_type: "bert" });
-    const { files: found } = await json("quantize", strange, "--dtype", "q8", "-o", `${strange}.kind`);
-    expect(found).toMatchObject([{ verdict: "kept", loader: { outcome: "runs" } }]);
+    const { files: bertFiles } = await json("quantize", strange, "--dtype", "q8", "-o", `${strange}.kind`);
+    expect(bertFiles).toMatchObject([{ verdict: "kept", loader: { outcome: "runs" } }]);
   });
 
   test("without a tokenizer, or with one that is none, is not kept by either command", async () => {
@@ -70,8 +71,8 @@ describe.skipIf(bert === undefined)("a classifier", () => {
       const { files } = await json("quantize", bert ?? "", "--dtype", "q8", "-o", folder);
       expect(files).toMatchObject([{ verdict: "kept", loader: { outcome: "runs" } }]);
       const card = await readFile(join(folder, "README.md"), "utf8");
-      const [node, browser] = Array.from(card.matchAll(/await pipeline\("[a-z-]+", (".*"), \{/g), ([, one = ""]) =>
-        String(JSON.parse(one)),
+      const [node, browser] = Array.from(card.matchAll(/await pipeline\("[a-z-]+", (".*"), \{/g), ([, literal = ""]) =>
+        String(JSON.parse(literal)),
       );
       expect(resolve(dirname(folder), node ?? "")).toBe(folder);
       // A browser asks a server for addresses: as it does, but for the files, which are read here.
@@ -107,8 +108,8 @@ test("a file that is not loaded gives the library's own reason", async () => {
   await writeFile(join(folder, "onnx", "model_q4.onnx"), "no model");
   const library = createRequire(import.meta.url).resolve("@huggingface/transformers");
   const input = { library, folder, texts: ["a"], forced: undefined, lean: false };
-  const found = await loaderJob({ ...input, dtypes: { model: "q4" } });
-  expect(found).toMatchObject({ failed: "load", reason: expect.stringContaining("model_q4.onnx") });
+  const outcome = await loaderJob({ ...input, dtypes: { model: "q4" } });
+  expect(outcome).toMatchObject({ failed: "load", reason: expect.stringContaining("model_q4.onnx") });
   expect(await loaderJob({ ...input, dtypes: { model: "fp16" } })).toMatchObject({
     failed: "load",
     reason: expect.stringContaining("model_fp16.onnx"),

@@ -18,7 +18,7 @@ import { imageToken, imageToText, texts, textToText } from "./small-folders.ts";
 
 const root = temporaryFolder();
 const library = createRequire(import.meta.url).resolve("@huggingface/transformers");
-/** Of the tokens of float32, each found after those before: the weights are random, so the best two are often near each other. */
+/** Minimum share of predicted tokens that equal those of float32. Weights are random, so the best two tokens often have similar scores. */
 const least = (dtype: FileDtype): number =>
   dtype === "fp16" ? 1 : dtype.startsWith("q4") || dtype === "bnb4" ? 0.5 : 0.9;
 
@@ -79,19 +79,19 @@ describe.each([
       const dtypes = Object.fromEntries(names.map((base) => [base, dtype]));
       const model = await LlavaForConditionalGeneration.from_pretrained(write.name, { dtype: dtypes, device: "cpu" });
       const pixels = Float32Array.from({ length: 3 * 16 * 16 }, (_, at) => Math.sin(at + phase));
-      const given = await model({
+      const output = await model({
         input_ids: ids(tokens),
         attention_mask: ids(tokens.map(() => 1)),
         pixel_values: new Tensor("float32", pixels, [1, 3, 16, 16]),
       });
       await model.dispose();
-      return given.logits.data;
+      return output.logits.data;
     };
-    const wanted = await logits("fp32");
-    expect(decibelsOf(wanted, await logits("fp32", 1))).toBeLessThan(20);
+    const expectedLogits = await logits("fp32");
+    expect(decibelsOf(expectedLogits, await logits("fp32", 1))).toBeLessThan(20);
     for (const dtype of defaultDtypes) {
-      const found = decibelsOf(wanted, await logits(dtype));
-      expect({ dtype, near: found > (dtype === "fp16" ? 45 : least(dtype) === 0.5 ? 8 : 22) }).toEqual({
+      const decibels = decibelsOf(expectedLogits, await logits(dtype));
+      expect({ dtype, near: decibels > (dtype === "fp16" ? 45 : least(dtype) === 0.5 ? 8 : 22) }).toEqual({
         dtype,
         near: true,
       });
@@ -99,7 +99,7 @@ describe.each([
   });
 });
 
-function decibelsOf(wanted: Float32Array, found: Float32Array): number {
+function decibelsOf(expected: Float32Array, actual: Float32Array): number {
   const power = (numbers: Float32Array) => numbers.reduce((sum, number) => sum + number * number, 0);
-  return 10 * Math.log10(power(wanted) / power(wanted.map((number, at) => number - (found[at] ?? 0))));
+  return 10 * Math.log10(power(expected) / power(expected.map((number, at) => number - (actual[at] ?? 0))));
 }

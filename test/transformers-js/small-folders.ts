@@ -6,7 +6,7 @@ import { save } from "../../src/core/onnx/index.ts";
 
 const width = 64;
 const vocabulary = 96;
-/** Of the texts that the models are tried on. */
+/** Input texts for the models. */
 export const texts = ["w7 w30 w2", "w90", "w11 w12 w13 w14 w50 w51 w77", "w3 w3 w41 w66"];
 
 const square = (name: string, seed: number) => `  ${name}: float32[${width}, ${width}] = random(seed ${seed})`;
@@ -60,7 +60,7 @@ const cacheOf = (name: string, length: string) => `${name}: float32[batch_size, 
 const mergedDecoder = () => {
   const branch = (name: string, begins: boolean) => {
     const v = (stem: string) => `${name}.${stem}`;
-    const own = ["key", "value"].flatMap((what) => [
+    const selfAttentionLines = ["key", "value"].flatMap((what) => [
       `${v(`own.${what}3`)} = MatMul(${v("h")}, own.${what}.weight)`,
       `${v(`own.${what}`)} = Unsqueeze(${v(`own.${what}3`)}, one)`,
       `${v(`decoder.${what}`)} = Concat(past_key_values.0.decoder.${what}, ${v(`own.${what}`)}) {axis=2}`,
@@ -73,7 +73,7 @@ const mergedDecoder = () => {
     ]);
     const body = [
       `${v("h")} = Gather(table, input_ids)`,
-      ...own,
+      ...selfAttentionLines,
       `${v("q")} = MatMul(${v("h")}, own.query.weight)`,
       ...attention(v("self."), [v("q"), v("decoder.key"), v("decoder.value")], undefined),
       `${v("h1")} = Add(${v("h")}, ${v("self.c")})`,

@@ -16,9 +16,13 @@ const root = temporaryFolder();
 describe.skipIf(models === undefined)("a folder with fewer tokens", () => {
   test.skipIf(sentiment === undefined)("classifies its texts as before, with a fifth fewer tokens", async () => {
     const out = join(root, "bert");
-    const found = await trimFolder(join(models ?? "", "bert_sst2"), { texts: [sentiment ?? ""], out });
-    expect(found).toMatchObject({ tokens: 6000, texts: 6920, models: [{ compared: { texts: 64, difference: 0 } }] });
-    expect(found.kept).toHaveLength(4944);
+    const trimReport = await trimFolder(join(models ?? "", "bert_sst2"), { texts: [sentiment ?? ""], out });
+    expect(trimReport).toMatchObject({
+      tokens: 6000,
+      texts: 6920,
+      models: [{ compared: { texts: 64, difference: 0 } }],
+    });
+    expect(trimReport.kept).toHaveLength(4944);
     const texts = readFileSync(sentiment ?? "", "utf8")
       .split("\n")
       .slice(0, 60)
@@ -40,9 +44,9 @@ describe.skipIf(models === undefined)("a folder with fewer tokens", () => {
     const { kept } = await trimFolder(folder, { texts: [join(root, "some.txt")], out });
     expect(kept.length).toBeLessThan(700);
     const texts = ["First Citizen:\nBefore we proceed", "Speak, speak."];
-    const found = await answers({
+    const answersByDtype = await answers({
       ...{ models: root, name: "llama", task: "text-generation", dtypes: ["fp32"], texts, device: "cpu" },
     } as const);
-    expect(found.fp32?.alone[0]).toMatch(/^First Citizen:\nBefore we proceed\S*\s+\w/);
+    expect(answersByDtype.fp32?.alone[0]).toMatch(/^First Citizen:\nBefore we proceed\S*\s+\w/);
   });
 });

@@ -1,6 +1,6 @@
 /** Tests which layers can be factorized, and which factors the readers of a shared weight use. */
 import { expect, it } from "vitest";
-import { dims, factorize, run, setWeight, storedIn, weightsOf } from "../../../test/factorize/models.ts";
+import { dims, factorize, listStoredNames, run, setWeight, weightsOf } from "../../../test/factorize/models.ts";
 import { topology } from "../../../test/zoo/topologies.ts";
 import { createEngine } from "../../core/engine/index.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -42,7 +42,7 @@ graph (x: float32[2, 6]) -> (y: float32[2, 6]) {
   await factorize(model, { rank: 2 });
   await factorize(once, { rank: 2 });
   // Both layers share the two factors.
-  expect(storedIn(model)).toEqual(["a.down.weight", "a.up.weight"]);
+  expect(listStoredNames(model)).toEqual(["a.down.weight", "a.up.weight"]);
   const expected = await run(once, feeds);
   (await run(model, feeds)).forEach((value, index) => {
     expect(value).toBeCloseTo(expected[index] ?? Number.NaN, 3);
@@ -256,7 +256,7 @@ graph (ids: int64[2, 3]) -> (y: float32[6, 20]) {
 }`);
   const { changes, misses } = await factorize(model, { rank: 3 });
   expect([changes.map(({ at }) => at), misses]).toEqual([["embedding", "head"], []]);
-  expect(storedIn(model)).toEqual(["embedding.down.weight", "embedding.up.weight", "shape"]);
+  expect(listStoredNames(model)).toEqual(["embedding.down.weight", "embedding.up.weight", "shape"]);
   expect([dims(model, "embedding.down.weight"), dims(model, "embedding.up.weight")]).toEqual([
     [20, 3],
     [3, 8],

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { dims, errorIn, factorize, inputsOf, mlp, run, storedIn } from "../../../test/factorize/models.ts";
+import { dims, errorIn, factorize, inputsOf, listStoredNames, mlp, run } from "../../../test/factorize/models.ts";
 import { value } from "../../../test/find.ts";
 import { topologies, topology } from "../../../test/zoo/topologies.ts";
 import { infer } from "../../core/analysis/infer.ts";
@@ -118,7 +118,7 @@ it("removes a factorized matrix from the inputs of the graph", async () => {
   model.graph.setInputs([...model.graph.inputs, value(model, "fc1.weight")]);
   await factorize(model, { layers: "fc1", rank: 2 });
   await factorize(plain, { layers: "fc1", rank: 2 });
-  expect(storedIn(model)).toEqual(storedIn(plain));
+  expect(listStoredNames(model)).toEqual(listStoredNames(plain));
   expect(model.graph.inputs.map(({ name }) => name)).toEqual(["x"]);
 });
 
