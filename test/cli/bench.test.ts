@@ -129,11 +129,11 @@ test("on a busy machine no speed is printed, and the note says to run the comman
     input: Parameters<J>[0],
     options?: RunOptions,
   ): Promise<Awaited<ReturnType<J>>> {
-    const found = await runJob<J>(module, input, options);
+    const result = await runJob<J>(module, input, options);
     if (module.pathname.endsWith("/bench.js"))
-      for (const one of (found as BenchOutput).latency.models)
-        Object.assign(one, { milliseconds: { low: 1, median: 2, high: 3 } });
-    return found;
+      for (const timing of (result as BenchOutput).latency.models)
+        Object.assign(timing, { milliseconds: { low: 1, median: 2, high: 3 } });
+    return result;
   }
   const words = ["bench", path, "--dim", "batch=4", "--rounds", "2", "--threads", "1"];
   const { out } = await run(words, { runJob: busy });

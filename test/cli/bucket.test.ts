@@ -81,23 +81,23 @@ test("a missing bucket, keys that may not write, and none at all are told apart,
       return `${message} ${hint}`;
     }
   };
-  const found = [await failure("s3://other/a")];
+  const failures = [await failure("s3://other/a")];
   as(asking(server.url, "reader"));
-  found.push(await failure("s3://models/a"));
+  failures.push(await failure("s3://models/a"));
   as(asking(server.url, "stranger"));
-  found.push(await failure("s3://models/a"));
+  failures.push(await failure("s3://models/a"));
   as(asking("http://name:hidden-from-all@127.0.0.1:1"));
-  found.push(await failure("s3://models/a"));
+  failures.push(await failure("s3://models/a"));
   as({ ...asking(server.url, ""), AWS_SECRET_ACCESS_KEY: "", AWS_EC2_METADATA_DISABLED: "true", HOME: "/nowhere" });
-  found.push(await failure("s3://models/a"));
-  expect(found).toEqual([
+  failures.push(await failure("s3://models/a"));
+  expect(failures).toEqual([
     expect.stringMatching(/^There is no bucket "other" at http:.* Create it first/),
     expect.stringMatching(/^The bucket "models" denies access: AccessDenied, said in words\. .*s3:PutObject/),
     expect.stringMatching(/^The bucket "models" denies access\. Set AWS_ACCESS_KEY_ID/),
     expect.stringMatching(/^No server answers at http:\/\/127\.0\.0\.1:1 \(ECONNREFUSED\)\. Set AWS_ENDPOINT_URL/),
     expect.stringMatching(/^The bucket "models" denies access: Could not load credentials.* AWS_ACCESS_KEY_ID/),
   ]);
-  expect(found.join()).not.toContain("hidden-from-all");
+  expect(failures.join()).not.toContain("hidden-from-all");
 });
 
 test("addresses are of a bucket and a path; others with a scheme are refused, folders are none", async () => {

@@ -1,4 +1,4 @@
-/** What `pith prune` says is to be done next, run as it is printed. */
+/** `pith prune` prints a next command that runs as printed. */
 import { spawnSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
 import { pith } from "./run.ts";

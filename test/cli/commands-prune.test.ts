@@ -33,7 +33,7 @@ describe("prune", () => {
     expect(before).toMatchObject([{ name: "fc", zeros: 0.5 }]);
     expect(after).toMatchObject([{ name: "fc", zeros: 0.5 }]);
     expect(after[0]?.greatest).not.toBe(before[0]?.greatest);
-    // What is left to do is said until it is done.
+    // The command prints the next step until the masks are folded in.
     const { out } = await pith("train", masked, ...data, ...words, "-o", tuned);
     expect(out).toMatch(
       /\nnext: pith simplify .*tuned\.onnx --finalize {2}# folds in the masks, which double the file until then\n$/,
@@ -53,11 +53,11 @@ graph (features: float32[batch, 8]) -> (logits: float32[batch, 4]) {
 
   test("--target-size cuts channels until the file is no larger", async () => {
     await save(parseModel(float), at("float.onnx"));
-    const whole = statSync(at("float.onnx")).size;
-    for (const size of [`${whole - 300}B`, `${(whole - 300) / 1000}KB`]) {
+    const originalBytes = statSync(at("float.onnx")).size;
+    for (const size of [`${originalBytes - 300}B`, `${(originalBytes - 300) / 1000}KB`]) {
       const words = ["--structured", "--target-size", size, "--force", "-o", at("thin.onnx")];
       expect(await json("prune", at("float.onnx"), ...words)).toMatchObject({ code: 0, written: at("thin.onnx") });
-      expect(statSync(at("thin.onnx")).size).toBeLessThanOrEqual(whole - 300);
+      expect(statSync(at("thin.onnx")).size).toBeLessThanOrEqual(originalBytes - 300);
     }
     const small = await pith("prune", at("float.onnx"), "--structured", "--target-size", "10B");
     expect(small).toMatchObject({

@@ -91,14 +91,14 @@ describe("factorize and distill", () => {
       `a,b\n${Array.from({ length: 100 }, (_, at) => `${Math.sin(at)},${Math.cos(1.3 * at)}`).join("\n")}\n`,
     );
     const words = ["--teacher", at("hidden.onnx"), "--shrink", "50%", "--epochs", "1", "-o", at("taught.onnx")];
-    const one = await pith("distill", ...words, "--data", table);
-    expect(one.err).toMatch(
+    const tableRun = await pith("distill", ...words, "--data", table);
+    expect(tableRun.err).toMatch(
       /loss: 1 \* hinton\(temperature=4\), because .* scores classes .*; the training samples have no labels/,
     );
-    expect(one.out).toMatch(
+    expect(tableRun.out).toMatch(
       /^trained on: unlabelled_test\.csv \(train, 80\) {2}tested on: unlabelled_test\.csv \(test, 20\)$/m,
     );
-    expect(one.out).toMatch(/^agreement +100\.0 % /m);
+    expect(tableRun.out).toMatch(/^agreement +100\.0 % /m);
     const none = await pith("distill", ...words, "--data", "random", "--samples", "50");
     expect(none).toMatchObject({ code: 0, err: expect.stringContaining("random inputs are used instead of samples") });
     expect(none.out).toMatch(
@@ -117,10 +117,10 @@ describe("factorize and distill", () => {
       await result(...whitening),
       await result(...whitening, "--calibration-samples", "250"),
     ];
-    const found = [none, usual, more].map(
+    const counts = [none, usual, more].map(
       ({ samples }) => (samples as { calibrate?: { count: number } }).calibrate?.count,
     );
-    expect(found).toEqual([undefined, 64, 250]);
+    expect(counts).toEqual([undefined, 64, 250]);
     const original = [none, usual, more].map(({ comparison }) => (comparison as { original: unknown }).original);
     expect(original).toEqual([original[0], original[0], original[0]]);
     expect(await pith("reinitialize", at("hidden.onnx"), "--calibration-samples", "3")).toMatchObject({
@@ -138,11 +138,11 @@ describe("files beside the model and the result", () => {
     const original = readFileSync(adapted);
     expect(await pith(...merge, "--save", adapters, "--dry-run")).toMatchObject({ code: 0 });
     expect(existsSync(adapters)).toBe(false);
-    for (const [file, what] of [
+    for (const [file, reason] of [
       [adapted, "is the model itself"],
       [out, "is the result itself"],
     ] as const)
-      expect(await pith(...merge, "--save", file)).toMatchObject({ code: 2, err: expect.stringContaining(what) });
+      expect(await pith(...merge, "--save", file)).toMatchObject({ code: 2, err: expect.stringContaining(reason) });
     expect(readFileSync(adapted).equals(original)).toBe(true);
     expect(await pith(...merge, "--save", at("none/adapters.onnx"))).toMatchObject({
       code: 1,

@@ -128,8 +128,8 @@ describe("quantize", () => {
     const names = readdirSync(folder);
     // No interval from samples reaches down to a drop of exactly nothing.
     const words = ["prune", at("right.onnx"), ...data, "--amount", "50%", "--max-drop", "0", "--strict"];
-    const { code, out: said, err } = await pith(...words);
-    expect({ code, said }).toEqual({ code: 1, said: "" });
+    const { code, out: output, err } = await pith(...words);
+    expect({ code, out: output }).toEqual({ code: 1, out: "" });
     expect(err).toMatch(/^E_ACCURACY_LOST: .*\nhint: Evaluate it on more samples, or without --strict, /m);
     expect(readdirSync(folder)).toEqual(names);
     const out = at("forced.onnx");
@@ -306,12 +306,12 @@ describe("files beside the model and the result", () => {
   });
 
   test("adapters that begin with what a weight lost are compared with the model that has it, and not the other way round", async () => {
-    const [whole, poor, codes] = [at("whole.onnx"), at("poor.onnx"), at("whole.codes.onnx")];
-    await save(parseModel(classifier("[[1, 0], [0, 1]]")), whole);
+    const [original, poor, codes] = [at("whole.onnx"), at("poor.onnx"), at("whole.codes.onnx")];
+    await save(parseModel(classifier("[[1, 0], [0, 1]]")), original);
     await save(parseModel(classifier("[[1, 0], [0, 0]]")), poor);
-    const mended = await json("lora", poor, "--error-of", whole, "--rank", "1");
+    const mended = await json("lora", poor, "--error-of", original, "--rank", "1");
     expect(mended).toMatchObject({ code: 0, changes: [{ at: "fc" }], likeness: { relativeError: 0 } });
-    await pith("quantize", whole, "--scheme", "weights", "--force", "-o", codes);
+    await pith("quantize", original, "--scheme", "weights", "--force", "-o", codes);
     const swapped = await pith("lora", poor, "--error-of", codes, "--rank", "1");
     expect(swapped).toMatchObject({ code: 1, out: expect.stringContaining("the two models are swapped") });
   });

@@ -109,16 +109,24 @@ describe("train of a model that was pruned", () => {
 
   test("an original in the place of its result is told before anything is fitted, with the line in the right order", async () => {
     await pruned("60%");
-    const [whole, thin] = [at("hidden.onnx"), at("thin.onnx")];
+    const [originalPath, thin] = [at("hidden.onnx"), at("thin.onnx")];
     const runs = [
-      ["recover", thin, whole],
-      ["train", thin, whole, "--epochs", "1", "--learning-rate", "1e-6"],
+      ["recover", thin, originalPath],
+      ["train", thin, originalPath, "--epochs", "1", "--learning-rate", "1e-6"],
     ] as const;
     for (const [command, result, before, ...settings] of runs) {
-      const given = (model: string, of: string) => [command, model, "--original", of, ...data, ...settings, "--force"];
-      const { err } = await pith(...given(before, result), "-o", at("swapped.onnx"));
-      const told = `swapped: "${result}" was given as the original, and looks like a result of "${before}": its channels were cut by Pith. Did you mean: pith ${command} ${result} --original ${before}\n`;
-      expect(err.startsWith(told)).toBe(true);
+      const buildWords = (model: string, reference: string) => [
+        command,
+        model,
+        "--original",
+        reference,
+        ...data,
+        ...settings,
+        "--force",
+      ];
+      const { err } = await pith(...buildWords(before, result), "-o", at("swapped.onnx"));
+      const expectedWarning = `swapped: "${result}" was given as the original, and looks like a result of "${before}": its channels were cut by Pith. Did you mean: pith ${command} ${result} --original ${before}\n`;
+      expect(err.startsWith(expectedWarning)).toBe(true);
       expect(err.match(/swapped:/g)).toHaveLength(1);
     }
   });

@@ -1,4 +1,4 @@
-/** What `pith train` and `pith distill` say and refuse, on models small enough to know every answer. */
+/** Output and refusals of `pith train` and `pith distill`, on models small enough to know every prediction. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
@@ -68,8 +68,8 @@ describe("a recipe that trains", () => {
     mkdirSync(at("digits"));
     writeFileSync(at("digits/t10k-images-idx3-ubyte"), Uint8Array.of(...header(3, 4, 1, 2), ...Array(8).fill(7)));
     writeFileSync(at("digits/t10k-labels-idx1-ubyte"), Uint8Array.of(...header(1, 4), 0, 1, 0, 1));
-    const found = await pith("compress", at("zero.onnx"), "--data", at("digits"), "-r", recipe, "-o", at("never"));
-    expect(found).toMatchObject({ code: 1, out: "", err: expect.stringMatching(/^E_DATA: .* has one part only: /) });
+    const result = await pith("compress", at("zero.onnx"), "--data", at("digits"), "-r", recipe, "-o", at("never"));
+    expect(result).toMatchObject({ code: 1, out: "", err: expect.stringMatching(/^E_DATA: .* has one part only: /) });
     expect(existsSync(at("never"))).toBe(false);
   });
 });
@@ -112,25 +112,25 @@ describe("beside the model that a result is to come near to", () => {
   const out = ["-o", at("nearer.onnx")];
 
   test.each(aims)("%s is judged against what came in, and the distance to the other is said", async (...words) => {
-    const said = await pith(...words, ...data, ...out);
-    expect(said.out).toMatch(
+    const result = await pith(...words, ...data, ...out);
+    expect(result.out).toMatch(
       /^accuracy of .*hidden\.onnx: 100\.0 %; the result (is [\d.]+ points below|equals) it \(95 % interval .*, 80 samples\)$/m,
     );
-    expect(said.out).toMatch(/^(No loss compared with|Measured loss against) .*near\.onnx/m);
+    expect(result.out).toMatch(/^(No loss compared with|Measured loss against) .*near\.onnx/m);
     if (words[0] === "distill")
-      expect(said.out).toMatch(
+      expect(result.out).toMatch(
         /\. But the result is still [\d.]+ points worse than .*hidden\.onnx: --max-drop judges that loss\.$/m,
       );
     // So small a step changes nothing.
-    if (words[0] === "distill") expect(said.err).toMatch(/no gain over .*near\.onnx is shown: accuracy went from /);
-    expect(said.err).toMatch(
+    if (words[0] === "distill") expect(result.err).toMatch(/no gain over .*near\.onnx is shown: accuracy went from /);
+    expect(result.err).toMatch(
       /Nothing is written if accuracy is worse than the [\d.]+ % of .*near\.onnx by more than 1\.0 points/,
     );
   });
 
   test.each(aims)("%s --max-drop is the loss against the other one", async (...words) => {
-    const found = await json(...(words as [string]), ...data, ...out, "--max-drop", "1%", "--force");
-    const { reference, verdict } = found as Record<string, Record<string, { value: number }>>;
+    const report = await json(...(words as [string]), ...data, ...out, "--max-drop", "1%", "--force");
+    const { reference, verdict } = report as Record<string, Record<string, { value: number }>>;
     const drop = verdict?.drop?.value ?? Number.NaN;
     expect(reference).toMatchObject({ judges: true, isTruth: false, model: at("hidden.onnx") });
     expect(reference?.comparison).toMatchObject({ original: { value: 1 }, difference: { value: 0 - drop } });
@@ -174,9 +174,9 @@ describe("train of a model that was pruned", () => {
       /^Measured loss against \S+thin\.onnx \([\d.]+ %\): .* \(goal: 1\.0\), .*\. Give --original to compare with the model before pruning\.$/m,
     );
     expect(await json(command, ...rest)).toMatchObject({ against: at("thin.onnx"), pruned: true });
-    const whole = await json("train", at("hidden.onnx"), ...rest.slice(1));
-    expect(whole).toMatchObject({ against: at("hidden.onnx") });
-    expect(whole).not.toHaveProperty("pruned");
+    const unprunedReport = await json("train", at("hidden.onnx"), ...rest.slice(1));
+    expect(unprunedReport).toMatchObject({ against: at("hidden.onnx") });
+    expect(unprunedReport).not.toHaveProperty("pruned");
   });
 
   test("the original is no file to overwrite, and no flag of passes that do not train", async () => {
@@ -289,8 +289,8 @@ describe("progress and result", () => {
   test.each([["train"], ["distill", "--teacher", at("right.onnx")]])(
     "%s --json has the epochs, and of all evaluations the one whose weights are the result",
     async (...command) => {
-      const found = await json(...command, at("zero.onnx"), ...data, ...quick, "--validation", "10%", "--every", "10");
-      const history = found.history as readonly Epoch[];
+      const report = await json(...command, at("zero.onnx"), ...data, ...quick, "--validation", "10%", "--every", "10");
+      const history = report.history as readonly Epoch[];
       expect(history.map(({ epoch, steps }) => [epoch, steps])).toEqual([
         [1, 18],
         [2, 18],
@@ -299,7 +299,7 @@ describe("progress and result", () => {
       const evaluations = history.flatMap((one) => one.evaluations);
       expect(evaluations.map(({ step }) => step)).toEqual([0, 10, 20, 30, 36]);
       const best = Math.max(...evaluations.map(({ figure }) => figure));
-      expect(found.training).toMatchObject({
+      expect(report.training).toMatchObject({
         chosen: { by: "accuracy", evaluations: 5, best: evaluations.find(({ figure }) => figure === best) },
       });
     },
@@ -374,7 +374,7 @@ graph (features: float32[batch, 2]) -> (sum: float32[batch, 1]) {
     const second = await pith(...words, "--metric", "mean-squared-error");
     expect(second.err).toMatch(/\nhint: For numbers as labels: --loss mse; for labels 0 and 1: --loss binary; .*\n$/);
     expect(await pith(...words, "--metric", "mean-squared-error", "--loss", "mse")).toMatchObject({ code: 0 });
-    // What does not train has no --loss.
+    // A command that does not train has no --loss.
     expect((await pith("eval", at("sums.onnx"), "--data", at("sums.csv"))).err).not.toContain("loss");
   });
 

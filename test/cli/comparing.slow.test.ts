@@ -1,4 +1,4 @@
-/** Of several outputs each is compared, on random inputs and on samples. */
+/** Commands compare each output of a model with several, on random inputs and on samples. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";

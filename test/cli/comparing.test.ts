@@ -1,4 +1,4 @@
-/** What commands say and refuse where there is no data: the original and the result on random inputs. */
+/** Without data, commands compare the result with the original on random inputs, and refuse a result that differs too much. */
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -153,8 +153,8 @@ graph (x: float32[n, 3, 8, 8]) -> (y: float32[...]) {
     );
     expect(err).toContain("hint: --force does not write it either");
   }
-  const { code, out: said, err } = await pith("simplify", model, "-o", out, "--json");
-  expect({ code, said }).toEqual({ code: 1, said: "" });
+  const { code, out: output, err } = await pith("simplify", model, "-o", out, "--json");
+  expect({ code, out: output }).toEqual({ code: 1, out: "" });
   expect(err).toContain("The result loads without graph optimizations, but not with those of ONNX Runtime");
   expect(existsSync(out)).toBe(false);
 });

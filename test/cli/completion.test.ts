@@ -49,7 +49,7 @@ describe("pith complete", () => {
       ["bash", "zsh", "fish"],
     ],
     [["completion", "z"], ["zsh"]],
-    // What a flag may have behind it does not take the place of arguments.
+    // The optional value of a flag does not count as an argument.
     [["completion", "--json", "z"], ["zsh"]],
   ])("offers the values of enumerations: %j", async (words, values) => {
     expect(await offered(...words)).toEqual(values);

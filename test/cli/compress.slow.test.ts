@@ -15,7 +15,7 @@ import { task, trained } from "../recipe/blobs.ts";
 import { shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { filesIn, reports, results } from "./compressing.ts";
-import { apart, program } from "./run.ts";
+import { program, runWithProcesses } from "./run.ts";
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
@@ -37,7 +37,7 @@ beforeAll(async () => {
   await save(await trained(), at("net.onnx"));
 });
 
-const compress = (...words: string[]) => apart("compress", at("net.onnx"), "--data", at("data"), ...words);
+const compress = (...words: string[]) => runWithProcesses("compress", at("net.onnx"), "--data", at("data"), ...words);
 const sha256 = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
 
 test.skipIf((await findChromium().catch(() => undefined)) === undefined)(
@@ -94,13 +94,33 @@ describe("without a recipe", () => {
     copyFileSync(at("net.onnx"), at("beside/net.onnx"));
     writeFileSync(at("beside/config.json"), "{}");
     expect(
-      (await apart("compress", at("beside/net.onnx"), "--data", at("data"), "--steps", "3", "-o", at("elsewhere")))
-        .code,
+      (
+        await runWithProcesses(
+          "compress",
+          at("beside/net.onnx"),
+          "--data",
+          at("data"),
+          "--steps",
+          "3",
+          "-o",
+          at("elsewhere"),
+        )
+      ).code,
     ).toBe(0);
     expect(filesIn(at("elsewhere"))).toEqual(["config.json", ...written]);
     expect(
-      (await apart("compress", at("beside/net.onnx"), "--data", at("data"), "--steps", "3", "-o", at("beside/out")))
-        .code,
+      (
+        await runWithProcesses(
+          "compress",
+          at("beside/net.onnx"),
+          "--data",
+          at("data"),
+          "--steps",
+          "3",
+          "-o",
+          at("beside/out"),
+        )
+      ).code,
     ).toBe(0);
     expect(filesIn(at("beside/out"))).toEqual(written);
   });
@@ -164,7 +184,14 @@ describe("no model is written", () => {
   test("where the model does not know the data", async () => {
     const swapped = readFileSync(at("data/test.csv"), "utf8").replace(/,(\d)$/gm, (_, label) => `,${(+label + 1) % 8}`);
     writeFileSync(at("swapped.csv"), swapped);
-    const { code, err } = await apart("compress", at("net.onnx"), "--data", at("swapped.csv"), "-o", at("none"));
+    const { code, err } = await runWithProcesses(
+      "compress",
+      at("net.onnx"),
+      "--data",
+      at("swapped.csv"),
+      "-o",
+      at("none"),
+    );
     expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining("E_DATA: The original scores") });
     expect(existsSync(at("none"))).toBe(false);
   });
@@ -199,7 +226,7 @@ describe("a run that is stopped", () => {
     "by Ctrl-C at %s keeps what is done, and goes on to the same bits",
     async (moment) => {
       writeFileSync(at("long.yaml"), recipe);
-      if (!existsSync(at("whole"))) expect(await apart(...words("whole"))).toMatchObject({ code: 0 });
+      if (!existsSync(at("whole"))) expect(await runWithProcesses(...words("whole"))).toMatchObject({ code: 0 });
       const controller = new AbortController();
       const text = { out: "", err: "" };
       const out = { write: (more: string) => (text.out += more) };
@@ -216,7 +243,7 @@ describe("a run that is stopped", () => {
         `hint: Completed work is kept in ${at(`${stopped}/pith-steps`)}: the same command continues`,
       );
       expect(readdirSync(at(stopped))).toEqual(["pith-steps"]);
-      const again = await apart(...words(stopped));
+      const again = await runWithProcesses(...words(stopped));
       expect(again.code).toBe(0);
       expect(again.err).toContain(`continued after ${moment === "after train" ? "train" : "prune"}`);
       expect(filesIn(at(stopped))).toEqual(written);
@@ -235,7 +262,7 @@ describe("a run that is stopped", () => {
       child.on("close", () => resolve());
     });
     expect(readdirSync(at("killed"))).toEqual(["pith-steps"]);
-    const again = await apart(...words("killed"));
+    const again = await runWithProcesses(...words("killed"));
     expect(again).toMatchObject({ code: 0, err: expect.stringContaining("continued after prune") });
     expect(bits("killed")).toEqual(bits("whole"));
   });
@@ -251,27 +278,27 @@ describe("a command of one pass judges as a recipe of that step does", () => {
     ["quantize: { scheme: static }", ["quantize", "--scheme", "static"], ["--max-drop", "0", "--strict"]],
   ])("%s", async (step, [pass = "", ...options], goal) => {
     writeFileSync(at("step.yaml"), `steps:\n  - ${step}\n`);
-    // Of more samples the command looks at no more than settle the verdict.
+    // With more samples, the command would stop evaluating as soon as the verdict is settled.
     const few = ["--samples", "400"];
-    const whole = await compress("-r", at("step.yaml"), "-o", at("none"), ...few, ...goal);
+    const compressRun = await compress("-r", at("step.yaml"), "-o", at("none"), ...few, ...goal);
     const data = ["--data", at("data"), ...few, "-o", at("none.onnx")];
-    const alone = await apart(pass, at("net.onnx"), ...options, ...data, ...goal);
-    expect(alone.err).toContain("E_ACCURACY_LOST: Accuracy ");
-    expect(sentence(alone.err)).toBe(sentence(whole.err));
+    const passRun = await runWithProcesses(pass, at("net.onnx"), ...options, ...data, ...goal);
+    expect(passRun.err).toContain("E_ACCURACY_LOST: Accuracy ");
+    expect(sentence(passRun.err)).toBe(sentence(compressRun.err));
     expect(existsSync(at("none.onnx"))).toBe(false);
   });
 
   test("where the model does not know the data; training may begin there", async () => {
     const data = ["--data", at("swapped.csv"), "-o", at("swapped.onnx")];
-    const { code, err } = await apart("prune", at("net.onnx"), "--amount", "10%", ...data);
+    const { code, err } = await runWithProcesses("prune", at("net.onnx"), "--amount", "10%", ...data);
     expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining("E_DATA: The original scores") });
     expect(existsSync(at("swapped.onnx"))).toBe(false);
-    expect(await apart("train", at("net.onnx"), "--epochs", "1", ...data)).toMatchObject({ code: 0 });
+    expect(await runWithProcesses("train", at("net.onnx"), "--epochs", "1", ...data)).toMatchObject({ code: 0 });
   });
 
   test("a goal is kept by training too", async () => {
     const words = ["train", at("net.onnx"), "--data", at("data"), "--epochs", "1", "-o", at("none.onnx")];
-    const { code, err } = await apart(...words, "--max-drop", "0", "--strict");
+    const { code, err } = await runWithProcesses(...words, "--max-drop", "0", "--strict");
     expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining("E_ACCURACY_LOST: ") });
     expect(existsSync(at("none.onnx"))).toBe(false);
   });
@@ -299,7 +326,7 @@ graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
   await save(parseModel(text), at("blank.onnx"));
   writeFileSync(at("train.yaml"), "steps:\n  - train: { epochs: 1 }\n");
   const words = ["-r", at("train.yaml"), "--data", at("images"), "-o", at("blank"), "--force"];
-  const { err } = await apart("compress", at("blank.onnx"), ...words);
+  const { err } = await runWithProcesses("compress", at("blank.onnx"), ...words);
   expect(err).toMatch(
     /^chance: With preprocessing "\w+" the model scores no better than always predicting the most frequent class/,
   );
@@ -321,22 +348,25 @@ graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
 });
 
 test("usage: data is asked for, and no file is taken for a folder or put in the model's place", async () => {
-  expect(await apart("compress", at("net.onnx"))).toMatchObject({ code: 2, err: expect.stringContaining("--data") });
+  expect(await runWithProcesses("compress", at("net.onnx"))).toMatchObject({
+    code: 2,
+    err: expect.stringContaining("--data"),
+  });
   expect(await compress("-o", at("net.onnx"))).toMatchObject({ code: 1, err: expect.stringContaining("E_FILE: ") });
   mkdirSync(at("own"));
   await save(await open(at("net.onnx")), at("own/model.onnx"));
-  // Of an earlier run: the next one would remove it.
+  // The next run would remove this file as a result of an earlier run.
   await save(await open(at("net.onnx")), at("own/front-1.onnx"));
   for (const name of ["model.onnx", "front-1.onnx"]) {
-    const own = await apart("compress", at(`own/${name}`), "--data", at("data"), "-o", at("own"));
-    expect(own).toMatchObject({ code: 2, err: expect.stringContaining("is the model itself") });
+    const result = await runWithProcesses("compress", at(`own/${name}`), "--data", at("data"), "-o", at("own"));
+    expect(result).toMatchObject({ code: 2, err: expect.stringContaining("is the model itself") });
   }
 });
 
 const [mnist, network] = [shared("data/mnist"), shared("data/models/vnncomp_mnist-net_256x2.onnx")];
 
 test.skipIf(mnist === undefined || network === undefined)("a real network stays a quarter of its size", async () => {
-  const { code, out } = await apart(
+  const { code, out } = await runWithProcesses(
     "compress",
     network ?? "",
     "--data",

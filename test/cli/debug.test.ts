@@ -33,9 +33,9 @@ test("the layer to blame first, with what its weight and it alone keep", async (
   const out = at("debug.html");
   const words = ["debug", at("hidden.onnx"), at("spoiled.onnx"), "-o", out];
   for (const data of [[], ["--data", at("points.csv")]]) {
-    const found = await json(...words, ...data);
-    expect(found).toMatchObject({ code: 0, blamed: "fc1", misses: [] });
-    const [first, second] = found.layers as {
+    const report = await json(...words, ...data);
+    expect(report).toMatchObject({ code: 0, blamed: "fc1", misses: [] });
+    const [first, second] = report.layers as {
       weight: number;
       own: number | null;
       signalToNoise: number;
@@ -68,8 +68,8 @@ test("layers whose outputs cannot be compared, because channels were cut, are li
   expect(out).toContain(`${note}\n`);
   expect(readFileSync(page, "utf8")).toContain(note);
   expect(readFileSync(page, "utf8")).toContain('<span class="name">fc2 and 1 before</span>');
-  const whole = await pith("debug", at("hidden.onnx"), at("spoiled.onnx"), "--data", at("points.csv"));
-  expect(whole.out).not.toContain("before”");
+  const textReport = await pith("debug", at("hidden.onnx"), at("spoiled.onnx"), "--data", at("points.csv"));
+  expect(textReport.out).not.toContain("before”");
 });
 
 test("what is quantized in any form is found by its layer", async () => {
@@ -79,11 +79,11 @@ test("what is quantized in any form is found by its layer", async () => {
     ["--scheme", "float16"],
     ["--scheme", "static", "--data", at("points.csv")],
   ]) {
-    const made = await pith("quantize", at("hidden.onnx"), ...scheme, "-o", at("quantized.onnx"), "--force");
-    expect(made.code).toBe(0);
+    const quantizeRun = await pith("quantize", at("hidden.onnx"), ...scheme, "-o", at("quantized.onnx"), "--force");
+    expect(quantizeRun.code).toBe(0);
     const { layers } = await json("debug", at("hidden.onnx"), at("quantized.onnx"), "--data", at("points.csv"));
-    const found = layers as { layer: string; kind: string; weight: number; signalToNoise: number }[];
-    expect(found.filter(({ kind }) => kind === "layer").map(({ layer }) => layer)).toEqual(["fc1", "fc2"]);
+    const layerErrors = layers as { layer: string; kind: string; weight: number; signalToNoise: number }[];
+    expect(layerErrors.filter(({ kind }) => kind === "layer").map(({ layer }) => layer)).toEqual(["fc1", "fc2"]);
   }
 });
 

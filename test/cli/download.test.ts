@@ -45,20 +45,20 @@ const brotliOf = ({ after }: Awaited<ReturnType<typeof json>>): number => Number
 
 describe("--target-download", () => {
   test("rounds with rdoq without naming it, says so, and writes a file that is small enough", async () => {
-    const found = await json(...words("--target-download", "3kB", ...lossy()));
-    expect(found).toMatchObject({ code: 0 });
-    expect(brotliOf(found)).toBeLessThanOrEqual(3000);
+    const report = await json(...words("--target-download", "3kB", ...lossy()));
+    expect(report).toMatchObject({ code: 0 });
+    expect(brotliOf(report)).toBeLessThanOrEqual(3000);
     const larger = await json(...words("--target-download", "4kB", ...lossy()));
-    expect(brotliOf(larger)).toBeGreaterThan(brotliOf(found));
+    expect(brotliOf(larger)).toBeGreaterThan(brotliOf(report));
     const { err } = await pith(...words("--target-download", "4kB", ...lossy()));
     expect(err).toMatch(/--target-download uses --rounder rdoq/);
   });
 
   test("accepts bits per weight: those of the whole file after brotli, divided by the parameters", async () => {
-    const found = await json(...words("--target-download", "5bpw", ...lossy()));
-    expect(found).toMatchObject({ code: 0, before: { parameters } });
-    expect((8 * brotliOf(found)) / parameters).toBeLessThanOrEqual(5);
-    expect((8 * brotliOf(found)) / parameters).toBeGreaterThan(4);
+    const report = await json(...words("--target-download", "5bpw", ...lossy()));
+    expect(report).toMatchObject({ code: 0, before: { parameters } });
+    expect((8 * brotliOf(report)) / parameters).toBeLessThanOrEqual(5);
+    expect((8 * brotliOf(report)) / parameters).toBeGreaterThan(4);
   });
 
   test("that no setting reaches fails with the smallest size, and writes nothing", async () => {

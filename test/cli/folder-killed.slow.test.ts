@@ -74,8 +74,8 @@ async function expectDone(out: string, ...more: readonly string[]): Promise<void
     if (name.endsWith(".gz")) expect(gunzipSync(readFileSync(path))).toEqual(readFileSync(plain));
     if (name.endsWith(".br")) expect(brotliDecompressSync(readFileSync(path))).toEqual(readFileSync(plain));
   }
-  const left = [...readdirSync(out), ...readdirSync(join(out, "onnx"))].filter((name) => name.startsWith("."));
-  expect(left).toEqual([]);
+  const hiddenFiles = [...readdirSync(out), ...readdirSync(join(out, "onnx"))].filter((name) => name.startsWith("."));
+  expect(hiddenFiles).toEqual([]);
 }
 
 test("killed at any moment, and once more with other settings", async () => {

@@ -46,13 +46,13 @@ async function searched(choice: Choice) {
     1,
     session,
   );
-  const found = await searcher.find({ base: "model", source: "model.onnx", hash: "" }, 1);
-  return { found, asked, err };
+  const candidates = await searcher.find({ base: "model", source: "model.onnx", hash: "" }, 1);
+  return { candidates, asked, err };
 }
 
 test("a search keeps to the rule of speed of the dtypes", async () => {
-  const { asked, found } = await searched({ place: 0, by: "usual" });
-  expect(found).toHaveLength(1);
+  const { asked, candidates } = await searched({ place: 0, by: "usual" });
+  expect(candidates).toHaveLength(1);
   expect(asked.map(({ search }) => search.leastSpeed)).toEqual([minSpeed]);
 });
 

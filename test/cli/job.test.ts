@@ -11,7 +11,7 @@ import { type RunOptions, runJob as runFromSources } from "../../src/runtime/job
 import { temporaryFolder } from "../temporary.ts";
 import type behave from "./jobs/behave.ts";
 import type { Behaviour } from "./jobs/behave.ts";
-import { apart, compiled } from "./run.ts";
+import { compiled, runWithProcesses } from "./run.ts";
 
 // As shipped, a process starts in a tenth of the time that sources take.
 const address = (name: string): URL => pathToFileURL(compiled(name));
@@ -46,11 +46,11 @@ describe("a job", () => {
 
   test("imports any module of the user, or only those that it is permitted", async () => {
     const folder = temporaryFolder();
-    const [rows, others] = ["rows.mjs", "others.mjs"].map((name) => join(folder, name)) as [string, string];
-    for (const path of [rows, others]) writeFileSync(path, 'console.log("ran");\nexport default 3;\n');
+    const [rows, otherModule] = ["rows.mjs", "others.mjs"].map((name) => join(folder, name)) as [string, string];
+    for (const path of [rows, otherModule]) writeFileSync(path, 'console.log("ran");\nexport default 3;\n');
     const lines: string[] = [];
     const onEvent = (event: JobEvent) => event.kind === "output" && lines.push(event.text);
-    for (const path of [others, `${rows}/../others.mjs`, `${others}/.`, join(folder, "missing.mjs")])
+    for (const path of [otherModule, `${rows}/../others.mjs`, `${otherModule}/.`, join(folder, "missing.mjs")])
       expect(await failure({ kind: "import", path }, { modules: [rows], onEvent })).toMatchObject({
         code: "E_OPTION",
         message: `"${path}" is code that this worker was not started with.`,
@@ -234,7 +234,7 @@ graph (x: float32[4]) -> (a: float32[1], c: float32[2]) {
   );
 
   test("ends the command with one sentence and a hint, and leaves nothing", async () => {
-    const { code, out, err } = await apart("bench", model);
+    const { code, out, err } = await runWithProcesses("bench", model);
     expect({ code, out }).toEqual({ code: 1, out: "" });
     expect(err).toBe(
       `E_ENGINE: bench ${model}: its process crashed in native code (SIGSEGV).\nhint: ONNX Runtime cannot run this model as it is; \`pith inspect\` shows what is in it.\n`,

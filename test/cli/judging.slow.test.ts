@@ -1,4 +1,4 @@
-/** What commands say of figures: what is lost, what there was to gain, and what figures cannot tell. */
+/** Commands report the loss, the possible gain, and differences that the samples cannot show. */
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";

@@ -1,4 +1,4 @@
-/** What `pith bench` calls a model's memory. */
+/** The memory of a model, as `pith bench` measures it. */
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type memoryJob from "../../src/app/cli/jobs/memory.ts";

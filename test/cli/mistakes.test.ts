@@ -233,11 +233,11 @@ describe("what is read is never written over:", () => {
     ["the model itself", ["eval", "net.onnx", "--data", "points.csv", "--markdown", "net.onnx"]],
     ["a model", ["bench", "net.onnx", "--markdown", "net.onnx"]],
   ])("%s, in %j", async (what, words) => {
-    const given = words.map((word) => (/\.(onnx|csv)$/.test(word) ? at(word) : word));
-    expect(await pith(...given)).toEqual({
+    const resolvedWords = words.map((word) => (/\.(onnx|csv)$/.test(word) ? at(word) : word));
+    expect(await pith(...resolvedWords)).toEqual({
       code: 2,
       out: "",
-      err: `E_OPTION: "${given.at(-1)}" is ${what}: the result would overwrite it.\nhint: Choose another file.\n`,
+      err: `E_OPTION: "${resolvedWords.at(-1)}" is ${what}: the result would overwrite it.\nhint: Choose another file.\n`,
     });
   });
 
@@ -273,9 +273,9 @@ describe("places that cannot be written to", () => {
     ["timings", "bench", ["--rounds", "1"]],
   ])("%s in no folder are refused before anything is measured", async (_, command, words) => {
     const names = readdirSync(folder);
-    const given = words.map((word) => (word.endsWith(".csv") ? at(word) : word));
+    const resolvedWords = words.map((word) => (word.endsWith(".csv") ? at(word) : word));
     const path = at("none/summary.md");
-    expect(await pith(command, at("net.onnx"), ...given, "--markdown", path)).toEqual({
+    expect(await pith(command, at("net.onnx"), ...resolvedWords, "--markdown", path)).toEqual({
       code: 1,
       out: "",
       err: `E_FILE: "${path}" cannot be written: there is no folder "${at("none")}".\nhint: Make the folder first: mkdir -p ${at("none")}.\n`,
@@ -290,7 +290,7 @@ describe("places that cannot be written to", () => {
     ["a file in no folder", "none/out.onnx", "there is no folder"],
   ])("a result that would be %s is refused before anything is trained", async (_, name, reason) => {
     const names = readdirSync(folder);
-    // What comes first would be said first: there is no such data.
+    // The missing data would be reported if the data were opened before the output path is checked.
     const { code, out, err } = await pith("train", at("net.onnx"), "--data", at("no data"), "-o", at(name));
     expect({ code, out }).toEqual({ code: 1, out: "" });
     expect(err).toMatch(/^E_FILE: ".*" cannot be written: /);
@@ -326,8 +326,8 @@ describe("places that cannot be written to", () => {
     ["compress", ["--data", "points.csv", "-o", "-"]],
     ["eval", ["--data", "points.csv", "--markdown", "-"]],
   ])("standard output is none of them: pith %s %j", async (command, words) => {
-    const given = words.map((word) => (word.endsWith(".csv") ? at(word) : word));
-    expect(await pith(command, at("net.onnx"), ...given)).toEqual({
+    const resolvedWords = words.map((word) => (word.endsWith(".csv") ? at(word) : word));
+    expect(await pith(command, at("net.onnx"), ...resolvedWords)).toEqual({
       code: 2,
       out: "",
       err: "E_OPTION: Results are written to files, not to standard output (-).\nhint: Name a file.\n",
@@ -355,8 +355,8 @@ describe("places that cannot be written to", () => {
     ["compress", ["--data", "points.csv"]],
     ["inspect", []],
   ])("pith %s of an id of the Hub names the missing input, and how to download it", async (command, words) => {
-    const given = words.map((word) => (word.endsWith(".csv") ? at(word) : word));
-    const { code, err } = await pith(command, "Xenova/all-MiniLM-L6-v2", ...given);
+    const resolvedWords = words.map((word) => (word.endsWith(".csv") ? at(word) : word));
+    const { code, err } = await pith(command, "Xenova/all-MiniLM-L6-v2", ...resolvedWords);
     expect({ code, err }).toEqual({
       code: 1,
       err: [

@@ -1,4 +1,4 @@
-/** What exporters note about where a model comes from is in no file that a command writes. */
+/** No command writes the export metadata of a model, such as source paths, into its results. */
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
@@ -118,10 +118,10 @@ test.each<[string, () => string[]]>([
   const {
     code,
     err,
-    out: said,
+    out: output,
   } = await pith(command, at(trains ? "trained.onnx" : "noted.onnx"), ...flags(), ...force, "-o", out);
   expect({ code, err }).toMatchObject({ code: 0 });
-  expect(said.includes("of the exporter's metadata in the original (pith simplify drops it, too)")).toBe(
+  expect(output.includes("of the exporter's metadata in the original (pith simplify drops it, too)")).toBe(
     command !== "simplify",
   );
   const bytes = readFileSync(out).toString("latin1");

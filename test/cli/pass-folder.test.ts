@@ -143,8 +143,8 @@ describe("a model that is named by its file in a folder", () => {
 test("a result that is one file elsewhere says which files it lacks, and so does the command that needs them", async () => {
   const folder = await given(root, "left", texts, "config.json", "tokenizer.json");
   const out = join(root, "left alone.onnx");
-  const made = await pith("simplify", folder, "-o", out);
-  expect(made.err).toContain(
+  const result = await pith("simplify", folder, "-o", out);
+  expect(result.err).toContain(
     `not copied to the result: ${join(folder, "config.json")}, ${join(folder, "tokenizer.json")}`,
   );
   await writeFile(join(root, "texts.csv"), "text,label\ngood,1\nbad,0\n");
@@ -172,18 +172,18 @@ test.each([
   const [folder, out] = [await given(root, `layers ${before}`, cached(3)), join(root, `fewer ${before}`)];
   await writeFile(join(folder, "config.json"), JSON.stringify({ num_hidden_layers: before }));
   await given(root, `fewer ${before}`, cached(2));
-  const said: string[] = [];
-  await copyBeside(folder, out, join("onnx", "model.onnx"), { log: ({ text }) => said.push(text) });
+  const messages: string[] = [];
+  await copyBeside(folder, out, join("onnx", "model.onnx"), { log: ({ text }) => messages.push(text) });
   expect(JSON.parse(await readFile(join(out, "config.json"), "utf8"))).toEqual({ num_hidden_layers: after });
-  expect(said).toHaveLength(before === after ? 0 : 1);
+  expect(messages).toHaveLength(before === after ? 0 : 1);
   // A result that loses another number replaces it, but not what an author has added.
   await given(root, `fewer ${before}`, cached(1));
   await copyBeside(folder, out, join("onnx", "model.onnx"), { log: () => {} });
   const again = JSON.parse(await readFile(join(out, "config.json"), "utf8"));
   expect(again).toEqual({ num_hidden_layers: before === after ? before : 1 });
   await writeFile(join(out, "config.json"), JSON.stringify({ ...again, mine: true }));
-  await copyBeside(folder, out, join("onnx", "model.onnx"), { log: ({ text }) => said.push(text) });
-  expect(said.at(-1)).toMatch(/config\.json stays as it is/);
+  await copyBeside(folder, out, join("onnx", "model.onnx"), { log: ({ text }) => messages.push(text) });
+  expect(messages.at(-1)).toMatch(/config\.json stays as it is/);
 });
 
 test("simplify writes a folder for a folder, too", async () => {
@@ -206,7 +206,7 @@ describe("what Pith wrote beside an original", () => {
     const folder = await folderCalled("variants");
     const { rename } = await import("node:fs/promises");
     await rename(join(folder, "onnx", "model.onnx"), join(folder, "onnx", "model.pruned.onnx"));
-    const found = await pith("quantize", folder, "--dtype", "q8");
-    expect(found).toMatchObject({ code: 1, err: expect.stringMatching(/only variants \(model\.pruned\.onnx\)/) });
+    const result = await pith("quantize", folder, "--dtype", "q8");
+    expect(result).toMatchObject({ code: 1, err: expect.stringMatching(/only variants \(model\.pruned\.onnx\)/) });
   });
 });

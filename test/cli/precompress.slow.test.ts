@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";
-import { stoppedAt } from "./stopped.ts";
+import { runUntilMark } from "./stopped.ts";
 
 test("a stop while copies are compressed leaves the result without copies and temporary files, and says so", async () => {
   const folder = temporaryFolder();
@@ -17,7 +17,7 @@ graph (x: float32[n, 2048]) -> (y: float32[n, 2048]) {
 }`;
   await save(parseModel(wide), source);
   const words = ["prune", source, "--amount", "50%", "--precompress", "br", "-o", out];
-  const { code, err } = await stoppedAt(out, "SIGINT", words);
+  const { code, err } = await runUntilMark(out, "SIGINT", words);
   expect(code).toBe(130);
   expect(err).toContain(`"${out}" is complete; its compressed copies are missing or of an earlier model.`);
   expect(existsSync(`${out}.br`)).toBe(false);

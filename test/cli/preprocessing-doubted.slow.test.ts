@@ -56,7 +56,7 @@ graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
     /preprocessing: With preprocessing "mnist" the model is less confident in its predictions \(mean top probability \d\d\.\d %\) than with "symmetric" \(\d\d\.\d %, on 20 images\): is it the one that the model was trained with\? Otherwise set --preprocess symmetric\.\n/,
   );
   expect((await pith(...words, "symmetric")).err).not.toContain("less confident");
-  // What is recorded was decided before.
+  // Preprocessing that the model records is not doubted again.
   await pith(...words, "mnist");
   const again = await pith("eval", out, "--against", model, "--data", photos);
   expect(again.out).toMatch(/^preprocessing: mnist.*, recorded in the model$/m);
@@ -122,8 +122,8 @@ graph (input: float32[n, 1, 1, 1]) -> (found: float32[n, 6, 3, 3]) {
     await save(parseModel(text), path);
     const against = ["--against", path, "--data", folder];
     expect((await pith("eval", path, ...against)).err).toContain("for a detector");
-    const found = await json("eval", path, ...against, "--preprocess", "unit");
-    expect(found).toMatchObject({ code: 0, truth: "original", comparison: { metric: "R²", candidate: { value: 1 } } });
+    const report = await json("eval", path, ...against, "--preprocess", "unit");
+    expect(report).toMatchObject({ code: 0, truth: "original", comparison: { metric: "R²", candidate: { value: 1 } } });
     const { code, err } = await pith("eval", path, "--data", folder, "--preprocess", "unit");
     expect([code, err]).toEqual([1, expect.stringContaining("has class labels, which are no ground truth")]);
     expect(err).not.toContain("text");

@@ -49,8 +49,8 @@ describe.skipIf(model("resnet20.onnx") === undefined)(
     test.each(cases)("$file for $of", async ({ file, content, of, how = [], says }) => {
       const path = join(root, file);
       await writeFile(path, content, "latin1");
-      const own = model(of) ?? "";
-      const { code, err, out } = await pith("eval", own, "--against", own, "--data", path, ...how);
+      const modelPath = model(of) ?? "";
+      const { code, err, out } = await pith("eval", modelPath, "--against", modelPath, "--data", path, ...how);
       expect(err).toMatch(says);
       expect(err).toMatch(/^E_DATA/m);
       expect([code, out]).toEqual([1, ""]);

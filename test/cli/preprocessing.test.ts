@@ -50,9 +50,9 @@ describe("what was found out of a preprocessing", () => {
     const [folder, data] = [temporaryFolder(), onePixel("mine", pixels)];
     const other = onePixel("other", { train: [10, 100], t10k: [20, 200] });
     const words = ["train", await aboveHalf(), "--data", data, ...quick, "-o", join(folder, "out.onnx")];
-    const found = await pith(...words, "--validation", other);
+    const result = await pith(...words, "--validation", other);
     // Prepared as "unit" all of them are answered rightly.
-    expect(found.err).toMatch(/after 10 steps: validation accuracy 100\.00 %/);
+    expect(result.err).toMatch(/after 10 steps: validation accuracy 100\.00 %/);
     const same = await pith(...words, "--validation", data);
     expect(same).toMatchObject({
       code: 1,
@@ -110,22 +110,22 @@ graph (${inputs}) -> (logits: float32[batch, 2]) {
   logits = ${joined}
 }
 `;
-  const [two, one] = [join(folder, "two.onnx"), join(folder, "one.onnx")];
-  await save(parseModel(text("x: float32[batch, 1], y: float32[batch, 1]", "Concat(x, y) {axis=1}")), two);
-  await save(parseModel(text("features: float32[batch, 2]", "Identity(features)")), one);
+  const [twoInputs, oneInput] = [join(folder, "two.onnx"), join(folder, "one.onnx")];
+  await save(parseModel(text("x: float32[batch, 1], y: float32[batch, 1]", "Concat(x, y) {axis=1}")), twoInputs);
+  await save(parseModel(text("features: float32[batch, 2]", "Identity(features)")), oneInput);
   // The greater of x and y tells the class, and y taken for the label would not.
   const rows = Array.from({ length: 20 }, (_, at) => (at % 2 === 0 ? "1,0,0" : "0,1,1"));
   const [labelled, unlabelled] = [join(folder, "labelled.csv"), join(folder, "unlabelled.csv")];
   writeFileSync(labelled, `x,y,label\n${rows.join("\n")}\n`);
   writeFileSync(unlabelled, `x,z,y\n${rows.join("\n")}\n`);
-  const said = '"y" is fed to the input of that name, and is not a label';
+  const note = '"y" is fed to the input of that name, and is not a label';
   const right = [{ metric: "accuracy", estimate: { value: 1 } }];
-  expect(await json("eval", two, "--data", labelled)).toMatchObject({ preprocessing: said, figures: right });
-  const { preprocessing, figures } = await json("eval", one, "--data", unlabelled);
+  expect(await json("eval", twoInputs, "--data", labelled)).toMatchObject({ preprocessing: note, figures: right });
+  const { preprocessing, figures } = await json("eval", oneInput, "--data", unlabelled);
   expect({ preprocessing, figures }).toMatchObject({ figures: right });
   expect(preprocessing).toBeUndefined();
-  const { code, err } = await pith("eval", two, "--data", unlabelled);
-  expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining(`has no labels (${said})`) });
+  const { code, err } = await pith("eval", twoInputs, "--data", unlabelled);
+  expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining(`has no labels (${note})`) });
 });
 
 describe("a detector on images with classes", () => {
@@ -150,8 +150,8 @@ graph (input: float32[n, 1, 1, 1]) -> (scores: float32[n, 1, 1], boxes: float32[
     const folder = onePixel("lamps", { train: [200, 255], t10k: [200, 255] });
     const model = await detector("detector.onnx");
     const against = ["--against", model, "--data", folder];
-    const found = await json("eval", model, ...against, "--preprocess", "unit");
-    expect(found).toMatchObject({
+    const report = await json("eval", model, ...against, "--preprocess", "unit");
+    expect(report).toMatchObject({
       code: 0,
       truth: "original",
       comparison: { metric: "box overlap", candidate: { value: 1 } },

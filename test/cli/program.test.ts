@@ -259,7 +259,7 @@ describe("failures exit with 1", () => {
   test("being stopped is E_STOPPED, in a job or outside", async () => {
     const controller = new AbortController();
     setTimeout(() => controller.abort(), 300);
-    // Where the job had no time to answer, the command is named.
+    // The message names the command if the job had no time to answer.
     expect(await pith("fail wait", controller.signal)).toMatchObject({
       code: 1,
       err: expect.stringMatching(/^E_STOPPED: (Stopped on request|fail was stopped)\.\n$/),

@@ -12,7 +12,7 @@ test("compress keeps the best file of each model, marks it in the table, and tel
   const { code, out: text, err } = await pith("compress", folder, "-o", out);
   expect({ code, err }).toEqual({ code: 0, err: expect.stringContaining("without --data there is no accuracy goal") });
   expect(text).toMatch(/^q8 +model_quantized .* passed over$/m);
-  // Of near sizes the fastest, which the machine decides.
+  // Pith keeps the fastest of variants with similar sizes, which depends on the machine.
   const [, dtype] = /^(q4|q4f16|bnb4) +model_\w+ .* ← kept$/m.exec(text) ?? [];
   expect(text.match(/← kept/g)).toHaveLength(1);
   expect(await readdir(join(out, "onnx"))).toEqual(["model.onnx", `model_${dtype}.onnx`, "relu.onnx"]);

@@ -17,8 +17,8 @@ import { pith, program } from "./run.ts";
 import { asking, startS3 } from "./s3-server.ts";
 import { smallModels } from "./small-models.ts";
 
-/** What `sensitivity` found, without what no two runs have in common. */
-const swept = ({ seconds: _, written: __, ...found }: Readonly<Record<string, unknown>>) => found;
+/** Removes the time and the paths from the report of `sensitivity`, which differ between runs. */
+const dropRunDetails = ({ seconds: _, written: __, ...findings }: Readonly<Record<string, unknown>>) => findings;
 const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 const ended = (child: ChildProcess) => new Promise((resolve) => child.once("close", resolve));
 
@@ -48,7 +48,7 @@ describe.skipIf(noServer !== "")(`a queue ${noServer}`, () => {
   const worker = (its = store, ...more: readonly string[]) =>
     start(process.execPath, [program, "worker", `redis://localhost:${port}`, "--store", its, ...more]);
   const until = async (holds: () => boolean): Promise<void> => {
-    for (let left = 600; left > 0 && !holds(); left--) await pause(100);
+    for (let remaining = 600; remaining > 0 && !holds(); remaining--) await pause(100);
     expect(holds()).toBe(true);
   };
   const searching = (out: string, ...more: readonly string[]) => [
@@ -145,7 +145,7 @@ describe.skipIf(noServer !== "")(`a queue ${noServer}`, () => {
     };
     await both("sensitivity", at("outliers.onnx"), ...data, "--kinds", "prune,bits");
     const [far, near] = ["far", "near"].map((name) =>
-      swept(JSON.parse(readFileSync(join(at(`sensitivity-${name}`), "sensitivity.json"), "utf8"))),
+      dropRunDetails(JSON.parse(readFileSync(join(at(`sensitivity-${name}`), "sensitivity.json"), "utf8"))),
     );
     expect(far).toEqual(near);
     writeFileSync(at("recipe.yaml"), "steps:\n  - prune: { amount: 10% }\n  - train: { epochs: 1 }\n");
@@ -156,11 +156,11 @@ describe.skipIf(noServer !== "")(`a queue ${noServer}`, () => {
       );
     for (const { child } of workers) child.kill("SIGINT");
     await Promise.all(workers.map(({ child }) => ended(child)));
-    const said = workers.map((one) => one.said()).join("\n");
-    expect(said).toMatch(/measurements \d+ to \d+ of outliers\.onnx: /);
-    expect(said).toMatch(/prune \+ train of outliers\.onnx: /);
-    expect(said).toMatch(/prune \+ train of right\.onnx: /);
-    expect(said).not.toContain("failed");
+    const logs = workers.map((one) => one.said()).join("\n");
+    expect(logs).toMatch(/measurements \d+ to \d+ of outliers\.onnx: /);
+    expect(logs).toMatch(/prune \+ train of outliers\.onnx: /);
+    expect(logs).toMatch(/prune \+ train of right\.onnx: /);
+    expect(logs).not.toContain("failed");
   }, 240_000);
 
   test("workers try combinations for each model of a folder: the same files as without", async () => {
@@ -172,37 +172,37 @@ describe.skipIf(noServer !== "")(`a queue ${noServer}`, () => {
     const line = () => Array.from({ length: 2 + integer(6) }, () => `w${1 + integer(95)}`).join(" ");
     writeFileSync(at("lines.txt"), Array.from({ length: 64 }, () => `${line()}\n`).join(""));
     const words = ["compress", at("t5"), "--text", at("lines.txt"), "--for", "size", "--steps", "8"];
-    const own = [...words, "--techniques", "quantize"];
+    const compressWords = [...words, "--techniques", "quantize"];
     const queue = ["--queue", `redis://localhost:${port}`, "--store", store];
-    const far = start(process.execPath, [program, ...own, ...queue, "-o", at("t5-far")]);
+    const far = start(process.execPath, [program, ...compressWords, ...queue, "-o", at("t5-far")]);
     await ended(far.child);
     expect(far.child.exitCode, far.said()).toBe(0);
-    const near = await pith(...own, "-o", at("t5-near"));
+    const near = await pith(...compressWords, "-o", at("t5-near"));
     expect(near.code, near.err).toBe(0);
     const models = (name: string) =>
       readdirSync(join(at(name), "onnx")).map((file) => [file, readFileSync(join(at(name), "onnx", file))]);
     expect(models("t5-far")).toEqual(models("t5-near"));
     for (const { child } of workers) child.kill("SIGINT");
     await Promise.all(workers.map(({ child }) => ended(child)));
-    const said = workers.map((one) => one.said()).join("\n");
-    for (const base of ["encoder_model", "decoder_model_merged"]) expect(said).toContain(` of ${base}.onnx: `);
-    expect(said).not.toContain("failed");
+    const logs = workers.map((one) => one.said()).join("\n");
+    for (const base of ["encoder_model", "decoder_model_merged"]) expect(logs).toContain(` of ${base}.onnx: `);
+    expect(logs).not.toContain("failed");
   }, 400_000);
 
   test("a worker refuses forged jobs with a sentence each, runs no code from the store, and goes on", async () => {
     stopServer = await startRedis(folder, port);
-    const own = join(folder, "forged");
-    const { child, said } = worker(own);
+    const workerStore = join(folder, "forged");
+    const { child, said } = worker(workerStore);
     await until(() => said().includes("takes work from"));
     const queue = new Queue("pith", { connection: { port } });
     const files = `inputs/${"0".repeat(64)}`;
-    mkdirSync(join(own, files), { recursive: true });
-    await save(parseModel(outliers), join(own, files, "net.onnx"));
-    writeFileSync(join(own, files, "points.csv"), "x,y,label\n1,0,0\n0,1,1\n");
+    mkdirSync(join(workerStore, files), { recursive: true });
+    await save(parseModel(outliers), join(workerStore, files, "net.onnx"));
+    writeFileSync(join(workerStore, files, "points.csv"), "x,y,label\n1,0,0\n0,1,1\n");
     const ran = join(folder, "ran");
     const code = `import { writeFileSync } from "node:fs";\nwriteFileSync(${JSON.stringify(ran)}, "");\n`;
-    writeFileSync(join(own, files, "x.mjs"), code);
-    symlinkSync(join(own, files, "x.mjs"), join(folder, "link.csv"));
+    writeFileSync(join(workerStore, files, "x.mjs"), code);
+    symlinkSync(join(workerStore, files, "x.mjs"), join(folder, "link.csv"));
     const input = {
       ...{ model: `${files}/net.onnx`, resumeFolder: `runs/${"0".repeat(64)}`, seed: 0, metric: "accuracy" },
       ...{ data: dataAt(`${files}/points.csv`), targets: [], goal: { strict: false }, force: false, search: {} },
@@ -232,11 +232,11 @@ describe.skipIf(noServer !== "")(`a queue ${noServer}`, () => {
       "failed: a job: The queue has a job that Pith did not put there: input",
     ])
       await until(() => said().includes(sentence));
-    symlinkSync(join(folder, "link.csv"), join(own, files, "test.csv"));
+    symlinkSync(join(folder, "link.csv"), join(workerStore, files, "test.csv"));
     await forge(`The store has a link: expected a file or a folder, got "${files}/test.csv".`, {});
-    rmSync(join(own, files, "test.csv"));
-    mkdirSync(join(own, "runs"), { recursive: true });
-    symlinkSync(folder, join(own, input.resumeFolder));
+    rmSync(join(workerStore, files, "test.csv"));
+    mkdirSync(join(workerStore, "runs"), { recursive: true });
+    symlinkSync(folder, join(workerStore, input.resumeFolder));
     await forge(`The store has a link: expected a file or a folder, got "${input.resumeFolder}".`, {});
     expect(await queue.getFailedCount()).toBe(count + 3);
     expect(existsSync(ran)).toBe(false);
@@ -280,7 +280,7 @@ export function* batches({ size }) {
       return {
         model: readFileSync(join(at(name), "compress", "model.onnx"), "base64"),
         importance: run.variants[0].steps[0].options.importance,
-        sensitivity: swept(sensitivity),
+        sensitivity: dropRunDetails(sensitivity),
         kept: new Set(kept.filter((path) => /^[0-9a-f]{64}\.(json|onnx)$/.test(path))),
       };
     };
@@ -325,10 +325,10 @@ export function* batches({ size }) {
     );
     await until(() => said().includes("takes work from"));
     writeFileSync(at("masked.yaml"), "steps:\n  - prune: { amount: 10% }\n");
-    const given = [at("outliers.onnx"), "--data", at("points.csv"), "--queue", address, "--store", store];
+    const sharedWords = [at("outliers.onnx"), "--data", at("points.csv"), "--queue", address, "--store", store];
     for (const words of [
-      ["compress", ...given, "-r", at("masked.yaml"), "--force", "-o", at("secret-run")],
-      ["sensitivity", ...given, "--kinds", "prune", "-o", at("secret-sweep")],
+      ["compress", ...sharedWords, "-r", at("masked.yaml"), "--force", "-o", at("secret-run")],
+      ["sensitivity", ...sharedWords, "--kinds", "prune", "-o", at("secret-sweep")],
     ]) {
       const { code, out, err } = await pith(...words);
       expect(code, err).toBe(0);

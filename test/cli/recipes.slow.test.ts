@@ -21,7 +21,7 @@ beforeAll(async () => {
   writeFileSync(at("recipe.yaml"), "steps:\n  - prune: { amount: 10% }\n  - train: { epochs: 1 }\n");
 });
 
-/** What does not follow from the clock, and where it lies. */
+/** Reads the fields of `run.json` that depend neither on time nor on paths. */
 function lasting(out: string): unknown {
   const passed = (name: string, value: unknown): unknown => {
     if (name === "warnings" && Array.isArray(value)) return value.filter((text) => !/too busy to measure/.test(text));
@@ -31,12 +31,12 @@ function lasting(out: string): unknown {
 }
 
 test("runs on each as it runs on one, however many run at a time", async () => {
-  const one = await pith(...running(models(), "--force", "-o", at("one")));
-  expect(one.code, one.err).toBe(0);
-  const two = await pith(...running(models(), "--force", "--jobs", "2", "-o", at("two")));
-  expect(two.code, two.err).toBe(0);
+  const serialRun = await pith(...running(models(), "--force", "-o", at("one")));
+  expect(serialRun.code, serialRun.err).toBe(0);
+  const parallelRun = await pith(...running(models(), "--force", "--jobs", "2", "-o", at("two")));
+  expect(parallelRun.code, parallelRun.err).toBe(0);
   // The processes have done all steps of both.
-  expect(two.err.match(/continued after train/g)).toHaveLength(2);
+  expect(parallelRun.err.match(/continued after train/g)).toHaveLength(2);
   const same = (out: string, expected: string): void => {
     expect(filesIn(out)).toEqual(filesIn(expected));
     for (const file of ["model.onnx", "recipe.yaml"])
@@ -45,7 +45,7 @@ test("runs on each as it runs on one, however many run at a time", async () => {
   };
   for (const name of ["dense", "outliers"]) {
     same(at(`two/${name}`), at(`one/${name}`));
-    expect(one.out).toContain(`${at(`${name}.onnx`)}\n`);
+    expect(serialRun.out).toContain(`${at(`${name}.onnx`)}\n`);
   }
   const alone = await pith(...running(models().slice(0, 1), "--force", "-o", at("alone")));
   expect(alone.code, alone.err).toBe(0);

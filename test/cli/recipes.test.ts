@@ -23,8 +23,8 @@ beforeAll(async () => {
 test("a model that the recipe cannot be run on is named, and the others are written", async () => {
   writeFileSync(at("broken.onnx"), "no model");
   const [first = ""] = models();
-  const found = await json(...running([at("broken.onnx"), first], "--force", "--jobs", "2", "-o", at("some")));
-  expect(found).toMatchObject({
+  const report = await json(...running([at("broken.onnx"), first], "--force", "--jobs", "2", "-o", at("some")));
+  expect(report).toMatchObject({
     code: 1,
     models: [
       { model: at("broken.onnx"), refused: { code: "E_NOT_ONNX" } },

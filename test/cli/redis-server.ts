@@ -27,12 +27,12 @@ export async function startRedis(
   const child = spawn(program ?? "", words, { stdio: ["ignore", "pipe", "inherit"] });
   const kill = (): void => void child.kill("SIGKILL");
   process.once("exit", kill);
-  let said = "";
+  let output = "";
   await new Promise<void>((resolve, reject) => {
-    child.once("close", () => reject(new Error(`the server ended: ${said}`)));
+    child.once("close", () => reject(new Error(`the server ended: ${output}`)));
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
-      said += text;
-      if (said.includes("Ready to accept connections")) resolve();
+      output += text;
+      if (output.includes("Ready to accept connections")) resolve();
     });
   });
   return async () => {

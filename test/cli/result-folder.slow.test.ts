@@ -1,4 +1,4 @@
-/** What runs say of their results, of two at the same time, and of one that is refused beside an earlier one. */
+/** Reports of runs, of two runs at the same time, and of a refused run in the folder of an earlier one. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";

@@ -1,4 +1,4 @@
-/** What an author wrote into the folder of `pith compress`, or under the name of a page, is not lost. */
+/** `pith compress` does not overwrite files that an author wrote into its output folder, or in place of a page. */
 import { spawnSync } from "node:child_process";
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

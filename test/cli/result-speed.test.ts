@@ -15,13 +15,13 @@ beforeAll(async () => {
   await save(parseModel(wide), at("wide.onnx"));
 });
 
-const told = /^time, 1 thread( +[\d.]+ ms){2} +about .*as fast$/m;
+const timeLine = /^time, 1 thread( +[\d.]+ ms){2} +about .*as fast$/m;
 
 test("prints the time of a result that runs other operators, and has the speed in --json", async () => {
   const words = ["quantize", at("wide.onnx"), "--scheme", "dynamic", "--force", "-o", at("q.onnx")];
   const { code, out, err } = await pith(...words);
   expect(code, err).toBe(0);
-  expect(out).toMatch(told);
+  expect(out).toMatch(timeLine);
   const { speed } = (await json(...words)) as { speed?: Record<string, unknown> };
   expect(speed).toEqual({
     against: at("wide.onnx"),

@@ -43,8 +43,8 @@ export async function runJob<J extends Job>(
 
 export const pith = (...words: string[]): Promise<Ran> => run(words, { runJob });
 
-/** With a process for each job, as users run it. */
-export const apart = (...words: string[]): Promise<Ran> => run(words, {});
+/** Runs each job in a process of its own, as the installed program does. */
+export const runWithProcesses = (...words: string[]): Promise<Ran> => run(words, {});
 
 export async function run(words: readonly string[], how: Pick<Surroundings, "runJob">): Promise<Ran> {
   const text = { out: "", err: "" };
@@ -57,7 +57,7 @@ export async function run(words: readonly string[], how: Pick<Surroundings, "run
   return { code, ...text };
 }
 
-/** What `--json` prints, and the exit code. @throws Error with what went to standard error, if nothing was printed. */
+/** Parses the output of `--json`, and adds the exit code. @throws Error with the text of standard error if nothing was printed. */
 export async function json(...words: string[]): Promise<Readonly<Record<string, unknown>>> {
   const { code, out, err } = await pith(...words, "--json");
   if (out === "") throw new Error(err);

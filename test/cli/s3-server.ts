@@ -7,7 +7,7 @@ export interface S3Server {
   readonly url: string;
   /** By "bucket/name". */
   readonly objects: Map<string, Buffer>;
-  /** Of each request: "PUT bucket/name". */
+  /** Method and path of each request, such as "PUT bucket/name". */
   readonly requests: string[];
   /** The next answers with an object break off after so many bytes. */
   readonly breaks: number[];
@@ -32,19 +32,19 @@ export async function startS3(bucket: string): Promise<S3Server> {
     const key = /Credential=(\w+)\//.exec(from.headers.authorization ?? "")?.[1];
     if (key !== "writer" && (key !== "reader" || !["GET", "HEAD"].includes(method)))
       return refuse(to, 403, "AccessDenied");
-    const found = objects.get(name);
+    const content = objects.get(name);
     const upload = searchParams.get("uploadId");
-    if (method === "HEAD") return void to.writeHead(found === undefined ? 404 : 200).end();
+    if (method === "HEAD") return void to.writeHead(content === undefined ? 404 : 200).end();
     if (!name.startsWith(`${bucket}/`)) return refuse(to, 404, "NoSuchBucket");
     if (method === "GET") {
-      if (found === undefined) return refuse(to, 404, "NoSuchKey");
-      const etag = `"${createHash("md5").update(found).digest("hex")}"`;
+      if (content === undefined) return refuse(to, 404, "NoSuchKey");
+      const etag = `"${createHash("md5").update(content).digest("hex")}"`;
       if ((from.headers["if-match"] ?? etag) !== etag) return refuse(to, 412, "PreconditionFailed");
       const start = Number(/^bytes=(\d+)-$/.exec(from.headers.range ?? "")?.[1] ?? 0);
-      to.writeHead(start === 0 ? 200 : 206, { etag, "content-length": found.length - start });
+      to.writeHead(start === 0 ? 200 : 206, { etag, "content-length": content.length - start });
       const most = breaks.shift();
-      if (most === undefined) return void to.end(found.subarray(start));
-      to.write(found.subarray(start, start + most), () => to.destroy());
+      if (most === undefined) return void to.end(content.subarray(start));
+      to.write(content.subarray(start, start + most), () => to.destroy());
     } else if (method === "POST" && upload === null) {
       uploads.set(name, new Map());
       to.end(`<InitiateMultipartUploadResult><UploadId>${uploads.size}</UploadId></InitiateMultipartUploadResult>`);

@@ -94,13 +94,13 @@ test("with few texts the dtypes alone are tried, which is said", async () => {
   expect(Object.values(files).map(({ dtype }) => dtype)).not.toContain("searched");
 });
 
-let whole: number | undefined;
+let fullMilliseconds: number | undefined;
 test.each([0.3, 0.6, 0.9])(
   "a run that is killed after a share of %f of its time, and continued, leaves the same files",
   async (share) => {
-    whole ??= await run(at("whole"));
+    fullMilliseconds ??= await run(at("whole"));
     const out = at(`killed-${share}`);
-    await run(out, share * whole);
+    await run(out, share * fullMilliseconds);
     await run(out);
     expect(readFileSync(join(out, "onnx", "model.onnx"))).toEqual(
       readFileSync(join(at("whole"), "onnx", "model.onnx")),

@@ -29,12 +29,12 @@ async function search(out: string, stop?: { readonly signal: NodeJS.Signals; rea
 
 const contents = (out: string) => written.map((name) => readFileSync(join(out, name)));
 
-let whole: { readonly files: readonly Buffer[]; readonly milliseconds: number };
+let uninterruptedRun: { readonly files: readonly Buffer[]; readonly milliseconds: number };
 beforeAll(async () => {
   await save(parseModel(outliers), at("outliers.onnx"));
   const { end, milliseconds } = await search(at("whole"));
   expect(end).toBe(0);
-  whole = { files: contents(at("whole")), milliseconds };
+  uninterruptedRun = { files: contents(at("whole")), milliseconds };
 });
 
 const { uniform, integer } = random(Number(process.env.PITH_SEED ?? 1), "stops");
@@ -47,14 +47,14 @@ test.each(
   ),
 )("stop %d, by %s after a share of %f of the time", async (moment, signal, share) => {
   const out = at(`stopped-${moment}`);
-  await search(out, { signal, after: share * whole.milliseconds });
+  await search(out, { signal, after: share * uninterruptedRun.milliseconds });
   const model = join(out, "model.onnx");
   if (existsSync(model)) {
     expect([...(await open(model)).graph.nodes()].length).toBeGreaterThan(0);
     expect(JSON.parse(readFileSync(join(out, "run.json"), "utf8"))).toMatchObject({ format: 1 });
   }
   expect((await search(out)).end).toBe(0);
-  expect(contents(out)).toEqual(whole.files);
+  expect(contents(out)).toEqual(uninterruptedRun.files);
   // A process that is killed leaves temporary files, which the next removes.
   expect(readdirSync(out).toSorted()).toEqual(readdirSync(at("whole")).toSorted());
 });

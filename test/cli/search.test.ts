@@ -100,8 +100,8 @@ test("what an earlier run has left of a front goes with the next, but for what w
   const out = at("fronts");
   const context = { log: () => {} };
   const files = (names: readonly string[]) => names.map((name) => [name, Buffer.from(name)] as const);
-  const others = ["front-1.onnx", "front-1.yaml", "front-2.onnx"];
-  await writeResults(out, { run: 1 }, files(["model.onnx", ...others]), context, runFolder);
+  const frontNames = ["front-1.onnx", "front-1.yaml", "front-2.onnx"];
+  await writeResults(out, { run: 1 }, files(["model.onnx", ...frontNames]), context, runFolder);
   appendFileSync(join(out, "front-2.onnx"), "by the author");
   await writeResults(out, { run: 2 }, files(["model.onnx", "front-1.onnx"]), context, runFolder);
   expect(readdirSync(out).toSorted()).toEqual(["front-1.onnx", "front-2.onnx", "model.onnx", "run.json"]);

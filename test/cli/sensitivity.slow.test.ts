@@ -19,19 +19,19 @@ test("is the same, however many processes measure; what they have measured is no
   const words = (out: string, ...more: readonly string[]): string[] => [
     ...["sensitivity", at("dense.onnx"), "--data", at("points.csv"), "--kinds", "prune,bits", "-o", at(out), ...more],
   ];
-  const [one, two] = [await pith(...words("one")), await pith(...words("two", "--jobs", "2"))];
-  expect(one.code, one.err).toBe(0);
-  expect(two.code, two.err).toBe(0);
-  const found = (out: string) => {
+  const [serialRun, parallelRun] = [await pith(...words("one")), await pith(...words("two", "--jobs", "2"))];
+  expect(serialRun.code, serialRun.err).toBe(0);
+  expect(parallelRun.code, parallelRun.err).toBe(0);
+  const readFindings = (out: string) => {
     const { seconds: _, written: __, ...rest } = JSON.parse(readFileSync(join(at(out), "sensitivity.json"), "utf8"));
     return rest;
   };
-  expect(found("two")).toEqual(found("one"));
+  expect(readFindings("two")).toEqual(readFindings("one"));
   for (const name of ["prune.yaml", "bits.yaml"])
     expect(readFileSync(join(at("two"), name))).toEqual(readFileSync(join(at("one"), name)));
   const records = (out: string) => filesIn(join(at(out), "pith-steps"));
   expect(records("two")).toEqual(records("one"));
   const again = await pith(...words("two", "--minutes", "0.0001"));
   expect(again.code, again.err).toBe(0);
-  expect(found("two")).toEqual(found("one"));
+  expect(readFindings("two")).toEqual(readFindings("one"));
 });

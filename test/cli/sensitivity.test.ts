@@ -39,7 +39,7 @@ test("prints a table, and writes page, data and recipes; a recipe runs", async (
   expect(page).not.toMatch(/<script|https?:|NaN/);
   const [step] = parseRecipe(read("bits.yaml")).steps;
   expect(step).toMatchObject({ id: "quantize", options: { scheme: "weights" } });
-  const made = await pith(
+  const compressRun = await pith(
     "compress",
     at("dense.onnx"),
     "--data",
@@ -50,7 +50,7 @@ test("prints a table, and writes page, data and recipes; a recipe runs", async (
     "-o",
     at("made"),
   );
-  expect(made.code, made.err).toBe(0);
+  expect(compressRun.code, compressRun.err).toBe(0);
 });
 
 test("with --json the same as data; what an author has changed stays", async () => {
@@ -69,9 +69,9 @@ test("with --json the same as data; what an author has changed stays", async () 
     "-o",
     out,
   ];
-  const found = await json(...words);
-  expect(found).toMatchObject({ code: 0, model: "dense.onnx", open: 0, seed: 0, data: { name: at("points.csv") } });
-  expect(found.files).toEqual(["sensitivity.json", "sensitivity.html", "prune.yaml"].map((name) => join(out, name)));
+  const report = await json(...words);
+  expect(report).toMatchObject({ code: 0, model: "dense.onnx", open: 0, seed: 0, data: { name: at("points.csv") } });
+  expect(report.files).toEqual(["sensitivity.json", "sensitivity.html", "prune.yaml"].map((name) => join(out, name)));
   writeFileSync(join(out, "prune.yaml"), "steps: [{ prune: { amount: 10% } }]\n");
   const { err } = await pith(...words);
   expect(err).toContain("prune.yaml stays as it is");
@@ -85,10 +85,10 @@ test("writes recipes for a budget of multiply-accumulates, and warns if it is ou
   expect(code, err).toBe(0);
   // Fewer bits leave as many operations.
   expect(filesIn(out)).toEqual(["channels.yaml", "sensitivity.html", "sensitivity.json"]);
-  const [, left] =
+  const [, remainingPercent] =
     /leave (\d+) % of the multiply-accumulates/.exec(readFileSync(join(out, "channels.yaml"), "utf8")) ?? [];
   expect(err).toContain(
-    `channels.yaml leaves ${left} % of the multiply-accumulates, more than the 1 % of --budget: harsher settings were not measured`,
+    `channels.yaml leaves ${remainingPercent} % of the multiply-accumulates, more than the 1 % of --budget: harsher settings were not measured`,
   );
 });
 
@@ -100,8 +100,8 @@ test.each([
   [["--data", "points.csv", "--layers", "fc9"], /No layer is called "fc9"/],
   [["--data", "points.csv", "--budget", "2"], /--budget/],
 ])("%j is refused", async (words, sentence) => {
-  const given = words.map((word) => (word === "points.csv" ? at(word) : word));
-  const { code, err } = await pith("sensitivity", at("dense.onnx"), ...given, "-o", at("refused"));
+  const resolvedWords = words.map((word) => (word === "points.csv" ? at(word) : word));
+  const { code, err } = await pith("sensitivity", at("dense.onnx"), ...resolvedWords, "-o", at("refused"));
   expect(code).toBeGreaterThan(0);
   expect(err).toMatch(sentence);
   expect(existsSync(at("refused"))).toBe(false);

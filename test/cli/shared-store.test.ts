@@ -1,4 +1,4 @@
-/** What a command leaves in the store of a queue for workers. */
+/** Files that a command shares with workers through the store of a queue. */
 import { mkdirSync, readdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, sep } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";

@@ -7,7 +7,7 @@ import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../temporary.ts";
 import { program } from "./run.ts";
 import { smallModels } from "./small-models.ts";
-import { expectNothingLeft, neverYielding, stoppedAt } from "./stopped.ts";
+import { expectNothingLeft, neverYielding, runUntilMark } from "./stopped.ts";
 
 const { at } = smallModels();
 
@@ -20,7 +20,7 @@ describe("a command whose job never yields", () => {
     mkdirSync(temporary);
     const place = { TMPDIR: temporary, NODE_DISABLE_COMPILE_CACHE: "1" };
     const env = { ...place, NODE_OPTIONS: `--import ${busy}`, BUSY_MARK: mark };
-    await stoppedAt(mark, "SIGKILL", ["inspect", at("right.onnx")], env);
+    await runUntilMark(mark, "SIGKILL", ["inspect", at("right.onnx")], env);
     process.kill(Number(readFileSync(mark, "utf8")), "SIGKILL");
     expect(readdirSync(temporary)).toEqual([expect.stringMatching(/^pith-/)]);
     await promisify(execFile)(process.execPath, [program, "inspect", at("right.onnx")], {
@@ -51,7 +51,7 @@ test("a training that is stopped keeps its weights where --checkpoint says, and 
   const mark = join(temporaryFolder(), "begun");
   const words = ["train", at("hidden.onnx"), "--data", at("endless.mjs"), "--batch", "2", "--epochs", "1"];
   const kept = [...words, "--checkpoint", at("run"), "-o", at("trained.onnx")];
-  const { code, err } = await stoppedAt(mark, "SIGINT", kept, { BUSY_MARK: mark });
+  const { code, err } = await runUntilMark(mark, "SIGINT", kept, { BUSY_MARK: mark });
   expect(code).toBe(130);
   const [sentence, hint] = err.trimEnd().split("\n").slice(-2);
   expect(sentence).toMatch(/^E_STOPPED: Stopped after \d+ steps; the weights are in "\S+last\.onnx"\.$/);

@@ -33,7 +33,7 @@ graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
 }
 `;
 
-/** Of two outputs, the second of which goes through two layers. */
+/** Network with two outputs: the first has no layer, the second has two. */
 export const twoOutputs = `opset 21
 graph (x: float32[n, 12]) -> (aux: float32[n, 12], y: float32[n, 12]) {
   w: float32[12, 12] = random(seed 1)

@@ -37,8 +37,8 @@ describe("a layer that rounding ruins", () => {
   });
 
   test.each(["static", "dynamic"])("is the only one of %s, as data", async (scheme) => {
-    const found = await json(...words("--scheme", scheme, "--max-drop", "1%", ...data()));
-    expect(found).toMatchObject({
+    const report = await json(...words("--scheme", scheme, "--max-drop", "1%", ...data()));
+    expect(report).toMatchObject({
       code: 0,
       sparing: {
         spared: [{ layer: "fc2", share: expect.closeTo(1, 1) }],
@@ -47,7 +47,7 @@ describe("a layer that rounding ruins", () => {
       },
       verdict: { met: true },
     });
-    const { misses } = found as { readonly misses: readonly { readonly at: string; readonly reason: string }[] };
+    const { misses } = report as { readonly misses: readonly { readonly at: string; readonly reason: string }[] };
     expect(misses.find((miss) => miss.at === "fc2")?.reason).toMatch(/^kept in float; it causes/);
   });
 
@@ -113,7 +113,7 @@ graph (x: float32[batch, 64]) -> (y: float32[batch, 8]) {
 
 test("nothing is spared where nothing is lost", async () => {
   await save(parseModel(hidden), at("sound.onnx"));
-  const found = await json(
+  const report = await json(
     "quantize",
     at("sound.onnx"),
     "--scheme",
@@ -123,8 +123,8 @@ test("nothing is spared where nothing is lost", async () => {
     "-o",
     at("sound.int8.onnx"),
   );
-  expect(found).toMatchObject({ code: 0, verdict: { met: true } });
-  expect(found.sparing).toBeUndefined();
+  expect(report).toMatchObject({ code: 0, verdict: { met: true } });
+  expect(report.sparing).toBeUndefined();
 });
 
 test("where too few samples are left to search on, or no layers keep the goal, the refusal says so", async () => {
@@ -142,16 +142,16 @@ test("where too few samples are left to search on, or no layers keep the goal, t
 
 describe("--target-size", () => {
   test("chooses bits so that the file is no larger", async () => {
-    const found = await json(...words("--target-size", "22kB", "--force"));
-    expect(found).toMatchObject({ code: 0, written: at("out.onnx") });
+    const report = await json(...words("--target-size", "22kB", "--force"));
+    expect(report).toMatchObject({ code: 0, written: at("out.onnx") });
     expect(statSync(at("out.onnx")).size).toBeLessThanOrEqual(22_000);
-    const { changes } = found as { readonly changes: readonly { readonly bits: number }[] };
+    const { changes } = report as { readonly changes: readonly { readonly bits: number }[] };
     expect(new Set(changes.map(({ bits }) => bits)).size).toBeGreaterThanOrEqual(1);
   });
 
   test("chooses bits with a rounder that is named, of which palettes have no need", async () => {
-    const found = await json(...words("--target-size", "22kB", "--force", "--rounder", "mse"));
-    expect(found).toMatchObject({ code: 0 });
+    const report = await json(...words("--target-size", "22kB", "--force", "--rounder", "mse"));
+    expect(report).toMatchObject({ code: 0 });
     expect(statSync(at("out.onnx")).size).toBeLessThanOrEqual(22_000);
   });
 

@@ -16,11 +16,11 @@ test.skipIf(dtln === "" || sound === "")(
   "a noise filter: static quantization, and eval and debug",
   async () => {
     const out = join(folder, "dtln.onnx");
-    const made = await json("quantize", dtln, "-o", out, "--scheme", "static", "--data", sound, ...samples);
-    expect(made).toMatchObject({ code: 0, comparison: { metric: "R²" } });
-    const found = await json("eval", out, "--against", dtln, "--data", sound, ...samples);
-    expect(found).toMatchObject({ code: 0, truth: "original" });
-    const [figure] = found.figures as { estimate: { value: number } }[];
+    const quantizeReport = await json("quantize", dtln, "-o", out, "--scheme", "static", "--data", sound, ...samples);
+    expect(quantizeReport).toMatchObject({ code: 0, comparison: { metric: "R²" } });
+    const evalReport = await json("eval", out, "--against", dtln, "--data", sound, ...samples);
+    expect(evalReport).toMatchObject({ code: 0, truth: "original" });
+    const [figure] = evalReport.figures as { estimate: { value: number } }[];
     expect(figure?.estimate.value).toBeGreaterThan(0.99);
     const { layers } = await json("debug", dtln, out, "--data", sound, "--samples", "20");
     expect((layers as unknown[]).length).toBeGreaterThan(1);

@@ -1,4 +1,4 @@
-/** What `pith compress` keeps from one run to the next in the folder of its results. */
+/** `pith compress` keeps the results of steps from one run to the next in its output folder. */
 import { existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -38,8 +38,8 @@ test("a run with another goal runs no step again, and each says how much is kept
   const { run, files, steps } = await setup();
   const first = await run("--max-drop", "1%");
   expect(first).toMatchObject({ code: 0, err: expect.not.stringContaining("continued after") });
-  const said = /^steps kept: (.*) in (.*); --fresh starts again$/m.exec(first.err);
-  expect(said?.slice(1)).toEqual([expect.stringMatching(/^[\d.]+ .?B$/), steps]);
+  const stepsLine = /^steps kept: (.*) in (.*); --fresh starts again$/m.exec(first.err);
+  expect(stepsLine?.slice(1)).toEqual([expect.stringMatching(/^[\d.]+ .?B$/), steps]);
   const before = files();
   const second = await run("--max-drop", "50%");
   expect(second).toMatchObject({ code: 0, err: expect.stringContaining("continued after prune") });

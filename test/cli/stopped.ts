@@ -12,8 +12,8 @@ interface Ended {
   readonly err: string;
 }
 
-/** Runs the program, and sends it a signal as soon as a file is there. */
-export async function stoppedAt(
+/** Runs the program, and sends it a signal as soon as the file `mark` exists. */
+export async function runUntilMark(
   mark: string,
   signal: NodeJS.Signals,
   words: readonly string[],
@@ -69,7 +69,7 @@ export async function expectNothingLeft(
   const before = readdirSync(base);
   const env = { NODE_OPTIONS: `--import ${busy}`, BUSY_MARK: mark, TMPDIR: temporary, NODE_DISABLE_COMPILE_CACHE: "1" };
   const paths = words.map((word) => (/[.]|^out$/.test(word) ? join(base, word) : word));
-  const { code, err } = await stoppedAt(mark, signal, [command, join(base, "right.onnx"), ...paths], env);
+  const { code, err } = await runUntilMark(mark, signal, [command, join(base, "right.onnx"), ...paths], env);
   expect({ code, err }).toEqual({ code: expected, err: expect.stringMatching(/^E_STOPPED: \w+ \S+ was stopped\./m) });
   expect(readdirSync(temporary)).toEqual([]);
   expect(readdirSync(base).toSorted()).toEqual([...before, "busy"].toSorted());

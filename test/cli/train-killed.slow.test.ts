@@ -48,10 +48,10 @@ async function run(line: readonly string[], delay?: number): Promise<Ended> {
 }
 
 async function weights(path: string): Promise<Readonly<Record<string, unknown>>> {
-  const found: Record<string, unknown> = {};
+  const tensors: Record<string, unknown> = {};
   for (const value of (await open(path)).graph.values())
-    if (value.tensor !== undefined) found[value.name] = (await value.tensor.read()).data;
-  return found;
+    if (value.tensor !== undefined) tensors[value.name] = (await value.tensor.read()).data;
+  return tensors;
 }
 
 describe("a training that is killed", () => {
@@ -61,14 +61,14 @@ describe("a training that is killed", () => {
     ["pruned", 1],
     ["shrunk", 1],
   ])("several times and continued ends as one that was not, to the bit (%s, seed %i)", async (way, seed) => {
-    const [whole, out] = [at(`whole.${way}${seed}.onnx`), at(`continued.${way}${seed}.onnx`)];
+    const [reference, out] = [at(`whole.${way}${seed}.onnx`), at(`continued.${way}${seed}.onnx`)];
     const words = (out: string, folder: string): readonly string[] => [
       ...[...train, ...settings, ...(ways[way] ?? [])],
       ...["-o", out, "--checkpoint", folder, "--resume"],
     ];
-    const { err } = await run(words(whole, at(`whole.${way}${seed}`)));
-    expect(existsSync(whole), err).toBe(true);
-    const masked = Object.keys(await weights(whole)).filter((name) => name.endsWith("_mask"));
+    const { err } = await run(words(reference, at(`whole.${way}${seed}`)));
+    expect(existsSync(reference), err).toBe(true);
+    const masked = Object.keys(await weights(reference)).filter((name) => name.endsWith("_mask"));
     expect(masked).toHaveLength(way === "plain" ? 0 : 2);
 
     const numbers = random(seed, "kill");
@@ -85,8 +85,8 @@ describe("a training that is killed", () => {
     }
     expect(kills).toBeGreaterThan(1);
     if (!existsSync(out)) await run(words(out, folder));
-    expect(await weights(out)).toEqual(await weights(whole));
-    expect(readFileSync(out)).toEqual(readFileSync(whole));
+    expect(await weights(out)).toEqual(await weights(reference));
+    expect(readFileSync(out)).toEqual(readFileSync(reference));
     expect(readdirSync(folder)).toContain("last.onnx");
   });
 });

@@ -136,10 +136,10 @@ export function testVerdicts(formats: readonly Format[]): void {
     ),
   )("$name: a network $which is not written", async ({ words, text }) => {
     await save(parseModel(`opset 21\ngraph ${text}`), at("small.onnx"));
-    const { code, out: said, err } = await pith("quantize", ...words, at("small.onnx"), "-o", at("gained.onnx"));
-    expect({ code, said: said + err }).toEqual({
+    const { code, out: output, err } = await pith("quantize", ...words, at("small.onnx"), "-o", at("gained.onnx"));
+    expect({ code, out: output + err }).toEqual({
       code: 1,
-      said: expect.stringMatching(/nothing was gained|nothing changed/i),
+      out: expect.stringMatching(/nothing was gained|nothing changed/i),
     });
     expect(existsSync(at("gained.onnx"))).toBe(false);
   });

@@ -10,11 +10,11 @@ import { pith } from "./run.ts";
 describe("prune --vocabulary", () => {
   test("says what stays, and what became smaller", async () => {
     const [folder, out] = [await folderOf("told", plain), join(root, "told.out")];
-    const { code, out: told } = await pith("prune", folder, "--vocabulary", await written(), "-o", out);
+    const { code, out: output } = await pith("prune", folder, "--vocabulary", await written(), "-o", out);
     expect(code).toBe(0);
-    expect(told).toMatch(/tokens: 8 of 10 are kept/);
-    expect(told).toMatch(/the same tokens for all of 2 texts/);
-    expect(told).toMatch(/onnx\/model\.onnx: h; the same outputs as the original, on 2 texts/);
+    expect(output).toMatch(/tokens: 8 of 10 are kept/);
+    expect(output).toMatch(/the same tokens for all of 2 texts/);
+    expect(output).toMatch(/onnx\/model\.onnx: h; the same outputs as the original, on 2 texts/);
     const again = await pith("prune", folder, "--vocabulary", texts, "-o", out);
     expect(again).toMatchObject({ code: 2, err: expect.stringMatching(/already contains files/) });
   });
@@ -23,8 +23,8 @@ describe("prune --vocabulary", () => {
     [["--amount", "50%"], /accepts a folder and -o, but not --amount/],
     [["--data", "x.txt"], /accepts a folder and -o, but not --data/],
   ])("with %j is refused", async (flags, message) => {
-    const found = await pith("prune", await folderOf("flags", plain), "--vocabulary", await written(), ...flags);
-    expect(found).toMatchObject({ code: 2, err: expect.stringMatching(message) });
+    const result = await pith("prune", await folderOf("flags", plain), "--vocabulary", await written(), ...flags);
+    expect(result).toMatchObject({ code: 2, err: expect.stringMatching(message) });
   });
 
   test("a line is one text, with and without a line break behind it", async () => {
@@ -34,7 +34,7 @@ describe("prune --vocabulary", () => {
     ] as const) {
       await writeFile(join(root, name), text);
       const out = join(root, `${name}.out`);
-      const found = await pith(
+      const result = await pith(
         "prune",
         await folderOf(`of ${name}`, plain),
         "--vocabulary",
@@ -42,7 +42,7 @@ describe("prune --vocabulary", () => {
         "-o",
         out,
       );
-      expect(found.out).toMatch(/the same tokens for all of 1 text$/m);
+      expect(result.out).toMatch(/the same tokens for all of 1 text$/m);
     }
   });
 
@@ -52,15 +52,15 @@ describe("prune --vocabulary", () => {
     ["numbers.csv", "a,b\n1,2\n", /holds none/],
   ])("%s is refused with what texts may lie in", async (name, content, message) => {
     if (content !== undefined) await writeFile(join(root, name), content);
-    const found = await pith("prune", await folderOf("sources", plain), "--vocabulary", join(root, name));
-    expect(found).toMatchObject({ code: 1, err: expect.stringMatching(message) });
-    expect(found.err).toMatch(/The texts of the vocabulary: .*\nhint: A \.txt file, a text per line; or a \.csv/);
+    const result = await pith("prune", await folderOf("sources", plain), "--vocabulary", join(root, name));
+    expect(result).toMatchObject({ code: 1, err: expect.stringMatching(message) });
+    expect(result.err).toMatch(/The texts of the vocabulary: .*\nhint: A \.txt file, a text per line; or a \.csv/);
   });
 
   test("is for folders", async () => {
     const model = join(await folderOf("file", plain), "onnx", "model.onnx");
-    const found = await pith("prune", model, "--vocabulary", await written());
-    expect(found).toMatchObject({ code: 2, err: expect.stringMatching(/is for a folder, with tokenizer\.json/) });
+    const result = await pith("prune", model, "--vocabulary", await written());
+    expect(result).toMatchObject({ code: 2, err: expect.stringMatching(/is for a folder, with tokenizer\.json/) });
   });
 
   test("a folder without a tokenizer is refused", async () => {
@@ -70,7 +70,7 @@ describe("prune --vocabulary", () => {
       parseModel("opset 18\ngraph (x: float32[2]) -> (y) {\n  y = Tanh(x)\n}"),
       join(folder, "onnx", "model.onnx"),
     );
-    const found = await pith("prune", folder, "--vocabulary", await written());
-    expect(found).toMatchObject({ code: 1, err: expect.stringMatching(/has no tokenizer\.json/) });
+    const result = await pith("prune", folder, "--vocabulary", await written());
+    expect(result).toMatchObject({ code: 1, err: expect.stringMatching(/has no tokenizer\.json/) });
   });
 });

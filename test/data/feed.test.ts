@@ -89,9 +89,9 @@ test("in a bundle for browsers there are no threads, and the batches are the sam
     });
     const input = { name: "x", type: { type: "float32" as const, dims: [2, 3, 4, 4] } };
     const ready = loaded.preprocess(images, input, loaded.presets.imagenet);
-    const found: Batch[] = [];
-    for await (const batch of loaded.prefetched(ready, { size: 2, shuffle: 4 }, { threads })) found.push(batch);
-    return found;
+    const batches: Batch[] = [];
+    for await (const batch of loaded.prefetched(ready, { size: 2, shuffle: 4 }, { threads })) batches.push(batch);
+    return batches;
   };
   expect(await read(0)).toHaveLength(3);
   expect(await read(2)).toEqual(await read(0));

@@ -36,7 +36,7 @@ function npy(type: string, dims: string, data: Uint8Array = new Uint8Array(), or
 interface Entry {
   readonly name: string;
   readonly content: Uint8Array;
-  /** What the directory says that it holds. */
+  /** Uncompressed size in bytes that the directory states. */
   readonly size?: number;
   readonly stored?: boolean;
 }
@@ -144,9 +144,9 @@ describe(".npz", () => {
     await expect(parseNpz(zip([{ name: "x.npy", content: content.subarray(0, 500), size: content.length }]), "f"))
       .rejects // deflated data ends early
       .toThrow(/^f: x\.npy: the compressed data is damaged or truncated\.$/);
-    const whole = zip([{ name: "x.npy", content }]);
-    for (const length of [0, 10, whole.length - 30, whole.length - 1])
-      await expect(parseNpz(whole.subarray(0, length), "f")).rejects.toMatchObject({ code: "E_DATA" });
+    const archive = zip([{ name: "x.npy", content }]);
+    for (const length of [0, 10, archive.length - 30, archive.length - 1])
+      await expect(parseNpz(archive.subarray(0, length), "f")).rejects.toMatchObject({ code: "E_DATA" });
   });
 
   test.each([
@@ -165,18 +165,18 @@ describe(".npz archives made to fill memory", () => {
 
   /** Entries of the directory that all name the same bytes. */
   function overlapping(copies: number, shift = 0): Uint8Array {
-    const [one, end] = [Buffer.from(zip([member])), 22];
-    const start = one.readUInt32LE(one.length - end + 16);
-    const entry = one.subarray(start, one.length - end);
+    const [archive, end] = [Buffer.from(zip([member])), 22];
+    const start = archive.readUInt32LE(archive.length - end + 16);
+    const entry = archive.subarray(start, archive.length - end);
     const entries = Array.from({ length: copies }, (_, copy) => {
       const changed = Buffer.from(entry);
       changed.write(String.fromCharCode(97 + copy), 46);
       changed.writeUInt32LE(copy * shift, 42);
       return changed;
     });
-    const tail = Buffer.from(one.subarray(one.length - end));
+    const tail = Buffer.from(archive.subarray(archive.length - end));
     tail.writeUInt32LE(copies * entry.length, 12);
-    return Buffer.concat([one.subarray(0, start), ...entries, tail]);
+    return Buffer.concat([archive.subarray(0, start), ...entries, tail]);
   }
 
   test("are accepted with one entry for each range of bytes", async () => {
@@ -246,7 +246,7 @@ describe("tables", () => {
   const wide = 100_000;
   const titles = Array.from({ length: wide }, (_, column) => `c${column}`);
 
-  // What takes time by the square of the columns does not end in time.
+  // A reader whose time grows with the square of the columns exceeds the time limit.
   test.each([
     ["numbers", "1", ["features"]],
     ["text", "a", titles],

@@ -23,12 +23,12 @@ test("images that are not read are named by their kinds, in folders of classes t
   const pixels = { width: 4, height: 2, channels: 3, background: "#ff3300" } as const;
   const webp = await sharp({ create: pixels }).webp({ lossless: true }).toBuffer();
   const png = await sharp({ create: pixels }).png().toBuffer();
-  const said: string[] = [];
-  const warn = (text: string): void => void said.push(text);
+  const warnings: string[] = [];
+  const warn = (text: string): void => void warnings.push(text);
   const flat = await folder("kinds", { "a.png": png, "b.webp": webp, "c.heic": "", "d.gif": "", "notes.txt": "" });
   const data = await openDataset(flat, { warn });
   expect(data.count).toBe(2);
-  expect(said).toEqual([
+  expect(warnings).toEqual([
     `2 images are skipped in ${flat}, because .gif, .heic are not read: convert c.heic and d.gif to .jpg or .png`,
   ]);
   const { x } = await firstBatch(
@@ -37,10 +37,10 @@ test("images that are not read are named by their kinds, in folders of classes t
   );
   const planes = [255, 51, 0].flatMap((value) => new Array<number>(8).fill(value));
   expect(x?.data).toEqual(Float32Array.from([...planes, ...planes]));
-  said.length = 0;
+  warnings.length = 0;
   const classes = await folder("class-kinds", { "cat/a.png": png, "dog/b.png": png, "dog/c.avif": "" });
   expect((await openDataset(classes, { warn })).count).toBe(2);
-  expect(said).toEqual([
+  expect(warnings).toEqual([
     `1 image is skipped in ${classes}, because .avif is not read: convert dog/c.avif to .jpg or .png`,
   ]);
 });
@@ -62,26 +62,30 @@ test("images that are not used are counted and named", async () => {
   const png = await sharp({ create: { width: 1, height: 1, channels: 3, background: "#fff" } })
     .png()
     .toBuffer();
-  const saidOf = async (name: string, files: readonly string[], table?: string): Promise<readonly string[]> => {
+  const collectWarnings = async (
+    name: string,
+    files: readonly string[],
+    table?: string,
+  ): Promise<readonly string[]> => {
     const contents = Object.fromEntries(files.map((file) => [file, png]));
     const path = await folder(name, table === undefined ? contents : { ...contents, "labels.csv": table });
-    const said: string[] = [];
-    await openDataset(path, { warn: (text) => void said.push(text.replace(path, "photos")) });
-    return said;
+    const warnings: string[] = [];
+    await openDataset(path, { warn: (text) => void warnings.push(text.replace(path, "photos")) });
+    return warnings;
   };
-  expect(await saidOf("mixed", ["a.png", "cat/b.png", "cat/c.png", "dog/d.png"])).toEqual([
+  expect(await collectWarnings("mixed", ["a.png", "cat/b.png", "cat/c.png", "dog/d.png"])).toEqual([
     "3 images of photos are not used, because they are in folders beside images without classes: cat/b.png, cat/c.png and dog/d.png",
   ]);
   const files = ["a", "b", "c", "d", "e", "f", "g"].map((name) => `${name}.png`);
-  expect(await saidOf("partly", files, "file,label\na.png,0\n./b.png,1\n")).toEqual([
+  expect(await collectWarnings("partly", files, "file,label\na.png,0\n./b.png,1\n")).toEqual([
     "5 images of photos are not used, because labels.csv does not name them: c.png, d.png, e.png and 2 more",
   ]);
-  expect(await saidOf("listed", ["cat/a.png", "dog/b.png"], "file,label\ncat/a.png,0\n")).toEqual([
+  expect(await collectWarnings("listed", ["cat/a.png", "dog/b.png"], "file,label\ncat/a.png,0\n")).toEqual([
     "1 image of photos is not used, because labels.csv does not name them: dog/b.png",
   ]);
-  expect(await saidOf("deep", ["cat/a.png", "dog/b.png", "dog/more/c.png"])).toEqual([
+  expect(await collectWarnings("deep", ["cat/a.png", "dog/b.png", "dog/more/c.png"])).toEqual([
     "1 image of photos is not used, because they are in subfolders of class folders: dog/more/c.png",
   ]);
-  expect(await saidOf("all", ["a.png", "b.png"], "file,label\na.png,0\nb.png,1\n")).toEqual([]);
-  expect(await saidOf("classes", ["cat/a.png", "dog/b.png", ".cache/c.png"])).toEqual([]);
+  expect(await collectWarnings("all", ["a.png", "b.png"], "file,label\na.png,0\nb.png,1\n")).toEqual([]);
+  expect(await collectWarnings("classes", ["cat/a.png", "dog/b.png", ".cache/c.png"])).toEqual([]);
 });

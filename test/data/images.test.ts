@@ -37,8 +37,8 @@ test.each(golden.resized)(
   "17×11 to $width×$height, $filter, is Pillow's to the bit",
   ({ width, height, filter, rgb }) => {
     const source = Uint8Array.from(golden.source.rgb);
-    const made = resample(source, { width: 17, height: 11 }, { width, height }, filter);
-    expect(greatestDifference(made, rgb)).toBe(0);
+    const resized = resample(source, { width: 17, height: 11 }, { width, height }, filter);
+    expect(greatestDifference(resized, rgb)).toBe(0);
   },
 );
 

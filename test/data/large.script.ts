@@ -13,5 +13,5 @@ if (path !== "") {
   for await (const _ of data.batches({ size: 256, shuffle: 1 })) if (++batches === 40) break;
 }
 const status = process.platform === "linux" ? readFileSync("/proc/self/status", "utf8") : "";
-const own = /VmHWM:\s*(\d+) kB/.exec(status)?.[1];
-process.stdout.write(String((own === undefined ? process.resourceUsage().maxRSS : Number(own)) * 1024));
+const peakKib = /VmHWM:\s*(\d+) kB/.exec(status)?.[1];
+process.stdout.write(String((peakKib === undefined ? process.resourceUsage().maxRSS : Number(peakKib)) * 1024));

@@ -1,4 +1,4 @@
-/** What a model file says to a data set. */
+/** Runs a model file on a dataset. */
 
 import { createEngine } from "../../src/core/engine/index.ts";
 import { open } from "../../src/core/onnx/index.ts";
@@ -8,10 +8,10 @@ import { createRunner } from "../../src/runtime/run/run.ts";
 
 export async function outputs(path: string, dataset: Dataset): Promise<Batch[]> {
   const runner = await createRunner(createEngine(), await open(path), dataset.name);
-  const found: Batch[] = [];
-  for await (const batch of dataset.batches({ size: 64 })) found.push(await runner.run(batch));
+  const results: Batch[] = [];
+  for await (const batch of dataset.batches({ size: 64 })) results.push(await runner.run(batch));
   await runner.release();
-  return found;
+  return results;
 }
 
 export function floats(dense: Dense | undefined): Float32Array {

@@ -25,7 +25,7 @@ const images = ["--data", "images/imagenet"];
 const symmetric = ["--preprocess", "scale=1 mean=127 std=127.5 crop=224"];
 const caffe = ["--preprocess", "scale=1 mean=123,117,104 channels=BGR crop=227"];
 const standardised = ["--preprocess", "mean=.4914,.4822,.4465 std=.2470,.2435,.2616"];
-const held = ["--data", "models/llama_shakespeare/test_ids_u16le.bin", "--metric", "cross-entropy"];
+const testTokens = ["--data", "models/llama_shakespeare/test_ids_u16le.bin", "--metric", "cross-entropy"];
 const valid = ["--data", "models/llama_shakespeare/valid_ids_u16le.bin", "--metric", "cross-entropy"];
 
 interface Published {
@@ -68,9 +68,9 @@ const published: readonly Published[] = [
     count: 64,
   },
   { model: "bert_sst2/onnx/model", words: ["--data", "text/sst2_dev.tsv"], figure: "76.4 %", count: 872 },
-  { model: "llama_shakespeare/onnx/decoder_model", words: [held], figure: "3.498 nats", count: 194 },
+  { model: "llama_shakespeare/onnx/decoder_model", words: [testTokens], figure: "3.498 nats", count: 194 },
   { model: "llama_shakespeare/onnx/decoder_model", words: [valid], figure: "3.124 nats", count: 191 },
-  { model: "llama_shakespeare/onnx/model", words: [held], figure: "3.498 nats", count: 194 },
+  { model: "llama_shakespeare/onnx/model", words: [testTokens], figure: "3.498 nats", count: 194 },
   { model: "cct_cifar10", words: [cifar10, standardised], figure: "71.4 %", count: 1000 },
   { model: "mobilenetv3_cifar10", words: [cifar10, standardised], figure: "78.9 %", count: 1000 },
 ];
@@ -79,9 +79,9 @@ describe.each(published)("$model", ({ model, words, figure, count }) => {
   const path = shared(`data/models/${model}.onnx`);
   const typed = words.flat();
   test.skipIf(path === undefined)(`has ${figure} by ${typed.join(" ")}`, async () => {
-    const found = await json("eval", path ?? "", ...here(typed));
-    expect(shown(firstEstimate(found).value, figure)).toBe(figure);
-    expect(firstEstimate(found).count).toBe(count);
+    const report = await json("eval", path ?? "", ...here(typed));
+    expect(shown(firstEstimate(report).value, figure)).toBe(figure);
+    expect(firstEstimate(report).count).toBe(count);
   });
 });
 
@@ -118,14 +118,14 @@ describe.each(["silero_vad", "silero_vad_16k_op15"])("%s", (name) => {
   test.skipIf(path === undefined || recording === undefined)("hears speech in 77.4 % of frames", async () => {
     const score = join(temporaryFolder(dirname(inject("compiled"))), "speech.mjs");
     writeFileSync(score, speech(recording ?? ""));
-    const found = await json("eval", path ?? "", "--score", score);
-    expect(found.score).toEqual({ value: 1452 / 1875 });
+    const report = await json("eval", path ?? "", "--score", score);
+    expect(report.score).toEqual({ value: 1452 / 1875 });
   });
 });
 
 /**
- * What others found when weights are rounded to nearest, or the smallest taken away, and nothing else is done. Of 80 % pruned they say 24.7 %:
- * with the whole number below 0.8 · n of each layer. PyTorch takes the nearest, and so does this: a weight less in some layers.
+ * Published accuracies after rounding to nearest, or after magnitude pruning, without further steps. For 80 % the publication has 24.7 %,
+ * because it prunes floor(0.8 · n) weights of each layer. PyTorch and Pith round 0.8 · n to the nearest integer.
  */
 const rounded = [
   { command: "quantize --scheme weights --no-per-channel", figure: "91.6 %" },
@@ -141,8 +141,8 @@ describe.skipIf(resnet20 === undefined)("ResNet-20", () => {
     const out = join(temporaryFolder(), "smaller.onnx");
     const written = await json(name, resnet20 ?? "", ...flags, "--force", "-o", out);
     expect(written.code).toBe(0);
-    const found = await json("eval", out, ...here(["--data", "cifar10", "--preprocess", "imagenet"]));
-    expect(shown(firstEstimate(found).value, figure)).toBe(figure);
+    const report = await json("eval", out, ...here(["--data", "cifar10", "--preprocess", "imagenet"]));
+    expect(shown(firstEstimate(report).value, figure)).toBe(figure);
   });
 });
 
@@ -158,13 +158,13 @@ describe.each(elsewhere)("$model with one scale for each matrix of weights", ({ 
     const out = join(temporaryFolder(), "smaller.onnx");
     const alone = ["--no-per-channel", "--no-equalize"];
     await json("quantize", path ?? "", "--scheme", "weights", ...alone, "--force", "-o", out);
-    const found = await json("eval", out, ...here(["--data", "images/imagenet", ...how]));
-    expect(firstEstimate(found).value).toBeGreaterThan(least);
-    expect(firstEstimate(found).value).toBeLessThan(most);
+    const report = await json("eval", out, ...here(["--data", "images/imagenet", ...how]));
+    expect(firstEstimate(report).value).toBeGreaterThan(least);
+    expect(firstEstimate(report).value).toBeLessThan(most);
   });
 });
 
-/** Where the data of the command line lies. */
+/** Resolves the paths after `--data` in the shared folder. */
 function here(words: readonly string[]): string[] {
   return words.map((word, at) => (words[at - 1] === "--data" ? (shared(`data/${word}`) ?? word) : word));
 }
@@ -191,12 +191,12 @@ test.skipIf(llama === undefined || shakespeare === undefined)(
     if (tokenizer === undefined) throw new Error("no tokenizer");
     expect([tokenizer.vocabularySize, tokenizer.longest]).toEqual([1024, 256]);
     const text = readFileSync(shakespeare ?? "", "utf8");
-    const own = tokensOfText("text", text.slice(Math.floor(text.length * 0.95)), tokenizer, 128);
+    const encoded = tokensOfText("text", text.slice(Math.floor(text.length * 0.95)), tokenizer, 128);
     const bytes = readFileSync(shared("data/models/llama_shakespeare/test_ids_u16le.bin") ?? "");
     const stored = tokensInFile(bytesSource(bytes, "ids"), { width: 2, sequences: undefined }, 128);
-    expect([own.count, stored.count]).toEqual([194, 194]);
+    expect([encoded.count, stored.count]).toEqual([194, 194]);
     const positions = Uint32Array.from({ length: 194 }, (_, at) => at);
-    expect(await own.gather(positions)).toEqual(await stored.gather(positions));
+    expect(await encoded.gather(positions)).toEqual(await stored.gather(positions));
   },
 );
 
@@ -234,9 +234,9 @@ describe.skipIf(people === undefined)("a photo of people", () => {
   test("has faces for ultraface, and black has none", async () => {
     const path = shared("data/models/ultraface_slim320.onnx") ?? "";
     const surest = async (how: string): Promise<number> => {
-      const [found] = await outputs(path, await prepared(path, how));
+      const [batch] = await outputs(path, await prepared(path, how));
       // Pairs of scores: background, face.
-      return floats(found?.scores).reduce((most, value, at) => (at % 2 === 1 ? Math.max(most, value) : most), 0);
+      return floats(batch?.scores).reduce((most, value, at) => (at % 2 === 1 ? Math.max(most, value) : most), 0);
     };
     expect(await surest("scale=1 mean=127 std=128 resize=240x320")).toBeGreaterThan(0.8);
     expect(await surest("scale=1/1000000 mean=1 std=1 resize=240x320")).toBeLessThan(0.5);
@@ -244,8 +244,8 @@ describe.skipIf(people === undefined)("a photo of people", () => {
 
   test("has people for fastestdet", async () => {
     const path = shared("data/models/fastestdet.onnx") ?? "";
-    const [found] = await outputs(path, await prepared(path, "unit channels=BGR resize=352x352"));
-    const values = floats(found?.["758"]);
+    const [batch] = await outputs(path, await prepared(path, "unit channels=BGR resize=352x352"));
+    const values = floats(batch?.["758"]);
     // Planes: whether something is there, four of its box, then 80 classes, of which the first is "person".
     const cells = 22 * 22;
     const plane = (index: number): Float32Array => values.subarray(index * cells, (index + 1) * cells);

@@ -1,4 +1,4 @@
-/** What is kept on disk for a while leaves nothing behind, whatever happens to the process or the disk. */
+/** Temporary files are removed even if the process is killed or the disk is full. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
@@ -32,13 +32,13 @@ test.skipIf(process.platform === "win32")("kill -9 leaves no file", async () => 
 test.skipIf(process.platform === "win32")("a disk without room is a sentence, and leaves no file", async () => {
   // Blocks of 512 bytes: files may grow to a megabyte.
   const { child, gone, left } = start("ulimit -f 2048;");
-  let said = "";
+  let output = "";
   child.stdout.on("data", (text) => {
-    said += text;
+    output += text;
   });
   const [code] = await gone;
   expect([code, left()]).toEqual([0, []]);
-  expect(said).toMatch(
+  expect(output).toMatch(
     /E_FILE: A temporary file in ".*" cannot be written: the file would exceed the size limit\. Set TMPDIR/,
   );
 });

@@ -1,4 +1,4 @@
-/** Where the examples' digits come from, where the first place does not have them. */
+/** The examples download their digits from a mirror if the first source does not have them. */
 import { readdir } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 import { beforeEach, describe, expect, test } from "vitest";

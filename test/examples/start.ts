@@ -39,13 +39,13 @@ export async function accuracyOf(
   const session = await InferenceSession.create(file);
   let right = 0;
   for (let start = 0; start < labels.length; start += batch) {
-    const own = labels.slice(start, start + batch);
-    const pixels = images.slice(start * 784, (start + own.length) * 784);
-    const { output } = await session.run({ input: new Tensor("float32", pixels, [own.length, ...sample]) });
+    const batchLabels = labels.slice(start, start + batch);
+    const pixels = images.slice(start * 784, (start + batchLabels.length) * 784);
+    const { output } = await session.run({ input: new Tensor("float32", pixels, [batchLabels.length, ...sample]) });
     const scores = output?.data as Float32Array;
-    own.forEach((label, row) => {
-      const given = scores.subarray(row * 10, row * 10 + 10);
-      right += Number(given.indexOf(Math.max(...given)) === label);
+    batchLabels.forEach((label, row) => {
+      const rowScores = scores.subarray(row * 10, row * 10 + 10);
+      right += Number(rowScores.indexOf(Math.max(...rowScores)) === label);
     });
   }
   await session.release();

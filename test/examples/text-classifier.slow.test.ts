@@ -8,9 +8,9 @@ import { patience, start } from "./start.ts";
 
 /** Sentences of six words, of which one says how they are meant. */
 function sentences(count: number): string {
-  const others = ["the", "film", "is", "a", "story"];
+  const neutralWords = ["the", "film", "is", "a", "story"];
   const rows = Array.from({ length: count }, (_, row) => {
-    const words = others.map((_, at) => others[(row * 7 + at * (row + 1)) % others.length] ?? "");
+    const words = neutralWords.map((_, at) => neutralWords[(row * 7 + at * (row + 1)) % neutralWords.length] ?? "");
     words.splice(row % 5, 0, row % 2 === 0 ? "bad" : "good");
     return `${words.join(" ")}\t${row % 2}`;
   });

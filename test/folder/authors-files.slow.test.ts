@@ -40,15 +40,15 @@ const make: FolderOptions["make"] = async ({ source: from, out: to, fileBytes })
 };
 
 async function run(options: Partial<FolderOptions> = {}) {
-  const said: string[] = [];
+  const messages: string[] = [];
   const log = ({ id, text }: { readonly id: string; readonly text: string }) =>
-    void said.push(`${id}: ${text.replaceAll(join(root, "out"), "out")}`);
+    void messages.push(`${id}: ${text.replaceAll(join(root, "out"), "out")}`);
   const rows = await quantizeFolder(
     join(root, "model"),
     { dtypes: ["q4"], out: join(root, "out"), make, ...options },
     { log },
   );
-  return { rows, said };
+  return { rows, messages };
 }
 
 beforeEach(async () => {
@@ -57,7 +57,7 @@ beforeEach(async () => {
 });
 
 describe("a variant", () => {
-  const refusedOf = (rows: readonly FolderFile[]) => rows.map(({ verdict, reason = "" }) => `${verdict} ${reason}`);
+  const listVerdicts = (rows: readonly FolderFile[]) => rows.map(({ verdict, reason = "" }) => `${verdict} ${reason}`);
   const kept = [
     expect.stringMatching(/^refused (it|onnx\/model_q4\.onnx_data) stays as it is: Pith did not write it, or/),
   ];
@@ -70,7 +70,7 @@ describe("a variant", () => {
     const before = await readFile(file);
     for (const options of [{}, { keepSmallest: true }, { settings: { other: true } }]) {
       const { rows } = await run(options);
-      expect(refusedOf(rows)).toEqual(kept);
+      expect(listVerdicts(rows)).toEqual(kept);
       expect(rows.find(({ verdict }) => verdict === "refused")?.reason).toMatch(
         /\. Remove it, or write to another folder\.$/,
       );
@@ -78,7 +78,7 @@ describe("a variant", () => {
       expect(await textOf(out("README.md"))).not.toContain("| q4 |");
     }
     await given(2);
-    expect(refusedOf((await run()).rows)).toEqual(kept);
+    expect(listVerdicts((await run()).rows)).toEqual(kept);
     expect(await readFile(file)).toEqual(before);
     await rm(file);
     expect((await run()).rows).toMatchObject([{ verdict: "kept" }]);
@@ -87,13 +87,13 @@ describe("a variant", () => {
   test("whose weights lie alone, or were exchanged, stays", async () => {
     await mkdir(out("onnx"), { recursive: true });
     await writeFile(out("onnx/model_q4.onnx_data"), "by the author");
-    expect(refusedOf((await run()).rows)).toEqual(kept);
+    expect(listVerdicts((await run()).rows)).toEqual(kept);
     expect(await textOf(out("onnx/model_q4.onnx_data"))).toBe("by the author");
     await rm(out("onnx/model_q4.onnx_data"));
     await run({ fileBytes: 5000 });
     const data = await readFile(out("onnx/model_q4.onnx_data"));
     await writeFile(out("onnx/model_q4.onnx_data"), data.fill(1));
-    expect(refusedOf((await run({ fileBytes: 5000 })).rows)).toEqual(kept);
+    expect(listVerdicts((await run({ fileBytes: 5000 })).rows)).toEqual(kept);
   });
 
   test("that is cut off is nobody's: it is made again", async () => {

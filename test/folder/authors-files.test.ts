@@ -1,4 +1,4 @@
-/** What an author wrote into a folder survives every run into it; what Pith wrote there is brought up to date. */
+/** Files that an author wrote into a folder survive every run into it; files that Pith wrote there are updated. */
 import { appendFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
@@ -39,15 +39,15 @@ const make: FolderOptions["make"] = async ({ source: from, out: to, fileBytes })
 };
 
 async function run(options: Partial<FolderOptions> = {}) {
-  const said: string[] = [];
+  const messages: string[] = [];
   const log = ({ id, text }: { readonly id: string; readonly text: string }) =>
-    void said.push(`${id}: ${text.replaceAll(join(root, "out"), "out")}`);
+    void messages.push(`${id}: ${text.replaceAll(join(root, "out"), "out")}`);
   const rows = await quantizeFolder(
     join(root, "model"),
     { dtypes: ["q4"], out: join(root, "out"), make, ...options },
     { log },
   );
-  return { rows, said };
+  return { rows, messages };
 }
 
 beforeEach(async () => {
@@ -80,10 +80,10 @@ const merged = ["README.md", "config.json", "quantize_config.json"];
 
 describe.each(kinds)("%s", (name) => {
   test("is written where there is none, and again where it is as Pith wrote it", async () => {
-    expect((await run()).said).toEqual([]);
+    expect((await run()).messages).toEqual([]);
     const first = await textOf(out(name));
     await given(2);
-    expect((await run()).said).toEqual([]);
+    expect((await run()).messages).toEqual([]);
     expect(await textOf(out(name))).not.toBe(first);
     if (name !== "quantize_config.json") expect(await textOf(out(name))).toMatch(/version.*2/i);
   });
@@ -98,10 +98,10 @@ describe.each(kinds)("%s", (name) => {
     }
     await given(2);
     for (const options of [{ dtypes: ["q4", "q8"] }, { keepSmallest: true }, { dtypes: ["q8"] }] as const) {
-      const { rows, said } = await run(options);
+      const { rows, messages } = await run(options);
       expect(rows.every(({ verdict }) => verdict !== "refused")).toBe(true);
       expect(await textOf(out(name))).toContain("by the author");
-      expect(said.filter((text) => text.startsWith(`kept: out/${name}`))).toHaveLength(
+      expect(messages.filter((text) => text.startsWith(`kept: out/${name}`))).toHaveLength(
         name === "quantize_config.json" ? 0 : 1,
       );
     }
@@ -171,7 +171,7 @@ test("what transformers.js does not load is not copied, and that is said", async
   for (const name of ["pytorch_model.bin", "notes.md", "onnx/model.html", "onnx/model_q4.onnx"])
     await writeFile(source(name), name);
   await mkdir(source("assets"));
-  expect((await run()).said).toEqual([
+  expect((await run()).messages).toEqual([
     "left: not copied (transformers.js does not load it): assets, notes.md, pytorch_model.bin and onnx/model.html",
   ]);
 });

@@ -1,4 +1,4 @@
-/** What the models of a folder are fed while they continue texts, as samples of each. */
+/** The inputs of the models of a folder, captured while they continue texts, are samples for each model. */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
@@ -13,8 +13,8 @@ import { textToText } from "../transformers-js/small-folders.ts";
 
 const folder = join(temporaryFolder(), "t5");
 const judging = Array.from({ length: maxTexts }, (_, at) => `w${at + 1} `.repeat(12));
-const others = ["w7 w30 w2", "w90", "w11 w12 w13 w14 w50 w51 w77"];
-const texts = [...judging, ...others];
+const otherTexts = ["w7 w30 w2", "w90", "w11 w12 w13 w14 w50 w51 w77"];
+const texts = [...judging, ...otherTexts];
 const context = completeContext({ engine: createEngine() });
 const module = (base: string) => ({ base, source: join(folder, "onnx", `${base}.onnx`) });
 
@@ -22,15 +22,15 @@ beforeAll(() => textToText(folder));
 
 test("of each model there is a sample for each text that judges no result, which it runs on; what all share is apart", async () => {
   const bases = ["encoder_model", "decoder_model_merged"];
-  const found = await capturedInputs(folder, bases.map(module), texts, context);
-  expect([...(found?.keys() ?? [])].toSorted()).toEqual(bases.toSorted());
-  const decoder = found?.get("decoder_model_merged");
+  const inputsByModel = await capturedInputs(folder, bases.map(module), texts, context);
+  expect([...(inputsByModel?.keys() ?? [])].toSorted()).toEqual(bases.toSorted());
+  const decoder = inputsByModel?.get("decoder_model_merged");
   expect(decoder?.fixed).toEqual({ use_cache_branch: { type: "bool", dims: [1], data: Uint8Array.of(1) } });
   // The last of 24 steps: the token behind 23 others, and the longest text.
   expect(decoder?.samples.input_ids?.dims).toEqual([3, 1]);
   expect(decoder?.samples["past_key_values.0.decoder.key"]?.dims).toEqual([3, 1, 23, 64]);
   expect(decoder?.samples.encoder_hidden_states?.dims).toEqual([3, 7, 64]);
-  for (const [base, { samples, fixed }] of found ?? []) {
+  for (const [base, { samples, fixed }] of inputsByModel ?? []) {
     const session = await context.engine.load(await open(module(base).source));
     const [answer] = Object.values(await session.run({ ...samples, ...fixed }));
     expect(answer?.dims[0]).toBe(3);
@@ -49,6 +49,6 @@ test("models that continue no texts are fed nothing that is known", async () => 
 test("a model that is not run while texts are continued is left out", async () => {
   const source = join(folder, "onnx", "encoder_model.onnx");
   const bases = [module("encoder_model"), module("decoder_model_merged"), { base: "vision_encoder", source }];
-  const found = await capturedInputs(folder, bases, texts, context);
-  expect(found?.has("vision_encoder")).toBe(false);
+  const inputsByModel = await capturedInputs(folder, bases, texts, context);
+  expect(inputsByModel?.has("vision_encoder")).toBe(false);
 });

@@ -114,8 +114,9 @@ describe("kept is of each module", () => {
     await modules("encoder_model", "decoder_model_merged");
     await write("config.json", "{}");
     const together: FolderOptions["together"] = async (paths) => {
-      const of = (base: string) => paths.find((one) => one.base === base)?.result ?? "";
-      const isLost = of("decoder_model_merged").includes("_q4") && of("encoder_model").includes("_quantized");
+      const resultOf = (base: string) => paths.find((one) => one.base === base)?.result ?? "";
+      const isLost =
+        resultOf("decoder_model_merged").includes("_q4") && resultOf("encoder_model").includes("_quantized");
       return { tokens: 100, same: isLost ? 1 : 100, blamed: 'The largest error comes from layer "a"' };
     };
     const make = weighing({ q8: 200, q4: 100, "encoder q4": 300 });
@@ -265,8 +266,8 @@ describe("compressed copies", () => {
       ["model.onnx", ...names.flatMap((name) => [name, `${name}.br`, `${name}.gz`])].toSorted(),
     );
     for (const name of names) {
-      const whole = await readFile(at("out", "onnx", name));
-      expect(await copied(name)).toEqual([whole, whole]);
+      const content = await readFile(at("out", "onnx", name));
+      expect(await copied(name)).toEqual([content, content]);
     }
     const bytesOf = async (ending: string): Promise<number> => {
       const all = await Promise.all(names.map((name) => stat(at("out", "onnx", `${name}${ending}`))));
@@ -284,13 +285,13 @@ describe("compressed copies", () => {
     const { mtimeMs } = await stat(at("out", "onnx", "model_quantized.onnx"));
     expect(await run({ dtypes: ["q8"], precompress: ["br"] })).toMatchObject([{ verdict: "there", copies: ["br"] }]);
     expect(await run({ dtypes: ["q8"], precompress: ["gzip"] })).toMatchObject([{ copies: ["gzip", "br"] }]);
-    const whole = await readFile(at("out", "onnx", "model_quantized.onnx"));
-    expect(await copied("model_quantized.onnx")).toEqual([whole, whole]);
+    const content = await readFile(at("out", "onnx", "model_quantized.onnx"));
+    expect(await copied("model_quantized.onnx")).toEqual([content, content]);
     expect((await stat(at("out", "onnx", "model_quantized.onnx"))).mtimeMs).toBe(mtimeMs);
     // One that is gone is written again.
     await rm(at("out", "onnx", "model_quantized.onnx.gz"));
     await run({ dtypes: ["q8"], precompress: ["gzip"] });
-    expect(await copied("model_quantized.onnx")).toEqual([whole, whole]);
+    expect(await copied("model_quantized.onnx")).toEqual([content, content]);
   });
 
   test("are removed if their model is made again without them", async () => {
@@ -326,7 +327,7 @@ describe("compressed copies", () => {
     await writeFile(at("out", "quantize_config.json"), JSON.stringify({ ...record, written }));
     await writeFile(at("out", copy), "another copy");
     await run({ dtypes: ["q8"], precompress: ["gzip", "br"] });
-    const whole = await readFile(at("out", "onnx", "model_quantized.onnx"));
-    expect(await copied("model_quantized.onnx")).toEqual([whole, whole]);
+    const content = await readFile(at("out", "onnx", "model_quantized.onnx"));
+    expect(await copied("model_quantized.onnx")).toEqual([content, content]);
   });
 });

@@ -25,9 +25,9 @@ graph (input_ids: int64[batch, seq], past_key_values.0.key: float32[batch, past,
 const options = { steps: 6, padding: 0, begin: 0 };
 const models = (model: Model) => new Map([["model", model]]);
 const generator = (model: Model) => {
-  const found = generatorOf(models(model));
-  if (found === undefined) throw new Error("no generator");
-  return found;
+  const modelGenerator = generatorOf(models(model));
+  if (modelGenerator === undefined) throw new Error("no generator");
+  return modelGenerator;
 };
 
 test("a token found with the cache is the one that the whole text asks for", async () => {
@@ -36,12 +36,12 @@ test("a token found with the cache is the one that the whole text asks for", asy
     [3, 1, 4],
     [15, 9, 2],
   ];
-  const found = await generate(engine, generator(decoder()), prompts, options);
+  const tokens = await generate(engine, generator(decoder()), prompts, options);
   for (const [sample, prompt] of prompts.entries())
     for (let step = 0; step < options.steps; step++) {
-      const text = [...prompt, ...(found[sample] ?? []).slice(0, step)];
-      const whole = await generate(engine, generator(decoder()), [text], { ...options, steps: 1 });
-      expect(whole).toEqual([[found[sample]?.[step]]]);
+      const text = [...prompt, ...(tokens[sample] ?? []).slice(0, step)];
+      const nextTokens = await generate(engine, generator(decoder()), [text], { ...options, steps: 1 });
+      expect(nextTokens).toEqual([[tokens[sample]?.[step]]]);
     }
 });
 
@@ -50,23 +50,23 @@ const tokenizer: TextTokenizer = {
   encode: (text) => ({ ids: [...text].map((letter) => Number(letter)), types: [] }),
   plain: (text) => [...text].map((letter) => Number(letter)),
 };
-const held = { tokenizer, texts: ["3", "15926535"], samples: undefined };
+const textTask = { tokenizer, texts: ["3", "15926535"], samples: undefined };
 
 test("a model has all tokens of itself, and one that ignores the mask is another one in a padded batch", async () => {
-  const found = await compareEndToEnd(createEngine(), models(decoder()), models(decoder()), held);
-  expect(found).toMatchObject({ tokens: 48, same: 48 });
-  expect(found.batch).toBeLessThan(1);
-  expect(lostEndToEnd(found)).toBeUndefined();
+  const comparison = await compareEndToEnd(createEngine(), models(decoder()), models(decoder()), textTask);
+  expect(comparison).toMatchObject({ tokens: 48, same: 48 });
+  expect(comparison.batch).toBeLessThan(1);
+  expect(lostEndToEnd(comparison)).toBeUndefined();
   const alike = await compareEndToEnd(createEngine(), models(decoder()), models(decoder()), {
-    ...held,
+    ...textTask,
     texts: ["314", "592"],
   });
   expect(alike.batch).toBe(1);
 });
 
 test("another model is told by its tokens, and the layer that differs is named", async () => {
-  const found = await compareEndToEnd(createEngine(), models(decoder()), models(decoder(30)), held);
-  expect(lostEndToEnd(found)).toMatch(
+  const comparison = await compareEndToEnd(createEngine(), models(decoder()), models(decoder(30)), textTask);
+  expect(lostEndToEnd(comparison)).toMatch(
     /^Only \d+ of 48 generated tokens equal the original's\. The largest error comes from layer ".+" \(alone \d+ % of the error\)\.$/,
   );
 });
@@ -121,7 +121,7 @@ graph (input_ids: int64[batch, seq], encoder_hidden_states: float32[batch, text,
 
 test("a merged decoder behind an encoder keeps what it has computed of the text", async () => {
   const prompts = [[3, 1, 4, 1, 5], [9]];
-  const found = await Promise.all(
+  const outputs = await Promise.all(
     [true, false].map((merged) => {
       const parts = generatorOf(
         new Map([
@@ -133,12 +133,12 @@ test("a merged decoder behind an encoder keeps what it has computed of the text"
       return generate(createEngine(), parts, prompts, { ...options, begin: 2 });
     }),
   );
-  expect(found[0]).toEqual(found[1]);
-  expect(found[0]?.[0]).not.toEqual(found[0]?.[1]);
+  expect(outputs[0]).toEqual(outputs[1]);
+  expect(outputs[0]?.[0]).not.toEqual(outputs[0]?.[1]);
 });
 
 test("a table of tokens in a file of its own gives its decoder what one with the table inside reads", async () => {
-  const whole = decoder();
+  const completeDecoder = decoder();
   const embed = parseModel(`opset 17
 graph (input_ids: int64[batch, seq]) -> (inputs_embeds: float32[batch, seq, 8]) {
   embed: float32[16, 8] = random(seed 1)
@@ -158,17 +158,17 @@ graph (inputs_embeds: float32[batch, seq, 8], attention_mask: int64[batch, all],
     ["embed_tokens", embed],
     ["decoder_model_merged", rest],
   ]);
-  const apart = generatorOf(parts);
-  if (apart === undefined) throw new Error("no generator");
-  expect(apart).toEqual({ decoder: rest, encoder: undefined, embed });
+  const splitGenerator = generatorOf(parts);
+  if (splitGenerator === undefined) throw new Error("no generator");
+  expect(splitGenerator).toEqual({ decoder: rest, encoder: undefined, embed });
   const engine = createEngine();
   const prompts = [
     [3, 1, 4],
     [15, 9, 2],
   ];
-  const found = await generate(engine, apart, prompts, options);
-  expect(found).toEqual(await generate(engine, generator(whole), prompts, options));
-  const together = await compareEndToEnd(engine, parts, new Map(parts), { ...held, texts: ["314", "592"] });
+  const tokens = await generate(engine, splitGenerator, prompts, options);
+  expect(tokens).toEqual(await generate(engine, generator(completeDecoder), prompts, options));
+  const together = await compareEndToEnd(engine, parts, new Map(parts), { ...textTask, texts: ["314", "592"] });
   expect(together).toEqual({ tokens: 48, same: 48, batch: 1 });
   // A decoder of vectors alone has nobody to give it any.
   const alone = generatorOf(new Map([["decoder_model_merged", rest]]));

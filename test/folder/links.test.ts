@@ -32,10 +32,10 @@ function link(name: string, target: string, content = '{"private": true}'): void
 }
 
 async function quantized(): Promise<string[]> {
-  const said: string[] = [];
-  const log = ({ id, text }: { readonly id: string; readonly text: string }) => void said.push(`${id}: ${text}`);
+  const messages: string[] = [];
+  const log = ({ id, text }: { readonly id: string; readonly text: string }) => void messages.push(`${id}: ${text}`);
   await quantizeFolder(at("model"), { dtypes: ["q4"], out: at("out"), make }, { log });
-  return said;
+  return messages;
 }
 
 beforeEach(async () => {
@@ -49,8 +49,8 @@ describe("links that lead out of a model's folder", () => {
 
   test("are named and not copied by quantize", async () => {
     for (const name of names) link(name, at("private", name));
-    const said = await quantized();
-    expect(said).toContainEqual(
+    const messages = await quantized();
+    expect(messages).toContainEqual(
       `links: not copied, because these links lead out of "${at("model")}": LICENSE, README.md, config.json and tokenizer.json`,
     );
     for (const name of ["LICENSE", "tokenizer.json"]) expect(existsSync(at("out", name)), name).toBe(false);
@@ -62,9 +62,9 @@ describe("links that lead out of a model's folder", () => {
     for (const name of names) link(name, at("private", name));
     mkdirSync(at("out", "onnx"), { recursive: true });
     await save(network, at("out", "onnx", "model.onnx"));
-    const said: string[] = [];
-    await copyBeside(at("model"), at("out"), "onnx/model.onnx", { log: ({ text }) => void said.push(text) });
-    expect(said.join()).toContain("LICENSE, README.md, config.json and tokenizer.json");
+    const messages: string[] = [];
+    await copyBeside(at("model"), at("out"), "onnx/model.onnx", { log: ({ text }) => void messages.push(text) });
+    expect(messages.join()).toContain("LICENSE, README.md, config.json and tokenizer.json");
     for (const name of names) expect(existsSync(at("out", name)), name).toBe(false);
   });
 
@@ -93,8 +93,8 @@ test("links inside a model's folder, and into the cache of a hub, are followed",
   link("config.json", blob("b"), '{"model_type": "bert"}');
   writeFileSync(at("model", "terms"), "terms");
   symlinkSync("terms", at("model", "NOTICE"));
-  const said = await quantized();
-  expect(said.join("\n")).not.toContain("links:");
+  const messages = await quantized();
+  expect(messages.join("\n")).not.toContain("links:");
   expect(readFileSync(at("out", "LICENSE"), "utf8")).toBe("by the author");
   expect(lstatSync(at("out", "LICENSE")).isSymbolicLink()).toBe(false);
   expect(readFileSync(at("out", "NOTICE"), "utf8")).toBe("terms");

@@ -1,4 +1,4 @@
-/** What is told of a variant that transformers.js was asked to load and run, and when it is refused. */
+/** Outcomes of variants that transformers.js loads and runs, and the reasons to refuse them. */
 import { expect, test } from "vitest";
 import {
   type Loader,
@@ -40,13 +40,17 @@ test("answers near the original's are told in decibels, those that are lost are 
 });
 
 test("tokens of texts that go on are counted, and too few are refused", async () => {
-  const wanted = Array.from({ length: 16 }, (_, at) => at);
-  const found = (same: number) =>
-    check((dtypes) => gives([1], isOriginal(dtypes) ? wanted : wanted.map((token) => (token < same ? token : 99))));
-  const { model } = await found(15);
+  const originalTokens = Array.from({ length: 16 }, (_, at) => at);
+  const checkTokens = (same: number) =>
+    check((dtypes) =>
+      gives([1], isOriginal(dtypes) ? originalTokens : originalTokens.map((token) => (token < same ? token : 99))),
+    );
+  const { model } = await checkTokens(15);
   if (model === undefined || "refused" in model) throw new Error("refused");
   expect(loaderText(model)).toBe("93.8 % of 16");
-  expect(await found(1)).toEqual({ model: { refused: expect.stringContaining("Only 1 of 16 generated tokens") } });
+  expect(await checkTokens(1)).toEqual({
+    model: { refused: expect.stringContaining("Only 1 of 16 generated tokens") },
+  });
 });
 
 test("what is not loaded, does not run, or gives no numbers is refused with the reason", async () => {
@@ -66,10 +70,10 @@ test("what is not loaded, does not run, or gives no numbers is refused with the 
 
 test("where the original itself cannot be run nothing is refused", async () => {
   for (const compares of [true, false]) {
-    const found = await check(() => ({ failed: "run", reason: "Missing the following inputs: a" }), single, {
+    const outcome = await check(() => ({ failed: "run", reason: "Missing the following inputs: a" }), single, {
       compares,
     });
-    expect(found).toEqual({
+    expect(outcome).toEqual({
       model: { outcome: "not tried", version: "4.3.1", reason: expect.stringMatching(/^it does not run the original/) },
     });
   }
@@ -101,16 +105,16 @@ test("of several modules the one that fails by itself is refused, else the one t
   const both: ModuleDtypes = { encoder_model: "q4", decoder_model_merged: "q4" };
   const fails = (when: (dtypes: ModuleDtypes) => boolean) =>
     check((dtypes) => (when(dtypes) ? { failed: "load", reason: "no kernel" } : gives([1, 2])), both);
-  expect(Object.keys(await fails(({ encoder_model: one }) => one === "q4"))).toEqual(["encoder_model"]);
-  const together = ({ encoder_model: one, decoder_model_merged: other }: ModuleDtypes) =>
-    one === "q4" && other === "q4";
+  expect(Object.keys(await fails(({ encoder_model: encoder }) => encoder === "q4"))).toEqual(["encoder_model"]);
+  const together = ({ encoder_model: encoder, decoder_model_merged: decoder }: ModuleDtypes) =>
+    encoder === "q4" && decoder === "q4";
   expect(Object.keys(await fails(together))).toEqual(["decoder_model_merged"]);
 });
 
 test("a file that its class does not load is unused, and one that no input reaches was loaded only", async () => {
   const dtypes: ModuleDtypes = { model: "q4", decoder_model: "q4", vision_encoder: "q4", encoder_model: "fp32" };
-  const found = await check(() => gives([1, 2]), dtypes);
-  expect(found).toEqual({
+  const outcomes = await check(() => gives([1, 2]), dtypes);
+  expect(outcomes).toEqual({
     model: { outcome: "runs", version: "4.3.1" },
     decoder_model: {
       outcome: "unused",
@@ -122,6 +126,6 @@ test("a file that its class does not load is unused, and one that no input reach
 });
 
 test("without the library it says so", async () => {
-  const found = await loaderCheck(new Miss("it is not installed here"))(single);
-  expect(found.get("model")).toEqual({ outcome: "not tried", reason: "it is not installed here" });
+  const outcomes = await loaderCheck(new Miss("it is not installed here"))(single);
+  expect(outcomes.get("model")).toEqual({ outcome: "not tried", reason: "it is not installed here" });
 });

@@ -185,8 +185,8 @@ describe("a folder with one model", () => {
   test("has its weights in files of the size asked for, of which config.json tells by full names", async () => {
     await modules("model");
     const device_config = { webgpu: { use_external_data_format: true }, wasm: { dtype: "q8" } };
-    const said = { device: "webgpu", use_external_data_format: { model: true }, device_config };
-    await write("config.json", JSON.stringify({ "transformers.js_config": said }));
+    const loaderConfig = { device: "webgpu", use_external_data_format: { model: true }, device_config };
+    await write("config.json", JSON.stringify({ "transformers.js_config": loaderConfig }));
     await run({ dtypes: ["q8", "q4"], fileBytes: 5000 });
     const chunks = { "model.onnx": 0, "model_q4.onnx": 2, "model_quantized.onnx": 2 };
     expect(await loaderOf()).toEqual({
@@ -203,7 +203,7 @@ describe("a folder with one model", () => {
 test("several modules have their dtype by file and by session, the first that holds", async () => {
   await modules("encoder_model", "decoder_model_merged");
   await write("config.json", "{}");
-  const made = await run({
+  const rows = await run({
     dtypes: ["q4", "q8"],
     make: async ({ source: from, out: to, dtype }) => {
       if (dtype === "q4" && from.includes("encoder")) throw new PithError("E_ACCURACY_LOST", "It is lost.");
@@ -211,7 +211,7 @@ test("several modules have their dtype by file and by session, the first that ho
       return { bytes: 1, measured: "" };
     },
   });
-  expect(made.filter(({ verdict }) => verdict === "refused")).toEqual([
+  expect(rows.filter(({ verdict }) => verdict === "refused")).toEqual([
     { dtype: "q4", file: "onnx/encoder_model_q4.onnx", verdict: "refused", reason: "It is lost." },
   ]);
   expect(await loaderOf()).toEqual({

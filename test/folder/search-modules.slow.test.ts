@@ -31,8 +31,8 @@ async function modules(...bases: readonly string[]): Promise<void> {
     await save(network(64, 2 * index + 1), at("model", "onnx", `${base}.onnx`));
 }
 
-/** What a search has found: a network of this width that loses so much. */
-async function found(width: number, drop: number): Promise<Found> {
+/** Saves a network of this width as a search result with this accuracy drop. */
+async function saveCandidate(width: number, drop: number): Promise<Found> {
   const path = at(`${width}.onnx`);
   await save(network(width), path);
   const bytes = (await readFile(path)).length;
@@ -49,14 +49,14 @@ function searching(fronts: Fronts, settings = { steps: 8 }) {
     searched.push([base, share]);
     const front = fronts[base] ?? [];
     if (front.length === 0) throw new PithError("E_UNSUPPORTED", "No variant is smaller than the original.");
-    return Promise.all(front.map(([width, drop]) => found(width, drop)));
+    return Promise.all(front.map(([width, drop]) => saveCandidate(width, drop)));
   };
   return { searched, search: { settings, find } };
 }
 
 const compress = (options: Partial<FolderOptions> = {}, context: Partial<Context> = {}) =>
   quantizeFolder(at("model"), { dtypes: ["q8", "q4"], out: at("out"), keepSmallest: true, ...options }, context);
-const keptOf = (rows: Awaited<ReturnType<typeof compress>>) =>
+const listKept = (rows: Awaited<ReturnType<typeof compress>>) =>
   rows.filter(({ verdict }) => verdict === "kept" || verdict === "there").map(({ file, dtype }) => [file, dtype]);
 
 beforeEach(() => {
@@ -68,7 +68,7 @@ describe("of one model", () => {
 
   test("where nothing is found the dtypes are left, and the reason is told", async () => {
     const rows = await compress({ search: searching({}).search });
-    expect(keptOf(rows)).toEqual([["onnx/model_q4.onnx", "q4"]]);
+    expect(listKept(rows)).toEqual([["onnx/model_q4.onnx", "q4"]]);
     expect(rows.at(-1)).toMatchObject({
       dtype: "searched",
       verdict: "refused",
@@ -79,7 +79,7 @@ describe("of one model", () => {
   test("the same run again searches nothing and keeps the result; one with other settings, or of another model, searches again", async () => {
     await compress({ search: searching({ model: [[4, 0.2]] }).search });
     const same = searching({});
-    expect(keptOf(await compress({ search: same.search }))).toEqual([["onnx/model.onnx", "searched"]]);
+    expect(listKept(await compress({ search: same.search }))).toEqual([["onnx/model.onnx", "searched"]]);
     expect(same.searched).toEqual([]);
     expect(await contents("out", "onnx", "model.onnx")).toBe(await contents("4.onnx"));
     const longer = searching({ model: [[3, 0.2]] }, { steps: 20 });
@@ -118,7 +118,7 @@ describe("of several", () => {
   test("each gets its share of the time, and all that are smallest are kept if they hold together", async () => {
     const { search, searched } = searching(fronts);
     const together: FolderOptions["together"] = () => Promise.resolve({ tokens: 100, same: 100 });
-    expect(keptOf(await compress({ search, together }))).toEqual([
+    expect(listKept(await compress({ search, together }))).toEqual([
       ["onnx/decoder_model_merged.onnx", "searched"],
       ["onnx/encoder_model.onnx", "searched"],
     ]);
@@ -136,11 +136,11 @@ describe("of several", () => {
       return { tokens: 100, same: tried.length < 4 ? 1 : 100 };
     };
     const rows = await compress({ search: searching(fronts).search, together });
-    expect(keptOf(rows).map(([, dtype]) => dtype)).toEqual(["searched", "searched"]);
+    expect(listKept(rows).map(([, dtype]) => dtype)).toEqual(["searched", "searched"]);
     const sizes = new Map<number, number>();
     for (const width of [4, 5, 6, 8]) sizes.set(width, (await readFile(at(`${width}.onnx`))).length);
-    const of = (...widths: readonly number[]) => widths.map((width) => sizes.get(width));
-    expect(tried).toEqual([of(4, 4), of(5, 4), of(6, 4), of(6, 8)]);
+    const sizesOf = (...widths: readonly number[]) => widths.map((width) => sizes.get(width));
+    expect(tried).toEqual([sizesOf(4, 4), sizesOf(5, 4), sizesOf(6, 4), sizesOf(6, 8)]);
     expect(await contents("out", "onnx", "encoder_model.onnx")).toBe(await contents("8.onnx"));
   });
 

@@ -31,8 +31,8 @@ async function modules(...bases: readonly string[]): Promise<void> {
     await save(network(64, 2 * index + 1), at("model", "onnx", `${base}.onnx`));
 }
 
-/** What a search has found: a network of this width that loses so much. */
-async function found(width: number, drop: number): Promise<Found> {
+/** Saves a network of this width as a search result with this accuracy drop. */
+async function saveCandidate(width: number, drop: number): Promise<Found> {
   const path = at(`${width}.onnx`);
   await save(network(width), path);
   const bytes = (await readFile(path)).length;
@@ -49,14 +49,14 @@ function searching(fronts: Fronts, settings = { steps: 8 }) {
     searched.push([base, share]);
     const front = fronts[base] ?? [];
     if (front.length === 0) throw new PithError("E_UNSUPPORTED", "No variant is smaller than the original.");
-    return Promise.all(front.map(([width, drop]) => found(width, drop)));
+    return Promise.all(front.map(([width, drop]) => saveCandidate(width, drop)));
   };
   return { searched, search: { settings, find } };
 }
 
 const compress = (options: Partial<FolderOptions> = {}, context: Partial<Context> = {}) =>
   quantizeFolder(at("model"), { dtypes: ["q8", "q4"], out: at("out"), keepSmallest: true, ...options }, context);
-const keptOf = (rows: Awaited<ReturnType<typeof compress>>) =>
+const listKept = (rows: Awaited<ReturnType<typeof compress>>) =>
   rows.filter(({ verdict }) => verdict === "kept" || verdict === "there").map(({ file, dtype }) => [file, dtype]);
 
 beforeEach(() => {
@@ -69,7 +69,7 @@ describe("of one model", () => {
   test("the result lies in the place of the original where it is the best, and record, card and config.json say so", async () => {
     await writeFile(at("model", "config.json"), "{}");
     const { search, searched } = searching({ model: [[4, 0.2]] });
-    expect(keptOf(await compress({ search }))).toEqual([["onnx/model.onnx", "searched"]]);
+    expect(listKept(await compress({ search }))).toEqual([["onnx/model.onnx", "searched"]]);
     expect(searched).toEqual([["model", 1]]);
     expect(await readdir(at("out", "onnx"))).toEqual(["model.onnx"]);
     expect(await contents("out", "onnx", "model.onnx")).toBe(await contents("4.onnx"));
@@ -94,7 +94,7 @@ describe("of one model", () => {
 
   test("a result that is larger than a dtype is passed over, and the original is there again", async () => {
     const rows = await compress({ search: searching({ model: [[60, 0]] }).search });
-    expect(keptOf(rows)).toEqual([["onnx/model_q4.onnx", "q4"]]);
+    expect(listKept(rows)).toEqual([["onnx/model_q4.onnx", "q4"]]);
     expect(rows.at(-1)).toMatchObject({ dtype: "searched", verdict: "passed over" });
     expect(await contents("out", "onnx", "model.onnx")).toBe(await contents("model", "onnx", "model.onnx"));
     const { files } = JSON.parse(await contents("out", "quantize_config.json"));
@@ -139,10 +139,10 @@ describe("of one model", () => {
   test("in the folder that comes in nothing is searched, because its originals stay", async () => {
     const before = await contents("model", "onnx", "model.onnx");
     const { search, searched } = searching({ model: [[4, 0.2]] });
-    const said: string[] = [];
-    await compress({ search, out: at("model") }, { log: ({ id }) => said.push(id) });
+    const messageIds: string[] = [];
+    await compress({ search, out: at("model") }, { log: ({ id }) => messageIds.push(id) });
     expect(searched).toEqual([]);
-    expect(said).toContain("search");
+    expect(messageIds).toContain("search");
     expect(await contents("model", "onnx", "model.onnx")).toBe(before);
   });
 });

@@ -12,8 +12,8 @@ const json = (path: string): unknown => JSON.parse(readFileSync(path, "utf8"));
 describe("trimFolder", () => {
   test("writes models, tokenizer and configurations for the tokens of the texts, and copies the rest", async () => {
     const out = join(root, "small");
-    const found = await trimFolder(await folderOf("whole", plain), { texts: [await written()], out });
-    expect(found).toMatchObject({
+    const result = await trimFolder(await folderOf("whole", plain), { texts: [await written()], out });
+    expect(result).toMatchObject({
       kept: [0, 1, 2, 4, 5, 6, 7, 9],
       tokens: 10,
       models: [{ file: "onnx/model.onnx", compared: { texts: 2, difference: 0 } }],
@@ -36,8 +36,8 @@ describe("trimFolder", () => {
   test("config.json names no variant that is not there", async () => {
     const [folder, out] = [await folderOf("variants", plain), join(root, "variants.small")];
     const config = Object(json(join(folder, "config.json")));
-    const told = { ...config, "transformers.js_config": { dtype: "q4", kv_cache_dtype: "float16" } };
-    await writeFile(join(folder, "config.json"), JSON.stringify(told));
+    const loaderConfig = { ...config, "transformers.js_config": { dtype: "q4", kv_cache_dtype: "float16" } };
+    await writeFile(join(folder, "config.json"), JSON.stringify(loaderConfig));
     await trimFolder(folder, { texts: [await written()], out });
     expect(json(join(out, "config.json"))).toMatchObject({
       vocab_size: 8,

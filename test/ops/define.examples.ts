@@ -14,9 +14,9 @@ export interface Example {
   /** `(x: float32[batch, 3]) w: float32[3, 4] = random(seed 1); y = MatMul(x, w)`; the last node is the one that is meant. */
   readonly text: string;
   readonly opset: number;
-  /** What named dimensions stand for. */
+  /** Sizes of the named dimensions. */
   readonly sizes: Readonly<Record<string, number>>;
-  /** What inputs are fed: numbers, or the range of random ones (floats: ±1, integers: 0 to 4, if absent). */
+  /** Values of the inputs, or the range of random values (default: ±1 for floats, 0 to 4 for integers). */
   readonly feeds: Readonly<Record<string, readonly number[] | Range>>;
   /** Facets that say no to this example though the operator has them (`read` refuses the node altogether): part of the reason. */
   readonly misses: Readonly<Partial<Record<FacetName | "read", string>>>;

@@ -1,16 +1,16 @@
 import { type Example, table } from "./define.examples.ts";
 
-const two = table(
+const twoOperands = table(
   {},
   (a, b, equation) => `(a: float32[${a}], b: float32[${b}]) y = Einsum(a, b) {equation="${equation}"}`,
 );
 
-const one = table({}, (a, equation) => `(a: float32[${a}]) y = Einsum(a) {equation="${equation}"}`);
+const oneOperand = table({}, (a, equation) => `(a: float32[${a}]) y = Einsum(a) {equation="${equation}"}`);
 
 const unmultiplied = "of one operand nothing is multiplied, but its elements are added up";
 
 export const einsumExamples: readonly Example[] = [
-  ...two`
+  ...twoOperands`
     Einsum of matrices | batch, 3 | 3, 4 | ij,jk->ik
     Einsum of stacks of matrices | batch, 2, 3 | batch, 3, 4 | bij, bjk -> bik
     Einsum of attention | opset 12 | batch, 3, 2, 4 | batch, 5, 2, 4 | bqhd,bkhd->bhqk
@@ -26,7 +26,7 @@ export const einsumExamples: readonly Example[] = [
       | except cost: what is counted on ones is the sum of all products
     Einsum that sums an axis of one operand | batch, 3 | 4 | ij,k->ik
   `,
-  ...one`
+  ...oneOperand`
     Einsum of nothing to do |
       batch, 3 | ij->ij | except cost: ${unmultiplied}
     Einsum that transposes |

@@ -6,7 +6,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { AutoConfig, env } from "@huggingface/transformers";
 import { describe, expect, test } from "vitest";
 import loaderJob from "../../src/app/cli/jobs/loader.ts";
-import { apart, json, pith } from "../cli/run.ts";
+import { json, pith, runWithProcesses } from "../cli/run.ts";
 import { shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
 
@@ -18,7 +18,15 @@ const runs = (found: object) => ({ verdict: "kept", loader: { outcome: "runs", v
 describe.skipIf(bert === undefined)("a classifier", () => {
   test("is loaded and run in a process of its own, and the card says so", async () => {
     const folder = join(out, "bert");
-    const { code, out: text } = await apart("quantize", bert ?? "", "--dtype", "q8,q4", ...texts, "-o", folder);
+    const { code, out: text } = await runWithProcesses(
+      "quantize",
+      bert ?? "",
+      "--dtype",
+      "q8,q4",
+      ...texts,
+      "-o",
+      folder,
+    );
     expect(code).toBe(0);
     expect(text).toContain(`transformers.js ${env.version} loads and runs the files`);
     const card = await readFile(join(folder, "README.md"), "utf8");
