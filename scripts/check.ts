@@ -1,5 +1,6 @@
 /**
- * `npm run check:fast`, before every commit: types, lint and format, the table of imports, cycles, Node-only modules, operator names.
+ * `npm run check:fast`, before every commit: types, lint and format, the table of imports, cycles, Node-only modules, operator names,
+ * words of comments and names.
  * `npm run check` adds the checks that need a build or the whole program: package validity, unused code, generated pages and the public surface.
  */
 import { readFileSync } from "node:fs";
@@ -7,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { checkDoubleCasts } from "./check/double-casts.ts";
 import { checkImportCycles } from "./check/import-cycles.ts";
 import { checkImportTable, type Layers } from "./check/import-table.ts";
+import { checkLanguage } from "./check/language.ts";
 import { checkNamedFiles } from "./check/named-files.ts";
 import { checkOperatorNames, operatorsOf } from "./check/operator-names.ts";
 import { checkRemovals } from "./check/removals.ts";
@@ -43,6 +45,7 @@ async function fast(): Promise<Outcome[]> {
     ),
     findings("no casts through unknown", () => checkDoubleCasts(sources)),
     findings("files named in comments exist", () => checkNamedFiles(sources)),
+    findings("comments are statements, names are nouns, functions start with a verb", () => checkLanguage(sources)),
     findings("only folders that were made may be removed", () => checkRemovals(sources)),
   ];
   return Promise.all([types, lint, ...sourceChecks]);

@@ -3,6 +3,7 @@ import layers from "../layers.json" with { type: "json" };
 import { checkDoubleCasts } from "./double-casts.ts";
 import { checkImportCycles } from "./import-cycles.ts";
 import { checkImportTable } from "./import-table.ts";
+import { checkLanguage } from "./language.ts";
 import { checkNamedFiles } from "./named-files.ts";
 import { checkOperatorNames, operatorsOf } from "./operator-names.ts";
 import { checkRemovals } from "./removals.ts";
@@ -228,4 +229,27 @@ test("reports a comment that names a missing file", () => {
     readSource("src/b.ts", ""),
   ]);
   expect(places(findings)).toEqual(["src/a.ts:1 named-files", "src/a.ts:2 named-files"]);
+});
+
+const language = (text: string) => places(checkLanguage([readSource("src/core/ops/conv.ts", text)]));
+
+test.each([
+  "/** What the layer needs. */\nexport const need = 1;",
+  "// Of each channel.\nexport const scale = 1;",
+  "const found = search();",
+  "const [, left] = halves;",
+  "function judgedBy(metric: string): void {}",
+  "const keptIn = (folder: string) => folder;",
+])("the language check reports %j", (text) => {
+  expect(language(text)).toEqual(["src/core/ops/conv.ts:1 language"]);
+});
+
+test.each([
+  "/** Returns the scale of each channel. */\nexport const scaleOf = 1;",
+  "const { found } = result;",
+  "const needed = (x: number) => x;",
+  "function speedAt(place: number): number { return place; }",
+  "const text = 'What the layer needs';",
+])("the language check accepts %j", (text) => {
+  expect(language(text)).toEqual([]);
 });
