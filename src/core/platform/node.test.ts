@@ -150,7 +150,7 @@ describe("openBeside stays in the folder", () => {
     expect((await node.openBeside(join(snapshot, "model.onnx"), "model.onnx_data")).size).toBe(4);
     await expect(node.openBeside(join(snapshot, "model.onnx"), "out")).rejects.toMatchObject({
       code: "E_MODEL",
-      message: expect.stringContaining("neither into the model's folder nor to where the model's own file lies"),
+      message: expect.stringContaining("neither into the model's folder nor to the folder of the model's own file"),
       hint: expect.stringContaining("the folder of the file that the model itself is a link to"),
     });
   });
