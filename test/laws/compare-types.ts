@@ -166,7 +166,7 @@ function judgeSequence(
   let answer: TypeCheck["answer"] = items === undefined ? "data" : "equal";
   for (const [index, type] of truth.entries()) {
     const elementType = items?.[index] ?? container.of;
-    if (isContainer(elementType)) return check("wrong", "a sequence of what is no tensor");
+    if (isContainer(elementType)) return check("wrong", "a sequence whose elements are not tensors");
     // A size in the common element type can differ between elements, so each element is judged with a copy of the sizes.
     const judged = judgeTensor(elementType, type, items === undefined ? { ...sizes } : sizes);
     if (judged.answer === "wrong") return check("wrong", `element ${index}: ${judged.text}`);

@@ -6,7 +6,7 @@ import type { Change } from "../../core/pass/pass.ts";
 import { benchCommand } from "../../judge/record/shell-command.ts";
 import { comparableCounts, type OperationCount } from "./operation-count.ts";
 
-/** Speed on one thread. It is measured once in one process, so there is no interval. */
+/** Speed on one thread. It is measured once in one process and has no interval. */
 export interface Speed {
   /** Speed relative to the other model: 2 is half the time. */
   readonly factor: number;

@@ -36,7 +36,7 @@ export const writeFilesAtomically = (files: readonly (readonly [path: string, pa
 export const renameWhileRead = (_from: string, to: string): Promise<void> => unwritable(to, asDownload);
 export const appendFile = (path: string): Promise<void> => unwritable(path, "Leave the file out.");
 
-// Browsers write no files, so there are no leftovers of killed processes.
+// A browser writes no files, so killed processes leave none.
 export const removeLeftovers = async (): Promise<void> => {};
 export const isLeftBehind = async (): Promise<boolean> => false;
 export const ownedEnding = (): string => "";

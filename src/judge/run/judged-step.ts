@@ -61,7 +61,7 @@ export interface JudgedStep {
   readonly sparing: Sparing | undefined;
   /** Number of samples, disjoint from the test samples, that chose the options. */
   readonly searched: number | undefined;
-  /** Why the result is no improvement. */
+  /** The sentence that nothing was gained, if the pass should make the file smaller and did not. */
   readonly idle: string | undefined;
   /** Undefined if the result can be kept. */
   readonly rejection: Rejection | undefined;
@@ -85,7 +85,7 @@ export interface Rejection {
   readonly changes: readonly Change[];
   /** The estimate meets the goal, but a strict goal requires more. */
   readonly unshown: boolean;
-  /** The reference is not the input model, and the result is no worse than the input model. */
+  /** The result misses the goal against the reference, but is as good as the input model: the loss comes from earlier steps. */
   readonly lostBefore: boolean;
   /** Whether the result has weights that can be trained. */
   readonly trainable: boolean;

@@ -68,8 +68,8 @@ const minLayersAlone = 8;
  * @returns a Miss if the two cannot be compared on random inputs.
  * @throws PithError E_DATA if the data does not fit, E_ENGINE if the candidate does not run, E_STOPPED on the signal.
  * @example
- * const found = await layerErrors(createEngine(), original, smaller, calibration, { samples: 32 });
- * if (!(found instanceof Miss)) console.log(found.blamed?.layers, found.blamed?.share);
+ * const errors = await layerErrors(createEngine(), original, smaller, calibration, { samples: 32 });
+ * if (!(errors instanceof Miss)) console.log(errors.blamed?.layers, errors.blamed?.share);
  */
 export async function layerErrors(
   engine: Engine,

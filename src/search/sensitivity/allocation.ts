@@ -43,8 +43,8 @@ type Settings = ReadonlyMap<string, number>;
  * @returns undefined if no measured setting of the kind saves any of the cost.
  * @throws PithError E_UNSUPPORTED, E_ENGINE if the model cannot be timed, E_STOPPED on the context's signal.
  * @example
- * const found = await sensitivity(model, { test: data, metric: accuracy() });
- * const allocation = await allocationFrom(model, found, "bits", { budget: 0.2 });
+ * const losses = await sensitivity(model, { test: data, metric: accuracy() });
+ * const allocation = await allocationFrom(model, losses, "bits", { budget: 0.2 });
  * if (allocation !== undefined) await runRecipe(model, allocation.recipe, { test: data, metric: accuracy() });
  */
 export async function allocationFrom(

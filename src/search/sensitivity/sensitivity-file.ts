@@ -52,7 +52,7 @@ const schema = v.object({
  * @param name the file's name in errors.
  * @throws PithError E_DATA with the first place that does not fit.
  * @example
- * const found = parseSensitivity(await readFile("out/sensitivity.json", "utf8"), "out/sensitivity.json");
+ * const losses = parseSensitivity(await readFile("out/sensitivity.json", "utf8"), "out/sensitivity.json");
  */
 export function parseSensitivity(text: string, name = "sensitivity.json"): Sensitivity {
   let data: unknown;

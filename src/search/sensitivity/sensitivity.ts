@@ -47,8 +47,8 @@ export interface SweepOptions extends SensitivityOptions {
  * @param task its test samples and metric are used.
  * @throws PithError E_DATA for unsuitable data or a model at chance level, E_NAME for unknown layers, E_STOPPED on the context's signal.
  * @example
- * const found = await sensitivity(model, { test: data, metric: accuracy() }, { kinds: ["prune"] });
- * const [row] = found.rows.toSorted((a, b) => b.drop.value - a.drop.value);
+ * const losses = await sensitivity(model, { test: data, metric: accuracy() }, { kinds: ["prune"] });
+ * const [row] = losses.rows.toSorted((a, b) => b.drop.value - a.drop.value);
  * console.log(row?.layers, row?.setting, row?.drop);
  */
 export async function sensitivity(
