@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { Miss, stripPeriod } from "../../core/errors.ts";
 import { figure, percent } from "../../core/numbers.ts";
-import { decibels } from "../../runtime/run/difference.ts";
+import { Difference } from "../../runtime/run/difference.ts";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
 import { lostEndToEnd } from "./end-to-end.ts";
 import { sessionKeys } from "./loader-config.ts";
@@ -148,7 +148,7 @@ function mainOf(dtypes: ModuleDtypes): string {
 type Likeness = Pick<LoaderOutcome, "signalToNoise" | "tokens" | "same">;
 
 function compareAnswers(before: readonly LoaderAnswer[], after: readonly LoaderAnswer[]): Likeness | string {
-  const powers = new Map<string, { signal: number; noise: number }>();
+  const differences = new Map<string, Difference>();
   let [tokens, same] = [0, 0];
   for (const [index, { outputs, tokens: expectedTokens }] of before.entries()) {
     for (const [step, token] of expectedTokens.entries()) {
@@ -158,18 +158,17 @@ function compareAnswers(before: readonly LoaderAnswer[], after: readonly LoaderA
     for (const [name, x] of Object.entries(outputs)) {
       const y = after[index]?.outputs[name];
       if (y?.length !== x.length) return `its output "${name}" has another shape than the original's.`;
-      const power = powers.get(name) ?? { signal: 0, noise: 0 };
-      powers.set(name, power);
+      const difference = differences.get(name) ?? new Difference();
+      differences.set(name, difference);
       for (const [position, expected] of x.entries()) {
-        const other = y[position] ?? 0;
+        const actual = y[position] ?? 0;
         if (!Number.isFinite(expected)) continue;
-        if (!Number.isFinite(other)) return `its output "${name}" is NaN where the original's is not.`;
-        power.signal += expected * expected;
-        power.noise += (expected - other) ** 2;
+        if (!Number.isFinite(actual)) return `its output "${name}" is NaN where the original's is not.`;
+        difference.add(expected, actual);
       }
     }
   }
-  const worst = Math.min(...Array.from(powers.values(), ({ signal, noise }) => decibels(signal, noise)));
+  const worst = Math.min(...Array.from(differences.values(), (difference) => difference.signalToNoise));
   return {
     ...(Number.isFinite(worst) ? { signalToNoise: worst } : {}),
     ...(tokens === 0 ? {} : { tokens, same }),

@@ -280,33 +280,37 @@ describe("the arithmetic in the page", () => {
     removed(amount: number, size: number): number;
     unpack(layer: PlottedLayer | null | undefined, steps: number): object;
     shares(layer: object, mode: string, amount: number): number[];
-    amountOf(layer: object, mode: string, amount: number): { readonly gone: number; readonly size: number } | undefined;
-    ending(text: string, most: number): string;
-    together(names: readonly string[]): string;
+    amountOf(
+      layer: object,
+      mode: string,
+      amount: number,
+    ): { readonly count: number; readonly size: number } | undefined;
+    ending(text: string, maxLength: number): string;
+    joinNames(names: readonly string[]): string;
     search(texts: readonly Text[], words: string): readonly Text[];
     prunedText(layer: object, mode: string, amount: number): string;
-    cutOff(text: string, most: number): string;
+    cutOff(text: string, maxLength: number): string;
   }
   interface Text {
-    readonly called: string;
+    readonly names: string;
     readonly text: string;
   }
   const page = new Function(
-    `${plotArithmetic}; return { removed, unpack, shares, amountOf, ending, together, search, prunedText, cutOff };`,
+    `${plotArithmetic}; return { removed, unpack, shares, amountOf, ending, joinNames, search, prunedText, cutOff };`,
   )() as Arithmetic;
 
-  test("counts as the library counts, at every place of the slider", () => {
+  test("computes the same counts as the library at each position of the slider", () => {
     for (let percent = 0; percent <= 100; percent++) {
       for (const size of [0, 1, 2, 5, 7, 10, 33, 2304, 200_705])
         expect(page.removed(percent / 100, size)).toBe(countOf({ fraction: percent / 100 }, size));
     }
   });
 
-  test("shows whole channels gone exactly as many as it counts", async () => {
+  test("shades as many channels as it counts", async () => {
     const { layers } = mainOf(await pageOf(text));
     const layer = page.unpack(layers[1], 20);
-    // Norms rise with the channel: the first two of six go.
-    expect(page.amountOf(layer, "channels", 0.33)).toEqual({ gone: 2, size: 6 });
+    // Norms rise with the channel, so the first two of six are removed.
+    expect(page.amountOf(layer, "channels", 0.33)).toEqual({ count: 2, size: 6 });
     expect(page.shares(layer, "channels", 0.33)).toEqual([1, 1, 0, 0, 0, 0]);
     expect(page.shares(layer, "entries", 0)).toEqual([0, 0, 0, 0, 0, 0]);
     expect(page.shares(layer, "entries", 1)).toEqual([1, 1, 1, 1, 1, 1]);
@@ -314,7 +318,7 @@ describe("the arithmetic in the page", () => {
     expect(half.reduce((sum, share) => sum + share * 4, 0)).toBeCloseTo(12, 0);
   });
 
-  test("says what pruning would do, since nothing has been removed, or why it would do nothing", async () => {
+  test("shows how much pruning would remove, or why it would remove nothing", async () => {
     const { layers } = mainOf(await pageOf(text));
     const [plain, quantized] = [1, 6].map((at) => page.unpack(layers[at], 20));
     expect(page.prunedText(plain ?? {}, "entries", 0.5)).toBe("12 of 24 would be removed");
@@ -323,7 +327,7 @@ describe("the arithmetic in the page", () => {
     expect(page.prunedText(quantized ?? {}, "channels", 0.5)).toBe("they are an output of the model (logits)");
   });
 
-  test("a reason that is too long for a box loses its end, at a word", () => {
+  test("truncates a reason that is too long for a box after a whole word", () => {
     expect(page.cutOff("its weight is quantized already", 40)).toBe("its weight is quantized already");
     expect(page.cutOff("its weight contains constants, which are not trained", 40)).toBe(
       "its weight contains constants, which …",
@@ -331,23 +335,23 @@ describe("the arithmetic in the page", () => {
     expect(page.cutOff("its weight holds constants, which", 28)).toBe("its weight holds constants …");
   });
 
-  test("shortens a name to its last parts, which tell layers apart", () => {
+  test("shortens a name to its last parts, which differ between layers", () => {
     const shown = (text: string): string => page.ending(text, 29);
     expect(shown("encoder.layer.0.query")).toBe("encoder.layer.0.query");
     expect(shown("model.bert.encoder.layer.0.attention.self.query")).toBe("….0.attention.self.query");
     expect(shown("a".repeat(40))).toBe(`…${"a".repeat(28)}`);
   });
 
-  test("names layers beside each other in one line", () => {
-    expect(page.together(["classifier"])).toBe("classifier");
+  test("joins the names of parallel layers", () => {
+    expect(page.joinNames(["classifier"])).toBe("classifier");
     const names = ["query", "key", "value"].map((name) => `encoder.layer.0.self.${name}`);
-    expect(page.together(names)).toBe("encoder.layer.0.self.query, key, value");
-    expect(page.together(["conv1", "conv1"])).toBe("conv1, conv1");
+    expect(page.joinNames(names)).toBe("encoder.layer.0.self.query, key, value");
+    expect(page.joinNames(["conv1", "conv1"])).toBe("conv1, conv1");
   });
 
-  test("finds what is called so before what reads it", () => {
-    const slice = { called: "slice", text: "embeddings.positions: int64 [1, 64]" };
-    const gather = { called: "gather\nword_embeddings", text: "ids: int64 [batch]" };
+  test("lists matching names before nodes that read them", () => {
+    const slice = { names: "slice", text: "embeddings.positions: int64 [1, 64]" };
+    const gather = { names: "gather\nword_embeddings", text: "ids: int64 [batch]" };
     expect(page.search([slice, gather], "embedding")).toEqual([gather, slice]);
     expect(page.search([slice, gather], "softmax")).toEqual([]);
   });
@@ -362,9 +366,9 @@ describe("the arithmetic in the page", () => {
       ] as const) {
         const shown = layers.flatMap((layer, index) => {
           const pruned = layer?.first === true ? page.amountOf(page.unpack(layer, 20), mode, amount) : undefined;
-          return pruned === undefined || pruned.gone === 0
+          return pruned === undefined || pruned.count === 0
             ? []
-            : [`${boxes[index]?.name} ${pruned.gone} of ${pruned.size}`];
+            : [`${boxes[index]?.name} ${pruned.count} of ${pruned.size}`];
         });
         const { changes } = await prune(parseModel(text), options);
         // A box shows one weight of its node: of a recurrent layer that of its inputs.

@@ -1,15 +1,15 @@
 /** The part of the plot's JavaScript that handles amount, search and details. */
 export const detailsScript = `
   function shade() {
-    let [gone, size, counted] = [0, 0, 0];
+    let [count, size, layerCount] = [0, 0, 0];
     for (const { layers } of graphs) for (const layer of layers) {
       if (layer === null || !layer.first) continue;
-      const taken = amountOf(layer, mode, amount);
-      if (taken !== undefined) { gone += taken.gone; size += taken.size; counted++; }
+      const pruned = amountOf(layer, mode, amount);
+      if (pruned !== undefined) { count += pruned.count; size += pruned.size; layerCount++; }
     }
-    for (const [index, made] of drawnBoxes) if (graph.layers[index] !== null) shadeBox(made, graph.layers[index]);
+    for (const [index, group] of drawnBoxes) if (graph.layers[index] !== null) shadeBox(group, graph.layers[index]);
     find("share").textContent = percent(amount);
-    find("total").textContent = counted === 0 ? "no layer to prune" : "at " + percent(amount) + ": " + goneText({ gone, size }, mode === "channels" ? " channels" : " weights") + " in " + whole(counted) + (counted === 1 ? " layer" : " layers");
+    find("total").textContent = layerCount === 0 ? "no layer to prune" : "at " + percent(amount) + ": " + removedText({ count, size }, mode === "channels" ? " channels" : " weights") + " in " + formatInteger(layerCount) + (layerCount === 1 ? " layer" : " layers");
     if (chosen !== undefined) details();
   }
   let waiting = false;
@@ -25,15 +25,15 @@ export const detailsScript = `
   // Searches all graphs.
   let matches = [];
   let match = -1;
-  const texts = graphs.flatMap(({ boxes }, number) => boxes.map((box, index) => ({ number, index, box, called: [box.title, box.name, box.weight].join("\\n").toLowerCase(), text: [...box.inputs, ...box.outputs].join("\\n").toLowerCase() })));
+  const texts = graphs.flatMap(({ boxes }, number) => boxes.map((box, index) => ({ number, index, box, names: [box.title, box.name, box.weight].join("\\n").toLowerCase(), text: [...box.inputs, ...box.outputs].join("\\n").toLowerCase() })));
   find("search").addEventListener("input", () => {
     const words = find("search").value.trim().toLowerCase();
     matches = words === "" ? [] : search(texts, words);
     match = -1;
-    found = new Set(matches.map(({ box }) => box));
+    matchedBoxes = new Set(matches.map(({ box }) => box));
     scene.classList.toggle("searching", matches.length > 0);
-    for (const [index, made] of drawnBoxes) made.classList.toggle("found", found.has(graph.boxes[index]));
-    find("found").textContent = words === "" ? "" : matches.length === 0 ? "none" : whole(matches.length) + " found, Enter for the next";
+    for (const [index, group] of drawnBoxes) group.classList.toggle("found", matchedBoxes.has(graph.boxes[index]));
+    find("found").textContent = words === "" ? "" : matches.length === 0 ? "none" : formatInteger(matches.length) + " found, Enter for the next";
     move();
   });
   find("search").addEventListener("keydown", (event) => {
@@ -44,7 +44,7 @@ export const detailsScript = `
     if (number !== current) open(number);
     choose(index);
     show(index);
-    find("found").textContent = whole(match + 1) + " of " + whole(matches.length);
+    find("found").textContent = formatInteger(match + 1) + " of " + formatInteger(matches.length);
   });
 
   function choose(index) {
@@ -75,18 +75,18 @@ export const detailsScript = `
     if (box.miss) facts.push(element("p", "not understood: " + box.miss, "bad"));
     if (box.macs) facts.push(element("p", box.macs + " multiply-accumulates"));
     if (box.bits) facts.push(element("p", "quantized values of " + box.bits + " bits"));
-    panel.replaceChildren(close, ...head, ...facts, ...inside(box), ...(layer === null ? [] : weightDetails(box, layer)), ...offers(box),
+    panel.replaceChildren(close, ...head, ...facts, ...subgraphButtons(box), ...(layer === null ? [] : weightDetails(box, layer)), ...offerList(box),
       ...list("inputs", box.inputs), ...list("outputs", box.outputs), ...list("attributes", box.attributes.map(([key, value]) => key + " = " + value)));
   }
-  function inside({ graphs: held }) {
-    return held.map(([attribute, index]) => {
-      const enter = element("button", "open " + attribute + ": " + whole(graphs[index].boxes.length) + " boxes", "enter");
+  function subgraphButtons({ graphs: subgraphs }) {
+    return subgraphs.map(([attribute, index]) => {
+      const enter = element("button", "open " + attribute + ": " + formatInteger(graphs[index].boxes.length) + " boxes", "enter");
       enter.type = "button";
       enter.addEventListener("click", () => open(index));
       return enter;
     });
   }
-  function offers(box) {
+  function offerList(box) {
     if (!box.offers || box.offers.length === 0) return [];
     const all = element("dl");
     for (const [technique, text, refused] of box.offers) all.append(element("dt", technique), element("dd", refused ? "no: " + text : text, refused ? "refused" : ""));
@@ -121,10 +121,10 @@ export const detailsScript = `
   function norms(layer) {
     const width = chartWidth / layer.cells;
     const svg = shape("svg", { viewBox: "0 0 " + chartWidth + " " + chartHeight });
-    const gone = shares(layer, mode, amount);
+    const removedShares = shares(layer, mode, amount);
     layer.heat.forEach((share, cell) => {
       const height = share * (chartHeight - 6);
-      const part = height * gone[cell];
+      const part = height * removedShares[cell];
       const common = { x: (cell * width).toFixed(1), width: Math.max(0.8, width - 1).toFixed(1) };
       svg.append(shape("rect", { ...common, class: "bar", y: (chartHeight - height).toFixed(1), height: (height - part).toFixed(1) }), shape("rect", { ...common, class: "bar removed", y: (chartHeight - part).toFixed(1), height: part.toFixed(1) }));
     });

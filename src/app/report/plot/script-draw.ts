@@ -1,6 +1,6 @@
 /** The part of the plot's JavaScript that draws visible boxes and lines. If too many are visible, it draws one cached path per family. */
 export const drawScript = `
-  const mostDrawn = 500;
+  const maxDrawn = 500;
   const [framesLayer, sketchLayer, linesLayer, boxesLayer] = ["frames", "sketch", "lines", "boxes"].map((name) => shape("g", { id: name }));
   const [labelsLayer, rowsLayer] = ["labels", "rows"].map((name) => shape("g", { id: name }));
   scene.append(framesLayer, sketchLayer, linesLayer, boxesLayer, labelsLayer, rowsLayer);
@@ -28,7 +28,7 @@ export const drawScript = `
       if (!drawnBoxes.has(index)) missing = true;
     });
     const lines = graph.lines.filter(([, , , left, right, top, bottom]) => right >= window.left && left <= window.right && bottom >= window.top && top <= window.bottom);
-    const sketching = count > (printing ? 4 * mostDrawn : mostDrawn);
+    const sketching = count > (printing ? 4 * maxDrawn : maxDrawn);
     scene.classList.toggle("sketching", sketching);
     scene.classList.toggle("far", place.scale < 0.45 && !printing);
     if (sketching) {
@@ -45,9 +45,9 @@ export const drawScript = `
       const frame = graph.frames[index];
       text.style.fontSize = size.toFixed(1) + "px";
       text.style.display = frame.height > 1.2 * size ? "" : "none";
-      const least = window.left + size / 2 + 0.62 * size * text.textContent.length;
+      const minX = window.left + size / 2 + 0.62 * size * text.textContent.length;
       text.setAttribute("y", Math.min(Math.max(frame.y, window.top) + size, frame.y + frame.height - 0.2 * size).toFixed(1));
-      text.setAttribute("x", Math.max(frame.x - size / 2, least).toFixed(1));
+      text.setAttribute("x", Math.max(frame.x - size / 2, minX).toFixed(1));
     }
     // At low zoom, names of layers are right of them in screen size, if there is room.
     let free = -Infinity;
@@ -58,8 +58,8 @@ export const drawScript = `
     }) : [];
     rowsLayer.style.fontSize = size.toFixed(1) + "px";
     rowsLayer.replaceChildren(...readable.map(({ x, y, text }) => {
-      const most = window.right - size / 2 - 0.55 * size * text.length;
-      return shape("text", { x: Math.min(x + size / 2, most).toFixed(1), y: (y + size / 3).toFixed(1), text });
+      const maxX = window.right - size / 2 - 0.55 * size * text.length;
+      return shape("text", { x: Math.min(x + size / 2, maxX).toFixed(1), y: (y + size / 3).toFixed(1), text });
     }));
   }
   function forget() {
@@ -69,13 +69,13 @@ export const drawScript = `
     drawnLines.clear();
   }
   function fill(window) {
-    for (const [index, made] of drawnBoxes) if (!within(graph.boxes[index], window)) { made.remove(); drawnBoxes.delete(index); }
+    for (const [index, group] of drawnBoxes) if (!within(graph.boxes[index], window)) { group.remove(); drawnBoxes.delete(index); }
     for (const line of graph.lines) {
       const [from, to, d, left, right, top, bottom] = line;
       const near = right >= window.left && left <= window.right && bottom >= window.top && top <= window.bottom;
-      const made = drawnLines.get(line);
-      if (!near) { made?.remove(); drawnLines.delete(line); }
-      else if (made === undefined) {
+      const drawnPath = drawnLines.get(line);
+      if (!near) { drawnPath?.remove(); drawnLines.delete(line); }
+      else if (drawnPath === undefined) {
         const path = shape("path", { class: from === chosen || to === chosen ? "edge near" : "edge", d });
         linesLayer.append(path);
         drawnLines.set(line, path);
@@ -83,30 +83,30 @@ export const drawScript = `
     }
     graph.boxes.forEach((box, index) => {
       if (drawnBoxes.has(index) || !within(box, window)) return;
-      const made = drawBox(box, index);
-      boxesLayer.append(made);
-      drawnBoxes.set(index, made);
+      const group = drawBox(box, index);
+      boxesLayer.append(group);
+      drawnBoxes.set(index, group);
     });
   }
   function drawBox(box, index) {
     const { x, y, width, height, family } = box;
     const layer = graph.layers[index];
-    const made = shape("g", { class: "box " + family + (box.graphs.length > 0 ? " holder" : ""), "data-box": index, transform: "translate(" + x + " " + y + ")" });
-    made.classList.toggle("found", found.has(box));
-    made.classList.toggle("chosen", index === chosen);
+    const group = shape("g", { class: "box " + family + (box.graphs.length > 0 ? " holder" : ""), "data-box": index, transform: "translate(" + x + " " + y + ")" });
+    group.classList.toggle("found", matchedBoxes.has(box));
+    group.classList.toggle("chosen", index === chosen);
     const frame = (grow) => ({ x: -width / 2 - grow, y: -height / 2 - grow, width: width + 2 * grow, height: height + 2 * grow, rx: family === "port" ? height / 2 : 4 });
-    made.append(shape("title", { text: box.title + " " + box.name }));
-    if (box.graphs.length > 0) made.append(shape("rect", { class: "body", ...frame(3) }));
-    made.append(shape("rect", { class: "body", ...frame(0) }));
-    if (layer === null) made.append(shape("text", { class: "title", y: 4, text: box.label }));
+    group.append(shape("title", { text: box.title + " " + box.name }));
+    if (box.graphs.length > 0) group.append(shape("rect", { class: "body", ...frame(3) }));
+    group.append(shape("rect", { class: "body", ...frame(0) }));
+    if (layer === null) group.append(shape("text", { class: "title", y: 4, text: box.label }));
     else {
       const { x: left } = data.strip;
-      made.append(shape("text", { class: "name", x: left, y: -21, text: ending(box.name, 29) }), shape("text", { class: "facts", x: left, y: -6, text: clip(layer.original ? layer.original.brief : box.title + " " + layer.facts, layer.original ? 37 : 42) }),
+      group.append(shape("text", { class: "name", x: left, y: -21, text: ending(box.name, 29) }), shape("text", { class: "facts", x: left, y: -6, text: clip(layer.original ? layer.original.brief : box.title + " " + layer.facts, layer.original ? 37 : 42) }),
         ...heat(layer), shape("path", { class: "gone" }), shape("text", { class: "facts removed", x: left, y: 31 }));
-      shadeBox(made, layer);
+      shadeBox(group, layer);
     }
-    if (box.note) made.append(shape("text", { class: "note", x: 6, y: height / 2 + 12, text: box.note }));
-    return made;
+    if (box.note) group.append(shape("text", { class: "note", x: 6, y: height / 2 + 12, text: box.note }));
+    return group;
   }
   // One column per cell, darker for larger norms; one path per shade.
   function heat(layer) {
@@ -119,16 +119,16 @@ export const drawScript = `
     });
     return paths.flatMap((d, shade) => (d === "" ? [] : [shape("path", { class: "heat heat" + shade, d })]));
   }
-  function shadeBox(made, layer) {
-    made.querySelector(".removed").textContent = cutOff(prunedText(layer, mode, amount), 40);
+  function shadeBox(group, layer) {
+    group.querySelector(".removed").textContent = cutOff(prunedText(layer, mode, amount), 40);
     const { x, y, width, height } = data.strip;
     const cell = width / layer.cells;
     const path = shares(layer, mode, amount).map((share, number) => share < 0.004 ? "" :
       "M" + (x + number * cell).toFixed(1) + " " + (y + height * (1 - share)).toFixed(1) + "h" + cell.toFixed(1) + "V" + (y + height) + "h-" + cell.toFixed(1) + "z");
-    made.querySelector("path.gone").setAttribute("d", path.join(""));
+    group.querySelector("path.gone").setAttribute("d", path.join(""));
   }
   function sketch() {
-    const key = current + " " + chosen + " " + [...found].length + " " + found.values().next().value?.name;
+    const key = current + " " + chosen + " " + matchedBoxes.size + " " + matchedBoxes.values().next().value?.name;
     if (sketched === key) return;
     sketched = key;
     const rectangle = ({ x, y, width, height }) => "M" + (x - width / 2) + " " + (y - height / 2) + "h" + width + "v" + height + "h" + -width + "z";
@@ -136,7 +136,7 @@ export const drawScript = `
     const add = (name, box) => paths.set(name, (paths.get(name) ?? "") + rectangle(box));
     graph.boxes.forEach((box, index) => {
       add(box.family, box);
-      if (found.has(box)) add("found", box);
+      if (matchedBoxes.has(box)) add("found", box);
       if (index === chosen) add("chosen", box);
     });
     sketchLayer.replaceChildren(shape("path", { class: "edge", d: graph.lines.map(([, , d]) => d).join("") }),
@@ -144,9 +144,9 @@ export const drawScript = `
   }
   function drawFrames() {
     framesLayer.replaceChildren(...graph.frames.map(({ x, y, width, height }) => {
-      const made = shape("g", { class: "frame" });
-      made.append(shape("rect", { x, y, width, height, rx: 8 }));
-      return made;
+      const group = shape("g", { class: "frame" });
+      group.append(shape("rect", { x, y, width, height, rx: 8 }));
+      return group;
     }));
     labelsLayer.replaceChildren(...graph.frames.map(({ label }) => shape("text", { text: label })));
     rows = layerRows(graph);
@@ -154,15 +154,15 @@ export const drawScript = `
   // Layers of one row, and the start of a line next to them: right of their block, if any.
   let rows = [];
   function layerRows({ boxes, layers, frames }) {
-    const found = new Map();
+    const rowsByY = new Map();
     boxes.forEach((box, index) => {
       if (layers[index] === null) return;
-      const row = found.get(box.y) ?? { x: 0, y: box.y, names: [] };
-      found.set(box.y, row);
+      const row = rowsByY.get(box.y) ?? { x: 0, y: box.y, names: [] };
+      rowsByY.set(box.y, row);
       const around = frames.filter((frame) => within(box, { left: frame.x, right: frame.x + frame.width, top: frame.y, bottom: frame.y + frame.height }));
       row.x = Math.max(row.x, box.x + box.width / 2, ...around.map((frame) => frame.x + frame.width));
       row.names.push(box.name);
     });
-    return [...found.values()].sort((a, b) => a.y - b.y).map(({ x, y, names }) => ({ x, y, text: together(names) }));
+    return [...matchedBoxes.values()].sort((a, b) => a.y - b.y).map(({ x, y, names }) => ({ x, y, text: joinNames(names) }));
   }
 `;

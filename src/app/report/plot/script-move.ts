@@ -12,9 +12,9 @@ export const moveScript = `
       render();
     });
   }
-  const least = () => Math.min(0.02, 0.9 * Math.min(view.clientWidth / graph.width, view.clientHeight / graph.height));
+  const minScale = () => Math.min(0.02, 0.9 * Math.min(view.clientWidth / graph.width, view.clientHeight / graph.height));
   function zoom(factor, x = view.clientWidth / 2, y = view.clientHeight / 2) {
-    const scale = Math.min(4, Math.max(least(), place.scale * factor));
+    const scale = Math.min(4, Math.max(minScale(), place.scale * factor));
     place.x = x - ((x - place.x) * scale) / place.scale;
     place.y = y - ((y - place.y) * scale) / place.scale;
     place.scale = scale;
@@ -22,7 +22,7 @@ export const moveScript = `
   }
   function fit(all) {
     const wide = view.clientWidth / graph.width;
-    place.scale = Math.min(1, Math.max(least(), all ? Math.min(wide, view.clientHeight / graph.height) : Math.max(wide, 0.6)));
+    place.scale = Math.min(1, Math.max(minScale(), all ? Math.min(wide, view.clientHeight / graph.height) : Math.max(wide, 0.6)));
     // A drawing wider than the window starts at its first input.
     const middle = graph.width * place.scale <= view.clientWidth ? graph.width / 2 : graph.boxes[0]?.x ?? 0;
     place.x = view.clientWidth / 2 - middle * place.scale;
@@ -42,23 +42,23 @@ export const moveScript = `
     forget();
     drawFrames();
     const line = [];
-    for (let at = index; at !== undefined; at = graphs[at].parent?.[0]) line.unshift(at);
+    for (let number = index; number !== undefined; number = graphs[number].parent?.[0]) line.unshift(number);
     const path = find("path");
     path.hidden = index === 0;
-    path.replaceChildren(...line.flatMap((at) => {
-      const step = element(at === index ? "b" : "button", at === 0 ? "whole model" : graphs[at].title);
-      if (at === index) return [step];
+    path.replaceChildren(...line.flatMap((number) => {
+      const step = element(number === index ? "b" : "button", number === 0 ? "whole model" : graphs[number].title);
+      if (number === index) return [step];
       step.type = "button";
-      step.addEventListener("click", () => { const from = line[line.indexOf(at) + 1]; open(at); choose(graphs[from].parent[1]); show(graphs[from].parent[1]); });
+      step.addEventListener("click", () => { const from = line[line.indexOf(number) + 1]; open(number); choose(graphs[from].parent[1]); show(graphs[from].parent[1]); });
       return [step, " › "];
     }));
     fit(false);
   }
   const pointers = new Map();
   let travelled = 0;
-  const at = (event) => { const { left, top } = view.getBoundingClientRect(); return { x: event.clientX - left, y: event.clientY - top }; };
+  const pointOf = (event) => { const { left, top } = view.getBoundingClientRect(); return { x: event.clientX - left, y: event.clientY - top }; };
   function boxAt(event) {
-    const point = at(event);
+    const point = pointOf(event);
     const [x, y] = [(point.x - place.x) / place.scale, (point.y - place.y) / place.scale];
     // Fingers and small boxes need a tolerance.
     const slack = Math.min(12, 4 / place.scale);
@@ -68,13 +68,13 @@ export const moveScript = `
   view.addEventListener("pointerdown", (event) => {
     if (event.target.closest(".zoom")) return;
     if (pointers.size === 0) travelled = 0;
-    pointers.set(event.pointerId, at(event));
+    pointers.set(event.pointerId, pointOf(event));
     view.setPointerCapture(event.pointerId);
   });
   view.addEventListener("pointermove", (event) => {
     const before = pointers.get(event.pointerId);
     if (before === undefined) return;
-    const now = at(event);
+    const now = pointOf(event);
     const other = [...pointers].find(([id]) => id !== event.pointerId)?.[1];
     if (other !== undefined) {
       const distance = (point) => Math.hypot(point.x - other.x, point.y - other.y);
@@ -102,7 +102,7 @@ export const moveScript = `
   });
   view.addEventListener("wheel", (event) => {
     event.preventDefault();
-    const { x, y } = at(event);
+    const { x, y } = pointOf(event);
     const unit = event.deltaMode === 1 ? 16 : 1;
     // A trackpad pans with two fingers and pinches with control; a mouse's wheel zooms.
     const wheel = event.deltaMode === 1 || (event.deltaX === 0 && Math.abs(event.deltaY) >= 50);
