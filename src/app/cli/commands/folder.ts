@@ -3,44 +3,39 @@ import { readdir, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import * as v from "valibot";
 import { temporaryFolder } from "#platform";
-import { capitalize, joinList, PithError } from "../../../core/errors.ts";
+import { joinList, PithError } from "../../../core/errors.ts";
 import { fileHash, textHash } from "../../../core/files/hash.ts";
-import { bytes, counted } from "../../../core/numbers.ts";
+import { counted } from "../../../core/numbers.ts";
 import { option } from "../../../core/pass/options.ts";
 import { version } from "../../../core/version.ts";
 import { type Texts, textsIn } from "../../../data/sources/texts.ts";
 import { openTokenizer } from "../../../data/text/tokenizer.ts";
-import { sparedLine } from "../../../judge/run/sparing.ts";
 import { targetNames } from "../../../runtime/run/run-target.ts";
 import { defaultDtypes } from "../../../techniques/quantize/dtypes.ts";
-import { calibrationNeed, optionsOfDtype, withoutLowEntropy } from "../../../techniques/quantize/options.ts";
+import { calibrationNeed, withoutLowEntropy } from "../../../techniques/quantize/options.ts";
 import { isLowEntropy } from "../../../techniques/quantize/settings.ts";
 import { originalBytes } from "../../folder/describe.ts";
-import { comparedNearness } from "../../folder/end-to-end.ts";
 import { basesIn, mainOf } from "../../folder/layout.ts";
 import { quantizeFolder } from "../../folder/quantize-folder.ts";
 import type { FileFigures } from "../../folder/records.ts";
 import { recordOf } from "../../folder/records.ts";
 import type { FolderOptions, Variant } from "../../folder/run.ts";
 import { fileOf } from "../../folder/run.ts";
-import { nearnessText } from "../../folder/table.ts";
-import { randomNearness } from "../../folder/variant.ts";
 import type { Result, Session } from "../command.ts";
-import { isFolder, withoutLeftovers } from "../files/files.ts";
+import { isFolder } from "../files/files.ts";
 import { requireOutside } from "../files/result-place.ts";
 import { requireWritableFolder } from "../files/writable.ts";
-import { type DataFlags, dataRequest } from "../flags/data.ts";
+import { type DataFlags, type DataRequest, dataRequest } from "../flags/data.ts";
 import { settings as parseSettings } from "../flags/set.ts";
 import type endToEndJob from "../jobs/end-to-end.ts";
 import type folderCheckJob from "../jobs/folder-check.ts";
-import type passJob from "../jobs/pass.ts";
-import type { PassInput, WrittenOutput } from "../jobs/pass.ts";
-import { samplesLine } from "../print/samples.ts";
+import type { PassInput } from "../jobs/pass.ts";
 import { largestTimed } from "../print/weight.ts";
 import { openLoader } from "./folder-loader.ts";
 import { folderResult } from "./folder-result.ts";
-import { captureInputs, type FolderSearch, searcherOf, targetsField } from "./folder-search.ts";
+import { captureInputs, type FolderSearch, searcherOf } from "./folder-search.ts";
 import { timer } from "./folder-times.ts";
+import { variantWriter } from "./folder-variant.ts";
 
 export const textFlag = (text: string) => option(v.array(v.string()), text, { value: "line" });
 
@@ -110,21 +105,10 @@ export async function variantsOf(
   const dtypeNames = dtypes === "all" ? defaultDtypes : dtypes;
   const isRounded = isLowEntropy(passed);
   const otherDtypes = withoutLowEntropy(dtypeNames, passed);
-  if (isRounded && data === undefined)
-    throw new PithError("E_USAGE", `quantize needs --data here: ${calibrationNeed.when(passed)}.`, {
-      hint: "Texts or other samples, without labels; or texts with --text.",
-    });
   // Rounding needs samples, also of a model that only texts compare.
   const samples = isAlone && (!isText || isRounded) ? data : undefined;
   const { targetDownload } = options;
-  if (targetDownload !== undefined && bases.length > 1)
-    throw new PithError("E_USAGE", `--target-download is for one file, and the folder has ${joinList(bases)}.`, {
-      hint: "Set --distortion for all, or remove the models that are not needed from a copy of the folder.",
-    });
-  if (maxDrop !== undefined && samples === undefined)
-    throw new PithError("E_USAGE", "--max-drop needs --data, with samples of a model that runs alone.", {
-      hint: "Text generators are rejected if fewer than half of the tokens equal the original's.",
-    });
+  requireFolderArguments({ targetDownload, maxDrop, passed }, { bases, isRounded, data, samples });
   const settings = {
     ...{ options: passed, data: samples, metric, output, maxDrop, strict, force, dryRun: false },
     targetDownload,
@@ -157,50 +141,13 @@ export async function variantsOf(
       "rounder",
       `--rounder ${passed.rounder} is for 8 bits: ${otherDtypes.join(", ")} keep their own method`,
     );
-  const makeOne = async ({ source, out: file, dtype: name, fileBytes, together }: Variant): Promise<FileFigures> => {
-    const input = {
-      spare,
-      together,
-      command: "quantize",
-      model: source,
-      out: file,
-      copiesSidecars: true,
-      compressesOriginal: false,
-      fileBytes,
-      seed: session.seed,
-      ...settings,
-      options: { ...optionsOfDtype(name, passed), dtype: name },
-      ...(otherDtypes.includes(name) ? { targetDownload: undefined } : await samplesOf(source)),
-    };
-    const work = () => session.job<typeof passJob>("pass", input, `quantize ${source} to ${name}`);
-    const result = await withoutLeftovers([file], work).catch((error: unknown) => {
-      throw concerningOneFile(error);
-    });
-    if (result.written === undefined)
-      throw new PithError("E_UNSUPPORTED", `${capitalize(result.idle ?? "nothing changed")}.`);
-    const { after, samples, preprocessing, sparing } = result;
-    const spared = sparing === undefined ? {} : { spared: sparing.spared.map(sparedLine) };
-    const judgedOn = samples && [
-      samplesLine(samples),
-      ...(preprocessing === undefined ? [] : [`preprocessing: ${preprocessing}`]),
-    ];
-    const sizes = { bytes: after.bytes, gzip: after.gzip, brotli: after.brotli };
-    return { ...sizes, ...spared, ...nearnessOf(result), ...(judgedOn === undefined ? {} : { judgedOn }) };
-  };
-  const make = async (variant: Variant): Promise<FileFigures> => {
-    const { terminal } = session;
+  const writeVariant = variantWriter({ passed, otherDtypes, samplesOf, spare, settings }, session);
+  const make = (variant: Variant): Promise<FileFigures> => {
     const base = basename(variant.source, ".onnx");
     const number = dtypeNames.indexOf(variant.dtype) * bases.length + bases.indexOf(base) + 1;
     const title = bases.length === 1 ? variant.dtype : `${variant.dtype} of ${base}`;
-    terminal.part = `${title} (${number} of ${dtypeNames.length * bases.length})`;
-    try {
-      const figures = await makeOne(variant);
-      terminal.finished(`${bytes(figures.bytes)}, ${figures.measured}`);
-      return figures;
-    } catch (error) {
-      if (error instanceof PithError && error.code !== "E_STOPPED") terminal.finished("refused");
-      throw error;
-    }
+    session.terminal.part = `${title} (${number} of ${dtypeNames.length * bases.length})`;
+    return writeVariant(variant);
   };
   if (column !== undefined && samples === undefined)
     session.terminal.note("texts", `texts: column "${column}" of ${data?.path}; no labels are needed`);
@@ -272,19 +219,36 @@ export async function variantsOf(
   return folderResult(out, files, originals, keepSmallest === true);
 }
 
-function nearnessOf({
-  comparison,
-  likeness,
-  targets,
-}: WrittenOutput): Pick<FileFigures, "measured" | "nearness" | "judgedOn" | "rightOn"> {
-  const nearness = comparison && comparedNearness(comparison);
-  const measured =
-    nearness !== undefined
-      ? { nearness, measured: `${nearness.metric} ${nearnessText(nearness)}` }
-      : typeof likeness === "object"
-        ? randomNearness(likeness)
-        : { measured: `not compared: ${likeness ?? "it was forced"}` };
-  return { ...measured, ...targetsField(targets) };
+interface ArgumentContext {
+  readonly bases: readonly string[];
+  /** Whether the quantized values get low entropy, which needs samples. */
+  readonly isRounded: boolean;
+  readonly data: DataRequest | undefined;
+  /** Samples of a model that runs alone. */
+  readonly samples: DataRequest | undefined;
+}
+
+/** @throws PithError E_USAGE if the folder's models cannot use these options. */
+function requireFolderArguments(
+  {
+    targetDownload,
+    maxDrop,
+    passed,
+  }: Pick<FolderArguments, "targetDownload" | "maxDrop"> & { readonly passed: Readonly<Record<string, unknown>> },
+  { bases, isRounded, data, samples }: ArgumentContext,
+): void {
+  if (isRounded && data === undefined)
+    throw new PithError("E_USAGE", `quantize needs --data here: ${calibrationNeed.when(passed)}.`, {
+      hint: "Texts or other samples, without labels; or texts with --text.",
+    });
+  if (targetDownload !== undefined && bases.length > 1)
+    throw new PithError("E_USAGE", `--target-download is for one file, and the folder has ${joinList(bases)}.`, {
+      hint: "Set --distortion for all, or remove the models that are not needed from a copy of the folder.",
+    });
+  if (maxDrop !== undefined && samples === undefined)
+    throw new PithError("E_USAGE", "--max-drop needs --data, with samples of a model that runs alone.", {
+      hint: "Text generators are rejected if fewer than half of the tokens equal the original's.",
+    });
 }
 
 /** Identifies samples by the hash of a file, or by the names, sizes and times in a folder. */
@@ -293,15 +257,6 @@ async function identityOf(path: string): Promise<string> {
   const names = (await readdir(path, { recursive: true })).toSorted();
   const files = await Promise.all(names.map(async (name) => [name, await stat(join(path, name))] as const));
   return textHash(JSON.stringify(files.map(([name, { size, mtimeMs }]) => [name, size, mtimeMs])));
-}
-
-function concerningOneFile(error: unknown): unknown {
-  if (!(error instanceof PithError)) return error;
-  const { code, message, hint } = error;
-  return new PithError(code, message.replace("Nothing was written.", "This file was not written."), {
-    hint,
-    cause: error,
-  });
 }
 
 /** Names the files that are missing after a stop. @param files all files that the command makes. */

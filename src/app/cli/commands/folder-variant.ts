@@ -1,0 +1,105 @@
+/** Makes one variant of a folder's model as the command `quantize` would, and gives its figures to the folder's record. */
+import { capitalize, PithError } from "../../../core/errors.ts";
+import { bytes } from "../../../core/numbers.ts";
+import { sparedLine } from "../../../judge/run/sparing.ts";
+import { optionsOfDtype } from "../../../techniques/quantize/options.ts";
+import { comparedNearness } from "../../folder/end-to-end.ts";
+import type { FileFigures } from "../../folder/records.ts";
+import type { Variant } from "../../folder/run.ts";
+import { nearnessText } from "../../folder/table.ts";
+import { randomNearness } from "../../folder/variant.ts";
+import type { Session } from "../command.ts";
+import { withoutLeftovers } from "../files/files.ts";
+import type passJob from "../jobs/pass.ts";
+import type { PassInput, WrittenOutput } from "../jobs/pass.ts";
+import { samplesLine } from "../print/samples.ts";
+import { targetsField } from "./folder-search.ts";
+
+interface VariantOptions {
+  /** Flags of the pass, without the dtype. */
+  readonly passed: Readonly<Record<string, unknown>>;
+  /** Dtypes that keep their own rounding method. */
+  readonly otherDtypes: readonly string[];
+  readonly spare: boolean | undefined;
+  readonly settings: Pick<
+    PassInput,
+    "data" | "metric" | "output" | "maxDrop" | "strict" | "force" | "dryRun" | "targetDownload"
+  >;
+  /** Samples of a model that does not run alone. */
+  samplesOf(source: string): Promise<Pick<PassInput, "data"> | undefined>;
+}
+
+/** @throws PithError from the returned function if the variant is rejected; no partial file is left. */
+export function variantWriter(
+  { passed, otherDtypes, spare, settings, samplesOf }: VariantOptions,
+  session: Session,
+): (variant: Variant) => Promise<FileFigures> {
+  const writeVariant = async ({ source, out, dtype, fileBytes, together }: Variant): Promise<FileFigures> => {
+    const input: PassInput = {
+      spare,
+      together,
+      command: "quantize",
+      model: source,
+      out,
+      copiesSidecars: true,
+      compressesOriginal: false,
+      fileBytes,
+      seed: session.seed,
+      ...settings,
+      options: { ...optionsOfDtype(dtype, passed), dtype },
+      ...(otherDtypes.includes(dtype) ? { targetDownload: undefined } : await samplesOf(source)),
+    };
+    const work = () => session.job<typeof passJob>("pass", input, `quantize ${source} to ${dtype}`);
+    const result = await withoutLeftovers([out], work).catch((error: unknown) => {
+      throw concerningOneFile(error);
+    });
+    if (result.written === undefined)
+      throw new PithError("E_UNSUPPORTED", `${capitalize(result.idle ?? "nothing changed")}.`);
+    return figuresOf(result);
+  };
+  return async (variant) => {
+    try {
+      const figures = await writeVariant(variant);
+      session.terminal.finished(`${bytes(figures.bytes)}, ${figures.measured}`);
+      return figures;
+    } catch (error) {
+      if (error instanceof PithError && error.code !== "E_STOPPED") session.terminal.finished("refused");
+      throw error;
+    }
+  };
+}
+
+function figuresOf(result: WrittenOutput): FileFigures {
+  const { after, samples, preprocessing, sparing } = result;
+  const spared = sparing === undefined ? {} : { spared: sparing.spared.map(sparedLine) };
+  const judgedOn = samples && [
+    samplesLine(samples),
+    ...(preprocessing === undefined ? [] : [`preprocessing: ${preprocessing}`]),
+  ];
+  const sizes = { bytes: after.bytes, gzip: after.gzip, brotli: after.brotli };
+  return { ...sizes, ...spared, ...nearnessOf(result), ...(judgedOn === undefined ? {} : { judgedOn }) };
+}
+
+function nearnessOf({
+  comparison,
+  likeness,
+  targets,
+}: WrittenOutput): Pick<FileFigures, "measured" | "nearness" | "judgedOn" | "rightOn"> {
+  const nearness = comparison && comparedNearness(comparison);
+  const measured =
+    nearness !== undefined
+      ? { nearness, measured: `${nearness.metric} ${nearnessText(nearness)}` }
+      : typeof likeness === "object"
+        ? randomNearness(likeness)
+        : { measured: `not compared: ${likeness ?? "it was forced"}` };
+  return { ...measured, ...targetsField(targets) };
+}
+
+function concerningOneFile(error: unknown): unknown {
+  if (!(error instanceof PithError)) return error;
+  const { code, message, hint } = error;
+  return new PithError(code, message.replace("Nothing was written.", "This file was not written."), {
+    hint,
+    cause: error,
+  });
+}
