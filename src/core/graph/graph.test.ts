@@ -516,7 +516,7 @@ graph (x: float32[2], flag: bool[]) -> (y, z) {
           else graph.addTensor(`n${a}`, inMemory(float32([2], [a, b])), parameter);
         });
         expect(["none", "E_MODEL", "E_NAME"]).toContain(code);
-        // Edits can bring nodes out of order or into a cycle, which the caller must avoid. The graph guarantees everything else.
+        // The caller must keep nodes in order and free of cycles. The graph guarantees everything else.
         expect(verify(model).filter((fault) => !/is used before it is produced/.test(fault))).toEqual([]);
       }
       expect(graph.outputs).toHaveLength(2);
