@@ -49,7 +49,7 @@ describe("columns named like a label", () => {
     expect(await whole(csv("rows", text, { inputs: [{ name: "y", type: undefined }] }))).toEqual(features);
   });
 
-  test("uses a key of JSON lines as the label unless the model has such an input", async () => {
+  test("uses a JSON lines key as the label unless the model has such an input", async () => {
     const text = '{"x": 1, "class": 4}\n{"x": 2, "class": 5}\n';
     expect(await whole(jsonl("lines", text))).toEqual({ x: [1, 2], label: [4, 5] });
     const inputs = [input("x", 1), input("class", 1)];

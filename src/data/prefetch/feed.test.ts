@@ -187,7 +187,7 @@ describe("a feed on errors", () => {
     expect(received).toHaveLength(3);
   });
 
-  test("throws an error of the source at the position of its batch, and closes the source", async () => {
+  test("throws an error of the source at its batch, and closes the source", async () => {
     const diary: string[] = [];
     const failing: Dataset = {
       name: "failing",
