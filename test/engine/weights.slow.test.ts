@@ -1,4 +1,4 @@
-/** Models whose weights exceed the limit of protobuf and are not in a file that the runtime can open. */
+/** Tests models whose weights exceed the limit of protobuf and are not in a file that the runtime can open. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
