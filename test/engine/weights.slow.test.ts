@@ -9,7 +9,7 @@ import type { ByteSource } from "../../src/core/tensor/types.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { columns, rows, writeHuge } from "./huge.ts";
 
-test("runs a model of 3 GiB without a file from a temporary file, and removes it afterwards", async () => {
+test("runs a model of 3 GiB without a file from a temporary file, then removes it", async () => {
   const folder = temporaryFolder();
   const before = process.env.TMPDIR;
   try {

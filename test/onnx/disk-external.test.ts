@@ -68,7 +68,7 @@ test("keeps a shared data file if one of its two models is saved", async () => {
   expect([await fillAt("a.onnx"), await fillAt("b.onnx")]).toEqual([2, 1]);
 });
 
-test("removes the data files of a model that is saved as one file, except those of other models", async () => {
+test("save without external data removes the old data files, except those of other models", async () => {
   await save(model(1), at("a.onnx"), toSave);
   const opened = await open(at("a.onnx"));
   await copyFile(at("a.onnx"), at("b.onnx"));

@@ -44,7 +44,7 @@ test("layer options override operator type options and pass options, and the las
 });
 
 describe("prune", () => {
-  test("prunes a different share of weights in a layer, and none if the share is 0", async () => {
+  test("prunes a different share of weights in a layer, or none at share 0", async () => {
     const model = net();
     const outcome = await prune(model, { amount: 0.5, overrides: { fc1: { amount: 0.25 }, fc3: { amount: 0 } } });
     expect(by(outcome)).toEqual({ fc1: "layer", fc2: "global" });

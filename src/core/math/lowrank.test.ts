@@ -48,7 +48,7 @@ describe("tucker2", () => {
     expect(frobenius(subtract(pointwise, rebuild(narrow)))).toBeLessThan(1e-12);
   });
 
-  test("throws an error if a rank is out of range or the columns are not a multiple of the input channels", async () => {
+  test("rejects ranks out of range, and columns that are not a multiple of the channels", async () => {
     await expect(tucker2(normal(4, 18, 9), 4, { rankOut: 1, rankIn: 1 })).rejects.toThrow(/not a multiple of 4/);
     await expect(tucker2(normal(4, 18, 9), 2, { rankOut: 5, rankIn: 1 })).rejects.toThrow(/output side is from 1 to 4/);
     await expect(tucker2(normal(4, 18, 9), 2, { rankOut: 1, rankIn: 0 })).rejects.toThrow(/input side is from 1 to 2/);
