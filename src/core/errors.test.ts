@@ -4,18 +4,21 @@ import { asPithError, errorMessage, PithError } from "./errors.ts";
 const refused = (code?: string): PithError =>
   new PithError("E_FILE", "It cannot be written.", { cause: Object.assign(new Error("no"), { code }) });
 
-test("what refuses one piece of work is caught, and the next may do", () => {
+test("asPithError returns an error that concerns one task only", () => {
   const error = refused("ENOENT");
   expect(asPithError(error)).toBe(error);
 });
 
-test.each(["ENOSPC", "EDQUOT", "EROFS", "EIO"])("%s refuses all work, however deep the cause lies", (code) => {
-  expect(() => asPithError(refused(code))).toThrow("It cannot be written.");
-  const around = new PithError("E_UNSUPPORTED", "The step failed.", { cause: refused(code) });
-  expect(() => asPithError(around)).toThrow("The step failed.");
-});
+test.each(["ENOSPC", "EDQUOT", "EROFS", "EIO"])(
+  "asPithError rethrows %s at any depth, because it affects all tasks",
+  (code) => {
+    expect(() => asPithError(refused(code))).toThrow("It cannot be written.");
+    const around = new PithError("E_UNSUPPORTED", "The step failed.", { cause: refused(code) });
+    expect(() => asPithError(around)).toThrow("The step failed.");
+  },
+);
 
-test("a fault of Pith, and a stop, are no refusals", () => {
+test("asPithError rethrows internal errors and cancellation", () => {
   expect(() => asPithError(new TypeError("fault"))).toThrow("fault");
   expect(() => asPithError(new PithError("E_STOPPED", "Stopped."))).toThrow("Stopped.");
 });
@@ -30,6 +33,6 @@ test.each([
   [{ status: 404, url: "/a" }, '{"status":404,"url":"/a"}'],
   [cyclic, "a value that has no text"],
   [Object.create(null), "a value that has no text"],
-])("the message of %o is %s", (thrown, message) => {
+])("errorMessage of %o is %s", (thrown, message) => {
   expect(errorMessage(thrown)).toBe(message);
 });

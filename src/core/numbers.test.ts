@@ -18,13 +18,13 @@ import {
   times,
 } from "./numbers.ts";
 
-test("counts of one are singular", () => {
+test("counted writes the singular for one", () => {
   expect([counted(1, "sample"), counted(1060, "sample")]).toEqual(["1 sample", "1,060 samples"]);
   expect([1, 0, 10].map((count) => counted(count, "class"))).toEqual(["1 class", "0 classes", "10 classes"]);
   expect(["box", "batch", "epoch"].map((noun) => counted(2, noun))).toEqual(["2 boxes", "2 batches", "2 epochs"]);
 });
 
-test("sizes and counts have three digits", () => {
+test("bytes and count write three digits", () => {
   expect([0, 1, 999, 1000, 3_460_000, 999_600].map(bytes)).toEqual([
     "0 bytes",
     "1 byte",
@@ -36,14 +36,14 @@ test("sizes and counts have three digits", () => {
   expect([9999, 10_000, 22_700_000].map(count)).toEqual(["9,999", "10.0 k", "22.7 M"]);
 });
 
-test("shares are percentages and differ in points, other figures are numbers", () => {
+test("figure and change write shares in percent, and other metric values as numbers", () => {
   expect([figure("share", 0.915), figure("", 3.4981)]).toEqual(["91.5 %", "3.498"]);
   expect([change("share", -0.007), change("share", 0.003), change("", 0.1234)]).toEqual(["−0.7", "+0.3", "+0.123"]);
 });
 
-test("figures and differences name what they count", () => {
+test("figure, difference and allowance write units", () => {
   expect([figure("dB", 23.1), figure("nats", -0.5)]).toEqual(["23.10 dB", "−0.5000 nats"]);
-  // 55.56 % to 55.54 % prints as 55.6 % to 55.5 %: the difference is none of nothing.
+  // A drop from 55.56 % to 55.54 % prints as 55.6 % to 55.5 %, so the difference needs another digit.
   expect([-0.0002, 0.0004, -0.00001, 0].map((value) => difference("share", value))).toEqual([
     "−0.02 points",
     "+0.04 points",
@@ -58,11 +58,11 @@ test("figures and differences name what they count", () => {
   expect([allowance("share", 0.01), allowance("nats", 0.1)]).toEqual(["1.0 points", "0.100 nats"]);
 });
 
-test("a change that rounds to nothing has no sign", () => {
+test("change writes no sign if the value rounds to zero", () => {
   expect([change("share", -0.0001), change("share", 0.0001), change("", 0)]).toEqual(["0.0", "0.0", "0.00"]);
 });
 
-test("intervals and negative numbers have a real minus sign", () => {
+test("percent and changeInterval use the minus sign U+2212", () => {
   expect(changeInterval("share", { low: -0.02, high: 0.006 })).toBe("−2.0 … +0.6");
   expect(percent(-0.05)).toBe("−5.0 %");
   expect(figure("dB", Number.POSITIVE_INFINITY)).toBe("∞ dB");
@@ -75,7 +75,7 @@ test("intervals and negative numbers have a real minus sign", () => {
   ]);
 });
 
-test("a ratio has two decimals, one from ten on, none where it has no meaning", () => {
+test("times writes two decimals, one from 10 on, and a dash if undefined", () => {
   expect([1, 7.864, 12.34, Number.POSITIVE_INFINITY, Number.NaN].map(times)).toEqual([
     "1.00 ×",
     "7.86 ×",
@@ -85,7 +85,7 @@ test("a ratio has two decimals, one from ten on, none where it has no meaning", 
   ]);
 });
 
-test("a figure and what it is held against are formatDistinct apart, in no more digits than that takes", () => {
+test("formatDistinct writes two values with as few digits as distinguish them", () => {
   expect(formatDistinct("share", 0.915, 0.9)).toEqual(["91.5 %", "90.0 %"]);
   expect(formatDistinct("share", 0.99885, 0.999)).toEqual(["99.89 %", "99.90 %"]);
   expect(formatDistinct("share", 0.99896, 0.999)).toEqual(["99.896 %", "99.900 %"]);
@@ -94,7 +94,7 @@ test("a figure and what it is held against are formatDistinct apart, in no more 
   expect(formatDistinct("", 0.98997, 0.99)).toEqual(["0.98997", "0.99000"]);
 });
 
-test("an interval without a finite bound is formatDistinct in words", () => {
+test("figureInterval and differenceWithInterval describe missing bounds in words", () => {
   const [low, high] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
   expect(figureInterval("dB", { low, high })).toBe("too few samples for an interval");
   expect(figureInterval("dB", { low: high, high })).toBe("the same for all samples");
@@ -111,7 +111,7 @@ test("an interval without a finite bound is formatDistinct in words", () => {
   ).toBe("−75.2 points (99.7 % interval −80.6 … −68.6, 512 samples)");
 });
 
-test("sizes have three digits and decimal units", () => {
+test("bytes writes three digits and decimal units", () => {
   expect([0, 999, 1000, 3_460_000, 90_400_000, 999_600, 268_000_000].map(bytes)).toEqual([
     "0 bytes",
     "999 bytes",
@@ -123,11 +123,11 @@ test("sizes have three digits and decimal units", () => {
   ]);
 });
 
-test("counts are exact while they are short", () => {
+test("count writes short counts exactly", () => {
   expect([12, 9999, 10_000, 22_700_000].map(count)).toEqual(["12", "9,999", "10.0 k", "22.7 M"]);
 });
 
-test("times", () => {
+test("duration and clock write times", () => {
   expect([41.4, 2300, 282_000, 3_725_000].map(duration)).toEqual(["41 ms", "2.3 s", "4:42", "1:02:05"]);
   expect([3.6, 59.7].map(clock)).toEqual(["0:04", "1:00"]);
   expect(integer(1060)).toBe("1,060");

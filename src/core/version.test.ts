@@ -2,6 +2,6 @@ import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { version } from "./version.ts";
 
-test("the version is that of the package", () => {
+test("version equals the version of the package", () => {
   expect(JSON.parse(readFileSync("package.json", "utf8"))).toMatchObject({ version });
 });

@@ -1,4 +1,4 @@
-/** Threads that prepare batches, as the package has them: in a program of its own, and where there are none. */
+/** Tests the threads that prepare batches in the built package: in a separate program, and without threads. */
 import { execFile, spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
@@ -12,7 +12,7 @@ import type * as feed from "../../src/data/prefetch/feed.ts";
 
 const module = (name: string): string => JSON.stringify(pathToFileURL(`${inject("compiled")}/data/${name}.js`).href);
 
-/** Reads more and more noise through two threads, and says after the first batch how many there are. */
+/** Reads noise through two threads repeatedly, and prints the number of threads after the first batch. */
 const program = `
   const { augmented, memory, preprocess, presets } = await import(${module("index")});
   const { createFeed, readyWorkers } = await import(${module("prefetch/feed")});
@@ -26,13 +26,13 @@ const program = `
 `;
 const words = (batches: number): readonly string[] => ["--input-type=module", "--eval", program, String(batches)];
 
-test("a program that uses no more batches ends by itself, although threads are at work", async () => {
+test("a program ends after its last batch although threads are running", async () => {
   const ended = promisify(execFile)(process.execPath, words(5));
   await expect(ended).rejects.toMatchObject({ code: 7, stdout: "2\n", stderr: "" });
 });
 
 test.skipIf(process.platform !== "linux")(
-  "threads are no processes: nothing is left of a program that is killed",
+  "preparation threads leave no process behind if the program is killed",
   async () => {
     const child = spawn(process.execPath, words(1_000_000), { stdio: ["ignore", "pipe", "inherit"] });
     onTestFinished(() => {
@@ -48,12 +48,12 @@ test.skipIf(process.platform !== "linux")(
   },
 );
 
-/** Processes whose parent a process is. */
+/** Returns the processes whose parent is the given process. */
 function childrenOf(parent: number | undefined): readonly string[] {
   return readdirSync("/proc").filter((name) => {
     if (!/^\d+$/.test(name)) return false;
     try {
-      // The name of the program, in brackets, may hold anything; behind it stand the state and the parent.
+      // The program name in parentheses can contain any characters. The state and the parent follow it.
       const [, after = ""] = /\) . (\d+)/.exec(readFileSync(`/proc/${name}/stat`, "utf8")) ?? [];
       return Number(after) === parent;
     } catch {
@@ -62,7 +62,7 @@ function childrenOf(parent: number | undefined): readonly string[] {
   });
 }
 
-test("in a bundle for browsers there are no threads, and the batches are the same", async () => {
+test("a browser bundle prepares equal batches without threads", async () => {
   const bundled = await build({
     stdin: {
       contents: 'export * from "./index.ts"; export { prefetched } from "./prefetch/feed.ts";',

@@ -1,4 +1,4 @@
-/** Files that hold less than they say, or more: sizes are checked before anything is unpacked or allocated for them. */
+/** Tests files whose contents contradict the declared sizes: sizes are checked before anything is decompressed or allocated. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { crc32, deflateRawSync, deflateSync, gzipSync } from "node:zlib";
@@ -18,7 +18,7 @@ import { temporaryFolder } from "../temporary.ts";
 
 const mebibyte = 2 ** 20;
 
-/** Bytes that do not get smaller when they are packed: they repeat farther away than DEFLATE looks. */
+/** Returns bytes that compression does not shrink: they repeat at a distance beyond DEFLATE's window. */
 function noise(size: number): Uint8Array {
   const numbers = random(1, "noise");
   const block = Uint8Array.from({ length: Math.min(size, 2 ** 16) }, () => numbers.uniform(0, 256));
@@ -41,7 +41,7 @@ interface Entry {
   readonly stored?: boolean;
 }
 
-/** A zip archive whose sizes and places stand in fields of 32 bits, or of 64. */
+/** Writes a zip archive with sizes and offsets in fields of 32 bits, or of 64 bits if `wide` is set. */
 function zip(entries: readonly Entry[], wide = false): Uint8Array {
   const files: Buffer[] = [];
   const directory: Buffer[] = [];
@@ -89,13 +89,13 @@ function zip(entries: readonly Entry[], wide = false): Uint8Array {
   return Buffer.concat([...files, listed, record, locator, end]);
 }
 
-describe(".npz", () => {
+describe("reading .npz archives", () => {
   const body = noise(2 * mebibyte);
   const rows = 2 * 1024;
-  /** Arrays that are small together are held. */
+  /** Small archives are read into memory; this entry makes the archive large. */
   const other = { name: "pad.npy", content: npy("|u1", "34603008", new Uint8Array(33 * mebibyte)), stored: true };
 
-  test("whose header and directory contradict each other is refused by its first bytes", async () => {
+  test("rejects contradictory sizes in header and directory after the first bytes", async () => {
     const source = counting(zip([{ name: "x.npy", content: npy("|u1", "10, 2", body) }]), "a.npz");
     await expect(npzColumns(source)).rejects.toMatchObject({
       code: "E_DATA",
@@ -104,29 +104,32 @@ describe(".npz", () => {
     expect(source.total).toBeLessThan(mebibyte);
   });
 
-  test.each([true, false])("of large arrays is read as far as its rows are asked for: stored %s", async (stored) => {
-    const x8 = { name: "x.npy", content: npy("|u1", `${rows}, 1024`, body), stored };
-    const source = counting(zip([x8, other], stored));
-    const { x } = await npzColumns(source);
-    expect([x?.type, x?.dims]).toEqual(["uint8", [rows, 1024]]);
-    expect((await x?.rows(Uint32Array.of(1)))?.data).toEqual(body.subarray(1024, 2048));
-    expect(source.total).toBeLessThan(mebibyte);
-    expect((await x?.rows(Uint32Array.of(rows - 1, 0)))?.data).toEqual(
-      Uint8Array.from([...body.subarray(-1024), ...body.subarray(0, 1024)]),
-    );
-  });
+  test.each([true, false])(
+    "reads only as much of a large array as the requested rows need: stored %s",
+    async (stored) => {
+      const x8 = { name: "x.npy", content: npy("|u1", `${rows}, 1024`, body), stored };
+      const source = counting(zip([x8, other], stored));
+      const { x } = await npzColumns(source);
+      expect([x?.type, x?.dims]).toEqual(["uint8", [rows, 1024]]);
+      expect((await x?.rows(Uint32Array.of(1)))?.data).toEqual(body.subarray(1024, 2048));
+      expect(source.total).toBeLessThan(mebibyte);
+      expect((await x?.rows(Uint32Array.of(rows - 1, 0)))?.data).toEqual(
+        Uint8Array.from([...body.subarray(-1024), ...body.subarray(0, 1024)]),
+      );
+    },
+  );
 
   test.each([
     [{ size: 30 }, "contains more than the declared 30 bytes"],
     [{ size: 1e6 }, /^f: x\.npy: the compressed data is damaged or truncated\.$/],
-  ])("that holds another number of bytes than its directory says is refused: %o", async (said, message) => {
+  ])("rejects an array whose size differs from the directory: %o", async (said, message) => {
     const file = zip([{ name: "x.npy", content: npy("|u1", "10", noise(10)), ...said }]);
     await expect(parseNpz(file, "f")).rejects.toThrow(message);
   });
 
-  test("whose data is not what its checksum is of is refused with the last byte, and read before", async () => {
+  test("reads rows before a wrong checksum, and rejects the last row", async () => {
     const content = npy("|u1", `${rows}, 1024`, body);
-    // Noise is stored as it is inside deflated data: a byte of it can be another, and all sizes fit.
+    // Deflated noise is stored uncompressed, so a byte can change without a change of sizes.
     const file = zip([{ name: "x.npy", content }, other]);
     const place = Buffer.from(file).indexOf(body.subarray(5000, 5016));
     expect(place).toBeGreaterThan(0);
@@ -139,10 +142,10 @@ describe(".npz", () => {
     });
   });
 
-  test("that is cut off is refused", async () => {
+  test("rejects a truncated archive", async () => {
     const content = npy("|u1", "1000", noise(1000));
     await expect(parseNpz(zip([{ name: "x.npy", content: content.subarray(0, 500), size: content.length }]), "f"))
-      .rejects // deflated data ends early
+      .rejects // The deflated data ends early.
       .toThrow(/^f: x\.npy: the compressed data is damaged or truncated\.$/);
     const archive = zip([{ name: "x.npy", content }]);
     for (const length of [0, 10, archive.length - 30, archive.length - 1])
@@ -152,7 +155,7 @@ describe(".npz", () => {
   test.each([
     ["False", "1, 1000000000", "a sample float32[1000000000] takes 4000000000 bytes"],
     ["True", "1000000, 1000", "is stored in column-major order, which is supported up to 1 GiB"],
-  ])("of arrays that cannot be read row by row is refused by its header: order %s, [%s]", async (order, dims, text) => {
+  ])("rejects by its header an array that cannot be read by row: order %s, [%s]", async (order, dims, text) => {
     const start = npy("<f4", dims, new Uint8Array(), order);
     const content = Buffer.concat([start, noise(70_000)]);
     const file = zip([{ name: "x.npy", content, size: start.length + 4_000_000_000 }]);
@@ -163,7 +166,7 @@ describe(".npz", () => {
 describe(".npz archives made to fill memory", () => {
   const member = { name: "x.npy", content: npy("|u1", "1, 1000000", new Uint8Array(1e6)) };
 
-  /** Entries of the directory that all name the same bytes. */
+  /** Writes directory entries that all refer to the same bytes. */
   function overlapping(copies: number, shift = 0): Uint8Array {
     const [archive, end] = [Buffer.from(zip([member])), 22];
     const start = archive.readUInt32LE(archive.length - end + 16);
@@ -214,20 +217,20 @@ describe("gzip", () => {
     return Buffer.concat([header, data]);
   };
 
-  test("idx files are as long as their header says", async () => {
+  test("checks idx files against the length in the header", async () => {
     const packed = (count: number, data: Uint8Array) => bytesSource(gzipSync(idxBytes(count, data)), "labels.gz");
     expect((await (await idxColumn(packed(3, noise(3)))).rows(Uint32Array.of(2))).data).toEqual(noise(3).subarray(2));
     await expect(idxColumn(packed(3, new Uint8Array(8 * mebibyte)))).rejects.toThrow(
       "contains more than the declared 11 bytes",
     );
     await expect(idxColumn(packed(30, noise(3)))).rejects.toThrow("is truncated: expected 38 bytes, got 11.");
-    // So much is not unpacked before it is asked for.
+    // Data is not decompressed before it is requested.
     const large = await idxColumn(packed(2 ** 31, noise(70_000)));
     expect((await large.rows(Uint32Array.of(1))).data).toEqual(noise(2).subarray(1));
     await expect(large.rows(Uint32Array.of(2 ** 30))).rejects.toThrow("is truncated");
   });
 
-  test("text that says it has more than 512 MiB is refused before it is unpacked", async () => {
+  test("rejects text that declares more than 512 MiB before it is decompressed", async () => {
     const packed = gzipSync(Buffer.from("a,label\n1,0\n"));
     expect((await readAll(bytesSource(packed, "t.csv.gz"))).length).toBe(12);
     packed.writeUInt32LE(2 ** 29 + 1, packed.length - 4);
@@ -236,13 +239,13 @@ describe("gzip", () => {
     );
   });
 
-  test("text of several parts, one behind the other, is read whole", async () => {
+  test("reads text of several gzip members completely", async () => {
     const packed = Buffer.concat([gzipSync("a,label\n"), gzipSync("1,0\n")]);
     expect(Buffer.from(await readAll(bytesSource(packed, "t"))).toString()).toBe("a,label\n1,0\n");
   });
 });
 
-describe("tables", () => {
+describe("large tables", () => {
   const wide = 100_000;
   const titles = Array.from({ length: wide }, (_, column) => `c${column}`);
 
@@ -250,7 +253,7 @@ describe("tables", () => {
   test.each([
     ["numbers", "1", ["features"]],
     ["text", "a", titles],
-  ])("of 100,000 columns of %s are read", async (_, cell, columns) => {
+  ])("read 100,000 columns of %s", async (_, cell, columns) => {
     const row = new Array<string>(wide).fill(cell).join(",");
     const batch = await csv("wide.csv", `${titles.join(",")}\n${row}\n`).gather(Uint32Array.of(0));
     expect(Object.keys(batch)).toEqual(columns);
@@ -262,7 +265,7 @@ describe("tables", () => {
   test.each([
     [`${"[".repeat(1e5)}${"]".repeat(1e5)}`, 't.jsonl, line 1, "x": the array is nested deeper than 32 arrays.'],
     [`${'{"a":'.repeat(1e5)}1${"}".repeat(1e5)}`, 't.jsonl, line 1, "x": expected numbers or text, got {a}.'],
-  ])("of values that are nested too deep are refused", (value, message) => {
+  ])("reject values that are nested too deeply", (value, message) => {
     expect(() => jsonl("t.jsonl", `{"x": ${value}}\n`)).toThrow(message);
   });
 });
@@ -291,12 +294,12 @@ describe("lines that are too long", () => {
     expect(read).toThrow("t, line 2: the line is longer than 32 MiB.");
   });
 
-  test("that differ from the first one are rejected before the lines behind them are parsed", () => {
+  test("are not parsed if an earlier line differs from the first one", () => {
     expect(() => jsonl("t", '{"x": [1, 2]}\n{"x": [1]}\nnot JSON')).toThrow("of the first line, got [1]");
   });
 });
 
-test("of a chunk of a WAV file that says how samples are stored no more is read than that takes", async () => {
+test("openWav reads only the necessary bytes of a large format chunk", async () => {
   const head = Buffer.alloc(60);
   head.write("RIFF", 0);
   head.write("WAVEfmt ", 8);
@@ -306,7 +309,7 @@ test("of a chunk of a WAV file that says how samples are stored no more is read 
   expect(file.total).toBeLessThan(1000);
 });
 
-describe("images", () => {
+describe("images with false sizes", () => {
   const chunk = (type: string, content: Uint8Array): Buffer => {
     const named = Buffer.concat([Buffer.from(type), content]);
     const frame = Buffer.alloc(8);
@@ -340,7 +343,7 @@ describe("images", () => {
   };
 
   test.each(Object.entries(decoders))(
-    "that cannot be as large as they claim are refused by their header: %s",
+    "are rejected by their header if they cannot have the declared size: %s",
     async (_, decode) => {
       const refused = async (bytes: Uint8Array, message: string | RegExp) =>
         expect(decode(bytes, "a")).rejects.toMatchObject({ code: "E_DATA", message: expect.stringMatching(message) });
@@ -357,7 +360,7 @@ describe("images", () => {
     },
   );
 
-  test("of more bytes than pixels, or with a large profile, take no more memory in JavaScript alone", () => {
+  test("are rejected in JavaScript for excess data, and decoded with a broken profile", () => {
     const small = png(2, 1, Uint8Array.of(0, 10, 200));
     expect([...decodePlainly(small, "a").data]).toEqual([10, 10, 10, 200, 200, 200]);
     const bomb = png(2, 1, Buffer.concat([Uint8Array.of(0, 10, 200), new Uint8Array(64 * mebibyte)]));

@@ -1,4 +1,4 @@
-/** Which files of a folder are images that are read, and what is said of the others. */
+/** Tests which images of a folder are read, and the warnings for the others. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import sharp from "sharp";
@@ -19,7 +19,7 @@ async function folder(name: string, files: Readonly<Record<string, Uint8Array | 
   return join(root, name);
 }
 
-test("images that are not read are named by their kinds, in folders of classes too; WebP is read", async () => {
+test("openDataset reads WebP and names skipped images by type, also in class folders", async () => {
   const pixels = { width: 4, height: 2, channels: 3, background: "#ff3300" } as const;
   const webp = await sharp({ create: pixels }).webp({ lossless: true }).toBuffer();
   const png = await sharp({ create: pixels }).png().toBuffer();
@@ -45,7 +45,7 @@ test("images that are not read are named by their kinds, in folders of classes t
   ]);
 });
 
-test("a WebP image says its size in each of its forms, and is refused in words where only JavaScript decodes", async () => {
+test("imageHeader reads WebP sizes, and decodePlainly rejects WebP with a message", async () => {
   const create = { width: 33, height: 17, channels: 4, background: { r: 9, g: 99, b: 199, alpha: 0.5 } } as const;
   for (const options of [{ lossless: true }, { lossless: false }]) {
     const withAlpha = await sharp({ create }).webp(options).toBuffer();
@@ -58,7 +58,7 @@ test("a WebP image says its size in each of its forms, and is refused in words w
   }
 });
 
-test("images that are not used are counted and named", async () => {
+test("openDataset counts and names unused images", async () => {
   const png = await sharp({ create: { width: 1, height: 1, channels: 3, background: "#fff" } })
     .png()
     .toBuffer();

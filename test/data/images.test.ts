@@ -1,4 +1,4 @@
-/** Images decoded and resized as Pillow does it. The reference values are made by pillow.py. */
+/** Tests that images are decoded and resized like in Pillow. The reference values come from pillow.py. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { Pixels } from "../../src/core/platform/image.ts";
@@ -34,7 +34,7 @@ function bytesOf({ file }: Image): Uint8Array {
 }
 
 test.each(golden.resized)(
-  "17×11 to $width×$height, $filter, is Pillow's to the bit",
+  "resample of 17×11 to $width×$height, $filter, equals Pillow bit for bit",
   ({ width, height, filter, rgb }) => {
     const source = Uint8Array.from(golden.source.rgb);
     const resized = resample(source, { width: 17, height: 11 }, { width, height }, filter);
@@ -42,15 +42,15 @@ test.each(golden.resized)(
   },
 );
 
-describe.each(golden.images)("$name", (image) => {
+describe.each(golden.images)("decoding $name", (image) => {
   const check = (found: Pixels, allowed: number): void => {
     expect([found.height, found.width]).toEqual([image.height, image.width]);
     expect(greatestDifference(found.data, image.rgb)).toBeLessThanOrEqual(allowed);
   };
-  test("is decoded as Pillow decodes it", async () => {
+  test("decodeImage returns Pillow's pixels", async () => {
     check(await decodeImage(bytesOf(image), image.name), image.tolerance);
   });
-  test("is decoded nearly so in JavaScript alone", () => {
+  test("decodePlainly in JavaScript returns nearly Pillow's pixels", () => {
     check(decodePlainly(bytesOf(image), image.name), image.plain);
   });
 });

@@ -1,11 +1,11 @@
-/** Memory of a process that reads a large file in any order. */
+/** Tests the memory of a process that reads a large file in random order. */
 import { execFileSync } from "node:child_process";
 import { createRequire } from "node:module";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
 import { mebibyte, npy } from "./sparse.ts";
 
-test("shuffled batches out of 768 MiB take less than 160 MiB more than a process that reads nothing", async () => {
+test("reading shuffled batches from 768 MiB takes less than 160 MiB of extra memory", async () => {
   const path = await npy();
   const script = fileURLToPath(new URL("large.script.ts", import.meta.url));
   const loader = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;

@@ -1,4 +1,4 @@
-/** Large files stay on disk: what a process holds does not grow with the number of samples. */
+/** Tests that large files stay on disk, so that memory does not grow with the number of samples. */
 import { expect, test } from "vitest";
 import { isIndexed } from "../../src/data/batches/indexed.ts";
 import { openDataset } from "../../src/data/index.ts";
@@ -18,7 +18,7 @@ async function large(): Promise<Readonly<Record<string, string>>> {
   };
 }
 
-test("samples anywhere in a large .npy, idx or CIFAR file are found, in any order", async () => {
+test("openDataset reads samples in any order from large .npy, idx and CIFAR files", async () => {
   for (const [kind, path] of Object.entries(await large())) {
     const data = await openDataset(path);
     if (!isIndexed(data)) throw new Error(`${kind} is a stream`);

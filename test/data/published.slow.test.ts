@@ -1,6 +1,6 @@
 /**
- * Published models and data: what comes out is what other tools measured. Every figure of the shared folder's own table is asked for by the
- * command line that a user would type.
+ * Compares results on published models and data with measurements by other tools. Each row runs the command that a user would type for
+ * a metric value in the table of the shared folder.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -31,7 +31,7 @@ const valid = ["--data", "models/llama_shakespeare/valid_ids_u16le.bin", "--metr
 interface Published {
   readonly model: string;
   readonly words: readonly (readonly string[] | string)[];
-  /** As the table has it, so that its last digit says how exact it is. */
+  /** Written as in the table: its last digit gives the precision. */
   readonly figure: string;
   readonly count: number;
 }
@@ -87,7 +87,7 @@ describe.each(published)("$model", ({ model, words, figure, count }) => {
 
 const compiled = (module: string): string => JSON.stringify(pathToFileURL(`${inject("compiled")}/${module}.js`).href);
 
-/** A scoring module: the share of frames in which a voice detector hears speech. */
+/** A scoring module that returns the share of frames in which a voice detector detects speech. */
 const speech = (recording: string): string => `
 import { open } from "pith";
 import { mapBatches, openDataset } from "pith/data";
@@ -115,7 +115,7 @@ export default async (path) => {
 
 describe.each(["silero_vad", "silero_vad_16k_op15"])("%s", (name) => {
   const [path, recording] = [shared(`data/models/${name}.onnx`), shared("data/audio/silero_test.wav")];
-  test.skipIf(path === undefined || recording === undefined)("hears speech in 77.4 % of frames", async () => {
+  test.skipIf(path === undefined || recording === undefined)("detects speech in 77.4 % of frames", async () => {
     const score = join(temporaryFolder(dirname(inject("compiled"))), "speech.mjs");
     writeFileSync(score, speech(recording ?? ""));
     const report = await json("eval", path ?? "", "--score", score);
@@ -136,7 +136,7 @@ const rounded = [
 const resnet20 = shared("data/models/resnet20.onnx");
 
 describe.skipIf(resnet20 === undefined)("ResNet-20", () => {
-  test.each(rounded)("$command leaves $figure", async ({ command, figure }) => {
+  test.each(rounded)("$command gives $figure", async ({ command, figure }) => {
     const [name = "", ...flags] = command.split(" ");
     const out = join(temporaryFolder(), "smaller.onnx");
     const written = await json(name, resnet20 ?? "", ...flags, "--force", "-o", out);
@@ -146,7 +146,7 @@ describe.skipIf(resnet20 === undefined)("ResNet-20", () => {
   });
 });
 
-/** Found by others on 500 other images, so the images here come near to it and no nearer. */
+/** These values were measured by others on 500 other images, so the images here give only similar values. */
 const elsewhere = [
   { model: "mobilenetv2", how: symmetric, least: 0.02, most: 0.12 },
   { model: "squeezenet1.0_deepcompression", how: caffe, least: 0.6, most: 0.64 },
@@ -154,7 +154,7 @@ const elsewhere = [
 
 describe.each(elsewhere)("$model with one scale for each matrix of weights", ({ model, how, least, most }) => {
   const path = shared(`data/models/${model}.onnx`);
-  test.skipIf(path === undefined)(`is right on ${100 * least} to ${100 * most} %`, async () => {
+  test.skipIf(path === undefined)(`has an accuracy of ${100 * least} to ${100 * most} %`, async () => {
     const out = join(temporaryFolder(), "smaller.onnx");
     const alone = ["--no-per-channel", "--no-equalize"];
     await json("quantize", path ?? "", "--scheme", "weights", ...alone, "--force", "-o", out);
@@ -174,7 +174,7 @@ function firstEstimate(result: Readonly<Record<string, unknown>>): { value: numb
   return first?.estimate ?? { value: Number.NaN, count: 0 };
 }
 
-/** With as many digits, and in the unit, of the figure that it is held against. */
+/** Formats a value with the digits and unit of the given metric value. */
 function shown(value: number, figure: string): string {
   const [number = "", unit = ""] = figure.split(" ");
   const digits = number.length - number.indexOf(".") - 1;
@@ -185,7 +185,7 @@ const llama = shared("data/models/llama_shakespeare/onnx/decoder_model.onnx");
 const shakespeare = shared("data/text/tinyshakespeare.txt");
 
 test.skipIf(llama === undefined || shakespeare === undefined)(
-  "running text gets the very tokens that the library which trained the tokenizer gave it",
+  "tokensOfText gives the tokens of the library that trained the tokenizer",
   async () => {
     const tokenizer = await tokenizerBeside(llama ?? "");
     if (tokenizer === undefined) throw new Error("no tokenizer");
@@ -202,17 +202,14 @@ test.skipIf(llama === undefined || shakespeare === undefined)(
 
 const bert = shared("data/models/bert_sst2/onnx/model.onnx");
 
-test.skipIf(bert === undefined)(
-  "config.json in the folder above a model says what its classes are called",
-  async () => {
-    const beside = await readSidecars(bert ?? "");
-    expect([beside.classes, beside.tokenizer?.longest]).toEqual([["NEGATIVE", "POSITIVE"], 128]);
-    expect(beside.preprocessing).toBeUndefined();
-  },
-);
+test.skipIf(bert === undefined)("readSidecars finds class names in the config.json of the parent folder", async () => {
+  const beside = await readSidecars(bert ?? "");
+  expect([beside.classes, beside.tokenizer?.longest]).toEqual([["NEGATIVE", "POSITIVE"], 128]);
+  expect(beside.preprocessing).toBeUndefined();
+});
 
 test.skipIf(shared("data/text/sst2_train.tsv") === undefined)(
-  "a table called train is trained on, and the one called dev beside it judges",
+  "openParts trains on a table named train, and tests on the table named dev",
   async () => {
     const { train, test: part } = await openParts(shared("data/text/sst2_train.tsv") ?? "");
     expect([train?.count, part.count]).toEqual([6920, 872]);
@@ -231,7 +228,7 @@ describe.skipIf(people === undefined)("a photo of people", () => {
     return preprocess(await openDataset(people ?? ""), input, stated);
   };
 
-  test("has faces for ultraface, and black has none", async () => {
+  test("contains a face according to ultraface, but a black image does not", async () => {
     const path = shared("data/models/ultraface_slim320.onnx") ?? "";
     const surest = async (how: string): Promise<number> => {
       const [batch] = await outputs(path, await prepared(path, how));
@@ -242,7 +239,7 @@ describe.skipIf(people === undefined)("a photo of people", () => {
     expect(await surest("scale=1/1000000 mean=1 std=1 resize=240x320")).toBeLessThan(0.5);
   });
 
-  test("has people for fastestdet", async () => {
+  test("contains a person according to fastestdet", async () => {
     const path = shared("data/models/fastestdet.onnx") ?? "";
     const [batch] = await outputs(path, await prepared(path, "unit channels=BGR resize=352x352"));
     const values = floats(batch?.["758"]);

@@ -1,4 +1,4 @@
-/** Published models and data, the slower ones: what comes out is what other tools measured. */
+/** Compares slower results on published models and data with measurements by other tools. */
 import { describe, expect, test } from "vitest";
 import { open } from "../../src/core/onnx/index.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
@@ -14,7 +14,7 @@ const llama = shared("data/models/llama_shakespeare/onnx/decoder_model.onnx");
 const prose = shared("data/text/wikitext2-valid.txt");
 
 test.skipIf(llama === undefined || prose === undefined)(
-  "text is opened as windows for a language model, and as lines for any other",
+  "text is read as token windows for a language model, and as lines otherwise",
   async () => {
     const beside = await readSidecars(llama ?? "");
     expect(beside.architecture).toBe("LlamaForCausalLM");
@@ -35,7 +35,7 @@ const wav = shared("data/audio/silero_test.wav");
 
 describe.skipIf(wav === undefined)("Silero's voice detector", () => {
   test.each(["silero_vad", "silero_vad_16k_op15"])(
-    "%s hears speech in 77.4 % of frames, its state carried from each to the next",
+    "%s detects speech in 77.4 % of frames, with its state carried between frames",
     async (name) => {
       const path = shared(`data/models/${name}.onnx`) ?? "";
       const reading = readingFor(
@@ -56,13 +56,13 @@ describe.skipIf(wav === undefined)("Silero's voice detector", () => {
   );
 });
 
-describe.skipIf(shared("data/mnist") === undefined)("images", () => {
+describe.skipIf(shared("data/mnist") === undefined)("published images", () => {
   const part = (name: string, of: "train" | "test") => openDataset(shared(`data/${name}`) ?? "", { part: of });
 
   test.each([
     ["mnist", 60_000, 10_000, [1, 28, 28], [7, 2, 1, 0, 4, 1, 4, 9]],
     ["cifar10", 20_000, 1000, [3, 32, 32], [3, 8, 8, 0, 6, 6, 1, 6]],
-  ])("%s has %i to train on and %i to test with", async (name, most, few, dims, labels) => {
+  ])("%s has %i training samples and %i test samples", async (name, most, few, dims, labels) => {
     const [train, test] = [await part(name, "train"), await part(name, "test")];
     expect([train.count, test.count]).toEqual([most, few]);
     for await (const { image, label } of test.batches({ size: labels.length })) {

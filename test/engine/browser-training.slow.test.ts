@@ -1,4 +1,4 @@
-/** Training in a real browser, by onnxruntime-web. */
+/** Trains in a real browser with onnxruntime-web. */
 import { expect, test } from "vitest";
 import { browser, inBrowser } from "../browser.ts";
 

@@ -1,4 +1,4 @@
-/** Models that crash the runtime, or cause unclear errors or wrong numbers there, are rejected with a clear message or corrected. */
+/** Tests that models that would crash the runtime, or give unclear errors or wrong values, are rejected clearly or corrected. */
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
@@ -19,17 +19,17 @@ graph (x: float32[4]) -> (y${type}, z: float32[4]) {
 }
 `;
 
-describe("rejects an output type that JavaScript does not support, with name and type", () => {
+describe("an unsupported output type", () => {
   test.each([
     ["declared as int4", toInt4(": int4[4]"), '"y" is int4'],
-    ["int4 by what the graph does", toInt4(""), '"y" is int4'],
+    ["int4 as inferred from the graph", toInt4(""), '"y" is int4'],
     [
       "bfloat16",
       "opset 21\ngraph (x: float32[4]) -> (y: bfloat16[4]) {\n  y = Cast(x) {to=16}\n}\n",
       '"y" is bfloat16',
     ],
     [
-      "bfloat16 by what the graph does",
+      "bfloat16 as inferred from the graph",
       "opset 21\ngraph (x: float32[4]) -> (y) {\n  y = Cast(x) {to=16}\n}\n",
       "An input or output is bfloat16",
     ],
@@ -39,7 +39,7 @@ describe("rejects an output type that JavaScript does not support, with name and
       '"y" is float8e5m2',
     ],
     [
-      "int4 out of an If",
+      "int4 from an If",
       `opset 21
 graph (x: float32[4], flag: bool[]) -> (y: int4[4]) {
   scale: float32[] = 1
@@ -49,7 +49,7 @@ graph (x: float32[4], flag: bool[]) -> (y: int4[4]) {
 `,
       '"y" is int4',
     ],
-  ])("%s", async (_, text, message) => {
+  ])("is rejected with name and type: %s", async (_, text, message) => {
     await expect(engine.load(parseModel(text))).rejects.toMatchObject({
       code: "E_UNSUPPORTED",
       message: expect.stringContaining(message),

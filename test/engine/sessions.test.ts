@@ -1,4 +1,4 @@
-/** Every session that is opened is given back, also where the work fails: native memory does not come back by itself. */
+/** Tests that every opened session is released, also after a failure, because native memory is not garbage-collected. */
 import { InferenceSession } from "onnxruntime-node";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { createEngine, type Engine, type Session } from "../../src/core/engine/index.ts";

@@ -1,4 +1,4 @@
-/** The same graphs in WebAssembly. */
+/** Tests that WebAssembly computes equal outputs. */
 import { join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";

@@ -1,4 +1,4 @@
-/** Models whose weights exceed the limit of protobuf and are not in a file that the runtime can open. */
+/** Tests models whose weights exceed the limit of protobuf and are not in a file that the runtime can open. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -9,7 +9,7 @@ import type { ByteSource } from "../../src/core/tensor/types.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { columns, rows, writeHuge } from "./huge.ts";
 
-test("runs a model of 3 GiB without a file from a temporary file, and removes it afterwards", async () => {
+test("runs a model of 3 GiB without a file from a temporary file, then removes it", async () => {
   const folder = temporaryFolder();
   const before = process.env.TMPDIR;
   try {

@@ -1,4 +1,4 @@
-/** Edited models run with their unchanged weights read from the original files. */
+/** Tests that edited models run with their unchanged weights read from the original files. */
 import { copyFile, mkdir, rename, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -11,7 +11,7 @@ import { temporaryFolder } from "../temporary.ts";
 import { columns, rows, writeHuge } from "./huge.ts";
 
 const width = 2048;
-/** Two products with 16 MiB of weights each, large enough to stay in their file. The name comes first, so that offsets are odd. */
+/** Two products with 16 MiB of weights each, which stay in their file. The name precedes the weights, so that offsets are odd. */
 const text = `opset 21
 graph (x: float32[1, ${width}]) -> (y: float32[1, ${width}]) {
   first: float32[${width}, ${width}] = random(seed 1)
@@ -131,7 +131,7 @@ test("passes a small model as one buffer", async () => {
   expect((await handOverFiles(model)).folder).toBeUndefined();
 });
 
-test("runs a model of 3 GiB with an edited weight, using memory only for the weights that are read", async () => {
+test("runs a model of 3 GiB with an edited weight without reading all other weights", async () => {
   const path = await writeHuge(folder);
   const model = await open(path);
   const bias = model.graph.value("bias");

@@ -1,4 +1,4 @@
-/** Properties of attention that laws over single examples do not cover. */
+/** Tests properties of attention that laws over single examples do not cover. */
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";

@@ -1,4 +1,4 @@
-/** All exported networks, block after block. */
+/** Runs all exported networks block by block. */
 import { describe, it } from "vitest";
 import { expectSameInARow, folder, networks } from "./block-laws.ts";
 

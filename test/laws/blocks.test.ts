@@ -12,7 +12,7 @@ import { open } from "../../src/core/onnx/index.ts";
 import { skipOf } from "../../src/techniques/prune/repeated-layers.ts";
 import { expectSameInARow, folder, inputsOf, networks, run } from "./block-laws.ts";
 
-/** Runs of consecutive blocks of one kind, by network. */
+/** Repeated consecutive blocks of one kind, by network. */
 const repeats: Readonly<Record<string, readonly (readonly [first: string, last: string, count: number])[]>> = {
   encoder_additive_mask: [["layers.0", "layers.1", 2]],
   hf_bert: [["model.encoder.layer.0", "model.encoder.layer.1", 2]],

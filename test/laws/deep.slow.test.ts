@@ -1,4 +1,4 @@
-/** The law of deep.test.ts where it takes longest to show. */
+/** Runs the slowest cases of the law in deep.test.ts. */
 import { describe, expect, test } from "vitest";
 import { blocks } from "../../src/core/analysis/blocks.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
@@ -10,7 +10,7 @@ import { expectWalksEnd, loops, maps, unknown } from "./deep-models.ts";
 
 describe("nested subgraphs", () => {
   test.each([
-    ["branches of which nothing is known", unknown],
+    ["branches of unknown type", unknown],
     ["loops", loops],
     ["maps", maps],
   ])("every walk over %s terminates", async (_, nesting) => {

@@ -1,6 +1,6 @@
 /**
- * Law: what a walk costs grows with what a file holds, not with a power of how deep its graphs are nested, how often its functions call each
- * other, or how many nodes stand in a row. Each model here would keep a walk that visits something twice at every level busy for ever.
+ * Law: the cost of a walk grows with the size of the file, and not exponentially with the depth of nested graphs, the calls between functions,
+ * or the length of a chain of nodes. A walk that visits a value twice at each level would never end on these models.
  */
 import { describe, expect, test } from "vitest";
 import { inspect } from "../../src/app/report/inspect/inspect.ts";
@@ -25,7 +25,7 @@ describe("nested subgraphs", () => {
   });
 
   test("visits of nested loop bodies add up instead of multiplying", () => {
-    // A loop at level n takes a turn for each of those around it, and one more.
+    // A loop at level n runs one iteration for each outer loop, and one more.
     expect(visits(loops, deep)).toBeLessThan(2 * deep * deep);
   });
 

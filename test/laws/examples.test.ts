@@ -1,4 +1,4 @@
-/** Every operator has examples enough, and every exception a reason. */
+/** Tests that every operator has enough examples, and every exception a reason. */
 import { describe, expect, test } from "vitest";
 import { operators } from "../../src/core/ops/index.ts";
 import { examples } from "./examples.ts";

@@ -1,4 +1,4 @@
-/** Law: what is saved and opened is the model that it was, and saved again it is the same, byte for byte. */
+/** Law: a saved and opened model is equal to the original, and saves to the same bytes again. */
 import { describe, expect, test } from "vitest";
 import { printWholeModel } from "../../src/core/graph/text.ts";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";
@@ -9,7 +9,7 @@ import { examplesFor, symbolicModel } from "./harness.ts";
 describe("a saved and opened model is equal, and saves to the same bytes", () => {
   test.each(examplesFor("file"))("%s", async (_, example) => {
     const model = symbolicModel(example);
-    // As numbers; an example may have said how to draw them.
+    // Tensors of examples can be recipes, so they are replaced by their values.
     for (const value of model.graph.values()) if (value.tensor) value.tensor = inMemory(await value.tensor.read());
     const first = await encodeToBytes(model);
     const opened = await open(first.slice());

@@ -1,5 +1,5 @@
 /**
- * Law: an operator that may compute in float16 loads in ONNX Runtime and answers as in float32, up to rounding to eleven bits. The others say why not.
+ * Law: an operator that supports float16 loads in ONNX Runtime and computes the float32 outputs, up to rounding to 11 bits. Others give a reason.
  */
 import { describe, expect, test } from "vitest";
 import { infer, isRandom } from "../../src/core/analysis/infer.ts";
@@ -13,7 +13,7 @@ import { castOpset } from "../../src/techniques/quantize/float16.ts";
 import { findHalves, writeInHalf } from "../../src/techniques/quantize/half-arithmetic.ts";
 import { examplesFor, feedsOf, fixedModel, lastNode, run } from "./harness.ts";
 
-/** Answers that are sizes, places or decisions may turn where numbers are equal up to rounding. */
+/** Integer and Boolean outputs (sizes, indices, decisions) can change if float values are equal up to rounding. */
 const isFloat = (dense: Dense | undefined): dense is Dense => dense?.type === "float32";
 
 describe("operators compute the same in float16 as in float32", () => {

@@ -42,7 +42,7 @@ describe("observeTypes", () => {
     expect(results.p?.dims).toEqual([2, 4]);
   });
 
-  it("observes types without a JavaScript array and elements of sequences, and reports values that it cannot observe", async () => {
+  it("observes bfloat16 values and sequence elements, and reports values that it cannot observe", async () => {
     const model = parseModel(`opset 21
 graph (x: float32[2, 3], n: int64[]) -> (y) {
   h = Cast (x) {to=16}

@@ -81,7 +81,7 @@ describe.each(["RNN", "GRU", "LSTM"] as const)("%s in batch-first layout", (kind
   });
 });
 
-describe("the matrices of a recurrent layer", () => {
+describe("the two weight matrices of a recurrent layer", () => {
   const model = (): Model =>
     parseModel(`opset 21
 graph (x: float32[3, batch, 8]) -> (y: float32[3, 1, batch, 8]) {
@@ -91,7 +91,7 @@ graph (x: float32[3, batch, 8]) -> (y: float32[3, 1, batch, 8]) {
 }`);
   const feeds = { x: numbers([3, 2, 8]) };
 
-  test("are two layers with different names", () => {
+  test("are layers with different names", () => {
     const network = model();
     const layerList = layers(network, infer(network));
     expect(layerList.map(({ name, outputs, inputs }) => ({ name, outputs, inputs }))).toEqual([
@@ -100,7 +100,7 @@ graph (x: float32[3, batch, 8]) -> (y: float32[3, 1, batch, 8]) {
     ]);
   });
 
-  test("are quantized separately, and the network computes nearly the same", async () => {
+  test("are quantized separately with nearly equal outputs", async () => {
     const network = model();
     const [before] = await outputs(model(), feeds);
     const { changes, misses } = await quantize(network, { scheme: "weights", bits: 8 }, { engine });
@@ -121,7 +121,7 @@ graph (x: float32[3, batch, 8]) -> (y: float32[3, 1, batch, 8]) {
     expect(difference(masked as Dense, before as Dense)).toBeGreaterThan(0.01);
   });
 
-  test.each(["RNN", "GRU", "LSTM"])("lose hidden units of %s, in all gates and both directions", async (kind) => {
+  test.each(["RNN", "GRU", "LSTM"])("lose pruned hidden units of %s in all gates and both directions", async (kind) => {
     const gates = { RNN: 1, GRU: 3, LSTM: 4 }[kind] ?? 0;
     const open = async (): Promise<Model> =>
       parseModel(`opset 21

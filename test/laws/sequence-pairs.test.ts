@@ -1,4 +1,4 @@
-/** Pieces of a tensor that was split into a sequence become outputs of one Split when a model is simplified. */
+/** Tests that simplify replaces a tensor split into a sequence by outputs of one Split. */
 import { expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { completeContext } from "../../src/core/pass/pass.ts";
@@ -16,13 +16,13 @@ async function simplified(body: string) {
   return [...model.graph.nodes()].map(({ op }) => op);
 }
 
-test("torch.chunk becomes one Split", async () => {
+test("simplify replaces torch.chunk by one Split", async () => {
   const body = `  n: int64[] = [2]\n  first: int64[] = [0]\n  last: int64[] = [-1]
   s = SplitToSequence (x, n) {axis=1}\n  a = SequenceAt (s, first)\n  b = SequenceAt (s, last)\n  y = Sub (a, b)`;
   expect(await simplified(body)).toEqual(["Split", "Sub"]);
 });
 
-test("SequenceAt with a computed position keeps its sequence", async () => {
+test("simplify keeps the sequence of a SequenceAt with a computed position", async () => {
   const body = `  n: int64[] = [2]\n  zero: float32[] = [0]\n  top = ReduceMax (x) {keepdims=0}\n  one = Greater (top, zero)\n  at = Cast (one) {to=7}
   s = SplitToSequence (x, n) {axis=1}\n  y = SequenceAt (s, at)`;
   expect(await simplified(body)).toContain("SequenceAt");

@@ -74,7 +74,7 @@ describe("a valid node that a definition does not support is refused with the ex
   });
 });
 
-describe("a node that ONNX Runtime does not run on CPU has the types that its example states", () => {
+describe("a node without a CPU kernel has the types that its example states", () => {
   const unrun = examples.filter((example) => example.except.run !== undefined);
   test.each(unrun.map((example) => [example.title, example] as const))("%s", async (_, example) => {
     const model = fixedModel(example);
@@ -167,7 +167,7 @@ function takenApart(
   };
 }
 
-test("inputs of unknown rank cause no error, and do not change the element types of outputs", () => {
+test("inputs of unknown rank cause no error and keep the outputs' element types", () => {
   for (const example of examples) {
     const expected = inferred(symbolicModel(example), example).outputs;
     const model = symbolicModel(example);

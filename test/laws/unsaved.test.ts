@@ -1,4 +1,4 @@
-/** Law: a model that was only looked at is saved as it was, byte for byte, whatever inference found. */
+/** Law: a model that was only inferred is saved byte for byte, whatever types inference finds. */
 import { readdirSync } from "node:fs";
 import { describe, test } from "vitest";
 import { shared } from "../shared.ts";

@@ -1,4 +1,4 @@
-/** Law: all forms of a convolution's gradient by its kernel compute the same values. */
+/** Law: all forms of a convolution's weight gradient compute the same values. */
 import { expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { Miss } from "../../src/core/errors.ts";

@@ -1,4 +1,4 @@
-/** Law over whole networks as exporters write them: what is inferred of any value inside, named dimensions too, is what a run gives. */
+/** Law over exported networks: the inferred types of inner values, with named dimensions, equal the types at run time. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";

@@ -1,4 +1,4 @@
-/** The disk of disk-external.test.ts, where several models or several files share a folder. */
+/** Repeats disk-external.test.ts with several models or several data files in a folder. */
 import { copyFile } from "node:fs/promises";
 import { vi } from "vitest";
 
@@ -11,7 +11,7 @@ vi.mock("node:fs", async (original) => {
   return failingWrites(await original());
 });
 const { plan, startPlan } = await import("./failing-disk.ts");
-// Both get this plan, before the rest is loaded anew.
+// Both modules get this plan before all other modules are loaded again.
 await Promise.all([import("node:fs"), import("node:fs/promises")]);
 vi.resetModules();
 const { save } = await import("../../src/core/onnx/index.ts");
@@ -20,7 +20,7 @@ const { at, model, changeAndSave, toSave, testSaving } = savingOutside(plan, sta
 
 testSaving([
   {
-    name: "onto a model whose data another one of the folder reads, which is open",
+    name: "over a model whose data file another open model also reads",
     async prepare() {
       await save(model(1), at("o.onnx"), toSave);
       await copyFile(at("o.onnx"), at("in.onnx"));
@@ -30,7 +30,7 @@ testSaving([
     after: ["in.onnx", "o.onnx", "o.onnx_data", "o.onnx_data_1"],
   },
   {
-    name: "in several files, onto a model in as many",
+    name: "in several files over a model in several files",
     prepare: () => save(model(1), at("o.onnx"), { fileBytes: 2048 }),
     write: () => save(model(2), at("o.onnx"), { fileBytes: 2048 }),
     before: { "o.onnx": 1 },

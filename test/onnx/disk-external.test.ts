@@ -1,4 +1,4 @@
-/** Saving with the weights in a file of their own, with the disk failing, gone, or the process killed at step k, for all k. */
+/** Saves weights to a separate file while the disk fails, is removed, or the process is killed at step k, for all k. */
 import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
@@ -12,7 +12,7 @@ vi.mock("node:fs", async (original) => {
   return failingWrites(await original());
 });
 const { plan, startPlan } = await import("./failing-disk.ts");
-// Both get this plan, before the rest is loaded anew.
+// Both modules get this plan before all other modules are loaded again.
 await Promise.all([import("node:fs"), import("node:fs/promises")]);
 vi.resetModules();
 const { encodeToBytes } = await import("../../src/core/onnx/encode.ts");
@@ -22,14 +22,14 @@ const { at, folder, model, fillAt, changeAndSave, toSave, testSaving } = savingO
 
 testSaving([
   {
-    name: "where there was no file",
+    name: "to a new file",
     prepare: async () => {},
     write: () => save(model(2), at("o.onnx"), toSave),
     before: {},
     after: ["o.onnx", "o.onnx_data"],
   },
   {
-    name: "onto the model and the data that it was opened from",
+    name: "over the model and the data that it was opened from",
     prepare: () => save(model(1), at("o.onnx"), toSave),
     write: () => changeAndSave("o.onnx", "o.onnx"),
     before: { "o.onnx": 1 },
@@ -68,7 +68,7 @@ test("keeps a shared data file if one of its two models is saved", async () => {
   expect([await fillAt("a.onnx"), await fillAt("b.onnx")]).toEqual([2, 1]);
 });
 
-test("removes the data files of a model that is saved as one file, except those of other models", async () => {
+test("save without external data removes the old data files, except those of other models", async () => {
   await save(model(1), at("a.onnx"), toSave);
   const opened = await open(at("a.onnx"));
   await copyFile(at("a.onnx"), at("b.onnx"));
@@ -112,8 +112,8 @@ test("replaces a link by a file with external data, and keeps the link's target"
   expect((await readdir(at("snapshot"))).sort()).toEqual(["m.onnx", "m.onnx_data"]);
 });
 
-describe("external data in several files", () => {
-  test("is named <file>_data, <file>_data_1, …, with no file above the limit", async () => {
+describe("saving external data in several files", () => {
+  test("names them <file>_data, <file>_data_1, …, each within the limit", async () => {
     await save(model(2), at("model.onnx"), { fileBytes: 2048 });
     expect((await readdir(folder())).toSorted()).toEqual(["model.onnx", "model.onnx_data", "model.onnx_data_1"]);
     for (const name of ["model.onnx_data", "model.onnx_data_1"])
@@ -121,7 +121,7 @@ describe("external data in several files", () => {
     expect(await fillAt("model.onnx")).toBe(2);
   });
 
-  test("replaces the data files of the old model, and removes the remaining ones", async () => {
+  test("replaces the data files of the old model and removes the remaining ones", async () => {
     await save(model(2), at("model.onnx"), { fileBytes: 2048 });
     await save(model(3), at("model.onnx"), { fileBytes: 2048 });
     expect((await readdir(folder())).toSorted()).toEqual(["model.onnx", "model.onnx_data", "model.onnx_data_1"]);
@@ -131,7 +131,7 @@ describe("external data in several files", () => {
     expect(await fillAt("model.onnx")).toBe(1);
   });
 
-  test("is not used for a small model; a tensor above the limit has a separate file", async () => {
+  test("uses no data file for a small model, and separate files for large tensors", async () => {
     await save(model(2), at("whole.onnx"), { fileBytes: 100_000 });
     expect(await readdir(folder())).toEqual(["whole.onnx"]);
     await save(model(2), at("model.onnx"), { fileBytes: 1200 });

@@ -1,4 +1,4 @@
-/** Every writer with the disk failing at step k, for all k: the old files stay complete, and no other files remain. */
+/** Tests every writer while the disk fails at step k, for all k: old files stay complete, and no other files remain. */
 import { createHash } from "node:crypto";
 import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
@@ -70,21 +70,21 @@ const text = (content: string): Uint8Array[] => [...content].map((letter) => new
 
 const writers: readonly Writer[] = [
   {
-    name: "save, where there was no file",
+    name: "save to a new file",
     prepare: async () => {},
     write: () => save(model(2), path()),
     steps: 10,
     oneStep: true,
   },
   {
-    name: "save, onto another model",
+    name: "save over another model",
     prepare: () => save(model(1), path()),
     write: () => save(model(2), path()),
     steps: 10,
     oneStep: true,
   },
   {
-    name: "save, onto the file that the model was opened from",
+    name: "save over the file that the model was opened from",
     prepare: () => save(model(1), path()),
     async write() {
       const opened = await open(path());
@@ -95,7 +95,7 @@ const writers: readonly Writer[] = [
     oneStep: true,
   },
   {
-    name: "several files",
+    name: "writeFilesAtomically",
     async prepare() {
       for (const name of ["a", "b"]) await writeFile(path(name), `old ${name}`);
     },
@@ -121,7 +121,7 @@ describe.each(writers)("$name", ({ prepare, write, steps, oneStep }) => {
     return length;
   }
 
-  test("leaves everything unchanged if any single step fails", async () => {
+  test("leaves everything unchanged if a single step fails", async () => {
     await prepare();
     const count = await countSteps();
     expect(count).toBeGreaterThanOrEqual(steps);
@@ -168,7 +168,7 @@ describe.each(writers)("$name", ({ prepare, write, steps, oneStep }) => {
     }
   });
 
-  test("is complete on a disk that stores only a part of each write", async () => {
+  test("completes on a disk that stores only a part of each write", async () => {
     await prepare();
     await write();
     const expected = await contents();
@@ -180,7 +180,7 @@ describe.each(writers)("$name", ({ prepare, write, steps, oneStep }) => {
   });
 });
 
-test("does not replace a read-only file", async () => {
+test("save does not replace a read-only file", async () => {
   await writeFile(path(), "old");
   const { chmod } = await import("node:fs/promises");
   await chmod(path(), 0o444);
@@ -191,7 +191,7 @@ test("does not replace a read-only file", async () => {
   expect([await readFile(path(), "utf8"), await readdir(folder)]).toEqual(["old", [basename(path())]]);
 });
 
-test("keeps the permissions of a replaced file under any umask", async () => {
+test("save keeps the permissions of a replaced file under any umask", async () => {
   await writeFile(path(), "old");
   const { chmod } = await import("node:fs/promises");
   await chmod(path(), 0o664);

@@ -1,11 +1,11 @@
-/** A small file that asks for more elements than memory bears. */
+/** Tests a small file that requests more elements than fit in memory. */
 import { expect, test } from "vitest";
 import { open } from "../../src/core/onnx/index.ts";
 import { graphFields, modelFields, nodeFields } from "../../src/core/onnx/schema.ts";
 import { message } from "./messages.ts";
 
-test("rejects a model with too many elements before they are all in memory", async () => {
-  // Outputs without a name take two bytes each.
+test("open rejects a model with too many elements before they are all in memory", async () => {
+  // An unnamed output takes two bytes.
   const outputs = Buffer.alloc(2 * (2 ** 20 + 1), Uint8Array.of(8 * nodeFields.output + 2, 0));
   const node = Buffer.concat([outputs, Uint8Array.of(8 * nodeFields.op + 2, 1, 0x57)]);
   const bytes = await message((model) => {

@@ -4,7 +4,7 @@ import { damaged, readAll } from "./damage.ts";
 import { fromPlain } from "./oracle.ts";
 import { randomModel } from "./random-model.ts";
 
-test("60,000 damaged models are rejected or opened", async () => {
+test("opening rejects or reads 60,000 damaged models", async () => {
   const numbers = random(11, "damage");
   const outcomes = { opened: 0, refused: 0 };
   for (let seed = 0; seed < 300; seed++) {
@@ -15,7 +15,7 @@ test("60,000 damaged models are rejected or opened", async () => {
   expect(outcomes.opened).toBeGreaterThan(4_000);
 });
 
-test("forty models are rejected or opened if truncated at any byte or with any bit flipped", async () => {
+test("opening rejects or reads 40 models truncated at any byte or with any bit flipped", async () => {
   for (let seed = 0; seed < 40; seed++) {
     const bytes = fromPlain(randomModel(9000 + seed));
     if (bytes.byteLength > 4000) continue;

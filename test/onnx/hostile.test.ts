@@ -1,4 +1,4 @@
-/** Broken and hostile files: each opens, or is rejected by a PithError that names the position. */
+/** Tests damaged and hostile files: each opens, or a PithError names the position of the error. */
 import { describe, expect, test } from "vitest";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { splitFields } from "../../src/core/onnx/fields.ts";
@@ -21,7 +21,7 @@ function smallModels(count: number): Uint8Array[] {
   return encodings;
 }
 
-test("rejects models truncated at any length, unless the beginning is a valid model", async () => {
+test("opening rejects models truncated at any length, unless the beginning is a valid model", async () => {
   for (const bytes of smallModels(3)) {
     const ends = new Set(splitFields(bytes).map(({ end }) => end));
     for (let length = 0; length < bytes.byteLength; length++) {
@@ -31,7 +31,7 @@ test("rejects models truncated at any length, unless the beginning is a valid mo
   }
 });
 
-test("rejects or opens models with damaged bits, bytes and lengths", async () => {
+test("opening rejects or reads models with damaged bits, bytes and lengths", async () => {
   const numbers = random(7, "damage");
   const outcomes = { opened: 0, refused: 0 };
   for (const bytes of smallModels(10))
@@ -40,7 +40,7 @@ test("rejects or opens models with damaged bits, bytes and lengths", async () =>
   expect(outcomes.opened).toBeGreaterThan(25);
 });
 
-test("rejects random bytes", async () => {
+test("opening rejects random bytes", async () => {
   const numbers = random(7, "noise");
   for (let round = 0; round < 300; round++) {
     const noise = Uint8Array.from({ length: 1 + numbers.integer(300) }, () => numbers.integer(256));
@@ -48,7 +48,7 @@ test("rejects random bytes", async () => {
   }
 });
 
-describe("small files that request much memory", () => {
+describe("open on small files that request much memory", () => {
   const modelOf = (fill: (graph: Writer) => void): Promise<Uint8Array> =>
     message((model) => {
       model.integer(modelFields.irVersion, 8);
@@ -62,7 +62,7 @@ describe("small files that request much memory", () => {
   test.each([
     ["dimensions of a tensor", "E_MODEL", /more than 1024 dimensions/],
     ["dimensions of an input", "E_MODEL", /"x": it has more than 1024 dimensions/],
-  ])("%s by the thousand", async (what, code, sentence) => {
+  ])("rejects too many %s", async (what, code, sentence) => {
     const bytes = await modelOf((graph) => {
       if (what === "dimensions of a tensor") {
         graph.message(graphFields.initializer, (tensor) => {
@@ -86,7 +86,7 @@ describe("small files that request much memory", () => {
   });
 
   test.each([[[2 ** 62, 4]], [[2 ** 31, 2 ** 31, 2 ** 31]], [[1, -1]], [[2 ** 53, 1]], [[1e15]]])(
-    "a tensor of dimensions %j is rejected before memory is allocated",
+    "rejects a tensor of dimensions %j before memory is allocated",
     async (dims) => {
       const bytes = await modelOf((graph) =>
         graph.message(graphFields.initializer, (tensor) => {
@@ -103,7 +103,7 @@ describe("small files that request much memory", () => {
     },
   );
 
-  test("dimensions of an empty tensor can have any size", async () => {
+  test("accepts any dimensions of an empty tensor", async () => {
     const bytes = await modelOf((graph) =>
       graph.message(graphFields.initializer, (tensor) => {
         for (const dim of [2 ** 40, 0]) tensor.integer(tensorFields.dims, dim);
@@ -114,7 +114,7 @@ describe("small files that request much memory", () => {
     expect((await (await open(bytes)).graph.value("w")?.tensor?.read())?.data.length).toBe(0);
   });
 
-  test("dimension names that would expand to long sums stay names", async () => {
+  test("keeps dimension names that would expand to long sums", async () => {
     const text = `${"(a+b+c+d)*".repeat(100)}1`;
     const long = "a*b + ".repeat(100_000);
     for (const name of [text, long, "(".repeat(1000)]) {
@@ -134,7 +134,7 @@ describe("small files that request much memory", () => {
     }
   });
 
-  test("nested types are kept at any depth", async () => {
+  test("keeps nested types at any depth", async () => {
     let type: Uint8Array = Uint8Array.of(0x0a, 2, 0x08, 1);
     // sequence_type { elem_type { … } }
     for (let level = 0; level < 2000; level++) {
@@ -150,7 +150,7 @@ describe("small files that request much memory", () => {
     expect(Buffer.compare(await encodeToBytes(await open(bytes)), bytes)).toBe(0);
   });
 
-  test("a hundred nested subgraphs that use one value are read in linear time", async () => {
+  test("reads 100 nested subgraphs that use one value in linear time", async () => {
     let inner = await message((graph) =>
       repeated(3000, (index) =>
         graph.message(graphFields.node, (node) => {

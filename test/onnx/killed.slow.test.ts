@@ -3,7 +3,7 @@ import { random } from "../../src/core/tensor/random.ts";
 import { killWhileSaving } from "./killed.ts";
 
 test.each(["inside", "outside"] as const)(
-  "killing a process while it saves leaves a complete model, 80 times, weights %s",
+  "save leaves a complete model if its process is killed, 80 times, weights %s",
   async (where) => {
     const numbers = random(3, "kill", where);
     const moments = Array.from({ length: 80 }, () => numbers.integer(150));

@@ -1,4 +1,4 @@
-/** The exporter's notes go with what makes a model smaller, and stay with everything else. */
+/** Tests that passes remove export metadata if they make a model smaller, and keep it otherwise. */
 import { expect, test } from "vitest";
 import { allGraphs } from "../../src/core/graph/graph.ts";
 import type { Model } from "../../src/core/graph/model.ts";
@@ -27,16 +27,16 @@ test.each<readonly [string, (model: Model) => Promise<unknown>]>([
   ["quantize dynamically", (model) => quantize(model, { scheme: "dynamic" })],
   ["quantize to float16", (model) => quantize(model, { scheme: "float16" })],
   ["factorize", (model) => factorize(model, { layers: "fc1", rank: 2 })],
-])("%s drops them", async (_, pass) => {
+])("%s removes export metadata", async (_, pass) => {
   const model = noted();
   await pass(model);
   expect(notesIn(model)).toBe(0);
 });
 
 test.each<readonly [string, (model: Model) => Promise<unknown>]>([
-  ["rounding in float keeps them", (model) => fakeQuantize(model, { scheme: "weights" })],
-  ["so does what changes nothing", (model) => factorize(model, { rank: 1000 })],
-])("%s", async (_, pass) => {
+  ["fake quantization", (model) => fakeQuantize(model, { scheme: "weights" })],
+  ["a pass that changes nothing", (model) => factorize(model, { rank: 1000 })],
+])("%s keeps export metadata", async (_, pass) => {
   const model = noted();
   const before = notesIn(model);
   await pass(model);

@@ -1,4 +1,4 @@
-/** Options of single layers: over those of the pass, by names, patterns and operator types, and reported by who decided. */
+/** Tests options of layers, which override those of the pass by name, pattern or operator type, and how changes report the decision. */
 import { describe, expect, test } from "vitest";
 import { ownOptions } from "../../src/core/analysis/selection.ts";
 import type { Model } from "../../src/core/graph/model.ts";
@@ -30,7 +30,7 @@ async function zeros(model: Model, name: string): Promise<number> {
 
 const scales = (model: Model, name: string) => model.graph.value(`${name}_scale`)?.tensor?.dims;
 
-test("options of a layer override those of its operator type, which override those of the pass; the last matching pattern decides", () => {
+test("layer options override operator type options and pass options, and the last pattern decides", () => {
   const layer = { name: "layer4.fc", node: { op: "Gemm" } };
   const options = { amount: 0.1, n: 2, overrides: { "layer4*": { amount: 0.4 }, Gemm: { amount: 0.2, n: 1 } } };
   expect(ownOptions(options, layer)).toMatchObject({ own: { amount: 0.4, n: 1 }, decidedBy: "layer" });
@@ -44,7 +44,7 @@ test("options of a layer override those of its operator type, which override tho
 });
 
 describe("prune", () => {
-  test("prunes a different share of weights in a layer, and none if the share is 0", async () => {
+  test("prunes a different share of weights in a layer, or none at share 0", async () => {
     const model = net();
     const outcome = await prune(model, { amount: 0.5, overrides: { fc1: { amount: 0.25 }, fc3: { amount: 0 } } });
     expect(by(outcome)).toEqual({ fc1: "layer", fc2: "global" });
@@ -80,7 +80,7 @@ graph (x: float32[N, 4]) -> (y: float32[N, 2]) {
     expect(model.graph.value("c.weight")?.tensor?.dims).toEqual([2, 6]);
   });
 
-  test.each(["global", "isomorphic"] as const)("%s excludes a layer with a custom amount", async (scope) => {
+  test.each(["global", "isomorphic"] as const)("scope %s excludes a layer with a custom amount", async (scope) => {
     const model = net();
     const outcome = await prune(model, { structured: 0.75, scope, overrides: { fc1: { amount: 0.25 } } });
     expect(by(outcome)).toEqual({ fc1: "layer", fc2: "global" });
@@ -109,7 +109,7 @@ describe("factorize", () => {
 
 describe("quantize", () => {
   test.each(["weights", "dynamic", "static"] as const)(
-    "%s: uses one scale, or another type, for a layer",
+    "%s: uses one scale or another type for a layer",
     async (scheme) => {
       const model = net();
       const overrides = { fc1: { perChannel: false }, fc2: { weights: "uint8" } } as const;
@@ -127,7 +127,7 @@ describe("quantize", () => {
     },
   );
 
-  test("rejects options of a layer that the scheme does not support, and overrides without layer options", async () => {
+  test("rejects unsupported layer options, and overrides of a scheme without layer options", async () => {
     const uint8 = { fc1: { weights: "uint8" } } as const;
     const wrong = quantize(net(), { scheme: "static", data, activations: "int8", overrides: uint8 });
     await expect(wrong).rejects.toThrow("int8 activations need int8 weights, got uint8");
@@ -144,8 +144,8 @@ describe("quantize", () => {
   });
 });
 
-describe("an override without effect is rejected:", () => {
-  test("for an unknown layer, with the existing ones", async () => {
+describe("overrides without effect", () => {
+  test("are rejected for an unknown layer, with the existing ones", async () => {
     await expect(prune(net(), { amount: 0.5, overrides: { fc9: { amount: 0.1 } } })).rejects.toMatchObject({
       code: "E_NAME",
       message: '`overrides`: no layer or operator type is called "fc9".',
@@ -153,7 +153,7 @@ describe("an override without effect is rejected:", () => {
     });
   });
 
-  test("for an option that layers do not have, with the supported ones", async () => {
+  test("are rejected for an option that layers do not have, with the supported ones", async () => {
     const wrong = JSON.parse('{ "fc1": { "scope": "global" } }');
     await expect(prune(net(), { amount: 0.5, overrides: wrong })).rejects.toMatchObject({
       code: "E_OPTION",

@@ -1,4 +1,4 @@
-/** Passes that rewrite on request: functions of a model written out, fused operators as primitives. */
+/** Tests passes that rewrite on request: functions of a model as nodes, and fused operators as primitives. */
 
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";

@@ -1,4 +1,4 @@
-/** Simplified models compute the original outputs: the shared models on random inputs, ONNX's backend tests on their test inputs. */
+/** Tests that simplified models compute the original outputs: shared models on random inputs, and ONNX's backend tests. */
 import { readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -27,25 +27,28 @@ const files = ["data/models", "data/zoo"].flatMap((folder) => {
     .map((name) => join(path, name));
 });
 
-describe.skipIf(files.length === 0)("real models", () => {
-  test.each(files.map((path) => [basename(path), path]))("%s computes the same with no more nodes", async (_, path) => {
-    const model = await open(path);
-    const original = model.clone();
-    await simplify(model, {}, { engine });
-    expect(verify(model)).toEqual([]);
-    expect(nodesIn(model)).toBeLessThanOrEqual(nodesIn(original));
-    const comparison = await compareOutputs(engine, original, model, {
-      sizes: new Map(),
-      set: {},
-      seed: 2,
-      signal: new AbortController().signal,
-      progress: () => {},
-    });
-    expect(comparison).toMatchObject({ inputs: 4 });
-    if (typeof comparison !== "string") expect(comparison.difference).toBeLessThan(1e-5);
-  });
+describe.skipIf(files.length === 0)("simplify on real models", () => {
+  test.each(files.map((path) => [basename(path), path]))(
+    "keeps the outputs of %s with no more nodes",
+    async (_, path) => {
+      const model = await open(path);
+      const original = model.clone();
+      await simplify(model, {}, { engine });
+      expect(verify(model)).toEqual([]);
+      expect(nodesIn(model)).toBeLessThanOrEqual(nodesIn(original));
+      const comparison = await compareOutputs(engine, original, model, {
+        sizes: new Map(),
+        set: {},
+        seed: 2,
+        signal: new AbortController().signal,
+        progress: () => {},
+      });
+      expect(comparison).toMatchObject({ inputs: 4 });
+      if (typeof comparison !== "string") expect(comparison.difference).toBeLessThan(1e-5);
+    },
+  );
 
-  test("a voice detector with a fixed rate becomes one branch with half of the weights", async () => {
+  test("reduces a voice detector with a fixed rate to one branch with fewer nodes", async () => {
     const path = shared("data/models/silero_vad.onnx");
     if (path === undefined) return;
     const model = await open(path);
@@ -117,11 +120,11 @@ async function judge(given: BackendTest, stored: boolean): Promise<readonly stri
 
 const tests = backendTests()?.filter(({ name }) => !name.startsWith("light_"));
 
-describe.skipIf(tests === undefined)("ONNX's backend tests", () => {
+describe.skipIf(tests === undefined)("simplify on ONNX's backend tests", () => {
   test.each([
-    ["as they are", false],
-    ["with all inputs but the first stored", true],
-  ])("%s", async (_, stored) => {
+    ["unchanged", false],
+    ["if all inputs except the first are stored", true],
+  ])("keeps the outputs: %s", async (_, stored) => {
     const wrong: string[] = [];
     let ran = 0;
     for (const backendTest of tests ?? []) {

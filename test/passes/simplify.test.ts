@@ -1,4 +1,4 @@
-/** Simplified networks compute the original outputs: all topologies, and the cases that each clean-up must change or keep. */
+/** Tests that simplified networks compute the original outputs: all topologies, and cases that each clean-up must change or keep. */
 import { describe, expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { allGraphs } from "../../src/core/graph/graph.ts";
@@ -53,9 +53,9 @@ async function simplified(text: string, options: Parameters<typeof simplify>[1] 
   return model;
 }
 
-describe("every topology", () => {
+describe("simplify on every topology", () => {
   test.each(topologies.map((topology) => [topology.name, topology] as const))(
-    "%s computes the same and has no more nodes",
+    "keeps the outputs of %s with no more nodes",
     async (_, { text, inputs, integers = {} }) => {
       const model = parseModel(text);
       const feeds: Batch = Object.fromEntries(
@@ -90,7 +90,7 @@ describe("every topology", () => {
   );
 });
 
-describe("a model with an empty batch", () => {
+describe("simplify on a model with an empty batch", () => {
   const empty = async (model: Model): Promise<readonly (readonly number[])[]> => {
     const session = await engine.load(model, { threads: 1 });
     try {
@@ -123,7 +123,7 @@ describe("a model with an empty batch", () => {
   y = Flatten(a)
 }`,
     ],
-  ])("computes the same through %s", async (_, text) => {
+  ])("keeps the output sizes of %s", async (_, text) => {
     const model = parseModel(`opset 21\n${text}`);
     const before = await empty(model);
     await simplify(model, {}, { engine });
@@ -131,10 +131,10 @@ describe("a model with an empty batch", () => {
   });
 });
 
-describe("cases of simplify", () => {
+describe("simplify", () => {
   test.each([
     [
-      "identities in a row, the output under its name",
+      "removes consecutive identities and keeps the output name",
       `graph (x: float32[batch, 3]) -> (y: float32[batch, 3]) {
   a = Identity(x)
   b = Cast(a) {to=1}
@@ -145,7 +145,7 @@ describe("cases of simplify", () => {
       ["Relu"],
     ],
     [
-      "nodes that differ by a number which JSON does not know",
+      "keeps nodes that differ by an infinite attribute apart, and merges equal ones with NaN",
       `graph (x: float32[4]) -> (y: float32[4]) {
   a = LeakyRelu(x) {alpha=inf}
   b = LeakyRelu(x) {alpha=-inf}
@@ -156,7 +156,7 @@ describe("cases of simplify", () => {
       ["LeakyRelu", "LeakyRelu", "LeakyRelu", "Max"],
     ],
     [
-      "a reduction takes in that its axis is put back, and not that another one is",
+      "merges an Unsqueeze that restores a reduced axis, but no other Unsqueeze",
       `graph (x: float32[batch, 3]) -> (y: float32[batch, 1], z: float32[batch, 1, 1]) {
   axis: int64[1] = [1]
   both: int64[2] = [1, 2]
@@ -168,14 +168,14 @@ describe("cases of simplify", () => {
       ["ReduceMax", "ReduceMin", "Unsqueeze"],
     ],
     [
-      "a copy of an input to an output stays",
+      "keeps a copy of an input to an output",
       `graph (x: float32[batch, 3]) -> (y: float32[batch, 3]) {
   y = Identity(x)
 }`,
       ["Identity"],
     ],
     [
-      "a sum with zeros that broadcast stays",
+      "keeps a sum with zeros that broadcasts",
       `graph (x: float32[1, 3]) -> (y: float32[4, 3]) {
   zeros: float32[4, 3] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
   y = Add(x, zeros)
@@ -183,7 +183,7 @@ describe("cases of simplify", () => {
       ["Add"],
     ],
     [
-      "shape arithmetic for one open dimension",
+      "removes shape arithmetic for one unknown dimension",
       `graph (x: float32[batch, 3, 4]) -> (y: float32[batch, 12]) {
   shape = Shape(x)
   first: int64[] = 0
@@ -197,7 +197,7 @@ describe("cases of simplify", () => {
       ["Reshape"],
     ],
     [
-      "two transpositions that cancel",
+      "removes two transpositions that cancel",
       `graph (x: float32[batch, 3, 4]) -> (y: float32[batch, 3, 4]) {
   a = Transpose(x) {perm=[0, 2, 1]}
   b = Transpose(a) {perm=[0, 2, 1]}
@@ -206,7 +206,7 @@ describe("cases of simplify", () => {
       ["Relu"],
     ],
     [
-      "of reshapes in a row the last",
+      "keeps only the last of several reshapes",
       `graph (x: float32[2, 3, 4]) -> (y: float32[2, 12]) {
   a = Flatten(x) {axis=0}
   shape: int64[3] = [4, 3, 2]
@@ -218,7 +218,7 @@ describe("cases of simplify", () => {
       ["Reshape"],
     ],
     [
-      "the same twice, once, but for outputs",
+      "merges equal nodes, except for outputs",
       `graph (x: float32[batch, 3]) -> (y: float32[batch, 3], z: float32[batch, 3]) {
   a = Exp(x)
   b = Exp(x)
@@ -228,7 +228,7 @@ describe("cases of simplify", () => {
       ["Exp", "Add", "Add"],
     ],
     [
-      "a bias, a scale and a normalization in the convolution before them",
+      "folds a bias, a scale and a normalization into the convolution before them",
       `graph (x: float32[batch, 2, 4, 4]) -> (y: float32[batch, 3, 4, 4]) {
   w: float32[3, 2, 1, 1] = random(seed 1)
   bias: float32[3, 1, 1] = random(seed 2)
@@ -245,7 +245,7 @@ describe("cases of simplify", () => {
       ["Conv"],
     ],
     [
-      "an addend that is no bias stays",
+      "keeps an addend that is not a bias",
       `graph (x: float32[1, 2, 4, 4]) -> (y: float32[1, 3, 4, 4]) {
   w: float32[3, 2, 1, 1] = random(seed 1)
   map: float32[4, 4] = random(seed 2)
@@ -255,7 +255,7 @@ describe("cases of simplify", () => {
       ["Conv", "Add"],
     ],
     [
-      "a product that something else reads keeps its bias beside it",
+      "keeps the bias separate if another output reads the product",
       `graph (x: float32[batch, 2, 4, 4]) -> (y: float32[batch, 3, 4, 4], a: float32[batch, 3, 4, 4]) {
   w: float32[3, 2, 1, 1] = random(seed 1)
   bias: float32[3, 1, 1] = random(seed 2)
@@ -265,7 +265,7 @@ describe("cases of simplify", () => {
       ["Conv", "Add"],
     ],
     [
-      "padding in the convolution",
+      "moves padding into the convolution",
       `graph (x: float32[batch, 1, 4, 4]) -> (y: float32[batch, 1, 4, 4]) {
   w: float32[1, 1, 3, 3] = random(seed 1)
   pads: int64[8] = [0, 0, 1, 1, 0, 0, 1, 1]
@@ -275,7 +275,7 @@ describe("cases of simplify", () => {
       ["Conv"],
     ],
     [
-      "padding by -∞ in the pool, where nothing else is as small",
+      "moves padding by -∞ into the pool if the data cannot be -∞",
       `graph (x: float32[batch, 1, 4, 4]) -> (y: float32[batch, 1, 5, 5], z: float32[batch, 1, 5, 5]) {
   pads: int64[8] = [0, 0, 1, 1, 0, 0, 1, 1]
   filler: float32[] = -inf
@@ -288,7 +288,7 @@ describe("cases of simplify", () => {
       ["Relu", "MaxPool", "Pad", "MaxPool"],
     ],
     [
-      "padding around a pool that tells positions stays",
+      "keeps padding around a pool that outputs positions",
       `graph (x: float32[1, 1, 3, 3]) -> (y: float32[1, 1, 2, 2], i: int64[1, 1, 2, 2]) {
   pads: int64[8] = [0, 0, 1, 1, 0, 0, 0, 0]
   filler: float32[] = -inf
@@ -299,7 +299,7 @@ describe("cases of simplify", () => {
       ["Relu", "Pad", "MaxPool"],
     ],
     [
-      "padding by ones stays",
+      "keeps padding by ones",
       `graph (x: float32[batch, 1, 4, 4]) -> (y: float32[batch, 1, 4, 4]) {
   w: float32[1, 1, 3, 3] = random(seed 1)
   pads: int64[8] = [0, 0, 1, 1, 0, 0, 1, 1]
@@ -310,7 +310,7 @@ describe("cases of simplify", () => {
       ["Pad", "Conv"],
     ],
     [
-      "the mean of means of integers, which are rounded, stays",
+      "keeps a mean of rounded means of integers",
       `graph (x: int32[2, 3]) -> (y: int32[]) {
   last: int64[1] = [1]
   first: int64[1] = [0]
@@ -320,7 +320,7 @@ describe("cases of simplify", () => {
       ["ReduceMean", "ReduceMean"],
     ],
     [
-      "a product and its bias as Gemm, transposed by itself",
+      "combines a product and its bias to a Gemm",
       `graph (x: float32[batch, 4]) -> (y: float32[batch, 3]) {
   w: float32[4, 3] = random(seed 1)
   bias: float32[3] = random(seed 2)
@@ -336,7 +336,7 @@ describe("cases of simplify", () => {
     expect(header(printModel(model))).toBe(header(printModel(parseModel(`opset 21\n${text}`))));
   });
 
-  test("folds integers beyond 2^53, or beyond their type, as the runtime computes them", async () => {
+  test("folds integers beyond 2^53 or their type with the runtime's results", async () => {
     const model = parseModel(`opset 21
 graph (x: float32[1]) -> (product: int64[1], joined: int64[2], wrapped: int32[1], half: int64[1]) {
   a: int64[1] = [3037000500]
@@ -378,7 +378,7 @@ graph (n: int64[1]) -> (y: float32[2]) {
     expect(y === undefined ? [] : toNumbers(y)).toEqual([Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY]);
   });
 
-  test("keeps two draws of random numbers separate", async () => {
+  test("keeps two random nodes separate", async () => {
     const model = parseModel(`opset 21
 graph (x: float32[2, 3]) -> (y: float32[2, 3]) {
   a = RandomNormalLike(x)
@@ -523,15 +523,15 @@ describe("options of simplify", () => {
   });
 
   test.each([
-    ["an input that is not there", { set: { nothing: 1 } }, "E_NAME"],
+    ["an unknown input", { set: { nothing: 1 } }, "E_NAME"],
     ["a text for a number", { set: { mode: "one" } }, "E_OPTION"],
-    ["half an integer", { set: { mode: 0.5 } }, "E_TYPE_MISMATCH"],
+    ["a fraction for an integer", { set: { mode: 0.5 } }, "E_TYPE_MISMATCH"],
     ["too many numbers", { set: { mode: [1, 2] } }, "E_SHAPE_MISMATCH"],
-    ["one number where a dimension is open", { set: { x: 1 } }, "E_SHAPE_MISMATCH"],
-    ["numbers for two open dimensions", { set: { x: [1, 2] } }, "E_SHAPE_MISMATCH"],
-    ["a dimension that is not there", { fix: { height: 1 } }, "E_NAME"],
-    ["a size that is none", { fix: { batch: 0.5 } }, "E_OPTION"],
-    ["an output that is not there", { keepOutputs: ["nothing"] }, "E_NAME"],
+    ["one number for a named dimension", { set: { x: 1 } }, "E_SHAPE_MISMATCH"],
+    ["numbers for two named dimensions", { set: { x: [1, 2] } }, "E_SHAPE_MISMATCH"],
+    ["an unknown dimension", { fix: { height: 1 } }, "E_NAME"],
+    ["an invalid size", { fix: { batch: 0.5 } }, "E_OPTION"],
+    ["an unknown output", { keepOutputs: ["nothing"] }, "E_NAME"],
   ])("rejects %s, and changes nothing", async (_, options, code) => {
     const model = parseModel(`opset 21\n${branches}`);
     const before = structureHash(model);
@@ -544,7 +544,7 @@ describe("options of simplify", () => {
     expect(printModel(await simplified(text, { set: { gain: 2 } }))).toContain("gain: float32[3] = [2, 2, 2]");
   });
 
-  test("accepts values for an input once its first dimension is fixed, which the error names", async () => {
+  test("accepts values for an input if a named dimension is fixed, as the error suggests", async () => {
     const text = "opset 21\ngraph (ids: int64[s77, seq]) -> (y: int64[s77, seq]) {\n  y = Neg(ids)\n}";
     const set = { ids: [1, 2, 3] };
     const hint = "Fix the sizes of named dimensions as well, with `fix`: s77=1.";
@@ -605,8 +605,8 @@ async function losses(model: Model): Promise<readonly number[]> {
   }
 }
 
-describe("a masked network", () => {
-  test("trains equally after it is simplified, saved and opened", async () => {
+describe("simplify and finalize on a masked network", () => {
+  test("keeps the training losses of a network, also after it is saved and opened", async () => {
     const model = parseModel(network);
     await l1Unstructured(model, { layers: "fc1", amount: 0.5 });
     const expected = await losses(model.clone());
@@ -638,12 +638,12 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     expect(operators(model)).toEqual(["Mul", "Gemm"]);
   });
 
-  test("reports that it was stopped", async () => {
+  test("throws E_STOPPED if the signal is aborted", async () => {
     const stopped = simplify(parseModel(network), {}, { engine, signal: AbortSignal.abort() });
     await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
   });
 
-  test("is as small after finalize as one without masks", async () => {
+  test("makes a finalized network as small as one without masks", async () => {
     const model = parseModel(network);
     const plain = model.clone();
     await l1Unstructured(model, { layers: "fc1", amount: 0.5 });

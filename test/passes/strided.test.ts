@@ -1,4 +1,4 @@
-/** Elements that a Gather picks out of a flat tensor in their order: what PyTorch's exporter writes for `as_strided`. */
+/** Tests elements that a Gather selects from a flat tensor in storage order, as PyTorch exports `as_strided`. */
 import { expect, test } from "vitest";
 import { channelGroups, removable } from "../../src/core/analysis/channels.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
@@ -10,7 +10,7 @@ import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
 
 const engine = createEngine();
 
-/** A view of [batch, 3, 1] by strides: places are batch · `step` + channel · 1 + `offset`. */
+/** Builds a strided view of [batch, 3, 1]: indices are batch · `step` + channel · 1 + `offset`. */
 const view = (step: number, offset = 0, channels = "0, 1, 2") => `opset 21
 graph (x: float32[batch, 2]) -> (y: float32[batch, 3, 1]) {
   w: float32[2, 3] = random(seed 1)
@@ -37,7 +37,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 3, 1]) {
 }
 `;
 
-test("replaces strided views by the tensor itself, and follows its channels", async () => {
+test("fusePairs replaces a strided view by the tensor, so that channels can be traced", async () => {
   const model = parseModel(view(3));
   const original = model.clone();
   const { changes } = await fusePairs(model, {}, { engine });
@@ -52,10 +52,10 @@ test("replaces strided views by the tensor itself, and follows its channels", as
 });
 
 test.each([
-  ["rows overlap", view(2)],
-  ["the first is left out", view(3, 1)],
-  ["channels change places", view(3, 0, "0, 2, 1")],
-])("keeps other views: %s", async (_, text) => {
+  ["overlapping rows", view(2)],
+  ["a skipped first element", view(3, 1)],
+  ["reordered channels", view(3, 0, "0, 2, 1")],
+])("fusePairs keeps other views: %s", async (_, text) => {
   const model = parseModel(text);
   const { changes } = await fusePairs(model, {}, { engine });
   expect(changes.map(({ what }) => what)).not.toContain("elements are selected in storage order");

@@ -20,7 +20,7 @@ const claims = examplesFor("types").flatMap(([title, example]) =>
   }),
 );
 
-describe("inputs that a definition declares as returned unchanged are", () => {
+describe("nodes with a declared unchanged input return it at run time", () => {
   test.each(claims)("%s", async (_, example, input) => {
     const model = fixedModel(example);
     const node = lastNode(model);
@@ -46,55 +46,55 @@ describe("nodes that return an input unchanged", () => {
     ["Identity", "(x: float32[n, 3]) -> (y) { y = Identity(x) }", 0],
     ["Cast to the same type", "(x: float32[n, 3]) -> (y) { y = Cast(x) {to=1} }", 0],
     ["Cast to another type", "(x: float32[n, 3]) -> (y) { y = Cast(x) {to=11} }", undefined],
-    ["Reshape to what it was", "(x: float32[n, 3]) -> (y) { s: int64[2] = [0, -1]\n y = Reshape(x, s) }", 0],
-    ["Reshape to something else", "(x: float32[n, 3]) -> (y) { s: int64[2] = [3, -1]\n y = Reshape(x, s) }", undefined],
+    ["Reshape to the same shape", "(x: float32[n, 3]) -> (y) { s: int64[2] = [0, -1]\n y = Reshape(x, s) }", 0],
+    ["Reshape to another shape", "(x: float32[n, 3]) -> (y) { s: int64[2] = [3, -1]\n y = Reshape(x, s) }", undefined],
     ["Flatten of a matrix", "(x: float32[n, 3]) -> (y) { y = Flatten(x) }", 0],
     ["Flatten of a cube", "(x: float32[n, 3, 2]) -> (y) { y = Flatten(x) }", undefined],
-    ["Transpose of axes of one", "(x: float32[1, n, 1, 4]) -> (y) { y = Transpose(x) {perm=[2, 1, 0, 3]} }", 0],
+    ["Transpose of axes of size one", "(x: float32[1, n, 1, 4]) -> (y) { y = Transpose(x) {perm=[2, 1, 0, 3]} }", 0],
     ["Transpose of equal axes", "(x: float32[n, n]) -> (y) { y = Transpose(x) {perm=[1, 0]} }", undefined],
-    ["Expand to what it is", "(x: float32[n, 3]) -> (y) { s: int64[1] = [3]\n y = Expand(x, s) }", 0],
-    ["Expand of one", "(x: float32[n, 1]) -> (y) { s: int64[1] = [3]\n y = Expand(x, s) }", undefined],
+    ["Expand to the same shape", "(x: float32[n, 3]) -> (y) { s: int64[1] = [3]\n y = Expand(x, s) }", 0],
+    ["Expand of size one", "(x: float32[n, 1]) -> (y) { s: int64[1] = [3]\n y = Expand(x, s) }", undefined],
     ["a sum with zero", "(x: float32[n, 3]) -> (y) { c: float32[] = 0\n y = Add(c, x) }", 1],
     [
       "a sum with zeros of a higher rank",
       "(x: float32[3]) -> (y) { c: float32[1, 1] = [0]\n y = Add(c, x) }",
       undefined,
     ],
-    ["a difference from zero", "(x: float32[3]) -> (y) { c: float32[] = 0\n y = Sub(c, x) }", undefined],
-    ["a difference less zero", "(x: float32[3]) -> (y) { c: float32[] = 0\n y = Sub(x, c) }", 0],
-    ["a product with ones for one axis", "(x: float32[n, 2]) -> (y) { c: float32[2] = [1, 1]\n y = Mul(x, c) }", 0],
+    ["zero minus an input", "(x: float32[3]) -> (y) { c: float32[] = 0\n y = Sub(c, x) }", undefined],
+    ["an input minus zero", "(x: float32[3]) -> (y) { c: float32[] = 0\n y = Sub(x, c) }", 0],
+    ["a product with ones on one axis", "(x: float32[n, 2]) -> (y) { c: float32[2] = [1, 1]\n y = Mul(x, c) }", 0],
     ["a product with nearly ones", "(x: float32[n, 2]) -> (y) { c: float32[2] = [1, 1.5]\n y = Mul(x, c) }", undefined],
     ["a quotient by one", "(x: float32[n]) -> (y) { c: float32[] = 1\n y = Div(x, c) }", 0],
-    ["one by something", "(x: float32[n]) -> (y) { c: float32[] = 1\n y = Div(c, x) }", undefined],
+    ["one divided by an input", "(x: float32[n]) -> (y) { c: float32[] = 1\n y = Div(c, x) }", undefined],
     ["the first power", "(x: float32[n]) -> (y) { c: int64[] = 1\n y = Pow(x, c) }", 0],
     [
-      "Slice of everything",
+      "Slice of all elements",
       "(x: float32[n, 3]) -> (y) { a: int64[1] = [0]\n b: int64[1] = [9223372036854775807]\n y = Slice(x, a, b) }",
       0,
     ],
     [
-      "Slice of all but the last",
+      "Slice of all elements except the last",
       "(x: float32[n, 3]) -> (y) { a: int64[1] = [0]\n b: int64[1] = [-1]\n y = Slice(x, a, b) }",
       undefined,
     ],
-    ["Pad of nothing", "(x: float32[n]) -> (y) { p: int64[2] = [0, 0]\n y = Pad(x, p) }", 0],
-    ["Pad that cuts and puts on", "(x: float32[n]) -> (y) { p: int64[2] = [1, -1]\n y = Pad(x, p) }", undefined],
-    ["Concat of one", "(x: float32[n]) -> (y) { y = Concat(x) {axis=0} }", 0],
+    ["Pad by zero", "(x: float32[n]) -> (y) { p: int64[2] = [0, 0]\n y = Pad(x, p) }", 0],
+    ["Pad that crops and pads", "(x: float32[n]) -> (y) { p: int64[2] = [1, -1]\n y = Pad(x, p) }", undefined],
+    ["Concat of one input", "(x: float32[n]) -> (y) { y = Concat(x) {axis=0} }", 0],
     ["Clip without bounds", "(x: float32[n]) -> (y) { y = Clip(x) }", 0],
-    ["Clip with one", "(x: float32[n]) -> (y) { low: float32[] = 0\n y = Clip(x, low) }", undefined],
-    ["a mean over axes of one", "(x: float32[n, 1]) -> (y) { a: int64[1] = [1]\n y = ReduceMean(x, a) }", 0],
+    ["Clip with one bound", "(x: float32[n]) -> (y) { low: float32[] = 0\n y = Clip(x, low) }", undefined],
+    ["a mean over axes of size one", "(x: float32[n, 1]) -> (y) { a: int64[1] = [1]\n y = ReduceMean(x, a) }", 0],
     [
       "a mean that drops its axis",
       "(x: float32[n, 1]) -> (y) { a: int64[1] = [1]\n y = ReduceMean(x, a) {keepdims=0} }",
       undefined,
     ],
-    ["a window of one", "(x: float32[n, 3, 5, 5]) -> (y) { y = MaxPool(x) {kernel_shape=[1, 1]} }", 0],
+    ["a window of size one", "(x: float32[n, 3, 5, 5]) -> (y) { y = MaxPool(x) {kernel_shape=[1, 1]} }", 0],
     [
-      "a window of one with a stride",
+      "a window of size one with a stride",
       "(x: float32[n, 3, 5, 5]) -> (y) { y = MaxPool(x) {kernel_shape=[1, 1], strides=[2, 2]} }",
       undefined,
     ],
-  ] as const)("%s", (_, text, input) => {
+  ] as const)("are found by the operator definition, unlike others: %s", (_, text, input) => {
     expect(unchangedInput(parseModel(`opset 21\ngraph ${text.replaceAll("{ ", "{\n ").replace(/ }$/, "\n}")}`))).toBe(
       input,
     );

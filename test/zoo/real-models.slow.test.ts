@@ -1,4 +1,4 @@
-/** The laws of handwritten graphs also hold for graphs of exporters. */
+/** Tests that the laws of handwritten graphs also hold for exported graphs. */
 import { readdirSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";

@@ -14,7 +14,7 @@ const graph = (inputs: string, outputs: string, lines: string, head = "opset 21"
 
 const groupsOf = (model: Model): readonly Group[] => channelGroups(model, infer(model));
 
-/** "a+b 8": layers and units; "(6)" how many can go, where not all. */
+/** Formats each group as "a+b 8": layers and number of units, with "(6)" if only 6 are removable. */
 function summary(model: Model): string[] {
   return groupsOf(model).map((group) => {
     const names = group.layers.map((layer) => layer.name).join("+");
@@ -44,8 +44,8 @@ async function numbers(model: Model, name: string): Promise<number[]> {
   return tensor === undefined ? [] : toNumbers(await tensor.read());
 }
 
-describe("what goes together", () => {
-  test("a layer's rows, bias, normalization, mask and scale per channel, and the columns of what reads them", () => {
+describe("channelGroups", () => {
+  test("links a layer's rows, bias, normalization, mask and scales with its readers' columns", () => {
     const model = graph(
       "x: float32[batch, 3, 4, 4]",
       "y",
@@ -87,7 +87,7 @@ describe("what goes together", () => {
     expect(stored("d")).toEqual(["d.scale 0", "d.weight_quantized 0", "e.weight 1"]);
   });
 
-  test("a residual sum: all layers that write into it", () => {
+  test("links all layers that write into a residual sum", () => {
     const model = graph(
       "x: float32[batch, 4]",
       "y",
@@ -104,7 +104,7 @@ describe("what goes together", () => {
     for (const axis of [0, 1]) expect(units(group, "b.weight", axis)).toEqual([0, 1, 2, 3, 4, 5]);
   });
 
-  test("channels flattened to columns: the columns of a channel", () => {
+  test("links a channel with all of its columns after flattening", () => {
     const model = graph(
       "x: float32[batch, 1, 2, 3]",
       "y",
@@ -115,11 +115,11 @@ describe("what goes together", () => {
   y = Gemm (f, fc.weight) {transB=1}`,
     );
     expect(units(groupOf(model, "c"), "fc.weight", 1)).toEqual([0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1]);
-    // Height and width are no channels.
+    // Height and width are not channels.
     expect(units(groupOf(model, "c"), "h", 2)).toBeUndefined();
   });
 
-  test("a flattened image that is added to a layer's outputs ties the layer to its channels", () => {
+  test("links a layer with the channels of a flattened image added to its outputs", () => {
     const model = graph(
       "x: float32[batch, 1, 1, 2]",
       "y",
@@ -135,7 +135,7 @@ describe("what goes together", () => {
     expect(summary(model)).toEqual(["c+fc 2", "head 1 (0)"]);
   });
 
-  describe("an axis that is parted: the outermost of the axes that nothing behind refuses", () => {
+  describe("channelGroups on an axis that a reshape splits", () => {
     const parted = (behind: string): Model =>
       graph(
         "x: float32[batch, 3]",
@@ -149,17 +149,17 @@ describe("what goes together", () => {
 ${behind}`,
       );
 
-    test("a head", () => {
+    test("makes a unit of each head if the heads are reduced later", () => {
       const model = parted("  m = MatMul (heads, head.weight)\n  y = ReduceSum (m, one)");
       expect(units(groupOf(model, "fc"), "fc.weight", 1)).toEqual([0, 0, 0, 0, 1, 1, 1, 1]);
     });
 
-    test("the same place in each head, where heads are an output", () => {
+    test("makes a unit of equal positions in all heads if heads are an output", () => {
       const model = parted("  y = MatMul (heads, head.weight)");
       expect(units(groupOf(model, "fc"), "fc.weight", 1)).toEqual([0, 1, 2, 3, 0, 1, 2, 3]);
     });
 
-    test("a head, and why none goes, where all are refused", () => {
+    test("makes a unit of each head and gives the reason if nothing is removable", () => {
       const model = parted("  m = MatMul (heads, head.weight)\n  y = Identity (heads)");
       const group = groupOf(model, "fc");
       expect(units(group, "fc.weight", 1)).toEqual([0, 0, 0, 0, 1, 1, 1, 1]);
@@ -168,7 +168,7 @@ ${behind}`,
       );
     });
 
-    test("a head, with its queries, keys and values", () => {
+    test("makes a unit of each head with its queries, keys and values", () => {
       const model = parseModel(`opset 17
 graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 4]) {
   qkv.weight: float32[8, 24] = random(seed 1)
@@ -198,7 +198,7 @@ graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 4]) {
       expect(removable(group)).toEqual([0, 1]);
     });
 
-    test("a pair of channels of a channel shuffle", () => {
+    test("makes a unit of each pair of channels of a channel shuffle", () => {
       const model = graph(
         "x: float32[batch, 3, 4, 4]",
         "y",
@@ -222,17 +222,17 @@ graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 4]) {
     });
   });
 
-  describe("heads of queries that share keys and values", () => {
-    /** Repeated in a row: three heads of queries read the same head of keys, and then the next three. */
+  describe("channelGroups on query heads that share keys and values", () => {
+    /** Unit of each column if keys are repeated in a row: three query heads read one key head. */
     const heads = [0, 1, 2].flatMap((head) => Array<number>(4).fill(head));
 
-    test("go with the head of keys that they share", () => {
+    test("groups query heads with the key head that they share", () => {
       const model = parseModel(topology("grouped-query").text);
       expect(summary(model)).toEqual(["q+k+v 2", "o 8 (0)"]);
       expect(units(groupOf(model, "q"), "q.weight", 1)).toEqual([...Array(12).fill(0), ...Array(12).fill(1)]);
     });
 
-    test("where a cache keeps keys and values: the same one of each head of keys, with a repetition of all", () => {
+    test("groups equal positions within each key head if a cache stores keys and values", () => {
       const model = parseModel(topology("grouped-query-cache").text);
       expect(summary(model)).toEqual(["q 3", "k 2 (0)", "v 2 (0)", "o 8 (0)"]);
       const group = groupOf(model, "q");
@@ -243,7 +243,7 @@ graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 4]) {
       expect(reasons(model, "v")).toEqual(["values: they are an output of the model"]);
     });
 
-    test("shrink what repeats keys and values, and nothing of the cache", async () => {
+    test("allows a cut that shrinks the key and value repetition and leaves the cache unchanged", async () => {
       const model = parseModel(topology("grouped-query-cache").text);
       expect(await cut(model, [{ group: groupOf(model, "q"), units: [1] }])).not.toBeInstanceOf(Miss);
       expect(verify(model)).toEqual([]);
@@ -254,7 +254,7 @@ graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 4]) {
       expect(model.graph.outputs.map(({ type }) => type?.dims?.[1])).toEqual([3, 2, 2]);
     });
 
-    test("stay where a cache keeps them repeated", () => {
+    test("refuses heads if a cache stores the repeated keys", () => {
       const { text } = topology("grouped-query-cache");
       const [before, after] = ["keys: float32[batch, 2, total, 4]", "k6: float32[batch, 6, total, 4]"];
       const model = parseModel(text.replace(before, after));
@@ -263,7 +263,7 @@ graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 4]) {
     });
   });
 
-  test("all pixels of a block that a channel is spread over, whichever lies outside", () => {
+  test("links a channel with all pixels of its block, for either block order", () => {
     const model = parseModel(topology("pixel-shuffle").text);
     expect(summary(model)).toEqual(["c1 5", "c2 4", "c3 3", "c4 2 (0)"]);
     expect(units(groupOf(model, "c1"), "c2.weight", 1)).toEqual(Array(4).fill([0, 1, 2, 3, 4]).flat());
@@ -271,7 +271,7 @@ graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 4]) {
     expect(units(groupOf(model, "c3"), "c3.weight", 0)).toEqual([0, 1, 2].flatMap((channel) => Array(4).fill(channel)));
   });
 
-  test("channels that are normalized together, where that is asked for: the scale and bias of the norm go with them", async () => {
+  test("links normalized channels with the norm's scale and bias if throughNorms is set", async () => {
     const model = graph(
       "x: float32[batch, 3]",
       "y",
@@ -299,7 +299,7 @@ graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 4]) {
     expect(dims).toEqual([[3, 3], [3], [3], [3, 2]]);
   });
 
-  test("the same position in every group of a grouped convolution; all multiples of a depthwise one", () => {
+  test("links equal positions across convolution groups, and all multiples of a depthwise channel", () => {
     const grouped = (group: number, weight: string): Model =>
       graph(
         "x: float32[batch, 1, 2, 2]",
@@ -320,7 +320,7 @@ graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 4]) {
     expect(units(groupOf(depthwise, "a"), "g.weight", 0)).toEqual([0, 0, 1, 1, 2, 2, 3, 3]);
   });
 
-  test("a weight that two layers share, and one that is read both ways", () => {
+  test("refuses a weight shared by two layers, one of which reads the model input", () => {
     const model = graph(
       "x: float32[batch, 3]",
       "y",
@@ -330,12 +330,12 @@ graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 4]) {
   b.weight: float32[3, 1] = ones
   y = MatMul (i, b.weight)`,
     );
-    // h is written along the second axis and read along the first, which is also where the model's input is read.
+    // h is written along the second axis and read along the first, which also reads the model input.
     expect(summary(model)).toEqual(["a+a 3 (0)", "b 1 (0)"]);
     expect(reasons(model, "a")).toEqual(["x: they are an input of the model"]);
   });
 
-  test("stored copies of one parameter", () => {
+  test("links stored copies of one parameter", () => {
     const model = graph(
       "x: float32[batch, 2]",
       "y",
@@ -349,13 +349,13 @@ graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 4]) {
     const group = groupOf(model, "a");
     expect(units(group, "a.weight", 1)).toEqual([0, 1, 2, 3]);
     expect(units(group, "b.weight", 0)).toEqual([0, 1, 2, 3]);
-    // b's outputs are a's inputs, which are the model's.
+    // b's outputs are a's input channels, which are the model's input.
     expect(reasons(model, "b")).toEqual(["x: they are an input of the model"]);
   });
 });
 
-describe("what cannot go", () => {
-  test("outputs and inputs of the model", () => {
+describe("channelGroups on channels that cannot be removed", () => {
+  test("refuses outputs and inputs of the model", () => {
     const model = graph(
       "x: float32[batch, 2], z: float32[batch, 2]",
       "y, h",
@@ -372,7 +372,7 @@ describe("what cannot go", () => {
     expect(reasons(model, "c")).toEqual(["y: they are an output of the model"]);
   });
 
-  test("channels that are flattened beside axes of unknown size: for that size, or as an output of the model", () => {
+  test("refuses channels flattened with axes of unknown size, with the reason", () => {
     const flattened = (outputs: string) =>
       graph(
         "x: float32[batch, 2, height, width]",
@@ -386,7 +386,7 @@ describe("what cannot go", () => {
     expect(reasons(flattened("f"), "a")).toEqual(["f: they are an output of the model"]);
   });
 
-  test("channels that a reshape divides between other axes", () => {
+  test("refuses channels that a reshape divides between other axes", () => {
     const model = graph(
       "x: float32[batch, 2, 6, 6]",
       "y",
@@ -399,7 +399,7 @@ describe("what cannot go", () => {
     expect(reasons(model, "a")).toEqual(['Reshape "divide": its elements are spread over several axes']);
   });
 
-  test("heads that a cache keeps, whatever its length: the cache is named", () => {
+  test("refuses heads that a cache stores, and names the cache", () => {
     const model = graph(
       "x: float32[batch, seq, 8], past: float32[batch, past, 8]",
       "present",
@@ -410,7 +410,7 @@ describe("what cannot go", () => {
     expect(reasons(model, "a")).toEqual(["present: they are an output of the model"]);
   });
 
-  test("what is concatenated, along an axis whose size is not known", () => {
+  test("refuses channels concatenated along an axis of unknown size", () => {
     const model = graph(
       "x: float32[batch, 8], z: float32[batch, others]",
       "y",
@@ -422,7 +422,7 @@ describe("what cannot go", () => {
     expect(reasons(model, "a")).toEqual(['Concat "both": the size of an input along the axis is not known']);
   });
 
-  test("not the channels of a convolution whose input leaves open how many it has", () => {
+  test("does not refuse channels if the first convolution's input channels are unknown", () => {
     const model = graph(
       "x: float32[batch, channels, height, width]",
       "y",
@@ -436,7 +436,7 @@ describe("what cannot go", () => {
     expect(reasons(model, "b")).toEqual(["y: they are an output of the model"]);
   });
 
-  test("what an unknown operator, a subgraph, or an operator that normalizes reads", () => {
+  test("refuses channels that an unknown operator, a subgraph or a softmax reads", () => {
     const model = graph(
       "x: float32[batch, 2], flag: bool[]",
       "y, w, v",
@@ -455,7 +455,7 @@ describe("what cannot go", () => {
     expect(reasons(model, "c").slice(-1)).toEqual(['Softmax "normalized": Softmax normalizes over this axis']);
   });
 
-  test("single channels, where the others can: those that reach an output", () => {
+  test("refuses only those channels of a layer that reach an output", () => {
     const model = graph(
       "x: float32[batch, 2]",
       "y, z",
@@ -470,7 +470,7 @@ describe("what cannot go", () => {
     expect(removable(groupOf(model, "a"))).toEqual([2, 3, 4]);
   });
 
-  test("a unit that is all of an axis: a single channel, channels that only go together", () => {
+  test("refuses a unit that is all of an axis", () => {
     const model = graph(
       "x: float32[batch, 2]",
       "y",
@@ -518,7 +518,7 @@ describe("cut", () => {
     expect(model.graph.value("j")?.type?.dims?.[1]).toBe(2);
   });
 
-  test("takes channels of zeros out of a padding on either side, and a constant that others read stays as it was", async () => {
+  test("removes padded zero channels on both sides and leaves a shared constant unchanged", async () => {
     const model = graph(
       "x: float32[batch, 1, 2, 2]",
       "y",
@@ -537,7 +537,7 @@ describe("cut", () => {
     );
     const group = groupOf(model, "b");
     expect(group.layers.map(({ name }) => name)).toEqual(["a", "b"]);
-    // Units are counted from a's two channels: they are the middle ones of b's four.
+    // Units follow a's two channels, which are the middle two of b's four.
     expect(units(group, "b.weight", 0)).toEqual([2, 0, 1, 3]);
     await cut(model, [{ group, units: [1, 2] }]);
     expect(verify(model)).toEqual([]);
@@ -549,7 +549,7 @@ describe("cut", () => {
     expect(await numbers(model, wide?.inputs[1]?.name ?? "")).toEqual([0, 0, 0, 0, 0, 1, 0, 0]);
   });
 
-  test("rewrites a shape that is put together at run time: as a constant where it can, else by what it differs", async () => {
+  test("rewrites a shape built at run time as a constant, or subtracts the difference", async () => {
     const make = (): Model =>
       graph(
         "x: float32[batch, seq, 2]",
@@ -583,7 +583,7 @@ describe("cut", () => {
     expect(model.graph.value("back")?.type?.dims?.[2]).toBe(3);
   });
 
-  test("where the units leave out what goes with them: a miss with its place, and nothing has changed", async () => {
+  test("returns a miss with its place, and changes nothing, if units omit linked slices", async () => {
     const model = graph(
       "x: float32[batch, 2]",
       "y",
@@ -601,7 +601,7 @@ describe("cut", () => {
     expect(refusesCut(model, [{ group: part, units: [] }])).toBeUndefined();
   });
 
-  test("of several groups at once, where they meet on one axis", async () => {
+  test("cuts several groups that meet on one axis", async () => {
     const model = graph(
       "x: float32[batch, 1]",
       "y",
@@ -624,7 +624,7 @@ describe("cut", () => {
   });
 });
 
-describe("axes of more positions than memory bears", () => {
+describe("channelGroups with axes too long to trace", () => {
   const tiled = `opset 21
 graph (x: float32[batch, 8]) -> (y: float32[batch, 4]) {
   a.weight: float32[8, 6] = random(seed 1)
@@ -642,12 +642,12 @@ graph (x: float32[batch, 8]) -> (y: float32[batch, 4]) {
     return channelGroups(model, infer(model));
   };
 
-  test("those that no channel reaches cost nothing", () => {
+  test("ignores a long axis that no channel reaches", () => {
     const [group] = groupsOf("s = ReduceSum(t) {keepdims=0}");
     expect(group === undefined ? 0 : removable(group).length).toBe(6);
   });
 
-  test("channels that reach one are refused", () => {
+  test("refuses channels that reach a long axis", () => {
     const [group] = groupsOf("wide: int64[2] = [1, 2000000000]\n  w = Tile(r, wide)");
     expect([...(group?.refused.values() ?? [])].map(({ reason }) => reason)).toContainEqual(
       expect.stringMatching(/too long to trace/),

@@ -11,20 +11,20 @@ function model(body: string) {
   return parseModel(`opset 21\ngraph (x: float32[n, 4]) -> (y) {\n  ${body}\n}`);
 }
 
-/** By the names of the values that nodes make: whether they lead to codes. */
+/** Whether each node leads to quantized values, by the name of its output. */
 function leading(body: string): Readonly<Record<string, boolean>> {
   const parsed = model(body);
   const leads = leadsToCodes(parsed, infer(parsed));
   return Object.fromEntries([...parsed.graph.nodes()].map((node) => [node.outputs[0]?.name ?? "", leads(node)]));
 }
 
-describe("what is quantized further on", () => {
-  it("is all that comes before a QuantizeLinear, and nothing after the last", () => {
+describe("leadsToCodes", () => {
+  it("is true for all nodes before a QuantizeLinear, and false after the last one", () => {
     const body = `${codes}\n  a = Relu(x)\n  q = QuantizeLinear(a, s, z)\n  b = DequantizeLinear(q, s, z)\n  y = Exp(b)`;
     expect(leading(body)).toEqual({ a: true, q: false, b: false, y: false });
   });
 
-  it("is what a branch hands out to a rounding, and what a rounding in a branch reads from outside", () => {
+  it("follows values out of a branch and into a branch", () => {
     const handed = `${codes}\n  t: bool[] = true\n  a = If(t) {then_branch=graph yes () -> (i) {\n    i = Exp(x)\n  }, else_branch=graph no () -> (j) {\n    j = Neg(x)\n  }}\n  y = QuantizeLinear(a, s, z)`;
     const parsed = model(handed);
     const leads = leadsToCodes(parsed, infer(parsed));
@@ -38,15 +38,15 @@ describe("what is quantized further on", () => {
   it.each([
     ["floats alone", "y = Relu(x)", false],
     [
-      "weights that are stored as codes",
+      "weights stored as quantized values",
       "w: int8[4, 4] = ones\n  s: float32[] = 0.5\n  v = DequantizeLinear(w, s)\n  y = MatMul(x, v)",
       false,
     ],
     ["a shape", "y = Shape(x)", false],
-    ["halves", "y = Cast(x) {to=10}", false],
-    ["scales found at run time", "y, s, z = DynamicQuantizeLinear(x)", true],
-    ["a Cast to bytes", "y = Cast(x) {to=2}", true],
-  ])("a model rounds to codes: %s", (_, body, rounds) => {
+    ["float16 values", "y = Cast(x) {to=10}", false],
+    ["scales computed at run time", "y, s, z = DynamicQuantizeLinear(x)", true],
+    ["a Cast to uint8", "y = Cast(x) {to=2}", true],
+  ])("reports whether a model quantizes activations: %s", (_, body, rounds) => {
     const parsed = model(body);
     expect(roundsToCodes(parsed, infer(parsed))).toBe(rounds);
   });
@@ -60,8 +60,8 @@ const normalized = `w: float32[4, 4] = random(seed 1)
   h = Gemm(x, w)
   n = BatchNormalization(h, scale, shift, mean, variance)`;
 
-describe("rewrites that add up in another order", () => {
-  it("leave alone what is quantized further on, and say so", async () => {
+describe("rewrites that change the order of summation", () => {
+  it("skips nodes before a quantization and gives the reason", async () => {
     const parsed = model(`${codes}\n  ${normalized}\n  y = QuantizeLinear(n, s, z)`);
     const { changes, misses } = await fuseAffine(parsed);
     expect(changes).toEqual([]);
@@ -72,32 +72,29 @@ describe("rewrites that add up in another order", () => {
     expect((await fusePairs(product)).changes).toEqual([]);
   });
 
-  it.each(["Round(n)", "Floor(n)", "Ceil(n)"])(
-    "leave alone what %s makes steps of, element by element",
-    async (step) => {
-      for (const lines of [`y = ${step}`, `r = Relu(n)\n  d = Mul(r, scale)\n  y = ${step.replace("n)", "d)")}`]) {
-        const { changes, misses } = await fuseAffine(model(`${normalized}\n  ${lines}`));
-        expect(changes).toEqual([]);
-        expect(misses.map(({ reason }) => reason)).toEqual([expect.stringContaining("quantized later")]);
-      }
-    },
-  );
+  it.each(["Round(n)", "Floor(n)", "Ceil(n)"])("skips nodes before an elementwise %s", async (step) => {
+    for (const lines of [`y = ${step}`, `r = Relu(n)\n  d = Mul(r, scale)\n  y = ${step.replace("n)", "d)")}`]) {
+      const { changes, misses } = await fuseAffine(model(`${normalized}\n  ${lines}`));
+      expect(changes).toEqual([]);
+      expect(misses.map(({ reason }) => reason)).toEqual([expect.stringContaining("quantized later")]);
+    }
+  });
 
   it.each([
     ["sizes", "k = Shape(n)\n  f = Cast(k) {to=1}\n  y = Floor(f)"],
-    ["what other sums are made of", "u: float32[4, 4] = random(seed 5)\n  v = MatMul(n, u)\n  y = Round(v)"],
+    ["a later matrix product", "u: float32[4, 4] = random(seed 5)\n  v = MatMul(n, u)\n  y = Round(v)"],
     ["another value", "f = Floor(x)\n  y = Add(n, f)"],
-  ])("are made where steps are those of %s", async (_, lines) => {
+  ])("folds a batch normalization if the rounding applies to %s", async (_, lines) => {
     const { changes } = await fuseAffine(model(`${normalized}\n  ${lines}`));
     expect(changes.map(({ what }) => what)).toContain("batch normalization folded in");
   });
 
-  it("are made all the same where the pass is asked for by name", async () => {
+  it("folds before a quantization if the pass is called by name", async () => {
     const parsed = model(`${codes}\n  ${normalized}\n  y = QuantizeLinear(n, s, z)`);
     expect((await fuseBatchNorm(parsed)).changes).toHaveLength(1);
   });
 
-  it("are made after the last rounding, and exact ones before it", async () => {
+  it("folds after the last quantization, and applies exact rewrites before it", async () => {
     const after = model(
       `${codes}\n  q = QuantizeLinear(x, s, z)\n  d = DequantizeLinear(q, s, z)\n  ${normalized.replace("Gemm(x", "Gemm(d")}\n  y = Relu(n)`,
     );

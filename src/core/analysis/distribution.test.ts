@@ -13,8 +13,8 @@ ${body}
   return distributionOf(value, infer(model));
 }
 
-describe("a value is", () => {
-  test("probabilities behind a softmax, whatever moves, renames or rounds them", () => {
+describe("distributionOf", () => {
+  test("finds probabilities after a softmax through moves, renames and rounding", () => {
     expect(formOf("  y = Softmax(x)")).toBe("probabilities");
     expect(formOf("  p = Softmax(x)\n  y = Identity(p)")).toBe("probabilities");
     expect(formOf("  p = Softmax(x)\n  f = Flatten(p)\n  y = Cast(f) {to=10}")).toBe("probabilities");
@@ -27,18 +27,18 @@ describe("a value is", () => {
     ).toBe("probabilities");
   });
 
-  test("logarithms behind a log-softmax", () => {
+  test("finds log probabilities after a log-softmax", () => {
     expect(formOf("  p = LogSoftmax(x)\n  y = Identity(p)")).toBe("logarithms");
   });
 
-  test("nothing of the kind where more is computed, or nothing was normalized", () => {
+  test("finds no distribution after other operators or without normalization", () => {
     expect(formOf("  y = Identity(x)")).toBeUndefined();
     expect(formOf("  y = Sigmoid(x)")).toBeUndefined();
     expect(formOf("  c: float32[] = 3\n  p = Softmax(x)\n  y = Mul(p, c)")).toBeUndefined();
     expect(formOf("  p = Softmax(x)\n  y = Relu(p)")).toBeUndefined();
   });
 
-  test("no distribution over classes where another axis was normalized", () => {
+  test("finds no distribution if an axis other than the classes is normalized", () => {
     expect(formOf("  y = Softmax(x) {axis=1}", "y", "N, 5, 7, 9")).toBe("probabilities");
     expect(formOf("  y = Softmax(x) {axis=2}", "y", "N, 5, 7, 9")).toBeUndefined();
   });

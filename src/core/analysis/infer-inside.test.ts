@@ -29,19 +29,19 @@ describe("If", () => {
   const branches = (yes: string, no: string, condition = "flag") =>
     model(`  y = If (${condition}) {then_branch=graph () -> (a) { ${yes} }, else_branch=graph () -> (b) { ${no} }}`);
 
-  it("gives what both branches have in common", () => {
+  it("gives the type that both branches share", () => {
     expect(typeIn(branches("a = Relu(x)", "b = Neg(x)"), "y")).toBe("float32[batch, 3]");
     expect(typeIn(branches("a = Relu(x)", "b = Concat(x, x) {axis=0}"), "y")).toBe("float32[?y.0, 3]");
     expect(typeIn(branches("a = Relu(x)", "b = ReduceSum(x) {keepdims=0}"), "y")).toBe("float32?");
   });
 
-  it("of branches of different types is not known, and says so", () => {
+  it("reports an unknown type if the branches have different types", () => {
     const net = branches("a = Relu(x)", "b = Shape(x)");
     expect(typeIn(net, "y")).toBe("nothing");
     expect(missesOf(net)).toEqual(['If "y": the type of output 0 is not known']);
   });
 
-  it("with a condition that is known takes one branch, and what is wrong in the other does no harm", () => {
+  it("takes one branch of a known condition and reports an error of the other", () => {
     const net = model(`  r: int64[] = [2]
   s = Shape (x)
   k = Size (s)
@@ -51,11 +51,11 @@ describe("If", () => {
     expect(missesOf(net)).toEqual(['If "y": Softmax "b": axis 7 lies outside a tensor of rank 2.']);
   });
 
-  it("with a wrong branch that may be taken is an error that names it", () => {
+  it("throws an error of a branch that can be taken", () => {
     expect(() => infer(branches("a = Relu(x)", "b = Softmax(x) {axis=7}"))).toThrow("axis 7 lies outside");
   });
 
-  it("keeps unknown sizes of branches apart, though their values share a name", () => {
+  it("gives its output a new size if both branches use one value name", () => {
     const net = model(`  y = If (flag) {then_branch=graph () -> (a) { p = NonZero(x)
  a = Identity(p) }, else_branch=graph () -> (b) { p = NonZero(x)
  b = Identity(p) }}`);
@@ -69,26 +69,26 @@ describe("Loop", () => {
       `  y, z = Loop (${inputs}) {body=graph (i: int64[], go: bool[], s: float32[m, k]) -> (on, t, e) { ${body} }}`,
     );
 
-  it("carries what stays, and gives up the sizes that change", () => {
+  it("carries constant sizes and makes changing sizes unknown", () => {
     const net = loop("on = Identity(go)\n t = Concat(s, x) {axis=0}\n e = Shape(s)");
     expect(typeIn(net, "y")).toBe("float32[?y.0, 3]");
-    // The body's own name for what it does not know.
+    // The body has its own name for an unknown size.
     expect(typeIn(net, "s")).toBe("float32[m, 3]");
     expect(typeIn(net, "z")).toBe("int64[?z.0, 2]");
   });
 
-  it("gives up a rank that changes", () => {
+  it("makes a changing rank unknown", () => {
     expect(
       typeIn(loop("on = Identity(go)\n t = Unsqueeze(s, axes)\n axes: int64[1] = [0]\n e = Identity(i)"), "y"),
     ).toBe("float32?");
   });
 
-  it("whose state changes its type has no type, and says so", () => {
+  it("reports a state whose type changes", () => {
     const net = loop("on = Identity(go)\n t = Shape(s)\n e = Identity(i)");
     expect(missesOf(net)[0]).toContain("the type of loop-carried value 1 changes between iterations");
   });
 
-  it("takes as many turns as its limit says where nothing ends it before", () => {
+  it("runs as many iterations as its limit if no condition ends it", () => {
     const net = model(`  m: int64[] = [4]
   y, z = Loop (m, _, x) {body=graph (i: int64[], go: bool[], s: float32[p, q]) -> (on, t, e) { on = Identity(go)
  t = Neg(s)
@@ -96,7 +96,7 @@ describe("Loop", () => {
     expect([typeIn(net, "y"), typeIn(net, "z")]).toEqual(["float32[batch, 3]", "float32[4]"]);
   });
 
-  it("carries sequences that grow", () => {
+  it("carries growing sequences", () => {
     const net = model(`  none = SequenceEmpty ()
   all = Loop (n, _, none) {body=graph (i: int64[], go: bool[], s) -> (on, t) { on = Identity(go)
  t = SequenceInsert(s, x) }}
@@ -106,7 +106,7 @@ describe("Loop", () => {
     expect(missesOf(net)).toEqual([]);
   });
 
-  it("inside a loop settles", () => {
+  it("converges inside another Loop", () => {
     const net =
       model(`  y = Loop (n, flag, x) {body=graph (i: int64[], go: bool[], s: float32[p, q]) -> (on, t) { on = Identity(go)
  t = Loop (n, go, s) {body=graph (j: int64[], h: bool[], u: float32[p, q]) -> (k, v) { k = Identity(h)
@@ -115,13 +115,13 @@ describe("Loop", () => {
   });
 });
 
-describe("what is no tensor", () => {
-  it("is refused by operators that take tensors", () => {
+describe("infer on values that are not tensors", () => {
+  it("reports a sequence input of an operator that requires tensors", () => {
     const net = model("  s = SequenceConstruct (x, x)\n  y = Relu (s)");
     expect(missesOf(net)).toEqual(['Relu "y": does not take a sequence']);
   });
 
-  it("is known by what the file says of an input, and saved as it was", async () => {
+  it("uses the declared type of a sequence input and saves it unchanged", async () => {
     // y = SequenceAt(s, at), with s: seq(tensor(float[4, n])).
     const bytes = Uint8Array.from(
       atob(
@@ -138,13 +138,13 @@ describe("what is no tensor", () => {
   });
 });
 
-describe("a function of the model", () => {
+describe("infer on functions of the model", () => {
   /** Pooled(x, low) {slope, keep=1} = ReduceSum(LeakyRelu(x), axis 1) above low; Twice calls it; Endless calls itself. */
   const file =
     "CAg6rAIKNAoFaW5wdXQKBHplcm8SAXUSAXYiBlBvb2xlZCoPCgVzbG9wZRWamZk+oAEBOgZteS5saWIKOwoFaW5wdXQSAXMSAXQiBlBvb2xlZCoLCgRrZWVwGACgAQIqDwoFc2xvcGUVmpmZPqABAToGbXkubGliChkKBWlucHV0EgF3IgVUd2ljZToGbXkubGliChwKBWlucHV0EgJ6eiIHRW5kbGVzczoGbXkubGliEgFnKg4QASIEAAAAAEIEemVyb1ocCgVpbnB1dBITChEIARINCgMSAW4KAggDCgIIBGIaCgF1EhUKEwgBEg8KAxIBYQoDEgFiCgMSAWNiFQoBcxIQCg4IARIKCgMSAWEKAxIBYmIaCgF3EhUKEwgBEg8KAxIBYQoDEgFiCgMSAWNCBAoAEBFCCgoGbXkubGliEAHKAcYBCgZQb29sZWQiAXgiA2xvdyoBeSoBbDIFc2xvcGU6JQoBeBIBbCIJTGVha3lSZWx1KhIKBWFscGhhoAEBqgEFc2xvcGU6IxIEYXhlcyIIQ29uc3RhbnQqEQoKdmFsdWVfaW50c0ABoAEHOi0KAWwKBGF4ZXMSAXIiCVJlZHVjZVN1bSoUCghrZWVwZGltc6ABAqoBBGtlZXA6EQoBcgoDbG93EgF5IgRDbGlwSgQKABARUgZteS5saWJaCwoEa2VlcBgBoAECygFtCgVUd2ljZSIBYSoBYzo3CgFhEgFwEgFxIgZQb29sZWQqCwoEa2VlcBgAoAECKg8KBXNsb3BlFc3MzD2gAQE6Bm15LmxpYjoLCgFxEgFjIgNOZWdKBAoAEBFKCgoGbXkubGliEAFSBm15LmxpYsoBQgoHRW5kbGVzcyIBYSoBYzoXCgFhEgFjIgdFbmRsZXNzOgZteS5saWJKBAoAEBFKCgoGbXkubGliEAFSBm15LmxpYg==";
   const bytes = Uint8Array.from(atob(file), (letter) => letter.charCodeAt(0));
 
-  it("is looked into for each call: attributes, their defaults, and inputs that are left out", async () => {
+  it("infers each call with its attributes, defaults and omitted inputs", async () => {
     const net = await open(bytes);
     for (const output of net.graph.outputs) output.type = undefined;
     expect(["u", "v", "s", "t", "w"].map((name) => typeIn(net, name))).toEqual([
@@ -157,11 +157,11 @@ describe("a function of the model", () => {
     expect(typeIn(net.clone(), "s")).toBe("float32[n, 4]");
   });
 
-  it("that calls itself is a miss", async () => {
+  it("reports a function that calls itself", async () => {
     expect(missesOf(await open(bytes))).toContain('my.lib.Endless "c": calls itself');
   });
 
-  it("is no operator to whoever asks for an entry", async () => {
+  it("gives no definition for a function call, and suggests simplify", async () => {
     const net = await open(bytes);
     const [node] = net.graph.nodes();
     expect(node === undefined ? undefined : infer(net).at(node)).toMatchObject({
@@ -169,7 +169,7 @@ describe("a function of the model", () => {
     });
   });
 
-  it("is saved as it was, and one that cannot be read too", async () => {
+  it("leaves functions unchanged in the saved file, even ones that cannot be read", async () => {
     const net = await open(bytes);
     infer(net);
     expect(await encodeToBytes(net)).toEqual(bytes);
@@ -181,13 +181,13 @@ describe("a function of the model", () => {
   });
 });
 
-describe("contents", () => {
+describe("infer on contents of values", () => {
   const contents = (net: Model, name: string): string | undefined => {
     const value = net.graph.value(name);
     return value === undefined ? undefined : infer(net).operand(value)?.elements?.map(dimText).join(", ");
   };
 
-  it("of tables are followed: pads as PyTorch writes them", () => {
+  it("follows tables: pads as PyTorch exports them", () => {
     const net = model(
       `  given: int64[2] = [0, 32]
   two: int64[1] = [2]
@@ -208,7 +208,7 @@ describe("contents", () => {
     expect(typeIn(net, "y")).toBe("float32[batch, 35]");
   });
 
-  it("of sizes times shares are followed: half of a height, rounded down", () => {
+  it("follows sizes multiplied by fractions, with rounding", () => {
     const net = model(
       `  s = Shape (x) {start=2}
   f = Cast (s) {to=1}
@@ -226,7 +226,7 @@ describe("contents", () => {
     expect(contents(net, "y")).toBe("ceil((height)/3), 16");
   });
 
-  it("are computed in float32 where the runtime does so", () => {
+  it("computes in float32 as the runtime does", () => {
     const net = model(`  ten: float32[] = [10]
   share: float32[] = [0.7]
   p = Mul (ten, share)

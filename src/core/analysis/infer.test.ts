@@ -14,7 +14,7 @@ describe("infer", () => {
     expect(dimsText(net.graph.value("y")?.type?.dims)).toBe("[batch, 5]");
   });
 
-  it("carries the contents of shapes: Shape, Gather, Concat, Reshape", () => {
+  it("follows shape contents through Shape, Gather, Concat and Reshape", () => {
     const net = model(`  zero: int64[1] = [0]
   rest: int64[1] = [-1]
   s = Shape (x)
@@ -25,7 +25,7 @@ describe("infer", () => {
     expect(dimsText(net.graph.value("y")?.type?.dims)).toBe("[batch, 12]");
   });
 
-  it("knows what comes from stored tensors alone", () => {
+  it("marks values that depend only on stored tensors", () => {
     const net = model("  w: float32[4] = zeros\n  m: float32[4] mask = ones\n  p = Mul (w, m)\n  y = Mul (x, p)");
     const inference = infer(net);
     const stored = (name: string) => {
@@ -35,7 +35,7 @@ describe("infer", () => {
     expect([stored("p"), stored("y"), stored("x")]).toEqual([true, false, false]);
   });
 
-  it("what is drawn at random is not stored, though it depends on stored tensors alone", () => {
+  it("does not mark random values as stored", () => {
     const net = model("  w: float32[4] = zeros\n  n = RandomNormalLike (w)\n  p = Add (w, n)\n  y = Mul (x, p)");
     const inference = infer(net);
     const stored = ["w", "n", "p"].map((name) => {
@@ -45,7 +45,7 @@ describe("infer", () => {
     expect(stored).toEqual([true, false, false]);
   });
 
-  it("an operator without an entry is a miss, and the declared type of its output stays", () => {
+  it("reports an operator without a definition and keeps its declared output type", () => {
     const net = parseModel(`opset 21, my.domain 1
 graph (x: float32[2]) -> (y: float32[2]) {
   y = my.domain.Mystery (x)
@@ -57,13 +57,13 @@ graph (x: float32[2]) -> (y: float32[2]) {
     expect(dimsText(net.graph.value("y")?.type?.dims)).toBe("[2]");
   });
 
-  it("a node that contradicts itself is an error that names it", () => {
+  it("throws an error that names an inconsistent node", () => {
     expect(() => infer(model("  y = Softmax (x) {axis=7}"))).toThrow(
       'Softmax "y": axis 7 lies outside a tensor of rank 3.',
     );
   });
 
-  it.each(["0, 1, 3", "-1, -2, -3", "0, 0, 1", "1, 0"])("so is a Transpose by %s of three axes", (perm) => {
+  it.each(["0, 1, 3", "-1, -2, -3", "0, 0, 1", "1, 0"])("throws for a Transpose of three axes by %s", (perm) => {
     expect(() => infer(model(`  y = Transpose (x) {perm=[${perm}]}`))).toThrow(
       `Transpose "y": attribute "perm" orders 3 axes, got [${perm}].`,
     );
@@ -80,7 +80,7 @@ graph (x: float32[2]) -> (y: float32[2]) {
       "float32[?, ?, 4]",
     ],
     ["DynamicQuantizeLinear", "  y, s, z = DynamicQuantizeLinear (m)", "float32"],
-  ])("knows of what an unknown operator makes as much as %s asks for", (_, reader, expected) => {
+  ])("infers as much about an unknown operator's output as %s requires", (_, reader, expected) => {
     const net = parseModel(
       `opset 21, custom 1\ngraph (x: float32[batch, 3]) -> (y) {\n  m = custom.F (x)\n${reader}\n}`,
     );
@@ -93,7 +93,7 @@ graph (x: float32[2]) -> (y: float32[2]) {
   });
 });
 
-it("joins tensors of no elements, however many rows they state", () => {
+it("joins tensors without elements, whatever their number of rows", () => {
   const model = parseModel(`opset 21
 graph (x: float32[batch, 2]) -> (y: int64[1099511627776, 0]) {
   none: int64[1099511627776, 0] = []

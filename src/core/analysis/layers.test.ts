@@ -15,15 +15,15 @@ graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
 }`);
 const namesOf = (model: ReturnType<typeof two>): string[] => layers(model, infer(model)).map(({ name }) => name);
 
-describe("a weight without a name of its own", () => {
-  test("has the module's path that an older exporter puts into the node's name", () => {
+describe("names of layers with unnamed weights", () => {
+  test("uses the module path that an older exporter writes into the node name", () => {
     expect(namesOf(two("/layer1/layer1.0/conv1/MatMul", "/blocks/blocks.0/body/body.7/MatMul_1"))).toEqual([
       "layer1.0.conv1",
       "blocks.0.body.7",
     ]);
   });
 
-  test("has the innermost module that a newer exporter lists beside the node", () => {
+  test("uses the innermost module that a newer exporter lists in the node metadata", () => {
     const model = two("node_MatMul_61", "node_MatMul_69");
     const scopes = ["['', 'bert', 'bert.encoder.layer.0.query', 'linear']", "['', 'bert', 'bert.pooler', 'linear_1']"];
     for (const [index, node] of [...model.graph.nodes()].entries())
@@ -31,7 +31,7 @@ describe("a weight without a name of its own", () => {
     expect(namesOf(model)).toEqual(["bert.encoder.layer.0.query", "bert.pooler"]);
   });
 
-  test("is known by its node where two share a module, or none is told", () => {
+  test("uses the node name if two nodes share a module or none is recorded", () => {
     expect(namesOf(two("/attention/MatMul", "/attention/MatMul_1"))).toEqual([
       "/attention/MatMul",
       "/attention/MatMul_1",
@@ -41,8 +41,8 @@ describe("a weight without a name of its own", () => {
   });
 });
 
-describe("layers of other weights have other names:", () => {
-  test("a table and its transposed copy in one module", () => {
+describe("layer names", () => {
+  test("differ for a table and its transposed copy in one module", () => {
     const model = parseModel(`opset 21
 graph (ids: int64[n]) -> (y: float32[n, 9]) {
   table: float32[9, 4] = random(seed 1)
@@ -53,7 +53,7 @@ graph (ids: int64[n]) -> (y: float32[n, 9]) {
     expect(namesOf(model)).toEqual(["/block1/Gather", "/block1/MatMul"]);
   });
 
-  test("nodes that are called as a layer is, or as each other", () => {
+  test("differ for different weights if node names repeat or equal a layer name", () => {
     expect(namesOf(two("same", "same"))).toEqual(["same", "same_2"]);
     const third = parseModel(`opset 21
 graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
@@ -68,7 +68,7 @@ graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
     expect(namesOf(third)).toEqual(["same", "same_2", "same_3", "same"]);
   });
 
-  test("but a table of which one reader takes the codes is one layer", () => {
+  test("are equal for a table read as floats and as quantized values", () => {
     const model = parseModel(`opset 21
 graph (ids: int64[n]) -> (y: float32[n, 4]) {
   embed.weight: float32[4, 4] = random(seed 1)
@@ -81,10 +81,8 @@ graph (ids: int64[n]) -> (y: float32[n, 4]) {
     expect(namesOf(model)).toEqual(["embed", "embed"]);
   });
 
-  test.each(["fc.weight", "val_7"])(
-    "but two layers of one matrix %s that is stored as codes in two forms are one",
-    (name) => {
-      const model = parseModel(`opset 21
+  test.each(["fc.weight", "val_7"])("are equal for two layers of one matrix %s quantized in two forms", (name) => {
+    const model = parseModel(`opset 21
 graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
   ${name}_quantized: int8[4, 4] = random(seed 1, from -9 to 9)
   ${name}_quantized_1: int8[4, 4] = random(seed 2, from -9 to 9)
@@ -94,18 +92,17 @@ graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
   h = MatMul "/fc/MatMul" (x, columns)
   y = MatMul "/fc/MatMul_1" (h, rows)
 }`);
-      expect(namesOf(model)).toEqual(["fc", "fc"]);
-    },
-  );
+    expect(namesOf(model)).toEqual(["fc", "fc"]);
+  });
 });
 
-test("a selection that leaves no layer is refused", () => {
+test("selectLayers rejects a selection without layers", () => {
   const all = [{ name: "fc1" }, { name: "fc2" }];
   expect(selectLayers(all, { layers: "fc*", except: "fc1" })).toEqual([{ name: "fc2" }]);
   expect(() => selectLayers(all, { layers: "fc1", except: "fc*" })).toThrow('"except" names every layer');
 });
 
-describe("a name that fits no layer is refused with", () => {
+describe("selectLayers for an unknown name", () => {
   const hintOf = (typed: string, names: readonly string[]): unknown => {
     try {
       return selectLayers(
@@ -118,13 +115,13 @@ describe("a name that fits no layer is refused with", () => {
   };
   const many = Array.from({ length: 20 }, (_, place) => `layer${place}.conv`);
 
-  test("the one that was meant, and the others by nearness", () => {
+  test("suggests the closest name and lists the others by similarity", () => {
     expect(hintOf("f1", ["conv", "fc1", "fc2"])).toBe('Did you mean "fc1"? Layers: fc1, fc2, conv.');
     expect(hintOf("fc9", ["conv", "fc1", "fc2"])).toBe("Layers: fc1, fc2, conv.");
     expect(hintOf("layer17.cnv", many)).toMatch(/^Did you mean "layer17.conv"\? Layers: layer17\.conv, .*, …\.$/);
   });
 
-  test("those that hold the word first, and no guess where none is near", () => {
+  test("lists names that contain the word first, and suggests nothing if none is similar", () => {
     expect(hintOf("17", many)).toMatch(/^Layers: layer17\.conv, /);
     expect(hintOf("head*", ["fc1", "fc1"])).toBe("Layers: fc1.");
     expect(hintOf("fc", [])).toBe("The model has no layers with a weight.");

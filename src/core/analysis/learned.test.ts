@@ -16,7 +16,7 @@ const learned = async (text: string) => {
   ];
 };
 
-test("weights and biases are counted in floats and as codes, embeddings too; scales, sizes and places are not", async () => {
+test("counts float and quantized weights, biases and embeddings, but not scales, sizes and indices", async () => {
   expect(
     await learned(`graph (ids: int64[N], x: float32[N, 2]) -> (y) {
   table: int8[5, 2] = [[1, 2], [3, 4], [5, 6], [7, 8], [9, 9]]
@@ -40,7 +40,7 @@ test("weights and biases are counted in floats and as codes, embeddings too; sca
   ).toEqual(["bias factor table weight", 10 + 6 + 3 + 3]);
 });
 
-test("what has the role of a mask, a buffer or a state is not counted, a table of numbers to be trained is", async () => {
+test("counts no mask, buffer or state by role, but counts a parameter of constants", async () => {
   expect(
     await learned(`graph (x: float32[N, 2]) -> (y) {
   w: float32[2, 2] parameter = [[1, 0], [0, 1]]
@@ -55,7 +55,7 @@ test("what has the role of a mask, a buffer or a state is not counted, a table o
   ).toEqual(["t w", 8]);
 });
 
-test("a matrix that is stored twice counts as what the file holds, before and after its copy has the role tied", async () => {
+test("counts both copies of a matrix stored twice, with or without the role tied", async () => {
   const twice = (role: string): Promise<unknown> =>
     learned(`graph (x: float32[N, 2]) -> (y) {
   w: float32[2, 2] = [[1, 2], [3, 4]]
@@ -67,7 +67,7 @@ test("a matrix that is stored twice counts as what the file holds, before and af
   expect(await twice("")).toEqual(["u w", 8]);
 });
 
-test("a mask that is added, and rows of sines, are told by their numbers, but for tensors too large to be such", async () => {
+test("does not count an additive mask, unless its tensor is too large to check", async () => {
   const text = `opset 21
 graph (x: float32[N, 2, 2]) -> (y) {
   mask: float32[1, 2, 2] = [[[0, -1e9], [0, 0]]]
@@ -83,7 +83,7 @@ graph (x: float32[N, 2, 2]) -> (y) {
   expect(learnedCount(await learnedTensors(large, infer(large)))).toBe(4);
 });
 
-test("an int32 size that is joined into a shape is not counted", async () => {
+test("does not count an int32 size that is joined into a shape", async () => {
   expect(
     await learned(`graph (x: float32[N, 2]) -> (y) {
   w: float32[2, 3] = [[1, 2, 3], [4, 5, 6]]

@@ -31,7 +31,7 @@ const value = (name: string) => {
 };
 
 describe("a mask", () => {
-  test("is known by its role, whatever the names and the order of the operands", () => {
+  test("is recognized by its role, whatever the names and the operand order", () => {
     expect(maskingOf(value("latent"))).toMatchObject({
       mask: { name: "kept" },
       product: { name: "fc1.weight" },
@@ -40,7 +40,7 @@ describe("a mask", () => {
     expect(allMaskings(model.graph).map(({ parameter }) => parameter.name)).toEqual(["latent"]);
   });
 
-  test("leaves the layer the name of the product", () => {
+  test("keeps the product's name as the layer name", () => {
     expect(plainName(value("latent"))).toBe("fc1.weight");
     expect(layers(model, infer(model)).map(({ name }) => name)).toEqual(["fc1", "second", "sum", "third"]);
   });
@@ -54,7 +54,7 @@ test.each([
   ["a", "its weight is not stored in the main graph"],
   ["coarse", "its weight is bfloat16, not float32 or float64 or float16"],
   ["ones", "its weight contains constants, which are not trained"],
-])("whether %s can be pruned", (name, reason) => {
+])("checks whether %s can be pruned", (name, reason) => {
   const learned = parametersOf(model, infer(model));
   expect(requireStored(value(name), { ...weightNeeds.prune, learned })?.reason).toBe(reason);
 });

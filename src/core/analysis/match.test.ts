@@ -18,7 +18,7 @@ import type { Model } from "../graph/model.ts";
 import { open } from "../onnx/index.ts";
 import { matchLayers } from "./match.ts";
 
-/** Residual blocks in two resolutions: `a` before the pooling, `b` after it. */
+/** Builds residual blocks at two resolutions: `a` before the pooling, `b` after it. */
 const staged = (first: number, second: number): Model => {
   const block = () =>
     residual({ a: conv2d(4, 4, 3, { padding: 1 }), relu: relu(), b: conv2d(4, 4, 3, { padding: 1 }) });
@@ -36,30 +36,33 @@ const staged = (first: number, second: number): Model => {
   );
 };
 
-describe("layers are matched", () => {
+describe("matchLayers", () => {
   test.each(["pre-norm", "post-norm"] as const)(
-    "the state after each layer with one after a layer, whatever number of layers is kept: %s",
+    "matches each layer's output state with one of the teacher, for any depth: %s",
     async (order) => {
       await expectEveryNumberOfLayers(transformer(5, 8, 2, 1, order));
     },
   );
 
-  test.each(["pre-norm", "post-norm"] as const)("a single layer of another width with the last one: %s", (order) => {
-    const [student, teacher] = [transformer(1, 8, 2, 1, order), transformer(3, 12, 3, 2, order)];
-    const [[output, counterpart] = [], ...more] = pairs(student, teacher);
-    expect(more).toEqual([]);
-    expect(counterpart?.replace("layer2", "layer0")).toBe(output);
-    expect(pairs(teacher, student).map(([, last]) => last)).toEqual([output, output, output]);
-  });
+  test.each(["pre-norm", "post-norm"] as const)(
+    "matches a single layer of another width with the last layer: %s",
+    (order) => {
+      const [student, teacher] = [transformer(1, 8, 2, 1, order), transformer(3, 12, 3, 2, order)];
+      const [[output, counterpart] = [], ...more] = pairs(student, teacher);
+      expect(more).toEqual([]);
+      expect(counterpart?.replace("layer2", "layer0")).toBe(output);
+      expect(pairs(teacher, student).map(([, last]) => last)).toEqual([output, output, output]);
+    },
+  );
 
-  test("the states of a student whose layers were factorized, by their names", async () => {
+  test("matches the states of a factorized student by their names", async () => {
     const teacher = transformer(4, 8, 2, 1, "post-norm");
     const student = teacher.clone();
     await factorize(student, { rank: 2, layers: ["words", "layer1.*", "layer3.*"], timing: false });
     expect(pairs(student, teacher)).toEqual(pairs(teacher, teacher));
   });
 
-  test("the last state of an encoder, which is an output of the model", () => {
+  test("matches the last state of an encoder, which is an output of the model", () => {
     const encoder = (layers: number): Model => {
       const model = transformer(layers, 8, 2, 1, "post-norm");
       const last = model.graph.value(pairs(model, model).at(-1)?.[0] ?? "");
@@ -73,7 +76,7 @@ describe("layers are matched", () => {
     ]);
   });
 
-  test("stage by stage if both networks have the same number of resolutions", () => {
+  test("matches stage by stage if both networks have the same number of resolutions", () => {
     expect(pairs(staged(1, 1), staged(3, 1)).map(([, teacher]) => teacher)).toEqual(["a2.output", "b0.output"]);
     expect(pairs(staged(2, 1), staged(2, 4)).map(([, teacher]) => teacher)).toEqual([
       "a0.output",
@@ -82,7 +85,7 @@ describe("layers are matched", () => {
     ]);
   });
 
-  test("by block: the last of the student with the last of the teacher, whatever their numbers", () => {
+  test("matches last block with last block for any number of blocks", () => {
     const layer = (at: number) => expect.stringContaining(`layer${at}.`);
     expect(pairs(transformer(2, 8, 2), transformer(6, 12, 3))).toEqual([
       [layer(0), layer(2)],
@@ -96,15 +99,15 @@ describe("layers are matched", () => {
     ]);
   });
 
-  test("an activation behind a residual block belongs to it", () => {
+  test("includes the activation after a residual block in the block", () => {
     expect(pairs(convolutional(1, 4), convolutional(3, 8))).toEqual([["block0.relu.output", "block2.relu.output"]]);
   });
 
-  test("layer by layer where no block holds several, and without the answers", () => {
+  test("matches layer by layer if no block has several layers, without the outputs", () => {
     expect(pairs(perceptron([8, 3]), perceptron([16, 12, 3]))).toEqual([["relu0.output", "relu1.output"]]);
   });
 
-  test("by name, and by size", () => {
+  test("matches by name and by shape", () => {
     expect(pairs(perceptron([8, 8, 3]), perceptron([16, 12, 3]), "name")).toEqual([
       ["fc0.output", "fc0.output"],
       ["fc1.output", "fc1.output"],
@@ -115,7 +118,7 @@ describe("layers are matched", () => {
     ]);
   });
 
-  test("as they are given: names of values, layers or blocks", () => {
+  test("matches the pairs that the caller names", () => {
     expect(pairs(perceptron([8, 3]), perceptron([16, 12, 3]), { fc0: "relu1.output" })).toEqual([
       ["fc0.output", "relu1.output"],
     ]);
@@ -128,13 +131,13 @@ describe("layers are matched", () => {
       "shape",
       'blocks of the student have the shapes [batch, 9], those of the teacher [batch, 16], [batch, 12]: match "block", or name the pairs',
     ],
-  ] as const)("or say why not: %o", (by, reason) => {
+  ] as const)("gives a reason if nothing matches: %o", (by, reason) => {
     const matched = matchLayers(perceptron([9, 3]), perceptron([16, 12, 3]), by);
     expect(matched).toBeInstanceOf(Miss);
     expect(matched).toMatchObject({ reason: expect.stringContaining(reason) });
   });
 
-  test("names that are nowhere else", () => {
+  test("gives a reason if the networks share no names", () => {
     expect(matchLayers(perceptron([8, 3]), transformer(1, 8, 2), "name")).toMatchObject({
       reason: expect.stringMatching(/no inner layer .* has the name of/),
     });
@@ -142,8 +145,8 @@ describe("layers are matched", () => {
 });
 
 const file = (path: string): string => shared(`data/models/${path}`) ?? "";
-describe.skipIf(file("resnet56.onnx") === "")("in files of exporters", () => {
-  test("a network of three blocks learns from the ends of three stages", async () => {
+describe.skipIf(file("resnet56.onnx") === "")("matchLayers on exported models", () => {
+  test("matches a network of three blocks with the ends of three stages", async () => {
     const [student, teacher] = [await open(file("resnet8_cifar10.onnx")), await open(file("resnet56.onnx"))];
     expect(pairs(student, teacher)).toEqual([
       ["relu_13", "relu_66"],
@@ -156,18 +159,18 @@ describe.skipIf(file("resnet56.onnx") === "")("in files of exporters", () => {
     ["bert_sst2/onnx/model.onnx", ["layer_norm_2", "layer_norm_4", "layer_norm_6", "layer_norm_8"]],
     ["llama260k.onnx", ["add_80", "add_149", "add_218", "add_287"]],
     ["llama_shakespeare/onnx/model.onnx", ["add_409", "add_718", "add_1027", "add_1336"]],
-  ])("%s: states behind layers, before a normalization of all", async (path, states) => {
+  ])("%s: matches the states after layers, before the final normalization", async (path, states) => {
     const model = await open(file(path));
     expect(pairs(model, model)).toEqual(states.map((name) => [name, name]));
   });
 });
 
-describe("a loss finds what it compares", () => {
-  test.each(["hinton", "fitnets", "hidden-mse"])("in transformers: %s", expectInTransformers);
+describe("a loss that compares inner values", () => {
+  test.each(["hinton", "fitnets", "hidden-mse"])("finds them in transformers: %s", expectInTransformers);
 
-  test.each(["attention-transfer", "nst"])("in convolutional networks: %s", expectInConvolutions);
+  test.each(["attention-transfer", "nst"])("finds them in convolutional networks: %s", expectInConvolutions);
 
-  test("and says which, with sizes", async () => {
+  test("logs the pairs with their sizes", async () => {
     const { told } = await norms("hidden-mse", transformer(1, 8, 2), transformer(2, 12, 3, 5), texts(4, 5));
     expect(told).toEqual([
       expect.stringMatching(/^hidden-mse: layer0\S* \[4, 5, 8\] ← teacher\.layer1\S* \[4, 5, 12\], projected$/),

@@ -19,8 +19,8 @@ function found(text: string): readonly string[] {
 
 const names = (values: Iterable<Value>): readonly string[] => [...values].map(({ name }) => name).sort();
 
-describe("parameters", () => {
-  it("are scales of channels, but not matrices, scalars, or scales of codes", () => {
+describe("parametersOf", () => {
+  it("finds channel scales, but not matrix masks, scalars or scales of an input", () => {
     expect(
       found(`opset 21
 graph (x: float32[N, T, 4], s: float32[1]) -> (y, z) {
@@ -38,7 +38,7 @@ graph (x: float32[N, T, 4], s: float32[1]) -> (y, z) {
     ).toEqual(["norm", "w"]);
   });
 
-  it("are not what shifts and scales images before the first layer, but a normalization there is", () => {
+  it("skips input scaling before the first layer, but finds a normalization there", () => {
     const model = (first: string): string => `opset 21
 graph (x: float32[N, 3, 4, 4]) -> (y) {
   a: float32[3, 1, 1] = random(seed 1)
@@ -52,7 +52,7 @@ graph (x: float32[N, 3, 4, 4]) -> (y) {
     expect(found(model("h = BatchNormalization (x, b, c, b, c)"))).toEqual(["b", "c", "w"]);
   });
 
-  it("are not the ones and zeros that exporters give a normalization whose own scale and shift follow", () => {
+  it("skips an exporter's ones and zeros if a learned scale and shift follow", () => {
     const model = (scale: string, after: string): string => `opset 18
 graph (x: float32[N, 3, 8, 8]) -> (y) {
   w: float32[4, 3, 3, 3] = random(seed 1)
@@ -70,14 +70,14 @@ graph (x: float32[N, 3, 8, 8]) -> (y) {
 }`;
     const affine = "m = Mul (r, weight)\n y = Add (m, bias)";
     expect(found(model("ones", affine))).toEqual(["bias", "w", "weight"]);
-    // A scale that has learnt something is one, and so is the only one there is.
+    // A learned scale is a parameter, and so is the only scale of a normalization.
     expect(found(model("[1, 2]", affine))).toEqual(["bias", "one", "w", "weight", "zero"]);
     expect(found(model("ones", "y = Relu (r)"))).toEqual(["one", "w", "zero"]);
-    // An activation between the two: the scales are not those of one normalization.
+    // An activation separates the scales, so both are parameters.
     expect(found(model("ones", "a = Sigmoid (r)\n y = Mul (a, weight)"))).toEqual(["one", "w", "weight", "zero"]);
   });
 
-  it("are not weights of one number and one output, which add up or average; zeros, and what has the role, are", () => {
+  it("skips averaging weights of ones, unless they are zeros, mixed or have the role", () => {
     const model = (ones: string): string => `opset 18
 graph (x: float32[N, 4]) -> (y) {
   w: float32[4, 4] = random(seed 1)
@@ -99,7 +99,7 @@ graph (x: float32[N, 2, 8, 8]) -> (y) {
     expect(found(blur("float32[2, 1, 1, 1]", 2))).toEqual(["w"]);
   });
 
-  it("are not frequencies of positions, whether stored for a batch or repeated for it", () => {
+  it("skips position frequencies, stored or expanded to the batch", () => {
     const model = (repeat: string): string => `opset 21
 graph (x: float32[N, T, 4], positions: int64[N, T]) -> (y) {
   w: float32[4, 4] = random(seed 1)
@@ -124,7 +124,7 @@ graph (x: float32[N, T, 4], positions: int64[N, T]) -> (y) {
     ).toEqual(["w"]);
   });
 
-  it("a layer of whole numbers and one of bytes are trained", () => {
+  it("finds layers of int64 and uint8 inputs", () => {
     const layer = (type: string, dims: string): string => `opset 21
 graph (x: ${type}[N, 4]) -> (y) {
   w: float32${dims} = random(seed 1)
@@ -135,7 +135,7 @@ graph (x: ${type}[N, 4]) -> (y) {
     expect(found(layer("uint8", "[4, 2]"))).toEqual(["w"]);
   });
 
-  it("are parts of one matrix, a class token, positions that are cut to the length of a text", () => {
+  it("finds a split matrix, a class token and sliced positions", () => {
     expect(
       found(`opset 21
 graph (x: float32[N, T, 4]) -> (y) {
@@ -160,7 +160,7 @@ graph (x: float32[N, T, 4]) -> (y) {
     ).toEqual(["positions", "qkv", "token"]);
   });
 
-  it("are bounds of channels, behind a layer, that are no sizes of images", () => {
+  it("finds channel bounds after a layer, but not image sizes or input bounds", () => {
     const bounded = (low: string, high: string, data = "h"): readonly string[] =>
       found(`opset 21
 graph (x: float32[N, 4]) -> (y, h) {
@@ -177,7 +177,7 @@ graph (x: float32[N, 4]) -> (y, h) {
     expect(bounded("[-0.1, 0, 0.25, -1]", "[1.5, 1.25, 2, 0.5]", "x")).toEqual(["w"]);
   });
 
-  it("are tables that computed places pick from, by any operator", () => {
+  it("finds tables that any gather operator reads", () => {
     const text = `opset 21
 graph (x: float32[N, 8], i: int64[N, 1]) -> (a, b, c) {
   w1: float32[4, 8] = random(seed 1)
@@ -197,7 +197,7 @@ graph (x: float32[N, 8], i: int64[N, 1]) -> (a, b, c) {
     expect(noLayers(model, inference, all).map(({ at }) => at)).toEqual(['GatherND "b"', 'GatherElements "c"']);
   });
 
-  it("a buffer by its role is none, a parameter by its role is one", () => {
+  it("follows the roles buffer and parameter", () => {
     const model = parseModel(`opset 21
 graph (x: float32[N, 4]) -> (y) {
   w: float32[4, 4] = random(seed 1)
@@ -213,7 +213,7 @@ graph (x: float32[N, 4]) -> (y) {
   });
 });
 
-describe("numbers tell", () => {
+describe("buffersAmong", () => {
   const waves = (interleaved: boolean): number[][] =>
     Array.from({ length: 6 }, (_, t) =>
       Array.from({ length: 8 }, (_, column) => {
@@ -266,13 +266,13 @@ describe("numbers tell", () => {
     return [...model.graph.values()].filter(({ tensor }) => tensor !== undefined);
   };
 
-  it("masks and sinusoids, in halves, in turns or in two tables", async () => {
+  it("finds masks and sinusoids, as halves, interleaved or in two tables", async () => {
     expect(names(await buffersAmong(stored("halves", "turns", "cosines", "sines", "causal")))).toEqual(
       ["halves", "turns", "cosines", "sines", "causal"].sort(),
     );
   });
 
-  it("tables that lie in a file, by all of their numbers", async () => {
+  it("finds tables stored in a file by all of their values", async () => {
     const long = (row: (position: number) => readonly number[]): string =>
       JSON.stringify(Array.from({ length: 600 }, (_, position) => row(position)));
     const wave = (position: number): number[] => [0.1, 1, 2, 3].map((speed) => Math.sin(speed * position));
@@ -292,7 +292,7 @@ graph (x: float32[N]) -> (x) {
     expect(names(await buffersAmong(values))).toEqual(["both", "cosines", "shutsAtLast", "sines"]);
   });
 
-  it("nothing of one table of two, zeros, ones, permutations, or large numbers beside others", async () => {
+  it("finds no single table of a pair, zeros, ones, permutations or mixed large values", async () => {
     expect(
       names(await buffersAmong(stored("cosines", "zeros", "ones", "identity", "kept", "turned", "large"))),
     ).toEqual([]);
@@ -306,7 +306,7 @@ interface Entry {
 const index =
   folder === undefined ? {} : (JSON.parse(readFileSync(`${folder}/index.json`, "utf8")) as Record<string, Entry>);
 
-describe.skipIf(folder === undefined)("of exported networks, what PyTorch trained is found, and nothing else", () => {
+describe.skipIf(folder === undefined)("learnedTensors finds exactly the tensors that PyTorch trained", () => {
   it.each(Object.entries(index))("%s", async (name, entry) => {
     const model = await open(`${folder}/${name}.onnx`);
     const expected = entry.trainable.toSorted();

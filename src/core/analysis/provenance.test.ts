@@ -20,7 +20,7 @@ async function cutUnits(model: ReturnType<typeof chain>, units: readonly number[
   await cut(model, [{ group, units }]);
 }
 
-test("says which channels of the original are left, also after a second cut", async () => {
+test("records which channels of the original remain, also after a second cut", async () => {
   const model = chain();
   expect(recordedKept(model, "a")).toBeUndefined();
   await cutUnits(model, [1, 4]);
@@ -31,7 +31,7 @@ test("says which channels of the original are left, also after a second cut", as
 });
 
 test.each(["{", "[]", '{"a":3}', '{"a":"0-"}', '{"a":"3-9999999"}', '{"a":"-1"}', "null"])(
-  "metadata that others wrote is not believed: %s",
+  "ignores invalid metadata: %s",
   (text) => {
     const model = chain();
     model.header.metadata.set(keptKey, text);

@@ -6,28 +6,28 @@ const repeatsIn = (text: string, weights?: readonly number[]): readonly string[]
     ({ start, period, count }) => `${count}×${text.slice(start, start + period)}@${start}`,
   );
 
-describe("what repeats in a row", () => {
-  it("is found in its shortest period", () => {
+describe("repeats", () => {
+  it("finds the shortest period", () => {
     expect(repeatsIn("xabababy")).toEqual(["3×ab@1"]);
     expect(repeatsIn("aaaa")).toEqual(["4×a@0"]);
   });
 
-  it("begins as late as it can: a stem that is like the end of a piece is none", () => {
+  it("starts as late as possible, so a stem that resembles a period is excluded", () => {
     expect(repeatsIn("bababab")).toEqual(["3×ab@1"]);
     expect(repeatsIn("n4n5n4n5n")).toEqual(["2×4n5n@1"]);
   });
 
-  it("stands on both sides of a longer stretch", () => {
+  it("finds repeats on both sides of a longer one", () => {
     expect(repeatsIn("aaxcdcdcdybb")).toEqual(["2×a@0", "3×cd@3", "2×b@10"]);
   });
 
-  it("weighs more than what is shorter inside of it", () => {
+  it("prefers a larger repeat to a smaller one inside it", () => {
     expect(repeatsIn("aabaab")).toEqual(["2×aab@0"]);
     expect(repeatsIn("abbbb")).toEqual(["4×b@1"]);
     expect(repeatsIn("aaabab", [1, 1, 1, 9, 1, 9])).toEqual(["2×a@0", "2×ab@2"]);
   });
 
-  it("is found in a hundred thousand pieces as in ten", () => {
+  it("finds one repeat in 100,000 items", () => {
     const kinds = Array.from({ length: 100_000 }, (_, at) => (at === 0 ? "stem" : at % 2));
     expect(
       repeats(
@@ -37,7 +37,7 @@ describe("what repeats in a row", () => {
     ).toEqual([{ start: 2, period: 2, count: 49_999 }]);
   });
 
-  it("is nothing where nothing does", () => {
+  it("finds nothing without a repeat", () => {
     expect(repeatsIn("abcabd")).toEqual([]);
     expect(repeatsIn("a")).toEqual([]);
     expect(repeatsIn("")).toEqual([]);

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { parseModel } from "../graph/text.ts";
 import { unevenChannels } from "./uneven-channels.ts";
 
-/** Three convolutions of these numbers of output channels, and a matrix product with five. */
+/** Builds three convolutions with these numbers of output channels, and a matrix product with five. */
 const net = (a: number, b: number, c: number) =>
   parseModel(`opset 21
 graph (x: float32[1, 3, 8, 8]) -> (y: float32[1, 5]) {
@@ -18,11 +18,11 @@ graph (x: float32[1, 3, 8, 8]) -> (y: float32[1, 5]) {
   y = MatMul(t, fc.weight)
 }`);
 
-test("convolutions whose changed number of channels fills no whole blocks are counted, whole blocks and matrix products are not", () => {
+test("unevenChannels counts convolutions whose changed channel count does not fill whole blocks", () => {
   expect(unevenChannels(net(16, 32, 48), net(9, 16, 40))).toEqual({ layers: 2, convolutions: 3, counts: [9, 40] });
   expect(unevenChannels(net(16, 32, 48), net(9, 9, 9))).toEqual({ layers: 3, convolutions: 3, counts: [9] });
 });
 
-test("what was uneven before and is as it was is no reason", () => {
+test("unevenChannels ignores a layer whose uneven channel count did not change", () => {
   expect(unevenChannels(net(24, 32, 48), net(24, 16, 32))).toEqual({ layers: 0, convolutions: 3, counts: [] });
 });

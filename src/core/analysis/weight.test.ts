@@ -10,52 +10,57 @@ const stored = "w: float32[4, 4] = zeros";
 const product = "y = MatMul(x, w)";
 
 test.each([
-  ["as it is", "factorize", [stored, product], undefined],
-  ["behind a mask", "solve", [stored, "m: float32[4, 4] mask = zeros", "v = Mul(w, m)", "y = MatMul(x, v)"], undefined],
+  ["stored as a float32 matrix", "factorize", [stored, product], undefined],
+  ["masked", "solve", [stored, "m: float32[4, 4] mask = zeros", "v = Mul(w, m)", "y = MatMul(x, v)"], undefined],
   ["transposed", "quantize", [stored, "v = Transpose(w) {perm=[1, 0]}", "y = MatMul(x, v)"], undefined],
   ["transposed", "solve", [stored, "v = Transpose(w) {perm=[1, 0]}", "y = MatMul(x, v)"], "its weight is computed"],
   ["read twice", "fuse", [stored, "h = MatMul(x, w)", "y = MatMul(h, w)"], "its weight is shared"],
   ["read twice", "factorize", [stored, "h = MatMul(x, w)", "y = MatMul(h, w)"], undefined],
   [
-    "double",
+    "float64",
     "fuse",
     ["w: float64[4, 4] = zeros", "v = Cast(w) {to=1}", "y = MatMul(x, v)"],
     "its weight is float64, not float32",
   ],
   [
-    "double read as float",
+    "float64 cast to float32",
     "factorize",
     ["w: float64[4, 4] = zeros", "v = Cast(w) {to=1}", "y = MatMul(x, v)"],
     "its weight is float64, but used as float32",
   ],
   [
-    "codes",
+    "quantized",
     "quantize",
     ["w: int8[4, 4] = zeros", "s: float32[] = [1]", "v = DequantizeLinear(w, s)", "y = MatMul(x, v)"],
     "its weight is quantized already",
   ],
   [
-    "a kernel that is transposed",
+    "a ConvTranspose kernel",
     "factorize",
     ["w: float32[4, 4, 1] = zeros", "i: int64[1] = [2]", "u = Unsqueeze(x, i)", "y = ConvTranspose(u, w)"],
     "its operator cannot be written as a chain of layers",
   ],
   [
-    "laid out by the shape in a Constant node",
+    "reshaped by the shape in a Constant node",
     "factorize",
     ["v: float32[16] = zeros", "s = Constant() {value_ints=[4, 4]}", "w = Reshape(v, s)", product],
     undefined,
   ],
-  ["a stack of one", "solve", ["w: float32[1, 1, 4, 4] = zeros", product], "its weight is [1, 1, 4, 4], not a matrix"],
-  ["a stack of two", "solve", ["w: float32[2, 4, 4] = zeros", product], "it holds several matrices"],
-  ["nothing", "quantize", ["w: float32[4, 0] = zeros", product], "its weight has no elements"],
   [
-    "a copy",
+    "a stack of one matrix",
+    "solve",
+    ["w: float32[1, 1, 4, 4] = zeros", product],
+    "its weight is [1, 1, 4, 4], not a matrix",
+  ],
+  ["a stack of two matrices", "solve", ["w: float32[2, 4, 4] = zeros", product], "it holds several matrices"],
+  ["empty", "quantize", ["w: float32[4, 0] = zeros", product], "its weight has no elements"],
+  [
+    "tied to another weight",
     "factorize",
     ["w: float32[4, 4] tied(o) = zeros", "o: float32[4, 4] parameter = zeros", "h = MatMul(x, w)", "y = MatMul(h, o)"],
     'its weight is tied to "o"',
   ],
-] as const)("a weight that is %s, to %s", (_, technique, lines, reason) => {
+] as const)("requireWeight checks a weight that is %s: %s", (_, technique, lines, reason) => {
   const model = parseModel(`opset 17\ngraph (x: float32[n, 4]) -> (y) {\n  ${lines.join("\n  ")}\n}`);
   const [layer] = layers(model, infer(model));
   if (layer === undefined) throw new Error("no layer");
@@ -63,9 +68,9 @@ test.each([
 });
 
 test.each([
-  ["of stored parts", "w = Concat(a, b) {axis=0}", ": run `pith simplify` first, which stores it"],
-  ["of a single number", "w = Expand(one, shape)", ""],
-])("a weight that is computed %s is refused, with a way out if there is one", (_, node, wayOut) => {
+  ["from stored parts", "w = Concat(a, b) {axis=0}", ": run `pith simplify` first, which stores it"],
+  ["from a scalar", "w = Expand(one, shape)", ""],
+])("noLayers rejects a weight computed %s, with advice if there is any", (_, node, wayOut) => {
   const model = parseModel(`opset 17
 graph (x: float32[n, 128]) -> (y) {
   a: float32[64, 16] = zeros
@@ -81,15 +86,18 @@ graph (x: float32[n, 128]) -> (y) {
   ]);
 });
 
-test.each(["factorize", "solve", "fuse"] as const)("a weight that is an output of the model, to %s", (technique) => {
-  const model = parseModel(`opset 17\ngraph (x: float32[n, 4]) -> (y, w) {\n  ${stored}\n  ${product}\n}`);
-  const [layer] = layers(model, infer(model));
-  if (layer === undefined) throw new Error("no layer");
-  expect(requireWeight(layer, weightNeeds[technique])?.reason).toBe("its weight is also an output of the model");
-  expect(requireWeight(layer, weightNeeds.prune)).toBeUndefined();
-});
+test.each(["factorize", "solve", "fuse"] as const)(
+  "requireWeight rejects a weight that is an output of the model: %s",
+  (technique) => {
+    const model = parseModel(`opset 17\ngraph (x: float32[n, 4]) -> (y, w) {\n  ${stored}\n  ${product}\n}`);
+    const [layer] = layers(model, infer(model));
+    if (layer === undefined) throw new Error("no layer");
+    expect(requireWeight(layer, weightNeeds[technique])?.reason).toBe("its weight is also an output of the model");
+    expect(requireWeight(layer, weightNeeds.prune)).toBeUndefined();
+  },
+);
 
-/** A layer of one node, and the weight's numbers 0, 1, 2, … */
+/** Builds a layer of one node. */
 function layerOf(dims: readonly number[], inputs: string, node: string) {
   const model = parseModel(
     `opset 17\ngraph (${inputs}) -> (y) {\n  w: float32[${dims.join(", ")}] = zeros\n  y = ${node}\n}`,
@@ -104,7 +112,7 @@ test.each([
   ["MatMul", [3, 2], "x: float32[n, 3]", "MatMul(x, w)", [[0, 2, 4, 1, 3, 5]]],
   ["a convolution", [2, 2, 2], "x: float32[n, 2, 8]", "Conv(x, w)", [[0, 1, 2, 3, 4, 5, 6, 7]]],
   [
-    "a convolution in groups",
+    "a grouped convolution",
     [4, 1, 2],
     "x: float32[n, 2, 8]",
     "Conv(x, w) {group=2}",
@@ -113,10 +121,10 @@ test.each([
       [4, 5, 6, 7],
     ],
   ],
-  // (inputs, outputs, taps): output 0 is made of 0, 1 and 4, 5.
+  // The axes are (inputs, outputs, kernel positions): output 0 has the values 0, 1 and 4, 5.
   ["a transposed convolution", [2, 2, 2], "x: float32[n, 2, 8]", "ConvTranspose(x, w)", [[0, 1, 4, 5, 2, 3, 6, 7]]],
   [
-    "a transposed convolution in groups",
+    "a grouped transposed convolution",
     [4, 1, 2],
     "x: float32[n, 4, 8]",
     "ConvTranspose(x, w) {group=2}",
@@ -125,7 +133,7 @@ test.each([
       [4, 5, 6, 7],
     ],
   ],
-  // (inputs, heads, numbers of a head)
+  // The axes are (inputs, heads, head size).
   [
     "an Einsum to heads",
     [2, 2, 3],
@@ -133,16 +141,16 @@ test.each([
     'Einsum(x, w) {equation="bsd,dhk->bshk"}',
     [[0, 6, 1, 7, 2, 8, 3, 9, 4, 10, 5, 11]],
   ],
-  // (inputs, numbers of a head, heads): outputs are in the order of the result.
+  // The axes are (inputs, head size, heads): outputs follow the order of the result.
   [
-    "an Einsum to heads that lie the other way",
+    "an Einsum to heads with swapped weight axes",
     [2, 3, 2],
     "x: float32[n, 5, 2]",
     'Einsum(x, w) {equation="bsd,dkh->bshk"}',
     [[0, 6, 2, 8, 4, 10, 1, 7, 3, 9, 5, 11]],
   ],
   [
-    "an Einsum to heads that lie apart",
+    "an Einsum to heads that are not adjacent in the result",
     [2, 2, 3],
     "x: float32[n, 5, 2]",
     'Einsum(x, w) {equation="bsd,dhk->bhsk"}',
@@ -152,7 +160,7 @@ test.each([
       [2, 8, 5, 11],
     ],
   ],
-  // (heads, numbers of a head, outputs): a head is an input, its numbers are taps.
+  // The axes are (heads, head size, outputs): a head is an input, and its values are kernel positions.
   [
     "an Einsum from heads",
     [2, 3, 2],
@@ -167,7 +175,13 @@ test.each([
     'Einsum(x, w) {equation="bsd,df->bsf"}',
     [[0, 3, 1, 4, 2, 5]],
   ],
-  ["an Einsum in front", [2, 3], "x: float32[n, 5, 2]", 'Einsum(w, x) {equation="df,bsd->bsf"}', [[0, 3, 1, 4, 2, 5]]],
+  [
+    "an Einsum with the weight first",
+    [2, 3],
+    "x: float32[n, 5, 2]",
+    'Einsum(w, x) {equation="df,bsd->bsf"}',
+    [[0, 3, 1, 4, 2, 5]],
+  ],
   [
     "an Einsum of experts",
     [2, 2, 3],
@@ -178,7 +192,7 @@ test.each([
       [6, 9, 7, 10, 8, 11],
     ],
   ],
-] as const)("%s as matrices and back", (_, dims, inputs, node, expected) => {
+] as const)("weightMatrices and weightNumbers convert the weight of %s and back", (_, dims, inputs, node, expected) => {
   const { role } = layerOf(dims, inputs, node);
   const numbers = Float64Array.from({ length: elementCount([...dims]) }, (_, at) => at);
   const matrices = weightMatrices(role, dims, numbers);
@@ -193,7 +207,7 @@ test.each([
   ["bsd,f->bsdf", "it sums over no axis of its weight"],
   ["bsd,dd->bsd", "takes a diagonal"],
   ["bsd,...d->bs", "the stored operand has axes without names"],
-] as const)("an Einsum %s is no layer", (equation, reason) => {
+] as const)("layerAt rejects an Einsum %s", (equation, reason) => {
   const [, names = ""] = equation.split(/,|->/);
   const dims = new Array<number>(names.replace("...", "e").length).fill(2);
   const model = parseModel(`opset 17

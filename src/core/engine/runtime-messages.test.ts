@@ -40,11 +40,11 @@ test.each([
     "Could not find an implementation for Conv(11) node with name ''",
     "Could not find an implementation for Conv(11) node with name ''",
   ],
-])("%s", (raw, plain) => {
+])("plainMessage shortens: %s", (raw, plain) => {
   expect(plainMessage(raw)).toBe(plain);
 });
 
-test("what is long ends with a sentence", () => {
+test("plainMessage ends a long message after a sentence", () => {
   const message = plainMessage(`${"It is wrong. ".repeat(40)}`);
   expect(message.length).toBeLessThan(301);
   expect(message).toMatch(/It is wrong$/);

@@ -9,7 +9,7 @@ test.each([
   ["opset 21", "RequantShift", { domain: "", op: "RequantShift" }],
   ["opset 21", "custom.MyAct", { domain: "custom", op: "MyAct" }],
 ])(
-  "with %s, what the runtime says of %s is understood, and what works without it is said",
+  "findUnknownOperator with %s reads %s from the error, which suggests alternatives",
   async (opsets, name, expected) => {
     const model = parseModel(`${opsets}\ngraph (x: float32[n]) -> (y: float32[n]) {\n  y = ${name}(x)\n}`);
     const error: unknown = await createEngine()
@@ -23,6 +23,6 @@ test.each([
   },
 );
 
-test("other failures are none of an unknown operator", () => {
+test("unknownOperator ignores other errors", () => {
   expect(unknownOperator("MatMul dimension mismatch")).toBeUndefined();
 });

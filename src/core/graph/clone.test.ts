@@ -46,7 +46,7 @@ function first(graph: Graph): Node {
 }
 
 describe("clone", () => {
-  test("says the same, and shares every tensor", () => {
+  test("prints the same text and shares every tensor", () => {
     const model = parseModel(source);
     const copy = model.clone();
     expect(printModel(copy)).toBe(source);
@@ -61,7 +61,7 @@ describe("clone", () => {
     expect(everything(model.clone()).filter((part) => originals.has(part))).toEqual([]);
   });
 
-  test("carries documentation, metadata, unknown fields and the header", () => {
+  test("copies documentation, metadata, unknown fields and the header", () => {
     const model = parseModel(source);
     model.header.metadata.set("author", "somebody");
     model.header.doc = "a model";
@@ -78,7 +78,7 @@ describe("clone", () => {
     expect(first(copy.graph).unknown).toEqual(Uint8Array.of(7));
   });
 
-  test("is independent: no edit of the copy reaches the original", () => {
+  test("isolates the original from edits of the copy", () => {
     const model = parseModel(source);
     const before = structureHash(model);
     const copy = model.clone();
@@ -102,7 +102,7 @@ describe("clone", () => {
     expect(structureHash(copy)).not.toBe(before);
   });
 
-  test("hands out names independently", () => {
+  test("generates fresh names independently", () => {
     const model = parseModel(source);
     const copy = model.clone();
     copy.graph.addValue("new");
@@ -111,7 +111,7 @@ describe("clone", () => {
     expect(copy.graph.freshName("inner")).toBe("inner_1");
   });
 
-  test.each(topologies)("of $name is the same model", ({ text }) => {
+  test.each(topologies)("copies $name with the same structure", ({ text }) => {
     const model = parseModel(text);
     expect(structureHash(model.clone())).toBe(structureHash(model));
     expect(verify(model.clone())).toEqual([]);

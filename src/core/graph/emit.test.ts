@@ -33,8 +33,8 @@ function producerOf(value: Value): Node {
 
 const attributesOf = (value: Value): Record<string, Attribute> => Object.fromEntries(producerOf(value).attributes);
 
-describe("the schema table", () => {
-  it("finds the definition in force between two versions", () => {
+describe("schemaAt", () => {
+  it("finds the definition that a version between two definitions uses", () => {
     expect(schemaAt("", "ReduceSum", 12)).toMatchObject({ since: 11, inputs: { min: 1, max: 1 } });
     expect(schemaAt("", "ReduceSum", 13)).toMatchObject({ since: 13, inputs: { min: 1, max: 2 } });
     expect(schemaAt("ai.onnx", "ReduceSum", 10)?.attributes).toEqual(
@@ -45,30 +45,30 @@ describe("the schema table", () => {
     );
   });
 
-  it("carries a definition over where only element types changed", () => {
+  it("keeps a definition if only element types changed", () => {
     expect(schemaAt("", "Conv", 22)).toEqual({ ...schemaAt("", "Conv", 1), since: 22 });
   });
 
-  it("has nothing for unknown operators, names of object methods, and versions before the first", () => {
+  it("finds nothing for unknown operators, object methods, and versions before the first", () => {
     expect(schemaAt("", "Convolution", 21)).toBeUndefined();
     expect(schemaAt("", "toString", 21)).toBeUndefined();
     expect(schemaAt("example.org", "Conv", 21)).toBeUndefined();
     expect(schemaAt("", "Gelu", 19)).toBeUndefined();
   });
 
-  it("counts variadic operands without limit", () => {
+  it("allows any number of variadic operands", () => {
     expect(schemaAt("", "Concat", 13)?.inputs).toMatchObject({ min: 1, max: Number.POSITIVE_INFINITY });
     expect(schemaAt("", "Split", 18)?.outputs).toEqual({ min: 1, max: Number.POSITIVE_INFINITY });
   });
 
-  it("marks withdrawn operators, and ones that came back", () => {
+  it("marks deprecated operators, including reintroduced ones", () => {
     expect(schemaAt("", "Upsample", 10)?.deprecated).toBe(true);
     expect(schemaAt("", "Upsample", 9)?.deprecated).toBe(false);
     expect(schemaAt("", "GroupNormalization", 18)?.deprecated).toBe(true);
     expect(schemaAt("", "GroupNormalization", 21)?.deprecated).toBe(false);
   });
 
-  it("knows which attributes are required and which leading inputs may be absent", () => {
+  it("reports required attributes and optional leading inputs", () => {
     expect(schemaAt("com.microsoft", "GroupQueryAttention", 1)?.required).toEqual(
       new Set(["kv_num_heads", "num_heads"]),
     );
@@ -79,7 +79,7 @@ describe("the schema table", () => {
     });
   });
 
-  it("parses every line: versions ascend, no operand count contradicts itself, required attributes exist", () => {
+  it("parses every operator: ascending versions, consistent operand counts, known required attributes", () => {
     for (const key of Object.keys(schema)) {
       const dot = key.lastIndexOf(".");
       const versions = schemasOf(key.slice(0, Math.max(dot, 0)), key.slice(dot + 1));
@@ -97,8 +97,8 @@ describe("the schema table", () => {
   });
 });
 
-describe("types of attributes", () => {
-  it("come from the schema, required ones must be given", () => {
+describe("types of an emitter", () => {
+  it("takes attribute types and required attributes from the schema", () => {
     expectTypeOf<AttributesOf<"Conv">["strides"]>().toEqualTypeOf<readonly number[] | undefined>();
     expectTypeOf<AttributesOf<"Concat">>().toEqualTypeOf<{ axis: number }>();
     expectTypeOf<Parameters<Emit["Relu"]>[1]>().toEqualTypeOf<Record<string, never> | undefined>();
@@ -111,17 +111,17 @@ describe("types of attributes", () => {
     expect(refused(() => emit.Add([x, y], { axis: 1 }))).toBe(
       "E_UNSUPPORTED: Add in opset 21 has no attribute axis: it was removed in opset 7.",
     );
-    // @ts-expect-error: Concat needs an axis.
+    // @ts-expect-error: Concat requires an axis.
     expect(refused(() => emit.Concat([x, y]))).toBe("E_UNSUPPORTED: Concat in opset 21 needs the attribute axis.");
-    // @ts-expect-error: so it does in the long form.
+    // @ts-expect-error: Concat requires an axis in the long form too.
     expect(refused(() => emit.many("Concat", [x, y], undefined, 1))).toMatch(/needs the attribute axis/);
-    // @ts-expect-error: a list where a number belongs.
+    // @ts-expect-error: axis is a number, not a list.
     expect(refused(() => emit.Softmax([x], { axis: [1] }))).toBe(
       "E_TYPE_MISMATCH: Softmax: attribute axis: expected int, got [1].",
     );
   });
 
-  it("give as many values as are asked for by number or by place", () => {
+  it("returns as many outputs as a count or a list of positions selects", () => {
     const { x, emit } = start();
     const halves = emit.many("Split", [x], { num_outputs: 2 }, 2);
     expectTypeOf(halves).toEqualTypeOf<readonly [Value, Value]>();
@@ -134,8 +134,8 @@ describe("types of attributes", () => {
   });
 });
 
-describe("emitted nodes", () => {
-  it("have attributes tagged with the schema's type", () => {
+describe("an emitter", () => {
+  it("writes attributes with the type of the schema", () => {
     const { x, y, emit } = start();
     expect(attributesOf(emit.Gemm([x, y], { alpha: 1, transB: 1 }))).toEqual({
       alpha: { kind: "float", value: 1 },
@@ -155,7 +155,7 @@ describe("emitted nodes", () => {
     expect(value?.kind === "tensor" ? value.value.small : undefined).toEqual(float32([1], [0.5]));
   });
 
-  it("do not share lists with the caller", () => {
+  it("copies lists from the caller", () => {
     const { x, emit } = start();
     const perm = [1, 0];
     const out = emit.Transpose([x], { perm });
@@ -163,7 +163,7 @@ describe("emitted nodes", () => {
     expect(attributesOf(out)).toEqual({ perm: { kind: "ints", value: [1, 0] } });
   });
 
-  it("take a number in the type of the other inputs, and a list as a vector of int64", () => {
+  it("converts a number to the type of other inputs, and a list to int64", () => {
     const { x, y, emit } = start();
     expect(producerOf(emit.Mul([x, 0.5])).inputs[1]?.tensor?.small).toEqual(float32([], [0.5]));
     const flags = emit.Cast([y], { to: 9 });
@@ -174,7 +174,7 @@ describe("emitted nodes", () => {
     expect(refused(() => emit.Where([flags, 0, 1]))).toMatch(/the type of the number 0 is not known/);
   });
 
-  it("take absent inputs, and do not write absent ones at the end", () => {
+  it("accepts absent inputs and drops trailing ones", () => {
     const { x, y, emit } = start();
     expect(producerOf(emit.Clip([x, undefined, y])).inputs).toEqual([x, undefined, y]);
     expect(producerOf(emit.Clip([x, undefined, undefined])).inputs).toEqual([x]);
@@ -183,7 +183,7 @@ describe("emitted nodes", () => {
     expect(producerOf(emit.Loop([undefined, undefined], { body })).inputs).toEqual([undefined, undefined]);
   });
 
-  it("go before a node where told, in the order of the calls", () => {
+  it("inserts nodes before a given node, in call order", () => {
     const { model, x, emit } = start();
     const last = producerOf(emit.Relu([x]));
     const early = emitInto(model, { before: last });
@@ -192,7 +192,7 @@ describe("emitted nodes", () => {
     expect([...model.graph.nodes()].map((node) => node.op)).toEqual(["Tanh", "Sigmoid", "Relu", "Exp"]);
   });
 
-  it("say which pass wrote them, and are shown to the callback complete", () => {
+  it("records the pass, and calls back with the complete node", () => {
     const { model, x } = start();
     const seen: string[] = [];
     const onNode = (node: Node): void => {
@@ -205,14 +205,14 @@ describe("emitted nodes", () => {
     expect(producerOf(emitInto(model).Relu([x])).metadata.size).toBe(0);
   });
 
-  it("have all outputs that the operator always has", () => {
+  it("creates all mandatory outputs of an operator", () => {
     const { x, emit } = start();
     const top = emit.TopK([x, emit.constant(int64([1], [1]))]);
     expect(producerOf(top).outputs.length).toBe(2);
     expect(producerOf(top).outputs[0]).toBe(top);
   });
 
-  it("leave out unwanted outputs", () => {
+  it("omits unselected optional outputs", () => {
     const { x, y, emit } = start();
     const [hidden] = emit.many("LSTM", [x, y, y], { hidden_size: 4 }, [false, true]);
     expect(producerOf(hidden).outputs).toEqual([undefined, hidden]);
@@ -220,8 +220,8 @@ describe("emitted nodes", () => {
   });
 });
 
-describe("names", () => {
-  it("are the operator's, with a number where taken", () => {
+describe("names of emitted values", () => {
+  it("uses the operator's name, with a number on conflict", () => {
     const { x, emit } = start();
     expect([emit.Relu([x]), emit.Relu([x]), emit.Relu([x])].map((value) => value.name)).toEqual([
       "Relu",
@@ -236,13 +236,13 @@ describe("names", () => {
     expect(emit["com.microsoft.FastGelu"]([x]).name).toBe("FastGelu");
   });
 
-  it("are distinct for the counted outputs of a node that is added without an emitter", () => {
+  it("gives distinct names to the outputs of a node added without an emitter", () => {
     const { model, x } = start();
     const node = model.graph.addNode({ op: "Split", inputs: [x], outputs: 2 });
     expect(node.outputs.map((output) => output?.name)).toEqual(["Split", "Split_1"]);
   });
 
-  it("are given to the next node only, and not to the nodes that make its inputs", () => {
+  it("applies a name to the next node only, not to nodes of its inputs", () => {
     const { x, emit } = start();
     const named = emit.named("scaled");
     const out = named.Relu([emit.Exp([x])]);
@@ -252,21 +252,21 @@ describe("names", () => {
     expect(emit.named("scaled").Neg([x]).name).toBe("scaled_1");
   });
 
-  it("are not spent on a node that was refused", () => {
+  it("keeps a name available after a rejected node", () => {
     const { x, emit } = start();
     const named = emit.named("scaled");
     expect(refused(() => named.Add([x]))).toMatch(/expected 2 inputs, got 1/);
     expect(named.Relu([x]).name).toBe("scaled");
   });
 
-  it("number further outputs, past names that exist", () => {
+  it("numbers further outputs and avoids existing names", () => {
     const { model, x, emit } = start();
     model.graph.addInput("part_1", undefined);
     const parts = emit.named("part").many("Split", [x], { num_outputs: 3 }, 3);
     expect(parts.map((value) => value.name)).toEqual(["part", "part_1_1", "part_2"]);
   });
 
-  it("go to constants too", () => {
+  it("applies a name to a constant", () => {
     const { emit } = start();
     expect(emit.named("scale").constant(float32([], [2])).name).toBe("scale");
     expect(emit.constant(float32([], [2]), "scale").name).toBe("scale_1");
@@ -274,8 +274,8 @@ describe("names", () => {
   });
 });
 
-describe("constants", () => {
-  it("are stored tensors with type and role, not nodes", () => {
+describe("emitted constants", () => {
+  it("stores constants as tensors with type and role, not as nodes", () => {
     const { model, emit } = start();
     const ones = emit.constant(float32([2], [1, 1]), "fc1.weight_mask", mask);
     expect(ones.role).toEqual(mask);
@@ -286,8 +286,8 @@ describe("constants", () => {
   });
 });
 
-describe("legality in the operator set in force", () => {
-  it("tells attributes that became inputs from inputs that were attributes", () => {
+describe("an emitter and the imported opset", () => {
+  it("explains which operands are attributes and which are inputs", () => {
     const old = start(11);
     expect(refused(() => old.emit.ReduceSum([old.x, old.y]))).toBe(
       "E_UNSUPPORTED: ReduceSum in opset 11 takes axes as an attribute, not as an input: expected 1 input, got 2.",
@@ -303,7 +303,7 @@ describe("legality in the operator set in force", () => {
     expect(recent.emit.ReduceSum([recent.x, recent.y]).producer?.inputs.length).toBe(2);
   });
 
-  it("refuses what is not there yet, not there any more, or nowhere", () => {
+  it("rejects operators and attributes that are too new, removed or unknown", () => {
     const { x, y, emit } = start(17);
     expect(refused(() => emit.Gelu([x]))).toBe("E_UNSUPPORTED: Gelu exists from opset 20 on, the model imports 17.");
     expect(refused(() => emit.Upsample([x, y]))).toBe(
@@ -315,14 +315,14 @@ describe("legality in the operator set in force", () => {
     expect(refused(() => emit.BatchNormalization([x, y, y, y, y], { spatial: 1 }))).toBe(
       "E_UNSUPPORTED: BatchNormalization in opset 17 has no attribute spatial: it was removed in opset 9.",
     );
-    // @ts-expect-error: no operator of this name.
+    // @ts-expect-error: no operator has this name.
     expect(refused(() => emit.many("Convolution", [x], {}, 1))).toBe(
       "E_UNSUPPORTED: There is no operator Convolution.",
     );
     expect("Convolution" in emit ? "there" : Reflect.get(emit, "Convolution")).toBeUndefined();
   });
 
-  it("refuses too few and too many operands, and absent ones that are needed", () => {
+  it("rejects wrong operand counts and missing required operands", () => {
     const { x, y, emit } = start();
     expect(refused(() => emit.Conv([x]))).toBe("E_UNSUPPORTED: Conv in opset 21: expected 2 to 3 inputs, got 1.");
     expect(refused(() => emit.Relu([x, y]))).toBe("E_UNSUPPORTED: Relu in opset 21: expected 1 input, got 2.");
@@ -334,7 +334,7 @@ describe("legality in the operator set in force", () => {
     expect(refused(() => emit.many("TopK", [x, y], {}, [false, true]))).toMatch(/output 0 is required/);
   });
 
-  it("leaves the graph and the imports alone when it refuses", () => {
+  it("leaves graph and imports unchanged after a rejection", () => {
     const { model, x, emit } = start();
     refused(() => emit.Relu([x, x]));
     refused(() => emit.Softmax([x], { axis: 0.5 }));
@@ -344,7 +344,7 @@ describe("legality in the operator set in force", () => {
     expect([...model.opsets]).toEqual([["", 21]]);
   });
 
-  it("follows the import if it changes", () => {
+  it("uses the new import after a change", () => {
     const { model, x, emit } = start(17);
     model.header.opsets.set("", 20);
     expect(emit.Gelu([x]).producer?.op).toBe("Gelu");
@@ -353,7 +353,7 @@ describe("legality in the operator set in force", () => {
     );
   });
 
-  it("imports com.microsoft with the first operator of it", () => {
+  it("imports com.microsoft with its first operator", () => {
     const { model, x, y, emit } = start();
     emit.Relu([x]);
     expect(model.opsets.has("com.microsoft")).toBe(false);
@@ -363,7 +363,7 @@ describe("legality in the operator set in force", () => {
       ["", 21],
       ["com.microsoft", 1],
     ]);
-    // The standard operator of the same name has another schema.
+    // The standard operator of this name has another schema.
     expect(refused(() => emit.QuantizeLinear([x]))).toMatch(/QuantizeLinear in opset 21: expected 2 to 3 inputs/);
     expect(refused(() => emit["com.microsoft.QuantizeLinear"]([x]))).toMatch(
       /com\.microsoft\.QuantizeLinear in version 1: expected 2 to 3 inputs/,
@@ -371,8 +371,8 @@ describe("legality in the operator set in force", () => {
   });
 });
 
-describe("subgraphs", () => {
-  it("are written by the attribute's function, and see the graphs around", () => {
+describe("emitted subgraphs", () => {
+  it("builds branches with functions that read values of outer graphs", () => {
     const { model, x, y, emit: atEnd } = start();
     const condition = model.graph.addInput("condition", { type: "bool", dims: [] });
     const before = producerOf(atEnd.Relu([y]));
@@ -393,7 +393,7 @@ describe("subgraphs", () => {
     expect([...(otherwise?.nodes() ?? [])][0]?.metadata.get(passKey)).toBe("test");
   });
 
-  it("may have inputs, and their names are new in the whole model", () => {
+  it("builds a loop body with inputs, with names unique in the whole model", () => {
     const { x, emit } = start();
     emit.named("step").Relu([x]);
     const trips = emit.constant(int64([], [3]));
@@ -415,7 +415,7 @@ describe("subgraphs", () => {
     expect(producerOf(final).inputs).toEqual([trips, undefined, x]);
   });
 
-  it("can be added to later by an emitter of their own", () => {
+  it("accepts further nodes in a branch from a separate emitter", () => {
     const { model, x, emit } = start();
     const condition = model.graph.addInput("condition", { type: "bool", dims: [] });
     const out = emit.If([condition], {
@@ -430,14 +430,14 @@ describe("subgraphs", () => {
     expect([...then.nodes()].map((node) => node.op)).toEqual(["Exp", "Relu"]);
   });
 
-  it("must be functions", () => {
+  it("rejects a graph instead of a function", () => {
     const { model, x, emit } = start();
     const branch = (): Value[] => [x];
-    // @ts-expect-error: a graph cannot exist before the node whose attribute it is.
+    // @ts-expect-error: a graph cannot exist before its node.
     expect(refused(() => emit.If([x], { then_branch: model.graph, else_branch: branch }))).toBe(
       "E_TYPE_MISMATCH: If: attribute then_branch: expected graph, got an object.",
     );
-    // @ts-expect-error: a function where a number belongs.
+    // @ts-expect-error: axis is a number, not a function.
     expect(refused(() => emit.Softmax([x], { axis: branch }))).toMatch(/expected int/);
   });
 });

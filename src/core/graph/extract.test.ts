@@ -38,7 +38,7 @@ graph (x: float32[2], y: float32[2]) -> (z: float32[2]) {
 `;
 
 describe("extract", () => {
-  test("what lies between two values is a model of its own, and what else it reads comes along", () => {
+  test("returns the nodes between two values, with their other inputs, as a model", () => {
     const model = parseModel(source);
     infer(model);
     const before = structureHash(model);
@@ -51,7 +51,7 @@ describe("extract", () => {
     expect(structureHash(model)).toBe(before);
   });
 
-  test("roles, node names and the tensors themselves stay", () => {
+  test("keeps roles, node names and tensors", () => {
     const model = parseModel(source);
     const part = extract(model, [value(model, "a")]);
     expect(value(part, "w").role).toEqual({ kind: "parameter" });
@@ -60,13 +60,13 @@ describe("extract", () => {
     expect(part.graph.inputs.map(({ name }) => name)).toEqual(["x"]);
   });
 
-  test("a weight that is an input is fed", () => {
+  test("feeds a weight that is requested as an input", () => {
     const model = parseModel(source);
     const part = extract(model, [value(model, "a")], [value(model, "w")]);
     expect(part.graph.feeds.map(({ name }) => name)).toEqual(["w", "x"]);
   });
 
-  test("an output that its node makes beside one that is given is read as it is given", () => {
+  test("reads a given output as a feed, even if its node also produces another output", () => {
     const model = parseModel(`opset 21
 graph (x: float32[4], k: int64[1]) -> (y) {
   v, i = TopK(x, k)
@@ -90,7 +90,7 @@ graph (x: float32[2], flag: bool[]) -> (y) {
 }
 `;
 
-  test("graphs inside nodes come along, with what they take from outside", () => {
+  test("includes subgraphs and the outer values that they read", () => {
     const model = parseModel(branching);
     const part = extract(model, [value(model, "y")], [value(model, "a")]);
     expect(part.graph.feeds.map(({ name }) => name)).toEqual(["a", "x", "flag"]);
@@ -99,7 +99,7 @@ graph (x: float32[2], flag: bool[]) -> (y) {
     expect(printModel(model)).toBe(printModel(parseModel(branching)));
   });
 
-  test("a value of a graph inside a node can be extracted, unless it depends on an input of that graph", () => {
+  test("extracts a value of a subgraph unless it depends on an input of the subgraph", () => {
     const model = parseModel(branching);
     const [branch] = subgraphs(value(model, "y").producer ?? fail());
     const part = extract(model, [branch?.value("s") ?? fail()]);
@@ -120,7 +120,7 @@ graph (n: int64[], yes: bool[], x: float32[2]) -> (y) {
   });
 
   test.each(topologies.filter(({ integers }) => integers === undefined))(
-    "two halves of $name, one after the other, answer as the whole does",
+    "splits $name into two halves that compute the same outputs as the model",
     async ({ text, inputs }) => {
       const model = parseModel(text);
       infer(model);
@@ -150,7 +150,7 @@ function fail(): never {
   throw new Error("the model lacks it");
 }
 
-test("what is tied to a tensor outside of the part is a parameter of its own", () => {
+test("extract makes a parameter of a tensor tied to one outside of the part", () => {
   const model = parseModel(`opset 21
 graph (x: float32[1, 2]) -> (z) {
   a: float32[2, 2] = [1, 2, 3, 4]

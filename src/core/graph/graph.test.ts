@@ -24,7 +24,7 @@ function codeOf(edit: () => unknown): string {
   return "none";
 }
 
-/** An edit that fails must leave the model as it was. */
+/** Asserts that a failed edit leaves the model unchanged. */
 function refused(model: Model, edit: () => unknown): string {
   const before = printModel(model);
   const code = codeOf(edit);
@@ -33,7 +33,7 @@ function refused(model: Model, edit: () => unknown): string {
   return code;
 }
 
-describe("nodes() while the graph is edited", () => {
+describe("nodes() during edits", () => {
   const visit = (edit: (graph: Graph, node: Node) => void, backwards = false): string[] => {
     const { graph } = parseModel(chain);
     const seen: string[] = [];
@@ -50,39 +50,39 @@ describe("nodes() while the graph is edited", () => {
     graph.removeNode(node);
   };
 
-  test("a node inserted after the current one is visited", () => {
+  test("visits a node inserted after the current one", () => {
     const seen = visit((graph, node) => {
       if (node.op === "Neg") graph.addNode({ op: "Abs", inputs: node.outputs }, { after: node });
     });
     expect(seen).toEqual(["Relu", "Neg", "Abs", "Exp", "Tanh"]);
   });
 
-  test("a node inserted before the current one is not visited", () => {
+  test("does not visit a node inserted before the current one", () => {
     const seen = visit((graph, node) => {
       if (node.op === "Neg") graph.addNode({ op: "Abs", inputs: node.inputs }, { before: node });
     });
     expect(seen).toEqual(["Relu", "Neg", "Exp", "Tanh"]);
   });
 
-  test("a node added at the end is visited", () => {
+  test("visits a node added at the end", () => {
     const seen = visit((graph, node) => {
       if (node.op === "Tanh") graph.addNode({ op: "Abs", inputs: node.outputs });
     });
     expect(seen).toEqual(["Relu", "Neg", "Exp", "Tanh", "Abs"]);
   });
 
-  test("removing the current node is safe", () => {
+  test("continues after removal of the current node", () => {
     expect(visit((graph, node) => node.op === "Neg" && bridge(graph, node))).toEqual(["Relu", "Neg", "Exp", "Tanh"]);
   });
 
-  test("a removed node is not visited any more", () => {
+  test("does not visit a removed node", () => {
     const seen = visit((graph, node) => {
       if (node.op === "Relu") bridge(graph, producer(graph, "b"));
     });
     expect(seen).toEqual(["Relu", "Exp", "Tanh"]);
   });
 
-  test("removing the current node and the next ones is safe", () => {
+  test("continues after removal of the current node and the next ones", () => {
     const seen = visit((graph, node) => {
       if (node.op !== "Relu") return;
       const next = [producer(graph, "b"), producer(graph, "c")];
@@ -91,7 +91,7 @@ describe("nodes() while the graph is edited", () => {
     expect(seen).toEqual(["Relu", "Tanh"]);
   });
 
-  test("what is put in the place of the removed current node is not visited", () => {
+  test("does not visit a node that replaces the removed current node", () => {
     const place = (where: "before" | "after") =>
       visit((graph, node) => {
         if (node.op !== "Neg") return;
@@ -106,7 +106,7 @@ describe("nodes() while the graph is edited", () => {
     expect(place("after")).toEqual(["Relu", "Neg", "Exp", "Tanh"]);
   });
 
-  test("backwards the same holds, mirrored", () => {
+  test("visits in mirrored order if it runs backwards", () => {
     const inserted = (where: "before" | "after") =>
       visit((graph, node) => {
         if (node.op === "Exp")
@@ -122,7 +122,7 @@ describe("nodes() while the graph is edited", () => {
     ]);
   });
 
-  test("removing every node as it is met empties the graph", () => {
+  test("allows removal of every node", () => {
     const { graph } = parseModel(chain);
     graph.setOutputs([]);
     for (const node of graph.nodesBackwards()) graph.removeNode(node);
@@ -132,7 +132,7 @@ describe("nodes() while the graph is edited", () => {
 });
 
 describe("addNode", () => {
-  test("nodes go to the end, before or after another one", () => {
+  test("inserts nodes at the end, before or after another one", () => {
     const { graph } = parseModel(chain);
     const first = producer(graph, "a");
     graph.addNode({ op: "First", inputs: [] }, { before: first });
@@ -143,7 +143,7 @@ describe("addNode", () => {
     expect(graph.nodeCount).toBe(7);
   });
 
-  test("outputs are named as told, freshly, or left out", () => {
+  test("names outputs as requested, generates names, or omits outputs", () => {
     const { graph } = parseModel(chain);
     const names = (node: Node) => node.outputs.map((output) => output?.name);
     expect(names(graph.addNode({ op: "Split", inputs: [], outputs: 3 }))).toEqual(["Split", "Split_1", "Split_2"]);
@@ -155,7 +155,7 @@ describe("addNode", () => {
     ]);
   });
 
-  test("a value that was added before its producer is adopted", () => {
+  test("adopts a value that was added before its producer", () => {
     const graph = new Graph();
     const early = graph.addValue("h", { type: "float32", dims: [2] });
     const node = graph.addNode({ op: "Relu", inputs: [], outputs: ["h"] });
@@ -163,7 +163,7 @@ describe("addNode", () => {
     expect(early.producer).toBe(node);
   });
 
-  test("a node that does not fit changes nothing", () => {
+  test("rejects invalid nodes and changes nothing", () => {
     const model = parseModel(`opset 21\ngraph (x: float32[2]) -> (y) {\n  w: float32[2] = ones\n  y = Add(x, w)\n}\n`);
     const { graph } = model;
     const other = parseModel(chain).graph;
@@ -179,14 +179,14 @@ describe("addNode", () => {
   });
 });
 
-describe("removal", () => {
-  test("a node whose output is used or handed out stays", () => {
+describe("removeNode and removeValue", () => {
+  test("rejects a node whose output is read or is an output of the graph", () => {
     const model = parseModel(chain);
     expect(refused(model, () => model.graph.removeNode(producer(model.graph, "a")))).toBe("E_MODEL");
     expect(refused(model, () => model.graph.removeNode(producer(model.graph, "y")))).toBe("E_MODEL");
   });
 
-  test("a removed node cannot be edited or removed again", () => {
+  test("makes a removed node unusable", () => {
     const { graph } = parseModel(chain);
     graph.setOutputs([value(graph, "c")]);
     const node = [...graph.nodes()].at(-1);
@@ -196,7 +196,7 @@ describe("removal", () => {
     expect(codeOf(() => graph.setInput(node, 0, value(graph, "x")))).toBe("E_MODEL");
   });
 
-  test("a removed node lets go of its inputs, and its outputs' names are free", () => {
+  test("releases the inputs and output names of a removed node", () => {
     const { graph } = parseModel(chain);
     graph.setOutputs([value(graph, "c")]);
     graph.removeNode(producer(graph, "y"));
@@ -219,7 +219,7 @@ graph (x: float32[2], flag: bool[]) -> (y) {
 }
 `;
 
-  test("a node goes with its subgraphs: what they used is unused, their names are free", () => {
+  test("removes a node's subgraphs too, with their uses and names", () => {
     const { graph } = parseModel(branching);
     const w = value(graph, "w");
     expect([...w.uses].map(({ node }) => node.op)).toEqual(["Add", "Neg"]);
@@ -232,7 +232,7 @@ graph (x: float32[2], flag: bool[]) -> (y) {
     expect(graph.value("w")).toBeUndefined();
   });
 
-  test("an attribute's graph that is replaced lets go of what it used", () => {
+  test("releases the uses of a replaced or removed subgraph", () => {
     const model = parseModel(branching);
     const { graph } = model;
     const node = producer(graph, "y");
@@ -245,7 +245,7 @@ graph (x: float32[2], flag: bool[]) -> (y) {
     expect([...value(graph, "x").uses].map((use) => use.node.op)).toEqual(["Abs"]);
   });
 
-  test("an attribute's graph that is set again stays whole", () => {
+  test("keeps a subgraph that is set again", () => {
     const model = parseModel(branching);
     const before = printModel(model);
     const node = producer(model.graph, "y");
@@ -254,7 +254,7 @@ graph (x: float32[2], flag: bool[]) -> (y) {
     expect(printModel(model)).toBe(before);
   });
 
-  test("a stored tensor or input goes only if nothing uses it", () => {
+  test("rejects a stored tensor or input that is in use", () => {
     const model = parseModel(
       "opset 21\ngraph (x: float32[2], z: float32[2]) -> (y, w) {\n  w: float32[2] = ones\n  y = Relu(x)\n}\n",
     );
@@ -268,7 +268,7 @@ graph (x: float32[2], flag: bool[]) -> (y) {
 });
 
 describe("setInput", () => {
-  test("uses follow the input", () => {
+  test("updates uses", () => {
     const { graph } = parseModel(chain);
     const node = producer(graph, "c");
     graph.setInput(node, 0, value(graph, "x"));
@@ -279,7 +279,7 @@ describe("setInput", () => {
     ]);
   });
 
-  test("inputs left out at the end are dropped, in between they stay", () => {
+  test("drops trailing absent inputs and keeps absent ones in between", () => {
     const { graph } = parseModel("opset 21\ngraph (x: float32[2]) -> (y) {\n  y = Clip(x, x, x)\n}\n");
     const node = producer(graph, "y");
     graph.setInput(node, 1, undefined);
@@ -291,15 +291,15 @@ describe("setInput", () => {
     expect([...value(graph, "x").uses].map((use) => use.input)).toEqual([0, 2]);
   });
 
-  test("a value of a graph that the node does not see is refused", () => {
+  test("rejects a value that the node cannot see", () => {
     const model = parseModel(chain);
     const other = value(parseModel(chain).graph, "a");
     expect(refused(model, () => model.graph.setInput(producer(model.graph, "b"), 0, other))).toBe("E_MODEL");
   });
 });
 
-describe("names", () => {
-  test("fresh names are unique over the graph, the graphs around it and those inside", () => {
+describe("value names", () => {
+  test("generates fresh names that are unique in the graph, outer graphs and subgraphs", () => {
     const { graph } = parseModel(
       "opset 21\ngraph (x: float32[2], flag: bool[]) -> (y) {\n  y = If(flag) {then_branch=graph () -> (t) { t = Neg(x) }, else_branch=graph () -> (e) { e = Exp(x) }}\n}\n",
     );
@@ -311,14 +311,14 @@ describe("names", () => {
     expect(graph.freshName("t")).toBe("t_2");
   });
 
-  test("a name that is asked for twice before it is taken is given twice", () => {
+  test("returns a fresh name again until it is used", () => {
     const graph = new Graph();
     expect([graph.freshName("a"), graph.freshName("a")]).toEqual(["a", "a"]);
     graph.addValue("a");
     expect(graph.freshName("a")).toBe("a_1");
   });
 
-  test("a stored tensor's taken name gets a number", () => {
+  test("numbers a stored tensor whose name is in use", () => {
     const graph = new Graph();
     const tensor = inMemory(float32([1], [1]));
     expect([graph.addTensor("w", tensor), graph.addTensor("w", tensor, buffer)].map(({ name }) => name)).toEqual([
@@ -329,7 +329,7 @@ describe("names", () => {
     expect(graph.value("w_1")?.type).toEqual({ type: "float32", dims: [1] });
   });
 
-  test("a value is found by its new name only, and the old one is free", () => {
+  test("renames a value and releases the old name", () => {
     const { graph } = parseModel(chain);
     const a = value(graph, "a");
     graph.rename(a, "first");
@@ -339,7 +339,7 @@ describe("names", () => {
     expect(graph.freshName("first")).toBe("first_1");
   });
 
-  test("a taken name is refused, also one of a graph around", () => {
+  test("rejects a name in use, also in an outer graph", () => {
     const model = parseModel(
       "opset 21\ngraph (x: float32[2], flag: bool[]) -> (y) {\n  y = If(flag) {then_branch=graph () -> (t) { t = Neg(x) }, else_branch=graph () -> (e) { e = Exp(x) }}\n}\n",
     );
@@ -349,7 +349,7 @@ describe("names", () => {
     expect(refused(model, () => model.graph.addValue("x"))).toBe("E_NAME");
   });
 
-  test("values tied to a renamed parameter stay tied to it", () => {
+  test("updates the roles of tied values after a rename", () => {
     const { graph } = parseModel(
       "opset 21\ngraph () -> () {\n  w: float32[2, 3] parameter = ones\n  v: float32[3, 2] tied(w, transposed) = ones\n  u: float32[1] tied(other) = ones\n}\n",
     );
@@ -358,7 +358,7 @@ describe("names", () => {
     expect(value(graph, "u").role).toEqual({ kind: "tied", name: "other", transposed: false });
   });
 
-  test("of values tied to a tensor that goes the first takes its place", () => {
+  test("ties values to the first of them if their tensor is removed", () => {
     const { graph } = parseModel(
       "opset 21\ngraph () -> () {\n  w: float32[2, 3] = ones\n  v: float32[3, 2] tied(w, transposed) = ones\n  u: float32[2, 3] tied(w) = ones\n  t: float32[3, 2] tied(w, transposed) = ones\n  s: float32[1] tied(other) = ones\n}\n",
     );
@@ -372,7 +372,7 @@ describe("names", () => {
     expect(value(graph, "t").role).toEqual({ kind: "tied", name: "first", transposed: false });
   });
 
-  test("a subgraph sees the values around it, the other way round not", () => {
+  test("finds outer values from a subgraph, but not inner values from outside", () => {
     const { graph } = parseModel(
       "opset 21\ngraph (x: float32[2], flag: bool[]) -> (y) {\n  y = If(flag) {then_branch=graph () -> (t) { t = Neg(x) }, else_branch=graph () -> (e) { e = Exp(x) }}\n}\n",
     );
@@ -383,8 +383,8 @@ describe("names", () => {
   });
 });
 
-describe("inputs and outputs", () => {
-  test("weights that are listed as inputs need not be fed", () => {
+describe("graph inputs and outputs", () => {
+  test("requires no feeds for weights listed as inputs", () => {
     const { graph } = parseModel(
       "ir 3, opset 7\ngraph (x: float32[2], w: float32[2] = ones) -> (y) {\n  y = Add(x, w)\n}\n",
     );
@@ -394,7 +394,7 @@ describe("inputs and outputs", () => {
     expect(graph.value("w")?.tensor).toBeDefined();
   });
 
-  test("values of other graphs are refused", () => {
+  test("rejects values of other graphs", () => {
     const model = parseModel(chain);
     const other = value(parseModel(chain).graph, "x");
     expect(refused(model, () => model.graph.setInputs([other]))).toBe("E_MODEL");
@@ -403,7 +403,7 @@ describe("inputs and outputs", () => {
 });
 
 describe("sort", () => {
-  test("puts producers before consumers and keeps the order of the rest", () => {
+  test("puts producers before consumers and keeps the remaining order", () => {
     const { graph } = parseModel(
       "opset 21\ngraph (x: float32[2]) -> (y) {\n  y = Add(b, c)\n  free1 = Abs(x)\n  c = Exp(a)\n  a = Relu(x)\n  free2 = Cos(x)\n  b = Neg(a)\n}\n",
     );
@@ -416,7 +416,7 @@ describe("sort", () => {
     expect(operators(graph)).toEqual(sorted);
   });
 
-  test("what a subgraph takes from outside comes before its node", () => {
+  test("puts values that a subgraph reads before its node", () => {
     const model = parseModel(
       "opset 21\ngraph (x: float32[2], flag: bool[]) -> (y) {\n  y = If(flag) {then_branch=graph () -> (t) { t = Neg(late) }, else_branch=graph () -> (e) { e = Exp(x) }}\n  late = Relu(x)\n}\n",
     );
@@ -426,7 +426,7 @@ describe("sort", () => {
     expect(verify(model)).toEqual([]);
   });
 
-  test("a circle is refused and nothing changes", () => {
+  test("rejects a cycle and changes nothing", () => {
     const { graph } = parseModel(
       "opset 21\ngraph (x: float32[2]) -> (y) {\n  a = Relu(b)\n  b = Neg(a)\n  y = Add(a, b)\n}\n",
     );
@@ -434,7 +434,7 @@ describe("sort", () => {
     expect(operators(graph)).toEqual(["Relu", "Neg", "Add"]);
   });
 
-  test("a chain of 100000 nodes is sorted", () => {
+  test("sorts a chain of 100,000 nodes", () => {
     const graph = new Graph();
     const values = Array.from({ length: 100_001 }, (_, index) => graph.addValue(`v${index}`));
     for (let index = values.length - 2; index >= 0; index--) {
@@ -455,29 +455,29 @@ graph (x: float32[2]) -> (a, c, d) {
 }`;
   const order = (model: Model): readonly string[] => Array.from(model.graph.nodes(), ({ op }) => op);
 
-  test("puts nodes behind all others, in the order told", () => {
+  test("moves nodes after all others, in the given order", () => {
     const model = parseModel(source);
     model.graph.moveToEnd([producer(model, "c"), producer(model, "a")]);
     expect(order(model)).toEqual(["Abs", "Sqrt", "Exp", "Neg"]);
     expect(verify(model)).toEqual([]);
   });
 
-  test("refuses a node that another reads, and changes nothing", () => {
+  test("rejects a node that another reads, and changes nothing", () => {
     const model = parseModel(source);
     expect(() => model.graph.moveToEnd([producer(model, "b")])).toThrow('Exp "c" would stand before what it reads.');
     expect(order(model)).toEqual(["Neg", "Abs", "Exp", "Sqrt"]);
   });
 });
 
-describe("walks", () => {
-  test("a node is described by its name, else by what it produces", () => {
+describe("graph walks", () => {
+  test("describes a node by its name, or else by its output", () => {
     const { graph } = parseModel(
       'opset 21\ngraph (x: float32[2]) -> (y) {\n  a = com.microsoft.Gelu(x)\n  y = Relu "act" (a)\n}\n',
     );
     expect([...graph.nodes()].map(describeNode)).toEqual(['com.microsoft.Gelu "a"', 'Relu "act"']);
   });
 
-  test("what a node reads includes what its subgraphs take from outside", () => {
+  test("visits subgraphs and the outer values that they read", () => {
     const { graph } = parseModel(
       "opset 21\ngraph (x: float32[2], flag: bool[]) -> (y) {\n  w: float32[2] = ones\n  y = If(flag) {then_branch=graph () -> (t) { i: float32[2] = ones; t = If(flag) {then_branch=graph () -> (d) { d = Add(w, i) }, else_branch=graph () -> (f) { f = Neg(i) }} }, else_branch=graph () -> (e) { e = Exp(x) }}\n}\n",
     );
@@ -486,7 +486,7 @@ describe("walks", () => {
   });
 });
 
-test("any sequence of edits leaves a valid model, or is refused", () => {
+test("any sequence of edits leaves a valid model or is rejected", () => {
   const edit = fc.record({ kind: fc.integer({ min: 0, max: 6 }), a: fc.nat(20), b: fc.nat(20), c: fc.nat(20) });
   fc.assert(
     fc.property(fc.array(edit, { maxLength: 40 }), (edits) => {
@@ -516,7 +516,7 @@ graph (x: float32[2], flag: bool[]) -> (y, z) {
           else graph.addTensor(`n${a}`, inMemory(float32([2], [a, b])), parameter);
         });
         expect(["none", "E_MODEL", "E_NAME"]).toContain(code);
-        // Edits may bring nodes out of order or into a circle: that is the caller's to avoid. Everything else is the graph's.
+        // The caller must keep nodes in order and free of cycles. The graph guarantees everything else.
         expect(verify(model).filter((fault) => !/is used before it is produced/.test(fault))).toEqual([]);
       }
       expect(graph.outputs).toHaveLength(2);

@@ -24,24 +24,21 @@ graph (x: float32[batch, 2], flag: bool[]) -> (y) {
 
 const branch = (model: Model, index: number): Graph => subgraphs(producer(model, "y"))[index] as Graph;
 
-test.each(topologies)("$name keeps its hash as long as nothing changes", ({ text }) => {
+test.each(topologies)("structureHash of $name is constant without changes", ({ text }) => {
   const model = parseModel(text);
   expect(structureHash(model)).toBe(structureHash(model));
   expect(structureHash(model)).toMatch(/^[\da-f]{16}$/);
 });
 
-test("equal contents in other tensors are another model", () => {
+test("structureHash differs for equal contents in different tensors", () => {
   expect(structureHash(parseModel(source))).not.toBe(structureHash(parseModel(source)));
   const plain = "opset 21\ngraph (x: float32[2]) -> (y) {\n  y = Relu(x)\n}\n";
   expect(structureHash(parseModel(plain))).toBe(structureHash(parseModel(plain)));
 });
 
-describe("the hash changes with", () => {
+describe("structureHash after a change", () => {
   test.each<[string, (model: Model) => unknown]>([
-    [
-      "a tensor that is another one, with equal contents",
-      (model) => (value(model, "w").tensor = inMemory(float32([2], [1, 1]))),
-    ],
+    ["another tensor with equal contents", (model) => (value(model, "w").tensor = inMemory(float32([2], [1, 1])))],
     [
       "a tensor in an attribute",
       (model) =>
@@ -51,7 +48,7 @@ describe("the hash changes with", () => {
         }),
     ],
     [
-      "two tensors that change places",
+      "two swapped tensors",
       (model) => {
         const [w, v] = [value(model, "w"), value(model, "v")];
         [w.tensor, v.tensor] = [v.tensor, w.tensor];
@@ -76,13 +73,13 @@ describe("the hash changes with", () => {
         model.graph.addNode({ op: "Exp", inputs: [], outputs: ["p"] }, { before: producer(model, "h") });
       },
     ],
-    ["a name of a value", (model) => model.graph.rename(value(model, "h"), "k")],
-    ["a name of a node", (model) => (producer(model, "h").name = "other")],
-    ["a name of the graph", (model) => (model.graph.name = "other")],
+    ["a renamed value", (model) => model.graph.rename(value(model, "h"), "k")],
+    ["a renamed node", (model) => (producer(model, "h").name = "other")],
+    ["a renamed graph", (model) => (model.graph.name = "other")],
     ["a role", (model) => (value(model, "w").role = mask)],
     ["a type of an input", (model) => (value(model, "x").type = { type: "float32", dims: [3, 2] })],
     ["a declared type", (model) => (value(model, "h").type = { type: "float32", dims: [3, 2] })],
-    ["a type that is declared", (model) => (value(model, "g").declared = true)],
+    ["a newly declared type", (model) => (value(model, "g").declared = true)],
     ["metadata of a value", (model) => (value(model, "h").metadata = new Map([["a", "b"]]))],
     ["metadata of a node", (model) => (producer(model, "h").metadata = new Map([["a", "b"]]))],
     ["metadata of a subgraph", (model) => (branch(model, 0).metadata = new Map([["a", "b"]]))],
@@ -91,9 +88,9 @@ describe("the hash changes with", () => {
     ["unknown fields", (model) => (producer(model, "h").unknown = Uint8Array.of(1))],
     ["a foreign type", (model) => (value(model, "g").foreign = { type: Uint8Array.of(1) })],
     ["an operator set", (model) => model.header.opsets.set("", 20)],
-    ["the version of the format", (model) => (model.header.irVersion = 9)],
+    ["the format version", (model) => (model.header.irVersion = 9)],
     ["a local function", (model) => (model.header.functions = [Uint8Array.of(1)])],
-  ])("%s", (_, change) => {
+  ])("changes with %s", (_, change) => {
     const model = parseModel(source);
     const before = structureHash(model);
     change(model);
@@ -101,10 +98,10 @@ describe("the hash changes with", () => {
   });
 });
 
-describe("the hash does not change with", () => {
+describe("structureHash after no change", () => {
   test.each<[string, (model: Model) => unknown]>([
-    ["a type that is inferred", (model) => (value(model, "g").type = { type: "float32", dims: [1, 2] })],
-    ["a name that is asked for", (model) => model.graph.freshName("h")],
+    ["an inferred type", (model) => (value(model, "g").type = { type: "float32", dims: [1, 2] })],
+    ["a request for a fresh name", (model) => model.graph.freshName("h")],
     [
       "an edit and its inverse",
       (model) => {
@@ -113,13 +110,13 @@ describe("the hash does not change with", () => {
       },
     ],
     [
-      "an attempt that is refused",
+      "a rejected edit",
       (model) => {
         expect(() => model.graph.removeNode(producer(model, "h"))).toThrow();
       },
     ],
-    ["an order of nodes that was right already", (model) => model.graph.sort()],
-  ])("%s", (_, change) => {
+    ["a sort of sorted nodes", (model) => model.graph.sort()],
+  ])("does not change with %s", (_, change) => {
     const model = parseModel(source);
     const before = structureHash(model);
     change(model);

@@ -3,7 +3,7 @@ import { Graph } from "./graph.ts";
 import { Model } from "./model.ts";
 import { nameApart } from "./names.ts";
 
-test("the first node of a name keeps it, others get one that is free, and nodes without stay so", () => {
+test("nameApart renames later nodes of the same name and leaves unnamed nodes unnamed", () => {
   const graph = new Graph();
   let value = graph.addInput("x", { type: "float32", dims: [2] });
   for (const name of ["n", "n", "", "n_1", "n", ""])

@@ -12,20 +12,20 @@ test.each([
   ["learning_rate", undefined],
   ["x", undefined],
   ["", undefined],
-])("%s is nearest to %s", (typed, meant) => {
+])("nearest to %s is %s", (typed, meant) => {
   expect(nearest(typed, names)).toBe(meant);
 });
 
-test("of equally near names the first is meant, a nearer one before it", () => {
+test("nearest prefers the closest name, and the first of equally close ones", () => {
   expect(nearest("rain", ["gain", "train"])).toBe("gain");
   expect(nearest("train", ["trains", "train"])).toBe("train");
 });
 
-test("compares no names whose lengths differ by more letters than may change", () => {
+test("nearest skips names whose lengths differ too much", () => {
   expect(nearest("a".repeat(1e6), ["a".repeat(1e5), "a".repeat(100)])).toBeUndefined();
 });
 
-test("names are sorted by nearness: those that hold what was typed first, equals as they came", () => {
+test("byNearness sorts by similarity: names that contain the text first", () => {
   const layers = ["stem", "layer1.0.conv1", "layer1.0.conv2", "layer2.0.conv1", "fc"];
   expect(byNearness("conv1", layers).slice(0, 2)).toEqual(["layer1.0.conv1", "layer2.0.conv1"]);
   expect(byNearness("layer2.0.conv", layers)[0]).toBe("layer2.0.conv1");
@@ -33,7 +33,7 @@ test("names are sorted by nearness: those that hold what was typed first, equals
   expect(byNearness("", ["b", "a"])).toEqual(["b", "a"]);
 });
 
-test("all names with the least edits are nearest", () => {
+test("allNearest returns all names with the fewest edits", () => {
   expect(allNearest("q6", ["q8", "int8", "q4", "q4f16", "q2"])).toEqual(["q8", "q4", "q2"]);
   expect(allNearest("x", ["train"])).toEqual([]);
 });

@@ -3,7 +3,7 @@ import { pattern } from "./pattern.ts";
 import { straightThrough } from "./role.ts";
 import { parseModel } from "./text.ts";
 
-/** x · (x + y), rounded in between. */
+/** Matches x · (x + y) with straight-through rounding of the sum. */
 const find = pattern(["x", "y"], (emit, { x, y }) => {
   const rounded = emit.Round([emit.Add([x, y])]);
   rounded.role = straightThrough;
@@ -17,22 +17,22 @@ function found(nodes: string): Readonly<Record<string, string>> | undefined {
   return operands === undefined ? undefined : { x: operands.x.name, y: operands.y.name };
 }
 
-test("what was written like the pattern is found, with its operands", () => {
+test("pattern finds matching nodes and their operands", () => {
   expect(found("s = Add(a, b)\nr: straight-through = Round(s)\nm = Mul(a, r)")).toEqual({ x: "a", y: "b" });
 });
 
-test("an operand may be computed, and one value may stand for two", () => {
+test("pattern matches computed operands and one value for two operands", () => {
   expect(found("n = Neg(a)\ns = Add(n, n)\nr: straight-through = Round(s)\nm = Mul(n, r)")).toEqual({ x: "n", y: "n" });
 });
 
 test.each([
   ["another operator", "s = Sub(a, b)\nr: straight-through = Round(s)\nm = Mul(a, r)"],
   ["another order", "s = Add(a, b)\nr: straight-through = Round(s)\nm = Mul(r, a)"],
-  ["one operand that is two values", "s = Add(b, a)\nr: straight-through = Round(s)\nm = Mul(a, r)"],
+  ["two values for one operand", "s = Add(b, a)\nr: straight-through = Round(s)\nm = Mul(a, r)"],
   ["no role", "s = Add(a, b)\nr = Round(s)\nm = Mul(a, r)"],
   ["another operator in between", "s = Add(a, b)\nr: straight-through = Floor(s)\nm = Mul(a, r)"],
   ["no nodes", "m = Identity(a)"],
   ["an attribute", "s = Add(a, b) {axis=1}\nr: straight-through = Round(s)\nm = Mul(a, r)"],
-])("%s is something else", (_, nodes) => {
+])("pattern does not match %s", (_, nodes) => {
   expect(found(nodes)).toBeUndefined();
 });

@@ -12,7 +12,7 @@ import { verify } from "./verify.ts";
 const chain = "opset 21\ngraph (x: float32[2]) -> (y) {\n  a = Relu(x)\n  b = Neg(a)\n  c = Exp(b)\n  y = Tanh(c)\n}\n";
 
 describe("replaceUses", () => {
-  test("all consumers take the replacement, but for the excepted node", () => {
+  test("updates all consumers except the excluded node", () => {
     const { graph } = parseModel(
       "opset 21\ngraph (x: float32[2]) -> (y) {\n  a = Relu(x)\n  b = Neg(a)\n  y = Add(a, b)\n}\n",
     );
@@ -24,7 +24,7 @@ describe("replaceUses", () => {
     expect(producer(graph, "b").inputs.map((input) => input?.name)).toEqual(["scaled"]);
   });
 
-  test("an output keeps its name", () => {
+  test("keeps the name of an output", () => {
     const model = parseModel(chain);
     const { graph } = model;
     const y = value(graph, "y");
@@ -37,7 +37,7 @@ describe("replaceUses", () => {
     expect(verify(model)).toEqual([]);
   });
 
-  test("an output keeps what is stated of it: the names of its sizes", () => {
+  test("keeps the declared type of an output, with named dimensions", () => {
     const model = parseModel(`opset 21
 graph (x: float32[a, 4], z: float32[b, 4]) -> (y: float32[batch, 4]) {
   h = Add(x, z)
@@ -50,7 +50,7 @@ graph (x: float32[a, 4], z: float32[b, 4]) -> (y: float32[batch, 4]) {
     expect(graph.outputs.map(({ name, type }) => `${name} ${dimsText(type?.dims)}`)).toEqual(["y [batch, 4]"]);
   });
 
-  test("consumers in subgraphs take the replacement too", () => {
+  test("updates consumers in subgraphs", () => {
     const model = parseModel(`opset 21
 graph (x: float32[2], flag: bool[]) -> (y) {
   a = Relu(x)
@@ -68,7 +68,7 @@ graph (x: float32[2], flag: bool[]) -> (y) {
     ["an input", "a = Relu(x)", "a", "x"],
     ["a parameter", "w: float32[2] parameter = ones\n  a = Relu(x)", "a", "w"],
     ["another output", "a = Relu(x)\n  b = Relu(x)", "b", "a"],
-  ])("%s keeps its own name, and is copied to the output", (_, lines, output, replacement) => {
+  ])("copies %s to the output and keeps its name", (_, lines, output, replacement) => {
     const outputs = output === "a" ? "a" : "a, b";
     const model = parseModel(`opset 21\ngraph (x: float32[2]) -> (${outputs}) {\n  ${lines}\n}\n`);
     const { graph } = model;
@@ -87,7 +87,7 @@ graph (x: float32[2], flag: bool[]) -> (y) {
     expect(verify(model)).toEqual([]);
   });
 
-  test("a subgraph's output is copied from a value outside", () => {
+  test("copies an outer value to a subgraph's output", () => {
     const model = parseModel(`opset 21
 graph (x: float32[2], flag: bool[]) -> (y) {
   y = If(flag) {then_branch=graph () -> (t) { t = Dropout(x) }, else_branch=graph () -> (e) { e = Exp(x) }}
@@ -102,14 +102,14 @@ graph (x: float32[2], flag: bool[]) -> (y) {
     expect(verify(model)).toEqual([]);
   });
 
-  test("a folded constant takes the name of the output it replaces", () => {
+  test("gives a folded constant the name of the output that it replaces", () => {
     const { graph } = parseModel(chain);
     replaceUses(value(graph, "y"), graph.addTensor("folded", inMemory(float32([2], [1, 2]))));
     expect(graph.outputs[0]?.tensor?.dims).toEqual([2]);
     expect(graph.outputs[0]?.name).toBe("y");
   });
 
-  test("a value that a consumer does not see is refused, and nothing has changed", () => {
+  test("rejects a value that a consumer cannot see, and changes nothing", () => {
     const model = parseModel(chain);
     const before = printModel(model);
     const foreign = value(parseModel(chain).graph, "a");
@@ -118,7 +118,7 @@ graph (x: float32[2], flag: bool[]) -> (y) {
     expect(printModel(model)).toBe(before);
   });
 
-  test("replacing a value by itself changes nothing", () => {
+  test("changes nothing if a value replaces itself", () => {
     const model = parseModel(chain);
     const before = printModel(model);
     replaceUses(value(model.graph, "y"), value(model.graph, "y"));
@@ -126,7 +126,7 @@ graph (x: float32[2], flag: bool[]) -> (y) {
   });
 });
 
-/** `TopK` as two nodes without meaning: what matters is who reads what. */
+/** Replaces `TopK` by two arbitrary nodes: the tests check only which node reads which value. */
 function replaced(outputs: string): Model {
   const model = parseModel(`opset 18
 graph (x: float32[4], k: int64[1]) -> (${outputs}) {
@@ -144,7 +144,7 @@ graph (x: float32[4], k: int64[1]) -> (${outputs}) {
 const printed = (model: Model): readonly string[] => Array.from(model.graph.nodes(), printNode);
 
 describe("replaceNode", () => {
-  test("every output is taken over under its name, with what the file states of it", () => {
+  test("replaces every output under its name and declared type", () => {
     const model = replaced("v: float32[3], i: int64[3]");
     expect(model.graph.outputs.map(({ name, stated }) => [name, stated?.dims])).toEqual([
       ["v", [3]],
@@ -153,13 +153,13 @@ describe("replaceNode", () => {
     expect([...model.graph.nodes()].map(({ op }) => op)).toEqual(["Neg", "Abs"]);
   });
 
-  test.each(["v: float32[4]", "i: int64[4]"])("outputs that nobody reads are no obstacle: %s is read", (output) => {
+  test.each(["v: float32[4]", "i: int64[4]"])("ignores outputs without readers: %s is read", (output) => {
     const model = replaced(output);
     expect(printed(model).some((line) => line.includes("TopK"))).toBe(false);
     expect(model.graph.outputs.map(({ name }) => name)).toEqual([output.slice(0, 1)]);
   });
 
-  test("an output that is used and has no value is refused", () => {
+  test("rejects an output that is used but has no replacement", () => {
     const model = parseModel(`opset 18
 graph (x: float32[4], k: int64[1]) -> (v: float32[4], i: int64[4]) {
   v, i = TopK(x, k)

@@ -10,19 +10,19 @@ const simple: readonly Role[] = [
   { kind: "straight-through" },
 ];
 
-test.each(simple)("$kind is written as its kind", (role) => {
+test.each(simple)("roleText and parseRole convert $kind", (role) => {
   expect(roleText(role)).toBe(role.kind);
   expect(parseRole(role.kind)).toEqual(role);
 });
 
-test("a tied role says what it is tied to and whether it is transposed", () => {
+test("roleText writes the name and the transposition of a tied role", () => {
   expect(roleText({ kind: "tied", name: "embedding.weight", transposed: false })).toBe("tied(embedding.weight)");
   expect(roleText({ kind: "tied", name: "embedding.weight", transposed: true })).toBe(
     "tied(embedding.weight, transposed)",
   );
 });
 
-test("tied roles are read as they were written, whatever the name", () => {
+test("parseRole reads tied roles as written, for any name", () => {
   fc.assert(
     fc.property(fc.string({ unit: "binary" }), fc.boolean(), (name, transposed) => {
       const role: Role = { kind: "tied", name, transposed };
@@ -36,7 +36,7 @@ test("tied roles are read as they were written, whatever the name", () => {
   }
 });
 
-test("a surrogate stands in the text of straight-through, each setting at most once", () => {
+test("roleText and parseRole convert the surrogate of a straight-through role", () => {
   expect(roleText({ kind: "straight-through", low: -1, high: 1 })).toBe("straight-through(low=-1, high=1)");
   expect(parseRole("straight-through( slope=1e-3 , low=-2.5)")).toEqual({
     kind: "straight-through",
@@ -66,12 +66,12 @@ test.each([
   "straight-through(width=1)",
   "straight-through(low=-1 high=1)",
   "straight-through(low=-1",
-])("%j is no role", (text) => {
+])("parseRole rejects %j", (text) => {
   expect(parseRole(text)).toBeUndefined();
 });
 
 test.each(["", "Parameter", "masked", "tied", "tied(", "tied(a", " mask", "mask ", "toString"])(
-  "%j is no role",
+  "parseRole rejects %j",
   (text) => {
     expect(parseRole(text)).toBeUndefined();
   },

@@ -46,7 +46,7 @@ const areSame = (a: readonly unknown[], b: readonly unknown[]): boolean =>
   a.length === b.length && a.every((part, at) => Object.is(part, b[at]));
 
 const edits: Readonly<Record<string, (model: Model) => void>> = {
-  "a node inserted, and one after it removed": ({ graph }) => {
+  "an inserted node and a removed later one": ({ graph }) => {
     const [first] = graph.nodes();
     const [a] = first?.outputs ?? [];
     if (first === undefined || a === undefined) throw new Error("no node");
@@ -56,12 +56,12 @@ const edits: Readonly<Record<string, (model: Model) => void>> = {
     graph.setOutputs([more]);
     graph.removeNode(y.producer);
   },
-  "a subgraph replaced": ({ graph }) => {
+  "a replaced subgraph": ({ graph }) => {
     const node = [...graph.nodes()].find(({ op }) => op === "If");
     if (node === undefined) throw new Error("no If");
     graph.setAttribute(node, "then_branch", node.attributes.get("else_branch"));
   },
-  "nodes inside a subgraph rewritten": ({ graph }) => {
+  "rewritten nodes of a subgraph": ({ graph }) => {
     for (const inner of [...allGraphs(graph)].slice(1)) {
       for (const node of inner.nodes()) {
         const [output] = node.outputs;
@@ -70,7 +70,7 @@ const edits: Readonly<Record<string, (model: Model) => void>> = {
       }
     }
   },
-  "a weight renamed, and another tied to nothing": ({ graph }) => {
+  "a renamed weight and an untied one": ({ graph }) => {
     const [w, copy] = [graph.value("w"), graph.value("copy")];
     if (w === undefined || copy === undefined) throw new Error("no weights");
     graph.rename(w, "weight");
@@ -78,7 +78,7 @@ const edits: Readonly<Record<string, (model: Model) => void>> = {
     w.tensor = undefined;
     w.type = { type: "float16", dims: [2] };
   },
-  "a subgraph with tied values put in the place of another": ({ graph }) => {
+  "a subgraph with tied values instead of another": ({ graph }) => {
     const node = [...graph.nodes()].find(({ op }) => op === "If");
     if (node === undefined) throw new Error("no If");
     const inner = new Graph(node);
@@ -86,7 +86,7 @@ const edits: Readonly<Record<string, (model: Model) => void>> = {
     inner.addOutput(d);
     graph.setAttribute(node, "else_branch", { kind: "graph", value: inner });
   },
-  "inputs, outputs, order, metadata and versions": (model) => {
+  "changed inputs, outputs, order, metadata and versions": (model) => {
     const { graph, header } = model;
     graph.addInput("more", { type: "int64", dims: [] });
     graph.addOutput(graph.inputs[0] as never);
@@ -99,7 +99,7 @@ const edits: Readonly<Record<string, (model: Model) => void>> = {
   },
 };
 
-test.each(Object.entries(edits))("%s: all is again what it was, down to its parts", (_, edit) => {
+test.each(Object.entries(edits))("snapshot restores the same objects after %s", (_, edit) => {
   const model = network();
   const [hash, before, fresh] = [structureHash(model), parts(model), model.graph.freshName("Relu")];
   const types = () => [...allGraphs(model.graph)].flatMap((inner) => [...inner.values()].map(({ type }) => type));
@@ -125,7 +125,7 @@ test.each(Object.entries(edits))("%s: all is again what it was, down to its part
   }
 });
 
-test("a node that came later is no longer there, and a revision is never given twice", () => {
+test("snapshot drops a later node, and revisions never repeat", () => {
   const model = network();
   const { graph } = model;
   const restore = snapshot(model);
@@ -138,7 +138,7 @@ test("a node that came later is no longer there, and a revision is never given t
   expect(graph.revision).toBeGreaterThan(revision);
 });
 
-test("a node with very many inputs", () => {
+test("snapshot restores a node with 200,000 inputs", () => {
   const model = network();
   const { graph } = model;
   const [x] = graph.inputs;

@@ -56,11 +56,11 @@ function failure(text: string): string {
 }
 
 describe("parseModel", () => {
-  test("what is printed and parsed is printed the same", () => {
+  test("reads a text that printModel prints unchanged", () => {
     expect(printModel(parseModel(example))).toBe(example);
   });
 
-  test("inputs, stored tensors, nodes, outputs and versions arrive in the graph", () => {
+  test("reads inputs, stored tensors, nodes, outputs and versions", () => {
     const { graph, opsets } = parseModel(example);
     expect([...opsets]).toEqual([
       ["", 21],
@@ -86,13 +86,13 @@ describe("parseModel", () => {
     ]);
   });
 
-  test("`_` leaves an input or output out", () => {
+  test("reads `_` as an absent input or output", () => {
     const { graph } = parseModel(example);
     expect(graph.value("c")?.producer?.outputs.map((value) => value?.name)).toEqual(["a", undefined, "c"]);
     expect(graph.value("clipped")?.producer?.inputs.map((value) => value?.name)).toEqual(["c", undefined, "half"]);
   });
 
-  test("the decimal point parts floats from ints", () => {
+  test("tells floats from ints by the decimal point", () => {
     expect(attributeOf("1")).toEqual({ kind: "int", value: 1 });
     expect(attributeOf("-3")).toEqual({ kind: "int", value: -3 });
     expect(attributeOf("9223372036854775807")).toEqual({ kind: "int", value: 9223372036854775807n });
@@ -106,7 +106,7 @@ describe("parseModel", () => {
     expect(attributeOf("floats []")).toEqual({ kind: "floats", value: [] });
   });
 
-  test("strings, bytes, tensors and opaque attributes keep their kind", () => {
+  test("keeps the kind of strings, bytes, tensors and opaque attributes", () => {
     expect(attributeOf('"a \\"b\\"\\n"')).toEqual({ kind: "string", value: 'a "b"\n' });
     expect(attributeOf('["a", "b"]')).toEqual({ kind: "strings", value: ["a", "b"] });
     expect(attributeOf('bytes "00ff"')).toEqual({ kind: "string", value: Uint8Array.of(0, 255) });
@@ -126,7 +126,7 @@ describe("parseModel", () => {
     expect(graphs?.kind === "graphs" && graphs.value.map((graph) => graph.outputs[0]?.name)).toEqual(["x", "x"]);
   });
 
-  test("a name may be used before the line that stores or produces it", () => {
+  test("accepts a name before the line that stores or produces it", () => {
     const { graph } = parseModel(body("y = Add(h, w)\nh = Relu(x)\nw: float32[2] = [1, 2]", "x: float32[2]", "y"));
     expect(graph.value("y")?.producer?.inputs.map((value) => value?.producer?.op ?? value?.tensor?.type)).toEqual([
       "Relu",
@@ -134,7 +134,7 @@ describe("parseModel", () => {
     ]);
   });
 
-  test("a subgraph uses values of the graphs around it, and its own first", () => {
+  test("resolves names of a subgraph in the subgraph first, then in outer graphs", () => {
     const { graph } = parseModel(
       body(
         "y = If(flag) {then_branch=graph () -> (z) { z = Add(w, v); v: float32[2] = zeros }, else_branch=graph () -> (x) {}}\nw: float32[2] = ones",
@@ -150,7 +150,7 @@ describe("parseModel", () => {
     expect(w?.uses.size).toBe(1);
   });
 
-  test("names that are no words are written in quotes", () => {
+  test("reads and prints names that are not words in quotes", () => {
     const text = body(
       '  "1": float32[2] = [1, 2]\n  "_" = Add(x, "1")\n  onnx::Relu_3 = Relu "a b" ("_")\n  /layer/out = Neg(onnx::Relu_3)',
       undefined,
@@ -159,18 +159,18 @@ describe("parseModel", () => {
     expect(printModel(parseModel(text))).toBe(text);
   });
 
-  test("a role on the next line's name is not a role of this line", () => {
+  test("does not read a name on the next line as a role", () => {
     const { graph } = parseModel(body("w: float32[2]\n  parameter = Relu(x)", undefined, "parameter"));
     expect(graph.value("w")?.role).toBeUndefined();
     expect(graph.value("parameter")?.producer?.op).toBe("Relu");
   });
 
-  test("comments run to the end of the line", () => {
+  test("ignores comments up to the end of the line", () => {
     const { graph } = parseModel(body("# one\ny = Relu(x) // two\n// three", undefined, "y"));
     expect(graph.nodeCount).toBe(1);
   });
 
-  test("weights that old files list as inputs keep both", () => {
+  test("keeps weights that old files list as inputs as both", () => {
     const text =
       "ir 3, opset 7\ngraph (x: float32[2], w: float32[2] parameter = [1, 2]) -> (y) {\n  y = Add(x, w)\n}\n";
     const model = parseModel(text);
@@ -180,7 +180,7 @@ describe("parseModel", () => {
     expect(printModel(model)).toBe(text);
   });
 
-  test("dimensions are numbers, names and polynomials", () => {
+  test("reads dimensions as numbers, names and polynomials", () => {
     const text = body("", 'x: float32[batch, 2*seq + 1, seq - 1, 3, "odd, name"], s: int64[], u: float32[...]');
     const { graph } = parseModel(text);
     expect(graph.value("u")?.type).toEqual({ type: "float32", dims: undefined });
@@ -189,7 +189,7 @@ describe("parseModel", () => {
     expect(printModel(parseModel(text))).toContain('x: float32[batch, 2*seq + 1, seq - 1, 3, "odd, name"]');
   });
 
-  test("equal seeds give equal numbers, other seeds others", () => {
+  test("fills tensors with equal values for equal seeds only", () => {
     const { graph } = parseModel(
       body(
         "a: float32[4, 100] = random(seed 1)\nb: float32[4, 100] = random(seed 1)\nc: float32[4, 100] = random(seed 2)",
@@ -200,7 +200,7 @@ describe("parseModel", () => {
     expect(a).not.toEqual(c);
   });
 
-  test("random weights have mean 0 and variance 1 / (elements per row)", async () => {
+  test("scales random weights to mean 0 and variance 1 / (elements per row)", async () => {
     const { graph } = parseModel(body("w: float32[50, 10, 20] = random(seed 1)"));
     const data = (await graph.value("w")?.tensor?.read())?.data as Float32Array;
     const mean = data.reduce((sum, value) => sum + value, 0) / data.length;
@@ -210,7 +210,7 @@ describe("parseModel", () => {
     expect(variance * 200).toBeLessThan(1.05);
   });
 
-  test("a range bounds random numbers", () => {
+  test("bounds random values by a range", () => {
     const { graph } = parseModel(
       body("v: float32[500] = random(seed 3, from 0.5 to 1.5)\nq: int8[500] = random(seed 3, from -2 to 3)"),
     );
@@ -220,13 +220,13 @@ describe("parseModel", () => {
     expect(new Set(graph.value("q")?.tensor?.small?.data as Int8Array)).toEqual(new Set([-2, -1, 0, 1, 2]));
   });
 
-  test("`ones` are ones in types that are held as bits", () => {
+  test("writes `ones` in types that are stored as bits", () => {
     const { graph } = parseModel(body("h: float16[2] = ones\nb: bfloat16[1] = ones"));
     expect(graph.value("h")?.tensor?.small?.data).toEqual(Uint16Array.of(0x3c00, 0x3c00));
     expect(graph.value("b")?.tensor?.small?.data).toEqual(Uint16Array.of(0x3f80));
   });
 
-  test("small floats are written as numbers, and as bits where numbers do not say it", () => {
+  test("reads small floats as numbers or as bits", () => {
     const text = body(
       "  h: float16[4] = [1, -0.1, 65504, 0x7e01]\n  e: float4e2m1[3] = [0.5, -6, 1]\n  s: float8e8m0[1] = [0x7f]",
     );
@@ -236,13 +236,13 @@ describe("parseModel", () => {
     expect(printModel(parseModel(printModel(parseModel(text))))).toBe(printModel(parseModel(text)));
   });
 
-  test("nested brackets say the same as flat ones", () => {
+  test("reads nested brackets like flat ones", () => {
     const { graph } = parseModel(body("w: int32[2, 2] = [[1, 2], [3, 4]]"));
     expect(graph.value("w")?.tensor?.small?.data).toEqual(Int32Array.of(1, 2, 3, 4));
   });
 });
 
-describe("parse errors name line and column", () => {
+describe("errors of parseModel", () => {
   test.each([
     ["a missing bracket", "opset 21\ngraph (x: float32[2] -> (x) {}", 'Line 2, column 22: expected ")", got "-".'],
     ["an unknown name", body("y = Relu(z)"), 'Line 3, column 10: nothing is called "z".'],
@@ -251,7 +251,7 @@ describe("parse errors name line and column", () => {
     ["a node that produces an input", body("x = Relu(x)"), 'Line 3, column 1: "x" is defined twice.'],
     ["too few elements", body("w: float32[3] = [1, 2]"), "Line 3, column 17: float32[3] has 3 elements, got 2."],
     [
-      "a fraction of an integer",
+      "a fraction for an integer",
       body("w: int32[1] = [1.5]"),
       "int32 holds integers from -2147483648 to 2147483647, got 1.5.",
     ],
@@ -265,11 +265,11 @@ describe("parse errors name line and column", () => {
     ["random integers without a range", body("w: int64[3] = random(seed 1)"), "random(seed 1) of int64 needs a range"],
     ["an end too early", "opset 21\ngraph () -> () {", "expected a name, got the end of the text"],
     [
-      "more after the end",
+      "text after the end",
       "opset 21\ngraph () -> () {}\nmore",
       'Line 3, column 1: expected the end of the text, got "more".',
     ],
-  ])("%s", (_, text, message) => {
+  ])("names the line and the column of %s", (_, text, message) => {
     const seen = failure(text);
     expect(seen).toContain(message);
     expect(seen).toMatch(/^E_MODEL Line \d+, column \d+: /);
@@ -277,7 +277,7 @@ describe("parse errors name line and column", () => {
 });
 
 describe("printModel", () => {
-  test("a tensor written by a recipe prints as it, another one prints its elements", () => {
+  test("prints the recipe of a tensor if it has one, and otherwise its elements", () => {
     const { graph } = parseModel(example);
     const tensor = graph.value("fc1.weight")?.tensor;
     expect(tensor && recipeOf(tensor)).toBe("random(seed 1)");
@@ -286,7 +286,7 @@ describe("printModel", () => {
     expect(printModel(model)).toBe("opset 21\ngraph () -> () {\n  w: float32[3] = [0.1, -0, nan]\n}\n");
   });
 
-  test("large tensors are refused, abbreviated, or read", async () => {
+  test("rejects, abbreviates or reads a large tensor", async () => {
     const model = new Model();
     const data = Float32Array.from({ length: 3000 }, (_, index) => index / 7);
     model.graph.addTensor("w", inMemory({ type: "float32", dims: [3000], data }));
@@ -297,7 +297,7 @@ describe("printModel", () => {
     expect(await printWholeModel(parseModel(text))).toBe(text);
   });
 
-  test("abbreviated contents carry a fingerprint: equal for equal contents only", () => {
+  test("abbreviates contents with a fingerprint that is equal for equal contents only", () => {
     const text = (first: number): string => {
       const model = new Model();
       model.graph.addTensor(
@@ -311,13 +311,13 @@ describe("printModel", () => {
     expect(text(2)).not.toBe(text(1));
   });
 
-  test("a node prints on its own", () => {
+  test("prints a single node", () => {
     expect(printNode(onlyNode(body('y: float32[2] = com.microsoft.Gelu "g" (x) {a=1}', undefined, "y")))).toBe(
       'y: float32[2] = com.microsoft.Gelu "g" (x) {a=1}',
     );
   });
 
-  test("every element type survives bit by bit", () => {
+  test("prints every element type without loss", () => {
     const types = (Object.keys(bitsOf) as Exclude<DataType, "string">[]).filter((type) => type !== "bool");
     fc.assert(
       fc.property(fc.constantFrom(...types), fc.uint8Array({ minLength: 16, maxLength: 64 }), (type, raw) => {

@@ -12,7 +12,7 @@ import { assertValid, verify } from "./verify.ts";
 const body = (lines: string, inputs = "x: float32[2]", outputs = "y"): Model =>
   parseModel(`opset 21, com.microsoft 1\ngraph (${inputs}) -> (${outputs}) {\n${lines}\n}\n`);
 
-/** Behind the back of the graph: what only a fault in the code could do. */
+/** These change the graph directly, which only a bug could do. */
 const uses = (of: Value): Set<Use> => of.uses as Set<Use>;
 const inputs = (of: Node): (Value | undefined)[] => of.inputs as (Value | undefined)[];
 const tamper = (target: object, properties: object): void => {
@@ -25,80 +25,80 @@ const branches = (then: string, otherwise = "e = Exp(x)"): Model =>
     "x: float32[2], flag: bool[]",
   );
 
-test.each(topologies)("$name has no faults", ({ text }) => {
+test.each(topologies)("verify accepts $name", ({ text }) => {
   expect(verify(parseModel(text))).toEqual([]);
 });
 
-describe("where values come from", () => {
-  test("a value that is used before it is produced is a fault", () => {
+describe("verify on the sources of values", () => {
+  test("reports a value that is used before it is produced", () => {
     expect(verify(body("y = Relu(h)\nh = Neg(x)"))).toEqual(['Relu "y": input 0, "h", is used before it is produced.']);
   });
 
-  test("a value that comes from nowhere is a fault", () => {
+  test("reports a value without a source", () => {
     const model = body("y = Relu(x)");
     model.graph.setInputs([]);
     expect(verify(model)).toEqual(['Relu "y": input 0, "x", is neither an input, nor stored, nor produced.']);
   });
 
-  test("a subgraph sees what was produced before its node, not what comes after", () => {
+  test("accepts values produced before a subgraph's node, but not later ones", () => {
     expect(verify(branches("t = Abs(a)"))).toEqual([]);
     expect(verify(branches("t = Abs(b)"))).toEqual(['Abs "t": input 0, "b", is used before it is produced.']);
   });
 
-  test("an output that comes from nowhere is a fault", () => {
+  test("reports an output without a source", () => {
     const model = body("y = Relu(x)");
     model.graph.addOutput(model.graph.addValue("z"));
     expect(verify(model)).toEqual(['Output "z" is neither an input, nor stored, nor produced.']);
   });
 
-  test("a subgraph's output from outside is a fault", () => {
+  test("reports a subgraph output that is a value of an outer graph", () => {
     const outer = "y = If(flag) {then_branch=graph () -> (a) {}, else_branch=graph () -> (e) { e = Exp(x) }}";
     expect(verify(body(`a = Relu(x)\n${outer}`, "x: float32[2], flag: bool[]"))).toEqual([
       'Output "a" of the graph in If "y" is a value of an outer graph: put an Identity between them.',
     ]);
   });
 
-  test("a sparse weight is stored", () => {
+  test("accepts a sparse weight as stored", () => {
     const model = body("y = Relu(x)");
     model.graph.setInputs([]);
     value(model.graph, "x").foreign = { sparse: Uint8Array.of(1) };
     expect(verify(model)).toEqual([]);
   });
 
-  test("inputs, stored tensors and outputs of either kind are no faults", () => {
+  test("accepts inputs, stored tensors and outputs that are either", () => {
     expect(verify(body("w: float32[2] = ones", "x: float32[2]", "x, w"))).toEqual([]);
   });
 });
 
-describe("both directions", () => {
+describe("verify on links between values and nodes", () => {
   const model = (): Model => body("  h = Relu(x)\n  y = Neg(h)");
 
-  test("a use that is no input of the node is a fault", () => {
+  test("reports a use that is not an input of the node", () => {
     const broken = model();
     uses(value(broken.graph, "x")).add({ node: producer(broken.graph, "y"), input: 0 });
     expect(verify(broken)).toEqual(['"x" is not input 0 of Neg "y", as its uses say.']);
   });
 
-  test("an input whose use the value does not list is a fault", () => {
+  test("reports an input that its value does not list as a use", () => {
     const broken = model();
     uses(value(broken.graph, "h")).clear();
     expect(verify(broken)).toEqual(['"h" does not list Neg "y" among its uses.']);
   });
 
-  test("a use that is counted twice is a fault", () => {
+  test("reports a use that is counted twice", () => {
     const broken = model();
     uses(value(broken.graph, "h")).add({ node: producer(broken.graph, "y"), input: 0 });
     expect(verify(broken)).toEqual(['"h" counts input 0 of Neg "y" twice.']);
   });
 
-  test("a use by a node that is not in the model is a fault", () => {
+  test("reports a use by a node that is not in the model", () => {
     const broken = model();
     const other = model();
     uses(value(broken.graph, "h")).add({ node: producer(other.graph, "y"), input: 0 });
     expect(verify(broken)).toContain('"h" is used by Neg "y", which is not in the model.');
   });
 
-  test("an input that was removed from the model is a fault", () => {
+  test("reports an input that is not in the model", () => {
     const broken = model();
     const node = producer(broken.graph, "y");
     const foreign = new Graph().addValue("gone");
@@ -110,7 +110,7 @@ describe("both directions", () => {
     expect(verify(broken)).toContain('Neg "y": input 0, "removed", is no longer in the model.');
   });
 
-  test("an output that does not name its producer is a fault", () => {
+  test("reports an output that does not name its producer", () => {
     const broken = model();
     tamper(value(broken.graph, "h"), { producer: producer(broken.graph, "y") });
     expect(verify(broken)).toEqual([
@@ -119,13 +119,13 @@ describe("both directions", () => {
     ]);
   });
 
-  test("a producer that is not in the model is a fault", () => {
+  test("reports a producer that is not in the model", () => {
     const broken = model();
     tamper(value(broken.graph, "h"), { producer: producer(model().graph, "h") });
     expect(verify(broken)).toContain('"h" is produced by Relu "h", which is not in the model.');
   });
 
-  test("a value that is stored or fed and produced is a fault", () => {
+  test("reports a value that is produced and also stored or fed", () => {
     const stored = model();
     value(stored.graph, "h").tensor = inMemory(float32([2], [1, 2]));
     expect(verify(stored)).toEqual(['"h" is stored and produced by Relu "h".']);
@@ -134,7 +134,7 @@ describe("both directions", () => {
     expect(verify(fed)).toEqual(['"h" is an input and produced by Relu "h".']);
   });
 
-  test("a subgraph that belongs to another node is a fault", () => {
+  test("reports a subgraph that belongs to another node", () => {
     const broken = branches("t = Abs(x)");
     const foreign = new Graph(producer(broken.graph, "a"));
     foreign.addOutput(
@@ -145,8 +145,8 @@ describe("both directions", () => {
   });
 });
 
-describe("names", () => {
-  test("a subgraph's value that hides one around it is a fault, equal names side by side are none", () => {
+describe("verify on names", () => {
+  test("reports a value that hides an outer one, but accepts equal names in sibling graphs", () => {
     const broken = branches("t = Abs(x)");
     const [inner] = subgraphs(producer(broken.graph, "y"));
     inner?.addNode({ op: "Neg", inputs: [value(broken.graph, "x")], outputs: ["a"] });
@@ -154,36 +154,36 @@ describe("names", () => {
     expect(verify(branches("t = Abs(x); same = Neg(x)", "e = Exp(x); same = Neg(x)"))).toEqual([]);
   });
 
-  test("two nodes of one name in a graph are a fault, in two graphs they are none", () => {
+  test("reports two nodes of one name in a graph, but not in two graphs", () => {
     expect(verify(body('h = Relu "n" (x)\ny = Neg "n" (h)'))).toEqual(['Two nodes are called "n".']);
     expect(verify(branches('t = Abs "n" (x)', 'e = Exp "n" (x)'))).toEqual([]);
   });
 
-  test("a value that is not found under its name is a fault", () => {
+  test("reports a value that is not found under its name", () => {
     const broken = body("h = Relu(x)\ny = Neg(h)");
     tamper(value(broken.graph, "h"), { name: "other" });
     expect(verify(broken)).toContain('"other" is not found under its name.');
   });
 
-  test("a value without a name is a fault", () => {
+  test("reports a value without a name", () => {
     const broken = body("y = Relu(x)");
     broken.graph.addTensor("", inMemory(float32([1], [1])));
     expect(verify(broken)).toEqual(["A value has no name."]);
   });
 });
 
-describe("stored tensors", () => {
+describe("verify on stored tensors", () => {
   test.each([
     ["another element type", { type: "float16", dims: [2] }, '"w" is declared float16[2], but float32[2] is stored.'],
     ["another size", { type: "float32", dims: [3] }, '"w" is declared float32[3], but float32[2] is stored.'],
     ["another rank", { type: "float32", dims: [2, 1] }, '"w" is declared float32[2, 1], but float32[2] is stored.'],
-  ] as const)("%s than declared is a fault", (_, type, fault) => {
+  ] as const)("reports %s than declared", (_, type, fault) => {
     const model = body("w: float32[2] = ones\ny = Add(x, w)");
     value(model.graph, "w").type = type;
     expect(verify(model)).toEqual([fault]);
   });
 
-  test("an unknown rank or a named dimension agrees with any", () => {
+  test("accepts an unknown rank or a named dimension", () => {
     expect(verify(body("y = Add(x, w)", "x: float32[2], w: float32[2] = ones"))).toEqual([]);
     const model = body("w: float32[2] = ones\ny = Add(x, w)");
     value(model.graph, "w").type = { type: "float32", dims: undefined };
@@ -193,8 +193,8 @@ describe("stored tensors", () => {
   });
 });
 
-describe("roles", () => {
-  test("a mask or parameter is stored or fed, not computed", () => {
+describe("verify on roles", () => {
+  test("requires that a mask or parameter is stored or fed", () => {
     const model = body(
       "w: float32[2] mask = ones\nm = Mul(x, w)\ny = Mul(m, p)",
       "x: float32[2], p: float32[2] parameter",
@@ -206,7 +206,7 @@ describe("roles", () => {
     expect(verify(model)).toEqual(['"m" is a parameter, but neither stored nor an input.']);
   });
 
-  test("a straight-through value is made by a node", () => {
+  test("requires that a node produces a straight-through value", () => {
     const model = body("h = Round(x)\ny = Neg(h)");
     value(model.graph, "h").role = straightThrough;
     expect(verify(model)).toEqual([]);
@@ -219,7 +219,7 @@ describe("roles", () => {
     ]);
   });
 
-  test("a tied value is tied to one that exists, is not tied itself, and fits", () => {
+  test("requires that a tied value fits an existing tensor that is not tied", () => {
     const tied = (role: string, dims = "[3, 2]"): readonly string[] =>
       verify(body(`w: float32[2, 3] parameter = ones\nv: float32${dims} ${role} = ones\ny = Relu(x)`));
     expect(tied("tied(w, transposed)")).toEqual([]);
@@ -236,7 +236,7 @@ describe("roles", () => {
   });
 });
 
-describe("operators", () => {
+describe("verify on operators", () => {
   test.each([
     ["an unknown operator", "y = Relux(x)", 'Relux "y": There is no operator Relux.'],
     ["too many inputs", "y = Relu(x, x)", 'Relu "y": Relu in opset 21: expected 1 input, got 2.'],
@@ -253,32 +253,32 @@ describe("operators", () => {
     ],
     ["a missing attribute", "y = Concat(x)", 'Concat "y": Concat in opset 21 needs the attribute axis.'],
     [
-      "a set that is not imported",
+      "a domain that is not imported",
       "y = ai.onnx.ml.Scaler(x)",
       'ai.onnx.ml.Scaler "y": the model imports no operator set "ai.onnx.ml".',
     ],
     [
-      "another domain's operator",
+      "too many inputs in another domain",
       "y = com.microsoft.Gelu(x, x)",
       'com.microsoft.Gelu "y": com.microsoft.Gelu in version 1: expected 1 input, got 2.',
     ],
-  ])("%s is a fault", (_, lines, fault) => {
+  ])("reports %s", (_, lines, fault) => {
     expect(verify(body(lines))).toEqual([fault]);
   });
 
-  test("the version in force decides", () => {
+  test("uses the imported version of the operator set", () => {
     const text = (opset: number) => `opset ${opset}\ngraph (x: float32[2]) -> (y) {\n  y = Gelu(x)\n}\n`;
     expect(verify(parseModel(text(20)))).toEqual([]);
     expect(verify(parseModel(text(19)))).toHaveLength(1);
   });
 
-  test("ai.onnx is the default domain by another name", () => {
+  test("accepts ai.onnx as a name of the default domain", () => {
     expect(verify(parseModel("opset ai.onnx 21\ngraph (x: float32[2]) -> (y) {\n  y = ai.onnx.Relu(x)\n}\n"))).toEqual(
       [],
     );
   });
 
-  test("operators of a domain without a schema are taken as they are", () => {
+  test("accepts any operator of a domain without a schema", () => {
     expect(
       verify(
         parseModel("opset 21, my.domain 1\ngraph (x: float32[2]) -> (y) {\n  y = my.domain.Anything(x) {a=1}\n}\n"),
@@ -286,13 +286,13 @@ describe("operators", () => {
     ).toEqual([]);
   });
 
-  test("nodes in subgraphs are checked too", () => {
+  test("checks nodes in subgraphs too", () => {
     expect(verify(branches("t = Relux(x)"))).toEqual(['Relux "t": There is no operator Relux.']);
   });
 });
 
 describe("assertValid", () => {
-  test("throws the first fault and hints at the others", () => {
+  test("throws the first error and mentions the others in the hint", () => {
     const model = body("h = Relux(x)\ny = Relu(h, h)");
     try {
       assertValid(model);
@@ -304,7 +304,7 @@ describe("assertValid", () => {
     }
   });
 
-  test("passes a valid model", () => {
+  test("accepts a valid model", () => {
     expect(() => assertValid(body("y = Relu(x)"))).not.toThrow();
   });
 });

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { random } from "../tensor/random.ts";
 import { allocate, type Item } from "./allocate.ts";
 
-/** The least loss of all choices within a budget, by trying all. */
+/** Returns the minimum loss of all choices within a budget, by brute force. */
 function leastLoss(items: readonly Item<unknown>[], budget: number): number {
   const [first, ...rest] = items;
   if (first === undefined) return budget >= 0 ? 0 : Number.POSITIVE_INFINITY;
@@ -13,8 +13,8 @@ function leastLoss(items: readonly Item<unknown>[], budget: number): number {
 const lossOf = (taken: readonly ({ readonly loss: number } | undefined)[]): number =>
   taken.reduce((sum, offer) => sum + (offer?.loss ?? 0), 0);
 
-describe("a budget", () => {
-  test("takes the offers that lose least for what they save", () => {
+describe("allocate", () => {
+  test("takes the offers with the lowest loss per saving", () => {
     const items = [
       { whole: 10, offers: [{ cost: 4, loss: 1, choice: "a" }] },
       { whole: 10, offers: [{ cost: 4, loss: 5, choice: "b" }] },
@@ -24,7 +24,7 @@ describe("a budget", () => {
     expect(allocate(items, 14, 6).taken.map((offer) => offer?.choice)).toEqual(["a", "b"]);
   });
 
-  test("passes over offers that others are better than", () => {
+  test("skips offers that are worse than others", () => {
     const offers = [
       { cost: 8, loss: 4, choice: "dear" },
       { cost: 5, loss: 4, choice: "as good, for less" },
@@ -35,13 +35,13 @@ describe("a budget", () => {
     expect(allocate([{ whole: 10, offers }], 4).taken[0]?.choice).toBe("least");
   });
 
-  test("that nothing holds takes the cheapest of all", () => {
+  test("takes the cheapest offers if none fits the budget", () => {
     const items = [{ whole: 10, offers: [{ cost: 4, loss: 1, choice: "a" }] }];
     expect(allocate(items, 1)).toEqual({ taken: [items[0]?.offers[0]], cost: 4 });
     expect(allocate([], 1, 3)).toEqual({ taken: [], cost: 3 });
   });
 
-  test("is spent as well as trying all choices would, but for one step", () => {
+  test("loses at most as much as brute force with one step less budget", () => {
     const numbers = random(1, "allocate");
     for (let round = 0; round < 200; round++) {
       const items = Array.from({ length: 4 }, (): Item<number> => {

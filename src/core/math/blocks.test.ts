@@ -14,15 +14,15 @@ interface Case {
   readonly zero_points_packed_per_row?: GoldenTensor;
 }
 
-/** In float32, 0 for -0. */
+/** Rounds to float32 and replaces -0 by 0. */
 const unsigned = (value: number): number => Math.fround(value) + 0;
 
 const cases = golden<{ readonly blocks: readonly Case[] }>("quantization")?.blocks ?? [];
 
-describe.skipIf(cases.length === 0)("blocks, by ONNX Runtime's own quantizer", () => {
-  describe.each([true, false])("columns: %s", (turned) => {
+describe.skipIf(cases.length === 0)("block quantization against ONNX Runtime's quantizer", () => {
+  describe.each([true, false])("with blocks along columns: %s", (turned) => {
     test.each(cases.map((one) => [`${one.K} × ${one.N} in ${one.block_size}, ${one.bits} bits`, one] as const))(
-      "%s",
+      "gives equal scales, zero points and values: %s",
       (_, { K, N, block_size: size, bits, symmetric, ...expected }) => {
         const stored = goldenNumbers(expected.weight_K_by_N);
         const values = Float32Array.from(stored, (value, at) =>

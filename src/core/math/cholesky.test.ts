@@ -29,8 +29,8 @@ function factorOf(source: Matrix): Matrix {
   return factor;
 }
 
-describe("Cholesky", () => {
-  test.each([1, 2, 5, 40, 64, 65, 200])("a Gram matrix of %d rows is the product of its factor with itself", (size) => {
+describe("Cholesky factorization", () => {
+  test.each([1, 2, 5, 40, 64, 65, 200])("factors, solves and inverts a Gram matrix of %d rows", (size) => {
     const tall = normal(size + 10, size, size);
     const gram = multiply(transpose(tall), tall);
     const lower = factorOf(gram);
@@ -43,7 +43,7 @@ describe("Cholesky", () => {
     expect(frobenius(subtract(multiply(lower, invertLower(lower)), identity(size)))).toBeLessThan(1e-10);
   });
 
-  test("products may be made elsewhere, and a pivot that fails behind the first block is named", async () => {
+  test("accepts an external product, and names a pivot that fails after the first block", async () => {
     const tall = normal(170, 150, 3);
     const gram = multiply(transpose(tall), tall);
     const lower = factorOf(gram);
@@ -55,7 +55,7 @@ describe("Cholesky", () => {
     expect(cholesky(gram)).toMatchObject({ reason: expect.stringContaining("pivot 100 of 150") });
   });
 
-  test("only the lower triangle is read", () => {
+  test("reads only the lower triangle", () => {
     expect(
       cholesky(
         matrixOf([
@@ -99,13 +99,13 @@ describe("Cholesky", () => {
       1,
     ],
     ["infinite", [[Number.POSITIVE_INFINITY]], 0],
-  ] as const)("a matrix that is %s is a miss that names the pivot", (_, rows, pivot) => {
+  ] as const)("returns a miss that names the pivot if a matrix is %s", (_, rows, pivot) => {
     const answer = cholesky(matrixOf(rows));
     expect(answer).toBeInstanceOf(Miss);
     expect(answer instanceof Miss && answer.reason).toContain(`pivot ${pivot} of`);
   });
 
-  test("shapes that do not fit are refused", () => {
+  test("rejects inconsistent shapes", () => {
     expect(() => cholesky(matrix(2, 3))).toThrow(/square/);
     expect(() => solveCholesky(identity(3), matrix(2, 1))).toThrow(/3 right-hand rows, got 2/);
   });

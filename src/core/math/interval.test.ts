@@ -28,12 +28,12 @@ test.each([
   [2, 2.241403],
   [4, 2.497705],
   [30, 3.14398],
-])("%i intervals hold together where each has z = %f", (count, z) => {
+])("levelOf for %i simultaneous intervals gives z = %f", (count, z) => {
   expect(Math.abs(levelOf(count).z - z)).toBeLessThan(5e-4);
   expect(zOf(levelOf(count).confidence)).toBe(levelOf(count).z);
 });
 
-test("a loss that is no chance at 95 % is refused, however many are compared with it", () => {
+test("judge rejects a loss that is significant at 95 %, for any number of intervals", () => {
   const rows = (wrong: number): Float64Array => Float64Array.from({ length: 500 }, (_, at) => (at < wrong ? 0 : 1));
   const candidate = rows(8);
   const original = rows(0);
@@ -43,7 +43,7 @@ test("a loss that is no chance at 95 % is refused, however many are compared wit
   }
 });
 
-test("accepts a loss against the original that is not significant, however many results are compared", () => {
+test("judge accepts a loss of agreement that is not significant, for any number of intervals", () => {
   const agreed = (apart: number): Float64Array => Float64Array.from({ length: 60 }, (_, at) => (at < apart ? 0 : 1));
   // The original agrees with itself on every sample.
   const metOf = (apart: number, intervals: number): boolean =>
@@ -74,14 +74,14 @@ test("accepts a loss against the original that is not significant, however many 
   }
 });
 
-describe("intervals", () => {
-  it("need at least one sample", () => {
+describe("confidence intervals", () => {
+  it("require at least one sample", () => {
     expect(() => wilson(0, 0)).toThrow("at least one sample");
     expect(() => meanInterval(new Float64Array())).toThrow("at least one sample");
     expect(() => bootstrap(new Float64Array(), 1, () => 0, 1)).toThrow("at least one sample");
   });
 
-  it("of one sample leave the mean open", () => {
+  it("are unbounded for the mean of one sample", () => {
     expect(meanInterval(Float64Array.of(3))).toEqual({
       value: 3,
       low: Number.NEGATIVE_INFINITY,
@@ -91,7 +91,7 @@ describe("intervals", () => {
     });
   });
 
-  it("by bootstrap are near the normal ones for a mean, and repeat with their seed", () => {
+  it("by bootstrap are close to normal ones for a mean, and reproducible by seed", () => {
     const draw = random(1);
     const rows = Float64Array.from({ length: 400 }, () => draw.normal());
     const [exact, resampled] = [meanInterval(rows), bootstrap(rows, 1, mean, 7)];
@@ -102,7 +102,7 @@ describe("intervals", () => {
     expect(bootstrap(rows, 1, mean, 8)).not.toEqual(resampled);
   });
 
-  it("cover the truth about 95 times in 100", () => {
+  it("of a proportion cover the true value about 95 times in 100", () => {
     const draw = random(2);
     let covered = 0;
     for (let trial = 0; trial < 2000; trial++) {
@@ -120,14 +120,14 @@ describe("intervals", () => {
     ["of five", 5, 2000, meanInterval],
     ["of thirty", 30, 2000, meanInterval],
     ["of eight, by bootstrap", 8, 500, (rows: Float64Array) => bootstrap(rows, 1, mean, 1)],
-  ])("of a mean %s hold it 95 times in 100", (_, count, trials, interval) => {
+  ])("of a mean %s cover the true value about 95 times in 100", (_, count, trials, interval) => {
     const draw = random(count, "means");
     let covered = 0;
     for (let trial = 0; trial < trials; trial++) {
       const { low, high } = interval(Float64Array.from({ length: count }, () => draw.normal()));
       if (low <= 0 && high >= 0) covered++;
     }
-    // 500 trials of 95 % are within 2.5 points of it, 99 times in 100.
+    // The result of 500 trials at 95 % is within 2.5 points of 95 %, 99 times in 100.
     expect(covered / trials).toBeGreaterThan(0.925);
     expect(covered / trials).toBeLessThan(0.975);
   });
@@ -135,7 +135,7 @@ describe("intervals", () => {
   it.each([
     [defaultLevel, 0.93],
     [earlyLevel, 0.994],
-  ])("of pairs hold the difference as often as they say: %o", (level, least) => {
+  ])("of pairs cover the true difference at their confidence level: %o", (level, least) => {
     const draw = random(6, "pairs");
     const [trials, count] = [2000, 200];
     let covered = 0;
@@ -153,27 +153,27 @@ describe("intervals", () => {
     expect(covered / trials).toBeGreaterThan(least);
   });
 
-  it("of a difference end where the original cannot be surpassed: at itself", () => {
+  it("of a difference end at 0 if the original cannot be surpassed", () => {
     const same = new Float64Array(20).fill(1);
     const { difference, candidate } = compareRows(agreement(), same, same);
     expect(difference).toMatchObject({ value: 0, high: 0, confidence: 0.95 });
     expect(1 + difference.low).toBeCloseTo(candidate.low, 9);
     expect(candidate.low).toBeCloseTo(0.839, 3);
-    // Rows of several positions, and vectors whose cosine with themselves is 1 but for rounding.
+    // Rows of several positions, and vectors whose cosine with themselves is 1 up to rounding.
     const [rounded, most] = [new Float64Array(4).fill(1 - 1e-16), Float64Array.of(1, 1, 0.9, 1)];
     for (const metric of [agreement(), cosine()]) {
       expect(compareRows(metric, rounded, most).difference.high).toBe(0);
       expect(estimate(metric, most).high).toBe(1);
     }
     expect(compareRows(meanKl(), new Float64Array(4), Float64Array.of(0, 0, 0.1, 0)).difference.low).toBe(0);
-    // Labeled samples on which both models agree do not show that they agree on others.
+    // Agreement on labeled samples does not show that the models agree on other samples.
     expect(compareRows(accuracy(), same, same).difference.high).toBeCloseTo(0.161, 3);
     expect(compareRows(agreement(), Float64Array.of(1, 0, 1, 1), same.slice(0, 4)).difference.high).toBeGreaterThan(
       0.5,
     );
   });
 
-  it("of a bootstrapped pair are far narrower than of the two apart", () => {
+  it("of bootstrapped pairs are narrow if the pairs are correlated", () => {
     const draw = random(3);
     const first = Float64Array.from({ length: 300 }, () => draw.normal());
     const second = first.map((value) => value + 0.1 + 0.01 * draw.normal());
@@ -183,13 +183,13 @@ describe("intervals", () => {
   });
 
   it.each([
-    // gained, lost, and the ends as an independent program finds them.
+    // The columns are samples, gained, lost, and the bounds computed by an independent program.
     [400, 6, 5, -0.0159, 0.02148],
     [100, 0, 3, -0.08452, 0.0081],
     [1000, 0, 10, -0.01831, -0.00544],
     [1000, 2, 30, -0.04072, -0.01827],
     [10_000, 20, 30, -0.00247, 0.0004],
-  ])("of pairs are Tango's: %i samples, %i gained, %i lost", (count, gained, lost, low, high) => {
+  ])("of pairs equal Tango's: %i samples, %i gained, %i lost", (count, gained, lost, low, high) => {
     const estimate = pairedScores(count, gained, lost);
     expect(estimate.low).toBeCloseTo(low, 4);
     expect(estimate.high).toBeCloseTo(high, 4);
@@ -197,7 +197,7 @@ describe("intervals", () => {
     expect(pairedScores(count, 0, 0).high).toBeCloseTo(wilson(0, count).high, 9);
   });
 
-  it("of pairs show a goal to be kept that is just lost in at most one of 40 cases, few as the disputed samples are", () => {
+  it("of pairs wrongly show a met goal in at most one of 40 cases", () => {
     const draw = random(5);
     const [trials, count, limit] = [2000, 800, 0.01];
     let shown = 0;
@@ -206,24 +206,24 @@ describe("intervals", () => {
       for (let sample = 0; sample < count; sample++) lost += Number(draw.uniform() < limit);
       if (-pairedScores(count, 0, lost).low <= limit) shown++;
     }
-    // Wald's: one of 10.
+    // Wald's interval would be wrong in one case of 10.
     expect(shown / trials).toBeLessThan(0.025);
   });
 
-  it("are chosen by the rows: Wilson's only where all are 0 or 1", () => {
+  it("follow the rows: Wilson's only if all rows are 0 or 1", () => {
     expect(estimate(accuracy(), Float64Array.of(1, 0, 1, 1))).toEqual(wilson(3, 4));
     const { low, ...mean } = meanInterval(Float64Array.of(1, 0.5, 1));
     expect(estimate(accuracy(), Float64Array.of(1, 0.5, 1))).toEqual({ ...mean, low, high: 1 });
     expect(mean.high).toBeGreaterThan(1);
     const { value, count } = estimate(perplexity(), Float64Array.of(2, 1, 4, 2));
     expect([value, count]).toEqual([Math.exp(2), 2]);
-    // Two samples bound nothing that has no formula of its own.
+    // Two samples give no bound for a metric without its own formula.
     expect(estimate(perplexity(), Float64Array.of(2, 1, 2, 1))).toMatchObject({ high: Number.POSITIVE_INFINITY });
   });
 });
 
 describe("quantile", () => {
-  it("interpolates, and bears infinities", () => {
+  it("interpolates and accepts infinite values", () => {
     expect(quantile(Float64Array.of(1, 2, 4), 0.75)).toBe(3);
     expect(quantile(Float64Array.of(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY), 0.3)).toBe(
       Number.POSITIVE_INFINITY,
@@ -232,7 +232,7 @@ describe("quantile", () => {
 });
 
 describe("mcnemarExact", () => {
-  it("neither overflows nor vanishes for many disputed samples", () => {
+  it("is finite and nonzero where it should be for many disputed samples", () => {
     expect(mcnemarExact(5000, 5000)).toBe(1);
     // Normal approximation with continuity correction: z = (200 − 1) / √10200.
     expect(mcnemarExact(5000, 5200)).toBeCloseTo(0.0487, 3);
@@ -241,14 +241,14 @@ describe("mcnemarExact", () => {
 });
 
 describe("judge", () => {
-  /** n samples: the candidate loses some of the original's right answers and gains others. */
+  /** Compares n samples of which the candidate loses some correct predictions and gains others. */
   function outcome(count: number, gained: number, lost: number): Comparison {
     const original = new Float64Array(count).fill(1, 0, count - gained);
     const candidate = new Float64Array(count).fill(1, lost);
     return compareRows(accuracy(), original, candidate);
   }
 
-  it("says kept or lost where the interval shows it", () => {
+  it("returns kept or lost if the interval shows it", () => {
     expect(judge(outcome(10_000, 20, 30), { maxDrop: 0.01 })).toMatchObject({
       verdict: "kept",
       met: true,
@@ -259,7 +259,7 @@ describe("judge", () => {
     });
   });
 
-  it("passes what the estimate keeps, if strict what the bound keeps", () => {
+  it("uses the estimate by default and the bound if strict", () => {
     const open = outcome(400, 6, 5);
     expect(judge(open, { maxDrop: 0.01 })).toMatchObject({ verdict: "not shown", met: true });
     expect(judge(open, { maxDrop: 0.01, strict: true })).toMatchObject({
@@ -268,17 +268,17 @@ describe("judge", () => {
     });
   });
 
-  it("refuses what is worse by more than the goal and more than chance explains, and only that", () => {
-    // 1.25 points: 3 against 8 may be chance, none against 5 is not.
+  it("rejects only a drop that exceeds the goal and is significant", () => {
+    // A drop of 1.25 points is not significant with 3 gained and 8 lost, but with 0 and 5.
     expect(judge(outcome(400, 3, 8), { maxDrop: 0.01 })).toMatchObject({ verdict: "not shown", met: true });
     expect(judge(outcome(400, 3, 8), { maxDrop: 0.01, strict: true }).met).toBe(false);
     expect(judge(outcome(400, 0, 5), { maxDrop: 0.01 })).toMatchObject({ verdict: "not shown", met: false });
-    // A tenth of a point, which is no chance, is within a point; and five points are where they are allowed.
+    // A significant drop of 0.1 points is within 1 point, and a drop of 5 points is within 5.
     expect(judge(outcome(10_000, 0, 10), { maxDrop: 0.01 })).toMatchObject({ verdict: "kept", met: true });
     expect(judge(outcome(1000, 0, 50), { maxDrop: 0.05 }).met).toBe(true);
   });
 
-  it("takes a figure that is no number for lost", () => {
+  it("returns lost for a metric value that is not finite", () => {
     const rows = Float64Array.of(1, 2, 3);
     const broken = compareRows(crossEntropy(), rows, Float64Array.of(1, Number.NaN, 3));
     expect(judge(broken, { maxDrop: 100 })).toMatchObject({ verdict: "lost", met: false });
@@ -286,7 +286,7 @@ describe("judge", () => {
     expect(judge(endless, { maxDrop: 100 })).toMatchObject({ verdict: "lost", met: false });
   });
 
-  it("allows a point of what is 1 at best, 0.01 nats, 0.1 dB, and a hundredth more of errors", () => {
+  it("allows 0.01 by default, 0.1 dB, and 1 % more for unbounded errors", () => {
     const allowed = [
       accuracy(),
       cosine(),
@@ -299,14 +299,14 @@ describe("judge", () => {
     expect(allowed.map((metric) => usualDrop(metric, 20))).toEqual([0.01, 0.01, 0.01, 0.01, 0.1, 0.2, 0.2]);
   });
 
-  it("does not take a few undisputed samples for proof", () => {
+  it("requires enough samples to show that nothing is lost", () => {
     const verdict = judge(outcome(50, 0, 0), { maxDrop: 0.01 });
     expect(verdict).toMatchObject({ verdict: "not shown", met: true });
     expect(judge(outcome(381, 0, 0), { maxDrop: 0.01 }).verdict).toBe("kept");
     expect(judge(outcome(380, 0, 0), { maxDrop: 0.01 }).verdict).toBe("not shown");
   });
 
-  it("turns the sign for figures where lower is better", () => {
+  it("reverses the sign for metrics where lower is better", () => {
     const original = Float64Array.from({ length: 100 }, (_, index) => 1 + (index % 5) / 10);
     const worse = compareRows(
       crossEntropy(),
@@ -319,7 +319,7 @@ describe("judge", () => {
     expect(judge(worse, { maxDrop: 0.2 }).drop.value).toBeCloseTo(0.105, 12);
   });
 
-  it("works for figures that only a bootstrap bounds", () => {
+  it("accepts metrics that only a bootstrap bounds", () => {
     const draw = random(4);
     const rows = Float64Array.from({ length: 200 }, (_, index) => (index % 2 === 0 ? 10 + draw.uniform() : 10));
     const worse = rows.map((value, index) => (index % 2 === 0 ? value + 0.5 : value));
@@ -329,7 +329,7 @@ describe("judge", () => {
     expect(judge(comparison, { maxDrop: 1 }).verdict).toBe("kept");
   });
 
-  it("refuses rows of different samples, and none", () => {
+  it("rejects empty rows and rows of different lengths", () => {
     expect(() => compareRows(accuracy(), Float64Array.of(1), Float64Array.of(1, 0))).toThrow("got 1 and 2");
     expect(() => compareRows(accuracy(), new Float64Array(), new Float64Array())).toThrow("got 0 and 0");
   });

@@ -6,16 +6,16 @@ import { assign, kmeans } from "./kmeans.ts";
 const squaredError = (numbers: ArrayLike<number>, centroids: Float64Array): number =>
   assign(numbers, centroids).reduce((sum, own, at) => sum + ((numbers[at] ?? 0) - (centroids[own] ?? 0)) ** 2, 0);
 
-describe("palettes", () => {
-  test("well separated groups are found", () => {
+describe("kmeans", () => {
+  test("finds well-separated groups", () => {
     const numbers = [0, 0.1, -0.1, 10, 10.1, 9.9, 20, 20.2];
     const centroids = kmeans(numbers, 3);
     expect([...centroids].map((value) => Number(value.toFixed(6)))).toEqual([0, 10, 20.1]);
     expect([...assign(numbers, centroids)]).toEqual([0, 0, 0, 1, 1, 1, 2, 2]);
   });
 
-  test("every number has its nearest centroid, and every centroid is the mean of its numbers", () => {
-    // Multiples of 1e-4: sums of subnormal numbers lose their order.
+  test("assigns each value the nearest centroid, which is the mean of its values", () => {
+    // Multiples of 1e-4, because sums of subnormal numbers lose their order.
     const number = fc.integer({ min: -1e6, max: 1e6 }).map((steps) => steps / 1e4);
     const numbers = fc.array(number, { minLength: 1, maxLength: 60 });
     fc.assert(
@@ -38,19 +38,19 @@ describe("palettes", () => {
     );
   });
 
-  test("more clusters than different numbers leave no error", () => {
+  test("has no error if there are more clusters than distinct values", () => {
     const centroids = kmeans([1, 1, 2, 2, 2], 5);
     expect(squaredError([1, 1, 2, 2, 2], centroids)).toBe(0);
     expect(centroids.length).toBe(5);
     expect(squaredError([7, 7], kmeans([7, 7], 3))).toBe(0);
   });
 
-  test("a tie goes to the lower centroid; of equal centroids the first takes the numbers below, the last those above", () => {
+  test("assigns a tie to the lower centroid, and values between equal centroids by side", () => {
     expect([...assign([0, 1, 1.4, 1.6, 3], Float64Array.of(1, 1, 2))]).toEqual([0, 0, 1, 2, 2]);
     expect([...assign([1.5], Float64Array.of(1, 2))]).toEqual([0]);
   });
 
-  test("what cannot be clustered is refused", () => {
+  test("rejects values that cannot be clustered", () => {
     expect(() => kmeans([], 2)).toThrow(/at least one/);
     expect(() => kmeans([1, Number.NaN], 2)).toThrow(/finite/);
     expect(() => kmeans([Number.NEGATIVE_INFINITY, 1], 2)).toThrow(/finite/);
@@ -67,9 +67,9 @@ interface GoldenPalette {
 }
 const reference = golden<{ readonly palette: readonly GoldenPalette[] }>("quantization");
 
-describe.skipIf(reference === undefined)("palettes against NumPy", () => {
+describe.skipIf(reference === undefined)("kmeans against NumPy", () => {
   test.each((reference?.palette ?? []).map((entry) => [entry.clusters, entry] as const))(
-    "%d clusters are equal",
+    "gives equal results for %d clusters",
     (clusters, entry) => {
       const numbers = goldenNumbers(entry.w);
       const centroids = kmeans(numbers, clusters);

@@ -27,8 +27,8 @@ function rebuild({
   return swapChannels(multiply(input, swapChannels(half, input.columns)), out.rows);
 }
 
-describe("Tucker-2", () => {
-  test("the error is that of the rebuilt weight, from orthonormal factors", async () => {
+describe("tucker2", () => {
+  test("reports the error of the rebuilt weight, with orthonormal factors", async () => {
     const weight = normal(9, 7 * 6, 6);
     const result = await tucker2(weight, 7, { rankOut: 4, rankIn: 3 });
     expect(frobenius(subtract(weight, rebuild(result))) / frobenius(weight)).toBeCloseTo(result.relativeError, 12);
@@ -38,7 +38,7 @@ describe("Tucker-2", () => {
     expect([result.core.rows, result.core.columns]).toEqual([4, 18]);
   });
 
-  test("full ranks lose nothing, also where an unfolding is narrower than the rank", async () => {
+  test("has no error at full ranks, also if an unfolding is narrower than the rank", async () => {
     const square = normal(5, 4 * 9, 7);
     expect(frobenius(subtract(square, rebuild(await tucker2(square, 4, { rankOut: 5, rankIn: 4 }))))).toBeLessThan(
       1e-12,
@@ -48,19 +48,19 @@ describe("Tucker-2", () => {
     expect(frobenius(subtract(pointwise, rebuild(narrow)))).toBeLessThan(1e-12);
   });
 
-  test("throws an error if a rank is out of range or the columns are not a multiple of the input channels", async () => {
+  test("rejects ranks out of range, and columns that are not a multiple of the channels", async () => {
     await expect(tucker2(normal(4, 18, 9), 4, { rankOut: 1, rankIn: 1 })).rejects.toThrow(/not a multiple of 4/);
     await expect(tucker2(normal(4, 18, 9), 2, { rankOut: 5, rankIn: 1 })).rejects.toThrow(/output side is from 1 to 4/);
     await expect(tucker2(normal(4, 18, 9), 2, { rankOut: 1, rankIn: 0 })).rejects.toThrow(/input side is from 1 to 2/);
   });
 });
 
-describe("whitened truncation", () => {
+describe("whitenedSvd", () => {
   const gramOf = (inputs: Matrix) => multiply(transpose(inputs), inputs);
   const outputError = (inputs: Matrix, weight: Matrix, { left, right }: WeightFactors) =>
     frobenius(multiply(inputs, transpose(subtract(weight, multiply(left, right))))) ** 2;
 
-  test("the loss is the error of the outputs, and less than that of plain truncation", async () => {
+  test("reports the error of the outputs, which is below that of plain truncation", async () => {
     const weight = normal(10, 8, 10);
     const inputs = multiply(normal(50, 8, 11), normal(8, 8, 12));
     const outputs = frobenius(multiply(inputs, transpose(weight))) ** 2;
@@ -72,7 +72,7 @@ describe("whitened truncation", () => {
     }
   });
 
-  test("fewer samples than inputs: a singular Gram matrix needs no damping", async () => {
+  test("accepts a singular Gram matrix of fewer samples than inputs, without damping", async () => {
     const weight = normal(30, 40, 13);
     const inputs = normal(12, 40, 14);
     const size = frobenius(multiply(inputs, transpose(weight))) ** 2;
@@ -81,7 +81,7 @@ describe("whitened truncation", () => {
       expect([factors.left.columns, factors.right.rows]).toEqual([rank, rank]);
       const error = outputError(inputs, weight, factors);
       expect(Math.abs(error - factors.relativeError ** 2 * size)).toBeLessThan(1e-12 * size);
-      // Twelve samples have outputs of rank 12.
+      // Outputs of 12 samples have rank 12.
       if (rank >= 12) expect(error).toBeLessThan(1e-24 * size);
       else expect(error).toBeGreaterThan(1e-3 * size);
     }
@@ -89,7 +89,7 @@ describe("whitened truncation", () => {
     expect(never.relativeError).toBe(0);
   });
 
-  test("the square root of a Gram matrix gives it back, singular or not", async () => {
+  test("squareRoot of a Gram matrix times its transpose is the Gram matrix, singular or not", async () => {
     for (const rows of [5, 40, 70]) {
       const gram = gramOf(normal(rows, 40, rows));
       const root = await squareRoot(gram);
@@ -122,8 +122,8 @@ interface GoldenLowRank {
 const reference = golden<GoldenLowRank>("lowrank");
 const toMatrix = (tensor: GoldenTensor) => matrix(tensor.shape[0] ?? 0, tensor.shape[1] ?? 0, goldenNumbers(tensor));
 
-describe.skipIf(reference === undefined)("low rank against SciPy", () => {
-  test("Tucker-2 has the same error after as many iterations", async () => {
+describe.skipIf(reference === undefined)("low-rank factorization against SciPy", () => {
+  test("tucker2 has the same error after the same number of iterations", async () => {
     for (const { weight, cases } of reference?.tucker2 ?? []) {
       const [rows = 0, inputs = 0, height = 0, width = 0] = weight.shape;
       const unfolded = matrix(rows, inputs * height * width, goldenNumbers(weight));
@@ -135,7 +135,7 @@ describe.skipIf(reference === undefined)("low rank against SciPy", () => {
     }
   });
 
-  test("whitened truncation gives the same weights and loss", async () => {
+  test("whitenedSvd gives the same weights and loss", async () => {
     for (const { W, X, positive_definite, added_to_diagonal, ranks } of reference?.whitened ?? []) {
       const inputs = toMatrix(X);
       const gram = multiply(transpose(inputs), inputs);
@@ -145,7 +145,7 @@ describe.skipIf(reference === undefined)("low rank against SciPy", () => {
         const root = await squareRoot(gram);
         const { left, right, relativeError } = await whitenedSvd(toMatrix(W), root, rank);
         const loss = (relativeError * frobenius(multiply(toMatrix(W), root))) ** 2;
-        // A singular Gram matrix is only as good as its damping: its factor has entries of rounding noise.
+        // A singular Gram matrix depends on its damping: its factor contains rounding noise.
         expect(Math.abs(loss - truncation_loss)).toBeLessThan(
           positive_definite ? 1e-9 * (truncation_loss + 1) : 1e-4 * (truncation_loss + 1),
         );

@@ -32,7 +32,7 @@ test.each([
   [4, 0, 3],
   [0, 4, 3],
   [2, 3, 0],
-])("%d × %d times × %d equals the sum of products", (rows, inner, columns) => {
+])("multiply of %d × %d by %d equals the sum of products", (rows, inner, columns) => {
   const a = normal(rows, inner, 1);
   const b = normal(inner, columns, 2);
   const product = multiply(a, b);
@@ -46,20 +46,20 @@ test.each([
   }
 });
 
-test("dimensions that do not fit are refused", () => {
+test("matrix, multiply and fromDense reject inconsistent dimensions", () => {
   expect(() => multiply(normal(2, 3, 1), normal(2, 3, 2))).toThrow("2 × 3 times 2 × 3: inner dimensions differ.");
   expect(() => matrix(2, 2, new Float64Array(3))).toThrow(/takes 4 numbers, got 3/);
   expect(() => fromDense(float32([], [1]))).toThrow(/an axis or more, got float32\[\]/);
 });
 
-test("transposing twice changes nothing, also beyond one block", () => {
+test("transpose twice returns the matrix, also beyond one block", () => {
   const source = normal(70, 41, 3);
   const flipped = transpose(source);
   expect([flipped.rows, flipped.columns, flipped.data[3 * 70 + 50]]).toEqual([41, 70, source.data[50 * 41 + 3]]);
   expect(transpose(flipped)).toEqual(source);
 });
 
-test("a tensor's first axis is the rows, the others columns", () => {
+test("fromDense makes rows of the first axis and columns of the others", () => {
   const dense = float32(
     [2, 3, 2],
     Array.from({ length: 12 }, (_, index) => index),
@@ -68,7 +68,7 @@ test("a tensor's first axis is the rows, the others columns", () => {
   expect(fromDense(int64([1, 2], [3, 4])).data).toEqual(Float64Array.of(3, 4));
 });
 
-test("diagonal matrices scale rows from the left and columns from the right", () => {
+test("scaleColumns and scaleRows multiply by a diagonal, and sliceColumns selects columns", () => {
   const source = matrixOf([
     [1, 2, 3],
     [4, 5, 6],
@@ -79,7 +79,7 @@ test("diagonal matrices scale rows from the left and columns from the right", ()
   expect(multiply(source, identity(3))).toEqual(source);
 });
 
-test("norms keep the ends of the range, and NaN", () => {
+test("frobenius and largestMagnitude keep extreme values and NaN", () => {
   expect(frobenius(matrixOf([[3e200, 4e200]]))).toBeCloseTo(5e200, -188);
   expect(frobenius(matrixOf([[3e-200], [4e-200]])) / 1e-200).toBeCloseTo(5, 12);
   expect(frobenius(matrix(2, 2))).toBe(0);

@@ -21,7 +21,7 @@ async function inverseOf(gram: Matrix): Promise<InverseHessian> {
 }
 
 test.each([1, 7, 130, 300])(
-  "of a Gram matrix of %d columns, UᵀU is the inverse of it damped, and U is upper triangular",
+  "invertHessian of %d columns gives an upper triangular root of the damped inverse",
   async (size) => {
     const rows = normal(size + 20, size, size);
     const gram = multiply(transpose(rows), rows);
@@ -34,14 +34,14 @@ test.each([1, 7, 130, 300])(
   },
 );
 
-test("what a column loses the ones after it make good as least squares would", async () => {
+test("updateColumns compensates in later columns as least squares does", async () => {
   const rows = normal(400, 150, 1);
   const gram = multiply(transpose(rows), rows);
   const weight = normal(3, 150, 2);
   const project = (_: number, __: number, column: number, value: number): number => (column < 20 ? 0 : value);
   const [result] = await updateColumns([weight], [await inverseOf(gram)], { project }, multiplyHere);
   if (result === undefined) throw new Error("There is no answer.");
-  // The gradient of ‖x wᵀ − x vᵀ‖² + λ ‖w − v‖² is 0 where numbers are free.
+  // The gradient of ‖x wᵀ − x vᵀ‖² + λ ‖w − v‖² is 0 for free weights.
   const mean = Array.from({ length: 150 }, (_, at) => gram.data[at * 151] ?? 0).reduce((a, b) => a + b) / 150;
   for (let at = 0; at < 150; at++) gram.data[at * 151] = (gram.data[at * 151] ?? 0) + 0.01 * mean;
   const gradient = multiply(subtract(result, weight), gram);
@@ -50,11 +50,11 @@ test("what a column loses the ones after it make good as least squares would", a
   });
 });
 
-test("a Gram matrix that is not finite is a miss", async () => {
+test("invertHessian returns a miss if the Gram matrix is not finite", async () => {
   expect(await invertHessian(matrix(2, 2, Float64Array.of(1, 0, 0, Number.NaN)), multiplyHere)).toBeInstanceOf(Miss);
 });
 
-test("numbers on a grid that go where they are best beside the others have less error, and none moves that is best already", async () => {
+test("descend reduces the error of rounded weights to a minimum for single changes", async () => {
   const rows = multiply(normal(300, 140, 4), normal(140, 140, 5));
   const gram = multiply(transpose(rows), rows);
   const weight = normal(5, 140, 6);

@@ -15,8 +15,8 @@ function weights(dims: readonly number[], seed: number) {
   );
 }
 
-describe("quantized tensors", () => {
-  test.each([undefined, 0, 1, 2, -1])("axis %s: the error is at most half a step of the slice", (axis) => {
+describe("quantizeWeights and quantizeTensor", () => {
+  test.each([undefined, 0, 1, 2, -1])("quantizes on axis %s with an error of at most half a step per slice", (axis) => {
     const dense = weights([4, 3, 5], 1);
     const result = quantizeWeights({ dense, type: "int8", axis });
     const back = dequantized(result).data;
@@ -31,7 +31,7 @@ describe("quantized tensors", () => {
     expect(result.axis).toBe(axis === -1 ? 2 : axis);
   });
 
-  test("one scale per channel is never worse than one for all, in the channel with the largest numbers equal", () => {
+  test("quantizes small channels more exactly with a scale per channel", () => {
     const dense = float32([2, 2], [100, -50, 0.5, -0.25]);
     const perChannel = quantizeWeights({ dense, type: "int8", axis: 0 });
     expect([...perChannel.scale.data]).toEqual([Math.fround(100 / 127), Math.fround(0.5 / 127)]);
@@ -39,7 +39,7 @@ describe("quantized tensors", () => {
     expect(toNumbers(quantizeWeights({ dense, type: "int8" }).quantized)).toEqual([127, -64, 1, 0]);
   });
 
-  test("4 bits are packed, codes and zero points alike, and come back", () => {
+  test("packs 4-bit values and zero points", () => {
     const dense = weights([3, 5], 2);
     const result = quantizeWeights({ dense, type: "uint4", axis: 0 });
     expect([result.quantized.data.byteLength, result.zeroPoint.data.byteLength]).toEqual([8, 2]);
@@ -48,14 +48,14 @@ describe("quantized tensors", () => {
     expect(dequantized(result).dims).toEqual([3, 5]);
   });
 
-  test("a slice of zeros has scale 1, and an empty tensor has codes too", () => {
+  test("uses scale 1 for a slice of zeros, and accepts empty tensors", () => {
     const { scale, quantized } = quantizeWeights({ dense: float32([2, 2], [0, 0, 1, -1]), type: "int8", axis: 0 });
     expect([...scale.data]).toEqual([1, Math.fround(1 / 127)]);
     expect(toNumbers(quantized)).toEqual([0, 0, 127, -127]);
     expect(quantizeWeights({ dense: float32([0, 2], []), type: "int8", axis: 1 }).scale.dims).toEqual([2]);
   });
 
-  test("a scale per column gives the codes of each column by itself: halves, and what saturates", () => {
+  test("quantizes each column with its own scale, with rounding and saturation", () => {
     const columns = [
       [0.25, 0.75, -1.25, 1e30],
       [5, -5, 1e-40, Number.POSITIVE_INFINITY],
@@ -78,13 +78,13 @@ describe("quantized tensors", () => {
     );
   });
 
-  test("a given range limits the codes", () => {
+  test("limits quantized values to a given range", () => {
     const dense = float32([4], [-1, -0.1, 0.1, 1]);
     const result = quantizeTensor(dense, { type: "int8", scale: [0.1], zeroPoint: [0], range: { low: -4, high: 3 } });
     expect(toNumbers(result.quantized)).toEqual([-4, -1, 1, 3]);
   });
 
-  test("axes, counts and numbers that do not fit are refused", () => {
+  test("rejects wrong axes, counts and values", () => {
     const dense = weights([2, 3], 3);
     for (const axis of [2, -3, 0.5])
       expect(() => quantizeWeights({ dense, type: "int8", axis })).toThrow(/has no axis/);
@@ -120,12 +120,12 @@ interface GoldenWeights {
 }
 const reference = golden<GoldenWeights>("quantization");
 
-describe.skipIf(reference === undefined)("weights against ONNX Runtime's quantizer", () => {
+describe.skipIf(reference === undefined)("quantizeWeights against ONNX Runtime's quantizer", () => {
   test.each(
     (reference?.weights ?? []).map(
       (entry) => [entry.type, entry.symmetric, entry.weight.shape.join(" × "), entry] as const,
     ),
-  )("%s, symmetric %s, %s", (type, symmetric, _, { weight, axis, per_tensor, per_channel }) => {
+  )("gives equal values: %s, symmetric %s, %s", (type, symmetric, _, { weight, axis, per_tensor, per_channel }) => {
     const dense = float32(weight.shape, goldenNumbers(weight));
     const perTensor = quantizeWeights({ dense, type, symmetric });
     expect([...perTensor.scale.data]).toEqual([Math.fround(per_tensor.scale)]);

@@ -14,7 +14,7 @@ import {
 const types = ["int8", "uint8", "int16", "uint16", "int4", "uint4", "int2", "uint2"] as const;
 
 describe("affine quantization", () => {
-  test.each(types)("%s: numbers in the range come back within half a step, and 0 exactly", (type) => {
+  test.each(types)("%s: restores values in the range within one step, and 0 exactly", (type) => {
     const bound = fc.float({ min: -1000, max: 1000, noNaN: true });
     fc.assert(
       fc.property(bound, bound, fc.float({ min: 0, max: 1, noNaN: true }), fc.boolean(), (a, b, share, symmetric) => {
@@ -24,8 +24,8 @@ describe("affine quantization", () => {
         const codes = codesOf([value, 0], parameters, type);
         const [back = Number.NaN, zero] = codes.map((code) => (code - parameters.zeroPoint) * parameters.scale);
         expect(zero).toBe(0);
-        if (parameters.scale === 1 && max - min < 1e-30) return; // everything is taken for 0
-        // The zero point is rounded, so one end of an asymmetric range, or of an even number of codes, may be cut by up to a step.
+        if (parameters.scale === 1 && max - min < 1e-30) return; // Everything counts as 0.
+        // The zero point is rounded, so values at one end of the range can be clipped by up to a step.
         const halfSteps = symmetric && (type === "int8" || type === "int16") ? 1 : 2;
         const tolerance = parameters.scale * (halfSteps / 2) * (1 + 1e-5) + Math.abs(value) * 1e-6;
         expect(Math.abs(back - value)).toBeLessThanOrEqual(tolerance);
@@ -33,7 +33,7 @@ describe("affine quantization", () => {
     );
   });
 
-  test("halves go to the even code, and what is too large to the last one", () => {
+  test("rounds halves to even and saturates large values", () => {
     const parameters = { scale: 1, zeroPoint: 0 };
     expect(codesOf([0.5, 1.5, 2.5, -2.5, 300, -1e30, Number.POSITIVE_INFINITY], parameters, "int8")).toEqual([
       0, 2, 2, -2, 127, -128, 127,
@@ -41,9 +41,9 @@ describe("affine quantization", () => {
     expect(codesOf([-9, 9], parameters, "int8", { low: -4, high: 3 })).toEqual([-4, 3]);
   });
 
-  test("numbers are divided by the scale, not multiplied by its inverse", () => {
+  test("divides values by the scale instead of multiplying by its inverse", () => {
     const scale = Math.fround(0.3);
-    // Numbers whose quotient is a half, while the product with the inverse is rounded to a number beside it.
+    // The quotient of these values ends in .5, but the product with the inverse does not.
     const differs = Array.from({ length: 200 }, (_, index) => Math.fround((index + 0.5) * scale)).filter((value) => {
       const quotient = Math.fround(value / scale);
       const product = Math.fround(value * Math.fround(1 / scale));
@@ -57,19 +57,19 @@ describe("affine quantization", () => {
     }
   });
 
-  test("symmetric signed 8 and 16 bits leave out the most negative code", () => {
+  test("omits the lowest value of symmetric int8 and int16", () => {
     expect(quantizationRange({ type: "int8" })).toEqual({ low: -127, high: 127 });
     expect(quantizationRange({ type: "int8", symmetric: false })).toEqual({ low: -128, high: 127 });
     expect(quantizationRange({ type: "int4" })).toEqual({ low: -8, high: 7 });
     expect(quantizationRange({ type: "uint8", reduceRange: true })).toEqual({ low: 0, high: 127 });
   });
 
-  test("a range wider than float32 holds still has a finite scale", () => {
+  test("gives a finite scale for a range wider than float32", () => {
     const { scale } = scaleAndZeroPoint(-3e38, 3e38, { type: "uint8" });
     expect(scale).toBeCloseTo(6e38 / 255, -33);
   });
 
-  test("ranges and numbers that have no code are refused", () => {
+  test("rejects invalid ranges and NaN", () => {
     expect(() => scaleAndZeroPoint(1, Number.NaN, { type: "int8" })).toThrow(/finite bounds/);
     expect(() => scaleAndZeroPoint(Number.NEGATIVE_INFINITY, 1, { type: "int8" })).toThrow(/finite bounds/);
     expect(() => scaleAndZeroPoint(2, 1, { type: "int8" })).toThrow(/in order/);
@@ -77,13 +77,13 @@ describe("affine quantization", () => {
   });
 });
 
-describe("biases", () => {
-  test("one weight scale serves all elements", () => {
+describe("quantizeBias", () => {
+  test("accepts one weight scale for all elements", () => {
     const { codes, scale } = quantizeBias([1, -0.5], 0.5, [0.25]);
     expect([[...codes], [...scale]]).toEqual([[8, -4], [0.125]]);
   });
 
-  test("a bias that int32 cannot hold saturates, is counted, and fits after the scale is enlarged", () => {
+  test("counts saturated biases, which fit after weightScaleForBias enlarges the scale", () => {
     const { codes, saturated } = quantizeBias([10, -10, 0], 1e-6, [1e-6]);
     expect([[...codes], saturated]).toEqual([[2 ** 31 - 1, -(2 ** 31), 0], 2]);
     const enlarged = weightScaleForBias(1e-6, 1e-6, 10);
@@ -94,7 +94,7 @@ describe("biases", () => {
     expect(weightScaleForBias(1e-6, 1e-6, 0)).toBe(1e-6);
   });
 
-  test("a number of scales that fits nothing is refused", () => {
+  test("rejects a wrong number of scales, and NaN", () => {
     expect(() => quantizeBias([1, 2, 3], 1, [1, 2])).toThrow(/3 elements has 2 weight scales/);
     expect(() => quantizeBias([Number.NaN], 1, [1])).toThrow(/NaN/);
   });
@@ -141,7 +141,7 @@ const reference = golden<GoldenQuantization>("quantization");
 const single = (tensor: GoldenTensor) => goldenNumbers(tensor).map(Math.fround);
 
 describe.skipIf(reference === undefined)("quantization against ONNX Runtime", () => {
-  test("scales and zero points are equal", () => {
+  test("gives equal scales and zero points", () => {
     const rows = (reference?.scale_zero_point ?? []).flatMap(({ rows }) => rows);
     expect(rows.length).toBeGreaterThan(100);
     for (const [type, symmetric, reduceRange, min, max, minimum, low, high, scale, zeroPoint] of rows) {
@@ -152,14 +152,14 @@ describe.skipIf(reference === undefined)("quantization against ONNX Runtime", ()
     }
   });
 
-  test("codes of the kernels are equal", () => {
+  test("gives equal quantized values", () => {
     for (const { type, x, scale, zero_point, q } of reference?.quantize_linear ?? []) {
       const parameters = { scale: Math.fround(scale), zeroPoint: zero_point };
       expect(codesOf([...goldenNumbers(x)], parameters, type)).toEqual([...goldenNumbers(q)]);
     }
   });
 
-  test("biases are equal", () => {
+  test("gives equal biases", () => {
     for (const { bias, input_scale, weight_scale, scale, q } of reference?.bias_int32 ?? []) {
       const result = quantizeBias(single(bias), Math.fround(input_scale), single(weight_scale));
       expect([...result.scale]).toEqual([...single(scale)]);
@@ -167,7 +167,7 @@ describe.skipIf(reference === undefined)("quantization against ONNX Runtime", ()
     }
   });
 
-  test("the guard against overflow is equal", () => {
+  test("gives an equal guard against bias overflow", () => {
     for (const {
       input_scale,
       weight_scale,

@@ -21,7 +21,7 @@ test.each([
   [1, 5, 1],
   [60, 50, 1e-200],
   [20, 30, 1e150],
-])("shares of %i × %i numbers near %d are the squares of its singular values", async (rows, columns, scale) => {
+])("energyShares of %i × %i numbers near %d are the squared singular values", async (rows, columns, scale) => {
   const shares = await energyShares(normal(rows, columns, scale));
   const s = singularValues(normal(rows, columns));
   const total = s.reduce((sum, value) => sum + value * value, 0);
@@ -31,7 +31,7 @@ test.each([
   });
 });
 
-test("a matrix of rank 2 has two shares, and zeros instead of rounding errors", async () => {
+test("energyShares has zeros beyond the rank of a matrix", async () => {
   const product = await multiplyHere(normal(50, 2), transpose(normal(40, 2)));
   const shares = await energyShares(product);
   expect([...shares].filter((share) => share > 0)).toHaveLength(2);
@@ -46,7 +46,7 @@ test("a matrix of rank 2 has two shares, and zeros instead of rounding errors", 
   ]).toEqual([expect.closeTo(0.64), expect.closeTo(0.36)]);
 });
 
-test.each([1e-8, 1e-15, 1e-20])("rows of numbers near %d add no share", async (small) => {
+test.each([1e-8, 1e-15, 1e-20])("energyShares ignores rows of numbers near %d", async (small) => {
   const { rows, columns, data } = normal(128, 128);
   const dead = matrix(
     rows,
@@ -58,6 +58,6 @@ test.each([1e-8, 1e-15, 1e-20])("rows of numbers near %d add no share", async (s
   expect(shares.reduce((sum, share) => sum + share, 0)).toBeCloseTo(1, 12);
 });
 
-test("NaN is refused", async () => {
+test("energyShares rejects NaN", async () => {
   await expect(energyShares(matrixOf([[1, Number.NaN]]))).rejects.toMatchObject({ code: "E_DATA" });
 });

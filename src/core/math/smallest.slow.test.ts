@@ -11,7 +11,7 @@ import {
   sampleOf,
 } from "./smallest.ts";
 
-/** More than are sorted: two values only decide in the last digits, many are equal, some are 0, -0, subnormal or infinite. */
+/** Draws scores that include ties, 0, -0, subnormal and infinite values, and two values that differ only in the last digit. */
 function scoresOf(type: "float32" | "float64", seed: number, size: number): Scores {
   const numbers = random(seed, "scores");
   const special = [0, -0, 1e-42, -1e-42, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 1, 1 + 2 ** -23, -1];
@@ -28,7 +28,7 @@ const partOf = (scores: Scores, mask: Uint8Array): RankedEntries => ({
   scores: async () => scores,
 });
 
-/** By sorting positions: the definition. */
+/** Reference implementation: prunes by sorting positions. */
 function bySorting(parts: readonly (readonly [Scores, Uint8Array])[], count: number): Uint8Array {
   const sizes = parts.flatMap(([scores]) => Array.from(scores, Math.abs));
   const kept = parts.flatMap(([, mask]) => [...mask]);
@@ -42,7 +42,7 @@ test.each([
   ["float32", ["float32"]],
   ["float64", ["float64"]],
   ["both, in three parts", ["float32", "float64", "float32"]],
-] as const)("counting finds what sorting finds: %s", async (_, types) => {
+] as const)("cutSmallest prunes the same scores as sorting: %s", async (_, types) => {
   const parts = types.map((type, index) => {
     const scores = scoresOf(type, index, 70_000);
     const numbers = random(index, "mask");
@@ -63,7 +63,7 @@ test.each([
   }
 });
 
-test.each(["float32", "float64"] as const)("without a mask all are ranked: %s", async (type) => {
+test.each(["float32", "float64"] as const)("cutSmallest without a mask ranks all scores: %s", async (type) => {
   const scores = scoresOf(type, 3, 70_000);
   const ones = new Uint8Array(scores.length).fill(1);
   for (const count of [1, 30_000, 69_999]) {
@@ -73,30 +73,33 @@ test.each(["float32", "float64"] as const)("without a mask all are ranked: %s", 
   }
 });
 
-test.each(["float32", "float64"] as const)("blocks lose one after the other what the whole loses: %s", async (type) => {
-  const scores = scoresOf(type, 5, 70_000);
-  const numbers = random(5, "mask");
-  const drawn = Uint8Array.from(scores, () => (numbers.uniform() < 0.9 ? 1 : 0));
-  for (const mask of [undefined, drawn]) {
-    // Among those equal to 1, of which some go: they lie in all blocks.
-    const part = { ...partOf(scores, drawn), mask: async () => mask };
-    const all = mask?.reduce((sum, one) => sum + one, 0) ?? scores.length;
-    const [cut] = await cutSmallest([part], Math.round(0.72 * all));
-    if (cut === undefined) throw new Error("no cut");
-    const keep = cutter(cut);
-    const kept: number[] = [];
-    for (let start = 0; start < scores.length; start += 999)
-      kept.push(...keep(scores.subarray(start, start + 999), mask?.subarray(start, start + 999)));
-    expect(kept).toEqual([...masked(scores, cutMask(mask, scores, cut))]);
-  }
-});
+test.each(["float32", "float64"] as const)(
+  "cutter prunes block by block what cutMask prunes at once: %s",
+  async (type) => {
+    const scores = scoresOf(type, 5, 70_000);
+    const numbers = random(5, "mask");
+    const drawn = Uint8Array.from(scores, () => (numbers.uniform() < 0.9 ? 1 : 0));
+    for (const mask of [undefined, drawn]) {
+      // The threshold is 1, and only some of the scores equal to 1 are pruned: all blocks contain such scores.
+      const part = { ...partOf(scores, drawn), mask: async () => mask };
+      const all = mask?.reduce((sum, one) => sum + one, 0) ?? scores.length;
+      const [cut] = await cutSmallest([part], Math.round(0.72 * all));
+      if (cut === undefined) throw new Error("no cut");
+      const keep = cutter(cut);
+      const kept: number[] = [];
+      for (let start = 0; start < scores.length; start += 999)
+        kept.push(...keep(scores.subarray(start, start + 999), mask?.subarray(start, start + 999)));
+      expect(kept).toEqual([...masked(scores, cutMask(mask, scores, cut))]);
+    }
+  },
+);
 
 test.each([
-  ["as drawn", (scores: Scores) => scores],
+  ["in random order", (scores: Scores) => scores],
   ["rising", (scores: Scores) => scores.toSorted()],
   ["all equal", (scores: Scores) => scores.fill(0.5)],
-  ["of two sizes", (scores: Scores) => scores.map((_, at) => (at % 3 === 0 ? 0 : -0.25))],
-])("numbers take one look beside that of a sample: %s", async (_, of) => {
+  ["with two values", (scores: Scores) => scores.map((_, at) => (at % 3 === 0 ? 0 : -0.25))],
+])("cutSmallest with a sample reads the scores once: %s", async (_, of) => {
   let looks = 0;
   const scores = of(scoresOf("float32", 7, 300_000));
   const part: RankedEntries = {
@@ -111,7 +114,7 @@ test.each([
   expect(looks).toBe(1);
 });
 
-test("a sample that says nothing of the others costs another look, and no entry", async () => {
+test("cutSmallest with a misleading sample still prunes the right scores", async () => {
   const scores = scoresOf("float32", 9, 70_000);
   const ones = new Uint8Array(scores.length).fill(1);
   const misleading = { ...partOf(scores, ones), sample: new Float64Array(300).fill(1e9) };
@@ -120,7 +123,7 @@ test("a sample that says nothing of the others costs another look, and no entry"
   expect(cutMask(ones, scores, cut)).toEqual(bySorting([[scores, ones]], 30_000));
 });
 
-test("scores of float64 that no float32 equals are not rounded where both are ranked together", async () => {
+test("cutSmallest does not round float64 scores when it ranks them with float32 scores", async () => {
   const [a, b] = [Float64Array.from({ length: 70_000 }, (_, at) => 1 + at * 2 ** -50), new Float32Array(10).fill(1)];
   const parts = [a, b].map((scores) => partOf(scores, new Uint8Array(scores.length).fill(1)));
   const [first, second] = await cutSmallest(parts, 30_000);
@@ -128,7 +131,7 @@ test("scores of float64 that no float32 equals are not rounded where both are ra
   expect(first?.limit).toBe(1 + 29_989 * 2 ** -50);
 });
 
-test("a NaN that the mask keeps is refused", () => {
+test("cutLeast rejects a NaN that the mask keeps", () => {
   const kept = cutLeast(Uint8Array.of(0, 1), Float32Array.of(Number.NaN, 1), 1);
   expect([...kept]).toEqual([0, 0]);
   for (const type of [Float32Array, Float64Array])

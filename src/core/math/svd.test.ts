@@ -50,7 +50,7 @@ function expectDecomposition(source: Matrix, digits = 1e-13) {
   return s;
 }
 
-describe("singular value decomposition", () => {
+describe("svd", () => {
   test.each([
     [1, 1],
     [1, 7],
@@ -64,11 +64,11 @@ describe("singular value decomposition", () => {
     [70, 131],
     [0, 3],
     [3, 0],
-  ])("a %d × %d matrix is rebuilt from orthonormal factors", (rows, columns) => {
+  ])("rebuilds a %d × %d matrix from orthonormal factors", (rows, columns) => {
     expectDecomposition(normal(rows, columns, rows * 100 + columns));
   });
 
-  test("zero, repeated and missing directions still give orthonormal factors", () => {
+  test("has orthonormal factors for zero, repeated and missing directions", () => {
     expectDecomposition(matrix(6, 4));
     expectDecomposition(identity(7));
     expectDecomposition(matrix(9, 5, new Float64Array(45).fill(2)));
@@ -83,7 +83,7 @@ describe("singular value decomposition", () => {
     expectDecomposition(multiply(normal(30, 3, 1), normal(3, 20, 2)));
   });
 
-  test("matrices are rebuilt as well if values are zero, equal, or of all magnitudes", () => {
+  test("rebuilds larger matrices of zero, equal, paired or widely scaled values", () => {
     expectDecomposition(matrix(60, 50));
     expectDecomposition(identity(70));
     expectDecomposition(matrix(90, 70, new Float64Array(6300).fill(2)));
@@ -106,7 +106,7 @@ describe("singular value decomposition", () => {
     expectDecomposition(wilkinson);
   });
 
-  test("products may be made elsewhere", async () => {
+  test("uses an external product", async () => {
     const source = normal(120, 50, 5);
     let products = 0;
     const elsewhere = (a: Matrix, b: Matrix) => {
@@ -119,7 +119,7 @@ describe("singular value decomposition", () => {
     await expect(svd(matrixOf([[Number.NaN]]), elsewhere)).rejects.toThrow(/finite/);
   });
 
-  test.each([1e-310, 1e-300, 1e-160, 1e160, 1e300])("entries near %d neither overflow nor underflow", (size) => {
+  test.each([1e-310, 1e-300, 1e-160, 1e160, 1e300])("neither overflows nor underflows for elements near %d", (size) => {
     const source = normal(5, 4, 8);
     const scaled = matrix(
       5,
@@ -134,20 +134,23 @@ describe("singular value decomposition", () => {
     }
   });
 
-  test.each([1e-60, 1e-75, 1e-85, 1e-95])("a block with entries near %d beside one near 1", (size) => {
-    const { data } = normal(40, 40, 6);
-    const factors = [1, 0, 0, size];
-    const block = (index: number): number => (index < 20 ? 0 : 1);
-    const blocks = data.map((x, at) => x * (factors[2 * block(Math.floor(at / 40)) + block(at % 40)] ?? 0));
-    expectDecomposition(matrix(40, 40, blocks));
-  });
+  test.each([1e-60, 1e-75, 1e-85, 1e-95])(
+    "rebuilds a matrix with a block of elements near %d next to one near 1",
+    (size) => {
+      const { data } = normal(40, 40, 6);
+      const factors = [1, 0, 0, size];
+      const block = (index: number): number => (index < 20 ? 0 : 1);
+      const blocks = data.map((x, at) => x * (factors[2 * block(Math.floor(at / 40)) + block(at % 40)] ?? 0));
+      expectDecomposition(matrix(40, 40, blocks));
+    },
+  );
 
-  test("numbers that are not finite are refused", () => {
+  test("rejects values that are not finite", () => {
     expect(() => svd(matrixOf([[1, Number.NaN]]))).toThrow(/finite/);
     expect(() => singularValues(matrixOf([[1], [Number.POSITIVE_INFINITY]]))).toThrow(/finite/);
   });
 
-  test("ml-matrix finds the same singular values and leading directions", () => {
+  test("finds the same singular values and leading direction as ml-matrix", () => {
     const source = normal(60, 35, 5);
     const rows = Array.from({ length: 60 }, (_, row) => [...source.data.subarray(row * 35, (row + 1) * 35)]);
     const oracle = new OracleSvd(new OracleMatrix(rows), { autoTranspose: true });
@@ -183,9 +186,9 @@ describe.skipIf(reference === undefined)("singular values and rank against NumPy
     };
   });
 
-  test("the file holds matrices", () => expect(cases.length).toBeGreaterThan(50));
+  test("reads more than 50 matrices from the reference file", () => expect(cases.length).toBeGreaterThan(50));
 
-  test.each(cases)("$name", ({ entry, type, source }) => {
+  test.each(cases)("gives equal singular values and rank for $name", ({ entry, type, source }) => {
     const expected = goldenNumbers(entry.singular_values);
     const s = expectDecomposition(source);
     const largest = expected[0] ?? 0;

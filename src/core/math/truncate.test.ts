@@ -30,8 +30,8 @@ function rebuilt({ u, s, v }: { readonly u: Matrix; readonly s: Float64Array; re
   return multiply(scaleColumns(u, s), transpose(v));
 }
 
-describe("truncation", () => {
-  test.each([0, 1, 7, 20])("the error of rank %d is that of its factors", async (rank) => {
+describe("truncatedSvd", () => {
+  test.each([0, 1, 7, 20])("reports the error of its factors at rank %d", async (rank) => {
     const source = normal(30, 20, 1);
     const result = await truncatedSvd(source, rank);
     expect(result.method).toBe("exact");
@@ -41,7 +41,7 @@ describe("truncation", () => {
     expect(result.relativeError).toBeCloseTo(result.error / frobenius(source), 12);
   });
 
-  test("no other matrix of the rank comes closer", async () => {
+  test("is closer than random projections of the same rank", async () => {
     const source = normal(12, 9, 2);
     const { error } = await truncatedSvd(source, 3);
     for (let seed = 0; seed < 20; seed++) {
@@ -50,12 +50,12 @@ describe("truncation", () => {
     }
   });
 
-  test.each([-1, 1.5, 6, Number.NaN])("rank %d of a 5 × 8 matrix is refused", async (rank) => {
+  test.each([-1, 1.5, 6, Number.NaN])("rejects rank %d of a 5 × 8 matrix", async (rank) => {
     await expect(truncatedSvd(normal(5, 8, 1), rank)).rejects.toThrow(/from 0 to 5/);
   });
 });
 
-describe("randomized truncation", () => {
+describe("truncatedSvd with method randomized", () => {
   const decaying = (rows: number, columns: number, decay: (index: number) => number) => {
     const count = Math.min(rows, columns);
     const u = sliceColumns(svd(normal(rows, count, 11)).u, 0, count);
@@ -64,7 +64,7 @@ describe("randomized truncation", () => {
     return { source: multiply(scaleColumns(u, s), transpose(v)), s };
   };
 
-  test("its error is that of its factors, and hardly above the least", async () => {
+  test("reports the error of its factors, which is close to the minimum", async () => {
     const { source, s } = decaying(150, 90, (index) => 1 / (1 + index));
     const result = await truncatedSvd(source, 12, { method: "randomized", seed: 4 });
     expect(result.method).toBe("randomized");
@@ -77,13 +77,13 @@ describe("randomized truncation", () => {
     }
   });
 
-  test("the error of a flat spectrum is still nearly the least", async () => {
+  test("has an error close to the minimum for a flat spectrum", async () => {
     const source = normal(140, 100, 5);
     const result = await truncatedSvd(source, 15, { method: "randomized" });
     expect(result.error / truncationError(singularValues(source), 15)).toBeLessThan(1.005);
   });
 
-  test("a matrix of low rank is exact, also at a higher rank", async () => {
+  test("is exact for a matrix of low rank, also at a higher rank", async () => {
     const source = multiply(normal(80, 4, 6), normal(4, 70, 7));
     for (const rank of [4, 9]) {
       const result = await truncatedSvd(source, rank, { method: "randomized" });
@@ -93,10 +93,10 @@ describe("randomized truncation", () => {
   });
 
   test.each([
-    ["a spectrum that falls by ten orders", (index: number) => 10 ** (-index / 6)],
-    ["a few large values above a flat rest", (index: number) => (index < 5 ? 1e4 : 1)],
+    ["a spectrum that falls by ten orders of magnitude", (index: number) => 10 ** (-index / 6)],
+    ["a few large values above a flat remainder", (index: number) => (index < 5 ? 1e4 : 1)],
     ["two plateaus", (index: number) => (index < 20 ? 1 : 1e-9)],
-  ])("%s is truncated as well as can be", async (_, decay) => {
+  ])("has an error close to the minimum for %s", async (_, decay) => {
     const { source, s } = decaying(150, 60, decay);
     const [rows, columns] = [source, transpose(source)];
     for (const oriented of [rows, columns]) {
@@ -110,7 +110,7 @@ describe("randomized truncation", () => {
     }
   });
 
-  test("the same seed gives the same numbers, another seed others", async () => {
+  test("gives equal factors for equal seeds only", async () => {
     const source = normal(60, 50, 8);
     const [a, b, c] = await Promise.all(
       [1, 1, 2].map((seed) => truncatedSvd(source, 5, { method: "randomized", seed })),
@@ -119,7 +119,7 @@ describe("randomized truncation", () => {
     expect(a?.u.data).not.toEqual(c?.u.data);
   });
 
-  test("large products go through the given multiplication, and extreme scales survive", async () => {
+  test("uses the given product, and accepts extreme scales and zeros", async () => {
     let products = 0;
     const source = normal(50, 40, 9);
     const tiny = matrix(
@@ -142,7 +142,7 @@ describe("randomized truncation", () => {
     ).rejects.toThrow(/finite/);
   });
 
-  test("the method is chosen by size and rank", async () => {
+  test("is the default for a large matrix, but not for a small one", async () => {
     const source = multiply(normal(610, 8, 13), normal(8, 620, 14));
     const result = await truncatedSvd(source, 8);
     expect(result.method).toBe("randomized");
@@ -151,14 +151,14 @@ describe("randomized truncation", () => {
   });
 });
 
-describe("ranks", () => {
-  test("energies out of range are refused", () => {
+describe("rankForEnergy", () => {
+  test("rejects energies out of range", () => {
     for (const share of [0, -0.1, 1.01, Number.NaN]) {
       expect(() => rankForEnergy([1, 0.5], share)).toThrow(/above 0 and at most 1/);
     }
   });
 
-  test("all of the energy needs no zero singular value", () => {
+  test("needs no zero singular values for all of the energy", () => {
     expect(rankForEnergy([0.7, 0.3, 0, 0], 1)).toBe(2);
     expect(rankForEnergy([0, 0], 0.9)).toBe(0);
     expect(rankForEnergy([0.5, 0.5], 0.5)).toBe(1);
@@ -187,7 +187,7 @@ const reference = golden<GoldenRanks>("lowrank");
 describe.skipIf(reference === undefined)("ranks and errors against NumPy", () => {
   const toMatrix = (tensor: GoldenTensor) => matrix(tensor.shape[0] ?? 0, tensor.shape[1] ?? 0, goldenNumbers(tensor));
 
-  test("errors by rank are equal", async () => {
+  test("truncatedSvd gives equal errors by rank", async () => {
     for (const { matrix: tensor, by_rank } of reference?.truncation ?? []) {
       for (const { rank, error, relative } of by_rank) {
         const result = await truncatedSvd(toMatrix(tensor), rank);
@@ -197,14 +197,14 @@ describe.skipIf(reference === undefined)("ranks and errors against NumPy", () =>
     }
   });
 
-  test("ranks by energy are equal", async () => {
+  test("rankForEnergy gives equal ranks", async () => {
     for (const { matrix: tensor, cases } of reference?.energy ?? []) {
       const shares = await energyShares(toMatrix(tensor));
       expect(cases.map(({ energy }) => rankForEnergy(shares, energy))).toEqual(cases.map(({ rank }) => rank));
     }
   });
 
-  test("ranks that save are equal", () => {
+  test("largestRankThatSaves gives equal ranks", () => {
     for (const { rows, columns, largest_rank_that_saves } of reference?.ratio ?? []) {
       expect(largestRankThatSaves(rows, columns)).toBe(largest_rank_that_saves);
     }

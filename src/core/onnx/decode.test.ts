@@ -48,9 +48,9 @@ function info(graph: Writer, field: number, name: string): void {
 }
 
 test.each([
-  ["one by one", (sparse: Writer) => [12, 8].map((dim) => sparse.integer(sparseFields.dims, dim))],
+  ["individually", (sparse: Writer) => [12, 8].map((dim) => sparse.integer(sparseFields.dims, dim))],
   ["packed", (sparse: Writer) => sparse.bytes(sparseFields.dims, Uint8Array.of(12, 8))],
-])("a sparse weight has all its dimensions, written %s", async (_, dims) => {
+])("open reads all dimensions of a sparse weight, written %s", async (_, dims) => {
   const model = await open(
     await modelOf((graph) =>
       graph.message(graphFields.sparseInitializer, (sparse) => {
@@ -67,8 +67,8 @@ test.each([
   expect(model.graph.value("w")?.type).toEqual({ type: "float32", dims: [12, 8] });
 });
 
-describe("opening reads the graph, not the weights", () => {
-  test("64 weights of 128 KiB cost less than 1 MiB", async () => {
+describe("open without reading the weights", () => {
+  test("reads less than 1 MiB of a file with 64 weights of 128 KiB", async () => {
     const source = counting(
       await modelOf((graph) => {
         for (let index = 0; index < 64; index++) node(graph, "MatMul", ["x", `w${index}`], [`y${index}`]);
@@ -85,7 +85,7 @@ describe("opening reads the graph, not the weights", () => {
     expect(source.total - before).toBe(2 ** 17);
   });
 
-  test("weights in constants inside a branch stay in the file as well", async () => {
+  test("does not read weights in constants of a branch", async () => {
     const branchOf = (branch: Writer): void => {
       branch.message(graphFields.node, (constant) => {
         constant.text(nodeFields.output, "c");
@@ -124,13 +124,13 @@ describe("opening reads the graph, not the weights", () => {
     const again = await encodeToBytes(model);
     const before = await source.read(0, source.size);
     expect(Buffer.compare(again, before)).toBe(0);
-    // Unknown fields beside the graph in its attribute are copied, too.
+    // Unknown fields next to the graph in its attribute are copied too.
     expect(Buffer.compare(await encodeToBytes(model.clone()), before)).toBe(0);
   });
 });
 
-describe("a graph", () => {
-  test("whose nodes are out of order is put in order", async () => {
+describe("open", () => {
+  test("sorts nodes that are out of order", async () => {
     const bytes = await modelOf((graph) => {
       node(graph, "Relu", ["b"], ["c"]);
       node(graph, "Neg", ["a"], ["b"]);
@@ -140,7 +140,7 @@ describe("a graph", () => {
     expect([...(await open(bytes)).graph.nodes()].map(({ op }) => op)).toEqual(["Neg", "Relu"]);
   });
 
-  test("may have subgraphs that use values produced later in the file", async () => {
+  test("accepts subgraphs that read values produced later in the file", async () => {
     const bytes = await modelOf((graph) => {
       graph.message(graphFields.node, (conditional) => {
         conditional.text(nodeFields.input, "flag");
@@ -164,7 +164,7 @@ describe("a graph", () => {
     expect(graph.value("late")?.uses.size).toBe(1);
   });
 
-  test("of an old file lists its weights as inputs too", async () => {
+  test("lists weights as inputs for an old file", async () => {
     const bytes = await modelOf((graph) => {
       node(graph, "Add", ["x", "w"], ["y"]);
       tensor(graph, "w", 3);
@@ -178,7 +178,7 @@ describe("a graph", () => {
   });
 });
 
-describe("broken models are refused", () => {
+describe("open on broken models", () => {
   const cases: readonly (readonly [what: string, fill: (graph: Writer) => void, sentence: RegExp])[] = [
     [
       "two tensors of one name",
@@ -214,12 +214,12 @@ describe("broken models are refused", () => {
     ],
     ["a node without operator", (graph) => node(graph, "", [], ["y"]), /has no operator type/],
     [
-      "an input that nothing produces",
+      "an input without a producer",
       (graph) => node(graph, "Relu", ["a"], ["y"]),
       /Relu "y": nothing produces its input "a"/,
     ],
     [
-      "an output that nothing produces",
+      "an output without a producer",
       (graph) => info(graph, graphFields.output, "y"),
       /nothing produces its output "y"/,
     ],
@@ -236,7 +236,7 @@ describe("broken models are refused", () => {
     ["a large tensor with too few bytes", (graph) => tensor(graph, "w", 2 ** 15, 2 ** 16), /tensor "w"/],
     ["a tensor without a name", (graph) => tensor(graph, "", 3), /has no name/],
     [
-      "an attribute that is given twice",
+      "a repeated attribute",
       (graph) =>
         graph.message(graphFields.node, (node) => {
           node.text(nodeFields.op, "Example");
@@ -252,14 +252,14 @@ describe("broken models are refused", () => {
     ],
   ];
 
-  test.each(cases)("%s", async (_, fill, sentence) => {
+  test.each(cases)("rejects %s", async (_, fill, sentence) => {
     const error: unknown = await open(await modelOf(fill)).catch((caught: unknown) => caught);
     expect(error).toBeInstanceOf(PithError);
     expect(error).toMatchObject({ code: "E_MODEL", message: expect.stringMatching(sentence) });
   });
 
-  test("subgraphs nested more than 100 deep", async () => {
-    // Built from the inside out: the writer itself would recurse.
+  test("rejects subgraphs nested more than 100 deep", async () => {
+    // The file is built from the innermost graph outward, because the writer would recurse.
     const nested = async (depth: number): Promise<Uint8Array> => {
       let graph: Uint8Array = new Uint8Array(0);
       for (let level = 0; level < depth; level++) {
@@ -288,15 +288,15 @@ describe("broken models are refused", () => {
   });
 
   test.each([
-    ["equal", [17, 17], 17, []],
-    ["the last counts", [18, 18, 15], 15, [/ai\.onnx is imported twice: 15.*not 18/]],
-  ] as const)("an operator set that is imported twice: %s", async (_, versions, version, warnings) => {
+    ["equal versions", [17, 17], 17, []],
+    ["different versions, of which the last counts", [18, 18, 15], 15, [/ai\.onnx is imported twice: 15.*not 18/]],
+  ] as const)("accepts a repeated operator set: %s", async (_, versions, version, warnings) => {
     const file = await message((model) => {
       model.integer(modelFields.irVersion, 8);
       model.message(modelFields.graph, () => {});
       for (const [index, version] of versions.entries()) {
         model.message(modelFields.opsetImport, (opset) => {
-          // The long name of the same set.
+          // ai.onnx is the long name of the default domain.
           if (index === 1) opset.text(opsetFields.domain, "ai.onnx");
           opset.integer(opsetFields.version, version);
         });
@@ -310,7 +310,7 @@ describe("broken models are refused", () => {
     expect(written.map(readOpset)).toEqual([["", version]]);
   });
 
-  test("no operator sets, and no graph", async () => {
+  test("rejects a file without operator sets or without a graph", async () => {
     const without = await message((model) => {
       model.integer(modelFields.irVersion, 8);
       model.message(modelFields.graph, () => {});
@@ -324,8 +324,8 @@ describe("broken models are refused", () => {
   });
 });
 
-describe("damaged files", () => {
-  /** Opens and reads everything; the only failures allowed are those that say what is wrong. */
+describe("open on damaged files", () => {
+  /** Opens and reads everything. Only a PithError is an accepted failure. */
   async function readAll(bytes: Uint8Array): Promise<"opened" | "refused"> {
     try {
       const model = await open(bytes);
@@ -338,7 +338,7 @@ describe("damaged files", () => {
     }
   }
 
-  /** Small enough to be cut at every byte. */
+  /** Encodes a model small enough to be truncated at every byte. */
   async function smallModel(): Promise<Uint8Array> {
     const model = richModel();
     for (const name of ["conv.weight", "mask", "fc"]) {
@@ -348,20 +348,20 @@ describe("damaged files", () => {
     return encodeToBytes(model);
   }
 
-  test("cut at any length, are refused or say less, and nothing else happens", async () => {
+  test("rejects a truncated file, or opens it with fewer fields", async () => {
     const bytes = await smallModel();
     let refused = 0;
     for (let length = 0; length < bytes.byteLength; length++) {
       if ((await readAll(bytes.slice(0, length))) === "refused") refused++;
     }
-    // The fields after the imports of operator sets can be missing without notice.
+    // The fields after the operator set imports can be missing unnoticed.
     expect(refused).toBeGreaterThan(0.95 * bytes.byteLength);
     expect(await readAll(bytes)).toBe("opened");
   });
 
-  test("with flipped bits are refused or opened, and nothing else happens", async () => {
+  test("rejects or opens a file with flipped bits", async () => {
     const bytes = await smallModel();
-    // A fixed multiplicative sequence: the same flips in every run.
+    // A fixed multiplicative sequence gives the same flips in every run.
     let state = 12345;
     const next = (): number => {
       state = (state * 48271) % 2147483647;

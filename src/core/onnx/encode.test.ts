@@ -22,11 +22,11 @@ import type { Writer } from "./writer.ts";
 
 const { float: floatType, int: intType } = { float: 1, int: 2 };
 
-describe("a model", () => {
-  test("says the same after it was encoded and opened", async () => {
+describe("encode", () => {
+  test("writes a model that opens with the same contents", async () => {
     const model = richModel();
     const again = await open(await encodeToBytes(model));
-    // Tensors print as the recipe they were made by, where they have one.
+    // Tensors with a recipe would print as the recipe.
     for (const value of model.graph.values())
       if (value.tensor !== undefined) value.tensor = inMemory(await value.tensor.read());
     expect(printModel(again, { abbreviate: true })).toBe(printModel(model, { abbreviate: true }));
@@ -38,7 +38,7 @@ describe("a model", () => {
     expect([first?.doc, first?.metadata.get("pass")]).toEqual(["a node", "test"]);
   });
 
-  test("is read in any order without being written", async () => {
+  test("gives a source whose ranges can be read in any order", async () => {
     const model = parseModel(`opset 17
 graph (x: float32[2, 64]) -> (y: float32[2, 64]) {
   a.weight: float32[64, 64] = random(seed 1)
@@ -57,7 +57,7 @@ graph (x: float32[2, 64]) -> (y: float32[2, 64]) {
       expect(await source.read(start, end)).toEqual(bytes.subarray(start, end));
   });
 
-  test("keeps its roles: in the tensor's metadata, and in the value's", async () => {
+  test("keeps roles, in the metadata of tensors and of values", async () => {
     const again = await open(await encodeToBytes(richModel()));
     const role = (name: string) => again.graph.value(name)?.role;
     expect(role("conv.weight")).toEqual({ kind: "parameter" });
@@ -67,7 +67,7 @@ graph (x: float32[2, 64]) -> (y: float32[2, 64]) {
     expect(again.graph.value("masked")?.metadata.size).toBe(0);
   });
 
-  test("is byte for byte the same from the second time on, copies and all", async () => {
+  test("writes an opened model and its clone byte for byte the same", async () => {
     const first = await encodeToBytes(richModel());
     const opened = await open(first);
     expect(hex(await encodeToBytes(opened))).toBe(hex(first));
@@ -75,7 +75,7 @@ graph (x: float32[2, 64]) -> (y: float32[2, 64]) {
     expect(await encodedSize(opened)).toBe(first.byteLength);
   });
 
-  test("writes the types that were declared, not those that were inferred", async () => {
+  test("writes declared types, but not inferred ones", async () => {
     const graph = new Graph();
     const x = graph.addInput("x", { type: "float32", dims: [2] });
     const relu = graph.addNode({ op: "Relu", inputs: [x], outputs: ["a"] });
@@ -95,7 +95,7 @@ graph (x: float32[2, 64]) -> (y: float32[2, 64]) {
     ]);
   });
 
-  test("leaves out optional inputs and outputs, and keeps their places", async () => {
+  test("writes omitted optional inputs and outputs and keeps positions", async () => {
     const graph = new Graph();
     const x = graph.addInput("x", { type: "float32", dims: [2] });
     const max = graph.addTensor("max", inMemory(float32([], [1])));
@@ -106,7 +106,7 @@ graph (x: float32[2, 64]) -> (y: float32[2, 64]) {
     expect(dropout?.outputs.map((value) => value?.name)).toEqual([undefined, "m"]);
   });
 
-  test("takes a tensor that replaced another, under the same name", async () => {
+  test("writes a tensor that replaced another under the same name", async () => {
     const model = await open(await encodeToBytes(richModel()));
     const value = model.graph.value("fc");
     if (value === undefined) throw new Error("missing");
@@ -117,7 +117,7 @@ graph (x: float32[2, 64]) -> (y: float32[2, 64]) {
     expect(again?.role).toEqual({ kind: "tied", name: "head.weight", transposed: true });
   });
 
-  test("keeps attributes of every kind, integers beyond 2⁵³ and bytes that are no text", async () => {
+  test("keeps attributes of every kind, including large integers and bytes that are not text", async () => {
     const graph = new Graph();
     graph.addNode({
       op: "Anything",
@@ -149,8 +149,8 @@ graph (x: float32[2, 64]) -> (y: float32[2, 64]) {
   });
 });
 
-describe("what Pith does not read survives", () => {
-  /** A model as other tools write it: defaults spelled out, fields of the future, things that are no tensors. */
+describe("encode and open on uninterpreted contents", () => {
+  /** Builds a model like other tools: explicit defaults, unknown fields, and values that are not tensors. */
   function foreignModel(): Promise<Uint8Array> {
     const sequence = (type: Writer): void =>
       type.message(4, (sequence) => sequence.message(1, (element) => element.message(1, (t) => t.integer(1, 1))));
@@ -231,14 +231,14 @@ describe("what Pith does not read survives", () => {
     });
   }
 
-  test("byte for byte, in a copy too", async () => {
+  test("keeps every byte, in a clone too", async () => {
     const bytes = await foreignModel();
     const model = await open(bytes);
     expect(hex(await encodeToBytes(model))).toBe(hex(bytes));
     expect(hex(await encodeToBytes(model.clone()))).toBe(hex(bytes));
   });
 
-  test("and what is read of it is right", async () => {
+  test("reads the parts that Pith interprets", async () => {
     const { graph, opsets, header } = await open(await foreignModel());
     const [node] = graph.nodes();
     expect([node?.domain, node?.op, opsets.get("")]).toEqual(["", "Example", 17]);
@@ -250,7 +250,7 @@ describe("what Pith does not read survives", () => {
     expect(header.functions.length).toBe(1);
   });
 
-  test("a renamed sparse tensor keeps its contents", async () => {
+  test("keeps the contents of a renamed sparse tensor", async () => {
     const model = await open(await foreignModel());
     const sparse = model.graph.value("sparse");
     if (sparse !== undefined) model.graph.rename(sparse, "renamed");
@@ -259,7 +259,7 @@ describe("what Pith does not read survives", () => {
     expect(again.graph.value("sparse")).toBeUndefined();
   });
 
-  test("what is set anew replaces what was carried", async () => {
+  test("replaces fields that were set again", async () => {
     const model = await open(await foreignModel());
     const [node] = model.graph.nodes();
     if (node !== undefined) node.name = "named";
@@ -271,8 +271,8 @@ describe("what Pith does not read survives", () => {
   });
 });
 
-describe("unknown dimensions", () => {
-  test("are told apart, and written as unknown again when the type was made anew", async () => {
+describe("encode and open on unknown dimensions", () => {
+  test("keeps unknown dimensions distinct, and writes new symbols as unknown", async () => {
     const graph = new Graph();
     const unknown = symbol("?x.0");
     graph.addInput("x", { type: "float32", dims: [unknown, symbol("n")] });
@@ -283,7 +283,7 @@ describe("unknown dimensions", () => {
   });
 });
 
-test("an attribute without its type, as the oldest files have it, tells it by its field", async () => {
+test("open infers the type of an attribute without a type field", async () => {
   const bytes = await message((model) => {
     model.integer(modelFields.irVersion, 2);
     model.message(modelFields.graph, (graph) =>

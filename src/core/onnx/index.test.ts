@@ -21,7 +21,7 @@ async function weight(model: Awaited<ReturnType<typeof open>>, name: string): Pr
 }
 
 describe("open", () => {
-  test("takes a path, a file URL, a Blob, bytes and a source alike", async () => {
+  test("accepts a path, a file URL, a Blob, bytes and a source", async () => {
     const bytes = await encodeToBytes(richModel());
     await writeFile(path, bytes);
     const source = {
@@ -40,12 +40,12 @@ describe("open", () => {
     ]) {
       expect(await weight(await open(place), "fc")).toEqual(expected);
     }
-    // The `slice` of a Buffer copies nothing, so that what is not aligned must be copied otherwise.
+    // The `slice` of a Buffer does not copy, so unaligned data must be copied in another way.
     const tensors = [...(await open(await readFile(path))).graph.values()].flatMap(({ tensor }) => tensor ?? []);
     for (const tensor of tensors) expect(Buffer.isBuffer((await tensor.read()).data)).toBe(false);
   });
 
-  test("refuses what is none of these, a promise of bytes among them", async () => {
+  test("rejects other values, such as a promise of bytes", async () => {
     const strange = [undefined, 7, Promise.resolve(new Uint8Array(1)), { size: 1 }] as never[];
     for (const source of strange) await expect(open(source)).rejects.toMatchObject({ code: "E_OPTION" });
   });
@@ -94,13 +94,13 @@ describe("open", () => {
     ["damaged model", "model.onnx", "\x08\x08\x0f\x01", /is not an ONNX model: at byte/, /damaged/],
     ["model without a graph", "model.onnx", "\x08\x08", /it has no graph\.$/, /\.onnx file/],
     [
-      "model that is cut off",
+      "truncated model",
       "model.onnx",
       `\x08\x08\x3a\x80\x80\x40${"\0".repeat(994)}`,
       /model\.onnx": it is cut off after 1,000 bytes, of at least 1,048,582\.$/,
       /^Copy or download it again\.$/,
     ],
-  ])("says of a %s what it is, and what to do", async (_, name, text, sentence, hint) => {
+  ])("names the file type of a %s and suggests what to do", async (_, name, text, sentence, hint) => {
     const place = join(folder, name);
     await writeFile(place, Buffer.from(text, "latin1"));
     await expect(open(place)).rejects.toMatchObject({
@@ -111,7 +111,7 @@ describe("open", () => {
     await expect(open(place)).rejects.toThrow(place);
   });
 
-  test("says of a folder what lies in it", async () => {
+  test("names the models in a folder in the hint", async () => {
     const inner = join(folder, "inner");
     await mkdir(inner);
     await expect(open(inner)).rejects.toMatchObject({ code: "E_FILE", hint: undefined });
@@ -121,7 +121,7 @@ describe("open", () => {
     await expect(open(inner)).rejects.toMatchObject({ hint: expect.stringMatching(/tf2onnx/) });
   });
 
-  test("says that a file is empty, missing, or a folder", async () => {
+  test("reports an empty file, a missing file and a folder", async () => {
     await writeFile(path, "");
     await expect(open(path)).rejects.toMatchObject({ code: "E_NOT_ONNX", message: expect.stringMatching(/is empty/) });
     await expect(open(join(folder, "none.onnx"))).rejects.toMatchObject({
@@ -134,7 +134,7 @@ describe("open", () => {
     });
   });
 
-  test("notices that a weight was overwritten after the model had been opened", async () => {
+  test("rejects a weight of a file that changed after it was opened", async () => {
     const bytes = await encodeToBytes(richModel());
     await writeFile(path, bytes);
     const model = await open(path);
@@ -145,14 +145,14 @@ describe("open", () => {
 });
 
 describe("save", () => {
-  test("writes what encode yields, and leaves nothing else behind", async () => {
+  test("writes the bytes of encode and no other file", async () => {
     const model = richModel();
     await save(model, path);
     expect(Buffer.compare(await readFile(path), await encodeToBytes(model))).toBe(0);
     expect(await readdir(folder)).toEqual(["model.onnx"]);
   });
 
-  test("may replace the file that the model was opened from, again and again", async () => {
+  test("can replace the file that the model was opened from, repeatedly", async () => {
     await save(richModel(), path);
     const expected = await weight(richModel(), "fc");
     const model = await open(path);
@@ -163,12 +163,12 @@ describe("save", () => {
       const again = await open(path);
       expect(await weight(again, "conv.bias")).toEqual(new Float32Array(32).fill(round));
       expect(await weight(again, "fc")).toEqual(expected);
-      // The weights that the model in hand refers to are those of the replaced file.
+      // The open model still reads its weights from the replaced file.
       expect(await weight(model, "fc")).toEqual(expected);
     }
   });
 
-  test("that fails on the way leaves the old file whole, and no other", async () => {
+  test("leaves the old file unchanged, and no other file, after a failure", async () => {
     await save(richModel(), path);
     const before = await readFile(path);
     const model = richModel();
@@ -183,11 +183,11 @@ describe("save", () => {
     expect(await readdir(folder)).toEqual(["model.onnx"]);
   });
 
-  test("into a folder that is not there says so", async () => {
+  test("reports a missing folder", async () => {
     await expect(save(richModel(), join(folder, "none", "model.onnx"))).rejects.toMatchObject({ code: "E_FILE" });
   });
 
-  test("of a model of 2 GiB puts weights outside, and refuses where that was forbidden", async () => {
+  test("writes weights of 2 GiB to external data, or fails if that is disabled", async () => {
     const model = richModel();
     const tensor = { type: "float32", dims: [2 ** 29], bytes: 2 ** 31, small: undefined, stored: undefined } as const;
     let asked = 0;
@@ -199,15 +199,15 @@ describe("save", () => {
     await expect(save(model, path, { externalData: false })).rejects.toMatchObject({ code: "E_UNSUPPORTED" });
     await expect(encodeToBytes(model)).rejects.toMatchObject({ code: "E_UNSUPPORTED" });
     expect(asked).toBe(0);
-    // It would be written, had it any elements.
+    // The weight would be written if it had elements.
     await expect(save(model, path)).rejects.toThrow("asked for");
     expect(asked).toBe(1);
     expect(await readdir(folder)).toEqual([]);
   });
 });
 
-describe("external data", () => {
-  test("is written beside the model, in pages, and opens again", async () => {
+describe("external data (save and open)", () => {
+  test("writes weights next to the model, aligned to pages, and reads them", async () => {
     const model = richModel();
     await save(model, path, { externalData: true });
     expect((await readdir(folder)).sort()).toEqual(["model.onnx", "model.onnx_data"]);
@@ -220,14 +220,14 @@ describe("external data", () => {
     expect((again.graph.value("fc")?.tensor?.stored?.start ?? 1) % 4096).toBe(0);
   });
 
-  test("goes into the model's own file when it is saved without", async () => {
+  test("moves weights into the model file if external data is not requested", async () => {
     await save(richModel(), path, { externalData: true });
     await save(await open(path), join(folder, "whole.onnx"));
     const bytes = await readFile(join(folder, "whole.onnx"));
     expect(await weight(await open(new Uint8Array(bytes)), "fc")).toEqual(await weight(richModel(), "fc"));
   });
 
-  test("may replace the files that the model was opened from", async () => {
+  test("can replace the data file that the model was opened from", async () => {
     await save(richModel(), path, { externalData: true });
     const model = await open(path);
     for (let round = 0; round < 2; round++) {
@@ -236,7 +236,7 @@ describe("external data", () => {
     }
   });
 
-  test("never overwrites a data file that another model of the folder reads", async () => {
+  test("does not overwrite a data file that another model in the folder reads", async () => {
     const needs = join(folder, "needs.onnx");
     await save(richModel(), path, { externalData: true });
     await rename(path, needs);
@@ -249,7 +249,7 @@ describe("external data", () => {
     ]);
     for (const place of [path, needs])
       expect(await weight(await open(place), "fc")).toEqual(await weight(richModel(), "fc"));
-    // The replaced model's own file is replaced, and keeps its name.
+    // The model's own data file is replaced and keeps its name.
     await save(richModel(), path, { externalData: true });
     expect((await readdir(folder)).sort()).toEqual([
       "model.onnx",
@@ -260,7 +260,7 @@ describe("external data", () => {
     expect(await weight(await open(needs), "fc")).toEqual(await weight(richModel(), "fc"));
   });
 
-  test("is read from several files, at offsets, one tensor beside another", async () => {
+  test("reads several data files at offsets", async () => {
     const model = richModel();
     const [fc, mask] = [await weight(model, "fc"), await weight(model, "mask")];
     if (!(fc instanceof Float32Array && mask instanceof Float32Array)) throw new Error("no weights");
@@ -280,11 +280,11 @@ describe("external data", () => {
     expect(await weight(opened, "conv.weight")).toEqual(mask);
     await save(opened, path, { externalData: true });
     expect(await weight(await open(path), "fc")).toEqual(fc);
-    // Files of other names are somebody else's.
+    // Data files with other names are not deleted.
     expect((await readdir(folder)).sort()).toEqual(["a.bin", "model.onnx", "model.onnx_data", "sub"]);
   });
 
-  test("that the system would have to open too many files for is refused", async () => {
+  test("rejects a model with too many data files", async () => {
     const model = new Model();
     for (let index = 0; index <= 4096; index++) model.graph.addTensor(`w${index}`, inMemory(float32([1], [1])));
     const many = await encodeToBytes(model, {
@@ -297,7 +297,7 @@ describe("external data", () => {
     });
   });
 
-  test("of a model without a folder needs a way to open it", async () => {
+  test("requires the option external for a model without a folder", async () => {
     await save(richModel(), path, { externalData: true });
     const bytes = new Uint8Array(await readFile(path));
     await expect(open(bytes)).rejects.toMatchObject({ code: "E_UNSUPPORTED", hint: expect.stringMatching(/external/) });
@@ -313,7 +313,7 @@ describe("external data", () => {
     expect(asked).toEqual(["model.onnx_data"]);
   });
 
-  test("that is missing or too short is named", async () => {
+  test("names a data file that is missing or too short", async () => {
     await save(richModel(), path, { externalData: true });
     await writeFile(`${path}_data`, new Uint8Array(100));
     await expect(open(path)).rejects.toMatchObject({
@@ -329,7 +329,7 @@ describe("external data", () => {
   });
 });
 
-test("encode can be told where weights lie already", async () => {
+test("encode writes references to existing external data", async () => {
   const model = richModel();
   const bytes = await encodeToBytes(model, {
     place: (value, tensor) =>

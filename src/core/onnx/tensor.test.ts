@@ -11,7 +11,7 @@ import { type ReadTensor, readTensor } from "./tensor.ts";
 import { writeTensor } from "./write-tensor.ts";
 import { Writer } from "./writer.ts";
 
-/** Three elements "t" of each type: as onnx.helper.make_tensor of onnx 1.23 writes them (typed fields), and the raw bytes of the same. */
+/** Three elements "t" of each type: the typed fields that onnx.helper.make_tensor of onnx 1.23 writes, and the same raw bytes. */
 const typed: readonly (readonly [code: number, message: string, raw: string])[] = [
   [1, "08031001220c0000c03f000000c00000803e420174", "0000c03f000000c00000803e"],
   [2, "080310022a040007ff01420174", "0007ff"],
@@ -67,8 +67,8 @@ async function written({ tensor, name }: ReadTensor): Promise<Uint8Array> {
   return joined(writer.finish());
 }
 
-describe("typed data", () => {
-  test.each(typed)("of element type %i equals its raw bytes, and is written as it stood", async (code, bytes, raw) => {
+describe("readTensor and writeTensor", () => {
+  test.each(typed)("reads typed data of element type %i, and writes the same bytes", async (code, bytes, raw) => {
     const result = await read(fromHex(bytes));
     expect(result.name).toBe("t");
     expect(result.tensor.type).toBe(typeOfCode(code));
@@ -77,23 +77,20 @@ describe("typed data", () => {
     expect(hex(await written(result))).toBe(bytes);
   });
 
-  test.each(typed)(
-    "of element type %i: raw bytes read the same, and are written as they stood",
-    async (code, _, raw) => {
-      const bytes = await message((writer) => {
-        writer.integer(f.dims, 3);
-        writer.integer(f.type, code);
-        writer.text(f.name, "t");
-        writer.bytes(f.rawData, fromHex(raw));
-      });
-      const result = await read(bytes);
-      const dense = await result.tensor.read();
-      expect(dense.type !== "string" && hex(bytesOf(dense))).toBe(raw);
-      expect(hex(await written(result))).toBe(hex(bytes));
-    },
-  );
+  test.each(typed)("reads raw bytes of element type %i, and writes the same bytes", async (code, _, raw) => {
+    const bytes = await message((writer) => {
+      writer.integer(f.dims, 3);
+      writer.integer(f.type, code);
+      writer.text(f.name, "t");
+      writer.bytes(f.rawData, fromHex(raw));
+    });
+    const result = await read(bytes);
+    const dense = await result.tensor.read();
+    expect(dense.type !== "string" && hex(bytesOf(dense))).toBe(raw);
+    expect(hex(await written(result))).toBe(hex(bytes));
+  });
 
-  test("strings are texts", async () => {
+  test("reads strings as texts", async () => {
     const bytes = fromHex("0803100832016132003202c3a9420174");
     const result = await read(bytes);
     expect(await result.tensor.read()).toEqual({ type: "string", dims: [3], data: ["a", "", "é"] });
@@ -101,7 +98,7 @@ describe("typed data", () => {
     expect(hex(await written(result))).toBe(hex(bytes));
   });
 
-  test("numbers written one by one read as packed ones do", async () => {
+  test("reads values written individually like packed ones", async () => {
     const bytes = await message((writer) => {
       writer.integer(f.dims, 5);
       writer.integer(f.type, typeCodes.int32);
@@ -111,10 +108,10 @@ describe("typed data", () => {
   });
 });
 
-describe("large tensors", () => {
+describe("readTensor on large tensors", () => {
   const count = 20_000;
 
-  test("of raw bytes stay where they are, and say where that is", async () => {
+  test("leaves raw bytes in the file and reports their range", async () => {
     const values = Float32Array.from({ length: count }, (_, index) => index);
     const bytes = await message((writer) => {
       writer.integer(f.dims, count);
@@ -128,7 +125,7 @@ describe("large tensors", () => {
     expect((await tensor.read()).data).toEqual(values);
   });
 
-  test.each([true, false])("of varints (packed: %s) decode when they are read", async (packed) => {
+  test.each([true, false])("decodes varints (packed: %s) on demand", async (packed) => {
     const values = Array.from({ length: count }, (_, index) => (index * 7919) % 100_000);
     const bytes = await message((writer) => {
       writer.integer(f.dims, count);
@@ -136,7 +133,7 @@ describe("large tensors", () => {
       if (packed) {
         const inner = new Writer();
         for (const value of values) inner.integer(1, value);
-        // Packed numbers are the same varints without their one-byte tags.
+        // Packed varints are the same varints without their one-byte tags.
         const single = inner.finish().flatMap((piece) => (piece instanceof Uint8Array ? [...piece] : []));
         const untagged: number[] = [];
         for (let at = 0; at < single.length; ) {
@@ -154,7 +151,7 @@ describe("large tensors", () => {
     expect(hex(await written(result))).toBe(hex(bytes));
   });
 
-  test("of strings are one range", async () => {
+  test("refers to strings as one range", async () => {
     const texts = Array.from({ length: 5000 }, (_, index) => `word ${index}`);
     const bytes = await message((writer) => {
       writer.integer(f.dims, texts.length);
@@ -169,7 +166,7 @@ describe("large tensors", () => {
   });
 });
 
-describe("tensors that contradict themselves are refused", () => {
+describe("readTensor on inconsistent tensors", () => {
   const bad = async (fill: (writer: Writer) => void): Promise<ReadTensor> => read(await message(fill));
 
   test.each([
@@ -178,8 +175,8 @@ describe("tensors that contradict themselves are refused", () => {
     ["a negative dimension", 1, [-1], "E_MODEL", /are not dimensions/],
     ["dimensions whose product is not exact", 1, [2 ** 31, 2 ** 31], "E_MODEL", /are not dimensions/],
     ["no element type", 0, [1], "E_MODEL", /no element type/],
-    ["an element type of the future", 99, [1], "E_UNSUPPORTED", /number 99/],
-  ] as const)("%s", async (what, code, dims, error, sentence) => {
+    ["an unknown element type", 99, [1], "E_UNSUPPORTED", /number 99/],
+  ] as const)("rejects %s", async (what, code, dims, error, sentence) => {
     const attempt = bad((writer) => {
       for (const dim of dims) writer.integer(f.dims, dim);
       writer.integer(f.type, code);
@@ -189,7 +186,7 @@ describe("tensors that contradict themselves are refused", () => {
     await expect(attempt).rejects.toMatchObject({ code: error, message: expect.stringMatching(sentence) });
   });
 
-  test("data in a field of another type", async () => {
+  test("rejects data in a field of another type", async () => {
     const attempt = bad((writer) => {
       writer.integer(f.dims, 2);
       writer.integer(f.type, typeCodes.int32);
@@ -198,7 +195,7 @@ describe("tensors that contradict themselves are refused", () => {
     await expect(attempt).rejects.toMatchObject({ code: "E_MODEL" });
   });
 
-  test("raw and typed data at once", async () => {
+  test("rejects raw data together with typed data", async () => {
     const attempt = bad((writer) => {
       writer.integer(f.dims, 1);
       writer.integer(f.type, 1);
@@ -208,7 +205,7 @@ describe("tensors that contradict themselves are refused", () => {
     await expect(attempt).rejects.toMatchObject({ code: "E_MODEL", message: expect.stringMatching(/twice/) });
   });
 
-  test("a billion elements in four bytes, before room is made for them", async () => {
+  test("rejects a billion elements in four bytes before it allocates memory", async () => {
     const attempt = bad((writer) => {
       writer.integer(f.dims, 2 ** 30);
       writer.integer(f.type, typeCodes.int64);
@@ -217,7 +214,7 @@ describe("tensors that contradict themselves are refused", () => {
     await expect(attempt).rejects.toMatchObject({ code: "E_MODEL" });
   });
 
-  test("strings as raw bytes, and strings that are not UTF-8", async () => {
+  test("rejects strings as raw bytes, and strings that are not UTF-8", async () => {
     const raw = bad((writer) => {
       writer.integer(f.dims, 1);
       writer.integer(f.type, 8);

@@ -7,7 +7,7 @@ import { Cursor, decodeText } from "./wire.ts";
 import { Writer } from "./writer.ts";
 
 describe("varints", () => {
-  test("come back as they were written, over the whole range of int64", async () => {
+  test("reads integers as written, over the range of int64", async () => {
     const value = fc.oneof(fc.bigInt(-(2n ** 63n), 2n ** 63n - 1n), fc.bigInt(-300n, 300n));
     await fc.assert(
       fc.asyncProperty(fc.array(value), async (values) => {
@@ -21,7 +21,7 @@ describe("varints", () => {
     );
   });
 
-  test("are numbers where a number is exact, and bigints beyond", () => {
+  test("reads exact integers as numbers, and larger ones as bigints", () => {
     const read = (hex: string): number | bigint => {
       const cursor = new Cursor(fromHex(hex));
       cursor.varint(hex.length / 2);
@@ -33,25 +33,25 @@ describe("varints", () => {
     expect(read("80808080808080808001")).toBe(-(2n ** 63n));
   });
 
-  test("of more than 10 bytes, and such as pass the end, are refused", () => {
+  test("rejects varints of more than 10 bytes or past the end", () => {
     expect(() => splitFields(fromHex("08ffffffffffffffffffff01"))).toThrow(/more than 10 bytes/);
     expect(() => splitFields(fromHex("08ff"))).toThrow(/runs past the end/);
   });
 });
 
-describe("fields", () => {
+describe("splitFields", () => {
   test.each([
     ["a length past the end", "0a05616263"],
     ["a length of 2⁶³", "0affffffffffffffffff01"],
-    ["8 bytes of which 3 are there", "09010203"],
+    ["8 bytes of which only 3 exist", "09010203"],
     ["field number 0", "0001"],
     ["groups", "0b0c"],
     ["wire type 7", "0f01"],
-  ])("%s is refused with E_NOT_ONNX", (_, bytes) => {
+  ])("rejects %s with E_NOT_ONNX", (_, bytes) => {
     expect(() => splitFields(fromHex(bytes))).toThrow(expect.objectContaining({ code: "E_NOT_ONNX" }));
   });
 
-  test("numbers under the same field number are one run", async () => {
+  test("groups adjacent values of one field number", async () => {
     const bytes = await message((writer) => {
       for (const value of [1, 300, -1]) writer.integer(2, value);
       writer.integer(3, 4);
@@ -65,7 +65,7 @@ describe("fields", () => {
     expect(run && lastVarint(run)).toBe(-1);
   });
 
-  test("floats read the same packed and one by one", async () => {
+  test("reads packed floats like individual ones", async () => {
     const values = [1.5, -2, 0.25];
     const single = await message((writer) => {
       for (const value of values) writer.float(4, value);
@@ -78,14 +78,14 @@ describe("fields", () => {
     }
   });
 
-  test("with the wrong wire type are refused where they are read", () => {
+  test("gives fields that reject access with the wrong wire type", () => {
     const [field] = splitFields(fromHex("0801"));
     expect(() => field && payload(field)).toThrow(PithError);
   });
 });
 
-describe("text", () => {
-  test("survives, whatever its characters", async () => {
+describe("decodeText", () => {
+  test("reads text as written, for any characters", async () => {
     await fc.assert(
       fc.asyncProperty(fc.string({ unit: "binary", maxLength: 100 }), async (text) => {
         const writer = new Writer();
@@ -96,7 +96,7 @@ describe("text", () => {
     );
   });
 
-  test("keeps a byte order mark, and is undefined where the bytes are not UTF-8", () => {
+  test("keeps a byte order mark, and returns undefined if the bytes are not UTF-8", () => {
     expect(decodeText(fromHex("efbbbf61"))).toBe("\ufeffa");
     expect(decodeText(fromHex("ff61"))).toBeUndefined();
   });

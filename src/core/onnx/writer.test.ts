@@ -4,7 +4,7 @@ import { bytesSource } from "../platform/sources.ts";
 import { sizeOf, stream, Writer } from "./writer.ts";
 
 describe("Writer", () => {
-  test("puts carried fields in the order of their numbers, and leaves out those that are written anew", async () => {
+  test("sorts copied fields by number and omits those that are written again", async () => {
     const carried = await message((writer) => {
       writer.integer(9, 9);
       writer.integer(2, 2);
@@ -25,7 +25,7 @@ describe("Writer", () => {
     expect(hex(bytes)).toBe(hex(expected));
   });
 
-  test("knows the size of what it has not read yet", async () => {
+  test("computes the size of pieces that are read later", async () => {
     const source = bytesSource(Uint8Array.from({ length: 5000 }, (_, index) => index % 251));
     const writer = new Writer();
     writer.message(1, (inner) => {
@@ -42,14 +42,14 @@ describe("Writer", () => {
     expect(size).toBe(3 + 8 + (3 + 4800) + (3 + 3000) + 7);
   });
 
-  test("a block of another size than announced is a fault, not a broken file", async () => {
+  test("throws an internal error if a block has another size than announced", async () => {
     const writer = new Writer();
     writer.piece(1, { size: 4, produce: () => Promise.resolve(new Uint8Array(3)) });
     await expect(joined(writer.finish())).rejects.toThrow(/internal: 3 bytes/);
   });
 });
 
-test("a long range is streamed in chunks of a megabyte, never as a whole", async () => {
+test("stream reads a long range in chunks of 1 MiB", async () => {
   const reads: number[] = [];
   const size = 10 * 2 ** 20 + 17;
   const source = {

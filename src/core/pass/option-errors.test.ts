@@ -25,26 +25,26 @@ function refused(options: unknown): { readonly message: string; readonly hint: s
   throw new Error("The options were accepted.");
 }
 
-describe("an option that does not exist", () => {
-  test("is answered with those that do, and the nearest", () => {
+describe("parseOptions on an unknown option", () => {
+  test("lists the options and suggests the nearest", () => {
     expect(refused({ scheme: "static", lerningRate: 1 })).toEqual({
       message: 'tune has no option "lerningRate"; it has scheme, learningRate, epochs, share, inner, model, kind.',
       hint: 'Did you mean "learningRate"?',
     });
   });
 
-  test("says why another one is missing", () => {
+  test("suggests the missing option that was misspelled", () => {
     expect(refused({ schem: "static" })).toMatchObject({ hint: 'Did you mean "scheme"?' });
   });
 
-  test("inside another option is answered with what is there", () => {
+  test("lists the nested options", () => {
     expect(refused({ scheme: "static", inner: { corp: 4 } })).toEqual({
       message: 'tune: "inner.corp": there is no "corp" here, only crop.',
       hint: 'Did you mean "crop"?',
     });
   });
 
-  test("that resembles none is answered without a guess", () => {
+  test("suggests nothing if no option is similar", () => {
     expect(refused({ scheme: "static", zzzzzz: 4 }).hint).toBeUndefined();
   });
 });
@@ -68,6 +68,6 @@ test.each([
   [{ scheme: "static", model: { big: 1n } }, 'tune: "model": expected a text, got { big }.', undefined],
   [{ scheme: "static", kind: 3 }, 'tune: "kind": expected "a", "b" or "c", got 3.', undefined],
   [3, "tune: expected an object.", undefined],
-])("%o is refused in words", (options, message, hint) => {
+])("parseOptions rejects %o with a message", (options, message, hint) => {
   expect(refused(options)).toEqual({ message, hint });
 });

@@ -16,7 +16,7 @@ graph (x: float32[n, 2]) -> (y) {
   y = Relu(h)
 }`);
 
-describe("a model that a pass is at work on", () => {
+describe("a pass on a model that another pass changes", () => {
   const nothing = { changes: [], misses: [] };
   const options = v.strictObject({});
   const simple = definePass({ id: "simple", summary: "", options, run: async () => nothing });
@@ -27,7 +27,7 @@ describe("a model that a pass is at work on", () => {
     run: async (model, _, context) => simple(model, {}, { ...context, log: () => {} }),
   });
 
-  it("is refused to others until that one has ended", async () => {
+  it("throws until the other pass has finished", async () => {
     const model = network();
     const context = { seed: 1 };
     const first = nested(model, {}, context);
@@ -37,7 +37,7 @@ describe("a model that a pass is at work on", () => {
     await expect(simple(model)).resolves.toBe(nothing);
   });
 
-  it("is free again after one that failed", async () => {
+  it("runs after the other pass has failed", async () => {
     const model = network();
     const run = async (): Promise<typeof nothing> => Promise.reject(new Error("no"));
     await expect(definePass({ id: "failing", summary: "", options, run })(model)).rejects.toThrow("no");
@@ -45,7 +45,7 @@ describe("a model that a pass is at work on", () => {
   });
 });
 
-describe("models that options name", () => {
+describe("models in options of a pass", () => {
   const received: (Model | undefined)[] = [];
   const comparing = definePass({
     id: "comparing",
@@ -68,14 +68,14 @@ describe("models that options name", () => {
     return model;
   };
 
-  it("are opened before the pass is run, other texts are not", async () => {
+  it("opens named models before the run, but not other texts", async () => {
     const model = network();
     await comparing(network(), { original: "a.onnx", others: ["b.onnx", model], note: "a.onnx" }, { open });
     expect(received).toEqual([models.get("a.onnx"), models.get("b.onnx"), model]);
     await expect(comparing(network(), { original: "c.onnx" }, { open })).rejects.toThrow("There is no c.onnx.");
   });
 
-  it("need not be named where the context knows the original", async () => {
+  it("uses the original that the context knows by default", async () => {
     await comparing(network(), {}, { open });
     expect(received).toEqual([models.get("original")]);
     await comparing(network(), {}, { open: async () => open("") });
@@ -83,8 +83,8 @@ describe("models that options name", () => {
   });
 });
 
-describe("a pass that changes nothing, or fails", () => {
-  it("leaves a model that the next one understands as if there had been none", async () => {
+describe("atomically", () => {
+  it("restores a model that can be inferred after the pass fails", async () => {
     const model = network();
     const failing = atomically(model, async () => {
       infer(model);
@@ -95,7 +95,7 @@ describe("a pass that changes nothing, or fails", () => {
     expect(model.graph.value("h")?.type?.dims?.[1]).toBe(2);
   });
 
-  it("leaves the operator sets, too, and not those that a pass around it has set", async () => {
+  it("restores the operator sets if nothing changed, but not those of an outer pass", async () => {
     const model = network();
     const nothing = { changes: [], misses: [] };
     await atomically(model, async () => {

@@ -14,12 +14,12 @@ test.each([
   expect(unknownOptionHint(typed, names)).toBe(`Did you mean "${meant}"?`);
 });
 
-test("suggests flags as it suggests keys", () => {
+test("suggests flags in the same way as keys", () => {
   expect(unknownOptionHint("--lr", ["--batch", "--learning-rate"])).toBe("Did you mean --learning-rate?");
   expect(unknownOptionHint("--weightDecay", ["--weight-decay"])).toBe("Did you mean --weight-decay?");
 });
 
-test("suggests only names that exist", () => {
+test("suggests only existing names", () => {
   expect(unknownOptionHint("lr", ["amount", "scope"])).toBeUndefined();
   expect(unknownOptionHint("zzzzzz", names)).toBeUndefined();
 });
@@ -34,7 +34,7 @@ test.each([
   ["--frozen-cache", ["--momentum"], "outputs of frozen parts are cached if that saves time."],
   ["--multiple", ["--rank", "--budget"], "set the rank, or a budget that decides the ranks."],
   ["allocation", ["budget", "method"], "a budget is spread by singular values."],
-])("says of %s that it was removed from the command with the options %j", (typed, names, advice) => {
+])("advises on %s, which was removed from the command with the options %j", (typed, names, advice) => {
   expect(unknownOptionHint(typed, names)).toBe(`It was removed: ${advice}`);
 });
 
@@ -43,6 +43,6 @@ test.each([
   ["--own-texts", ["--rank"], undefined],
   ["--ratio", ["--rank", "--alpha"], undefined],
   ["--multiple", ["--amount", "--round-to"], "Did you mean --round-to?"],
-])("suggests for %s only the options of a command that never had it", (typed, names, hint) => {
+])("suggests existing options for %s if the command never had it", (typed, names, hint) => {
   expect(unknownOptionHint(typed, names)).toBe(hint);
 });

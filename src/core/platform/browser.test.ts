@@ -5,7 +5,7 @@ import * as node from "./node.ts";
 
 afterEach(() => vi.unstubAllGlobals());
 
-test("rejects saving with a hint to encodeToBytes", async () => {
+test("writeFileAtomically in a browser fails with a hint to encodeToBytes", async () => {
   await expect(async () => writeFileAtomically("a.onnx")).rejects.toMatchObject({
     code: "E_UNSUPPORTED",
     hint: expect.stringContaining("encodeToBytes(model)"),
@@ -16,7 +16,7 @@ test.each([
   [true, 8],
   [false, 1],
   [undefined, 1],
-] as const)("threads of a page whose isolation is %s: %d", (isolated, threads) => {
+] as const)("threadCount of a page with crossOriginIsolated %s is %d", (isolated, threads) => {
   vi.stubGlobal("navigator", { hardwareConcurrency: 8 });
   vi.stubGlobal("crossOriginIsolated", isolated);
   expect(threadCount()).toBe(threads);
@@ -25,7 +25,7 @@ test.each([
 test.each([
   ["in a browser", inflated],
   ["in Node", node.inflated],
-])("packed bytes are unpacked %s, as far as they are asked for, and damage is an error", async (_, unpack) => {
+])("inflated %s decompresses as far as requested and rejects truncated data", async (_, unpack) => {
   async function* pieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
     for (let at = 0; at < bytes.length; at += 1000) yield bytes.subarray(at, at + 1000);
   }

@@ -11,7 +11,7 @@ let folder: string;
 const at = (name: string): string => join(folder, name);
 const isOwn = (path: string): boolean => /^([a-d]|kept|old|empty)(\/(best|last))?$/.test(path);
 
-/** Ten bytes, used so many seconds after 2020. */
+/** Writes ten bytes and sets the time of use to `second` seconds after 2020. */
 function write(name: string, second: number): void {
   writeFileSync(at(name), "0123456789");
   const time = Date.UTC(2020) / 1000 + second;
@@ -23,7 +23,7 @@ beforeEach(() => {
   for (const [second, name] of ["a", "b", "c", "d"].entries()) write(name, second);
 });
 
-test("what was used longest ago goes first, no more than needs to", async () => {
+test("trimFolder removes the least recently used files, and only as many as necessary", async () => {
   await touchFile(at("a"));
   expect(await trimFolder(folder, 25, isOwn)).toEqual(["b", "c"]);
   expect(readdirSync(folder).toSorted()).toEqual(["a", "d"]);
@@ -31,7 +31,7 @@ test("what was used longest ago goes first, no more than needs to", async () => 
   expect(await trimFolder(folder, 20, isOwn)).toEqual([]);
 });
 
-test("what is needed stays, and so do claims", async () => {
+test("trimFolder keeps required files and claims", async () => {
   const release = await claimFolder(folder);
   expect(await trimFolder(folder, 0, isOwn, new Set(["b"]))).toEqual(["a", "c", "d"]);
   expect(readdirSync(folder)).toHaveLength(2);
@@ -39,7 +39,7 @@ test("what is needed stays, and so do claims", async () => {
   release();
 });
 
-test("a folder of files goes as a whole, by the last that was written; one that is empty goes in any case", async () => {
+test("trimFolder removes subfolders as units by their last write, and empty ones always", async () => {
   for (const name of ["kept", "old", "empty"]) mkdirSync(at(name));
   for (const [name, second] of [
     ["kept/best", 0],
@@ -53,7 +53,7 @@ test("a folder of files goes as a whole, by the last that was written; one that 
   expect(readdirSync(at("kept")).toSorted()).toEqual(["best", "last"]);
 });
 
-test("what a killed process was writing goes, and what a living one is writing stays", async () => {
+test("trimFolder removes partial files of dead processes, but not of running ones", async () => {
   const { pid = 0 } = spawnSync(process.execPath, ["--version"]);
   const living = `.x.${ownedEnding()}.tmp`;
   const dead = `.x.${ownedEnding().replace(/-\d+\./, `-${pid}.`)}.tmp`;
@@ -64,7 +64,7 @@ test("what a killed process was writing goes, and what a living one is writing s
   expect(readdirSync(folder)).toEqual([living]);
 });
 
-test("the files of others stay, and so do links and what they lead to", async () => {
+test("trimFolder keeps foreign files, links and their targets", async () => {
   const other = temporaryFolder();
   for (const name of ["a", "best"]) writeFileSync(join(other, name), "0123456789");
   write("thesis.tex", -9);
@@ -82,7 +82,7 @@ test("the files of others stay, and so do links and what they lead to", async ()
   expect(readdirSync(other).toSorted()).toEqual(["a", "best"]);
 });
 
-test("a file that is touched while it is open is still the same", async () => {
+test("touchFile does not invalidate an open file", async () => {
   await touchFile(at("a"));
   const source = await openFile(at("a"));
   const before = statSync(at("a")).atimeMs;
@@ -92,7 +92,7 @@ test("a file that is touched while it is open is still the same", async () => {
   expect(await source.read(0, 2)).toEqual(new Uint8Array([48, 49]));
 });
 
-test("a folder that is not there holds nothing, and nothing of it is removed", async () => {
+test("folderBytes and trimFolder accept a missing folder", async () => {
   expect(await folderBytes(at("missing"), isOwn)).toBe(0);
   expect(await trimFolder(at("missing"), 0, isOwn)).toEqual([]);
   await touchFile(at("missing"));

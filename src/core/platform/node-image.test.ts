@@ -1,4 +1,4 @@
-/** JPEG files with damaged bytes are errors that name the file, with every decoder. */
+/** Tests that every decoder rejects JPEG files with damaged bytes and names the file. */
 import sharp from "sharp";
 import { expect, test } from "vitest";
 import { random } from "../tensor/random.ts";
@@ -11,7 +11,7 @@ const file = await sharp(pixels, { raw: { width: 64, height: 64, channels: 3 } }
   .jpeg()
   .toBuffer();
 
-/** The file with bytes in its middle, which is pixels, replaced. */
+/** Replaces bytes in the middle of the file, which are pixels. */
 function withBytes(count: number, byte: (index: number) => number): Buffer {
   const copy = Buffer.from(file);
   for (let index = 0; index < count; index++) copy[Math.floor(file.length / 2) + index] = byte(index);
@@ -23,12 +23,12 @@ const decoders = [
   ["in JavaScript", async (bytes: Uint8Array, name: string) => decodePlainly(bytes, name)],
 ] as const;
 
-test.each(decoders)("a whole JPEG is decoded %s, also with extra bytes at its end", async (_, decode) => {
+test.each(decoders)("an intact JPEG is decoded %s, also with extra bytes at the end", async (_, decode) => {
   expect((await decode(file, "a.jpg")).data).toHaveLength(pixels.length);
   expect((await decode(Buffer.concat([file, Buffer.from([1, 2, 3])]), "a.jpg")).data).toHaveLength(pixels.length);
 });
 
-test.each(decoders)("a JPEG whose pixels cannot be decoded is an error that names it: %s", async (_, decode) => {
+test.each(decoders)("a JPEG with damaged pixels is rejected with its name: %s", async (_, decode) => {
   for (const damaged of [
     withBytes(40, (index) => (index * 37 + 11) % 256),
     withBytes(20, () => 0xff),

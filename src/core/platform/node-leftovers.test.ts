@@ -8,12 +8,12 @@ import { temporaryFolder } from "../../../test/temporary.ts";
 import { ownedEnding, removeDeadTemporaries, removeLeftovers, temporaryOf } from "./node-leftovers.ts";
 import { temporaryFolder as ownFolder } from "./node-temporary.ts";
 
-/** A process that was there, and is gone. */
+/** Returns the id of a process that has ended. */
 function deadProcess(): number {
   return spawnSync(process.execPath, ["-e", ""]).pid;
 }
 
-/** Temporary files of `name`: each with its age in hours. */
+/** Creates temporary files, each with its age in hours. */
 async function folderWith(files: Readonly<Record<string, number>>): Promise<string> {
   const folder = temporaryFolder();
   for (const [name, hours] of Object.entries(files)) {
@@ -27,7 +27,7 @@ async function folderWith(files: Readonly<Record<string, number>>): Promise<stri
 const [here = ""] = ownedEnding().split("-");
 const random = "0123456789ab";
 
-test("what dead processes left of a file goes, and nothing else", async () => {
+test("removeLeftovers removes only the temporary files of dead processes", async () => {
   const dead = `.m.onnx.${here}-${deadProcess()}.${random}.tmp`;
   const kept = {
     // Files of this process and of another running process stay.
@@ -46,7 +46,7 @@ test("what dead processes left of a file goes, and nothing else", async () => {
   const folder = await folderWith({
     ...kept,
     [dead]: 0,
-    // A process of the same number, before this one began: in containers numbers come again.
+    // A process with this id ran before this process started: containers reuse ids.
     [`.m.onnx.${here}-${process.pid}.ffffffffffff.tmp`]: 100,
     [`.m.onnx.00000000-2.${random}.tmp`]: 25,
   });
@@ -54,37 +54,34 @@ test("what dead processes left of a file goes, and nothing else", async () => {
   expect((await readdir(folder)).sort()).toEqual(Object.keys(kept).sort());
 });
 
-test.skipIf(process.platform !== "linux")(
-  "what a process left goes while its parent has not asked how it ended",
-  async () => {
-    // The shell becomes a program that asks for no child of the shell's, before that child ends.
-    const parent = spawn("sh", ["-c", "sleep 0.3 & echo $!; exec sleep 60"], { stdio: ["ignore", "pipe", "ignore"] });
-    const [pid] = await once(parent.stdout, "data");
-    const listed = (): string => readFileSync(`/proc/${String(pid).trim()}/stat`, "latin1");
-    await expect.poll(listed, { interval: 5, timeout: 20_000 }).toMatch(/\) Z /);
-    const folder = await folderWith({ [`.m.onnx.${here}-${String(pid).trim()}.${random}.tmp`]: 0 });
-    await removeLeftovers(join(folder, "m.onnx"));
-    expect(await readdir(folder)).toEqual([]);
-    parent.kill();
-  },
-);
+test.skipIf(process.platform !== "linux")("removeLeftovers removes files of a zombie process", async () => {
+  // The shell turns into a program that never waits for the shell's child process.
+  const parent = spawn("sh", ["-c", "sleep 0.3 & echo $!; exec sleep 60"], { stdio: ["ignore", "pipe", "ignore"] });
+  const [pid] = await once(parent.stdout, "data");
+  const listed = (): string => readFileSync(`/proc/${String(pid).trim()}/stat`, "latin1");
+  await expect.poll(listed, { interval: 5, timeout: 20_000 }).toMatch(/\) Z /);
+  const folder = await folderWith({ [`.m.onnx.${here}-${String(pid).trim()}.${random}.tmp`]: 0 });
+  await removeLeftovers(join(folder, "m.onnx"));
+  expect(await readdir(folder)).toEqual([]);
+  parent.kill();
+});
 
-test("a folder that is not there is no failure", async () => {
+test("removeLeftovers accepts a missing folder", async () => {
   await removeLeftovers(join(temporaryFolder(), "none", "m.onnx"));
 });
 
-test("temporary names say what they are to become", () => {
+test("temporaryOf reads the name of the final file from a temporary name", () => {
   const ending = ownedEnding();
   expect(temporaryOf(`.a.b.onnx.${ending}.tmp`)).toEqual({ name: "a.b.onnx", ending });
   expect(temporaryOf(`.m.onnx_data.${ending}.${ending}.tmp`)).toEqual({ name: `m.onnx_data.${ending}`, ending });
   expect(temporaryOf(`m.onnx_data.${ending}`)).toBeUndefined();
 });
 
-describe("folders for temporary files", () => {
+describe("removeDeadTemporaries", () => {
   const names = (folder: string): readonly string[] => readdirSync(folder).toSorted();
   const dead = `pith-${here}-${deadProcess()}.${random}`;
 
-  test("of dead processes go with what is in them, and nothing else", async () => {
+  test("removes folders of dead processes with their files, and nothing else", async () => {
     const folder = temporaryFolder();
     const kept = [
       // Folders of this process and of another running process stay.
@@ -101,7 +98,7 @@ describe("folders for temporary files", () => {
       mkdirSync(join(folder, name));
       writeFileSync(join(folder, name, "model.onnx"), "");
     }
-    // A file that did not fit in memory, and a link that someone has made.
+    // These are a spilled file and a link that a user made.
     writeFileSync(join(folder, `pith-${here}-${deadProcess()}.ffffffffffff`), "");
     const link = `pith-${here}-${deadProcess()}.aaaaaaaaaaaa`;
     symlinkSync(join(folder, "pith-models"), join(folder, link));
@@ -112,7 +109,7 @@ describe("folders for temporary files", () => {
     expect(names(join(folder, "pith-models"))).toEqual(["model.onnx"]);
   });
 
-  test.runIf(process.getuid?.() === 0)("of other users stay, although root may remove them", async () => {
+  test.runIf(process.getuid?.() === 0)("keeps folders of other users, even as root", async () => {
     const folder = temporaryFolder();
     mkdirSync(join(folder, dead));
     chownSync(join(folder, dead), 65_534, 65_534);
@@ -121,7 +118,7 @@ describe("folders for temporary files", () => {
   });
 });
 
-test("a place for temporary files that is not there is named, with what sets it", async () => {
+test("ownFolder names a missing temporary folder and the variable that sets it", async () => {
   vi.stubEnv("TMPDIR", "/none/such");
   try {
     await expect(ownFolder()).rejects.toMatchObject({

@@ -18,7 +18,7 @@ test("Node and browser export the same names", () => {
 });
 
 describe("openFile", () => {
-  test("reads ranges, and only such that exist", async () => {
+  test("reads existing ranges and rejects others", async () => {
     const path = join(folder, "file");
     await writeFile(
       path,
@@ -32,7 +32,7 @@ describe("openFile", () => {
     await expect(source.read(-1, 3)).rejects.toMatchObject({ code: "E_FILE" });
   });
 
-  test("goes on reading a file whose name was given to another, and says that the path no longer leads to it", async () => {
+  test("keeps reading a replaced file, whose path pathOf no longer returns", async () => {
     const path = join(folder, "file");
     await writeFile(path, "old");
     const source = await node.openFile(path);
@@ -43,7 +43,7 @@ describe("openFile", () => {
     expect(await node.pathOf(node.bytesSource(new Uint8Array(3)))).toBeUndefined();
   });
 
-  test("refuses a file that was changed in place", async () => {
+  test("rejects a file that was changed in place", async () => {
     const path = join(folder, "file");
     await writeFile(path, "1234567890");
     const source = await node.openFile(path);
@@ -52,7 +52,7 @@ describe("openFile", () => {
     await expect(source.read(5, 10)).rejects.toMatchObject({ code: "E_SOURCE_CHANGED" });
   });
 
-  test("does not wait for a named pipe", async () => {
+  test("rejects a named pipe without waiting", async () => {
     const path = join(folder, "pipe");
     execFileSync("sh", ["-c", 'mkfifo "$0"', path]);
     await expect(node.openFile(path)).rejects.toMatchObject({ code: "E_FILE" });
@@ -67,7 +67,7 @@ describe("readRanges", () => {
     { start: 7, end: 10 },
   ];
 
-  test("gives ranges one behind the other, of files and of other sources, in Node and in a browser", async () => {
+  test("returns ranges in order, from files and other sources, in Node and in browsers", async () => {
     const path = join(folder, "ten.bin");
     const bytes = Uint8Array.from({ length: 10 }, (_, at) => at);
     await writeFile(path, bytes);
@@ -79,7 +79,7 @@ describe("readRanges", () => {
       }
   });
 
-  test("refuses a file that was changed", async () => {
+  test("rejects a file that was changed", async () => {
     const path = join(folder, "changed.bin");
     await writeFile(path, new Uint8Array(10));
     const source = await node.openFile(path);
@@ -88,7 +88,7 @@ describe("readRanges", () => {
   });
 });
 
-describe("openBeside stays in the folder", () => {
+describe("openBeside", () => {
   const owner = (): string => join(folder, "models", "model.onnx");
   beforeEach(async () => {
     await mkdir(join(folder, "models", "weights"), { recursive: true });
@@ -96,14 +96,14 @@ describe("openBeside stays in the folder", () => {
     await writeFile(join(folder, "secret"), "outside");
   });
 
-  test("and opens what lies there, through links that do not leave it", async () => {
+  test("opens files in the folder, through links that stay inside", async () => {
     await symlink("weights/a.bin", join(folder, "models", "link.bin"));
     for (const location of ["weights/a.bin", "./weights/a.bin", "link.bin"]) {
       expect((await node.openBeside(owner(), location)).size).toBe(6);
     }
   });
 
-  test("even where the folder itself is reached through a link", async () => {
+  test("opens files if the folder itself is reached through a link", async () => {
     await symlink(join(folder, "models"), join(folder, "alias"));
     expect((await node.openBeside(join(folder, "alias", "model.onnx"), "weights/a.bin")).size).toBe(6);
   });
@@ -116,14 +116,14 @@ describe("openBeside stays in the folder", () => {
     ["..\\secret", /leaves/],
     ["", /not a file name/],
     ["a\0b", /not a file name/],
-  ])("and refuses %j", async (location, sentence) => {
+  ])("rejects %j", async (location, sentence) => {
     await expect(node.openBeside(owner(), location)).rejects.toMatchObject({
       code: "E_MODEL",
       message: expect.stringMatching(sentence),
     });
   });
 
-  test("and refuses symbolic links that lead out, and hard links", async () => {
+  test("rejects symbolic links that lead outside, and hard links", async () => {
     await symlink("../secret", join(folder, "models", "soft"));
     await symlink("..", join(folder, "models", "up"));
     await link(join(folder, "secret"), join(folder, "models", "hard"));
@@ -132,14 +132,14 @@ describe("openBeside stays in the folder", () => {
     }
   });
 
-  test.each(["weights", "weights/.", "."])("and calls the folder %j a folder", async (location) => {
+  test.each(["weights", "weights/.", "."])("reports that %j is a folder", async (location) => {
     await expect(node.openBeside(owner(), location)).rejects.toMatchObject({
       code: "E_MODEL",
       message: `"${owner()}" refers to "${location}": a folder.`,
     });
   });
 
-  test("but lets links lead to where the model itself lies, as caches of downloads have it", async () => {
+  test("accepts links to the folder of the model's own file, as download caches use", async () => {
     const [blobs, snapshot] = [join(folder, "blobs"), join(folder, "snapshots", "1")];
     await mkdir(blobs);
     await mkdir(snapshot, { recursive: true });
@@ -155,13 +155,13 @@ describe("openBeside stays in the folder", () => {
     });
   });
 
-  test("and says that a file is missing", async () => {
+  test("reports a missing file", async () => {
     await expect(node.openBeside(owner(), "none.bin")).rejects.toMatchObject({ code: "E_FILE" });
   });
 });
 
 describe("writeFilesAtomically", () => {
-  test("writes parts of any length, in hand and from files and elsewhere, in their order", async () => {
+  test("writes parts of any length from memory and other sources in order", async () => {
     const content = Uint8Array.from({ length: 200_000 }, (_, index) => (index * index) % 251);
     const from = join(folder, "from");
     await writeFile(from, content);
@@ -180,7 +180,7 @@ describe("writeFilesAtomically", () => {
     expect(Buffer.concat(expected).equals(await readFile(to))).toBe(true);
   });
 
-  test("refuses a range of a file that is changed meanwhile, and leaves the old file", async () => {
+  test("rejects a source that changes meanwhile, and keeps the old file", async () => {
     const [from, to] = [join(folder, "from"), join(folder, "to")];
     for (const change of [() => writeFile(from, new Uint8Array(10)), () => writeFile(from, new Uint8Array(90_000))]) {
       await writeFile(from, new Uint8Array(90_000).fill(1));
@@ -197,7 +197,7 @@ describe("writeFilesAtomically", () => {
     }
   });
 
-  test("lets everything else have its turn while it copies", async () => {
+  test("yields to other tasks while it copies", async () => {
     const from = join(folder, "from");
     await writeFile(from, new Uint8Array(2 ** 25));
     const source = await node.openFile(from);
@@ -220,7 +220,7 @@ describe("writeFilesAtomically", () => {
     expect(after - before).toBeGreaterThanOrEqual(3);
   });
 
-  test("writes all or nothing", async () => {
+  test("writes all files or none", async () => {
     const [a, b] = [join(folder, "a"), join(folder, "b")];
     await writeFile(a, "old a");
     const failing = async function* (): AsyncGenerator<Uint8Array> {
@@ -242,7 +242,7 @@ describe("writeFilesAtomically", () => {
     expect([(await readFile(a)).length, (await readFile(b)).length]).toEqual([5, 3]);
   });
 
-  test("gives back what was there where a later file cannot take its name", async () => {
+  test("restores earlier files if a later file cannot be renamed", async () => {
     const [a, b] = [join(folder, "a"), join(folder, "b")];
     await writeFile(a, "old a");
     await mkdir(b);
@@ -256,13 +256,13 @@ describe("writeFilesAtomically", () => {
     expect(await readdir(folder)).toEqual(["a", "b"]);
   });
 
-  test("does not put a file in the place of what is none", async () => {
+  test("rejects a target that is not a regular file", async () => {
     const path = join(folder, "pipe");
     execFileSync("sh", ["-c", 'mkfifo "$0"', path]);
     await expect(node.writeFileAtomically(path, [])).rejects.toMatchObject({ code: "E_FILE" });
   });
 
-  test("keeps a link a link, and the rights of the file", async () => {
+  test("keeps a link and the permissions of the file", async () => {
     const target = join(folder, "target");
     await writeFile(target, "old", { mode: 0o600 });
     await symlink("target", join(folder, "link"));
@@ -274,8 +274,8 @@ describe("writeFilesAtomically", () => {
   });
 });
 
-describe("small things", () => {
-  test("folders list sorted, kinds are told apart, paths come apart", async () => {
+describe("other platform functions", () => {
+  test("listFolder sorts names, fileKind detects kinds, and path functions split paths", async () => {
     await node.makeFolder(join(folder, "x", "y"));
     await node.makeFolder(join(folder, "x", "y"));
     await writeFile(join(folder, "b.TXT"), "text");
@@ -299,12 +299,12 @@ describe("small things", () => {
     await expect(node.readFile(join(folder, "none"))).rejects.toMatchObject({ code: "E_FILE" });
   });
 
-  test("brotli shrinks what repeats", async () => {
+  test("compressedSize shrinks repetitive data", async () => {
     const chunks = Array.from({ length: 8 }, () => new Uint8Array(2 ** 16));
     expect(await node.compressedSize(() => chunks, "br")).toBeLessThan(100);
   });
 
-  test("a module is imported by its path", async () => {
+  test("importModule imports by path and explains failures", async () => {
     await writeFile(join(folder, "data.mjs"), "export const answer = 42;");
     expect((await node.importModule(join(folder, "data.mjs"), "E_DATA")).answer).toBe(42);
     const none = node.importModule(join(folder, "none.mjs"), "E_DATA");
@@ -320,7 +320,7 @@ describe("small things", () => {
     });
   });
 
-  test("rejects writing in a browser with a hint", async () => {
+  test("writeFileAtomically in a browser fails with a hint", async () => {
     await expect(browser.writeFileAtomically("out.onnx")).rejects.toMatchObject({
       code: "E_UNSUPPORTED",
       hint: expect.stringMatching(/encode/),
@@ -328,7 +328,7 @@ describe("small things", () => {
   });
 });
 
-describe("files behind HTTP", () => {
+describe("openFile over HTTP", () => {
   let server: Server;
   let base = "";
   let content = Uint8Array.from({ length: 5000 }, (_, index) => index % 251);
@@ -356,27 +356,27 @@ describe("files behind HTTP", () => {
   });
   afterEach(() => new Promise((closed) => server.close(closed)));
 
-  test("are read in ranges", async () => {
+  test("reads ranges", async () => {
     const source = await node.openFile(`${base}/models/a.onnx`);
     expect(source.size).toBe(5000);
     expect(await source.read(100, 200)).toEqual(content.slice(100, 200));
     expect(requested).toEqual(["bytes=0-0", "bytes=100-199"]);
   });
 
-  test("are fetched whole where the server knows no ranges", async () => {
+  test("downloads the file if the server does not support ranges", async () => {
     ranges = false;
     const source = await node.openFile(new URL(`${base}/models/a.onnx`));
     expect(await source.read(100, 200)).toEqual(content.slice(100, 200));
     expect(requested.length).toBe(1);
   });
 
-  test("that changed are refused", async () => {
+  test("rejects a file that changed", async () => {
     const source = await node.openFile(`${base}/models/a.onnx`);
     etag = '"2"';
     await expect(source.read(100, 200)).rejects.toMatchObject({ code: "E_SOURCE_CHANGED" });
   });
 
-  test("that are not there are named", async () => {
+  test("reports a missing file or server", async () => {
     await expect(node.openFile(`${base}/none.onnx`)).rejects.toMatchObject({
       code: "E_FILE",
       message: expect.stringMatching(/404/),
@@ -384,7 +384,7 @@ describe("files behind HTTP", () => {
     await expect(node.openFile("http://127.0.0.1:1/a.onnx")).rejects.toMatchObject({ code: "E_FILE" });
   });
 
-  test("refer to files below their folder only", async () => {
+  test("resolves only references below the folder of the model", async () => {
     const owner = `${base}/models/a.onnx`;
     expect((await node.openBeside(owner, "weights/a.bin")).size).toBe(5000);
     for (const location of ["../secret", "/secret", "http://example.com/x", "//example.com/x", "a\\b", ""]) {

@@ -3,7 +3,7 @@ import { PithError } from "../errors.ts";
 import { fromFault, toFault } from "./serialized-error.ts";
 
 test.each([{}, { at: "layer1.conv" }, { at: "lr", hint: ["Take less.", "Or none."] }])(
-  "a failure is the same on the other side, with its place and advice: %j",
+  "toFault and fromFault keep a PithError with its location and advice: %j",
   (said) => {
     const error = new PithError("E_MODEL", "it is broken", said);
     const again = fromFault(structuredClone(toFault(error)));
@@ -14,7 +14,7 @@ test.each([{}, { at: "layer1.conv" }, { at: "lr", hint: ["Take less.", "Or none.
   },
 );
 
-test("what is no failure of a user's keeps its name, and is none on the other side", () => {
+test("toFault and fromFault keep the name and message of other errors", () => {
   const again = fromFault(structuredClone(toFault(new RangeError("too deep"))));
   expect(again).not.toBeInstanceOf(PithError);
   expect(again).toMatchObject({ name: "RangeError", message: "too deep" });

@@ -5,7 +5,7 @@ import { bytesFor, float32 } from "./dense.ts";
 import { roundHalfEven } from "./round.ts";
 import type { Dense } from "./types.ts";
 
-test("halves round to the even integer", () => {
+test("roundHalfEven rounds halves to the even integer", () => {
   const values = [
     0.5,
     1.5,
@@ -34,7 +34,7 @@ test("halves round to the even integer", () => {
   ]);
 });
 
-test("rounding is never more than a half away", () => {
+test("roundHalfEven returns an integer at most 0.5 away", () => {
   fc.assert(
     fc.property(fc.double({ noNaN: true, min: -1e17, max: 1e17 }), (value) => {
       expect(Math.abs(roundHalfEven(value) - value)).toBeLessThanOrEqual(0.5);
@@ -45,7 +45,7 @@ test("rounding is never more than a half away", () => {
 
 const integerTypes = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int4", "uint4", "int2", "uint2"] as const;
 
-test.each(integerTypes)("%s rounds half to even and saturates", (type) => {
+test.each(integerTypes)("fromNumbers of %s rounds half to even and saturates", (type) => {
   const [low, high] = integerRange[type];
   const dense = fromNumbers(type, [5], [low - 0.6, high + 1e10, Number.NEGATIVE_INFINITY, 0.5, high - 0.5]);
   const nearHigh = (high - 1) % 2 === 0 ? high - 1 : high;
@@ -53,12 +53,12 @@ test.each(integerTypes)("%s rounds half to even and saturates", (type) => {
   expect(dense.data.byteLength).toBe(bytesFor(type, 5));
 });
 
-test("integers refuse NaN", () => {
+test("fromNumbers of integers rejects NaN", () => {
   expect(() => fromNumbers("int8", [2], [0, Number.NaN])).toThrow(/Element 1 is NaN/);
   expect(() => fromNumbers("int64", [1], [Number.NaN])).toThrow(/NaN/);
 });
 
-test("int64 saturates, so that an open end survives", () => {
+test("fromNumbers of int64 saturates, so the largest value is kept", () => {
   const end = 2n ** 63n - 1n;
   const numbers = toNumbers({ type: "int64", dims: [2], data: BigInt64Array.of(end, -(2n ** 63n)) });
   expect([...fromNumbers("int64", [2], numbers).data]).toEqual([end, -(2n ** 63n)]);
@@ -79,7 +79,7 @@ const floatTypes = [
   "float4e2m1",
 ] as const;
 
-test.each(floatTypes)("numbers that %s holds come back", (type) => {
+test.each(floatTypes)("fromNumbers of %s keeps representable values", (type) => {
   const numbers = [0, 1, -1, 0.5, 2, -6, 4];
   const dense = fromNumbers(type, [7], numbers);
   expect([...toFloat64(dense)]).toEqual(numbers);
@@ -87,18 +87,18 @@ test.each(floatTypes)("numbers that %s holds come back", (type) => {
   expect(dense.data.byteLength).toBe(bytesFor(type, 7));
 });
 
-test("bool is zero or one", () => {
+test("fromNumbers of bool stores 0 or 1", () => {
   expect([...fromNumbers("bool", [3], [0, 0.5, -3]).data]).toEqual([0, 1, 1]);
 });
 
-test("what is already in the wanted type is not copied", () => {
+test("toFloat32 and toFloat64 do not copy data of the requested type", () => {
   const single = float32([2], [1, 2]);
   expect(toFloat32(single)).toBe(single.data);
   const double = fromNumbers("float64", [1], [1]);
   expect(toFloat64(double)).toBe(double.data);
 });
 
-test("counts and types that do not fit are refused", () => {
+test("conversions reject wrong counts and types that are not real", () => {
   expect(() => fromNumbers("float32", [2, 2], [1, 2, 3])).toThrow("float32[2, 2] takes 4 numbers, got 3.");
   const text: Dense = { type: "string", dims: [1], data: ["a"] };
   expect(() => toFloat64(text)).toThrow(/real numbers/);

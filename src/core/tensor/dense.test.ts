@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { bytesFor, bytesOf, float32, inMemory, int64, viewBytes, zeros } from "./dense.ts";
 
-test("packed types take whole bytes", () => {
+test("bytesFor and zeros round packed types up to whole bytes", () => {
   expect(bytesFor("int4", 3)).toBe(2);
   expect(bytesFor("uint2", 5)).toBe(2);
   expect(bytesFor("complex128", 2)).toBe(32);
@@ -9,7 +9,7 @@ test("packed types take whole bytes", () => {
   expect(zeros("float32", [0, 4]).data).toEqual(new Float32Array(0));
 });
 
-test("aligned bytes are shared, others are copied", () => {
+test("viewBytes shares aligned bytes and copies others", () => {
   const bytes = new Uint8Array(12);
   const aligned = viewBytes("float32", [2], bytes.subarray(4));
   expect(aligned.type === "float32" && aligned.data.buffer === bytes.buffer).toBe(true);
@@ -19,20 +19,20 @@ test("aligned bytes are shared, others are copied", () => {
   expect(copied.type === "float32" && copied.data.buffer === bytes.buffer).toBe(false);
 });
 
-test("a wrong number of bytes is refused", () => {
+test("viewBytes rejects a wrong number of bytes", () => {
   expect(() => viewBytes("float32", [3], new Uint8Array(8))).toThrow("float32[3] takes 12 bytes, got 8.");
 });
 
-test("bytes of a view are its own, not its buffer's", () => {
+test("bytesOf returns the bytes of a view, not of its buffer", () => {
   const data = new Float32Array([1, 2, 3]).subarray(1, 2);
   expect([...bytesOf(float32([1], data))]).toEqual([0, 0, 0, 64]);
 });
 
-test("int64 takes numbers and bigints", () => {
+test("int64 accepts numbers and bigints", () => {
   expect(int64([2], [1, -2n]).data).toEqual(BigInt64Array.of(1n, -2n));
 });
 
-test("only small tensors are at hand", async () => {
+test("inMemory exposes only small tensors without a read", async () => {
   const small = inMemory(float32([2], [1, 2]));
   expect(small.bytes).toBe(8);
   expect(small.small).toBe(await small.read());
@@ -41,6 +41,6 @@ test("only small tensors are at hand", async () => {
   expect((await large.read()).dims).toEqual([4096]);
 });
 
-test("strings count their UTF-8 bytes", () => {
+test("inMemory counts strings by UTF-8 bytes", () => {
   expect(inMemory({ type: "string", dims: [2], data: ["é", "ab"] }).bytes).toBe(4);
 });

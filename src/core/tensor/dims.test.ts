@@ -24,7 +24,7 @@ const names = ["batch", "seq", "past", "floor((height - 1)/2)"] as const;
 
 const leaf: fc.Arbitrary<Dim> = fc.oneof(fc.integer({ min: -5, max: 5 }), fc.constantFrom(...names).map(symbol));
 
-/** Sums and products of names and small numbers. */
+/** Generates sums and products of names and small integers. */
 const dim: fc.Arbitrary<Dim> = fc.letrec<{ dim: Dim }>((tie) => ({
   dim: fc.oneof(
     { maxDepth: 3 },
@@ -34,7 +34,7 @@ const dim: fc.Arbitrary<Dim> = fc.letrec<{ dim: Dim }>((tie) => ({
   ),
 })).dim;
 
-/** The value of a dimension's text, read independently of how dimensions compute. */
+/** Evaluates the text of a dimension, independently of the code under test. */
 function valueAt(of: Dim, values: Readonly<Record<string, bigint>>): bigint {
   let text = dimText(of);
   for (const [index, name] of names.entries()) text = text.replaceAll(name, `n${index}`);
@@ -57,7 +57,7 @@ const values = fc.record({
 const [batch, seq, past] = [symbol("batch"), symbol("seq"), symbol("past")];
 
 describe("dimensions", () => {
-  test("sums and products have the value of their parts", () => {
+  test("addDims and multiplyDims give the sum and product of the values", () => {
     fc.assert(
       fc.property(dim, dim, values, (a, b, at) => {
         expect(valueAt(addDims(a, b), at)).toBe(valueAt(a, at) + valueAt(b, at));
@@ -66,7 +66,7 @@ describe("dimensions", () => {
     );
   });
 
-  test("equal polynomials are the same object, however they were made", () => {
+  test("equal polynomials are one object, in whatever order they are computed", () => {
     fc.assert(
       fc.property(dim, dim, dim, (a, b, c) => {
         expect(addDims(a, b)).toBe(addDims(b, a));
@@ -78,7 +78,7 @@ describe("dimensions", () => {
     );
   });
 
-  test("dividing inverts multiplying", () => {
+  test("divideDims inverts multiplyDims", () => {
     fc.assert(
       fc.property(dim, dim, (a, b) => {
         expect(divideDims(multiplyDims(a, b), b)).toBe(b === 0 ? undefined : a);
@@ -86,7 +86,7 @@ describe("dimensions", () => {
     );
   });
 
-  test("a quotient times its divisor is the dividend", () => {
+  test("divideDims returns a quotient whose product with the divisor is the dividend", () => {
     fc.assert(
       fc.property(dim, dim, (a, b) => {
         const quotient = divideDims(a, b);
@@ -95,7 +95,7 @@ describe("dimensions", () => {
     );
   });
 
-  test("the text of a dimension reads as that dimension", () => {
+  test("symbol parses the text of a dimension to the same dimension", () => {
     fc.assert(
       fc.property(dim, (a) => {
         if (isSymbolic(a)) expect(symbol(a.text)).toBe(a);
@@ -103,20 +103,20 @@ describe("dimensions", () => {
     );
   });
 
-  test("a text that was first met as a name computes as the polynomial it spells", () => {
+  test("symbol parses a polynomial that first occurred as a name", () => {
     const width = symbol("2*width + 4");
     expect(divideDims(width, 2)).toBe(symbol("width + 2"));
     expect(addDims(width, -4)).toBe(multiplyDims(2, symbol("width")));
   });
 
-  test("texts are written in normal form: highest degree first, the constant last", () => {
+  test("dimText writes a normal form: highest degree first, the constant last", () => {
     expect(dimText(addDims(addDims(1, seq), multiplyDims(seq, multiplyDims(2, batch))))).toBe("2*batch*seq + seq + 1");
     expect(dimText(addDims(multiplyDims(-1, seq), -3))).toBe("-seq - 3");
     expect(dimText(symbol("1 + seq"))).toBe("seq + 1");
     expect(dimText(symbol("seq*2"))).toBe("2*seq");
   });
 
-  test("texts that are no polynomials are names as they stand", () => {
+  test("symbol keeps texts that are not polynomials as names", () => {
     for (const text of [
       "height/2",
       "batch size",
@@ -136,11 +136,11 @@ describe("dimensions", () => {
     );
   });
 
-  test("a name must not be empty", () => {
+  test("symbol rejects an empty name", () => {
     expect(() => symbol("")).toThrow("needs a name");
   });
 
-  test("what does not divide is undefined", () => {
+  test("divideDims returns undefined without an exact quotient", () => {
     expect(divideDims(7, 2)).toBeUndefined();
     expect(divideDims(5, 0)).toBeUndefined();
     expect(divideDims(0, 0)).toBeUndefined();
@@ -151,17 +151,17 @@ describe("dimensions", () => {
     expect(divideDims(seq, addDims(seq, 1))).toBeUndefined();
   });
 
-  test("zero divided by anything else is zero", () => {
+  test("divideDims of zero by a nonzero dimension is zero", () => {
     expect(divideDims(0, seq)).toBe(0);
     expect(divideDims(0, 4)).toBe(0);
   });
 
-  test("a sum divides what it is a factor of", () => {
+  test("divideDims divides by a sum that is a factor", () => {
     const total = addDims(past, seq);
     expect(divideDims(multiplyDims(multiplyDims(batch, total), 768), multiplyDims(batch, total))).toBe(768);
   });
 
-  test("the number of elements is the product, one for a scalar", () => {
+  test("elementCount is the product of the dimensions, and 1 for a scalar", () => {
     expect(elementCount([])).toBe(1);
     expect(elementCount([2, 3, 4])).toBe(24);
     expect(elementCount([2, 0, 4])).toBe(0);
@@ -169,62 +169,62 @@ describe("dimensions", () => {
     expect(elementCount([batch, 0])).toBe(0);
   });
 
-  test("dimensions are fixed only if all are numbers", () => {
+  test("fixedDims requires numbers for all dimensions", () => {
     expect(fixedDims([1, 2])).toEqual([1, 2]);
     expect(fixedDims([])).toEqual([]);
     expect(fixedDims([1, batch])).toBeUndefined();
     expect(fixedDims(undefined)).toBeUndefined();
   });
 
-  test("dimensions are the same axis by axis", () => {
+  test("sameDims compares axis by axis", () => {
     expect(sameDims([batch, 2], [symbol("batch"), 2])).toBe(true);
     expect(sameDims([batch, 2], [2, batch])).toBe(false);
     expect(sameDims([2], [2, 1])).toBe(false);
   });
 
-  test("messages show the dimensions, or ? for an unknown rank", () => {
+  test("dimsText shows the dimensions, or ? for an unknown rank", () => {
     expect(dimsText([batch, 3])).toBe("[batch, 3]");
     expect(dimsText([])).toBe("[]");
     expect(dimsText(undefined)).toBe("?");
   });
 
-  test("strides step over the axes behind", () => {
+  test("stridesOf gives row-major strides", () => {
     expect(stridesOf([2, 3, 4])).toEqual([12, 4, 1]);
     expect(stridesOf([])).toEqual([]);
   });
 });
 
-describe("what a dimension is once its names are known", () => {
+describe("dimValue and functions of dimensions", () => {
   const n = symbol("n");
   test.each<[string, Dim, number | undefined]>([
     ["a number", 7, 7],
     ["a name", n, 5],
     ["a polynomial", addDims(multiplyDims(3, multiplyDims(n, symbol("m"))), -1), 29],
-    ["rounded down", floorDims(addDims(n, 2), 4), 1],
-    ["rounded up, times another", multiplyDims(ceilDims(n, 4), symbol("m")), 4],
-    ["rounded twice", floorDims(addDims(floorDims(n, 2), 1), symbol("m")), 1],
-    ["the greater", extremeDims("max", [n, symbol("m"), 3]), 5],
-    ["the lesser of the greater", extremeDims("min", [extremeDims("max", [n, 9]), symbol("m")]), 2],
-    ["a part", symbol("slice(n, -3, -1, 1)"), 2],
-    ["a part taken backwards", symbol("slice(n, -1, -2147483648, -2)"), 3],
-    ["a share, rounded", symbol("floor((n)*0.5)"), 2],
-    ["the greater of quotients", extremeDims("max", [symbol("(n*m)/(2)"), symbol("(n)/(m)")]), 5],
+    ["a rounded quotient", floorDims(addDims(n, 2), 4), 1],
+    ["a quotient rounded up, times a name", multiplyDims(ceilDims(n, 4), symbol("m")), 4],
+    ["a nested rounded quotient", floorDims(addDims(floorDims(n, 2), 1), symbol("m")), 1],
+    ["a maximum", extremeDims("max", [n, symbol("m"), 3]), 5],
+    ["a minimum of a maximum", extremeDims("min", [extremeDims("max", [n, 9]), symbol("m")]), 2],
+    ["the length of a slice", symbol("slice(n, -3, -1, 1)"), 2],
+    ["the length of a backward slice", symbol("slice(n, -1, -2147483648, -2)"), 3],
+    ["a rounded product with a fraction", symbol("floor((n)*0.5)"), 2],
+    ["a maximum of quotients", extremeDims("max", [symbol("(n*m)/(2)"), symbol("(n)/(m)")]), 5],
     ["a quotient", symbol("(n*m)/(2)"), 5],
     ["a name that looks like a quotient", symbol("height/2"), 8],
-    ["a name that nobody knows", addDims(n, symbol("other")), undefined],
-    ["a function of a name that nobody knows", floorDims(symbol("other"), 2), undefined],
+    ["an unknown name", addDims(n, symbol("other")), undefined],
+    ["a function of an unknown name", floorDims(symbol("other"), 2), undefined],
     ["a name with parentheses", symbol("f(n)"), undefined],
-  ])("%s", (_, given, expected) => {
+  ])("dimValue evaluates %s", (_, given, expected) => {
     expect(dimValue(given, { n: 5, m: 2, "height/2": 8 })).toBe(expected);
   });
 
-  test("is that of its text, read without regard to how dimensions compute", () => {
+  test("dimValue equals an independent evaluation of the text", () => {
     const values = { batch: 3, seq: 4, past: 5, height: 9 };
     const big = { batch: 3n, seq: 4n, past: 5n, "floor((height - 1)/2)": 4n };
     fc.assert(fc.property(dim, (given) => dimValue(given, values) === Number(valueAt(given, big))));
   });
 
-  test("equal ones have one name, whatever the order; what cannot be otherwise has none", () => {
+  test("extremeDims and floorDims give equal names to equal values, and simplify trivial ones", () => {
     const m = symbol("m");
     expect(extremeDims("max", [n, m])).toBe(extremeDims("max", [m, n, m]));
     expect(extremeDims("max", [n, 0])).toBe(n);
@@ -238,11 +238,11 @@ describe("what a dimension is once its names are known", () => {
   });
 });
 
-describe("dimensions that would become very long", () => {
+describe("limits of dimension texts", () => {
   const sum = (count: number): Dim =>
     Array.from({ length: count }, (_, at) => symbol(`n${at}`)).reduce<Dim>(addDims, 1);
 
-  test("products of sums, squared again and again, are sizes that only the run tells, equal where computed alike", () => {
+  test("makes repeatedly squared sums unknown, but equal for equal computations", () => {
     const squared = (): Dim =>
       Array.from({ length: 40 }).reduce<Dim>((dim) => multiplyDims(dim, addDims(dim, batch)), sum(6));
     const total = squared();
@@ -256,7 +256,7 @@ describe("dimensions that would become very long", () => {
     );
   });
 
-  test("a power of one name, and functions inside of functions, too", () => {
+  test("makes high powers and nested functions unknown", () => {
     let power: Dim = batch;
     let halves: Dim = batch;
     for (let at = 0; at < 60; at++) {
@@ -266,13 +266,13 @@ describe("dimensions that would become very long", () => {
     for (const dim of [power, halves]) expect(isUnknownDim(dim)).toBe(true);
   });
 
-  test("sums and products of real shapes are written out", () => {
+  test("writes out sums and products of realistic shapes", () => {
     const written = multiplyDims(sum(20), sum(10));
     expect(isUnknownDim(written)).toBe(false);
     expect(divideDims(written, sum(10))).toBe(sum(20));
   });
 
-  test("a division that does not come out ends", () => {
+  test("ends an inexact division quickly", () => {
     const power = Array.from({ length: 60 }).reduce<Dim>((dim) => multiplyDims(dim, symbol("a")), 1);
     const divisor = Array.from({ length: 12 }, (_, at) => symbol(`b${at}`)).reduce<Dim>(
       (dim, name) => addDims(dim, multiplyDims(-1, name)),

@@ -26,20 +26,20 @@ function allCodes(type: (typeof encodable)[number]): number[] {
   return Array.from({ length: 2 ** widths[type] }, (_, code) => code);
 }
 
-describe("small floats", () => {
-  test.each(encodable)("every %s code survives decoding and encoding", (type) => {
+describe("encodeFloats and decodeFloats", () => {
+  test.each(encodable)("keeps every %s code", (type) => {
     const codes = allCodes(type);
     const values = decodeFloats(type, codes);
     const back = encodeFloats(type, values, { saturate: false });
     const again = decodeFloats(type, back);
-    // NaN has many patterns; it need only stay NaN.
+    // NaN has many bit patterns, and any of them is accepted.
     const lost = codes.filter((code) =>
       Number.isNaN(values[code]) ? !Number.isNaN(again[code]) : back[code] !== code,
     );
     expect(lost).toEqual([]);
   });
 
-  test.each(encodable)("%s rounds to the nearest code, ties to the even one", (type) => {
+  test.each(encodable)("rounds to the nearest %s code, ties to even", (type) => {
     const finite = allCodes(type).filter((code) => code < 2 ** (widths[type] - 1));
     const values = decodeFloats(type, finite);
     const wrong: number[] = [];
@@ -54,19 +54,19 @@ describe("small floats", () => {
     expect(wrong).toEqual([]);
   });
 
-  test("rounding happens once, not through float32", () => {
-    // 1 + 2^-11 is half way between two float16; the 2^-30 above it is lost in float32.
+  test("rounds once, not through float32", () => {
+    // 1 + 2^-11 is halfway between two float16 values; float32 drops the 2^-30 above it.
     expect([...encodeFloats("float16", [1 + 2 ** -11, 1 + 2 ** -11 + 2 ** -30])]).toEqual([0x3c00, 0x3c01]);
   });
 
-  test("float16 overflows to infinity from 65520 on, by default", () => {
+  test("overflows float16 to infinity from 65520 on by default", () => {
     expect([...encodeFloats("float16", [65519.999, 65520, -65520, 1e300])]).toEqual([0x7bff, 0x7c00, 0xfc00, 0x7c00]);
     expect([...encodeFloats("float16", [1e300, Number.NEGATIVE_INFINITY], { saturate: true })]).toEqual([
       0x7bff, 0xfbff,
     ]);
   });
 
-  test("8-bit floats saturate by default, and otherwise give infinity or NaN as the format has it", () => {
+  test("saturates 8-bit floats by default, and otherwise gives infinity or NaN", () => {
     const large = [1e9, Number.NEGATIVE_INFINITY];
     expect([...decodeFloats("float8e4m3fn", encodeFloats("float8e4m3fn", large))]).toEqual([448, -448]);
     expect([...decodeFloats("float8e5m2", encodeFloats("float8e5m2", large))]).toEqual([57344, -57344]);
@@ -77,21 +77,21 @@ describe("small floats", () => {
     expect(decodeFloats("float8e4m3fnuz", encodeFloats("float8e4m3fnuz", large, { saturate: false }))[0]).toBeNaN();
   });
 
-  test("the uz formats have no negative zero", () => {
+  test("has no negative zero in the uz formats", () => {
     expect(encodeFloats("float8e4m3fnuz", [-0, -1e-30])).toEqual(Uint8Array.of(0, 0));
     expect(decodeFloats("float8e5m2fnuz", [0x80])[0]).toBeNaN();
   });
 
-  test("float8e8m0 codes are powers of two", () => {
+  test("decodes float8e8m0 codes as powers of two", () => {
     expect([...decodeFloats("float8e8m0", [0, 127, 130, 255])]).toEqual([2 ** -127, 1, 8, Number.NaN]);
   });
 
-  test("saturates at the largest numbers of the formats", () => {
+  test("saturates at the largest values of the formats", () => {
     const largest = encodable.map((type) => decodeFloats(type, encodeFloats(type, [1e39], { saturate: true }))[0]);
     expect(largest).toEqual([65504, Math.fround(3.3895313892515355e38), 448, 240, 57344, 57344, 6]);
   });
 
-  test("bfloat16 is the upper half of float32 where nothing is rounded", () => {
+  test("converts bfloat16 as the upper half of float32", () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 0xffff }), (code) => {
         const expected = new Float32Array(new Uint32Array([code * 0x10000]).buffer)[0] ?? 0;
@@ -110,7 +110,7 @@ interface GoldenFloats {
 const reference = golden<GoldenFloats>("quantization");
 
 describe.skipIf(reference === undefined)("small floats against NumPy and ONNX Runtime", () => {
-  test("float16 bits are equal", () => {
+  test("gives equal float16 bits", () => {
     for (const { x, bits } of reference?.float16 ?? []) {
       const got = encodeFloats("float16", goldenNumbers(x).map(Math.fround));
       const values = decodeFloats("float16", got);
@@ -121,7 +121,7 @@ describe.skipIf(reference === undefined)("small floats against NumPy and ONNX Ru
     }
   });
 
-  test("bfloat16 and float8e4m3fn give the same values", () => {
+  test("gives equal bfloat16 and float8e4m3fn values", () => {
     for (const entry of reference?.bfloat16_float8 ?? []) {
       const {
         x,

@@ -10,7 +10,7 @@ import type { Tensor } from "./types.ts";
 
 const size = 600_000;
 
-/** More than two blocks of a file, behind three bytes. */
+/** Returns a tensor of more than two blocks of a file, at an offset of three bytes. */
 async function tensorOf(path: string): Promise<Tensor> {
   const numbers = Float32Array.from({ length: size }, (_, at) => at);
   await writeFile(path, Buffer.concat([Buffer.alloc(3), Buffer.from(numbers.buffer)]));
@@ -20,7 +20,7 @@ async function tensorOf(path: string): Promise<Tensor> {
   return { type: "float32", dims: [size], bytes: 4 * size, small: undefined, stored, read };
 }
 
-test("blocks of a tensor in a file are its elements, and what is computed from them is read as a whole", async () => {
+test("blocksOf splits a stored tensor into blocks, also through deferredInBlocks", async () => {
   const tensor = await tensorOf(join(temporaryFolder(), "numbers"));
   const copy = await deferredInBlocks("float32", [2, size / 2], async function* () {
     for await (const block of blocksOf(tensor)) if (block.type !== "string") yield bytesOf(block);
@@ -31,7 +31,7 @@ test("blocks of a tensor in a file are its elements, and what is computed from t
   expect(await copy.read()).toEqual({ ...(await tensor.read()), dims: [2, size / 2] });
 });
 
-test("a file that is changed while its blocks are read is refused", async () => {
+test("blocksOf rejects a file that changes while its blocks are read", async () => {
   const path = join(temporaryFolder(), "numbers");
   const blocks = blocksOf(await tensorOf(path));
   await blocks.next();

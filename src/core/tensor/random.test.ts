@@ -1,16 +1,16 @@
 import { expect, test } from "vitest";
 import { random } from "./random.ts";
 
-test("the same name gives the same numbers, on every machine", () => {
+test("random gives the same numbers for a name on every machine", () => {
   const stream = random(1, "weights", 2);
-  // Recorded once; integer arithmetic and correctly rounded operations leave no room for another result.
+  // These values were recorded once. Integer and correctly rounded arithmetic cannot give other values.
   expect([stream.bits(), stream.bits(), stream.bits()]).toEqual([341681693, 1632413962, 3882426477]);
   expect([stream.uniform(), stream.normal(), stream.normal()]).toEqual([
     0.9076350665111005, 2.355577369092496, -0.7246814020165506,
   ]);
 });
 
-test("streams, seeds and kinds of names are told apart", () => {
+test("random gives different numbers for different streams, seeds and types of names", () => {
   const names = [
     [1],
     [2],
@@ -27,7 +27,7 @@ test("streams, seeds and kinds of names are told apart", () => {
   expect(new Set(firsts).size).toBe(names.length);
 });
 
-test("uniform numbers lie in [low, high) with the right mean and variance", () => {
+test("uniform gives values in [low, high) with the right mean and variance", () => {
   const stream = random(7);
   const values = Array.from({ length: 40_000 }, () => stream.uniform(-2, 4));
   expect(Math.min(...values.slice(0, 30_000))).toBeGreaterThanOrEqual(-2);
@@ -37,7 +37,7 @@ test("uniform numbers lie in [low, high) with the right mean and variance", () =
   expect(variance).toBeCloseTo(3, 0);
 });
 
-test("normal numbers have the moments and tails of the normal distribution", () => {
+test("normal gives values with the moments and tails of the normal distribution", () => {
   const stream = random(3, "normal");
   const values = Array.from({ length: 200_000 }, () => stream.normal());
   const { mean, variance, kurtosis } = moments(values);
@@ -49,7 +49,7 @@ test("normal numbers have the moments and tails of the normal distribution", () 
   expect(Math.abs(within(3) - 0.9973)).toBeLessThan(0.001);
 });
 
-test("first numbers of neighbouring seeds and streams are uncorrelated", () => {
+test("random gives uncorrelated first numbers for adjacent seeds and streams", () => {
   const pairs = Array.from({ length: 20_000 }, (_, seed) => [
     random(seed).uniform() - 0.5,
     random(seed + 1).uniform() - 0.5,
@@ -64,7 +64,7 @@ test("first numbers of neighbouring seeds and streams are uncorrelated", () => {
   for (const count of bitsSet) expect(Math.abs(count / 4000 - 0.5)).toBeLessThan(0.04);
 });
 
-test("integers are equally likely", () => {
+test("integer gives equally likely values", () => {
   const stream = random(5);
   const counts = new Float64Array(7);
   for (let draw = 0; draw < 70_000; draw++) {
@@ -77,7 +77,7 @@ test("integers are equally likely", () => {
   expect(() => stream.integer(2.5)).toThrow();
 });
 
-test("a permutation holds every index once, and any index may come first", () => {
+test("permutation contains every index once, with any index first", () => {
   const stream = random(11, "order");
   expect([...stream.permutation(50)].sort((a, b) => a - b)).toEqual(Array.from({ length: 50 }, (_, index) => index));
   expect([...stream.permutation(0)]).toEqual([]);

@@ -13,7 +13,7 @@ function numbered(count: number): Dataset & ReturnType<typeof memory> {
   });
 }
 
-/** The same samples, but as a stream. */
+/** Returns the same samples as a stream. */
 function stream(count: number): Dataset {
   const source = numbered(count);
   return { name: "stream", count: undefined, batches: (options) => source.batches(options) };
@@ -30,7 +30,7 @@ function labels(batches: readonly Batch[]): number[] {
 }
 
 describe("memory", () => {
-  it("slices batches in order, the last one shorter", async () => {
+  it("slices batches in order, with a shorter last batch", async () => {
     const batches = await all(numbered(5).batches({ size: 2 }));
     expect(batches.map((batch) => batch.x?.dims)).toEqual([
       [2, 2],
@@ -41,12 +41,12 @@ describe("memory", () => {
     expect(batches[2]?.text?.data).toEqual(["t4"]);
   });
 
-  it("leaves out a last batch that is not full when told, and keeps one that is", async () => {
+  it("drops only an incomplete last batch if dropLast is set", async () => {
     expect(labels(await all(numbered(5).batches({ size: 2, dropLast: true })))).toEqual([0, 1, 2, 3]);
     expect(labels(await all(numbered(4).batches({ size: 2, dropLast: true })))).toEqual([0, 1, 2, 3]);
   });
 
-  it("shuffles by seed: every sample once, columns together, the same order for the same seed", async () => {
+  it("shuffles samples by seed, with all columns in the same order", async () => {
     const first = await all(numbered(100).batches({ size: 7, shuffle: 3 }));
     const order = labels(first);
     expect(order.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 100 }, (_, index) => index));
@@ -59,7 +59,7 @@ describe("memory", () => {
     expect(labels(await all(numbered(100).batches({ size: 7, shuffle: 4 })))).not.toEqual(order);
   });
 
-  it("shares no memory with a Node Buffer that is a column, once samples are copied", async () => {
+  it("copies a Buffer column so that the copy shares no memory with it", async () => {
     const bytes = Buffer.from([1, 2, 3, 4]);
     const [batch] = await all(memory("m", { x: { type: "uint8", dims: [4, 1], data: bytes } }).batches({ size: 4 }));
     const copy = copyArrays(batch ?? {}).x;
@@ -67,7 +67,7 @@ describe("memory", () => {
     expect([...bytes]).toEqual([1, 2, 3, 4]);
   });
 
-  it("refuses columns that differ in their number of samples, a scalar, and none at all", () => {
+  it("rejects columns with different numbers of samples, a scalar, and no columns", () => {
     const x: Dense = { type: "float32", dims: [2, 1], data: new Float32Array(2) };
     const label: Dense = { type: "int64", dims: [3], data: new BigInt64Array(3) };
     expect(() => memory("m", { x, label })).toThrow('m: "label" has 3 samples, "x" has 2.');
@@ -75,7 +75,7 @@ describe("memory", () => {
     expect(() => memory("m", {})).toThrow("no tensors");
   });
 
-  it("refuses a batch size that is no positive whole number", async () => {
+  it("rejects a batch size that is not a positive integer", async () => {
     for (const size of [0, -1, 1.5, Number.NaN]) {
       await expect(all(numbered(3).batches({ size }))).rejects.toMatchObject({ code: "E_OPTION" });
     }
@@ -83,7 +83,7 @@ describe("memory", () => {
 });
 
 describe("take", () => {
-  it("takes the first samples, shuffled or not, of memory and of a stream", async () => {
+  it("returns the first samples of memory and of a stream, shuffled or not", async () => {
     expect(labels(await all(take(numbered(10), 3).batches({ size: 2 })))).toEqual([0, 1, 2]);
     expect(labels(await all(take(numbered(10), 3).batches({ size: 2, shuffle: 1 }))).toSorted()).toEqual([0, 1, 2]);
     expect(labels(await all(take(stream(10), 3).batches({ size: 2 })))).toEqual([0, 1, 2]);
@@ -94,7 +94,7 @@ describe("take", () => {
 });
 
 describe("split", () => {
-  it("gives disjoint parts that together are the whole, the same for the same seed", async () => {
+  it("splits into disjoint parts that cover all samples, reproducibly by seed", async () => {
     const parts = split(numbered(101), [0.7, 0.2, 0.1], 5);
     const labelsOfParts = await Promise.all(parts.map(async (part) => labels(await all(part.batches({ size: 10 })))));
     expect(parts.map((part) => part.count)).toEqual([71, 20, 10]);
@@ -105,27 +105,27 @@ describe("split", () => {
     expect(labels(await all((other[0] ?? numbered(1)).batches({ size: 200 })))).not.toEqual(labelsOfParts[0]);
   });
 
-  it("leaves samples out where fractions sum to less than 1, and refuses more", () => {
+  it("omits samples if the fractions sum to less than 1, and rejects larger sums", () => {
     expect(split(numbered(10), [0.5, 0.2], 1).map((part) => part.count)).toEqual([5, 2]);
     expect(() => split(numbered(10), [0.8, 0.3], 1)).toThrow("sum to at most 1");
     expect(() => split(numbered(10), [-0.1], 1)).toThrow("at least 0");
   });
 
-  it("refuses a stream until it has been collected", async () => {
+  it("rejects a stream that is not collected", async () => {
     expect(() => split(stream(10), [0.5], 1)).toThrow("is a stream");
     expect(split(await collect(stream(10)), [0.5], 1)[0]?.count).toBe(5);
   });
 });
 
 describe("collect", () => {
-  it("joins batches, text included, up to a limit", async () => {
+  it("joins batches, including texts, up to a limit", async () => {
     const collected = await collect(stream(600));
     expect(collected.count).toBe(600);
     expect(await contentHash(collected)).toBe(await contentHash(numbered(600)));
     expect((await collect(stream(600), 300)).count).toBe(300);
   });
 
-  it("refuses an empty set, and batches that do not fit each other", async () => {
+  it("rejects an empty dataset, and batches with different shapes", async () => {
     await expect(collect(stream(0))).rejects.toThrow("no samples");
     const uneven: Dataset = {
       name: "uneven",
@@ -142,7 +142,7 @@ describe("collect", () => {
 });
 
 describe("contentHash", () => {
-  it("does not depend on the name, and depends on every element, type and column name", async () => {
+  it("depends on every element, type and column name, but not on the dataset name", async () => {
     const data = (value: number, name: string, type: "uint8" | "bool" = "uint8"): Dataset =>
       memory("a", { [name]: { type, dims: [2, 1], data: Uint8Array.of(1, value) } });
     const hash = await contentHash(data(2, "x"));
@@ -153,7 +153,7 @@ describe("contentHash", () => {
     expect(await contentHash(data(2, "x", "bool"))).not.toBe(hash);
   });
 
-  it("is the same for the same samples made on demand", async () => {
+  it("is equal for samples generated on demand", async () => {
     const source = numbered(300);
     expect(await contentHash(indexed("lazy", 300, async (at) => source.gather(at)))).toBe(await contentHash(source));
   });

@@ -1,4 +1,4 @@
-/** Batches come back as they were written, to the bit, from memory and from disk. */
+/** Tests that batches are read bit for bit as they were written, from memory and from disk. */
 import { describe, expect, test } from "vitest";
 import { scratchFile as inBrowser } from "../../core/platform/browser.ts";
 import { type ScratchFile, scratchFile } from "../../core/platform/node.ts";
@@ -6,7 +6,7 @@ import { float32, int64 } from "../../core/tensor/dense.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { openStorage } from "./store.ts";
 
-/** Numbers that only a copy of the bits keeps: NaN with a payload, −0, the smallest above 0. */
+/** Returns values that only a bitwise copy keeps: NaN with a payload, −0, the smallest positive float. */
 function batchOf(first: number, count: number): Batch {
   const odd = new Float32Array(Uint32Array.of(0x7fc12345, 0x80000000, 1).buffer);
   const rows = Float32Array.from({ length: 3 * count }, (_, at) => first * 100 + at);
@@ -41,7 +41,7 @@ async function collect(batches: AsyncIterable<Batch>): Promise<Batch[]> {
   return all;
 }
 
-/** The real file, of which it is counted how often it is opened and closed. */
+/** Wraps scratch files and counts how often they are opened and closed. */
 function counting(): {
   readonly open: () => Promise<ScratchFile>;
   readonly counts: { opened: number; closed: number };
@@ -63,8 +63,8 @@ describe.each([
   ["in memory", 1e9, 0],
   ["on disk", 0, 1],
   ["in both", 150, 1],
-] as const)("%s", (_, memory, files) => {
-  test("batches come back in order, as often as wanted, and samples in any order", async () => {
+] as const)("a store %s", (_, memory, files) => {
+  test("returns batches in order repeatedly, and samples in any order", async () => {
     const { open, counts } = counting();
     const storage = openStorage({ memory, file: open });
     const store = storage.store("values");
@@ -94,7 +94,7 @@ describe.each([
   });
 });
 
-test("what one store gives back, another has", async () => {
+test("storage reuses memory that a store released", async () => {
   const { open, counts } = counting();
   const storage = openStorage({ memory: 100, file: open });
   for (let time = 0; time < 3; time++) {
@@ -111,7 +111,7 @@ test("what one store gives back, another has", async () => {
   expect(counts.closed).toBe(1);
 });
 
-test("samples of several sizes come batch by batch only", async () => {
+test("a store of samples with several sizes returns whole batches only", async () => {
   const storage = openStorage({ memory: 0 });
   const store = storage.store("texts");
   const texts = [3, 5].map((length) => ({ x: float32([2, length], new Float32Array(2 * length).fill(length)) }));
@@ -126,7 +126,7 @@ test("samples of several sizes come batch by batch only", async () => {
   await storage.release();
 });
 
-test("elements that are packed cannot be had one by one", async () => {
+test("a store of packed elements returns whole batches only", async () => {
   const storage = openStorage({ memory: 0 });
   const store = storage.store("codes");
   await store.add({ x: { type: "int4", dims: [2, 3], data: Uint8Array.of(1, 2, 3) } });
@@ -135,7 +135,7 @@ test("elements that are packed cannot be had one by one", async () => {
   await storage.release();
 });
 
-test("in a browser there is memory alone: beyond it, it is said what to do", async () => {
+test("storage in a browser fails above the memory limit, with a hint", async () => {
   const storage = openStorage({ memory: 100, file: inBrowser });
   const store = storage.store("values");
   await store.add({ x: float32([5, 5], new Float32Array(25)) });

@@ -49,7 +49,7 @@ describe("idx", () => {
     }
   });
 
-  it("refuses what is no idx file, is cut off, or differs in number", async () => {
+  it("rejects other files, truncated files, and different numbers of samples", async () => {
     expect(() => parseIdx(Uint8Array.of(1, 2, 3, 4), "f")).toThrow("f is not an idx file: it starts with 01 02 03 04.");
     expect(() => parseIdx(new Uint8Array(0), "f")).toThrow("starts with nothing");
     expect(() => parseIdx(idxBytes(8, [3], [1, 2]), "f")).toThrow("uint8[3] takes 3 bytes, the file has 2");
@@ -61,19 +61,19 @@ describe("idx", () => {
   });
 });
 
-describe("names of classes", () => {
+describe("class names of csv and jsonl", () => {
   const text = "x,label\n1,pos\n2,neg\n";
 
   it.each([
-    ["as they sort", {}, ["neg", "pos"]],
-    ["as the model orders them", { classes: ["pos", "neg"] }, ["pos", "neg"]],
-  ])("are known %s, of tables and of lines", (_, options, expected) => {
+    ["in sorted order", {}, ["neg", "pos"]],
+    ["in the model's order", { classes: ["pos", "neg"] }, ["pos", "neg"]],
+  ])("lists classes %s", (_, options, expected) => {
     expect(csv("a.csv", text, options).classes).toEqual(expected);
     const lines = '{"x": 1, "label": "pos"}\n{"x": 2, "label": "neg"}\n';
     expect(jsonl("a.jsonl", lines, options).classes).toEqual(expected);
   });
 
-  it("are not made of numbers", () => {
+  it("lists no classes if labels are numbers", () => {
     expect(csv("a.csv", "x,label\n1,0\n2,1\n").classes).toBeUndefined();
     expect(jsonl("a.jsonl", '{"x": 1, "label": 0}\n').classes).toBeUndefined();
   });
@@ -85,7 +85,7 @@ describe("cifar", () => {
     ...new Array<number>(3072).fill(value),
   ];
 
-  it("reads records of one file after the other, CIFAR-100 by its fine label", async () => {
+  it("reads records of several files, with the fine label of CIFAR-100", async () => {
     const files = [
       bytesSource(Uint8Array.from([...record([3], 1), ...record([9], 2)]), "a"),
       bytesSource(gzipSync(Uint8Array.from(record([4], 5))), "b"),
@@ -98,7 +98,7 @@ describe("cifar", () => {
     expect((await hundred.gather(Uint32Array.of(0))).label?.data).toEqual(BigInt64Array.of(77n));
   });
 
-  it("refuses a file that is not a whole number of records, or empty", async () => {
+  it("rejects an empty file, and a file with a partial record", async () => {
     await expect(cifar("c", [bytesSource(new Uint8Array(3072), "bad.bin")], 1)).rejects.toThrow(
       "bad.bin: 3072 bytes are not a whole number",
     );
@@ -121,7 +121,7 @@ describe("npy", () => {
     expect(parseNpy(npyBytes(header("|b1", "2,"), Uint8Array.of(1, 0)), "f").type).toBe("bool");
   });
 
-  it("turns first-axis-fastest arrays into last-axis-fastest ones", () => {
+  it("converts arrays from Fortran order to C order", () => {
     // a[i][j][k] = 100 i + 10 j + k with dims 2×3×2, stored with i fastest.
     const stored = range(2).flatMap((k) => range(3).flatMap((j) => range(2).map((i) => 100 * i + 10 * j + k)));
     const expected = range(2).flatMap((i) => range(3).flatMap((j) => range(2).map((k) => 100 * i + 10 * j + k)));
@@ -130,7 +130,7 @@ describe("npy", () => {
     ).toEqual(expected);
   });
 
-  it("refuses objects, text, damage, and another format", () => {
+  it("rejects objects, strings, truncated data, and other formats", () => {
     expect(() => parseNpy(npyBytes(header("|O", "1,"), new Uint8Array(8)), "f")).toThrow(
       "not that of an array of numbers",
     );
@@ -154,7 +154,7 @@ describe("npy", () => {
     ]);
   });
 
-  it("reads what it writes as .npz, of no elements and of no dimensions too, and writes the same bytes again", async () => {
+  it("reads the .npz files that npzBytes writes reproducibly, with empty arrays and scalars", async () => {
     const arrays: Readonly<Record<string, Dense>> = {
       "past.0.key": { type: "float32", dims: [2, 1, 0, 4], data: new Float32Array() },
       ids: { type: "int64", dims: [2, 3], data: BigInt64Array.of(1n, -2n, 3n, 4n, 5n, 6n) },
@@ -171,13 +171,13 @@ describe("npy", () => {
 });
 
 describe("csv", () => {
-  it("takes the label column out, quoted or not, and keeps the order of the others", async () => {
+  it("separates the label column, quoted or not, and keeps the order of the others", async () => {
     const batch = await csv("t.csv", 'a,"label",b\r\n1,2,0.5\r\n\r\n"3",0,-4e1\r\n').gather(Uint32Array.of(0, 1));
     expect(batch.features).toEqual({ type: "float32", dims: [2, 2], data: Float32Array.of(1, 0.5, 3, -40) });
     expect(batch.label).toEqual({ type: "int64", dims: [2], data: BigInt64Array.of(2n, 0n) });
   });
 
-  it("keeps text, in columns of their own, with a header or without, and numbers classes by name", async () => {
+  it("reads text columns with or without a header, and numbers classes by name", async () => {
     const pairs = await csv(
       "t.csv",
       'A man, dancing.,"A ""man""\nhere",5.0\nx,y,4.75\n'.replace("man, d", "man d"),
@@ -195,7 +195,7 @@ describe("csv", () => {
     expect(() => csv("t.tsv", named, { classes: ["a", "b"] })).toThrow('class "pos" is not one of the 2 classes');
   });
 
-  it("keeps a label with fractions as a value to predict, and reads tabs", async () => {
+  it("reads tabs, and keeps fractional labels as values", async () => {
     const batch = await csv("t.tsv", "x\ty\n1\t0.25\n2\t1\n").gather(Uint32Array.of(0, 1));
     expect(batch.label).toEqual({ type: "float64", dims: [2], data: Float64Array.of(0.25, 1) });
   });
@@ -210,7 +210,7 @@ describe("csv", () => {
     ["a,label\n", "no rows"],
     ["", "no rows"],
     ['a,label\n"1,2\n', "never closed"],
-  ])("refuses %j", (text, message) => {
+  ])("rejects %j", (text, message) => {
     expect(() => csv("t.csv", text)).toThrow(message);
   });
 });
@@ -238,7 +238,7 @@ describe("jsonl", () => {
     ["[1]", "expected an object"],
     ["{", "line 1: not JSON"],
     ["", "no lines"],
-  ])("refuses %j", (text, message) => {
+  ])("rejects %j", (text, message) => {
     expect(() => jsonl("t.jsonl", text)).toThrow(PithError);
     expect(() => jsonl("t.jsonl", text)).toThrow(message);
   });

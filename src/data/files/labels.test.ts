@@ -24,15 +24,15 @@ async function whole(dataset: Dataset): Promise<Readonly<Record<string, readonly
 
 const table = "x,y\n1,0\n2,1\n3,1\n";
 
-describe("a column called like a label", () => {
-  test("of a table is the label, unless the model has an input of that name", async () => {
+describe("columns named like a label", () => {
+  test("uses a table's column as the label unless the model has such an input", async () => {
     expect(await whole(csv("points", table))).toEqual({ features: [1, 2, 3], label: [0, 1, 1] });
     expect(await whole(csv("points", table, { inputs: [input("features", 1)] }))).toHaveProperty("label");
     const inputs = [input("x", 1), input("y", 1)];
     expect(await whole(csv("points", table, { inputs }))).toEqual({ x: [1, 2, 3], y: [0, 1, 1] });
   });
 
-  test("of a table feeds its input beside a label of another name, and features of the rest", async () => {
+  test("feeds a column to its input if another column is the label", async () => {
     const text = "a,score,b,target\n1,0.5,2,0\n3,0.25,4,1\n";
     const inputs = [input("features", 2), input("score", 1)];
     expect(await whole(csv("rows", text, { inputs }))).toEqual({
@@ -42,21 +42,21 @@ describe("a column called like a label", () => {
     });
   });
 
-  test("of a table stays the label where the input of that name takes several numbers of a sample", async () => {
+  test("uses a column as the label if its input takes several values per sample", async () => {
     const text = "a,b,y\n1,2,0\n3,4,1\n";
     const features = { features: [1, 2, 3, 4], label: [0, 1] };
     expect(await whole(csv("rows", text, { inputs: [input("y", 2)] }))).toEqual(features);
     expect(await whole(csv("rows", text, { inputs: [{ name: "y", type: undefined }] }))).toEqual(features);
   });
 
-  test("of lines of JSON is the label, unless the model has an input of that name", async () => {
+  test("uses a JSON lines key as the label unless the model has such an input", async () => {
     const text = '{"x": 1, "class": 4}\n{"x": 2, "class": 5}\n';
     expect(await whole(jsonl("lines", text))).toEqual({ x: [1, 2], label: [4, 5] });
     const inputs = [input("x", 1), input("class", 1)];
     expect(await whole(jsonl("lines", text, { inputs }))).toEqual({ x: [1, 2], class: [4, 5] });
   });
 
-  test("of arrays is the label, unless the model has an input of that name", async () => {
+  test("uses an array as the label unless the model has such an input", async () => {
     const path = join(root, "arrays.npz");
     await writeFile(path, zipSync({ "x.npy": npy([7, 8]), "y.npy": npy([0, 1]) }));
     expect(await whole(await openDataset(path))).toEqual({ x: [7, 8], label: [0, 1] });
@@ -64,7 +64,7 @@ describe("a column called like a label", () => {
     expect(await whole(await openDataset(path, { inputs }))).toEqual({ x: [7, 8], y: [0, 1] });
   });
 
-  test("of a module is the label, unless the model has an input of that name", async () => {
+  test("uses a module's column as the label unless the model has such an input", async () => {
     const column = (...values: number[]) => ({
       type: "float32" as const,
       dims: [values.length],
@@ -77,7 +77,7 @@ describe("a column called like a label", () => {
     expect(await whole(dataset)).toEqual({ x: [7, 8], target: [0, 1] });
   });
 
-  test('cannot be the label beside an input that is called "label" itself', async () => {
+  test('rejects a label column if the model has an input named "label"', async () => {
     const inputs = [input("x", 1), input("label", 1)];
     expect(await whole(csv("rows", "x,label\n1,0\n2,1\n", { inputs }))).toEqual({ x: [1, 2], label: [0, 1] });
     expect(() => csv("rows", "x,label,y\n1,0,3\n2,1,4\n", { inputs })).toThrow(
@@ -91,8 +91,8 @@ function npy(values: readonly number[]): Uint8Array {
   return Uint8Array.of(0x93, ...new TextEncoder().encode("NUMPY"), 1, 0, header.length, 0, ...header, ...values);
 }
 
-describe("columns of one name", () => {
-  test("are refused by their name and places, in tables of texts, of numbers and of images", async () => {
+describe("columns with the same name", () => {
+  test("rejects them with their positions in tables of texts, numbers and images", async () => {
     const twice = 't.csv: the columns 1 and 3 are both called "label".';
     expect(() => csv("t.csv", "label,text,label\n1,good,0\n")).toThrow(twice);
     expect(() => csv("t.csv", "Label,text, LABEL \n1,good,0\n")).toThrow(twice);
@@ -102,7 +102,7 @@ describe("columns of one name", () => {
     await expect(openDataset(root)).rejects.toThrow('the columns 2 and 3 are both called "label"');
   });
 
-  test("that differ in their letters are two, unless they mean the label", () => {
+  test("accepts names that differ in case, unless both mean the label", () => {
     expect(() => csv("t.csv", "a,A,y\n1,2,0\n")).not.toThrow();
     expect(() => csv("t.csv", "label,target\n1,2\n")).not.toThrow();
   });

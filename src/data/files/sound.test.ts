@@ -60,7 +60,7 @@ function floats(dense: Dense | undefined): number[] {
 }
 
 describe("openWav", () => {
-  it("reads whole numbers of 8 to 32 bits and floats as −1 to 1", async () => {
+  it("reads integers of 8 to 32 bits and floats as values from −1 to 1", async () => {
     expect(await values(wav(Uint8Array.of(0, 128, 192), { bits: 8 }))).toEqual([-1, 0, 0.5]);
     expect(await values(wav(bytesOf(Int16Array.of(-32768, 0, 16384))))).toEqual([-1, 0, 0.5]);
     const triples = Uint8Array.of(0, 0, 0x80, 0, 0, 0x40, 1, 0, 0);
@@ -70,7 +70,7 @@ describe("openWav", () => {
     expect(await values(wav(bytesOf(Float64Array.of(0.25)), { kind: 3, bits: 64 }))).toEqual([0.25]);
   });
 
-  it("averages channels, passes over other chunks, and takes a length that was never filled in as the rest", async () => {
+  it("averages channels, skips other chunks, and reads to the end if the length is unset", async () => {
     const stereo = bytesOf(Int16Array.of(16384, 0, -32768, 32767));
     const [first, second = 1] = await values(wav(stereo, { channels: 2, extra: Uint8Array.of(1, 2, 3) }));
     expect(first).toBe(0.25);
@@ -80,17 +80,17 @@ describe("openWav", () => {
 
   it.each([
     [
-      "a length that lies",
+      "a wrong length",
       wav(new Uint8Array(8), { claimed: 4000 }),
       "its header declares 4000 bytes of samples, the file has 8",
     ],
-    ["a file cut off", wav(new Uint8Array(8)).slice(0, 40), "is truncated|has no samples"],
+    ["a truncated file", wav(new Uint8Array(8)).slice(0, 40), "is truncated|has no samples"],
     ["12 bits", wav(new Uint8Array(8), { bits: 12 }), "samples of 12 bits in format 1 are not supported"],
     ["a compressed format", wav(new Uint8Array(8), { kind: 85 }), "samples of 16 bits in format 85 are not supported"],
     ["no channels", wav(new Uint8Array(8), { channels: 0 }), "0 channels"],
-    ["nothing", new Uint8Array(), "is not a WAV file"],
-    ["something else", new TextEncoder().encode("ID3 an mp3 file"), "is not a WAV file"],
-  ])("refuses %s", async (_, bytes, message) => {
+    ["an empty file", new Uint8Array(), "is not a WAV file"],
+    ["a file of another format", new TextEncoder().encode("ID3 an mp3 file"), "is not a WAV file"],
+  ])("rejects %s", async (_, bytes, message) => {
     await expect(values(bytes)).rejects.toThrow(new RegExp(message));
   });
 });
@@ -110,14 +110,14 @@ async function all(sounds: readonly Sound[], size: number, shuffle?: number): Pr
 }
 
 describe("frames", () => {
-  it("come in order with what was before them, silence before the first and after the last", async () => {
+  it("returns frames in order with context, and silence before and after a sound", async () => {
     const [first, second] = await all([ramp(5), ramp(2)], 2);
     expect(floats(first?.audio)).toEqual([0, 0, 1, 2, 3, 4, 3, 4, 5, 0, 0, 0]);
     expect([first?.begin?.data, second?.begin?.data]).toEqual([Uint8Array.of(1, 0), Uint8Array.of(1)]);
     expect(floats(second?.audio)).toEqual([0, 0, 1, 2, 0, 0]);
   });
 
-  it("are shuffled by files only", async () => {
+  it("shuffles whole files only", async () => {
     const sounds = [1, 2, 3, 4, 5].map((count) => ramp(4 * count));
     const begins = async (seed?: number): Promise<string> =>
       (await all(sounds, 100, seed)).map(({ begin }) => Array.from(begin?.data as Uint8Array).join("")).join("");
@@ -129,7 +129,7 @@ describe("frames", () => {
     expect(await begins(3)).toBe(shuffled);
   });
 
-  it("of another rate than the model's are refused, with what to do", () => {
+  it("rejects no sounds, and a sample rate other than the model's", () => {
     expect(() => frames("f", [ramp(5, "a.wav", 44100)], { frame: 4, rate: 16000 })).toThrow(
       "a.wav has a sample rate of 44100 Hz: the model takes 16000 Hz.",
     );
@@ -137,8 +137,8 @@ describe("frames", () => {
   });
 });
 
-describe("states", () => {
-  /** Sums what it is given, as a state of N×1; a second state counts steps. */
+describe("recurrent states", () => {
+  /** Adds its inputs to a state of N×1; a second state counts steps. */
   const counter = `opset 21
 graph (x: float32[n, 1], sum0: float32[n, 1], count_in: float32[1, n, 1]) -> (y: float32[n, 1], count_out: float32[1, n, 1], sumn: float32[n, 1]) {
   one: float32[1] = [1]
@@ -147,7 +147,7 @@ graph (x: float32[n, 1], sum0: float32[n, 1], count_in: float32[1, n, 1]) -> (y:
   y = Mul(sumn, one)
 }`;
 
-  it("are guessed by type, shape and names, and are those that the data does not give", () => {
+  it("guesses states by type, shape and name for inputs that the data lacks", () => {
     const model = parseModel(counter);
     const expected = [
       { input: "sum0", output: "sumn" },
@@ -159,7 +159,7 @@ graph (x: float32[n, 1], sum0: float32[n, 1], count_in: float32[1, n, 1]) -> (y:
     expect(findStates(single, ["data"])).toEqual([]);
   });
 
-  it("can be said, and are then stored with the model; what it does not have is refused", () => {
+  it("stores stated states with the model, and rejects unknown inputs and outputs", () => {
     const model = parseModel(counter);
     setStates(model, [parseState("y=sum0")]);
     expect(findStates(model.clone(), ["x", "count_in"])).toEqual([{ input: "sum0", output: "y" }]);
@@ -169,7 +169,7 @@ graph (x: float32[n, 1], sum0: float32[n, 1], count_in: float32[1, n, 1]) -> (y:
     for (const text of ["", "=x", "x=", "x"]) expect(() => parseState(text)).toThrow("expected output=input");
   });
 
-  it("are carried from sample to sample and batch to batch, and begin anew where the data says so", async () => {
+  it("carries states across samples and batches, and resets them where the data requests it", async () => {
     const x: Dense = { type: "float32", dims: [5, 1], data: Float32Array.of(1, 2, 3, 10, 20) };
     const begin: Dense = { type: "bool", dims: [5], data: Uint8Array.of(1, 0, 0, 1, 0) };
     const runner = await createRunner(createEngine(), parseModel(counter), "steps");
@@ -202,7 +202,7 @@ it.each([
     });
 });
 
-it("what is said of texts and sound is read, and nonsense is refused", () => {
+it("parsePreprocessingSpec reads settings of texts and sound, and rejects invalid ones", () => {
   expect(parsePreprocessingSpec("length=32 frame=512 context=64 rate=8000")).toEqual({
     images: undefined,
     length: 32,

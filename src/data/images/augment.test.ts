@@ -5,7 +5,7 @@ import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { type Augmentation, augmented, type Dataset, memory, preprocess, presets, split } from "../index.ts";
 import { parseAugmentation } from "./augment-options.ts";
 
-/** Images of 1 … 24 in each: [count, 2, 3, 4], or with channels last. */
+/** Builds images of the values 1 … 24: [count, 3, 2, 4], or with channels last. */
 function counting(count: number, dims: readonly number[] = [3, 2, 4]) {
   const each = dims.reduce((size, dim) => size * dim, 1);
   const data = Float32Array.from({ length: count * each }, (_, at) => (at % each) + 1);
@@ -33,7 +33,7 @@ async function rows(data: Dataset, shuffle?: number): Promise<readonly (readonly
   });
 }
 
-/** An image of [channels, height, width] cut out of a frame of zeros, and mirrored: written as the definition has it. */
+/** Crops an image of [channels, height, width] from a frame of zeros and mirrors it, as a reference. */
 function cut(
   image: readonly number[],
   dims: readonly [number, number, number],
@@ -64,20 +64,20 @@ const image = Array.from({ length: 24 }, (_, at) => at + 1);
 const text = (numbers: readonly number[]): string => numbers.join();
 const seen = (data: Dataset, how: Augmentation, seed = 1, classes?: number) => augmented(data, how, { seed, classes });
 
-describe("crop and flip", () => {
+describe("augmented with crop and flip", () => {
   const shape = [3, 2, 4] as const;
   const places = [-1, 0, 1].flatMap((down) =>
     [-1, 0, 1].flatMap((right) => [false, true].map((mirror) => ({ down, right, mirror }))),
   );
 
-  test("give exactly the pixels of one of the cuts, and all of them in time", async () => {
+  test("gives only pixels of one of the possible crops, and all crops occur", async () => {
     const all = new Set(places.map(({ down, right, mirror }) => text(cut(image, shape, down, right, mirror))));
     expect(all.size).toBe(18);
     const views = await rows(seen(counting(600), { crop: 1, flip: true }), 1);
     expect(new Set(views.map(text))).toEqual(all);
   });
 
-  test("are the same for channels that come last", async () => {
+  test("gives the same images with channels last", async () => {
     const all = new Set(
       places.map(({ down, right, mirror }) => text(transposed(cut(image, shape, down, right, mirror), shape))),
     );
@@ -87,34 +87,34 @@ describe("crop and flip", () => {
     expect(new Set((await rows(seen(last, { crop: 1, flip: true }), 1)).map(text))).toEqual(all);
   });
 
-  test("flip mirrors half of the images, and nothing else", async () => {
+  test("mirrors half of the images", async () => {
     const mirrored = text(cut(image, shape, 0, 0, true));
     const views = (await rows(seen(counting(2000), { flip: true }), 1)).map(text);
     expect(new Set(views)).toEqual(new Set([mirrored, text(image)]));
-    // Four standard deviations of 2000 draws are 89.
+    // Four standard deviations of 2000 samples are 89.
     const count = views.filter((row) => row === mirrored).length;
     expect(Math.abs(count - 1000)).toBeLessThan(90);
   });
 
-  test("crop takes each place equally often", async () => {
+  test("selects each crop equally often", async () => {
     const views = (await rows(seen(counting(1800), { crop: 1 }), 3)).map(text);
     for (const down of [-1, 0, 1])
       for (const right of [-1, 0, 1]) {
         const count = views.filter((row) => row === text(cut(image, shape, down, right, false))).length;
-        // 200 of 1800 draws are expected, with a standard deviation of 13.3.
+        // The expected count is 200 of 1800, with a standard deviation of 13.3.
         expect(Math.abs(count - 200)).toBeLessThan(54);
       }
   });
 });
 
-describe("light, noise and holes", () => {
+describe("augmented with jitter, noise and erase", () => {
   const statistics = (row: readonly number[]) => {
     const mean = row.reduce((sum, x) => sum + x, 0) / row.length;
     return { mean, deviation: Math.sqrt(row.reduce((sum, x) => sum + (x - mean) ** 2, 0) / row.length) };
   };
   const original = statistics(image);
 
-  test("jitter scales around the mean and shifts, each evenly within its bounds", async () => {
+  test("scales around the mean and shifts, uniformly within the bounds", async () => {
     const views = await rows(seen(counting(1000), { jitter: 0.2 }), 1);
     const contrasts = views.map((row) => statistics(row).deviation / original.deviation);
     const lights = views.map((row) => (statistics(row).mean - original.mean) / original.deviation);
@@ -130,13 +130,13 @@ describe("light, noise and holes", () => {
     ] as const) {
       expect(Math.min(...values)).toBeGreaterThanOrEqual(low - 1e-5);
       expect(Math.max(...values)).toBeLessThanOrEqual(low + 0.4 + 1e-5);
-      // The deviation of a uniform distribution of this width is 0.4 / √12; of the mean of 1000 a 32nd of it.
+      // A uniform distribution of this width has the deviation 0.4 / √12, and the mean of 1000 values 1/32 of it.
       expect(Math.abs(statistics(values).mean - low - 0.2)).toBeLessThan(0.015);
       expect(statistics(values).deviation).toBeCloseTo(0.4 / Math.sqrt(12), 2);
     }
   });
 
-  test("noise is normal, in deviations of the image", async () => {
+  test("adds normal noise in units of the image's standard deviation", async () => {
     const views = await rows(seen(counting(1000), { noise: 0.1 }), 1);
     const noise = views.flatMap((row) => row.map((x, at) => (x - (image[at] ?? 0)) / original.deviation));
     expect(statistics(noise).mean).toBeCloseTo(0, 2);
@@ -144,12 +144,12 @@ describe("light, noise and holes", () => {
     expect(Math.abs(noise.filter((x) => Math.abs(x) < 0.1).length / noise.length - 0.683)).toBeLessThan(0.015);
   });
 
-  test("erase makes a rectangle in that share of images the mean of its channel", async () => {
+  test("erases a rectangle of the given share of images to the channel mean", async () => {
     const data = counting(1000, [3, 8, 8]);
     const views = await rows(seen(data, { erase: 0.3 }), 1);
     const plain = Array.from({ length: 192 }, (_, at) => at + 1);
     const changed = views.filter((row) => text(row) !== text(plain));
-    // 1000 draws: four standard deviations are 58.
+    // Four standard deviations of 1000 samples are 58.
     expect(Math.abs(changed.length - 300)).toBeLessThan(60);
     for (const row of changed) {
       const holes = row.flatMap((x, at) => (x === plain[at] ? [] : [at]));
@@ -161,7 +161,7 @@ describe("light, noise and holes", () => {
     }
   });
 
-  test("bytes stay bytes: rounded, and not around the corner", async () => {
+  test("rounds and clips bytes", async () => {
     const bytes = memory("bytes", {
       image: {
         type: "uint8",
@@ -178,10 +178,10 @@ describe("light, noise and holes", () => {
   });
 });
 
-describe("what is drawn", () => {
+describe("random augmentation", () => {
   const how: Augmentation = { crop: 1, flip: true, jitter: 0.2, noise: 0.1, erase: 0.5 };
 
-  test("follows from seed, epoch and sample", async () => {
+  test("depends on the seed, the epoch and the sample", async () => {
     const data = counting(50);
     const first = await rows(seen(data, how), 1);
     expect(await rows(seen(data, how), 1)).toEqual(first);
@@ -190,7 +190,7 @@ describe("what is drawn", () => {
     expect(new Set(first.map(text)).size).toBe(50);
   });
 
-  test("comes again after as many epochs as there are views, in whatever order the samples are", async () => {
+  test("repeats after the number of views, in any order of samples", async () => {
     const data = seen(counting(50), { ...how, views: 3 });
     const views = async (epoch: number, shuffle: number) => {
       const images: string[] = [];
@@ -202,7 +202,7 @@ describe("what is drawn", () => {
     expect(await views(5, 8)).not.toEqual(await views(6, 8));
   });
 
-  test("is the same for a sample wherever it stands in a batch", async () => {
+  test("does not depend on a sample's position in the batch", async () => {
     const data = augmented(counting(50), how, { seed: 1 });
     const imagesAt = async (...positions: number[]) => (await data.gather(Uint32Array.from(positions), 7)).image?.data;
     const [both, turned, alone] = [await imagesAt(3, 9), await imagesAt(9, 3), await imagesAt(9)];
@@ -210,7 +210,7 @@ describe("what is drawn", () => {
     expect([...(turned ?? [])].slice(0, 24)).toEqual([...(alone ?? [])]);
   });
 
-  test("one thing more does not change the others", async () => {
+  test("does not change one operation if another is added", async () => {
     const flipped = await rows(seen(counting(50), { flip: true }), 1);
     const both = await rows(seen(counting(50), { flip: true, jitter: 1e-9 }), 1);
     both.forEach((row, at) => {
@@ -220,7 +220,7 @@ describe("what is drawn", () => {
     });
   });
 
-  test("is new in each epoch through preparation and views too", async () => {
+  test("differs by epoch through preprocess and split", async () => {
     const bytes = memory("bytes", {
       image: { type: "uint8", dims: [20, 1, 4, 4], data: Uint8Array.from({ length: 320 }, (_, at) => at % 251) },
     });
@@ -232,7 +232,7 @@ describe("what is drawn", () => {
     expect(await sorted(1)).not.toEqual(await sorted(2));
   });
 
-  test("in a stream follows from the place in it", async () => {
+  test("depends on the position in a stream", async () => {
     const source = counting(10);
     const stream: Dataset = {
       name: "stream",
@@ -247,7 +247,7 @@ describe("what is drawn", () => {
     expect(await rows(seen(stream, how), 2)).not.toEqual(complete);
   });
 
-  test("leaves what it is made of alone", async () => {
+  test("does not modify the source dataset", async () => {
     const data = counting(10);
     const before = await rows(data);
     await rows(seen(data, { ...how, mixup: 0.5 }, 1, 3), 1);
@@ -255,8 +255,8 @@ describe("what is drawn", () => {
   });
 });
 
-describe("mixup", () => {
-  /** Every image holds its own number; its label is that. */
+describe("augmented with mixup", () => {
+  /** Every pixel of an image is its index, which is its label. */
   const numbered = memory("numbered", {
     image: float32(
       [8, 1, 2, 2],
@@ -265,7 +265,7 @@ describe("mixup", () => {
     label: int64([8], [0, 1, 2, 3, 4, 5, 6, 7]),
   });
 
-  test("mixes images and labels alike, and shares add up to one", async () => {
+  test("mixes images and labels in the same proportions, which sum to 1", async () => {
     const [batch] = await batches(seen(numbered, { mixup: 1 }, 1, 8), 1);
     expect(batch?.label).toMatchObject({ type: "float32", dims: [8, 8] });
     const [pixels, shares] = [
@@ -276,14 +276,14 @@ describe("mixup", () => {
       const sampleShares = shares.slice(row * 8, row * 8 + 8);
       expect(sampleShares.reduce((sum, share) => sum + share, 0)).toBeCloseTo(1, 5);
       expect(sampleShares.filter((share) => share > 0).length).toBeLessThanOrEqual(2);
-      // A mean of numbers is the number of the mean.
+      // The mean of the indices equals the pixels.
       const expected = sampleShares.reduce((sum, share, index) => sum + share * index, 0);
       for (const pixel of pixels.slice(row * 4, row * 4 + 4)) expect(pixel).toBeCloseTo(expected, 4);
     }
     expect(shares.some((share) => share > 0.05 && share < 0.95)).toBe(true);
   });
 
-  test("draws shares as Beta(α, α) does", async () => {
+  test("samples proportions from Beta(α, α)", async () => {
     const data = memory("many", {
       image: float32(
         [2000, 1, 1, 1],
@@ -296,14 +296,14 @@ describe("mixup", () => {
         const [a = 0] = Array.from(batch.image?.data ?? [], Number);
         shares.push(a % 1 === 0 ? 0 : a % 1);
       }
-      // A sample that is its own partner shows no share. The other shares have the variance 1 / (4 (2α + 1)).
+      // A sample that is its own partner has no proportion. The others have the variance 1 / (4 (2α + 1)).
       const mixedShares = shares.filter((share) => share > 0);
       const variance = mixedShares.reduce((sum, share) => sum + (share - 0.5) ** 2, 0) / mixedShares.length;
       expect(Math.abs(variance - 1 / (4 * (2 * alpha + 1)))).toBeLessThan(0.02);
     }
   });
 
-  test("takes shares that are there already, and batches without labels", async () => {
+  test("accepts labels that are proportions, and batches without labels", async () => {
     const soft = memory("soft", { image: float32([2, 1, 1, 1], [0, 1]), label: float32([2, 2], [0.5, 0.5, 1, 0]) });
     const [batch] = await batches(seen(soft, { mixup: 1 }, 5, 2), 1);
     expect(batch?.label?.dims).toEqual([2, 2]);
@@ -312,33 +312,33 @@ describe("mixup", () => {
   });
 });
 
-describe("what cannot be done is refused", () => {
+describe("augmentation errors", () => {
   it.each([
-    ["an unknown word", "blur=3", /augment: "blur" is not known, only crop/],
-    ["a share of more than all", "erase=2", /augment: erase: must be a share from 0 to 1\./],
+    ["an unknown name", "blur=3", /augment: "blur" is not known, only crop/],
+    ["a share above 1", "erase=2", /augment: erase: must be a share from 0 to 1\./],
     ["half a pixel", "crop=1.5", /augment: crop: must be a whole number\./],
-    ["a number where there is none", "flip=3", /augment: flip: .*boolean.* received 3/],
-    ["a word where a number is expected", "crop=big", /augment: crop: .*number.* received "big"/],
-    ["no number", "jitter", /augment: jitter takes a share: jitter=0\.2\./],
-    ["a setting given twice", "crop=2 crop=3", /"crop" is given twice/],
-    ["views alone", "views=3", /views requires an image change: add crop, flip,/],
-    ["views of mixed images", "mixup=0.2 views=3", /views and mixup cannot be combined/],
-    ["no views", "flip views=0", /augment: views: must be at least 1\./],
-    ["nothing", "", /no augmentation is given/],
-    ["nothing, in words", "crop=0 layout=NCHW", /no augmentation is given/],
-  ])("%s", (_, words, message) => {
+    ["a value for a flag", "flip=3", /augment: flip: .*boolean.* received 3/],
+    ["a text for a number", "crop=big", /augment: crop: .*number.* received "big"/],
+    ["a missing value", "jitter", /augment: jitter takes a share: jitter=0\.2\./],
+    ["a repeated setting", "crop=2 crop=3", /"crop" is given twice/],
+    ["views without an image change", "views=3", /views requires an image change: add crop, flip,/],
+    ["views with mixup", "mixup=0.2 views=3", /views and mixup cannot be combined/],
+    ["zero views", "flip views=0", /augment: views: must be at least 1\./],
+    ["no settings", "", /no augmentation is given/],
+    ["settings without effect", "crop=0 layout=NCHW", /no augmentation is given/],
+  ])("rejects %s", (_, words, message) => {
     expect(() => parseAugmentation(words)).toThrow(message);
     expect(() => parseAugmentation(words)).toThrow(PithError);
   });
 
-  it("text says what an object says", () => {
+  it("parseAugmentation reads a text like an object", () => {
     const words = "crop=4 flip, jitter=20% noise=.05 erase=0.1 mixup=0.2 layout=NHWC";
     const all = { crop: 4, flip: true, jitter: 0.2, noise: 0.05, erase: 0.1, mixup: 0.2, layout: "NHWC" } as const;
     expect(parseAugmentation(words)).toEqual(all);
     expect(parseAugmentation(all)).toEqual(all);
   });
 
-  it("mixup without a number of classes", () => {
+  it("rejects mixup without a number of classes", () => {
     expect(() => seen(counting(4), { mixup: 0.2 })).toThrow(/mixup: the number of classes is unknown/);
   });
 
@@ -350,21 +350,21 @@ describe("what cannot be done is refused", () => {
       { flip: true },
       /one column of images.* got "x" float32\[2, 4\]/,
     ],
-    ["images of two kinds", { a: image, b: image }, { flip: true }, /one column of images/],
+    ["two image columns", { a: image, b: image }, { flip: true }, /one column of images/],
     [
-      "doubles",
+      "float64 images",
       { a: { type: "float64", dims: [2, 1, 2, 2], data: new Float64Array(8) } },
       { flip: true },
       /float32 or uint8/,
     ],
     [
-      "labels that are images",
+      "labels with the shape of images",
       { a: image, label: float32([2, 2, 2], new Float32Array(8)) },
       { flip: true },
       /"label" is \[2, 2, 2\]/,
     ],
     [
-      "channels on no side",
+      "an ambiguous channel axis",
       { a: float32([1, 7, 8, 9], new Float32Array(504)) },
       { flip: true },
       /the channel axis of .* is ambiguous/,
@@ -376,12 +376,12 @@ describe("what cannot be done is refused", () => {
       /"label" contains 9: expected a class from 0 to 2/,
     ],
     [
-      "a label that is no class",
+      "a label that is not a class",
       { a: image, label: float32([2, 5], new Float32Array(10)) },
       { mixup: 1 },
       /"label" is float32\[2, 5\], and mixup takes one class per sample: \[2\]/,
     ],
-  ])("%s", async (_, columns, how, message) => {
+  ])("rejects %s", async (_, columns, how, message) => {
     const data = seen(memory("data", columns), how, 1, 3);
     await expect(batches(data, 1)).rejects.toThrow(message);
     await expect(batches(data, 1)).rejects.toMatchObject({ code: "E_DATA" });

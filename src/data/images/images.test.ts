@@ -13,7 +13,7 @@ import { withStoredImages } from "./preprocess.ts";
 const n = symbol("N");
 const root = temporaryFolder();
 
-/** An image of one colour. */
+/** Encodes an image of one color. */
 function png(red: number, green: number, blue: number, width = 4, height = 4): Uint8Array {
   const data = Uint8Array.from({ length: 3 * width * height }, (_, at) => [red, green, blue][at % 3] ?? 0);
   return encode({ width, height, data, channels: 3 });
@@ -45,7 +45,7 @@ async function labels(dataset: Dataset): Promise<number[]> {
 }
 
 describe("images", () => {
-  it("knows the names of the classes, through parts and preparation, where folders or files name them", async () => {
+  it("gives class names of folders or lists, also after openParts and preprocess", async () => {
     const named = await folder("named", { "cat/a.png": png(1, 2, 3), "dog/b.png": png(4, 5, 6) });
     const numbered = await folder("numbered", { "0/a.png": png(1, 2, 3), "1/b.png": png(4, 5, 6) });
     const listed = await folder("listed", {
@@ -61,7 +61,7 @@ describe("images", () => {
     expect(preprocess(test, input(n, 3, 4, 4), presets.unit).classes).toEqual(["cat", "dog"]);
   });
 
-  it("reads class folders as they sort, as names.txt lists them, as a model numbers them, or by their numbers", async () => {
+  it("numbers class folders by name, names.txt, the model's classes, or numeric names", async () => {
     const path = await folder("classes", {
       "cat/a.png": png(1, 2, 3),
       "dog/b.png": png(4, 5, 6),
@@ -77,7 +77,7 @@ describe("images", () => {
     expect(await labels(await images(numbers))).toEqual([10, 9]);
   });
 
-  it("reads labels.csv, by numbers or names, with a header or without, and files without labels", async () => {
+  it("reads labels.csv with numbers or names, with or without a header, and unlabeled files", async () => {
     const files = { "a.png": png(1, 2, 3), "b.png": png(4, 5, 6), "unlisted.png": png(0, 0, 0) };
     const titled = await folder("titled", { ...files, "labels.csv": "file,label,more\na.png,7,x\nb.png,3,y\n" });
     expect(await labels(await openDataset(titled))).toEqual([7, 3]);
@@ -93,19 +93,19 @@ describe("images", () => {
     ["photo,kind\na.png,1\n", "the columns photo, kind: expected file and label"],
     ["file,label\na.png\n", 'line 2: expected a file and a label, got "a.png"'],
     ["", "has no rows"],
-  ])("refuses the table %j", async (table, message) => {
+  ])("rejects the table %j", async (table, message) => {
     const path = await folder(`table-${message.length}`, { "a.png": png(1, 2, 3), "labels.csv": table });
     await expect(openDataset(path)).rejects.toThrow(message);
   });
 
-  it("suggests the file that a table may mean", async () => {
+  it("suggests a similar file name for a missing file", async () => {
     const path = await folder("misspelled", { "photo1.png": png(1, 2, 3), "labels.csv": "file,label\nphoto2.png,1\n" });
     await expect(openDataset(path)).rejects.toMatchObject({ hint: 'Did you mean "photo1.png"?' });
     const other = await folder("other", { "a.png": png(1, 2, 3), "labels.csv": "file,label\nunrelated.png,1\n" });
     await expect(openDataset(other)).rejects.toMatchObject({ hint: expect.stringMatching(/^Add the file, or remove/) });
   });
 
-  it("notes the classes if only folder names list them", async () => {
+  it("logs the classes if only folder names list them", async () => {
     const pixel = png(1, 1, 1);
     const path = await folder("accident", { "dogs/a.png": pixel, "photos/b.png": pixel, "photos/c.png": pixel });
     const notes: string[] = [];
@@ -117,7 +117,7 @@ describe("images", () => {
     expect(notes).toHaveLength(1);
   });
 
-  it("advises to convert images of unsupported formats", async () => {
+  it("advises conversion of unsupported image formats", async () => {
     const path = await folder("phone", { "a.heic": "", "b.HEIC": "", "c.avif": "" });
     await expect(openDataset(path)).rejects.toMatchObject({
       code: "E_DATA",
@@ -125,7 +125,7 @@ describe("images", () => {
     });
   });
 
-  it("takes train/ and val/ as parts, and a folder without them as test samples", async () => {
+  it("uses train/ and val/ as splits, and other folders as test samples", async () => {
     const pixel = png(1, 1, 1);
     const path = await folder("parted", { "train/a/1.png": pixel, "train/b/2.png": pixel, "val/b/3.png": pixel });
     const parts = await openParts(path);
@@ -136,7 +136,7 @@ describe("images", () => {
 });
 
 describe("preprocess of images in files", () => {
-  it("decodes, resizes, cuts and normalises, in the model's layout and channels", async () => {
+  it("decodes, resizes, crops and normalizes to the model's layout and channels", async () => {
     const path = await folder("colours", { "a.png": png(255, 0, 51, 20, 10), "b.png": png(0, 102, 0, 4, 4) });
     const data = await openDataset(path);
     const planes = (await whole(preprocess(data, input(n, 3, 8, 8), presets.unit))).x as Dense<"float32">;
@@ -150,8 +150,8 @@ describe("preprocess of images in files", () => {
     expect((await whole(preprocess(data, input(n, 64), presets.raw))).x?.dims).toEqual([2, 64]);
   });
 
-  it("keeps proportions: the middle of a wide image", async () => {
-    // Left half black, right half white: 12×4, the middle 4×4 of which has two columns of each.
+  it("keeps proportions by cropping the center, and pads a larger crop", async () => {
+    // The left half is black and the right half white: the central 4×4 of 12×4 has two columns of each.
     const data = Uint8Array.from({ length: 3 * 48 }, (_, at) => (Math.floor(at / 3) % 12 < 6 ? 0 : 255));
     const path = await folder("halves", { "a.png": encode({ width: 12, height: 4, data, channels: 3 }) });
     const cut = await whole(preprocess(await openDataset(path), input(n, 3, 4, 4), presets.raw));
@@ -168,7 +168,7 @@ describe("preprocess of images in files", () => {
     expect(floats(padded.x).slice(0, 8)).toEqual([0, 0, 0, 0, 0, 0, 255, 255]);
   });
 
-  it("asks for a size where neither model nor user says one and images differ", async () => {
+  it("rejects images of different sizes unless the model or the user sets a size", async () => {
     const path = await folder("sizes", { "a.png": png(1, 1, 1, 4, 4), "b.png": png(1, 1, 1, 5, 4) });
     const free = preprocess(await openDataset(path), input(n, 3, n, n), presets.unit);
     await expect(whole(free)).rejects.toThrow(/b\.png is 4×5, the images before it are 4×4/);
@@ -183,7 +183,7 @@ describe("preprocess of images in files", () => {
     ["caffe crop=6 resize=7", 8, "caffe resize=8 crop=8"],
     ["raw resize=9 crop=6", 8, "raw resize=9 crop=8"],
     ["imagenet resize=6x6 channels=BGR", 8, "imagenet channels=BGR resize=8x8"],
-  ])("suggests for %j a preprocessing that gives images of the size %d", async (stated, side, suggested) => {
+  ])("suggests for %j a preprocessing that gives images of size %d", async (stated, side, suggested) => {
     const path = await folder("wrong size", { "a.png": png(1, 1, 1, 12, 10) });
     const read = async (how: string) =>
       (await whole(preprocess(await openDataset(path), input(n, 3, side, side), parsePreprocessing(how)))).x?.dims;
@@ -192,7 +192,7 @@ describe("preprocess of images in files", () => {
     expect(await read(suggested)).toEqual([1, 3, side, side]);
   });
 
-  it("suggests for images of a size that only the name states what was stated", async () => {
+  it("suggests a preprocessing with the stated preset if only the name states a size", async () => {
     const path = await folder("wrong size", { "a.png": png(1, 1, 1, 12, 10) });
     const how = parsePreprocessing("caffe crop=6");
     const { crop: _, ...values } = how;
@@ -201,7 +201,7 @@ describe("preprocess of images in files", () => {
     await expect(read).rejects.toMatchObject({ hint: expect.stringContaining('"caffe crop=8"') });
   });
 
-  it("names the file that is broken, however it is broken", async () => {
+  it("names a damaged file for any kind of damage", async () => {
     const large = png(9, 8, 7, 64, 64);
     const bomb = Uint8Array.from(large);
     new DataView(bomb.buffer).setUint32(16, 2 ** 30);
@@ -219,7 +219,7 @@ describe("preprocess of images in files", () => {
     }
   });
 
-  it("reads words of geometry, and refuses others", () => {
+  it("reads geometry settings and rejects invalid ones", () => {
     expect(parsePreprocessing("imagenet resize=256 crop=224 filter=bicubic")).toMatchObject({
       resize: 256,
       crop: { height: 224, width: 224 },

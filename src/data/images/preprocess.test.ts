@@ -15,7 +15,7 @@ function input(
   return { name: "x", type: { type, dims } };
 }
 
-/** Two samples of 3×2×2; byte = 100 sample + 10 channel + pixel. */
+/** Two samples of 3×2×2, where each byte is 100 sample + 10 channel + pixel. */
 const planes: Batch = {
   image: {
     type: "uint8",
@@ -31,8 +31,8 @@ function numbers(batch: Batch): number[] {
   return Array.from((batch.x as Dense<"float32">).data);
 }
 
-describe("preprocess", () => {
-  it("keeps planes for N×C×H×W, and turns them into pixels for N×H×W×C", () => {
+describe("preprocessBatch", () => {
+  it("keeps N×C×H×W, and transposes to N×H×W×C if the input requires it", () => {
     expect(preprocessBatch(planes, input([n, 3, 2, 2]), presets.raw, "d").x?.dims).toEqual([2, 3, 2, 2]);
     expect(numbers(preprocessBatch(planes, input([n, 3, 2, 2]), presets.raw, "d")).slice(0, 6)).toEqual([
       0, 1, 2, 3, 10, 11,
@@ -44,7 +44,7 @@ describe("preprocess", () => {
     expect(pixels.label).toBe(planes.label);
   });
 
-  it("reads stored pixels (N×H×W×C, N×H×W) as well as planes", () => {
+  it("reads stored N×H×W×C and N×H×W images like N×C×H×W", () => {
     const pixels = { pic: preprocessBatch(planes, input([n, 2, 2, 3], "uint8"), presets.raw, "d").x as Dense };
     expect(findImages(pixels)).toEqual({ name: "pic", layout: "NHWC", channels: 3, height: 2, width: 2 });
     expect(numbers(preprocessBatch(pixels, input([n, 3, 2, 2]), presets.raw, "d"))).toEqual(
@@ -54,7 +54,7 @@ describe("preprocess", () => {
     expect(preprocessBatch(gray, input([1, 1, 2, 3]), presets.raw, "d").x?.dims).toEqual([1, 1, 2, 3]);
   });
 
-  it("flattens to what the input declares: N×784, 1×784×1, and an input without a batch axis", () => {
+  it("reshapes to the input, such as N×784, 1×784×1, or without a batch axis", () => {
     const gray: Batch = {
       image: { type: "uint8", dims: [2, 1, 2, 3], data: Uint8Array.from({ length: 12 }, (_, index) => index) },
     };
@@ -79,7 +79,7 @@ describe("preprocess", () => {
     }
   });
 
-  it("scales, centres and divides per channel, and swaps the channel order after that", () => {
+  it("scales, centers and divides per channel before it swaps channels", () => {
     const how = { name: "own", scale: 0.5, mean: [1, 2, 3], std: [1, 2, 4], channels: "BGR" } as const;
     const values = numbers(preprocessBatch(planes, input([n, 3, 2, 2]), how, "d")).slice(0, 12);
     const channel = (c: number): number[] =>
@@ -94,7 +94,7 @@ describe("preprocess", () => {
     ]);
   });
 
-  it("gives the input's own type: float16, and bytes only where they stay bytes", () => {
+  it("returns the input's type, and uint8 only for unchanged bytes", () => {
     expect(preprocessBatch(planes, input([n, 3, 2, 2], "float16"), presets.unit, "d").x?.type).toBe("float16");
     expect(preprocessBatch(planes, input([n, 3, 2, 2], "uint8"), presets.raw, "d").x?.data).toEqual(planes.image?.data);
     expect(() => preprocessBatch(planes, input([n, 3, 2, 2], "uint8"), presets.unit, "d")).toThrow(
@@ -103,7 +103,7 @@ describe("preprocess", () => {
     expect(() => preprocessBatch(planes, input([n, 3, 2, 2], "int64"), presets.raw, "d")).toThrow("takes int64");
   });
 
-  it("refuses images of another size, channels that do not fit, and data without images", () => {
+  it("rejects wrong sizes, wrong channels, and data without images", () => {
     expect(() => preprocessBatch(planes, input([n, 3, 32, 32]), presets.unit, "d")).toThrow(
       'Input "x" takes [N, 3, 32, 32], the images are 2×2 with 3 channels.',
     );
@@ -147,7 +147,7 @@ describe("preprocess", () => {
     ).toThrow("d has no stored images");
   });
 
-  it("stays a data set: counted, shuffled and gathered as before", async () => {
+  it("keeps count and random access in the dataset of preprocess", async () => {
     const dataset = preprocess(memory("m", planes), input([n, 3, 2, 2]), presets.raw);
     expect(dataset.count).toBe(2);
     expect(numbers(await dataset.gather(Uint32Array.of(1)))[0]).toBe(100);
@@ -178,11 +178,11 @@ describe("parsePreprocessing", () => {
     "mean=1,,2",
     "channels=RGBA",
     "unit raw",
-  ])("refuses %j", (text) => {
+  ])("rejects %j", (text) => {
     expect(() => parsePreprocessing(text)).toThrow(expect.objectContaining({ code: "E_OPTION" }));
   });
 
-  it("offers candidates that fit the channels", () => {
+  it("offers candidates with one mean, or one for each channel", () => {
     for (const channels of [1, 3]) {
       for (const { mean } of candidates(channels)) expect([1, channels]).toContain(mean.length);
     }
@@ -190,7 +190,7 @@ describe("parsePreprocessing", () => {
 });
 
 describe("fromPreprocessorConfig", () => {
-  it("reads what transformers writes", () => {
+  it("reads the config that transformers writes", () => {
     const config = {
       do_rescale: true,
       rescale_factor: 0.00392156862745098,
@@ -220,7 +220,7 @@ describe("bindInputs", () => {
     data: new Float32Array(dims.reduce((a, b) => a * b, 1)),
   });
 
-  it("finds columns by name, and the only one for the only input", () => {
+  it("finds columns by name, or the only column for the only input", () => {
     const batch = { a: x([2, 3]), label: x([2]) };
     expect(bindInputs([input([n, 3])], batch, "d").feeds(batch)).toEqual({ x: batch.a });
     expect(() => bindInputs([input([n, 3])], { a: x([2, 3]), b: x([2, 3]) }, "d")).toThrow(
@@ -231,7 +231,7 @@ describe("bindInputs", () => {
     ).toThrow('no column "y"');
   });
 
-  it("says how many samples a run takes", () => {
+  it("returns the fixed number of samples per run", () => {
     expect(bindInputs([input([n, 3])], { x: x([4, 3]) }, "d").size).toBeUndefined();
     expect(bindInputs([input(undefined)], { x: x([4, 3]) }, "d").size).toBeUndefined();
     expect(bindInputs([input([2, 3])], { x: x([4, 3]) }, "d").size).toBe(2);
@@ -240,7 +240,7 @@ describe("bindInputs", () => {
     expect(() => bindInputs(two, { x: x([4, 3]), y: x([4, 3]) }, "d")).toThrow("different fixed batch sizes");
   });
 
-  it("gives elements the declared dimensions where they are the same ones, and drops the sample axis of models without one", () => {
+  it("reshapes equal elements, and drops the sample axis of models without one", () => {
     const shaped = (declared: readonly (number | typeof n)[], dims: readonly number[]): readonly number[] | undefined =>
       bindInputs([input(declared)], { x: x(dims) }, "d").feeds({ x: x(dims) }).x?.dims;
     expect(shaped([1, 784, 1], [1, 784])).toEqual([1, 784, 1]);
@@ -251,7 +251,7 @@ describe("bindInputs", () => {
     expect(() => shaped([n, 100], [5, 784])).toThrow('d: "x" is [5, 784], input "x" takes [N, 100].');
   });
 
-  it("widens integers, and refuses stored bytes, fractions and text for what they are not", () => {
+  it("widens integers, and rejects bytes, fractions and texts with the reason", () => {
     const ids: Batch = { x: { type: "int32", dims: [1, 2], data: Int32Array.of(3, 4) } };
     expect(bindInputs([input([n, 2], "int64")], ids, "d").feeds(ids).x?.data).toEqual(BigInt64Array.of(3n, 4n));
     const bytes: Batch = { x: { type: "uint8", dims: [1, 2], data: Uint8Array.of(3, 4) } };
@@ -265,8 +265,8 @@ describe("bindInputs", () => {
   });
 });
 
-describe("data of another kind than the model's", () => {
-  it("is told with what to look at: texts where numbers are taken", () => {
+describe("hints for data that does not fit the model", () => {
+  it("mentions texts if the input takes numbers", () => {
     const text: Batch = { text: { type: "string", dims: [2], data: ["a", "b"] } };
     for (const dims of [[1, 784, 1], [n, 3, 8, 8], [n]])
       expect(() => bindInputs([input(dims)], text, "d").feeds(text)).toThrow(
@@ -278,14 +278,14 @@ describe("data of another kind than the model's", () => {
     expect(() => bindInputs([input([n, 3])], numbers, "d")).toThrow(expect.objectContaining({ hint: undefined }));
   });
 
-  it("is told with what to look at: images of one channel where three are taken", () => {
+  it("mentions one image channel if the input takes three", () => {
     const grey: Batch = { image: { type: "uint8", dims: [1, 28, 28], data: new Uint8Array(784) } };
     expect(() => preprocessBatch(grey, input([n, 3, 32, 32]), presets.unit, "d")).toThrow(
       "images of 3 channels; the images are 28×28 with one channel.",
     );
   });
 
-  it("is told with what to look at: images of three channels where one is taken", () => {
+  it("mentions three image channels if the input takes one", () => {
     const colour: Batch = { image: { type: "uint8", dims: [1, 3, 6, 6], data: new Uint8Array(108) } };
     for (const dims of [
       [n, 1, 28, 28],

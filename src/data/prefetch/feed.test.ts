@@ -26,7 +26,7 @@ import { createFeed, endWorkers, prefetched, type Round, readyWorkers } from "./
 
 const folder = temporaryFolder();
 mkdirSync(join(folder, "images"));
-/** Images of noise; the one at `broken` is cut off. */
+/** Writes images of noise; the one at index `broken` is truncated. */
 function images(count: number, broken = -1): IndexedDataset {
   const numbers = random(1, "images");
   const paths = Array.from({ length: count }, (_, at) => {
@@ -65,7 +65,7 @@ const texts = memory("texts", {
 });
 const ids = { name: "input_ids", type: { type: "int64" as const, dims: [2, 6] } };
 
-/** All batches of some rounds, round by round. */
+/** Returns the batches of each round. */
 async function read(data: Dataset, rounds: readonly Round[], threads?: number): Promise<Batch[][]> {
   const feed = createFeed(data, rounds, threads === undefined ? {} : { threads });
   const received: Batch[][] = [];
@@ -87,11 +87,11 @@ const cases: readonly (readonly [string, Dataset])[] = [
     "images that are augmented and mixed",
     augmented(seen, { crop: 2, flip: true, noise: 0.1, erase: 0.5, mixup: 0.3 }, { seed: 5, classes: 3 }),
   ],
-  ["a part of them, changed by a function in between", augmentedPart()],
+  ["a split of augmented images, changed by a function", augmentedPart()],
   ["texts that are tokenized", tokenize(texts, [ids], { tokenizer })],
   ["tokens without a tokenizer", tokenize(memory("ids", { tokens: tokensOf(7) }), [ids], { language: true })],
   ["a stream", augmented(streamOf(seen), { flip: true, jitter: 0.2 }, { seed: 2 })],
-  ["arrays that nothing is done to", texts],
+  ["arrays without preparation", texts],
 ];
 
 function augmentedPart(): Dataset {
@@ -108,14 +108,14 @@ function tokensOf(rows: number) {
   };
 }
 
-describe.each(cases)("%s", (_, data) => {
+describe.each(cases)("a feed of %s", (_, data) => {
   const rounds: readonly Round[] = [
     { size: 4, shuffle: 1 },
     { size: 4, shuffle: 2, dropLast: true },
     { size: 4, shuffle: 2, skip: 1 },
   ];
 
-  test("are the same to the bit with any number of threads, and as the data set gives them", async () => {
+  test("gives the dataset's batches bit for bit with any number of threads", async () => {
     const unthreaded: Batch[][] = [];
     for (const { skip = 0, ...round } of rounds) {
       const batches: Batch[] = [];
@@ -130,8 +130,8 @@ describe.each(cases)("%s", (_, data) => {
   });
 });
 
-describe("what is left out", () => {
-  test("is not read of samples that can be had by position", async () => {
+describe("a feed that skips batches", () => {
+  test("does not read skipped samples from datasets with random access", async () => {
     const asked: number[][] = [];
     const data = indexed("counted", 10, (positions) => {
       asked.push([...positions]);
@@ -149,7 +149,7 @@ describe("what is left out", () => {
     expect(batches).toHaveLength(1);
   });
 
-  test("is not prepared of a stream, whose later samples still stand where they stand", async () => {
+  test("reads, but does not prepare, skipped batches of a stream", async () => {
     const prepared: number[] = [];
     const numbers: Dataset = {
       name: "numbers",
@@ -169,10 +169,10 @@ describe("what is left out", () => {
   });
 });
 
-describe("a failure", () => {
+describe("a feed on errors", () => {
   const damaged = preprocess(images(9, 6), input(2, 3, 8, 8), { ...presets.unit, resize: 8 });
 
-  test.each([0, 2])("comes where its batch would have come, as the same error, with %i threads", async (threads) => {
+  test.each([0, 2])("throws the error at the position of its batch, with %i threads", async (threads) => {
     const received: Batch[] = [];
     const run = async (): Promise<void> => {
       for await (const batch of prefetched(damaged, { size: 2 }, { threads })) received.push(batch);
@@ -187,7 +187,7 @@ describe("a failure", () => {
     expect(received).toHaveLength(3);
   });
 
-  test("of the source comes where its batch would have come, and the source is closed", async () => {
+  test("throws an error of the source at its batch, and closes the source", async () => {
     const diary: string[] = [];
     const failing: Dataset = {
       name: "failing",
@@ -211,7 +211,7 @@ describe("a failure", () => {
   });
 });
 
-test("a source whose user stops early is closed, and what threads still do is nobody's", async () => {
+test("prefetched closes the source if its user stops early", async () => {
   const diary: string[] = [];
   const source: Dataset = {
     name: "source",
@@ -233,7 +233,7 @@ test("a source whose user stops early is closed, and what threads still do is no
   expect(diary.length).toBeLessThan(8);
 });
 
-test("a source may use its arrays again: what threads are given is what it held", async () => {
+test("a feed copies arrays that the source reuses", async () => {
   const bytes = new Uint8Array(2 * 192);
   const source: Dataset = {
     name: "source",
@@ -247,14 +247,14 @@ test("a source may use its arrays again: what threads are given is what it held"
   expect(batches.map(({ x }) => x?.data[0])).toEqual(Array.from({ length: 12 }, (_, at) => at));
 });
 
-test("what holds a function cannot go to a thread, and is done here", async () => {
+test("a feed runs preparations with functions in the calling thread", async () => {
   const local = { ...presets.unit, note: () => "mine" };
   const data = preprocess(images(4), input(2, 3, 8, 8), { ...local, resize: 8 });
   expect(await read(data, [{ size: 2 }], 1)).toEqual(await read(data, [{ size: 2 }], 0));
 });
 
-describe("threads", () => {
-  /** One sample at a time, the reading of which takes so long by the clock. */
+describe("threads of a feed", () => {
+  /** Returns single samples whose read takes the given time by the clock. */
   function slow(milliseconds: number, advance: (by: number) => void): Dataset {
     const images = memory("slow", { image: { type: "uint8", dims: [9, 3, 8, 8], data: new Uint8Array(9 * 192) } });
     const read = mapBatches(images, (batch) => {
@@ -264,7 +264,7 @@ describe("threads", () => {
     return preprocess(read, input(1, 3, 8, 8), presets.unit);
   }
 
-  /** Uses samples, a second each by the clock, until there are threads, and at most so many. */
+  /** Uses one sample per second by the clock until threads run, at most `most` samples. */
   async function threadsAfter(milliseconds: number, most: number): Promise<number> {
     endWorkers();
     let time = 0;
@@ -289,15 +289,15 @@ describe("threads", () => {
     }
   }
 
-  test("are started where reading takes long beside the use of a batch", async () => {
+  test("starts threads if reading takes long compared with the use of a batch", async () => {
     expect(await threadsAfter(500, 20_000)).toBeGreaterThan(0);
   });
 
-  test("are not started where it takes less than 2 % of the time", async () => {
+  test("starts no threads if reading takes less than 2 % of the time", async () => {
     expect(await threadsAfter(15, 60)).toBe(0);
   });
 
-  test("do what they can, and nothing of it is done here", async () => {
+  test("runs supported preparations in threads only", async () => {
     const settings = { owner: "images", input: input(2, 3, 8, 8), how: { ...presets.unit, resize: 8 } };
     const here = (): Batch => {
       throw new Error("done here");
@@ -308,7 +308,7 @@ describe("threads", () => {
     );
   });
 
-  test("that end are missed by nobody: what they were asked is done here", async () => {
+  test("continues in the calling thread if the threads end", async () => {
     const expected = await read(seen, [{ size: 4 }], 0);
     const feed = createFeed(seen, [{ size: 4 }], { threads: 2 });
     const received: Batch[] = [];
@@ -321,7 +321,7 @@ describe("threads", () => {
   });
 });
 
-test("a function that fetches samples may use its arrays again, also where a batch is fetched ahead of its use", async () => {
+test("prefetched copies arrays that a function for samples reuses", async () => {
   const array = new Float32Array(1);
   const slow = indexed("mine", 20, async (positions) => {
     await new Promise((resolve) => setTimeout(resolve, 30));

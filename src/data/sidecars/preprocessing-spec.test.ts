@@ -3,7 +3,7 @@ import { Model } from "../../core/graph/model.ts";
 import { fromPreprocessorConfig, presets } from "../images/presets.ts";
 import { parsePreprocessingSpec, preprocessingKey, recordedPrepared, statedText } from "./preprocessing-spec.ts";
 
-describe("what is recorded in a model", () => {
+describe("preprocessing recorded in a model", () => {
   it.each([
     "imagenet",
     "caffe",
@@ -12,7 +12,7 @@ describe("what is recorded in a model", () => {
     "scale=0.5 mean=0.1,1e-7,3 std=0.3333333333333333,2,4 channels=BGR layout=NCHW resize=240x320 filter=bicubic",
     "length=64",
     "frame=512 context=64 rate=16000",
-  ])("is read as it was stated: %s", (text) => {
+  ])("reads a setting as stated: %s", (text) => {
     const model = new Model();
     const stated = parsePreprocessingSpec(text);
     model.header.metadata.set(preprocessingKey, statedText(stated));
@@ -23,7 +23,7 @@ describe("what is recorded in a model", () => {
     });
   });
 
-  it("needs no file beside the model any more", () => {
+  it("replaces the preprocessor config file", () => {
     const config = {
       do_rescale: true,
       rescale_factor: 0.0039,
@@ -37,12 +37,12 @@ describe("what is recorded in a model", () => {
     expect({ ...images, name: preprocessing.name }).toEqual(preprocessing);
   });
 
-  it("is short where a preset says it, whatever it was called", () => {
+  it("writes the name of an equal preset, whatever the setting's name", () => {
     const custom = { ...presets.cifar10, name: "mine" };
     expect(statedText({ images: custom, length: undefined, frames: undefined })).toBe("cifar10");
   });
 
-  it("stays where nothing is said, and is refused where it is not understood", () => {
+  it("reads missing metadata as no setting, and rejects invalid metadata", () => {
     const model = new Model();
     expect(recordedPrepared(model)).toEqual({ images: undefined, length: undefined, frames: undefined });
     model.header.metadata.set(preprocessingKey, "as usual");

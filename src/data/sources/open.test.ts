@@ -35,7 +35,7 @@ function npy(values: readonly number[], dims: string): Uint8Array {
 }
 
 describe("openDataset", () => {
-  it("reads a folder of idx files, the test part unless told", async () => {
+  it("reads the test split of a folder of idx files by default", async () => {
     const path = await folder("mnist", {
       "train-images-idx3-ubyte": images(3),
       "train-labels-idx1-ubyte": classes(1, 2, 3),
@@ -50,7 +50,7 @@ describe("openDataset", () => {
     await expect(openDataset(test, { part: "train" })).rejects.toThrow("has no train part, only test");
   });
 
-  it("refuses a part that is not there, labels that are missing, and two sets in one folder", async () => {
+  it("rejects a missing split, missing labels, and two datasets in one folder", async () => {
     const path = await folder("only-test", {
       "t10k-images-idx3-ubyte": images(1),
       "t10k-labels-idx1-ubyte": classes(8),
@@ -62,7 +62,7 @@ describe("openDataset", () => {
     await expect(openDataset(two)).rejects.toThrow("several sets");
   });
 
-  it("reads CIFAR files by part, all training files together", async () => {
+  it("reads CIFAR files by split, with all training files joined", async () => {
     const path = await folder("cifar", {
       "data_batch_1.bin": Uint8Array.from([...record(1), ...record(2)]),
       "data_batch_2.bin.gz": gzipSync(Uint8Array.from(record(3))),
@@ -75,7 +75,7 @@ describe("openDataset", () => {
     await expect(openDataset(join(path, "data_batch_1.bin"), { part: "test" })).rejects.toThrow("has no test part");
   });
 
-  it("reads the parts of a .npz, and divides one without parts into two that never overlap", async () => {
+  it("reads the splits of a .npz, or splits it into disjoint parts", async () => {
     const keras = zipSync({
       "x_train.npy": npy([1, 2], "2, 1"),
       "y_train.npy": npy([0, 1], "2,"),
@@ -104,7 +104,7 @@ describe("openDataset", () => {
     expect(parts.flat().toSorted((a, b) => a - b)).toEqual(Array.from({ length: 50 }, (_, index) => index));
   });
 
-  it("reads train.csv and test.csv in a folder, a single table, and a gzipped one", async () => {
+  it("reads train.csv and test.csv in a folder, a single table, and a gzipped table", async () => {
     const path = await folder("csv", { "train.csv": "a,label\n1,0\n2,1\n", "test.csv": "a,label\n3,1\n" });
     expect(labels(await whole(await openDataset(path, { part: "train" })))).toEqual([0, 1]);
     expect(labels(await whole(await openDataset(path)))).toEqual([1]);
@@ -114,7 +114,7 @@ describe("openDataset", () => {
     expect(labels(await whole(await openDataset(join(packed, "t.csv.gz"))))).toEqual([4]);
   });
 
-  it("imports a module: a generator by part, named parts, or a data set", async () => {
+  it("imports a module with a generator, named splits, or a dataset", async () => {
     const path = await folder("modules", {
       "generator.mjs": `export default async function* ({ part, size }) {
         for (const label of part === "train" ? [1, 2] : [3]) yield { x: { type: "float32", dims: [1, 1], data: Float32Array.of(size) }, labels: { type: "int32", dims: [1], data: Int32Array.of(label) } };
@@ -152,7 +152,7 @@ describe("openDataset", () => {
       "cannot be imported: a value that has no text.",
     ],
     ["a text in a generator", "export function* batches() { throw 'text'; }", "failed: text."],
-    ["nothing in a generator", "export function* batches() { throw undefined; }", "failed: undefined."],
+    ["undefined in a generator", "export function* batches() { throw undefined; }", "failed: undefined."],
     [
       "an object without a prototype",
       "export function batches() { throw Object.create(null); }",
@@ -165,11 +165,11 @@ describe("openDataset", () => {
       "failed: no.",
     ],
     [
-      "an error in a data set",
+      "an error in a dataset",
       "export default { name: 'x', async *batches() { throw new Error('no.'); } };",
       "failed: no.",
     ],
-  ])("says that a module failed if it throws %s", async (what, source, message) => {
+  ])("reports that a module failed if it throws %s", async (what, source, message) => {
     const path = join(await folder(`throwing ${what}`, { "data.mjs": source }), "data.mjs");
     const read = async (): Promise<Batch> => whole(await openDataset(path));
     await expect(read()).rejects.toMatchObject({ code: "E_DATA", message: `${path} ${message}` });
@@ -188,13 +188,13 @@ describe("openDataset", () => {
       "export default { name: 'x', async *batches() { yield 5; } };",
       ", batch 1: expected named tensors, got 5.",
     ],
-  ])("says what is wrong with a module that has %s", async (what, source, message) => {
+  ])("reports the mistake of a module that has %s", async (what, source, message) => {
     const path = join(await folder(`with ${what}`, { "data.mjs": source }), "data.mjs");
     const read = async (): Promise<Batch> => whole(await openDataset(path));
     await expect(read()).rejects.toMatchObject({ code: "E_DATA", message: `${path}${message}` });
   });
 
-  it("takes plain arrays from a data set of a module's own", async () => {
+  it("reads plain arrays from a module's dataset", async () => {
     const source =
       "export default { name: 'own', count: 2, async *batches() { yield { x: [[1], [2]], label: [0, 1] }; } };";
     const path = join(await folder("own", { "data.mjs": source }), "data.mjs");
@@ -204,7 +204,7 @@ describe("openDataset", () => {
     });
   });
 
-  it("takes plain arrays from a module, and says what is no tensor", async () => {
+  it("reads plain arrays from a module, and rejects values that are not tensors", async () => {
     const path = await folder("arrays", {
       "nested.mjs": "export default function* () { yield { x: [[1, 2], [3, 4]], label: [0, 1], text: ['a', 'b'] }; }",
       "typed.mjs":
@@ -232,7 +232,7 @@ describe("openDataset", () => {
     await expect(batchOf("rows.mjs")).rejects.toMatchObject({ hint: expect.stringContaining("memory(name, columns)") });
   });
 
-  it("says what it accepts if nothing is recognized", async () => {
+  it("lists accepted formats if nothing is recognized", async () => {
     const path = await folder("odd", { "a.xls": "hello", "b.onnx": "x" });
     await expect(openDataset(path)).rejects.toMatchObject({
       code: "E_DATA",

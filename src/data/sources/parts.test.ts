@@ -8,7 +8,7 @@ import { openParts, type Parts, type PartsOptions } from "./parts.ts";
 
 const root = temporaryFolder();
 
-/** Rows of an own number each, sorted by class: ten classes. */
+/** Writes rows with distinct numbers, sorted by ten classes. */
 function sorted(count: number, first = 0): string {
   const rows = Array.from({ length: count }, (_, row) => `${first + row},${Math.floor((10 * row) / count)}`);
   return `x,label\n${rows.join("\n")}\n`;
@@ -36,10 +36,10 @@ const all = async ({ train, calibrate, test }: Parts) => ({
   test: await column(test),
 });
 
-describe("a table without parts", () => {
+describe("openParts on a table without splits", () => {
   const rows = Array.from({ length: 100 }, (_, row) => row);
 
-  test("is all tested on where nothing is trained or calibrated, however small it is", async () => {
+  test("uses all samples for testing if nothing is trained or calibrated", async () => {
     const path = await folder("table", { "rows.csv": sorted(100), "three.csv": sorted(3) });
     const parts = await openParts(join(path, "rows.csv"));
     expect([parts.train, parts.calibrate, parts.whole, await column(parts.test)]).toEqual([
@@ -53,7 +53,7 @@ describe("a table without parts", () => {
     expect(await column((await openParts(join(path, "rows.csv"), { part: "all" })).test)).toEqual(rows);
   });
 
-  test("is tested on but for the samples that calibrate", async () => {
+  test("uses all samples for testing except those for calibration", async () => {
     const parts = await openParts(join(await folder("table", { "rows.csv": sorted(100) }), "rows.csv"), {
       calibrate: 20,
     });
@@ -62,7 +62,7 @@ describe("a table without parts", () => {
     expect([...calibrate, ...judged].toSorted((a, b) => a - b)).toEqual(rows);
   });
 
-  test("is divided 80 : 20 where something is trained, always alike, and both parts can be tested on", async () => {
+  test("splits 80 : 20 reproducibly for training, and either part can be tested on", async () => {
     const path = join(await folder("table", { "rows.csv": sorted(100) }), "rows.csv");
     const parts = await openParts(path, { trains: true, calibrate: 10, seed: 3 });
     const { train, calibrate, test: judged } = await all(parts);
@@ -73,7 +73,7 @@ describe("a table without parts", () => {
     expect(rest.toSorted((a, b) => a - b)).toEqual([...train, ...calibrate].toSorted((a, b) => a - b));
   });
 
-  test("that has one sample has none to set aside", async () => {
+  test("rejects calibration with one sample", async () => {
     const path = join(await folder("single", { "one.csv": sorted(1) }), "one.csv");
     await expect(openParts(path, { calibrate: 5 })).rejects.toMatchObject({
       code: "E_DATA",
@@ -82,7 +82,7 @@ describe("a table without parts", () => {
     });
   });
 
-  test("that has two samples is not trained on", async () => {
+  test("rejects training with two samples", async () => {
     const path = await folder("tiny", { "two.csv": sorted(2) });
     const message = "two.csv has 2 samples, too few to split into training and test samples.";
     await expect(openDataset(join(path, "two.csv"), { part: "train" })).rejects.toThrow(message);
@@ -94,7 +94,7 @@ describe("a table without parts", () => {
     ["train", { trains: true }],
     ["all", { calibrate: 5 }],
     ["all", { trainAlone: 5 }],
-  ] as const)("is not tested on as %s by what looks at some of it: %o", async (part, options) => {
+  ] as const)("rejects part %s as test samples if training or calibration uses them: %o", async (part, options) => {
     const path = join(await folder("table", { "rows.csv": sorted(100) }), "rows.csv");
     await expect(openParts(path, { part, ...options })).rejects.toMatchObject({
       code: "E_OPTION",
@@ -104,7 +104,7 @@ describe("a table without parts", () => {
   });
 });
 
-test("data with parts of its own is tested on either, not on both", async () => {
+test("openParts tests on either existing split, but not on both", async () => {
   const path = await folder("both", { "train.csv": sorted(6), "test.csv": sorted(4, 6) });
   const tested = async (part?: PartsOptions["part"]) => column((await openParts(path, { part })).test);
   expect(await tested()).toEqual([6, 7, 8, 9]);
@@ -116,10 +116,10 @@ test("data with parts of its own is tested on either, not on both", async () => 
   });
 });
 
-describe("train and test sorted by class", () => {
+describe("openParts on train and test splits sorted by class", () => {
   const files = { "train.csv": sorted(1000), "test.csv": sorted(500, 1000) };
 
-  test("calibrate with samples of every class, as many as are asked for, taken away from training", async () => {
+  test("takes the requested calibration samples from the training samples, with every class", async () => {
     const parts = await openParts(await folder("sorted", files), { calibrate: 300 });
     const { train, calibrate, test: judged } = await all(parts);
     expect([train.length, calibrate.length, judged.length]).toEqual([700, 300, 500]);
@@ -127,17 +127,17 @@ describe("train and test sorted by class", () => {
     const counts = new Array<number>(10).fill(0);
     for (const label of await column(parts.calibrate, "label")) counts[label] = (counts[label] ?? 0) + 1;
     expect(Math.min(...counts)).toBeGreaterThan(15);
-    // A pass that wants fewer takes the first.
+    // A pass that needs fewer samples uses the first ones.
     expect(new Set((await column(parts.calibrate, "label")).slice(0, 60)).size).toBe(10);
   });
 
-  test("judge by samples of every class where not all are wanted", async () => {
+  test("tests on samples of every class if only some are used", async () => {
     const { test: judged } = await openParts(await folder("sorted", files), { test: 60 });
     expect(judged.count).toBe(60);
     expect(new Set(await column(judged, "label")).size).toBe(10);
   });
 
-  test("give the same parts for a seed, and others for another", async () => {
+  test("gives equal parts for equal seeds, and others for another seed", async () => {
     const path = await folder("sorted", files);
     const partsOf = async (seed: number) => all(await openParts(path, { calibrate: 50, test: 50, seed }));
     const [first, again, other] = [await partsOf(1), await partsOf(1), await partsOf(2)];
@@ -146,13 +146,13 @@ describe("train and test sorted by class", () => {
     expect(other.test).not.toEqual(first.test);
   });
 
-  test("without calibration leave everything to training", async () => {
+  test("uses all training samples for training without calibration", async () => {
     const { train, calibrate, test: judged } = await openParts(await folder("sorted", files));
     expect([train?.count, calibrate, judged.count]).toEqual([1000, undefined, 500]);
   });
 });
 
-describe("a file that is named by its part", () => {
+describe("openParts on a file named by its split", () => {
   const files = {
     "a_train.csv": sorted(30),
     "a_dev.csv": sorted(10, 30),
@@ -160,7 +160,7 @@ describe("a file that is named by its part", () => {
     "b_dev.csv": sorted(3),
   };
 
-  test("and judges is all that is used, whatever lies beside it", async () => {
+  test("uses only the test file, whatever files are next to it", async () => {
     const dev = join(await folder("named", files), "a_dev.csv");
     const parts = await openParts(dev, { calibrate: 2 });
     expect([parts.train, parts.calibrate?.count, parts.test.count]).toEqual([undefined, 2, 8]);
@@ -168,21 +168,21 @@ describe("a file that is named by its part", () => {
     await expect(openDataset(dev, { part: "train" })).rejects.toThrow("has no train part, only test");
   });
 
-  test("and is trained on, is judged by the test file beside it", async () => {
+  test("tests a training file with the test file next to it", async () => {
     const { train, test: judged } = await openParts(join(await folder("named", files), "a_train.csv"));
     expect([train?.count, judged.count]).toEqual([30, 5]);
     expect(judged.name).toContain("a_test.csv");
   });
 });
 
-test("of few samples to train on half are left to train on, and none is in two parts", async () => {
+test("openParts leaves half of few training samples for training, in disjoint parts", async () => {
   const path = await folder("few", { "train.csv": sorted(30), "test.csv": sorted(10, 30) });
   const { train, calibrate, test: judged } = await all(await openParts(path, { calibrate: 200 }));
   expect([train.length, calibrate.length, judged.length]).toEqual([15, 15, 10]);
   expect(new Set([...train, ...calibrate, ...judged]).size).toBe(40);
 });
 
-test("of one part a fifth at most is set aside, and there is nothing to train on", async () => {
+test("openParts sets aside at most a fifth of a single split, without training samples", async () => {
   const path = await folder("one", { "test.csv": sorted(200) });
   const parts = await openParts(path, { calibrate: 200 });
   const { calibrate, test: judged } = await all(parts);
@@ -201,14 +201,14 @@ test.each([
   [500, 200],
   [300, 150],
   [5, 3],
-])("of one part of %i samples that a search learns from, %i are for the test", async (count, tested) => {
+])("openParts with leastTested splits %i samples so that %i are for testing", async (count, tested) => {
   const path = await folder(`learnt-${count}`, { "test.csv": sorted(count) });
   const parts = await openParts(path, { trainAlone: Number.POSITIVE_INFINITY, calibrate: 200, leastTested: 200 });
   expect(parts.test.count).toBe(tested);
   expect((parts.train?.count ?? 0) + (parts.calibrate?.count ?? 0)).toBe(count - tested);
 });
 
-test("a table that is learnt from is divided so, too, and those that are tested on otherwise are among them", async () => {
+test("openParts with leastTested splits a table, and includes the default test samples", async () => {
   const path = await folder("learnt-table", { "reviews.csv": sorted(400) });
   const parts = await openParts(path, { trains: true, leastTested: 200, calibrate: 50 });
   const { train, calibrate, test: judged } = await all(parts);
@@ -221,9 +221,9 @@ test("a table that is learnt from is divided so, too, and those that are tested 
 test.each([
   ["200 samples", { trainAlone: Number.POSITIVE_INFINITY }, 160],
   ["30 samples", { trainAlone: 30 }, 30],
-  ["as many as the test leaves", { trainAlone: 500, test: 20 }, 160],
-  ["at least 100 are tested", { trainAlone: 500, leastTested: 100 }, 40],
-])("no training on a single split uses its last fifth, for any seed: %s", async (_, options, count) => {
+  ["500 samples, with 20 test samples", { trainAlone: 500, test: 20 }, 160],
+  ["500 samples, with at least 100 test samples", { trainAlone: 500, leastTested: 100 }, 40],
+])("openParts never trains on the last fifth of a single split, for any seed: %s", async (_, options, count) => {
   const path = await folder("last-fifth", { "test.csv": sorted(200) });
   const parts = await openParts(path, { ...options, seed: 5 });
   const heldOut = await openParts(path, { heldOut: true, seed: 6, calibrate: 20 });
@@ -233,7 +233,7 @@ test.each([
   expect(new Set([...last.test, ...last.calibrate]).size).toBe(60);
 });
 
-test("of one part the same samples test if some calibrate, and only the others calibrate", async () => {
+test("openParts tests on the same samples of a single split with or without calibration", async () => {
   const path = await folder("same", { "test.csv": sorted(200) });
   const tested = async (options: PartsOptions) => column((await openParts(path, { test: 20, ...options })).test);
   const alone = await tested({});
@@ -248,26 +248,23 @@ test.each([
   [100, 32],
   [46, 23],
   [2, 1],
-])(
-  "of one part of %i samples %i are set aside: of few more than a fifth, and never more than half",
-  async (count, aside) => {
-    const path = await folder("some", { "test.csv": sorted(count) });
-    const { calibrate, test: judged } = await openParts(path, { calibrate: 256 });
-    expect([calibrate?.count, judged.count]).toEqual([aside, count - aside]);
-  },
-);
+])("openParts of a split of %i samples sets %i aside, at most half", async (count, aside) => {
+  const path = await folder("some", { "test.csv": sorted(count) });
+  const { calibrate, test: judged } = await openParts(path, { calibrate: 256 });
+  expect([calibrate?.count, judged.count]).toEqual([aside, count - aside]);
+});
 
-test("too few to divide is E_DATA", async () => {
+test("openParts rejects too few samples with E_DATA", async () => {
   const path = await folder("single", { "train.csv": sorted(1), "test.csv": sorted(5) });
   await expect(openParts(path, { calibrate: 10 })).rejects.toMatchObject({ code: "E_DATA" });
   await expect(openParts(join(root, "nowhere"))).rejects.toMatchObject({ code: "E_FILE" });
 });
 
-describe("a module", () => {
+describe("openParts on a module", () => {
   const rows = (values: string, count: number): string =>
     `{ x: { type: "float32", dims: [${count}, 1], data: Float32Array.from(${values}) } }`;
 
-  test("that streams: what calibrates comes first and is left out of training", async () => {
+  test("calibrates with the first samples of a stream and excludes them from training", async () => {
     const source = `export async function* train() {
       for (let start = 0; start < 40; start += 8) yield ${rows("{ length: 8 }, (_, row) => start + row", 8)};
     }
@@ -279,7 +276,7 @@ describe("a module", () => {
     expect(await column(judged, "x")).toEqual([100, 101]);
   });
 
-  test("that exports one data set is divided, not used twice", async () => {
+  test("splits a module's single dataset", async () => {
     const source = `const at = (positions) => (${rows("positions", 0).replace("[0, 1]", "[positions.length, 1]")});
     export default {
       name: "whole", count: 50, gather: at,
@@ -296,7 +293,7 @@ describe("a module", () => {
     expect((await openParts(path)).test.count).toBe(50);
   });
 
-  test("whose function gives one data set, whichever part it is asked for, is divided", async () => {
+  test("splits a dataset that a function returns for either part", async () => {
     const source = `const at = (positions) => (${rows("positions", 0).replace("[0, 1]", "[positions.length, 1]")});
     const all = { name: "all", count: 50, gather: at, async *batches() { yield at(Uint32Array.from({ length: 50 }, (_, row) => row)); } };
     export default () => all;`;

@@ -66,7 +66,7 @@ function rows(dense: Dense | undefined): number[][] {
 }
 
 describe("tokenize", () => {
-  it("fills texts up to the longest of the batch, and marks what is filled", async () => {
+  it("pads texts to the longest of the batch, with an attention mask", async () => {
     const label: Dense = { type: "int64", dims: [2], data: BigInt64Array.of(1n, 0n) };
     const batch = await made({ text: texts("A man.", "Dancing"), label }, bert);
     expect(rows(batch.input_ids)).toEqual([
@@ -83,7 +83,7 @@ describe("tokenize", () => {
     ]);
   });
 
-  it("cuts what is too long inside of its marks, the longer one of a pair first", async () => {
+  it("truncates long texts between special tokens, the longer one of a pair first", async () => {
     const long = await made({ text: texts("a man is dancing . a man is") }, bert);
     expect(rows(long.input_ids)).toEqual([[2, 4, 5, 6, 7, 8, 9, 3]]);
     const pair = { sentence1: texts("a man is dancing a man"), sentence2: texts("a ."), id: texts("x") };
@@ -94,7 +94,7 @@ describe("tokenize", () => {
     expect(rows(truncated.input_ids)).toEqual([[2, 4, 5, 3]]);
   });
 
-  it("fills up to a length that the model fixes, on the side that the tokenizer says", async () => {
+  it("pads to a length that the model fixes, on the tokenizer's padding side", async () => {
     const inputs = ["input_ids", "position_ids", "attention_mask"].map((name) => input(name, [b, 6]));
     const batch = await made({ text: texts("a man") }, inputs, { tokenizer: tokenizer({ padding_side: "left" }) });
     expect(rows(batch.input_ids)).toEqual([[0, 0, 2, 4, 5, 3]]);
@@ -102,7 +102,7 @@ describe("tokenize", () => {
     expect(rows(batch.attention_mask)).toEqual([[0, 0, 1, 1, 1, 1]]);
   });
 
-  it("gives a decoder an empty cache and each token the next one as its label", async () => {
+  it("gives a decoder an empty cache, and the next token as label", async () => {
     const cache = input("past_key_values.0.key", [b, 2, past, 4], "float32");
     const inputs = [input("input_ids", [b, t]), cache, input("use_cache_branch", [1], "bool")];
     const batch = await made({ text: texts("a man", "a") }, inputs, { language: true });
@@ -113,7 +113,7 @@ describe("tokenize", () => {
     ]);
   });
 
-  it("takes tokens as they are, with their labels", async () => {
+  it("keeps given tokens and labels", async () => {
     const tokens: Dense = { type: "int64", dims: [1, 3], data: BigInt64Array.of(5n, 6n, 7n) };
     const label: Dense = { type: "int64", dims: [1, 3], data: BigInt64Array.of(6n, 7n, 8n) };
     const batch = await made({ tokens, label }, [input("ids", [b, t])], { language: true });
@@ -123,7 +123,7 @@ describe("tokenize", () => {
     );
   });
 
-  it("says what is missing: a tokenizer, text, an input for it, the column that counts", async () => {
+  it("reports a missing tokenizer, missing text, a missing input, and ambiguous columns", async () => {
     const text = { text: texts("a") };
     const none = made(text, bert, { tokenizer: undefined });
     await expect(none).rejects.toThrow("there is no tokenizer.json beside the model");
@@ -141,13 +141,13 @@ describe("tokenize", () => {
 });
 
 describe("models of text", () => {
-  it("take ids in the input called so, or in the only one of whole numbers", () => {
+  it("tokenInput finds the input of ids by name, or the only integer input", () => {
     expect(tokenInput(bert)?.name).toBe("input_ids");
     expect(tokenInput([input("0", [b, t]), input("1", [b, 4], "float32")])?.name).toBe("0");
     expect(tokenInput([input("left", [b, t]), input("right", [b, t])])).toBeUndefined();
   });
 
-  it("are language models if every token gets a score for every word that may follow", () => {
+  it("isLanguageModel detects scores for every token of the vocabulary", () => {
     const ids = [input("input_ids", [b, t])];
     const logits = (classes: number): ModelInput[] => [input("logits", [b, t, classes], "float32")];
     expect(isLanguageModel(ids, logits(1024), 1024, "LlamaForCausalLM")).toBe(true);
@@ -158,7 +158,7 @@ describe("models of text", () => {
   });
 });
 
-it("a file that is no tokenizer is refused in a sentence", () => {
+it("createTokenizer rejects an invalid file with a message", () => {
   expect(() => createTokenizer("t.json", {}, {}, {})).toThrow(
     't.json is not a tokenizer: its "model" has no vocabulary.',
   );
@@ -166,7 +166,7 @@ it("a file that is no tokenizer is refused in a sentence", () => {
   expect(() => createTokenizer("t.json", unknown, {}, {})).toThrow("t.json: this kind of tokenizer is not supported");
 });
 
-it("ids that are no whole numbers are refused where they come up, and are never taken for filling", () => {
+it("createTokenizer rejects non-integer ids on use, and never pads with them", () => {
   const vocab = { "[PAD]": 0, "[UNK]": 1, good: 1.5, bad: "2", fine: 3 };
   const model = { ...file.model, type: "WordLevel", vocab, unk_token: "[UNK]" };
   const { plain, padding } = createTokenizer(
@@ -180,13 +180,13 @@ it("ids that are no whole numbers are refused where they come up, and are never 
   expect(() => plain("bad")).toThrow('t.json: ids of tokens are whole numbers, got "2".');
 });
 
-it("paths of images are no texts", () => {
+it("textColumns excludes paths of images", () => {
   const text = (values: string[]): Dense => ({ type: "string", dims: [values.length], data: values });
   expect(textColumns({ image: text(["a.jpg"]) }, "photos")).toBeUndefined();
   expect(textColumns({ image: text(["a.jpg"]), caption: text(["a cat"]) }, "photos")).toEqual(["caption"]);
 });
 
-test("a column of text is unusual where its name does not say what it is; one of numbers is no text", () => {
+test("unusualTextColumn returns a text column with an unclear name, and rejects numbers", () => {
   const text = (...data: string[]) => ({ type: "string", dims: [data.length], data }) as const;
   expect(unusualTextColumn({ name: text("Ada", "7") }, "table")).toBe("name");
   expect(unusualTextColumn({ Review: text("good"), id: text("a1") }, "table")).toBeUndefined();

@@ -105,7 +105,7 @@ function trimmed(contents: TokenizerContents, texts: readonly string[]) {
   return { before, kept, smaller, after: tokenizer(smaller) };
 }
 
-describe("a smaller tokenizer", () => {
+describe("trimmedTokenizer", () => {
   test.each([
     [
       "WordPiece",
@@ -115,7 +115,7 @@ describe("a smaller tokenizer", () => {
     ],
     ["byte pair encoding", bytePair, ["abcd ab"], ["<end>", ...letters, "Ġ", "ab", "abc", "abcd"]],
     ["Unigram", unigram, ["abcd"], ["<unk>", "▁", "▁ab", "cd", "ef", ...letters]],
-  ] as const)("%s keeps what occurs, what is special, and what any text can be said by", (_, contents, texts, stay) => {
+  ] as const)("keeps used and special tokens, and pieces for any text: %s", (_, contents, texts, stay) => {
     const { before, after, kept, smaller } = trimmed(contents, texts);
     const { vocab } = (smaller.file as { model: { vocab: PlainObject | [string, number][] } }).model;
     expect(Array.isArray(vocab) ? vocab.map(([piece]) => piece) : Object.keys(vocab)).toEqual(stay);
@@ -123,7 +123,7 @@ describe("a smaller tokenizer", () => {
     for (const text of texts) requireSameTokens([before, after], kept, { text, pair: texts[0], at: "text" });
   });
 
-  test("merges stay that make a token of characters, in their order", () => {
+  test("keeps merges of kept tokens in order", () => {
     const { smaller } = trimmed(bytePair, ["abcd ab"]);
     expect(smaller.file.model).toMatchObject({
       merges: [
@@ -134,14 +134,14 @@ describe("a smaller tokenizer", () => {
     });
   });
 
-  test("merges that are written as texts stay texts", () => {
+  test("keeps merges in text form as text", () => {
     const model = { ...(bytePair.file.model as PlainObject), merges: merges.map((pair) => pair.join(" ")) };
     const { smaller, before, after, kept } = trimmed({ ...bytePair, file: { ...bytePair.file, model } }, ["abcd"]);
     expect(smaller.file.model).toMatchObject({ merges: ["a b", "ab c", "abc d"] });
     requireSameTokens([before, after], kept, { text: "abcd abc", at: "text" });
   });
 
-  test("ids of special tokens move, wherever they are written", () => {
+  test("renumbers special tokens in every place", () => {
     const { smaller, kept } = trimmed(wordPiece, ["abc"]);
     const place = kept.indexOf(11);
     expect(smaller.file.added_tokens).toMatchObject([{ id: 0 }, { id: 1 }, { id: place }]);
@@ -149,19 +149,19 @@ describe("a smaller tokenizer", () => {
     expect(smaller.settings.added_tokens_decoder).toEqual({ [place]: { content: "[SEP]" } });
   });
 
-  test("what is read as other tokens is refused, with its text and place", () => {
+  test("requireSameTokens rejects different tokens, with the text and its source", () => {
     const { before, after, kept } = trimmed(wordPiece, ["abc"]);
     expect(() => requireSameTokens([before, after], kept, { text: "cab", at: "queries.txt, text 7" })).toThrow(
       /^queries\.txt, text 7: the smaller tokenizer reads "cab" as other tokens\.$/,
     );
   });
 
-  test.each([[{ type: "Other", vocab: {} }], [{ vocab: {} }]])("a kind that is not known is refused: %j", (model) => {
+  test.each([[{ type: "Other", vocab: {} }], [{ vocab: {} }]])("keptIds rejects an unknown type: %j", (model) => {
     expect(() => keptIds({ file: { model }, settings: {} }, [])).toThrow(/cannot be made smaller/);
   });
 });
 
-describe("a configuration", () => {
+describe("a configuration for a trimmed tokenizer", () => {
   const config = {
     vocab_size: 12,
     bos_token_id: null,
@@ -177,11 +177,11 @@ describe("a configuration", () => {
     lang_to_id: { "<|en|>": 11 },
   };
 
-  test("says which ids have to stay", () => {
+  test("configuredIds lists the ids that must be kept", () => {
     expect(configuredIds(config)).toEqual([11, 2, 0, 5, 11, 11]);
   });
 
-  test("has the new size and ids; tokens that were never to come are forgotten where they are gone", () => {
+  test("trimmedConfig updates sizes and ids, and drops removed tokens from suppression lists", () => {
     expect(trimmedConfig(config, [0, 2, 5, 11], [12])).toEqual({
       vocab_size: 4,
       bos_token_id: null,

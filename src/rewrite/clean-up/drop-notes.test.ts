@@ -37,7 +37,7 @@ function carriers(model: Model): Carried[] {
 }
 
 describe("export metadata", () => {
-  test("is removed from nodes, values and graphs, except names of layers and metadata of other programs", async () => {
+  test("is removed everywhere, except names of layers and metadata of other programs", async () => {
     const model = modelWithNotes();
     const names = [...layers(model, infer(model))].map(({ name }) => name);
     const { changes } = await dropNotes(model);

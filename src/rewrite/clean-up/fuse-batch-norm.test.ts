@@ -176,7 +176,7 @@ ${vectors(3)}
   expect(structureHash(model)).toBe(before);
 });
 
-test("does not fold into a bias per row, even if there are as many rows as channels", async () => {
+test("does not fold into a bias per row if rows and channels are equally many", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[2, 2]) -> (y: float32[2, 2]) {
   fc.weight: float32[2, 2] = [1, 2, 3, 4]

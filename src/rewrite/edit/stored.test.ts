@@ -44,7 +44,7 @@ function values(model: Model, ...names: readonly string[]) {
   return names.flatMap((name) => model.graph.value(name) ?? []);
 }
 
-test("evaluates several values in one session without changing the model", async () => {
+test("readStored evaluates several values in one session without changing the model", async () => {
   const model = parseModel(text);
   const before = structureHash(model);
   const counts = counting();
@@ -58,7 +58,7 @@ test("evaluates several values in one session without changing the model", async
   expect(structureHash(model)).toBe(before);
 });
 
-test("evaluates a file of IR version 3, whose weights are also inputs", async () => {
+test("readStored evaluates a file of IR version 3, whose weights are also inputs", async () => {
   const model = parseModel(`ir 3, opset 8
 graph (x: float32[2], w, s) -> (y: float32[1, 2]) {
   w: float32[2] = [3, 4]
@@ -71,7 +71,7 @@ graph (x: float32[2], w, s) -> (y: float32[1, 2]) {
   expect(model.header.irVersion).toBe(3);
 });
 
-test("runs nothing for stored tensors and masked weights", async () => {
+test("readStored runs nothing for stored tensors and masked weights", async () => {
   const model = parseModel(text);
   const counts = counting();
   const tensors = await readStored(model, values(model, "w", "m", "p"), counts.engine);
@@ -83,7 +83,7 @@ test("runs nothing for stored tensors and masked weights", async () => {
   expect(counts.loaded).toBe(0);
 });
 
-test("runs the multiplication with a mask of other dimensions", async () => {
+test("readStored runs the multiplication with a mask of other dimensions", async () => {
   const model = parseModel(text.replace("m: float32[2] mask = [0, 1]", "m: float32[1] mask = [0.5]"));
   const counts = counting();
   const [[, dense] = []] = await readStored(model, values(model, "p"), counts.engine);
@@ -91,14 +91,14 @@ test("runs the multiplication with a mask of other dimensions", async () => {
   expect(counts.loaded).toBe(1);
 });
 
-test("releases the session if its run fails", async () => {
+test("readStored releases the session if its run fails", async () => {
   const model = parseModel(text);
   const counts = counting(true);
   await expect(readStored(model, values(model, "q"), counts.engine)).rejects.toThrow("no memory");
   expect(counts).toMatchObject({ loaded: 1, open: 0 });
 });
 
-test.each(["y", "x"])("%s, which needs an input, is refused", async (name) => {
+test.each(["y", "x"])("readStored rejects %s, which requires an input", async (name) => {
   const model = parseModel(text);
   expect(values(model, name, "q").map(isStored)).toEqual([false, true]);
   await expect(readStored(model, values(model, name), createEngine())).rejects.toMatchObject({
