@@ -10,6 +10,8 @@ import {
   storageSentence,
   workAt,
 } from "../../judge/record/verdict.ts";
+import { minDivided } from "../../judge/run/holdout.ts";
+import { minSamples } from "../../search/parts.ts";
 import { comparedSize } from "./search.ts";
 
 export function verdictSentences(run: Run): readonly string[] {
@@ -46,9 +48,6 @@ function samplesSentence(run: Run): string | undefined {
     : `${integer(validation)} validation samples chose it among ${measured} variants, and the test samples evaluated it.`;
 }
 
-/** Minimum test samples for reserving some to choose (`searchParts`, `divide`). */
-const enoughSamples = { search: 200, recipe: 90 } as const;
-
 export function sameSamplesWarning({ search, data, variants }: Run): string | undefined {
   const isSame =
     search === undefined
@@ -56,7 +55,7 @@ export function sameSamplesWarning({ search, data, variants }: Run): string | un
       : !search.apart && search.isInterim !== true;
   if (!isSame) return undefined;
   const { count } = data.test;
-  const enough = search === undefined ? enoughSamples.recipe : enoughSamples.search;
+  const enough = search === undefined ? minDivided : 2 * minSamples;
   const isFew = count !== undefined && count < enough;
   const samples = isFew ? `Only ${counted(count, "test sample")}, so the same ones` : "The same samples";
   const more = isFew ? `; provide ${enough} or more` : "";

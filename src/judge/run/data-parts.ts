@@ -2,9 +2,9 @@
 import { fileKind } from "#platform";
 import { fileHash } from "../../core/files/hash.ts";
 import { openModules } from "../../core/pass/modules.ts";
-import { bytesOf } from "../../core/tensor/dense.ts";
 import { contentHash } from "../../data/batches/content-hash.ts";
 import { isIndexed, range, view } from "../../data/batches/indexed.ts";
+import { bytesOfBatch } from "../../data/batches/rows.ts";
 import type { Dataset, IndexedDataset } from "../../data/index.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import type { Run, Samples } from "../record/data.ts";
@@ -64,7 +64,7 @@ export async function partsOf(task: Task, candidates: readonly CandidateSteps[])
 }
 
 /** Larger splits are not hashed, because that takes longer than the rest. */
-const mostHashed = 2 ** 30;
+const maxHashedBytes = 2 ** 30;
 
 /** A stream of unknown length may be infinite or differ each time. */
 async function samplesOf(dataset: Dataset): Promise<Samples> {
@@ -72,8 +72,8 @@ async function samplesOf(dataset: Dataset): Promise<Samples> {
   if (count === undefined) return { name, count, sha256: undefined };
   let bytes = 0;
   for await (const batch of dataset.batches({ size: 1 })) {
-    for (const dense of Object.values(batch)) bytes += dense.type === "string" ? 0 : bytesOf(dense).byteLength;
+    bytes = bytesOfBatch(batch);
     break;
   }
-  return { name, count, sha256: bytes * count > mostHashed ? undefined : await contentHash(dataset) };
+  return { name, count, sha256: bytes * count > maxHashedBytes ? undefined : await contentHash(dataset) };
 }

@@ -26,9 +26,9 @@ import type { Disagreement, Measured, Timing } from "../record/data.ts";
 import { madeOnce, type Store } from "../steps/store.ts";
 import type { FigureRecords } from "./figure-records.ts";
 import { plainFile } from "./improvement.ts";
+import { Looks } from "./looks.ts";
 import { type Purpose, sizeFor } from "./objective.ts";
 import type { PairedMetrics, PairedMetricsOptions, PairedResult } from "./paired-metrics.ts";
-import { Looks } from "./sequential-test.ts";
 import type { OriginalTime } from "./time-estimate.ts";
 
 export interface EvaluatorOptions extends PairedMetricsOptions {

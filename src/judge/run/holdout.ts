@@ -26,8 +26,10 @@ export interface HoldoutComparison {
 }
 
 const validationShare = 1 / 3;
-/** With fewer, the test samples choose. */
-const leastValidation = 30;
+/** With fewer validation samples, the test samples choose. */
+const minValidation = 30;
+/** The minimum number of test samples for reserving validation samples. */
+export const minDivided = minValidation / validationShare;
 
 export interface Division {
   readonly validation: Uint32Array;
@@ -37,7 +39,7 @@ export interface Division {
 /** Draws validation samples by the seed, or takes the first ones if neighboring samples are similar. Undefined if there are too few. */
 export function divide(count: number, seed: number, inOrder: boolean): Division | undefined {
   const validation = Math.floor(validationShare * count);
-  if (validation < leastValidation) return undefined;
+  if (validation < minValidation) return undefined;
   const order = inOrder ? range(count) : random(seed, "choose").permutation(count);
   return { validation: order.slice(0, validation).sort(), test: order.slice(validation).sort() };
 }

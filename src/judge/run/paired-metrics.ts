@@ -22,7 +22,7 @@ export interface PairedMetricsOptions {
   /** Model whose predictions replace missing labels (default: the original). */
   readonly truth?: Model | undefined;
   /** Reserve validation samples, drawn by the seed, for choosing among several results. */
-  readonly choice?: boolean;
+  readonly choice?: boolean | undefined;
   readonly level?: Level | undefined;
 }
 

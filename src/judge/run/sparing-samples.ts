@@ -11,8 +11,8 @@ import { fewDecibels } from "../../runtime/noise/layers.ts";
 import { type Goal, isWithin, judge } from "../compare/compare.ts";
 import { compareFunction, lossOf } from "../compare/compare-function.ts";
 import { divide } from "./holdout.ts";
+import { Looks } from "./looks.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "./paired-metrics.ts";
-import { Looks } from "./sequential-test.ts";
 import type { SparingJudge, SparingVerdict } from "./sparing.ts";
 
 export interface SearchedApart {

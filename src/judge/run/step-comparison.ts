@@ -8,8 +8,8 @@ import { evaluate } from "../../runtime/metrics/evaluate.ts";
 import { type Comparison, type Goal, judge, type Verdict } from "../compare/compare.ts";
 import { trains } from "../steps/step.ts";
 import { announced } from "./duration-notice.ts";
+import { Looks } from "./looks.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "./paired-metrics.ts";
-import { Looks } from "./sequential-test.ts";
 import { keepingAdvice } from "./step-advice.ts";
 import type { StepContext, StepRequest, StepTask } from "./step-request.ts";
 

@@ -45,7 +45,8 @@ export async function openTrials(
   const parts = await partsOf(task, candidates);
   const judging = await judgingOf(store, task, parts, options);
   const figures = new FigureRecords(store, judging);
-  const evaluator = await Evaluator.create(figures, task, evaluatorOptions(name, options), context);
+  const level = options.compared === undefined ? undefined : levelOf(options.compared);
+  const evaluator = await Evaluator.create(figures, task, { ...options, name, level }, context);
   onMeasured(evaluator.original.measured);
   // A model that will be trained may be at chance level.
   if (options.force !== true) evaluator.metrics.requireAnswers();
@@ -60,21 +61,8 @@ export async function openTrials(
   const runner = new Runner({ store, parts: task, samples }, context);
   const { targets = [], purpose } = options;
   return {
-    ...{
-      candidates,
-      parts,
-      goal,
-      runner,
-      judging,
-      evaluator,
-      task,
-      context,
-      onStage,
-      onMeasured,
-      targets,
-      store,
-      purpose,
-    },
+    ...{ candidates, parts, goal, runner, judging, evaluator, task },
+    ...{ context, onStage, onMeasured, targets, store, purpose },
     // Trained and other candidates have the same goal.
     asked: { ...asked, maxDrop: goal?.maxDrop ?? asked.maxDrop },
   };
@@ -100,20 +88,4 @@ export async function runIn(
     const trials = await openTrials(store, [candidate], task, { ...options, choice }, completeContext(context));
     for (const opened of trials.candidates) await runCandidate(opened, false, trials);
   });
-}
-
-function evaluatorOptions(
-  name: string,
-  { batch, output, threads, length, choice = false, compared, firstLook }: TrialsOptions,
-): EvaluatorOptions {
-  return {
-    name,
-    batch,
-    output,
-    threads,
-    length,
-    firstLook,
-    choice,
-    level: compared === undefined ? undefined : levelOf(compared),
-  };
 }

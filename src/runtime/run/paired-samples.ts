@@ -2,8 +2,7 @@
 import { withFixedDraws } from "../../core/analysis/fixed-draws.ts";
 import type { Engine } from "../../core/engine/index.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { bytesOf } from "../../core/tensor/dense.ts";
-import type { Batch } from "../../core/tensor/types.ts";
+import { bytesOfBatch } from "../../data/batches/rows.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { Feeder } from "./feeding.ts";
 import { type ObserveOptions, overBatches } from "./over-samples.ts";
@@ -42,15 +41,11 @@ export async function pairedSamples(
         });
         feeder.carry(expected);
         runs.push({ feeds, expected, samples: size ?? samples });
-        bytes += outputBytes(expected);
+        bytes += bytesOfBatch(expected);
       }
     });
   } finally {
     await session.release();
   }
   return pairWithResult(engine, original, result, runs, { signal: options.signal });
-}
-
-function outputBytes(outputs: Batch): number {
-  return Object.values(outputs).reduce((sum, dense) => sum + (dense.type === "string" ? 0 : bytesOf(dense).length), 0);
 }

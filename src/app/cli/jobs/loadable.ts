@@ -1,5 +1,5 @@
 /** Finds models that only ONNX Runtime's graph optimizations break; `pith simplify` removes what they would optimize. */
-import { createEngine, type Engine } from "../../../core/engine/index.ts";
+import { createEngine } from "../../../core/engine/index.ts";
 import { PithError } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { open } from "../../../core/onnx/index.ts";
@@ -20,8 +20,8 @@ export default async function loadableJob({ models }: LoadableInput, context: Jo
 export async function simplifiedToLoad(
   model: Model,
   { signal }: Pick<JobContext, "signal">,
-  engine: Engine = createEngine(),
 ): Promise<Model | undefined> {
+  const engine = createEngine();
   if (await loads(engine, model, true)) return undefined;
   const simplified = model.clone();
   try {

@@ -9,7 +9,7 @@ import { random } from "../../core/tensor/random.ts";
 import { memory } from "../../data/index.ts";
 import { accuracy, perplexity } from "../../runtime/metrics/metrics.ts";
 import { compareRows, judge } from "../compare/compare.ts";
-import { Looks } from "./sequential-test.ts";
+import { Looks } from "./looks.ts";
 
 const model = (nodes: string) =>
   parseModel(`opset 21\ngraph (x: float32[n, 2]) -> (logits: float32[n, 2]) {\n  ${nodes}\n}`);

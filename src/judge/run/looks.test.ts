@@ -11,8 +11,8 @@ import { openStore } from "../steps/store.ts";
 import { Evaluator } from "./evaluator.ts";
 import { FigureRecords } from "./figure-records.ts";
 import type { Rows } from "./holdout.ts";
+import { Looks } from "./looks.ts";
 import type { PairedResult } from "./paired-metrics.ts";
-import { Looks } from "./sequential-test.ts";
 
 const model = (nodes: string) =>
   parseModel(`opset 21\ngraph (x: float32[n, 2]) -> (logits: float32[n, 2]) {\n  ${nodes}\n}`);
