@@ -13,7 +13,7 @@ const flagsIn = (text: string): readonly string[] => text.match(/--[a-z][a-z-]*/
 const commands = [...steps.values()].filter(({ command }) => command !== undefined);
 
 test.each(commands.map((pass) => [pass.id, pass] as const))(
-  "all advice of pith %s names flags that it has",
+  "advises only flags that pith %s has",
   (_, pass) => {
     const definition = passCommand(pass);
     const keys = [definition.options, definition.passed ?? definition.options].flatMap((schema) => [...keysOf(schema)]);

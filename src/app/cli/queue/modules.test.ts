@@ -50,7 +50,7 @@ describe("modules that a worker was started with", () => {
     expect(parseRecipe(received.recipe)).toEqual(parseRecipe(job.recipe.replaceAll(here, there)));
   });
 
-  test("do not replace modules of the same name but other content, or by path", async () => {
+  test("do not replace modules with other content, or modules that a job names by path", async () => {
     const queued = await withModules(job, nameInJobs);
     writeFileSync(join(folder, "mine.mjs"), "export default { id: 'another' };\n");
     const rename = await findAmong([join(folder, "mine.mjs")]);
