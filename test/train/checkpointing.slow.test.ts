@@ -1,4 +1,4 @@
-/** Memory of training steps, measured as the peak of processes of their own. */
+/** Memory of training steps, measured as the peak of separate processes. */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -42,7 +42,7 @@ test
     const feeds = Object.fromEntries(Object.entries(arrays).filter(([key]) => !/^(output|target)\./.test(key)));
     const label = arrays[`output.${output}`];
     if (label === undefined) throw new Error(`${name} has no ${output}`);
-    // The outputs turned round, so that the loss is not zero.
+    // The outputs in reverse order, so that the loss is not zero.
     const batch = { ...feeds, label: { ...label, data: label.data.slice().reverse() } as typeof label };
     const gradients: unknown[] = [];
     for (const checkpointing of [false, true]) {

@@ -1,4 +1,4 @@
-/** Every variant of a folder in transformers.js itself: in Node, and in WebAssembly. */
+/** Runs every variant of a folder in transformers.js: in Node, and in WebAssembly. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { AutoTokenizer } from "@huggingface/transformers";
@@ -33,7 +33,7 @@ async function written(name: string): Promise<void> {
   expect(rows.filter(({ verdict }) => verdict !== "kept")).toEqual([]);
 }
 
-describe.skipIf(shared("data/models/bert_sst2") === undefined)("a classifier gives the labels of its original", () => {
+describe.skipIf(shared("a classifier predicts the labels of its original") === undefined)("a classifier gives the labels of its original", () => {
   const asked = {
     name: "bert_sst2",
     task: "text-classification",
@@ -68,7 +68,7 @@ describe.skipIf(shared("data/models/bert_sst2") === undefined)("a classifier giv
   });
 });
 
-describe.skipIf(shared("data/models/llama_shakespeare") === undefined)("a decoder with cache", () => {
+describe.skipIf(shared("a decoder with a cache generates equal texts") === undefined)("a decoder with cache", () => {
   const asked = {
     name: "llama_shakespeare",
     task: "text-generation",
@@ -86,7 +86,7 @@ describe.skipIf(shared("data/models/llama_shakespeare") === undefined)("a decode
       if (!["q8", "int8", "uint8"].includes(dtype)) expect(batch).toEqual(alone);
     }
   };
-  test("goes on with the very tokens that Pith compares", async () => {
+  test("with the tokens that Pith compares", async () => {
     const folder = join(out, asked.name);
     const libraryAnswers = await answers({ ...asked, dtypes: ["fp32", "q4"], models: `${out}/`, device: "cpu" });
     const [ours, theirs] = [await openTokenizer(folder), await AutoTokenizer.from_pretrained(asked.name)];
