@@ -67,8 +67,8 @@ async function freed(model: Model): Promise<Model> {
 
 const cuts = Math.ceil(1000 / cases.length);
 
-describe("random cuts", () => {
-  test.each(cases.map((one) => [one.name, one] as const))("%s", async (_, { make, feeds }) => {
+describe("randomly pruned networks", () => {
+  test.each(cases.map((one) => [one.name, one] as const))("compute the outputs of silenced channels: %s", async (_, { make, feeds }) => {
     const fed = await feeds();
     const draw = random(1, "cuts");
     const free = await freed(await make());
@@ -80,7 +80,7 @@ describe("random cuts", () => {
     }
   });
 
-  test("are a thousand", () => {
+  test("are at least a thousand", () => {
     expect(cases.length * cuts).toBeGreaterThanOrEqual(1000);
   });
 });
