@@ -31,7 +31,7 @@ describe("before any candidate is tried", () => {
     ["palettes, learn", { size: 200, speed: 1, drop: 0.003 }],
     // 0.5 · 0.25 of the bytes, and a drop of 0.1 + 0.003.
     ["half, codes", { size: 125, speed: 1.515716567, drop: 0.103 }],
-  ] as const)("predicts %s: pruning in proportion to 1/l − 1, a format a third of the goal", (name, figures) => {
+  ] as const)("predicts %s: pruning in proportion to 1/l − 1, formats a third of the goal", (name, figures) => {
     expect(forecast()(name)).toEqual(close(figures));
   });
 

@@ -146,7 +146,7 @@ graph (features: float32[batch, 20]) -> (logits: float32[batch, 10]) {
     expect(existsSync(at("dry.onnx"))).toBe(false);
   });
 
-  test("a dry run prints the cost of a result with fewer channels, but not of zeros", async () => {
+  test("a dry run prints the cost with fewer channels, but not with zeros", async () => {
     const words = ["prune", at("hidden.onnx"), "--dry-run"];
     const { out } = await pith(...words, "--structured", "50%");
     const line =

@@ -120,7 +120,7 @@ describe("quantize", () => {
   test.each([
     ["quantize", "--scheme", "dynamic"],
     ["quantize", "--scheme", "weights"],
-  ])("%s %s %s of a tiny share of a model writes nothing and exits with 1", async (...words) => {
+  ])("%s %s %s of a tiny share writes nothing and exits with 1", async (...words) => {
     await expectNothingGained(at("mostly.onnx"), words);
   });
 
@@ -138,7 +138,7 @@ describe("quantize", () => {
 });
 
 describe("quantize --scheme static", () => {
-  test("without data is wrong usage, with what is missing", async () => {
+  test("fails without data as wrong usage, and names what is missing", async () => {
     const { code, out, err } = await pith("quantize", at("right.onnx"), "--scheme", "static");
     expect({ code, out }).toEqual({ code: 2, out: "" });
     expect(err).toMatch(/^E_USAGE: quantize needs --data here: the ranges of activations .*\nhint: .*--data/);

@@ -192,7 +192,7 @@ describe("a custom rounding method", () => {
     expect(code).toBe(2);
   });
 
-  test("is rejected with a suggestion if the name is unknown or the module is of another kind", async () => {
+  test("is rejected, with a suggestion, if its name is unknown or its kind is wrong", async () => {
     expect((await pith(...words("nearst"))).err).toContain('hint: Did you mean "nearest"?');
     expect((await pith(...words(at("wanda.mjs")))).err).toContain("a rounder { id, scales }, or the path of a module");
   });

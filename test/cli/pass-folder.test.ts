@@ -130,7 +130,7 @@ describe("a model named by its file in a folder", () => {
     });
   });
 
-  test("is written to a folder of the same form if it is at the top of its folder", async () => {
+  test("is written to a folder of the same form if at the top of its folder", async () => {
     const [folder, out] = [join(root, "flat"), join(root, "flat.out")];
     await mkdir(folder);
     await save(parseModel(network), join(folder, "model.onnx"));
@@ -140,7 +140,7 @@ describe("a model named by its file in a folder", () => {
   });
 });
 
-test("names the files that a result outside of its folder lacks, also in a later command", async () => {
+test("names files that a result outside of its folder lacks, also in later commands", async () => {
   const folder = await given(root, "left", texts, "config.json", "tokenizer.json");
   const out = join(root, "left alone.onnx");
   const result = await pith("simplify", folder, "-o", out);

@@ -13,7 +13,7 @@ describe("a guessed preprocessing", () => {
   const pixels = { train: [10, 100], t10k: [100, 160] } as const;
   const quick = ["--epochs", "1", "--batch", "8"];
 
-  test("is replaced by a stated one, and comes from the original if the result records none", async () => {
+  test("is replaced by a stated one, and comes from the original if unrecorded", async () => {
     const folder = temporaryFolder();
     const data = onePixel("said", pixels);
     const [empty, stated] = [join(folder, "empty.onnx"), join(folder, "stated.onnx")];

@@ -163,7 +163,7 @@ describe("help of the commands", () => {
     expect(sections.flatMap(optionsOf).filter((option) => option.split("\n").length > 2)).toEqual([]);
   });
 
-  test.each(names)("%s --help shows at most 16 options in one list, and how many more there are", async (name) => {
+  test.each(names)("%s --help lists at most 16 options, and how many more there are", async (name) => {
     const [short, full] = [await help(name, "--help"), await help(name)];
     const sections = sectionsOf(short);
     const [shown, all] = [sections, sectionsOf(full)].map((each) => each.flatMap(optionsOf).length);

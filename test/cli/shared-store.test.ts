@@ -127,7 +127,7 @@ describe("a command", () => {
   });
 });
 
-test("does not store a data set that is a module, and names it by its hash", async () => {
+test("stores no data set that is a module, and names it by its hash", async () => {
   const folder = temporaryFolder();
   const [model, rows] = [join(folder, "net.onnx"), join(folder, "rows.mjs")];
   await save(parseModel(outliers), model);

@@ -29,7 +29,7 @@ test.skipIf(dtln === "" || sound === "")(
 );
 
 test.skipIf(silero === "" || sound === "")(
-  "a voice detector loses too much in int8, and passes with --except as the hint advises",
+  "a voice detector loses too much in int8, and passes with the advised --except",
   async () => {
     const [fixed, out] = [join(folder, "silero.onnx"), join(folder, "int8.onnx")];
     expect((await pith("simplify", silero, "--set", "sr=16000", "-o", fixed)).code).toBe(0);

@@ -49,12 +49,12 @@ describe.skipIf(data === undefined)("npm run demo on MNIST", () => {
     ["student 784-64-10, alone", 0.51, -1],
     ["student 784-64-10, distilled", 0.51, -1],
     ["fc1 of rank 32, fine-tuned", 0.31, -0.5],
-  ])("%s: has at most a share of %d of the bytes, and at least %d points", (name, share, change) => {
+  ])("%s: has a share of at most %d of the bytes, and at least %d points", (name, share, change) => {
     expect(row(name).bytes).toBeLessThan(share * row("original, 784-128-10").bytes);
     expect(row(name).change).toBeGreaterThan(change);
   });
 
-  test("finds a file of less than a tenth of the bytes with a drop below a point", () => {
+  test("finds a file below a tenth of the bytes with a drop below a point", () => {
     const [, smaller] = /^kept .* ([\d.]+) × smaller$/m.exec(printed) ?? [];
     expect(Number(smaller)).toBeGreaterThan(10);
     const [, change = ""] = /^costs {4}(\S+) /m.exec(printed) ?? [];

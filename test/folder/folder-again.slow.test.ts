@@ -258,7 +258,7 @@ describe("compressed copies", () => {
   ];
   const inOnnx = (): Promise<readonly string[]> => files(at("out", "onnx"));
 
-  test("are written next to each file and its weights, with their sizes in the record and on the card", async () => {
+  test("are written next to each file, with their sizes in the record and card", async () => {
     await modules("model");
     const rows = await run({ fileBytes: 1000, dtypes: ["q4"], precompress: ["gzip", "br"] });
     const names = ["model_q4.onnx", "model_q4.onnx_data", "model_q4.onnx_data_1"];

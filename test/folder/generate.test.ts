@@ -52,7 +52,7 @@ const tokenizer: TextTokenizer = {
 };
 const textTask = { tokenizer, texts: ["3", "15926535"], samples: undefined };
 
-test("finds all tokens equal for the same model, and a padded batch different without a mask", async () => {
+test("finds equal tokens for equal models, and a different padded batch without a mask", async () => {
   const comparison = await compareEndToEnd(createEngine(), models(decoder()), models(decoder()), textTask);
   expect(comparison).toMatchObject({ tokens: 48, same: 48 });
   expect(comparison.batch).toBeLessThan(1);
@@ -137,7 +137,7 @@ test("a merged decoder after an encoder reuses its cache of the text", async () 
   expect(outputs[0]?.[0]).not.toEqual(outputs[0]?.[1]);
 });
 
-test("an embedding table in a separate file gives the same tokens as one inside the decoder", async () => {
+test("an embedding table in a separate file gives the same tokens as inside the decoder", async () => {
   const completeDecoder = decoder();
   const embed = parseModel(`opset 17
 graph (input_ids: int64[batch, seq]) -> (inputs_embeds: float32[batch, seq, 8]) {

@@ -159,7 +159,7 @@ describe("a folder with one model", () => {
     expect(card).toContain(`- The outputs of \`q8\` depend on the other samples of a batch${end}\n`);
   });
 
-  test("lists a file that transformers.js did not check before the run was stopped as not checked", async () => {
+  test("lists a file as not checked if the run was stopped before its check", async () => {
     await modules("model");
     await write("config.json", '{ "model_type": "bert" }');
     const stop = new PithError("E_STOPPED", "Stopped on request.");

@@ -128,7 +128,7 @@ describe("a search of several models", () => {
     ]);
   });
 
-  test("replaces the result with the fewest added bytes per drop while they do not work together", async () => {
+  test("replaces results with the fewest added bytes per drop until they work together", async () => {
     const tried: (readonly number[])[] = [];
     const together: FolderOptions["together"] = async (paths) => {
       if (paths.some(({ result }) => /_q/.test(result))) return { tokens: 100, same: 100 };

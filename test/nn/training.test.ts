@@ -370,7 +370,7 @@ describe("networks learn, and compute the same after saving and opening", () => 
     ["dropout", textNet, texts(64)],
     ["running statistics", imageNet, stripes(64)],
   ] as const)(
-    "a resumed training ends with the same weights as an uninterrupted one, bit for bit: %s",
+    "a resumed training ends with the bits of an uninterrupted one: %s",
     async (_, make, data) => {
       const settings = { data, epochs: 2, batch: 16, validation: data, every: 3 };
       const uninterrupted = make();

@@ -105,7 +105,7 @@ test("LAMP is invariant to a factor of a layer", async () => {
   expect(Math.abs(second - third)).toBeLessThanOrEqual(1);
 });
 
-test("keeps the largest weight of a layer that would be empty, unless the amount is 1", async () => {
+test("keeps a layer's largest weight if it would be empty, unless the amount is 1", async () => {
   const { changes } = await pruned({ amount: 0.5, scope: "global" });
   expect(changes.map(({ at, what }) => `${at}: ${what}`)).toEqual([
     "fc1: 0 of 10 pruned, 10 of 10 left",

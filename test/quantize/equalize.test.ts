@@ -260,7 +260,7 @@ graph (x: float32[batch, 5, 16]) -> (y) {
     return { error, scaled: changes.filter(({ kind }) => kind === "scaled").map(({ at }) => at) };
   };
 
-  test("is scaled by a node before the reading layer, because no weight can absorb the factor", async () => {
+  test("is scaled by a node before its reader if no weight can absorb the factor", async () => {
     const [usual, unequalized, moved] = [
       await quantized(1),
       await quantized(128, { equalize: false }),

@@ -103,7 +103,7 @@ test.each([
 );
 
 test.each([4, 8] as const)(
-  "counts a %d-bit table of plain operators as a whole, and does not quantize its scales",
+  "counts a %d-bit table of plain operators whole, and does not quantize its scales",
   async (bits) => {
     const model = parseModel(`opset 17
 graph (ids: int64[batch, length]) -> (y: float32[batch, length, 8]) {

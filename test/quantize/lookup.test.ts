@@ -102,7 +102,7 @@ test.each([
   ]);
 });
 
-test("uses 8 bits for rows that are not a multiple of the block size, with the reason", async () => {
+test("uses 8 bits for rows that blocks do not divide, with the reason", async () => {
   const { changes } = await quantize(blocked(40), { scheme: "weights", overrides: { embed: { bits: 4 } } });
   expect(changes.map(({ what, bits }) => [what, bits])).toEqual([
     ["weight as int8, a scale per row, not blocks: rows of 40 numbers are not a multiple of the block size 32", 8],

@@ -19,7 +19,7 @@ test.each<QuantizeOptions>([
   { scheme: "weights" },
   { scheme: "weights", perChannel: false, equalize: false },
   { dtype: "q4" },
-])("%j: reads a weight once for its range and once for its values, and releases it", async (options) => {
+])("%j: reads a weight once for range, once for values, and releases it", async (options) => {
   const names = Array.from({ length: layers }, (_, at) => `w${at}`);
   const model = parseModel(`opset 17
 graph (x0: float32[1, ${width}]) -> (x${layers}: float32[1, ${width}]) {

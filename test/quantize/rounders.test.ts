@@ -51,7 +51,7 @@ describe("mse", () => {
     expect(errorOf(mse, bits)).toBeLessThan(0.8 * errorOf(nearest, bits));
   });
 
-  test("keeps the full range if clipping is not better, as for values of ±1 and 0", () => {
+  test("keeps the full range if clipping is not better, as for ±1 and 0", () => {
     const plain = slicedWeight([matrixOf([[1, -1, 0, 1]])], 1);
     for (const type of ["int8", "uint8"] as const) {
       const grid = {

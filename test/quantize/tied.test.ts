@@ -215,7 +215,7 @@ graph (x: float32[n, 64]) -> (y: float32[n, 64]) {
   expect(codes).toHaveLength(2);
 });
 
-test("blocks: uses 8 bits for a tied table that the last layer cannot read, with the reason", async () => {
+test("blocks: uses 8 bits for tied tables that the last layer cannot read, with reason", async () => {
   const model = wide(
     't = Transpose (table) {perm=[1, 0]}\n  x = Transpose (h) {perm=[0, 2, 1]}\n  r: int64[2] = [64, -1]\n  f = Reshape (x, r)\n  logits = Gemm "head" (f, t) {transA=1}',
   );

@@ -22,7 +22,7 @@ function measure(checkpointing: boolean): Measured {
   return JSON.parse(execFileSync(process.execPath, words, { encoding: "utf8" })) as Measured;
 }
 
-test("48 layers need less than half of the activation memory, with gradients equal bit for bit", () => {
+test("48 layers need less than half the activation memory, with bit-equal gradients", () => {
   const [plain, again] = [measure(false), measure(true)];
   expect(again.gradients).toBe(plain.gradients);
   const [kept, recomputed] = [plain, again].map(({ peak, before }) => peak - before);

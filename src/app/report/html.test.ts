@@ -107,7 +107,7 @@ describe("a report", () => {
     expect(html).not.toContain("example.org");
   });
 
-  test("lists the layers with the lowest signal to noise first, with their positions in the graph", () => {
+  test("lists layers with the lowest signal to noise first, with their graph positions", () => {
     const table = /<h2>Layers changed most[\s\S]*?<\/table>/.exec(page)?.[0] ?? "";
     const decibels = [...table.matchAll(/>([\d.]+) dB</g)].map(([, value]) => value);
     expect(decibels).toEqual(["13.0", "22.0", "31.0"]);
@@ -120,7 +120,7 @@ describe("a report", () => {
     expect(page).toContain("Not compared: the model has no such layer (1).");
   });
 
-  test("has a row for every variant, and a chart point for every variant with a result", () => {
+  test("has a row for each variant, and a chart point for each result", () => {
     const rows = /<h2>Variants<\/h2>[\s\S]*?<\/table>/.exec(page)?.[0] ?? "";
     expect(rows.match(/<tr class/g)).toHaveLength(1 + exampleRun.variants.length);
     for (const text of ["3.46 MB", "930 kB", "1.60 MB", "440 kB", "405 kB", "91.2 % … 94.6 %", "1.20 ×", "2.20 ×"])
@@ -255,7 +255,7 @@ describe("a report of another outcome", () => {
     expect(faults(html)).toEqual([]);
   });
 
-  test("ends the axis of an agreement at 100 %, and gives nearly equal sizes different ticks", () => {
+  test("ends an agreement axis at 100 %, and gives nearly equal sizes different ticks", () => {
     const { original, variants } = exampleRun;
     const perfect = { value: 1, low: 0.839, high: 1, count: 20, confidence: 0.95 };
     const sized = (bytes: number) => ({ ...original, bytes, estimate: perfect });

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { evilName, exampleRun } from "../../../test/report/example-run.ts";
 import { codeSpan, escapeMarkdown, reportMarkdown, variantsMarkdown } from "./markdown.ts";
 
-test("writes a row for the original and each variant, all with the same number of cells", () => {
+test("writes a row for the original and each variant, with equally many cells", () => {
   const lines = variantsMarkdown(exampleRun).split("\n");
   expect(lines).toHaveLength(2 + 1 + exampleRun.variants.length);
   expect(new Set(lines.map((line) => line.match(/(?<!\\)\|/g)?.length)).size).toBe(1);

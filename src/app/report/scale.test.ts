@@ -9,7 +9,7 @@ test("ticks returns round numbers within the range", () => {
   expect(ticks(0.5, 0.5, 5)).toEqual([0.5]);
 });
 
-test("linear maps the ends of a range to the ends, and a single point to the middle", () => {
+test("linear maps ends of a range to the ends, and single points to the middle", () => {
   const scale = linear(10, 20, 100, 0);
   expect([10, 15, 20].map(scale)).toEqual([100, 50, 0]);
   expect(linear(3, 3, 0, 10)(3)).toBe(5);

@@ -28,7 +28,7 @@ test("returns nothing if the gain is fair, or MACs are nearly equal or not compa
   expect(noFasterText(0.9, { before: macsOf(100), changes: [] }, macsOf(10, "n"))).toBeUndefined();
 });
 
-test("prints the speed in a row, against another file in a line, or why it is missing", () => {
+test("prints the speed in a row, or in a line, or why it is missing", () => {
   const speed: Speed = { factor: 0.6914, before: 1.21, milliseconds: 1.75 };
   expect(timeRow("a.onnx", { against: "a.onnx", found: speed })).toEqual([
     ["time, 1 thread", "1.21 ms", "1.75 ms", "about 0.69 × as fast"],

@@ -161,7 +161,7 @@ describe("amplified rounding", () => {
     [1.003, true],
     [1.01, false],
   ])(
-    "allows four times the rounding of the original: a factor of %d, with a rounding of 0.001",
+    "allows four times the rounding of the original: factor %d, rounding of 0.001",
     async (factor, kept) => {
       const [original, other, asWritten] = [model(times(1)), model(times(factor)), model(times(1.001))];
       const rounding = standingIn((given, optimize) => (given === original && !optimize ? asWritten : given));

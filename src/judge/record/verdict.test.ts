@@ -371,7 +371,7 @@ test("apartText prints a distance in decibels, in percent or as a share of equal
   expect(apartText({ ...likeness, same: 0.992 })).toBe("99.2 % of its elements equal");
 });
 
-test("states that weights have fewer bits than their stored form, in every form of the report", () => {
+test("states that weights have fewer bits than their stored form, in every report format", () => {
   const [step] = exampleRun.variants[0]?.steps ?? [];
   if (step === undefined) throw new Error("The example has no step.");
   const changed = (kind: string, ...bits: readonly number[]) => ({

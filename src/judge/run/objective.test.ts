@@ -60,7 +60,7 @@ describe("sizeFor", () => {
   test.each([
     ["size", [100]],
     ["download", [90, 30, 20]],
-  ] as const)("returns for %s the size of the file or of its download, also on the front", (purpose, front) => {
+  ] as const)("returns for %s the size of the file or its download, also on the front", (purpose, front) => {
     const sized = files.map(({ drop, ...file }) => ({ size: sizeFor(purpose, file), drop }));
     expect(frontOf(sized, (one) => one).map(({ size }) => size)).toEqual(front);
   });

@@ -72,7 +72,7 @@ describe("suggestPath", () => {
     },
   );
 
-  test("returns the error unchanged if it is about another path, another fault or an existing path", async () => {
+  test("returns the error unchanged for another path, another fault or an existing path", async () => {
     expect(await suggestPath(missing, ["--data", "data"])).toBe(missing);
     const other = new PithError("E_DATA", `"${path}" is empty.`);
     expect(await suggestPath(other, [path])).toBe(other);

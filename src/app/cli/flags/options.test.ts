@@ -110,7 +110,7 @@ describe("flags from a schema", () => {
     expect(parse(["--method", "magnitude", "--amount", "50%"], amount)).toEqual({ method: "magnitude", amount: 0.5 });
   });
 
-  test("show choices, defaults and value names in the help, and exist only if words can express the value", () => {
+  test("show choices, defaults and value names in the help, if words can express the value", () => {
     const text = help(schema);
     expect(text).toContain("--bits <choice>");
     expect(text).toContain("bits of a weight (2, 4, 8; default 8)");

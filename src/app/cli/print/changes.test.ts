@@ -35,7 +35,7 @@ test("lists slower layers first, the slowest at the top, and hidden layers in th
   ]);
 });
 
-test("does not list a layer at 1.00 × as slower, and joins layers with the same change", () => {
+test("does not list a layer at 1.00 × as slower, and joins equal changes", () => {
   expect(changedLines([change("b", "x", 0.996), change("a", "y", 1.2)], plain)).toEqual([
     "changed (2):",
     "  b: x",
@@ -77,7 +77,7 @@ test("joins layers that stay unchanged for the same reason into one line", () =>
 });
 
 describe("plannedRows", () => {
-  test("has a row for each of a few layers, and joins many with the same change", () => {
+  test("has a row for each of few layers, and joins many with equal changes", () => {
     const few = Array.from({ length: 8 }, (_, at) => change(`layer.${at}.conv`, "8 of 16 channels cut"));
     expect(plannedRows(few)).toEqual({ rows: few.map(({ at, what }) => [at, what, ""]), more: 0 });
     const trained = Array.from({ length: 9 }, (_, at) => change(`w${at}`, "trained"));

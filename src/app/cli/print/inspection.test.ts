@@ -10,7 +10,7 @@ describe("mergeRows", () => {
     expect(mergeRows(rows).map(({ name }) => name)).toEqual(["h.0…2,5.attn.q", "h.0…2,5.mlp"]);
   });
 
-  test("does not merge rows that differ in cells, or whose number is part of the name", () => {
+  test("does not merge rows whose cells differ, or whose number belongs to the name", () => {
     const rows = [row("h.0.q", "64"), row("h.1.q", "32"), row("conv1", "9"), row("conv2", "9"), row("fc", "9")];
     expect(mergeRows(rows)).toEqual(rows);
   });

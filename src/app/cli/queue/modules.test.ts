@@ -92,7 +92,7 @@ describe("a recipe", () => {
   test.each([
     "prune: { amount: 30%, importance: ./mine.mjs }",
     "repeat: 2\n    steps: [{ prune: { amount: { from: 0, to: 0.5, curve: ./mine.mjs } } }]",
-  ])("that names a module is rejected by a worker that was not started with it: %s", async (step) => {
+  ])("naming a module is rejected by a worker that was not started with it: %s", async (step) => {
     await expect(withoutModules(recipe(step))).rejects.toThrow(
       '"./mine.mjs" is code that this worker was not started with',
     );

@@ -119,7 +119,7 @@ graph (x: float16[N, 4]) -> (y) {
   expect([savings.int8.layers, savings.float16.layers]).toEqual([0, 0]);
 });
 
-test("lists embedding tables by size with their bytes in 8 and 4 bits, tied ones once", async () => {
+test("lists embedding tables by size with their bytes in 8 and 4 bits", async () => {
   const { savings } = await look(`opset 21
 graph (ids: int64[N, T], places: int64[N, T]) -> (y, p) {
   embed.weight: float32[100, 64] = random(seed 1)
