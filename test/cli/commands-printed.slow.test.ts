@@ -42,26 +42,23 @@ describe("without --max-drop", () => {
   test.each([
     ["prune", "--amount", "50%"],
     ["prune", "--amount", "100%"],
-  ])(
-    "%s %s %s writes nothing after a significant loss, unless --max-drop or --force allows it",
-    async (...words) => {
-      rmSync(at("worse.onnx"), { force: true });
-      const cut = [...words, at("mixed.onnx"), ...data, "-o", at("worse.onnx")];
-      const refused = await pith(...cut);
-      expect(refused).toMatchObject({ code: 1, out: "" });
-      expect(refused.err).toMatch(
-        /^E_ACCURACY_LOST: Accuracy went from .*; 1\.0 points allowed\. The largest error comes from layer "fc" .*\. Nothing was written\.\nhint: .*--max-drop.*--force/,
-      );
-      expect(readdirSync(folder)).not.toContain("worse.onnx");
-      const allowed = await pith(...cut, "--max-drop", "90%");
-      expect(allowed).toMatchObject({ code: 0, out: expect.stringContaining("written: ") });
-      expect(allowed.err).toMatch(/worse: accuracy is worse \(−\d+\.\d points\), more than chance explains\.\n/);
-      expect(await pith(...cut, "--force")).toMatchObject({
-        code: 0,
-        out: expect.stringContaining("lost: accuracy went"),
-      });
-    },
-  );
+  ])("%s %s %s writes nothing after a significant loss, unless --max-drop or --force allows it", async (...words) => {
+    rmSync(at("worse.onnx"), { force: true });
+    const cut = [...words, at("mixed.onnx"), ...data, "-o", at("worse.onnx")];
+    const refused = await pith(...cut);
+    expect(refused).toMatchObject({ code: 1, out: "" });
+    expect(refused.err).toMatch(
+      /^E_ACCURACY_LOST: Accuracy went from .*; 1\.0 points allowed\. The largest error comes from layer "fc" .*\. Nothing was written\.\nhint: .*--max-drop.*--force/,
+    );
+    expect(readdirSync(folder)).not.toContain("worse.onnx");
+    const allowed = await pith(...cut, "--max-drop", "90%");
+    expect(allowed).toMatchObject({ code: 0, out: expect.stringContaining("written: ") });
+    expect(allowed.err).toMatch(/worse: accuracy is worse \(−\d+\.\d points\), more than chance explains\.\n/);
+    expect(await pith(...cut, "--force")).toMatchObject({
+      code: 0,
+      out: expect.stringContaining("lost: accuracy went"),
+    });
+  });
 
   test("writes a result without a loss, without a warning", async () => {
     const kept = await pith("prune", at("right.onnx"), "--amount", "50%", ...data, "-o", at("worse.onnx"));

@@ -63,24 +63,37 @@ describe("quantize", () => {
     rmSync(out);
   });
 
-  test.each(["weights", "dynamic", "float16"])("%s evaluates on all samples and calibrates with none", async (scheme) => {
-    const rows = at("rows_dev.mjs");
-    writeFileSync(
-      rows,
-      "export function* test() { yield { features: [[2, 1], [1, 2], [3, 0], [0, 3]], label: [0, 1, 0, 1] }; }",
-    );
-    const out = at("rows.onnx");
-    const result = await json("quantize", at("right.onnx"), "--scheme", scheme, "--data", rows, "--force", "-o", out);
-    expect(result).toMatchObject({
-      code: 0,
-      samples: { test: { name: rows } },
-      comparison: { original: { count: 4 } },
-    });
-    expect(result.samples).not.toHaveProperty("calibrate");
-    const printed = await pith("quantize", at("right.onnx"), "--scheme", scheme, "--data", rows, "--force", "-o", out);
-    expect(printed.out).not.toContain("calibrated on");
-    rmSync(out);
-  });
+  test.each(["weights", "dynamic", "float16"])(
+    "%s evaluates on all samples and calibrates with none",
+    async (scheme) => {
+      const rows = at("rows_dev.mjs");
+      writeFileSync(
+        rows,
+        "export function* test() { yield { features: [[2, 1], [1, 2], [3, 0], [0, 3]], label: [0, 1, 0, 1] }; }",
+      );
+      const out = at("rows.onnx");
+      const result = await json("quantize", at("right.onnx"), "--scheme", scheme, "--data", rows, "--force", "-o", out);
+      expect(result).toMatchObject({
+        code: 0,
+        samples: { test: { name: rows } },
+        comparison: { original: { count: 4 } },
+      });
+      expect(result.samples).not.toHaveProperty("calibrate");
+      const printed = await pith(
+        "quantize",
+        at("right.onnx"),
+        "--scheme",
+        scheme,
+        "--data",
+        rows,
+        "--force",
+        "-o",
+        out,
+      );
+      expect(printed.out).not.toContain("calibrated on");
+      rmSync(out);
+    },
+  );
 
   test("warns if fewer calibration samples are available than requested", async () => {
     const out = at("calibrated.onnx");

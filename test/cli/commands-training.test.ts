@@ -111,22 +111,25 @@ describe("recover and distill with a reference model", () => {
   ];
   const out = ["-o", at("nearer.onnx")];
 
-  test.each(aims)("%s is evaluated against the input model, and prints the distance to the reference", async (...words) => {
-    const result = await pith(...words, ...data, ...out);
-    expect(result.out).toMatch(
-      /^accuracy of .*hidden\.onnx: 100\.0 %; the result (is [\d.]+ points below|equals) it \(95 % interval .*, 80 samples\)$/m,
-    );
-    expect(result.out).toMatch(/^(No loss compared with|Measured loss against) .*near\.onnx/m);
-    if (words[0] === "distill")
+  test.each(aims)(
+    "%s is evaluated against the input model, and prints the distance to the reference",
+    async (...words) => {
+      const result = await pith(...words, ...data, ...out);
       expect(result.out).toMatch(
-        /\. But the result is still [\d.]+ points worse than .*hidden\.onnx: --max-drop judges that loss\.$/m,
+        /^accuracy of .*hidden\.onnx: 100\.0 %; the result (is [\d.]+ points below|equals) it \(95 % interval .*, 80 samples\)$/m,
       );
-    // A step this small changes nothing.
-    if (words[0] === "distill") expect(result.err).toMatch(/no gain over .*near\.onnx is shown: accuracy went from /);
-    expect(result.err).toMatch(
-      /Nothing is written if accuracy is worse than the [\d.]+ % of .*near\.onnx by more than 1\.0 points/,
-    );
-  });
+      expect(result.out).toMatch(/^(No loss compared with|Measured loss against) .*near\.onnx/m);
+      if (words[0] === "distill")
+        expect(result.out).toMatch(
+          /\. But the result is still [\d.]+ points worse than .*hidden\.onnx: --max-drop judges that loss\.$/m,
+        );
+      // A step this small changes nothing.
+      if (words[0] === "distill") expect(result.err).toMatch(/no gain over .*near\.onnx is shown: accuracy went from /);
+      expect(result.err).toMatch(
+        /Nothing is written if accuracy is worse than the [\d.]+ % of .*near\.onnx by more than 1\.0 points/,
+      );
+    },
+  );
 
   test.each(aims)("%s --max-drop limits the loss against the reference", async (...words) => {
     const report = await json(...(words as [string]), ...data, ...out, "--max-drop", "1%", "--force");

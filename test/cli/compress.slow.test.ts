@@ -365,23 +365,26 @@ test("requires data, and rejects a file as output folder or a folder with the mo
 
 const [mnist, network] = [shared("data/mnist"), shared("data/models/vnncomp_mnist-net_256x2.onnx")];
 
-test.skipIf(mnist === undefined || network === undefined)("reduces a real network to about a quarter of its size", async () => {
-  const { code, out } = await runWithProcesses(
-    "compress",
-    network ?? "",
-    "--data",
-    mnist ?? "",
-    "--samples",
-    "1000",
-    "-o",
-    at("mnist"),
-    "--json",
-  );
-  expect(code).toBe(0);
-  const run: Run = JSON.parse(out);
-  expect(run.original.estimate.value).toBeGreaterThan(0.95);
-  const chosen = run.variants[run.chosen ?? -1];
-  expect(chosen?.result?.bytes).toBeLessThan(0.27 * run.original.bytes);
-  expect(chosen?.verdict).toMatchObject({ met: true });
-  expect(filesIn(at("mnist"))).toEqual(written);
-});
+test.skipIf(mnist === undefined || network === undefined)(
+  "reduces a real network to about a quarter of its size",
+  async () => {
+    const { code, out } = await runWithProcesses(
+      "compress",
+      network ?? "",
+      "--data",
+      mnist ?? "",
+      "--samples",
+      "1000",
+      "-o",
+      at("mnist"),
+      "--json",
+    );
+    expect(code).toBe(0);
+    const run: Run = JSON.parse(out);
+    expect(run.original.estimate.value).toBeGreaterThan(0.95);
+    const chosen = run.variants[run.chosen ?? -1];
+    expect(chosen?.result?.bytes).toBeLessThan(0.27 * run.original.bytes);
+    expect(chosen?.verdict).toMatchObject({ met: true });
+    expect(filesIn(at("mnist"))).toEqual(written);
+  },
+);

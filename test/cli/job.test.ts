@@ -98,18 +98,15 @@ describe("a job", () => {
     ["no access", "no access"],
     [undefined, "undefined"],
     [{ status: 404 }, '{"status":404}'],
-  ])(
-    "fails with the text of a rejected value that is not an Error: %o",
-    async (reason, text) => {
-      const error = await failure({ kind: "late-rejection", reason });
-      expect(error).toMatchObject({ name: thrownValue, message: text });
-      expect(blameModule(error)).toMatchObject({
-        code: "E_OPTION",
-        message: `A module threw ${text}, which is not an error.`,
-        hint: expect.stringContaining('Look for "throw" in the modules that you named'),
-      });
-    },
-  );
+  ])("fails with the text of a rejected value that is not an Error: %o", async (reason, text) => {
+    const error = await failure({ kind: "late-rejection", reason });
+    expect(error).toMatchObject({ name: thrownValue, message: text });
+    expect(blameModule(error)).toMatchObject({
+      code: "E_OPTION",
+      message: `A module threw ${text}, which is not an error.`,
+      hint: expect.stringContaining('Look for "throw" in the modules that you named'),
+    });
+  });
 
   test("fails if its output cannot be copied", async () => {
     expect(await failure({ kind: "not-copyable" })).toMatchObject({

@@ -385,18 +385,21 @@ describe("an output path that cannot be written", () => {
     });
   });
 
-  test.skipIf(!existsSync("prints a sentence and no stack if the disk under standard output is full"))("a full disk under standard output is a sentence, not a stack", () => {
-    const full = openSync("/dev/full", "w");
-    const { status, stderr } = spawnSync(process.execPath, [program, "inspect", at("net.onnx")], {
-      stdio: ["ignore", full, "pipe"],
-      encoding: "utf8",
-    });
-    closeSync(full);
-    expect({ status, stderr }).toEqual({
-      status: 1,
-      stderr: "E_FILE: Standard output cannot be written: the disk is full.\n",
-    });
-  });
+  test.skipIf(!existsSync("prints a sentence and no stack if the disk under standard output is full"))(
+    "a full disk under standard output is a sentence, not a stack",
+    () => {
+      const full = openSync("/dev/full", "w");
+      const { status, stderr } = spawnSync(process.execPath, [program, "inspect", at("net.onnx")], {
+        stdio: ["ignore", full, "pipe"],
+        encoding: "utf8",
+      });
+      closeSync(full);
+      expect({ status, stderr }).toEqual({
+        status: 1,
+        stderr: "E_FILE: Standard output cannot be written: the disk is full.\n",
+      });
+    },
+  );
 });
 
 test.each(["train", "prune --amount 0.5", "quantize --scheme static", "factorize --rank 1"])(

@@ -25,12 +25,15 @@ test.skipIf(model("bert_sst2/onnx/model.onnx") === undefined || shared("data/tex
   },
 );
 
-test.skipIf(model("evaluates a language model on windows of tokens") === undefined)("a language model is judged on windows of tokens", async () => {
-  const data = shared("data/text/llama260k_eval_64x120_u16le.bin") ?? "";
-  const result = await json("eval", model("llama260k.onnx") ?? "", "--data", data, "--metric", "cross-entropy");
-  expect(result).toMatchObject({ samples: 64, preprocessing: "windows of 120 tokens" });
-  expect(firstFigure(result)).toBeCloseTo(1.81, 3);
-});
+test.skipIf(model("evaluates a language model on windows of tokens") === undefined)(
+  "a language model is judged on windows of tokens",
+  async () => {
+    const data = shared("data/text/llama260k_eval_64x120_u16le.bin") ?? "";
+    const result = await json("eval", model("llama260k.onnx") ?? "", "--data", data, "--metric", "cross-entropy");
+    expect(result).toMatchObject({ samples: 64, preprocessing: "windows of 120 tokens" });
+    expect(firstFigure(result)).toBeCloseTo(1.81, 3);
+  },
+);
 
 describe.skipIf(model("resnet20.onnx") === undefined)(
   "data that cannot be read causes one error with its position",

@@ -29,12 +29,9 @@ describe("a folder with missing files", () => {
     ["half", texts, ["config.json", "tokenizer.json"], "tokenizer_config.json is missing"],
     ["image", images, ["config.json"], "preprocessor_config.json is missing"],
     ["bare", texts, [], "config.json, tokenizer.json and tokenizer_config.json are missing"],
-  ])(
-    "%s: is written with the names of the missing files and exit code 1",
-    async (name, model, files, missing) => {
-      await expectIncomplete(root, name, model, files, missing);
-    },
-  );
+  ])("%s: is written with the names of the missing files and exit code 1", async (name, model, files, missing) => {
+    await expectIncomplete(root, name, model, files, missing);
+  });
 
   test("is accepted once the files exist in the output folder", async () => {
     const path = await given(root, "completed", images, "config.json");

@@ -39,10 +39,13 @@ describe.skipIf(data === undefined)("npm run demo on MNIST", () => {
     expect(row("90 % of all weights pruned, fine-tuned").change).toBeGreaterThan(-1.6);
   });
 
-  test.each(["8-bit weights", "8-bit, dynamic", "8-bit, static"])("has a quarter of the bytes without a drop: %s", (name) => {
-    expect(row(name).bytes).toBeLessThan(107_000);
-    expect(Math.abs(row(name).change)).toBeLessThan(0.2);
-  });
+  test.each(["8-bit weights", "8-bit, dynamic", "8-bit, static"])(
+    "has a quarter of the bytes without a drop: %s",
+    (name) => {
+      expect(row(name).bytes).toBeLessThan(107_000);
+      expect(Math.abs(row(name).change)).toBeLessThan(0.2);
+    },
+  );
 
   test.each([
     ["half of fc1's neurons cut, fine-tuned", 0.51, -0.5],

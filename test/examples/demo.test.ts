@@ -31,18 +31,15 @@ describe("npm run demo", () => {
     expect(printed).toContain("1,500 training, 500 calibration, 500 test samples");
   });
 
-  test.each(variants.map(({ name }) => name))(
-    "prints the bytes and accuracy of the file: %s",
-    async (name) => {
-      const [, bytes = "", brotli = "", accuracy = "", change = ""] = cells(name);
-      expect(bytes).toBe((await stat(fileOf(name))).size.toLocaleString("en-US"));
-      expect(Number.parseInt(brotli.replaceAll(",", ""), 10)).toBeGreaterThan(1000);
-      const measured = 100 * (await accuracyOf(fileOf(name), digits, [1, 28, 28]));
-      expect(Number.parseFloat(accuracy)).toBeCloseTo(measured, 1);
-      const baseline = 100 * (await accuracyOf(out("original.onnx"), digits, [1, 28, 28]));
-      expect(Number.parseFloat(change.replace("−", "-"))).toBeCloseTo(measured - baseline, 1);
-    },
-  );
+  test.each(variants.map(({ name }) => name))("prints the bytes and accuracy of the file: %s", async (name) => {
+    const [, bytes = "", brotli = "", accuracy = "", change = ""] = cells(name);
+    expect(bytes).toBe((await stat(fileOf(name))).size.toLocaleString("en-US"));
+    expect(Number.parseInt(brotli.replaceAll(",", ""), 10)).toBeGreaterThan(1000);
+    const measured = 100 * (await accuracyOf(fileOf(name), digits, [1, 28, 28]));
+    expect(Number.parseFloat(accuracy)).toBeCloseTo(measured, 1);
+    const baseline = 100 * (await accuracyOf(out("original.onnx"), digits, [1, 28, 28]));
+    expect(Number.parseFloat(change.replace("−", "-"))).toBeCloseTo(measured - baseline, 1);
+  });
 
   test("ends with the result of the search, its drop, and the next command", async () => {
     const [, kept = "", bytes = ""] = /^kept {5}(.*): ([\d,]+) bytes, [\d.]+ × smaller$/m.exec(printed) ?? [];

@@ -62,27 +62,30 @@ describe("a variant", () => {
     expect.stringMatching(/^refused (it|onnx\/model_q4\.onnx_data) stays as it is: Pith did not write it, or/),
   ];
 
-  test.each(["changed since", "of somebody else"])("is kept if it is %s, and its row states the reason", async (which) => {
-    const file = out("onnx/model_q4.onnx");
-    if (which === "changed since") await run();
-    await mkdir(out("onnx"), { recursive: true });
-    await save(network(7), file);
-    const before = await readFile(file);
-    for (const options of [{}, { keepSmallest: true }, { settings: { other: true } }]) {
-      const { rows } = await run(options);
-      expect(listVerdicts(rows)).toEqual(kept);
-      expect(rows.find(({ verdict }) => verdict === "refused")?.reason).toMatch(
-        /\. Remove it, or write to another folder\.$/,
-      );
+  test.each(["changed since", "of somebody else"])(
+    "is kept if it is %s, and its row states the reason",
+    async (which) => {
+      const file = out("onnx/model_q4.onnx");
+      if (which === "changed since") await run();
+      await mkdir(out("onnx"), { recursive: true });
+      await save(network(7), file);
+      const before = await readFile(file);
+      for (const options of [{}, { keepSmallest: true }, { settings: { other: true } }]) {
+        const { rows } = await run(options);
+        expect(listVerdicts(rows)).toEqual(kept);
+        expect(rows.find(({ verdict }) => verdict === "refused")?.reason).toMatch(
+          /\. Remove it, or write to another folder\.$/,
+        );
+        expect(await readFile(file)).toEqual(before);
+        expect(await textOf(out("README.md"))).not.toContain("| q4 |");
+      }
+      await given(2);
+      expect(listVerdicts((await run()).rows)).toEqual(kept);
       expect(await readFile(file)).toEqual(before);
-      expect(await textOf(out("README.md"))).not.toContain("| q4 |");
-    }
-    await given(2);
-    expect(listVerdicts((await run()).rows)).toEqual(kept);
-    expect(await readFile(file)).toEqual(before);
-    await rm(file);
-    expect((await run()).rows).toMatchObject([{ verdict: "kept" }]);
-  });
+      await rm(file);
+      expect((await run()).rows).toMatchObject([{ verdict: "kept" }]);
+    },
+  );
 
   test("is kept if its weights have no model or were replaced", async () => {
     await mkdir(out("onnx"), { recursive: true });

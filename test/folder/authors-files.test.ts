@@ -88,28 +88,31 @@ describe.each(kinds)("%s", (name) => {
     if (name !== "quantize_config.json") expect(await textOf(out(name))).toMatch(/version.*2/i);
   });
 
-  test.each(["changed since", "of somebody else"])("keeps its author's content in every run if it is %s", async (which) => {
-    if (which === "changed since") {
-      await run();
-      await changes[name]?.change();
-    } else {
-      await mkdir(out(""), { recursive: true });
-      await changes[name]?.foreign();
-    }
-    await given(2);
-    for (const options of [{ dtypes: ["q4", "q8"] }, { keepSmallest: true }, { dtypes: ["q8"] }] as const) {
-      const { rows, messages } = await run(options);
-      expect(rows.every(({ verdict }) => verdict !== "refused")).toBe(true);
-      expect(await textOf(out(name))).toContain("by the author");
-      expect(messages.filter((text) => text.startsWith(`kept: out/${name}`))).toHaveLength(
-        name === "quantize_config.json" ? 0 : 1,
-      );
-    }
-    const text = await textOf(out(name));
-    if (!merged.includes(name)) expect(text).not.toMatch(/version.*2/i);
-    if (name === "README.md") expect(text.match(/<!-- pith/g)).toHaveLength(1);
-    if (name === "quantize_config.json") expect(JSON.parse(text)).toHaveProperty("files");
-  });
+  test.each(["changed since", "of somebody else"])(
+    "keeps its author's content in every run if it is %s",
+    async (which) => {
+      if (which === "changed since") {
+        await run();
+        await changes[name]?.change();
+      } else {
+        await mkdir(out(""), { recursive: true });
+        await changes[name]?.foreign();
+      }
+      await given(2);
+      for (const options of [{ dtypes: ["q4", "q8"] }, { keepSmallest: true }, { dtypes: ["q8"] }] as const) {
+        const { rows, messages } = await run(options);
+        expect(rows.every(({ verdict }) => verdict !== "refused")).toBe(true);
+        expect(await textOf(out(name))).toContain("by the author");
+        expect(messages.filter((text) => text.startsWith(`kept: out/${name}`))).toHaveLength(
+          name === "quantize_config.json" ? 0 : 1,
+        );
+      }
+      const text = await textOf(out(name));
+      if (!merged.includes(name)) expect(text).not.toMatch(/version.*2/i);
+      if (name === "README.md") expect(text.match(/<!-- pith/g)).toHaveLength(1);
+      if (name === "quantize_config.json") expect(JSON.parse(text)).toHaveProperty("files");
+    },
+  );
 });
 
 test("updates Pith's two keys in config.json, and keeps the author's keys", async () => {

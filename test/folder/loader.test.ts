@@ -89,17 +89,14 @@ test.each([
     { failed: "prepare", reason: "tokenizer.json is broken" },
     "transformers.js 4.3.1 does not make inputs for it of a text, an image or a sound: tokenizer.json is broken",
   ],
-] as const)(
-  "fails for a folder whose original fails: %j",
-  async (answer, reason) => {
-    for (const compares of [true, false]) {
-      const { model } = await check(() => answer, single, { compares });
-      expect(model).toEqual({ outcome: "fails", version: "4.3.1", reason });
-      if (model === undefined || "refused" in model) throw new Error("refused");
-      expect(loaderNote(model)).toBe(`${reason}.`);
-    }
-  },
-);
+] as const)("fails for a folder whose original fails: %j", async (answer, reason) => {
+  for (const compares of [true, false]) {
+    const { model } = await check(() => answer, single, { compares });
+    expect(model).toEqual({ outcome: "fails", version: "4.3.1", reason });
+    if (model === undefined || "refused" in model) throw new Error("refused");
+    expect(loaderNote(model)).toBe(`${reason}.`);
+  }
+});
 
 test("rejects the module that fails alone, else the decoder", async () => {
   const both: ModuleDtypes = { encoder_model: "q4", decoder_model_merged: "q4" };

@@ -25,11 +25,7 @@ describe("a pruned network equals the network with silenced channels", () => {
 
   test.each([
     ["a Pad with an attribute", 10, "  p = Pad(r) {pads=[0, 0, 0, 0, 0, 4, 0, 0]}"],
-    [
-      "a Pad on the channel axis",
-      21,
-      "  pads: int64[2] = [0, 4]\n  axes: int64[1] = [1]\n  p = Pad(r, pads, _, axes)",
-    ],
+    ["a Pad on the channel axis", 21, "  pads: int64[2] = [0, 4]\n  axes: int64[1] = [1]\n  p = Pad(r, pads, _, axes)"],
     [
       "concatenated zeros",
       17,

@@ -25,32 +25,35 @@ async function run(model: Model, feeds: Batch): Promise<number[][]> {
 }
 
 describe.each(topologies.map((topology) => [topology.name, topology] as const))("%s", (_, topology) => {
-  test.each(["uniform", "global"] as const)("masks (%s) are saved, read, run and folded without changing outputs", async (scope) => {
-    const model = parseModel(topology.text);
-    const feeds = feedsOf(topology, 1);
-    const before = await run(model, feeds);
-    const { changes } = await prune(model, { amount: 0.6, scope, keepMasks: true });
-    // After an unknown operator, no layer is found and nothing changes.
-    expect(changes.length > 0).toBe(layers(model, infer(model)).length > 0);
-    if (changes.length === 0) return;
-    expect(verify(model)).toEqual([]);
-    const read = await open(await encodeToBytes(model));
-    expect(isPruned(read)).toBe(true);
-    const masked = await run(read, feeds);
-    expect(masked).not.toEqual(before);
-    await remove(read);
-    expect(verify(read)).toEqual([]);
-    expect(isPruned(read)).toBe(false);
-    expect(read.graph.nodeCount).toBe(parseModel(topology.text).graph.nodeCount);
-    const folded = await run(read, feeds);
-    folded.forEach((output, index) => {
-      output.forEach((value, place) => {
-        expect(Math.abs(value - (masked[index]?.[place] ?? Number.NaN))).toBeLessThanOrEqual(
-          1e-5 * (1 + Math.abs(value)),
-        );
+  test.each(["uniform", "global"] as const)(
+    "masks (%s) are saved, read, run and folded without changing outputs",
+    async (scope) => {
+      const model = parseModel(topology.text);
+      const feeds = feedsOf(topology, 1);
+      const before = await run(model, feeds);
+      const { changes } = await prune(model, { amount: 0.6, scope, keepMasks: true });
+      // After an unknown operator, no layer is found and nothing changes.
+      expect(changes.length > 0).toBe(layers(model, infer(model)).length > 0);
+      if (changes.length === 0) return;
+      expect(verify(model)).toEqual([]);
+      const read = await open(await encodeToBytes(model));
+      expect(isPruned(read)).toBe(true);
+      const masked = await run(read, feeds);
+      expect(masked).not.toEqual(before);
+      await remove(read);
+      expect(verify(read)).toEqual([]);
+      expect(isPruned(read)).toBe(false);
+      expect(read.graph.nodeCount).toBe(parseModel(topology.text).graph.nodeCount);
+      const folded = await run(read, feeds);
+      folded.forEach((output, index) => {
+        output.forEach((value, place) => {
+          expect(Math.abs(value - (masked[index]?.[place] ?? Number.NaN))).toBeLessThanOrEqual(
+            1e-5 * (1 + Math.abs(value)),
+          );
+        });
       });
-    });
-  });
+    },
+  );
 });
 
 test("a mask does not rename other values", async () => {

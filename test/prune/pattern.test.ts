@@ -179,7 +179,11 @@ describe("prune rejects", () => {
       /"overrides": is not for a pattern that sets/,
     ],
     ["a pattern with channels", { pattern: "2:4", structured: 0.5 }, /"pattern": is for individual weights/],
-    ["a pattern with a scope over all layers", { pattern: "2:4", scope: "global" }, /"scope": is not for a pattern that sets/],
+    [
+      "a pattern with a scope over all layers",
+      { pattern: "2:4", scope: "global" },
+      /"scope": is not for a pattern that sets/,
+    ],
     [
       "a share above 1",
       { pattern: { ...comb, share: 1.5 } },

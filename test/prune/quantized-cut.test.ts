@@ -41,30 +41,33 @@ const groupsOf = (model: Model): readonly Group[] => channelGroups(model, infer(
 /** Excludes the LSTM, which reads its own channels. */
 const networks = topologies.filter(({ name }) => name !== "recurrent");
 
-describe.each(Object.entries(schemes))("%s: a pruned network equals the network with silenced channels", (name, scheme) => {
-  // Masks keep ONNX Runtime from fusing the silenced layers, and a fused kernel can round an output one step away.
-  const optimize = name !== "static";
-  test.each(networks.map((topology) => [topology.name, topology] as const))("topology %s", async (_, topology) => {
-    const feeds = feedsOf(topology, 1);
-    const model = await buildModel(topology, scheme(feeds));
-    if (!name.startsWith("blocks")) {
-      const counts = (groups: readonly Group[]) => groups.map((group) => removable(group).length).sort();
-      expect(counts(groupsOf(model))).toEqual(counts(groupsOf(await buildModel(topology))));
-    }
-    for (const [seed, share] of [
-      [1, 0.3],
-      [2, 0.6],
-    ] as const) {
-      const removals = choose(model, seed, share);
-      const expected = await run(silencedWhereRead(model, removals), feeds, optimize);
-      const small = model.clone();
-      const failed = await cut(small, choose(small, seed, share));
-      expect(failed instanceof Miss ? `${failed.at}: ${failed.reason}` : "cut").toBe("cut");
-      expect(verify(small)).toEqual([]);
-      expect(difference(await run(small, feeds, optimize), expected)).toBeLessThanOrEqual(1e-5);
-    }
-  });
-});
+describe.each(Object.entries(schemes))(
+  "%s: a pruned network equals the network with silenced channels",
+  (name, scheme) => {
+    // Masks keep ONNX Runtime from fusing the silenced layers, and a fused kernel can round an output one step away.
+    const optimize = name !== "static";
+    test.each(networks.map((topology) => [topology.name, topology] as const))("topology %s", async (_, topology) => {
+      const feeds = feedsOf(topology, 1);
+      const model = await buildModel(topology, scheme(feeds));
+      if (!name.startsWith("blocks")) {
+        const counts = (groups: readonly Group[]) => groups.map((group) => removable(group).length).sort();
+        expect(counts(groupsOf(model))).toEqual(counts(groupsOf(await buildModel(topology))));
+      }
+      for (const [seed, share] of [
+        [1, 0.3],
+        [2, 0.6],
+      ] as const) {
+        const removals = choose(model, seed, share);
+        const expected = await run(silencedWhereRead(model, removals), feeds, optimize);
+        const small = model.clone();
+        const failed = await cut(small, choose(small, seed, share));
+        expect(failed instanceof Miss ? `${failed.at}: ${failed.reason}` : "cut").toBe("cut");
+        expect(verify(small)).toEqual([]);
+        expect(difference(await run(small, feeds, optimize), expected)).toBeLessThanOrEqual(1e-5);
+      }
+    });
+  },
+);
 
 /** A file in the QOperator format, as ONNX Runtime's quantizer writes it. */
 const onCodes: Topology = {
@@ -100,20 +103,17 @@ graph (x: float32[batch, 3, 8, 8]) -> (y: float32[batch, 5]) {
 test.each([
   [1, 0.3],
   [2, 0.6],
-] as const)(
-  "prunes a network in the QOperator format exactly, seed %d",
-  async (seed, share) => {
-    const [model, feeds] = [parseModel(onCodes.text), feedsOf(onCodes, 1)];
-    const removals = choose(model, seed, share);
-    expect(removals).not.toEqual([]);
-    const silent = await run(silencedWhereRead(model, removals), feeds);
-    expect(difference(silent, await run(model, feeds))).toBeGreaterThan(1e-3);
-    const small = model.clone();
-    expect(await cut(small, choose(small, seed, share))).not.toBeInstanceOf(Miss);
-    expect(verify(small)).toEqual([]);
-    expect(difference(await run(small, feeds), silent)).toBeLessThanOrEqual(1e-5);
-  },
-);
+] as const)("prunes a network in the QOperator format exactly, seed %d", async (seed, share) => {
+  const [model, feeds] = [parseModel(onCodes.text), feedsOf(onCodes, 1)];
+  const removals = choose(model, seed, share);
+  expect(removals).not.toEqual([]);
+  const silent = await run(silencedWhereRead(model, removals), feeds);
+  expect(difference(silent, await run(model, feeds))).toBeGreaterThan(1e-3);
+  const small = model.clone();
+  expect(await cut(small, choose(small, seed, share))).not.toBeInstanceOf(Miss);
+  expect(verify(small)).toEqual([]);
+  expect(difference(await run(small, feeds), silent)).toBeLessThanOrEqual(1e-5);
+});
 
 /** Lists the units that pruning removed, according to the kept channels that the pruned model records. */
 function removed(original: Model, pruned: Model): Removal[] {

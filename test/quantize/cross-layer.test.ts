@@ -120,13 +120,16 @@ async function rounded(model: Model, options: Partial<QuantizeOptions>) {
 }
 
 describe("a channel with a 200 times larger range under a per-tensor scale, after clamps", () => {
-  test.each(["weights", "static", "dynamic"] as const)("has a tenth of the error with equalization: %s", async (scheme) => {
-    const model = await uneven(clipped());
-    const unequalized = await rounded(model, { scheme, equalize: false });
-    const equalized = await rounded(model, { scheme });
-    expect(equalized.scaled.map(({ at }) => at)).toEqual(["a", "d", "b"]);
-    expect(equalized.error).toBeLessThan(unequalized.error / 10);
-  });
+  test.each(["weights", "static", "dynamic"] as const)(
+    "has a tenth of the error with equalization: %s",
+    async (scheme) => {
+      const model = await uneven(clipped());
+      const unequalized = await rounded(model, { scheme, equalize: false });
+      const equalized = await rounded(model, { scheme });
+      expect(equalized.scaled.map(({ at }) => at)).toEqual(["a", "d", "b"]);
+      expect(equalized.error).toBeLessThan(unequalized.error / 10);
+    },
+  );
 
   test("is equalized without data", async () => {
     const { error, scaled } = await rounded(await uneven(clipped()), { data: undefined });

@@ -153,18 +153,21 @@ describe("the outputs of a quantized layer", () => {
   test.skipIf(!hasExactProducts).each([
     ["Gemm with a transposed weight", "[5, 6]", "{transB=1}", true, 1],
     ["Gemm that scales its bias", "[6, 5]", "{beta=0.5}", false, 0.5],
-  ])("%s: equal the product of quantized input and quantized weight", async (_, dims, attributes, transposed, factor) => {
-    const model = parseModel(`opset 17
+  ])(
+    "%s: equal the product of quantized input and quantized weight",
+    async (_, dims, attributes, transposed, factor) => {
+      const model = parseModel(`opset 17
 graph (x: float32[batch, 6]) -> (y: float32[batch, 5]) {
   fc.weight: float32${dims} = random(seed 1)
   fc.bias: float32[5] = random(seed 2)
   y = Gemm(x, fc.weight, fc.bias) ${attributes}
 }`);
-    const [weight, bias] = [await stored(model, "fc.weight"), await stored(model, "fc.bias")];
-    const x = numbersFor([3, 6]);
-    await quantize(model, { scheme: "dynamic", bits: 8 });
-    expect(difference(product(x, weight, transposed, bias, factor), await run(model, { x }))).toBeLessThan(1e-6);
-  });
+      const [weight, bias] = [await stored(model, "fc.weight"), await stored(model, "fc.bias")];
+      const x = numbersFor([3, 6]);
+      await quantize(model, { scheme: "dynamic", bits: 8 });
+      expect(difference(product(x, weight, transposed, bias, factor), await run(model, { x }))).toBeLessThan(1e-6);
+    },
+  );
 
   const scaledTwice = (second: string): Model =>
     parseModel(`opset 17
@@ -176,19 +179,16 @@ graph (x: float32[batch, 6]) -> (y: float32[batch, 6], z: float32[batch, 6]) {
   z = Gemm(x, ${second}) {alpha=-3.0, transB=1}
 }`);
 
-  test.each(["dynamic", "static"] as const)(
-    "%s: are right for a Gemm that scales its product",
-    async (scheme) => {
-      const model = scaledTwice("b.weight");
-      const x = numbersFor([3, 6]);
-      const expected = await run(model, { x });
-      const data = scheme === "static" ? { data: memory("x", { x }) } : {};
-      const { changes, misses } = await quantize(model, { scheme, ...data });
-      expect([changes.map(({ at }) => at), misses]).toEqual([["a", "b"], []]);
-      assertValid(model);
-      expect(difference(expected, await run(model, { x }))).toBeLessThan(0.03);
-    },
-  );
+  test.each(["dynamic", "static"] as const)("%s: are right for a Gemm that scales its product", async (scheme) => {
+    const model = scaledTwice("b.weight");
+    const x = numbersFor([3, 6]);
+    const expected = await run(model, { x });
+    const data = scheme === "static" ? { data: memory("x", { x }) } : {};
+    const { changes, misses } = await quantize(model, { scheme, ...data });
+    expect([changes.map(({ at }) => at), misses]).toEqual([["a", "b"], []]);
+    assertValid(model);
+    expect(difference(expected, await run(model, { x }))).toBeLessThan(0.03);
+  });
 
   test("do not change if two layers scale the same weight differently", async () => {
     const model = scaledTwice("a.weight");

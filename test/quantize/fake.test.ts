@@ -310,45 +310,42 @@ describe("trained scales", () => {
   test.each([
     { scheme: "static", bits: 8, factors: [128, 256] },
     { scheme: "weights", bits: 4, factors: [8, 256] },
-  ] as const)(
-    "change in training and are exported: $scheme, $bits bits",
-    async ({ scheme, bits, factors }) => {
-      const model = mlp();
-      const dataOption = scheme === "static" ? { data: memory("x", { x: points().x }) } : {};
-      await fakeQuantize(model, { scheme, bits, learnScales: true, ...dataOption });
-      const names = rangesOf(model);
-      expect(names).toHaveLength(scheme === "static" ? 6 : 2);
-      const before = await Promise.all(names.map((name) => numbersOf(model, name)));
-      const { history } = await fitted(model);
-      expect(history.at(-1)?.loss ?? Number.NaN).toBeLessThan(history[0]?.loss ?? 0);
-      const after = await Promise.all(names.map((name) => numbersOf(model, name)));
-      for (const [at, numbers] of after.entries()) {
-        expect(numbers).not.toEqual(before[at]);
-        expect(Math.min(...numbers)).toBeGreaterThan(0);
-      }
+  ] as const)("change in training and are exported: $scheme, $bits bits", async ({ scheme, bits, factors }) => {
+    const model = mlp();
+    const dataOption = scheme === "static" ? { data: memory("x", { x: points().x }) } : {};
+    await fakeQuantize(model, { scheme, bits, learnScales: true, ...dataOption });
+    const names = rangesOf(model);
+    expect(names).toHaveLength(scheme === "static" ? 6 : 2);
+    const before = await Promise.all(names.map((name) => numbersOf(model, name)));
+    const { history } = await fitted(model);
+    expect(history.at(-1)?.loss ?? Number.NaN).toBeLessThan(history[0]?.loss ?? 0);
+    const after = await Promise.all(names.map((name) => numbersOf(model, name)));
+    for (const [at, numbers] of after.entries()) {
+      expect(numbers).not.toEqual(before[at]);
+      expect(Math.min(...numbers)).toBeGreaterThan(0);
+    }
 
-      const read = await reopened(model);
-      const { x } = points();
-      const computed = await run(read, { x });
-      const weight = await numbersOf(read, "fc1.weight");
-      await quantize(read, { scheme });
-      assertValid(read);
-      for (const [at, name] of names.entries()) {
-        const factor = factors[name.includes("weight") ? 0 : 1];
-        const scale = await numbersOf(read, name.replace(/_range$/, "_scale"));
-        expect(scale).toEqual(after[at]?.map((range) => range / factor));
-      }
-      const scale = await numbersOf(read, "fc1.weight_scale");
-      const [low, high] = bits === 8 ? [-127, 127] : [-8, 7];
-      const codes = weight.map((value, at) => {
-        const code = roundHalfEven(Math.fround(value / (scale[Math.floor(at / 12)] ?? 1)));
-        return Math.min(high, Math.max(low, code)) + 0;
-      });
-      expect(await numbersOf(read, "fc1.weight_quantized")).toEqual(codes);
-      const tolerance = scheme === "static" ? 0.02 : 1e-6;
-      expect(difference(computed, await run(read, { x }, { optimize: false }))).toBeLessThan(tolerance);
-    },
-  );
+    const read = await reopened(model);
+    const { x } = points();
+    const computed = await run(read, { x });
+    const weight = await numbersOf(read, "fc1.weight");
+    await quantize(read, { scheme });
+    assertValid(read);
+    for (const [at, name] of names.entries()) {
+      const factor = factors[name.includes("weight") ? 0 : 1];
+      const scale = await numbersOf(read, name.replace(/_range$/, "_scale"));
+      expect(scale).toEqual(after[at]?.map((range) => range / factor));
+    }
+    const scale = await numbersOf(read, "fc1.weight_scale");
+    const [low, high] = bits === 8 ? [-127, 127] : [-8, 7];
+    const codes = weight.map((value, at) => {
+      const code = roundHalfEven(Math.fround(value / (scale[Math.floor(at / 12)] ?? 1)));
+      return Math.min(high, Math.max(low, code)) + 0;
+    });
+    expect(await numbersOf(read, "fc1.weight_quantized")).toEqual(codes);
+    const tolerance = scheme === "static" ? 0.02 : 1e-6;
+    expect(difference(computed, await run(read, { x }, { optimize: false }))).toBeLessThan(tolerance);
+  });
 
   test("are trained only for the selected layers", async () => {
     const model = mlp();

@@ -84,23 +84,20 @@ test.each([
   { bits: 2 },
   { weights: "nf4" },
   { weights: "palette", bits: 3 },
-] as const satisfies readonly QuantizeOptions[])(
-  "%j: counts elements of weights, not their bytes",
-  async (options) => {
-    const [before, model] = [parseModel(text), parseModel(text)];
-    await quantize(model, { scheme: "weights", ...options });
-    const sizes = (of: Model) =>
-      allLayers(of, infer(of))
-        .filter(({ isScale }) => isScale !== true)
-        .map((layer) => [layer.inputs, layer.outputs, weightCount(layer)]);
-    expect(sizes(model)).toEqual(sizes(before));
-    const count = async (of: Model) => learnedCount(await learnedTensors(of, infer(of)));
-    const palettes = "weights" in options && options.weights === "palette" ? names.length * 2 ** 3 : 0;
-    expect(await count(model)).toBe((await count(before)) + palettes);
-    const bits = weightBits(allLayers(model, infer(model)).find(({ name }) => name === "fc1") as Layer);
-    expect(bits).toBe("bits" in options ? options.bits : options.weights === "nf4" ? 4 : 8);
-  },
-);
+] as const satisfies readonly QuantizeOptions[])("%j: counts elements of weights, not their bytes", async (options) => {
+  const [before, model] = [parseModel(text), parseModel(text)];
+  await quantize(model, { scheme: "weights", ...options });
+  const sizes = (of: Model) =>
+    allLayers(of, infer(of))
+      .filter(({ isScale }) => isScale !== true)
+      .map((layer) => [layer.inputs, layer.outputs, weightCount(layer)]);
+  expect(sizes(model)).toEqual(sizes(before));
+  const count = async (of: Model) => learnedCount(await learnedTensors(of, infer(of)));
+  const palettes = "weights" in options && options.weights === "palette" ? names.length * 2 ** 3 : 0;
+  expect(await count(model)).toBe((await count(before)) + palettes);
+  const bits = weightBits(allLayers(model, infer(model)).find(({ name }) => name === "fc1") as Layer);
+  expect(bits).toBe("bits" in options ? options.bits : options.weights === "nf4" ? 4 : 8);
+});
 
 test.each([4, 8] as const)(
   "counts a %d-bit table of plain operators whole, and does not quantize its scales",

@@ -99,17 +99,14 @@ graph (x: float32[batch, ${columns}]) -> (y: float32[batch, ${rows}]) {
   test.each<[Partial<QuantizeOptions>, number]>([
     [{}, 0.02],
     [{ bits: 4, onnxOnly: true }, 0.2],
-  ])(
-    "has a row of statistics per kernel position of each input of a convolution: %s",
-    async (options, most) => {
-      const model = cnn();
-      const pictures = numbersFor([8, 3, 8, 8]);
-      const data = memory("x", { x: pictures });
-      const { misses } = await quantize(model, { scheme: "weights", rounder: "gptq", data, ...options });
-      expect(misses).toEqual([]);
-      expect(difference(await run(cnn(), { x: pictures }), await run(model, { x: pictures }))).toBeLessThan(most);
-    },
-  );
+  ])("has a row of statistics per kernel position of each input of a convolution: %s", async (options, most) => {
+    const model = cnn();
+    const pictures = numbersFor([8, 3, 8, 8]);
+    const data = memory("x", { x: pictures });
+    const { misses } = await quantize(model, { scheme: "weights", rounder: "gptq", data, ...options });
+    expect(misses).toEqual([]);
+    expect(difference(await run(cnn(), { x: pictures }), await run(model, { x: pictures }))).toBeLessThan(most);
+  });
 });
 
 test("keeps pruned weights at 0, and compensates for rounding in the others", async () => {

@@ -230,18 +230,21 @@ describe("static quantization keeps in float", () => {
     expect(reasons).toEqual([expect.stringMatching(/Add "mask": "y" ranges from -\S+ to .*8 bits would not resolve/)]);
   });
 
-  test.each([-1e9, Number.NEGATIVE_INFINITY])("scores with a stored mask of %d, but not the product after their softmax", async (fill) => {
-    const text = two(`  mask: float32[12] = ${vector(fill, 5)}
+  test.each([-1e9, Number.NEGATIVE_INFINITY])(
+    "scores with a stored mask of %d, but not the product after their softmax",
+    async (fill) => {
+      const text = two(`  mask: float32[12] = ${vector(fill, 5)}
   s = MatMul "second" (a, w2)
   t = Add "mask" (s, mask)
   p = Softmax (t) {axis=-1}
   v: float32[12, 12] = random(seed 3)
   y = MatMul "third" (p, v)`);
-    const { reasons, error } = await leftInFloat(text, { x }, 3);
-    expect(error).toBeLessThan(0.1);
-    expect(reasons.some((reason) => reason.startsWith('Add "mask": '))).toBe(true);
-    expect(reasons.some((reason) => reason.startsWith("third"))).toBe(false);
-  });
+      const { reasons, error } = await leftInFloat(text, { x }, 3);
+      expect(error).toBeLessThan(0.1);
+      expect(reasons.some((reason) => reason.startsWith('Add "mask": '))).toBe(true);
+      expect(reasons.some((reason) => reason.startsWith("third"))).toBe(false);
+    },
+  );
 
   test("a layer with -Infinity in its bias, but not the layers before it", async () => {
     const text = two(`  b: float32[12] = ${vector(Number.NEGATIVE_INFINITY, 2)}

@@ -28,7 +28,9 @@ interface Golden {
 const golden: Golden = JSON.parse(readFileSync(new URL("../golden/adaround.generated.json", import.meta.url), "utf8"));
 
 test.each(
-  golden.cases.map((one, at) => [at === 0 ? "towards its own outputs" : "towards outputs for other inputs", one] as const),
+  golden.cases.map(
+    (one, at) => [at === 0 ? "towards its own outputs" : "towards outputs for other inputs", one] as const,
+  ),
 )("AdaRound has the quantized values of NumPy: %s", async (_, { slope, codes }) => {
   const { rows, columns, steps } = golden;
   const weight = matrix(
@@ -202,14 +204,11 @@ test.each<[QuantizeOptions, RegExp | undefined]>([
   [{ dtype: "q4", data: memory("x", { x: alike }), rounder: "mse" }, /mse/],
   [{ dtype: "q4" }, undefined],
   [{ scheme: "weights", data: memory("x", { x: alike }) }, undefined],
-])(
-  "uses GPTAQ for low-bit weights by default if there are samples",
-  async (options, by) => {
-    const { changes } = await quantize(mlp(), options);
-    const rounded = changes.filter(({ kind }) => kind === "quantized");
-    expect(rounded.length).toBeGreaterThan(0);
-    for (const { what } of rounded)
-      if (by === undefined) expect(what).not.toContain("rounded by");
-      else expect(what).toMatch(by);
-  },
-);
+])("uses GPTAQ for low-bit weights by default if there are samples", async (options, by) => {
+  const { changes } = await quantize(mlp(), options);
+  const rounded = changes.filter(({ kind }) => kind === "quantized");
+  expect(rounded.length).toBeGreaterThan(0);
+  for (const { what } of rounded)
+    if (by === undefined) expect(what).not.toContain("rounded by");
+    else expect(what).toMatch(by);
+});

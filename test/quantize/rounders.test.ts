@@ -102,18 +102,15 @@ graph (x: float32[${samples}16]) -> (y: float32[${samples}4]) {
 }`);
 const samplesOf16 = memory("x", { x: numbersFor([40, 16]) });
 
-test.each(lookingAtSamples)(
-  "%s: gives the same values for models with and without a batch axis",
-  async (rounder) => {
-    const codes = async (samples: string) => {
-      const model = products(samples);
-      await quantize(model, { scheme: "weights", bits: 3, rounder, data: samplesOf16, equalize: false });
-      const names = ["fc1", "fc2", "fc3"].map((name) => `${name}.weight_quantized`);
-      return Promise.all(names.map(async (name) => [...toNumbers(await stored(model, name))]));
-    };
-    expect(await codes("")).toEqual(await codes("batch, "));
-  },
-);
+test.each(lookingAtSamples)("%s: gives the same values for models with and without a batch axis", async (rounder) => {
+  const codes = async (samples: string) => {
+    const model = products(samples);
+    await quantize(model, { scheme: "weights", bits: 3, rounder, data: samplesOf16, equalize: false });
+    const names = ["fc1", "fc2", "fc3"].map((name) => `${name}.weight_quantized`);
+    return Promise.all(names.map(async (name) => [...toNumbers(await stored(model, name))]));
+  };
+  expect(await codes("")).toEqual(await codes("batch, "));
+});
 
 test.each(lookingAtSamples)(
   "%s: skips a layer with NaN in its weight, and rounds later layers without samples",

@@ -178,7 +178,11 @@ graph (x: float32[batch, 3, 6, 6]) -> (y: float32[batch, 4, 4, 4]) {
 
 test.each([
   ["keeps a clamp that does not contain 0", "low: float32[] = 1\n  c = Clip(h, low)", ["Clip"]],
-  ["replaces a clamp around 0 by saturation", "low: float32[] = -1\n  high: float32[] = 1\n  c = Clip(h, low, high)", []],
+  [
+    "replaces a clamp around 0 by saturation",
+    "low: float32[] = -1\n  high: float32[] = 1\n  c = Clip(h, low, high)",
+    [],
+  ],
 ])("%s", async (_, line, kept) => {
   const text = `opset 17
 graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
@@ -685,10 +689,8 @@ test.each([
   ["MatMul, a batch of 1", 1, 'h = MatMul "own" (x, d)'],
   ["MatMul, a batch of 3", 3, 'h = MatMul "own" (x, d)'],
   ["Einsum", 3, 'h = Einsum "own" (x, d) {equation="nbij,bjk->nbik"}'],
-])(
-  "quantizes around a float operator with integer weights: %s",
-  async (_, count, own) => {
-    const model = parseModel(`opset 17
+])("quantizes around a float operator with integer weights: %s", async (_, count, own) => {
+  const model = parseModel(`opset 17
 graph (x: float32[n, ${count}, 5, 8]) -> (y) {
   w: int8[${count}, 8, 6] = random(seed 1, from -100 to 100)
   s: float32[6] = random(seed 2, from 0.01 to 0.02)
@@ -700,14 +702,13 @@ graph (x: float32[n, ${count}, 5, 8]) -> (y) {
   a = Add (h, g)
   y = MatMul "second" (a, v)
 }`);
-    const x = numbersFor([4, count, 5, 8]);
-    const expected = await run(model, { x });
-    const { changes } = await quantize(model, { scheme: "static", data: memory("x", { x }) });
-    expect(changes.map(({ at }) => at)).toEqual(expect.arrayContaining(["first", "second"]));
-    for (const optimize of [false, true])
-      expect(difference(expected, await run(model, { x }, { optimize }))).toBeLessThan(0.03);
-  },
-);
+  const x = numbersFor([4, count, 5, 8]);
+  const expected = await run(model, { x });
+  const { changes } = await quantize(model, { scheme: "static", data: memory("x", { x }) });
+  expect(changes.map(({ at }) => at)).toEqual(expect.arrayContaining(["first", "second"]));
+  for (const optimize of [false, true])
+    expect(difference(expected, await run(model, { x }, { optimize }))).toBeLessThan(0.03);
+});
 
 describe("invalid requests", () => {
   test("fail without data, and change nothing", async () => {

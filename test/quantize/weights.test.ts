@@ -249,26 +249,27 @@ test("rejects an unknown layer, and lists the layers", async () => {
 
 const published = shared("data/models/resnet20.onnx");
 
-test.skipIf(published === undefined)("reduces a published network to about a quarter, and keeps its names", async () => {
-  const model = await open(published ?? "");
-  const before = (await encodeToBytes(model)).length;
-  const names = layerNames(model);
-  const { misses } = await quantize(model, { scheme: "weights" });
-  assertValid(model);
-  expect(misses).toEqual([]);
-  expect((await encodeToBytes(model)).length / before).toBeLessThan(0.28);
-  expect(layerNames(model)).toEqual(names);
-});
+test.skipIf(published === undefined)(
+  "reduces a published network to about a quarter, and keeps its names",
+  async () => {
+    const model = await open(published ?? "");
+    const before = (await encodeToBytes(model)).length;
+    const names = layerNames(model);
+    const { misses } = await quantize(model, { scheme: "weights" });
+    assertValid(model);
+    expect(misses).toEqual([]);
+    expect((await encodeToBytes(model)).length / before).toBeLessThan(0.28);
+    expect(layerNames(model)).toEqual(names);
+  },
+);
 
 test.each([
   ["weights", true],
   ["weights", false],
   ["dynamic", true],
   ["static", true],
-] as const)(
-  "%s, per channel %s: quantizes a network with Upsample in an old opset",
-  async (scheme, perChannel) => {
-    const model = parseModel(`ir 5, opset 9
+] as const)("%s, per channel %s: quantizes a network with Upsample in an old opset", async (scheme, perChannel) => {
+  const model = parseModel(`ir 5, opset 9
 graph (x: float32[batch, 2, height, width]) -> (y) {
   w: float32[4, 2, 3, 3] = random(seed 1)
   v: float32[2, 4, 3, 3] = random(seed 2)
@@ -277,18 +278,17 @@ graph (x: float32[batch, 2, height, width]) -> (y) {
   u = Upsample (h, s) {mode="nearest"}
   y = Conv "up" (u, v) {pads=[1, 1, 1, 1]}
 }`);
-    const x = numbersFor([2, 2, 6, 5]);
-    const expected = await run(model, { x });
-    const { changes } = await quantize(model, {
-      scheme,
-      perChannel,
-      ...(scheme === "static" ? { data: memory("x", { x }) } : {}),
-    });
-    expect(changes.length).toBeGreaterThan(0);
-    for (const optimize of [false, true])
-      expect(difference(expected, await run(model, { x }, { optimize }))).toBeLessThan(0.03);
-  },
-);
+  const x = numbersFor([2, 2, 6, 5]);
+  const expected = await run(model, { x });
+  const { changes } = await quantize(model, {
+    scheme,
+    perChannel,
+    ...(scheme === "static" ? { data: memory("x", { x }) } : {}),
+  });
+  expect(changes.length).toBeGreaterThan(0);
+  for (const optimize of [false, true])
+    expect(difference(expected, await run(model, { x }, { optimize }))).toBeLessThan(0.03);
+});
 
 describe("weights on a grid", () => {
   // Integers, and in the last channel multiples of a step that float32 rounds.

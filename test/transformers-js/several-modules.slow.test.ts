@@ -24,7 +24,11 @@ const least = (dtype: FileDtype): number =>
 
 describe.each([
   ["an encoder and a merged decoder", textToText, ["encoder_model", "decoder_model_merged"]],
-  ["an embedding table, a decoder and an image encoder", imageToText, ["embed_tokens", "decoder_model_merged", "vision_encoder"]],
+  [
+    "an embedding table, a decoder and an image encoder",
+    imageToText,
+    ["embed_tokens", "decoder_model_merged", "vision_encoder"],
+  ],
 ] as const)("%s", (_, write, names) => {
   const out = join(root, write.name);
   const ask: Loader["ask"] = (dtypes, forced) =>
@@ -51,25 +55,20 @@ describe.each([
     }
   });
 
-  test.each(["fp32", ...defaultDtypes] as const)(
-    "generates in %s the tokens that Pith generates",
-    async (dtype) => {
-      const theirs = await ask(Object.fromEntries(names.map((base) => [base, dtype])), undefined);
-      if ("failed" in theirs) throw new Error(theirs.reason);
-      const fileName = (base: string) => (dtype === "fp32" ? `onnx/${base}.onnx` : fileOf(base, dtype));
-      const models = await Promise.all(
-        names.map(async (base) => [base, await open(join(out, fileName(base)))] as const),
-      );
-      const [generator, tokenizer] = [generatorOf(new Map(models)), await openTokenizer(out)];
-      if (generator === undefined || tokenizer === undefined) throw new Error("no generator");
-      const engine = createEngine();
-      for (const [at, text] of texts.entries()) {
-        const prompts = [tokenizer.encode(text).ids];
-        const [ours] = await generate(engine, generator, prompts, { steps: 16, padding: 0, begin: 0 });
-        expect({ text, tokens: theirs.answers[at]?.tokens }).toEqual({ text, tokens: ours });
-      }
-    },
-  );
+  test.each(["fp32", ...defaultDtypes] as const)("generates in %s the tokens that Pith generates", async (dtype) => {
+    const theirs = await ask(Object.fromEntries(names.map((base) => [base, dtype])), undefined);
+    if ("failed" in theirs) throw new Error(theirs.reason);
+    const fileName = (base: string) => (dtype === "fp32" ? `onnx/${base}.onnx` : fileOf(base, dtype));
+    const models = await Promise.all(names.map(async (base) => [base, await open(join(out, fileName(base)))] as const));
+    const [generator, tokenizer] = [generatorOf(new Map(models)), await openTokenizer(out)];
+    if (generator === undefined || tokenizer === undefined) throw new Error("no generator");
+    const engine = createEngine();
+    for (const [at, text] of texts.entries()) {
+      const prompts = [tokenizer.encode(text).ids];
+      const [ours] = await generate(engine, generator, prompts, { steps: 16, padding: 0, begin: 0 });
+      expect({ text, tokens: theirs.answers[at]?.tokens }).toEqual({ text, tokens: ours });
+    }
+  });
 
   test.runIf(write === imageToText)("computes outputs for an image as in float32", async () => {
     Object.assign(env, { allowRemoteModels: false, localModelPath: `${root}/` });

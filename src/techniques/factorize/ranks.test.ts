@@ -128,13 +128,10 @@ it("reports the rank for 95 % of energy and the largest that saves weights", asy
 it.each([
   [10, 20, "2.00"],
   [10, 10, "1.00"],
-])(
-  "without a rank, keeps 95 %% of energy if not slower: %d for %d ms",
-  async (chain, layer, speed) => {
-    const { changes } = await factorizeTimed(rankOne(), {}, { engine: timed(chain, layer) });
-    expect(changes).toMatchObject([{ at: "fc", what: expect.stringMatching(`rank 1, .* ${speed} × as fast$`) }]);
-  },
-);
+])("without a rank, keeps 95 %% of energy if not slower: %d for %d ms", async (chain, layer, speed) => {
+  const { changes } = await factorizeTimed(rankOne(), {}, { engine: timed(chain, layer) });
+  expect(changes).toMatchObject([{ at: "fc", what: expect.stringMatching(`rank 1, .* ${speed} × as fast$`) }]);
+});
 
 it.each([
   [20, 10, "0.50"],
@@ -159,20 +156,17 @@ it.each([
 it.each([
   [10, 1],
   [11, 0],
-])(
-  "without a rank, accepts at most two thirds of the weights at any speed: %d",
-  async (rank, count) => {
-    const model = rankOne();
-    // Each rank takes 64 of 1024 weights: 62.5 % for rank 10 and 68.8 % for rank 11.
-    setWeight(model, "fc.weight", (index) => (index % 33 === 0 && index / 33 < rank ? 1 : 0));
-    for (const layer of count === 0 ? [1, 10, 100] : [100]) {
-      const { changes, misses } = await factorizeTimed(model, {}, { engine: timed(10, layer) });
-      expect(changes).toHaveLength(count);
-      const reason = "rank 11 keeps 95 % of the energy, but takes 68.8 % of its weights, more than two thirds";
-      expect(misses).toMatchObject(count === 0 ? [{ at: "fc", reason }] : []);
-    }
-  },
-);
+])("without a rank, accepts at most two thirds of the weights at any speed: %d", async (rank, count) => {
+  const model = rankOne();
+  // Each rank takes 64 of 1024 weights: 62.5 % for rank 10 and 68.8 % for rank 11.
+  setWeight(model, "fc.weight", (index) => (index % 33 === 0 && index / 33 < rank ? 1 : 0));
+  for (const layer of count === 0 ? [1, 10, 100] : [100]) {
+    const { changes, misses } = await factorizeTimed(model, {}, { engine: timed(10, layer) });
+    expect(changes).toHaveLength(count);
+    const reason = "rank 11 keeps 95 % of the energy, but takes 68.8 % of its weights, more than two thirds";
+    expect(misses).toMatchObject(count === 0 ? [{ at: "fc", reason }] : []);
+  }
+});
 
 it("reports the fastest chain if all chains are slower than the layer", async () => {
   const model = convolutions();

@@ -51,9 +51,12 @@ describe("similarPaths", () => {
     );
   });
 
-  test.each(["wholly-other.onnx", "hidden.txt", "package.txt", "none/of/these"])("finds nothing for %s", async (typed) => {
-    expect(await similarPaths(at(typed))).toEqual([]);
-  });
+  test.each(["wholly-other.onnx", "hidden.txt", "package.txt", "none/of/these"])(
+    "finds nothing for %s",
+    async (typed) => {
+      expect(await similarPaths(at(typed))).toEqual([]);
+    },
+  );
 });
 
 describe("suggestPath", () => {

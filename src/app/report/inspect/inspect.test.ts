@@ -38,16 +38,13 @@ test.each([
   [{ weights: "palette", bits: 8 }, "palette of 8 bits [64, 32]", undefined],
   [{ bits: 4 }, "4 bits [64, 32]", 64],
   [{ bits: 8 }, "int8 [64, 32]", 64],
-] as const)(
-  "reports the layer's shape and no sharing for a weight stored with %j",
-  async (options, weight, scales) => {
-    const model = network({ fc: linear(32, 64) }, { input: ["n", 32], seed: 1 });
-    await quantize(model, { scheme: "weights", ...options });
-    const { layers } = await inspect(model);
-    expect(layers).toMatchObject([{ weight, bits: options.bits, sharedWith: [] }]);
-    expect(layers[0]?.scales).toBe(scales);
-  },
-);
+] as const)("reports the layer's shape and no sharing for a weight stored with %j", async (options, weight, scales) => {
+  const model = network({ fc: linear(32, 64) }, { input: ["n", 32], seed: 1 });
+  await quantize(model, { scheme: "weights", ...options });
+  const { layers } = await inspect(model);
+  expect(layers).toMatchObject([{ weight, bits: options.bits, sharedWith: [] }]);
+  expect(layers[0]?.scales).toBe(scales);
+});
 
 test("lists the other nodes that read a shared weight", async () => {
   const { layers } = await look(`opset 21
