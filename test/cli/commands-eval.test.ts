@@ -111,7 +111,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
     expect(comparison).toMatchObject({ original: { value: 1 } });
   });
 
-  test("exits with 0 if a goal is met, and with 1 if missed, with a result", async () => {
+  test("exits with 0 if a goal is met, and with 1 if it is missed", async () => {
     const against = ["eval", at("near.onnx"), ...data, "--against", at("right.onnx")];
     expect(await json(...against, "--max-drop", "50%", "--min-agreement", "50%")).toMatchObject({
       code: 0,

@@ -354,7 +354,7 @@ describe("an output path that cannot be written", () => {
     ["simplify", []],
     ["compress", ["--data", "points.csv"]],
     ["inspect", []],
-  ])("pith %s of a Hub id names the missing input and the command to download it", async (command, words) => {
+  ])("pith %s of a Hub id names the missing input and the download command", async (command, words) => {
     const resolvedWords = words.map((word) => (word.endsWith(".csv") ? at(word) : word));
     const { code, err } = await pith(command, "Xenova/all-MiniLM-L6-v2", ...resolvedWords);
     expect({ code, err }).toEqual({

@@ -130,7 +130,7 @@ describe("a model named by its file in a folder", () => {
     });
   });
 
-  test("is written to a folder of the same form if at the top of its folder", async () => {
+  test("gives a folder of the same form if at the top of its folder", async () => {
     const [folder, out] = [join(root, "flat"), join(root, "flat.out")];
     await mkdir(folder);
     await save(parseModel(network), join(folder, "model.onnx"));

@@ -52,7 +52,7 @@ describe.skipIf(data === undefined)("npm run demo on MNIST", () => {
     ["student 784-64-10, alone", 0.51, -1],
     ["student 784-64-10, distilled", 0.51, -1],
     ["fc1 of rank 32, fine-tuned", 0.31, -0.5],
-  ])("%s: has a share of at most %d of the bytes, and at least %d points", (name, share, change) => {
+  ])("%s: at most a share of %d of the bytes, and at least %d points", (name, share, change) => {
     expect(row(name).bytes).toBeLessThan(share * row("original, 784-128-10").bytes);
     expect(row(name).change).toBeGreaterThan(change);
   });

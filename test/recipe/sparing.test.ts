@@ -96,7 +96,7 @@ test("with 1-bit palettes, some layers fall back to 4 or 8 bits", async () => {
   expect(attempts.length).toBeLessThanOrEqual(24);
 });
 
-test("a recipe step falls back for some layers if it misses the goal, and records them", async () => {
+test("a recipe step that misses the goal falls back for some layers, and records them", async () => {
   const steps = (judge: unknown) => recipeFrom({ steps: [{ quantize: { scheme: "weights" }, judge }] });
   const options = { goal: point, rounds: 0 };
   await expect(runRecipe(ruined, steps(true), task, options)).rejects.toMatchObject({ code: "E_ACCURACY_LOST" });

@@ -136,7 +136,7 @@ it.each([
 it.each([
   [20, 10, "0.50"],
   [100, 98, "0.98"],
-])("without a rank, keeps the layer if the chain is slower: %d instead of %d ms", async (chain, layer, speed) => {
+])("without a rank, keeps the layer if the chain is slower: %d and %d ms", async (chain, layer, speed) => {
   expect(await factorizeTimed(rankOne(), {}, { engine: timed(chain, layer) })).toMatchObject({
     changes: [],
     misses: [{ at: "fc", reason: `rank 1 keeps 95 % of the energy, but is slower (${speed} × as fast)` }],
