@@ -93,7 +93,7 @@ async function likeness(a: Model, b: Model): Promise<number> {
 }
 
 describe("a custom operator", () => {
-  it("is a function call by default, and a layer in a model with its definition, its copies and its parts", async () => {
+  it("is a function call by default, and a layer in a model with its definition", async () => {
     expect(names(await network())).toEqual([]);
     const model = await known();
     expect(names(model)).toEqual(["fc1", "fc2"]);
@@ -139,7 +139,7 @@ describe("a custom operator", () => {
     for (const result of [sparse, thin, low]) expect(await likeness(model, result)).toBeGreaterThan(1);
   });
 
-  it("stays in float, with a reason, if activations are quantized and its definition has no integer form", async () => {
+  it("stays in float with quantized activations if its definition has no integer form", async () => {
     for (const scheme of ["dynamic", "static"] as const) {
       const model = await known();
       const { misses } = await quantize(model, { scheme, ...(scheme === "static" ? { data } : {}) });

@@ -38,7 +38,7 @@ describe("the packed package", () => {
     user = dependencies;
     await mkdir(user);
     await mkdir(built);
-    // Beside the working tree, so that the test neither depends on the state of dist/ nor disturbs it. Declarations are checked elsewhere.
+    // Outside of the working tree, so that the test neither depends on dist/ nor changes it. Declarations are checked elsewhere.
     for (const name of [
       "package.json",
       "README.md",

@@ -32,7 +32,7 @@ const begin = async (options?: SearchOptions, seed?: number): Promise<Clock> => 
 /** A minute before now. */
 const long = (): number => performance.now() - 60_000;
 
-test("a search that was stopped goes on with the time that it had left", async () => {
+test("resumes a stopped search with its remaining time", async () => {
   const first = await begin();
   expect((await first.measure(a, long())).spent).toBeGreaterThanOrEqual(60);
   expect(knownCount).toBe(0);
@@ -44,7 +44,7 @@ test("a search that was stopped goes on with the time that it had left", async (
   expect([duration.spent, spent]).toEqual([duration.seconds, duration.seconds]);
 });
 
-test("one that has ended takes no time from the next, which knows what is done", async () => {
+test("a new search is not charged for a finished one, whose candidates it knows", async () => {
   const first = await begin();
   await first.measure(a, long());
   await first.end();
@@ -54,7 +54,7 @@ test("one that has ended takes no time from the next, which knows what is done",
   const duration = await second.measure(a, performance.now());
   expect(duration.seconds).toBeGreaterThanOrEqual(60);
   expect(duration.spent).toBeLessThan(60);
-  // A step that was removed is done again, in time of this search.
+  // A removed step runs again, and its time counts for this search.
   expect((await second.measure(a, long())).spent).toBeGreaterThanOrEqual(60);
 });
 
@@ -62,7 +62,7 @@ test.each([
   ["another goal", { minutes: 5, goal: { maxDrop: 0.02 } }],
   ["more minutes", { minutes: 50 }],
   ["another purpose", { minutes: 5, purpose: "speed" }],
-] as const)("a search with %s has time of its own, and goes on with it where it is stopped", async (_, options) => {
+] as const)("a search with %s has separate time, and resumes with it after a stop", async (_, options) => {
   await (await begin()).measure(a, long());
   const second = await begin(options);
   expect(second.isDone(a.name)).toBe(true);
@@ -70,7 +70,7 @@ test.each([
   expect((await begin(options)).isDone(b.name)).toBe(false);
 });
 
-test("what another search has tried since it was stopped is no time of it", async () => {
+test("a resumed search is not charged for what another search tried since the stop", async () => {
   await (await begin()).measure(a, long());
   const other = await begin({ minutes: 50 });
   await other.measure(b, long());
@@ -80,21 +80,21 @@ test("what another search has tried since it was stopped is no time of it", asyn
   expect((await again.measure(b, performance.now())).spent).toBeLessThan(60);
 });
 
-test("options that a name does not say are told apart", async () => {
+test("distinguishes candidates with equal names and different options", async () => {
   const first = await begin();
   await first.measure({ ...a, recipe: b.recipe }, long());
   await first.end();
   expect((await begin()).isDone(a.name)).toBe(false);
 });
 
-test("another seed shares nothing", async () => {
+test("shares nothing with a search of another seed", async () => {
   const first = await begin();
   await first.measure(a, long());
   await first.end();
   expect((await begin({ minutes: 5 }, 1)).isDone(a.name)).toBe(false);
 });
 
-test("what another process of the same search has done is its time", async () => {
+test("charges the work of another process of the same search", async () => {
   const first = await begin();
   vi.setSystemTime(Date.now() + 60_000);
   await open().measure(a, long());

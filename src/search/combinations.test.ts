@@ -10,25 +10,25 @@ const palettes = offer("palettes", "numbers", { left: 0.2, isTrainable: true });
 const all = combinationsOf([cut, fit, learn, codes, palettes]);
 const named = createFinder(all);
 
-describe("combinations", () => {
-  test("are a cut, what heals it, a format, and what trains it", () => {
+describe("combinationsOf", () => {
+  test("joins a structure, its recovery, a number format and its training", () => {
     const names = all.map(({ name }) => name);
     expect(names.slice(0, 3)).toEqual(["codes", "codes, sensitive layers at higher precision", "palettes"]);
     expect(names).toContain("cut, fit, learn, palettes, learn");
     expect(new Set(names).size).toBe(names.length);
   });
 
-  test("heal nothing that was not cut, and train no codes", () => {
+  test("recovers nothing that was not pruned, and trains no fixed format", () => {
     const names = all.map(({ name }) => name);
     expect(names.filter((name) => /^(fit|learn)/.test(name) || name.includes("codes, learn"))).toEqual([]);
   });
 
-  test("with a format that needs training have it trained alone", () => {
+  test("offers a format that needs training only with training", () => {
     const few = combinationsOf([learn, offer("few bits", "numbers", { isTrainable: true, needsTraining: true })]);
     expect(few.map(({ name }) => name)).toEqual(["few bits, learn"]);
   });
 
-  test("are judged at their end only", () => {
+  test("evaluates a candidate at its end only", () => {
     const { steps } = recipeOf(named("cut, fit, codes"));
     expect(steps.map((step) => ("judge" in step ? step.judge : undefined))).toEqual([false, false, undefined]);
     const spared = recipeOf(named("cut, fit, codes, sensitive layers at higher precision"));
@@ -36,7 +36,7 @@ describe("combinations", () => {
   });
 });
 
-test("bits by layer for a size are in the recipe as bytes of the file, a little less where what trains them adds notes", () => {
+test("a mixed-precision step states the bytes of the file, fewer if training adds metadata", () => {
   const bits = offer("bits", "numbers", { bytes: 1000, isTrainable: true });
   const [plain, trained] = combinationsOf([bits, learn]).map(recipeOf);
   expect(plain?.steps).toEqual([{ id: "bits", options: {}, bytes: 1000 }]);

@@ -24,7 +24,7 @@ const finalists = (tried: readonly Scored[], options: ObjectiveOptions = {}): re
   return finalistsOf(tried, usual, bySize).map(({ combination }) => combination.name);
 };
 
-test("the two smallest that are allowed, and of the others those that none is better than, four in all", () => {
+test("selects the two smallest allowed candidates and the Pareto front, four in all", () => {
   const tried = [
     named("d", { size: 400, drop: 0.001, ...fast }),
     named("a", { size: 100, drop: 0.009, ...fast }),
@@ -37,7 +37,7 @@ test("the two smallest that are allowed, and of the others those that none is be
   expect(finalists(tried)).toEqual(["a", "second", "b", "c"]);
 });
 
-test("the smallest that is slower is among them, behind the two best", () => {
+test("includes the smallest candidate that is slower, after the two best", () => {
   const tried = [
     named("small and slow", { size: 50, drop: 0.009, ...slow }),
     named("slow", { size: 60, drop: 0, ...slow }),
@@ -49,7 +49,7 @@ test("the smallest that is slower is among them, behind the two best", () => {
   expect(finalists(tried)).toEqual(["a", "b", "small and slow", "c"]);
 });
 
-test("none is there twice: the smallest of all may be the best", () => {
+test("lists no candidate twice", () => {
   const tried = [
     named("a", { size: 100, drop: 0.009, ...fast }),
     named("b", { size: 200, drop: 0.008, ...fast }),
@@ -58,7 +58,7 @@ test("none is there twice: the smallest of all may be the best", () => {
   expect(finalists(tried)).toEqual(["a", "b"]);
 });
 
-/** Known to within two standard errors on either side. */
+/** Returns a candidate whose interval is two standard errors wide on either side. */
 function uncertain(name: string, { drop, ...figures }: Figures, error: number): Scored {
   const combination = named(name, { drop, ...figures });
   const estimate = (value: number, error = 0) => ({
@@ -79,7 +79,7 @@ function uncertain(name: string, { drop, ...figures }: Figures, error: number): 
   return { ...combination, attempt: { ...combination.attempt, evaluation } };
 }
 
-test("one that is smaller and misses the goal by no more than a standard error is among them, as that may be chance", () => {
+test("includes smaller candidates that miss the goal by at most a standard error", () => {
   const tried = [
     uncertain("holds", { size: 300, drop: 0.004, ...fast }, 0.004),
     uncertain("by chance", { size: 200, drop: 0.013, ...fast }, 0.004),
@@ -92,7 +92,7 @@ test("one that is smaller and misses the goal by no more than a standard error i
   expect(finalists([...tried, smallest])).toEqual(["smallest", "holds", "by chance", "larger, by chance"]);
 });
 
-test("what misses the goal is none, where another holds it", () => {
+test("excludes a candidate that misses the goal if another meets it", () => {
   const tried = [
     named("misses", { size: 50, drop: 0.011, ...fast }),
     named("holds", { size: 900, drop: 0.01, ...fast }),
@@ -100,13 +100,13 @@ test("what misses the goal is none, where another holds it", () => {
   expect(finalists(tried)).toEqual(["holds"]);
 });
 
-test("where all miss the goal they are those that lose least", () => {
+test("selects the candidates with the smallest drop if all miss the goal", () => {
   const drops = [0.05, 0.02, 0.06, 0.03, 0.04];
   const tried = drops.map((drop, at) => named(String(drop), { size: 100 + at, drop, ...fast }));
   expect(finalists(tried)).toEqual(["0.02", "0.03", "0.04", "0.05"]);
 });
 
-test("where none reaches a target of size they are the smallest, of speed the fastest", () => {
+test("selects the smallest or the fastest candidates if none reaches the target", () => {
   const tried = [
     named("small", { size: 300, drop: 0.5, speed: 1.1 }),
     named("middle", { size: 400, drop: 0, speed: 1.2 }),
@@ -116,7 +116,7 @@ test("where none reaches a target of size they are the smallest, of speed the fa
   expect(finalists(tried, { faster: 2 })).toEqual(["fast", "middle", "small"]);
 });
 
-test("where speeds are known, two of these are the fastest", () => {
+test("reserves include the two fastest candidates if speeds are known", () => {
   const tried = [0.009, 0.004, 0.003, 0.002, 0.006, 0.001].map((drop, at) =>
     named(String(drop), { size: 100 + at, drop, speed: 1 + 100 * drop }),
   );
@@ -124,7 +124,7 @@ test("where speeds are known, two of these are the fastest", () => {
   expect(reserves.map(({ combination }) => combination.name)).toEqual(["0.001", "0.002", "0.009", "0.006"]);
 });
 
-test("another function is none, whatever its metric says", () => {
+test("excludes a candidate that lost its function, whatever its metric value is", () => {
   const lost = named("lost", { size: 100, drop: 0, ...fast });
   const refused = { ...lost.attempt.variant, refused: 'its output "features" is lost', refusedAs: "lost" } as const;
   const tried = [
@@ -134,7 +134,7 @@ test("another function is none, whatever its metric says", () => {
   expect(finalists(tried)).toEqual(["kept"]);
 });
 
-test("those that were refused, are unusable, or came to a file that is there are left out", () => {
+test("excludes candidates that are rejected, unusable or equal to another file", () => {
   const figures = { size: 100, drop: 0, ...fast };
   const tried = [
     named("refused", undefined),
@@ -145,12 +145,12 @@ test("those that were refused, are unusable, or came to a file that is there are
   expect(finalists(tried)).toEqual(["kept"]);
 });
 
-test("where all were refused the first four are judged, and say why", () => {
+test("selects the first four candidates if all were rejected", () => {
   const tried = ["a", "b", "c", "d", "e"].map((name) => named(name, undefined));
   expect(finalists(tried)).toEqual(["a", "b", "c", "d"]);
 });
 
-test("where no finalist is kept those of the others that are allowed and lose least are judged", () => {
+test("reserves are the other allowed candidates with the smallest drop", () => {
   const drops = [0.009, 0.004, 0.02, 0.002, 0.006, 0.001, 0.005];
   const tried = drops.map((drop, at) => named(String(drop), { size: 100 + at, drop, ...fast }));
   const reserves = reservesOf(tried, tried.slice(0, 1), objectiveOf({}, goal, { bytes: 1000 }));

@@ -22,18 +22,18 @@ const knowing = (...some: readonly Tried[]): Forecast => {
 };
 
 describe("the exponent of speed", () => {
-  test("is 0.6 before anything was measured", () => {
+  test("is 0.6 before any measurement", () => {
     expect(exponentOfSpeed([])).toBeCloseTo(0.6, 12);
   });
 
-  test("of a mild cut stays near it, of a deep one is what was measured", () => {
+  test("stays near 0.6 after mild pruning, and follows the measurement after strong pruning", () => {
     expect(exponentOfSpeed([{ left: 0.95, speed: 0.97 }])).toBeGreaterThan(0.45);
     const deep = exponentOfSpeed([{ left: 0.3, speed: 1 }]);
     expect(deep).toBeGreaterThan(0);
     expect(deep).toBeLessThan(0.05);
   });
 
-  test("is the mean by variances of what is known before and what was measured", () => {
+  test("is the mean of prior and measurement, weighted by inverse variances", () => {
     const [depth, speed] = [Math.log(2), 1.2];
     const [before, precision] = [1 / 0.3 ** 2, (depth / 0.1) ** 2];
     const mean = (0.6 * before + (Math.log(speed) / depth) * precision) / (before + precision);
@@ -41,38 +41,38 @@ describe("the exponent of speed", () => {
   });
 });
 
-describe("a cut", () => {
+describe("pruning", () => {
   test("is expected to be faster before any was timed", () => {
     expect(knowing().predict(named("cut to 0.5"))?.speed).toBeCloseTo(0.5 ** -0.6);
     expect(knowing(tried("cut to 0.9", 900)).predict(named("cut to 0.5"))?.speed).toBeCloseTo(0.5 ** -0.6);
   });
 
-  test("promises speed although the mildest was no faster", () => {
+  test("is expected to be faster although the mildest pruning was not", () => {
     const { speed = 0 } = knowing(tried("cut to 0.9", 900, 0.999)).predict(named("cut to 0.3")) ?? {};
     expect(speed).toBeGreaterThan(1.4);
     expect(speed).toBeLessThan(0.3 ** -0.6);
   });
 
-  test("promises none once a deep one was no faster; those of other families do", () => {
+  test("is not expected to be faster after strong pruning of its family was not", () => {
     const forecast = knowing(tried("cut to 0.5", 500, 1));
     expect(forecast.predict(named("cut to 0.3"))?.speed).toBeLessThan(1.2);
     expect(forecast.predict(named("rank"))?.speed).toBeCloseTo(0.5 ** -0.6);
   });
 
-  test("that was timed is as fast behind what heals it, and with another format", () => {
+  test("has its measured speed after recovery, and with another format", () => {
     const forecast = knowing(tried("codes", 250, 2), tried("cut to 0.9, codes", 225, 2.5));
     expect(forecast.predict(named("cut to 0.9"))?.speed).toBeCloseTo(1.25);
     expect(forecast.predict(named("cut to 0.9, heal, codes"))?.speed).toBeCloseTo(2.5);
-    // Others follow the exponent.
+    // Other amounts follow the exponent.
     expect(forecast.predict(named("cut to 0.7, codes"))?.speed).toBeGreaterThan(2.5);
   });
 
-  test("is as fast as the mean of its timings", () => {
+  test("has the mean of its measured speeds", () => {
     const forecast = knowing(tried("cut to 0.5", 500, 2), tried("cut to 0.5, heal", 500, 1.28));
     expect(forecast.predict(named("cut to 0.5, heal"))?.speed).toBeCloseTo(1.6);
   });
 
-  test("gains less by a format than the original does, where that was seen behind another cut", () => {
+  test("gains less from a format if that was measured after other pruning", () => {
     const forecast = knowing(
       tried("codes", 250, 2),
       tried("cut to 0.5", 500, 1.5),
@@ -84,17 +84,17 @@ describe("a cut", () => {
     expect(forecast.predict(named("codes"))?.speed).toBe(2);
   });
 
-  test("makes a slow format faster as it makes the original", () => {
+  test("accelerates a slow format as much as the original", () => {
     const forecast = knowing(tried("codes", 250, 0.5), tried("cut to 0.5, codes", 125, 0.75));
     expect(forecast.predict(named("cut to 0.5"))?.speed).toBeCloseTo(1.5, 1);
   });
 });
 
-describe("what came to the same file", () => {
+describe("a candidate with the file of another", () => {
   const same = (name: string, sameAs: string): Tried => ({ ...tried(name, 0), figures: undefined, sameAs });
   const unchanged = (name: string): Tried => ({ combination: named(name), figures: undefined, isUnchanged: true });
 
-  test("as the original refutes the milder cuts, and those that are stronger are expected to leave more", () => {
+  test("excludes milder pruning if that file is the original's", () => {
     const forecast = knowing(unchanged("cut to 0.7"));
     expect(forecast.predict(named("cut to 0.9"))).toBeUndefined();
     expect(forecast.predict(named("cut to 0.7, codes"))).toBeUndefined();
@@ -102,13 +102,13 @@ describe("what came to the same file", () => {
     expect(forecast.predict(named("rank"))?.size).toBe(500);
   });
 
-  test("as a format alone does, too", () => {
+  test("excludes milder pruning if that file has the format alone", () => {
     const forecast = knowing(tried("codes", 250), same("cut to 0.7, codes", "codes"));
     expect(forecast.predict(named("cut to 0.9"))).toBeUndefined();
     expect(forecast.predict(named("cut to 0.5"))).toBeDefined();
   });
 
-  test("as a milder cut refutes itself and those between, and nothing that is milder still", () => {
+  test("excludes pruning in between if that file is pruned less, and nothing milder", () => {
     const forecast = knowing(tried("cut to 0.7", 700), same("cut to 0.3", "cut to 0.7"));
     expect(forecast.predict(named("cut to 0.5, codes"))).toBeUndefined();
     expect(forecast.predict(named("cut to 0.3, codes"))).toBeUndefined();
@@ -116,13 +116,13 @@ describe("what came to the same file", () => {
     expect(forecast.predict(named("cut to 0.9"))).toBeDefined();
   });
 
-  test("as a cut of another family refutes none", () => {
+  test("excludes nothing if that file is of another family", () => {
     const forecast = knowing(tried("rank", 500), same("cut to 0.5", "rank"));
     expect(forecast.predict(named("cut to 0.7"))).toBeDefined();
   });
 });
 
-test("a format that was tried behind a cut alone is expected to take more than was foreseen", () => {
+test("expects a larger file for a format that was tried after pruning only", () => {
   const forecast = knowing(tried("cut to 0.5, codes", 245));
   expect(forecast.predict(named("codes"))?.size).toBeCloseTo(250 * 1.4);
   expect(forecast.predict(named("cut to 0.5, codes"))?.size).toBeCloseTo(245);

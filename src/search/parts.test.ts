@@ -21,18 +21,18 @@ async function numbersOf({ search, test }: ReturnType<typeof searchParts>): Prom
   return all;
 }
 
-test("no sample is both searched on and judged by", async () => {
+test("uses no sample for both the search and the test", async () => {
   const [search = [], judged = []] = await numbersOf(searchParts(splitOf(1001), 0));
   expect([search.length, judged.length]).toEqual([500, 501]);
   expect(new Set([...search, ...judged]).size).toBe(1001);
 });
 
-test("of many samples the most judge", async () => {
+test("uses most of many samples for the test", async () => {
   const { search, test } = searchParts(splitOf(10_000), 0);
   expect([search.count, test.count]).toEqual([2048, 7952]);
 });
 
-test("what is looked at first is spread over all samples", async () => {
+test("spreads the samples of the first look over all samples", async () => {
   const [search = []] = await numbersOf(searchParts(splitOf(10_000), 0));
   const of5 = Array.from({ length: 5 }, (_, fifth) =>
     search.slice(0, firstLook).filter((number) => Math.floor(number / 2000) === fifth),
@@ -40,7 +40,7 @@ test("what is looked at first is spread over all samples", async () => {
   for (const { length } of of5) expect(length).toBeGreaterThan(30);
 });
 
-test("of few all are both", () => {
+test("uses all of few samples for both the search and the test", () => {
   const { search, test, isApart } = searchParts(splitOf(199), 0);
   expect([search.count, test.count, isApart]).toEqual([199, 199, false]);
 });

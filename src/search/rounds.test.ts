@@ -39,11 +39,11 @@ const unchanged = (name: string, some = all): Scored => {
 const names = (some: readonly Combination[]): readonly string[] => some.map(({ name }) => name);
 const long = 1e9;
 
-test("formats of numbers alone come first", () => {
+test("starts with number formats alone", () => {
   expect(names(opened().next(long))).toEqual(["codes"]);
 });
 
-test("formats that train their values come after cheaper ones", () => {
+test("tries formats that train their values after cheaper ones", () => {
   const some = combinationsOf([
     offer("codes", "numbers", { left: 0.25 }),
     offer("trained codes", "numbers", { left: 0.1, trains: true, runs: 1e4 }),
@@ -54,14 +54,14 @@ test("formats that train their values come after cheaper ones", () => {
   expect(names(rounds.next(long))).toEqual(["trained codes"]);
 });
 
-test("where no format is combined, structures come first", () => {
+test("starts with structures if there are no formats", () => {
   const without = all.filter(({ numbers }) => numbers === undefined);
   const first = opened(undefined, [], without).next(long);
   expect(first.length).toBeGreaterThan(0);
   for (const { structure } of first) expect(structure).toBeDefined();
 });
 
-test("a round has one of each family of structures", () => {
+test("tries at most one structure of each family per round", () => {
   const rounds = opened();
   rounds.add(scored("codes", { size: 250, drop: 0 }));
   const families = rounds.next(long).map(({ structure }) => structure?.family);
@@ -69,7 +69,7 @@ test("a round has one of each family of structures", () => {
   expect(new Set(families).size).toBe(families.length);
 });
 
-test("what there is no time for is not tried, unless an earlier search has done it", () => {
+test("excludes candidates that take too long, unless an earlier search finished them", () => {
   const few = 100;
   const rounds = opened();
   rounds.add(scored("codes", { size: 250, drop: 0 }));
@@ -79,7 +79,7 @@ test("what there is no time for is not tried, unless an earlier search has done 
   expect(names(again.promising(few)).filter((name) => name.includes("learn"))).toEqual(["rank, fit, learn, codes"]);
 });
 
-test("what is expected to miss the goal, or to gain nothing, is not tried", () => {
+test("excludes candidates that are expected to miss the goal or to gain nothing", () => {
   const rounds = opened();
   rounds.add(scored("codes", { size: 250, drop: 0 }));
   rounds.add(scored("rank, fit, codes", { size: 130, drop: 0.5 }));
@@ -88,7 +88,7 @@ test("what is expected to miss the goal, or to gain nothing, is not tried", () =
   expect(promising).not.toContain("rank");
 });
 
-test("the best is the smallest that is allowed", () => {
+test("the best candidate is the smallest that is allowed", () => {
   const rounds = opened();
   expect(rounds.add(scored("codes", { size: 250, drop: 0 }))).toBe(true);
   expect(rounds.add(scored("rank, codes", { size: 125, drop: 2 * goal }))).toBe(false);
@@ -97,14 +97,14 @@ test("the best is the smallest that is allowed", () => {
   expect(rounds.best?.combination.name).toBe("rank, fit, codes");
 });
 
-test("nothing is the best that was refused", () => {
+test("the best candidate is never a rejected one", () => {
   const rounds = opened();
   expect(rounds.add(scored("codes", undefined))).toBe(false);
   expect(rounds.best).toBeUndefined();
   expect(names(rounds.promising(long)).filter((name) => name.endsWith("codes"))).toEqual([]);
 });
 
-describe("for a speed", () => {
+describe("a search for a speed", () => {
   const original = { bytes: 1000 };
   const cuts = [0.9, 0.7, 0.5, 0.3].map((left) => offer(`to ${left}`, "structure", { family: "to", left }));
   const some = combinationsOf([
@@ -114,17 +114,17 @@ describe("for a speed", () => {
   ]);
   const faster = (speed: number): Rounds => opened(objectiveOf({ faster: speed }, undefined, original), [], some);
 
-  test("all formats are tried first, as theirs is not known", () => {
+  test("tries all formats first, because their speed is unknown", () => {
     expect(names(faster(4).next(long))).toEqual(["codes"]);
   });
 
-  test("the first cut is the mildest that is expected to reach it", () => {
+  test("starts with the mildest pruning that is expected to reach the speed", () => {
     const rounds = faster(1.4);
     rounds.add(scored("codes", { size: 250, speed: 0.6, drop: 0 }));
     expect(names(rounds.next(long))).toEqual(["to 0.5"]);
   });
 
-  test("until one reaches it stronger ones follow, although the mildest was no faster", () => {
+  test("tries stronger pruning until the speed is reached, although the mildest was not faster", () => {
     const rounds = faster(1.4);
     rounds.add(scored("codes", { size: 250, speed: 0.6, drop: 0 }));
     rounds.add(scored("to 0.9", { size: 900, speed: 0.999, drop: 0 }, some));
@@ -132,14 +132,14 @@ describe("for a speed", () => {
     expect(names(rounds.next(long))).toEqual(["to 0.3"]);
   });
 
-  test("what misses it by less than timing tells is healed", () => {
+  test("recovers a candidate that misses the speed by less than timing varies", () => {
     const rounds = faster(2);
     rounds.add(scored("codes", { size: 250, speed: 1.4, drop: 0 }));
     rounds.add(scored("to 0.5", { size: 500, speed: 1.9, drop: 0.7 }, some));
     expect(names(rounds.promising(long))).toContain("to 0.5, fit");
   });
 
-  test("where none is expected to reach it, the nearest are tried, and none that comes no nearer than those before", () => {
+  test("tries the nearest candidates if none is expected to reach the speed", () => {
     const rounds = faster(4);
     rounds.add(scored("codes", { size: 250, speed: 0.6, drop: 0 }));
     expect(names(rounds.promising(long)).slice(0, 2)).toEqual(["to 0.3", "to 0.3, fit"]);
@@ -147,7 +147,7 @@ describe("for a speed", () => {
     expect(names(rounds.promising(long))).toEqual([]);
   });
 
-  test("before that, one of each family is tried, since what is expected of it is the least certain", () => {
+  test("tries each family once if none is expected to reach the speed", () => {
     const more = combinationsOf([...cuts, offer("layers", "structure", { left: 0.9 }), offer("codes", "numbers")]);
     const rounds = opened(objectiveOf({ faster: 4 }, undefined, original), [], more);
     rounds.add(scored("codes", { size: 250, speed: 2, drop: 0 }, more));
@@ -157,7 +157,7 @@ describe("for a speed", () => {
     expect(names(rounds.next(long))).toEqual([]);
   });
 
-  test("once one reaches it the others are to lose less, and to be as fast within 5 %", () => {
+  test("requires smaller drops at the same speed once a candidate reaches it", () => {
     const rounds = faster(1.4);
     rounds.add(scored("codes", { size: 250, speed: 0.6, drop: 0 }));
     rounds.add(scored("to 0.3", { size: 300, speed: 2, drop: 0.1 }, some));
@@ -167,7 +167,7 @@ describe("for a speed", () => {
     expect(next.filter((name) => /0\.[79]|codes/.test(name))).toEqual([]);
   });
 
-  test("after a cut that changed nothing a stronger one is tried, not the next", () => {
+  test("tries stronger pruning after an amount that changed nothing", () => {
     const rounds = faster(1.2);
     rounds.add(scored("codes", { size: 250, speed: 0.6, drop: 0 }));
     expect(names(rounds.next(long))).toEqual(["to 0.7"]);
@@ -178,7 +178,7 @@ describe("for a speed", () => {
   });
 });
 
-describe("for a size", () => {
+describe("a search for a size", () => {
   const formats = (
     [
       ["eight", 0.25],
@@ -193,17 +193,17 @@ describe("for a size", () => {
       combinationsOf([offer("cut", "structure", { left: 0.3 }), ...formats]),
     );
 
-  test("formats that are too large are not tried first", () => {
+  test("does not start with formats that are too large", () => {
     expect(names(sized(260).next(long))).toEqual(["eight", "four", "two"]);
     expect(names(sized(140).next(long))).toEqual(["four", "two"]);
   });
 
-  test("where all are, structures come first, with formats that fit behind them", () => {
+  test("starts with pruning and formats that fit if all formats are too large", () => {
     const first = sized(60).next(long);
     expect(names(first)).toEqual(["cut, four"]);
   });
 
-  test("files that come out a third larger than expected make a search look for as much less", () => {
+  test("looks for smaller candidates if files are a third larger than expected", () => {
     const some = combinationsOf([
       ...[0.5, 0.2, 0.1].map((left) => offer(`to ${left}`, "structure", { family: `to ${left}`, left })),
       offer("four", "numbers", { left: 0.13 }),
@@ -215,7 +215,7 @@ describe("for a size", () => {
   });
 });
 
-describe("formats of a family that lose more or less", () => {
+describe("a family of formats with increasing losses", () => {
   const losses = [0.1, 0.3, 1, 3, 10, 30];
   const some = combinationsOf([
     offer("eight bits", "numbers", { left: 0.25 }),
@@ -227,21 +227,21 @@ describe("formats of a family that lose more or less", () => {
   const add = (rounds: Rounds, loses: number, drop: number): boolean =>
     rounds.add(scored(`codes ${loses}`, { size: 100 - 20 * Math.log10(loses), drop }, some));
 
-  test("are tried one first, the smallest that is expected to meet the goal", () => {
+  test("starts with the smallest format that is expected to meet the goal", () => {
     expect(names(download().next(long))).toEqual(["eight bits", "codes 3"]);
   });
 
-  test("follow by the result: the smallest that is expected to meet the goal then", () => {
+  test("continues with the smallest format that is then expected to meet the goal", () => {
     const rounds = download();
     rounds.add(scored("eight bits", { size: 250, drop: 0 }, some));
     add(rounds, 3, 20 * goal);
     expect(names(rounds.next(long))).toEqual(["codes 0.1"]);
     add(rounds, 0.1, 0.2 * goal);
-    // √(20 · 0.2) goals are expected of 0.5.
+    // A format between the two is expected to lose √(20 · 0.2) = 2 goals.
     expect(names(rounds.next(long))).toEqual(["codes 0.3"]);
   });
 
-  test("are tried in milder forms than the best when nothing else is expected to gain, because other samples may reject it", () => {
+  test("tries formats milder than the best if nothing else is expected to gain", () => {
     const rounds = download();
     rounds.add(scored("eight bits", { size: 250, drop: 0 }, some));
     add(rounds, 10, 0.9 * goal);

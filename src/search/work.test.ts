@@ -7,23 +7,23 @@ const codes = { pass: "quantize" };
 const all = combinationsOf([offer("short", "numbers", codes), offer("long", "numbers", { ...codes, runs: 100_000 })]);
 const step = { id: "quantize", name: "quantize", options: {}, changes: [], misses: [], history: undefined };
 const named = createFinder(all);
-// A run of a sample takes 10 ms; all are judged on 100, beside 200 runs of overhead.
+// A run of a sample takes 10 ms. An evaluation takes 100 samples and an overhead of 200 runs.
 const work = () => new Work({ samples: 100, seconds: 1 });
 
-test("what was not tried takes as long as the original's runs", () => {
+test("estimates the time of an untried pass from the original's runs", () => {
   expect(work().secondsOf(named("short"))).toBeCloseTo(0.01 * (100 + 200 + 1), 9);
   expect(work().secondsOf(named("long"))).toBeCloseTo(0.01 * (100 + 200 + 100_000), 9);
 });
 
-test("once its pass was seen, as many seconds a run as that took; judging as many as it took beside", () => {
+test("estimates the time of a tried pass and of the evaluation from their measured times", () => {
   const plain = work();
   plain.add(named("short"), [{ ...step, seconds: 2 }], 3);
-  // 3 − 2 seconds were no step: with the original (1 + 1) / (100 + 300) seconds a run, and 300 of them.
+  // 3 − 2 seconds were the evaluation: with the original (1 + 1) / (100 + 300) seconds per run, for 300 runs.
   expect(plain.secondsOf(named("long"))).toBeCloseTo(1.5 + 2 * 100_000, 9);
   expect(plain.runsOf(named("short"))).toBe(300);
 });
 
-test("says how long the search and the whole command take", () => {
+test("prints how long the search and the whole command take", () => {
   expect(work().timeText(all, 60, 0, 90)).toBe(
     "60 minutes of search at most, about 62 minutes in all with the final evaluation",
   );
@@ -32,7 +32,7 @@ test("says how long the search and the whole command take", () => {
   );
 });
 
-test("names the minutes that include candidates which take more than half of the time", () => {
+test("names a time limit that includes candidates which do not fit", () => {
   expect(work().timeText(all, 60, 0, 0)).not.toContain("too short");
   expect(work().timeText(all, 10, 0, 0)).toMatch(
     /\. 10 minutes are too short for some training-based candidates: `minutes: 70` includes some$/,
@@ -42,7 +42,7 @@ test("names the minutes that include candidates which take more than half of the
   expect(work().timeText(trained, 10, 0, 0)).toMatch(/too short for most training-based candidates/);
 });
 
-test("a format after another of its family, of the same model, takes half, because statistics are kept", () => {
+test("halves the time of a second format of a family, because statistics are stored", () => {
   const family = { ...codes, family: "codes", runs: 10_000 };
   const some = combinationsOf([
     offer("cut", "structure"),

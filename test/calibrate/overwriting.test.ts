@@ -1,4 +1,4 @@
-/** Runs that overwrite what the one before answered with say the same as runs that do not. */
+/** Runs that overwrite the outputs of the previous run give the same values as runs that do not. */
 import { expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
@@ -14,7 +14,7 @@ import { topologies } from "../zoo/topologies.ts";
 const engine = createEngine();
 const copied = (batch: Batch): Batch => mapColumns(batch, (dense) => ({ ...dense, data: dense.data.slice() }) as Dense);
 
-test.each(topologies)("$name, all values", async ({ text, inputs, integers = {} }) => {
+test.each(topologies)("overwrites no value before it is read: $name", async ({ text, inputs, integers = {} }) => {
   const model = parseModel(text);
   infer(model);
   const observed = [...model.graph.values()]

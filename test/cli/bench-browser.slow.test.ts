@@ -1,4 +1,4 @@
-/** Pith's own modules in a real browser. */
+/** Runs Pith's modules in a real browser. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test, vi } from "vitest";
@@ -30,7 +30,7 @@ describe.skipIf(browser === undefined)("pith bench in a browser", () => {
     );
   });
 
-  test("leaves nothing of the browser behind", async () => {
+  test("leaves no files of the browser in the temporary folder", async () => {
     const temporary = temporaryFolder();
     vi.stubEnv("TMPDIR", temporary);
     await json("bench", join(folder, "inside.onnx"), "--target", "wasm", "--rounds", "1");
@@ -38,7 +38,7 @@ describe.skipIf(browser === undefined)("pith bench in a browser", () => {
     expect(readdirSync(temporary).filter((name) => /^pith-(?!test-)/.test(name))).toEqual([]);
   }, 120_000);
 
-  test("times models in WebAssembly, weights in other files among them, and says which browser", async () => {
+  test("times models in WebAssembly, also with external data, and names the browser", async () => {
     const files = [join(folder, "inside.onnx"), join(folder, "out side.onnx")];
     const { models, targets, code } = await json("bench", ...files, "--target", "wasm", "--rounds", "3");
     expect(code).toBe(0);
@@ -48,7 +48,7 @@ describe.skipIf(browser === undefined)("pith bench in a browser", () => {
     expect(models).toMatchObject([{ speedup: { median: 1 } }, { target: "wasm" }]);
   }, 120_000);
 
-  test("hands on what is wrong with a model", async () => {
+  test("reports an error in a model", async () => {
     const { code, err } = await pith("bench", join(folder, "bad.onnx"), "--target", "wasm");
     expect(code).toBe(1);
     expect(err).toContain('E_UNSUPPORTED: In the browser: "y" is bfloat16');

@@ -1,4 +1,4 @@
-/** `pith bench` on targets other than Node. */
+/** Tests `pith bench` on targets other than Node. */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
@@ -23,7 +23,7 @@ afterAll(() => {
   vi.unstubAllEnvs();
 });
 
-test("without a browser WebAssembly is timed in Node, and WebGPU is left out, with warnings; the table goes to a file", async () => {
+test("without a browser, times WebAssembly in Node and skips WebGPU, with warnings", async () => {
   vi.stubEnv("CHROME_PATH", join(folder, "no-browser"));
   const markdown = join(folder, "summary.md");
   const words = ["--rounds", "2", "--dim", "batch=4", "--threads", "1", "--markdown", markdown, "--json"];
@@ -52,7 +52,7 @@ test("without a browser WebAssembly is timed in Node, and WebGPU is left out, wi
   expect(lines[4]).toContain(`| ${model} |`);
 });
 
-test("a sequence has 128 tokens unless said, or as many as the tokenizer allows; the sizes are printed", async () => {
+test("uses 128 tokens by default, or the tokenizer's maximum, and prints the sizes", async () => {
   const text = `opset 21
 graph (input_ids: int64[batch, sequence]) -> (logits: float32[batch, sequence, 4]) {
   table: float32[10, 4] = random(seed 1)
@@ -76,7 +76,7 @@ graph (input_ids: int64[batch, sequence]) -> (logits: float32[batch, sequence, 4
   expect((await pith("bench", path, ...words)).out).toContain("input_ids int64[1, 77]");
 });
 
-test("an input holds what it is set to; one that no model has is refused with those that are there", async () => {
+test("--set sets an input, and an unknown input is rejected with the names of all", async () => {
   const path = join(folder, "depth.onnx");
   const text = `opset 21
 graph (ids: int64[1, 4], depth: int64[]) -> (y) {
@@ -96,7 +96,7 @@ graph (ids: int64[1, 4], depth: int64[]) -> (y) {
   expect(strange.err).toMatch(/^E_NAME: The model has no input "deep" to set\.\n.*Inputs: ids, depth\.\n$/);
 });
 
-test("a target alone that is not there is an error, and an unknown one is wrong usage", async () => {
+test("fails for a single target that is missing, and rejects an unknown target", async () => {
   vi.stubEnv("CHROME_PATH", join(folder, "no-browser"));
   expect(await pith("bench", model, "--target", "webgpu")).toMatchObject({
     code: 1,
@@ -112,7 +112,7 @@ test("a target alone that is not there is an error, and an unknown one is wrong 
   });
 });
 
-test("samples in a run are the open first dimension that all inputs share", () => {
+test("samplesPerRun returns the free first dimension that all inputs share", () => {
   const inputs = (text: string) => parseModel(`opset 21\ngraph (${text}) -> (y) {\n  y = Identity(x)\n}\n`);
   expect(samplesPerRun(net, ["batch=8"])).toBe(8);
   expect(samplesPerRun(net, [])).toBe(1);
@@ -121,7 +121,7 @@ test("samples in a run are the open first dimension that all inputs share", () =
   expect(samplesPerRun(inputs("x: float32[49, 10]"), [])).toBe(1);
 });
 
-test("on a busy machine no speed is printed, and the note says to run the command again", async () => {
+test("prints no speed on a busy machine, and advises to run the command again", async () => {
   const path = join(folder, "a b.onnx");
   await save(net, path);
   async function busy<J extends Job>(

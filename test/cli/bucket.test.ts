@@ -1,4 +1,4 @@
-/** Buckets of a server that speaks S3, as stores of a queue. */
+/** Tests buckets of a server with the S3 protocol as stores of a queue. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
@@ -39,7 +39,7 @@ const folderOf = async (contents: Readonly<Record<string, string>>) => {
   return { files, paths, place: `inputs/${await textHash(listText(files))}` };
 };
 
-test("objects come back as they were written: empty, of some bytes, of several parts", async () => {
+test("reads objects as they were written: empty, small, and in several parts", async () => {
   const bucket = await openBucket("s3://models/deep/er");
   for (const bytes of [Buffer.of(), Buffer.from("some"), numbers(5 * 2 ** 20)]) {
     await bucket.write("one", [bytes]);
@@ -51,7 +51,7 @@ test("objects come back as they were written: empty, of some bytes, of several p
   expect(await bucket.read("two")).toBeUndefined();
 });
 
-test("an answer that breaks off goes on where it did; one that always does is a failure", async () => {
+test("resumes an interrupted download, and fails if it is always interrupted", async () => {
   const bucket = await openBucket("s3://models");
   const bytes = numbers(2 ** 18);
   await bucket.write("one", [bytes]);
@@ -61,7 +61,7 @@ test("an answer that breaks off goes on where it did; one that always does is a 
   await expect(bucket.read("one").then(bytesOf)).rejects.toThrow(`No server answers at ${server.url} (ECONNRESET).`);
 });
 
-test("a bucket that was emptied is another one", async () => {
+test("identifies an emptied bucket as a new one", async () => {
   const bucket = await openBucket("s3://models/a");
   const mark = await markOf(bucket);
   expect(await markOf(bucket)).toBe(mark);
@@ -71,7 +71,7 @@ test("a bucket that was emptied is another one", async () => {
   await expect(markOf(bucket)).rejects.toThrow("is not one that Pith wrote");
 });
 
-test("a missing bucket, keys that may not write, and none at all are told apart, with what to do; no secret is printed", async () => {
+test("distinguishes a missing bucket, denied access and missing keys, without printing secrets", async () => {
   const failure = async (address: string): Promise<string> => {
     try {
       return await markOf(await openBucket(address));
@@ -100,7 +100,7 @@ test("a missing bucket, keys that may not write, and none at all are told apart,
   expect(failures.join()).not.toContain("hidden-from-all");
 });
 
-test("addresses are of a bucket and a path; others with a scheme are refused, folders are none", async () => {
+test("accepts addresses with a bucket and a path, and rejects other schemes", async () => {
   expect(bucketPlace("s3://models/a/b c/")).toEqual({ bucket: "models", prefix: "a/b c/" });
   expect(bucketPlace("s3://models")).toEqual({ bucket: "models", prefix: "" });
   for (const folder of ["/mnt/shared", "store", "C:\\store", "s3:store"]) expect(bucketPlace(folder)).toBeUndefined();
@@ -110,7 +110,7 @@ test("addresses are of a bucket and a path; others with a scheme are refused, fo
   await expect(openBucket("s3://models")).rejects.toThrow("is not the address of a server");
 });
 
-test("a folder arrives with its names and contents; a second one sends only what is new", async () => {
+test("transfers a folder with names and contents, and later only new files", async () => {
   const bucket = await openBucket("s3://models/a");
   const data = await folderOf({ "cat/1.txt": "one", "dog/2.txt": "two", "dog/3.txt": "one" });
   await sendFolder(bucket, data.place, data.files, data.paths);
@@ -127,7 +127,7 @@ test("a folder arrives with its names and contents; a second one sends only what
   expect(server.requests).toEqual([]);
 });
 
-test("what a bucket has in place of a folder's files is refused: other contents, another list, names that leave it, nothing", async () => {
+test("rejects files that differ from their hash, are missing, or leave the folder", async () => {
   const bucket = await openBucket("s3://models/a");
   const here = temporaryFolder();
   const receive = (place: string) => receiveFolder(bucket, here, place);

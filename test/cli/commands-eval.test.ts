@@ -10,7 +10,7 @@ const { at } = smallModels();
 describe("eval", () => {
   const data = ["--data", at("points.csv")];
 
-  test("tells the figure with its interval and number", async () => {
+  test("prints the metric value with its interval and number of samples", async () => {
     const { figures, samples: counted } = await json("eval", at("right.onnx"), ...data);
     expect(counted).toBe(samples);
     expect(figures).toMatchObject([{ metric: "accuracy", estimate: { value: 1, high: 1, count: samples } }]);
@@ -19,7 +19,7 @@ describe("eval", () => {
     expect(err).toBe("");
   });
 
-  test("--part takes the samples that other commands train on, or test on", async () => {
+  test("--part selects the samples that other commands train or test on", async () => {
     const words = ["eval", at("right.onnx"), ...data, "--part"];
     expect(await json(...words, "train")).toMatchObject({ samples: 320 });
     const { out, err } = await pith(...words, "test");
@@ -45,14 +45,14 @@ describe("eval", () => {
     });
   });
 
-  test("takes the test samples that other commands take", async () => {
+  test("uses the test samples that other commands use", async () => {
     const { figures } = await json("eval", at("near.onnx"), ...data, "--samples", "40", "--seed", "3");
     const words = ["quantize", at("near.onnx"), "--scheme", "weights", "--force", "--samples", "40", "--seed", "3"];
     const { comparison } = await json(...words, ...data, "-o", at("near.int8.onnx"));
     expect(figures).toMatchObject([{ estimate: (comparison as { original: object }).original }]);
   });
 
-  test("a model that is no better than chance is a question and exit code 1", async () => {
+  test("warns of a model at chance level and exits with 1", async () => {
     const { code, out, err } = await pith("eval", at("zero.onnx"), ...data);
     expect(code).toBe(1);
     expect(out).toMatch(/accuracy +\d/);
@@ -61,7 +61,7 @@ describe("eval", () => {
     );
   });
 
-  test("a model that outputs NaN, or whose original does, fails: no metric could be computed", async () => {
+  test("fails if the model or its original outputs NaN", async () => {
     const net = (output: string) => `opset 21
 graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
   weight: float32[2, 3] = random(seed 1)
@@ -97,11 +97,11 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
     expect((await pith("eval", at("wrong.onnx"), "--data", at("labelled.csv"))).err).toMatch(/^chance: /);
   });
 
-  test("takes no more samples than asked for", async () => {
+  test("uses at most the requested number of samples", async () => {
     expect(await json("eval", at("right.onnx"), ...data, "--samples", "50")).toMatchObject({ samples: 50 });
   });
 
-  test("against the original, agreement is what is left of a perfect model's accuracy", async () => {
+  test("has an agreement with a perfect original that equals the accuracy", async () => {
     const { figures, comparison } = await json("eval", at("near.onnx"), ...data, "--against", at("right.onnx"));
     const [accuracy, agreement] = figures as { metric: string; estimate: { value: number } }[];
     expect(agreement?.metric).toBe("agreement");
@@ -111,7 +111,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
     expect(comparison).toMatchObject({ original: { value: 1 } });
   });
 
-  test("a goal that is kept exits with 0, one that is missed with 1 and still prints", async () => {
+  test("exits with 0 if a goal is met, and with 1 if it is missed", async () => {
     const against = ["eval", at("near.onnx"), ...data, "--against", at("right.onnx")];
     expect(await json(...against, "--max-drop", "50%", "--min-agreement", "50%")).toMatchObject({
       code: 0,
@@ -122,7 +122,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
     expect(await json(...against, "--min-agreement", "99%")).toMatchObject({ code: 1, goals: { agreement: false } });
   });
 
-  test("--min-accuracy asks the estimate, with --strict the whole interval", async () => {
+  test("compares --min-accuracy with the estimate, or with the whole interval if --strict", async () => {
     const words = ["eval", at("right.onnx"), ...data, "--min-accuracy", "99.5%"];
     expect(await json(...words)).toMatchObject({ code: 0, goals: { accuracy: true } });
     expect(await json(...words, "--strict")).toMatchObject({ code: 1, goals: { accuracy: false } });
@@ -131,7 +131,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
     expect(out).toMatch(/\nmissed: accuracy .* % \(.*, n = 400\), 90\.0 % required\n$/);
   });
 
-  test("against the original tells signal to noise in decibels and a difference in points", async () => {
+  test("with --against, prints signal to noise in decibels and a difference in points", async () => {
     const { out } = await pith("eval", at("near.onnx"), ...data, "--against", at("right.onnx"));
     // logits (a, 0.9 b) against (a, b) with a and b alike: 10 log10(2 / 0.1²) = 23 dB.
     expect(out).toMatch(/signal to noise +2[23]\.\d+ dB/);
@@ -139,7 +139,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
     expect(out).toContain(`layer by layer: pith debug ${at("right.onnx")} ${at("near.onnx")} ${data.join(" ")}\n`);
   });
 
-  test("the command that it prints next is one for a shell, whatever the files are called", async () => {
+  test("quotes file names in the next command for a shell", async () => {
     const [original, result] = [at("right $(touch x).onnx"), at("near `y`.onnx")];
     copyFileSync(at("right.onnx"), original);
     copyFileSync(at("near.onnx"), result);
@@ -147,7 +147,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
     expect(out).toContain(`layer by layer: pith debug '${original}' '${result}' ${data.join(" ")}\n`);
   });
 
-  test("a figure of one's own needs no data; beside the original's it can be a goal", async () => {
+  test("--score needs no data, and can be a goal with --against", async () => {
     const size = "import { statSync } from 'node:fs';\nexport default (file) => -statSync(file).size;\n";
     writeFileSync(at("score.mjs"), size);
     const words = ["eval", at("hidden.onnx"), "--score", at("score.mjs")];
@@ -164,7 +164,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
     ["export default () => 'good';", 1, "returned good for"],
     ["export default () => { throw new Error('no GPU'); };", 1, "no GPU"],
     ["export defualt 1", 2, "cannot be loaded"],
-  ])("a module %j has no score", async (text, expected, message) => {
+  ])("rejects a module without a valid score: %j", async (text, expected, message) => {
     const module = at(`${message}.mjs`);
     writeFileSync(module, text);
     const { code, err } = await pith("eval", at("right.onnx"), "--score", module);
@@ -182,7 +182,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
     expect(readFileSync(at("summary.md"), "utf8")).toMatch(/\n- missed: accuracy .*90\.0 % required\n\n$/);
   });
 
-  test("what was measured is shown where one of the goals cannot be judged, and the others are judged", async () => {
+  test("prints all metric values if one goal cannot be checked, and checks the others", async () => {
     writeFileSync(at("unlabelled.csv"), readFileSync(at("points.csv"), "utf8").replace(/,\w+$/gm, ""));
     const goals = ["--min-accuracy", "90%", "--min-agreement", "50%"];
     const words = ["eval", at("near.onnx"), "--data", at("unlabelled.csv"), "--against", at("right.onnx"), ...goals];
@@ -192,7 +192,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 3]) {
     expect(err).toMatch(/^E_DATA: --min-accuracy cannot be checked: it is not measured on .*unlabelled\.csv.*\.\n/);
   });
 
-  test("a model of numbers is told which metrics are for those, and judged by one of them", async () => {
+  test("names metrics for numbers if labels are numbers, and measures with one of them", async () => {
     const sum = `opset 21
 graph (features: float32[batch, 2]) -> (sum: float32[batch, 1]) {
   fc.weight: float32[1, 2] = [[1, 0.5]]
@@ -211,7 +211,7 @@ graph (features: float32[batch, 2]) -> (sum: float32[batch, 1]) {
     });
   });
 
-  test("an original that takes something else is named as the reason", async () => {
+  test("names an original with other inputs as the reason", async () => {
     await save(
       parseModel(
         classifier("[[1, 0], [0, 1]]")
@@ -243,13 +243,13 @@ graph (features: float32[batch, 2]) -> (sum: float32[batch, 1]) {
     [[...data, "--preprocess", "imagnet"], '"imagnet" is not understood'],
     [[...data, "--metric", "accurcy"], '--metric: expected "accuracy", '],
     [[...data, "--preprocess", "imagenet"], "--preprocess is for stored images"],
-  ])("%j is wrong usage", async (words, message) => {
+  ])("rejects %j as wrong usage", async (words, message) => {
     const { code, out, err } = await pith("eval", at("right.onnx"), ...words);
     expect({ code, out }).toEqual({ code: 2, out: "" });
     expect(err).toContain(message);
   });
 
-  test("images for a model of texts are said to be images", async () => {
+  test("reports that the data contains images if the model requires tokens", async () => {
     const ids =
       "opset 21\ngraph (input_ids: int64[s77, seq]) -> (logits: int64[s77, seq]) {\n  logits = Neg(input_ids)\n}";
     await save(parseModel(ids), at("ids.onnx"));
@@ -266,7 +266,7 @@ graph (features: float32[batch, 2]) -> (sum: float32[batch, 1]) {
     );
   });
 
-  test("data that does not fit the model is E_DATA", async () => {
+  test("fails with E_DATA if the data does not fit the model", async () => {
     writeFileSync(at("wide.csv"), "a,b,c,label\n1,2,3,0\n");
     expect(await pith("eval", at("right.onnx"), "--data", at("wide.csv"))).toMatchObject({
       code: 1,

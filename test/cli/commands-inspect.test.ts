@@ -9,7 +9,7 @@ import { classifier, numbers, smallModels } from "./small-models.ts";
 const { at } = smallModels();
 
 describe("inspect", () => {
-  test("tells ports, operators, layers, parameters and operations", async () => {
+  test("prints inputs, outputs, operators, layers, parameters and MACs", async () => {
     expect(await json("inspect", at("right.onnx"))).toMatchObject({
       code: 0,
       opsets: { "ai.onnx": 21 },
@@ -28,7 +28,7 @@ describe("inspect", () => {
     }
   });
 
-  test("operations whose formula is long are told by the sizes that they vary with, and by ? where a run tells them", async () => {
+  test("shortens a long formula of MACs to its sizes, and prints ? if data-dependent", async () => {
     const path = at("formulas.onnx");
     await save(
       parseModel(`opset 17
@@ -49,14 +49,14 @@ graph (x: float32[n, 4, "length of the sound", 8], m: float32[n, 8]) -> (y, z) {
     expect(out).toMatch(/^mul .* 64 +\? /m);
   });
 
-  test("estimates what techniques would save, with the reason for what stays", async () => {
+  test("estimates the savings of techniques, with the reason for layers that cannot change", async () => {
     expect(await json("inspect", at("hidden.onnx"))).toMatchObject({
       layers: [
         { name: "fc1", cuttable: 4, payingRank: 1 },
         { name: "fc2", cuttable: 0, kept: { reason: "they are an output of the model", at: "logits" }, payingRank: 1 },
       ],
       savings: {
-        // 16 weights, then a byte each and 5 bytes a channel.
+        // 16 weights of a byte each, and 5 bytes per channel.
         int8: { layers: 2, before: 64, after: 16 + 5 * 6 },
         // 30 % of the rows of fc1 (weight and bias) and of the columns of fc2.
         channels: { layers: 1, cuttable: 4, channels: 6, before: 80, after: 56 },
@@ -68,7 +68,7 @@ graph (x: float32[n, 4, "length of the sound", 8], m: float32[n, 8]) -> (y, z) {
     expect(out).toContain("channels that cannot be removed: they are an output of the model (logits)");
   });
 
-  test("--weights reads zeros, range, and the ranks that hold the energy", async () => {
+  test("--weights prints zeros, range, and the ranks for shares of the energy", async () => {
     expect(await numbers(at("hidden.onnx"), "--weights")).toEqual([
       { name: "fc1", zeros: 0.5, least: 0, greatest: 1, ranks: { of: 2, holding: [2, 2, 2] } },
       { name: "fc2", zeros: 0.5, least: 0, greatest: 1, ranks: { of: 2, holding: [2, 2, 2] } },
@@ -80,7 +80,7 @@ graph (x: float32[n, 4, "length of the sound", 8], m: float32[n, 8]) -> (y, z) {
     expect((await json("inspect", at("right.onnx"))).weights).toBeUndefined();
   });
 
-  test("says what is wrong with a file that is no model", async () => {
+  test("reports a file that is not a model, and a missing file", async () => {
     expect(await pith("inspect", at("points.csv"))).toMatchObject({
       code: 1,
       out: "",
@@ -95,7 +95,7 @@ graph (x: float32[n, 4, "length of the sound", 8], m: float32[n, 8]) -> (y, z) {
 });
 
 describe("plot", () => {
-  test("draws every node, port and layer name into one page, beside the model", async () => {
+  test("draws every node, input, output and layer name on a page next to the model", async () => {
     expect(await json("plot", at("right.onnx"))).toMatchObject({ code: 0, written: at("right.html") });
     const html = readFileSync(at("right.html"), "utf8");
     const [{ boxes, layers }] = plottedGraphs(html);
@@ -108,13 +108,13 @@ describe("plot", () => {
     rmSync(at("right.html"));
   });
 
-  test("begins with the amount that is asked for", async () => {
+  test("starts with the requested amount", async () => {
     await pith("plot", at("right.onnx"), "-o", at("amount.html"), "--amount", "1");
     expect(readFileSync(at("amount.html"), "utf8")).toContain('step="1" value="100"');
     expect(await pith("plot", at("right.onnx"), "--amount", "2")).toMatchObject({ code: 2 });
   });
 
-  test("names from a file cannot become markup", async () => {
+  test("escapes names of a model", async () => {
     await save(parseModel(classifier("ones").replaceAll("features", '"<script>alert(1)</script>"')), at("evil.onnx"));
     await pith("plot", at("evil.onnx"), "-o", at("evil.html"));
     expect(readFileSync(at("evil.html"), "utf8")).not.toContain("<script>alert");

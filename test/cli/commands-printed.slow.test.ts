@@ -8,7 +8,7 @@ import { smallModels } from "./small-models.ts";
 const { at, folder } = smallModels();
 
 describe("bench", () => {
-  test("times models against the first and tells their bytes, load time and memory", async () => {
+  test("times models against the first, with bytes, load time and memory", async () => {
     const { models, code } = await json(
       "bench",
       at("right.onnx"),
@@ -28,7 +28,7 @@ describe("bench", () => {
     }
   });
 
-  test("refuses a dimension that no input has", async () => {
+  test("rejects a dimension that no input has", async () => {
     expect(await pith("bench", at("right.onnx"), "--dim", "seq=4")).toMatchObject({
       code: 2,
       err: 'E_NAME: No input has a dimension "seq", only batch.\n',
@@ -42,35 +42,32 @@ describe("without --max-drop", () => {
   test.each([
     ["prune", "--amount", "50%"],
     ["prune", "--amount", "100%"],
-  ])(
-    "%s %s %s that loses more than a point, beyond chance, writes nothing; --max-drop or --force allows more",
-    async (...words) => {
-      rmSync(at("worse.onnx"), { force: true });
-      const cut = [...words, at("mixed.onnx"), ...data, "-o", at("worse.onnx")];
-      const refused = await pith(...cut);
-      expect(refused).toMatchObject({ code: 1, out: "" });
-      expect(refused.err).toMatch(
-        /^E_ACCURACY_LOST: Accuracy went from .*; 1\.0 points allowed\. The largest error comes from layer "fc" .*\. Nothing was written\.\nhint: .*--max-drop.*--force/,
-      );
-      expect(readdirSync(folder)).not.toContain("worse.onnx");
-      const allowed = await pith(...cut, "--max-drop", "90%");
-      expect(allowed).toMatchObject({ code: 0, out: expect.stringContaining("written: ") });
-      expect(allowed.err).toMatch(/worse: accuracy is worse \(−\d+\.\d points\), more than chance explains\.\n/);
-      expect(await pith(...cut, "--force")).toMatchObject({
-        code: 0,
-        out: expect.stringContaining("lost: accuracy went"),
-      });
-    },
-  );
+  ])("%s %s %s writes nothing after a significant loss, unless --max-drop or --force allows it", async (...words) => {
+    rmSync(at("worse.onnx"), { force: true });
+    const cut = [...words, at("mixed.onnx"), ...data, "-o", at("worse.onnx")];
+    const refused = await pith(...cut);
+    expect(refused).toMatchObject({ code: 1, out: "" });
+    expect(refused.err).toMatch(
+      /^E_ACCURACY_LOST: Accuracy went from .*; 1\.0 points allowed\. The largest error comes from layer "fc" .*\. Nothing was written\.\nhint: .*--max-drop.*--force/,
+    );
+    expect(readdirSync(folder)).not.toContain("worse.onnx");
+    const allowed = await pith(...cut, "--max-drop", "90%");
+    expect(allowed).toMatchObject({ code: 0, out: expect.stringContaining("written: ") });
+    expect(allowed.err).toMatch(/worse: accuracy is worse \(−\d+\.\d points\), more than chance explains\.\n/);
+    expect(await pith(...cut, "--force")).toMatchObject({
+      code: 0,
+      out: expect.stringContaining("lost: accuracy went"),
+    });
+  });
 
-  test("a result that loses nothing is written without a warning", async () => {
+  test("writes a result without a loss, without a warning", async () => {
     const kept = await pith("prune", at("right.onnx"), "--amount", "50%", ...data, "-o", at("worse.onnx"));
     expect(kept).toMatchObject({ code: 0, err: "" });
   });
 });
 
 describe("what a command prints", () => {
-  test("prune says what stored zeros are worth, and --structured has nothing to say", async () => {
+  test("prune prints a note about stored zeros, but not with --structured", async () => {
     const { out } = await pith("prune", at("right.onnx"), "--amount", "50%", "-o", at("note.onnx"));
     expect(out).toMatch(/\nThe zeros are stored\. .*--structured/);
     const cut = await pith("prune", at("hidden.onnx"), "--structured", "50%", "-o", at("note.onnx"));
@@ -78,7 +75,7 @@ describe("what a command prints", () => {
     expect(cut.out).not.toContain("zeros are stored");
   });
 
-  test("reasons in the same words are said once", async () => {
+  test("prints a reason that several layers share once", async () => {
     const { out } = await pith("factorize", at("hidden.onnx"), "--rank", "2");
     expect(out).toMatch(/^unchanged \(2\):\n {2}fc1 and fc2: .+\nNothing changed/);
   });
@@ -88,7 +85,7 @@ describe("what a command prints", () => {
     ["prune", "--structured", "50%"],
     ["quantize", "--scheme", "weights"],
     ["factorize", "--rank", "1"],
-  ])("%s %s %s says why a model has nothing for it", async (...words) => {
+  ])("%s %s %s reports why nothing in a model can change", async (...words) => {
     await save(
       parseModel("opset 21\ngraph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {\n  y = Relu(x)\n}\n"),
       at("empty.onnx"),
@@ -98,14 +95,14 @@ describe("what a command prints", () => {
     expect(out).toMatch(/^unchanged \(\d+\):\n {2}\w.+\n(.*\n)*Nothing changed, and nothing was written\.\n$/);
   });
 
-  test("the help tells the default of -o", async () => {
+  test("the help states the default of -o", async () => {
     expect((await pith("prune", "--help")).out).toContain("(default: model.pruned.onnx)");
     expect((await pith("quantize", "--help")).out).toMatch(
       /\(default: model\.int8-<scheme>\.onnx,\s+model_q4\.onnx, of a folder <folder>\.quantized\)/,
     );
   });
 
-  test("wrong settings are refused before data is looked at", async () => {
+  test("rejects invalid options before it reads data", async () => {
     const words = ["prune", at("right.onnx"), "--structured", "--data", at("no-such-data.csv")];
     expect(await pith(...words)).toMatchObject({ code: 2, err: expect.stringContaining("--amount is required") });
   });

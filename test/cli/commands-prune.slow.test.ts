@@ -1,4 +1,4 @@
-/** `pith prune` prints a next command that runs as printed. */
+/** Checks that the next command that `pith prune` prints runs as printed. */
 import { spawnSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
 import { pith } from "./run.ts";
@@ -9,7 +9,7 @@ const { at } = smallModels();
 describe("prune", () => {
   const data = ["--data", at("points.csv")];
 
-  test("what to do next is said: masks to train on, or to recover what was cut", async () => {
+  test("prints the next step: training with masks, or recovery after structured pruning", async () => {
     const out = at("it's next.onnx");
     const words = ["prune", at("hidden.onnx"), "-o", out];
     const plain = await pith(...words, "--amount", "60%", "--force");
@@ -22,7 +22,7 @@ describe("prune", () => {
     const kept = await pith(...words, "--structured", "50%", "--force", ...data);
     expect(kept.out).toMatch(/^Measured loss: .* (The goal is met|could be chance)/m);
     expect(kept.out).toMatch(/^next: pith recover .* --data '?.*points\.csv'? .*# labels are not needed$/m);
-    // The lines run as they are printed, with samples.
+    // The printed command runs if it gets samples.
     const lines = cut.out.match(/(?<=^next: pith ).*$/gm) ?? [];
     expect(lines).toHaveLength(1);
     for (const printed of lines) {
@@ -30,12 +30,12 @@ describe("prune", () => {
       const { stdout } = spawnSync("sh", ["-c", `printf '%s\\n' ${line}`], { encoding: "utf8" });
       expect(await pith(...stdout.trim().split("\n"), "--force")).toMatchObject({ code: 0 });
     }
-    // A result that runs the same operators on weights of the same sizes is not timed.
+    // A result with the same operators and sizes of weights is not timed.
     expect(cut.out).toMatch(/^time, 1 thread( +[\d.]+ ms){2} +about .*as fast$/m);
     for (const { out } of [plain, masked]) expect(out).not.toMatch(/^(time|speed)/m);
     const other = await pith("quantize", at("hidden.onnx"), "--scheme", "weights", "--force", "-o", out);
     expect(other.out).toMatch(/\nwritten: .*\n$/);
-    // And it is true: what is trained without masks is said to lose its zeros.
+    // Training without masks warns that the zeros are lost, as the note states.
     await pith(...words, "--amount", "60%", "--force");
     const tuned = await pith("train", out, ...data, "--epochs", "1", "-o", at("tuned.onnx"));
     expect(tuned.err).toMatch(/unmasked-zeros: \d.* exact zeros without a mask, .*--keep-masks/);

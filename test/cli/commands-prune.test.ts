@@ -10,7 +10,7 @@ const { at, folder } = smallModels();
 describe("prune", () => {
   const data = ["--data", at("points.csv")];
 
-  test("what is small beside a diagonal goes without a loss: zeros in a file without masks", async () => {
+  test("removes small weights without a loss, as zeros in a file without masks", async () => {
     const out = at("half.onnx");
     const result = await json("prune", at("right.onnx"), "--amount", "50%", ...data, "-o", out);
     expect(result).toMatchObject({ code: 0, comparison: { candidate: { value: 1 }, difference: { value: 0 } } });
@@ -20,7 +20,7 @@ describe("prune", () => {
     expect(await json("inspect", out)).toMatchObject({ operators: { Gemm: 1 }, roles: { parameter: 2 } });
   });
 
-  test("--keep-masks keeps them, and training leaves what they cover at zero", async () => {
+  test("keeps masks with --keep-masks, and training keeps masked weights at zero", async () => {
     const masked = at("masked.onnx");
     await json("prune", at("near.onnx"), "--amount", "50%", "--keep-masks", "-o", masked);
     expect(await json("inspect", masked)).toMatchObject({ operators: { Mul: 1 }, roles: { mask: 1 } });
@@ -51,7 +51,7 @@ graph (features: float32[batch, 8]) -> (logits: float32[batch, 4]) {
 }
 `;
 
-  test("--target-size cuts channels until the file is no larger", async () => {
+  test("prunes channels until the file meets --target-size", async () => {
     await save(parseModel(float), at("float.onnx"));
     const originalBytes = statSync(at("float.onnx")).size;
     for (const size of [`${originalBytes - 300}B`, `${(originalBytes - 300) / 1000}KB`]) {
@@ -66,7 +66,7 @@ graph (features: float32[batch, 8]) -> (logits: float32[batch, 4]) {
     });
   });
 
-  test("the same amount once more writes nothing, and says why", async () => {
+  test("writes nothing if the same amount is pruned already, and states why", async () => {
     await save(parseModel(float), at("float.onnx"));
     await pith("prune", at("float.onnx"), "--amount", "50%", "--force", "-o", at("half.onnx"));
     expect(await pith("prune", at("half.onnx"), "--amount", "50%", "--force", "-o", at("again.onnx"))).toMatchObject({
@@ -78,7 +78,7 @@ graph (features: float32[batch, 8]) -> (logits: float32[batch, 4]) {
     expect(existsSync(at("again.onnx"))).toBe(false);
   });
 
-  test("recovery and training are suggested where weights are floats; of codes it is said that they are cut too late", async () => {
+  test("suggests recovery for float weights, and warns if weights were quantized before", async () => {
     await save(parseModel(float), at("float.onnx"));
     await pith("quantize", at("float.onnx"), "--scheme", "dynamic", "--force", "-o", at("codes.onnx"));
     for (const [name, trains] of [
@@ -92,7 +92,7 @@ graph (features: float32[batch, 8]) -> (logits: float32[batch, 4]) {
     }
   });
 
-  test("the share of zeros is printed beside the parameters, behind masks as well, and not for dense weights", async () => {
+  test("prints the share of zeros, also with masks, but not for dense weights", async () => {
     const dense = `opset 21
 graph (features: float32[batch, 20]) -> (logits: float32[batch, 10]) {
   fc.weight: float32[10, 20] parameter = random(seed 1)
@@ -123,7 +123,7 @@ graph (features: float32[batch, 20]) -> (logits: float32[batch, 10]) {
     expect(half.out).not.toMatch(/\nzeros/);
   });
 
-  test("a criterion that there is not is refused with those that there are, and where others come from", async () => {
+  test("rejects an unknown criterion, with the known ones and a suggestion", async () => {
     for (const [word, hint] of [
       ["biggest", "See pith prune --help"],
       ["magnitud", 'Did you mean "magnitude"?'],
@@ -135,7 +135,7 @@ graph (features: float32[batch, 20]) -> (logits: float32[batch, 10]) {
     }
   });
 
-  test("a dry run measures nothing: what scores no better than chance is refused by the run itself", async () => {
+  test("evaluates nothing in a dry run, so a model at chance is not rejected", async () => {
     const words = ["prune", at("zero.onnx"), "--amount", "50%", ...data, "-o", at("dry.onnx")];
     expect((await pith(...words)).err).toMatch(/^E_DATA: /m);
     const { code, out, err } = await pith("prune", at("hidden.onnx"), "--amount", "75%", ...data, "--dry-run");
@@ -146,7 +146,7 @@ graph (features: float32[batch, 20]) -> (logits: float32[batch, 10]) {
     expect(existsSync(at("dry.onnx"))).toBe(false);
   });
 
-  test("a dry run that cuts channels says what the result would cost, and one that makes zeros does not", async () => {
+  test("a dry run prints the cost with fewer channels, but not with zeros", async () => {
     const words = ["prune", at("hidden.onnx"), "--dry-run"];
     const { out } = await pith(...words, "--structured", "50%");
     const line =
@@ -165,7 +165,7 @@ graph (features: float32[batch, 20]) -> (logits: float32[batch, 10]) {
     [["--structured", "50%"]],
     [["--structured", "--amount", "50%"]],
     [["--amount", "50%", "--structured=true"]],
-  ])("%j cuts half of the channels that can go", async (words) => {
+  ])("%j removes half of the removable channels", async (words) => {
     const out = at("hidden.cut.onnx");
     const result = await json("prune", ...words, at("hidden.onnx"), ...data, "-o", out, "--force");
     expect(result).toMatchObject({ code: 0, changes: [{ at: "fc1", what: "2 of 4 channels cut" }] });
@@ -184,13 +184,13 @@ graph (features: float32[batch, 20]) -> (logits: float32[batch, 10]) {
       ["--amount", "50%", ...data, "--max-drop", "1"],
       "--max-drop 1 would allow any loss: write 1% (one point) or 0.01.",
     ],
-  ])("%j is wrong usage", async (words, message) => {
+  ])("rejects %j as wrong usage", async (words, message) => {
     const { code, out, err } = await pith("prune", at("right.onnx"), ...words);
     expect({ code, out }).toEqual({ code: 2, out: "" });
     expect(err).toContain(message);
   });
 
-  test("a result that lost the function is not written, unless forced", async () => {
+  test("does not write a result that lost its function, unless forced", async () => {
     const out = at("gone.onnx");
     const words = ["prune", at("right.onnx"), "--amount", "100%", ...data, "-o", out];
     expect(await pith(...words)).toMatchObject({
@@ -206,7 +206,7 @@ graph (features: float32[batch, 20]) -> (logits: float32[batch, 10]) {
     expect((await pith(...words, "--force")).out).toMatch(/\nlost: accuracy went .*--force/);
   });
 
-  test("samples too few to show a loss do not let one through: the numbers behind the answers are compared as well", async () => {
+  test("compares raw outputs if there are too few samples to show a loss", async () => {
     const out = at("few.onnx");
     const words = ["prune", at("right.onnx"), ...data, "--samples", "4", "-o", out];
     const { code, err } = await pith(...words, "--amount", "100%");
@@ -217,7 +217,7 @@ graph (features: float32[batch, 20]) -> (logits: float32[batch, 10]) {
   });
 });
 
-test("the row of MACs names their sizes if they have no ratio", async () => {
+test("prints the sizes in the row of MACs if they have no ratio", async () => {
   const text = `opset 21
 graph (x: float32[batch, seq, 4]) -> (y) {
   fc.weight: float32[4, 4] parameter = random(seed 1)

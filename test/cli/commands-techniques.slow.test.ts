@@ -1,4 +1,4 @@
-/** More of what commands-techniques.test.ts tells of quantize, factorize, distill, train and lora. */
+/** Slow tests of quantize, factorize, distill, train and lora; see commands-techniques.test.ts. */
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
@@ -38,7 +38,7 @@ graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
   });
 });
 
-test("factorize of next to nothing gains nothing: that is said, nothing is written, exit code 1", async () => {
+test("factorize of a tiny share of a model writes nothing and exits with 1", async () => {
   await expectNothingGained(at("mostly.onnx"), ["factorize", "--rank", "1", "--no-timing"]);
 });
 
@@ -63,7 +63,7 @@ describe("factorize and distill", () => {
     expect(candidate?.value).toBeGreaterThan(0.9);
   });
 
-  test("distill warns before it trains of a teacher that is no better than chance", async () => {
+  test("distill warns before training if the teacher is at chance level", async () => {
     const words = ["--teacher", at("zero.onnx"), "--data", at("points.csv"), "--epochs", "1", "--force"];
     const { err } = await pith("distill", at("near.onnx"), ...words, "-o", at("misled.onnx"));
     expect(err).toMatch(
@@ -84,7 +84,7 @@ describe("factorize and distill", () => {
     expect(err).not.toContain("begins no better");
   });
 
-  test("distill needs neither labels nor parts, nor samples at all", async () => {
+  test("distill requires neither labels, nor splits, nor samples", async () => {
     const table = at("unlabelled_test.csv");
     writeFileSync(
       table,
@@ -106,7 +106,7 @@ describe("factorize and distill", () => {
     );
   });
 
-  test("--calibration-samples is what factorize looks at, and what it tests on does not depend on it", async () => {
+  test("--calibration-samples sets the samples of factorize, and does not change its test samples", async () => {
     const table = at("labelled_test.csv");
     writeFileSync(table, readFileSync(at("points.csv")));
     const words = ["factorize", at("hidden.onnx"), "--rank", "1", "--data", table, "--force", "--samples", "100"];
@@ -129,8 +129,8 @@ describe("factorize and distill", () => {
   });
 });
 
-describe("files beside the model and the result", () => {
-  test("a dry run of lora saves no adapters, and none are saved over the model or the result", async () => {
+describe("files besides the model and the result", () => {
+  test("lora saves no adapters in a dry run, or over the model or the result", async () => {
     const [adapted, out, adapters] = [at("hidden.lora.onnx"), at("hidden.merged.onnx"), at("adapters.onnx")];
     const inserted = await pith("lora", at("hidden.onnx"), "--rank", "1");
     expect(inserted).toMatchObject({ code: 0, out: expect.stringMatching(/\nnext: pith train .*\n$/) });
@@ -165,7 +165,7 @@ describe("files beside the model and the result", () => {
 describe("train", () => {
   const data = ["--data", at("points.csv")];
 
-  test("Ctrl-C stops the real program with exit code 130, and nothing is half-written", async () => {
+  test("Ctrl-C stops the real program with exit code 130 and leaves no partial file", async () => {
     const names = readdirSync(folder);
     const words = ["train", at("zero.onnx"), ...data, "--epochs", "1000000", "-o", at("never.onnx")];
     const child = spawn(process.execPath, [program, ...words]);
@@ -174,7 +174,7 @@ describe("train", () => {
     child.stderr.on("data", (text) => {
       const begun = err.includes(beginning);
       err += text;
-      // Told twice, the program would not wait for the job to end.
+      // After a second signal, the program would not wait for the job to end.
       if (!begun && err.includes(beginning)) child.kill("SIGINT");
     });
     const code = await new Promise((resolve) => child.on("close", resolve));

@@ -1,4 +1,4 @@
-/** quantize, factorize, distill, train: on models small enough to know every answer. */
+/** Tests quantize, factorize, distill, train and lora on models whose predictions are known. */
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { keptKey } from "../../src/core/analysis/provenance.ts";
@@ -10,7 +10,7 @@ import { classifier, samples, smallModels } from "./small-models.ts";
 
 const { at, folder } = smallModels();
 
-test("reinitialize writes what has unlearnt all, unasked, and the same for the same seed", async () => {
+test("reinitialize writes a file without --force, equal for equal seeds, whatever the weights were", async () => {
   const out = at("right.fresh.onnx");
   const result = await json("reinitialize", at("right.onnx"), "--seed", "3");
   expect(result).toMatchObject({ code: 0, written: out, misses: [] });
@@ -20,7 +20,7 @@ test("reinitialize writes what has unlearnt all, unasked, and the same for the s
   const judged = await json("reinitialize", at("right.onnx"), "--seed", "3", "--data", at("points.csv"));
   expect(judged).toMatchObject({ code: 0, comparison: { original: { value: 1 } } });
   expect(readFileSync(out).equals(first)).toBe(true);
-  // One that knows nothing has nothing to lose.
+  // A model at chance level is not rejected either.
   await json("reinitialize", at("zero.onnx"), "--seed", "3", "--data", at("points.csv"), "-o", out);
   expect(readFileSync(out).equals(first)).toBe(true);
   await json("reinitialize", at("right.onnx"), "--seed", "4");
@@ -28,7 +28,7 @@ test("reinitialize writes what has unlearnt all, unasked, and the same for the s
   rmSync(out);
 });
 
-test("reinitialize without data says that nothing tells any more how images are prepared", async () => {
+test("reinitialize without data warns if no file states the preprocessing of images any more", async () => {
   const model = parseModel(`opset 21
 graph (image: float32[batch, 3, 4, 4]) -> (logits: float32[batch, 2]) {
   fc.weight: float32[48, 2] parameter = zeros
@@ -49,7 +49,7 @@ graph (image: float32[batch, 3, 4, 4]) -> (logits: float32[batch, 2]) {
 describe("quantize", () => {
   const data = ["--data", at("points.csv")];
 
-  test("without data writes the changed model and tells its bytes", async () => {
+  test("without data, writes the changed model and prints its bytes", async () => {
     const out = at("right.int8-weights.onnx");
     const result = await json("quantize", at("right.onnx"), "--scheme", "weights", "--force");
     expect(result).toMatchObject({ code: 0, written: out, changes: [{ at: "fc" }] });
@@ -63,26 +63,39 @@ describe("quantize", () => {
     rmSync(out);
   });
 
-  test.each(["weights", "dynamic", "float16"])("%s judges by all samples and calibrates with none", async (scheme) => {
-    const rows = at("rows_dev.mjs");
-    writeFileSync(
-      rows,
-      "export function* test() { yield { features: [[2, 1], [1, 2], [3, 0], [0, 3]], label: [0, 1, 0, 1] }; }",
-    );
-    const out = at("rows.onnx");
-    const result = await json("quantize", at("right.onnx"), "--scheme", scheme, "--data", rows, "--force", "-o", out);
-    expect(result).toMatchObject({
-      code: 0,
-      samples: { test: { name: rows } },
-      comparison: { original: { count: 4 } },
-    });
-    expect(result.samples).not.toHaveProperty("calibrate");
-    const printed = await pith("quantize", at("right.onnx"), "--scheme", scheme, "--data", rows, "--force", "-o", out);
-    expect(printed.out).not.toContain("calibrated on");
-    rmSync(out);
-  });
+  test.each(["weights", "dynamic", "float16"])(
+    "%s evaluates on all samples and calibrates with none",
+    async (scheme) => {
+      const rows = at("rows_dev.mjs");
+      writeFileSync(
+        rows,
+        "export function* test() { yield { features: [[2, 1], [1, 2], [3, 0], [0, 3]], label: [0, 1, 0, 1] }; }",
+      );
+      const out = at("rows.onnx");
+      const result = await json("quantize", at("right.onnx"), "--scheme", scheme, "--data", rows, "--force", "-o", out);
+      expect(result).toMatchObject({
+        code: 0,
+        samples: { test: { name: rows } },
+        comparison: { original: { count: 4 } },
+      });
+      expect(result.samples).not.toHaveProperty("calibrate");
+      const printed = await pith(
+        "quantize",
+        at("right.onnx"),
+        "--scheme",
+        scheme,
+        "--data",
+        rows,
+        "--force",
+        "-o",
+        out,
+      );
+      expect(printed.out).not.toContain("calibrated on");
+      rmSync(out);
+    },
+  );
 
-  test("warns where there are fewer samples to calibrate on than were asked for", async () => {
+  test("warns if fewer calibration samples are available than requested", async () => {
     const out = at("calibrated.onnx");
     const words = [
       "quantize",
@@ -103,7 +116,7 @@ describe("quantize", () => {
     rmSync(out);
   });
 
-  test("of a model without outputs, of which nothing would be left, writes nothing", async () => {
+  test("fails for a model without outputs, and writes nothing", async () => {
     const model = parseModel("opset 21\ngraph (x: float32[n, 2]) -> (y: float32[n, 2]) {\n  y = Relu(x)\n}");
     model.graph.setOutputs([]);
     const out = at("nothing.onnx");
@@ -120,13 +133,13 @@ describe("quantize", () => {
   test.each([
     ["quantize", "--scheme", "dynamic"],
     ["quantize", "--scheme", "weights"],
-  ])("%s %s %s of next to nothing gains nothing: that is said, nothing is written, exit code 1", async (...words) => {
+  ])("%s %s %s of a tiny share writes nothing and exits with 1", async (...words) => {
     await expectNothingGained(at("mostly.onnx"), words);
   });
 
-  test("that loses more than --max-drop allows writes nothing and exits with 1, unless forced", async () => {
+  test("prune with a larger drop than --max-drop writes nothing, unless forced", async () => {
     const names = readdirSync(folder);
-    // No interval from samples reaches down to a drop of exactly nothing.
+    // An interval from samples never excludes every drop above 0.
     const words = ["prune", at("right.onnx"), ...data, "--amount", "50%", "--max-drop", "0", "--strict"];
     const { code, out: output, err } = await pith(...words);
     expect({ code, out: output }).toEqual({ code: 1, out: "" });
@@ -138,7 +151,7 @@ describe("quantize", () => {
 });
 
 describe("quantize --scheme static", () => {
-  test("without data is wrong usage, and says what is missing", async () => {
+  test("fails without data as wrong usage, and names what is missing", async () => {
     const { code, out, err } = await pith("quantize", at("right.onnx"), "--scheme", "static");
     expect({ code, out }).toEqual({ code: 2, out: "" });
     expect(err).toMatch(/^E_USAGE: quantize needs --data here: the ranges of activations .*\nhint: .*--data/);
@@ -150,7 +163,7 @@ describe("quantize --scheme static", () => {
     const result = await json("quantize", at("hidden.onnx"), ...words);
     expect(result).toMatchObject({ code: 0, written: out });
     const { candidate } = result.comparison as Record<string, { value: number; count: number }>;
-    // Ranges come from a fifth of the samples.
+    // The ranges use a fifth of the samples.
     expect(candidate?.count).toBe((4 * samples) / 5);
     expect(candidate?.value).toBeGreaterThan(0.95);
     expect(Object.keys((await json("inspect", out)).operators as object)).toContain("QuantizeLinear");
@@ -158,7 +171,7 @@ describe("quantize --scheme static", () => {
 });
 
 describe("factorize and distill", () => {
-  test("factorize refuses what would not get smaller: nothing is written, exit code 1", async () => {
+  test("factorize writes nothing and exits with 1 if no layer would become smaller", async () => {
     const names = readdirSync(folder);
     const { code, out } = await pith("factorize", at("right.onnx"), "--rank", "1");
     expect(code).toBe(1);
@@ -166,14 +179,14 @@ describe("factorize and distill", () => {
     expect(readdirSync(folder)).toEqual(names);
   });
 
-  test("options that a pass refuses are wrong usage", async () => {
+  test("factorize rejects options that exclude each other as wrong usage", async () => {
     expect(await pith("factorize", at("right.onnx"), "--rank", "1", "--budget", "0.5")).toMatchObject({
       code: 2,
       err: expect.stringContaining("at most one of --budget and --rank"),
     });
   });
 
-  test("distill scores each further teacher, warns of one at chance, and refuses one that is named twice or does not fit", async () => {
+  test("distill evaluates further teachers, warns of one at chance, and rejects duplicates", async () => {
     const words = [
       "distill",
       at("near.onnx"),
@@ -200,7 +213,7 @@ describe("factorize and distill", () => {
     });
   });
 
-  test("distill warns of a student that lost what its teacher knows", async () => {
+  test("distill warns if the student lost the teacher's accuracy", async () => {
     const words = ["--teacher", at("hidden.onnx"), "--shrink", "50%", "--data", at("points.csv"), "--epochs", "1"];
     const { code, err } = await pith("distill", ...words, "--learning-rate", "1000", "-o", at("ruined.onnx"));
     expect(code).toBe(0);
@@ -209,7 +222,7 @@ describe("factorize and distill", () => {
     );
   });
 
-  test("distill makes a student of the teacher: narrower, with the teacher's figures beside it", async () => {
+  test("distill derives a narrower student from its teacher, and prints the teacher's accuracy", async () => {
     const words = ["--teacher", at("hidden.onnx"), "--shrink", "50%", "--data", at("points.csv"), "--epochs", "3"];
     const { code, out, err } = await pith("distill", ...words);
     expect(code).toBe(0);
@@ -220,7 +233,7 @@ describe("factorize and distill", () => {
     expect((await json("inspect", at("hidden.distilled.onnx"))).parameters).toBe(12);
   });
 
-  test("distill teaches an embedding model on samples with labels, which are not used", async () => {
+  test("distill trains an embedding model on samples with labels, without using the labels", async () => {
     const model = parseModel(`opset 21
 graph (features: float32[batch, 2]) -> (last_hidden_state: float32[batch, 3, 4]) {
   up.weight: float32[2, 6] parameter = [[1, 2, 3, -4, 5, 6], [2, -1, 3, 1, 4, -2]]
@@ -241,7 +254,7 @@ graph (features: float32[batch, 2]) -> (last_hidden_state: float32[batch, 3, 4])
     expect({ code, out }).toMatchObject({ code: 0, out: expect.stringMatching(/^cosine /m) });
   });
 
-  test("a step on a result of Pith names its reference, and the command that compares with the first original", async () => {
+  test("names the reference of a result of Pith, and the command against the first original", async () => {
     const words = ["--scheme", "static", "--force", "--data", at("points.csv")];
     const first = await pith("quantize", at("right.onnx"), ...words, "-o", at("first.onnx"));
     expect(first.out).not.toContain("first original");
@@ -255,7 +268,7 @@ graph (features: float32[batch, 2]) -> (last_hidden_state: float32[batch, 3, 4])
     expect(out).toContain(command);
   });
 
-  test("--samples is what distill trains and tests on, also of data in one part, whose labels are for the test alone", async () => {
+  test("--samples limits what distill trains and tests on; labels are for the test only", async () => {
     const table = at("labelled_test.csv");
     writeFileSync(table, readFileSync(at("points.csv")));
     const words = ["--teacher", at("right.onnx"), "--data", table, "--epochs", "1", "--force", "--samples", "30"];
@@ -291,8 +304,8 @@ graph (features: float32[batch, 2]) -> (last_hidden_state: float32[batch, 3, 4])
   });
 });
 
-describe("files beside the model and the result", () => {
-  test("adapters of quantized weights are not merged, but saved, and that file alone is named", async () => {
+describe("files besides the model and the result", () => {
+  test("lora saves adapters of quantized weights without merging, and names that file only", async () => {
     const [quantized, adapted, adapters] = [at("codes.onnx"), at("codes.lora.onnx"), at("codes.adapters.onnx")];
     await pith("quantize", at("hidden.onnx"), "--scheme", "weights", "--force", "-o", quantized);
     await pith("lora", quantized, "--rank", "1", "-o", adapted);
@@ -305,7 +318,7 @@ describe("files beside the model and the result", () => {
     expect([existsSync(adapters), existsSync(at("codes.merged.onnx"))]).toEqual([true, false]);
   });
 
-  test("adapters that begin with what a weight lost are compared with the model that has it, and not the other way round", async () => {
+  test("lora --error-of compares with the better model, and rejects swapped models", async () => {
     const [original, poor, codes] = [at("whole.onnx"), at("poor.onnx"), at("whole.codes.onnx")];
     await save(parseModel(classifier("[[1, 0], [0, 1]]")), original);
     await save(parseModel(classifier("[[1, 0], [0, 0]]")), poor);
@@ -316,7 +329,7 @@ describe("files beside the model and the result", () => {
     expect(swapped).toMatchObject({ code: 1, out: expect.stringContaining("the two models are swapped") });
   });
 
-  test("distill writes over none of its teachers", async () => {
+  test("distill does not overwrite any of its teachers", async () => {
     const teachers = ["--teacher", at("right.onnx"), "--other-teachers", `${at("mixed.onnx")},${at("near.onnx")}`];
     const words = [...teachers, "--data", at("points.csv"), "--epochs", "1", "--force"];
     expect(await pith("distill", at("zero.onnx"), ...words, "-o", at("near.onnx"))).toMatchObject({
@@ -329,7 +342,7 @@ describe("files beside the model and the result", () => {
 describe("train", () => {
   const data = ["--data", at("points.csv")];
 
-  test("makes a model better, writes it, and leaves the original alone", async () => {
+  test("improves a model, writes it, and keeps the original unchanged", async () => {
     const before = readFileSync(at("zero.onnx"));
     const out = at("learned.onnx");
     const result = await json(
@@ -349,7 +362,7 @@ describe("train", () => {
     const { original, candidate } = result.comparison as Record<string, { value: number; count: number }>;
     expect(original?.value).toBeLessThan(0.7);
     expect(candidate?.value).toBeGreaterThan(0.9);
-    // A fifth of the file is kept for judging.
+    // A fifth of the file is used for the test.
     expect(candidate?.count).toBe(samples / 5);
     expect(readFileSync(at("zero.onnx"))).toEqual(before);
     expect((await open(out)).graph.value("fc.weight")?.tensor?.dims).toEqual([2, 2]);
@@ -360,7 +373,7 @@ describe("train", () => {
     [[...data, "--epochs", "0"], "E_OPTION: "],
     [[...data, "--optimizer", "adamm"], 'E_OPTION: --optimizer: expected "adam", "adamw", "lion" or "sgd"'],
     [[...data, "-o", at("zero.onnx")], "is the model itself"],
-  ])("%j is wrong usage, and nothing is written", async (words, message) => {
+  ])("rejects %j as wrong usage, and writes nothing", async (words, message) => {
     const names = readdirSync(folder);
     const { code, err } = await pith("train", at("zero.onnx"), ...words);
     expect(err).toContain(message);
@@ -368,7 +381,7 @@ describe("train", () => {
     expect(readdirSync(folder)).toEqual(names);
   });
 
-  test("a result that could not be written is refused before any work", async () => {
+  test("rejects a result that cannot be written before any work", async () => {
     const { code, err } = await pith("train", at("zero.onnx"), ...data, "-o", at("none/out.onnx"));
     expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining("E_FILE: ") });
   });

@@ -1,4 +1,4 @@
-/** More of what `pith train`, `pith distill` and `pith recover` say and refuse, on the same small models. */
+/** Slow tests of messages and errors of `pith train`, `pith distill` and `pith recover`. */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { json, pith } from "./run.ts";
@@ -10,7 +10,7 @@ const data = ["--data", at("points.csv")];
 const quick = ["--epochs", "2", "--batch", "16", "--learning-rate", "0.05", "-o", at("trained.onnx")];
 
 describe("--samples", () => {
-  test("says how many samples are trained on, and of these some are kept apart", async () => {
+  test("limits the training samples, of which --validation holds some out", async () => {
     const words = [at("zero.onnx"), ...data, ...quick, "--samples", "60"];
     const result = await json("train", ...words);
     expect(result).toMatchObject({ code: 0, training: { samples: 60 }, comparison: { candidate: { count: 60 } } });
@@ -28,7 +28,7 @@ describe("a recipe that trains", () => {
   const recipe = at("recipe.yaml");
   writeFileSync(recipe, "steps:\n  - train: { epochs: 2, batch: 16, learningRate: 0.05 }\n");
 
-  test("trains on as many samples as --samples says, on none that judge, and says on which", async () => {
+  test("trains on --samples samples that are not test samples, and names them", async () => {
     const words = ["compress", at("zero.onnx"), ...data, "-r", recipe, "--samples", "60", "--force", "-o", at("small")];
     const { out, code } = await pith(...words);
     expect(code).toBe(0);
@@ -41,14 +41,14 @@ describe("a recipe that trains", () => {
   });
 });
 
-test("recover learns from a fifth of the samples where there is one part only, and is judged by the others", async () => {
+test("recover trains on a fifth of a single split, and is evaluated on the others", async () => {
   mkdirSync(at("one"));
   const rows = readFileSync(at("points.csv"), "utf8").trim().split("\n");
   const unlabelled = rows.map((row) => row.split(",").slice(0, 2).join(","));
   writeFileSync(at("one/test.csv"), `${unlabelled.join("\n")}\n`);
   const words = [at("near.onnx"), "--original", at("right.onnx"), "--data", at("one"), "-o", at("recovered.onnx")];
   const result = await json("recover", ...words);
-  // Without labels the original is the truth: it agrees with itself, the model that came in does not.
+  // Without labels, the original's predictions are the reference: the original agrees with itself, the input model does not.
   const { comparison, reference } = result as Record<string, Record<string, { value: number }>>;
   expect(reference).toMatchObject({ model: at("right.onnx"), isTruth: true, judges: false });
   expect(comparison?.original?.value).toBeLessThan(1);
@@ -57,14 +57,14 @@ test("recover learns from a fifth of the samples where there is one part only, a
   expect(out).toContain(`\nagreement: with ${at("right.onnx")}\n`);
   expect(out).toContain(`\nNo loss compared with ${at("near.onnx")}, at 95 % confidence.\n`);
   expect(err).toContain("60 samples to fit on, 20 to validate");
-  // The result computes what the original does, so it is not timed.
+  // The result computes the same as the original, so it is not timed.
   expect(result).not.toHaveProperty("speed");
   expect(out).not.toMatch(/^(time|speed)/m);
   expect(result).toMatchObject({ code: 0, samples: { train: { count: 80 }, test: { count: 320 } } });
   expect(result.samples).not.toHaveProperty("calibrate");
 });
 
-describe("train of a model that was pruned", () => {
+describe("train of a pruned model", () => {
   const words = [
     "train",
     at("thin.onnx"),
@@ -84,12 +84,12 @@ describe("train of a model that was pruned", () => {
       await pith("prune", at("hidden.onnx"), "--structured", share, "--force", "-o", at("thin.onnx")),
     ).toMatchObject({ code: 0 });
 
-  test("with --original is judged against that: what pruning lost is a loss", async () => {
+  test("with --original is evaluated against it, so that the loss of pruning counts", async () => {
     await pruned("75%");
     const { code, err } = await pith(...words, ...original);
     expect(code).toBe(1);
     expect(err).not.toContain("swapped");
-    // The rate of 1e-6 lost nothing: pruning did.
+    // Training with the rate 1e-6 changes nothing, so pruning caused the loss.
     expect(err).toMatch(
       /\nhint: Train longer \(--epochs\), start from a model that lost less than \S+thin\.onnx, allow more \(--max-drop\), or write it anyway: --force\.\n$/,
     );
@@ -107,7 +107,7 @@ describe("train of a model that was pruned", () => {
     });
   });
 
-  test("an original in the place of its result is told before anything is fitted, with the line in the right order", async () => {
+  test("reports swapped models before training, with the command in the right order", async () => {
     await pruned("60%");
     const [originalPath, thin] = [at("hidden.onnx"), at("thin.onnx")];
     const runs = [
@@ -133,7 +133,7 @@ describe("train of a model that was pruned", () => {
 });
 
 describe("distill", () => {
-  test("is not continued with another temperature", async () => {
+  test("does not resume with another temperature", async () => {
     const words = ["distill", at("zero.onnx"), "--teacher", at("right.onnx"), ...data, ...quick];
     expect((await pith(...words, "--checkpoint", at("student"))).code).toBe(0);
     const { code, err } = await pith(...words, "--checkpoint", at("student"), "--resume", "--temperature", "8");

@@ -1,4 +1,4 @@
-/** Output and refusals of `pith train` and `pith distill`, on models small enough to know every prediction. */
+/** Tests output and errors of `pith train` and `pith distill` on models whose predictions are known. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
@@ -13,7 +13,7 @@ const { at } = smallModels();
 const data = ["--data", at("points.csv")];
 const quick = ["--epochs", "2", "--batch", "16", "--learning-rate", "0.05", "-o", at("trained.onnx")];
 
-test("what lies beside the samples to train on judges: as --validation it is refused, with how it was chosen", async () => {
+test("rejects a file as --validation if it is test or training data already", async () => {
   const folder = at("parts");
   mkdirSync(folder);
   const [train, dev] = [`${folder}/points_train.csv`, `${folder}/points_dev.csv`];
@@ -31,7 +31,7 @@ test("what lies beside the samples to train on judges: as --validation it is ref
   expect((await pith(...words, "--validation", train)).err).toContain(`${train} is training data already.\n`);
 });
 
-test("a share of samples that the model is right on much more often than on the test samples is no good to choose by", async () => {
+test("warns if the model is much better on validation samples than on test samples", async () => {
   const folder = at("seen");
   mkdirSync(folder, { recursive: true });
   const rows = readFileSync(at("points.csv"), "utf8").trim().split("\n").slice(1);
@@ -63,7 +63,7 @@ describe("a recipe that trains", () => {
   const recipe = at("recipe.yaml");
   writeFileSync(recipe, "steps:\n  - train: { epochs: 2, batch: 16, learningRate: 0.05 }\n");
 
-  test("is refused before anything is run where all samples are test samples", async () => {
+  test("is rejected before any run if all samples are test samples", async () => {
     const header = (holds: number, ...dims: number[]) => [0, 0, 8, holds, ...dims.flatMap((dim) => [0, 0, 0, dim])];
     mkdirSync(at("digits"));
     writeFileSync(at("digits/t10k-images-idx3-ubyte"), Uint8Array.of(...header(3, 4, 1, 2), ...Array(8).fill(7)));
@@ -74,7 +74,7 @@ describe("a recipe that trains", () => {
   });
 });
 
-test("--log writes a row for each step, is named beside the result, and takes the place of no other file", async () => {
+test("--log writes a row per step, is named with the result, and overwrites nothing", async () => {
   const log = at("run.csv");
   const words = [
     "train",
@@ -104,31 +104,34 @@ test("--log writes a row for each step, is named beside the result, and takes th
   });
 });
 
-describe("beside the model that a result is to come near to", () => {
+describe("recover and distill with a reference model", () => {
   const aims = [
     ["recover", at("near.onnx"), "--original", at("hidden.onnx")],
     ["distill", at("near.onnx"), "--teacher", at("hidden.onnx"), "--epochs", "1", "--learning-rate", "1e-6"],
   ];
   const out = ["-o", at("nearer.onnx")];
 
-  test.each(aims)("%s is judged against what came in, and the distance to the other is said", async (...words) => {
-    const result = await pith(...words, ...data, ...out);
-    expect(result.out).toMatch(
-      /^accuracy of .*hidden\.onnx: 100\.0 %; the result (is [\d.]+ points below|equals) it \(95 % interval .*, 80 samples\)$/m,
-    );
-    expect(result.out).toMatch(/^(No loss compared with|Measured loss against) .*near\.onnx/m);
-    if (words[0] === "distill")
+  test.each(aims)(
+    "%s is evaluated against the input model, and prints the distance to the reference",
+    async (...words) => {
+      const result = await pith(...words, ...data, ...out);
       expect(result.out).toMatch(
-        /\. But the result is still [\d.]+ points worse than .*hidden\.onnx: --max-drop judges that loss\.$/m,
+        /^accuracy of .*hidden\.onnx: 100\.0 %; the result (is [\d.]+ points below|equals) it \(95 % interval .*, 80 samples\)$/m,
       );
-    // So small a step changes nothing.
-    if (words[0] === "distill") expect(result.err).toMatch(/no gain over .*near\.onnx is shown: accuracy went from /);
-    expect(result.err).toMatch(
-      /Nothing is written if accuracy is worse than the [\d.]+ % of .*near\.onnx by more than 1\.0 points/,
-    );
-  });
+      expect(result.out).toMatch(/^(No loss compared with|Measured loss against) .*near\.onnx/m);
+      if (words[0] === "distill")
+        expect(result.out).toMatch(
+          /\. But the result is still [\d.]+ points worse than .*hidden\.onnx: --max-drop judges that loss\.$/m,
+        );
+      // A step this small changes nothing.
+      if (words[0] === "distill") expect(result.err).toMatch(/no gain over .*near\.onnx is shown: accuracy went from /);
+      expect(result.err).toMatch(
+        /Nothing is written if accuracy is worse than the [\d.]+ % of .*near\.onnx by more than 1\.0 points/,
+      );
+    },
+  );
 
-  test.each(aims)("%s --max-drop is the loss against the other one", async (...words) => {
+  test.each(aims)("%s --max-drop limits the loss against the reference", async (...words) => {
     const report = await json(...(words as [string]), ...data, ...out, "--max-drop", "1%", "--force");
     const { reference, verdict } = report as Record<string, Record<string, { value: number }>>;
     const drop = verdict?.drop?.value ?? Number.NaN;
@@ -136,7 +139,7 @@ describe("beside the model that a result is to come near to", () => {
     expect(reference?.comparison).toMatchObject({ original: { value: 1 }, difference: { value: 0 - drop } });
   });
 
-  test("a loss against the teacher beyond --max-drop is refused in these words, though the student lost nothing", async () => {
+  test("distill rejects a loss against the teacher beyond --max-drop, although the student lost nothing", async () => {
     const [, distill = []] = aims;
     const { code, err } = await pith(...distill, ...data, ...out, "--max-drop", "1%");
     expect(code).toBe(1);
@@ -147,7 +150,7 @@ describe("beside the model that a result is to come near to", () => {
   });
 });
 
-describe("train of a model that was pruned", () => {
+describe("train of a pruned model", () => {
   const words = [
     "train",
     at("thin.onnx"),
@@ -167,7 +170,7 @@ describe("train of a model that was pruned", () => {
       await pith("prune", at("hidden.onnx"), "--structured", share, "--force", "-o", at("thin.onnx")),
     ).toMatchObject({ code: 0 });
 
-  test("is judged against what came in, and says how to compare with the model before", async () => {
+  test("is evaluated against the input model, and advises to give --original", async () => {
     await pruned("60%");
     const { out } = await pith(...words);
     expect(out).toMatch(
@@ -179,7 +182,7 @@ describe("train of a model that was pruned", () => {
     expect(unprunedReport).not.toHaveProperty("pruned");
   });
 
-  test("the original is no file to overwrite, and no flag of passes that do not train", async () => {
+  test("does not overwrite --original, which commands without training do not accept", async () => {
     const { out } = await pith("prune", "--help-all");
     expect(out).not.toContain("--original");
     expect(await pith(...words.slice(0, 4), ...original, "-o", at("hidden.onnx"))).toMatchObject({ code: 2 });
@@ -187,7 +190,7 @@ describe("train of a model that was pruned", () => {
 });
 
 describe("--checkpoint", () => {
-  test("begins in an empty place, is continued with --resume alone, by the same training alone", async () => {
+  test("--checkpoint requires an empty folder, or --resume with the same training and model", async () => {
     const folder = at("kept");
     const words = ["train", at("hidden.onnx"), ...data, ...quick, "--max-drop", "50%", "--checkpoint", folder];
     expect((await pith(...words)).code).toBe(0);
@@ -206,7 +209,7 @@ describe("--checkpoint", () => {
     expect(readFileSync(`${folder}/last.onnx`)).toEqual(before);
     const longer = await pith(...words, "--epochs", "3", "--resume");
     expect(longer.err).toMatch(/^.*continued after 40 steps$/m);
-    // Half a cosine that was through begins anew where one of three epochs is after two of them.
+    // A finished half cosine restarts at the rate after two of three epochs.
     expect(longer.err).toMatch(
       /started as a training of 2 epochs, continued as one of 3: .* at 25 % of its peak, .* not at 0 %/,
     );
@@ -227,7 +230,7 @@ describe("--checkpoint", () => {
     [["--patience", "1"], "E_OPTION: --patience needs --validation, a share held out for evaluation", 2],
     [["--every", "1"], "E_OPTION: --every needs --validation, a share held out for evaluation", 2],
     [["--checkpoint", at("file.onnx")], 'file.onnx" is a file: --checkpoint is a folder.', 1],
-  ])("%j is refused before any data is read", async (words, message, expected) => {
+  ])("%j is rejected before any data is read", async (words, message, expected) => {
     writeFileSync(at("file.onnx"), "");
     for (const command of [["train"], ["distill", "--teacher", at("none.onnx")]]) {
       const { code, err } = await pith(...command, at("right.onnx"), "--data", at("none"), ...words);
@@ -237,7 +240,7 @@ describe("--checkpoint", () => {
 });
 
 describe("distill", () => {
-  test("refuses a teacher of other inputs before it measures anything", async () => {
+  test("rejects a teacher with other inputs before any evaluation", async () => {
     const wide = `opset 21
 graph (image: float32[batch, 3, 4, 4]) -> (logits: float32[batch, 2]) {
   fc.weight: float32[48, 2] parameter = zeros
@@ -256,7 +259,7 @@ graph (image: float32[batch, 3, 4, 4]) -> (logits: float32[batch, 2]) {
 });
 
 describe("techniques of training", () => {
-  test("together learn as well: frozen layers, accumulation, average, warm-up, one cycle, clipping", async () => {
+  test("together train a model: frozen layers, accumulation, averages, warm-up, one cycle, clipping", async () => {
     const out = at("all.onnx");
     const words = ["--epochs", "12", "--batch", "8", "--accumulate", "2", "--average", "0.9", "--clip", "1"];
     const shape = ["--schedule", "one-cycle", "--warmup", "10%", "--learning-rate", "0.1", "--optimizer", "adamw"];
@@ -274,7 +277,7 @@ describe("techniques of training", () => {
 });
 
 describe("progress and result", () => {
-  test("say what each figure is, and which evaluation decided", async () => {
+  test("name each value, and the evaluation that selected the weights", async () => {
     const words = [at("zero.onnx"), ...data, ...quick, "--validation", "10%"];
     const { err, out } = await pith("train", ...words);
     expect(err).toMatch(/after 18 steps: validation accuracy \d+\.\d\d %/);
@@ -287,7 +290,7 @@ describe("progress and result", () => {
   });
 
   test.each([["train"], ["distill", "--teacher", at("right.onnx")]])(
-    "%s --json has the epochs, and of all evaluations the one whose weights are the result",
+    "%s --json has the epochs, and the evaluation whose weights were selected",
     async (...command) => {
       const report = await json(...command, at("zero.onnx"), ...data, ...quick, "--validation", "10%", "--every", "10");
       const history = report.history as readonly Epoch[];
@@ -305,7 +308,7 @@ describe("progress and result", () => {
     },
   );
 
-  test("what was lost is asked only where there was something to lose, and the result is not better", async () => {
+  test("measures a loss only if the original is above chance", async () => {
     await save(
       parseModel(hidden.replace("fc2.bias: float32[2] parameter = zeros", "fc2.bias: float32[2] parameter = [9, 0]")),
       at("one-answer.onnx"),
@@ -334,7 +337,7 @@ describe("progress and result", () => {
     expect(await json("train", at("one-answer.onnx"), ...words)).toMatchObject({ knewNothing: true });
   });
 
-  test("where nothing is better than the model was, nothing is written", async () => {
+  test("writes nothing if no evaluation is better than the initial weights", async () => {
     const words = [at("right.onnx"), ...data, "--epochs", "1", "--validation", "10%", "-o", at("no-better.onnx")];
     const { code, err, out } = await pith("train", ...words);
     expect(code).toBe(1);
@@ -345,7 +348,7 @@ describe("progress and result", () => {
     expect(existsSync(at("no-better.onnx"))).toBe(false);
   });
 
-  test("an output that the model does not have is seen before any data is", async () => {
+  test("rejects a loss on an unknown output before it reads data", async () => {
     const loss = "mse + 0.5 * cosine(label=teacher, output = embedding)";
     const { code, err } = await pith("train", at("zero.onnx"), "--data", at("nowhere.csv"), "--loss", loss);
     expect({ code, err }).toEqual({
@@ -356,7 +359,7 @@ describe("progress and result", () => {
     expect((await pith("train", at("zero.onnx"), "--data", at("nowhere.csv"), ...right)).err).toMatch(/^E_FILE: /);
   });
 
-  test("numbers as labels: the hints name the flags of the metric and of the loss", async () => {
+  test("names the flags of metric and loss in hints if labels are numbers", async () => {
     const sums = `opset 21
 graph (features: float32[batch, 2]) -> (sum: float32[batch, 1]) {
   fc.weight: float32[1, 2] parameter = [[0.9, 0.4]]
@@ -374,17 +377,17 @@ graph (features: float32[batch, 2]) -> (sum: float32[batch, 1]) {
     const second = await pith(...words, "--metric", "mean-squared-error");
     expect(second.err).toMatch(/\nhint: For numbers as labels: --loss mse; for labels 0 and 1: --loss binary; .*\n$/);
     expect(await pith(...words, "--metric", "mean-squared-error", "--loss", "mse")).toMatchObject({ code: 0 });
-    // A command that does not train has no --loss.
+    // A command without training has no --loss.
     expect((await pith("eval", at("sums.onnx"), "--data", at("sums.csv"))).err).not.toContain("loss");
   });
 
-  test("classes where a loss takes numbers are said to be classes", async () => {
+  test("names classes as the reason if a loss requires numbers", async () => {
     const { code, err } = await pith("train", at("zero.onnx"), ...data, ...quick, "--loss", "mse");
     expect(code).toBe(1);
     expect(err).toContain("hint: Labels are classes: use cross-entropy, or give one number for each output.");
   });
 
-  test("what becomes of a result that is worse is said before it is trained; with --checkpoint it is kept", async () => {
+  test("announces what happens to a worse result, and keeps it with --checkpoint", async () => {
     const wild = ["--optimizer", "sgd", "--learning-rate", "30", "--schedule", "constant", "--epochs", "1"];
     const words = ["train", at("hidden.onnx"), ...data, ...wild, "--seed", "1", "-o", at("wild.onnx")];
     const alone = await pith(...words);
@@ -401,7 +404,7 @@ graph (features: float32[batch, 2]) -> (sum: float32[batch, 1]) {
     expect((await pith(...words, "--force")).code).toBe(0);
   });
 
-  test("a model that only takes its own batch is trained with it", async () => {
+  test("trains a model with a fixed batch size with batches of that size", async () => {
     const fixed = hidden
       .replaceAll("batch", "8")
       .replace("  between", "  to: int64[2] = [8, 2]\n  same = Reshape(features, to)\n  between")
@@ -424,7 +427,7 @@ graph (features: float32[batch, 2]) -> (sum: float32[batch, 1]) {
     expect(existsSync(at("never"))).toBe(false);
   });
 
-  test("help names what each flag takes", async () => {
+  test("the help names the values of each flag", async () => {
     const { out } = await pith("train", "--help-all");
     expect(out).toMatch(/--checkpoint <folder>/);
     expect(out).toMatch(/--validation <share>/);
@@ -433,7 +436,7 @@ graph (features: float32[batch, 2]) -> (sum: float32[batch, 1]) {
     expect(out).toMatch(/^ {2}huber .* delta=1/m);
   });
 
-  test("recover asks for the original, which nothing stands for on the command line", async () => {
+  test("recover requires --original on the command line", async () => {
     const { out } = await pith("recover", "--help");
     expect(out).toMatch(/--original <original.onnx> +the original model$/m);
     expect(await pith("recover", at("right.onnx"), ...data)).toEqual({

@@ -10,7 +10,7 @@ import { twoOutputs } from "./small-models.ts";
 
 const folder = temporaryFolder();
 
-test("the worst output is named, and the one that is asked for is the only one", async () => {
+test("names the worst output, and compares only the one that --output names", async () => {
   const model = join(folder, "two.onnx");
   await save(parseModel(twoOutputs), model);
   const out = join(folder, "two-out.onnx");

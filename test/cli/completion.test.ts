@@ -1,4 +1,4 @@
-/** Completion in the shells that are here: each runs the script that the program prints for it, and asks the program. */
+/** Runs the completion script in each shell that is installed. The script asks the program for words. */
 import { execFileSync, spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
@@ -14,7 +14,7 @@ async function offered(...words: string[]): Promise<string[]> {
 }
 
 describe("pith complete", () => {
-  test("offers commands, with what they are for", async () => {
+  test("offers commands with their descriptions", async () => {
     expect(await offered("")).toEqual(expect.arrayContaining(["inspect", "quantize", "train", "completion", "help"]));
     expect(await offered("qu")).toEqual(["quantize"]);
     expect(await offered("help", "qu")).toEqual(["quantize"]);
@@ -33,7 +33,7 @@ describe("pith complete", () => {
   test.each([
     [["quantize", "--scheme", "st"], ["static"]],
     [["quantize", "m.onnx", "--scheme=st"], ["--scheme=static"]],
-    // As bash cuts it.
+    // Bash splits words at equal signs.
     [["quantize", "--scheme", "=", "st"], ["static"]],
     [
       ["quantize", "--scheme", "="],
@@ -57,18 +57,18 @@ describe("pith complete", () => {
 
   test.each([
     ["a model", ["quantize", ""]],
-    ["a model by its beginning", ["quantize", "bash"]],
+    ["a model by the start of its name", ["quantize", "bash"]],
     ["the path of a flag", ["quantize", "m.onnx", "--data", ""]],
-    ["the path of a flag that is short", ["quantize", "m.onnx", "-o", "out"]],
+    ["the path of a short flag", ["quantize", "m.onnx", "-o", "out"]],
     ["a number", ["quantize", "--bits", "x"]],
-    ["what stands behind --", ["quantize", "--", "--sch"]],
+    ["words after --", ["quantize", "--", "--sch"]],
     ["an unknown command", ["qantize", "--sch"]],
     ["a flag that does not exist", ["quantize", "--nothing="]],
   ])("leaves files to the shell: %s", async (_, words) => {
     expect(await offered(...words)).toEqual([]);
   });
 
-  test("is no command of its own", async () => {
+  test("is not shown as a command", async () => {
     expect(await pith("complete")).toMatchObject({
       code: 2,
       err: expect.stringContaining("Unknown command 'complete'"),
@@ -77,7 +77,7 @@ describe("pith complete", () => {
   });
 });
 
-test("a shell that is not known is an error", async () => {
+test("rejects an unknown shell", async () => {
   const { code, err } = await pith("completion", "tcsh");
   expect(code).toBe(2);
   expect(err).toMatch(/tcsh.*bash, zsh, fish/s);
@@ -85,7 +85,7 @@ test("a shell that is not known is an error", async () => {
 
 const has = (shell: string): boolean => spawnSync(shell, ["-c", "exit 0"]).status === 0;
 
-/** The script is read, then these lines of the shell are; what they print. */
+/** Loads the script in the shell, runs these lines, and returns the lines that they print. */
 async function inShell(shell: string, lines: string): Promise<string[]> {
   const [folder, work] = [join(temporaryFolder(), "bin"), temporaryFolder()];
   mkdirSync(folder);
@@ -107,7 +107,7 @@ describe.skipIf(!has("bash"))("bash", () => {
     _pith
     printf '%s\\n' "\${COMPREPLY[@]}"`;
 
-  test("completes flags and values, and leaves files to itself", async () => {
+  test("completes flags and values, and leaves files to bash", async () => {
     expect(await inShell("bash", asked("quantize --sch"))).toEqual(["--scheme"]);
     expect(await inShell("bash", asked("quantize --scheme = st"))).toEqual(["static"]);
     expect(await inShell("bash", asked("quantize 'my mo'"))).toEqual([]);
@@ -116,21 +116,21 @@ describe.skipIf(!has("bash"))("bash", () => {
     ]);
   });
 
-  test("evaluates nothing of what is typed, and may be read twice", async () => {
+  test("evaluates no typed text, and can be loaded twice", async () => {
     const lines = `source "$SCRIPT"; ${asked("quantize '$(touch touched)' --sch")}; ls`;
     expect(await inShell("bash", lines)).toEqual(["--scheme", "my model.onnx", "script"]);
   });
 });
 
 describe.skipIf(!has("zsh"))("zsh", () => {
-  // Outside of an editor, what offers the words only says what it was given.
+  // Outside of an editor, the function that offers words prints them.
   const asked = (words: string): string => `
     compdef() {}; compset() {}; _files() { echo FILES }; _describe() { print -l -- "\${(@P)2}" }
     source "$SCRIPT"
     words=(pith ${words}); CURRENT=$#words
     _pith`;
 
-  test("completes flags and values with their meaning, and files", async () => {
+  test("completes flags and values with descriptions, and files", async () => {
     expect(await inShell("zsh", asked("quantize --sch"))).toEqual([expect.stringMatching(/^--scheme:what is stored/)]);
     expect(await inShell("zsh", asked("quantize --scheme=st"))).toEqual(["--scheme=static:"]);
     expect(await inShell("zsh", asked("quantize ''"))).toEqual(["FILES"]);
@@ -140,7 +140,7 @@ describe.skipIf(!has("zsh"))("zsh", () => {
 describe.skipIf(!has("fish"))("fish", () => {
   const asked = (line: string): string => `source "$SCRIPT"; complete -C '${line}'`;
 
-  test("completes flags and values with their meaning, and files", async () => {
+  test("completes flags and values with descriptions, and files", async () => {
     expect(await inShell("fish", asked("pith quantize --sch"))).toEqual([expect.stringMatching(/^--scheme\twhat is/)]);
     expect(await inShell("fish", asked("pith quantize --scheme=st"))).toEqual(["--scheme=static"]);
     expect(await inShell("fish", asked("pith quantize my"))).toEqual([expect.stringMatching(/^my model\.onnx/)]);

@@ -1,4 +1,4 @@
-/** `pith compress` from words to files, its job in a process of its own. */
+/** Runs `pith compress` as a user does, with its job in a separate process. */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -41,7 +41,7 @@ const compress = (...words: string[]) => runWithProcesses("compress", at("net.on
 const sha256 = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
 
 test.skipIf((await findChromium().catch(() => undefined)) === undefined)(
-  "of a target: every variant is compared there, and timed there",
+  "compress --target compares and times every variant on the target",
   async () => {
     const { code, out } = await compress("-o", at("wasm"), "--target", "wasm", "--steps", "4");
     expect(code).toBe(0);
@@ -53,7 +53,7 @@ test.skipIf((await findChromium().catch(() => undefined)) === undefined)(
       models: { length: run.variants.length + 1 },
     });
     expect(out).toMatch(/^right on: wasm ✓$/m);
-    // A machine that is busy claims no speed.
+    // A busy machine reports no speed.
     if (run.latency?.unsteady !== true) expect(out).toMatch(/^timed: WebAssembly in .*, on input float32\[1, 16\]$/m);
     else expect(out).not.toContain("timed:");
   },
@@ -61,7 +61,7 @@ test.skipIf((await findChromium().catch(() => undefined)) === undefined)(
 );
 
 describe("without a recipe", () => {
-  test("writes the best of several, with a report and a record that fit the files", async () => {
+  test("writes the best of several candidates, with a report and a record of the files", async () => {
     const { code, out, err } = await compress("-o", at("out"), "--steps", "7");
     expect({ code, err }).toMatchObject({ code: 0, err: expect.stringMatching(/^int8 static: \S+ kB, /m) });
     expect(filesIn(at("out"))).toEqual(written);
@@ -89,7 +89,7 @@ describe("without a recipe", () => {
     await expect(open(at("out/model.onnx"))).resolves.toBeDefined();
   });
 
-  test("takes the tokenizer and settings that lie beside the model along, where the result would not find them", async () => {
+  test("copies the tokenizer and settings if the result is in another folder", async () => {
     mkdirSync(at("beside"));
     copyFileSync(at("net.onnx"), at("beside/net.onnx"));
     writeFileSync(at("beside/config.json"), "{}");
@@ -125,21 +125,21 @@ describe("without a recipe", () => {
     expect(filesIn(at("beside/out"))).toEqual(written);
   });
 
-  test("what was written runs again as a recipe, to the same bytes; --json prints the record", async () => {
+  test("gives the same bytes from the written recipe, and prints the record with --json", async () => {
     const { code, out } = await compress("-r", at("out/recipe.yaml"), "-o", at("again"), "--json");
     expect(code).toBe(0);
     const { written: _, ...record } = JSON.parse(readFileSync(at("again/run.json"), "utf8"));
     expect(JSON.parse(out)).toEqual(record);
-    // The usual goal, with a recipe too.
+    // The default goal also applies to a recipe.
     expect(JSON.parse(out).goal).toEqual({ maxDrop: 0.01, strict: false });
-    // One recipe is no choice: all samples judge it.
+    // A single recipe needs no selection, so all samples evaluate it.
     expect(JSON.parse(out).original.estimate.count).toBe(800);
     expect(sha256(at("again/model.onnx"))).toBe(sha256(at("out/model.onnx")));
   });
 });
 
 describe("no model is written", () => {
-  test("for a recipe with a mistake, which is pointed at", async () => {
+  test("for a recipe with a mistake, whose position is printed", async () => {
     writeFileSync(at("typo.yaml"), "steps:\n  - train: { epochs: 2 }\n  - quantise: { scheme: static }\n");
     const { code, err } = await compress("-r", at("typo.yaml"), "-o", at("none"));
     expect(code).toBe(2);
@@ -148,7 +148,7 @@ describe("no model is written", () => {
     expect(existsSync(at("none"))).toBe(false);
   });
 
-  test("where the goal is missed; --force writes it all the same, and the exit code stays", async () => {
+  test("if the goal is missed, except with --force, which keeps exit code 1", async () => {
     writeFileSync(at("cut.yaml"), "steps:\n  - prune: { structured: true, amount: 0.4 }\n");
     const words = ["-r", at("cut.yaml"), "--max-drop", "1%", "-o", at("refused")];
     const missed = await compress(...words);
@@ -158,13 +158,13 @@ describe("no model is written", () => {
     const forced = await compress(...words.with(-1, at("forced")), "--force");
     expect(forced.code).toBe(1);
     expect(filesIn(at("forced"))).toEqual(written);
-    // Without --max-drop a point may be lost, too, but what is forced fails nothing.
+    // Without --max-drop, the default is a point, and --force exits with 0.
     const unsaid = ["-r", at("cut.yaml"), "-o", at("refused")];
     expect(await compress(...unsaid)).toMatchObject({ code: 1, err: expect.stringContaining("; 1.0 points allowed.") });
     expect((await compress(...unsaid.with(-1, at("forced")), "--force")).code).toBe(0);
   });
 
-  test("where the function is lost, goal or not", async () => {
+  test("if the result lost its function, also without a goal", async () => {
     writeFileSync(at("gone.yaml"), "steps:\n  - prune: { structured: true, amount: 0.95 }\n");
     const { code, out, err } = await compress("-r", at("gone.yaml"), "-o", at("refused"), "--json");
     expect(code).toBe(1);
@@ -181,7 +181,7 @@ describe("no model is written", () => {
     expect(filesIn(at("refused"))).toEqual(reports);
   });
 
-  test("where the model does not know the data", async () => {
+  test("if the original is at chance level", async () => {
     const swapped = readFileSync(at("data/test.csv"), "utf8").replace(/,(\d)$/gm, (_, label) => `,${(+label + 1) % 8}`);
     writeFileSync(at("swapped.csv"), swapped);
     const { code, err } = await runWithProcesses(
@@ -203,7 +203,7 @@ describe("a run that is stopped", () => {
   - train: { epochs: 3, average: 0.9, validation: 0.2 }
   - quantize: { scheme: static }
 `;
-  /** Words of a command that goes into this folder. */
+  /** Returns the words of a command that writes into this folder. */
   const words = (out: string) => [
     "compress",
     at("net.onnx"),
@@ -216,14 +216,14 @@ describe("a run that is stopped", () => {
   ];
   const bits = (out: string) => {
     const run: Run & { readonly written: unknown } = JSON.parse(readFileSync(at(`${out}/run.json`), "utf8"));
-    // Times and paths are each run's own, and what is said of them.
+    // Times, paths and warnings differ between runs.
     const { seconds, date, command, paths, latency, variants, warnings, written, ...rest } = run;
     const steps = variants.flatMap((variant) => variant.steps.map(({ seconds, ...step }) => step));
     return { rest, steps, model: sha256(at(`${out}/model.onnx`)) };
   };
 
   test.each(["epoch 1/3", "after prune", "after train"])(
-    "by Ctrl-C at %s keeps what is done, and goes on to the same bits",
+    "by Ctrl-C at %s keeps finished work, and resumes to the same bits",
     async (moment) => {
       writeFileSync(at("long.yaml"), recipe);
       if (!existsSync(at("whole"))) expect(await runWithProcesses(...words("whole"))).toMatchObject({ code: 0 });
@@ -251,7 +251,7 @@ describe("a run that is stopped", () => {
     },
   );
 
-  test("by kill -9 goes on, too", async () => {
+  test("by kill -9 resumes to the same bits", async () => {
     writeFileSync(at("long.yaml"), recipe);
     const line = [program, ...words("killed")];
     const child = spawn(process.execPath, line, { detached: true, stdio: ["ignore", "ignore", "pipe"] });
@@ -268,7 +268,7 @@ describe("a run that is stopped", () => {
   });
 });
 
-describe("a command of one pass judges as a recipe of that step does", () => {
+describe("a command of one pass decides as a recipe of that step", () => {
   const sentence = (err: string): string =>
     /E_\w+: (.*?\.) (The largest error|The error is spread|No\w* .*?was written|hint)/s.exec(err)?.[1] ?? err;
 
@@ -288,7 +288,7 @@ describe("a command of one pass judges as a recipe of that step does", () => {
     expect(existsSync(at("none.onnx"))).toBe(false);
   });
 
-  test("where the model does not know the data; training may begin there", async () => {
+  test("rejects an original at chance level, except for training", async () => {
     const data = ["--data", at("swapped.csv"), "-o", at("swapped.onnx")];
     const { code, err } = await runWithProcesses("prune", at("net.onnx"), "--amount", "10%", ...data);
     expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining("E_DATA: The original scores") });
@@ -296,7 +296,7 @@ describe("a command of one pass judges as a recipe of that step does", () => {
     expect(await runWithProcesses("train", at("net.onnx"), "--epochs", "1", ...data)).toMatchObject({ code: 0 });
   });
 
-  test("a goal is kept by training too", async () => {
+  test("applies a goal to training", async () => {
     const words = ["train", at("net.onnx"), "--data", at("data"), "--epochs", "1", "-o", at("none.onnx")];
     const { code, err } = await runWithProcesses(...words, "--max-drop", "0", "--strict");
     expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining("E_ACCURACY_LOST: ") });
@@ -304,7 +304,7 @@ describe("a command of one pass judges as a recipe of that step does", () => {
   });
 });
 
-test("a model that knows nothing is warned of, on the terminal and in the record", async () => {
+test("warns of a model at chance level, on the terminal and in the record", async () => {
   const count = 40;
   const images = Array.from({ length: 4 * count }, (_, at) => (at * 37) % 251);
   const labels = Array.from({ length: count }, (_, at) => at % 2);
@@ -331,7 +331,7 @@ graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
     /^chance: With preprocessing "\w+" the model scores no better than always predicting the most frequent class/,
   );
   const run: Run = JSON.parse(readFileSync(at("blank/run.json"), "utf8"));
-  // A busy machine is warned of, too.
+  // A busy machine causes another warning.
   expect(run.warnings.filter((warning) => !warning.includes("too busy"))).toEqual([
     expect.stringContaining("no better than always predicting the most frequent class"),
     "The original scores 50.0 %, and always predicting the most frequent class would score 50.0 %: these samples cannot show what is lost.",
@@ -347,7 +347,7 @@ graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
   expect(run.version).toMatch(/^\d+\.\d+\.\d+/);
 });
 
-test("usage: data is asked for, and no file is taken for a folder or put in the model's place", async () => {
+test("requires data, and rejects a file as output folder or a folder with the model", async () => {
   expect(await runWithProcesses("compress", at("net.onnx"))).toMatchObject({
     code: 2,
     err: expect.stringContaining("--data"),
@@ -355,7 +355,7 @@ test("usage: data is asked for, and no file is taken for a folder or put in the 
   expect(await compress("-o", at("net.onnx"))).toMatchObject({ code: 1, err: expect.stringContaining("E_FILE: ") });
   mkdirSync(at("own"));
   await save(await open(at("net.onnx")), at("own/model.onnx"));
-  // The next run would remove this file as a result of an earlier run.
+  // A later run would remove this file as a result of an earlier run.
   await save(await open(at("net.onnx")), at("own/front-1.onnx"));
   for (const name of ["model.onnx", "front-1.onnx"]) {
     const result = await runWithProcesses("compress", at(`own/${name}`), "--data", at("data"), "-o", at("own"));
@@ -365,23 +365,26 @@ test("usage: data is asked for, and no file is taken for a folder or put in the 
 
 const [mnist, network] = [shared("data/mnist"), shared("data/models/vnncomp_mnist-net_256x2.onnx")];
 
-test.skipIf(mnist === undefined || network === undefined)("a real network stays a quarter of its size", async () => {
-  const { code, out } = await runWithProcesses(
-    "compress",
-    network ?? "",
-    "--data",
-    mnist ?? "",
-    "--samples",
-    "1000",
-    "-o",
-    at("mnist"),
-    "--json",
-  );
-  expect(code).toBe(0);
-  const run: Run = JSON.parse(out);
-  expect(run.original.estimate.value).toBeGreaterThan(0.95);
-  const chosen = run.variants[run.chosen ?? -1];
-  expect(chosen?.result?.bytes).toBeLessThan(0.27 * run.original.bytes);
-  expect(chosen?.verdict).toMatchObject({ met: true });
-  expect(filesIn(at("mnist"))).toEqual(written);
-});
+test.skipIf(mnist === undefined || network === undefined)(
+  "reduces a real network to about a quarter of its size",
+  async () => {
+    const { code, out } = await runWithProcesses(
+      "compress",
+      network ?? "",
+      "--data",
+      mnist ?? "",
+      "--samples",
+      "1000",
+      "-o",
+      at("mnist"),
+      "--json",
+    );
+    expect(code).toBe(0);
+    const run: Run = JSON.parse(out);
+    expect(run.original.estimate.value).toBeGreaterThan(0.95);
+    const chosen = run.variants[run.chosen ?? -1];
+    expect(chosen?.result?.bytes).toBeLessThan(0.27 * run.original.bytes);
+    expect(chosen?.verdict).toMatchObject({ met: true });
+    expect(filesIn(at("mnist"))).toEqual(written);
+  },
+);

@@ -26,12 +26,12 @@ const convolutions = (operator: string, type: string): string => `(x: float32[n,
 const typed = ": float32[n, 8, 6, 6]";
 
 test.each([
-  ["of a domain of its own", "opset 17, custom 1", "custom.MyAct", typed],
-  ["of which nothing says what comes out", "opset 17, custom 1", "custom.MyAct", ""],
-  ["of the default domain, in an old operator set", "opset 10", "RequantShift", ""],
+  ["of a custom domain", "opset 17, custom 1", "custom.MyAct", typed],
+  ["without declared outputs", "opset 17, custom 1", "custom.MyAct", ""],
+  ["of the default domain, in an old opset", "opset 10", "RequantShift", ""],
   ["of a domain that is not imported", "opset 17", "custom.MyAct", ""],
 ])(
-  "an operator %s: weights are rounded, and the rest of the network is compared",
+  "quantizes and prunes around an operator %s, and compares the rest of the network",
   async (_, opsets, operator, type) => {
     const model = join(folder, "model.onnx");
     await save(parseModel(`${opsets}\ngraph ${convolutions(operator, type)}`), model);
@@ -53,7 +53,7 @@ test.each([
   },
 );
 
-test("requires --force for a result that cannot be compared because an unknown operator has outputs of unknown rank", async () => {
+test("requires --force if an unknown operator has outputs of unknown rank", async () => {
   const model = join(folder, "products.onnx");
   await save(
     parseModel(`opset 17, custom 1

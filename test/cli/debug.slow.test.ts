@@ -1,11 +1,11 @@
-/** A result that is named in the place of its original, by each command that compares two. */
+/** Tests swapped models in each command that compares two. */
 import { expect, test } from "vitest";
 import { pith } from "./run.ts";
 import { smallModels } from "./small-models.ts";
 
 const { at } = smallModels();
 
-test("a result that is named in the place of its original is told, with the line in the right order", async () => {
+test("reports swapped models with the command in the right order", async () => {
   const [original, result] = [at("hidden.onnx"), at("hidden.int8.onnx")];
   expect((await pith("quantize", original, "--scheme", "weights", "-o", result, "--force")).code).toBe(0);
   const pruned = at("hidden.pruned.onnx");

@@ -8,7 +8,7 @@ import { classifier, hidden, smallModels } from "./small-models.ts";
 
 const { at } = smallModels();
 
-test("models that are the same file by file are told in a warning, others not", async () => {
+test("warns of models that are equal byte for byte", async () => {
   await copyFile(at("hidden.onnx"), at("copy.onnx"));
   const same = `same: "${at("copy.onnx")}" and "${at("hidden.onnx")}" are the same, byte for byte.`;
   for (const words of [
@@ -21,14 +21,14 @@ test("models that are the same file by file are told in a warning, others not", 
   expect((await pith("debug", at("hidden.onnx"), at("spoiled.onnx"))).err).not.toContain("byte for byte");
 });
 
-test("a result that is named in the place of its original is told", async () => {
+test("reports swapped models", async () => {
   const [original, result] = [at("hidden.onnx"), at("hidden.int8.onnx")];
   expect((await pith("quantize", original, "--scheme", "weights", "-o", result, "--force")).code).toBe(0);
   expect((await pith("debug", result, original)).err).toContain(`Did you mean: pith debug ${original} ${result}\n`);
   expect((await pith("debug", original, result)).err).not.toContain("swapped");
 });
 
-test("the layer to blame first, with what its weight and it alone keep", async () => {
+test("lists the layer with the largest error first, with the errors of weight and layer", async () => {
   await save(parseModel(hidden.replace("[0, 0.5]]", "[0, 0.4]]")), at("spoiled.onnx"));
   const out = at("debug.html");
   const words = ["debug", at("hidden.onnx"), at("spoiled.onnx"), "-o", out];
@@ -41,9 +41,9 @@ test("the layer to blame first, with what its weight and it alone keep", async (
       signalToNoise: number;
       share: number;
     }[];
-    // The weight's squares add up to 2.5, and 0.1 of them is missing.
+    // The squares of the weight sum to 2.5, of which 0.01 is changed.
     expect(first).toMatchObject({ layer: "fc1", weight: expect.closeTo(10 * Math.log10(2.5 / 0.01), 4), share: 1 });
-    // JSON has no infinity: the second layer is the original's.
+    // JSON has no infinity; the second layer equals the original's.
     expect(second).toMatchObject({ layer: "fc2", weight: null, own: null });
     expect(Number.isFinite(second?.signalToNoise)).toBe(true);
   }
@@ -58,7 +58,7 @@ test("the layer to blame first, with what its weight and it alone keep", async (
   expect(page).not.toMatch(/<script|https?:/);
 });
 
-test("layers whose outputs cannot be compared, because channels were cut, are listed as one, with what the figures are of", async () => {
+test("lists layers without comparable outputs jointly, and states what their values include", async () => {
   const [pruned, page] = [at("cut.onnx"), at("cut.html")];
   expect((await pith("prune", at("hidden.onnx"), "--structured", "50%", "-o", pruned, "--force")).code).toBe(0);
   const words = ["debug", at("hidden.onnx"), pruned, "--data", at("points.csv"), "-o", page];
@@ -72,7 +72,7 @@ test("layers whose outputs cannot be compared, because channels were cut, are li
   expect(textReport.out).not.toContain("before”");
 });
 
-test("what is quantized in any form is found by its layer", async () => {
+test("finds the layers of a model quantized in any format", async () => {
   for (const scheme of [
     ["--scheme", "weights"],
     ["--scheme", "dynamic"],
@@ -87,7 +87,7 @@ test("what is quantized in any form is found by its layer", async () => {
   }
 });
 
-test("a model says of itself that no layer differs", async () => {
+test("reports no differing layer for a model and itself", async () => {
   const { code, out } = await pith("debug", at("right.onnx"), at("right.onnx"));
   expect({ code, out }).toMatchObject({
     code: 0,
@@ -95,7 +95,7 @@ test("a model says of itself that no layer differs", async () => {
   });
 });
 
-test("a model that is no relative, or has other inputs, is told in a sentence", async () => {
+test("fails without an internal error for other inputs, and for a file without a model", async () => {
   await save(parseModel(classifier("[[1, 0], [0, 1]]").replaceAll("features", "points")), at("other.onnx"));
   const { code, err } = await pith("debug", at("right.onnx"), at("other.onnx"));
   expect(code).toBe(1);
@@ -104,7 +104,7 @@ test("a model that is no relative, or has other inputs, is told in a sentence", 
   expect(unreadable).toBe(1);
 });
 
-test("a model of whose layers none is like one of the original is refused; one that was pruned is not", async () => {
+test("rejects a model without any layer of the original, but not a pruned one", async () => {
   const turned = hidden
     .replace("[[1, 0], [0, 1], [0.5, 0], [0, 0.5]]", "[[0, 1], [1, 0], [0, 0.5], [0.5, 0]]")
     .replace("[[1, 0, 1, 0], [0, 1, 0, 1]]", "[[0, -1, 0, -1], [-1, 0, -1, 0]]");
@@ -122,7 +122,7 @@ test("a model of whose layers none is like one of the original is refused; one t
   expect(thin).toMatchObject({ code: 0, out: expect.stringContaining("The largest error comes from layer") });
 });
 
-test("pages are not written over a model", async () => {
+test("does not overwrite a model with its page", async () => {
   const { code, err } = await pith("debug", at("right.onnx"), at("near.onnx"), "-o", at("near.onnx"));
   expect(code).toBe(2);
   expect(err).toContain("the model itself");

@@ -1,4 +1,4 @@
-/** Low-entropy values on the command line: rounds that train, stop and continue. */
+/** Tests low-entropy values on the command line: training, stopping and resuming. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
@@ -42,7 +42,7 @@ beforeAll(async () => {
 describe("--max-drop with rdoq", () => {
   const strong = ["--rounder", "rdoq", "--distortion", "0.32"];
 
-  test("lowers the distortion until the goal is met, and says which is used", async () => {
+  test("lowers the distortion until the goal is met, and prints it", async () => {
     const { code, out, err } = await pith(...words(...strong, "--max-drop", "20%", ...data()));
     expect(code, err).toBe(0);
     expect(err).toMatch(/points lost, 20\.0 points allowed/);
@@ -64,7 +64,7 @@ describe("--epochs with rdoq", () => {
     expect(readFileSync(at("recipe/model.onnx")).equals(readFileSync(at("out.onnx")))).toBe(true);
   });
 
-  test("continues a stopped training with --resume, and refuses it without a checkpoint", async () => {
+  test("resumes a stopped training with --resume, and rejects it without a checkpoint", async () => {
     const checkpoint = ["--checkpoint", at("checkpoint")];
     const first = await pith(...words(...trained, ...checkpoint, ...lossy()));
     expect(first.code, first.err).toBe(0);

@@ -1,4 +1,4 @@
-/** Goals of low-entropy values on the command line: a compressed size, bits per weight, a loss. */
+/** Tests goals for low-entropy values: a compressed size, bits per weight, a drop. */
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
@@ -44,7 +44,7 @@ beforeAll(async () => {
 const brotliOf = ({ after }: Awaited<ReturnType<typeof json>>): number => Number(Object(after).brotli);
 
 describe("--target-download", () => {
-  test("rounds with rdoq without naming it, says so, and writes a file that is small enough", async () => {
+  test("uses rdoq by default, logs it, and writes a file below the size", async () => {
     const report = await json(...words("--target-download", "3kB", ...lossy()));
     expect(report).toMatchObject({ code: 0 });
     expect(brotliOf(report)).toBeLessThanOrEqual(3000);
@@ -54,14 +54,14 @@ describe("--target-download", () => {
     expect(err).toMatch(/--target-download uses --rounder rdoq/);
   });
 
-  test("accepts bits per weight: those of the whole file after brotli, divided by the parameters", async () => {
+  test("accepts bits per weight of the whole file after brotli", async () => {
     const report = await json(...words("--target-download", "5bpw", ...lossy()));
     expect(report).toMatchObject({ code: 0, before: { parameters } });
     expect((8 * brotliOf(report)) / parameters).toBeLessThanOrEqual(5);
     expect((8 * brotliOf(report)) / parameters).toBeGreaterThan(4);
   });
 
-  test("that no setting reaches fails with the smallest size, and writes nothing", async () => {
+  test("fails with the smallest size if no setting reaches it, and writes nothing", async () => {
     const before = readdirSync(folder).filter((name) => name !== "out.onnx");
     const unreachable = words("--target-download", "100B", ...lossy()).map((word) =>
       word === at("out.onnx") ? at("unreachable.onnx") : word,
@@ -74,7 +74,7 @@ describe("--target-download", () => {
   });
 
   test.each([[["--bits", "4"]], [["--rounder", "mse"]], [["--weights", "palette"]], [["--block", "32"]]])(
-    "is refused with %s, because these choose other values",
+    "rejects %s, which determines other values",
     async (options) => {
       const { code, err } = await pith(...words("--target-download", "3kB", ...options, ...data()));
       expect(code).toBe(2);
@@ -85,33 +85,33 @@ describe("--target-download", () => {
     },
   );
 
-  test("excludes --target-size, which chooses other options", async () => {
+  test("excludes --target-size, which sets other options", async () => {
     const { code, err } = await pith(...words("--target-download", "3kB", "--target-size", "5kB", ...data()));
     expect(code).toBe(2);
     expect(err).toContain("--target-download and --target-size are two goals");
   });
 
-  test("excludes --distortion, which it chooses", async () => {
+  test("excludes --distortion, which it determines", async () => {
     const { code, err } = await pith(...words("--target-download", "3kB", "--distortion", "0.01", ...data()));
     expect(code).toBe(2);
     expect(err).toContain("--target-download chooses the distortion, and --distortion gives one.");
   });
 
-  test("needs samples", async () => {
+  test("requires samples", async () => {
     const { code, err } = await pith(...words("--target-download", "3kB"));
     expect(code).toBe(2);
     expect(err).toContain("quantize needs --data here: the rounding method uses layer inputs.");
     expect(err).toMatch(/hint: Representative samples; labels are not needed/);
   });
 
-  test("takes sizes and bits per weight only", async () => {
+  test("accepts only sizes and bits per weight", async () => {
     const { code, err } = await pith(...words("--target-download", "3bits", ...data()));
     expect(code).toBe(2);
     expect(err).toContain("takes a size such as 100kB, or bits per weight such as 2.5bpw");
   });
 });
 
-test.each(["--distortion", "--epochs"])("%s without rdoq fails before the original is measured", async (flag) => {
+test.each(["--distortion", "--epochs"])("%s without rdoq fails before the original is evaluated", async (flag) => {
   const { code, out, err } = await pith(...words(flag, "1", ...data()));
   expect(code).toBe(2);
   expect(err).toContain(`${flag}: belongs to the rounding method "rdoq", got "nearest".`);
@@ -121,7 +121,7 @@ test.each(["--distortion", "--epochs"])("%s without rdoq fails before the origin
 describe("--max-drop with rdoq", () => {
   const strong = ["--rounder", "rdoq", "--distortion", "0.32"];
 
-  test("that no distortion meets fails and writes nothing", async () => {
+  test("fails and writes nothing if no distortion meets it", async () => {
     const refused = words(...strong, "--no-spare", "--max-drop", "0.1%", ...data()).map((word) =>
       word === at("out.onnx") ? at("refused.onnx") : word,
     );

@@ -6,7 +6,7 @@ import { smallModels } from "./small-models.ts";
 
 const { at } = smallModels();
 
-test("explain tells what a layer bears, what keeps its channels, and from which amount on one goes", async () => {
+test("explain prints what a layer tolerates, and the amount that removes a channel", async () => {
   const path = at("explained.onnx");
   await save(
     parseModel(`opset 17

@@ -1,4 +1,4 @@
-/** `pith quantize` on a folder, killed at any moment, or started twice at the same time: what authors wrote stays, and the next run ends as if nothing had been. */
+/** Kills `pith quantize` on a folder at any moment, or starts it twice: files of authors are kept, and the next run completes. */
 import { spawn } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, watch, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -29,7 +29,7 @@ const words = (out: string, ...more: readonly string[]): string[] => {
   return ["quantize", source, "--dtype", "q8,q4,fp16", "--force", "--precompress", "gzip,br", "-o", out, ...more];
 };
 
-/** Runs the program in a group of its own, of which nothing is left after so many changes of the folder. */
+/** Runs the program in a separate process group, which is killed after the given number of changes of the folder. */
 async function run(
   out: string,
   line: readonly string[],
@@ -48,7 +48,7 @@ async function run(
   return end;
 }
 
-/** An output folder in which an author has been before. */
+/** Returns an output folder with files of an author. */
 function begun(name: string): string {
   const out = join(root, name);
   mkdirSync(join(out, "onnx"), { recursive: true });
@@ -78,7 +78,7 @@ async function expectDone(out: string, ...more: readonly string[]): Promise<void
   expect(hiddenFiles).toEqual([]);
 }
 
-test("killed at any moment, and once more with other settings", async () => {
+test("completes a folder after kills at any moment, also with other settings", async () => {
   const out = begun("killed");
   const ends = new Set<string | number | null>();
   const moments = [1, 2, 4, 7, 11, 16, 22, 30, 40];
@@ -89,7 +89,7 @@ test("killed at any moment, and once more with other settings", async () => {
   await expectDone(out, "--chunk", "1kB");
 });
 
-test("twice at the same time: the second is refused, and nothing is mixed", async () => {
+test("rejects the second of two simultaneous runs, and mixes no files", async () => {
   const out = begun("twice");
   expect(await run(out, words(out))).toBe(0);
   writeFileSync(join(out, "config.json"), JSON.stringify({ author }));

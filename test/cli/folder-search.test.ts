@@ -1,4 +1,4 @@
-/** How a model of a folder is searched, and what is said of it. */
+/** Tests how a model of a folder is searched, and what is printed. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -11,7 +11,7 @@ import { exampleRun } from "../report/example-run.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { dataAt } from "./data-request.ts";
 
-/** A search that chose so: what it was asked for, and what was said. */
+/** Runs a search with the given choice. Returns its inputs, candidates and messages. */
 async function searched(choice: Choice) {
   const folder = temporaryFolder();
   const out = join(folder, "model");
@@ -50,17 +50,17 @@ async function searched(choice: Choice) {
   return { candidates, asked, err };
 }
 
-test("a search keeps to the rule of speed of the dtypes", async () => {
+test("a search requires the minimum speed of the dtypes", async () => {
   const { asked, candidates } = await searched({ place: 0, by: "usual" });
   expect(candidates).toHaveLength(1);
   expect(asked.map(({ search }) => search.leastSpeed)).toEqual([minSpeed]);
 });
 
-test("what it found that is smaller, and did not keep for its speed, is said", async () => {
+test("prints the smaller candidate that was rejected for its speed", async () => {
   const { err } = await searched({ place: 0, by: "usual", over: 3 });
   expect(err).toContain("prune + train + quantize is smaller (440 kB) and 2.20 × as fast: --for size keeps it.");
 });
 
-test("nothing is said where nothing smaller was found", async () => {
+test("prints no smaller candidate if there is none", async () => {
   expect((await searched({ place: 0, by: "usual" })).err).not.toContain("--for size");
 });

@@ -1,4 +1,4 @@
-/** Names in a file may hold anything. None of it may reach the terminal as anything but text. */
+/** Names in a file can contain any characters. They must reach the terminal as plain text only. */
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -10,9 +10,9 @@ import { pith } from "./run.ts";
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
 
-/** Clears the screen, begins a line of its own, turns the text around. */
+/** Clears the screen, starts a new line and reverses the text. */
 const hostile = "\u001b[2J\u001b[31m\nE_OK: fine\r\u009b8m\u202e\u200b\ufeff\u0007";
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the tests search for these characters
 const unprintable = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/;
 
 beforeAll(async () => {
@@ -29,7 +29,7 @@ graph (x: float32[batch, 8]) -> (y: float32[batch, 4]) {
   await save(model, at("net.onnx"));
 });
 
-describe("names with escape sequences, line ends and reversed text are printed escaped by", () => {
+describe("escapes control characters in names", () => {
   test.each([
     [["inspect"]],
     [["inspect", "--weights"]],
@@ -50,12 +50,12 @@ describe("names with escape sequences, line ends and reversed text are printed e
   });
 });
 
-test("names that are written into an image of the graph cannot turn its text around", async () => {
+test("names in a plot cannot reverse its text", async () => {
   expect(await pith("plot", at("net.onnx"), "-o", at("net.html"))).toMatchObject({ code: 0 });
   expect(readFileSync(at("net.html"), "utf8")).not.toMatch(unprintable);
 });
 
-test("names in a file of Markdown are text: no cells, no code, no HTML, no lines of their own", async () => {
+test("escapes names in Markdown, so that they add no cells, code, HTML or lines", async () => {
   const model = at("a|b`c`<i>\n# d\u202e.onnx");
   copyFileSync(at("net.onnx"), model);
   writeFileSync(at("score.mjs"), "export default () => 0.5;");
@@ -67,7 +67,7 @@ test("names in a file of Markdown are text: no cells, no code, no HTML, no lines
   expect(lines.filter((line) => line.startsWith("#"))).toHaveLength(1);
 });
 
-test("names stay what they are in the files that are written", async () => {
+test("keeps names unchanged in written files", async () => {
   const { graph } = await open(at("net.onnx"));
   expect(graph.inputs[0]?.name).toBe(`x${hostile}`);
 });

@@ -1,4 +1,4 @@
-/** Jobs in processes of their own, ahead of the command that needs their results. */
+/** Tests jobs in separate processes that run before the command needs their results. */
 import { readdirSync } from "node:fs";
 import { expect, test } from "vitest";
 import { inProcesses } from "../../src/app/cli/jobs/job-pool.ts";
@@ -29,7 +29,7 @@ const poolOf = (model: string, resumeFolder: string) =>
     }),
   );
 
-test("leave their results in the folder", async () => {
+test("jobs of a pool leave their results in the folder", async () => {
   const folder = temporaryFolder();
   const pool = poolOf(at("hidden.onnx"), folder);
   await pool.doRound(["one"], [], new AbortController());
@@ -37,7 +37,7 @@ test("leave their results in the folder", async () => {
   expect(readdirSync(folder)).toEqual([expect.stringMatching(/^[0-9a-f]{64}\.json$/)]);
 });
 
-test("that are stopped, or fail, are no failure of the command", async () => {
+test("jobs that stop or fail do not fail the command", async () => {
   const stop = new AbortController();
   const stopped = poolOf(at("hidden.onnx"), temporaryFolder());
   const round = stopped.doRound(["one"], [], stop);

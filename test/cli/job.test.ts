@@ -13,7 +13,7 @@ import type behave from "./jobs/behave.ts";
 import type { Behaviour } from "./jobs/behave.ts";
 import { compiled, runWithProcesses } from "./run.ts";
 
-// As shipped, a process starts in a tenth of the time that sources take.
+// A compiled process starts in a tenth of the time of one from sources.
 const address = (name: string): URL => pathToFileURL(compiled(name));
 const { runJob }: typeof import("../../src/runtime/job/run.ts") = await import(address("runtime/job/run.js").href);
 const { PithError }: typeof import("../../src/core/errors.ts") = await import(address("core/errors.js").href);
@@ -31,7 +31,7 @@ async function failure(input: Behaviour, options?: RunOptions): Promise<Error> {
 }
 
 describe("a job", () => {
-  test("gets typed arrays and returns them", async () => {
+  test("receives and returns typed arrays", async () => {
     expect(await run({ kind: "double", values: Float32Array.of(1, 2.5) })).toEqual({
       values: Float32Array.of(2, 5),
       count: 1n,
@@ -44,7 +44,7 @@ describe("a job", () => {
     expect(await runFromSources<typeof behave>(source, input)).toEqual({ values: Float32Array.of(2), count: 1n });
   });
 
-  test("imports any module of the user, or only those that it is permitted", async () => {
+  test("imports any module, or only permitted ones", async () => {
     const folder = temporaryFolder();
     const [rows, otherModule] = ["rows.mjs", "others.mjs"].map((name) => join(folder, name)) as [string, string];
     for (const path of [rows, otherModule]) writeFileSync(path, 'console.log("ran");\nexport default 3;\n');
@@ -62,7 +62,7 @@ describe("a job", () => {
     expect(lines).toEqual(["ran", "ran"]);
   });
 
-  test("tells stage, progress, log and printed lines, in order, with the last progress always told", async () => {
+  test("reports stage, progress, log and printed lines in order, and always the last progress", async () => {
     const events: JobEvent[] = [];
     expect(await run({ kind: "events" }, { onEvent: (event) => events.push(event) })).toBe("done");
     const progress = events.filter((event) => event.kind === "progress");
@@ -73,7 +73,7 @@ describe("a job", () => {
     expect(events).toContainEqual({ kind: "output", text: "a line from the job" });
   });
 
-  test("that throws a PithError fails with the same code, sentence and hint", async () => {
+  test("fails with code, sentence and hint of a thrown PithError", async () => {
     const error = await failure({ kind: "pith-error" });
     expect(error).toBeInstanceOf(PithError);
     expect(error).toMatchObject({
@@ -83,14 +83,14 @@ describe("a job", () => {
     });
   });
 
-  test("that throws anything else fails with that error's name and stack", async () => {
+  test("fails with name and stack of any other error", async () => {
     const error = await failure({ kind: "fault" });
     expect(error).not.toBeInstanceOf(PithError);
     expect(error.name).toBe("TypeError");
     expect(error.stack).toContain("behave.js");
   });
 
-  test("that throws outside its promise fails too", async () => {
+  test("fails for an error that is thrown outside its promise", async () => {
     expect(await failure({ kind: "late-fault" })).toMatchObject({ name: "RangeError" });
   });
 
@@ -98,26 +98,23 @@ describe("a job", () => {
     ["no access", "no access"],
     [undefined, "undefined"],
     [{ status: 404 }, '{"status":404}'],
-  ])(
-    "that rejects a promise with a value that is not an Error, %o, fails with the text of the value",
-    async (reason, text) => {
-      const error = await failure({ kind: "late-rejection", reason });
-      expect(error).toMatchObject({ name: thrownValue, message: text });
-      expect(blameModule(error)).toMatchObject({
-        code: "E_OPTION",
-        message: `A module threw ${text}, which is not an error.`,
-        hint: expect.stringContaining('Look for "throw" in the modules that you named'),
-      });
-    },
-  );
+  ])("fails with the text of a rejected value that is not an Error: %o", async (reason, text) => {
+    const error = await failure({ kind: "late-rejection", reason });
+    expect(error).toMatchObject({ name: thrownValue, message: text });
+    expect(blameModule(error)).toMatchObject({
+      code: "E_OPTION",
+      message: `A module threw ${text}, which is not an error.`,
+      hint: expect.stringContaining('Look for "throw" in the modules that you named'),
+    });
+  });
 
-  test("whose output cannot be copied fails", async () => {
+  test("fails if its output cannot be copied", async () => {
     expect(await failure({ kind: "not-copyable" })).toMatchObject({
       message: expect.stringContaining("could not be cloned"),
     });
   });
 
-  test.each(["SIGSEGV", "SIGABRT"] as const)("that dies of %s is E_ENGINE and says so", async (signal) => {
+  test.each(["SIGSEGV", "SIGABRT"] as const)("fails with E_ENGINE and the signal if it dies of %s", async (signal) => {
     const error = await failure({ kind: "kill", signal }, { name: "eval m.onnx" });
     expect(error).toMatchObject({
       code: "E_ENGINE",
@@ -125,12 +122,12 @@ describe("a job", () => {
     });
   });
 
-  test("that the system kills is E_ENGINE and names memory", async () => {
+  test("fails with E_ENGINE and mentions memory if the system kills it", async () => {
     const error = await failure({ kind: "kill", signal: "SIGKILL" });
     expect(error).toMatchObject({ code: "E_ENGINE", message: expect.stringContaining("most likely for memory") });
   });
 
-  test("that exhausts the heap is E_ENGINE and names memory", async () => {
+  test("fails with E_ENGINE and mentions memory if it exhausts the heap", async () => {
     const before = process.env.NODE_OPTIONS;
     process.env.NODE_OPTIONS = "--max-old-space-size=64";
     try {
@@ -142,7 +139,7 @@ describe("a job", () => {
     }
   });
 
-  test.each([134, 3])("that exits with code %d gives no result: E_ENGINE", async (code) => {
+  test.each([134, 3])("fails with E_ENGINE if it exits with code %d", async (code) => {
     const expected = code === 134 ? "SIGABRT" : "exit code 3";
     expect(await failure({ kind: "exit", code })).toMatchObject({
       code: "E_ENGINE",
@@ -150,13 +147,13 @@ describe("a job", () => {
     });
   });
 
-  test("that dies while a process of its own holds its output is E_ENGINE all the same", async () => {
+  test("fails with E_ENGINE if it dies while a child process keeps its output open", async () => {
     const began = performance.now();
     expect(await failure({ kind: "die-with-child" })).toMatchObject({ code: "E_ENGINE" });
     expect(performance.now() - began).toBeLessThan(18_000);
   });
 
-  test("whose module does not load in time is E_ENGINE, and does not stall", async () => {
+  test("fails with E_ENGINE if its module does not load in time", async () => {
     const never = address("jobs/never.js");
     await expect(runJob(never, {} as never, { name: "eval m.onnx", startLimit: 1000 })).rejects.toMatchObject({
       code: "E_ENGINE",
@@ -164,43 +161,43 @@ describe("a job", () => {
     });
   });
 
-  test("whose module has no job in it is refused", async () => {
+  test("rejects a module without a job", async () => {
     const error = await runJob(address("core/errors.js"), {} as never).catch((thrown) => thrown);
     expect(error).toMatchObject({ code: "E_OPTION" });
   });
 });
 
 describe("stopping a job", () => {
-  /** Aborts as soon as the job has begun to work. */
+  /** Aborts as soon as the job has started to work. */
   function stopOnStage(): { options: RunOptions; began: () => number } {
     const controller = new AbortController();
     let at = 0;
     const onEvent = (event: JobEvent): void => {
       if (event.kind !== "stage") return;
       at = performance.now();
-      // After the blocking job has blocked.
+      // Waits until the blocking job has blocked.
       setTimeout(() => controller.abort(), 100);
     };
     return { options: { signal: controller.signal, onEvent, grace: 500 }, began: () => at };
   }
 
-  test("that listens ends it with E_STOPPED, before the grace is over", async () => {
+  test("ends with E_STOPPED within the grace period if the job listens", async () => {
     const { options, began } = stopOnStage();
     expect(await failure({ kind: "wait" }, { ...options, grace: 30_000 })).toMatchObject({ code: "E_STOPPED" });
     expect(performance.now() - began()).toBeLessThan(10_000);
   });
 
-  test("that blocks kills it after the grace", async () => {
+  test("kills a blocking job after the grace period", async () => {
     const { options } = stopOnStage();
     expect(await failure({ kind: "block" }, options)).toMatchObject({ code: "E_STOPPED" });
   });
 
-  test("that returns what is done gives that result", async () => {
+  test("returns the result of a job that returns finished work", async () => {
     const { options } = stopOnStage();
     expect(await run({ kind: "keep-what-is-done" }, options)).toBe("half");
   });
 
-  test("before it began starts no process", async () => {
+  test("starts no process if the signal was aborted before", async () => {
     expect(await failure({ kind: "kill", signal: "SIGSEGV" }, { signal: AbortSignal.abort() })).toMatchObject({
       code: "E_STOPPED",
     });
@@ -220,7 +217,7 @@ test("a failed job leaves no temporary files", async () => {
 describe("a model that crashes ONNX Runtime", () => {
   const folder = temporaryFolder();
   const model = join(folder, "crash.onnx");
-  // A Split whose middle output nobody wants: legal, and a segmentation fault in ONNX Runtime 1.30.
+  // A Split with an unused second output is valid, but causes a segmentation fault in ONNX Runtime 1.30.
   beforeAll(() =>
     save(
       parseModel(`opset 21
@@ -233,7 +230,7 @@ graph (x: float32[4]) -> (a: float32[1], c: float32[2]) {
     ),
   );
 
-  test("ends the command with one sentence and a hint, and leaves nothing", async () => {
+  test("ends the command with a sentence and a hint, and leaves no files", async () => {
     const { code, out, err } = await runWithProcesses("bench", model);
     expect({ code, out }).toEqual({ code: 1, out: "" });
     expect(err).toBe(
@@ -243,7 +240,7 @@ graph (x: float32[4]) -> (a: float32[1], c: float32[2]) {
   });
 });
 
-test("what a process prints as it dies is told in the sentence, not line by line", async () => {
+test("includes the last line of a dying process in the error instead of printing it", async () => {
   const events: JobEvent[] = [];
   const error = await failure({ kind: "last-words" }, { onEvent: (event) => events.push(event) });
   expect(error.message).toContain("(SIGABRT); its last line: terminate called: broken");

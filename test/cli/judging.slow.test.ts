@@ -11,7 +11,7 @@ import { pith } from "./run.ts";
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
 
-/** Two layers: each feature twice, and the sums. The class is the greater feature. */
+/** The first layer repeats each feature twice, and the second adds them. The class is the greater feature. */
 const sums = `opset 21
 graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
   fc1.weight: float32[4, 2] parameter = [[1, 0], [0, 1], [0.5, 0], [0, 0.5]]
@@ -40,12 +40,12 @@ beforeAll(async () => {
   writeFileSync(at("points.csv"), `a,b,label\n${rows.join("\n")}\n`);
 });
 
-test("prune that keeps its masks says that the zeros are stored", async () => {
+test("prune with --keep-masks prints a note about stored zeros", async () => {
   const { out } = await pith("prune", at("sums.onnx"), "--amount", "50%", "--keep-masks", "-o", at("masked.onnx"));
   expect(out).toMatch(/\nThe zeros are stored\. /);
 });
 
-test("train and distill write no model that lost what it knew, unless forced", async () => {
+test("train and distill write no model that lost its accuracy, unless forced", async () => {
   const wild = ["--optimizer", "sgd", "--learning-rate", "30", "--epochs", "2", "--schedule", "constant"];
   const words = [...data, ...wild, "--batch", "32", "--seed", "1", "-o", at("wild.onnx")];
   for (const command of [["train"], ["distill", "--teacher", at("teacher.onnx")]]) {
@@ -63,7 +63,7 @@ test("train and distill write no model that lost what it knew, unless forced", a
   expect(existsSync(at("wild.onnx"))).toBe(true);
 });
 
-test("compress of a model that is quantized already says that there was nothing to do, and why; nothing is timed", async () => {
+test("compress of a quantized model reports that nothing could be done, and times nothing", async () => {
   const quantized = at("quantized.onnx");
   await pith("quantize", at("sums.onnx"), "--scheme", "static", ...data, "--force", "-o", quantized);
   const { code, out, err } = await pith("compress", quantized, ...data, "-o", at("none"), "--json");
@@ -78,7 +78,7 @@ test("compress of a model that is quantized already says that there was nothing 
   expect(latency).toBeUndefined();
 });
 
-test("texts of words that the tokenizer does not know are a warning with their share, and stop nothing", async () => {
+test("warns of the share of tokens that the tokenizer does not know", async () => {
   const model = `opset 21
 graph (input_ids: int64[batch, sequence]) -> (logits: float32[batch, 2]) {
   table: float32[4, 2] = [[0, 0], [1, 0], [0, 1], [0.5, 0]]

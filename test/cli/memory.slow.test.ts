@@ -1,4 +1,4 @@
-/** The memory of a model, as `pith bench` measures it. */
+/** Tests the memory of a model as `pith bench` measures it. */
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type memoryJob from "../../src/app/cli/jobs/memory.ts";
@@ -29,11 +29,11 @@ graph (x: float32[1, ${inputs}]) -> (y: float32[1, ${outputs}]) {
   });
 }
 
-test("the memory of a model is at least that of its weights, and never below nothing", async () => {
+test("measures at least the memory of the weights, and never less than zero", async () => {
   const [tiny, large] = [await memory("tiny.onnx", 2, 2), await memory("large.onnx", 2048, 4096)];
   expect(tiny).toBeGreaterThanOrEqual(0);
   expect(tiny).toBeLessThan(16 * 2 ** 20);
-  // 32 MiB of weights: held once, and for a moment as the file's bytes and as the runtime reads them.
+  // The 32 MiB of weights are stored once, and temporarily as bytes of the file and of the runtime.
   expect(large).toBeGreaterThan(0.95 * 32 * 2 ** 20);
   expect(large).toBeLessThan(6 * 32 * 2 ** 20);
 });

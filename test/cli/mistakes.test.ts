@@ -1,4 +1,4 @@
-/** Mistakes that once ended in a stack trace, a wrong sentence, or not at all; `npm run bench -- mistakes` has the whole list. */
+/** Mistakes that once caused a stack trace, a wrong sentence or no end; `npm run bench -- mistakes` has the whole list. */
 import { spawnSync } from "node:child_process";
 import {
   closeSync,
@@ -49,7 +49,7 @@ test.each([
   ["a model in a folder", () => ["inspect", at("model.onnx")], "home/model.onnx"],
   ["data", () => ["eval", at("net.onnx"), "--data", at("point.csv")], "points.csv"],
   ["a recipe", () => ["compress", at("net.onnx"), "--data", at("points.csv"), "-r", at("step.yaml")], "steps.yaml"],
-])("%s that does not exist is answered with the path that is meant", async (_, words, meant) => {
+])("suggests the intended path for %s that does not exist", async (_, words, meant) => {
   writeFileSync(at("steps.yaml"), "steps:\n  - simplify: {}\n");
   const { code, err } = await pith(...words());
   expect({ code, err }).toMatchObject({
@@ -60,14 +60,14 @@ test.each([
 });
 
 describe("flags", () => {
-  test("a mistyped value is answered with all values that are equally near", async () => {
+  test("suggests all nearest values for a mistyped value", async () => {
     expect(await pith("quantize", at("net.onnx"), "--dtype", "q6")).toMatchObject({
       code: 2,
       err: expect.stringMatching(/expected "q8", "int8", .*, got "q6"\.\nhint: Did you mean "q8" or "q4" or "q2"\?\n$/),
     });
   });
 
-  test("one that is mistyped is named before one that is missing for it", async () => {
+  test("names a mistyped flag before a missing one", async () => {
     expect(await pith("quantize", at("net.onnx"), "--sheme", "weights")).toEqual({
       code: 2,
       out: "",
@@ -133,7 +133,7 @@ describe("flags", () => {
       ["--structured", "50%", "--importance", "activation"],
       "E_USAGE: prune needs --data here: the criterion uses samples.\nhint: Representative samples; labels are not",
     ],
-  ])("prune %j", async (words, err) => {
+  ])("rejects prune %j", async (words, err) => {
     expect(await pith("prune", at("net.onnx"), ...words)).toMatchObject({
       code: 2,
       out: "",
@@ -153,7 +153,7 @@ describe("flags", () => {
     [["distill", "--shrink", "0%", "--data", "random"], "E_OPTION: --shrink: must be above 0 %, got 0."],
     [["plot", "--seed", "1"], "E_USAGE: Unknown option '--seed'."],
     [["reinitialize", "--max-drop", "1%"], "E_USAGE: Unknown option '--max-drop'."],
-  ])("%j: %s", async ([command = "", ...words], sentence) => {
+  ])("rejects %j: %s", async ([command = "", ...words], sentence) => {
     const { code, err } = await pith(command, at("net.onnx"), ...words);
     expect({ code, first: err.split("\n")[0] }).toEqual({ code: 2, first: sentence });
   });
@@ -172,7 +172,7 @@ describe("flags", () => {
       ["--max-drop", "1%"],
       "For a transformers.js folder: --dtype q8. pith compress with the same --data and --max-drop tries several and keeps the best.",
     ],
-  ])("quantize %j: the hint says which option does what was meant", async (words, hint) => {
+  ])("names the intended option for quantize %j", async (words, hint) => {
     const { code, err } = await pith("quantize", at("net.onnx"), ...words);
     expect({ code, hint: err.split("\n")[1] }).toEqual({ code: 2, hint: `hint: ${hint}` });
   });
@@ -182,12 +182,12 @@ describe("flags", () => {
     [["--energy", "0.9"], "It was removed: set a budget or a rank. Without either, layers keep 95 % of their energy."],
     [["--allocation", "spectrum"], "It was removed: a budget is spread by singular values."],
     [["--activations", "asvd"], "It was removed: whitening loses less."],
-  ])("factorize %j: the hint names the replacement of a removed option", async (words, hint) => {
+  ])("names the replacement of a removed option for factorize %j", async (words, hint) => {
     const { code, err } = await pith("factorize", at("net.onnx"), ...words);
     expect({ code, hint: err.split("\n")[1] }).toEqual({ code: 2, hint: `hint: ${hint}` });
   });
 
-  test("layers that cannot be dropped are said before any data is read", async () => {
+  test("rejects a network without layers to drop before it reads data", async () => {
     const words = ["--drop-layers", "1", "--data"];
     expect(await pith("prune", at("net.onnx"), ...words, at("missing.csv"))).toMatchObject({
       code: 1,
@@ -198,7 +198,7 @@ describe("flags", () => {
     );
   });
 
-  test("of the numbers that are supported is said which they are", async () => {
+  test("lists the supported numbers for an unsupported one", async () => {
     const { code, err } = await pith("quantize", at("net.onnx"), "--scheme", "weights", "--bits", "9");
     expect({ code, err }).toEqual({
       code: 2,
@@ -214,7 +214,7 @@ describe("flags", () => {
     ["prune", "--amount", "50%"],
     ["quantize", "--scheme", "float16"],
     ["factorize", "--rank", "1"],
-  ])("%s asks whether another layer was meant", async (...words) => {
+  ])("%s suggests a layer for a mistyped name", async (...words) => {
     const { code, err } = await pith(words[0] ?? "", at("net.onnx"), ...words.slice(1), "--layers", "encodr");
     expect({ code, err }).toEqual({
       code: 2,
@@ -223,7 +223,7 @@ describe("flags", () => {
   });
 });
 
-describe("what is read is never written over:", () => {
+describe("rejects an output path that would overwrite", () => {
   test.each([
     ["the model itself", ["quantize", "net.onnx", "--scheme", "weights", "-o", "alias.onnx"]],
     ["the data", ["quantize", "net.onnx", "--scheme", "weights", "--data", "points.csv", "-o", "points.csv"]],
@@ -241,14 +241,14 @@ describe("what is read is never written over:", () => {
     });
   });
 
-  test("nor a model in the folder for checkpoints", async () => {
+  test("a model in the checkpoint folder", async () => {
     copyFileSync(at("net.onnx"), at("home/best.onnx"));
     const words = ["train", at("home/best.onnx"), "--data", at("points.csv"), "--checkpoint", at("home")];
     const { code, err } = await pith(...words);
     expect({ code, err }).toMatchObject({ code: 2, err: expect.stringContaining('best.onnx" is the model itself: ') });
   });
 
-  test("nor a file that holds weights of the model", async () => {
+  test("a file with weights of the model", async () => {
     const model = await open(at("net.onnx"));
     const weight = model.graph.value("head.weight");
     expect(weight?.tensor).toBeDefined();
@@ -261,17 +261,17 @@ describe("what is read is never written over:", () => {
     await expect(requireOtherThanWeights(at("new.onnx"), model, at("net.onnx"))).resolves.toBeUndefined();
   });
 
-  test("nor a model that results in a folder would be called like, through a link to the folder", async () => {
+  test("a model with the name of a result, also through a link to the folder", async () => {
     const { code, err } = await pith("compress", at("home/model.onnx"), "--data", at("points.csv"), "-o", at("link"));
     expect({ code, err }).toMatchObject({ code: 2, err: expect.stringContaining("is the model itself") });
   });
 });
 
-describe("places that cannot be written to", () => {
+describe("an output path that cannot be written", () => {
   test.each([
     ["a summary", "eval", ["--data", "points.csv"]],
     ["timings", "bench", ["--rounds", "1"]],
-  ])("%s in no folder are refused before anything is measured", async (_, command, words) => {
+  ])("rejects a missing folder for %s before any evaluation", async (_, command, words) => {
     const names = readdirSync(folder);
     const resolvedWords = words.map((word) => (word.endsWith(".csv") ? at(word) : word));
     const path = at("none/summary.md");
@@ -284,11 +284,11 @@ describe("places that cannot be written to", () => {
   });
 
   test.each([
-    ["a file whose name is too long", `${"x".repeat(250)}.onnx`, "the name is too long"],
-    ["a folder that is not there", "none/", "that is the name of a folder, not of a file"],
+    ["a file with a long name", `${"x".repeat(250)}.onnx`, "the name is too long"],
+    ["a folder that does not exist", "none/", "that is the name of a folder, not of a file"],
     ["a folder", "home", "it is a folder"],
-    ["a file in no folder", "none/out.onnx", "there is no folder"],
-  ])("a result that would be %s is refused before anything is trained", async (_, name, reason) => {
+    ["a file in a missing folder", "none/out.onnx", "there is no folder"],
+  ])("rejects %s as result before training", async (_, name, reason) => {
     const names = readdirSync(folder);
     // The missing data would be reported if the data were opened before the output path is checked.
     const { code, out, err } = await pith("train", at("net.onnx"), "--data", at("no data"), "-o", at(name));
@@ -298,7 +298,7 @@ describe("places that cannot be written to", () => {
     expect(readdirSync(folder)).toEqual(names);
   });
 
-  test("a folder of checkpoints that cannot be made is refused before anything is trained", async () => {
+  test("rejects a checkpoint folder that cannot be created before training", async () => {
     const names = readdirSync(folder);
     const long = at(`new/${"x".repeat(300)}`);
     const { code, err } = await pith("train", at("net.onnx"), "--data", at("no data"), "--checkpoint", long);
@@ -306,7 +306,7 @@ describe("places that cannot be written to", () => {
     expect(readdirSync(folder)).toEqual(names);
   });
 
-  test("what is there stays as it is where it could be written: a file to append to, a folder of results", async () => {
+  test("checks of output paths do not change files or folders", async () => {
     writeFileSync(at("notes.md"), "before\n");
     mkdirSync(at("results"));
     const names = readdirSync(folder);
@@ -325,7 +325,7 @@ describe("places that cannot be written to", () => {
     ["quantize", ["--scheme", "weights", "-o", "-"]],
     ["compress", ["--data", "points.csv", "-o", "-"]],
     ["eval", ["--data", "points.csv", "--markdown", "-"]],
-  ])("standard output is none of them: pith %s %j", async (command, words) => {
+  ])("rejects standard output: pith %s %j", async (command, words) => {
     const resolvedWords = words.map((word) => (word.endsWith(".csv") ? at(word) : word));
     expect(await pith(command, at("net.onnx"), ...resolvedWords)).toEqual({
       code: 2,
@@ -338,7 +338,7 @@ describe("places that cannot be written to", () => {
   test.each([
     ["smaller", "smaller.onnx"],
     ["smaller.bin", "smaller.bin.onnx"],
-  ])("a result named %s is an error whose hint is %s", async (name, meant) => {
+  ])("rejects a result named %s with the hint %s", async (name, meant) => {
     const out = at(name);
     expect(await pith("quantize", at("net.onnx"), "--scheme", "weights", "-o", out)).toEqual({
       code: 2,
@@ -354,7 +354,7 @@ describe("places that cannot be written to", () => {
     ["simplify", []],
     ["compress", ["--data", "points.csv"]],
     ["inspect", []],
-  ])("pith %s of an id of the Hub names the missing input, and how to download it", async (command, words) => {
+  ])("pith %s of a Hub id names the missing input and the download command", async (command, words) => {
     const resolvedWords = words.map((word) => (word.endsWith(".csv") ? at(word) : word));
     const { code, err } = await pith(command, "Xenova/all-MiniLM-L6-v2", ...resolvedWords);
     expect({ code, err }).toEqual({
@@ -367,7 +367,7 @@ describe("places that cannot be written to", () => {
     });
   });
 
-  test("a folder for results below a file is refused before anything is run", async () => {
+  test("rejects a results folder inside a file before any run", async () => {
     const out = at("taken/in/it");
     expect(await pith("compress", at("net.onnx"), "--data", at("points.csv"), "-o", out)).toEqual({
       code: 1,
@@ -376,7 +376,7 @@ describe("places that cannot be written to", () => {
     });
   });
 
-  test("a folder for results that is named like a file is refused, with a name for it", async () => {
+  test("rejects a results folder with the name of a file, and suggests a name", async () => {
     const out = at("smaller.onnx");
     expect(await pith("compress", at("net.onnx"), "--data", at("points.csv"), "-o", out)).toEqual({
       code: 1,
@@ -385,22 +385,25 @@ describe("places that cannot be written to", () => {
     });
   });
 
-  test.skipIf(!existsSync("/dev/full"))("a full disk under standard output is a sentence, not a stack", () => {
-    const full = openSync("/dev/full", "w");
-    const { status, stderr } = spawnSync(process.execPath, [program, "inspect", at("net.onnx")], {
-      stdio: ["ignore", full, "pipe"],
-      encoding: "utf8",
-    });
-    closeSync(full);
-    expect({ status, stderr }).toEqual({
-      status: 1,
-      stderr: "E_FILE: Standard output cannot be written: the disk is full.\n",
-    });
-  });
+  test.skipIf(!existsSync("prints a sentence and no stack if the disk under standard output is full"))(
+    "a full disk under standard output is a sentence, not a stack",
+    () => {
+      const full = openSync("/dev/full", "w");
+      const { status, stderr } = spawnSync(process.execPath, [program, "inspect", at("net.onnx")], {
+        stdio: ["ignore", full, "pipe"],
+        encoding: "utf8",
+      });
+      closeSync(full);
+      expect({ status, stderr }).toEqual({
+        status: 1,
+        stderr: "E_FILE: Standard output cannot be written: the disk is full.\n",
+      });
+    },
+  );
 });
 
 test.each(["train", "prune --amount 0.5", "quantize --scheme static", "factorize --rank 1"])(
-  "a layer that is not there is found before the data are opened: %s",
+  "rejects an unknown layer before it opens the data: %s",
   async (words) => {
     const [name = "", ...flags] = words.split(" ");
     const { code, err } = await pith(name, at("net.onnx"), ...flags, "--layers", "heat", "--data", at("nowhere"));
@@ -408,12 +411,12 @@ test.each(["train", "prune --amount 0.5", "quantize --scheme static", "factorize
   },
 );
 
-test("a file:// address is a path", async () => {
+test("accepts a file:// address as path", async () => {
   const { code, out } = await pith("inspect", pathToFileURL(at("net.onnx")).href);
   expect({ code, out }).toMatchObject({ code: 0, out: expect.stringContaining("net.onnx") });
 });
 
-test("a worker whose server does not answer says what to start", async () => {
+test("a worker names the server to start if none answers", async () => {
   expect(await pith("worker", "redis://127.0.0.1:1", "--store", at("store"))).toMatchObject({
     code: 1,
     err: "E_FILE: No server answers at redis://127.0.0.1:1 (ECONNREFUSED).\nhint: Start redis-server or valkey-server there, or check the address.\n",

@@ -69,14 +69,14 @@ beforeAll(async () => {
   await saved("trained.onnx", hidden.replace("[0, 0.5]]", "[0, 0.4]]"));
 });
 
-test("the example has notes everywhere, and is called by its function", async () => {
+test("the example has metadata everywhere, and calls its function", async () => {
   const model = await open(at("noted.onnx"));
   expect(model.functions.map(({ name }) => name)).toEqual(["Rectify"]);
   const bytes = Buffer.from(await encodeToBytes(model)).toString("latin1");
   expect(bytes.split(secret).length).toBeGreaterThan(20);
 });
 
-test("bytes of the original and the ratio of bytes do not count them", async () => {
+test("does not count export metadata in the original's bytes and the ratio", async () => {
   const model = await open(at("noted.onnx"));
   clearNotes(model);
   const bytes = await encodedSize(model);

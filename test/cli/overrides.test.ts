@@ -1,4 +1,4 @@
-/** Options of single layers on the command line. */
+/** Tests options of individual layers on the command line. */
 import { describe, expect, test } from "vitest";
 import { json, pith } from "./run.ts";
 import { smallModels } from "./small-models.ts";
@@ -8,7 +8,7 @@ const { at } = smallModels();
 describe("--override", () => {
   const out = ["-o", at("overridden.onnx"), "--force"];
 
-  test("gives layers their own options, which the command tells and --json has", async () => {
+  test("sets options of layers, which are printed and in --json", async () => {
     const words = ["prune", at("hidden.onnx"), "--amount", "50%", "--override", "fc1:amount=75%"];
     const result = await json(...words, "--override", "fc2:amount=0", ...out);
     expect(result.changes).toMatchObject([{ at: "fc1", what: "6 of 8 pruned, 2 of 8 left", decidedBy: "layer" }]);
@@ -19,7 +19,7 @@ describe("--override", () => {
     });
   });
 
-  test("of a layer that is not there is refused before data is read", async () => {
+  test("rejects an unknown layer before it reads data", async () => {
     const words = ["quantize", at("hidden.onnx"), "--scheme", "static", "--data", at("nowhere.csv")];
     const { code, err } = await pith(...words, "--override", "fc9:bits=8", ...out);
     expect({ code, err }).toMatchObject({ code: 2, err: expect.stringContaining("E_NAME: --override: no layer") });
@@ -33,7 +33,7 @@ describe("--override", () => {
       'E_OPTION: --override: fc1: amuont: there is no "amuont" here, only amount.\nhint: Did you mean "amount"?\n',
     ],
     ["fc1:amount=lots", 'E_OPTION: --override: fc1: amount: takes a number from 0 to 1, got "lots".\n'],
-  ])("%s is wrong usage", async (override, message) => {
+  ])("rejects %s as wrong usage", async (override, message) => {
     const { code, err } = await pith("prune", at("hidden.onnx"), "--amount", "50%", "--override", override, ...out);
     expect(code).toBe(2);
     expect(err.slice(err.indexOf("E_"))).toContain(message);

@@ -1,4 +1,4 @@
-/** Criteria, patterns, solvers and rounders of one's own, as modules: on the command line and in recipes. */
+/** Tests custom criteria, patterns, solvers and rounding methods as modules: on the command line and in recipes. */
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -9,7 +9,7 @@ import { smallModels } from "./small-models.ts";
 
 const { at } = smallModels();
 
-/** |w| · ‖x‖ of each input. */
+/** Scores a weight by |w| · ‖x‖ of its input. */
 const wanda = `export default {
   id: "wanda",
   evidence: {
@@ -28,14 +28,14 @@ const wanda = `export default {
     matrices().map(({ rows, columns, data }) => ({ rows, columns, data: data.map((w, i) => w * evidence[i % columns]) })),
 };
 `;
-/** The first input of each output stays. */
+/** Keeps the first input of each output. */
 const first = `export default {
   id: "first",
   share: 0.5,
   choose: (scores, kept) => kept.map((mask, g) => mask.map((_, i) => (i % scores[g].columns === 0 ? 1 : 0))),
 };
 `;
-/** Scales of nine tenths of the largest number. */
+/** Uses scales of nine tenths of the largest value. */
 const clipped = `export default {
   id: "clipped",
   scales: ({ slices, numbers }, grid) =>
@@ -52,32 +52,32 @@ beforeAll(() => {
   writeFileSync(at("wanda.mjs"), wanda);
   writeFileSync(at("first.mjs"), first);
   writeFileSync(at("clipped.mjs"), clipped);
-  // The first feature is a hundredth of the second: by magnitude the second weight goes, by what comes in the first.
+  // The first feature is a hundredth of the second, so scores with inputs differ from magnitudes.
   const rows = Array.from({ length: 60 }, (_, row) => `${(row % 7) / 100 + 0.01},${1 + (row % 5)},${row % 2}`);
   writeFileSync(at("uneven.csv"), `a,b,label\n${rows.join("\n")}\n`);
 });
 
-describe("a criterion that looks at inputs", () => {
+describe("a custom criterion that uses layer inputs", () => {
   const words = () => ["prune", at("mixed.onnx"), "--amount", "50%", "--importance", at("wanda.mjs")];
 
-  test("is given samples", async () => {
+  test("receives samples", async () => {
     const out = at("by-inputs.onnx");
     const result = await json(...words(), "--data", at("uneven.csv"), "--force", "-o", out);
     expect(result).toMatchObject({ changes: [{ at: "fc", what: "2 of 4 pruned, 2 of 4 left" }] });
-    // [[1, 0], [0.1, 0.9]]: by magnitude 1 would be the last to go.
+    // [[1, 0], [0.1, 0.9]]: magnitudes would remove the 1 last.
     expect(await weight(out)).toEqual([1, 0, 0, 0.9].map(Math.fround));
     await json(...words().with(3, "75%"), "--data", at("uneven.csv"), "--force", "-o", out);
     expect(await weight(out)).toEqual([0, 0, 0, 0.9].map(Math.fround));
   });
 
-  test("asks for them", async () => {
+  test("requires samples", async () => {
     const { code, err } = await pith(...words(), "-o", at("none.onnx"));
     expect(err).toContain("prune needs --data here: the criterion uses samples.");
     expect(code).toBe(2);
   });
 });
 
-test("a criterion of channels ranks them by what it is told of gates, and single weights not at all", async () => {
+test("a custom criterion of channels receives gate gradients, and rejects individual weights", async () => {
   const gates = `export default {
   id: "gates",
   evidence: {
@@ -101,14 +101,14 @@ test("a criterion of channels ranks them by what it is told of gates, and single
   expect(code).not.toBe(0);
 });
 
-test("a pattern needs no data, and no amount where it has one", async () => {
+test("a custom pattern requires neither data nor an amount", async () => {
   const out = at("pattern.onnx");
   await json("prune", at("mixed.onnx"), "--pattern", at("first.mjs"), "--force", "-o", out);
   expect(await weight(out)).toEqual([1, 0, 0.1, 0].map(Math.fround));
   expect((await pith("prune", at("mixed.onnx"), "--pattern", "3:2", "-o", out)).err).toContain("--pattern");
 });
 
-test("where a pattern loses too much, the hint is not a smaller amount", async () => {
+test("gives no hint about the amount if a pattern loses too much", async () => {
   const { err } = await pith(
     "prune",
     at("mixed.onnx"),
@@ -124,7 +124,7 @@ test("where a pattern loses too much, the hint is not a smaller amount", async (
   expect(err).not.toContain("smaller amount");
 });
 
-test("a solver corrects what is left", async () => {
+test("a custom solver changes the remaining weights", async () => {
   writeFileSync(
     at("doubling.mjs"),
     `export default {
@@ -141,20 +141,20 @@ test("a solver corrects what is left", async () => {
   expect(await weight(out)).toEqual([2, 0, 0, 1.8].map(Math.fround));
 });
 
-describe("a rounder", () => {
+describe("a custom rounding method", () => {
   const words = (rounder: string) => ["quantize", at("mixed.onnx"), "--scheme", "weights", "--rounder", rounder];
 
-  // [[1, 0], [0.1, 0.9]]: 1 / 0.9 and 0.9 / 0.81 are beyond the last code, 0.1 / 0.81 · 127 = 15.7.
+  // [[1, 0], [0.1, 0.9]]: 1 / 0.9 and 0.9 / 0.81 exceed the largest quantized value, 0.1 / 0.81 · 127 = 15.7.
   const codes = [127, 0, 16, 127];
 
-  test("gives the scales", async () => {
+  test("determines the scales", async () => {
     const out = at("clipped.onnx");
     await json(...words(at("clipped.mjs")), "--force", "-o", out);
     expect(await weight(out, "fc.weight_quantized")).toEqual(codes);
     expect(await weight(out, "fc.weight_scale")).toEqual([0.9 / 127, 0.81 / 127].map(Math.fround));
   });
 
-  test("does so in a recipe", async () => {
+  test("determines the scales in a recipe", async () => {
     writeFileSync(at("rounded.yaml"), `steps:\n  - quantize: { scheme: weights, rounder: ${at("clipped.mjs")} }\n`);
     const out = at("rounded");
     const data = ["--data", at("uneven.csv"), "--force", "-o", out];
@@ -181,7 +181,7 @@ describe("a rounder", () => {
     expect(existsSync(at("ran"))).toBe(false);
   });
 
-  test("asks for samples where it looks at them", async () => {
+  test("requires samples if it uses layer inputs", async () => {
     const looking = clipped.replace(
       'id: "clipped"',
       'id: "looking", evidence: { begin: () => ({ add() {}, end: () => 0 }) }',
@@ -192,13 +192,13 @@ describe("a rounder", () => {
     expect(code).toBe(2);
   });
 
-  test("is named where there is none", async () => {
+  test("is rejected, with a suggestion, if its name is unknown or its kind is wrong", async () => {
     expect((await pith(...words("nearst"))).err).toContain('hint: Did you mean "nearest"?');
     expect((await pith(...words(at("wanda.mjs")))).err).toContain("a rounder { id, scales }, or the path of a module");
   });
 });
 
-describe("what a method does wrong is said to be its own", () => {
+describe("an error in a custom method", () => {
   const importance = ["prune", "--amount", "50%", "--importance"];
   const pattern = ["prune", "--amount", "50%", "--pattern"];
   const solver = ["prune", "--amount", "50%", "--solver"];
@@ -251,8 +251,8 @@ describe("what a method does wrong is said to be its own", () => {
     [rounder, "scales() {}", 'The rounder "own" gives no list of { scale, zeroPoint }.'],
     [rounder, `${scales}, codes: () => [1, 2]`, "expected quantized values as matrices of the weight's size"],
     [rounder, `${scales}, codes${throwing}`, 'The rounder "own" failed: no luck.'],
-  ])("%o: %s", async ([command = "", ...words], method, message) => {
-    // An imported module is kept by its path.
+  ])("is reported with the name of the method: %o: %s", async ([command = "", ...words], method, message) => {
+    // Node caches an imported module by its path.
     const file = at(`own-${files++}.mjs`);
     writeFileSync(file, `export default { id: "own", ${method} };`);
     const { code, err } = await pith(
@@ -268,7 +268,7 @@ describe("what a method does wrong is said to be its own", () => {
     expect(code).toBe(2);
   });
 
-  test("and where", async () => {
+  test("is reported with its position", async () => {
     writeFileSync(at("failing.mjs"), `export default {\n  id: "own",\n  scores${throwing},\n};`);
     const [command = "", ...words] = importance;
     const { err } = await pith(command, at("mixed.onnx"), ...words, at("failing.mjs"), "--dry-run");
@@ -276,8 +276,8 @@ describe("what a method does wrong is said to be its own", () => {
   });
 });
 
-test("what a pattern brings back stays away", async () => {
-  // All but the first entry, of which two are gone.
+test("a pattern does not restore pruned weights", async () => {
+  // The pattern keeps all entries but the first; two of these were pruned before.
   writeFileSync(
     at("back.mjs"),
     'export default { id: "back", share: 0.25, choose: (_, kept) => kept.map((one) => one.map((_, i) => (i === 0 ? 0 : 1))) };',
@@ -288,7 +288,7 @@ test("what a pattern brings back stays away", async () => {
   expect(await weight(out)).toEqual([0, 0, 0, 0.9].map(Math.fround));
 });
 
-test("in a recipe the same modules do the same", async () => {
+test("custom modules work equally in a recipe", async () => {
   const recipe = at("own.yaml");
   writeFileSync(
     recipe,

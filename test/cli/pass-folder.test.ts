@@ -1,4 +1,4 @@
-/** A folder as transformers.js lays it out goes into a command that changes a model: a folder like it comes out. */
+/** Tests commands that change a model of a transformers.js folder and write a folder of the same form. */
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -30,8 +30,8 @@ const filesOf = async (folder: string): Promise<readonly string[]> =>
 const result = ["LICENSE", "config.json", "onnx", join("onnx", "model.onnx"), "tokenizer.json"];
 const half = ["--structured", "50%", "--force"];
 
-describe("a folder that is pruned", () => {
-  test("is written as a folder that is named, with what transformers.js reads beside the model", async () => {
+describe("prune of a folder", () => {
+  test("writes the named folder with the files that transformers.js reads besides the model", async () => {
     const [folder, out] = [await folderCalled("named"), join(root, "named.out")];
     const before = await filesOf(folder);
     expect(await pith("prune", folder, ...half, "-o", `${out}/`)).toMatchObject({ code: 0 });
@@ -39,14 +39,14 @@ describe("a folder that is pruned", () => {
     expect(await filesOf(folder)).toEqual(before);
   });
 
-  test("has its result beside it where none is named", async () => {
+  test("writes a folder next to the original without -o", async () => {
     const folder = await folderCalled("beside");
     expect(await pith("prune", folder, ...half)).toMatchObject({ code: 0 });
     expect(await filesOf(`${folder}.pruned`)).toEqual(result);
     expect(await filesOf(join(folder, "onnx"))).toEqual(["model.onnx"]);
   });
 
-  test("is written over by the next result, but not what an author has changed in it", async () => {
+  test("overwrites an earlier result, but not a file that an author changed", async () => {
     const [folder, out] = [await folderCalled("again"), join(root, "again.out")];
     await pith("prune", folder, ...half, "-o", out);
     const first = await readFile(join(out, "onnx", "model.onnx"));
@@ -58,7 +58,7 @@ describe("a folder that is pruned", () => {
     expect((await readFile(join(out, "onnx", "model.onnx"))).length).toBeGreaterThan(first.length);
   });
 
-  test("keeps its other models, and config.json names none of the variants that are not there", async () => {
+  test("copies other models, and removes missing variants from config.json", async () => {
     const [folder, out] = [await folderCalled("modules"), join(root, "modules.out")];
     const other = parseModel("graph (x: float32[2]) -> (y: float32[2]) {\n  y = Relu(x)\n}");
     await save(other, join(folder, "onnx", "encoder_model.onnx"));
@@ -72,7 +72,7 @@ describe("a folder that is pruned", () => {
     });
   });
 
-  test("is nothing that is written where nothing changes, or with --dry-run", async () => {
+  test("writes nothing if nothing changes, and with --dry-run", async () => {
     const folder = await folderCalled("idle");
     for (const flags of [
       ["--amount", "0"],
@@ -82,7 +82,7 @@ describe("a folder that is pruned", () => {
     expect((await readdir(root)).filter((name) => name.startsWith("idle"))).toEqual(["idle"]);
   });
 
-  test("is not written over itself or into itself, and gives a file where a file is named", async () => {
+  test("rejects its own folder as output, and writes a file if -o names one", async () => {
     const folder = await folderCalled("places");
     const itself = await pith("prune", folder, ...half, "-o", folder);
     expect(itself).toMatchObject({ code: 2, err: expect.stringMatching(/is the model itself/) });
@@ -94,18 +94,18 @@ describe("a folder that is pruned", () => {
   });
 });
 
-describe("a result of a model that a flag names", () => {
+describe("distill with a folder as teacher", () => {
   const loaded = (name: string) => given(root, name, network, "config.json", "LICENSE");
   const copied = ["LICENSE", "config.json", "onnx", join("onnx", "model.onnx")];
   const training = ["--shrink", "50%", "--data", "random", "--samples", "40", "--epochs", "1", "--force"];
 
-  test("is a folder if the folder is named by --teacher", async () => {
+  test("writes a folder if the folder is named by --teacher alone", async () => {
     const [folder, out] = [await loaded("teacher alone"), join(root, "out")];
     expect(await pith("distill", "--teacher", folder, ...training, "-o", `${out}/`)).toMatchObject({ code: 0 });
     expect(await filesOf(out)).toEqual(copied);
   });
 
-  test("has the files of the teacher's folder if the student is a file alone", async () => {
+  test("copies the files of the teacher's folder for a student from a file", async () => {
     const [folder, out, student] = [await loaded("teacher"), join(root, "taught"), join(root, "student.onnx")];
     await save(parseModel(network), student);
     const line = ["distill", student, "--teacher", folder, ...training, "-o"];
@@ -115,8 +115,8 @@ describe("a result of a model that a flag names", () => {
   });
 });
 
-describe("a model that is named by its file in a folder", () => {
-  test("gives a folder if --out names one, and a file if it does not", async () => {
+describe("a model named by its file in a folder", () => {
+  test("is written as a folder if -o names one, else as a file", async () => {
     const [folder, out] = [await folderCalled("inside"), join(root, "inside.out")];
     const model = join(folder, "onnx", "model.onnx");
     expect(await pith("simplify", model, "-o", `${out}/`)).toMatchObject({ code: 0 });
@@ -130,7 +130,7 @@ describe("a model that is named by its file in a folder", () => {
     });
   });
 
-  test("gives a folder of the same form if it lies at the top of its folder", async () => {
+  test("gives a folder of the same form if at the top of its folder", async () => {
     const [folder, out] = [join(root, "flat"), join(root, "flat.out")];
     await mkdir(folder);
     await save(parseModel(network), join(folder, "model.onnx"));
@@ -140,7 +140,7 @@ describe("a model that is named by its file in a folder", () => {
   });
 });
 
-test("a result that is one file elsewhere says which files it lacks, and so does the command that needs them", async () => {
+test("names files that a result outside of its folder lacks, also in later commands", async () => {
   const folder = await given(root, "left", texts, "config.json", "tokenizer.json");
   const out = join(root, "left alone.onnx");
   const result = await pith("simplify", folder, "-o", out);
@@ -156,7 +156,7 @@ test("a result that is one file elsewhere says which files it lacks, and so does
   });
 });
 
-/** Layers that add to what they read, each with a cache of its own. */
+/** Layers that add their cache to their input. */
 const cached = (layers: number): string => {
   const all = Array.from({ length: layers }, (_, at) => at);
   const past = all.map((at) => `past_key_values.${at}.key: float32[n, 4]`).join(", ");
@@ -166,9 +166,9 @@ const cached = (layers: number): string => {
 
 test.each([
   [3, 2],
-  // Not the number of layers with a cache: another model's.
+  // This number belongs to another model.
   [12, 12],
-])("config.json with num_hidden_layers %i of a model that loses one of three has %i then", async (before, after) => {
+])("changes num_hidden_layers %i in config.json to %i if one of three layers is removed", async (before, after) => {
   const [folder, out] = [await given(root, `layers ${before}`, cached(3)), join(root, `fewer ${before}`)];
   await writeFile(join(folder, "config.json"), JSON.stringify({ num_hidden_layers: before }));
   await given(root, `fewer ${before}`, cached(2));
@@ -176,7 +176,7 @@ test.each([
   await copyBeside(folder, out, join("onnx", "model.onnx"), { log: ({ text }) => messages.push(text) });
   expect(JSON.parse(await readFile(join(out, "config.json"), "utf8"))).toEqual({ num_hidden_layers: after });
   expect(messages).toHaveLength(before === after ? 0 : 1);
-  // A result that loses another number replaces it, but not what an author has added.
+  // A later result with another number of layers overwrites config.json, unless an author changed it.
   await given(root, `fewer ${before}`, cached(1));
   await copyBeside(folder, out, join("onnx", "model.onnx"), { log: () => {} });
   const again = JSON.parse(await readFile(join(out, "config.json"), "utf8"));
@@ -186,14 +186,14 @@ test.each([
   expect(messages.at(-1)).toMatch(/config\.json stays as it is/);
 });
 
-test("simplify writes a folder for a folder, too", async () => {
+test("simplify of a folder writes a folder", async () => {
   const folder = await folderCalled("simple");
   expect(await pith("simplify", folder)).toMatchObject({ code: 0 });
   expect(await filesOf(`${folder}.simplified`)).toEqual(result);
 });
 
-describe("what Pith wrote beside an original", () => {
-  test("is none of the models whose tokens are trimmed", async () => {
+describe("results of Pith next to an original", () => {
+  test("are not trimmed by --vocabulary", async () => {
     const [folder, out] = [await folderOf("results", plain), join(root, "results.out")];
     await mkdir(join(folder, "onnx"), { recursive: true });
     for (const name of ["model.pruned.onnx", "model.pruned.recovered.onnx"])
@@ -202,7 +202,7 @@ describe("what Pith wrote beside an original", () => {
     expect(await readdir(join(out, "onnx"))).toEqual(["model.onnx"]);
   });
 
-  test("is no original that variants are made of", async () => {
+  test("are not used as originals of variants", async () => {
     const folder = await folderCalled("variants");
     const { rename } = await import("node:fs/promises");
     await rename(join(folder, "onnx", "model.onnx"), join(folder, "onnx", "model.pruned.onnx"));

@@ -1,4 +1,4 @@
-/** Ctrl-C, sent to the real program while it compresses a result that is saved. */
+/** Sends Ctrl-C to the real program while it compresses a saved result. */
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -7,7 +7,7 @@ import { open, save } from "../../src/core/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { runUntilMark } from "./stopped.ts";
 
-test("a stop while copies are compressed leaves the result without copies and temporary files, and says so", async () => {
+test("keeps the complete result without copies if it is stopped while it compresses them", async () => {
   const folder = temporaryFolder();
   const [source, out] = [join(folder, "wide.onnx"), join(folder, "small.onnx")];
   const wide = `opset 21

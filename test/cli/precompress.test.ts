@@ -40,7 +40,7 @@ describe("--precompress", () => {
     expect(after).toMatchObject({ gzip: statSync(`${out}.gz`).size, brotli: statSync(`${out}.br`).size });
   });
 
-  test("writes only the encoding that is named, also of a simplified model", async () => {
+  test("writes only the requested encoding, also for a simplified model", async () => {
     const out = at("simple.onnx");
     const { out: text } = await pith("simplify", at("right.onnx"), "--precompress", "br", "-o", out);
     expect(text).toContain(`written: ${out}  ${out}.br\n`);
@@ -48,7 +48,7 @@ describe("--precompress", () => {
     expect(existsSync(`${out}.gz`)).toBe(false);
   });
 
-  test("writes the copies of a recipe's result into its folder, and a later run without the flag removes them", async () => {
+  test("writes copies of a recipe's result, which a later run without the flag removes", async () => {
     const recipe = at("recipe.yaml");
     writeFileSync(recipe, "steps:\n  - quantize: { scheme: weights }\n");
     const out = at("run");
@@ -100,7 +100,7 @@ describe("--precompress", () => {
     expect(existsSync(out)).toBe(false);
   });
 
-  test("without it, warns of copies of an earlier model, which servers would send", async () => {
+  test("warns of copies of an earlier model if the flag is missing", async () => {
     const out = at("stale.onnx");
     writeFileSync(`${out}.gz`, "old");
     const { err } = await pith("prune", at("right.onnx"), "--amount", "50%", "-o", out);
@@ -108,7 +108,7 @@ describe("--precompress", () => {
     expect(readFileSync(`${out}.gz`, "utf8")).toBe("old");
   });
 
-  test("leaves no temporary file", () => {
+  test("leaves no temporary files", () => {
     expect(readdirSync(folder).filter((name) => basename(name).endsWith(".tmp"))).toEqual([]);
   });
 });

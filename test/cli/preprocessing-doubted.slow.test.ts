@@ -1,4 +1,4 @@
-/** Preprocessing that is stated, recorded, doubted, or that others fit as well as. */
+/** Tests preprocessing that is stated, recorded, doubtful or ambiguous. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { encode } from "fast-png";
@@ -9,11 +9,11 @@ import { temporaryFolder } from "../temporary.ts";
 import { aboveHalf, onePixel } from "./one-pixel.ts";
 import { json, pith } from "./run.ts";
 
-describe("what was found out of a preprocessing", () => {
+describe("a guessed preprocessing", () => {
   const pixels = { train: [10, 100], t10k: [100, 160] } as const;
   const quick = ["--epochs", "1", "--batch", "8"];
 
-  test("what is stated comes before it, and takes its place; the original is asked where a result says nothing", async () => {
+  test("is replaced by a stated one, and comes from the original if unrecorded", async () => {
     const folder = temporaryFolder();
     const data = onePixel("said", pixels);
     const [empty, stated] = [join(folder, "empty.onnx"), join(folder, "stated.onnx")];
@@ -30,9 +30,9 @@ describe("what was found out of a preprocessing", () => {
   });
 });
 
-test("a preprocessing with which the model is less confident than with a usual one is doubted, with labels or without", async () => {
+test("warns of a preprocessing with lower confidence than a common one, with and without labels", async () => {
   const folder = temporaryFolder();
-  // The surer, the farther from 0.
+  // Confidence grows with the distance from 0.
   const text = `opset 21
 graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
   fc.weight: float32[2, 4] parameter = [[1, 1, 1, 1], [-1, -1, -1, -1]]
@@ -56,7 +56,7 @@ graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
     /preprocessing: With preprocessing "mnist" the model is less confident in its predictions \(mean top probability \d\d\.\d %\) than with "symmetric" \(\d\d\.\d %, on 20 images\): is it the one that the model was trained with\? Otherwise set --preprocess symmetric\.\n/,
   );
   expect((await pith(...words, "symmetric")).err).not.toContain("less confident");
-  // Preprocessing that the model records is not doubted again.
+  // A recorded preprocessing causes no warning.
   await pith(...words, "mnist");
   const again = await pith("eval", out, "--against", model, "--data", photos);
   expect(again.out).toMatch(/^preprocessing: mnist.*, recorded in the model$/m);
@@ -68,10 +68,10 @@ graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
   expect((await pith("eval", model, "--data", photos, "--preprocess", "mnist")).err).toContain("less confident");
 });
 
-test("where presets of other ranges fit about as well, calibration says which one it took", async () => {
+test("static calibration warns if presets with wider ranges fit about as well", async () => {
   const folder = temporaryFolder();
   const model = join(folder, "sign.onnx");
-  // Brighter on the left or on the right, whatever the scale.
+  // The class is the brighter side at any scale.
   const text = `opset 21
 graph (image: float32[batch, 1, 1, 2]) -> (logits: float32[batch, 2]) {
   fc1.weight: float32[4, 2] parameter = [[1, -1], [-1, 1], [1, 0], [0, 1]]
@@ -106,8 +106,8 @@ graph (image: float32[batch, 1, 1, 2]) -> (logits: float32[batch, 2]) {
   expect((await pith(...words, "weights")).err).not.toContain("Calibrated with");
 });
 
-describe("a detector on images with classes", () => {
-  test("whose output is raw is held against its original by its numbers, and nothing is guessed", async () => {
+describe("a detector on images with class labels", () => {
+  test("with raw outputs is compared with its original by values, without a guess", async () => {
     const folder = onePixel("raw", { train: [200, 255], t10k: [200, 255] });
     const path = join(temporaryFolder(), "raw.onnx");
     const text = `opset 21

@@ -1,4 +1,4 @@
-/** Texts, tokens and broken files from the command line: what the files beside a model say, and one sentence for what cannot be read. */
+/** Tests texts, tokens and broken files on the command line. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -16,7 +16,7 @@ function firstFigure(result: Readonly<Record<string, unknown>>): number {
 }
 
 test.skipIf(model("bert_sst2/onnx/model.onnx") === undefined || shared("data/text/sst2_dev.tsv") === undefined)(
-  "a classifier of text reads sentences through the tokenizer beside it",
+  "evaluates a text classifier on sentences with the tokenizer next to it",
   async () => {
     const data = shared("data/text/sst2_dev.tsv") ?? "";
     const result = await json("eval", model("bert_sst2/onnx/model.onnx") ?? "", "--data", data);
@@ -25,15 +25,18 @@ test.skipIf(model("bert_sst2/onnx/model.onnx") === undefined || shared("data/tex
   },
 );
 
-test.skipIf(model("llama260k.onnx") === undefined)("a language model is judged on windows of tokens", async () => {
-  const data = shared("data/text/llama260k_eval_64x120_u16le.bin") ?? "";
-  const result = await json("eval", model("llama260k.onnx") ?? "", "--data", data, "--metric", "cross-entropy");
-  expect(result).toMatchObject({ samples: 64, preprocessing: "windows of 120 tokens" });
-  expect(firstFigure(result)).toBeCloseTo(1.81, 3);
-});
+test.skipIf(model("evaluates a language model on windows of tokens") === undefined)(
+  "a language model is judged on windows of tokens",
+  async () => {
+    const data = shared("data/text/llama260k_eval_64x120_u16le.bin") ?? "";
+    const result = await json("eval", model("llama260k.onnx") ?? "", "--data", data, "--metric", "cross-entropy");
+    expect(result).toMatchObject({ samples: 64, preprocessing: "windows of 120 tokens" });
+    expect(firstFigure(result)).toBeCloseTo(1.81, 3);
+  },
+);
 
 describe.skipIf(model("resnet20.onnx") === undefined)(
-  "data that cannot be read is one sentence that names the place",
+  "data that cannot be read causes one error with its position",
   () => {
     const llama = "llama260k.onnx";
     const bert = "bert_sst2/onnx/model.onnx";
@@ -60,7 +63,7 @@ describe.skipIf(model("resnet20.onnx") === undefined)(
       ["--preprocess", "crop=0"],
       ["--preprocess", "length=many"],
       ["--states", "state"],
-    ])("%s %s is refused before anything is read", async (...words) => {
+    ])("rejects %s %s before it reads data", async (...words) => {
       const { code, err } = await pith("eval", model("resnet20.onnx") ?? "", "--data", "nowhere", ...words);
       expect([code, err]).toEqual([2, expect.stringMatching(/^E_(OPTION|USAGE)/)]);
     });

@@ -1,9 +1,9 @@
-/** Published networks on published data, with nothing said of how images are prepared. */
+/** Evaluates published networks on published data without stated preprocessing. */
 import { describe, expect, test } from "vitest";
 import { shared } from "../shared.ts";
 import { json } from "./run.ts";
 
-/** Percent right as other tools measured it, with the preprocessing that the network was trained with. */
+/** Accuracy in percent as other tools measured it, with the preprocessing of the training. */
 const table = [
   { model: "resnet20", data: "cifar10", right: 91.5, preprocessing: "imagenet" },
   { model: "vnncomp_resnet_2b", data: "cifar10", right: 70.3, preprocessing: "cifar10" },
@@ -19,7 +19,7 @@ const table = [
 describe.each(table)("$model", ({ model, data, right, preprocessing }) => {
   const [file, images] = [shared(`data/models/${model}.onnx`), shared(`data/${data}`)];
   test.skipIf(file === undefined || images === undefined)(
-    `is right on ${right} % of ${data}, prepared as "${preprocessing}"`,
+    `has an accuracy of ${right} % on ${data} with the guessed preprocessing "${preprocessing}"`,
     async () => {
       const result = await json("eval", file ?? "", "--data", images ?? "");
       expect(result.preprocessing).toMatch(new RegExp(`^guessed "${preprocessing}"[.;] `));
@@ -31,7 +31,7 @@ describe.each(table)("$model", ({ model, data, right, preprocessing }) => {
 
 const shakespeare = "models/llama_shakespeare/test_ids_u16le.bin";
 
-/** Figures that need files beside the model, images, or a word about how data is prepared. */
+/** Metric values that require files next to the model, images, or stated preprocessing. */
 const stated = [
   { model: "mobilenetv2", data: "images/imagenet", figure: 0.902, says: 'guessed "symmetric resize=256 crop=224"' },
   { model: "mobilenetv2", data: "images/imagenet", how: "scale=1 mean=127 std=127.5", metric: "top-5", figure: 0.99 },

@@ -1,4 +1,4 @@
-/** Published networks on published data, with nothing said of how images are prepared; and what the guess is made on. */
+/** Tests which samples the guess of a preprocessing uses, and where its result is recorded. */
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { encode } from "fast-png";
@@ -10,7 +10,7 @@ import { temporaryFolder } from "../temporary.ts";
 import { aboveHalf, onePixel } from "./one-pixel.ts";
 import { json, pith } from "./run.ts";
 
-test("the guess is made on the test samples, not on those to train on", async () => {
+test("guesses the preprocessing on the test samples, not on the training samples", async () => {
   const model = await aboveHalf();
   const data = onePixel("apart", { train: [10, 100], t10k: [100, 160] });
   const result = await json("eval", model, "--data", data);
@@ -18,7 +18,7 @@ test("the guess is made on the test samples, not on those to train on", async ()
   expect(result.figures).toMatchObject([{ estimate: { value: 1 } }]);
 });
 
-test("a doubt about preprocessing says how many samples it comes from", async () => {
+test("states the number of samples behind a warning about the guess", async () => {
   const model = await aboveHalf();
   const data = onePixel("alike", { train: [10, 10], t10k: [10, 10] });
   const { code, err } = await pith("eval", model, "--data", data);
@@ -26,17 +26,17 @@ test("a doubt about preprocessing says how many samples it comes from", async ()
   expect(err).toMatch(/^chance: .*\(50\.0 % against 50\.0 % on \d+ samples tried\)\. .*\n$/);
 });
 
-describe("what was found out of a preprocessing", () => {
+describe("a guessed preprocessing", () => {
   const pixels = { train: [10, 100], t10k: [100, 160] } as const;
   const quick = ["--epochs", "1", "--batch", "8"];
 
-  test("goes with the result: who trains it afterwards does not guess again, and says where it is from", async () => {
+  test("is recorded in the result, and later commands use it without a guess", async () => {
     const folder = temporaryFolder();
     const data = onePixel("found", pixels);
     const [pruned, trained] = [join(folder, "pruned.onnx"), join(folder, "trained.onnx")];
     const first = await json("prune", await aboveHalf(), "--amount", "1", "--data", data, "--force", "-o", pruned);
     expect(first.preprocessing).toMatch(/^guessed "unit"/);
-    // All of its weights are gone: any preprocessing would do as well.
+    // All weights are zero, so every preprocessing fits equally.
     const next = await json("train", pruned, "--data", data, ...quick, "-o", trained);
     expect(next).toMatchObject({ code: 0, preprocessing: "unit, recorded in the model" });
     expect(await json("eval", trained, "--data", data)).toMatchObject({
@@ -46,12 +46,12 @@ describe("what was found out of a preprocessing", () => {
     expect((await pith("inspect", trained)).out).toContain("preprocessing: unit\n");
   });
 
-  test("is used for samples to choose weights by too, which may not be those that judge", async () => {
+  test("applies to validation samples, which must not be the test samples", async () => {
     const [folder, data] = [temporaryFolder(), onePixel("mine", pixels)];
     const other = onePixel("other", { train: [10, 100], t10k: [20, 200] });
     const words = ["train", await aboveHalf(), "--data", data, ...quick, "-o", join(folder, "out.onnx")];
     const result = await pith(...words, "--validation", other);
-    // Prepared as "unit" all of them are answered rightly.
+    // With preprocessing "unit", all of them are classified correctly.
     expect(result.err).toMatch(/after 10 steps: validation accuracy 100\.00 %/);
     const same = await pith(...words, "--validation", data);
     expect(same).toMatchObject({
@@ -61,7 +61,7 @@ describe("what was found out of a preprocessing", () => {
   });
 });
 
-test("so few samples that they do not tell presets apart are warned of, unless it is stated", async () => {
+test("warns if too few samples distinguish presets, unless the preprocessing is stated", async () => {
   const model = await aboveHalf();
   const pixels = { train: [0, 255], t10k: [0, 255] } as const;
   const few = await pith("eval", model, "--data", onePixel("few", pixels, 8));
@@ -103,7 +103,7 @@ graph (x: float32[batch, 3, 2, 2]) -> (scores: float32[batch, 2]) {
   expect((await pith(...words, "--against", model)).err).toContain("E_ENGINE");
 });
 
-test('a column called "y" feeds the input of that name, which is said; of another model it is the label', async () => {
+test('feeds a column "y" to an input of that name, and uses it as label otherwise', async () => {
   const folder = temporaryFolder();
   const text = (inputs: string, joined: string) => `opset 21
 graph (${inputs}) -> (logits: float32[batch, 2]) {
@@ -113,7 +113,7 @@ graph (${inputs}) -> (logits: float32[batch, 2]) {
   const [twoInputs, oneInput] = [join(folder, "two.onnx"), join(folder, "one.onnx")];
   await save(parseModel(text("x: float32[batch, 1], y: float32[batch, 1]", "Concat(x, y) {axis=1}")), twoInputs);
   await save(parseModel(text("features: float32[batch, 2]", "Identity(features)")), oneInput);
-  // The greater of x and y tells the class, and y taken for the label would not.
+  // The greater of x and y determines the class. With y as the label, the accuracy would be lower.
   const rows = Array.from({ length: 20 }, (_, at) => (at % 2 === 0 ? "1,0,0" : "0,1,1"));
   const [labelled, unlabelled] = [join(folder, "labelled.csv"), join(folder, "unlabelled.csv")];
   writeFileSync(labelled, `x,y,label\n${rows.join("\n")}\n`);
@@ -128,7 +128,7 @@ graph (${inputs}) -> (logits: float32[batch, 2]) {
   expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining(`has no labels (${note})`) });
 });
 
-describe("a detector on images with classes", () => {
+describe("a detector on images with class labels", () => {
   const detector = async (name: string): Promise<string> => {
     const path = join(temporaryFolder(), name);
     await save(
@@ -146,7 +146,7 @@ graph (input: float32[n, 1, 1, 1]) -> (scores: float32[n, 1, 1], boxes: float32[
     return path;
   };
 
-  test("is held against its original: classes are no truth for boxes", async () => {
+  test("is compared with its original, because classes are no ground truth for boxes", async () => {
     const folder = onePixel("lamps", { train: [200, 255], t10k: [200, 255] });
     const model = await detector("detector.onnx");
     const against = ["--against", model, "--data", folder];
@@ -166,7 +166,7 @@ graph (input: float32[n, 1, 1, 1]) -> (scores: float32[n, 1, 1], boxes: float32[
     expect((await pith("eval", model, ...against)).err).toContain("Classes are not ground truth for a detector");
   });
 
-  test("that enlarges images is compared with its original by its values, and with images of the data by peak signal-to-noise ratio", async () => {
+  test("a model that enlarges images is compared by values, or by PSNR with images", async () => {
     const [folder, path] = [join(temporaryFolder(), "photos"), join(temporaryFolder(), "larger.onnx")];
     mkdirSync(folder);
     const numbers = random(1, "photos");
@@ -193,7 +193,7 @@ graph (x: float32[1, 3, 4, 4]) -> (y: float32[1, 3, 8, 8]) {
     expect([code, out]).toEqual([0, expect.stringContaining("peak signal-to-noise ratio")]);
   });
 
-  test("that loses its boxes is refused, with exit code 1", async () => {
+  test("is rejected with exit code 1 if it loses its boxes", async () => {
     const folder = onePixel("moved", { train: [200, 255], t10k: [200, 255] });
     const [model, out] = [join(temporaryFolder(), "moved.onnx"), join(temporaryFolder(), "pruned.onnx")];
     const text = `opset 21
@@ -211,7 +211,7 @@ graph (input: float32[n, 1, 1, 1]) -> (scores: float32[n, 1, 1], boxes: float32[
     expect([code, existsSync(out)]).toEqual([1, false]);
   });
 
-  test("that finds nothing has nothing to compare; images that are nearly constant are warned of", async () => {
+  test("without detections fails, and nearly constant images cause a warning", async () => {
     const folder = onePixel("dark", { train: [200, 255], t10k: [200, 255] });
     const model = await detector("blind.onnx");
     const how = ["--preprocess", "mean=127 std=128"];

@@ -1,4 +1,4 @@
-/** The program from words to exit code, with commands of our own in it. */
+/** Tests the program from words to exit code, with commands for these tests. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
@@ -47,7 +47,7 @@ const failing = defineCommand({
     if (how === "kill") await session.job<typeof behave>(job, { kind: "kill", signal: "SIGSEGV" }, "fail m.onnx");
     if (how === "wait") await session.job<typeof behave>(job, { kind: "wait" }, "fail");
     if (how === "pith-error") await session.job<typeof behave>(job, { kind: "pith-error" }, "fail");
-    // Without the stack of a test: what a module outside of Pith throws is not its fault.
+    // Without the stack of a test, because the program blames modules outside of Pith.
     throw Object.assign(new TypeError("a fault"), { stack: "TypeError: a fault" });
   },
 });
@@ -101,7 +101,7 @@ describe("a command", () => {
     expect(await pith("scale 1 2.5")).toEqual({ code: exitCode.ok, out: "2 5\n", err: "" });
   });
 
-  test("prints one JSON document with --json, wherever the flag stands", async () => {
+  test("prints one JSON document with --json at any position", async () => {
     for (const line of ["scale 1 2 --json --seed 7", "scale --json --seed 7 1 2"]) {
       const { code, out, err } = await pith(line);
       expect({ code, err }).toEqual({ code: 0, err: "" });
@@ -109,11 +109,11 @@ describe("a command", () => {
     }
   });
 
-  test("that misses its goal prints the result and exits with 1", async () => {
+  test("prints the result and exits with 1 if it misses its goal", async () => {
     expect(await pith("scale 1 --goal 100")).toEqual({ code: exitCode.failed, out: "2\n", err: "" });
   });
 
-  test("that fails with something found prints that and the failure, also with --json", async () => {
+  test("prints the result and the failure if it fails with a result, also with --json", async () => {
     expect(await pith("fail late")).toEqual({
       code: exitCode.failed,
       out: "tried: 3\n",
@@ -125,7 +125,7 @@ describe("a command", () => {
     expect(JSON.parse(err)).toEqual({ error: { code: "E_ACCURACY_LOST", message: "Nothing was written." } });
   });
 
-  test("shows its arguments, flags and examples with --help", async () => {
+  test("prints its arguments, flags and examples with --help", async () => {
     const { code, out } = await pith("scale --help");
     expect(code).toBe(0);
     for (const part of ["pith scale", "<numbers...>", "--bits", "--goal", "--json", "--seed", "$ pith scale 1 2"]) {
@@ -134,7 +134,7 @@ describe("a command", () => {
   });
 });
 
-test("help and hints name the program as the user starts it", async () => {
+test("help and hints name the program as the user started it", async () => {
   const text = { out: "", err: "" };
   const stream = (name: "out" | "err") => ({
     write: (more: string) => {
@@ -163,7 +163,7 @@ describe("help of the commands", () => {
     expect(sections.flatMap(optionsOf).filter((option) => option.split("\n").length > 2)).toEqual([]);
   });
 
-  test.each(names)("%s --help shows at most 16 options in one list, and how many more there are", async (name) => {
+  test.each(names)("%s --help lists at most 16 options, and how many more there are", async (name) => {
     const [short, full] = [await help(name, "--help"), await help(name)];
     const sections = sectionsOf(short);
     const [shown, all] = [sections, sectionsOf(full)].map((each) => each.flatMap(optionsOf).length);
@@ -173,17 +173,17 @@ describe("help of the commands", () => {
     if (count > 0) expect(sections).toHaveLength(1);
   });
 
-  test("--help-all of the program is its help", async () => {
+  test("--help-all of the program equals its help", async () => {
     expect(await pith("--help-all")).toEqual(await pith("--help"));
   });
 
-  test("on a terminal that says it is 0 columns wide is as wide as on one of 80", async () => {
+  test("has the width of 80 columns on a terminal that reports 0", async () => {
     expect(await pith("prune --help", undefined, commands, 0)).toEqual(
       await pith("prune --help", undefined, commands, 80),
     );
   });
 
-  test("names the page that explains the command, of which there is one for each technique", async () => {
+  test("names an existing page, and a page for each technique", async () => {
     const pages = await Promise.all(
       commands.map(async ({ name }) => /\nGuide: docs\/(.*)\n/.exec(await help(name))?.[1]),
     );
@@ -194,14 +194,14 @@ describe("help of the commands", () => {
       expect(pages).toContain(page);
   });
 
-  test("every metric that --metric takes is listed", async () => {
+  test("lists every metric that --metric accepts", async () => {
     const text = await help("eval");
     const listing = text.slice(text.indexOf("Metrics (--metric)"));
     for (const metric of metricNames) expect(listing).toMatch(new RegExp(`[ ,]${metric}(,|;|$)`, "m"));
   });
 });
 
-describe("wrong usage exits with 2, prints no result, and says what was meant", () => {
+describe("wrong usage", () => {
   test.each([
     ["scale 1 --bts 4", "E_USAGE: Unknown option '--bts'.\nhint: Did you mean --bits?\n"],
     ["scale 1 --bits 5", "E_OPTION: --bits: expected 4 or 8, got 5.\n"],
@@ -213,19 +213,19 @@ describe("wrong usage exits with 2, prints no result, and says what was meant", 
     ["scal --help", "E_USAGE: Unknown command 'scal'.\nhint: Did you mean scale?\n"],
     ["help nothing", "E_USAGE: Unknown command 'nothing'.\nhint: See pith --help.\n"],
     ["--jason", "E_USAGE: Unknown option '--jason'.\n"],
-  ])("pith %s", async (line, message) => {
+  ])("exits with 2 and a hint: pith %s", async (line, message) => {
     const { code, out, err } = await pith(line);
     expect({ code, out }).toEqual({ code: exitCode.usage, out: "" });
     expect(err.startsWith(message) ? message : err).toBe(message);
   });
 
-  test("no command at all shows the help, on standard error", async () => {
+  test("without a command prints the help on standard error", async () => {
     const { code, out, err } = await pith("");
     expect({ code, out }).toEqual({ code: exitCode.usage, out: "" });
     expect(err).toContain("Commands:");
   });
 
-  test("as JSON with --json", async () => {
+  test("is printed as JSON with --json", async () => {
     const { code, out, err } = await pith("scale 1 --bts 4 --json");
     expect({ code, out }).toEqual({ code: exitCode.usage, out: "" });
     expect(JSON.parse(err)).toEqual({
@@ -234,8 +234,8 @@ describe("wrong usage exits with 2, prints no result, and says what was meant", 
   });
 });
 
-describe("failures exit with 1", () => {
-  test("an error of a job is shown with code and hint", async () => {
+describe("a failure", () => {
+  test("of a job exits with 1 and prints code and hint", async () => {
     expect(await pith("fail pith-error")).toEqual({
       code: exitCode.failed,
       out: "",
@@ -243,20 +243,20 @@ describe("failures exit with 1", () => {
     });
   });
 
-  test("a crash of a job is E_ENGINE", async () => {
+  test("by a crash of a job exits with 1 and E_ENGINE", async () => {
     const { code, err } = await pith("fail kill");
     expect(code).toBe(exitCode.failed);
     expect(err).toMatch(/^E_ENGINE: fail m\.onnx: its process crashed in native code \(SIGSEGV\)\.\n/);
   });
 
-  test("a fault of the program asks for a report", async () => {
+  test("inside of Pith exits with 1 and asks for a report", async () => {
     const { code, err } = await pith("fail fault");
     expect(code).toBe(exitCode.failed);
     expect(err).toMatch(/^internal: TypeError: a fault\n/);
     expect(err).toContain("Please report it");
   });
 
-  test("being stopped is E_STOPPED, in a job or outside", async () => {
+  test("by a stop exits with 1 and E_STOPPED, in a job or outside", async () => {
     const controller = new AbortController();
     setTimeout(() => controller.abort(), 300);
     // The message names the command if the job had no time to answer.
@@ -271,7 +271,7 @@ describe("failures exit with 1", () => {
   });
 });
 
-test("what is stopped is the command that was asked for, in work around its own too", () => {
+test("names the requested command if its additional work was stopped", () => {
   const error = new PithError("E_STOPPED", "The evaluation was stopped.");
   expect(stoppedDuring(error, "train", "original")).toMatchObject({
     code: "E_STOPPED",
@@ -284,7 +284,7 @@ test("what is stopped is the command that was asked for, in work around its own 
   expect(stoppedDuring(other, "train", "original")).toBe(other);
 });
 
-test("the list of commands says what each command says of itself", async () => {
+test("the list of commands has the name and summary of each command", async () => {
   for (const { name, summary, load } of commands) {
     const { default: definition } = await load();
     expect({ name: definition.name, summary: definition.summary }).toEqual({ name, summary });
@@ -292,7 +292,7 @@ test("the list of commands says what each command says of itself", async () => {
   }
 });
 
-test("E_USAGE is of the command line: the library, which has none, does not throw it", () => {
+test("only the command line throws E_USAGE, not the library", () => {
   const sources = readdirSync("src", { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"));
   const throwing = sources.filter((file) => readFileSync(`src/${file}`, "utf8").includes('PithError("E_USAGE"'));
   expect(throwing.length).toBeGreaterThan(0);

@@ -1,4 +1,4 @@
-/** `pith compress` of a folder, and what transformers.js cannot run for files that are missing. */
+/** Tests `pith compress` of a folder, and folders that transformers.js cannot run because files are missing. */
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -7,7 +7,7 @@ import { json, pith } from "./run.ts";
 
 const { root, folder } = modelFolder();
 
-test("compress keeps the best file of each model, marks it in the table, and tells the loader", async () => {
+test("compress keeps the smallest valid file of each model, and names it in config.json", async () => {
   const out = join(root, "compressed");
   const { code, out: text, err } = await pith("compress", folder, "-o", out);
   expect({ code, err }).toEqual({ code: 0, err: expect.stringContaining("without --data there is no accuracy goal") });
@@ -24,19 +24,16 @@ test("compress keeps the best file of each model, marks it in the table, and tel
   );
 });
 
-describe("a folder that transformers.js cannot run", () => {
+describe("a folder with missing files", () => {
   test.each([
     ["half", texts, ["config.json", "tokenizer.json"], "tokenizer_config.json is missing"],
     ["image", images, ["config.json"], "preprocessor_config.json is missing"],
     ["bare", texts, [], "config.json, tokenizer.json and tokenizer_config.json are missing"],
-  ])(
-    "%s: its files are written, it is said what is missing, and the exit code is 1",
-    async (name, model, files, missing) => {
-      await expectIncomplete(root, name, model, files, missing);
-    },
-  );
+  ])("%s: is written with the names of the missing files and exit code 1", async (name, model, files, missing) => {
+    await expectIncomplete(root, name, model, files, missing);
+  });
 
-  test("is one that it can once they are there, in the folder that is written too", async () => {
+  test("is accepted once the files exist in the output folder", async () => {
     const path = await given(root, "completed", images, "config.json");
     const words = ["quantize", path, "--dtype", "q4", "-o", `${path}.out`];
     expect(await json(...words)).toMatchObject({
@@ -50,7 +47,7 @@ describe("a folder that transformers.js cannot run", () => {
     });
     expect(await readFile(join(`${path}.out`, "README.md"), "utf8")).toContain(program);
     await rm(join(`${path}.out`, "preprocessor_config.json"));
-    // It asks nothing, and claims nothing.
+    // --force skips the check, and the card contains no program.
     const forced = await pith(...words, "--force");
     expect(forced).toMatchObject({ code: 0, err: expect.stringContaining("preprocessor_config.json is missing") });
     expect(await readFile(join(`${path}.out`, "README.md"), "utf8")).not.toContain(program);

@@ -1,4 +1,4 @@
-/** `pith quantize` on a folder as transformers.js lays it out, and the mistakes that can be made. */
+/** Tests `pith quantize` on a transformers.js folder, and wrong usage. */
 import { copyFile, cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -14,7 +14,7 @@ const { PithError }: typeof import("../../src/core/errors.ts") = await import(
 
 const { root, folder } = modelFolder();
 
-test("each file has a line, and one that is refused makes the exit code 1", async () => {
+test("prints a line per file, and exits with 1 if one is rejected", async () => {
   const out = join(root, "out");
   const { code, out: text, err } = await pith("quantize", folder, "--dtype", "q8,q4", "-o", out);
   expect(code).toBe(1);
@@ -46,14 +46,14 @@ test.each([
     ["--dtype", "q8", "--text", "a", "--target-download", "9kB"],
     "--target-download is for one file, and the folder has model and relu.",
   ],
-])("low-entropy values are refused for %s", async (words, error) => {
+])("rejects low-entropy values for %s", async (words, error) => {
   const out = join(root, "refused");
   const { code, err } = await pith("quantize", folder, "--rounder", "rdoq", ...words, "-o", out);
   expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining(error) });
   expect(await readdir(root)).not.toContain("refused");
 });
 
-describe("a download size", () => {
+describe("--target-download of a folder", () => {
   const network = `opset 17
 graph (x: float32[batch, 8]) -> (y: float32[batch, 64]) {
   a.weight: float32[8, 64] = random(seed 1)
@@ -88,13 +88,13 @@ graph (x: float32[batch, 8]) -> (y: float32[batch, 64]) {
       "--target-download: a download size needs 8-bit integers that the rounding method rdoq chooses",
     ],
     [[], "quantize needs --data here: the rounding method uses layer inputs."],
-  ])("is refused with %s", async (more, error) => {
+  ])("is rejected with %s", async (more, error) => {
     const { code, err } = await pith(...words(...more));
     expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining(error) });
   });
 });
 
-test("a run that is stopped names the files that remain", async () => {
+test("names the remaining files if a run is stopped", async () => {
   const out = join(root, "stopped");
   const stopsAtQ4: typeof runJob = (module, input, options) =>
     JSON.stringify(input).includes('"dtype":"q4"')
@@ -108,7 +108,7 @@ test("a run that is stopped names the files that remain", async () => {
   expect(err).toMatch(/model_q4\.onnx \(not made\), relu_q4\.onnx \(not made\)\.$/m);
 });
 
-test("of one that lost the function its own line says that it was not written, as the others are", async () => {
+test("reports the rejected file as not written, and writes the others", async () => {
   const path = await given(root, "outliers", outliers);
   const { code, out } = await pith("quantize", path, "--dtype", "fp16,q4", "--no-spare", "-o", `${path}.out`);
   expect({ code, out }).toEqual({
@@ -119,14 +119,14 @@ test("of one that lost the function its own line says that it was not written, a
   expect(await readdir(join(`${path}.out`, "onnx"))).toEqual(["model.onnx", "model_fp16.onnx"]);
 });
 
-test("--text that names a file which is not there fails as --data does", async () => {
+test("--text with a missing file fails as --data does", async () => {
   const err = async (flag: string) =>
     (await pith("quantize", folder, "--dtype", "q8", flag, "nope.txt", "-o", join(root, "texts"))).err;
   expect(await err("--text")).toMatch(/^E_\w+: .*nope\.txt/m);
   expect(await err("--text")).toBe(await err("--data"));
 });
 
-test("a single model is called as transformers.js looks for it", async () => {
+test("names a single result as transformers.js expects", async () => {
   const model = join(folder, "onnx", "model.onnx");
   expect(await json("quantize", model, "--dtype", "q4")).toMatchObject({
     code: 0,
@@ -134,7 +134,7 @@ test("a single model is called as transformers.js looks for it", async () => {
   });
 });
 
-test("compress of a folder in which nothing holds leaves the originals, and exits with 1", async () => {
+test("compress of a folder without a valid variant keeps the originals and exits with 1", async () => {
   const idle = join(root, "idle");
   await mkdir(join(idle, "onnx"), { recursive: true });
   await copyFile(join(folder, "onnx", "relu.onnx"), join(idle, "onnx", "model.onnx"));
@@ -166,12 +166,12 @@ test.each([
     "E_USAGE: --target-size, --keep: for a single model, and",
   ],
   [["compress", "onnx/model.onnx", "--text", "a"], "E_USAGE: --text is for a folder that holds models in onnx/."],
-])("%j: %s", async ([command = "", path = "", ...words], message) => {
+])("rejects %j: %s", async ([command = "", path = "", ...words], message) => {
   const { code, err } = await pith(command, join(folder, path), ...words, "-o", join(root, "none"));
   expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining(message) });
 });
 
-test("blocks mean weights, where no scheme is named", async () => {
+test("uses the scheme weights for --block if no scheme is named", async () => {
   const { code, out } = await pith(
     "quantize",
     join(folder, "onnx/model.onnx"),
@@ -195,7 +195,7 @@ test.each([
   [["", "--dtype", "q8", "--text", "a", "--data", "b"], "E_USAGE: Give one of --text and --data."],
   [["", "--dtype", "q9"], "E_OPTION: --dtype: expected"],
   [["", "--dtype", "q8", "--chunk", "24"], "E_OPTION: --chunk takes a size such as 300kB or 2MB"],
-])("%j: %s", async ([path = "", ...words], message) => {
+])("rejects %j: %s", async ([path = "", ...words], message) => {
   const { code, err } = await pith("quantize", join(folder, path), ...words, "-o", join(root, "none"));
   expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining(message) });
 });
@@ -203,7 +203,7 @@ test.each([
 test.each([
   [["--data", "missing.txt"], "missing.txt"],
   [["--text", "a line"], "contains text, and the input takes numbers"],
-])("%j is refused before anything is written", async (words, message) => {
+])("rejects %j before anything is written", async (words, message) => {
   const out = join(root, "unwritten");
   const { code, err } = await pith("quantize", folder, "--dtype", "q8,q4", ...words, "-o", out);
   expect({ code, err }).toEqual({ code: expect.any(Number), err: expect.stringContaining(message) });
@@ -212,13 +212,13 @@ test.each([
   expect(await readdir(root)).not.toContain("unwritten");
 });
 
-test("a folder inside the one that is copied is refused", async () => {
+test("rejects an output folder inside the copied folder", async () => {
   const { code, err } = await pith("quantize", folder, "--dtype", "q4", "-o", join(folder, "web"));
   expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining("which is copied into it") });
   expect(await readdir(folder)).not.toContain("web");
 });
 
-test("codes as the original are warned of", async () => {
+test("warns if the originals are quantized already", async () => {
   const again = join(root, "again");
   await cp(folder, again, { recursive: true });
   await copyFile(join(folder, "onnx", "model_q4.onnx"), join(again, "onnx", "model.onnx"));
@@ -226,8 +226,8 @@ test("codes as the original are warned of", async () => {
   expect(err).toContain("the weights of model.onnx are quantized already: begin with the float32 export");
 });
 
-describe("a folder that transformers.js cannot run", () => {
-  test("its files are written, it is said what is missing, and the exit code is 1", async () => {
+describe("a folder with missing files", () => {
+  test("is written with the names of the missing files and exit code 1", async () => {
     await expectIncomplete(
       root,
       "text",

@@ -1,4 +1,4 @@
-/** Workers of a queue: what becomes of work when they die, stop, or the server starts again. */
+/** Tests workers of a queue that die or stop, and servers that restart. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -60,13 +60,13 @@ describe.skipIf(noServer !== "")(`a queue ${noServer}`, () => {
     await save(parseModel(outliers), at("outliers.onnx"));
     port = await freePort();
   });
-  // A test that failed leaves them.
+  // A failed test leaves processes behind.
   afterEach(async () => {
     for (const child of running) child.kill("SIGKILL");
     await stopServer?.();
   });
 
-  test("a worker killed, one stopped and started again, the server restarted: the same bytes as without", async () => {
+  test("a killed worker, a restarted worker and a restarted server do not change the result", async () => {
     stopServer = await startRedis(folder, port);
     const [killed, stopped, steady] = [worker(), worker(), worker()];
     for (const { said } of [killed, stopped, steady]) await until(() => said().includes("takes work from"));
@@ -103,7 +103,7 @@ describe.skipIf(noServer !== "")(`a queue ${noServer}`, () => {
     expect(readdirSync(join(store, "runs"))).toHaveLength(1);
   }, 240_000);
 
-  test("two workers that share nothing but a bucket: the same bytes as without", async () => {
+  test("two workers that share only a bucket do not change the result", async () => {
     stopServer = await startRedis(folder, port);
     const s3 = await startS3("models");
     const machine = (name: string) => ({ ...asking(s3.url), XDG_CACHE_HOME: join(folder, name) });
@@ -130,7 +130,7 @@ describe.skipIf(noServer !== "")(`a queue ${noServer}`, () => {
     s3.close();
   }, 240_000);
 
-  test("workers measure for sensitivity and run recipes on several models: the same as without", async () => {
+  test("workers do not change the results of sensitivity and of recipes on several models", async () => {
     stopServer = await startRedis(folder, port);
     const workers = [worker(), worker()];
     for (const { said } of workers) await until(() => said().includes("takes work from"));
@@ -163,7 +163,7 @@ describe.skipIf(noServer !== "")(`a queue ${noServer}`, () => {
     expect(logs).not.toContain("failed");
   }, 240_000);
 
-  test("workers try combinations for each model of a folder: the same files as without", async () => {
+  test("workers do not change the results of a search for each model of a folder", async () => {
     stopServer = await startRedis(folder, port);
     const workers = [worker(), worker()];
     for (const { said } of workers) await until(() => said().includes("takes work from"));
@@ -189,7 +189,7 @@ describe.skipIf(noServer !== "")(`a queue ${noServer}`, () => {
     expect(logs).not.toContain("failed");
   }, 400_000);
 
-  test("a worker refuses forged jobs with a sentence each, runs no code from the store, and goes on", async () => {
+  test("a worker rejects forged jobs with a reason, runs no stored code, and continues", async () => {
     stopServer = await startRedis(folder, port);
     const workerStore = join(folder, "forged");
     const { child, said } = worker(workerStore);
@@ -246,7 +246,7 @@ describe.skipIf(noServer !== "")(`a queue ${noServer}`, () => {
     await ended(child);
   }, 120_000);
 
-  test("a worker with the modules of a command does its jobs, one without refuses them: the same as without", async () => {
+  test("a worker runs jobs with modules only if it was started with them", async () => {
     stopServer = await startRedis(folder, port);
     const rows = JSON.stringify(Array.from({ length: 300 }, (_, at) => [Math.sin(at), Math.cos(at)]));
     const sources = {
@@ -312,7 +312,7 @@ export function* batches({ size }) {
     }
   }, 240_000);
 
-  test("the password of a server is in no file of a search and of a sweep, and in no line that is printed", async () => {
+  test("the password of a server is neither written to files nor printed", async () => {
     const password = "a@b/c:d#e?f%g";
     stopServer = await startRedis(folder, port, "--requirepass", password);
     const address = `redis://:${encodeURIComponent(password)}@localhost:${port}`;
@@ -349,7 +349,7 @@ export function* batches({ size }) {
     [["--store", "somewhere"], "--store is for --queue"],
     [["--queue", "localhost", "--store", "somewhere"], "The address of the queue is not valid"],
     [["--queue", "redis://localhost:1", "--store", "gs://models"], "is not the address of a store"],
-  ])("refuses %j", async (more, message) => {
+  ])("rejects %j", async (more, message) => {
     expect(await pith(...searching(at("none"), ...more))).toMatchObject({
       code: 2,
       err: expect.stringContaining(message),

@@ -3,7 +3,7 @@ import { openQueue, serve } from "../../src/app/cli/queue/queue.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { freePort, noServer, startRedis } from "./redis-server.ts";
 
-test.skipIf(noServer !== "")(`a worker whose server has ended stops on request ${noServer}`, async () => {
+test.skipIf(noServer !== "")(`a worker stops on request after its server ended ${noServer}`, async () => {
   const port = await freePort();
   const stopServer = await startRedis(temporaryFolder(), port);
   const controller = new AbortController();
@@ -36,7 +36,7 @@ test.skipIf(noServer !== "")(
   },
 );
 
-test.skipIf(noServer !== "")(`queued jobs whose server is lost end if they are stopped ${noServer}`, async () => {
+test.skipIf(noServer !== "")(`queued jobs end on a stop after the server was lost ${noServer}`, async () => {
   const warnings: string[] = [];
   process.on("warning", ({ name }) => warnings.push(name));
   const port = await freePort();

@@ -30,12 +30,12 @@ function lasting(out: string): unknown {
   return JSON.parse(readFileSync(join(out, "run.json"), "utf8"), passed);
 }
 
-test("runs on each as it runs on one, however many run at a time", async () => {
+test("gives each model the result of a single run, for any number of jobs", async () => {
   const serialRun = await pith(...running(models(), "--force", "-o", at("one")));
   expect(serialRun.code, serialRun.err).toBe(0);
   const parallelRun = await pith(...running(models(), "--force", "--jobs", "2", "-o", at("two")));
   expect(parallelRun.code, parallelRun.err).toBe(0);
-  // The processes have done all steps of both.
+  // The processes completed all steps of both models.
   expect(parallelRun.err.match(/continued after train/g)).toHaveLength(2);
   const same = (out: string, expected: string): void => {
     expect(filesIn(out)).toEqual(filesIn(expected));

@@ -1,4 +1,4 @@
-/** `pith compress -r` on several models: a folder of results for each, the same whatever `--jobs` is. */
+/** Tests `pith compress -r` on several models, each with a folder of results. */
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
@@ -20,7 +20,7 @@ beforeAll(async () => {
   writeFileSync(at("recipe.yaml"), "steps:\n  - prune: { amount: 10% }\n  - train: { epochs: 1 }\n");
 });
 
-test("a model that the recipe cannot be run on is named, and the others are written", async () => {
+test("names a model that fails, and writes the others", async () => {
   writeFileSync(at("broken.onnx"), "no model");
   const [first = ""] = models();
   const report = await json(...running([at("broken.onnx"), first], "--force", "--jobs", "2", "-o", at("some")));
@@ -35,7 +35,7 @@ test("a model that the recipe cannot be run on is named, and the others are writ
   expect(existsSync(at("some/broken"))).toBe(false);
 });
 
-test("models of one name, and several without a recipe, are refused", async () => {
+test("rejects models with equal names, and several models without a recipe", async () => {
   const [first = ""] = models();
   mkdirSync(at("other"));
   writeFileSync(at("other/dense.onnx"), readFileSync(first));
@@ -56,7 +56,7 @@ test.each([
   ["a file behind a link", (out: string) => join(out, "link", "linked.csv"), 1],
   ["the folder itself", (out: string) => out, 1],
   ["a file of one of two models", (out: string) => join(out, "dense", "run.csv"), 2],
-])("a recipe that writes %s is refused before anything runs", async (_, fileIn, count) => {
+])("rejects a recipe that writes %s before any run", async (_, fileIn, count) => {
   const out = at(`written-${count}`);
   mkdirSync(out, { recursive: true });
   if (!existsSync(join(out, "link"))) symlinkSync(at("."), join(out, "link"));
@@ -70,7 +70,7 @@ test.each([
   expect(existsSync(at("elsewhere.csv"))).toBe(false);
 });
 
-test("a recipe writes into the folder of results", async () => {
+test("a recipe can write into the folder of results", async () => {
   const out = at("logged");
   writeFileSync(at("logging.yaml"), `steps:\n  - train: { epochs: 1, log: ${join(out, "logs.csv")} }\n`);
   const words = ["--data", at("points.csv"), "-r", at("logging.yaml"), "--force", "-o", out];
@@ -79,7 +79,7 @@ test("a recipe writes into the folder of results", async () => {
   expect(readFileSync(join(out, "logs.csv"), "utf8")).toMatch(/^step,epoch,loss/);
 });
 
-test("--modules without a recipe is refused", async () => {
+test("rejects --modules without a recipe", async () => {
   const { err } = await pith("compress", ...models().slice(0, 1), "--data", at("points.csv"), "--modules", "a.mjs");
   expect(err).toMatch(/^E_USAGE: --modules is for -r/);
 });

@@ -36,7 +36,7 @@ test.each([
     { biasCorrection: "fast" },
     "full, the default, also compensates for quantized activations.",
   ],
-])("quantize %s and %j in a recipe name the replacement", async (words, options, advice) => {
+])("names the replacement of a removed option: quantize %s, and %j in a recipe", async (words, options, advice) => {
   const { code, err } = await pith("quantize", path, "--scheme", "weights", ...words.split(" "));
   expect({ code, err }).toMatchObject({ code: 2, err: expect.stringContaining(`\nhint: It was removed: ${advice}\n`) });
   const recipe = { steps: [{ quantize: { scheme: "weights", ...options } }] };

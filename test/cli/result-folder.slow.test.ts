@@ -1,4 +1,4 @@
-/** Reports of runs, of two runs at the same time, and of a refused run in the folder of an earlier one. */
+/** Tests reports of runs, simultaneous runs, and a rejected run in the folder of an earlier one. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
@@ -11,7 +11,7 @@ const { at } = smallModels();
 
 const { recipe, compress, refuse, folder } = compressing(at);
 
-test("of two runs at the same time in one folder the second is refused, and the results are those of the first", async () => {
+test("rejects the second of two simultaneous runs in one folder", async () => {
   const out = folder();
   const runs = await Promise.all([compress(out, 0.5), compress(out, 0.5)]);
   expect(runs.map(({ code }) => code).toSorted()).toEqual([0, 1]);
@@ -19,11 +19,11 @@ test("of two runs at the same time in one folder the second is refused, and the 
     `E_FILE: Another run is writing into "${out}".\nhint: Wait until it has ended, or name another folder with -o.\n`,
   );
   expect(filesIn(out)).toEqual(results.toSorted());
-  // It has ended.
+  // The first run has finished, so the folder is free.
   expect(await compress(out, 0.25)).toMatchObject({ code: 0 });
 });
 
-test("the share of zeros is in the tables, where a step changes it", async () => {
+test("prints the share of zeros in the tables if a step changes it", async () => {
   const out = folder();
   expect((await compress(out, 0.5)).out).toMatch(/ brotli +zeros +MACs .*\n.* 50\.0 % .*\n.* 66\.7 % /);
   const { original, variants } = JSON.parse(textOf(join(out, "run.json"))) as Run;
@@ -31,14 +31,14 @@ test("the share of zeros is in the tables, where a step changes it", async () =>
   expect(textOf(join(out, "report.html"))).toMatch(/>zeros<.*>50\.0 %<.*>66\.7 %</s);
 });
 
-test("several places that were left are plural", async () => {
+test("counts several unchanged layers in the plural", async () => {
   writeFileSync(recipe, "steps:\n  - quantize: { scheme: weights }\n  - quantize: { scheme: weights }\n");
   const words = ["--data", at("points.csv"), "-r", recipe, "--force", "-o", folder()];
   const { out: text } = await pith("compress", at("hidden.onnx"), ...words);
   expect(text).toMatch(/ left \d+ places as they were: /);
 });
 
-test("layers that a variant left as they were are named with the reason, and printed commands keep the target", async () => {
+test("names unchanged layers with the reason, and keeps --target in the next command", async () => {
   // WebAssembly runs in Node.
   vi.stubEnv("CHROME_PATH", at("no-browser"));
   const out = folder();
@@ -56,8 +56,8 @@ test("layers that a variant left as they were are named with the reason, and pri
   );
 });
 
-describe("a refused run", () => {
-  test("leaves an earlier result as it is, with its reports, and its own beside them", async () => {
+describe("a rejected run", () => {
+  test("keeps an earlier result with its reports, and writes its own to a subfolder", async () => {
     const out = folder();
     await compress(out);
     const before = results.map((name) => readFileSync(join(out, name)));
@@ -69,7 +69,7 @@ describe("a refused run", () => {
     expect(filesIn(join(out, "refused"))).toEqual(reports);
   });
 
-  test("is no longer told beside a later result, but for what an author added", async () => {
+  test("loses its reports to a later result, except files that an author added", async () => {
     const [out, other] = [folder(), folder()];
     for (const place of [out, other]) {
       await compress(place);

@@ -1,4 +1,4 @@
-/** `pith compress` does not overwrite files that an author wrote into its output folder, or in place of a page. */
+/** Tests that `pith compress` overwrites no files of an author. */
 import { spawnSync } from "node:child_process";
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ const { at } = smallModels();
 
 const { compress, refuse, folder } = compressing(at);
 
-test("results are written, and replaced where they are as Pith wrote them, or as one did that was killed", async () => {
+test("replaces results of Pith, also those of a killed run", async () => {
   const out = folder();
   const written = `written: ${results.map((name) => join(out, name)).join("  ")}`;
   expect(await compress(out)).toMatchObject({ code: 0, out: expect.stringContaining(`${written}\n`) });
@@ -25,12 +25,12 @@ test("results are written, and replaced where they are as Pith wrote them, or as
     expect(err).not.toContain("stays as it is");
     expect(filesIn(out)).toEqual(results.toSorted());
     expect(readFileSync(join(out, "model.onnx"))).not.toEqual(first);
-    // run.json comes first: the model may still be the one before.
+    // Simulates a run that was killed after it wrote run.json and before it wrote the model.
     writeFileSync(join(out, "model.onnx"), first);
   }
 });
 
-test("a run that was killed does not hold the folder", async () => {
+test("a killed run does not lock the folder", async () => {
   const out = folder();
   const steps = join(out, "pith-steps");
   mkdirSync(steps, { recursive: true });
@@ -41,11 +41,11 @@ test("a run that was killed does not hold the folder", async () => {
   expect(filesIn(out)).toEqual(results.toSorted());
 });
 
-/** There is no result without them. */
+/** Files that every result requires. */
 const needed = ["model.onnx", "run.json"];
 
 describe.each(results)("%s", (name) => {
-  test.each(["changed since", "of somebody else"])("%s stays", async (which) => {
+  test.each(["changed since", "of somebody else"])("is kept if it is %s", async (which) => {
     const out = folder();
     if (which === "changed since") await compress(out);
     else mkdirSync(out);
@@ -75,8 +75,8 @@ describe.each(results)("%s", (name) => {
   });
 });
 
-describe("a refused run", () => {
-  test("leaves its reports, which say why, and no model; the next result takes their place", async () => {
+describe("a rejected run", () => {
+  test("writes reports with the reason and no model, which the next result replaces", async () => {
     const out = folder();
     const { code, err } = await refuse(out);
     expect(code).toBe(1);
@@ -96,7 +96,7 @@ describe("a refused run", () => {
   });
 });
 
-test("a recipe that was edited in the folder of its results can be run from there, and stays", async () => {
+test("an edited recipe in the folder of its results can run, and is kept", async () => {
   const out = folder();
   await compress(out);
   const edited = `${textOf(join(out, "recipe.yaml"))}# half as much\n`;
@@ -106,8 +106,8 @@ test("a recipe that was edited in the folder of its results can be run from ther
   expect(textOf(join(out, "recipe.yaml"))).toBe(edited);
 });
 
-describe("a page", () => {
-  test("of plot is replaced where Pith wrote it or the author names it, and nowhere else", async () => {
+describe("the page", () => {
+  test("of plot is replaced if Pith wrote it or -o names it", async () => {
     const page = at("mixed.html");
     expect((await pith("plot", at("mixed.onnx"))).out).toMatch(/mixed\.html \(.* kB\)\n$/);
     expect((await pith("plot", at("mixed.onnx"))).out).toMatch(/mixed\.html \(.* kB\) \(replaced\)\n$/);
@@ -121,13 +121,13 @@ describe("a page", () => {
     expect((await pith("plot", at("mixed.onnx"), "-o", page)).out).toMatch(/ \(replaced\)\n$/);
   });
 
-  test("of debug says what it replaces", async () => {
+  test("of debug is printed as replaced", async () => {
     const words = ["debug", at("right.onnx"), at("near.onnx"), "-o", at("debug.html")];
     expect((await pith(...words)).out).toMatch(/debug\.html\n$/);
     expect((await pith(...words)).out).toMatch(/debug\.html \(replaced\)\n$/);
   });
 
-  test("of a folder lies beside it, not where it would be shipped", async () => {
+  test("of a folder is written next to the folder", async () => {
     const model = at("small");
     mkdirSync(join(model, "onnx"), { recursive: true });
     writeFileSync(join(model, "onnx", "model.onnx"), readFileSync(at("mixed.onnx")));

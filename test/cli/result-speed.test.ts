@@ -1,4 +1,4 @@
-/** The speed of results, which commands print beside the model that came in. */
+/** Tests the speed of results that commands print. */
 import { beforeAll, expect, test } from "vitest";
 import { fasterAdvice } from "../../src/app/cli/jobs/advice.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
@@ -17,7 +17,7 @@ beforeAll(async () => {
 
 const timeLine = /^time, 1 thread( +[\d.]+ ms){2} +about .*as fast$/m;
 
-test("prints the time of a result that runs other operators, and has the speed in --json", async () => {
+test("prints the time of a result with other operators, and its speed with --json", async () => {
   const words = ["quantize", at("wide.onnx"), "--scheme", "dynamic", "--force", "-o", at("q.onnx")];
   const { code, out, err } = await pith(...words);
   expect(code, err).toBe(0);
@@ -31,7 +31,7 @@ test("prints the time of a result that runs other operators, and has the speed i
   });
 });
 
-test("prints no speed if only the values of weights change", async () => {
+test("prints no speed if only weight values change", async () => {
   const { code, out, err } = await pith("prune", at("wide.onnx"), "--amount", "60%", "--force", "-o", at("p.onnx"));
   expect(code, err).toBe(0);
   expect(out).not.toMatch(/^(time|speed)/m);
@@ -47,6 +47,6 @@ test.each([
     ". Omit --budget, so that only layers that do not become slower are factorized.",
   ],
   ["factorize", factorize, {}, ""],
-] as const)("the warning of a slower result of %s says what may be faster", (_name, pass, options, text) => {
+] as const)("fasterAdvice for %s names options that may be faster", (_name, pass, options, text) => {
   expect(fasterAdvice(pass, options)).toBe(text);
 });

@@ -1,4 +1,4 @@
-/** `pith compress` of a folder with samples: each model in it is searched over all techniques. */
+/** Tests `pith compress` of a folder with samples, which searches over all techniques for each model. */
 import { spawn } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -30,7 +30,7 @@ async function compress(folder: string, out: string, ...words: readonly string[]
   return { code, err, files: files as Readonly<Record<string, FolderFile>> };
 }
 
-/** Runs the command in a process of its own, which is killed after so many milliseconds. @returns how long it took. */
+/** Runs the command in a separate process, which is killed after `killedAfter` milliseconds. @returns the duration. */
 async function run(out: string, killedAfter?: number): Promise<number> {
   const words = ["compress", at("folder"), "--data", at("points.csv"), "--max-drop", "2%", "--for", "size"];
   const begun = performance.now();
@@ -44,7 +44,7 @@ async function run(out: string, killedAfter?: number): Promise<number> {
 
 const readJson = (...path: readonly string[]) => JSON.parse(readFileSync(join(...path), "utf8"));
 
-test("the result of the search takes the place of the original where it is smaller than every dtype, and its recipe makes the same file", async () => {
+test("replaces the original by the result of the search, whose recipe gives the same file", async () => {
   const [out, again] = [at("searched"), at("again")];
   const data = ["--data", at("points.csv"), "--max-drop", "2%"];
   const { code, err, files } = await compress("folder", out, ...data, "--for", "size", "--steps", "8");
@@ -62,13 +62,13 @@ test("the result of the search takes the place of the original where it is small
   expect(readdirSync(join(out, "search", "model"))).toContain("report.html");
 });
 
-test("of an encoder and a decoder each is searched by what it is fed while both continue the texts", async () => {
+test("searches encoder and decoder on their inputs while both generate texts", async () => {
   const out = at("t5.compressed");
   const words = ["--text", at("lines.txt"), "--for", "size", "--steps", "12", "--techniques", "quantize"];
   const { code, err, files } = await compress("t5", out, ...words);
   expect(code, err).toBe(0);
   expect(err).toContain("12 candidates, among 2 models by their bytes");
-  // A dtype that loses fewer than half of the tokens may be smaller than what the search keeps.
+  // A dtype that keeps most of the tokens can be smaller than the result of the search.
   const kept = Object.entries(files).filter(([name]) => name.startsWith("onnx/encoder_model"));
   expect(kept).toEqual([
     [expect.any(String), expect.objectContaining({ loader: expect.objectContaining({ outcome: "runs" }) })],
@@ -86,7 +86,7 @@ test("of an encoder and a decoder each is searched by what it is fed while both 
   });
 });
 
-test("with few texts the dtypes alone are tried, which is said", async () => {
+test("tries only the dtypes with few texts, and logs it", async () => {
   const out = at("few");
   const { code, err, files } = await compress("t5", out, "--text", "w1 w2", "--for", "size");
   expect(code, err).toBe(0);
@@ -95,16 +95,11 @@ test("with few texts the dtypes alone are tried, which is said", async () => {
 });
 
 let fullMilliseconds: number | undefined;
-test.each([0.3, 0.6, 0.9])(
-  "a run that is killed after a share of %f of its time, and continued, leaves the same files",
-  async (share) => {
-    fullMilliseconds ??= await run(at("whole"));
-    const out = at(`killed-${share}`);
-    await run(out, share * fullMilliseconds);
-    await run(out);
-    expect(readFileSync(join(out, "onnx", "model.onnx"))).toEqual(
-      readFileSync(join(at("whole"), "onnx", "model.onnx")),
-    );
-    expect(readdirSync(join(out, "onnx"))).toEqual(readdirSync(join(at("whole"), "onnx")));
-  },
-);
+test.each([0.3, 0.6, 0.9])("gives the same files after a kill at a share of %f of the time", async (share) => {
+  fullMilliseconds ??= await run(at("whole"));
+  const out = at(`killed-${share}`);
+  await run(out, share * fullMilliseconds);
+  await run(out);
+  expect(readFileSync(join(out, "onnx", "model.onnx"))).toEqual(readFileSync(join(at("whole"), "onnx", "model.onnx")));
+  expect(readdirSync(join(out, "onnx"))).toEqual(readdirSync(join(at("whole"), "onnx")));
+});

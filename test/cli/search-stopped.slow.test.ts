@@ -1,4 +1,4 @@
-/** A search that is stopped at random moments: what lies in its folder is whole, and the same command ends with the file of an unbroken run. */
+/** Stops a search at random moments: its folder is valid, and the same command completes with the result of an uninterrupted run. */
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ const { at } = smallModels();
 const moments = 20;
 const written = ["model.onnx", "recipe.yaml"];
 
-/** Runs the command, and sends it a signal after so many milliseconds, unless it has ended. @returns how it ended, and after how long. */
+/** Runs the command, and sends a signal after `stop.after` milliseconds. @returns how and when it ended. */
 async function search(out: string, stop?: { readonly signal: NodeJS.Signals; readonly after: number }) {
   const words = ["compress", at("outliers.onnx"), "--data", at("points.csv"), "--steps", "8", "--for", "size"];
   const begun = performance.now();
@@ -45,7 +45,7 @@ test.each(
     { length: moments },
     (_, moment) => [moment, signals[integer(signals.length)] ?? "SIGINT", uniform()] as const,
   ),
-)("stop %d, by %s after a share of %f of the time", async (moment, signal, share) => {
+)("completes with the same result after stop %d, by %s at a share of %f", async (moment, signal, share) => {
   const out = at(`stopped-${moment}`);
   await search(out, { signal, after: share * uninterruptedRun.milliseconds });
   const model = join(out, "model.onnx");
@@ -55,6 +55,6 @@ test.each(
   }
   expect((await search(out)).end).toBe(0);
   expect(contents(out)).toEqual(uninterruptedRun.files);
-  // A process that is killed leaves temporary files, which the next removes.
+  // A killed process leaves temporary files, which the next run removes.
   expect(readdirSync(out).toSorted()).toEqual(readdirSync(at("whole")).toSorted());
 });

@@ -1,4 +1,4 @@
-/** `pith compress` that searches, where what is best on the samples that are searched on fails on the others. */
+/** Tests a search whose best candidates on the search samples fail on the test samples. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -17,7 +17,7 @@ const count = 400;
 type Matrix = readonly (readonly number[])[];
 type Point = readonly number[];
 
-// A seed of which either class has much of the circle.
+// With this seed, each class covers a large part of the circle.
 const draw = random(21, "unproven");
 const matrix = (rows: number, columns: number): Matrix =>
   Array.from({ length: rows }, () => Array.from({ length: columns }, () => Math.fround(draw.normal())));
@@ -34,7 +34,7 @@ ${layers.map((weight, index) => `  w${index}: float32[${weight.length}, ${weight
 }
 `;
 
-/** Logit of the first class minus that of the second. */
+/** Returns the logit of the first class minus that of the second. */
 function margin(point: Point): number {
   const [first = 0, second = 0] = layers.reduce<Point>(
     (values, weight, index) =>
@@ -47,11 +47,11 @@ function margin(point: Point): number {
   return first - second;
 }
 
-/** On the unit circle: the classes of a network without biases are sectors. */
+/** Returns a point on the unit circle. The classes of a network without biases are sectors. */
 const point = (angle: number): Point => [Math.cos(angle), Math.sin(angle)].map(Math.fround);
 const anyPoint = (): Point => point(2 * Math.PI * draw.uniform());
 
-/** Far from where the class changes, as angles go. */
+/** Returns a point at an angle far from the decision boundary. */
 function easy(): Point {
   for (;;) {
     const angle = 2 * Math.PI * draw.uniform();
@@ -60,7 +60,7 @@ function easy(): Point {
   }
 }
 
-/** About where the class changes. */
+/** Returns a point near the decision boundary. */
 function hard(steps: number): Point {
   for (;;) {
     let [low, high] = [anyPoint(), anyPoint()];
@@ -76,10 +76,10 @@ function hard(steps: number): Point {
 
 type Row = readonly number[];
 const labelled = (point: Point): Row => [...point, margin(point) > 0 ? 0 : 1];
-/** Near the decision boundary, the nearer the more `halvings`. */
+/** Samples rows near the decision boundary, at a distance that shrinks with `halvings`. */
 const near = (halvings: number) => (): Row => labelled(hard(halvings));
 
-/** Searches a network that classifies all search samples correctly. @param proof draws a sample that judges the finalists. */
+/** Searches a network that classifies all search samples correctly. @param proof samples a row that the finalists are evaluated on. */
 async function searched(name: string, proof: () => Row, more: readonly string[] = ["--max-drop", "2%"]) {
   await save(parseModel(network), at("sectors.onnx"));
   const places = indexed("places", count, async (positions) => ({
@@ -91,7 +91,7 @@ async function searched(name: string, proof: () => Row, more: readonly string[] 
   const rowsOf = (isEasy: (at: number) => boolean): Row[] =>
     [...range(count)].map((row) => (isEasy(row) ? labelled(easy()) : proof()));
   const parts = { train: rowsOf(() => true), test: rowsOf((row) => easyPlaces.has(row)) };
-  // A module is read once.
+  // Node caches modules by path, so each search has its own.
   const data = at(`${name}.mjs`);
   writeFileSync(
     data,
@@ -111,7 +111,7 @@ export const test = dataset("test", parts.test);
   return { ...ended, table, out };
 }
 
-test("keeps nothing where none holds, and what was the best so far goes", async () => {
+test("keeps nothing if no candidate meets the goal, and removes the best so far", async () => {
   const { code, err, out } = await searched("unproven", near(20));
   expect(err).toMatch(/^best so far: /m);
   expect(code, err).toBe(1);
@@ -120,7 +120,7 @@ test("keeps nothing where none holds, and what was the best so far goes", async 
   expect(readFileSync(join(out, "report.md"), "utf8")).toContain("Nothing was kept");
 });
 
-test("keeps another that holds where no finalist does, and says so", async () => {
+test("keeps another candidate that meets the goal if no finalist does, and logs it", async () => {
   const { code, err, out } = await searched("reserve", near(8));
   expect(code, err).toBe(0);
   expect(err).toMatch(/^no finalist meets the goal on other samples; evaluating \d others?$/m);
@@ -129,7 +129,7 @@ test("keeps another that holds where no finalist does, and says so", async () =>
   expect(variants.length).toBeGreaterThan(2);
 });
 
-test("tries nothing where the network does no better than chance on the samples that would judge the finalists", async () => {
+test("tries nothing if the original is at chance level on the test samples", async () => {
   const { code, err, out } = await searched("chance", () => [...easy(), Math.floor(2 * draw.uniform())]);
   expect(code, err).toBe(1);
   expect(err).toMatch(/^E_DATA: The original scores .* these samples cannot show what is lost/m);
@@ -137,7 +137,7 @@ test("tries nothing where the network does no better than chance on the samples 
   expect(existsSync(join(out, "model.onnx"))).toBe(false);
 });
 
-test("--keep front writes those that are larger and lose less, as run.json and the table say", async () => {
+test("--keep front writes larger candidates with smaller drops, named in run.json and the table", async () => {
   const { code, err, out, table } = await searched("front", near(8), ["--max-drop", "60%", "--keep", "front"]);
   expect(code, err).toBe(0);
   const { variants } = JSON.parse(readFileSync(join(out, "run.json"), "utf8"));

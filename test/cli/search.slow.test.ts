@@ -1,4 +1,4 @@
-/** `pith compress` that searches: whole searches, with other goals and other `--jobs`. */
+/** Tests whole searches of `pith compress`, with other goals and other `--jobs`. */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -17,7 +17,7 @@ beforeAll(async () => {
   await save(parseModel(outliers), at("outliers.onnx"));
 });
 
-test("the recipe of each finalist makes the same file, with as many samples to calibrate and to train on", async () => {
+test("the recipe of each finalist gives the same file", async () => {
   const out = at("recipes");
   const { code, err } = await searching(out, "--steps", "12", "--for", "size", "--max-drop", "60%");
   expect(code, err).toBe(0);
@@ -34,7 +34,7 @@ test("the recipe of each finalist makes the same file, with as many samples to c
   }
 }, 60_000);
 
-test("finds the most accurate model of a size", async () => {
+test("finds the most accurate model below a size", async () => {
   const out = at("sized");
   const { code, err } = await searching(out, "--steps", "6", "--target-size", "16kB");
   expect(code, err).toBe(0);
@@ -43,7 +43,7 @@ test("finds the most accurate model of a size", async () => {
   expect(variants[chosen].comparison.difference.value).toBe(0);
 });
 
-test("writes nothing where no model is as small as the target", async () => {
+test("writes nothing if no model is as small as the target", async () => {
   const out = at("too-small");
   const { code, err } = await searching(out, "--steps", "2", "--target-size", "1kB");
   expect(code).toBe(1);
@@ -51,7 +51,7 @@ test("writes nothing where no model is as small as the target", async () => {
   expect(existsSync(join(out, "model.onnx"))).toBe(false);
 });
 
-test("is the same, however many combinations are tried at a time; techniques that are left out are not combined", async () => {
+test("gives the same result for any --jobs, and uses only the given techniques", async () => {
   const words = ["--steps", "9", "--for", "size", "--max-drop", "2%", "--techniques", "prune,recover,quantize"];
   const [serialRun, parallelRun] = [
     await searching(at("one"), ...words),

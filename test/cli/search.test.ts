@@ -17,7 +17,7 @@ beforeAll(async () => {
   await save(parseModel(outliers), at("outliers.onnx"));
 });
 
-test("writes the best with its recipe, which makes the same file again, and says how many were compared", async () => {
+test("writes the best candidate with a recipe that gives the same file", async () => {
   const [out, again] = [at("searched"), at("again")];
   const { code, out: text, err } = await searching(out, "--steps", "8", "--for", "size", "--max-drop", "2%");
   expect(code, err).toBe(0);
@@ -45,7 +45,7 @@ test("writes the best with its recipe, which makes the same file again, and says
   expect(readFileSync(join(again, "model.onnx"))).toEqual(readFileSync(join(out, "model.onnx")));
 });
 
-test("few samples both search and judge, which is said before and behind", async () => {
+test("uses few samples for both search and test, with messages before and after", async () => {
   const { code, out, err } = await searching(at("few"), "--samples", "60", "--steps", "1", "--for", "size", "--force");
   expect(code, err).toBe(0);
   expect(err).toMatch(
@@ -57,7 +57,7 @@ test("few samples both search and judge, which is said before and behind", async
   expect(out).not.toContain("others compared the candidates");
 });
 
-test("says why where nothing is smaller", async () => {
+test("states why nothing was written if no candidate is smaller", async () => {
   const { code, err } = await pith(
     ...["compress", at("mixed.onnx"), "--data", at("points.csv"), "--steps", "4", "--for", "size", "-o", at("none")],
   );
@@ -73,11 +73,11 @@ test.each([
   [["--minutes", "0"], /must be above 0/],
   [["--minutes", "43201"], /--minutes: must be at most 43200 \(30 days\), got 43201/],
   [["--for", "fun"], /"size", "speed" or "download"/],
-])("refuses %j", async (words, message) => {
+])("rejects %j", async (words, message) => {
   expect(await searching(at("none"), ...words)).toMatchObject({ code: 2, err: expect.stringMatching(message) });
 });
 
-test("combines structures alone where no format is among the techniques", async () => {
+test("tries structures alone if no format is among the techniques", async () => {
   const out = at("structures");
   const { code, err } = await searching(
     out,
@@ -96,7 +96,7 @@ test("rejects an unknown technique", async () => {
   });
 });
 
-test("what an earlier run has left of a front goes with the next, but for what was changed since", async () => {
+test("removes front files of an earlier run, except those that were changed since", async () => {
   const out = at("fronts");
   const context = { log: () => {} };
   const files = (names: readonly string[]) => names.map((name) => [name, Buffer.from(name)] as const);

@@ -1,4 +1,4 @@
-/** Passwords on a command line appear neither on the terminal nor in reports. */
+/** Tests that passwords on a command line appear neither on the terminal nor in reports. */
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -104,7 +104,7 @@ test.each(["compress", "sensitivity"])(
   },
 );
 
-describe("what answers instead of a Redis server", () => {
+describe("a server that is not Redis", () => {
   const servers: Server[] = [];
   const answering = async (answer: (socket: Socket) => void): Promise<number> => {
     const server = createServer((socket) => {
@@ -125,7 +125,7 @@ describe("what answers instead of a Redis server", () => {
     ["a server that speaks first", (socket) => socket.write("SSH-2.0-OpenSSH_9.2\r\n")],
     ["a server that ends the connection", (socket) => socket.end()],
     ["a server that resets the connection", (socket) => socket.resetAndDestroy()],
-  ])("%s is named as such", async (_, answer) => {
+  ])("is reported: %s", async (_, answer) => {
     const port = await answering(answer);
     expect(await worker(`redis://:secret@127.0.0.1:${port}`)).toEqual({
       code: 1,
@@ -134,7 +134,7 @@ describe("what answers instead of a Redis server", () => {
     });
   });
 
-  test("a server that repeats the arguments of an unknown command does not make the password appear", async () => {
+  test("cannot reveal the password by repeating the arguments of a command", async () => {
     const reply = "-ERR unknown command 'auth', with args beginning with: 'secret' \r\n";
     const port = await answering((socket) => socket.on("data", () => socket.write(reply)));
     const { err } = await worker(`redis://:secret@127.0.0.1:${port}`);
@@ -142,14 +142,14 @@ describe("what answers instead of a Redis server", () => {
     expect(err).not.toContain("secret");
   });
 
-  test("a server without TLS is named as such", async () => {
+  test("is reported if it does not support TLS", async () => {
     const port = await answering((socket) => socket.on("data", () => socket.write("-ERR Protocol error\r\n")));
     expect((await worker(`rediss://:secret@127.0.0.1:${port}`)).err).toBe(
       `E_FILE: The server at rediss://127.0.0.1:${port} does not speak TLS.\nhint: Begin the address with redis:// for a connection without TLS.\n`,
     );
   });
 
-  test("no server at all", async () => {
+  test("is reported if no server answers", async () => {
     const port = await freePort();
     const { err } = await worker(`redis://:secret@127.0.0.1:${port}`);
     expect(err).toBe(
@@ -168,7 +168,7 @@ describe.skipIf(noServer !== "")(`a server with a password ${noServer}`, () => {
   });
   afterAll(() => stop());
 
-  test("a wrong password, and none, have messages of their own", async () => {
+  test("distinguishes a wrong password from a missing one", async () => {
     expect((await worker(`redis://:wrong@127.0.0.1:${port}`)).err).toBe(
       `E_FILE: The server at redis://127.0.0.1:${port} rejects the password.\nhint: Check the password in the address, or in REDISCLI_AUTH.\n`,
     );

@@ -1,4 +1,4 @@
-/** `pith sensitivity` with several processes, and again. */
+/** Tests `pith sensitivity` with several processes and stored measurements. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
@@ -15,7 +15,7 @@ beforeAll(async () => {
   await save(parseModel(dense), at("dense.onnx"));
 });
 
-test("is the same, however many processes measure; what they have measured is not measured again", async () => {
+test("gives the same results for any --jobs, and reuses measurements", async () => {
   const words = (out: string, ...more: readonly string[]): string[] => [
     ...["sensitivity", at("dense.onnx"), "--data", at("points.csv"), "--kinds", "prune,bits", "-o", at(out), ...more],
   ];

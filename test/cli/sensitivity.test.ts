@@ -1,4 +1,4 @@
-/** `pith sensitivity`: what each layer alone loses, as a table, a page and data, and recipes that `pith compress` takes. */
+/** Tests the table, page, data and recipes of `pith sensitivity`. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseRecipe, parseSensitivity } from "pith/compress";
@@ -16,7 +16,7 @@ beforeAll(async () => {
   await save(parseModel(dense), at("dense.onnx"));
 });
 
-test("prints a table, and writes page, data and recipes; a recipe runs", async () => {
+test("prints a table, and writes page, data and recipes that run", async () => {
   const out = at("swept");
   const words = ["sensitivity", at("dense.onnx"), "--data", at("points.csv"), "-o", out];
   const { code, out: text, err } = await pith(...words, "--kinds", "prune,bits", "--budget", "85%");
@@ -31,7 +31,7 @@ test("prints a table, and writes page, data and recipes; a recipe runs", async (
   const { rows, model } = parseSensitivity(read("sensitivity.json"));
   expect(model).toBe("dense.onnx");
   expect(new Set(rows.map(({ layers }) => layers[0]))).toEqual(new Set(["fc1", "fc2"]));
-  // Without two of its three greatest parts a layer of four numbers that count answers otherwise.
+  // Without three of its four weights, the layer predicts other classes.
   expect(Math.max(...rows.map(({ drop }) => drop.value))).toBeGreaterThan(0.2);
   const page = read("sensitivity.html");
   expect(page).toContain("<h2>individual weights set to zero</h2>");
@@ -53,7 +53,7 @@ test("prints a table, and writes page, data and recipes; a recipe runs", async (
   expect(compressRun.code, compressRun.err).toBe(0);
 });
 
-test("with --json the same as data; what an author has changed stays", async () => {
+test("prints the data with --json, and keeps files that an author changed", async () => {
   const out = at("again");
   const words = [
     "sensitivity",
@@ -83,7 +83,7 @@ test("writes recipes for a budget of multiply-accumulates, and warns if it is ou
   const words = ["sensitivity", at("dense.onnx"), "--data", at("points.csv"), "-o", out, "--kinds", "channels,bits"];
   const { code, err } = await pith(...words, "--cost", "macs", "--budget", "1%");
   expect(code, err).toBe(0);
-  // Fewer bits leave as many operations.
+  // Fewer bits do not reduce the number of operations.
   expect(filesIn(out)).toEqual(["channels.yaml", "sensitivity.html", "sensitivity.json"]);
   const [, remainingPercent] =
     /leave (\d+) % of the multiply-accumulates/.exec(readFileSync(join(out, "channels.yaml"), "utf8")) ?? [];
@@ -99,7 +99,7 @@ test.each([
   [["--data", "points.csv", "--kinds", "weights"], /--kinds: expected/],
   [["--data", "points.csv", "--layers", "fc9"], /No layer is called "fc9"/],
   [["--data", "points.csv", "--budget", "2"], /--budget/],
-])("%j is refused", async (words, sentence) => {
+])("rejects %j", async (words, sentence) => {
   const resolvedWords = words.map((word) => (word === "points.csv" ? at(word) : word));
   const { code, err } = await pith("sensitivity", at("dense.onnx"), ...resolvedWords, "-o", at("refused"));
   expect(code).toBeGreaterThan(0);
@@ -107,7 +107,7 @@ test.each([
   expect(existsSync(at("refused"))).toBe(false);
 });
 
-test("a model that is at chance is refused", async () => {
+test("rejects a model at chance level", async () => {
   const { code, err } = await pith("sensitivity", at("zero.onnx"), "--data", at("points.csv"), "-o", at("chance"));
   expect(code).toBe(1);
   expect(err).toContain("Nothing was measured.");

@@ -1,4 +1,4 @@
-/** Files that a command shares with workers through the store of a queue. */
+/** Tests the files that a command shares with workers through the store of a queue. */
 import { mkdirSync, readdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, sep } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -18,7 +18,7 @@ import { outliers } from "../outliers.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { dataAt } from "./data-request.ts";
 
-test("the tokenizer and settings of a model are shared with it, from its folder or the one above", async () => {
+test("shares the tokenizer and settings of a model, from its folder or the parent", async () => {
   const folder = temporaryFolder();
   const model = join(folder, "onnx", "model.onnx");
   mkdirSync(join(folder, "onnx"));
@@ -42,7 +42,7 @@ describe("a command", () => {
     mkdirSync(dirname(at(...names)), { recursive: true });
     writeFileSync(at(...names), "x,label\n1,0\n");
   };
-  /** Shares data, and returns the names of all files in the store but the model's. */
+  /** Shares data. Returns the names of all files in the store except the model. */
   const sharedFiles = async (data: string): Promise<readonly string[]> => {
     const store = await openSharedStore(join(temporaryFolder(), "store"));
     const printed: string[] = [];
@@ -54,7 +54,7 @@ describe("a command", () => {
       .map((path) => path.split(sep).slice(1).join("/"));
     expect(printed.toSorted()).toEqual(files.toSorted());
     const received = await receiveInput(store, job, await findAmong([]));
-    // A worker finds the same parts.
+    // A worker finds the same splits.
     const [here, there] = [await openSource(at(data), {}), await openSource(received.data.path, {})];
     expect(Object.keys(there.parts)).toEqual(Object.keys(here.parts));
     return files.filter((name) => name !== "net.onnx").toSorted();
@@ -96,11 +96,11 @@ describe("a command", () => {
     ],
     ["cifar", ["data_batch_1.bin", "test_batch.bin"]],
     ["cifar/test_batch.bin", ["test_batch.bin"]],
-  ])("shares of %s only the files that are read, and names them", async (data, files) => {
+  ])("shares only the files of %s that are read, and names them", async (data, files) => {
     expect(await sharedFiles(data)).toEqual(files);
   });
 
-  test("refuses a table that names images outside of its folder", async () => {
+  test("rejects a table that names images outside of its folder", async () => {
     write("outside", "a.png");
     writeFileSync(at("outside", "labels.csv"), "file,label\na.png,0\n../photos/b.png,1\n");
     await expect(sharedFiles("outside")).rejects.toThrow('"../photos/b.png" is outside the folder of the table.');
@@ -127,7 +127,7 @@ describe("a command", () => {
   });
 });
 
-test("a data set that is a module stays out of the store, and the job names it by its content", async () => {
+test("stores no data set that is a module, and names it by its hash", async () => {
   const folder = temporaryFolder();
   const [model, rows] = [join(folder, "net.onnx"), join(folder, "rows.mjs")];
   await save(parseModel(outliers), model);
@@ -184,21 +184,21 @@ describe("a worker", () => {
     `inputs//${hash}/net.onnx`,
     `runs/${hash}`,
     "",
-  ])("refuses a model or data that is not an input of the store: %j", async (path) => {
+  ])("rejects a model or data that is not an input of the store: %j", async (path) => {
     const refused = { code: "E_DATA", message: `The queue names "${path}", which is not in the store.` };
     await expect(receive({ model: path })).rejects.toMatchObject(refused);
     await expect(receive({ data: dataAt(path) })).rejects.toMatchObject(refused);
   });
 
   test.each([`inputs/${hash}`, `runs/${hash}/..`, `runs/${hash}/x`, "runs", "runs/..", "../out", "/tmp", ""])(
-    "refuses a folder of results that is not one of the store: %j",
+    "rejects a folder of results outside of the store: %j",
     async (resumeFolder) => {
       await expect(receive({ resumeFolder })).rejects.toThrow(`The queue names "${resumeFolder}"`);
     },
   );
 
   test.each(["x.mjs", "x.mjs/", "x.mjs/.", "x.cjs", "x.TS", "x.js//"])(
-    "refuses code in the store: %s",
+    "rejects code in the store: %s",
     async (name) => {
       writeFileSync(at("store", job.data.path, "x.mjs"), "globalThis.isHacked = true;\n");
       await expect(receive({ data: dataAt(`${job.data.path}/${name}`) })).rejects.toMatchObject({
@@ -209,7 +209,7 @@ describe("a worker", () => {
   );
 
   test.skipIf(process.platform === "win32")(
-    "refuses links in the store, also if they appear after it has checked",
+    "rejects links in the store, also if they appear after the check",
     async () => {
       const refused = async (link: string) => {
         const message = `The store has a link: expected a file or a folder, got "${link}".`;
@@ -226,7 +226,7 @@ describe("a worker", () => {
       await link(at("secret.csv"), `${job.data.path}/test.csv`);
       mkdirSync(at("store", job.data.path, "photos"));
       await link(at("data"), `${job.data.path}/photos/dogs`);
-      // Files beside a model are looked for in the folder above, too.
+      // Files of a model are also searched in the parent folder.
       await link(at("secret.csv"), "inputs/tokenizer.json");
       mkdirSync(at("store", "runs"));
       await link(at("data"), job.resumeFolder);

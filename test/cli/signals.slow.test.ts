@@ -11,6 +11,6 @@ test.concurrent.each([
   ["SIGTERM", 143, ["plot", "-o", "model.html"]],
   ["SIGTERM", 143, ["eval", "--data", "points.csv"]],
   ["SIGINT", 130, ["train", "--data", "points.csv", "-o", "trained.onnx"]],
-] as const)("%s ends it with %d and leaves nothing: %j", async (signal, expected, words) => {
+] as const)("%s ends a command with %d and leaves no files: %j", async (signal, expected, words) => {
   await expectNothingLeft(signal, expected, words, { busy, at });
 });

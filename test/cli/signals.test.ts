@@ -1,4 +1,4 @@
-/** Ctrl-C and SIGTERM, sent to the real program while the process of its job computes and takes no message. */
+/** Sends Ctrl-C and SIGTERM to the real program while its job computes without yielding. */
 import { execFile } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ const { at } = smallModels();
 describe("a command whose job never yields", () => {
   const busy = neverYielding();
 
-  test("killed without a chance to clean up leaves a folder, which the next command removes", async () => {
+  test("leaves a temporary folder after SIGKILL, which the next command removes", async () => {
     const base = temporaryFolder();
     const [mark, temporary] = [join(base, "busy"), join(base, "temporary")];
     mkdirSync(temporary);
@@ -32,12 +32,12 @@ describe("a command whose job never yields", () => {
   test.concurrent.each([
     ["SIGINT", 130, ["compress", "--data", "points.csv", "-o", "out"]],
     ["SIGTERM", 143, ["quantize", "--scheme", "weights", "-o", "small.onnx"]],
-  ] as const)("%s ends it with %d and leaves nothing: %j", async (signal, expected, words) => {
+  ] as const)("ends on %s with %d and leaves no files: %j", async (signal, expected, words) => {
     await expectNothingLeft(signal, expected, words, { busy, at });
   });
 });
 
-test("a training that is stopped keeps its weights where --checkpoint says, and says how it goes on", async () => {
+test("a stopped training keeps its weights in --checkpoint, and prints how to resume", async () => {
   const rows = `
     export const train = async function* () {
       for (let step = 0; ; step++) {

@@ -1,4 +1,4 @@
-/** `pith simplify` from the command line: what it writes, what it says, what it refuses. */
+/** Tests the results, messages and errors of `pith simplify`. */
 import { copyFileSync, existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -29,14 +29,14 @@ graph (x: float32[batch, seq, 4], rate: int64[]) -> (y: float32[batch, seq, 4], 
 });
 
 describe("pith simplify", () => {
-  test("writes beside the model, as model.simplified.onnx, unless told where", async () => {
+  test("writes model.simplified.onnx next to the model by default", async () => {
     const { code, out } = await pith("simplify", at("model.onnx"), "--set", "rate=16000");
     expect(code).toBe(0);
     expect(out).toContain("model.simplified.onnx");
     expect(existsSync(at("model.simplified.onnx"))).toBe(true);
   });
 
-  test("writes what computes the same in fewer nodes, and says so", async () => {
+  test("writes a model with fewer nodes and equal outputs, and prints both", async () => {
     const { code, out } = await pith("simplify", at("model.onnx"), "--set", "rate=16000", "-o", at("high.onnx"));
     expect(code).toBe(0);
     expect(out).toMatch(/nodes\s+6\s+2\s+3\.0/);
@@ -47,7 +47,7 @@ describe("pith simplify", () => {
     expect(statSync(at("high.onnx")).size).toBeLessThan(statSync(at("model.onnx")).size);
   });
 
-  test("leaves what is in the middle of training as it is, and folds it with --finalize", async () => {
+  test("keeps tensors with training roles, and folds them with --finalize", async () => {
     const text = `opset 21
 graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
   w: float32[4, 4] parameter = random(seed 1)
@@ -76,7 +76,7 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
     expect([...graph.nodes()].map(({ op }) => op)).toEqual(["Gemm"]);
   });
 
-  test("--set takes numbers for an input of two open dimensions, one of them fixed by the name that the refusal says", async () => {
+  test("--set accepts values for an input with two free dimensions if --fix sets one", async () => {
     const text = "opset 21\ngraph (ids: int64[s77, seq]) -> (y: int64[s77, seq]) {\n  y = Neg(ids)\n}";
     await save(parseModel(text), at("ids.onnx"));
     const words = ["simplify", at("ids.onnx"), "--set", "ids=1,2,3", "-o", at("ids.set.onnx")];
@@ -85,7 +85,7 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
     expect(await pith(...words, "--fix", "s77=1")).toMatchObject({ code: 0, err: "" });
   });
 
-  test("--fix takes an expression that an input has, and compares on inputs of that size", async () => {
+  test("--fix accepts the expression of a dimension, and compares on inputs of that size", async () => {
     const model = parseModel(`opset 17
 graph (a: float32["2*N + 1"], b: float32[N]) -> (y, z) {
   y = Neg (a)
@@ -96,7 +96,7 @@ graph (a: float32["2*N + 1"], b: float32[N]) -> (y, z) {
     expect(await pith(...words)).toMatchObject({ code: 0, out: expect.stringContaining("outputs: equal") });
   });
 
-  test("fixes dimensions and keeps outputs", async () => {
+  test("fixes dimensions and keeps only the outputs of --keep-output", async () => {
     const words = ["--fix", "batch=1,seq=3", "--keep-output", "z"];
     const data = await json("simplify", at("model.onnx"), ...words, "-o", at("z.onnx"));
     expect(data).toMatchObject({ code: 0, after: { nodes: 1 }, comparison: { inputs: 4, difference: 0 } });
@@ -106,13 +106,13 @@ graph (a: float32["2*N + 1"], b: float32[N]) -> (y, z) {
   });
 
   test.each([
-    ["an input that is not there", ["--set", "volume=1"], 2, 'no input "volume"'],
-    ["a word for a number", ["--set", "rate=fast"], 2, "--set: expected input=number"],
+    ["an unknown input", ["--set", "volume=1"], 2, 'no input "volume"'],
+    ["a word instead of a number", ["--set", "rate=fast"], 2, "--set: expected input=number"],
     ["an input without a value", ["--set", "rate"], 2, "--set: expected input=number"],
-    ["a size that is none", ["--fix", "batch=one"], 2, "--fix: expected name=size"],
-    ["the model itself as the target", ["-o", at("model.onnx")], 2, "is the model itself"],
-    ["a folder that is not there", ["-o", at("none/out.onnx")], 1, "there is no folder"],
-  ])("%s: one sentence, nothing written", async (_, words, code, says) => {
+    ["a size that is not a number", ["--fix", "batch=one"], 2, "--fix: expected name=size"],
+    ["the model itself as output", ["-o", at("model.onnx")], 2, "is the model itself"],
+    ["a missing folder", ["-o", at("none/out.onnx")], 1, "there is no folder"],
+  ])("rejects %s, and writes nothing", async (_, words, code, says) => {
     const before = readdirSync(folder).toSorted();
     const target = words.includes("-o") ? [] : ["-o", at("never.onnx")];
     const ran = await pith("simplify", at("model.onnx"), ...target, ...words);
@@ -138,7 +138,7 @@ graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
     expect([...graph.nodes()].map(({ op }) => op)).toEqual(["Mystery"]);
   });
 
-  test("around operators that the runtime does not know, the rest is compared", async () => {
+  test("compares the rest of the network around unknown operators", async () => {
     const text = `opset 21, strange 1
 graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
   one: float32[] = 1
@@ -156,7 +156,7 @@ graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
     );
   });
 
-  test("a quantized model is held against the original node by node, as it is written", async () => {
+  test("compares a quantized model with the original node by node", async () => {
     const text = `opset 21
 graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
   s: float32[] = 0.02
@@ -178,7 +178,7 @@ graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
   });
 });
 
-test("weights that the model reads stay, where the result would store its own under their name", async () => {
+test("keeps weights of the input model if the result stores weights under the same name", async () => {
   mkdirSync(at("kept"));
   const [input, output] = [at("kept/in.onnx"), at("kept/out.onnx")];
   const model = parseModel(`opset 21
@@ -197,7 +197,7 @@ graph (x: float32[batch, 64]) -> (y) {
   }
 });
 
-test("inputs with a stored value are constants in what is made of a model, and that is said of what is written", async () => {
+test("warns that inputs with stored values become constants, only if a result is written", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[n, 16]) -> (y: float32[n, 16]) {
   s: float32[1] = [2]

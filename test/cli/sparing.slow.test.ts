@@ -1,4 +1,4 @@
-/** Folders whose variants keep layers at higher precision. */
+/** Tests folders whose variants keep layers at higher precision. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -16,8 +16,8 @@ beforeAll(async () => {
   await save(parseModel(outliers), at("outliers.onnx"));
 });
 
-describe("a layer that rounding ruins", () => {
-  test("is spared by `compress` of a folder, too, where what is repaired is the smallest", async () => {
+describe("a layer that quantization ruins", () => {
+  test("stays at higher precision in compress of a folder if the result is the smallest", async () => {
     const model = await given(folder, "compressed", withOutliers(60), "config.json");
     const out = join(folder, "smallest");
     const { files } = await json("compress", model, "--for", "size", "-o", out);
@@ -31,7 +31,7 @@ describe("a layer that rounding ruins", () => {
   });
 });
 
-test("of a folder that continues texts, what loses their tokens is repaired, and refused with --no-spare", async () => {
+test("keeps layers at higher precision if generated tokens are lost, unless --no-spare", async () => {
   const model = await given(folder, "decoder", decoder);
   await writeVocabulary(model);
   writeFileSync(join(model, "config.json"), "{}");

@@ -1,4 +1,4 @@
-/** Layers that keep more bits where a result would be refused, and bits chosen for the size of a file. */
+/** Tests layers at higher precision in place of a rejection, and bits that meet a file size. */
 import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -24,8 +24,8 @@ beforeAll(async () => {
   await save(parseModel(outliers), at("outliers.onnx"));
 });
 
-describe("a layer that rounding ruins", () => {
-  test("stays in float, and the command says that it looks for it, which one, why, and what that costs", async () => {
+describe("a layer that quantization ruins", () => {
+  test("stays in float, with messages about the search, its reason and its cost", async () => {
     const { code, out, err } = await pith(...words("--scheme", "weights", ...data()));
     expect(code, err).toBe(0);
     expect(err).toMatch(/^\d+\.\d points lost, 1\.0 points allowed: looking for the layers with the largest error$/m);
@@ -36,7 +36,7 @@ describe("a layer that rounding ruins", () => {
     rmSync(at("out.onnx"));
   });
 
-  test.each(["static", "dynamic"])("is the only one of %s, as data", async (scheme) => {
+  test.each(["static", "dynamic"])("is the only layer at higher precision in %s, also in --json", async (scheme) => {
     const report = await json(...words("--scheme", scheme, "--max-drop", "1%", ...data()));
     expect(report).toMatchObject({
       code: 0,
@@ -51,7 +51,7 @@ describe("a layer that rounding ruins", () => {
     expect(misses.find((miss) => miss.at === "fc2")?.reason).toMatch(/^kept in float; it causes/);
   });
 
-  test("makes the command refuse with --no-spare, and is written as it is with --force", async () => {
+  test("causes a rejection with --no-spare, and is quantized with --force", async () => {
     const refused = await pith(...words("--scheme", "weights", "--no-spare", ...data()));
     expect(refused).toMatchObject({
       code: 1,
@@ -62,14 +62,14 @@ describe("a layer that rounding ruins", () => {
     expect(forced.sparing).toBeUndefined();
   });
 
-  test("is spared without data, too, by random inputs", async () => {
+  test("stays in float without data, by random inputs", async () => {
     expect(await json(...words("--scheme", "weights"))).toMatchObject({
       code: 0,
       sparing: { spared: [{ layer: "fc2" }] },
     });
   });
 
-  test("is spared in a folder's variant that would be left out", async () => {
+  test("stays in float in a folder's variant, which is then written", async () => {
     const model = await given(folder, "folder", outliers);
     const [row] = await quantizeFolder(model, { dtypes: ["q4"], out: join(folder, "made") });
     expect(row).toMatchObject({
@@ -84,7 +84,7 @@ describe("a layer that rounding ruins", () => {
   });
 });
 
-test("names the help if every layer is kept at higher precision", async () => {
+test("prints a hint if every layer is kept at higher precision", async () => {
   const text = `opset 17
 graph (x: float32[batch, 64]) -> (y: float32[batch, 8]) {
   fc1.weight: float32[64, 64] = random(seed 1)
@@ -111,7 +111,7 @@ graph (x: float32[batch, 64]) -> (y: float32[batch, 8]) {
   expect(half.err).not.toContain("quantized already");
 });
 
-test("nothing is spared where nothing is lost", async () => {
+test("keeps no layer at higher precision if nothing is lost", async () => {
   await save(parseModel(hidden), at("sound.onnx"));
   const report = await json(
     "quantize",
@@ -127,7 +127,7 @@ test("nothing is spared where nothing is lost", async () => {
   expect(report.sparing).toBeUndefined();
 });
 
-test("where too few samples are left to search on, or no layers keep the goal, the refusal says so", async () => {
+test("states in the error if samples are too few or no layers meet the goal", async () => {
   const few = await pith(...words("--scheme", "weights", "--samples", "60", ...data()));
   expect(few).toMatchObject({
     code: 1,
@@ -141,7 +141,7 @@ test("where too few samples are left to search on, or no layers keep the goal, t
 });
 
 describe("--target-size", () => {
-  test("chooses bits so that the file is no larger", async () => {
+  test("chooses bits so that the file meets the size", async () => {
     const report = await json(...words("--target-size", "22kB", "--force"));
     expect(report).toMatchObject({ code: 0, written: at("out.onnx") });
     expect(statSync(at("out.onnx")).size).toBeLessThanOrEqual(22_000);
@@ -149,13 +149,13 @@ describe("--target-size", () => {
     expect(new Set(changes.map(({ bits }) => bits)).size).toBeGreaterThanOrEqual(1);
   });
 
-  test("chooses bits with a rounder that is named, of which palettes have no need", async () => {
+  test("chooses bits with the given rounding method", async () => {
     const report = await json(...words("--target-size", "22kB", "--force", "--rounder", "mse"));
     expect(report).toMatchObject({ code: 0 });
     expect(statSync(at("out.onnx")).size).toBeLessThanOrEqual(22_000);
   });
 
-  test("too small a one is refused with the least that is possible, and other schemes are", async () => {
+  test("rejects a size that is too small, with the smallest one, and other schemes", async () => {
     const small = await pith(...words("--target-size", "1kB"));
     expect(small).toMatchObject({
       code: 1,

@@ -1,4 +1,4 @@
-/** A voice activity detector, which carries its state from frame to frame, through `compress` and `recover`. */
+/** Compresses a voice activity detector, which carries its state from frame to frame. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -12,8 +12,8 @@ const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
 const data = ["--data", sound, "--preprocess", "frame=512 context=64"];
 
-describe.skipIf(model === "" || sound === "")("a model that carries a state", () => {
-  test("is compressed by a recipe, and timed", async () => {
+describe.skipIf(model === "" || sound === "")("a model with states", () => {
+  test("is compressed by a recipe", async () => {
     writeFileSync(at("dynamic.yaml"), "steps:\n  - quantize: {scheme: dynamic}\n");
     const { code, err } = await pith("compress", model, ...data, "--recipe", at("dynamic.yaml"), "-o", at("small"));
     expect(err).not.toContain("E_DATA");

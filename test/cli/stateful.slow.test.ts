@@ -1,4 +1,4 @@
-/** Published models that carry a state from each sample to the next: calibrated, judged and compared layer by layer as they run. */
+/** Tests published models with states: calibration, evaluation and comparison by layer. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -13,7 +13,7 @@ const folder = temporaryFolder();
 const samples = ["--samples", "150"];
 
 test.skipIf(dtln === "" || sound === "")(
-  "a noise filter: static quantization, and eval and debug",
+  "a noise filter is quantized statically, evaluated and compared by layer",
   async () => {
     const out = join(folder, "dtln.onnx");
     const quantizeReport = await json("quantize", dtln, "-o", out, "--scheme", "static", "--data", sound, ...samples);
@@ -29,7 +29,7 @@ test.skipIf(dtln === "" || sound === "")(
 );
 
 test.skipIf(silero === "" || sound === "")(
-  "a voice detector loses too much in int8, and does not as the hint says",
+  "a voice detector loses too much in int8, and passes with the advised --except",
   async () => {
     const [fixed, out] = [join(folder, "silero.onnx"), join(folder, "int8.onnx")];
     expect((await pith("simplify", silero, "--set", "sr=16000", "-o", fixed)).code).toBe(0);

@@ -1,4 +1,4 @@
-/** `pith compress` keeps the results of steps from one run to the next in its output folder. */
+/** Tests the results of steps that `pith compress` stores in its output folder for later runs. */
 import { existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -29,12 +29,12 @@ async function setup() {
     steps,
     run: (...more: readonly string[]) => pith("compress", model, ...data, "-r", recipe, "--force", ...more),
     search: (...more: readonly string[]) => pith("compress", model, ...data, "--steps", "4", "--for", "size", ...more),
-    /** A file that is written again is another one. */
+    /** Maps names to inode numbers, which change if a file is written again. */
     files: () => new Map(readdirSync(steps).map((name) => [name, statSync(join(steps, name)).ino] as const)),
   };
 }
 
-test("a run with another goal runs no step again, and each says how much is kept where", async () => {
+test("a run with another goal repeats no step, and each prints the stored bytes", async () => {
   const { run, files, steps } = await setup();
   const first = await run("--max-drop", "1%");
   expect(first).toMatchObject({ code: 0, err: expect.not.stringContaining("continued after") });
@@ -56,7 +56,7 @@ test("--fresh runs all steps again", async () => {
   expect([...files().keys()].toSorted()).toEqual(names.toSorted());
 });
 
-test("--fresh removes only files of Pith from the folder of steps", async () => {
+test("--fresh removes only files of Pith", async () => {
   const { run, files, steps } = await setup();
   mkdirSync(steps, { recursive: true });
   for (const name of ["thesis.tex", "model.onnx"]) writeFileSync(join(steps, name), "mine");
@@ -65,7 +65,7 @@ test("--fresh removes only files of Pith from the folder of steps", async () => 
   expect([...files().keys()]).toEqual(expect.arrayContaining(["thesis.tex", "model.onnx"]));
 });
 
-test("a folder of steps that is a symbolic link is refused", async () => {
+test("rejects a steps folder that is a symbolic link", async () => {
   const { run, out, steps } = await setup();
   mkdirSync(out);
   symlinkSync(temporaryFolder(), steps);
@@ -75,14 +75,14 @@ test("a folder of steps that is a symbolic link is refused", async () => {
   });
 });
 
-test("a model that was changed begins anew", async () => {
+test("a changed model starts from scratch", async () => {
   const { model, run } = await setup();
   await run();
   await save(parseModel(outliers.replace("1000", "900")), model);
   expect(await run()).toMatchObject({ code: 0, err: expect.not.stringContaining("continued after") });
 });
 
-test("a search begins with what another has done", async () => {
+test("a search reuses the results of an earlier one", async () => {
   const { search, files } = await setup();
   const quick = ["--techniques", "quantize", "--force"];
   await search(...quick, "--max-drop", "2%");
@@ -93,7 +93,7 @@ test("a search begins with what another has done", async () => {
   for (const [name, file] of before) expect(after.get(name), name).toBe(file);
 });
 
-test("a mistake leaves what is kept, and is no reason to say that there is something to continue", async () => {
+test("wrong usage keeps stored steps, and is no reason to mention them", async () => {
   const { run, search, files } = await setup();
   await run();
   const before = files();
@@ -102,7 +102,7 @@ test("a mistake leaves what is kept, and is no reason to say that there is somet
   expect(files()).toEqual(before);
 });
 
-test("--fresh is refused where there is nothing of its own to remove", async () => {
+test("rejects --fresh with --queue", async () => {
   const { search, out } = await setup();
   expect(await search("--fresh", "--queue", "redis://nowhere", "--store", at("store"))).toMatchObject({
     code: 2,
@@ -126,7 +126,7 @@ describe("an error after finished steps", () => {
     };
   };
 
-  test.each(["ENOSPC", "EDQUOT"])("names the disk to free and the work that is kept: %s", async (code) => {
+  test.each(["ENOSPC", "EDQUOT"])("names the disk to free and the stored work: %s", async (code) => {
     const full = failure('"out/pith-steps/a.onnx" cannot be written', Object.assign(new Error(code), { code }));
     const { thrown, kept } = await failed(full);
     expect(thrown).toMatchObject({
@@ -137,7 +137,7 @@ describe("an error after finished steps", () => {
     expect((await failed(full, [])).thrown).toBe(full);
   });
 
-  test("loses the advice of a step that was stopped", async () => {
+  test("replaces the hint of a stopped step", async () => {
     const stopped = new PithError("E_STOPPED", "Stopped after 3 steps.", { hint: "Run it with `resume`." });
     const { thrown, kept } = await failed(stopped);
     expect(thrown).toMatchObject({ code: "E_STOPPED", hint: kept });

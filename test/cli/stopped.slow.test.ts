@@ -1,4 +1,4 @@
-/** Ctrl-C while a large result is written. */
+/** Sends Ctrl-C while a large result is written. */
 import { spawn } from "node:child_process";
 import { readdirSync, statSync } from "node:fs";
 import { expect, test } from "vitest";
@@ -9,8 +9,8 @@ import { smallModels } from "./small-models.ts";
 
 const { at, folder } = smallModels();
 
-test("stopped at once while it saves, the real program leaves no temporary file", async () => {
-  // Written a good while; and only the small layer is changed.
+test("the real program leaves no temporary file if it is stopped while it saves", async () => {
+  // The large table takes long to write, and only the small layer changes.
   const big = `opset 21
 graph (features: float32[batch, 2]) -> (logits: float32[batch, 2], unused: float32[2048, 8192]) {
   fc.weight: float32[2, 2] parameter = [[1, 0], [0, 1]]
@@ -25,18 +25,18 @@ graph (features: float32[batch, 2]) -> (logits: float32[batch, 2], unused: float
   const child = spawn(process.execPath, [program, ...words]);
   let seen = false;
   const watch = setInterval(() => {
-    // Not the empty one by which it is tried whether the folder takes the result.
+    // Ignores the empty file that checks whether the folder is writable.
     const saved = readdirSync(folder).filter((name) => name.endsWith(".tmp"));
     if (seen || !saved.some((name) => (statSync(at(name), { throwIfNoEntry: false })?.size ?? 0) > 0)) return;
     seen = true;
     child.kill("SIGINT");
-    // Asked twice, it does not wait for the job to end.
+    // After a second signal, the program does not wait for the job to end.
     setTimeout(() => child.kill("SIGINT"), 20);
   }, 2);
   const end = await new Promise((resolve) => child.on("close", (code, signal) => resolve(signal ?? code)));
   clearInterval(watch);
   expect(seen).toBe(true);
-  // Asked again where it was ending already, it ends by the signal.
+  // If the program was ending already, the second signal ends it.
   expect([130, "SIGINT"]).toContain(end);
   expect(readdirSync(folder).filter((name) => name !== "big.out.onnx")).toEqual(names);
 });

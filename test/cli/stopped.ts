@@ -1,4 +1,4 @@
-/** The real program, stopped by a signal while the process of its job computes and takes no message. */
+/** Stops the real program by a signal while its job computes without yielding. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

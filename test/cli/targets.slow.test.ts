@@ -1,4 +1,4 @@
-/** Results on the runtimes of a real browser. */
+/** Tests results on the runtimes of a real browser. */
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findChromium } from "../../src/app/cli/browser/chromium.ts";
@@ -21,14 +21,14 @@ describe.skipIf(program === undefined)("an engine in a browser", () => {
   }, 60_000);
   afterAll(() => engine?.close());
 
-  test("says who it is", () => {
+  test("reports browser, version and threads", () => {
     expect(engine.facts.browser).toMatch(/Chrome\/\d/);
     expect(engine.facts.version).toMatch(/^\d+\.\d+\.\d+/);
     expect(engine.facts.threads).toBeGreaterThan(0);
     expect(engine.facts.adapter).toBeUndefined();
   });
 
-  test("takes and gives tensors of all types, empty ones and texts too", async () => {
+  test("transfers tensors of all types, also empty ones and texts", async () => {
     const feeds: Batch = {
       a: float32([2, 0], []),
       b: int64([], [-(2n ** 62n)]),
@@ -53,7 +53,7 @@ describe.skipIf(program === undefined)("an engine in a browser", () => {
     await expect(session.run(feeds)).rejects.toThrow();
   });
 
-  test("hands on what the runtime says, with the operator that it does not have", async () => {
+  test("reports the error of the runtime with the unknown operator", async () => {
     const model = parseModel('opset 21, "own" 1\ngraph (x: float32[1]) -> (y: float32[1]) {\n  y = own.Act(x)\n}\n');
     await expect(engine.load(model)).rejects.toMatchObject({
       code: "E_ENGINE",
@@ -79,7 +79,7 @@ graph (x: float32[batch, 64]) -> (y: float32[batch, 8]) {
     ),
   );
 
-  test("of quantize compares the result there before it is written, and says where", async () => {
+  test("of quantize compares the result on each target before it is written", async () => {
     const out = join(folder, "net.int8.onnx");
     const words = ["quantize", model, "--scheme", "dynamic", "--target", "node,wasm,webgpu", "-o", out];
     const { code, targets, written } = await json(...words);
@@ -95,7 +95,7 @@ graph (x: float32[batch, 64]) -> (y: float32[batch, 8]) {
     ]);
   }, 120_000);
 
-  test("of eval says on which a model does what its original does, and the exit code is 1 where it does not", async () => {
+  test("of eval prints the targets with correct outputs, and exits with 1 for wrong ones", async () => {
     const other = join(folder, "other.onnx");
     await save(
       parseModel(`opset 21

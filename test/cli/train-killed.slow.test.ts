@@ -1,4 +1,4 @@
-/** `pith train --checkpoint`, killed at any moment and continued, ends where it would have ended. */
+/** Kills `pith train --checkpoint` at any moment: the resumed training gives the result of an uninterrupted one. */
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -10,7 +10,7 @@ import { hidden, smallModels } from "./small-models.ts";
 
 const { at } = smallModels();
 
-// That knows nothing yet: nothing would be better than what knows all.
+// The network is untrained, because nothing is written if no weights are better than the initial ones.
 const empty = hidden.replace("[[1, 0, 1, 0], [0, 1, 0, 1]]", "zeros");
 beforeAll(() => save(parseModel(empty), at("empty.onnx")));
 
@@ -19,18 +19,18 @@ const train = ["train", at("empty.onnx"), "--data", at("points.csv"), "--validat
 const movement = { amount: 0.6, importance: "movement", every: 11, end: 0.9 };
 const ways: Readonly<Record<string, readonly string[]>> = {
   plain: [],
-  // Masks are computed again until near the end, from scores that all steps before add up.
+  // Masks are recomputed until near the end, from scores that accumulate over all earlier steps.
   pruned: ["--prune", JSON.stringify(movement)],
   shrunk: ["--prune", "50%", "--group-lasso", "0.01"],
 };
 
 interface Ended {
-  /** Whether it was killed before it was through. */
+  /** Whether it was killed before it completed. */
   readonly killed: boolean;
   readonly err: string;
 }
 
-/** Runs the program in a group of its own, of which nothing is left once `delay` milliseconds have passed since training began. */
+/** Runs the program in a separate process group, which is killed `delay` milliseconds after training began. */
 async function run(line: readonly string[], delay?: number): Promise<Ended> {
   const child = spawn(process.execPath, [program, ...line], { detached: true, stdio: ["ignore", "ignore", "pipe"] });
   let [err, timer]: [string, NodeJS.Timeout | undefined] = ["", undefined];
@@ -38,7 +38,7 @@ async function run(line: readonly string[], delay?: number): Promise<Ended> {
     err += text;
     if (delay === undefined || timer !== undefined || !/epoch \d+\/|continued after/.test(err)) return;
     timer = setTimeout(() => {
-      // A group: the job runs in a process of its own.
+      // The whole group, because the job runs in a separate process.
       if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, "SIGKILL");
     }, delay);
   });
@@ -54,13 +54,13 @@ async function weights(path: string): Promise<Readonly<Record<string, unknown>>>
   return tensors;
 }
 
-describe("a training that is killed", () => {
+describe("a killed training", () => {
   test.each([
     ["plain", 1],
     ["plain", 2],
     ["pruned", 1],
     ["shrunk", 1],
-  ])("several times and continued ends as one that was not, to the bit (%s, seed %i)", async (way, seed) => {
+  ])("gives the same bits after several kills and resumes (%s, seed %i)", async (way, seed) => {
     const [reference, out] = [at(`whole.${way}${seed}.onnx`), at(`continued.${way}${seed}.onnx`)];
     const words = (out: string, folder: string): readonly string[] => [
       ...[...train, ...settings, ...(ways[way] ?? [])],
@@ -80,7 +80,7 @@ describe("a training that is killed", () => {
       kills++;
       expect(err).not.toMatch(/E_|internal/);
       expect(existsSync(out)).toBe(false);
-      // Whatever was being written: the checkpoint is a whole one.
+      // The checkpoint is valid, whatever was being written.
       await open(`${folder}/last.onnx`);
     }
     expect(kills).toBeGreaterThan(1);

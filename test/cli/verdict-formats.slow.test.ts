@@ -1,4 +1,4 @@
-/** The verdicts of verdict-formats.test.ts, for every format of weights. */
+/** Runs the tests of verdict-formats.test.ts for every weight format. */
 import { formats, testRefusals, testVerdicts } from "./verdicts.ts";
 
 testRefusals(formats);

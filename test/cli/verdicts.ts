@@ -1,4 +1,4 @@
-/** Tests of verdicts, to be made for some formats of weights. */
+/** Defines the tests of verdicts for the given weight formats. */
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -13,7 +13,7 @@ const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
 const [inputs, outputs] = [256, 8];
 
-/** Weights that are nearly the same for all outputs: `spread` is what tells these apart, beside numbers from 512 to 3,600. */
+/** Saves a model with similar weights for all outputs: they differ by `spread`, with values from 512 to 3,600. */
 async function nearlyEqual(name: string, output: "classes" | "differences", spread: number): Promise<string> {
   const differences = "a = Slice(h, [0], [4], [1])\n  b = Slice(h, [4], [8], [1])\n  y = Sub(a, b)";
   const constants = "zero: int64[1] = [0]\n  four: int64[1] = [4]\n  eight: int64[1] = [8]\n  one: int64[1] = [1]\n  ";
@@ -64,7 +64,7 @@ export const formats: readonly Format[] = [
 export const withSamples: readonly Format[] = [["static", ["--scheme", "static"], 15]];
 const out = at("out.onnx");
 
-/** Products on both sides of an operator that nobody knows, of whose output not even the rank is known. */
+/** Products on both sides of an unknown operator, whose output has no known rank. */
 const unknown = `opset 21, custom 1
 graph (x: float32[n, 64]) -> (y: float32[n, 32]) {
   a.weight: float32[64, 64] = random(seed 1)
@@ -77,7 +77,7 @@ graph (x: float32[n, 64]) -> (y: float32[n, 32]) {
 }`;
 
 const networks = {
-  "too small for it":
+  "too small to gain":
     "(x: float32[n, 4]) -> (y: float32[n, 2]) {\n  w: float32[4, 2] = random(seed 1)\n  y = MatMul(x, w)\n}",
   "without layers": "(x: float32[n, 4]) -> (y: float32[n, 4]) {\n  y = Relu(x)\n}",
   "with a small LSTM alone": `(x: float32[t, n, 2]) -> (y) {
@@ -87,9 +87,9 @@ const networks = {
 }`,
 };
 
-/** On samples. */
+/** Defines the tests of rejections on samples. */
 export function testRefusals(formats: readonly Format[]): void {
-  test.each(formats)("%s: a result that answers otherwise on samples is refused", async (_, words, spread) => {
+  test.each(formats)("%s: rejects a result with other predictions on samples", async (_, words, spread) => {
     const model = await nearlyEqual("classes.onnx", "classes", spread / 30);
     const { code, err } = await pith("quantize", ...words, model, "--data", samples, "-o", at("spoiled.onnx"));
     expect({ code, err }).toEqual({ code: 1, err: expect.stringContaining("E_ACCURACY_LOST: Agreement went from") });
@@ -97,10 +97,10 @@ export function testRefusals(formats: readonly Format[]): void {
   });
 }
 
-/** Without samples, which all but the static scheme do without. */
+/** Defines the tests without samples, which only the static scheme requires. */
 export function testVerdicts(formats: readonly Format[]): void {
   test.each(formats)(
-    "%s without data: below 10 dB is written with a warning, below 3 refused",
+    "%s without data: warns below 10 dB, and rejects a result below 3 dB",
     async (_, words, spread) => {
       const [near, far] = [await nearlyEqual("near.onnx", "differences", spread), at("refused.onnx")];
       const { code, err } = await pith("quantize", ...words, near, "-o", out);

@@ -1,4 +1,4 @@
-/** `pith prune --vocabulary`: fewer tokens. */
+/** Tests `pith prune --vocabulary`. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -8,7 +8,7 @@ import { folderOf, plain, root, texts, written } from "../folder/small-vocabular
 import { pith } from "./run.ts";
 
 describe("prune --vocabulary", () => {
-  test("says what stays, and what became smaller", async () => {
+  test("prints the number of kept tokens, and compares outputs", async () => {
     const [folder, out] = [await folderOf("told", plain), join(root, "told.out")];
     const { code, out: output } = await pith("prune", folder, "--vocabulary", await written(), "-o", out);
     expect(code).toBe(0);
@@ -22,12 +22,12 @@ describe("prune --vocabulary", () => {
   test.each([
     [["--amount", "50%"], /accepts a folder and -o, but not --amount/],
     [["--data", "x.txt"], /accepts a folder and -o, but not --data/],
-  ])("with %j is refused", async (flags, message) => {
+  ])("rejects %j", async (flags, message) => {
     const result = await pith("prune", await folderOf("flags", plain), "--vocabulary", await written(), ...flags);
     expect(result).toMatchObject({ code: 2, err: expect.stringMatching(message) });
   });
 
-  test("a line is one text, with and without a line break behind it", async () => {
+  test("reads each line as a text, also without a final line break", async () => {
     for (const [name, text] of [
       ["broken.txt", "red reds\n"],
       ["unbroken.txt", "red reds"],
@@ -50,20 +50,20 @@ describe("prune --vocabulary", () => {
     ["missing.txt", undefined, /There is no data at/],
     ["notes.docx", "PK", /is not a data set in a known format/],
     ["numbers.csv", "a,b\n1,2\n", /holds none/],
-  ])("%s is refused with what texts may lie in", async (name, content, message) => {
+  ])("rejects %s and lists the formats for texts", async (name, content, message) => {
     if (content !== undefined) await writeFile(join(root, name), content);
     const result = await pith("prune", await folderOf("sources", plain), "--vocabulary", join(root, name));
     expect(result).toMatchObject({ code: 1, err: expect.stringMatching(message) });
     expect(result.err).toMatch(/The texts of the vocabulary: .*\nhint: A \.txt file, a text per line; or a \.csv/);
   });
 
-  test("is for folders", async () => {
+  test("rejects a file", async () => {
     const model = join(await folderOf("file", plain), "onnx", "model.onnx");
     const result = await pith("prune", model, "--vocabulary", await written());
     expect(result).toMatchObject({ code: 2, err: expect.stringMatching(/is for a folder, with tokenizer\.json/) });
   });
 
-  test("a folder without a tokenizer is refused", async () => {
+  test("rejects a folder without a tokenizer", async () => {
     const folder = join(root, "bare");
     await mkdir(join(folder, "onnx"), { recursive: true });
     await save(

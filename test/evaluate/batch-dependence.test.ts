@@ -11,7 +11,7 @@ import { quantize } from "../../src/techniques/quantize/index.ts";
 
 const engine = createEngine();
 
-test("measures a dynamically quantized model one sample at a time, although its outputs hardly depend on the batch", async () => {
+test("measures a dynamically quantized model by single samples, although outputs hardly depend on batches", async () => {
   const numbers = random(0, "rows");
   const data = memory("x", {
     x: float32(
@@ -30,7 +30,7 @@ test("measures a dynamically quantized model one sample at a time, although its 
   expect(choice).toMatchObject({ batch: 1, note: expect.stringMatching(/they differ by up to \d\.\d+ %/) });
 });
 
-test("draws the same random numbers in both models, and says that they are drawn from fixed seeds", async () => {
+test("draws the same random numbers in both models, and mentions the fixed seeds", async () => {
   const model = parseModel(`opset 21 graph (x: float32[n, 16]) -> (y: float32[n, 8]) {
   w: float32[16, 8] = random(seed 1)
   v: float32[16, 16] = random(seed 2)

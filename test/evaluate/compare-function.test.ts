@@ -55,7 +55,7 @@ describe("a classifier", () => {
     expect(figures[2]).not.toEqual(figures[0]);
   });
 
-  test("keeps its function without a fifth of its weights and loses it without all of them", async () => {
+  test("keeps its function without a fifth of its weights, but not without all", async () => {
     const [some, all] = [net.clone(), net.clone()];
     await prune(some, { amount: 0.2 });
     await prune(all, { amount: 1 });
@@ -266,7 +266,7 @@ describe("a model whose outputs hardly depend on random inputs", () => {
       expect(coarse.graph.outputs.map(({ name }) => name)).toEqual(["y"]);
     });
 
-    test("is lost if all weights are removed, with the name of the output if there are several", async () => {
+    test("is lost if all weights are removed, with the output's name among several", async () => {
       expect(await lostOf(detector(), detector("random(seed 2)"))).toMatch(
         /^output "y before saturation": on random inputs the signal to noise is −3\.\d+ dB, at least 3 dB are required/,
       );
@@ -277,7 +277,7 @@ describe("a model whose outputs hardly depend on random inputs", () => {
       expect(asked).toMatchObject({ output: "z", relativeError: 0 });
     });
 
-    test("is lost only if far apart, if the Sigmoid inputs are not found in both models", async () => {
+    test("is lost only if far apart, if Sigmoid inputs are missing in a model", async () => {
       const other = (share: string) => line(`c: float32[] = ${share}\n  h = Mul(x, c)\n  y = Sin(h)`);
       const still = line("c: float32[] = -20\n  z: float32[] = 0\n  h = Mul(x, z)\n  b = Add(h, c)\n  y = Sigmoid(b)");
       expect(await lostOf(still, other("1e-6"))).toBeUndefined();
@@ -413,7 +413,7 @@ describe("models that cannot be compared:", () => {
     else expect(comparison).toMatch(reason);
   });
 
-  test("a result that does not load is an error, one that does not run is lost, and an original that does neither is a reason", async () => {
+  test("throws for results that do not load, and reports results or originals that fail", async () => {
     const refused = line("s: float32[2, 2] = [1, 2, 3, 4]\n  y = Reshape(x, s)");
     const failing = line("s: int64[2] = [7, 9]\n  y = Reshape(x, s)");
     const fine = line("y = Relu(x)");

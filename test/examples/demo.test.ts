@@ -1,4 +1,4 @@
-/** The demo on a small set of digits: what it prints, and whether it is true of the files. */
+/** Tests the demo on few digits: its output, and whether that matches the files. */
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -12,7 +12,7 @@ describe("npm run demo", () => {
   let digits: Sample;
   const out = (name: string): string => join(folder, "out", "demo", name);
   const fileOf = (variant: string): string => out(`${variant.toLowerCase().replace(/[^a-z0-9]+/g, "-")}.onnx`);
-  /** Cells of the table's row. */
+  /** Returns the cells of a row of the table. */
   const cells = (name: string): readonly string[] =>
     printed
       .split("\n")
@@ -25,26 +25,23 @@ describe("npm run demo", () => {
     printed = await start(folder, "demo.ts");
   }, patience);
 
-  test("in a pipe it prints lines, and says what it ran on", () => {
+  test("prints lines without control characters in a pipe, and the number of samples", () => {
     expect(printed).not.toContain("\r");
     expect(printed).not.toContain("\u001b");
     expect(printed).toContain("1,500 training, 500 calibration, 500 test samples");
   });
 
-  test.each(variants.map(({ name }) => name))(
-    "bytes and accuracy of the row are those of the file: %s",
-    async (name) => {
-      const [, bytes = "", brotli = "", accuracy = "", change = ""] = cells(name);
-      expect(bytes).toBe((await stat(fileOf(name))).size.toLocaleString("en-US"));
-      expect(Number.parseInt(brotli.replaceAll(",", ""), 10)).toBeGreaterThan(1000);
-      const measured = 100 * (await accuracyOf(fileOf(name), digits, [1, 28, 28]));
-      expect(Number.parseFloat(accuracy)).toBeCloseTo(measured, 1);
-      const baseline = 100 * (await accuracyOf(out("original.onnx"), digits, [1, 28, 28]));
-      expect(Number.parseFloat(change.replace("−", "-"))).toBeCloseTo(measured - baseline, 1);
-    },
-  );
+  test.each(variants.map(({ name }) => name))("prints the bytes and accuracy of the file: %s", async (name) => {
+    const [, bytes = "", brotli = "", accuracy = "", change = ""] = cells(name);
+    expect(bytes).toBe((await stat(fileOf(name))).size.toLocaleString("en-US"));
+    expect(Number.parseInt(brotli.replaceAll(",", ""), 10)).toBeGreaterThan(1000);
+    const measured = 100 * (await accuracyOf(fileOf(name), digits, [1, 28, 28]));
+    expect(Number.parseFloat(accuracy)).toBeCloseTo(measured, 1);
+    const baseline = 100 * (await accuracyOf(out("original.onnx"), digits, [1, 28, 28]));
+    expect(Number.parseFloat(change.replace("−", "-"))).toBeCloseTo(measured - baseline, 1);
+  });
 
-  test("ends with what the search kept, what that costs, and the command for a model of one's own", async () => {
+  test("ends with the result of the search, its drop, and the next command", async () => {
     const [, kept = "", bytes = ""] = /^kept {5}(.*): ([\d,]+) bytes, [\d.]+ × smaller$/m.exec(printed) ?? [];
     expect(Number(bytes.replaceAll(",", ""))).toBeLessThan((await stat(fileOf("8-bit weights"))).size);
     expect(printed).toMatch(

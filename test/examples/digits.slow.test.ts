@@ -1,4 +1,4 @@
-/** The examples' digits, all of them. */
+/** Tests all digits of the examples. */
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
@@ -6,7 +6,7 @@ import { digitsOfMirror, digitsOfPackage } from "../../examples/digits.ts";
 import { shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
 
-test("the npm package holds 10,000 images of ten classes, here in parts of 8,000 and 2,000", async () => {
+test("the npm package has 10,000 images of ten classes, split into 8,000 and 2,000", async () => {
   const { train, test: rest } = await digitsOfPackage();
   expect([train.count, rest.count]).toEqual([8000, 2000]);
   for await (const { image, label } of train.batches({ size: 8000 })) {
@@ -23,7 +23,7 @@ describe("the mirror", () => {
   });
 
   const real = shared("data/mnist");
-  test.skipIf(real === undefined)("its files are MNIST, and are asked for once", async () => {
+  test.skipIf(real === undefined)("has the files of MNIST, and downloads each once", async () => {
     const asked: string[] = [];
     const get = (url: string): Promise<Uint8Array> => {
       asked.push(basename(url));

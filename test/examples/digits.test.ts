@@ -1,4 +1,4 @@
-/** The examples download their digits from a mirror if the first source does not have them. */
+/** The examples download digits from a mirror if the first source does not have them. */
 import { readdir } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 import { beforeEach, describe, expect, test } from "vitest";
@@ -12,10 +12,10 @@ describe("the mirror", () => {
   });
 
   test.each([
-    ["no network", undefined],
+    ["a missing network", undefined],
     ["the page of a proxy", new TextEncoder().encode("<html>Please log in</html>")],
     ["another file", gzipSync(new Uint8Array(100))],
-  ])("%s is no data, and nothing is kept", async (_, bytes) => {
+  ])("returns no data and stores nothing for %s", async (_, bytes) => {
     expect(await digitsOfMirror(folder, async () => bytes)).toBeUndefined();
     expect(await readdir(folder)).toEqual([]);
   });

@@ -1,4 +1,4 @@
-/** The examples as a newcomer starts them, and their figures, found again with ONNX Runtime alone. */
+/** Runs the examples as a new user, and checks their values with ONNX Runtime alone. */
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -13,7 +13,7 @@ let folder = "";
 let digits: Sample;
 const at = (name: string): string => join(folder, "out", name);
 
-/** The figure that an example prints for a file is that file's, and worth printing. */
+/** Expects that the accuracy printed for a file is that of the file, and above 85 %. */
 async function expectFigure(printed: string, file: string): Promise<void> {
   const line = printed.split("\n").find((one) => one.startsWith(`out/${file}:`)) ?? "";
   const [, figure] = /accuracy ([\d.]+) % on 500 digits$/.exec(line) ?? [];
@@ -35,7 +35,7 @@ beforeAll(async () => {
 
 describe("examples", () => {
   test(
-    "prune: half of the weights are 0 in the file, and the mistaken name gets its hint",
+    "prune: sets half of the weights in the file to 0, and prints a hint for a wrong name",
     async () => {
       const printed = await start(folder, "prune.ts");
       await expectFigure(printed, "pruned.onnx");
@@ -49,7 +49,7 @@ describe("examples", () => {
   );
 
   test(
-    "quantize: three forms of a quarter of the bytes, each nearly as accurate as the float network",
+    "quantize: writes three formats in a quarter of the bytes with similar accuracy",
     async () => {
       const printed = await start(folder, "quantize.ts");
       await expectFigure(printed, "float.onnx");
@@ -65,7 +65,7 @@ describe("examples", () => {
   );
 
   test(
-    "distill: teacher and student are files, and the loss of the student's own loop falls",
+    "distill: writes teacher and student, and the loss of the student's training falls",
     async () => {
       const printed = await start(folder, "distill.ts");
       await expectFigure(printed, "teacher.onnx");
@@ -79,7 +79,7 @@ describe("examples", () => {
   );
 
   test(
-    "low-rank: one layer of full rank is two of rank 32",
+    "low-rank: replaces a layer of full rank by two of rank 32",
     async () => {
       const printed = await start(folder, "low-rank.ts");
       await expectFigure(printed, "low-rank.onnx");
@@ -92,7 +92,7 @@ describe("examples", () => {
     patience,
   );
 
-  test("each is shorter than 60 lines and imports Pith as users do", async () => {
+  test("are shorter than 60 lines and import Pith as users do", async () => {
     for (const name of ["prune.ts", "quantize.ts", "distill.ts", "low-rank.ts"]) {
       const text = await readFile(join(examples, name), "utf8");
       expect(text.split("\n").length, name).toBeLessThan(60);

@@ -1,4 +1,4 @@
-/** The example's page classifies an image file in a real browser, with a model that Pith quantized. */
+/** Classifies an image file on the example page in a real browser, with a quantized model. */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import sharp from "sharp";
@@ -16,7 +16,7 @@ const [source, cifar10] = [shared("data/models/resnet20.onnx"), shared("data/cif
 const names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
 test.skipIf(source === undefined || cifar10 === undefined || browser === undefined)(
-  "the page shows the class of a chosen image, and the preprocessing of the preset",
+  "shows the class of a chosen image, and uses the preprocessing of the preset",
   async () => {
     const folder = temporaryFolder();
     const model = await open(source ?? "");

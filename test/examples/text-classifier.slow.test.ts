@@ -1,4 +1,4 @@
-/** The example that learns from texts, on a few made-up ones. */
+/** Tests the example that trains on texts with a few synthetic ones. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { open } from "pith";
@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import { temporaryFolder } from "../temporary.ts";
 import { patience, start } from "./start.ts";
 
-/** Sentences of six words, of which one says how they are meant. */
+/** Returns sentences of six words, one of which determines the class. */
 function sentences(count: number): string {
   const neutralWords = ["the", "film", "is", "a", "story"];
   const rows = Array.from({ length: count }, (_, row) => {
@@ -18,7 +18,7 @@ function sentences(count: number): string {
 }
 
 test(
-  "text-classifier: a network of the shape of BERT learns from sentences, and is a file with PyTorch's names",
+  "text-classifier: trains a BERT on sentences, and writes a file with PyTorch's names",
   async () => {
     const folder = temporaryFolder();
     const [model, text] = [join(folder, "data", "models", "bert_sst2"), join(folder, "data", "text")];
@@ -44,7 +44,7 @@ test(
 );
 
 test(
-  "text-classifier: says so where there is nothing to learn from",
+  "text-classifier: reports missing training data",
   async () => {
     expect(await start(temporaryFolder(), "text-classifier.ts")).toMatch(/^There are no sentences to learn from: /);
   },

@@ -1,4 +1,4 @@
-/** Variants and originals that their author changed stay as they are. */
+/** Variants and originals that their author changed are kept. */
 import { mkdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
@@ -21,7 +21,7 @@ const source = (name: string): string => join(root, "model", name);
 const out = (name: string): string => join(root, "out", name);
 const textOf = (path: string): Promise<string> => readFile(path, "utf8");
 
-/** The folder that is read, in its `version`: each has other texts and another model. */
+/** Writes the source folder in a version with its own texts and model. */
 async function given(version: number): Promise<void> {
   await mkdir(source("onnx"), { recursive: true });
   await save(network(version), source("onnx/model.onnx"));
@@ -31,7 +31,7 @@ async function given(version: number): Promise<void> {
   await writeFile(source("LICENSE"), `Licence, version ${version}\n`);
 }
 
-/** Copies in place of quantized files: which files are written is what counts here. */
+/** Copies the original in place of quantizing it, because these tests only check which files are written. */
 const make: FolderOptions["make"] = async ({ source: from, out: to, fileBytes }) => {
   const model = await open(from);
   model.header.metadata.set("by", "test");
@@ -62,29 +62,32 @@ describe("a variant", () => {
     expect.stringMatching(/^refused (it|onnx\/model_q4\.onnx_data) stays as it is: Pith did not write it, or/),
   ];
 
-  test.each(["changed since", "of somebody else"])("%s stays, and its row says so", async (which) => {
-    const file = out("onnx/model_q4.onnx");
-    if (which === "changed since") await run();
-    await mkdir(out("onnx"), { recursive: true });
-    await save(network(7), file);
-    const before = await readFile(file);
-    for (const options of [{}, { keepSmallest: true }, { settings: { other: true } }]) {
-      const { rows } = await run(options);
-      expect(listVerdicts(rows)).toEqual(kept);
-      expect(rows.find(({ verdict }) => verdict === "refused")?.reason).toMatch(
-        /\. Remove it, or write to another folder\.$/,
-      );
+  test.each(["changed since", "of somebody else"])(
+    "is kept if it is %s, and its row states the reason",
+    async (which) => {
+      const file = out("onnx/model_q4.onnx");
+      if (which === "changed since") await run();
+      await mkdir(out("onnx"), { recursive: true });
+      await save(network(7), file);
+      const before = await readFile(file);
+      for (const options of [{}, { keepSmallest: true }, { settings: { other: true } }]) {
+        const { rows } = await run(options);
+        expect(listVerdicts(rows)).toEqual(kept);
+        expect(rows.find(({ verdict }) => verdict === "refused")?.reason).toMatch(
+          /\. Remove it, or write to another folder\.$/,
+        );
+        expect(await readFile(file)).toEqual(before);
+        expect(await textOf(out("README.md"))).not.toContain("| q4 |");
+      }
+      await given(2);
+      expect(listVerdicts((await run()).rows)).toEqual(kept);
       expect(await readFile(file)).toEqual(before);
-      expect(await textOf(out("README.md"))).not.toContain("| q4 |");
-    }
-    await given(2);
-    expect(listVerdicts((await run()).rows)).toEqual(kept);
-    expect(await readFile(file)).toEqual(before);
-    await rm(file);
-    expect((await run()).rows).toMatchObject([{ verdict: "kept" }]);
-  });
+      await rm(file);
+      expect((await run()).rows).toMatchObject([{ verdict: "kept" }]);
+    },
+  );
 
-  test("whose weights lie alone, or were exchanged, stays", async () => {
+  test("is kept if its weights have no model or were replaced", async () => {
     await mkdir(out("onnx"), { recursive: true });
     await writeFile(out("onnx/model_q4.onnx_data"), "by the author");
     expect(listVerdicts((await run()).rows)).toEqual(kept);
@@ -96,7 +99,7 @@ describe("a variant", () => {
     expect(listVerdicts((await run({ fileBytes: 5000 })).rows)).toEqual(kept);
   });
 
-  test("that is cut off is nobody's: it is made again", async () => {
+  test("is written again if it is truncated", async () => {
     await run();
     await truncate(out("onnx/model_q4.onnx"), 5000);
     expect((await run()).rows).toMatchObject([{ verdict: "kept" }]);
@@ -105,14 +108,14 @@ describe("a variant", () => {
     expect((await run()).rows).toMatchObject([{ verdict: "kept" }]);
   });
 
-  test("that a process made which was killed before it recorded it is made again", async () => {
+  test("is written again if a killed run did not record it", async () => {
     const real = { make: undefined };
     await run({ ...real, dtypes: ["q8"] });
     const record = await textOf(out("quantize_config.json"));
     await run(real);
     await writeFile(out("quantize_config.json"), record);
     expect((await run(real)).rows).toMatchObject([{ verdict: "kept" }]);
-    // Killed while it is made anew, with other settings.
+    // Simulates a kill while the file is written again with other settings.
     let meanwhile = "";
     await run({
       fileBytes: 1000,
@@ -130,7 +133,7 @@ describe("a variant", () => {
 });
 
 describe("the original", () => {
-  test("follows the source; a copy that is cut off is written again", async () => {
+  test("is copied again if the source changed or the copy is truncated", async () => {
     await run();
     await given(2);
     await run();
@@ -140,7 +143,7 @@ describe("the original", () => {
     expect(await readFile(out("onnx/model.onnx"))).toEqual(await readFile(source("onnx/model.onnx")));
   });
 
-  test("is not written over another model: nothing is", async () => {
+  test("does not overwrite another model, and nothing else is written", async () => {
     await mkdir(out("onnx"), { recursive: true });
     await save(network(7), out("onnx/model.onnx"));
     const before = await readFile(out("onnx/model.onnx"));

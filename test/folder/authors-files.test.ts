@@ -1,4 +1,4 @@
-/** Files that an author wrote into a folder survive every run into it; files that Pith wrote there are updated. */
+/** Files that an author wrote into a folder survive every run, and files of Pith are updated. */
 import { appendFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
@@ -20,7 +20,7 @@ const source = (name: string): string => join(root, "model", name);
 const out = (name: string): string => join(root, "out", name);
 const textOf = (path: string): Promise<string> => readFile(path, "utf8");
 
-/** The folder that is read, in its `version`: each has other texts and another model. */
+/** Writes the source folder in a version with its own texts and model. */
 async function given(version: number): Promise<void> {
   await mkdir(source("onnx"), { recursive: true });
   await save(network(version), source("onnx/model.onnx"));
@@ -30,7 +30,7 @@ async function given(version: number): Promise<void> {
   await writeFile(source("LICENSE"), `Licence, version ${version}\n`);
 }
 
-/** Copies in place of quantized files: which files are written is what counts here. */
+/** Copies the original in place of quantizing it, because these tests only check which files are written. */
 const make: FolderOptions["make"] = async ({ source: from, out: to, fileBytes }) => {
   const model = await open(from);
   model.header.metadata.set("by", "test");
@@ -55,7 +55,7 @@ beforeEach(async () => {
   await given(1);
 });
 
-/** How an author changes a file of Pith's, and what he has in its place where there was none. */
+/** For each file: how an author changes the file of Pith, and an author's file of the same name. */
 const changes: Readonly<
   Record<string, { readonly change: () => Promise<void>; readonly foreign: () => Promise<void> }>
 > = Object.fromEntries(
@@ -79,7 +79,7 @@ const kinds = Object.keys(changes);
 const merged = ["README.md", "config.json", "quantize_config.json"];
 
 describe.each(kinds)("%s", (name) => {
-  test("is written where there is none, and again where it is as Pith wrote it", async () => {
+  test("is written, and updated if Pith wrote it", async () => {
     expect((await run()).messages).toEqual([]);
     const first = await textOf(out(name));
     await given(2);
@@ -88,31 +88,34 @@ describe.each(kinds)("%s", (name) => {
     if (name !== "quantize_config.json") expect(await textOf(out(name))).toMatch(/version.*2/i);
   });
 
-  test.each(["changed since", "of somebody else"])("%s keeps what its author wrote, in every run", async (which) => {
-    if (which === "changed since") {
-      await run();
-      await changes[name]?.change();
-    } else {
-      await mkdir(out(""), { recursive: true });
-      await changes[name]?.foreign();
-    }
-    await given(2);
-    for (const options of [{ dtypes: ["q4", "q8"] }, { keepSmallest: true }, { dtypes: ["q8"] }] as const) {
-      const { rows, messages } = await run(options);
-      expect(rows.every(({ verdict }) => verdict !== "refused")).toBe(true);
-      expect(await textOf(out(name))).toContain("by the author");
-      expect(messages.filter((text) => text.startsWith(`kept: out/${name}`))).toHaveLength(
-        name === "quantize_config.json" ? 0 : 1,
-      );
-    }
-    const text = await textOf(out(name));
-    if (!merged.includes(name)) expect(text).not.toMatch(/version.*2/i);
-    if (name === "README.md") expect(text.match(/<!-- pith/g)).toHaveLength(1);
-    if (name === "quantize_config.json") expect(JSON.parse(text)).toHaveProperty("files");
-  });
+  test.each(["changed since", "of somebody else"])(
+    "keeps its author's content in every run if it is %s",
+    async (which) => {
+      if (which === "changed since") {
+        await run();
+        await changes[name]?.change();
+      } else {
+        await mkdir(out(""), { recursive: true });
+        await changes[name]?.foreign();
+      }
+      await given(2);
+      for (const options of [{ dtypes: ["q4", "q8"] }, { keepSmallest: true }, { dtypes: ["q8"] }] as const) {
+        const { rows, messages } = await run(options);
+        expect(rows.every(({ verdict }) => verdict !== "refused")).toBe(true);
+        expect(await textOf(out(name))).toContain("by the author");
+        expect(messages.filter((text) => text.startsWith(`kept: out/${name}`))).toHaveLength(
+          name === "quantize_config.json" ? 0 : 1,
+        );
+      }
+      const text = await textOf(out(name));
+      if (!merged.includes(name)) expect(text).not.toMatch(/version.*2/i);
+      if (name === "README.md") expect(text.match(/<!-- pith/g)).toHaveLength(1);
+      if (name === "quantize_config.json") expect(JSON.parse(text)).toHaveProperty("files");
+    },
+  );
 });
 
-test("the two keys of config.json that are Pith's follow what is made, the author's beside them stay", async () => {
+test("updates Pith's two keys in config.json, and keeps the author's keys", async () => {
   await run({ keepSmallest: true, fileBytes: 5000 });
   const config = JSON.parse(await textOf(out("config.json")));
   expect(config["transformers.js_config"]).toEqual({
@@ -128,7 +131,7 @@ test("the two keys of config.json that are Pith's follow what is made, the autho
   });
 });
 
-test("a text around the section of README.md stays, though a mark is lost", async () => {
+test("keeps the text around the section in README.md, also if a mark is missing", async () => {
   await run();
   const card = await textOf(out("README.md"));
   await writeFile(out("README.md"), `Above\n${card.replace("<!-- /pith -->", "")}Below\n`);
@@ -140,7 +143,7 @@ test("a text around the section of README.md stays, though a mark is lost", asyn
   }
 });
 
-test("of two runs at the same time the second is refused", async () => {
+test("rejects the second of two simultaneous runs", async () => {
   let other: unknown;
   const make: FolderOptions["make"] = async (variant) => {
     other ??= await run({ dtypes: ["q4"], make }).catch((error: unknown) => error);
@@ -153,7 +156,7 @@ test("of two runs at the same time the second is refused", async () => {
   expect((await readdir(out("."))).filter((name) => name.startsWith("."))).toEqual([]);
 });
 
-test("a folder that has files of the same name as Pith's records, and no JSON, is refused before anything is written", async () => {
+test("rejects a folder whose records are not JSON before it writes anything", async () => {
   await mkdir(out(""), { recursive: true });
   for (const name of ["quantize_config.json", "config.json"]) {
     await writeFile(out(name), "by the author");
@@ -167,7 +170,7 @@ test("a folder that has files of the same name as Pith's records, and no JSON, i
   }
 });
 
-test("what transformers.js does not load is not copied, and that is said", async () => {
+test("does not copy files that transformers.js does not load, and names them", async () => {
   for (const name of ["pytorch_model.bin", "notes.md", "onnx/model.html", "onnx/model_q4.onnx"])
     await writeFile(source(name), name);
   await mkdir(source("assets"));

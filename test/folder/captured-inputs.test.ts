@@ -1,4 +1,4 @@
-/** The inputs of the models of a folder, captured while they continue texts, are samples for each model. */
+/** The inputs of the models of a folder, captured while they generate texts, are samples for each model. */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
@@ -20,13 +20,13 @@ const module = (base: string) => ({ base, source: join(folder, "onnx", `${base}.
 
 beforeAll(() => textToText(folder));
 
-test("of each model there is a sample for each text that judges no result, which it runs on; what all share is apart", async () => {
+test("captures a sample of each model for each text that is not a test text", async () => {
   const bases = ["encoder_model", "decoder_model_merged"];
   const inputsByModel = await capturedInputs(folder, bases.map(module), texts, context);
   expect([...(inputsByModel?.keys() ?? [])].toSorted()).toEqual(bases.toSorted());
   const decoder = inputsByModel?.get("decoder_model_merged");
   expect(decoder?.fixed).toEqual({ use_cache_branch: { type: "bool", dims: [1], data: Uint8Array.of(1) } });
-  // The last of 24 steps: the token behind 23 others, and the longest text.
+  // At the last of 24 steps, the cache has 23 tokens, and the encoder the longest text.
   expect(decoder?.samples.input_ids?.dims).toEqual([3, 1]);
   expect(decoder?.samples["past_key_values.0.decoder.key"]?.dims).toEqual([3, 1, 23, 64]);
   expect(decoder?.samples.encoder_hidden_states?.dims).toEqual([3, 7, 64]);
@@ -38,7 +38,7 @@ test("of each model there is a sample for each text that judges no result, which
   }
 });
 
-test("models that continue no texts are fed nothing that is known", async () => {
+test("captures nothing from models that generate no texts", async () => {
   const other = join(folder, "..", "other");
   await mkdir(join(other, "onnx"), { recursive: true });
   const source = join(other, "onnx", "model.onnx");
@@ -46,7 +46,7 @@ test("models that continue no texts are fed nothing that is known", async () => 
   expect(await capturedInputs(other, [{ base: "model", source }], texts, context)).toBeUndefined();
 });
 
-test("a model that is not run while texts are continued is left out", async () => {
+test("omits a model that is not run while texts are generated", async () => {
   const source = join(folder, "onnx", "encoder_model.onnx");
   const bases = [module("encoder_model"), module("decoder_model_merged"), { base: "vision_encoder", source }];
   const inputsByModel = await capturedInputs(folder, bases, texts, context);

@@ -1,4 +1,4 @@
-/** A folder is quantized again, is refused, or gets compressed copies; variants are chosen per module. */
+/** Tests second runs on a folder, rejections, compressed copies, and the choice of variants per module. */
 import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
@@ -59,8 +59,8 @@ beforeEach(() => {
 const speedOf = (factor: number) =>
   ({ target: "node", where: "Node", factor, low: factor, high: factor, milliseconds: 1 }) as const;
 
-describe("kept is of each module", () => {
-  /** Bytes of each file; times as fast as the original; processor time as a share of the original's. */
+describe("the kept variant of a module", () => {
+  /** Returns variants with the given bytes, speed factors, and processor times as a share of the original's. */
   const weighing =
     (
       bytes: Readonly<Record<string, number>>,
@@ -75,7 +75,7 @@ describe("kept is of each module", () => {
       return { bytes: bytes[key] ?? bytes[dtype] ?? 0, measured: "", speeds, work: work[dtype] };
     };
 
-  test("the smallest that takes no more processor time than the original; or what is asked for", async () => {
+  test("is the smallest without more processor time than the original, or as requested", async () => {
     await modules("model");
     const work = { q8: 0.9, q4: 2.3, int8: 0.1 };
     const make = weighing({ q8: 104, q4: 100, int8: 200 }, { q8: 3, q4: 1, int8: 9 }, work);
@@ -93,7 +93,7 @@ describe("kept is of each module", () => {
     expect(await readFile(at("out", "README.md"), "utf8")).toContain(": the fastest.");
   });
 
-  test("the smallest, where no processor time can be read: the card says no more", async () => {
+  test("is the smallest without processor times, and the card mentions no speed", async () => {
     await modules("model");
     await run({ make: weighing({ q8: 104, q4: 100 }), keepSmallest: true });
     expect(await readFile(at("out", "README.md"), "utf8")).toContain("of q8, q4: the smallest.\n");
@@ -104,13 +104,13 @@ describe("kept is of each module", () => {
     [{ q8: 0.65 }, "`q4` is the smallest download.\n"],
     [{ q8: 0.65, q4: 0.8 }, "`q4` is the smallest download; none was faster than fp32 in Node.\n"],
     [{ q8: 2, q4: 0.8 }, "`q4` is the smallest download; `q8` was the fastest in Node.\n"],
-  ])("and of times %j the card claims no more than they say", async (factors, line) => {
+  ])("with the speeds %j, the card claims only what they show", async (factors, line) => {
     await modules("model");
     await run({ make: weighing({ q8: 104, q4: 100 }, factors) });
     expect(await readFile(at("out", "README.md"), "utf8")).toContain(line);
   });
 
-  test("one that holds together with those of the others", async () => {
+  test("is one that works with the kept variants of the other modules", async () => {
     await modules("encoder_model", "decoder_model_merged");
     await write("config.json", "{}");
     const together: FolderOptions["together"] = async (paths) => {
@@ -133,7 +133,7 @@ describe("kept is of each module", () => {
 });
 
 describe("a second run", () => {
-  test("makes again what is not there, not whole, or was made otherwise", async () => {
+  test("repeats variants that are missing, truncated or made with other settings", async () => {
     await modules("model");
     const verdicts = async (options?: Partial<FolderOptions>) => (await run(options)).map(({ verdict }) => verdict);
     expect(await verdicts()).toEqual(["kept", "kept"]);
@@ -148,7 +148,7 @@ describe("a second run", () => {
     expect(await readFile(at("out", "onnx", "model.onnx"))).toEqual(await readFile(at("model", "onnx", "model.onnx")));
   });
 
-  test("drops what was made of another original, and of a module that is gone", async () => {
+  test("removes variants of a changed original and of a missing module", async () => {
     await modules("model", "other");
     await run();
     await save(network(9), at("model", "onnx", "model.onnx"));
@@ -158,13 +158,13 @@ describe("a second run", () => {
     expect(await readdir(at("out", "onnx"))).toEqual(["model.onnx", "model_q4.onnx"]);
   });
 
-  test("finds figures and what they are of in the record", async () => {
+  test("reads metric values and their samples from the record", async () => {
     await modules("model");
     const [first] = await run({ dtypes: ["q4"] });
     expect(await run({ dtypes: ["q4"] })).toEqual([{ ...first, verdict: "there" }]);
   });
 
-  test("forgets figures on other samples, and makes anew what was judged by them", async () => {
+  test("discards metric values on other samples, and repeats the variants", async () => {
     await modules("model");
     const figures = async () => (await recordOf()).files["onnx/model_quantized.onnx"];
     await run({ judgedBy: "first" });
@@ -177,7 +177,7 @@ describe("a second run", () => {
     });
   });
 
-  test("times what could not be timed before", async () => {
+  test("times variants that could not be timed before", async () => {
     await modules("model");
     const times = [{}, { work: 0.5 }, { speeds: [speedOf(2)], work: 0.6 }];
     const time: FolderOptions["time"] = async () => times.shift() ?? {};
@@ -188,7 +188,7 @@ describe("a second run", () => {
     expect(await run({ dtypes: ["q4"], time })).toMatchObject([timed]);
   });
 
-  test("goes on where one was stopped", async () => {
+  test("resumes a stopped run", async () => {
     await modules("model");
     const stop = new AbortController();
     const make: FolderOptions["make"] = async ({ source: from, out: to }) => {
@@ -202,8 +202,8 @@ describe("a second run", () => {
   });
 });
 
-describe("refused", () => {
-  test("is a folder with a file that is no model, or whose weights are not there: nothing is written", async () => {
+describe("a rejection", () => {
+  test("writes nothing if a model of the folder is broken or lacks its weights", async () => {
     await modules("model");
     await write("onnx/broken.onnx", "no model at all");
     await expect(run({ dtypes: ["q4"] })).rejects.toMatchObject({ message: expect.stringContaining("broken.onnx") });
@@ -216,7 +216,7 @@ describe("refused", () => {
     expect(await readdir(root)).toEqual(["model"]);
   });
 
-  test("leaves no older file that transformers.js would load, nor weights of one that now has them inside", async () => {
+  test("removes an older file that transformers.js would load, and unused weights", async () => {
     await modules("model");
     await run({ dtypes: ["q8", "q4"], fileBytes: 5000 });
     await run({
@@ -236,7 +236,7 @@ describe("refused", () => {
     ["onnx/model_q4.onnx", /has only variants \(model_q4\.onnx\)/, /in float32, as onnx\/model\.onnx/],
     ["model.safetensors", /contains no ONNX model/, /optimum-cli export onnx/],
     ["config.json", /contains no ONNX model/, /looks for onnx\/model\.onnx/],
-  ])("is a folder with %s alone, and told what to do", async (name, message, hint) => {
+  ])("of a folder with only %s has a hint", async (name, message, hint) => {
     await write(name, "");
     const error = await run().catch((error: unknown) => error);
     expect(error).toMatchObject({ code: "E_FILE" });
@@ -245,7 +245,7 @@ describe("refused", () => {
     expect(await readdir(root)).toEqual(["model"]);
   });
 
-  test("are settings that contradict a dtype", async () => {
+  test("is caused by settings that contradict a dtype", async () => {
     await modules("model");
     await expect(run({ quantize: { bits: 2 } })).rejects.toMatchObject({ code: "E_OPTION" });
   });
@@ -258,7 +258,7 @@ describe("compressed copies", () => {
   ];
   const inOnnx = (): Promise<readonly string[]> => files(at("out", "onnx"));
 
-  test("are written next to each file and its weights, with their sizes in the record and on the card", async () => {
+  test("are written next to each file, with their sizes in the record and card", async () => {
     await modules("model");
     const rows = await run({ fileBytes: 1000, dtypes: ["q4"], precompress: ["gzip", "br"] });
     const names = ["model_q4.onnx", "model_q4.onnx_data", "model_q4.onnx_data_1"];
@@ -279,7 +279,7 @@ describe("compressed copies", () => {
     expect(await readFile(at("out", "README.md"), "utf8")).toContain("Compressed copies for servers: ");
   });
 
-  test("are written by a later run that asks for them, and the model is not made again", async () => {
+  test("are written by a later run without quantizing the model again", async () => {
     await modules("model");
     await run({ dtypes: ["q8"] });
     const { mtimeMs } = await stat(at("out", "onnx", "model_quantized.onnx"));
@@ -288,13 +288,13 @@ describe("compressed copies", () => {
     const content = await readFile(at("out", "onnx", "model_quantized.onnx"));
     expect(await copied("model_quantized.onnx")).toEqual([content, content]);
     expect((await stat(at("out", "onnx", "model_quantized.onnx"))).mtimeMs).toBe(mtimeMs);
-    // One that is gone is written again.
+    // A missing copy is written again.
     await rm(at("out", "onnx", "model_quantized.onnx.gz"));
     await run({ dtypes: ["q8"], precompress: ["gzip"] });
     expect(await copied("model_quantized.onnx")).toEqual([content, content]);
   });
 
-  test("are removed if their model is made again without them", async () => {
+  test("are removed if a run without them writes the model again", async () => {
     await modules("model");
     await run({ dtypes: ["q8"], precompress: ["gzip", "br"] });
     const rows = await run({ dtypes: ["q8"], quantize: { perChannel: false } });
@@ -303,7 +303,7 @@ describe("compressed copies", () => {
     expect(await inOnnx()).toEqual(["model.onnx", "model_quantized.onnx"]);
   });
 
-  test("leave a copy that somebody else wrote, and warn of it", async () => {
+  test("do not overwrite a file of the user, with a warning", async () => {
     await modules("model");
     await mkdir(at("out", "onnx"), { recursive: true });
     await writeFile(at("out", "onnx", "model_quantized.onnx.gz"), "of the user");
@@ -317,7 +317,7 @@ describe("compressed copies", () => {
     );
   });
 
-  test("of a run that was killed while it wrote them are replaced", async () => {
+  test("are replaced after a run that was killed while it wrote them", async () => {
     await modules("model");
     await run({ dtypes: ["q8"] });
     // The record names the copy before it is written.

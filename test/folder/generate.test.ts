@@ -1,4 +1,4 @@
-/** Texts continued with a cache, and what a variant of a decoder is found to do of it. */
+/** Tests the generation of texts with a cache, and the comparison of variants of a decoder. */
 import { expect, test } from "vitest";
 import { compareEndToEnd, lostEndToEnd } from "../../src/app/folder/end-to-end.ts";
 import { generate, generatorOf } from "../../src/app/folder/generate.ts";
@@ -7,7 +7,7 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import type { TextTokenizer } from "../../src/data/text/tokenizer.ts";
 
-/** Its answer depends on all tokens so far, which it knows of the cache alone; it ignores the mask. */
+/** Its outputs depend on all previous tokens through the cache only, and ignore the mask. */
 const decoder = (seed = 1): Model =>
   parseModel(`opset 17
 graph (input_ids: int64[batch, seq], past_key_values.0.key: float32[batch, past, 8])
@@ -30,7 +30,7 @@ const generator = (model: Model) => {
   return modelGenerator;
 };
 
-test("a token found with the cache is the one that the whole text asks for", async () => {
+test("generates the same tokens with a cache as from the whole text", async () => {
   const engine = createEngine();
   const prompts = [
     [3, 1, 4],
@@ -52,7 +52,7 @@ const tokenizer: TextTokenizer = {
 };
 const textTask = { tokenizer, texts: ["3", "15926535"], samples: undefined };
 
-test("a model has all tokens of itself, and one that ignores the mask is another one in a padded batch", async () => {
+test("finds equal tokens for equal models, and a different padded batch without a mask", async () => {
   const comparison = await compareEndToEnd(createEngine(), models(decoder()), models(decoder()), textTask);
   expect(comparison).toMatchObject({ tokens: 48, same: 48 });
   expect(comparison.batch).toBeLessThan(1);
@@ -64,14 +64,14 @@ test("a model has all tokens of itself, and one that ignores the mask is another
   expect(alike.batch).toBe(1);
 });
 
-test("another model is told by its tokens, and the layer that differs is named", async () => {
+test("reports the share of equal tokens of another model, and the layer that differs", async () => {
   const comparison = await compareEndToEnd(createEngine(), models(decoder()), models(decoder(30)), textTask);
   expect(lostEndToEnd(comparison)).toMatch(
     /^Only \d+ of 48 generated tokens equal the original's\. The largest error comes from layer ".+" \(alone \d+ % of the error\)\.$/,
   );
 });
 
-test("a model without a cache continues nothing", () => {
+test("returns no generator for a model without a cache", () => {
   const plain = parseModel("graph (x: float32[2]) -> (y: float32[2]) {\n  y = Relu(x)\n}");
   expect(generatorOf(models(plain))).toBeUndefined();
 });
@@ -86,7 +86,7 @@ graph (input_ids: int64[batch, seq], attention_mask: int64[batch, seq]) -> (last
   last_hidden_state = Mul(h, mask)
 }`);
 
-/** With a cache of the encoder's text, which the branch with a cache returns no more, or reading it anew at each step. */
+/** The merged decoder caches the encoder's keys and does not return them again; the other recomputes them at each step. */
 const behindEncoder = (merged: boolean): Model =>
   parseModel(`opset 17
 graph (input_ids: int64[batch, seq], encoder_hidden_states: float32[batch, text, 8], past_key_values.0.decoder.key: float32[batch, past, 8]${
@@ -119,7 +119,7 @@ graph (input_ids: int64[batch, seq], encoder_hidden_states: float32[batch, text,
   logits = MatMul(all, head)
 }`);
 
-test("a merged decoder behind an encoder keeps what it has computed of the text", async () => {
+test("a merged decoder after an encoder reuses its cache of the text", async () => {
   const prompts = [[3, 1, 4, 1, 5], [9]];
   const outputs = await Promise.all(
     [true, false].map((merged) => {
@@ -137,7 +137,7 @@ test("a merged decoder behind an encoder keeps what it has computed of the text"
   expect(outputs[0]?.[0]).not.toEqual(outputs[0]?.[1]);
 });
 
-test("a table of tokens in a file of its own gives its decoder what one with the table inside reads", async () => {
+test("an embedding table in a separate file gives the same tokens as inside the decoder", async () => {
   const completeDecoder = decoder();
   const embed = parseModel(`opset 17
 graph (input_ids: int64[batch, seq]) -> (inputs_embeds: float32[batch, seq, 8]) {
@@ -170,7 +170,7 @@ graph (inputs_embeds: float32[batch, seq, 8], attention_mask: int64[batch, all],
   expect(tokens).toEqual(await generate(engine, generator(completeDecoder), prompts, options));
   const together = await compareEndToEnd(engine, parts, new Map(parts), { ...textTask, texts: ["314", "592"] });
   expect(together).toEqual({ tokens: 48, same: 48, batch: 1 });
-  // A decoder of vectors alone has nobody to give it any.
+  // A decoder of embeddings alone has no source of its inputs.
   const alone = generatorOf(new Map([["decoder_model_merged", rest]]));
   if (alone === undefined) throw new Error("no generator");
   await expect(generate(engine, alone, prompts, options)).rejects.toThrow(

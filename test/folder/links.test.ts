@@ -1,4 +1,4 @@
-/** Links in a folder of a model: results are published, so what lies elsewhere is not copied into them. */
+/** Results are published, so files outside of a model's folder are not copied through links. */
 import { existsSync, lstatSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
@@ -23,7 +23,7 @@ const make: FolderOptions["make"] = async ({ source, out, fileBytes }) => {
 
 let root = "";
 const at = (...names: readonly string[]): string => join(root, ...names);
-/** Moves a file of the model to another place, and leaves a link to it. */
+/** Writes a file elsewhere, and a link to it in the model's folder. */
 function link(name: string, target: string, content = '{"private": true}'): void {
   const path = at("model", name);
   mkdirSync(dirname(target), { recursive: true });
@@ -58,7 +58,7 @@ describe("links that lead out of a model's folder", () => {
       if (existsSync(at("out", name))) expect(readFileSync(at("out", name), "utf8")).not.toContain("private");
   });
 
-  test("are named and not copied beside a result", async () => {
+  test("are named and not copied next to a result", async () => {
     for (const name of names) link(name, at("private", name));
     mkdirSync(at("out", "onnx"), { recursive: true });
     await save(network, at("out", "onnx", "model.onnx"));
@@ -68,14 +68,14 @@ describe("links that lead out of a model's folder", () => {
     for (const name of names) expect(existsSync(at("out", name)), name).toBe(false);
   });
 
-  test("are not among the files that a model needs beside it", async () => {
+  test("are not among the files that a model requires", async () => {
     for (const name of names) link(name, at("private", name));
     const missing = await sidecarsMissingAt(at("model", "onnx", "model.onnx"), at("out"));
     const links = await outerLinksAmong(missing);
     expect(links.map(([name]) => name)).toEqual(["config.json", "tokenizer.json"]);
   });
 
-  test("are refused for a model that would be copied", async () => {
+  test("are rejected for a model that would be copied", async () => {
     const bytes = readFileSync(at("model", "onnx", "model.onnx"));
     link("onnx/other.onnx", at("private", "other.onnx"));
     writeFileSync(at("private", "other.onnx"), bytes);

@@ -1,4 +1,4 @@
-/** Outcomes of variants that transformers.js loads and runs, and the reasons to refuse them. */
+/** Tests the outcomes of variants that transformers.js loads and runs, and the reasons to reject them. */
 import { expect, test } from "vitest";
 import {
   type Loader,
@@ -17,7 +17,7 @@ const gives = (scores: readonly number[], tokens: readonly number[] = []): Loade
 });
 const single: ModuleDtypes = { model: "q4" };
 
-/** @param answers of the originals, and of a variant. */
+/** @param answers returns the outputs of the originals or of a variant. */
 function check(
   answers: (dtypes: ModuleDtypes) => LoaderAnswers,
   dtypes = single,
@@ -28,18 +28,18 @@ function check(
 }
 const isOriginal = (dtypes: ModuleDtypes): boolean => Object.values(dtypes).every((dtype) => dtype === "fp32");
 
-test("answers near the original's are told in decibels, those that are lost are refused", async () => {
+test("reports outputs near the original's in decibels, and rejects a variant with other outputs", async () => {
   const near = await check((dtypes) => gives(isOriginal(dtypes) ? [1, -1, 2] : [1.01, -1, 2]));
   expect(near).toEqual({ model: { outcome: "runs", version: "4.3.1", signalToNoise: expect.closeTo(47.8, 1) } });
   const far = (dtypes: ModuleDtypes) => gives(isOriginal(dtypes) ? [1, -1, 2] : [-1, 1, 2]);
   expect(await check(far)).toEqual({
     model: { refused: expect.stringContaining("In transformers.js 4.3.1: on the texts") },
   });
-  // Inputs that nobody gave show what runs, not what is right.
+  // Random inputs show that a variant runs, but not that its outputs are right.
   expect(await check(far, single, { judges: false })).toMatchObject({ model: { outcome: "runs" } });
 });
 
-test("tokens of texts that go on are counted, and too few are refused", async () => {
+test("counts equal generated tokens, and rejects a variant with too few", async () => {
   const originalTokens = Array.from({ length: 16 }, (_, at) => at);
   const checkTokens = (same: number) =>
     check((dtypes) =>
@@ -53,7 +53,7 @@ test("tokens of texts that go on are counted, and too few are refused", async ()
   });
 });
 
-test("what is not loaded, does not run, or gives no numbers is refused with the reason", async () => {
+test("rejects a variant that fails to load or run, or outputs NaN, with the reason", async () => {
   const refused = async (answers: LoaderAnswers) =>
     (await check((dtypes) => (isOriginal(dtypes) ? gives([1, 2]) : answers))).model;
   expect(await refused({ failed: "load", reason: "no kernel" })).toEqual({
@@ -68,7 +68,7 @@ test("what is not loaded, does not run, or gives no numbers is refused with the 
   expect(await refused(gives([1]))).toEqual({ refused: expect.stringContaining("another shape") });
 });
 
-test("where the original itself cannot be run nothing is refused", async () => {
+test("rejects no variant if the original cannot be run", async () => {
   for (const compares of [true, false]) {
     const outcome = await check(() => ({ failed: "run", reason: "Missing the following inputs: a" }), single, {
       compares,
@@ -89,19 +89,16 @@ test.each([
     { failed: "prepare", reason: "tokenizer.json is broken" },
     "transformers.js 4.3.1 does not make inputs for it of a text, an image or a sound: tokenizer.json is broken",
   ],
-] as const)(
-  "a folder whose original fails (%j) fails, whether or not it is loaded beside its variants",
-  async (answer, reason) => {
-    for (const compares of [true, false]) {
-      const { model } = await check(() => answer, single, { compares });
-      expect(model).toEqual({ outcome: "fails", version: "4.3.1", reason });
-      if (model === undefined || "refused" in model) throw new Error("refused");
-      expect(loaderNote(model)).toBe(`${reason}.`);
-    }
-  },
-);
+] as const)("fails for a folder whose original fails: %j", async (answer, reason) => {
+  for (const compares of [true, false]) {
+    const { model } = await check(() => answer, single, { compares });
+    expect(model).toEqual({ outcome: "fails", version: "4.3.1", reason });
+    if (model === undefined || "refused" in model) throw new Error("refused");
+    expect(loaderNote(model)).toBe(`${reason}.`);
+  }
+});
 
-test("of several modules the one that fails by itself is refused, else the one that answers", async () => {
+test("rejects the module that fails alone, else the decoder", async () => {
   const both: ModuleDtypes = { encoder_model: "q4", decoder_model_merged: "q4" };
   const fails = (when: (dtypes: ModuleDtypes) => boolean) =>
     check((dtypes) => (when(dtypes) ? { failed: "load", reason: "no kernel" } : gives([1, 2])), both);
@@ -111,7 +108,7 @@ test("of several modules the one that fails by itself is refused, else the one t
   expect(Object.keys(await fails(together))).toEqual(["decoder_model_merged"]);
 });
 
-test("a file that its class does not load is unused, and one that no input reaches was loaded only", async () => {
+test("reports files that the class does not load as unused, and unreachable ones as loaded", async () => {
   const dtypes: ModuleDtypes = { model: "q4", decoder_model: "q4", vision_encoder: "q4", encoder_model: "fp32" };
   const outcomes = await check(() => gives([1, 2]), dtypes);
   expect(outcomes).toEqual({
@@ -125,7 +122,7 @@ test("a file that its class does not load is unused, and one that no input reach
   });
 });
 
-test("without the library it says so", async () => {
+test("reports files as not tried if the library is missing", async () => {
   const outcomes = await loaderCheck(new Miss("it is not installed here"))(single);
   expect(outcomes.get("model")).toEqual({ outcome: "not tried", reason: "it is not installed here" });
 });

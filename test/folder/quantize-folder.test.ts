@@ -1,4 +1,4 @@
-/** A folder as transformers.js lays it out: which files are written, what the loader is told, what is made again and what refused. */
+/** Tests which files a run on a transformers.js folder writes, and what its config.json and card contain. */
 import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
@@ -56,7 +56,7 @@ beforeEach(() => {
 });
 
 describe("a folder with one model", () => {
-  test("gets every variant under the name that transformers.js looks for, and a copy of the rest", async () => {
+  test("contains every variant with the name that transformers.js expects, and copies of other files", async () => {
     await modules("model");
     await write("config.json", '{ "model_type": "bert" }');
     await write("tokenizer.json", "{}");
@@ -93,7 +93,7 @@ describe("a folder with one model", () => {
     expect(await readFile(at("out", "README.md"), "utf8")).toContain("\n\nCompared on 32 random inputs.\n\n");
   });
 
-  test("has a card with the table, behind what the README said, written once", async () => {
+  test("has one card with the table, after the text of the README", async () => {
     await modules("model");
     await write("config.json", '{ "architectures": ["BertForSequenceClassification"] }');
     await write("README.md", "---\nlicense: mit\n---\n# Of its author\n");
@@ -120,7 +120,7 @@ describe("a folder with one model", () => {
   test.each([
     ['{ "architectures": ["BertForSequenceClassification"] }', "pipeline_tag: text-classification\n"],
     ['{ "architectures": ["StrangeModel"], "_name_or_path": "/home/author/model" }', ""],
-  ])("without a README, of %s, says what the Hub reads of it and no more", async (config, tag) => {
+  ])("without a README, describes %s on the card with the metadata that the Hub reads", async (config, tag) => {
     await modules("model");
     await write("config.json", config);
     for (const dtypes of [["q8"], ["q4"]] as const) {
@@ -132,11 +132,11 @@ describe("a folder with one model", () => {
 
   test.each([
     ["a dtype", "q4", { model: "fp16" }],
-    ["that of a module", { model: "q4", other: "q8" }, { model: "fp16", other: "q8" }],
-    ["one that is made", "fp16", "fp16"],
-    ["the originals'", "fp32", "fp32"],
-    ["what is no dtype", "auto", "auto"],
-  ])("names in config.json, where its source names %s, only dtypes that it has files of", async (_, named, told) => {
+    ["a dtype of a module", { model: "q4", other: "q8" }, { model: "fp16", other: "q8" }],
+    ["an existing dtype", "fp16", "fp16"],
+    ["the dtype of the originals", "fp32", "fp32"],
+    ["a word that is not a dtype", "auto", "auto"],
+  ])("names only existing dtypes in config.json if its source names %s", async (_, named, told) => {
     await modules("model");
     const naming = (dtype: unknown) => ({
       dtype,
@@ -151,7 +151,7 @@ describe("a folder with one model", () => {
     ["of tokens", "GPT2LMHeadModel", { tokens: 40, same: 40, batch: 0.95 }, "."],
     ["of vectors", "BertModel", { batch: 0.95, batchSamples: 40 }, ": use another variant for vectors that you store."],
     ["of a classifier", "BertForSequenceClassification", { batch: 0.95, batchSamples: 40 }, "."],
-  ])("says that outputs %s depend on their batch", async (_, architecture, together, end) => {
+  ])("states that outputs %s depend on their batch", async (_, architecture, together, end) => {
     await modules("model");
     await write("config.json", JSON.stringify({ architectures: [architecture] }));
     await run({ dtypes: ["q8"], together: () => Promise.resolve(together) });
@@ -159,7 +159,7 @@ describe("a folder with one model", () => {
     expect(card).toContain(`- The outputs of \`q8\` depend on the other samples of a batch${end}\n`);
   });
 
-  test("lists a file that transformers.js did not check before the run was stopped as not checked", async () => {
+  test("lists a file as not checked if the run was stopped before its check", async () => {
     await modules("model");
     await write("config.json", '{ "model_type": "bert" }');
     const stop = new PithError("E_STOPPED", "Stopped on request.");
@@ -171,7 +171,7 @@ describe("a folder with one model", () => {
     expect(card).not.toContain("loads and runs");
   });
 
-  test("may be written in place", async () => {
+  test("can be quantized in place", async () => {
     await modules("model");
     await run({ out: source(), dtypes: ["q4"] });
     expect(await files(source())).toEqual([
@@ -182,7 +182,7 @@ describe("a folder with one model", () => {
     ]);
   });
 
-  test("has its weights in files of the size asked for, of which config.json tells by full names", async () => {
+  test("splits weights into files of the requested size, which config.json names", async () => {
     await modules("model");
     const device_config = { webgpu: { use_external_data_format: true }, wasm: { dtype: "q8" } };
     const loaderConfig = { device: "webgpu", use_external_data_format: { model: true }, device_config };
@@ -200,7 +200,7 @@ describe("a folder with one model", () => {
   });
 });
 
-test("several modules have their dtype by file and by session, the first that holds", async () => {
+test("names the first valid dtype of each module in config.json, by file and session", async () => {
   await modules("encoder_model", "decoder_model_merged");
   await write("config.json", "{}");
   const rows = await run({
@@ -217,7 +217,7 @@ test("several modules have their dtype by file and by session, the first that ho
   expect(await loaderOf()).toEqual({
     dtype: { decoder_model_merged: "q4", encoder_model: "q8", model: "q8" },
   });
-  // The encoder has no q4: the card recommends it to no device.
+  // The encoder has no q4, so the card does not recommend q4 for any device.
   const card = await readFile(at("out", "README.md"), "utf8");
   expect(card).toContain("- Node and WebAssembly: `q8` is the smallest download.\n- WebGPU: `fp32`.\n");
 });
@@ -228,7 +228,7 @@ describe("low-entropy values", () => {
     Array.from({ length: 64 * 64 }, (_, at) => Math.sin(at * at)),
   );
 
-  test("are in the 8-bit files, which shrink by compression, and not in others", async () => {
+  test("are written into the 8-bit files only, which become smaller downloads", async () => {
     await modules("model");
     const plain = await run();
     const quantize = { data: memory("x", { x }), rounder: "rdoq", distortion: 0.05, epochs: 1 } as const;
@@ -238,7 +238,7 @@ describe("low-entropy values", () => {
     expect(q8?.bytes).toBeGreaterThan(0.8 * (plain[0]?.bytes ?? 0));
   });
 
-  test("are refused if no dtype has 8 bits", async () => {
+  test("are rejected if no dtype has 8 bits", async () => {
     await modules("model");
     await expect(run({ dtypes: ["q4", "fp16"], quantize: { rounder: "rdoq" } })).rejects.toMatchObject({
       code: "E_OPTION",

@@ -1,4 +1,4 @@
-/** Variants of a folder that do not hold: those that are repaired, those that cannot be, and those that are not worth it. */
+/** Tests variants that fail the check: with layers at higher precision, without a solution, or without a gain. */
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
@@ -13,7 +13,7 @@ import { writeVocabulary } from "./small-vocabulary.ts";
 
 let root = "";
 
-/** One of its two large layers bears neither 8 bits nor 4; none of both bears 8; both bear 8, and not 4. */
+/** One of the two large layers tolerates neither 8 nor 4 bits; neither layer tolerates 8; both tolerate 8, but not 4. */
 const [bearsOne, bearsNone, bears8] = [withOutliers(1000), withOutliers(1000, true), withOutliers(60, true)];
 
 beforeEach(() => {
@@ -29,7 +29,7 @@ async function run(model: string, options: Partial<FolderOptions> = {}, context:
 
 const written = (...names: readonly string[]): Promise<string> => readFile(join(root, "out", ...names), "utf8");
 
-test("what loses too much is repaired, and card and record say which layers stay in what form", async () => {
+test("keeps layers at higher precision, and names them on the card and in the record", async () => {
   const rows = await run(bearsOne);
   const spared = [expect.stringMatching(/^fc2: kept in float; it causes [\d.]+ % of the error \(\+1\d\.\d kB\)$/)];
   expect(rows).toMatchObject([
@@ -43,7 +43,7 @@ test("what loses too much is repaired, and card and record say which layers stay
   expect(files["onnx/model_q4.onnx"]).toMatchObject({ spared });
 });
 
-test("what no layers repair is left out, and the reason says what was lost and tried", async () => {
+test("omits a variant that no choice of layers repairs, with the reason", async () => {
   const rows = await run(bearsNone);
   const reason = expect.stringMatching(
     /signal to noise is −\d.* at least 3 dB are required.* no choice of layers keeps the goal and makes the file smaller: with \d layers? at higher precision/,
@@ -55,7 +55,7 @@ test("what no layers repair is left out, and the reason says what was lost and t
   expect(await readdir(join(root, "out", "onnx"))).toEqual(["model.onnx"]);
 });
 
-test("what is repaired and then no smaller than a milder dtype is left out, whichever was made first", async () => {
+test("omits a repaired variant that is not smaller than a higher-precision dtype, in any order", async () => {
   for (const dtypes of [["q8", "q4"], ["q4", "q8"], ["q4"]] as const) {
     const rows = await run(bears8, { dtypes });
     expect(rows.find(({ dtype }) => dtype === "q4")).toMatchObject({
@@ -71,13 +71,13 @@ test("what is repaired and then no smaller than a milder dtype is left out, whic
   expect(alone).toMatchObject({ verdict: "kept", spared: [{}, {}].map(() => expect.any(String)) });
 });
 
-test("what is repaired, no smaller, and clearly faster stays", async () => {
+test("keeps a repaired variant that is not smaller, but clearly faster", async () => {
   const time: FolderOptions["time"] = ({ out }) => Promise.resolve({ work: out.endsWith("_q4.onnx") ? 0.7 : 1 });
   const rows = await run(bears8, { time });
   expect(rows.map(({ verdict }) => verdict)).toEqual(["kept", "kept"]);
 });
 
-test("a run that is stopped while layers are spared, and continued, writes the files of one that is not", async () => {
+test("a run that is stopped during the repair resumes to the same files", async () => {
   const stop = new AbortController();
   const progress: Context["progress"] = (_done, _total, text) => {
     if (text?.includes("at higher precision") === true) stop.abort();
@@ -95,11 +95,11 @@ test("a run that is stopped while layers are spared, and continued, writes the f
   expect(again.map(({ spared }) => spared)).toEqual(uninterruptedRows.map(({ spared }) => spared));
 });
 
-describe("what loses the tokens of texts, though it is near on random inputs,", () => {
+describe("a variant that loses generated tokens, although it is near on random inputs,", () => {
   const texts = ["red greens a b", "blue reds", "grey"];
   beforeEach(() => writeVocabulary(join(root, "model")));
 
-  test("is repaired by other texts, the same after a stop", async () => {
+  test("is repaired with texts that are not test texts, also after a stop", async () => {
     const [plain] = await run(decoder, { dtypes: ["q8"] });
     expect(plain).toMatchObject({ verdict: "kept", nearness: { value: expect.closeTo(48.8, 0) } });
     expect(plain?.spared).toBeUndefined();
@@ -123,7 +123,7 @@ describe("what loses the tokens of texts, though it is near on random inputs,", 
     expect(await readFile(join(root, "whole", "onnx", "model_quantized.onnx"))).toEqual(continued);
   });
 
-  test("stays refused where it loses those that judge, or has no milder forms", async () => {
+  test("is rejected if it loses the test texts, or has no higher-precision format", async () => {
     const together: FolderOptions["together"] = () => Promise.resolve({ tokens: 100, same: 1 });
     const lost = "Only 1 of 100 generated tokens equal the original's.";
     expect(await run(decoder, { dtypes: ["q8", "fp16"], texts, together })).toMatchObject([

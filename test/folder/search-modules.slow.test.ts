@@ -1,4 +1,4 @@
-/** Searches of several modules, and repeated searches. */
+/** Tests searches of several modules, and repeated searches. */
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
@@ -15,7 +15,7 @@ let root = "";
 const at = (...names: readonly string[]): string => join(root, ...names);
 const contents = (...names: readonly string[]): Promise<string> => readFile(at(...names), "latin1");
 
-/** Its file has about four times the width squared in bytes. */
+/** The file of this network has about four times the width squared in bytes. */
 const network = (width: number, seed = 1) =>
   parseModel(`opset 17
 graph (x: float32[batch, 64]) -> (y: float32[batch, 64]) {
@@ -42,7 +42,7 @@ async function saveCandidate(width: number, drop: number): Promise<Found> {
 
 type Fronts = Readonly<Record<string, readonly (readonly [width: number, drop: number])[]>>;
 
-/** @returns the options of a run whose searches find these, and the modules that were searched. */
+/** @returns the options of a run whose searches return these candidates, and the modules that were searched. */
 function searching(fronts: Fronts, settings = { steps: 8 }) {
   const searched: [string, number][] = [];
   const find: NonNullable<FolderOptions["search"]>["find"] = async ({ base }, share) => {
@@ -63,10 +63,10 @@ beforeEach(() => {
   root = temporaryFolder();
 });
 
-describe("of one model", () => {
+describe("a search of one model", () => {
   beforeEach(() => modules("model"));
 
-  test("where nothing is found the dtypes are left, and the reason is told", async () => {
+  test("keeps the dtypes if it finds nothing, and states the reason", async () => {
     const rows = await compress({ search: searching({}).search });
     expect(listKept(rows)).toEqual([["onnx/model_q4.onnx", "q4"]]);
     expect(rows.at(-1)).toMatchObject({
@@ -76,7 +76,7 @@ describe("of one model", () => {
     });
   });
 
-  test("the same run again searches nothing and keeps the result; one with other settings, or of another model, searches again", async () => {
+  test("is repeated only for other settings or another model", async () => {
     await compress({ search: searching({ model: [[4, 0.2]] }).search });
     const same = searching({});
     expect(listKept(await compress({ search: same.search }))).toEqual([["onnx/model.onnx", "searched"]]);
@@ -91,7 +91,7 @@ describe("of one model", () => {
     expect(await contents("out", "onnx", "model.onnx")).toBe(await contents("model", "onnx", "model.onnx"));
   });
 
-  test("a result without a record, as a process that is killed leaves it, gives way to the original; so does one of which this run knows nothing", async () => {
+  test("is replaced by the original in a later run without a search", async () => {
     await compress({ search: searching({ model: [[4, 0.2]] }).search });
     await rm(at("4.onnx"));
     await compress();
@@ -99,7 +99,7 @@ describe("of one model", () => {
   });
 });
 
-describe("of several", () => {
+describe("a search of several models", () => {
   beforeEach(() => modules("encoder_model", "decoder_model_merged"));
   const fronts: Fronts = {
     encoder_model: [
@@ -115,7 +115,7 @@ describe("of several", () => {
   const widthsOf = (paths: readonly ModulePaths[]): Promise<readonly number[]> =>
     Promise.all(paths.map(async ({ result }) => (await readFile(result)).length));
 
-  test("each gets its share of the time, and all that are smallest are kept if they hold together", async () => {
+  test("divides the time equally, and keeps the smallest results that work together", async () => {
     const { search, searched } = searching(fronts);
     const together: FolderOptions["together"] = () => Promise.resolve({ tokens: 100, same: 100 });
     expect(listKept(await compress({ search, together }))).toEqual([
@@ -128,7 +128,7 @@ describe("of several", () => {
     ]);
   });
 
-  test("while they do not hold together, the one steps up its front that adds the fewest bytes for what it loses less", async () => {
+  test("replaces results with the fewest added bytes per drop until they work together", async () => {
     const tried: (readonly number[])[] = [];
     const together: FolderOptions["together"] = async (paths) => {
       if (paths.some(({ result }) => /_q/.test(result))) return { tokens: 100, same: 100 };
@@ -144,7 +144,7 @@ describe("of several", () => {
     expect(await contents("out", "onnx", "encoder_model.onnx")).toBe(await contents("8.onnx"));
   });
 
-  test("what never holds together is left out, and the originals and dtypes are left", async () => {
+  test("keeps the originals and dtypes if no results work together", async () => {
     const together: FolderOptions["together"] = (paths) =>
       Promise.resolve({ tokens: 100, same: paths.every(({ result }) => /_q/.test(result)) ? 100 : 1 });
     const rows = await compress({ search: searching(fronts).search, together });

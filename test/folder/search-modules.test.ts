@@ -1,4 +1,4 @@
-/** Models of a folder searched over all techniques: where the results lie, which are kept, and what becomes of the originals. */
+/** Tests the search over all techniques for models of a folder: its results, which of them are kept, and the originals. */
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
@@ -15,7 +15,7 @@ let root = "";
 const at = (...names: readonly string[]): string => join(root, ...names);
 const contents = (...names: readonly string[]): Promise<string> => readFile(at(...names), "latin1");
 
-/** Its file has about four times the width squared in bytes. */
+/** The file of this network has about four times the width squared in bytes. */
 const network = (width: number, seed = 1) =>
   parseModel(`opset 17
 graph (x: float32[batch, 64]) -> (y: float32[batch, 64]) {
@@ -42,7 +42,7 @@ async function saveCandidate(width: number, drop: number): Promise<Found> {
 
 type Fronts = Readonly<Record<string, readonly (readonly [width: number, drop: number])[]>>;
 
-/** @returns the options of a run whose searches find these, and the modules that were searched. */
+/** @returns the options of a run whose searches return these candidates, and the modules that were searched. */
 function searching(fronts: Fronts, settings = { steps: 8 }) {
   const searched: [string, number][] = [];
   const find: NonNullable<FolderOptions["search"]>["find"] = async ({ base }, share) => {
@@ -63,10 +63,10 @@ beforeEach(() => {
   root = temporaryFolder();
 });
 
-describe("of one model", () => {
+describe("a search of one model", () => {
   beforeEach(() => modules("model"));
 
-  test("the result lies in the place of the original where it is the best, and record, card and config.json say so", async () => {
+  test("replaces the original by the best result, as record, card and config.json state", async () => {
     await writeFile(at("model", "config.json"), "{}");
     const { search, searched } = searching({ model: [[4, 0.2]] });
     expect(listKept(await compress({ search }))).toEqual([["onnx/model.onnx", "searched"]]);
@@ -92,7 +92,7 @@ describe("of one model", () => {
     });
   });
 
-  test("a result that is larger than a dtype is passed over, and the original is there again", async () => {
+  test("restores the original if a dtype is smaller than the result", async () => {
     const rows = await compress({ search: searching({ model: [[60, 0]] }).search });
     expect(listKept(rows)).toEqual([["onnx/model_q4.onnx", "q4"]]);
     expect(rows.at(-1)).toMatchObject({ dtype: "searched", verdict: "passed over" });
@@ -101,7 +101,7 @@ describe("of one model", () => {
     expect(Object.keys(files)).toEqual(["onnx/model_q4.onnx"]);
   });
 
-  test("a result that an author has changed is no original, and stays", async () => {
+  test("does not overwrite a result that an author changed", async () => {
     const { search } = searching({ model: [[4, 0.2]] });
     await compress({ search });
     await save(network(7), at("out", "onnx", "model.onnx"));
@@ -110,7 +110,7 @@ describe("of one model", () => {
     expect(await contents("out", "onnx", "model.onnx")).toBe(changed);
   });
 
-  test("a result that transformers.js does not run gives way to the next of the front", async () => {
+  test("uses the next result of the front if transformers.js does not run the first", async () => {
     const asked: string[] = [];
     const ask: Loader["ask"] = async ({ model }) => {
       if (model !== "searched") return answers;
@@ -136,7 +136,7 @@ describe("of one model", () => {
     expect(await contents("out", "onnx", "model.onnx")).toBe(await contents("5.onnx"));
   });
 
-  test("in the folder that comes in nothing is searched, because its originals stay", async () => {
+  test("is skipped in the source folder, whose originals are kept", async () => {
     const before = await contents("model", "onnx", "model.onnx");
     const { search, searched } = searching({ model: [[4, 0.2]] });
     const messageIds: string[] = [];

@@ -13,7 +13,7 @@ const answers = { metric: "agreement", unit: "share", value: 0.983, samples: 60,
 const noise = { metric: "signal to noise", unit: "dB", value: 18.31 } as const;
 const file = { bytes: 1000, measured: "" };
 
-test("a metric is named in the title, and its interval is in the only brackets of a cell", () => {
+test("names the metric in the title, and the interval in the brackets of a cell", () => {
   const { rows, notes } = table(
     { dtype: "q8", file: "a.onnx", ...file, nearness: noise, together: { answers, batch: 1, batchSamples: 64 } },
     { dtype: "q4", file: "b.onnx", ...file, nearness: noise },
@@ -34,7 +34,7 @@ test("a metric is named in the title, and its interval is in the only brackets o
   ]);
 });
 
-test("an original has its own figure, that the brackets of its variants are about", () => {
+test("shows the original's metric value, to which the brackets of its variants refer", () => {
   const accuracy = { metric: "accuracy", unit: "share", value: 0.765, samples: 872, difference: 0.001 } as const;
   const files = [
     { dtype: "q8", file: "onnx/model_quantized.onnx", ...file, nearness: { ...accuracy, low: -0.003, high: 0.006 } },
@@ -54,7 +54,7 @@ test("an original has its own figure, that the brackets of its variants are abou
   ]);
 });
 
-test("an original has its size after brotli, which its variants are measured by, and what figures are of is said once", () => {
+test("shows the original's size after brotli, and names the samples once", () => {
   const judgedOn = ["tested on: reviews.tsv (872)", "preprocessing: tokenizer.json"];
   const compared = ["Compared on 32 random inputs."];
   const files = [
@@ -88,14 +88,14 @@ test("an original has its size after brotli, which its variants are measured by,
   const { rows, columns, notes } = folderTable(files, new Map([["onnx/model.onnx", 4000]]));
   const brotli = columns.find(({ title }) => title.startsWith("brotli"));
   expect(rows.map((row) => brotli?.text(row))).toEqual(["3.70 kB", "900 bytes", "500 bytes", ""]);
-  // The figure of the last one in the table is that on texts.
+  // The last value in the table is measured on texts.
   expect(notes.slice(-2)).toEqual(judgedOn);
   expect(table({ dtype: "q8", file: "a", ...file, nearness: noise, judgedOn: compared }).notes.slice(-1)).toEqual(
     compared,
   );
 });
 
-test("what differs in a batch, and what has no figure, is said of each file; refused files have empty cells", () => {
+test("shows differences in a batch and values without a metric; rejected files have empty cells", () => {
   const { rows, notes } = table(
     { dtype: "q8", file: "a", ...file, together: { tokens: 192, same: 187, batch: 0.98123 } },
     { dtype: "q4", file: "b", ...file, measured: "50.0 % apart", rightOn: ["wasm", "webgpu?"] },
@@ -113,7 +113,7 @@ test("what differs in a batch, and what has no figure, is said of each file; ref
   ]);
 });
 
-test("says how far outputs are apart if they differ in a batch", () => {
+test("shows the distance of outputs that differ in a batch", () => {
   const together = [
     { batch: -0.96204, batchApart: 0.026, batchSamples: 64 },
     { batch: 1, batchSamples: 64 },
@@ -127,7 +127,7 @@ test("says how far outputs are apart if they differ in a batch", () => {
   ).toEqual(["no (up to 2.6 % apart, 64 samples)", "yes (64 samples)", "nearly (up to 0.5 % apart, 64 samples)"]);
 });
 
-test("speeds on several targets have a column each, and a note says where, and what is slower", () => {
+test("has a column of speeds per target, with notes on machines and slower files", () => {
   const on = (target: string, factor: number) =>
     ({
       target,
@@ -152,7 +152,7 @@ test("speeds on several targets have a column each, and a note says where, and w
   ]);
 });
 
-test("what a dB is and how brotli compresses is said where the table has such figures", () => {
+test("explains dB and brotli only if the table has such values", () => {
   const tokens = { outcome: "runs", version: "4.3.1", signalToNoise: 31.2, tokens: 192, same: 187 } as const;
   const { rows, notes } = table({ dtype: "q8", file: "a", ...file, loader: tokens });
   expect(rows[1]).toEqual(["q8", "a", "1.00 kB", "97.4 % of 192"]);
@@ -185,7 +185,7 @@ test("shows sizes of compressed copies, lists the copies, and marks sizes that a
   ]);
 });
 
-test("speeds have their place in a note, and transformers.js its version", () => {
+test("names the machine of speeds and the version of transformers.js in notes", () => {
   const speeds = [{ target: "node", where: "Node", factor: 1.83, low: 1.8, high: 1.9, milliseconds: 0.5 }];
   const { rows, notes } = table(
     { dtype: "q8", file: "a", speeds, loader: { outcome: "runs", version: "4.3.1", signalToNoise: 31.2 } },

@@ -1,4 +1,4 @@
-/** A folder with the tokens of given texts alone. */
+/** Tests folders that are reduced to the tokens of given texts. */
 import { existsSync, readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -24,7 +24,7 @@ describe("trimFolder", () => {
     expect((await open(join(out, "onnx", "model.onnx"))).graph.value("table")?.tensor?.dims).toEqual([8, 4]);
   });
 
-  test("an id in a configuration that is of no token keeps none", async () => {
+  test("keeps no token for an id in config.json that is outside of the vocabulary", async () => {
     const [folder, out] = [await folderOf("larger", plain), join(root, "larger.small")];
     const config = json(join(folder, "config.json"));
     await writeFile(join(folder, "config.json"), JSON.stringify({ ...Object(config), bos_token_id: 50256 }));
@@ -33,7 +33,7 @@ describe("trimFolder", () => {
     expect(json(join(out, "config.json"))).toMatchObject({ vocab_size: 8, bos_token_id: 50256 });
   });
 
-  test("config.json names no variant that is not there", async () => {
+  test("removes missing variants from config.json", async () => {
     const [folder, out] = [await folderOf("variants", plain), join(root, "variants.small")];
     const config = Object(json(join(folder, "config.json")));
     const loaderConfig = { ...config, "transformers.js_config": { dtype: "q4", kv_cache_dtype: "float16" } };
@@ -45,7 +45,7 @@ describe("trimFolder", () => {
     });
   });
 
-  test("a model that compares ids is refused, and nothing is written", async () => {
+  test("rejects a model that compares ids, and writes nothing", async () => {
     const [out, texts] = [join(root, "compares.small"), [await written()]];
     const nodes = `nine: int64[1] = [9]
   isLast = Equal(input_ids, nine)
@@ -60,7 +60,7 @@ describe("trimFolder", () => {
     expect(existsSync(out)).toBe(false);
   });
 
-  test("texts that have every token leave nothing to do", async () => {
+  test("fails if the texts contain every token", async () => {
     await writeFile(join(root, "all.txt"), "red greens blue a b grey\n");
     const all = trimFolder(await folderOf("all", plain), { texts: [join(root, "all.txt")], out: join(root, "none") });
     await expect(all).rejects.toMatchObject({ code: "E_UNSUPPORTED", message: expect.stringMatching(/All 10 tokens/) });

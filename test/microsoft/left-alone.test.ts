@@ -1,4 +1,4 @@
-/** Graphs that ONNX Runtime fused or quantized open and can be inspected. Techniques skip unsupported layers with a reason. */
+/** Graphs that ONNX Runtime fused or quantized can be inspected. Techniques skip unsupported layers with a reason. */
 import { describe, expect, test } from "vitest";
 import { cost } from "../../src/core/analysis/cost.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
@@ -82,7 +82,7 @@ describe("a layer with quantized weights", () => {
   });
 
   test.each([
-    ["operators on codes", quantized],
+    ["operators on integers", quantized],
     ["blocks of 4 bits", blocks],
   ] as const)("%s: no technique changes its weights, and each gives the reason", async (_, make) => {
     const techniques: [

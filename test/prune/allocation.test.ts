@@ -1,4 +1,4 @@
-/** How an amount is spread over the layers of a network. */
+/** Tests how an amount is spread over the layers of a network. */
 import type { Model } from "pith";
 import { toNumbers } from "pith";
 import { parseModel } from "pith/extend";
@@ -19,7 +19,7 @@ async function zeros(model: Model): Promise<Record<string, number>> {
   return zeroCounts;
 }
 
-describe("ERK has the densities of the reference", () => {
+describe("erk.shares", () => {
   const lenet300 = [
     [784, 300],
     [300, 100],
@@ -49,18 +49,18 @@ describe("ERK has the densities of the reference", () => {
     [lenet300, 0.9, [0.92043, 0.76981, 0]],
     [lenet300, 0.95, [0.96152, 0.88867, 0.08149]],
     [lenet5, 0.95, [0.27388, 0.96252, 0.96194, 0]],
-  ] as const)("%j at %d", (sizes, amount, wanted) => {
+  ] as const)("equals the reference: %j at %d", (sizes, amount, wanted) => {
     for (const [at, share] of sharesOf(sizes as never, amount).entries())
       expect(share).toBeCloseTo(wanted[at] ?? -1, 5);
   });
 
-  test("nothing goes of layers that are smaller than what they would keep, and all is left at 0", () => {
+  test("returns 0 for an amount of 0, and 1 for an amount of 1", () => {
     expect(sharesOf(lenet300, 0)).toEqual([0, 0, 0]);
     expect(sharesOf(lenet300, 1)).toEqual([1, 1, 1]);
   });
 });
 
-test("LAMP has the scores of the paper: the largest of a layer has 1", () => {
+test("lampScores equals the paper, with 1 for the largest weight of a layer", () => {
   const rounded = (scores: Float32Array): number[] => [...scores].map((score) => Number(score.toFixed(6)));
   expect(rounded(lampScores(Float32Array.of(1, -3, 2, 4)))).toEqual(
     [1 / 30, 4 / 29, 9 / 25, 1].map((score) => Number(score.toFixed(6))),
@@ -68,7 +68,7 @@ test("LAMP has the scores of the paper: the largest of a layer has 1", () => {
   expect([...lampScores(Float32Array.of(0, 0))]).toEqual([0, 0]);
 });
 
-/** Three layers, of which the second has the smallest numbers. */
+/** Three layers, the second with the smallest values. */
 const three = () =>
   parseModel(`opset 17
 graph (x: float32[n, 2]) -> (y) {
@@ -87,25 +87,25 @@ const pruned = async (options: PruneOptions) => {
 
 test.each([
   ["uniform", [5, 10, 10]],
-  // 25 of the 40 that are not the first's.
+  // 25 of the 40 weights outside of the first layer.
   ["uniform+", [0, 12, 12]],
-  // The least: all of the second layer, but for one that the layer keeps.
+  // The smallest weights: all of the second layer, except the one that the layer keeps.
   ["global", [0, 19, 5]],
-  // The numbers of the second and the third layer are the same but for a factor.
+  // The weights of the second and the third layer differ by a factor only.
   ["global-normalized", [4, 11, 10]],
   // The counts of kept weights have the ratio 7 : 9 : 9.
   ["erk", [3, 11, 11]],
-] as const)("%s", async (scope, wanted) => {
+] as const)("scope %s removes the expected number of weights of each layer", async (scope, wanted) => {
   expect((await pruned({ amount: 0.5, scope })).gone).toEqual(wanted);
 });
 
-test("LAMP spreads what a factor of a layer does not change", async () => {
+test("LAMP is invariant to a factor of a layer", async () => {
   const [first = 0, second = 0, third = 0] = (await pruned({ amount: 0.5, scope: "lamp" })).gone;
   expect(first + second + third).toBe(25);
   expect(Math.abs(second - third)).toBeLessThanOrEqual(1);
 });
 
-test("a layer that would lose everything keeps its largest weight, and that is said; unless everything is asked for", async () => {
+test("keeps a layer's largest weight if it would be empty, unless the amount is 1", async () => {
   const { changes } = await pruned({ amount: 0.5, scope: "global" });
   expect(changes.map(({ at, what }) => `${at}: ${what}`)).toEqual([
     "fc1: 0 of 10 pruned, 10 of 10 left",
@@ -118,22 +118,22 @@ test("a layer that would lose everything keeps its largest weight, and that is s
   expect((await pruned({ amount: 0.5, overrides: { fc1: { amount: 1 } } })).gone).toEqual([10, 10, 10]);
 });
 
-test("a layer with an amount of its own has no part in the allocation", async () => {
+test("excludes a layer with a separate amount from the allocation", async () => {
   const { gone, changes } = await pruned({ amount: 0.5, scope: "global", overrides: { fc2: { amount: 0.1 } } });
   // The allocation removes the 15 smallest of the other layers' 30 weights.
   expect(gone).toEqual([1, 2, 14]);
   expect(changes.map(({ decidedBy }) => decidedBy)).toEqual(["global", "layer", "global"]);
 });
 
-test("the first and the last are those of the network, whichever layers are pruned", async () => {
+test("uniform+ spares the network's first and last layer, whichever layers are pruned", async () => {
   expect((await pruned({ amount: 0.5, scope: "uniform+", layers: ["fc2"] })).gone).toEqual([0, 10, 0]);
   expect((await pruned({ amount: 0.7, scope: "uniform+", except: "fc1" })).gone).toEqual([0, 14, 14]);
-  // 32 of 40: 80 % of the last.
+  // The last layer loses at most 80 %, which is 16 of 20.
   expect((await pruned({ amount: 0.9, scope: "uniform+", except: "fc1" })).gone).toEqual([0, 19, 16]);
   await expect(pruned({ amount: 0.9, scope: "uniform+" })).rejects.toThrow(/expected at most 0\.72, got 0\.9/);
 });
 
-describe("an allocation of one's own", () => {
+describe("a custom allocation", () => {
   const seen: number[][] = [];
   const deeper: Allocation = {
     id: "deeper",
@@ -143,7 +143,7 @@ describe("an allocation of one's own", () => {
     },
   };
 
-  test("says what goes of each layer, of what is left of it", async () => {
+  test("sets the share of each layer, relative to its remaining weights", async () => {
     expect((await pruned({ amount: 0.8, scope: deeper })).gone).toEqual([0, 8, 16]);
     const net = three();
     await prune(net, { amount: 0.8, layers: "fc1", keepMasks: true });
@@ -156,14 +156,14 @@ describe("an allocation of one's own", () => {
     ["too few shares", () => [0.5]],
     ["shares above 1", () => [0.5, 2, 0.5]],
     ["no shares", () => undefined],
-  ])("is refused where it gives %s", async (_, shares) => {
+  ])("is rejected if it returns %s", async (_, shares) => {
     await expect(pruned({ amount: 0.5, scope: { id: "odd", shares } as never })).rejects.toThrow(
       /The allocation "odd": expected a share from 0 to 1 for each of 3 layers/,
     );
   });
 });
 
-describe("an allocation of channels of one's own", () => {
+describe("a custom allocation of channels", () => {
   const cut = async (scope: PruneOptions["scope"]): Promise<readonly string[]> => {
     const net = parseModel(`opset 17
 graph (x: float32[1, 4]) -> (y: float32[1, 2]) {
@@ -180,7 +180,7 @@ graph (x: float32[1, 4]) -> (y: float32[1, 2]) {
     return [...changes.map(({ at, what }) => `${at}: ${what}`), ...misses.map(({ at, reason }) => `${at}: ${reason}`)];
   };
 
-  test("says which groups are ranked together: all, none, or those of one kind", async () => {
+  test("determines which groups are ranked together: all, none, or groups of equal width", async () => {
     const all = await cut({ id: "all", together: () => 1 });
     const each = await cut({ id: "each", together: (group) => group });
     expect(all).toEqual(await cut("global"));
@@ -190,7 +190,7 @@ graph (x: float32[1, 4]) -> (y: float32[1, 2]) {
     expect([all, each]).not.toContainEqual(wide);
   });
 
-  test("is refused where it is of weights alone, and one of channels where it is for weights", async () => {
+  test("is rejected for weights, as an allocation of weights is for channels", async () => {
     const [deep, wide] = [
       { id: "deep", shares: () => [] },
       { id: "wide", together: () => 1 },
@@ -210,7 +210,7 @@ test.each([
   [{ amount: 0.5, scope: "erk", structured: true }, /"scope": must be "uniform", "global" or "isomorphic" with/],
   [{ amount: 0.5, scope: "isomorphic" }, /"scope": must be "uniform", "global" or "isomorphic" with/],
   [{ scope: "erk", pattern: "2:4" }, /"scope": is not for a pattern that sets the share itself/],
-])("refused: %j", async (options, message) => {
+])("rejects %j", async (options, message) => {
   await expect(pruned(options as never)).rejects.toThrow(message);
 });
 
@@ -222,24 +222,27 @@ describe("criterion × pattern × allocation", () => {
     );
   const sum = (counts: readonly number[][], at: number): number => counts.reduce((all, own) => all + (own[at] ?? 0), 0);
 
-  test.each(topologies.map(({ name, text }) => [name, text] as const))("%s", async (_, text) => {
-    for (const importance of ["magnitude", "random"] as const) {
-      for (const scope of ["uniform", "global", "global-normalized", "erk", "lamp"] as const) {
-        const counts = await countsOf(text, { amount: 0.5, scope, importance });
-        // Each layer rounds, but where all are ranked together; there one is spared where all of a layer would go.
-        const spared = counts.filter(([, , remaining]) => remaining === 1).length;
-        const together = scope !== "uniform" && scope !== "erk";
-        const deviation = Math.abs(sum(counts, 0) - 0.5 * sum(counts, 1));
-        expect(deviation).toBeLessThanOrEqual(together ? 1 + spared : 0.5 * counts.length);
-        expect(Math.min(...counts.map(([, , remaining = 0]) => remaining))).toBeGreaterThan(0);
-        for (const pattern of ["rows", "2x2"])
-          for (const [at, [, was, remaining]] of (
-            await countsOf(text, { amount: 0.5, scope, importance, pattern })
-          ).entries()) {
-            expect(was).toBe(counts[at]?.[1]);
-            expect(remaining).toBeGreaterThan(0);
-          }
+  test.each(topologies.map(({ name, text }) => [name, text] as const))(
+    "prunes the requested share and empties no layer: %s",
+    async (_, text) => {
+      for (const importance of ["magnitude", "random"] as const) {
+        for (const scope of ["uniform", "global", "global-normalized", "erk", "lamp"] as const) {
+          const counts = await countsOf(text, { amount: 0.5, scope, importance });
+          // Each layer rounds, unless all layers are ranked jointly. Then a layer that would be empty keeps one weight.
+          const spared = counts.filter(([, , remaining]) => remaining === 1).length;
+          const together = scope !== "uniform" && scope !== "erk";
+          const deviation = Math.abs(sum(counts, 0) - 0.5 * sum(counts, 1));
+          expect(deviation).toBeLessThanOrEqual(together ? 1 + spared : 0.5 * counts.length);
+          expect(Math.min(...counts.map(([, , remaining = 0]) => remaining))).toBeGreaterThan(0);
+          for (const pattern of ["rows", "2x2"])
+            for (const [at, [, was, remaining]] of (
+              await countsOf(text, { amount: 0.5, scope, importance, pattern })
+            ).entries()) {
+              expect(was).toBe(counts[at]?.[1]);
+              expect(remaining).toBeGreaterThan(0);
+            }
+        }
       }
-    }
-  });
+    },
+  );
 });

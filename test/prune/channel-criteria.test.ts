@@ -1,4 +1,4 @@
-/** Criteria of channels: their numbers beside NumPy's, what they do not depend on, and what they refuse. */
+/** Tests criteria of channels: golden values of NumPy, invariances, and errors. */
 import { readFileSync } from "node:fs";
 import type { Model } from "pith";
 import { float32, inMemory, toNumbers } from "pith";
@@ -23,7 +23,7 @@ const golden: Readonly<Record<"x" | "a" | "b" | "target", Rows>> &
 const text = (numbers: unknown): string => JSON.stringify(numbers);
 const all = [0, 1, 2, 3, 4];
 
-/** The network of the golden file, its channels in this order, `a` times a number. */
+/** The network of the golden file with its channels in this order, and `a` times a factor. */
 function network(order: readonly number[] = all, times = 1): Model {
   const { a, b, gamma, beta, mean, variance, epsilon } = golden;
   const ordered = <T>(list: readonly T[]): readonly T[] => order.map((at) => list[at] as T);
@@ -65,11 +65,11 @@ const close = (actual: readonly number[], expected: readonly number[], digits = 
 const names = Object.keys(golden.scores);
 
 describe.each(names)("%s", (importance) => {
-  test("has the numbers of NumPy", async () => {
+  test("equals NumPy", async () => {
     close(await numbers(network(), { importance, data }), golden.scores[importance] ?? []);
   });
 
-  test("goes with the channels in another order", async () => {
+  test("is permuted with the channels", async () => {
     const order = [3, 0, 4, 2, 1];
     const originalScores = await numbers(network(), { importance, data });
     const permutedScores = await numbers(network(order), { importance, data });
@@ -80,12 +80,12 @@ describe.each(names)("%s", (importance) => {
   });
 });
 
-test.each(["fpgm", "bn-scale", "magnitude"])("%s does not depend on the scale of the layer", async (importance) => {
+test.each(["fpgm", "bn-scale", "magnitude"])("%s is invariant to the scale of the layer", async (importance) => {
   close(await numbers(network(all, 8), { importance }), await numbers(network(), { importance }), 1e-12);
 });
 
-test("the score of a head is the sum over its channels, of its values as of its queries and keys", async () => {
-  // Two heads of two places; one group of all three layers.
+test("scores a head by the sum over its channels in values, queries and keys", async () => {
+  // Two heads of two channels; one group for all three layers.
   const heads = parseModel(`opset 21
 graph (x: float32[batch, 3, 4]) -> (y: float32[batch, 3, 4]) {
   q: float32[4, 4] = random(seed 1)
@@ -125,7 +125,7 @@ graph (x: float32[batch, 3, 4]) -> (y: float32[batch, 3, 4]) {
   close(await numbers(heads, { importance: squares as Importance }), expectedSums);
 });
 
-test("isomorphic: groups that go through the same operators are ranked together, others by themselves", async () => {
+test("isomorphic ranks groups with the same operators jointly, and others separately", async () => {
   const net = (): Model =>
     parseModel(`opset 21
 graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
@@ -154,7 +154,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     await prune(model, { structured: 0.5, scope, importance: sizes, layers: ["a", "c", "e"] });
     return ["a", "c", "e"].map((name) => model.graph.value(name)?.tensor?.dims[1]);
   };
-  // Six of 1, 2, 3, 4, 5, 5, 5, 5, 7, 8, 8, 8, but something stays of each; four of the first eight, and two of the last four.
+  // Global removes six of 1, 2, 3, 4, 5, 5, 5, 5, 7, 8, 8, 8, but keeps one per layer. Isomorphic removes four of the first eight and two of the last four.
   expect(await countKeptChannels("global")).toEqual([1, 1, 4]);
   expect(await countKeptChannels("isomorphic")).toEqual([1, 3, 2]);
 });
@@ -162,7 +162,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
 test.each([
   ["magnitude", NaN, "holds NaN"],
   ["fpgm", Infinity, "holds infinity"],
-])("channels of a weight that is no number have no order (%s, %f)", async (importance, number, reason) => {
+])("skips channels of a weight that is not finite (%s, %f)", async (importance, number, reason) => {
   const model = network();
   const weight = model.graph.value("a") ?? expect.fail("gone");
   const { dims, data: numbers } = (await weight.tensor?.read()) ?? expect.fail("gone");
@@ -177,7 +177,7 @@ test.each([
   expect(misses).toContainEqual(new Miss(`its channels cannot be ranked: "a" ${reason}`, "first"));
 });
 
-describe("one's own", () => {
+describe("a custom criterion of channels", () => {
   const chain = `opset 17
 graph (x: float32[n, 2]) -> (y) {
   fc1.weight: float32[3, 2] = [[1, 9], [2, 2], [3, 1]]
@@ -191,30 +191,30 @@ graph (x: float32[n, 2]) -> (y) {
     return toNumbers(await (net.graph.value("fc2.weight")?.tensor ?? expect.fail("gone")).read());
   };
 
-  test("ranks channels by any number of each", async () => {
+  test("ranks channels by any number", async () => {
     const least: Importance = {
       id: "least",
       units: ({ mean }) => mean("layers", ({ rows }) => rows().map((row) => Math.min(...row))),
     };
-    // 1, 2 and 1: of equal ones the first goes.
+    // The minimums are 1, 2 and 1; the first of equal channels is removed.
     expect(await pruneAndRead(least)).toEqual([2, 3]);
     expect(await pruneAndRead({ id: "given", units: async () => Float64Array.of(3, 1, 2) })).toEqual([1, 3]);
   });
 
   test.each([
     [
-      "no numbers",
+      "a result without numbers",
       { units: () => 3 },
       /The importance "own": expected a Float64Array with a score for each unit of "fc1", got another value/,
     ],
-    ["too few", { units: () => Float64Array.of(1) }, /got 1 scores for 3 units/],
+    ["too few scores", { units: () => Float64Array.of(1) }, /got 1 scores for 3 units/],
     [
-      "too few of a tensor",
+      "too few scores of a tensor",
       { units: ({ sum }: ChannelUnits) => sum("layers", () => [1]) },
       /got 1 scores for 3 channels/,
     ],
     [
-      "what it throws",
+      "a thrown error",
       {
         units() {
           throw new Error("out of luck");
@@ -222,7 +222,7 @@ graph (x: float32[n, 2]) -> (y) {
       },
       /The importance "own" failed: out of luck/,
     ],
-  ] as const)("is told of %s", async (_, own, message) => {
+  ] as const)("is rejected with the reason for %s", async (_, own, message) => {
     await expect(pruneAndRead({ id: "own", ...own } as never)).rejects.toMatchObject({
       code: "E_OPTION",
       message: expect.stringMatching(message),
@@ -230,7 +230,7 @@ graph (x: float32[n, 2]) -> (y) {
   });
 });
 
-describe("refused", () => {
+describe("criteria of channels", () => {
   test.each([
     [
       "individual weights",
@@ -239,14 +239,14 @@ describe("refused", () => {
     ],
     ["no samples", { structured: 0.5, importance: "activation" }, /the criterion "activation" requires samples/],
     ["no labels", { structured: 0.5, importance: "taylor" }, /the criterion "taylor" requires labeled samples/],
-  ] as const)("%s", async (_, options, message) => {
+  ] as const)("reject %s", async (_, options, message) => {
     await expect(prune(network(), options)).rejects.toMatchObject({
       code: "E_OPTION",
       message: expect.stringMatching(message),
     });
   });
 
-  test("gradients of integer weights, which are pruned before they are quantized", async () => {
+  test("reject gradients of integer weights, with the advice to prune before quantization", async () => {
     const net = parseModel(`opset 21
 graph (x: float32[n, 3]) -> (y: float32[n, 2]) {
   scale: float32[] = 0.1
@@ -275,7 +275,7 @@ graph (x: float32[n, 3]) -> (y: float32[n, 2]) {
     });
   });
 
-  test.each(["activation", "taylor"])("channels that no layer reads, where %s looks", async (importance) => {
+  test.each(["activation", "taylor"])("change nothing with %s if no layer reads the channels", async (importance) => {
     const net = parseModel(`opset 17
 graph (x: float32[n, 3]) -> (y) {
   fc.weight: float32[3, 2] = [[1, 9], [2, 2], [3, 1]]
@@ -286,7 +286,7 @@ graph (x: float32[n, 3]) -> (y) {
     expect(changes).toEqual([]);
   });
 
-  test("scales where no normalization is left: the layers stay, with the reason", async () => {
+  test("skip layers without a normalization for bn-scale, with the reason", async () => {
     const net = parseModel(`opset 17
 graph (x: float32[n, 2]) -> (y) {
   fc1.weight: float32[3, 2] = [[1, 9], [2, 2], [3, 1]]

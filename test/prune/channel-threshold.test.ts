@@ -1,4 +1,4 @@
-/** The amount from which on `prune` cuts a channel, as `explain` prints it. */
+/** Tests the amount from which `prune` removes a channel, as `explain` prints it. */
 import type { Model } from "pith";
 import { parseModel } from "pith/extend";
 import { prune } from "pith/prune";
@@ -58,14 +58,14 @@ async function ordersOf(original: Model, roundTo: number | undefined, scope: key
   return cutOrders(free, channelGroups(free, infer(free)), { scope: scopes[scope], roundTo });
 }
 
-/** The channels that the threshold is checked for: the first to be cut, one in the middle, and the last. */
+/** Returns the channels to check: the first to be removed, one in the middle, and the last. */
 function checkedChannels({ places }: CutOrder): readonly number[] {
   const order = places.flatMap((place, channel) => (place === undefined ? [] : [{ place, channel }]));
   order.sort((a, b) => a.place - b.place);
   return [...new Set([0, Math.floor(order.length / 2), order.length - 1])].flatMap((at) => order[at]?.channel ?? []);
 }
 
-test.each(networks)("%s: a channel is cut at its threshold, and kept 0.1 % below it", async (_, text) => {
+test.each(networks)("%s: a channel is removed at its threshold, and kept 0.1 % below it", async (_, text) => {
   const original = parseModel(text);
   let checked = 0;
   for (const scope of ["uniform", "isomorphic", "global"] as const)
@@ -91,7 +91,7 @@ test.each(networks)("%s: a channel is cut at its threshold, and kept 0.1 % below
   if (text === residual) expect(checked).toBeGreaterThan(30);
 });
 
-test("explain prints the threshold of the default allocation and multiples", async () => {
+test("explain prints the threshold for the default allocation and multiples", async () => {
   const model = parseModel(residual);
   const order = (await ordersOf(model, undefined, "isomorphic")).get("b1");
   const { channels } = await explain(model, "b1", 3);

@@ -1,4 +1,4 @@
-/** Weights in Constant nodes are weights, for every technique; where there is nothing to work on, the outcome says why. */
+/** Weights in Constant nodes are weights for every technique. If nothing can be changed, the outcome states why. */
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
@@ -70,7 +70,7 @@ const passes: readonly (readonly [string, (model: Model) => Promise<Outcome>])[]
 
 const reasons: readonly (readonly [string, text: string, reason: string])[] = [
   [
-    "an operator without entry",
+    "an unknown operator",
     `opset 17, somewhere 1
 graph (x: float32[batch, 6]) -> (y: float32[batch, 4]) {
   w: float32[6, 4] = random(seed 1)
@@ -127,7 +127,7 @@ graph (x: float32[batch, 6]) -> (y: float32[batch, 4]) {
     "layers inside subgraphs are not changed",
   ],
   [
-    "a table that is added, which is no layer",
+    "an added table, which is not a layer",
     `opset 17
 graph (x: float32[batch, 6, 4]) -> (y: float32[batch, 6, 4]) {
   positions: float32[1, 6, 4] = random(seed 1)
@@ -146,7 +146,7 @@ graph (x: float32[batch, 6]) -> (y: float32[batch, 6]) {
 ];
 
 describe.each(passes)("%s", (name, pass) => {
-  test("takes weights in Constant nodes as stored ones", async () => {
+  test("handles weights in Constant nodes as stored ones", async () => {
     const [nodes, tensors] = [inNodes(), asTensors()];
     const expected = await pass(tensors);
     const outcome = await pass(nodes);
@@ -163,7 +163,7 @@ describe.each(passes)("%s", (name, pass) => {
   const inSubgraphs = name.startsWith("quantize")
     ? reasons.filter(([title]) => !title.startsWith("a subgraph"))
     : reasons;
-  test.each(inSubgraphs)("says why nothing is done: %s", async (_, text, reason) => {
+  test.each(inSubgraphs)("states why nothing changes: %s", async (_, text, reason) => {
     const model = parseModel(text);
     const { changes, misses } = await pass(model);
     expect(changes).toEqual([]);
@@ -174,7 +174,7 @@ describe.each(passes)("%s", (name, pass) => {
 test.each([
   ["value_floats", "Constant() {value_floats=[1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]}"],
   ["value", "Constant() {value=float32[8] [1, 2, 3, 4, 5, 6, 7, 8]}"],
-])("channels go from a bias that is written as %s", async (_, constant) => {
+])("removes channels from a bias that is written as %s", async (_, constant) => {
   const model = parseModel(`${header}
   fc1.weight: ${fc1.replace(" [", " = [")}
   fc1.bias = ${constant}
@@ -184,11 +184,11 @@ ${layersOfNet}`);
   expect(model.graph.value("fc1.bias")?.tensor?.dims).toEqual([6]);
 });
 
-describe("Constant nodes stay", () => {
+describe("Constant nodes are kept", () => {
   test.each([
-    ["where every layer is refused", (model: Model) => factorize(model, { rank: 100 })],
-    ["where no channel goes", (model: Model) => prune(model, { structured: 0 })],
-    ["where a layer is unknown", (model: Model) => prune(model, { amount: 0.5, layers: "fc9" }).catch(() => {})],
+    ["if every layer is skipped", (model: Model) => factorize(model, { rank: 100 })],
+    ["if no channel is removed", (model: Model) => prune(model, { structured: 0 })],
+    ["if a layer is unknown", (model: Model) => prune(model, { amount: 0.5, layers: "fc9" }).catch(() => {})],
   ])("%s", async (_, pass) => {
     const model = inNodes();
     const before = structureHash(model);
@@ -196,7 +196,7 @@ describe("Constant nodes stay", () => {
     expect(structureHash(model)).toBe(before);
   });
 
-  test("where they are scalars, integers, or outputs of the model", async () => {
+  test("if they are scalars, integers, or outputs of the model", async () => {
     const model = parseModel(`opset 17
 graph (x: float32[batch, 6]) -> (y: float32[batch, 4], k: float32[2]) {
   w = Constant() {value=float32[6, 4] [${normal(1, 6, 4)}]}
@@ -215,7 +215,7 @@ graph (x: float32[batch, 6]) -> (y: float32[batch, 4], k: float32[2]) {
   });
 });
 
-test("a file of the oldest format with weights in Constant nodes is pruned, folded and opened again", async () => {
+test("prunes, folds and opens a file of IR 3 with weights in Constant nodes", async () => {
   const model = inNodes();
   model.header.irVersion = 3;
   await globalUnstructured(model, { amount: 0.5 });

@@ -1,4 +1,4 @@
-/** Cutting channels until a model costs no more than it may. */
+/** Tests pruning of channels until the model meets a cost. */
 import { expect, test } from "vitest";
 import { cost } from "../../src/core/analysis/cost.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
@@ -29,7 +29,7 @@ const parameters = (model: Model): number =>
 const outputs = (model: Model): readonly (number | undefined)[] =>
   ["a.weight", "b.weight"].map((name) => model.graph.value(name)?.tensor?.dims[0]);
 
-test.each([0.5, 0.2])("%s of the multiply-accumulates, and little less, is left", async (share) => {
+test.each([0.5, 0.2])("leaves at most a share of %s of the MACs, and little less", async (share) => {
   const model = network();
   const messages: string[] = [];
   await prune(model, { structured: true, macs: share }, { log: ({ id, text }) => messages.push(`${id}: ${text}`) });
@@ -41,13 +41,13 @@ test.each([0.5, 0.2])("%s of the multiply-accumulates, and little less, is left"
   );
 });
 
-test("a share of the parameters, over all layers together", async () => {
+test("leaves a share of the parameters with all layers ranked jointly", async () => {
   const model = network();
   await prune(model, { structured: true, parameters: 0.4, scope: "global" });
   expect(parameters(model) / parameters(network())).toBeLessThanOrEqual(0.4);
 });
 
-test("the file takes at most what it may, with what is recorded in it", async () => {
+test("keeps the file within the target size, including its records", async () => {
   const model = network();
   await prune(model, { structured: true, targetSize: "100kB" });
   const size = await encodedSize(model);
@@ -55,7 +55,7 @@ test("the file takes at most what it may, with what is recorded in it", async ()
   expect(size).toBeGreaterThan(85_000);
 });
 
-test("layers are left with multiples of 16, 8 or 4 channels, and of as many as are asked for", async () => {
+test("keeps multiples of 16, 8 or 4 channels, or of the given number", async () => {
   const [wide, asked] = [network(), network()];
   await prune(wide, { structured: true, macs: 0.5 });
   expect(outputs(wide).map((count) => Number(count) % 8)).toEqual([0, 0]);
@@ -77,7 +77,7 @@ test("names the block if an amount is too small for it", async () => {
   expect(await reasons({ amount: 0.005 })).toEqual(["0.5 % of its 64 channels rounds to 0"]);
 });
 
-test("what cannot be reached says how much would be left", async () => {
+test("states how much would be left if a target cannot be reached", async () => {
   const pruned = prune(network(), { structured: true, targetSize: 500 });
   await expect(pruned).rejects.toMatchObject({
     code: "E_OPTION",
@@ -91,7 +91,7 @@ test.each([
   { structured: true, macs: 0.5, amount: 0.5 },
   { structured: true, macs: 0.5, parameters: 0.5 },
   { structured: 0.5, faster: 2 },
-])("%j is refused: one says how much goes", async (options) => {
+])("rejects %j, which sets the amount twice", async (options) => {
   await expect(prune(network(), options)).rejects.toMatchObject({
     code: "E_OPTION",
     message: expect.stringContaining(
@@ -108,7 +108,7 @@ test.each([
   ["roundTo", { amount: 0.5, roundTo: 8 }],
   ["norm", { amount: 0.5, norm: 1 }],
   ["throughNorms", { amount: 0.5, throughNorms: true }],
-] as const)("%s without structured is refused, and changes nothing", async (name, options) => {
+] as const)("rejects %s without structured, and changes nothing", async (name, options) => {
   const net = network();
   const before = structureHash(net);
   await expect(prune(net, options)).rejects.toMatchObject({

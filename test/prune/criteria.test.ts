@@ -1,4 +1,4 @@
-/** The criteria of Pith, by hand. */
+/** Checks the criteria of Pith with values computed by hand. */
 
 import type { Model } from "pith";
 import { float32, toNumbers } from "pith";
@@ -22,13 +22,13 @@ graph (x: float32[n, 4]) -> (y) {
   w: float32[3, 4] = [[4, 0, 1, -1], [3, -2, -1, -3], [-3, 1, 0, 2]]
   y = Gemm(x, w) {transB=1}
 }`;
-  // Columns of norms 8, 1, 2 and 3.
+  // The columns have the norms 8, 1, 2 and 3.
   const data = memory("norms", {
     x: float32([4, 4], [8, 0, 0, 0, 0, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 3]),
   });
   const importance = "wanda";
 
-  test("takes the same share of each output, by |w| · ‖x‖", async () => {
+  test("prunes the same share of each output by |w| · ‖x‖", async () => {
     expect(await pruneWeight(figure, { amount: 0.5, importance, data })).toEqual([
       4, 0, 0, -1, 3, 0, 0, -3, -3, 0, 0, 2,
     ]);
@@ -37,7 +37,7 @@ graph (x: float32[n, 4]) -> (y) {
     ]);
   });
 
-  test("compares all entries of a layer where that is asked for, or those of a pattern", async () => {
+  test("ranks all entries of a layer, or those of a pattern, on request", async () => {
     // The sorted scores are 0, 0, 1, 2, 2, 2, 3, 6, 9, 24, 24, 32. Pruning removes the first eight.
     const prunedWeight = await pruneWeight(figure, { amount: 8 / 12, importance, data, pattern: "entries" });
     expect(prunedWeight).toEqual([4, 0, 0, 0, 3, 0, 0, -3, -3, 0, 0, 0]);
@@ -47,7 +47,7 @@ graph (x: float32[n, 4]) -> (y) {
   });
 });
 
-describe("criteria of gradients", () => {
+describe("gradient criteria", () => {
   const fc = `opset 21
 graph (x: float32[batch, 2]) -> (y) {
   w: float32[2, 2] = [[1, 2], [3, -4]]
@@ -60,15 +60,15 @@ graph (x: float32[batch, 2]) -> (y) {
   test.each([
     // 0.375, 2, 19.5, 44
     ["snip", [0, 2, 3, -4]],
-    // The same with its sign: w · ḡ is 44 for -4, which descent moves towards zero fastest.
+    // With its sign, w · ḡ is 44 for -4, which descent moves towards zero fastest.
     ["movement", [1, 2, 3, 0]],
     // Squares: 5.78, 26, 62.5, 146; times w²/2: 2.9, 52, 281, 1168.
     ["fisher", [0, 2, 3, -4]],
-  ] as const)("%s", async (importance, weights) => {
+  ] as const)("rank weights by the formula of %s", async (importance, weights) => {
     expect(await pruneWeight(fc, { ...ask, importance })).toEqual(weights);
   });
 
-  test("what they are told of gradients: the mean, and the mean of squares of single samples", () => {
+  test("receive mean gradients, or mean squares of the gradients of single samples", () => {
     const results = [meanGradient, meanSquare].map((statistic) => {
       const running = statistic.begin();
       running.add(Float32Array.of(1, -2), 3);
@@ -82,7 +82,7 @@ graph (x: float32[batch, 2]) -> (y) {
     expect(meanSquare.each).toBe("sample");
   });
 
-  test("their formulas", () => {
+  test("have the scores of their formulas", () => {
     const weight = {
       layer: undefined as never,
       dims: [3],
@@ -100,7 +100,7 @@ graph (x: float32[batch, 2]) -> (y) {
     expect([away, towards, still]).toEqual([1 / (1 + Math.exp(-1)), 1 / (1 + Math.exp(12)), 0.5]);
   });
 
-  test("need labels", async () => {
+  test("require labels", async () => {
     await expect(pruneWeight(fc, { amount: 0.5, importance: "snip" })).rejects.toThrow(
       /the criterion "snip" requires labeled samples/,
     );

@@ -16,7 +16,7 @@ const models = [
   "squeezenet1.0_deepcompression",
 ];
 
-describe("cut equals silenced", () => {
+describe("a pruned network equals the network with silenced channels", () => {
   test.each(models.filter((name) => shared(`data/models/${name}.onnx`) !== undefined))("model %s", async (name) => {
     await expectModelSameAsSilenced(name);
   });

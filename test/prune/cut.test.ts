@@ -1,4 +1,4 @@
-/** A cut network computes what the network with silenced channels does: on every topology, and on real models. */
+/** A pruned network computes the same as the network with silenced channels, on every topology and on real models. */
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
@@ -7,10 +7,10 @@ import { shared } from "../shared.ts";
 import { topologies } from "../zoo/topologies.ts";
 import { expectModelSameAsSilenced, expectSameAsSilenced, feedsOf } from "./silenced.ts";
 
-/** Nothing of these can be cut: every channel is an output, or read by a subgraph. What cannot be cut now may be once operators are added. */
+/** Topologies without removable channels: every channel is an output, or read by a subgraph. */
 const uncuttableTopologies = new Set(["layer-is-output", "subgraph"]);
 
-describe("cut equals silenced", () => {
+describe("a pruned network equals the network with silenced channels", () => {
   test.each(topologies.map((topology) => [topology.name, topology] as const))("topology %s", async (name, topology) => {
     let change = 0;
     for (const [seed, share] of [
@@ -24,19 +24,15 @@ describe("cut equals silenced", () => {
   });
 
   test.each([
-    ["a Pad with its pads as an attribute", 10, "  p = Pad(r) {pads=[0, 0, 0, 0, 0, 4, 0, 0]}"],
+    ["a Pad with an attribute", 10, "  p = Pad(r) {pads=[0, 0, 0, 0, 0, 4, 0, 0]}"],
+    ["a Pad on the channel axis", 21, "  pads: int64[2] = [0, 4]\n  axes: int64[1] = [1]\n  p = Pad(r, pads, _, axes)"],
     [
-      "a Pad of the axis of channels",
-      21,
-      "  pads: int64[2] = [0, 4]\n  axes: int64[1] = [1]\n  p = Pad(r, pads, _, axes)",
-    ],
-    [
-      "zeros next to them",
+      "concatenated zeros",
       17,
       "  shape: int64[4] = [2, 4, 5, 5]\n  z = ConstantOfShape(shape)\n  p = Concat(r, z) {axis=1}",
     ],
     [
-      "zeros for a batch that is known when the model runs",
+      "zeros for a batch size that is known at run time",
       17,
       `  start: int64[1] = [0]
   end: int64[1] = [1]
@@ -47,7 +43,7 @@ describe("cut equals silenced", () => {
   z = ConstantOfShape(shape)
   p = Concat(r, z) {axis=1}`,
     ],
-  ] as const)("a shortcut that fills up channels by %s", async (_, opset, padding) => {
+  ] as const)("a shortcut that pads channels with %s", async (_, opset, padding) => {
     const text = `opset ${opset}
 graph (x: float32[2, 3, 5, 5]) -> (y: float32[...]) {
   a.weight: float32[4, 3, 3, 3] = random(seed 1)

@@ -155,7 +155,7 @@ const axis = ({ args }: Step): number => args.dim ?? 0;
 /** Shortest decimals, read back to float32; -0 is 0. */
 const exact = (tensor: GoldenTensor): number[] => Array.from(goldenNumbers(tensor), (value) => Math.fround(value) + 0);
 
-/** Names, roles, masks and weights of `name` are what torch has. */
+/** Expects the names, roles, masks and weights that torch has. */
 async function expectState(model: Model, name: string, expected: State): Promise<void> {
   const weight = exact(expected.weight);
   if (expected.mask === undefined || expected.orig === undefined) {
@@ -175,7 +175,7 @@ async function expectState(model: Model, name: string, expected: State): Promise
 }
 
 describe.skipIf(path === undefined)("torch.nn.utils.prune, one parameter", () => {
-  test.each(data.cases.map((golden) => [golden.name, golden] as const))("%s", async (_, golden) => {
+  test.each(data.cases.map((golden) => [golden.name, golden] as const))("equals torch: %s", async (_, golden) => {
     const model = modelOf({ layer: golden.parameters });
     let loose = golden.ties === true;
     for (const step of golden.steps) {
@@ -192,7 +192,7 @@ describe.skipIf(path === undefined)("torch.nn.utils.prune, one parameter", () =>
     }
   });
 
-  /** As many entries are gone, nothing came back, and (with ties) no pruned entry exceeds a kept one. */
+  /** Expects as many pruned entries, none restored, and (with ties) no pruned entry larger than a kept one. */
   async function expectCount(
     model: Model,
     name: string,
@@ -217,8 +217,8 @@ describe.skipIf(path === undefined)("torch.nn.utils.prune, one parameter", () =>
   }
 });
 
-describe.skipIf(path === undefined)("torch.nn.utils.prune, several parameters together", () => {
-  test.each(data.global.map((golden) => [golden.name, golden] as const))("%s", async (_, golden) => {
+describe.skipIf(path === undefined)("torch.nn.utils.prune, several parameters jointly", () => {
+  test.each(data.global.map((golden) => [golden.name, golden] as const))("equals torch: %s", async (_, golden) => {
     const names = golden.tensors.map((_, index) => `layer${index}`);
     const model = modelOf(
       Object.fromEntries(golden.tensors.map((weight, index) => [`layer${index}`, { weight }] as const)),
@@ -255,7 +255,7 @@ describe.skipIf(path === undefined)("torch.nn.utils.prune, several parameters to
   });
 });
 
-describe.skipIf(path === undefined)("what torch.nn.utils.prune refuses", () => {
+describe.skipIf(path === undefined)("calls that torch.nn.utils.prune rejects", () => {
   const shape = data.cases.find(({ name }) => name === "l1 float amount")?.parameters.weight?.shape ?? [5, 7];
   const size = shape.reduce((product, dim) => product * dim, 1);
   const tensor = (...dims: number[]): GoldenTensor => ({
@@ -312,7 +312,7 @@ describe.skipIf(path === undefined)("what torch.nn.utils.prune refuses", () => {
     ],
   };
 
-  test.each(data.errors.map(({ name }) => name))("%s", async (name) => {
+  test.each(data.errors.map(({ name }) => name))("fail with an error code: %s", async (name) => {
     const entry = table[name];
     if (entry === undefined) throw new Error(`no call for "${name}"`);
     const error = await entry[1]().then(

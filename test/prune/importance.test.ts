@@ -1,4 +1,4 @@
-/** Criteria of pruning, written with nothing but what the package exports. */
+/** Tests custom criteria that use only public exports. */
 
 import type { Model } from "pith";
 import { float32, toNumbers } from "pith";
@@ -8,7 +8,7 @@ import { parseModel } from "pith/extend";
 import { type Importance, prune } from "pith/prune";
 import { describe, expect, test } from "vitest";
 
-/** ‖x‖ of each column. */
+/** Computes ‖x‖ of each column. */
 const norms: Statistic<Float64Array> = {
   begin() {
     let squares = new Float64Array();
@@ -53,7 +53,7 @@ async function numbers(model: Model, name: string): Promise<number[]> {
   return toNumbers(await tensor.read());
 }
 
-test("a criterion from outside decides which weights go, by what comes into each layer", async () => {
+test("a custom criterion selects weights by the inputs of each layer", async () => {
   const net = parseModel(chain);
   const { changes, misses } = await prune(net, { amount: 0.5, importance: wanda, data });
   expect(changes.map(({ at, what }) => `${at}: ${what}`)).toEqual([
@@ -62,18 +62,18 @@ test("a criterion from outside decides which weights go, by what comes into each
   ]);
   expect(misses).toEqual([]);
   expect(await numbers(net, "fc1.weight")).toEqual([1, 0, 0, 4, 0, 6]);
-  // Norms 5.2 and 20.4: scores 5.2, 15.6 and 40.8, 81.6.
+  // The norms are 5.2 and 20.4, so the scores are 5.2, 15.6 and 40.8, 81.6.
   expect(await numbers(net, "fc2.weight")).toEqual([0, 0, 2, 4]);
 });
 
-test("it ranks the weights of all layers together", async () => {
+test("a custom criterion ranks the weights of all layers jointly", async () => {
   const net = parseModel(chain);
   await prune(net, { amount: 0.5, scope: "global", importance: wanda, data });
   expect(await numbers(net, "fc1.weight")).toEqual([0, 0, 0, 4, 0, 0]);
   expect(await numbers(net, "fc2.weight")).toEqual([1, 3, 2, 4]);
 });
 
-test("what a mask hides has no weight, and what is left is pruned further", async () => {
+test("excludes masked weights, and prunes the remaining ones further", async () => {
   const net = parseModel(chain);
   for (let round = 0; round < 2; round++)
     await prune(net, { amount: 0.5, layers: "fc1", importance: wanda, data, keepMasks: true });
@@ -81,7 +81,7 @@ test("what a mask hides has no weight, and what is left is pruned further", asyn
   expect(await numbers(net, "fc1.weight_mask")).toEqual([0, 0, 0, 1, 0, 0]);
 });
 
-test("the matrices of a convolution are those of its groups, as its evidence is", async () => {
+test("passes the matrices and statistics of each group of a convolution", async () => {
   const net = parseModel(`opset 17
 graph (x: float32[n, 2, 2]) -> (y) {
   conv.weight: float32[2, 1, 2] = [[[1, 2]], [[3, 4]]]
@@ -89,7 +89,7 @@ graph (x: float32[n, 2, 2]) -> (y) {
 }`);
   const places = memory("places", { x: float32([1, 2, 2], [10, 1, 0, 2]) });
   await prune(net, { amount: 0.5, importance: wanda, data: places });
-  // Scores 10, 2 and 0, 8.
+  // The scores are 10, 2 and 0, 8.
   expect(await numbers(net, "conv.weight")).toEqual([1, 0, 0, 4]);
 });
 
@@ -111,7 +111,7 @@ graph (x: float32[n, 2]) -> (y) {
   expect(await pruneAndRead(wanda)).toEqual([2, 3]);
 });
 
-test("at random: by the seed, and by the layer", async () => {
+test("random scores depend on the seed and on the layer", async () => {
   const draw = async (seed: number): Promise<readonly number[]> => {
     const net = parseModel(`opset 17
 graph (x: float32[n, 16]) -> (y) {
@@ -130,7 +130,7 @@ graph (x: float32[n, 16]) -> (y) {
   expect(first.slice(0, 256).filter(Boolean)).toHaveLength(128);
 });
 
-test("layers that cannot be looked at stay, and say why", async () => {
+test("skips layers without statistics, with the reason", async () => {
   const net = parseModel(`opset 17
 graph (ids: int64[n, 2]) -> (y) {
   table: float32[3, 2] = [[1, 2], [3, 4], [5, 6]]
@@ -149,15 +149,15 @@ graph (ids: int64[n, 2]) -> (y) {
 });
 
 test.each([
-  ["samples that it needs and does not get", { importance: wanda }, /"data": the importance "wanda" needs samples/],
-  ["a name that there is not", { importance: "wander" }, /"importance": is "magnitude", "random", "wanda", /],
+  ["missing samples", { importance: wanda }, /"data": the importance "wanda" needs samples/],
+  ["an unknown name", { importance: "wander" }, /"importance": is "magnitude", "random", "wanda", /],
   [
-    "another number of scores",
+    "a wrong number of scores",
     { importance: { id: "few", scores: () => Float64Array.of(1) } },
     /The importance "few": expected a score for each weight of layer "fc1", got 1 scores for 6 weights/,
   ],
   [
-    "nothing",
+    "a missing result",
     { importance: { id: "no", scores: () => {} } },
     /The importance "no": .*got neither a Float64Array nor a list of matrices/,
   ],
@@ -166,7 +166,7 @@ test.each([
     { importance: { id: "none", scores: ({ values }: { values: Float32Array }) => values.map(() => Number.NaN) } },
     /The importance "none": expected a score for each weight of layer "fc1", got NaN/,
   ],
-])("refuses %s, and leaves the model as it was", async (_, options, message) => {
+])("rejects %s, and does not change the model", async (_, options, message) => {
   const net = parseModel(chain);
   await expect(prune(net, { amount: 0.5, ...options } as never)).rejects.toMatchObject({
     code: "E_OPTION",
@@ -175,8 +175,8 @@ test.each([
   expect(await numbers(net, "fc1.weight")).toEqual([1, 2, 3, 4, -5, 6]);
 });
 
-describe("criteria that look at gradients", () => {
-  /** Σ over batches of n · g: after all samples the sum of the gradients. */
+describe("custom gradient criteria", () => {
+  /** Sums n · g over batches, which is the sum of all gradients. */
   const sums = (each?: "sample", of = (g: number): number => g): GradientStatistic<Float64Array> => ({
     of: "gradients",
     ...(each === undefined ? {} : { each }),
@@ -211,12 +211,12 @@ graph (x: float32[batch, 2]) -> (y) {
 }`;
   const samples = memory("two", { x: float32([2, 2], [1, -1, 0.5, 2]), label: float32([2, 2], [0, 0, 1, 1]) });
 
-  test("are given those of the loss, of batches and of single samples", async () => {
+  test("receive gradients of the loss, of batches or of single samples", async () => {
     // The gradients of the squared error are -2, -2, 2, 2 and 2.75, 4, 11, 16. A batch of both samples has their mean.
     const net = parseModel(squared);
     await prune(net, { amount: 0.25, importance: snip, data: samples, loss: "mse" });
     expect(seen.get("fc")).toEqual([0.75, 2, 13, 18]);
-    // 0.75, 4, 39, 72.
+    // The scores are 0.75, 4, 39 and 72.
     expect(await numbers(net, "w")).toEqual([0, 2, 3, 4]);
     const other = parseModel(squared);
     await prune(other, { amount: 0.5, importance: fisher, data: samples, loss: "mse" });
@@ -224,7 +224,7 @@ graph (x: float32[batch, 2]) -> (y) {
     expect(await numbers(other, "w")).toEqual([0, 0, 3, 4]);
   });
 
-  test("rank channels too", async () => {
+  test("rank channels", async () => {
     const net = parseModel(`opset 21
 graph (x: float32[batch, 2]) -> (y) {
   a: float32[2, 3] = [[1, 5, 1], [1, 5, 1]]
@@ -233,12 +233,12 @@ graph (x: float32[batch, 2]) -> (y) {
   y = MatMul "second" (h, b)
 }`);
     const data = memory("two", { x: float32([2, 2], [1, 2, 2, 1]), label: float32([2, 1], [0, 0]) });
-    // The largest weights lead to nothing.
+    // The next layer ignores the channel with the largest weights.
     await prune(net, { structured: 0.34, importance: snip, data, loss: "mse" });
     expect(await numbers(net, "b")).toEqual([1, 2]);
   });
 
-  test("need samples, and a loss that they fit", async () => {
+  test("require labeled samples and a loss that fits them", async () => {
     const net = parseModel(squared);
     await expect(prune(net, { amount: 0.5, importance: snip })).rejects.toThrow(
       /criterion "snip" requires labeled samples/,
@@ -251,7 +251,7 @@ graph (x: float32[batch, 2]) -> (y) {
     expect(await numbers(net, "w")).toEqual([1, 2, 3, 4]);
   });
 
-  test("what no gradient reaches is left, with the reason", async () => {
+  test("skip a layer without a gradient, with the reason", async () => {
     const net = parseModel(`opset 21
 graph (x: float32[batch, 2]) -> (y, other) {
   w: float32[2, 2] = [[1, 2], [3, 4]]

@@ -1,4 +1,4 @@
-/** Channels of which a mask leaves nothing are cut where pruning ends (`finalize`), and the network answers as it did. */
+/** Fully masked channels are removed when pruning is finalized, without changing outputs. */
 import type { Model } from "pith";
 import { float32, simplify, toNumbers } from "pith";
 import { conv2d, flatten, linear, network, relu } from "pith/nn";
@@ -21,7 +21,7 @@ async function answers(model: Model, input: string, dims: readonly number[]): Pr
   return toNumbers(output);
 }
 
-/** How many channels go of the network without its masks, which answers the same. */
+/** Returns the number of channels that `finalize` removes, and expects equal outputs. */
 async function channelsCut(model: Model, input: string, dims: readonly number[]): Promise<number> {
   await simplify(model);
   const masked = await answers(model, input, dims);
@@ -34,8 +34,8 @@ async function channelsCut(model: Model, input: string, dims: readonly number[])
   return changes.reduce((sum, { what }) => sum + Number(/^(\d+) constant channels? cut$/.exec(what)?.[1] ?? 0), 0);
 }
 
-describe("channels that a mask leaves nothing of", () => {
-  test("by their norm, of a convolution and of a linear layer: what they were goes into the biases behind", async () => {
+describe("fully masked channels are removed", () => {
+  test("by norm in a convolution and a linear layer, with constants moved to later biases", async () => {
     const layers = { conv: conv2d(2, 6, 3), relu: relu(), flat: flatten(), fc1: linear(54, 10), act: relu() };
     const model = network({ ...layers, fc2: linear(10, 4) }, { input: ["batch", 2, 5, 5], seed: 1 });
     await lnStructured(model, { layers: ["conv", "fc1"], amount: 0.5, n: 2, dim: 0 });
@@ -44,18 +44,18 @@ describe("channels that a mask leaves nothing of", () => {
     expect(model.graph.value("fc1.weight")?.tensor?.dims).toEqual([5, 27]);
   });
 
-  test("of single weights, in a training that prunes", async () => {
+  test("after training with unstructured pruning", async () => {
     const layers = { fc1: linear(3, 24), relu: relu(), fc2: linear(24, 3) };
     const model = network(layers, { input: ["batch", 3], seed: 1 });
     await train(model, { data: corners(240, 1), epochs: 3, batch: 24, prune: 0.9 }, { seed: 1 });
     const removedCount = await channelsCut(model, "input", [5, 3]);
-    // Seven of 72 weights are left.
+    // Seven of 72 weights remain.
     expect(removedCount).toBeGreaterThanOrEqual(17);
     expect(model.graph.value("fc1.weight")?.tensor?.dims).toEqual([24 - removedCount, 3]);
   });
 
   const path = shared("data/models/resnet8_cifar10.onnx");
-  test.skipIf(path === undefined)("of every convolution of a trained network", async () => {
+  test.skipIf(path === undefined)("in every convolution of a trained network", async () => {
     const model = await open(path ?? "");
     await simplify(model);
     await lnStructured(model, { layers: "*", amount: 0.3, n: 2, dim: 0 });

@@ -1,4 +1,4 @@
-/** The largest share that a layer may lose, and the warning of layers that keep little. */
+/** Tests the maximum share that a layer can lose, and the warning about layers that keep little. */
 import type { Model } from "pith";
 import { toNumbers } from "pith";
 import { parseModel } from "pith/extend";
@@ -38,7 +38,7 @@ async function pruned(options: PruneOptions) {
 describe("channels", () => {
   const options = { structured: 0.45, importance: "magnitude", scope: "global", roundTo: 1 } as const;
 
-  test("a layer that keeps few channels is named in a warning", async () => {
+  test("warns of a layer that keeps few channels", async () => {
     const { layerCounts, warnings } = await pruned(options);
     expect([layerCounts.small?.outputs, layerCounts.equal?.outputs]).toEqual([2, 20]);
     expect(warnings).toEqual([
@@ -46,18 +46,18 @@ describe("channels", () => {
     ]);
   });
 
-  test("no layer loses more than the limit, and others lose the rest", async () => {
+  test("limits the share of each layer, and takes the rest from others", async () => {
     const { layerCounts, warnings } = await pruned({ ...options, maxLayerAmount: 0.7 });
     expect([layerCounts.small?.outputs, layerCounts.equal?.outputs]).toEqual([6, 16]);
     expect(warnings).toEqual([]);
   });
 
-  test("the limit holds for equal shares", async () => {
+  test("applies the limit to equal shares", async () => {
     const { layerCounts } = await pruned({ ...options, structured: 0.9, scope: "uniform", maxLayerAmount: 0.5 });
     expect([layerCounts.small?.outputs, layerCounts.equal?.outputs]).toEqual([10, 10]);
   });
 
-  test("the limit does not hold for a layer with an amount of its own", async () => {
+  test("does not limit a layer with a separate amount", async () => {
     const { layerCounts, warnings } = await pruned({
       ...options,
       structured: 0.2,
@@ -68,7 +68,7 @@ describe("channels", () => {
     expect(warnings).toEqual([]);
   });
 
-  test("a limit below one channel of each layer says so", async () => {
+  test("reports a limit below one channel", async () => {
     const { changes, misses } = await prune(network(), { ...options, maxLayerAmount: 0.04 });
     expect(changes).toEqual([]);
     expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toContain(
@@ -76,13 +76,13 @@ describe("channels", () => {
     );
   });
 
-  test("equal shares give no warning", async () => {
+  test("does not warn about equal shares", async () => {
     expect((await pruned({ ...options, structured: 0.9, scope: "uniform" })).warnings).toEqual([]);
   });
 });
 
 describe("masks", () => {
-  test("a layer that keeps few weights is named in a warning", async () => {
+  test("warns of a layer that keeps few weights", async () => {
     const { layerCounts, warnings } = await pruned({ amount: 0.04, scope: "global" });
     expect(layerCounts.small?.zeros).toBe(18);
     expect(warnings).toEqual([
@@ -91,7 +91,7 @@ describe("masks", () => {
   });
 
   test.each(["uniform", "global", "lamp", "erk"] as const)(
-    "%s: no layer loses more than the limit, and others lose the rest",
+    "%s: limits the share of each layer, and takes the rest from others",
     async (scope) => {
       const { layerCounts, warnings } = await pruned({ amount: 0.45, scope, maxLayerAmount: 0.5 });
       const all = Object.values(layerCounts);
@@ -103,12 +103,12 @@ describe("masks", () => {
     },
   );
 
-  test("an amount above the limit removes the limit of each layer", async () => {
+  test("prunes each layer to the limit if the amount exceeds it", async () => {
     const { layerCounts } = await pruned({ amount: 0.9, scope: "lamp", maxLayerAmount: 0.5 });
     expect(Object.values(layerCounts).map(({ zeros, size }) => zeros / size)).toEqual([0.5, 0.5, 0.5]);
   });
 
-  test("a pattern that sets the share itself takes no limit", async () => {
+  test("rejects a limit for a pattern that sets the share", async () => {
     await expect(pruned({ pattern: "2:4", maxLayerAmount: 0.5 })).rejects.toMatchObject({ code: "E_OPTION" });
   });
 });

@@ -1,4 +1,4 @@
-/** Patterns: which weights go together. */
+/** Tests patterns: which weights are removed together. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -30,7 +30,7 @@ graph (x: float32[n, 6]) -> (y) {
   y = Gemm(x, w) {transB=1}
 }`);
 
-describe("of a matrix", () => {
+describe("a pattern in a matrix", () => {
   const pruneAndReadRows = async (options: object): Promise<number[][]> => {
     const net = dense();
     await prune(net, options);
@@ -38,7 +38,7 @@ describe("of a matrix", () => {
     return [0, 6, 12].map((start) => all.slice(start, start + 6).map((value) => Math.abs(Math.round(value * 10) / 10)));
   };
 
-  test("2:4 leaves the two largest of each four inputs, and two of the two that are left over", async () => {
+  test("2:4 keeps the two largest of each four inputs, and both remaining inputs", async () => {
     expect(await pruneAndReadRows({ pattern: "2:4" })).toEqual([
       [0, 5, 0, 8, 3, 4],
       [9, 0, 8, 0, 1, 2],
@@ -46,7 +46,7 @@ describe("of a matrix", () => {
     ]);
   });
 
-  test("1:3 leaves one of three", async () => {
+  test("1:3 keeps one of three", async () => {
     expect(await pruneAndReadRows({ pattern: "1:3" })).toEqual([
       [0, 5, 0, 8, 0, 0],
       [9, 0, 0, 6, 0, 0],
@@ -54,7 +54,7 @@ describe("of a matrix", () => {
     ]);
   });
 
-  test("rows lose the same share each, where entries of the layer take those of small rows", async () => {
+  test("rows lose equal shares, while entries of the layer remove whole small rows", async () => {
     expect(await pruneAndReadRows({ pattern: "rows", amount: 0.5 })).toEqual([
       [0, 5, 0, 8, 0, 4],
       [9, 7, 8, 0, 0, 0],
@@ -64,7 +64,7 @@ describe("of a matrix", () => {
     expect(last).toEqual([0, 0, 0, 0, 0, 0]);
   });
 
-  test("blocks of 2 outputs × 3 inputs go by the sum of their squares, smaller ones at the edge", async () => {
+  test("ranks blocks of 2 outputs × 3 inputs by sum of squares, also at edges", async () => {
     // 1² + 5² + 2² + 9² + 7² + 8² = 224; 8² + 3² + 4² + 6² + 1² + 2² = 130; 0.21; 0.70.
     expect(await pruneAndReadRows({ pattern: "2x3", amount: 0.75 })).toEqual([
       [1, 5, 2, 0, 0, 0],
@@ -73,7 +73,7 @@ describe("of a matrix", () => {
     ]);
   });
 
-  test("of equal entries the first go", async () => {
+  test("removes the first of equal entries", async () => {
     const net = parseModel(`opset 17
 graph (x: float32[n, 4]) -> (y) {
   w: float32[1, 4] = [[3, 2, -2, 2]]
@@ -83,7 +83,7 @@ graph (x: float32[n, 4]) -> (y) {
     expect(await numbers(net)).toEqual([3, 0, 0, 2]);
   });
 
-  test("what is gone stays gone: a pattern again takes nothing more, and an amount counts what is left", async () => {
+  test("restores nothing: 2:4 again removes nothing, and amounts count remaining weights", async () => {
     const net = dense();
     await prune(net, { pattern: "2:4", keepMasks: true });
     const before = await numbers(net, "w_mask");
@@ -95,7 +95,7 @@ graph (x: float32[n, 4]) -> (y) {
   });
 });
 
-test("inputs are those that the layer reads, however its weight is stored", async () => {
+test("groups inputs that the layer reads, for any storage of its weight", async () => {
   const turned = parseModel(`opset 17
 graph (x: float32[n, 6]) -> (y) {
   w: float32[6, 3] = ${JSON.stringify(rowsOf[0]?.map((_, column) => rowsOf.map((row) => row[column])))}
@@ -108,7 +108,7 @@ graph (x: float32[n, 6]) -> (y) {
   expect(await numbers(turned)).toEqual(Array.from({ length: 18 }, (_, at) => rows[(at % 3) * 6 + Math.floor(at / 3)]));
 });
 
-test("the groups of a convolution have matrices of their own", async () => {
+test("treats the groups of a convolution as separate matrices", async () => {
   const net = parseModel(`opset 17
 graph (x: float32[n, 4, 5]) -> (y) {
   w: float32[2, 2, 2] = [[[1, 2], [3, 4]], [[8, 7], [6, 5]]]
@@ -118,7 +118,7 @@ graph (x: float32[n, 4, 5]) -> (y) {
   expect(await numbers(net)).toEqual([0, 0, 3, 4, 8, 7, 0, 0]);
 });
 
-/** Every other input. */
+/** Removes every other input. */
 const comb: Pattern = {
   id: "comb",
   share: 0.5,
@@ -126,8 +126,8 @@ const comb: Pattern = {
     kept.map((mask, group) => mask.map((stays, at) => stays * ((at % (scores[group]?.columns ?? 1)) % 2))),
 };
 
-describe("from outside", () => {
-  test("a pattern is one object", async () => {
+describe("a custom pattern", () => {
+  test("can be an object", async () => {
     const net = dense();
     const { changes } = await prune(net, { pattern: comb });
     expect(await numbers(net)).toEqual(
@@ -136,13 +136,13 @@ describe("from outside", () => {
     expect(changes[0]?.what).toBe("9 of 18 pruned, 9 of 18 left");
   });
 
-  test("what it does wrong is said of it, in a solver too", async () => {
+  test("is named in its errors, also if a solver calls it", async () => {
     const pattern: Pattern = { id: "odd", share: 0.5, choose: () => [] };
     const solver: Solver = { id: "by it", prune: (w, kept, goal) => ({ kept: goal.pattern.choose(w, kept, 0.5) }) };
     await expect(prune(dense(), { pattern, solver })).rejects.toThrow(/pattern "odd": expected 0 or 1/);
   });
 
-  test("or a module, by its path", async () => {
+  test("can be a module, by path", async () => {
     const path = join(folder, "comb.mjs");
     writeFileSync(path, `export default { id: "comb", share: 0.5, choose: ${String(comb.choose)} };`);
     const [net, other] = [dense(), dense()];
@@ -152,10 +152,10 @@ describe("from outside", () => {
   });
 
   test.each([
-    ["gives too little", (): Uint8Array[] => [], /"odd": expected 0 or 1 for each entry of layer/],
-    ["gives nothing", () => undefined as never, /"odd": expected 0 or 1 for each entry of layer/],
-    ["gives other numbers", () => [new Uint8Array(18).fill(2)], /"odd": expected 0 or 1/],
-  ])("one that %s is refused, and nothing is done", async (_, choose, message) => {
+    ["returns too little", (): Uint8Array[] => [], /"odd": expected 0 or 1 for each entry of layer/],
+    ["returns nothing", () => undefined as never, /"odd": expected 0 or 1 for each entry of layer/],
+    ["returns other values", () => [new Uint8Array(18).fill(2)], /"odd": expected 0 or 1/],
+  ])("is rejected if it %s, and changes nothing", async (_, choose, message) => {
     const net = dense();
     const before = await numbers(net);
     await expect(prune(net, { pattern: { id: "odd", share: 0.5, choose } })).rejects.toThrow(message);
@@ -163,13 +163,13 @@ describe("from outside", () => {
   });
 });
 
-describe("refused:", () => {
+describe("prune rejects", () => {
   test.each<readonly [string, object, RegExp]>([
-    ["all of m", { pattern: "4:4" }, /"pattern": .*n:m such as "2:4"/],
-    ["a word that is none", { pattern: "diagonal" }, /"pattern": .*"entries", "rows"/],
-    ["no amount where none is in the pattern", { pattern: "rows" }, /"amount": is required/],
+    ["4:4, which keeps all", { pattern: "4:4" }, /"pattern": .*n:m such as "2:4"/],
+    ["an unknown word", { pattern: "diagonal" }, /"pattern": .*"entries", "rows"/],
+    ["a missing amount", { pattern: "rows" }, /"amount": is required/],
     [
-      "an amount beside that of the pattern",
+      "an amount in addition to the pattern's",
       { pattern: "2:4", amount: 0.9 },
       /"amount": is not for a pattern that sets/,
     ],
@@ -178,20 +178,24 @@ describe("refused:", () => {
       { pattern: "2:4", overrides: { fc: { amount: 0.9 } } },
       /"overrides": is not for a pattern that sets/,
     ],
-    ["with channels", { pattern: "2:4", structured: 0.5 }, /"pattern": is for individual weights/],
-    ["over all layers", { pattern: "2:4", scope: "global" }, /"scope": is not for a pattern that sets/],
+    ["a pattern with channels", { pattern: "2:4", structured: 0.5 }, /"pattern": is for individual weights/],
     [
-      "a share that is none",
+      "a pattern with a scope over all layers",
+      { pattern: "2:4", scope: "global" },
+      /"scope": is not for a pattern that sets/,
+    ],
+    [
+      "a share above 1",
       { pattern: { ...comb, share: 1.5 } },
       /"pattern": has a `share` that is not a number from 0 to 1/,
     ],
     ["a share that is a word", { pattern: { ...comb, share: "half" } }, /"pattern": has a `share`/],
-    ["a module that is not there", { pattern: "./none.mjs" }, /"\.\/none\.mjs" does not exist/],
+    ["a missing module", { pattern: "./none.mjs" }, /"\.\/none\.mjs" does not exist/],
   ])("%s", async (_, options, message) => {
     await expect(prune(dense(), options as never)).rejects.toThrow(message);
   });
 
-  test("a module without a default export, and one that is no pattern", async () => {
+  test("a module without a default export, and a module without a pattern", async () => {
     const [empty, other] = [join(folder, "empty.mjs"), join(folder, "other.mjs")];
     writeFileSync(empty, "export const pattern = 3;");
     writeFileSync(other, "export default { id: 'x' };");

@@ -1,4 +1,4 @@
-/** A quantized network is cut where the float one is, and computes what it does with the channels silenced: on every topology, in every integer form. */
+/** A quantized network loses the channels of the float one, and computes the same as with silenced channels. */
 import { describe, expect, test } from "vitest";
 import { channelGroups, type Group, outputsOf, removable } from "../../src/core/analysis/channels.ts";
 import { cut, type Removal } from "../../src/core/analysis/cut.ts";
@@ -21,7 +21,7 @@ import { choose, difference, feedsOf, run, silencedWhereRead } from "./silenced.
 
 type Scheme = (feeds: Batch) => Parameters<typeof quantize>[1];
 
-// Signed weights of 8 bits are multiplied in sums of 16 bits on some processors, which saturate.
+// Some processors multiply signed 8-bit weights in 16-bit sums, which saturate.
 const schemes: Readonly<Record<string, Scheme>> = {
   dynamic: () => ({ scheme: "dynamic", weights: "uint8" }),
   "dynamic, per channel": () => ({ scheme: "dynamic", weights: "uint8", perChannel: true }),
@@ -38,33 +38,36 @@ const buildModel = async ({ text }: Topology, options?: Parameters<typeof quanti
 
 const groupsOf = (model: Model): readonly Group[] => channelGroups(model, infer(model));
 
-/** An LSTM reads the channels that it makes itself. */
+/** Excludes the LSTM, which reads its own channels. */
 const networks = topologies.filter(({ name }) => name !== "recurrent");
 
-describe.each(Object.entries(schemes))("%s: cut equals silenced", (name, scheme) => {
-  // Masks keep ONNX Runtime from fusing the silenced layers, and a fused kernel can round an output one step away.
-  const optimize = name !== "static";
-  test.each(networks.map((topology) => [topology.name, topology] as const))("topology %s", async (_, topology) => {
-    const feeds = feedsOf(topology, 1);
-    const model = await buildModel(topology, scheme(feeds));
-    if (!name.startsWith("blocks")) {
-      const counts = (groups: readonly Group[]) => groups.map((group) => removable(group).length).sort();
-      expect(counts(groupsOf(model))).toEqual(counts(groupsOf(await buildModel(topology))));
-    }
-    for (const [seed, share] of [
-      [1, 0.3],
-      [2, 0.6],
-    ] as const) {
-      const removals = choose(model, seed, share);
-      const expected = await run(silencedWhereRead(model, removals), feeds, optimize);
-      const small = model.clone();
-      const failed = await cut(small, choose(small, seed, share));
-      expect(failed instanceof Miss ? `${failed.at}: ${failed.reason}` : "cut").toBe("cut");
-      expect(verify(small)).toEqual([]);
-      expect(difference(await run(small, feeds, optimize), expected)).toBeLessThanOrEqual(1e-5);
-    }
-  });
-});
+describe.each(Object.entries(schemes))(
+  "%s: a pruned network equals the network with silenced channels",
+  (name, scheme) => {
+    // Masks keep ONNX Runtime from fusing the silenced layers, and a fused kernel can round an output one step away.
+    const optimize = name !== "static";
+    test.each(networks.map((topology) => [topology.name, topology] as const))("topology %s", async (_, topology) => {
+      const feeds = feedsOf(topology, 1);
+      const model = await buildModel(topology, scheme(feeds));
+      if (!name.startsWith("blocks")) {
+        const counts = (groups: readonly Group[]) => groups.map((group) => removable(group).length).sort();
+        expect(counts(groupsOf(model))).toEqual(counts(groupsOf(await buildModel(topology))));
+      }
+      for (const [seed, share] of [
+        [1, 0.3],
+        [2, 0.6],
+      ] as const) {
+        const removals = choose(model, seed, share);
+        const expected = await run(silencedWhereRead(model, removals), feeds, optimize);
+        const small = model.clone();
+        const failed = await cut(small, choose(small, seed, share));
+        expect(failed instanceof Miss ? `${failed.at}: ${failed.reason}` : "cut").toBe("cut");
+        expect(verify(small)).toEqual([]);
+        expect(difference(await run(small, feeds, optimize), expected)).toBeLessThanOrEqual(1e-5);
+      }
+    });
+  },
+);
 
 /** A file in the QOperator format, as ONNX Runtime's quantizer writes it. */
 const onCodes: Topology = {
@@ -100,20 +103,17 @@ graph (x: float32[batch, 3, 8, 8]) -> (y: float32[batch, 5]) {
 test.each([
   [1, 0.3],
   [2, 0.6],
-] as const)(
-  "a network in the QOperator format loses channels and computes the rest exactly, seed %d",
-  async (seed, share) => {
-    const [model, feeds] = [parseModel(onCodes.text), feedsOf(onCodes, 1)];
-    const removals = choose(model, seed, share);
-    expect(removals).not.toEqual([]);
-    const silent = await run(silencedWhereRead(model, removals), feeds);
-    expect(difference(silent, await run(model, feeds))).toBeGreaterThan(1e-3);
-    const small = model.clone();
-    expect(await cut(small, choose(small, seed, share))).not.toBeInstanceOf(Miss);
-    expect(verify(small)).toEqual([]);
-    expect(difference(await run(small, feeds), silent)).toBeLessThanOrEqual(1e-5);
-  },
-);
+] as const)("prunes a network in the QOperator format exactly, seed %d", async (seed, share) => {
+  const [model, feeds] = [parseModel(onCodes.text), feedsOf(onCodes, 1)];
+  const removals = choose(model, seed, share);
+  expect(removals).not.toEqual([]);
+  const silent = await run(silencedWhereRead(model, removals), feeds);
+  expect(difference(silent, await run(model, feeds))).toBeGreaterThan(1e-3);
+  const small = model.clone();
+  expect(await cut(small, choose(small, seed, share))).not.toBeInstanceOf(Miss);
+  expect(verify(small)).toEqual([]);
+  expect(difference(await run(small, feeds), silent)).toBeLessThanOrEqual(1e-5);
+});
 
 /** Lists the units that pruning removed, according to the kept channels that the pruned model records. */
 function removed(original: Model, pruned: Model): Removal[] {
@@ -133,9 +133,9 @@ describe.each([
   ["ad01_autoencoder", "dynamic", 9],
   ["ad01_autoencoder", "blocks of 4 bits", 8],
   ["bert_sst2/onnx/model", "blocks of 4 bits with zero points", 17],
-] as const)("%s, %s: half of its channels", (name, scheme, count) => {
+] as const)("%s, %s: half of the channels", (name, scheme, count) => {
   const path = shared(`data/models/${name}.onnx`);
-  test.skipIf(path === undefined)("go, and what is left computes what the network does without them", async () => {
+  test.skipIf(path === undefined)("are removed, with the outputs of silenced channels", async () => {
     const model = await open(path ?? "");
     await quantize(model, schemes[scheme]?.({}) ?? { scheme: "dynamic" });
     const pruned = model.clone();
@@ -147,7 +147,7 @@ describe.each([
     const feeds = inputs.draw(guess?.shapes ?? new Map(), random(1, "inputs"));
     const silent = await run(silencedWhereRead(model, removed(model, pruned)), feeds);
     expect(difference(await run(pruned, feeds), silent)).toBeLessThan(1e-4);
-    // Equal to the original would mean that nothing was silenced.
+    // Equal outputs would mean that no channel was silenced.
     expect(difference(silent, await run(model, feeds))).toBeGreaterThan(1e-3);
   });
 });

@@ -1,4 +1,4 @@
-/** Channels of a quantized network are ranked by what its layers read, as those of the float one. */
+/** Channels of a quantized network are ranked by dequantized weights, as those of the float network. */
 import { expect, test } from "vitest";
 import { recordedKept } from "../../src/core/analysis/provenance.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
@@ -25,7 +25,7 @@ graph (x: float32[batch, 3]) -> (y: float32[batch, 2]) {
   y = Gemm "fc2" (n, fc2.weight) {transB=1}
 }`;
 
-/** The numbers of the channels that are left of fc1. */
+/** Returns the numbers of the channels that remain in fc1. */
 async function left(model: Model, options: { readonly scope: "uniform" | "global"; readonly norm: 1 | 2 }) {
   const { changes } = await prune(model, { structured: 0.5, layers: "fc1", ...options });
   expect(changes).toHaveLength(1);
@@ -36,7 +36,7 @@ async function left(model: Model, options: { readonly scope: "uniform" | "global
 
 for (const scope of ["uniform", "global"] as const) {
   for (const norm of [1, 2] as const) {
-    test(`${scope}, norm ${norm}: quantized weights choose the channels that float weights do`, async () => {
+    test(`${scope}, norm ${norm}: removes the same channels of quantized and float weights`, async () => {
       expect(await left(parseModel(text), { scope, norm })).toEqual([1, 3, 5]);
       for (const perChannel of [true, false]) {
         const quantized = parseModel(text);
@@ -50,14 +50,14 @@ for (const scope of ["uniform", "global"] as const) {
   }
 }
 
-test("packed blocks choose the channels that float weights do", async () => {
+test("removes the same channels of packed blocks and float weights", async () => {
   const model = parseModel(text);
   await quantize(model, { scheme: "weights", bits: 8, block: 16, layers: "fc1" });
   expect(model.graph.value("fc1.weight_quantized")?.tensor?.dims).toEqual([6, 1, 16]);
   expect(await left(model, { scope: "uniform", norm: 2 })).toEqual([1, 3, 5]);
 });
 
-test("codes whose scale nothing tells stay, with the reason", async () => {
+test("skips integers without a known scale, with the reason", async () => {
   const model = parseModel(`opset 21
 graph (x: float32[batch, 4]) -> (y: float32[batch, 2]) {
   fc1.weight: uint8[4, 6] = random(seed 1, from 0 to 255)
@@ -76,7 +76,7 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 2]) {
   );
 });
 
-test("statically quantized layers too", async () => {
+test("removes channels of statically quantized layers", async () => {
   const model = parseModel(text);
   const x = float32([4, 3], [1, 0, 1, -1, 1, 0, 0.5, 0.5, -0.5, 0, -1, 1]);
   await quantize(model, { scheme: "static", data: memory("x", { x }), layers: "fc1" });
@@ -90,16 +90,16 @@ test("statically quantized layers too", async () => {
   expect(await codes()).toEqual([0, 2, 4].flatMap((channel) => before.slice(3 * channel, 3 * channel + 3)));
 });
 
-test("a mask that was folded into codes still counts", async () => {
+test("a mask that was folded before quantization still counts", async () => {
   const model = parseModel(text);
-  // The largest channel is masked away: then the second of the small ones stays.
+  // The largest channel is masked, so the second of the small channels is kept.
   const keep = [1, 1, 1, 1, 0, 1].flatMap((kept) => [kept, kept, kept]);
   await l1Unstructured(model, { layers: "fc1", amount: 3, importanceScores: float32([6, 3], keep) });
   await quantize(model, { scheme: "weights", layers: "fc1" });
   expect(await left(model, { scope: "uniform", norm: 2 })).toEqual([1, 3, 4]);
 });
 
-test("ranking a masked float layer needs no runtime", async () => {
+test("ranks a masked float layer without the runtime", async () => {
   const model = parseModel(text);
   await l1Unstructured(model, { layers: "fc1", amount: 3 });
   const load = () => Promise.reject(new Error("the runtime was asked"));
@@ -108,7 +108,7 @@ test("ranking a masked float layer needs no runtime", async () => {
   });
 });
 
-test("integers in a Constant node are cut like stored ones", async () => {
+test("removes channels of integers in a Constant node as of stored ones", async () => {
   const network = (weight: string): Model =>
     parseModel(`opset 21
 graph (x: float32[batch, 4]) -> (y: float32[batch, 2]) {
@@ -131,7 +131,7 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 2]) {
   expect(constantModel.graph.value("fc1.weight")?.tensor?.dims).toEqual([4, 2]);
 });
 
-test("scales of blocks go with whole blocks", async () => {
+test("removes whole blocks of channels with their scales", async () => {
   const wide = `opset 21
 graph (x: float32[batch, 16]) -> (y: float32[batch, 8]) {
   fc1.weight: float32[16, 64] = random(seed 1)
@@ -162,7 +162,7 @@ graph (x: float32[batch, 16]) -> (y: float32[batch, 8]) {
     await session.release();
     return y === undefined ? [] : toNumbers(y);
   };
-  // The silenced network keeps all channels, with scales of 0 for those that went.
+  // The silenced network keeps all channels, with scales of 0 for the removed ones.
   for (const name of ["fc1", "fc2"]) {
     const scale = silent.graph.value(`${name}.weight_scale`);
     const dense = (await scale?.tensor?.read()) ?? float32([], [1]);

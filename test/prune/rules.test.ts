@@ -1,4 +1,4 @@
-/** Every function of `pith/prune` on files of the oldest format, which list each stored tensor among the inputs of the graph. */
+/** Runs every function of `pith/prune` on files of IR 3, which list each stored tensor among the inputs of the graph. */
 import { expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
@@ -42,7 +42,7 @@ const functions: readonly (readonly [string, (model: Model) => Promise<unknown>]
   ],
 ];
 
-test.each(functions)("%s leaves a file of IR 3 that loads", async (_, apply) => {
+test.each(functions)("%s writes a file of IR 3 that loads", async (_, apply) => {
   const model = oldestFormat(parseModel(topology("conv-batchnorm").text));
   await apply(model);
   expect(verify(model)).toEqual([]);

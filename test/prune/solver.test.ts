@@ -1,4 +1,4 @@
-/** Solvers choose what goes and correct what stays. */
+/** Solvers select the weights to prune, and correct the others. */
 import { readFileSync } from "node:fs";
 import type { Model } from "pith";
 import { float32, inMemory, toNumbers } from "pith";
@@ -25,7 +25,7 @@ async function numbers(model: Model, name = "w"): Promise<number[]> {
   return toNumbers(await tensor.read());
 }
 
-/** A layer of the golden values, and what comes into it. */
+/** Returns a layer with golden values. */
 function layer({ rows, columns, weight: units }: Layer): Model {
   const model = parseModel(`opset 17
 graph (x: float32[n, ${columns}]) -> (y) {
@@ -49,7 +49,7 @@ const inputsOf = ({ x, columns }: Layer) =>
 const [small = expect.fail("there is no layer")] = golden.layers;
 
 const draw = random(7, "inputs");
-/** Inputs that depend on each other. */
+/** Correlated inputs. */
 const x = float32(
   [48, 6],
   Array.from({ length: 48 }, () => draw.normal()).flatMap((shared) =>
@@ -82,7 +82,7 @@ const computeRmsDifference = (some: readonly number[], others: readonly number[]
 
 describe("SparseGPT", () => {
   test.each(golden.layers.flatMap((one) => one.cases.map((own) => ({ ...one, ...own }))))(
-    "has the weights of NumPy: $columns columns, $options",
+    "equals NumPy: $columns columns, $options",
     async ({ options, weights, ...one }) => {
       const model = layer(one);
       await prune(model, { ...options, solver: "sparsegpt", data: memory("x", { x: inputsOf(one) }) });
@@ -95,7 +95,7 @@ describe("SparseGPT", () => {
   );
 
   test.each<PruneOptions>([{ amount: 0.5 }, { pattern: "2:4" }, { pattern: "rows", amount: 0.5 }])(
-    "answers nearer to the original than pruning alone: %o",
+    "has less output error than pruning alone: %o",
     async (options) => {
       const [plain, corrected, inputs] = [layer(small), layer(small), inputsOf(small)];
       const [original, samples] = [await answers(layer(small), inputs), memory("x", { x: inputs })];
@@ -108,7 +108,7 @@ describe("SparseGPT", () => {
     },
   );
 
-  test("goes through a network layer by layer", async () => {
+  test("prunes a network layer by layer", async () => {
     const net = two();
     const { changes } = await prune(net, { amount: 0.5, solver: "sparsegpt", data });
     expect(changes.map(({ at, what }) => [at, what])).toEqual([
@@ -118,7 +118,7 @@ describe("SparseGPT", () => {
     expect(computeRmsDifference(await answers(net, x), await answers(two(), x))).toBeLessThan(0.5);
   });
 
-  test("says of how many layers it has done how many", async () => {
+  test("reports the number of finished layers", async () => {
     const seen: (readonly [number, number | undefined])[] = [];
     const progress = (done: number, total?: number) => seen.push([done, total]);
     await prune(two(), { amount: 0.5, solver: "sparsegpt", data }, { progress });
@@ -129,9 +129,9 @@ describe("SparseGPT", () => {
   });
 });
 
-describe("what comes into a layer", () => {
+describe("the statistics of a solver", () => {
   const seen = new Map<string, Gram>();
-  /** Each weight twice as large, the first input of each output gone. */
+  /** Doubles each weight, and removes the first input of each output. */
   const doubled = (of?: "changed"): Solver<Gram> => ({
     id: "doubled",
     evidence: gramMatrices,
@@ -144,7 +144,7 @@ describe("what comes into a layer", () => {
       };
     },
   });
-  /** The Gram matrix of what a model feeds its second layer. */
+  /** Returns the Gram matrix of the inputs of a model's second layer. */
   const gramOf = async (model: Model): Promise<number[]> => {
     const session = await createEngine().load(
       parseModel(`opset 17
@@ -168,8 +168,8 @@ graph (x: float32[n, 6]) -> (r) {
 
   test.each([
     ["the original", undefined],
-    ["the model whose layers before are pruned", "changed"],
-  ] as const)("is that of %s", async (_, of) => {
+    ["the model whose earlier layers are pruned", "changed"],
+  ] as const)("are those of %s", async (_, of) => {
     const [before, after] = [two(), two()];
     await prune(after, { amount: 0.5, solver: doubled(of), data });
     first.set(before, await numbers(before, "a"));
@@ -183,7 +183,7 @@ graph (x: float32[n, 6]) -> (r) {
   });
 });
 
-test("what is pruned stays pruned, behind a mask too", async () => {
+test("keeps pruned weights at 0, also with masks", async () => {
   const net = two();
   await prune(net, { amount: 0.5, layers: "first", keepMasks: true });
   const before = await numbers(net, "a_mask");
@@ -193,17 +193,17 @@ test("what is pruned stays pruned, behind a mask too", async () => {
   expect(after.every((kept, at) => kept <= (before[at] ?? 0))).toBe(true);
 });
 
-describe("refused:", () => {
+describe("prune rejects", () => {
   const odd = (prune: NonNullable<Solver["prune"]>): Solver => ({ id: "odd", prune });
   test.each<readonly [string, PruneOptions, RegExp]>([
-    ["no samples", { amount: 0.5, solver: "sparsegpt" }, /solver "sparsegpt" needs samples/],
+    ["missing samples", { amount: 0.5, solver: "sparsegpt" }, /solver "sparsegpt" needs samples/],
     [
-      "a criterion beside it",
+      "a criterion in addition",
       { amount: 0.5, solver: "sparsegpt", data, importance: "random" },
       /"solver": is for individual/,
     ],
     ["channels", { structured: 0.5, solver: "sparsegpt", data }, /"solver": is for individual/],
-    ["too few numbers", { amount: 0.5, solver: odd((_, kept) => ({ weights: [], kept })) }, /"odd": expected a finite/],
+    ["too few values", { amount: 0.5, solver: odd((_, kept) => ({ weights: [], kept })) }, /"odd": expected a finite/],
     [
       "NaN",
       {
@@ -215,8 +215,8 @@ describe("refused:", () => {
       },
       /"odd": expected a finite number for each entry of layer "first"/,
     ],
-    ["no mask", { amount: 0.5, solver: odd((weights) => ({ weights, kept: [] })) }, /"odd": expected 0 or 1/],
-  ])("%s, and the model stays as it was", async (_, options, message) => {
+    ["a missing mask", { amount: 0.5, solver: odd((weights) => ({ weights, kept: [] })) }, /"odd": expected 0 or 1/],
+  ])("%s, and does not change the model", async (_, options, message) => {
     const net = two();
     const before = [await numbers(net, "a"), await numbers(net, "b")];
     await expect(prune(net, options)).rejects.toThrow(message);

@@ -1,4 +1,4 @@
-/** The criterion, allocation and multiples of channel pruning if none are given. */
+/** Tests the default criterion, allocation and multiples of channel pruning. */
 
 import type { Model } from "pith";
 import { float32 } from "pith";
@@ -47,7 +47,7 @@ test("ranks channels by magnitude without samples", async () => {
   expect(notes).toEqual([]);
 });
 
-test("uses a given loss, which has to fit the samples", async () => {
+test("rejects a loss that does not fit the samples", async () => {
   await expect(pruned(network(3), { data: samples, loss: "cross-entropy" })).rejects.toMatchObject({ code: "E_DATA" });
 });
 
@@ -83,7 +83,7 @@ test.each([
   }
 });
 
-test("spreads the amount by the isomorphic allocation", async () => {
+test("uses the isomorphic allocation by default", async () => {
   const [usual, named, uniform] = [wide(12), wide(12), wide(12)];
   await prune(usual, { structured: 0.2 });
   await prune(named, { structured: 0.2, scope: "isomorphic" });

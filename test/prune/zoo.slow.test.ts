@@ -18,7 +18,7 @@ const folder = shared("data/zoo");
 const names =
   folder === undefined ? [] : Object.keys(JSON.parse(readFileSync(`${folder}/index.json`, "utf8")) as object);
 
-/** In these something must go. */
+/** Networks that must lose channels. */
 const required = new Set([
   "mlp_op13",
   "mlp",
@@ -54,7 +54,7 @@ const required = new Set([
   "external_data",
 ]);
 
-describe("cut equals silenced", () => {
+describe("a pruned network equals the network with silenced channels", () => {
   test.each(names)("%s", async (name) => {
     const path = `${folder}/${name}.onnx`;
     const arrays = await parseNpz(new Uint8Array(readFileSync(`${folder}/${name}.npz`)), name);
@@ -70,7 +70,7 @@ describe("cut equals silenced", () => {
     if (required.has(name)) expect(change).toBeGreaterThan(1e-4);
   });
 
-  test.skipIf(folder === undefined)("whole heads of an encoder that was simplified", async () => {
+  test.skipIf(folder === undefined)("removes whole heads of a simplified encoder", async () => {
     const make = async (): Promise<Model> => {
       const model = await open(`${folder}/torch_encoder.onnx`);
       await simplify(model);

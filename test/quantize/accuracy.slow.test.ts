@@ -1,4 +1,4 @@
-/** Published networks on published data: what 8 bits cost, where the shared folder is present. */
+/** Measures the drop of 8-bit quantization for published networks on published data. */
 import { beforeAll, describe, expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
@@ -12,7 +12,7 @@ import { quantize } from "../../src/techniques/quantize/index.ts";
 import { shared } from "../shared.ts";
 import { layerNames } from "./networks.ts";
 
-// mnist_cntk is a file of 26 KB: the nodes that quantization adds weigh as much as its weights.
+// mnist_cntk has 26 KB, so the nodes that quantization adds take as many bytes as its weights.
 const networks = [
   { file: "vnncomp_mnist-net_256x2.onnx", folder: "mnist", how: "unit", layers: 3, size: 0.27 },
   { file: "mnist_cntk.onnx", folder: "mnist", how: "raw", layers: 3, size: 0.55 },
@@ -46,7 +46,7 @@ describe.skipIf(availableNetworks.length === 0).each(availableNetworks.length ==
       before = (await encodeToBytes(model)).length;
     });
 
-    test.each(["weights", "dynamic", "static"] as const)("%s costs less than one point", async (scheme) => {
+    test.each(["weights", "dynamic", "static"] as const)("%s loses less than one point", async (scheme) => {
       const { model, calibrate, judge } = await load();
       const names = layerNames(model);
       const outcome = await quantize(model, scheme === "static" ? { scheme, data: calibrate } : { scheme });

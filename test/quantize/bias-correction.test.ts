@@ -34,7 +34,7 @@ async function rounded(options: Partial<QuantizeOptions>, count = 128, text = ne
   return { error: difference(before, await run(model, seen)), corrected, model };
 }
 
-test("with few bits, the correction removes half of the error on other samples", async () => {
+test("halves the error of low-bit quantization on other samples", async () => {
   const withoutCorrection = await rounded({ biasCorrection: "none" });
   const withCorrection = await rounded({});
   expect(withoutCorrection.corrected).toEqual([]);
@@ -55,12 +55,12 @@ test.each([{ onnxOnly: true, block: 16 }, {}] as const)(
   },
 );
 
-test("few samples, and weights that are exact, leave biases as they are", async () => {
+test("changes no bias with few samples, or if weights are exact", async () => {
   expect((await rounded({}, 24)).corrected).toEqual([]);
   expect((await rounded({ scheme: "weights", bits: 8, rounder: "nearest" }, 24)).corrected).toEqual([]);
 });
 
-test("a layer that computes on integers and has no bias gets none", async () => {
+test("adds no bias to a layer in integer arithmetic", async () => {
   const text = network.replace(/ {2}b\.bias.*\n/, "").replace(", b.bias)", ")");
   const { model } = await rounded({}, 128, text);
   expect(layers(model, infer(model)).map(({ name, bias }) => [name, bias !== undefined])).toEqual([
@@ -70,7 +70,7 @@ test("a layer that computes on integers and has no bias gets none", async () => 
   ]);
 });
 
-test("a bias that two layers share is corrected for each by itself", async () => {
+test("corrects a bias that two layers share separately for each layer", async () => {
   const text = network.replace(/ {2}b\.bias.*\n/, "").replace("b.weight, b.bias", "b.weight, a.bias");
   const without = await rounded({ biasCorrection: "none" }, 128, text);
   expect((await rounded({}, 128, text)).error).toBeLessThan(without.error);

@@ -1,4 +1,4 @@
-/** Weights in blocks of few bits: rounders by what other tools found, and what is written. */
+/** Tests weights in low-bit blocks: rounding methods against golden values, and the written operators. */
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { assertValid } from "../../src/core/graph/verify.ts";
@@ -26,7 +26,7 @@ describe.skipIf(cases === undefined)("golden blocks", () => {
     return [weight, blockGrid({ bits, block, symmetric: false })] as const;
   };
   test.each(cases?.k_quant ?? [])(
-    "k-quant finds scales and zero points of ONNX Runtime's quantizer: $bits bits",
+    "k-quant equals ONNX Runtime's quantizer in scales and zero points: $bits bits",
     (one) => {
       const [weight, grid] = readCase(one);
       const [zeroPoints, scales] = [goldenNumbers(one.zero_points), goldenNumbers(one.scales)];
@@ -44,7 +44,7 @@ describe.skipIf(cases === undefined)("golden blocks", () => {
   );
 });
 
-test("k-quant: a slice may be longer than a call's arguments", () => {
+test("k-quant accepts a slice longer than the maximum number of arguments of a call", () => {
   const [{ scale, zeroPoint } = { scale: 0, zeroPoint: 0 }] = kQuant.scales(
     slicedWeight(
       [
@@ -65,7 +65,7 @@ test.each([
   [1, 2],
   [10, 11],
   [-11, -10],
-])("k-quant: numbers from %d to %d, of one sign, are nearly what they were", (low, high) => {
+])("k-quant approximates values of one sign, from %d to %d", (low, high) => {
   const numbers = Float64Array.from({ length: 32 }, (_, at) => low + ((high - low) * at) / 31);
   const [{ scale, zeroPoint } = { scale: 0, zeroPoint: 0 }] = kQuant.scales(slicedWeight([matrix(1, 32, numbers)], 1), {
     type: "uint8",
@@ -80,7 +80,7 @@ test.each([
   }
 });
 
-describe("the scheme of weights in blocks", () => {
+describe("the scheme weights with blocks", () => {
   const text = `opset 17
 graph (x: float32[batch, 52], ids: int64[batch]) -> (y: float32[batch, 3], e: float32[batch, 6]) {
   a.weight: float32[52, 33] = random(seed 1)
@@ -102,7 +102,7 @@ graph (x: float32[batch, 52], ids: int64[batch]) -> (y: float32[batch, 3], e: fl
     [{ bits: 4, zeroPoints: true }, 0.2],
     [{ bits: 4, block: 16, rounder: "k-quant" }, 0.2],
     [{ bits: 2, block: 16, zeroPoints: true }, 1.2],
-  ] as const)("%j computes what the codes stand for, and nearly what the numbers were", async (options, most) => {
+  ] as const)("%j computes its quantized values, and approximates the float outputs", async (options, most) => {
     const model = parseModel(text);
     const { changes, misses } = await quantize(model, { scheme: "weights", ...options });
     assertValid(model);
@@ -121,7 +121,7 @@ graph (x: float32[batch, 52], ids: int64[batch]) -> (y: float32[batch, 3], e: fl
     expect(difference(await run(parseModel(text), feeds), result)).toBeLessThan(most);
   });
 
-  test("where most layers keep 8 bits it is said once", async () => {
+  test("logs once if most layers keep more than 4 bits", async () => {
     const collectMessages = async (options: QuantizeOptions) => {
       const texts: string[] = [];
       await quantize(cnn(), options, { log: ({ id, text }) => void (id === "wider" && texts.push(text)) });
@@ -134,7 +134,7 @@ graph (x: float32[batch, 52], ids: int64[batch]) -> (y: float32[batch, 3], e: fl
       expect(await collectMessages({ scheme: "weights", ...options })).toEqual([]);
   });
 
-  test("what blocks are not for has few bits by channels, and says why; single layers have their own", async () => {
+  test("quantizes unsupported layers per channel with the reason, and applies per-layer overrides", async () => {
     const model = cnn();
     const { changes } = await quantize(model, { scheme: "weights", bits: 4, overrides: { fc: { bits: 8 } } });
     expect(changes.map(({ at, what, bits, decidedBy }) => [at, bits, decidedBy, what])).toEqual([
@@ -158,7 +158,7 @@ graph (x: float32[batch, 52], ids: int64[batch]) -> (y: float32[batch, 3], e: fl
     [{ scheme: "dynamic", bits: 3 }, /takes 8 or 7, got 3/],
     [{ scheme: "weights", bits: 3, block: 32 }, /"block": blocks support 8, 4 or 2 bits, got 3/],
     [{ scheme: "weights", block: 48 }, /takes 16, 32, 64, 128 or 256/],
-  ] as const)("%j is refused", async (options, message) => {
+  ] as const)("rejects %j", async (options, message) => {
     await expect(quantize(mlp(), options as never)).rejects.toThrow(message);
   });
 });

@@ -25,7 +25,7 @@ const kinds = {
 };
 type Kind = keyof typeof kinds;
 
-/** Output channel k of the layer holds numbers of the k-th kind. */
+/** Output channel k of the layer has values of the k-th kind. */
 const forms = {
   conv: {
     text: `opset 13
@@ -95,7 +95,7 @@ const settings = [
   { scheme: "static", activations: "int8" },
 ] as const;
 
-/** The largest error over the largest output, as written and optimized. */
+/** Returns the largest error relative to the largest output, with and without optimizations. */
 async function errorOf(form: Form, of: readonly Kind[], bias: number, setting: (typeof settings)[number]) {
   const model = network(form, of, bias);
   const original = model.clone();
@@ -112,11 +112,11 @@ async function errorOf(form: Form, of: readonly Kind[], bias: number, setting: (
   return largest === 0 ? worst : worst / largest;
 }
 
-// 8 bits of the input, of the weights and of the output: 1/255 each of a range that a sum of products fills by a third or so.
+// 8 bits for input, weights and output have an error of 1/255 each, relative to a range of which a sum fills about a third.
 const bound = 0.05;
 
 describe.each(settings)("$scheme, weights $weights, per channel $perChannel, activations $activations", (setting) => {
-  test.each(["conv", "gemm", "matmul"] as const)("%s: a channel of zeros disturbs no other", async (form) => {
+  test.each(["conv", "gemm", "matmul"] as const)("%s: a channel of zeros does not affect the others", async (form) => {
     for (const dead of [0, 3])
       expect(
         await errorOf(
@@ -128,7 +128,7 @@ describe.each(settings)("$scheme, weights $weights, per channel $perChannel, act
       ).toBeLessThan(bound);
   });
 
-  test("channels of any kind", async () => {
+  test("channels of any kind have small errors", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.constantFrom<Form>("conv", "gemm", "matmul"),
@@ -142,18 +142,18 @@ describe.each(settings)("$scheme, weights $weights, per channel $perChannel, act
     );
   });
 
-  test("a layer of zeros is its bias", async () => {
+  test("a layer of zeros outputs its bias", async () => {
     const zeros = Array.from({ length: channels }, (): Kind => "zero");
     for (const form of ["conv", "gemm"] as const) expect(await errorOf(form, zeros, 0.2, setting)).toBeLessThan(0.005);
   });
 
-  test.each(["subnormal", "tiny"] as const)("%s weights: their bias stays, or they stay", async (kind) => {
+  test.each(["subnormal", "tiny"] as const)("%s weights keep their bias, or are not quantized", async (kind) => {
     const all = Array.from({ length: channels }, (): Kind => kind);
     expect(await errorOf("gemm", all, 0.2, setting)).toBeLessThan(0.005);
   });
 
   test.each([Number.NaN, Number.POSITIVE_INFINITY, 1e-39])(
-    "a weight of %s is left as it is, with the reason",
+    "a weight with %s is not quantized, with the reason",
     async (number) => {
       const model = network("gemm", [], 0.1);
       const value = model.graph.value("w");

@@ -22,7 +22,7 @@ test.each([
   ["probabilities", 13, "Softmax (z) {axis=-1}", scores],
   ["probabilities", 18, "Softmax (z) {axis=-1}", scores],
   ["log-probabilities", 18, "LogSoftmax (z) {axis=-1}", scores],
-] as const)("%s of opset %i become centered logits", async (_, opset, form, given) => {
+] as const)("converts %s of opset %i to centered logits", async (_, opset, form, given) => {
   const model = network(opset, form);
   const session = await createEngine().load(withClassScores(model));
   const output = Object.values(await session.run({ x: float32([1, 3], given) }))[0];
@@ -34,14 +34,14 @@ test.each([
   expect(model.graph.outputs.map(({ name }) => name)).toEqual(["logits"]);
 });
 
-test("probabilities of 0 are finite", async () => {
+test("gives finite logits for probabilities of 0", async () => {
   const session = await createEngine().load(withClassScores(network(18, "Softmax (z) {axis=-1}")));
   const [output] = Object.values(await session.run({ x: float32([1, 3], [200, -200, 0]) }));
   await session.release();
   expect(output === undefined ? [] : toNumbers(output).filter((value) => !Number.isFinite(value))).toEqual([]);
 });
 
-test("vectors are compared as they are", () => {
+test("does not change outputs that are vectors", () => {
   const copy = withClassScores(network(18, "Identity (z)", "embedding"));
   expect(copy.graph.outputs.map(({ name }) => name)).toEqual(["embedding"]);
 });

@@ -1,4 +1,4 @@
-/** Cross-layer equalization: ranges of neighbours, in networks that compute the same before and after. */
+/** Tests cross-layer equalization: it balances the ranges of adjacent layers without changing outputs. */
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
@@ -41,8 +41,8 @@ graph (x: float32[n, 4, 3, 3]) -> (y) {
   return model;
 }
 
-describe.each(["chain", "depthwise"] as const)("three layers in a row, %s", (name) => {
-  test("the factors are NumPy's, and neighbours reach equally far", async () => {
+describe.each(["three consecutive layers, %s", "depthwise"] as const)("three layers in a row, %s", (name) => {
+  test("have the factors of NumPy, and equal ranges afterwards", async () => {
     const model = rowOf(name);
     const inference = infer(model);
     const groups = scaleGroups(model, inference).filter(({ refused, units }) => refused.size < units);
@@ -87,7 +87,7 @@ graph (x: float32[batch, 3, 8, 8]) -> (${result}) {
   y = Conv "b" (e, b.weight)${more}
 }`;
 
-/** The network with one channel of the depthwise layer that reaches two hundred times as far as the others. */
+/** A network with one channel of the depthwise layer that has a 200 times larger range than the others. */
 async function uneven(text: string): Promise<Model> {
   const model = parseModel(text);
   for (const [name, factor] of [
@@ -119,34 +119,37 @@ async function rounded(model: Model, options: Partial<QuantizeOptions>) {
   };
 }
 
-describe("one scale for a whole weight, and a channel that reaches two hundred times as far, behind clamps", () => {
-  test.each(["weights", "static", "dynamic"] as const)("costs a tenth of what it does without: %s", async (scheme) => {
-    const model = await uneven(clipped());
-    const unequalized = await rounded(model, { scheme, equalize: false });
-    const equalized = await rounded(model, { scheme });
-    expect(equalized.scaled.map(({ at }) => at)).toEqual(["a", "d", "b"]);
-    expect(equalized.error).toBeLessThan(unequalized.error / 10);
-  });
+describe("a channel with a 200 times larger range under a per-tensor scale, after clamps", () => {
+  test.each(["weights", "static", "dynamic"] as const)(
+    "has a tenth of the error with equalization: %s",
+    async (scheme) => {
+      const model = await uneven(clipped());
+      const unequalized = await rounded(model, { scheme, equalize: false });
+      const equalized = await rounded(model, { scheme });
+      expect(equalized.scaled.map(({ at }) => at)).toEqual(["a", "d", "b"]);
+      expect(equalized.error).toBeLessThan(unequalized.error / 10);
+    },
+  );
 
-  test("needs no data", async () => {
+  test("is equalized without data", async () => {
     const { error, scaled } = await rounded(await uneven(clipped()), { data: undefined });
     expect(scaled).toHaveLength(3);
     expect(error).toBeLessThan((await rounded(await uneven(clipped()), { equalize: false })).error / 10);
   });
 
-  test("clamps keep their bounds where no factor goes through", async () => {
+  test("is not equalized if other nodes read the clamped values", async () => {
     const text = clipped("\n  z = Sigmoid (c)\n  w = Sigmoid (e)", "y, z, w");
     const { result, scaled } = await rounded(await uneven(text), {});
     expect(scaled).toEqual([]);
     expect([...result.graph.nodes()].filter(({ op }) => op === "Clip")).toHaveLength(2);
   });
 
-  test("with a scale for each channel nothing moves", async () => {
+  test("is not equalized with per-channel scales", async () => {
     expect((await rounded(await uneven(clipped()), { perChannel: true })).scaled).toEqual([]);
   });
 });
 
-test("weights that lie on the grid stay on it", async () => {
+test("weights on the grid are not equalized", async () => {
   const model = rowOf("chain");
   for (const name of ["a.weight", "b.weight", "c.weight"]) {
     const weight = value(model, name);
@@ -161,7 +164,7 @@ test("weights that lie on the grid stay on it", async () => {
   expect(difference(before, await run(model, { x }, { optimize: false }))).toBeLessThan(1e-6);
 });
 
-test("of two clamps the one that no factor goes through keeps its bounds", async () => {
+test("equalization changes only the clamp that a factor passes", async () => {
   const text = clipped("\n  w = Sigmoid (e)", "y, w");
   const { result, scaled } = await rounded(await uneven(text), {});
   expect(scaled.map(({ at }) => at)).toEqual(["a", "d"]);

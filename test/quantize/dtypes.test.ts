@@ -1,4 +1,4 @@
-/** Variants by the names of transformers.js are the schemes that they stand for. */
+/** The dtypes of transformers.js are equal to the schemes that they represent. */
 import { expect, test } from "vitest";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
@@ -15,11 +15,11 @@ test.each([
   ["int8", { scheme: "dynamic", weights: "int8" }],
   ["uint8", { scheme: "dynamic", weights: "uint8" }],
   ["q4", { scheme: "weights", bits: 4, block: 32 }],
-] as const)("%s", async (dtype, scheme) => {
+] as const)("dtype %s equals its scheme", async (dtype, scheme) => {
   expect(await bytes({ dtype })).toEqual(await bytes(scheme));
 });
 
-test("q4f16 has the blocks of q4, and what they leave in half precision", async () => {
+test("q4f16 has the blocks of q4, and float16 for all other values", async () => {
   const model = mlp();
   const { changes } = await quantize(model, { dtype: "q4f16", except: "fc1" });
   expect(operators(model)).toContain("MatMulNBits");
@@ -32,7 +32,7 @@ test("q4f16 has the blocks of q4, and what they leave in half precision", async 
   expect(outcome.changes.map(({ bits }) => bits)).toContain(2);
 });
 
-test("what a dtype leaves open is chosen, and what it says is not contradicted", async () => {
+test("accepts options that a dtype leaves open, and rejects contradictions", async () => {
   expect(await bytes({ dtype: "q4", rounder: "k-quant" })).not.toEqual(await bytes({ dtype: "q4" }));
   for (const [options, message] of [
     [{ dtype: "q4", bits: 2 }, /`bits` is 4 in the dtype "q4", got 2/],

@@ -1,4 +1,4 @@
-/** The scheme "dynamic": the very form that ONNX Runtime fuses, and what it computes. */
+/** Tests the scheme "dynamic": the exact form that ONNX Runtime fuses, and what it computes. */
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { learnedCount, learnedTensors } from "../../src/core/analysis/learned.ts";
@@ -18,7 +18,7 @@ import { dequantized, roundedDynamically } from "./reference.ts";
 
 const fused = ["DynamicQuantizeLinear", "MatMulInteger", "Mul", "Cast", "Mul"];
 
-test("matrix products become the form that ONNX Runtime fuses into DynamicQuantizeMatMul", async () => {
+test("writes matrix products in the form that ONNX Runtime fuses into DynamicQuantizeMatMul", async () => {
   const model = mlp();
   const { changes, misses } = await quantize(model, { scheme: "dynamic" });
   assertValid(model);
@@ -34,7 +34,7 @@ test("matrix products become the form that ONNX Runtime fuses into DynamicQuanti
 test.each([
   ["LSTM", 4],
   ["GRU", 3],
-])("%s keeps its arithmetic and stores its weights in 8 bits, whatever the operator set", async (op, gates) => {
+])("%s keeps float arithmetic and stores 8-bit weights in an old opset", async (op, gates) => {
   const text = `opset 11
 graph (x: float32[steps, batch, 8], ids: int64[n]) -> (y, e) {
   lstm.weight: float32[1, ${gates * 16}, 8] = random(seed 1)
@@ -53,7 +53,7 @@ graph (x: float32[steps, batch, 8], ids: int64[n]) -> (y, e) {
   expect(difference(await run(parseModel(text), feeds), await run(model, feeds))).toBeLessThan(0.02);
 });
 
-test.each(["", "{transB=1}"])("its biases stay parameters: a product %s", async (attributes) => {
+test.each(["", "{transB=1}"])("counts biases as parameters: a product %s", async (attributes) => {
   const dims = attributes === "" ? ["[6, 8]", "[8, 5]"] : ["[8, 6]", "[5, 8]"];
   await keepsItsCount(`opset 17
 graph (x: float32[batch, 6]) -> (y) {
@@ -67,7 +67,7 @@ graph (x: float32[batch, 6]) -> (y) {
 }`);
 });
 
-test("its biases stay parameters: convolutions", async () => {
+test("counts biases as parameters: convolutions", async () => {
   await keepsItsCount(`opset 17
 graph (x: float32[batch, 3, 8, 8]) -> (y) {
   a.weight: float32[8, 3, 3, 3] = random(seed 1)
@@ -91,7 +91,7 @@ async function keepsItsCount(text: string): Promise<void> {
 test.each([
   ["[1, 1, 5]", "one"],
   ["[1, 1, 1, 5]", "two"],
-])("a bias of %s is stored as a vector, and the outputs keep the axes that only it has", async (shape) => {
+])("stores a bias of %s as a vector, and keeps the axes of outputs", async (shape) => {
   const text = `opset 17
 graph (x: float32[n, 6]) -> (y) {
   a.weight: float32[6, 5] = random(seed 1)
@@ -117,8 +117,8 @@ graph (x: float32[n, 6]) -> (y) {
 
 test.each([
   ["has as many axes", "float32[1, 5]"],
-  ["has an axis of several numbers before", "float32[2, 1, 5]"],
-])("a bias that %s stays where it is", async (_, type) => {
+  ["has an axis of several elements before", "float32[2, 1, 5]"],
+])("does not change a bias that %s", async (_, type) => {
   const model = parseModel(`opset 17
 graph (x: float32[n, 6]) -> (y) {
   a.weight: float32[6, 5] = random(seed 1)
@@ -130,8 +130,8 @@ graph (x: float32[n, 6]) -> (y) {
   expect(operators(model)).toEqual([...fused, "Add"]);
 });
 
-describe("what is computed", () => {
-  /** The rounded operands, multiplied in float64. */
+describe("the outputs of a quantized layer", () => {
+  /** Multiplies the quantized operands in float64. */
   function product(x: Dense<"float32">, weight: Dense, transposed: boolean, bias: Dense, factor = 1): Float64Array {
     const rounded = roundedDynamically(x.data);
     const codes = quantizeWeights({ dense: weight, type: "int8", axis: transposed ? 0 : 1 });
@@ -153,18 +153,21 @@ describe("what is computed", () => {
   test.skipIf(!hasExactProducts).each([
     ["Gemm with a transposed weight", "[5, 6]", "{transB=1}", true, 1],
     ["Gemm that scales its bias", "[6, 5]", "{beta=0.5}", false, 0.5],
-  ])("%s: rounded input times rounded weight", async (_, dims, attributes, transposed, factor) => {
-    const model = parseModel(`opset 17
+  ])(
+    "%s: equal the product of quantized input and quantized weight",
+    async (_, dims, attributes, transposed, factor) => {
+      const model = parseModel(`opset 17
 graph (x: float32[batch, 6]) -> (y: float32[batch, 5]) {
   fc.weight: float32${dims} = random(seed 1)
   fc.bias: float32[5] = random(seed 2)
   y = Gemm(x, fc.weight, fc.bias) ${attributes}
 }`);
-    const [weight, bias] = [await stored(model, "fc.weight"), await stored(model, "fc.bias")];
-    const x = numbersFor([3, 6]);
-    await quantize(model, { scheme: "dynamic", bits: 8 });
-    expect(difference(product(x, weight, transposed, bias, factor), await run(model, { x }))).toBeLessThan(1e-6);
-  });
+      const [weight, bias] = [await stored(model, "fc.weight"), await stored(model, "fc.bias")];
+      const x = numbersFor([3, 6]);
+      await quantize(model, { scheme: "dynamic", bits: 8 });
+      expect(difference(product(x, weight, transposed, bias, factor), await run(model, { x }))).toBeLessThan(1e-6);
+    },
+  );
 
   const scaledTwice = (second: string): Model =>
     parseModel(`opset 17
@@ -176,21 +179,18 @@ graph (x: float32[batch, 6]) -> (y: float32[batch, 6], z: float32[batch, 6]) {
   z = Gemm(x, ${second}) {alpha=-3.0, transB=1}
 }`);
 
-  test.each(["dynamic", "static"] as const)(
-    "%s: Gemm that scales its product has the scale in its weight",
-    async (scheme) => {
-      const model = scaledTwice("b.weight");
-      const x = numbersFor([3, 6]);
-      const expected = await run(model, { x });
-      const data = scheme === "static" ? { data: memory("x", { x }) } : {};
-      const { changes, misses } = await quantize(model, { scheme, ...data });
-      expect([changes.map(({ at }) => at), misses]).toEqual([["a", "b"], []]);
-      assertValid(model);
-      expect(difference(expected, await run(model, { x }))).toBeLessThan(0.03);
-    },
-  );
+  test.each(["dynamic", "static"] as const)("%s: are right for a Gemm that scales its product", async (scheme) => {
+    const model = scaledTwice("b.weight");
+    const x = numbersFor([3, 6]);
+    const expected = await run(model, { x });
+    const data = scheme === "static" ? { data: memory("x", { x }) } : {};
+    const { changes, misses } = await quantize(model, { scheme, ...data });
+    expect([changes.map(({ at }) => at), misses]).toEqual([["a", "b"], []]);
+    assertValid(model);
+    expect(difference(expected, await run(model, { x }))).toBeLessThan(0.03);
+  });
 
-  test("a weight that another layer reads, too, is not scaled for one of them", async () => {
+  test("do not change if two layers scale the same weight differently", async () => {
     const model = scaledTwice("a.weight");
     const x = numbersFor([3, 6]);
     const expected = await run(model, { x });
@@ -200,7 +200,7 @@ graph (x: float32[batch, 6]) -> (y: float32[batch, 6], z: float32[batch, 6]) {
     expect(await run(model, { x })).toEqual(expected);
   });
 
-  test("convolutions, with shortcut, groups and bias, stay close to float", async () => {
+  test("are close to float for convolutions with shortcut, groups and bias", async () => {
     const x = numbersFor([2, 3, 8, 8]);
     const expected = await run(cnn(), { x });
     for (const perChannel of [true, false]) {
@@ -214,7 +214,7 @@ graph (x: float32[batch, 6]) -> (y: float32[batch, 6], z: float32[batch, 6]) {
     }
   });
 
-  test("layers in a row without anything between", async () => {
+  test("are close to float for consecutive layers", async () => {
     const text = `opset 17
 graph (x: float32[batch, 6]) -> (z: float32[batch, 5]) {
   a.weight: float32[6, 6] = random(seed 1)
@@ -230,7 +230,7 @@ graph (x: float32[batch, 6]) -> (z: float32[batch, 5]) {
   });
 });
 
-test("weights of convolutions are uint8 unless told otherwise: its kernel is slow with int8", async () => {
+test("stores weights of convolutions in uint8 by default, because int8 is slow", async () => {
   const model = cnn();
   await quantize(model, { scheme: "dynamic" });
   expect(await stored(model, "conv1.weight_quantized")).toMatchObject({ type: "uint8" });
@@ -239,7 +239,7 @@ test("weights of convolutions are uint8 unless told otherwise: its kernel is slo
   expect(await stored(model, "fc.weight_quantized")).toMatchObject({ type: "int8" });
 });
 
-test("an activation that several layers read is rounded once", async () => {
+test("quantizes an activation that several layers read once", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[batch, 4]) -> (q: float32[batch, 4], k: float32[batch, 4], v: float32[batch, 4]) {
   q.weight: float32[4, 4] = random(seed 1)
@@ -255,7 +255,7 @@ graph (x: float32[batch, 4]) -> (q: float32[batch, 4], k: float32[batch, 4], v: 
   expect(model.graph.outputs.map(({ name }) => name)).toEqual(["q", "k", "v"]);
 });
 
-test("layers keep their names, with and without a stem in the weight's name", async () => {
+test("keeps the names of layers, whether or not the weight's name has a stem", async () => {
   const text = `opset 17
 graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
   fc1.weight: float32[4, 4] = random(seed 1)
@@ -271,7 +271,7 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
   expect(layerNames(model)).toEqual(["fc1", "attention", "y"]);
 });
 
-test("batch normalization goes into the convolution first", async () => {
+test("folds batch normalization into the convolution first", async () => {
   const text = `opset 17
 graph (x: float32[batch, 3, 6, 6]) -> (y: float32[batch, 4, 4, 4]) {
   conv.weight: float32[4, 3, 3, 3] parameter = random(seed 1)
@@ -291,7 +291,7 @@ graph (x: float32[batch, 3, 6, 6]) -> (y: float32[batch, 4, 4, 4]) {
 });
 
 test.each([
-  ["the weight on the left", "w: float32[4, 4] = random(seed 1)\n  y = MatMul(w, x)", "left operand"],
+  ["a weight as left operand", "w: float32[4, 4] = random(seed 1)\n  y = MatMul(w, x)", "left operand"],
   [
     "a bias that is computed",
     "w: float32[4, 4] = random(seed 1)\n  b = Neg(x)\n  y = Gemm(x, w, b)",
@@ -302,7 +302,7 @@ test.each([
     "w: float32[4, 4, 1, 1] = random(seed 1)\n  i: int64[2] = [2, 3]\n  u = Unsqueeze(x, i)\n  v = ConvTranspose(u, w)\n  y = Squeeze(v, i)",
     "no integer kernel",
   ],
-])("%s stays in float, with the reason", async (_, lines, reason) => {
+])("keeps a layer with %s in float, with the reason", async (_, lines, reason) => {
   const model = parseModel(`opset 17\ngraph (x: float32[4, 4]) -> (y: float32[4, 4]) {\n  ${lines}\n}`);
   const { changes, misses } = await quantize(model, { scheme: "dynamic" });
   expect(changes).toEqual([]);

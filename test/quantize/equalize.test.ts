@@ -1,4 +1,4 @@
-/** Outliers of activations, in networks that compute the same with them and without: factors that were moved by hand. */
+/** Tests outliers of activations, in networks with equal outputs: the tests migrate factors to create outliers. */
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { scaleGroups } from "../../src/core/analysis/scale-groups.ts";
@@ -42,7 +42,7 @@ const inputs = { normalized: [64, 5, 16], convolved: [64, 3, 8, 8] } as const;
 const texts = { normalized, convolved };
 type Name = keyof typeof texts;
 
-/** A network one of whose channels reaches a hundred times as far, and is read with weights a hundred times as small. */
+/** A network with a channel of a hundred times larger range, which is read with weights a hundred times smaller. */
 async function withOutlier(name: Name): Promise<Model> {
   const model = parseModel(texts[name]);
   const [group] = scaleGroups(model, infer(model)).filter(({ units, refused }) => refused.size < units);
@@ -76,7 +76,7 @@ async function error(name: Name, model: Model, options: Partial<QuantizeOptions>
 }
 
 describe.each(Object.keys(texts) as Name[])("an outlier channel, %s", (name) => {
-  test.each(["static", "dynamic"] as const)("costs nothing: %s", async (scheme) => {
+  test.each(["static", "dynamic"] as const)("adds no error: %s", async (scheme) => {
     const usual = (await error(name, parseModel(texts[name]), { scheme })).error;
     const outlier = await withOutlier(name);
     const unequalized = await error(name, outlier.clone(), { scheme, equalize: false });
@@ -87,7 +87,7 @@ describe.each(Object.keys(texts) as Name[])("an outlier channel, %s", (name) => 
     expect(moved.changes.filter(({ kind }) => kind === "scaled").map(({ at }) => at)).toEqual(readers);
   });
 
-  test("is left where no layer that reads it computes on integers with a scale for each output", async () => {
+  test("is not equalized if no reading layer is in integer arithmetic with per-channel scales", async () => {
     const model = await withOutlier(name);
     const readers = name === "normalized" ? ["up", "side"] : ["second"];
     const options: Partial<QuantizeOptions>[] = [
@@ -100,21 +100,21 @@ describe.each(Object.keys(texts) as Name[])("an outlier channel, %s", (name) => 
     }
   });
 
-  test("is left in a model that computes in float16, of which no layer is rounded", async () => {
+  test("is not equalized in a float16 model, whose layers are not quantized", async () => {
     const model = await withOutlier(name);
     await quantize(model, { dtype: "fp16" });
     const { changes } = await error(name, model, {});
     expect(changes).toEqual([]);
   });
 
-  test("is left where the layers that read it stay in float by an override", async () => {
+  test("is not equalized if an override keeps its readers in float", async () => {
     const readers = name === "normalized" ? ["up", "side"] : ["second"];
     const overrides = Object.fromEntries(readers.map((reader) => [reader, { float: true }]));
     const { changes } = await error(name, await withOutlier(name), { overrides });
     expect(changes.filter(({ kind }) => kind === "scaled")).toEqual([]);
   });
 
-  test("is moved by a pass of its own, too: the model computes the same, and quantizing it then is quantizing in one", async () => {
+  test("is equalized by the pass `equalize`, with the same result as within quantize", async () => {
     const [model, x] = [await withOutlier(name), samples(name)];
     const options = { scheme: "static", data: memory("x", { x }) } as const;
     const [directModel, steps] = [model.clone(), model.clone()];
@@ -126,12 +126,12 @@ describe.each(Object.keys(texts) as Name[])("an outlier channel, %s", (name) => 
     expect(await run(steps, { x })).toEqual(await run(directModel, { x }));
   });
 
-  test("a network without one keeps its weights", async () => {
+  test("does not exist in a network with even channels, which keeps its weights", async () => {
     const { changes } = await error(name, parseModel(texts[name]), {});
     expect(changes.filter(({ kind }) => kind === "scaled")).toEqual([]);
   });
 
-  test("what is left in float computes the same to the bit", async () => {
+  test("is migrated without changing the float outputs by a bit", async () => {
     const [model, x] = [await withOutlier(name), samples(name)];
     const before = await run(model, { x });
     const settings: StaticSettings = { ...usual, data: memory("x", { x }) };
@@ -141,8 +141,8 @@ describe.each(Object.keys(texts) as Name[])("an outlier channel, %s", (name) => 
   });
 });
 
-describe("weights of few bits", () => {
-  /** Few channels reach far behind a normalization, as in large language models. */
+describe("low-bit weights", () => {
+  /** Few channels have a large range after the normalization, as in large language models. */
   const uneven = `opset 21
 graph (x: float32[batch, 5, 64]) -> (y) {
   gamma: float32[64] = [${Array.from({ length: 64 }, (_, at) => (at % 16 === 3 ? 12 : 0.5)).join(", ")}]
@@ -162,14 +162,14 @@ graph (x: float32[batch, 5, 64]) -> (y) {
     return { model, names: changes.map(({ at }) => at) };
   };
 
-  test("count those most that meet large activations (AWQ), and the model computes the same", async () => {
+  test("are scaled for large activations (AWQ) without changing the outputs", async () => {
     const { model, names } = await moved({ data: memory("x", { x }) });
     expect(names).toEqual(["up", "side"]);
     expect(difference(await run(parseModel(uneven), { x }), await run(model, { x }))).toBeLessThan(1e-6);
   });
 
   test.each(["nearest", "mse", "gptq"] as const)(
-    "have less error with it, also on other samples: %s",
+    "have less error with AWQ, also on other samples: %s",
     async (rounder) => {
       const test = numbersFor([64, 5, 64], 6);
       const errorWith = async (isEqualized: boolean): Promise<number> => {
@@ -181,7 +181,7 @@ graph (x: float32[batch, 5, 64]) -> (y) {
     },
   );
 
-  test("are clipped where the answers err least (AWQ's second search), not where the weights do", async () => {
+  test("are clipped for the smallest error of outputs (AWQ's second search) instead of weights", async () => {
     const test = numbersFor([64, 5, 64], 6);
     const errorBy = async (rounder: "mse" | "sequential-mse"): Promise<number> => {
       const model = parseModel(uneven);
@@ -191,25 +191,25 @@ graph (x: float32[batch, 5, 64]) -> (y) {
     expect(await errorBy("sequential-mse")).toBeLessThan(await errorBy("mse"));
   });
 
-  test("stay in a model that computes in float16, whose products have no blocks", async () => {
+  test("are not scaled in a float16 model, whose products have no blocks", async () => {
     const model = parseModel(uneven);
     await quantize(model, { dtype: "fp16" });
     const options: WeightsSettings = { ...fewBits, data: memory("x", { x }) };
     expect(await awq.move(model, options, completeContext({}), unmeasured)).toEqual([]);
   });
 
-  test("stay without samples, and where they have 8 bits or no blocks", async () => {
+  test("are not scaled without samples, with 8 bits, or without blocks", async () => {
     const data = memory("x", { x });
     for (const options of [{}, { data, bits: 8 }, { data, bits: 3 }] as const)
       expect((await moved(options)).names).toEqual([]);
   });
 
-  test("even activations move nothing", async () => {
+  test("are not scaled if activations are even", async () => {
     expect((await moved({ data: memory("x", { x }) }, uneven.replaceAll("12", "0.5"))).names).toEqual([]);
   });
 
   const reference = golden<{ awq: readonly Awq[] }>("quantization")?.awq.filter((one) => one.duo_scaling);
-  test.skipIf(reference === undefined)("factors are NumPy's", () => {
+  test.skipIf(reference === undefined)("have the factors of NumPy", () => {
     for (const { x_mean, w_mean, scales, best_i } of reference ?? []) {
       const factors = awqFactors(goldenNumbers(x_mean), goldenNumbers(w_mean), best_i / 20);
       const expected = goldenNumbers(scales).map((scale) => 1 / scale);
@@ -226,7 +226,7 @@ interface Awq {
   readonly best_i: number;
 }
 
-describe("an outlier of values that one product makes with queries and keys", () => {
+describe("an outlier of values, from a product for queries, keys and values", () => {
   const fused = `opset 21
 graph (x: float32[batch, 5, 16]) -> (y) {
   qkv.weight: float32[16, 48] = random(seed 1)
@@ -260,7 +260,7 @@ graph (x: float32[batch, 5, 16]) -> (y) {
     return { error, scaled: changes.filter(({ kind }) => kind === "scaled").map(({ at }) => at) };
   };
 
-  test("is scaled by a node in front of the layer that reads them, as no weight before can take the factor", async () => {
+  test("is scaled by a node before its reader if no weight can absorb the factor", async () => {
     const [usual, unequalized, moved] = [
       await quantized(1),
       await quantized(128, { equalize: false }),
@@ -272,8 +272,8 @@ graph (x: float32[batch, 5, 16]) -> (y) {
   });
 });
 
-describe("a channel that is never near 0", () => {
-  /** Channel 2 of the first layer answers 40 more than the others. */
+describe("a channel far from 0", () => {
+  /** Channel 2 of the first layer has values 40 higher than the others. */
   const high = (act: string, pads = "[0, 0, 0, 0]") => `opset 21
 graph (x: float32[batch, 3, 8, 8]) -> (y) {
   first.weight: float32[8, 3, 3, 3] = random(seed 1)
@@ -293,13 +293,13 @@ graph (x: float32[batch, 3, 8, 8]) -> (y) {
     return { error, absorbed: changes.filter(({ what }) => what.includes("minimums absorbed")).map(({ at }) => at) };
   };
 
-  test("gives what it never falls below to the biases behind, and rounds with less error", async () => {
+  test("moves its minimum to the biases of the next layer, which reduces the error", async () => {
     const [plain, moved] = [await quantized(high("Relu"), { equalize: false }), await quantized(high("Relu"), {})];
     expect([plain.absorbed, moved.absorbed]).toEqual([[], ["first"]]);
     expect(moved.error).toBeLessThan(0.5 * plain.error);
   });
 
-  test("keeps it where a convolution pads with zeros, or another function follows", async () => {
+  test("keeps its minimum if a convolution pads with zeros, or after another function", async () => {
     for (const text of [high("Relu", "[1, 1, 1, 1]"), high("Sigmoid")])
       expect((await quantized(text, {})).absorbed).toEqual([]);
   });

@@ -1,4 +1,4 @@
-/** Weights that lie on a grid already are stored as they are, in every scheme, whatever else is done to make rounding easier. */
+/** Weights on a grid are stored exactly in every scheme, whatever else makes rounding easier. */
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
@@ -13,7 +13,7 @@ import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/in
 import { value } from "../find.ts";
 import { numbersFor } from "./networks.ts";
 
-/** Two convolutions whose channels have at most so many steps to each side of 0, each of a size of its own. */
+/** Two convolutions whose channels have at most `steps` steps on each side of 0, each with a separate step size. */
 function onGrid(steps: number, own: boolean): Model {
   const model = parseModel(`opset 21
 graph (x: float32[batch, 3, 6, 6]) -> (y) {
@@ -59,8 +59,8 @@ async function farthest(model: Model, options: Partial<QuantizeOptions>): Promis
 }
 
 describe.each([
-  ["a scale for each channel", true],
-  ["one scale for all", false],
+  ["per-channel scales", true],
+  ["a scale per tensor", false],
 ] as const)("%s", (_, perChannel) => {
   test.each([
     ["weights", 127, undefined],
@@ -68,7 +68,7 @@ describe.each([
     ["static", 64, undefined],
     ["static", 7, 4],
     ["weights", 7, 4],
-  ] as const)("%s keeps %d steps, bits %s", async (scheme, steps, bits) => {
+  ] as const)("%s stores %d steps exactly, bits %s", async (scheme, steps, bits) => {
     const settings = bits === undefined ? { scheme, perChannel } : { scheme, perChannel, bits };
     expect(await farthest(onGrid(steps, perChannel), settings)).toBeLessThan(1e-6);
   });

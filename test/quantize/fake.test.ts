@@ -1,4 +1,4 @@
-/** Rounding in float, trained through, and its way out as codes. */
+/** Tests fake quantization in float: its training, and its export to quantized values. */
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { parametersOf } from "../../src/core/analysis/parameters.ts";
@@ -38,8 +38,8 @@ async function tensors(model: Model): Promise<Readonly<Record<string, readonly n
 
 const data = (name: keyof typeof compared) => memory("calibration", { x: calibration(name) });
 
-describe("rounded weights", () => {
-  test("compute what 8-bit weights compute, and keep names and parameters", async () => {
+describe("fake-quantized weights", () => {
+  test("compute the same as 8-bit weights, and keep names and parameters", async () => {
     const [fake, real] = [cnn(), cnn()];
     const parameters = [...parametersOf(fake, infer(fake))].map(({ name }) => name);
     const { changes, misses } = await fakeQuantize(fake, { scheme: "weights" });
@@ -53,7 +53,7 @@ describe("rounded weights", () => {
     expect([...parametersOf(fake, infer(fake))].map(({ name }) => name)).toEqual(parameters);
   });
 
-  test("become codes with the same scales, through a file and back", async () => {
+  test("are exported with the same scales as a direct export, also from a file", async () => {
     const [fake, real] = [mlp(), mlp()];
     await fakeQuantize(fake, {});
     await quantize(real, { scheme: "weights" });
@@ -64,7 +64,7 @@ describe("rounded weights", () => {
     expect(operators(read)).toEqual(operators(real));
   });
 
-  test("keep their scale when the weights move", async () => {
+  test("keep their scale if the weights change", async () => {
     const model = mlp();
     await fakeQuantize(model, { perChannel: false });
     const scale = toNumbers(await stored(model, "fc1.weight_scale"));
@@ -82,11 +82,11 @@ describe("rounded weights", () => {
     await quantize(model, { scheme: "weights" });
     expect(toNumbers(await stored(model, "fc1.weight_scale"))).toEqual(scale);
     expect(Math.max(...toNumbers(await stored(model, "fc1.weight_quantized")).map(Math.abs))).toBeLessThan(65);
-    // Optimized, ONNX Runtime would round the activations of the MatMul too (MatMulNBits).
+    // With optimizations, ONNX Runtime also rounds the activations of the MatMul (MatMulNBits).
     expect(difference(expected, await run(model, { x }, { optimize: false }))).toBeLessThan(1e-6);
   });
 
-  test("behind a mask are rounded after it", async () => {
+  test("with a mask are quantized after the mask", async () => {
     const model = parseModel(`opset 17
 graph (x: float32[batch, 3]) -> (y: float32[batch, 2]) {
   fc.weight_orig: float32[2, 3] parameter = [[4, 100, 2], [1, 0.5, 3]]
@@ -100,7 +100,7 @@ graph (x: float32[batch, 3]) -> (y: float32[batch, 2]) {
     expect(toNumbers(await stored(model, "fc.weight_quantized"))).toEqual([64, 0, 32, 64, 32, 0]);
   });
 
-  test("are not rounded twice", async () => {
+  test("are not quantized twice", async () => {
     const model = mlp();
     await fakeQuantize(model, {});
     const before = structureHash(model);
@@ -114,9 +114,9 @@ graph (x: float32[batch, 3]) -> (y: float32[batch, 2]) {
   });
 });
 
-describe.each(["mlp", "cnn"] as const)("rounded activations of %s", (name) => {
+describe.each(["fake-quantized activations of %s", "cnn"] as const)("rounded activations of %s", (name) => {
   test.each(["uint8", "int8"] as const)(
-    "%s: exported without data, the integers are those of a direct export",
+    "%s: are exported without data to the same values as a direct export",
     async (activations) => {
       const [fake, real] = [compared[name](), compared[name]()];
       await fakeQuantize(fake, { scheme: "static", bits: 8, activations, data: data(name) });
@@ -130,13 +130,13 @@ describe.each(["mlp", "cnn"] as const)("rounded activations of %s", (name) => {
       expect(await tensors(read)).toEqual(await tensors(real));
       expect([...operators(read)].sort()).toEqual([...operators(real)].sort());
       expect(layerNames(read)).toEqual(layerNames(compared[name]()));
-      // Biases are int32 and operands of Add 8 bits only in the export.
+      // Only the export has int32 biases and 8-bit operands of Add.
       if (hasExactProducts) expect(difference(await run(real, { x }), computed)).toBeLessThan(0.02);
     },
   );
 });
 
-test("training goes through the rounding, and the export computes what was trained", async () => {
+test("training passes gradients through rounding, and the export computes the trained outputs", async () => {
   const model = parseModel(`opset 18
 graph (x: float32[batch, 4]) -> (y: float32[batch, 3]) {
   fc1.weight: float32[16, 4] parameter = random(seed 1)
@@ -148,7 +148,7 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 3]) {
 }`);
   const numbers = random(3);
   const x = numbersFor([96, 4], 11);
-  // The class is the largest of three coordinates: learnable, and not yet learnt.
+  // The class is the largest of three coordinates, which the untrained network does not predict.
   const label = fromNumbers(
     "int64",
     [96],
@@ -172,7 +172,7 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 3]) {
   expect(difference(trained, await run(model, { x }))).toBeLessThan(0.02);
 });
 
-test("weights that were trained in 4 bits are stored in a byte each, or two in a byte where `bits` says so: the same numbers", async () => {
+test("4-bit weights are exported to int8 or int4, with the same outputs", async () => {
   const x = calibration("mlp");
   const model = mlp();
   await fakeQuantize(model, { scheme: "static", bits: 4, data: data("mlp") });
@@ -189,7 +189,7 @@ test("weights that were trained in 4 bits are stored in a byte each, or two in a
   }
 });
 
-/** A network that reads one matrix as it is, and turned. */
+/** A network that reads one matrix directly and transposed. */
 const tied = () =>
   parseModel(`opset 18
 graph (x: float32[batch, 6]) -> (y: float32[batch, 6]) {
@@ -208,7 +208,7 @@ describe("a matrix that two layers read along different axes", () => {
     ["static", { learnScales: true }, 2, 0.02],
     ["dynamic", { learnScales: true, bits: 7 }, 2, 0.02],
   ] as const)(
-    "is rounded along each, and becomes codes with what was trained: %s %j",
+    "is quantized along each axis, and exported with its trained values: %s %j",
     async (scheme, options, count, most) => {
       const model = tied();
       const x = numbersFor([96, 6], 11);
@@ -241,7 +241,7 @@ test.each([
   [{ scheme: "weights", bits: 9 }, '"bits"'],
   [{ scheme: "weights", bits: 3.5 }, '"bits"'],
   [{ scheme: "weights", learnScales: "yes" }, '"learnScales"'],
-])("options that do not fit are refused: %j", async (options, words) => {
+])("rejects the options %j", async (options, words) => {
   const model = mlp();
   const before = structureHash(model);
   await expect(fakeQuantize(model, options as Parameters<typeof fakeQuantize>[1])).rejects.toMatchObject({
@@ -251,8 +251,8 @@ test.each([
   expect(structureHash(model)).toBe(before);
 });
 
-describe("scales that are trained", () => {
-  /** Points whose class is the largest of three coordinates. */
+describe("trained scales", () => {
+  /** Returns points whose class is the largest of three coordinates. */
   const points = () => {
     const x = numbersFor([96, 12], 11);
     const largest = (row: number): number => {
@@ -276,7 +276,7 @@ describe("scales that are trained", () => {
       { seed: 3 },
     );
 
-  test("are parameters of the model, and compute what fixed ones compute", async () => {
+  test("are parameters of the model, and compute the same as fixed ones", async () => {
     const [learned, fixed] = [cnn(), cnn()];
     const before = [...parametersOf(learned, infer(learned))].map(({ name }) => name);
     const { changes } = await fakeQuantize(learned, { scheme: "static", data: data("cnn"), learnScales: true });
@@ -293,7 +293,7 @@ describe("scales that are trained", () => {
     expect(layerNames(learned)).toEqual(layerNames(cnn()));
   });
 
-  test("have a slope for the numbers that share one, and the codes that there are", async () => {
+  test("have a gradient scale by the number of elements and quantized values", async () => {
     const model = cnn();
     await fakeQuantize(model, { scheme: "static", bits: 3, data: data("cnn"), learnScales: true });
     const slopeOf = (name: string) => {
@@ -301,56 +301,53 @@ describe("scales that are trained", () => {
       const role = [...(size?.uses ?? [])][0]?.node.outputs[0]?.role;
       return role?.kind === "straight-through" ? role.slope : undefined;
     };
-    // 6 × 3 × 3 numbers in each channel, codes -4 … 3.
+    // 6 × 3 × 3 elements per channel, quantized values -4 … 3.
     expect(slopeOf("conv2.weight")).toBeCloseTo(4 ** 2 / Math.sqrt(6 * 9 * 3), 12);
-    // 6 × 8 × 8 numbers in each sample, none negative: codes 0 … 255.
+    // 6 × 8 × 8 elements per sample, none negative: quantized values 0 … 255.
     expect(slopeOf("a1")).toBeCloseTo(256 ** 2 / Math.sqrt(6 * 64 * 255), 9);
   });
 
   test.each([
     { scheme: "static", bits: 8, factors: [128, 256] },
     { scheme: "weights", bits: 4, factors: [8, 256] },
-  ] as const)(
-    "$scheme, $bits bits: move in training, and are those of the codes",
-    async ({ scheme, bits, factors }) => {
-      const model = mlp();
-      const dataOption = scheme === "static" ? { data: memory("x", { x: points().x }) } : {};
-      await fakeQuantize(model, { scheme, bits, learnScales: true, ...dataOption });
-      const names = rangesOf(model);
-      expect(names).toHaveLength(scheme === "static" ? 6 : 2);
-      const before = await Promise.all(names.map((name) => numbersOf(model, name)));
-      const { history } = await fitted(model);
-      expect(history.at(-1)?.loss ?? Number.NaN).toBeLessThan(history[0]?.loss ?? 0);
-      const after = await Promise.all(names.map((name) => numbersOf(model, name)));
-      for (const [at, numbers] of after.entries()) {
-        expect(numbers).not.toEqual(before[at]);
-        expect(Math.min(...numbers)).toBeGreaterThan(0);
-      }
+  ] as const)("change in training and are exported: $scheme, $bits bits", async ({ scheme, bits, factors }) => {
+    const model = mlp();
+    const dataOption = scheme === "static" ? { data: memory("x", { x: points().x }) } : {};
+    await fakeQuantize(model, { scheme, bits, learnScales: true, ...dataOption });
+    const names = rangesOf(model);
+    expect(names).toHaveLength(scheme === "static" ? 6 : 2);
+    const before = await Promise.all(names.map((name) => numbersOf(model, name)));
+    const { history } = await fitted(model);
+    expect(history.at(-1)?.loss ?? Number.NaN).toBeLessThan(history[0]?.loss ?? 0);
+    const after = await Promise.all(names.map((name) => numbersOf(model, name)));
+    for (const [at, numbers] of after.entries()) {
+      expect(numbers).not.toEqual(before[at]);
+      expect(Math.min(...numbers)).toBeGreaterThan(0);
+    }
 
-      const read = await reopened(model);
-      const { x } = points();
-      const computed = await run(read, { x });
-      const weight = await numbersOf(read, "fc1.weight");
-      await quantize(read, { scheme });
-      assertValid(read);
-      for (const [at, name] of names.entries()) {
-        const factor = factors[name.includes("weight") ? 0 : 1];
-        const scale = await numbersOf(read, name.replace(/_range$/, "_scale"));
-        expect(scale).toEqual(after[at]?.map((range) => range / factor));
-      }
-      const scale = await numbersOf(read, "fc1.weight_scale");
-      const [low, high] = bits === 8 ? [-127, 127] : [-8, 7];
-      const codes = weight.map((value, at) => {
-        const code = roundHalfEven(Math.fround(value / (scale[Math.floor(at / 12)] ?? 1)));
-        return Math.min(high, Math.max(low, code)) + 0;
-      });
-      expect(await numbersOf(read, "fc1.weight_quantized")).toEqual(codes);
-      const tolerance = scheme === "static" ? 0.02 : 1e-6;
-      expect(difference(computed, await run(read, { x }, { optimize: false }))).toBeLessThan(tolerance);
-    },
-  );
+    const read = await reopened(model);
+    const { x } = points();
+    const computed = await run(read, { x });
+    const weight = await numbersOf(read, "fc1.weight");
+    await quantize(read, { scheme });
+    assertValid(read);
+    for (const [at, name] of names.entries()) {
+      const factor = factors[name.includes("weight") ? 0 : 1];
+      const scale = await numbersOf(read, name.replace(/_range$/, "_scale"));
+      expect(scale).toEqual(after[at]?.map((range) => range / factor));
+    }
+    const scale = await numbersOf(read, "fc1.weight_scale");
+    const [low, high] = bits === 8 ? [-127, 127] : [-8, 7];
+    const codes = weight.map((value, at) => {
+      const code = roundHalfEven(Math.fround(value / (scale[Math.floor(at / 12)] ?? 1)));
+      return Math.min(high, Math.max(low, code)) + 0;
+    });
+    expect(await numbersOf(read, "fc1.weight_quantized")).toEqual(codes);
+    const tolerance = scheme === "static" ? 0.02 : 1e-6;
+    expect(difference(computed, await run(read, { x }, { optimize: false }))).toBeLessThan(tolerance);
+  });
 
-  test("are those of the layers that are trained", async () => {
+  test("are trained only for the selected layers", async () => {
     const model = mlp();
     await fakeQuantize(model, { learnScales: true });
     const before = await tensors(model);
@@ -363,7 +360,7 @@ describe("scales that are trained", () => {
     expect(await numbersOf(model, "fc2.weight_range")).not.toEqual(after["fc2.weight_range"]);
   });
 
-  test("go with the channels that are cut", async () => {
+  test("are removed with pruned channels", async () => {
     const model = cnn();
     await fakeQuantize(model, { learnScales: true });
     const { misses } = await prune(model, { structured: true, amount: 0.5, layers: "conv1" });

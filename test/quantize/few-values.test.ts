@@ -1,4 +1,4 @@
-/** Constants of few values that no layer has as its weight: stored exactly, in bits. */
+/** Tests constants with few values that are not the weight of a layer: they are stored exactly, in few bits. */
 import { expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
@@ -7,7 +7,7 @@ import { reopened, run } from "./networks.ts";
 
 const size = 64;
 
-/** A layer, and a constant that is added to what it computes. */
+/** A layer, and a constant that the model reads separately. */
 const network = (constant: readonly number[], opset = 17) => `opset ${opset}
 graph (x: float32[rows, ${size}]) -> (z: float32[${size}, ${size}], y: float32[rows, ${size}]) {
   fc.weight: float32[${size}, ${size}] parameter = random(seed 1)
@@ -25,7 +25,7 @@ test.each([
   [3, 2],
   [16, 4],
   [200, 8],
-])("%i values take codes of %i bits", async (count, bits) => {
+])("stores a constant with %i values in indices of %i bits", async (count, bits) => {
   const values = Array.from({ length: count }, (_, at) => 1e9 * Math.sin(at));
   const model = parseModel(network(constantOf(values)));
   const before = await run(model, { x: float32([1, size], new Float32Array(size)) });
@@ -40,7 +40,7 @@ test.each([
   expect(after).toEqual(before);
 });
 
-test("0 and −0 are told apart", async () => {
+test("distinguishes 0 and −0", async () => {
   const model = parseModel(network(constantOf([0, 1])));
   const table = model.graph.value("table");
   if (table === undefined) expect.fail();
@@ -52,14 +52,14 @@ test("0 and −0 are told apart", async () => {
 
 test.each([
   ["more than 256 values", network(constantOf(Array.from({ length: 300 }, (_, at) => at)))],
-  ["operators of an old set", network(constantOf([0, 1]), 12)],
-])("stays as it is: %s", async (_, text) => {
+  ["operators of an old opset", network(constantOf([0, 1]), 12)],
+])("does not change a constant with %s", async (_, text) => {
   const model = parseModel(text);
   const { changes } = await quantize(model, { scheme: "dynamic" });
   expect(changes.map(({ at }) => at)).toEqual(["fc"]);
 });
 
-test("weights that stay in float are none", async () => {
+test("does not change the weight of a layer that is kept in float", async () => {
   const model = parseModel(network(constantOf([0, 1])).replace("Abs(table)", 'MatMul "second" (y, table)'));
   const { changes } = await quantize(model, { scheme: "weights", except: ["second"] });
   expect(changes.map(({ at }) => at)).toEqual(["fc"]);

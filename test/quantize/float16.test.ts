@@ -1,4 +1,4 @@
-/** The scheme "float16": half the bytes, the same arithmetic. */
+/** Tests the scheme "float16": half of the bytes, and float32 arithmetic. */
 import { describe, expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { structureHash } from "../../src/core/graph/hash.ts";
@@ -15,8 +15,8 @@ import { cnn, difference, layerNames, mlp, numbersFor, reopened, run, stored } f
 
 const rounded = (values: readonly number[]): number[] => toNumbers(fromNumbers("float16", [values.length], values));
 
-describe("numbers in half precision", () => {
-  test("are the nearest that float16 has, under the same names, in layers of the same names", async () => {
+describe("float16 weights", () => {
+  test("are the nearest float16 values, with the same names of tensors and layers", async () => {
     const model = mlp();
     const before = await stored(model, "fc1.weight");
     const { changes, misses } = await quantize(model, { scheme: "float16" });
@@ -29,7 +29,7 @@ describe("numbers in half precision", () => {
     expect(layerNames(model)).toEqual(layerNames(mlp()));
   });
 
-  test("compute what a network with these numbers computes", async () => {
+  test("compute the same as float32 weights with rounded values", async () => {
     const model = cnn();
     const expected = cnn();
     for (const value of expected.graph.values()) {
@@ -44,7 +44,7 @@ describe("numbers in half precision", () => {
     expect(await run(await reopened(model), { x })).toEqual(await run(model, { x }));
   });
 
-  test("bfloat16 has the range of float32, and is widened where it is read", async () => {
+  test("in bfloat16 keep the range of float32, and are widened when read", async () => {
     const model = parseModel(`opset 11
 graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
   fc.weight: float32[2, 2] = [[1e-9, 2.001], [70000, 3e38]]
@@ -68,7 +68,7 @@ graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
     );
   });
 
-  test("take half the bytes of a file, embeddings included", async () => {
+  test("take half of the bytes, also in embedding tables", async () => {
     const model = parseModel(`opset 17
 graph (ids: int64[n]) -> (y: float32[n, 64]) {
   table: float32[1000, 64] = random(seed 1)
@@ -81,7 +81,7 @@ graph (ids: int64[n]) -> (y: float32[n, 64]) {
     expect(await run(model, { ids: int64([2], [1, 999]) })).toHaveLength(128);
   });
 
-  test("stay as they are where they are too small for it, and where vectors set a scale", async () => {
+  test("are not used for values below the range of float16, or for scales", async () => {
     const model = parseModel(`opset 17
 graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
   fc.weight: float32[2, 2] = [[1e-9, 2e-9], [3e-9, 1e-9]]
@@ -99,7 +99,7 @@ graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
     expect(structureHash(coded)).toBe(before);
   });
 
-  test("take half the bytes of a masked model too: masks are folded in", async () => {
+  test("take half of the bytes of a masked model, whose masks are folded in", async () => {
     const model = mlp();
     const before = (await encodeToBytes(mlp())).length;
     await l1Unstructured(model, { amount: 0.5 });
@@ -114,7 +114,7 @@ graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
     expect(await run(model, { x })).toEqual(await run(expected, { x }));
   });
 
-  test("only of the layers that are named", async () => {
+  test("are used for the selected layers only", async () => {
     const model = mlp();
     await quantize(model, { scheme: "float16", layers: "fc2" });
     expect([(await stored(model, "fc1.weight")).type, (await stored(model, "fc2.weight")).type]).toEqual([
@@ -123,7 +123,7 @@ graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
     ]);
   });
 
-  test("stay as they are where they would become infinite; a network without any is left as it was", async () => {
+  test("are not used for values that would become infinite", async () => {
     const model = parseModel(`opset 17
 graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
   fc.weight: float32[2, 2] = [[1, 2], [3, 70000]]
@@ -138,7 +138,7 @@ graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
 });
 
 test.each(["float16", "bfloat16"] as const)(
-  "a %s parameter is trained by steps smaller than its last digit",
+  "training accumulates steps smaller than the last digit of a %s parameter",
   async (type) => {
     const weights = fromNumbers(type, [4, 2], [1, 1, 1, 1, 1, 1, 1, 1]);
     const network = (): ReturnType<typeof parseModel> => {

@@ -1,4 +1,4 @@
-/** Formats of stored weights that formats.test.ts leaves out, and a published network in a palette. */
+/** Tests weight formats that formats.test.ts omits, and a published network with a palette. */
 import { expect, test } from "vitest";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { open } from "../../src/core/onnx/index.ts";
@@ -18,7 +18,7 @@ testFormats([
   [{ weights: "palette", bits: 1 }, 0.9, ["uint8", "uint8", "uint8", "uint8", "uint8", "uint8"]],
 ]);
 
-test("the published file of Deep Compression keeps its very numbers, in bytes for codes", async (context) => {
+test("the published file of Deep Compression keeps its exact values, in 8-bit indices", async (context) => {
   const path = shared("data/models/squeezenet1.0_deepcompression.onnx");
   if (path === undefined) return context.skip();
   const model = await open(path);

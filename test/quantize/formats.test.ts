@@ -1,4 +1,4 @@
-/** Formats of stored weights: the very numbers that codes stand for, in every runtime, found again as layers, and left alone by what cleans up. */
+/** Tests weight formats: exact values, all runtimes, recognition as layers, and passes that must not change them. */
 import { join } from "node:path";
 import { InferenceSession } from "onnxruntime-node";
 import { describe, expect, test } from "vitest";
@@ -47,7 +47,7 @@ const reference = golden<{
   readonly bnb4: readonly Bnb4Case[];
 }>("quantization");
 
-/** One product with a weight of these numbers, inputs × outputs. */
+/** Returns a product with a weight of these values, inputs × outputs. */
 function product(inputs: number, outputs: number, numbers: Iterable<number>): Model {
   const model = parseModel(`opset 17
 graph (x: float32[batch, ${inputs}]) -> (y: float32[batch, ${outputs}]) {
@@ -84,26 +84,23 @@ test.each([
   { bits: 2 },
   { weights: "nf4" },
   { weights: "palette", bits: 3 },
-] as const satisfies readonly QuantizeOptions[])(
-  "%j: numbers of weights are counted, not the bytes that hold them",
-  async (options) => {
-    const [before, model] = [parseModel(text), parseModel(text)];
-    await quantize(model, { scheme: "weights", ...options });
-    const sizes = (of: Model) =>
-      allLayers(of, infer(of))
-        .filter(({ isScale }) => isScale !== true)
-        .map((layer) => [layer.inputs, layer.outputs, weightCount(layer)]);
-    expect(sizes(model)).toEqual(sizes(before));
-    const count = async (of: Model) => learnedCount(await learnedTensors(of, infer(of)));
-    const palettes = "weights" in options && options.weights === "palette" ? names.length * 2 ** 3 : 0;
-    expect(await count(model)).toBe((await count(before)) + palettes);
-    const bits = weightBits(allLayers(model, infer(model)).find(({ name }) => name === "fc1") as Layer);
-    expect(bits).toBe("bits" in options ? options.bits : options.weights === "nf4" ? 4 : 8);
-  },
-);
+] as const satisfies readonly QuantizeOptions[])("%j: counts elements of weights, not their bytes", async (options) => {
+  const [before, model] = [parseModel(text), parseModel(text)];
+  await quantize(model, { scheme: "weights", ...options });
+  const sizes = (of: Model) =>
+    allLayers(of, infer(of))
+      .filter(({ isScale }) => isScale !== true)
+      .map((layer) => [layer.inputs, layer.outputs, weightCount(layer)]);
+  expect(sizes(model)).toEqual(sizes(before));
+  const count = async (of: Model) => learnedCount(await learnedTensors(of, infer(of)));
+  const palettes = "weights" in options && options.weights === "palette" ? names.length * 2 ** 3 : 0;
+  expect(await count(model)).toBe((await count(before)) + palettes);
+  const bits = weightBits(allLayers(model, infer(model)).find(({ name }) => name === "fc1") as Layer);
+  expect(bits).toBe("bits" in options ? options.bits : options.weights === "nf4" ? 4 : 8);
+});
 
 test.each([4, 8] as const)(
-  "a table in %d bits that plain operators read counts whole, and its scales are no layers to round",
+  "counts a %d-bit table of plain operators whole, and does not quantize its scales",
   async (bits) => {
     const model = parseModel(`opset 17
 graph (ids: int64[batch, length]) -> (y: float32[batch, length, 8]) {
@@ -127,7 +124,7 @@ graph (ids: int64[batch, length]) -> (y: float32[batch, length, 8]) {
   },
 );
 
-test("tables that are picked from by the same indices, but make no numbers of codes together, are layers of their own", () => {
+test("recognizes tables with the same indices as separate layers if they are not combined", () => {
   const model = parseModel(`opset 17
 graph (ids: int64[batch, 4], places: int64[batch, 4]) -> (y, z) {
   codes: uint8[40, 16] = random(seed 1, from 0 to 255)
@@ -154,7 +151,7 @@ graph (ids: int64[batch, 4], places: int64[batch, 4]) -> (y, z) {
 
 describe("blocks in operators of ONNX", () => {
   test.skipIf(reference === undefined).each(reference?.blocks_dequantizelinear ?? [])(
-    "$type, $K × $N in blocks of $block_size: codes, scales and zero points of ONNX Runtime's quantizer",
+    "$type, $K × $N in blocks of $block_size: equal the values of ONNX Runtime's quantizer",
     async ({ K, N, block_size: block, type, ...given }) => {
       const model = product(K, N, goldenNumbers(given.weight_K_by_N));
       await quantize(model, { scheme: "weights", bits: 4, block, onnxOnly: true, zeroPoints: type === "uint4" });
@@ -175,7 +172,7 @@ describe("blocks in operators of ONNX", () => {
     [4, false],
     [4, true],
     [8, false],
-  ] as const)("a product of %d bits becomes MatMulNBits: zero points %s", async (bits, zeroPoints) => {
+  ] as const)("a product of %d bits is fused to MatMulNBits: zero points %s", async (bits, zeroPoints) => {
     for (const outputs of [33, 32]) {
       const model = product(80, outputs, numbersFor([80, outputs]).data);
       await quantize(model, { scheme: "weights", bits, block: 32, onnxOnly: true, zeroPoints });
@@ -183,7 +180,7 @@ describe("blocks in operators of ONNX", () => {
     }
   });
 
-  test("scales that were trained for 4 bits stay, one for each output", async () => {
+  test("trained 4-bit scales are kept per output", async () => {
     const model = product(64, 6, numbersFor([64, 6]).data);
     await fakeQuantize(model, { bits: 4 });
     const x = { x: numbersFor([2, 64], 3) };
@@ -193,7 +190,7 @@ describe("blocks in operators of ONNX", () => {
     expect(difference(rounded, await run(model, x, { optimize: false }))).toBeLessThan(1e-6);
   });
 
-  test("there are no 2 bits, which ONNX Runtime multiplies wrongly", async () => {
+  test("rejects 2 bits, which ONNX Runtime multiplies incorrectly", async () => {
     await expect(
       quantize(product(16, 2, numbersFor([16, 2]).data), { scheme: "weights", bits: 2, onnxOnly: true }),
     ).rejects.toThrow('quantize: "onnxOnly": blocks have 4 or 8 bits in operators of ONNX, got 2.');
@@ -201,7 +198,7 @@ describe("blocks in operators of ONNX", () => {
 });
 
 test.skipIf(reference === undefined).each((reference?.bnb4 ?? []).filter(({ type }) => type === "NF4"))(
-  "nf4, $K × $N in blocks of $block_size: indices of ONNX Runtime's quantizer",
+  "nf4, $K × $N in blocks of $block_size: equals the indices of ONNX Runtime's quantizer",
   async ({ K, N, block_size: block, ...given }) => {
     const model = product(K, N, goldenNumbers(given.weight_K_by_N));
     await quantize(model, { scheme: "weights", weights: "nf4", block });
@@ -212,7 +209,7 @@ test.skipIf(reference === undefined).each((reference?.bnb4 ?? []).filter(({ type
   },
 );
 
-test("layers of a file with float8 and fp4 weights are found with their bits, and are not quantized again", async () => {
+test("recognizes layers with float8 and fp4 weights, and does not quantize them again", async () => {
   const model = parseModel(`opset 19, com.microsoft 1
 graph (x: float32[batch, 8]) -> (y: float32[batch, 4]) {
   fc1.weight: float8e4m3fn[8, 16] = random(seed 1)
@@ -237,7 +234,7 @@ describe("palettes", () => {
   const numbers = (model: Model, x: Batch) => run(model, x, { optimize: false });
   const x = { x: numbersFor([96, 64], 3) };
 
-  test("a weight with no more values than the palette is stored exactly", async () => {
+  test("store a weight with few values exactly", async () => {
     const few = numbersFor([64, 8]).data.map((value) => Math.round(3 * value) / 3);
     const model = product(64, 8, few);
     const before = await numbers(model, x);
@@ -245,7 +242,7 @@ describe("palettes", () => {
     expect(await numbers(await reopened(model), x)).toEqual(before);
   });
 
-  test("zeros of a pruned weight stay 0, also while the values are trained, and the codes stay", async () => {
+  test("keep zeros of a pruned weight, also while the palette is trained", async () => {
     const model = product(64, 8, sparse());
     const truth = product(64, 8, sparse());
     const weightOf = async (from: Model) => {
@@ -272,7 +269,7 @@ describe("palettes", () => {
     expect(layerNames(file)).toEqual(["fc"]);
   });
 
-  test("a table and the last layer that it is, too, read the same codes", async () => {
+  test("store a table and its tied last layer once", async () => {
     const model = parseModel(`opset 17
 graph (ids: int64[batch]) -> (y: float32[batch, 40]) {
   embed.weight: float32[40, 22] = random(seed 1)
@@ -290,7 +287,7 @@ graph (ids: int64[batch]) -> (y: float32[batch, 40]) {
     expect(difference(before, await run(model, feeds))).toBeLessThan(0.03);
   });
 
-  test("a table whose values are trained is not said to be unchanged; one in 8-bit codes is", async () => {
+  test("are trained in a table, while 8-bit tables are reported as untrained", async () => {
     const missesIn = async (options: Pick<QuantizeOptions, "weights" | "bits">) => {
       const model = parseModel(`opset 17
 graph (ids: int64[batch]) -> (y: float32[batch, 22]) {
@@ -307,7 +304,7 @@ graph (ids: int64[batch]) -> (y: float32[batch, 22]) {
     expect(await missesIn({})).toEqual(["embed"]);
   });
 
-  test("codes of 4 bits stay packed where marks for training are removed", async () => {
+  test("keep packed 4-bit indices if `finalize` removes training roles", async () => {
     const model = product(64, 64, numbersFor([64, 64]).data);
     await quantize(model, { scheme: "weights", weights: "palette", bits: 4 });
     const before = await numbers(model, x);
@@ -323,7 +320,7 @@ test.each([
   [{ bits: 1 }, "takes 8, 6, 5, 4, 3 or 2, got 1"],
   [{ weights: "palette", rounder: "mse" }, "the values of palette are given"],
   [{ scheme: "dynamic", weights: "nf4" }, 'nf4 is not available in the scheme "dynamic"'],
-] as const)("%j is refused", async (options, message) => {
+] as const)("rejects %j", async (options, message) => {
   const model = product(16, 2, numbersFor([16, 2]).data);
   await expect(quantize(model, { scheme: "weights", ...options } as QuantizeOptions)).rejects.toThrow(message);
 });

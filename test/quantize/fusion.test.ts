@@ -11,7 +11,7 @@ import { difference, numbersFor, operators, run } from "./networks.ts";
 
 const folder = temporaryFolder();
 
-/** An operator between two convolutions, of codes to codes: it makes `o` of `h`. */
+/** Puts an operator between two convolutions: it computes `o` from `h`. */
 const between = (body: string): string => `opset 17
 graph (x: float32[n, 4, 6, 6]) -> (y) {
   a.weight: float32[4, 4, 1, 1] = random(seed 1)
@@ -22,7 +22,7 @@ graph (x: float32[n, 4, 6, 6]) -> (y) {
   y = Conv(o, b.weight)
 }`;
 
-/** The same between two matrix products. */
+/** Puts an operator between two matrix products. */
 const amid = (body: string): string => `opset 17
 graph (x: float32[n, 8]) -> (y) {
   a.weight: float32[8, 8] = random(seed 1)
@@ -52,12 +52,12 @@ async function optimized(text: string, options: QuantizeOptions = {}) {
   return { ran, written: operators(model), ...outcome };
 }
 
-/** Rounding and turning at the ends of the network. */
+/** Operators at the ends of the network that quantize or change the layout. */
 const ends = new Set(["QuantizeLinear", "DequantizeLinear", "Transpose"]);
 const inside = (ran: readonly string[]): string[] => ran.filter((op) => !ends.has(op));
 const count = (ran: readonly string[], op: string): number => ran.filter((one) => one === op).length;
 
-describe("one kernel on integers", () => {
+describe("ONNX Runtime fuses to one integer kernel", () => {
   test.each([
     ["Conv", between("o = Relu(h)"), ["QLinearConv", "QLinearConv"]],
     ["MatMul", amid("o = Relu(h)"), ["QLinearMatMul", "QLinearMatMul"]],
@@ -105,7 +105,7 @@ describe("one kernel on integers", () => {
   });
 });
 
-test("a convolution on codes of every type, with one scale and with one for each channel", async () => {
+test("fuses convolutions of every integer type, per tensor and per channel", async () => {
   for (const [activations, weights] of [
     ["uint8", "int8"],
     ["uint8", "uint8"],
@@ -117,21 +117,21 @@ test("a convolution on codes of every type, with one scale and with one for each
     }
 });
 
-describe("operators that are not rounded, beside those that are", () => {
+describe("operators that ONNX Runtime fuses next to quantized ones", () => {
   test.each([
     [
-      "MatMul of activations, whose result is read in float",
+      "MatMul of activations with a float result",
       amid("t = Transpose(h)\n  r = MatMul(h, t)\n  s = Sin(r)\n  o = MatMul(s, h)"),
       "MatMulIntegerToFloat",
     ],
-    ["Softmax of which a layer rounds the probabilities", amid("o = Softmax(h)"), "QLinearSoftmax"],
+    ["Softmax whose result is quantized", amid("o = Softmax(h)"), "QLinearSoftmax"],
   ])("%s", async (_, text, op) => {
     const { ran, written } = await optimized(text);
     expect(written).not.toContain(op);
     expect(ran).toContain(op);
   });
 
-  test("ArgMax reads codes", async () => {
+  test("ArgMax reads quantized values", async () => {
     const { ran, written } = await optimized(
       between("o = ArgMax(h) {axis=1}").replace("Conv(o, b.weight)", "Cast(o) {to=1}"),
     );
@@ -141,8 +141,8 @@ describe("operators that are not rounded, beside those that are", () => {
   });
 });
 
-test("products with codes for weights alone", async () => {
-  // Behind a product of codes and floats the runtime wants no Relu.
+test("fuses products with weight-only and dynamic quantization", async () => {
+  // ONNX Runtime does not fuse a product with quantized weights that a Relu follows.
   const product = amid("o = Tanh(h)");
   const gemm = product
     .replace("h = ", "c: float32[4] = random(seed 5)\n  h = ")
@@ -162,7 +162,7 @@ test("products with codes for weights alone", async () => {
     }
 });
 
-describe("on the codes themselves", () => {
+describe("an operator runs on quantized values", () => {
   test.each([
     ["Reshape", amid("s: int64[2] = [0, 8]\n  o = Reshape(h, s)"), "Reshape"],
     ["Transpose", between("o = Transpose(h) {perm=[0, 1, 3, 2]}"), "Transpose"],
@@ -203,7 +203,7 @@ describe("on the codes themselves", () => {
   });
 });
 
-describe("nothing is rounded for operators without a kernel, and the outcome says so", () => {
+describe("operators without an integer kernel are not quantized, and reported as skipped", () => {
   test.each([
     ["Tanh", between('o = Tanh "own" (h)')],
     ["HardSigmoid", between('o = HardSigmoid "own" (h)')],
@@ -226,15 +226,15 @@ describe("nothing is rounded for operators without a kernel, and the outcome say
     ],
   ])("%s", async (op, text) => {
     const { written, changes, misses } = await optimized(text);
-    // The first layer's data and result, the second's: of the operator nothing of its own.
+    // Input and result of the first layer, and of the second: none belongs to the operator.
     expect([op, count(written, "QuantizeLinear")]).toEqual([op, 4]);
     expect(changes.map(({ at }) => at)).not.toContain("own");
     expect(misses.map(({ at }) => at).some((at) => at?.includes("own") || at === "t")).toBe(true);
   });
 });
 
-test("a dilated average stays in float, and the file loads", async () => {
-  // Between roundings ONNX Runtime 1.30 makes a QLinearAveragePool of it, which has no dilations.
+test("a dilated average pool stays in float, and the file loads", async () => {
+  // Between quantized values, ONNX Runtime 1.30 fuses it to QLinearAveragePool, which has no dilations.
   const model = parseModel(`opset 19
 graph (x: float32[batch, 1, 5, 5]) -> (z) {
   a: float32[5, 5] = random(seed 1)
@@ -252,7 +252,7 @@ graph (x: float32[batch, 1, 5, 5]) -> (z) {
 });
 
 test.each(["o = Relu(h)", "o = Identity(h)"])(
-  "the runtime rounds no weight of a layer that stays in float between others, %s",
+  "does not quantize the weight of a float layer between quantized ones: %s",
   async (activation) => {
     const text = `opset 17
 graph (x: float32[n, 4, 6, 6]) -> (y) {

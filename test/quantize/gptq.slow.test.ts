@@ -1,4 +1,4 @@
-/** GPTQ on a published language model and on the reference's correlated numbers: the error of each layer on tokens that its Gram matrix has not seen. */
+/** Tests GPTQ on a published language model and on correlated inputs: the error of each layer on held-out tokens. */
 import { readFileSync } from "node:fs";
 import { memory } from "pith/data";
 import {
@@ -33,7 +33,7 @@ import { shared } from "../shared.ts";
 const file = shared("data/models/llama260k.onnx");
 const tokens = shared("data/text/llama260k_eval_64x120_u16le.bin");
 
-/** Σ ‖x (ŵ − w)‖² of 4 bits in blocks of 32, with the Gram matrix of the x. */
+/** Returns Σ ‖x (ŵ − w)‖² for 4 bits in blocks of 32, with the Gram matrix of x. */
 async function errorOf(by: Solver, weight: Matrix, gram: Matrix, known: LayerContext<Gram>, symmetric = true) {
   const grid = blockGrid({ bits: 4, block: 32, symmetric });
   const sliced = slicedWeight([weight], weight.rows, 32);
@@ -53,7 +53,7 @@ async function errorOf(by: Solver, weight: Matrix, gram: Matrix, known: LayerCon
 }
 
 describe.skipIf(file === undefined || tokens === undefined)("on llama260k", () => {
-  test("nearly every product is nearer to its answers than rounded to the nearest code, on average by 40 %", async () => {
+  test("reduces the output error of nearly every product, on average by 40 %", async () => {
     const model = await open(file ?? "");
     const ids = new Uint16Array(Uint8Array.from(readFileSync(tokens ?? "")).buffer);
     const half = (part: number) => {
@@ -91,7 +91,7 @@ describe.skipIf(file === undefined || tokens === undefined)("on llama260k", () =
 });
 
 test.each([true, false])(
-  "correlated inputs: the error is less than a quarter of the nearest code's, symmetric %s",
+  "has a quarter of the error of rounding to nearest on correlated inputs, symmetric %s",
   async (symmetric) => {
     const draw = random(1);
     const normal = (rows: number, columns: number): Matrix =>

@@ -1,4 +1,4 @@
-/** GPTQ, and what methods like it stand on: the whole matrix of a layer with its scales, and what comes into it. */
+/** Tests GPTQ and its calibration statistics: the weight matrix of a layer with its scales, and its inputs. */
 import { readFileSync } from "node:fs";
 import { float32, inMemory, toNumbers } from "pith";
 import { memory } from "pith/data";
@@ -26,20 +26,20 @@ interface Golden {
 }
 const golden: Golden = JSON.parse(readFileSync(new URL("../golden/gptq.generated.json", import.meta.url), "utf8"));
 
-/** Correlated inputs: on independent ones GPTQ gains nothing. */
+/** Correlated inputs, because GPTQ gains nothing on independent ones. */
 const x = numbersFor([64, 12]);
 const alike = float32(
   [64, 12],
   x.data.map((value, at) => 0.2 * value + (x.data[12 * Math.floor(at / 12)] ?? 0)),
 );
 
-/** Scales as NumPy has them, and GPTQ alone. */
+/** GPTQ with the scales of the NumPy reference, and without other methods. */
 const byRange: Solver<Gram> = { ...gptq, scales: nearest.scales, codes: createCodes(0) };
 
 const { blind: _, ...seeing } = gptq;
 
 describe("GPTQ", () => {
-  test.each(golden.cases)("has the codes of NumPy: $options", async ({ options, codes }) => {
+  test.each(golden.cases)("has the quantized values of NumPy: $options", async ({ options, codes }) => {
     const { rows, columns } = golden;
     const model = parseModel(`opset 17
 graph (x: float32[batch, ${columns}]) -> (y: float32[batch, ${rows}]) {
@@ -71,7 +71,7 @@ graph (x: float32[batch, ${columns}]) -> (y: float32[batch, ${rows}]) {
     ["4 bits in blocks", { bits: 4 }],
     ["4 bits in blocks with zero points", { bits: 4, block: 16, zeroPoints: true }],
     ["4 bits in blocks of DequantizeLinear", { bits: 4, onnxOnly: true }],
-  ])("is nearer to the outputs than rounding to the nearest code: %s", async (_, options) => {
+  ])("has less output error than rounding to nearest: %s", async (_, options) => {
     const [nearestModel, gptqModel] = [mlp(), mlp()];
     await quantize(nearestModel, { scheme: "weights", ...options });
     await quantize(gptqModel, { scheme: "weights", rounder: "gptq", data: memory("x", { x: alike }), ...options });
@@ -81,7 +81,7 @@ graph (x: float32[batch, ${columns}]) -> (y: float32[batch, ${rows}]) {
   });
 
   test.each(["gptq", "gptaq", "sequential-mse"] as const)(
-    "weights that read what no sample had are rounded about as well as to the nearest code: %s",
+    "rounds weights whose inputs are 0 in all samples about as well as to nearest: %s",
     async (rounder) => {
       const [nearestModel, calibratedModel] = [mlp(), mlp()];
       const half = float32(
@@ -99,20 +99,17 @@ graph (x: float32[batch, ${columns}]) -> (y: float32[batch, ${rows}]) {
   test.each<[Partial<QuantizeOptions>, number]>([
     [{}, 0.02],
     [{ bits: 4, onnxOnly: true }, 0.2],
-  ])(
-    "a convolution's evidence has a column for each tap of each input, and so has its matrix: %s",
-    async (options, most) => {
-      const model = cnn();
-      const pictures = numbersFor([8, 3, 8, 8]);
-      const data = memory("x", { x: pictures });
-      const { misses } = await quantize(model, { scheme: "weights", rounder: "gptq", data, ...options });
-      expect(misses).toEqual([]);
-      expect(difference(await run(cnn(), { x: pictures }), await run(model, { x: pictures }))).toBeLessThan(most);
-    },
-  );
+  ])("has a row of statistics per kernel position of each input of a convolution: %s", async (options, most) => {
+    const model = cnn();
+    const pictures = numbersFor([8, 3, 8, 8]);
+    const data = memory("x", { x: pictures });
+    const { misses } = await quantize(model, { scheme: "weights", rounder: "gptq", data, ...options });
+    expect(misses).toEqual([]);
+    expect(difference(await run(cnn(), { x: pictures }), await run(model, { x: pictures }))).toBeLessThan(most);
+  });
 });
 
-test("a pruned network stays pruned, and what is left takes over the errors of its rounding", async () => {
+test("keeps pruned weights at 0, and compensates for rounding in the others", async () => {
   const pruned = mlp();
   const data = memory("x", { x: alike });
   await prune(pruned, { pattern: "2:4", solver: "sparsegpt", data });
@@ -122,7 +119,7 @@ test("a pruned network stays pruned, and what is left takes over the errors of i
     return model;
   };
   const [nearestModel, gptqModel] = [await rounded("nearest"), await rounded("gptq")];
-  /** Outputs × inputs of each layer, however they are stored. */
+  /** Returns outputs × inputs of each layer, for any storage. */
   const weightsOf = (model: Model): Promise<Float64Array[]> =>
     Promise.all(
       layers(model, infer(model)).map(async ({ effective, role }) => {
@@ -143,7 +140,7 @@ test("a pruned network stays pruned, and what is left takes over the errors of i
   expect(difference(expected, b)).toBeLessThan(0.9 * difference(expected, a));
 });
 
-test("blocks that mix what an output is a sum of with outputs beside each other have no evidence: such a layer stays where a rounder needs that", async () => {
+test("skips a layer whose blocks would cross its inputs if the method requires statistics", async () => {
   const model = parseModel(`opset 21
 graph (x: float32[batch, 5, 32]) -> (y: float32[batch, 5, 4, 16]) {
   heads.weight: float32[4, 32, 16] = random(seed 1)
@@ -154,7 +151,7 @@ graph (x: float32[batch, 5, 32]) -> (y: float32[batch, 5, 4, 16]) {
   expect(misses).toMatchObject([{ at: "heads", reason: "its blocks would cross its inputs" }]);
 });
 
-test("what comes into a layer in a branch is not seen: it stays where a rounder needs that", async () => {
+test("skips a layer in a branch if the method requires statistics of its inputs", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[batch, 12]) -> (y: float32[batch, 8]) {
   w: float32[12, 8] = random(seed 1)
@@ -175,8 +172,8 @@ graph (x: float32[batch, 12]) -> (y: float32[batch, 8]) {
   expect(misses).toMatchObject([{ at: "inside", reason: "it is in a subgraph" }]);
 });
 
-describe("evidence of layers behind ones that are rounded already", () => {
-  /** Gram matrices that a rounder was given, by layer. */
+describe("statistics of layers after quantized ones", () => {
+  /** Returns the Gram matrices that a rounding method received, by layer. */
   async function seenIn(of: Solver["of"], options: QuantizeOptions): Promise<ReadonlyMap<string, Matrix>> {
     const seen = new Map<string, Matrix>();
     const watching: Solver<Gram> = {
@@ -208,13 +205,13 @@ describe("evidence of layers behind ones that are rounded already", () => {
     { scheme: "weights" },
     { scheme: "weights", bits: 4, equalize: false },
     { scheme: "static", bits: 8, equalize: false },
-  ])("is of the changed model where a rounder asks for it: %s", async (options) => {
+  ])("are those of the changed model if the method requests it: %s", async (options) => {
     const [original, changed] = [await seenIn(undefined, options), await seenIn("changed", options)];
     const rounded = mlp();
     await quantize(rounded, { ...options, scheme: "weights" });
     const expected = [await gramOf(mlp(), "a"), await gramOf(rounded, "a")] as const;
     expect(computeDifference(expected[0], original.get("second"))).toBeLessThan(1e-5);
-    // The static scheme rounds biases, too.
+    // The static scheme also rounds biases.
     expect(computeDifference(expected[1], changed.get("second"))).toBeLessThan(
       options.scheme === "static" ? 5e-5 : 1e-5,
     );

@@ -1,4 +1,4 @@
-/** Arithmetic in float16: the interface stays, types agree, and what float16 cannot hold is computed in float32. */
+/** Arithmetic in float16: inputs and outputs keep their types, all types agree, and values beyond float16 stay in float32. */
 
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
@@ -21,10 +21,10 @@ const half = { dtype: "fp16" } as const;
 
 const typeOf = (model: Model, name: string): string | undefined => model.graph.value(name)?.type?.type;
 
-/** Quantizes; the interface is what it was, and the answers are near. */
+/** Quantizes the model, and expects unchanged inputs and outputs, and similar output values. */
 async function expectNear(model: Model, feeds: Batch, decibels = 50, options: Partial<QuantizeOptions> = {}) {
   const original = model.clone();
-  // A size that the file names, and that follows from others, is called by these.
+  // Inference names the sizes that follow from other named sizes.
   infer(original);
   const outcome = await quantize(model, { ...half, ...options });
   assertValid(model);
@@ -42,7 +42,7 @@ async function expectNear(model: Model, feeds: Batch, decibels = 50, options: Pa
 }
 
 describe("arithmetic in float16", () => {
-  test("casts what comes in and what goes out, once", async () => {
+  test("casts inputs and outputs once", async () => {
     for (const [model, dims] of [
       [mlp(), [3, 12]],
       [cnn(), [2, 3, 8, 8]],
@@ -56,7 +56,7 @@ describe("arithmetic in float16", () => {
     }
   });
 
-  test.each(topologies.map(({ name }) => name))("of %s: loads, and answers as before", async (name) => {
+  test.each(topologies.map(({ name }) => name))("loads in %s, with similar outputs", async (name) => {
     const topology = topologies.find((one) => one.name === name);
     if (topology === undefined) throw new Error(name);
     const model = parseModel(topology.text);
@@ -104,7 +104,7 @@ graph (x: float32[n, 16]) -> (y: float32[n, 4]) {
     expect(misses.map(({ at }) => at)).toContain('ReduceMean "variance"');
   });
 
-  test("keeps masks of attention finite, two of them as well", async () => {
+  test("keeps attention masks finite, also two of them", async () => {
     const model = parseModel(`opset 13
 graph (x: float32[n, 4, 4], mask: int64[n, 4]) -> (y: float32[n, 4, 4]) {
   one: float32[] = 1
@@ -171,14 +171,14 @@ ${scores}
       ["are selected", "  c = Cast(flags) {to=9}\n  t = Where(c, s, lowest)"],
       ["are infinite", "  c = Cast(flags) {to=9}\n  m = Where(c, one, endless)\n  t = Add(s, m)"],
       ["have no mask", "  t = Add(s, causal_bias)\n  causal_bias: float32[1, 4, 4] = random(seed 3)"],
-    ])("keep their sum as it is if they %s", async (_, scores) => {
+    ])("are not limited if they %s", async (_, scores) => {
       const model = attention(scores);
       await quantize(model, half);
       expect(limits(model)).toBe(0);
     });
   });
 
-  test("leaves out operator types, of layers and of others", async () => {
+  test("excludes operator types, with or without weights", async () => {
     for (const [type, most] of [
       ["Relu", 4],
       ["Conv", 6],
@@ -192,7 +192,7 @@ ${scores}
     await expect(quantize(cnn(), { ...half, except: "Softmax" })).rejects.toMatchObject({ code: "E_NAME" });
   });
 
-  test("casts values that branches read outside of them, and what branches hand out stays", async () => {
+  test("casts values of the outer graph that branches read, and keeps the outputs of branches", async () => {
     const model = parseModel(`opset 17
 graph (x: float32[n, 4], flag: bool[]) -> (y: float32[n, 4]) {
   w: float32[4, 4] = random(seed 1)
@@ -211,7 +211,7 @@ graph (x: float32[n, 4], flag: bool[]) -> (y: float32[n, 4]) {
     }
   });
 
-  test("computes a layer in float16 if integers only select its inputs: the condition of a branch, the indices of a TopK", async () => {
+  test("computes a layer in float16 if integers only select its inputs", async () => {
     const model = parseModel(`opset 17
 graph (x: float32[n, 16]) -> (y) {
   w1: float32[16, 32] = random(seed 1)
@@ -242,7 +242,7 @@ graph (x: float32[n, 16]) -> (y) {
     ]);
   });
 
-  test("leaves a product in float32 if a branch hands it a dequantized weight", async () => {
+  test("keeps a product in float32 if a branch outputs a dequantized weight", async () => {
     const model = parseModel(`opset 17
 graph (x: float32[n, 16], flag: bool[]) -> (y) {
   w: float32[16, 16] = random(seed 1)
@@ -257,7 +257,7 @@ graph (x: float32[n, 16], flag: bool[]) -> (y) {
     expect(["h", "m"].map((name) => typeOf(model, name))).toEqual(["float16", "float32"]);
   });
 
-  test("leaves numbers in float32 that float16 cannot hold, and layers that are left out", async () => {
+  test("keeps values beyond float16 and excluded layers in float32", async () => {
     const model = parseModel(`opset 17
 graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
   big.weight: float32[2, 2] = [[1, 2], [3, 70000]]
@@ -308,7 +308,7 @@ graph (x: float32[n, 2, 4, 4]) -> (y: float32[n, 32, 4, 4]) {
     ]);
   });
 
-  test("scales of blocks of four bits become float16; integer arithmetic and dequantized weights stay", async () => {
+  test("converts scales of 4-bit blocks to float16, but not integer arithmetic and dequantized weights", async () => {
     const text = `opset 17
 graph (x: float32[n, 64]) -> (y: float32[n, 32]) {
   fc1.weight: float32[64, 64] = random(seed 1)
@@ -335,7 +335,7 @@ graph (x: float32[n, 64]) -> (y: float32[n, 32]) {
     ]);
   });
 
-  test("says of a layer of a few numbers between others in float32 why it stays", async () => {
+  test("keeps a layer with few elements between float32 layers in float32, with the reason", async () => {
     const model = parseModel(`opset 18 graph (x: float32[n, 48]) -> (y: float32[n, 1]) {
       w: float32[48, 1] = random(seed 1)
       y = MatMul (x, w)
@@ -345,7 +345,7 @@ graph (x: float32[n, 64]) -> (y: float32[n, 32]) {
     expect(misses).toMatchObject([{ reason: expect.stringMatching(/fewer than 64 elements/), at: "y" }]);
   });
 
-  test("leaves the inputs of operators whose type is fixed", async () => {
+  test("does not cast inputs whose operator requires float32", async () => {
     const model = parseModel(`opset 13
 graph (x: float32[1, 3, 4, 4]) -> (y: float32[1, 3, 8, 8]) {
   w: float32[3, 3, 1, 1] = random(seed 1)
@@ -357,7 +357,7 @@ graph (x: float32[1, 3, 4, 4]) -> (y: float32[1, 3, 8, 8]) {
     expect([typeOf(model, "scales"), typeOf(model, "w")]).toEqual(["float32", "float16"]);
   });
 
-  test("leaves a transposition in float32 after which ONNX Runtime would crash", async () => {
+  test("keeps a transposition in float32 that would crash ONNX Runtime", async () => {
     const model = parseModel(`opset 13
 graph (x: float32[n, 5, 8]) -> (y: float32[5, n, 3]) {
   v: float32[8, 8] = random(seed 1)
@@ -373,7 +373,7 @@ graph (x: float32[n, 5, 8]) -> (y: float32[5, n, 3]) {
     ]);
   });
 
-  test("gives the same in WebAssembly", async () => {
+  test("has the same outputs in WebAssembly", async () => {
     const model = cnn();
     const x = numbersFor([2, 3, 8, 8]);
     const expected = await run(model, { x });
@@ -394,7 +394,7 @@ graph (x: int64[n]) -> (y: int64[n]) { y = Add(x, x) }`);
   });
 });
 
-test("normalization by the statistics of the batch stays in float32: in float16 ONNX Runtime carries them from run to run", async () => {
+test("keeps batch statistics in float32, which ONNX Runtime carries between runs in float16", async () => {
   const model = parseModel(`opset 9
 graph (x: float32[4, 2, 3]) -> (y: float32[4, 2, 3], m: float32[2]) {
   scale: float32[2] = random(seed 1, from 0.5 to 1.5)

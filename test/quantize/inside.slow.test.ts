@@ -1,4 +1,4 @@
-/** A published detector of speech whose layers lie inside an If. */
+/** Quantizes a published voice detector, whose layers are inside an If. */
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
@@ -16,7 +16,7 @@ const silero = shared("data/models/silero_vad.onnx");
 const wav = shared("data/audio/silero_test.wav");
 
 test.skipIf(silero === undefined || wav === undefined)(
-  "a detector of speech inside an If hears what it heard",
+  "a voice detector inside an If detects speech as before",
   async () => {
     const original = await open(silero ?? "");
     const engine = createEngine();

@@ -1,4 +1,4 @@
-/** Layers in graphs inside nodes: branches that share weights, bodies of loops, weights of their own. */
+/** Layers in subgraphs: branches with shared or separate weights, and bodies of loops. */
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { allLayers, layers } from "../../src/core/analysis/layers.ts";
@@ -22,7 +22,7 @@ async function run(model: Model, feeds: Batch): Promise<readonly Float64Array[]>
   return model.graph.outputs.map(({ name }) => toFloat64(outputs[name] ?? fromNumbers("float32", [0], [])));
 }
 
-/** Signal to noise of all outputs for all feeds, the least, in decibels. */
+/** Returns the minimum signal to noise of all outputs for all feeds, in decibels. */
 async function leastSnr(before: Model, after: Model, all: readonly Batch[]): Promise<number> {
   let least = Number.POSITIVE_INFINITY;
   for (const feeds of all) {
@@ -50,7 +50,7 @@ const numbers = (...dims: number[]) =>
 const width = 32;
 const vocabulary = 48;
 
-/** Blocks of a decoder as merged ones have them: one branch goes on from a cache, the other begins; both read the weights of the main graph. */
+/** Blocks of a merged decoder: one branch uses a cache, the other starts without one; both read weights of the main graph. */
 function mergedDecoder(blocks: number): Model {
   const branch = (name: string, past: boolean): string => {
     const lines = [`${name}h0 = Gather (embed.weight, ids)`];
@@ -100,7 +100,7 @@ const decoderFeeds = (blocks: number): readonly Batch[] =>
 describe("a merged decoder, whose branches share all weights", () => {
   const names = ["embed", "q0", "k0", "o0", "q1", "k1", "o1"];
 
-  test("has each layer in both branches, under one name", () => {
+  test("has each layer in both branches, with one name", () => {
     const model = mergedDecoder(2);
     const inference = infer(model);
     expect(layers(model, inference)).toEqual([]);
@@ -140,7 +140,7 @@ describe("a merged decoder, whose branches share all weights", () => {
     expect(await leastSnr(original, model, decoderFeeds(2))).toBeGreaterThan(decibels);
   });
 
-  test("does as it is told by layer", async () => {
+  test("quantizes only the selected layers", async () => {
     const original = mergedDecoder(1);
     const model = original.clone();
     const { changes } = await quantize(model, { scheme: "dynamic", layers: "q0" });
@@ -164,7 +164,7 @@ graph (x: float32[n, 16], flag: bool[1]) -> (y: float32[n, 16]) {
   }}
 }`);
 
-test("branches may call other weights, and their nodes, the same", async () => {
+test("quantizes branches with different weights of the same name", async () => {
   for (const scheme of ["weights", "dynamic"] as const) {
     const original = twins();
     expect(allLayers(original, infer(original)).map(({ name }) => name)).toEqual(["fc", "fc_2"]);
@@ -178,7 +178,7 @@ test("branches may call other weights, and their nodes, the same", async () => {
   }
 });
 
-test("copies of a weight in branches are stored once, in the graph around them", async () => {
+test("stores a weight that branches copy once, in the outer graph", async () => {
   const branch = (name: string, seed: number): string => `graph () -> (${name}) {
     w: float32[16, 16] = random(seed 1)
     own: float32[16, 16] = random(seed ${seed})
@@ -212,7 +212,7 @@ graph (x: float32[n, 16], flag: bool[1]) -> (y: float32[n, 16]) {
   }
 });
 
-test("a main graph and a branch read the same codes", async () => {
+test("stores a weight once that the main graph and a branch read", async () => {
   const original = parseModel(`opset 17
 graph (x: float32[n, 16], flag: bool[1]) -> (z: float32[n, 16]) {
   fc.weight: float32[16, 16] = random(seed 1)
@@ -235,7 +235,7 @@ graph (x: float32[n, 16], flag: bool[1]) -> (z: float32[n, 16]) {
   }
 });
 
-test("bodies of loops hold layers, with weights of their own and of graphs around", async () => {
+test("quantizes layers in a loop body, with weights inside and outside of it", async () => {
   const original = parseModel(`opset 17
 graph (x: float32[2, 16], turns: int64[]) -> (y: float32[2, 16]) {
   outer.weight: float32[16, 16] = random(seed 1)
@@ -261,14 +261,14 @@ graph (x: float32[2, 16], turns: int64[]) -> (y: float32[2, 16]) {
     const { changes, misses } = await quantize(model, options);
     expect([changes.map(({ at }) => at).sort(), misses]).toEqual([["embed", "inner", "outer"], []]);
     expect(verify(model)).toEqual([]);
-    // Before anything adds up over the turns.
+    // A single iteration, so that errors do not accumulate.
     const feeds = [{ x: numbers(2, 16), turns: fromNumbers("int64", [], [1]) }];
     expect(await leastSnr(original, model, feeds)).toBeGreaterThan(15);
     await run(model, { x: numbers(2, 16), turns: fromNumbers("int64", [], [3]) });
   }
 });
 
-test("the static scheme says what it leaves, and other techniques change nothing inside", async () => {
+test("static quantization and pruning change no subgraphs, and quantize gives the reason", async () => {
   const model = twins();
   const data = memory("one", { x: numbers(1, 16), flag: flag(true) });
   const statically = await quantize(model, { scheme: "static", data });
@@ -279,7 +279,7 @@ test("the static scheme says what it leaves, and other techniques change nothing
   expect((await prune(model, { amount: 0.5 })).changes).toEqual([]);
 });
 
-test("reordered gates are stored once for all branches that reorder them, then in 8 bits", async () => {
+test("stores gates that several branches reorder once, in 8 bits", async () => {
   const branch = (name: string): string => `graph () -> (${name}y) {
     ${name}start: int64[1] = [0]
     ${name}middle: int64[1] = [32]

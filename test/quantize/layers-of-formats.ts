@@ -49,7 +49,7 @@ type Format = readonly [options: QuantizeOptions, most: number, types: readonly 
 
 export function testFormats(formats: readonly Format[]): void {
   describe.each(formats)("%j", (options, most, types) => {
-    test("computes nearly what the numbers did, and the same in every runtime", async () => {
+    test("computes nearly the float outputs, equally in every runtime", async () => {
       const model = parseModel(text);
       const before = await outputs(model, feeds, "native");
       const { changes, misses } = await quantize(model, { scheme: "weights", ...options });
@@ -64,7 +64,7 @@ export function testFormats(formats: readonly Format[]): void {
         expect(difference(plain, await outputs(file, feeds, runtime))).toBeLessThan(0.02);
     });
 
-    test("is found again, layer by layer, and stays as it is", async () => {
+    test("recognizes each layer again, and does not quantize it twice", async () => {
       const model = parseModel(text);
       await quantize(model, { scheme: "weights", ...options });
       const file = await reopened(model);

@@ -1,4 +1,4 @@
-/** Embedding tables as layers: 8-bit codes of which rows are made numbers, pruning, and what leaves them. */
+/** Tests embedding tables as layers: 8-bit rows that are dequantized after the lookup, pruning, and exclusions. */
 import { expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
@@ -41,7 +41,7 @@ test.each([
   [{ weights: "uint8" }, "weight as uint8, a scale per row"],
   [{ perChannel: false }, "weight as int8, one scale"],
   [{ weights: "uint8", perChannel: false }, "weight as uint8, one scale"],
-] as const)("a table is stored as codes: %j", async (options, what) => {
+] as const)("stores a table as integers: %j", async (options, what) => {
   const model = network();
   const before = await outputs(model);
   const { changes, misses } = await quantize(model, { scheme: "weights", ...options });
@@ -55,7 +55,7 @@ test.each([
     const range = "perChannel" in options ? largest : Math.max(...row.map(Math.abs));
     expect(Math.abs(value - (after.numbers[at] ?? 0))).toBeLessThanOrEqual((range / 127) * 0.51);
   });
-  // It is the same layer, and what was done once is not done again.
+  // The quantized table is the same layer, and is not quantized again.
   expect(namesOf(model)).toEqual(["embed"]);
   expect((await quantize(model, { scheme: "weights" })).misses.map(({ reason }) => reason)).toEqual([
     `its weight is quantized already`,
@@ -75,7 +75,7 @@ test.each([
   [4, 32, 64, "float32", 15],
   [8, 128, 256, "float32", 255],
   [4, 16, 96, "float16", 15],
-] as const)("a table lies in blocks of %d bits: %d of %d numbers, %s", async (bits, block, width, type, steps) => {
+] as const)("stores a table in blocks of %d bits: %d of %d values, %s", async (bits, block, width, type, steps) => {
   const model = blocked(width, type);
   const before = await outputs(model);
   const settings = { block, overrides: { embed: { bits } } };
@@ -88,7 +88,7 @@ test.each([
   for (let start = 0; start < before.numbers.length; start += block) {
     const blockValues = before.numbers.subarray(start, start + block);
     const step = (Math.max(0, ...blockValues) - Math.min(0, ...blockValues)) / steps;
-    // Half a step for the code, half a step for the zero point, at the ends of the range only, and what half precision rounds.
+    // Half a step for the value, and half a step for the zero point at the ends of the range, plus float16 rounding.
     blockValues.forEach((value, at) => {
       expect(Math.abs(value - (after.numbers[start + at] ?? 0))).toBeLessThanOrEqual(1.01 * step + 1e-3);
     });
@@ -102,14 +102,14 @@ test.each([
   ]);
 });
 
-test("rows that are no whole blocks have 8 bits, and say why", async () => {
+test("uses 8 bits for rows that blocks do not divide, with the reason", async () => {
   const { changes } = await quantize(blocked(40), { scheme: "weights", overrides: { embed: { bits: 4 } } });
   expect(changes.map(({ what, bits }) => [what, bits])).toEqual([
     ["weight as int8, a scale per row, not blocks: rows of 40 numbers are not a multiple of the block size 32", 8],
   ]);
 });
 
-test("rows of 4 bits have an even number of blocks, which ONNX Runtime 1.24 needs", async () => {
+test("uses an even number of 4-bit blocks per row, which ONNX Runtime 1.24 requires", async () => {
   const describeChanges = async (width: number, block: 16 | 32) =>
     (await quantize(blocked(width), { scheme: "weights", bits: 4, block })).changes.map(({ what }) => what);
   expect(await describeChanges(96, 32)).toEqual(["weight in 4 bits, blocks of 16 with zero points"]);
@@ -118,7 +118,7 @@ test("rows of 4 bits have an even number of blocks, which ONNX Runtime 1.24 need
   ]);
 });
 
-test("the files of transformers.js pick rows by operators that its build for browsers has, the same to the bit", async () => {
+test("uses plain operators for transformers.js with bit-identical outputs, because its browser build lacks others", async () => {
   const [operator, plain] = [blocked(64), blocked(64)];
   await quantize(operator, { scheme: "weights", bits: 4 });
   await quantize(plain, { dtype: "q4" });
@@ -127,13 +127,13 @@ test("the files of transformers.js pick rows by operators that its build for bro
   expect(await outputs(plain)).toEqual(await outputs(operator));
 });
 
-test("a single index picks a row", async () => {
+test("accepts a single index", async () => {
   const model = network("float32", "[]");
   await quantize(model, { scheme: "weights" });
   expect((await outputs(model, fromNumbers("int64", [], [3]))).dims).toEqual([6]);
 });
 
-test("a table in half precision is read in half precision", async () => {
+test("keeps the type of a float16 table", async () => {
   const model = network("float16");
   const before = await outputs(model);
   await quantize(model, { scheme: "weights" });
@@ -143,7 +143,7 @@ test("a table in half precision is read in half precision", async () => {
   });
 });
 
-test("roundings that were trained through become the very codes", async () => {
+test("exports a fake-quantized table to the same values", async () => {
   const model = network();
   await fakeQuantize(model, { scheme: "weights" });
   const rounded = await outputs(model);
@@ -155,7 +155,7 @@ test("roundings that were trained through become the very codes", async () => {
   });
 });
 
-test("pruning takes a table, masked or not, and its zeros are counted in codes, too", async () => {
+test("prunes a table and counts its zeros, also with masks and in quantized values", async () => {
   const model = network();
   await prune(model, { amount: 0.5, keepMasks: true });
   expect(namesOf(model)).toEqual(["embed"]);
@@ -167,7 +167,7 @@ test("pruning takes a table, masked or not, and its zeros are counted in codes, 
   expect(numbers.filter((code) => code === zero)).toHaveLength(24);
 });
 
-test("sines of positions are left by pruning and quantization, unless they are named", async () => {
+test("skips fixed positions in pruning and quantization, unless they are selected", async () => {
   const positions = Array.from({ length: 8 }, (_, t) => [Math.sin(t), Math.sin(t / 9), Math.cos(t), Math.cos(t / 9)]);
   const make = (): Model =>
     parseModel(`opset 17
@@ -186,7 +186,7 @@ graph (ids: int64[n, 3]) -> (e: float32[...]) {
   expect((await quantize(make(), { scheme: "weights", layers: "waves" })).changes).toHaveLength(1);
 });
 
-test("columns go with the channels that they join, and where none do that is said", async () => {
+test("prunes no columns of a table without coupled layers, with the reason", async () => {
   const { changes, misses } = await prune(network(), { structured: 0.5 });
   expect([changes, misses.map(({ at, reason }) => `${at}: ${reason}`)]).toEqual([
     [],
@@ -194,7 +194,7 @@ test("columns go with the channels that they join, and where none do that is sai
   ]);
 });
 
-test("what is picked by stored indices, along another axis, or of whole numbers is no layer", () => {
+test("is no layer with stored indices, another axis, integers or a stack of tables", () => {
   const model = parseModel(`opset 17
 graph (ids: int64[n]) -> (a, b, c, d) {
   table: float32[8, 6] = random(seed 1)

@@ -1,4 +1,4 @@
-/** How often weights are read, and that they do not stay in memory: large models are quantized and saved one weight after the other. */
+/** Counts how often weights are read, and checks that they are released: large models are quantized weight by weight. */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
@@ -10,7 +10,7 @@ import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/in
 setFlagsFromString("--expose-gc");
 const collectGarbage: () => void = runInNewContext("gc");
 
-/** So large that even codes of 4 bits are computed only when they are read. */
+/** Large enough that even 4-bit values are computed only when they are read. */
 const width = 1536;
 const layers = 4;
 
@@ -19,7 +19,7 @@ test.each<QuantizeOptions>([
   { scheme: "weights" },
   { scheme: "weights", perChannel: false, equalize: false },
   { dtype: "q4" },
-])("%j: a weight is read for its range and for its codes, and let go", async (options) => {
+])("%j: reads a weight once for range, once for values, and releases it", async (options) => {
   const names = Array.from({ length: layers }, (_, at) => `w${at}`);
   const model = parseModel(`opset 17
 graph (x0: float32[1, ${width}]) -> (x${layers}: float32[1, ${width}]) {
@@ -48,7 +48,7 @@ ${names.map((name, at) => `  x${at + 1} = MatMul (x${at}, ${name})`).join("\n")}
   }
   await quantize(model, options);
   for (const tensor of allTensors(model.graph)) await tensor.read();
-  // On integers also for the sums of neighbours, which must not overflow.
+  // With integer arithmetic, a third read computes the sums of neighbors, which must not overflow.
   expect([...reads.values()]).toEqual(new Array(layers).fill(options.scheme === "dynamic" ? 3 : 2));
   expect(maxReachable).toBeLessThanOrEqual(1);
 });

@@ -47,7 +47,7 @@ const networks = [
 ] as const;
 
 test.each([...networks.map((one) => ["static", ...one] as const), ["dynamic", ...networks[0]] as const])(
-  "%s: neighbours among the codes of %s add up to 128 at most, and others are larger than 64",
+  "%s: adjacent quantized values of %s add up to at most 128, single ones exceed 64",
   async (scheme, _, dims, network, weight, axis, inputs, groups) => {
     const model = network();
     const data = memory("x", { x: numbersFor([...dims]) });
@@ -62,17 +62,17 @@ test.each([...networks.map((one) => ["static", ...one] as const), ["dynamic", ..
   },
 );
 
-test("sums are of numbers of one sign, as they lie, and of channels at one place", () => {
-  // One output of 2 channels of 3 places.
+test("neighbourSums adds adjacent values of one sign, in storage order and across channels", () => {
+  // One output with 2 channels and 3 positions.
   const weight = float32([1, 2, 3], [1, 2, -5, -1, 4, 0]);
-  // As they lie -5 - 1; at one place 2 + 4.
+  // In storage order, -5 - 1; at one position, 2 + 4.
   expect([...neighbourSums(weight, 0, { in: 1, groups: 1 })]).toEqual([6]);
   expect([...neighbourSums(float32([1, 2, 3], [3, 4, 0, 0, 1, 0]), 0, { in: 1, groups: 1 })]).toEqual([7]);
   expect([...neighbourSums(float32([1, 2, 3], [3, 4, 0, 0, 1, 0]), 0, { in: 1, groups: 1 }, "fused")]).toEqual([5]);
   expect([...neighbourSums(float32([4, 2], [3, -1, -3, -2, 2, 7, 1, 0]), 1, { in: 0, groups: 1 })]).toEqual([3, 3]);
 });
 
-test("multiples of one step are stored exactly, up to 127 of them, where neighbours allow it", async () => {
+test("stores multiples of one step exactly, up to 127 of them, if neighbors allow it", async () => {
   const steps = [100, -3, 27, -100, 5, 60, 7, -90];
   const model = parseModel(`opset 17
 graph (x: float32[n, 8]) -> (y: float32[n, 1]) {
@@ -83,7 +83,7 @@ graph (x: float32[n, 8]) -> (y: float32[n, 1]) {
   expect(toNumbers(await stored(model, "w_quantized"))).toEqual(steps);
 });
 
-test("a convolution of each channel by itself has no neighbours in kernels from codes to codes", () => {
+test("has no neighbors in a depthwise convolution with a fused integer kernel", () => {
   const weight = float32([2, 1, 1, 3], [1, 2, 3, -4, -5, 6]);
   expect([...neighbourSums(weight, 0, { in: 1, groups: 2 }, "fused")]).toEqual([0, 0]);
   expect([...neighbourSums(weight, 0, { in: 1, groups: 2 })]).toEqual([5, 9]);

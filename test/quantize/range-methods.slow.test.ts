@@ -1,4 +1,4 @@
-/** Ranges of activations that leave out what is rare, against the same from all numbers at once. */
+/** Compares activation ranges that clip rare values with the same method on all values at once. */
 import { describe, expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
@@ -18,7 +18,7 @@ graph (x: float32[n, 8]) -> (y: float32[n, 4]) {
   y = MatMul "fc" (x, w)
 }`);
 
-/** Normally distributed numbers, one of which is far out. */
+/** Returns normally distributed values with one outlier. */
 function withOutlier(count: number, outlier = 50) {
   const { data } = numbersFor([count, 8]);
   data[5] = outlier;
@@ -35,7 +35,7 @@ const seen = async () => {
   return inputHistogram;
 };
 
-test("a histogram over batches counts every number once, where it lies", async () => {
+test("a histogram over batches counts every value once", async () => {
   const { counts, min, max, start, width, zeros } = await seen();
   const expected = new Float64Array(counts.length);
   for (const value of values) {
@@ -46,7 +46,7 @@ test("a histogram over batches counts every number once, where it lies", async (
   expect(counts).toEqual(expected);
 });
 
-test("a histogram knows the range alone where a number is infinite or none, and counts zeros", async () => {
+test("a histogram has only a range if a value is not finite, and counts zeros", async () => {
   const computeHistogram = async (...batches: readonly number[][]) => {
     const x = batches.map((numbers) => memory("x", { x: float32([1, 8], numbers) }));
     const running = histogram.begin();
@@ -72,8 +72,8 @@ test("a histogram knows the range alone where a number is infinite or none, and 
   expect((await computeHistogram([1, Number.NEGATIVE_INFINITY, 0, 0, 0, 0, 0, 0])).min).toBe(Number.NEGATIVE_INFINITY);
 });
 
-describe("one number far out", () => {
-  test("is left out by a percentile of all numbers sorted", async () => {
+describe("an outlier", () => {
+  test("is clipped by a percentile of the sorted values", async () => {
     const many = Float64Array.from({ length: 400_000 }, (_, at) => (at === 7 ? 50 : Math.sin(at) * 3));
     const counts = new Float64Array(2048);
     const width = 53 / 2048;
@@ -88,7 +88,7 @@ describe("one number far out", () => {
     expect(Math.abs(clippedRange.min - (sorted[cut] ?? 0))).toBeLessThan(width * 1.01);
   });
 
-  test("is clipped where that makes the squared error of 8 bits the least", async () => {
+  test("is clipped so that the squared error of 8 bits is minimal", async () => {
     const clippedRange = clippedBy.mse(await seen());
     const errorOf = (low: number, high: number): number => {
       const step = (high - low) / 255;
@@ -104,7 +104,7 @@ describe("one number far out", () => {
     expect(error).toBeLessThanOrEqual(errorOf(range.min, range.max));
   });
 
-  test("is left out where the divergence says so, and the bulk is kept", async () => {
+  test("is clipped by the lowest divergence, which keeps most values", async () => {
     const clippedRange = clippedBy.entropy(await seen());
     expect(clippedRange.max).toBeLessThan(15);
     expect(clippedRange.max).toBeGreaterThan(2);
@@ -112,14 +112,14 @@ describe("one number far out", () => {
   });
 });
 
-describe("the limit of least divergence", () => {
+describe("the limit of lowest divergence", () => {
   const parts = 2048;
-  /** Found by onnxruntime 1.30: bench/peers/entropy_ranges.py. It counts and smooths in integers. */
+  /** Limits of onnxruntime 1.30: bench/peers/entropy_ranges.py. It counts and smooths in integers. */
   test.each([
     ["normal", (u: number) => Math.exp(-((8 * u) ** 2) / 2), 0.6259765625],
     ["exponential", (u: number) => Math.exp(-12 * u), 1],
     ["normal with a tail", (u: number) => Math.exp(-((20 * u) ** 2) / 2) + 1e-4, 1],
-  ])("is the one that onnxruntime's calibration finds: %s", (_, shape, limit) => {
+  ])("equals the limit of onnxruntime's calibration: %s", (_, shape, limit) => {
     const counts = Float64Array.from({ length: parts }, (_, at) => Math.round(1e6 * shape((at + 0.5) / parts)));
     const seen = { max: 1, width: 1 / parts, zeros: 0 };
     const clippedRange = clippedBy.entropy({ ...seen, min: 0, counts, start: 0 });
@@ -127,23 +127,26 @@ describe("the limit of least divergence", () => {
     const mirrored = new Float64Array([...counts.toReversed(), ...counts]);
     const both = clippedBy.entropy({ ...seen, min: -1, counts: mirrored, start: -1 });
     expect(both).toEqual({ min: -clippedRange.max, max: clippedRange.max });
-    // Half of the numbers behind a Relu are 0, exactly.
+    // Half of the values after a Relu are exactly 0.
     const zeros = counts.reduce((sum, count) => sum + count, 0);
     counts[0] = (counts[0] ?? 0) + zeros;
     expect(clippedBy.entropy({ ...seen, min: 0, counts, start: 0, zeros })).toEqual(clippedRange);
   });
 });
 
-test.each(["percentile", "mse", "entropy"] as const)("quantize takes %s, and scales are smaller", async (ranges) => {
-  const scaleWith = async (how: typeof ranges | "min-max"): Promise<number> => {
-    const quantizedModel = model();
-    await quantize(quantizedModel, {
-      scheme: "static",
-      ranges: how,
-      data: memory("x", { x: withOutlier(40_000) }),
-      samples: 40_000,
-    });
-    return toNumbers(await stored(quantizedModel, "x_scale"))[0] ?? 0;
-  };
-  expect(await scaleWith(ranges)).toBeLessThan(0.95 * (await scaleWith("min-max")));
-});
+test.each(["percentile", "mse", "entropy"] as const)(
+  "quantize with the ranges %s has smaller scales",
+  async (ranges) => {
+    const scaleWith = async (how: typeof ranges | "min-max"): Promise<number> => {
+      const quantizedModel = model();
+      await quantize(quantizedModel, {
+        scheme: "static",
+        ranges: how,
+        data: memory("x", { x: withOutlier(40_000) }),
+        samples: 40_000,
+      });
+      return toNumbers(await stored(quantizedModel, "x_scale"))[0] ?? 0;
+    };
+    expect(await scaleWith(ranges)).toBeLessThan(0.95 * (await scaleWith("min-max")));
+  },
+);

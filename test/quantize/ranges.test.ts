@@ -1,4 +1,4 @@
-/** Ranges of activations that differ by orders of magnitude from what is computed of them: the static scheme stays near float and runs. */
+/** Activation ranges that differ by orders of magnitude from those of later results: static quantization stays near float. */
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
@@ -15,7 +15,7 @@ const scaled = (dims: readonly number[], factor: number, seed = 7): Dense<"float
   );
 };
 
-/** The largest error over the largest output, or over `size`, as written and optimized. */
+/** Returns the largest error relative to the largest output or `size`, without and with optimizations. */
 async function errorOf(
   text: string,
   feeds: Readonly<Record<string, Dense>>,
@@ -78,7 +78,7 @@ graph (x: float32[n, 8], u: float32[n, 8]) -> (y: float32[n, 8]) {
       { x: scaled([4, 8], 1), u: scaled([4, 8], small, 3) },
     ],
     [
-      `difference of equals up to ${small}`,
+      `difference of equal values up to ${small}`,
       `opset 13
 graph (x: float32[n, 8], u: float32[n, 8]) -> (y: float32[n, 8]) {
   w: float32[8, 8] = random(seed 1)
@@ -100,7 +100,7 @@ graph (x: float32[n, 8], u: float32[n, 8]) -> (y: float32[n, 8]) {
       { x: scaled([4, 8], 1), u: scaled([4, 8], small, 3) },
     ],
     [
-      `joined with numbers of ${small}`,
+      `concatenation with values of ${small}`,
       `opset 13
 graph (x: float32[n, 8], u: float32[n, 8]) -> (y: float32[n, 16]) {
   w: float32[8, 8] = random(seed 1)
@@ -110,11 +110,11 @@ graph (x: float32[n, 8], u: float32[n, 8]) -> (y: float32[n, 16]) {
       { x: scaled([4, 8], 1), u: scaled([4, 8], small, 3) },
     ],
   ]),
-])("%s", async (_, text, feeds) => {
+])("static quantization stays near float: %s", async (_, text, feeds) => {
   for (const error of await errorOf(text, feeds)) expect(error).toBeLessThan(0.06);
 });
 
-test("the mean of centred numbers is 0 but for the steps of what is averaged", async () => {
+test("the mean of centered values is 0 up to the step of the averaged values", async () => {
   const text = `opset 13
 graph (x: float32[n, 4, 6, 6]) -> (y: float32[n, 4, 1, 1]) {
   w: float32[4, 4, 1, 1] = random(seed 1)
@@ -129,7 +129,7 @@ graph (x: float32[n, 4, 6, 6]) -> (y: float32[n, 4, 1, 1]) {
   for (const error of await errorOf(text, { x: scaled([2, 4, 6, 6], 3) }, 1)) expect(error).toBeLessThan(0.01);
 });
 
-/** The misses of static quantization, and its largest error over `size` among the outputs that are less than that, as written and optimized. */
+/** Returns the skipped layers of static quantization, and its largest error relative to `size` among outputs below `size`. */
 async function leftInFloat(
   text: string,
   feeds: Readonly<Record<string, Dense>>,
@@ -159,13 +159,13 @@ graph (${inputs}) -> (${outputs}) {
 ${end}
 }`;
 
-/** A vector of 12 numbers: random ones, of which some are `filled`. */
+/** Returns a vector of 12 random values, some of which are `filled`. */
 const vector = (filled: number, count: number): string =>
   JSON.stringify(Array.from({ length: 12 }, (_, index) => (index < count ? "F" : index / 8 - 1)))
     .replaceAll('"F"', String(filled).replace("Infinity", "inf"))
     .replaceAll(",", ", ");
 
-describe("activations that 8 bits do not resolve are told", () => {
+describe("the warning about activations that 8 bits do not resolve", () => {
   const sums = `opset 17
 graph (x: float32[n, 8], u: float32[n, 8]) -> (y: float32[n, 8]) {
   w: float32[8, 8] = random(seed 1)
@@ -190,7 +190,7 @@ graph (x: float32[n, 8], u: float32[n, 8]) -> (y: float32[n, 8]) {
     return texts;
   };
 
-  test("once, with their number, an example, the cost, and what can be changed", async () => {
+  test("is logged once, with their number, an example, the cost, and possible changes", async () => {
     const [line, ...extraLines] = await collectWarnings({ equalize: false });
     expect(extraLines).toEqual([]);
     expect(line).toMatch(
@@ -201,12 +201,12 @@ graph (x: float32[n, 8], u: float32[n, 8]) -> (y: float32[n, 8]) {
     expect(await collectWarnings({})).toEqual([expect.not.stringContaining("equalize")]);
   });
 
-  test("no line is printed without outliers", async () => {
+  test("is not logged without outliers", async () => {
     expect(await collectWarnings({}, sums, 1)).toEqual([]);
   });
 });
 
-describe("what 8 bits do not resolve stays in float", () => {
+describe("static quantization keeps in float", () => {
   const x = scaled([32, 8], 1);
 
   test.each([
@@ -230,20 +230,23 @@ describe("what 8 bits do not resolve stays in float", () => {
     expect(reasons).toEqual([expect.stringMatching(/Add "mask": "y" ranges from -\S+ to .*8 bits would not resolve/)]);
   });
 
-  test.each([-1e9, Number.NEGATIVE_INFINITY])("scores with a stored mask of %d, and their softmax", async (fill) => {
-    const text = two(`  mask: float32[12] = ${vector(fill, 5)}
+  test.each([-1e9, Number.NEGATIVE_INFINITY])(
+    "scores with a stored mask of %d, but not the product after their softmax",
+    async (fill) => {
+      const text = two(`  mask: float32[12] = ${vector(fill, 5)}
   s = MatMul "second" (a, w2)
   t = Add "mask" (s, mask)
   p = Softmax (t) {axis=-1}
   v: float32[12, 12] = random(seed 3)
   y = MatMul "third" (p, v)`);
-    const { reasons, error } = await leftInFloat(text, { x }, 3);
-    expect(error).toBeLessThan(0.1);
-    expect(reasons.some((reason) => reason.startsWith('Add "mask": '))).toBe(true);
-    expect(reasons.some((reason) => reason.startsWith("third"))).toBe(false);
-  });
+      const { reasons, error } = await leftInFloat(text, { x }, 3);
+      expect(error).toBeLessThan(0.1);
+      expect(reasons.some((reason) => reason.startsWith('Add "mask": '))).toBe(true);
+      expect(reasons.some((reason) => reason.startsWith("third"))).toBe(false);
+    },
+  );
 
-  test("a layer with -Infinity in its bias, before it the others compute on integers", async () => {
+  test("a layer with -Infinity in its bias, but not the layers before it", async () => {
     const text = two(`  b: float32[12] = ${vector(Number.NEGATIVE_INFINITY, 2)}
   y = Gemm "second" (a, w2, b)`);
     const { reasons, error, integers } = await leftInFloat(text, { x });
@@ -252,7 +255,7 @@ describe("what 8 bits do not resolve stays in float", () => {
     expect(reasons).toEqual([expect.stringMatching(/^second: "b" contains infinite values/)]);
   });
 
-  test("what a product gives with -1e9 in its bias, and the product computes on integers", async () => {
+  test("the output of a product with -1e9 in its bias, but not the product", async () => {
     const text = two(`  b: float32[12] = ${vector(-1e9, 2)}
   y = Gemm "second" (a, w2, b)`);
     const { reasons, error, integers } = await leftInFloat(text, { x });
@@ -261,7 +264,7 @@ describe("what 8 bits do not resolve stays in float", () => {
     expect(reasons).toEqual([]);
   });
 
-  test("a residual sum one of whose channels reaches a thousand times as far as the others, between products on integers", async () => {
+  test("a residual sum with a channel of a thousand times larger range, between integer products", async () => {
     const channel = (size: number): string =>
       JSON.stringify(Array.from({ length: 16 }, (_, index) => (index === 3 ? size : 1)));
     const text = two(`  up: float32[16] = ${channel(1000)}
@@ -280,7 +283,7 @@ describe("what 8 bits do not resolve stays in float", () => {
     expect(reasons).toContainEqual(expect.stringMatching(/^Add "sum": .* 8 bits would not resolve/));
   });
 
-  test("a layer with -Infinity in its bias, and a Relu behind it", async () => {
+  test("a layer with -Infinity in its bias before a Relu", async () => {
     const text = two(`  b: float32[12] = ${vector(Number.NEGATIVE_INFINITY, 2)}
   g = Gemm "second" (a, w2, b)
   y = Relu (g)`);
@@ -289,7 +292,7 @@ describe("what 8 bits do not resolve stays in float", () => {
     expect(reasons).toEqual(['second: "b" contains infinite values']);
   });
 
-  test("numbers for which there is no float32 scale", async () => {
+  test("values too small for a float32 scale", async () => {
     const text = two(
       `  tiny: float32[] = 1e-38
   huge: float32[] = 1e38
@@ -310,7 +313,7 @@ describe("what 8 bits do not resolve stays in float", () => {
     ]);
   });
 
-  test("NaN in one branch of two", async () => {
+  test("a branch with NaN, but not the other branch", async () => {
     const text = two(
       `  y = MatMul "second" (a, w2)
   r = Sqrt (x)
@@ -323,7 +326,7 @@ describe("what 8 bits do not resolve stays in float", () => {
     expect(reasons.filter((reason) => reason.startsWith("second"))).toEqual([]);
   });
 
-  test("NaN from the input on: nothing is left, and the data is at fault", async () => {
+  test("nothing if the input is NaN: it fails and names the data", async () => {
     const broken = memory("broken", { x: float32([2, 8], new Array(16).fill(Number.NaN)) });
     const model = parseModel(two(`  y = MatMul "second" (a, w2)`));
     for (const work of [quantize, fakeQuantize]) {
@@ -335,7 +338,7 @@ describe("what 8 bits do not resolve stays in float", () => {
     }
   });
 
-  test("a value that never has elements takes any range; a cache that was empty has none", async () => {
+  test("a cache that was empty in all samples, but not a value without elements", async () => {
     const none = two(`  w0: float32[16, 0] = zeros
   s = MatMul "second" (a, w2)
   e = MatMul "none" (a, w0)
@@ -357,7 +360,7 @@ graph (x: float32[n, 1, 8], past: float32[n, t, 12]) -> (y: float32[]) {
     expect(second.integers).toBe(2);
   });
 
-  test("fake quantization leaves the same values as they are", async () => {
+  test("the same values with fake quantization", async () => {
     const model = parseModel(
       two(`  b: float32[12] = ${vector(Number.NEGATIVE_INFINITY, 2)}
   y = Gemm "second" (a, w2, b)`),
@@ -372,8 +375,8 @@ graph (x: float32[n, 1, 8], past: float32[n, t, 12]) -> (y: float32[]) {
 test.each([
   ["a long tail", (value: number) => value ** 5],
   ["a mask of two values", (value: number) => (value > 0 ? 0 : -1e9)],
-  ["zeros but for a few numbers", (value: number) => (value > 2 ? value : 0)],
-])("%s is resolved", async (_, shape) => {
+  ["mostly zeros", (value: number) => (value > 2 ? value : 0)],
+])("quantizes activations with %s", async (_, shape) => {
   const model = parseModel(`opset 17
 graph (x: float32[n, 8]) -> (y: float32[n, 12]) {
   w: float32[8, 12] = random(seed 1)

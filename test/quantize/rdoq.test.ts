@@ -313,7 +313,7 @@ graph (ids: int64[batch, 4]) -> (y: float32[...]${second && ", z: float32[...]"}
       expect(codes.filter((code) => code !== 0).length).toBeGreaterThan(width / 4);
     });
 
-    test("rounds the rows of a table with other readers alike", async () => {
+    test("rounds the rows of a table with other readers equally", async () => {
       const model = table('z = Gather "other" (embed.weight, ids)');
       await quantize(model, { scheme: "weights", rounder: "rdoq", distortion: 0.01, data: texts });
       expect(await steps(model)).toHaveLength(1);
@@ -334,10 +334,10 @@ graph (ids: int64[batch, 4]) -> (y: float32[...]${second && ", z: float32[...]"}
     expect(await codes(rdoqModel)).toEqual(await codes(nearestModel));
   });
 
-  test("is the same for the same seed", async () => {
+  test("gives the same values for the same seed", async () => {
     const [first, second] = [mlp(), mlp()];
     for (const model of [first, second]) {
-      // Sensitivities are kept for a data set, so each run has its own.
+      // Sensitivities are stored for a data set, so each run uses a separate one.
       const calibrationData = memory("x", { x });
       await quantize(model, { scheme: "weights", rounder: "rdoq", data: calibrationData }, { seed: 3 });
     }

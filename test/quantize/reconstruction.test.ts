@@ -1,4 +1,4 @@
-/** Rounders that look at the answers of a layer: sequential MSE, AdaRound, and GPTQ towards the original. */
+/** Tests rounding methods that minimize the output error of a layer: sequential MSE, AdaRound and GPTAQ. */
 import { readFileSync } from "node:fs";
 import { float32, toNumbers } from "pith";
 import { memory } from "pith/data";
@@ -28,8 +28,10 @@ interface Golden {
 const golden: Golden = JSON.parse(readFileSync(new URL("../golden/adaround.generated.json", import.meta.url), "utf8"));
 
 test.each(
-  golden.cases.map((one, at) => [at === 0 ? "as it answers itself" : "as it answered on other inputs", one] as const),
-)("AdaRound has the codes of NumPy: %s", async (_, { slope, codes }) => {
+  golden.cases.map(
+    (one, at) => [at === 0 ? "towards its own outputs" : "towards outputs for other inputs", one] as const,
+  ),
+)("AdaRound has the quantized values of NumPy: %s", async (_, { slope, codes }) => {
   const { rows, columns, steps } = golden;
   const weight = matrix(
     rows,
@@ -64,7 +66,7 @@ const alike = float32(
   x.data.map((value, at) => 0.2 * value + (x.data[12 * Math.floor(at / 12)] ?? 0)),
 );
 
-/** (ŵ − w) G (ŵ − w)ᵀ of the layers of a network, each with what comes into it in the original. */
+/** Returns (ŵ − w) G (ŵ − w)ᵀ of the layers of a network, with their inputs in the original. */
 async function errorsOf(
   model: () => Model,
   data: ReturnType<typeof memory>,
@@ -105,7 +107,7 @@ async function errorsOf(
   return errors;
 }
 
-/** Three convolutions with a group for each input, with two groups, and with one. */
+/** Three convolutions: depthwise, with two groups, and with one group. */
 const grouped = (): Model =>
   parseModel(`opset 21
 graph (x: float32[batch, 4, 6, 6]) -> (y) {
@@ -123,7 +125,7 @@ describe.each<[string, () => Model, ReturnType<typeof memory>]>([
   ["convolutions", cnn, memory("x", { x: numbersFor([8, 3, 8, 8]) })],
   ["convolutions in groups", grouped, memory("x", { x: numbersFor([8, 4, 6, 6]) })],
 ])("in each layer of %s", (_, model, data) => {
-  test.each([4, 3])("answers change less than by the nearest codes, and those of mse: %i bits", async (bits) => {
+  test.each([4, 3])("outputs change less than with rounding to nearest and mse: %i bits", async (bits) => {
     const measureErrors = (rounder: Solver): Promise<number[]> =>
       errorsOf(model, data, { scheme: "weights", bits: bits as 3 | 4, onnxOnly: true, rounder });
     const [near, cut, sequential, adaptive] = [
@@ -141,7 +143,7 @@ describe.each<[string, () => Model, ReturnType<typeof memory>]>([
   });
 });
 
-describe("what the layers before took", () => {
+describe("the error of earlier layers", () => {
   const noiseOf = async (
     rounder: QuantizeOptions["rounder"],
     options: Partial<QuantizeOptions> = {},
@@ -151,12 +153,12 @@ describe("what the layers before took", () => {
     return difference(await run(mlp(), { x: alike }), await run(model, { x: alike }));
   };
 
-  test("is made good where the answers of the original are known", async () => {
+  test("is compensated by GPTAQ towards the original's outputs", async () => {
     expect(await noiseOf(gptaq)).toBeLessThan(await noiseOf({ ...gptq, scales: gptaq.scales } as Solver));
     expect(await noiseOf(gptaq)).toBeLessThan(0.5 * (await noiseOf("mse")));
   });
 
-  test("is what a solver is told of both models: the first layer sees the same in both", async () => {
+  test("is passed to the method as statistics of both models, equal for the first layer", async () => {
     const seen = new Map<string, Gram>();
     const watching: Solver<Gram> = {
       ...{ id: "watching", evidence: gramMatrices, of: "both" },
@@ -173,7 +175,7 @@ describe("what the layers before took", () => {
   });
 });
 
-test.each(["adaround", "gptaq", "sequential-mse"] as const)("%s: what is exactly zero stays zero", async (rounder) => {
+test.each(["adaround", "gptaq", "sequential-mse"] as const)("%s keeps zeros at 0", async (rounder) => {
   const model = mlp();
   await prune(model, { amount: 0.5 });
   const before = toNumbers(await stored(model, "fc1.weight"));
@@ -183,7 +185,7 @@ test.each(["adaround", "gptaq", "sequential-mse"] as const)("%s: what is exactly
   expect(codes.some((code) => code !== 0)).toBe(true);
 });
 
-test("sums of many places of a picture are taken of some of them, evenly spread", async () => {
+test("uses evenly spread positions of a large image for Gram matrices", async () => {
   const dense = numbersFor([1, 2, 100, 100]);
   const running = gramMatrices.begin();
   await running.add(readFeatures(dense, { axis: 1 }));
@@ -202,14 +204,11 @@ test.each<[QuantizeOptions, RegExp | undefined]>([
   [{ dtype: "q4", data: memory("x", { x: alike }), rounder: "mse" }, /mse/],
   [{ dtype: "q4" }, undefined],
   [{ scheme: "weights", data: memory("x", { x: alike }) }, undefined],
-])(
-  "few bits are rounded towards the original's answers where there are samples and nothing else is said",
-  async (options, by) => {
-    const { changes } = await quantize(mlp(), options);
-    const rounded = changes.filter(({ kind }) => kind === "quantized");
-    expect(rounded.length).toBeGreaterThan(0);
-    for (const { what } of rounded)
-      if (by === undefined) expect(what).not.toContain("rounded by");
-      else expect(what).toMatch(by);
-  },
-);
+])("uses GPTAQ for low-bit weights by default if there are samples", async (options, by) => {
+  const { changes } = await quantize(mlp(), options);
+  const rounded = changes.filter(({ kind }) => kind === "quantized");
+  expect(rounded.length).toBeGreaterThan(0);
+  for (const { what } of rounded)
+    if (by === undefined) expect(what).not.toContain("rounded by");
+    else expect(what).toMatch(by);
+});

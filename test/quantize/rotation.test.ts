@@ -1,4 +1,4 @@
-/** Rotated residual streams: networks that compute the same, and round with less error where a channel reaches far. */
+/** Rotated residual streams: networks compute the same, and outlier channels have less quantization error. */
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import type { Model } from "../../src/core/graph/model.ts";
@@ -11,7 +11,7 @@ import { rotate, rotationStreams, type Stream } from "../../src/rewrite/edit/rot
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { difference, run } from "./networks.ts";
 
-describe("an orthogonal matrix in factors", () => {
+describe("factors of an orthogonal matrix", () => {
   const rows = (size: number) => {
     const factors = orthogonalFactors(size, random(1, "q"));
     const unit = new Float64Array(size * size);
@@ -20,7 +20,7 @@ describe("an orthogonal matrix in factors", () => {
     return unit;
   };
 
-  test.each([1, 3, 4, 5, 8, 16, 24, 48, 60, 64, 128])("of size %i: Q Qᵀ = I, and Q 1 = 1", (size) => {
+  test.each([1, 3, 4, 5, 8, 16, 24, 48, 60, 64, 128])("of size %i satisfy Q Qᵀ = I and Q 1 = 1", (size) => {
     const q = rows(size);
     const entry = (row: number, column: number) => q[row * size + column] ?? Number.NaN;
     for (let row = 0; row < size; row++) {
@@ -34,11 +34,11 @@ describe("an orthogonal matrix in factors", () => {
     }
   });
 
-  test("of a power of 4 is a Hadamard matrix: all entries are 1 / √n in magnitude", () => {
+  test("of a power of 4 are a Hadamard matrix, with all entries ±1 / √n", () => {
     for (const number of rows(64)) expect(Math.abs(number)).toBe(1 / 8);
   });
 
-  test("of an axis in another order gives the same in this order", () => {
+  test("of a permuted axis give the permuted result", () => {
     const factors = orthogonalFactors(4, random(1, "q"));
     const [plain, shuffled] = [Float64Array.of(1, 2, 3, 4), Float64Array.of(4, 2, 1, 3)];
     multiplyAlong(plain, [4], 0, factors);
@@ -96,7 +96,7 @@ const streamOf = (model: Model): Stream => {
 };
 
 describe("a residual stream", () => {
-  test.each(Object.entries(norms))("behind %s is rotated, and the model computes the same", async (_, norm) => {
+  test.each(Object.entries(norms))("before %s is rotated without changing the outputs", async (_, norm) => {
     const model = parseModel(stream(norm));
     const before = await answers(model);
     const { units, scales, slices } = streamOf(model);
@@ -111,7 +111,7 @@ describe("a residual stream", () => {
     expect(difference(before, await answers(model))).toBeLessThan(1e-5);
   });
 
-  test("whose normalization scales a channel by 0, or by less, stays", async () => {
+  test("is not rotated if its normalization scales a channel by 0 or less", async () => {
     for (const scale of [0, -1]) {
       const model = parseModel(stream(norms.RMSNormalization, { scale }));
       const before = await answers(model);
@@ -123,7 +123,7 @@ describe("a residual stream", () => {
 
 describe("static quantization", () => {
   const settings = { scheme: "static", data: memory("ids", { ids }), biasCorrection: "none" } as const;
-  /** @param far how many times as far as the others the table writes channel 5. */
+  /** @param far factor of channel 5 in the table. */
   const error = async (text: string, far: number, options: Partial<QuantizeOptions>) => {
     const model = parseModel(text);
     const table = model.graph.value("table");
@@ -140,13 +140,13 @@ describe("static quantization", () => {
   };
   const outlier = stream(norms.RMSNormalization, { far: 100 });
 
-  test("rotates a stream one of whose channels reaches far, with less error", async () => {
+  test("rotates a stream with an outlier channel, with less error", async () => {
     const [plain, rotated] = [await error(outlier, 100, { equalize: false }), await error(outlier, 100, {})];
     expect(rotated.rotated).toHaveLength(1);
     expect(rotated.error).toBeLessThan(0.5 * plain.error);
   });
 
-  test("rotates none that an activation function reads, where the model would compute something else", async () => {
+  test("does not rotate a stream that an activation function reads", async () => {
     const text = stream(norms.RMSNormalization, { begin: "Sigmoid" });
     expect((await error(text, 1, {})).rotated).toEqual([]);
     const model = parseModel(text);

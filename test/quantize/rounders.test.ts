@@ -15,7 +15,7 @@ import { dequantized } from "./reference.ts";
 
 const x = numbersFor([64, 12]);
 
-/** Everything towards zero, with the usual scales. */
+/** Rounds towards zero, with the default scales. */
 const towardsZero: Solver = {
   id: "towards zero",
   scales: nearest.scales,
@@ -47,11 +47,11 @@ describe("mse", () => {
     return close.data.reduce((sum, value, at) => sum + (value - (weight.data[at] ?? 0)) ** 2, 0);
   };
 
-  test.each([2, 3, 4])("in %i bits an outlier is cut off, and the squared error is smaller", (bits) => {
+  test.each([2, 3, 4])("clips an outlier in %i bits, with a smaller squared error", (bits) => {
     expect(errorOf(mse, bits)).toBeLessThan(0.8 * errorOf(nearest, bits));
   });
 
-  test("where no cut is better, as of numbers that all are ±1 or 0, the scales are those of the whole range", () => {
+  test("keeps the full range if clipping is not better, as for ±1 and 0", () => {
     const plain = slicedWeight([matrixOf([[1, -1, 0, 1]])], 1);
     for (const type of ["int8", "uint8"] as const) {
       const grid = {
@@ -64,7 +64,7 @@ describe("mse", () => {
     }
   });
 
-  test("of a network: the outcome says so, and fake quantization takes its scales", async () => {
+  test("is reported in the changes of a network, and sets the scales of fake quantization", async () => {
     const model = mlp();
     const { changes } = await quantize(model, { scheme: "weights", rounder: "mse" });
     expect(changes.map(({ what }) => what)).toEqual(
@@ -78,7 +78,7 @@ describe("mse", () => {
     );
     expect(b?.every((scale, at) => scale <= (a?.[at] ?? 0))).toBe(true);
     expect(b).not.toEqual(a);
-    // Codes keep the scales that the model has.
+    // The export keeps the scales of the model.
     const { changes: after } = await quantize(cut, { scheme: "weights" });
     expect(after[1]?.what).toBe("weight as int4 (2-bit values stored in 4 bits), per-channel scales");
     expect(toNumbers(await stored(cut, "conv2.weight_scale"))).toEqual(b);
@@ -87,7 +87,7 @@ describe("mse", () => {
 
 const lookingAtSamples = ["gptaq", "gptq", "sequential-mse", "adaround"] as const;
 
-/** Three products, for one sample without an axis that counts samples or for many. */
+/** Three products, for a single sample or with a batch axis. */
 const products = (samples: string) =>
   parseModel(`opset 17
 graph (x: float32[${samples}16]) -> (y: float32[${samples}4]) {
@@ -102,21 +102,18 @@ graph (x: float32[${samples}16]) -> (y: float32[${samples}4]) {
 }`);
 const samplesOf16 = memory("x", { x: numbersFor([40, 16]) });
 
-test.each(lookingAtSamples)(
-  "%s: a model without an axis that counts samples has the codes of one with it",
-  async (rounder) => {
-    const codes = async (samples: string) => {
-      const model = products(samples);
-      await quantize(model, { scheme: "weights", bits: 3, rounder, data: samplesOf16, equalize: false });
-      const names = ["fc1", "fc2", "fc3"].map((name) => `${name}.weight_quantized`);
-      return Promise.all(names.map(async (name) => [...toNumbers(await stored(model, name))]));
-    };
-    expect(await codes("")).toEqual(await codes("batch, "));
-  },
-);
+test.each(lookingAtSamples)("%s: gives the same values for models with and without a batch axis", async (rounder) => {
+  const codes = async (samples: string) => {
+    const model = products(samples);
+    await quantize(model, { scheme: "weights", bits: 3, rounder, data: samplesOf16, equalize: false });
+    const names = ["fc1", "fc2", "fc3"].map((name) => `${name}.weight_quantized`);
+    return Promise.all(names.map(async (name) => [...toNumbers(await stored(model, name))]));
+  };
+  expect(await codes("")).toEqual(await codes("batch, "));
+});
 
 test.each(lookingAtSamples)(
-  "%s: NaN in one weight leaves that layer, and those behind it are rounded without samples",
+  "%s: skips a layer with NaN in its weight, and rounds later layers without samples",
   async (rounder) => {
     const model = products("batch, ");
     const weight = model.graph.value("fc2.weight");
@@ -139,7 +136,7 @@ test.each(lookingAtSamples)(
   },
 );
 
-test("a rounder that needs samples of a layer says once which layer has none", async () => {
+test("a method that requires samples names the first layer without usable inputs", async () => {
   const { blind: _, ...seeing } = gptq;
   const data = memory("x", { x: float32([2, 16], Array(32).fill(Number.NaN)) });
   await expect(
@@ -149,8 +146,8 @@ test("a rounder that needs samples of a layer says once which layer has none", a
   });
 });
 
-describe("a rounding method of one's own", () => {
-  test.each(["weights", "dynamic", "static"] as const)("decides the codes: %s", async (scheme) => {
+describe("a custom rounding method", () => {
+  test.each(["weights", "dynamic", "static"] as const)("determines the quantized values: %s", async (scheme) => {
     const [nearestModel, customModel] = [mlp(), mlp()];
     const settings = { scheme, bits: 8, ...(scheme === "static" ? { data: memory("x", { x }) } : {}) } as const;
     await quantize(nearestModel, settings);
@@ -168,7 +165,7 @@ describe("a rounding method of one's own", () => {
       expect(difference(await run(mlp(), { x }), await run(customModel, { x }))).toBeLessThan(0.1);
   });
 
-  test("a table has no product to look at: gptq rounds it without, and a rounder that does not say so leaves it", async () => {
+  test("skips an embedding table unless the method accepts layers without statistics", async () => {
     const text = `opset 17
 graph (ids: int64[batch, 3]) -> (y) {
   table.weight: float32[9, 4] = random(seed 1)
@@ -187,7 +184,7 @@ graph (ids: int64[batch, 3]) -> (y) {
     expect(misses).toMatchObject([{ at: "table", reason: "it is an embedding lookup, without a matrix product" }]);
   });
 
-  test("without samples that it needs, and with answers that are none, nothing changes", async () => {
+  test("changes nothing if required samples are missing or its results are invalid", async () => {
     const model = mlp();
     const before = await stored(model, "fc1.weight");
     const scheme = "weights";

@@ -23,7 +23,7 @@ graph (x: float32[batch, 3, 6, 6]) -> (y: float32[batch, 4, 2, 2]) {
   y = BatchNormalization "bn2" (k, scale, shift, mean, variance)
 }`);
 
-/** The operators that work on a node's input before it is read, along first inputs. */
+/** Returns the operators before a node's input, along their first inputs. */
 function worked(model: Model, name: string, input: number): readonly string[] {
   const node = [...model.graph.nodes()].find((one) => one.name === name);
   const operatorChain: string[] = [];
@@ -38,7 +38,7 @@ describe.each(["dynamic", "static"] as const)("%s", (scheme) => {
   const data = memory("calibration", { x: numbersFor([4, 3, 6, 6]) });
   const options = scheme === "static" ? { scheme, data } : { scheme };
 
-  test("an excepted layer keeps its weight, its missing bias and its batch normalization", async () => {
+  test("does not change the weight, bias or batch normalization of an excluded layer", async () => {
     const model = twoNormalized();
     const weight = await stored(model, "c1.weight");
     const { changes } = await quantize(model, { ...options, except: "c1" });
@@ -55,8 +55,8 @@ describe.each(["dynamic", "static"] as const)("%s", (scheme) => {
   });
 });
 
-describe("a model with rounded weights", () => {
-  test.each(["weights", "dynamic"] as const)("%s: excepted layers stay rounded", async (scheme) => {
+describe("a model with fake-quantized weights", () => {
+  test.each(["weights", "dynamic"] as const)("%s: keeps fake quantization in excluded layers", async (scheme) => {
     const model = mlp();
     await fakeQuantize(model, {});
     const scale = await stored(model, "fc1.weight_scale");
@@ -68,7 +68,7 @@ describe("a model with rounded weights", () => {
     expect((await stored(model, "fc2.weight_quantized")).type).toMatch(/int8/);
   });
 
-  test("a rounded weight that two layers share stays for the one that is excepted", async () => {
+  test("keeps the fake quantization of a shared weight for the excluded layer", async () => {
     const model = parseModel(`opset 17
 graph (x: float32[1, 4]) -> (y: float32[1, 4]) {
   w: float32[4, 4] = random(seed 1)
@@ -85,7 +85,7 @@ graph (x: float32[1, 4]) -> (y: float32[1, 4]) {
     expect(difference(expected, await run(model, { x }, { optimize: false }))).toBeLessThan(1e-6);
   });
 
-  test("where every layer is refused nothing changes", async () => {
+  test("does not change if every layer is skipped", async () => {
     const model = parseModel(`opset 17
 graph (x: float32[1, 4]) -> (y: float32[1, 4]) {
   fc1.weight: float32[4, 4] = random(seed 1)
@@ -104,27 +104,27 @@ graph (x: float32[1, 4]) -> (y: float32[1, 4]) {
   });
 });
 
-describe("a model with rounded activations", () => {
+describe("a model with fake-quantized activations", () => {
   const rounding = async (): Promise<Model> => {
     const model = cnn();
     await fakeQuantize(model, { scheme: "static", data: memory("calibration", { x: calibration("cnn") }) });
     return model;
   };
 
-  test("static: excepted layers stay rounded, and it computes what it computed", async () => {
+  test("static: keeps fake quantization in excluded layers, with the same outputs", async () => {
     const model = await rounding();
     const x = calibration("cnn");
     const expected = await run(model, { x });
     await quantize(model, { scheme: "static", except: "fc" });
     assertValid(model);
     expect(worked(model, "fc", 1)).toEqual(rounded);
-    // Those of its weight and of its output.
+    // Those of the layer's weight and output.
     expect(operators(model).filter((op) => op === "Round")).toHaveLength(2);
     expect(worked(model, "conv2", 1)).toEqual(["DequantizeLinear"]);
     expect(difference(expected, await run(model, { x }))).toBeLessThan(0.02);
   });
 
-  test("weights: what an excepted layer reads and writes stays rounded, the rest is float", async () => {
+  test("weights: keeps fake quantization at an excluded layer, and computes the rest in float", async () => {
     const model = await rounding();
     await quantize(model, { scheme: "weights", except: "fc" });
     assertValid(model);

@@ -37,7 +37,7 @@ const x = (() => {
 })();
 const calibrate = memory("x", { x });
 
-/** As a command or a recipe runs it. */
+/** Runs the pass as a command or a recipe does. */
 async function errorOf(options: QuantizeOptions): Promise<number> {
   const model = parseModel(text);
   await runStep(quantize, model, { ...options }, { calibrate }, completeContext());
@@ -46,15 +46,15 @@ async function errorOf(options: QuantizeOptions): Promise<number> {
 
 const layers = ["a", "b", "c"];
 
-describe("4 bits of each layer", () => {
-  test("by overrides lose what 4 bits of all lose", async () => {
+describe("overrides for individual layers", () => {
+  test("with 4 bits for each have the error of 4 bits for all", async () => {
     const layerOptions = { bits: 4, onnxOnly: true } as const;
     const overrides = Object.fromEntries(layers.map((layer) => [layer, layerOptions]));
     const all = await errorOf({ scheme: "weights", ...layerOptions });
     expect(await errorOf({ scheme: "weights", overrides })).toBeLessThan(1.1 * all);
   });
 
-  test("beside palettes: a rounder is for the others", async () => {
+  test("with a palette do not conflict with a rounding method for the other layers", async () => {
     const overrides = { a: { bits: 4 }, b: { bits: 3, weights: "palette" } } as const;
     const model = parseModel(text);
     const { changes } = await quantize(model, { scheme: "weights", rounder: "mse", overrides });
@@ -80,11 +80,11 @@ test.each<[QuantizeOptions, boolean]>([
   [{ scheme: "weights", weights: "palette", bits: 4 }, false],
   [{ dtype: "q4" }, true],
   [{ scheme: "float16" }, false],
-])("%o is given samples: %s", (options, isGiven) => {
+])("%o uses samples: %s", (options, isGiven) => {
   expect(partFor(quantize, { ...options }) === "calibrate").toBe(isGiven);
 });
 
-test("the milder forms of a dtype are those of its scheme", () => {
+test("the higher-precision formats of a dtype are those of its scheme", () => {
   const change = { at: "a", what: "", kind: "quantized", bits: 4, decidedBy: "global" } as const;
   expect(milderForms({ dtype: "bnb4" }, change)).toEqual([{ bits: 8, weights: "int8" }, { float: true }]);
 });

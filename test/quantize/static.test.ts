@@ -1,4 +1,4 @@
-/** The scheme "static": what computes on integers, what stays in float, and why. The integers themselves: static-golden.test.ts. */
+/** Tests the scheme "static": integer arithmetic, layers in float, and the reasons. For exact values see static-golden.test.ts. */
 import { describe, expect, test } from "vitest";
 import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
@@ -26,7 +26,7 @@ import {
 
 const data = (name: keyof typeof compared) => memory("calibration", { x: calibration(name) });
 
-test("an input that is an output, too, stays what is fed", async () => {
+test("does not change an input that is also an output", async () => {
   const model = parseModel(`opset 21
 graph (x: float32[n, 4]) -> (x, y: float32[n, 4]) {
   fc.weight: float32[4, 4] = random(seed 1)
@@ -39,7 +39,7 @@ graph (x: float32[n, 4]) -> (x, y: float32[n, 4]) {
   expect([...(await run(await reopened(model), { x }))]).toEqual(toNumbers(x));
 });
 
-test.each(["Identity(h)", "Relu(h)", "MatMul(h, fc.weight)"])("what nothing reads goes: %s", async (call) => {
+test.each(["Identity(h)", "Relu(h)", "MatMul(h, fc.weight)"])("removes an unread node: %s", async (call) => {
   const text = (extra: string): string => `opset 21
 graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
   fc.weight: float32[4, 4] = random(seed 1)
@@ -57,7 +57,7 @@ graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
 });
 
 describe("a small network", () => {
-  test("stays close to float, through a file and back", async () => {
+  test("stays near float, also from a file", async () => {
     const model = cnn();
     const names = layerNames(model);
     const { changes, misses } = await quantize(model, { scheme: "static", data: data("cnn") });
@@ -76,7 +76,7 @@ describe("a small network", () => {
     expect(await run(await reopened(model), { x })).toEqual(await run(model, { x }));
   });
 
-  test("selected layers compute on integers, the rest in float", async () => {
+  test("computes selected layers on integers, and the others in float", async () => {
     const model = mlp();
     const { changes } = await quantize(model, { scheme: "static", layers: "fc2", data: data("mlp") });
     assertValid(model);
@@ -85,7 +85,7 @@ describe("a small network", () => {
     expect(operators(model)).toContain("Relu");
   });
 
-  test("ranges come from so many samples, drawn by the seed", async () => {
+  test("measures ranges on the given number of samples, selected by the seed", async () => {
     const scaleOf = async (samples: number, seed: number): Promise<number[]> => {
       const model = mlp();
       await quantize(model, { scheme: "static", data: data("mlp"), samples }, { seed });
@@ -97,7 +97,7 @@ describe("a small network", () => {
     expect(await scaleOf(3, 1)).not.toEqual(await scaleOf(3, 2));
   });
 
-  test("an activation that is always 0 has scale 1", async () => {
+  test("has scale 1 for an activation that is always 0", async () => {
     const model = mlp();
     await quantize(model, {
       scheme: "static",
@@ -107,7 +107,7 @@ describe("a small network", () => {
   });
 });
 
-describe("types", () => {
+describe("types of activations and weights", () => {
   const x = calibration("cnn");
   const quantizeCnn = async (options: QuantizeOptions) => {
     const model = cnn();
@@ -122,7 +122,7 @@ describe("types", () => {
     [{ activations: "int16" }, 0.006, 21],
     [{ bits: 4 }, 0.1, 21],
     [{ perChannel: false, zeroPoints: true }, 0.01, 17],
-  ] as const)("%o is near float, optimized and not", async (options, most, opset) => {
+  ] as const)("%o are near float, with and without optimizations", async (options, most, opset) => {
     const { model } = await quantizeCnn(options);
     expect(model.opsets.get("")).toBe(opset);
     const expected = await run(cnn(), { x });
@@ -130,7 +130,7 @@ describe("types", () => {
       expect(difference(expected, await run(model, { x }, { optimize }))).toBeLessThan(most);
   });
 
-  test("a layer may have wider activations than the others, and what it shares with them is wide", async () => {
+  test("can be wider in one layer, and then also in shared activations", async () => {
     const { model, changes } = await quantizeCnn({ overrides: { fc: { activations: "uint16" } } });
     expect(changes.find(({ at }) => at === "fc")).toMatchObject({
       what: "uint16 activations, weight as int8, per-channel scales",
@@ -141,19 +141,19 @@ describe("types", () => {
     ]);
   });
 
-  test("a layer may stay in float", async () => {
+  test("can be float in one layer", async () => {
     const { model, misses } = await quantizeCnn({ overrides: { conv2: { float: true } } });
     expect(misses).toEqual([expect.objectContaining({ at: "conv2", reason: "stays in float: set by an override" })]);
     expect(model.graph.value("conv2.weight")?.tensor?.type).toBe("float32");
   });
 
-  test("codes of 2 bits and blocks are refused", async () => {
+  test("cannot have 2 bits or blocks", async () => {
     for (const options of [{ bits: 2 }, { block: 32 }] as const)
       await expect(quantizeCnn(options)).rejects.toMatchObject({ code: "E_OPTION" });
   });
 });
 
-test("a masked weight and batch normalization are folded before anything is measured", async () => {
+test("folds masks and batch normalization before it measures ranges", async () => {
   const text = `opset 17
 graph (x: float32[batch, 3, 6, 6]) -> (y: float32[batch, 4, 4, 4]) {
   conv.weight_orig: float32[4, 3, 3, 3] parameter = random(seed 1)
@@ -177,8 +177,12 @@ graph (x: float32[batch, 3, 6, 6]) -> (y: float32[batch, 4, 4, 4]) {
 });
 
 test.each([
-  ["a clamp that does not contain 0 stays", "low: float32[] = 1\n  c = Clip(h, low)", ["Clip"]],
-  ["a clamp around 0 becomes saturation", "low: float32[] = -1\n  high: float32[] = 1\n  c = Clip(h, low, high)", []],
+  ["keeps a clamp that does not contain 0", "low: float32[] = 1\n  c = Clip(h, low)", ["Clip"]],
+  [
+    "replaces a clamp around 0 by saturation",
+    "low: float32[] = -1\n  high: float32[] = 1\n  c = Clip(h, low, high)",
+    [],
+  ],
 ])("%s", async (_, line, kept) => {
   const text = `opset 17
 graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
@@ -196,7 +200,7 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
   expect(difference(await run(parseModel(text), { x }), await run(model, { x }))).toBeLessThan(0.02);
 });
 
-describe("a clamp that somebody needs stays", () => {
+describe("a clamp is kept if it is needed", () => {
   const codes = Array.from({ length: 80 }, (_, at) => ((at * 37) % 200) - 100);
   const network = (lines: string, bias = 0) => `opset 21
 graph (x: float32[n, 12]) -> (y: float32[n, 5]) {
@@ -230,7 +234,7 @@ graph (x: float32[n, 12]) -> (y: float32[n, 5]) {
   b.stored = DequantizeLinear(b.codes, step)`;
 
     test.each([{}, { activations: "int8" }, { activations: "uint16" }, { perChannel: false }] as const)(
-      "before a layer whose weight is codes, %o",
+      "before a layer with an integer weight, %o",
       async (options) => {
         expect(await listClampsAfterQuantization(network(`${stored}\n  y = Gemm(c, b.stored)`), options)).toEqual(
           expected,
@@ -238,17 +242,17 @@ graph (x: float32[n, 12]) -> (y: float32[n, 5]) {
       },
     );
 
-    test("before such a layer and one whose weight is floats", async () => {
+    test("before a layer with an integer weight and another with a float weight", async () => {
       const two = `${stored}\n  g = Gemm(c, b.stored)\n  k = Gemm(c, b.weight)\n  y = Add(g, k)`;
       expect(await listClampsAfterQuantization(network(two))).toEqual(expected);
     });
 
-    test("and is given up where all read codes of its range", async () => {
+    test("but not if all readers are quantized within its range", async () => {
       expect(await listClampsAfterQuantization(network(`${clamp}\n  y = Gemm(c, b.weight)`))).toEqual([]);
     });
   });
 
-  test("behind what picks, before a layer whose weight is codes", async () => {
+  test("after a slice, before a layer with an integer weight", async () => {
     const picked = `p = Slice(h, ints, sixteen, ones)
   ints: int64[1] = [0]
   sixteen: int64[1] = [16]
@@ -260,7 +264,7 @@ graph (x: float32[n, 12]) -> (y: float32[n, 5]) {
   });
 
   test.each([["uint8", []] as const, ["int8", ["Relu"]] as const])(
-    "where its numbers are all 0 in the data, unless codes of %s start there",
+    "if all its samples are 0, unless the range of %s starts at 0",
     async (activations, expected) => {
       const dead = network("c = Relu(h)\n  y = Gemm(c, b.weight)", -50);
       const model = parseModel(dead);
@@ -270,7 +274,7 @@ graph (x: float32[n, 12]) -> (y: float32[n, 5]) {
     },
   );
 
-  test("where trained scales reach beyond it", async () => {
+  test("if trained scales exceed its range", async () => {
     const trained = async (stretched: number) => {
       const model = parseModel(network("c = Clip(h, zero, six)\n  y = Gemm(c, b.weight)"));
       await fakeQuantize(model, { scheme: "static", data: memory("x", { x }) });
@@ -287,7 +291,7 @@ graph (x: float32[n, 12]) -> (y: float32[n, 5]) {
   });
 });
 
-describe("a layer whose weight is codes already reads floats", () => {
+describe("a layer with an integer weight reads floats", () => {
   const codes = Array.from({ length: 16 }, (_, at) => ((at * 37) % 200) - 100);
   const near = async (text: string, x: Dense<"float32">, activations: "uint8" | "int8") => {
     const model = parseModel(text);
@@ -305,7 +309,7 @@ describe("a layer whose weight is codes already reads floats", () => {
     "Transpose(h) {perm=[0, 1, 3, 2]}",
     "Slice(h, from, to)",
     "Relu(h)",
-  ])("behind %s of int8, which ONNX Runtime does not load between DequantizeLinear nodes", async (moved) => {
+  ])("after %s in int8, which ONNX Runtime does not load between DequantizeLinear nodes", async (moved) => {
     const text = `opset 21
 graph (x: float32[n, 4, 3, 3]) -> (y: float32[n, 4, 3, 3]) {
   a.weight: float32[4, 4, 1, 1] = random(seed 1)
@@ -322,7 +326,7 @@ graph (x: float32[n, 4, 3, 3]) -> (y: float32[n, 4, 3, 3]) {
     await near(text, numbersFor([8, 4, 3, 3]), "int8");
   });
 
-  test("and so does what moves numbers that only something behind it reads rounded", async () => {
+  test("after a node that moves values, even if only a later node quantizes them", async () => {
     const text = `opset 21
 graph (x: float32[n, 4, 3, 3]) -> (m: float32[n, 3, 4, 3], y: float32[n, 4, 3, 3]) {
   a.weight: float32[4, 4, 1, 1] = random(seed 1)
@@ -332,7 +336,7 @@ graph (x: float32[n, 4, 3, 3]) -> (m: float32[n, 3, 4, 3], y: float32[n, 4, 3, 3
     await near(text, numbersFor([8, 4, 3, 3]), "int8");
   });
 
-  test("where its numbers are transposed, with scales along an axis", async () => {
+  test("if its weight is transposed, with scales along an axis", async () => {
     const text = `opset 21
 graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
   a.weight: float32[4, 4] = random(seed 1)
@@ -347,7 +351,7 @@ graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
   });
 });
 
-test("what computes in float between integers is listed with the reason", async () => {
+test("lists layers in float between integer ones with the reason", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
   a.weight: float32[4, 4] = random(seed 1)
@@ -383,10 +387,10 @@ graph (x: float32[batch, 4, 6, 6]) -> (y: float32[batch, 4, h, w]) {
   };
 
   test.each([
-    ["zeros become the convolution's own", ")", []],
-    ["zeros that are given, too", ", none)", []],
-    ["by reflection it is done on codes", ') {mode="reflect"}', ["Pad"]],
-    ["by the edge it is done on codes", ') {mode="edge"}', ["Pad"]],
+    ["of zeros is merged into the convolution", ")", []],
+    ["of explicit zeros is merged into the convolution", ", none)", []],
+    ["by reflection runs on integers", ') {mode="reflect"}', ["Pad"]],
+    ["by the edge runs on integers", ') {mode="edge"}', ["Pad"]],
   ])("%s", async (_, more, kept) => {
     const text = padded("1, 1", more);
     for (const activations of ["uint8", "int8"] as const) {
@@ -422,7 +426,7 @@ graph (x: float32[batch, 16]) -> (y: float32[batch, 8]) {
     expect(await quantized("uint16")).toContain("b");
   });
 
-  test("codes of 16 bits, which the runtime does not pad, become numbers for it", async () => {
+  test("runs in float for 16-bit values, which ONNX Runtime does not pad", async () => {
     const text = padded("1, 1", ') {mode="edge"}').replace("= Pad(h, pads)) {", "= Pad(h, pads) {");
     const model = parseModel(text);
     await quantize(model, { scheme: "static", activations: "uint16", data: memory("x", { x }) });
@@ -430,7 +434,7 @@ graph (x: float32[batch, 16]) -> (y: float32[batch, 8]) {
       expect(difference(await run(parseModel(text), { x }), await run(model, { x }, { optimize }))).toBeLessThan(0.01);
   });
 
-  test("zeros before an operator that has no pads are the zero point", async () => {
+  test("uses the zero point for zeros before an operator without pads", async () => {
     const text = `opset 17
 graph (x: float32[batch, 4, 6, 6]) -> (y: float32[batch, 8, 6, 6]) {
   a.weight: float32[4, 4, 1, 1] = random(seed 1)
@@ -449,7 +453,7 @@ graph (x: float32[batch, 4, 6, 6]) -> (y: float32[batch, 8, 6, 6]) {
       expect(difference(await run(parseModel(text), { x }), await run(model, { x }, { optimize }))).toBeLessThan(0.03);
   });
 
-  test("a constant of equal numbers is a fill of codes, and others are stored", async () => {
+  test("a constant of equal values fills with integers, and others are stored", async () => {
     const text = (filler: string) => `opset 17
 graph (x: float32[1, 4, 6, 6]) -> (y: float32[...]) {
   a.weight: float32[4, 4, 1, 1] = random(seed 1)
@@ -478,7 +482,7 @@ graph (x: float32[1, 4, 6, 6]) -> (y: float32[...]) {
     }
   });
 
-  test("with another number it stays in float, and says so", async () => {
+  test("with another value stays in float, with the reason", async () => {
     const { model, misses } = await quantized(padded("1, 1", ", filler)"));
     expect(misses.map(({ reason }) => reason)).toEqual(["fills with a value other than 0"]);
     const pad = [...model.graph.nodes()].find(({ op }) => op === "Pad");
@@ -486,7 +490,7 @@ graph (x: float32[1, 4, 6, 6]) -> (y: float32[...]) {
   });
 });
 
-test("a last Softmax is computed in float, of scores that were averaged on integers", async () => {
+test("computes a last Softmax in float, on scores that were averaged on integers", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[batch, 4, 6, 6]) -> (y) {
   a.weight: float32[10, 4, 1, 1] = random(seed 1, from -3 to 3)
@@ -501,9 +505,9 @@ graph (x: float32[batch, 4, 6, 6]) -> (y) {
 });
 
 test.each([
-  ["an output stays in float", "y = Sigmoid(h)", []],
-  ["on the way computes on integers", "s = Sigmoid(h)\n  y = Mul(s, h)", ["s", "y"]],
-])("a Sigmoid that is %s", async (_, body, expected) => {
+  ["an output is kept in float", "y = Sigmoid(h)", []],
+  ["an inner node runs on integers", "s = Sigmoid(h)\n  y = Mul(s, h)", ["s", "y"]],
+])("a Sigmoid as %s", async (_, body, expected) => {
   const model = parseModel(`opset 17
 graph (x: float32[batch, 8]) -> (y) {
   a.weight: float32[8, 4] = random(seed 1)
@@ -514,7 +518,7 @@ graph (x: float32[batch, 8]) -> (y) {
   expect(changes.map(({ at }) => at).slice(1)).toHaveLength(expected.length);
 });
 
-describe("numbers side by side", () => {
+describe("concatenated values", () => {
   const detector = (boxes: number, end: string) => `opset 17
 graph (x: float32[batch, 8]) -> (y) {
   box.weight: float32[8, 4] = random(seed 1, from -${boxes} to ${boxes})
@@ -534,7 +538,7 @@ graph (x: float32[batch, 8]) -> (y) {
     return { model, changes: changes.map(({ at }) => at), misses };
   };
 
-  test("of very different ranges keep scales of their own", async () => {
+  test("keep separate scales if their ranges differ widely", async () => {
     const text = detector(300, "y = Identity(c)");
     const { model, changes, misses } = await quantized(text);
     expect(changes).not.toContain('Concat "join"');
@@ -546,7 +550,7 @@ graph (x: float32[batch, 8]) -> (y) {
     expect(difference(scores(before), scores(after))).toBeLessThan(0.02);
   });
 
-  test("whose scales were learned keep them as well", async () => {
+  test("keep separate scales if those were trained", async () => {
     const model = parseModel(detector(300, "y = Identity(c)"));
     await fakeQuantize(model, { scheme: "static", data: memory("x", { x }) });
     const { misses } = await quantize(model, { scheme: "static", data: memory("x", { x }) });
@@ -557,14 +561,14 @@ graph (x: float32[batch, 8]) -> (y) {
 
   test.each([
     ["similar ranges", 0.3, "y = Identity(c)"],
-    ["what a layer reads under one scale anyway", 300, "y = MatMul(c, last.weight)"],
-  ])("are joined as integers: %s", async (_, boxes, end) => {
+    ["a layer reads them with one scale", 300, "y = MatMul(c, last.weight)"],
+  ])("are concatenated as integers: %s", async (_, boxes, end) => {
     expect((await quantized(detector(boxes, end))).changes).toContain('Concat "join"');
   });
 });
 
-describe("behind the last layer", () => {
-  /** Boxes as a detector decodes them: offsets times sizes, around centres. */
+describe("after the last layer", () => {
+  /** Decodes boxes as a detector does: offsets times sizes, around centers. */
   const decoder = (end: string): Model =>
     parseModel(`opset 17
 graph (x: float32[n, 3, 8, 8]) -> (y) {
@@ -582,7 +586,7 @@ graph (x: float32[n, 3, 8, 8]) -> (y) {
   const computed = async (model: Model) =>
     (await quantize(model, { scheme: "static", data: memory("x", { x }) })).changes;
 
-  test("arithmetic with stored numbers stays in float, with the reason", async () => {
+  test("arithmetic with constants stays in float, with the reason", async () => {
     const model = decoder('y = Add "box" (offset, centre)');
     const { changes, misses } = await quantize(model, { scheme: "static", data: memory("x", { x }) });
     expect(changes.map(({ at }) => at)).toEqual(["head"]);
@@ -592,20 +596,20 @@ graph (x: float32[n, 3, 8, 8]) -> (y) {
     expect(await run(await reopened(model), { x })).toEqual(await run(model, { x }));
   });
 
-  test("it does not where a layer follows", async () => {
+  test("arithmetic with constants is quantized if a layer follows", async () => {
     const model = decoder('box = Add "box" (offset, centre)\n  y = Conv "last" (box, last.weight)');
     const places = (await computed(model)).map(({ at }) => at);
     expect(places).toContain('Mul "offset"');
     expect(places).toContain('Add "box"');
   });
 
-  test("a bias that is written apart from its layer is added to integers", async () => {
+  test("a bias in a separate node is added to integers", async () => {
     const model = decoder('b = Conv "last" (r, last.weight)\n  y = Add "bias" (b, half)');
     expect((await computed(model)).map(({ at }) => at)).toContain('Add "bias"');
   });
 });
 
-test("a normalization that cannot be folded is listed once, with the reason", async () => {
+test("lists a normalization that cannot be folded once, with the reason", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
   a.weight: float32[4, 4] = random(seed 1)
@@ -621,7 +625,7 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
   ]);
 });
 
-test("what cannot be quantized is told once", async () => {
+test("lists a layer that cannot be quantized once", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[2, 3, 4]) -> (y: float32[2, 3, 2]) {
   w: float32[2, 4, 4] = random(seed 1)
@@ -641,8 +645,8 @@ graph (x: float32[2, 3, 4]) -> (y: float32[2, 3, 2]) {
   ]);
 });
 
-test("where scales per channel would need a newer operator set than the model can have, one scale each still works", async () => {
-  // How many axes a shape given at run time has is not known, and so not what Resize means.
+test("advises per-tensor scales if the model cannot have the opset of per-channel scales", async () => {
+  // The number of axes of a shape given at run time is unknown, and so is the meaning of Resize.
   const model = parseModel(`ir 8, opset 10
 graph (x: float32[batch, 1, 4, 4], shape: int64[rank]) -> (y: float32[batch, 2, 4, 4], p) {
   conv.weight: float32[2, 1, 1, 1] = random(seed 1)
@@ -664,10 +668,10 @@ graph (x: float32[batch, 1, 4, 4], shape: int64[rank]) -> (y: float32[batch, 2, 
 test.each([
   ["Gemm", "y = Gemm (x, w, b) {beta=0.5}"],
   [
-    "pixels from channels",
+    "depth to space",
     "h = Gemm (x, w, b)\n  s: int64[4] = [-1, 4, 1, 1]\n  r = Reshape (h, s)\n  y = DepthToSpace (r) {blocksize=1}",
   ],
-])("one scale per weight in an old operator set: the runtime has what it makes of it, %s", async (_, body) => {
+])("runs with per-tensor scales in an old opset: %s", async (_, body) => {
   const model = parseModel(`ir 5, opset 9
 graph (x: float32[n, 8]) -> (y) {
   w: float32[8, 4] = random(seed 1)
@@ -685,10 +689,8 @@ test.each([
   ["MatMul, a batch of 1", 1, 'h = MatMul "own" (x, d)'],
   ["MatMul, a batch of 3", 3, 'h = MatMul "own" (x, d)'],
   ["Einsum", 3, 'h = Einsum "own" (x, d) {equation="nbij,bjk->nbik"}'],
-])(
-  "an operator with integers of the model's own that computes in float reads what is not rounded: %s",
-  async (_, count, own) => {
-    const model = parseModel(`opset 17
+])("quantizes around a float operator with integer weights: %s", async (_, count, own) => {
+  const model = parseModel(`opset 17
 graph (x: float32[n, ${count}, 5, 8]) -> (y) {
   w: int8[${count}, 8, 6] = random(seed 1, from -100 to 100)
   s: float32[6] = random(seed 2, from 0.01 to 0.02)
@@ -700,17 +702,16 @@ graph (x: float32[n, ${count}, 5, 8]) -> (y) {
   a = Add (h, g)
   y = MatMul "second" (a, v)
 }`);
-    const x = numbersFor([4, count, 5, 8]);
-    const expected = await run(model, { x });
-    const { changes } = await quantize(model, { scheme: "static", data: memory("x", { x }) });
-    expect(changes.map(({ at }) => at)).toEqual(expect.arrayContaining(["first", "second"]));
-    for (const optimize of [false, true])
-      expect(difference(expected, await run(model, { x }, { optimize }))).toBeLessThan(0.03);
-  },
-);
+  const x = numbersFor([4, count, 5, 8]);
+  const expected = await run(model, { x });
+  const { changes } = await quantize(model, { scheme: "static", data: memory("x", { x }) });
+  expect(changes.map(({ at }) => at)).toEqual(expect.arrayContaining(["first", "second"]));
+  for (const optimize of [false, true])
+    expect(difference(expected, await run(model, { x }, { optimize }))).toBeLessThan(0.03);
+});
 
-describe("broken requests", () => {
-  test("without data nothing changes", async () => {
+describe("invalid requests", () => {
+  test("fail without data, and change nothing", async () => {
     const model = mlp();
     const before = structureHash(model);
     await expect(quantize(model, { scheme: "static" })).rejects.toMatchObject({
@@ -720,7 +721,7 @@ describe("broken requests", () => {
     expect(structureHash(model)).toBe(before);
   });
 
-  test("a path that holds no data leaves the model as it is", async () => {
+  test("fail for a missing path of data, and change nothing", async () => {
     const model = mlp();
     const before = structureHash(model);
     await expect(quantize(model, { scheme: "static", data: "no/such/folder" })).rejects.toMatchObject({
@@ -730,7 +731,7 @@ describe("broken requests", () => {
   });
 
   test.each(["weights", "dynamic", "static"] as const)(
-    "%s: an operator set that cannot be raised is refused",
+    "%s: fail for an opset that cannot be raised",
     async (scheme) => {
       const model = parseModel(`ir 4, opset 6
 graph (x: float32[1, 2, 4]) -> (y: float32[1, 2, 4]) {
@@ -747,7 +748,7 @@ graph (x: float32[1, 2, 4]) -> (y: float32[1, 2, 4]) {
     },
   );
 
-  test("data that does not fit, is empty or not finite", async () => {
+  test("fail for data that does not fit, is empty or not finite", async () => {
     const attempt = (calibrationData: QuantizeOptions["data"]) =>
       expect(quantize(mlp(), { scheme: "static", data: calibrationData })).rejects;
     await attempt(memory("narrow", { x: numbersFor([4, 11]) })).toMatchObject({ code: "E_DATA" });
@@ -757,7 +758,7 @@ graph (x: float32[1, 2, 4]) -> (y: float32[1, 2, 4]) {
     await attempt(memory("broken", { x: broken })).toMatchObject({ code: "E_DATA" });
   });
 
-  test("a stopped measurement says so", async () => {
+  test("fail with E_STOPPED if the measurement is stopped", async () => {
     const signal = AbortSignal.abort();
     await expect(quantize(mlp(), { scheme: "static", data: data("mlp") }, { signal })).rejects.toMatchObject({
       code: "E_STOPPED",

@@ -1,4 +1,4 @@
-/** A real browser runs the files of `quantize` in WebAssembly and WebGPU: every variant of real models, every scheme of a small network. */
+/** Runs results of `quantize` in WebAssembly and WebGPU of a real browser: all dtypes of real models, all schemes of a small one. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findChromium } from "../../src/app/cli/browser/chromium.ts";
 import { type OpenTarget, openTarget } from "../../src/app/cli/jobs/target.ts";
@@ -75,22 +75,22 @@ const small = schemes.map((options) => ["a small network", named(options), "", o
 describe.skipIf(program === undefined).each(["wasm", "webgpu"] as const)("in %s of a browser", (name) => {
   let target: OpenTarget | undefined;
   beforeAll(async () => {
-    // A browser without an adapter has no WebGPU to be right in.
+    // A browser without an adapter has no WebGPU.
     target = await openTarget(name, context).catch(() => undefined);
   }, 60_000);
   afterAll(() => target?.close());
 
   test.each([...small, ...real])(
-    "%s as %s is right",
+    "%s as %s has the outputs of the original",
     async (_, __, path, options) => {
-      // A larger model takes SwiftShader ten times as long as WebAssembly.
+      // With SwiftShader, a larger model takes ten times as long as in WebAssembly.
       if (target === undefined || (target.lacks !== undefined && path.includes("llama"))) return;
       const original = path === "" ? convolutional() : await open(path);
       const result = original.clone();
       const asked: QuantizeOptions = { ...options, target: [name] };
       await quantize(result, asked);
       const [check] = await checkTargets(native, [target], original, result, { seed: 0 });
-      // Without a graphics card there is no arithmetic in float16.
+      // Without a graphics card, float16 arithmetic is not available.
       const untold = target.lacks !== undefined && check?.found.endsWith(target.lacks.why) === true;
       expect(check).toMatchObject({ right: untold ? undefined : true });
       expect(check?.isWeak).toBeUndefined();

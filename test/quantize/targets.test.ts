@@ -19,17 +19,17 @@ describe("for WebGPU", () => {
     { scheme: "weights", perChannel: false },
     { scheme: "weights", bits: 2, zeroPoints: true },
     { scheme: "static", data },
-  ] as const)("what onnxruntime-web runs since 1.30 is written as it is asked for: %o", async (options) => {
+  ] as const)("does not change schemes that onnxruntime-web supports since 1.30: %o", async (options) => {
     expect(await bytesOf({ ...options, target: ["webgpu"] })).toEqual(await bytesOf(options));
   });
 
-  test("bfloat16 is refused: it does not load there", async () => {
+  test("rejects bfloat16, which does not load there", async () => {
     await expect(bytesOf({ scheme: "bfloat16", target: ["webgpu"] })).rejects.toMatchObject({ code: "E_OPTION" });
     await expect(bytesOf({ scheme: "bfloat16", target: ["wasm"] })).resolves.toBeDefined();
   });
 });
 
-test("for WebAssembly tables of few bits are read by plain operators, which every build has", async () => {
+test("for WebAssembly, reads low-bit tables with plain operators", async () => {
   const text = `opset 17
 graph (ids: int64[batch, length]) -> (y: float32[batch, length, 64]) {
   table: float32[40, 64] = random(seed 1)
@@ -49,6 +49,6 @@ test.each([
   { scheme: "weights", bits: 2, zeroPoints: true },
   { scheme: "dynamic", perChannel: false },
   { dtype: "q4f16" },
-] as const)("Node and WebAssembly run the rest: %o", async (options) => {
+] as const)("does not change other schemes for Node and WebAssembly: %o", async (options) => {
   expect(await bytesOf({ ...options, target: ["node", "wasm"] })).toEqual(await bytesOf(options));
 });

@@ -1,4 +1,4 @@
-/** A matrix that a layer shares with the table of an embedding: it is not stored a second time in secret. */
+/** A matrix that a layer shares with an embedding table is not stored twice without a note. */
 import { expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { structureHash } from "../../src/core/graph/hash.ts";
@@ -39,11 +39,11 @@ const loaded = async (model: Model): Promise<Float64Array> => {
 
 test.each([
   ["transposed", turned, {}],
-  ["as it is", flat, {}],
+  ["directly", flat, {}],
   ["transposed", turned, { weights: "uint8" }],
   ["transposed", turned, { perChannel: false }],
-  ["as it is", flat, { perChannel: false }],
-] as const)("weights: table and last layer read the same codes: read %s, %#", async (_, head, options) => {
+  ["directly", flat, { perChannel: false }],
+] as const)("weights: stores a table and its tied last layer once: read %s, %#", async (_, head, options) => {
   const model = network(head);
   const before = await loaded(model);
   const { changes, misses } = await quantize(model, { scheme: "weights", ...options });
@@ -59,7 +59,7 @@ test.each([
 });
 
 test.each(["head", "embedding"])(
-  "weights: where %s alone is to be quantized, it stays, with the reason",
+  "weights: skips a tied matrix if only %s is selected, with the reason",
   async (layer) => {
     const other = layer === "head" ? 'Gather "embedding"' : 'MatMul "head"';
     const { changes, misses } = await quantize(network(turned), { scheme: "weights", layers: layer });
@@ -70,7 +70,7 @@ test.each(["head", "embedding"])(
   },
 );
 
-test("weights: a table and a layer that reads it scaled cannot share codes", async () => {
+test("weights: skips a table and a layer that reads it scaled", async () => {
   const model = network(
     'k: float32[] = [0.25]\n  s = Mul (table, k)\n  t = Transpose (s) {perm=[1, 0]}\n  logits = MatMul "head" (h, t)',
   );
@@ -78,14 +78,14 @@ test("weights: a table and a layer that reads it scaled cannot share codes", asy
   expect([changes.map(({ at }) => at), misses.map(({ at }) => at)]).toEqual([["layer"], ["embedding", "head"]]);
 });
 
-test("where nothing else is left to quantize, the model stays as it is", async () => {
+test("does not change a model without other layers to quantize", async () => {
   const model = network(turned);
   const before = structureHash(model);
   await quantize(model, { scheme: "weights", layers: "head" });
   expect(structureHash(model)).toBe(before);
 });
 
-test.each([turned, flat])("dynamic: table and last layer read the same codes: %s", async (head) => {
+test.each([turned, flat])("dynamic: stores a table and its tied last layer once: %s", async (head) => {
   const model = network(head);
   const before = await loaded(model);
   const { changes } = await quantize(model, { scheme: "dynamic" });
@@ -95,7 +95,7 @@ test.each([turned, flat])("dynamic: table and last layer read the same codes: %s
     "head: integer arithmetic, weight as int8, per-channel scales",
   ]);
   expect(verify(model)).toEqual([]);
-  // 64 · 16 + 16 · 16 codes, their scales, and nodes.
+  // 64 · 16 + 16 · 16 quantized values, their scales, and nodes.
   expect((await encodeToBytes(model)).length).toBeLessThan(64 * 16 + 16 * 16 + 4 * 80 + 2000);
   expect([...model.graph.values()].filter(({ tensor }) => tensor?.dims.join() === "64,16")).toHaveLength(1);
   const after = await loaded(model);
@@ -105,14 +105,14 @@ test.each([turned, flat])("dynamic: table and last layer read the same codes: %s
   });
 });
 
-test("dynamic: a table stays in float where something else reads it so", async () => {
+test("dynamic: keeps a table in float if another node reads it as float", async () => {
   const model = network(turned);
   const { changes, misses } = await quantize(model, { scheme: "dynamic", except: "head" });
   expect(changes.map(({ at }) => at)).toEqual(["layer"]);
   expect(misses.map(({ at }) => at)).toEqual(["embedding"]);
 });
 
-test("static: a table and the last layer that it is, too, read the same codes", async () => {
+test("static: stores a table and its tied last layer once", async () => {
   const model = network(turned);
   const before = await loaded(model);
   const { changes, misses } = await quantize(model, { scheme: "static", data: memory("ids", { ids }) });
@@ -126,7 +126,7 @@ test("static: a table and the last layer that it is, too, read the same codes", 
   });
 });
 
-test("a matrix that several layers share, all of them quantized, is stored once", async () => {
+test("stores a matrix once that several quantized layers share", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[n, 16]) -> (y) {
   w: float32[16, 16] = random(seed 1)
@@ -152,10 +152,10 @@ const asItIs = flat.replace("16", "64");
 
 test.each([
   ["transposed", turned, 4, 0.15],
-  ["as it is", asItIs, 4, 0.15],
+  ["directly", asItIs, 4, 0.15],
   ["transposed", turned, 8, 0.01],
-  ["as it is", asItIs, 8, 0.01],
-] as const)("blocks: table and last layer read the same codes: %s, %d bits", async (_, head, bits, most) => {
+  ["directly", asItIs, 8, 0.01],
+] as const)("blocks: stores a table and its tied last layer once: read %s, %d bits", async (_, head, bits, most) => {
   const model = wide(head);
   const before = await loaded(model);
   const { changes, misses } = await quantize(model, {
@@ -176,7 +176,7 @@ test.each([
   expect(verify(model)).toEqual([]);
   const bytes = await encodeToBytes(model);
   const again = await open(await encodeToBytes(await open(bytes)));
-  // Rows of the table: codes, a scale for 16 of them, and a zero point.
+  // Each row of the table has quantized values, a scale for 16 of them, and a zero point.
   const row = 64 * (bits / 8) + 4 * 4 + (4 * bits) / 8;
   const layer = 64 * 64 * (bits / 8) + 64 * 4 * 4;
   const sum = (one: Model): number =>
@@ -195,7 +195,7 @@ test.each([
 test.each([
   ["8 bits", { scheme: "dynamic" }],
   ["4 bits", { scheme: "weights", bits: 4, block: 32 }],
-] as const)("a matrix that is read as it is and transposed says that it is stored twice: %s", async (_, options) => {
+] as const)("reports that a matrix is stored twice if it is read directly and transposed: %s", async (_, options) => {
   const model = parseModel(`opset 17
 graph (x: float32[n, 64]) -> (y: float32[n, 64]) {
   w: float32[64, 64] = random(seed 1)
@@ -215,7 +215,7 @@ graph (x: float32[n, 64]) -> (y: float32[n, 64]) {
   expect(codes).toHaveLength(2);
 });
 
-test("blocks: a table whose last layer cannot read them has 8 bits, and both say why", async () => {
+test("blocks: uses 8 bits for tied tables that the last layer cannot read, with reason", async () => {
   const model = wide(
     't = Transpose (table) {perm=[1, 0]}\n  x = Transpose (h) {perm=[0, 2, 1]}\n  r: int64[2] = [64, -1]\n  f = Reshape (x, r)\n  logits = Gemm "head" (f, t) {transA=1}',
   );

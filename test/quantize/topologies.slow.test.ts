@@ -1,4 +1,4 @@
-/** Every scheme on every way in which layers hang together. */
+/** Tests every scheme on every topology. */
 import { describe, expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
@@ -38,14 +38,14 @@ async function outputs(
 }
 
 describe.each(topologies)("$name", (topology) => {
-  test.each(["weights", "dynamic", "static"] as const)("%s", async (scheme) => {
+  test.each(["weights", "dynamic", "static"] as const)("is near float in the scheme %s", async (scheme) => {
     const float = parseModel(topology.text);
     const feeds = feedsOf(topology);
     const names = layerNames(float);
     const model = float.clone();
     const data = memory("feeds", feeds);
     const rows = new Set(Object.values(feeds).map(({ dims }) => dims[0]));
-    // Inputs that do not count samples alike cannot be rows of one data set.
+    // Inputs with different sample counts cannot be rows of one data set.
     if (scheme === "static" && rows.size > 1) return;
     const { changes, misses } = await quantize(model, scheme === "static" ? { scheme, data } : { scheme });
     assertValid(model);

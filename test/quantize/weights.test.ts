@@ -1,4 +1,4 @@
-/** The scheme "weights": codes in front of layers. */
+/** Tests the scheme "weights": layers that dequantize their stored weights. */
 import { describe, expect, test } from "vitest";
 import { structureHash } from "../../src/core/graph/hash.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
@@ -29,7 +29,7 @@ describe("weights of a small network", () => {
     expect(model.graph.value("fc1.weight")).toBeUndefined();
   });
 
-  test("compute what the codes stand for", async () => {
+  test("compute the same as their dequantized values", async () => {
     const model = cnn();
     const rounded = cnn();
     for (const name of ["conv1", "conv2", "conv3", "fc"]) {
@@ -46,7 +46,7 @@ describe("weights of a small network", () => {
     expect(await run(await reopened(model), { x })).toEqual(await run(model, { x }));
   });
 
-  test("one scale each, and opset 10 is enough for that", async () => {
+  test("have one scale each with `perChannel: false`, which requires only opset 10", async () => {
     const model = parseModel(`ir 4, opset 9
 graph (x: float32[1, 3]) -> (y: float32[1, 2]) {
   fc.weight: float32[3, 2] = [[1, -2], [0.5, 0.25], [0, 1]]
@@ -58,7 +58,7 @@ graph (x: float32[1, 3]) -> (y: float32[1, 2]) {
     expect(toNumbers(await stored(model, "fc.weight_quantized"))).toEqual([32, -64, 16, 8, 0, 32]);
   });
 
-  test("stacks of matrices have a scale for each column of all of them", async () => {
+  test("have a scale per column in a stack of matrices", async () => {
     const text = `opset 17
 graph (x: float32[n, 2, 3, 4]) -> (y) {
   w: float32[2, 4, 5] = random(seed 1)
@@ -71,7 +71,7 @@ graph (x: float32[n, 2, 3, 4]) -> (y) {
     expect(difference(await run(parseModel(text), { x }), await run(model, { x }))).toBeLessThan(0.02);
   });
 
-  test("as uint8 have a zero point", async () => {
+  test("have a zero point as uint8", async () => {
     const model = mlp();
     await quantize(model, { scheme: "weights", weights: "uint8" });
     expect(toNumbers(await stored(model, "fc1.weight_zero_point"))).toEqual(new Array(16).fill(128));
@@ -79,7 +79,7 @@ graph (x: float32[n, 2, 3, 4]) -> (y) {
     expect(difference(await run(mlp(), { x }), await run(model, { x }))).toBeLessThan(0.02);
   });
 
-  test("selected layers only, which keep their names", async () => {
+  test("are quantized only in selected layers, which keep their names", async () => {
     const model = cnn();
     const names = layerNames(model);
     const { changes } = await quantize(model, { scheme: "weights", layers: "conv*", except: "conv3" });
@@ -88,7 +88,7 @@ graph (x: float32[n, 2, 3, 4]) -> (y) {
     expect(model.graph.value("fc.weight")?.tensor?.type).toBe("float32");
   });
 
-  test("shared by two layers are stored once", async () => {
+  test("are stored once if two layers share them", async () => {
     const model = parseModel(`opset 17
 graph (x: float32[1, 4]) -> (y: float32[1, 4]) {
   w: float32[4, 4] = random(seed 1)
@@ -99,7 +99,7 @@ graph (x: float32[1, 4]) -> (y: float32[1, 4]) {
     expect(operators(model).filter((op) => op === "DequantizeLinear")).toHaveLength(1);
   });
 
-  test("behind a mask are quantized as their product, and the mask goes", async () => {
+  test("are multiplied by their mask before quantization", async () => {
     const model = parseModel(`opset 17
 graph (x: float32[1, 3]) -> (y: float32[1, 2]) {
   fc.weight_orig: float32[2, 3] parameter = [[4, 100, 2], [1, 0.5, 3]]
@@ -114,7 +114,7 @@ graph (x: float32[1, 3]) -> (y: float32[1, 2]) {
     expect(layerNames(model)).toEqual(["fc"]);
   });
 
-  test("that stay in float are listed with the reason", async () => {
+  test("are listed with the reason if they cannot be quantized", async () => {
     const model = parseModel(`opset 17
 graph (ids: int64[n], x: float32[n, 4]) -> (y: float32[n, 2]) {
   table: float32[10, 4] = random(seed 1)
@@ -141,7 +141,7 @@ graph (ids: int64[n], x: float32[n, 4]) -> (y: float32[n, 2]) {
     expect(structureHash(model)).toBe(before);
   });
 
-  test.each(["float16", "float64"])("in %s are quantized, and read in that type", async (type) => {
+  test.each(["float16", "float64"])("in %s are quantized, and dequantized to that type", async (type) => {
     const model = parseModel(`opset 17
 graph (x: ${type}[2, 8]) -> (y: ${type}[2, 4]) {
   fc.weight: ${type}[8, 4] = random(seed 2)
@@ -155,7 +155,7 @@ graph (x: ${type}[2, 8]) -> (y: ${type}[2, 4]) {
     expect(difference(await run(original, { x }), await run(model, { x }))).toBeLessThan(0.01);
   });
 
-  test("that are quantized already are left alone", async () => {
+  test("are not quantized twice", async () => {
     const model = mlp();
     await quantize(model, { scheme: "weights" });
     const before = structureHash(model);
@@ -168,7 +168,7 @@ graph (x: ${type}[2, 8]) -> (y: ${type}[2, 4]) {
     expect(structureHash(model)).toBe(before);
   });
 
-  test("that are not finite are refused by name", async () => {
+  test("are skipped with their name if they are not finite", async () => {
     const model = parseModel(`opset 17
 graph (x: float32[1, 2]) -> (y: float32[1, 2]) {
   fc.weight: float32[2, 2] = [[1, nan], [2, 3]]
@@ -185,7 +185,7 @@ graph (x: float32[1, 2]) -> (y: float32[1, 2]) {
 });
 
 test.each(["weights", "dynamic"] as const)(
-  "a weight that cannot be quantized takes no other layer along: %s",
+  "quantizes other layers if one weight cannot be quantized: %s",
   async (scheme) => {
     const rest = "[[1, 2], [3, 4]]";
     const model = parseModel(`opset 17
@@ -205,7 +205,7 @@ graph (x: float32[1, 2]) -> (y: float32[1, 2]) {
   },
 );
 
-test("a bias of one number behind a factor goes to every channel", async () => {
+test("broadcasts a scaled bias of one element to every channel", async () => {
   const text = (bias: string) => `opset 17
 graph (x: float32[2, 4]) -> (y: float32[2, 3]) {
   fc.weight: float32[4, 3] = [[1, 2, 3], [4, 5, 6], [-1, 2, 0.5], [0.25, 1, 2]]
@@ -228,7 +228,7 @@ test.each([
   [{ scheme: "static", activations: "int8", weights: "uint8" }, "weights", "int8 weights"],
   [{ scheme: "static", data: 7 }, "data", "data set"],
   [{ scheme: "static", samples: 0 }, "samples", "at least 1"],
-])("options that do not fit are refused: %j", async (options, name, words) => {
+])("rejects the options %j", async (options, name, words) => {
   const model = mlp();
   const before = structureHash(model);
   const refusal = quantize(model, options as Parameters<typeof quantize>[1]);
@@ -240,7 +240,7 @@ test.each([
   expect(structureHash(model)).toBe(before);
 });
 
-test("a layer that does not exist is refused, and the layers are named", async () => {
+test("rejects an unknown layer, and lists the layers", async () => {
   await expect(quantize(mlp(), { scheme: "weights", layers: "fc9" })).rejects.toMatchObject({
     code: "E_NAME",
     hint: "Layers: fc1, fc2.",
@@ -249,26 +249,27 @@ test("a layer that does not exist is refused, and the layers are named", async (
 
 const published = shared("data/models/resnet20.onnx");
 
-test.skipIf(published === undefined)("a published network shrinks to about a quarter and keeps its names", async () => {
-  const model = await open(published ?? "");
-  const before = (await encodeToBytes(model)).length;
-  const names = layerNames(model);
-  const { misses } = await quantize(model, { scheme: "weights" });
-  assertValid(model);
-  expect(misses).toEqual([]);
-  expect((await encodeToBytes(model)).length / before).toBeLessThan(0.28);
-  expect(layerNames(model)).toEqual(names);
-});
+test.skipIf(published === undefined)(
+  "reduces a published network to about a quarter, and keeps its names",
+  async () => {
+    const model = await open(published ?? "");
+    const before = (await encodeToBytes(model)).length;
+    const names = layerNames(model);
+    const { misses } = await quantize(model, { scheme: "weights" });
+    assertValid(model);
+    expect(misses).toEqual([]);
+    expect((await encodeToBytes(model)).length / before).toBeLessThan(0.28);
+    expect(layerNames(model)).toEqual(names);
+  },
+);
 
 test.each([
   ["weights", true],
   ["weights", false],
   ["dynamic", true],
   ["static", true],
-] as const)(
-  "%s, per channel %s: a network of an old operator set that makes images larger, whatever their size",
-  async (scheme, perChannel) => {
-    const model = parseModel(`ir 5, opset 9
+] as const)("%s, per channel %s: quantizes a network with Upsample in an old opset", async (scheme, perChannel) => {
+  const model = parseModel(`ir 5, opset 9
 graph (x: float32[batch, 2, height, width]) -> (y) {
   w: float32[4, 2, 3, 3] = random(seed 1)
   v: float32[2, 4, 3, 3] = random(seed 2)
@@ -277,21 +278,20 @@ graph (x: float32[batch, 2, height, width]) -> (y) {
   u = Upsample (h, s) {mode="nearest"}
   y = Conv "up" (u, v) {pads=[1, 1, 1, 1]}
 }`);
-    const x = numbersFor([2, 2, 6, 5]);
-    const expected = await run(model, { x });
-    const { changes } = await quantize(model, {
-      scheme,
-      perChannel,
-      ...(scheme === "static" ? { data: memory("x", { x }) } : {}),
-    });
-    expect(changes.length).toBeGreaterThan(0);
-    for (const optimize of [false, true])
-      expect(difference(expected, await run(model, { x }, { optimize }))).toBeLessThan(0.03);
-  },
-);
+  const x = numbersFor([2, 2, 6, 5]);
+  const expected = await run(model, { x });
+  const { changes } = await quantize(model, {
+    scheme,
+    perChannel,
+    ...(scheme === "static" ? { data: memory("x", { x }) } : {}),
+  });
+  expect(changes.length).toBeGreaterThan(0);
+  for (const optimize of [false, true])
+    expect(difference(expected, await run(model, { x }, { optimize }))).toBeLessThan(0.03);
+});
 
-describe("weights that lie on a grid already", () => {
-  // Whole numbers, and of the last channel multiples of a step, which float32 rounds.
+describe("weights on a grid", () => {
+  // Integers, and in the last channel multiples of a step that float32 rounds.
   const numbers = (most: number) =>
     Array.from({ length: 64 * 32 }, (_, at) => ((at * 37) % (2 * most + 1)) - most).map((value, at) =>
       at % 32 === 31 ? Math.fround(value * 0.0173) : value,
@@ -314,7 +314,7 @@ graph (x: float32[n, 64]) -> (y: float32[n, 32]) {
     [{ bits: 4, block: 32, zeroPoints: true }, 7],
     [{ bits: 2, block: 32 }, 1],
     [{ bits: 4, onnxOnly: true }, 7],
-  ] as const)("%o keeps those of ±%i steps", async (options, most) => {
+  ] as const)("%o store ±%i steps exactly", async (options, most) => {
     const model = network(most);
     await quantize(model, { scheme: "weights", ...options });
     for (const node of model.graph.nodes())
@@ -323,7 +323,7 @@ graph (x: float32[n, 64]) -> (y: float32[n, 32]) {
     expect(difference(before, await run(model, { x }, { optimize: false }))).toBeLessThan(1e-6);
   });
 
-  test("with one scale for all, where all lie on one", async () => {
+  test("are stored exactly with one scale if all have the same step", async () => {
     const text = (most: number) => `opset 17
 graph (x: float32[n, 64]) -> (y: float32[n, 32]) {
   w: float32[64, 32] = [${Array.from({ length: 64 * 32 }, (_, at) => ((at * 37) % (2 * most + 1)) - most)}]

@@ -1,4 +1,4 @@
-/** Zeros of a pruned weight stay zero in every form that it is stored in; steps with saving between are one recipe. */
+/** Zeros of a pruned weight stay zero in every format; steps with files in between equal one recipe. */
 
 import { float32 } from "pith";
 import { memory } from "pith/data";
@@ -18,7 +18,7 @@ graph (x: float32[batch, ${inputs}]) -> (y: float32[batch, ${outputs}]) {
   y = MatMul(x, fc.weight)
 }`);
 
-/** Each input alone: the answers are the weight. */
+/** Inputs are unit vectors, so the outputs are the weight. */
 const units = float32(
   [inputs, inputs],
   Array.from({ length: inputs ** 2 }, (_, at) => (at % (inputs + 1) === 0 ? 1 : 0)),
@@ -66,7 +66,7 @@ const forms: readonly QuantizeOptions[] = [
   { scheme: "bfloat16" },
 ];
 
-describe("what was pruned stays zero", () => {
+describe("pruned weights stay zero with", () => {
   test.each(forms)("%j", async (options) => {
     const before = await stored(await pruned(), "fc.weight");
     const model = await pruned();
@@ -75,14 +75,14 @@ describe("what was pruned stays zero", () => {
     const outputValues = await run(await reopened(model), { x: units }, { optimize: false });
     const zeros = [...before.data].flatMap((value, at) => (Number(value) === 0 ? at : []));
     expect(zeros.length).toBe((inputs * outputs) / 2);
-    // A kernel takes what zero points add from sums, whose last digits differ.
+    // Kernels subtract the zero points from sums, whose last digits differ.
     const nothing = (value = 1): boolean => Math.abs(value) < 1e-6;
     expect(zeros.filter((at) => !nothing(outputValues[at]))).toEqual([]);
     expect(outputValues.filter(nothing).length).toBeLessThan(inputs * outputs);
   });
 });
 
-test("what activations pass to pruned weights before they are rounded leaves the zeros", async () => {
+test("equalization of activations into pruned weights keeps their zeros", async () => {
   const text = `opset 21
 graph (x: float32[batch, 32]) -> (y: float32[batch, 8]) {
   gamma: float32[32] = [${Array.from({ length: 32 }, (_, at) => (at % 16 === 3 ? 12 : 0.5)).join(", ")}]
@@ -105,7 +105,7 @@ graph (x: float32[batch, 32]) -> (y: float32[batch, 8]) {
   expect(kept.filter((at) => numbers[at] !== 0)).toEqual([]);
 });
 
-test("in steps, with a file between, it is the same as at once", async () => {
+test("gives the same result in separate steps with files in between", async () => {
   const x = numbersFor([64, 12]);
   const both = [{ amount: 0.5 }, { ...weights, bits: 4, rounder: "gptq", data: memory("x", { x }) }] as const;
   const [once, parts] = [mlp(), mlp()];

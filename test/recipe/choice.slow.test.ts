@@ -27,7 +27,7 @@ const recipe = (...steps: readonly object[]) => recipeFrom({ steps });
 const quick = { rounds: 0 };
 
 describe("the choice among several candidates", () => {
-  test("skips the smallest if it misses the goal on the search samples and on all samples", async () => {
+  test("skips the smallest if it misses the goal on search samples and all samples", async () => {
     const [large = expect.fail(), small = expect.fail()] = [8, 4].map((bits) => ({
       name: `${bits} bits`,
       recipe: recipe({ quantize: { scheme: "weights", bits, weights: "palette" } }),

@@ -58,7 +58,7 @@ const { run } = await compress(original, candidates, { test: data, metric: accur
 console.log(JSON.stringify({ variants: run.variants.length, timed: run.latency.models.filter(Boolean).length, most: process.resourceUsage().maxRSS * 1024 }));
 `;
 
-test.each([30])("a run with %i candidates of a model of 300 MB uses less than 1 GB", async (candidates) => {
+test.each([30])("%i candidates of a model of 300 MB use less than 1 GB", async (candidates) => {
   const path = join(folder, "large.onnx");
   await save(parseModel(table), path);
   const script = join(folder, "run.mjs");

@@ -110,7 +110,7 @@ test("gives the same bytes for the same seed, and from the text of the recipe", 
   expect(Buffer.compare(first, await bytes(gradual, 4))).not.toBe(0);
 });
 
-test("counts an amount as a share of the unmasked weights, or of all weights without masks, zeros first", async () => {
+test("counts an amount as a share of unmasked weights, or of all without masks", async () => {
   const course = { from: 0.05, to: 0.8, curve: "cubic" };
   const after = async (options: object) => {
     const recipe = recipeFrom({ steps: [{ repeat: 5, steps: [{ prune: options }] }] });
@@ -199,7 +199,7 @@ describe("a run that is stopped in a round", () => {
   });
 });
 
-test("rewinds the weights of a lottery ticket under their masks each round, and leaves no masks in the result", async () => {
+test("rewinds weights under their masks each round, and leaves no masks in the result", async () => {
   const recipe = parseRecipe(`steps:
   - train: { epochs: 1, keepStep: 0 }
   - repeat: 2

@@ -88,7 +88,7 @@ describe("precision fallback with one layer that quantization ruins", () => {
   });
 });
 
-test("with palettes of one bit, some layers fall back to 4 or 8 bits, and not all to floats", async () => {
+test("with 1-bit palettes, some layers fall back to 4 or 8 bits", async () => {
   const { found } = await runSpare(sound, { scheme: "weights", weights: "palette", bits: 1 });
   if (found instanceof Miss) throw new Error(found.reason);
   const { spared, attempts } = found.sparing;
@@ -96,7 +96,7 @@ test("with palettes of one bit, some layers fall back to 4 or 8 bits, and not al
   expect(attempts.length).toBeLessThanOrEqual(24);
 });
 
-test("a recipe step falls back for some layers if it misses the goal, and records which and why", async () => {
+test("a recipe step that misses the goal falls back for some layers, and records them", async () => {
   const steps = (judge: unknown) => recipeFrom({ steps: [{ quantize: { scheme: "weights" }, judge }] });
   const options = { goal: point, rounds: 0 };
   await expect(runRecipe(ruined, steps(true), task, options)).rejects.toMatchObject({ code: "E_ACCURACY_LOST" });
@@ -131,7 +131,7 @@ test("rejects a goal that no choice of layers meets, with the remaining drop", a
   });
 });
 
-test("stops after one attempt if the longest choice of layers that is smaller misses the goal", async () => {
+test("stops after one attempt if the longest smaller choice of layers misses the goal", async () => {
   const options = { scheme: "weights", weights: "palette", bits: 1 };
   const run = async (changed: OptionValues): Promise<StepOutput> => {
     const model = sound.clone();

@@ -59,7 +59,7 @@ describe("the estimated error of each layer equals its measured error", () => {
     }
   });
 
-  test("with a hundred times the error for ten times the change, and 0 for no change", async () => {
+  test("with a hundredfold error for a tenfold change, and 0 for no change", async () => {
     const options = { samples: 100 };
     const small = await taylorErrors(model, await withNoise(model, 1e-4, ["fc2"]), task.test, options, context);
     const large = await taylorErrors(model, await withNoise(model, 1e-3, ["fc2"]), task.test, options, context);
@@ -104,7 +104,7 @@ graph (x: float32[batch, 4]) -> (y) {
   expect(await taylorErrors(none, none, task.test, { samples: 4 }, context)).toEqual(new Map());
 });
 
-test("skips a weight that is computed from another, and throws for an output of unknown shape", async () => {
+test("skips a weight computed from another, and throws for outputs of unknown shape", async () => {
   const shared = parseModel(`opset 17
 graph (x: float32[batch, 4]) -> (y) {
   w: float32[4, 4] = random(seed 1)

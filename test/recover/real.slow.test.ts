@@ -1,4 +1,4 @@
-/** A real network of which channels were cut, or whose weights were rounded to few bits, gets much of its accuracy back without a label. */
+/** A real network with removed channels, or with weights rounded to few bits, recovers much of its accuracy without labels. */
 import { describe, expect, test } from "vitest";
 import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";
@@ -41,21 +41,21 @@ describe.skipIf(path === undefined || images === undefined)("ResNet-20", () => {
     const test = preprocess(take(parts.test, 500), input, presets.imagenet);
     const figure = async (model: Model): Promise<number> =>
       (await evaluate(engine, model, test, accuracy())).estimate.value;
-    // Another model than the one that is tested on: labels are taken away.
+    // Other samples than the tested ones. Their labels are not used.
     const train = preprocess(take(parts.train, 2000), input, presets.imagenet);
     return { original, train, figure };
   };
 
-  // Least squares would take rounded weights off their grid.
+  // Least squares would move rounded weights off their grid.
   test.each([
     [
-      "30 % of its channels cut",
+      "30 % of its channels removed",
       (model: Model) => prune(model, { amount: 0.3, structured: true }),
       "least-squares",
       0.4,
     ],
     ["its weights rounded to 3 bits", (model: Model) => round(model, 3), "bias", 0.2],
-  ] as const)("%s", async (_, spoil, until, gain) => {
+  ] as const)("recovers accuracy with %s", async (_, spoil, until, gain) => {
     const { original, train, figure } = await opened();
     const model = original.clone();
     await spoil(model);

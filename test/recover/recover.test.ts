@@ -20,7 +20,7 @@ const build = () => convolutions(12, 8, 5);
 const noiseOf = async (model: Model, original: Model): Promise<number> =>
   (await evaluate(engine, model, unseen, signalToNoise(), { original })).estimate.value;
 
-test("brings a model with pruned channels nearer to the original on held-out samples, and reports the gain of each stage", async () => {
+test("brings a pruned model nearer to the original, and reports each stage's gain", async () => {
   const original = build();
   const model = original.clone();
   await prune(model, { amount: 0.3, structured: true });

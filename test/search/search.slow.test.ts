@@ -61,7 +61,7 @@ describe("a search with the same seed and steps", () => {
   });
 });
 
-test("results of combinations depend on the goal, not on the number of samples of an earlier search", async () => {
+test("results of combinations depend on the goal, not on samples of an earlier search", async () => {
   const pairs = (name: string, count: number) => {
     const draw = random(1, name);
     const data = Float32Array.from({ length: 2 * count }, () => draw.uniform());

@@ -1,4 +1,4 @@
-/** Memory of training steps, measured as the peak of processes of their own. */
+/** Memory of training steps, measured as the peak of separate processes. */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -22,7 +22,7 @@ function measure(checkpointing: boolean): Measured {
   return JSON.parse(execFileSync(process.execPath, words, { encoding: "utf8" })) as Measured;
 }
 
-test("48 layers need less than half of the activation memory, with gradients equal bit for bit", () => {
+test("48 layers need less than half the activation memory, with bit-equal gradients", () => {
   const [plain, again] = [measure(false), measure(true)];
   expect(again.gradients).toBe(plain.gradients);
   const [kept, recomputed] = [plain, again].map(({ peak, before }) => peak - before);
@@ -42,7 +42,7 @@ test
     const feeds = Object.fromEntries(Object.entries(arrays).filter(([key]) => !/^(output|target)\./.test(key)));
     const label = arrays[`output.${output}`];
     if (label === undefined) throw new Error(`${name} has no ${output}`);
-    // The outputs turned round, so that the loss is not zero.
+    // The outputs in reverse order, so that the loss is not zero.
     const batch = { ...feeds, label: { ...label, data: label.data.slice().reverse() } as typeof label };
     const gradients: unknown[] = [];
     for (const checkpointing of [false, true]) {

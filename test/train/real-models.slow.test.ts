@@ -1,4 +1,4 @@
-/** Published and trained networks as a whole: the gradient of all parameters along a direction is what central differences say. */
+/** The gradient of all parameters of published networks along a direction equals central differences. */
 import { describe, expect, test } from "vitest";
 import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";
@@ -10,12 +10,12 @@ import { createStep, type Loss, type Step } from "../../src/learn/train/index.ts
 import { guesses, lengthsOf, randomInputs } from "../../src/runtime/run/random-inputs.ts";
 import { shared } from "../shared.ts";
 
-/** Samples, and the length of what else is open: of texts, of images. */
+/** Number of samples, and length of other free dimensions, such as texts or image sides. */
 interface Case {
   readonly file: string;
   readonly batch?: number;
   readonly length?: number;
-  /** The greatest relative error, 1e-2 unless there is a reason. */
+  /** Maximum relative error (default: 1e-2). */
   readonly tolerance?: number;
 }
 
@@ -41,7 +41,7 @@ const cases: readonly Case[] = [
   { file: "cct_cifar10.onnx", batch: 2 },
   { file: "mobilenetv3_cifar10.onnx", batch: 2 },
   { file: "ultraface_slim320.onnx" },
-  // A hundred layers of rectifiers: the kinks lie closer together than float32 tells losses apart.
+  // A hundred layers of rectifiers: the kinks are closer together than losses that float32 distinguishes.
   { file: "fastestdet.onnx", tolerance: 2e-2 },
   { file: "espcn_nn_resize.onnx" },
   { file: "espcn_subpixel.onnx" },
@@ -51,14 +51,14 @@ const folder = shared("data/models");
 const directions = 5;
 const sweep = [1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6, 3e-7];
 
-/** Inputs of the model's own kind. */
+/** Returns random inputs of the model. */
 function made(model: Model, { batch = 1, length = 8 }: Case): Batch {
   const inputs = randomInputs(model);
   const [guess] = guesses(model, inputs, { lengths: lengthsOf([length]), batches: [batch] });
   return inputs.draw(guess?.shapes ?? new Map(), random(1, "random inputs"));
 }
 
-/** The mean of the first output's numbers, each times a fixed random one. */
+/** Returns the mean of the first output's elements, each times a fixed random value. */
 function againstNoise(): Loss {
   return {
     name: "noise",
@@ -74,12 +74,12 @@ function againstNoise(): Loss {
   };
 }
 
-/** The relative error of the slope along a direction: the least over all steps. */
+/** Returns the relative error of the slope along a direction: the minimum over all step sizes. */
 async function slopeError(step: Step, data: Batch, seed: number): Promise<number> {
   const numbers = random(seed, "direction");
   await step.run(data);
   const start = step.parameters.map(({ values }) => values.slice());
-  // Uphill, since a slope of nearly 0 is all rounding; every tensor by its own size, every number by another factor.
+  // Directions point uphill, because a slope near 0 is dominated by rounding. Each tensor is scaled by its size, each element by a random factor.
   const along = step.parameters.map(({ values, gradient }) => {
     const ratio = (rootMeanSquare(values) || 1e-2) / (rootMeanSquare(gradient) || 1);
     return gradient.map((entry) => ratio * entry * numbers.uniform(0, 2));

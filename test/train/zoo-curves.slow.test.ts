@@ -78,7 +78,7 @@ describe.skipIf(folder === undefined)("exported networks have the training losse
     });
   });
 
-  it.each(Object.entries(refused))("%s is rejected with the names of its nodes", async (name, reason) => {
+  it.each(Object.entries(refused))("rejects %s with the names of its nodes", async (name, reason) => {
     const entry = index[name];
     if (entry === undefined) throw new Error(`there is no network ${name}`);
     await expect(curve(name, entry)).rejects.toThrow(reason);

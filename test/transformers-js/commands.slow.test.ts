@@ -1,4 +1,4 @@
-/** Folders and model cards that `compress` and `--target` write. The card's values equal those that a second command measures. */
+/** Tests folders that `compress` and `--target` write. The card's values equal those of later commands. */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { brotliDecompressSync } from "node:zlib";
@@ -32,7 +32,7 @@ interface Row {
 }
 const rowsOf = (found: Readonly<Record<string, unknown>>) => found.files as readonly Row[];
 
-test("compress leaves what transformers.js loads where a program names no dtype", async () => {
+test("compress writes the files that transformers.js loads without a dtype", async () => {
   const out = join(root, "best");
   const rows = rowsOf(await json("compress", original, ...textFlags, "-o", out));
   const kept = rows.filter(({ verdict }) => verdict === "kept");
@@ -62,7 +62,7 @@ test("compress leaves what transformers.js loads where a program names no dtype"
   expect(generatedTokens).toEqual([expect.arrayContaining([0n])]);
 });
 
-test("q8 with low-entropy values is a smaller download, and transformers.js loads it", async () => {
+test("q8 with low-entropy values is a smaller download that transformers.js loads", async () => {
   const [plain, low] = [join(root, "plain"), join(root, "low")];
   const lines = Array.from({ length: 96 }, (_, at) =>
     [1, 3, 7, 11].map((step) => `w${(step * at + step) % 90}`).join(" "),
@@ -106,7 +106,7 @@ test.skipIf(browser === undefined)("--target wasm compares and times each file o
 
 const [bert, reviews] = [shared("data/models/bert_sst2"), shared("data/text/sst2_dev.tsv")];
 describe.skipIf(bert === undefined || reviews === undefined)("the card's table", () => {
-  /** Cells of the rows by their titles, by file. */
+  /** Returns the cells of the card's rows by title, for each file. */
   const table = (folder: string): ReadonlyMap<string, Readonly<Record<string, string>>> => {
     const lines = readFileSync(join(folder, "README.md"), "utf8").split("\n");
     const [titles = [], ...rows] = lines
@@ -117,7 +117,7 @@ describe.skipIf(bert === undefined || reviews === undefined)("the card's table",
     );
   };
 
-  test.each(["labels.tsv", "lines.txt"])("is what eval and bench measure of the same files on %s", async (name) => {
+  test.each(["labels.tsv", "lines.txt"])("has the values of eval and bench for the same files on %s", async (name) => {
     const lines = readFileSync(reviews ?? "", "utf8")
       .split("\n")
       .slice(0, 120);

@@ -1,4 +1,4 @@
-/** The guide to transformers.js as a new user goes through it: its four commands on a real classifier, and the example's page with what they wrote. */
+/** Runs the four commands of the guide to transformers.js on a real classifier, and the example page with the result. */
 import { cpSync, readFileSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ const folder = temporaryFolder();
 const at = (word: string): string => (/^(minilm|queries)/.test(word) ? join(folder, word) : word);
 
 describe.skipIf(source === undefined || texts === undefined)("the guide", () => {
-  test("has four commands, which run and leave a folder with its card", async () => {
+  test("has four commands, which write a folder with a card", async () => {
     expect(lines).toHaveLength(4);
     cpSync(source ?? "", join(folder, "minilm"), { recursive: true });
     const sentences = readFileSync(texts ?? "", "utf8")
@@ -31,7 +31,7 @@ describe.skipIf(source === undefined || texts === undefined)("the guide", () => 
     expect(card).toMatch(/\| q4 .*\| \d+\.\d % of \d+ \(.* … .*\) \|/);
   });
 
-  test.skipIf(browser === undefined)("leads to a page that answers", async () => {
+  test.skipIf(browser === undefined)("leads to a page that shows predictions", async () => {
     const page = "/examples/transformers-js/index.html?model=minilm.web&dtype=";
     const shown = async (dtype: string): Promise<unknown> =>
       inBrowser(

@@ -1,4 +1,4 @@
-/** The commands ask transformers.js itself about every file that they write. */
+/** The commands load every file that they write with transformers.js. */
 import { existsSync } from "node:fs";
 import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -16,7 +16,7 @@ const texts = ["--text", "a stunning lyrical work of considerable force and trut
 const runs = (found: object) => ({ verdict: "kept", loader: { outcome: "runs", version: env.version, ...found } });
 
 describe.skipIf(bert === undefined)("a classifier", () => {
-  test("is loaded and run in a process of its own, and the card says so", async () => {
+  test("is loaded and run in a separate process, as the card states", async () => {
     const folder = join(out, "bert");
     const { code, out: text } = await runWithProcesses(
       "quantize",
@@ -36,7 +36,7 @@ describe.skipIf(bert === undefined)("a classifier", () => {
     expect(again.files).toMatchObject([{ verdict: "there", loader: { outcome: "runs", version: env.version } }]);
   });
 
-  test("of a kind that it does not know is not tried, and its files are kept", async () => {
+  test("with an unknown class is not tried, and its files are kept", async () => {
     const strange = join(out, "strange");
     await cp(bert ?? "", strange, { recursive: true });
     const originalConfig = JSON.parse(await readFile(join(strange, "config.json"), "utf8"));
@@ -46,13 +46,13 @@ describe.skipIf(bert === undefined)("a classifier", () => {
     const { files } = await json("quantize", strange, "--dtype", "q8", "-o", `${strange}.out`);
     const reason = "it has no class for StrangeForSequenceClassification";
     expect(files).toMatchObject([{ verdict: "kept", loader: { outcome: "not tried", reason } }]);
-    // Its kind is enough.
+    // The model type is enough.
     await change({ architectures: undefined, model_type: "bert" });
     const { files: bertFiles } = await json("quantize", strange, "--dtype", "q8", "-o", `${strange}.kind`);
     expect(bertFiles).toMatchObject([{ verdict: "kept", loader: { outcome: "runs" } }]);
   });
 
-  test("without a tokenizer, or with one that is none, is not kept by either command", async () => {
+  test("without a valid tokenizer is rejected by quantize and compress", async () => {
     const folder = join(out, "speechless");
     await cp(bert ?? "", folder, { recursive: true });
     await writeFile(join(folder, "tokenizer_config.json"), "[]");
@@ -73,7 +73,7 @@ describe.skipIf(bert === undefined)("a classifier", () => {
   });
 
   test.each(["-web", "ein Ordner/[ü](x) it's 50%20 of `a#b`"])(
-    "is tried in a folder called %s, and the card's program loads it",
+    "is loaded from a folder called %s, also by the program on the card",
     async (name) => {
       const folder = join(out, "names", name);
       const { files } = await json("quantize", bert ?? "", "--dtype", "q8", "-o", folder);
@@ -83,7 +83,7 @@ describe.skipIf(bert === undefined)("a classifier", () => {
         String(JSON.parse(literal)),
       );
       expect(resolve(dirname(folder), node ?? "")).toBe(folder);
-      // A browser asks a server for addresses: as it does, but for the files, which are read here.
+      // Simulates the requests of a browser, but reads the files from disk.
       const asked = new Set<string>();
       const served = async (address: string | URL) => {
         const { pathname } = new URL(String(address), "http://localhost");
@@ -101,7 +101,7 @@ describe.skipIf(bert === undefined)("a classifier", () => {
 });
 
 describe.skipIf(llama === undefined)("a decoder with a cache", () => {
-  test("goes on after the original's tokens, and a file that the class does not load is told", async () => {
+  test("generates the original's tokens, and reports a file that the class does not load", async () => {
     const { files } = await json("quantize", llama ?? "", "--dtype", "q4,fp16", "-o", join(out, "llama"));
     const reason = "decoder_model*.onnx: transformers.js loads model.onnx for this model, not these";
     const none = { verdict: "kept", loader: { outcome: "unused", reason } };
@@ -109,7 +109,7 @@ describe.skipIf(llama === undefined)("a decoder with a cache", () => {
   });
 });
 
-test("a file that is not loaded gives the library's own reason", async () => {
+test("reports the library's error for a file that does not load", async () => {
   const folder = join(out, "broken");
   await mkdir(join(folder, "onnx"), { recursive: true });
   await writeFile(join(folder, "config.json"), '{ "model_type": "bert" }');

@@ -1,4 +1,4 @@
-/** Folders of several models in transformers.js itself: an encoder with a merged decoder, and a table of tokens, a decoder and a model of images. */
+/** Runs folders of several models in transformers.js: encoder and merged decoder; embedding table, decoder and image encoder. */
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { env, LlavaForConditionalGeneration, Tensor } from "@huggingface/transformers";
@@ -24,7 +24,11 @@ const least = (dtype: FileDtype): number =>
 
 describe.each([
   ["an encoder and a merged decoder", textToText, ["encoder_model", "decoder_model_merged"]],
-  ["a table, a decoder and a model of images", imageToText, ["embed_tokens", "decoder_model_merged", "vision_encoder"]],
+  [
+    "an embedding table, a decoder and an image encoder",
+    imageToText,
+    ["embed_tokens", "decoder_model_merged", "vision_encoder"],
+  ],
 ] as const)("%s", (_, write, names) => {
   const out = join(root, write.name);
   const ask: Loader["ask"] = (dtypes, forced) =>
@@ -36,13 +40,13 @@ describe.each([
     rows = await quantizeFolder(`${out}.original`, { dtypes: "all", out, texts, loader });
   });
 
-  test("is loaded and run in every dtype, with the tokens of float32", () => {
+  test("runs in every dtype with most tokens of float32", () => {
     expect(rows.map(({ file }) => file).sort()).toEqual(
       defaultDtypes.flatMap((dtype) => names.map((base) => fileOf(base, dtype))).sort(),
     );
     for (const { dtype, file, verdict, loader } of rows) {
       expect({ file, verdict, ...loader }).toMatchObject({ file, verdict: "kept", version: env.version });
-      // Texts do not reach the model of images.
+      // Texts do not reach the image encoder.
       expect({ file, ...loader }).toMatchObject({ outcome: file.includes("vision") ? "loads" : "runs" });
       if (file.includes("decoder")) {
         expect(loader?.tokens).toBe(64);
@@ -51,27 +55,22 @@ describe.each([
     }
   });
 
-  test.each(["fp32", ...defaultDtypes] as const)(
-    "goes on in %s with the very tokens that Pith finds",
-    async (dtype) => {
-      const theirs = await ask(Object.fromEntries(names.map((base) => [base, dtype])), undefined);
-      if ("failed" in theirs) throw new Error(theirs.reason);
-      const fileName = (base: string) => (dtype === "fp32" ? `onnx/${base}.onnx` : fileOf(base, dtype));
-      const models = await Promise.all(
-        names.map(async (base) => [base, await open(join(out, fileName(base)))] as const),
-      );
-      const [generator, tokenizer] = [generatorOf(new Map(models)), await openTokenizer(out)];
-      if (generator === undefined || tokenizer === undefined) throw new Error("no generator");
-      const engine = createEngine();
-      for (const [at, text] of texts.entries()) {
-        const prompts = [tokenizer.encode(text).ids];
-        const [ours] = await generate(engine, generator, prompts, { steps: 16, padding: 0, begin: 0 });
-        expect({ text, tokens: theirs.answers[at]?.tokens }).toEqual({ text, tokens: ours });
-      }
-    },
-  );
+  test.each(["fp32", ...defaultDtypes] as const)("generates in %s the tokens that Pith generates", async (dtype) => {
+    const theirs = await ask(Object.fromEntries(names.map((base) => [base, dtype])), undefined);
+    if ("failed" in theirs) throw new Error(theirs.reason);
+    const fileName = (base: string) => (dtype === "fp32" ? `onnx/${base}.onnx` : fileOf(base, dtype));
+    const models = await Promise.all(names.map(async (base) => [base, await open(join(out, fileName(base)))] as const));
+    const [generator, tokenizer] = [generatorOf(new Map(models)), await openTokenizer(out)];
+    if (generator === undefined || tokenizer === undefined) throw new Error("no generator");
+    const engine = createEngine();
+    for (const [at, text] of texts.entries()) {
+      const prompts = [tokenizer.encode(text).ids];
+      const [ours] = await generate(engine, generator, prompts, { steps: 16, padding: 0, begin: 0 });
+      expect({ text, tokens: theirs.answers[at]?.tokens }).toEqual({ text, tokens: ours });
+    }
+  });
 
-  test.runIf(write === imageToText)("answers to an image as float32 does", async () => {
+  test.runIf(write === imageToText)("computes outputs for an image as in float32", async () => {
     Object.assign(env, { allowRemoteModels: false, localModelPath: `${root}/` });
     const tokens = [imageToken, imageToken, imageToken, imageToken, 7, 30, 2];
     const ids = (numbers: readonly number[]) => new Tensor("int64", numbers.map(BigInt), [1, numbers.length]);

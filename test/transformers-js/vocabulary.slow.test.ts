@@ -1,4 +1,4 @@
-/** Folders with fewer tokens, in transformers.js itself. */
+/** Runs folders with fewer tokens in transformers.js. */
 import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ const drama = shared("data/text/tinyshakespeare.txt");
 const root = temporaryFolder();
 
 describe.skipIf(models === undefined)("a folder with fewer tokens", () => {
-  test.skipIf(sentiment === undefined)("classifies its texts as before, with a fifth fewer tokens", async () => {
+  test.skipIf(sentiment === undefined)("classifies its texts equally, with a fifth fewer tokens", async () => {
     const out = join(root, "bert");
     const trimReport = await trimFolder(join(models ?? "", "bert_sst2"), { texts: [sentiment ?? ""], out });
     expect(trimReport).toMatchObject({
@@ -32,7 +32,7 @@ describe.skipIf(models === undefined)("a folder with fewer tokens", () => {
     expect(await answers({ ...asked, models: root, name: "bert" })).toEqual(before);
   });
 
-  test.skipIf(drama === undefined)("generates with tied scores and moved ids", async () => {
+  test.skipIf(drama === undefined)("generates text with tied weights and new ids", async () => {
     const [out, lines] = [
       join(root, "llama"),
       readFileSync(drama ?? "", "utf8")

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
 import { asTyped, invocation } from "./program.ts";
 
-describe("the words that start Pith", () => {
+describe("invocation", () => {
   const folder = temporaryFolder();
   const withProgram = (...names: readonly string[]): string => {
     const place = join(folder, ...names);
@@ -13,7 +13,7 @@ describe("the words that start Pith", () => {
     return place;
   };
 
-  test("are `pith` if it is on the PATH", () => {
+  test("returns `pith` if it is on the PATH", () => {
     expect(invocation({ PATH: ["/none", withProgram("bin")].join(delimiter) })).toBe("pith");
   });
 
@@ -21,13 +21,13 @@ describe("the words that start Pith", () => {
     ["it is nowhere on the PATH", "/none"],
     ["there is no PATH", undefined],
     ["it is only in the project, whose folder npx puts on the PATH", withProgram("node_modules", ".bin")],
-  ])("are `npx pith` if %s", (_, PATH) => {
+  ])("returns `npx pith` if %s", (_, PATH) => {
     expect(invocation({ PATH })).toBe("npx pith");
   });
 });
 
-describe("a text that names command lines", () => {
-  test("names them as they are typed", () => {
+describe("asTyped", () => {
+  test("replaces `pith` at the start of command lines", () => {
     const text = "next: pith bench a.onnx. See pith --help; `pith eval` and npx pith eval.";
     expect(asTyped(text, "npx pith")).toBe(
       "next: npx pith bench a.onnx. See npx pith --help; `npx pith eval` and npx pith eval.",
@@ -35,7 +35,7 @@ describe("a text that names command lines", () => {
     expect(asTyped(text, "pith")).toBe(text);
   });
 
-  test("keeps what is not a command line", () => {
+  test("does not change text that is not a command line", () => {
     const text = "pith 0.1.0, /usr/lib/pith train, my-pith eval, pith is small";
     expect(asTyped(text, "npx pith")).toBe(text);
   });

@@ -3,7 +3,7 @@ import { withCard } from "./card.ts";
 
 const evil = "<img src=x onerror=alert(1)>\n# x|y `z`";
 
-test("names of files and of the folder cannot become markup in README.md", () => {
+test("escapes names of files and folders in README.md so that they are not markup", () => {
   const file = `onnx/${evil}_quantized.onnx`;
   const figures = { dtype: "q8" as const, source: evil, source_hash: "", made_from: "", bytes: 10, measured: evil };
   const speeds = [{ target: "wasm", where: evil, factor: 2, low: 2, high: 2, milliseconds: 1 }];
@@ -19,7 +19,7 @@ test("names of files and of the folder cannot become markup in README.md", () =>
     tried: undefined,
     purpose: undefined,
   });
-  // Code is shown as it is, and ends with its fence.
+  // Removes code blocks and code spans, which show names verbatim.
   const prose = text.replace(/^```js$.*?^```$/gms, "").replace(/`` .*? ``/g, "");
   expect(prose).not.toContain("<img");
   expect(text.match(/^# .*$/gm)).toEqual(["# &#60;img src=x onerror=alert(1)&#62; \\# x\\|y \\`z\\`"]);
@@ -28,7 +28,7 @@ test("names of files and of the folder cannot become markup in README.md", () =>
   expect(new Set(table.map((line) => line.match(/(?<!\\)\|/g)?.length)).size).toBe(1);
 });
 
-test("the programs' dtype and the smallest download are named in one sentence if they differ", () => {
+test("names the programs' dtype and the smallest download in one sentence", () => {
   const figures = { source: "", source_hash: "", made_from: "", measured: "" };
   const card = (q8: number) =>
     withCard("", {

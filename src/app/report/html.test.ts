@@ -20,12 +20,12 @@ function withSpeed(speedup: Spread): Run {
 }
 
 describe("a report", () => {
-  test("is well formed and asks for nothing from outside", () => {
+  test("is well-formed and loads no external resources", () => {
     expect(faults(page)).toEqual([]);
     expect(page).toContain("default-src 'none'");
   });
 
-  test("says first what was gained, what was lost and how sure that is", () => {
+  test("starts with the gain, the loss and its confidence", () => {
     expect(page).toContain("<h1>7.86 × smaller and 2.20 × as fast.</h1>");
     expect(page).toContain('<span class="badge doubt">needs more samples</span>');
     expect(page).toContain(
@@ -35,7 +35,7 @@ describe("a report", () => {
     expect(page.indexOf("<svg")).toBeLessThan(page.indexOf("<table"));
   });
 
-  test("has a column for zeros only where weights are sparse", () => {
+  test("has a column for zeros only if weights are sparse", () => {
     const variants = exampleRun.variants.map((one) => ({
       ...one,
       result: one.result && { ...one.result, zeros: 0.9 },
@@ -44,7 +44,7 @@ describe("a report", () => {
     expect(reportPage({ ...exampleRun, variants })).toMatch(/>zeros<.*<td class="n">0\.0 %<.*<td class="n">90\.0 %</s);
   });
 
-  test("has its sections in the order of a reader's questions", () => {
+  test("has its sections in order, from the chart to the steps", () => {
     const parts = [
       "<svg",
       "Variants",
@@ -68,7 +68,7 @@ describe("a report", () => {
     expect(page).toContain('original: <b class="">class 2</b>, result: <b>nothing</b>');
   });
 
-  test("classes have their names where the data names them, as text", () => {
+  test("shows class names of the data as escaped text", () => {
     const named = reportPage({ ...exampleRun, data: { ...exampleRun.data, classes: { 3: "cat", 5: evilName } } });
     expect(faults(named)).toEqual([]);
     expect(named).toContain(`original: <b class="good">cat</b>, result: <b class="bad">${escapeText(evilName)}</b>`);
@@ -81,7 +81,7 @@ describe("a report", () => {
     ["next to the original's", [1_090_000, 1_085_000, 1_080_000]],
     ["a thousandth", [1_090_000, 1_000]],
     ["all equal", [1_090_000, 1_090_000]],
-  ])("sizes that are %s are spread over the chart", (_, [original = 0, ...sizes]) => {
+  ])("spreads sizes over the chart if they are %s", (_, [original = 0, ...sizes]) => {
     const [like] = exampleRun.variants;
     if (like?.result === undefined) throw new Error("The example has no variant.");
     const { result } = like;
@@ -107,7 +107,7 @@ describe("a report", () => {
     expect(html).not.toContain("example.org");
   });
 
-  test("lists the layers with the lowest signal to noise first, with their positions in the graph", () => {
+  test("lists layers with the lowest signal to noise first, with their graph positions", () => {
     const table = /<h2>Layers changed most[\s\S]*?<\/table>/.exec(page)?.[0] ?? "";
     const decibels = [...table.matchAll(/>([\d.]+) dB</g)].map(([, value]) => value);
     expect(decibels).toEqual(["13.0", "22.0", "31.0"]);
@@ -120,7 +120,7 @@ describe("a report", () => {
     expect(page).toContain("Not compared: the model has no such layer (1).");
   });
 
-  test("has a row for every variant with its bytes, and a point for every one that has a result", () => {
+  test("has a row for each variant, and a chart point for each result", () => {
     const rows = /<h2>Variants<\/h2>[\s\S]*?<\/table>/.exec(page)?.[0] ?? "";
     expect(rows.match(/<tr class/g)).toHaveLength(1 + exampleRun.variants.length);
     for (const text of ["3.46 MB", "930 kB", "1.60 MB", "440 kB", "405 kB", "91.2 % … 94.6 %", "1.20 ×", "2.20 ×"])
@@ -129,7 +129,7 @@ describe("a report", () => {
     expect(charts.map((chart) => chart.match(/<g class="point/g)?.length)).toEqual([4, 4]);
   });
 
-  test("names every layer, and a name that is a script stays a name", () => {
+  test("names every layer, and escapes a name that contains a script", () => {
     for (const name of layerNames) expect(page).toContain(`<span class="name">${escapeText(name)}</span>`);
     expect(page).not.toContain(evilName);
     expect(scripts(page)).toEqual([]);
@@ -143,7 +143,7 @@ describe("a report", () => {
     expect(page).toContain("kept in float (per-layer override)");
   });
 
-  test("tells what is needed to do it again", () => {
+  test("lists what is needed to reproduce the run: machine, versions, seed and command", () => {
     for (const text of [
       "AMD EPYC 7R13",
       "pith 0.1.0, node 20.20.2, onnxruntime-node 1.30.0",
@@ -153,7 +153,7 @@ describe("a report", () => {
     expect(page).toContain("pith compress resnet56.onnx --data &#39;my photos/&#39; --max-drop 1% -o out/");
   });
 
-  test("marks variants by how they stand, and gives them no number that would read as a rank; what has not changed is called so", () => {
+  test("marks variants by outcome, and labels MACs that equal the original's as unchanged", () => {
     expect(page.match(/<td class="key">.*?<\/td>/g)).toEqual(
       ["", "✓", "✗", "", "✓"].map((mark) => `<td class="key">${mark}</td>`),
     );
@@ -165,7 +165,7 @@ describe("a report", () => {
     expect(same).not.toContain("from 60.0 M");
   });
 
-  test("ends with what to ask next, by commands", () => {
+  test("ends with the next commands to run", () => {
     expect(page).toContain(
       "npx pith bench resnet56.onnx model.onnx\nnpx pith eval model.onnx --against resnet56.onnx --data",
     );
@@ -176,7 +176,7 @@ describe("a report", () => {
     );
   });
 
-  test("commands name the runtimes that files are for, and both files as a shell reads them", () => {
+  test("quotes file names in commands, and names the runtimes that commands need", () => {
     const files = ["a b.onnx", "out/model.onnx"];
     expect(benchCommand(files)).toBe("pith bench 'a b.onnx' out/model.onnx");
     expect(benchCommand(files, ["node"])).toBe("pith bench 'a b.onnx' out/model.onnx");
@@ -186,7 +186,7 @@ describe("a report", () => {
     expect(page).not.toMatch(/pith bench .* --target/);
   });
 
-  test("of samples that differ it counts those that were judged", () => {
+  test("counts the samples that differ among the evaluated ones", () => {
     const variants = exampleRun.variants.map((variant) => ({
       ...variant,
       agreement: { value: 0.9, low: 0.87, high: 0.92, count: 667, confidence: 0.95 },
@@ -194,7 +194,7 @@ describe("a report", () => {
     expect(reportPage({ ...exampleRun, variants })).toContain("of the 67 samples on which original and result differ");
   });
 
-  test("every text of a run is escaped, wherever it comes from", () => {
+  test("escapes every text of a run", () => {
     const poison = <T>(value: T): T => {
       if (typeof value === "string") return `${value}${evilName}` as T;
       if (Array.isArray(value)) return value.map(poison) as T;
@@ -241,10 +241,10 @@ test("breaks no line inside a flag", () => {
   expect(html).toContain('<span class="flag">--for</span> size keeps it');
 });
 
-describe("other outcomes", () => {
+describe("a report of another outcome", () => {
   const without: Run = { ...exampleRun, chosen: undefined, latency: undefined, disagreements: [] };
 
-  test("says why nothing was kept, and shows what the nearest variant changes", () => {
+  test("states why nothing was kept, and shows the changes of the nearest variant", () => {
     const refused = { code: "E_ACCURACY_LOST", message: "Quantize was chosen, and not kept." } as const;
     const html = reportPage({ ...exampleRun, chosen: undefined, latency: undefined, refused, examined: 3 });
     expect(html).toContain("<h1>Nothing was kept: every variant was refused.</h1>");
@@ -255,7 +255,7 @@ describe("other outcomes", () => {
     expect(faults(html)).toEqual([]);
   });
 
-  test("ends the axis of an agreement at 100 %, and gives nearly equal sizes different ticks", () => {
+  test("ends an agreement axis at 100 %, and gives nearly equal sizes different ticks", () => {
     const { original, variants } = exampleRun;
     const perfect = { value: 1, low: 0.839, high: 1, count: 20, confidence: 0.95 };
     const sized = (bytes: number) => ({ ...original, bytes, estimate: perfect });
@@ -279,13 +279,13 @@ describe("other outcomes", () => {
     expect(html).toContain("<h1>About as large (1.09 MB)");
   });
 
-  test("one recipe, whose result is refused", () => {
+  test("states that the result of a single recipe was rejected", () => {
     const html = reportPage({ ...without, variants: exampleRun.variants.slice(0, 1) });
     expect(html).toContain("<h1>The result was refused.</h1>");
     expect(faults(html)).toEqual([]);
   });
 
-  test("nobody said machine, command or goal", () => {
+  test("is well-formed without machine, command, goal and layer errors", () => {
     const { noise: _, ...rest } = exampleRun;
     const bare: Run = { ...rest, machine: undefined, command: undefined, goal: undefined };
     const html = reportPage(bare);
@@ -300,7 +300,7 @@ describe("other outcomes", () => {
     expect(html).toContain("<h1>2.00 × larger and 0.50 × as fast.</h1>");
   });
 
-  test("a speed whose percentiles contain 1 is no clear difference, and no speed has an interval", () => {
+  test("reports no clear difference if the percentiles of the speed contain 1", () => {
     const headline = (median: number, low: number, high: number): string | undefined =>
       /<h1>(.*)<\/h1>/.exec(reportPage(withSpeed({ median, low, high })))?.[1];
     expect(headline(0.32, 0.05, 2.65)).toBe("7.86 × smaller. Speed: no clear difference (0.32 ×).");
@@ -308,7 +308,7 @@ describe("other outcomes", () => {
     expect(headline(1.38, 1.05, 1.8)).toBe("7.86 × smaller and 1.38 × as fast.");
   });
 
-  test("a figure of one that was chosen among others on the same samples is said to be such", () => {
+  test("warns that a value is optimistic if the same samples chose the variant", () => {
     expect(page).toContain(
       "The same samples chose and evaluated the result. Expect a slightly worse value in practice.",
     );
@@ -317,7 +317,7 @@ describe("other outcomes", () => {
     expect(reportPage(alone)).not.toContain("chose and evaluated");
   });
 
-  test("validation samples are told apart from test samples, and which variant they passed over is said", () => {
+  test("counts validation and test samples separately, and shows the drop on validation samples", () => {
     const [first, ...otherVariants] = exampleRun.variants;
     const comparison = first?.comparison;
     if (first === undefined || comparison === undefined) throw new Error("The example has a variant.");
@@ -376,7 +376,7 @@ describe("other outcomes", () => {
     });
   });
 
-  test("thousands of layers and refusals still make a page of less than 300 KB", () => {
+  test("stays below 300 KB with thousands of changed and skipped layers", () => {
     const names = Array.from({ length: 3000 }, (_, index) => `model.decoder.layers.${index}.self_attn.q_proj`);
     const misses = names.map((at, index) => ({ at, reason: `rank below ${index % 7} needed to pay` }));
     const changes = names.map((at, index) => ({

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { evilName, exampleRun } from "../../../test/report/example-run.ts";
 import { codeSpan, escapeMarkdown, reportMarkdown, variantsMarkdown } from "./markdown.ts";
 
-test("writes a row for the original and each variant, all with the same number of cells", () => {
+test("writes a row for the original and each variant, with equally many cells", () => {
   const lines = variantsMarkdown(exampleRun).split("\n");
   expect(lines).toHaveLength(2 + 1 + exampleRun.variants.length);
   expect(new Set(lines.map((line) => line.match(/(?<!\\)\|/g)?.length)).size).toBe(1);
@@ -13,7 +13,7 @@ test("writes a row for the original and each variant, all with the same number o
   expect(lines[4]).toContain("factorize<br>nothing changed: every layer was refused | – | – | – | – |");
 });
 
-test("names cannot become markup or end a cell", () => {
+test("escapes names so that they cannot become markup or end a cell", () => {
   const original = { ...exampleRun.original, name: `a|b\n# ${evilName} [x](y)` };
   const [first] = exampleRun.variants;
   const variants = first === undefined ? [] : [{ ...first, name: `${evilName} | x` }];
@@ -23,11 +23,11 @@ test("names cannot become markup or end a cell", () => {
   expect(text).toContain("\\| x** |");
 });
 
-test("underscores are escaped only at the edge of a word", () => {
+test("escapes underscores only at the edge of a word", () => {
   expect(escapeMarkdown("onnx/model_q4f16.onnx _a_ __b__")).toBe("onnx/model_q4f16.onnx \\_a\\_ \\_\\_b\\_\\_");
 });
 
-test("the name of a metric cannot end a cell of the title", () => {
+test("escapes the metric name in the title row of a table", () => {
   const text = variantsMarkdown({ ...exampleRun, metric: { ...exampleRun.metric, name: `a|b\n${evilName}` } });
   expect(text.split("\n")[0]).toContain("a\\|b &#60;script&#62;");
 });
@@ -36,6 +36,6 @@ test.each([
   ["pith quantize bert_sst2", "`pith quantize bert_sst2`"],
   ["a `<b>` c\nd", "`` a `<b>` c d ``"],
   ["``", "``` `` ```"],
-])("the span of code of %j has a longer fence than its backticks", (text, span) => {
+])("encloses the code span of %j in more backticks than it contains", (text, span) => {
   expect(codeSpan(text)).toBe(span);
 });

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { escapeText, html, trusted } from "./markup.ts";
 
-test("what a template inserts is text, in elements and in attributes", () => {
+test("html escapes inserted text in elements and in attributes", () => {
   const name = `"><script>alert('&')</script>`;
   const { markup } = html`<td title="${name}">${name}</td>`;
   expect(markup).toBe(
@@ -9,7 +9,7 @@ test("what a template inserts is text, in elements and in attributes", () => {
   );
 });
 
-test("what html made stays, also in lists; nothing stands for undefined and false", () => {
+test("html inserts templates and lists unchanged, and nothing for undefined and false", () => {
   const items = ["a", "<b>"].map((name) => html`<li>${name}</li>`);
   expect(html`<ul>${items}${undefined}${false}</ul>${3}`.markup).toBe("<ul><li>a</li><li>&#60;b&#62;</li></ul>3");
   expect(html`${trusted("<hr>")}`.markup).toBe("<hr>");

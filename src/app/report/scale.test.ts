@@ -2,27 +2,27 @@ import { expect, test } from "vitest";
 import fc from "../../../test/property.ts";
 import { linear, spreadOut, ticks } from "./scale.ts";
 
-test("ticks are round numbers within the range", () => {
+test("ticks returns round numbers within the range", () => {
   expect(ticks(0, 3.67, 6)).toEqual([0, 1, 2, 3]);
   expect(ticks(0.897, 0.951, 5)).toEqual([0.9, 0.92, 0.94]);
   expect(ticks(-0.3, 0.31, 6)).toEqual([-0.2, 0, 0.2]);
   expect(ticks(0.5, 0.5, 5)).toEqual([0.5]);
 });
 
-test("a scale maps its ends to the ends, and a point to the middle", () => {
+test("linear maps ends of a range to the ends, and single points to the middle", () => {
   const scale = linear(10, 20, 100, 0);
   expect([10, 15, 20].map(scale)).toEqual([100, 50, 0]);
   expect(linear(3, 3, 0, 10)(3)).toBe(5);
 });
 
-test("labels that have room stay, those that collide move apart around where they wanted to be", () => {
+test("spreadOut moves only labels that collide, around their preferred positions", () => {
   expect(spreadOut([10, 50], 15, 0, 100)).toEqual([10, 50]);
   expect(spreadOut([50, 50, 50], 10, 0, 100)).toEqual([40, 50, 60]);
   expect(spreadOut([0, 0], 10, 0, 100)).toEqual([0, 10]);
   expect(spreadOut([98, 20, 99], 10, 0, 100)).toEqual([90, 20, 100]);
 });
 
-test("labels never overlap, keep their order and stay inside where there is room", () => {
+test("spreadOut keeps labels in order, apart from each other and inside the range", () => {
   const preferred = fc.array(fc.double({ min: 0, max: 300, noNaN: true }), { maxLength: 15 });
   fc.assert(
     fc.property(preferred, (places) => {

@@ -30,14 +30,14 @@ const sweepWith = (...halfWidths: readonly number[]): Sensitivity => ({
   seconds: 1,
 });
 
-test("says how precisely drops are known if there are too few samples to tell a point, and how many would be enough", () => {
+test("states how many drops are imprecise, and how many samples determine a point", () => {
   const text =
     "2 of 3 drops are known only to ±3.7 points on 100 test samples, so smaller drops do not show, and recipes may choose the wrong layers. About 1,400 samples tell ±1.0 points.";
   expect(unresolvedText(sweepWith(0.037, 0.009, 0.037))).toBe(text);
   expect(sensitivityPage(sweepWith(0.037, 0.009, 0.037))).toContain(text);
 });
 
-test("says nothing of drops that are known to a point or to a quarter of themselves", () => {
+test("reports no imprecise drops if they are known to a point or to a quarter", () => {
   expect(unresolvedText(sweepWith(0.01, 0.005))).toBeUndefined();
   const [row] = sweepWith(0.05).rows;
   const large = row && { ...row, drop: { ...row.drop, value: 0.3, low: 0.25, high: 0.35 } };
@@ -49,7 +49,7 @@ test("names the samples of the original's metric value", () => {
   expect(sensitivityPage(sweepWith(0.01))).toContain("(75.9 % on the first 100 samples)");
 });
 
-test("reports settings that remove the same channels, and counts layers that change together as several", () => {
+test("reports settings that remove the same channels, and counts layers that change together individually", () => {
   const [row] = sweepWith(0.01).rows;
   if (row === undefined) throw new Error("There is no row.");
   const lossy = { ...row, kind: "channels" as const, drop: { ...row.drop, value: 0.2, low: 0.1, high: 0.3 } };

@@ -7,13 +7,13 @@ const macsOf = (count: number, per = "batch") => ({ macs: { count, per } });
 const text = (count: number, median: number, more: object = {}) =>
   noFasterText(median, { before: macsOf(100), changes: [], ...more }, macsOf(count));
 
-test("half of the operations at the old speed is said, with the convolutions whose channels fill no whole blocks", () => {
+test("explains an unchanged speed at half of the MACs by channels that fill no block", () => {
   expect(text(48, 0.99, { uneven })).toBe(
     "48 % of the MACs, but about as fast: 18 of 19 convolutions have a number of channels (7, 9, 12, 24, 37, …) that is no multiple of 16; the runtime computes them in blocks of 16 (8 without AVX-512), and a part of a block takes as long as a whole one: prune --structured --round-to 16 leaves whole blocks",
   );
 });
 
-test("layers that got slower are the reason where they were timed, and no reason is made up where none is known", () => {
+test("explains a lower speed by slower layers, and by no reason if none is known", () => {
   const changes = [0.6, 0.99, 1.5].map((speed, at) => ({ at: `${at}`, what: "", speed, decidedBy: "global" as const }));
   expect(text(86, 0.69, { changes })).toBe(
     "86 % of the MACs, but about 0.69 × as fast: 2 of the 3 changed layers are slower than before",
@@ -21,14 +21,14 @@ test("layers that got slower are the reason where they were timed, and no reason
   expect(text(50, 1.1)).toBe("50 % of the MACs, but about as fast: its time is spent elsewhere");
 });
 
-test("nothing is said where the gain is fair, the operations are nearly as many, or not comparable", () => {
+test("returns nothing if the gain is fair, or MACs are nearly equal or not comparable", () => {
   expect(text(50, 1.3, { uneven })).toBeUndefined();
   expect(text(95, 0.9, { uneven })).toBeUndefined();
   expect(text(120, 0.8)).toBeUndefined();
   expect(noFasterText(0.9, { before: macsOf(100), changes: [] }, macsOf(10, "n"))).toBeUndefined();
 });
 
-test("a speed beside the model that came in is a row, beside another file a line; one that was not measured says why and how", () => {
+test("prints the speed in a row, or in a line, or why it is missing", () => {
   const speed: Speed = { factor: 0.6914, before: 1.21, milliseconds: 1.75 };
   expect(timeRow("a.onnx", { against: "a.onnx", found: speed })).toEqual([
     ["time, 1 thread", "1.21 ms", "1.75 ms", "about 0.69 × as fast"],
@@ -57,12 +57,12 @@ test.each([
   [0.335, "about 0.34 × as fast"],
   [0.4, "about 0.40 × as fast"],
   [234, "about 234 × as fast"],
-])("%f is told in as many digits as hold from run to run", (factor, told) => {
+])("prints a factor of %f with its reproducible digits", (factor, told) => {
   const [row] = timeRow("a", { against: "a", found: { factor, before: 1, milliseconds: 1 / factor } });
   expect(row?.[3]).toBe(told);
 });
 
-test("a result that is clearly slower is a warning, one within the differences of measurements is not", () => {
+test("warns only if a result is clearly slower", () => {
   const slower = (factor: number) => slowerText({ against: "a.onnx", found: { factor, before: 1, milliseconds: 1 } });
   expect(slower(0.62)).toBe("the result is slower: about 0.62 × as fast as a.onnx on one thread");
   expect([0.93, 1, 2].map(slower)).toEqual([undefined, undefined, undefined]);

@@ -14,12 +14,12 @@ const pathOf = (svg: string, name: string): number[][] =>
     .filter((point) => point !== "")
     .map((point) => point.split(" ").map(Number));
 
-test("a training is a falling line of losses and points of what was evaluated, from the first step to the last", () => {
+test("draws the losses as a falling line and the evaluations as points", () => {
   const svg = trainingChart({ curve, history })?.markup ?? "";
   expect(svg).toContain("training loss 0.900 → 0.100 over 20 steps; validation accuracy 50.0 % → 90.0 %");
   const losses = pathOf(svg, "loss");
   expect(losses).toHaveLength(5);
-  // Down on the page is less.
+  // On the page, y grows downwards, so falling losses have rising y.
   expect(losses.map(([, y = 0]) => y)).toEqual(losses.map(([, y = 0]) => y).toSorted((a, b) => a - b));
   const evaluated = pathOf(svg, "evaluated");
   expect(evaluated).toHaveLength(2);
@@ -28,7 +28,7 @@ test("a training is a falling line of losses and points of what was evaluated, f
   expect(svg.match(/<circle/g)).toHaveLength(2);
 });
 
-test("without evaluations there is one axis, and what is not finite has no place", () => {
+test("draws one line without evaluations, and skips losses that are not finite", () => {
   const svg =
     trainingChart({ curve: { first: 8, every: 2, losses: [1, Number.NaN, 0.5] }, history: undefined })?.markup ?? "";
   expect(svg).toContain("training loss 1.00 → 0.500 over 14 steps");
@@ -37,12 +37,12 @@ test("without evaluations there is one axis, and what is not finite has no place
   expect(pathOf(svg, "loss")).toHaveLength(2);
 });
 
-test("of a step that did not train, or of a single loss, nothing is drawn", () => {
+test("draws nothing without losses or with a single finite loss", () => {
   expect(trainingChart({ history })).toBeUndefined();
   expect(trainingChart({ curve: { first: 0, every: 1, losses: [0.5] }, history })).toBeUndefined();
   expect(trainingChart({ curve: { first: 0, every: 1, losses: [0.5, Number.NaN] }, history })).toBeUndefined();
 });
 
-test("a page with one is well formed", () => {
+test("a page with a training chart is well-formed", () => {
   expect(faults(page({ title: "t", style: "", body: trainingChart({ curve, history }) ?? "" }))).toEqual([]);
 });

@@ -28,7 +28,7 @@ async function overflowOf(original: Model, options: Parameters<typeof quantize>[
 }
 
 test.each(["n", "1", "3"])(
-  "numbers beyond float16 are found where the result computes in it: batch %s",
+  "finds values beyond float16 if the result computes in float16: batch %s",
   async (inputs) => {
     const half = { dtype: "fp16" } as const;
     expect(await overflowOf(network(4000, inputs), half)).toMatch(
@@ -38,7 +38,7 @@ test.each(["n", "1", "3"])(
   },
 );
 
-test.each(["stored", "in a node"])("what a mask sets scores to is no overflow: %s", async (where) => {
+test.each(["stored", "in a node"])("ignores the values that a mask sets scores to: %s", async (where) => {
   const masked = parseModel(`opset 18
 graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
   a.weight: float32[4, 4] = random(seed 1)
@@ -51,7 +51,7 @@ graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
   expect(await overflowOf(masked, { dtype: "fp16" })).toBeUndefined();
 });
 
-test("what only stores float16, or computes there in float32, has no such end", async () => {
+test("finds no overflow in results that compute in float32", async () => {
   expect(await overflowOf(network(4000), { scheme: "float16" })).toBeUndefined();
   expect(await overflowOf(network(4000), { scheme: "weights" })).toBeUndefined();
 });
@@ -65,12 +65,12 @@ const inside = {
   "a loop": `y = Loop(turns, _, x) {body=graph (i: int64[], on: bool[], k: float32[n, 4]) -> (go, s) {
       go = Identity(on); h = MatMul(k, a); s = MatMul(h, b)
     }}`,
-  "a scan that says how it lays its results": `y = Scan(x) {num_scan_inputs=1, scan_output_axes=[0], body=graph (k: float32[4]) -> (s) {
+  "a scan with output axes": `y = Scan(x) {num_scan_inputs=1, scan_output_axes=[0], body=graph (k: float32[4]) -> (s) {
       h = MatMul(k, a); s = MatMul(h, b)
     }}`,
 };
 
-test.each(Object.entries(inside))("numbers beyond float16 are found in %s", async (_, node) => {
+test.each(Object.entries(inside))("finds values beyond float16 in %s", async (_, node) => {
   const choice = (scale: number): Model =>
     parseModel(`opset 18
 graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
@@ -92,7 +92,7 @@ graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
   expect(await run(900)).toBeUndefined();
 });
 
-test("a network that is float16 throughout is judged by what it hands out", async () => {
+test("ignores a network that is in float16 already", async () => {
   const half = parseModel(`opset 18
 graph (x: float16[n, 4]) -> (y: float16[n, 4]) {
   a: float16[4, 4] = random(seed 1)
@@ -101,7 +101,7 @@ graph (x: float16[n, 4]) -> (y: float16[n, 4]) {
   expect(await halfOverflow(engine, half, half.clone(), undefined)).toBeUndefined();
 });
 
-test("random inputs are asked where there are no samples", async () => {
+test("uses random inputs if there are no samples", async () => {
   const two = parseModel(`opset 18
 graph (x: float32[n, 4]) -> (y: float32[n, 4]) {
   a: float32[4, 4] = random(seed 1, from 900 to 1000)

@@ -57,14 +57,14 @@ test.each([
 });
 
 describe("a recipe", () => {
-  test("is a list of steps in order, options as given", () => {
+  test("has its steps in order, with their options", () => {
     const recipe = parseRecipe(recipeYaml);
     expect(recipe.version).toBe(1);
     expect(stepsOf(recipe).map(({ id }) => id)).toEqual(["prune", "train", "distill", "factorize", "quantize"]);
     expect(recipe.steps[0]).toEqual({ id: "prune", options: { structured: true, amount: 0.3 } });
   });
 
-  test("reads the same from YAML, JSON, an object, and its own text", () => {
+  test("is equal if read from YAML, JSON, an object or its own text", () => {
     const recipe = parseRecipe(recipeYaml);
     const data = { version: 1, steps: stepsOf(recipe).map(({ id, options }) => ({ [id]: options })) };
     expect(parseRecipe(JSON.stringify(data))).toEqual(recipe);
@@ -72,25 +72,25 @@ describe("a recipe", () => {
     expect(parseRecipe(recipeText(recipe))).toEqual(recipe);
   });
 
-  test("needs no version, no options where the pass needs none, and may name its schema", () => {
+  test("requires no version and no options, and can name its schema", () => {
     expect(parseRecipe("$schema: x.json\nsteps:\n  - train:\n")).toEqual({
       version: 1,
       steps: [{ id: "train", options: {} }],
     });
   });
 
-  test("may write a share in percent", () => {
+  test("accepts shares in percent", () => {
     const text = "steps:\n  - prune: { amount: 30% }\n  - factorize: { budget: 97.5 % }\n";
     expect(stepsOf(parseRecipe(text)).map(({ options }) => options)).toEqual([{ amount: 0.3 }, { budget: 0.975 }]);
     expect(wrong("steps:\n  - prune: { amount: 30 percent }\n").message).toContain("r.yaml:2:");
   });
 
-  test("takes parts by reference, as YAML has it", () => {
+  test("accepts YAML anchors and aliases", () => {
     const text = "steps:\n  - train: &tune { epochs: 2 }\n  - prune: { amount: 0.5 }\n  - train: *tune\n";
     expect(parseRecipe(text).steps[2]).toEqual({ id: "train", options: { epochs: 2 } });
   });
 
-  test("completed has the defaults of the pass and nothing of the run", () => {
+  test("gets the defaults of the pass, but no data, from completeOptions", () => {
     const kind = steps.get("train");
     if (kind === undefined) throw new Error("There is no step train.");
     const complete = completeOptions(kind, { epochs: 2 });
@@ -109,7 +109,7 @@ const gradual = `steps:
 `;
 
 describe("a repeat", () => {
-  test("is its steps round after round, with numbers along a curve, whole ones where only those are taken", () => {
+  test("runs its steps in each round, with numbers along a schedule, rounded for integer options", () => {
     const recipe = parseRecipe(gradual);
     expect(recipe.steps[1]).toEqual({
       repeat: 3,
@@ -133,7 +133,7 @@ describe("a repeat", () => {
     expect(recipeName(parseRecipe("steps:\n  - repeat: 4\n    steps:\n      - train:\n"))).toBe("4 × train");
   });
 
-  test("reads the same from YAML, JSON, an object, and its own text, which says no less and no more", () => {
+  test("is equal if read from YAML, JSON, an object or its own text", () => {
     const recipe = parseRecipe(`${gradual}    judge: true\n`);
     expect(parseRecipe(recipeText(recipe))).toEqual(recipe);
     expect(recipeText(parseRecipe(recipeText(recipe)))).toBe(recipeText(recipe));
@@ -154,7 +154,7 @@ steps:
 `);
   });
 
-  test("has curves for numbers inside options, too, and leaves alone what a pass itself takes by these names", () => {
+  test("varies numbers in nested options, but not options that a pass calls from and to", () => {
     const customPass = definePass({
       id: "own",
       summary: "takes a range",
@@ -174,7 +174,7 @@ steps:
     ]);
   });
 
-  test("takes a curve of one's own in code, which has no text", () => {
+  test("accepts a custom curve as a function, which has no text form", () => {
     const amount = { from: 0, to: 0.4, curve: (t: number) => t ** 2 };
     const recipe = recipeFrom({ steps: [{ repeat: 2, steps: [{ prune: { amount } }] }] });
     expect(stepsOf(recipe).map(({ options }) => options)).toEqual([{ amount: 0.1 }, { amount: 0.4 }]);
@@ -183,7 +183,7 @@ steps:
     );
   });
 
-  test("takes a model in code, as it is, which has no text", () => {
+  test("a recipe accepts a model as an object, which has no text form", () => {
     const teacher = parseModel("opset 21\ngraph (x: float32[1]) -> (y: float32[1]) {\n  y = Relu(x)\n}");
     const recipe = recipeFrom({ steps: [{ distill: { teacher } }] });
     expect(stepsOf(recipe)[0]?.options.teacher).toBe(teacher);
@@ -192,7 +192,7 @@ steps:
     );
   });
 
-  test("says of each of its steps whether it is judged, and so does any other step but the last", () => {
+  test("evaluates steps as `judge` states, and by default only its last step", () => {
     const judged = (text: string) => stepsOf(parseRecipe(text)).map((step) => step.judged);
     const repeat = "- repeat: 2\n    steps:\n      - train:\n        judge: true\n      - prune: { amount: 0.1 }\n";
     expect(judged(`steps:\n  ${repeat}`)).toEqual([true, false, true, true]);
@@ -203,7 +203,7 @@ steps:
     ]);
   });
 
-  test("wants the samples of the round that wants most", () => {
+  test("requires the samples of the round with the largest number", () => {
     const inside = "- quantize: { scheme: static, samples: { from: 10, to: 50 } }\n      - recover: { samples: 7 }";
     const recipe = parseRecipe(`steps:\n  - repeat: 4\n    steps:\n      ${inside}`);
     expect(calibrationSamples(recipe)).toBe(50);
@@ -211,12 +211,12 @@ steps:
   });
 });
 
-describe("errors say where, what is accepted, and what was meant:", () => {
+describe("a recipe error", () => {
   test.each([
     ["a step that does not exist", "steps:\n  - trian: { epochs: 2 }", "r.yaml:2:5: steps[0].trian:", "train"],
     ["a mistyped option", "steps:\n  - train:\n      epoch: 2", "r.yaml:3:7: steps[0].train.epoch:", "epochs"],
     [
-      "an option as other tools call it",
+      "an option name of other tools",
       "steps:\n  - train: { lr: 0.1 }",
       "r.yaml:2:14: steps[0].train.lr:",
       "learningRate",
@@ -233,7 +233,7 @@ describe("errors say where, what is accepted, and what was meant:", () => {
       "cubic",
     ],
     [
-      "a mistyped part of a course",
+      "a mistyped key of a schedule",
       repeated("prune: { amount: { from: 5%, to: 80%, crve: cubic } }"),
       "r.yaml:4:47: steps[0].steps[0].prune.amount.crve:",
       "curve",
@@ -244,7 +244,7 @@ describe("errors say where, what is accepted, and what was meant:", () => {
       "r.yaml:4:18: steps[0].steps[0].train.epoch:",
       "epochs",
     ],
-  ])("%s", (_, text, place, meant) => {
+  ])("states the position and suggests the intended name: %s", (_, text, place, meant) => {
     const { message, hint } = wrong(text);
     expect(message.startsWith(place)).toBe(true);
     expect(hint).toBe(`Did you mean "${meant}"?`);
@@ -262,12 +262,12 @@ describe("errors say where, what is accepted, and what was meant:", () => {
       'r.yaml:1:33: steps[0].train.epochs: expected a number, got "2".',
     ],
     [
-      "data to choose weights by",
+      "data as validation",
       "steps:\n  - train: { validation: dev/ }",
       'r.yaml:2:26: steps[0].train.validation: data is not part of a recipe: "validation" is a share of the training samples, such as 10%, got "dev/".',
     ],
     [
-      "a number out of range, in the pass's words",
+      "a number out of range, with the message of the pass",
       "steps:\n  - factorize: { budget: 1.4 }",
       "r.yaml:2:26: steps[0].factorize.budget: must be at most 1, got 1.4.",
     ],
@@ -287,12 +287,12 @@ describe("errors say where, what is accepted, and what was meant:", () => {
       "r.yaml:2:16: steps[0].factorize: give at most one of budget and rank.",
     ],
     [
-      "data, which the run has",
+      "data, which is not part of a recipe",
       "steps:\n  - train: { data: mnist }",
       "r.yaml:2:14: steps[0].train.data: data is not part of a recipe: it is given to the run.",
     ],
     ["another version", "version: 2\nsteps:\n  - train:", "r.yaml:1:10: version: recipe version 2 is not supported"],
-    ["a step of two names", "steps:\n - train:\n   quantize:", "r.yaml:3:4: steps[0].quantize: a step is one name"],
+    ["a step with two names", "steps:\n - train:\n   quantize:", "r.yaml:3:4: steps[0].quantize: a step is one name"],
     ["a step that is a word", "steps: [train]", "r.yaml:1:9: steps[0]: a step is one name with its options"],
     ["options that are a number", "steps:\n - train: 3", "r.yaml:2:11: steps[0].train: expected the options of train"],
     ["no steps", "version: 1", 'r.yaml:1:1: steps: "steps" is a list of at least one step, got nothing.'],
@@ -300,47 +300,47 @@ describe("errors say where, what is accepted, and what was meant:", () => {
     ["an empty file", "", 'r.yaml:1:1: a recipe is an object with "steps", got nothing.'],
     ["a list at the top", "- train:", "r.yaml:1:1: a recipe is an object"],
     ["broken YAML", "steps:\n  - train: { epochs: 2\n", "r.yaml:3:1: invalid YAML:"],
-    ["a key that comes twice", "steps:\n - train: { batch: 1, batch: 2 }", "r.yaml:2:23: invalid YAML:"],
+    ["a duplicate key", "steps:\n - train: { batch: 1, batch: 2 }", "r.yaml:2:23: invalid YAML:"],
     ["indentation by tabs", "steps:\n\t- train:", "r.yaml:2:1: invalid YAML:"],
-  ])("%s", (_, text, message) => {
+  ])("states the position and the reason: %s", (_, text, message) => {
     expect(wrong(text).message).toContain(message);
   });
 
   test.each([
     [
-      "a course outside of a repeat",
+      "a schedule outside of a repeat",
       "steps:\n  - prune: { amount: { from: 5%, to: 80% } }",
       'r.yaml:2:22: steps[0].prune.amount: only a step inside "repeat" has values that change, got {"from":0.05,"to":0.8}.',
       'Put the step into one: "repeat: 10", and the step in its "steps".',
     ],
     [
-      "a course without an end",
+      "a schedule without an end",
       repeated("prune: { amount: { from: 5% } }"),
       'r.yaml:4:26: steps[0].steps[0].prune.amount: "to" is missing: expected a number.',
     ],
     [
-      "an end that is a text",
+      "a bound that is a text",
       repeated("prune: { amount: { from: low, to: 80% } }"),
       'r.yaml:4:34: steps[0].steps[0].prune.amount.from: expected a number, got "low".',
     ],
     [
-      "an end that is infinite",
+      "a bound that is infinite",
       repeated("train: { epochs: { from: 1, to: .inf } }"),
       "r.yaml:4:41: steps[0].steps[0].train.epochs.to: expected a finite number, got Infinity.",
     ],
     [
-      "a value that the pass does not take, with its round",
+      "a value that the pass rejects, with its round",
       repeated("prune: { amount: { from: 0, to: 120% } }"),
       "r.yaml:4:26: steps[0].steps[0].prune.amount: in round 3 of 3: takes a number from 0 to 1, got 1.2.",
     ],
     [
-      "a curve that has no value",
+      "a curve without a value",
       repeated("prune: { amount: { from: 0, to: 20%, curve: exponential } }"),
       'r.yaml:4:53: steps[0].steps[0].prune.amount.curve: "exponential" does not lead from 0 to 0.2.',
       'Each round multiplies by one factor, so both ends have to be above 0; "linear" and "cubic" lead from anywhere to anywhere.',
     ],
     [
-      "a course where the pass takes no number",
+      "a schedule for an option that is not a number",
       repeated("prune: { amount: 0.5, keepMasks: { from: 0, to: 1 } }"),
       'r.yaml:4:42: steps[0].steps[0].prune.keepMasks: expected true or false, got {"from":0,"to":1}.',
     ],
@@ -355,7 +355,7 @@ describe("errors say where, what is accepted, and what was meant:", () => {
       "r.yaml:4:9: steps[0].steps[0].repeat: a repeat has no repeats inside.",
     ],
     [
-      "a step beside a repeat",
+      "a step next to a repeat",
       "steps:\n  - repeat: 3\n    train: { epochs: 1 }",
       'r.yaml:3:5: steps[0].train: there is no "train" next to "repeat", only repeat and steps.',
       'It belongs to "steps".',
@@ -366,25 +366,25 @@ describe("errors say where, what is accepted, and what was meant:", () => {
       'r.yaml:2:5: steps[0].steps: "steps" is a list of at least one step, got nothing.',
     ],
     [
-      "half a round",
+      "a fraction of a round",
       "steps:\n  - repeat: 2.5\n    steps: [train: ]",
       'r.yaml:2:13: steps[0].repeat: "repeat" is an integer number of rounds from 1 to 1,000, got 2.5.',
     ],
     [
-      "no judgement of the last step",
+      "judge: false for the last step",
       repeated("train:\n        judge: false"),
       "r.yaml:5:16: steps[0].steps[0].judge: the last step of a recipe is always judged: that decides whether its result is kept.",
     ],
     [
-      "a judgement that is a word",
+      "judge as a text",
       "steps:\n  - train:\n    judge: sometimes",
       'r.yaml:3:12: steps[0].judge: expected true, false or spare, got "sometimes".',
     ],
-  ])("%s", (_, text, message, hint?: string) => {
+  ])("states the position, the reason and a hint: %s", (_, text, message, hint?: string) => {
     expect(wrong(text)).toEqual({ message, hint });
   });
 
-  test("an object has a path in place of a line", () => {
+  test("states the path instead of the line if the recipe is an object", () => {
     const { message } = failure(() => recipeFrom({ steps: [{ train: {} }, { train: { epochs: 0 } }] }, "options"));
     expect(message).toBe("options: steps[1].train.epochs: expected at least 1, got 0.");
   });
@@ -439,7 +439,7 @@ describe("errors say where, what is accepted, and what was meant:", () => {
       expect(wrong(text).message).toContain("expected at most 20 levels");
   });
 
-  test("aliases that multiply are refused, not expanded", () => {
+  test("rejects aliases that multiply, without expanding them", () => {
     const levels = Array.from({ length: 12 }, (_, level) => {
       const items = Array.from({ length: 12 }, () => (level === 0 ? "x" : `*a${level - 1}`)).join(", ");
       return `a${level}: &a${level} [${items}]`;
@@ -448,7 +448,7 @@ describe("errors say where, what is accepted, and what was meant:", () => {
   });
 });
 
-test("every step's options have a summary by which help, schema and documentation describe them", () => {
+test("every step has a summary", () => {
   for (const pass of steps.values()) {
     expect(pass.summary).not.toBe("");
   }

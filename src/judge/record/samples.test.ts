@@ -17,8 +17,8 @@ const pixels = (view: ReturnType<typeof viewOf>) => {
 };
 const image = (data: Uint8Array, dims: readonly number[]): Batch => ({ image: { type: "uint8", dims, data } });
 
-describe("an image", () => {
-  test("of stored planes has each pixel's three numbers together", () => {
+describe("the view of an image", () => {
+  test("interleaves the channels of stored planes", () => {
     const data = noise(3 * 10 * 9);
     const actual = pixels(viewOf(undefined, image(data, [1, 3, 10, 9])));
     expect(actual).toEqual({
@@ -27,14 +27,14 @@ describe("an image", () => {
     });
   });
 
-  test("of stored pixels is what is stored, also grey", () => {
+  test("equals stored pixels, also in grayscale", () => {
     const color = noise(8 * 8 * 3);
     expect(pixels(viewOf(undefined, image(color, [1, 8, 8, 3]))).data).toEqual([...color]);
     const grey = noise(28 * 28);
     expect(pixels(viewOf(undefined, image(grey, [1, 28, 28])))).toEqual({ channels: 1, data: [...grey] });
   });
 
-  test("that is large is shrunk by means", () => {
+  test("is downscaled by averaging if the image is large", () => {
     const data = Uint8Array.from({ length: 192 * 100 }, (_, index) => (index % 2) * 200);
     const view = viewOf(undefined, image(data, [1, 1, 100, 192]));
     expect(view).toMatchObject({ kind: "image", width: 96, height: 50 });
@@ -42,13 +42,13 @@ describe("an image", () => {
   });
 });
 
-test("texts are shown as they were written, and cut where they are long", () => {
+test("viewOf shows the original text, truncated if it is long", () => {
   const text: Dense = { type: "string", dims: [1], data: ["x".repeat(1000)] };
   const ready: Batch = { input_ids: { type: "int64", dims: [1, 2], data: BigInt64Array.from([1n, 2n]) } };
   expect(viewOf(ready, { text })).toEqual({ kind: "text", text: `${"x".repeat(280)}…` });
 });
 
-test("numbers are the first of each input, never the label", () => {
+test("viewOf shows the first values of each input, but not the label", () => {
   const x: Dense = { type: "float32", dims: [1, 30], data: Float32Array.from({ length: 30 }, (_, index) => index / 3) };
   const label: Dense = { type: "int64", dims: [1], data: BigInt64Array.from([7n]) };
   const view = viewOf({ x, label });
@@ -57,19 +57,19 @@ test("numbers are the first of each input, never the label", () => {
   expect(viewOf({ label })).toBeUndefined();
 });
 
-describe("samples by their places", () => {
+describe("viewsOf", () => {
   const images = memory("digits", { image: { type: "uint8", dims: [40, 8, 8], data: noise(40 * 64) } });
   const input = { name: "x", type: { type: "float32", dims: [1, 1, 8, 8] } } as const;
   const ready = preprocess(images, input, presets.mnist);
 
-  test("are those samples, in their own colours", async () => {
+  test("returns the samples at the given positions, in their stored colors", async () => {
     const views = await viewsOf([3, 39], ready, images);
     const { data } = (await images.gather(Uint32Array.of(39))).image ?? {};
     expect(pixels(views[1]).data).toEqual([...(data as Uint8Array)]);
     expect(pixels(views[0]).data).not.toEqual(pixels(views[1]).data);
   });
 
-  test("of a stream are read up to the last of them, and no farther", async () => {
+  test("reads a stream only up to the last requested sample", async () => {
     let read = 0;
     const stream: Dataset = {
       name: "stream",
@@ -88,7 +88,7 @@ describe("samples by their places", () => {
     expect(read).toBeLessThanOrEqual(16);
   });
 
-  test("data of another length are not the same samples", async () => {
+  test("ignores images of a data set with another number of samples", async () => {
     const other = memory("other", { image: { type: "uint8", dims: [39, 8, 8], data: noise(39 * 64) } });
     const [[before], [after]] = [await viewsOf([3], ready, other), await viewsOf([3], ready, undefined)];
     expect(before).toEqual(after);

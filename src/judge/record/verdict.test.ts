@@ -45,7 +45,7 @@ describe("the sentence of a goal", () => {
   const adviceFor = (numbers: Parameters<typeof verdictSentence>[3], drop: Verdict["drop"] = wide) =>
     verdictSentence({ maxDrop: 0.01 }, { ...open, drop }, "share", numbers);
 
-  test("says that the loss is close to the limit if half of the interval is narrower than the goal", () => {
+  test("states that the loss is close to the limit if the interval is narrow", () => {
     expect(phraseOf({})).toBe(`${byChance}; the loss is close to the limit.`);
     expect(adviceFor({ available: 667 }, open.drop)).toBe(`${byChance}; the loss is close to the limit.`);
     expect(adviceFor({ available: 8000 }, open.drop)).toBe(
@@ -53,7 +53,7 @@ describe("the sentence of a goal", () => {
     );
   });
 
-  test("says that fewer than 30 samples are too few, and how many to provide", () => {
+  test("asks for more samples if there are fewer than 30, and states how many", () => {
     const few = (count: number) => ({ ...open.drop, count });
     expect(adviceFor({}, few(3))).toMatch(/1\.1\. 3 samples are too few to decide; provide 100 or more\.$/);
     expect(adviceFor({}, { ...wide, count: 20 })).toContain("20 samples are too few to decide; provide 190 or more.");
@@ -61,7 +61,7 @@ describe("the sentence of a goal", () => {
     expect(adviceFor({ available: 8000 }, few(5))).toContain("5 samples are too few to decide; pass --samples 100.");
   });
 
-  test("says how many samples narrow the interval to the goal, whatever the loss is", () => {
+  test("states how many samples narrow the interval to the goal, whatever the loss is", () => {
     const narrow = "narrow the interval to ±1.0 points.";
     for (const value of [-0.004, 0.007, 0.0099])
       expect(adviceFor({}, { ...wide, value })).toContain(
@@ -72,7 +72,7 @@ describe("the sentence of a goal", () => {
     expect(goalSentence(run)).toContain(`; about 2,200 samples, more than the 1,500 there are, ${narrow}`);
   });
 
-  test("says that --samples left out samples, and which --samples uses all or enough of them", () => {
+  test("states how many samples --samples left out, and which value uses enough", () => {
     const half = { ...wide, count: 150 };
     expect(adviceFor({ available: 1000, searched: 150 }, half)).toMatch(
       / With 150 samples this could be chance; --samples left out 700 of the 1,000 there are: --samples 1000 uses all\.$/,
@@ -85,7 +85,7 @@ describe("the sentence of a goal", () => {
     );
   });
 
-  test("says what was shown, what only seems so, and what --strict does not accept", () => {
+  test("states whether the goal is met, missed or undecided, and what --strict requires", () => {
     expect(phraseOf({ verdict: "kept" })).toBe(`${loss} The goal is met.`);
     expect(phraseOf({ verdict: "lost", met: false })).toBe(`${loss} The goal is missed.`);
     expect(phraseOf({ verdict: "kept", drop: { ...open.drop, confidence: 0.9973 } })).toContain("99.7 % interval");
@@ -105,7 +105,7 @@ describe("the sentence of a goal", () => {
     );
   });
 
-  test("counts the samples that a search compares its candidates on: half of all, up to a limit", () => {
+  test("includes the samples of the search in the required number of samples", () => {
     const drop = { ...wide, count: 500 };
     expect(adviceFor({ searched: 500 }, drop)).toContain("about 9,400 samples, more than the 1,000 there are,");
     expect(adviceFor({ searched: 499 }, drop)).toContain("about 9,400 samples");
@@ -115,7 +115,7 @@ describe("the sentence of a goal", () => {
     expect(goalSentence(exampleRun)).toContain("about 1,500 samples");
   });
 
-  test("says that the result is identical if no layer's output differs", () => {
+  test("states that the result is identical if no layer's output differs", () => {
     const { noise } = exampleRun;
     const layers = (noise?.layers ?? []).map((layer) => ({ ...layer, signalToNoise: undefined }));
     const run: Run = { ...exampleRun, ...(noise && { noise: { ...noise, layers } }) };
@@ -127,7 +127,7 @@ describe("the sentence of a goal", () => {
     expect(outcomeOf({ ...run, ...(noise && { noise: { ...noise, layers: [] } }) }).word).toBe("needs more samples");
   });
 
-  test("of an original at chance says that nothing can be seen, in every form of the report", () => {
+  test("states in every form of the report that an original at chance shows no loss", () => {
     const atChance = chanceSentence(0.1, 0.125);
     const run = { ...exampleRun, data: { ...exampleRun.data, atChance }, goal: undefined, warnings: [atChance] };
     expect(outcomeOf(run)).toEqual({ word: "original at chance", mood: "doubt" });
@@ -138,7 +138,7 @@ describe("the sentence of a goal", () => {
   });
 });
 
-test("a file of the same size is about as large, and smaller compressed where it is", () => {
+test("reports a file of similar size as about as large, with its smaller compressed size", () => {
   const sizePhrase = (bytes: number, brotli: number | undefined): string => {
     const variants = exampleRun.variants.map((one) => ({
       ...one,
@@ -154,7 +154,7 @@ test("a file of the same size is about as large, and smaller compressed where it
   expect(sizePhrase(2_189_108, 900_000)).toBe("2.00 × larger.");
 });
 
-test("the exporter's metadata that is not counted is named after the gain", () => {
+test("names uncounted export metadata after the gain", () => {
   const metadataPhrase = (metadata?: number): string =>
     gainSentence({ ...exampleRun, original: { ...exampleRun.original, metadata }, latency: undefined });
   const { bytes } = exampleRun.original;
@@ -165,7 +165,7 @@ test("the exporter's metadata that is not counted is named after the gain", () =
   expect(metadataPhrase()).toBe("7.86 × smaller.");
 });
 
-test("speeds of a machine that was too busy are claimed nowhere", () => {
+test("reports no speed if the machine was too busy", () => {
   const { latency } = exampleRun;
   if (latency === undefined) throw new Error("The example was timed.");
   const run = {
@@ -188,7 +188,7 @@ test("speeds of a machine that was too busy are claimed nowhere", () => {
   }
 });
 
-describe("why a variant is kept is told in every form of the report:", () => {
+describe("the reason for the kept variant, in every form of the report", () => {
   const { latency } = exampleRun;
   const reason = (choice: Run["choice"], more: Partial<Run> = {}): string => {
     const run = { ...exampleRun, ...more, chosen: choice?.place, ...(choice === undefined ? {} : { choice }) };
@@ -198,7 +198,7 @@ describe("why a variant is kept is told in every form of the report:", () => {
     return sentence.replace(/ ?The same samples chose .*$/, "");
   };
 
-  test("its size", () => {
+  test("names the criterion: size, goal, force, loss or speed", () => {
     expect(reason({ place: 3, by: "size" })).toBe(
       "prune + train + quantize is the smallest of 4 variants that is within the goal.",
     );
@@ -218,7 +218,7 @@ describe("why a variant is kept is told in every form of the report:", () => {
     );
   });
 
-  test("its size and speed, with the smaller one that is slower, by processor time if the machine was busy", () => {
+  test("names size and speed, and a smaller, slower variant", () => {
     if (latency === undefined) throw new Error("The example was timed.");
     const times = latency.models.map((one, place) => one && { ...one, processorTime: [4, 1, 0, 2, 15.6][place] ?? 0 });
     const choice = { place: 0, by: "usual", over: 3 } as const;
@@ -241,7 +241,7 @@ describe("why a variant is kept is told in every form of the report:", () => {
     );
   });
 
-  test("of one variant alone nothing was chosen; where others failed, it is the only one", () => {
+  test("is absent for a single variant, and names the only one that did not fail", () => {
     const [first] = exampleRun.variants;
     const variants = first === undefined ? [] : [first];
     expect(choiceSentence({ ...exampleRun, chosen: 0, variants })).toBeUndefined();
@@ -253,7 +253,7 @@ describe("why a variant is kept is told in every form of the report:", () => {
   });
 });
 
-test("a tick stands only beside what is within the goal", () => {
+test("marks only variants within the goal with a tick", () => {
   const goal = { maxDrop: 0.01 };
   const [first] = exampleRun.variants;
   if (first?.verdict === undefined || first.comparison === undefined) throw new Error("The example has a verdict.");
@@ -267,7 +267,7 @@ test("a tick stands only beside what is within the goal", () => {
   expect(markOf({ ...first, verdict: undefined }, undefined)).toBe("");
 });
 
-describe("a candidate that missed the goal on the samples of the search", () => {
+describe("a candidate that missed the goal on the search samples", () => {
   const goal = { maxDrop: 0.01 };
   const [first = expect.fail()] = exampleRun.variants;
   const { verdict = expect.fail() } = first;
@@ -278,7 +278,7 @@ describe("a candidate that missed the goal on the samples of the search", () => 
     searched: { drop: searched, samples: count },
   });
 
-  test("is within the goal only if it is on the test samples and on all samples together", () => {
+  test("is within the goal only if the test samples and all samples together meet it", () => {
     expect(dropWithSearch(variant(0.007, 0.021), goal)).toBeCloseTo(0.014);
     expect(dropWithSearch(variant(0.012, 0.011), goal)).toBe(0.012);
     expect(markOf(variant(0.007, 0.021), goal)).toBe("?");
@@ -288,7 +288,7 @@ describe("a candidate that missed the goal on the samples of the search", () => 
     expect(markOf(variant(0.001, 0.015), goal)).toBe("✓");
   });
 
-  test("has a sentence about this if it is kept", () => {
+  test("is reported with its drop on the search samples if it is kept", () => {
     const sentence = (found: Variant) =>
       searchMissSentence({ ...exampleRun, goal, chosen: 0, variants: [found, ...exampleRun.variants.slice(1)] });
     expect(sentence(variant(0.001, 0.015))).toBe(
@@ -297,14 +297,14 @@ describe("a candidate that missed the goal on the samples of the search", () => 
     expect(sentence(variant(0.001, 0.01))).toBeUndefined();
   });
 
-  test("differs from one that met it there, which the test samples decide", () => {
+  test("has no joint drop if it met the goal on the search samples", () => {
     expect(dropWithSearch(variant(0.009, -0.01), goal)).toBeUndefined();
     expect(dropWithSearch(first, goal)).toBeUndefined();
     expect(dropWithSearch(variant(0.007, 0.021), undefined)).toBeUndefined();
   });
 });
 
-test("of a result that answers all samples as the original, how much disagreement they leave possible is said", () => {
+test("states the possible disagreement if all predictions equal the original's", () => {
   const sentenceFor = (count: number, other: number) => {
     const same = new Float64Array(count).fill(1);
     const comparison = compareRows(
@@ -321,7 +321,7 @@ test("of a result that answers all samples as the original, how much disagreemen
   );
 });
 
-test("of an original that is held against itself, no slight difference is called more than chance explains", () => {
+test("ignores a slight significant difference if the original is its own reference", () => {
   const rows = (drop: number) => Float64Array.from({ length: 50 }, (_, at) => 1 - drop * (1 + (at % 3) / 10));
   const warningFor = (drop: number) => {
     const comparison = compareRows(cosine(), rows(0), rows(drop));
@@ -332,7 +332,7 @@ test("of an original that is held against itself, no slight difference is called
   expect(warningFor(0.05)).toMatch(/^cosine is worse \(−0\.05\d+\), more than chance explains$/);
 });
 
-test("where samples were few, the figure says how near the outputs are", () => {
+test("states how similar the outputs are if there are few samples", () => {
   const sentenceWith = (likeness: Likeness | string | undefined) => {
     const variants = exampleRun.variants.map((variant) => ({
       ...variant,
@@ -364,14 +364,14 @@ test("where samples were few, the figure says how near the outputs are", () => {
   expect(accuracySentence({ ...exampleRun, chosen: 0, variants: [lost, ...rest] })).not.toContain("few samples");
 });
 
-test("how far apart numbers are is told in decibels, of classes how many are the same", () => {
+test("apartText prints a distance in decibels, in percent or as a share of equal elements", () => {
   const likeness = { samples: 32, signalToNoise: 3.2, relativeError: 0.5, lost: undefined };
   expect(apartText(likeness)).toBe("signal to noise 3.200 dB");
   expect(apartText({ ...likeness, unmoved: "equal" })).toBe("50.0 % apart");
   expect(apartText({ ...likeness, same: 0.992 })).toBe("99.2 % of its elements equal");
 });
 
-test("weights of fewer bits than files hold them in are said to be so, above all else in the report", () => {
+test("states that weights have fewer bits than their stored form, in every report format", () => {
   const [step] = exampleRun.variants[0]?.steps ?? [];
   if (step === undefined) throw new Error("The example has no step.");
   const changed = (kind: string, ...bits: readonly number[]) => ({
@@ -400,7 +400,7 @@ test("weights of fewer bits than files hold them in are said to be so, above all
   expect(storageSentence({ ...four, chosen: undefined })).toBeUndefined();
 });
 
-/** So many samples, of which the candidate loses some that the original has right, and gains others. */
+/** Compares a candidate that loses some of the original's correct predictions, and gains others. */
 function compared(count: number, lost: number, gained: number) {
   const original = Float64Array.from({ length: count }, (_, sample) => Number(sample >= gained));
   const candidate = Float64Array.from({ length: count }, (_, sample) => Number(sample < count - lost));
@@ -414,24 +414,24 @@ describe("the warning about a result that passes", () => {
     return lossWarning(comparison, judge(comparison, goal), goal);
   };
 
-  test("says a loss within the goal that chance does not explain, and how large it is", () => {
+  test("states the size of a significant loss within the goal", () => {
     expect(warning(10_000, 12, 2)).toBe("accuracy is slightly worse (−0.1 points), more than chance explains");
     expect(warning(1000, 45, 5, 0.05)).toBe("accuracy is worse (−4.0 points), more than chance explains");
   });
 
-  test("says an estimate beyond the goal that chance may explain", () => {
+  test("states an estimate beyond the goal that is not significant", () => {
     expect(warning(60, 3, 1)).toBe(
       "accuracy is worse by the estimate (−3.3 points; 1.0 points allowed), which is not statistically significant",
     );
   });
 
-  test("is left out where nothing seems lost", () => {
+  test("is undefined if nothing seems lost", () => {
     expect(warning(2000, 1, 1)).toBeUndefined();
     expect(warning(60, 1, 3)).toBeUndefined();
   });
 });
 
-test("a refusal says what the figure was, what it is, the interval, and what is allowed", () => {
+test("a rejection states the metric values, the interval and the allowed drop", () => {
   const comparison = compared(800, 100, 2);
   expect(lossText(comparison, judge(comparison, { maxDrop: 0.01 }), { maxDrop: 0.01 })).toMatch(
     /^accuracy went from 99\.8 % to 87\.5 %: −12\.3 points \(95 % interval −1\d\.\d … −\d+\.\d, 800 samples\); 1\.0 points allowed$/,
@@ -443,8 +443,8 @@ test("a refusal says what the figure was, what it is, the interval, and what is 
   );
 });
 
-describe("beside the model that a result was to come near to", () => {
-  test("the distance is said in words, with its interval", () => {
+describe("compared with a reference model", () => {
+  test("distanceText states the distance with its interval", () => {
     expect(distanceText("big.onnx", compared(800, 100, 2))).toMatch(
       /^accuracy of big\.onnx: 99\.8 %; the result is 12\.3 points below it \(95 % interval −1\d\.\d … −\d+\.\d, 800 samples\)$/,
     );
@@ -452,14 +452,14 @@ describe("beside the model that a result was to come near to", () => {
     expect(distanceText("big.onnx", compared(800, 2, 2))).toMatch(/; the result equals it \(95 % interval /);
   });
 
-  test("a result of which no gain is shown is told so, one that is better is not", () => {
+  test("noGainText reports a result without a significant gain", () => {
     expect(noGainText("thin.onnx", compared(800, 2, 100))).toBeUndefined();
     expect(noGainText("thin.onnx", compared(800, 10, 12))).toMatch(
       /^no gain over thin\.onnx is shown: accuracy went from .* \+0\.3 points \(/,
     );
   });
 
-  test("the sentence of a goal names the model that it is about", () => {
+  test("verdictSentence names the reference model", () => {
     expect(verdictSentence({ maxDrop: 0.01 }, { ...open, verdict: "kept" }, "share", {}, "big.onnx")).toBe(
       "Measured loss against big.onnx: 0.3 points (goal: 1.0), 95 % interval −0.4 … 1.1. The goal is met.",
     );

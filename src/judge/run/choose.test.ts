@@ -8,13 +8,13 @@ const size = objectiveOf({ purpose: "size" }, undefined, original);
 const result = (size: number | undefined, speed?: number, sound = true): Contender => ({ size, speed, sound });
 const lost = (size: number, drop: number | undefined): Contender => ({ size, sound: false, drop });
 
-test("the smallest sound result is kept", () => {
+test("keeps the smallest sound result", () => {
   const some = [result(300), result(200), result(100, 1, false), result(undefined)];
   expect(choose(some, false, usual)).toEqual({ place: 1, by: "usual" });
   expect(choose(some.slice(1), false, usual)).toEqual({ place: 0, by: "only" });
 });
 
-test("one that is slower than the original is passed over, and named", () => {
+test("passes over and names a smaller result that is slower than the original", () => {
   const some = [result(310, 1.2), result(292, 0.4), result(299, 0.94), result(200, 0.96)];
   expect(choose(some.slice(0, 3), false, usual)).toEqual({ place: 0, by: "usual", over: 1 });
   expect(choose(some, false, usual)).toEqual({ place: 3, by: "usual" });
@@ -22,24 +22,24 @@ test("one that is slower than the original is passed over, and named", () => {
   expect(choose(some.slice(1, 3), false, usual)).toEqual({ place: 1, by: "none allowed" });
 });
 
-test("where speed is not known the smallest is kept, in whatever order they were tried", () => {
+test("keeps the smallest result in any order if speeds are unknown", () => {
   expect(choose([result(310), result(292), result(299)], false, usual)?.place).toBe(1);
   expect(choose([result(292), result(299), result(310)], false, usual)?.place).toBe(0);
 });
 
-test("of files of the same size the one that lost least is kept", () => {
+test("keeps the result with the smallest drop among files of the same size", () => {
   const some = [{ ...result(300), drop: 0.004 }, { ...result(300), drop: 0.001 }, result(400)];
   expect(choose(some, false, usual)?.place).toBe(1);
 });
 
-test("nothing sound: nothing is kept, or by force the smallest there is", () => {
+test("keeps nothing if no result is sound, or the smallest with force", () => {
   const none = [result(300, 1, false), result(200, 1, false), result(undefined, undefined, false)];
   expect(choose(none, false, usual)).toBeUndefined();
   expect(choose(none, true, usual)).toEqual({ place: 1, by: "force" });
   expect(choose([], true, usual)).toBeUndefined();
 });
 
-test("nothing sound: the one that lost least may still be kept on the test samples, unless it was refused", () => {
+test("keeps the smallest drop if no result is sound, unless the result was rejected", () => {
   expect(choose([lost(100, 0.03), lost(200, 0.02), lost(50, undefined)], false, usual)).toEqual({
     place: 1,
     by: "loss",
@@ -51,7 +51,7 @@ test("nothing sound: the one that lost least may still be kept on the test sampl
   });
 });
 
-test("beside the one that is kept, the front has those that are sound and that none is better than", () => {
+test("frontBeside returns the other sound results on the Pareto front", () => {
   const some = [
     { ...result(100, 0.5), drop: 0 },
     { ...result(200, 1), drop: 0 },

@@ -3,25 +3,25 @@ import { memory, range, view } from "../../data/batches/indexed.ts";
 import { samplesKey } from "./data-parts.ts";
 
 const rows = memory("rows", { x: { type: "float32", dims: [1000], data: Float32Array.from(range(1000)) } });
-/** As of data that is too large to be hashed. */
+/** Describes data that is too large to hash. */
 const samples = { name: "rows", count: 500, sha256: undefined };
 const digest = (positions: readonly number[]): Promise<unknown> =>
   samplesKey(view(rows, "rows", Uint32Array.from(positions)), samples);
 
-test("two halves of data that is too large to be hashed are told apart, and each is known again", async () => {
+test("identifies each half of data that is too large to hash", async () => {
   const [first, second] = [0, 500].map((from) => [...range(500)].map((at) => from + at));
   const digestOfFirst = await digest(first ?? []);
   expect(await digest(second ?? [])).not.toEqual(digestOfFirst);
   expect(await digest(first ?? [])).toEqual(digestOfFirst);
 });
 
-test("the same samples in another folder are the same", async () => {
+test("identifies the same samples in another folder", async () => {
   const some = view(rows, "rows", Uint32Array.from(range(500)));
   const [here, there] = ["/here/rows", "/there/rows"].map((name) => samplesKey(some, { ...samples, name }));
   expect(await there).toEqual(await here);
 });
 
-test("what is hashed is known by its hash alone", async () => {
+test("identifies hashed data by its hash alone", async () => {
   expect(await samplesKey(rows, { name: "elsewhere", count: 1000, sha256: "abc" })).toBe("abc");
   expect(await samplesKey(undefined, undefined)).toBeUndefined();
 });

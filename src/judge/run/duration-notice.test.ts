@@ -34,7 +34,7 @@ function noticesOf({ samples, seconds }: Run, passes: number, all = samples): st
   return texts;
 }
 
-test("logs the time of a long evaluation once, from the speed of warm batches, with advice", () => {
+test("logs the time of a long evaluation once, from warm batches, with advice", () => {
   expect(noticesOf({ samples: 3392, seconds: 0.025 }, 2)).toEqual([
     "evaluation on all 3,392 samples takes about 3 minutes. Use fewer: `samples`",
   ]);

@@ -13,18 +13,18 @@ graph (x: ${x}) -> (y) {
   return macsOfOne(model, { feeds, size });
 };
 
-describe("multiply-accumulates of a sample", () => {
-  test("are those of a run, where the batch and others are open", () => {
+describe("macsOfOne", () => {
+  test("returns the MACs of a run if the batch size is free", () => {
     expect(count("float32[batch, 3]", [1, 3])).toBe(15);
     expect(count("float32[batch, length, 3]", [1, 7, 3])).toBe(7 * 15);
   });
 
-  test("are a share of those of a run, where the model fixes how many samples it takes", () => {
+  test("divides the MACs of a run by the batch size that the model fixes", () => {
     expect(count("float32[4, 3]", [4, 3], 4)).toBe(15);
     expect(count("float32[4, length, 3]", [4, 7, 3], 4)).toBe(7 * 15);
   });
 
-  test("are not known where a size follows from the numbers that are fed", () => {
+  test("returns undefined if a dimension depends on input values", () => {
     expect(
       count(
         "float32[batch, 3]",
@@ -35,7 +35,7 @@ describe("multiply-accumulates of a sample", () => {
     ).toBeUndefined();
   });
 
-  test("are not known where the outputs are said to be of other sizes than they would be", () => {
+  test("returns undefined if declared output dimensions contradict the computed ones", () => {
     const model = parseModel(`opset 21
 graph (x: float32[batch, 3]) -> (y: float32[batch, 3]) {
   w: float32[3, 3] = ones

@@ -49,12 +49,12 @@ function counting() {
 
 const goal = { maxDrop: 0.01 };
 
-describe("a result beside its original", () => {
-  test("that is equal is judged by as many samples as show it, drawn from all", async () => {
+describe("a result compared with its original", () => {
+  test("is accepted after as many random samples as show that it is equal", async () => {
     const { counted, context } = counting();
     const looks = Looks.drawn(original, { test: samples(8000), metric: accuracy() }, { batch: 64 }, context);
     const { comparison, answers } = await looks.compare(model("logits = Abs(x)"), goal);
-    // Without a disputed sample 9 / (n + 9) is left open at 99.73 %: more than a point of 512, less of 1,024.
+    // Without disputed samples, the 99.73 % bound is 9 / (n + 9): above a point for 512 samples, below it for 1,024.
     expect(comparison.difference).toMatchObject({ value: 0, count: 1024, confidence: 0.9973 });
     expect(comparison.difference.high).toBeCloseTo(9 / 1033, 9);
     expect(answers.given).toHaveLength(1024);
@@ -62,19 +62,19 @@ describe("a result beside its original", () => {
     expect(comparison.original.value).toBeCloseTo(0.9, 1);
   });
 
-  test("runs the original once on each sample, however many models are compared", async () => {
+  test("runs the original once on each sample for any number of models", async () => {
     const { counted, context } = counting();
     const looks = Looks.drawn(original, { test: samples(2048), metric: accuracy() }, { batch: 64 }, context);
     const all = () => looks.look(model("logits = Abs(x)"), () => false);
     const { compared: first } = await all();
     const before = counted.samples;
     expect((await all()).compared).toEqual(first);
-    // Beside them the batches by which it is found out whether answers depend on the batch.
+    // The other runs are the batches that check whether outputs depend on the batch.
     expect(counted.samples - before).toBeLessThan(2.2 * 2048);
     expect(first.comparison.difference).toMatchObject({ value: 0, count: 2048, confidence: 0.95 });
   });
 
-  test("that lost everything is judged by the first look", async () => {
+  test("is rejected at the first look if everything is lost", async () => {
     const { context } = counting();
     const looks = Looks.drawn(original, { test: samples(4000), metric: accuracy() }, { batch: 64 }, context);
     const { comparison } = await looks.compare(model("logits = Neg(x)"), goal);
@@ -82,10 +82,10 @@ describe("a result beside its original", () => {
     expect(comparison.difference.high).toBeLessThan(-0.01);
   });
 
-  test("that is near the goal is judged by all, with the usual interval, and so it is without a goal", async () => {
+  test("is evaluated on all samples near the goal, and without a goal", async () => {
     const { context } = counting();
     const task = { test: samples(2000), metric: accuracy() };
-    // Half of every tenth sample is lost: 5 %.
+    // The bias flips the samples of class 0 with the value 1, which are 5 % of all.
     const near = model("b: float32[2] = [-1.5, 0]\n  logits = Add(x, b)");
     const looks = Looks.drawn(original, task, { batch: 64 }, context);
     const close = await looks.compare(near, { maxDrop: 0.05 });
@@ -95,7 +95,7 @@ describe("a result beside its original", () => {
     expect(plain.comparison.difference.high).toBeCloseTo(3.8415 / 2003.8415, 6);
   });
 
-  test("of any figure: perplexity by bootstrap, at the same samples for the same seed", async () => {
+  test("is evaluated by perplexity on the same samples for the same seed", async () => {
     const { context } = counting();
     const task = { test: samples(3000), metric: perplexity() };
     const half = model("h: float32[1] = [0.999]\n  logits = Mul(x, h)");
@@ -107,7 +107,7 @@ describe("a result beside its original", () => {
     expect(first?.comparison.difference.count).toBe(512);
   });
 
-  test("is judged by all where there are few samples, or they follow each other", async () => {
+  test("is evaluated on all samples if they are few or follow each other", async () => {
     const { context } = counting();
     const few = Looks.drawn(original, { test: samples(500), metric: accuracy() }, { batch: 64 }, context);
     expect((await few.compare(original, goal)).comparison.difference.count).toBe(500);
@@ -118,10 +118,10 @@ describe("a result beside its original", () => {
   });
 });
 
-describe("looks at 512, 1,024 and 2,048 samples, of which the candidate loses a share", () => {
+describe("looks at 512, 1,024 and 2,048 samples", () => {
   const draw = random(5, "verdicts");
   const trials = 600;
-  /** How often the goal is shown to be kept, and how often the interval that is printed holds the share. */
+  /** Returns how often the goal is shown to be met, and how often the printed interval contains the loss. */
   const countVerdicts = (lost: number): { readonly kept: number; readonly held: number } => {
     const counted = { kept: 0, held: 0 };
     for (let trial = 0; trial < trials; trial++) {
@@ -137,13 +137,13 @@ describe("looks at 512, 1,024 and 2,048 samples, of which the candidate loses a 
     return { kept: counted.kept / trials, held: counted.held / trials };
   };
 
-  test("do not refuse a result that is as good more often than one look does, nor pass one that is not", () => {
-    // At the limit itself one in forty is passed by one look.
+  test("accept good results and reject bad ones about as often as a single look", () => {
+    // At the limit, a single look accepts one result in forty.
     expect(countVerdicts(0.01).kept).toBeLessThan(0.045);
     expect(countVerdicts(0.002).kept).toBeGreaterThan(0.95);
   });
 
-  test.each([0.005, 0.015, 0.02, 0.03])("have intervals that hold the loss 95 times in 100: %d", (lost) => {
+  test.each([0.005, 0.015, 0.02, 0.03])("have intervals that contain the loss in 95 of 100 trials: %d", (lost) => {
     expect(countVerdicts(lost).held).toBeGreaterThan(0.93);
   });
 });

@@ -25,7 +25,7 @@ const constant = model("b: float32[2] = [9, 0]\n  logits = Add(x, b)");
 const goal = { maxDrop: 0.01 };
 const options = { batch: 64 };
 
-/** Their classes come as a, a, b, a, a, b and so on. */
+/** The classes of the samples are a, a, b, a, a, b and so on. */
 function taskOf(count: number) {
   const named = Array.from({ length: count }, (_, sample) => sample % 3 < 2);
   const x = float32([count, 2], Float32Array.from(named.flatMap((one) => (one ? [2, 1] : [1, 2]))));
@@ -39,7 +39,7 @@ function taskOf(count: number) {
 const looksAt = (first: number, count = 1000) =>
   new Looks(original, taskOf(count), options, completeContext({}), first);
 
-/** Whatever misses the goal for certain is settled. */
+/** Settles a candidate that certainly misses the goal. */
 const look = (looks: Looks, candidate: Model, { maxDrop }: Goal = goal, known?: Rows) =>
   looks.look(
     candidate,
@@ -50,14 +50,14 @@ const look = (looks: Looks, candidate: Model, { maxDrop }: Goal = goal, known?: 
 
 const countOf = ({ rows }: { readonly rows: Rows }): number => rows.said.given.length;
 
-describe("looks at the first samples", () => {
-  test("end where something is settled", async () => {
+describe("interim looks", () => {
+  test("end if the result is settled", async () => {
     const { rows, compared } = await look(looksAt(100), broken);
     expect(rows.said.given).toHaveLength(100);
     expect(compared.comparison).toMatchObject({ original: { value: 1, count: 100 }, candidate: { value: 0 } });
   });
 
-  test("are at twice as many samples each, where it is not settled", async () => {
+  test("double the number of samples until the result is settled", async () => {
     const counts: number[] = [];
     const { rows, compared } = await looksAt(100).look(equal, ({ answers }) => {
       counts.push(answers.given.length);
@@ -67,7 +67,7 @@ describe("looks at the first samples", () => {
     expect({ rows, compared }).toEqual(await looksAt(Number.POSITIVE_INFINITY).look(equal, () => false));
   });
 
-  test("go on from what is known, where it is not settled for another goal", async () => {
+  test("continue from known rows if another goal does not settle the result", async () => {
     const looks = looksAt(100);
     const { rows } = await look(looks, broken);
     expect((await look(looks, broken, goal, rows)).rows).toBe(rows);
@@ -76,7 +76,7 @@ describe("looks at the first samples", () => {
     expect(countOf(complete)).toBe(1000);
   });
 
-  test("come to the same where all samples are known already", async () => {
+  test("give the same result if all rows are known", async () => {
     const looks = looksAt(100);
     const { rows } = await looks.look(broken, undefined);
     const again = await look(looks, broken, goal, rows);
@@ -84,13 +84,13 @@ describe("looks at the first samples", () => {
     expect(again.rows).toBe(rows);
   });
 
-  test("are one at all samples where nothing settles it, or where there are no more samples", async () => {
+  test("are skipped if nothing can settle the result, or if no more samples exist", async () => {
     expect(countOf(await looksAt(100).look(broken, undefined))).toBe(1000);
     expect(countOf(await look(looksAt(100, 100), broken))).toBe(100);
   });
 });
 
-test("figures that were kept from a look are completed, where all samples are measured", async () => {
+test("completes an evaluation that ended at a look if all samples are requested", async () => {
   const store = await openStore(original, {});
   const evaluate = async (place: typeof store, firstLook?: number) => {
     const named = { name: "original", ...options, choice: true, firstLook };

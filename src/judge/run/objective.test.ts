@@ -5,52 +5,52 @@ import { frontOf, objectiveOf, sizeFor } from "./objective.ts";
 const original = { bytes: 400 };
 const figures = { size: 100, speed: 1, drop: 0 };
 
-describe("how far figures miss", () => {
-  test("a goal, as a share of the drop that it allows", () => {
+describe("misses", () => {
+  test("returns the excess over a goal as a share of the allowed drop", () => {
     const { misses } = objectiveOf({ purpose: "size" }, 0.02, original);
     expect(misses({ ...figures, drop: 0.02 })).toBe(0);
     expect(misses({ ...figures, drop: 0.05 })).toBeCloseTo(1.5);
   });
 
-  test("a target, as a share of that, whatever they lose", () => {
+  test("returns the distance to a target size or speed, whatever the drop is", () => {
     const sized = objectiveOf({ targetSize: 80 }, 0.02, original);
     expect(sized.misses({ ...figures, drop: 1 })).toBeCloseTo(0.25);
     expect(sized.misses({ ...figures, size: 80 })).toBe(0);
     const faster = objectiveOf({ faster: 2 }, 0.02, original);
-    // Speeds that are measured again differ by some percent.
+    // Repeated measurements of a speed differ by a few percent.
     expect(faster.misses({ ...figures, speed: 1.455, drop: 1 })).toBeCloseTo(0.25);
     expect(faster.misses({ ...figures, speed: 1.95 })).toBe(0);
     expect(faster.misses({ ...figures, speed: 2.5 })).toBe(0);
   });
 
-  test("goal and speed, by what they miss by more", () => {
+  test("returns the larger of the misses of goal and speed", () => {
     const { misses } = objectiveOf({}, 0.02, original);
     expect(misses({ ...figures, speed: 0.5 * 0.95, drop: 0.025 })).toBeCloseTo(0.5);
     expect(misses({ ...figures, speed: 0.94, drop: 0.05 })).toBeCloseTo(1.5);
     expect(misses({ ...figures, speed: 0.95 })).toBe(0);
   });
 
-  test("for speed, a file that is larger than the original", () => {
+  test("counts a file that is larger than the original if the purpose is speed", () => {
     expect(objectiveOf({ purpose: "speed" }, 0.02, original).misses({ ...figures, size: 500 })).toBeCloseTo(0.25);
   });
 });
 
-describe("a result is refused for its speed", () => {
+describe("a required speed", () => {
   const { lacks, misses } = objectiveOf({ faster: 2 }, undefined, original);
 
-  test("where it was measured, and is lower by more than timing varies", () => {
+  test("is missed if the measured speed is lower by more than timing varies", () => {
     expect(misses({ ...figures, speed: 1.9 })).toBeGreaterThan(0);
     expect(misses({ ...figures, speed: 1.95 })).toBe(0);
     expect(lacks).toBe("it is not 2.00 × as fast as the original");
   });
 
-  test("and is not where it was not measured", () => {
+  test("is not missed if the speed was not measured", () => {
     expect(misses({ ...figures, speed: undefined })).toBe(0);
   });
 });
 
-describe("the size that counts", () => {
-  // As raw files, all have the bytes of int8.
+describe("sizeFor", () => {
+  // The uncompressed files have about the same size.
   const files = [
     { bytes: 100, brotli: 90, drop: 0 },
     { bytes: 101, brotli: 30, drop: 0.01 },
@@ -60,12 +60,12 @@ describe("the size that counts", () => {
   test.each([
     ["size", [100]],
     ["download", [90, 30, 20]],
-  ] as const)("for %s is that of the file or of its download, also on the Pareto front", (purpose, front) => {
+  ] as const)("returns for %s the size of the file or its download, also on the front", (purpose, front) => {
     const sized = files.map(({ drop, ...file }) => ({ size: sizeFor(purpose, file), drop }));
     expect(frontOf(sized, (one) => one).map(({ size }) => size)).toEqual(front);
   });
 
-  test("is that of the file if the download is unknown", () => {
+  test("returns the size of the file if the download size is unknown", () => {
     expect(sizeFor("download", { bytes: 100, brotli: undefined })).toBe(100);
   });
 });

@@ -11,7 +11,7 @@ import { PairedMetrics } from "./paired-metrics.ts";
 
 const model = (nodes: string) =>
   parseModel(`opset 21\ngraph (x: float32[n, 2]) -> (logits: float32[n, 2]) {\n  ${nodes}\n}`);
-/** Takes the mean of the batch away, as ranges taken from the batch do to small samples beside a large one. */
+/** Subtracts the mean of the batch, as ranges of a batch affect small samples next to a large one. */
 const company =
   "a: int64[1] = [0]\n  m = ReduceMean(x, a) {keepdims=1}\n  f: float32[2] = [1, -1]\n  c = Mul(m, f)\n  logits = Sub(x, c)";
 
@@ -28,7 +28,7 @@ async function figuresOf(batch: number | undefined) {
   return { original: comparison.original.value, candidate: comparison.candidate.value, notes };
 }
 
-test("a result whose answers depend on the batch is judged one sample at a time", async () => {
+test("evaluates a result with batch-dependent outputs one sample at a time", async () => {
   const alone = await figuresOf(undefined);
   const asked = await figuresOf(4);
   expect([alone.original, asked.original]).toEqual([1, 1]);
@@ -37,7 +37,7 @@ test("a result whose answers depend on the batch is judged one sample at a time"
   expect(alone.candidate).not.toBe(asked.candidate);
 });
 
-test("without labels another model's answers may be the truth: both are held against them, and a loss is judged", async () => {
+test("without labels, compares both models with the predictions of a reference model", async () => {
   const x = float32([4, 2], [2, 1, 2, 1, 1, 2, 1, 2]);
   const context = completeContext({ engine: createEngine() });
   const task = { test: memory("rows", { x }), metric: agreement() };
@@ -57,7 +57,7 @@ test.each([
   ["signal to noise", signalToNoise()],
   ["KL divergence", meanKl()],
   ["cosine", cosine()],
-])("an original that answers with NaN is nothing to judge against: %s", async (name, metric) => {
+])("rejects an original that outputs NaN: %s", async (name, metric) => {
   const context = completeContext({ engine: createEngine() });
   const task = { test: memory("rows", { x: float32([4, 2], [2, 1, 2, 1, 1, 2, 1, 2]) }), metric };
   const broken = await PairedMetrics.create(model("z = Sub(x, x)\n  logits = Div(z, z)"), task, {}, context);

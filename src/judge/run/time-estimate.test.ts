@@ -15,13 +15,13 @@ const steps = stepsOf(
   }),
 );
 
-test("each step is judged once; training costs three runs a sample and epoch, calibration one a sample", () => {
-  // 10 ms a sample: 3 × 10 s of judging, 4 × 3,000 × 30 ms of training, 100 × 10 ms of calibration.
+test("counts an evaluation per step, three runs per training sample, one per calibration sample", () => {
+  // 10 ms per sample: 3 × 10 s of evaluation, 4 × 3,000 × 30 ms of training, 100 × 10 ms of calibration.
   expect(stepSeconds(steps, { seconds: 10, samples: 1000 }, task)).toBeCloseTo(30 + 360 + 1);
   expect(stepSeconds(steps, { seconds: 10, samples: 1000 }, { ...task, metric: agreement() })).toBeCloseTo(60 + 361);
 });
 
-test("is told in words, and not at all where it is over at once", () => {
+test("prints the duration in words, and nothing if it is short", () => {
   const textFor = (seconds: number) => durationText(steps, { seconds, samples: 1000 }, task);
   expect(textFor(10)).toBe("about 7 minutes: 3 steps, each evaluated on 1,000 samples");
   expect(textFor(1)).toBe("about 40 seconds: 3 steps, each evaluated on 1,000 samples");
@@ -33,10 +33,10 @@ test("is told in words, and not at all where it is over at once", () => {
   );
 });
 
-test("only steps that are judged are counted as such, and all rounds of a repeat", () => {
+test("counts only the steps that are evaluated, and all rounds of a repeat", () => {
   const repeat = { repeat: 5, steps: [{ prune: { amount: 0.1 } }, { train: { epochs: { from: 0.6, to: 2 } } }] };
   const rounds = stepsOf(recipeFrom({ steps: [repeat, { remove: {} }] }));
-  // 2 × 10 s of judging; 1, 1, 1, 2 and 2 epochs of 3,000 × 30 ms.
+  // 2 × 10 s of evaluation; 1, 1, 1, 2 and 2 epochs of 3,000 × 30 ms.
   expect(stepSeconds(rounds, { seconds: 10, samples: 1000 }, task)).toBeCloseTo(20 + 7 * 90);
   expect(durationText(rounds, { seconds: 10, samples: 1000 }, task)).toBe(
     "about 11 minutes: 11 steps, 2 of them evaluated on 1,000 samples",

@@ -47,7 +47,7 @@ function inMemory(): InMemory {
   };
 }
 
-test("what one machine has kept and recorded another finds, and asks for it once", async () => {
+test("finds models and records of another machine, and requests each once", async () => {
   const bucket = inMemory();
   const store = bucketStore(temporaryFolder(), bucket);
   const digest = await store.keep(model());
@@ -62,7 +62,7 @@ test("what one machine has kept and recorded another finds, and asks for it once
   expect(bucket.asked).toEqual([]);
 });
 
-test("a model that another machine has made is not brought until it is opened, nor sent twice", async () => {
+test("does not download a model before it is opened, and does not upload it twice", async () => {
   const bucket = inMemory();
   const digest = await bucketStore(temporaryFolder(), bucket).keep(model());
   const folder = temporaryFolder();
@@ -73,7 +73,7 @@ test("a model that another machine has made is not brought until it is opened, n
   expect(bucket.asked.filter((text) => text.startsWith("write"))).toEqual([`write ${digest}.onnx`]);
 });
 
-test("where a bucket fails, no record says that its model is there, nor that it is done", async () => {
+test("writes no record of a model or step if the bucket fails", async () => {
   const bucket = inMemory();
   const broken: Bucket = {
     ...bucket,
@@ -91,7 +91,7 @@ test("where a bucket fails, no record says that its model is there, nor that it 
   expect([...bucket.objects.keys()]).toEqual([`${digest}.onnx`]);
 });
 
-test("a model that is damaged or gone is not opened", async () => {
+test("rejects a damaged or missing model, and replaces a damaged file of the folder", async () => {
   const bucket = inMemory();
   const digest = await bucketStore(temporaryFolder(), bucket).keep(model());
   bucket.objects.set(`${digest}.onnx`, Uint8Array.of(1, 2, 3));
@@ -101,7 +101,7 @@ test("a model that is damaged or gone is not opened", async () => {
   const store = bucketStore(folder, bucket);
   await expect(store.file(digest)).rejects.toThrow("is no longer there");
   expect(await store.has(digest)).toBe(false);
-  // One that was damaged in the folder is brought again.
+  // A file that was damaged in the folder is downloaded again.
   const good = inMemory();
   expect(await bucketStore(folder, good).keep(model())).toBe(digest);
   rmSync(join(folder, `${digest}.onnx`));

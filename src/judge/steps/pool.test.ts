@@ -1,8 +1,8 @@
-/** A pool of jobs that are done ahead: which begin, which are waited for, which are dropped. */
+/** Tests which jobs of a pool start, which are awaited, and which are dropped. */
 import { expect, test } from "vitest";
 import { Pool, type PoolJob } from "./pool.ts";
 
-/** A pool whose jobs end when the test says so. */
+/** Returns a pool whose jobs end when the test calls `end`. */
 function poolOf(jobs: number) {
   const begun: string[] = [];
   const ends = new Map<string, (isOver?: boolean) => void>();
@@ -27,7 +27,7 @@ function poolOf(jobs: number) {
 const settled = () => new Promise((resolve) => setTimeout(resolve, 0));
 const { signal } = new AbortController();
 
-test("the round begins first, others where there is room, and only the round is waited for", async () => {
+test("starts the round first, then other jobs, and awaits the round only", async () => {
   const { pool, begun, end } = poolOf(2);
   let isReady = false;
   const counts: string[] = [];
@@ -47,7 +47,7 @@ test("the round begins first, others where there is room, and only the round is 
   expect(begun).toEqual(["a", "b", "c", "d"]);
 });
 
-test("what is not wanted any more does not begin; what runs goes on, and is not begun again", async () => {
+test("starts no job that is no longer wanted, and does not restart a running job", async () => {
   const { pool, begun, handles, end } = poolOf(2);
   const first = pool.doRound(["a", "a2"], ["b", "c"], { signal });
   await end("a2");
@@ -66,7 +66,7 @@ test("what is not wanted any more does not begin; what runs goes on, and is not 
   expect(begun).toEqual(["a", "a2", "b", "x", "y", "z"]);
 });
 
-test("what was dropped before it began is begun when it is wanted again", async () => {
+test("starts a job that was dropped before it began if it is wanted again", async () => {
   const { pool, begun, end } = poolOf(2);
   const first = pool.doRound(["a"], ["b"], { signal });
   await end("a");
@@ -79,7 +79,7 @@ test("what was dropped before it began is begun when it is wanted again", async 
   expect(begun).toEqual(["a", "b", "c", "b"]);
 });
 
-test("a signal ends the wait and all jobs, at once or after the round; nothing begins afterwards", async () => {
+test("stops all jobs on the signal, also after the round, and starts none afterwards", async () => {
   const { pool, begun, handles, end } = poolOf(2);
   const stop = new AbortController();
   const round = pool.doRound(["a"], ["b", "c"], stop);
@@ -92,7 +92,7 @@ test("a signal ends the wait and all jobs, at once or after the round; nothing b
   expect(begun).toEqual(["a", "b"]);
 });
 
-test("an error of one that is not waited for is thrown by the next wait", async () => {
+test("throws the error of a job that was not awaited at the next wait", async () => {
   const pool = new Pool({
     room: () => 2,
     doOne: (name) => (name === "b" ? Promise.reject(new TypeError("broken")) : settled().then(() => true)),

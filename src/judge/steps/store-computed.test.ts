@@ -20,7 +20,7 @@ graph (x: float32[batch, 96]) -> (y: float32[batch, 96]) {
   return model;
 };
 
-test("codes are written once, and read from there with the same bytes", async () => {
+test("stores large quantized values in a file, which yields the same bytes", async () => {
   const [model, folder] = [await quantized(), temporaryFolder()];
   const expected = await encodeToBytes(model);
   await storeComputed(model, join(folder, "weights.onnx"), 1);
@@ -32,7 +32,7 @@ test("codes are written once, and read from there with the same bytes", async ()
   expect(await encodeToBytes(model)).toEqual(expected);
 });
 
-test("few are left as they are, and so are all where nothing can be written", async () => {
+test("keeps small values in memory, and all values if the file cannot be written", async () => {
   const [model, folder] = [await quantized(), temporaryFolder()];
   await storeComputed(model, join(folder, "weights.onnx"));
   expect(await readdir(folder)).toEqual([]);

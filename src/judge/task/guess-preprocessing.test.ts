@@ -43,7 +43,7 @@ describe("guessPreprocessing", () => {
     expect(guess.chance).toBe(0.5);
   });
 
-  it("ends after a few runs if no candidate is better than chance, and reports one progress", async () => {
+  it("ends after a few runs if no candidate beats chance, with one progress report", async () => {
     const many = Array.from({ length: 2000 }, (_, index) => (index * 7 + (index >> 2)) % 2);
     // Both classes get the same score for every input.
     const blank = parseModel(`opset 21 graph (x: float32[n, 1]) -> (y: float32[n, 2]) {

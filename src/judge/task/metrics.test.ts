@@ -40,14 +40,14 @@ describe("outputKind", () => {
     expect(kindOf("batch, 3, 32, 32", "y = Softmax(x) {axis=1}", "float32")).toBe("classes");
   });
 
-  test("returns number for an output with the dimensions of a float input, unless it is probabilities", () => {
+  test("returns number for outputs with the dimensions of a float input, except probabilities", () => {
     for (const dims of ["batch, 1, 257", "1, 1, 16000", "batch, 640", "batch, 128, 12"]) {
       expect(kindOf(dims, "y = Sigmoid(x)", "float32"), dims).toBe("number");
       expect(kindOf(dims, "y = Softmax(x)", "float32"), dims).toBe("classes");
     }
   });
 
-  test("returns number for boxes and scores in one output, and classes for parts of one vector", () => {
+  test("returns number for boxes with scores, and classes for parts of one vector", () => {
     const raw = "a = Sigmoid(x)\n  b = Softmax(x) {axis=1}\n  ";
     const planes = "batch, 4, 22, 22";
     expect(kindOf(planes, `${raw}y = Concat(a, x, b) {axis=1}`, "float32")).toBe("number");
@@ -75,7 +75,7 @@ describe("outputKind", () => {
     ["y = Sigmoid(x)", "classes"],
     ["t = Tanh(x)\n  y = MatMul(t, w)", "classes"],
     ["t = Tanh(x)\n  y = Mul(t, x)", "classes"],
-  ])("what lies between bounds of both signs is numbers: %s", (body, kind) => {
+  ])("returns number for outputs between bounds of both signs: %s", (body, kind) => {
     const model = parseModel(`opset 21
 graph (i: int32[n, 12]) -> (y: float32[n, 12]) {
   c: float32[] = 2
@@ -116,7 +116,7 @@ graph (i: int32[n, 12]) -> (y: float32[n, 12]) {
     expect(kindOf("batch, 7", body)).toBe(kind);
   });
 
-  test("compares floats if an output names a class next to them, and classes if they are the only output", () => {
+  test("compares floats next to an output of classes, and classes if alone", () => {
     const model = (outputs: string) =>
       parseModel(`opset 21
 graph (x: float32[n, 4]) -> (${outputs}) {

@@ -58,7 +58,7 @@ async function opened(model: Model, options: TaskOptions) {
   return { task, logged };
 }
 
-test("does not run the model to guess the preprocessing if the caller needs labels and there are none", async () => {
+test("does not run the model to guess preprocessing if required labels are missing", async () => {
   const engine = {
     ...createEngine(),
     load: () => Promise.reject(new Error("a model is run")),
@@ -104,7 +104,7 @@ describe("images with labels", () => {
     expect((await openTask(model, { data: pixels(["t10k"]) })).preprocessing).toBe("unit, recorded in the model");
   });
 
-  test("cause a warning if the model is at chance level, and the guess is recorded only for training", async () => {
+  test("cause a warning at chance level, and the guess is recorded only for training", async () => {
     const data = pixels(["train", "t10k"], [10, 10]);
     const model = aboveHalf();
     const { task, logged } = await opened(model, { data });
@@ -291,7 +291,7 @@ test("logs that outputs are assumed to be class scores, and the metric for numbe
   }
 });
 
-test("generates random inputs for learning another model's outputs, in disjoint splits by the seed, with a warning", async () => {
+test("generates random inputs for learning another model's outputs, in disjoint splits, with a warning", async () => {
   const model = aboveHalf();
   const { task, logged } = await opened(model, { data: "random", learns: "answers", samples: 100 });
   expect(task).toMatchObject({
@@ -323,7 +323,7 @@ test("does not use labels to evaluate embeddings, and logs it", async () => {
   ]);
 });
 
-test("keeps the labels of running text in one split, and uses other labels for testing only", async () => {
+test("keeps labels of running text in one split, and uses others for testing only", async () => {
   const folder = temporaryFolder();
   writeFileSync(
     join(folder, "text_u16le.bin"),
@@ -421,7 +421,7 @@ describe("a table without parts", () => {
     ]);
   });
 
-  test("is tested on the samples that the model was not trained on, unless all are requested", async () => {
+  test("is tested on samples that the model was not trained on, except on request", async () => {
     const data = table();
     const model = relu();
     const { task, logged } = await opened(model, { data, learns: "labels" });
@@ -449,7 +449,7 @@ describe("a table without parts", () => {
     expect((await opened(model, { data: table(30) })).task.test.count).toBe(30);
   });
 
-  test("is recognized as training data under another name, and other data of the same name is not", async () => {
+  test("is recognized as training data by content, not by name", async () => {
     const data = table();
     const [model, copy, names] = [relu(), join(temporaryFolder(), "copy.csv"), basename(data)];
     copyFileSync(data, copy);
@@ -548,7 +548,7 @@ test.each([
   [{ learns: "labels" }, "E_DATA", "there are no training samples"],
   [{ set: { rate: 1 } }, "E_NAME", 'no input "rate"'],
   [{ states: ["a=b"] }, "E_NAME", 'no input "b"'],
-] as const)("%o is refused", async (options, code, message) => {
+] as const)("rejects %o", async (options, code, message) => {
   const text = join(temporaryFolder(), "data_test.csv");
   writeFileSync(text, "x\n1\n2\n");
   const model = parseModel("opset 21\ngraph (x: float32[batch]) -> (y: float32[batch]) {\n  y = Relu(x)\n}");

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { chanceQuestion } from "./prepare-images.ts";
 
-test("asks to check the inputs of a model at chance level, and mentions untrained networks before training", () => {
+test("asks to check inputs at chance level, and mentions untrained networks before training", () => {
   const asked =
     'With preprocessing "unit" the model scores no better than always predicting the most frequent class (10.0 % against 12.0 % on 500 samples tried). ' +
     "Check the preprocessing, the labels and the model.";

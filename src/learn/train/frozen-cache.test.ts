@@ -156,7 +156,7 @@ describe("distill", () => {
     expect(await gradients(true)).toEqual(await gradients(false));
   });
 
-  test("runs a teacher in each epoch if that is cheaper than the hash of its inputs", async () => {
+  test("runs a teacher in each epoch if that costs less than hashing its inputs", async () => {
     expect(await countRuns({}, ofWidth(32))).toBe(5 * 4);
   });
 

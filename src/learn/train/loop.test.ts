@@ -86,7 +86,7 @@ describe("the loop", () => {
       expect(notes).toEqual(['ended after 14 steps: onStep returned "stop"']);
     });
 
-    test("end the training if onEpoch returns stop, or onStep at the last step of an epoch", async () => {
+    test("end the training if onEpoch returns stop, or onStep at an epoch's end", async () => {
       const byEpoch = await trained({ onEpoch: ({ epoch }) => (epoch === 2 ? "stop" : undefined) });
       const byStep = await trained({ onStep: ({ step }) => (step === 20 ? "stop" : undefined) });
       expect(byEpoch.history.map(({ steps }) => steps)).toEqual([10, 10]);

@@ -31,7 +31,7 @@ async function all(
   return gradients;
 }
 
-test("computes 2 / outputs · x (y - t)ᵀ for a linear network with squared error", async () => {
+test("computes 2 / outputs · x (y - t)ᵀ for a linear network", async () => {
   const model = parseModel(`opset 21
 graph (x: float32[batch, 2]) -> (y) {
   w: float32[2, 2] = [[1, 2], [3, 4]]

@@ -25,7 +25,7 @@ test("writes the bytes that Python's tensorboard writes", () => {
   expect(Buffer.concat(records)).toEqual(Buffer.from(expected));
 });
 
-test("keeps the records of steps until a given one, and drops a record that was cut off", () => {
+test("keeps records up to a given step, and drops a record that was cut off", () => {
   const lengths = records.map((_, index) => records.slice(0, index + 1).reduce((sum, { length }) => sum + length, 0));
   const kept = [0, 1, 299, 300, Number.POSITIVE_INFINITY].map((step) => recordsUntil(expected, step)?.length);
   expect(kept).toEqual([1, 2, 2, 3, 4].map((index) => lengths[index]));

@@ -157,7 +157,7 @@ describe("operators that the runtime lacks", () => {
     expect(runs).toMatchObject({ without: [name] });
   });
 
-  it("fails if the outputs of such an operator have no known rank, because nothing can be compared", async () => {
+  it("fails if nothing is comparable: outputs of such an operator have no known rank", async () => {
     await expect(pairedRuns(createEngine(), around(2, ""), around(3, ""), options)).rejects.toThrow(
       "This runtime has no custom.MyAct, and without it there is nothing to compare.",
     );

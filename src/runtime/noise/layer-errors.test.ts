@@ -87,7 +87,7 @@ test.each(schemes)("finds a broken layer among quantized ones: $scheme $bits", a
 });
 
 test.each(schemes)(
-  "adds shares of independent errors to 1, and equals the candidate with all layers exchanged: $scheme $bits",
+  "adds shares to 1, and equals the candidate with all layers exchanged: $scheme $bits",
   async (options) => {
     const candidate = parseModel(network);
     await quantize(candidate, options);

@@ -4,7 +4,7 @@ import { toNumbers } from "../../core/tensor/convert.ts";
 import { prune } from "../../techniques/prune/index.ts";
 import { explain } from "./explain.ts";
 
-/** Norms of the outputs of "first" rise: 1, 2, 3, 4. */
+/** The outputs of "first" have the norms 1, 2, 3 and 4. */
 const chain = () =>
   parseModel(`opset 17
 graph (x: float32[n, 2]) -> (y) {
@@ -30,29 +30,26 @@ graph (x: float32[n, 2]) -> (y) {
 }`);
 
 describe("explain", () => {
-  test.each([0, 1, 2])(
-    "says with how many channels number %i goes: prune cuts it then, and not with one fewer",
-    async (channel) => {
-      const { channels } = await explain(chain(), "first", channel);
-      expect(channels).toMatchObject({ count: 4, free: 4, together: [], reasons: [] });
-      const from = channels?.one?.from ?? Number.NaN;
-      const kept = async (amount: number): Promise<boolean> => {
-        const model = chain();
-        if (amount > 0) await prune(model, { structured: amount, layers: "first" });
-        const weight = await model.graph.value("first.weight")?.tensor?.read();
-        return weight !== undefined && toNumbers(weight).includes(channel + 1);
-      };
-      expect(await kept(from)).toBe(false);
-      expect(await kept(from - 0.25)).toBe(true);
-    },
-  );
+  test.each([0, 1, 2])("states the amount from which prune removes channel %i", async (channel) => {
+    const { channels } = await explain(chain(), "first", channel);
+    expect(channels).toMatchObject({ count: 4, free: 4, together: [], reasons: [] });
+    const from = channels?.one?.from ?? Number.NaN;
+    const kept = async (amount: number): Promise<boolean> => {
+      const model = chain();
+      if (amount > 0) await prune(model, { structured: amount, layers: "first" });
+      const weight = await model.graph.value("first.weight")?.tensor?.read();
+      return weight !== undefined && toNumbers(weight).includes(channel + 1);
+    };
+    expect(await kept(from)).toBe(false);
+    expect(await kept(from - 0.25)).toBe(true);
+  });
 
-  test("a channel that nothing can take the place of stays whatever the amount", async () => {
+  test("states that the last channel of a layer is never removed", async () => {
     const { channels } = await explain(chain(), "first", 3);
     expect(channels?.one).toEqual({ channel: 3, reason: "its layer keeps at least one channel" });
   });
 
-  test("names what refuses, what goes together, and what would free it", async () => {
+  test("names the node that blocks pruning, coupled layers, and what would free channels", async () => {
     const { channels, techniques } = await explain(normalized(), "first", 0);
     expect(channels).toMatchObject({ count: 4, free: 0, freeThroughNorms: 4, together: ["skip"] });
     expect(channels?.reasons).toEqual([{ channels: 4, reason: expect.stringContaining('"norm"') }]);
@@ -64,7 +61,7 @@ describe("explain", () => {
     expect(techniques.find(({ kind }) => kind === "prune")).toMatchObject({ setting: 0.2 });
   });
 
-  test("outputs of the model stay, and the model is as it was", async () => {
+  test("keeps the outputs of the model, and does not change the model", async () => {
     const model = chain();
     const before = [...model.graph.nodes()];
     const { channels } = await explain(model, "second");
@@ -72,7 +69,7 @@ describe("explain", () => {
     expect([...model.graph.nodes()]).toEqual(before);
   });
 
-  test("a table of embeddings has no output channels of its own", async () => {
+  test("finds no output channels in an embedding table", async () => {
     const table = parseModel(`opset 17
 graph (i: int64[n]) -> (y) {
   table.weight: float32[5, 3] = random(seed 1)
@@ -85,7 +82,7 @@ graph (i: int64[n]) -> (y) {
   test.each([
     ["nope", undefined, "E_NAME"],
     ["first", 4, "E_OPTION"],
-  ] as const)("%s, channel %s: %s", async (layer, channel, code) => {
+  ] as const)("for layer %s and channel %s, fails with %s", async (layer, channel, code) => {
     await expect(explain(chain(), layer, channel)).rejects.toMatchObject({ code });
   });
 });

@@ -36,7 +36,7 @@ test.each([
   { of: "original", options: { except: "second" }, evidence: [["first", 64]] },
   { of: "both", options: { except: "first" }, evidence: [["second", 64.064]] },
 ] as const)(
-  "collects statistics of a shared weight from all layers that read its quantized values: $of, $options",
+  "collects statistics of a shared weight from all layers that read it: $of, $options",
   async ({ of, options, evidence }) => {
     const observed: unknown[] = [];
     const rounder: Solver = {

@@ -45,7 +45,7 @@ describe("distill with a student built from its teacher", () => {
     ]);
   });
 
-  test("removes a share of the channels of each layer and lowers the loss against the teacher", async () => {
+  test("removes a share of each layer's channels and lowers the loss against the teacher", async () => {
     const student = teacher();
     const { history } = await distill(student, { shrink: 0.5, ...still, epochs: 30, batch: 20, learningRate: 0.01 });
     expect(student.graph.value("layers.0.up.weight")?.tensor?.dims).toEqual([6, 3]);

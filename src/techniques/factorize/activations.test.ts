@@ -202,7 +202,7 @@ test("warns if a budget uses fewer inputs than elements in each", async () => {
   expect(await warned(12)).toEqual([]);
 });
 
-test("factorizes a layer by its weight alone if its inputs cannot be used, with the reason", async () => {
+test("factorizes a layer by its weight alone if its inputs are unusable, with the reason", async () => {
   const model = parseModel(`opset 17
 graph (ids: int64[batch, 4]) -> (y) {
   table: float32[40, 16] = random(seed 1)

@@ -26,7 +26,7 @@ it.each(["weights", "macs"] as const)("keeps the model within a budget of %s and
   expect(share).toBeGreaterThan(0.55);
 });
 
-it("has a smaller error with one budget for the model than with equal budgets per layer", async () => {
+it("has a smaller error with a budget for the model than with equal budgets", async () => {
   const model = network({ fc1: linear(64, 64), fc2: linear(64, 64) }, { input: ["batch", 64], seed: 1 });
   // The singular values of this matrix decay quickly.
   setWeight(model, "fc2.weight", (index) => Math.exp(-Math.abs(Math.floor(index / 64) - (index % 64)) / 20));

@@ -127,7 +127,7 @@ graph (x: float32[2, 12]) -> (y) {
   ]);
 });
 
-it("reports that layers with a shared weight must be factorized together if only one is selected", async () => {
+it("reports layers with a shared weight if only one of them is selected", async () => {
   const shared = () =>
     parseModel(`opset 17
 graph (x: float32[2, 12]) -> (y) {

@@ -132,7 +132,7 @@ const possible = Object.entries(convolutions).flatMap(([name, convolution]) =>
 );
 
 describe.each(possible)("%s of a convolution %s", (method, _, convolutionCase) => {
-  it("equals the convolution at full rank, and the product of its factors at a lower rank", async () => {
+  it("equals the convolution at full rank, and the product of factors at lower rank", async () => {
     const { problem } = await problemIn(convolution(convolutionCase));
     const decomposition = decompositions[method];
     const refused = decomposition.refuses(problem);

@@ -63,7 +63,7 @@ describe("an amount for units of several sizes", () => {
     ]);
   });
 
-  test("includes a unit if it covers at limit half of its channels, and reports if it covers none", async () => {
+  test("includes a unit if it covers at least half, and reports if it covers none", async () => {
     expect(await prunedLayers(uneven(first), 0.25)).toEqual([
       "a: 1 of 8 channels cut",
       "wide: 7 of 20 channels cut (1 of 8 units of several channels)",

@@ -95,7 +95,7 @@ describe("countOf", () => {
     expect(countOf(0.25, 10)).toBe(2);
   });
 
-  test("returns an integer as a number of entries, and all entries for a fraction of 1", () => {
+  test("returns an integer as a number of entries, and all for a fraction of 1", () => {
     expect(countOf(1, 8)).toBe(1);
     expect(countOf({ fraction: 1 }, 8)).toBe(8);
     expect(countOf({ count: 3 }, 8)).toBe(3);

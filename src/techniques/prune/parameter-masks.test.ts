@@ -169,7 +169,7 @@ describe("l1Unstructured, customFromMask and remove", () => {
     expect(await failure(l1Unstructured(parseModel(gemm), wrong))).toMatch(/^E_OPTION .*amuont/);
   });
 
-  test("reject a mask with other values than 0 and 1, with another shape, or for an unselected layer", async () => {
+  test("reject a mask with invalid values, with another shape, or for an unselected layer", async () => {
     const net = parseModel(gemm);
     expect(await failure(customFromMask(net, { mask: float32([2, 3], [0, 1, 2, 0, 0, 0]) }))).toMatch(
       /^E_OPTION .*0 and 1/,

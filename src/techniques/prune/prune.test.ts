@@ -170,7 +170,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     ]);
   });
 
-  test("scales scores by layer with scope global, so that small weights do not empty a layer", async () => {
+  test("scales scores by layer with scope global, so small weights empty no layer", async () => {
     const net = parseModel(chain);
     await prune(net, { amount: 3 / 7, structured: true, scope: "global" });
     // Mean squares are 10, 1, 4, 32 (mean 11.75) in fc1 and 0.3, 0.0174, 1.74 (mean 0.6858) in fc2.
@@ -297,7 +297,7 @@ graph (x: float32[batch, 1, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
   ${end}
 }`);
 
-  test("removes the same share of each coupled layer if one has channels that the other lacks", async () => {
+  test("removes equal shares of coupled layers if one has channels that the other lacks", async () => {
     for (const [amount, cut] of [
       [0.5, ["2 of 4 channels cut", "4 of 8 channels cut"]],
       [0.25, ["1 of 4 channels cut", "2 of 8 channels cut"]],
@@ -358,7 +358,7 @@ graph (x: float32[batch, 2, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
     expect(printModel(net)).toBe(before);
   });
 
-  test("keeps channels if a node reads their number with sizes that are unknown before the run", async () => {
+  test("keeps channels if a node reads their number with sizes unknown before the run", async () => {
     const net = parseModel(`opset 21
 graph (x: float32[batch, 2, height, 4]) -> (y: float32[batch, 2, height, 4], n: int64[2]) {
   c1.weight: float32[4, 2, 1, 1] = [3, 1, 1, 0, 0, -2, -4, 4]
@@ -432,7 +432,7 @@ graph (x: float32[1, 2]) -> (y: float32[1, 2]) {
   });
 });
 
-test("prune changes nothing if the number of weights rounds to 0 or to all, with a miss per layer", async () => {
+test("prune changes nothing if the number of weights rounds to 0 or to all", async () => {
   for (const options of [{ amount: 0.01 }, { amount: 0.5, pattern: "64x64" }]) {
     const model = parseModel(chain);
     const { changes, misses } = await prune(model, options);
@@ -442,7 +442,7 @@ test("prune changes nothing if the number of weights rounds to 0 or to all, with
   }
 });
 
-test("prune changes nothing if the weights to remove are 0 already, with a miss per layer", async () => {
+test("prune changes nothing if weights to remove are 0 already, with a miss per layer", async () => {
   const byValue: Importance = { id: "by value", scores: ({ matrices }) => matrices() };
   const rewriting: Solver = {
     id: "rewriting",

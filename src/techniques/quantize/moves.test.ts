@@ -20,7 +20,7 @@ const offered = (changes: Partial<MovesRequest> = {}) =>
     ...changes,
   });
 
-test("a search tries static int8 with one scale per tensor if there are samples to calibrate on", () => {
+test("a search tries static int8 with per-tensor scales if there are calibration samples", () => {
   const options = { scheme: "static", perChannel: false };
   expect(offered()).toContainEqual(expect.objectContaining({ name: "int8 static per tensor", options }));
   const without = offered({ samples: { calibrate: 0, train: 0 } });
@@ -38,7 +38,7 @@ test("a search with a target size tries mixed precision in this size only", () =
   expect(offered({ bytes: 20_000 }).flatMap(({ bytes }) => bytes ?? [])).toEqual([20_000]);
 });
 
-test("a search for downloads tries trained values of low entropy if there are enough training samples", () => {
+test("a search for downloads tries trained low-entropy values if enough training samples exist", () => {
   const trained = (train: number) =>
     offered({ forDownload: true, samples: { calibrate: 100, train } }).filter(({ trains }) => trains === true);
   expect(trained(5000)).toContainEqual(

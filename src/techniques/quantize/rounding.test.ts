@@ -127,7 +127,7 @@ describe.each(Object.keys(cases))("a trained scale of %s", (name) => {
   });
 });
 
-test("a trained scale follows the magnitude of its range, is at lowerBounds 1/1024 of its start, and always has a gradient", async () => {
+test("a trained scale follows the magnitude of its range, at least 1/1024 of its start", async () => {
   const name = "a matrix of 4 bits, a scale per row";
   const { v, up, scale, sharing } = drawCase(cases[name] as Case);
   const model = await build(name, sharing, scale);
@@ -148,7 +148,7 @@ test("a trained scale follows the magnitude of its range, is at lowerBounds 1/10
   expect(computed.range.every((slope) => Number.isFinite(slope) && slope !== 0)).toBe(true);
 });
 
-test("a scale recovers from its lower bound equally fast, no matter how long it stayed there", async () => {
+test("a scale recovers from its lower bound equally fast after any time there", async () => {
   const name = "a matrix of 4 bits, a scale per row";
   const { v, scale, sharing } = drawCase(cases[name] as Case);
   const model = await build(name, sharing, scale);

@@ -10,6 +10,6 @@ test.each([
   ["/models/minilm", "/models/minilm.quantized"],
   [".", `../${here}.quantized`],
   [`../${here}/`, `../${here}.quantized`],
-])("what is written beside the folder %s is %s", (folder, written) => {
+])("besideFolder names the output for the folder %s %s", (folder, written) => {
   expect(besideFolder(folder, ".quantized")).toBe(written);
 });

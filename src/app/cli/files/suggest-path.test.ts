@@ -26,14 +26,14 @@ beforeAll(() => {
   symlinkSync(root, at("x/loop"));
 });
 
-test("a path that cannot be written keeps the advice of its error", async () => {
+test("keeps the hint of an error about a path that cannot be written", async () => {
   const full = new PithError("E_FILE", `"${at("data/cifar")}" cannot be written: the disk is full.`, {
     hint: "Free space.",
   });
   expect((await suggestPath(full, [at("data/cifar")])).hint).toBe("Free space.");
 });
 
-describe("a path that does not exist", () => {
+describe("similarPaths", () => {
   test.each([
     ["data/cifar", ["data/cifar10/"]],
     ["data/Cifar01", ["data/cifar10/"]],
@@ -45,23 +45,26 @@ describe("a path that does not exist", () => {
     ["recipes/a.yml", ["recipes/a.yaml"]],
     ["rows.csv", ["deep/b/c/rows.csv"]],
     ["same.txt", ["x/same.txt", "y/same.txt"]],
-  ])("%s may mean %j", async (typed, meant) => {
+  ])("finds for %s: %j", async (typed, meant) => {
     expect((await similarPaths(at(typed))).toSorted()).toEqual(
       meant.map((path) => (path.endsWith("/") ? `${at(path)}` : at(path))),
     );
   });
 
-  test.each(["wholly-other.onnx", "hidden.txt", "package.txt", "none/of/these"])("%s means no other", async (typed) => {
-    expect(await similarPaths(at(typed))).toEqual([]);
-  });
+  test.each(["wholly-other.onnx", "hidden.txt", "package.txt", "none/of/these"])(
+    "finds nothing for %s",
+    async (typed) => {
+      expect(await similarPaths(at(typed))).toEqual([]);
+    },
+  );
 });
 
-describe("an error", () => {
+describe("suggestPath", () => {
   const path = at("data/cifar");
   const missing = new PithError("E_FILE", `There is no data at "${path}".`, { hint: "Accepted: a folder." });
 
   test.each([[["--data", path]], [[`--data=${path}`]], [["--modules", `a.mjs,${path}`]]])(
-    "gets the hint for %j",
+    "adds a hint if the command line is %j",
     async (words) => {
       const error = await suggestPath(missing, words);
       expect(error).toMatchObject({
@@ -72,7 +75,7 @@ describe("an error", () => {
     },
   );
 
-  test("stays as it is if it is about another path, another fault, or a path that exists", async () => {
+  test("returns the error unchanged for another path, another fault or an existing path", async () => {
     expect(await suggestPath(missing, ["--data", "data"])).toBe(missing);
     const other = new PithError("E_DATA", `"${path}" is empty.`);
     expect(await suggestPath(other, [path])).toBe(other);

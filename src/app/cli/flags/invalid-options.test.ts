@@ -5,11 +5,11 @@ import { understood } from "../../../core/pass/options.ts";
 import { flagName, ownAdvice } from "./invalid-options.ts";
 import { fitting } from "./options.ts";
 
-test("an option's flag is its name in lower case, with dashes", () => {
+test("flagName returns an option name in kebab case with two dashes", () => {
   expect(["maxDrop", "out", "keepOutput"].map(flagName)).toEqual(["--max-drop", "--out", "--keep-output"]);
 });
 
-test("what stands between backquotes and is an option is its flag; other words are as they were", () => {
+test("ownAdvice replaces option names in backquotes by flags, and keeps other words", () => {
   const cause = new Error("because");
   const error = new PithError("E_OPTION", "With `learningRate` and `seed`, not `rate` or resume.", {
     hint: "`resume` continues, `perChannel: false` is coarser, and so is `amount: 0.8`.",
@@ -26,7 +26,7 @@ test("what stands between backquotes and is an option is its flag; other words a
   expect(ownAdvice(new PithError("E_DATA", "None."), new Set()).hint).toBeUndefined();
 });
 
-test("what an option does not understand keeps its words and its hint, and what is asked of several names their flags", () => {
+test("fitting keeps a parser's message and hint, and names flags in checks of several options", () => {
   const read = (text: string): void => {
     throw new PithError("E_OPTION", `"${text}" is no loss.`, { at: "loss", hint: "Take another loss." });
   };

@@ -102,7 +102,7 @@ describe("flags from a schema", () => {
     expect(parse(["--settings", '{"fc1": {"bits": 4}}'])).toMatchObject({ settings: { fc1: { bits: 4 } } });
   });
 
-  test("have those of all members of a union of objects", () => {
+  test("include the flags of all members of a union of objects", () => {
     const amount = v.variant("method", [
       v.object({ method: v.literal("magnitude"), amount: v.number() }),
       v.object({ method: v.literal("random"), keep: v.optional(v.number(), 1) }),
@@ -110,7 +110,7 @@ describe("flags from a schema", () => {
     expect(parse(["--method", "magnitude", "--amount", "50%"], amount)).toEqual({ method: "magnitude", amount: 0.5 });
   });
 
-  test("show choices, defaults and value names in the help, and exist only if words can express the value", () => {
+  test("show choices, defaults and value names in the help, if words can express the value", () => {
     const text = help(schema);
     expect(text).toContain("--bits <choice>");
     expect(text).toContain("bits of a weight (2, 4, 8; default 8)");
@@ -160,7 +160,7 @@ describe("a flag with an optional value", () => {
   });
 });
 
-describe("a flag that does not fit is rejected with its name", () => {
+describe("an invalid flag", () => {
   test.each([
     [["--bits", "5"], "--bits: expected 2, 4 or 8, got 5."],
     [["--block-size", "1.5"], "--block-size: expected an integer, got 1.5."],
@@ -168,18 +168,18 @@ describe("a flag that does not fit is rejected with its name", () => {
     [["--mean", "1,x,3"], '--mean: expected a number, got "x".'],
     [["--rank", "full"], '--rank: expected a number or "auto", got "full".'],
     [["--settings", "{"], '--settings: expected an object, got "{".'],
-  ])("%j", (words, message) => {
+  ])("is rejected with its name: %j", (words, message) => {
     expect(rejection(words)).toMatchObject({ code: "E_OPTION", message });
   });
 
-  test("a value outside its range", () => {
+  test("is rejected for a value outside its range", () => {
     const error = rejection(["--max-drop", "-1"]);
     expect(error.code).toBe("E_OPTION");
     expect(error.message).toBe("--max-drop: expected at least 0, got -1.");
     expect(error.hint).toBe("See step --help.");
   });
 
-  test("a share above 1 without a percent sign", () => {
+  test("is rejected for a share above 1 without a percent sign", () => {
     expect(rejection(["--max-drop", "50"]).message).toBe("--max-drop: 50 exceeds 1 (100 %): write 50% or 0.5.");
     expect(rejection(["--max-drop", "1.3"]).message).toBe("--max-drop: 1.3 exceeds 1 (100 %): write 1.3% or 0.013.");
     expect(parse(["--max-drop", "1"])).toMatchObject({ maxDrop: 1 });
@@ -188,7 +188,7 @@ describe("a flag that does not fit is rejected with its name", () => {
     expect(rejection(["--max-drop", "-1%"]).message).toBe("--max-drop: expected at least 0, got -0.01.");
   });
 
-  test("1 if it could mean percent", () => {
+  test("is rejected for 1 if it could mean percent", () => {
     const least = v.object({ least: v.pipe(v.number(), v.maxValue(1), v.metadata({ percent: true })) });
     expect(rejection(["--least", "1"], least).message).toBe(
       "--least: 1 is ambiguous (1 % or all): write 1%, 0.01 or 100%.",
@@ -198,16 +198,16 @@ describe("a flag that does not fit is rejected with its name", () => {
     expect(parse(["--least", "0.9"], least)).toEqual({ least: 0.9 });
   });
 
-  test("a choice that is mistyped", () => {
+  test("is rejected for a mistyped choice, with the nearest one as hint", () => {
     expect(rejection(["--scheme", "statci"]).hint).toBe('Did you mean "static"?');
     expect(rejection(["--scheme", "other"]).hint).toBe("See step --help.");
   });
 
-  test("too few elements", () => {
+  test("is rejected for too few elements", () => {
     expect(rejection(["--mean", "1,2"]).message).toMatch(/^--mean: /);
   });
 
-  test("a missing flag that the schema requires", () => {
+  test("is rejected if the schema requires it and it is missing", () => {
     expect(rejection([], v.object({ rank: v.pipe(v.number(), v.description("number of values")) }))).toMatchObject({
       code: "E_USAGE",
       message: "--rank is needed: number of values.",
@@ -221,13 +221,13 @@ describe("a flag that does not fit is rejected with its name", () => {
     [v.object({ n: v.pipe(v.number(), v.minValue(1, "must be positive")) }), { n: 0 }, "--n: must be positive, got 0."],
     [factorize.options, { rank: 1, budget: 0.5 }, "Give at most one of --budget and --rank."],
     [prune.options, { amount: 0.5, structured: 0.5 }, "--amount is given twice: directly and with --structured."],
-  ])("options of a pass, in the words of flags: %#", (schema, options, message) => {
+  ])("is named in errors about options of a pass: %#", (schema, options, message) => {
     expect(() => fitting(schema, options, "See --help.")).toThrow(
       expect.objectContaining({ code: "E_OPTION", message, hint: "See --help." }),
     );
   });
 
-  test("options of a pass that fit are accepted", () => {
+  test("is not reported if the options of a pass are valid", () => {
     expect(() => fitting(factorize.options, { rank: 1 }, "")).not.toThrow();
   });
 });

@@ -6,7 +6,7 @@ import { memory } from "../../../data/index.ts";
 import { contents, withContents } from "../../../judge/task/contents.ts";
 import { settings } from "./set.ts";
 
-test("several numbers come by commas, or by semicolons in quotes", () => {
+test("settings accepts several values as separate words or with semicolons, and rejects other text", () => {
   expect(settings(["rate=16000", "mask=1", "0", "1", "use_cache=true"])).toEqual({
     rate: 16000,
     mask: [1, 0, 1],
@@ -22,7 +22,7 @@ graph (x: float32[batch, 2], sr: int64[], mask: bool[3], gain: float32[2]) -> (y
   y = Mul(x, gain)
 }`);
 
-test("each sample has what is set: one number for all elements, or each of them", async () => {
+test("withContents gives each sample the set values, and repeats a single value over all elements", async () => {
   const fixed = contents(model, settings(["sr=16000", "mask=true", "false", "1", "gain=0.5"]));
   const dataset = withContents(memory("two", { x: float32([2, 2], [1, 2, 3, 4]) }), fixed);
   expect(await firstBatch(dataset, 2)).toEqual({
@@ -33,7 +33,7 @@ test("each sample has what is set: one number for all elements, or each of them"
   });
 });
 
-test("nothing set leaves a data set as it is", () => {
+test("withContents returns the same data set if nothing is set", () => {
   const dataset = memory("two", { x: float32([2, 2], [1, 2, 3, 4]) });
   expect(withContents(dataset, contents(model, {}))).toBe(dataset);
 });
@@ -43,7 +43,7 @@ test.each([
   ["sr=0.5", "E_TYPE_MISMATCH", "int64, got 0.5"],
   ["gain=1;2;3", "E_SHAPE_MISMATCH", "float32[2], got 3 numbers"],
   ["x=1;2", "E_SHAPE_MISMATCH", "no fixed size"],
-])("%s is refused", (word, code, message) => {
+])("rejects %s", (word, code, message) => {
   expect(() => contents(model, settings([word]))).toThrow(
     expect.objectContaining({ code, message: expect.stringContaining(message) }),
   );

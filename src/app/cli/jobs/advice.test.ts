@@ -12,29 +12,26 @@ const flagsIn = (text: string): readonly string[] => text.match(/--[a-z][a-z-]*/
 
 const commands = [...steps.values()].filter(({ command }) => command !== undefined);
 
-test.each(commands.map((pass) => [pass.id, pass] as const))(
-  "all advice of pith %s names flags that it has",
-  (_, pass) => {
-    const definition = passCommand(pass);
-    const keys = [definition.options, definition.passed ?? definition.options].flatMap((schema) => [...keysOf(schema)]);
-    const flags = new Set(keys.map(flagName));
-    const settings = [{}, { until: "end-to-end" }, { scheme: "dynamic" }, { scheme: "static" }];
-    for (const data of [undefined, "data/"]) {
-      for (const options of [...settings, ...(keys.includes("checkpoint") ? [{ checkpoint: "run/" }] : [])]) {
-        const input = {
-          model: "m.onnx",
-          out: "out.onnx",
-          options,
-          data: data === undefined ? undefined : { path: data },
-        };
-        const lost = [lostAdvice(pass, input), lostAdvice(pass, input, { unshown: true })];
-        const sentences = [keepingAdvice(pass, options), lessLossyAdvice(pass, options)];
-        const texts = [...sentences.map((text) => asFlags(text, new Set([...keys, "force"]))), ...lost];
-        expect(texts.flatMap(flagsIn).filter((flag) => !flags.has(flag))).toEqual([]);
-      }
+test.each(commands.map((pass) => [pass.id, pass] as const))("advises only flags that pith %s has", (_, pass) => {
+  const definition = passCommand(pass);
+  const keys = [definition.options, definition.passed ?? definition.options].flatMap((schema) => [...keysOf(schema)]);
+  const flags = new Set(keys.map(flagName));
+  const settings = [{}, { until: "end-to-end" }, { scheme: "dynamic" }, { scheme: "static" }];
+  for (const data of [undefined, "data/"]) {
+    for (const options of [...settings, ...(keys.includes("checkpoint") ? [{ checkpoint: "run/" }] : [])]) {
+      const input = {
+        model: "m.onnx",
+        out: "out.onnx",
+        options,
+        data: data === undefined ? undefined : { path: data },
+      };
+      const lost = [lostAdvice(pass, input), lostAdvice(pass, input, { unshown: true })];
+      const sentences = [keepingAdvice(pass, options), lessLossyAdvice(pass, options)];
+      const texts = [...sentences.map((text) => asFlags(text, new Set([...keys, "force"]))), ...lost];
+      expect(texts.flatMap(flagsIn).filter((flag) => !flags.has(flag))).toEqual([]);
     }
-  },
-);
+  }
+});
 
 test("lostAdvice names changed layers, recovery for a spread loss, and another metric", () => {
   const prune = steps.get("prune");

@@ -8,7 +8,7 @@ import loaderJob from "./loader.ts";
 
 const library = pathToFileURL(createRequire(import.meta.url).resolve("@huggingface/transformers")).href;
 test.each([{}, "BertModel", [3], null])(
-  "config.json whose architectures are %j names no class: its kind of model does",
+  "uses the model type if `architectures` in config.json is %j",
   async (architectures) => {
     const folder = temporaryFolder();
     const asked = { library, folder, dtypes: { model: "fp32" }, texts: [], forced: undefined, lean: false } as const;

@@ -21,7 +21,7 @@ test("quotes names that look like numbers", () => {
   expect(lines("conv1", "380", "388", "5")).toEqual(["changed (4):", '  conv1, "380" and 2 more: weight in 8 bits']);
 });
 
-test("layers that got slower come first, the slowest one first, and those that are not shown are in the range", () => {
+test("lists slower layers first, the slowest at the top, and hidden layers in the range", () => {
   const fast = Array.from({ length: 5 }, (_, at) => change(`fast${at}`, `rank ${at}`, 1 + at / 10));
   const slow = [0.72, 0.59, 0.79, 0.65, 0.7, 0.71].map((speed) => change(`slow${speed}`, `to ${speed}`, speed));
   expect(changedLines([...fast, ...slow], plain)).toEqual([
@@ -35,7 +35,7 @@ test("layers that got slower come first, the slowest one first, and those that a
   ]);
 });
 
-test("one that prints as 1.00 × as fast is not slower; others keep their order, and what is said of several is said once", () => {
+test("does not list a layer at 1.00 × as slower, and joins equal changes", () => {
   expect(changedLines([change("b", "x", 0.996), change("a", "y", 1.2)], plain)).toEqual([
     "changed (2):",
     "  b: x",
@@ -53,7 +53,7 @@ test("one that prints as 1.00 × as fast is not slower; others keep their order,
   expect(unchangedLines([{ at: undefined, reason: "none" }], plain)).toEqual(["unchanged (1):", "  none"]);
 });
 
-test("layers kept at higher precision are listed by error, the largest first", () => {
+test("lists layers kept at higher precision by error, the largest first", () => {
   const layer = (name: string, share: number | undefined, bytes: number) => ({ layer: name, bits: 8, share, bytes });
   const spared = [layer("big", 0.01, 9000), layer("last", undefined, 5000), layer("worst", 0.6, 1000)];
   expect(
@@ -67,7 +67,7 @@ test("layers kept at higher precision are listed by error, the largest first", (
   ]);
 });
 
-test("layers that stay for one reason are one line, whatever stands in the way of each", () => {
+test("joins layers that stay unchanged for the same reason into one line", () => {
   const norms = ["a", "b", "c", "d"].map((at) => ({ at, reason: "no", by: `norm of ${at}` }));
   expect(unchangedLines([...norms, { at: "e", reason: "no" }, { at: "f", reason: "other", by: "y" }], plain)).toEqual([
     "unchanged (6):",
@@ -77,7 +77,7 @@ test("layers that stay for one reason are one line, whatever stands in the way o
 });
 
 describe("plannedRows", () => {
-  test("has a row for each of a few layers, and joins many with the same change", () => {
+  test("has a row for each of few layers, and joins many with equal changes", () => {
     const few = Array.from({ length: 8 }, (_, at) => change(`layer.${at}.conv`, "8 of 16 channels cut"));
     expect(plannedRows(few)).toEqual({ rows: few.map(({ at, what }) => [at, what, ""]), more: 0 });
     const trained = Array.from({ length: 9 }, (_, at) => change(`w${at}`, "trained"));

@@ -2,25 +2,25 @@ import { describe, expect, test } from "vitest";
 import { blockLines, tableLine } from "./inspection.ts";
 import { mergeRows } from "./table.ts";
 
-describe("rows of layers", () => {
+describe("mergeRows", () => {
   const row = (name: string, ...cells: readonly string[]) => ({ name, cells });
 
-  test("that differ in their block alone stand in one", () => {
+  test("merges rows that differ only in their block number", () => {
     const rows = [0, 1, 2, 5].flatMap((n) => [row(`h.${n}.attn.q`, "64"), row(`h.${n}.mlp`, "256")]);
     expect(mergeRows(rows).map(({ name }) => name)).toEqual(["h.0…2,5.attn.q", "h.0…2,5.mlp"]);
   });
 
-  test("stay apart where anything else differs, and where a number belongs to the name", () => {
+  test("does not merge rows whose cells differ, or whose number belongs to the name", () => {
     const rows = [row("h.0.q", "64"), row("h.1.q", "32"), row("conv1", "9"), row("conv2", "9"), row("fc", "9")];
     expect(mergeRows(rows)).toEqual(rows);
   });
 
-  test("a lone block keeps its name", () => {
+  test("keeps the name of a single block", () => {
     expect(mergeRows([row("layer1.0.conv1", "9")])).toEqual([row("layer1.0.conv1", "9")]);
   });
 });
 
-describe("stretches of equal blocks", () => {
+describe("blockLines", () => {
   const block = (name: string) => ({
     name,
     kind: 0,
@@ -33,17 +33,17 @@ describe("stretches of equal blocks", () => {
   });
   const all = ["layers.0", "layers.1", "layers.2"].map(block);
 
-  test("are a line", () => {
+  test("prints repeated blocks in one line", () => {
     const lines = ["3 blocks of one kind: layers.0 … layers.2 (2 layers, 64 parameters each)"];
     expect(blockLines({ all, repeats: [{ first: 0, count: 3 }] })).toEqual(lines);
   });
 
-  test("are none where nothing repeats", () => {
+  test("prints nothing if no block repeats", () => {
     expect(blockLines({ all, repeats: [] })).toEqual([]);
   });
 });
 
-test("a table names its share of the file, and the weights that share its quantized values", () => {
+test("prints a table's share of the file, and the weights that share its quantized values", () => {
   const table = { layer: "embed", tied: [], bytes: 25_600, int8: 6900, int4: undefined };
   expect(tableLine(table, 51_200)).toBe("embedding table embed: 25.6 kB, 50.0 % of the file; 6.90 kB in 8 bits");
   expect(tableLine({ ...table, tied: ['MatMul "head"'], int4: 4100 }, 51_200)).toBe(

@@ -12,16 +12,16 @@ test.each([
   ["\u001b[31mred\u001b[39m", "\\u001b[31mred\\u001b[39m"],
   ["fc\u200b1\ufeff\u2060\u00ad", "fc\\u200b1\\ufeff\\u2060\\u00ad"],
   ["a\u{e0041}", "a\\udb40\\udc41"],
-])("%j is printed as %s, whatever is allowed besides", (text, shown) => {
+])("prints %j as %s, with and without colors", (text, shown) => {
   expect(printable(text)).toBe(shown);
   expect(printable(text, { colors: true })).toBe(shown);
 });
 
-test("letters of all languages, and signs, stay", () => {
+test("does not change letters of any language, emoji and signs", () => {
   for (const text of ["", "fc1.weight", "層/conv", "ключ", "שכבה", "é 👍🏽 −3 %"]) expect(printable(text)).toBe(text);
 });
 
-test("the command's own colours stay where they are asked for, and no other code does", () => {
+test("prints only the command's own colors, and only if colors are allowed", () => {
   const text = `${markedColors(true).red("red")} \u001b[31mred\u001b[39m \u001b[8mhidden`;
   expect(unmarked(printable(text, { colors: true }))).toBe(
     "\u001b[31mred\u001b[39m \\u001b[31mred\\u001b[39m \\u001b[8mhidden",
@@ -30,11 +30,11 @@ test("the command's own colours stay where they are asked for, and no other code
   expect(markedColors(false).bold("x")).toBe("x");
 });
 
-test("lines stay where they are asked for", () => {
+test("keeps line breaks if lines are allowed", () => {
   expect(printable("a\n b\r", { lines: true })).toBe("a\n b\\r");
 });
 
-test("a table keeps its columns and its lines", () => {
+test("a table keeps its columns and rows if a cell contains control characters", () => {
   const rows = tableLines(
     [{ title: "name" }, { title: "n", align: "right" }],
     [

@@ -31,7 +31,7 @@ function terminal(
   return { out, err, terminal: new Terminal({ out, err, json, env, about: "pith 1.2.3, linux", typed }) };
 }
 
-test("command lines in results, notes and errors can be typed, also where only npx finds Pith", () => {
+test("prints command lines with `npx` if only npx finds Pith", () => {
   const { out, err, terminal: shown } = terminal({ typed: (text) => asTyped(text, "npx pith") });
   shown.line("next: pith bench a.onnx b.onnx");
   shown.note("x", "`pith simplify` stores it");
@@ -45,21 +45,21 @@ const escapeCode = "\u001b";
 describe("errors", () => {
   const error = new PithError("E_DATA", "Row 3 is empty.", { hint: "Remove it." });
 
-  test("are code, sentence and hint on standard error", () => {
+  test("are printed as code, sentence and hint on standard error", () => {
     const { out, err, terminal: shown } = terminal();
     shown.fail(error);
     expect(err.text).toBe("E_DATA: Row 3 is empty.\nhint: Remove it.\n");
     expect(out.text).toBe("");
   });
 
-  test("that are faults of the program carry the stack and ask for a report", () => {
+  test("are printed with the stack and a request to report if they are internal", () => {
     const { err, terminal: shown } = terminal();
     shown.fail(new TypeError("x is undefined"));
     expect(err.text).toMatch(/^internal: TypeError: x is undefined\n +at /);
     expect(err.text).toContain("Please report it, with the lines above and: pith 1.2.3, linux.");
   });
 
-  test("are one JSON line with --json", () => {
+  test("are printed as one line of JSON with --json", () => {
     const { err, terminal: shown } = terminal({ json: true });
     shown.fail(error);
     expect(JSON.parse(err.text)).toEqual({ error: { code: "E_DATA", message: "Row 3 is empty.", hint: "Remove it." } });
@@ -71,7 +71,7 @@ describe("progress", () => {
   const began = { kind: "stage", name: "calibrate" } as const;
   const step = { kind: "progress", done: 250, total: 500 } as const;
 
-  test("is drawn on a terminal, in one line that the next text replaces", () => {
+  test("is drawn in one line of a terminal, which the next text replaces", () => {
     const { err, terminal: shown } = terminal({ tty: true, env: { NO_COLOR: "1" } });
     shown.event(began);
     shown.event(step);
@@ -83,7 +83,7 @@ describe("progress", () => {
     for (const line of err.text.split("\r")) expect(line.replace(`${escapeCode}[2K`, "").length).toBeLessThan(60);
   });
 
-  test("is drawn on a terminal that says it is 0 columns wide as on one of 80", () => {
+  test("is drawn with 80 columns on a terminal that reports 0", () => {
     const err = new Memory(true, 0);
     const shown = new Terminal({ out: err, err, json: false, env: { NO_COLOR: "1" }, about: "" });
     shown.event({ kind: "stage", name: "x".repeat(200) });
@@ -91,7 +91,7 @@ describe("progress", () => {
     expect(err.text).toBe(`\r${escapeCode}[2K${"x".repeat(79)}`);
   });
 
-  test("is silent in a pipe and with --json, remarks are not", () => {
+  test("is not printed in a pipe or with --json, but warnings are", () => {
     for (const options of [{}, { tty: true, json: true }]) {
       const { out, err, terminal: shown } = terminal(options);
       shown.event(began);
@@ -102,7 +102,7 @@ describe("progress", () => {
     }
   });
 
-  test("says how much is done, how fast, and what is left", () => {
+  test("shows the steps, the rate and the remaining time", () => {
     const half = { stage: "calibrate", done: 250, total: 500, rate: 50, seconds: 5, bar: true };
     expect(progressLine(half)).toBe("calibrate ━━━━━━━━━━━━──────────── 250/500  50/s  0:05 left");
     expect(progressLine({ ...half, bar: false })).toBe("calibrate 250/500  50/s  0:05 left");
@@ -113,7 +113,7 @@ describe("progress", () => {
     expect(progressLine({ ...open, done: 0, total: 0, rate: 0, seconds: 0 })).toBe("read 0");
   });
 
-  describe("of long work", () => {
+  describe("over a long time", () => {
     beforeEach(() => {
       vi.useFakeTimers({ toFake: ["performance"] });
       vi.advanceTimersByTime(1);
@@ -122,7 +122,7 @@ describe("progress", () => {
       vi.useRealTimers();
     });
 
-    test("is a line now and then in a log: stage, steps, rate, what is left, and the figures", () => {
+    test("is logged every 20 seconds in a pipe, with rate, remaining time and loss", () => {
       const { err, terminal: shown } = terminal();
       shown.event({ kind: "stage", name: "train" });
       for (let done = 0; done < 45; done++) {
@@ -132,7 +132,7 @@ describe("progress", () => {
       expect(err.text).toBe("train 19/100  1.0/s  1:21 left  loss 0.19\ntrain 39/100  1.0/s  1:01 left  loss 0.39\n");
     });
 
-    test("that is continued is not as fast as if all of it had been done now", () => {
+    test("has the rate of the new steps only after a resume", () => {
       const { err, terminal: shown } = terminal({ tty: true, env: { NO_COLOR: "1" } });
       shown.event({ kind: "stage", name: "train" });
       for (const done of [901, 905]) {
@@ -142,7 +142,7 @@ describe("progress", () => {
       expect(err.text).toContain(" 905/1,001  1.0/s  1:36");
     });
 
-    test("that counts from 0 again within its stage has no negative rate", () => {
+    test("has a positive rate after the stage counts from 0 again", () => {
       const { err, terminal: shown } = terminal({ tty: true, env: { NO_COLOR: "1" } });
       shown.event({ kind: "stage", name: "quantize" });
       for (const [done, total] of [
@@ -161,23 +161,23 @@ describe("progress", () => {
 });
 
 test.each([
-  ["none where there is no terminal", false, {}, false],
+  ["none without a terminal", false, {}, false],
   ["on a terminal", true, { TERM: "xterm-256color" }, true],
   ["none with NO_COLOR", true, { NO_COLOR: "1" }, false],
-  ["although NO_COLOR is there, which is empty", true, { NO_COLOR: "" }, true],
-  ["none on a terminal that has none", true, { TERM: "dumb" }, false],
+  ["if NO_COLOR is empty", true, { NO_COLOR: "" }, true],
+  ["none on a terminal without colors", true, { TERM: "dumb" }, false],
   ["with FORCE_COLOR in a pipe", false, { FORCE_COLOR: "1" }, true],
-  ["with FORCE_COLOR on a terminal that says it has none", true, { FORCE_COLOR: "1", TERM: "dumb" }, true],
+  ["with FORCE_COLOR on a terminal without colors", true, { FORCE_COLOR: "1", TERM: "dumb" }, true],
   ["none with FORCE_COLOR=0", true, { FORCE_COLOR: "0" }, false],
-  ["none with both", true, { FORCE_COLOR: "1", NO_COLOR: "1" }, false],
-])("colours: %s", (_, tty, env, expected) => {
+  ["none with both variables", true, { FORCE_COLOR: "1", NO_COLOR: "1" }, false],
+])("prints colors: %s", (_, tty, env, expected) => {
   const { out, err, terminal: shown } = terminal({ tty, env });
   shown.line(shown.color.bold("x"));
   shown.fail(new PithError("E_DATA", "Row 3 is empty."));
   expect([out.text, err.text].map((text) => text.includes(escapeCode))).toEqual([expected, expected]);
 });
 
-test("on a terminal that cannot erase a line, progress is as in a log", () => {
+test("does not draw progress on a terminal that cannot erase a line", () => {
   const { err, terminal: shown } = terminal({ tty: true, env: { TERM: "dumb" } });
   shown.event({ kind: "stage", name: "calibrate" });
   shown.event({ kind: "progress", done: 250, total: 500 });
@@ -186,7 +186,7 @@ test("on a terminal that cannot erase a line, progress is as in a log", () => {
   expect(err.text).toBe("q8: done\n");
 });
 
-test("a JSON document holds what JSON has no form for", () => {
+test("a JSON document converts values that JSON does not support", () => {
   const { out, terminal: shown } = terminal({ json: true });
   shown.document({ big: 5n, huge: 2n ** 60n, map: new Map([["a", 1]]), data: Float32Array.of(1, 2), none: Number.NaN });
   expect(JSON.parse(out.text)).toEqual({
@@ -198,7 +198,7 @@ test("a JSON document holds what JSON has no form for", () => {
   });
 });
 
-test("a table aligns its columns and takes no room for colour codes", () => {
+test("aligns the columns of a table without counting color codes", () => {
   const lines = tableLines(
     [{ title: "file" }, { title: "MB", align: "right" }],
     [
@@ -213,12 +213,12 @@ test("a table aligns its columns and takes no room for colour codes", () => {
   ]);
 });
 
-describe("names that hold escape sequences and line ends are printed escaped", () => {
+describe("names with escape sequences and line breaks", () => {
   const name = 'a\u001b[2J\u001b[32m\nE_OK: "b"\u202e\u200b';
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the test searches for these characters
   const raw = /\u001b\[2J|\u001b\[32m|\nE_OK|[\u202e\u200b]/;
 
-  test.each([false, true])("in results, remarks and errors (json: %s)", (json) => {
+  test.each([false, true])("are escaped in results, notes and errors (json: %s)", (json) => {
     const { out, err, terminal: shown } = terminal({ tty: true, json });
     shown.line(`layer ${name}`);
     shown.table([{ title: "layer" }], [[shown.color.red(name)]]);
@@ -232,7 +232,7 @@ describe("names that hold escape sequences and line ends are printed escaped", (
     expect(out.text).toContain("\\u001b[2J\\u001b[32m\\nE_OK");
   });
 
-  test("in the progress line", () => {
+  test("are escaped in the progress line", () => {
     const { err, terminal: shown } = terminal({ tty: true });
     vi.useFakeTimers();
     shown.event({ kind: "stage", name: `stage${name}` });

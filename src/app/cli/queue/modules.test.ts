@@ -50,7 +50,7 @@ describe("modules that a worker was started with", () => {
     expect(parseRecipe(received.recipe)).toEqual(parseRecipe(job.recipe.replaceAll(here, there)));
   });
 
-  test("do not replace modules of the same name but other content, or by path", async () => {
+  test("do not replace modules with other content, or modules that a job names by path", async () => {
     const queued = await withModules(job, nameInJobs);
     writeFileSync(join(folder, "mine.mjs"), "export default { id: 'another' };\n");
     const rename = await findAmong([join(folder, "mine.mjs")]);
@@ -92,7 +92,7 @@ describe("a recipe", () => {
   test.each([
     "prune: { amount: 30%, importance: ./mine.mjs }",
     "repeat: 2\n    steps: [{ prune: { amount: { from: 0, to: 0.5, curve: ./mine.mjs } } }]",
-  ])("that names a module is rejected by a worker that was not started with it: %s", async (step) => {
+  ])("naming a module is rejected by a worker that was not started with it: %s", async (step) => {
     await expect(withoutModules(recipe(step))).rejects.toThrow(
       '"./mine.mjs" is code that this worker was not started with',
     );

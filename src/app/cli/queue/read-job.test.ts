@@ -39,11 +39,11 @@ test("leaves out fields that Pith does not put into jobs", () => {
   expect(Object.keys(readJob(job("combination", input)).input)).toEqual(Object.keys(inputs.combination));
 });
 
-test.each(["pass", "eval", "../../../evil", "constructor", "__proto__", ""])("refuses the kind %j", (kind) => {
+test.each(["pass", "eval", "../../../evil", "constructor", "__proto__", ""])("rejects the kind %j", (kind) => {
   expect(() => readJob(job(kind, {}))).toThrow(`The queue asks for "${kind}", which is not a supported job.`);
 });
 
-test("refuses a job of another version before it reads the rest", () => {
+test("rejects a job of another version before it reads the other fields", () => {
   expect(() => readJob({ ...job("later", {}), version: "99" })).toThrow(
     `The job is of Pith 99, this is ${ownVersion}.`,
   );
@@ -68,6 +68,6 @@ test.each([
   [job("recipe", { ...inputs.recipe, metric: "toString" }), "input.metric: expected"],
   [job("recipe", { ...inputs.recipe, seed: -1 }), "input.seed: expected at least 0, got -1"],
   [job("measurements", { ...inputs.measurements, measurements: [{}] }), 'input.measurements.0: "unit" is missing'],
-])("says what is wrong with a job that Pith did not write: %#", (data, sentence) => {
+])("reports what is wrong with a job that Pith did not write: %#", (data, sentence) => {
   expect(() => readJob(data)).toThrow(`The queue has a job that Pith did not put there: ${sentence}`);
 });

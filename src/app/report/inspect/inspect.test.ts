@@ -10,7 +10,7 @@ import { inspect } from "./inspect.ts";
 const look = (text: string) => inspect(parseModel(text));
 
 describe("quantized layers", () => {
-  test("say their bits and how many scales they have", async () => {
+  test("report their bits and the number of scales", async () => {
     const { layers } = await look(`opset 21
 graph (x: float32[N, 2]) -> (y) {
   a_q: int8[2, 6] = [[1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1]]
@@ -38,18 +38,15 @@ test.each([
   [{ weights: "palette", bits: 8 }, "palette of 8 bits [64, 32]", undefined],
   [{ bits: 4 }, "4 bits [64, 32]", 64],
   [{ bits: 8 }, "int8 [64, 32]", 64],
-] as const)(
-  "a weight stored with %j has the shape of its layer, and is not shared",
-  async (options, weight, scales) => {
-    const model = network({ fc: linear(32, 64) }, { input: ["n", 32], seed: 1 });
-    await quantize(model, { scheme: "weights", ...options });
-    const { layers } = await inspect(model);
-    expect(layers).toMatchObject([{ weight, bits: options.bits, sharedWith: [] }]);
-    expect(layers[0]?.scales).toBe(scales);
-  },
-);
+] as const)("reports the layer's shape and no sharing for a weight stored with %j", async (options, weight, scales) => {
+  const model = network({ fc: linear(32, 64) }, { input: ["n", 32], seed: 1 });
+  await quantize(model, { scheme: "weights", ...options });
+  const { layers } = await inspect(model);
+  expect(layers).toMatchObject([{ weight, bits: options.bits, sharedWith: [] }]);
+  expect(layers[0]?.scales).toBe(scales);
+});
 
-test("a weight that several nodes read is said to be shared, by each of them", async () => {
+test("lists the other nodes that read a shared weight", async () => {
   const { layers } = await look(`opset 21
 graph (ids: int64[N], x: float32[N, 4]) -> (y, z) {
   w: float32[4, 4] = random(seed 1)
@@ -64,7 +61,7 @@ graph (ids: int64[N], x: float32[N, 4]) -> (y, z) {
   ]);
 });
 
-test("of a weight that many nodes read, the first eight others are said", async () => {
+test("lists at most eight other nodes that read a shared weight", async () => {
   const steps = Array.from({ length: 20 }, (_, step) => `  h${step + 1} = MatMul "step${step}" (h${step}, w)\n`);
   const { layers } = await look(`opset 21
 graph (h0: float32[N, 4]) -> (h20) {
@@ -74,7 +71,7 @@ ${steps.join("")}}`);
   expect(layers[0]?.sharedWith.slice(0, 2)).toEqual(['MatMul "step1"', 'MatMul "step2"']);
 });
 
-test("what lies inside of nodes is counted, with its layers", async () => {
+test("counts subgraphs with their nodes and layers", async () => {
   const inspection = await look(`opset 21
 graph (x: float32[2, 4], flag: bool[]) -> (y) {
   y = If (flag) {then_branch=graph () -> (a) {
@@ -87,7 +84,7 @@ graph (x: float32[2, 4], flag: bool[]) -> (y) {
   expect(inspection.layers.map(({ name, macs, cuttable }) => [name, macs?.count, cuttable])).toEqual([["h", 32, 0]]);
 });
 
-test("what is not understood is listed once for a node, foreign operators with their domain", async () => {
+test("lists an unknown operator once per node, with its domain", async () => {
   const { notUnderstood } = await look(`opset 21, org.example 1
 graph (x: float32[2, 4], flag: bool[]) -> (y) {
   h = org.example.Magic "trick" (x)
@@ -98,7 +95,7 @@ graph (x: float32[2, 4], flag: bool[]) -> (y) {
   expect(notUnderstood.filter(({ at }) => at === undefined)).toEqual([]);
 });
 
-test("weights that are inputs too are named", async () => {
+test("names weights that are also inputs of the graph", async () => {
   const model = parseModel(`opset 8
 graph (x: float32[2, 4], w: float32[4, 2] = random(seed 1)) -> (y) {
   y = MatMul (x, w)
@@ -109,7 +106,7 @@ graph (x: float32[2, 4], w: float32[4, 2] = random(seed 1)) -> (y) {
   expect(inspection.layers).toHaveLength(1);
 });
 
-test("half precision is no candidate for 8 bits, and says its type", async () => {
+test("reports the type of a float16 weight, and no savings for it", async () => {
   const { layers, savings } = await look(`opset 21
 graph (x: float16[N, 4]) -> (y) {
   w: float16[4, 4] = random(seed 1)
@@ -119,7 +116,7 @@ graph (x: float16[N, 4]) -> (y) {
   expect([savings.int8.layers, savings.float16.layers]).toEqual([0, 0]);
 });
 
-test("tables are told with what 8 and 4 bits leave of them, a tied one once, the largest first", async () => {
+test("lists embedding tables by size with their bytes in 8 and 4 bits", async () => {
   const { savings } = await look(`opset 21
 graph (ids: int64[N, T], places: int64[N, T]) -> (y, p) {
   embed.weight: float32[100, 64] = random(seed 1)
@@ -132,7 +129,7 @@ graph (ids: int64[N, T], places: int64[N, T]) -> (y, p) {
   y = MatMul "head" (h, turned)
 }`);
   expect(savings.tables).toEqual([
-    // 64 codes, a scale and a zero point a row; 32 bytes of codes, two scales and a byte of two zero points.
+    // 8 bits: 64 quantized values, a scale and a zero point per row. 4 bits: 32 bytes, two scales, and two zero points in a byte.
     { layer: "embed", tied: ['MatMul "head"'], bytes: 25_600, int8: 100 * 69, int4: 100 * (32 + 8 + 1) },
     { layer: "odd", tied: [], bytes: 120, int8: 10 * 11, int4: undefined },
   ]);
@@ -158,7 +155,7 @@ graph (x: float32[N, 3]) -> (y) {
 }`;
   };
 
-  test("that repeat are told with their names, layers and parameters", async () => {
+  test("report their names, layers and parameters if they repeat", async () => {
     const { blocks } = await look(network(3));
     expect(blocks.repeats).toEqual([{ first: 1, count: 3 }]);
     expect(blocks.all.map(({ name }) => name)).toEqual(["stem", "layers.0", "layers.1", "layers.2", "head"]);
@@ -173,13 +170,13 @@ graph (x: float32[N, 3]) -> (y) {
     expect(new Set(blocks.all.map(({ kind }) => kind)).size).toBe(3);
   });
 
-  test("that do not are told as well", async () => {
+  test("are reported if they do not repeat, too", async () => {
     const { blocks } = await look(network(1));
     expect(blocks.all.map(({ name }) => name)).toEqual(["stem", "layers.0", "head"]);
   });
 });
 
-test("tables of rotary positions are not counted as parameters, neither of the model nor of its blocks", async () => {
+test("does not count tables of rotary positions as parameters of the model or its blocks", async () => {
   const angles = (wave: (angle: number) => number): string =>
     `[${Array.from({ length: 12 }, (_, t) => `[${[wave(t), wave(t / 100)].join(", ")}]`).join(", ")}]`;
   const inspection = await look(`opset 21
@@ -199,7 +196,7 @@ graph (x: float32[N, 3], at: int64[N]) -> (y) {
   expect(inspection.blocks.all.reduce((sum, { parameters }) => sum + parameters, 0)).toBe(6);
 });
 
-test("channels that prune can free, by storing a size that is read off a weight, can be removed", async () => {
+test("counts channels as removable if prune can store a size that a weight determines", async () => {
   const network = (size: string): string => `opset 21
 graph (x: float32[batch, 2, 4, 4], n: int64[1]) -> (y: float32[batch, 2, 4, 4]) {
   c1.weight: float32[4, 2, 1, 1] = random(seed 1)
@@ -215,7 +212,7 @@ graph (x: float32[batch, 2, 4, 4], n: int64[1]) -> (y: float32[batch, 2, 4, 4]) 
   expect(await cuttable("n")).toEqual([0, 0]);
 });
 
-test("channels that only go together are not counted as channels that can go", async () => {
+test("does not count channels as removable if they can only be removed together", async () => {
   const inspection = await look(`opset 21
 graph (x: float32[batch, 3, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
   c1.weight: float32[1, 3, 1, 1] = random(seed 1)
@@ -230,7 +227,7 @@ graph (x: float32[batch, 3, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
   });
 });
 
-test("the model stays as it is: weights in Constant nodes are layers, and nodes afterwards", async () => {
+test("does not change the model, and lists weights in Constant nodes as layers", async () => {
   const model = parseModel(`opset 21
 graph (x: float32[N, 2]) -> (y) {
   w = Constant () {value=float32[2, 3] [[1, 2, 3], [4, 5, 6]]}
@@ -241,11 +238,11 @@ graph (x: float32[N, 2]) -> (y) {
   expect(await encodeToBytes(model)).toEqual(before);
 });
 
-test("a program gets it from the root, as everything that many need", async () => {
+test("is exported from the root of the package", async () => {
   expect((await import("pith")).inspect).toBe(inspect);
 });
 
-test("of weights the first numbers are read, which show that they are neither masks nor positions", async () => {
+test("reads only the first elements of large weights", async () => {
   const width = 512;
   const text = `opset 21
 graph (ids: int64[N], x: float32[N, ${width}]) -> (y) {
