@@ -41,7 +41,7 @@ graph (x: float32[n, 4, 3, 3]) -> (y) {
   return model;
 }
 
-describe.each(["three consecutive layers, %s", "depthwise"] as const)("three layers in a row, %s", (name) => {
+describe.each(["chain", "depthwise"] as const)("three consecutive layers, %s", (name) => {
   test("have the factors of NumPy, and equal ranges afterwards", async () => {
     const model = rowOf(name);
     const inference = infer(model);

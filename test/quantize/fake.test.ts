@@ -114,7 +114,7 @@ graph (x: float32[batch, 3]) -> (y: float32[batch, 2]) {
   });
 });
 
-describe.each(["fake-quantized activations of %s", "cnn"] as const)("rounded activations of %s", (name) => {
+describe.each(["mlp", "cnn"] as const)("fake-quantized activations of %s", (name) => {
   test.each(["uint8", "int8"] as const)(
     "%s: are exported without data to the same values as a direct export",
     async (activations) => {
