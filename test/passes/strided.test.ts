@@ -5,7 +5,7 @@ import { infer } from "../../src/core/analysis/infer.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { compareOutputs } from "../../src/judge/compare/equivalence.ts";
-import { fusePairs } from "../../src/rewrite/clean-up/fuse-pairs.ts";
+import { fuseNodes } from "../../src/rewrite/clean-up/fuse-nodes.ts";
 import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
 
 const engine = createEngine();
@@ -37,10 +37,10 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 3, 1]) {
 }
 `;
 
-test("fusePairs replaces a strided view by the tensor, so that channels can be traced", async () => {
+test("fuseNodes replaces a strided view by the tensor, so that channels can be traced", async () => {
   const model = parseModel(view(3));
   const original = model.clone();
-  const { changes } = await fusePairs(model, {}, { engine });
+  const { changes } = await fuseNodes(model, {}, { engine });
   expect(changes.map(({ what }) => what)).toContain("elements are selected in storage order");
   await simplify(model, {}, { engine });
   expect([...model.graph.nodes()].map(({ op }) => op)).not.toContain("Gather");
@@ -55,8 +55,8 @@ test.each([
   ["overlapping rows", view(2)],
   ["a skipped first element", view(3, 1)],
   ["reordered channels", view(3, 0, "0, 2, 1")],
-])("fusePairs keeps other views: %s", async (_, text) => {
+])("fuseNodes keeps other views: %s", async (_, text) => {
   const model = parseModel(text);
-  const { changes } = await fusePairs(model, {}, { engine });
+  const { changes } = await fuseNodes(model, {}, { engine });
   expect(changes.map(({ what }) => what)).not.toContain("elements are selected in storage order");
 });

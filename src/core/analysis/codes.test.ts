@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { fuseAffine, fuseBatchNorm } from "../../rewrite/clean-up/fuse-batch-norm.ts";
-import { fusePairs } from "../../rewrite/clean-up/fuse-pairs.ts";
+import { fuseNodes } from "../../rewrite/clean-up/fuse-nodes.ts";
 import { parseModel } from "../graph/text.ts";
 import { leadsToCodes, roundsToCodes } from "./codes.ts";
 import { infer } from "./infer.ts";
@@ -69,7 +69,7 @@ describe("rewrites that change the order of summation", () => {
     const product = model(
       `${codes}\n  w: float32[4, 4] = random(seed 1)\n  b: float32[4] = random(seed 2)\n  h = MatMul(x, w)\n  a = Add(h, b)\n  y = QuantizeLinear(a, s, z)`,
     );
-    expect((await fusePairs(product)).changes).toEqual([]);
+    expect((await fuseNodes(product)).changes).toEqual([]);
   });
 
   it.each(["Round(n)", "Floor(n)", "Ceil(n)"])("skips nodes before an elementwise %s", async (step) => {
@@ -102,6 +102,6 @@ describe("rewrites that change the order of summation", () => {
     const before = model(
       `${codes}\n  a = Transpose(x) {perm=[1, 0]}\n  b = Transpose(a) {perm=[1, 0]}\n  y = QuantizeLinear(b, s, z)`,
     );
-    expect((await fusePairs(before)).changes).toHaveLength(1);
+    expect((await fuseNodes(before)).changes).toHaveLength(1);
   });
 });

@@ -36,6 +36,8 @@ export interface Change {
   readonly what: string;
   /** The change without details that differ by place, for grouping and counting (default: `what`). */
   readonly kind?: string;
+  /** For `simplify`: the rule that changed the model, a name for its options `only` and `skip`. */
+  readonly rule?: string;
   /** For a "quantized" or "rounded" weight: bits per element. */
   readonly bits?: number;
   /** The speedup, timed in isolation. */

@@ -12,7 +12,7 @@ import type { Context } from "../../core/pass/pass.ts";
 import { isFloat } from "../../core/tensor/convert.ts";
 import { int64 } from "../../core/tensor/dense.ts";
 import type { Batch, Tensor } from "../../core/tensor/types.ts";
-import { fuseForStep } from "../../rewrite/clean-up/fuse-pairs.ts";
+import { fuseForStep } from "../../rewrite/clean-up/fuse-nodes.ts";
 import { channelBlock } from "./channel-blocks.ts";
 import { differentiate, type Training } from "./differentiate.ts";
 import { type CacheBudget, type FrozenPart, isSlowerThanHash, selectTensors, withOutputCache } from "./frozen-cache.ts";

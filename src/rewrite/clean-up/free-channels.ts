@@ -16,7 +16,7 @@ import { isSymbolic, productParts, type Symbolic } from "../../core/tensor/dims.
 import { change, defineCleanUp } from "./clean-up.ts";
 import { dropUnused } from "./drop-unused.ts";
 import { foldShapes } from "./fold-shapes.ts";
-import { fusePairs } from "./fuse-pairs.ts";
+import { fuseNodes } from "./fuse-nodes.ts";
 import { removeIdentities } from "./remove-identities.ts";
 
 export async function withFreeChannels(model: Model): Promise<Model> {
@@ -149,7 +149,7 @@ function readsOnly({ producer }: Value, inputs: ReadonlySet<Value>, inference: I
 }
 
 /** Sizes first, then shared vectors, then where sizes are read, then axes that are split and merged again. None reads a large tensor. */
-const passes = [foldShapes, partVectors, readSizes, removeIdentities, fusePairs, dropUnused];
+const passes = [foldShapes, partVectors, readSizes, removeIdentities, fuseNodes, dropUnused];
 const forms = [1, 2, 3, passes.length];
 
 /** Applies passes in turn until none changes anything. @returns how many passes it needed, from the first to the last with a change. */

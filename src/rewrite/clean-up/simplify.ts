@@ -1,8 +1,10 @@
 /** Applies all clean-ups in turn until none changes anything. They keep values with roles, so a model in training stays trainable. */
 import * as v from "valibot";
-import { throwIfAborted } from "../../core/errors.ts";
+import { joinList, PithError, throwIfAborted } from "../../core/errors.ts";
+import { rulesById } from "../../core/ops/rules/index.ts";
 import { described } from "../../core/pass/options.ts";
 import { definePass, type Outcome } from "../../core/pass/pass.ts";
+import { didYouMean } from "../../core/pass/suggest-option.ts";
 import { deduplicate } from "./deduplicate.ts";
 import { dropNotes, dropUnused } from "./drop-unused.ts";
 import { finalize } from "./finalize.ts";
@@ -10,7 +12,7 @@ import { fixDimensions, fixOption } from "./fix-dimensions.ts";
 import { foldConstants } from "./fold-constants.ts";
 import { foldShapes } from "./fold-shapes.ts";
 import { fuseAffine } from "./fuse-batch-norm.ts";
-import { fusePairs } from "./fuse-pairs.ts";
+import { fuseNodes, ruleOptions, selectsRule } from "./fuse-nodes.ts";
 import { inlineFunctions } from "./inline-functions.ts";
 import { keepOption, keepOutputs } from "./keep-outputs.ts";
 import { mergeInitializers } from "./merge-initializers.ts";
@@ -18,6 +20,9 @@ import { removeIdentities } from "./remove-identities.ts";
 import { resolveConditions } from "./resolve-conditions.ts";
 import { setInputs, setOption } from "./set-inputs.ts";
 import { storeConstants } from "./store-constants.ts";
+
+/** The id of the pass `drop-dead-channels.ts`, which is loaded when it runs. */
+const dropDeadChannelsId = "drop-dead-channels";
 
 const cleanUps = [
   inlineFunctions,
@@ -27,11 +32,18 @@ const cleanUps = [
   foldConstants,
   removeIdentities,
   fuseAffine,
-  fusePairs,
+  fuseNodes,
   deduplicate,
   mergeInitializers,
   dropUnused,
   dropNotes,
+];
+
+/** The ids that `only` and `skip` accept: rules for nodes, and clean-ups that have no rules of their own. */
+export const ruleIds: readonly string[] = [
+  ...rulesById.keys(),
+  ...cleanUps.flatMap(({ id }) => (id === fuseNodes.id ? [] : [id])),
+  dropDeadChannelsId,
 ];
 
 /** The maximum number of rounds: more means that two passes undo each other, a bug. */
@@ -52,12 +64,20 @@ export const simplify = definePass({
     set: setOption,
     fix: fixOption,
     keepOutputs: keepOption,
+    ...ruleOptions,
     finalize: described(
       v.optional(v.boolean(), false),
       "after training and pruning: fold masks, remove training roles",
     ),
   }),
-  async run(model, { set, fix, keepOutputs: outputs, finalize: over }, context) {
+  async run(model, { set, fix, keepOutputs: outputs, finalize: over, ...rules }, context) {
+    const unknown = [...(rules.only ?? []), ...rules.skip].find((id) => !ruleIds.includes(id));
+    if (unknown !== undefined)
+      throw new PithError("E_NAME", `There is no rule "${unknown}".`, {
+        hint: didYouMean(unknown, ruleIds) ?? `The rules are ${joinList(ruleIds)}.`,
+      });
+    const isSelected = selectsRule(rules);
+    const selected = cleanUps.filter(({ id }) => id === fuseNodes.id || isSelected(id));
     const requested: Outcome[] = [
       // Dimensions first: they determine the number of elements of an input.
       await fixDimensions(model, { fix }, context),
@@ -70,19 +90,20 @@ export const simplify = definePass({
     for (let round = 0; round < maxRounds; round++) {
       let changed = 0;
       misses = [];
-      for (const [done, pass] of cleanUps.entries()) {
+      for (const [done, pass] of selected.entries()) {
         throwIfAborted(context.signal);
-        const outcome = await pass(model, {}, context);
-        context.progress(done + 1, cleanUps.length);
-        changes.push(...outcome.changes);
+        const outcome = await (pass === fuseNodes ? fuseNodes(model, rules, context) : pass(model, {}, context));
+        context.progress(done + 1, selected.length);
+        changes.push(...outcome.changes.map((changed) => ({ rule: pass.id, ...changed })));
         misses = [...misses, ...outcome.misses];
         changed += outcome.changes.length;
       }
       if (changed > 0) continue;
+      if (!isSelected(dropDeadChannelsId)) return { changes, misses };
       // Reads every weight, so it runs last, and again only after a change.
       const { dropDeadChannels } = await import("./drop-dead-channels.ts");
       const dead = await dropDeadChannels(model, {}, context);
-      changes.push(...dead.changes);
+      changes.push(...dead.changes.map((changed) => ({ rule: dropDeadChannelsId, ...changed })));
       if (dead.changes.length === 0) return { changes, misses: [...misses, ...dead.misses] };
     }
     throw new Error("simplify does not converge");

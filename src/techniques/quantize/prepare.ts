@@ -17,7 +17,7 @@ import { fromNumbers, toFloats } from "../../core/tensor/convert.ts";
 import { deferred } from "../../core/tensor/deferred.ts";
 import { inMemory } from "../../core/tensor/dense.ts";
 import { fuseBatchNorms } from "../../rewrite/clean-up/fuse-batch-norm.ts";
-import { movePadsIntoWindows } from "../../rewrite/clean-up/fuse-pairs.ts";
+import { movePadsIntoWindows } from "../../rewrite/clean-up/fuse-nodes.ts";
 import { castsByType } from "../../rewrite/edit/lower-fused.ts";
 import { readStored } from "../../rewrite/edit/stored.ts";
 import { isParameterOrInteger, place } from "./placement.ts";

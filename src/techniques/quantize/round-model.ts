@@ -10,7 +10,7 @@ import type { Model } from "../../core/graph/model.ts";
 import { removeUnusedEverywhere } from "../../core/graph/remove-unused.ts";
 import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
 import { foldWeights } from "../../rewrite/clean-up/fold-constants.ts";
-import { moveAxesBehindSums } from "../../rewrite/clean-up/fuse-pairs.ts";
+import { moveAxesBehindSums } from "../../rewrite/clean-up/fuse-nodes.ts";
 import { mergeAcrossBranches } from "../../rewrite/clean-up/merge-initializers.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";

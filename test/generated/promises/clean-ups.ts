@@ -19,7 +19,7 @@ import { fixDimensions } from "../../../src/rewrite/clean-up/fix-dimensions.ts";
 import { foldConstants } from "../../../src/rewrite/clean-up/fold-constants.ts";
 import { foldShapes } from "../../../src/rewrite/clean-up/fold-shapes.ts";
 import { fuseAffine, fuseBatchNorm } from "../../../src/rewrite/clean-up/fuse-batch-norm.ts";
-import { fusePairs } from "../../../src/rewrite/clean-up/fuse-pairs.ts";
+import { fuseNodes } from "../../../src/rewrite/clean-up/fuse-nodes.ts";
 import { inlineFunctions } from "../../../src/rewrite/clean-up/inline-functions.ts";
 import { keepOutputs } from "../../../src/rewrite/clean-up/keep-outputs.ts";
 import { mergeInitializers } from "../../../src/rewrite/clean-up/merge-initializers.ts";
@@ -112,7 +112,7 @@ const passes: readonly Pass[] = [
   removeIdentities,
   fuseBatchNorm,
   fuseAffine,
-  fusePairs,
+  fuseNodes,
   deduplicate,
   mergeInitializers,
   resolveConditions,

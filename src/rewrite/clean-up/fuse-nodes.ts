@@ -1,9 +1,10 @@
 /**
- * Merges two consecutive nodes by the rules of `src/core/ops/pairs/`.
+ * Replaces several nodes by fewer, by the rules of `src/core/ops/rules/`.
  *      t = Transpose(x) {perm=[0, 2, 1]}          y = Transpose(x) {perm=[1, 0, 2]}
  *      y = Transpose(t) {perm=[2, 0, 1]}     →
  * Values with roles stay. So do values that are quantized later, if a rule changes the summation order (`codes.ts`).
  */
+import * as v from "valibot";
 import { leadsToCodes } from "../../core/analysis/codes.ts";
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { Miss } from "../../core/errors.ts";
@@ -15,38 +16,64 @@ import { canTakeName, replaceUses, substitute } from "../../core/graph/replace.t
 import {
   axesOfSums,
   fasterSteps,
-  fewerNodes,
+  type Match,
   type PairResult,
   type PairRules,
   padsInWindows,
-} from "../../core/ops/pairs/index.ts";
-import type { Change } from "../../core/pass/pass.ts";
-import { change, defineCleanUp } from "./clean-up.ts";
+  type StructureRules,
+  selectRules,
+} from "../../core/ops/rules/index.ts";
+import { described } from "../../core/pass/options.ts";
+import { type Change, definePass } from "../../core/pass/pass.ts";
+import { change } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 
-export const fusePairs = defineCleanUp("fuse-pairs", "Fuse pairs of nodes into one", (model) =>
-  fuse(model, fewerNodes),
-);
+interface Rules {
+  readonly pairs: PairRules;
+  readonly structures: StructureRules;
+}
+
+const onlyPairs = (pairs: PairRules): Rules => ({ pairs, structures: () => [] });
+
+/** Options that choose rules by their ids. */
+export const ruleOptions = {
+  only: described(v.optional(v.array(v.string())), "apply these rules alone", { value: "rule" }),
+  skip: described(v.optional(v.array(v.string()), []), "do not apply these rules", { value: "rule" }),
+};
+
+/** Returns whether a rule is selected. */
+export const selectsRule =
+  ({ only, skip }: { readonly only?: readonly string[] | undefined; readonly skip: readonly string[] }) =>
+  (id: string): boolean =>
+    (only?.includes(id) ?? true) && !skip.includes(id);
+
+/** Replaces several nodes by fewer, by the rules that the options select. */
+export const fuseNodes = definePass({
+  id: "fuse-nodes",
+  summary: "Replace several nodes by fewer",
+  options: v.strictObject(ruleOptions),
+  run: async (model, options) => ({ changes: fuse(model, selectRules(selectsRule(options))), misses: [] }),
+});
 
 /** Moves zero padding into windows, in place: ONNX Runtime does so only for floats. */
-export const movePadsIntoWindows = (model: Model): readonly Change[] => fuse(model, padsInWindows);
+export const movePadsIntoWindows = (model: Model): readonly Change[] => fuse(model, onlyPairs(padsInWindows));
 
 /** Moves axes that only the bias has after the sum, in place: ONNX Runtime's integer fusion loses them. */
-export const moveAxesBehindSums = (model: Model): readonly Change[] => fuse(model, axesOfSums);
+export const moveAxesBehindSums = (model: Model): readonly Change[] => fuse(model, onlyPairs(axesOfSums));
 
-function fuse(model: Model, rules: PairRules): readonly Change[] {
+function fuse(model: Model, rules: Rules): readonly Change[] {
   const inference = infer(model);
   return walk(model, rules, inference, protectedValues(model, inference));
 }
 
 /** Fuses what is faster in a training step, in place, on a copy where parameters can be read in another form. */
 export function fuseForStep(model: Model): void {
-  for (const rules of fasterSteps) walk(model, rules, infer(model), () => false);
+  for (const rules of fasterSteps) walk(model, onlyPairs(rules), infer(model), () => false);
 }
 
 function walk(
   model: Model,
-  rules: PairRules,
+  rules: Rules,
   inference: Inference,
   isProtected: FusionContext["isProtected"],
 ): readonly Change[] {
@@ -55,7 +82,7 @@ function walk(
   for (const node of allNodes(model.graph)) {
     const { graph } = node;
     for (let rule = fuseAt(model, node, context); rule !== undefined; ) {
-      changes.push(change(describe(node), rule));
+      changes.push({ ...change(describe(node), rule.what), rule: rule.id });
       rule = graph.ownValue(node.outputs[0]?.name ?? "")?.producer === node ? fuseAt(model, node, context) : undefined;
     }
   }
@@ -63,28 +90,37 @@ function walk(
 }
 
 interface FusionContext {
-  readonly rules: PairRules;
+  readonly rules: Rules;
   readonly inference: Inference;
   readonly isProtected: (value: Value) => boolean;
   readonly isRounded: (node: Node) => boolean;
 }
 
-/** Applies the first matching rule to a node and one of its producers; returns the rule's name. */
-function fuseAt(
+interface Fused {
+  readonly id: string;
+  readonly what: string;
+}
+
+/** Applies the first matching rule to a node and nodes before it, and returns the rule. */
+function fuseAt(model: Model, last: Node, context: FusionContext): Fused | undefined {
+  const { inference } = context;
+  if (inference.at(last) instanceof Miss || last.outputs.some((output) => output?.role !== undefined)) return undefined;
+  return fusePair(model, last, context) ?? fuseStructure(model, last, context);
+}
+
+function fusePair(
   model: Model,
   second: Node,
   { rules, inference, isProtected, isRounded }: FusionContext,
-): string | undefined {
-  if (inference.at(second) instanceof Miss || second.outputs.some((output) => output?.role !== undefined))
-    return undefined;
+): Fused | undefined {
   const { graph } = second;
   for (const [input, value] of second.inputs.entries()) {
     const first = value?.producer;
     if (value === undefined || first === undefined || first.graph !== graph || first.outputs[0] !== value) continue;
     if (value.role !== undefined || isProtected(value) || inference.at(first) instanceof Miss) continue;
-    for (const rule of rules(first, second)) {
+    for (const rule of rules.pairs(first, second)) {
       if (rule.reorders === true && isRounded(second)) continue;
-      const emit = emitInto(model, { before: second, by: "fuse-pairs", onNode: inference.visit });
+      const emit = emitInto(model, { before: second, by: "fuse-nodes", onNode: inference.visit });
       const result = rule.fuse({
         first,
         second,
@@ -98,10 +134,62 @@ function fuseAt(
       if (result === undefined || !take(second, result)) continue;
       if (!first.outputs.some((output) => output !== undefined && isUsed(output))) graph.removeNode(first);
       if (!("value" in result)) inference.visit(second);
-      return rule.what;
+      return rule;
     }
   }
   return undefined;
+}
+
+function fuseStructure(
+  model: Model,
+  last: Node,
+  { rules, inference, isProtected, isRounded }: FusionContext,
+): Fused | undefined {
+  const [output] = last.outputs;
+  for (const rule of rules.structures(last)) {
+    if (output === undefined || (rule.reorders === true && isRounded(last))) continue;
+    let matched: ReadonlySet<Node> = new Set();
+    const result = rule.fuse({
+      last,
+      emit: emitInto(model, { before: last, by: "fuse-nodes", onNode: inference.visit }),
+      site: inference.site,
+      operand: inference.operand,
+      match(find) {
+        const match = find(output);
+        if (match === undefined || !isPrivate(match, last, inference, isProtected)) return undefined;
+        matched = match.nodes;
+        return match;
+      },
+    });
+    if (result === undefined || !take(last, result)) continue;
+    for (const node of [...matched].toReversed())
+      if (node !== last && node.outputs.every((value) => value === undefined || !isUsed(value)))
+        node.graph.removeNode(node);
+    if (!("value" in result)) inference.visit(last);
+    return rule;
+  }
+  return undefined;
+}
+
+/** Returns whether nothing outside a structure reads or protects the values inside it. */
+function isPrivate(
+  { nodes }: Match<string, string>,
+  last: Node,
+  inference: Inference,
+  isProtected: FusionContext["isProtected"],
+): boolean {
+  return [...nodes].every((node) => {
+    if (node.graph !== last.graph || inference.at(node) instanceof Miss) return false;
+    if (node === last) return true;
+    return node.outputs.every(
+      (value) =>
+        value === undefined ||
+        (value.role === undefined &&
+          !isProtected(value) &&
+          !node.graph.isOutput(value) &&
+          [...value.uses].every(({ node: reader }) => nodes.has(reader))),
+    );
+  });
 }
 
 function isAlone(first: Node, value: Value): boolean {

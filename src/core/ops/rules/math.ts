@@ -5,10 +5,11 @@ import { type Dim, sameDims } from "../../tensor/dims.ts";
 import type { DataType } from "../../tensor/types.ts";
 import { integer, integers } from "../shared/attributes.ts";
 import { broadcast, isConstant } from "../shared/rules.ts";
-import type { Pair, PairScope } from "./pair.ts";
+import type { Pair, PairScope } from "./rule.ts";
 
 /** A matrix product plus a bias is a Gemm. float32 and float64 only: ONNX Runtime's float16 Gemm is slow. */
 const gemm: Pair = {
+  id: "gemm",
   what: "a MatMul and the Add after it become a Gemm",
   first: ["MatMul"],
   second: ["Add"],
@@ -35,6 +36,7 @@ const gemm: Pair = {
 };
 
 export const transposedGemm: Pair = {
+  id: "transposed-gemm",
   what: "the transposition moves into Gemm",
   first: ["Transpose"],
   second: ["Gemm"],
@@ -49,6 +51,7 @@ export const transposedGemm: Pair = {
 };
 
 const idempotent: Pair = {
+  id: "idempotent",
   what: "applied twice is the same as once",
   first: ["Relu", "Abs", "Ceil", "Floor", "Round", "Sign"],
   second: ["Relu", "Abs", "Ceil", "Floor", "Round", "Sign"],
@@ -57,6 +60,7 @@ const idempotent: Pair = {
 };
 
 const undone: Pair = {
+  id: "cancelling",
   what: "applied twice cancels out",
   first: ["Not", "Neg"],
   second: ["Not", "Neg"],
@@ -79,6 +83,7 @@ const widerTypes: Readonly<Partial<Record<DataType, readonly DataType[]>>> = {
 };
 
 const casts: Pair = {
+  id: "wider-cast",
   what: "a Cast through a wider type is removed",
   first: ["Cast", "CastLike"],
   second: ["Cast"],
@@ -95,6 +100,7 @@ const moving = ["Expand", "Slice", "Transpose", "Reshape", "Squeeze", "Unsqueeze
 
 /** Zero initial states are the default of recurrent layers. */
 const zeroStates: Pair = {
+  id: "zero-state",
   what: "an initial state of zeros is omitted",
   first: ["ConstantOfShape", ...moving],
   second: ["LSTM", "GRU", "RNN"],

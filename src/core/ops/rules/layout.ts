@@ -5,7 +5,7 @@ import { type Dim, isSymbolic, multiplyDims, sameDims } from "../../tensor/dims.
 import type { Site } from "../define.ts";
 import { attributeOrInput, constantIntegers, flag, integer, integers, text, wrapAxis } from "../shared/attributes.ts";
 import { integersConstant, range } from "../shared/rules.ts";
-import { dimsOf, emitNamed, ints, type Pair, type PairResult, type PairScope } from "./pair.ts";
+import { dimsOf, emitNamed, ints, type Pair, type PairResult, type PairScope } from "./rule.ts";
 
 function axesOf(site: Site, rank: number | undefined): readonly number[] | undefined {
   const axes = attributeOrInput(site, "axes", 1);
@@ -32,6 +32,7 @@ function permutation(site: Site): readonly number[] | undefined {
 }
 
 const transposes: Pair = {
+  id: "transposes",
   what: "two transpositions are one",
   first: ["Transpose"],
   second: ["Transpose"],
@@ -43,6 +44,7 @@ const transposes: Pair = {
 };
 
 const unsqueezes: Pair = {
+  id: "unsqueezes",
   what: "two Unsqueeze are one",
   first: ["Unsqueeze"],
   second: ["Unsqueeze"],
@@ -56,6 +58,7 @@ const unsqueezes: Pair = {
 };
 
 const squeezes: Pair = {
+  id: "squeezes",
   what: "two Squeeze are one",
   first: ["Squeeze"],
   second: ["Squeeze"],
@@ -72,6 +75,7 @@ const reshaping = ["Reshape", "Flatten", "Squeeze", "Unsqueeze"];
 
 /** Both keep the element order, so only the last shape counts. It can be written if at most one dimension must be inferred. */
 const reshapes: Pair = {
+  id: "reshapes",
   what: "two reshapes are one",
   first: reshaping,
   second: reshaping,
@@ -94,6 +98,7 @@ const reshapes: Pair = {
  *     Reshape: s × b × hd → s × bh × d; Transpose: bh × s × d; Reshape: b × h × s × d
  */
 const mergedAround: Pair = {
+  id: "merged-around",
   what: "a Transpose needs no merging Reshape around it",
   first: ["Transpose"],
   second: ["Reshape"],
@@ -145,6 +150,7 @@ export function shapeFor(
 }
 
 const concats: Pair = {
+  id: "concats",
   what: "a Concat of a Concat becomes one Concat",
   first: ["Concat"],
   second: ["Concat"],
@@ -175,6 +181,7 @@ function bounds(site: Site): Bounds | undefined {
 }
 
 const slices: Pair = {
+  id: "slices",
   what: "slices along different axes are one",
   first: ["Slice"],
   second: ["Slice"],
@@ -190,6 +197,7 @@ const slices: Pair = {
 
 /** Since opset 15 Shape accepts a range. */
 const slicedShape: Pair = {
+  id: "sliced-shape",
   what: "Shape and Slice are merged",
   first: ["Shape"],
   second: ["Slice", "Gather"],
@@ -225,6 +233,7 @@ function gatherRange(site: Site, rank: number): Interval | undefined {
 
 /** A Gather with a one-element index vector keeps the axis. */
 const gatheredAxis: Pair = {
+  id: "gathered-axis",
   what: "one index is picked with its axis",
   first: ["Gather"],
   second: ["Unsqueeze"],
@@ -246,6 +255,7 @@ const gatheredAxis: Pair = {
  * For other inputs it is not: the runtime returns the lowest finite number for a window of -∞ that touches its pads.
  */
 export const paddedWindow: Pair = {
+  id: "padded-window",
   what: "padding moves into the window",
   first: ["Pad"],
   second: ["Conv", "AveragePool", "MaxPool"],
@@ -300,6 +310,7 @@ export const paddedWindow: Pair = {
  * For integers ONNX Runtime fuses product and sum, and the result has the axes of the product.
  */
 export const axesOfSum: Pair = {
+  id: "axes-of-sum",
   what: "the axes that only the bias has follow the sum",
   first: ["MatMul", "Gemm"],
   second: ["Add"],
@@ -333,6 +344,7 @@ const isAboveZero = (value: Value | undefined): boolean =>
 const associative = ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1"];
 
 const keptAxes: Pair = {
+  id: "kept-axes",
   what: "keepdims moves into the reduction",
   first: [...associative, "ReduceL2"],
   second: ["Squeeze", "Unsqueeze"],
@@ -357,6 +369,7 @@ const keptAxes: Pair = {
 
 /** Merges two reductions of one kind. Means can be merged, too, because all groups have the same size. */
 const reducedTwice: Pair = {
+  id: "reduced-twice",
   what: "two reductions are one over the axes of both",
   first: associative,
   second: associative,

@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
 import type { Node } from "../../graph/graph.ts";
 import { parseModel } from "../../graph/text.ts";
-import { type Pair, rulesOf } from "./pair.ts";
+import { type Pair, rulesOf } from "./rule.ts";
 
 function rule(what: string, first: readonly string[], second: readonly string[], same?: true): Pair {
-  return { what, first, second, ...(same ? { same } : {}), fuse: () => undefined };
+  return { id: what, what, first, second, ...(same ? { same } : {}), fuse: () => undefined };
 }
 
 const rulesFor = rulesOf([

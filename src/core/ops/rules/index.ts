@@ -1,16 +1,18 @@
-/** Exact rules for two consecutive operators, except for summation order (`reorders`). `rewrite/clean-up/fuse-pairs.ts` applies them. */
+/** Exact rules that replace several nodes by fewer, except for summation order (`reorders`). `rewrite/clean-up/fuse-nodes.ts` applies them. */
 
 import { fromFront, readPieces, readPosition, splitPieces } from "../shared/sequences.ts";
 import { axesOfSum, layoutPairs, paddedWindow } from "./layout.ts";
 import { mathPairs } from "./math.ts";
-import { type Pair, type PairRules, rulesOf } from "./pair.ts";
+import { type Pair, type PairRules, rulesOf, type Structure, type StructureRules, structuresOf } from "./rule.ts";
 import { stepPairs } from "./step.ts";
 import { inOrder } from "./strided.ts";
 
-export type { PairResult, PairRules } from "./pair.ts";
+export type { Match } from "../../graph/pattern.ts";
+export type { PairResult, PairRules, StructureRules } from "./rule.ts";
 
 /** A piece of a tensor that was split into a sequence (torch.chunk, torch.split). Each reader gets a separate Split; deduplication merges them. */
 const pieceOfSequence: Pair = {
+  id: "piece-of-sequence",
   what: "a piece of a sequence that was split is an output of Split",
   first: ["SplitToSequence"],
   second: ["SequenceAt"],
@@ -27,7 +29,22 @@ const pieceOfSequence: Pair = {
   },
 };
 
-export const fewerNodes: PairRules = rulesOf([...layoutPairs, inOrder, ...mathPairs, pieceOfSequence]);
+const pairs: readonly Pair[] = [...layoutPairs, inOrder, ...mathPairs, pieceOfSequence];
+
+const structures: readonly Structure[] = [];
+
+/** The rules of `simplify` by their id. */
+export const rulesById: ReadonlyMap<string, Pair | Structure> = new Map(
+  [...pairs, ...structures].map((rule) => [rule.id, rule]),
+);
+
+/** Returns the rules of `simplify` that the predicate selects. */
+export function selectRules(isSelected: (id: string) => boolean): { pairs: PairRules; structures: StructureRules } {
+  return {
+    pairs: rulesOf(pairs.filter(({ id }) => isSelected(id))),
+    structures: structuresOf(structures.filter(({ id }) => isSelected(id))),
+  };
+}
 
 export const padsInWindows: PairRules = rulesOf([paddedWindow]);
 

@@ -1,5 +1,6 @@
 import type { Emit } from "../../graph/emit.ts";
 import { type Attribute, type Node, operatorName, type Value } from "../../graph/graph.ts";
+import type { Match } from "../../graph/pattern.ts";
 import type { Dim } from "../../tensor/dims.ts";
 import type { Operand, Site } from "../define.ts";
 
@@ -25,17 +26,51 @@ export type PairResult =
     }
   | undefined;
 
-export interface Pair {
+interface Named {
+  /** Name for the options `only` and `skip`, unique among all rules. */
+  readonly id: string;
   /** States the rule, for messages and test titles. */
   readonly what: string;
+  /** Changes the summation order, so last bits can change. */
+  readonly reorders?: true;
+}
+
+/** A rule for two consecutive nodes. */
+export interface Pair extends Named {
   /** Operator names, with the domain in front if it is not the default. */
   readonly first: readonly string[];
   readonly second: readonly string[];
   /** Applies only to the same operator twice. */
   readonly same?: true;
-  /** Changes the summation order, so last bits can change. */
-  readonly reorders?: true;
   fuse(scope: PairScope): PairResult;
+}
+
+/** The context of a rule for a structure that ends in the node `last`. */
+export interface StructureScope {
+  readonly last: Node;
+  readonly emit: Emit;
+  site(node: Node): Site;
+  operand(value: Value): Operand | undefined;
+  /** Matches the first output of `last`; undefined if a value inside the structure has a reader outside, a role, or is an output. */
+  match<Name extends string, Part extends string>(
+    find: (value: Value) => Match<Name, Part> | undefined,
+  ): Match<Name, Part> | undefined;
+}
+
+/** A rule for several nodes that compute one operator. */
+export interface Structure extends Named {
+  /** Operator names of the last node, with the domain in front if it is not the default. */
+  readonly last: readonly string[];
+  fuse(scope: StructureScope): PairResult;
+}
+
+export type StructureRules = (last: Node) => readonly Structure[];
+
+export function structuresOf(structures: readonly Structure[]): StructureRules {
+  const rules = new Map<string, Structure[]>();
+  for (const structure of structures)
+    for (const op of structure.last) rules.set(op, [...(rules.get(op) ?? []), structure]);
+  return (last) => rules.get(operatorName(last)) ?? [];
 }
 
 export type PairRules = (first: Node, second: Node) => readonly Pair[];

@@ -12,7 +12,7 @@ import type { Site } from "../define.ts";
 import { integers } from "../shared/attributes.ts";
 import { reshapeTo } from "../shared/rules.ts";
 import { transposedGemm } from "./math.ts";
-import type { Pair } from "./pair.ts";
+import type { Pair } from "./rule.ts";
 
 /** Flattens a stack to one matrix, applies `product`, and restores the stack. */
 function overRows(
@@ -35,6 +35,7 @@ function stackOf({ inputs: [stack, matrix] }: Site): readonly number[] | undefin
 }
 
 const biased: Pair = {
+  id: "biased-stack",
   what: "a stack times a matrix and its bias are a Gemm over all rows",
   first: ["MatMul"],
   second: ["Add"],
@@ -51,6 +52,7 @@ const biased: Pair = {
 };
 
 const transposed: Pair = {
+  id: "transposed-stack",
   what: "a stack times a transposed matrix is a Gemm over all rows",
   first: ["Transpose"],
   second: ["MatMul"],

@@ -10,7 +10,7 @@ import { type Dim, multiplyDims, sameDims } from "../../tensor/dims.ts";
 import { constantIntegers, wrapAxis } from "../shared/attributes.ts";
 import { range } from "../shared/rules.ts";
 import { shapeFor } from "./layout.ts";
-import { dimsOf, emitNamed, type Pair, type PairScope } from "./pair.ts";
+import { dimsOf, emitNamed, type Pair, type PairScope } from "./rule.ts";
 
 /** Integers offset + Σ steps[k] · i[k] at indices i. Steps along an axis of length 1 are 0. */
 interface Grid {
@@ -103,6 +103,7 @@ function stridesOf(dims: readonly Dim[]): readonly number[] | undefined {
 }
 
 export const inOrder: Pair = {
+  id: "in-order",
   what: "elements are selected in storage order",
   first: ["Reshape", "Flatten"],
   second: ["Gather"],
