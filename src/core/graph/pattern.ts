@@ -78,7 +78,7 @@ export function structure<Name extends string, Part extends string>(
   });
   return (value) => {
     for (const { operands, last, parts } of written) {
-      const bound = bind(last, value, { values: new Map(), nodes: new Map() });
+      const [bound] = bind(last, value, { values: new Map(), nodes: new Map() });
       if (bound === undefined) continue;
       const nodeOf = ({ producer }: Value): Node | undefined => producer && bound.nodes.get(producer);
       return {
@@ -100,34 +100,47 @@ interface Bindings {
 
 const commutative: ReadonlySet<string> = new Set(["Add", "Mul"]);
 
-/** Extends the bindings so that `written` matches `value`; undefined if there is no way. */
-function bind(written: Value, value: Value, bindings: Bindings): Bindings | undefined {
+/** Yields each way to extend the bindings so that `written` matches `value`. */
+function* bind(written: Value, value: Value, bindings: Bindings): Generator<Bindings> {
   const like = written.producer;
   if (like === undefined) {
     const earlier = bindings.values.get(written);
-    if (earlier !== undefined) return earlier === value ? bindings : undefined;
-    return { ...bindings, values: new Map([...bindings.values, [written, value]]) };
+    if (earlier === undefined) yield { ...bindings, values: new Map([...bindings.values, [written, value]]) };
+    else if (earlier === value) yield bindings;
+    return;
   }
   const node = value.producer;
-  if (node === undefined || node.op !== like.op || node.domain !== like.domain) return undefined;
-  if (node.outputs.indexOf(value) !== like.outputs.indexOf(written)) return undefined;
+  if (node === undefined || node.op !== like.op || node.domain !== like.domain) return;
+  if (node.outputs.indexOf(value) !== like.outputs.indexOf(written)) return;
   const earlier = bindings.nodes.get(like);
-  if (earlier !== undefined) return earlier === node ? bindings : undefined;
-  const { length } = like.inputs;
-  if (node.inputs.slice(length).some((input) => input !== undefined && input.tensor === undefined)) return undefined;
-  const inputs = node.inputs.slice(0, length);
-  const orders = commutative.has(like.op) ? [inputs, inputs.toReversed()] : [inputs];
-  for (const order of orders) {
-    let bound: Bindings | undefined = { ...bindings, nodes: new Map([...bindings.nodes, [like, node]]) };
-    for (const [index, input] of like.inputs.entries()) {
-      const operand = order[index];
-      if (bound === undefined) break;
-      if (input === undefined || operand === undefined) bound = input === operand ? bound : undefined;
-      else bound = bind(input, operand, bound);
-    }
-    if (bound !== undefined) return bound;
+  if (earlier !== undefined) {
+    if (earlier === node) yield bindings;
+    return;
   }
-  return undefined;
+  const { length } = like.inputs;
+  if (node.inputs.slice(length).some((input) => input !== undefined && input.tensor === undefined)) return;
+  const inputs = node.inputs.slice(0, length);
+  const withNode = { ...bindings, nodes: new Map([...bindings.nodes, [like, node]]) };
+  yield* bindAll(like.inputs, inputs, withNode);
+  if (commutative.has(like.op)) yield* bindAll(like.inputs, inputs.toReversed(), withNode);
+}
+
+/** Yields each way in which all inputs match. There is at least one. */
+function* bindAll(
+  [written, ...others]: readonly (Value | undefined)[],
+  [value, ...otherValues]: readonly (Value | undefined)[],
+  bindings: Bindings,
+): Generator<Bindings> {
+  const ways =
+    written === undefined || value === undefined
+      ? written === value
+        ? [bindings]
+        : []
+      : bind(written, value, bindings);
+  for (const way of ways) {
+    if (others.length === 0) yield way;
+    else yield* bindAll(others, otherValues, way);
+  }
 }
 
 function required<T>(value: T | undefined, name: string): T {

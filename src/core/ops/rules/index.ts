@@ -1,8 +1,10 @@
 /** Exact rules that replace several nodes by fewer, except for summation order (`reorders`). `rewrite/clean-up/fuse-nodes.ts` applies them. */
 
 import { fromFront, readPieces, readPosition, splitPieces } from "../shared/sequences.ts";
+import { activationStructures } from "./activations.ts";
 import { axesOfSum, layoutPairs, paddedWindow } from "./layout.ts";
 import { mathPairs } from "./math.ts";
+import { normalizationPairs, normalizationStructures } from "./normalizations.ts";
 import { type Pair, type PairRules, rulesOf, type Structure, type StructureRules, structuresOf } from "./rule.ts";
 import { stepPairs } from "./step.ts";
 import { inOrder } from "./strided.ts";
@@ -29,9 +31,9 @@ const pieceOfSequence: Pair = {
   },
 };
 
-const pairs: readonly Pair[] = [...layoutPairs, inOrder, ...mathPairs, pieceOfSequence];
+const pairs: readonly Pair[] = [...layoutPairs, inOrder, ...mathPairs, ...normalizationPairs, pieceOfSequence];
 
-const structures: readonly Structure[] = [];
+const structures: readonly Structure[] = [...activationStructures, ...normalizationStructures];
 
 /** The rules of `simplify` by their id. */
 export const rulesById: ReadonlyMap<string, Pair | Structure> = new Map(

@@ -1,0 +1,110 @@
+/** Activation functions that exporters write as arithmetic. */
+import type { Emit } from "../../graph/emit.ts";
+import type { Value } from "../../graph/graph.ts";
+import { structure } from "../../graph/pattern.ts";
+import { isNear } from "./constants.ts";
+import type { Structure } from "./rule.ts";
+
+type GeluOperand = "x" | "root" | "one" | "half";
+type Scaled = (emit: Emit, x: Value, root: Value) => Value;
+
+/** The three orders in which x, 0.5 and 1 + f(x) are multiplied. */
+const products = (emit: Emit, x: Value, half: Value, sum: Value): readonly Value[] => [
+  emit.Mul([emit.Mul([x, sum]), half]),
+  emit.Mul([emit.Mul([x, half]), sum]),
+  emit.Mul([emit.Mul([half, sum]), x]),
+];
+
+/** Returns patterns of 0.5 · x · (1 + erf(x / √2)), with a product or a quotient inside. */
+const erfPatterns = ([0, 1, 2] as const).flatMap((order) =>
+  [
+    (emit: Emit, x: Value, root: Value) => emit.Div([x, root]),
+    (emit: Emit, x: Value, root: Value) => emit.Mul([x, root]),
+  ].map((scale: Scaled) => (emit: Emit, { x, root, one, half }: Readonly<Record<GeluOperand, Value>>) => {
+    const scaled = scale(emit, x, root);
+    const sum = emit.Add([emit.Erf([scaled]), one]);
+    const last = products(emit, x, half, sum)[order] ?? sum;
+    return { last, parts: { scaled } };
+  }),
+);
+
+const findGelu = structure(["x", "root", "one", "half"], ...erfPatterns);
+
+/** Gelu: y = x · Φ(x) = 0.5 · x · (1 + erf(x / √2)) (Hendrycks and Gimpel 2016); an operator since opset 20. */
+const gelu: Structure = {
+  id: "gelu",
+  what: "the arithmetic of Gelu becomes one operator",
+  last: ["Mul"],
+  reorders: true,
+  fuse({ last, site, operand, match, emit }) {
+    if (site(last).version < 20) return undefined;
+    const found = match(findGelu);
+    if (found === undefined) return undefined;
+    const { x, root, one, half } = found.operands;
+    const factor = found.parts.scaled.op === "Div" ? Math.SQRT2 : Math.SQRT1_2;
+    if (!isNear(operand(root), factor) || !isNear(operand(one), 1) || !isNear(operand(half), 0.5)) return undefined;
+    return { value: emit.named(last.outputs[0]?.name ?? "gelu").Gelu([x]) };
+  },
+};
+
+type TanhOperand = "x" | "exponent" | "cubic" | "root" | "one" | "half";
+
+const cubes = [(emit: Emit, x: Value, exponent: Value) => emit.Pow([x, exponent])];
+
+const tanhPatterns = ([0, 1, 2] as const).flatMap((order) =>
+  cubes.map((cube) => (emit: Emit, { x, exponent, cubic, root, one, half }: Readonly<Record<TanhOperand, Value>>) => {
+    const inner = emit.Add([x, emit.Mul([cube(emit, x, exponent), cubic])]);
+    const sum = emit.Add([emit.Tanh([emit.Mul([inner, root])]), one]);
+    return { last: products(emit, x, half, sum)[order] ?? sum, parts: {} };
+  }),
+);
+
+const findTanhGelu = structure(["x", "exponent", "cubic", "root", "one", "half"], ...tanhPatterns);
+
+/** Gelu with the approximation 0.5 · x · (1 + tanh(√(2/π) · (x + 0.044715 · x³))); an operator since opset 20. */
+const tanhGelu: Structure = {
+  id: "gelu-tanh",
+  what: "the arithmetic of Gelu with tanh becomes one operator",
+  last: ["Mul"],
+  reorders: true,
+  fuse({ last, site, operand, match, emit }) {
+    if (site(last).version < 20) return undefined;
+    const found = match(findTanhGelu);
+    if (found === undefined) return undefined;
+    const { x, exponent, cubic, root, one, half } = found.operands;
+    const isFormula =
+      isNear(operand(exponent), 3) &&
+      isNear(operand(cubic), 0.044715) &&
+      isNear(operand(root), Math.sqrt(2 / Math.PI)) &&
+      isNear(operand(one), 1) &&
+      isNear(operand(half), 0.5);
+    if (!isFormula) return undefined;
+    return { value: emit.named(last.outputs[0]?.name ?? "gelu").Gelu([x], { approximate: "tanh" }) };
+  },
+};
+
+const findHardSwish = structure(["x"], (emit, { x }) => {
+  const sigmoid = emit.HardSigmoid([x]);
+  return { last: emit.Mul([sigmoid, x]), parts: { sigmoid } };
+});
+
+/** HardSwish: y = x · max(0, min(1, x / 6 + 0.5)) (Howard et al. 2019); an operator since opset 14. */
+const hardSwish: Structure = {
+  id: "hard-swish",
+  what: "a product of x and its HardSigmoid becomes HardSwish",
+  last: ["Mul"],
+  fuse({ last, site, match, emit }) {
+    if (site(last).version < 14) return undefined;
+    const found = match(findHardSwish);
+    if (found === undefined) return undefined;
+    const { sigmoid } = found.parts;
+    const read = (name: string, usual: number): number => {
+      const attribute = sigmoid.attributes.get(name);
+      return attribute?.kind === "float" ? attribute.value : usual;
+    };
+    if (Math.abs(read("alpha", 0.2) - 1 / 6) > 1e-7 || read("beta", 0.5) !== 0.5) return undefined;
+    return { value: emit.named(last.outputs[0]?.name ?? "swish").HardSwish([found.operands.x]) };
+  },
+};
+
+export const activationStructures: readonly Structure[] = [gelu, tanhGelu, hardSwish];
