@@ -31,13 +31,38 @@ export async function bundle(root: string, outdir: string, more: readonly string
     target: "node20",
     logLevel: "warning",
   });
+  await bundleJobs(sources, outdir);
+}
+
+/** Bundles all jobs of the command line into one file. Each is evaluated when it is imported. */
+async function bundleJobs(sources: string, outdir: string): Promise<void> {
+  const table = jobs(sources).map((name) => `${JSON.stringify(`${name}.js`)}: () => import("./${name}.ts"),`);
+  const contents = `
+import { root } from "#root";
+import { serveJob } from "./runtime/job/child.ts";
+const jobs = {\n${table.join("\n")}\n};
+serveJob((address) => jobs[address.slice(root().href.length)]());`;
+  await build({
+    stdin: { contents, resolveDir: sources, sourcefile: "jobs.ts", loader: "ts" },
+    outfile: join(outdir, "app/cli/jobs.js"),
+    bundle: true,
+    packages: "external",
+    external: ["#root", "#onnxruntime"],
+    conditions: ["pith-source"],
+    minify: true,
+    keepNames: true,
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    logLevel: "warning",
+  });
 }
 
 /** Entries that start in a separate process, thread or page. */
 const started = [
   "app/cli/main",
   "app/cli/browser/page",
-  "runtime/job/child",
+  "runtime/job/any-job",
   "core/platform/thread-entry",
   "data/prefetch/preparing",
 ];

@@ -51,14 +51,20 @@ export interface Session {
   /** Model file → the folder that the user named. */
   readonly folders: ReadonlyMap<string, string>;
   /**
-   * Runs a job (`jobs/<module>.ts`) in a separate process. `keeps`: a stop waits until its work is saved; `modules`: the user modules it may import.
+   * Runs a job (`jobs/<module>.ts`) in a separate process, or in this one with `isHere`. `keeps`: a stop waits until its work is saved; `modules`:
+   * the user modules it may import.
    */
   job<J extends Job>(
     module: string | URL,
     input: Parameters<J>[0],
     name: string,
-    how?: Pick<RunOptions, "keeps" | "modules">,
+    how?: JobOptions,
   ): Promise<Awaited<ReturnType<J>>>;
+}
+
+export interface JobOptions extends Pick<RunOptions, "keeps" | "modules"> {
+  /** The job runs no model and reads little, so it cannot block or crash this process. */
+  readonly isHere?: boolean;
 }
 
 export interface Result {

@@ -7,8 +7,7 @@ import { moduleOf } from "#root";
 import { capitalize, type ErrorCode, PithError } from "../../core/errors.ts";
 import { version } from "../../core/version.ts";
 import type { Job, JobEvent } from "../../runtime/job/job.ts";
-import type { RunOptions } from "../../runtime/job/run.ts";
-import type { Result, Session, SharedOptions } from "./command.ts";
+import type { JobOptions, Result, Session, SharedOptions } from "./command.ts";
 import { commands, type Listed } from "./commands.ts";
 import { publicWords, secretsHidden } from "./print/addresses.ts";
 import { type Environment, type Stream, Terminal, widthOf } from "./print/terminal.ts";
@@ -42,9 +41,12 @@ export async function runProgram(line: readonly string[], surroundings: Surround
     module: string | URL,
     input: Parameters<J>[0],
     name: string,
-    how: Pick<RunOptions, "keeps" | "modules"> = {},
+    { isHere = false, ...how }: JobOptions = {},
   ): Promise<Awaited<ReturnType<J>>> => {
-    const run = surroundings.runJob ?? (await import("../../runtime/job/run.ts")).runJob;
+    const usual = isHere
+      ? (await import("../../runtime/job/here.ts")).runHere
+      : (await import("../../runtime/job/run.ts")).runJob;
+    const run = surroundings.runJob ?? usual;
     const { onCommandLine } = await import("./flags/invalid-options.ts");
     const flags = command === undefined ? undefined : flagsOf(command);
     let stage = "";

@@ -1,4 +1,4 @@
-/** The first module of a job's process: receives the request, runs the job and sends the result. */
+/** The process of a job: receives the request, runs the job and sends the result. */
 import { rmSync } from "node:fs";
 import { PithError } from "../../core/errors.ts";
 import { permitModules } from "../../core/platform/node-modules.ts";
@@ -11,21 +11,30 @@ const progressInterval = 50;
 /** Milliseconds that a job has to end after its parent process is gone. */
 const orphanGrace = 5000;
 
+/** Imports a job's module by its address. */
+type ImportJob = (address: string) => Promise<{ readonly default?: unknown }>;
+
 const controller = new AbortController();
 
-// Ctrl-C reaches the whole process group: the parent decides and sends a message.
-process.on("SIGINT", () => {});
-process.on("SIGTERM", () => controller.abort());
-process.on("uncaughtException", (error) => finish({ pith: "fault", fault: toFault(error) }));
-// Without this handler, Node replaces a rejection that is not an Error by one of its own.
-process.on("unhandledRejection", (reason) => finish({ pith: "fault", fault: toFault(reason) }));
-process.on("message", (message) => {
-  if (!isJobMessage<ToChild>(message)) return;
-  if (message.pith === "stop") controller.abort();
-  else void start(message);
-});
+/** Waits for the request of the parent process. */
+export function serveJob(importJob: ImportJob): void {
+  // Ctrl-C reaches the whole process group: the parent decides and sends a message.
+  process.on("SIGINT", () => {});
+  process.on("SIGTERM", () => controller.abort());
+  process.on("uncaughtException", (error) => finish({ pith: "fault", fault: toFault(error) }));
+  // Without this handler, Node replaces a rejection that is not an Error by one of its own.
+  process.on("unhandledRejection", (reason) => finish({ pith: "fault", fault: toFault(reason) }));
+  process.on("message", (message) => {
+    if (!isJobMessage<ToChild>(message)) return;
+    if (message.pith === "stop") controller.abort();
+    else void start(message, importJob);
+  });
+}
 
-async function start({ module, input, temporary, modules }: Extract<ToChild, { pith: "start" }>): Promise<void> {
+async function start(
+  { module, input, temporary, modules }: Extract<ToChild, { pith: "start" }>,
+  importJob: ImportJob,
+): Promise<void> {
   if (modules !== undefined) permitModules(modules);
   // Files in the system's temporary folder are removed with the job, even after a crash.
   for (const name of ["TMPDIR", "TEMP", "TMP"]) process.env[name] = temporary;
@@ -37,7 +46,7 @@ async function start({ module, input, temporary, modules }: Extract<ToChild, { p
   try {
     // A job or a user module can load the runtime itself.
     await disableTelemetry();
-    const { default: job }: { default?: unknown } = await import(module);
+    const { default: job } = await importJob(module);
     if (!isJob(job))
       throw new PithError("E_OPTION", `${module} has no function as its default export: it is not a job.`);
     send({ pith: "begun" });

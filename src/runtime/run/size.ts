@@ -32,11 +32,21 @@ export type SizedPart = string | ByteSource | Uint8Array;
  * @throws PithError E_FILE if one cannot be read.
  */
 export async function size(...parts: readonly SizedPart[]): Promise<Size> {
-  const sources = await Promise.all(parts.map((part) => (typeof part === "string" ? openFile(part) : part)));
-  const bytes = sources.reduce((sum, source) => sum + lengthOf(source), 0);
-  const step = Math.max(chunk, Math.ceil((bytes * chunk) / maxCompressed));
+  const { bytes, sources, step } = await openParts(parts);
   const [gzip, brotli] = await Promise.all([totalSize(sources, step, "gzip"), totalSize(sources, step, "br")]);
   return { bytes, gzip, brotli, sampled: isEstimated(bytes) };
+}
+
+/** Returns the size after gzip, estimated above 8 MiB: a fiftieth of the time that brotli takes. */
+export async function gzipSize(...parts: readonly SizedPart[]): Promise<number | undefined> {
+  const { sources, step } = await openParts(parts);
+  return totalSize(sources, step, "gzip");
+}
+
+async function openParts(parts: readonly SizedPart[]) {
+  const sources = await Promise.all(parts.map((part) => (typeof part === "string" ? openFile(part) : part)));
+  const bytes = sources.reduce((sum, source) => sum + lengthOf(source), 0);
+  return { sources, bytes, step: Math.max(chunk, Math.ceil((bytes * chunk) / maxCompressed)) };
 }
 
 /** Returns the size after brotli of a whole file, however large; undefined without a compressor. */

@@ -1,8 +1,12 @@
+import { stat } from "node:fs/promises";
 import * as v from "valibot";
 import { option } from "../../../core/pass/options.ts";
 import { defineCommand } from "../command.ts";
 import type inspectJob from "../jobs/inspect.ts";
 import { show } from "../print/inspection.ts";
+
+/** Maximum bytes of a file that is read in this process: its graph takes less than a second. */
+const maxHere = 2 ** 24;
 
 export default defineCommand({
   name: "inspect",
@@ -14,11 +18,10 @@ export default defineCommand({
   deterministic: true,
   examples: ["inspect model.onnx", "inspect model.onnx --weights", "inspect model.onnx --json"],
   async run([model = ""], { weights = false }, session) {
-    const {
-      description,
-      weights: numbers,
-      zeros,
-    } = await session.job<typeof inspectJob>("inspect", { model, weights }, `inspect ${model}`);
+    const input = { model, weights };
+    const isSmall = ((await stat(model).catch(() => undefined))?.size ?? 0) <= maxHere;
+    const job = session.job<typeof inspectJob>("inspect", input, `inspect ${model}`, { isHere: isSmall && !weights });
+    const { description, weights: numbers, zeros } = await job;
     return {
       data: numbers === undefined ? description : { ...description, zeros, weights: numbers },
       print: (terminal) => show(description, { numbers, zeros }, terminal),

@@ -46,7 +46,7 @@ import { rejectUnloadable, simplifiedToLoad } from "./loadable.ts";
 import { contextOf, isChanged, openModel, saveResult, warnOfDefaults, warnOfOrder } from "./open-model.ts";
 import { withTargets } from "./target.ts";
 import { openStepsTask, type SampleUse } from "./task.ts";
-import { countsOf, measureSpeed, weightOf, withCompressed } from "./weight.ts";
+import { countsOf, measureSpeed, weightOf, withCompressed, withGzip } from "./weight.ts";
 
 export interface PassInput {
   readonly command: string;
@@ -79,7 +79,7 @@ export interface PassInput {
   readonly fileBytes?: number;
   /** Encodings of compressed copies. */
   readonly precompress?: readonly Encoding[] | undefined;
-  /** Whether the size after compression is measured for the input model as well (true). */
+  /** Whether the size after gzip is measured for the input model as well (true). */
   readonly compressesOriginal?: boolean;
   readonly seed: number;
 }
@@ -344,7 +344,7 @@ async function writeResult(
   context.stage("compress");
   const saved = await open(input.out);
   const [before, after] = await Promise.all([
-    input.compressesOriginal === false ? report.before : withCompressed(report.before, original.model, input.model),
+    input.compressesOriginal === false ? report.before : withGzip(report.before, original.model, input.model),
     withCompressed(await weightOf(saved, input.out), saved, input.out, copies),
   ]);
   const masked = isPruned(result);

@@ -11,7 +11,7 @@ import { plainFile } from "../../../judge/run/improvement.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import { zeroShare } from "../../../rewrite/edit/stored.ts";
 import { relativeTime } from "../../../runtime/run/relative-time.ts";
-import { type CompressedSize, size } from "../../../runtime/run/size.ts";
+import { type CompressedSize, gzipSize, isEstimated, size } from "../../../runtime/run/size.ts";
 import { operationCount } from "../../report/operation-count.ts";
 import type { Timed } from "../../report/speed.ts";
 import { fileBytes, filesOf } from "../files/files.ts";
@@ -40,6 +40,13 @@ export async function withCompressed(
   const plain = await plainFile(model);
   const { bytes: _, ...sizes } = await size(...(plain === undefined ? filesOf(model, path) : [plain.file]));
   return { ...weight, ...sizes, ...copySizes };
+}
+
+/** Adds the size after gzip alone, with which a result can be compared: brotli would take most of a command's time. */
+export async function withGzip(weight: Weight, model: Model, path: string): Promise<Weight> {
+  const plain = await plainFile(model);
+  const gzip = await gzipSize(...(plain === undefined ? filesOf(model, path) : [plain.file]));
+  return { ...weight, gzip, sampled: isEstimated(weight.bytes) };
 }
 
 export async function countsOf(model: Model): Promise<Pick<Weight, "parameters" | "zeros" | "macs">> {

@@ -136,8 +136,8 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
         [...columns("", "before", "after"), { title: "" }],
         [
           ["bytes", bytes(before.bytes), bytes(after.bytes), times(before.bytes / after.bytes)],
-          ...compressedRow("gzip", before, after),
-          ...compressedRow("brotli", before, after),
+          ...gzipRow(before, after),
+          ...brotliRow(after),
           [
             "parameters",
             count(before.parameters),
@@ -290,12 +290,15 @@ function nothingFound(model: string): string {
   return ` No layer can be changed: pith inspect ${quoted(model)} shows what is in the model.`;
 }
 
-function compressedRow(name: "gzip" | "brotli", before: Weight, after: Weight): string[][] {
-  const sizes = [before[name], after[name]] as const;
-  if (sizes[0] === undefined || sizes[1] === undefined) return [];
-  const title = `${name}${before.sampled || after.sampled ? " (estimated)" : ""}`;
-  return [[title, bytes(sizes[0]), bytes(sizes[1]), times(sizes[0] / sizes[1])]];
+function gzipRow(before: Weight, after: Weight): string[][] {
+  if (before.gzip === undefined || after.gzip === undefined) return [];
+  const title = `gzip${before.sampled || after.sampled ? " (estimated)" : ""}`;
+  return [[title, bytes(before.gzip), bytes(after.gzip), times(before.gzip / after.gzip)]];
 }
+
+/** Only results are compressed with brotli. */
+const brotliRow = ({ brotli, sampled }: Weight): string[][] =>
+  brotli === undefined ? [] : [[`brotli${sampled ? " (estimated)" : ""}`, "", bytes(brotli), ""]];
 
 function zerosRow({ zeros: before }: Weight, { zeros: after }: Weight): string[][] {
   if (before === undefined || after === undefined || !sparsityMatters(before, after)) return [];
