@@ -1,7 +1,9 @@
 import * as v from "valibot";
+import { truncateList } from "../../../core/errors.ts";
 import { copiesOf } from "../../../core/files/compressed-copies.ts";
 import { bytes, counted, integer, times } from "../../../core/numbers.ts";
 import { described, option } from "../../../core/pass/options.ts";
+import type { Change } from "../../../core/pass/pass.ts";
 import { defineCommand, type Result } from "../command.ts";
 import { isThere, requireOther, withoutLeftovers } from "../files/files.ts";
 import { findModel, requireModel } from "../files/model-folder.ts";
@@ -30,6 +32,11 @@ export default defineCommand({
     fix: words("fix a named dimension to a size", "name=size"),
     keepOutput: words("keep this value as an output, and remove the other outputs", "name"),
     dim: words("size of a named dimension for the comparison with the original", "name=n"),
+    only: option(v.array(v.string()), "apply only this rule (--explain shows the rules that applied)", {
+      value: "rule",
+    }),
+    skip: option(v.array(v.string()), "do not apply this rule", { value: "rule" }),
+    explain: option(v.boolean(), "show each rule that applied, how often, and where"),
     finalize: option(v.boolean(), "after training and pruning: fold masks, remove training roles"),
     force: option(v.boolean(), "write the result even if it differs from the original"),
     ...precompressFlag,
@@ -39,6 +46,7 @@ export default defineCommand({
     "simplify silero_vad.onnx --set sr=16000",
     "simplify model.trained.onnx --finalize",
     "simplify model.onnx --fix batch=1,sequence=128 --keep-output logits",
+    "simplify model.onnx --explain --skip gelu",
   ],
   folders: () => true,
   async run([word = ""], options, session) {
@@ -58,15 +66,15 @@ export default defineCommand({
     for (const path of [out, ...copies]) await requireOther(path, [["the model itself", model]]);
     await requireWritablePlace(place, copies);
     const replaced = await isThere(out);
-    const { keepOutput: keepOutputs, finalize = false, force = false } = options;
+    const { keepOutput: keepOutputs, only, skip = [], finalize = false, force = false, explain = false } = options;
     const input = {
-      ...{ model, out, set, fix, keepOutputs, finalize, sizes, force, precompress },
+      ...{ model, out, set, fix, keepOutputs, only, skip, finalize, sizes, force, precompress },
       ...{ copiesSidecars: place.folder !== undefined, seed: session.seed },
     };
     const job = () => session.job<typeof simplifyJob>("simplify", input, `simplify ${model}`);
     const result = await withoutLeftovers([out, ...copies], job);
     await completePlace(place, session.terminal);
-    return show(model, { ...result, copies }, replaced);
+    return show(model, { ...result, copies }, replaced, explain);
   },
 });
 
@@ -74,18 +82,16 @@ function show(
   model: string,
   result: SimplifyOutput & { readonly copies: readonly string[] },
   replaced: boolean,
+  explains: boolean,
 ): Result {
   const { before, after, changes, comparison, held, written, copies } = result;
   return {
     data: { model, ...result, replaced },
     print(terminal) {
-      const counts = new Map<string, number>();
-      for (const change of changes) {
-        const kind = change.kind ?? change.what;
-        counts.set(kind, (counts.get(kind) ?? 0) + 1);
-      }
-      const sorted = [...counts].sort(([, a], [, b]) => b - a);
-      for (const [kind, count] of sorted) terminal.line(`  ${integer(count).padStart(5)}  ${kind}`);
+      if (explains) terminal.table(columns("rule", "times", "result", "at"), ruleRows(changes));
+      else
+        for (const [kind, all] of grouped(changes, (change) => change.kind ?? change.what))
+          terminal.line(`  ${integer(all.length).padStart(5)}  ${kind}`);
       terminal.table(
         [...columns("", "before", "after"), { title: "" }],
         [
@@ -108,6 +114,24 @@ function show(
       );
     },
   };
+}
+
+/** Groups changes, the most frequent first. */
+function grouped(changes: readonly Change[], keyOf: (change: Change) => string): [string, Change[]][] {
+  const groups = new Map<string, Change[]>();
+  for (const change of changes) {
+    const key = keyOf(change);
+    groups.set(key, [...(groups.get(key) ?? []), change]);
+  }
+  return [...groups].sort(([, a], [, b]) => b.length - a.length);
+}
+
+/** A row per rule, with the first places where it applied. */
+function ruleRows(changes: readonly Change[]): string[][] {
+  return grouped(changes, ({ rule, what }) => `${rule ?? ""}\0${what}`).map(([, all]) => {
+    const [{ rule = "", what = "" } = {}] = all;
+    return [rule, integer(all.length), what, truncateList(all.map(({ at }) => at))];
+  });
 }
 
 function comparisonLine(comparison: SimplifyOutput["comparison"]): string {

@@ -25,6 +25,10 @@ export interface SimplifyInput {
   readonly set: Readonly<Record<string, number | number[]>>;
   readonly fix: Readonly<Record<string, number>>;
   readonly keepOutputs: readonly string[];
+  /** Ids of the only rules to apply. */
+  readonly only?: readonly string[] | undefined;
+  /** Ids of rules that are not applied. */
+  readonly skip: readonly string[];
   readonly finalize: boolean;
   readonly sizes: Readonly<Record<string, number>>;
   readonly force: boolean;
@@ -55,7 +59,7 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   const original = model.clone();
   const engine = watchLoads(createEngine());
   context.stage("simplify");
-  const { set, fix, finalize } = input;
+  const { set, fix, only, skip, finalize } = input;
   const { signal } = context;
   const passContext = {
     engine,
@@ -63,7 +67,9 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
     signal,
     log: (event: Parameters<JobContext["log"]>[0]) => context.log(event),
   };
-  const outcome = await simplify(model, { set, fix, keepOutputs: [...input.keepOutputs], finalize }, passContext);
+  const rules = { ...(only === undefined ? {} : { only: [...only] }), skip: [...skip] };
+  const options = { set, fix, keepOutputs: [...input.keepOutputs], finalize, ...rules };
+  const outcome = await simplify(model, options, passContext);
   engine.forget();
   context.stage("compare");
   keepComparable(original, model);
