@@ -12,7 +12,10 @@ export function drawsNumbers(model: Model): boolean {
   return randomNodes(model).length > 0;
 }
 
-/** Returns whether both models have the same random nodes, so that fixed draws are equal. */
+/**
+ * Returns whether both models have the same random nodes. `withFixedDraws` then gives them the same random
+ * numbers.
+ */
 export function drawAlike(first: Model, second: Model): boolean {
   const [a, b] = [first, second].map((model) =>
     randomNodes(model)
@@ -25,7 +28,10 @@ export function drawAlike(first: Model, second: Model): boolean {
 
 const maxSeed = 2 ** 24;
 
-/** Returns a copy in which every random node has a seed derived from the name of its first output; the model itself if it has none. */
+/**
+ * Returns a copy in which every random node has a seed derived from the name of its first output. A model
+ * without random nodes is returned unchanged.
+ */
 export function withFixedDraws(model: Model): Model {
   if (!drawsNumbers(model)) return model;
   const copy = model.clone();

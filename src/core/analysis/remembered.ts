@@ -8,7 +8,10 @@ interface CacheEntry<T> {
   readonly result: T;
 }
 
-/** Caches a function of a model and its inference per revision of the graph. Callers must not change the shared result. */
+/**
+ * Caches the result of a function of a model and its inference until the graph changes. Callers must not modify
+ * the result, because it is shared.
+ */
 export function remembering<T>(
   compute: (model: Model, inference: Inference) => T,
 ): (model: Model, inference: Inference) => T {

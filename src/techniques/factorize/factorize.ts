@@ -12,7 +12,7 @@
 import type * as v from "valibot";
 import { infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
-import { noLayers } from "../../core/analysis/no-layers.ts";
+import { unsupportedWeights } from "../../core/analysis/no-layers.ts";
 import { ownOptions, selectLayers } from "../../core/analysis/selection.ts";
 import { engineMultiply } from "../../core/engine/multiply.ts";
 import { Miss, throwIfAborted } from "../../core/errors.ts";
@@ -74,7 +74,7 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
     const inference = infer(model);
     const all = layersOf(model, inference);
     const chosen = selectLayers(all, options);
-    const unsupported = options.layers === undefined ? noLayers(model, inference, all) : [];
+    const unsupported = options.layers === undefined ? unsupportedWeights(model, inference, all) : [];
     const { candidates, misses } = findCandidates(chosen, all, inference);
     const products = engineMultiply(context.engine);
     // Singular values of thousands of rows take minutes, so an abort is checked between products.

@@ -11,7 +11,7 @@ import {
 import { cut, refusesCut } from "../../core/analysis/cut.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { layers as layersOf } from "../../core/analysis/layers.ts";
-import { noLayers } from "../../core/analysis/no-layers.ts";
+import { unsupportedWeights } from "../../core/analysis/no-layers.ts";
 import { isNamed, ownOptions, type Selection, selectLayers } from "../../core/analysis/selection.ts";
 import { formatReason, Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -196,7 +196,7 @@ function findEligible(
   const selected = selectLayers(all, options);
   const nodes = new Set(selected.map((layer) => layer.node));
   const groups: Group[] = [];
-  const misses: Miss[] = options.layers === undefined ? [...noLayers(model, inference, all)] : [];
+  const misses: Miss[] = options.layers === undefined ? [...unsupportedWeights(model, inference, all)] : [];
   const allGroups = channelGroups(model, inference, options);
   for (const layer of selected) {
     if (layer.role.kind !== "lookup") continue;

@@ -8,7 +8,7 @@ import * as v from "valibot";
 import { infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers } from "../../core/analysis/layers.ts";
 import { plainName } from "../../core/analysis/masks.ts";
-import { noLayers } from "../../core/analysis/no-layers.ts";
+import { unsupportedWeights } from "../../core/analysis/no-layers.ts";
 import { ownOptions, selectLayers } from "../../core/analysis/selection.ts";
 import { Miss } from "../../core/errors.ts";
 import { type Emit, emitInto } from "../../core/graph/emit.ts";
@@ -102,7 +102,7 @@ async function fakeWeights(
   const all = layers(model, inference);
   const trial = selectLayers(all, options);
   const rejected = trial.flatMap((layer) => explainNotRounded(layer) ?? []);
-  const misses = [...rejected, ...noLayers(model, inference, all)];
+  const misses = [...rejected, ...unsupportedWeights(model, inference, all)];
   if (rejected.length === trial.length) return { changes: [], misses };
   raiseOpset(model, opset);
   const chosen = selectLayers(layers(model, infer(model)), options).filter(

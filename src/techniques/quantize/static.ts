@@ -4,7 +4,7 @@
  */
 import { infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers } from "../../core/analysis/layers.ts";
-import { noLayers } from "../../core/analysis/no-layers.ts";
+import { unsupportedWeights } from "../../core/analysis/no-layers.ts";
 import { ownOptions, selectLayers } from "../../core/analysis/selection.ts";
 import { type Emit, emitInto } from "../../core/graph/emit.ts";
 import { describe, type Value } from "../../core/graph/graph.ts";
@@ -66,7 +66,7 @@ export async function quantizeStatically(
   const measured = await placeMeasured(model, inference, chosen, measuring, context, existing);
   const { placement, scales } = measured;
   // A normalization that was not folded already has its reason in the list.
-  for (const further of [placement.misses, noLayers(model, inference, all, false, quantizedInside)]) {
+  for (const further of [placement.misses, unsupportedWeights(model, inference, all, false, quantizedInside)]) {
     const explained = new Set(misses.map(({ at }) => at));
     misses.push(...further.filter(({ at }) => !explained.has(at)));
   }
