@@ -2,8 +2,7 @@
  * Adaptive rounding (Nagel et al. 2020, arXiv 2004.10568): rounds each weight w up or down to ŵ so that the
  * layer's outputs change least.
  *      ŵ = s · clip(⌊w / s⌋ + h, low, high),     h = clip(σ(v) (ζ − γ) + γ, 0, 1),     ζ = 1.1, γ = −0.1
- *      min  Σ over rows (ŵ − w) G (ŵ − w)ᵀ / n  +  λ Σ (1 − |2h − 1|^β),                n = mean of s² · mean
- * of G's diagonal
+ *      min  Σ over rows (ŵ − w) G (ŵ − w)ᵀ / n  +  λ Σ (1 − |2h − 1|^β),                n = mean s² · mean of diag G
  * Here s is the scale, v the variable that Adam optimizes, σ the sigmoid, and G = Σ x xᵀ over layer inputs x.
  * Each step needs one matrix product.
  * The regularizer (weight λ) starts after a fifth of the steps; β then falls from 20 to 2 along a cosine.

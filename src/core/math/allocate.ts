@@ -23,9 +23,8 @@ export interface Item<T> {
  * @returns `taken`, the selected offer of each item (undefined if unchanged), and the total cost. It exceeds
  * the budget only if no selection is within it.
  * @example
- * const items = [{ whole: 10, offers: [{ cost: 4, loss: 1, choice: "4 bits" }] }, { whole: 10, offers: [{ cost:
- * 4, loss: 5, choice: "4 bits" }] }];
- * allocate(items, 14); // { taken: [the first offer, undefined], cost: 14 }
+ * const item = (loss: number) => ({ whole: 10, offers: [{ cost: 4, loss, choice: "4 bits" }] });
+ * allocate([item(1), item(5)], 14); // { taken: [the first offer, undefined], cost: 14 }
  */
 export function allocate<T>(
   items: readonly Item<T>[],

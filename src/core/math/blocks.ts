@@ -1,8 +1,7 @@
 /**
  * Block quantization with the rounding of ONNX Runtime's quantizer for `MatMulNBits`. The `size` elements of a
  * block share a scale s and, if asymmetric, a zero point z, for b bits:
- *      symmetric    s = −m / 2ᵇ⁻¹ with the element m of largest magnitude, z = 2ᵇ⁻¹; m becomes 0, and s can be
- * negative
+ *      symmetric    s = −m / 2ᵇ⁻¹ with the element m of largest magnitude, z = 2ᵇ⁻¹; m becomes 0, s can be negative
  *      asymmetric   s = (max − min) / (2ᵇ − 1) over a range that contains 0, z = round(−min / s)
  * Quantized values are q = clamp(round(w · (1 / s) + z)). Unlike `QuantizeLinear`, this multiplies by 1 / s and
  * rounds halves away from 0. A block of zeros has s = 0.

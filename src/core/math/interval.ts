@@ -187,8 +187,7 @@ function difference(first: number, second: number): number {
  * Wald's interval is too narrow if the models disagree on few samples. Tango's score interval (Statistics in
  * Medicine 17, 1998, 891-908) contains each difference d that the n samples do not contradict, using the
  * variance that holds if d is true:
- *     gained − lost − n d = ± z √(n (2 q + d (1 − d))),  where q is the likeliest share of lost samples given
- * d:
+ *     gained − lost − n d = ± z √(n (2 q + d (1 − d))),  q is the likeliest share of lost samples given d:
  *     2 n q² + (−gained − lost + (2 n − gained + lost) d) q − lost d (1 − d) = 0
  * If the models agree on all samples, the ends are Wilson's, ± z² / (n + z²).
  */
