@@ -184,7 +184,7 @@ function writeGraph(writer: Writer, graph: Graph, writing: Writing, options: Enc
   for (const value of graph.outputs) writeValueInfo(writer, graphFields.output, value);
   const interfaceValues = new Set([...graph.inputs, ...graph.outputs]);
   for (const value of values) {
-    if (isDeclared(value) || (!interfaceValues.has(value) && saysMore(value)))
+    if (isDeclared(value) || (!interfaceValues.has(value) && hasAnnotations(value)))
       writeValueInfo(writer, graphFields.valueInfo, value);
   }
   for (const info of strayInfos(graph)) writer.bytes(graphFields.valueInfo, info);
@@ -212,7 +212,7 @@ function isDeclared(value: Value): boolean {
 }
 
 /** Returns whether a value that is not stored has a role, metadata, documentation or unknown fields. */
-function saysMore(value: Value): boolean {
+function hasAnnotations(value: Value): boolean {
   if (value.tensor !== undefined || value.foreign?.sparse !== undefined) return false;
   return value.role !== undefined || value.metadata.size > 0 || value.doc !== undefined || value.unknown !== undefined;
 }

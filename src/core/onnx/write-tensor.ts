@@ -14,7 +14,7 @@ export interface ExternalPlace {
   readonly length: number;
 }
 
-export interface Beside {
+export interface TensorAttachments {
   readonly name?: string;
   readonly doc?: string | undefined;
   readonly metadata?: ReadonlyMap<string, string>;
@@ -24,7 +24,7 @@ export interface Beside {
   readonly strings: ReadonlyMap<Tensor, Dense<"string">>;
 }
 
-export function writeTensor(writer: Writer, tensor: Tensor, beside: Beside): void {
+export function writeTensor(writer: Writer, tensor: Tensor, beside: TensorAttachments): void {
   const { name, place } = beside;
   for (const dim of tensor.dims) writer.integer(f.dims, dim);
   writer.integer(f.type, typeCodes[tensor.type]);
