@@ -15,7 +15,7 @@ import { isDataset } from "../batches/option.ts";
 import { plainArrays, sampleCount } from "../batches/rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset, Part } from "../batches/types.ts";
 import { labelName, withLabel } from "../files/labels.ts";
-import { isArray, nested, tensorOf } from "../files/nested.ts";
+import { flattenNested, isArray, tensorOf } from "../files/nested.ts";
 import { mapParts, ofSamples, readPart, type Source } from "./source.ts";
 
 export interface ModuleOptions extends BatchOptions {
@@ -163,7 +163,7 @@ function checkedBatch(value: unknown, place: string, inputs: readonly ModelInput
 
 /** Integers are classes in a label; other columns have one type in all batches, and inputs convert it. */
 function columnOf(array: ArrayLike<unknown>, place: string, isLabel: boolean): Dense {
-  const tensor = tensorOf(nested(array, place), place);
+  const tensor = tensorOf(flattenNested(array, place), place);
   if (tensor.dims[0] === 0) throw new PithError("E_DATA", `${place}: the array is empty.`);
   if (tensor.type === "string" || isLabel) return tensor;
   return { type: "float64", dims: tensor.dims, data: toFloat64(tensor) };
