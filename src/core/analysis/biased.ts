@@ -19,7 +19,7 @@ export interface BiasedOutput {
 }
 
 /** Returns the layer's output with its bias; undefined if the layer's node has no output. */
-export function biased(layer: Layer, inference: Inference): BiasedOutput | undefined {
+export function biasedOutput(layer: Layer, inference: Inference): BiasedOutput | undefined {
   const [output] = layer.node.outputs;
   if (output === undefined) return undefined;
   const [use] = output.uses;

@@ -2,7 +2,7 @@
  * Finds the repeated blocks of a network from its graph alone, without names:
  * 1. Cut the nodes that depend on parameters where a single value is alive (`cut-points.ts`).
  * 2. If a value that is alive throughout prevents a cut, ignore it and cut again. Examples are an encoder's
- * output and relative position biases.
+ *    output and relative position biases.
  * 3. Give parts that differ only in trained values the same kind (`block-kind.ts`).
  * 4. Join consecutive repetitions: transformer layers, or the blocks of a stage.
  * Each node that depends on a parameter is in exactly one block. Other values that blocks read (masks,
@@ -295,7 +295,7 @@ function edgesOf(nodes: readonly Node[], context: Context): Omit<Outside, "kind"
    */
   function readersOf(value: Value): readonly Node[] {
     return [...value.uses]
-      .map((use) => outermost(use.node, context.graph))
+      .map((use) => outermostNode(use.node, context.graph))
       .filter((reader) => reader.outputs.some((output) => output !== undefined && context.counted.has(output)));
   }
 }
@@ -308,7 +308,7 @@ function isStored(value: Value, { inference }: Context): boolean {
  * Returns the node of `graph` that contains a node, however deeply nested in subgraphs; a node of `graph`
  * itself is returned unchanged.
  */
-export function outermost(node: Node, graph: Graph): Node {
+export function outermostNode(node: Node, graph: Graph): Node {
   let ancestor = node;
   while (ancestor.graph !== graph && ancestor.graph.parent !== undefined) ancestor = ancestor.graph.parent;
   return ancestor;

@@ -7,7 +7,7 @@ import type { Inference } from "./infer.ts";
  * Returns the command that replaces an `If` node by one of its branches. Returns undefined unless the condition
  * is stored or depends on one input element.
  */
-export function wayOutOf(node: Node, inference: Inference): string | undefined {
+export function branchAdvice(node: Node, inference: Inference): string | undefined {
   const [condition] = node.inputs;
   if (subgraphs(node).length < 2 || condition === undefined) return undefined;
   const deciding = decidingInput(condition, inference);

@@ -10,7 +10,7 @@ import { type Along, type Labels, sizeAlong } from "./units.ts";
  * The kind of those refusals that `throughNorms` lifts: channels on this axis are normalized or averaged
  * together.
  */
-export const ofStatistics = "statistics";
+export const statisticsKind = "statistics";
 
 /**
  * Relations between axes of values: the links of a node, or those between two stored copies of one parameter.
@@ -73,7 +73,7 @@ function ruleOf(node: Node, inference: Inference, withStatistics: boolean): Rule
   const links = all.flatMap((link) => ("from" in link ? [linkOf(node, link)] : []));
   const refuses = all.flatMap((link) =>
     "refuses" in link
-      ? [{ end: endOf(node, link.refuses), reason: link.reason, kind: link.statistics && ofStatistics }]
+      ? [{ end: endOf(node, link.refuses), reason: link.reason, kind: link.statistics && statisticsKind }]
       : [],
   );
   const absorbs = all.flatMap((link) => ("absorbs" in link ? [endOf(node, link.absorbs)] : []));

@@ -2,7 +2,7 @@
  * Finds channels that can only be removed together.
  * 1. Each output channel of each layer starts as a separate unit.
  * 2. Units spread to indices of other axes through the links of operators, forward and backward. Units that
- * meet at one index merge.
+ *    meet at one index merge.
  * 3. Layers that share units form a group.
  * A merged axis offers alternatives (`spread.ts`): its units can follow the outer or an inner axis. If no axis
  * is chosen, all units of one image merge: a head of an attention layer, or the same position in each group of

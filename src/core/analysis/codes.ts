@@ -83,7 +83,7 @@ function reaches(start: Node, targets: ReadonlySet<Node>, through: (node: Node) 
 }
 
 /** Returns whether a node converts between float and quantized values, with stored scales. */
-export function retypes({ inputs, outputs }: Node, inference: Inference): boolean {
+export function convertsQuantization({ inputs, outputs }: Node, inference: Inference): boolean {
   const [input, ...rest] = inputs;
   const [output] = outputs;
   if (input === undefined || output === undefined) return false;
@@ -97,16 +97,20 @@ export function retypes({ inputs, outputs }: Node, inference: Inference): boolea
  * dequantize again, these are the dequantized values, which can be clipped as by an activation. Returns an
  * empty array if some readers compute on quantized values.
  */
-export function asSeen(value: Value, inference: Inference): readonly Value[] {
+export function valuesAsRead(value: Value, inference: Inference): readonly Value[] {
   const codes = [...value.uses].map(({ node }) => (isRounding(node, inference) ? node.outputs[0] : undefined));
   if (codes.length === 0 || value.graph.isOutput(value) || codes.includes(undefined)) return [value];
   const readers = codes.flatMap((code) => [...(code?.uses ?? [])].map(({ node }) => node));
-  const floats = readers.filter((node) => retypes(node, inference) && isFloatValue(node.outputs[0], inference));
+  const floats = readers.filter(
+    (node) => convertsQuantization(node, inference) && isFloatValue(node.outputs[0], inference),
+  );
   return floats.length === readers.length ? floats.flatMap(({ outputs }) => outputs[0] ?? []) : [];
 }
 
 function isRounding(node: Node, inference: Inference): boolean {
-  return retypes(node, inference) && node.outputs.length === 1 && !isFloatValue(node.outputs[0], inference);
+  return (
+    convertsQuantization(node, inference) && node.outputs.length === 1 && !isFloatValue(node.outputs[0], inference)
+  );
 }
 
 function isFloatValue(value: Value | undefined, inference: Inference): boolean {

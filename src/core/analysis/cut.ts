@@ -16,7 +16,7 @@ import { valueAt } from "./channel-links.ts";
 import type { Group } from "./channels.ts";
 import { type Inference, infer } from "./infer.ts";
 import { layers } from "./layers.ts";
-import { recordKept } from "./provenance.ts";
+import { recordChannels } from "./provenance.ts";
 
 /** Units of a group to remove. All groups must come from the same call of `channelGroups`. */
 export interface Removal {
@@ -45,7 +45,7 @@ export async function cut(model: Model, removals: readonly Removal[]): Promise<I
   const restore = snapshot(model);
   const inference = carryOut(model, plan, (rewrite) => tensors.get(rewrite) ?? rewrite.tensor);
   if (inference instanceof Miss) restore();
-  else recordKept(model, channelsByLayer);
+  else recordChannels(model, channelsByLayer);
   return inference;
 }
 
@@ -67,7 +67,7 @@ function keptChannels(model: Model, removed: Removals): ReadonlyMap<string, read
  * Returns the reason why these units cannot be removed; undefined if they can. Does not read weights or change
  * the model.
  */
-export function refusesCut(model: Model, removals: readonly Removal[]): Miss | undefined {
+export function whyNotCut(model: Model, removals: readonly Removal[]): Miss | undefined {
   const plan = planOf(model, removedIndices(removals));
   const outcome = plan instanceof Miss ? plan : tentatively(model, () => carryOut(model, plan, resizeUnread));
   return outcome instanceof Miss ? outcome : undefined;

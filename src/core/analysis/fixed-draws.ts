@@ -8,7 +8,7 @@ function randomNodes({ graph }: Model): readonly Node[] {
   return [...allNodes(graph)].filter(isRandom);
 }
 
-export function drawsNumbers(model: Model): boolean {
+export function hasRandomNodes(model: Model): boolean {
   return randomNodes(model).length > 0;
 }
 
@@ -16,7 +16,7 @@ export function drawsNumbers(model: Model): boolean {
  * Returns whether both models have the same random nodes. `withFixedDraws` then gives them the same random
  * numbers.
  */
-export function drawAlike(first: Model, second: Model): boolean {
+export function haveSameDraws(first: Model, second: Model): boolean {
   const [a, b] = [first, second].map((model) =>
     randomNodes(model)
       .map(({ op, outputs }) => `${op} ${outputs[0]?.name}`)
@@ -33,7 +33,7 @@ const maxSeed = 2 ** 24;
  * without random nodes is returned unchanged.
  */
 export function withFixedDraws(model: Model): Model {
-  if (!drawsNumbers(model)) return model;
+  if (!hasRandomNodes(model)) return model;
   const copy = model.clone();
   for (const node of randomNodes(copy)) {
     const kind = seedKind(node);

@@ -2,8 +2,8 @@
  * Recognizes untrained tables by their elements:
  * - Attention masks contain 0, and −∞ or a large negative number for hidden keys.
  * - Sinusoidal position tables contain sin ωt and cos ωt, as halves of a row or alternating (Vaswani et al.
- * 2017), or in two tables (rotary embeddings, Su et al. 2021). The squares of each sine-cosine pair sum to 1.
- * Unlike in a permutation matrix, some elements are neither 0 nor ±1.
+ *   2017), or in two tables (rotary embeddings, Su et al. 2021). The squares of each sine-cosine pair sum to 1.
+ *   Unlike in a permutation matrix, some elements are neither 0 nor ±1.
  */
 import type { Value } from "../graph/graph.ts";
 import { isFloat, toFloat64 } from "../tensor/convert.ts";

@@ -19,7 +19,7 @@ import { entryOf, ownEntryOf } from "../ops/index.ts";
 import { storedFacts } from "../ops/shared/elements.ts";
 import { containerOperand } from "../ops/shared/merge-types.ts";
 import { addDims, type Dim, isUnknownDim, nameInDim, unknownDim, unknownDimsIn } from "../tensor/dims.ts";
-import { settling } from "./settle.ts";
+import { createSettle } from "./settle.ts";
 
 export interface Inference {
   /** Reasons why values could not be inferred, with the nodes' names. */
@@ -111,7 +111,7 @@ function inferModel(model: Model): Inference {
   /** Outputs of functions by call text: function, attributes and operands. */
   const resultsByCall = new Map<string, readonly (Operand | undefined)[]>();
   let visitedInCalls = 0;
-  const settle = settling();
+  const settle = createSettle();
   /** Caches of `at` and `Body.macs`, which are valid for the revision `appliedAt`. */
   const applied = new Map<Node, Bound | Miss>();
   const summed = new Map<Graph, Dim | Miss>();

@@ -12,7 +12,7 @@ import { rowsOfCodes } from "./codes-of-rows.ts";
 import type { Inference } from "./infer.ts";
 import { layerName, matrixName, partName } from "./layer-names.ts";
 import { plainName } from "./masks.ts";
-import { remembering } from "./remembered.ts";
+import { cachePerRevision } from "./remembered.ts";
 import { storedRoot } from "./stored-root.ts";
 
 export interface Layer {
@@ -37,7 +37,7 @@ export interface Layer {
 }
 
 /** Returns the layers of the main graph, in order. */
-export const layers: (model: Model, inference: Inference) => readonly Layer[] = remembering((model, inference) =>
+export const layers: (model: Model, inference: Inference) => readonly Layer[] = cachePerRevision((model, inference) =>
   allLayers(model, inference).filter((layer) => !isInside(layer)),
 );
 
@@ -48,21 +48,23 @@ export const isInside = ({ node }: Pick<Layer, "node">): boolean => node.graph.p
  * Returns the layers of the main graph, then those of subgraphs, depth first. Branches that share a weight give
  * one layer each, with equal names.
  */
-export const allLayers: (model: Model, inference: Inference) => readonly Layer[] = remembering((model, inference) => {
-  const candidates: Layer[] = [];
-  for (const node of allNodes(model.graph)) {
-    for (const role of inference.facet(node, "weights") ?? []) {
-      const layer = layerOf(node, role, inference);
-      if (!(layer instanceof Miss)) candidates.push(layer);
+export const allLayers: (model: Model, inference: Inference) => readonly Layer[] = cachePerRevision(
+  (model, inference) => {
+    const candidates: Layer[] = [];
+    for (const node of allNodes(model.graph)) {
+      for (const role of inference.facet(node, "weights") ?? []) {
+        const layer = layerOf(node, role, inference);
+        if (!(layer instanceof Miss)) candidates.push(layer);
+      }
     }
-  }
-  const scales = new Set(
-    candidates.flatMap(({ node, role }) =>
-      role.kind === "lookup" ? (rowsOfCodes(node, role, inference)?.scales ?? []) : [],
-    ),
-  );
-  return distinguishNames(candidates.map((layer) => (scales.has(layer.node) ? { ...layer, isScale: true } : layer)));
-});
+    const scales = new Set(
+      candidates.flatMap(({ node, role }) =>
+        role.kind === "lookup" ? (rowsOfCodes(node, role, inference)?.scales ?? []) : [],
+      ),
+    );
+    return distinguishNames(candidates.map((layer) => (scales.has(layer.node) ? { ...layer, isScale: true } : layer)));
+  },
+);
 
 /**
  * Renames layers that share a name, using node names or numbers. An embedding table that is also the output

@@ -2,7 +2,7 @@
 import { Miss } from "../errors.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import type { Bound } from "../ops/define.ts";
-import { retypes } from "./codes.ts";
+import { convertsQuantization } from "./codes.ts";
 import type { Inference } from "./infer.ts";
 
 /** A node with its bound definition, and the output through which the value passes. */
@@ -29,7 +29,7 @@ export function* makersOf(value: Value, inference: Inference, scaled = false): G
     const affine = scaled ? bound.affine() : undefined;
     const moves = !(rule instanceof Miss) && rule.kind === "transparent";
     if (affine !== undefined && !(affine instanceof Miss)) output = node.inputs[affine.data];
-    else if (!moves && bound.unchanged() === undefined && !retypes(node, inference)) return;
+    else if (!moves && bound.unchanged() === undefined && !convertsQuantization(node, inference)) return;
     else output = node.inputs[bound.unchanged() ?? 0];
   }
 }

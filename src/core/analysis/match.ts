@@ -2,7 +2,7 @@
  * Pairs layers of two models.
  * - A changed model is matched with its original by name. A factorized layer is represented by its last factor.
  * - A student is matched with its teacher by block outputs (`blocks.ts`), in stages of equal resolution. If the
- * numbers of stages differ, each network is one stage.
+ *   numbers of stages differ, each network is one stage.
  * Block i of n in a student's stage (from 0) matches block ⌈(i + 1) · m / n⌉ − 1 of m in the teacher's stage.
  */
 
@@ -42,7 +42,7 @@ const explicitAdvice =
  * - `"block"`: outputs of blocks, by relative position.
  * - `"name"`: outputs of layers of the same name.
  * - `"shape"`: the last block outputs of equal size: height and width of feature maps, width of tokens and
- * vectors.
+ *   vectors.
  * @returns The pairs, or a Miss if values cannot be matched. Its reason names the option to set instead.
  * @example
  * const matched = matchLayers(student, teacher, "block");

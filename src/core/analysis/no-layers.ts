@@ -7,7 +7,7 @@ import { allNodes, describe, type Node, subgraphs, type Value } from "../graph/g
 import type { Model } from "../graph/model.ts";
 import { noWeight } from "../ops/shared/misses.ts";
 import { isFloat } from "../tensor/convert.ts";
-import { wayOutOf } from "./branches.ts";
+import { branchAdvice } from "./branches.ts";
 import type { Inference } from "./infer.ts";
 import { type Layer, layerAt } from "./layers.ts";
 
@@ -46,7 +46,7 @@ export function layersInside(model: Model, inference: Inference, otherwise?: str
   return [...model.graph.nodes()]
     .filter((node) => hasMatrices(node, inference))
     .map((node) => {
-      const wayOut = wayOutOf(node, inference);
+      const wayOut = branchAdvice(node, inference);
       const inlined = wayOut === undefined ? [] : [`run ${wayOut} first, which inlines the branch that is taken`];
       const advice = [...inlined, ...(otherwise === undefined ? [] : [otherwise])].join(", or ");
       const message = "layers inside subgraphs are not changed";

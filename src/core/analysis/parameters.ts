@@ -15,7 +15,7 @@ import { entryOf } from "../ops/index.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
-import { remembering } from "./remembered.ts";
+import { cachePerRevision } from "./remembered.ts";
 import { storedRoot } from "./stored-root.ts";
 import { isConstantWeight, isUnitNormalization } from "./untrained.ts";
 
@@ -46,7 +46,7 @@ export interface ParameterRead {
   readonly root: Value;
 }
 
-export const parameterReads: (model: Model, inference: Inference) => readonly ParameterRead[] = remembering(
+export const parameterReads: (model: Model, inference: Inference) => readonly ParameterRead[] = cachePerRevision(
   (model, inference) => [...readsIn(model, inference)],
 );
 

@@ -12,7 +12,7 @@ export const keptKey = "pith.kept";
  * @param kept The remaining output channels of each pruned layer, by layer name. Indices refer to the layer
  * before this pruning step.
  */
-export function recordKept(model: Model, kept: ReadonlyMap<string, readonly number[]>): void {
+export function recordChannels(model: Model, kept: ReadonlyMap<string, readonly number[]>): void {
   const all = recorded(model);
   for (const [layer, channels] of kept) {
     const before = parseRanges(all.get(layer) ?? "");
@@ -22,7 +22,7 @@ export function recordKept(model: Model, kept: ReadonlyMap<string, readonly numb
 }
 
 /** Returns the original indices of a layer's remaining channels; undefined if the metadata lists none. */
-export function recordedKept(model: Model, layer: string): readonly number[] | undefined {
+export function recordedChannels(model: Model, layer: string): readonly number[] | undefined {
   const text = recorded(model).get(layer);
   return text === undefined ? undefined : parseRanges(text);
 }

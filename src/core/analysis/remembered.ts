@@ -12,7 +12,7 @@ interface CacheEntry<T> {
  * Caches the result of a function of a model and its inference until the graph changes. Callers must not modify
  * the result, because it is shared.
  */
-export function remembering<T>(
+export function cachePerRevision<T>(
   compute: (model: Model, inference: Inference) => T,
 ): (model: Model, inference: Inference) => T {
   const cache = new WeakMap<Inference, CacheEntry<T>>();

@@ -4,9 +4,9 @@
  * A unit is one factor. Units spread along links as channels do (`channels.ts`), through `homogeneous`
  * operators. Along an output axis of a product:
  * - A stored operand is adjusted, so the factors before and after the product are independent. If all products
- * have a stored operand, new units start there.
+ *   have a stored operand, new units start there.
  * - Without a stored operand, the output has the factor of a computed operand: the first one whose producer is
- * homogeneous.
+ *   homogeneous.
  * Along an axis that two operands sum over, one has the factor and the other the inverse. Units are refused at
  * model inputs and outputs, at inhomogeneous operators, at stored tensors with other readers, and if they meet
  * their own inverse.

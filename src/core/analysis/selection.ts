@@ -55,7 +55,7 @@ export function selectLayers<L extends Selectable>(
  * @param exclusive Options that replace each other: setting one unsets the others.
  * @returns The options as `own`, and the kind of the strongest override that applies as `decidedBy`.
  */
-export function ownOptions<O extends Pick<Selection, "overrides">>(
+export function optionsOfLayer<O extends Pick<Selection, "overrides">>(
   options: O,
   { name, node }: Selectable,
   exclusive: readonly string[] = [],
@@ -89,7 +89,7 @@ const isLayer = (patterns: readonly string[] | undefined, { name, node }: Select
   isNamed(patterns, name) || patterns?.some((pattern) => pattern === node?.op) === true;
 
 /** Returns whether `except` names an operator type. */
-export const leavesOut = ({ except }: Selection, type: string): boolean => list(except)?.includes(type) === true;
+export const excludesType = ({ except }: Selection, type: string): boolean => list(except)?.includes(type) === true;
 
 /** Returns whether a name matches one of the patterns. */
 export function isNamed(patterns: Selection["layers"], name: string): boolean {

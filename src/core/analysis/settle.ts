@@ -14,7 +14,7 @@ const maxTurns = 64;
 export type Settle = Body["settle"];
 
 /** Returns a function that creates `settle` for each loop body of one inference. */
-export function settling(): (body: Graph) => Settle {
+export function createSettle(): (body: Graph) => Settle {
   /** The last types of nested loops, used while an outer loop iterates. */
   const lastStates = new Map<Graph, readonly Inferred[]>();
   let depth = 0;

@@ -10,7 +10,7 @@ import type { Model } from "../graph/model.ts";
  * the changed values.
  * @param everywhere Replaces all stated types, as needed after input dimensions were fixed or freed.
  */
-export function restate(model: Model, everywhere = false): readonly string[] {
+export function updateStatedTypes(model: Model, everywhere = false): readonly string[] {
   const names: string[] = [];
   for (const value of allValues(model.graph)) {
     const { stated, inferred } = value;

@@ -1,8 +1,8 @@
 /**
  * Recognizes untrained constants among tensors that are usually trained:
  * - A weight with one output (per group) and a single value sums or averages, as in a blur or in the squares of
- * a normalization. Zeros count as learned, because pruning creates them. Vectors of ones or zeros count as
- * learned, because scales and biases start with these values.
+ *   a normalization. Zeros count as learned, because pruning creates them. Vectors of ones or zeros count as
+ *   learned, because scales and biases start with these values.
  * - A normalization with scale 1 and shift 0 is followed by the network's own scale and shift:
  *   GroupNorm(x) → Reshape → InstanceNormalization(1, 0) → Reshape → Mul(weight) → Add(bias).
  */

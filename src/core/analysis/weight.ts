@@ -115,7 +115,7 @@ function positionsOf(role: WeightRole, dims: readonly number[]): Uint32Array {
 }
 
 /** Returns "holds NaN" or "holds infinity" if an unmasked element is not finite; undefined otherwise. */
-export function brokenNumbers(values: ArrayLike<number>, mask?: ArrayLike<number>): string | undefined {
+export function describeNonFinite(values: ArrayLike<number>, mask?: ArrayLike<number>): string | undefined {
   for (let index = 0; index < values.length; index++) {
     const value = values[index] ?? 0;
     if (value - value !== 0 && mask?.[index] !== 0) return `holds ${Number.isNaN(value) ? "NaN" : "infinity"}`;

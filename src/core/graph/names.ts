@@ -5,7 +5,7 @@ import { allGraphs } from "./graph.ts";
 import type { Model } from "./model.ts";
 
 /** Gives nodes and subgraphs distinct names. The first node with a name keeps it. */
-export function nameApart(model: Model): void {
+export function makeNamesDistinct(model: Model): void {
   if (hasDistinctNames(model)) return;
   const graphs = [...allGraphs(model.graph)];
   const all = new Set(graphs.flatMap((graph) => [...graph.nodes()].map(({ name }) => name)));

@@ -4,11 +4,11 @@
  * by "|". Each version is
  *      since  inputs  outputs  attributes…        11 2-3 1-1 I=kernel_shape,pads i=group s=auto_pad
  * - A version that is only a number has the contents of the preceding one; only its element types changed.
- * "gone" means that the operator was removed.
+ *   "gone" means that the operator was removed.
  * - `2?0-3` means two to three inputs (`*`: any number), of which input 0 can be absent.
  * - Attributes are grouped by type letter; `!` marks required ones.
  * - `~ab.>a` lists the inputs and outputs that can be float16 as well as float32. Equal letters must have equal
- * types, `.` marks other types, and a final `+` repeats the last letter.
+ *   types, `.` marks other types, and a final `+` repeats the last letter.
  */
 import { Miss } from "../errors.ts";
 import { memoize } from "../tensor/memoize.ts";

@@ -12,13 +12,13 @@ import { checkForm, schemasOf } from "./schema.ts";
 /**
  * Returns one sentence per violation in a model, naming the place. Checks these rules, including in subgraphs:
  * - Each node input is a graph input, stored, or produced earlier. Outputs exist and belong to their graph,
- * because ONNX Runtime rejects subgraphs that output an outer value.
+ *   because ONNX Runtime rejects subgraphs that output an outer value.
  * - Values and nodes agree about producers, uses, inputs and outputs.
  * - Value names are unique among nested graphs, and node names within a graph, as ONNX Runtime requires.
  * - A stored tensor has the declared type and dimensions of its value.
  * - A mask is stored or fed, and a tied value refers to a tensor of matching dimensions.
  * - The imported opset defines each operator with these inputs, outputs and attributes. Domains without a
- * schema are accepted.
+ *   schema are accepted.
  */
 export function verify(model: Model): readonly string[] {
   const faults: string[] = [];

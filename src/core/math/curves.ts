@@ -2,7 +2,7 @@
 export type Curve = (t: number, from: number, to: number) => number;
 
 /** Rounds to 12 digits, because further digits of powers differ between machines. */
-export const withoutLastDigits = (value: number): number => Number(value.toPrecision(12));
+export const dropLastDigits = (value: number): number => Number(value.toPrecision(12));
 
 export const curves = {
   linear: (t, from, to) => from + (to - from) * t,

@@ -1,8 +1,7 @@
 /**
  * Optimal brain surgeon by columns (Hassibi and Stork 1993; GPTQ and SparseGPT, Frantar et al. 2022 and 2023).
  * Later weights of a row w compensate for the effect of earlier changes on w · x:
- *      H = Σ x xᵀ,  H⁻¹ = Uᵀ U with U upper triangular:     e = (wⱼ − new wⱼ) / Uⱼⱼ,     w ← w − e · (row j of
- * U)
+ *      H = Σ x xᵀ,  H⁻¹ = Uᵀ U with U upper triangular:     e = (wⱼ − new wⱼ) / Uⱼⱼ,     w ← w − e · (row j of U)
  * Rows are independent. Each block of columns updates the later columns with one matrix product.
  */
 import { Miss } from "../errors.ts";
@@ -24,7 +23,7 @@ const damping = 0.01;
  * Returns a matrix with a damped diagonal.
  * @param reference The matrix whose mean diagonal determines the damping.
  */
-export function damped(source: Matrix, reference = source): Matrix {
+export function dampDiagonal(source: Matrix, reference = source): Matrix {
   const size = source.rows;
   let mean = 0;
   for (let at = 0; at < reference.data.length; at += size + 1) mean += (reference.data[at] ?? 0) / size;

@@ -94,14 +94,14 @@ export function cutMask(mask: Mask | undefined, scores: Scores, { limit, ties }:
  * Returns a function that returns consecutive blocks with pruned entries set to 0. Of entries with equal
  * magnitude, the first are pruned. The returned blocks can share a buffer.
  */
-export function cutter({ limit, ties }: Threshold): (scores: Scores, mask: Mask | undefined) => Scores {
+export function createCutter({ limit, ties }: Threshold): (scores: Scores, mask: Mask | undefined) => Scores {
   let remainingTies = ties;
   let result = new Float32Array();
   return (scores, mask) => {
     if (mask !== undefined || !(scores instanceof Float32Array && Math.fround(limit) === limit)) {
       const keptEntries = mask?.slice() ?? new Uint8Array(scores.length).fill(1);
       remainingTies = cutEntries(keptEntries, scores, limit, remainingTies);
-      return masked(scores, keptEntries);
+      return applyMask(scores, keptEntries);
     }
     if (result.length !== scores.length) result = new Float32Array(scores.length);
     remainingTies = zeroFloats(scores, result, limit, remainingTies);
@@ -110,7 +110,7 @@ export function cutter({ limit, ties }: Threshold): (scores: Scores, mask: Mask 
 }
 
 /** Returns the numbers, with 0 where the mask is 0. */
-export function masked(numbers: Scores, mask: Mask): Scores {
+export function applyMask(numbers: Scores, mask: Mask): Scores {
   if (numbers instanceof Float64Array) return numbers.map((value, index) => (mask[index] === 1 ? value : 0));
   const result = new Float32Array(numbers.length);
   const [from, to] = [bitsOf(numbers), bitsOf(result)];

@@ -1,7 +1,6 @@
 /**
  * Singular value decomposition A = U · diag(s) · Vᵀ by orthogonal transformations, as in LAPACK's `gesvd`:
- *      A = Q R (if there are more rows than columns),   R = Q₂ B P₂ᵀ with B bidiagonal,   B = U₁ Σ V₁ᵀ by QR
- * steps
+ *      A = Q R (if there are more rows than columns),   R = Q₂ B P₂ᵀ with B bidiagonal,   B = U₁ Σ V₁ᵀ by QR steps
  * No Gram matrix is used, so small singular values are accurate relative to s₁, as NumPy's rank requires.
  */
 import { PithError } from "../errors.ts";

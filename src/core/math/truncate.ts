@@ -1,9 +1,9 @@
 /**
  * Computes the best approximation of a given rank, and its error.
  * - Exact (Eckart and Young 1936): the leading singular triplets. The error is the norm of the other singular
- * values.
+ *   values.
  * - Randomized (Halko, Martinsson and Tropp 2011), for few singular values of a large matrix: subspace
- * iteration
+ *   iteration
  *      Q ← orth(A V),   Z ← Aᵀ Q,   V ← orth(Z), …;   A ≈ Q Zᵀ,   svd(Z) = V diag(s) Wᵀ,   U = Q W
  *   It starts from a random V, or from powers of AᵀA applied to it, and stops when the captured energy ‖Z‖²
  * stops growing. Q is orthonormal, so the error is known exactly: ‖A − U diag(s) Vᵀ‖² = ‖A‖² − Σ s².

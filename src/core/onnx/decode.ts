@@ -12,7 +12,7 @@ import type { Reading } from "./reading.ts";
 import { graphFields, modelFields, sparseFields } from "./schema.ts";
 import { readTensor } from "./tensor.ts";
 import { readValueInfo, UnknownDims, type ValueInfo } from "./value-info.ts";
-import { malformed, PastEnd } from "./wire.ts";
+import { malformedError, PastEnd } from "./wire.ts";
 
 /** The maximum nesting depth of subgraphs. Real models have three or four levels. */
 const depthLimit = 100;
@@ -238,7 +238,7 @@ async function addSparse(reading: Reading, lazy: Field, graph: Graph): Promise<v
   const field = await file.loaded(lazy);
   const parts = splitFields(payload(field), field.start);
   const values = parts.find((part) => part.number === sparseFields.values);
-  if (values === undefined) throw malformed(field.from, "a sparse tensor has no values");
+  if (values === undefined) throw malformedError(field.from, "a sparse tensor has no values");
   const { name, tensor } = await readTensor(file, await file.inside(values), reading.external, "sparse tensor");
   if (name === "" || graph.ownValue(name) !== undefined) throw duplicateError(graph, name);
   const dims: number[] = [];

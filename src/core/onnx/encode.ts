@@ -48,7 +48,7 @@ export interface EncodeOptions {
  * const download = new Blob(parts as BlobPart[]);
  */
 export async function* encode(model: Model, options: EncodeOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
-  yield* stream(fitting(await modelPieces(model, options)));
+  yield* stream(requireFit(await modelPieces(model, options)));
 }
 
 /**
@@ -56,7 +56,7 @@ export async function* encode(model: Model, options: EncodeOptions = {}): AsyncG
  * @throws PithError as `encode` does.
  */
 export async function encodeToBytes(model: Model, options: EncodeOptions = {}): Promise<Uint8Array> {
-  const pieces = fitting(await modelPieces(model, options));
+  const pieces = requireFit(await modelPieces(model, options));
   const bytes = new Uint8Array(totalSize(pieces));
   let length = 0;
   for await (const chunk of stream(pieces)) {
@@ -68,7 +68,7 @@ export async function encodeToBytes(model: Model, options: EncodeOptions = {}): 
 
 /** Returns the size in bytes that the model's file would have. */
 export async function encodedSize(model: Model, options: EncodeOptions = {}): Promise<number> {
-  return totalSize(fitting(await modelPieces(model, options)));
+  return totalSize(requireFit(await modelPieces(model, options)));
 }
 
 /**
@@ -76,7 +76,7 @@ export async function encodedSize(model: Model, options: EncodeOptions = {}): Pr
  * @throws PithError as `encode` does.
  */
 export async function encodedSource(model: Model): Promise<ByteSource> {
-  const pieces = fitting(await modelPieces(model, {}));
+  const pieces = requireFit(await modelPieces(model, {}));
   let cachedPiece: { readonly piece: Piece; readonly bytes: Uint8Array } | undefined;
   const readPiece = async (piece: Piece, start: number, end: number): Promise<Uint8Array> => {
     if (piece instanceof Uint8Array) return piece.subarray(start, end);
@@ -108,7 +108,7 @@ export function fits(pieces: readonly Piece[], fileBytes = protobufLimit): boole
  * Returns the pieces if they fit into one file.
  * @throws PithError E_UNSUPPORTED if they do not.
  */
-export function fitting(pieces: readonly Piece[]): readonly Piece[] {
+export function requireFit(pieces: readonly Piece[]): readonly Piece[] {
   if (fits(pieces)) return pieces;
   throw new PithError(
     "E_UNSUPPORTED",

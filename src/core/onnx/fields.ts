@@ -1,7 +1,7 @@
 /** Represents the fields of a protobuf message. Fields are located first and read on demand. */
 import { PithError } from "../errors.ts";
 import { concatenated } from "../tensor/dense.ts";
-import { Cursor, decodeText, type Header, malformed, readHeader, type WireType } from "./wire.ts";
+import { Cursor, decodeText, type Header, malformedError, readHeader, type WireType } from "./wire.ts";
 
 /**
  * A field with its offsets in the file. Consecutive unpacked numbers with the same field number form one field:
@@ -178,7 +178,7 @@ export function fixedBytes(field: Field, wire: 1 | 5): Uint8Array {
   if (field.wire === 2) {
     const bytes = payload(field);
     if (bytes.byteLength % width !== 0)
-      throw malformed(field.start, `${bytes.byteLength} bytes are not a whole number of ${width}-byte values`);
+      throw malformedError(field.start, `${bytes.byteLength} bytes are not a whole number of ${width}-byte values`);
     return bytes;
   }
   const bytes = inMemory(field, wire);
@@ -200,7 +200,7 @@ export function fixedBytes(field: Field, wire: 1 | 5): Uint8Array {
  */
 export function fieldText(field: Field): string {
   const text = decodeText(payload(field));
-  if (text === undefined) throw malformed(field.start, "a text is not UTF-8");
+  if (text === undefined) throw malformedError(field.start, "a text is not UTF-8");
   return text;
 }
 
@@ -213,12 +213,12 @@ export function joinCarried(fields: readonly Field[]): Uint8Array | undefined {
 
 function inMemory(field: Field, wire: WireType): Uint8Array {
   if (field.wire !== wire) {
-    throw malformed(field.from, `field ${field.number} has wire type ${field.wire} where ${wire} is expected`);
+    throw malformedError(field.from, `field ${field.number} has wire type ${field.wire} where ${wire} is expected`);
   }
   return loadedBytes(field);
 }
 
 function loadedBytes({ whole, from, number }: Field): Uint8Array {
-  if (whole === undefined) throw malformed(from, `field ${number} is far too long`);
+  if (whole === undefined) throw malformedError(from, `field ${number} is far too long`);
   return whole;
 }

@@ -4,7 +4,7 @@ import type { Model } from "../graph/model.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { ownDataFiles, removeAbandoned, removeUnread } from "./data-files.ts";
 import { CutOff, decodeModel } from "./decode.ts";
-import { fits, fitting, modelPieces } from "./encode.ts";
+import { fits, modelPieces, requireFit } from "./encode.ts";
 import type { OpenExternal } from "./external.ts";
 import { type SaveOptions, saveOutside } from "./save-external.ts";
 import { sniff, sniffedBytes } from "./sniff.ts";
@@ -72,7 +72,7 @@ export async function save(model: Model, path: string, options: SaveOptions = {}
   await removeAbandoned(path);
   if (externalData !== true) {
     const pieces = await modelPieces(model, {});
-    if (externalData === false) fitting(pieces);
+    if (externalData === false) requireFit(pieces);
     if (externalData === false || fits(pieces, fileBytes)) {
       const replaced = await ownDataFiles(path);
       await writeFileAtomically(path, parts(pieces));

@@ -7,7 +7,7 @@
 import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { type Field, FieldList, isLoaded, payload, splitFields } from "./fields.ts";
-import { headerLimit, malformed, readHeader } from "./wire.ts";
+import { headerLimit, malformedError, readHeader } from "./wire.ts";
 
 /** The maximum bytes of a field that is read together with the fields around it. */
 const wholeBytes = 2 ** 16;
@@ -76,7 +76,7 @@ export class LazyFile {
 
   /** Returns the fields of a submessage. */
   async inside(field: Field): Promise<Field[]> {
-    if (field.wire !== 2) throw malformed(field.from, `field ${field.number} is not a message`);
+    if (field.wire !== 2) throw malformedError(field.from, `field ${field.number} is not a message`);
     if (!isLoaded(field)) return this.fields(field.start, field.end);
     return this.#counted(splitFields(payload(field), field.start));
   }

@@ -8,7 +8,7 @@ import { allValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Tensor } from "../tensor/types.ts";
 import { chooseDataNames, removeUnread } from "./data-files.ts";
-import { fitting, modelPieces } from "./encode.ts";
+import { modelPieces, requireFit } from "./encode.ts";
 import { type ExternalPlace, rawPiece } from "./write-tensor.ts";
 import { type Piece, parts, sizeOf } from "./writer.ts";
 
@@ -49,7 +49,7 @@ export async function saveOutside(model: Model, path: string, fileBytes = Number
       const location = locations[entry?.file ?? -1];
       return entry === undefined || location === undefined ? undefined : { location, ...entry };
     };
-    return parts(fitting(await modelPieces(model, { place })));
+    return parts(requireFit(await modelPieces(model, { place })));
   };
   const inFolder = (file = ""): string => joinPath(folderOf(path), file);
   const data = files.map((pieces, file) => [inFolder(temporaryNames[file]), parts(pieces)] as const);

@@ -26,7 +26,7 @@ export class Cursor {
     this.low = this.high = 0;
     const first = this.position;
     for (let shift = 0; shift < 70; shift += 7) {
-      if (this.position >= end) throw malformed(this.#base + first, "a varint runs past the end of its message");
+      if (this.position >= end) throw malformedError(this.#base + first, "a varint runs past the end of its message");
       const byte = this.#bytes[this.position++] ?? 0;
       const bits = byte & 0x7f;
       if (shift < 28) this.low |= bits << shift;
@@ -40,7 +40,7 @@ export class Cursor {
         return;
       }
     }
-    throw malformed(this.#base + first, "a varint takes more than 10 bytes");
+    throw malformedError(this.#base + first, "a varint takes more than 10 bytes");
   }
 
   /**
@@ -87,7 +87,7 @@ export function readHeader(bytes: Uint8Array, base: number, position: number, me
   const tag = cursor.unsigned;
   const number = Math.floor(tag / 8);
   const wire = tag % 8;
-  if (number < 1 || number >= 2 ** 29) throw malformed(position, `${number} is not a field number`);
+  if (number < 1 || number >= 2 ** 29) throw malformedError(position, `${number} is not a field number`);
   let start = cursor.position + base;
   let end: number;
   if (wire === 0) {
@@ -99,7 +99,7 @@ export function readHeader(bytes: Uint8Array, base: number, position: number, me
     cursor.varint(limit);
     start = cursor.position + base;
     end = start + cursor.unsigned;
-  } else throw malformed(position, `invalid wire type ${wire}`);
+  } else throw malformedError(position, `invalid wire type ${wire}`);
   if (end > messageEnd) throw new PastEnd(position, number, end, messageEnd);
   return { number, wire, start, end };
 }
@@ -141,6 +141,6 @@ export class PastEnd extends PithError {
   }
 }
 
-export function malformed(offset: number, problem: string): PithError {
+export function malformedError(offset: number, problem: string): PithError {
   return new PithError("E_NOT_ONNX", `at byte ${offset}: ${problem}.`, { hint: damaged });
 }

@@ -7,7 +7,7 @@ import * as v from "valibot";
 import { importModule } from "#platform";
 import { asPithError, PithError } from "../errors.ts";
 import { Model } from "../graph/model.ts";
-import { understood } from "./options.ts";
+import { parsableBy } from "./options.ts";
 import type { OptionValues } from "./pass.ts";
 import { nodesAt } from "./schema.ts";
 import { didYouMean } from "./suggest-option.ts";
@@ -28,7 +28,7 @@ export function modulePath(
   const read = (text: string): void => {
     if (!path.test(text)) throw new PithError("E_OPTION", message, { hint: didYouMean(text, words) });
   };
-  const schema = v.pipe(v.string(), understood(read));
+  const schema = v.pipe(v.string(), parsableBy(read));
   moduleSchemas.add(schema);
   return schema;
 }

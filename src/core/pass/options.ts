@@ -74,7 +74,7 @@ const readers = new WeakMap<object, Reader>();
  * Returns a check that rejects a value with the error that `read` throws. Option texts are thereby parsed
  * before any work. The caller adds the option's name to the message.
  */
-export function understood<T>(read: (value: T) => unknown) {
+export function parsableBy<T>(read: (value: T) => unknown) {
   const rejection = (value: T): PithError | undefined => {
     try {
       read(value);

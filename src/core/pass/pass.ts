@@ -1,14 +1,14 @@
 /** Defines passes: functions with metadata that the library, the command line and recipes share. */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
-import { restate } from "../analysis/stale-types.ts";
+import { updateStatedTypes } from "../analysis/stale-types.ts";
 import { createEngine, type Engine } from "../engine/index.ts";
 import { asPithError, type Miss, PithError } from "../errors.ts";
 import { passKey } from "../graph/emit.ts";
 import type { Graph } from "../graph/graph.ts";
 import { structureHash } from "../graph/hash.ts";
 import type { Model } from "../graph/model.ts";
-import { nameApart } from "../graph/names.ts";
+import { makeNamesDistinct } from "../graph/names.ts";
 import { removeUnused } from "../graph/remove-unused.ts";
 import { type GraphSnapshot, graphSnapshot, snapshot } from "../graph/snapshot.ts";
 import { verify } from "../graph/verify.ts";
@@ -52,9 +52,9 @@ export const changeText = ({ what, decidedBy }: Change): string =>
   decidedBy === "global" ? what : `${what} (per-${decidedBy === "op" ? "operator" : "layer"} override)`;
 
 /** The `kind` of changes that remove an input or output of the model. */
-export const noLongerThere = "no longer there";
+export const removedPortKind = "no longer there";
 /** The `kind` of changes that alter the values of layers without altering the outputs of the model. */
-export const movedFactors = "scaled";
+export const scaledKind = "scaled";
 
 export interface Outcome {
   readonly changes: readonly Change[];
@@ -175,7 +175,7 @@ export async function equalizedReference(
   changes: readonly Change[],
   run: (pass: AnyPass) => Promise<Model>,
 ): Promise<Model> {
-  return unrounded !== undefined && changes.some(({ kind }) => kind === movedFactors) ? run(unrounded) : original;
+  return unrounded !== undefined && changes.some(({ kind }) => kind === scaledKind) ? run(unrounded) : original;
 }
 
 export interface PassCommand {
@@ -244,10 +244,10 @@ export const contract = { checked: false };
 /**
  * Makes a pass from its definition. A call of the pass
  * - validates its options; E_OPTION names the invalid option and the accepted values, or a concurrent pass on
- * the same model;
+ *   the same model;
  * - records the pass in the metadata of new nodes;
  * - with `contract.checked`, throws an error if the result is not valid, or if the model changed although no
- * change was reported.
+ *   change was reported.
  */
 export function definePass<S extends v.GenericSchema, R extends Outcome>(definition: PassDefinition<S, R>): Pass<S, R> {
   const { run, ...description } = definition;
@@ -314,9 +314,9 @@ export async function atomically<R extends Outcome>(model: Model, work: () => Pr
 /** Updates the IR version, names and stated types after a change of the model. */
 function finishPass(model: Model): void {
   leaveDefaults(model);
-  nameApart(model);
+  makeNamesDistinct(model);
   infer(model);
-  restate(model);
+  updateStatedTypes(model);
 }
 
 /**

@@ -3,7 +3,7 @@ import { type ErrorCode, errorMessage, PithError, stripPeriod } from "../errors.
 import { concatenated, hexadecimal } from "../tensor/dense.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import type { Digest, Parts, ScratchFile } from "./files.ts";
-import { damaged, imageHeader, type Pixels } from "./image.ts";
+import { damagedImageError, imageHeader, type Pixels } from "./image.ts";
 import { blobSource, urlBeside, urlSource } from "./sources.ts";
 import type { Thread } from "./threads.ts";
 
@@ -119,7 +119,7 @@ export async function decodeImage(bytes: Uint8Array, name: string): Promise<Pixe
     for (let pixel = 0; pixel < width * height; pixel++) data.set(rgba.subarray(4 * pixel, 4 * pixel + 3), 3 * pixel);
     return { width, height, data };
   } catch (cause) {
-    throw damaged(format, name, cause);
+    throw damagedImageError(format, name, cause);
   }
 }
 

@@ -4,7 +4,7 @@ import { Unzlib } from "fflate";
 import { decode as decodeJpeg } from "jpeg-js";
 import { PithError } from "../errors.ts";
 import { concatenated, viewOf } from "../tensor/dense.ts";
-import { damaged, imageHeader, maxPixels, type Pixels, upright } from "./image.ts";
+import { damagedImageError, imageHeader, maxPixels, type Pixels, upright } from "./image.ts";
 
 /**
  * Decodes a JPEG or PNG file. Chroma is upsampled without smoothing, so individual values differ slightly from
@@ -28,7 +28,7 @@ export function decodePlainly(bytes: Uint8Array, name: string): Pixels {
     });
     return upright({ width, height, data }, orientation);
   } catch (cause) {
-    throw damaged(format, name, cause);
+    throw damagedImageError(format, name, cause);
   }
 }
 

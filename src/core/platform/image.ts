@@ -99,7 +99,7 @@ function pngHeader(bytes: Uint8Array): Omit<ImageHeader, "format"> {
 }
 
 /** Returns the error for an image that a decoder rejects. */
-export function damaged(format: string, name: string, cause: unknown): PithError {
+export function damagedImageError(format: string, name: string, cause: unknown): PithError {
   if (cause instanceof PithError) return cause;
   const reason = errorMessage(cause).split("\n")[0]?.replace(/\.+$/, "") ?? "";
   return new PithError("E_DATA", `${name}: the ${format} image is damaged or cut off (${reason}).`, {

@@ -6,8 +6,8 @@ import { rmSync } from "node:fs";
 import { open, readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { PithError } from "../errors.ts";
-import { failure } from "./node-failure.ts";
-import { besideOf, removeLeftovers, temporaryOf } from "./node-leftovers.ts";
+import { fileError } from "./node-failure.ts";
+import { removeLeftovers, temporaryOf, temporaryPathFor } from "./node-leftovers.ts";
 
 /**
  * Locks an existing folder until the returned function is called or the process ends.
@@ -17,7 +17,7 @@ import { besideOf, removeLeftovers, temporaryOf } from "./node-leftovers.ts";
 export async function claimFolder(folder: string, shown = folder): Promise<() => void> {
   const name = join(folder, "run.claim");
   await removeLeftovers(name);
-  const claim = besideOf(name);
+  const claim = temporaryPathFor(name);
   const release = (): void => {
     process.off("exit", release);
     rmSync(claim, { force: true });
@@ -29,7 +29,7 @@ export async function claimFolder(folder: string, shown = folder): Promise<() =>
     if (await isFirst(claim, name)) return release;
   } catch (cause) {
     release();
-    throw failure(`"${shown}" cannot be written`, cause);
+    throw fileError(`"${shown}" cannot be written`, cause);
   }
   release();
   throw new PithError("E_FILE", `Another run is writing into "${shown}".`, {

@@ -17,13 +17,13 @@ const reasons: Readonly<Record<string, string>> = {
 };
 
 /** Returns a handler for `catch`, which throws PithError E_FILE with a sentence and the reason. */
-export function failing(sentence: string): (cause: unknown) => never {
+export function throwFileError(sentence: string): (cause: unknown) => never {
   return (cause) => {
-    throw failure(sentence, cause);
+    throw fileError(sentence, cause);
   };
 }
 
-export function failure(sentence: string, cause: unknown): PithError {
+export function fileError(sentence: string, cause: unknown): PithError {
   if (cause instanceof PithError) return cause;
   const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
   const isFull = code === "ENOSPC" || code === "EDQUOT";

@@ -2,7 +2,7 @@
  * Decodes images in Node. Uses sharp (libjpeg-turbo, libpng) in threads if it is installed, or else JavaScript.
  */
 import { errorMessage } from "../errors.ts";
-import { damaged, imageHeader, maxPixels, type Pixels } from "./image.ts";
+import { damagedImageError, imageHeader, maxPixels, type Pixels } from "./image.ts";
 
 type Sharp = typeof import("sharp").default;
 let loaded: Promise<Sharp | undefined> | undefined;
@@ -59,7 +59,7 @@ export async function decodeImage(bytes: Uint8Array, name: string): Promise<Pixe
     const { width, height, channels } = info;
     return { width, height, data: channels === 1 ? grayPixels(data) : data };
   } catch (cause) {
-    throw damaged(format, name, cause);
+    throw damagedImageError(format, name, cause);
   }
 }
 

@@ -41,7 +41,7 @@ function ownerPrefix(): string {
 }
 
 /** Returns the path of a new temporary file in the folder of a file. */
-export function besideOf(path: string): string {
+export function temporaryPathFor(path: string): string {
   return join(dirname(path), `.${basename(path)}.${ownedEnding()}.tmp`);
 }
 

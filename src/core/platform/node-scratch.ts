@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { PithError } from "../errors.ts";
 import type { ScratchFile } from "./files.ts";
-import { failure, maxSystemCall, readFully } from "./node-failure.ts";
+import { fileError, maxSystemCall, readFully } from "./node-failure.ts";
 import { temporaryPrefix } from "./node-leftovers.ts";
 
 /**
@@ -52,7 +52,7 @@ export async function scratchFile(): Promise<ScratchFile> {
       try {
         if (!(await readFully(handle, bytes, start))) throw new Error("it ends too early");
       } catch (cause) {
-        throw failure(`A temporary file in "${folder}" cannot be read`, cause);
+        throw fileError(`A temporary file in "${folder}" cannot be read`, cause);
       }
     },
     async close() {
@@ -79,5 +79,5 @@ async function scratchFolder(): Promise<string> {
 
 function noRoom(folder: string, cause: unknown): PithError {
   const hint = "Set TMPDIR to a folder on a disk with more space, or use fewer samples.";
-  return failure(`A temporary file in "${folder}" cannot be written`, cause).reworded({ hint });
+  return fileError(`A temporary file in "${folder}" cannot be written`, cause).reworded({ hint });
 }

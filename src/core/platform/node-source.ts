@@ -8,7 +8,7 @@ import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
-import { failing, failure, maxSystemCall, readFully } from "./node-failure.ts";
+import { fileError, maxSystemCall, readFully, throwFileError } from "./node-failure.ts";
 import { type ByteRange, blobSource, checkRange, readRanges as readOneByOne, urlBeside, urlSource } from "./sources.ts";
 
 const handles = new FinalizationRegistry<FileHandle>((handle) => void handle.close().catch(() => {}));
@@ -40,7 +40,9 @@ export class FileSource implements ByteSource {
   async read(start: number, end: number): Promise<Uint8Array> {
     checkRange(this.name, this.size, start, end);
     const bytes = new Uint8Array(end - start);
-    const isComplete = await readFully(this.#handle, bytes, start).catch(failing(`"${this.name}" cannot be read`));
+    const isComplete = await readFully(this.#handle, bytes, start).catch(
+      throwFileError(`"${this.name}" cannot be read`),
+    );
     if (!isComplete) throw changedError(this.name);
     await this.requireUnchanged();
     return bytes;
@@ -60,7 +62,7 @@ export class FileSource implements ByteSource {
         filled += count;
       }
     } catch (cause) {
-      throw failure(`"${this.name}" cannot be read`, cause);
+      throw fileError(`"${this.name}" cannot be read`, cause);
     }
   }
 
@@ -69,7 +71,7 @@ export class FileSource implements ByteSource {
    * @throws PithError E_SOURCE_CHANGED if it was modified, so that earlier reads may be invalid.
    */
   async requireUnchanged(): Promise<void> {
-    const currentIdentity = await identify(this.#handle).catch(failing(`"${this.name}" cannot be read`));
+    const currentIdentity = await identify(this.#handle).catch(throwFileError(`"${this.name}" cannot be read`));
     if (!isSameFile(this.identity, currentIdentity)) throw changedError(this.name);
   }
 }
@@ -109,7 +111,7 @@ export async function openFile(place: string | URL | Blob): Promise<ByteSource> 
     return new FileSource(path, handle, await identify(handle));
   } catch (cause) {
     await handle?.close();
-    throw failure(`"${path}" cannot be opened`, cause);
+    throw fileError(`"${path}" cannot be opened`, cause);
   }
 }
 
@@ -161,7 +163,7 @@ export async function openBeside(owner: string, location: string): Promise<ByteS
     if (stats.nlink > 1)
       throw rejection(`the file has ${stats.nlink} hard links and may be another file under this name`);
   } catch (cause) {
-    throw failure(`"${owner}" keeps weights in "${path}", which cannot be opened`, cause);
+    throw fileError(`"${owner}" keeps weights in "${path}", which cannot be opened`, cause);
   }
   return openFile(real);
 }

@@ -2,7 +2,7 @@ import { rmSync } from "node:fs";
 import { mkdtemp, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { failing, failure } from "./node-failure.ts";
+import { fileError, throwFileError } from "./node-failure.ts";
 import { removeDeadTemporaries, temporaryPrefix } from "./node-leftovers.ts";
 
 export interface TemporaryFolder {
@@ -43,7 +43,7 @@ export async function temporaryFolder(): Promise<TemporaryFolder> {
       },
     };
   } catch (cause) {
-    throw failure(`No temporary folder can be made in "${systemFolder}"`, cause).reworded({
+    throw fileError(`No temporary folder can be made in "${systemFolder}"`, cause).reworded({
       hint: "The environment variable TMPDIR (TEMP on Windows) names another place.",
     });
   }
@@ -54,5 +54,5 @@ export async function temporaryFolder(): Promise<TemporaryFolder> {
  * @throws PithError E_FILE if the file does not exist.
  */
 export function realPath(path: string): Promise<string> {
-  return realpath(path).catch(failing(`"${path}" cannot be found`));
+  return realpath(path).catch(throwFileError(`"${path}" cannot be found`));
 }

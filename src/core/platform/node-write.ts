@@ -21,8 +21,8 @@ import { setImmediate } from "node:timers/promises";
 import { PithError } from "../errors.ts";
 import type { StoredBytes } from "../tensor/types.ts";
 import type { Parts } from "./files.ts";
-import { failing } from "./node-failure.ts";
-import { besideOf, removeLeftovers } from "./node-leftovers.ts";
+import { throwFileError } from "./node-failure.ts";
+import { removeLeftovers, temporaryPathFor } from "./node-leftovers.ts";
 import { FileSource } from "./node-source.ts";
 
 /** The buffer size in bytes of all writes, which fits into the cache of a core. */
@@ -106,7 +106,7 @@ export async function tryToWrite(path: string): Promise<void> {
  * @throws PithError E_FILE, and any error of `between`; the file then still has its old name.
  */
 export async function renameWhileRead(from: string, to: string, between: () => Promise<void>): Promise<void> {
-  const second = besideOf(to);
+  const second = temporaryPathFor(to);
   const isLink = await symlink(basename(from), second).then(
     () => true,
     () => false,
@@ -137,7 +137,7 @@ async function stage(path: string, links: Links): Promise<Staged> {
       hint: "Name another file, or make this one writable.",
     });
   await removeLeftovers(target);
-  return { path, target, temporary: besideOf(target), mode, backup: undefined, placed: false };
+  return { path, target, temporary: temporaryPathFor(target), mode, backup: undefined, placed: false };
 }
 
 async function writeTemporary({ temporary, path, mode }: Staged, parts: Parts): Promise<void> {
@@ -215,7 +215,7 @@ class Output {
 
 async function putInPlace(file: Staged, keepOld: boolean): Promise<void> {
   if (keepOld && file.mode !== undefined) {
-    const backup = besideOf(file.target);
+    const backup = temporaryPathFor(file.target);
     file.backup = backup;
     await addName(file.target, backup);
   }
@@ -241,4 +241,4 @@ async function syncFolder(folder: string): Promise<void> {
   await handle?.close().catch(() => {});
 }
 
-const unwritable = (path: string): ((cause: unknown) => never) => failing(`"${path}" cannot be written`);
+const unwritable = (path: string): ((cause: unknown) => never) => throwFileError(`"${path}" cannot be written`);

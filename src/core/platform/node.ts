@@ -8,7 +8,7 @@ import { createRequire } from "node:module";
 import { availableParallelism, totalmem } from "node:os";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import type { Digest } from "./files.ts";
-import { failing } from "./node-failure.ts";
+import { throwFileError } from "./node-failure.ts";
 
 export type { Chunks, Digest, Encoding, Parts, ScratchFile } from "./files.ts";
 export { imageHeader, type Pixels } from "./image.ts";
@@ -32,7 +32,7 @@ export type { Answer, Thread } from "./threads.ts";
  * @throws PithError E_FILE
  */
 export function readFile(path: string): Promise<Uint8Array> {
-  return readWhole(path).catch(failing(`"${path}" cannot be read`));
+  return readWhole(path).catch(throwFileError(`"${path}" cannot be read`));
 }
 
 export async function readText(path: string): Promise<string> {
@@ -44,7 +44,7 @@ export async function readText(path: string): Promise<string> {
  * @throws PithError E_FILE
  */
 export function appendFile(path: string, data: string | Uint8Array): Promise<void> {
-  return append(path, data).catch(failing(`"${path}" cannot be written`));
+  return append(path, data).catch(throwFileError(`"${path}" cannot be written`));
 }
 
 /**
@@ -52,7 +52,7 @@ export function appendFile(path: string, data: string | Uint8Array): Promise<voi
  * @throws PithError E_FILE
  */
 export async function listFolder(path: string): Promise<string[]> {
-  return (await readdir(path).catch(failing(`The folder "${path}" cannot be read`))).sort();
+  return (await readdir(path).catch(throwFileError(`The folder "${path}" cannot be read`))).sort();
 }
 
 export async function fileKind(path: string): Promise<"file" | "folder" | "other" | undefined> {
@@ -75,7 +75,7 @@ export async function makeFolder(path: string): Promise<void> {
   if ((await fileKind(folder)) === "folder") return;
   if (dirname(folder) !== folder) await makeFolder(dirname(folder));
   await mkdir(folder).catch(async (cause) => {
-    if ((await fileKind(folder)) !== "folder") failing(`The folder "${path}" cannot be made`)(cause);
+    if ((await fileKind(folder)) !== "folder") throwFileError(`The folder "${path}" cannot be made`)(cause);
   });
 }
 
@@ -84,7 +84,7 @@ export async function makeFolder(path: string): Promise<void> {
  * @throws PithError E_FILE
  */
 export function renameFile(from: string, to: string): Promise<void> {
-  return rename(from, to).catch(failing(`"${to}" cannot be written`));
+  return rename(from, to).catch(throwFileError(`"${to}" cannot be written`));
 }
 
 export function sha256(): Digest {
@@ -93,7 +93,7 @@ export function sha256(): Digest {
 }
 
 export function removeFile(path: string): Promise<void> {
-  return rm(path, { force: true }).catch(failing(`"${path}" cannot be removed`));
+  return rm(path, { force: true }).catch(throwFileError(`"${path}" cannot be removed`));
 }
 
 export const joinPath = (...parts: readonly string[]): string => join(...parts);

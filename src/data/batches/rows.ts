@@ -113,7 +113,7 @@ export function joinRows(name: string, parts: readonly (Dense | undefined)[], ow
  * Pads tensors to equal sizes on all axes but the first, such as for different numbers of boxes. Floats are
  * padded with NaN, integers with 0. Text and tensors of a different rank are returned unchanged.
  */
-export function padded(parts: readonly (Dense | undefined)[]): readonly (Dense | undefined)[] {
+export function padRows(parts: readonly (Dense | undefined)[]): readonly (Dense | undefined)[] {
   const [first] = parts;
   const largest = (first?.dims ?? []).map((_, axis) => Math.max(...parts.map((part) => part?.dims[axis] ?? 0)));
   return parts.map((part) => {

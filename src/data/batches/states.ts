@@ -164,7 +164,7 @@ export function initialState(input: Port, size: (dim: Dim) => Dim): Dense {
  * Returns an output as the input of the next step.
  * @throws PithError E_DATA if its shape differs from the previous state.
  */
-export function carried(outputs: Batch, { output, input }: State, before: Dense): Dense {
+export function nextState(outputs: Batch, { output, input }: State, before: Dense): Dense {
   const dense = outputs[output];
   if (dense !== undefined && dense.type === before.type && dense.data.length === before.data.length) {
     return { ...dense, dims: before.dims } as Dense;

@@ -85,7 +85,7 @@ export function archiveMemory(name: string): MemoryCounter {
  * @param checksum The CRC-32 of the uncompressed data, if `packed` is deflate data without a gzip header, as in
  * zip archives.
  */
-export function unpacked(packed: ByteSource, size: number, memory: MemoryCounter, checksum?: number): ByteSource {
+export function unpackGzip(packed: ByteSource, size: number, memory: MemoryCounter, checksum?: number): ByteSource {
   const { name } = packed;
   const parts = pieces(name, checksum === undefined ? chunksOf(packed) : asGzip(packed, size, checksum));
   let unpackedBytes = new Uint8Array();

@@ -38,7 +38,7 @@ export function columnInMemory(dense: Dense): Column {
 }
 
 /** Returns a column whose samples have another shape, such as N × 1 × 28 × 28 instead of N × 28 × 28. */
-export function reshaped(column: Column, sample: readonly number[]): Column {
+export function reshapeSamples(column: Column, sample: readonly number[]): Column {
   return {
     type: column.type,
     dims: [column.dims[0] ?? 0, ...sample],

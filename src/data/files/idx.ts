@@ -7,7 +7,7 @@ import { viewBytes } from "../../core/tensor/dense.ts";
 import { dimsText, elementCount } from "../../core/tensor/dims.ts";
 import type { ByteSource, Dense } from "../../core/tensor/types.ts";
 import type { IndexedDataset, Part } from "../batches/types.ts";
-import { archiveMemory, gzipHead, isGzip, swapBytes, unpacked } from "./bytes.ts";
+import { archiveMemory, gzipHead, isGzip, swapBytes, unpackGzip } from "./bytes.ts";
 import {
   type Column,
   columnInFile,
@@ -15,7 +15,7 @@ import {
   type FileRows,
   fromColumns,
   maxInMemory,
-  reshaped,
+  reshapeSamples,
 } from "./columns.ts";
 import { classLabels } from "./labels.ts";
 
@@ -82,7 +82,7 @@ export async function idxColumn(source: ByteSource): Promise<Column> {
   const header = readHeader(head, name);
   const { type, width, dims, start } = header;
   // The uncompressed size follows from the header.
-  const bytes = packed ? unpacked(source, start + sizeOf(header), archiveMemory(name)) : source;
+  const bytes = packed ? unpackGzip(source, start + sizeOf(header), archiveMemory(name)) : source;
   requireSize(header, bytes.size, name);
   if (bytes.size <= maxInMemory) return columnInMemory(parseIdx(await bytes.read(0, bytes.size), name));
   return columnInFile(bytes, { start, type, dims, width, bigEndian: width > 1 });
@@ -119,7 +119,10 @@ export async function idx(name: string, images: ByteSource, labels: ByteSource):
     );
   }
   const rows: Column["rows"] = async (positions) => classLabels(await label.rows(positions), labels.name);
-  return fromColumns(name, { image: reshaped(image, [1, ...shape]), label: { type: "int64", dims: label.dims, rows } });
+  return fromColumns(name, {
+    image: reshapeSamples(image, [1, ...shape]),
+    label: { type: "int64", dims: label.dims, rows },
+  });
 }
 
 function hex(bytes: Uint8Array): string {

@@ -23,9 +23,9 @@ export interface TableOptions {
  * Reads a .csv or .tsv table.
  * - A column called label, target, class, score, y or similar is the label: a number or a class name.
  * - In a numeric table, the other columns become "features" (float32, N × F), except those of model inputs. In
- * a table with text, each column is separate.
+ *   a table with text, each column is separate.
  * - The first line is a header unless it contains both text and a number. Columns without a header are "text",
- * "text_pair" and "label".
+ *   "text_pair" and "label".
  * @throws PithError E_DATA with line and column of missing or invalid values, and for duplicate column names.
  */
 export function csv(name: string, text: string, options: TableOptions = {}): IndexedDataset {

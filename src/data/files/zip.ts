@@ -6,7 +6,7 @@
 import { PithError } from "../../core/errors.ts";
 import { viewOf } from "../../core/tensor/dense.ts";
 import type { ByteSource } from "../../core/tensor/types.ts";
-import { archiveMemory, unpacked } from "./bytes.ts";
+import { archiveMemory, unpackGzip } from "./bytes.ts";
 
 const endMark = 0x06054b50;
 const end64Mark = 0x06064b50;
@@ -52,7 +52,7 @@ export async function zipEntries(archive: ByteSource): Promise<ReadonlyMap<strin
     extents.push({ name, start: place, end: place + localLength + nameLength + packedSize });
     const packed = fileAt(archive, `${archive.name}: ${name}`, place, packedSize);
     if (packing === stored) entries.set(name, packed);
-    else if (packing === deflated) entries.set(name, unpacked(packed, size, memory, view.getUint32(at + 16, true)));
+    else if (packing === deflated) entries.set(name, unpackGzip(packed, size, memory, view.getUint32(at + 16, true)));
     else throw new PithError("E_DATA", `${archive.name}: ${name} uses an unsupported compression (${packing}).`);
     at = next;
   }

@@ -43,8 +43,7 @@ export interface ImagesOptions {
  * @example
  * const photos = await images("photos/");
  * const [input] = model.graph.feeds;
- * if (input) preprocess(photos, input, { ...presets.imagenet, resize: 256, crop: { height: 224, width: 224 }
- * });
+ * if (input) preprocess(photos, input, { ...presets.imagenet, resize: 256, crop: { height: 224, width: 224 } });
  */
 export async function images(folder: string, options: ImagesOptions = {}): Promise<IndexedDataset> {
   const contents = await findImageFiles(folder);

@@ -89,7 +89,7 @@ export function imageChannels(batch: Batch, input: ImageInput): number | undefin
 }
 
 /** Returns the geometry that is applied to image files, as `parsePreprocessing` reads it; "" for none. */
-export function geometryUsed(batch: Batch, input: ImageInput, how: Preprocessing): string {
+export function usedGeometryText(batch: Batch, input: ImageInput, how: Preprocessing): string {
   if (imageFiles(batch) === undefined) return geometryText(how);
   return geometryText(geometryFor(how, imageTarget(input.type, how.layout)));
 }

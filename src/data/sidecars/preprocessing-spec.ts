@@ -65,7 +65,7 @@ const emptySpec: PreprocessingSpec = { images: undefined, length: undefined, fra
  * Returns the preprocessing settings stored in a model.
  * @throws PithError E_DATA if they are invalid.
  */
-export function recordedPrepared({ header }: Recording): PreprocessingSpec {
+export function recordedPreprocessing({ header }: Recording): PreprocessingSpec {
   const text = header.metadata.get(preprocessingKey);
   if (text === undefined) return emptySpec;
   try {
@@ -80,7 +80,7 @@ export function recordedPrepared({ header }: Recording): PreprocessingSpec {
 }
 
 /** Formats settings as text that `parsePreprocessingSpec` parses to the same settings. */
-export function statedText({ images, length, frames }: PreprocessingSpec): string {
+export function preprocessingSpecText({ images, length, frames }: PreprocessingSpec): string {
   const { frame, context, rate } = frames ?? {};
   const numbers = Object.entries({ length, frame, context, rate });
   return [

@@ -17,7 +17,7 @@ import { plainArrays, sampleCount } from "../batches/rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset, Part } from "../batches/types.ts";
 import { labelName, withLabel } from "../files/labels.ts";
 import { flattenNested, isArray, tensorOf } from "../files/nested.ts";
-import { mapParts, ofSamples, readPart, type Source } from "./source.ts";
+import { mapParts, readPart, type Source, sourceOfSamples } from "./source.ts";
 
 export interface ModuleOptions extends BatchOptions {
   readonly part: Part | undefined;
@@ -59,7 +59,7 @@ function sourceOf(name: string, exports: Readonly<Record<string, unknown>>, inpu
   const named = isObject(standard) && !isDataset(standard) ? { ...standard, ...exports } : exports;
   const isSplit = named.train !== undefined || named.test !== undefined;
   const single = exports.batches ?? standard;
-  if (!isSplit && isDataset(single)) return ofSamples(checkedDataset(name, single));
+  if (!isSplit && isDataset(single)) return sourceOfSamples(checkedDataset(name, single));
   const read = (part: Part | undefined) => async (): Promise<Dataset> => {
     const key = part ?? "test";
     const value = isSplit ? named[key] : single;

@@ -13,10 +13,10 @@ import { textLines, textOf } from "../files/lines.ts";
 import { npyColumn, npzColumns } from "../files/npy.ts";
 import { csv, jsonl } from "../files/table.ts";
 import { openWav } from "../files/wav.ts";
-import { noTokenizer, type TextTokenizer } from "../text/tokenizer.ts";
+import { missingTokenizerError, type TextTokenizer } from "../text/tokenizer.ts";
 import { type TokenFile, tokensInFile, tokensOfText } from "../text/tokens.ts";
 import { moduleSource } from "./module.ts";
-import { mapParts, ofPart, ofParts, ofSamples, type Source } from "./source.ts";
+import { mapParts, type Source, sourceOfPart, sourceOfParts, sourceOfSamples } from "./source.ts";
 
 /** How the contents of files are read. */
 export interface Reading {
@@ -60,21 +60,21 @@ export async function openSingle(path: string, reading: Reading): Promise<Source
     case ".npz":
       return openArrays(path, await npzColumns(source), reading);
     case ".npy":
-      return ofSamples(fromColumns(path, { data: await npyColumn(source) }));
+      return sourceOfSamples(fromColumns(path, { data: await npyColumn(source) }));
     case ".csv":
     case ".tsv":
-      return ofSamples(csv(path, await text(), reading));
+      return sourceOfSamples(csv(path, await text(), reading));
     case ".jsonl":
-      return ofSamples(jsonl(path, await text(), reading));
+      return sourceOfSamples(jsonl(path, await text(), reading));
     case ".wav":
-      return ofPart(path, "test", () => openSounds(path, [path], reading));
+      return sourceOfPart(path, "test", () => openSounds(path, [path], reading));
     case ".txt":
-      return ofPart(path, "test", () => openText(source, reading));
+      return sourceOfPart(path, "test", () => openText(source, reading));
   }
   const head = await source.read(0, Math.min(4, source.size));
   // An idx file with another name is recognized by its header.
   if (head[0] === 0 && head[1] === 0 && head.length === 4)
-    return ofSamples(fromColumns(path, { data: await idxColumn(source) }));
+    return sourceOfSamples(fromColumns(path, { data: await idxColumn(source) }));
   throw new PithError("E_DATA", `"${path}" is not a data set in a known format.`, { hint: accepted });
 }
 
@@ -83,7 +83,7 @@ async function openText(source: ByteSource, { running }: Reading): Promise<Datas
   const { tokenizer, length = defaultWindow, missingFiles } = running;
   const { name } = source;
   if (tokenizer !== undefined) return tokensOfText(name, textOf(await readAll(source), name), tokenizer, length);
-  throw noTokenizer(name, missingFiles, ["Or pass token ids in a file called name_u16le.bin."]);
+  throw missingTokenizerError(name, missingFiles, ["Or pass token ids in a file called name_u16le.bin."]);
 }
 
 export async function openTokens(path: string, format: TokenFile, { running }: Reading): Promise<Dataset> {
@@ -111,5 +111,5 @@ function openArrays(path: string, arrays: Readonly<Record<string, Column>>, { in
   const parts = mapParts({ train: named("train"), test: named("test") }, (columns, part) =>
     columns.length === 0 ? undefined : async () => labelled(`${path} (${part})`, Object.fromEntries(columns)),
   );
-  return parts.train || parts.test ? ofParts(path, parts) : ofSamples(labelled(path, arrays));
+  return parts.train || parts.test ? sourceOfParts(path, parts) : sourceOfSamples(labelled(path, arrays));
 }

@@ -9,7 +9,7 @@ import { idx, idxFile } from "../files/idx.ts";
 import { filesOfImages, findImageFiles, imageFiles, images, isImageFile, isUnreadImage } from "../images/images.ts";
 import { tokenFile } from "../text/tokens.ts";
 import { accepted, openSingle, openSounds, openTokens, type Reading } from "./open-file.ts";
-import { mapParts, ofPart, ofParts, readPart, type Source } from "./source.ts";
+import { mapParts, readPart, type Source, sourceOfPart, sourceOfParts } from "./source.ts";
 
 export interface SourceReading extends Reading {
   /** Whether to read the samples only in order, as a stream. */
@@ -110,13 +110,13 @@ async function layoutOfFolder(folder: string): Promise<Layout> {
   if ((await findImageFiles(folder)) !== undefined)
     return {
       files: () => filesOfImages(folder),
-      open: async (reading) => ofPart(folder, "test", () => images(folder, reading)),
+      open: async (reading) => sourceOfPart(folder, "test", () => images(folder, reading)),
     };
   const sounds = names.filter((name) => extensionOf(name) === ".wav").map((name) => joinPath(folder, name));
   if (sounds.length > 0)
     return {
       files: async () => sounds,
-      open: async (reading) => ofPart(folder, "test", () => openSounds(folder, sounds, reading)),
+      open: async (reading) => sourceOfPart(folder, "test", () => openSounds(folder, sounds, reading)),
     };
   return layoutOfTables(folder, names);
 }
@@ -150,7 +150,7 @@ function namedLayout(owner: string, folder: string, names: Names, usual?: Part):
     files: async () => Object.values(paths),
     open: async (reading) => {
       const open = (path: string) => async () => (await openFileAt(path, reading)).usual();
-      return ofParts(owner, mapParts(paths, open), usual);
+      return sourceOfParts(owner, mapParts(paths, open), usual);
     },
   };
 }
@@ -164,7 +164,7 @@ function foldersLayout(folder: string, names: Names): Layout {
     },
     async open(reading) {
       const open = (path: string) => async () => (await (await layoutOfFolder(path)).open(reading)).usual();
-      return ofParts(folder, mapParts(paths, open));
+      return sourceOfParts(folder, mapParts(paths, open));
     },
   };
 }
@@ -178,7 +178,7 @@ function groupedLayout<F extends PartFile>(
 ): Layout {
   const groups: { readonly [part in Part]?: F[] } = Object.fromEntries(groupBy(files, ({ part }) => part));
   const parts = mapParts(groups, (group, part) => () => open(group, `${folder} (${part})`, part));
-  return { files: async () => files.map(({ path }) => path), open: async () => ofParts(folder, parts, usual) };
+  return { files: async () => files.map(({ path }) => path), open: async () => sourceOfParts(folder, parts, usual) };
 }
 
 interface PartFile {
@@ -231,10 +231,10 @@ function isDataFile(name: string): boolean {
 async function openFileAt(path: string, reading: Reading): Promise<Source> {
   const record = cifarFile(fileNameOf(path));
   if (record !== undefined)
-    return ofPart(path, record.part, async () => cifar(path, [await openFile(path)], record.labels));
+    return sourceOfPart(path, record.part, async () => cifar(path, [await openFile(path)], record.labels));
   const tokens = tokenFile(fileNameOf(path));
-  if (tokens !== undefined) return ofPart(path, "test", () => openTokens(path, tokens, reading));
-  if (isImageFile(path)) return ofPart(path, "test", async () => imageFiles(path, [path]));
+  if (tokens !== undefined) return sourceOfPart(path, "test", () => openTokens(path, tokens, reading));
+  if (isImageFile(path)) return sourceOfPart(path, "test", async () => imageFiles(path, [path]));
   return openSingle(path, reading);
 }
 

@@ -7,7 +7,7 @@ import { isIndexed } from "../batches/indexed.ts";
 import { collect, draw, setAside, skip, take } from "../batches/select.ts";
 import type { Dataset, IndexedDataset, Part } from "../batches/types.ts";
 import { openSource, type SourceReading } from "./open.ts";
-import { defaultTestCount, ofSamples, readPart, type Source } from "./source.ts";
+import { defaultTestCount, readPart, type Source, sourceOfSamples } from "./source.ts";
 
 export interface Parts {
   /**
@@ -121,10 +121,10 @@ async function divideSource(source: Source, options: PartsOptions): Promise<Part
   }
   const [train, test] = [await source.parts.train?.(), await source.parts.test?.()];
   // The function of a module can return one dataset for both splits.
-  if (train !== undefined && train === test) return divideSource(ofSamples(train), options);
+  if (train !== undefined && train === test) return divideSource(sourceOfSamples(train), options);
   if (train !== undefined && test !== undefined) {
     const sources = { trainSource: indexed(train), testSource: indexed(test) };
-    const tested = heldOut ? await readPart(ofSamples(test), "test") : test;
+    const tested = heldOut ? await readPart(sourceOfSamples(test), "test") : test;
     return { ...(await withCalibration(train)), ...testSubset(tested), ...sources, divided: false };
   }
   const only = train ?? test ?? (await source.usual());
@@ -147,8 +147,8 @@ async function divideSource(source: Source, options: PartsOptions): Promise<Part
       return Math.max(minTested(count), count - Math.min(trainCount + calibrationCount, maxTaken(count)));
     };
     const [first, last] = [
-      await readPart(ofSamples(all), "train", tested),
-      await readPart(ofSamples(all), "test", tested),
+      await readPart(sourceOfSamples(all), "train", tested),
+      await readPart(sourceOfSamples(all), "test", tested),
     ];
     return {
       ...(await withCalibration(first)),

@@ -32,17 +32,17 @@ export function mapParts<A, B>(
 }
 
 /** Creates a source with splits. By default, its usual samples are those of the test split. */
-export function ofParts(owner: string, parts: Source["parts"], usualPart: Part = "test"): Source {
+export function sourceOfParts(owner: string, parts: Source["parts"], usualPart: Part = "test"): Source {
   const usual = parts[usualPart] ?? parts.train;
   if (usual === undefined) throw new Error(`${owner} has no parts.`);
   return { owner, usual, parts, divisible: false };
 }
 
-export function ofPart(owner: string, part: Part, read: () => Promise<Dataset>): Source {
-  return ofParts(owner, { [part]: read });
+export function sourceOfPart(owner: string, part: Part, read: () => Promise<Dataset>): Source {
+  return sourceOfParts(owner, { [part]: read });
 }
 
-export function ofSamples(dataset: Dataset): Source {
+export function sourceOfSamples(dataset: Dataset): Source {
   return { owner: dataset.name, usual: async () => dataset, parts: {}, divisible: true };
 }
 

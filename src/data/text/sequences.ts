@@ -17,7 +17,13 @@ import { attentionMask } from "../batches/rows.ts";
 import { take } from "../batches/select.ts";
 import type { Dataset, IndexedDataset } from "../batches/types.ts";
 import { imageFiles } from "../images/image-batches.ts";
-import { createTokenizer, type Encoding, noTokenizer, type TextTokenizer, type TokenizerFiles } from "./tokenizer.ts";
+import {
+  createTokenizer,
+  type Encoding,
+  missingTokenizerError,
+  type TextTokenizer,
+  type TokenizerFiles,
+} from "./tokenizer.ts";
 
 export interface SequenceOptions {
   /** The tokenizer; undefined if the data is already tokenized. */
@@ -209,7 +215,7 @@ function encodings(batch: Batch, target: ModelInput, options: SequenceOptions, o
   const columns = textColumns(batch, owner);
   const { tokenizer } = options;
   if (columns === undefined) throw new PithError("E_DATA", `${owner} contains no text.`);
-  if (tokenizer === undefined) throw noTokenizer(owner, options.missingFiles);
+  if (tokenizer === undefined) throw missingTokenizerError(owner, options.missingFiles);
   const declared = target.type?.dims?.[1];
   const longest = options.length ?? (typeof declared === "number" ? declared : tokenizer.longest);
   const [first, second] = columns.map((name) => batch[name]);

@@ -70,7 +70,7 @@ export async function tokenizerBeside(modelPath: string): Promise<TextTokenizer 
  * Returns the error for text data without a tokenizer.
  * @param missingFiles Sidecar files that were not copied to the model's folder, as the model records them.
  */
-export function noTokenizer(
+export function missingTokenizerError(
   name: string,
   missingFiles: string | undefined,
   otherAdvice: readonly string[] = [],

@@ -6,8 +6,8 @@ import {
   keptIds,
   requireSameTokens,
   type TokenizerContents,
-  trimmedConfig,
-  trimmedTokenizer,
+  trimConfig,
+  trimTokenizer,
 } from "./trimmed-tokenizer.ts";
 
 const special = (id: number, content: string) => ({
@@ -101,7 +101,7 @@ function trimmed(contents: TokenizerContents, texts: readonly string[]) {
     contents,
     texts.flatMap((text) => before.encode(text).ids),
   );
-  const smaller = trimmedTokenizer(contents, kept);
+  const smaller = trimTokenizer(contents, kept);
   return { before, kept, smaller, after: tokenizer(smaller) };
 }
 
@@ -182,7 +182,7 @@ describe("a configuration", () => {
   });
 
   test("has the new size and ids; tokens that were never to come are forgotten where they are gone", () => {
-    expect(trimmedConfig(config, [0, 2, 5, 11], [12])).toEqual({
+    expect(trimConfig(config, [0, 2, 5, 11], [12])).toEqual({
       vocab_size: 4,
       bos_token_id: null,
       eos_token_id: [3, 1],

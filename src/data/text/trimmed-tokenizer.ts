@@ -55,7 +55,7 @@ export function keptIds({ file, settings }: TokenizerContents, used: Iterable<nu
 }
 
 /** Returns the files of the tokenizer with the reduced vocabulary. */
-export function trimmedTokenizer({ file, settings }: TokenizerContents, kept: KeptIds): TokenizerContents {
+export function trimTokenizer({ file, settings }: TokenizerContents, kept: KeptIds): TokenizerContents {
   const to = new Map(kept.map((id, index) => [id, index]));
   const { model } = file;
   if (!isObject(model)) return { file, settings };
@@ -156,7 +156,7 @@ export function configuredIds(config: unknown): readonly number[] {
  * Returns a configuration with the reduced sizes and new ids.
  * @param sizes The original vocabulary sizes: the number of tokens, and that of rows of the embedding table.
  */
-export function trimmedConfig(config: PlainObject, kept: KeptIds, sizes: readonly number[]): PlainObject {
+export function trimConfig(config: PlainObject, kept: KeptIds, sizes: readonly number[]): PlainObject {
   const to = new Map(kept.map((id, index) => [id, index]));
   const newIdOf = (ids: unknown): unknown => (typeof ids === "number" ? (to.get(ids) ?? ids) : ids);
   const trimmed = mapConfig(config, (key, value) => {
