@@ -1,4 +1,4 @@
-/** Formats numbers with three significant digits, units, and the minus sign "−". */
+/** Formats numbers for people: rounded, with units, and with the minus sign "−". */
 import type { Estimate, Unit } from "./estimate.ts";
 
 /** Formats a size in decimal units, such as "3.46 MB". */

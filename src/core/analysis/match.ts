@@ -206,7 +206,7 @@ function findStatesByName(student: Model, teacher: Model, states: readonly State
   const remainingNames = new Map(
     teacherLayers.flatMap(({ node, name }) => (names.has(name) ? [[node, name] as const] : [])),
   );
-  const found: State[] = [];
+  const studentStates: State[] = [];
   let before = 0;
   for (const state of states) {
     const expected = namesBefore(state.value, remainingNames);
@@ -216,9 +216,9 @@ function findStatesByName(student: Model, teacher: Model, states: readonly State
     if (value === undefined) return undefined;
     const present = namesBefore(value, originals);
     if (present.size !== expected.size || ![...expected].every((name) => present.has(name))) return undefined;
-    found.push({ value, resolution: resolutionOf(value, inference) });
+    studentStates.push({ value, resolution: resolutionOf(value, inference) });
   }
-  return found;
+  return studentStates;
 }
 
 /**

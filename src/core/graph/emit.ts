@@ -36,8 +36,8 @@ type Split<Text, Separator extends string> = Text extends `${infer First}${Separ
 type Contents<Version, Before> = Version extends `${string} ${string}` ? Version : Before;
 
 /**
- * The versions of a schema line from opset 8 on, with their contents. A version that is only a number has the
- * contents of the preceding version.
+ * The contents of all versions of a schema line that are valid in opset 7 or later. A version that is only a number
+ * has the contents of the preceding version.
  */
 type Versions<Line, Before = never> = Line extends `${infer Version}|${infer Rest}`
   ?

@@ -96,7 +96,7 @@ function lowerHull<T>(points: readonly Taken<T>[]): readonly Taken<T>[] {
     for (;;) {
       const [a, b] = [hull.at(-2), hull.at(-1)];
       if (b === undefined) break;
-      // Of points with equal costs, keeps the one with the lower loss.
+      // Keeps the point with the lower loss if costs are equal.
       const isDearer = b.cost === point.cost && b.loss >= point.loss && b.offer !== undefined;
       const isAbove =
         a !== undefined && (b.loss - a.loss) * (a.cost - point.cost) >= (point.loss - a.loss) * (a.cost - b.cost);

@@ -9,7 +9,7 @@
 /** The relative tolerance: half a unit in the last place of float32, for each number and for the maximum. */
 const relativeTolerance = 2 ** -22;
 /**
- * The maximum number of examined values: `maxPasses` complete passes plus `more` values. The limit matters for
+ * The maximum number of examined values: `maxPasses` complete passes plus `maxExtraValues` values. The limit matters for
  * sparse numbers, where each k could need a pass.
  */
 const [maxPasses, maxExtraValues] = [8, 1000];

@@ -97,7 +97,7 @@ export const attributeTypes = {
 
 export const valueInfoFields = { name: 1, type: 2, doc: 3, metadata: 4 } as const;
 
-/** Fields of TypeProto; other fields than these are handled in `value-info.ts`. */
+/** Fields of TypeProto; `value-info.ts` has those of types other than tensors. */
 export const typeFields = { tensor: 1, denotation: 6 } as const;
 
 export const tensorTypeFields = { elementType: 1, shape: 2 } as const;

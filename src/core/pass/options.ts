@@ -91,7 +91,7 @@ export function parsableBy<T>(read: (value: T) => unknown) {
   );
 }
 
-/** Returns the error that caused an issue of `understood`; undefined for other issues. */
+/** Returns the error that caused an issue of `parsableBy`; undefined for other issues. */
 export function rejectionOf({
   requirement,
   input,

@@ -150,7 +150,7 @@ export interface PassDescription {
   downloadSettings?(options: OptionValues): readonly OptionValues[];
   /**
    * The pass that, with the same options, makes a reference model whose layers are comparable. It is used for
-   * changes of kind `movedFactors`.
+   * changes of kind `scaledKind`.
    */
   readonly unrounded?: AnyPass;
   /**

@@ -106,7 +106,7 @@ export function split(dataset: Dataset, fractions: readonly number[], seed: numb
   let start = 0;
   return fractions.map((fraction, index) => {
     sum += fraction;
-    // The running sum is rounded, so that every sample is in at most one split and none is lost.
+    // The running sum is rounded, so that splits whose fractions sum to 1 contain every sample exactly once.
     const end = Math.min(dataset.count, Math.round(sum * dataset.count));
     const positions = order.slice(start, end).sort();
     start = end;

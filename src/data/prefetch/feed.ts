@@ -84,7 +84,7 @@ export function createFeed(dataset: Dataset, rounds: Iterable<Round>, { threads:
   const aheadCount = (): number => {
     const count = usableThreads();
     if (count > 0) return Math.max(2, Math.min(2 * count, Math.floor(maxBytes / largest)));
-    // Reading ahead needs no thread, but positions, because a stream can reuse its arrays for the next batch.
+    // Reading ahead needs no thread. Only a dataset with positions allows it, because a stream can reuse its arrays.
     return isLate && hasPositions && !areWorkersStarting() ? 1 : 0;
   };
 

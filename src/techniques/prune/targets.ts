@@ -55,7 +55,8 @@ export async function selectParameters(model: Model, selection: ParameterSelecti
   const learned = selection.layers === undefined ? new Set(parametersOf(model, inference)) : undefined;
   for (const table of learned === undefined ? [] : await fixedTables(selected)) learned?.delete(table);
   const { targets, misses } = findTargets(model, selected, kind, learned);
-  const unsupported = selection.layers === undefined && kind === "weight" ? unsupportedWeights(model, inference, all) : [];
+  const unsupported =
+    selection.layers === undefined && kind === "weight" ? unsupportedWeights(model, inference, all) : [];
   return { targets, misses: [...misses, ...unsupported] };
 }
 
