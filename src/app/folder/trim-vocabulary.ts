@@ -28,8 +28,8 @@ import {
   keptIds,
   requireSameTokens,
   type TokenizerContents,
-  trimmedConfig,
-  trimmedTokenizer,
+  trimConfig,
+  trimTokenizer,
 } from "../../data/text/trimmed-tokenizer.ts";
 import { toleranceOf } from "../../judge/compare/equivalence.ts";
 import { dropNotes } from "../../rewrite/clean-up/drop-unused.ts";
@@ -116,7 +116,7 @@ export async function trimFolder(
       "E_UNSUPPORTED",
       `All ${kept.length} tokens occur in these texts, or are needed to say any other: none can be removed.`,
     );
-  const trimmed = trimmedTokenizer(contents, kept);
+  const trimmed = trimTokenizer(contents, kept);
   const smaller = tokenizerOf(folder, trimmed, configs);
   let count = 0;
   for await (const text of textsIn(texts)) {
@@ -142,7 +142,7 @@ export async function trimFolder(
   }
   if (results.every(({ told }) => told.changes.length === 0))
     throw new PithError("E_UNSUPPORTED", `No model of "${folder}" looks tokens up in a table.`);
-  const smallerConfigs = configs.map(([name, config]) => [name, trimmedConfig(config, kept, [...sizes])] as const);
+  const smallerConfigs = configs.map(([name, config]) => [name, trimConfig(config, kept, [...sizes])] as const);
   await makeFolder(joinPath(out, "onnx"));
   for (const { model, told } of results) await save(model, joinPath(out, told.file));
   const modelNames = await listFolder(joinPath(out, "onnx"));

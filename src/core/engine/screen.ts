@@ -9,7 +9,7 @@ import { emitInto } from "../graph/emit.ts";
 import { whyNotExpanded } from "../graph/functions.ts";
 import { allValues } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { hasDistinctNames, nameApart } from "../graph/names.ts";
+import { hasDistinctNames, makeNamesDistinct } from "../graph/names.ts";
 import { dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
 import { bitsOf, type DataType, typeOfCode } from "../tensor/types.ts";
 
@@ -102,6 +102,6 @@ const minSequenceOpset = 11;
 export function withNames(model: Model): Model {
   if (hasDistinctNames(model)) return model;
   const copy = model.clone();
-  nameApart(copy);
+  makeNamesDistinct(copy);
   return copy;
 }

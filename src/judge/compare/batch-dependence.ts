@@ -1,6 +1,6 @@
 /** Checks whether the outputs for a sample depend on its batch. That breaks a stored index of embeddings, because a query runs alone. */
 import { hasBatchAxis } from "../../core/analysis/batch-axis.ts";
-import { drawsNumbers } from "../../core/analysis/fixed-draws.ts";
+import { hasRandomNodes } from "../../core/analysis/fixed-draws.ts";
 import type { Engine } from "../../core/engine/engine.ts";
 import { asPithError, capitalize, Miss, PithError, throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -128,7 +128,7 @@ export async function chooseBatch(
   const size = batch ?? defaultBatch(models);
   const plain = { batch: size, note: await describeInputs(models, dataset), isWarning: false };
   // A model that draws random numbers draws different ones alone and in a batch.
-  if (size < 2 || models.some(drawsNumbers)) return plain;
+  if (size < 2 || models.some(hasRandomNodes)) return plain;
   for (const model of models) {
     const invariance = await batchInvariance(engine, model, dataset, {
       ...options,
@@ -152,7 +152,7 @@ export async function chooseBatch(
 /** Returns a note if the models draw random numbers, or rows of the data are run individually. */
 async function describeInputs(models: readonly Model[], dataset: Dataset): Promise<string | undefined> {
   const [model] = models;
-  if (models.some(drawsNumbers))
+  if (models.some(hasRandomNodes))
     return "The model draws random numbers: both models draw the same ones, from fixed seeds.";
   if (model === undefined || hasBatchAxis(model)) return undefined;
   const rows = await firstBatch(dataset);

@@ -1,5 +1,5 @@
 /** Finds values that overflow float16 by measuring the original, because runtimes without float16 kernels compute in float32. */
-import { retypes } from "../../core/analysis/codes.ts";
+import { convertsQuantization } from "../../core/analysis/codes.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import type { Engine } from "../../core/engine/engine.ts";
 import { Miss } from "../../core/errors.ts";
@@ -122,7 +122,7 @@ function halfValues(model: Model): ReadonlySet<string> {
     value !== undefined && value.tensor === undefined && inference.operand(value)?.type === "float16";
   const names = new Set<string>();
   for (const node of allNodes(model.graph)) {
-    const isWidened = retypes(node, inference) && isHalf(node.inputs[0]);
+    const isWidened = convertsQuantization(node, inference) && isHalf(node.inputs[0]);
     for (const value of node.outputs) if (value !== undefined && (isWidened || isHalf(value))) names.add(value.name);
   }
   return names;

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { PithError } from "../../core/errors.ts";
-import { type Curve, curves, withoutLastDigits } from "../../core/math/curves.ts";
+import { type Curve, curves, dropLastDigits } from "../../core/math/curves.ts";
 import { defaultExport, modulePath } from "../../core/pass/modules.ts";
 import { described, option } from "../../core/pass/options.ts";
 import type { AnyPass, OptionValues } from "../../core/pass/pass.ts";
@@ -99,7 +99,7 @@ export function valueIn(round: number, rounds: number, { from, to, curve = "line
   const t = round / rounds;
   const along = typeof curve === "string" ? curveOf(curve) : (t: number) => from + (to - from) * shareAt(t, curve);
   const value = along(t, from, to);
-  if (Number.isFinite(value)) return withoutLastDigits(value);
+  if (Number.isFinite(value)) return dropLastDigits(value);
   throw new PithError("E_OPTION", `"${curve}" does not lead from ${from} to ${to}.`, {
     hint: 'Each round multiplies by one factor, so both ends have to be above 0; "linear" and "cubic" lead from anywhere to anywhere.',
   });

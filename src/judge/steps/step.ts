@@ -7,9 +7,9 @@ import {
   type CalibrationData,
   type Context,
   type Learnt,
-  noLongerThere,
   type OptionValues,
   type Outcome,
+  removedPortKind,
 } from "../../core/pass/pass.ts";
 import { namesAt } from "../../core/pass/schema.ts";
 import { zeros } from "../../core/tensor/dense.ts";
@@ -104,7 +104,7 @@ const portsOf = ({ graph: { feeds, outputs } }: Model): Ports =>
 
 /** Callers use inputs and outputs by name: a pass must not rename them, and must report a removed one. */
 function requirePorts({ id }: AnyPass, before: Ports, after: Ports, { changes }: Outcome): void {
-  const removedPorts = new Set(changes.flatMap(({ at, kind }) => (kind === noLongerThere ? [at] : [])));
+  const removedPorts = new Set(changes.flatMap(({ at, kind }) => (kind === removedPortKind ? [at] : [])));
   const [was, is] = [before, after].map((ports) =>
     ports.map((names) => names.filter((name) => !removedPorts.has(name)).join(", ")).join(" → "),
   );

@@ -13,11 +13,11 @@ import { collect, draw, take } from "../../data/batches/select.ts";
 import type { Dataset, IndexedDataset } from "../../data/batches/types.ts";
 import { type Geometry, geometryText } from "../../data/images/geometry.ts";
 import {
-  geometryUsed,
   type ImageInput,
   imageChannels,
   imageGeometries,
   preprocess,
+  usedGeometryText,
   withStoredImages,
 } from "../../data/images/preprocess.ts";
 import { candidates, contrastOf, type Preprocessing } from "../../data/images/presets.ts";
@@ -156,7 +156,7 @@ export async function* evaluateEach(
   const input = imageInput(model);
   let stored: { readonly geometry: string; readonly samples: Dataset } | undefined;
   for (const preprocessing of all) {
-    const geometry = geometryUsed(batch, input, preprocessing);
+    const geometry = usedGeometryText(batch, input, preprocessing);
     if (stored?.geometry !== geometry)
       stored = { geometry, samples: await collect(withStoredImages(dataset, input, preprocessing)) };
     const { resize: _, crop: __, ...values } = preprocessing;

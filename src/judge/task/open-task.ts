@@ -13,8 +13,8 @@ import {
   type PreprocessingSpec,
   parsePreprocessingSpec,
   preprocessingKey,
-  recordedPrepared,
-  statedText,
+  preprocessingSpecText,
+  recordedPreprocessing,
 } from "../../data/sidecars/preprocessing-spec.ts";
 import { missingSidecars, readingFor, readSidecars, type Sidecars } from "../../data/sidecars/sidecars.ts";
 import { findTrainingUse, trainedEntry, trainedKey } from "../../data/sidecars/trained-on.ts";
@@ -188,7 +188,7 @@ export async function openTask(
   // A guess at chance level is recorded only if the model is trained with it.
   const isDoubtful = preparation.atChance && learns === undefined && options.preprocess === undefined && !recorded;
   const { images, length, frames } = isDoubtful ? {} : settings;
-  const prepared = statedText({ images, length, frames });
+  const prepared = preprocessingSpecText({ images, length, frames });
   const trained = learns !== undefined ? await trainedEntry(model, options.data, stored) : undefined;
   const record = new Map<string, string>();
   if (prepared !== "") record.set(preprocessingKey, prepared);
@@ -310,7 +310,9 @@ export function statedPreprocessing(
   if (typeof preprocess === "string") return { stated: parsePreprocessingSpec(preprocess), recorded: false };
   if (preprocess !== undefined)
     return { stated: { images: preprocess, length: undefined, frames: undefined }, recorded: false };
-  const texts = models.map((model) => statedText(recordedPrepared(model))).filter((text) => text !== "");
+  const texts = models
+    .map((model) => preprocessingSpecText(recordedPreprocessing(model)))
+    .filter((text) => text !== "");
   const [text = ""] = texts;
   const other = texts.find((each) => each !== text);
   if (other === undefined) return { stated: parsePreprocessingSpec(text), recorded: text !== "" };

@@ -9,7 +9,7 @@ import type { Context } from "../../core/pass/pass.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import { firstBatch } from "../../data/batches/select.ts";
-import { geometryUsed, imageChannels } from "../../data/images/preprocess.ts";
+import { imageChannels, usedGeometryText } from "../../data/images/preprocess.ts";
 import { candidates, contrastOf, hasOddMean } from "../../data/images/presets.ts";
 import { type Dataset, draw, type Preprocessing, preprocess, presets } from "../../data/index.ts";
 import type { EvaluateOptions } from "../../runtime/metrics/evaluate.ts";
@@ -53,7 +53,7 @@ export async function prepareImages(
     context.log({ id: "preprocessing", text, level: "warning" });
   const source = recorded ? ", recorded in the model" : "";
   const describe = (how: Preprocessing): string => {
-    const geometry = geometryUsed(first, input, how);
+    const geometry = usedGeometryText(first, input, how);
     const isStated = how.resize !== undefined || how.crop !== undefined || geometry === "";
     return `${how.name}${isStated ? "" : ` ${geometry}`}${source}`;
   };

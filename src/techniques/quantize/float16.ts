@@ -11,7 +11,7 @@
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers } from "../../core/analysis/layers.ts";
 import { maskingOf } from "../../core/analysis/masks.ts";
-import { noLayers } from "../../core/analysis/no-layers.ts";
+import { unsupportedWeights } from "../../core/analysis/no-layers.ts";
 import { parametersOf } from "../../core/analysis/parameters.ts";
 import { selectLayers } from "../../core/analysis/selection.ts";
 import { requireStored } from "../../core/analysis/weight.ts";
@@ -50,7 +50,7 @@ export async function quantizeToHalf(
   const chosen = chosenTensors(model, options);
   if (chosen.size === 0) {
     const inference = infer(model);
-    misses.push(...noLayers(model, inference, allLayers(model, inference), true));
+    misses.push(...unsupportedWeights(model, inference, allLayers(model, inference), true));
   }
   for (const [index, [value, at]] of [...chosen].entries()) {
     context.progress(index, chosen.size);

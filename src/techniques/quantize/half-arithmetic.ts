@@ -22,7 +22,7 @@
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { allLayers, type Layer } from "../../core/analysis/layers.ts";
 import { maskingOf } from "../../core/analysis/masks.ts";
-import { leavesOut, selectLayers } from "../../core/analysis/selection.ts";
+import { excludesType, selectLayers } from "../../core/analysis/selection.ts";
 import { Miss } from "../../core/errors.ts";
 import { emitter } from "../../core/graph/emit.ts";
 import { allNodes, describe, type Graph, type Node, subgraphs, type Value } from "../../core/graph/graph.ts";
@@ -62,7 +62,7 @@ export async function quantizeToHalfArithmetic(
   const { unfit: unfitStored, endless } = await screenTensors(nodes, context);
   const unfit = new Map([...unfitStored, ...(await unfitNormalizations(nodes, infer(model)))]);
   const candidates = nodes.filter((node) =>
-    named.has(node) ? chosen.has(node) : options.layers === undefined && !leavesOut(options, node.op),
+    named.has(node) ? chosen.has(node) : options.layers === undefined && !excludesType(options, node.op),
   );
   const { halved, misses } = chooseNodes(model, candidates, { unfit, endless, named });
   if (halved.size === 0) return { changes: [], misses };

@@ -4,7 +4,7 @@
  */
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { allLayers, type Layer, layers } from "../../core/analysis/layers.ts";
-import { noLayers } from "../../core/analysis/no-layers.ts";
+import { unsupportedWeights } from "../../core/analysis/no-layers.ts";
 import { type Selection, selectLayers } from "../../core/analysis/selection.ts";
 import { Miss } from "../../core/errors.ts";
 import type { Node, Value } from "../../core/graph/graph.ts";
@@ -59,7 +59,7 @@ export function tryOut(model: Model, selection: Selection, inside = false): Cove
         inference,
         all.filter(({ node }) => able.has(node) === isTarget),
       );
-    const excluded = noLayers(model, inference, all, inside, quantizedInside);
+    const excluded = unsupportedWeights(model, inference, all, inside, quantizedInside);
     return { able, integers: integersAt(true), kept: integersAt(false), misses: [...misses, ...excluded] };
   });
   return { ...rest, targets: layersOf(model, infer(model)).filter(({ node }) => able.has(node)) };

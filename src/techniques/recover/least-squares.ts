@@ -7,7 +7,7 @@
  * is chosen on held-out samples, where a layer must improve.
  */
 
-import { biased } from "../../core/analysis/biased.ts";
+import { biasedOutput } from "../../core/analysis/biased.ts";
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers } from "../../core/analysis/layers.ts";
 import { maskingOf } from "../../core/analysis/masks.ts";
@@ -102,7 +102,7 @@ async function solveLayer(
       shift[group * outputs + index - features * outputs] = (best.data[index] ?? 0) - (before.data[index] ?? 0);
   }
   if (!changed) return false;
-  const answer = biased(layer, walks.inference);
+  const answer = biasedOutput(layer, walks.inference);
   await putWeights(layer, weights);
   if (takesBias && !matched.normalized) await addOutputBias(model, layer, answer?.sum, shift, engine);
   for (const norm of walks.norms) if (norm.data === answer?.output) await recalibrate(norm, walks.own);
@@ -139,7 +139,7 @@ async function linearLayer(
   const features = inputs * taps;
   if (features > maxFeatures)
     return new Miss(`it has ${features} weights for each output; least squares takes up to ${maxFeatures}`, name);
-  const sum = biased(layer, inference)?.sum;
+  const sum = biasedOutput(layer, inference)?.sum;
   const bias = sum?.vector ?? layer.bias;
   const biases = bias === undefined ? new Float64Array(1) : toFloat64(await readStoredValue(model, bias, engine));
   const takesBias =

@@ -1,7 +1,7 @@
 /** Finds the model in a folder as downloaded from a hub: at its top or in `onnx/`, next to configuration and tokenizer. */
 import { readdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { failure } from "../../../core/platform/node-failure.ts";
+import { fileError } from "../../../core/platform/node-failure.ts";
 import type { Terminal } from "../print/terminal.ts";
 import { isFolder } from "./files.ts";
 
@@ -32,7 +32,7 @@ export async function findModel(path: string, terminal: Pick<Terminal, "note">):
 export async function requireModel(path: string): Promise<void> {
   if (/^(https?|file):/i.test(path)) return;
   await stat(path).catch((cause) => {
-    throw failure(`"${path}" cannot be opened`, cause);
+    throw fileError(`"${path}" cannot be opened`, cause);
   });
 }
 

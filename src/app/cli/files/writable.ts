@@ -3,7 +3,7 @@ import { open, rm, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { makeFolder } from "#platform";
 import { PithError } from "../../../core/errors.ts";
-import { failure } from "../../../core/platform/node-failure.ts";
+import { fileError } from "../../../core/platform/node-failure.ts";
 import { tryToWrite } from "../../../core/platform/node-write.ts";
 import { quoted } from "../../../judge/record/shell-command.ts";
 import { isFolder, isThere } from "./files.ts";
@@ -17,7 +17,7 @@ export async function requireAppendable(path: string): Promise<void> {
   await requirePlace(path);
   const isNew = !(await isThere(path));
   const handle = await open(path, "a").catch((cause) => {
-    throw failure(`"${path}" cannot be written`, cause);
+    throw fileError(`"${path}" cannot be written`, cause);
   });
   await handle.close();
   if (isNew) await rm(path, { force: true });

@@ -1,6 +1,6 @@
 /** Derives the form of a flag's values from the option's schema, and converts words to values. The schema then checks them. */
 import { PithError } from "../../../core/errors.ts";
-import { isWhole, open, type PipeItem, type SchemaNode } from "../../../core/pass/schema.ts";
+import { flattenSchema, isWhole, type PipeItem, type SchemaNode } from "../../../core/pass/schema.ts";
 
 type Word = string | number | boolean;
 
@@ -16,7 +16,7 @@ interface ValueForm {
 }
 
 export function valueForm(schemas: readonly SchemaNode[]): ValueForm {
-  const nodes = schemas.flatMap(open);
+  const nodes = schemas.flatMap(flattenSchema);
   const ofType = (...types: readonly string[]) => nodes.filter(({ type }) => types.includes(type));
   const [numbers, lists] = [ofType("number"), ofType("array", "tuple", "strict_tuple")];
   const words = [

@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { expect, test } from "vitest";
 import { PithError } from "../../../core/errors.ts";
-import { understood } from "../../../core/pass/options.ts";
+import { parsableBy } from "../../../core/pass/options.ts";
 import { flagName, ownAdvice } from "./invalid-options.ts";
 import { fitting } from "./options.ts";
 
@@ -31,7 +31,7 @@ test("fitting keeps a parser's message and hint, and names flags in checks of se
     throw new PithError("E_OPTION", `"${text}" is no loss.`, { at: "loss", hint: "Take another loss." });
   };
   const schema = v.pipe(
-    v.object({ loss: v.optional(v.pipe(v.string(), understood(read))), every: v.optional(v.number()) }),
+    v.object({ loss: v.optional(v.pipe(v.string(), parsableBy(read))), every: v.optional(v.number()) }),
     v.check(({ every }) => every === undefined, "every needs loss"),
   );
   const asked = (given: unknown) => () => fitting(schema, given, "See --help.");

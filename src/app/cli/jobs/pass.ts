@@ -15,7 +15,7 @@ import { openModules } from "../../../core/pass/modules.ts";
 import { downloadBytesOf } from "../../../core/pass/options.ts";
 import type { AnyPass, Context } from "../../../core/pass/pass.ts";
 import { takesImages } from "../../../data/images/image-batches.ts";
-import { recordedPrepared } from "../../../data/sidecars/preprocessing-spec.ts";
+import { recordedPreprocessing } from "../../../data/sidecars/preprocessing-spec.ts";
 import { readSidecars } from "../../../data/sidecars/sidecars.ts";
 import type { Comparison, Goal, Verdict } from "../../../judge/compare/compare.ts";
 import { type Recipe, recipeVersion } from "../../../judge/recipe/recipe.ts";
@@ -433,6 +433,6 @@ async function warnOfUnknownPreparation(model: Model, path: string, { log }: Pic
 /** Returns whether the model takes images, and neither it nor a sidecar file states the preprocessing. */
 async function isPreparedUnknown(model: Model, path: string): Promise<boolean> {
   if (!model.graph.feeds.some(({ type }) => takesImages(type))) return false;
-  if (recordedPrepared(model).images !== undefined) return false;
+  if (recordedPreprocessing(model).images !== undefined) return false;
   return (await readSidecars(path)).preprocessing === undefined;
 }

@@ -1,5 +1,5 @@
 import { blocks, extractBlock } from "../../../core/analysis/blocks.ts";
-import { wayOutOf } from "../../../core/analysis/branches.ts";
+import { branchAdvice } from "../../../core/analysis/branches.ts";
 import { channelGroups } from "../../../core/analysis/channels.ts";
 import { cost } from "../../../core/analysis/cost.ts";
 import { type Inference, infer } from "../../../core/analysis/infer.ts";
@@ -79,7 +79,7 @@ export async function collect(model: Model): Promise<Inspection> {
       graphs: inner.length,
       nodes: inner.reduce((sum, { nodeCount }) => sum + nodeCount, 0),
       layers: layers.filter(isInside).length,
-      wayOut: [...graph.nodes()].map((node) => wayOutOf(node, inference)).find((way) => way !== undefined),
+      wayOut: [...graph.nodes()].map((node) => branchAdvice(node, inference)).find((way) => way !== undefined),
     },
     replaceable: graph.inputs.filter(({ tensor }) => tensor !== undefined).map(({ name }) => name),
     stored: countStored(graph),

@@ -3,7 +3,7 @@ import type { Inference } from "../../../core/analysis/infer.ts";
 import type { Layer } from "../../../core/analysis/layers.ts";
 import { maskingOf } from "../../../core/analysis/masks.ts";
 import { storedOutputAxis } from "../../../core/analysis/stored-root.ts";
-import { brokenNumbers, weightStorage } from "../../../core/analysis/weight.ts";
+import { describeNonFinite, weightStorage } from "../../../core/analysis/weight.ts";
 import { asPithError, Miss } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { cutLeast, type Mask, type Scores } from "../../../core/math/smallest.ts";
@@ -38,7 +38,7 @@ export async function weightPicture(model: Model, layer: Layer, inference: Infer
   const values = dense.type === "float64" ? toFloat64(dense) : toFloat32(dense);
   const masked = maskingOf(layer.weight)?.mask.tensor;
   const mask = masked === undefined ? undefined : toFloat32(await masked.read());
-  const broken = brokenNumbers(values);
+  const broken = describeNonFinite(values);
   if (broken !== undefined) return new Miss(`it ${broken}`);
   const output = storedOutputAxis(layer, inference);
   return pictureOf(values, mask, tensor.dims, output?.renumbered === false ? output.axis : undefined);
