@@ -75,8 +75,8 @@ export class Forecast {
    * Predicts a result with the precision fallback. If the drop d misses the goal g, the fallback must remove the share r = 1 − g / d of the error.
    * Few layers cause most of the error, so r² of the bytes are assumed to double.
    */
-  #predictFallback({ plainName: of }: SparingOffer): Figures | undefined {
-    const plain = this.#figures.get(of);
+  #predictFallback({ plainName }: SparingOffer): Figures | undefined {
+    const plain = this.#figures.get(plainName);
     if (plain === undefined || plain.drop <= this.#goalDrop) return undefined;
     const growth = 1 + (1 - this.#goalDrop / plain.drop) ** 2;
     return { size: plain.size * growth, speed: plain.speed, drop: this.#goalDrop };

@@ -4,7 +4,7 @@ import { Argument, Command } from "commander";
 import * as v from "valibot";
 import { capitalize, PithError } from "../../core/errors.ts";
 import { described, option } from "../../core/pass/options.ts";
-import { quoted } from "../../judge/record/shell-command.ts";
+import { quoteWord } from "../../judge/record/shell-command.ts";
 import type { Job } from "../../runtime/job/job.ts";
 import type { RunOptions } from "../../runtime/job/run.ts";
 import { findModel, withModelFiles } from "./files/model-folder.ts";
@@ -200,5 +200,5 @@ export async function adviseOnLoading(error: unknown, models: readonly string[],
   if (!(error instanceof PithError) || error.code !== "E_ENGINE") return error;
   const model = await job<typeof loadableJob>("loadable", { models }, "simplify").catch(() => undefined);
   if (model === undefined) return error;
-  return error.reworded({ hint: `Run pith simplify ${quoted(model)} first, and use its result: it loads.` });
+  return error.reworded({ hint: `Run pith simplify ${quoteWord(model)} first, and use its result: it loads.` });
 }

@@ -5,7 +5,7 @@ import { counted } from "../../core/numbers.ts";
 import { open, save } from "../../core/onnx/index.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import type { Likeness } from "../../judge/compare/compare-function.ts";
-import { apartText } from "../../judge/record/verdict.ts";
+import { outputDifferenceText } from "../../judge/record/verdict.ts";
 import { runJudgedStep } from "../../judge/run/judged-step.ts";
 import { sparedLine } from "../../judge/run/sparing.ts";
 import type { StepRequest } from "../../judge/run/step-request.ts";
@@ -27,7 +27,7 @@ export function randomNearness(
   const isTold = same === undefined && unmoved === undefined && Number.isFinite(signalToNoise);
   const nearness = { metric: "signal to noise", unit: "dB", value: signalToNoise } as const;
   const judgedOn = [`Compared on ${counted(samples, "random input")}.`];
-  return { measured: apartText(likeness), judgedOn, ...(isTold ? { nearness } : {}) };
+  return { measured: outputDifferenceText(likeness), judgedOn, ...(isTold ? { nearness } : {}) };
 }
 
 export async function makeVariant(

@@ -14,7 +14,7 @@ import {
 } from "../../core/numbers.ts";
 import { type Goal, isWithin, type Verdict } from "../../judge/compare/compare.ts";
 import type { Run, Variant } from "../../judge/record/data.ts";
-import { comparesWithOriginal, markOf, passedOver, timesOf } from "../../judge/record/verdict.ts";
+import { comparesWithOriginal, markOf, notChosenText, timesOf } from "../../judge/record/verdict.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 
 /** Column of a table of texts, for the terminal and Markdown. */
@@ -126,7 +126,7 @@ function statusOf(variant: Variant, isChosen: boolean, goal: Goal | undefined): 
   const { refused, verdict } = variant;
   if (refused !== undefined) return refused;
   const standing = verdict === undefined || goal === undefined ? "" : goalStatus(verdict, goal);
-  const passed = isChosen ? undefined : passedOver(variant, goal);
+  const passed = isChosen ? undefined : notChosenText(variant, goal);
   const where = variant.file === undefined ? "" : `written as ${variant.file}`;
   return [isChosen ? "kept as the result" : where, standing, passed ?? ""].filter((part) => part !== "").join("; ");
 }

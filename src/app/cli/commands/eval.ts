@@ -14,7 +14,7 @@ import {
 } from "../../../core/numbers.ts";
 import { option } from "../../../core/pass/options.ts";
 import { cosineText, minEqualCosine } from "../../../judge/compare/batch-dependence.ts";
-import { quoted } from "../../../judge/record/shell-command.ts";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { othersSentence, targetLines, verdictSentence } from "../../../judge/record/verdict.ts";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";
 import { escapeMarkdown, markdownTable } from "../../report/markdown.ts";
@@ -30,7 +30,7 @@ import { columns } from "../print/table.ts";
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 
 function debugCommand(original: string, model: string, data: DataRequest | undefined): string {
-  return ["pith", "debug", original, model, ...(data === undefined ? [] : dataWords(data))].map(quoted).join(" ");
+  return ["pith", "debug", original, model, ...(data === undefined ? [] : dataWords(data))].map(quoteWord).join(" ");
 }
 
 export default defineCommand({

@@ -8,7 +8,7 @@ import { copiesOf } from "../../../core/files/compressed-copies.ts";
 import { openModules } from "../../../core/pass/modules.ts";
 import { bytesOf, countOption, described, downloadOption, option, sizeOption } from "../../../core/pass/options.ts";
 import type { AnyPass } from "../../../core/pass/pass.ts";
-import { quoted } from "../../../judge/record/shell-command.ts";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { partFor } from "../../../judge/steps/step.ts";
 import { requireFreeFolder } from "../../../learn/train/checkpoint.ts";
 import { type CommandDefinition, defineCommand, type Session } from "../command.ts";
@@ -147,7 +147,7 @@ const timeOf = async (path: string): Promise<number | undefined> => (await stat(
 
 function evalCommand(out: string, data: DataRequest | undefined): string {
   const words = ["pith", "eval", out, "--against", "original.onnx", ...(data === undefined ? [] : dataWords(data))];
-  return words.map(quoted).join(" ");
+  return words.map(quoteWord).join(" ");
 }
 
 const stateOf = ({ trainable, verdict }: WrittenOutput) => ({ trainable, holds: verdict?.verdict === "kept" });

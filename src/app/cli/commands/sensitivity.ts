@@ -10,7 +10,7 @@ import {
   positiveOption,
   selectionOptions,
 } from "../../../core/pass/options.ts";
-import { quoted } from "../../../judge/record/shell-command.ts";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
 import {
   dropText,
   equalSettingsText,
@@ -135,7 +135,9 @@ export default defineCommand({
         );
         terminal.line(`written: ${written.join("  ")}`);
         if (recipe !== undefined)
-          terminal.line(`next: ${["pith", "compress", path, ...dataWords(data), "-r", recipe].map(quoted).join(" ")}`);
+          terminal.line(
+            `next: ${["pith", "compress", path, ...dataWords(data), "-r", recipe].map(quoteWord).join(" ")}`,
+          );
       },
     };
   },

@@ -7,7 +7,7 @@ import type { Model } from "../../../core/graph/model.ts";
 import { parseDataName } from "../../../core/onnx/data-files.ts";
 import type { NextFiles } from "../../../core/pass/pass.ts";
 import { temporaryOf } from "../../../core/platform/node-leftovers.ts";
-import { quoted } from "../../../judge/record/shell-command.ts";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { pageMark } from "../../report/markup.ts";
 
 export function filesOf(model: Model, path: string): readonly string[] {
@@ -35,10 +35,10 @@ export function nextFiles(
   return {
     trainable,
     holds,
-    model: quoted(model),
-    original: typeof original === "string" ? quoted(original) : undefined,
-    written: quoted(out),
-    data: data === undefined ? "SAMPLES" : quoted(data.path),
+    model: quoteWord(model),
+    original: typeof original === "string" ? quoteWord(original) : undefined,
+    written: quoteWord(out),
+    data: data === undefined ? "SAMPLES" : quoteWord(data.path),
   };
 }
 

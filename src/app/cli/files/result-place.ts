@@ -10,7 +10,7 @@ import * as v from "valibot";
 import { PithError } from "../../../core/errors.ts";
 import { encodings } from "../../../core/files/compressed-copies.ts";
 import { option } from "../../../core/pass/options.ts";
-import { quoted } from "../../../judge/record/shell-command.ts";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { isVariant } from "../../folder/layout.ts";
 import type { Session } from "../command.ts";
 import type { Terminal } from "../print/terminal.ts";
@@ -94,7 +94,7 @@ function requireModelName(out: string): void {
   const isOther = out === "-" || out === "" || /[/\\]$|\.onnx$/i.test(out);
   if (isOther || statSync(out, { throwIfNoEntry: false }) !== undefined) return;
   throw new PithError("E_OPTION", `--out: "${out}" is not the name of a model: expected a file that ends in .onnx.`, {
-    hint: `-o ${quoted(`${out}.onnx`)}`,
+    hint: `-o ${quoteWord(`${out}.onnx`)}`,
   });
 }
 

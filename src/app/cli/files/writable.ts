@@ -5,7 +5,7 @@ import { makeFolder } from "#platform";
 import { PithError } from "../../../core/errors.ts";
 import { failure } from "../../../core/platform/node-failure.ts";
 import { tryToWrite } from "../../../core/platform/node-write.ts";
-import { quoted } from "../../../judge/record/shell-command.ts";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { isFolder, isThere } from "./files.ts";
 
 export async function requireWritable(path: string): Promise<void> {
@@ -74,7 +74,7 @@ async function requirePlace(path: string): Promise<void> {
   const folder = dirname(path);
   if (!(await isFolder(folder)))
     throw new PithError("E_FILE", `"${path}" cannot be written: there is no folder "${folder}".`, {
-      hint: `Make the folder first: mkdir -p ${quoted(folder)}.`,
+      hint: `Make the folder first: mkdir -p ${quoteWord(folder)}.`,
     });
   if (await isFolder(path))
     throw new PithError("E_FILE", `"${path}" cannot be written: it is a folder.`, {

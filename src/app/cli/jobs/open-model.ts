@@ -12,7 +12,7 @@ import type { Model } from "../../../core/graph/model.ts";
 import { open, save } from "../../../core/onnx/index.ts";
 import type { Context } from "../../../core/pass/pass.ts";
 import { recordMissingSidecars } from "../../../data/sidecars/sidecars.ts";
-import { quoted } from "../../../judge/record/shell-command.ts";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { CompressedSize } from "../../../runtime/run/size.ts";
 import { filesOf } from "../files/files.ts";
@@ -89,7 +89,7 @@ export async function warnOfOrder(
   const [other, ...more] = laterModels;
   const mark = other && marks.find(([, isOf]) => isOf(first.model) !== isOf(other.model));
   if (mark !== undefined && other !== undefined && more.length === 0 && mark[1](first.model)) {
-    const line = ["pith", ...words(other.path, first.path)].map(quoted).join(" ");
+    const line = ["pith", ...words(other.path, first.path)].map(quoteWord).join(" ");
     const text = `"${first.path}" was given as the original, and looks like a result of "${other.path}": ${mark[0]}. Did you mean: ${line}`;
     log({ id: "swapped", text, level: "warning" });
   }

@@ -26,7 +26,7 @@ import type { Sparing } from "../../../judge/run/sparing.ts";
 import type { Reference } from "../../../judge/run/step-comparison.ts";
 import type { NamedModel, References, StepContext, StepRequest } from "../../../judge/run/step-request.ts";
 import type { StepResult } from "../../../judge/steps/runner.ts";
-import { standIns, trains } from "../../../judge/steps/step.ts";
+import { placeholderOptions, trains } from "../../../judge/steps/step.ts";
 import type { MetricName, OpenedTask } from "../../../judge/task/index.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
@@ -206,7 +206,7 @@ async function openStep(
   requireOutputs(original, input.model);
   requireLayers(original, input.options);
   const options = await openModules(pass.id, pass.options, input.options);
-  await pass.checkModel?.(original.clone(), { ...options, ...(input.data && standIns(pass)) });
+  await pass.checkModel?.(original.clone(), { ...options, ...(input.data && placeholderOptions(pass)) });
   // Wrong references fail before the slow measurements.
   const references = await openReferences(pass, original, input);
   // A teacher can be a result of Pith.

@@ -11,7 +11,7 @@ import {
   gainSentence,
   goalSentence,
   markOf,
-  passedOver,
+  notChosenText,
   searchMissSentence,
   targetLines,
   timesOf,
@@ -121,7 +121,7 @@ function printVariants(terminal: Terminal, run: Run): void {
       ...run.variants.map((variant, index) => {
         const mark = markOf(variant, run.goal);
         const kept = mark === "✗" ? "← written (--force)" : "← kept";
-        const other = variant.file === undefined ? (passedOver(variant, run.goal) ?? "") : `← ${variant.file}`;
+        const other = variant.file === undefined ? (notChosenText(variant, run.goal) ?? "") : `← ${variant.file}`;
         const notes = [noteOf(variant, run), index === run.chosen ? kept : other];
         const text = notes.filter((note) => note !== "").join("  ");
         return [colored[mark](mark), variant.name, ...cellsOf(index + 1), text];

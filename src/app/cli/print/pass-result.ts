@@ -15,12 +15,12 @@ import {
 } from "../../../core/numbers.ts";
 import { isWithin, judge } from "../../../judge/compare/compare.ts";
 import type { Likeness } from "../../../judge/compare/compare-function.ts";
-import { quoted } from "../../../judge/record/shell-command.ts";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
 import {
-  apartText,
   distanceText,
   metadataNote,
   othersSentence,
+  outputDifferenceText,
   targetLines,
   verdictSentence,
 } from "../../../judge/record/verdict.ts";
@@ -192,7 +192,7 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
 }
 
 const foldingMasks = (file: string): string =>
-  `simplify ${quoted(file)} --finalize  # folds in the masks, which double the file until then`;
+  `simplify ${quoteWord(file)} --finalize  # folds in the masks, which double the file until then`;
 
 function reportLines(
   { changes, misses, sparing }: PassOutput,
@@ -255,7 +255,7 @@ function isTold(likeness: Likeness | string | undefined): likeness is Likeness |
 function likenessLine(likeness: Likeness | string): string {
   if (typeof likeness === "string") return `not compared with the original: ${likeness}`;
   const { samples, relativeError, unmoved, without = [], output, outputs = 1, uncompared = [], ofData } = likeness;
-  const distance = apartText(likeness);
+  const distance = outputDifferenceText(likeness);
   const outcome =
     relativeError === 0 ? "equal" : outputs > 1 ? `${distance} ("${output}", the worst of ${outputs})` : distance;
   const which = output === undefined || outputs > 1 ? "outputs" : `output "${output}"`;
@@ -287,7 +287,7 @@ function trainingText({ samples, chosen, average }: NonNullable<PassOutput["trai
 }
 
 function nothingFound(model: string): string {
-  return ` No layer can be changed: pith inspect ${quoted(model)} shows what is in the model.`;
+  return ` No layer can be changed: pith inspect ${quoteWord(model)} shows what is in the model.`;
 }
 
 function compressedRow(name: "gzip" | "brotli", before: Weight, after: Weight): string[][] {
