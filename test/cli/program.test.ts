@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { type CommandDefinition, defineCommand } from "../../src/app/cli/command.ts";
-import { commands, type Listed } from "../../src/app/cli/commands.ts";
+import { commands, type ListedCommand } from "../../src/app/cli/commands.ts";
 import { metricNames } from "../../src/app/cli/flags/metrics.ts";
 import { exitCode, runProgram, stoppedDuring } from "../../src/app/cli/program.ts";
 import { PithError, throwIfAborted } from "../../src/core/errors.ts";
@@ -52,7 +52,7 @@ const failing = defineCommand({
   },
 });
 
-function listed<S extends v.GenericSchema>(definition: CommandDefinition<S>): Listed {
+function listed<S extends v.GenericSchema>(definition: CommandDefinition<S>): ListedCommand {
   const { name, summary } = definition;
   return { name, summary, load: async () => ({ default: definition }) };
 }
@@ -66,7 +66,7 @@ interface Ran {
 async function pith(
   line: string,
   signal = new AbortController().signal,
-  own: readonly Listed[] = [listed(scale), listed(failing)],
+  own: readonly ListedCommand[] = [listed(scale), listed(failing)],
   columns?: number,
 ): Promise<Ran> {
   const text = { out: "", err: "" };

@@ -9,7 +9,7 @@ import { version } from "../../core/version.ts";
 import type { Job, JobEvent } from "../../runtime/job/job.ts";
 import type { RunOptions } from "../../runtime/job/run.ts";
 import type { Result, Session, SharedOptions } from "./command.ts";
-import { commands, type Listed } from "./commands.ts";
+import { commands, type ListedCommand } from "./commands.ts";
 import { publicWords, secretsHidden } from "./print/addresses.ts";
 import { type Environment, type Stream, Terminal, widthOf } from "./print/terminal.ts";
 
@@ -25,7 +25,7 @@ export interface Surroundings {
   readonly env?: Environment;
   /** The word that starts Pith (default: "pith"). */
   readonly program?: string;
-  readonly commands?: readonly Listed[];
+  readonly commands?: readonly ListedCommand[];
   readonly runJob?: typeof import("../../runtime/job/run.ts").runJob;
 }
 
@@ -45,7 +45,7 @@ export async function runProgram(line: readonly string[], surroundings: Surround
     how: Pick<RunOptions, "keeps" | "modules"> = {},
   ): Promise<Awaited<ReturnType<J>>> => {
     const run = surroundings.runJob ?? (await import("../../runtime/job/run.ts")).runJob;
-    const { onCommandLine } = await import("./flags/invalid-options.ts");
+    const { rewordOptionNames: onCommandLine } = await import("./flags/invalid-options.ts");
     const flags = command === undefined ? undefined : flagsOf(command);
     let stage = "";
     const onEvent = (event: JobEvent): void => {
@@ -73,7 +73,7 @@ export async function runProgram(line: readonly string[], surroundings: Surround
   try {
     // A shell completes a word; it ignores errors.
     if (words[0] === "complete" && words[1] === "--") {
-      const { candidates } = await import("./flags/complete.ts");
+      const { completionCandidates: candidates } = await import("./flags/complete.ts");
       const typed = words.slice(2);
       const completions = candidates(await buildProgram(typed, surroundings, execute, true), typed);
       terminal.text(completions.map(({ word, meaning }) => `${word}\t${meaning}\n`).join(""));
@@ -83,7 +83,8 @@ export async function runProgram(line: readonly string[], surroundings: Surround
     const parsed = words.map((word) => (word === fullHelp ? "--help" : word));
     const program = await buildProgram(parsed, surroundings, execute, isFullHelp);
     command = program.commands.find((candidate) => candidate.name() === parsed[0]);
-    const settled = command === undefined ? parsed : (await import("./flags/options.ts")).settleFlags(command, parsed);
+    const settled =
+      command === undefined ? parsed : (await import("./flags/options.ts")).separateFlagValues(command, parsed);
     await requireCommand(program, parsed);
     await program.parseAsync([...settled], { from: "user" });
     return code;
@@ -120,7 +121,7 @@ async function withAdvice(error: unknown, command: Command | undefined, words: r
   const failure = error instanceof PithError ? error : (await import("./module-failure.ts")).blameModule(error);
   if (!(failure instanceof PithError) || command === undefined) return failure;
   const { suggestPath } = await import("./files/suggest-path.ts");
-  const { ownAdvice } = await import("./flags/invalid-options.ts");
+  const { rewordForCommand: ownAdvice } = await import("./flags/invalid-options.ts");
   return ownAdvice(await suggestPath(failure, words), flagsOf(command));
 }
 
@@ -173,7 +174,7 @@ async function usageError(
 ): Promise<PithError> {
   const help = `See pith ${command === undefined ? "" : `${command.name()} `}--help.`;
   if (error.code === "commander.excessArguments" && command !== undefined) {
-    const rejection = (await import("./flags/options.ts")).strayWord(command, words);
+    const rejection = (await import("./flags/options.ts")).explainExcessWord(command, words);
     if (rejection instanceof PithError) return rejection.reworded({ hint: rejection.hint ?? help });
   }
   const [first = "", ...rest] = error.message.split("\n");

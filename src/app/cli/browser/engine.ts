@@ -11,7 +11,7 @@ import type { Batch } from "../../../core/tensor/types.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { LatencyReport } from "../../../runtime/run/latency.ts";
 import { openPage } from "./chromium.ts";
-import { batchOf, modelOf, type PageFacts, type PageTiming, type Reply } from "./messages.ts";
+import { type PageFacts, type PageTiming, type Reply, readBatch, storeBatch } from "./messages.ts";
 import { pageModule, provideModules } from "./modules.ts";
 import type { Call, PageFunctions } from "./page.ts";
 
@@ -85,12 +85,12 @@ export async function openBrowser(
     return work;
   };
   const run = (session: number, feeds: Batch, names: readonly string[] | undefined): Promise<Batch> =>
-    withFiles([modelOf(feeds)], async ([name = ""]) => {
+    withFiles([storeBatch(feeds)], async ([name = ""]) => {
       const arrived = new Promise<Download>((resolve) => page.once("download", resolve));
       await call("run", session, name, names);
       const download = await orEnd(arrived);
       try {
-        return await batchOf(await open(await download.path()));
+        return await readBatch(await open(await download.path()));
       } finally {
         await download.delete();
       }
@@ -115,7 +115,7 @@ export async function openBrowser(
           };
         }),
       time: (models, feeds, timing, progress) =>
-        withFiles([...models, ...feeds.map(modelOf)], (names) => {
+        withFiles([...models, ...feeds.map(storeBatch)], (names) => {
           progressed = progress;
           const [modelNames, feedNames] = [names.slice(0, models.length), names.slice(models.length)];
           return call("time", modelNames, feedNames, timing);

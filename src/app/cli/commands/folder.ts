@@ -30,7 +30,7 @@ import { isFolder, withoutLeftovers } from "../files/files.ts";
 import { requireOutside } from "../files/result-place.ts";
 import { requireWritableFolder } from "../files/writable.ts";
 import { type DataFlags, dataRequest } from "../flags/data.ts";
-import { settings as parseSettings } from "../flags/set.ts";
+import { parseSettings } from "../flags/set.ts";
 import type endToEndJob from "../jobs/end-to-end.ts";
 import type folderCheckJob from "../jobs/folder-check.ts";
 import type passJob from "../jobs/pass.ts";

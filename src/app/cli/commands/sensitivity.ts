@@ -98,7 +98,7 @@ export default defineCommand({
       ...{ timed: cost === "time", seed: session.seed },
       ...workerOptionsOf(options),
     };
-    // A stop removes queued jobs that nobody has begun.
+    // With a queue, a stop waits until queued jobs that no worker has started are removed.
     const how = { keeps: input.queue !== undefined };
     const work = (resumeFolder: string) =>
       session.job<typeof sensitivityJob>("sensitivity", { ...input, resumeFolder }, `sensitivity ${path}`, how);

@@ -2,8 +2,8 @@ import * as v from "valibot";
 import { expect, test } from "vitest";
 import { PithError } from "../../../core/errors.ts";
 import { understood } from "../../../core/pass/options.ts";
-import { flagName, ownAdvice } from "./invalid-options.ts";
-import { fitting } from "./options.ts";
+import { flagName, rewordForCommand } from "./invalid-options.ts";
+import { checkFlags } from "./options.ts";
 
 test("an option's flag is its name in lower case, with dashes", () => {
   expect(["maxDrop", "out", "keepOutput"].map(flagName)).toEqual(["--max-drop", "--out", "--keep-output"]);
@@ -16,14 +16,14 @@ test("what stands between backquotes and is an option is its flag; other words a
     cause,
   });
   expect(
-    ownAdvice(error, new Set(["--learning-rate", "--resume", "--no-per-channel", "--seed", "--amount"])),
+    rewordForCommand(error, new Set(["--learning-rate", "--resume", "--no-per-channel", "--seed", "--amount"])),
   ).toMatchObject({
     code: "E_OPTION",
     message: "With --learning-rate and --seed, not `rate` or resume.",
     hint: "--resume continues, --no-per-channel is coarser, and so is --amount 0.8.",
     cause,
   });
-  expect(ownAdvice(new PithError("E_DATA", "None."), new Set()).hint).toBeUndefined();
+  expect(rewordForCommand(new PithError("E_DATA", "None."), new Set()).hint).toBeUndefined();
 });
 
 test("what an option does not understand keeps its words and its hint, and what is asked of several names their flags", () => {
@@ -34,7 +34,7 @@ test("what an option does not understand keeps its words and its hint, and what 
     v.object({ loss: v.optional(v.pipe(v.string(), understood(read))), every: v.optional(v.number()) }),
     v.check(({ every }) => every === undefined, "every needs loss"),
   );
-  const asked = (given: unknown) => () => fitting(schema, given, "See --help.");
+  const asked = (given: unknown) => () => checkFlags(schema, given, "See --help.");
   expect(asked({ loss: "every" })).toThrow(
     expect.objectContaining({ message: '--loss: "every" is no loss.', hint: "Take another loss." }),
   );

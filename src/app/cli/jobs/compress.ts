@@ -23,11 +23,11 @@ import { searchAhead } from "../../../search/search.ts";
 import type { SearchOptions } from "../../../search/search-task.ts";
 import { reportPage } from "../../report/html.ts";
 import { reportMarkdown } from "../../report/markdown.ts";
-import { filesOf, isThere } from "../files/files.ts";
+import { filesOfModel, isThere } from "../files/files.ts";
 import { type RecipeFile, readRecipe } from "../files/recipe-file.ts";
 import { frontNames, readInterim, removeResults, runFolder, writeResults } from "../files/result-folder.ts";
 import { maxKeptBytes } from "../files/steps-folder.ts";
-import { onCommandLine } from "../flags/invalid-options.ts";
+import { rewordOptionNames } from "../flags/invalid-options.ts";
 import type { CombinationInput, SearchInput, Work } from "../queue/inputs.ts";
 import { storeOf, type WorkerOptions, withJobPool } from "./job-pool.ts";
 import { warnOfDefaults } from "./open-model.ts";
@@ -81,7 +81,7 @@ async function runAndWrite(
   };
   const recordOf = async ({ run, others }: Compressed): Promise<Run> => ({
     ...withFileNames(inFlagWords(run), others),
-    warnings: [...task.warnings, ...run.warnings].map((text) => capitalize(onCommandLine(text))),
+    warnings: [...task.warnings, ...run.warnings].map((text) => capitalize(rewordOptionNames(text))),
     original: { ...run.original, ...(await factsOf(run)) },
   });
   const onBest = async (best: Compressed): Promise<void> => {
@@ -135,13 +135,13 @@ function inFlagWords(run: Run): Run {
   const { refused } = run;
   return {
     ...run,
-    ...(refused === undefined ? {} : { refused: { ...refused, message: onCommandLine(refused.message) } }),
+    ...(refused === undefined ? {} : { refused: { ...refused, message: rewordOptionNames(refused.message) } }),
     variants: run.variants.map((variant) => ({
       ...variant,
-      refused: variant.refused && onCommandLine(variant.refused),
+      refused: variant.refused && rewordOptionNames(variant.refused),
       steps: variant.steps.map((step) => ({
         ...step,
-        misses: step.misses.map(({ at, reason }) => ({ at, reason: onCommandLine(reason) })),
+        misses: step.misses.map(({ at, reason }) => ({ at, reason: rewordOptionNames(reason) })),
       })),
     })),
   };
@@ -218,11 +218,11 @@ async function write(
 }
 
 async function fileFacts(
-  model: Parameters<typeof filesOf>[0],
+  model: Parameters<typeof filesOfModel>[0],
   path: string,
   original: Measured,
 ): Promise<Partial<Pick<Measured, "bytes" | "gzip" | "brotli" | "sampled" | "sha256">>> {
-  const files = filesOf(model, path);
+  const files = filesOfModel(model, path);
   if (files.length !== 1) return {};
   const sha256 = await digestOf(bytesOfFile(path));
   if (sha256 === original.sha256 || original.metadata !== undefined) return { sha256 };

@@ -28,7 +28,7 @@ import { estimate, measure } from "../../../runtime/metrics/evaluate.ts";
 import { answers, answersOf, commonestShare, isAllNaN } from "../../../runtime/metrics/predictions.ts";
 import type { RunTarget, TargetName } from "../../../runtime/run/run-target.ts";
 import type { DataRequest } from "../flags/data.ts";
-import { onCommandLine } from "../flags/invalid-options.ts";
+import { rewordOptionNames } from "../flags/invalid-options.ts";
 import { requireMeasured } from "../flags/metrics.ts";
 import { otherInputs } from "./inputs.ts";
 import { openModel, warnOfOrder } from "./open-model.ts";
@@ -183,7 +183,7 @@ async function measurement(
   });
   if (note !== undefined) context.log({ id: "batch", text: note, ...(isWarning ? { level: "warning" } : {}) });
   const judging = announced(
-    { ...context, log: (event) => context.log({ ...event, text: onCommandLine(event.text) }) },
+    { ...context, log: (event) => context.log({ ...event, text: rewordOptionNames(event.text) }) },
     dataset.count,
     1,
   );

@@ -11,7 +11,7 @@ import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import { readStoredValue, zeroShare } from "../../../rewrite/edit/stored.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { inspect } from "../../report/inspect/inspect.ts";
-import { fileBytes, filesOf } from "../files/files.ts";
+import { fileBytes, filesOfModel } from "../files/files.ts";
 import { energies, type InspectOutput, type WeightNumbers } from "../print/inspection.ts";
 import { openModel } from "./open-model.ts";
 
@@ -24,7 +24,7 @@ export default async function inspectJob(
 ): Promise<InspectOutput> {
   const { model: path } = input;
   const model = await openModel(path, context);
-  const description = { file: path, bytes: await fileBytes(filesOf(model, path)), ...(await inspect(model)) };
+  const description = { file: path, bytes: await fileBytes(filesOfModel(model, path)), ...(await inspect(model)) };
   if (!input.weights) return { description, weights: undefined, zeros: undefined };
   storeWeights(model);
   const weights = await numbersOf(model, context);

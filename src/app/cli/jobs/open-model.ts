@@ -15,7 +15,7 @@ import { recordMissingSidecars } from "../../../data/sidecars/sidecars.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { CompressedSize } from "../../../runtime/run/size.ts";
-import { filesOf } from "../files/files.ts";
+import { filesOfModel } from "../files/files.ts";
 
 export async function openModel(path: string, { log }: Pick<JobContext, "log">): Promise<Model> {
   const model = await open(path, {
@@ -53,7 +53,7 @@ export async function saveResult(
   if (missing.length > 0) log({ id: "sidecars", text: missingText(missing) });
   if (encodings === undefined) return {};
   stage("compress");
-  return precompress(filesOf(await open(out), out), encodings);
+  return precompress(filesOfModel(await open(out), out), encodings);
 }
 
 function missingText(missing: readonly string[]): string {
@@ -93,9 +93,9 @@ export async function warnOfOrder(
     const text = `"${first.path}" was given as the original, and looks like a result of "${other.path}": ${mark[0]}. Did you mean: ${line}`;
     log({ id: "swapped", text, level: "warning" });
   }
-  const files = filesOf(first.model, first.path);
+  const files = filesOfModel(first.model, first.path);
   for (const { path, model } of laterModels) {
-    const ownFiles = filesOf(model, path);
+    const ownFiles = filesOfModel(model, path);
     if (ownFiles.length !== files.length) continue;
     const equal = await Promise.all(ownFiles.map((file, index) => isCopy(file, files[index] ?? "")));
     if (equal.every((isEqual) => isEqual))

@@ -10,7 +10,7 @@ import { recipesFor } from "../../../search/offers.ts";
 import type { SearchOptions } from "../../../search/search-task.ts";
 import type { SearchInput } from "../queue/inputs.ts";
 import { requireStored } from "../queue/shared-store.ts";
-import { tokensTimed } from "./bench.ts";
+import { timedTokenCount } from "./bench.ts";
 import { storeOf } from "./job-pool.ts";
 import { contextOf, openModel } from "./open-model.ts";
 import { withTargets } from "./target.ts";
@@ -63,7 +63,7 @@ async function openSearch(
       seen: task.seen,
       available: used.test.available,
       ...(await storeOf(input)),
-      length: await tokensTimed(input.model),
+      length: await timedTokenCount(input.model),
       targets,
     },
   };

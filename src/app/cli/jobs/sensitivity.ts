@@ -20,7 +20,7 @@ import type { Measurement } from "../../../search/sensitivity/sweeps.ts";
 import { sensitivityPage } from "../../report/sensitivity.ts";
 import { sweptFolder, writeResults } from "../files/result-folder.ts";
 import { maxKeptBytes } from "../files/steps-folder.ts";
-import { onCommandLine } from "../flags/invalid-options.ts";
+import { rewordOptionNames } from "../flags/invalid-options.ts";
 import type { MeasurementsInput, SweepInput, Work } from "../queue/inputs.ts";
 import { storeOf, type WorkerOptions, withJobPool } from "./job-pool.ts";
 import { openSweep } from "./open-sweep.ts";
@@ -52,7 +52,7 @@ export default async function sensitivityJob(input: SensitivityInput, context: J
   const measured = await measure(input, model, context, (more) => sweep(model, task, { ...options, ...more }, running));
   const sensitivity: Sensitivity = {
     ...measured,
-    misses: measured.misses.map((miss) => ({ ...miss, reason: onCommandLine(miss.reason) })),
+    misses: measured.misses.map((miss) => ({ ...miss, reason: rewordOptionNames(miss.reason) })),
   };
   const recipes: (readonly [string, Uint8Array])[] = [];
   for (const [index, kind] of sensitivityKinds.entries()) {

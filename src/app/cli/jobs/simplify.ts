@@ -13,7 +13,7 @@ import { setInputs } from "../../../rewrite/clean-up/set-inputs.ts";
 import { simplify } from "../../../rewrite/clean-up/simplify.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { ResultFails, requireLoads, watchLoads } from "../../../runtime/run/load-check.ts";
-import { fileBytes, filesOf, requireOtherThanWeights, requireOutputs } from "../files/files.ts";
+import { fileBytes, filesOfModel, requireOtherThanWeights, requireOutputs } from "../files/files.ts";
 import { rejectUnloadable } from "./loadable.ts";
 import { openModel, saveResult, warnOfDefaults } from "./open-model.ts";
 
@@ -81,8 +81,8 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   warnOfDefaults(original, context);
   const written = await open(input.out);
   return {
-    before: { nodes: nodesIn(original), bytes: await fileBytes(filesOf(original, input.model)) },
-    after: { nodes: nodesIn(written), bytes: await fileBytes(filesOf(written, input.out)) },
+    before: { nodes: nodesIn(original), bytes: await fileBytes(filesOfModel(original, input.model)) },
+    after: { nodes: nodesIn(written), bytes: await fileBytes(filesOfModel(written, input.out)) },
     changes: outcome.changes,
     misses: outcome.misses.map(({ at, reason }) => ({ at, reason })),
     comparison,

@@ -22,7 +22,7 @@ import { outputNames } from "../../../learn/train/losses/parse.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { minSamples } from "../../../search/parts.ts";
 import type { DataRequest } from "../flags/data.ts";
-import { onCommandLine } from "../flags/invalid-options.ts";
+import { rewordOptionNames } from "../flags/invalid-options.ts";
 import { contextOf } from "./open-model.ts";
 
 export interface TaskRequest {
@@ -70,8 +70,8 @@ export async function openRequest(
   const { preprocessing, warnings } = task;
   return {
     ...task,
-    preprocessing: preprocessing === undefined ? undefined : onCommandLine(preprocessing),
-    warnings: warnings.map((text) => onCommandLine(text)),
+    preprocessing: preprocessing === undefined ? undefined : rewordOptionNames(preprocessing),
+    warnings: warnings.map((text) => rewordOptionNames(text)),
   };
 }
 

@@ -14,16 +14,16 @@ import { relativeTime } from "../../../runtime/run/relative-time.ts";
 import { type CompressedSize, size } from "../../../runtime/run/size.ts";
 import { operationCount } from "../../report/operation-count.ts";
 import type { Timed } from "../../report/speed.ts";
-import { fileBytes, filesOf } from "../files/files.ts";
+import { fileBytes, filesOfModel } from "../files/files.ts";
 import { largestTimed, type Weight } from "../print/weight.ts";
-import { tokensTimed } from "./bench.ts";
+import { timedTokenCount } from "./bench.ts";
 
 /** Counts bytes without the exporter's metadata, which results do not contain. */
 export async function weightOf(model: Model, path: string): Promise<Weight> {
   const plain = await plainFile(model);
   return {
     ...(plain === undefined
-      ? { bytes: await fileBytes(filesOf(model, path)) }
+      ? { bytes: await fileBytes(filesOfModel(model, path)) }
       : { bytes: plain.file.size, metadata: plain.metadata }),
     ...(await countsOf(model)),
   };
@@ -38,7 +38,7 @@ export async function withCompressed(
 ): Promise<Weight> {
   if (copySizes.sampled !== undefined) return { ...weight, ...copySizes };
   const plain = await plainFile(model);
-  const { bytes: _, ...sizes } = await size(...(plain === undefined ? filesOf(model, path) : [plain.file]));
+  const { bytes: _, ...sizes } = await size(...(plain === undefined ? filesOfModel(model, path) : [plain.file]));
   return { ...weight, ...sizes, ...copySizes };
 }
 
@@ -64,7 +64,7 @@ export async function measureSpeed(
   const times =
     storedBytes(model.graph) > largestTimed
       ? new Miss(`the model has more than ${bytes(largestTimed)}`)
-      : await relativeTime(model, result, context, await tokensTimed(path));
+      : await relativeTime(model, result, context, await timedTokenCount(path));
   if (times instanceof Miss) return { against: path, found: { unmeasured: stripPeriod(times.reason) } };
   const { before, after } = times;
   return { against: path, found: { factor: before / after, before, milliseconds: after } };

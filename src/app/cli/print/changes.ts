@@ -4,7 +4,7 @@ import { bytes as bytesText, counted, integer, isSlower, times } from "../../../
 import { type Change, changeText } from "../../../core/pass/pass.ts";
 import { groupBy } from "../../../core/tensor/group-by.ts";
 import { type Sparing, settingsText, sparedAs } from "../../../judge/run/sparing.ts";
-import { onCommandLine } from "../flags/invalid-options.ts";
+import { rewordOptionNames } from "../flags/invalid-options.ts";
 import { mergeRows } from "./table.ts";
 
 type Paint = (text: string) => string;
@@ -48,7 +48,7 @@ export function unchangedLines(
   misses: readonly { readonly at: string | undefined; readonly reason: string; readonly by?: string | undefined }[],
   dim: Paint,
 ): string[] {
-  const lines = misses.map(({ at, reason, by }) => ({ at, text: onCommandLine(reason), by }));
+  const lines = misses.map(({ at, reason, by }) => ({ at, text: rewordOptionNames(reason), by }));
   return listGroups(`unchanged (${integer(misses.length)})`, lines, dim);
 }
 
