@@ -10,7 +10,7 @@ import type { Job, JobEvent } from "../../runtime/job/job.ts";
 import type { RunOptions } from "../../runtime/job/run.ts";
 import type { Result, Session, SharedOptions } from "./command.ts";
 import { commands, type ListedCommand } from "./commands.ts";
-import { publicWords, secretsHidden } from "./print/addresses.ts";
+import { publicWords, secretRemover } from "./print/addresses.ts";
 import { type Environment, type Stream, Terminal, widthOf } from "./print/terminal.ts";
 
 /** Errors that a different command line avoids: a wrong flag, an invalid setting, an unknown layer. */
@@ -220,7 +220,7 @@ function openTerminal({ out, err, env = {}, program = "pith" }: Surroundings, wo
   return new Terminal({
     ...{ out, err, json: words.includes("--json"), env, about },
     typed: (text) => asTyped(text, program),
-    withoutSecrets: secretsHidden(words),
+    withoutSecrets: secretRemover(words),
   });
 }
 

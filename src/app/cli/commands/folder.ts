@@ -36,7 +36,7 @@ import type folderCheckJob from "../jobs/folder-check.ts";
 import type passJob from "../jobs/pass.ts";
 import type { PassInput, WrittenOutput } from "../jobs/pass.ts";
 import { samplesLine } from "../print/samples.ts";
-import { largestTimed } from "../print/weight.ts";
+import { maxTimedBytes } from "../print/weight.ts";
 import { openLoader } from "./folder-loader.ts";
 import { folderResult } from "./folder-result.ts";
 import { captureInputs, type FolderSearch, searcherOf, targetsField } from "./folder-search.ts";
@@ -213,7 +213,7 @@ export async function variantsOf(
   const originals = await originalBytes(folder, bases);
   const allBytes = [...originals.values()].reduce((sum, size) => sum + size, 0);
   const loader = force ? undefined : await openLoader(folder, out, texts, allBytes, session);
-  const isTimed = allBytes <= largestTimed;
+  const isTimed = allBytes <= maxTimedBytes;
   const work = quantizeFolder(
     folder,
     {

@@ -12,10 +12,10 @@ import { readStoredValue, zeroShare } from "../../../rewrite/edit/stored.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { inspect } from "../../report/inspect/inspect.ts";
 import { fileBytes, filesOfModel } from "../files/files.ts";
-import { energies, type InspectOutput, type WeightNumbers } from "../print/inspection.ts";
+import { energyShares, type InspectOutput, type WeightNumbers } from "../print/inspection.ts";
 import { openModel } from "./open-model.ts";
 
-/** Larger square matrices take more than about ten seconds to decompose. */
+/** Maximum size of a square matrix to decompose. A larger one takes more than about ten seconds. */
 const maxDecomposed = 2048;
 
 export default async function inspectJob(
@@ -40,7 +40,7 @@ async function numbersOf(model: Model, context: JobContext): Promise<readonly We
   for (const [index, { name, effective, role }] of layers.entries()) {
     throwIfAborted(context.signal);
     context.progress(index, layers.length);
-    // Packed blocks contain codes instead of values.
+    // Packed blocks contain quantized values instead of weights.
     if (role.packed !== undefined) continue;
     const matrix = fromDense(await readStoredValue(model, effective, engine));
     rows.push({ name, ...range(matrix.data), ranks: await ranksOf(matrix, products.multiply) });
@@ -64,5 +64,5 @@ async function ranksOf(matrix: Matrix, multiply: Multiply): Promise<WeightNumber
   const total = Math.min(matrix.rows, matrix.columns);
   if (total === 0 || total > maxDecomposed || !matrix.data.every(Number.isFinite)) return undefined;
   const shares = await energyShares(matrix, multiply);
-  return { of: total, holding: energies.map((energy) => rankForEnergy(shares, energy)) };
+  return { of: total, holding: energyShares.map((energy) => rankForEnergy(shares, energy)) };
 }

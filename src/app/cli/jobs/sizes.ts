@@ -1,4 +1,4 @@
-/** Job of `pith bench`: measures file sizes, plain and compressed. */
+/** Job of `pith bench`: measures the sizes of files, plain and compressed. */
 
 import { open } from "../../../core/onnx/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";

@@ -15,10 +15,10 @@ import { type CompressedSize, size } from "../../../runtime/run/size.ts";
 import { operationCount } from "../../report/operation-count.ts";
 import type { Timed } from "../../report/speed.ts";
 import { fileBytes, filesOfModel } from "../files/files.ts";
-import { largestTimed, type Weight } from "../print/weight.ts";
+import { maxTimedBytes, type Weight } from "../print/weight.ts";
 import { timedTokenCount } from "./bench.ts";
 
-/** Counts bytes without the exporter's metadata, which results do not contain. */
+/** Measures a model. The bytes exclude the exporter's metadata, which results do not contain. */
 export async function weightOf(model: Model, path: string): Promise<Weight> {
   const plain = await plainFile(model);
   return {
@@ -29,7 +29,7 @@ export async function weightOf(model: Model, path: string): Promise<Weight> {
   };
 }
 
-/** Adds the sizes after compression, which take seconds. @param copySizes sizes of copies that were written. */
+/** Adds the sizes after compression, which take seconds to compute. @param copySizes sizes of compressed copies that were written. */
 export async function withCompressed(
   weight: Weight,
   model: Model,
@@ -54,7 +54,7 @@ export async function countsOf(model: Model): Promise<Pick<Weight, "parameters" 
   };
 }
 
-/** Times both models. Returns undefined if both run the same operators on weights of the same sizes. */
+/** Times both models. Returns undefined if both run the same operators with weights of the same types and sizes. */
 export async function measureSpeed(
   result: Model,
   { model, path }: { readonly model: Model; readonly path: string },
@@ -62,8 +62,8 @@ export async function measureSpeed(
 ): Promise<Timed | undefined> {
   if (operatorsOf(model) === operatorsOf(result)) return undefined;
   const times =
-    storedBytes(model.graph) > largestTimed
-      ? new Miss(`the model has more than ${bytes(largestTimed)}`)
+    storedBytes(model.graph) > maxTimedBytes
+      ? new Miss(`the model has more than ${bytes(maxTimedBytes)}`)
       : await relativeTime(model, result, context, await timedTokenCount(path));
   if (times instanceof Miss) return { against: path, found: { unmeasured: stripPeriod(times.reason) } };
   const { before, after } = times;

@@ -2,7 +2,7 @@ import { stripVTControlCharacters } from "node:util";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { PithError } from "../../../core/errors.ts";
 import { asTyped } from "../program.ts";
-import { markedColors, unmarked } from "./printable.ts";
+import { markedColors, removeMarks } from "./printable.ts";
 import { tableLines } from "./table.ts";
 import { type Environment, progressLine, type Stream, Terminal } from "./terminal.ts";
 
@@ -206,7 +206,7 @@ test("a table aligns its columns and takes no room for colour codes", () => {
       ["long.onnx", "3"],
     ],
   );
-  expect(lines.map((line) => stripVTControlCharacters(unmarked(line)))).toEqual([
+  expect(lines.map((line) => stripVTControlCharacters(removeMarks(line)))).toEqual([
     "file         MB",
     "m.onnx     90.4",
     "long.onnx     3",
