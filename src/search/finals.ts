@@ -138,8 +138,8 @@ export function finalistsOf(tried: readonly Scored[], objective: Objective, bySi
 }
 
 /**
- * Returns whether the candidate could meet the objective on other samples: if its drop were lower by half of the lower part of its interval, about
- * one standard error.
+ * Returns whether the candidate could meet the objective on other samples. Its drop is lowered by half of the distance to the interval's lower end,
+ * about one standard error.
  */
 function isNear(candidate: Usable, objective: Objective): boolean {
   const { drop, ...figures } = candidate.figures;

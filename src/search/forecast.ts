@@ -21,8 +21,8 @@ export interface Tried {
 }
 
 /**
- * Prior drops in units of the goal's maximum drop: of a structural change to half of the bytes without recovery, of a format, and of a low-bit
- * format before training.
+ * Prior drops in units of the goal's maximum drop. They are for a structural change to half of the bytes without recovery, for a format, and for a
+ * low-bit format before training.
  */
 const [priorStructureDrop, priorFormatDrop, priorUntrainedDrop] = [10, 0.3, 3];
 /** Bits per weight: in float, and the limits of integers and palettes. */
@@ -222,15 +222,16 @@ export class Forecast {
     });
     const remains = remainingDropShare(healing);
     const isSame = (candidate: { readonly remains: number }): boolean => candidate.remains === remains;
-    const sameStructure = measured.filter(({ own }) => own.name === structure.name);
+    const sameStructure = measured.filter(({ member }) => member.name === structure.name);
     if (sameStructure.length > 0 && sameStructure.every(({ part }) => part === undefined)) return "refused";
     const effective = measured.flatMap(({ part, ...rest }) => (part === undefined ? [] : [{ ...rest, part }]));
-    const far = ({ own }: { readonly own: Offer }): number => Math.abs(Math.log((own.left ?? 1) / expectedShare));
-    const [nearest] = effective.toSorted((a, b) => Number(isSame(b)) - Number(isSame(a)) || far(a) - far(b));
+    const distance = ({ member }: { readonly member: Offer }): number =>
+      Math.abs(Math.log((member.left ?? 1) / expectedShare));
+    const [nearest] = effective.toSorted((a, b) => Number(isSame(b)) - Number(isSame(a)) || distance(a) - distance(b));
     const exponent = exponentOfSpeed(effective.flatMap(({ part, isTimed }) => (isTimed ? [part] : [])));
     // Recovery does not change the speed, so timings of this structural change with any recovery count.
-    const timed = effective.flatMap(({ own, part, isTimed }) =>
-      isTimed && own.name === structure.name ? part.speed : [],
+    const timed = effective.flatMap(({ member, part, isTimed }) =>
+      isTimed && member.name === structure.name ? part.speed : [],
     );
     const predictSpeed = (share: number): number => geometricMean(timed) ?? share ** -exponent;
     if (nearest === undefined) {
@@ -244,7 +245,7 @@ export class Forecast {
       };
     }
     const { part } = nearest;
-    const shareOf = nearest.own.left ?? expectedShare;
+    const shareOf = nearest.member.left ?? expectedShare;
     const remainingShare = part.left ** (Math.log(expectedShare) / Math.log(shareOf));
     const [reach, drop] = [harmOf(expectedShare) / harmOf(shareOf), Math.max(part.drop, minDrop * this.#goalDrop)];
     return {

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { bucketPlace, markOf, openBucket, textOf } from "../../src/app/cli/queue/bucket.ts";
+import { bucketPlace, openBucket, testBucket, textOf } from "../../src/app/cli/queue/bucket.ts";
 import { type HashedFile, listText, receiveFolder, sendFolder } from "../../src/app/cli/queue/bucket-inputs.ts";
 import { bytesHash, textHash } from "../../src/core/files/hash.ts";
 import { temporaryFolder } from "../temporary.ts";
@@ -63,18 +63,18 @@ test("an answer that breaks off goes on where it did; one that always does is a 
 
 test("a bucket that was emptied is another one", async () => {
   const bucket = await openBucket("s3://models/a");
-  const mark = await markOf(bucket);
-  expect(await markOf(bucket)).toBe(mark);
+  const mark = await testBucket(bucket);
+  expect(await testBucket(bucket)).toBe(mark);
   server.objects.clear();
-  expect(await markOf(bucket)).not.toBe(mark);
+  expect(await testBucket(bucket)).not.toBe(mark);
   server.objects.set("models/a/store", Buffer.from("../../elsewhere"));
-  await expect(markOf(bucket)).rejects.toThrow("is not one that Pith wrote");
+  await expect(testBucket(bucket)).rejects.toThrow("is not one that Pith wrote");
 });
 
 test("a missing bucket, keys that may not write, and none at all are told apart, with what to do; no secret is printed", async () => {
   const failure = async (address: string): Promise<string> => {
     try {
-      return await markOf(await openBucket(address));
+      return await testBucket(await openBucket(address));
     } catch (error) {
       const { message, hint, cause } = error as { message: string; hint?: string; cause?: unknown };
       expect(cause).toBeUndefined();

@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { type CommandDefinition, defineCommand } from "../../src/app/cli/command.ts";
 import { commands, type ListedCommand } from "../../src/app/cli/commands.ts";
 import { metricNames } from "../../src/app/cli/flags/metrics.ts";
-import { exitCode, runProgram, stoppedDuring } from "../../src/app/cli/program.ts";
+import { describeStoppedStage, exitCode, runProgram } from "../../src/app/cli/program.ts";
 import { PithError, throwIfAborted } from "../../src/core/errors.ts";
 import type behave from "./jobs/behave.ts";
 
@@ -273,15 +273,15 @@ describe("failures exit with 1", () => {
 
 test("what is stopped is the command that was asked for, in work around its own too", () => {
   const error = new PithError("E_STOPPED", "The evaluation was stopped.");
-  expect(stoppedDuring(error, "train", "original")).toMatchObject({
+  expect(describeStoppedStage(error, "train", "original")).toMatchObject({
     code: "E_STOPPED",
     message: "train was stopped while measuring the original.",
   });
-  expect(stoppedDuring(error, "eval", "evaluate")).toBe(error);
+  expect(describeStoppedStage(error, "eval", "evaluate")).toBe(error);
   const training = new PithError("E_STOPPED", "Stopped after 3 steps.");
-  expect(stoppedDuring(training, "train", "train")).toBe(training);
+  expect(describeStoppedStage(training, "train", "train")).toBe(training);
   const other = new PithError("E_DATA", "There are no samples.");
-  expect(stoppedDuring(other, "train", "original")).toBe(other);
+  expect(describeStoppedStage(other, "train", "original")).toBe(other);
 });
 
 test("the list of commands says what each command says of itself", async () => {

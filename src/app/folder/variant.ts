@@ -1,4 +1,4 @@
-/** Makes one variant of one model without a command. */
+/** Makes one variant of one model, without running a command. */
 import { fileNameOf, folderOf, joinPath, listFolder } from "#platform";
 import { capitalize, PithError } from "../../core/errors.ts";
 import { counted } from "../../core/numbers.ts";
@@ -18,16 +18,16 @@ import type { FileFigures } from "./records.ts";
 import type { FolderOptions, Variant } from "./run.ts";
 import { searchTogether } from "./text-search.ts";
 
-/** Formats a comparison on random inputs. */
+/** Formats a comparison on random inputs for the record. */
 export function randomNearness(
   likeness: Likeness | string | undefined,
 ): Pick<FileFigures, "measured" | "nearness" | "judgedOn"> {
   if (typeof likeness !== "object") return { measured: likeness ?? "" };
   const { same, unmoved, signalToNoise, samples } = likeness;
-  const isTold = same === undefined && unmoved === undefined && Number.isFinite(signalToNoise);
+  const hasDecibels = same === undefined && unmoved === undefined && Number.isFinite(signalToNoise);
   const nearness = { metric: "signal to noise", unit: "dB", value: signalToNoise } as const;
   const judgedOn = [`Compared on ${counted(samples, "random input")}.`];
-  return { measured: outputDifferenceText(likeness), judgedOn, ...(isTold ? { nearness } : {}) };
+  return { measured: outputDifferenceText(likeness), judgedOn, ...(hasDecibels ? { nearness } : {}) };
 }
 
 export async function makeVariant(

@@ -170,7 +170,7 @@ function lossText({ history }: StepRecord): string {
   return `loss ${first.loss.toPrecision(3)} → ${last.loss.toPrecision(3)} in ${counted(history?.length ?? 0, "epoch")}`;
 }
 
-/** Groups equal changes, and names the setting that decided if it was not the step's option. */
+/** Returns the changes of a step, equal ones grouped. Each group shows which setting decided it, unless that was the step's option. */
 function changesOf({ changes }: StepRecord): Content {
   if (changes.length === 0) return html`<p class="note">No changes.</p>`;
   const item = ([text, places]: readonly [string, readonly Change[]]): Markup =>
@@ -198,7 +198,7 @@ interface Point {
   readonly value: number;
 }
 
-/** Returns undefined for a step with fewer than two training steps. */
+/** Draws the losses of a training; undefined for a step with fewer than two training steps. */
 export function trainingChart({ curve, history }: Pick<StepRecord, "curve" | "history">): Markup | undefined {
   if (curve === undefined || curve.losses.length < 2) return undefined;
   const { first, every, by, unit = "" } = curve;

@@ -92,7 +92,7 @@ export interface OptionSchedule {
   readonly from: number;
   readonly to: number;
   /**
-   * Name ("linear"), function from the share of the rounds to the share of the way (both 0 to 1), or path of a module that exports such a function.
+   * Curve: a name ("linear"), a function, or the path of a module that exports one. It maps the share of the rounds to the share of the way (0 to 1).
    */
   readonly curve?: string | ((t: number) => number) | undefined;
 }

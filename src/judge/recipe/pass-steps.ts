@@ -32,13 +32,13 @@ export function stepsOf(recipe: Recipe, passes: readonly AnyPass[] = []): readon
       name: ownNames[index] ?? step.id,
     }));
     if (!isRepeat(entry)) return stepsWithPass.map(({ judge = true, ...step }) => ({ ...step, ...judging(judge) }));
-    return Array.from({ length: entry.repeat }, (_, before) => ({ number: before + 1, of: entry.repeat })).flatMap(
+    return Array.from({ length: entry.repeat }, (_, before) => ({ number: before + 1, total: entry.repeat })).flatMap(
       (round) =>
         stepsWithPass.map(({ judge, ...step }, index) => ({
           ...step,
-          name: `${step.name}, round ${round.number} of ${round.of}`,
+          name: `${step.name}, round ${round.number} of ${round.total}`,
           options: optionsInRound(step.pass, step.options, round),
-          ...judging(judge ?? (round.number === round.of && index === stepsWithPass.length - 1)),
+          ...judging(judge ?? (round.number === round.total && index === stepsWithPass.length - 1)),
         })),
     );
   });

@@ -197,7 +197,10 @@ export class Runner {
   }
 }
 
-/** Drops module paths, which differ between machines: keys have the contents of modules. Model paths are kept, because weights can be in a file next to them. */
+/**
+ * Returns options without module paths, which differ between machines: keys have the contents of modules. Paths of models remain, because the weights
+ * of a model can be in another file next to it.
+ */
 const withoutModules = (pass: AnyPass, options: OptionValues): OptionValues =>
   Object.fromEntries(Object.entries(options).filter(([name, value]) => !isModule(pass.options, name, value)));
 

@@ -163,7 +163,7 @@ export function orderMeasurements(units: readonly Unit[]): readonly Measurement[
     const middle = settings.indexOf(middleOf(unit.kind));
     return settings.map((setting, index) => ({ unit, setting, distance: Math.abs(index - middle) }));
   });
-  return ranks.toSorted((a, b) => a.far - b.far);
+  return ranks.toSorted((a, b) => a.distance - b.distance);
 }
 
 function weightBytes(layers: readonly Layer[]): number {

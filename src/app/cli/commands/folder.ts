@@ -20,7 +20,7 @@ import { comparedNearness } from "../../folder/end-to-end.ts";
 import { basesIn, mainOf } from "../../folder/layout.ts";
 import { quantizeFolder } from "../../folder/quantize-folder.ts";
 import type { FileFigures } from "../../folder/records.ts";
-import { recordOf } from "../../folder/records.ts";
+import { readFolderRecord } from "../../folder/records.ts";
 import type { FolderOptions, Variant } from "../../folder/run.ts";
 import { fileOf } from "../../folder/run.ts";
 import { nearnessText } from "../../folder/table.ts";
@@ -307,7 +307,7 @@ function concerningOneFile(error: unknown): unknown {
 /** Names the files that are missing after a stop. @param files all files that the command makes. */
 async function describeStop(error: unknown, out: string, files: readonly string[]): Promise<unknown> {
   if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
-  const { files: records } = await recordOf(out);
+  const { files: records } = await readFolderRecord(out);
   const lackOf = (file: string): string | undefined => {
     const record = records[file];
     if (record === undefined) return "not made";

@@ -6,9 +6,9 @@ import { nearest } from "../../../core/graph/nearest.ts";
 import { isFolder, isThere } from "./files.ts";
 
 export async function suggestPath(error: PithError, words: readonly string[]): Promise<PithError> {
-  // An output path need not exist. Errors of jobs arrive without their cause, so the message tells.
+  // An output path need not exist. Errors of jobs arrive without their cause, so only the message shows this.
   if (error.code !== "E_FILE" || error.message.includes("cannot be written")) return error;
-  // `--data=cifar10`, `--modules a.mjs,b.mjs`
+  // A path can be a part of a word: `--data=cifar10`, `--modules a.mjs,b.mjs`.
   const typed = words.flatMap((word) => [word, ...word.replace(/^--?[^=]+=/, "").split(",")]);
   const path = typed.find((word) => word !== "" && error.message.includes(`"${word}"`));
   if (path === undefined || (await isThere(path))) return error;

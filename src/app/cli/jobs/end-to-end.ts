@@ -5,7 +5,7 @@ import { open } from "../../../core/onnx/index.ts";
 import { completeContext } from "../../../core/pass/pass.ts";
 import { textsIn } from "../../../data/sources/texts.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import { type EndToEnd, type ModulePaths, textsTogether } from "../../folder/end-to-end.ts";
+import { compareTogether, type EndToEnd, type ModulePaths } from "../../folder/end-to-end.ts";
 import { generatorOf } from "../../folder/generate.ts";
 import type { DataRequest } from "../flags/data.ts";
 import { openRequest } from "./task.ts";
@@ -34,5 +34,5 @@ export default async function endToEndJob(input: EndToEndInput, context: JobCont
   context.stage("compare");
   const passContext = completeContext({ engine, seed, signal: context.signal });
   const metric = input.isText ? task?.metric : undefined;
-  return textsTogether(folder, modules, texts, passContext, { samples: task?.test, metric });
+  return compareTogether(folder, modules, texts, passContext, { samples: task?.test, metric });
 }

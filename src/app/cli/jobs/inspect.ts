@@ -12,7 +12,7 @@ import { readStoredValue, zeroShare } from "../../../rewrite/edit/stored.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { inspect } from "../../report/inspect/inspect.ts";
 import { fileBytes, filesOfModel } from "../files/files.ts";
-import { energyShares, type InspectOutput, type WeightNumbers } from "../print/inspection.ts";
+import { type InspectOutput, shownEnergies, type WeightNumbers } from "../print/inspection.ts";
 import { openModel } from "./open-model.ts";
 
 /** Maximum size of a square matrix to decompose. A larger one takes more than about ten seconds. */
@@ -64,5 +64,5 @@ async function ranksOf(matrix: Matrix, multiply: Multiply): Promise<WeightNumber
   const total = Math.min(matrix.rows, matrix.columns);
   if (total === 0 || total > maxDecomposed || !matrix.data.every(Number.isFinite)) return undefined;
   const shares = await energyShares(matrix, multiply);
-  return { of: total, holding: energyShares.map((energy) => rankForEnergy(shares, energy)) };
+  return { of: total, holding: shownEnergies.map((energy) => rankForEnergy(shares, energy)) };
 }

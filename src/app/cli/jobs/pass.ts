@@ -35,7 +35,7 @@ import { relativeTime, shareOfTime } from "../../../runtime/run/relative-time.ts
 import { type RunTarget, targetNames } from "../../../runtime/run/run-target.ts";
 import { isPruned } from "../../../techniques/prune/index.ts";
 import { searchTogether, type Together } from "../../folder/text-search.ts";
-import { noFasterText, slowerText, type Timed } from "../../report/speed.ts";
+import { notFasterText, slowerText, type Timed } from "../../report/speed.ts";
 import { isSamePlace, requireOtherThanWeights, requireOutputs } from "../files/files.ts";
 import type { DataRequest } from "../flags/data.ts";
 import { asFlags } from "../flags/invalid-options.ts";
@@ -378,7 +378,7 @@ async function writeResult(
 /** Warns about a result that is slower than the input model, or that is no faster although it computes less. */
 function warnOfSpeed(
   speed: Timed | undefined,
-  computed: Parameters<typeof noFasterText>[1],
+  computed: Parameters<typeof notFasterText>[1],
   after: Weight,
   pass: AnyPass,
   { model, options }: PassInput,
@@ -386,7 +386,7 @@ function warnOfSpeed(
 ): void {
   if (speed === undefined || "unmeasured" in speed.found || speed.against !== model) return;
   const slower = slowerText(speed);
-  const text = noFasterText(speed.found.factor, computed, after) ?? slower;
+  const text = notFasterText(speed.found.factor, computed, after) ?? slower;
   if (text === undefined) return;
   const advice = slower === undefined ? "" : fasterAdvice(pass, options);
   log({ id: "speed", text: `${text}${advice}`, level: "warning" });

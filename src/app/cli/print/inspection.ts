@@ -9,7 +9,7 @@ import { columns, mergeRows } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Shares of a weight's energy (sum of squared singular values). For each, `inspect` shows the rank that contains it. */
-export const energyShares = [0.9, 0.95, 0.99] as const;
+export const shownEnergies = [0.9, 0.95, 0.99] as const;
 
 export interface WeightNumbers {
   readonly name: string;
@@ -145,7 +145,7 @@ function rankText({ payingRank }: InspectedLayer): string {
 
 function showNumbers(numbers: readonly WeightNumbers[], terminal: Terminal): void {
   terminal.line();
-  const ranks = energyShares.map((energy) => `rank ${percent(energy, 0)}`);
+  const ranks = shownEnergies.map((energy) => `rank ${percent(energy, 0)}`);
   terminal.table(
     columns("weights", "zeros", "least", "greatest", ...ranks, "of"),
     numbers.map(({ name, zeros, least, greatest, ranks: counts }) => [
@@ -153,7 +153,7 @@ function showNumbers(numbers: readonly WeightNumbers[], terminal: Terminal): voi
       percent(zeros),
       least.toPrecision(3),
       greatest.toPrecision(3),
-      ...energyShares.map((_, index) => (counts === undefined ? "–" : integer(counts.holding[index] ?? 0))),
+      ...shownEnergies.map((_, index) => (counts === undefined ? "–" : integer(counts.holding[index] ?? 0))),
       counts === undefined ? "too large" : integer(counts.of),
     ]),
   );

@@ -26,7 +26,7 @@ import {
 } from "../../../judge/record/verdict.ts";
 import type { Reference } from "../../../judge/run/step-comparison.ts";
 import { comparableCounts, operationsFormula, operationsText } from "../../report/operation-count.ts";
-import { factorText, noFasterText, speedLines, speedRecord, timeRow } from "../../report/speed.ts";
+import { factorText, notFasterText, speedLines, speedRecord, timeRow } from "../../report/speed.ts";
 import type { Result } from "../command.ts";
 import type { PassOutput, PlannedCost, UnwrittenOutput, WrittenOutput } from "../jobs/pass.ts";
 import { changedLines, moreText, plannedRows, sparedLines, unchangedLines } from "./changes.ts";
@@ -67,7 +67,7 @@ function plannedLines({ before, changes }: PassOutput, { parameters, macs, time,
     ...(counts === undefined ? [] : [`${count(counts[1])} MACs (${times(counts[0] / counts[1])} fewer)`]),
     ...(time === undefined ? [] : [`${factorText(1 / time)} on one thread here`]),
   ];
-  const slow = time === undefined ? undefined : noFasterText(1 / time, { before, changes, uneven }, { macs });
+  const slow = time === undefined ? undefined : notFasterText(1 / time, { before, changes, uneven }, { macs });
   return [`result: ${parts.join(", ")}`, ...(slow === undefined ? [] : [`speed: ${slow}`])];
 }
 

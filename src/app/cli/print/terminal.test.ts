@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from "node:util";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { PithError } from "../../../core/errors.ts";
-import { asTyped } from "../program.ts";
+import { replaceProgramName } from "../program.ts";
 import { markedColors, removeMarks } from "./printable.ts";
 import { tableLines } from "./table.ts";
 import { type Environment, progressLine, type Stream, Terminal } from "./terminal.ts";
@@ -32,7 +32,7 @@ function terminal(
 }
 
 test("command lines in results, notes and errors can be typed, also where only npx finds Pith", () => {
-  const { out, err, terminal: shown } = terminal({ typed: (text) => asTyped(text, "npx pith") });
+  const { out, err, terminal: shown } = terminal({ typed: (text) => replaceProgramName(text, "npx pith") });
   shown.line("next: pith bench a.onnx b.onnx");
   shown.note("x", "`pith simplify` stores it");
   shown.fail(new PithError("E_USAGE", "Unknown command.", { hint: "See pith --help." }));
