@@ -45,12 +45,12 @@ export async function runProgram(line: readonly string[], surroundings: Surround
     how: Pick<RunOptions, "keeps" | "modules"> = {},
   ): Promise<Awaited<ReturnType<J>>> => {
     const run = surroundings.runJob ?? (await import("../../runtime/job/run.ts")).runJob;
-    const { rewordOptionNames: onCommandLine } = await import("./flags/invalid-options.ts");
+    const { rewordOptionNames } = await import("./flags/invalid-options.ts");
     const flags = command === undefined ? undefined : flagsOf(command);
     let stage = "";
     const onEvent = (event: JobEvent): void => {
       if (event.kind === "stage") stage = event.name;
-      terminal.event(event.kind === "log" ? { ...event, text: onCommandLine(event.text, flags) } : event);
+      terminal.event(event.kind === "log" ? { ...event, text: rewordOptionNames(event.text, flags) } : event);
     };
     const url = typeof module === "string" ? moduleOf(`app/cli/jobs/${module}`) : module;
     try {
@@ -73,9 +73,9 @@ export async function runProgram(line: readonly string[], surroundings: Surround
   try {
     // When a shell completes a word, it ignores errors.
     if (words[0] === "complete" && words[1] === "--") {
-      const { completionCandidates: candidates } = await import("./flags/complete.ts");
+      const { completionCandidates } = await import("./flags/complete.ts");
       const typed = words.slice(2);
-      const completions = candidates(await buildProgram(typed, surroundings, execute, true), typed);
+      const completions = completionCandidates(await buildProgram(typed, surroundings, execute, true), typed);
       terminal.text(completions.map(({ word, meaning }) => `${word}\t${meaning}\n`).join(""));
       return exitCode.ok;
     }
@@ -121,8 +121,8 @@ async function withAdvice(error: unknown, command: Command | undefined, words: r
   const failure = error instanceof PithError ? error : (await import("./module-failure.ts")).blameModule(error);
   if (!(failure instanceof PithError) || command === undefined) return failure;
   const { suggestPath } = await import("./files/suggest-path.ts");
-  const { rewordForCommand: ownAdvice } = await import("./flags/invalid-options.ts");
-  return ownAdvice(await suggestPath(failure, words), flagsOf(command));
+  const { rewordForCommand } = await import("./flags/invalid-options.ts");
+  return rewordForCommand(await suggestPath(failure, words), flagsOf(command));
 }
 
 function flagsOf(command: Command): ReadonlySet<string> {

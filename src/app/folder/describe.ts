@@ -15,12 +15,14 @@ export const configName = "config.json";
 export const cardName = "README.md";
 
 export async function describe(run: FolderRun): Promise<void> {
-  const { folder, out, requestedDtypes: asked, modules, records, options } = run;
+  const { folder, out, requestedDtypes, modules, records, options } = run;
   const { keepSmallest = false, purpose } = options;
   const chunks = dataFileCounts(await listFolder(joinPath(out, "onnx")));
   // The result of a search has the file name of the original, so its dtype is fp32.
   const chosen = new Map(
-    modules.map(({ base }) => [base, asked.find((dtype) => records.has(fileOf(base, dtype))) ?? "fp32"] as const),
+    modules.map(
+      ({ base }) => [base, requestedDtypes.find((dtype) => records.has(fileOf(base, dtype))) ?? "fp32"] as const,
+    ),
   );
   const [ofConfig, ofCard] = [await baseOf(run, configName), await baseOf(run, cardName)];
   const config = (await readSettings(ofConfig.path)) ?? {};
@@ -38,7 +40,9 @@ export async function describe(run: FolderRun): Promise<void> {
     records: inOrder(records),
     chosen: otherDtypes.length === 0 ? first : undefined,
     madeWith: options.madeWith,
-    tried: keepSmallest ? [...asked, ...(options.search === undefined ? [] : (["searched"] as const))] : undefined,
+    tried: keepSmallest
+      ? [...requestedDtypes, ...(options.search === undefined ? [] : (["searched"] as const))]
+      : undefined,
     purpose,
     fails: run.missing ?? [...records.values()].find(({ loader }) => loader?.outcome === "fails")?.loader?.reason,
   };
@@ -76,10 +80,10 @@ interface Base {
 
 /** Returns the file to extend: the one in the output folder if the user changed it, else the one in the source folder. */
 export async function baseOf(run: FolderRun, name: string): Promise<Base> {
-  const { folder, out, inPlace, reportedFiles: said, context, written } = run;
+  const { folder, out, inPlace, reportedFiles, context, written } = run;
   const changed = inPlace || (await isAuthored(out, name, written));
-  if (changed && !inPlace && !said.has(name)) {
-    said.add(name);
+  if (changed && !inPlace && !reportedFiles.has(name)) {
+    reportedFiles.add(name);
     const text = `${joinPath(out, name)} was not written by Pith, or changed since: only Pith's section is replaced`;
     context.log({ id: "kept", text });
   }

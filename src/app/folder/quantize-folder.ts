@@ -134,9 +134,9 @@ async function dropOutdated(run: FolderRun): Promise<void> {
 
 /** Keeps only the best acceptable file of each module. If these have different dtypes, they must also pass the end-to-end check. */
 async function keepBest(run: FolderRun): Promise<void> {
-  const { modules, main, requestedDtypes: asked, rows, options } = run;
+  const { modules, main, requestedDtypes, rows, options } = run;
   const bestOf = (base: string): FolderFile | undefined => {
-    const sound = [...asked, "searched" as const]
+    const sound = [...requestedDtypes, "searched" as const]
       .flatMap((dtype) => rows.get(fileOf(base, dtype)) ?? [])
       .filter(({ verdict }) => verdict !== "refused");
     const { purpose } = options;
@@ -199,10 +199,10 @@ export const minSpeed = 0.8;
 
 /** Removes files with a precision fallback that are neither smaller nor faster than a higher-precision dtype of the same module. */
 export async function dropRedundant(run: FolderRun): Promise<void> {
-  const { modules, requestedDtypes: asked, records, out, written } = run;
+  const { modules, requestedDtypes, records, out, written } = run;
   let hasDropped = false;
   for (const { base } of modules)
-    for (const dtype of asked) {
+    for (const dtype of requestedDtypes) {
       const file = fileOf(base, dtype);
       const repaired = records.get(file);
       if (repaired?.spared === undefined) continue;

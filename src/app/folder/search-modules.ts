@@ -103,9 +103,9 @@ async function frontOf(
   }
 }
 
-async function placeResult(run: FolderRun, { module, points, position: place }: Front): Promise<void> {
+async function placeResult(run: FolderRun, { module, points, position }: Front): Promise<void> {
   const { out, records, rows, written, options } = run;
-  const point = points[place];
+  const point = points[position];
   const file = fileOf(module.base, "searched");
   if (point === undefined) return;
   const hash = await fileHash(point.path);
@@ -143,8 +143,8 @@ async function checkJointly(run: FolderRun): Promise<boolean> {
 
 /** Returns the front with the lowest price: additional size per saved drop. Returns undefined if no front has a next point. */
 function cheapestStep(fronts: readonly Front[], purpose: FolderRun["options"]["purpose"]): Front | undefined {
-  const price = ({ points, position: place }: Front): number => {
-    const [current, next] = [points[place], points[place + 1]];
+  const price = ({ points, position }: Front): number => {
+    const [current, next] = [points[position], points[position + 1]];
     if (current === undefined || next === undefined) return Number.POSITIVE_INFINITY;
     return (sizeFor(purpose, next.figures) - sizeFor(purpose, current.figures)) / (current.drop - next.drop);
   };

@@ -141,17 +141,17 @@ export async function trimFolder(
     const compared = await compare(pair, [tokenizer, smaller], kept, texts, context);
     results.push({ model, report: { file, changes, compared } });
   }
-  if (results.every(({ report: told }) => told.changes.length === 0))
+  if (results.every(({ report }) => report.changes.length === 0))
     throw new PithError("E_UNSUPPORTED", `No model of "${folder}" looks tokens up in a table.`);
   const smallerConfigs = configs.map(([name, config]) => [name, trimmedConfig(config, kept, [...sizes])] as const);
   await makeFolder(joinPath(out, "onnx"));
-  for (const { model, report: told } of results) await save(model, joinPath(out, told.file));
+  for (const { model, report } of results) await save(model, joinPath(out, report.file));
   const modelNames = await listFolder(joinPath(out, "onnx"));
   const configured = smallerConfigs.map(
     ([name, config]) => [name, name === configName ? configureOriginals(config, names, modelNames) : config] as const,
   );
   await write(folder, out, [...tokenizerFiles(trimmed), ...configured]);
-  return { kept, tokens: tokenizer.vocabularySize, texts: count, models: results.map(({ report: told }) => told) };
+  return { kept, tokens: tokenizer.vocabularySize, texts: count, models: results.map(({ report }) => report) };
 }
 
 async function contentsOf(folder: string): Promise<TokenizerContents> {

@@ -39,9 +39,9 @@ export function findSchedules(pass: AnyPass, options: OptionValues): readonly { 
 }
 
 /** Returns the options for one round. Integer options are rounded. @param options their schedules must fit `scheduleSchema`. */
-export function optionsInRound(pass: AnyPass, options: OptionValues, { number, total: of }: Round): OptionValues {
+export function optionsInRound(pass: AnyPass, options: OptionValues, { number, total }: Round): OptionValues {
   return replaceSchedules(pass, options, [], (schedule, path) => {
-    const value = valueInRound(number, of, schedule as OptionSchedule);
+    const value = valueInRound(number, total, schedule as OptionSchedule);
     return numbersAt(pass.options, path) === "whole" ? Math.round(value) : value;
   }) as OptionValues;
 }

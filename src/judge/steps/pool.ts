@@ -24,7 +24,7 @@ export interface Ahead {
 
 export interface PoolJob {
   readonly stop: AbortSignal;
-  /** Returns whether the last `doRound` lists the job. If not, the job must not start. */
+  /** Returns whether the last `doRound` lists the job. If not, the job need not start. */
   isWanted(): boolean;
 }
 

@@ -69,13 +69,10 @@ export const sweeps: Readonly<Record<SensitivityKind, Sweep>> = {
   },
 };
 
-export const optionsOf = (
-  { shared, layerOptions: own }: Sweep,
-  settings: ReadonlyMap<string, number>,
-): OptionValues => ({
+export const optionsOf = ({ shared, layerOptions }: Sweep, settings: ReadonlyMap<string, number>): OptionValues => ({
   ...shared,
   layers: [...settings.keys()],
-  overrides: Object.fromEntries([...settings].map(([layer, setting]) => [layer, own(setting)])),
+  overrides: Object.fromEntries([...settings].map(([layer, setting]) => [layer, layerOptions(setting)])),
 });
 
 /** Changes some layers in place, all by the same setting. @returns the changes, or the reason why there are none. */
@@ -86,13 +83,13 @@ export async function applySetting(
   model: Model,
   context: Context,
 ): Promise<readonly Change[] | Miss> {
-  const { pass, isRequested: isAsked = () => true } = sweeps[kind];
+  const { pass, isRequested = () => true } = sweeps[kind];
   const options = optionsOf(sweeps[kind], new Map(layers.map((layer) => [layer, setting])));
   try {
     const { changes, misses } = await runStep(pass, model, options, {}, context);
     const [{ reason, by } = new Miss("nothing changes")] = misses;
     if (changes.length === 0) return new Miss(reason, by);
-    return changes.every((change) => isAsked(change, setting)) ? changes : new Miss("no format supports it");
+    return changes.every((change) => isRequested(change, setting)) ? changes : new Miss("no format supports it");
   } catch (error) {
     return new Miss(asPithError(error).message);
   }
@@ -129,8 +126,8 @@ export async function unitsOf(
   const inGraph = [...new Set(layers.map(({ name }) => name))];
   for (const kind of kinds) {
     throwIfAborted(context.signal);
-    const { pass, shared, layerOptions: own, widest, isCoupled } = sweeps[kind];
-    const all = await runStep(pass, model.clone(), { ...shared, ...own(widest), ...selection }, {}, context);
+    const { pass, shared, layerOptions, widest, isCoupled } = sweeps[kind];
+    const all = await runStep(pass, model.clone(), { ...shared, ...layerOptions(widest), ...selection }, {}, context);
     misses.push(...all.misses.map(({ at, reason }) => ({ kind, at, reason })));
     const remainingLayers = new Set(all.changes.map(({ at }) => at));
     const groups: (readonly string[])[] = [];
