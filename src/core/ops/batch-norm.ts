@@ -9,11 +9,11 @@ import type { Value } from "../graph/graph.ts";
 import { type FloatType, fromNumbers } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type GradientScope, type Inferred } from "./define.ts";
-import { decimal, flag } from "./shared/attributes.ts";
-import { blockedFormOf, blocksOf, reorderFromBlocks, scaleInBlocks, sumInBlocks } from "./shared/channel-blocks.ts";
-import { noRank, primitive } from "./shared/misses.ts";
+import { readFloat, readFlag } from "./shared/attributes.ts";
+import { blockedFormOf, createBlocks, reorderFromBlocks, scaleInBlocks, sumInBlocks } from "./shared/channel-blocks.ts";
+import { noRank, noLowering } from "./shared/misses.ts";
 import { normalize } from "./shared/normalize.ts";
-import { need, range, requireValue, sameAxes, sizesOf, typeOf } from "./shared/rules.ts";
+import { requireInput, range, requireValue, sameAxes, sizesOf, typeOf } from "./shared/rules.ts";
 
 const none = new Float64Array(0);
 
@@ -91,10 +91,10 @@ function trainingGradient(s: Settings, scope: GradientScope): readonly (Value | 
   const count = elementCount(dims) / Math.max(1, channels);
   const { channelBlock } = scope;
   if (channelBlock !== undefined && fillsBlocks(x, channelBlock)) {
-    const blocks = blocksOf(emit, channelBlock);
+    const blocks = createBlocks(emit, channelBlock);
     const deviation = emit.Sqrt([emit.Add([variance, s.epsilon])]);
-    const shift = sumInBlocks(emit, blocks.of(up), undefined, channelBlock);
-    const products = sumInBlocks(emit, blocks.of(up), blocks.of(x), channelBlock);
+    const shift = sumInBlocks(emit, blocks.toBlocked(up), undefined, channelBlock);
+    const products = sumInBlocks(emit, blocks.toBlocked(up), blocks.toBlocked(x), channelBlock);
     const factor = emit.Div([emit.Sub([products, emit.Mul([mean, shift])]), deviation]);
     if (!wanted(0)) return [undefined, factor, shift];
     const slope = emit.Div([scale, deviation]);
@@ -102,8 +102,8 @@ function trainingGradient(s: Settings, scope: GradientScope): readonly (Value | 
     // dx = slope · dy + bent · x + share · Σ dy - bent · mean
     const bent = emit.Div([emit.Mul([share, factor]), deviation]);
     const level = emit.Sub([emit.Mul([share, shift]), emit.Mul([bent, mean])]);
-    const shiftedX = scaleInBlocks(emit, blocks.of(x), { scale: bent, shift: level });
-    const dx = scaleInBlocks(emit, blocks.of(up), { scale: slope, shift: undefined, sum: shiftedX });
+    const shiftedX = scaleInBlocks(emit, blocks.toBlocked(x), { scale: bent, shift: level });
+    const dx = scaleInBlocks(emit, blocks.toBlocked(up), { scale: slope, shift: undefined, sum: shiftedX });
     return [reorderFromBlocks(emit, dx), factor, shift];
   }
   const filled = filling(emit, type, channels);
@@ -149,18 +149,18 @@ const perElement = new Miss("normalizes per element (spatial 0)");
 export const BatchNormalization = defineOp<Settings>({
   name: "BatchNormalization",
   read: (site) => {
-    const momentum = decimal(site, "momentum", 0.9);
-    const training = site.version < 14 ? site.outputs > 1 : flag(site, "training_mode");
+    const momentum = readFloat(site, "momentum", 0.9);
+    const training = site.version < 14 ? site.outputs > 1 : readFlag(site, "training_mode");
     return {
-      epsilon: decimal(site, "epsilon", 1e-5),
+      epsilon: readFloat(site, "epsilon", 1e-5),
       momentum,
       training,
       isStateless: training && momentum === 0 && site.outputs === 3,
-      perElement: site.version < 9 && !flag(site, "spatial", true),
+      perElement: site.version < 9 && !readFlag(site, "spatial", true),
     };
   },
   infer: (_, site) => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     const statistics: Inferred = { type: site.inputs[3]?.type ?? type, dims: site.inputs[3]?.dims };
     return [{ type, dims }, ...new Array<Inferred>(Math.max(0, site.outputs - 1)).fill(statistics)];
   },
@@ -221,8 +221,8 @@ export const BatchNormalization = defineOp<Settings>({
     return [...sameAxes(dims, { refused, reason: "the statistics are taken over this axis" }), ...vectors];
   },
   lower: (s, emit, inputs) => {
-    if (s.training) return s.isStateless ? primitive : lowerTraining(s, emit, inputs);
-    return s.perElement ? lowerPerElement(s, emit, inputs) : primitive;
+    if (s.training) return s.isStateless ? noLowering : lowerTraining(s, emit, inputs);
+    return s.perElement ? lowerPerElement(s, emit, inputs) : noLowering;
   },
   gradient: (s, scope) => {
     const { emit, inputs, up, wanted } = scope;

@@ -13,19 +13,19 @@ import {
   sameDims,
 } from "../tensor/dims.ts";
 import { defineOp, type Op, type Operand, type QuantizeRule, type Site, type Wanted } from "./define.ts";
-import { elementType, flag, text } from "./shared/attributes.ts";
-import { blocksOf, reorderFromBlocks, scaledInBlocks, scaleInBlocks } from "./shared/channel-blocks.ts";
-import { equalElements, floatProduct, floatQuotient, floatSum, isWhole } from "./shared/elements.ts";
+import { readElementType, readFlag, readString } from "./shared/attributes.ts";
+import { createBlocks, reorderFromBlocks, matchScaleInBlocks, scaleInBlocks } from "./shared/channel-blocks.ts";
+import { compareElements, multiplyFloats, divideFloats, addFloats, isIntegerOrBool } from "./shared/elements.ts";
 import {
   type BinaryDerivative,
   type BinaryRow,
-  binary,
-  channelVectors,
-  unary,
-  variadic,
+  defineBinary,
+  channelVectorInputs,
+  defineUnary,
+  defineVariadic,
 } from "./shared/elementwise.ts";
-import { computesIntegers, runsInFloat } from "./shared/misses.ts";
-import { need, sameAxes, sizesOf, typeOf } from "./shared/rules.ts";
+import { computesIntegers, noQuantizedKernel } from "./shared/misses.ts";
+import { requireInput, sameAxes, sizesOf, typeOf } from "./shared/rules.ts";
 
 const joins = (): QuantizeRule => ({ kind: "activation", inputs: [0, 1] });
 const exceedsHalf = "its squares and powers can exceed the range of float16";
@@ -41,13 +41,13 @@ const bias = (_: unknown, site: Site): readonly number[] =>
   });
 
 /** A stored vector that scales the channels of an activation is a normalization's weight. */
-const scale = (_: unknown, site: Site): readonly number[] => channelVectors(site);
+const scale = (_: unknown, site: Site): readonly number[] => channelVectorInputs(site);
 
 /** Integers compared with 0 or 1 are flags; compared with another number (a sample rate), an input should be that number. */
 const compared = (_: unknown, site: Site): readonly Wanted[] =>
   site.inputs.flatMap((operand, input) => {
     const other = site.inputs[1 - input];
-    if (operand === undefined || !isWhole(operand.type) || other?.small === undefined) return [];
+    if (operand === undefined || !isIntegerOrBool(operand.type) || other?.small === undefined) return [];
     const [number, ...more] = toNumbers(other.small);
     if (number === undefined || more.length > 0) return [];
     const isFlag = number === 0 || number === 1;
@@ -55,7 +55,7 @@ const compared = (_: unknown, site: Site): readonly Wanted[] =>
   });
 
 const comparison = (name: string, options: Pick<BinaryRow<undefined>, "onDims"> = {}): Op =>
-  binary({ name, derivatives: flat, type: "bool", wants: compared, ...options });
+  defineBinary({ name, derivatives: flat, type: "bool", wants: compared, ...options });
 
 /** Untrained bounds (image sizes, zeros, ones) are integers. */
 function isUntrained({ small }: Operand): boolean {
@@ -65,10 +65,10 @@ function isUntrained({ small }: Operand): boolean {
 /** Operands that share the extremum share the gradient evenly. A bound per channel is trained, as in PyTorch. */
 function extremum(name: "Max" | "Min"): Op {
   const among = name === "Max" ? "max" : "min";
-  return variadic({
+  return defineVariadic({
     name,
     onDims: (...operands: readonly Dim[]) => extremeDims(among, operands),
-    parameters: (_, site) => channelVectors(site).filter((input) => !isUntrained(need(site, input))),
+    parameters: (_, site) => channelVectorInputs(site).filter((input) => !isUntrained(requireInput(site, input))),
     derivatives: ({ emit, up, y, operands }) => {
       const isExtremum = operands.map((input) => emit.CastLike([emit.Equal([input, y]), up]));
       const share = emit.Div([up, isExtremum.reduce((sum, value) => emit.Add([sum, value]))]);
@@ -81,45 +81,45 @@ function extremum(name: "Max" | "Min"): Op {
 /** A clamp with a nonnegative upper bound per channel. */
 function limits(_: null, site: Site): QuantizeRule | Miss {
   const { small } = site.inputs[1] ?? {};
-  if (small === undefined || !isFloat(small.type) || !channelVectors(site).includes(1)) return runsInFloat;
+  if (small === undefined || !isFloat(small.type) || !channelVectorInputs(site).includes(1)) return noQuantizedKernel;
   const high = toFloat64(small).reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
-  return high < 0 ? runsInFloat : { kind: "clamp", low: undefined, high, eachChannel: true };
+  return high < 0 ? noQuantizedKernel : { kind: "clamp", low: undefined, high, eachChannel: true };
 }
 
 export const binaryOperators: readonly Op[] = [
-  binary({
+  defineBinary({
     name: "Add",
     neutral: { left: 0, right: 0 },
     affine: (c) => [1, c],
     homogeneous: [[0], [1]],
     derivatives: both(({ up }) => up),
     onDims: (a = 0, b = 0) => addDims(a, b),
-    onShares: (a = 0, b = 0) => floatSum(a, b),
+    onFloats: (a = 0, b = 0) => addFloats(a, b),
     parameters: bias,
     // Shares a pass over memory with a preceding normalization.
     inChannelBlocks: (_, emit, inputs, block) => {
       for (const [input, y] of inputs.entries()) {
-        const scaled = y === undefined ? undefined : scaledInBlocks(y, block);
+        const scaled = y === undefined ? undefined : matchScaleInBlocks(y, block);
         const other = inputs[1 - input];
         if (scaled === undefined || scaled.sum !== undefined || y === undefined || other === undefined) continue;
         if (!sameDims(sizesOf(y), sizesOf(other))) continue;
-        const sum = blocksOf(emit, block).of(other);
+        const sum = createBlocks(emit, block).toBlocked(other);
         return [reorderFromBlocks(emit, scaleInBlocks(emit, scaled.x, { ...scaled, sum }))];
       }
       return undefined;
     },
     quantize: joins,
   }),
-  binary({
+  defineBinary({
     name: "Sub",
     neutral: { right: 0 },
     affine: (c, side) => (side === "right" ? [1, -c] : [-1, c]),
     homogeneous: [[0], [1]],
     derivatives: [({ up }) => up, ({ emit, up }) => emit.Neg([up])],
     onDims: (a = 0, b = 0) => addDims(a, multiplyDims(-1, b)),
-    onShares: (a = 0, b = 0) => floatSum(a, b, -1),
+    onFloats: (a = 0, b = 0) => addFloats(a, b, -1),
   }),
-  binary({
+  defineBinary({
     name: "Mul",
     needsFloat32: ({ inputs: [a, b] }) => (a === b ? exceedsHalf : undefined),
     neutral: { left: 1, right: 1 },
@@ -127,11 +127,11 @@ export const binaryOperators: readonly Op[] = [
     homogeneous: [[0, 1]],
     derivatives: [({ emit, up, b }) => emit.Mul([up, b]), ({ emit, up, a }) => emit.Mul([up, a])],
     onDims: (a = 0, b = 0) => multiplyDims(a, b),
-    onShares: (a = 0, b = 0) => floatProduct(a, b),
+    onFloats: (a = 0, b = 0) => multiplyFloats(a, b),
     parameters: scale,
     quantize: joins,
   }),
-  binary({
+  defineBinary({
     name: "Div",
     neutral: { right: 1 },
     affine: (c, side) => (side === "right" ? [1 / c, 0] : undefined),
@@ -142,9 +142,9 @@ export const binaryOperators: readonly Op[] = [
       ({ emit, up, b, y }) => emit.Neg([emit.Mul([up, emit.Div([y, b])])]),
     ],
     onDims: (a = 0, b = 0) => quotient(a, b),
-    onShares: (a = 0, b = 0) => floatQuotient(a, b),
+    onFloats: (a = 0, b = 0) => divideFloats(a, b),
   }),
-  binary({
+  defineBinary({
     name: "Pow",
     needsFloat32: () => exceedsHalf,
     neutral: { right: 1 },
@@ -160,9 +160,9 @@ export const binaryOperators: readonly Op[] = [
       },
     ],
   }),
-  binary<{ readonly fmod: boolean }>({
+  defineBinary<{ readonly fmod: boolean }>({
     name: "Mod",
-    read: (site) => ({ fmod: flag(site, "fmod") }),
+    read: (site) => ({ fmod: readFlag(site, "fmod") }),
     // y = a - b · q, with the quotient q rounded down, or toward 0 with `fmod`.
     derivatives: [
       ({ up }) => up,
@@ -170,7 +170,7 @@ export const binaryOperators: readonly Op[] = [
     ],
     onDims: (a = 0, b = 0) => remainder(a, b),
   }),
-  binary({
+  defineBinary({
     name: "PRelu",
     oneSided: true,
     homogeneous: [[0]],
@@ -180,19 +180,19 @@ export const binaryOperators: readonly Op[] = [
     ],
     parameters: [1],
   }),
-  comparison("Equal", { onDims: (a = 0, b = 0) => equalElements(a, b) }),
+  comparison("Equal", { onDims: (a = 0, b = 0) => compareElements(a, b) }),
   comparison("Greater", { onDims: (a = 0, b = 0) => isLess(b, a) }),
   comparison("GreaterOrEqual", { onDims: (a = 0, b = 0) => negate(isLess(a, b)) }),
   comparison("Less", { onDims: (a = 0, b = 0) => isLess(a, b) }),
   comparison("LessOrEqual", { onDims: (a = 0, b = 0) => negate(isLess(b, a)) }),
   extremum("Max"),
   extremum("Min"),
-  variadic({
+  defineVariadic({
     name: "Sum",
     derivatives: ({ up, operands }) => operands.map(() => up),
     parameters: bias,
   }),
-  variadic({
+  defineVariadic({
     name: "Mean",
     derivatives: ({ emit, up, operands }) => {
       const share = emit.Div([up, operands.length]);
@@ -230,10 +230,10 @@ export const BitCast = defineOp({
   name: "BitCast",
   needsFloat32: () => "it reinterprets the bits of float32",
   read: (site) => {
-    const to = elementType(site, "to");
+    const to = readElementType(site, "to");
     return to === undefined ? new Miss("casts to a type that is not known") : { to };
   },
-  infer: (s, site) => [{ type: s.to, dims: need(site, 0).dims }],
+  infer: (s, site) => [{ type: s.to, dims: requireInput(site, 0).dims }],
   unchanged: (s, site) => (site.inputs[0]?.type === s.to ? 0 : undefined),
   axes: (_, __, dims) => sameAxes(dims),
   gradient: onBits,
@@ -242,30 +242,30 @@ export const BitCast = defineOp({
 
 /** And, Or, Xor: `onDims` computes with 0 and 1, and with undefined for an unknown operand. */
 const logical = (name: string, neutral: number, onDims: NonNullable<BinaryRow<undefined>["onDims"]>): Op =>
-  binary({ name, derivatives: flat, type: "bool", neutral: { left: neutral, right: neutral }, onDims });
+  defineBinary({ name, derivatives: flat, type: "bool", neutral: { left: neutral, right: neutral }, onDims });
 
 export const logicOperators: readonly Op[] = [
   logical("And", 1, (a, b) => (a === 0 || b === 0 ? 0 : a === 1 && b === 1 ? 1 : undefined)),
   logical("Or", 0, (a, b) => (a === 1 || b === 1 ? 1 : a === 0 && b === 0 ? 0 : undefined)),
   logical("Xor", 0, (a, b) => (typeof a === "number" && typeof b === "number" ? (a === b ? 0 : 1) : undefined)),
-  unary({ name: "Not", derivative: flat, onDims: (a) => (a === 0 ? 1 : a === 1 ? 0 : undefined) }),
-  unary({ name: "IsNaN", derivative: flat, type: "bool" }),
-  unary<{ readonly negative: boolean; readonly positive: boolean }>({
+  defineUnary({ name: "Not", derivative: flat, onDims: (a) => (a === 0 ? 1 : a === 1 ? 0 : undefined) }),
+  defineUnary({ name: "IsNaN", derivative: flat, type: "bool" }),
+  defineUnary<{ readonly negative: boolean; readonly positive: boolean }>({
     name: "IsInf",
     read: (site) => ({
-      negative: flag(site, "detect_negative", true),
-      positive: flag(site, "detect_positive", true),
+      negative: readFlag(site, "detect_negative", true),
+      positive: readFlag(site, "detect_positive", true),
     }),
     derivative: flat,
     type: "bool",
   }),
-  binary({ name: "BitwiseAnd", derivatives: computesIntegers }),
-  binary({ name: "BitwiseOr", derivatives: computesIntegers, neutral: { left: 0, right: 0 } }),
-  binary({ name: "BitwiseXor", derivatives: computesIntegers, neutral: { left: 0, right: 0 } }),
-  unary({ name: "BitwiseNot", derivative: computesIntegers }),
-  binary<{ readonly direction: string }>({
+  defineBinary({ name: "BitwiseAnd", derivatives: computesIntegers }),
+  defineBinary({ name: "BitwiseOr", derivatives: computesIntegers, neutral: { left: 0, right: 0 } }),
+  defineBinary({ name: "BitwiseXor", derivatives: computesIntegers, neutral: { left: 0, right: 0 } }),
+  defineUnary({ name: "BitwiseNot", derivative: computesIntegers }),
+  defineBinary<{ readonly direction: string }>({
     name: "BitShift",
-    read: (site) => ({ direction: text(site, "direction", "") }),
+    read: (site) => ({ direction: readString(site, "direction", "") }),
     derivatives: computesIntegers,
     neutral: { right: 0 },
   }),

@@ -5,7 +5,7 @@
 import { Miss } from "../errors.ts";
 import { type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
 import { type Body, defineOp, type Inferred, type OpDef, type Site } from "./define.ts";
-import { integer, integers, wrapAxis } from "./shared/attributes.ts";
+import { readInteger, readIntegers, wrapAxis } from "./shared/attributes.ts";
 import { mergeOperands } from "./shared/merge-types.ts";
 
 const facets = {
@@ -108,9 +108,9 @@ export const Scan = defineOp({
     if (body === undefined) return new Miss("has no body");
     return {
       body,
-      scanned: integer(site, "num_scan_inputs", 0),
-      inputAxes: integers(site, "scan_input_axes") ?? [],
-      outputAxes: integers(site, "scan_output_axes") ?? [],
+      scanned: readInteger(site, "num_scan_inputs", 0),
+      inputAxes: readIntegers(site, "scan_input_axes") ?? [],
+      outputAxes: readIntegers(site, "scan_output_axes") ?? [],
       // 1 if everything has a leading batch axis, which the body does not see.
       batch: site.version < 9 ? 1 : 0,
     };

@@ -8,8 +8,8 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value, ValueType } from "../graph/graph.ts";
 import { addDims, type Dim, elementCount, multiplyDims, unknownDim } from "../tensor/dims.ts";
 import { type AxisLink, type AxisRule, type Contribution, defineOp, type Site } from "./define.ts";
-import { integer, integers } from "./shared/attributes.ts";
-import { type Blocks, blocksOf, convolveInBlocks, fasterInBlocks, spreadInBlocks } from "./shared/channel-blocks.ts";
+import { readInteger, readIntegers } from "./shared/attributes.ts";
+import { type ChannelBlocks, createBlocks, convolveInBlocks, isFasterInBlocks, writeDataGradientInBlocks } from "./shared/channel-blocks.ts";
 import {
   type ConvSettings,
   convAttributes,
@@ -22,10 +22,10 @@ import {
   readConv,
 } from "./shared/convolution.ts";
 import { inferenceOnly, onIntegers } from "./shared/misses.ts";
-import { mapLinksToInputs, perChannel, pickInputs } from "./shared/products.ts";
-import { countAttribute, need, range, requireValue, sizesOf, typeOf, withDims } from "./shared/rules.ts";
-import { weightGradient } from "./shared/weight-gradient.ts";
-import { bothPads, explicitPads, extent, splitOverSides, spreadSettings } from "./shared/window.ts";
+import { mapLinksToInputs, linkPerChannel, pickInputs } from "./shared/products.ts";
+import { countAttribute, requireInput, range, requireValue, sizesOf, typeOf, withDims } from "./shared/rules.ts";
+import { writeWeightGradient } from "./shared/weight-gradient.ts";
+import { totalPads, explicitPads, kernelExtent, splitPads, spreadSettings } from "./shared/window.ts";
 
 const withoutIntegers = new Miss("ONNX Runtime has no integer kernel for it on CPU");
 
@@ -33,14 +33,14 @@ function inputGradient(
   s: ConvSettings,
   emit: Emit,
   [x, w, up]: readonly [Value, Value, Value],
-  blocks: Blocks | undefined,
+  blocks: ChannelBlocks | undefined,
   take: () => Contribution | undefined,
 ): Value {
   const [, channels = 1, ...spatial] = sizesOf(x);
   const [, outputs = 1, ...out] = sizesOf(up);
   const rank = spatial.length;
   const pads = explicitPads(s, spatial);
-  const reach = spatial.map((_, axis) => extent(s, axis));
+  const reach = spatial.map((_, axis) => kernelExtent(s, axis));
   const { kernel, strides, dilations, group } = s;
   const strided = strides.some((stride) => stride !== 1);
   // With strides, the inserted zeros cost what blocks gain, except for depthwise kernels.
@@ -49,8 +49,8 @@ function inputGradient(
       const { value, factor = 1 } = take() ?? {};
       return value === undefined || factor === 1 ? value : emit.Mul([value, factor]);
     };
-    const isFaster = typeOf(x) === "float32" && fasterInBlocks(s, outputs, channels, blocks.size);
-    const blocked = isFaster ? spreadInBlocks(s, emit, { up, w, sizes: spatial, pads }, blocks, before) : undefined;
+    const isFaster = typeOf(x) === "float32" && isFasterInBlocks(s, outputs, channels, blocks.size);
+    const blocked = isFaster ? writeDataGradientInBlocks(s, emit, { up, w, sizes: spatial, pads }, blocks, before) : undefined;
     if (blocked !== undefined) return blocked;
   }
   const flipPads = [0, 1].flatMap((side) =>
@@ -86,7 +86,7 @@ const biasGradient = (emit: Emit, up: Value): Value =>
 
 export const Conv = defineOp<ConvSettings>({
   name: "Conv",
-  mustBe: (site) => dataOf(site, (dims) => multiplyDims(dims[1] ?? 1, integer(site, "group", 1))),
+  mustBe: (site) => dataOf(site, (dims) => multiplyDims(dims[1] ?? 1, readInteger(site, "group", 1))),
   read: readConv,
   infer: inferConv,
   parameters: [1, 2],
@@ -101,15 +101,15 @@ export const Conv = defineOp<ConvSettings>({
     if (x === undefined || w === undefined || typeOf(x) !== "float32") return undefined;
     const [, channels = 1, ...spatial] = sizesOf(x);
     const [outputs = 1] = sizesOf(w);
-    if (!fasterInBlocks(s, channels, outputs, block)) return undefined;
-    return [convolveInBlocks({ ...s, pads: explicitPads(s, spatial) }, emit, [x, w, bias], blocksOf(emit, block))];
+    if (!isFasterInBlocks(s, channels, outputs, block)) return undefined;
+    return [convolveInBlocks({ ...s, pads: explicitPads(s, spatial) }, emit, [x, w, bias], createBlocks(emit, block))];
   },
   gradient: (s, { emit, inputs: [x, kernel], up, wanted, take, channelBlock }) => {
     const w = requireValue(kernel);
-    const blocks = channelBlock === undefined ? undefined : blocksOf(emit, channelBlock);
+    const blocks = channelBlock === undefined ? undefined : createBlocks(emit, channelBlock);
     return [
       wanted(0) ? inputGradient(s, emit, [x, w, up], blocks, () => take(0)) : undefined,
-      wanted(1) ? weightGradient(s, emit, [x, w, up], { blocks, take: () => take(1) }) : undefined,
+      wanted(1) ? writeWeightGradient(s, emit, [x, w, up], { blocks, take: () => take(1) }) : undefined,
       wanted(2) ? biasGradient(emit, up) : undefined,
     ];
   },
@@ -142,7 +142,7 @@ export const ConvInteger = defineOp<ConvSettings>({
   ],
   // The bias of Conv would be input 4, which no node has.
   axes: (s, site) => {
-    const zeroPoints = perChannel(site, [3], 1);
+    const zeroPoints = linkPerChannel(site, [3], 1);
     return zeroPoints instanceof Miss ? zeroPoints : mapLinksToInputs(convAxes(s, site), [0, 1, 4], zeroPoints);
   },
   cost: convCost,
@@ -159,7 +159,7 @@ function transposedDims(s: TransposedSettings, x: readonly Dim[], w: readonly Di
     const stride = s.strides[axis] ?? 1;
     if (s.outputShape !== undefined) return s.outputShape[axis] ?? 1;
     if (s.autoPad.startsWith("SAME")) return multiplyDims(size, stride);
-    const end = (s.outputPadding[axis] ?? 0) + extent(s, axis) - bothPads(s, axis);
+    const end = (s.outputPadding[axis] ?? 0) + kernelExtent(s, axis) - totalPads(s, axis);
     return addDims(multiplyDims(addDims(size, -1), stride), end);
   });
   return [x[0] as Dim, multiplyDims(w[1] as Dim, s.group), ...spatial];
@@ -169,10 +169,10 @@ function transposedDims(s: TransposedSettings, x: readonly Dim[], w: readonly Di
 function transposedPads(s: TransposedSettings, spatial: readonly number[], out: readonly number[]): readonly number[] {
   if (s.outputShape === undefined && !s.autoPad.startsWith("SAME")) return s.pads;
   const total = spatial.map((size, axis) => {
-    const uncropped = (s.strides[axis] ?? 1) * (size - 1) + (s.outputPadding[axis] ?? 0) + extent(s, axis);
+    const uncropped = (s.strides[axis] ?? 1) * (size - 1) + (s.outputPadding[axis] ?? 0) + kernelExtent(s, axis);
     return Math.max(0, uncropped - (out[axis] ?? 1));
   });
-  return splitOverSides(s.autoPad, total);
+  return splitPads(s.autoPad, total);
 }
 
 /** Links the same axes as `convAxes`, with a weight of C × M/groups × kernel. */
@@ -212,13 +212,13 @@ export const ConvTranspose = defineOp<TransposedSettings>({
     if (s instanceof Miss) return s;
     return {
       ...s,
-      outputPadding: integers(site, "output_padding") ?? s.kernel.map(() => 0),
-      outputShape: integers(site, "output_shape"),
+      outputPadding: readIntegers(site, "output_padding") ?? s.kernel.map(() => 0),
+      outputShape: readIntegers(site, "output_shape"),
     };
   },
   infer: (s, site) => {
     const dims = withDims(site, [0, 1], (x, w) => transposedDims(s, x, w));
-    return dims instanceof Miss ? dims : [{ type: need(site, 0).type, dims }];
+    return dims instanceof Miss ? dims : [{ type: requireInput(site, 0).type, dims }];
   },
   parameters: [1, 2],
   weight: (s, site) => {
@@ -233,7 +233,7 @@ export const ConvTranspose = defineOp<TransposedSettings>({
     const full = { ...s, autoPad: "NOTSET", pads };
     return [
       wanted(0) ? emit.Conv([up, w], convAttributes(full)) : undefined,
-      wanted(1) ? weightGradient(full, emit, [up, requireValue(w), x]) : undefined,
+      wanted(1) ? writeWeightGradient(full, emit, [up, requireValue(w), x]) : undefined,
       wanted(2) ? biasGradient(emit, up) : undefined,
     ];
   },
@@ -252,7 +252,7 @@ export const DeformConv = defineOp({
   sameType: 0,
   read: (site) => {
     const s = readConv(site);
-    return s instanceof Miss ? s : { ...s, offsetGroups: integer(site, "offset_group", 1) };
+    return s instanceof Miss ? s : { ...s, offsetGroups: readInteger(site, "offset_group", 1) };
   },
   infer: (s, site) => inferConv(s, asConv(site)),
   parameters: [1, 3],

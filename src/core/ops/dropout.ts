@@ -10,8 +10,8 @@ import { int64 } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import { type AxisLink, defineOp, type Operand } from "./define.ts";
-import { decimal, integer } from "./shared/attributes.ts";
-import { need, sameAxes, scalar, typeOf } from "./shared/rules.ts";
+import { readFloat, readInteger } from "./shared/attributes.ts";
+import { requireInput, sameAxes, scalar, typeOf } from "./shared/rules.ts";
 
 function knownNumber(operand: Operand | undefined, byDefault: number): number | undefined {
   if (operand === undefined) return byDefault;
@@ -62,19 +62,19 @@ export const Dropout = defineOp({
     const asInput = site.version >= 12;
     const training = asInput
       ? knownNumber(site.inputs[2], 0)
-      : site.version < 7 && integer(site, "is_test", 0) === 0
+      : site.version < 7 && readInteger(site, "is_test", 0) === 0
         ? 1
         : 0;
     return {
-      ratio: asInput ? knownNumber(site.inputs[1], 0.5) : decimal(site, "ratio", 0.5),
+      ratio: asInput ? knownNumber(site.inputs[1], 0.5) : readFloat(site, "ratio", 0.5),
       training: training === undefined ? undefined : training !== 0,
-      seed: site.attribute("seed") === undefined ? undefined : integer(site, "seed", 0),
+      seed: site.attribute("seed") === undefined ? undefined : readInteger(site, "seed", 0),
       // The mask at inference: all false before opset 12 (of the input's type before 10). Undefined if output 1 is absent.
       mask: site.outputs < 2 ? undefined : site.version < 10 ? "input" : asInput ? "all" : "none",
     };
   },
   infer: (_, site) => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     return [
       { type, dims },
       { type: site.version < 10 ? type : "bool", dims },

@@ -9,9 +9,9 @@ import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, elementCount, extremeDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Site, type WeightRole } from "./define.ts";
-import { text } from "./shared/attributes.ts";
-import { chained, storedOperands } from "./shared/products.ts";
-import { inferShape, need, range, sameAxes, sizesOf } from "./shared/rules.ts";
+import { readString } from "./shared/attributes.ts";
+import { chainProducts, storedOperands } from "./shared/products.ts";
+import { inferShape, requireInput, range, sameAxes, sizesOf } from "./shared/rules.ts";
 
 /** Axes by name. The axes of `...` are numbered from the last: "0" is the last one. */
 interface Equation {
@@ -35,7 +35,7 @@ function spellOut(names: readonly string[], count: number): readonly string[] {
 }
 
 function read(site: Site): Equation | Miss {
-  const [operandTerms = "", resultTerm] = text(site, "equation", "").split("->");
+  const [operandTerms = "", resultTerm] = readString(site, "equation", "").split("->");
   const terms = operandTerms.split(",").map(namesIn);
   const ranks = site.inputs.map((operand) => operand?.dims?.length);
   if (terms.length !== ranks.length)
@@ -157,7 +157,7 @@ function weightOf(s: Equation, site: Site): WeightRole | Miss {
   const stack = weight.filter((name) => s.result.includes(name) && name !== first && !outTaps.includes(name));
   // All parts but the last keep the data's axes, with the rank in place of the inputs.
   const inner = { ...s, result: data.map((name) => (name === shared ? first : name)) };
-  const chain = chained(input, (emit, operands, { last }) =>
+  const chain = chainProducts(input, (emit, operands, { last }) =>
     emit.Einsum(operands, { equation: equationOf(last ? s : inner) }),
   );
   return {
@@ -219,7 +219,7 @@ export const Einsum = defineOp<Equation>({
   read,
   infer: (s, site) => {
     const sizesByName = sizes(s, site);
-    return [{ type: need(site, 0).type, dims: sizesByName && s.result.map((name) => sizesByName.get(name) ?? 1) }];
+    return [{ type: requireInput(site, 0).type, dims: sizesByName && s.result.map((name) => sizesByName.get(name) ?? 1) }];
   },
   // "ij->ij"
   unchanged: ({ operands: [names = [], ...more], result }) =>

@@ -6,14 +6,14 @@ import { fromNumbers } from "../tensor/convert.ts";
 import { elementCount, fixedDims, stridesOf } from "../tensor/dims.ts";
 import { type DataType, typeCodes } from "../tensor/types.ts";
 import { type AxisLink, type Chain, defineOp, type Site, type WeightRole } from "./define.ts";
-import { constantIntegers, integer, wrapAxis } from "./shared/attributes.ts";
-import { withMoved } from "./shared/elements.ts";
+import { constantIntegersOf, readInteger, wrapAxis } from "./shared/attributes.ts";
+import { withMovedElements } from "./shared/elements.ts";
 import { noWeight } from "./shared/misses.ts";
 import {
   dimsAt,
   fillWith,
   forwardWanted,
-  need,
+  requireInput,
   range,
   requirePositions,
   requireTuples,
@@ -26,7 +26,7 @@ import {
 /** Reads the axis, counted from the front if the rank is known. */
 function readAxis(site: Site): { readonly axis: number } {
   const rank = site.inputs[0]?.dims?.length;
-  const axis = integer(site, "axis", 0);
+  const axis = readInteger(site, "axis", 0);
   return { axis: rank === undefined ? axis : wrapAxis(axis, rank) };
 }
 
@@ -63,11 +63,11 @@ export const Gather = defineOp({
   sameType: 0,
   read: readAxis,
   infer: (s, site) => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     const indices = site.inputs[1];
     if (dims === undefined || indices?.dims === undefined) return [{ type, dims: undefined }];
     const inferred = { type, dims: [...dims.slice(0, s.axis), ...indices.dims, ...dims.slice(s.axis + 1)] };
-    const [picks, indexDims] = [constantIntegers(indices), fixedDims(indices.dims)];
+    const [picks, indexDims] = [constantIntegersOf(indices), fixedDims(indices.dims)];
     if (picks === undefined || indexDims === undefined) return [inferred];
     const strides = stridesOf(indexDims);
     const end = s.axis + indexDims.length;
@@ -76,7 +76,7 @@ export const Gather = defineOp({
       const index = picks[offset] ?? 0;
       return [...position.slice(0, s.axis), index < 0 ? index + size : index, ...position.slice(end)];
     };
-    return [withMoved(inferred, site, (sizes) => from(sizes[s.axis] ?? 1))];
+    return [withMovedElements(inferred, site, (sizes) => from(sizes[s.axis] ?? 1))];
   },
   // A vector holds a schedule, or the row scales of another table.
   parameters: (s, site) => (site.inputs[0]?.dims?.length === 1 ? [] : tableParameter(s, site)),
@@ -116,7 +116,7 @@ export const GatherElements = defineOp({
   name: "GatherElements",
   sameType: 0,
   read: readAxis,
-  infer: (_, site) => [{ type: need(site, 0).type, dims: site.inputs[1]?.dims }],
+  infer: (_, site) => [{ type: requireInput(site, 0).type, dims: site.inputs[1]?.dims }],
   wants: (s, site, output) => [...requirePositions(1, site.inputs[0]?.dims?.[s.axis]), ...forwardWanted(output, 0)],
   parameters: tableParameter,
   weight: isTable,
@@ -157,11 +157,11 @@ export const GatherND = defineOp({
   name: "GatherND",
   sameType: 0,
   read: (site) => ({
-    batch: integer(site, "batch_dims", 0),
+    batch: readInteger(site, "batch_dims", 0),
     fixes: fixedDims(site.inputs[1]?.dims?.slice(-1))?.[0],
   }),
   infer: ({ batch, fixes }, site) => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     const indices = site.inputs[1]?.dims;
     if (dims === undefined || indices === undefined || fixes === undefined) return [{ type, dims: undefined }];
     return [{ type, dims: [...indices.slice(0, -1), ...dims.slice(batch + fixes)] }];

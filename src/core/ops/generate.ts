@@ -4,11 +4,11 @@ import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { addDims, ceilDims, type Dim, isSymbolic, multiplyDims, quotientParts } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
 import { type AxisLink, defineOp, type Op, type Operand, type Site } from "./define.ts";
-import { decimal, elementType, integer, integers, wrapAxis } from "./shared/attributes.ts";
+import { readFloat, readElementType, readInteger, readIntegers, wrapAxis } from "./shared/attributes.ts";
 import { maxElements, withElements } from "./shared/elements.ts";
-import { inert } from "./shared/inert.ts";
+import { defineInert } from "./shared/inert.ts";
 import { inferenceOnly } from "./shared/misses.ts";
-import { inferShape, need, range, requirePositions } from "./shared/rules.ts";
+import { inferShape, requireInput, range, requirePositions } from "./shared/rules.ts";
 
 /** Returns the value of a scalar that is known before the run. */
 function scalarOf(operand: Operand | undefined): Dim | undefined {
@@ -37,10 +37,10 @@ function countOf(start: Dim, limit: Dim, step: Dim, type: DataType): Dim | undef
   return isFloat(type) && length.text.includes(")/(") ? undefined : ceilDims(length, Math.abs(step));
 }
 
-export const Range = inert(new Miss("generates a range"), {
+export const Range = defineInert(new Miss("generates a range"), {
   name: "Range",
   infer: (_, site) => {
-    const { type } = need(site, 0);
+    const { type } = requireInput(site, 0);
     const [start, limit, step] = [0, 1, 2].map((input) => scalarOf(site.inputs[input]));
     if (start === undefined || limit === undefined || step === undefined) return [{ type, dims: [site.open(0, 0)] }];
     const count = countOf(start, limit, step, type);
@@ -57,9 +57,9 @@ export const Range = inert(new Miss("generates a range"), {
 
 export const EyeLike = defineOp({
   name: "EyeLike",
-  read: (site) => ({ type: elementType(site, "dtype"), diagonal: integer(site, "k", 0) }),
+  read: (site) => ({ type: readElementType(site, "dtype"), diagonal: readInteger(site, "k", 0) }),
   infer: (s, site) => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     return [{ type: s.type ?? type, dims }];
   },
   axes: new Miss("writes by position"),
@@ -72,14 +72,14 @@ export const OneHot = defineOp({
   name: "OneHot",
   read: (site) => {
     const depth = scalarOf(site.inputs[1]);
-    return { depth: typeof depth === "number" ? Math.trunc(depth) : depth, axis: integer(site, "axis", -1) };
+    return { depth: typeof depth === "number" ? Math.trunc(depth) : depth, axis: readInteger(site, "axis", -1) };
   },
   infer: (s, site) => {
     const addAxis = (dims: readonly Dim[]): readonly Dim[] => {
       const newAxis = wrapAxis(s.axis, dims.length + 1);
       return dims.toSpliced(newAxis, 0, s.depth ?? site.open(0, newAxis));
     };
-    return inferShape(site, addAxis, need(site, 2).type);
+    return inferShape(site, addAxis, requireInput(site, 2).type);
   },
   wants: (s) => requirePositions(0, s.depth),
   axes: (s, _, dims) => {
@@ -99,42 +99,42 @@ const random = (): "float" => "float";
 const flat = (): readonly undefined[] => [];
 
 /** Reads the seed; undefined if each run has another one. */
-const readSeed = (site: Site): number | undefined => decimal(site, "seed", undefined);
+const readSeed = (site: Site): number | undefined => readFloat(site, "seed", undefined);
 
 /** Reads the requested type, or that of the input, and the numbers low and high, or mean and deviation. */
 const readDistribution = (site: Site, names: readonly string[]) => ({
-  type: elementType(site, "dtype", site.inputs[0]?.type ?? "float32") ?? "float32",
-  numbers: names.map((name, index) => decimal(site, name, index)),
+  type: readElementType(site, "dtype", site.inputs[0]?.type ?? "float32") ?? "float32",
+  numbers: names.map((name, index) => readFloat(site, name, index)),
   seed: readSeed(site),
 });
 
 const defineDraw = (name: string, names: readonly string[]): Op =>
-  inert(drawsNumbers, {
+  defineInert(drawsNumbers, {
     name,
     random,
-    read: (site) => ({ ...readDistribution(site, names), dims: integers(site, "shape") ?? [] }),
+    read: (site) => ({ ...readDistribution(site, names), dims: readIntegers(site, "shape") ?? [] }),
     infer: ({ type, dims }) => [{ type, dims }],
   });
 
 /** Only the input's shape matters; for Bernoulli its elements are probabilities. */
 const defineDrawLike = (name: string, names: readonly string[]): Op =>
-  inert(drawsNumbers, {
+  defineInert(drawsNumbers, {
     name,
     random,
     read: (site) => readDistribution(site, names),
-    infer: ({ type }, site) => [{ type, dims: need(site, 0).dims }],
+    infer: ({ type }, site) => [{ type, dims: requireInput(site, 0).dims }],
     gradient: flat,
   });
 
-export const Multinomial = inert(drawsNumbers, {
+export const Multinomial = defineInert(drawsNumbers, {
   name: "Multinomial",
   random,
   read: (site) => ({
-    type: elementType(site, "dtype", "int32") ?? "int32",
-    count: integer(site, "sample_size", 1),
+    type: readElementType(site, "dtype", "int32") ?? "int32",
+    count: readInteger(site, "sample_size", 1),
     seed: readSeed(site),
   }),
-  infer: (s, site) => [{ type: s.type, dims: [need(site, 0).dims?.[0] ?? site.open(0, 0), s.count] }],
+  infer: (s, site) => [{ type: s.type, dims: [requireInput(site, 0).dims?.[0] ?? site.open(0, 0), s.count] }],
 });
 
 export const noiseOperators: readonly Op[] = [

@@ -2,17 +2,17 @@ import { Miss, PithError } from "../errors.ts";
 import type { Node } from "../graph/graph.ts";
 import { addDims, type Dim, fixedDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Inferred } from "./define.ts";
-import { attributeOrInput, integer, integers, wrapAxis } from "./shared/attributes.ts";
-import { contentsOf, maxElements, withContents, withMoved } from "./shared/elements.ts";
+import { readAttributeOrInput, readInteger, readIntegers, wrapAxis } from "./shared/attributes.ts";
+import { knownTensorOf, maxElements, withUncheckedElements, withMovedElements } from "./shared/elements.ts";
 import { noRank } from "./shared/misses.ts";
 import {
   broadcast,
   dimsAt,
   fillWith,
   forwardWanted,
-  ifSameDims,
+  inputIfSameDims,
   invertPermutation,
-  need,
+  requireInput,
   range,
   replaceLists,
   shapeChange,
@@ -41,18 +41,18 @@ export const Transpose = defineOp({
       : undefined,
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
-    const perm = integers(site, "perm");
+    const perm = readIntegers(site, "perm");
     const axes = range(rank ?? perm?.length ?? 0);
     if (perm !== undefined && !(perm.length === axes.length && axes.every((axis) => perm.includes(axis))))
       throw new PithError("E_MODEL", `attribute "perm" orders ${axes.length} axes, got [${perm.join(", ")}].`);
     return { perm: perm ?? (rank === undefined ? undefined : axes.reverse()) };
   },
   infer: (s, site) => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     if (dims === undefined || s.perm === undefined) return [{ type, dims: undefined }];
     const { perm } = s;
     const from = (position: readonly number[]): number[] => dims.map((_, axis) => position[perm.indexOf(axis)] ?? 0);
-    return [withMoved({ type, dims: perm.map((axis) => dims[axis] as Dim) }, site, () => from)];
+    return [withMovedElements({ type, dims: perm.map((axis) => dims[axis] as Dim) }, site, () => from)];
   },
   unchanged: ({ perm }, site) => {
     const dims = site.inputs[0]?.dims;
@@ -60,7 +60,7 @@ export const Transpose = defineOp({
     const longAxes = perm.filter((axis) => dims[axis] !== 1);
     const isInOrder = longAxes.every((axis, index) => index === 0 || axis > (longAxes[index - 1] ?? -1));
     return isInOrder
-      ? ifSameDims(
+      ? inputIfSameDims(
           site,
           perm.map((axis) => dims[axis] ?? 1),
         )
@@ -84,20 +84,20 @@ export const Concat = defineOp({
     const rank = site.inputs.find((operand) => operand?.dims !== undefined)?.dims?.length;
     return rank === undefined
       ? new Miss("the rank of its inputs is not known")
-      : { axis: wrapAxis(integer(site, "axis", 1), rank) };
+      : { axis: wrapAxis(readInteger(site, "axis", 1), rank) };
   },
   infer: (s, site) => {
-    const { type } = need(site, 0);
+    const { type } = requireInput(site, 0);
     const shapes = site.inputs.flatMap((operand) => (operand?.dims === undefined ? [] : [operand.dims]));
     if (shapes.length < site.inputs.length) return [{ type, dims: undefined }];
     const dims = shapes[0]?.map((dim, axis): Dim => {
       const sizes = shapes.map((shape) => shape[axis] ?? 1);
       return axis === s.axis ? sizes.reduce(addDims, 0) : (sizes.find((size) => typeof size === "number") ?? dim);
     });
-    const contents = site.inputs.flatMap((operand) => contentsOf(operand) ?? []);
+    const contents = site.inputs.flatMap((operand) => knownTensorOf(operand) ?? []);
     if (contents.length < site.inputs.length) return [{ type, dims }];
     const count = contents.reduce((sum, { elements }) => sum + elements.length, 0);
-    if (count === 0 || count > maxElements) return [withContents({ type, dims }, count === 0 ? [] : undefined)];
+    if (count === 0 || count > maxElements) return [withUncheckedElements({ type, dims }, count === 0 ? [] : undefined)];
     // Joins the operands' elements row by row.
     const rows = contents[0]?.dims.slice(0, s.axis).reduce((product, size) => product * size, 1) ?? 0;
     const joined = Array.from({ length: rows }, (_, row) =>
@@ -106,7 +106,7 @@ export const Concat = defineOp({
         return elements.slice(row * length, (row + 1) * length);
       }),
     );
-    return [withContents({ type, dims }, joined.flat())];
+    return [withUncheckedElements({ type, dims }, joined.flat())];
   },
   wants: (_, site, output) => forwardWanted(output, ...site.inputs.keys()),
   unchanged: (_, site) => (site.inputs.length === 1 ? 0 : undefined),
@@ -144,8 +144,8 @@ export const Split = defineOp({
   read: (site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
-    const axis = wrapAxis(integer(site, "axis", 0), dims.length);
-    const split = attributeOrInput(site, "split", 1);
+    const axis = wrapAxis(readInteger(site, "axis", 0), dims.length);
+    const split = readAttributeOrInput(site, "split", 1);
     if (split === "runtime") return { axis, sizes: undefined };
     if (split !== undefined) return { axis, sizes: split.known };
     const size = dims[axis];
@@ -154,12 +154,12 @@ export const Split = defineOp({
     return { axis, sizes: range(site.outputs).map((output) => Math.min(part, size - output * part)) };
   },
   infer: (s, site) => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     return range(site.outputs).map((output): Inferred => {
       const size = s.sizes?.[output];
       if (dims === undefined || size === undefined) return { type, dims: undefined };
       const start = sumOf(s.sizes?.slice(0, output) ?? []);
-      return withMoved({ type, dims: dims.with(s.axis, size) }, site, () => (position) => {
+      return withMovedElements({ type, dims: dims.with(s.axis, size) }, site, () => (position) => {
         return position.map((index, axis) => (axis === s.axis ? index + start : index));
       });
     });
@@ -201,7 +201,7 @@ export const Split = defineOp({
 export const Expand = defineOp({
   name: "Expand",
   infer: (_, site) => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     const shape = site.inputs[1];
     const target = shape?.elements;
     if (dims === undefined) return [{ type, dims: undefined }];
@@ -215,7 +215,7 @@ export const Expand = defineOp({
     const lead = out.length - dims.length;
     const from = (position: readonly number[]): number[] =>
       dims.map((size, axis) => (size === 1 ? 0 : (position[axis + lead] ?? 0)));
-    return [withMoved({ type, dims: out }, site, () => from)];
+    return [withMovedElements({ type, dims: out }, site, () => from)];
   },
   unchanged: (_, site) => {
     const [dims, target] = [site.inputs[0]?.dims, site.inputs[1]?.elements];

@@ -7,8 +7,8 @@
 import { Miss } from "../errors.ts";
 import { addDims, type Dim, divideDims, elementCount, multiplyDims } from "../tensor/dims.ts";
 import { defineOp } from "./define.ts";
-import { decimal, integer, text } from "./shared/attributes.ts";
-import { need, sameAsInput, withDims } from "./shared/rules.ts";
+import { readFloat, readInteger, readString } from "./shared/attributes.ts";
+import { requireInput, sameAsInput, withDims } from "./shared/rules.ts";
 
 const unrun = new Miss("no tested version of ONNX Runtime runs it");
 const untried = new Miss("ONNX Runtime does not run it, so removing channels could not be tested");
@@ -16,13 +16,13 @@ const untried = new Miss("ONNX Runtime does not run it, so removing channels cou
 export const LinearAttention = defineOp({
   name: "LinearAttention",
   read: (site) => ({
-    heads: integer(site, "q_num_heads", 1),
-    keyHeads: integer(site, "kv_num_heads", 1),
-    rule: text(site, "update_rule", "gated_delta"),
-    scale: decimal(site, "scale", 0),
+    heads: readInteger(site, "q_num_heads", 1),
+    keyHeads: readInteger(site, "kv_num_heads", 1),
+    rule: readString(site, "update_rule", "gated_delta"),
+    scale: readFloat(site, "scale", 0),
   }),
   infer: (s, site) => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     const values = site.inputs[2]?.dims?.[2];
     const [size, valueSize] = [
       dims?.[2] === undefined ? undefined : divideDims(dims[2], s.heads),
@@ -59,10 +59,10 @@ export const CausalConvWithState = defineOp({
     const reach = site.inputs[1]?.dims?.[2];
     return reach === undefined
       ? new Miss("the kernel's size is not known")
-      : { activation: text(site, "activation", "none"), reach };
+      : { activation: readString(site, "activation", "none"), reach };
   },
   infer: (s, site) => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     const state = dims === undefined ? undefined : [...dims.slice(0, 2), addDims(s.reach, -1)];
     return [
       { type, dims },
@@ -77,7 +77,7 @@ export const CausalConvWithState = defineOp({
 
 export const SwiGLU = defineOp({
   name: "SwiGLU",
-  read: (site) => ({ alpha: decimal(site, "alpha", 1) }),
+  read: (site) => ({ alpha: readFloat(site, "alpha", 1) }),
   infer: (_, site) => sameAsInput(site),
   axes: untried,
   lower: (s, emit, [a, b]) => {

@@ -9,7 +9,7 @@ import { type Dim, elementCount, sameDims, unknownDim } from "../tensor/dims.ts"
 import { type Chain, defineOp, type Site, type WeightRole } from "./define.ts";
 import { onIntegers } from "./shared/misses.ts";
 import {
-  chained,
+  chainProducts,
   type GemmSettings,
   gemmFacets,
   gemmWeight,
@@ -17,7 +17,7 @@ import {
   matmulCost,
   matmulLinks,
   matmulWeight,
-  onMatMulInteger,
+  quantizeByMatMulInteger,
   productAxes,
   readGemm,
   storedOperands,
@@ -89,13 +89,13 @@ export const MatMul = defineOp({
   weight: (_, site) => {
     const role = matmulWeight(site);
     if (role instanceof Miss) return stackedWeight(site) ?? role;
-    return { ...role, chain: chained(role.input, (emit, operands) => emit.MatMul(operands)) };
+    return { ...role, chain: chainProducts(role.input, (emit, operands) => emit.MatMul(operands)) };
   },
   homogeneous: [[0, 1]],
   axes: (_, site) => matmulLinks(site),
   gradient: (_, { emit, inputs: [a, b], up, wanted }) => matmulGradient(emit, a, requireValue(b), up, wanted),
   cost: (_, site) => matmulCost(site),
-  quantize: (_, site) => onMatMulInteger(matmulWeight(site)),
+  quantize: (_, site) => quantizeByMatMulInteger(matmulWeight(site)),
 });
 
 export const MatMulInteger = defineOp({
@@ -116,7 +116,7 @@ export const MatMulInteger = defineOp({
 function gemmChain(s: GemmSettings, { version }: Site, input: number): { readonly chain?: Chain } {
   // Before opset 7 an attribute controls broadcasting.
   if (version < 7) return {};
-  const chain = chained(input, (emit, operands, { first, last }, [, , bias]) => {
+  const chain = chainProducts(input, (emit, operands, { first, last }, [, , bias]) => {
     const transposes = (operand: number): number => (operand === input || first ? 1 : 0);
     const attributes = { transA: s.transA ? transposes(0) : 0, transB: s.transB ? transposes(1) : 0 };
     // Before opset 11 the bias is required.
@@ -155,7 +155,7 @@ export const Gemm = defineOp<GemmSettings>({
     return [dA, dB, s.beta === 1 ? up : emit.Mul([up, s.beta])];
   },
   quantize: (s, site) => {
-    const rule = onMatMulInteger(gemmWeight(s, site), s.transB);
+    const rule = quantizeByMatMulInteger(gemmWeight(s, site), s.transB);
     if (rule instanceof Miss) return rule;
     if (s.transA) return new Miss("the data operand is transposed");
     if (s.alpha !== 1) return new Miss("scales its product (alpha)");

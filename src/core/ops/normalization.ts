@@ -13,14 +13,14 @@ import type { Value } from "../graph/graph.ts";
 import { type Dim, elementCount, sameDims } from "../tensor/dims.ts";
 import { type DataType, typeCodes } from "../tensor/types.ts";
 import { type AxisLink, type Derivation, defineOp, type Inferred, type Site } from "./define.ts";
-import { decimal, elementType, integer, integers, wrapAxis } from "./shared/attributes.ts";
+import { readFloat, readElementType, readInteger, readIntegers, wrapAxis } from "./shared/attributes.ts";
 import { noRank } from "./shared/misses.ts";
-import { alongLastAxes, normalize, normalizedAxes, rootMeanSquare, scaling } from "./shared/normalize.ts";
+import { homogeneousAlongLastAxes, normalize, normalizedAxes, rootMeanSquare, scaleAndShiftFacets } from "./shared/normalize.ts";
 import {
   castLike,
   countAttribute,
   fillWith,
-  need,
+  requireInput,
   range,
   requireValue,
   reshapeTo,
@@ -47,12 +47,12 @@ interface LayerSettings {
 }
 
 function readLayer(site: Site): LayerSettings {
-  const axis = integer(site, "axis", -1);
+  const axis = readInteger(site, "axis", -1);
   const rank = site.inputs[0]?.dims?.length;
   return {
     axis: rank === undefined ? axis : wrapAxis(axis, rank),
-    epsilon: decimal(site, "epsilon", 1e-5),
-    stash: elementType(site, "stash_type", "float32") ?? "float32",
+    epsilon: readFloat(site, "epsilon", 1e-5),
+    stash: readElementType(site, "stash_type", "float32") ?? "float32",
   };
 }
 
@@ -133,13 +133,13 @@ export const LayerNormalization = defineOp<LayerSettings>({
   differentiatedWhole: true,
   read: readLayer,
   infer: (s, site) => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     const kept = dims?.map((dim, axis): Dim => (axis < s.axis ? dim : 1));
     const statistics: Inferred = { type: s.stash, dims: kept };
     return [{ type, dims }, statistics, statistics];
   },
-  ...scaling,
-  homogeneous: alongLastAxes(1, 2),
+  ...scaleAndShiftFacets,
+  homogeneous: homogeneousAlongLastAxes(1, 2),
   axes: layerAxes("LayerNormalization"),
   lower: (s, emit, [x, scale, bias]) => {
     const rank = x.type?.dims?.length;
@@ -157,9 +157,9 @@ export const LayerNormalization = defineOp<LayerSettings>({
 export const RMSNormalization = defineOp<LayerSettings>({
   name: "RMSNormalization",
   read: readLayer,
-  infer: (_, site) => [{ type: need(site, 1).type, dims: need(site, 0).dims }],
-  ...scaling,
-  homogeneous: alongLastAxes(1),
+  infer: (_, site) => [{ type: requireInput(site, 1).type, dims: requireInput(site, 0).dims }],
+  ...scaleAndShiftFacets,
+  homogeneous: homogeneousAlongLastAxes(1),
   axes: layerAxes("RMSNormalization"),
   lower: (s, emit, [x, scale]) => {
     const rank = x.type?.dims?.length;
@@ -178,9 +178,9 @@ function scalePerChannel(emit: Emit, x: Value, rank: number, vectors: readonly (
 
 export const InstanceNormalization = defineOp({
   name: "InstanceNormalization",
-  read: (site) => ({ epsilon: decimal(site, "epsilon", 1e-5) }),
+  read: (site) => ({ epsilon: readFloat(site, "epsilon", 1e-5) }),
   infer: (_, site) => sameAsInput(site),
-  ...scaling,
+  ...scaleAndShiftFacets,
   homogeneous: [[1], [2]],
   axes: (_, __, dims) => [
     ...sameAxes(dims, { refused: (axis) => axis >= 2, reason: "InstanceNormalization normalizes over this axis" }),
@@ -197,14 +197,14 @@ export const InstanceNormalization = defineOp({
 export const GroupNormalization = defineOp({
   name: "GroupNormalization",
   read: (site) => ({
-    groups: integer(site, "num_groups", 1),
-    epsilon: decimal(site, "epsilon", 1e-5),
-    stash: elementType(site, "stash_type", "float32") ?? "float32",
+    groups: readInteger(site, "num_groups", 1),
+    epsilon: readFloat(site, "epsilon", 1e-5),
+    stash: readElementType(site, "stash_type", "float32") ?? "float32",
     // Scale and bias have one entry per group.
     perGroup: site.version < 21,
   }),
   infer: (_, site) => sameAsInput(site),
-  ...scaling,
+  ...scaleAndShiftFacets,
   // A group is cut as a whole: without one of its channels its mean would change.
   axes: (s, _, dims) => {
     const [, channels] = dims;
@@ -239,12 +239,12 @@ export const MeanVarianceNormalization = defineOp({
   needsFloat32: () => "ONNX Runtime squares its numbers by an exponent in float32",
   sameType: 0,
   read: (site) => {
-    const axes = integers(site, "axes") ?? [0, 2, 3];
+    const axes = readIntegers(site, "axes") ?? [0, 2, 3];
     const rank = site.inputs[0]?.dims?.length;
     return rank === undefined ? noRank : { axes: axes.map((axis) => wrapAxis(axis, rank)) };
   },
   infer: (_, site) => sameAsInput(site),
-  weight: scaling.weight,
+  weight: scaleAndShiftFacets.weight,
   axes: (s, _, dims) =>
     sameAxes(dims, {
       refused: (axis) => s.axes.includes(axis),
@@ -263,7 +263,7 @@ export const LpNormalization = defineOp({
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
     if (rank === undefined) return noRank;
-    return { axis: wrapAxis(integer(site, "axis", -1), rank), p: integer(site, "p", 2) };
+    return { axis: wrapAxis(readInteger(site, "axis", -1), rank), p: readInteger(site, "p", 2) };
   },
   infer: (_, site) => sameAsInput(site),
   axes: (s, _, dims) =>
@@ -277,10 +277,10 @@ export const LpNormalization = defineOp({
 export const LRN = defineOp({
   name: "LRN",
   read: (site) => ({
-    size: integer(site, "size", 1),
-    alpha: decimal(site, "alpha", 1e-4),
-    beta: decimal(site, "beta", 0.75),
-    bias: decimal(site, "bias", 1),
+    size: readInteger(site, "size", 1),
+    alpha: readFloat(site, "alpha", 1e-4),
+    beta: readFloat(site, "beta", 0.75),
+    bias: readFloat(site, "bias", 1),
   }),
   infer: (_, site) => sameAsInput(site),
   axes: (_, __, dims) =>

@@ -6,9 +6,9 @@ import { Miss } from "../errors.ts";
 import { toNumbers } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Inferred, type Op, type Operand } from "./define.ts";
-import { flag, integer, wrapAxis } from "./shared/attributes.ts";
+import { readFlag, readInteger, wrapAxis } from "./shared/attributes.ts";
 import { inferenceOnly } from "./shared/misses.ts";
-import { fillWith, inferShape, need, sameAxes, sizesOf, typeOf } from "./shared/rules.ts";
+import { fillWith, inferShape, requireInput, sameAxes, sizesOf, typeOf } from "./shared/rules.ts";
 
 const byData = new Miss("its size depends on the data");
 const indices = new Miss("outputs indices");
@@ -28,7 +28,7 @@ const isNumeric = (type: string): boolean => type !== "string" && !type.startsWi
 export const NonZero = defineOp({
   name: "NonZero",
   infer: (_, site) => {
-    const operand = need(site, 0);
+    const operand = requireInput(site, 0);
     const { dims } = operand;
     if (dims === undefined) return [{ type: "int64", dims: [site.open(0, 0), site.open(0, 1)] }];
     const rank = Math.max(1, dims.length);
@@ -43,9 +43,9 @@ export const NonZero = defineOp({
 
 export const Compress = defineOp({
   name: "Compress",
-  read: (site) => ({ axis: integer(site, "axis", undefined) }),
+  read: (site) => ({ axis: readInteger(site, "axis", undefined) }),
   infer: ({ axis }, site) => {
-    const { type, dims, elements } = need(site, 0);
+    const { type, dims, elements } = requireInput(site, 0);
     const positions = nonzerosOf(site.inputs[1]);
     if (axis === undefined) {
       const out = [positions?.length ?? site.open(0, 0)];
@@ -69,11 +69,11 @@ export const Compress = defineOp({
 export const Unique = defineOp({
   name: "Unique",
   read: (site) => ({
-    axis: integer(site, "axis", undefined),
-    sorted: flag(site, "sorted", true),
+    axis: readInteger(site, "axis", undefined),
+    sorted: readFlag(site, "sorted", true),
   }),
   infer: ({ axis }, site) => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     const uniqueAxis = axis === undefined || dims === undefined ? 0 : wrapAxis(axis, dims.length);
     const count = site.open(0, uniqueAxis);
     const total = dims && (axis === undefined ? elementCount(dims) : dims[uniqueAxis]);
@@ -94,9 +94,9 @@ function position(name: "ArgMax" | "ArgMin"): Op {
   return defineOp({
     name,
     read: (site) => ({
-      axis: integer(site, "axis", 0),
-      keep: flag(site, "keepdims", true),
-      last: flag(site, "select_last_index"),
+      axis: readInteger(site, "axis", 0),
+      keep: readFlag(site, "keepdims", true),
+      last: readFlag(site, "select_last_index"),
     }),
     infer: (s, site) =>
       inferShape(
@@ -119,14 +119,14 @@ function position(name: "ArgMax" | "ArgMin"): Op {
 export const TopK = defineOp({
   name: "TopK",
   read: (site) => ({
-    axis: integer(site, "axis", -1),
+    axis: readInteger(site, "axis", -1),
     // Undefined if computed at run time.
-    count: site.version < 10 ? integer(site, "k", 1) : site.inputs[1]?.elements?.[0],
-    largest: flag(site, "largest", true),
-    sorted: flag(site, "sorted", true),
+    count: site.version < 10 ? readInteger(site, "k", 1) : site.inputs[1]?.elements?.[0],
+    largest: readFlag(site, "largest", true),
+    sorted: readFlag(site, "sorted", true),
   }),
   infer: (s, site) => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     const sortedAxis = dims === undefined ? 0 : wrapAxis(s.axis, dims.length);
     const out = dims?.with(sortedAxis, s.count ?? site.open(0, sortedAxis));
     return [

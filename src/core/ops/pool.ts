@@ -6,17 +6,17 @@ import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, divideDims, elementCount, multiplyDims } from "../tensor/dims.ts";
 import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
-import { constantIntegers, flag, integer } from "./shared/attributes.ts";
-import { inert } from "./shared/inert.ts";
+import { constantIntegersOf, readFlag, readInteger } from "./shared/attributes.ts";
+import { defineInert } from "./shared/inert.ts";
 import { inferenceOnly, mistakenForIntegers } from "./shared/misses.ts";
-import { fillWith, inferShape, need, range, reshapeTo, sizesOf, typeOf } from "./shared/rules.ts";
+import { fillWith, inferShape, requireInput, range, reshapeTo, sizesOf, typeOf } from "./shared/rules.ts";
 import {
-  bothPads,
+  totalPads,
   channelAxes,
   explicitPads,
-  globallyPooled,
+  globalPoolDims,
   poolAttributes,
-  pooledDims,
+  poolDims,
   readPool,
   readWindow,
   spreadSettings,
@@ -28,7 +28,7 @@ function keepsData(s: Window): boolean {
   return [...s.kernel, ...s.strides].every((size) => size === 1) && s.pads.every((pad) => pad === 0);
 }
 
-const pooled = (s: Window, site: Site): readonly Inferred[] | Miss => inferShape(site, (x) => pooledDims(s, x));
+const pooled = (s: Window, site: Site): readonly Inferred[] | Miss => inferShape(site, (x) => poolDims(s, x));
 
 function maxPadding(site: Site): readonly number[] | undefined {
   const s = readPool(site);
@@ -65,7 +65,7 @@ export const AveragePool = defineOp({
   maxPadding,
   read: (site) => {
     const window = readPool(site);
-    return window instanceof Miss ? window : { ...window, countPads: flag(site, "count_include_pad") };
+    return window instanceof Miss ? window : { ...window, countPads: readFlag(site, "count_include_pad") };
   },
   infer: (s, site) => pooled(s, site),
   unchanged: (s) => (keepsData(s) ? 0 : undefined),
@@ -106,7 +106,7 @@ const globalPool = (name: string, { read = () => null, gradient = inferenceOnly,
   defineOp<number | null>({
     name,
     read,
-    infer: (_, site) => inferShape(site, globallyPooled),
+    infer: (_, site) => inferShape(site, globalPoolDims),
     homogeneous: [[0]],
     axes: () => channelAxes(),
     gradient,
@@ -122,7 +122,7 @@ const LpPool = defineOp({
   sameType: 0,
   read: (site) => {
     const window = readPool(site);
-    return window instanceof Miss ? window : { ...window, p: integer(site, "p", 2) };
+    return window instanceof Miss ? window : { ...window, p: readInteger(site, "p", 2) };
   },
   infer: pooled,
   homogeneous: [[0]],
@@ -130,15 +130,15 @@ const LpPool = defineOp({
   gradient: inferenceOnly,
 });
 
-const MaxUnpool = inert<Window>(inferenceOnly, {
+const MaxUnpool = defineInert<Window>(inferenceOnly, {
   name: "MaxUnpool",
   sameType: 0,
   read: readPool,
   infer: (s, site) => {
-    const [{ type }, size] = [need(site, 0), site.inputs[2]];
+    const [{ type }, size] = [requireInput(site, 0), site.inputs[2]];
     if (size !== undefined) return [{ type, dims: size.elements }];
     const unpooled = (size: Dim, axis: number): Dim =>
-      addDims(multiplyDims(addDims(size, -1), s.strides[axis] ?? 1), (s.kernel[axis] ?? 1) - bothPads(s, axis));
+      addDims(multiplyDims(addDims(size, -1), s.strides[axis] ?? 1), (s.kernel[axis] ?? 1) - totalPads(s, axis));
     return inferShape(site, (dims) => [...dims.slice(0, 2), ...dims.slice(2).map(unpooled)]);
   },
 });
@@ -148,7 +148,7 @@ const Col2Im = defineOp({
   name: "Col2Im",
   sameType: 0,
   read: (site) => {
-    const block = constantIntegers(site.inputs[2]);
+    const block = constantIntegersOf(site.inputs[2]);
     return block === undefined
       ? new Miss("the size of its blocks is not known")
       : { ...readWindow(site, block), image: site.inputs[1]?.elements };
@@ -187,7 +187,7 @@ export const poolOperators: readonly Op[] = [
       return [emit.Mul([emit.Div([up, emit.ReduceSum([isMaximum, axes], { keepdims: 1 })]), isMaximum])];
     },
   }),
-  globalPool("GlobalLpPool", { read: (site) => integer(site, "p", 2) }),
+  globalPool("GlobalLpPool", { read: (site) => readInteger(site, "p", 2) }),
   LpPool,
   MaxUnpool,
   Col2Im,

@@ -12,18 +12,18 @@ import type { Value } from "../graph/graph.ts";
 import type { Dim } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
 import { type AxisLink, defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
-import { elementType, flag, integer, wrapAxis } from "./shared/attributes.ts";
-import { codeType, decode, encode, toScalar, twoCoded } from "./shared/codes.ts";
+import { readElementType, readFlag, readInteger, wrapAxis } from "./shared/attributes.ts";
+import { quantizedTypeOf, writeDequantize, writeQuantize, toScalar, twoQuantizedInputs } from "./shared/codes.ts";
 import {
-  channelsLast,
+  toChannelsLast,
   convAttributes,
   convAxes,
   convCost,
   convWeight,
   inferConv,
   readConv,
-  withChannelsFirst,
-  withDataFirst,
+  transposeAround,
+  withChannelsFirstData,
 } from "./shared/convolution.ts";
 import { noRank, onIntegers, quantizedAlready } from "./shared/misses.ts";
 import {
@@ -31,11 +31,11 @@ import {
   mapLinksToInputs,
   matmulCost,
   matmulWeight,
-  perChannel,
+  linkPerChannel,
   pickInputs,
   productAxes,
 } from "./shared/products.ts";
-import { need, range, sameAxes } from "./shared/rules.ts";
+import { requireInput, range, sameAxes } from "./shared/rules.ts";
 
 interface Settings {
   readonly axis: number;
@@ -45,13 +45,13 @@ interface Settings {
 
 /** A single scale, scalar or vector, has no axis. */
 function read(site: Site): Settings | Miss {
-  const { dims } = need(site, 0);
+  const { dims } = requireInput(site, 0);
   const scale = site.inputs[1]?.dims;
-  const block = integer(site, "block_size", 0);
-  const type = elementType(site, "output_dtype");
+  const block = readInteger(site, "block_size", 0);
+  const type = readElementType(site, "output_dtype");
   const isSingle = scale === undefined || scale.length === 0 || (scale.length === 1 && scale[0] === 1);
   if (isSingle) return { axis: 0, block, type };
-  return dims === undefined ? noRank : { axis: wrapAxis(integer(site, "axis", 1), dims.length), block, type };
+  return dims === undefined ? noRank : { axis: wrapAxis(readInteger(site, "axis", 1), dims.length), block, type };
 }
 
 /** Per-channel scales are cut with channels; block scales with complete blocks. */
@@ -86,7 +86,7 @@ const rounding = {
 export const QuantizeLinear = defineOp<Settings>({
   ...rounding,
   name: "QuantizeLinear",
-  infer: (s, site) => [{ type: site.inputs[2]?.type ?? s.type ?? "uint8", dims: need(site, 0).dims }],
+  infer: (s, site) => [{ type: site.inputs[2]?.type ?? s.type ?? "uint8", dims: requireInput(site, 0).dims }],
   gradient: new Miss("rounds to integers; train with `fake-quantize` instead"),
 });
 
@@ -94,7 +94,7 @@ export const DequantizeLinear = defineOp<Settings>({
   ...rounding,
   name: "DequantizeLinear",
   codes: [{ input: 0, scale: 1, zeroPoint: 2 }],
-  infer: (s, site) => [{ type: s.type ?? site.inputs[1]?.type ?? "float32", dims: need(site, 0).dims }],
+  infer: (s, site) => [{ type: s.type ?? site.inputs[1]?.type ?? "float32", dims: requireInput(site, 0).dims }],
   gradient: new Miss("its input is integers"),
 });
 
@@ -103,7 +103,7 @@ export const DynamicQuantizeLinear = defineOp({
   name: "DynamicQuantizeLinear",
   mustBe: () => [{ input: 0, type: { type: "float32", dims: undefined } }],
   infer: (_, site): readonly Inferred[] => [
-    { type: "uint8", dims: need(site, 0).dims },
+    { type: "uint8", dims: requireInput(site, 0).dims },
     { type: "float32", dims: [] },
     { type: "uint8", dims: [] },
   ],
@@ -116,21 +116,21 @@ export const DynamicQuantizeLinear = defineOp({
 function quantizedConv(domain: "" | "com.microsoft"): Op {
   const plain = (site: Site, last: boolean): Site => {
     const operands = pickInputs(site, [0, 3, 8]);
-    return last ? withDataFirst(operands) : operands;
+    return last ? withChannelsFirstData(operands) : operands;
   };
   return defineOp({
     name: "QLinearConv",
     domain,
-    codes: twoCoded,
+    codes: twoQuantizedInputs,
     read: (site) => {
-      const last = flag(site, "channels_last");
+      const last = readFlag(site, "channels_last");
       const s = readConv(plain(site, last));
       return s instanceof Miss ? s : { ...s, last };
     },
     infer: (s, site) => {
-      const outputs = inferConv(s, plain(site, s.last), codeType(site, 7));
+      const outputs = inferConv(s, plain(site, s.last), quantizedTypeOf(site, 7));
       if (outputs instanceof Miss || !s.last) return outputs;
-      return outputs.map(({ type, dims }) => ({ type, dims: dims && channelsLast(dims) }));
+      return outputs.map(({ type, dims }) => ({ type, dims: dims && toChannelsLast(dims) }));
     },
     parameters: [],
     weight: (s, site) => {
@@ -141,19 +141,19 @@ function quantizedConv(domain: "" | "com.microsoft"): Op {
       return bias === undefined ? rest : { ...rest, bias: 8 };
     },
     lower: (s, emit, [x, xScale, xZero, w, wScale, wZero, yScale, yZero, bias]) => {
-      const data = decode(emit, x, xScale, xZero);
-      const weight = decode(emit, w, wScale, wZero, 0);
+      const data = writeDequantize(emit, x, xScale, xZero);
+      const weight = writeDequantize(emit, w, wScale, wZero, 0);
       const scale = bias && emit.Mul([toScalar(emit, xScale), toScalar(emit, wScale)]);
-      const added = bias && decode(emit, bias, scale, undefined, 0);
+      const added = bias && writeDequantize(emit, bias, scale, undefined, 0);
       const conv = ([first]: readonly (Value | undefined)[]): Value =>
         emit.Conv([first, weight, added], convAttributes(s));
-      const y = s.last ? withChannelsFirst(emit, s.kernel.length + 2, [data], conv) : conv([data]);
-      return [encode(emit, y, yScale, yZero)];
+      const y = s.last ? transposeAround(emit, s.kernel.length + 2, [data], conv) : conv([data]);
+      return [writeQuantize(emit, y, yScale, yZero)];
     },
     axes: (s, site) => {
       const last = s.kernel.length + 1;
       const axisOf = (axis: number): number => (axis < 1 || !s.last ? axis : axis === 1 ? last : axis - 1);
-      const scales = perChannel(site, [4, 5], axisOf(1));
+      const scales = linkPerChannel(site, [4, 5], axisOf(1));
       return scales instanceof Miss
         ? scales
         : mapLinksToInputs(convAxes(s, plain(site, s.last)), [0, 3, 8], scales, axisOf);
@@ -167,8 +167,8 @@ const operands = [0, 3];
 
 export const QLinearMatMul = defineOp({
   name: "QLinearMatMul",
-  codes: twoCoded,
-  infer: (_, site) => inferProduct(pickInputs(site, operands), codeType(site, 7)),
+  codes: twoQuantizedInputs,
+  infer: (_, site) => inferProduct(pickInputs(site, operands), quantizedTypeOf(site, 7)),
   parameters: [],
   weight: (_, site) => {
     const role = matmulWeight(pickInputs(site, operands));
@@ -179,10 +179,10 @@ export const QLinearMatMul = defineOp({
     const [rows, columns] = [a?.type?.dims?.length, b?.type?.dims?.length];
     if (rows === undefined || columns === undefined) return new Miss("the rank of an operand is not known");
     const operands = [
-      decode(emit, a, aScale, aZero, Math.max(0, rows - 2)),
-      decode(emit, b, bScale, bZero, columns - 1),
+      writeDequantize(emit, a, aScale, aZero, Math.max(0, rows - 2)),
+      writeDequantize(emit, b, bScale, bZero, columns - 1),
     ];
-    return [encode(emit, emit.MatMul(operands), yScale, yZero)];
+    return [writeQuantize(emit, emit.MatMul(operands), yScale, yZero)];
   },
   axes: (_, site) => productAxes(site, operands, [4, 5], [1, 2, 6, 7]),
   cost: (_, site) => matmulCost(pickInputs(site, operands)),

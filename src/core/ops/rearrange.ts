@@ -4,14 +4,14 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { type Dim, floorDims, multiplyDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
-import { flag, integer, integers, text, wrapAxis } from "./shared/attributes.ts";
+import { readFlag, readInteger, readIntegers, readString, wrapAxis } from "./shared/attributes.ts";
 import { maxElements, withElements } from "./shared/elements.ts";
 import { inferenceOnly } from "./shared/misses.ts";
 import {
   forwardWanted,
-  ifSameDims,
+  inputIfSameDims,
   inferShape,
-  need,
+  requireInput,
   range,
   requireLengths,
   reshapeTo,
@@ -31,7 +31,7 @@ export const Tile = defineOp({
   name: "Tile",
   read: (site) => ({ repeats: site.inputs[1]?.elements }),
   infer: ({ repeats }, site) => {
-    const { type, dims, elements } = need(site, 0);
+    const { type, dims, elements } = requireInput(site, 0);
     if (dims === undefined) return [{ type, dims }];
     const out = tileDims(repeats, dims) ?? dims.map((_, axis) => site.open(0, axis));
     const [times] = repeats ?? [];
@@ -44,7 +44,7 @@ export const Tile = defineOp({
       ),
     ];
   },
-  unchanged: ({ repeats }, site) => ifSameDims(site, tileDims(repeats, site.inputs[0]?.dims ?? [])),
+  unchanged: ({ repeats }, site) => inputIfSameDims(site, tileDims(repeats, site.inputs[0]?.dims ?? [])),
   homogeneous: [[0]],
   axes: ({ repeats }, _site, dims) => {
     if (repeats === undefined) return repeatsAtRunTime;
@@ -118,7 +118,7 @@ function blockOperator(name: string, deep: "in0" | "out0"): Op {
   const write = deep === "in0" ? toDepth : toSpace;
   return defineOp<Blocks>({
     name,
-    read: (site) => ({ size: integer(site, "blocksize", 1), inside: text(site, "mode", "DCR") === "CRD" }),
+    read: (site) => ({ size: readInteger(site, "blocksize", 1), inside: readString(site, "mode", "DCR") === "CRD" }),
     infer: ({ size }, site) =>
       inferShape(site, ([n = 0, c = 0, h = 0, w = 0]) => [n, shrink(c, size * size), grow(h, size), grow(w, size)]),
     unchanged: ({ size }) => (size === 1 ? 0 : undefined),
@@ -138,7 +138,7 @@ export const blockOperators: readonly Op[] = [
 /** Reverses the first `length` elements of each sequence. It is its own inverse. */
 export const ReverseSequence = defineOp({
   name: "ReverseSequence",
-  read: (site) => ({ time: integer(site, "time_axis", 0), batch: integer(site, "batch_axis", 1) }),
+  read: (site) => ({ time: readInteger(site, "time_axis", 0), batch: readInteger(site, "batch_axis", 1) }),
   infer: (_, site) => sameAsInput(site),
   wants: ({ time }, site, output) => [...requireLengths(1, site.inputs[0]?.dims?.[time]), ...forwardWanted(output, 0)],
   homogeneous: [[0]],
@@ -156,7 +156,7 @@ export const ReverseSequence = defineOp({
 
 export const Trilu = defineOp({
   name: "Trilu",
-  read: (site) => ({ upper: flag(site, "upper", true) }),
+  read: (site) => ({ upper: readFlag(site, "upper", true) }),
   infer: (_, site) => sameAsInput(site),
   homogeneous: [[0]],
   axes: (_, __, dims) =>
@@ -181,9 +181,9 @@ function frameDims({ sizes, axes }: Frame, dims: readonly Dim[], site: Site): re
 /** Crops or pads with zeros evenly at both ends; an odd total has one more at the end. */
 export const CenterCropPad = defineOp<Frame>({
   name: "CenterCropPad",
-  read: (site) => ({ sizes: site.inputs[1]?.elements, axes: integers(site, "axes") }),
+  read: (site) => ({ sizes: site.inputs[1]?.elements, axes: readIntegers(site, "axes") }),
   infer: (s, site) => inferShape(site, (dims) => frameDims(s, dims, site)),
-  unchanged: (s, site) => ifSameDims(site, frameDims(s, site.inputs[0]?.dims ?? [], site)),
+  unchanged: (s, site) => inputIfSameDims(site, frameDims(s, site.inputs[0]?.dims ?? [], site)),
   axes: (s, site, dims) => {
     const out = frameDims(s, dims, site);
     const framedAxes = new Set(s.axes?.map((axis) => wrapAxis(axis, dims.length)) ?? dims.keys());

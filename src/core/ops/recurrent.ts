@@ -23,9 +23,9 @@ import {
   type Site,
   type WeightRole,
 } from "./define.ts";
-import { type Activation, activate, readActivations } from "./shared/activations.ts";
-import { decimal, flag, integer, text } from "./shared/attributes.ts";
-import { countAttribute, need, range, requireLengths, requireValue, scalar, typeOf, withDims } from "./shared/rules.ts";
+import { type Activation, writeActivation, readActivations } from "./shared/activations.ts";
+import { readFloat, readFlag, readInteger, readString } from "./shared/attributes.ts";
+import { countAttribute, requireInput, range, requireLengths, requireValue, scalar, typeOf, withDims } from "./shared/rules.ts";
 
 type Kind = "RNN" | "GRU" | "LSTM";
 
@@ -47,24 +47,24 @@ interface Settings {
 }
 
 function read(kind: Kind, site: Site): Settings | Miss {
-  const direction = text(site, "direction", "forward");
+  const direction = readString(site, "direction", "forward");
   const backward = direction === "bidirectional" ? [false, true] : [direction === "reverse"];
   const activations = readActivations(site, defaults[kind], backward.length);
   if (activations instanceof Miss) return activations;
-  const hidden = site.inputs[2]?.dims?.[2] ?? integer(site, "hidden_size", 0);
+  const hidden = site.inputs[2]?.dims?.[2] ?? readInteger(site, "hidden_size", 0);
   return {
     hidden,
     backward,
-    batchFirst: flag(site, "layout"),
-    clip: decimal(site, "clip", undefined),
+    batchFirst: readFlag(site, "layout"),
+    clip: readFloat(site, "clip", undefined),
     activations,
-    linearBeforeReset: flag(site, "linear_before_reset"),
-    inputForget: flag(site, "input_forget"),
+    linearBeforeReset: readFlag(site, "linear_before_reset"),
+    inputForget: readFlag(site, "input_forget"),
   };
 }
 
 function infer(s: Settings, site: Site): readonly Inferred[] {
-  const { type, dims } = need(site, 0);
+  const { type, dims } = requireInput(site, 0);
   const count = s.backward.length;
   if (dims === undefined) return range(3).map(() => ({ type, dims }));
   const [first = 1, second = 1] = dims;
@@ -144,7 +144,7 @@ interface State {
 
 function gate({ s, emit, functions }: Direction, sum: Value, which: number): Value {
   const limited = s.clip === undefined ? sum : emit.Clip([sum, -s.clip, s.clip]);
-  return activate(emit, limited, functions[which] as Activation);
+  return writeActivation(emit, limited, functions[which] as Activation);
 }
 
 function split(emit: Emit, value: Value, parts: number, size: number, axis = -1): readonly Value[] {

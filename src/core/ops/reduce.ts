@@ -7,10 +7,10 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { addDims, type Dim, elementCount, extremeDims, multiplyDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
-import { attributeOrInput, constantIntegers, flag, wrapAxis } from "./shared/attributes.ts";
+import { readAttributeOrInput, constantIntegersOf, readFlag, wrapAxis } from "./shared/attributes.ts";
 import { exactElements, withElements } from "./shared/elements.ts";
 import { inferenceOnly } from "./shared/misses.ts";
-import { ifSameDims, inferShape, need, range, reshapeTo, sameAxes, sizesOf } from "./shared/rules.ts";
+import { inputIfSameDims, inferShape, requireInput, range, reshapeTo, sameAxes, sizesOf } from "./shared/rules.ts";
 
 interface Settings {
   /** Undefined: all. */
@@ -41,9 +41,9 @@ interface Row {
 }
 
 function read(site: Site): Settings {
-  const axes = attributeOrInput(site, "axes", 1);
-  const keep = flag(site, "keepdims", true);
-  const isIdentity = flag(site, "noop_with_empty_axes");
+  const axes = readAttributeOrInput(site, "axes", 1);
+  const keep = readFlag(site, "keepdims", true);
+  const isIdentity = readFlag(site, "noop_with_empty_axes");
   if (axes === "runtime") {
     const count = site.inputs[1]?.dims?.[0];
     return typeof count === "number" && count > 0
@@ -91,7 +91,7 @@ function reduction(name: string, row: Row): Op {
       const dims = site.inputs[0]?.dims;
       if (dims === undefined || row.keepsOne !== true) return undefined;
       const isSingle = [...(reducedAxes(s, dims.length) ?? dims.keys())].every((axis) => dims[axis] === 1);
-      return isSingle ? ifSameDims(site, outDims(s, dims)) : undefined;
+      return isSingle ? inputIfSameDims(site, outDims(s, dims)) : undefined;
     },
     homogeneous: row.homogeneous,
     axes: (s, _, dims) => {
@@ -200,21 +200,21 @@ function scan(name: "CumSum" | "CumProd", start: Dim, combine: (a: Dim, b: Dim) 
   return defineOp<ScanSettings>({
     name,
     needsFloat32: () => "it sums or multiplies many values",
-    read: (site) => ({ exclusive: flag(site, "exclusive"), reverse: flag(site, "reverse") }),
+    read: (site) => ({ exclusive: readFlag(site, "exclusive"), reverse: readFlag(site, "reverse") }),
     infer: (s, site) => {
-      const { type, dims } = need(site, 0);
+      const { type, dims } = requireInput(site, 0);
       const elements = dims?.length === 1 ? exactElements(site.inputs[0]) : undefined;
       return [withElements({ type, dims }, elements && accumulate(s, elements, start, combine))];
     },
     // An axis of length 1 has nothing to accumulate.
     unchanged: (s, site) => {
       const dims = site.inputs[0]?.dims;
-      const [axis] = constantIntegers(site.inputs[1]) ?? [];
+      const [axis] = constantIntegersOf(site.inputs[1]) ?? [];
       if (dims === undefined || axis === undefined || s.exclusive) return undefined;
       return dims[wrapAxis(axis, dims.length)] === 1 ? 0 : undefined;
     },
     axes: (_, site, dims) => {
-      const [axis] = constantIntegers(site.inputs[1]) ?? [];
+      const [axis] = constantIntegersOf(site.inputs[1]) ?? [];
       if (axis === undefined) return new Miss("its axis is computed at run time");
       const summedAxis = wrapAxis(axis, dims.length);
       return sameAxes(dims, { refused: (other) => other === summedAxis, reason: `${name} runs along this axis` });

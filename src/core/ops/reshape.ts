@@ -6,8 +6,8 @@
 import { Miss } from "../errors.ts";
 import { type Dim, dimText, divideDims, elementCount, multiplyDims, symbol } from "../tensor/dims.ts";
 import { type AxisEnd, type AxisLink, defineOp, type NodeChange, type Op, type Site } from "./define.ts";
-import { attributeOrInput, flag, integer, wrapAxis } from "./shared/attributes.ts";
-import { ifSameDims, need, range, replaceLists, reshapeTo, shapeChange, sizesOf } from "./shared/rules.ts";
+import { readAttributeOrInput, readFlag, readInteger, wrapAxis } from "./shared/attributes.ts";
+import { inputIfSameDims, requireInput, range, replaceLists, reshapeTo, shapeChange, sizesOf } from "./shared/rules.ts";
 
 /** Returns the positions in a row-major box whose coordinate along `axis` is `index`. */
 function positions(box: readonly number[], axis: number, index: number): number[] {
@@ -146,15 +146,15 @@ export const Reshape = defineOp<ReshapeSettings>({
   read: (site) =>
     site.version < 5
       ? new Miss("takes its shape as an attribute before opset 5")
-      : { target: site.inputs[1]?.elements, allowZero: flag(site, "allowzero") },
+      : { target: site.inputs[1]?.elements, allowZero: readFlag(site, "allowzero") },
   infer: (s, site) => {
-    const { type, dims, elements } = need(site, 0);
+    const { type, dims, elements } = requireInput(site, 0);
     const [rank] = site.inputs[1]?.dims ?? [];
     const target = reshapeDims(s, dims) ?? (typeof rank === "number" ? openDims(s, rank, site) : undefined);
     if (target instanceof Miss) return target;
     return [{ type, dims: target, ...(elements && { elements }) }];
   },
-  unchanged: (s, site) => ifSameDims(site, reshapeDims(s, site.inputs[0]?.dims)),
+  unchanged: (s, site) => inputIfSameDims(site, reshapeDims(s, site.inputs[0]?.dims)),
   homogeneous: [[0]],
   axes: (s, _site, dims) => {
     const target = reshapeDims(s, dims);
@@ -197,11 +197,11 @@ function relabel(
     sameType: 0,
     read: (site) => reject(site) ?? null,
     infer: (_, site) => {
-      const { type, dims, elements } = need(site, 0);
+      const { type, dims, elements } = requireInput(site, 0);
       const out = dims && rule(dims, site);
       return out instanceof Miss ? out : [{ type, dims: out, ...(out && elements && { elements }) }];
     },
-    unchanged: (_, site) => ifSameDims(site, site.inputs[0]?.dims && rule(site.inputs[0].dims, site)),
+    unchanged: (_, site) => inputIfSameDims(site, site.inputs[0]?.dims && rule(site.inputs[0].dims, site)),
     homogeneous: [[0]],
     axes: (_, site, dims) => {
       const out = rule(dims, site);
@@ -215,10 +215,10 @@ function relabel(
 }
 
 const runtimeAxes = (site: Site): Miss | undefined =>
-  attributeOrInput(site, "axes", 1) === "runtime" ? new Miss("its axes are computed at run time") : undefined;
+  readAttributeOrInput(site, "axes", 1) === "runtime" ? new Miss("its axes are computed at run time") : undefined;
 
 function knownAxes(site: Site): readonly number[] | undefined {
-  const axes = attributeOrInput(site, "axes", 1);
+  const axes = readAttributeOrInput(site, "axes", 1);
   return axes === undefined || axes === "runtime" ? undefined : axes.known;
 }
 
@@ -227,7 +227,7 @@ export const reshapeOperators: readonly Op[] = [
     "Flatten",
     () => undefined,
     (dims, site) => {
-      const axis = integer(site, "axis", 1);
+      const axis = readInteger(site, "axis", 1);
       return [elementCount(dims.slice(0, axis)), elementCount(dims.slice(axis))];
     },
   ),

@@ -19,11 +19,11 @@ import {
   symbol,
 } from "../tensor/dims.ts";
 import { type AxisLink, type AxisRule, defineOp, type Op, type Operand, type Site } from "./define.ts";
-import { decimal, decimals, flag, integers, text, wrapAxis } from "./shared/attributes.ts";
-import { inert } from "./shared/inert.ts";
+import { readFloat, readFloats, readFlag, readIntegers, readString, wrapAxis } from "./shared/attributes.ts";
+import { defineInert } from "./shared/inert.ts";
 import { type AxisScale, type Interpolation, nearestPosition, weightsAt } from "./shared/interpolation.ts";
 import { inferenceOnly, noRank } from "./shared/misses.ts";
-import { forwardWanted, need, range, reshapeTo, shapeChange, typeOf } from "./shared/rules.ts";
+import { forwardWanted, requireInput, range, reshapeTo, shapeChange, typeOf } from "./shared/rules.ts";
 
 interface Settings extends Interpolation {
   /** Undefined if they are computed at run time, or if sizes are given. */
@@ -47,20 +47,20 @@ function read(name: "Resize" | "Upsample", site: Site): Settings | Miss {
   );
   const [region, scales, sizes] = old ? [undefined, second, undefined] : [second, third, fourth];
   const numbersOf = (operand: Operand | undefined) => operand?.small && toNumbers(operand.small);
-  const mode = text(site, "mode", "nearest").replace(/^(bi|tri)linear$/, "linear");
+  const mode = readString(site, "mode", "nearest").replace(/^(bi|tri)linear$/, "linear");
   if (mode !== "nearest" && mode !== "linear" && mode !== "cubic") return new Miss(`there is no mode "${mode}"`);
   return {
     mode,
-    coordinates: old ? "asymmetric" : text(site, "coordinate_transformation_mode", "half_pixel"),
-    nearest: old ? "simple" : text(site, "nearest_mode", "round_prefer_floor"),
-    cubicA: decimal(site, "cubic_coeff_a", -0.75),
-    excludeOutside: flag(site, "exclude_outside"),
-    antialias: flag(site, "antialias"),
-    extrapolation: decimal(site, "extrapolation_value", 0),
-    scales: numbersOf(scales) ?? decimals(site, "scales"),
+    coordinates: old ? "asymmetric" : readString(site, "coordinate_transformation_mode", "half_pixel"),
+    nearest: old ? "simple" : readString(site, "nearest_mode", "round_prefer_floor"),
+    cubicA: readFloat(site, "cubic_coeff_a", -0.75),
+    excludeOutside: readFlag(site, "exclude_outside"),
+    antialias: readFlag(site, "antialias"),
+    extrapolation: readFloat(site, "extrapolation_value", 0),
+    scales: numbersOf(scales) ?? readFloats(site, "scales"),
     sizes: sizes?.elements,
-    policy: text(site, "keep_aspect_ratio_policy", "stretch"),
-    axes: (integers(site, "axes") ?? range(rank)).map((axis) => wrapAxis(axis, rank)),
+    policy: readString(site, "keep_aspect_ratio_policy", "stretch"),
+    axes: (readIntegers(site, "axes") ?? range(rank)).map((axis) => wrapAxis(axis, rank)),
     region: numbersOf(region),
     fromInput: sizes === undefined ? undefined : 3,
   };
@@ -218,7 +218,7 @@ function resize(name: "Resize" | "Upsample"): Op {
     sameType: 0,
     read: (site) => read(name, site),
     infer: (s, site) => {
-      const { type, dims } = need(site, 0);
+      const { type, dims } = requireInput(site, 0);
       const result = dims === undefined ? noRank : scaledDims(s, dims);
       return result instanceof Miss ? result : [{ type, dims: result.dims }];
     },
@@ -243,9 +243,9 @@ function resize(name: "Resize" | "Upsample"): Op {
   });
 }
 
-export const ImageDecoder = inert(new Miss("decodes a file"), {
+export const ImageDecoder = defineInert(new Miss("decodes a file"), {
   name: "ImageDecoder",
-  read: (site) => ({ format: text(site, "pixel_format", "RGB") }),
+  read: (site) => ({ format: readString(site, "pixel_format", "RGB") }),
   infer: (s, site) => [{ type: "uint8", dims: [site.open(0, 0), site.open(0, 1), s.format === "Grayscale" ? 1 : 3] }],
 });
 

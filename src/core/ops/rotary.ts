@@ -7,11 +7,11 @@
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { type AxisLink, defineOp } from "./define.ts";
-import { decimal, flag, integer } from "./shared/attributes.ts";
-import { fromHeads, rotateHeads, rotatePairs, toHeads } from "./shared/heads.ts";
-import { defineTyped, microsoftOp } from "./shared/inert.ts";
+import { readFloat, readFlag, readInteger } from "./shared/attributes.ts";
+import { mergeHeads, rotateHeads, rotatePairs, splitHeads } from "./shared/heads.ts";
+import { defineTyped, defineMicrosoftOp } from "./shared/inert.ts";
 import { noRank } from "./shared/misses.ts";
-import { countAttribute, need, range, requirePositions, sameAsInput, sameAxes } from "./shared/rules.ts";
+import { countAttribute, requireInput, range, requirePositions, sameAsInput, sameAxes } from "./shared/rules.ts";
 
 export const RotaryEmbedding = defineOp({
   name: "RotaryEmbedding",
@@ -20,20 +20,20 @@ export const RotaryEmbedding = defineOp({
     const dims = site.inputs[0]?.dims;
     if (dims === undefined) return noRank;
     const flat = dims.length === 3;
-    const heads = flat ? integer(site, "num_heads", 0) : dims[1];
+    const heads = flat ? readInteger(site, "num_heads", 0) : dims[1];
     if (typeof heads !== "number" || heads === 0) return new Miss("the number of heads is not known");
     return {
       flat,
       heads,
-      interleaved: flag(site, "interleaved"),
-      rotated: integer(site, "rotary_embedding_dim", 0),
+      interleaved: readFlag(site, "interleaved"),
+      rotated: readInteger(site, "rotary_embedding_dim", 0),
     };
   },
   infer: (_, site) => sameAsInput(site),
   wants: (_, site) => (site.inputs[3] === undefined ? [] : requirePositions(3, site.inputs[1]?.dims?.[0])),
   // Heads are cut as a whole, because their channels are rotated in pairs.
   axes: (s, site) => {
-    const dims = need(site, 0).dims ?? [];
+    const dims = requireInput(site, 0).dims ?? [];
     const ports = ["out0", ...(site.inputs[3] === undefined ? (["in1", "in2"] as const) : ["in3" as const])] as const;
     const samples = ports.map((port): AxisLink => ({ from: ["in0", 0], to: [port, 0] }));
     const refused: AxisLink = { refuses: ["in0", s.flat ? 1 : 2], reason: "each position has its own angle" };
@@ -62,23 +62,23 @@ export const RotaryEmbedding = defineOp({
     const angles = (cache: Value | undefined): Value =>
       emit.Unsqueeze([positions === undefined ? cache : emit.Gather([cache, positions], { axis: 0 }), [1]]);
     const tables = { cos: angles(cosines), sin: angles(sines), interleaved: s.interleaved };
-    const heads = s.flat ? toHeads(emit, x, s.heads) : x;
+    const heads = s.flat ? splitHeads(emit, x, s.heads) : x;
     const y = rotatePairs(emit, heads, { ...tables, count: s.rotated === 0 ? width : s.rotated, width });
-    return [s.flat ? fromHeads(emit, y) : y];
+    return [s.flat ? mergeHeads(emit, y) : y];
   },
 });
 
-const microsoftRotary = microsoftOp({
+const microsoftRotary = defineMicrosoftOp({
   name: "RotaryEmbedding",
   read: (site) => {
     const [dims, half] = [site.inputs[0]?.dims, site.inputs[2]?.dims?.[1]];
-    const [heads, last] = [integer(site, "num_heads", 0), dims?.at(-1)];
+    const [heads, last] = [readInteger(site, "num_heads", 0), dims?.at(-1)];
     const rotated = typeof half === "number" ? 2 * half : undefined;
     const width = dims?.length === 4 || typeof last !== "number" ? last : heads > 0 ? last / heads : rotated;
     return {
-      interleaved: flag(site, "interleaved"),
-      packed: flag(site, "is_packed_batching"),
-      scale: decimal(site, "scale", 1),
+      interleaved: readFlag(site, "interleaved"),
+      packed: readFlag(site, "is_packed_batching"),
+      scale: readFloat(site, "scale", 1),
       width: typeof width === "number" && rotated !== undefined ? width : undefined,
     };
   },
@@ -97,10 +97,10 @@ const microsoftRotary = microsoftOp({
     if (s.scale !== 1) return new Miss("scales positions");
     const last = dims.at(-1);
     const count = dims.length === 4 || typeof last !== "number" ? undefined : last / s.width;
-    const heads = count === undefined ? x : toHeads(emit, x, count);
+    const heads = count === undefined ? x : splitHeads(emit, x, count);
     const y = rotateHeads(emit, heads, positions, { cos, sin, interleaved: s.interleaved, width: s.width });
     if (y instanceof Miss) return y;
-    return [count === undefined ? y : fromHeads(emit, y)];
+    return [count === undefined ? y : mergeHeads(emit, y)];
   },
 });
 

@@ -8,7 +8,7 @@ import type { Value } from "../graph/graph.ts";
 import { toNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Op, type Operand, type Site, type Wanted } from "./define.ts";
-import { integer, text, wrapAxis } from "./shared/attributes.ts";
+import { readInteger, readString, wrapAxis } from "./shared/attributes.ts";
 import { exactElements, withElements } from "./shared/elements.ts";
 import { inferenceOnly } from "./shared/misses.ts";
 import {
@@ -97,7 +97,7 @@ function scatter(name: Name): Op {
       (attributes.get("reduction")?.value ?? "none") === "none"
         ? undefined
         : "ONNX Runtime has no kernel for it in float16 that combines numbers",
-    read: (site) => ({ reduction: text(site, "reduction", "none"), axis: integer(site, "axis", 0) }),
+    read: (site) => ({ reduction: readString(site, "reduction", "none"), axis: readInteger(site, "axis", 0) }),
     infer: ({ reduction }, site) =>
       sameAsInput(site).map((inferred) => withElements(inferred, inferScatter(site, reduction))),
     wants: (s, site, output) => [
@@ -121,7 +121,7 @@ function scatter(name: Name): Op {
 
 export const Scatter = defineOp<Settings>({
   name: "Scatter",
-  read: (site) => ({ reduction: "none", axis: integer(site, "axis", 0) }),
+  read: (site) => ({ reduction: "none", axis: readInteger(site, "axis", 0) }),
   infer: (_, site) => sameAsInput(site).map((inferred) => withElements(inferred, inferScatter(site, "none"))),
   wants: (s, site, output) => [...wantedIndicesOf(s, site), ...forwardWanted(output, 0, 2)],
   axes: (s, site, dims) => links("ScatterElements", s, site, dims),
@@ -131,7 +131,7 @@ export const Scatter = defineOp<Settings>({
 /** Updates a cache from a start position per sample; can wrap around. */
 export const TensorScatter = defineOp({
   name: "TensorScatter",
-  read: (site) => ({ axis: integer(site, "axis", -2), mode: text(site, "mode", "linear") }),
+  read: (site) => ({ axis: readInteger(site, "axis", -2), mode: readString(site, "mode", "linear") }),
   infer: (_, site) => sameAsInput(site),
   axes: (s, _, dims) => {
     const cacheAxis = wrapAxis(s.axis, dims.length);

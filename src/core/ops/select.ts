@@ -3,16 +3,16 @@ import { Miss } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import type { Dim } from "../tensor/dims.ts";
 import { defineOp, type Site } from "./define.ts";
-import { decimal } from "./shared/attributes.ts";
+import { readFloat } from "./shared/attributes.ts";
 import { combineElements, withElements } from "./shared/elements.ts";
-import { broadcast, broadcastAxes, forwardWanted, inferShape, need, sameAsInput, sameAxes } from "./shared/rules.ts";
+import { broadcast, broadcastAxes, forwardWanted, inferShape, requireInput, sameAsInput, sameAxes } from "./shared/rules.ts";
 
 export const Where = defineOp({
   name: "Where",
   infer: (_, site) => {
     const onDims = (condition: Dim = 0, yes: Dim = 0, no: Dim = 0): Dim | undefined =>
       condition === 1 ? yes : condition === 0 ? no : undefined;
-    const outputs = inferShape(site, broadcast, need(site, 1).type, [0, 1, 2]);
+    const outputs = inferShape(site, broadcast, requireInput(site, 1).type, [0, 1, 2]);
     if (outputs instanceof Miss) return outputs;
     return outputs.map((inferred) => withElements(inferred, combineElements(site, onDims)));
   },
@@ -35,7 +35,7 @@ const largest = 3.4028234663852886e38;
 /** A stored bound as float32; undefined if it is absent or computed. */
 function bound(site: Site, name: "min" | "max", input: number): number | undefined {
   const small = site.inputs[input]?.small;
-  const exact = site.version < 11 ? decimal(site, name, undefined) : small && toFloat64(small)[0];
+  const exact = site.version < 11 ? readFloat(site, name, undefined) : small && toFloat64(small)[0];
   const value = exact === undefined ? largest : Math.fround(exact);
   return Math.abs(value) === largest ? undefined : value;
 }

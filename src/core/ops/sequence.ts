@@ -6,7 +6,7 @@ import { Miss } from "../errors.ts";
 import { type AnyType, type Container, isContainer, type ValueType } from "../graph/elements.ts";
 import { addDims, type Dim, floorDims } from "../tensor/dims.ts";
 import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
-import { constantIntegers, elementType, flag, integer, wrapAxis } from "./shared/attributes.ts";
+import { constantIntegersOf, readElementType, readFlag, readInteger, wrapAxis } from "./shared/attributes.ts";
 import {
   containerOperand,
   maxItems,
@@ -16,7 +16,7 @@ import {
   typeOfOperand,
 } from "./shared/merge-types.ts";
 import { inferenceOnly } from "./shared/misses.ts";
-import { fromFront, readPieces, readPosition, splitPieces } from "./shared/sequences.ts";
+import { countFromFront, readPieces, readPosition, splitPieces } from "./shared/sequences.ts";
 
 type Sequence = Extract<Container, { readonly kind: "sequence" }>;
 
@@ -57,8 +57,8 @@ function firstSequence(site: Site): Sequence | Miss {
 }
 
 function positionOf(site: Site, input: number, length: number | undefined): number | undefined {
-  const position = constantIntegers(site.inputs[input])?.[0];
-  return position === undefined || length === undefined ? undefined : fromFront(position, length);
+  const position = constantIntegersOf(site.inputs[input])?.[0];
+  return position === undefined || length === undefined ? undefined : countFromFront(position, length);
 }
 
 /** Returns the item at a position; the common type if the position or the items are unknown. */
@@ -90,7 +90,7 @@ export const SequenceConstruct = sequenceOperator({
 export const SequenceEmpty = sequenceOperator({
   name: "SequenceEmpty",
   read: (site) => {
-    const type = elementType(site, "dtype", "float32");
+    const type = readElementType(site, "dtype", "float32");
     return type === undefined ? new Miss("contains elements of an unknown type") : { type, dims: undefined };
   },
   infer: (element) => sequenceOperand(element, []),
@@ -124,7 +124,7 @@ export const SequenceAt = sequenceOperator({
   read: readPosition,
   lower: ({ position }, _, [sequence]) => {
     const pieces = sequence.producer?.op === "SequenceConstruct" ? sequence.producer.inputs : [];
-    const piece = position === undefined ? undefined : pieces[fromFront(position, pieces.length)];
+    const piece = position === undefined ? undefined : pieces[countFromFront(position, pieces.length)];
     return piece === undefined ? unknownPieces : [piece];
   },
   from: (sequence, _, site) => itemAt(sequence, positionOf(site, 1, sequence.items?.length)),
@@ -137,7 +137,7 @@ export const SequenceLength = sequenceOperator({
 
 export const ConcatFromSequence = sequenceOperator({
   name: "ConcatFromSequence",
-  read: (site) => ({ axis: integer(site, "axis", 0), isNewAxis: flag(site, "new_axis") }),
+  read: (site) => ({ axis: readInteger(site, "axis", 0), isNewAxis: readFlag(site, "new_axis") }),
   from: ({ items, of: element }, { axis, isNewAxis }, site) => {
     if (isContainer(element)) return new Miss("joins values that are not tensors");
     const { type, dims } = element;
@@ -158,7 +158,7 @@ export const SplitToSequence = sequenceOperator({
     const pieces = splitPieces(emit, x, s);
     return pieces === undefined ? new Miss("the number of pieces is not known") : [emit.SequenceConstruct(pieces)];
   },
-  infer: ({ axis, keep }, site) => {
+  infer: ({ axis, keepsAxis }, site) => {
     const [operand, split] = site.inputs;
     if (operand === undefined) return new Miss("has no input");
     const { type, dims } = operand;
@@ -171,7 +171,7 @@ export const SplitToSequence = sequenceOperator({
       return sizes === undefined ? sequenceOperand(open) : operandOfItems(sizes.map(piece), open, site);
     };
     if (split === undefined) {
-      const item: ValueType = keep ? piece(1) : { type, dims: dims.toSpliced(splitAxis, 1) };
+      const item: ValueType = keepsAxis ? piece(1) : { type, dims: dims.toSpliced(splitAxis, 1) };
       return typeof length === "number" && length <= maxItems
         ? operandOfItems(new Array<AnyType>(length).fill(item), item, site)
         : sequenceOperand(item);

@@ -4,26 +4,26 @@ import { float32, inMemory, int64 } from "../tensor/dense.ts";
 import { type Dim, elementCount, fixedDims } from "../tensor/dims.ts";
 import { type DataType, type Dense, type Tensor, typeCodes } from "../tensor/types.ts";
 import { type AxisLink, defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
-import { decodeText, elementType, integer } from "./shared/attributes.ts";
+import { decodeText, readElementType, readInteger } from "./shared/attributes.ts";
 import {
   exactElements,
-  isShare,
-  isWhole,
+  isPlainFloat,
+  isIntegerOrBool,
   maxElements,
-  roundedShare,
+  roundQuotient,
   storedFacts,
-  withContents,
+  withUncheckedElements,
   withElements,
 } from "./shared/elements.ts";
-import { primitive } from "./shared/misses.ts";
-import { dimsAt, forwardWanted, need, range, sameAxes, shapeChange } from "./shared/rules.ts";
+import { noLowering } from "./shared/misses.ts";
+import { dimsAt, forwardWanted, requireInput, range, sameAxes, shapeChange } from "./shared/rules.ts";
 
 const constant = new Miss("does not depend on its input's elements");
 
 /** Supports a range of axes since opset 15. */
 export const Shape = defineOp({
   name: "Shape",
-  read: (site) => ({ start: integer(site, "start", 0), end: integer(site, "end", Number.MAX_SAFE_INTEGER) }),
+  read: (site) => ({ start: readInteger(site, "start", 0), end: readInteger(site, "end", Number.MAX_SAFE_INTEGER) }),
   infer: (s, site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return [{ type: "int64", dims: undefined }];
@@ -105,7 +105,7 @@ export const ConstantOfShape = defineOp<{ readonly type: DataType; readonly valu
     const open = typeof count === "number" ? range(count).map((axis) => site.open(0, axis)) : undefined;
     const dims = site.inputs[0]?.elements ?? open;
     const inferred = { type: s.type, dims };
-    const value = isWhole(s.type) && s.value !== undefined ? toNumbers(s.value)[0] : undefined;
+    const value = isIntegerOrBool(s.type) && s.value !== undefined ? toNumbers(s.value)[0] : undefined;
     const fixed = fixedDims(dims);
     const size = fixed === undefined ? undefined : elementCount(fixed);
     if (value === undefined || size === undefined || size > maxElements) return [inferred];
@@ -141,23 +141,23 @@ function cast(
       return to === undefined ? new Miss("casts to a type that is not known") : { to };
     },
     infer: (s, site) => {
-      const { type, dims } = need(site, 0);
+      const { type, dims } = requireInput(site, 0);
       const inferred = { type: s.to, dims };
-      if (type === s.to) return [withContents(inferred, site.inputs[0]?.elements)];
+      if (type === s.to) return [withUncheckedElements(inferred, site.inputs[0]?.elements)];
       const elements = exactElements(site.inputs[0]);
-      if (elements === undefined || (!isWhole(s.to) && !isShare(s.to))) return [inferred];
-      if (s.to === "bool") return [withContents(inferred, elements.map(truth))];
+      if (elements === undefined || (!isIntegerOrBool(s.to) && !isPlainFloat(s.to))) return [inferred];
+      if (s.to === "bool") return [withUncheckedElements(inferred, elements.map(truth))];
       // Quotients of dimensions are truncated, which is rounding down.
-      const cut = (share: Dim): Dim => (typeof share === "number" ? Math.trunc(share) : roundedShare(share, "down"));
-      if (isWhole(s.to)) return [withElements(inferred, isWhole(type) ? elements : elements.map(cut))];
+      const cut = (share: Dim): Dim => (typeof share === "number" ? Math.trunc(share) : roundQuotient(share, "down"));
+      if (isIntegerOrBool(s.to)) return [withElements(inferred, isIntegerOrBool(type) ? elements : elements.map(cut))];
       const rounded = elements.map((element) => roundTo(element, s.to));
-      return [withContents(inferred, rounded)];
+      return [withUncheckedElements(inferred, rounded)];
     },
     unchanged: (s, site) => (site.inputs[0]?.type === s.to ? 0 : undefined),
     // Integers that are cast to floats or booleans, and are not indices, are flags.
     wants: (s, site, output) =>
-      isWhole(site.inputs[0]?.type ?? s.to) &&
-      (s.to === "bool" || !isWhole(s.to)) &&
+      isIntegerOrBool(site.inputs[0]?.type ?? s.to) &&
+      (s.to === "bool" || !isIntegerOrBool(s.to)) &&
       output.every(({ strict }) => !strict)
         ? [{ input: 0, low: 0, high: 1, strict: false }]
         : forwardWanted(output, 0),
@@ -192,7 +192,7 @@ function truth(element: Dim): Dim | undefined {
 }
 
 export const shapeOperators: readonly Op[] = [
-  cast("Cast", (site) => elementType(site, "to"), { lower: primitive }),
+  cast("Cast", (site) => readElementType(site, "to"), { lower: noLowering }),
   // Once the type is known, the second input is unused.
   cast("CastLike", (site) => site.inputs[1]?.type, {
     typeOnly: 1,

@@ -6,26 +6,26 @@
 import { Miss } from "../errors.ts";
 import { addDims, type Dim, floorDims, multiplyDims } from "../tensor/dims.ts";
 import type { Op, Site } from "./define.ts";
-import { constantIntegers, elementType, flag, integer, wrapAxis } from "./shared/attributes.ts";
-import { inert } from "./shared/inert.ts";
+import { constantIntegersOf, readElementType, readFlag, readInteger, wrapAxis } from "./shared/attributes.ts";
+import { defineInert } from "./shared/inert.ts";
 import { inferenceOnly, noRank } from "./shared/misses.ts";
 import { inferShape } from "./shared/rules.ts";
 
-export const DFT = inert(inferenceOnly, {
+export const DFT = defineInert(inferenceOnly, {
   name: "DFT",
   sameType: 0,
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
     if (rank === undefined) return noRank;
     const [, length, axisInput] = site.inputs;
-    const axis = site.version < 20 ? integer(site, "axis", 1) : axisInput === undefined ? -2 : axisInput.elements?.[0];
+    const axis = site.version < 20 ? readInteger(site, "axis", 1) : axisInput === undefined ? -2 : axisInput.elements?.[0];
     if (typeof axis !== "number") return new Miss("its axis is computed at run time");
     if (length !== undefined && length.elements?.[0] === undefined)
       return new Miss("its length is computed at run time");
     return {
       axis: wrapAxis(axis, rank),
-      inverse: flag(site, "inverse"),
-      oneSided: flag(site, "onesided"),
+      inverse: readFlag(site, "inverse"),
+      oneSided: readFlag(site, "onesided"),
       length: length?.elements?.[0],
     };
   },
@@ -39,14 +39,14 @@ export const DFT = inert(inferenceOnly, {
     }),
 });
 
-export const STFT = inert(inferenceOnly, {
+export const STFT = defineInert(inferenceOnly, {
   name: "STFT",
   sameType: 0,
   read: (site) => {
-    const [step] = constantIntegers(site.inputs[1]) ?? [];
-    const length = site.inputs[3] === undefined ? site.inputs[2]?.dims?.[0] : constantIntegers(site.inputs[3])?.[0];
+    const [step] = constantIntegersOf(site.inputs[1]) ?? [];
+    const length = site.inputs[3] === undefined ? site.inputs[2]?.dims?.[0] : constantIntegersOf(site.inputs[3])?.[0];
     if (step === undefined || typeof length !== "number") return new Miss("its frames are not known before the run");
-    return { step, length, oneSided: flag(site, "onesided", true) };
+    return { step, length, oneSided: readFlag(site, "onesided", true) };
   },
   infer: ({ step, length, oneSided }, site) =>
     inferShape(site, ([batch = 1, samples = 1]) => {
@@ -57,11 +57,11 @@ export const STFT = inert(inferenceOnly, {
 
 /** Defines an operator whose output has dimensions that the elements of its inputs determine. */
 function constantOf(name: string, dims: (site: Site) => readonly Dim[]): Op {
-  return inert(new Miss("depends on sizes only"), {
+  return defineInert(new Miss("depends on sizes only"), {
     name,
     read: (site) => ({
-      type: elementType(site, "output_datatype", "float32"),
-      periodic: flag(site, "periodic", true),
+      type: readElementType(site, "output_datatype", "float32"),
+      periodic: readFlag(site, "periodic", true),
     }),
     infer: ({ type }, site) => (type === undefined ? new Miss("its type is not known") : [{ type, dims: dims(site) }]),
   });

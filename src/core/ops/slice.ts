@@ -3,10 +3,10 @@ import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { addDims, type Dim, dimText, fixedDims, isSymbolic, multiplyDims, symbol } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Site } from "./define.ts";
-import { attributeOrInput, constantIntegers, decimal, integers, text, wrapAxis } from "./shared/attributes.ts";
-import { withMoved } from "./shared/elements.ts";
-import { noRank, primitive } from "./shared/misses.ts";
-import { fillWith, forwardWanted, inferShape, need, range, replaceLists, sizesOf, typeOf } from "./shared/rules.ts";
+import { readAttributeOrInput, constantIntegersOf, readFloat, readIntegers, readString, wrapAxis } from "./shared/attributes.ts";
+import { withMovedElements } from "./shared/elements.ts";
+import { noRank, noLowering } from "./shared/misses.ts";
+import { fillWith, forwardWanted, inferShape, requireInput, range, replaceLists, sizesOf, typeOf } from "./shared/rules.ts";
 
 interface Range {
   readonly axis: number;
@@ -20,10 +20,10 @@ interface Range {
 function readSlice(site: Site): readonly Range[] | Miss {
   const rank = site.inputs[0]?.dims?.length;
   if (rank === undefined) return noRank;
-  const starts = site.inputs[1] === undefined ? integers(site, "starts") : site.inputs[1].elements;
-  const ends = site.inputs[2] === undefined ? integers(site, "ends") : site.inputs[2].elements;
-  const axes = attributeOrInput(site, "axes", 3);
-  const steps = site.inputs[4] === undefined ? undefined : constantIntegers(site.inputs[4]);
+  const starts = site.inputs[1] === undefined ? readIntegers(site, "starts") : site.inputs[1].elements;
+  const ends = site.inputs[2] === undefined ? readIntegers(site, "ends") : site.inputs[2].elements;
+  const axes = readAttributeOrInput(site, "axes", 3);
+  const steps = site.inputs[4] === undefined ? undefined : constantIntegersOf(site.inputs[4]);
   const runtimeSteps = steps === undefined && site.inputs[4] !== undefined;
   if (starts === undefined || ends === undefined || axes === "runtime" || runtimeSteps) {
     const count = site.inputs[1]?.dims?.[0];
@@ -100,7 +100,7 @@ export const Slice = defineOp<readonly Range[]>({
   sameType: 0,
   read: readSlice,
   infer: (ranges, site) => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     if (dims === undefined) return [{ type, dims: undefined }];
     const out = dims.map((dim, axis) => {
       const range = rangeOf(ranges, axis);
@@ -108,7 +108,7 @@ export const Slice = defineOp<readonly Range[]>({
       return range.open === true ? site.open(0, axis) : slicedDim(range, dim);
     });
     return [
-      withMoved({ type, dims: out }, site, (sizes) => {
+      withMovedElements({ type, dims: out }, site, (sizes) => {
         const starts = sizes.flatMap((size, axis) => {
           const range = rangeOf(ranges, axis);
           const bounds = range === undefined ? { first: 0 } : resolveRange(range, size);
@@ -199,9 +199,9 @@ export const Pad = defineOp({
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
     if (rank === undefined) return noRank;
-    const list = attributeOrInput(site, "pads", 1);
+    const list = readAttributeOrInput(site, "pads", 1);
     if (list === undefined) return new Miss("has no pads");
-    const axes = constantIntegers(site.inputs[3])?.map((axis) => wrapAxis(axis, rank));
+    const axes = constantIntegersOf(site.inputs[3])?.map((axis) => wrapAxis(axis, rank));
     const isOpen = list === "runtime" || (axes === undefined && site.inputs[3] !== undefined);
     // The starts of all axes, then their ends.
     const pads = new Array<number>(2 * rank).fill(0);
@@ -212,10 +212,10 @@ export const Pad = defineOp({
     const filler = site.inputs[2];
     const fillsZero =
       filler === undefined
-        ? decimal(site, "value", 0) === 0
+        ? readFloat(site, "value", 0) === 0
         : filler.small !== undefined && Number(filler.small.data[0] ?? 0) === 0;
     return {
-      mode: text(site, "mode", "constant"),
+      mode: readString(site, "mode", "constant"),
       pads,
       axes,
       fillsZero,
@@ -266,7 +266,7 @@ export const Pad = defineOp({
   },
   // Padding with existing elements selects elements along each axis.
   lower: (s, emit, [x]) => {
-    if (s.mode === "constant") return primitive;
+    if (s.mode === "constant") return noLowering;
     if (s.open.length > 0) return padsAtRunTime;
     const dims = fixedDims(x?.type?.dims);
     if (x === undefined || dims === undefined) return new Miss("the dimensions of its input are not fixed");

@@ -6,10 +6,10 @@
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { type Distribution, defineOp, type Op, type Site } from "./define.ts";
-import { integer, text, wrapAxis } from "./shared/attributes.ts";
-import { inert } from "./shared/inert.ts";
-import { inferenceOnly, noRank, primitive } from "./shared/misses.ts";
-import { need, range, requirePositions, sameAsInput, sameAxes } from "./shared/rules.ts";
+import { readInteger, readString, wrapAxis } from "./shared/attributes.ts";
+import { defineInert } from "./shared/inert.ts";
+import { inferenceOnly, noRank, noLowering } from "./shared/misses.ts";
+import { requireInput, range, requirePositions, sameAsInput, sameAxes } from "./shared/rules.ts";
 
 interface Settings {
   /** The normalized axes; undefined if the rank is unknown. */
@@ -28,7 +28,7 @@ interface Row {
 
 function read(site: Site): Settings {
   const dims = site.inputs[0]?.dims;
-  const axis = integer(site, "axis", site.version < 13 ? 1 : -1);
+  const axis = readInteger(site, "axis", site.version < 13 ? 1 : -1);
   if (dims === undefined) return site.version >= 13 ? { axes: undefined } : { axes: undefined, flattens: axis };
   const first = wrapAxis(axis, dims.length);
   if (site.version >= 13) return { axes: [first] };
@@ -53,7 +53,7 @@ function softmax({ name, rule, form }: Row): Op {
     },
     lower: ({ axes = [], flattens }, emit, [x]) => {
       const first = flattens ?? (axes.length > 1 ? axes[0] : undefined);
-      if (x === undefined || first === undefined) return primitive;
+      if (x === undefined || first === undefined) return noLowering;
       return [emit.Reshape([emit[name]([emit.Flatten([x], { axis: first })], { axis: 1 }), emit.Shape([x])])];
     },
     gradient: ({ axes }, { emit, y, up }) => {
@@ -84,14 +84,14 @@ export const softmaxOperators: readonly Op[] = [
  * `ignore_index`; "mean" divides by the sum of the counted weights. SoftmaxCrossEntropyLoss first takes the log-softmax over axis 1, its output 1.
  */
 export const lossOperators: readonly Op[] = ["NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"].map((name) =>
-  inert(inferenceOnly, {
+  defineInert(inferenceOnly, {
     name,
     read: (site) => ({
-      ignored: integer(site, "ignore_index", undefined),
-      reduction: text(site, "reduction", "mean"),
+      ignored: readInteger(site, "ignore_index", undefined),
+      reduction: readString(site, "reduction", "mean"),
     }),
     infer: ({ reduction }, site) => {
-      const { type, dims } = need(site, 0);
+      const { type, dims } = requireInput(site, 0);
       return [
         { type, dims: reduction === "none" ? site.inputs[1]?.dims : [] },
         { type, dims },

@@ -5,38 +5,38 @@ import { Miss } from "../errors.ts";
 import { type Dim, elementCount } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
 import type { Op, OpDef, Site } from "./define.ts";
-import { decimals, flag, integer, integers, text, texts } from "./shared/attributes.ts";
-import { inert } from "./shared/inert.ts";
-import { broadcast, inferShape, need } from "./shared/rules.ts";
+import { readFloats, readFlag, readInteger, readIntegers, readString, readStrings } from "./shared/attributes.ts";
+import { defineInert } from "./shared/inert.ts";
+import { broadcast, inferShape, requireInput } from "./shared/rules.ts";
 
 const onStrings = new Miss("operates on strings");
 const inAttributes = new Miss("stores its parameters in attributes");
 const keepDims = (dims: readonly Dim[]): readonly Dim[] => dims;
 
-export const StringConcat = inert(onStrings, {
+export const StringConcat = defineInert(onStrings, {
   name: "StringConcat",
   infer: (_, site) => inferShape(site, broadcast, "string", [0, 1]),
 });
 
 /** Changes case and removes words, so the output length depends on the data. */
-export const StringNormalizer = inert(onStrings, {
+export const StringNormalizer = defineInert(onStrings, {
   name: "StringNormalizer",
   read: (site) => ({
-    stopWords: texts(site, "stopwords") ?? [],
-    change: text(site, "case_change_action", "NONE"),
-    sensitive: flag(site, "is_case_sensitive"),
-    locale: text(site, "locale", ""),
+    stopWords: readStrings(site, "stopwords") ?? [],
+    change: readString(site, "case_change_action", "NONE"),
+    sensitive: readFlag(site, "is_case_sensitive"),
+    locale: readString(site, "locale", ""),
   }),
   infer: (s, site) =>
     inferShape(site, (dims) => (s.stopWords.length === 0 ? dims : dims.with(-1, site.open(0, dims.length - 1)))),
   unchanged: (s) => (s.stopWords.length === 0 && s.change === "NONE" ? 0 : undefined),
 });
 
-export const StringSplit = inert(onStrings, {
+export const StringSplit = defineInert(onStrings, {
   name: "StringSplit",
-  read: (site) => ({ delimiter: text(site, "delimiter", ""), maxSplit: integer(site, "maxsplit", undefined) }),
+  read: (site) => ({ delimiter: readString(site, "delimiter", ""), maxSplit: readInteger(site, "maxsplit", undefined) }),
   infer: (_, site) => {
-    const { dims } = need(site, 0);
+    const { dims } = requireInput(site, 0);
     return [
       { type: "string", dims: dims && [...dims, site.open(0, dims.length)] },
       { type: "int64", dims },
@@ -44,23 +44,23 @@ export const StringSplit = inert(onStrings, {
   },
 });
 
-export const RegexFullMatch = inert(onStrings, {
+export const RegexFullMatch = defineInert(onStrings, {
   name: "RegexFullMatch",
-  read: (site) => ({ pattern: text(site, "pattern", "") }),
+  read: (site) => ({ pattern: readString(site, "pattern", "") }),
   infer: (_, site) => inferShape(site, keepDims, "bool"),
 });
 
-export const TfIdfVectorizer = inert(new Miss("counts n-grams"), {
+export const TfIdfVectorizer = defineInert(new Miss("counts n-grams"), {
   name: "TfIdfVectorizer",
   read: (site) => ({
-    mode: text(site, "mode", "TF"),
-    lengths: [integer(site, "min_gram_length", 1), integer(site, "max_gram_length", 1)],
-    skips: integer(site, "max_skip_count", 0),
-    counts: integers(site, "ngram_counts") ?? [],
-    columns: integers(site, "ngram_indexes") ?? [],
-    numbers: integers(site, "pool_int64s") ?? [],
-    words: texts(site, "pool_strings") ?? [],
-    weights: decimals(site, "weights") ?? [],
+    mode: readString(site, "mode", "TF"),
+    lengths: [readInteger(site, "min_gram_length", 1), readInteger(site, "max_gram_length", 1)],
+    skips: readInteger(site, "max_skip_count", 0),
+    counts: readIntegers(site, "ngram_counts") ?? [],
+    columns: readIntegers(site, "ngram_indexes") ?? [],
+    numbers: readIntegers(site, "pool_int64s") ?? [],
+    words: readStrings(site, "pool_strings") ?? [],
+    weights: readFloats(site, "weights") ?? [],
   }),
   infer: ({ columns }, site) =>
     inferShape(
@@ -71,7 +71,7 @@ export const TfIdfVectorizer = inert(new Miss("counts n-grams"), {
 });
 
 const preprocessing = (name: string, infer: OpDef<null>["infer"]): Op =>
-  inert(inAttributes, { name, domain: "ai.onnx.ml", infer });
+  defineInert(inAttributes, { name, domain: "ai.onnx.ml", infer });
 
 const sameDims = (_: null, site: Site) => inferShape(site, keepDims);
 /** Scaler and Normalizer always return float32. */

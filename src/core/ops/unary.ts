@@ -6,10 +6,10 @@
 import type { Value } from "../graph/graph.ts";
 import { isDimension, multiplyDims } from "../tensor/dims.ts";
 import type { Op } from "./define.ts";
-import { decimal, text } from "./shared/attributes.ts";
-import { reorderFromBlocks, scaledInBlocks, scaleInBlocks } from "./shared/channel-blocks.ts";
-import { roundedShare } from "./shared/elements.ts";
-import { unary } from "./shared/elementwise.ts";
+import { readFloat, readString } from "./shared/attributes.ts";
+import { reorderFromBlocks, matchScaleInBlocks, scaleInBlocks } from "./shared/channel-blocks.ts";
+import { roundQuotient } from "./shared/elements.ts";
+import { defineUnary } from "./shared/elementwise.ts";
 import { inferenceOnly } from "./shared/misses.ts";
 import { typeOf } from "./shared/rules.ts";
 
@@ -22,7 +22,7 @@ const transparent = () => ({ kind: "transparent" }) as const;
 const needsFloat32 = () => "its values can exceed the range of float16";
 
 export const unaryOperators: readonly Op[] = [
-  unary({
+  defineUnary({
     name: "Relu",
     homogeneous: [[0]],
     // HardSigmoid with the steepest slope is 1 for y above 3.3e-39. A product takes a third of the time of the single-threaded Where.
@@ -33,53 +33,53 @@ export const unaryOperators: readonly Op[] = [
         : emit.Where([emit.Greater([y, 0]), up, 0]),
     // Shares a pass over memory with a preceding normalization.
     inChannelBlocks: (_, emit, [x], block) => {
-      const scaled = x === undefined ? undefined : scaledInBlocks(x, block);
+      const scaled = x === undefined ? undefined : matchScaleInBlocks(x, block);
       if (scaled === undefined) return undefined;
       const y = scaleInBlocks(emit, scaled.x, { ...scaled, activation: "Relu" });
       return [reorderFromBlocks(emit, y)];
     },
     quantize: () => ({ kind: "clamp", low: 0, high: undefined }),
   }),
-  unary({
+  defineUnary({
     name: "Neg",
     homogeneous: [[0]],
     derivative: ({ emit, up }) => emit.Neg([up]),
     onDims: (a = 0) => multiplyDims(-1, a),
   }),
-  unary({ name: "Exp", needsFloat32, derivative: ({ emit, up, y }) => emit.Mul([up, y]) }),
-  unary({ name: "Log", needsFloat32, derivative: ({ emit, up, x }) => emit.Div([up, x]) }),
-  unary({ name: "Sqrt", needsFloat32, derivative: ({ emit, up, y }) => emit.Div([up, emit.Mul([y, 2])]) }),
-  unary({
+  defineUnary({ name: "Exp", needsFloat32, derivative: ({ emit, up, y }) => emit.Mul([up, y]) }),
+  defineUnary({ name: "Log", needsFloat32, derivative: ({ emit, up, x }) => emit.Div([up, x]) }),
+  defineUnary({ name: "Sqrt", needsFloat32, derivative: ({ emit, up, y }) => emit.Div([up, emit.Mul([y, 2])]) }),
+  defineUnary({
     name: "Reciprocal",
     needsFloat32,
     derivative: ({ emit, up, y }) => emit.Neg([emit.Mul([up, emit.Mul([y, y])])]),
   }),
-  unary({
+  defineUnary({
     name: "Abs",
     homogeneous: [[0]],
     derivative: ({ emit, up, x }) => emit.Mul([up, emit.Sign([x])]),
     onDims: (a = 0) => (typeof a === "number" ? Math.abs(a) : isDimension(a) ? a : undefined),
   }),
-  unary({
+  defineUnary({
     name: "Sigmoid",
     saturates: [0, 1],
     quantize: () => ({ kind: "activation", inputs: [0] }),
     derivative: ({ emit, up, y }) => emit.Mul([up, emit.Mul([y, emit.Sub([1, y])])]),
   }),
-  unary({
+  defineUnary({
     name: "Tanh",
     saturates: [-1, 1],
     derivative: ({ emit, up, y }) => emit.Mul([up, emit.Sub([1, emit.Mul([y, y])])]),
   }),
-  unary({
+  defineUnary({
     name: "Erf",
     saturates: [-1, 1],
     // d erf(x)/dx = 2/√π · exp(-x²)
     derivative: ({ emit, up, x }) =>
       emit.Mul([up, emit.Mul([2 / Math.sqrt(Math.PI), emit.Exp([emit.Neg([emit.Mul([x, x])])])])]),
   }),
-  unary({ name: "Softplus", derivative: ({ emit, up, x }) => emit.Mul([up, emit.Sigmoid([x])]) }),
-  unary({
+  defineUnary({ name: "Softplus", derivative: ({ emit, up, x }) => emit.Mul([up, emit.Sigmoid([x])]) }),
+  defineUnary({
     name: "Softsign",
     saturates: [-1, 1],
     // y = x / (1 + |x|), so dy/dx = 1 / (1 + |x|)².
@@ -88,7 +88,7 @@ export const unaryOperators: readonly Op[] = [
       return emit.Div([up, emit.Mul([size, size])]);
     },
   }),
-  unary({
+  defineUnary({
     name: "Mish",
     // y = x · t with t = tanh(softplus(x)), so dy/dx = t + x · (1 - t²) · σ(x).
     derivative: ({ emit, up, x }) => {
@@ -97,9 +97,9 @@ export const unaryOperators: readonly Op[] = [
       return emit.Mul([up, emit.Add([t, slope])]);
     },
   }),
-  unary<{ readonly tanh: boolean }>({
+  defineUnary<{ readonly tanh: boolean }>({
     name: "Gelu",
-    read: (site) => ({ tanh: text(site, "approximate", "none") === "tanh" }),
+    read: (site) => ({ tanh: readString(site, "approximate", "none") === "tanh" }),
     // y = x · Φ(x), so dy/dx = Φ(x) + x · φ(x). With "tanh", Φ ≈ (1 + tanh(u)) / 2 where u = √(2/π) · (x + 0.044715 x³).
     derivative: ({ emit, up, x, s }) => {
       // (1 + value) / 2 for values in [-1, 1], in one pass over memory.
@@ -119,38 +119,38 @@ export const unaryOperators: readonly Op[] = [
       return emit.Mul([up, emit.Add([half(t), second])]);
     },
   }),
-  unary<{ readonly alpha: number; readonly beta: number }>({
+  defineUnary<{ readonly alpha: number; readonly beta: number }>({
     name: "HardSigmoid",
     saturates: [0, 1],
-    read: (site) => ({ alpha: decimal(site, "alpha", 0.2), beta: decimal(site, "beta", 0.5) }),
+    read: (site) => ({ alpha: readFloat(site, "alpha", 0.2), beta: readFloat(site, "beta", 0.5) }),
     // y = clip(α·x + β, 0, 1): slope α strictly between the ends.
     derivative: ({ emit, up, y, s }) => {
       const inside = emit.And([emit.Greater([y, 0]), emit.Less([y, 1])]);
       return emit.Where([inside, emit.Mul([up, s.alpha]), 0]);
     },
   }),
-  unary<{ readonly alpha: number; readonly gamma: number }>({
+  defineUnary<{ readonly alpha: number; readonly gamma: number }>({
     name: "Selu",
-    read: (site) => ({ alpha: decimal(site, "alpha", 1.6732632), gamma: decimal(site, "gamma", 1.050701) }),
+    read: (site) => ({ alpha: readFloat(site, "alpha", 1.6732632), gamma: readFloat(site, "gamma", 1.050701) }),
     // For x ≤ 0: y = γ·α·(eˣ - 1), so dy/dx = y + γ·α.
     derivative: ({ emit, up, x, y, s }) =>
       emit.Mul([up, emit.Where([emit.Greater([x, 0]), s.gamma, emit.Add([y, s.gamma * s.alpha])])]),
   }),
-  unary<{ readonly alpha: number }>({
+  defineUnary<{ readonly alpha: number }>({
     name: "LeakyRelu",
     homogeneous: [[0]],
-    read: (site) => ({ alpha: decimal(site, "alpha", 0.01) }),
+    read: (site) => ({ alpha: readFloat(site, "alpha", 0.01) }),
     derivative: ({ emit, up, x, s }) => emit.Where([emit.Greater([x, 0]), up, emit.Mul([up, s.alpha])]),
     quantize: () => ({ kind: "activation", inputs: [0] }),
   }),
-  unary<{ readonly alpha: number }>({
+  defineUnary<{ readonly alpha: number }>({
     name: "Elu",
-    read: (site) => ({ alpha: decimal(site, "alpha", 1) }),
+    read: (site) => ({ alpha: readFloat(site, "alpha", 1) }),
     // For x ≤ 0: y = α(eˣ - 1), so dy/dx = y + α.
     derivative: ({ emit, up, x, y, s }) =>
       emit.Where([emit.Greater([x, 0]), up, emit.Mul([up, emit.Add([y, s.alpha])])]),
   }),
-  unary({
+  defineUnary({
     name: "Identity",
     homogeneous: [[0]],
     containers: true,
@@ -159,12 +159,12 @@ export const unaryOperators: readonly Op[] = [
     unchanged: () => 0,
     quantize: transparent,
   }),
-  unary({ name: "Sign", derivative: flat, onDims: (a) => (typeof a === "number" ? Math.sign(a) : undefined) }),
-  unary({ name: "Floor", inSteps: true, derivative: flat, onShares: (a = 0) => roundedShare(a, "down") }),
-  unary({ name: "Ceil", inSteps: true, derivative: flat, onShares: (a = 0) => roundedShare(a, "up") }),
+  defineUnary({ name: "Sign", derivative: flat, onDims: (a) => (typeof a === "number" ? Math.sign(a) : undefined) }),
+  defineUnary({ name: "Floor", inSteps: true, derivative: flat, onFloats: (a = 0) => roundQuotient(a, "down") }),
+  defineUnary({ name: "Ceil", inSteps: true, derivative: flat, onFloats: (a = 0) => roundQuotient(a, "up") }),
   // Rounds half to even. The role `straight-through` of its output lets gradients pass in fake quantization; otherwise it is flat.
-  unary({ name: "Round", inSteps: true, derivative: flat }),
-  unary({
+  defineUnary({ name: "Round", inSteps: true, derivative: flat }),
+  defineUnary({
     name: "HardSwish",
     // y = x · clip(x/6 + 1/2, 0, 1): slope 0 below -3, 1 above 3, x/3 + 1/2 between.
     derivative: ({ emit, up, x }) => {
@@ -173,16 +173,16 @@ export const unaryOperators: readonly Op[] = [
       return emit.Mul([up, emit.Where([emit.Greater([x, -3]), above, 0])]);
     },
   }),
-  unary<{ readonly alpha: number }>({
+  defineUnary<{ readonly alpha: number }>({
     name: "Celu",
-    read: (site) => ({ alpha: decimal(site, "alpha", 1) }),
+    read: (site) => ({ alpha: readFloat(site, "alpha", 1) }),
     // max(x, 0) + min(0, α(e^(x/α) - 1)) is a scaled Elu.
     lower: ({ emit, x, s }) =>
       s.alpha === 1 ? emit.Elu([x]) : emit.Mul([emit.Elu([emit.Div([x, s.alpha])]), s.alpha]),
   }),
-  unary<{ readonly alpha: number }>({
+  defineUnary<{ readonly alpha: number }>({
     name: "Swish",
-    read: (site) => ({ alpha: decimal(site, "alpha", 1) }),
+    read: (site) => ({ alpha: readFloat(site, "alpha", 1) }),
     // y = x · σ(α·x), so dy/dx = σ + α·y·(1 - σ).
     derivative: ({ emit, up, x, y, s }) => {
       const gate = emit.Sigmoid([emit.Mul([x, s.alpha])]);
@@ -190,9 +190,9 @@ export const unaryOperators: readonly Op[] = [
       return emit.Mul([up, emit.Add([gate, bend])]);
     },
   }),
-  unary<{ readonly bias: number; readonly lambda: number }>({
+  defineUnary<{ readonly bias: number; readonly lambda: number }>({
     name: "Shrink",
-    read: (site) => ({ bias: decimal(site, "bias", 0), lambda: decimal(site, "lambd", 0.5) }),
+    read: (site) => ({ bias: readFloat(site, "bias", 0), lambda: readFloat(site, "lambd", 0.5) }),
     // Values beyond ±λ move toward 0 by the bias, others become 0.
     lower: ({ emit, x, s }) => {
       const below = emit.Less([x, -s.lambda]);
@@ -201,15 +201,15 @@ export const unaryOperators: readonly Op[] = [
       return emit.Where([below, shift(s.bias), emit.Where([above, shift(-s.bias), 0])]);
     },
   }),
-  unary<{ readonly alpha: number }>({
+  defineUnary<{ readonly alpha: number }>({
     name: "ThresholdedRelu",
     homogeneous: ({ alpha }) => (alpha === 0 ? { products: [[0]] } : undefined),
-    read: (site) => ({ alpha: decimal(site, "alpha", 1) }),
+    read: (site) => ({ alpha: readFloat(site, "alpha", 1) }),
     derivative: ({ emit, up, x, s }) => emit.Where([emit.Greater([x, s.alpha]), up, 0]),
   }),
-  unary({ name: "Sin", derivative: ({ emit, up, x }) => emit.Mul([up, emit.Cos([x])]) }),
-  unary({ name: "Cos", derivative: ({ emit, up, x }) => emit.Neg([emit.Mul([up, emit.Sin([x])])]) }),
+  defineUnary({ name: "Sin", derivative: ({ emit, up, x }) => emit.Mul([up, emit.Cos([x])]) }),
+  defineUnary({ name: "Cos", derivative: ({ emit, up, x }) => emit.Neg([emit.Mul([up, emit.Sin([x])])]) }),
   ...["Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh"].map((name) =>
-    unary({ name, derivative: inferenceOnly }),
+    defineUnary({ name, derivative: inferenceOnly }),
   ),
 ];

@@ -9,7 +9,7 @@ import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import type { Operand, Site } from "../define.ts";
-import { integer } from "../shared/attributes.ts";
+import { readInteger } from "../shared/attributes.ts";
 import { dimsAt, scalar, typeOf } from "../shared/rules.ts";
 
 export interface Attended {
@@ -85,8 +85,8 @@ export interface Grouped {
 }
 
 export const readGrouped = (site: Site): Grouped => ({
-  heads: integer(site, "num_heads", 1),
-  keyHeads: integer(site, "kv_num_heads", 1),
+  heads: readInteger(site, "num_heads", 1),
+  keyHeads: readInteger(site, "kv_num_heads", 1),
 });
 
 interface Shape {

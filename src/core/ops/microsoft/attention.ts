@@ -7,12 +7,12 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import type { Inferred, Operand, Site } from "../define.ts";
-import { decimal, flag, integer, integers } from "../shared/attributes.ts";
-import { decode } from "../shared/codes.ts";
-import { appendTo, fromHeads, toHeads } from "../shared/heads.ts";
-import { microsoftOp } from "../shared/inert.ts";
+import { readFloat, readFlag, readInteger, readIntegers } from "../shared/attributes.ts";
+import { writeDequantize } from "../shared/codes.ts";
+import { appendTo, mergeHeads, splitHeads } from "../shared/heads.ts";
+import { defineMicrosoftOp } from "../shared/inert.ts";
 import { lowerFirst, quantizedAlready } from "../shared/misses.ts";
-import { dimsAt, need, range, scalar, withDims } from "../shared/rules.ts";
+import { dimsAt, requireInput, range, scalar, withDims } from "../shared/rules.ts";
 import { attend, attentionMacs, maskAdded } from "./attend.ts";
 
 const unknownMatrix = new Miss("the width of its matrix is not known");
@@ -32,10 +32,10 @@ interface Settings {
 
 function readCommon(site: Site): Settings {
   return {
-    heads: integer(site, "num_heads", 1),
-    scale: decimal(site, "scale", 0),
-    filter: decimal(site, "mask_filter_value", -10000),
-    causal: flag(site, "unidirectional"),
+    heads: readInteger(site, "num_heads", 1),
+    scale: readFloat(site, "scale", 0),
+    filter: readFloat(site, "mask_filter_value", -10000),
+    causal: readFlag(site, "unidirectional"),
     outputs: site.outputs,
   };
 }
@@ -56,14 +56,14 @@ interface ProjectedSettings extends Settings {
 
 function readProjected(site: Site): ProjectedSettings {
   const columns = site.inputs[1]?.dims?.[1];
-  const sizes = integers(site, "qkv_hidden_sizes");
+  const sizes = readIntegers(site, "qkv_hidden_sizes");
   const third = typeof columns === "number" ? columns / 3 : undefined;
   const [q, k, v] = sizes ?? [third, third, third];
   return {
     ...readCommon(site),
     widths: q === undefined || k === undefined || v === undefined ? undefined : [q, k, v],
-    shared: flag(site, "past_present_share_buffer"),
-    rotary: flag(site, "do_rotary"),
+    shared: readFlag(site, "past_present_share_buffer"),
+    rotary: readFlag(site, "do_rotary"),
   };
 }
 
@@ -116,7 +116,7 @@ function project(
   const product = emit.MatMul([x, w]);
   const biased = bias === undefined ? product : emit.Add([product, bias]);
   const [q, k, v] = emit.many("Split", [biased, s.widths], { axis: 2 }, 3);
-  const [query, newKey, newValue] = [toHeads(emit, q, s.heads), toHeads(emit, k, s.heads), toHeads(emit, v, s.heads)];
+  const [query, newKey, newValue] = [splitHeads(emit, q, s.heads), splitHeads(emit, k, s.heads), splitHeads(emit, v, s.heads)];
   const pastPart = (index: number): Value | undefined =>
     extras.past && emit.Gather([extras.past, scalar(emit, "int64", index)]);
   const [pastKey, pastValue] = [pastPart(0), pastPart(1)];
@@ -126,17 +126,17 @@ function project(
   const added = [extras.added, mask].filter((bias) => bias !== undefined);
   const scale = scaleOf(s, s.widths[0] / s.heads);
   const { y } = attend(emit, { query, key, value, scale, added, causal: s.causal ? { past: pastKey } : undefined });
-  if (s.outputs < 2) return [fromHeads(emit, y)];
+  if (s.outputs < 2) return [mergeHeads(emit, y)];
   const parts = [emit.Unsqueeze([key, [0]]), emit.Unsqueeze([value, [0]])];
-  return [fromHeads(emit, y), emit.Concat(parts, { axis: 0 })];
+  return [mergeHeads(emit, y), emit.Concat(parts, { axis: 0 })];
 }
 
 const plain: Ports = { mask: 3, past: 4, added: 5 };
 
-export const Attention = microsoftOp<ProjectedSettings>({
+export const Attention = defineMicrosoftOp<ProjectedSettings>({
   name: "Attention",
   read: readProjected,
-  infer: (s, site) => projectedTypes(s, site, plain, need(site, 0).type),
+  infer: (s, site) => projectedTypes(s, site, plain, requireInput(site, 0).type),
   parameters: [1, 2],
   weight: fused,
   axes: mixes,
@@ -148,15 +148,15 @@ export const Attention = microsoftOp<ProjectedSettings>({
 const coded: Ports = { mask: 5, past: 8, added: undefined };
 
 /** Data and matrix are 8-bit; the matrix can have one scale per column. */
-export const QAttention = microsoftOp<ProjectedSettings>({
+export const QAttention = defineMicrosoftOp<ProjectedSettings>({
   name: "QAttention",
   read: readProjected,
   infer: (s, site) => projectedTypes(s, site, coded, site.inputs[3]?.type ?? "float32"),
   weight: new Miss("is quantized already, and projects and attends in one node"),
   axes: quantizedAlready,
   lower: (s, emit, [x, w, bias, xScale, wScale, mask, xZero, wZero, past]) => {
-    const data = decode(emit, x, xScale, xZero);
-    const matrix = decode(emit, w, wScale, wZero);
+    const data = writeDequantize(emit, x, xScale, xZero);
+    const matrix = writeDequantize(emit, w, wScale, wZero);
     return project(s, emit, data, matrix, bias, { mask, past, added: undefined });
   },
   gradient: new Miss("its input is integers"),
@@ -190,11 +190,11 @@ function separateShapes(s: SeparateSettings, site: Site) {
   };
 }
 
-export const MultiHeadAttention = microsoftOp<SeparateSettings>({
+export const MultiHeadAttention = defineMicrosoftOp<SeparateSettings>({
   name: "MultiHeadAttention",
   read: (site) => ({ ...readCommon(site), shared: site.inputs[8] !== undefined }),
   infer: (s, site) => {
-    const { type } = need(site, 0);
+    const { type } = requireInput(site, 0);
     const shapes = separateShapes(s, site);
     if (shapes instanceof Miss) return shapes;
     const { batch, length, total, width, valueWidth } = shapes;
@@ -223,19 +223,19 @@ export const MultiHeadAttention = microsoftOp<SeparateSettings>({
         ? emit.many("Split", [bias, [width, width, valueWidth]], { axis: 0 }, 3)
         : undefined;
     const [query = q, key = k, value = v] = biases?.map((part, index) => emit.Add([[q, k, v][index], part])) ?? [];
-    const toKeyHeads = (part: Value): Value => (areHeads ? part : toHeads(emit, part, s.heads));
+    const toKeyHeads = (part: Value): Value => (areHeads ? part : splitHeads(emit, part, s.heads));
     const [keys, values] = [appendTo(emit, pastKey, toKeyHeads(key)), appendTo(emit, pastValue, toKeyHeads(value))];
     const maskBias = mask && maskAdded(emit, mask, keys, s.filter);
     if (maskBias instanceof Miss) return maskBias;
     const { y, weights } = attend(emit, {
-      query: toHeads(emit, query, s.heads),
+      query: splitHeads(emit, query, s.heads),
       key: keys,
       value: values,
       scale: scaleOf(s, width / s.heads),
       added: [added, maskBias].filter((bias) => bias !== undefined),
       causal: s.causal ? { past: pastKey } : undefined,
     });
-    return [fromHeads(emit, y), keys, values, weights].slice(0, s.outputs);
+    return [mergeHeads(emit, y), keys, values, weights].slice(0, s.outputs);
   },
   cost: (s, site) => {
     const shapes = separateShapes(s, site);

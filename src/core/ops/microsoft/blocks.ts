@@ -23,14 +23,14 @@ import type {
   Site,
   WeightRole,
 } from "../define.ts";
-import { flag, integer, wrapAxis } from "../shared/attributes.ts";
-import { microsoftOp } from "../shared/inert.ts";
-import { chained } from "../shared/products.ts";
+import { readFlag, readInteger, wrapAxis } from "../shared/attributes.ts";
+import { defineMicrosoftOp } from "../shared/inert.ts";
+import { chainProducts } from "../shared/products.ts";
 import {
   castLike,
   dimsAt,
   inferShape,
-  need,
+  requireInput,
   range,
   requirePositions,
   requireValue,
@@ -89,7 +89,7 @@ function packedWeight(site: Site, packed: PackedWeight, bias?: number): WeightRo
   const last = data.length - 1;
   const role = { input: 1, out: 0, in: 1, groups: 1, data: 0, dataAxis: last, outputAxis: last };
   const stored = bias !== undefined && site.inputs[bias]?.stored === true ? { bias } : {};
-  const chain = chained(1, (emit, [x, part], { last }, inputs) =>
+  const chain = chainProducts(1, (emit, [x, part], { last }, inputs) =>
     multiplyAndAdd(emit, x, requireValue(part), last && bias !== undefined ? inputs[bias] : undefined),
   );
   return { ...role, packed, ...stored, chain };
@@ -205,14 +205,14 @@ function keepBlocks(
   };
 }
 
-export const MatMulNBits = microsoftOp({
+export const MatMulNBits = defineMicrosoftOp({
   name: "MatMulNBits",
   read: (site): NBits => ({
-    inputs: integer(site, "K", 0),
-    outputs: integer(site, "N", 0),
-    bits: integer(site, "bits", 4),
-    block: integer(site, "block_size", 32),
-    prepacked: flag(site, "weight_prepacked"),
+    inputs: readInteger(site, "K", 0),
+    outputs: readInteger(site, "N", 0),
+    bits: readInteger(site, "bits", 4),
+    block: readInteger(site, "block_size", 32),
+    prepacked: readFlag(site, "weight_prepacked"),
   }),
   infer: (s, site) => productOf(site, s.outputs),
   parameters: [5],
@@ -255,15 +255,15 @@ function bnb4Matrix(s: Bnb4, emit: Emit, [, codes, scales]: Values): Value | Mis
   return reshape(emit, cut(emit, reshape(emit, scaled, [-1]), 0, count), [s.outputs, s.inputs]);
 }
 
-export const MatMulBnb4 = microsoftOp({
+export const MatMulBnb4 = defineMicrosoftOp({
   name: "MatMulBnb4",
   read: (site): Bnb4 => ({
-    inputs: integer(site, "K", 0),
-    outputs: integer(site, "N", 0),
+    inputs: readInteger(site, "K", 0),
+    outputs: readInteger(site, "N", 0),
     bits: 4,
-    block: integer(site, "block_size", 32),
-    table: integer(site, "quant_type", 0),
-    transposed: flag(site, "transB", true),
+    block: readInteger(site, "block_size", 32),
+    table: readInteger(site, "quant_type", 0),
+    transposed: readFlag(site, "transB", true),
   }),
   infer: (s, site) => productOf(site, s.transposed ? s.outputs : s.inputs),
   parameters: [],
@@ -353,18 +353,18 @@ function tableAxes(s: TableInBlocks, site: Site): readonly AxisLink[] | Miss {
   return [...picked, ...data];
 }
 
-export const GatherBlockQuantized = microsoftOp({
+export const GatherBlockQuantized = defineMicrosoftOp({
   name: "GatherBlockQuantized",
   read: (site): TableInBlocks | Miss => {
-    const { type, dims: stored } = need(site, 0);
+    const { type, dims: stored } = requireInput(site, 0);
     const dims = fixedDims(stored);
     if (dims === undefined) return new Miss("the dimensions of its table are not known");
-    const bits = type === "uint8" ? integer(site, "bits", 4) : undefined;
+    const bits = type === "uint8" ? readInteger(site, "bits", 4) : undefined;
     const last = (dims.at(-1) ?? 1) * (bits === undefined ? 1 : 8 / bits);
     return {
-      gather: wrapAxis(integer(site, "gather_axis", 0), dims.length),
-      quantized: wrapAxis(integer(site, "quantize_axis", 1), dims.length),
-      block: integer(site, "block_size", 128),
+      gather: wrapAxis(readInteger(site, "gather_axis", 0), dims.length),
+      quantized: wrapAxis(readInteger(site, "quantize_axis", 1), dims.length),
+      block: readInteger(site, "block_size", 128),
       bits,
       dims: [...dims.slice(0, -1), last],
     };

@@ -12,10 +12,10 @@ import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, elementCount, extremeDims, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import type { Inferred, Site } from "../define.ts";
-import { constantIntegers, decimal, flag, integer, integers } from "../shared/attributes.ts";
-import { appendTo, capScores, fromHeads, rotateHeads, toHeads } from "../shared/heads.ts";
-import { defineTyped, microsoftOp } from "../shared/inert.ts";
-import { dimsAt, integersConstant, need, sameAsInput, typeOf, withDims } from "../shared/rules.ts";
+import { constantIntegersOf, readFloat, readFlag, readInteger, readIntegers } from "../shared/attributes.ts";
+import { appendTo, capScores, mergeHeads, rotateHeads, splitHeads } from "../shared/heads.ts";
+import { defineTyped, defineMicrosoftOp } from "../shared/inert.ts";
+import { dimsAt, integersConstant, requireInput, sameAsInput, typeOf, withDims } from "../shared/rules.ts";
 import { attentionMacs, type Grouped, lengthOf, lowest, readGrouped, shapeOf, totalLength } from "./attend.ts";
 
 /** Returns the length of the cache after the step. */
@@ -43,7 +43,7 @@ interface Settings extends Grouped {
 function readSettings(site: Site): Settings {
   const [buffer, length] = [site.inputs[3]?.dims?.[2], site.inputs[0]?.dims?.[1]];
   const total = totalLength(site.inputs[6]);
-  const last = constantIntegers(site.inputs[5]);
+  const last = constantIntegersOf(site.inputs[5]);
   const past = site.inputs[3] === undefined ? 0 : buffer;
   // The past is full if every sample ends with the last new token.
   const isFull =
@@ -54,15 +54,15 @@ function readSettings(site: Site): Settings {
   const hasExtras = site.inputs.slice(11).some((operand) => operand !== undefined);
   return {
     ...readGrouped(site),
-    scale: decimal(site, "scale", 0),
-    softcap: decimal(site, "softcap", 0),
-    window: integer(site, "local_window_size", -1),
-    rotary: flag(site, "do_rotary"),
-    interleaved: flag(site, "rotary_interleaved"),
+    scale: readFloat(site, "scale", 0),
+    softcap: readFloat(site, "softcap", 0),
+    window: readInteger(site, "local_window_size", -1),
+    rotary: readFlag(site, "do_rotary"),
+    interleaved: readFlag(site, "rotary_interleaved"),
     past: past === 0 || (typeof past === "number" && isFull) ? past : undefined,
     outputs: site.outputs,
     unsupported:
-      integer(site, "smooth_softmax", 0) > 0 || hasExtras
+      readInteger(site, "smooth_softmax", 0) > 0 || hasExtras
         ? "has a modified softmax, or a quantized cache"
         : site.outputs > 3
           ? "outputs its attention scores"
@@ -73,11 +73,11 @@ function readSettings(site: Site): Settings {
 const variableLength = "attends over a cache of variable length";
 const overCache = new Miss(variableLength);
 
-export const GroupQueryAttention = microsoftOp<Settings>({
+export const GroupQueryAttention = defineMicrosoftOp<Settings>({
   name: "GroupQueryAttention",
   read: readSettings,
   infer: (s, site): readonly Inferred[] | Miss => {
-    const { type } = need(site, 0);
+    const { type } = requireInput(site, 0);
     const shape = shapeOf(s, site);
     if (shape instanceof Miss) return shape;
     const { batch, length, width } = shape;
@@ -117,11 +117,11 @@ export const GroupQueryAttention = microsoftOp<Settings>({
       const first = positions ?? integersConstant(emit, [s.past ?? 0]);
       return rotateHeads(emit, x, first, { cos, sin, interleaved: s.interleaved, width: size });
     };
-    const queries = rotate(toHeads(emit, query, s.heads));
-    const newKeys = rotate(toHeads(emit, key, s.keyHeads));
+    const queries = rotate(splitHeads(emit, query, s.heads));
+    const newKeys = rotate(splitHeads(emit, key, s.keyHeads));
     if (queries instanceof Miss) return queries;
     if (newKeys instanceof Miss) return newKeys;
-    const newValues = toHeads(emit, value, s.keyHeads);
+    const newValues = splitHeads(emit, value, s.keyHeads);
     const keys = appendTo(emit, s.past === 0 ? undefined : pastKey, newKeys);
     const values = appendTo(emit, s.past === 0 ? undefined : pastValue, newValues);
     // Stacks heads that share a key as rows of one matrix.
@@ -137,7 +137,7 @@ export const GroupQueryAttention = microsoftOp<Settings>({
     const weights = emit.Softmax([hidden], { axis: -1 });
     const grouped = emit.Reshape([weights, emit.Shape([products])]);
     const y = emit.Reshape([emit.MatMul([grouped, values]), shape]);
-    return [fromHeads(emit, y), keys, values].slice(0, s.outputs);
+    return [mergeHeads(emit, y), keys, values].slice(0, s.outputs);
   },
   cost: (s, site) => {
     const shape = shapeOf(s, site);
@@ -167,7 +167,7 @@ export const SparseAttention = defineTyped<Grouped>({
   name: "SparseAttention",
   read: readGrouped,
   infer: (s, site): readonly Inferred[] | Miss => {
-    const { type } = need(site, 0);
+    const { type } = requireInput(site, 0);
     const shape = shapeOf(s, site);
     if (shape instanceof Miss) return shape;
     const { batch, length, width } = shape;
@@ -181,11 +181,11 @@ export const SparseAttention = defineTyped<Grouped>({
 export const DecoderMaskedMultiHeadAttention = defineTyped({
   name: "DecoderMaskedMultiHeadAttention",
   read: (site) => ({
-    heads: integer(site, "num_heads", 1),
-    shared: flag(site, "past_present_share_buffer"),
+    heads: readInteger(site, "num_heads", 1),
+    shared: readFlag(site, "past_present_share_buffer"),
   }),
   infer: (s, site): readonly Inferred[] | Miss => {
-    const { type } = need(site, 0);
+    const { type } = requireInput(site, 0);
     const [q, v] = [dimsAt(site, 0), dimsAt(site, 2)];
     if (q instanceof Miss) return q;
     if (v instanceof Miss) return new Miss("queries, keys and values are packed into one");
@@ -209,8 +209,8 @@ interface Packed {
 }
 
 const readPacked = (site: Site): Packed => ({
-  heads: integer(site, "num_heads", 1),
-  sizes: integers(site, "qkv_hidden_sizes"),
+  heads: readInteger(site, "num_heads", 1),
+  sizes: readIntegers(site, "qkv_hidden_sizes"),
 });
 
 const packed = {
@@ -222,7 +222,7 @@ export const PackedAttention = defineTyped<Packed>({
   name: "PackedAttention",
   read: readPacked,
   infer: (s, site): readonly Inferred[] => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     const columns = site.inputs[1]?.dims?.[1];
     const width = s.sizes?.[2] ?? (typeof columns === "number" ? columns / 3 : undefined);
     return [{ type, dims: dims === undefined || width === undefined ? undefined : [dims[0] as Dim, width] }];
@@ -235,7 +235,7 @@ export const PackedMultiHeadAttention = defineTyped<Packed>({
   name: "PackedMultiHeadAttention",
   read: readPacked,
   infer: (s, site): readonly Inferred[] => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     const [tokens] = dims ?? [];
     const width = site.inputs[2]?.dims?.[1] ?? (dims?.length === 4 ? multiplyDims(s.heads, dims[3] ?? 0) : undefined);
     return [{ type, dims: tokens === undefined || width === undefined ? undefined : [tokens, width] }];
@@ -248,9 +248,9 @@ export const PackedMultiHeadAttention = defineTyped<Packed>({
 export const RelativePositionBias = defineTyped({
   name: "RelativePositionBias",
   infer: (_, site): readonly Inferred[] => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     const length = (input: number, axis: number): Dim =>
-      totalLength(site.inputs[input]) ?? constantIntegers(site.inputs[input])?.[0] ?? site.open(0, axis);
+      totalLength(site.inputs[input]) ?? constantIntegersOf(site.inputs[input])?.[0] ?? site.open(0, axis);
     return [{ type, dims: dims && [1, dims[1] as Dim, length(1, 2), length(2, 3)] }];
   },
   reason: "is a lookup table by distance",
@@ -261,7 +261,7 @@ export const RelativePositionBias = defineTyped({
 export const GatedRelativePositionBias = defineTyped({
   name: "GatedRelativePositionBias",
   infer: (_, site): readonly Inferred[] => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     const bias = site.inputs[2]?.dims;
     const batch = dims?.length === 3 ? dims[0] : site.inputs[6]?.dims?.[0];
     return [{ type, dims: bias && batch !== undefined ? [batch, ...bias.slice(1)] : undefined }];

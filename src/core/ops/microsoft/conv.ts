@@ -7,13 +7,13 @@
 import { Miss } from "../../errors.ts";
 import { type Dim, multiplyDims } from "../../tensor/dims.ts";
 import type { AxisLink, Op, OpDef, Site } from "../define.ts";
-import { type Activation, activate, readActivation } from "../shared/activations.ts";
-import { decimals, flag, integer, integers, text } from "../shared/attributes.ts";
+import { type Activation, writeActivation, readActivation } from "../shared/activations.ts";
+import { readFloats, readFlag, readInteger, readIntegers, readString } from "../shared/attributes.ts";
 import { blockedFormOf } from "../shared/channel-blocks.ts";
 import {
   type ConvSettings,
-  channelsFirst,
-  channelsLast,
+  toChannelsFirst,
+  toChannelsLast,
   convAttributes,
   convAxes,
   convCost,
@@ -21,19 +21,19 @@ import {
   convWeight,
   inferConv,
   readConv,
-  withChannelsFirst,
-  withDataFirst,
+  transposeAround,
+  withChannelsFirstData,
 } from "../shared/convolution.ts";
-import { defineTyped, gpuOnly, inert, microsoftOp } from "../shared/inert.ts";
+import { defineTyped, gpuOnly, defineInert, defineMicrosoftOp } from "../shared/inert.ts";
 import { lowerFirst, quantizedAlready } from "../shared/misses.ts";
 import { inferShape, withDims } from "../shared/rules.ts";
-import { channelAxes, globallyPooled, poolAttributes, pooledDims, readPool, type Window } from "../shared/window.ts";
+import { channelAxes, globalPoolDims, poolAttributes, poolDims, readPool, type Window } from "../shared/window.ts";
 
-export const FusedConv = microsoftOp<ConvSettings & { readonly activation: Activation }>({
+export const FusedConv = defineMicrosoftOp<ConvSettings & { readonly activation: Activation }>({
   name: "FusedConv",
   read: (site) => {
     const s = readConv(site);
-    const activation = readActivation(text(site, "activation", ""), decimals(site, "activation_params") ?? []);
+    const activation = readActivation(readString(site, "activation", ""), readFloats(site, "activation_params") ?? []);
     if (s instanceof Miss) return s;
     return activation instanceof Miss ? activation : { ...s, activation };
   },
@@ -52,7 +52,7 @@ export const FusedConv = microsoftOp<ConvSettings & { readonly activation: Activ
   },
   lower: (s, emit, [x, w, bias, addend]) => {
     const y = emit.Conv([x, w, bias], convAttributes(s));
-    return [activate(emit, addend === undefined ? y : emit.Add([y, addend]), s.activation)];
+    return [writeActivation(emit, addend === undefined ? y : emit.Add([y, addend]), s.activation)];
   },
   cost: convCost,
   quantize: new Miss(`an activation is fused into it: ${lowerFirst}`),
@@ -64,21 +64,21 @@ const nhwc = (name: string): Op =>
     read: readConv,
     infer: (s, site) =>
       inferShape(site, () => {
-        const dims = withDims(withDataFirst(site), [0, 1], (x, w) => convDims(s, x, w));
-        return dims instanceof Miss ? dims : channelsLast(dims);
+        const dims = withDims(withChannelsFirstData(site), [0, 1], (x, w) => convDims(s, x, w));
+        return dims instanceof Miss ? dims : toChannelsLast(dims);
       }),
     reason: gpuOnly,
     parameters: [1, 2],
-    cost: (s, site) => convCost(s, withDataFirst(site)),
+    cost: (s, site) => convCost(s, withChannelsFirstData(site)),
   });
 
-export const NhwcMaxPool = microsoftOp<Window>({
+export const NhwcMaxPool = defineMicrosoftOp<Window>({
   name: "NhwcMaxPool",
   read: readPool,
-  infer: (s, site) => inferShape(site, (dims) => channelsLast(pooledDims(s, channelsFirst(dims)))),
+  infer: (s, site) => inferShape(site, (dims) => toChannelsLast(poolDims(s, toChannelsFirst(dims)))),
   axes: ({ kernel }) => channelAxes(kernel.length + 1),
   lower: (s, emit, [data]) => [
-    withChannelsFirst(emit, s.kernel.length + 2, [data], (first) => emit.MaxPool(first, poolAttributes(s))),
+    transposeAround(emit, s.kernel.length + 2, [data], (first) => emit.MaxPool(first, poolAttributes(s))),
   ],
   gradient: new Miss("selects among integers"),
   quantize: quantizedAlready,
@@ -94,7 +94,7 @@ function blocked<S = null>(
   dims: (s: S, x: readonly Dim[], site: Site) => readonly Dim[] | Miss,
   options: Partial<Pick<OpDef<S>, "read" | "cost" | "parameters" | "inChannelBlocks">> = {},
 ): Op {
-  return inert<S>(blocks, {
+  return defineInert<S>(blocks, {
     name,
     domain: "com.microsoft.nchwc",
     infer: (s, site) => inferShape(site, (x) => dims(s, x, site)),
@@ -108,12 +108,12 @@ function blocked<S = null>(
 const reorderInput = blocked<{ readonly last: boolean }>(
   "ReorderInput",
   ({ last }, x, site) => {
-    const [batch = 1, channels, ...spatial] = last ? channelsFirst(x) : x;
+    const [batch = 1, channels, ...spatial] = last ? toChannelsFirst(x) : x;
     const isComplete = typeof channels === "number" && channels % 16 === 0;
     return [batch, isComplete ? channels : site.open(0, 1), ...spatial];
   },
   {
-    read: (site) => ({ last: flag(site, "channels_last") }),
+    read: (site) => ({ last: readFlag(site, "channels_last") }),
     inChannelBlocks: ({ last }, _, [x], block) => {
       const reordered = last ? undefined : blockedFormOf(x, block);
       return reordered && [reordered];
@@ -125,13 +125,13 @@ const reorderOutput = blocked<{ readonly last: boolean; readonly channels: numbe
   "ReorderOutput",
   ({ last, channels }, [batch = 1, , ...spatial]) =>
     last ? [batch, ...spatial, channels] : [batch, channels, ...spatial],
-  { read: (site) => ({ last: flag(site, "channels_last"), channels: integer(site, "channels", 0) }) },
+  { read: (site) => ({ last: readFlag(site, "channels_last"), channels: readInteger(site, "channels", 0) }) },
 );
 
 const upsample = blocked<readonly number[]>(
   "Upsample",
   (scales, x) => x.map((dim, axis) => multiplyDims(dim, scales[axis] ?? 1)),
-  { read: (site) => integers(site, "scales") ?? new Miss("has no scales") },
+  { read: (site) => readIntegers(site, "scales") ?? new Miss("has no scales") },
 );
 
 export const microsoftConvOperators: readonly Op[] = [
@@ -145,8 +145,8 @@ export const microsoftConvOperators: readonly Op[] = [
     cost: convCost,
     parameters: [1, 2],
   }),
-  blocked<Window>("MaxPool", pooledDims, { read: readPool }),
-  blocked<Window>("AveragePool", pooledDims, { read: readPool }),
-  blocked("GlobalMaxPool", (_, x) => globallyPooled(x)),
-  blocked("GlobalAveragePool", (_, x) => globallyPooled(x)),
+  blocked<Window>("MaxPool", poolDims, { read: readPool }),
+  blocked<Window>("AveragePool", poolDims, { read: readPool }),
+  blocked("GlobalMaxPool", (_, x) => globalPoolDims(x)),
+  blocked("GlobalAveragePool", (_, x) => globalPoolDims(x)),
 ];

@@ -5,8 +5,8 @@ import type { Value } from "../../graph/graph.ts";
 import { addDims, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import type { AxisLink, CodedInput, Inferred, Op, Operand, Site, WeightRole } from "../define.ts";
-import { codeType, encode, toScalar, twoCoded } from "../shared/codes.ts";
-import { defineTyped, microsoftOp } from "../shared/inert.ts";
+import { quantizedTypeOf, writeQuantize, toScalar, twoQuantizedInputs } from "../shared/codes.ts";
+import { defineTyped, defineMicrosoftOp } from "../shared/inert.ts";
 import { onIntegers } from "../shared/misses.ts";
 import {
   type GemmSettings,
@@ -15,7 +15,7 @@ import {
   mapLinksToInputs,
   matmulCost,
   matmulWeight,
-  perChannel,
+  linkPerChannel,
   pickInputs,
   productAxes,
   readGemm,
@@ -34,7 +34,7 @@ interface Product {
 
 function integerProduct({ name, right, bias, codes, rounds, lower }: Product): Op {
   const plain = (site: Site): Site => pickInputs(site, [0, right]);
-  return microsoftOp({
+  return defineMicrosoftOp({
     name,
     codes,
     infer: (_, site) => inferProduct(plain(site), "float32"),
@@ -99,11 +99,11 @@ function gemmSite(s: GemmSettings, { inputs: [a, , , b], ...site }: Site): Site 
 }
 
 /** alpha · scaleA · scaleB · ((A - zeroA)' · (B - zeroB)' + C): float, or quantized if the result has a scale. */
-export const QGemm = microsoftOp<GemmSettings>({
+export const QGemm = defineMicrosoftOp<GemmSettings>({
   name: "QGemm",
   read: readGemm,
-  codes: twoCoded,
-  infer: (s, site) => inferProduct(gemmSite(s, site), site.inputs[7] === undefined ? "float32" : codeType(site, 8)),
+  codes: twoQuantizedInputs,
+  infer: (s, site) => inferProduct(gemmSite(s, site), site.inputs[7] === undefined ? "float32" : quantizedTypeOf(site, 8)),
   parameters: [],
   weight: (s, site): WeightRole | Miss => {
     const role = matmulWeight(gemmSite(s, site));
@@ -119,11 +119,11 @@ export const QGemm = microsoftOp<GemmSettings>({
     const sums = emit.MatMulInteger([...factors, toScalar(emit, aZero), toScalar(emit, bZero)]);
     const product = scaled(emit, c === undefined ? sums : emit.Add([sums, c]), aScale, bScale);
     const y = s.alpha === 1 ? product : emit.Mul([product, s.alpha]);
-    return [yScale === undefined ? y : encode(emit, y, yScale, yZero)];
+    return [yScale === undefined ? y : writeQuantize(emit, y, yScale, yZero)];
   },
   axes: (s, site) => {
     const operands = [0, 3, 6];
-    const scales = perChannel(site, [4, 5], 1);
+    const scales = linkPerChannel(site, [4, 5], 1);
     return scales instanceof Miss
       ? scales
       : mapLinksToInputs(gemmFacets.axes(s, pickInputs(site, operands)), operands, scales);

@@ -5,12 +5,12 @@
 import { Miss } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { AxisEnd, AxisLink, Op, Operand, QuantizeRule, Site, WeightRole } from "../define.ts";
-import { type Activation, activate, readActivation } from "../shared/activations.ts";
-import { decimal, flag, text } from "../shared/attributes.ts";
-import { microsoftOp } from "../shared/inert.ts";
+import { type Activation, writeActivation, readActivation } from "../shared/activations.ts";
+import { readFloat, readFlag, readString } from "../shared/attributes.ts";
+import { defineMicrosoftOp } from "../shared/inert.ts";
 import { lowerFirst } from "../shared/misses.ts";
 import {
-  chained,
+  chainProducts,
   type GemmSettings,
   gemmFacets,
   gemmWeight,
@@ -18,7 +18,7 @@ import {
   matmulCost,
   matmulLinks,
   matmulWeight,
-  onMatMulInteger,
+  quantizeByMatMulInteger,
   readGemm,
   storedOperands,
 } from "../shared/products.ts";
@@ -76,7 +76,7 @@ function weight(s: Settings, site: Site): WeightRole | Miss {
     in: axisOf(input, role.in),
     dataAxis: axisOf(data, role.dataAxis),
     // The first product transposes the data; the last applies the factor. Batch axes are transposed only between equal ranks.
-    chain: chained(input, (emit, operands, { first, last }) => {
+    chain: chainProducts(input, (emit, operands, { first, last }) => {
       const transposes = (operand: 0 | 1): number => (s.transposed[operand] && (operand === input || first) ? 1 : 0);
       const settings = { transA: transposes(0), transB: transposes(1), alpha: last ? s.alpha : 1 };
       return emit["com.microsoft.FusedMatMul"](operands, settings);
@@ -85,19 +85,19 @@ function weight(s: Settings, site: Site): WeightRole | Miss {
 }
 
 function quantize(s: Settings, site: Site): QuantizeRule | Miss {
-  const rule = onMatMulInteger(weight(s, site), s.transposed[1]);
+  const rule = quantizeByMatMulInteger(weight(s, site), s.transposed[1]);
   if (rule instanceof Miss) return rule;
   if (s.transposed[0] || s.batch[0]) return new Miss("the data operand is transposed");
   return s.alpha === 1 ? rule : new Miss("scales its product (alpha)");
 }
 
 function fusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
-  return microsoftOp<Settings>({
+  return defineMicrosoftOp<Settings>({
     name,
     read: (site) => ({
-      transposed: [flag(site, "transA"), flag(site, "transB")],
-      batch: [flag(site, "transBatchA"), flag(site, "transBatchB")],
-      alpha: decimal(site, "alpha", 1),
+      transposed: [readFlag(site, "transA"), readFlag(site, "transB")],
+      batch: [readFlag(site, "transBatchA"), readFlag(site, "transBatchB")],
+      alpha: readFloat(site, "alpha", 1),
     }),
     infer: (s, site) => inferProduct(asMultiplied(s, site)),
     parameters: storedOperands,
@@ -122,12 +122,12 @@ function fusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
 }
 
 /** activation(alpha · A'·B' + beta · C) */
-export const FusedGemm = microsoftOp<GemmSettings & { readonly activation: Activation }>({
+export const FusedGemm = defineMicrosoftOp<GemmSettings & { readonly activation: Activation }>({
   name: "FusedGemm",
   read: (site) => {
     const names = ["activation_alpha", "activation_beta", "activation_gamma"];
-    const parameters = names.flatMap((name) => decimal(site, name, undefined) ?? []);
-    const activation = readActivation(text(site, "activation", ""), parameters);
+    const parameters = names.flatMap((name) => readFloat(site, name, undefined) ?? []);
+    const activation = readActivation(readString(site, "activation", ""), parameters);
     return activation instanceof Miss ? activation : { ...readGemm(site), activation };
   },
   ...gemmFacets,
@@ -140,7 +140,7 @@ export const FusedGemm = microsoftOp<GemmSettings & { readonly activation: Activ
   lower: (s, emit, [a, b, c]) => {
     const { alpha, beta, activation } = s;
     const y = emit.Gemm([a, b, c], { alpha, beta, transA: s.transA ? 1 : 0, transB: s.transB ? 1 : 0 });
-    return [activate(emit, y, activation)];
+    return [writeActivation(emit, y, activation)];
   },
   quantize: new Miss(`an activation is fused into it: ${lowerFirst}`),
 });

@@ -13,11 +13,11 @@ import { toFloat64 } from "../../tensor/convert.ts";
 import { addDims, type Dim, floorDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import type { Op, OpDef, Operand } from "../define.ts";
-import { constantIntegers, decimal, integer, text, wrapAxis } from "../shared/attributes.ts";
-import { defineTyped, gpuOnly, microsoftOp } from "../shared/inert.ts";
+import { constantIntegersOf, readFloat, readInteger, readString, wrapAxis } from "../shared/attributes.ts";
+import { defineTyped, gpuOnly, defineMicrosoftOp } from "../shared/inert.ts";
 import { lowerFirst } from "../shared/misses.ts";
-import { alignedAxes, inferShape, need, sameAsInput, sameAxes, scalar } from "../shared/rules.ts";
-import { pooledDims, readPool, type Window } from "../shared/window.ts";
+import { alignedAxes, inferShape, requireInput, sameAsInput, sameAxes, scalar } from "../shared/rules.ts";
+import { poolDims, readPool, type Window } from "../shared/window.ts";
 
 type Like<S> = Pick<OpDef<S>, "name" | "read" | "infer"> & {
   readonly lower: Exclude<OpDef<S>["lower"], Miss | undefined>;
@@ -27,7 +27,7 @@ const fused = new Miss(`is not an operator of ai.onnx: ${lowerFirst}`);
 
 /** Defines an operator that is lowered to its counterpart in the default domain. */
 const like = <S = null>({ read = () => null as S, ...row }: Like<S>): Op =>
-  microsoftOp<S>({ ...row, read, axes: fused, quantize: fused });
+  defineMicrosoftOp<S>({ ...row, read, axes: fused, quantize: fused });
 
 /** Squeezes a vector of one element. */
 const toScalar = (emit: Emit, value: Value | undefined): Value | undefined =>
@@ -36,7 +36,7 @@ const toScalar = (emit: Emit, value: Value | undefined): Value | undefined =>
 export const ExpandDims = like({
   name: "ExpandDims",
   read: (site) => {
-    const [axis] = constantIntegers(site.inputs[1]) ?? [];
+    const [axis] = constantIntegersOf(site.inputs[1]) ?? [];
     const rank = site.inputs[0]?.dims?.length;
     return { axis: axis === undefined || rank === undefined ? undefined : wrapAxis(axis, rank + 1) };
   },
@@ -47,16 +47,16 @@ export const ExpandDims = like({
 
 export const Trilu = like({
   name: "Trilu",
-  read: (site) => ({ upper: integer(site, "upper", 1) }),
+  read: (site) => ({ upper: readInteger(site, "upper", 1) }),
   infer: (_, site) => sameAsInput(site),
   lower: ({ upper }, emit, [x, k]) => [emit.Trilu([x, k], { upper })],
 });
 
 export const Pad = like({
   name: "Pad",
-  read: (site) => ({ mode: text(site, "mode", "constant") }),
+  read: (site) => ({ mode: readString(site, "mode", "constant") }),
   infer: (_, site) => {
-    const pads = constantIntegers(site.inputs[1]);
+    const pads = constantIntegersOf(site.inputs[1]);
     return inferShape(site, (dims) =>
       dims.map((dim, axis) =>
         pads === undefined ? site.open(0, axis) : addDims(dim, (pads[axis] ?? 0) + (pads[dims.length + axis] ?? 0)),
@@ -67,7 +67,7 @@ export const Pad = like({
 });
 
 function numberOf(operand: Operand | undefined): number | undefined {
-  const [element] = constantIntegers(operand) ?? [];
+  const [element] = constantIntegersOf(operand) ?? [];
   const { small } = operand ?? {};
   return element ?? (small === undefined || small.type === "string" ? undefined : toFloat64(small)[0]);
 }
@@ -79,7 +79,7 @@ export const Range = like({
     const step = site.inputs[2] === undefined ? 1 : numberOf(site.inputs[2]);
     const isKnown = start !== undefined && limit !== undefined && step !== undefined && step !== 0;
     const count = isKnown ? Math.max(0, Math.ceil((limit - start) / step)) : site.open(0, 0);
-    return [{ type: need(site, 0).type, dims: [count] }];
+    return [{ type: requireInput(site, 0).type, dims: [count] }];
   },
   lower: (_, emit, [start, limit, step]) => {
     if (start?.type === undefined || limit === undefined) return new Miss("an operand is missing");
@@ -104,7 +104,7 @@ export const GatherND = like({
 export const UnfoldTensor = defineTyped({
   name: "UnfoldTensor",
   needsFloat32: () => "ONNX Runtime has no kernel for it in float16",
-  read: (site) => ({ dim: integer(site, "dim", -1), size: integer(site, "size", 1), step: integer(site, "step", 1) }),
+  read: (site) => ({ dim: readInteger(site, "dim", -1), size: readInteger(site, "size", 1), step: readInteger(site, "step", 1) }),
   infer: ({ dim, size, step }, site) =>
     inferShape(site, (dims) => {
       const windowAxis = wrapAxis(dim, dims.length);
@@ -124,9 +124,9 @@ const experts = (name: string, parameters: readonly number[], reason: string): O
   });
 
 function gelu(name: string, compute: (emit: Emit, x: Value, alpha: number) => Value): Op {
-  return microsoftOp({
+  return defineMicrosoftOp({
     name,
-    read: (site) => ({ alpha: decimal(site, "alpha", 1.702) }),
+    read: (site) => ({ alpha: readFloat(site, "alpha", 1.702) }),
     infer: (_, site) => sameAsInput(site),
     parameters: [1],
     axes: (_, site, dims) => [...sameAxes(dims), ...alignedAxes(site, 1, dims.length)],
@@ -147,7 +147,7 @@ export const microsoftMiscOperators: readonly Op[] = [
   defineTyped({
     name: "Unique",
     infer: (_, site) => {
-      const { type, dims } = need(site, 0);
+      const { type, dims } = requireInput(site, 0);
       const count = site.open(0, 0);
       const [values, counts] = [{ type, dims: [count] }, { type: "int64", dims: [count] } as const];
       return [values, { type: "int64", dims } as const, counts].slice(0, site.outputs);
@@ -164,7 +164,7 @@ export const microsoftMiscOperators: readonly Op[] = [
   defineTyped({
     name: "CropAndResize",
     infer: (_, site) => {
-      const [height = site.open(0, 2), width = site.open(0, 3)] = constantIntegers(site.inputs[3]) ?? [];
+      const [height = site.open(0, 2), width = site.open(0, 3)] = constantIntegersOf(site.inputs[3]) ?? [];
       const cropped = ([, channels = 1]: readonly Dim[] = [], [boxes = 1]: readonly Dim[] = []) => [
         boxes,
         channels,
@@ -178,7 +178,7 @@ export const microsoftMiscOperators: readonly Op[] = [
   defineTyped<Window>({
     name: "MaxpoolWithMask",
     read: readPool,
-    infer: (s, site) => inferShape(site, (dims) => pooledDims(s, dims)),
+    infer: (s, site) => inferShape(site, (dims) => poolDims(s, dims)),
     reason: "pools under a mask",
   }),
   defineTyped({ name: "BiasSoftmax", infer: (_, site) => sameAsInput(site), reason: gpuOnly }),

@@ -13,12 +13,12 @@ import type { Value } from "../../graph/graph.ts";
 import type { Dim } from "../../tensor/dims.ts";
 import { type DataType, typeCodes } from "../../tensor/types.ts";
 import { type AxisLink, defineOp, type Inferred, type Op, type Site, type Wanted } from "../define.ts";
-import { decimal, integer, wrapAxis } from "../shared/attributes.ts";
-import { decode } from "../shared/codes.ts";
-import { defineTyped, gpuOnly, microsoftOp } from "../shared/inert.ts";
+import { readFloat, readInteger, wrapAxis } from "../shared/attributes.ts";
+import { writeDequantize } from "../shared/codes.ts";
+import { defineTyped, gpuOnly, defineMicrosoftOp } from "../shared/inert.ts";
 import { noRank, quantizedAlready } from "../shared/misses.ts";
-import { alongLastAxes, normalizedAxes, rootMeanSquare, scaling } from "../shared/normalize.ts";
-import { need, range, requirePositions, sameAsInput } from "../shared/rules.ts";
+import { homogeneousAlongLastAxes, normalizedAxes, rootMeanSquare, scaleAndShiftFacets } from "../shared/normalize.ts";
+import { requireInput, range, requirePositions, sameAsInput } from "../shared/rules.ts";
 
 const reason = "is normalized over this axis";
 
@@ -26,21 +26,21 @@ export const SimplifiedLayerNormalization = defineOp({
   name: "SimplifiedLayerNormalization",
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
-    const axis = integer(site, "axis", -1);
+    const axis = readInteger(site, "axis", -1);
     if (rank === undefined && axis !== -1) return noRank;
-    return { axis: rank === undefined ? axis : wrapAxis(axis, rank), epsilon: decimal(site, "epsilon", 1e-5) };
+    return { axis: rank === undefined ? axis : wrapAxis(axis, rank), epsilon: readFloat(site, "epsilon", 1e-5) };
   },
   infer: (s, site): readonly Inferred[] => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     const kept = dims?.map((dim, axis): Dim => (axis < s.axis ? dim : 1));
     return [
       { type: site.inputs[1]?.type ?? type, dims },
       { type: type === "float64" ? "float64" : "float32", dims: kept },
     ];
   },
-  ...scaling,
+  ...scaleAndShiftFacets,
   parameters: [1],
-  homogeneous: alongLastAxes(1),
+  homogeneous: homogeneousAlongLastAxes(1),
   axes: (s, site, dims) => normalizedAxes(site, dims, { first: s.axis, inputs: [0, 1], outputs: [1], reason }),
   lower: (s, emit, [x, scale]) => {
     const rank = x.type?.dims?.length;
@@ -54,18 +54,18 @@ export const SimplifiedLayerNormalization = defineOp({
 function skip(name: string, shift: number | undefined, bias: number): Op {
   const factors = shift === undefined ? [2] : [2, shift];
   const vectors = [...factors, bias];
-  return microsoftOp({
+  return defineMicrosoftOp({
     name,
-    read: (site) => ({ epsilon: decimal(site, "epsilon", 1e-12), statistics: site.outputs > 1 }),
+    read: (site) => ({ epsilon: readFloat(site, "epsilon", 1e-12), statistics: site.outputs > 1 }),
     infer: (_, site): readonly Inferred[] => {
-      const { type, dims } = need(site, 0);
+      const { type, dims } = requireInput(site, 0);
       const statistic: Inferred = { type: "float32", dims: dims && [...dims.slice(0, -1), 1] };
       return [{ type, dims }, statistic, statistic, { type, dims }].slice(0, site.outputs);
     },
     parameters: vectors,
     scales: () => [2],
-    homogeneous: alongLastAxes(...factors),
-    weight: scaling.weight,
+    homogeneous: homogeneousAlongLastAxes(...factors),
+    weight: scaleAndShiftFacets.weight,
     axes: (_, site, dims) => {
       const last = dims.length - 1;
       const ports = { first: last, inputs: [0, 1, ...vectors], outputs: range(site.outputs - 1, 1), reason };
@@ -122,9 +122,9 @@ function embed(emit: Emit, e: Embedding, epsilon: number): readonly [Value, Valu
   return [emit.LayerNormalization([sum, e.scale, e.shift], { axis: -1, epsilon }), count(), sum];
 }
 
-export const EmbedLayerNormalization = microsoftOp({
+export const EmbedLayerNormalization = defineMicrosoftOp({
   name: "EmbedLayerNormalization",
-  read: (site) => ({ epsilon: decimal(site, "epsilon", 1e-12), outputs: site.outputs }),
+  read: (site) => ({ epsilon: readFloat(site, "epsilon", 1e-12), outputs: site.outputs }),
   infer: (_, site) => inferEmbedding(site, site.inputs[5]?.type ?? "float32"),
   wants: (_, site) => [...wantedIndicesOf(site), ...requirePositions(8, site.inputs[3]?.dims?.[0])],
   parameters: [2, 3, 4, 5, 6],
@@ -158,9 +158,9 @@ function wantedIndicesOf({ inputs }: Site): readonly Wanted[] {
   ];
 }
 
-export const QEmbedLayerNormalization = microsoftOp({
+export const QEmbedLayerNormalization = defineMicrosoftOp({
   name: "QEmbedLayerNormalization",
-  read: (site) => decimal(site, "epsilon", 1e-12),
+  read: (site) => readFloat(site, "epsilon", 1e-12),
   infer: (_, site) => inferEmbedding(site, site.inputs[8]?.type ?? "float32").slice(0, 2),
   wants: (_, site) => wantedIndicesOf(site),
   weight: new Miss("is a lookup in several tables"),
@@ -168,7 +168,7 @@ export const QEmbedLayerNormalization = microsoftOp({
   lower: (epsilon, emit, inputs) => {
     const [ids, segments, , , , , , mask] = inputs;
     // Five tables from input 2 on, their scales from 8, their zero points from 13.
-    const table = (index: number): Value => decode(emit, inputs[2 + index], inputs[8 + index], inputs[13 + index]);
+    const table = (index: number): Value => writeDequantize(emit, inputs[2 + index], inputs[8 + index], inputs[13 + index]);
     const segmentTable = inputs[4] === undefined ? undefined : table(2);
     const tables = { words: table(0), positionTable: table(1), segmentTable, scale: table(3), shift: table(4) };
     return embed(emit, { ids, segments, positions: undefined, mask, ...tables }, epsilon).slice(0, 2);

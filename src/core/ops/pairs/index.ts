@@ -1,6 +1,6 @@
 /** Exact rules for two consecutive operators, except for summation order (`reorders`). `rewrite/clean-up/fuse-pairs.ts` applies them. */
 
-import { fromFront, readPieces, readPosition, splitPieces } from "../shared/sequences.ts";
+import { countFromFront, readPieces, readPosition, splitPieces } from "../shared/sequences.ts";
 import { axesOfSum, layoutPairs, paddedWindow } from "./layout.ts";
 import { mathPairs } from "./math.ts";
 import { type Pair, type PairRules, rulesOf } from "./pair.ts";
@@ -20,7 +20,7 @@ const pieceOfSequence: Pair = {
     const settings = readPieces(firstSite);
     // Since opset 13 the sizes are an input.
     if (x === undefined || input !== 0 || position === undefined || secondSite.version < 13) return undefined;
-    const index = fromFront(position, settings.sizes?.length ?? 0);
+    const index = countFromFront(position, settings.sizes?.length ?? 0);
     if (settings.sizes?.[index] === undefined) return undefined;
     const value = splitPieces(emit.named(second.outputs[0]?.name ?? "piece"), x, settings)?.[index];
     return value && { value };

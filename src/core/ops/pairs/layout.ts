@@ -3,12 +3,12 @@ import type { Value } from "../../graph/graph.ts";
 import { isFloat } from "../../tensor/convert.ts";
 import { type Dim, isSymbolic, multiplyDims, sameDims } from "../../tensor/dims.ts";
 import type { Site } from "../define.ts";
-import { attributeOrInput, constantIntegers, flag, integer, integers, text, wrapAxis } from "../shared/attributes.ts";
+import { readAttributeOrInput, constantIntegersOf, readFlag, readInteger, readIntegers, readString, wrapAxis } from "../shared/attributes.ts";
 import { integersConstant, range } from "../shared/rules.ts";
 import { dimsOf, emitNamed, ints, type Pair, type PairResult, type PairScope } from "./pair.ts";
 
 function axesOf(site: Site, rank: number | undefined): readonly number[] | undefined {
-  const axes = attributeOrInput(site, "axes", 1);
+  const axes = readAttributeOrInput(site, "axes", 1);
   if (axes === undefined || axes === "runtime" || rank === undefined) return undefined;
   return axes.known.map((axis) => wrapAxis(axis, rank));
 }
@@ -28,7 +28,7 @@ function withAxes({ first, second, secondSite, emit }: PairScope, axes: readonly
 
 function permutation(site: Site): readonly number[] | undefined {
   const rank = site.inputs[0]?.dims?.length;
-  return integers(site, "perm") ?? (rank === undefined ? undefined : range(rank).reverse());
+  return readIntegers(site, "perm") ?? (rank === undefined ? undefined : range(rank).reverse());
 }
 
 const transposes: Pair = {
@@ -79,9 +79,9 @@ const reshapes: Pair = {
     const { first, second, secondSite, input } = scope;
     const [x] = first.inputs;
     if (x === undefined || input !== 0 || secondSite.version < 5) return undefined;
-    const shape = second.op === "Reshape" ? constantIntegers(secondSite.inputs[1]) : undefined;
+    const shape = second.op === "Reshape" ? constantIntegersOf(secondSite.inputs[1]) : undefined;
     // A 0 copies a dimension of the Reshape's input, which is now a different tensor.
-    if (shape !== undefined && (!shape.includes(0) || flag(secondSite, "allowzero")))
+    if (shape !== undefined && (!shape.includes(0) || readFlag(secondSite, "allowzero")))
       return { inputs: [x, second.inputs[1]] };
     const target = shapeFor(dimsOf(scope, x), dimsOf(scope, second.outputs[0]));
     return target && { value: emitNamed(scope).Reshape([x, target]) };
@@ -151,7 +151,7 @@ const concats: Pair = {
   fuse({ first, second, firstSite, secondSite, input, alone }) {
     const rank = secondSite.inputs.find((operand) => operand?.dims !== undefined)?.dims?.length;
     if (rank === undefined || !alone) return undefined;
-    const [inner, outer] = [firstSite, secondSite].map((site) => wrapAxis(integer(site, "axis", 1), rank));
+    const [inner, outer] = [firstSite, secondSite].map((site) => wrapAxis(readInteger(site, "axis", 1), rank));
     if (inner !== outer) return undefined;
     return { inputs: [...second.inputs.slice(0, input), ...first.inputs, ...second.inputs.slice(input + 1)] };
   },
@@ -166,10 +166,10 @@ interface Bounds {
 
 function bounds(site: Site): Bounds | undefined {
   const rank = site.inputs[0]?.dims?.length;
-  const [starts, ends] = [constantIntegers(site.inputs[1]), constantIntegers(site.inputs[2])];
+  const [starts, ends] = [constantIntegersOf(site.inputs[1]), constantIntegersOf(site.inputs[2])];
   if (rank === undefined || site.version < 10 || starts === undefined || ends === undefined) return undefined;
-  const axes = site.inputs[3] === undefined ? starts.map((_, axis) => axis) : constantIntegers(site.inputs[3]);
-  const steps = site.inputs[4] === undefined ? starts.map(() => 1) : constantIntegers(site.inputs[4]);
+  const axes = site.inputs[3] === undefined ? starts.map((_, axis) => axis) : constantIntegersOf(site.inputs[3]);
+  const steps = site.inputs[4] === undefined ? starts.map(() => 1) : constantIntegersOf(site.inputs[4]);
   if (axes === undefined || steps === undefined) return undefined;
   return { starts, ends, axes: axes.map((axis) => wrapAxis(axis, rank)), steps };
 }
@@ -217,7 +217,7 @@ function sliceRange(site: Site, rank: number): Interval | undefined {
 }
 
 function gatherRange(site: Site, rank: number): Interval | undefined {
-  const picks = constantIntegers(site.inputs[1]);
+  const picks = constantIntegersOf(site.inputs[1]);
   if (picks === undefined || picks.length === 0 || site.inputs[1]?.dims?.length !== 1) return undefined;
   const [start = 0, ...more] = picks.map((pick) => (pick < 0 ? pick + rank : pick));
   return more.every((pick, index) => pick === start + 1 + index) ? { start, end: start + picks.length } : undefined;
@@ -232,10 +232,10 @@ const gatheredAxis: Pair = {
     const { first, firstSite, secondSite, alone } = scope;
     const [x] = first.inputs;
     const rank = firstSite.inputs[0]?.dims?.length;
-    const picks = constantIntegers(firstSite.inputs[1]);
+    const picks = constantIntegersOf(firstSite.inputs[1]);
     if (!alone || x === undefined || rank === undefined || picks?.length !== 1) return undefined;
     if (firstSite.inputs[1]?.dims?.length !== 0) return undefined;
-    const axis = wrapAxis(integer(firstSite, "axis", 0), rank);
+    const axis = wrapAxis(readInteger(firstSite, "axis", 0), rank);
     if (axesOf(secondSite, rank)?.join() !== String(axis)) return undefined;
     return { value: emitNamed(scope).Gather([x, picks], { axis }) };
   },
@@ -252,35 +252,35 @@ export const paddedWindow: Pair = {
   reorders: true,
   fuse({ first, second, firstSite, secondSite, input }) {
     const rank = firstSite.inputs[0]?.dims?.length;
-    const padInput = attributeOrInput(firstSite, "pads", 1);
+    const padInput = readAttributeOrInput(firstSite, "pads", 1);
     if (rank === undefined || input !== 0 || padInput === undefined || padInput === "runtime") return undefined;
     // The index outputs of MaxPool count positions in the padded input.
     if (second.outputs.slice(1).some((output) => output !== undefined)) return undefined;
-    if (firstSite.inputs[3] !== undefined || text(firstSite, "mode", "constant") !== "constant") return undefined;
+    if (firstSite.inputs[3] !== undefined || readString(firstSite, "mode", "constant") !== "constant") return undefined;
     const pads = padInput.known;
     const spatial = rank - 2;
     const channelPads = [pads[0], pads[1], pads[rank], pads[rank + 1]];
     if (pads.length !== 2 * rank || channelPads.some((pad) => pad !== 0) || pads.some((pad) => pad < 0))
       return undefined;
-    const autoPad = text(secondSite, "auto_pad", "NOTSET");
+    const autoPad = readString(secondSite, "auto_pad", "NOTSET");
     if (autoPad !== "NOTSET" && autoPad !== "VALID") return undefined;
-    const windowPads = autoPad === "VALID" ? undefined : integers(secondSite, "pads");
+    const windowPads = autoPad === "VALID" ? undefined : readIntegers(secondSite, "pads");
     const filler = fillerOf(firstSite);
     if (filler === undefined || filler !== (second.op === "MaxPool" ? Number.NEGATIVE_INFINITY : 0)) return undefined;
     const isAverage = second.op === "AveragePool";
     // An average cannot count the new padding and ignore the old.
-    if (isAverage && !flag(secondSite, "count_include_pad") && windowPads?.some((pad) => pad !== 0)) return undefined;
-    if (second.op !== "Conv" && flag(secondSite, "ceil_mode")) return undefined;
+    if (isAverage && !readFlag(secondSite, "count_include_pad") && windowPads?.some((pad) => pad !== 0)) return undefined;
+    if (second.op !== "Conv" && readFlag(secondSite, "ceil_mode")) return undefined;
     const sums = [...pads.slice(2, rank), ...pads.slice(rank + 2)].map(
       (pad, index) => pad + (windowPads?.[index] ?? 0),
     );
     if (second.op === "MaxPool") {
       // A dilated window may touch only pads.
-      const isDilated = integers(secondSite, "dilations")?.some((step) => step !== 1) === true;
+      const isDilated = readIntegers(secondSite, "dilations")?.some((step) => step !== 1) === true;
       if (isDilated || !isAboveZero(first.inputs[0])) return undefined;
     }
     // ONNX Runtime requires pads smaller than the window.
-    const kernel = integers(secondSite, "kernel_shape");
+    const kernel = readIntegers(secondSite, "kernel_shape");
     if (second.op !== "Conv" && sums.some((pad, index) => pad >= (kernel?.[index % spatial] ?? 0))) return undefined;
     return {
       inputs: [first.inputs[0], ...second.inputs.slice(1)],
@@ -341,12 +341,12 @@ const keptAxes: Pair = {
     const rank = firstSite.inputs[0]?.dims?.length;
     const [x, axesInput] = first.inputs;
     if (!alone || rank === undefined || x === undefined) return undefined;
-    const keeps = flag(firstSite, "keepdims", true);
+    const keeps = readFlag(firstSite, "keepdims", true);
     // The axes of Squeeze and of Unsqueeze must both be axes of the reduction's input.
     const longer = keeps ? secondSite.inputs[0]?.dims : second.outputs[0]?.type?.dims;
     if (keeps === (second.op === "Unsqueeze") || longer?.length !== rank) return undefined;
     const [reduced, moved] = [axesOf(firstSite, rank), axesOf(secondSite, rank)];
-    if (reduced === undefined || moved === undefined || flag(firstSite, "noop_with_empty_axes")) return undefined;
+    if (reduced === undefined || moved === undefined || readFlag(firstSite, "noop_with_empty_axes")) return undefined;
     if ([...reduced].sort().join() !== [...moved].sort().join()) return undefined;
     const write = emitNamed(scope)[first.op as "ReduceSum"];
     const keepdims = keeps ? 0 : 1;
@@ -370,8 +370,8 @@ const reducedTwice: Pair = {
     // Means of integers are rounded, so a mean of means would differ.
     const type = firstSite.inputs[0]?.type;
     if (first.op === "ReduceMean" && (type === undefined || !isFloat(type))) return undefined;
-    const keeps = flag(firstSite, "keepdims", true);
-    if (keeps !== flag(secondSite, "keepdims", true)) return undefined;
+    const keeps = readFlag(firstSite, "keepdims", true);
+    if (keeps !== readFlag(secondSite, "keepdims", true)) return undefined;
     return withAxes(scope, [...new Set([...inner, ...(keeps ? outer : skipAxes(outer, rank, inner))])]);
   },
 };

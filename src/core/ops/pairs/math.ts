@@ -3,7 +3,7 @@ import { Miss } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import { type Dim, sameDims } from "../../tensor/dims.ts";
 import type { DataType } from "../../tensor/types.ts";
-import { integer, integers } from "../shared/attributes.ts";
+import { readInteger, readIntegers } from "../shared/attributes.ts";
 import { broadcast, isConstant } from "../shared/rules.ts";
 import type { Pair, PairScope } from "./pair.ts";
 
@@ -40,10 +40,10 @@ export const transposedGemm: Pair = {
   second: ["Gemm"],
   reorders: true,
   fuse({ first, second, firstSite, secondSite, input, alone }) {
-    const perm = integers(firstSite, "perm") ?? [1, 0];
+    const perm = readIntegers(firstSite, "perm") ?? [1, 0];
     if (!alone || input > 1 || firstSite.inputs[0]?.dims?.length !== 2 || perm[0] !== 1) return undefined;
     const name = input === 0 ? "transA" : "transB";
-    const value = 1 - integer(secondSite, name, 0);
+    const value = 1 - readInteger(secondSite, name, 0);
     return { inputs: second.inputs.with(input, first.inputs[0]), attributes: { [name]: { kind: "int", value } } };
   },
 };

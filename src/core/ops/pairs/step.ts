@@ -9,7 +9,7 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { elementCount, fixedDims, sameDims } from "../../tensor/dims.ts";
 import type { Site } from "../define.ts";
-import { integers } from "../shared/attributes.ts";
+import { readIntegers } from "../shared/attributes.ts";
 import { reshapeTo } from "../shared/rules.ts";
 import { transposedGemm } from "./math.ts";
 import type { Pair } from "./pair.ts";
@@ -61,7 +61,7 @@ const transposed: Pair = {
     const [w] = first.inputs;
     const outputs = secondSite.inputs[1]?.dims?.[1];
     if (input !== 1 || dims === undefined || x === undefined || w === undefined) return undefined;
-    if (typeof outputs !== "number" || (integers(firstSite, "perm") ?? [1, 0])[0] !== 1) return undefined;
+    if (typeof outputs !== "number" || (readIntegers(firstSite, "perm") ?? [1, 0])[0] !== 1) return undefined;
     return { value: overRows(emit, x, dims, outputs, (rows) => emit.Gemm([rows, w], { transB: 1 })) };
   },
 };

@@ -7,7 +7,7 @@
 import type { Value } from "../../graph/graph.ts";
 import { toNumbers } from "../../tensor/convert.ts";
 import { type Dim, multiplyDims, sameDims } from "../../tensor/dims.ts";
-import { constantIntegers, wrapAxis } from "../shared/attributes.ts";
+import { constantIntegersOf, wrapAxis } from "../shared/attributes.ts";
 import { range } from "../shared/rules.ts";
 import { shapeFor } from "./layout.ts";
 import { dimsOf, emitNamed, type Pair, type PairScope } from "./pair.ts";
@@ -27,13 +27,13 @@ function gridOf(scope: PairScope, value: Value | undefined, depth = maxNodes): G
   const dims = operand?.dims;
   if (value === undefined || dims === undefined || depth === 0) return undefined;
   const stored = value.tensor?.small;
-  const numbers = constantIntegers(operand) ?? (stored?.type === "int64" ? toNumbers(stored) : undefined);
+  const numbers = constantIntegersOf(operand) ?? (stored?.type === "int64" ? toNumbers(stored) : undefined);
   if (numbers !== undefined) return gridOfNumbers(numbers, dims);
   const { producer } = value;
   if (producer === undefined || producer.domain !== "") return undefined;
   const [first, second, third] = producer.inputs;
   const constant = (input: Value | undefined): number | undefined => {
-    const [number, ...more] = (input && constantIntegers(scope.operand(input))) ?? [];
+    const [number, ...more] = (input && constantIntegersOf(scope.operand(input))) ?? [];
     return more.length === 0 ? number : undefined;
   };
   switch (producer.op) {
@@ -61,7 +61,7 @@ function gridOf(scope: PairScope, value: Value | undefined, depth = maxNodes): G
     }
     case "Unsqueeze": {
       const grid = gridOf(scope, first, depth - 1);
-      const axes = second && constantIntegers(scope.operand(second));
+      const axes = second && constantIntegersOf(scope.operand(second));
       if (grid === undefined || axes === undefined) return undefined;
       const added = axes.map((axis) => wrapAxis(axis, dims.length));
       const kept = range(dims.length).filter((axis) => !added.includes(axis));
