@@ -1,7 +1,14 @@
 /** Writes a folder's descriptions: the record, config.json for the loader, and the card for people. */
 
 import { fileKind, fileNameOf, joinPath, leavesFolder, listFolder, openFile, readText, realPath } from "#platform";
-import { fileOfBytes, isAuthored, jsonText, type NewFile, planWrites, writeOwned } from "../../core/files/own-files.ts";
+import {
+  fileOfBytes,
+  formatJson,
+  isAuthoredFile,
+  type NewFile,
+  planWrites,
+  writeOwned,
+} from "../../core/files/own-files.ts";
 import { bytesOfText } from "../../core/tensor/dense.ts";
 import { readSettings } from "../../data/text/tokenizer.ts";
 import { dtypeNames } from "../../techniques/quantize/dtypes.ts";
@@ -45,11 +52,11 @@ export async function describe(run: FolderRun): Promise<void> {
   const newConfig = configured(config, source, { chunks, chosen, keepSmallest });
   const isThere = (await fileKind(joinPath(out, configName))) !== undefined;
   // A user's config.json with the same content keeps its formatting.
-  const isSaid = ofConfig.isAuthored && jsonText(newConfig) === jsonText(config);
+  const isSaid = ofConfig.isAuthored && formatJson(newConfig) === formatJson(config);
   const isWanted = (Object.keys(newConfig).length > 0 || isThere) && !isSaid;
   const readme = withCard((await readIfFile(ofCard.path)) ?? "", card);
   await writeTexts(run, [
-    ...(isWanted ? [{ ...ofConfig, text: jsonText(newConfig) }] : []),
+    ...(isWanted ? [{ ...ofConfig, text: formatJson(newConfig) }] : []),
     { ...ofCard, text: readme },
   ]);
 }
@@ -77,7 +84,7 @@ interface Base {
 /** Returns the file to extend: the one in the output folder if the user changed it, else the one of the source. */
 export async function baseOf(run: FolderRun, name: string): Promise<Base> {
   const { folder, out, inPlace, said, context, written } = run;
-  const changed = inPlace || (await isAuthored(out, name, written));
+  const changed = inPlace || (await isAuthoredFile(out, name, written));
   if (changed && !inPlace && !said.has(name)) {
     said.add(name);
     const text = `${joinPath(out, name)} was not written by Pith, or changed since: only Pith's section is replaced`;

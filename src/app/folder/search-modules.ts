@@ -9,7 +9,7 @@
 
 import { PithError, throwIfAborted } from "../../core/errors.ts";
 import { bytesOfFile, fileHash } from "../../core/files/hash.ts";
-import { keptText, planWrites } from "../../core/files/own-files.ts";
+import { formatKept, planWrites } from "../../core/files/own-files.ts";
 import { sizeFor } from "../../judge/run/objective.ts";
 import { describe, originalBytes, writeRecorded } from "./describe.ts";
 import { hashesOf, isOf, isWhole } from "./model-files.ts";
@@ -111,7 +111,7 @@ async function put(run: FolderRun, { module, points, place }: Front): Promise<vo
   const hash = await fileHash(point.path);
   const copy = { path: file, hash, parts: () => bytesOfFile(point.path) };
   const { writes, kept } = await planWrites(out, [copy], written);
-  if (kept.length > 0) return refuse(run, file, "searched", `${keptText(file)}. Write to another folder.`);
+  if (kept.length > 0) return refuse(run, file, "searched", `${formatKept(file)}. Write to another folder.`);
   // Without a record it is not a result, so the next run restores the original.
   records.delete(file);
   await removeCopies(run, file);

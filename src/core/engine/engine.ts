@@ -24,7 +24,7 @@ export interface Session {
 }
 
 /** Returns the outputs, copied into the given buffers if the runtime has its own. */
-export function delivered(outputs: Batch, fetch: readonly string[] | Batch | undefined): Batch {
+export function deliverOutputs(outputs: Batch, fetch: readonly string[] | Batch | undefined): Batch {
   if (fetch === undefined || isNames(fetch)) return outputs;
   for (const [name, output] of Object.entries(outputs)) {
     const buffer = fetch[name];
@@ -34,7 +34,7 @@ export function delivered(outputs: Batch, fetch: readonly string[] | Batch | und
   return fetch;
 }
 
-export function wantedNames(fetch: readonly string[] | Batch | undefined): readonly string[] | undefined {
+export function requestedNames(fetch: readonly string[] | Batch | undefined): readonly string[] | undefined {
   return fetch === undefined || isNames(fetch) ? fetch : Object.keys(fetch);
 }
 

@@ -20,9 +20,9 @@ export function engineMultiply(engine: Engine): EngineMultiply {
     if (a.rows * a.columns * b.columns < minEngineMultiplications) return multiplyHere(a, b);
     session ??= engine.load(productModel());
     const loaded = await session;
-    const dense = (matrix: Matrix) =>
+    const toDense = (matrix: Matrix) =>
       ({ type: "float64", dims: [matrix.rows, matrix.columns], data: matrix.data }) as const;
-    const { product } = await loaded.run({ a: dense(a), b: dense(b) });
+    const { product } = await loaded.run({ a: toDense(a), b: toDense(b) });
     if (product?.type !== "float64") return multiplyHere(a, b);
     return { rows: a.rows, columns: b.columns, data: product.data };
   };

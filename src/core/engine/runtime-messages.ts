@@ -5,7 +5,7 @@ import { stripPeriod } from "../errors.ts";
 const maxLength = 300;
 
 /** The text around the message, from outside to inside. Function signatures can have one level of nested parentheses. */
-const around: readonly (readonly [RegExp, string])[] = [
+const messagePatterns: readonly (readonly [RegExp, string])[] = [
   [/^Non-zero status code returned while running (\S+) node\. Name:'' Status Message: /, "$1: "],
   [/^Non-zero status code returned while running (\S+) node\. Name:'([^']*)' Status Message: /, '$1 "$2": '],
   [/^(?:Fatal error|Type Error|This is an invalid model\.(?: Type Error:| Error:)?):? /, ""],
@@ -23,7 +23,7 @@ const around: readonly (readonly [RegExp, string])[] = [
 /** Returns "Reshape: The input tensor cannot be reshaped to the requested shape. Input shape:{2}, requested shape:{3}", without a full stop. */
 export function plainMessage(message: string): string {
   let text = message.replace(/\s+/g, " ").trim();
-  for (const [pattern, instead] of around) text = text.replace(pattern, instead);
+  for (const [pattern, replacement] of messagePatterns) text = text.replace(pattern, replacement);
   const [, opset, domain, newest] =
     /Opset (\d+) is under development.* support for domain (\S+) is till opset (\d+)/.exec(text) ?? [];
   if (opset !== undefined) text = `it knows operator sets up to ${newest} of ${domain}, and this one is ${opset}`;

@@ -33,7 +33,7 @@ export async function findRuntime(requested?: RuntimeName): Promise<FoundRuntime
     const ort = await attempt(() => import("onnxruntime-web"));
     if (ort !== undefined) return { ort, name: requested ?? "wasm" };
   }
-  throw missing(requested, failures[0]);
+  throw missingRuntimeError(requested, failures[0]);
 }
 
 /** Returns the runtime that an engine would use. @throws PithError E_ENGINE_MISSING as `findRuntime` does. */
@@ -41,7 +41,7 @@ export async function runtimeName(requested?: RuntimeName): Promise<RuntimeName>
   return (await findRuntime(requested)).name;
 }
 
-function missing(requested: RuntimeName | undefined, cause: unknown): PithError {
+function missingRuntimeError(requested: RuntimeName | undefined, cause: unknown): PithError {
   const native = "onnxruntime-node is not installed, or does not load on this machine";
   const [sentence, hint] =
     requested === "native"

@@ -13,7 +13,7 @@ import { hasDistinctNames, nameApart } from "../graph/names.ts";
 import { dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
 import { bitsOf, type DataType, typeOfCode } from "../tensor/types.ts";
 
-export const insideOnly: ReadonlySet<string> = new Set<DataType>([
+export const internalTypes: ReadonlySet<string> = new Set<DataType>([
   "int4",
   "uint4",
   "int2",
@@ -29,19 +29,19 @@ export const insideOnly: ReadonlySet<string> = new Set<DataType>([
   "complex128",
 ]);
 
-export function requireCarried(name: string, type: string | undefined): void {
-  if (type !== undefined && insideOnly.has(type)) throw notCarried(`"${name}"`, type);
+export function requirePassableType(name: string, type: string | undefined): void {
+  if (type !== undefined && internalTypes.has(type)) throw typeError(`"${name}"`, type);
 }
 
 /** Converts the runtime's `Unsupported data type: 16` to an error; undefined for other messages. */
-export function refusedType(message: string): PithError | undefined {
+export function unsupportedTypeError(message: string): PithError | undefined {
   const code = /^unsupported data type: (\d+)\.?$/i.exec(message.trim())?.[1];
   const type = code === undefined ? undefined : typeOfCode(Number(code));
-  return type === undefined ? undefined : notCarried("An input or output", type);
+  return type === undefined ? undefined : typeError("An input or output", type);
 }
 
-function notCarried(what: string, type: string): PithError {
-  return new PithError("E_UNSUPPORTED", `${what} is ${type}: ONNX Runtime's JavaScript interface cannot carry it.`, {
+function typeError(subject: string, type: string): PithError {
+  return new PithError("E_UNSUPPORTED", `${subject} is ${type}: ONNX Runtime's JavaScript interface cannot carry it.`, {
     hint: "Inside a graph the type is fine: put a Cast, or a DequantizeLinear, before this output or after this input.",
   });
 }
@@ -72,7 +72,7 @@ export function screenModel(model: Model): void {
         hint: "Export it again without functions that call each other.",
       },
     );
-  for (const value of [...model.graph.feeds, ...model.graph.outputs]) requireCarried(value.name, value.type?.type);
+  for (const value of [...model.graph.feeds, ...model.graph.outputs]) requirePassableType(value.name, value.type?.type);
   for (const { name, type, tensor } of allValues(model.graph)) {
     const dims = tensor === undefined ? fixedDims(type?.dims) : undefined;
     if (type !== undefined && dims !== undefined) requireRoom(name, type.type, dims);
@@ -81,14 +81,14 @@ export function screenModel(model: Model): void {
 
 /** @throws PithError E_UNSUPPORTED if an output of undeclared type has one that cannot be passed. */
 export function screenSession(session: InferenceSession): void {
-  for (const output of session.outputMetadata) if (output.isTensor) requireCarried(output.name, output.type);
+  for (const output of session.outputMetadata) if (output.isTensor) requirePassableType(output.name, output.type);
 }
 
 /**
  * Returns a copy with an empty sequence as its first output. onnxruntime-node copies all outputs, even those in given buffers, which takes up to a
  * tenth of a training step. It stops copying at an output that is not a tensor. Opsets without sequences get a plain copy.
  */
-export function withListFirst(model: Model): Model {
+export function addListOutput(model: Model): Model {
   const copy = model.clone();
   if ((model.opsets.get("") ?? 0) < minSequenceOpset) return copy;
   const list = emitInto(copy, { by: "engine" }).SequenceEmpty([]);

@@ -19,7 +19,7 @@ const minLargeWeightBytes = 2 ** 16;
 /** The minimum bytes of large weights; below it a copy takes only milliseconds. */
 const minLargeTotalBytes = 2 ** 25;
 /** The maximum inline bytes: protobuf reads less than 2 GiB, including nodes. */
-const inlineLimit = 2 ** 31 - 2 ** 26;
+const maxInlineBytes = 2 ** 31 - 2 ** 26;
 
 export interface Handover {
   readonly bytes: Uint8Array;
@@ -30,24 +30,24 @@ export interface Handover {
   release(): Promise<void>;
 }
 
-const nothing = (): Promise<void> => Promise.resolve();
+const releaseNothing = (): Promise<void> => Promise.resolve();
 
 export async function handOverFiles(model: Model): Promise<Handover> {
   const weights = largeWeights(model);
-  if (weights.length === 0) return { bytes: await encodeToBytes(model), release: nothing };
+  if (weights.length === 0) return { bytes: await encodeToBytes(model), release: releaseNothing };
   const { placed, loose } = await splitByFile(weights);
-  const temporary = totalBytes(loose) > inlineLimit ? await writeTemporary(loose) : undefined;
+  const temporary = totalBytes(loose) > maxInlineBytes ? await writeTemporary(loose) : undefined;
   try {
     for (const [tensor, place] of temporary?.places ?? []) placed.set(tensor, place);
     const folder = commonFolder(new Set([...placed.values()].map(({ file }) => file)));
-    const place = (_: Value, tensor: Tensor): ExternalPlace | undefined => {
+    const placeOf = (_: Value, tensor: Tensor): ExternalPlace | undefined => {
       const range = placed.get(tensor);
       return range === undefined || folder === undefined
         ? undefined
-        : { location: below(folder, range.file), offset: range.start, length: range.end - range.start };
+        : { location: relativePath(folder, range.file), offset: range.start, length: range.end - range.start };
     };
-    const bytes = await encodeToBytes(model, { place });
-    return { bytes, release: temporary?.release ?? nothing, folder };
+    const bytes = await encodeToBytes(model, { place: placeOf });
+    return { bytes, release: temporary?.release ?? releaseNothing, folder };
   } catch (error) {
     await temporary?.release();
     throw error;
@@ -67,7 +67,7 @@ export async function handOverBuffers(model: Model): Promise<Handover> {
     const dense = await tensor.read();
     if (dense.type !== "string") files.push({ path, data: bytesOf(dense) });
   }
-  return { bytes, files, release: nothing };
+  return { bytes, files, release: releaseNothing };
 }
 
 /** Returns the weights worth keeping external; none if their total is small. */
@@ -95,8 +95,8 @@ interface FileRange {
 async function splitByFile(
   weights: readonly Tensor[],
 ): Promise<{ readonly placed: Map<Tensor, FileRange>; readonly loose: readonly Tensor[] }> {
-  const placed = new Map<Tensor, FileRange>();
-  const loose: Tensor[] = [];
+  const rangesByTensor = new Map<Tensor, FileRange>();
+  const otherWeights: Tensor[] = [];
   const paths = new Map<ByteSource, string | undefined>();
   let root: string | undefined;
   for (const tensor of weights) {
@@ -108,10 +108,10 @@ async function splitByFile(
     const file = stored === undefined ? undefined : paths.get(stored.source);
     // On Windows, files on different drives have no common folder.
     if (file !== undefined) root ??= rootOf(file);
-    if (stored === undefined || file === undefined || rootOf(file) !== root) loose.push(tensor);
-    else placed.set(tensor, { file, start: stored.start, end: stored.end });
+    if (stored === undefined || file === undefined || rootOf(file) !== root) otherWeights.push(tensor);
+    else rangesByTensor.set(tensor, { file, start: stored.start, end: stored.end });
   }
-  return { placed, loose };
+  return { placed: rangesByTensor, loose: otherWeights };
 }
 
 async function writeTemporary(
@@ -152,10 +152,10 @@ function commonFolder(files: ReadonlySet<string>): string | undefined {
 }
 
 function isBelow(folder: string, path: string): boolean {
-  return path.startsWith(folder) && joinPath(folder, below(folder, path)) === path;
+  return path.startsWith(folder) && joinPath(folder, relativePath(folder, path)) === path;
 }
 
-function below(folder: string, path: string): string {
+function relativePath(folder: string, path: string): string {
   return path.slice(folder.length).replace(/^[/\\]+/, "");
 }
 

@@ -1,15 +1,15 @@
 /** Compressed copies of models: `model.onnx.gz`, `model.onnx.br`. Servers of static files send them instead of the model. */
 import { type Chunks, compressed, type Encoding, fileKind, openFile, writeFileAtomically } from "#platform";
 import { throwIfAborted } from "../errors.ts";
-import { concatenated } from "../tensor/dense.ts";
+import { concatBytes } from "../tensor/dense.ts";
 import { bytesOfFile } from "./hash.ts";
 
 export const encodings = ["gzip", "br"] as const;
-export const endings: Readonly<Record<Encoding, string>> = { gzip: ".gz", br: ".br" };
+export const fileEndings: Readonly<Record<Encoding, string>> = { gzip: ".gz", br: ".br" };
 export const sizeNames = { gzip: "gzip", br: "brotli" } as const;
 
 export const copiesOf = (path: string, requested: readonly Encoding[] = []): readonly string[] =>
-  encodings.filter((encoding) => requested.includes(encoding)).map((encoding) => `${path}${endings[encoding]}`);
+  encodings.filter((encoding) => requested.includes(encoding)).map((encoding) => `${path}${fileEndings[encoding]}`);
 
 /** Returns the copies of an earlier model at this path, which a server would send instead of the new one. */
 export async function outdatedCopies(path: string, written: readonly Encoding[] = []): Promise<readonly string[]> {
@@ -18,7 +18,7 @@ export async function outdatedCopies(path: string, written: readonly Encoding[] 
   return (await Promise.all(copies)).flat();
 }
 
-export const outdatedText = (path: string, outdated: string): string =>
+export const formatOutdated = (path: string, outdated: string): string =>
   `copies of an earlier model stay, and servers send them instead of ${path}: ${outdated}; remove them, or write new ones with \`--precompress\``;
 
 interface CopySizes {
@@ -48,13 +48,13 @@ async function writeCopies(
   for (const encoding of new Set(requested)) {
     let total = 0;
     for (const { name, chunks } of sources)
-      total += await write(`${name}${endings[encoding]}`, stoppable(compressed(chunks, encoding), signal));
+      total += await write(`${name}${fileEndings[encoding]}`, stopOnAbort(compressed(chunks, encoding), signal));
     sizes[sizeNames[encoding]] = total;
   }
   return sizes.gzip === undefined || sizes.brotli === undefined ? sizes : { ...sizes, sampled: false };
 }
 
-async function* stoppable(
+async function* stopOnAbort(
   pieces: AsyncIterable<Uint8Array>,
   signal: AbortSignal | undefined,
 ): AsyncIterable<Uint8Array> {
@@ -91,7 +91,7 @@ export async function copiesInMemory(
   const collect = async (copy: string, pieces: AsyncIterable<Uint8Array>): Promise<number> => {
     const parts: Uint8Array[] = [];
     for await (const piece of pieces) parts.push(piece);
-    const compressedBytes = concatenated(parts);
+    const compressedBytes = concatBytes(parts);
     copies.push([copy, compressedBytes]);
     return compressedBytes.length;
   };

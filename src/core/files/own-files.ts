@@ -12,11 +12,11 @@ import { bytesHash, fileHash } from "./hash.ts";
  */
 export type FileHashes = Map<string, readonly string[]>;
 
-const hashes = v.record(v.string(), v.array(v.string()));
+const hashesSchema = v.record(v.string(), v.array(v.string()));
 
 /** Parses recorded hashes; returns an empty map for an invalid record. */
 export function parseWritten(value: unknown): FileHashes {
-  const parsed = v.safeParse(hashes, value);
+  const parsed = v.safeParse(hashesSchema, value);
   return new Map(parsed.success ? Object.entries(parsed.output) : []);
 }
 
@@ -44,11 +44,11 @@ export async function planWrites(
   const kept: string[] = [];
   for (const file of files) {
     const { path, hash } = file;
-    const now = await hashAt(folder, path);
-    if (now !== undefined && now !== hash && !isWritten(written, path, now)) kept.push(path);
+    const currentHash = await currentHashOf(folder, path);
+    if (currentHash !== undefined && currentHash !== hash && !isWritten(written, path, currentHash)) kept.push(path);
     else {
-      written.set(path, now === undefined || now === hash ? [hash] : [now, hash]);
-      if (now !== hash) writes.push(file);
+      written.set(path, currentHash === undefined || currentHash === hash ? [hash] : [currentHash, hash]);
+      if (currentHash !== hash) writes.push(file);
     }
   }
   return { writes, kept };
@@ -62,20 +62,20 @@ export function writeOwned(
   files: readonly NewFile[],
 ): Promise<void> {
   return writeFilesAtomically([
-    [path, [bytesOfText(jsonText({ ...record, written: Object.fromEntries(written) }))]],
+    [path, [bytesOfText(formatJson({ ...record, written: Object.fromEntries(written) }))]],
     ...files.map((file) => [joinPath(folderOf(path), file.path), file.parts()] as const),
   ]);
 }
 
-export const jsonText = (content: object): string => `${JSON.stringify(content, null, 2)}\n`;
+export const formatJson = (content: object): string => `${JSON.stringify(content, null, 2)}\n`;
 
 /** Returns whether a file exists that Pith did not write, or that was changed since. */
-export async function isAuthored(folder: string, path: string, written: FileHashes): Promise<boolean> {
-  const now = await hashAt(folder, path);
-  return now !== undefined && !isWritten(written, path, now);
+export async function isAuthoredFile(folder: string, path: string, written: FileHashes): Promise<boolean> {
+  const currentHash = await currentHashOf(folder, path);
+  return currentHash !== undefined && !isWritten(written, path, currentHash);
 }
 
-export function keptText(path: string): string {
+export function formatKept(path: string): string {
   return `${path} stays as it is: Pith did not write it, or it was changed since`;
 }
 
@@ -84,7 +84,7 @@ function isWritten(written: FileHashes, path: string, hash: string): boolean {
   return hashes !== undefined && (hashes.length === 0 || hashes.includes(hash));
 }
 
-async function hashAt(folder: string, path: string): Promise<string | undefined> {
+async function currentHashOf(folder: string, path: string): Promise<string | undefined> {
   const file = joinPath(folder, path);
   return (await fileKind(file)) === "file" ? fileHash(file) : undefined;
 }

@@ -1,6 +1,6 @@
 /** Fields of a protobuf message: located first, read on demand. */
 import { PithError } from "../errors.ts";
-import { concatenated } from "../tensor/dense.ts";
+import { concatBytes } from "../tensor/dense.ts";
 import { Cursor, decodeText, type Header, malformed, readHeader, type WireType } from "./wire.ts";
 
 /** A field with offsets in the file. Consecutive unpacked numbers with the same field number form one field: a run of tags and payloads. */
@@ -187,7 +187,7 @@ export function fieldText(field: Field): string {
 
 /** Joins carried fields with their tags into one array; undefined if there are none. */
 export function joinCarried(fields: readonly Field[]): Uint8Array | undefined {
-  return fields.length === 0 ? undefined : concatenated(fields.map(loadedBytes));
+  return fields.length === 0 ? undefined : concatBytes(fields.map(loadedBytes));
 }
 
 function inMemory(field: Field, wire: WireType): Uint8Array {

@@ -1,8 +1,8 @@
 /**
- * Attention over several heads: Y = softmax(scale · Q·Kᵀ + bias) · V. Q: batch × heads × queries × D, K and V: batch × key heads × keys × D;
- * or three axes with heads and D merged. Each key head serves heads / key heads query heads. Past keys and values come first.
- * The bias is the mask (true: attended), causality (query i sees key j ≤ i + past) and padding; a query that sees no key gets 0.
- * `softcap` c limits products to c · tanh(x / c) before the bias.
+ * Attention over several heads: Y = softmax(scale · Q·Kᵀ + bias) · V. Q is batch × heads × queries × D; K and V are batch × key heads × keys × D.
+ * With three axes, heads and D are merged. Each key head is shared by heads / key heads query heads. Past keys and values precede the new ones.
+ * The bias combines the mask (true: attended), causality (query i sees key j ≤ i + past) and padding. A query that sees no key outputs 0.
+ * `softcap` c limits products x to c · tanh(x / c) before the bias is added.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -19,18 +19,19 @@ import {
   type NodeChange,
   type Site,
 } from "./define.ts";
-import { readFloat, readElementType, readFlag, readInteger } from "./shared/attributes.ts";
+import { readElementType, readFlag, readFloat, readInteger } from "./shared/attributes.ts";
 import { appendTo, capScores, mergeHeads, splitHeads } from "./shared/heads.ts";
-import { integersConstant, requireInput, range, requireValue, scalar, typeOf } from "./shared/rules.ts";
+import { integersConstant, range, requireInput, requireValue, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
+  /** True if operands have three axes, the last of which merges heads and D. */
   readonly hasMergedHeads: boolean;
   readonly heads: number;
   readonly keyHeads: number;
   readonly scale: number | undefined;
   readonly softcap: number;
   readonly causal: boolean;
-  /** The number of keys before and after its own position that a query sees; -1: all. */
+  /** The number of keys that a query sees before and after its position; -1: all. */
   readonly window: readonly [before: number, after: number];
   /** The content of the fourth output: 0 products, 1 after softcap, 2 with bias, 3 after softmax. */
   readonly scoreOutput: number;
@@ -46,7 +47,7 @@ function read(site: Site): Settings | Miss {
   if (typeof heads !== "number" || typeof keyHeads !== "number" || heads === 0 || keyHeads === 0)
     return new Miss("the number of heads is not known");
   return {
-    hasMergedHeads: hasMergedHeads,
+    hasMergedHeads,
     heads,
     keyHeads,
     scale: readFloat(site, "scale", undefined),
@@ -77,7 +78,7 @@ interface Shapes {
   readonly q: OperandShape;
   readonly k: OperandShape;
   readonly v: OperandShape;
-  /** The number of keys, including those of the past. */
+  /** The number of past and new keys. */
   readonly keys: Dim;
 }
 
@@ -103,7 +104,12 @@ function infer(s: Settings, site: Site): readonly Inferred[] | Miss {
   if (operands instanceof Miss) return operands;
   const { q, k, v, keys } = operands;
   return [
-    { type, dims: s.hasMergedHeads ? [q.batch, q.length, multiplyDims(v.width, s.heads)] : [q.batch, s.heads, q.length, v.width] },
+    {
+      type,
+      dims: s.hasMergedHeads
+        ? [q.batch, q.length, multiplyDims(v.width, s.heads)]
+        : [q.batch, s.heads, q.length, v.width],
+    },
     { type: requireInput(site, 1).type, dims: [q.batch, s.keyHeads, keys, k.width] },
     { type: requireInput(site, 2).type, dims: [q.batch, s.keyHeads, keys, v.width] },
     { type, dims: [q.batch, s.heads, q.length, keys] },
@@ -111,8 +117,8 @@ function infer(s: Settings, site: Site): readonly Inferred[] | Miss {
 }
 
 /**
- * Heads are cut as a whole: a key head with all query heads that it serves. With four axes, D of queries and keys is summed over
- * (the scale stays that of the original D), and D of the values passes through.
+ * Links axes so that heads are cut as a whole: a key head together with all query heads that share it. With four axes, D of queries and keys is
+ * summed over and can be cut; the scale remains that of the original D. D of the values links to D of the output.
  */
 function axes(s: Settings, site: Site): AxisRule | Miss {
   const operands = shapesOfSite(s, site);
@@ -125,7 +131,7 @@ function axes(s: Settings, site: Site): AxisRule | Miss {
   const maskHeads = mask.length - 3;
   const headAxis = s.hasMergedHeads ? 2 : 1;
   const valueHeads: AxisEnd = ["in2", headAxis];
-  // Each axis that counts heads, and its number of indices per key head.
+  // Each axis that counts heads, with its number of indices per key head.
   const countedAxes: (readonly [AxisEnd, number])[] = [
     [valueHeads, valueWidth],
     [["in1", headAxis], keyWidth],
@@ -142,7 +148,8 @@ function axes(s: Settings, site: Site): AxisRule | Miss {
   const links: AxisLink[] = batchEnds.map((to) => ({ from: ["in0", 0], to }));
   for (const [to, per] of countedAxes) {
     if (per > 1) links.push({ from: to, to, map: (index) => range(per, Math.floor(index / per) * per) });
-    if (to !== valueHeads) links.push({ from: valueHeads, to, map: (index) => range(per, Math.floor(index / valueWidth) * per) });
+    if (to !== valueHeads)
+      links.push({ from: valueHeads, to, map: (index) => range(per, Math.floor(index / valueWidth) * per) });
   }
   if (!s.hasMergedHeads) links.push(...linksInsideHeads);
   return {
@@ -183,7 +190,7 @@ function writePositions(emit: Emit, reference: Value, axis: number, size: Dim, s
   return emit.Reshape([numbers, shape]);
 }
 
-/** Writes the sum of all biases; `canBeEmpty` if a query can be without any key. */
+/** Writes the sum of all biases. `canBeEmpty` is true if a query may see no key. */
 function writeBias(
   s: Settings,
   emit: Emit,
@@ -203,7 +210,11 @@ function writeBias(
     const rows = writePositions(emit, q, 2, length, [-1, 1]);
     const lengthOf = (value: Value): Value => emit.Shape([value], { start: 2, end: 3 });
     const offset =
-      past !== undefined ? lengthOf(past) : lengthsPerSample === undefined ? undefined : emit.Sub([lengthsPerSample, lengthOf(q)]);
+      past !== undefined
+        ? lengthOf(past)
+        : lengthsPerSample === undefined
+          ? undefined
+          : emit.Sub([lengthsPerSample, lengthOf(q)]);
     const distance = emit.Sub([offset === undefined ? rows : emit.Add([rows, offset]), columns()]);
     if (s.causal) terms.push(biasWhere(emit.GreaterOrEqual([distance, 0])));
     if (before >= 0) terms.push(biasWhere(emit.LessOrEqual([distance, before])));
@@ -216,7 +227,7 @@ function writeBias(
   return { sum: more.reduce((sum, term) => emit.Add([sum, term]), first), canBeEmpty };
 }
 
-/** Repeats each key head for the query heads that it serves. */
+/** Repeats each key head for the query heads that share it. */
 function repeatHeads(s: Settings, emit: Emit, value: Value, size: Dim): Value | Miss {
   const queryHeads = s.heads / s.keyHeads;
   if (queryHeads === 1) return value;
@@ -240,7 +251,7 @@ function lower(s: Settings, emit: Emit, inputs: Inputs): readonly Value[] | Miss
   const maskLength = mask?.type?.dims?.at(-1);
   if (typeof maskLength === "number" && typeof operands.keys === "number" && maskLength < operands.keys)
     return new Miss("its mask does not cover all keys");
-  // Writes batch × heads × positions × D from either form.
+  // Returns batch × heads × positions × D for merged and separate heads.
   const split = (value: Value | undefined, heads: number): Value =>
     s.hasMergedHeads ? splitHeads(emit, value, heads) : requireValue(value);
   const q = split(queries, s.heads);
@@ -249,7 +260,7 @@ function lower(s: Settings, emit: Emit, inputs: Inputs): readonly Value[] | Miss
   const [k, v] = [repeatHeads(s, emit, presentKey, size), repeatHeads(s, emit, presentValue, operands.v.width)];
   if (k instanceof Miss) return k;
   if (v instanceof Miss) return v;
-  // Both operands get the root of the scale, so that float16 products stay small.
+  // Q and K are each multiplied by the square root of the scale, so that float16 products stay small.
   const scaleRoot = Math.sqrt(s.scale ?? 1 / Math.sqrt(size));
   const transposed = emit.Transpose([emit.Mul([k, scaleRoot])], { perm: [0, 1, 3, 2] });
   const products = emit.MatMul([emit.Mul([q, scaleRoot]), transposed]);
@@ -260,7 +271,7 @@ function lower(s: Settings, emit: Emit, inputs: Inputs): readonly Value[] | Miss
     bias?.canBeEmpty === true
       ? emit.Equal([emit.ReduceMax([bias.sum, [-1]], { keepdims: 1 }), Number.NEGATIVE_INFINITY])
       : undefined;
-  // Applied before the softmax, too: a row of -∞ gives NaN, also in the gradient.
+  // Also applied before the softmax, because a row of -∞ would give NaN in outputs and gradients.
   const clearEmpty = (value: Value): Value => (isEmpty === undefined ? value : emit.Where([isEmpty, 0, value]));
   const weights = clearEmpty(writeSoftmax(emit, clearEmpty(scores), s.precision));
   const y = emit.MatMul([weights, v]);

@@ -5,12 +5,15 @@ import type { Value } from "../graph/graph.ts";
 import { float32 } from "../tensor/dense.ts";
 import type { Dim } from "../tensor/dims.ts";
 import type { AxisRule, GradientScope, Homogeneity, OpDef, Site, Traits, WantedInterval, WeightRole } from "./entry.ts";
-import { noWeight, noLowering, noQuantizedKernel } from "./shared/misses.ts";
+import { noLowering, noQuantizedKernel, noWeight } from "./shared/misses.ts";
 
 export type * from "./entry.ts";
 
 /** The facets that a definition must have: a gradient or a lowering; with a weight also parameters, cost and quantization. */
-export type Complete<S> = ({ readonly lower: Exclude<OpDef<S>["lower"], Miss | undefined> } | RequiredFacets<S, "gradient">) &
+export type Complete<S> = (
+  | { readonly lower: Exclude<OpDef<S>["lower"], Miss | undefined> }
+  | RequiredFacets<S, "gradient">
+) &
   ({ readonly weight?: Miss | undefined } | RequiredFacets<S, "parameters" | "cost" | "quantize">) &
   (null extends S ? unknown : undefined extends S ? unknown : RequiredFacets<S, "read">);
 type RequiredFacets<S, K extends keyof OpDef<S>> = { readonly [Key in K]: NonNullable<OpDef<S>[Key]> };
@@ -32,9 +35,10 @@ const facetNames: readonly FacetName[] = ["weight", "axes", "lower", "gradient",
 
 /** A definition applied to a node: facets that no longer need settings and node as arguments. */
 export type Bound = {
-  readonly [K in Exclude<keyof OpDef<unknown>, keyof Traits | CompletedFacet | "name" | "domain" | "read">]-?: BoundFacet<
-    OpDef<unknown>[K]
-  >;
+  readonly [K in Exclude<
+    keyof OpDef<unknown>,
+    keyof Traits | CompletedFacet | "name" | "domain" | "read"
+  >]-?: BoundFacet<OpDef<unknown>[K]>;
 } & {
   parameters(): readonly number[];
   homogeneous(): Homogeneity | undefined;

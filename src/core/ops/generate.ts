@@ -4,14 +4,14 @@ import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { addDims, ceilDims, type Dim, isSymbolic, multiplyDims, quotientParts } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
 import { type AxisLink, defineOp, type Op, type Operand, type Site } from "./define.ts";
-import { readFloat, readElementType, readInteger, readIntegers, wrapAxis } from "./shared/attributes.ts";
+import { readElementType, readFloat, readInteger, readIntegers, wrapAxis } from "./shared/attributes.ts";
 import { maxElements, withElements } from "./shared/elements.ts";
 import { defineInert } from "./shared/inert.ts";
 import { inferenceOnly } from "./shared/misses.ts";
-import { inferShape, requireInput, range, requirePositions } from "./shared/rules.ts";
+import { inferShape, range, requireInput, requirePositions } from "./shared/rules.ts";
 
 /** Returns the value of a scalar that is known before the run. */
-function scalarOf(operand: Operand | undefined): Dim | undefined {
+function knownScalarOf(operand: Operand | undefined): Dim | undefined {
   const { elements, small } = operand ?? {};
   if (elements !== undefined) return elements[0];
   return small === undefined || small.type === "string" || small.type.startsWith("complex")
@@ -19,8 +19,8 @@ function scalarOf(operand: Operand | undefined): Dim | undefined {
     : toFloat64(small)[0];
 }
 
-/** Returns the length of a range; undefined if it is not known. */
-function countOf(start: Dim, limit: Dim, step: Dim, type: DataType): Dim | undefined {
+/** Returns the number of elements of Range; undefined if unknown. */
+function rangeLength(start: Dim, limit: Dim, step: Dim, type: DataType): Dim | undefined {
   if (isSymbolic(step) || step === 0) return undefined;
   if (!isSymbolic(start) && !isSymbolic(limit)) {
     // ONNX Runtime subtracts in the type of the operands.
@@ -29,9 +29,9 @@ function countOf(start: Dim, limit: Dim, step: Dim, type: DataType): Dim | undef
   }
   if (!Number.isInteger(step)) return undefined;
   const [from, to] = step > 0 ? [start, limit] : [limit, start];
-  // For half of a height, as a float, the rounded value is the quotient.
-  const share = from === 0 ? quotientParts(to) : undefined;
-  if (share !== undefined) return ceilDims(share[0], multiplyDims(share[1], Math.abs(step)));
+  // The limit can be a quotient of dimensions, such as half of a height.
+  const quotient = from === 0 ? quotientParts(to) : undefined;
+  if (quotient !== undefined) return ceilDims(quotient[0], multiplyDims(quotient[1], Math.abs(step)));
   const length = addDims(to, multiplyDims(-1, from));
   if (!isSymbolic(length)) return Math.max(0, Math.ceil(length / Math.abs(step)));
   return isFloat(type) && length.text.includes(")/(") ? undefined : ceilDims(length, Math.abs(step));
@@ -41,9 +41,9 @@ export const Range = defineInert(new Miss("generates a range"), {
   name: "Range",
   infer: (_, site) => {
     const { type } = requireInput(site, 0);
-    const [start, limit, step] = [0, 1, 2].map((input) => scalarOf(site.inputs[input]));
+    const [start, limit, step] = [0, 1, 2].map((input) => knownScalarOf(site.inputs[input]));
     if (start === undefined || limit === undefined || step === undefined) return [{ type, dims: [site.open(0, 0)] }];
-    const count = countOf(start, limit, step, type);
+    const count = rangeLength(start, limit, step, type);
     if (typeof count !== "number" || count > maxElements) return [{ type, dims: [count ?? site.open(0, 0)] }];
     return [
       withElements(
@@ -71,7 +71,7 @@ export const EyeLike = defineOp({
 export const OneHot = defineOp({
   name: "OneHot",
   read: (site) => {
-    const depth = scalarOf(site.inputs[1]);
+    const depth = knownScalarOf(site.inputs[1]);
     return { depth: typeof depth === "number" ? Math.trunc(depth) : depth, axis: readInteger(site, "axis", -1) };
   },
   infer: (s, site) => {
@@ -94,14 +94,14 @@ export const OneHot = defineOp({
 });
 
 const drawsNumbers = new Miss("draws random numbers");
-const random = (): "float" => "float";
-/** Inputs give a count or probabilities: they have no gradient, and draws are used as they are. */
-const flat = (): readonly undefined[] => [];
+const drawsFloats = (): "float" => "float";
+/** Returns no gradients, because random values do not depend differentiably on the input. */
+const noGradients = (): readonly undefined[] => [];
 
-/** Reads the seed; undefined if each run has another one. */
+/** Reads the seed. Without one, each run draws different values. */
 const readSeed = (site: Site): number | undefined => readFloat(site, "seed", undefined);
 
-/** Reads the requested type, or that of the input, and the numbers low and high, or mean and deviation. */
+/** Reads the requested type (default: that of the input), the seed and the named parameters, such as mean and scale. */
 const readDistribution = (site: Site, names: readonly string[]) => ({
   type: readElementType(site, "dtype", site.inputs[0]?.type ?? "float32") ?? "float32",
   numbers: names.map((name, index) => readFloat(site, name, index)),
@@ -111,24 +111,24 @@ const readDistribution = (site: Site, names: readonly string[]) => ({
 const defineDraw = (name: string, names: readonly string[]): Op =>
   defineInert(drawsNumbers, {
     name,
-    random,
+    random: drawsFloats,
     read: (site) => ({ ...readDistribution(site, names), dims: readIntegers(site, "shape") ?? [] }),
     infer: ({ type, dims }) => [{ type, dims }],
   });
 
-/** Only the input's shape matters; for Bernoulli its elements are probabilities. */
+/** Defines an operator that draws values in the shape of its input. For Bernoulli, the input's elements are probabilities. */
 const defineDrawLike = (name: string, names: readonly string[]): Op =>
   defineInert(drawsNumbers, {
     name,
-    random,
+    random: drawsFloats,
     read: (site) => readDistribution(site, names),
     infer: ({ type }, site) => [{ type, dims: requireInput(site, 0).dims }],
-    gradient: flat,
+    gradient: noGradients,
   });
 
 export const Multinomial = defineInert(drawsNumbers, {
   name: "Multinomial",
-  random,
+  random: drawsFloats,
   read: (site) => ({
     type: readElementType(site, "dtype", "int32") ?? "int32",
     count: readInteger(site, "sample_size", 1),

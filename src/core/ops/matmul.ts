@@ -17,14 +17,14 @@ import {
   matmulCost,
   matmulLinks,
   matmulWeight,
-  quantizeByMatMulInteger,
   productAxes,
+  quantizeByMatMulInteger,
   readGemm,
   storedOperands,
 } from "./shared/products.ts";
 import { range, requireValue, reshapeTo, scalar, sizesOf, typeOf } from "./shared/rules.ts";
 
-/** Writes dA and dB of stacked matrices; a weight shared by all rows is one large Gemm. */
+/** Writes dA and dB of stacked matrices. If B is a single matrix, each gradient is one Gemm over all rows of A. */
 function matmulGradient(
   emit: Emit,
   a: Value,
@@ -40,7 +40,7 @@ function matmulGradient(
   const dimsB = isColumn ? [...shapeB, 1] : shapeB;
   const [rows, shared, columns] = [dimsA.at(-2) ?? 1, dimsA.at(-1) ?? 1, dimsB.at(-1) ?? 1];
   if (dimsB.length === 2) {
-    // One right matrix for all rows: flattens the stack.
+    // B is a single matrix, so the stack of A is flattened to rows.
     const stack = elementCount(dimsA.slice(0, -1));
     const flatUp = matrix(up, [stack, columns]);
     return [
@@ -56,13 +56,13 @@ function matmulGradient(
   return [isRow && dA ? emit.Squeeze([dA, [-2]]) : dA, isColumn && dB ? emit.Squeeze([dB, [-1]]) : dB];
 }
 
-/** Returns for each operand the type of the other, which it must have. */
-function equalTypes({ inputs: [a, b] }: Site, dims: readonly Dim[] | undefined) {
+/** Requires that both operands have the same element type. */
+function equalTypesOf({ inputs: [a, b] }: Site, dims: readonly Dim[] | undefined) {
   return [b, a].flatMap((other, input) => (other === undefined ? [] : [{ input, type: { type: other.type, dims } }]));
 }
 
-/** A stack of stored matrices. Matrices with a single input only scale values, such as position frequencies. */
-function stackedWeight({ inputs: [a, b] }: Site): WeightRole | undefined {
+/** Returns the role of a stored stack of matrices. Matrices with a single input, such as position frequencies, only scale values. */
+function stackedWeightRole({ inputs: [a, b] }: Site): WeightRole | undefined {
   if (a?.dims === undefined || b?.dims === undefined || a.stored === b.stored) return undefined;
   const [dims, data] = a.stored ? [a.dims, b.dims] : [b.dims, a.dims];
   const last = dims.length - 1;
@@ -83,12 +83,12 @@ function stackedWeight({ inputs: [a, b] }: Site): WeightRole | undefined {
 
 export const MatMul = defineOp({
   name: "MatMul",
-  mustBe: (site) => equalTypes(site, undefined),
+  mustBe: (site) => equalTypesOf(site, undefined),
   infer: (_, site) => inferProduct(site),
   parameters: storedOperands,
   weight: (_, site) => {
     const role = matmulWeight(site);
-    if (role instanceof Miss) return stackedWeight(site) ?? role;
+    if (role instanceof Miss) return stackedWeightRole(site) ?? role;
     return { ...role, chain: chainProducts(role.input, (emit, operands) => emit.MatMul(operands)) };
   },
   homogeneous: [[0, 1]],
@@ -112,7 +112,7 @@ export const MatMulInteger = defineOp({
   ...onIntegers,
 });
 
-/** The first product transposes the data; the last applies the factors and the bias. */
+/** Replaces a Gemm by a chain. The first product transposes the data; the last product applies alpha, beta and the bias. */
 function gemmChain(s: GemmSettings, { version }: Site, input: number): { readonly chain?: Chain } {
   // Before opset 7 an attribute controls broadcasting.
   if (version < 7) return {};
@@ -120,16 +120,16 @@ function gemmChain(s: GemmSettings, { version }: Site, input: number): { readonl
     const transposes = (operand: number): number => (operand === input || first ? 1 : 0);
     const attributes = { transA: s.transA ? transposes(0) : 0, transB: s.transB ? transposes(1) : 0 };
     // Before opset 11 the bias is required.
-    const noBias = (): Value | undefined => (version < 11 ? scalar(emit, typeOf(operands[input]), 0) : undefined);
-    if (last) return emit.Gemm([...operands, bias ?? noBias()], { ...attributes, alpha: s.alpha, beta: s.beta });
-    return emit.Gemm([...operands, noBias()], attributes);
+    const zeroBias = (): Value | undefined => (version < 11 ? scalar(emit, typeOf(operands[input]), 0) : undefined);
+    if (last) return emit.Gemm([...operands, bias ?? zeroBias()], { ...attributes, alpha: s.alpha, beta: s.beta });
+    return emit.Gemm([...operands, zeroBias()], attributes);
   });
   return { chain };
 }
 
 export const Gemm = defineOp<GemmSettings>({
   name: "Gemm",
-  mustBe: (site) => equalTypes(site, [unknownDim("", 0), unknownDim("", 1)]),
+  mustBe: (site) => equalTypesOf(site, [unknownDim("", 0), unknownDim("", 1)]),
   read: readGemm,
   ...gemmFacets,
   weight: (s, site) => {
@@ -139,15 +139,15 @@ export const Gemm = defineOp<GemmSettings>({
     const scaled = s.alpha === 1 ? {} : { scaled: { attribute: "alpha", factor: s.alpha } };
     return { ...role, ...biasInput, ...scaled, ...gemmChain(s, site, role.input) };
   },
-  // The gradient so far becomes the bias, scaled by beta, so the sum is free.
+  // Previous contributions to the gradient become the bias of the Gemm, scaled by beta, so that adding them is free.
   gradient: (s, { emit, inputs: [a, b, c], up, wanted, take }) => {
     type Factors = readonly (Value | undefined)[];
     const product = (input: number, factors: Factors, transA: boolean, transB: boolean): Value | undefined => {
       if (!wanted(input)) return undefined;
-      const before = take(input);
+      const contribution = take(input);
       const settings = { alpha: s.alpha, transA: transA ? 1 : 0, transB: transB ? 1 : 0 };
-      if (before === undefined) return emit.Gemm(factors, settings);
-      return emit.Gemm([...factors, before.value], { ...settings, beta: before.factor });
+      if (contribution === undefined) return emit.Gemm(factors, settings);
+      return emit.Gemm([...factors, contribution.value], { ...settings, beta: contribution.factor });
     };
     const dA = s.transA ? product(0, [b, up], s.transB, true) : product(0, [up, b], false, !s.transB);
     const dB = s.transB ? product(1, [up, a], true, s.transA) : product(1, [a, up], !s.transA, false);

@@ -5,28 +5,29 @@
 import { Miss } from "../errors.ts";
 import { elementCount, multiplyDims } from "../tensor/dims.ts";
 import type { Site } from "./define.ts";
-import { readFloat, readFlag, readInteger, readIntegers, readString } from "./shared/attributes.ts";
+import { readFlag, readFloat, readInteger, readIntegers, readString } from "./shared/attributes.ts";
 import { defineInert } from "./shared/inert.ts";
 import { inferenceOnly } from "./shared/misses.ts";
 import { inferShape, requirePositions, withDims } from "./shared/rules.ts";
 
-const pooledBoxes = (site: Site, sizes: readonly number[]) =>
+const inferPooledBoxes = (site: Site, sizes: readonly number[]) =>
   inferShape(site, ([, channels = 1] = [], [boxes = 1] = []) => [boxes, channels, ...sizes], undefined, [0, 1]);
 
 export const RoiAlign = defineInert(inferenceOnly, {
   name: "RoiAlign",
-  // Boxes were placed without a shift by half a pixel before opset 16.
+  // Before opset 16, boxes were not shifted by half a pixel.
   renamed: { since: 16, attribute: "coordinate_transformation_mode", absent: "output_half_pixel" },
   read: (site) => ({
     height: readInteger(site, "output_height", 1),
     width: readInteger(site, "output_width", 1),
     mode: readString(site, "mode", "avg"),
-    coordinates: site.version < 16 ? "output_half_pixel" : readString(site, "coordinate_transformation_mode", "half_pixel"),
+    coordinates:
+      site.version < 16 ? "output_half_pixel" : readString(site, "coordinate_transformation_mode", "half_pixel"),
     ratio: readInteger(site, "sampling_ratio", 0),
     scale: readFloat(site, "spatial_scale", 1),
   }),
-  infer: (s, site) => pooledBoxes(site, [s.height, s.width]),
-  // ONNX Runtime samples every box: for a box far larger than the image, the samples do not fit into memory.
+  infer: (s, site) => inferPooledBoxes(site, [s.height, s.width]),
+  // The number of samples grows with the box. For a box far larger than the image, ONNX Runtime runs out of memory.
   wants: (s, site) => {
     const [images, , height, width] = site.inputs[0]?.dims ?? [];
     const areSizesKnown = typeof height === "number" && typeof width === "number";
@@ -42,7 +43,7 @@ export const RoiAlign = defineInert(inferenceOnly, {
 export const MaxRoiPool = defineInert(inferenceOnly, {
   name: "MaxRoiPool",
   read: (site) => ({ shape: readIntegers(site, "pooled_shape") ?? [1, 1], scale: readFloat(site, "spatial_scale", 1) }),
-  infer: (s, site) => pooledBoxes(site, s.shape),
+  infer: (s, site) => inferPooledBoxes(site, s.shape),
   // The first column is the image index.
   wants: (_, site) => requirePositions(1, site.inputs[0]?.dims?.[0]),
 });
@@ -59,7 +60,7 @@ export const GridSample = defineInert(inferenceOnly, {
     inferShape(site, (dims = [], grid = []) => [...dims.slice(0, 2), ...grid.slice(1, -1)], undefined, [0, 1]),
 });
 
-/** x' = A·(x, 1) for every grid position, x first: sizes N × C × (D ×) H × W, grid N × (D ×) H × W × axes. */
+/** Writes a sampling grid: x' = A·(x, 1) for every position x. The grid is N × (D ×) H × W × axes, for sizes N × C × (D ×) H × W. */
 export const AffineGrid = defineInert(inferenceOnly, {
   name: "AffineGrid",
   read: (site) => ({ sizes: site.inputs[1]?.elements, corners: readFlag(site, "align_corners") }),

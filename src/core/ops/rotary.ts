@@ -1,17 +1,17 @@
 /**
  * RotaryEmbedding: rotates channel pairs by (a, b) → (a·cos - b·sin, a·sin + b·cos). Pairs are neighbors (`interleaved`) or half a head apart.
  * Only the first `rotary_embedding_dim` channels of a head are rotated (0: all). Data: N × length × channels, or N × heads × length × width.
- * Cosines and sines: positions × D/2, selected by position, or batch × length × D/2. In ONNX Runtime's operator, positions are given per token, or
- * only for the first.
+ * With D rotated channels, cosines and sines are tables of positions × D/2, indexed by the position input, or batch × length × D/2 without it. In
+ * com.microsoft's operator, the position input lists one position per token, or only the first.
  */
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { type AxisLink, defineOp } from "./define.ts";
-import { readFloat, readFlag, readInteger } from "./shared/attributes.ts";
+import { readFlag, readFloat, readInteger } from "./shared/attributes.ts";
 import { mergeHeads, rotateHeads, rotatePairs, splitHeads } from "./shared/heads.ts";
-import { defineTyped, defineMicrosoftOp } from "./shared/inert.ts";
+import { defineMicrosoftOp, defineTyped } from "./shared/inert.ts";
 import { noRank } from "./shared/misses.ts";
-import { countAttribute, requireInput, range, requirePositions, sameAsInput, sameAxes } from "./shared/rules.ts";
+import { countAttribute, range, requireInput, requirePositions, sameAsInput, sameAxes } from "./shared/rules.ts";
 
 export const RotaryEmbedding = defineOp({
   name: "RotaryEmbedding",
@@ -19,11 +19,11 @@ export const RotaryEmbedding = defineOp({
   read: (site) => {
     const dims = site.inputs[0]?.dims;
     if (dims === undefined) return noRank;
-    const flat = dims.length === 3;
-    const heads = flat ? readInteger(site, "num_heads", 0) : dims[1];
+    const hasMergedHeads = dims.length === 3;
+    const heads = hasMergedHeads ? readInteger(site, "num_heads", 0) : dims[1];
     if (typeof heads !== "number" || heads === 0) return new Miss("the number of heads is not known");
     return {
-      flat,
+      flat: hasMergedHeads,
       heads,
       interleaved: readFlag(site, "interleaved"),
       rotated: readInteger(site, "rotary_embedding_dim", 0),
@@ -36,22 +36,22 @@ export const RotaryEmbedding = defineOp({
     const dims = requireInput(site, 0).dims ?? [];
     const ports = ["out0", ...(site.inputs[3] === undefined ? (["in1", "in2"] as const) : ["in3" as const])] as const;
     const samples = ports.map((port): AxisLink => ({ from: ["in0", 0], to: [port, 0] }));
-    const refused: AxisLink = { refuses: ["in0", s.flat ? 1 : 2], reason: "each position has its own angle" };
-    if (!s.flat) return { links: [...samples, { from: ["in0", 1], to: ["out0", 1] }, refused] };
+    const positionRefusal: AxisLink = { refuses: ["in0", s.flat ? 1 : 2], reason: "each position has its own angle" };
+    if (!s.flat) return { links: [...samples, { from: ["in0", 1], to: ["out0", 1] }, positionRefusal] };
     const width = dims[2];
     if (typeof width !== "number") return new Miss("the size of its heads is not known");
-    const size = width / s.heads;
-    const head = (index: number): number[] => range(size, Math.floor(index / size) * size);
+    const headWidth = width / s.heads;
+    const channelsOfHead = (index: number): number[] => range(headWidth, Math.floor(index / headWidth) * headWidth);
     return {
       links: [
         ...samples,
-        refused,
-        { from: ["in0", 2], to: ["in0", 2], map: head },
+        positionRefusal,
+        { from: ["in0", 2], to: ["in0", 2], map: channelsOfHead },
         { from: ["in0", 2], to: ["out0", 2] },
       ],
       resize: (cut) => {
         const channels = cut.dims("in0")[2];
-        return countAttribute("num_heads", typeof channels === "number" ? channels / size : undefined);
+        return countAttribute("num_heads", typeof channels === "number" ? channels / headWidth : undefined);
       },
     };
   },
@@ -59,9 +59,9 @@ export const RotaryEmbedding = defineOp({
     const last = x.type?.dims?.[s.flat ? 2 : 3];
     if (typeof last !== "number") return new Miss("the size of its heads is not known");
     const width = s.flat ? last / s.heads : last;
-    const angles = (cache: Value | undefined): Value =>
+    const gatherAngles = (cache: Value | undefined): Value =>
       emit.Unsqueeze([positions === undefined ? cache : emit.Gather([cache, positions], { axis: 0 }), [1]]);
-    const tables = { cos: angles(cosines), sin: angles(sines), interleaved: s.interleaved };
+    const tables = { cos: gatherAngles(cosines), sin: gatherAngles(sines), interleaved: s.interleaved };
     const heads = s.flat ? splitHeads(emit, x, s.heads) : x;
     const y = rotatePairs(emit, heads, { ...tables, count: s.rotated === 0 ? width : s.rotated, width });
     return [s.flat ? mergeHeads(emit, y) : y];
@@ -71,9 +71,9 @@ export const RotaryEmbedding = defineOp({
 const microsoftRotary = defineMicrosoftOp({
   name: "RotaryEmbedding",
   read: (site) => {
-    const [dims, half] = [site.inputs[0]?.dims, site.inputs[2]?.dims?.[1]];
+    const [dims, pairCount] = [site.inputs[0]?.dims, site.inputs[2]?.dims?.[1]];
     const [heads, last] = [readInteger(site, "num_heads", 0), dims?.at(-1)];
-    const rotated = typeof half === "number" ? 2 * half : undefined;
+    const rotated = typeof pairCount === "number" ? 2 * pairCount : undefined;
     const width = dims?.length === 4 || typeof last !== "number" ? last : heads > 0 ? last / heads : rotated;
     return {
       interleaved: readFlag(site, "interleaved"),
@@ -83,7 +83,7 @@ const microsoftRotary = defineMicrosoftOp({
     };
   },
   infer: (_, site) => sameAsInput(site),
-  // A single position is the offset of all samples.
+  // A single position is the first position of all samples.
   wants: (_, site) => (site.inputs[1]?.dims?.length === 2 ? requirePositions(1, site.inputs[2]?.dims?.[0]) : []),
   axes: (_, site, dims) => {
     const perToken: AxisLink[] = site.inputs[1]?.dims?.length === 2 ? [{ from: ["in1", 0], to: ["out0", 0] }] : [];
@@ -104,7 +104,7 @@ const microsoftRotary = defineMicrosoftOp({
   },
 });
 
-/** q · cos(e) + q' · sin(e), and the same for k: the rotated halves are inputs. */
+/** Computes q · cos(e) + q' · sin(e) and k · cos(e) + k' · sin(e). The rotated q' and k' are inputs. */
 export const GemmaRotaryEmbedding = defineTyped({
   name: "GemmaRotaryEmbedding",
   infer: (_, site) => [1, 3].flatMap((input) => sameAsInput(site, input)),

@@ -1,6 +1,7 @@
 /**
  * DFT, STFT, MelWeightMatrix (triangular filters) and window functions, for inference only.
- * DFT of real (last axis 1) or complex (2) values: X[k] = Σ x[n]·e^(-2πi·kn/N), inverse with + and 1/N; `onesided` keeps the first N/2 + 1.
+ * DFT: X[k] = Σ x[n]·e^(-2πi·kn/N) of real (last axis of size 1) or complex (size 2) values. The inverse has exponents with + and a factor 1/N.
+ * `onesided` outputs only the first ⌊N/2⌋ + 1 frequencies.
  * The axis of DFT is an attribute (default 1) in opset 17 and an input (default -2) since 20. STFT is the DFT of windowed frames.
  */
 import { Miss } from "../errors.ts";
@@ -18,7 +19,8 @@ export const DFT = defineInert(inferenceOnly, {
     const rank = site.inputs[0]?.dims?.length;
     if (rank === undefined) return noRank;
     const [, length, axisInput] = site.inputs;
-    const axis = site.version < 20 ? readInteger(site, "axis", 1) : axisInput === undefined ? -2 : axisInput.elements?.[0];
+    const axis =
+      site.version < 20 ? readInteger(site, "axis", 1) : axisInput === undefined ? -2 : axisInput.elements?.[0];
     if (typeof axis !== "number") return new Miss("its axis is computed at run time");
     if (length !== undefined && length.elements?.[0] === undefined)
       return new Miss("its length is computed at run time");
@@ -55,8 +57,8 @@ export const STFT = defineInert(inferenceOnly, {
     }),
 });
 
-/** Defines an operator whose output has dimensions that the elements of its inputs determine. */
-function constantOf(name: string, dims: (site: Site) => readonly Dim[]): Op {
+/** Defines an operator that writes a constant signal, whose dimensions depend on the elements of its inputs. */
+function defineConstantSignal(name: string, dims: (site: Site) => readonly Dim[]): Op {
   return defineInert(new Miss("depends on sizes only"), {
     name,
     read: (site) => ({
@@ -68,12 +70,12 @@ function constantOf(name: string, dims: (site: Site) => readonly Dim[]): Op {
 }
 
 export const signalOperators: readonly Op[] = [
-  constantOf("MelWeightMatrix", (site) => {
+  defineConstantSignal("MelWeightMatrix", (site) => {
     const [bins, length] = [site.inputs[0]?.elements?.[0], site.inputs[1]?.elements?.[0]];
     if (bins === undefined || length === undefined) return [site.open(0, 0), site.open(0, 1)];
     return [addDims(floorDims(length, 2), 1), bins];
   }),
   ...["HannWindow", "HammingWindow", "BlackmanWindow"].map((name) =>
-    constantOf(name, (site) => [site.inputs[0]?.elements?.[0] ?? site.open(0, 0)]),
+    defineConstantSignal(name, (site) => [site.inputs[0]?.elements?.[0] ?? site.open(0, 0)]),
   ),
 ];

@@ -1,16 +1,16 @@
 /**
- * Operators on strings, TfIdfVectorizer (counts n-grams), and the operators of ai.onnx.ml that scikit-learn exporters write, for inference only.
+ * Operators on strings, TfIdfVectorizer (counts n-grams), and operators of ai.onnx.ml that scikit-learn exporters write. All are for inference only.
  */
 import { Miss } from "../errors.ts";
 import { type Dim, elementCount } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
 import type { Op, OpDef, Site } from "./define.ts";
-import { readFloats, readFlag, readInteger, readIntegers, readString, readStrings } from "./shared/attributes.ts";
+import { readFlag, readFloats, readInteger, readIntegers, readString, readStrings } from "./shared/attributes.ts";
 import { defineInert } from "./shared/inert.ts";
 import { broadcast, inferShape, requireInput } from "./shared/rules.ts";
 
 const onStrings = new Miss("operates on strings");
-const inAttributes = new Miss("stores its parameters in attributes");
+const parametersInAttributes = new Miss("stores its parameters in attributes");
 const keepDims = (dims: readonly Dim[]): readonly Dim[] => dims;
 
 export const StringConcat = defineInert(onStrings, {
@@ -18,7 +18,7 @@ export const StringConcat = defineInert(onStrings, {
   infer: (_, site) => inferShape(site, broadcast, "string", [0, 1]),
 });
 
-/** Changes case and removes words, so the output length depends on the data. */
+/** Changes case and removes stop words. With stop words, the output length depends on the data. */
 export const StringNormalizer = defineInert(onStrings, {
   name: "StringNormalizer",
   read: (site) => ({
@@ -34,7 +34,10 @@ export const StringNormalizer = defineInert(onStrings, {
 
 export const StringSplit = defineInert(onStrings, {
   name: "StringSplit",
-  read: (site) => ({ delimiter: readString(site, "delimiter", ""), maxSplit: readInteger(site, "maxsplit", undefined) }),
+  read: (site) => ({
+    delimiter: readString(site, "delimiter", ""),
+    maxSplit: readInteger(site, "maxsplit", undefined),
+  }),
   infer: (_, site) => {
     const { dims } = requireInput(site, 0);
     return [
@@ -70,36 +73,36 @@ export const TfIdfVectorizer = defineInert(new Miss("counts n-grams"), {
     ),
 });
 
-const preprocessing = (name: string, infer: OpDef<null>["infer"]): Op =>
-  defineInert(inAttributes, { name, domain: "ai.onnx.ml", infer });
+const definePreprocessing = (name: string, infer: OpDef<null>["infer"]): Op =>
+  defineInert(parametersInAttributes, { name, domain: "ai.onnx.ml", infer });
 
-const sameDims = (_: null, site: Site) => inferShape(site, keepDims);
-/** Scaler and Normalizer always return float32. */
-const floats = (_: null, site: Site) => inferShape(site, keepDims, "float32");
+const inferSameDims = (_: null, site: Site) => inferShape(site, keepDims);
+/** Infers float32 with the input's dimensions, for Scaler and Normalizer. */
+const inferFloats = (_: null, site: Site) => inferShape(site, keepDims, "float32");
 
-const labels: readonly (readonly [attribute: string, type: DataType])[] = [
+const labelAttributes: readonly (readonly [attribute: string, type: DataType])[] = [
   ["values_int64s", "int64"],
   ["values_floats", "float32"],
   ["values_strings", "string"],
 ];
 
 export const mlOperators: readonly Op[] = [
-  preprocessing("Scaler", floats),
-  preprocessing("Normalizer", floats),
-  preprocessing("Binarizer", sameDims),
-  preprocessing("Imputer", sameDims),
-  preprocessing("LabelEncoder", (_, site) => {
-    const [, listed] = labels.find(([attribute]) => site.attribute(attribute) !== undefined) ?? [];
+  definePreprocessing("Scaler", inferFloats),
+  definePreprocessing("Normalizer", inferFloats),
+  definePreprocessing("Binarizer", inferSameDims),
+  definePreprocessing("Imputer", inferSameDims),
+  definePreprocessing("LabelEncoder", (_, site) => {
+    const [, listedType] = labelAttributes.find(([attribute]) => site.attribute(attribute) !== undefined) ?? [];
     const tensor = site.attribute("values_tensor");
-    const type = tensor?.kind === "tensor" ? tensor.value.type : listed;
+    const type = tensor?.kind === "tensor" ? tensor.value.type : listedType;
     return type === undefined ? new Miss("has no labels") : inferShape(site, keepDims, type);
   }),
-  // One output per index, whatever the shape of the indices.
-  preprocessing("ArrayFeatureExtractor", (_, site) => {
-    const picked = (dims: readonly Dim[] = [], indices: readonly Dim[] = []) => [
+  // The indices are flattened: the output has one column per index.
+  definePreprocessing("ArrayFeatureExtractor", (_, site) => {
+    const pickedDims = (dims: readonly Dim[] = [], indices: readonly Dim[] = []) => [
       ...(dims.length === 1 ? [1] : dims.slice(0, -1)),
       elementCount(indices),
     ];
-    return inferShape(site, picked, undefined, [0, 1]);
+    return inferShape(site, pickedDims, undefined, [0, 1]);
   }),
 ];

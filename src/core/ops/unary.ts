@@ -1,37 +1,38 @@
 /**
- * Elementwise operators with one operand. At corners the derivative is PyTorch's: 0 for Relu, Abs, HardSigmoid, ThresholdedRelu; that of the left
- * side for LeakyRelu, Elu, Selu. Piecewise constant operators have no gradient.
+ * Elementwise operators with one operand. At corners, the derivative is that of PyTorch: 0 for Relu, Abs, HardSigmoid and ThresholdedRelu; the left
+ * derivative for LeakyRelu, Elu and Selu. Piecewise constant operators have no gradient.
  */
 
 import type { Value } from "../graph/graph.ts";
 import { isDimension, multiplyDims } from "../tensor/dims.ts";
 import type { Op } from "./define.ts";
 import { readFloat, readString } from "./shared/attributes.ts";
-import { reorderFromBlocks, matchScaleInBlocks, scaleInBlocks } from "./shared/channel-blocks.ts";
+import { matchScaleInBlocks, reorderFromBlocks, scaleInBlocks } from "./shared/channel-blocks.ts";
 import { roundQuotient } from "./shared/elements.ts";
 import { defineUnary } from "./shared/elementwise.ts";
 import { inferenceOnly } from "./shared/misses.ts";
 import { typeOf } from "./shared/rules.ts";
 
-const steepest = 3e38;
+/** A slope close to the largest float32, 3.4e38. */
+const maxSlope = 3e38;
 
-const flat = (): undefined => undefined;
+const noGradient = (): undefined => undefined;
 const transparent = () => ({ kind: "transparent" }) as const;
 
-/** Squares of deviations overflow float16, and an epsilon against division by zero underflows. */
+/** Returns the reason for float32: in normalizations, squares of deviations overflow float16, and epsilons against division by zero underflow. */
 const needsFloat32 = () => "its values can exceed the range of float16";
 
 export const unaryOperators: readonly Op[] = [
   defineUnary({
     name: "Relu",
     homogeneous: [[0]],
-    // HardSigmoid with the steepest slope is 1 for y above 3.3e-39. A product takes a third of the time of the single-threaded Where.
-    // A non-finite gradient at an inactive unit becomes NaN: such a step is lost in either form.
+    // HardSigmoid with the maximum slope is 1 for y above 3.3e-39 and 0 for y = 0. The product takes a third of the time of a Where, which is
+    // single-threaded. A non-finite gradient at an inactive unit becomes NaN, but such a training step is lost in either form.
     derivative: ({ emit, up, x, y }) =>
       typeOf(x) === "float32"
-        ? emit.Mul([up, emit.HardSigmoid([y], { alpha: steepest, beta: 0 })])
+        ? emit.Mul([up, emit.HardSigmoid([y], { alpha: maxSlope, beta: 0 })])
         : emit.Where([emit.Greater([y, 0]), up, 0]),
-    // Shares a pass over memory with a preceding normalization.
+    // Fuses Relu into a preceding normalization, which saves a pass over memory.
     inChannelBlocks: (_, emit, [x], block) => {
       const scaled = x === undefined ? undefined : matchScaleInBlocks(x, block);
       if (scaled === undefined) return undefined;
@@ -84,8 +85,8 @@ export const unaryOperators: readonly Op[] = [
     saturates: [-1, 1],
     // y = x / (1 + |x|), so dy/dx = 1 / (1 + |x|)².
     derivative: ({ emit, up, x }) => {
-      const size = emit.Add([emit.Abs([x]), 1]);
-      return emit.Div([up, emit.Mul([size, size])]);
+      const denominator = emit.Add([emit.Abs([x]), 1]);
+      return emit.Div([up, emit.Mul([denominator, denominator])]);
     },
   }),
   defineUnary({
@@ -102,31 +103,31 @@ export const unaryOperators: readonly Op[] = [
     read: (site) => ({ tanh: readString(site, "approximate", "none") === "tanh" }),
     // y = x · Φ(x), so dy/dx = Φ(x) + x · φ(x). With "tanh", Φ ≈ (1 + tanh(u)) / 2 where u = √(2/π) · (x + 0.044715 x³).
     derivative: ({ emit, up, x, s }) => {
-      // (1 + value) / 2 for values in [-1, 1], in one pass over memory.
-      const half = (value: Value): Value => emit.HardSigmoid([value], { alpha: 0.5, beta: 0.5 });
+      // Writes (1 + value) / 2 for values in [-1, 1], in one pass over memory.
+      const halveOnePlus = (value: Value): Value => emit.HardSigmoid([value], { alpha: 0.5, beta: 0.5 });
       if (!s.tanh) {
         // With r = x / √2: Φ(x) = (1 + erf r) / 2, x · φ(x) = r · exp(-r² - ln √π).
         const r = emit.Mul([x, Math.SQRT1_2]);
         const density = emit.Exp([emit.Sub([-Math.log(Math.PI) / 2, emit.Mul([r, r])])]);
-        return emit.Mul([up, emit.Add([half(emit.Erf([r])), emit.Mul([r, density])])]);
+        return emit.Mul([up, emit.Add([halveOnePlus(emit.Erf([r])), emit.Mul([r, density])])]);
       }
       const square = emit.Mul([x, x]);
       const root = Math.sqrt(2 / Math.PI);
       const inner = emit.Mul([x, emit.Add([root, emit.Mul([square, root * 0.044715])])]);
       const t = emit.Tanh([inner]);
       const slope = emit.Add([root, emit.Mul([square, 3 * root * 0.044715])]);
-      const second = emit.Mul([0.5, emit.Mul([x, emit.Mul([emit.Sub([1, emit.Mul([t, t])]), slope])])]);
-      return emit.Mul([up, emit.Add([half(t), second])]);
+      const secondTerm = emit.Mul([0.5, emit.Mul([x, emit.Mul([emit.Sub([1, emit.Mul([t, t])]), slope])])]);
+      return emit.Mul([up, emit.Add([halveOnePlus(t), secondTerm])]);
     },
   }),
   defineUnary<{ readonly alpha: number; readonly beta: number }>({
     name: "HardSigmoid",
     saturates: [0, 1],
     read: (site) => ({ alpha: readFloat(site, "alpha", 0.2), beta: readFloat(site, "beta", 0.5) }),
-    // y = clip(α·x + β, 0, 1): slope α strictly between the ends.
+    // y = clip(α·x + β, 0, 1), so the slope is α for 0 < y < 1, otherwise 0.
     derivative: ({ emit, up, y, s }) => {
-      const inside = emit.And([emit.Greater([y, 0]), emit.Less([y, 1])]);
-      return emit.Where([inside, emit.Mul([up, s.alpha]), 0]);
+      const isInside = emit.And([emit.Greater([y, 0]), emit.Less([y, 1])]);
+      return emit.Where([isInside, emit.Mul([up, s.alpha]), 0]);
     },
   }),
   defineUnary<{ readonly alpha: number; readonly gamma: number }>({
@@ -159,24 +160,28 @@ export const unaryOperators: readonly Op[] = [
     unchanged: () => 0,
     quantize: transparent,
   }),
-  defineUnary({ name: "Sign", derivative: flat, onDims: (a) => (typeof a === "number" ? Math.sign(a) : undefined) }),
-  defineUnary({ name: "Floor", inSteps: true, derivative: flat, onFloats: (a = 0) => roundQuotient(a, "down") }),
-  defineUnary({ name: "Ceil", inSteps: true, derivative: flat, onFloats: (a = 0) => roundQuotient(a, "up") }),
-  // Rounds half to even. The role `straight-through` of its output lets gradients pass in fake quantization; otherwise it is flat.
-  defineUnary({ name: "Round", inSteps: true, derivative: flat }),
+  defineUnary({
+    name: "Sign",
+    derivative: noGradient,
+    onDims: (a) => (typeof a === "number" ? Math.sign(a) : undefined),
+  }),
+  defineUnary({ name: "Floor", inSteps: true, derivative: noGradient, onFloats: (a = 0) => roundQuotient(a, "down") }),
+  defineUnary({ name: "Ceil", inSteps: true, derivative: noGradient, onFloats: (a = 0) => roundQuotient(a, "up") }),
+  // Rounds half to even, without a gradient. If its output has the role `straight-through` (fake quantization), gradients pass unchanged.
+  defineUnary({ name: "Round", inSteps: true, derivative: noGradient }),
   defineUnary({
     name: "HardSwish",
-    // y = x · clip(x/6 + 1/2, 0, 1): slope 0 below -3, 1 above 3, x/3 + 1/2 between.
+    // y = x · clip(x/6 + 1/2, 0, 1), so the slope is 0 below -3, 1 above 3, and x/3 + 1/2 between.
     derivative: ({ emit, up, x }) => {
       const slope = emit.Add([emit.Div([x, 3]), 0.5]);
-      const above = emit.Where([emit.Greater([x, 3]), 1, slope]);
-      return emit.Mul([up, emit.Where([emit.Greater([x, -3]), above, 0])]);
+      const slopeBelowThree = emit.Where([emit.Greater([x, 3]), 1, slope]);
+      return emit.Mul([up, emit.Where([emit.Greater([x, -3]), slopeBelowThree, 0])]);
     },
   }),
   defineUnary<{ readonly alpha: number }>({
     name: "Celu",
     read: (site) => ({ alpha: readFloat(site, "alpha", 1) }),
-    // max(x, 0) + min(0, α(e^(x/α) - 1)) is a scaled Elu.
+    // y = max(x, 0) + min(0, α(e^(x/α) - 1)) = α · Elu(x/α).
     lower: ({ emit, x, s }) =>
       s.alpha === 1 ? emit.Elu([x]) : emit.Mul([emit.Elu([emit.Div([x, s.alpha])]), s.alpha]),
   }),
@@ -186,19 +191,19 @@ export const unaryOperators: readonly Op[] = [
     // y = x · σ(α·x), so dy/dx = σ + α·y·(1 - σ).
     derivative: ({ emit, up, x, y, s }) => {
       const gate = emit.Sigmoid([emit.Mul([x, s.alpha])]);
-      const bend = emit.Mul([emit.Mul([y, s.alpha]), emit.Sub([1, gate])]);
-      return emit.Mul([up, emit.Add([gate, bend])]);
+      const gateSlope = emit.Mul([emit.Mul([y, s.alpha]), emit.Sub([1, gate])]);
+      return emit.Mul([up, emit.Add([gate, gateSlope])]);
     },
   }),
   defineUnary<{ readonly bias: number; readonly lambda: number }>({
     name: "Shrink",
     read: (site) => ({ bias: readFloat(site, "bias", 0), lambda: readFloat(site, "lambd", 0.5) }),
-    // Values beyond ±λ move toward 0 by the bias, others become 0.
+    // Values below -λ or above λ are moved toward 0 by the bias; values between become 0.
     lower: ({ emit, x, s }) => {
       const below = emit.Less([x, -s.lambda]);
       const above = emit.Greater([x, s.lambda]);
-      const shift = (by: number): Value => emit.Add([x, by]);
-      return emit.Where([below, shift(s.bias), emit.Where([above, shift(-s.bias), 0])]);
+      const shiftBy = (by: number): Value => emit.Add([x, by]);
+      return emit.Where([below, shiftBy(s.bias), emit.Where([above, shiftBy(-s.bias), 0])]);
     },
   }),
   defineUnary<{ readonly alpha: number }>({

@@ -1,6 +1,6 @@
 /** The exports of `node.ts` in a browser. Functions that need a disk throw with an alternative. */
 import { type ErrorCode, errorMessage, PithError, stripPeriod } from "../errors.ts";
-import { concatenated, hexadecimal } from "../tensor/dense.ts";
+import { concatBytes, hexadecimal } from "../tensor/dense.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import type { Digest, Parts, ScratchFile } from "./files.ts";
 import { damaged, imageHeader, type Pixels } from "./image.ts";
@@ -88,7 +88,7 @@ export function sha256(): Digest {
   const parts: Uint8Array[] = [];
   return {
     add: (bytes) => void parts.push(bytes.slice()),
-    end: async () => hexadecimal(new Uint8Array(await crypto.subtle.digest("SHA-256", concatenated(parts)))),
+    end: async () => hexadecimal(new Uint8Array(await crypto.subtle.digest("SHA-256", concatBytes(parts)))),
   };
 }
 

@@ -59,7 +59,7 @@ export function fromNumbers<T extends Exclude<NumericType, "float8e8m0">>(
   if (numbers.length !== count) {
     throw new PithError("E_SHAPE_MISMATCH", `${type}${dimsText(dims)} takes ${count} numbers, got ${numbers.length}.`);
   }
-  return { type, dims, data: encode(type, numbers) } as Dense<T>;
+  return { type, dims, data: encodeNumbers(type, numbers) } as Dense<T>;
 }
 
 /** Returns a scalar tensor. @throws PithError E_TYPE_MISMATCH for types without numbers. */
@@ -120,7 +120,7 @@ function numbersOf(dense: Dense): ArrayLike<number> & Iterable<number> {
   }
 }
 
-function encode(type: Exclude<NumericType, "float8e8m0">, numbers: ArrayLike<number>): DataOf[NumericType] {
+function encodeNumbers(type: Exclude<NumericType, "float8e8m0">, numbers: ArrayLike<number>): DataOf[NumericType] {
   switch (type) {
     case "float32":
       return new Float32Array(numbers);
@@ -143,22 +143,26 @@ function encode(type: Exclude<NumericType, "float8e8m0">, numbers: ArrayLike<num
       return BigUint64Array.from(Array.from(numbers, (value) => saturatedBigInt(value, 0n, 2n ** 64n - 1n)));
     case "int4":
     case "int2":
-      return pack(type, integers(type, new Int8Array(numbers.length), numbers));
+      return pack(type, roundToIntegers(type, new Int8Array(numbers.length), numbers));
     case "uint4":
     case "uint2":
-      return pack(type, integers(type, new Uint8Array(numbers.length), numbers));
+      return pack(type, roundToIntegers(type, new Uint8Array(numbers.length), numbers));
     default:
-      return integers(type, new (arrayOf(type))(numbers.length), numbers);
+      return roundToIntegers(type, new (arrayOf(type))(numbers.length), numbers);
   }
 }
 
 type IntegerArray = Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array;
 
-function integers<A extends IntegerArray>(type: keyof typeof integerRange, into: A, numbers: ArrayLike<number>): A {
+function roundToIntegers<A extends IntegerArray>(
+  type: keyof typeof integerRange,
+  into: A,
+  numbers: ArrayLike<number>,
+): A {
   const [low, high] = integerRange[type];
   for (let index = 0; index < into.length; index++) {
     const value = numbers[index] ?? 0;
-    if (Number.isNaN(value)) throw notANumber(type, index);
+    if (Number.isNaN(value)) throw nanError(type, index);
     const rounded = roundHalfEven(value);
     into[index] = Math.max(low, Math.min(high, rounded));
   }
@@ -166,14 +170,14 @@ function integers<A extends IntegerArray>(type: keyof typeof integerRange, into:
 }
 
 function saturatedBigInt(value: number, low: bigint, high: bigint): bigint {
-  if (Number.isNaN(value)) throw notANumber("a 64-bit integer");
+  if (Number.isNaN(value)) throw nanError("a 64-bit integer");
   if (value === Number.POSITIVE_INFINITY) return high;
   if (value === Number.NEGATIVE_INFINITY) return low;
   const rounded = BigInt(roundHalfEven(value));
   return rounded < low ? low : rounded > high ? high : rounded;
 }
 
-function notANumber(type: string, index?: number): PithError {
+function nanError(type: string, index?: number): PithError {
   return new PithError(
     "E_DATA",
     `${index === undefined ? "An element" : `Element ${index}`} is NaN, which ${type} cannot hold.`,

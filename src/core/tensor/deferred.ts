@@ -10,7 +10,7 @@ const minDeferredBytes = 2 ** 20;
  * Returns storage whose elements are computed on every read; below `minDeferredBytes` bytes they are computed once and kept.
  * @param compute Must always return the same elements: it can read immutable tensors, but not a graph.
  */
-export async function deferred(
+export async function deferTensor(
   type: Exclude<DataType, "string">,
   dims: readonly number[],
   compute: () => Promise<Dense>,
@@ -21,17 +21,17 @@ export async function deferred(
 }
 
 /** As `deferred`, computed in blocks, so that a writer needs memory for one block only. */
-export async function deferredInBlocks(
+export async function deferTensorInBlocks(
   type: Exclude<DataType, "string">,
   dims: readonly number[],
   blocks: NonNullable<Tensor["blocks"]>,
 ): Promise<Tensor> {
-  const tensor = await deferred(type, dims, async () => {
+  const tensor = await deferTensor(type, dims, async () => {
     const bytes = new Uint8Array(bytesFor(type, elementCount(dims)));
-    let at = 0;
+    let offset = 0;
     for await (const block of blocks()) {
-      bytes.set(block, at);
-      at += block.byteLength;
+      bytes.set(block, offset);
+      offset += block.byteLength;
     }
     return viewBytes(type, dims, bytes);
   });

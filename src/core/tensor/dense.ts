@@ -3,7 +3,7 @@ import { dimsText, elementCount } from "./dims.ts";
 import { arrayOf, bitsOf, type DataType, type Dense, type Tensor } from "./types.ts";
 
 /** Tensors up to this size are kept in memory when a file is opened: shapes, axes, scales, small biases. */
-export const smallBytes = 8192;
+export const maxSmallBytes = 8192;
 
 /** Returns the bytes of `count` elements, packed. */
 export function bytesFor(type: Exclude<DataType, "string">, count: number): number {
@@ -31,8 +31,8 @@ export function viewBytes(type: Exclude<DataType, "string">, dims: readonly numb
   }
   const array = arrayOf(type);
   const width = array.BYTES_PER_ELEMENT;
-  const plain = plainBytes(bytes);
-  const aligned = plain.byteOffset % width === 0 ? plain : plain.slice();
+  const unwrappedBytes = plainBytes(bytes);
+  const aligned = unwrappedBytes.byteOffset % width === 0 ? unwrappedBytes : unwrappedBytes.slice();
   const data = new array(aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.byteLength / width);
   return { type, dims, data } as Dense;
 }
@@ -43,20 +43,20 @@ export function plainBytes(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-export function joined<A extends { set(part: ArrayLike<number>, at: number): void }>(
+export function joinArrays<A extends { set(part: ArrayLike<number>, at: number): void }>(
   array: new (length: number) => A,
   parts: readonly ArrayLike<number>[],
 ): A {
-  const all = new array(parts.reduce((sum, { length }) => sum + length, 0));
+  const joinedArray = new array(parts.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
   for (const part of parts) {
-    all.set(part, at);
+    joinedArray.set(part, at);
     at += part.length;
   }
-  return all;
+  return joinedArray;
 }
 
-export const concatenated = (parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> => joined(Uint8Array, parts);
+export const concatBytes = (parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> => joinArrays(Uint8Array, parts);
 
 export function hexadecimal(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -89,7 +89,7 @@ export function inMemory(dense: Dense): Tensor {
     type: dense.type,
     dims: dense.dims,
     bytes,
-    small: bytes <= smallBytes ? dense : undefined,
+    small: bytes <= maxSmallBytes ? dense : undefined,
     stored: undefined,
     read: () => Promise.resolve(dense),
   };

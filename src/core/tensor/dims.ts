@@ -30,9 +30,9 @@ export function symbol(text: string): Symbolic {
   const existing = interned.get(text);
   if (existing !== undefined) return existing;
   if (text === "") throw new PithError("E_NAME", "A named dimension needs a name.");
-  if (text.length > maxTextLength) return unwritten(text);
+  if (text.length > maxTextLength) return longDim(text);
   const parsed = parsePolynomial(text);
-  const dim = parsed === undefined ? undefined : normal(parsed);
+  const dim = parsed === undefined ? undefined : normalize(parsed);
   return dim === undefined || typeof dim === "number" ? intern(new Map([[text, 1]]), text) : dim;
 }
 
@@ -60,28 +60,28 @@ export function isSymbolic(dim: Dim): dim is Symbolic {
 
 export function addDims(a: Dim, b: Dim): Dim {
   if (typeof a === "number" && typeof b === "number") return a + b;
-  return normal(add(polynomial(a), polynomial(b)));
+  return normalize(add(polynomialOf(a), polynomialOf(b)));
 }
 
 export function multiplyDims(a: Dim, b: Dim): Dim {
   if (typeof a === "number" && typeof b === "number") return a * b + 0; // 0 * -1 is -0, which text cannot represent
-  const [first, second] = [polynomial(a), polynomial(b)];
-  if (first.size * second.size > maxTerms) return unwritten([`(${dimText(a)})`, `(${dimText(b)})`].sort().join("*"));
-  return normal(multiply(first, second));
+  const [first, second] = [polynomialOf(a), polynomialOf(b)];
+  if (first.size * second.size > maxTerms) return longDim([`(${dimText(a)})`, `(${dimText(b)})`].sort().join("*"));
+  return normalize(multiply(first, second));
 }
 
 /** Returns a / b if it divides exactly: `batch*past + batch*seq` by `past + seq` is `batch`. Nothing divides by 0. */
 export function divideDims(a: Dim, b: Dim): Dim | undefined {
   if (b === 0) return undefined;
   if (a === b) return 1;
-  const quotient = divide(polynomial(a), polynomial(b));
-  return quotient === undefined ? undefined : normal(quotient);
+  const quotient = divide(polynomialOf(a), polynomialOf(b));
+  return quotient === undefined ? undefined : normalize(quotient);
 }
 
 /** Replaces a name in a dimension; names inside functions ("floor(n/2)") stay. */
 export function substituteDim(dim: Dim, name: string, value: Dim): Dim {
   let sum: Dim = 0;
-  for (const [monomial, coefficient] of polynomial(dim)) {
+  for (const [monomial, coefficient] of polynomialOf(dim)) {
     let term: Dim = coefficient;
     for (const factor of factors(monomial)) term = multiplyDims(term, factor === name ? value : symbol(factor));
     sum = addDims(sum, term);
@@ -95,7 +95,7 @@ export function substituteDim(dim: Dim, name: string, value: Dim): Dim {
  */
 export function solveDims(a: Dim, b: Dim): readonly (readonly [name: string, value: Dim])[] {
   const difference = addDims(a, multiplyDims(-1, b));
-  return [...polynomial(difference)].flatMap(([monomial, coefficient]) => {
+  return [...polynomialOf(difference)].flatMap(([monomial, coefficient]) => {
     const [name, ...otherFactors] = factors(monomial);
     if (name === undefined || otherFactors.length > 0 || Math.abs(coefficient) !== 1 || name.includes("(")) return [];
     const rest = addDims(difference, multiplyDims(-coefficient, symbol(name)));
@@ -133,10 +133,10 @@ export function ceilDims(a: Dim, b: Dim): Dim {
 
 /** Returns the maximum or minimum, as a name if unknown. Its operands are sorted: max(a, b) is max(b, a). */
 export function extremeDims(name: "max" | "min", dims: readonly Dim[]): Dim {
-  const all = [...new Set(dims.filter(isSymbolic))];
+  const symbols = [...new Set(dims.filter(isSymbolic))];
   // Names are nonnegative: 18·n ≥ 9·n, and n + 1 ≥ n.
   const isAtMost = (a: Dim, b: Dim): boolean => a !== b && isDimension(addDims(b, multiplyDims(-1, a)));
-  const names = all.filter((a) => !all.some((b) => (name === "max" ? isAtMost(a, b) : isAtMost(b, a))));
+  const names = symbols.filter((a) => !symbols.some((b) => (name === "max" ? isAtMost(a, b) : isAtMost(b, a))));
   const numbers = dims.filter((dim) => typeof dim === "number");
   const number = numbers.length === 0 ? undefined : Math[name](...numbers);
   const [first] = names;
@@ -165,7 +165,7 @@ function divisorText(dim: Dim): string {
 export function dimValue(dim: Dim, sizes: Readonly<Record<string, number>>): number | undefined {
   if (typeof dim === "number") return dim;
   let sum = 0;
-  for (const [monomial, coefficient] of polynomial(dim)) {
+  for (const [monomial, coefficient] of polynomialOf(dim)) {
     let term = coefficient;
     for (const factor of factors(monomial)) {
       const value = Object.hasOwn(sizes, factor) ? sizes[factor] : functionValue(factor, sizes);
@@ -180,7 +180,7 @@ export function dimValue(dim: Dim, sizes: Readonly<Record<string, number>>): num
 /** floor((a)/b), ceil((a)*0.5), (a)/(b), max(a, …), min(a, …), slice(size, start, end, step) */
 function functionValue(text: string, sizes: Readonly<Record<string, number>>): number | undefined {
   const value = (part: string | undefined): number | undefined => {
-    const inner = part === undefined ? "" : unwrapped(part);
+    const inner = part === undefined ? "" : unwrapParentheses(part);
     if (/^-?\d+(\.\d+)?(e[-+]?\d+)?$/.test(inner)) return Number(inner);
     return inner === "" ? undefined : dimValue(symbol(inner), sizes);
   };
@@ -192,25 +192,25 @@ function functionValue(text: string, sizes: Readonly<Record<string, number>>): n
     return name === "slice" ? sliceCount(size, start, end, step) : Math[name](...values);
   }
   const { parts, separators } = splitOutside(inside, /^[/*]/);
-  if (parts.length === 1 && unwrapped(parts[0] ?? "") === text) return undefined;
+  if (parts.length === 1 && unwrapParentheses(parts[0] ?? "") === text) return undefined;
   const [first, ...furtherValues] = parts.map(value);
   let result = first;
-  for (const [at, other] of furtherValues.entries()) {
+  for (const [index, other] of furtherValues.entries()) {
     if (result === undefined || other === undefined) return undefined;
-    result = separators[at] === "/" ? result / other : result * other;
+    result = separators[index] === "/" ? result / other : result * other;
   }
   if (result === undefined) return undefined;
   return name === "floor" ? Math.floor(result) : name === "ceil" ? Math.ceil(result) : result;
 }
 
-function unwrapped(text: string): string {
+function unwrapParentheses(text: string): string {
   if (!text.startsWith("(")) return text;
   let depth = 0;
-  for (let at = 0; at < text.length; at++) {
-    const character = text.charAt(at);
+  for (let index = 0; index < text.length; index++) {
+    const character = text.charAt(index);
     if (character === "(") depth++;
     else if (character === ")") depth--;
-    if (depth === 0) return at === text.length - 1 ? text.slice(1, -1) : text;
+    if (depth === 0) return index === text.length - 1 ? text.slice(1, -1) : text;
   }
   return text;
 }
@@ -240,7 +240,7 @@ export function dimText(dim: Dim): string {
 
 /** Returns 4 and "batch" for "4*batch", 4 and "" for 4; undefined for sums. */
 export function productParts(dim: Dim): readonly [count: number, of: string] | undefined {
-  const [[name, count] = ["", 0], ...otherTerms] = polynomial(dim);
+  const [[name, count] = ["", 0], ...otherTerms] = polynomialOf(dim);
   return otherTerms.length === 0 ? [count, name] : undefined;
 }
 
@@ -284,12 +284,12 @@ export function stridesOf(dims: readonly number[]): number[] {
   return strides;
 }
 
-function polynomial(dim: Dim): Polynomial {
+function polynomialOf(dim: Dim): Polynomial {
   if (typeof dim === "number") return new Map(dim === 0 ? [] : [["", dim]]);
   return polynomials.get(dim) ?? new Map([[dim.text, 1]]);
 }
 
-function normal(terms: Polynomial): Dim {
+function normalize(terms: Polynomial): Dim {
   const { size } = terms;
   const constant = terms.get("");
   if (size === 0) return 0;
@@ -301,14 +301,14 @@ const maxTextLength = 4096;
 const maxTerms = 4096;
 
 /** Names a dimension that is too long to write: a data-dependent size that equals others of the same text. */
-function unwritten(text: string): Symbolic {
+function longDim(text: string): Symbolic {
   return memoize(longDims, text, () => symbol(`?long${longDims.size}`));
 }
 
 const longDims = new Map<string, Symbolic>();
 
 function intern(terms: Polynomial, text: string): Symbolic {
-  if (text.length > maxTextLength) return unwritten(text);
+  if (text.length > maxTextLength) return longDim(text);
   return memoize(interned, text, () => {
     const dim = Object.freeze({ text });
     polynomials.set(dim, terms);

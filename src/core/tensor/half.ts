@@ -74,7 +74,7 @@ export function encodeFloats<T extends SignedFloat>(
 
 /** Decodes small floats, one element per code; every value is exact in float32. */
 export function decodeFloats(type: SmallFloat, codes: ArrayLike<number>): Float32Array {
-  const table = tableOf(type);
+  const table = valueTableOf(type);
   const values = new Float32Array(codes.length);
   for (let index = 0; index < values.length; index++) values[index] = table[codes[index] ?? 0] ?? Number.NaN;
   return values;
@@ -97,7 +97,7 @@ function scalesOf(type: SignedFloat): Float64Array {
 const scaleTables = new Map<SmallFloat, Float64Array>();
 const valueTables = new Map<SmallFloat, Float32Array>();
 
-function tableOf(type: SmallFloat): Float32Array {
+function valueTableOf(type: SmallFloat): Float32Array {
   return memoize(valueTables, type, () =>
     type === "float8e8m0" ? exponentTable() : floatTable(formats[type], signOf(type)),
   );

@@ -52,8 +52,8 @@ export function pack(type: PackedType, values: ArrayLike<number>): Uint8Array {
     if (!Number.isInteger(value) || value < low || value > high) {
       throw new PithError("E_DATA", `Element ${index}: ${type} holds integers from ${low} to ${high}, got ${value}.`);
     }
-    const at = Math.floor(index / perByte);
-    packed[at] = (packed[at] ?? 0) | ((value & mask) << ((index % perByte) * bits));
+    const byteIndex = Math.floor(index / perByte);
+    packed[byteIndex] = (packed[byteIndex] ?? 0) | ((value & mask) << ((index % perByte) * bits));
   }
   return packed;
 }

@@ -21,7 +21,7 @@ export async function* partsOf(tensor: Tensor): AsyncGenerator<Part, void, undef
   }
   const columns = Math.max(1, dims.at(-1) ?? 1);
   const rows = elementCount(dims) / columns;
-  const part = async (from: number, count: number): Promise<Part> => {
+  const readRows = async (from: number, count: number): Promise<Part> => {
     const [first, last] = [from, Math.min(rows, from + count)].map(
       (row) => stored.start + bytesFor(type, row * columns),
     );
@@ -29,11 +29,11 @@ export async function* partsOf(tensor: Tensor): AsyncGenerator<Part, void, undef
     const numbers = toFloat64(viewBytes(type, [bytes.byteLength / bytesFor(type, 1)], bytes));
     return { start: from * columns, numbers };
   };
-  const few = Math.max(1, Math.floor(shortPart / columns));
-  yield part(0, few);
-  if (rows > 2 * few) yield part(Math.floor(rows / 2), few);
-  const many = Math.max(1, Math.floor(longPart / columns));
-  for (let row = 0; row < rows; row += many) yield part(row, many);
+  const shortRows = Math.max(1, Math.floor(shortPart / columns));
+  yield readRows(0, shortRows);
+  if (rows > 2 * shortRows) yield readRows(Math.floor(rows / 2), shortRows);
+  const longRows = Math.max(1, Math.floor(longPart / columns));
+  for (let row = 0; row < rows; row += longRows) yield readRows(row, longRows);
 }
 
 /** A multiple of the size of any element type. */
@@ -51,11 +51,11 @@ export async function* blocksOf(tensor: Tensor): AsyncGenerator<Dense, void, und
 /** Reuses one buffer: allocating a megabyte per block would dominate garbage collection. */
 async function* rangesOf({ source, start, end }: StoredBytes): AsyncGenerator<Uint8Array, void, undefined> {
   const buffer = new Uint8Array(Math.min(blockBytes, end - start));
-  for (let at = start; at < end; at += blockBytes) {
-    const bytes = buffer.subarray(0, end - at);
-    if (source.fill === undefined) yield source.read(at, at + bytes.byteLength);
+  for (let offset = start; offset < end; offset += blockBytes) {
+    const bytes = buffer.subarray(0, end - offset);
+    if (source.fill === undefined) yield source.read(offset, offset + bytes.byteLength);
     else {
-      source.fill(bytes, at);
+      source.fill(bytes, offset);
       yield bytes;
     }
   }

@@ -25,7 +25,7 @@ export interface Random {
 export function random(seed: number, ...stream: readonly (number | string)[]): Random {
   const state = hash([seed, ...stream]);
   let [a, b, c, d] = state;
-  let spare: number | undefined;
+  let spareNormal: number | undefined;
 
   function bits(): number {
     const scrambled = Math.imul(b, 5);
@@ -40,25 +40,25 @@ export function random(seed: number, ...stream: readonly (number | string)[]): R
     return result;
   }
 
-  function unit(): number {
+  function uniformUnit(): number {
     const high = bits() >>> 5;
     const low = bits() >>> 6;
     return (high * 0x4000000 + low) / 0x20000000000000;
   }
 
   function standardNormal(): number {
-    if (spare !== undefined) {
-      const kept = spare;
-      spare = undefined;
-      return kept;
+    if (spareNormal !== undefined) {
+      const storedNormal = spareNormal;
+      spareNormal = undefined;
+      return storedNormal;
     }
     for (;;) {
-      const x = 2 * unit() - 1;
-      const y = 2 * unit() - 1;
+      const x = 2 * uniformUnit() - 1;
+      const y = 2 * uniformUnit() - 1;
       const square = x * x + y * y;
       if (square >= 1 || square === 0) continue;
       const factor = Math.sqrt((-2 * logarithm(square)) / square);
-      spare = y * factor;
+      spareNormal = y * factor;
       return x * factor;
     }
   }
@@ -70,23 +70,23 @@ export function random(seed: number, ...stream: readonly (number | string)[]): R
     // Numbers above the last multiple of `count` are redrawn, so that small results are not more likely.
     const limit = 0x100000000 - (0x100000000 % count);
     for (;;) {
-      const drawn = bits();
-      if (drawn < limit) return drawn % count;
+      const randomBits = bits();
+      if (randomBits < limit) return randomBits % count;
     }
   }
 
   return {
     bits,
-    uniform: (low = 0, high = 1) => low + (high - low) * unit(),
+    uniform: (low = 0, high = 1) => low + (high - low) * uniformUnit(),
     normal: (mean = 0, deviation = 1) => mean + deviation * standardNormal(),
     integer,
     permutation(count) {
       const order = Uint32Array.from({ length: count }, (_, index) => index);
       for (let last = count - 1; last > 0; last--) {
         const chosen = integer(last + 1);
-        const kept = order[last] ?? 0;
+        const lastIndex = order[last] ?? 0;
         order[last] = order[chosen] ?? 0;
-        order[chosen] = kept;
+        order[chosen] = lastIndex;
       }
       return order;
     },
@@ -108,14 +108,14 @@ function hash(parts: readonly (number | string)[]): [number, number, number, num
   }
   for (let round = 0; round < 8; round++) {
     const lane = round % 4;
-    lanes[lane] = finish(((lanes[lane] ?? 0) + Math.imul(lanes[(lane + 3) % 4] ?? 0, 0x9e3779b9) + round) | 0);
+    lanes[lane] = finishLane(((lanes[lane] ?? 0) + Math.imul(lanes[(lane + 3) % 4] ?? 0, 0x9e3779b9) + round) | 0);
   }
   // xoshiro never leaves the all-zero state.
   if ((lanes[0] | lanes[1] | lanes[2] | lanes[3]) === 0) lanes[0] = 1;
   return lanes;
 }
 
-function finish(value: number): number {
+function finishLane(value: number): number {
   let mixed = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
   mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
   return mixed ^ (mixed >>> 16);

@@ -1,7 +1,7 @@
 /** Reads compressed files in pieces, with limits that are checked before decompression. */
 import { inflated } from "#platform";
 import { PithError } from "../../core/errors.ts";
-import { concatenated, plainBytes } from "../../core/tensor/dense.ts";
+import { concatBytes, plainBytes } from "../../core/tensor/dense.ts";
 import type { ByteSource } from "../../core/tensor/types.ts";
 
 /** The maximum bytes of text and records, which is the maximum length of JavaScript strings. */
@@ -24,7 +24,7 @@ export async function readAll(source: ByteSource): Promise<Uint8Array<ArrayBuffe
     if (size > maxText) throw tooLarge(source.name);
     parts.push(part);
   }
-  return concatenated(parts);
+  return concatBytes(parts);
 }
 
 function tooLarge(name: string): PithError {
@@ -46,7 +46,7 @@ export async function gzipHead(source: ByteSource, size: number): Promise<Uint8A
     read += part.length;
     if (read >= size) break;
   }
-  return concatenated(parts);
+  return concatBytes(parts);
 }
 
 /** Counts uncompressed bytes that are kept. @throws PithError E_DATA above the limit */

@@ -30,8 +30,8 @@ import {
   castLike,
   dimsAt,
   inferShape,
-  requireInput,
   range,
+  requireInput,
   requirePositions,
   requireValue,
   sameAxes,
@@ -43,28 +43,29 @@ import {
 const storedQuantized = new Miss("its weight is stored quantized");
 
 /** Computes in at least 32 bits: 16-bit floats are too coarse. */
-type Wide = "float32" | "float64";
+type ComputeType = "float32" | "float64";
 
-const wide = (scales: Value | undefined): Wide => (typeOf(scales) === "float64" ? "float64" : "float32");
-const cast = (emit: Emit, x: Value | undefined, type: Wide): Value =>
+const computeTypeOf = (scales: Value | undefined): ComputeType =>
+  typeOf(scales) === "float64" ? "float64" : "float32";
+const cast = (emit: Emit, x: Value | undefined, type: ComputeType): Value =>
   typeOf(x) === type ? requireValue(x) : emit.Cast([x], { to: typeCodes[type] });
 
 /** Unpacks bytes into digits of `bits` each along a new last axis, low digits first. */
-function digits(emit: Emit, bytes: Value | undefined, bits: number, type: Wide): Value {
+function unpackDigits(emit: Emit, bytes: Value | undefined, bits: number, type: ComputeType): Value {
   const base = 2 ** bits;
   const parts: Value[] = [];
-  let rest = cast(emit, bytes, type);
+  let remainder = cast(emit, bytes, type);
   for (let part = 0; part < 8 / bits; part++) {
-    const higher = emit.Floor([emit.Div([rest, base])]);
-    parts.push(emit.Unsqueeze([emit.Sub([rest, emit.Mul([higher, base])]), [-1]]));
-    rest = higher;
+    const higher = emit.Floor([emit.Div([remainder, base])]);
+    parts.push(emit.Unsqueeze([emit.Sub([remainder, emit.Mul([higher, base])]), [-1]]));
+    remainder = higher;
   }
   return parts.length === 1 && parts[0] !== undefined ? parts[0] : emit.Concat(parts, { axis: -1 });
 }
 
 const reshape = (emit: Emit, x: Value, dims: readonly number[]): Value => emit.Reshape([x, dims]);
 
-function cut(emit: Emit, x: Value, axis: number, count: number): Value {
+function takeFirst(emit: Emit, x: Value, axis: number, count: number): Value {
   return emit.Slice([x, [0], [count], [axis]]);
 }
 
@@ -95,7 +96,7 @@ function packedWeight(site: Site, packed: PackedWeight, bias?: number): WeightRo
   return { ...role, packed, ...stored, chain };
 }
 
-const productOf = (site: Site, width: number) => inferShape(site, (dims) => [...dims.slice(0, -1), width]);
+const inferProductOf = (site: Site, width: number) => inferShape(site, (dims) => [...dims.slice(0, -1), width]);
 
 interface NBits {
   readonly inputs: number;
@@ -106,27 +107,30 @@ interface NBits {
 }
 
 const prepacked = new Miss("its weight is packed for one kind of processor");
-const reordered = new Miss("the order of its inputs is changed");
+const reorderedInputs = new Miss("the order of its inputs is changed");
 
 /** Writes outputs × inputs: (digit - zero point) · scale per block. */
 function nbitsMatrix(s: NBits, emit: Emit, [, codes, scales, zero, order]: Values): Value | Miss {
   if (s.prepacked) return prepacked;
-  if (order !== undefined) return reordered;
+  if (order !== undefined) return reorderedInputs;
   if (![2, 4, 8].includes(s.bits)) return new Miss(`values of ${s.bits} bits straddle bytes`);
-  const type = wide(scales);
+  const type = computeTypeOf(scales);
   const count = Math.ceil(s.inputs / s.block);
-  const perBlock = [s.outputs, count, 1];
-  const numbers = reshape(emit, digits(emit, codes, s.bits, type), [s.outputs, count, s.block]);
-  const packedZero = (bytes: Value): Value => {
-    const rows = reshape(emit, digits(emit, reshape(emit, bytes, [s.outputs, -1]), s.bits, type), [s.outputs, -1]);
-    return cut(emit, rows, 1, count);
+  const blockDims = [s.outputs, count, 1];
+  const numbers = reshape(emit, unpackDigits(emit, codes, s.bits, type), [s.outputs, count, s.block]);
+  const unpackZeroPoints = (bytes: Value): Value => {
+    const rows = reshape(emit, unpackDigits(emit, reshape(emit, bytes, [s.outputs, -1]), s.bits, type), [
+      s.outputs,
+      -1,
+    ]);
+    return takeFirst(emit, rows, 1, count);
   };
-  const middle =
+  const zeroPoint =
     zero === undefined
       ? scalar(emit, type, 2 ** (s.bits - 1))
-      : reshape(emit, typeOf(zero) === "uint8" ? packedZero(zero) : cast(emit, zero, type), perBlock);
-  const scaled = emit.Mul([emit.Sub([numbers, middle]), reshape(emit, cast(emit, scales, type), perBlock)]);
-  return cut(emit, reshape(emit, scaled, [s.outputs, count * s.block]), 1, s.inputs);
+      : reshape(emit, typeOf(zero) === "uint8" ? unpackZeroPoints(zero) : cast(emit, zero, type), blockDims);
+  const scaled = emit.Mul([emit.Sub([numbers, zeroPoint]), reshape(emit, cast(emit, scales, type), blockDims)]);
+  return takeFirst(emit, reshape(emit, scaled, [s.outputs, count * s.block]), 1, s.inputs);
 }
 
 /** Links the indices of each run of `length`, which share a block or a byte. */
@@ -140,7 +144,7 @@ const indicesOfRun = (run: number, length: number, size: number): number[] =>
 /** Outputs are rows; inputs are cut in complete blocks. Scales may be flattened and zero points may share bytes, so both are rewritten. */
 function nbitsAxes(s: NBits, site: Site, dims: readonly Dim[]): AxisRule | Miss {
   if (s.prepacked) return prepacked;
-  if (site.inputs[4] !== undefined) return reordered;
+  if (site.inputs[4] !== undefined) return reorderedInputs;
   if (site.inputs[1]?.dims?.length !== 3)
     return new Miss("its quantized values are not stored as outputs × blocks × bytes");
   const last = dims.length - 1;
@@ -194,12 +198,12 @@ function keepBlocks(
     of(before) {
       const select = (numbers: Dense): Dense => takeIndices(takeIndices(numbers, 0, rows), 1, blocks);
       if (perByte === 1) return { ...select({ ...before, dims: [count, width] }), dims };
-      const wide = Math.ceil(width / perByte) * perByte;
-      const data = Uint8Array.from(unpack(type, Uint8Array.from(toNumbers(before)), count * wide));
-      const kept = toNumbers(select({ type: "uint8", dims: [count, wide], data }));
+      const paddedWidth = Math.ceil(width / perByte) * perByte;
+      const data = Uint8Array.from(unpack(type, Uint8Array.from(toNumbers(before)), count * paddedWidth));
+      const keptValues = toNumbers(select({ type: "uint8", dims: [count, paddedWidth], data }));
       const padded = new Uint8Array(rows.length * columns * perByte);
       for (const row of rows.keys())
-        padded.set(kept.slice(row * blocks.length, (row + 1) * blocks.length), row * columns * perByte);
+        padded.set(keptValues.slice(row * blocks.length, (row + 1) * blocks.length), row * columns * perByte);
       return { type: "uint8", dims, data: pack(type, padded) };
     },
   };
@@ -214,7 +218,7 @@ export const MatMulNBits = defineMicrosoftOp({
     block: readInteger(site, "block_size", 32),
     prepacked: readFlag(site, "weight_prepacked"),
   }),
-  infer: (s, site) => productOf(site, s.outputs),
+  infer: (s, site) => inferProductOf(site, s.outputs),
   parameters: [5],
   weight: (s, site) => {
     const matrix: PackedWeight["matrix"] = (emit, values) => nbitsMatrix(s, emit, values);
@@ -236,23 +240,23 @@ function bnb4Matrix(s: Bnb4, emit: Emit, [, codes, scales]: Values): Value | Mis
   const table = Object.values(bnb4Tables)[s.table];
   if (table === undefined) return new Miss(`quantized values of type ${s.table} are not known`);
   if (!s.transposed) return new Miss("multiplies backwards");
-  const type = wide(scales);
+  const type = computeTypeOf(scales);
   const count = s.inputs * s.outputs;
   const blocks = Math.ceil(count / s.block);
   // The first of two values is the high half of its byte.
-  const halves = emit.Cast([emit.Gather([digits(emit, codes, 4, type), [1, 0]], { axis: 1 })], {
+  const halves = emit.Cast([emit.Gather([unpackDigits(emit, codes, 4, type), [1, 0]], { axis: 1 })], {
     to: typeCodes.int64,
   });
   const numbers = emit.Gather([emit.constant(fromNumbers(type, [16], table), "codes"), reshape(emit, halves, [-1])], {
     axis: 0,
   });
-  const values = cut(emit, numbers, 0, count);
+  const values = takeFirst(emit, numbers, 0, count);
   const padded = blocks * s.block === count ? values : emit.Pad([values, [0, blocks * s.block - count]]);
   const scaled = emit.Mul([
     reshape(emit, padded, [blocks, s.block]),
     reshape(emit, cast(emit, scales, type), [blocks, 1]),
   ]);
-  return reshape(emit, cut(emit, reshape(emit, scaled, [-1]), 0, count), [s.outputs, s.inputs]);
+  return reshape(emit, takeFirst(emit, reshape(emit, scaled, [-1]), 0, count), [s.outputs, s.inputs]);
 }
 
 export const MatMulBnb4 = defineMicrosoftOp({
@@ -265,7 +269,7 @@ export const MatMulBnb4 = defineMicrosoftOp({
     table: readInteger(site, "quant_type", 0),
     transposed: readFlag(site, "transB", true),
   }),
-  infer: (s, site) => productOf(site, s.transposed ? s.outputs : s.inputs),
+  infer: (s, site) => inferProductOf(site, s.transposed ? s.outputs : s.inputs),
   parameters: [],
   weight: (s, site) => {
     const { outputs, inputs, bits, transposed } = s;
@@ -292,35 +296,38 @@ interface TableInBlocks {
   readonly dims: readonly number[];
 }
 
-function rowsOf(s: TableInBlocks, { inputs: [table, indices] }: Site): WeightRole | Miss {
+function tableRole(s: TableInBlocks, { inputs: [table, indices] }: Site): WeightRole | Miss {
   const { dims, gather, bits = 4 } = s;
   const [rows, width] = dims;
   if (table?.stored !== true || indices?.stored !== false || gather !== 0 || dims.length !== 2)
     return new Miss("does not look up rows of a stored table");
-  const matrix: PackedWeight["matrix"] = (emit, values) => tableOf(s, emit, values);
+  const matrix: PackedWeight["matrix"] = (emit, values) => writeTable(s, emit, values);
   const packed = { outputs: width ?? 0, inputs: rows ?? 0, bits, matrix };
   const outputAxis = indices.dims?.length ?? -1;
   return { kind: "lookup", input: 0, out: 1, in: 0, groups: 1, data: 1, dataAxis: -1, outputAxis, packed };
 }
 
-function tableOf(s: TableInBlocks, emit: Emit, [table, , scales, zero]: Values): Value {
+function writeTable(s: TableInBlocks, emit: Emit, [table, , scales, zero]: Values): Value {
   const { bits } = s;
-  const type = wide(scales);
+  const type = computeTypeOf(scales);
   const width = s.dims[s.quantized] ?? 1;
   const count = Math.ceil(width / s.block);
-  const unpacked = (codes: Value | undefined, dims: readonly number[]): Value => {
+  const unpackValues = (codes: Value | undefined, dims: readonly number[]): Value => {
     if (bits === undefined) return cast(emit, codes, type);
-    const rows = reshape(emit, digits(emit, codes, bits, type), [...dims.slice(0, -1), -1]);
-    return cut(emit, rows, dims.length - 1, dims.at(-1) ?? 1);
+    const rows = reshape(emit, unpackDigits(emit, codes, bits, type), [...dims.slice(0, -1), -1]);
+    return takeFirst(emit, rows, dims.length - 1, dims.at(-1) ?? 1);
   };
   const blocks = range(width).map((position) => Math.floor(position / s.block));
-  const spread = (perBlock: Value): Value => emit.Gather([perBlock, blocks], { axis: s.quantized });
-  const perBlock = s.dims.map((dim, axis) => (axis === s.quantized ? count : dim));
-  const middle =
+  const repeatPerBlock = (blockDims: Value): Value => emit.Gather([blockDims, blocks], { axis: s.quantized });
+  const blockDims = s.dims.map((dim, axis) => (axis === s.quantized ? count : dim));
+  const zeroPoint =
     zero === undefined
       ? scalar(emit, type, bits === undefined ? 0 : 2 ** (bits - 1))
-      : spread(unpacked(zero, perBlock));
-  const numbers = emit.Mul([emit.Sub([unpacked(table, s.dims), middle]), spread(cast(emit, scales, type))]);
+      : repeatPerBlock(unpackValues(zero, blockDims));
+  const numbers = emit.Mul([
+    emit.Sub([unpackValues(table, s.dims), zeroPoint]),
+    repeatPerBlock(cast(emit, scales, type)),
+  ]);
   return castLike(emit, numbers, scales);
 }
 
@@ -330,27 +337,27 @@ function tableAxes(s: TableInBlocks, site: Site): readonly AxisLink[] | Miss {
   if (indices instanceof Miss) return indices;
   const last = s.dims.length - 1;
   const perByte = s.bits === undefined ? 1 : 8 / s.bits;
-  const picked = indices.map((_, axis): AxisLink => ({ from: ["in1", axis], to: ["out0", s.gather + axis] }));
+  const indexLinks = indices.map((_, axis): AxisLink => ({ from: ["in1", axis], to: ["out0", s.gather + axis] }));
   const data = s.dims.flatMap((size, axis): AxisLink[] => {
     if (axis === s.gather)
       return [0, 2, 3].map((input) => ({ refuses: [`in${input}`, axis], reason: "rows are selected by position" }));
     const out: AxisEnd = ["out0", axis < s.gather ? axis : axis - 1 + indices.length];
-    const share = axis === last ? perByte : 1;
+    const valuesPerByte = axis === last ? perByte : 1;
     const block = axis === s.quantized ? s.block : 1;
-    const runs = [share, block, site.inputs[3] === undefined ? 1 : share * block];
-    const along = (input: number, run: number): AxisLink => ({
+    const runs = [valuesPerByte, block, site.inputs[3] === undefined ? 1 : valuesPerByte * block];
+    const linkAlong = (input: number, run: number): AxisLink => ({
       from: [`in${input}`, axis],
       to: out,
       ...(run === 1 ? {} : { map: (index: number) => indicesOfRun(index, run, size) }),
     });
     return [
-      along(0, share),
-      along(2, block),
-      along(3, share * block),
+      linkAlong(0, valuesPerByte),
+      linkAlong(2, block),
+      linkAlong(3, valuesPerByte * block),
       ...runs.filter((run) => run > 1).map((run) => linkRuns(out, run, size)),
     ];
   });
-  return [...picked, ...data];
+  return [...indexLinks, ...data];
 }
 
 export const GatherBlockQuantized = defineMicrosoftOp({
@@ -381,9 +388,9 @@ export const GatherBlockQuantized = defineMicrosoftOp({
   },
   wants: (s) => requirePositions(1, s.dims[s.gather]),
   parameters: [],
-  weight: rowsOf,
+  weight: tableRole,
   axes: tableAxes,
   cost: () => 0,
-  lower: (s, emit, inputs) => [emit.Gather([tableOf(s, emit, inputs), inputs[1]], { axis: s.gather })],
+  lower: (s, emit, inputs) => [emit.Gather([writeTable(s, emit, inputs), inputs[1]], { axis: s.gather })],
   quantize: storedQuantized,
 });

@@ -12,20 +12,28 @@ import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, elementCount, extremeDims, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import type { Inferred, Site } from "../define.ts";
-import { constantIntegersOf, readFloat, readFlag, readInteger, readIntegers } from "../shared/attributes.ts";
+import { constantIntegersOf, readFlag, readFloat, readInteger, readIntegers } from "../shared/attributes.ts";
 import { appendTo, capScores, mergeHeads, rotateHeads, splitHeads } from "../shared/heads.ts";
-import { defineTyped, defineMicrosoftOp } from "../shared/inert.ts";
+import { defineMicrosoftOp, defineTyped } from "../shared/inert.ts";
 import { dimsAt, integersConstant, requireInput, sameAsInput, typeOf, withDims } from "../shared/rules.ts";
-import { attentionMacs, type Grouped, lengthOf, lowest, readGrouped, shapeOf, totalLength } from "./attend.ts";
+import {
+  attentionMacs,
+  type GroupedHeads,
+  lengthOf,
+  lowestValue,
+  queryShapeOf,
+  readGroupedHeads,
+  totalLengthOf,
+} from "./attend.ts";
 
 /** Returns the length of the cache after the step. */
 function cacheLength(site: Site): Dim | undefined {
-  const total = totalLength(site.inputs[6]);
+  const total = totalLengthOf(site.inputs[6]);
   const past = site.inputs[3] === undefined ? 0 : site.inputs[3]?.dims?.[2];
   return total === undefined || past === undefined ? undefined : extremeDims("max", [past, total]);
 }
 
-interface Settings extends Grouped {
+interface Settings extends GroupedHeads {
   readonly scale: number;
   readonly softcap: number;
   /** The number of keys that a query sees, including its own; below 0: all. */
@@ -42,7 +50,7 @@ interface Settings extends Grouped {
 
 function readSettings(site: Site): Settings {
   const [buffer, length] = [site.inputs[3]?.dims?.[2], site.inputs[0]?.dims?.[1]];
-  const total = totalLength(site.inputs[6]);
+  const total = totalLengthOf(site.inputs[6]);
   const last = constantIntegersOf(site.inputs[5]);
   const past = site.inputs[3] === undefined ? 0 : buffer;
   // The past is full if every sample ends with the last new token.
@@ -53,7 +61,7 @@ function readSettings(site: Site): Settings {
     last?.every((position) => position + 1 === past + length) === true;
   const hasExtras = site.inputs.slice(11).some((operand) => operand !== undefined);
   return {
-    ...readGrouped(site),
+    ...readGroupedHeads(site),
     scale: readFloat(site, "scale", 0),
     softcap: readFloat(site, "softcap", 0),
     window: readInteger(site, "local_window_size", -1),
@@ -71,19 +79,19 @@ function readSettings(site: Site): Settings {
 }
 
 const variableLength = "attends over a cache of variable length";
-const overCache = new Miss(variableLength);
+const variableCache = new Miss(variableLength);
 
 export const GroupQueryAttention = defineMicrosoftOp<Settings>({
   name: "GroupQueryAttention",
   read: readSettings,
   infer: (s, site): readonly Inferred[] | Miss => {
     const { type } = requireInput(site, 0);
-    const shape = shapeOf(s, site);
+    const shape = queryShapeOf(s, site);
     if (shape instanceof Miss) return shape;
     const { batch, length, width } = shape;
     const dims = [batch, s.keyHeads, cacheLength(site) ?? site.open(1, 2), site.inputs[3]?.dims?.[3] ?? width];
     const present: Inferred = { type: site.inputs[3]?.type ?? type, dims };
-    const total = totalLength(site.inputs[6]) ?? site.open(3, 3);
+    const total = totalLengthOf(site.inputs[6]) ?? site.open(3, 3);
     const scores: Inferred = { type, dims: [batch, s.heads, length, total] };
     return [{ type, dims: [batch, length, s.heads * width] }, present, present, scores].slice(0, site.outputs);
   },
@@ -98,8 +106,8 @@ export const GroupQueryAttention = defineMicrosoftOp<Settings>({
       { input: 6, low: total, high: total, strict: true },
     ];
   },
-  weight: overCache,
-  axes: overCache,
+  weight: variableCache,
+  axes: variableCache,
   lower: (s, emit, inputs) => {
     const [q, k, v, pastKey, pastValue, last, , cos, sin, positions, bias] = inputs;
     const width = q?.type?.dims?.[2];
@@ -133,25 +141,25 @@ export const GroupQueryAttention = defineMicrosoftOp<Settings>({
     const scaled = emit.Mul([emit.Reshape([products, lengths]), s.scale === 0 ? 1 / Math.sqrt(size) : s.scale]);
     const capped = capScores(emit, scaled, s.softcap);
     const scores = bias === undefined ? capped : emit.Add([capped, bias]);
-    const hidden = emit.Where([hiddenKeys(s, emit, queries, keys, last), lowest(typeOf(q)), scores]);
-    const weights = emit.Softmax([hidden], { axis: -1 });
-    const grouped = emit.Reshape([weights, emit.Shape([products])]);
-    const y = emit.Reshape([emit.MatMul([grouped, values]), shape]);
+    const maskedScores = emit.Where([writeHiddenKeys(s, emit, queries, keys, last), lowestValue(typeOf(q)), scores]);
+    const weights = emit.Softmax([maskedScores], { axis: -1 });
+    const groupedWeights = emit.Reshape([weights, emit.Shape([products])]);
+    const y = emit.Reshape([emit.MatMul([groupedWeights, values]), shape]);
     return [mergeHeads(emit, y), keys, values].slice(0, s.outputs);
   },
   cost: (s, site) => {
-    const shape = shapeOf(s, site);
-    const total = totalLength(site.inputs[6]);
+    const shape = queryShapeOf(s, site);
+    const total = totalLengthOf(site.inputs[6]);
     if (shape instanceof Miss) return shape;
     if (total === undefined) return new Miss("the number of keys is an input");
-    const all = shape.width * s.heads;
-    return attentionMacs({ ...shape, width: all }, total, all);
+    const totalWidth = shape.width * s.heads;
+    return attentionMacs({ ...shape, width: totalWidth }, total, totalWidth);
   },
-  quantize: overCache,
+  quantize: variableCache,
 });
 
 /** Writes the keys that a query does not see: N × 1 × queries × keys. */
-function hiddenKeys(s: Settings, emit: Emit, queries: Value, keys: Value, last: Value): Value {
+function writeHiddenKeys(s: Settings, emit: Emit, queries: Value, keys: Value, last: Value): Value {
   const past = s.past ?? 0;
   const rows = emit.Range([past, emit.Add([past, lengthOf(emit, queries)]), 1]);
   const column = emit.Unsqueeze([rows, [1]]);
@@ -163,12 +171,12 @@ function hiddenKeys(s: Settings, emit: Emit, queries: Value, keys: Value, last: 
   return emit.Or([isOutside, emit.Greater([positions, ends])]);
 }
 
-export const SparseAttention = defineTyped<Grouped>({
+export const SparseAttention = defineTyped<GroupedHeads>({
   name: "SparseAttention",
-  read: readGrouped,
+  read: readGroupedHeads,
   infer: (s, site): readonly Inferred[] | Miss => {
     const { type } = requireInput(site, 0);
-    const shape = shapeOf(s, site);
+    const shape = queryShapeOf(s, site);
     if (shape instanceof Miss) return shape;
     const { batch, length, width } = shape;
     const past = [3, 4].flatMap((input) => sameAsInput(site, input));
@@ -190,14 +198,14 @@ export const DecoderMaskedMultiHeadAttention = defineTyped({
     if (q instanceof Miss) return q;
     if (v instanceof Miss) return new Miss("queries, keys and values are packed into one");
     const width = v.length === 4 ? multiplyDims(v[1] ?? 0, v[3] ?? 0) : v[2];
-    const after = (input: number): Inferred => {
+    const cacheAfterStep = (input: number): Inferred => {
       const past = site.inputs[input]?.dims;
       const dims = past?.map((dim, axis) => (axis === 2 && !s.shared ? addDims(dim, 1) : dim));
       return { type, dims };
     };
-    const keys = after(5);
+    const keys = cacheAfterStep(5);
     const scores: Inferred = { type, dims: keys.dims && [q[0] as Dim, s.heads, 1, keys.dims[2] as Dim] };
-    return [{ type, dims: [...q.slice(0, 2), width as Dim] }, keys, after(6), scores].slice(0, site.outputs);
+    return [{ type, dims: [...q.slice(0, 2), width as Dim] }, keys, cacheAfterStep(6), scores].slice(0, site.outputs);
   },
   reason: variableLength,
   cost: () => new Miss("the number of keys is an input"),
@@ -213,7 +221,7 @@ const readPacked = (site: Site): Packed => ({
   sizes: readIntegers(site, "qkv_hidden_sizes"),
 });
 
-const packed = {
+const packedFacets = {
   reason: "its inputs select which tokens attend to which",
   cost: () => new Miss("its inputs select which tokens attend to which"),
 };
@@ -227,7 +235,7 @@ export const PackedAttention = defineTyped<Packed>({
     const width = s.sizes?.[2] ?? (typeof columns === "number" ? columns / 3 : undefined);
     return [{ type, dims: dims === undefined || width === undefined ? undefined : [dims[0] as Dim, width] }];
   },
-  ...packed,
+  ...packedFacets,
   parameters: [1, 2],
 });
 
@@ -240,7 +248,7 @@ export const PackedMultiHeadAttention = defineTyped<Packed>({
     const width = site.inputs[2]?.dims?.[1] ?? (dims?.length === 4 ? multiplyDims(s.heads, dims[3] ?? 0) : undefined);
     return [{ type, dims: tokens === undefined || width === undefined ? undefined : [tokens, width] }];
   },
-  ...packed,
+  ...packedFacets,
   parameters: [3],
 });
 
@@ -250,7 +258,7 @@ export const RelativePositionBias = defineTyped({
   infer: (_, site): readonly Inferred[] => {
     const { type, dims } = requireInput(site, 0);
     const length = (input: number, axis: number): Dim =>
-      totalLength(site.inputs[input]) ?? constantIntegersOf(site.inputs[input])?.[0] ?? site.open(0, axis);
+      totalLengthOf(site.inputs[input]) ?? constantIntegersOf(site.inputs[input])?.[0] ?? site.open(0, axis);
     return [{ type, dims: dims && [1, dims[1] as Dim, length(1, 2), length(2, 3)] }];
   },
   reason: "is a lookup table by distance",

@@ -7,13 +7,11 @@
 import { Miss } from "../../errors.ts";
 import { type Dim, multiplyDims } from "../../tensor/dims.ts";
 import type { AxisLink, Op, OpDef, Site } from "../define.ts";
-import { type Activation, writeActivation, readActivation } from "../shared/activations.ts";
-import { readFloats, readFlag, readInteger, readIntegers, readString } from "../shared/attributes.ts";
+import { type Activation, readActivation, writeActivation } from "../shared/activations.ts";
+import { readFlag, readFloats, readInteger, readIntegers, readString } from "../shared/attributes.ts";
 import { blockedFormOf } from "../shared/channel-blocks.ts";
 import {
   type ConvSettings,
-  toChannelsFirst,
-  toChannelsLast,
   convAttributes,
   convAxes,
   convCost,
@@ -21,10 +19,12 @@ import {
   convWeight,
   inferConv,
   readConv,
+  toChannelsFirst,
+  toChannelsLast,
   transposeAround,
   withChannelsFirstData,
 } from "../shared/convolution.ts";
-import { defineTyped, gpuOnly, defineInert, defineMicrosoftOp } from "../shared/inert.ts";
+import { defineInert, defineMicrosoftOp, defineTyped, gpuOnly } from "../shared/inert.ts";
 import { lowerFirst, quantizedAlready } from "../shared/misses.ts";
 import { inferShape, withDims } from "../shared/rules.ts";
 import { channelAxes, globalPoolDims, poolAttributes, poolDims, readPool, type Window } from "../shared/window.ts";
@@ -58,7 +58,7 @@ export const FusedConv = defineMicrosoftOp<ConvSettings & { readonly activation:
   quantize: new Miss(`an activation is fused into it: ${lowerFirst}`),
 });
 
-const nhwc = (name: string): Op =>
+const defineNhwcConv = (name: string): Op =>
   defineTyped<ConvSettings>({
     name,
     read: readConv,
@@ -84,28 +84,28 @@ export const NhwcMaxPool = defineMicrosoftOp<Window>({
   quantize: quantizedAlready,
 });
 
-const blocks = new Miss(
+const blockedLayout = new Miss(
   "its channels are stored in blocks for one kind of processor: optimize the model again in ONNX Runtime, at a graph optimization level below 'all'",
 );
 
 /** Defines an operator of the blocked layout with types and cost only. */
-function blocked<S = null>(
+function defineBlocked<S = null>(
   name: string,
   dims: (s: S, x: readonly Dim[], site: Site) => readonly Dim[] | Miss,
   options: Partial<Pick<OpDef<S>, "read" | "cost" | "parameters" | "inChannelBlocks">> = {},
 ): Op {
-  return defineInert<S>(blocks, {
+  return defineInert<S>(blockedLayout, {
     name,
     domain: "com.microsoft.nchwc",
     infer: (s, site) => inferShape(site, (x) => dims(s, x, site)),
-    weight: blocks,
-    lower: blocks,
+    weight: blockedLayout,
+    lower: blockedLayout,
     ...options,
   });
 }
 
 /** Channels enter unblocked, first or last. Their number stays if it fills complete blocks of 16. */
-const reorderInput = blocked<{ readonly last: boolean }>(
+const reorderInput = defineBlocked<{ readonly last: boolean }>(
   "ReorderInput",
   ({ last }, x, site) => {
     const [batch = 1, channels, ...spatial] = last ? toChannelsFirst(x) : x;
@@ -121,32 +121,32 @@ const reorderInput = blocked<{ readonly last: boolean }>(
   },
 );
 
-const reorderOutput = blocked<{ readonly last: boolean; readonly channels: number }>(
+const reorderOutput = defineBlocked<{ readonly last: boolean; readonly channels: number }>(
   "ReorderOutput",
   ({ last, channels }, [batch = 1, , ...spatial]) =>
     last ? [batch, ...spatial, channels] : [batch, channels, ...spatial],
   { read: (site) => ({ last: readFlag(site, "channels_last"), channels: readInteger(site, "channels", 0) }) },
 );
 
-const upsample = blocked<readonly number[]>(
+const upsample = defineBlocked<readonly number[]>(
   "Upsample",
   (scales, x) => x.map((dim, axis) => multiplyDims(dim, scales[axis] ?? 1)),
   { read: (site) => readIntegers(site, "scales") ?? new Miss("has no scales") },
 );
 
 export const microsoftConvOperators: readonly Op[] = [
-  nhwc("NhwcConv"),
-  nhwc("NhwcFusedConv"),
+  defineNhwcConv("NhwcConv"),
+  defineNhwcConv("NhwcFusedConv"),
   reorderInput,
   reorderOutput,
   upsample,
-  blocked<ConvSettings>("Conv", (s, x, site) => withDims(site, [1], (w) => convDims(s, x, w)), {
+  defineBlocked<ConvSettings>("Conv", (s, x, site) => withDims(site, [1], (w) => convDims(s, x, w)), {
     read: readConv,
     cost: convCost,
     parameters: [1, 2],
   }),
-  blocked<Window>("MaxPool", poolDims, { read: readPool }),
-  blocked<Window>("AveragePool", poolDims, { read: readPool }),
-  blocked("GlobalMaxPool", (_, x) => globalPoolDims(x)),
-  blocked("GlobalAveragePool", (_, x) => globalPoolDims(x)),
+  defineBlocked<Window>("MaxPool", poolDims, { read: readPool }),
+  defineBlocked<Window>("AveragePool", poolDims, { read: readPool }),
+  defineBlocked("GlobalMaxPool", (_, x) => globalPoolDims(x)),
+  defineBlocked("GlobalAveragePool", (_, x) => globalPoolDims(x)),
 ];

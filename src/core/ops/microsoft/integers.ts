@@ -5,17 +5,17 @@ import type { Value } from "../../graph/graph.ts";
 import { addDims, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import type { AxisLink, CodedInput, Inferred, Op, Operand, Site, WeightRole } from "../define.ts";
-import { quantizedTypeOf, writeQuantize, toScalar, twoQuantizedInputs } from "../shared/codes.ts";
-import { defineTyped, defineMicrosoftOp } from "../shared/inert.ts";
+import { quantizedTypeOf, toScalar, twoQuantizedInputs, writeQuantize } from "../shared/codes.ts";
+import { defineMicrosoftOp, defineTyped } from "../shared/inert.ts";
 import { onIntegers } from "../shared/misses.ts";
 import {
   type GemmSettings,
   gemmFacets,
   inferProduct,
+  linkPerChannel,
   mapLinksToInputs,
   matmulCost,
   matmulWeight,
-  linkPerChannel,
   pickInputs,
   productAxes,
   readGemm,
@@ -28,19 +28,19 @@ interface Product {
   readonly bias: number;
   readonly codes: readonly CodedInput[];
   /** Quantizes the data inside, over its own range including 0. */
-  readonly rounds?: true;
+  readonly quantizesData?: true;
   lower(emit: Emit, inputs: readonly (Value | undefined)[]): Value;
 }
 
-function integerProduct({ name, right, bias, codes, rounds, lower }: Product): Op {
-  const plain = (site: Site): Site => pickInputs(site, [0, right]);
+function defineIntegerProduct({ name, right, bias, codes, quantizesData: rounds, lower }: Product): Op {
+  const productSite = (site: Site): Site => pickInputs(site, [0, right]);
   return defineMicrosoftOp({
     name,
     codes,
-    infer: (_, site) => inferProduct(plain(site), "float32"),
+    infer: (_, site) => inferProduct(productSite(site), "float32"),
     parameters: [bias],
     weight: (_, site): WeightRole | Miss => {
-      const role = matmulWeight(plain(site));
+      const role = matmulWeight(productSite(site));
       if (role instanceof Miss) return role;
       if (role.input !== 1) return new Miss("the weight is the left operand");
       const stored = site.inputs[bias]?.stored === true ? { bias } : {};
@@ -57,28 +57,28 @@ function integerProduct({ name, right, bias, codes, rounds, lower }: Product): O
       const y = lower(emit, inputs);
       return [inputs[bias] === undefined ? y : emit.Add([y, inputs[bias]])];
     },
-    cost: (_, site) => matmulCost(plain(site)),
+    cost: (_, site) => matmulCost(productSite(site)),
     ...onIntegers,
   });
 }
 
-function scaled(emit: Emit, sums: Value, a: Value | undefined, b: Value | undefined): Value {
+function scaleSums(emit: Emit, sums: Value, a: Value | undefined, b: Value | undefined): Value {
   return emit.Mul([emit.Cast([sums], { to: typeCodes.float32 }), emit.Mul([toScalar(emit, a), toScalar(emit, b)])]);
 }
 
-export const DynamicQuantizeMatMul = integerProduct({
+export const DynamicQuantizeMatMul = defineIntegerProduct({
   name: "DynamicQuantizeMatMul",
   right: 1,
   bias: 4,
   codes: [{ input: 1, scale: 2, zeroPoint: 3 }],
-  rounds: true,
+  quantizesData: true,
   lower: (emit, [a, b, bScale, bZero]) => {
     const [codes, scale, zero] = emit.many("DynamicQuantizeLinear", [a], undefined, 3);
-    return scaled(emit, emit.MatMulInteger([codes, b, zero, toScalar(emit, bZero)]), scale, bScale);
+    return scaleSums(emit, emit.MatMulInteger([codes, b, zero, toScalar(emit, bZero)]), scale, bScale);
   },
 });
 
-export const MatMulIntegerToFloat = integerProduct({
+export const MatMulIntegerToFloat = defineIntegerProduct({
   name: "MatMulIntegerToFloat",
   right: 1,
   bias: 6,
@@ -87,15 +87,15 @@ export const MatMulIntegerToFloat = integerProduct({
     { input: 1, scale: 3, zeroPoint: 5 },
   ],
   lower: (emit, [a, b, aScale, bScale, aZero, bZero]) =>
-    scaled(emit, emit.MatMulInteger([a, b, toScalar(emit, aZero), toScalar(emit, bZero)]), aScale, bScale),
+    scaleSums(emit, emit.MatMulInteger([a, b, toScalar(emit, aZero), toScalar(emit, bZero)]), aScale, bScale),
 });
 
-const transpose = (operand: Operand | undefined): Operand | undefined =>
+const transposeDims = (operand: Operand | undefined): Operand | undefined =>
   operand?.dims && { ...operand, dims: operand.dims.toReversed() };
 
 /** Returns the site of the equivalent matrix product. */
-function gemmSite(s: GemmSettings, { inputs: [a, , , b], ...site }: Site): Site {
-  return { ...site, inputs: [s.transA ? transpose(a) : a, s.transB ? transpose(b) : b] };
+function gemmSiteOf(s: GemmSettings, { inputs: [a, , , b], ...site }: Site): Site {
+  return { ...site, inputs: [s.transA ? transposeDims(a) : a, s.transB ? transposeDims(b) : b] };
 }
 
 /** alpha · scaleA · scaleB · ((A - zeroA)' · (B - zeroB)' + C): float, or quantized if the result has a scale. */
@@ -103,10 +103,11 @@ export const QGemm = defineMicrosoftOp<GemmSettings>({
   name: "QGemm",
   read: readGemm,
   codes: twoQuantizedInputs,
-  infer: (s, site) => inferProduct(gemmSite(s, site), site.inputs[7] === undefined ? "float32" : quantizedTypeOf(site, 8)),
+  infer: (s, site) =>
+    inferProduct(gemmSiteOf(s, site), site.inputs[7] === undefined ? "float32" : quantizedTypeOf(site, 8)),
   parameters: [],
   weight: (s, site): WeightRole | Miss => {
-    const role = matmulWeight(gemmSite(s, site));
+    const role = matmulWeight(gemmSiteOf(s, site));
     if (role instanceof Miss) return role;
     if (role.input !== 1) return new Miss("the weight is the left operand");
     const out = s.transB ? 0 : 1;
@@ -117,7 +118,7 @@ export const QGemm = defineMicrosoftOp<GemmSettings>({
     const transposed = (value: Value | undefined) => emit.Transpose([value], { perm: [1, 0] });
     const factors = [s.transA ? transposed(a) : a, s.transB ? transposed(b) : b];
     const sums = emit.MatMulInteger([...factors, toScalar(emit, aZero), toScalar(emit, bZero)]);
-    const product = scaled(emit, c === undefined ? sums : emit.Add([sums, c]), aScale, bScale);
+    const product = scaleSums(emit, c === undefined ? sums : emit.Add([sums, c]), aScale, bScale);
     const y = s.alpha === 1 ? product : emit.Mul([product, s.alpha]);
     return [yScale === undefined ? y : writeQuantize(emit, y, yScale, yZero)];
   },
@@ -128,7 +129,7 @@ export const QGemm = defineMicrosoftOp<GemmSettings>({
       ? scales
       : mapLinksToInputs(gemmFacets.axes(s, pickInputs(site, operands)), operands, scales);
   },
-  cost: (s, site) => matmulCost(gemmSite(s, site)),
+  cost: (s, site) => matmulCost(gemmSiteOf(s, site)),
   ...onIntegers,
 });
 
@@ -150,9 +151,9 @@ export const DynamicQuantizeLSTM = defineTyped({
     const [x, r] = [site.inputs[0]?.dims, site.inputs[2]?.dims];
     const [length = 1, batch = 1] = x ?? [];
     const [directions = 1, hidden = 1] = r ?? [];
-    const all = x && r && [length, directions, batch, hidden];
-    const state: Inferred = { type: "float32", dims: all?.slice(1) };
-    return [{ type: "float32" as const, dims: all }, state, state].slice(0, site.outputs);
+    const outDims = x && r && [length, directions, batch, hidden];
+    const state: Inferred = { type: "float32", dims: outDims?.slice(1) };
+    return [{ type: "float32" as const, dims: outDims }, state, state].slice(0, site.outputs);
   },
   reason: "is quantized already",
   parameters: [3],

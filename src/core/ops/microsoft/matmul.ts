@@ -5,8 +5,8 @@
 import { Miss } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { AxisEnd, AxisLink, Op, Operand, QuantizeRule, Site, WeightRole } from "../define.ts";
-import { type Activation, writeActivation, readActivation } from "../shared/activations.ts";
-import { readFloat, readFlag, readString } from "../shared/attributes.ts";
+import { type Activation, readActivation, writeActivation } from "../shared/activations.ts";
+import { readFlag, readFloat, readString } from "../shared/attributes.ts";
 import { defineMicrosoftOp } from "../shared/inert.ts";
 import { lowerFirst } from "../shared/misses.ts";
 import {
@@ -31,22 +31,22 @@ interface Settings {
 }
 
 /** Axis `i` of the multiplied operand is axis `order[i]` of the given operand. */
-function orderOf(rank: number, transposed: boolean, batch: boolean): readonly number[] {
+function axisOrder(rank: number, transposed: boolean, batch: boolean): readonly number[] {
   const axes = range(rank);
   const stack = batch && rank > 2 ? [...axes.slice(1, -1), 0, rank - 1] : axes;
   return transposed && rank > 1 ? [...stack.slice(0, -2), ...stack.slice(-2).reverse()] : stack;
 }
 
-function order(s: Settings, site: Site, input: 0 | 1): readonly number[] | undefined {
+function operandOrder(s: Settings, site: Site, input: 0 | 1): readonly number[] | undefined {
   const rank = site.inputs[input]?.dims?.length;
-  return rank === undefined ? undefined : orderOf(rank, s.transposed[input], s.batch[input]);
+  return rank === undefined ? undefined : axisOrder(rank, s.transposed[input], s.batch[input]);
 }
 
 /** Returns the site of the equivalent plain product. */
-function asMultiplied(s: Settings, site: Site): Site {
+function plainSiteOf(s: Settings, site: Site): Site {
   const reorder = (input: 0 | 1): Operand | undefined => {
     const operand = site.inputs[input];
-    const axes = order(s, site, input);
+    const axes = operandOrder(s, site, input);
     const { dims } = operand ?? {};
     if (operand === undefined || dims === undefined || axes === undefined) return operand;
     return { ...operand, dims: axes.map((axis) => dims[axis] ?? 1) };
@@ -55,20 +55,20 @@ function asMultiplied(s: Settings, site: Site): Site {
 }
 
 function axes(s: Settings, site: Site): readonly AxisLink[] | Miss {
-  const plain = matmulLinks(asMultiplied(s, site));
-  if (plain instanceof Miss) return plain;
+  const plainLinks = matmulLinks(plainSiteOf(s, site));
+  if (plainLinks instanceof Miss) return plainLinks;
   const orders: Readonly<Record<string, readonly number[] | undefined>> = {
-    in0: order(s, site, 0),
-    in1: order(s, site, 1),
+    in0: operandOrder(s, site, 0),
+    in1: operandOrder(s, site, 1),
   };
   const endOf = ([port, axis]: AxisEnd): AxisEnd => [port, orders[port]?.[axis] ?? axis];
-  return plain.map((link) => ("from" in link ? { ...link, from: endOf(link.from), to: endOf(link.to) } : link));
+  return plainLinks.map((link) => ("from" in link ? { ...link, from: endOf(link.from), to: endOf(link.to) } : link));
 }
 
 function weight(s: Settings, site: Site): WeightRole | Miss {
-  const role = matmulWeight(asMultiplied(s, site));
+  const role = matmulWeight(plainSiteOf(s, site));
   if (role instanceof Miss) return role;
-  const axisOf = (input: 0 | 1, axis: number): number => order(s, site, input)?.[axis] ?? axis;
+  const axisOf = (input: 0 | 1, axis: number): number => operandOrder(s, site, input)?.[axis] ?? axis;
   const [input, data] = role.input === 0 ? ([0, 1] as const) : ([1, 0] as const);
   return {
     ...role,
@@ -91,7 +91,7 @@ function quantize(s: Settings, site: Site): QuantizeRule | Miss {
   return s.alpha === 1 ? rule : new Miss("scales its product (alpha)");
 }
 
-function fusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
+function defineFusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
   return defineMicrosoftOp<Settings>({
     name,
     read: (site) => ({
@@ -99,7 +99,7 @@ function fusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
       batch: [readFlag(site, "transBatchA"), readFlag(site, "transBatchB")],
       alpha: readFloat(site, "alpha", 1),
     }),
-    infer: (s, site) => inferProduct(asMultiplied(s, site)),
+    infer: (s, site) => inferProduct(plainSiteOf(s, site)),
     parameters: storedOperands,
     homogeneous: [[0, 1]],
     weight,
@@ -110,13 +110,13 @@ function fusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
         const value = inputs[input];
         const rank = value?.type?.dims?.length;
         if (value === undefined || rank === undefined) return new Miss("the rank of an operand is not known");
-        const perm = orderOf(rank, transposed, s.batch[input] ?? false);
+        const perm = axisOrder(rank, transposed, s.batch[input] ?? false);
         operands.push(perm.every((axis, index) => axis === index) ? value : emit.Transpose([value], { perm }));
       }
       const y = emit.MatMul(operands);
       return [s.alpha === 1 ? y : emit.Mul([y, s.alpha])];
     },
-    cost: (s, site) => matmulCost(asMultiplied(s, site)),
+    cost: (s, site) => matmulCost(plainSiteOf(s, site)),
     quantize,
   });
 }
@@ -145,4 +145,7 @@ export const FusedGemm = defineMicrosoftOp<GemmSettings & { readonly activation:
   quantize: new Miss(`an activation is fused into it: ${lowerFirst}`),
 });
 
-export const microsoftMatmulOperators: readonly Op[] = [fusedMatMul("FusedMatMul"), fusedMatMul("TransposeMatMul")];
+export const microsoftMatmulOperators: readonly Op[] = [
+  defineFusedMatMul("FusedMatMul"),
+  defineFusedMatMul("TransposeMatMul"),
+];

@@ -14,26 +14,26 @@ import { addDims, type Dim, floorDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import type { Op, OpDef, Operand } from "../define.ts";
 import { constantIntegersOf, readFloat, readInteger, readString, wrapAxis } from "../shared/attributes.ts";
-import { defineTyped, gpuOnly, defineMicrosoftOp } from "../shared/inert.ts";
+import { defineMicrosoftOp, defineTyped, gpuOnly } from "../shared/inert.ts";
 import { lowerFirst } from "../shared/misses.ts";
 import { alignedAxes, inferShape, requireInput, sameAsInput, sameAxes, scalar } from "../shared/rules.ts";
 import { poolDims, readPool, type Window } from "../shared/window.ts";
 
-type Like<S> = Pick<OpDef<S>, "name" | "read" | "infer"> & {
+type CounterpartDefinition<S> = Pick<OpDef<S>, "name" | "read" | "infer"> & {
   readonly lower: Exclude<OpDef<S>["lower"], Miss | undefined>;
 };
 
 const fused = new Miss(`is not an operator of ai.onnx: ${lowerFirst}`);
 
 /** Defines an operator that is lowered to its counterpart in the default domain. */
-const like = <S = null>({ read = () => null as S, ...row }: Like<S>): Op =>
+const defineCounterpart = <S = null>({ read = () => null as S, ...row }: CounterpartDefinition<S>): Op =>
   defineMicrosoftOp<S>({ ...row, read, axes: fused, quantize: fused });
 
 /** Squeezes a vector of one element. */
 const toScalar = (emit: Emit, value: Value | undefined): Value | undefined =>
   value?.type?.dims?.length === 1 ? emit.Squeeze([value, [0]]) : value;
 
-export const ExpandDims = like({
+export const ExpandDims = defineCounterpart({
   name: "ExpandDims",
   read: (site) => {
     const [axis] = constantIntegersOf(site.inputs[1]) ?? [];
@@ -45,14 +45,14 @@ export const ExpandDims = like({
     axis === undefined ? new Miss("its axis is computed at run time") : [emit.Unsqueeze([x, [axis]])],
 });
 
-export const Trilu = like({
+export const Trilu = defineCounterpart({
   name: "Trilu",
   read: (site) => ({ upper: readInteger(site, "upper", 1) }),
   infer: (_, site) => sameAsInput(site),
   lower: ({ upper }, emit, [x, k]) => [emit.Trilu([x, k], { upper })],
 });
 
-export const Pad = like({
+export const Pad = defineCounterpart({
   name: "Pad",
   read: (site) => ({ mode: readString(site, "mode", "constant") }),
   infer: (_, site) => {
@@ -66,36 +66,36 @@ export const Pad = like({
   lower: ({ mode }, emit, [x, pads, value]) => [emit.Pad([x, pads, toScalar(emit, value)], { mode })],
 });
 
-function numberOf(operand: Operand | undefined): number | undefined {
+function knownNumberOf(operand: Operand | undefined): number | undefined {
   const [element] = constantIntegersOf(operand) ?? [];
   const { small } = operand ?? {};
   return element ?? (small === undefined || small.type === "string" ? undefined : toFloat64(small)[0]);
 }
 
-export const Range = like({
+export const Range = defineCounterpart({
   name: "Range",
   infer: (_, site) => {
-    const [start, limit] = [numberOf(site.inputs[0]), numberOf(site.inputs[1])];
-    const step = site.inputs[2] === undefined ? 1 : numberOf(site.inputs[2]);
+    const [start, limit] = [knownNumberOf(site.inputs[0]), knownNumberOf(site.inputs[1])];
+    const step = site.inputs[2] === undefined ? 1 : knownNumberOf(site.inputs[2]);
     const isKnown = start !== undefined && limit !== undefined && step !== undefined && step !== 0;
     const count = isKnown ? Math.max(0, Math.ceil((limit - start) / step)) : site.open(0, 0);
     return [{ type: requireInput(site, 0).type, dims: [count] }];
   },
   lower: (_, emit, [start, limit, step]) => {
     if (start?.type === undefined || limit === undefined) return new Miss("an operand is missing");
-    const by = step === undefined ? scalar(emit, start.type.type, 1) : toScalar(emit, step);
-    return [emit.Range([toScalar(emit, start), toScalar(emit, limit), by])];
+    const stepValue = step === undefined ? scalar(emit, start.type.type, 1) : toScalar(emit, step);
+    return [emit.Range([toScalar(emit, start), toScalar(emit, limit), stepValue])];
   },
 });
 
-export const GatherND = like({
+export const GatherND = defineCounterpart({
   name: "GatherND",
   infer: (_, site) => {
-    const gathered = (dims: readonly Dim[] = [], indices: readonly Dim[] = []): readonly Dim[] | undefined => {
+    const gatheredDims = (dims: readonly Dim[] = [], indices: readonly Dim[] = []): readonly Dim[] | undefined => {
       const depth = indices.at(-1);
       return typeof depth === "number" ? [...indices.slice(0, -1), ...dims.slice(depth)] : undefined;
     };
-    return inferShape(site, gathered, undefined, [0, 1]);
+    return inferShape(site, gatheredDims, undefined, [0, 1]);
   },
   lower: (_, emit, [x, indices]) => [emit.GatherND([x, emit.Cast([indices], { to: typeCodes.int64 })])],
 });
@@ -104,7 +104,11 @@ export const GatherND = like({
 export const UnfoldTensor = defineTyped({
   name: "UnfoldTensor",
   needsFloat32: () => "ONNX Runtime has no kernel for it in float16",
-  read: (site) => ({ dim: readInteger(site, "dim", -1), size: readInteger(site, "size", 1), step: readInteger(site, "step", 1) }),
+  read: (site) => ({
+    dim: readInteger(site, "dim", -1),
+    size: readInteger(site, "size", 1),
+    step: readInteger(site, "step", 1),
+  }),
   infer: ({ dim, size, step }, site) =>
     inferShape(site, (dims) => {
       const windowAxis = wrapAxis(dim, dims.length);
@@ -114,7 +118,7 @@ export const UnfoldTensor = defineTyped({
   reason: "extracts sliding windows of an axis",
 });
 
-const experts = (name: string, parameters: readonly number[], reason: string): Op =>
+const defineExperts = (name: string, parameters: readonly number[], reason: string): Op =>
   defineTyped({
     name,
     infer: (_, site) => sameAsInput(site),
@@ -123,7 +127,7 @@ const experts = (name: string, parameters: readonly number[], reason: string): O
     cost: () => new Miss("which experts compute depends on the data"),
   });
 
-function gelu(name: string, compute: (emit: Emit, x: Value, alpha: number) => Value): Op {
+function defineGelu(name: string, compute: (emit: Emit, x: Value, alpha: number) => Value): Op {
   return defineMicrosoftOp({
     name,
     read: (site) => ({ alpha: readFloat(site, "alpha", 1.702) }),
@@ -165,13 +169,13 @@ export const microsoftMiscOperators: readonly Op[] = [
     name: "CropAndResize",
     infer: (_, site) => {
       const [height = site.open(0, 2), width = site.open(0, 3)] = constantIntegersOf(site.inputs[3]) ?? [];
-      const cropped = ([, channels = 1]: readonly Dim[] = [], [boxes = 1]: readonly Dim[] = []) => [
+      const croppedDims = ([, channels = 1]: readonly Dim[] = [], [boxes = 1]: readonly Dim[] = []) => [
         boxes,
         channels,
         height,
         width,
       ];
-      return inferShape(site, cropped, undefined, [0, 1]);
+      return inferShape(site, croppedDims, undefined, [0, 1]);
     },
     reason: "crops boxes from images",
   }),
@@ -188,10 +192,10 @@ export const microsoftMiscOperators: readonly Op[] = [
     reason: gpuOnly,
     parameters: [1],
   }),
-  experts("MoE", [2, 3, 4, 5, 6, 7], "routes each token to a few experts"),
-  experts("QMoE", [4, 7], "routes each token to a few experts, whose weights are quantized"),
-  gelu("Gelu", erfGelu),
-  gelu("BiasGelu", erfGelu),
-  gelu("FastGelu", tanhGelu),
-  gelu("QuickGelu", (emit, x, alpha) => emit.Mul([x, emit.Sigmoid([emit.Mul([x, alpha])])])),
+  defineExperts("MoE", [2, 3, 4, 5, 6, 7], "routes each token to a few experts"),
+  defineExperts("QMoE", [4, 7], "routes each token to a few experts, whose weights are quantized"),
+  defineGelu("Gelu", erfGelu),
+  defineGelu("BiasGelu", erfGelu),
+  defineGelu("FastGelu", tanhGelu),
+  defineGelu("QuickGelu", (emit, x, alpha) => emit.Mul([x, emit.Sigmoid([emit.Mul([x, alpha])])])),
 ];

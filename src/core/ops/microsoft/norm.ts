@@ -15,10 +15,10 @@ import { type DataType, typeCodes } from "../../tensor/types.ts";
 import { type AxisLink, defineOp, type Inferred, type Op, type Site, type Wanted } from "../define.ts";
 import { readFloat, readInteger, wrapAxis } from "../shared/attributes.ts";
 import { writeDequantize } from "../shared/codes.ts";
-import { defineTyped, gpuOnly, defineMicrosoftOp } from "../shared/inert.ts";
+import { defineMicrosoftOp, defineTyped, gpuOnly } from "../shared/inert.ts";
 import { noRank, quantizedAlready } from "../shared/misses.ts";
 import { homogeneousAlongLastAxes, normalizedAxes, rootMeanSquare, scaleAndShiftFacets } from "../shared/normalize.ts";
-import { requireInput, range, requirePositions, sameAsInput } from "../shared/rules.ts";
+import { range, requireInput, requirePositions, sameAsInput } from "../shared/rules.ts";
 
 const reason = "is normalized over this axis";
 
@@ -32,10 +32,10 @@ export const SimplifiedLayerNormalization = defineOp({
   },
   infer: (s, site): readonly Inferred[] => {
     const { type, dims } = requireInput(site, 0);
-    const kept = dims?.map((dim, axis): Dim => (axis < s.axis ? dim : 1));
+    const statisticsDims = dims?.map((dim, axis): Dim => (axis < s.axis ? dim : 1));
     return [
       { type: site.inputs[1]?.type ?? type, dims },
-      { type: type === "float64" ? "float64" : "float32", dims: kept },
+      { type: type === "float64" ? "float64" : "float32", dims: statisticsDims },
     ];
   },
   ...scaleAndShiftFacets,
@@ -51,7 +51,7 @@ export const SimplifiedLayerNormalization = defineOp({
 });
 
 /** @param shift The input with the shift after the normalization, if the form has one; `bias` is the input that is added before. */
-function skip(name: string, shift: number | undefined, bias: number): Op {
+function defineSkipNormalization(name: string, shift: number | undefined, bias: number): Op {
   const factors = shift === undefined ? [2] : [2, shift];
   const vectors = [...factors, bias];
   return defineMicrosoftOp({
@@ -74,14 +74,14 @@ function skip(name: string, shift: number | undefined, bias: number): Op {
       return site.outputs > 3 ? [...links, sum] : links;
     },
     lower: (s, emit, inputs) => {
-      const [x, skipped, scale] = inputs;
+      const [x, skipInput, scale] = inputs;
       const addend = inputs[bias];
-      const plain = emit.Add([x, skipped]);
-      const sum = addend === undefined ? plain : emit.Add([plain, addend]);
-      const average = (): Value => emit.ReduceMean([sum, [-1]], { keepdims: 1 });
+      const inputSum = emit.Add([x, skipInput]);
+      const sum = addend === undefined ? inputSum : emit.Add([inputSum, addend]);
+      const writeMean = (): Value => emit.ReduceMean([sum, [-1]], { keepdims: 1 });
       if (shift === undefined) {
         const { y, inverse } = rootMeanSquare(emit, sum, scale, { axes: [-1], epsilon: s.epsilon });
-        return s.statistics ? [y, average(), inverse, sum] : [y];
+        return s.statistics ? [y, writeMean(), inverse, sum] : [y];
       }
       const settings = { axis: -1, epsilon: s.epsilon };
       const operands = [sum, scale, inputs[shift]];
@@ -92,7 +92,7 @@ function skip(name: string, shift: number | undefined, bias: number): Op {
   });
 }
 
-const groupNorm = (name: string): Op =>
+const defineGroupNorm = (name: string): Op =>
   defineTyped({
     name,
     infer: (_, site) => range(site.outputs).flatMap(() => sameAsInput(site)),
@@ -100,26 +100,27 @@ const groupNorm = (name: string): Op =>
     parameters: [1, 2, 4],
   });
 
-type Embedding = { readonly ids: Value } & Readonly<
+type EmbeddingInputs = { readonly ids: Value } & Readonly<
   Record<"segments" | "positions" | "mask", Value | undefined> &
     Record<"words" | "positionTable" | "segmentTable" | "scale" | "shift", Value | undefined>
 >;
 
 /** Writes the result, the ones per mask row (0 without a mask), and the sum. Positions count from 0 by default. */
-function embed(emit: Emit, e: Embedding, epsilon: number): readonly [Value, Value, Value] {
-  const rows = (table: Value | undefined, indices: Value): Value => emit.Gather([table, indices], { axis: 0 });
-  const length = emit.Shape([e.ids], { start: 1, end: 2 });
-  const table = e.positionTable;
-  const positions = e.positions === undefined ? emit.Slice([table, [0], length, [0]]) : rows(table, e.positions);
-  const unsegmented = emit.Add([rows(e.words, e.ids), positions]);
-  const hasSegments = e.segments !== undefined && e.segmentTable !== undefined;
-  const sum = hasSegments ? emit.Add([unsegmented, rows(e.segmentTable, e.segments)]) : unsegmented;
-  const count = (): Value => {
-    const mask = e.mask ?? emit.Sub([e.ids, e.ids]);
+function writeEmbedding(emit: Emit, inputs: EmbeddingInputs, epsilon: number): readonly [Value, Value, Value] {
+  const gatherRows = (table: Value | undefined, indices: Value): Value => emit.Gather([table, indices], { axis: 0 });
+  const length = emit.Shape([inputs.ids], { start: 1, end: 2 });
+  const table = inputs.positionTable;
+  const positions =
+    inputs.positions === undefined ? emit.Slice([table, [0], length, [0]]) : gatherRows(table, inputs.positions);
+  const unsegmented = emit.Add([gatherRows(inputs.words, inputs.ids), positions]);
+  const hasSegments = inputs.segments !== undefined && inputs.segmentTable !== undefined;
+  const sum = hasSegments ? emit.Add([unsegmented, gatherRows(inputs.segmentTable, inputs.segments)]) : unsegmented;
+  const countOnes = (): Value => {
+    const mask = inputs.mask ?? emit.Sub([inputs.ids, inputs.ids]);
     const ones = emit.Cast([emit.Equal([mask, 1])], { to: typeCodes.int32 });
     return emit.ReduceSum([ones, [1]], { keepdims: 0 });
   };
-  return [emit.LayerNormalization([sum, e.scale, e.shift], { axis: -1, epsilon }), count(), sum];
+  return [emit.LayerNormalization([sum, inputs.scale, inputs.shift], { axis: -1, epsilon }), countOnes(), sum];
 }
 
 export const EmbedLayerNormalization = defineMicrosoftOp({
@@ -133,7 +134,7 @@ export const EmbedLayerNormalization = defineMicrosoftOp({
   axes: new Miss("is normalized over the embedding axis"),
   lower: (s, emit, [ids, segments, words, positionTable, segmentTable, scale, shift, mask, positions]) => {
     const operands = { ids, segments, positions, mask, words, positionTable, segmentTable, scale, shift };
-    return embed(emit, operands, s.epsilon).slice(0, s.outputs);
+    return writeEmbedding(emit, operands, s.epsilon).slice(0, s.outputs);
   },
 });
 
@@ -168,18 +169,19 @@ export const QEmbedLayerNormalization = defineMicrosoftOp({
   lower: (epsilon, emit, inputs) => {
     const [ids, segments, , , , , , mask] = inputs;
     // Five tables from input 2 on, their scales from 8, their zero points from 13.
-    const table = (index: number): Value => writeDequantize(emit, inputs[2 + index], inputs[8 + index], inputs[13 + index]);
+    const table = (index: number): Value =>
+      writeDequantize(emit, inputs[2 + index], inputs[8 + index], inputs[13 + index]);
     const segmentTable = inputs[4] === undefined ? undefined : table(2);
     const tables = { words: table(0), positionTable: table(1), segmentTable, scale: table(3), shift: table(4) };
-    return embed(emit, { ids, segments, positions: undefined, mask, ...tables }, epsilon).slice(0, 2);
+    return writeEmbedding(emit, { ids, segments, positions: undefined, mask, ...tables }, epsilon).slice(0, 2);
   },
   gradient: new Miss("its input is integers"),
   quantize: quantizedAlready,
 });
 
 export const microsoftNormOperators: readonly Op[] = [
-  skip("SkipLayerNormalization", 3, 4),
-  skip("SkipSimplifiedLayerNormalization", undefined, 3),
-  groupNorm("GroupNorm"),
-  groupNorm("SkipGroupNorm"),
+  defineSkipNormalization("SkipLayerNormalization", 3, 4),
+  defineSkipNormalization("SkipSimplifiedLayerNormalization", undefined, 3),
+  defineGroupNorm("GroupNorm"),
+  defineGroupNorm("SkipGroupNorm"),
 ];

@@ -7,18 +7,18 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, fixedDims } from "../../tensor/dims.ts";
 import type { AxisLink, Facet, Inferred, Op, Site } from "../define.ts";
-import { readFloat, readFlag, readInteger, readIntegers, wrapAxis } from "../shared/attributes.ts";
+import { readFlag, readFloat, readInteger, readIntegers, wrapAxis } from "../shared/attributes.ts";
 import { quantizedTypeOf, writeDequantize, writeQuantize } from "../shared/codes.ts";
 import { toChannelsFirst, toChannelsLast, transposeAround } from "../shared/convolution.ts";
 import { defineMicrosoftOp } from "../shared/inert.ts";
 import { lowerFirst, noRank, onIntegers, quantizedAlready } from "../shared/misses.ts";
 import { mapLinksToInputs, pickInputs } from "../shared/products.ts";
-import { broadcast, broadcastAxes, requireInput, range, sameAxes } from "../shared/rules.ts";
+import { broadcast, broadcastAxes, range, requireInput, sameAxes } from "../shared/rules.ts";
 import { channelAxes, poolAttributes, poolDims, readPool } from "../shared/window.ts";
 
 type Port = readonly [codes: number, scale: number, zero: number];
 
-interface OnCodes<S> {
+interface QuantizedDefinition<S> {
   readonly name: string;
   readonly operands: (count: number) => readonly Port[];
   readonly result: readonly [scale: number, zero: number];
@@ -31,7 +31,7 @@ interface OnCodes<S> {
   compute(s: S, emit: Emit, numbers: readonly Value[], inputs: readonly (Value | undefined)[]): Value | Miss;
 }
 
-function onCodes<S = null>(row: OnCodes<S>): Op {
+function defineQuantized<S = null>(row: QuantizedDefinition<S>): Op {
   const { name, operands, result, read = () => null as S, dims, linked, links, compute } = row;
   return defineMicrosoftOp<S>({
     name,
@@ -69,8 +69,8 @@ function broadcastOf(site: Site, inputs: readonly number[]): readonly Dim[] | un
   return shapes.length < inputs.length ? undefined : broadcast(...shapes);
 }
 
-const binary = (name: string, compute: (emit: Emit, operands: readonly Value[]) => Value): Op =>
-  onCodes({
+const defineQuantizedBinary = (name: string, compute: (emit: Emit, operands: readonly Value[]) => Value): Op =>
+  defineQuantized({
     name,
     operands: () => [
       [0, 1, 2],
@@ -82,13 +82,13 @@ const binary = (name: string, compute: (emit: Emit, operands: readonly Value[]) 
     compute: (_, emit, operands) => compute(emit, operands),
   });
 
-function unary<S>(
+function defineQuantizedUnary<S>(
   name: string,
   read: (site: Site) => S,
   compute: (s: S, emit: Emit, x: Value | undefined) => Value | Miss,
   isNormalized: (s: S, axis: number) => boolean = () => false,
 ): Op {
-  return onCodes<S>({
+  return defineQuantized<S>({
     ...oneOperand,
     name,
     read,
@@ -102,7 +102,7 @@ function unary<S>(
 }
 
 /** Before opset 13 all axes from `axis` on are normalized as one: equal if it is the last axis. */
-export const QLinearSoftmax = unary(
+export const QLinearSoftmax = defineQuantizedUnary(
   "QLinearSoftmax",
   (site) => {
     const opset = readInteger(site, "opset", 13);
@@ -117,7 +117,7 @@ export const QLinearSoftmax = unary(
   (s, axis) => axis === s.axis || (s.flattens && axis > s.axis),
 );
 
-export const QLinearWhere = onCodes({
+export const QLinearWhere = defineQuantized({
   name: "QLinearWhere",
   operands: () => [
     [1, 2, 3],
@@ -130,7 +130,7 @@ export const QLinearWhere = onCodes({
   compute: (_, emit, [x, y], [condition]) => emit.Where([condition, x, y]),
 });
 
-export const QLinearConcat = onCodes({
+export const QLinearConcat = defineQuantized({
   name: "QLinearConcat",
   operands: (count) =>
     range(Math.floor((count - 2) / 3)).map((index): Port => [2 + 3 * index, 3 + 3 * index, 4 + 3 * index]),
@@ -162,7 +162,7 @@ export const QLinearConcat = onCodes({
   compute: (axis, emit, numbers) => emit.Concat(numbers, { axis }),
 });
 
-export const QLinearReduceMean = onCodes({
+export const QLinearReduceMean = defineQuantized({
   ...oneOperand,
   name: "QLinearReduceMean",
   read: (site) => {
@@ -180,7 +180,7 @@ export const QLinearReduceMean = onCodes({
   compute: (s, emit, [x]) => emit.ReduceMean([x, s.axes], { keepdims: s.keep ? 1 : 0 }),
 });
 
-export const QLinearAveragePool = onCodes({
+export const QLinearAveragePool = defineQuantized({
   ...oneOperand,
   name: "QLinearAveragePool",
   read: (site) => {
@@ -201,12 +201,14 @@ export const QLinearAveragePool = onCodes({
   },
 });
 
-export const QLinearGlobalAveragePool = onCodes({
+export const QLinearGlobalAveragePool = defineQuantized({
   ...oneOperand,
   name: "QLinearGlobalAveragePool",
   read: (site) => ({ last: readFlag(site, "channels_last") }),
   dims: ({ last }, site) =>
-    requireInput(site, 0).dims?.map((dim, axis, dims) => (axis === 0 || axis === (last ? dims.length - 1 : 1) ? dim : 1)),
+    requireInput(site, 0).dims?.map((dim, axis, dims) =>
+      axis === 0 || axis === (last ? dims.length - 1 : 1) ? dim : 1,
+    ),
   links: ({ last }, _, dims) => channelAxes(last ? dims.length - 1 : 1),
   compute: ({ last }, emit, [x]) => {
     const rank = x?.type?.dims?.length;
@@ -216,16 +218,16 @@ export const QLinearGlobalAveragePool = onCodes({
 });
 
 /** The default domain has these per axis since opset 13, for fewer types. */
-function rounding(name: "QuantizeLinear" | "DequantizeLinear"): Op {
+function defineLinearQuantization(name: "QuantizeLinear" | "DequantizeLinear"): Op {
   const quantizes = name === "QuantizeLinear";
   return defineMicrosoftOp({
     name,
     read: (site) => {
       const types = site.inputs.flatMap((operand) => operand?.type ?? []);
-      const late = types.find((type) => !["float32", "uint8", "int8", "int32"].includes(type));
+      const laterType = types.find((type) => !["float32", "uint8", "int8", "int32"].includes(type));
       return {
         axis: readInteger(site, "axis", undefined),
-        reason: late === undefined ? undefined : `the default domain has ${late} only from opset 19 or 21 on`,
+        reason: laterType === undefined ? undefined : `the default domain has ${laterType} only from opset 19 or 21 on`,
       };
     },
     infer: (_, site) => {
@@ -237,7 +239,9 @@ function rounding(name: "QuantizeLinear" | "DequantizeLinear"): Op {
       if (s.reason !== undefined) return new Miss(s.reason);
       if (!quantizes) return [writeDequantize(emit, x, scale, zero, s.axis)];
       return [
-        s.axis === undefined ? writeQuantize(emit, x, scale, zero) : emit.QuantizeLinear([x, scale, zero], { axis: s.axis }),
+        s.axis === undefined
+          ? writeQuantize(emit, x, scale, zero)
+          : emit.QuantizeLinear([x, scale, zero], { axis: s.axis }),
       ];
     },
     gradient: new Miss(quantizes ? "rounds to integers" : "its input is integers"),
@@ -246,18 +250,18 @@ function rounding(name: "QuantizeLinear" | "DequantizeLinear"): Op {
 }
 
 export const microsoftQuantizedOperators: readonly Op[] = [
-  binary("QLinearAdd", (emit, operands) => emit.Add(operands)),
-  binary("QLinearMul", (emit, operands) => emit.Mul(operands)),
-  unary(
+  defineQuantizedBinary("QLinearAdd", (emit, operands) => emit.Add(operands)),
+  defineQuantizedBinary("QLinearMul", (emit, operands) => emit.Mul(operands)),
+  defineQuantizedUnary(
     "QLinearSigmoid",
     () => null,
     (_, emit, x) => emit.Sigmoid([x]),
   ),
-  unary(
+  defineQuantizedUnary(
     "QLinearLeakyRelu",
     (site) => readFloat(site, "alpha", 0.01),
     (alpha, emit, x) => emit.LeakyRelu([x], { alpha }),
   ),
-  rounding("QuantizeLinear"),
-  rounding("DequantizeLinear"),
+  defineLinearQuantization("QuantizeLinear"),
+  defineLinearQuantization("DequantizeLinear"),
 ];

@@ -1,17 +1,17 @@
 /** Exact rules for two consecutive operators, except for summation order (`reorders`). `rewrite/clean-up/fuse-pairs.ts` applies them. */
 
 import { countFromFront, readPieces, readPosition, splitPieces } from "../shared/sequences.ts";
-import { axesOfSum, layoutPairs, paddedWindow } from "./layout.ts";
+import { biasAxesPair, layoutPairs, padWindowPair } from "./layout.ts";
 import { mathPairs } from "./math.ts";
 import { type Pair, type PairRules, rulesOf } from "./pair.ts";
 import { stepPairs } from "./step.ts";
-import { inOrder } from "./strided.ts";
+import { stridedGatherPair } from "./strided.ts";
 
 export type { PairResult, PairRules } from "./pair.ts";
 
 /** A piece of a tensor that was split into a sequence (torch.chunk, torch.split). Each reader gets a separate Split; deduplication merges them. */
-const pieceOfSequence: Pair = {
-  what: "a piece of a sequence that was split is an output of Split",
+const sequencePiecePair: Pair = {
+  description: "a piece of a sequence that was split is an output of Split",
   first: ["SplitToSequence"],
   second: ["SequenceAt"],
   fuse({ first, second, firstSite, secondSite, input, emit }) {
@@ -27,10 +27,10 @@ const pieceOfSequence: Pair = {
   },
 };
 
-export const fewerNodes: PairRules = rulesOf([...layoutPairs, inOrder, ...mathPairs, pieceOfSequence]);
+export const nodeSavingRules: PairRules = rulesOf([...layoutPairs, stridedGatherPair, ...mathPairs, sequencePiecePair]);
 
-export const padsInWindows: PairRules = rulesOf([paddedWindow]);
+export const padWindowRules: PairRules = rulesOf([padWindowPair]);
 
-export const axesOfSums: PairRules = rulesOf([axesOfSum]);
+export const biasAxesRules: PairRules = rulesOf([biasAxesPair]);
 
-export const fasterSteps: readonly PairRules[] = stepPairs.map(rulesOf);
+export const trainingStepRules: readonly PairRules[] = stepPairs.map(rulesOf);

@@ -3,7 +3,15 @@ import type { Value } from "../../graph/graph.ts";
 import { isFloat } from "../../tensor/convert.ts";
 import { type Dim, isSymbolic, multiplyDims, sameDims } from "../../tensor/dims.ts";
 import type { Site } from "../define.ts";
-import { readAttributeOrInput, constantIntegersOf, readFlag, readInteger, readIntegers, readString, wrapAxis } from "../shared/attributes.ts";
+import {
+  constantIntegersOf,
+  readAttributeOrInput,
+  readFlag,
+  readInteger,
+  readIntegers,
+  readString,
+  wrapAxis,
+} from "../shared/attributes.ts";
 import { integersConstant, range } from "../shared/rules.ts";
 import { dimsOf, emitNamed, ints, type Pair, type PairResult, type PairScope } from "./pair.ts";
 
@@ -14,36 +22,36 @@ function axesOf(site: Site, rank: number | undefined): readonly number[] | undef
 }
 
 /** Maps axes of a tensor that lacks the axes `missing` to those of the tensor that has them. */
-function skipAxes(axes: readonly number[], rank: number, missing: readonly number[]): readonly number[] {
+function skipMissingAxes(axes: readonly number[], rank: number, missing: readonly number[]): readonly number[] {
   const present = range(rank).filter((axis) => !missing.includes(axis));
   return axes.map((axis) => present[axis] ?? 0);
 }
 
-function withAxes({ first, second, secondSite, emit }: PairScope, axes: readonly number[]): PairResult {
+function writeAxes({ first, second, secondSite, emit }: PairScope, axes: readonly number[]): PairResult {
   const sorted = [...axes].sort((a, b) => a - b);
   const [x] = first.inputs;
   if (secondSite.inputs[1] === undefined) return { inputs: [x], attributes: { axes: ints(sorted) } };
   return { inputs: [x, integersConstant(emit, sorted, `${second.outputs[0]?.name}_axes`)] };
 }
 
-function permutation(site: Site): readonly number[] | undefined {
+function permutationOf(site: Site): readonly number[] | undefined {
   const rank = site.inputs[0]?.dims?.length;
   return readIntegers(site, "perm") ?? (rank === undefined ? undefined : range(rank).reverse());
 }
 
-const transposes: Pair = {
-  what: "two transpositions are one",
+const transposePair: Pair = {
+  description: "two transpositions are one",
   first: ["Transpose"],
   second: ["Transpose"],
   fuse({ first, firstSite, secondSite }) {
-    const [before, after] = [permutation(firstSite), permutation(secondSite)];
+    const [before, after] = [permutationOf(firstSite), permutationOf(secondSite)];
     if (before === undefined || after === undefined) return undefined;
     return { inputs: [first.inputs[0]], attributes: { perm: ints(after.map((axis) => before[axis] ?? 0)) } };
   },
 };
 
-const unsqueezes: Pair = {
-  what: "two Unsqueeze are one",
+const unsqueezePair: Pair = {
+  description: "two Unsqueeze are one",
   first: ["Unsqueeze"],
   second: ["Unsqueeze"],
   fuse(scope) {
@@ -51,12 +59,12 @@ const unsqueezes: Pair = {
     const inner = axesOf(scope.firstSite, dimsOf(scope, scope.first.outputs[0])?.length);
     const outer = axesOf(scope.secondSite, rank);
     if (rank === undefined || inner === undefined || outer === undefined) return undefined;
-    return withAxes(scope, [...outer, ...skipAxes(inner, rank, outer)]);
+    return writeAxes(scope, [...outer, ...skipMissingAxes(inner, rank, outer)]);
   },
 };
 
-const squeezes: Pair = {
-  what: "two Squeeze are one",
+const squeezePair: Pair = {
+  description: "two Squeeze are one",
   first: ["Squeeze"],
   second: ["Squeeze"],
   fuse(scope) {
@@ -64,17 +72,17 @@ const squeezes: Pair = {
     const inner = axesOf(scope.firstSite, rank);
     const outer = axesOf(scope.secondSite, dimsOf(scope, scope.first.outputs[0])?.length);
     if (rank === undefined || inner === undefined || outer === undefined) return undefined;
-    return withAxes(scope, [...inner, ...skipAxes(outer, rank, inner)]);
+    return writeAxes(scope, [...inner, ...skipMissingAxes(outer, rank, inner)]);
   },
 };
 
-const reshaping = ["Reshape", "Flatten", "Squeeze", "Unsqueeze"];
+const reshapeOperators = ["Reshape", "Flatten", "Squeeze", "Unsqueeze"];
 
 /** Both keep the element order, so only the last shape counts. It can be written if at most one dimension must be inferred. */
-const reshapes: Pair = {
-  what: "two reshapes are one",
-  first: reshaping,
-  second: reshaping,
+const reshapePair: Pair = {
+  description: "two reshapes are one",
+  first: reshapeOperators,
+  second: reshapeOperators,
   fuse(scope) {
     const { first, second, secondSite, input } = scope;
     const [x] = first.inputs;
@@ -83,7 +91,7 @@ const reshapes: Pair = {
     // A 0 copies a dimension of the Reshape's input, which is now a different tensor.
     if (shape !== undefined && (!shape.includes(0) || readFlag(secondSite, "allowzero")))
       return { inputs: [x, second.inputs[1]] };
-    const target = shapeFor(dimsOf(scope, x), dimsOf(scope, second.outputs[0]));
+    const target = reshapeTarget(dimsOf(scope, x), dimsOf(scope, second.outputs[0]));
     return target && { value: emitNamed(scope).Reshape([x, target]) };
   },
 };
@@ -93,8 +101,8 @@ const reshapes: Pair = {
  *     Reshape: b × h × s × d → bh × s × d; Transpose: bh × d × s; Reshape: b × h × d × s
  *     Reshape: s × b × hd → s × bh × d; Transpose: bh × s × d; Reshape: b × h × s × d
  */
-const mergedAround: Pair = {
-  what: "a Transpose needs no merging Reshape around it",
+const mergedTransposePair: Pair = {
+  description: "a Transpose needs no merging Reshape around it",
   first: ["Transpose"],
   second: ["Reshape"],
   fuse(scope) {
@@ -102,7 +110,7 @@ const mergedAround: Pair = {
     const named = emitNamed(scope);
     const merge = first.inputs[0]?.producer;
     const [x] = merge?.inputs ?? [];
-    const perm = permutation(firstSite);
+    const perm = permutationOf(firstSite);
     if (merge?.op !== "Reshape" || merge.domain !== "" || x === undefined || input !== 0) return undefined;
     const [dims, merged] = [dimsOf(scope, x), dimsOf(scope, first.inputs[0])];
     const out = dimsOf(scope, second.outputs[0]);
@@ -116,7 +124,7 @@ const mergedAround: Pair = {
     const splitDims = order.map((axis) => out[axis] ?? 1);
     const attributes = { perm: range(out.length).map((axis) => order.indexOf(axis)) };
     if (sameDims(dims, splitDims)) return { value: named.Transpose([x], attributes) };
-    const target = shapeFor(dims, splitDims);
+    const target = reshapeTarget(dims, splitDims);
     return target && { value: named.Transpose([emit.Reshape([x, target])], attributes) };
   },
 };
@@ -134,7 +142,7 @@ function runsOf(sizes: readonly Dim[], out: readonly Dim[]): readonly (readonly 
 }
 
 /** Returns a Reshape shape with at most one of 0 (copied) and -1 (inferred): next to a copied 0 (an empty batch), -1 cannot be inferred. */
-export function shapeFor(
+export function reshapeTarget(
   dims: readonly Dim[] | undefined,
   out: readonly Dim[] | undefined,
 ): readonly number[] | undefined {
@@ -144,13 +152,13 @@ export function shapeFor(
   return out.includes(0) || open > 1 || (open === 1 && target.includes(0)) ? undefined : target;
 }
 
-const concats: Pair = {
-  what: "a Concat of a Concat becomes one Concat",
+const concatPair: Pair = {
+  description: "a Concat of a Concat becomes one Concat",
   first: ["Concat"],
   second: ["Concat"],
-  fuse({ first, second, firstSite, secondSite, input, alone }) {
+  fuse({ first, second, firstSite, secondSite, input, isOnlyReader }) {
     const rank = secondSite.inputs.find((operand) => operand?.dims !== undefined)?.dims?.length;
-    if (rank === undefined || !alone) return undefined;
+    if (rank === undefined || !isOnlyReader) return undefined;
     const [inner, outer] = [firstSite, secondSite].map((site) => wrapAxis(readInteger(site, "axis", 1), rank));
     if (inner !== outer) return undefined;
     return { inputs: [...second.inputs.slice(0, input), ...first.inputs, ...second.inputs.slice(input + 1)] };
@@ -164,7 +172,7 @@ interface Bounds {
   readonly steps: readonly number[];
 }
 
-function bounds(site: Site): Bounds | undefined {
+function readBounds(site: Site): Bounds | undefined {
   const rank = site.inputs[0]?.dims?.length;
   const [starts, ends] = [constantIntegersOf(site.inputs[1]), constantIntegersOf(site.inputs[2])];
   if (rank === undefined || site.version < 10 || starts === undefined || ends === undefined) return undefined;
@@ -174,13 +182,13 @@ function bounds(site: Site): Bounds | undefined {
   return { starts, ends, axes: axes.map((axis) => wrapAxis(axis, rank)), steps };
 }
 
-const slices: Pair = {
-  what: "slices along different axes are one",
+const slicePair: Pair = {
+  description: "slices along different axes are one",
   first: ["Slice"],
   second: ["Slice"],
-  fuse({ first, second, firstSite, secondSite, input, alone, emit }) {
-    const [a, b] = [bounds(firstSite), bounds(secondSite)];
-    if (a === undefined || b === undefined || !alone || input !== 0) return undefined;
+  fuse({ first, second, firstSite, secondSite, input, isOnlyReader, emit }) {
+    const [a, b] = [readBounds(firstSite), readBounds(secondSite)];
+    if (a === undefined || b === undefined || !isOnlyReader || input !== 0) return undefined;
     if (a.axes.some((axis) => b.axes.includes(axis))) return undefined;
     const name = second.outputs[0]?.name ?? "slice";
     const list = (key: keyof Bounds): Value => integersConstant(emit, [...a[key], ...b[key]], `${name}_${key}`);
@@ -189,8 +197,8 @@ const slices: Pair = {
 };
 
 /** Since opset 15 Shape accepts a range. */
-const slicedShape: Pair = {
-  what: "Shape and Slice are merged",
+const shapeSlicePair: Pair = {
+  description: "Shape and Slice are merged",
   first: ["Shape"],
   second: ["Slice", "Gather"],
   fuse(scope) {
@@ -210,7 +218,7 @@ interface Interval {
 }
 
 function sliceRange(site: Site, rank: number): Interval | undefined {
-  const { starts = [], ends = [], steps = [] } = bounds(site) ?? {};
+  const { starts = [], ends = [], steps = [] } = readBounds(site) ?? {};
   if (starts.length !== 1 || steps[0] !== 1) return undefined;
   const clamp = (bound = 0): number => Math.min(rank, Math.max(0, bound < 0 ? bound + rank : bound));
   return { start: clamp(starts[0]), end: clamp(ends[0]) };
@@ -224,16 +232,16 @@ function gatherRange(site: Site, rank: number): Interval | undefined {
 }
 
 /** A Gather with a one-element index vector keeps the axis. */
-const gatheredAxis: Pair = {
-  what: "one index is picked with its axis",
+const gatherUnsqueezePair: Pair = {
+  description: "one index is picked with its axis",
   first: ["Gather"],
   second: ["Unsqueeze"],
   fuse(scope) {
-    const { first, firstSite, secondSite, alone } = scope;
+    const { first, firstSite, secondSite, isOnlyReader } = scope;
     const [x] = first.inputs;
     const rank = firstSite.inputs[0]?.dims?.length;
     const picks = constantIntegersOf(firstSite.inputs[1]);
-    if (!alone || x === undefined || rank === undefined || picks?.length !== 1) return undefined;
+    if (!isOnlyReader || x === undefined || rank === undefined || picks?.length !== 1) return undefined;
     if (firstSite.inputs[1]?.dims?.length !== 0) return undefined;
     const axis = wrapAxis(readInteger(firstSite, "axis", 0), rank);
     if (axesOf(secondSite, rank)?.join() !== String(axis)) return undefined;
@@ -245,8 +253,8 @@ const gatheredAxis: Pair = {
  * Zeros around the input of a window become the window's pads. For MaxPool, -∞ is equivalent if the input is never negative.
  * For other inputs it is not: the runtime returns the lowest finite number for a window of -∞ that touches its pads.
  */
-export const paddedWindow: Pair = {
-  what: "padding moves into the window",
+export const padWindowPair: Pair = {
+  description: "padding moves into the window",
   first: ["Pad"],
   second: ["Conv", "AveragePool", "MaxPool"],
   reorders: true,
@@ -269,9 +277,10 @@ export const paddedWindow: Pair = {
     if (filler === undefined || filler !== (second.op === "MaxPool" ? Number.NEGATIVE_INFINITY : 0)) return undefined;
     const isAverage = second.op === "AveragePool";
     // An average cannot count the new padding and ignore the old.
-    if (isAverage && !readFlag(secondSite, "count_include_pad") && windowPads?.some((pad) => pad !== 0)) return undefined;
+    if (isAverage && !readFlag(secondSite, "count_include_pad") && windowPads?.some((pad) => pad !== 0))
+      return undefined;
     if (second.op !== "Conv" && readFlag(secondSite, "ceil_mode")) return undefined;
-    const sums = [...pads.slice(2, rank), ...pads.slice(rank + 2)].map(
+    const totalPads = [...pads.slice(2, rank), ...pads.slice(rank + 2)].map(
       (pad, index) => pad + (windowPads?.[index] ?? 0),
     );
     if (second.op === "MaxPool") {
@@ -281,11 +290,12 @@ export const paddedWindow: Pair = {
     }
     // ONNX Runtime requires pads smaller than the window.
     const kernel = readIntegers(secondSite, "kernel_shape");
-    if (second.op !== "Conv" && sums.some((pad, index) => pad >= (kernel?.[index % spatial] ?? 0))) return undefined;
+    if (second.op !== "Conv" && totalPads.some((pad, index) => pad >= (kernel?.[index % spatial] ?? 0)))
+      return undefined;
     return {
       inputs: [first.inputs[0], ...second.inputs.slice(1)],
       attributes: {
-        pads: ints(sums),
+        pads: ints(totalPads),
         auto_pad: undefined,
         ...(isAverage ? { count_include_pad: { kind: "int", value: 1 } } : {}),
       },
@@ -299,8 +309,8 @@ export const paddedWindow: Pair = {
  *     y = Add(p, b)     # b: [1, 1, 10] →  y = Unsqueeze(Add(p, Squeeze(b)))
  * For integers ONNX Runtime fuses product and sum, and the result has the axes of the product.
  */
-export const axesOfSum: Pair = {
-  what: "the axes that only the bias has follow the sum",
+export const biasAxesPair: Pair = {
+  description: "the axes that only the bias has follow the sum",
   first: ["MatMul", "Gemm"],
   second: ["Add"],
   fuse({ first, second, input, emit, operand }) {
@@ -330,24 +340,25 @@ function fillerOf(site: Site): number | undefined {
 const isAboveZero = (value: Value | undefined): boolean =>
   value?.producer?.domain === "" && ["Relu", "Sigmoid", "Softplus", "Exp"].includes(value.producer.op);
 
-const associative = ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1"];
+const associativeReductions = ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1"];
 
-const keptAxes: Pair = {
-  what: "keepdims moves into the reduction",
-  first: [...associative, "ReduceL2"],
+const reduceSqueezePair: Pair = {
+  description: "keepdims moves into the reduction",
+  first: [...associativeReductions, "ReduceL2"],
   second: ["Squeeze", "Unsqueeze"],
   fuse(scope) {
-    const { first, firstSite, second, secondSite, alone } = scope;
+    const { first, firstSite, second, secondSite, isOnlyReader } = scope;
     const rank = firstSite.inputs[0]?.dims?.length;
     const [x, axesInput] = first.inputs;
-    if (!alone || rank === undefined || x === undefined) return undefined;
+    if (!isOnlyReader || rank === undefined || x === undefined) return undefined;
     const keeps = readFlag(firstSite, "keepdims", true);
     // The axes of Squeeze and of Unsqueeze must both be axes of the reduction's input.
-    const longer = keeps ? secondSite.inputs[0]?.dims : second.outputs[0]?.type?.dims;
-    if (keeps === (second.op === "Unsqueeze") || longer?.length !== rank) return undefined;
-    const [reduced, moved] = [axesOf(firstSite, rank), axesOf(secondSite, rank)];
-    if (reduced === undefined || moved === undefined || readFlag(firstSite, "noop_with_empty_axes")) return undefined;
-    if ([...reduced].sort().join() !== [...moved].sort().join()) return undefined;
+    const longerDims = keeps ? secondSite.inputs[0]?.dims : second.outputs[0]?.type?.dims;
+    if (keeps === (second.op === "Unsqueeze") || longerDims?.length !== rank) return undefined;
+    const [reduced, movedAxes] = [axesOf(firstSite, rank), axesOf(secondSite, rank)];
+    if (reduced === undefined || movedAxes === undefined || readFlag(firstSite, "noop_with_empty_axes"))
+      return undefined;
+    if ([...reduced].sort().join() !== [...movedAxes].sort().join()) return undefined;
     const write = emitNamed(scope)[first.op as "ReduceSum"];
     const keepdims = keeps ? 0 : 1;
     if (axesInput !== undefined) return { value: write([x, axesInput], { keepdims }) };
@@ -356,37 +367,37 @@ const keptAxes: Pair = {
 };
 
 /** Merges two reductions of one kind. Means can be merged, too, because all groups have the same size. */
-const reducedTwice: Pair = {
-  what: "two reductions are one over the axes of both",
-  first: associative,
-  second: associative,
+const reductionPair: Pair = {
+  description: "two reductions are one over the axes of both",
+  first: associativeReductions,
+  second: associativeReductions,
   same: true,
   reorders: true,
   fuse(scope) {
-    const { first, firstSite, secondSite, alone } = scope;
+    const { first, firstSite, secondSite, isOnlyReader } = scope;
     const rank = firstSite.inputs[0]?.dims?.length;
     const [inner, outer] = [axesOf(firstSite, rank), axesOf(secondSite, secondSite.inputs[0]?.dims?.length)];
-    if (!alone || rank === undefined || !inner?.length || !outer?.length) return undefined;
+    if (!isOnlyReader || rank === undefined || !inner?.length || !outer?.length) return undefined;
     // Means of integers are rounded, so a mean of means would differ.
     const type = firstSite.inputs[0]?.type;
     if (first.op === "ReduceMean" && (type === undefined || !isFloat(type))) return undefined;
     const keeps = readFlag(firstSite, "keepdims", true);
     if (keeps !== readFlag(secondSite, "keepdims", true)) return undefined;
-    return withAxes(scope, [...new Set([...inner, ...(keeps ? outer : skipAxes(outer, rank, inner))])]);
+    return writeAxes(scope, [...new Set([...inner, ...(keeps ? outer : skipMissingAxes(outer, rank, inner))])]);
   },
 };
 
 export const layoutPairs: readonly Pair[] = [
-  transposes,
-  unsqueezes,
-  squeezes,
-  reshapes,
-  mergedAround,
-  concats,
-  slices,
-  slicedShape,
-  gatheredAxis,
-  paddedWindow,
-  keptAxes,
-  reducedTwice,
+  transposePair,
+  unsqueezePair,
+  squeezePair,
+  reshapePair,
+  mergedTransposePair,
+  concatPair,
+  slicePair,
+  shapeSlicePair,
+  gatherUnsqueezePair,
+  padWindowPair,
+  reduceSqueezePair,
+  reductionPair,
 ];

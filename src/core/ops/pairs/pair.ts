@@ -11,7 +11,7 @@ export interface PairScope {
   readonly secondSite: Site;
   readonly input: number;
   /** The first node has no other reader, so it is removed if the second no longer reads it. */
-  readonly alone: boolean;
+  readonly isOnlyReader: boolean;
   readonly emit: Emit;
   operand(value: Value): Operand | undefined;
 }
@@ -27,7 +27,7 @@ export type PairResult =
 
 export interface Pair {
   /** States the rule, for messages and test titles. */
-  readonly what: string;
+  readonly description: string;
   /** Operator names, with the domain in front if it is not the default. */
   readonly first: readonly string[];
   readonly second: readonly string[];

@@ -11,11 +11,11 @@ import { elementCount, fixedDims, sameDims } from "../../tensor/dims.ts";
 import type { Site } from "../define.ts";
 import { readIntegers } from "../shared/attributes.ts";
 import { reshapeTo } from "../shared/rules.ts";
-import { transposedGemm } from "./math.ts";
+import { transposedGemmPair } from "./math.ts";
 import type { Pair } from "./pair.ts";
 
 /** Flattens a stack to one matrix, applies `product`, and restores the stack. */
-function overRows(
+function multiplyRows(
   emit: Emit,
   x: Value,
   dims: readonly number[],
@@ -34,24 +34,25 @@ function stackOf({ inputs: [stack, matrix] }: Site): readonly number[] | undefin
   return stack?.type === "float32" ? dims : undefined;
 }
 
-const biased: Pair = {
-  what: "a stack times a matrix and its bias are a Gemm over all rows",
+const biasedProductPair: Pair = {
+  description: "a stack times a matrix and its bias are a Gemm over all rows",
   first: ["MatMul"],
   second: ["Add"],
   reorders: true,
-  fuse({ first, second, firstSite, secondSite, input, alone, emit }) {
+  fuse({ first, second, firstSite, secondSite, input, isOnlyReader, emit }) {
     const dims = stackOf(firstSite);
     const [x, w] = first.inputs;
     const bias = second.inputs[1 - input];
     const outputs = firstSite.inputs[1]?.dims?.[1];
-    if (!alone || dims === undefined || x === undefined || w === undefined || bias === undefined) return undefined;
+    if (!isOnlyReader || dims === undefined || x === undefined || w === undefined || bias === undefined)
+      return undefined;
     if (typeof outputs !== "number" || !sameDims(secondSite.inputs[1 - input]?.dims ?? [], [outputs])) return undefined;
-    return { value: overRows(emit, x, dims, outputs, (rows) => emit.Gemm([rows, w, bias])) };
+    return { value: multiplyRows(emit, x, dims, outputs, (rows) => emit.Gemm([rows, w, bias])) };
   },
 };
 
-const transposed: Pair = {
-  what: "a stack times a transposed matrix is a Gemm over all rows",
+const transposedProductPair: Pair = {
+  description: "a stack times a transposed matrix is a Gemm over all rows",
   first: ["Transpose"],
   second: ["MatMul"],
   reorders: true,
@@ -62,9 +63,12 @@ const transposed: Pair = {
     const outputs = secondSite.inputs[1]?.dims?.[1];
     if (input !== 1 || dims === undefined || x === undefined || w === undefined) return undefined;
     if (typeof outputs !== "number" || (readIntegers(firstSite, "perm") ?? [1, 0])[0] !== 1) return undefined;
-    return { value: overRows(emit, x, dims, outputs, (rows) => emit.Gemm([rows, w], { transB: 1 })) };
+    return { value: multiplyRows(emit, x, dims, outputs, (rows) => emit.Gemm([rows, w], { transB: 1 })) };
   },
 };
 
 /** Rules for training steps, one walk after the other: biases are merged before the remaining products. */
-export const stepPairs: readonly (readonly Pair[])[] = [[biased], [transposedGemm, transposed]];
+export const stepPairs: readonly (readonly Pair[])[] = [
+  [biasedProductPair],
+  [transposedGemmPair, transposedProductPair],
+];

@@ -9,7 +9,7 @@ import { toNumbers } from "../../tensor/convert.ts";
 import { type Dim, multiplyDims, sameDims } from "../../tensor/dims.ts";
 import { constantIntegersOf, wrapAxis } from "../shared/attributes.ts";
 import { range } from "../shared/rules.ts";
-import { shapeFor } from "./layout.ts";
+import { reshapeTarget } from "./layout.ts";
 import { dimsOf, emitNamed, type Pair, type PairScope } from "./pair.ts";
 
 /** Integers offset + Σ steps[k] · i[k] at indices i. Steps along an axis of length 1 are 0. */
@@ -63,9 +63,9 @@ function gridOf(scope: PairScope, value: Value | undefined, depth = maxNodes): G
       const grid = gridOf(scope, first, depth - 1);
       const axes = second && constantIntegersOf(scope.operand(second));
       if (grid === undefined || axes === undefined) return undefined;
-      const added = axes.map((axis) => wrapAxis(axis, dims.length));
-      const kept = range(dims.length).filter((axis) => !added.includes(axis));
-      return { offset: grid.offset, steps: dims.map((_, axis) => grid.steps[kept.indexOf(axis)] ?? 0) };
+      const addedAxes = axes.map((axis) => wrapAxis(axis, dims.length));
+      const keptAxes = range(dims.length).filter((axis) => !addedAxes.includes(axis));
+      return { offset: grid.offset, steps: dims.map((_, axis) => grid.steps[keptAxes.indexOf(axis)] ?? 0) };
     }
     default:
       return undefined;
@@ -102,8 +102,8 @@ function stridesOf(dims: readonly Dim[]): readonly number[] | undefined {
   return strides;
 }
 
-export const inOrder: Pair = {
-  what: "elements are selected in storage order",
+export const stridedGatherPair: Pair = {
+  description: "elements are selected in storage order",
   first: ["Reshape", "Flatten"],
   second: ["Gather"],
   fuse(scope) {
@@ -120,7 +120,7 @@ export const inOrder: Pair = {
     const isInOrder = out.every((size, axis) => size === 1 || grid.steps[axis] === strides[axis]);
     if (!isInOrder) return undefined;
     if (sameDims(dims, out)) return { value: x };
-    const target = shapeFor(dims, out);
+    const target = reshapeTarget(dims, out);
     return target && { value: emitNamed(scope).Reshape([x, target]) };
   },
 };

@@ -17,7 +17,10 @@ interface ActivationFunction {
   readonly compute: (emit: Emit, x: Value, parameters: readonly number[]) => Value;
 }
 
-const defineFunction = (compute: ActivationFunction["compute"], ...defaults: readonly number[]): ActivationFunction => ({ defaults, compute });
+const defineFunction = (
+  compute: ActivationFunction["compute"],
+  ...defaults: readonly number[]
+): ActivationFunction => ({ defaults, compute });
 
 const functionsByName: ReadonlyMap<string, ActivationFunction> = new Map([
   ["", defineFunction((_, x) => x)],
@@ -31,10 +34,17 @@ const functionsByName: ReadonlyMap<string, ActivationFunction> = new Map([
   ["thresholdedrelu", defineFunction((emit, x, [alpha = 0]) => emit.ThresholdedRelu([x], { alpha }), 1)],
   ["hardsigmoid", defineFunction((emit, x, [alpha = 0, beta = 0]) => emit.HardSigmoid([x], { alpha, beta }), 0.2, 0.5)],
   ["affine", defineFunction((emit, x, [alpha = 0, beta = 0]) => emit.Add([emit.Mul([x, alpha]), beta]), 1, 0)],
-  ["scaledtanh", defineFunction((emit, x, [alpha = 0, beta = 0]) => emit.Mul([emit.Tanh([emit.Mul([x, beta])]), alpha]), 1, 1)],
+  [
+    "scaledtanh",
+    defineFunction((emit, x, [alpha = 0, beta = 0]) => emit.Mul([emit.Tanh([emit.Mul([x, beta])]), alpha]), 1, 1),
+  ],
   [
     "selu",
-    defineFunction((emit, x, [alpha = 0, gamma = 0]) => emit.Selu([x], { alpha, gamma }), 1.6732632423543772, 1.0507009873554805),
+    defineFunction(
+      (emit, x, [alpha = 0, gamma = 0]) => emit.Selu([x], { alpha, gamma }),
+      1.6732632423543772,
+      1.0507009873554805,
+    ),
   ],
   [
     "clip",
@@ -79,9 +89,12 @@ export function readActivations(
   }
   const countPerDirection = defaultNames.length;
   // The specification's default for an RNN lists names for two directions, so a layer with one direction can have an extra name.
-  const isEnough = countPerDirection === 1 ? activations.length >= directions : activations.length === countPerDirection * directions;
+  const isEnough =
+    countPerDirection === 1 ? activations.length >= directions : activations.length === countPerDirection * directions;
   if (!isEnough) return new Miss(`names ${activations.length} activations, not ${countPerDirection * directions}`);
-  return range(directions).map((direction) => activations.slice(direction * countPerDirection, (direction + 1) * countPerDirection));
+  return range(directions).map((direction) =>
+    activations.slice(direction * countPerDirection, (direction + 1) * countPerDirection),
+  );
 }
 
 export function writeActivation(emit: Emit, x: Value, { name, parameters }: Activation): Value {

@@ -34,7 +34,8 @@ export const reorderFromBlocks = (emit: Emit, x: Value, channels = sizesOf(x)[1]
   emit["com.microsoft.nchwc.ReorderOutput"]([x], { channels });
 
 /** Reorders four channels into one block. The size of the result shows how many channels a block has on this machine. */
-export const reorderOneBlock = (emit: Emit, fourChannels: Value): Value => emit["com.microsoft.nchwc.ReorderInput"]([fourChannels]);
+export const reorderOneBlock = (emit: Emit, fourChannels: Value): Value =>
+  emit["com.microsoft.nchwc.ReorderInput"]([fourChannels]);
 
 /** Rounds a number of channels up to complete blocks. */
 export const roundUpToBlocks = (channels: number, size: number): number => Math.ceil(channels / size) * size;
@@ -49,7 +50,8 @@ export function createBlocks(emit: Emit, size: number): ChannelBlocks {
       const [batch = 1, channels = 1, ...spatial] = sizesOf(x);
       // The kernel accepts multiples of four channels and fills blocks with zeros itself.
       const paddedToFours = padTo(emit, x, [batch, Math.ceil(channels / 4) * 4]);
-      const existingReorder = [...paddedToFours.uses].find(({ node }) => isReorder(node, "ReorderInput"))?.node.outputs[0];
+      const existingReorder = [...paddedToFours.uses].find(({ node }) => isReorder(node, "ReorderInput"))?.node
+        .outputs[0];
       const reordered = existingReorder ?? emit["com.microsoft.nchwc.ReorderInput"]([paddedToFours]);
       const dims = [batch, roundUpToBlocks(channels, size), ...spatial];
       const typed = channels % size === 0 && channels % 16 === 0 ? reordered : reshapeTo(emit, reordered, dims);
@@ -76,7 +78,11 @@ function reorderKernel(emit: Emit, w: Value, group: number, size: number, isReve
   if (group > 1) {
     const paddedChannels = roundUpToBlocks(outputs, size);
     const blocks = reshapeTo(emit, padTo(emit, w, [paddedChannels, 1]), [paddedChannels / size, size, taps]);
-    return reshapeTo(emit, reverseTaps(emit.Transpose([blocks], { perm: [0, 2, 1] }), 1), [paddedChannels, 1, ...kernel]);
+    return reshapeTo(emit, reverseTaps(emit.Transpose([blocks], { perm: [0, 2, 1] }), 1), [
+      paddedChannels,
+      1,
+      ...kernel,
+    ]);
   }
   const isNarrow = !isReversed && inputs < size;
   const [m, c] = [roundUpToBlocks(outputs, size), isNarrow ? inputs : roundUpToBlocks(inputs, size)];
@@ -144,7 +150,13 @@ export function writeDataGradientInBlocks(
   const addendValue = addend();
   const dx = emit["com.microsoft.nchwc.Conv"](
     [
-      insertZeros(emit, blocks.toBlocked(up), [batch, roundUpToBlocks(outputs, blocks.size), ...outSizes], strides, blocks.size),
+      insertZeros(
+        emit,
+        blocks.toBlocked(up),
+        [batch, roundUpToBlocks(outputs, blocks.size), ...outSizes],
+        strides,
+        blocks.size,
+      ),
       reorderKernel(emit, w, group, blocks.size, true),
       undefined,
       addendValue === undefined ? undefined : blocks.toBlocked(addendValue),

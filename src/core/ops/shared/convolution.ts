@@ -83,7 +83,8 @@ export function convAxes(s: ConvSettings, site: Site): AxisRule | Miss {
       const kernelsOfSameChannel = (index: number): number[] => kernelsOfChannel(Math.floor(index / perGroupOut));
       const links: readonly AxisLink[] = [...commonLinks, { from: ["in0", 1], to: ["in1", 0], map: kernelsOfChannel }];
       return {
-        links: perGroupOut === 1 ? links : [...links, { from: ["out0", 1], to: ["out0", 1], map: kernelsOfSameChannel }],
+        links:
+          perGroupOut === 1 ? links : [...links, { from: ["out0", 1], to: ["out0", 1], map: kernelsOfSameChannel }],
         resize: (cut) => countAttribute("group", cut.dims("in0")[1]),
       };
     }

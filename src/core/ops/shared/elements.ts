@@ -25,12 +25,14 @@ export const maxElements = 64;
 
 export const isIntegerOrBool = (type: DataType): boolean => type === "int64" || type === "int32" || type === "bool";
 
-/** Adds known elements to `inferred` if its type is integer or boolean. Elements that the runtime would not represent exactly are dropped. */
+/** Adds known elements to `inferred` if its type is integer or boolean. Adds none if one element is unknown or inexact. */
 export function withElements(inferred: Inferred, elements: readonly (Dim | undefined)[] | undefined): Inferred {
   if (!isIntegerOrBool(inferred.type) || elements === undefined || elements.length > maxElements) return inferred;
   return withUncheckedElements(
     inferred,
-    elements.map((element) => (element !== undefined && isExactlyRepresented(inferred.type, element) ? element : undefined)),
+    elements.map((element) =>
+      element !== undefined && isExactlyRepresented(inferred.type, element) ? element : undefined,
+    ),
   );
 }
 
@@ -55,18 +57,24 @@ export const isPlainFloat = (type: DataType): boolean => type === "float32" || t
 function isExactlyRepresented(type: DataType, element: Dim): boolean {
   if (isSymbolic(element)) return true;
   if (!isIntegerOrBool(type)) return Number.isFinite(element);
-  const [low, high] = type === "int32" ? integerRange.int32 : type === "bool" ? [0, 1] : [-maxSafeInteger, maxSafeInteger];
+  const [low, high] =
+    type === "int32" ? integerRange.int32 : type === "bool" ? [0, 1] : [-maxSafeInteger, maxSafeInteger];
   return Number.isInteger(element) && element >= low && element <= high;
 }
 
 const maxSafeInteger = Number.MAX_SAFE_INTEGER;
 
 export function exactElements(operand: Operand | undefined): readonly Dim[] | undefined {
-  return operand?.elements?.every((element) => isExactlyRepresented(operand.type, element)) ? operand.elements : undefined;
+  return operand?.elements?.every((element) => isExactlyRepresented(operand.type, element))
+    ? operand.elements
+    : undefined;
 }
 
 /** Adds known elements without checks of type and exactness: elements that were only moved, or floats. */
-export function withUncheckedElements(inferred: Inferred, elements: readonly (Dim | undefined)[] | undefined): Inferred {
+export function withUncheckedElements(
+  inferred: Inferred,
+  elements: readonly (Dim | undefined)[] | undefined,
+): Inferred {
   const dims = fixedDims(inferred.dims);
   if (elements === undefined || dims === undefined || elements.length > maxElements) return inferred;
   if (elementCount(dims) !== elements.length) return inferred;

@@ -15,7 +15,7 @@ import {
   type Site,
 } from "../define.ts";
 import { readInteger } from "./attributes.ts";
-import { combineElements, isIntegerOrBool, withUncheckedElements, withElements } from "./elements.ts";
+import { combineElements, isIntegerOrBool, withElements, withUncheckedElements } from "./elements.ts";
 import { broadcast, broadcastAxes, inferShape, isConstant, requireInput, sameAxes } from "./rules.ts";
 
 interface DerivativeInputs<S> {
@@ -123,7 +123,8 @@ export interface BinaryRow<S> extends OperatorRow<S> {
 
 /** Returns whether the second operand aligns with inner axes of the first. Before opset 7, the attributes `broadcast` and `axis` allowed this. */
 function alignsInnerAxes(site: Site): boolean {
-  if (site.version >= 7 || readInteger(site, "broadcast", 0) === 0 || site.attribute("axis") === undefined) return false;
+  if (site.version >= 7 || readInteger(site, "broadcast", 0) === 0 || site.attribute("axis") === undefined)
+    return false;
   const [a = 0, b = 0] = [site.inputs[0]?.dims?.length, site.inputs[1]?.dims?.length];
   const axis = readInteger(site, "axis", 0);
   return (axis < 0 ? axis + a : axis) + b !== a;
@@ -178,7 +179,13 @@ function unchangedOperand(site: Site, neutral: BinaryRow<unknown>["neutral"] = {
 function affineOf(site: Site, scaleAndShift: BinaryRow<unknown>["affine"]): Affine | Miss {
   const constant = site.inputs[1]?.stored === true ? 1 : 0;
   const [c, x] = [site.inputs[constant], site.inputs[1 - constant]];
-  if (scaleAndShift === undefined || c?.stored !== true || x?.stored !== false || c.dims === undefined || x.dims === undefined)
+  if (
+    scaleAndShift === undefined ||
+    c?.stored !== true ||
+    x?.stored !== false ||
+    c.dims === undefined ||
+    x.dims === undefined
+  )
     return new Miss("does not scale or shift by stored numbers");
   const dims = broadcast(x.dims, c.dims);
   if (dims instanceof Miss || !sameDims(dims, x.dims)) return new Miss("broadcasts what it scales");
@@ -198,7 +205,8 @@ function affineOf(site: Site, scaleAndShift: BinaryRow<unknown>["affine"]): Affi
   };
 }
 
-const axesLongerThanOne = (dims: readonly Dim[]): readonly number[] => dims.flatMap((dim, axis) => (dim === 1 ? [] : [axis]));
+const axesLongerThanOne = (dims: readonly Dim[]): readonly number[] =>
+  dims.flatMap((dim, axis) => (dim === 1 ? [] : [axis]));
 
 /**
  * Returns the input that is a stored vector with one value per channel of the other input, an activation. Returns no matrix (mask, rotation) and no
@@ -217,7 +225,9 @@ export function channelVectorInputs({ inputs }: Site): readonly number[] {
 
 interface VariadicRow extends OperatorRow<null> {
   /** dLoss/d(operand) for each of two or more operands. */
-  readonly derivatives: (parts: Omit<DerivativeInputs<null>, "s"> & { readonly operands: readonly Value[] }) => readonly Value[];
+  readonly derivatives: (
+    parts: Omit<DerivativeInputs<null>, "s"> & { readonly operands: readonly Value[] },
+  ) => readonly Value[];
   readonly parameters?: OpDef<null>["parameters"];
 }
 

@@ -75,5 +75,10 @@ export function rotateHeads(emit: Emit, x: Value, positions: Value | undefined, 
   if (typeof pairCount !== "number") return new Miss("the number of rotated channels is not known");
   const length = emit.Shape([x], { start: 2, end: 3 });
   const cos = gatherAngles(emit, tables.cos, positions, length);
-  return rotatePairs(emit, x, { ...tables, count: 2 * pairCount, cos, sin: gatherAngles(emit, tables.sin, positions, length) });
+  return rotatePairs(emit, x, {
+    ...tables,
+    count: 2 * pairCount,
+    cos,
+    sin: gatherAngles(emit, tables.sin, positions, length),
+  });
 }

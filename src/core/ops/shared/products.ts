@@ -15,7 +15,7 @@ import type {
   Site,
   WeightRole,
 } from "../define.ts";
-import { readFloat, readFlag } from "./attributes.ts";
+import { readFlag, readFloat } from "./attributes.ts";
 import { alignedAxes, broadcast, inferShape, requireValue, withDims } from "./rules.ts";
 
 /** Returns the site with only the listed inputs, in this order. Removes scales and zero points from the inputs of quantized operators. */

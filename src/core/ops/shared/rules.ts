@@ -148,7 +148,8 @@ export function countAttribute(name: string, count: Dim | undefined): NodeChange
 /** Returns the change that replaces lists of integers. Old opsets have them in attributes, newer ones in the inputs from 1 on. */
 export function replaceLists(isInAttributes: boolean, lists: Readonly<Record<string, readonly number[]>>): NodeChange {
   const entries = Object.entries(lists);
-  if (isInAttributes) return { attributes: Object.fromEntries(entries.map(([name, value]) => [name, { kind: "ints", value }])) };
+  if (isInAttributes)
+    return { attributes: Object.fromEntries(entries.map(([name, value]) => [name, { kind: "ints", value }])) };
   const dense = entries.map(([, value], index) => [1 + index, fromNumbers("int64", [value.length], value)] as const);
   return { inputs: Object.fromEntries(dense) };
 }
@@ -165,7 +166,9 @@ export function shapeChange(shape: readonly Dim[], newDims: readonly (Dim | unde
 /** Returns the input index 0 if the dimensions of input 0 are known to equal those of the output. */
 export function inputIfSameDims(site: Site, outDims: readonly Dim[] | undefined | Miss): 0 | undefined {
   const dims = site.inputs[0]?.dims;
-  return dims !== undefined && outDims !== undefined && !(outDims instanceof Miss) && sameDims(dims, outDims) ? 0 : undefined;
+  return dims !== undefined && outDims !== undefined && !(outDims instanceof Miss) && sameDims(dims, outDims)
+    ? 0
+    : undefined;
 }
 
 export function isConstant(operand: Operand | undefined, value: number): boolean {

@@ -11,7 +11,8 @@ export const readPosition = (site: Site): { readonly position: number | undefine
 });
 
 /** Converts a position that can be negative, counted from the end, to a position from the front. */
-export const countFromFront = (position: number, length: number): number => (position < 0 ? position + length : position);
+export const countFromFront = (position: number, length: number): number =>
+  position < 0 ? position + length : position;
 
 export interface PieceSettings {
   readonly axis: number;
@@ -35,7 +36,11 @@ export function readPieces(site: Site): PieceSettings {
   return { axis, keepsAxis, sizes: range(count).map((index) => Math.min(size, length - index * size)) };
 }
 
-export function splitPieces(emit: Emit, x: Value, { axis, keepsAxis, sizes }: PieceSettings): readonly Value[] | undefined {
+export function splitPieces(
+  emit: Emit,
+  x: Value,
+  { axis, keepsAxis, sizes }: PieceSettings,
+): readonly Value[] | undefined {
   if (sizes === undefined || sizes.length === 0) return undefined;
   const pieces = emit.many("Split", [x, integersConstant(emit, sizes, "pieces")], { axis }, sizes.length);
   return keepsAxis ? pieces : pieces.map((piece) => emit.Squeeze([piece, [axis]]));

@@ -14,7 +14,7 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { elementCount } from "../../tensor/dims.ts";
 import type { Contribution } from "../define.ts";
-import { type ChannelBlocks, roundUpToBlocks, padRows } from "./channel-blocks.ts";
+import { type ChannelBlocks, padRows, roundUpToBlocks } from "./channel-blocks.ts";
 import type { ConvSettings } from "./convolution.ts";
 import { range, reshapeTo, sizesOf } from "./rules.ts";
 import { explicitPads, kernelExtent } from "./window.ts";
@@ -37,7 +37,14 @@ export function shapesOf(x: Value, up: Value): ConvShapes {
 
 /** Writes the kernel gradient: the elements of the kernel in order, possibly in other dimensions. */
 export type FormWriter = (s: ConvSettings, emit: Emit, x: Value, up: Value, shape: ConvShapes) => Value;
-type BlockFormWriter = (s: ConvSettings, emit: Emit, x: Value, up: Value, shape: ConvShapes, blocks: ChannelBlocks) => Value;
+type BlockFormWriter = (
+  s: ConvSettings,
+  emit: Emit,
+  x: Value,
+  up: Value,
+  shape: ConvShapes,
+  blocks: ChannelBlocks,
+) => Value;
 
 export const writeByTaps: FormWriter = (s, emit, x, up, { batch, channels, outputs, out, positions }) => {
   const padded = padData(s, emit, x, 2);

@@ -19,15 +19,15 @@ import type { ChannelBlocks } from "./channel-blocks.ts";
 import type { ConvSettings } from "./convolution.ts";
 import { reshapeTo, sizesOf, typeOf } from "./rules.ts";
 import {
+  type FormWriter,
+  shapesOf,
   writeByChannel,
+  writeByRows,
+  writeByTaps,
   writeChannelsLast,
   writeDepthwiseInBlocks,
   writeOneProduct,
-  writeByRows,
   writeSamplesInBlocks,
-  shapesOf,
-  writeByTaps,
-  type FormWriter,
 } from "./weight-gradient-forms.ts";
 import { explicitPads } from "./window.ts";
 
@@ -74,7 +74,8 @@ export function selectFastestForm(s: ConvSettings, x: Value, up: Value, block: n
   const possible = possibleForms(s, x, up, block);
   if (possible.includes("depthwise in blocks")) return "depthwise in blocks";
   if (possible.includes("samples in blocks") && channels > 1) return "samples in blocks";
-  if (s.group > 1) return possible.includes("channel by channel") && positions <= maxSmallPositions ? "channel by channel" : "taps";
+  if (s.group > 1)
+    return possible.includes("channel by channel") && positions <= maxSmallPositions ? "channel by channel" : "taps";
   if (channels <= 8) return channels === 1 ? "channels last" : "rows";
   const isStrided = s.strides.some((stride) => stride > 1);
   return (isStrided && channels >= 32) || (channels >= 64 && positions <= maxSmallPositions) ? "channels last" : "taps";
