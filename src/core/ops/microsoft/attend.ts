@@ -1,6 +1,6 @@
 /**
- * Attention as primitives: softmax(scale · Q·Kᵀ + added) · V per head, with heads as N × heads × length × width.
- * A mask adds a large negative number before the softmax: the operator's value for padding, the type's lowest for the future.
+ * Attention as primitives: softmax(scale · Q·Kᵀ + biases) · V per head, with heads as N × heads × length × width.
+ * A mask adds a large negative number before the softmax: the attribute `mask_filter_value` for padding, the lowest number of the type for later keys.
  */
 
 import { Miss } from "../../errors.ts";
@@ -17,9 +17,9 @@ export interface AttentionInputs {
   readonly key: Value;
   readonly value: Value;
   readonly scale: number;
-  /** Values to add to the scores; they broadcast to N × heads × length × keys. */
+  /** Biases that are added to the scores. They broadcast to N × heads × length × keys. */
   readonly added: readonly Value[];
-  /** Limits each query to keys up to its own position. Keys of the past come first. */
+  /** If defined, each query sees only keys up to its position. `past` contains the past keys, which precede the new ones. */
   readonly causal: { readonly past: Value | undefined } | undefined;
 }
 
@@ -36,6 +36,7 @@ export function writeAttention(
   return { y: emit.MatMul([weights, value]), weights };
 }
 
+/** Writes the length of heads N × heads × length × width as a scalar. */
 export function lengthOf(emit: Emit, x: Value): Value {
   return emit.Squeeze([emit.Shape([x], { start: 2, end: 3 }), [0]]);
 }
@@ -43,7 +44,7 @@ export function lengthOf(emit: Emit, x: Value): Value {
 export const lowestValue = (type: string): number =>
   type === "float16" ? -65504 : type === "bfloat16" ? -3.3895313892515355e38 : -3.4028234663852886e38;
 
-/** Writes length × keys: the lowest number if a key comes after the query, otherwise 0. */
+/** Writes a bias of length × keys: the lowest number if a key is after the query, otherwise 0. */
 function hideFuture(emit: Emit, query: Value, key: Value, past: Value | undefined): Value {
   const firstPosition = past === undefined ? 0 : lengthOf(emit, past);
   const positions = emit.Range([firstPosition, emit.Add([firstPosition, lengthOf(emit, query)]), 1]);
@@ -53,7 +54,10 @@ function hideFuture(emit: Emit, query: Value, key: Value, past: Value | undefine
   return emit.Where([isLater, scalar(emit, type, lowestValue(type)), 0]);
 }
 
-/** Writes the bias of an ONNX Runtime mask: N × keys or N × length × keys (1: visible, 0: masked), or vectors of N ends, or N ends and N starts. */
+/**
+ * Writes the bias of a mask: `maskValue` at masked keys, otherwise 0. The mask has the form N × keys or N × length × keys (1: visible, 0: masked), or is
+ * a vector of N end positions, or of N end positions followed by N start positions.
+ */
 export function writeMaskBias(emit: Emit, mask: Value, key: Value, maskValue: number): Value | Miss {
   const dims = mask.type?.dims;
   const batch = key.type?.dims?.[0];
@@ -70,6 +74,7 @@ export function writeMaskBias(emit: Emit, mask: Value, key: Value, maskValue: nu
   return biasWhere(emit.And([isBeforeEnd(ends), emit.Not([isBeforeEnd(starts)])]));
 }
 
+/** Returns the multiply-accumulates of Q·Kᵀ and the product with V. Widths count the channels of all heads. */
 export function attentionMacs(
   query: { readonly batch: Dim; readonly length: Dim; readonly width: Dim },
   keys: Dim,
@@ -89,13 +94,14 @@ export const readGroupedHeads = (site: Site): GroupedHeads => ({
   keyHeads: readInteger(site, "kv_num_heads", 1),
 });
 
+/** The shape of the queries; `width` counts the channels of one head. */
 interface Shape {
   readonly batch: Dim;
   readonly length: Dim;
   readonly width: number;
 }
 
-/** Queries are N × length × (heads · width); without separate keys, keys and values follow them in each row. */
+/** Returns the shape of queries N × length × (heads · width). If there is no key input, each row also contains keys and values. */
 export function queryShapeOf(s: GroupedHeads, site: Site): Shape | Miss {
   const q = dimsAt(site, 0);
   if (q instanceof Miss) return q;
@@ -106,7 +112,7 @@ export function queryShapeOf(s: GroupedHeads, site: Site): Shape | Miss {
   return { batch, length, width: last / (packed ? s.heads + 2 * s.keyHeads : s.heads) };
 }
 
-/** Returns the total length if the integer input is known before the run. */
+/** Returns the total number of keys from an integer input. Undefined if it is computed at run time. */
 export function totalLengthOf(operand: Operand | undefined): Dim | undefined {
   return operand?.elements?.length === 1 ? operand.elements[0] : undefined;
 }

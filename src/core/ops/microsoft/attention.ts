@@ -1,6 +1,6 @@
 /**
- * Attention as ONNX Runtime fuses it: Attention (Q, K and V projected by one matrix), MultiHeadAttention (already projected), QAttention (8-bit).
- * Past keys and values come first; both are returned as `present`.
+ * Attention as ONNX Runtime fuses it: Attention (projects Q, K and V by one matrix), MultiHeadAttention (without projection), QAttention (Attention in
+ * 8 bits). Past keys and values precede the new ones; the operators output all of them as `present`.
  */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
@@ -23,8 +23,9 @@ const mixesHeads = new Miss(`splits its channels into heads: ${lowerFirst}`);
 
 interface Settings {
   readonly heads: number;
-  /** 0 represents 1/√width. */
+  /** The factor of the scores; 0 represents 1/√width of a head. */
   readonly scale: number;
+  /** The bias of masked keys. */
   readonly filter: number;
   readonly causal: boolean;
   readonly outputs: number;
@@ -42,6 +43,7 @@ function readSettings(site: Site): Settings {
 
 const scaleOf = (s: Settings, width: number): number => (s.scale === 0 ? 1 / Math.sqrt(width) : s.scale);
 
+/** Indices of optional inputs, in which Attention and QAttention differ. */
 interface Ports {
   readonly mask: number;
   readonly past: number;
@@ -49,7 +51,9 @@ interface Ports {
 }
 
 interface ProjectedSettings extends Settings {
+  /** The numbers of channels of Q, K and V, over all heads. */
   readonly widths: readonly [number, number, number] | undefined;
+  /** True if past and present are the same buffer. */
   readonly shared: boolean;
   readonly rotary: boolean;
 }
@@ -87,7 +91,7 @@ function inferProjected(
   ].slice(0, site.outputs);
 }
 
-/** Returns the number of past keys, from an axis of an input: 0 without the input, undefined if unknown. */
+/** Returns the number of past keys, the size of an input along an axis. 0 if the input is absent, undefined if the size is unknown. */
 const pastLength = (site: Site, input: number, axis: number): Dim | undefined =>
   site.inputs[input] === undefined ? 0 : site.inputs[input]?.dims?.[axis];
 
@@ -101,7 +105,7 @@ const projectedCost = (s: ProjectedSettings, site: Site, ports: Ports): Dim | Mi
     return addDims(multiplyDims(elementCount(x), w[1] ?? 0), products);
   });
 
-/** Writes x · W + b, whose columns are those of Q, K and V. */
+/** Writes attention whose Q, K and V are the columns of x · W + b. */
 function writeProjected(
   s: ProjectedSettings,
   emit: Emit,
@@ -158,7 +162,7 @@ export const Attention = defineMicrosoftOp<ProjectedSettings>({
 
 const quantizedPorts: Ports = { mask: 5, past: 8, added: undefined };
 
-/** Data and matrix are 8-bit; the matrix can have one scale per column. */
+/** Computes Attention with data and matrix in 8 bits. The matrix can have one scale per column. */
 export const QAttention = defineMicrosoftOp<ProjectedSettings>({
   name: "QAttention",
   read: readProjected,
@@ -179,7 +183,7 @@ interface SeparateSettings extends Settings {
   readonly shared: boolean;
 }
 
-/** Returns the sizes of queries, keys and values; `valueWidth` counts the channels of all heads, `width` those of one. */
+/** Returns the sizes of queries, keys and values. `width` counts the channels of one query head, `valueWidth` the value channels of all heads. */
 function separateShapes(s: SeparateSettings, site: Site) {
   const [q, k, v] = [dimsAt(site, 0), dimsAt(site, 1), dimsAt(site, 2)];
   if (q instanceof Miss) return q;

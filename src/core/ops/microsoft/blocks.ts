@@ -1,7 +1,7 @@
 /**
  * Block-quantized weights of language models: MatMulNBits (blocks along the inputs of each output), MatMulBnb4 (4-bit codebook indices, blocks of the
- * flattened matrix) and GatherBlockQuantized (rows of a table). Inputs can be cut only in complete blocks. ONNX Runtime's kernels may also round the
- * data (`accuracy_level` 4), unlike the primitives.
+ * flattened matrix) and GatherBlockQuantized (rows of a table). Inputs can only be cut in complete blocks. ONNX Runtime's kernels can also quantize the
+ * data to 8 bits (`accuracy_level` 4); the primitives do not.
  */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
@@ -42,7 +42,7 @@ import {
 
 const storedQuantized = new Miss("its weight is stored quantized");
 
-/** Computes in at least 32 bits: 16-bit floats are too coarse. */
+/** The type in which weights are dequantized: at least 32 bits, because 16-bit floats lose precision. */
 type ComputeType = "float32" | "float64";
 
 const computeTypeOf = (scales: Value | undefined): ComputeType =>
@@ -50,7 +50,7 @@ const computeTypeOf = (scales: Value | undefined): ComputeType =>
 const cast = (emit: Emit, x: Value | undefined, type: ComputeType): Value =>
   typeOf(x) === type ? requireValue(x) : emit.Cast([x], { to: typeCodes[type] });
 
-/** Unpacks bytes into digits of `bits` each along a new last axis, low digits first. */
+/** Unpacks each byte into values of `bits` bits along a new last axis, low bits first. */
 function unpackDigits(emit: Emit, bytes: Value | undefined, bits: number, type: ComputeType): Value {
   const base = 2 ** bits;
   const parts: Value[] = [];
@@ -82,7 +82,7 @@ function writeUnpackedProduct(emit: Emit, inputs: Inputs, matrix: Value | Miss, 
 
 type Values = readonly (Value | undefined)[];
 
-/** Returns a layer whose outputs × inputs matrix is packed at input 1. */
+/** Returns the role of a weight, outputs × inputs, that is packed in input 1. */
 function packedWeight(site: Site, packed: PackedWeight, bias?: number): WeightRole | Miss {
   const data = dimsAt(site, 0);
   if (data instanceof Miss) return data;
@@ -102,14 +102,16 @@ interface NBits {
   readonly inputs: number;
   readonly outputs: number;
   readonly bits: number;
+  /** The number of weights per block. */
   readonly block: number;
+  /** True if the weight is packed for one kind of processor. */
   readonly prepacked: boolean;
 }
 
 const prepacked = new Miss("its weight is packed for one kind of processor");
 const reorderedInputs = new Miss("the order of its inputs is changed");
 
-/** Writes outputs × inputs: (digit - zero point) · scale per block. */
+/** Writes the dequantized weight, outputs × inputs: (quantized value - zero point) · scale, with one scale and zero point per block. */
 function nbitsMatrix(s: NBits, emit: Emit, [, codes, scales, zero, order]: Values): Value | Miss {
   if (s.prepacked) return prepacked;
   if (order !== undefined) return reorderedInputs;
@@ -133,7 +135,7 @@ function nbitsMatrix(s: NBits, emit: Emit, [, codes, scales, zero, order]: Value
   return takeFirst(emit, reshape(emit, scaled, [s.outputs, count * s.block]), 1, s.inputs);
 }
 
-/** Links the indices of each run of `length`, which share a block or a byte. */
+/** Links the indices of each run of `length`, so that they are cut together because they share a block or a byte. */
 function linkRuns(end: AxisEnd, length: number, size: number): AxisLink {
   return { from: end, to: end, map: (index) => indicesOfRun(Math.floor(index / length), length, size) };
 }
@@ -141,7 +143,10 @@ function linkRuns(end: AxisEnd, length: number, size: number): AxisLink {
 const indicesOfRun = (run: number, length: number, size: number): number[] =>
   range(Math.max(0, Math.min(length, size - run * length)), run * length);
 
-/** Outputs are rows; inputs are cut in complete blocks. Scales may be flattened and zero points may share bytes, so both are rewritten. */
+/**
+ * Links the axes of MatMulNBits: outputs are rows, and inputs are cut in complete blocks. Scales can be flattened and zero points can share bytes, so a
+ * cut rewrites both.
+ */
 function nbitsAxes(s: NBits, site: Site, dims: readonly Dim[]): AxisRule | Miss {
   if (s.prepacked) return prepacked;
   if (site.inputs[4] !== undefined) return reorderedInputs;
@@ -182,7 +187,7 @@ const keepIndices = (size: number, removed: readonly number[]): readonly number[
   return range(size).filter((index) => !removedIndices.has(index));
 };
 
-/** Restores per-block values for the kept rows and blocks. Below eight bits each row starts a new byte. */
+/** Selects the kept rows and blocks of a tensor with one value per block. For values below 8 bits, each row starts with a new byte. */
 function keepBlocks(
   [count, width]: readonly [rows: number, blocks: number],
   [rows, blocks]: readonly [readonly number[], readonly number[]],
@@ -243,7 +248,7 @@ function bnb4Matrix(s: Bnb4, emit: Emit, [, codes, scales]: Values): Value | Mis
   const type = computeTypeOf(scales);
   const count = s.inputs * s.outputs;
   const blocks = Math.ceil(count / s.block);
-  // The first of two values is the high half of its byte.
+  // The first of two values is in the high half of the byte.
   const halves = emit.Cast([emit.Gather([unpackDigits(emit, codes, 4, type), [1, 0]], { axis: 1 })], {
     to: typeCodes.int64,
   });
@@ -288,11 +293,15 @@ export const MatMulBnb4 = defineMicrosoftOp({
 });
 
 interface TableInBlocks {
+  /** The axis whose indices are selected. */
   readonly gather: number;
+  /** The axis along which values form blocks. */
   readonly quantized: number;
+  /** The number of values per block. */
   readonly block: number;
-  /** Bits per value within a byte; undefined if the type itself has fewer bits than a byte. */
+  /** Bits per value if the table contains bytes; undefined if its element type has fewer bits than a byte. */
   readonly bits: number | undefined;
+  /** The dimensions of the unpacked table. */
   readonly dims: readonly number[];
 }
 
@@ -331,7 +340,10 @@ function writeTable(s: TableInBlocks, emit: Emit, [table, , scales, zero]: Value
   return castLike(emit, numbers, scales);
 }
 
-/** Cuts go in complete blocks and bytes of values and zero points: ONNX Runtime 1.24 reads zero points as if rows did not start new bytes. */
+/**
+ * Links the axes of GatherBlockQuantized. Cuts remove complete blocks, and complete bytes of values and zero points. ONNX Runtime 1.24 reads zero points
+ * as if rows did not start with a new byte.
+ */
 function tableAxes(s: TableInBlocks, site: Site): readonly AxisLink[] | Miss {
   const indices = dimsAt(site, 1);
   if (indices instanceof Miss) return indices;

@@ -1,10 +1,10 @@
 /**
  * Attention with a key-value cache: GroupQueryAttention, SparseAttention, DecoderMaskedMultiHeadAttention (one token per step), and packed attention.
- * The cache length is an integer input, so all but the first have only types and costs.
- * GroupQueryAttention: several query heads share a key and value head. Queries see keys up to their own position, within the sample length
- * (`last` is its last position) and within a window if there is one. c: softcap, omitted if it is 0.
- *      softmax(bias + c · tanh(scale · Q·Kᵀ / c)) · V
- * It is lowered for complete sequences, as in training, and for steps after a past of known length, but not for a buffer longer than its content.
+ * The length of the cache is an integer input, so all operators except GroupQueryAttention have only types and costs.
+ * In GroupQueryAttention, several query heads share a key and value head:
+ *      softmax(bias + c · tanh(scale · Q·Kᵀ / c)) · V       (c: softcap; without tanh if c is 0)
+ * Queries see keys up to their position, up to the last position of the sample (`last`), and within a window if one is set.
+ * The operator is lowered for complete sequences, as in training, and after a past of known length, but not if the cache is a larger buffer.
  */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
@@ -36,12 +36,12 @@ function cacheLength(site: Site): Dim | undefined {
 interface Settings extends GroupedHeads {
   readonly scale: number;
   readonly softcap: number;
-  /** The number of keys that a query sees, including its own; below 0: all. */
+  /** The number of keys that a query sees, up to and including its position; below 0: all. */
   readonly window: number;
   readonly rotary: boolean;
-  /** Rotates neighboring channels; otherwise the halves of a head. */
+  /** True if rotated pairs are neighboring channels; otherwise they are half a head apart. */
   readonly interleaved: boolean;
-  /** The length of the past; undefined if the cache is a buffer, or unknown. */
+  /** The length of the past; undefined if it is unknown, or if the cache is a buffer that may be longer. */
   readonly past: number | undefined;
   readonly outputs: number;
   /** The reason why the node is not lowered, if it uses a feature without primitives. */
@@ -53,7 +53,7 @@ function readSettings(site: Site): Settings {
   const total = totalLengthOf(site.inputs[6]);
   const last = constantIntegersOf(site.inputs[5]);
   const past = site.inputs[3] === undefined ? 0 : buffer;
-  // The past is full if every sample ends with the last new token.
+  // The past fills its buffer if every sample ends with the last new token.
   const isFull =
     typeof past === "number" &&
     typeof length === "number" &&
@@ -95,7 +95,7 @@ export const GroupQueryAttention = defineMicrosoftOp<Settings>({
     const scores: Inferred = { type, dims: [batch, s.heads, length, total] };
     return [{ type, dims: [batch, length, s.heads * width] }, present, present, scores].slice(0, site.outputs);
   },
-  // The position of each sample's last token, and the number of positions including the past.
+  // Input 5 is the position of each sample's last token; input 6 is the total number of positions.
   wants: (_, site) => {
     const [length, past] = [site.inputs[0]?.dims?.[1], site.inputs[3] === undefined ? 0 : site.inputs[3].dims?.[2]];
     if (length === undefined || past === undefined) return [];
@@ -132,7 +132,7 @@ export const GroupQueryAttention = defineMicrosoftOp<Settings>({
     const newValues = splitHeads(emit, value, s.keyHeads);
     const keys = appendTo(emit, s.past === 0 ? undefined : pastKey, newKeys);
     const values = appendTo(emit, s.past === 0 ? undefined : pastValue, newValues);
-    // Stacks heads that share a key as rows of one matrix.
+    // Query heads that share a key head become rows of one matrix.
     const shape = emit.Shape([queries]);
     const rows = emit.Reshape([queries, [0, s.keyHeads, -1, size]]);
     const products = emit.MatMul([rows, emit.Transpose([keys], { perm: [0, 1, 3, 2] })]);
@@ -158,7 +158,7 @@ export const GroupQueryAttention = defineMicrosoftOp<Settings>({
   quantize: variableCache,
 });
 
-/** Writes the keys that a query does not see: N × 1 × queries × keys. */
+/** Writes a boolean mask of the keys that each query does not see: N × 1 × queries × keys. */
 function writeHiddenKeys(s: Settings, emit: Emit, queries: Value, keys: Value, last: Value): Value {
   const past = s.past ?? 0;
   const rows = emit.Range([past, emit.Add([past, lengthOf(emit, queries)]), 1]);
@@ -252,7 +252,7 @@ export const PackedMultiHeadAttention = defineTyped<Packed>({
   parameters: [3],
 });
 
-/** Infers 1 × heads × queries × keys: one table row per distance, in widening ranges. */
+/** Outputs a bias of 1 × heads × queries × keys. Each table row is for a range of distances; the ranges widen with the distance. */
 export const RelativePositionBias = defineTyped({
   name: "RelativePositionBias",
   infer: (_, site): readonly Inferred[] => {
@@ -265,7 +265,7 @@ export const RelativePositionBias = defineTyped({
   parameters: [0],
 });
 
-/** Infers N × heads × length × length: the bias of each pair of positions, weighted by gates of the queries. */
+/** Outputs N × heads × length × length: the bias of each pair of positions, multiplied by gates that depend on the queries. */
 export const GatedRelativePositionBias = defineTyped({
   name: "GatedRelativePositionBias",
   infer: (_, site): readonly Inferred[] => {

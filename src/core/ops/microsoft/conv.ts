@@ -1,8 +1,8 @@
 /**
- * FusedConv (Conv, a fourth input and an activation), and layouts that ONNX Runtime's optimization level `all` writes for one kind of processor:
+ * FusedConv (Conv plus input 3, then an activation), and operators that ONNX Runtime's optimization level `all` writes for one kind of processor:
  * - NhwcConv, NhwcFusedConv (GPU only) and NhwcMaxPool (integers): data N × spatial × C.
  * - com.microsoft.nchwc: channels in blocks of 8 or 16 (SIMD width). Values keep the dimensions N × C × spatial, with C rounded up to complete
- *   blocks; kernels are blocked, too. ReorderInput converts to blocks, ReorderOutput back. Pith reads, types and runs such models only.
+ *   blocks; kernels are blocked, too. ReorderInput converts to blocks, ReorderOutput back. Pith only infers types and costs of this layout.
  */
 import { Miss } from "../../errors.ts";
 import { type Dim, multiplyDims } from "../../tensor/dims.ts";
@@ -88,7 +88,7 @@ const blockedLayout = new Miss(
   "its channels are stored in blocks for one kind of processor: optimize the model again in ONNX Runtime, at a graph optimization level below 'all'",
 );
 
-/** Defines an operator of the blocked layout with types and cost only. */
+/** Defines an operator on blocked channels, with types and cost only. */
 function defineBlocked<S = null>(
   name: string,
   dims: (s: S, x: readonly Dim[], site: Site) => readonly Dim[] | Miss,
@@ -104,7 +104,7 @@ function defineBlocked<S = null>(
   });
 }
 
-/** Channels enter unblocked, first or last. Their number stays if it fills complete blocks of 16. */
+/** Converts data with channels first or last to blocks. A number of channels that is a multiple of 16 is unchanged; others are rounded up. */
 const reorderInput = defineBlocked<{ readonly last: boolean }>(
   "ReorderInput",
   ({ last }, x, site) => {

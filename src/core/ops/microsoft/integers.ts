@@ -1,4 +1,4 @@
-/** Fused integer products (DynamicQuantizeMatMul, QGemm, …). They are exact, so lowering to MatMulInteger changes only the last rounding. */
+/** Fused integer products (DynamicQuantizeMatMul, QGemm, …). Integer products are exact, so lowering to MatMulInteger changes only the final rounding. */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -24,10 +24,12 @@ import { withDims } from "../shared/rules.ts";
 
 interface Product {
   readonly name: string;
+  /** The input with the right operand. */
   readonly right: number;
+  /** The input with the bias. */
   readonly bias: number;
   readonly codes: readonly CodedInput[];
-  /** Quantizes the data inside, over its own range including 0. */
+  /** True if the operator quantizes its data, over the range of the data extended to 0. */
   readonly quantizesData?: true;
   lower(emit: Emit, inputs: readonly (Value | undefined)[]): Value;
 }
@@ -93,12 +95,12 @@ export const MatMulIntegerToFloat = defineIntegerProduct({
 const transposeDims = (operand: Operand | undefined): Operand | undefined =>
   operand?.dims && { ...operand, dims: operand.dims.toReversed() };
 
-/** Returns the site of the equivalent matrix product. */
+/** Returns a site with the two operands of the equivalent matrix product. */
 function gemmSiteOf(s: GemmSettings, { inputs: [a, , , b], ...site }: Site): Site {
   return { ...site, inputs: [s.transA ? transposeDims(a) : a, s.transB ? transposeDims(b) : b] };
 }
 
-/** alpha · scaleA · scaleB · ((A - zeroA)' · (B - zeroB)' + C): float, or quantized if the result has a scale. */
+/** Computes alpha · scaleA · scaleB · ((A - zeroA)' · (B - zeroB)' + C) in float, or quantized if the result has a scale. ' transposes optionally. */
 export const QGemm = defineMicrosoftOp<GemmSettings>({
   name: "QGemm",
   read: readGemm,
@@ -144,7 +146,7 @@ export const MatMulInteger16 = defineTyped({
   cost: (_, site) => matmulCost(site),
 });
 
-/** LSTM with quantized matrices, inputs × gates; inputs are quantized at every step. */
+/** LSTM with quantized matrices (inputs × gates), which quantizes its inputs at every step. */
 export const DynamicQuantizeLSTM = defineTyped({
   name: "DynamicQuantizeLSTM",
   infer: (_, site): readonly Inferred[] => {

@@ -1,6 +1,6 @@
 /**
- * FusedMatMul (transpositions and a factor; old name TransposeMatMul) and FusedGemm (an activation after the bias).
- * transBatchA of a stack [m, batch…, k] means [batch…, m, k]; transA then swaps the last two axes.
+ * FusedMatMul (MatMul with transpositions and a factor, formerly TransposeMatMul) and FusedGemm (Gemm with an activation).
+ * `transBatchA` multiplies a stack [m, batch…, k] as [batch…, m, k]. `transA` then swaps the last two axes.
  */
 import { Miss } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -30,7 +30,7 @@ interface Settings {
   readonly alpha: number;
 }
 
-/** Axis `i` of the multiplied operand is axis `order[i]` of the given operand. */
+/** Returns the order of axes in which an operand is multiplied: axis i of the multiplied operand is axis order[i] of the node's operand. */
 function axisOrder(rank: number, transposed: boolean, batch: boolean): readonly number[] {
   const axes = range(rank);
   const stack = batch && rank > 2 ? [...axes.slice(1, -1), 0, rank - 1] : axes;
@@ -42,7 +42,7 @@ function operandOrder(s: Settings, site: Site, input: 0 | 1): readonly number[] 
   return rank === undefined ? undefined : axisOrder(rank, s.transposed[input], s.batch[input]);
 }
 
-/** Returns the site of the equivalent plain product. */
+/** Returns a site with the operands of the equivalent MatMul. */
 function plainSiteOf(s: Settings, site: Site): Site {
   const reorder = (input: 0 | 1): Operand | undefined => {
     const operand = site.inputs[input];
@@ -75,7 +75,7 @@ function weight(s: Settings, site: Site): WeightRole | Miss {
     out: axisOf(input, role.out),
     in: axisOf(input, role.in),
     dataAxis: axisOf(data, role.dataAxis),
-    // The first product transposes the data; the last applies the factor. Batch axes are transposed only between equal ranks.
+    // The first product transposes the data; the last product applies the factor.
     chain: chainProducts(input, (emit, operands, { first, last }) => {
       const transposes = (operand: 0 | 1): number => (s.transposed[operand] && (operand === input || first) ? 1 : 0);
       const settings = { transA: transposes(0), transB: transposes(1), alpha: last ? s.alpha : 1 };
@@ -121,7 +121,7 @@ function defineFusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
   });
 }
 
-/** activation(alpha · A'·B' + beta · C) */
+/** Computes activation(alpha · A'·B' + beta · C), where ' transposes optionally. */
 export const FusedGemm = defineMicrosoftOp<GemmSettings & { readonly activation: Activation }>({
   name: "FusedGemm",
   read: (site) => {

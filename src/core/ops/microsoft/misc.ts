@@ -1,6 +1,6 @@
 /**
- * Other operators of com.microsoft. Those with a counterpart in the default domain (ExpandDims, Trilu, Pad, Range, GatherND) are lowered;
- * Unique, Inverse, CropAndResize, mixtures of experts and others are only typed. Variants of Gelu, with x' = x + bias:
+ * Other operators of com.microsoft. Operators with a counterpart in the default domain (ExpandDims, Trilu, Pad, Range, GatherND) are lowered to it.
+ * Unique, Inverse, CropAndResize, mixtures of experts and others have only types and shapes. Variants of Gelu, with x' = x + bias:
  * - Gelu, BiasGelu: x'/2 · (1 + erf(x'/√2));
  * - FastGelu: x'/2 · (1 + tanh(√(2/π) · (x' + 0.044715 x'³)));
  * - QuickGelu: x · σ(αx);
@@ -29,7 +29,7 @@ const fused = new Miss(`is not an operator of ai.onnx: ${lowerFirst}`);
 const defineCounterpart = <S = null>({ read = () => null as S, ...row }: CounterpartDefinition<S>): Op =>
   defineMicrosoftOp<S>({ ...row, read, axes: fused, quantize: fused });
 
-/** Squeezes a vector of one element. */
+/** Squeezes a vector of length 1 to a scalar. */
 const toScalar = (emit: Emit, value: Value | undefined): Value | undefined =>
   value?.type?.dims?.length === 1 ? emit.Squeeze([value, [0]]) : value;
 
@@ -100,7 +100,7 @@ export const GatherND = defineCounterpart({
   lower: (_, emit, [x, indices]) => [emit.GatherND([x, emit.Cast([indices], { to: typeCodes.int64 })])],
 });
 
-/** Writes windows × size for an axis, windows at its position and size at the end. */
+/** Extracts sliding windows along an axis. The axis then counts windows; a new last axis contains their elements. */
 export const UnfoldTensor = defineTyped({
   name: "UnfoldTensor",
   needsFloat32: () => "ONNX Runtime has no kernel for it in float16",

@@ -1,11 +1,13 @@
 /**
  * Normalization as ONNX Runtime fuses it:
- * - SimplifiedLayerNormalization: x / √(mean(x²) + ε) · scale (RMSNormalization of opset 23), in the default domain although ONNX lacks it;
- * - SkipLayerNormalization, SkipSimplifiedLayerNormalization: the sum of input, skip and bias, normalized over its last axis; outputs: result,
- *   mean, 1/deviation, the sum;
- * - GroupNorm, SkipGroupNorm: over the positions of each group of channels, channels last or first, optionally followed by SiLU; GPU only;
- * - EmbedLayerNormalization: the sum of rows of up to three tables (words, positions, segments), normalized over its last axis; also outputs the
- *   ones per mask row and the sum. QEmbedLayerNormalization has 8-bit tables.
+ * - SimplifiedLayerNormalization: x / √(mean(x²) + ε) · scale, as RMSNormalization of opset 23. Its domain is the default one, although ONNX does not
+ *   define it.
+ * - SkipLayerNormalization, SkipSimplifiedLayerNormalization: normalize the sum of input, skip and bias over the last axis. Outputs are the result,
+ *   mean, 1/deviation and the sum.
+ * - GroupNorm, SkipGroupNorm: normalize over the positions of each group of channels, with channels last or first, optionally followed by SiLU. They
+ *   run on GPUs only.
+ * - EmbedLayerNormalization: normalizes the sum of rows of up to three tables (words, positions, segments) over the last axis. It also outputs the
+ *   number of ones per mask row, and the sum. QEmbedLayerNormalization has 8-bit tables.
  */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
@@ -50,7 +52,11 @@ export const SimplifiedLayerNormalization = defineOp({
   },
 });
 
-/** @param shift The input with the shift after the normalization, if the form has one; `bias` is the input that is added before. */
+/**
+ * Defines a normalization of the sum of input, skip and bias.
+ * @param shift The input that is added after the normalization, if the operator has one.
+ * @param bias The input that is added before the normalization.
+ */
 function defineSkipNormalization(name: string, shift: number | undefined, bias: number): Op {
   const factors = shift === undefined ? [2] : [2, shift];
   const vectors = [...factors, bias];
@@ -105,7 +111,7 @@ type EmbeddingInputs = { readonly ids: Value } & Readonly<
     Record<"words" | "positionTable" | "segmentTable" | "scale" | "shift", Value | undefined>
 >;
 
-/** Writes the result, the ones per mask row (0 without a mask), and the sum. Positions count from 0 by default. */
+/** Writes the result, the number of ones per mask row (0 without a mask), and the sum. Default positions are 0, 1, 2, … */
 function writeEmbedding(emit: Emit, inputs: EmbeddingInputs, epsilon: number): readonly [Value, Value, Value] {
   const gatherRows = (table: Value | undefined, indices: Value): Value => emit.Gather([table, indices], { axis: 0 });
   const length = emit.Shape([inputs.ids], { start: 1, end: 2 });
@@ -138,7 +144,7 @@ export const EmbedLayerNormalization = defineMicrosoftOp({
   },
 });
 
-/** Infers result, counts and sum for ids (batch × length) and a word table. */
+/** Infers the result, the counts per mask row and the sum, from ids (batch × length) and a word table. */
 function inferEmbedding(site: Site, type: DataType): readonly Inferred[] {
   const ids = site.inputs[0]?.dims;
   const width = site.inputs[2]?.dims?.[1];
@@ -168,7 +174,7 @@ export const QEmbedLayerNormalization = defineMicrosoftOp({
   axes: quantizedAlready,
   lower: (epsilon, emit, inputs) => {
     const [ids, segments, , , , , , mask] = inputs;
-    // Five tables from input 2 on, their scales from 8, their zero points from 13.
+    // Five tables are in the inputs from 2 on, with scales from input 8 on and zero points from input 13 on.
     const table = (index: number): Value =>
       writeDequantize(emit, inputs[2 + index], inputs[8 + index], inputs[13 + index]);
     const segmentTable = inputs[4] === undefined ? undefined : table(2);

@@ -1,6 +1,6 @@
 /**
- * 8-bit elementwise and pooling operators with a scale and a zero point per operand (QLinearAdd, QLinearAveragePool, …), lowered to DequantizeLinear,
- * the float operator and QuantizeLinear. ONNX Runtime's integer kernels can round ties differently.
+ * 8-bit elementwise and pooling operators with a scale and a zero point per operand (QLinearAdd, QLinearAveragePool, …). They are lowered to
+ * DequantizeLinear, the float operator and QuantizeLinear. ONNX Runtime's integer kernels can round ties differently.
  */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
@@ -16,18 +16,23 @@ import { mapLinksToInputs, pickInputs } from "../shared/products.ts";
 import { broadcast, broadcastAxes, range, requireInput, sameAxes } from "../shared/rules.ts";
 import { channelAxes, poolAttributes, poolDims, readPool } from "../shared/window.ts";
 
+/** The inputs with the quantized values, the scale and the zero point of an operand. */
 type Port = readonly [codes: number, scale: number, zero: number];
 
 interface QuantizedDefinition<S> {
   readonly name: string;
+  /** Returns the ports of the quantized operands of a node with `count` inputs. */
   readonly operands: (count: number) => readonly Port[];
+  /** The inputs with scale and zero point of the output. */
   readonly result: readonly [scale: number, zero: number];
   readonly read?: (site: Site) => S | Miss;
+  /** Returns the output dimensions; undefined if unknown. */
   dims(s: S, site: Site): readonly Dim[] | undefined | Miss;
+  /** The inputs whose axes are linked; default: the quantized operands. */
   readonly linked?: readonly number[];
-  /** The links; `dims` are those of the first linked input. */
+  /** Returns the links between the linked inputs, numbered from 0, and the output. `dims` are those of the first linked input. */
   readonly links: Facet<(s: S, site: Site, dims: readonly Dim[]) => readonly AxisLink[] | Miss>;
-  /** Writes the float operator; `inputs` are the node's inputs, for those that are not quantized. */
+  /** Writes the float operator. `numbers` are the dequantized operands; `inputs` are all inputs of the node. */
   compute(s: S, emit: Emit, numbers: readonly Value[], inputs: readonly (Value | undefined)[]): Value | Miss;
 }
 
@@ -101,7 +106,7 @@ function defineQuantizedUnary<S>(
   });
 }
 
-/** Before opset 13 all axes from `axis` on are normalized as one: equal if it is the last axis. */
+/** Softmax of opset 13, or of earlier opsets, which normalize over all axes from `axis` on jointly. Both are equal for the last axis. */
 export const QLinearSoftmax = defineQuantizedUnary(
   "QLinearSoftmax",
   (site) => {
@@ -217,7 +222,7 @@ export const QLinearGlobalAveragePool = defineQuantized({
   },
 });
 
-/** The default domain has these per axis since opset 13, for fewer types. */
+/** Defines QuantizeLinear or DequantizeLinear of com.microsoft. They support more types than those of the default domain at the same opset. */
 function defineLinearQuantization(name: "QuantizeLinear" | "DequantizeLinear"): Op {
   const quantizes = name === "QuantizeLinear";
   return defineMicrosoftOp({

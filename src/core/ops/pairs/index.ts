@@ -1,4 +1,4 @@
-/** Exact rules for two consecutive operators, except for summation order (`reorders`). `rewrite/clean-up/fuse-pairs.ts` applies them. */
+/** Rules that fuse two consecutive operators, exactly except for summation order (`reorders`). `rewrite/clean-up/fuse-pairs.ts` applies them. */
 
 import { countFromFront, readPieces, readPosition, splitPieces } from "../shared/sequences.ts";
 import { biasAxesPair, layoutPairs, padWindowPair } from "./layout.ts";
@@ -9,7 +9,7 @@ import { stridedGatherPair } from "./strided.ts";
 
 export type { PairResult, PairRules } from "./pair.ts";
 
-/** A piece of a tensor that was split into a sequence (torch.chunk, torch.split). Each reader gets a separate Split; deduplication merges them. */
+/** Replaces SequenceAt of a split tensor (torch.chunk, torch.split) by an output of Split. Each reader gets a separate Split; deduplication merges them. */
 const sequencePiecePair: Pair = {
   description: "a piece of a sequence that was split is an output of Split",
   first: ["SplitToSequence"],
@@ -18,7 +18,7 @@ const sequencePiecePair: Pair = {
     const [x] = first.inputs;
     const { position } = readPosition(secondSite);
     const settings = readPieces(firstSite);
-    // Since opset 13 the sizes are an input.
+    // Split has its sizes as an input only since opset 13.
     if (x === undefined || input !== 0 || position === undefined || secondSite.version < 13) return undefined;
     const index = countFromFront(position, settings.sizes?.length ?? 0);
     if (settings.sizes?.[index] === undefined) return undefined;

@@ -1,4 +1,4 @@
-/** Pairs that only move elements: transpositions, reshapes, slices, concatenations. */
+/** Rules for pairs of operators that only move elements (transpositions, reshapes, slices, concatenations), and for padding and reductions. */
 import type { Value } from "../../graph/graph.ts";
 import { isFloat } from "../../tensor/convert.ts";
 import { type Dim, isSymbolic, multiplyDims, sameDims } from "../../tensor/dims.ts";
@@ -21,7 +21,7 @@ function axesOf(site: Site, rank: number | undefined): readonly number[] | undef
   return axes.known.map((axis) => wrapAxis(axis, rank));
 }
 
-/** Maps axes of a tensor that lacks the axes `missing` to those of the tensor that has them. */
+/** Converts axes of a tensor without the axes `missing` to the axes of the tensor that has them. `rank` is the rank with these axes. */
 function skipMissingAxes(axes: readonly number[], rank: number, missing: readonly number[]): readonly number[] {
   const present = range(rank).filter((axis) => !missing.includes(axis));
   return axes.map((axis) => present[axis] ?? 0);
@@ -78,7 +78,7 @@ const squeezePair: Pair = {
 
 const reshapeOperators = ["Reshape", "Flatten", "Squeeze", "Unsqueeze"];
 
-/** Both keep the element order, so only the last shape counts. It can be written if at most one dimension must be inferred. */
+/** Both operators keep the order of elements, so the last shape suffices. It can be written if at most one dimension must be inferred. */
 const reshapePair: Pair = {
   description: "two reshapes are one",
   first: reshapeOperators,
@@ -88,7 +88,7 @@ const reshapePair: Pair = {
     const [x] = first.inputs;
     if (x === undefined || input !== 0 || secondSite.version < 5) return undefined;
     const shape = second.op === "Reshape" ? constantIntegersOf(secondSite.inputs[1]) : undefined;
-    // A 0 copies a dimension of the Reshape's input, which is now a different tensor.
+    // A 0 in a shape copies a dimension of the Reshape's input, which the rule replaces by another tensor.
     if (shape !== undefined && (!shape.includes(0) || readFlag(secondSite, "allowzero")))
       return { inputs: [x, second.inputs[1]] };
     const target = reshapeTarget(dimsOf(scope, x), dimsOf(scope, second.outputs[0]));
@@ -97,7 +97,7 @@ const reshapePair: Pair = {
 };
 
 /**
- * Axes that are merged, transposed and split again can be transposed without the first Reshape:
+ * If axes are merged by a Reshape, transposed and split again, the Transpose can be applied without merging. Examples:
  *     Reshape: b × h × s × d → bh × s × d; Transpose: bh × d × s; Reshape: b × h × d × s
  *     Reshape: s × b × hd → s × bh × d; Transpose: bh × s × d; Reshape: b × h × s × d
  */
@@ -115,7 +115,7 @@ const mergedTransposePair: Pair = {
     const [dims, merged] = [dimsOf(scope, x), dimsOf(scope, first.inputs[0])];
     const out = dimsOf(scope, second.outputs[0]);
     if (perm === undefined || dims === undefined || merged === undefined || out === undefined) return undefined;
-    // Without a merge, the Reshape can be removed by itself.
+    // If nothing is merged, another rule removes the Reshape.
     if (sameDims(dims, merged) || out.length <= merged.length) return undefined;
     const transposed = perm.map((axis) => merged[axis] ?? 1);
     const runs = runsOf(transposed, out);
@@ -129,7 +129,7 @@ const mergedTransposePair: Pair = {
   },
 };
 
-/** Returns for each size the consecutive axes of `out` whose product it is; undefined if there is no such split. */
+/** Splits the axes of `out` into consecutive runs, one for each size, with that size as the product. Undefined if this is impossible. */
 function runsOf(sizes: readonly Dim[], out: readonly Dim[]): readonly (readonly number[])[] | undefined {
   let next = 0;
   const runs = sizes.map((size) => {
@@ -141,7 +141,10 @@ function runsOf(sizes: readonly Dim[], out: readonly Dim[]): readonly (readonly 
   return next === out.length && runs.every((run) => run !== undefined) ? runs : undefined;
 }
 
-/** Returns a Reshape shape with at most one of 0 (copied) and -1 (inferred): next to a copied 0 (an empty batch), -1 cannot be inferred. */
+/**
+ * Returns the shape input of a Reshape from `dims` to `out`. Symbolic dimensions are written as 0 (copied) or -1 (inferred). Undefined if several
+ * would be inferred, or if 0 and -1 would occur together, which fails for an empty batch.
+ */
 export function reshapeTarget(
   dims: readonly Dim[] | undefined,
   out: readonly Dim[] | undefined,
@@ -196,7 +199,7 @@ const slicePair: Pair = {
   },
 };
 
-/** Since opset 15 Shape accepts a range. */
+/** Shape accepts a range since opset 15. */
 const shapeSlicePair: Pair = {
   description: "Shape and Slice are merged",
   first: ["Shape"],
@@ -231,7 +234,7 @@ function gatherRange(site: Site, rank: number): Interval | undefined {
   return more.every((pick, index) => pick === start + 1 + index) ? { start, end: start + picks.length } : undefined;
 }
 
-/** A Gather with a one-element index vector keeps the axis. */
+/** A Gather with an index vector of length 1 has the axis that Unsqueeze would add. */
 const gatherUnsqueezePair: Pair = {
   description: "one index is picked with its axis",
   first: ["Gather"],
@@ -250,8 +253,8 @@ const gatherUnsqueezePair: Pair = {
 };
 
 /**
- * Zeros around the input of a window become the window's pads. For MaxPool, -∞ is equivalent if the input is never negative.
- * For other inputs it is not: the runtime returns the lowest finite number for a window of -∞ that touches its pads.
+ * Zeros from a Pad become pads of the convolution or pool that reads it. For MaxPool, this applies to padding with -∞ if the input is never negative.
+ * For other inputs, the runtime would return the lowest finite number for a window that contains only pads.
  */
 export const padWindowPair: Pair = {
   description: "padding moves into the window",
@@ -262,7 +265,7 @@ export const padWindowPair: Pair = {
     const rank = firstSite.inputs[0]?.dims?.length;
     const padInput = readAttributeOrInput(firstSite, "pads", 1);
     if (rank === undefined || input !== 0 || padInput === undefined || padInput === "runtime") return undefined;
-    // The index outputs of MaxPool count positions in the padded input.
+    // The indices that MaxPool outputs refer to the padded input.
     if (second.outputs.slice(1).some((output) => output !== undefined)) return undefined;
     if (firstSite.inputs[3] !== undefined || readString(firstSite, "mode", "constant") !== "constant") return undefined;
     const pads = padInput.known;
@@ -276,7 +279,7 @@ export const padWindowPair: Pair = {
     const filler = fillerOf(firstSite);
     if (filler === undefined || filler !== (second.op === "MaxPool" ? Number.NEGATIVE_INFINITY : 0)) return undefined;
     const isAverage = second.op === "AveragePool";
-    // An average cannot count the new padding and ignore the old.
+    // AveragePool counts all padding or none, so counted padding cannot be added to padding that is not counted.
     if (isAverage && !readFlag(secondSite, "count_include_pad") && windowPads?.some((pad) => pad !== 0))
       return undefined;
     if (second.op !== "Conv" && readFlag(secondSite, "ceil_mode")) return undefined;
@@ -284,7 +287,7 @@ export const padWindowPair: Pair = {
       (pad, index) => pad + (windowPads?.[index] ?? 0),
     );
     if (second.op === "MaxPool") {
-      // A dilated window may touch only pads.
+      // A dilated window can read only pads.
       const isDilated = readIntegers(secondSite, "dilations")?.some((step) => step !== 1) === true;
       if (isDilated || !isAboveZero(first.inputs[0])) return undefined;
     }
@@ -304,10 +307,10 @@ export const padWindowPair: Pair = {
 };
 
 /**
- * If a bias has more axes than the product (all of length 1), the sum gets these axes afterward:
+ * If a bias has more axes than the product, all of length 1, these axes are added to the sum by an Unsqueeze:
  *     p = MatMul(x, W)  # [n, 10]          p = MatMul(x, W)
  *     y = Add(p, b)     # b: [1, 1, 10] →  y = Unsqueeze(Add(p, Squeeze(b)))
- * For integers ONNX Runtime fuses product and sum, and the result has the axes of the product.
+ * This is required before quantization, because ONNX Runtime's fusion of integer product and sum outputs the axes of the product only.
  */
 export const biasAxesPair: Pair = {
   description: "the axes that only the bias has follow the sum",
@@ -352,7 +355,7 @@ const reduceSqueezePair: Pair = {
     const [x, axesInput] = first.inputs;
     if (!isOnlyReader || rank === undefined || x === undefined) return undefined;
     const keeps = readFlag(firstSite, "keepdims", true);
-    // The axes of Squeeze and of Unsqueeze must both be axes of the reduction's input.
+    // The axes of Squeeze or Unsqueeze must refer to a tensor with the rank of the reduction's input.
     const longerDims = keeps ? secondSite.inputs[0]?.dims : second.outputs[0]?.type?.dims;
     if (keeps === (second.op === "Unsqueeze") || longerDims?.length !== rank) return undefined;
     const [reduced, movedAxes] = [axesOf(firstSite, rank), axesOf(secondSite, rank)];
@@ -366,7 +369,7 @@ const reduceSqueezePair: Pair = {
   },
 };
 
-/** Merges two reductions of one kind. Means can be merged, too, because all groups have the same size. */
+/** Merges two reductions by the same operator. This is also valid for means, because all groups have the same size. */
 const reductionPair: Pair = {
   description: "two reductions are one over the axes of both",
   first: associativeReductions,

@@ -1,4 +1,4 @@
-/** Pairs that compute: products with sums, casts, repeated operators. */
+/** Rules for pairs of operators that compute: products with sums, casts, repeated operators. */
 import { Miss } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import { type Dim, sameDims } from "../../tensor/dims.ts";
@@ -7,7 +7,7 @@ import { readInteger, readIntegers } from "../shared/attributes.ts";
 import { broadcast, isConstant } from "../shared/rules.ts";
 import type { Pair, PairScope } from "./pair.ts";
 
-/** A matrix product plus a bias is a Gemm. float32 and float64 only: ONNX Runtime's float16 Gemm is slow. */
+/** A matrix product plus a bias becomes a Gemm, only for float32 and float64, because ONNX Runtime's float16 Gemm is slow. */
 const gemmPair: Pair = {
   description: "a MatMul and the Add after it become a Gemm",
   first: ["MatMul"],
@@ -25,7 +25,7 @@ const gemmPair: Pair = {
     if (product?.dims === undefined || addend?.dims === undefined) return undefined;
     const dims = broadcast(product.dims, addend.dims);
     if (dims instanceof Miss || !sameDims(dims, product.dims) || addend.dims.length > 2) return undefined;
-    // Dimensions are known to be equal only if their names are.
+    // Each bias dimension must be 1 or known to equal that of the product.
     const alignsWithProduct = (dim: Dim, axis: number): boolean =>
       dim === 1 || dim === product.dims?.[axis + 2 - (addend.dims?.length ?? 0)];
     if (!addend.dims.every(alignsWithProduct)) return undefined;
@@ -65,7 +65,7 @@ const cancelingPair: Pair = {
   fuse: ({ first }) => (first.inputs[0] === undefined ? undefined : { value: first.inputs[0] }),
 };
 
-/** The types that represent every value of another type exactly. */
+/** For each type, the types that represent all its values exactly. */
 const widerTypes: Readonly<Partial<Record<DataType, readonly DataType[]>>> = {
   bool: ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32", "float64"],
   uint8: ["uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32", "float64"],
@@ -92,7 +92,7 @@ const castPair: Pair = {
   },
 };
 
-/** Operators that only move, repeat or select elements of input 0. */
+/** Names of operators that only move, repeat or select elements of input 0. */
 const movingOperators = [
   "Expand",
   "Slice",
@@ -105,7 +105,7 @@ const movingOperators = [
   "Tile",
 ];
 
-/** Zero initial states are the default of recurrent layers. */
+/** An initial state of zeros is the default of recurrent layers, so it can be omitted. */
 const zeroStatePair: Pair = {
   description: "an initial state of zeros is omitted",
   first: ["ConstantOfShape", ...movingOperators],

@@ -1,9 +1,9 @@
 /**
- * Faster products for training steps: rows of a stack times one matrix as a single Gemm, which adds the bias and transposes the matrix.
+ * Rules for faster training steps: a stack times one matrix becomes a single Gemm, which also adds the bias and transposes the matrix.
  *      t = Transpose(w)           r = Reshape(x) [rows, inputs]
  *      p = MatMul(x, t)      →    g = Gemm(r, w, b) {transB=1}
  *      y = Add(p, b)              y = Reshape(g) [stack…, outputs]
- * In a file these are more nodes without gain: the runtime transposes and packs constant weights once.
+ * In a file, this adds nodes without gain, because the runtime transposes and packs constant weights only once.
  */
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -14,7 +14,7 @@ import { reshapeTo } from "../shared/rules.ts";
 import { transposedGemmPair } from "./math.ts";
 import type { Pair } from "./pair.ts";
 
-/** Flattens a stack to one matrix, applies `product`, and restores the stack. */
+/** Flattens a stack of dimensions `dims` to the rows of one matrix, applies `product`, and restores the stack. */
 function multiplyRows(
   emit: Emit,
   x: Value,
@@ -27,7 +27,7 @@ function multiplyRows(
   return reshapeTo(emit, product(rows), [...stack, outputs]);
 }
 
-/** Returns the fixed dimensions of a left operand with more than two axes, multiplied by a float32 matrix. */
+/** Returns the dimensions of the left operand of a MatMul if they are fixed, more than two, of float32, and the right operand is a matrix. */
 function stackOf({ inputs: [stack, matrix] }: Site): readonly number[] | undefined {
   const dims = fixedDims(stack?.dims);
   if (dims === undefined || dims.length < 3 || matrix?.dims?.length !== 2) return undefined;
@@ -67,7 +67,7 @@ const transposedProductPair: Pair = {
   },
 };
 
-/** Rules for training steps, one walk after the other: biases are merged before the remaining products. */
+/** Rules for training steps. Each list is applied in a separate graph walk, so that products with a bias are fused before the remaining products. */
 export const stepPairs: readonly (readonly Pair[])[] = [
   [biasedProductPair],
   [transposedGemmPair, transposedProductPair],

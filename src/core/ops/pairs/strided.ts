@@ -1,8 +1,8 @@
 /**
- * Elements gathered in order from a flat tensor are a Reshape. PyTorch exports `as_strided` this way, for a change of the memory layout only:
+ * A Gather that selects all elements of a flat tensor in order is a Reshape. PyTorch exports `as_strided` this way if it only changes the memory layout:
  *      flat = Reshape(x, [-1])
- *      places = Range(0, batch) · 768 + [0, 1, …, 767]         →    y = x
- *      y = Gather(flat, places)
+ *      indices = Range(0, batch) · 768 + [0, 1, …, 767]        →    y = x
+ *      y = Gather(flat, indices)
  */
 import type { Value } from "../../graph/graph.ts";
 import { toNumbers } from "../../tensor/convert.ts";
@@ -12,16 +12,16 @@ import { range } from "../shared/rules.ts";
 import { reshapeTarget } from "./layout.ts";
 import { dimsOf, emitNamed, type Pair, type PairScope } from "./pair.ts";
 
-/** Integers offset + Σ steps[k] · i[k] at indices i. Steps along an axis of length 1 are 0. */
+/** An integer tensor whose element at position i is offset + Σ steps[k] · i[k]. Steps along an axis of length 1 are 0. */
 interface Grid {
   readonly offset: number;
   readonly steps: readonly number[];
 }
 
-/** The maximum number of nodes to follow: an index computation has no more. */
+/** The maximum depth of the index computation that is followed, in nodes. */
 const maxNodes = 32;
 
-/** Follows the nodes that compute indices, `depth` levels at most; undefined if the indices are not a grid. */
+/** Returns the grid that nodes compute, following at most `depth` levels. Undefined if the value is not a grid. */
 function gridOf(scope: PairScope, value: Value | undefined, depth = maxNodes): Grid | undefined {
   const operand = value && scope.operand(value);
   const dims = operand?.dims;
