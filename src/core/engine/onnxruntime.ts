@@ -1,6 +1,6 @@
 /**
- * ONNX Runtime: onnxruntime-node in Node, onnxruntime-web in a browser or on request. Training steps disable graph optimization, which merges
- * recomputed nodes and folds constants without gain. Memory patterns are always off: they take 50 % more memory.
+ * Runs models on ONNX Runtime: onnxruntime-node in Node, onnxruntime-web in a browser or on request. Memory patterns are always disabled, because they
+ * take 50 % more memory.
  */
 import type { InferenceSession, OnnxValue, Tensor as RuntimeTensor } from "onnxruntime-node";
 import { errorMessage, PithError } from "../errors.ts";
@@ -20,7 +20,7 @@ import {
 import { type Handover, handOverBuffers, handOverFiles } from "./weights.ts";
 
 export interface EngineOptions {
-  /** The runtime; default: native if installed, otherwise WebAssembly. `"webgpu"` exists only in browsers. */
+  /** The runtime (default: native if installed, otherwise WebAssembly). "webgpu" exists only in browsers. */
   readonly runtime?: RuntimeName;
 }
 
@@ -80,7 +80,7 @@ async function createSession(
   }
 }
 
-/** Session configuration entries (onnxruntime_session_options_config_keys.h). */
+/** Returns session configuration entries (onnxruntime_session_options_config_keys.h). `folder` contains the files of external weights. */
 function configuration(folder: string | undefined, options: LoadOptions): Readonly<Record<string, string>> {
   return {
     ...(folder === undefined ? {} : { model_external_initializers_file_folder_path: folder }),
@@ -110,7 +110,7 @@ function wrapSession({ ort, name: runtime }: FoundRuntime, session: InferenceSes
   const tensorNames = session.outputMetadata.filter(isTensor).map(({ name }) => name);
   const nonTensorNames = session.outputNames.filter((name) => !tensorNames.includes(name));
   const listOutput = session.outputMetadata[0]?.isTensor === false ? session.outputNames[0] : undefined;
-  // A classifier's sequence of maps accompanies its labels; alone there is nothing to fetch.
+  // Outputs that are not tensors, such as a classifier's sequence of maps, are not fetched unless the model has no tensor outputs.
   const fetchedNames = tensorNames.length === 0 ? undefined : tensorNames;
   let previous: { readonly feeds: Batch; readonly tensors: Record<string, RuntimeTensor> } | undefined;
   let released: Promise<void> | undefined;
@@ -118,7 +118,7 @@ function wrapSession({ ort, name: runtime }: FoundRuntime, session: InferenceSes
     async run(feeds, fetch) {
       const tensors: Record<string, RuntimeTensor> = {};
       for (const [name, dense] of Object.entries(feeds)) {
-        // A repeatedly fed buffer (weights) is wrapped once.
+        // A buffer that is fed again (weights) is not wrapped again.
         tensors[name] =
           previous?.feeds[name] === dense ? (previous.tensors[name] as RuntimeTensor) : toRuntime(name, dense);
       }
@@ -137,7 +137,7 @@ function wrapSession({ ort, name: runtime }: FoundRuntime, session: InferenceSes
         return deliverOutputs(Object.fromEntries(outputs), fetch);
       } catch (cause) {
         if (cause instanceof PithError) throw cause;
-        // The run has filled the buffers, and stopped before copying them (`withListFirst`).
+        // The run has filled the buffers, then failed at the sequence output that prevents a copy (`addListOutput`).
         if (isNative && listOutput !== undefined && fetch !== undefined && !isNames(fetch) && isNonTensorError(cause))
           return fetch;
         if (isNonTensorError(cause)) throw nonTensorError(nonTensorNames, cause);
@@ -151,7 +151,7 @@ function wrapSession({ ort, name: runtime }: FoundRuntime, session: InferenceSes
   };
 }
 
-/** Returns whether the runtime cannot return an output that it computed. */
+/** Returns whether an error states that an output is not a tensor and can therefore not be returned. */
 function isNonTensorError(cause: unknown): boolean {
   return /non.?tensor/i.test(errorMessage(cause));
 }

@@ -12,7 +12,7 @@ export interface FoundRuntime {
   readonly name: RuntimeName;
 }
 
-/** Returns the requested runtime; default: native, otherwise WebAssembly. @throws PithError E_ENGINE_MISSING if it is not installed. */
+/** Loads the requested runtime (default: native if installed, otherwise WebAssembly). @throws PithError E_ENGINE_MISSING if it is not installed. */
 export async function findRuntime(requested?: RuntimeName): Promise<FoundRuntime> {
   const failures: unknown[] = [];
   const attempt = async (load: () => Promise<unknown>): Promise<Runtime | undefined> => {
@@ -36,7 +36,7 @@ export async function findRuntime(requested?: RuntimeName): Promise<FoundRuntime
   throw missingRuntimeError(requested, failures[0]);
 }
 
-/** Returns the runtime that an engine would use. @throws PithError E_ENGINE_MISSING as `findRuntime` does. */
+/** Returns the name of the runtime that an engine would use. @throws PithError E_ENGINE_MISSING if it is not installed. */
 export async function runtimeName(requested?: RuntimeName): Promise<RuntimeName> {
   return (await findRuntime(requested)).name;
 }
@@ -58,7 +58,7 @@ function missingRuntimeError(requested: RuntimeName | undefined, cause: unknown)
   return new PithError("E_ENGINE_MISSING", sentence, { hint, cause });
 }
 
-/** Sets the number of WebAssembly threads, fixed by the first session. Browsers allow several only for isolated pages. */
+/** Sets the number of WebAssembly threads, which the first session fixes. Browsers allow several threads only for cross-origin isolated pages. */
 export function setWebThreads({ ort }: FoundRuntime, threads: number | undefined): void {
   ort.env.wasm.numThreads ??= threads === undefined || threads === 0 ? threadCount() : threads;
   ort.env.logLevel = "error";

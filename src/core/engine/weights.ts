@@ -1,8 +1,8 @@
 /**
- * Passes a model to the runtime without copying its weights. Unchanged weights stay in their files: the encoded graph refers to them (external data),
- * and the native runtime maps them into memory. Other weights are inline up to protobuf's limit of 2 GiB, and beyond it in a temporary file. The
- * runtime opens only files below one folder, so a common one is used. WebAssembly has no files: large weights are passed as buffers, which saves a
- * copy in its 4 GiB of memory.
+ * Passes a model to the runtime without copying its weights.
+ * - Native: the encoded graph refers to unchanged weights in their files (external data), which the runtime maps into memory. Other weights are inline,
+ *   or in a temporary file if they exceed protobuf's limit of 2 GiB. The runtime opens only files below one folder, so a common folder is used.
+ * - WebAssembly has no files: large weights are passed as buffers, which saves a copy in its 4 GiB of memory.
  */
 import { fileNameOf, folderOf, joinPath, pathOf, realPath, temporaryFolder, writeFileAtomically } from "#platform";
 import { allValues, type Value } from "../graph/graph.ts";
@@ -14,19 +14,21 @@ import { type Piece, sizeOf, stream } from "../onnx/writer.ts";
 import { bytesOf } from "../tensor/dense.ts";
 import type { ByteSource, Tensor } from "../tensor/types.ts";
 
-/** Smaller weights are inline: the runtime's optimizer reads them, and each file range takes a system call. */
+/** The minimum bytes of a weight that stays in its file. The optimizer reads smaller weights, and each file range takes a system call. */
 const minLargeWeightBytes = 2 ** 16;
-/** The minimum bytes of large weights; below it a copy takes only milliseconds. */
+/** The minimum total bytes of large weights. For fewer bytes, a copy takes only milliseconds. */
 const minLargeTotalBytes = 2 ** 25;
-/** The maximum inline bytes: protobuf reads less than 2 GiB, including nodes. */
+/** The maximum bytes of inline weights: a protobuf message is smaller than 2 GiB, including nodes. */
 const maxInlineBytes = 2 ** 31 - 2 ** 26;
 
 export interface Handover {
+  /** The encoded model. */
   readonly bytes: Uint8Array;
-  /** The folder from which the bytes name files. */
+  /** The folder to which file paths in the encoded model are relative. */
   readonly folder?: string | undefined;
+  /** Buffers with weights, by the paths in the encoded model. */
   readonly files?: readonly { readonly path: string; readonly data: Uint8Array }[];
-  /** Removes temporary files; call it when the session has ended. */
+  /** Removes temporary files. Must be called after the session is released. */
   release(): Promise<void>;
 }
 
@@ -70,7 +72,7 @@ export async function handOverBuffers(model: Model): Promise<Handover> {
   return { bytes, files, release: releaseNothing };
 }
 
-/** Returns the weights worth keeping external; none if their total is small. */
+/** Returns the large weights; none if their total size is small. */
 function largeWeights(model: Model): Tensor[] {
   const tensors = new Set<Tensor>();
   for (const { tensor } of allValues(model.graph)) {

@@ -1,4 +1,4 @@
-/** Compressed copies of models: `model.onnx.gz`, `model.onnx.br`. Servers of static files send them instead of the model. */
+/** Compressed copies of models: `model.onnx.gz`, `model.onnx.br`. Static file servers send them instead of the model. */
 import { type Chunks, compressed, type Encoding, fileKind, openFile, writeFileAtomically } from "#platform";
 import { throwIfAborted } from "../errors.ts";
 import { concatBytes } from "../tensor/dense.ts";
@@ -11,7 +11,7 @@ export const sizeNames = { gzip: "gzip", br: "brotli" } as const;
 export const copiesOf = (path: string, requested: readonly Encoding[] = []): readonly string[] =>
   encodings.filter((encoding) => requested.includes(encoding)).map((encoding) => `${path}${fileEndings[encoding]}`);
 
-/** Returns the copies of an earlier model at this path, which a server would send instead of the new one. */
+/** Returns the compressed copies of an earlier model at this path that `written` does not replace. A server would send them instead of the new model. */
 export async function outdatedCopies(path: string, written: readonly Encoding[] = []): Promise<readonly string[]> {
   const unwritten = encodings.filter((encoding) => !written.includes(encoding));
   const copies = copiesOf(path, unwritten).map(async (copy) => ((await fileKind(copy)) ? [copy] : []));
@@ -21,10 +21,11 @@ export async function outdatedCopies(path: string, written: readonly Encoding[] 
 export const formatOutdated = (path: string, outdated: string): string =>
   `copies of an earlier model stay, and servers send them instead of ${path}: ${outdated}; remove them, or write new ones with \`--precompress\``;
 
+/** Total bytes of the copies in each encoding. */
 interface CopySizes {
   readonly gzip?: number;
   readonly brotli?: number;
-  /** False if both sizes are measured, not estimated from a sample. */
+  /** False if both sizes are measured instead of estimated from a sample. */
   readonly sampled?: false;
 }
 
@@ -34,9 +35,9 @@ interface CopySource {
 }
 
 /**
- * Writes a copy of each source in each encoding, and returns their total sizes.
- * @param write returns the number of bytes.
- * @throws PithError E_STOPPED on the signal.
+ * Writes a copy of each source in each encoding, and returns the total size per encoding.
+ * @param write Stores a copy and returns its size in bytes.
+ * @throws PithError E_STOPPED if the signal is aborted.
  */
 async function writeCopies(
   sources: readonly CopySource[],
@@ -64,7 +65,7 @@ async function* stopOnAbort(
   }
 }
 
-/** Writes the copies next to the files. */
+/** Writes compressed copies of files next to them, and returns the total size per encoding. */
 export function precompress(
   files: readonly string[],
   requested: readonly Encoding[] = [],
@@ -78,7 +79,7 @@ export function precompress(
   return writeCopies(sources, requested, write, signal);
 }
 
-/** Compresses a file in memory; returns the name and bytes of each copy. */
+/** Compresses a file in memory, and returns the name and bytes of each copy. */
 export async function copiesInMemory(
   name: string,
   bytes: Uint8Array,

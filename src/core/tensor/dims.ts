@@ -1,6 +1,7 @@
 /**
  * Dimensions: numbers, or polynomials over named dimensions ("batch", "2*seq + 1"). Symbolic dimensions are interned, so equal ones are `===`.
- * The text is in normal form: monomials with sorted factors, highest degree first, the constant last. Very long ones become a run-time dimension.
+ * Their text is in normal form: monomials with sorted factors, the highest degree first, the constant last. A polynomial with too long a text is
+ * replaced by a name ("?long0").
  */
 
 import { PithError } from "../errors.ts";
@@ -25,7 +26,7 @@ export type Dim = number | Symbolic;
 const interned = new Map<string, Symbolic>();
 const polynomials = new WeakMap<Symbolic, Polynomial>();
 
-/** Returns the dimension with this name, or the polynomial that it spells ("2*seq + 1"), as in files. Other text ("height/2") is one name. */
+/** Returns the dimension for a text as in ONNX files: a polynomial ("2*seq + 1"), or else a name. Text in another form ("height/2") is one name. */
 export function symbol(text: string): Symbolic {
   const existing = interned.get(text);
   if (existing !== undefined) return existing;
@@ -36,7 +37,7 @@ export function symbol(text: string): Symbolic {
   return dim === undefined || typeof dim === "number" ? intern(new Map([[text, 1]]), text) : dim;
 }
 
-/** Returns a data-dependent dimension of an axis. Files store it as unknown. */
+/** Returns a symbol for a data-dependent dimension, named after a value and axis. Files store it as an unknown dimension. */
 export function unknownDim(value: string, axis: number): Symbolic {
   return symbol(`?${nameInDim(value)}.${axis}`);
 }
@@ -45,7 +46,7 @@ export function nameInDim(value: string): string {
   return value.replaceAll(/[^\w./:]/g, "_");
 }
 
-/** Returns whether a dimension is, or depends on, a data-dependent one. */
+/** Returns whether a dimension is data-dependent, or computed from one that is. */
 export function isUnknownDim(dim: Dim): boolean {
   return isSymbolic(dim) && /(^|[-+*( ])\?./.test(dim.text);
 }
@@ -70,7 +71,7 @@ export function multiplyDims(a: Dim, b: Dim): Dim {
   return normalize(multiply(first, second));
 }
 
-/** Returns a / b if it divides exactly: `batch*past + batch*seq` by `past + seq` is `batch`. Nothing divides by 0. */
+/** Returns a / b if b divides a exactly: `batch*past + batch*seq` by `past + seq` is `batch`. Undefined for b = 0. */
 export function divideDims(a: Dim, b: Dim): Dim | undefined {
   if (b === 0) return undefined;
   if (a === b) return 1;
@@ -78,7 +79,7 @@ export function divideDims(a: Dim, b: Dim): Dim | undefined {
   return quotient === undefined ? undefined : normalize(quotient);
 }
 
-/** Replaces a name in a dimension; names inside functions ("floor(n/2)") stay. */
+/** Replaces a name in a dimension by a value. Names inside functions ("floor(n/2)") are not replaced. */
 export function substituteDim(dim: Dim, name: string, value: Dim): Dim {
   let sum: Dim = 0;
   for (const [monomial, coefficient] of polynomialOf(dim)) {
@@ -90,7 +91,7 @@ export function substituteDim(dim: Dim, name: string, value: Dim): Dim {
 }
 
 /**
- * Returns each name that can be solved for if two dimensions are equal, with its value.
+ * Solves the equation a = b for each name that occurs in a linear term with coefficient 1 or -1. Returns names with their values.
  * @example solveDims(symbol("total"), symbol("past + 2")) // total = past + 2, or past = total - 2
  */
 export function solveDims(a: Dim, b: Dim): readonly (readonly [name: string, value: Dim])[] {
@@ -104,13 +105,13 @@ export function solveDims(a: Dim, b: Dim): readonly (readonly [name: string, val
   });
 }
 
-/** ⌊a / b⌋ for nonnegative dimensions; a new name, `floor((a)/b)`, if unknown. */
+/** Returns ⌊a / b⌋ for nonnegative dimensions, as a symbol `floor((a)/b)` if b does not divide a exactly. */
 export function floorDims(a: Dim, b: Dim): Dim {
   if (typeof a === "number" && typeof b === "number" && b !== 0) return Math.floor(a / b);
   return divideDims(a, b) ?? symbol(`floor((${dimText(a)})/${divisorText(b)})`);
 }
 
-/** a / b, possibly fractional: for shapes multiplied by fractions. `floorDims` and `ceilDims` turn it into a dimension. */
+/** Returns a / b, which can be fractional, for sizes that a graph multiplies by fractions. `floorDims` and `ceilDims` round quotients to dimensions. */
 export function quotientDims(a: Dim, b: Dim): Dim {
   if (typeof a === "number" && typeof b === "number") return a / b;
   const exact = divideDims(a, b);
@@ -120,6 +121,7 @@ export function quotientDims(a: Dim, b: Dim): Dim {
   return quotient;
 }
 
+/** Returns numerator and denominator of a symbolic quotient from `quotientDims`; undefined for other dimensions. */
 export function quotientParts(dim: Dim): readonly [Dim, Dim] | undefined {
   return isSymbolic(dim) ? quotients.get(dim) : undefined;
 }
@@ -131,7 +133,7 @@ export function ceilDims(a: Dim, b: Dim): Dim {
   return divideDims(a, b) ?? symbol(`ceil((${dimText(a)})/${divisorText(b)})`);
 }
 
-/** Returns the maximum or minimum, as a name if unknown. Its operands are sorted: max(a, b) is max(b, a). */
+/** Returns the maximum or minimum, as a symbol if unknown. Operands in the symbol are sorted, so that max(a, b) and max(b, a) are the same symbol. */
 export function extremeDims(name: "max" | "min", dims: readonly Dim[]): Dim {
   const symbols = [...new Set(dims.filter(isSymbolic))];
   // Names are nonnegative: 18·n ≥ 9·n, and n + 1 ≥ n.
@@ -149,7 +151,7 @@ export function extremeDims(name: "max" | "min", dims: readonly Dim[]): Dim {
   return symbol(`${name}(${[...texts, ...(number === undefined ? [] : [String(number)])].join(", ")})`);
 }
 
-/** Returns whether it is nonnegative for all values of its names: no term is subtracted. */
+/** Returns whether a dimension is nonnegative for all values of its names, because no term is subtracted. */
 export function isDimension(dim: Dim): boolean {
   return isSymbolic(dim) ? !dim.text.includes("-") : dim >= 0;
 }
@@ -177,7 +179,7 @@ export function dimValue(dim: Dim, sizes: Readonly<Record<string, number>>): num
   return sum + 0;
 }
 
-/** floor((a)/b), ceil((a)*0.5), (a)/(b), max(a, …), min(a, …), slice(size, start, end, step) */
+/** Returns the value of a function: floor((a)/b), ceil((a)*0.5), (a)/(b), max(a, …), min(a, …) or slice(size, start, end, step). */
 function functionValue(text: string, sizes: Readonly<Record<string, number>>): number | undefined {
   const value = (part: string | undefined): number | undefined => {
     const inner = part === undefined ? "" : unwrapParentheses(part);
@@ -229,7 +231,7 @@ export function elementCount(dims: readonly Dim[]): Dim {
   return dims.reduce<Dim>(multiplyDims, 1);
 }
 
-/** Returns the dimensions if all are numbers. */
+/** Returns the dimensions if all of them are numbers, otherwise undefined. */
 export function fixedDims(dims: readonly Dim[] | undefined): readonly number[] | undefined {
   return dims?.every((dim) => typeof dim === "number") ? (dims as readonly number[]) : undefined;
 }
@@ -238,13 +240,13 @@ export function dimText(dim: Dim): string {
   return typeof dim === "number" ? String(dim) : dim.text;
 }
 
-/** Returns 4 and "batch" for "4*batch", 4 and "" for 4; undefined for sums. */
+/** Splits a product into its coefficient and the rest: 4 and "batch" for "4*batch", 4 and "" for 4. Undefined for sums. */
 export function productParts(dim: Dim): readonly [count: number, of: string] | undefined {
   const [[name, count] = ["", 0], ...otherTerms] = polynomialOf(dim);
   return otherTerms.length === 0 ? [count, name] : undefined;
 }
 
-/** Formats `[batch, 3, 32, 32]`, or `?` if the rank is unknown. */
+/** Formats dimensions such as `[batch, 3, 32, 32]`. Returns `?` if the rank is unknown. */
 export function dimsText(dims: readonly Dim[] | undefined): string {
   return dims === undefined ? "?" : `[${dims.map(dimText).join(", ")}]`;
 }
@@ -253,7 +255,7 @@ export function sameDims(a: readonly Dim[], b: readonly Dim[]): boolean {
   return a.length === b.length && a.every((dim, index) => dim === b[index]);
 }
 
-/** A row-major tensor along one axis: `outer` blocks of `count` runs of `inner` elements. */
+/** The layout of a row-major tensor along an axis: `outer` blocks, each with `count` runs of `inner` consecutive elements. */
 export interface AxisLayout {
   readonly outer: number;
   readonly count: number;
@@ -261,7 +263,8 @@ export interface AxisLayout {
 }
 
 /**
- * @param axis Negative: from the end.
+ * Returns the layout along an axis.
+ * @param axis A negative axis counts from the end.
  * @param axes The number of axes from `axis` on that are treated as one.
  * @throws PithError E_OPTION if there is no such axis.
  */
@@ -296,11 +299,12 @@ function normalize(terms: Polynomial): Dim {
   return size === 1 && constant !== undefined ? constant : intern(terms, polynomialText(terms));
 }
 
-/** Limits: real networks need some hundred characters, but repeated products of sums grow without bound. */
+/** The maximum length of a dimension's text in characters. Real networks need some hundred, but repeated products of sums grow without bound. */
 const maxTextLength = 4096;
+/** The maximum number of terms of a product. */
 const maxTerms = 4096;
 
-/** Names a dimension that is too long to write: a data-dependent size that equals others of the same text. */
+/** Returns a symbol for a dimension whose text is too long. Equal texts give the same symbol. */
 function longDim(text: string): Symbolic {
   return memoize(longDims, text, () => symbol(`?long${longDims.size}`));
 }

@@ -1,6 +1,6 @@
 /** Polynomials over names with integer coefficients ("2*seq + 1"). A factor is a name, or a function with parentheses: "floor((n + 1)/2)". */
 
-/** Monomial (sorted factors joined by `*`; "" for the constant) → nonzero coefficient. */
+/** Maps monomials (sorted factors joined by `*`; "" for the constant) to nonzero coefficients. */
 export type Polynomial = ReadonlyMap<string, number>;
 
 export function add(a: Polynomial, b: Polynomial): Polynomial {
@@ -24,10 +24,10 @@ function removeZeros(terms: Polynomial): Polynomial {
   return new Map([...terms].filter(([, coefficient]) => coefficient !== 0));
 }
 
-/** The maximum number of terms of a quotient: if b does not divide a, terms can grow with every step. */
+/** The maximum number of terms of a quotient. If b does not divide a, the remainder can grow with every step. */
 const maxQuotientTerms = 64;
 
-/** Returns a / b if it divides exactly, into at most `maxQuotientTerms` terms. */
+/** Returns a / b if b divides a exactly and the quotient has at most `maxQuotientTerms` terms. */
 export function divide(a: Polynomial, b: Polynomial): Polynomial | undefined {
   const [lead, leadCoefficient] = leadingTerm(b);
   let rest = a;
@@ -59,7 +59,7 @@ function leadingTerm(terms: Polynomial): readonly [monomial: string, coefficient
   return lead;
 }
 
-/** Graded lexicographic order, which multiplication preserves: highest degree first, then names; the constant comes last. */
+/** Compares monomials in graded lexicographic order: highest degree first, then by names. Multiplication preserves this order. */
 function compareByDegree(a: string, b: string): number {
   const factorsOfA = factors(a);
   const factorsOfB = factors(b);
@@ -72,7 +72,7 @@ export function factors(monomial: string): string[] {
   return monomial === "" ? [] : splitOutside(monomial, /^\*/).parts;
 }
 
-/** Parses a polynomial, in normal form or not; undefined for a single name. */
+/** Parses a polynomial, also one that is not in normal form. Undefined for text that is not a polynomial and must be a name. */
 export function parsePolynomial(text: string): Polynomial | undefined {
   const { parts, separators } = splitOutside(text.replace(/^-/, ""), /^ [+-] /);
   let sum: Polynomial = new Map();
@@ -90,7 +90,7 @@ export function parsePolynomial(text: string): Polynomial | undefined {
   return sum;
 }
 
-/** Splits at separators outside of parentheses: "floor((a*b)/2)*c" has two factors. */
+/** Splits text at separators outside of parentheses: "floor((a*b)/2)*c" has two factors. */
 export function splitOutside(
   text: string,
   separator: RegExp,

@@ -4,7 +4,7 @@ import { isPacked, pack, unpack } from "./packed.ts";
 import type { Dense } from "./types.ts";
 
 /**
- * Returns a copy with these indices along an axis, in this order; any element type.
+ * Returns a copy of a tensor of any type with only the given indices along an axis, in the given order.
  * @example
  * takeIndices(float32([2, 2], [1, 2, 3, 4]), 1, [1]); // [[2], [4]]
  */
@@ -35,7 +35,7 @@ export function takeIndices(dense: Dense, axis: number, indices: readonly number
     const to = codes instanceof Int8Array ? new Int8Array(count) : new Uint8Array(count);
     return viewBytes(type, dims, pack(type, copyPicked<Words>(codes, to)));
   }
-  // Complete bytes per element are copied in the widest possible words.
+  // Elements of complete bytes are copied in the widest words that divide an element.
   const bytes = bytesFor(type, 1);
   const Word = bytes % 4 === 0 ? Uint32Array : bytes % 2 === 0 ? Uint16Array : Uint8Array;
   const { buffer, byteOffset, byteLength } = dense.data;
@@ -46,5 +46,5 @@ export function takeIndices(dense: Dense, axis: number, indices: readonly number
 
 type Words = Uint32Array | Uint16Array | Uint8Array | Int8Array;
 
-/** The number of words below which a loop is faster than a call. */
+/** The number of words below which a loop is faster than `set`. */
 const shortRun = 16;
