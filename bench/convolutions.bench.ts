@@ -18,7 +18,12 @@ import { removeUnused } from "../src/core/graph/remove-unused.ts";
 import { parseModel } from "../src/core/graph/text.ts";
 import { createBlocks } from "../src/core/ops/shared/channel-blocks.ts";
 import { readConv } from "../src/core/ops/shared/convolution.ts";
-import { forms, possibleForms, selectFastestForm, writeWeightGradient } from "../src/core/ops/shared/weight-gradient.ts";
+import {
+  forms,
+  possibleForms,
+  selectFastestForm,
+  writeWeightGradient,
+} from "../src/core/ops/shared/weight-gradient.ts";
 import type { Batch, Dense } from "../src/core/tensor/types.ts";
 import { channelBlock } from "../src/learn/train/channel-blocks.ts";
 import { noise } from "../test/noise.ts";

@@ -55,7 +55,9 @@ graph (x: float32[${x}], w: float32[${w}]) -> (y) {
   const forms = possibleForms(s, data, up, block);
   expect(forms.length).toBeGreaterThan(1);
   const blocks = block === undefined ? undefined : createBlocks(emit, block);
-  const results = forms.map((form) => emit.Identity([writeWeightGradient(s, emit, [data, kernel, up], { blocks, form })]));
+  const results = forms.map((form) =>
+    emit.Identity([writeWeightGradient(s, emit, [data, kernel, up], { blocks, form })]),
+  );
   model.graph.setOutputs(results);
   const session = await engine.load(model, { optimize: false, threads: 1 });
   const outputs = await session.run({ x: noise(x, "x"), w: noise(w, "w"), up: noise(dims, "up") });

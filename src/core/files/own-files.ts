@@ -41,17 +41,18 @@ export async function planWrites(
   written: FileHashes,
 ): Promise<{ readonly writes: readonly NewFile[]; readonly kept: readonly string[] }> {
   const writes: NewFile[] = [];
-  const kept: string[] = [];
+  const keptPaths: string[] = [];
   for (const file of files) {
     const { path, hash } = file;
     const currentHash = await currentHashOf(folder, path);
-    if (currentHash !== undefined && currentHash !== hash && !isWritten(written, path, currentHash)) kept.push(path);
+    if (currentHash !== undefined && currentHash !== hash && !isWritten(written, path, currentHash))
+      keptPaths.push(path);
     else {
       written.set(path, currentHash === undefined || currentHash === hash ? [hash] : [currentHash, hash]);
       if (currentHash !== hash) writes.push(file);
     }
   }
-  return { writes, kept };
+  return { writes, kept: keptPaths };
 }
 
 /** Writes files and the record of their folder (at `path`) atomically. The record is written first. */

@@ -46,9 +46,9 @@ const scaleInputs = (_: unknown, site: Site): readonly number[] => channelVector
 /** Returns likely values of compared integers: 0 or 1 if compared with 0 or 1, otherwise the number that they are compared with (a sample rate). */
 const comparedIntervals = (_: unknown, site: Site): readonly Wanted[] =>
   site.inputs.flatMap((operand, input) => {
-    const other = site.inputs[1 - input];
-    if (operand === undefined || !isIntegerOrBool(operand.type) || other?.small === undefined) return [];
-    const [number, ...otherNumbers] = toNumbers(other.small);
+    const otherOperand = site.inputs[1 - input];
+    if (operand === undefined || !isIntegerOrBool(operand.type) || otherOperand?.small === undefined) return [];
+    const [number, ...otherNumbers] = toNumbers(otherOperand.small);
     if (number === undefined || otherNumbers.length > 0) return [];
     const isFlag = number === 0 || number === 1;
     return [{ input, low: isFlag ? 0 : number, high: isFlag ? 1 : number, strict: false }];
@@ -100,11 +100,16 @@ export const binaryOperators: readonly Op[] = [
     inChannelBlocks: (_, emit, inputs, block) => {
       for (const [input, y] of inputs.entries()) {
         const precedingScale = y === undefined ? undefined : matchScaleInBlocks(y, block);
-        const other = inputs[1 - input];
-        if (precedingScale === undefined || precedingScale.sum !== undefined || y === undefined || other === undefined)
+        const otherOperand = inputs[1 - input];
+        if (
+          precedingScale === undefined ||
+          precedingScale.sum !== undefined ||
+          y === undefined ||
+          otherOperand === undefined
+        )
           continue;
-        if (!sameDims(sizesOf(y), sizesOf(other))) continue;
-        const sum = createBlocks(emit, block).toBlocked(other);
+        if (!sameDims(sizesOf(y), sizesOf(otherOperand))) continue;
+        const sum = createBlocks(emit, block).toBlocked(otherOperand);
         return [reorderFromBlocks(emit, scaleInBlocks(emit, precedingScale.x, { ...precedingScale, sum }))];
       }
       return undefined;

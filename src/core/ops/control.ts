@@ -35,10 +35,10 @@ export const If = defineOp({
     if (condition !== undefined) return (condition ? yes : no).infer([]);
     const [a, b] = [yes.infer([]), no.infer([])];
     return a.map((operand, output) => {
-      const other = b[output];
-      return operand === undefined || other === undefined
+      const otherOperand = b[output];
+      return operand === undefined || otherOperand === undefined
         ? undefined
-        : mergeOperands(operand, other, (axis) => site.open(output, axis));
+        : mergeOperands(operand, otherOperand, (axis) => site.open(output, axis));
     });
   },
   ...facets,

@@ -91,8 +91,8 @@ export const Dropout = defineOp({
         if (x === undefined) return new Miss("an operand is missing");
         const keepMask = writeKeepMask(emit, x, ratio, draw());
         if (keepMask instanceof Miss) return keepMask;
-        const scaled = emit.Mul([x, ratio < 1 ? 1 / (1 - ratio) : 0]);
-        const outputs = [emit.Mul([scaled, emit.CastLike([keepMask, x])]), keepMask].slice(0, site.outputs);
+        const scaledInput = emit.Mul([x, ratio < 1 ? 1 / (1 - ratio) : 0]);
+        const outputs = [emit.Mul([scaledInput, emit.CastLike([keepMask, x])]), keepMask].slice(0, site.outputs);
         return { outputs, next: new Map() };
       },
       inference: s.training ? (emit, [x]) => writeInference(s.mask, emit, x) : undefined,

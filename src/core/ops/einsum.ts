@@ -127,11 +127,11 @@ function writeOperandGradient(s: Equation, input: number, emit: Emit, inputs: re
   const expanded = emit.Expand([emit.Unsqueeze([reducedGradient, missingAxes]), dims]);
   // Repeated axes address the diagonal; the gradient is 0 elsewhere.
   return names.reduce((value, name, axis) => {
-    const first = names.indexOf(name);
+    const firstAxis = names.indexOf(name);
     const size = dims[axis] ?? 1;
-    if (first === axis) return value;
+    if (firstAxis === axis) return value;
     const ones = range(size * size).map((index) => (index % (size + 1) === 0 ? 1 : 0));
-    const shape = dims.map((_, other) => (other === first || other === axis ? size : 1));
+    const shape = dims.map((_, other) => (other === firstAxis || other === axis ? size : 1));
     const diagonal = emit.constant(fromNumbers("bool", shape, ones), "diagonal");
     return emit.Where([diagonal, value, 0]);
   }, expanded);
@@ -157,25 +157,25 @@ function weightRoleOf(s: Equation, site: Site): WeightRole | Miss {
   if ([weight, data].some((names) => new Set(names).size < names.length)) return new Miss("takes a diagonal");
   if (weight.some((name) => /\d/.test(name))) return new Miss("the stored operand has axes without names");
   const axisOf = (name: string): number => weight.indexOf(name);
-  const shared = weight.find((name) => data.includes(name) && !s.result.includes(name));
+  const sharedAxis = weight.find((name) => data.includes(name) && !s.result.includes(name));
   const [first, ...outputs] = s.result.filter((name) => weight.includes(name) && !data.includes(name));
-  if (shared === undefined) return new Miss("it sums over no axis of its weight");
+  if (sharedAxis === undefined) return new Miss("it sums over no axis of its weight");
   if (first === undefined) return new Miss("it keeps no axis of its weight");
   const outputAxis = s.result.indexOf(first);
   const outTaps = outputs.filter((name, index) => s.result[outputAxis + 1 + index] === name);
   const stack = weight.filter((name) => s.result.includes(name) && name !== first && !outTaps.includes(name));
   // All parts of a chain except the last have the data's axes, with the axis of inputs replaced by the rank of the factorization.
-  const innerEquation = { ...s, result: data.map((name) => (name === shared ? first : name)) };
+  const innerEquation = { ...s, result: data.map((name) => (name === sharedAxis ? first : name)) };
   const chain = chainProducts(input, (emit, operands, { last }) =>
     emit.Einsum(operands, { equation: equationOf(last ? s : innerEquation) }),
   );
   return {
     input,
     out: axisOf(first),
-    in: axisOf(shared),
+    in: axisOf(sharedAxis),
     groups: 1,
     data: 1 - input,
-    dataAxis: data.indexOf(shared),
+    dataAxis: data.indexOf(sharedAxis),
     outputAxis,
     ...(stack.length > 0 ? { stack: stack.map(axisOf) } : {}),
     ...(outTaps.length > 0 ? { outTaps: outTaps.map(axisOf) } : {}),

@@ -113,8 +113,10 @@ export const Gather = defineOp({
     const [before, after] = [elementCount(dims.slice(0, s.axis)), elementCount(dims.slice(s.axis + 1))];
     const targets = emit.Expand([reshapeTo(emit, picks, [1, count, 1]), [before, count, after]]);
     const zeros = fillWith(emit, typeOf(x), [before, dims[s.axis] ?? 0, after], 0);
-    const parts = reshapeTo(emit, up, [before, count, after]);
-    return [reshapeTo(emit, emit.ScatterElements([zeros, targets, parts], { axis: 1, reduction: "add" }), dims)];
+    const upstreamParts = reshapeTo(emit, up, [before, count, after]);
+    return [
+      reshapeTo(emit, emit.ScatterElements([zeros, targets, upstreamParts], { axis: 1, reduction: "add" }), dims),
+    ];
   },
   cost: () => 0,
   quantize: (_, site) => (site.inputs[0]?.stored === true ? lookupQuantizeReason : { kind: "transparent" }),

@@ -193,10 +193,10 @@ export const Split = defineOp({
   },
   gradient: (s, { emit, inputs: [x], upstream }) => {
     if (s.sizes === undefined) return new Miss("its sizes are computed at run time");
-    const parts = s.sizes.map(
+    const gradientParts = s.sizes.map(
       (size, output) => upstream[output] ?? fillWith(emit, typeOf(x), sizesOf(x).with(s.axis, size), 0),
     );
-    return [emit.Concat(parts, { axis: s.axis })];
+    return [emit.Concat(gradientParts, { axis: s.axis })];
   },
   quantize: () => ({ kind: "transparent" }),
 });

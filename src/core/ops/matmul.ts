@@ -65,9 +65,9 @@ function equalTypesOf({ inputs: [a, b] }: Site, dims: readonly Dim[] | undefined
 function stackedWeightRole({ inputs: [a, b] }: Site): WeightRole | undefined {
   if (a?.dims === undefined || b?.dims === undefined || a.stored === b.stored) return undefined;
   const [dims, data] = a.stored ? [a.dims, b.dims] : [b.dims, a.dims];
-  const last = dims.length - 1;
-  const [out, shared] = a.stored ? [last - 1, last] : [last, last - 1];
-  if (last < 2 || data.length < 2 || dims[shared] === 1) return undefined;
+  const lastAxis = dims.length - 1;
+  const [out, shared] = a.stored ? [lastAxis - 1, lastAxis] : [lastAxis, lastAxis - 1];
+  if (lastAxis < 2 || data.length < 2 || dims[shared] === 1) return undefined;
   const fromEnd = a.stored ? 2 : 1;
   return {
     input: a.stored ? 0 : 1,
@@ -136,8 +136,8 @@ export const Gemm = defineOp<GemmSettings>({
     const role = gemmWeight(s, site);
     if (role instanceof Miss) return role;
     const biasInput = s.beta === 1 && role.input === 1 ? { biasInput: 2 } : {};
-    const scaled = s.alpha === 1 ? {} : { scaled: { attribute: "alpha", factor: s.alpha } };
-    return { ...role, ...biasInput, ...scaled, ...gemmChain(s, site, role.input) };
+    const scaleFactor = s.alpha === 1 ? {} : { scaled: { attribute: "alpha", factor: s.alpha } };
+    return { ...role, ...biasInput, ...scaleFactor, ...gemmChain(s, site, role.input) };
   },
   // Previous contributions to the gradient become the bias of the Gemm, scaled by beta, so that adding them is free.
   gradient: (s, { emit, inputs: [a, b, c], up, wanted, take }) => {

@@ -156,10 +156,14 @@ export const LayerNormalization = defineOp<LayerSettings>({
     if (rank === undefined) return noRank;
     const widened = castToStash(emit, x, s.stash);
     const { normalized, mean, inverse } = normalize(emit, widened, range(rank - s.axis, s.axis), s.epsilon);
-    const scaled = emit.Mul([castLike(emit, normalized, x), scale]);
+    const scaledInput = emit.Mul([castLike(emit, normalized, x), scale]);
     const castStatistic = (value: Value): Value =>
       typeOf(value) === "float64" && s.stash === "float32" ? emit.Cast([value], { to: typeCodes.float32 }) : value;
-    return [bias === undefined ? scaled : emit.Add([scaled, bias]), castStatistic(mean), castStatistic(inverse)];
+    return [
+      bias === undefined ? scaledInput : emit.Add([scaledInput, bias]),
+      castStatistic(mean),
+      castStatistic(inverse),
+    ];
   },
   gradient: layerGradient,
 });

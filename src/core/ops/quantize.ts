@@ -124,9 +124,9 @@ function defineQuantizedConv(domain: "" | "com.microsoft"): Op {
     domain,
     codes: twoQuantizedInputs,
     read: (site) => {
-      const last = readFlag(site, "channels_last");
-      const s = readConv(convSite(site, last));
-      return s instanceof Miss ? s : { ...s, last };
+      const hasChannelsLast = readFlag(site, "channels_last");
+      const s = readConv(convSite(site, hasChannelsLast));
+      return s instanceof Miss ? s : { ...s, last: hasChannelsLast };
     },
     infer: (s, site) => {
       const outputs = inferConv(s, convSite(site, s.last), quantizedTypeOf(site, 7));
@@ -152,8 +152,8 @@ function defineQuantizedConv(domain: "" | "com.microsoft"): Op {
       return [writeQuantize(emit, y, yScale, yZero)];
     },
     axes: (s, site) => {
-      const last = s.kernel.length + 1;
-      const axisOf = (axis: number): number => (axis < 1 || !s.last ? axis : axis === 1 ? last : axis - 1);
+      const lastAxis = s.kernel.length + 1;
+      const axisOf = (axis: number): number => (axis < 1 || !s.last ? axis : axis === 1 ? lastAxis : axis - 1);
       const scales = linkPerChannel(site, [4, 5], axisOf(1));
       return scales instanceof Miss
         ? scales

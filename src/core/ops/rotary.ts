@@ -56,9 +56,9 @@ export const RotaryEmbedding = defineOp({
     };
   },
   lower: (s, emit, [x, cosines, sines, positions]) => {
-    const last = x.type?.dims?.[s.flat ? 2 : 3];
-    if (typeof last !== "number") return new Miss("the size of its heads is not known");
-    const width = s.flat ? last / s.heads : last;
+    const channelCount = x.type?.dims?.[s.flat ? 2 : 3];
+    if (typeof channelCount !== "number") return new Miss("the size of its heads is not known");
+    const width = s.flat ? channelCount / s.heads : channelCount;
     const gatherAngles = (cache: Value | undefined): Value =>
       emit.Unsqueeze([positions === undefined ? cache : emit.Gather([cache, positions], { axis: 0 }), [1]]);
     const tables = { cos: gatherAngles(cosines), sin: gatherAngles(sines), interleaved: s.interleaved };
@@ -72,9 +72,14 @@ const microsoftRotary = defineMicrosoftOp({
   name: "RotaryEmbedding",
   read: (site) => {
     const [dims, pairCount] = [site.inputs[0]?.dims, site.inputs[2]?.dims?.[1]];
-    const [heads, last] = [readInteger(site, "num_heads", 0), dims?.at(-1)];
+    const [heads, channelCount] = [readInteger(site, "num_heads", 0), dims?.at(-1)];
     const rotated = typeof pairCount === "number" ? 2 * pairCount : undefined;
-    const width = dims?.length === 4 || typeof last !== "number" ? last : heads > 0 ? last / heads : rotated;
+    const width =
+      dims?.length === 4 || typeof channelCount !== "number"
+        ? channelCount
+        : heads > 0
+          ? channelCount / heads
+          : rotated;
     return {
       interleaved: readFlag(site, "interleaved"),
       packed: readFlag(site, "is_packed_batching"),
@@ -95,8 +100,8 @@ const microsoftRotary = defineMicrosoftOp({
     if (dims === undefined || s.width === undefined) return new Miss("the width of a head is not known");
     if (s.packed) return new Miss("its tokens are packed");
     if (s.scale !== 1) return new Miss("scales positions");
-    const last = dims.at(-1);
-    const count = dims.length === 4 || typeof last !== "number" ? undefined : last / s.width;
+    const channelCount = dims.at(-1);
+    const count = dims.length === 4 || typeof channelCount !== "number" ? undefined : channelCount / s.width;
     const heads = count === undefined ? x : splitHeads(emit, x, count);
     const y = rotateHeads(emit, heads, positions, { cos, sin, interleaved: s.interleaved, width: s.width });
     if (y instanceof Miss) return y;

@@ -65,8 +65,8 @@ function resolveRange({ start, end, step, open }: SliceRange, size: number): Res
   if (open === true || isSymbolic(start) || isSymbolic(end)) return undefined;
   const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
   const clamp = (bound: number): number => Math.min(high, Math.max(low, bound < 0 ? bound + size : bound));
-  const first = clamp(start);
-  return { first, count: Math.max(0, Math.ceil((clamp(end) - first) / step)) };
+  const firstIndex = clamp(start);
+  return { first: firstIndex, count: Math.max(0, Math.ceil((clamp(end) - firstIndex) / step)) };
 }
 
 /** Returns the size of a slice. Symbolic bounds are assumed to be within the axis, as for a position table that covers the longest sequence. */
@@ -181,23 +181,23 @@ export const Slice = defineOp<readonly SliceRange[]>({
     if (resolvedRanges.length < ranges.length) return new Miss("its bounds are computed at run time");
     if (resolvedRanges.every(({ step }) => step === 1)) {
       const zerosBefore = dims.map(() => 0);
-      const after = dims.map(() => 0);
+      const zerosAfter = dims.map(() => 0);
       for (const { axis, first, count } of resolvedRanges) {
         zerosBefore[axis] = first;
-        after[axis] = (dims[axis] ?? 0) - first - count;
+        zerosAfter[axis] = (dims[axis] ?? 0) - first - count;
       }
-      return [emit.Pad([up, [...zerosBefore, ...after], 0])];
+      return [emit.Pad([up, [...zerosBefore, ...zerosAfter], 0])];
     }
     // With other steps, the gradient is scattered along one axis after the other, from the last range to the first.
-    let part = up;
+    let gradientPart = up;
     const shape = [...sizesOf(up)];
     for (const { axis, first, count, step } of resolvedRanges.toReversed()) {
       const indexShape = shape.map((_, other) => (other === axis ? count : 1));
       const indices = emit.Expand([emit.Reshape([range(count).map((k) => first + k * step), indexShape]), shape]);
       shape[axis] = dims[axis] ?? 0;
-      part = emit.ScatterElements([fillWith(emit, typeOf(x), shape, 0), indices, part], { axis });
+      gradientPart = emit.ScatterElements([fillWith(emit, typeOf(x), shape, 0), indices, gradientPart], { axis });
     }
-    return [part];
+    return [gradientPart];
   },
   quantize: () => ({ kind: "transparent" }),
 });

@@ -31,14 +31,14 @@ function read(site: Site): Settings {
   const dims = site.inputs[0]?.dims;
   const axis = readInteger(site, "axis", site.version < 13 ? 1 : -1);
   if (dims === undefined) return site.version >= 13 ? { axes: undefined } : { axes: undefined, flattens: axis };
-  const first = wrapAxis(axis, dims.length);
-  if (site.version >= 13) return { axes: [first] };
-  const longAxes = range(dims.length - first, first).filter((other) => dims[other] !== 1);
-  const [only = first, ...more] = longAxes;
+  const firstAxis = wrapAxis(axis, dims.length);
+  if (site.version >= 13) return { axes: [firstAxis] };
+  const longAxes = range(dims.length - firstAxis, firstAxis).filter((other) => dims[other] !== 1);
+  const [only = firstAxis, ...more] = longAxes;
   // Since opset 13, the normalized axis is the attribute, or the last axis by default.
-  const opset13Axis = site.attribute("axis") === undefined ? dims.length - 1 : first;
+  const opset13Axis = site.attribute("axis") === undefined ? dims.length - 1 : firstAxis;
   const differsInOpset13 = more.length === 0 && only !== opset13Axis;
-  return { axes: longAxes.length > 0 ? longAxes : [first], ...(differsInOpset13 ? { flattens: first } : {}) };
+  return { axes: longAxes.length > 0 ? longAxes : [firstAxis], ...(differsInOpset13 ? { flattens: firstAxis } : {}) };
 }
 
 function defineSoftmax({ name, rule, form }: SoftmaxDefinition): Op {
@@ -53,9 +53,9 @@ function defineSoftmax({ name, rule, form }: SoftmaxDefinition): Op {
       return sameAxes(dims, { refused: (axis) => axes.includes(axis), reason: `${name} normalizes over this axis` });
     },
     lower: ({ axes = [], flattens }, emit, [x]) => {
-      const first = flattens ?? (axes.length > 1 ? axes[0] : undefined);
-      if (x === undefined || first === undefined) return noLowering;
-      return [emit.Reshape([emit[name]([emit.Flatten([x], { axis: first })], { axis: 1 }), emit.Shape([x])])];
+      const firstAxis = flattens ?? (axes.length > 1 ? axes[0] : undefined);
+      if (x === undefined || firstAxis === undefined) return noLowering;
+      return [emit.Reshape([emit[name]([emit.Flatten([x], { axis: firstAxis })], { axis: 1 }), emit.Shape([x])])];
     },
     gradient: ({ axes }, { emit, y, up }) => {
       if (axes === undefined) return noRank;

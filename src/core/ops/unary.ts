@@ -34,9 +34,9 @@ export const unaryOperators: readonly Op[] = [
         : emit.Where([emit.Greater([y, 0]), up, 0]),
     // Fuses Relu into a preceding normalization, which saves a pass over memory.
     inChannelBlocks: (_, emit, [x], block) => {
-      const scaled = x === undefined ? undefined : matchScaleInBlocks(x, block);
-      if (scaled === undefined) return undefined;
-      const y = scaleInBlocks(emit, scaled.x, { ...scaled, activation: "Relu" });
+      const precedingScale = x === undefined ? undefined : matchScaleInBlocks(x, block);
+      if (precedingScale === undefined) return undefined;
+      const y = scaleInBlocks(emit, precedingScale.x, { ...precedingScale, activation: "Relu" });
       return [reorderFromBlocks(emit, y)];
     },
     quantize: () => ({ kind: "clamp", low: 0, high: undefined }),

@@ -99,8 +99,8 @@ export function solveDims(a: Dim, b: Dim): readonly (readonly [name: string, val
   return [...polynomialOf(difference)].flatMap(([monomial, coefficient]) => {
     const [name, ...otherFactors] = factors(monomial);
     if (name === undefined || otherFactors.length > 0 || Math.abs(coefficient) !== 1 || name.includes("(")) return [];
-    const rest = addDims(difference, multiplyDims(-coefficient, symbol(name)));
-    const value = multiplyDims(-coefficient, rest);
+    const remainder = addDims(difference, multiplyDims(-coefficient, symbol(name)));
+    const value = multiplyDims(-coefficient, remainder);
     return dimText(value).includes(name) ? [] : [[name, value] as const];
   });
 }
@@ -114,8 +114,8 @@ export function floorDims(a: Dim, b: Dim): Dim {
 /** Returns a / b, which can be fractional, for sizes that a graph multiplies by fractions. `floorDims` and `ceilDims` round quotients to dimensions. */
 export function quotientDims(a: Dim, b: Dim): Dim {
   if (typeof a === "number" && typeof b === "number") return a / b;
-  const exact = divideDims(a, b);
-  if (exact !== undefined) return exact;
+  const exactQuotient = divideDims(a, b);
+  if (exactQuotient !== undefined) return exactQuotient;
   const quotient = symbol(`(${dimText(a)})/(${dimText(b)})`);
   if (isSymbolic(quotient)) quotients.set(quotient, [a, b]);
   return quotient;

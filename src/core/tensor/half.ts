@@ -65,8 +65,8 @@ export function encodeFloats<T extends SignedFloat>(
     let code = overflow;
     if (step < scales.length) {
       // Adding and subtracting 2^52 rounds half to even (round.ts), because the operand is nonnegative and far below 2^52.
-      const scaled = Math.abs(value) * (scales[step] ?? 0);
-      const finite = step * (1 << mantissa) + (scaled + twoTo52 - twoTo52);
+      const units = Math.abs(value) * (scales[step] ?? 0);
+      const finite = step * (1 << mantissa) + (units + twoTo52 - twoTo52);
       if (finite <= largest) code = finite;
     }
     if (high < 0) code = code !== 0 || format.nan !== sign ? code | sign : 0;

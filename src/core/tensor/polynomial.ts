@@ -30,27 +30,31 @@ const maxQuotientTerms = 64;
 /** Returns a / b if b divides a exactly and the quotient has at most `maxQuotientTerms` terms. */
 export function divide(a: Polynomial, b: Polynomial): Polynomial | undefined {
   const [lead, leadCoefficient] = leadingTerm(b);
-  let rest = a;
+  let remainder = a;
   const quotient = new Map<string, number>();
   // Long division. The leading term of a product is the product of leading terms, so every step is exact if b divides a.
-  for (let [top, coefficient] = leadingTerm(rest); coefficient !== 0; [top, coefficient] = leadingTerm(rest)) {
+  for (
+    let [top, coefficient] = leadingTerm(remainder);
+    coefficient !== 0;
+    [top, coefficient] = leadingTerm(remainder)
+  ) {
     const monomial = divideMonomials(top, lead);
     const times = coefficient / leadCoefficient;
     if (monomial === undefined || !Number.isInteger(times) || quotient.size === maxQuotientTerms) return undefined;
     quotient.set(monomial, times);
-    rest = add(rest, multiply(b, new Map([[monomial, -times]])));
+    remainder = add(remainder, multiply(b, new Map([[monomial, -times]])));
   }
   return quotient;
 }
 
 function divideMonomials(a: string, b: string): string | undefined {
-  const rest = factors(a);
+  const remainder = factors(a);
   for (const factor of factors(b)) {
-    const index = rest.indexOf(factor);
+    const index = remainder.indexOf(factor);
     if (index < 0) return undefined;
-    rest.splice(index, 1);
+    remainder.splice(index, 1);
   }
-  return rest.join("*");
+  return remainder.join("*");
 }
 
 function leadingTerm(terms: Polynomial): readonly [monomial: string, coefficient: number] {

@@ -9,7 +9,12 @@ import { Model } from "../../core/graph/model.ts";
 import { removeUnused } from "../../core/graph/remove-unused.ts";
 import { replaceNode, replaceUses } from "../../core/graph/replace.ts";
 import { entryOf } from "../../core/ops/index.ts";
-import { blockedFormOf, createBlocks, reorderOneBlock, reorderFromBlocks } from "../../core/ops/shared/channel-blocks.ts";
+import {
+  blockedFormOf,
+  createBlocks,
+  reorderFromBlocks,
+  reorderOneBlock,
+} from "../../core/ops/shared/channel-blocks.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { elementCount, fixedDims, sameDims } from "../../core/tensor/dims.ts";
 import { memoize } from "../../core/tensor/memoize.ts";

@@ -29,9 +29,9 @@ export function writeAttention(
   { query, key, value, scale, added, causal }: AttentionInputs,
 ): Record<"y" | "weights", Value> {
   const products = emit.MatMul([query, emit.Transpose([key], { perm: [0, 1, 3, 2] })]);
-  const scaled = emit.Mul([products, scale]);
+  const scaledScores = emit.Mul([products, scale]);
   const futureBias = causal === undefined ? [] : [hideFuture(emit, query, key, causal.past)];
-  const scores = [...added, ...futureBias].reduce((sum, part) => emit.Add([sum, part]), scaled);
+  const scores = [...added, ...futureBias].reduce((sum, part) => emit.Add([sum, part]), scaledScores);
   const weights = emit.Softmax([scores], { axis: -1 });
   return { y: emit.MatMul([weights, value]), weights };
 }

@@ -87,8 +87,8 @@ function packedWeight(site: Site, packed: PackedWeight, bias?: number): WeightRo
   const data = dimsAt(site, 0);
   if (data instanceof Miss) return data;
   if (site.inputs[1]?.stored !== true) return new Miss("its weight is computed");
-  const last = data.length - 1;
-  const role = { input: 1, out: 0, in: 1, groups: 1, data: 0, dataAxis: last, outputAxis: last };
+  const lastAxis = data.length - 1;
+  const role = { input: 1, out: 0, in: 1, groups: 1, data: 0, dataAxis: lastAxis, outputAxis: lastAxis };
   const stored = bias !== undefined && site.inputs[bias]?.stored === true ? { bias } : {};
   const chain = chainProducts(1, (emit, [x, part], { last }, inputs) =>
     multiplyAndAdd(emit, x, requireValue(part), last && bias !== undefined ? inputs[bias] : undefined),
@@ -131,8 +131,8 @@ function nbitsMatrix(s: NBits, emit: Emit, [, codes, scales, zero, order]: Value
     zero === undefined
       ? scalar(emit, type, 2 ** (s.bits - 1))
       : reshape(emit, typeOf(zero) === "uint8" ? unpackZeroPoints(zero) : cast(emit, zero, type), blockDims);
-  const scaled = emit.Mul([emit.Sub([numbers, zeroPoint]), reshape(emit, cast(emit, scales, type), blockDims)]);
-  return takeFirst(emit, reshape(emit, scaled, [s.outputs, count * s.block]), 1, s.inputs);
+  const scaledValues = emit.Mul([emit.Sub([numbers, zeroPoint]), reshape(emit, cast(emit, scales, type), blockDims)]);
+  return takeFirst(emit, reshape(emit, scaledValues, [s.outputs, count * s.block]), 1, s.inputs);
 }
 
 /** Links the indices of each run of `length`, so that they are cut together because they share a block or a byte. */
@@ -152,22 +152,22 @@ function nbitsAxes(s: NBits, site: Site, dims: readonly Dim[]): AxisRule | Miss 
   if (site.inputs[4] !== undefined) return reorderedInputs;
   if (site.inputs[1]?.dims?.length !== 3)
     return new Miss("its quantized values are not stored as outputs × blocks × bytes");
-  const last = dims.length - 1;
+  const lastAxis = dims.length - 1;
   const count = Math.ceil(s.inputs / s.block);
   const bitsAt = (input: number): number =>
     input === 3 && site.inputs[input]?.type === "uint8" && [2, 4].includes(s.bits) ? s.bits : 8;
   const links: readonly AxisLink[] = [
     ...sameAxes(dims.slice(0, -1)),
-    linkRuns(["in0", last], s.block, s.inputs),
-    { from: ["in1", 1], to: ["in0", last], map: (block) => indicesOfRun(block, s.block, s.inputs) },
-    { from: ["in1", 0], to: ["out0", last] },
-    { from: ["in5", 0], to: ["out0", last] },
+    linkRuns(["in0", lastAxis], s.block, s.inputs),
+    { from: ["in1", 1], to: ["in0", lastAxis], map: (block) => indicesOfRun(block, s.block, s.inputs) },
+    { from: ["in1", 0], to: ["out0", lastAxis] },
+    { from: ["in5", 0], to: ["out0", lastAxis] },
   ];
   return {
     links,
     resize: ({ removed }) => {
       const [rows, blocks] = [keepIndices(s.outputs, removed(["in1", 0])), keepIndices(count, removed(["in1", 1]))];
-      const inputs = s.inputs - removed(["in0", last]).length;
+      const inputs = s.inputs - removed(["in0", lastAxis]).length;
       const packed = [2, 3].flatMap((input) => {
         const operand = site.inputs[input];
         if (operand === undefined) return [];
@@ -257,11 +257,11 @@ function bnb4Matrix(s: Bnb4, emit: Emit, [, codes, scales]: Values): Value | Mis
   });
   const values = takeFirst(emit, numbers, 0, count);
   const padded = blocks * s.block === count ? values : emit.Pad([values, [0, blocks * s.block - count]]);
-  const scaled = emit.Mul([
+  const scaledValues = emit.Mul([
     reshape(emit, padded, [blocks, s.block]),
     reshape(emit, cast(emit, scales, type), [blocks, 1]),
   ]);
-  return reshape(emit, takeFirst(emit, reshape(emit, scaled, [-1]), 0, count), [s.outputs, s.inputs]);
+  return reshape(emit, takeFirst(emit, reshape(emit, scaledValues, [-1]), 0, count), [s.outputs, s.inputs]);
 }
 
 export const MatMulBnb4 = defineMicrosoftOp({
@@ -347,14 +347,14 @@ function writeTable(s: TableInBlocks, emit: Emit, [table, , scales, zero]: Value
 function tableAxes(s: TableInBlocks, site: Site): readonly AxisLink[] | Miss {
   const indices = dimsAt(site, 1);
   if (indices instanceof Miss) return indices;
-  const last = s.dims.length - 1;
+  const lastAxis = s.dims.length - 1;
   const perByte = s.bits === undefined ? 1 : 8 / s.bits;
   const indexLinks = indices.map((_, axis): AxisLink => ({ from: ["in1", axis], to: ["out0", s.gather + axis] }));
   const data = s.dims.flatMap((size, axis): AxisLink[] => {
     if (axis === s.gather)
       return [0, 2, 3].map((input) => ({ refuses: [`in${input}`, axis], reason: "rows are selected by position" }));
     const out: AxisEnd = ["out0", axis < s.gather ? axis : axis - 1 + indices.length];
-    const valuesPerByte = axis === last ? perByte : 1;
+    const valuesPerByte = axis === lastAxis ? perByte : 1;
     const block = axis === s.quantized ? s.block : 1;
     const runs = [valuesPerByte, block, site.inputs[3] === undefined ? 1 : valuesPerByte * block];
     const linkAlong = (input: number, run: number): AxisLink => ({
@@ -379,13 +379,13 @@ export const GatherBlockQuantized = defineMicrosoftOp({
     const dims = fixedDims(stored);
     if (dims === undefined) return new Miss("the dimensions of its table are not known");
     const bits = type === "uint8" ? readInteger(site, "bits", 4) : undefined;
-    const last = (dims.at(-1) ?? 1) * (bits === undefined ? 1 : 8 / bits);
+    const lastSize = (dims.at(-1) ?? 1) * (bits === undefined ? 1 : 8 / bits);
     return {
       gather: wrapAxis(readInteger(site, "gather_axis", 0), dims.length),
       quantized: wrapAxis(readInteger(site, "quantize_axis", 1), dims.length),
       block: readInteger(site, "block_size", 128),
       bits,
-      dims: [...dims.slice(0, -1), last],
+      dims: [...dims.slice(0, -1), lastSize],
     };
   },
   infer: (s, site): readonly Inferred[] => {

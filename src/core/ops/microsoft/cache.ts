@@ -51,14 +51,14 @@ interface Settings extends GroupedHeads {
 function readSettings(site: Site): Settings {
   const [buffer, length] = [site.inputs[3]?.dims?.[2], site.inputs[0]?.dims?.[1]];
   const total = totalLengthOf(site.inputs[6]);
-  const last = constantIntegersOf(site.inputs[5]);
+  const lastPositions = constantIntegersOf(site.inputs[5]);
   const past = site.inputs[3] === undefined ? 0 : buffer;
   // The past fills its buffer if every sample ends with the last new token.
   const isFull =
     typeof past === "number" &&
     typeof length === "number" &&
     total === past + length &&
-    last?.every((position) => position + 1 === past + length) === true;
+    lastPositions?.every((position) => position + 1 === past + length) === true;
   const hasExtras = site.inputs.slice(11).some((operand) => operand !== undefined);
   return {
     ...readGroupedHeads(site),
@@ -122,8 +122,8 @@ export const GroupQueryAttention = defineMicrosoftOp<Settings>({
     const rotate = (x: Value): Value | Miss => {
       if (!s.rotary) return x;
       if (cos === undefined || sin === undefined) return new Miss("rotates by angles that are not inputs");
-      const first = positions ?? integersConstant(emit, [s.past ?? 0]);
-      return rotateHeads(emit, x, first, { cos, sin, interleaved: s.interleaved, width: size });
+      const firstPosition = positions ?? integersConstant(emit, [s.past ?? 0]);
+      return rotateHeads(emit, x, firstPosition, { cos, sin, interleaved: s.interleaved, width: size });
     };
     const queries = rotate(splitHeads(emit, query, s.heads));
     const newKeys = rotate(splitHeads(emit, key, s.keyHeads));
@@ -138,8 +138,8 @@ export const GroupQueryAttention = defineMicrosoftOp<Settings>({
     const products = emit.MatMul([rows, emit.Transpose([keys], { perm: [0, 1, 3, 2] })]);
     const leading = emit.Slice([shape, [0], [3]]);
     const lengths = emit.Concat([leading, [-1]], { axis: 0 });
-    const scaled = emit.Mul([emit.Reshape([products, lengths]), s.scale === 0 ? 1 / Math.sqrt(size) : s.scale]);
-    const capped = capScores(emit, scaled, s.softcap);
+    const scaledScores = emit.Mul([emit.Reshape([products, lengths]), s.scale === 0 ? 1 / Math.sqrt(size) : s.scale]);
+    const capped = capScores(emit, scaledScores, s.softcap);
     const scores = bias === undefined ? capped : emit.Add([capped, bias]);
     const maskedScores = emit.Where([writeHiddenKeys(s, emit, queries, keys, last), lowestValue(typeOf(q)), scores]);
     const weights = emit.Softmax([maskedScores], { axis: -1 });

@@ -143,8 +143,8 @@ const erfGelu = (emit: Emit, x: Value): Value =>
 
 function tanhGelu(emit: Emit, x: Value): Value {
   const cubic = emit.Mul([emit.Mul([emit.Mul([x, x]), x]), 0.044715]);
-  const inner = emit.Mul([emit.Add([x, cubic]), Math.sqrt(2 / Math.PI)]);
-  return emit.Mul([emit.Mul([x, 0.5]), emit.Add([emit.Tanh([inner]), 1])]);
+  const tanhArgument = emit.Mul([emit.Add([x, cubic]), Math.sqrt(2 / Math.PI)]);
+  return emit.Mul([emit.Mul([x, 0.5]), emit.Add([emit.Tanh([tanhArgument]), 1])]);
 }
 
 export const microsoftMiscOperators: readonly Op[] = [

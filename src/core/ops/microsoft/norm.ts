@@ -73,10 +73,10 @@ function defineSkipNormalization(name: string, shift: number | undefined, bias: 
     homogeneous: homogeneousAlongLastAxes(...factors),
     weight: scaleAndShiftFacets.weight,
     axes: (_, site, dims) => {
-      const last = dims.length - 1;
-      const ports = { first: last, inputs: [0, 1, ...vectors], outputs: range(site.outputs - 1, 1), reason };
+      const lastAxis = dims.length - 1;
+      const ports = { first: lastAxis, inputs: [0, 1, ...vectors], outputs: range(site.outputs - 1, 1), reason };
       const links = normalizedAxes(site, dims, ports);
-      const sum: AxisLink = { refuses: ["out3", last], reason, statistics: { to: ["out0", last] } };
+      const sum: AxisLink = { refuses: ["out3", lastAxis], reason, statistics: { to: ["out0", lastAxis] } };
       return site.outputs > 3 ? [...links, sum] : links;
     },
     lower: (s, emit, inputs) => {

@@ -44,7 +44,7 @@ export function convWeight(s: ConvSettings, site: Site): WeightRole | Miss {
 /** Replaces a convolution by a chain. A part without window axes is a 1 × 1 convolution. Only the last part has the bias, so that padding stays zero. */
 export function convChain(s: ConvSettings): Chain {
   return (emit, [x, , bias], parts) => {
-    const last = parts.at(-1);
+    const lastPart = parts.at(-1);
     const output = parts.reduce((data, part) => {
       const { window = [] } = part;
       const selectAxes = (values: readonly number[], outsideWindow: number): readonly number[] =>
@@ -55,7 +55,7 @@ export function convChain(s: ConvSettings): Chain {
         selectAxes(s.dilations, 1),
       ];
       const attributes = convAttributes({ ...s, kernel, strides, dilations, pads: selectAxes(s.pads, 0) });
-      const inputs = part === last ? [data, part.weight, bias] : [data, part.weight];
+      const inputs = part === lastPart ? [data, part.weight, bias] : [data, part.weight];
       return emit.named(`${part.name}.output`).Conv(inputs, attributes);
     }, x);
     return requireValue(output);

@@ -13,8 +13,8 @@ export function splitHeads(emit: Emit, x: Value | undefined, heads: number): Val
 /** Merges heads: N × heads × length × width → N × length × (heads · width). */
 export function mergeHeads(emit: Emit, x: Value): Value {
   const [, heads, , width] = x.type?.dims ?? [];
-  const last = typeof heads === "number" && typeof width === "number" ? heads * width : -1;
-  return emit.Reshape([emit.Transpose([x], { perm: [0, 2, 1, 3] }), [0, 0, last]]);
+  const mergedWidth = typeof heads === "number" && typeof width === "number" ? heads * width : -1;
+  return emit.Reshape([emit.Transpose([x], { perm: [0, 2, 1, 3] }), [0, 0, mergedWidth]]);
 }
 
 /** Concatenates past and new keys (or values), N × heads × length × width, along the length. */

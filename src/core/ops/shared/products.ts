@@ -84,8 +84,8 @@ export function productAxes(
 export function matmulWeight(site: Site): WeightRole | Miss {
   const [a, b] = site.inputs;
   if (a?.stored === false && b?.stored && b.dims?.length === 2) {
-    const last = (a.dims?.length ?? 0) - 1;
-    return { input: 1, out: 1, in: 0, groups: 1, data: 0, dataAxis: last, outputAxis: last };
+    const lastAxis = (a.dims?.length ?? 0) - 1;
+    return { input: 1, out: 1, in: 0, groups: 1, data: 0, dataAxis: lastAxis, outputAxis: lastAxis };
   }
   if (a?.dims === undefined || b?.dims === undefined) return new Miss("the rank of an operand is not known");
   const rank = Math.max(a.dims.length, b.dims.length);

@@ -68,8 +68,8 @@ export const writeByRows: FormWriter = (s, emit, x, up, { batch, channels, outpu
     const parts = kernelTaps
       .slice(row * length, (row + 1) * length)
       .map((tap) => readByTap(s, emit, padded, tap, out, 2));
-    const wide = joinParts(emit, parts, [batch, channels, positions], 1);
-    return sumSamples(emit, emit["com.microsoft.FusedMatMul"]([upstream, wide], { transB: 1 }));
+    const rowData = joinParts(emit, parts, [batch, channels, positions], 1);
+    return sumSamples(emit, emit["com.microsoft.FusedMatMul"]([upstream, rowData], { transB: 1 }));
   });
   const stacked = joinParts(emit, products, [outputs, length, channels], 1);
   return emit.Transpose([stacked], { perm: [0, 2, 1] });
@@ -212,16 +212,20 @@ export const writeDepthwiseInBlocks: BlockFormWriter = (s, emit, x, up, { batch,
 /** Crops the positions that no tap reads. Also returns the padding per axis, `before` and `after` the data, that taps read. */
 function cropUnread(s: ConvSettings, emit: Emit, x: Value, out: readonly number[]) {
   const spatial = sizesOf(x).slice(2);
-  const before = explicitPads(s, spatial).slice(0, spatial.length);
+  const padsBefore = explicitPads(s, spatial).slice(0, spatial.length);
   const overhang = spatial.map((size, axis) => {
     const covered = ((out[axis] ?? 1) - 1) * (s.strides[axis] ?? 1) + kernelExtent(s, axis);
-    return covered - size - (before[axis] ?? 0);
+    return covered - size - (padsBefore[axis] ?? 0);
   });
   const axes = [0, 1].filter((axis) => (overhang[axis] ?? 0) < 0);
-  const after = overhang.map((pad) => Math.max(0, pad));
-  if (axes.length === 0) return { cropped: x, before, after };
+  const padsAfter = overhang.map((pad) => Math.max(0, pad));
+  if (axes.length === 0) return { cropped: x, before: padsBefore, after: padsAfter };
   const ends = axes.map((axis) => (spatial[axis] ?? 0) + (overhang[axis] ?? 0));
-  return { cropped: emit.Slice([x, axes.map(() => 0), ends, axes.map((axis) => axis + 2)]), before, after };
+  return {
+    cropped: emit.Slice([x, axes.map(() => 0), ends, axes.map((axis) => axis + 2)]),
+    before: padsBefore,
+    after: padsAfter,
+  };
 }
 
 /** Returns the coordinates of all taps of a kernel, row by row. */
