@@ -1,7 +1,7 @@
 /**
  * QuantizeLinear: q = saturate(round-half-even(x / scale) + zero point); DequantizeLinear: x = (q - zero point) · scale; DynamicQuantizeLinear.
- * Opset history: per axis since 13, float8 since 19, blocks, int4 and int16 since 21, output type as an attribute since 21 (QuantizeLinear) and 23,
- * float4 since 23, 2 bits since 25. Layers are found through the DequantizeLinear of a stored tensor.
+ * Opset history: one scale per index of an axis since 13; float8 since 19; blocks, int4 and int16 since 21; float4 since 23; 2 bits since 25. The
+ * output type is an attribute since 21 (QuantizeLinear) and 23 (DequantizeLinear). Layers are found through the DequantizeLinear of a stored tensor.
  * These operators have no gradient; fake quantization uses `Round` with the role `straight-through`.
  *
  * QLinearConv and QLinearMatMul are layers with quantized weights. They are lowered to y = quantize(product of dequantized operands). ONNX Runtime's
