@@ -1,7 +1,14 @@
 /** Writes the descriptions of a folder: the record, config.json for transformers.js, and README.md for people. */
 
 import { fileKind, fileNameOf, joinPath, leavesFolder, listFolder, openFile, readText, realPath } from "#platform";
-import { fileOfBytes, isAuthored, jsonText, type NewFile, planWrites, writeOwned } from "../../core/files/own-files.ts";
+import {
+  fileOfBytes,
+  formatJson,
+  isAuthoredFile,
+  type NewFile,
+  planWrites,
+  writeOwned,
+} from "../../core/files/own-files.ts";
 import { bytesOfText } from "../../core/tensor/dense.ts";
 import { readSettings } from "../../data/text/tokenizer.ts";
 import { dtypeNames } from "../../techniques/quantize/dtypes.ts";
@@ -49,11 +56,11 @@ export async function describe(run: FolderRun): Promise<void> {
   const newConfig = addLoaderSettings(config, source, { chunks, chosen, keepSmallest });
   const isThere = (await fileKind(joinPath(out, configName))) !== undefined;
   // A user's config.json with equal content keeps its formatting.
-  const isUnchangedConfig = ofConfig.isAuthored && jsonText(newConfig) === jsonText(config);
+  const isUnchangedConfig = ofConfig.isAuthored && formatJson(newConfig) === formatJson(config);
   const mustWriteConfig = (Object.keys(newConfig).length > 0 || isThere) && !isUnchangedConfig;
   const readme = withCard((await readIfFile(ofCard.path)) ?? "", card);
   await writeTexts(run, [
-    ...(mustWriteConfig ? [{ ...ofConfig, text: jsonText(newConfig) }] : []),
+    ...(mustWriteConfig ? [{ ...ofConfig, text: formatJson(newConfig) }] : []),
     { ...ofCard, text: readme },
   ]);
 }
@@ -81,7 +88,7 @@ interface Base {
 /** Returns the file to extend: the one in the output folder if the user changed it, else the one in the source folder. */
 export async function baseOf(run: FolderRun, name: string): Promise<Base> {
   const { folder, out, inPlace, reportedFiles, context, written } = run;
-  const changed = inPlace || (await isAuthored(out, name, written));
+  const changed = inPlace || (await isAuthoredFile(out, name, written));
   if (changed && !inPlace && !reportedFiles.has(name)) {
     reportedFiles.add(name);
     const text = `${joinPath(out, name)} was not written by Pith, or changed since: only Pith's section is replaced`;

@@ -1,7 +1,7 @@
 import { fileKind, fileNameOf, joinPath, listFolder, removeFile } from "#platform";
 import { Miss, PithError } from "../../core/errors.ts";
 import { fileHash } from "../../core/files/hash.ts";
-import { type FileHashes, isAuthored } from "../../core/files/own-files.ts";
+import { type FileHashes, isAuthoredFile } from "../../core/files/own-files.ts";
 import { passKey } from "../../core/graph/emit.ts";
 import { allNodes, allValues } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -21,7 +21,7 @@ export function isFileOfModel(file: string, path: string): boolean {
 export async function authoredModel(out: string, file: string, written: FileHashes): Promise<string | undefined> {
   const existing = await filesOf(out, file);
   let changed: string | undefined;
-  for (const path of existing) if (await isAuthored(out, path, written)) changed ??= path;
+  for (const path of existing) if (await isAuthoredFile(out, path, written)) changed ??= path;
   if (changed === undefined || !existing.includes(file)) return changed;
   const model = await tryOpenModel(joinPath(out, file));
   if (model instanceof Miss) return undefined;
@@ -91,6 +91,6 @@ export async function removeModel(out: string, file: string): Promise<void> {
 export async function isUnchanged(out: string, file: string, written: FileHashes): Promise<boolean> {
   const paths = [...written.keys()].filter((path) => isFileOfModel(file, path));
   for (const path of paths)
-    if ((await fileKind(joinPath(out, path))) !== "file" || (await isAuthored(out, path, written))) return false;
+    if ((await fileKind(joinPath(out, path))) !== "file" || (await isAuthoredFile(out, path, written))) return false;
   return paths.includes(file);
 }

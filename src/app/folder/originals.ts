@@ -13,8 +13,8 @@ import { bytesOfFile, fileHash, textHash } from "../../core/files/hash.ts";
 import {
   type FileHashes,
   fileOfBytes,
-  jsonText,
-  keptText,
+  formatJson,
+  formatKept,
   type NewFile,
   planWrites,
 } from "../../core/files/own-files.ts";
@@ -97,16 +97,16 @@ export async function copyBeside(
     const isFewer = before !== after && config.num_hidden_layers === before;
     if (isFewer) log({ id: "layers", text: `num_hidden_layers of ${joinPath(out, configName)} is ${after}` });
     const newConfig = configureOriginals(isFewer ? { ...config, num_hidden_layers: after } : config, bases, modelNames);
-    copies.push(await fileOfBytes(configName, bytesOfText(jsonText(newConfig))));
+    copies.push(await fileOfBytes(configName, bytesOfText(formatJson(newConfig))));
     // An earlier result can differ only in the number of layers.
     const earlier = await readSettings(joinPath(out, configName));
     const layers = { num_hidden_layers: 0 };
-    if (earlier !== undefined && jsonText({ ...earlier, ...layers }) === jsonText({ ...newConfig, ...layers }))
+    if (earlier !== undefined && formatJson({ ...earlier, ...layers }) === formatJson({ ...newConfig, ...layers }))
       written.set(configName, [await fileHash(joinPath(out, configName))]);
   }
   const { writes, kept } = await planWrites(out, copies, written);
   for (const { path, parts } of writes) await writeFileAtomically(joinPath(out, path), parts());
-  for (const path of kept) log({ id: "kept", text: keptText(joinPath(out, path)), level: "warning" });
+  for (const path of kept) log({ id: "kept", text: formatKept(joinPath(out, path)), level: "warning" });
 }
 
 /** Returns the number of layers with a cache. transformers.js creates as many caches as config.json states layers. */
@@ -202,7 +202,7 @@ export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): 
     else if (path.startsWith("onnx/")) {
       const text = `${joinPath(out, path)} is not that of "${folder}", and Pith did not write it: variants next to it would belong to another model.`;
       throw new PithError("E_OPTION", text, { hint: "Write to another folder." });
-    } else context.log({ id: "kept", text: keptText(joinPath(out, path)), level: "warning" });
+    } else context.log({ id: "kept", text: formatKept(joinPath(out, path)), level: "warning" });
   }
   await makeFolder(joinPath(out, "onnx"));
   await writeRecorded(run, []);

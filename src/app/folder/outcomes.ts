@@ -2,7 +2,7 @@
 import { fileNameOf, folderOf, joinPath } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import { textHash } from "../../core/files/hash.ts";
-import { keptText } from "../../core/files/own-files.ts";
+import { formatKept } from "../../core/files/own-files.ts";
 import { open } from "../../core/onnx/index.ts";
 import { type Size, size } from "../../runtime/run/size.ts";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
@@ -40,7 +40,7 @@ export async function makeFile(
   }
   const authored = await authoredModel(out, file, written);
   if (authored !== undefined) {
-    const stays = keptText(authored === file ? "it" : authored);
+    const stays = formatKept(authored === file ? "it" : authored);
     return rejectFile(run, file, dtype, `${stays}. Remove it, or write to another folder.`);
   }
   // The record is removed first, because the process can be killed before it records the new file.

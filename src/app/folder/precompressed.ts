@@ -1,9 +1,9 @@
 /** Manages compressed copies of a folder's files. They are recorded like the files. */
 import { fileKind, joinPath, listFolder, removeFile } from "#platform";
 import { joinList } from "../../core/errors.ts";
-import { copiesOf, encodings, outdatedText, precompress } from "../../core/files/compressed-copies.ts";
+import { copiesOf, encodings, formatOutdated, precompress } from "../../core/files/compressed-copies.ts";
 import { fileHash } from "../../core/files/hash.ts";
-import { isAuthored, keptText } from "../../core/files/own-files.ts";
+import { formatKept, isAuthoredFile } from "../../core/files/own-files.ts";
 import { bytes } from "../../core/numbers.ts";
 import { describe, writeRecorded } from "./describe.ts";
 import { isFileOfModel } from "./model-files.ts";
@@ -17,12 +17,12 @@ export async function removeCopies({ out, written, context }: FolderRun, file: s
     .filter((path) => isFileOfModel(file, path.replace(/\.(gz|br)$/, "")) && !isFileOfModel(file, path));
   const authoredCopies: string[] = [];
   for (const copy of copies) {
-    if (await isAuthored(out, copy, written)) authoredCopies.push(copy);
+    if (await isAuthoredFile(out, copy, written)) authoredCopies.push(copy);
     else await removeFile(joinPath(out, copy));
     written.delete(copy);
   }
   if (authoredCopies.length > 0)
-    context.log({ id: "outdated", text: outdatedText(file, joinList(authoredCopies)), level: "warning" });
+    context.log({ id: "outdated", text: formatOutdated(file, joinList(authoredCopies)), level: "warning" });
 }
 
 /** Writes the requested compressed copies of all files that are kept. */
@@ -44,11 +44,11 @@ async function precompressFile(
   const isDone = async (copy: string): Promise<boolean> =>
     written.get(copy)?.length === 1 &&
     (await fileKind(joinPath(out, copy))) === "file" &&
-    !(await isAuthored(out, copy, written));
+    !(await isAuthoredFile(out, copy, written));
   if (record === undefined || row === undefined || (await Promise.all(copies.map(isDone))).every(Boolean)) return;
   for (const copy of copies) {
-    if (!(await isAuthored(out, copy, written))) continue;
-    return context.log({ id: "kept", text: keptText(joinPath(out, copy)), level: "warning" });
+    if (!(await isAuthoredFile(out, copy, written))) continue;
+    return context.log({ id: "kept", text: formatKept(joinPath(out, copy)), level: "warning" });
   }
   // The names are recorded first. If the process is killed, a copy without a record would look like the user's.
   for (const copy of copies) written.set(copy, []);

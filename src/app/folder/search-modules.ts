@@ -9,7 +9,7 @@
 
 import { PithError, throwIfAborted } from "../../core/errors.ts";
 import { bytesOfFile, fileHash } from "../../core/files/hash.ts";
-import { keptText, planWrites } from "../../core/files/own-files.ts";
+import { formatKept, planWrites } from "../../core/files/own-files.ts";
 import { sizeFor } from "../../judge/run/objective.ts";
 import { describe, originalBytes, writeRecorded } from "./describe.ts";
 import { hashesOf, isFileOfModel, isUnchanged } from "./model-files.ts";
@@ -111,7 +111,7 @@ async function placeResult(run: FolderRun, { module, points, position }: Front):
   const hash = await fileHash(point.path);
   const copy = { path: file, hash, parts: () => bytesOfFile(point.path) };
   const { writes, kept } = await planWrites(out, [copy], written);
-  if (kept.length > 0) return rejectFile(run, file, "searched", `${keptText(file)}. Write to another folder.`);
+  if (kept.length > 0) return rejectFile(run, file, "searched", `${formatKept(file)}. Write to another folder.`);
   // Without a record, the file is not a result, so a stopped run restores the original.
   records.delete(file);
   await removeCopies(run, file);

@@ -1,7 +1,7 @@
 /** Builds the table of a folder's files for the terminal and README.md, without empty columns and with notes. */
 import type { Encoding } from "#platform";
 import { joinList } from "../../core/errors.ts";
-import { endings, sizeNames } from "../../core/files/compressed-copies.ts";
+import { fileEndings, sizeNames } from "../../core/files/compressed-copies.ts";
 import { defaultLevel } from "../../core/math/interval.ts";
 import { bytes, changeInterval, confidenceText, counted, figure, integer, times } from "../../core/numbers.ts";
 import { isEstimated } from "../../runtime/run/size.ts";
@@ -72,7 +72,7 @@ function compressedText({ bytes: fileBytes = 0, copies = [], ...sizes }: Row, en
 /** Returns a note that lists the files with compressed copies: "model_q4.onnx (.gz, .br)". */
 function copiesNote(rows: readonly Row[]): string | undefined {
   const files = rows.flatMap(({ file, copies = [] }) =>
-    copies.length === 0 ? [] : `${fileName(file)} (${copies.map((encoding) => endings[encoding]).join(", ")})`,
+    copies.length === 0 ? [] : `${fileName(file)} (${copies.map((encoding) => fileEndings[encoding]).join(", ")})`,
   );
   return files.length === 0 ? undefined : `Compressed copies for servers: ${joinList(files)}.`;
 }

@@ -6,7 +6,7 @@
  */
 import { fileKind, joinPath, listFolder, makeFolder, readText, writeFileAtomically } from "#platform";
 import { asPithError, formatReason, PithError, throwIfAborted } from "../../core/errors.ts";
-import { jsonText } from "../../core/files/own-files.ts";
+import { formatJson } from "../../core/files/own-files.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { open, save } from "../../core/onnx/index.ts";
 import { type Change, type Context, completeContext } from "../../core/pass/pass.ts";
@@ -287,7 +287,7 @@ async function write(folder: string, out: string, contents: readonly Config[]): 
   // The vocabulary is not indented, because that would make the file 50 % larger.
   for (const [name, content] of contents)
     await writeFileAtomically(joinPath(out, name), [
-      bytesOfText(name === tokenizerName ? JSON.stringify(content) : jsonText(content)),
+      bytesOfText(name === tokenizerName ? JSON.stringify(content) : formatJson(content)),
     ]);
   const written = new Set(contents.map(([name]) => name));
   for (const { path, parts } of await sidecarsIn(folder))

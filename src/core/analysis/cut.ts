@@ -7,7 +7,7 @@ import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { snapshot, tentatively } from "../graph/snapshot.ts";
 import type { AxisEnd, ChannelCut, NodeChange, Restored } from "../ops/entry.ts";
-import { deferred } from "../tensor/deferred.ts";
+import { deferTensor } from "../tensor/deferred.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { type Dim, dimsText, sameDims } from "../tensor/dims.ts";
 import { takeIndices } from "../tensor/take.ts";
@@ -213,7 +213,7 @@ function cutType(value: Value, axes: ReadonlyMap<number, readonly number[]>): Va
 
 async function deferRewrite({ tensor, dims, of }: Rewrite): Promise<Tensor> {
   const rewrite = async (): Promise<Dense> => of(await tensor.read());
-  return tensor.type === "string" ? inMemory(await rewrite()) : deferred(tensor.type, dims, rewrite);
+  return tensor.type === "string" ? inMemory(await rewrite()) : deferTensor(tensor.type, dims, rewrite);
 }
 
 function cutDims(dims: readonly number[], axes: ReadonlyMap<number, readonly number[]>): number[] {

@@ -3,7 +3,7 @@
  * memory as a whole.
  */
 import { PithError } from "../errors.ts";
-import { joined } from "../tensor/dense.ts";
+import { joinArrays } from "../tensor/dense.ts";
 
 /** 1 for each entry that is kept, 0 for each one that is pruned. */
 export type Mask = Uint8Array;
@@ -167,7 +167,7 @@ function cutsWithin(parts: readonly Located[], { low, high }: Bracket, count: nu
   const sum = (term: (part: Located) => number): number => parts.reduce((total, part) => total + term(part), 0);
   const rank = count - sum(({ below }) => below);
   const rankInside = rank - sum(({ atLow }) => atLow);
-  const inside = joined(
+  const inside = joinArrays(
     Float64Array,
     parts.map(({ between }) => between),
   );
@@ -222,7 +222,7 @@ export async function cutSmallest(parts: readonly RankedEntries[], count: number
   const size = parts.reduce((sum, part) => sum + part.size, 0);
   const samples: Scores[] = [];
   for (const { sample, mask, scores } of parts) samples.push(sample ?? sampleOf(await scores(), await mask()));
-  const ascending = joined(Float64Array, samples).sort();
+  const ascending = joinArrays(Float64Array, samples).sort();
   const rank = count / stride;
   // Starts with a bracket of ± 4 standard deviations of the rank.
   for (let reach = 4 * Math.sqrt(rank * Math.max(0, 1 - count / size)) + 1; ; reach *= 8) {

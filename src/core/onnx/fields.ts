@@ -1,6 +1,6 @@
 /** Represents the fields of a protobuf message. Fields are located first and read on demand. */
 import { PithError } from "../errors.ts";
-import { concatenated } from "../tensor/dense.ts";
+import { concatBytes } from "../tensor/dense.ts";
 import { Cursor, decodeText, type Header, malformedError, readHeader, type WireType } from "./wire.ts";
 
 /**
@@ -208,7 +208,7 @@ export function fieldText(field: Field): string {
  * Joins fields with their tags into one array, which is written back unchanged; undefined if there are none.
  */
 export function joinCarried(fields: readonly Field[]): Uint8Array | undefined {
-  return fields.length === 0 ? undefined : concatenated(fields.map(loadedBytes));
+  return fields.length === 0 ? undefined : concatBytes(fields.map(loadedBytes));
 }
 
 function inMemory(field: Field, wire: WireType): Uint8Array {

@@ -7,7 +7,7 @@ import { PithError } from "../errors.ts";
 import { defaultDomain } from "../graph/elements.ts";
 import type { LocalFunction } from "../graph/functions.ts";
 import { type Attribute, allNodes, Graph, type Node } from "../graph/graph.ts";
-import { concatenated } from "../tensor/dense.ts";
+import { concatBytes } from "../tensor/dense.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { readAttribute } from "./attribute.ts";
 import { type Field, fieldText, lastField, payload, splitFields, textOf } from "./fields.ts";
@@ -132,7 +132,7 @@ function messageWithout(
 }
 
 function bytesOf(writer: Writer): Uint8Array {
-  return concatenated(writer.finish().filter((piece) => piece instanceof Uint8Array));
+  return concatBytes(writer.finish().filter((piece) => piece instanceof Uint8Array));
 }
 
 const sourceOf = (writer: Writer): ByteSource => bytesSource(bytesOf(writer), "a function of the model");

@@ -3,7 +3,7 @@
  * ranges, from which unchanged tensors are copied byte for byte.
  */
 import { PithError } from "../errors.ts";
-import { bytesFor, smallBytes, viewBytes } from "../tensor/dense.ts";
+import { bytesFor, maxSmallBytes, viewBytes } from "../tensor/dense.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
 import {
   type ByteSource,
@@ -127,11 +127,11 @@ export async function readTensor(
     const stored = await readExternal(externalEntries, bytesFor(type, elementCount(dims)), external, place);
     const bytes = stored.end - stored.start;
     const small =
-      bytes <= smallBytes ? viewBytes(type, dims, await stored.source.read(stored.start, stored.end)) : undefined;
+      bytes <= maxSmallBytes ? viewBytes(type, dims, await stored.source.read(stored.start, stored.end)) : undefined;
     return { ...attachments, tensor: tensorOf({ type, dims, bytes, small, stored }, { carried }, place) };
   }
   const { bytes, stored } = locate(file, type, dims, data, place);
-  const inMemory = bytes <= smallBytes ? await Promise.all(data.map((field) => file.loaded(field))) : undefined;
+  const inMemory = bytes <= maxSmallBytes ? await Promise.all(data.map((field) => file.loaded(field))) : undefined;
   const small = inMemory === undefined ? undefined : decode(type, dims, inMemory, place);
   const pieces = inMemory === undefined ? ranges(file.source, data) : inMemory.map(pieceOf);
   return { ...attachments, tensor: tensorOf({ type, dims, bytes, small, stored }, { carried, pieces }, place) };

@@ -1,6 +1,6 @@
 /** Decodes tensor elements that are stored in typed fields (float_data, int32_data, …) instead of raw bytes. */
 import { PithError } from "../errors.ts";
-import { bytesFor, concatenated, viewBytes, zeros } from "../tensor/dense.ts";
+import { bytesFor, concatBytes, viewBytes, zeros } from "../tensor/dense.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { bitsOf, type DataType, type Dense } from "../tensor/types.ts";
 import { eachVarint, type Field, fixedBytes, payload } from "./fields.ts";
@@ -40,7 +40,7 @@ export function decodeTyped(type: DataType, dims: readonly number[], fields: rea
   if (number === floatData || number === doubleData) {
     const parts = typedFields.map((field) => fixedBytes(field, number === floatData ? 5 : 1));
     const [only] = parts;
-    const joined = parts.length === 1 && only !== undefined ? only : concatenated(parts);
+    const joined = parts.length === 1 && only !== undefined ? only : concatBytes(parts);
     checkCount(bytesFor(type, elementCount(dims)), joined.byteLength, "bytes", place);
     return viewBytes(type, dims, joined);
   }

@@ -1,6 +1,6 @@
 /** Implements the exports of `node.ts` for browsers. Functions that need a disk fail with advice. */
 import { type ErrorCode, errorMessage, PithError, stripPeriod } from "../errors.ts";
-import { concatenated, hexadecimal } from "../tensor/dense.ts";
+import { concatBytes, hexadecimal } from "../tensor/dense.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import type { Digest, Parts, ScratchFile } from "./files.ts";
 import { damagedImageError, imageHeader, type Pixels } from "./image.ts";
@@ -91,7 +91,7 @@ export function sha256(): Digest {
   const parts: Uint8Array[] = [];
   return {
     add: (bytes) => void parts.push(bytes.slice()),
-    end: async () => hexadecimal(new Uint8Array(await crypto.subtle.digest("SHA-256", concatenated(parts)))),
+    end: async () => hexadecimal(new Uint8Array(await crypto.subtle.digest("SHA-256", concatBytes(parts)))),
   };
 }
 

@@ -3,7 +3,7 @@ import { decode as decodePng } from "fast-png";
 import { Unzlib } from "fflate";
 import { decode as decodeJpeg } from "jpeg-js";
 import { PithError } from "../errors.ts";
-import { concatenated, viewOf } from "../tensor/dense.ts";
+import { concatBytes, viewOf } from "../tensor/dense.ts";
 import { damagedImageError, imageHeader, maxPixels, type Pixels, upright } from "./image.ts";
 
 /**
@@ -74,7 +74,7 @@ function pixelChunks(bytes: Uint8Array): Uint8Array {
     }
     at = next;
   }
-  return concatenated(parts);
+  return concatBytes(parts);
 }
 
 /**

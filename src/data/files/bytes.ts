@@ -1,7 +1,7 @@
 /** Reads compressed files in pieces. Checks size limits before decompression. */
 import { inflated } from "#platform";
 import { PithError } from "../../core/errors.ts";
-import { concatenated, plainBytes } from "../../core/tensor/dense.ts";
+import { concatBytes, plainBytes } from "../../core/tensor/dense.ts";
 import type { ByteSource } from "../../core/tensor/types.ts";
 
 /** The maximum bytes of text and records, which is the maximum length of strings in JavaScript. */
@@ -27,7 +27,7 @@ export async function readAll(source: ByteSource): Promise<Uint8Array<ArrayBuffe
     if (size > maxText) throw tooLarge(source.name);
     parts.push(part);
   }
-  return concatenated(parts);
+  return concatBytes(parts);
 }
 
 function tooLarge(name: string): PithError {
@@ -50,7 +50,7 @@ export async function gzipHead(source: ByteSource, size: number): Promise<Uint8A
     read += part.length;
     if (read >= size) break;
   }
-  return concatenated(parts);
+  return concatBytes(parts);
 }
 
 /**

@@ -13,26 +13,26 @@ import type { Model } from "../../core/graph/model.ts";
 import { isUsed } from "../../core/graph/remove-unused.ts";
 import { canTakeName, replaceUses, substitute } from "../../core/graph/replace.ts";
 import {
-  axesOfSums,
-  fasterSteps,
-  fewerNodes,
+  biasAxesRules,
+  nodeSavingRules,
   type PairResult,
   type PairRules,
-  padsInWindows,
+  padWindowRules,
+  trainingStepRules,
 } from "../../core/ops/pairs/index.ts";
 import type { Change } from "../../core/pass/pass.ts";
 import { change, defineCleanUp } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 
 export const fusePairs = defineCleanUp("fuse-pairs", "Fuse pairs of nodes into one", (model) =>
-  fuse(model, fewerNodes),
+  fuse(model, nodeSavingRules),
 );
 
 /** Moves zero padding into windows, in place: ONNX Runtime does so only for floats. */
-export const movePadsIntoWindows = (model: Model): readonly Change[] => fuse(model, padsInWindows);
+export const movePadsIntoWindows = (model: Model): readonly Change[] => fuse(model, padWindowRules);
 
 /** Moves axes that only the bias has after the sum, in place: ONNX Runtime's integer fusion loses them. */
-export const moveAxesBehindSums = (model: Model): readonly Change[] => fuse(model, axesOfSums);
+export const moveAxesBehindSums = (model: Model): readonly Change[] => fuse(model, biasAxesRules);
 
 function fuse(model: Model, rules: PairRules): readonly Change[] {
   const inference = infer(model);
@@ -41,7 +41,7 @@ function fuse(model: Model, rules: PairRules): readonly Change[] {
 
 /** Fuses what is faster in a training step, in place, on a copy where parameters can be read in another form. */
 export function fuseForStep(model: Model): void {
-  for (const rules of fasterSteps) walk(model, rules, infer(model), () => false);
+  for (const rules of trainingStepRules) walk(model, rules, infer(model), () => false);
 }
 
 function walk(
@@ -91,14 +91,14 @@ function fuseAt(
         firstSite: inference.site(first),
         secondSite: inference.site(second),
         input,
-        alone: isAlone(first, value),
+        isOnlyReader: isAlone(first, value),
         emit,
         operand: inference.operand,
       });
       if (result === undefined || !take(second, result)) continue;
       if (!first.outputs.some((output) => output !== undefined && isUsed(output))) graph.removeNode(first);
       if (!("value" in result)) inference.visit(second);
-      return rule.what;
+      return rule.description;
     }
   }
   return undefined;

@@ -34,7 +34,7 @@ import { type OperatorSchema, schemaAt } from "../../core/graph/schema.ts";
 import { entryOf } from "../../core/ops/index.ts";
 import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
 import { fromNumbers, toFloat64, toFloats } from "../../core/tensor/convert.ts";
-import { deferred } from "../../core/tensor/deferred.ts";
+import { deferTensor } from "../../core/tensor/deferred.ts";
 import { clampToHalf, halfClampValue, isInfiniteInHalf } from "../../core/tensor/half.ts";
 import { type Tensor, typeCodes } from "../../core/tensor/types.ts";
 import { storeConstants } from "../../rewrite/clean-up/store-constants.ts";
@@ -411,7 +411,7 @@ async function storedHalf(value: Value): Promise<Value> {
 /** Computes the values on read, because weights are read one at a time. */
 function deferHalf(tensor: Tensor): Promise<Tensor> {
   const { dims } = tensor;
-  return deferred("float16", dims, async () =>
+  return deferTensor("float16", dims, async () =>
     fromNumbers("float16", dims, toFloats(await tensor.read()).map(clampToHalf)),
   );
 }

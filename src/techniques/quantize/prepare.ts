@@ -14,7 +14,7 @@ import { substitute } from "../../core/graph/replace.ts";
 import { tentatively } from "../../core/graph/snapshot.ts";
 import type { Change, Context } from "../../core/pass/pass.ts";
 import { fromNumbers, toFloats } from "../../core/tensor/convert.ts";
-import { deferred } from "../../core/tensor/deferred.ts";
+import { deferTensor } from "../../core/tensor/deferred.ts";
 import { inMemory } from "../../core/tensor/dense.ts";
 import { fuseBatchNorms } from "../../rewrite/clean-up/fuse-batch-norm.ts";
 import { movePadsIntoWindows } from "../../rewrite/clean-up/fuse-pairs.ts";
@@ -92,7 +92,7 @@ export async function prepare(
   for (const { node, weight, tensor, scaled } of scaledLayers(allLayers(model, infer(model)))) {
     if (!nodes.has(node)) continue;
     const { type, dims } = tensor;
-    weight.tensor = await deferred("float32", dims, async () =>
+    weight.tensor = await deferTensor("float32", dims, async () =>
       fromNumbers(
         "float32",
         dims,

@@ -20,7 +20,7 @@ import { type Matrix, type Multiply, matrix, transpose } from "../../core/math/m
 import { addRows, emptySums, gradientAt, residual, type Sums, solveRidge } from "../../core/math/normal-equations.ts";
 import { counted } from "../../core/numbers.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../../core/tensor/convert.ts";
-import { inMemory, joined } from "../../core/tensor/dense.ts";
+import { inMemory, joinArrays } from "../../core/tensor/dense.ts";
 import { type Random, random } from "../../core/tensor/random.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { addOutputBias } from "../calibrate/add-output-bias.ts";
@@ -156,7 +156,7 @@ async function linearLayer(
       { length: outputs },
       (_, output) => biases[biases.length === 1 ? 0 : group * outputs + output] ?? 0,
     );
-    return matrix(features + 1, outputs, joined(Float64Array, [transposed.data, biasRow]));
+    return matrix(features + 1, outputs, joinArrays(Float64Array, [transposed.data, biasRow]));
   });
   return { seen, features, outputs, takesBias, before };
 }

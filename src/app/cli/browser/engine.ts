@@ -2,7 +2,7 @@
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Download, JSHandle } from "playwright-core";
-import { delivered, type Engine, wantedNames } from "../../../core/engine/engine.ts";
+import { deliverOutputs, type Engine, requestedNames } from "../../../core/engine/engine.ts";
 import { errorMessage, PithError } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { open, save } from "../../../core/onnx/index.ts";
@@ -110,7 +110,7 @@ export async function openBrowser(
         withFiles([model], async ([name = ""]) => {
           const session = await call("load", name, options);
           return {
-            run: async (feeds, fetch) => delivered(await run(session, feeds, wantedNames(fetch)), fetch),
+            run: async (feeds, fetch) => deliverOutputs(await run(session, feeds, requestedNames(fetch)), fetch),
             release: () => call("release", session),
           };
         }),

@@ -9,8 +9,8 @@ import { textHash } from "../../../core/files/hash.ts";
 import {
   type FileHashes,
   fileOfBytes,
-  isAuthored,
-  keptText,
+  formatKept,
+  isAuthoredFile,
   parseWritten,
   planWrites,
   writeOwned,
@@ -69,7 +69,7 @@ export async function requireFreeFolder(
 
 async function requireOwnResults(out: string, { record, needed }: FolderContents): Promise<void> {
   const written = await readWritten(out, record);
-  const isChanged = needed !== undefined && written !== undefined && (await isAuthored(out, needed, written));
+  const isChanged = needed !== undefined && written !== undefined && (await isAuthoredFile(out, needed, written));
   const name = written === undefined ? record : isChanged ? needed : undefined;
   if (name !== undefined)
     throw new PithError(
@@ -96,13 +96,13 @@ export async function writeResults(
   const files = await Promise.all(contents.map(([path, bytes]) => fileOfBytes(path, bytes)));
   const written = (await readWritten(out, record)) ?? new Map();
   const { writes, kept } = await planWrites(out, files, written);
-  for (const path of kept) log({ id: "kept", text: keptText(join(out, path)), level: "warning" });
+  for (const path of kept) log({ id: "kept", text: formatKept(join(out, path)), level: "warning" });
   written.set(record, [await textHash(JSON.stringify(content))]);
   await makeFolder(out);
   await writeOwned(joinPath(out, record), content, written, writes);
   const all = new Set([...contents.map(([name]) => name), record]);
   for (const name of names)
-    if (written.has(name) && !all.has(name) && !(await isAuthored(out, name, written)))
+    if (written.has(name) && !all.has(name) && !(await isAuthoredFile(out, name, written)))
       await removeFile(joinPath(out, name));
   const inOrder = [...names.filter((name) => all.delete(name)), ...all];
   return inOrder.filter((name) => !kept.includes(name)).map((name) => joinPath(out, name));
@@ -113,7 +113,7 @@ export async function removeResults(out: string, { record, names }: FolderConten
   const written = await readWritten(out, record);
   if (written === undefined || !written.has(record)) return;
   for (const name of names)
-    if (name === record || (written.has(name) && !(await isAuthored(out, name, written))))
+    if (name === record || (written.has(name) && !(await isAuthoredFile(out, name, written))))
       await removeFile(joinPath(out, name));
   await rmdir(out).catch(() => {});
 }

@@ -6,13 +6,8 @@ import { memory } from "../../../data/index.ts";
 import { contents, withContents } from "../../../judge/task/contents.ts";
 import { parseSettings } from "./set.ts";
 
-<<<<<<< HEAD
 test("settings accepts several values as separate words or with semicolons, and rejects other text", () => {
-  expect(settings(["rate=16000", "mask=1", "0", "1", "use_cache=true"])).toEqual({
-=======
-test("several numbers come by commas, or by semicolons in quotes", () => {
   expect(parseSettings(["rate=16000", "mask=1", "0", "1", "use_cache=true"])).toEqual({
->>>>>>> lang-app
     rate: 16000,
     mask: [1, 0, 1],
     use_cache: 1,
@@ -27,13 +22,8 @@ graph (x: float32[batch, 2], sr: int64[], mask: bool[3], gain: float32[2]) -> (y
   y = Mul(x, gain)
 }`);
 
-<<<<<<< HEAD
 test("withContents gives each sample the set values, and repeats a single value over all elements", async () => {
-  const fixed = contents(model, settings(["sr=16000", "mask=true", "false", "1", "gain=0.5"]));
-=======
-test("each sample has what is set: one number for all elements, or each of them", async () => {
   const fixed = contents(model, parseSettings(["sr=16000", "mask=true", "false", "1", "gain=0.5"]));
->>>>>>> lang-app
   const dataset = withContents(memory("two", { x: float32([2, 2], [1, 2, 3, 4]) }), fixed);
   expect(await firstBatch(dataset, 2)).toEqual({
     x: float32([2, 2], [1, 2, 3, 4]),
@@ -53,13 +43,8 @@ test.each([
   ["sr=0.5", "E_TYPE_MISMATCH", "int64, got 0.5"],
   ["gain=1;2;3", "E_SHAPE_MISMATCH", "float32[2], got 3 numbers"],
   ["x=1;2", "E_SHAPE_MISMATCH", "no fixed size"],
-<<<<<<< HEAD
 ])("rejects %s", (word, code, message) => {
-  expect(() => contents(model, settings([word]))).toThrow(
-=======
-])("%s is refused", (word, code, message) => {
   expect(() => contents(model, parseSettings([word]))).toThrow(
->>>>>>> lang-app
     expect.objectContaining({ code, message: expect.stringContaining(message) }),
   );
 });

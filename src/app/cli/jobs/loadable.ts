@@ -17,10 +17,7 @@ export default async function loadableJob({ models }: LoadableInput, context: Jo
   return undefined;
 }
 
-export async function simplifyToLoad(
-  model: Model,
-  { signal }: Pick<JobContext, "signal">,
-): Promise<Model | undefined> {
+export async function simplifyToLoad(model: Model, { signal }: Pick<JobContext, "signal">): Promise<Model | undefined> {
   const engine = createEngine();
   if (await loads(engine, model, true)) return undefined;
   const simplified = model.clone();

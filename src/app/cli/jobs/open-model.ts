@@ -5,7 +5,7 @@ import { keptKey } from "../../../core/analysis/provenance.ts";
 import { isQuantized } from "../../../core/analysis/weight.ts";
 import type { Engine } from "../../../core/engine/index.ts";
 import { joinList } from "../../../core/errors.ts";
-import { outdatedCopies, outdatedText, precompress } from "../../../core/files/compressed-copies.ts";
+import { formatOutdated, outdatedCopies, precompress } from "../../../core/files/compressed-copies.ts";
 import { isCopy } from "../../../core/files/hash.ts";
 import { passKey } from "../../../core/graph/emit.ts";
 import type { Model } from "../../../core/graph/model.ts";
@@ -49,7 +49,7 @@ export async function saveResult(
   await makeFolder(folderOf(out));
   await save(result, out, { fileBytes });
   const outdated = await outdatedCopies(out, encodings);
-  if (outdated.length > 0) log({ id: "outdated", text: outdatedText(out, joinList(outdated)), level: "warning" });
+  if (outdated.length > 0) log({ id: "outdated", text: formatOutdated(out, joinList(outdated)), level: "warning" });
   if (missing.length > 0) log({ id: "sidecars", text: missingText(missing) });
   if (encodings === undefined) return {};
   stage("compress");

@@ -10,12 +10,14 @@ export interface PairScope {
   readonly firstSite: Site;
   readonly secondSite: Site;
   readonly input: number;
-  /** The first node has no other reader, so it is removed if the second no longer reads it. */
-  readonly alone: boolean;
+  /** True if only the second node reads the first, so that the first is removed with its last reader. */
+  readonly isOnlyReader: boolean;
   readonly emit: Emit;
+  /** Returns the facts about a value. */
   operand(value: Value): Operand | undefined;
 }
 
+/** The value that replaces the second node's output, or the second node's new inputs and changed attributes. Undefined: the rule does not apply. */
 export type PairResult =
   | { readonly value: Value }
   | {
@@ -27,20 +29,20 @@ export type PairResult =
 
 export interface Pair {
   /** States the rule, for messages and test titles. */
-  readonly what: string;
+  readonly description: string;
   /** Operator names, with the domain in front if it is not the default. */
   readonly first: readonly string[];
   readonly second: readonly string[];
-  /** Applies only to the same operator twice. */
+  /** True if both operators must be the same. */
   readonly same?: true;
-  /** Changes the summation order, so last bits can change. */
+  /** True if the rule changes the summation order, so that last bits can differ. */
   readonly reorders?: true;
   fuse(scope: PairScope): PairResult;
 }
 
 export type PairRules = (first: Node, second: Node) => readonly Pair[];
 
-/** Indexes rules by the operators of both nodes. The first rule that matches wins, in the given order. */
+/** Returns a function that lists the rules for the operators of two nodes, in the given order. */
 export function rulesOf(pairs: readonly Pair[]): PairRules {
   const rules = new Map<string, Pair[]>();
   for (const pair of pairs) {
