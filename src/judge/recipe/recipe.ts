@@ -75,9 +75,7 @@ export function isRepeat(entry: RecipeStep | Repeat): entry is Repeat {
  * @param passes custom passes in addition to Pith's.
  * @throws PithError E_OPTION with file, line and column of the first error, the accepted values, and the nearest name for a typo.
  * @example
- * const recipe = parseRecipe("steps:
- *   - quantize: { scheme: dynamic }
- * ", "recipe.yaml");
+ * const recipe = parseRecipe("steps:\n  - quantize: { scheme: dynamic }\n", "recipe.yaml");
  */
 export function parseRecipe(text: string, name = "recipe", passes: readonly AnyPass[] = []): Recipe {
   return check(readSource(text, name), stepPasses(passes));
