@@ -16,9 +16,14 @@ import type { Node, Value } from "../src/core/graph/graph.ts";
 import type { Model } from "../src/core/graph/model.ts";
 import { removeUnused } from "../src/core/graph/remove-unused.ts";
 import { parseModel } from "../src/core/graph/text.ts";
-import { blocksOf } from "../src/core/ops/shared/channel-blocks.ts";
+import { createBlocks } from "../src/core/ops/shared/channel-blocks.ts";
 import { readConv } from "../src/core/ops/shared/convolution.ts";
-import { forms, formsFor, selectFastest, weightGradient } from "../src/core/ops/shared/weight-gradient.ts";
+import {
+  forms,
+  possibleForms,
+  selectFastestForm,
+  writeWeightGradient,
+} from "../src/core/ops/shared/weight-gradient.ts";
 import type { Batch, Dense } from "../src/core/tensor/types.ts";
 import { channelBlock } from "../src/learn/train/channel-blocks.ts";
 import { noise } from "../test/noise.ts";
@@ -167,10 +172,10 @@ graph (x: float32[${x}], w: float32[${w}]) -> (y) {
   for (const form of forms)
     await add(`by the kernel, ${form}`, ({ emit, inference, node, data, kernel, up }) => {
       const s = readConv(inference.site(node));
-      if (s instanceof Miss || !formsFor(s, data, up, block).includes(form)) return undefined;
-      const blocks = block === undefined ? undefined : blocksOf(emit, block);
-      const value = weightGradient(s, emit, [data, kernel, up], { blocks, form });
-      return { value, chosen: form === selectFastest(s, data, up, block) };
+      if (s instanceof Miss || !possibleForms(s, data, up, block).includes(form)) return undefined;
+      const blocks = block === undefined ? undefined : createBlocks(emit, block);
+      const value = writeWeightGradient(s, emit, [data, kernel, up], { blocks, form });
+      return { value, chosen: form === selectFastestForm(s, data, up, block) };
     });
   await race(candidates);
   console.log(title);

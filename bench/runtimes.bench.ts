@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { type BrowserEngine, openBrowser } from "../src/app/cli/browser/engine.ts";
-import { delivered, wantedNames } from "../src/core/engine/engine.ts";
+import { deliverOutputs, requestedNames } from "../src/core/engine/engine.ts";
 import { createEngine, type Engine } from "../src/core/engine/index.ts";
 import { PithError } from "../src/core/errors.ts";
 import type { Model } from "../src/core/graph/model.ts";
@@ -150,7 +150,8 @@ function inNode(folder: string, [program = process.execPath, ...words]: readonly
       await save(model, path);
       await ask({ kind: "load", path, optimize });
       return {
-        run: async (feeds, fetch) => delivered(await ask({ kind: "run", feeds, names: wantedNames(fetch) }), fetch),
+        run: async (feeds, fetch) =>
+          deliverOutputs(await ask({ kind: "run", feeds, names: requestedNames(fetch) }), fetch),
         release: async () => {},
       };
     },

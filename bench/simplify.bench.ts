@@ -17,7 +17,7 @@ import type { Model } from "pith";
 import { open, save, simplify } from "pith";
 import { createEngine } from "pith/engine";
 import { allGraphs, verify } from "pith/extend";
-import { filesOf } from "../src/app/cli/files/files.ts";
+import { filesOfModel } from "../src/app/cli/files/files.ts";
 import { compareOutputs, type Sameness } from "../src/judge/compare/equivalence.ts";
 
 const { values: options } = parseArgs({
@@ -71,7 +71,7 @@ function peers(): { readonly version: string; readonly rows: ReadonlyMap<string,
 
 const nodesIn = (model: Model): number => [...allGraphs(model.graph)].reduce((sum, graph) => sum + graph.nodeCount, 0);
 const bytesIn = (model: Model, path: string): number =>
-  filesOf(model, path).reduce((sum, file) => sum + statSync(file).size, 0);
+  filesOfModel(model, path).reduce((sum, file) => sum + statSync(file).size, 0);
 
 const engine = createEngine();
 const peerResults = peers();

@@ -1,5 +1,5 @@
 /** Job of the engine bench: loads a model, runs it, and returns times and peak memory. */
-import { startMeter } from "../../src/app/cli/jobs/memory.ts";
+import { startMemoryMeter } from "../../src/app/cli/jobs/memory.ts";
 import { startRuntime } from "../../src/app/cli/jobs/runtime.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { open } from "../../src/core/onnx/index.ts";
@@ -27,7 +27,7 @@ export interface LoadOutput {
 export default async function loadJob({ path, runtime, edit, whole, width }: LoadInput): Promise<LoadOutput> {
   const engine = createEngine(runtime === undefined ? {} : { runtime });
   await startRuntime(engine, undefined);
-  const peak = startMeter();
+  const peak = startMemoryMeter();
   const begin = performance.now();
   const model = await open(path);
   const opened = performance.now();

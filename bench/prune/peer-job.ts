@@ -1,7 +1,7 @@
 /** Job of experiment "peers": prunes half of the channels of a file, and measures processor time and peak memory of this process. */
 import { open, save } from "pith";
 import { prune } from "pith/prune";
-import { startMeter } from "../../src/app/cli/jobs/memory.ts";
+import { startMemoryMeter } from "../../src/app/cli/jobs/memory.ts";
 import { linear, network, relu } from "../../src/learn/nn/index.ts";
 
 export interface CutInput {
@@ -25,7 +25,7 @@ export default async function peerJob({ path, out, throughNorms }: CutInput): Pr
   const small = network({ fc1: linear(8, 8), relu: relu(), fc2: linear(8, 4) }, { input: ["batch", 8], seed: 0 });
   await prune(small, half);
   await save(small, out);
-  const peak = startMeter();
+  const peak = startMemoryMeter();
   const start = process.cpuUsage();
   const model = await open(path);
   const opened = process.cpuUsage();

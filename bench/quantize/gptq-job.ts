@@ -1,5 +1,5 @@
 /** Job: GPTQ of one layer on correlated inputs, from its samples to its codes. */
-import { startMeter } from "../../src/app/cli/jobs/memory.ts";
+import { startMemoryMeter } from "../../src/app/cli/jobs/memory.ts";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
@@ -29,7 +29,7 @@ export default async function gptqJob({ size, samples }: GptqInput): Promise<Gpt
   }
   const data = memory("x", { x: float32([samples, size], x) });
   const model = network({ fc: linear(size, size) }, { input: ["batch", size], seed: 0 });
-  const peak = startMeter();
+  const peak = startMemoryMeter();
   const [began, before] = [performance.now(), process.cpuUsage()];
   // Scales of the range, as in the peer's script.
   const rounder = { ...gptq, scales: nearest.scales };

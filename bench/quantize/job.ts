@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { startMeter } from "../../src/app/cli/jobs/memory.ts";
+import { startMemoryMeter } from "../../src/app/cli/jobs/memory.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { type NetworkName, openSamples } from "./samples.ts";
@@ -32,7 +32,7 @@ export default async function quantizeJob({
 }: QuantizeInput): Promise<Quantized> {
   const folder = await mkdtemp(join(tmpdir(), "pith-bench-"));
   try {
-    const peak = startMeter();
+    const peak = startMemoryMeter();
     const samples = await openSamples(network, folder);
     if (samples === undefined) throw new Error(`${network} is not in the shared folder.`);
     const [began, before] = [performance.now(), process.cpuUsage()];

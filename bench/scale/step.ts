@@ -6,7 +6,7 @@ import plotJob from "../../src/app/cli/jobs/plot.ts";
 import { inspect } from "../../src/app/report/inspect/inspect.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
-import { deferred } from "../../src/core/tensor/deferred.ts";
+import { deferTensor } from "../../src/core/tensor/deferred.ts";
 import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
 import type { JobContext } from "../../src/runtime/job/job.ts";
 import { factorize } from "../../src/techniques/factorize/index.ts";
@@ -48,7 +48,7 @@ const steps: Readonly<Record<string, (from: string, to: string) => Promise<unkno
     for (const value of graph.values()) {
       const { tensor } = value;
       if (tensor === undefined || tensor.type === "string") continue;
-      value.tensor = await deferred(tensor.type, tensor.dims, () => tensor.read());
+      value.tensor = await deferTensor(tensor.type, tensor.dims, () => tensor.read());
     }
   }),
   simplify: edit((model) => simplify(model)),

@@ -67,17 +67,17 @@ async function passCommands(): Promise<readonly Line[]> {
 }
 
 function text(lines: readonly Line[]): string {
-  return `/** The commands, in the order of the help. Made by npm run generate. */
+  return `/** Commands in the order of the help. This file is made by npm run generate. */
 import type { AnyPass } from "../../core/pass/pass.ts";
 import type { CommandDefinition } from "./command.ts";
 
-export interface Listed {
+export interface ListedCommand {
   readonly name: string;
   readonly summary: string;
   load(): Promise<{ readonly default: CommandDefinition }>;
 }
 
-async function command(pass: () => Promise<AnyPass>): ReturnType<Listed["load"]> {
+async function command(pass: () => Promise<AnyPass>): ReturnType<ListedCommand["load"]> {
   const { passCommand } = await import("./commands/pass.ts");
   return { default: passCommand(await pass()) };
 }
@@ -86,14 +86,14 @@ const summaries = {
 ${lines.map(({ name, summary }) => `  ${name}: ${JSON.stringify(summary)},`).join("\n")}
 };
 
-/** Only the command that the command line names is loaded. */
-const loaders: Readonly<Record<keyof typeof summaries, Listed["load"]>> = {
+/** Each command is loaded only if the command line names it. */
+const loaders: Readonly<Record<keyof typeof summaries, ListedCommand["load"]>> = {
 ${lines.map(({ name, load }) => `  ${name}: () => ${load},`).join("\n")}
 };
 
 const names = Object.keys(summaries) as (keyof typeof summaries)[];
 
-export const commands: readonly Listed[] = names.map((name) => ({
+export const commands: readonly ListedCommand[] = names.map((name) => ({
   name,
   summary: summaries[name],
   load: loaders[name],

@@ -4,7 +4,7 @@ import { curves } from "../../src/core/math/curves.ts";
 import { numbersAt } from "../../src/core/pass/schema.ts";
 import { parseRecipe } from "../../src/judge/recipe/recipe.ts";
 import { steps } from "../../src/judge/recipe/steps.ts";
-import { completeOptions, filledIn } from "../../src/judge/steps/step.ts";
+import { completeOptions, runOptionNames } from "../../src/judge/steps/step.ts";
 import { recipeSchema } from "./recipe-schema.ts";
 
 const schema: unknown = recipeSchema();
@@ -47,7 +47,7 @@ test("contains the options that recipes accept, and none that the run fills in",
     const definition = at(...stepsAt, id);
     const [first] = Array.isArray(definition.anyOf) ? definition.anyOf : [definition];
     const names = Object.keys(first.properties);
-    expect(names.filter((name) => filledIn.includes(name))).toEqual([]);
+    expect(names.filter((name) => runOptionNames.includes(name))).toEqual([]);
     // Defaults are named as options are.
     for (const name of Object.keys(completeOptions(pass, {}))) expect(names).toContain(name);
     expect(first.additionalProperties).toBe(false);

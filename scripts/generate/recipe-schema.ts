@@ -1,10 +1,10 @@
 /** Generates docs/recipe.schema.json from the options of the passes, so that editors complete and check recipes. */
 import { type ConversionConfig, type JsonSchema, toJsonSchema } from "@valibot/to-json-schema";
 import type { AnyPass } from "../../src/core/pass/pass.ts";
-import { courseSchema } from "../../src/judge/recipe/courses.ts";
+import { scheduleSchema } from "../../src/judge/recipe/courses.ts";
 import { maxRounds, recipeFrom, recipeVersion } from "../../src/judge/recipe/recipe.ts";
 import { steps } from "../../src/judge/recipe/steps.ts";
-import { filledIn } from "../../src/judge/steps/step.ts";
+import { runOptionNames } from "../../src/judge/steps/step.ts";
 import type { Generator } from "./generator.ts";
 
 const file = "docs/recipe.schema.json";
@@ -75,7 +75,7 @@ function repeat(items: JsonSchema): JsonSchema {
 }
 
 function courseDefinition(): JsonSchema {
-  const { $schema: _, ...schema } = toJsonSchema(courseSchema, conversion);
+  const { $schema: _, ...schema } = toJsonSchema(scheduleSchema, conversion);
   return { ...schema, description: "a number that changes from round to round" };
 }
 
@@ -135,7 +135,7 @@ function mapped(
 /** Returns the options that a recipe can contain: those that the run fills in, or that only code can create, are omitted. */
 function stepSchema(pass: AnyPass): JsonSchema {
   const { $schema: _, properties = {}, required = [], ...rest } = toJsonSchema(pass.options, conversion);
-  const isWritable = (name: string): boolean => !filledIn.includes(name);
+  const isWritable = (name: string): boolean => !runOptionNames.includes(name);
   const schema: JsonSchema = {
     ...rest,
     description: pass.summary,

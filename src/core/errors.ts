@@ -1,9 +1,9 @@
 /**
- * A `PithError` is thrown for broken input or a wrong request. A `Miss` is returned if something cannot be done, with the reason.
- * Any other exception is a bug in Pith.
+ * Defines how Pith reports failures. A `PithError` is thrown for invalid input or an invalid request. A `Miss`
+ * with a reason is returned if something cannot be done. Any other exception is a bug in Pith.
  */
 
-/** Every code a `PithError` can carry. Codes are stable: scripts match on them. */
+/** All codes of a `PithError`. Codes are stable, because scripts match on them. */
 export const errorCodes = [
   "E_USAGE", // the command line cannot be parsed: an unknown command or flag, or a flag without one that it requires
   "E_OPTION", // the value of an option or flag is invalid, or a required option is missing
@@ -26,15 +26,20 @@ export const errorCodes = [
 
 export type ErrorCode = (typeof errorCodes)[number];
 
-/** An error that the user can act on: a stable code, a sentence with place, expected and actual value, and a hint. */
+/**
+ * An error that the user can act on. It has a stable code, a sentence with place, expected and actual value,
+ * and a hint.
+ */
 export class PithError extends Error {
   override readonly name = "PithError";
   readonly code: ErrorCode;
   /** Advice for the user. */
   readonly hint: string | undefined;
-  /** The parts of the hint, because some concern only the library or only the command line. */
+  /**
+   * The parts of the hint, which are separate because some concern only the library or only the command line.
+   */
   readonly advice: readonly string[];
-  /** The file, tensor or option that the message begins with, if it was passed separately. */
+  /** The file, tensor or option at the start of the message, if it was passed separately. */
   readonly at: string | undefined;
   /** The message without `at`. */
   readonly sentence: string;
@@ -60,38 +65,47 @@ export class PithError extends Error {
     this.sentence = sentence;
   }
 
-  /** Returns the error with a place before its message, or with another hint. */
+  /** Returns the same error with a place before its message, or with another hint. */
   reworded(changes: { readonly at?: string; readonly hint?: string | readonly string[] }): PithError {
     return new PithError(this.code, this.message, { hint: this.advice, ...changes, cause: this });
   }
 }
 
-/** Call it in long loops. @throws PithError E_STOPPED with this sentence if a stop was requested. */
+/**
+ * Throws an error if a stop was requested. Long loops call this function regularly.
+ * @throws PithError E_STOPPED with this sentence.
+ */
 export function throwIfAborted(signal: AbortSignal | undefined, sentence = "Stopped on request."): void {
   if (signal?.aborted === true) throw new PithError("E_STOPPED", sentence, { cause: signal.reason });
 }
 
-/** Returns an error that concerns only this piece of work. Rethrows all others: bugs, a requested stop, and system errors such as a full disk. */
+/**
+ * Returns the error if it concerns only the current piece of work. Rethrows all others: bugs, a requested stop,
+ * and system errors such as a full disk.
+ */
 export function asPithError(error: unknown): PithError {
   if (!(error instanceof PithError) || error.code === "E_STOPPED" || isSystemError(error)) throw error;
   return error;
 }
 
-const fatal: readonly unknown[] = ["ENOSPC", "EDQUOT", "EROFS", "EMFILE", "EIO"];
+const systemErrorCodes: readonly unknown[] = ["ENOSPC", "EDQUOT", "EROFS", "EMFILE", "EIO"];
 
-/** Returns whether an error is caused by the system (full disk, read-only file system), so that other work would fail, too. */
+/**
+ * Returns whether the system caused an error (full disk, read-only file system), so that other work would fail,
+ * too.
+ */
 function isSystemError({ cause }: Error): boolean {
   if (!(cause instanceof Error)) return false;
-  return ("code" in cause && fatal.includes(cause.code)) || isSystemError(cause);
+  return ("code" in cause && systemErrorCodes.includes(cause.code)) || isSystemError(cause);
 }
 
-/** The reason why something was not done, and the place. It is returned, never thrown. */
+/** The reason why something was not done, and where. It is returned and never thrown. */
 export class Miss {
   readonly reason: string;
   readonly at: string | undefined;
-  /** Identifies the reason for code, which does not read the text. */
+  /** Identifies the reason for code that must not depend on its text. */
   readonly kind: string | undefined;
-  /** The node or output that is the obstacle, if it is not `at`. */
+  /** The node or output that prevents the change, if it is not `at`. */
   readonly by: string | undefined;
 
   constructor(reason: string, at?: string, kind?: string, by?: string) {
@@ -102,7 +116,7 @@ export class Miss {
   }
 }
 
-/** Formats "they are an output of the model (logits)". */
+/** Formats a reason with its place, such as "they are an output of the model (logits)". */
 export function formatReason({ reason, at }: Pick<Miss, "reason" | "at">): string {
   return at === undefined ? reason : `${reason} (${at})`;
 }
@@ -117,7 +131,10 @@ export function errorMessage(cause: unknown): string {
   }
 }
 
-/** Returns the error for an exception in a user's module, method or function. @param whose The name of this code in the message. */
+/**
+ * Returns the error for an exception in a user's module, method or function.
+ * @param whose The name of this code in the message.
+ */
 export function failureOfCode(code: ErrorCode, whose: string, cause: unknown): PithError {
   if (cause instanceof PithError) return cause;
   const stack = cause instanceof Error ? String(cause.stack) : "";
@@ -126,18 +143,18 @@ export function failureOfCode(code: ErrorCode, whose: string, cause: unknown): P
   return new PithError(code, `${whose} failed: ${stripPeriod(errorMessage(cause))}.`, { hint, cause });
 }
 
-/** The hint of errors about values that are NaN or infinite. */
+/** The hint for errors about values that are NaN or infinite. */
 export const notFiniteHint =
   "The preprocessing may be wrong, the weights may contain NaN, or the model overflows on this data.";
 
-/** Formats "a, b, c, …". */
+/** Formats a list as "a, b, c", or as "a, b, c, …" if it has more than `max` names. */
 export function truncateList(names: readonly string[], max = 8): string {
   return `${names.slice(0, max).join(", ")}${names.length > max ? ", …" : ""}`;
 }
 
-/** Formats "a, b and c", or "a, b and 17 more" for more than `max` names. */
+/** Formats a list as "a, b and c", or as "a, b and 17 more" if it has more than `max` names. */
 export function joinList(names: readonly string[], max = 3): string {
-  // A tensor called 380 would read as a number.
+  // Names that consist of digits are quoted, because they would read as numbers.
   const quoted = names.slice(0, max).map((name) => (/^\d+$/.test(name) ? `"${name}"` : name));
   const shown = names.length > max ? [...quoted.slice(0, -1), `${names.length - max + 1} more`] : quoted;
   return [shown.slice(0, -1).join(", "), ...shown.slice(-1)].filter((text) => text !== "").join(" and ");

@@ -1,4 +1,4 @@
-/** "share" of samples (0 to 1), decibels, nats; "" without a unit. */
+/** The unit of a metric: a share of samples (0 to 1), decibels, nats, or none. */
 export type Unit = "share" | "dB" | "nats" | "";
 
 /** A metric value with its confidence interval and number of samples. */
@@ -7,6 +7,8 @@ export interface Estimate {
   readonly low: number;
   readonly high: number;
   readonly count: number;
-  /** The confidence level: 0.95, or 0.9973 if a comparison ended before all samples were used. */
+  /**
+   * The confidence level of the interval: 0.95, or 0.9973 if a comparison ended before all samples were used.
+   */
   readonly confidence: number;
 }

@@ -1,29 +1,32 @@
-/** An object from a file or a caller whose fields are unchecked. */
+/** An object from a file or a caller, whose properties are unchecked. */
 export type PlainObject = Readonly<Record<string, unknown>>;
 
-/** Returns whether a value is an object literal: not an array or class instance. */
+/** Returns whether a value is a plain object, which means neither an array nor an instance of a class. */
 export function isObject(value: unknown): value is PlainObject {
   if (typeof value !== "object" || value === null) return false;
   const kind: unknown = Object.getPrototypeOf(value);
   return kind === Object.prototype || kind === null;
 }
 
-/** Returns whether arrays and objects are nested more than `levels` deep, also by a cycle. */
+/** Returns whether arrays and objects are nested more than `levels` deep, or in a cycle. */
 export function isDeeper(value: unknown, levels: number): boolean {
   if (typeof value !== "object" || value === null) return false;
   return levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1));
 }
 
+/** The key of objects that represent NaN and infinities. */
 const numberKey = "pith.number";
 
-/** Writes JSON with NaN and infinities, which JSON lacks; `plainOf` reads it. */
+/**
+ * Formats data as JSON, including NaN and infinities, for which JSON has no form. `plainOf` parses the result.
+ */
 export function plainText(plain: unknown): string {
   return JSON.stringify(plain, (_, value) =>
     typeof value === "number" && !Number.isFinite(value) ? { [numberKey]: String(value) } : value,
   );
 }
 
-/** Returns undefined for invalid text. */
+/** Parses the output of `plainText`; undefined for invalid text. */
 export function plainOf(text: string | undefined): unknown {
   try {
     return text === undefined

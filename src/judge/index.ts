@@ -1,4 +1,4 @@
-/** Measures metrics with intervals, paired comparison, speed and size. */
+/** Exports metrics with intervals, paired comparison, speed and size. */
 export type { Estimate } from "../core/estimate.ts";
 export { agreement } from "../runtime/metrics/comparison-metrics.ts";
 export { cosine } from "../runtime/metrics/embedding.ts";

@@ -1,6 +1,6 @@
 /**
- * Time spent by a search. The store records the seconds per candidate, so a stopped search continues with the rest. Results of a finished one are
- * free.
+ * Measures the time that a search has spent. The store records the seconds per candidate, so that a stopped search continues with the remaining time.
+ * Candidates that an earlier search has finished cost no time.
  */
 
 import type { Context } from "../core/pass/pass.ts";
@@ -9,14 +9,17 @@ import type { Store } from "../judge/steps/store.ts";
 import { secondsSince } from "../runtime/run/elapsed.ts";
 import type { SearchOptions } from "./search-task.ts";
 
-/** `at` is the end in milliseconds since 1970, because other processes and machines try candidates too. */
-interface Taken {
+/**
+ * Recorded duration of a candidate. `at` is its end in milliseconds since 1970, comparable between processes and machines. `by` identifies the search
+ * options.
+ */
+interface CandidateTime {
   readonly seconds: number;
   readonly at: number;
   readonly by: string;
 }
 
-interface Begun {
+interface SearchStart {
   readonly at: number;
   readonly ended: boolean;
 }
@@ -25,8 +28,8 @@ export class Clock {
   readonly #store: Store;
   readonly #scope: object;
   readonly #search: string;
-  #began = 0;
-  readonly #earlier = new Set<string>();
+  #startTime = 0;
+  readonly #finishedEarlier = new Set<string>();
 
   constructor(store: Store, options: SearchOptions, judging: unknown, { seed }: Context) {
     this.#store = store;
@@ -36,46 +39,53 @@ export class Clock {
     this.#search = JSON.stringify(settings);
   }
 
-  /** @param candidates that may have been tried before. @returns the number of known ones, and the seconds that this search has spent on them. */
+  /**
+   * @param candidates of this search; some can have results of an earlier run. @returns the number with a record, and the seconds that this search
+   * has already spent on them.
+   */
   async begin(candidates: readonly Candidate[]): Promise<{ readonly known: number; readonly spent: number }> {
-    const begun = (await this.#store.records?.read(this.#own)) as Begun | undefined;
-    this.#began = begun?.ended === false ? begun.at : Date.now();
-    await this.#note(false);
+    const begun = (await this.#store.records?.read(this.#startKey)) as SearchStart | undefined;
+    this.#startTime = begun?.ended === false ? begun.at : Date.now();
+    await this.#writeStart(false);
     let [knownCount, spent] = [0, 0];
     for (const candidate of candidates) {
       const record = await this.#read(candidate);
       if (record === undefined) continue;
       knownCount++;
-      if (this.#isOwn(record)) spent += record.seconds;
-      else this.#earlier.add(candidate.name);
+      if (this.#isOfThisSearch(record)) spent += record.seconds;
+      else this.#finishedEarlier.add(candidate.name);
     }
     return { known: knownCount, spent };
   }
 
   end(): Promise<void> {
-    return this.#note(true);
+    return this.#writeStart(true);
   }
 
-  /** An earlier search has tried it, so it takes no time unless its steps were removed. */
+  /** Returns whether an earlier search has evaluated the candidate, so that it takes no time unless its intermediate files were removed. */
   isDone(name: string): boolean {
-    return this.#earlier.has(name);
+    return this.#finishedEarlier.has(name);
   }
 
-  /** @param started by `performance.now()`. @returns the duration, and the part that counts as time of this search. */
+  /**
+   * @param started value of `performance.now()` at the start, in ms. @returns the duration in seconds, and the part of it that counts as time of this
+   * search.
+   */
   async measure(candidate: Candidate, started: number): Promise<{ readonly seconds: number; readonly spent: number }> {
     const seconds = secondsSince(started);
     const record = await this.#read(candidate);
-    if (record !== undefined) return { seconds: record.seconds, spent: this.#isOwn(record) ? record.seconds : seconds };
-    const newRecord: Taken = { seconds: seconds, at: Date.now(), by: this.#search };
+    if (record !== undefined)
+      return { seconds: record.seconds, spent: this.#isOfThisSearch(record) ? record.seconds : seconds };
+    const newRecord: CandidateTime = { seconds, at: Date.now(), by: this.#search };
     await this.#store.records?.write(this.#key(candidate), newRecord);
-    return { seconds: seconds, spent: seconds };
+    return { seconds, spent: seconds };
   }
 
-  #isOwn({ at, by }: Taken): boolean {
-    return by === this.#search && at >= this.#began;
+  #isOfThisSearch({ at, by }: CandidateTime): boolean {
+    return by === this.#search && at >= this.#startTime;
   }
 
-  get #own(): unknown {
+  get #startKey(): unknown {
     return { begun: this.#search, ...this.#scope };
   }
 
@@ -83,12 +93,12 @@ export class Clock {
     return { search: recipe, ...this.#scope };
   }
 
-  async #read(candidate: Candidate): Promise<Taken | undefined> {
-    return (await this.#store.records?.read(this.#key(candidate))) as Taken | undefined;
+  async #read(candidate: Candidate): Promise<CandidateTime | undefined> {
+    return (await this.#store.records?.read(this.#key(candidate))) as CandidateTime | undefined;
   }
 
-  async #note(ended: boolean): Promise<void> {
-    const begun: Begun = { at: this.#began, ended };
-    await this.#store.records?.write(this.#own, begun);
+  async #writeStart(ended: boolean): Promise<void> {
+    const begun: SearchStart = { at: this.#startTime, ended };
+    await this.#store.records?.write(this.#startKey, begun);
   }
 }

@@ -1,4 +1,7 @@
-/** Candidates: at most one structural change, training or refitting after it, one number format, and training of the quantized values. */
+/**
+ * Combines moves of passes into candidates: at most one structural change, recovery or refitting after it, one number format, and training of the
+ * quantized values.
+ */
 import type { Move } from "../core/pass/moves.ts";
 import { type Recipe, type RecipeStep, recipeVersion } from "../judge/recipe/recipe.ts";
 
@@ -9,29 +12,29 @@ export interface Offer extends Move {
 export interface Combination {
   readonly name: string;
   readonly structure: Offer | undefined;
-  /** The cheapest move of each family before the last one. */
+  /** Recovery steps after the structural change: the cheapest move of each earlier family, then one more move. */
   readonly healing: readonly Offer[];
   readonly numbers: Offer | undefined;
   readonly training: Offer | undefined;
-  /** Precision fallback, if the candidate without it misses the goal. */
+  /** Fallback that keeps sensitive layers at higher precision. It is tried if the candidate without it misses the goal. */
   readonly sparing: SparingOffer | undefined;
 }
 
 export type CombinationPart = Pick<Offer, "name" | "pass" | "runs"> & Partial<Pick<Offer, "family" | "loses">>;
 
 export interface SparingOffer extends CombinationPart {
-  readonly of: string;
+  readonly plainName: string;
 }
 
 /** Expected number of attempts of the precision fallback. */
-const attempts = 10;
-/** Cost of evaluating an attempt, in runs of a sample. */
-const runsOfAttempt = 200;
+const expectedAttempts = 10;
+/** Cost of evaluating one attempt, in runs of one sample. */
+const evaluationRuns = 200;
 
-/** Share of a target size that is reserved for metadata of training: tensor roles and the data's hash. */
-const ofTraining = 0.01;
+/** Share of a target size that is reserved for the metadata of training: tensor roles and the data's hash. */
+const trainingMetadataShare = 0.01;
 
-/** Combines all offers. Without a structural change, recovery needs quantized values to train. */
+/** Returns all candidates that the moves form. Without a structural change, recovery is only used to train quantized values. */
 export function combinationsOf(offers: readonly Offer[]): readonly Combination[] {
   const ofKind = (kind: Offer["kind"]): readonly Offer[] => offers.filter((offer) => offer.kind === kind);
   const structures: readonly (Offer | undefined)[] = [undefined, ...ofKind("structure")];
@@ -41,9 +44,9 @@ export function combinationsOf(offers: readonly Offer[]): readonly Combination[]
     ...(numbers.needsTraining === true ? [] : [{ numbers, training: undefined }]),
     ...(numbers.isTrainable === true ? trainings.map((training) => ({ numbers, training })) : []),
   ]);
-  const healings = healingsOf(healing);
+  const healingSequences = healingSequencesOf(healing);
   return structures.flatMap((structure) =>
-    (structure === undefined ? [[]] : healings).flatMap((healing) =>
+    (structure === undefined ? [[]] : healingSequences).flatMap((healing) =>
       [{ numbers: undefined, training: undefined }, ...formats].flatMap((format): readonly Combination[] => {
         const combination = { structure, healing, ...format, sparing: undefined };
         const parts = partsOf(combination);
@@ -60,19 +63,21 @@ export function combinationsOf(offers: readonly Offer[]): readonly Combination[]
 }
 
 const sparingOf = (plainName: string, { runs }: Offer): SparingOffer => ({
-  ...{ name: "sensitive layers at higher precision", pass: "sparing", of: plainName },
-  runs: attempts * (runs + runsOfAttempt),
+  ...{ name: "sensitive layers at higher precision", pass: "sparing", plainName },
+  runs: expectedAttempts * (runs + evaluationRuns),
 });
 
-/** Nothing; each move of the cheapest family; each more expensive one after the cheapest of the families before it. */
-function healingsOf(offers: readonly Offer[]): readonly (readonly Offer[])[] {
+/**
+ * Returns the possible recovery sequences: none; each move of the cheapest family; each other move after the cheapest move of every earlier family.
+ */
+function healingSequencesOf(offers: readonly Offer[]): readonly (readonly Offer[])[] {
   const sorted = offers.toSorted((a, b) => a.runs - b.runs);
   const families = [...new Set(sorted.map(({ family }) => family))];
-  const first = families.map((family) => sorted.find((offer) => offer.family === family));
+  const cheapestMoves = families.map((family) => sorted.find((offer) => offer.family === family));
   return [
     [],
     ...sorted.map((offer) => [
-      ...first.slice(0, families.indexOf(offer.family)).filter((offer) => offer !== undefined),
+      ...cheapestMoves.slice(0, families.indexOf(offer.family)).filter((offer) => offer !== undefined),
       offer,
     ]),
   ];
@@ -84,15 +89,15 @@ export const partsOf = (combination: Omit<Combination, "name">): readonly Combin
 const stepsOf = ({ structure, healing, numbers, training }: Omit<Combination, "name">): readonly Offer[] =>
   [structure, ...healing, numbers, training].filter((offer) => offer !== undefined);
 
-/** Only the last step is judged: earlier ones may lose what later ones recover. */
+/** Returns the candidate's recipe. Only the last step is judged, because earlier steps can lose accuracy that later ones recover. */
 export function recipeOf(combination: Combination): Recipe {
   const parts = stepsOf(combination);
   return {
     version: recipeVersion,
     steps: parts.map(({ pass, options, bytes }, index): RecipeStep => {
       const isLast = index === parts.length - 1;
-      const room = bytes === undefined || isLast ? bytes : (1 - ofTraining) * bytes;
-      const step = { id: pass, options, ...(room === undefined ? {} : { bytes: room }) };
+      const byteLimit = bytes === undefined || isLast ? bytes : (1 - trainingMetadataShare) * bytes;
+      const step = { id: pass, options, ...(byteLimit === undefined ? {} : { bytes: byteLimit }) };
       if (!isLast) return { ...step, judge: false };
       return combination.sparing !== undefined ? { ...step, judge: "spare" } : step;
     }),

@@ -1,4 +1,4 @@
-/** Evaluates the best of a search: interim results, and the finalists on samples that the search did not use. */
+/** Evaluates the best candidates of a search: interim results on the search samples, and finalists on samples that the search did not use. */
 
 import { counted } from "../core/numbers.ts";
 import type { Context } from "../core/pass/pass.ts";
@@ -9,15 +9,23 @@ import { dropWithSearch } from "../judge/record/verdict.ts";
 import { frontOf, type Objective, objectiveOf } from "../judge/run/objective.ts";
 import { type Compressed, compressIn } from "../judge/run/run.ts";
 import { searchParts } from "./parts.ts";
-import { countOf, intervalOf, recordOf, resolveRecipe, type Scored, soundOf, type Usable } from "./record.ts";
+import {
+  distinctUsableOf,
+  intervalOf,
+  recordOf,
+  resolveRecipe,
+  type Scored,
+  sampleCountOf,
+  type Usable,
+} from "./record.ts";
 import type { Rounds } from "./rounds.ts";
 import type { AheadOptions, SearchTask } from "./search-task.ts";
 
 const isTooSlow = ({ choice, variants }: Run): boolean =>
   choice?.by === "none allowed" || variants.every(({ refusedAs }) => refusedAs === "off target");
 
-/** Whether the kept result is fast enough and its estimate meets the goal. Without such a result, an insignificant excess drop is accepted. */
-function holds(run: Run): boolean {
+/** Returns whether the run kept a result that is fast enough and whose estimated drop meets the goal. */
+function meetsGoal(run: Run): boolean {
   const { variants, chosen, goal } = run;
   const kept = variants[chosen ?? -1];
   if (isTooSlow(run)) return false;
@@ -36,7 +44,7 @@ export class Finals {
     this.#objective = objective;
   }
 
-  async soFar(best: Scored): Promise<Compressed> {
+  async evaluateInterim(best: Scored): Promise<Compressed> {
     const { options, context, parts } = this.#task;
     const silent: Context = { ...context, log: () => {}, progress: () => {} };
     const quiet = { ...options, rounds: 0, front: false, onStage: () => {} };
@@ -44,7 +52,7 @@ export class Finals {
     return this.#withRecord(result, true);
   }
 
-  async atEnd(): Promise<Compressed> {
+  async evaluateFinalists(): Promise<Compressed> {
     const { context, parts, options, trials } = this.#task;
     const { tried } = this.#rounds;
     const bySize = objectiveOf({ purpose: "size" }, trials.goal?.maxDrop, trials.evaluator.original.measured);
@@ -53,17 +61,17 @@ export class Finals {
     const on = `on ${parts.isApart ? "other" : "the same"} samples`;
     context.log({ id: "finalists", text: `${all} tried; ${best} evaluated ${on}` });
     const log: Context["log"] = (event) => event.id === "resume" || context.log(event);
-    const judged = (scored: readonly Scored[], evaluationOptions: AheadOptions) =>
+    const evaluateAll = (scored: readonly Scored[], evaluationOptions: AheadOptions) =>
       this.#evaluate(scored, parts.test, evaluationOptions, { ...context, log });
-    const result = await judged(finalists, options);
+    const result = await evaluateAll(finalists, options);
     const reserves = reservesOf(tried, finalists, this.#objective);
-    if (holds(result.run) || reserves.length === 0) return this.#withRecord(result);
+    if (meetsGoal(result.run) || reserves.length === 0) return this.#withRecord(result);
     const more = counted(reserves.length, "other");
     context.log({
       id: "reserves",
       text: `no finalist ${isTooSlow(result.run) ? "is as fast when it is timed again" : `meets the goal ${on}`}; evaluating ${more}`,
     });
-    return this.#withRecord(await judged([...finalists, ...reserves], options));
+    return this.#withRecord(await evaluateAll([...finalists, ...reserves], options));
   }
 
   async #evaluate(
@@ -73,15 +81,15 @@ export class Finals {
     context: Context,
   ): Promise<Compressed> {
     const { store, original, task, options, parts, trials } = this.#task;
-    // All candidates were compared on the search samples.
+    // On separate samples only these candidates are compared; on the search samples, all tried ones were.
     const isApart = parts.isApart && test === parts.test;
     const candidates = scored.map(({ combination, attempt, figures }) => ({
       name: combination.name,
       recipe: resolveRecipe(combination, attempt, options.samples),
-      ...(isApart && figures && { searched: { drop: figures.drop, samples: countOf(attempt) ?? 0 } }),
+      ...(isApart && figures && { searched: { drop: figures.drop, samples: sampleCountOf(attempt) ?? 0 } }),
     }));
     const compared = Math.max(1, isApart ? scored.length : this.#rounds.tried.length);
-    // Trained candidates without labels have no goal of their own.
+    // Without labels, trained candidates have no goal of their own, so the finalists use the search's goal.
     const { maxDrop } = trials.goal ?? {};
     const goal = maxDrop === undefined ? evaluationOptions.goal : { ...evaluationOptions.goal, maxDrop };
     const seen =
@@ -101,12 +109,15 @@ export class Finals {
   }
 }
 
-/** Number of candidates that the test samples evaluate; it widens the confidence intervals. */
+/** Maximum number of finalists on the evaluation samples. Each additional finalist widens the confidence intervals. */
 export const maxFinalists = 4;
 
-/** Selects the best within the objective, the smallest within `bySize`, and near or front candidates; without any, those that come closest. */
+/**
+ * Selects up to `maxFinalists` candidates: the cheapest by the objective, the smallest that meets `bySize`, the cheapest near the goal, and others of
+ * the Pareto front. If none meets the objective, returns those that come closest.
+ */
 export function finalistsOf(tried: readonly Scored[], objective: Objective, bySize: Objective): readonly Scored[] {
-  const sound = soundOf(tried);
+  const sound = distinctUsableOf(tried);
   if (sound.length === 0) return tried.slice(0, maxFinalists);
   const cost = (candidate: Usable): number => objective.cost(candidate.figures);
   const misses = (candidate: Usable): number => objective.misses(candidate.figures);
@@ -116,31 +127,36 @@ export function finalistsOf(tried: readonly Scored[], objective: Objective, bySi
     .filter((candidate) => bySize.misses(candidate.figures) === 0)
     .toSorted((a, b) => a.figures.size - b.figures.size)
     .slice(0, 1);
-  const first = allowed.slice(0, Math.ceil(maxFinalists / 2));
+  const cheapest = allowed.slice(0, Math.ceil(maxFinalists / 2));
   const near = sound.filter((candidate) => isNear(candidate, objective)).toSorted((a, b) => cost(a) - cost(b));
-  const best = near.slice(0, 1);
-  const chosen = [...new Set([...first, ...smallest, ...best, ...frontOf(allowed, ({ figures }) => figures)])].slice(
-    0,
-    maxFinalists,
-  );
+  const cheapestNear = near.slice(0, 1);
+  const chosen = [
+    ...new Set([...cheapest, ...smallest, ...cheapestNear, ...frontOf(allowed, ({ figures }) => figures)]),
+  ].slice(0, maxFinalists);
   const between = near.filter((candidate) => chosen.some((other) => cost(candidate) < cost(other)));
   return [...new Set([...chosen, ...between])].slice(0, maxFinalists);
 }
 
-/** On other samples the result may meet the goal. The 95 % interval is about four standard errors wide. */
+/**
+ * Returns whether the candidate could meet the objective on other samples. Its drop is lowered by half of the distance to the interval's lower end,
+ * about one standard error.
+ */
 function isNear(candidate: Usable, objective: Objective): boolean {
   const { drop, ...figures } = candidate.figures;
   const { low = drop } = intervalOf(candidate) ?? {};
   return objective.misses({ ...figures, drop: drop - (drop - low) / 2 }) === 0;
 }
 
-/** Evaluated if no finalist is kept: the two with the smallest drop, and the two fastest if speeds are known. */
+/**
+ * Returns the candidates to evaluate if no finalist is kept: the two with the smallest drop, the two fastest if speeds are known, then others by
+ * drop.
+ */
 export function reservesOf(
   tried: readonly Scored[],
   finalists: readonly Scored[],
   objective: Objective,
 ): readonly Scored[] {
-  const candidates = soundOf(tried).filter(
+  const candidates = distinctUsableOf(tried).filter(
     (candidate) => !finalists.includes(candidate) && objective.misses(candidate.figures) === 0,
   );
   const byDrop = candidates.toSorted((a, b) => a.figures.drop - b.figures.drop);

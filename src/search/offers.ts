@@ -27,7 +27,7 @@ export function combinationsFor(
   return combineOffers(model, { samples, hasLabels: metric.truth !== "original" }, options);
 }
 
-/** Assumes samples to calibrate and train on, because opening the task depends on the recipes. */
+/** Returns recipes under the assumption that calibration and training samples exist, because the task is opened only after its recipes are known. */
 export function recipesFor(model: Model, options: OffersOptions): readonly Recipe[] {
   const samples = { calibrate: samplesToCalibrate, train: Number.POSITIVE_INFINITY };
   return combineOffers(model.clone(), { samples, hasLabels: true }, options).map(recipeOf);
@@ -35,21 +35,21 @@ export function recipesFor(model: Model, options: OffersOptions): readonly Recip
 
 function combineOffers(
   model: Model,
-  taskFacts: Pick<MovesRequest, "samples" | "hasLabels">,
+  taskProperties: Pick<MovesRequest, "samples" | "hasLabels">,
   { techniques, target = [], purpose, targetSize, faster }: OffersOptions,
 ): readonly Combination[] {
   const request = {
     model,
     inference: infer(model),
-    ...taskFacts,
+    ...taskProperties,
     target,
     bytes: targetSize,
     forDownload: purpose === "download",
   };
-  // Higher precision serves an accuracy goal, which a target replaces.
-  const more = targetSize === undefined && faster === undefined ? {} : { spares: false };
+  // The precision fallback serves an accuracy goal. A target for size or speed replaces that goal.
+  const fallbackSetting = targetSize === undefined && faster === undefined ? {} : { spares: false };
   const offers = passesOf(techniques).flatMap(({ id, moves }) =>
-    (moves?.(request) ?? []).map((move) => ({ ...move, ...more, pass: id })),
+    (moves?.(request) ?? []).map((move) => ({ ...move, ...fallbackSetting, pass: id })),
   );
   return combinationsOf(offers);
 }

@@ -13,21 +13,23 @@ export interface Scored extends Tried {
   readonly seconds: number;
   /** Part of the duration that counts as time of this search. */
   readonly spent: number;
-  /** An earlier candidate with the same file. */
+  /** Name of an earlier candidate with the same file. */
   readonly sameAs: string | undefined;
 }
 
 export type Usable = Scored & { readonly figures: Figures };
 
-/** A lost function is useless regardless of the metric. */
+/**
+ * Returns whether the candidate has metric values and was not rejected. A good metric alone does not suffice: the model can have lost its function.
+ */
 export const isUsable = (scored: Scored): scored is Usable =>
   scored.figures !== undefined && scored.attempt.usable && scored.attempt.variant.refused === undefined;
 
-/** Acceptable candidates without duplicates. */
-export const soundOf = (tried: readonly Scored[]): readonly Usable[] =>
+/** Returns the usable candidates, without those whose file an earlier candidate has. */
+export const distinctUsableOf = (tried: readonly Scored[]): readonly Usable[] =>
   tried.filter(isUsable).filter(({ sameAs }) => sameAs === undefined);
 
-export function sameFile({ evaluation }: Attempt, tried: readonly Scored[]): string | undefined {
+export function nameOfSameFile({ evaluation }: Attempt, tried: readonly Scored[]): string | undefined {
   if (evaluation === undefined) return undefined;
   const { sha256 } = evaluation.measured;
   return tried.find(({ attempt }) => attempt.evaluation?.measured.sha256 === sha256)?.combination.name;
@@ -41,14 +43,14 @@ export function recordOf(
   isInterim: boolean,
   purpose: Purpose | undefined,
 ): SearchRecord {
-  const front = new Set<Scored>(frontOf(soundOf(tried), ({ figures }) => figures));
+  const front = new Set<Scored>(frontOf(distinctUsableOf(tried), ({ figures }) => figures));
   const points = tried.map((scored) => ({
     name: scored.combination.name,
     bytes: scored.figures && scored.attempt.evaluation?.measured.bytes,
     ...(purpose === "download" ? { brotli: scored.figures?.size } : {}),
     speed: scored.figures?.speed,
     drop: scored.figures?.drop,
-    samples: countOf(scored.attempt),
+    samples: sampleCountOf(scored.attempt),
     interval: intervalOf(scored),
     isOnFront: front.has(scored),
     refused: scored.sameAs === undefined ? scored.attempt.variant.refused : `the same file as ${scored.sameAs}`,
@@ -58,25 +60,25 @@ export function recordOf(
   return { samples, apart, ...(isInterim ? { isInterim } : {}), points };
 }
 
-export function countOf({ evaluation }: Attempt): number | undefined {
+export function sampleCountOf({ evaluation }: Attempt): number | undefined {
   if (evaluation === undefined) return undefined;
   const { comparison, validation } = evaluation;
   return comparison.difference.count + (validation?.comparison.difference.count ?? 0);
 }
 
 /**
- * Returns the 95 % interval of the drop, or 99.73 % after an interim look. With the precision fallback, the comparison covers a part of the search
- * samples and the drop all: the interval is scaled by √(part / all).
+ * Returns the 95 % interval of the drop, or 99.73 % after an interim look. With the precision fallback, the comparison covers n samples, but the drop
+ * all N search samples. The interval is then scaled by √(n / N).
  */
 export function intervalOf({ attempt, figures }: Scored): SearchRecord["points"][number]["interval"] {
   const { evaluation } = attempt;
   if (evaluation === undefined || figures === undefined) return undefined;
   const { value, low, high, count } = judge(evaluation.comparison, { maxDrop: 0 }).drop;
-  const narrower = Math.sqrt(count / (countOf(attempt) ?? count));
-  return { low: figures.drop - narrower * (value - low), high: figures.drop + narrower * (high - value) };
+  const scale = Math.sqrt(count / (sampleCountOf(attempt) ?? count));
+  return { low: figures.drop - scale * (value - low), high: figures.drop + scale * (high - value) };
 }
 
-/** Includes the formats of individual layers, so that nothing is searched again. */
+/** Returns the candidate's recipe with the formats that the run chose for individual layers, so that running it searches nothing again. */
 export function resolveRecipe(
   combination: Combination,
   { variant }: Attempt,

@@ -6,9 +6,9 @@ import type { Forecast } from "./forecast.ts";
 import { isUsable, type Scored } from "./record.ts";
 import type { Work } from "./work.ts";
 
-const ofRound = 3;
-const maxMilder = 2;
-/** Minimum expected gain: 2 % of the bytes. */
+const candidatesPerRound = 3;
+const maxLessLossy = 2;
+/** Minimum expected gain of the objective's cost, a base-2 logarithm: 0.03 is 2 % of the bytes. */
 const minGain = 0.03;
 
 export interface RoundsOptions {
@@ -22,7 +22,7 @@ export interface RoundsOptions {
 export class Rounds {
   readonly #options: RoundsOptions;
   readonly #tried: Scored[] = [];
-  /** Ratios of bytes to the expected ones. */
+  /** Ratios of measured to expected bytes. */
   readonly #ratios: number[] = [];
   #best: Scored | undefined;
 
@@ -54,17 +54,20 @@ export class Rounds {
     return true;
   }
 
-  /** Returns number formats first, cheapest first; then one candidate per family of structures. @param seconds left. */
+  /**
+   * Returns the next candidates. The first round has number formats, cheapest first. Each later round has one candidate per family of structural
+   * changes. @param seconds seconds left.
+   */
   next(seconds: number): readonly Combination[] {
     if (this.#tried.length === 0) {
       const formats = this.#formats();
-      // There may be none: `techniques: ["prune", "recover"]`, or an unreachable size.
+      // No number format is offered for `techniques: ["prune", "recover"]` or an unreachable size.
       if (formats.length > 0) return formats;
     }
     const families = new Set<string | undefined>();
     const round: Combination[] = [];
     for (const combination of this.promising(seconds)) {
-      if (round.length === ofRound) break;
+      if (round.length === candidatesPerRound) break;
       const family = combination.structure?.family;
       if (families.has(family)) continue;
       families.add(family);
@@ -74,14 +77,18 @@ export class Rounds {
   }
 
   /**
-   * Returns candidates with an expected gain in time, best per cost first. Until one meets the objective, those expected to meet it come first, the
-   * cheapest at the top. Without any, those expected to come closer than all before, or of an untried family, follow. Without an expected gain,
-   * the next less lossy formats of the best follow.
+   * Returns the candidates that fit into the remaining seconds, in the order in which to try them.
+   *
+   * While no result meets the objective, candidates that are expected to meet it follow, cheapest first. If there are none, those follow that are
+   * expected to come closer than all tried ones, or that belong to an untried family.
+   *
+   * Afterwards, candidates with an expected gain follow, highest gain per cost first. If there are none, less lossy formats of the best candidate
+   * follow.
    */
   promising(seconds: number): readonly Combination[] {
     const { all, work, forecast, objective, isDone } = this.#options;
     const done = new Set(this.#tried.map(({ combination }) => combination.name));
-    // Expectations for untried families are the least certain.
+    // Predictions for families without any result are the least certain.
     const families = new Set(this.#tried.map(({ combination: { structure } }) => structure?.family));
     const [best, excess] = [this.#best?.figures, this.#excess];
     const nearest = Math.min(
@@ -104,15 +111,15 @@ export class Rounds {
         ? []
         : [{ combination, misses: 0, worth: gain / runs }];
     });
-    if (candidates.length === 0) return this.#milder(seconds);
+    if (candidates.length === 0) return this.#lessLossyThanBest(seconds);
     const reaching = candidates.filter(({ misses }) => misses === 0);
     return (reaching.length > 0 ? reaching : candidates)
       .toSorted((a, b) => a.misses - b.misses || b.worth - a.worth)
       .map(({ combination }) => combination);
   }
 
-  /** Returns the best with less lossy formats of the same family, because it may miss the goal on other samples. */
-  #milder(seconds: number): readonly Combination[] {
+  /** Returns the best candidate with less lossy formats of the same family, because it may miss the goal on other samples. */
+  #lessLossyThanBest(seconds: number): readonly Combination[] {
     const { all, work, isDone } = this.#options;
     const best = this.#best?.combination;
     const loses = best?.numbers?.loses;
@@ -125,20 +132,21 @@ export class Rounds {
       )
       .filter((other) => (other.numbers?.loses ?? loses) < loses)
       .toSorted((a, b) => (b.numbers?.loses ?? 0) - (a.numbers?.loses ?? 0))
-      .slice(0, maxMilder)
+      .slice(0, maxLessLossy)
       .filter((other) => !this.#tried.some(({ combination }) => combination === other))
       .filter((other) => isDone(other.name) || work.secondsOf(other) <= seconds);
   }
 
-  /** Returns the geometric mean of the ratios, at least 1. */
+  /** Returns the geometric mean of the ratios of measured to expected bytes, at least 1. */
   get #excess(): number {
     const logs = this.#ratios.map(Math.log);
     return Math.max(1, Math.exp(logs.reduce((sum, log) => sum + log, 0) / Math.max(1, logs.length)));
   }
 
   /**
-   * Returns number formats, cheapest first, without those that are too large for a target size. If only bytes count, a format waits that is expected to have as many
-   * bytes as a cheaper one. Speeds are unknown. In a family, the cheapest format is tried that is expected to meet the goal.
+   * Returns number formats, cheapest first, without those that are too large for a target size. Speeds do not count, because they are unknown. In
+   * each family, only the format that is expected to be best is tried. If only bytes count, a format is skipped that is expected to have about as
+   * many bytes as an earlier one.
    */
   #formats(): readonly Combination[] {
     const { all, forecast, objective, work } = this.#options;

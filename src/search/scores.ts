@@ -23,9 +23,9 @@ export interface ScoresOptions {
 
 type Evaluated = NonNullable<Attempt["evaluation"]>;
 
-const roundsOfTiming = 7;
+const timingRounds = 7;
 
-/** Returns undefined if it cannot be evaluated, or nothing changed. */
+/** Returns undefined if the candidate cannot be evaluated or does not change the model. */
 export async function figuresOf(attempt: Attempt, options: ScoresOptions): Promise<Figures | undefined> {
   const { evaluation, variant } = attempt;
   if (evaluation === undefined || variant.refusedAs === "unchanged") return undefined;
@@ -40,7 +40,7 @@ export async function figuresOf(attempt: Attempt, options: ScoresOptions): Promi
   };
 }
 
-/** Uses the validation samples of the precision fallback too, because all samples are more reliable. */
+/** Returns the drop on all samples: those of the comparison, and the validation samples of the precision fallback, which make it more reliable. */
 function dropOf({ comparison, agreement, validation }: Evaluated, { truth, interval }: Metric): number {
   const parts = [{ comparison, agreement }, ...(validation === undefined ? [] : [validation])].map((part) => ({
     ...judge(part.comparison, { maxDrop: 0 }).drop,
@@ -53,7 +53,9 @@ function dropOf({ comparison, agreement, validation }: Evaluated, { truth, inter
   return isAccuracy ? expectedDrop({ drop: mean("value"), changed: mean("changed"), samples }) : mean("value");
 }
 
-/** Returns undefined if the objective needs no speed; 0 if a speed target cannot be timed. Timings of a busy machine are not recorded. */
+/**
+ * Returns undefined if the objective does not depend on speed, and 0 if a target speed cannot be timed. Timings of a busy machine are not recorded.
+ */
 async function measureSpeed(
   attempt: Attempt,
   { measured }: Evaluated,
@@ -61,34 +63,34 @@ async function measureSpeed(
 ): Promise<number | undefined> {
   if (isBySize(objective)) return undefined;
   const target = targets?.[0]?.name;
-  // Records may come from another machine.
+  // The key includes the machine, because records can come from another one.
   const key = { speed: measured.sha256, beside: evaluator.original.measured.sha256, timed, target };
   const recorded = (await records?.read(key)) as number | undefined;
   if (recorded !== undefined) return recorded;
-  const timing = await time(evaluator, [attempt], { rounds: roundsOfTiming, targets }, { log: () => {} });
+  const timing = await time(evaluator, [attempt], { rounds: timingRounds, targets }, { log: () => {} });
   const speed = speedAt(timing, 0);
   if (speed !== undefined && timing?.unsteady !== true) await records?.write(key, speed);
   return speed ?? (objective.id === "faster" ? 0 : undefined);
 }
 
-/** "palettes of 4 bits: 7.08 kB, −0.1 points, 0.98 × as fast" */
+/** Formats a result: "palettes of 4 bits: 7.08 kB, −0.1 points, 0.98 × as fast". */
 export function scoreText(
   { combination: { name }, attempt: { variant, usable }, figures, sameAs }: Scored,
   { metric: { unit, better }, objective }: Pick<ScoresOptions, "metric" | "objective">,
 ): string {
   if (sameAs !== undefined) return `${name}: the same file as ${sameAs}`;
   if (figures === undefined) return `${name}: rejected: ${variant.refused ?? "it cannot be evaluated"}`;
-  const moved = change(unit, (better === "higher" ? -1 : 1) * figures.drop);
+  const dropChange = change(unit, (better === "higher" ? -1 : 1) * figures.drop);
   const speed = figures.speed === undefined ? "" : `, roughly ${times(figures.speed)} as fast`;
   const refused = usable ? "" : `; rejected: ${variant.refused ?? ""}`;
   const packed = objective.id === "download" ? " after brotli" : "";
-  return `${name}: ${bytes(figures.size)}${packed}, ${moved}${speed}${refused}`;
+  return `${name}: ${bytes(figures.size)}${packed}, ${dropChange}${speed}${refused}`;
 }
 
 /**
- * Estimates the drop of accuracy on other samples. With few samples the measured difference is mostly noise, but the share f of changed predictions is
- * not. About 0.4 of the changes are a net loss (0.33 to 0.45 for ResNet-20 in 4 bits, pruned and not). Both estimates are weighted by their
- * variances:
+ * Estimates the drop of accuracy on other samples. With few samples, the measured difference is mostly noise, but the share f of changed predictions
+ * is precise. About 0.4 of the changes are a net loss (0.33 to 0.45 for ResNet-20 in 4 bits, with and without pruning). Both estimates are weighted
+ * by their inverse variances, for n samples:
  *
  *     d₁ = (lost − gained) / n     variance f / n
  *     d₂ = 0.4 f                   variance (0.15 f)² + 0.4² f (1 − f) / n
@@ -101,9 +103,9 @@ export function expectedDrop(measured: {
 }): number {
   const { drop, changed: f, samples: n } = measured;
   if (f <= 0) return drop;
-  const [variance, byChange] = [f / n, (spread * f) ** 2 + (share ** 2 * f * (1 - f)) / n];
-  return (drop / variance + (share * f) / byChange) / (1 / variance + 1 / byChange);
+  const [variance, changeVariance] = [f / n, (netLossDeviation * f) ** 2 + (netLossShare ** 2 * f * (1 - f)) / n];
+  return (drop / variance + (netLossShare * f) / changeVariance) / (1 / variance + 1 / changeVariance);
 }
 
-const share = 0.4;
-const spread = 0.15;
+const netLossShare = 0.4;
+const netLossDeviation = 0.15;

@@ -1,4 +1,4 @@
-/** Opens a search: the original, measured on the search samples, and all candidates. */
+/** Opens a search: measures the original on the search samples and lists all candidates. */
 
 import type { Model } from "../core/graph/model.ts";
 import { counted, integer } from "../core/numbers.ts";
@@ -14,19 +14,19 @@ import { type Combination, recipeOf } from "./combinations.ts";
 import { combinationsFor, type OffersOptions } from "./offers.ts";
 import { firstLook, minSamples, type SearchParts, searchParts } from "./parts.ts";
 
-/** The search chooses results itself, and uses only Pith's passes. */
+/** Options without `choice`, `compared` and `passes`: the search chooses results itself and uses only Pith's passes. */
 export interface SearchOptions
   extends Omit<RunOptions, "choice" | "compared" | "passes">,
     BudgetOptions,
     Pick<OffersOptions, "techniques"> {
-  /** Called with each result that is better than all before. It was evaluated on the search samples only. */
+  /** Called with each result that is better than all before. The result was evaluated on the search samples only. */
   readonly onBest?: (best: Compressed) => Promise<void>;
-  /** Numbers of calibration and training samples, for the recipes of results. */
+  /** Numbers of calibration and training samples, to be written into the recipes of results. */
   readonly samples?: RecipeSamples | undefined;
 }
 
 export interface AheadOptions extends SearchOptions {
-  /** Other processes that try candidates in parallel by `tryIn` with the `resumeFolder` of this search. */
+  /** Pool of processes that evaluate candidates in parallel. They call `tryIn` with the same `resumeFolder`. */
   readonly ahead?: Ahead | undefined;
 }
 
@@ -40,7 +40,7 @@ export interface SearchTask {
   readonly all: readonly Combination[];
   readonly trials: Trials;
   readonly stage: { name?: string };
-  /** Stops the current candidate at the time limit. */
+  /** Aborted at the time limit to stop the running candidate. */
   readonly late: AbortController;
 }
 
@@ -60,7 +60,7 @@ export async function openSearchTask(
   const quiet: Context = {
     ...context,
     signal: AbortSignal.any([context.signal, late.signal]),
-    // Messages of passes are in the record of each candidate.
+    // The record of each candidate already contains the messages of its passes.
     log: (event) => isOpened || context.log(event),
   };
   const trials = await openTrials(
@@ -81,14 +81,16 @@ export async function openSearchTask(
   return { store, original, task, options, context, parts, all, trials, late, stage };
 }
 
-/** Warns if there are so few samples that the same ones rank candidates and evaluate finalists. */
-export function warnOfFew({ parts: { test, isApart }, context }: SearchTask): void {
+/** Warns if the search and the final evaluation use the same samples because there are few. */
+export function warnOfSharedSamples({ parts: { test, isApart }, context }: SearchTask): void {
   if (isApart || test.count === undefined) return;
   const text = `the search and the evaluation use the same ${counted(test.count, "sample")}: give ${integer(2 * minSamples)} or more, so that half are for the evaluation only`;
   context.log({ id: "samples", text, level: "warning" });
 }
 
-/** Evaluates the original before anything is tried. @throws PithError E_DATA if it is at chance level, unless `force`. */
+/**
+ * Evaluates the original on the evaluation samples before any candidate is tried. @throws PithError E_DATA if it is at chance level, unless `force`.
+ */
 export async function requireAboveChance({ store, task, options, context, parts }: SearchTask): Promise<void> {
   if (!parts.isApart) return;
   const quiet: Context = { ...context, log: () => {} };

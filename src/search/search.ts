@@ -1,8 +1,8 @@
 /**
- * Searches the model with the lowest cost within an objective. Offers of passes (`core/pass/moves.ts`) form candidates; results predict the others
- * (`forecast.ts`). Number formats alone come first, because they need no training.
+ * Searches for the model with the lowest cost that meets an objective. Moves that passes offer (`core/pass/moves.ts`) form the candidates, and
+ * `forecast.ts` predicts untried candidates from results. Number formats alone come first, because they need no training.
  *
- * Half of the test samples compare candidates; the other half evaluates only the finalists.
+ * Half of the test samples compare candidates. The other half evaluates only the finalists.
  */
 import { throwIfAborted } from "../core/errors.ts";
 import type { Model } from "../core/graph/model.ts";
@@ -20,7 +20,7 @@ import { Clock } from "./clock.ts";
 import type { Combination } from "./combinations.ts";
 import { Finals, maxFinalists } from "./finals.ts";
 import { Forecast } from "./forecast.ts";
-import { type Scored, sameFile } from "./record.ts";
+import { nameOfSameFile, type Scored } from "./record.ts";
 import { Rounds } from "./rounds.ts";
 import { figuresOf, type ScoresOptions, scoreText } from "./scores.ts";
 import {
@@ -29,7 +29,7 @@ import {
   requireAboveChance,
   type SearchOptions,
   type SearchTask,
-  warnOfFew,
+  warnOfSharedSamples,
 } from "./search-task.ts";
 import { Work } from "./work.ts";
 
@@ -64,7 +64,7 @@ export async function searchAhead(
     const started = performance.now();
     const opened = await openSearchTask(store, original, task, options, context);
     await requireAboveChance(opened);
-    warnOfFew(opened);
+    warnOfSharedSamples(opened);
     const { evaluator } = opened.trials;
     const searched = new Search(
       opened,
@@ -78,7 +78,10 @@ export async function searchAhead(
   });
 }
 
-/** Stores the result in `resumeFolder`, where a search with the same folder and options finds it. @throws PithError as `search`. */
+/**
+ * Evaluates one candidate and stores the result in `resumeFolder`, where a search with the same folder and options finds it. @throws PithError as
+ * `search`.
+ */
 export async function tryIn(
   original: Model,
   task: Task,
@@ -96,7 +99,7 @@ export async function tryIn(
   });
 }
 
-/** Approximate duration of timing the finalists and of reports. */
+/** Approximate number of seconds for timing the finalists and writing reports. */
 const secondsOfTiming = 10;
 
 class Search {
@@ -108,11 +111,11 @@ class Search {
   readonly #scores: ScoresOptions;
   readonly #finals: Finals;
   readonly #stepsOf: ReadonlyMap<string, CandidateSteps>;
-  readonly #before: number;
+  readonly #secondsBefore: number;
 
-  constructor(opened: SearchTask, before: number, size: number) {
+  constructor(opened: SearchTask, secondsBefore: number, size: number) {
     this.#task = opened;
-    this.#before = before;
+    this.#secondsBefore = secondsBefore;
     const { trials, options, store, task, context, all } = opened;
     const { evaluator, goal, candidates } = trials;
     const { measured } = evaluator.original;
@@ -135,15 +138,15 @@ class Search {
   async run(): Promise<void> {
     const { options, trials, context, all } = this.#task;
     const [budget, rounds] = [this.#budget, this.#rounds];
-    // Requests to a bucket for each candidate would take longer than they save.
+    // With a bucket, the requests for each candidate would take longer than they save.
     const { known, spent } = await this.#clock.begin(options.bucket === undefined ? trials.candidates : []);
     if (Number.isFinite(budget.minutes))
       context.log({
         id: "duration",
-        text: this.#work.timeText(all, budget.minutes, spent, this.#otherSeconds),
+        text: this.#work.timeText(all, budget.minutes, spent, this.#secondsOutsideSearch),
       });
     if (known > 0) context.log({ id: "known", text: `${counted(known, "candidate")} known from earlier runs` });
-    for (let round = rounds.next(budget.seconds); round.length > 0; round = rounds.next(budget.seconds)) {
+    for (let round = rounds.next(budget.secondsLeft); round.length > 0; round = rounds.next(budget.secondsLeft)) {
       await this.#tryAhead(round);
       for (const combination of round) {
         if (!budget.isOpen && rounds.tried.length > 0) return;
@@ -161,38 +164,40 @@ class Search {
     if (budget.isOpen) context.log({ id: "ended", text: "no other candidate is expected to gain anything in time" });
   }
 
-  /** Estimates the seconds before and after the search: the finalists run on the evaluation samples as the original did. */
-  get #otherSeconds(): number {
+  /** Estimates the seconds before and after the search. Each finalist is assumed to take as long per sample as the original. */
+  get #secondsOutsideSearch(): number {
     const { trials, parts } = this.#task;
     const { seconds, samples } = trials.evaluator.took;
     return (
-      this.#before + secondsOfTiming + (maxFinalists * seconds * (parts.test.count ?? samples)) / Math.max(1, samples)
+      this.#secondsBefore +
+      secondsOfTiming +
+      (maxFinalists * seconds * (parts.test.count ?? samples)) / Math.max(1, samples)
     );
   }
 
   async finals(): Promise<Compressed> {
-    const result = await this.#finals.atEnd();
+    const result = await this.#finals.evaluateFinalists();
     await this.#clock.end();
     return result;
   }
 
-  /** Removes files that are not needed between candidates. With parallel processes, this waits for the end of the search. */
+  /** Removes stored files that are no longer needed. With parallel processes, files are removed only after the search. */
   async #trim(): Promise<void> {
     const { store, trials, options } = this.#task;
     if (options.ahead === undefined) await store.trim([trials.evaluator.original.measured.sha256]);
   }
 
-  /** Runs a round, and likely next candidates if there is capacity. It does not affect which candidates count. */
+  /** Evaluates a round, and likely next candidates on idle processes. These do not affect which candidates count. */
   async #tryAhead(round: readonly Combination[]): Promise<void> {
     const { options, context, late } = this.#task;
     const budget = this.#budget;
     const { ahead } = options;
     if (ahead === undefined || !budget.isOpen) return;
-    const next = round.slice(0, budget.combinations);
-    const isLast = next.length >= budget.combinations;
+    const next = round.slice(0, budget.candidatesLeft);
+    const isLast = next.length >= budget.candidatesLeft;
     const likely = isLast
       ? []
-      : this.#rounds.promising(budget.seconds).filter((combination) => !round.includes(combination));
+      : this.#rounds.promising(budget.secondsLeft).filter((combination) => !round.includes(combination));
     const missing = (combinations: readonly Combination[]): readonly string[] =>
       combinations.map(({ name }) => name).filter((name) => !this.#clock.isDone(name));
     const names = missing(next);
@@ -204,22 +209,22 @@ class Search {
     throwIfAborted(context.signal, "Stopped while candidates were tried.");
   }
 
-  /** Stops the current candidate at the time limit, unless there is no result yet. @returns a function that cancels this. */
+  /** Stops the running candidate at the time limit, unless no result meets the objective yet. @returns a function that cancels this. */
   #stopWhenLate(): () => void {
     return abortAfter(
       this.#task.late,
-      this.#rounds.best === undefined ? Number.POSITIVE_INFINITY : this.#budget.untilLate,
+      this.#rounds.best === undefined ? Number.POSITIVE_INFINITY : this.#budget.secondsUntilStop,
     );
   }
 
-  /** Returns undefined if the time limit stops it. */
+  /** Evaluates a candidate. Returns undefined if the time limit stopped it. */
   async #try(combination: Combination): Promise<Scored | undefined> {
     const { trials, options, context, late, stage } = this.#task;
     const { tried, best } = this.#rounds;
     const candidate = this.#stepsOf.get(combination.name);
     if (candidate === undefined) throw new RangeError(`"${combination.name}" is not a candidate`);
     const bestText = best === undefined ? "" : `, best ${best.combination.name}`;
-    stage.name = `${combination.name} (${integer(tried.length)} tried${bestText}, ${this.#budget.left})`;
+    stage.name = `${combination.name} (${integer(tried.length)} tried${bestText}, ${this.#budget.leftText})`;
     options.onStage?.(stage.name);
     const started = performance.now();
     const cancel = this.#stopWhenLate();
@@ -227,7 +232,7 @@ class Search {
       const attempt = await runCandidate(candidate, true, trials);
       const figures = await figuresOf(attempt, this.#scores);
       const { seconds, spent } = await this.#clock.measure(candidate, started);
-      return { combination, attempt, figures, seconds, spent, sameAs: sameFile(attempt, tried) };
+      return { combination, attempt, figures, seconds, spent, sameAs: nameOfSameFile(attempt, tried) };
     } catch (error) {
       if (late.signal.aborted && !context.signal.aborted) return undefined;
       throw error;
@@ -242,8 +247,8 @@ class Search {
     const isBest = this.#rounds.add(scored);
     context.log({ id: "tried", text: scoreText(scored, this.#scores) });
     if (!isBest) return;
-    // Called first, so that a stop after the message finds the result.
-    if (options.onBest !== undefined) await options.onBest(await this.#finals.soFar(scored));
+    // `onBest` is called before the message, so that a user who stops after the message finds the result.
+    if (options.onBest !== undefined) await options.onBest(await this.#finals.evaluateInterim(scored));
     context.log({ id: "best", text: `best so far: ${scored.combination.name}` });
   }
 }

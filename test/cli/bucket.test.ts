@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { bucketPlace, markOf, openBucket, textOf } from "../../src/app/cli/queue/bucket.ts";
+import { bucketPlace, openBucket, testBucket, textOf } from "../../src/app/cli/queue/bucket.ts";
 import { type HashedFile, listText, receiveFolder, sendFolder } from "../../src/app/cli/queue/bucket-inputs.ts";
 import { bytesHash, textHash } from "../../src/core/files/hash.ts";
 import { temporaryFolder } from "../temporary.ts";
@@ -63,18 +63,18 @@ test("resumes an interrupted download, and fails if it is always interrupted", a
 
 test("identifies an emptied bucket as a new one", async () => {
   const bucket = await openBucket("s3://models/a");
-  const mark = await markOf(bucket);
-  expect(await markOf(bucket)).toBe(mark);
+  const mark = await testBucket(bucket);
+  expect(await testBucket(bucket)).toBe(mark);
   server.objects.clear();
-  expect(await markOf(bucket)).not.toBe(mark);
+  expect(await testBucket(bucket)).not.toBe(mark);
   server.objects.set("models/a/store", Buffer.from("../../elsewhere"));
-  await expect(markOf(bucket)).rejects.toThrow("is not one that Pith wrote");
+  await expect(testBucket(bucket)).rejects.toThrow("is not one that Pith wrote");
 });
 
 test("distinguishes a missing bucket, denied access and missing keys, without printing secrets", async () => {
   const failure = async (address: string): Promise<string> => {
     try {
-      return await markOf(await openBucket(address));
+      return await testBucket(await openBucket(address));
     } catch (error) {
       const { message, hint, cause } = error as { message: string; hint?: string; cause?: unknown };
       expect(cause).toBeUndefined();

@@ -1,7 +1,7 @@
 /** Tests jobs in separate processes that run before the command needs their results. */
 import { readdirSync } from "node:fs";
 import { expect, test } from "vitest";
-import { inProcesses } from "../../src/app/cli/jobs/job-pool.ts";
+import { createProcessPool } from "../../src/app/cli/jobs/job-pool.ts";
 import type { MeasurementsInput, Work } from "../../src/app/cli/queue/inputs.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { dataAt } from "./data-request.ts";
@@ -10,7 +10,7 @@ import { smallModels } from "./small-models.ts";
 const { at } = smallModels();
 
 const poolOf = (model: string, resumeFolder: string) =>
-  inProcesses(
+  createProcessPool(
     1,
     0,
     (name): Work<MeasurementsInput> => ({

@@ -3,9 +3,9 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { type CommandDefinition, defineCommand } from "../../src/app/cli/command.ts";
-import { commands, type Listed } from "../../src/app/cli/commands.ts";
+import { commands, type ListedCommand } from "../../src/app/cli/commands.ts";
 import { metricNames } from "../../src/app/cli/flags/metrics.ts";
-import { exitCode, runProgram, stoppedDuring } from "../../src/app/cli/program.ts";
+import { describeStoppedStage, exitCode, runProgram } from "../../src/app/cli/program.ts";
 import { PithError, throwIfAborted } from "../../src/core/errors.ts";
 import type behave from "./jobs/behave.ts";
 
@@ -52,7 +52,7 @@ const failing = defineCommand({
   },
 });
 
-function listed<S extends v.GenericSchema>(definition: CommandDefinition<S>): Listed {
+function listed<S extends v.GenericSchema>(definition: CommandDefinition<S>): ListedCommand {
   const { name, summary } = definition;
   return { name, summary, load: async () => ({ default: definition }) };
 }
@@ -66,7 +66,7 @@ interface Ran {
 async function pith(
   line: string,
   signal = new AbortController().signal,
-  own: readonly Listed[] = [listed(scale), listed(failing)],
+  own: readonly ListedCommand[] = [listed(scale), listed(failing)],
   columns?: number,
 ): Promise<Ran> {
   const text = { out: "", err: "" };
@@ -273,15 +273,15 @@ describe("a failure", () => {
 
 test("names the requested command if its additional work was stopped", () => {
   const error = new PithError("E_STOPPED", "The evaluation was stopped.");
-  expect(stoppedDuring(error, "train", "original")).toMatchObject({
+  expect(describeStoppedStage(error, "train", "original")).toMatchObject({
     code: "E_STOPPED",
     message: "train was stopped while measuring the original.",
   });
-  expect(stoppedDuring(error, "eval", "evaluate")).toBe(error);
+  expect(describeStoppedStage(error, "eval", "evaluate")).toBe(error);
   const training = new PithError("E_STOPPED", "Stopped after 3 steps.");
-  expect(stoppedDuring(training, "train", "train")).toBe(training);
+  expect(describeStoppedStage(training, "train", "train")).toBe(training);
   const other = new PithError("E_DATA", "There are no samples.");
-  expect(stoppedDuring(other, "train", "original")).toBe(other);
+  expect(describeStoppedStage(other, "train", "original")).toBe(other);
 });
 
 test("the list of commands has the name and summary of each command", async () => {

@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, renameSync, symlinkSync, writeFileSync } from "
 import { dirname, join, relative, sep } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { SharedInput } from "../../src/app/cli/queue/inputs.ts";
-import { findAmong } from "../../src/app/cli/queue/modules.ts";
+import { moduleFinder } from "../../src/app/cli/queue/modules.ts";
 import {
   openSharedStore,
   receiveInput,
@@ -53,7 +53,7 @@ describe("a command", () => {
       .map(({ parentPath, name }) => relative(join(store.folder, "inputs"), join(parentPath, name)))
       .map((path) => path.split(sep).slice(1).join("/"));
     expect(printed.toSorted()).toEqual(files.toSorted());
-    const received = await receiveInput(store, job, await findAmong([]));
+    const received = await receiveInput(store, job, await moduleFinder([]));
     // A worker finds the same splits.
     const [here, there] = [await openSource(at(data), {}), await openSource(received.data.path, {})];
     expect(Object.keys(there.parts)).toEqual(Object.keys(here.parts));
@@ -122,7 +122,7 @@ describe("a command", () => {
     const job = await shareInput(store, input, (files) => names.push(...files));
     expect(names).toEqual(["net.onnx", "net.onnx_data", "points.csv"]);
     expect(readdirSync(store.folder)).toEqual(["inputs"]);
-    const { model } = await receiveInput(store, job, await findAmong([]));
+    const { model } = await receiveInput(store, job, await moduleFinder([]));
     expect((await open(model)).graph.outputs).toHaveLength(1);
   });
 });
@@ -137,9 +137,9 @@ test("stores no data set that is a module, and names it by its hash", async () =
   const shared = await shareInput(store, input, () => {});
   expect(shared.data.path).toMatch(/^modules\/[0-9a-f]{64}\/rows\.mjs$/);
   expect(readdirSync(store.folder, { recursive: true }).filter((name) => String(name).includes("rows"))).toEqual([]);
-  const received = await receiveInput(store, shared, await findAmong([rows]));
+  const received = await receiveInput(store, shared, await moduleFinder([rows]));
   expect(received).toMatchObject({ model: join(store.folder, shared.model), data: { path: rows } });
-  await expect(receiveInput(store, shared, await findAmong([]))).rejects.toMatchObject({ code: "E_OPTION" });
+  await expect(receiveInput(store, shared, await moduleFinder([]))).rejects.toMatchObject({ code: "E_OPTION" });
 });
 
 describe("a worker", () => {
@@ -148,7 +148,7 @@ describe("a worker", () => {
   let store: SharedStore;
   let job: SharedInput;
   const receive = async (changed: Partial<SharedInput>) =>
-    receiveInput(store, { ...job, ...changed }, await findAmong([]));
+    receiveInput(store, { ...job, ...changed }, await moduleFinder([]));
 
   beforeAll(async () => {
     await save(parseModel(outliers), at("net.onnx"));

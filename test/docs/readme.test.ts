@@ -14,7 +14,7 @@ import { linear, network, relu } from "pith/nn";
 import { train } from "pith/train";
 import * as v from "valibot";
 import { beforeAll, describe, expect, test } from "vitest";
-import { commands, type Listed } from "../../src/app/cli/commands.ts";
+import { commands, type ListedCommand } from "../../src/app/cli/commands.ts";
 import { runProgram } from "../../src/app/cli/program.ts";
 import { pith } from "../cli/run.ts";
 import { writeDigits } from "../examples/start.ts";
@@ -169,7 +169,7 @@ async function understood(words: readonly string[]): Promise<string> {
 }
 
 /** Returns a command that only checks its options. */
-function idle(listed: Listed): Listed {
+function idle(listed: ListedCommand): ListedCommand {
   return {
     ...listed,
     async load() {

@@ -4,7 +4,7 @@
  */
 import { infer } from "../../src/core/analysis/infer.ts";
 import type { Engine } from "../../src/core/engine/index.ts";
-import { insideOnly } from "../../src/core/engine/screen.ts";
+import { internalTypes } from "../../src/core/engine/screen.ts";
 import { type Container, isContainer } from "../../src/core/graph/elements.ts";
 import { allGraphs, describe, type Value, type ValueType } from "../../src/core/graph/graph.ts";
 import type { Model } from "../../src/core/graph/model.ts";
@@ -49,7 +49,7 @@ export function storeUnfeedable(model: Model, feeds: Batch): Batch {
   for (const value of model.graph.feeds) {
     const dense = feeds[value.name];
     if (dense === undefined) continue;
-    if (insideOnly.has(dense.type)) store(value, dense);
+    if (internalTypes.has(dense.type)) store(value, dense);
     else rest[value.name] = dense;
   }
   return rest;

@@ -5,7 +5,7 @@
  */
 import { type Inference, infer } from "../../src/core/analysis/infer.ts";
 import type { Engine } from "../../src/core/engine/engine.ts";
-import { insideOnly } from "../../src/core/engine/screen.ts";
+import { internalTypes } from "../../src/core/engine/screen.ts";
 import { Miss, PithError } from "../../src/core/errors.ts";
 import { type Container, isContainer, type Value, type ValueType } from "../../src/core/graph/elements.ts";
 import { emitInto } from "../../src/core/graph/emit.ts";
@@ -58,7 +58,7 @@ export async function observeTypes(
       outputs.push(length);
     } else if (inferredType?.container !== undefined || value.foreign?.type !== undefined) {
       misses.push(new Miss(`is not a tensor, but of kind ${inferredType?.container?.kind ?? "unknown"}`, value.name));
-    } else if (inferredType !== undefined && insideOnly.has(inferredType.type)) {
+    } else if (inferredType !== undefined && internalTypes.has(inferredType.type)) {
       // Complex numbers have no Cast; the other types have a Cast, or a Shape.
       const float = inferredType.type.startsWith("complex")
         ? emit.Shape([value])
@@ -83,7 +83,7 @@ export async function observeTypes(
 
 /** Returns whether the container is a sequence whose element type JavaScript supports. */
 function isSequence(container: Container | undefined): boolean {
-  return container?.kind === "sequence" && !isContainer(container.of) && !insideOnly.has(container.of.type);
+  return container?.kind === "sequence" && !isContainer(container.of) && !internalTypes.has(container.of.type);
 }
 
 async function runOnce(engine: Engine, model: Model, outputs: readonly Value[], feeds: Batch): Promise<Batch> {

@@ -4,9 +4,9 @@ import { infer } from "../../src/core/analysis/infer.ts";
 import { Miss } from "../../src/core/errors.ts";
 import { emitInto } from "../../src/core/graph/emit.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { blocksOf } from "../../src/core/ops/shared/channel-blocks.ts";
+import { createBlocks } from "../../src/core/ops/shared/channel-blocks.ts";
 import { readConv } from "../../src/core/ops/shared/convolution.ts";
-import { formsFor, weightGradient } from "../../src/core/ops/shared/weight-gradient.ts";
+import { possibleForms, writeWeightGradient } from "../../src/core/ops/shared/weight-gradient.ts";
 import { fromNumbers } from "../../src/core/tensor/convert.ts";
 import type { Dense } from "../../src/core/tensor/types.ts";
 import { channelBlock } from "../../src/learn/train/channel-blocks.ts";
@@ -52,10 +52,12 @@ graph (x: float32[${x}], w: float32[${w}]) -> (y) {
   const dims = y.type?.dims?.map(Number) ?? [];
   const up = model.graph.addInput("up", { type: "float32", dims });
   const emit = emitInto(model, { onNode: inference.visit });
-  const forms = formsFor(s, data, up, block);
+  const forms = possibleForms(s, data, up, block);
   expect(forms.length).toBeGreaterThan(1);
-  const blocks = block === undefined ? undefined : blocksOf(emit, block);
-  const results = forms.map((form) => emit.Identity([weightGradient(s, emit, [data, kernel, up], { blocks, form })]));
+  const blocks = block === undefined ? undefined : createBlocks(emit, block);
+  const results = forms.map((form) =>
+    emit.Identity([writeWeightGradient(s, emit, [data, kernel, up], { blocks, form })]),
+  );
   model.graph.setOutputs(results);
   const session = await engine.load(model, { optimize: false, threads: 1 });
   const outputs = await session.run({ x: noise(x, "x"), w: noise(w, "w"), up: noise(dims, "up") });
@@ -81,9 +83,9 @@ graph (x: float32[2, 3, 2, 2], w: float32[4, 3, 1, 1], before: float32[4, 3, 1, 
   const emit = emitInto(model, { onNode: inference.visit });
   const take = () => ({ value: before, factor: 0.5 });
   const operands = [data, kernel, up] as const;
-  const added = emit.Identity([weightGradient(s, emit, operands, { take, form: "one product" })]);
+  const added = emit.Identity([writeWeightGradient(s, emit, operands, { take, form: "one product" })]);
   const separate = emit.Add([
-    weightGradient(s, emit, operands, { form: "taps" }),
+    writeWeightGradient(s, emit, operands, { form: "taps" }),
     emit.Mul([before, emit.constant(fromNumbers("float32", [], [0.5]))]),
   ]);
   model.graph.setOutputs([added, separate]);

@@ -1,6 +1,6 @@
 /** Tests options of layers, which override those of the pass by name, pattern or operator type, and how changes report the decision. */
 import { describe, expect, test } from "vitest";
-import { ownOptions } from "../../src/core/analysis/selection.ts";
+import { optionsOfLayer } from "../../src/core/analysis/selection.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import type { Change, Outcome } from "../../src/core/pass/pass.ts";
@@ -33,14 +33,14 @@ const scales = (model: Model, name: string) => model.graph.value(`${name}_scale`
 test("layer options override operator type options and pass options, and the last pattern decides", () => {
   const layer = { name: "layer4.fc", node: { op: "Gemm" } };
   const options = { amount: 0.1, n: 2, overrides: { "layer4*": { amount: 0.4 }, Gemm: { amount: 0.2, n: 1 } } };
-  expect(ownOptions(options, layer)).toMatchObject({ own: { amount: 0.4, n: 1 }, decidedBy: "layer" });
-  expect(ownOptions(options, { ...layer, name: "fc" })).toMatchObject({ own: { amount: 0.2 }, decidedBy: "op" });
-  expect(ownOptions(options, { name: "fc", node: { op: "Conv" } })).toMatchObject({
+  expect(optionsOfLayer(options, layer)).toMatchObject({ own: { amount: 0.4, n: 1 }, decidedBy: "layer" });
+  expect(optionsOfLayer(options, { ...layer, name: "fc" })).toMatchObject({ own: { amount: 0.2 }, decidedBy: "op" });
+  expect(optionsOfLayer(options, { name: "fc", node: { op: "Conv" } })).toMatchObject({
     own: { amount: 0.1, n: 2 },
     decidedBy: "global",
   });
   const several = { amount: 0.1, overrides: { "layer4*": { amount: 0.4 }, "*fc": { amount: 0.6 } } };
-  expect(ownOptions(several, layer).own.amount).toBe(0.6);
+  expect(optionsOfLayer(several, layer).own.amount).toBe(0.6);
 });
 
 describe("prune", () => {

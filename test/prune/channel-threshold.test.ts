@@ -5,7 +5,7 @@ import { prune } from "pith/prune";
 import { expect, test } from "vitest";
 import { channelGroups } from "../../src/core/analysis/channels.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
-import { recordedKept } from "../../src/core/analysis/provenance.ts";
+import { recordedChannels } from "../../src/core/analysis/provenance.ts";
 import { withFreeChannels } from "../../src/rewrite/clean-up/free-channels.ts";
 import { storeWeights } from "../../src/rewrite/clean-up/store-constants.ts";
 import { explain } from "../../src/search/sensitivity/explain.ts";
@@ -77,7 +77,7 @@ test.each(networks)("%s: a channel is removed at its threshold, and kept 0.1 % b
           const isCut = async (amount: number): Promise<boolean> => {
             const model = original.clone();
             await prune(model, { structured: amount, scope, importance: "magnitude", roundTo });
-            return recordedKept(model, layer)?.includes(channel) === false;
+            return recordedChannels(model, layer)?.includes(channel) === false;
           };
           const place = { scope, roundTo, layer, channel, threshold };
           expect({ ...place, at: await isCut(threshold), below: await isCut((1000 * threshold - 1) / 1000) }).toEqual({

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { channelGroups, type Group, outputsOf, removable } from "../../src/core/analysis/channels.ts";
 import { cut, type Removal } from "../../src/core/analysis/cut.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
-import { recordedKept } from "../../src/core/analysis/provenance.ts";
+import { recordedChannels } from "../../src/core/analysis/provenance.ts";
 import { Miss } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
@@ -119,7 +119,7 @@ test.each([
 function removed(original: Model, pruned: Model): Removal[] {
   return groupsOf(original).map((group) => {
     const units = group.layers.flatMap((layer) => {
-      const kept = recordedKept(pruned, layer.name);
+      const kept = recordedChannels(pruned, layer.name);
       const keptChannels = new Set(kept);
       const unitOf = outputsOf(group, layer)?.unitOf ?? new Int32Array();
       return kept === undefined ? [] : [...unitOf].filter((_, channel) => !keptChannels.has(channel));

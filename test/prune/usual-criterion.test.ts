@@ -6,7 +6,7 @@ import { memory } from "pith/data";
 import { parseModel } from "pith/extend";
 import { type PruneOptions, prune } from "pith/prune";
 import { expect, test } from "vitest";
-import { recordedKept } from "../../src/core/analysis/provenance.ts";
+import { recordedChannels } from "../../src/core/analysis/provenance.ts";
 
 /** Channel 0 has the largest weights, but the output ignores it; channel 1 has the smallest weights and decides the output. */
 const network = (outputs: number): Model => {
@@ -25,7 +25,7 @@ async function pruned(model: Model, options: Omit<PruneOptions, "structured">) {
   const notes: string[] = [];
   const log = ({ id, text }: { id: string; text: string }): void => void (id === "criterion" && notes.push(text));
   await prune(model, { structured: 0.25, ...options }, { log });
-  return { kept: recordedKept(model, "a"), notes };
+  return { kept: recordedChannels(model, "a"), notes };
 }
 
 test("ranks channels by Taylor scores if the model scores classes; samples need no labels", async () => {
@@ -76,7 +76,7 @@ test.each([
   for (const structured of [0.1, 0.3, 0.55, 0.9]) {
     const model = wide(width);
     await prune(model, { structured });
-    const [a = 0, b = 0] = ["a", "b"].map((name) => recordedKept(model, name)?.length ?? width);
+    const [a = 0, b = 0] = ["a", "b"].map((name) => recordedChannels(model, name)?.length ?? width);
     expect([a % multiple, b % multiple]).toEqual([0, 0]);
     // Blocks are ranked over both layers, so together they miss the amount by few blocks.
     expect(Math.abs(a + b - 2 * width * (1 - structured))).toBeLessThanOrEqual(2 * multiple);
@@ -88,7 +88,7 @@ test("uses the isomorphic allocation by default", async () => {
   await prune(usual, { structured: 0.2 });
   await prune(named, { structured: 0.2, scope: "isomorphic" });
   await prune(uniform, { structured: 0.2, scope: "uniform" });
-  const kept = (model: Model) => ["a", "b"].map((name) => recordedKept(model, name));
+  const kept = (model: Model) => ["a", "b"].map((name) => recordedChannels(model, name));
   expect(kept(usual)).toEqual(kept(named));
   expect(kept(usual)).not.toEqual(kept(uniform));
 });

@@ -4,11 +4,11 @@ import { Argument, Command } from "commander";
 import * as v from "valibot";
 import { capitalize, PithError } from "../../core/errors.ts";
 import { described, option } from "../../core/pass/options.ts";
-import { quoted } from "../../judge/record/shell-command.ts";
+import { quoteWord } from "../../judge/record/shell-command.ts";
 import type { Job } from "../../runtime/job/job.ts";
 import type { RunOptions } from "../../runtime/job/run.ts";
 import { findModel, withModelFiles } from "./files/model-folder.ts";
-import { addFlags, Flag, givenFlags, keysOf, meaningsOf, readFlags } from "./flags/options.ts";
+import { addFlags, Flag, flagsOnCommandLine, keysOf, meaningsOf, readFlags } from "./flags/options.ts";
 import type loadableJob from "./jobs/loadable.ts";
 import type { Terminal } from "./print/terminal.ts";
 
@@ -24,19 +24,19 @@ export interface CommandDefinition<S extends v.GenericSchema = v.GenericSchema> 
   readonly name: string;
   readonly summary: string;
   readonly arguments: readonly CommandArgument[];
-  /** An object schema: each entry is a flag (`flags/options.ts`). */
+  /** Object schema in which each entry is a flag (`flags/options.ts`). */
   readonly options: S;
-  /** Options of the underlying operation. They have flags too and are passed on unchecked. */
+  /** Options of the underlying operation. They also have flags, and are passed on without a check. */
   readonly passed?: v.GenericSchema;
-  /** Names in `passed` that the command handles itself. */
+  /** Names of options in `passed` that the command sets itself. */
   readonly reserved?: readonly string[];
-  /** Names in `options` without a flag. */
+  /** Names of options in `options` that get no flag. */
   readonly without?: readonly string[];
-  /** Whether a folder argument means the folder itself and not the model in it. */
+  /** Returns whether a folder as an argument means the folder itself, and not the model in it. */
   folders?(options: v.InferOutput<S>): boolean;
-  /** Removes `--seed`. */
+  /** Whether the command has no `--seed`. */
   readonly deterministic?: boolean;
-  /** Command lines without the leading `pith`. */
+  /** Example command lines without the leading `pith`. */
   readonly examples: readonly string[];
   run(words: readonly string[], options: v.InferOutput<S>, session: Session): Promise<Result>;
 }
@@ -45,14 +45,14 @@ export interface Session {
   readonly terminal: Terminal;
   readonly signal: AbortSignal;
   readonly seed: number;
-  /** The command line without `pith` and without secrets, as reports record it. */
+  /** Words of the command line without `pith` and without secrets, as reports record them. */
   readonly line: readonly string[];
   readonly passed: Readonly<Record<string, unknown>>;
-  /** Model file → the folder that the user named. */
+  /** Model file → folder that the user named instead of the file. */
   readonly folders: ReadonlyMap<string, string>;
   /**
-   * Runs a job (`jobs/<module>.ts`) in a separate process, or in this one with `isHere`. `keeps`: a stop waits until its work is saved; `modules`:
-   * the user modules it may import.
+   * Runs a job (`jobs/<module>.ts`) in a separate process, or in this one with `isHere`. With `keeps`, a stop waits until the job has saved its work. `modules` are the user
+   * modules that the job may import.
    */
   job<J extends Job>(
     module: string | URL,
@@ -71,11 +71,11 @@ export interface Result {
   readonly data: unknown;
   print(terminal: Terminal): void;
   readonly goalMissed?: boolean;
-  /** Why nothing better was found. Printed after the result, also with `--json`. Exit code 1. */
+  /** Reason why nothing better was found. It is printed after the result, also with `--json`, and the exit code is 1. */
   readonly failure?: PithError | undefined;
 }
 
-/** Larger integers are not exact. */
+/** Schema of seeds: integers that a number represents exactly. */
 export const seedSchema = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
 
 const sharedOptions = v.object({
@@ -89,10 +89,10 @@ export interface SharedOptions {
   readonly passed: Readonly<Record<string, unknown>>;
 }
 
-/** Maximum number of flags that `--help` shows; a command with more shows the common ones. */
+/** Maximum number of flags that `--help` shows. A command with more flags shows only the common ones. */
 const maxFlags = 16;
 
-/** The guide of a command in the package's folder docs/. */
+/** Command → its guide in the package's folder docs/. */
 const guides: ReadonlyMap<string, string> = new Map([
   ["plot", "plot.md"],
   ["eval", "data.md"],
@@ -132,7 +132,7 @@ export function buildCommand<S extends v.GenericSchema>(
     command.addArgument(choices === undefined ? argument : argument.choices(choices));
   }
   const { passed, options: ownSchema, reserved = [], without = [] } = definition;
-  // If both schemas have an option, the description of `passed` is used.
+  // If both schemas have an option, the description in `passed` is used.
   const passedKeys = passed === undefined ? [] : [...keysOf(passed)].filter((key) => !reserved.includes(key));
   if (passed !== undefined) addFlags(command, passed, new Set([...reserved, ...keysOf(sharedOptions)]));
   addFlags(command, ownSchema, new Set([...without, ...passedKeys]));
@@ -141,7 +141,7 @@ export function buildCommand<S extends v.GenericSchema>(
   return command.action(async () => {
     const words = command.processedArgs.flat().flatMap((word) => (word === undefined ? [] : String(word)));
     const { json = false, seed } = readFlags(command, sharedOptions);
-    const passedOptions = passed === undefined ? {} : givenFlags(command, passed);
+    const passedOptions = passed === undefined ? {} : flagsOnCommandLine(command, passed);
     for (const key of reserved) delete passedOptions[key];
     await execute({ json, seed, passed: passedOptions }, async (session) => {
       const folders = new Map<string, string>();
@@ -166,7 +166,7 @@ export function buildCommand<S extends v.GenericSchema>(
   });
 }
 
-/** Shows the common flags, or all in groups; then the meanings of words, the examples and the guide. */
+/** Adds the common flags, or all flags in groups, to the help. Then adds the meanings of accepted words, the examples and the guide. */
 function addHelp(
   command: Command,
   { name, passed, options, examples }: CommandDefinition,
@@ -206,5 +206,5 @@ export async function adviseOnLoading(error: unknown, models: readonly string[],
   if (!(error instanceof PithError) || error.code !== "E_ENGINE") return error;
   const model = await job<typeof loadableJob>("loadable", { models }, "simplify").catch(() => undefined);
   if (model === undefined) return error;
-  return error.reworded({ hint: `Run pith simplify ${quoted(model)} first, and use its result: it loads.` });
+  return error.reworded({ hint: `Run pith simplify ${quoteWord(model)} first, and use its result: it loads.` });
 }

@@ -1,14 +1,14 @@
-/** The commands, in the order of the help. Made by npm run generate. */
+/** Commands in the order of the help. This file is made by npm run generate. */
 import type { AnyPass } from "../../core/pass/pass.ts";
 import type { CommandDefinition } from "./command.ts";
 
-export interface Listed {
+export interface ListedCommand {
   readonly name: string;
   readonly summary: string;
   load(): Promise<{ readonly default: CommandDefinition }>;
 }
 
-async function command(pass: () => Promise<AnyPass>): ReturnType<Listed["load"]> {
+async function command(pass: () => Promise<AnyPass>): ReturnType<ListedCommand["load"]> {
   const { passCommand } = await import("./commands/pass.ts");
   return { default: passCommand(await pass()) };
 }
@@ -35,8 +35,8 @@ const summaries = {
   completion: "print a script that completes commands, flags and values in a shell",
 };
 
-/** Only the command that the command line names is loaded. */
-const loaders: Readonly<Record<keyof typeof summaries, Listed["load"]>> = {
+/** Each command is loaded only if the command line names it. */
+const loaders: Readonly<Record<keyof typeof summaries, ListedCommand["load"]>> = {
   inspect: () => import("./commands/inspect.ts"),
   plot: () => import("./commands/plot.ts"),
   simplify: () => import("./commands/simplify.ts"),
@@ -60,7 +60,7 @@ const loaders: Readonly<Record<keyof typeof summaries, Listed["load"]>> = {
 
 const names = Object.keys(summaries) as (keyof typeof summaries)[];
 
-export const commands: readonly Listed[] = names.map((name) => ({
+export const commands: readonly ListedCommand[] = names.map((name) => ({
   name,
   summary: summaries[name],
   load: loaders[name],

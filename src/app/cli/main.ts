@@ -1,14 +1,14 @@
 #!/usr/bin/env node
-/** The executable: signals and streams around `runProgram`. */
+/** Executable: connects signals and streams with `runProgram`. */
 import * as module from "node:module";
 
-// Node 22 and newer cache compiled code; only later imports benefit.
+// Node 22 and newer cache compiled code. Only imports after this call benefit.
 const { enableCompileCache } = module as { enableCompileCache?: () => unknown };
 enableCompileCache?.();
 const { exitCode, invocation, runProgram } = await import("./program.ts");
 
 const controller = new AbortController();
-/** 128 + signal number, as for a program that the signal killed. */
+/** Exit codes: 128 plus the number of the signal, as if the signal had killed the program. */
 const codes = { SIGINT: 130, SIGTERM: 143 } as const;
 let stoppedBy: keyof typeof codes | undefined;
 let isDone = false;
@@ -25,7 +25,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     controller.abort();
   });
 }
-// The reader of a pipe may leave early (`| head`). Any other unwritten result is a failure.
+// The reader of a pipe can leave early (`| head`), which is no failure. Any other unwritten result is one.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(exitCode.ok);
   const reason = error.code === "ENOSPC" ? "the disk is full" : error.message;

@@ -4,7 +4,7 @@ import { root } from "#root";
 import { errorMessage, failureOfCode, PithError } from "../../core/errors.ts";
 import { thrownValue } from "../../core/platform/serialized-error.ts";
 
-/** Names the module if a module outside Pith threw the error. */
+/** Returns an error that names the module, if a module outside Pith threw the error. */
 export function blameModule(error: unknown): unknown {
   if (error instanceof PithError) return error;
   if (!(error instanceof Error) || error.name === thrownValue)
@@ -15,7 +15,7 @@ export function blameModule(error: unknown): unknown {
   return file === undefined ? error : failureOfCode("E_OPTION", file, error);
 }
 
-/** Returns the file outside Pith that threw an error; its calls to Node or packages count as its own. */
+/** Returns the file outside Pith that threw an error. Code of Node or packages that it called counts as part of it. */
 function throwingFile({ stack }: Error): string | undefined {
   const sources = fileURLToPath(root());
   for (const [, place = ""] of String(stack).matchAll(/^\s*at (?:.*\()?(.+?):\d+:\d+\)?$/gm)) {

@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
-import { asTyped, invocation } from "./program.ts";
+import { invocation, replaceProgramName } from "./program.ts";
 
 describe("invocation", () => {
   const folder = temporaryFolder();
@@ -29,14 +29,14 @@ describe("invocation", () => {
 describe("asTyped", () => {
   test("replaces `pith` at the start of command lines", () => {
     const text = "next: pith bench a.onnx. See pith --help; `pith eval` and npx pith eval.";
-    expect(asTyped(text, "npx pith")).toBe(
+    expect(replaceProgramName(text, "npx pith")).toBe(
       "next: npx pith bench a.onnx. See npx pith --help; `npx pith eval` and npx pith eval.",
     );
-    expect(asTyped(text, "pith")).toBe(text);
+    expect(replaceProgramName(text, "pith")).toBe(text);
   });
 
   test("does not change text that is not a command line", () => {
     const text = "pith 0.1.0, /usr/lib/pith train, my-pith eval, pith is small";
-    expect(asTyped(text, "npx pith")).toBe(text);
+    expect(replaceProgramName(text, "npx pith")).toBe(text);
   });
 });

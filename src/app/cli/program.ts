@@ -8,11 +8,11 @@ import { capitalize, type ErrorCode, PithError } from "../../core/errors.ts";
 import { version } from "../../core/version.ts";
 import type { Job, JobEvent } from "../../runtime/job/job.ts";
 import type { JobOptions, Result, Session, SharedOptions } from "./command.ts";
-import { commands, type Listed } from "./commands.ts";
-import { publicWords, secretsHidden } from "./print/addresses.ts";
+import { commands, type ListedCommand } from "./commands.ts";
+import { publicWords, secretRemover } from "./print/addresses.ts";
 import { type Environment, type Stream, Terminal, widthOf } from "./print/terminal.ts";
 
-/** Errors that a different command line avoids: a wrong flag, an invalid setting, an unknown layer. */
+/** Codes of errors that another command line avoids, such as a wrong flag, an invalid setting or an unknown layer. */
 const usageCodes: ReadonlySet<ErrorCode> = new Set(["E_USAGE", "E_OPTION", "E_NAME"]);
 
 export const exitCode = { ok: 0, failed: 1, usage: 2 } as const;
@@ -22,9 +22,9 @@ export interface Surroundings {
   readonly err: Stream;
   readonly signal: AbortSignal;
   readonly env?: Environment;
-  /** The word that starts Pith (default: "pith"). */
+  /** Word that starts Pith (default: "pith"). */
   readonly program?: string;
-  readonly commands?: readonly Listed[];
+  readonly commands?: readonly ListedCommand[];
   readonly runJob?: typeof import("../../runtime/job/run.ts").runJob;
 }
 
@@ -32,11 +32,11 @@ export interface Surroundings {
 export async function runProgram(line: readonly string[], surroundings: Surroundings): Promise<number> {
   const { signal } = surroundings;
   const words = line.map((word) => (word.startsWith("file://") ? fileURLToPath(word) : word));
-  // Programs use either for the version.
+  // Some programs use -V for the version, others -v, so both are accepted.
   if (words[0] === "-V") words[0] = "-v";
   const terminal = openTerminal(surroundings, words);
   let code: number = exitCode.ok;
-  // Loaded lazily, because help needs no jobs.
+  // The module is loaded when the first job starts, because help needs no jobs.
   const job = async <J extends Job>(
     module: string | URL,
     input: Parameters<J>[0],
@@ -47,18 +47,18 @@ export async function runProgram(line: readonly string[], surroundings: Surround
       ? (await import("../../runtime/job/here.ts")).runHere
       : (await import("../../runtime/job/run.ts")).runJob;
     const run = surroundings.runJob ?? usual;
-    const { onCommandLine } = await import("./flags/invalid-options.ts");
+    const { rewordOptionNames } = await import("./flags/invalid-options.ts");
     const flags = command === undefined ? undefined : flagsOf(command);
     let stage = "";
     const onEvent = (event: JobEvent): void => {
       if (event.kind === "stage") stage = event.name;
-      terminal.event(event.kind === "log" ? { ...event, text: onCommandLine(event.text, flags) } : event);
+      terminal.event(event.kind === "log" ? { ...event, text: rewordOptionNames(event.text, flags) } : event);
     };
     const url = typeof module === "string" ? moduleOf(`app/cli/jobs/${module}`) : module;
     try {
       return await run<J>(url, input, { ...how, name, signal, onEvent });
     } catch (error) {
-      throw stoppedDuring(error, words[0] ?? "", stage);
+      throw describeStoppedStage(error, words[0] ?? "", stage);
     }
   };
   const execute = async (options: SharedOptions, body: (session: Session) => Promise<Result>): Promise<void> => {
@@ -73,11 +73,11 @@ export async function runProgram(line: readonly string[], surroundings: Surround
   };
   let command: Command | undefined;
   try {
-    // A shell completes a word; it ignores errors.
+    // When a shell completes a word, it ignores errors.
     if (words[0] === "complete" && words[1] === "--") {
-      const { candidates } = await import("./flags/complete.ts");
+      const { completionCandidates } = await import("./flags/complete.ts");
       const typed = words.slice(2);
-      const completions = candidates(await buildProgram(typed, surroundings, execute, true), typed);
+      const completions = completionCandidates(await buildProgram(typed, surroundings, execute, true), typed);
       terminal.text(completions.map(({ word, meaning }) => `${word}\t${meaning}\n`).join(""));
       return exitCode.ok;
     }
@@ -85,14 +85,15 @@ export async function runProgram(line: readonly string[], surroundings: Surround
     const parsed = words.map((word) => (word === fullHelp ? "--help" : word));
     const program = await buildProgram(parsed, surroundings, execute, isFullHelp);
     command = program.commands.find((candidate) => candidate.name() === parsed[0]);
-    const settled = command === undefined ? parsed : (await import("./flags/options.ts")).settleFlags(command, parsed);
+    const settled =
+      command === undefined ? parsed : (await import("./flags/options.ts")).separateFlagValues(command, parsed);
     await requireCommand(program, parsed);
     await program.parseAsync([...settled], { from: "user" });
     return code;
   } catch (error) {
     terminal.close();
     if (error instanceof CommanderError && error.exitCode === 0) return exitCode.ok;
-    // Help was shown because the command is missing.
+    // The help was shown because the command is missing.
     if (error instanceof CommanderError && error.code === "commander.help") return exitCode.usage;
     const failure =
       error instanceof CommanderError
@@ -105,7 +106,7 @@ export async function runProgram(line: readonly string[], surroundings: Surround
 
 const fullHelp = "--help-all";
 
-/** Checks the command, because commander would print the help for an unknown one. @throws PithError E_USAGE */
+/** Checks that the command exists, because commander would print the help for an unknown one. @throws PithError E_USAGE. */
 async function requireCommand(program: Command, words: readonly string[]): Promise<void> {
   const [first, second] = words;
   const typed = first === "help" ? second : first;
@@ -117,20 +118,20 @@ async function requireCommand(program: Command, words: readonly string[]): Promi
   throw new PithError("E_USAGE", `Unknown command '${typed}'.`, { hint });
 }
 
-/** Names failed modules of the user, suggests existing paths, and words advice as flags. */
+/** Returns the error with the failed module of the user, suggested paths, and flags instead of option names. */
 async function withAdvice(error: unknown, command: Command | undefined, words: readonly string[]): Promise<unknown> {
   const failure = error instanceof PithError ? error : (await import("./module-failure.ts")).blameModule(error);
   if (!(failure instanceof PithError) || command === undefined) return failure;
   const { suggestPath } = await import("./files/suggest-path.ts");
-  const { ownAdvice } = await import("./flags/invalid-options.ts");
-  return ownAdvice(await suggestPath(failure, words), flagsOf(command));
+  const { rewordForCommand } = await import("./flags/invalid-options.ts");
+  return rewordForCommand(await suggestPath(failure, words), flagsOf(command));
 }
 
 function flagsOf(command: Command): ReadonlySet<string> {
   return new Set(["--help", ...command.options.flatMap(({ long }) => long ?? [])]);
 }
 
-/** Loads only the command that the words name. */
+/** Returns the program with all command names, of which only the command that the words name is loaded. */
 async function buildProgram(
   words: readonly string[],
   { out, err, commands: listing = commands, program: name = "pith" }: Surroundings,
@@ -167,7 +168,7 @@ async function buildProgram(
   return program;
 }
 
-/** Converts `error: unknown option '--bts'\n(Did you mean --bits?)` to a PithError. */
+/** Converts an error of commander, such as `error: unknown option '--bts'\n(Did you mean --bits?)`, to a PithError. */
 async function usageError(
   error: CommanderError,
   command: Command | undefined,
@@ -175,7 +176,7 @@ async function usageError(
 ): Promise<PithError> {
   const help = `See pith ${command === undefined ? "" : `${command.name()} `}--help.`;
   if (error.code === "commander.excessArguments" && command !== undefined) {
-    const rejection = (await import("./flags/options.ts")).strayWord(command, words);
+    const rejection = (await import("./flags/options.ts")).explainExcessWord(command, words);
     if (rejection instanceof PithError) return rejection.reworded({ hint: rejection.hint ?? help });
   }
   const [first = "", ...rest] = error.message.split("\n");
@@ -188,7 +189,7 @@ async function usageError(
   return new PithError("E_USAGE", capitalize(sentence), { hint });
 }
 
-/** Suggests the flag for a synonym; commander suggests only similar spellings. */
+/** Returns a flag with the same meaning, because commander suggests only similar spellings. */
 async function suggestFlag(
   { code, message }: CommanderError,
   command: Command | undefined,
@@ -207,8 +208,8 @@ const stageTexts = new Map([
   ["compare", "comparing the result with the original"],
 ]);
 
-/** Names the command if it was stopped in a stage around its own work. */
-export function stoppedDuring(error: unknown, command: string, stage: string): unknown {
+/** Returns an error that names the command, if it was stopped in a stage before or after its own work. */
+export function describeStoppedStage(error: unknown, command: string, stage: string): unknown {
   const activity = stageTexts.get(stage);
   if (!(error instanceof PithError) || error.code !== "E_STOPPED" || activity === undefined || command === "eval")
     return error;
@@ -220,15 +221,15 @@ function openTerminal({ out, err, env = {}, program = "pith" }: Surroundings, wo
   const about = `pith ${version}, Node ${process.version}, ${process.platform} ${process.arch}`;
   return new Terminal({
     ...{ out, err, json: words.includes("--json"), env, about },
-    typed: (text) => asTyped(text, program),
-    withoutSecrets: secretsHidden(words),
+    typed: (text) => replaceProgramName(text, program),
+    withoutSecrets: secretRemover(words),
   });
 }
 
-/** Folder that npx and scripts of npm, pnpm and yarn add to the PATH; the user's shell does not have it. */
+/** Pattern of folders that npx and scripts of npm, pnpm and yarn add to the PATH. The user's shell does not have them. */
 const projectFolder = /[/\\]node_modules[/\\]\.bin[/\\]?$/;
 
-/** Detects how the user starts Pith: an install into a project puts no `pith` on the PATH. */
+/** Returns the words that start Pith. If it is installed in a project, there is no `pith` on the PATH. */
 export function invocation({ PATH = "" }: { readonly PATH?: string | undefined }): "pith" | "npx pith" {
   const folders = PATH.split(delimiter).filter((folder) => folder !== "" && !projectFolder.test(folder));
   const isInstalled = folders.some((folder) => ["pith", "pith.cmd"].some((name) => existsSync(join(folder, name))));
@@ -238,7 +239,7 @@ export function invocation({ PATH = "" }: { readonly PATH?: string | undefined }
 const names = commands.map(({ name }) => name).join("|");
 const commandLine = new RegExp(`(?<![\\w./-]|npx )pith (?=(?:${names}|help|--help)\\b)`, "g");
 
-/** Replaces `pith eval …` by `npx pith eval …` if needed, so that command lines can be typed. */
-export function asTyped(text: string, program: string): string {
+/** Replaces `pith eval …` by `npx pith eval …` if that is how the user starts Pith. */
+export function replaceProgramName(text: string, program: string): string {
   return program === "pith" ? text : text.replace(commandLine, `${program} `);
 }

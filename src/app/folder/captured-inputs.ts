@@ -1,26 +1,26 @@
-/** Records the inputs of each model while the originals continue texts jointly. They are samples for a search of that model alone. */
+/** Records the inputs of each model while the originals jointly continue texts. These inputs are samples for a search of the model alone. */
 import type { Engine } from "../../core/engine/index.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { bytesFor } from "../../core/tensor/dense.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
 import type { Batch } from "../../core/tensor/types.ts";
-import { openTogether, promptsOf, steps } from "./end-to-end.ts";
+import { generatedTokens, openTogether, promptsOf } from "./end-to-end.ts";
 import { generate, generatorOf } from "./generate.ts";
 import type { Module } from "./run.ts";
-import { othersOf } from "./text-search.ts";
+import { textsForSearch } from "./text-search.ts";
 
 export interface CapturedInputs {
   readonly samples: Batch;
   readonly fixed: Batch;
 }
 
-/** Maximum bytes of a model's samples: caches are large. */
+/** Maximum bytes of a model's samples, because decoder caches are large. */
 const maxBytes = 2 ** 26;
 
 /**
- * Returns each model's run with the most input values; for a decoder with a cache that is the last one.
- * @param texts those that evaluate the results, which are left out, followed by others.
+ * Returns, for each model, the inputs of the run with the most values. For a decoder with a cache, this is the last run.
+ * @param texts first the texts that evaluate results, which are not used, then others.
  * @returns undefined if the models do not continue texts.
  */
 export async function capturedInputs(
@@ -33,8 +33,8 @@ export async function capturedInputs(
   const { originals, tokenizer, begin = 0 } = await openTogether(folder, paths);
   const generator = generatorOf(originals);
   if (generator === undefined || tokenizer === undefined) return undefined;
-  const options = { steps, padding: tokenizer.padding, begin, signal };
-  let prompts = promptsOf(tokenizer, othersOf(texts), texts.length);
+  const options = { steps: generatedTokens, padding: tokenizer.padding, begin, signal };
+  let prompts = promptsOf(tokenizer, textsForSearch(texts), texts.length);
   for (;;) {
     const largest = new Map<string, Batch>();
     await generate(watchFeeds(engine, originals, largest), generator, prompts, options);

@@ -1,4 +1,4 @@
-/** Pith's section in a folder's README.md, between marks: file sizes and similarity to the originals. */
+/** Writes Pith's section in a folder's README.md, between marks: file sizes and similarity to the originals. */
 import { stripPeriod } from "../../core/errors.ts";
 import type { Purpose } from "../../judge/run/objective.ts";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
@@ -16,18 +16,18 @@ export interface Card {
   readonly config: Readonly<Record<string, unknown>>;
   readonly originals: ReadonlyMap<string, number>;
   readonly records: Records;
-  /** Default dtype: the first requested one that passes its check; undefined if modules differ. */
+  /** Default dtype: the first requested one that passes its check; undefined if it differs between modules. */
   readonly chosen: DtypeName | "fp32" | undefined;
   readonly madeWith: string | undefined;
   readonly fails: string | undefined;
-  /** Variants that were tried, if only the best of each module was kept. */
+  /** Dtypes that were tried, if only the best file of each module was kept; else undefined. */
   readonly tried: readonly FileDtype[] | undefined;
   readonly purpose: Purpose | undefined;
 }
 
 export function withCard(before: string, card: Card): string {
   const section = `${begin}\n${renderSection(card)}\n${end}`;
-  // Uses the last begin mark and the end mark after it, so that an unpaired mark does not remove the author's text.
+  // The last begin mark and the end mark after it delimit the section, so that an unpaired mark does not remove the author's text.
   const start = before.lastIndexOf(begin);
   const stop = before.indexOf(end, start);
   if (start >= 0 && stop > start) return `${before.slice(0, start)}${section}${before.slice(stop + end.length)}`;
@@ -36,7 +36,7 @@ export function withCard(before: string, card: Card): string {
     : `${before.trimEnd()}\n\n${section}\n`;
 }
 
-/** Returns metadata for the Hub from config.json; license and origin are unknown. */
+/** Returns metadata for the Hub, from config.json. License and base model are omitted, because they are not known. */
 function metadataOf({ config }: Card): string {
   const task = taskOf(config);
   const tag = task === undefined ? "" : `pipeline_tag: ${task}\n`;
@@ -81,10 +81,10 @@ ${table}
 ${[...notes].map((note) => `${note}\n\n`).join("")}${adviceOf(files, originals.size, { tried, purpose, loaded: fails === undefined ? loaded : undefined, task: taskOf(config) })}${fails === undefined ? `\n${programs}` : ""}`.trimEnd();
 }
 
-/** For a folder without variants from Pith; others may exist. */
+/** Text for a folder without variants from Pith. Other variants can exist. */
 export const noneText = "No variant was written: use the originals.";
 
-/** Returns the dtypes that every model of the folder has, the smallest first. */
+/** Returns the dtypes that every model of the folder has, smallest total size first. */
 function bySize(files: readonly Records[string][], modules: number): readonly FileDtype[] {
   const bytesOf = (dtype: FileDtype): readonly number[] =>
     files.flatMap((file) => (file.dtype === dtype ? file.bytes : []));
@@ -95,7 +95,7 @@ function bySize(files: readonly Records[string][], modules: number): readonly Fi
 }
 
 interface Advised extends Pick<Card, "tried" | "purpose"> {
-  /** The dtype that the programs on the card load. */
+  /** Dtype that the example programs on the card load. */
   readonly loaded: FileDtype | undefined;
   readonly task: string | undefined;
 }
@@ -138,7 +138,7 @@ function adviceOf(
   const varying = files.filter(({ together }) => batchText(together).startsWith("no"));
   if (varying.length > 0) {
     const names = varying.map(({ dtype }) => `\`${dtype}\``).join(", ");
-    // Only vectors are compared with outputs of other batches.
+    // Only embeddings are compared with outputs of other batches.
     const isEmbedding = task === undefined && varying.some(({ together }) => together?.tokens === undefined);
     const other = isEmbedding ? ": use another variant for vectors that you store" : "";
     lines.push(`The outputs of ${names} depend on the other samples of a batch${other}.`);

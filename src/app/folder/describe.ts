@@ -1,13 +1,20 @@
-/** Writes a folder's descriptions: the record, config.json for the loader, and the card for people. */
+/** Writes the descriptions of a folder: the record, config.json for transformers.js, and README.md for people. */
 
 import { fileKind, fileNameOf, joinPath, leavesFolder, listFolder, openFile, readText, realPath } from "#platform";
-import { fileOfBytes, isAuthored, jsonText, type NewFile, planWrites, writeOwned } from "../../core/files/own-files.ts";
+import {
+  fileOfBytes,
+  formatJson,
+  isAuthoredFile,
+  type NewFile,
+  planWrites,
+  writeOwned,
+} from "../../core/files/own-files.ts";
 import { bytesOfText } from "../../core/tensor/dense.ts";
 import { readSettings } from "../../data/text/tokenizer.ts";
 import { dtypeNames } from "../../techniques/quantize/dtypes.ts";
 import { withCard } from "./card.ts";
-import { chunksOf, dataFilesOf } from "./layout.ts";
-import { configured } from "./loader-config.ts";
+import { dataFileCounts, dataFilesOf } from "./layout.ts";
+import { addLoaderSettings } from "./loader-config.ts";
 import { type Records, recordName } from "./records.ts";
 import { type FolderRun, fileOf } from "./run.ts";
 
@@ -15,12 +22,14 @@ export const configName = "config.json";
 export const cardName = "README.md";
 
 export async function describe(run: FolderRun): Promise<void> {
-  const { folder, out, asked, modules, records, options } = run;
+  const { folder, out, requestedDtypes, modules, records, options } = run;
   const { keepSmallest = false, purpose } = options;
-  const chunks = chunksOf(await listFolder(joinPath(out, "onnx")));
-  // A search result is named fp32.
+  const chunks = dataFileCounts(await listFolder(joinPath(out, "onnx")));
+  // The result of a search has the file name of the original, so its dtype is fp32.
   const chosen = new Map(
-    modules.map(({ base }) => [base, asked.find((dtype) => records.has(fileOf(base, dtype))) ?? "fp32"] as const),
+    modules.map(
+      ({ base }) => [base, requestedDtypes.find((dtype) => records.has(fileOf(base, dtype))) ?? "fp32"] as const,
+    ),
   );
   const [ofConfig, ofCard] = [await baseOf(run, configName), await baseOf(run, cardName)];
   const config = (await readSettings(ofConfig.path)) ?? {};
@@ -38,18 +47,20 @@ export async function describe(run: FolderRun): Promise<void> {
     records: inOrder(records),
     chosen: otherDtypes.length === 0 ? first : undefined,
     madeWith: options.madeWith,
-    tried: keepSmallest ? [...asked, ...(options.search === undefined ? [] : (["searched"] as const))] : undefined,
+    tried: keepSmallest
+      ? [...requestedDtypes, ...(options.search === undefined ? [] : (["searched"] as const))]
+      : undefined,
     purpose,
     fails: run.missing ?? [...records.values()].find(({ loader }) => loader?.outcome === "fails")?.loader?.reason,
   };
-  const newConfig = configured(config, source, { chunks, chosen, keepSmallest });
+  const newConfig = addLoaderSettings(config, source, { chunks, chosen, keepSmallest });
   const isThere = (await fileKind(joinPath(out, configName))) !== undefined;
-  // A user's config.json with the same content keeps its formatting.
-  const isSaid = ofConfig.isAuthored && jsonText(newConfig) === jsonText(config);
-  const isWanted = (Object.keys(newConfig).length > 0 || isThere) && !isSaid;
+  // A user's config.json with equal content keeps its formatting.
+  const isUnchangedConfig = ofConfig.isAuthored && formatJson(newConfig) === formatJson(config);
+  const mustWriteConfig = (Object.keys(newConfig).length > 0 || isThere) && !isUnchangedConfig;
   const readme = withCard((await readIfFile(ofCard.path)) ?? "", card);
   await writeTexts(run, [
-    ...(isWanted ? [{ ...ofConfig, text: jsonText(newConfig) }] : []),
+    ...(mustWriteConfig ? [{ ...ofConfig, text: formatJson(newConfig) }] : []),
     { ...ofCard, text: readme },
   ]);
 }
@@ -74,12 +85,12 @@ interface Base {
   readonly isAuthored: boolean;
 }
 
-/** Returns the file to extend: the one in the output folder if the user changed it, else the one of the source. */
+/** Returns the file to extend: the one in the output folder if the user changed it, else the one in the source folder. */
 export async function baseOf(run: FolderRun, name: string): Promise<Base> {
-  const { folder, out, inPlace, said, context, written } = run;
-  const changed = inPlace || (await isAuthored(out, name, written));
-  if (changed && !inPlace && !said.has(name)) {
-    said.add(name);
+  const { folder, out, inPlace, reportedFiles, context, written } = run;
+  const changed = inPlace || (await isAuthoredFile(out, name, written));
+  if (changed && !inPlace && !reportedFiles.has(name)) {
+    reportedFiles.add(name);
     const text = `${joinPath(out, name)} was not written by Pith, or changed since: only Pith's section is replaced`;
     context.log({ id: "kept", text });
   }
@@ -92,13 +103,13 @@ async function writeTexts(run: FolderRun, texts: readonly (Base & { readonly tex
   const [ownFiles, merged]: [NewFile[], NewFile[]] = [[], []];
   for (const { name, text, isAuthored } of texts)
     (isAuthored ? merged : ownFiles).push(await fileOfBytes(name, bytesOfText(text)));
-  // A file with the user's text counts as the user's, so the next run keeps it too.
+  // A file that contains text of the user counts as the user's, so that the next run keeps that text, too.
   for (const { path } of merged) written.delete(path);
   const { writes } = await planWrites(out, ownFiles, written);
   await writeRecorded(run, [...writes, ...merged]);
 }
 
-/** Writes the record before the files. */
+/** Writes files, and the record before them. */
 export function writeRecorded(run: FolderRun, files: readonly NewFile[]): Promise<void> {
   const { out, others, records, written } = run;
   return writeOwned(joinPath(out, recordName), { ...others, files: inOrder(records) }, written, files);

@@ -15,8 +15,8 @@ import type { Metric } from "../../runtime/metrics/types.ts";
 import { blameText, layerToBlame } from "../../runtime/noise/layer-errors.ts";
 import { type GenerateOptions, type Generator, generate, generatorOf } from "./generate.ts";
 
-/** Similarity of outputs: a metric value; on samples also its difference from the original's, with its interval. */
-export const nearness = v.object({
+/** Schema of a similarity: a metric value, and on samples its difference from the original's value, with the interval. */
+export const nearnessSchema = v.object({
   metric: v.string(),
   unit: v.picklist(["share", "dB", "nats", ""]),
   value: v.number(),
@@ -27,9 +27,9 @@ export const nearness = v.object({
   confidence: v.optional(v.number()),
 });
 
-export type Nearness = v.InferOutput<typeof nearness>;
+export type Nearness = v.InferOutput<typeof nearnessSchema>;
 
-/** @returns undefined for a value that is not finite, which a record cannot contain. */
+/** Returns the similarity of a comparison; undefined if a value is not finite, which a record cannot contain. */
 export function comparedNearness({ metric, unit, candidate, difference }: Comparison): Nearness | undefined {
   const { value: moved, low, high, count: samples, confidence } = difference;
   if (!Number.isFinite(candidate.value) || !Number.isFinite(moved)) return undefined;
@@ -37,27 +37,27 @@ export function comparedNearness({ metric, unit, candidate, difference }: Compar
   return { metric, unit, value: candidate.value, samples, difference: moved, ...interval };
 }
 
-export const endToEnd = v.object({
-  answers: v.optional(nearness),
-  /** Number of generated tokens, each after the original's tokens, and of equal ones. */
+export const endToEndSchema = v.object({
+  answers: v.optional(nearnessSchema),
+  /** Number of generated tokens (`tokens`), each predicted after the original's tokens, and of equal ones (`same`). */
   tokens: v.optional(v.number()),
   same: v.optional(v.number()),
-  /** Share of tokens that are equal alone and in a padded batch; for other outputs the lowest cosine between the two. */
+  /** Share of tokens that are equal alone and in a padded batch. For other outputs, the lowest cosine between both. */
   batch: v.optional(v.number()),
-  /** Largest relative error of an output alone against the one in a batch; 0 if floating-point rounding explains it. */
+  /** Largest relative difference between an output alone and in a batch; 0 if floating-point rounding explains it. */
   batchApart: v.optional(v.number()),
-  /** Number of samples, if no tokens are generated. */
+  /** Number of compared samples, if no tokens are generated. */
   batchSamples: v.optional(v.number()),
-  /** Sentence about the decoder layer with the largest error, if tokens are lost. */
+  /** Sentence about the decoder layer with the largest error, if too few tokens are equal. */
   blamed: v.optional(v.string()),
 });
 
-export type EndToEnd = v.InferOutput<typeof endToEnd>;
+export type EndToEnd = v.InferOutput<typeof endToEndSchema>;
 
 export interface EndToEndOptions {
   readonly tokenizer: TextTokenizer | undefined;
   readonly texts: readonly string[];
-  /** First token of decoders after encoders (`decoder_start_token_id`). */
+  /** First token of a decoder that follows an encoder (`decoder_start_token_id`). */
   readonly begin?: number | undefined;
   readonly samples: Dataset | undefined;
   readonly metric?: Metric | undefined;
@@ -67,9 +67,9 @@ export interface EndToEndOptions {
 
 export const maxTexts = 8;
 const maxTokens = 48;
-export const steps = 24;
+export const generatedTokens = 24;
 
-/** Keys are file names without suffix. @throws PithError as `generate` and `batchInvariance` do. */
+/** Compares models end to end. Keys of the maps are file names without suffix. @throws PithError as `generate` and `batchInvariance` do. */
 export async function compareEndToEnd(
   engine: Engine,
   originals: ReadonlyMap<string, Model>,
@@ -92,7 +92,7 @@ export async function compareEndToEnd(
   }
   if (tokenizer === undefined || texts.length === 0) return {};
   const prompts = promptsOf(tokenizer, texts);
-  const options = { steps, padding: tokenizer.padding, begin, signal };
+  const options = { steps: generatedTokens, padding: tokenizer.padding, begin, signal };
   const counted = { tokens: 0, same: 0, alike: 0 };
   const forced = await continueEach(engine, original, prompts, options);
   const alone = await continueEach(engine, result, prompts, { ...options, forced });
@@ -131,7 +131,7 @@ export async function continueEach(
   return tokens;
 }
 
-/** Returns why a variant is lost: significantly fewer than half of the tokens equal the original's. */
+/** Returns the reason if a variant is lost: significantly fewer than half of the tokens equal the original's. */
 export function lostEndToEnd({ tokens = 0, same = 0, blamed }: EndToEnd): string | undefined {
   if (tokens === 0 || wilson(same, tokens).high >= 0.5) return undefined;
   const first = blamed === undefined ? "" : ` ${blamed}.`;
@@ -148,7 +148,10 @@ export function tokensFound({ tokens = 0, same = 0 }: EndToEnd = {}): Nearness |
 export const batchNote =
   "Same in batch: samples run alone and in a padded batch. If the outputs differ, the percentage is their largest relative difference (root mean square); for generated texts, the share of equal tokens.";
 
-/** "yes (64 samples)", "nearly (up to 0.5 % apart, 64 samples)", "no (up to 2.6 % apart, 64 samples)"; for texts "no (98.9 % of 192 tokens)". */
+/**
+ * Returns "yes (64 samples)", "nearly (up to 0.5 % apart, 64 samples)" or "no (up to 2.6 % apart, 64 samples)"; for texts "no (98.9 % of 192
+ * tokens)".
+ */
 export function batchText({ batch, batchApart = 0, tokens, batchSamples }: EndToEnd = {}): string {
   if (batch === undefined) return "";
   const isSame = batch >= minEqualCosine;
@@ -159,15 +162,15 @@ export function batchText({ batch, batchApart = 0, tokens, batchSamples }: EndTo
   return `${isSame ? "nearly" : "no"} (${detail})`;
 }
 
-/** `result` is the original if there is no variant. */
+/** Paths of a module. `result` is the original if there is no variant. */
 export interface ModulePaths {
   readonly base: string;
   readonly original: string;
   readonly result: string;
 }
 
-/** Compares a variant of all models that continue texts with the originals. */
-export async function textsTogether(
+/** Compares a variant of all models with the originals, on texts that they continue or on samples. */
+export async function compareTogether(
   folder: string,
   modules: readonly ModulePaths[],
   texts: readonly string[],

@@ -1,7 +1,7 @@
 /**
- * Continues texts like transformers.js: greedy decoding with a cache.
+ * Continues texts as transformers.js does: greedy decoding with a cache.
  *
- *     ids ──(embed_tokens)──▶ decoder ──▶ logits ──▶ the largest of the last position
+ *     ids ──(embed_tokens)──▶ decoder ──▶ logits ──▶ token with the largest logit at the last position
  *     text ──(encoder_model)──▶   ▲ past_key_values.* ◀── present.*
  */
 import type { Engine, Session } from "../../core/engine/index.ts";
@@ -16,7 +16,7 @@ export interface Generator {
   readonly embed: Model | undefined;
 }
 
-/** Finds the text generator among the models of a folder, by file name; undefined if there is none. */
+/** Returns the models of a folder that generate texts, by file name; undefined if there is no decoder with a cache. */
 export function generatorOf(models: ReadonlyMap<string, Model>): Generator | undefined {
   const decoder = models.get("decoder_model_merged") ?? models.get("model");
   if (decoder?.graph.feeds.some(({ name }) => isPast(name)) !== true) return undefined;
@@ -29,9 +29,9 @@ const presentOf = (past: string): string => past.replace(/^past_key_values/, "pr
 export interface GenerateOptions {
   readonly steps: number;
   readonly padding: number;
-  /** First token of a decoder after an encoder. */
+  /** First token of a decoder that follows an encoder. */
   readonly begin: number;
-  /** Tokens that replace the generated ones (teacher forcing). */
+  /** Tokens that replace each prompt's generated ones as inputs (teacher forcing). */
   readonly forced?: readonly (readonly number[])[];
   readonly signal?: AbortSignal | undefined;
 }
@@ -39,7 +39,7 @@ export interface GenerateOptions {
 type Rows = readonly (readonly number[])[];
 
 /**
- * Returns the most likely token after each prompt and each following token: prompts × steps.
+ * Returns the most likely token after each prompt, and after each following token: [prompts × steps].
  * @throws PithError E_UNSUPPORTED for a model with an input that no text provides, E_STOPPED on the signal.
  */
 export async function generate(
@@ -59,13 +59,13 @@ export async function generate(
     const session = await load(decoder);
     const embed = models.embed === undefined ? undefined : await load(models.embed);
     const longest = Math.max(...prompts.map(({ length }) => length));
-    const filled = (row: readonly number[], fill: number) => [
+    const padLeft = (row: readonly number[], fill: number) => [
       ...Array<number>(longest - row.length).fill(fill),
       ...row,
     ];
-    let ids: Rows = prompts.map((row) => filled(row, padding));
+    let ids: Rows = prompts.map((row) => padLeft(row, padding));
     let mask: Rows = prompts.map((row) =>
-      filled(
+      padLeft(
         row.map(() => 1),
         0,
       ),
@@ -111,7 +111,7 @@ export async function generate(
   }
 }
 
-/** Counts from the first token that is not padding. */
+/** Returns positions, counted from the first token that is not padding. */
 function positionsOf(mask: readonly number[]): readonly number[] {
   let count = 0;
   return mask.map((isToken) => {
@@ -137,7 +137,7 @@ function feedsOf(model: Model, rows: Readonly<Record<string, Rows>>, isPartial =
   return feeds;
 }
 
-/** Returns the cache before the first token: empty along symbolic axes, except the first. */
+/** Returns the cache before the first token. Symbolic axes have size 0, except the batch axis. */
 function zeroStates(decoder: Model, count: number): Record<string, Dense> {
   const states: Record<string, Dense> = {};
   for (const { name, type } of decoder.graph.feeds) {
@@ -150,7 +150,7 @@ function zeroStates(decoder: Model, count: number): Record<string, Dense> {
   return states;
 }
 
-/** Updates the cache. The encoder's part is computed once: merged decoders return nothing for it later. */
+/** Returns the updated cache. The encoder's part stays as after the first step, because merged decoders return it only once. */
 function nextStates(states: Record<string, Dense>, outputs: Batch, step: number): Record<string, Dense> {
   return Object.fromEntries(
     Object.entries(states).map(([name, before]) => {

@@ -6,7 +6,7 @@ const suffixes = [...Object.values(dtypes).map(({ suffix }) => suffix), "_q1", "
 
 export const maxChunks = 100;
 
-/** Returns the names of original models without ".onnx". A name with another dot is a result of Pith: `model.pruned.onnx`. */
+/** Returns the names of original models without ".onnx". A name with another dot is a result of Pith, such as `model.pruned.onnx`. */
 export function basesIn(files: readonly string[]): readonly string[] {
   return files
     .filter((file) => file.endsWith(".onnx") && !isVariant(file))
@@ -21,18 +21,18 @@ export function mainOf(bases: readonly string[]): { readonly base: string; reado
   return { base: isAlone ? "model" : "decoder_model_merged", isAlone };
 }
 
-/** Files next to the models that transformers.js reads, and licenses. */
+/** Returns whether a file is copied: files that transformers.js reads next to the models, and licenses. */
 export function isCopied(name: string): boolean {
   return sidecarNames.includes(name) || /^(licen[cs]e|copying|notice)\b/i.test(name);
 }
 
-/** Whether a file is a variant or contains its weights: `model_q4.onnx`, `model_q4.onnx_data_1`. */
+/** Returns whether a file is a variant or contains weights of one: `model_q4.onnx`, `model_q4.onnx_data_1`. */
 export function isVariant(file: string): boolean {
   const model = parseDataName(file)?.model ?? file;
   return suffixes.some((suffix) => model.endsWith(`${suffix}.onnx`));
 }
 
-export function chunksOf(names: readonly string[]): ReadonlyMap<string, number> {
+export function dataFileCounts(names: readonly string[]): ReadonlyMap<string, number> {
   const models = names.filter((name) => name.endsWith(".onnx"));
   return new Map(models.map((name) => [name, dataFilesOf(name, names).length]));
 }

@@ -1,8 +1,8 @@
 import { isObject, type PlainObject } from "../../core/plain.ts";
 import { type DtypeName, dtypeNames, dtypes } from "../../techniques/quantize/dtypes.ts";
-import { chunksOf } from "./layout.ts";
+import { dataFileCounts } from "./layout.ts";
 
-/** Returns session names that differ from file names: without `model.onnx`, the first of these files is "model". */
+/** Returns the session names that differ from file names. Without `model.onnx`, the first of these files has the session "model". */
 export function sessionKeys(bases: readonly string[]): ReadonlyMap<string, string> {
   const main = ["encoder_model", "language_model", "text_encoder", "vision_encoder"].find((base) =>
     bases.includes(base),
@@ -15,17 +15,18 @@ export function sessionKeys(bases: readonly string[]): ReadonlyMap<string, strin
 interface LoaderFiles {
   readonly chunks: ReadonlyMap<string, number>;
   readonly chosen: ReadonlyMap<string, DtypeName | "fp32">;
-  /** There are no other variants, so the dtype is written for a single module too. */
+  /** Whether there are no other variants, so that the dtype is written even for a single module. */
   readonly keepSmallest: boolean;
 }
 
 const loaderKey = "transformers.js_config";
 
 /**
- * Adds the loader's settings: the dtype per module, by file name (for the loader) and session name (for its registry), and the number of external
- * data files. Settings of the source are kept, except dtypes whose file is missing. Those for a device override those for all.
+ * Returns config.json with settings for transformers.js: the dtype per module, and the number of external data files. A module has two keys, its file
+ * name (for the loader) and its session name (for the registry). Settings of the source are kept, except dtypes whose file is missing. Settings for a
+ * device override those for all devices.
  */
-export function configured(
+export function addLoaderSettings(
   config: PlainObject,
   source: PlainObject,
   { chunks, chosen, keepSmallest }: LoaderFiles,
@@ -67,13 +68,17 @@ export function configured(
   return Object.keys(settings).length === 0 ? others : { ...others, [loaderKey]: settings };
 }
 
-/** Configures a folder that has originals and no variants. @param names of the files in its `onnx/`. */
-export function configuredAlone(config: PlainObject, bases: readonly string[], names: readonly string[]): PlainObject {
+/** Returns config.json for a folder that has originals and no variants. @param names file names in its `onnx/`. */
+export function configureOriginals(
+  config: PlainObject,
+  bases: readonly string[],
+  names: readonly string[],
+): PlainObject {
   const chosen = new Map(bases.map((base) => [base, "fp32"] as const));
-  return configured(config, config, { chunks: chunksOf(names), chosen, keepSmallest: false });
+  return addLoaderSettings(config, config, { chunks: dataFileCounts(names), chosen, keepSmallest: false });
 }
 
-/** Returns undefined for other names: "auto". */
+/** Returns the file suffix of a dtype; undefined for names such as "auto". */
 function suffixOf(name: unknown): string | undefined {
   return name === "fp32" ? "" : dtypeNames.filter((dtype) => dtype === name).map((dtype) => dtypes[dtype].suffix)[0];
 }

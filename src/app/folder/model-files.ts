@@ -1,7 +1,7 @@
 import { fileKind, fileNameOf, joinPath, listFolder, removeFile } from "#platform";
 import { Miss, PithError } from "../../core/errors.ts";
 import { fileHash } from "../../core/files/hash.ts";
-import { type FileHashes, isAuthored } from "../../core/files/own-files.ts";
+import { type FileHashes, isAuthoredFile } from "../../core/files/own-files.ts";
 import { passKey } from "../../core/graph/emit.ts";
 import { allNodes, allValues } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -9,24 +9,27 @@ import { parseDataName, removeUnread } from "../../core/onnx/data-files.ts";
 import { open } from "../../core/onnx/index.ts";
 import { dataFilesOf, maxChunks } from "./layout.ts";
 
-export function isOf(file: string, path: string): boolean {
+export function isFileOfModel(file: string, path: string): boolean {
   const data = parseDataName(path);
   return path === file || (data?.model === file && data.final === path);
 }
 
-/** Returns the first file that the user wrote or changed. Unreadable or unrecorded files with Pith's nodes remain from a killed process. */
+/**
+ * Returns the first file of a model that the user wrote or changed. Unreadable files, and unrecorded ones with Pith's nodes, do not count: a killed
+ * process left them.
+ */
 export async function authoredModel(out: string, file: string, written: FileHashes): Promise<string | undefined> {
   const existing = await filesOf(out, file);
   let changed: string | undefined;
-  for (const path of existing) if (await isAuthored(out, path, written)) changed ??= path;
+  for (const path of existing) if (await isAuthoredFile(out, path, written)) changed ??= path;
   if (changed === undefined || !existing.includes(file)) return changed;
-  const model = await modelIn(joinPath(out, file));
+  const model = await tryOpenModel(joinPath(out, file));
   if (model instanceof Miss) return undefined;
   return !written.has(file) && model !== undefined && isPiths(model) ? undefined : changed;
 }
 
 /** Opens a model. @returns undefined if it is valid but unsupported, a Miss if it is invalid or incomplete. */
-export async function modelIn(path: string): Promise<Model | Miss | undefined> {
+export async function tryOpenModel(path: string): Promise<Model | Miss | undefined> {
   try {
     return await open(path);
   } catch (error) {
@@ -39,10 +42,10 @@ const isPiths = ({ graph }: Model): boolean => [...allNodes(graph)].some(({ meta
 
 async function filesOf(out: string, file: string): Promise<readonly string[]> {
   const names = await listFolder(joinPath(out, "onnx")).catch((): string[] => []);
-  return names.map((name) => `onnx/${name}`).filter((path) => isOf(file, path));
+  return names.map((name) => `onnx/${name}`).filter((path) => isFileOfModel(file, path));
 }
 
-/** Returns the names of the files that contain tensors: the model itself too, if it embeds any. */
+/** Returns the names of the files that contain tensors. This includes the model's own file if it embeds any. */
 export function weightFilesOf({ graph }: Model): ReadonlySet<string> {
   const used = new Set<string>();
   for (const { tensor } of allValues(graph))
@@ -50,7 +53,10 @@ export function weightFilesOf({ graph }: Model): ReadonlySet<string> {
   return used;
 }
 
-/** Hashes a model and its data, and removes unread data. @throws PithError E_FILE for unknown data names, E_OPTION for too many files. */
+/**
+ * Hashes a model and its data files, and removes data files that it does not read. @throws PithError E_FILE for unknown data names, E_OPTION for too
+ * many files.
+ */
 export async function hashesOf(out: string, file: string): Promise<FileHashes> {
   const [folder, name] = [joinPath(out, "onnx"), fileNameOf(file)];
   const used = weightFilesOf(await open(joinPath(out, file)));
@@ -81,10 +87,10 @@ export async function removeModel(out: string, file: string): Promise<void> {
   await removeUnread(joinPath(out, file), data);
 }
 
-/** Whether a model and its external data are as Pith wrote them. */
-export async function isWhole(out: string, file: string, written: FileHashes): Promise<boolean> {
-  const paths = [...written.keys()].filter((path) => isOf(file, path));
+/** Returns whether a model and its external data are unchanged since Pith wrote them. */
+export async function isUnchanged(out: string, file: string, written: FileHashes): Promise<boolean> {
+  const paths = [...written.keys()].filter((path) => isFileOfModel(file, path));
   for (const path of paths)
-    if ((await fileKind(joinPath(out, path))) !== "file" || (await isAuthored(out, path, written))) return false;
+    if ((await fileKind(joinPath(out, path))) !== "file" || (await isAuthoredFile(out, path, written))) return false;
   return paths.includes(file);
 }

@@ -13,8 +13,8 @@ import { bytesOfFile, fileHash, textHash } from "../../core/files/hash.ts";
 import {
   type FileHashes,
   fileOfBytes,
-  jsonText,
-  keptText,
+  formatJson,
+  formatKept,
   type NewFile,
   planWrites,
 } from "../../core/files/own-files.ts";
@@ -26,8 +26,8 @@ import { bytesOfText } from "../../core/tensor/dense.ts";
 import { readSettings } from "../../data/text/tokenizer.ts";
 import { cardName, configName, writeRecorded } from "./describe.ts";
 import { basesIn, dataFilesOf, isCopied, isVariant } from "./layout.ts";
-import { configuredAlone } from "./loader-config.ts";
-import { isOf, modelIn, weightFilesOf } from "./model-files.ts";
+import { configureOriginals } from "./loader-config.ts";
+import { isFileOfModel, tryOpenModel, weightFilesOf } from "./model-files.ts";
 import { recordName } from "./records.ts";
 import { type FolderRun, fileOf, type Module } from "./run.ts";
 
@@ -69,8 +69,9 @@ async function filesOf(folder: string, base: string, model: Model, names: readon
 }
 
 /**
- * Copies the files next to a changed model into its new folder, without config.json's settings for quantized variants, which it lacks.
- * @param file the path of the model in both folders: "onnx/model.onnx", or "model.onnx", next to which other models are not copied.
+ * Copies the files next to a changed model into its new folder. config.json is copied without settings for quantized variants, which the new folder
+ * lacks.
+ * @param file path of the model in both folders. For "onnx/model.onnx" other models are copied, for "model.onnx" they are not.
  */
 export async function copyBeside(
   folder: string,
@@ -95,20 +96,20 @@ export async function copyBeside(
     const [before, after] = [await open(joinPath(folder, file)), await open(joinPath(out, file))].map(cachedLayers);
     const isFewer = before !== after && config.num_hidden_layers === before;
     if (isFewer) log({ id: "layers", text: `num_hidden_layers of ${joinPath(out, configName)} is ${after}` });
-    const newConfig = configuredAlone(isFewer ? { ...config, num_hidden_layers: after } : config, bases, modelNames);
-    copies.push(await fileOfBytes(configName, bytesOfText(jsonText(newConfig))));
-    // An earlier result may differ in the number of layers only.
+    const newConfig = configureOriginals(isFewer ? { ...config, num_hidden_layers: after } : config, bases, modelNames);
+    copies.push(await fileOfBytes(configName, bytesOfText(formatJson(newConfig))));
+    // An earlier result can differ only in the number of layers.
     const earlier = await readSettings(joinPath(out, configName));
     const layers = { num_hidden_layers: 0 };
-    if (earlier !== undefined && jsonText({ ...earlier, ...layers }) === jsonText({ ...newConfig, ...layers }))
+    if (earlier !== undefined && formatJson({ ...earlier, ...layers }) === formatJson({ ...newConfig, ...layers }))
       written.set(configName, [await fileHash(joinPath(out, configName))]);
   }
   const { writes, kept } = await planWrites(out, copies, written);
   for (const { path, parts } of writes) await writeFileAtomically(joinPath(out, path), parts());
-  for (const path of kept) log({ id: "kept", text: keptText(joinPath(out, path)), level: "warning" });
+  for (const path of kept) log({ id: "kept", text: formatKept(joinPath(out, path)), level: "warning" });
 }
 
-/** The loader creates caches for the number of layers in config.json. */
+/** Returns the number of layers with a cache. transformers.js creates as many caches as config.json states layers. */
 function cachedLayers({ graph }: Model): number {
   return new Set(graph.feeds.flatMap(({ name }) => /^past_key_values\.(\d+)\./.exec(name)?.[1] ?? [])).size;
 }
@@ -144,7 +145,7 @@ async function copyOf(folder: string, path: string): Promise<NewFile> {
   return { path, hash: await fileHash(file), parts };
 }
 
-/** @throws PithError E_FILE for a link that leads out of the folder: results are published, and the target may be private. */
+/** @throws PithError E_FILE for a link that leads out of the folder. Results are published, and the target may be private. */
 export async function requireInside(folder: string, path: string): Promise<void> {
   if (!(await leavesFolder(folder, path))) return;
   throw new PithError("E_FILE", `"${joinPath(folder, path)}" is a link that leads out of "${folder}".`, {
@@ -152,7 +153,7 @@ export async function requireInside(folder: string, path: string): Promise<void>
   });
 }
 
-/** Returns links that lead out of the folder; they are not copied, because results are published and targets may be private. */
+/** Returns the names of links that lead out of the folder. They are not copied, because results are published and targets may be private. */
 async function outerLinks(folder: string): Promise<readonly string[]> {
   const names: string[] = [];
   for (const name of await listFolder(folder)) {
@@ -165,7 +166,7 @@ async function outerLinks(folder: string): Promise<readonly string[]> {
 const outerLinksText = (folder: string, names: readonly string[]): string =>
   `not copied, because these links lead out of "${folder}": ${joinList(names, maxNamed)}`;
 
-/** Excludes config.json and README.md, which Pith extends. */
+/** Returns the files next to the models that are copied. config.json and README.md are missing, because Pith extends them. */
 export async function sidecarsIn(folder: string): Promise<NewFile[]> {
   const files: NewFile[] = [];
   const links = await outerLinks(folder);
@@ -176,7 +177,10 @@ export async function sidecarsIn(folder: string): Promise<NewFile[]> {
   return files;
 }
 
-/** @throws PithError E_OPTION if another model is in the place of an original, because variants would not belong to it. */
+/**
+ * Copies originals and their sidecar files. @throws PithError E_OPTION if another model has the name of an original, because variants would not
+ * belong to it.
+ */
 export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): Promise<void> {
   const { folder, out, context, written } = run;
   const links = await outerLinks(folder);
@@ -186,19 +190,19 @@ export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): 
     const text = `not copied (transformers.js does not load it): ${joinList(uncopied, maxNamed)}`;
     context.log({ id: "left", text });
   }
-  // The result of a search is kept.
+  // If a search result has replaced an original, it is kept.
   const searched = run.modules.map(({ base }) => fileOf(base, "searched")).filter((file) => run.records.has(file));
-  const copied = files.filter(({ path }) => !searched.some((file) => isOf(file, path)));
+  const copied = files.filter(({ path }) => !searched.some((file) => isFileOfModel(file, path)));
   const { writes, kept } = await planWrites(out, copied, written);
   const broken: NewFile[] = [];
   for (const path of kept) {
-    const [model] = run.modules.map(({ base }) => `onnx/${base}.onnx`).filter((file) => isOf(file, path));
-    if (model !== undefined && (await modelIn(joinPath(out, model))) instanceof Miss)
+    const [model] = run.modules.map(({ base }) => `onnx/${base}.onnx`).filter((file) => isFileOfModel(file, path));
+    if (model !== undefined && (await tryOpenModel(joinPath(out, model))) instanceof Miss)
       broken.push(...files.filter((file) => file.path === path));
     else if (path.startsWith("onnx/")) {
       const text = `${joinPath(out, path)} is not that of "${folder}", and Pith did not write it: variants next to it would belong to another model.`;
       throw new PithError("E_OPTION", text, { hint: "Write to another folder." });
-    } else context.log({ id: "kept", text: keptText(joinPath(out, path)), level: "warning" });
+    } else context.log({ id: "kept", text: formatKept(joinPath(out, path)), level: "warning" });
   }
   await makeFolder(joinPath(out, "onnx"));
   await writeRecorded(run, []);
@@ -208,7 +212,7 @@ export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): 
   }
 }
 
-/** Replaces a search result by the original. */
+/** Replaces the result of a search by the original. */
 export async function restoreOriginal(run: FolderRun, module: Module): Promise<void> {
   const { folder, out, records, written } = run;
   records.delete(fileOf(module.base, "searched"));
@@ -216,7 +220,7 @@ export async function restoreOriginal(run: FolderRun, module: Module): Promise<v
   await writeRecorded(run, writes);
 }
 
-/** Lists files that are not copied although the user may expect them; hidden files and variants are not expected. */
+/** Returns files that are not copied although the user may expect them. Hidden files and variants are not expected. */
 async function findUncopied(folder: string, copies: readonly NewFile[]): Promise<readonly string[]> {
   const handledNames = ["onnx", configName, cardName, recordName];
   const top = (await listFolder(folder)).filter((name) => !handledNames.includes(name));

@@ -2,12 +2,12 @@
 import { fileNameOf, folderOf, joinPath } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import { textHash } from "../../core/files/hash.ts";
-import { keptText } from "../../core/files/own-files.ts";
+import { formatKept } from "../../core/files/own-files.ts";
 import { open } from "../../core/onnx/index.ts";
 import { type Size, size } from "../../runtime/run/size.ts";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
 import { describe, writeRecorded } from "./describe.ts";
-import { authoredModel, hashesOf, isOf, isWhole, removeModel, weightFilesOf } from "./model-files.ts";
+import { authoredModel, hashesOf, isFileOfModel, isUnchanged, removeModel, weightFilesOf } from "./model-files.ts";
 import { restoreOriginal } from "./originals.ts";
 import { removeCopies } from "./precompressed.ts";
 import { type FileFigures, figuresOf } from "./records.ts";
@@ -16,8 +16,8 @@ import type { Together } from "./text-search.ts";
 import { makeVariant } from "./variant.ts";
 
 const defaultFileBytes = 2e9;
-const ends: readonly string[] = ["E_STOPPED", "E_OPTION", "E_USAGE", "E_NAME", "E_FILE"];
-export const endsRun = ({ code }: PithError): boolean => ends.includes(code);
+const endingCodes: readonly string[] = ["E_STOPPED", "E_OPTION", "E_USAGE", "E_NAME", "E_FILE"];
+export const endsRun = ({ code }: PithError): boolean => endingCodes.includes(code);
 
 export async function makeFile(
   run: FolderRun,
@@ -33,19 +33,19 @@ export async function makeFile(
   const settings = { ...options.settings, ...options.quantize, dtype, fileBytes, seed: context.seed };
   const madeFrom = await sourcesHash(run, hash, settings);
   const earlierRecord = records.get(file);
-  if (earlierRecord?.made_from === madeFrom && (await isWhole(out, file, written))) {
-    // transformers.js runs again, because it may have lacked something before.
+  if (earlierRecord?.made_from === madeFrom && (await isUnchanged(out, file, written))) {
+    // transformers.js runs the file again, because the folder may have lacked a file before.
     rows.set(file, { dtype, file, ...figuresOf(earlierRecord), loader: undefined, verdict: "there" });
     return;
   }
   const authored = await authoredModel(out, file, written);
   if (authored !== undefined) {
-    const stays = keptText(authored === file ? "it" : authored);
-    return refuse(run, file, dtype, `${stays}. Remove it, or write to another folder.`);
+    const stays = formatKept(authored === file ? "it" : authored);
+    return rejectFile(run, file, dtype, `${stays}. Remove it, or write to another folder.`);
   }
-  // The record is removed first, in case the process is killed before it records the new file.
+  // The record is removed first, because the process can be killed before it records the new file.
   await removeCopies(run, file);
-  if (forget(run, file)) await writeRecorded(run, []);
+  if (forgetFile(run, file)) await writeRecorded(run, []);
   try {
     const variant = await make({ source, out: joinPath(out, file), dtype, fileBytes, together });
     const result = { ...variant, originalBrotli: (await originalSize(run, source)).brotli };
@@ -56,11 +56,11 @@ export async function makeFile(
     rows.set(file, { dtype, file, ...figures, verdict: "kept" });
   } catch (error) {
     if (!(error instanceof PithError) || endsRun(error)) throw error;
-    await refuse(run, file, dtype, error.message);
+    await rejectFile(run, file, dtype, error.message);
   }
 }
 
-/** Returns the size of an original, which is compressed once for all of its variants. */
+/** Returns the size of an original. It is compressed once for all of its variants. */
 function originalSize({ originalSizes }: FolderRun, source: string): Promise<Size> {
   const measure = async (): Promise<Size> => {
     const files = new Set([fileNameOf(source), ...weightFilesOf(await open(source))]);
@@ -71,7 +71,7 @@ function originalSize({ originalSizes }: FolderRun, source: string): Promise<Siz
   return measurement;
 }
 
-/** Identifies everything that a file is made from. @param hash of the original. */
+/** Returns a hash of everything that a file is made from. @param hash hash of the original. */
 export function sourcesHash({ sidecars, options }: FolderRun, hash: string, settings: object): Promise<string> {
   return textHash(JSON.stringify([hash, sidecars, options.judgedBy, settings]));
 }
@@ -83,17 +83,17 @@ export async function timeFile(run: FolderRun, { base, source }: Module, dtype: 
   if (options.time === undefined || record === undefined || record.speeds !== undefined) return;
   const { speeds = [], work } = await options.time({ source, out: joinPath(out, file) });
   if (speeds.length === 0 && work === undefined) return;
-  note(run, file, { ...(speeds.length === 0 ? {} : { speeds }), work });
+  recordFigures(run, file, { ...(speeds.length === 0 ? {} : { speeds }), work });
   await describe(run);
 }
 
-export function forget({ records, written }: FolderRun, file: string): boolean {
-  const paths = [...written.keys()].filter((path) => isOf(file, path));
+export function forgetFile({ records, written }: FolderRun, file: string): boolean {
+  const paths = [...written.keys()].filter((path) => isFileOfModel(file, path));
   for (const path of paths) written.delete(path);
   return records.delete(file) || paths.length > 0;
 }
 
-/** Removes a model, unless the user wrote it. A search result is replaced by its original. */
+/** Removes a model, unless the user wrote it. The result of a search is replaced by its original. */
 export async function removeResult(run: FolderRun, file: string): Promise<void> {
   const { out, records, written, modules } = run;
   const module = modules.find(({ base }) => fileOf(base, "searched") === file);
@@ -101,15 +101,15 @@ export async function removeResult(run: FolderRun, file: string): Promise<void> 
   if (module !== undefined) return restoreOriginal(run, module);
   if ((await authoredModel(out, file, written)) !== undefined) return void records.delete(file);
   await removeModel(out, file);
-  forget(run, file);
+  forgetFile(run, file);
 }
 
-export async function refuse(run: FolderRun, file: string, dtype: FileDtype, reason: string): Promise<void> {
+export async function rejectFile(run: FolderRun, file: string, dtype: FileDtype, reason: string): Promise<void> {
   await removeResult(run, file);
   run.rows.set(file, { dtype, file, verdict: "refused", reason });
 }
 
-export function note(
+export function recordFigures(
   { records, rows }: FolderRun,
   file: string,
   figures: Partial<Pick<FileFigures, "together" | "loader" | "speeds" | "work">>,

@@ -1,31 +1,31 @@
-/** Compressed copies of a folder's files, which are recorded like the files. */
+/** Manages compressed copies of a folder's files. They are recorded like the files. */
 import { fileKind, joinPath, listFolder, removeFile } from "#platform";
 import { joinList } from "../../core/errors.ts";
-import { copiesOf, encodings, outdatedText, precompress } from "../../core/files/compressed-copies.ts";
+import { copiesOf, encodings, formatOutdated, precompress } from "../../core/files/compressed-copies.ts";
 import { fileHash } from "../../core/files/hash.ts";
-import { isAuthored, keptText } from "../../core/files/own-files.ts";
+import { formatKept, isAuthoredFile } from "../../core/files/own-files.ts";
 import { bytes } from "../../core/numbers.ts";
 import { describe, writeRecorded } from "./describe.ts";
-import { isOf } from "./model-files.ts";
+import { isFileOfModel } from "./model-files.ts";
 import type { FolderRun } from "./run.ts";
 
-/** Removes the copies of a model and of its weights before it is replaced or removed, and warns of copies that Pith did not write. */
+/** Removes the copies of a model and of its weights before the model is replaced or removed. Warns of copies that Pith did not write. */
 export async function removeCopies({ out, written, context }: FolderRun, file: string): Promise<void> {
   const names = await listFolder(joinPath(out, "onnx")).catch((): string[] => []);
   const copies = names
     .map((name) => `onnx/${name}`)
-    .filter((path) => isOf(file, path.replace(/\.(gz|br)$/, "")) && !isOf(file, path));
+    .filter((path) => isFileOfModel(file, path.replace(/\.(gz|br)$/, "")) && !isFileOfModel(file, path));
   const authoredCopies: string[] = [];
   for (const copy of copies) {
-    if (await isAuthored(out, copy, written)) authoredCopies.push(copy);
+    if (await isAuthoredFile(out, copy, written)) authoredCopies.push(copy);
     else await removeFile(joinPath(out, copy));
     written.delete(copy);
   }
   if (authoredCopies.length > 0)
-    context.log({ id: "outdated", text: outdatedText(file, joinList(authoredCopies)), level: "warning" });
+    context.log({ id: "outdated", text: formatOutdated(file, joinList(authoredCopies)), level: "warning" });
 }
 
-/** Writes the requested copies of all files that are kept. */
+/** Writes the requested compressed copies of all files that are kept. */
 export async function precompressFiles(run: FolderRun): Promise<void> {
   const { records, rows, options } = run;
   if (options.precompress === undefined) return;
@@ -39,18 +39,18 @@ async function precompressFile(
 ): Promise<void> {
   const { out, context, records, rows, written } = run;
   const [record, row] = [records.get(file), rows.get(file)];
-  const files = [...written.keys()].filter((path) => isOf(file, path));
+  const files = [...written.keys()].filter((path) => isFileOfModel(file, path));
   const copies = files.flatMap((path) => copiesOf(path, requested));
   const isDone = async (copy: string): Promise<boolean> =>
     written.get(copy)?.length === 1 &&
     (await fileKind(joinPath(out, copy))) === "file" &&
-    !(await isAuthored(out, copy, written));
+    !(await isAuthoredFile(out, copy, written));
   if (record === undefined || row === undefined || (await Promise.all(copies.map(isDone))).every(Boolean)) return;
   for (const copy of copies) {
-    if (!(await isAuthored(out, copy, written))) continue;
-    return context.log({ id: "kept", text: keptText(joinPath(out, copy)), level: "warning" });
+    if (!(await isAuthoredFile(out, copy, written))) continue;
+    return context.log({ id: "kept", text: formatKept(joinPath(out, copy)), level: "warning" });
   }
-  // The names are recorded first, so that a killed process leaves no copy that looks like the user's.
+  // The names are recorded first. If the process is killed, a copy without a record would look like the user's.
   for (const copy of copies) written.set(copy, []);
   await writeRecorded(run, []);
   const sizes = await precompress(

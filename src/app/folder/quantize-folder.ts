@@ -3,7 +3,7 @@
  *
  *     config.json  tokenizer.json  onnx/model.onnx   →   … onnx/model_quantized.onnx  onnx/model_q4.onnx  quantize_config.json
  *
- * Each variant is recorded at once, so that a stopped run can continue.
+ * Each variant is recorded as soon as it is written, so that a stopped run can continue.
  */
 import { claimFolder, fileKind, joinPath, listFolder, makeFolder, realPath } from "#platform";
 import { joinList, stripPeriod, throwIfAborted } from "../../core/errors.ts";
@@ -17,17 +17,17 @@ import { withoutLowEntropy } from "../../techniques/quantize/options.ts";
 import { baseOf, configName, describe, writeRecorded } from "./describe.ts";
 import { mainOf } from "./layout.ts";
 import { loaderCheck } from "./loader.ts";
-import { isWhole } from "./model-files.ts";
+import { isUnchanged } from "./model-files.ts";
 import { copyOriginals, type Originals, originalsIn } from "./originals.ts";
-import { makeFile, refuse, removeResult, timeFile } from "./outcomes.ts";
+import { makeFile, rejectFile, removeResult, timeFile } from "./outcomes.ts";
 import { precompressFiles } from "./precompressed.ts";
-import { recordOf } from "./records.ts";
+import { readFolderRecord } from "./records.ts";
 import { type FileDtype, type FolderFile, type FolderOptions, type FolderRun, fileOf } from "./run.ts";
 import { dropOtherSearches, searchModules } from "./search-modules.ts";
-import { holdOrRepair, holdTogether, runInLoader } from "./together.ts";
+import { checkOrRepair, checkTogether, runInLoader } from "./together.ts";
 
-/** Files next to the models that affect outputs. */
-const sidecars = ["tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"];
+/** Files next to the models whose contents affect outputs. */
+const outputSidecars = ["tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"];
 
 /**
  * Makes variants of every model in a folder's `onnx/`, each checked against its original, and configures transformers.js for them.
@@ -58,17 +58,17 @@ export async function quantizeFolder(
 }
 
 async function quantizeAll(run: FolderRun): Promise<readonly FolderFile[]> {
-  for (const dtype of run.asked) {
+  for (const dtype of run.requestedDtypes) {
     for (const module of run.modules) {
       throwIfAborted(run.context.signal, "Stopped on request.");
       await makeFile(run, module, dtype);
       await describe(run);
       await timeFile(run, module, dtype);
     }
-    await holdOrRepair(run, dtype);
+    await checkOrRepair(run, dtype);
     await runInLoader(run, () => dtype);
   }
-  await dropNeedless(run);
+  await dropRedundant(run);
   if (run.options.keepSmallest === true) {
     await searchModules(run);
     await keepBest(run);
@@ -87,18 +87,18 @@ async function begin(
   context: Context,
 ): Promise<FolderRun> {
   const { out } = options;
-  const { files: records, written, others } = await recordOf(out);
+  const { files: records, written, others } = await readFolderRecord(out);
   await readSettings(joinPath(out, configName));
   const run: FolderRun = {
     ...{ folder, out, options, context, modules, written, others },
-    sidecars: sidecars.map((name) => copies.find(({ path }) => path === name)?.hash ?? ""),
+    sidecars: outputSidecars.map((name) => copies.find(({ path }) => path === name)?.hash ?? ""),
     check: options.loader && loaderCheck(options.loader),
-    asked: dtypesOf(options),
+    requestedDtypes: dtypesOf(options),
     main: mainOf(modules.map(({ base }) => base)).base,
     records: new Map(Object.entries(records)),
     rows: new Map(),
     inPlace: (await fileKind(out)) === "folder" && (await realPath(folder)) === (await realPath(out)),
-    said: new Set(),
+    reportedFiles: new Set(),
     originalSizes: new Map(),
     missing: undefined,
   };
@@ -132,11 +132,11 @@ async function dropOutdated(run: FolderRun): Promise<void> {
   if (isOutdated) await writeRecorded(run, []);
 }
 
-/** Keeps only the best acceptable file of each module; mixed dtypes must also pass the end-to-end check. */
+/** Keeps only the best acceptable file of each module. If these have different dtypes, they must also pass the end-to-end check. */
 async function keepBest(run: FolderRun): Promise<void> {
-  const { modules, main, asked, rows, options } = run;
+  const { modules, main, requestedDtypes, rows, options } = run;
   const bestOf = (base: string): FolderFile | undefined => {
-    const sound = [...asked, "searched" as const]
+    const sound = [...requestedDtypes, "searched" as const]
       .flatMap((dtype) => rows.get(fileOf(base, dtype)) ?? [])
       .filter(({ verdict }) => verdict !== "refused");
     const { purpose } = options;
@@ -154,9 +154,13 @@ async function keepBest(run: FolderRun): Promise<void> {
     const best = new Map(modules.map(({ base }) => [base, bestOf(base)]));
     const row = best.get(main);
     const isMixed = new Set(Array.from(best.values(), (row) => row?.dtype)).size > 1;
-    // Files of one dtype were checked end to end when they were made.
+    // Files of the same dtype were checked end to end when they were made.
     const dtypeOf = (base: string): FileDtype | undefined => best.get(base)?.dtype;
-    if (row !== undefined && isMixed && !((await runInLoader(run, dtypeOf)) && (await holdTogether(run, row, dtypeOf))))
+    if (
+      row !== undefined &&
+      isMixed &&
+      !((await runInLoader(run, dtypeOf)) && (await checkTogether(run, row, dtypeOf)))
+    )
       continue;
     const kept = new Set(Array.from(best.values(), (row) => row?.file));
     for (const row of rows.values()) {
@@ -168,14 +172,17 @@ async function keepBest(run: FolderRun): Promise<void> {
   }
 }
 
-const makers: readonly { readonly inputs: readonly string[]; readonly files: readonly string[] }[] = [
+const inputMakers: readonly { readonly inputs: readonly string[]; readonly files: readonly string[] }[] = [
   { inputs: ["input_ids"], files: ["tokenizer.json", "tokenizer_config.json"] },
   { inputs: ["pixel_values", "input_features", "input_values"], files: ["preprocessor_config.json"] },
 ];
 
-/** Returns a sentence without its period; undefined if nothing is missing. @param inputs of all models of the folder. */
+/**
+ * Returns a sentence about missing files, without its period; undefined if none is missing. @param inputs names of the inputs of all models of the
+ * folder.
+ */
 export function missingText(names: readonly string[], inputs: readonly string[]): string | undefined {
-  const neededMakers = makers.filter((maker) => maker.inputs.some((input) => inputs.includes(input)));
+  const neededMakers = inputMakers.filter((maker) => maker.inputs.some((input) => inputs.includes(input)));
   const missing = ["config.json", ...neededMakers.flatMap(({ files }) => files)].filter(
     (name) => !names.includes(name),
   );
@@ -184,31 +191,38 @@ export function missingText(names: readonly string[], inputs: readonly string[])
   return `${joinList(missing, missing.length)} ${verb} missing: transformers.js cannot run this folder`;
 }
 
-/** Relative speed from which a file counts as equally fast: 1.25 times the original's processor time. One network measured 0.85 to 1.15 of itself. */
+/**
+ * Minimum relative speed of a file that counts as equally fast: 1.25 times the original's processor time. The same network measured from 0.85 to 1.15
+ * times itself.
+ */
 export const minSpeed = 0.8;
 
-/** Removes repaired files that are neither smaller nor faster than a higher-precision dtype of the same module. */
-export async function dropNeedless(run: FolderRun): Promise<void> {
-  const { modules, asked, records, out, written } = run;
-  let isLess = false;
+/** Removes files with a precision fallback that are neither smaller nor faster than a higher-precision dtype of the same module. */
+export async function dropRedundant(run: FolderRun): Promise<void> {
+  const { modules, requestedDtypes, records, out, written } = run;
+  let hasDropped = false;
   for (const { base } of modules)
-    for (const dtype of asked) {
+    for (const dtype of requestedDtypes) {
       const file = fileOf(base, dtype);
       const repaired = records.get(file);
       if (repaired?.spared === undefined) continue;
       for (const milder of dtypeNames.filter((name) => dtypeBits(name) > dtypeBits(dtype))) {
         const other = fileOf(base, milder);
         const milderRecord = records.get(other);
-        if (milderRecord === undefined || milderRecord.bytes > repaired.bytes || !(await isWhole(out, other, written)))
+        if (
+          milderRecord === undefined ||
+          milderRecord.bytes > repaired.bytes ||
+          !(await isUnchanged(out, other, written))
+        )
           continue;
         const isFaster = repaired.work !== undefined && repaired.work < minSpeed * (milderRecord.work ?? 0);
         if (isFaster) continue;
         const [repairedSize, milderSize] = [repaired.bytes, milderRecord.bytes].map(bytes);
         const text = `After repair it takes ${repairedSize}, not less than ${milder} with ${milderSize}: ${stripPeriod(repaired.spared.join("; "))}.`;
-        await refuse(run, file, dtype, text);
-        isLess = true;
+        await rejectFile(run, file, dtype, text);
+        hasDropped = true;
         break;
       }
     }
-  if (isLess) await describe(run);
+  if (hasDropped) await describe(run);
 }

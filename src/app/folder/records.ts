@@ -1,20 +1,20 @@
-/** quantize_config.json: the variants, their sources and settings, and their similarity to the originals. */
+/** Reads and writes quantize_config.json: the variants, their sources and settings, and their similarity to the originals. */
 import * as v from "valibot";
 import { joinPath } from "#platform";
 import { encodings } from "../../core/files/compressed-copies.ts";
 import { type FileHashes, parseWritten } from "../../core/files/own-files.ts";
 import { readSettings } from "../../data/text/tokenizer.ts";
 import { dtypeNames } from "../../techniques/quantize/dtypes.ts";
-import { endToEnd, nearness } from "./end-to-end.ts";
+import { endToEndSchema, nearnessSchema } from "./end-to-end.ts";
 import { loaderOutcome } from "./loader.ts";
 
 export const recordName = "quantize_config.json";
 
-const speed = v.object({
+const speedSchema = v.object({
   target: v.string(),
-  /** "WebAssembly in HeadlessChrome/156.0.0.0" */
+  /** Runtime and browser, such as "WebAssembly in HeadlessChrome/156.0.0.0". */
   where: v.string(),
-  /** Speed relative to the original: median over rounds, 10th and 90th percentile. */
+  /** Speed relative to the original: median over the rounds (`factor`), 10th (`low`) and 90th (`high`) percentile. */
   factor: v.number(),
   low: v.number(),
   high: v.number(),
@@ -26,58 +26,58 @@ const figuresSchema = v.object({
   gzip: v.optional(v.number()),
   brotli: v.optional(v.number()),
   originalBrotli: v.optional(v.number()),
-  /** Encodings of the compressed copies, whose sizes `gzip` and `brotli` are. */
+  /** Encodings of the compressed copies. `gzip` and `brotli` are then sizes of these copies. */
   copies: v.optional(v.array(v.picklist(encodings))),
   measured: v.string(),
   /** Comparison on samples, or on random inputs in decibels. */
-  nearness: v.optional(nearness),
-  /** Samples and preprocessing, in lines: "tested on: reviews.tsv (872)". */
+  nearness: v.optional(nearnessSchema),
+  /** Lines about samples and preprocessing, such as "tested on: reviews.tsv (872)". */
   judgedOn: v.optional(v.array(v.string())),
-  /** For repaired files: layers at higher precision, with format and reason. */
+  /** Layers at higher precision, with their format and the reason; undefined without precision fallback. */
   spared: v.optional(v.array(v.string())),
-  /** For search results: the steps in words and as a recipe. */
+  /** Steps of a search result, in words and as the text of a recipe; undefined for other files. */
   recipe: v.optional(v.object({ name: v.string(), text: v.string() })),
-  /** Target runtimes on which it is correct; "webgpu?" if this machine cannot check. */
+  /** Target runtimes on which the outputs are right. "webgpu?" means that this machine cannot check. */
   rightOn: v.optional(v.array(v.string())),
-  /** Only targets on which the machine was idle. */
-  speeds: v.optional(v.array(speed)),
-  /** Processor time of a run on the first target relative to the original's; absent if it cannot be read. */
+  /** Speeds on targets, without those on which the machine was busy. */
+  speeds: v.optional(v.array(speedSchema)),
+  /** Processor time of a run on the first target, relative to the original's; undefined if it cannot be measured. */
   work: v.optional(v.number()),
-  together: v.optional(endToEnd),
+  together: v.optional(endToEndSchema),
   loader: v.optional(loaderOutcome),
 });
 
-/** Size, speed and similarity to the original of a file. */
+/** Size and speed of a file, and its similarity to the original. */
 export type FileFigures = v.InferOutput<typeof figuresSchema>;
 
-const record = v.object({
+const recordSchema = v.object({
   dtype: v.picklist([...dtypeNames, "searched"]),
   source: v.string(),
-  /** Hash of the source with its weights. */
+  /** Hash of the source file with its weights. */
   source_hash: v.string(),
-  /** Hash of source, settings and Pith's version. */
+  /** Hash of the source, the settings and Pith's version. */
   made_from: v.string(),
-  /** Hash of the samples and texts. */
+  /** Hash of the samples and texts that the file was evaluated on. */
   judged_by: v.optional(v.string()),
   ...figuresSchema.entries,
 });
 
-export function figuresOf(fileRecord: v.InferOutput<typeof record>): FileFigures {
+export function figuresOf(fileRecord: v.InferOutput<typeof recordSchema>): FileFigures {
   return v.parse(figuresSchema, fileRecord);
 }
 
-/** By path in the folder. */
-export type Records = Readonly<Record<string, v.InferOutput<typeof record>>>;
+/** Records by path in the folder. */
+export type Records = Readonly<Record<string, v.InferOutput<typeof recordSchema>>>;
 
-/** Contents of quantize_config.json. Keys of other programs are kept. */
+/** Contents of quantize_config.json. `others` has the keys of other programs, which are kept. */
 export interface FolderRecord {
   readonly files: Records;
   readonly written: FileHashes;
   readonly others: Readonly<Record<string, unknown>>;
 }
 
-export async function recordOf(out: string): Promise<FolderRecord> {
+export async function readFolderRecord(out: string): Promise<FolderRecord> {
   const { files, written, ...others } = (await readSettings(joinPath(out, recordName))) ?? {};
-  const parsed = v.safeParse(v.record(v.string(), record), files);
+  const parsed = v.safeParse(v.record(v.string(), recordSchema), files);
   return { files: parsed.success ? parsed.output : {}, written: parseWritten(written), others };
 }

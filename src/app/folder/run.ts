@@ -12,55 +12,58 @@ import type { FileFigures, Records } from "./records.ts";
 import type { Together } from "./text-search.ts";
 
 export interface FolderOptions {
-  /** Variants by the names of transformers.js, or "all". */
+  /** Dtypes of the variants, by the names of transformers.js, or "all". */
   readonly dtypes: readonly DtypeName[] | "all";
-  /** The output folder. If it is the input folder, that keeps its files and gets the variants. */
+  /** Output folder. If it is the input folder, it keeps its files and gets the variants in addition. */
   readonly out: string;
-  /** Maximum bytes of a weight file (2e9): hosts and phones limit them. */
+  /** Maximum bytes of a weight file (default: 2e9), because hosts and phones limit file sizes. */
   readonly fileBytes?: number | undefined;
-  /** Encodings of compressed copies, which are written next to each file that is kept. */
+  /** Encodings of compressed copies. They are written next to each file that is kept. */
   readonly precompress?: readonly Encoding[] | undefined;
-  /** Other settings of `quantize` for every variant. */
+  /** Other options of `quantize`, for every variant. */
   readonly quantize?: Omit<QuantizeOptions, "scheme" | "dtype"> | undefined;
-  /** Other settings that affect results, for the record. A variant with different settings is made again. */
+  /** Other settings that affect results, for the record. A variant with other settings is made again. */
   readonly settings?: Readonly<Record<string, unknown>> | undefined;
-  /** Identifies samples and texts; measurements on others are dropped. */
+  /** Identifies samples and texts. Measurements on others are dropped. */
   readonly judgedBy?: string | undefined;
-  /** Makes a file, or rejects it with a PithError. Default: a comparison on random inputs. */
+  /** Makes a file, or rejects it with a PithError. Default: quantizes, and compares with the original on random inputs. */
   readonly make?: ((variant: Variant) => Promise<FileFigures>) | undefined;
   readonly time?:
     | ((file: Pick<Variant, "source" | "out">) => Promise<Pick<FileFigures, "speeds" | "work">>)
     | undefined;
-  /** Texts for comparing and repairing each variant end to end; used by text generators, and else by `together` only. */
+  /** Texts on which each variant is compared and repaired end to end. Text generators use them, and `together` if it is given. */
   readonly texts?: readonly string[] | undefined;
-  /** Keep only the best acceptable variant of each module. */
+  /** Whether only the best acceptable variant of each module is kept. */
   readonly keepSmallest?: boolean | undefined;
-  /** Objective of `keepSmallest` (the smallest file with about the original's processor time). */
+  /** Objective of `keepSmallest` (default: the smallest file with about the original's processor time or less). */
   readonly purpose?: Purpose | undefined;
-  /** The user's command, for the card: `pith compress`. */
+  /** Command of the user, such as `pith compress`, to be written into README.md. */
   readonly madeWith?: string | undefined;
-  /** transformers.js, which runs every variant, or why it is not available. */
+  /** transformers.js, which runs every variant, or the reason why it is not available. */
   readonly loader?: Loader | Miss | undefined;
-  /** Compares a variant of all models end to end. Replaces the comparison on `texts`. */
+  /** Compares a variant of all models end to end, instead of the comparison on `texts`. */
   readonly together?: ((modules: readonly ModulePaths[]) => Promise<EndToEnd>) | undefined;
-  /** With `keepSmallest`: searches each model over all techniques. A result that wins replaces the copy of the original. */
+  /**
+   * Searches each model over all techniques, with `keepSmallest` only. A result that is better than the variants replaces the copy of the original.
+   */
   readonly search?: ModuleSearch | undefined;
 }
 
 export interface ModuleSearch {
-  /** Other settings that affect results, for the record. */
+  /** Other settings that affect results of the search, for the record. */
   readonly settings: Readonly<Record<string, unknown>>;
   /**
-   * @param share of the time, by bytes.
+   * Searches one module.
+   * @param share share of the search time, in proportion to the bytes of the modules.
    * @returns the best model, and larger ones that lose less.
-   * @throws PithError if there is none.
+   * @throws PithError if there is no acceptable result.
    */
   find(module: Module, share: number): Promise<readonly Found[]>;
 }
 
-/** A result of a search for one module. */
+/** Result of a search for one module. */
 export interface Found {
-  /** A single file. */
+  /** Path of the result, which is a single file. */
   readonly path: string;
   readonly drop: number;
   readonly figures: FileFigures;
@@ -72,24 +75,27 @@ export interface Module {
   readonly hash: string;
 }
 
-/** A file to make. */
+/** File to make. */
 export interface Variant {
   readonly source: string;
   readonly out: string;
   readonly dtype: DtypeName;
   readonly fileBytes: number;
-  /** Models with which it failed end to end; layers are kept at higher precision until they pass jointly. */
+  /** Models with which the file failed end to end. Layers are then kept at higher precision until all pass jointly. */
   readonly together?: Together | undefined;
 }
 
-/** "searched": replaces the original, which transformers.js calls fp32. */
+/** Dtype of a file. "searched" is the result of a search, which replaces the original and which transformers.js calls fp32. */
 export type FileDtype = DtypeName | "searched";
 
 export interface FolderFile extends Partial<FileFigures> {
   readonly dtype: FileDtype;
-  /** In the folder: `onnx/model_q4.onnx`. */
+  /** Path in the folder, such as `onnx/model_q4.onnx`. */
   readonly file: string;
-  /** "there": made by an earlier run. "passed over": another is better. "unusable": transformers.js cannot run the folder (`loader.reason`). */
+  /**
+   * Outcome. "there" was made by an earlier run, "passed over" is worse than another file. "unusable" means that transformers.js cannot run the
+   * folder (`loader.reason`).
+   */
   readonly verdict: "kept" | "there" | "passed over" | "unusable" | "refused";
   readonly reason?: string;
 }
@@ -99,23 +105,23 @@ export interface FolderRun {
   readonly out: string;
   readonly options: FolderOptions;
   readonly context: Context;
-  readonly asked: readonly DtypeName[];
+  readonly requestedDtypes: readonly DtypeName[];
   readonly modules: readonly Module[];
-  /** Hashes of other files that affect outputs. */
+  /** Hashes of sidecar files that affect outputs. */
   readonly sidecars: readonly string[];
   readonly main: string;
   readonly check: ReturnType<typeof loaderCheck> | undefined;
-  /** Files that transformers.js needs and the folder lacks, in a sentence without its period. */
+  /** Sentence, without its period, about files that transformers.js needs and the folder lacks. */
   missing: string | undefined;
   readonly records: Map<string, Records[string]>;
   readonly rows: Map<string, FolderFile>;
   readonly written: FileHashes;
   readonly others: Readonly<Record<string, unknown>>;
   readonly inPlace: boolean;
-  /** By path. */
+  /** Sizes of the originals, by path. */
   readonly originalSizes: Map<string, Promise<Size>>;
-  /** User files that were already reported as kept. */
-  readonly said: Set<string>;
+  /** Files of the user that were already reported as kept. */
+  readonly reportedFiles: Set<string>;
 }
 
 export const fileOf = (base: string, dtype: FileDtype): string =>

@@ -3,21 +3,21 @@
  *
  *     onnx/model.onnx   the original   →   the result, if all modules pass jointly and no dtype is better
  *
- * A search returns several points per module, size against drop. The smallest points are tried jointly first. While they fail, the module with the
- * lowest price in size per saved drop takes its next larger point.
+ * A search returns several points per module, which trade size for drop. The smallest points are tried jointly first. While they fail, one module is
+ * replaced by its next larger point: the module with the lowest price, in size per saved drop.
  */
 
 import { PithError, throwIfAborted } from "../../core/errors.ts";
 import { bytesOfFile, fileHash } from "../../core/files/hash.ts";
-import { keptText, planWrites } from "../../core/files/own-files.ts";
+import { formatKept, planWrites } from "../../core/files/own-files.ts";
 import { sizeFor } from "../../judge/run/objective.ts";
 import { describe, originalBytes, writeRecorded } from "./describe.ts";
-import { hashesOf, isOf, isWhole } from "./model-files.ts";
-import { endsRun, refuse, sourcesHash, timeFile } from "./outcomes.ts";
+import { hashesOf, isFileOfModel, isUnchanged } from "./model-files.ts";
+import { endsRun, rejectFile, sourcesHash, timeFile } from "./outcomes.ts";
 import { removeCopies } from "./precompressed.ts";
 import { figuresOf } from "./records.ts";
 import { type FolderRun, type Found, fileOf, type Module } from "./run.ts";
-import { holdTogether, runInLoader } from "./together.ts";
+import { checkTogether, runInLoader } from "./together.ts";
 
 /** Removes records of results with other settings, so that the run restores the originals. */
 export async function dropOtherSearches(run: FolderRun): Promise<void> {
@@ -26,7 +26,7 @@ export async function dropOtherSearches(run: FolderRun): Promise<void> {
     const file = fileOf(module.base, "searched");
     const record = records.get(file);
     if (record === undefined) continue;
-    if (record.made_from !== (await hashSources(run, module)) || !(await isWhole(out, file, written)))
+    if (record.made_from !== (await hashSources(run, module)) || !(await isUnchanged(out, file, written)))
       records.delete(file);
   }
 }
@@ -36,9 +36,9 @@ const hashSources = (run: FolderRun, { hash }: Module): Promise<string> =>
 
 interface Front {
   readonly module: Module;
-  /** Smallest first; each loses less than the previous one. */
+  /** Results of a search, smallest first. Each one loses less than the one before. */
   readonly points: readonly Found[];
-  place: number;
+  position: number;
 }
 
 export async function searchModules(run: FolderRun): Promise<void> {
@@ -60,14 +60,14 @@ export async function searchModules(run: FolderRun): Promise<void> {
     const front = await frontOf(run, module, share, options.search);
     if (front === undefined) continue;
     fronts.push(front);
-    await put(run, front);
+    await placeResult(run, front);
   }
-  // Each failure rejects at least one result; if no front has a next point, the rest is tried once more.
-  while (fronts.length > 0 && !(await holds(run))) {
-    const next = leastAdded(fronts, options.purpose);
+  // Each failure rejects at least one result. If no front has a next point, the remaining results are tried once more.
+  while (fronts.length > 0 && !(await checkJointly(run))) {
+    const next = cheapestStep(fronts, options.purpose);
     if (next === undefined) continue;
-    next.place += 1;
-    for (const front of fronts) await put(run, front);
+    next.position += 1;
+    for (const front of fronts) await placeResult(run, front);
   }
   for (const module of modules) await timeFile(run, module, "searched");
 }
@@ -81,7 +81,7 @@ async function sharesOf({ folder, modules }: FolderRun): Promise<readonly (reado
   return modules.map((module) => [module, (sizes.get(`onnx/${module.base}.onnx`) ?? 0) / all]);
 }
 
-/** Returns undefined if nothing was found, which is logged. */
+/** Returns the results of a search; undefined if it found none, which is logged. */
 async function frontOf(
   run: FolderRun,
   module: Module,
@@ -95,29 +95,29 @@ async function frontOf(
     const weigh = ({ figures }: Found): number => sizeFor(run.options.purpose, figures);
     for (const other of largerResults.toSorted((a, b) => weigh(a) - weigh(b)))
       if (other.drop < (points.at(-1)?.drop ?? 0) && weigh(other) > weigh(best)) points.push(other);
-    return { module, points, place: 0 };
+    return { module, points, position: 0 };
   } catch (error) {
     if (!(error instanceof PithError) || endsRun(error)) throw error;
-    await refuse(run, fileOf(module.base, "searched"), "searched", error.message);
+    await rejectFile(run, fileOf(module.base, "searched"), "searched", error.message);
     return undefined;
   }
 }
 
-async function put(run: FolderRun, { module, points, place }: Front): Promise<void> {
+async function placeResult(run: FolderRun, { module, points, position }: Front): Promise<void> {
   const { out, records, rows, written, options } = run;
-  const point = points[place];
+  const point = points[position];
   const file = fileOf(module.base, "searched");
   if (point === undefined) return;
   const hash = await fileHash(point.path);
   const copy = { path: file, hash, parts: () => bytesOfFile(point.path) };
   const { writes, kept } = await planWrites(out, [copy], written);
-  if (kept.length > 0) return refuse(run, file, "searched", `${keptText(file)}. Write to another folder.`);
-  // Without a record it is not a result, so the next run restores the original.
+  if (kept.length > 0) return rejectFile(run, file, "searched", `${formatKept(file)}. Write to another folder.`);
+  // Without a record, the file is not a result, so a stopped run restores the original.
   records.delete(file);
   await removeCopies(run, file);
   await writeRecorded(run, writes);
   const hashes = await hashesOf(out, file);
-  for (const path of [...written.keys()]) if (isOf(file, path) && !hashes.has(path)) written.delete(path);
+  for (const path of [...written.keys()]) if (isFileOfModel(file, path) && !hashes.has(path)) written.delete(path);
   for (const [path, fileHashes] of hashes) written.set(path, fileHashes);
   const source = { dtype: "searched", source: file, source_hash: module.hash } as const;
   records.set(file, {
@@ -130,21 +130,21 @@ async function put(run: FolderRun, { module, points, place }: Front): Promise<vo
   await describe(run);
 }
 
-/** Checks all results in transformers.js and end to end; rejects those that fail. */
-async function holds(run: FolderRun): Promise<boolean> {
+/** Checks all results in transformers.js and end to end, and rejects those that fail. */
+async function checkJointly(run: FolderRun): Promise<boolean> {
   const { modules, main, rows } = run;
   if (!(await runInLoader(run, () => "searched"))) return false;
   const rowOf = (base: string) => rows.get(fileOf(base, "searched"));
   const row = [main, ...modules.map(({ base }) => base)]
     .map(rowOf)
     .find((row) => row !== undefined && row.verdict !== "refused");
-  return row === undefined || holdTogether(run, row, () => "searched");
+  return row === undefined || checkTogether(run, row, () => "searched");
 }
 
-/** Returns the front with the lowest price: additional size per saved drop. */
-function leastAdded(fronts: readonly Front[], purpose: FolderRun["options"]["purpose"]): Front | undefined {
-  const price = ({ points, place }: Front): number => {
-    const [current, next] = [points[place], points[place + 1]];
+/** Returns the front with the lowest price: additional size per saved drop. Returns undefined if no front has a next point. */
+function cheapestStep(fronts: readonly Front[], purpose: FolderRun["options"]["purpose"]): Front | undefined {
+  const price = ({ points, position }: Front): number => {
+    const [current, next] = [points[position], points[position + 1]];
     if (current === undefined || next === undefined) return Number.POSITIVE_INFINITY;
     return (sizeFor(purpose, next.figures) - sizeFor(purpose, current.figures)) / (current.drop - next.drop);
   };

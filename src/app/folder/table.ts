@@ -1,7 +1,7 @@
-/** The table of a folder's files for terminal and README.md, without empty columns and with notes. */
+/** Builds the table of a folder's files for the terminal and README.md, without empty columns and with notes. */
 import type { Encoding } from "#platform";
 import { joinList } from "../../core/errors.ts";
-import { endings, sizeNames } from "../../core/files/compressed-copies.ts";
+import { fileEndings, sizeNames } from "../../core/files/compressed-copies.ts";
 import { defaultLevel } from "../../core/math/interval.ts";
 import { bytes, changeInterval, confidenceText, counted, figure, integer, times } from "../../core/numbers.ts";
 import { isEstimated } from "../../runtime/run/size.ts";
@@ -23,12 +23,15 @@ export interface FolderTable<R> {
   readonly notes: readonly string[];
 }
 
-/** The most complete comparison of a file: tokens or predictions on texts, else its own. */
+/** Returns the most complete comparison of a file: generated tokens or predictions on texts, else the comparison of the module alone. */
 function nearnessOf({ together, nearness }: Partial<FileFigures>): Nearness | undefined {
   return tokensFound(together) ?? together?.answers ?? nearness;
 }
 
-/** "98.3 % of 60 (−8.9 … +4.5)", "76.5 % of 512 (99.7 %: −0.3 … +0.6)", "18.3 dB": the metric is in the title. */
+/**
+ * Formats a similarity without the metric, which is in the column's title: "98.3 % of 60 (−8.9 … +4.5)", "76.5 % of 512 (99.7 %: −0.3 … +0.6)", "18.3
+ * dB".
+ */
 export function nearnessText({
   unit,
   value,
@@ -43,7 +46,7 @@ export function nearnessText({
   return `${figure(unit, value)}${on}${interval}`;
 }
 
-/** Shows the original's own value of the variants' metric. */
+/** Returns the row of an original, with its own value of the variants' metric. */
 function originalRow(file: string, bytes: number, rows: readonly Row[]): Row {
   const base = file.replace(/^onnx\/|\.onnx$/g, "");
   const dtypes = [...dtypeNames, "searched"] as const;
@@ -57,19 +60,19 @@ function originalRow(file: string, bytes: number, rows: readonly Row[]): Row {
   return { dtype: "fp32", file, bytes, brotli, nearness };
 }
 
-const estimated = "≈";
+const estimateSign = "≈";
 
-/** Sizes of copies are exact. */
+/** Formats a compressed size. Sizes of written copies are exact, others can be estimates. */
 function compressedText({ bytes: fileBytes = 0, copies = [], ...sizes }: Row, encoding: Encoding): string {
   const size = sizes[sizeNames[encoding]];
   if (size === undefined) return "";
-  return `${isEstimated(fileBytes) && !copies.includes(encoding) ? `${estimated} ` : ""}${bytes(size)}`;
+  return `${isEstimated(fileBytes) && !copies.includes(encoding) ? `${estimateSign} ` : ""}${bytes(size)}`;
 }
 
-/** Lists the files that have compressed copies: "model_q4.onnx (.gz, .br)". */
+/** Returns a note that lists the files with compressed copies: "model_q4.onnx (.gz, .br)". */
 function copiesNote(rows: readonly Row[]): string | undefined {
   const files = rows.flatMap(({ file, copies = [] }) =>
-    copies.length === 0 ? [] : `${fileName(file)} (${copies.map((encoding) => endings[encoding]).join(", ")})`,
+    copies.length === 0 ? [] : `${fileName(file)} (${copies.map((encoding) => fileEndings[encoding]).join(", ")})`,
   );
   return files.length === 0 ? undefined : `Compressed copies for servers: ${joinList(files)}.`;
 }
@@ -81,7 +84,7 @@ const decibelsNote =
 
 const maxSpared = 8;
 
-/** Builds the table of a folder. @param originals bytes of each, by file. */
+/** Builds the table of a folder. @param originals bytes of each original, by file. */
 export function folderTable<R extends Row>(
   files: readonly R[],
   originals: ReadonlyMap<string, number> = new Map(),
@@ -140,7 +143,7 @@ export function folderTable<R extends Row>(
       "In brackets: the 95 % interval of the difference from the original; for shares in points.",
     shows((text) => / dB\b/.test(text)) && decibelsNote,
     rows.some(({ brotli }) => brotli !== undefined) && "brotli: size after compression with brotli at quality 11.",
-    shows((text) => text.startsWith(estimated)) && `${estimated}: estimated from parts of the file.`,
+    shows((text) => text.startsWith(estimateSign)) && `${estimateSign}: estimated from parts of the file.`,
     copiesNote(rows),
     isSameInBatch ? `Outputs are equal alone and in a padded batch: ${batch[0]}.` : batch.length > 0 && batchNote,
     ...distinct(({ loader }) => loader && loaderNote(loader)),

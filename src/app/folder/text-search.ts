@@ -1,11 +1,11 @@
-/** Search samples of the precision fallback if a folder loses tokens end to end: texts that do not evaluate the result. */
+/** Evaluates attempts of the precision fallback if a folder loses tokens end to end. The texts are not those that evaluate the result. */
 import { wilson } from "../../core/math/interval.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import type { SparingJudge, SparingVerdict } from "../../judge/run/sparing.ts";
-import { continueEach, type ModulePaths, maxTexts, openTogether, promptsOf, steps } from "./end-to-end.ts";
+import { continueEach, generatedTokens, type ModulePaths, maxTexts, openTogether, promptsOf } from "./end-to-end.ts";
 import { generatorOf } from "./generate.ts";
 
-/** Models that a file must pass with. */
+/** Models of a folder with which a file must pass jointly. */
 export interface Together {
   readonly folder: string;
   readonly base: string;
@@ -14,21 +14,21 @@ export interface Together {
   readonly texts: readonly string[];
 }
 
-/** Used if there are no other texts. */
+/** Texts that are used if the user provides no others. */
 export const defaultTexts = [
   "The quick brown fox jumps over the lazy dog.",
   "What a wonderful film, I would see it again!",
   "In the beginning",
 ];
 
-export function othersOf(texts: readonly string[]): readonly string[] {
+export function textsForSearch(texts: readonly string[]): readonly string[] {
   const otherTexts = texts.slice(maxTexts);
   return otherTexts.length > 0 ? otherTexts : defaultTexts;
 }
 
 const order: readonly SparingVerdict["holds"][] = ["no", "barely", "clearly"];
 
-/** @param alone checks the module alone, which must pass too. */
+/** Returns a judge that compares generated tokens. @param alone judge of the module alone, which must pass too. */
 export async function searchTogether(
   { folder, base, modules, texts }: Together,
   alone: SparingJudge,
@@ -37,8 +37,8 @@ export async function searchTogether(
   const { originals, results, tokenizer, begin = 0 } = await openTogether(folder, modules);
   const original = generatorOf(originals);
   if (original === undefined || tokenizer === undefined) return alone;
-  const prompts = promptsOf(tokenizer, othersOf(texts));
-  const options = { steps, padding: tokenizer.padding, begin, signal };
+  const prompts = promptsOf(tokenizer, textsForSearch(texts));
+  const options = { steps: generatedTokens, padding: tokenizer.padding, begin, signal };
   const forced = await continueEach(engine, original, prompts, options);
   const expectedTokens = forced.flat();
   return {
@@ -54,8 +54,8 @@ export async function searchTogether(
       const holds = wilson(same, tokens).low >= 0.5 ? "clearly" : 2 * same >= tokens ? "barely" : "no";
       const text = `${same} of ${tokens} tokens equal the original's`;
       if (holds === "no") return { holds, text };
-      const byItself = await alone.measure(model);
-      return order.indexOf(byItself.holds) < order.indexOf(holds) ? byItself : { holds, text };
+      const verdictAlone = await alone.measure(model);
+      return order.indexOf(verdictAlone.holds) < order.indexOf(holds) ? verdictAlone : { holds, text };
     },
   };
 }

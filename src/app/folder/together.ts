@@ -2,15 +2,15 @@ import { joinPath } from "#platform";
 import { counted } from "../../core/numbers.ts";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
 import { describe } from "./describe.ts";
-import { lostEndToEnd, type ModulePaths, textsTogether } from "./end-to-end.ts";
-import { makeFile, note, refuse, timeFile } from "./outcomes.ts";
+import { compareTogether, lostEndToEnd, type ModulePaths } from "./end-to-end.ts";
+import { makeFile, recordFigures, rejectFile, timeFile } from "./outcomes.ts";
 import { type FileDtype, type FolderFile, type FolderRun, fileOf } from "./run.ts";
 
 function findRecorded({ records }: FolderRun, base: string, dtype: FileDtype | undefined): FileDtype | undefined {
   return dtype !== undefined && records.has(fileOf(base, dtype)) ? dtype : undefined;
 }
 
-/** Rejects files that transformers.js cannot load or run, and returns false. */
+/** Runs the files in transformers.js. Rejects those that it cannot load or run, and then returns false. */
 export async function runInLoader(run: FolderRun, dtypeOf: (base: string) => FileDtype | undefined): Promise<boolean> {
   const used = run.modules.map(({ base }) => [base, findRecorded(run, base, dtypeOf(base)) ?? "fp32"] as const);
   if (run.check === undefined || used.every(([, dtype]) => dtype === "fp32")) return true;
@@ -22,8 +22,8 @@ export async function runInLoader(run: FolderRun, dtypeOf: (base: string) => Fil
     if (dtype === undefined) continue;
     if ("refused" in outcome) {
       holds = false;
-      await refuse(run, fileOf(base, dtype), dtype, outcome.refused);
-    } else note(run, fileOf(base, dtype), { loader: outcome });
+      await rejectFile(run, fileOf(base, dtype), dtype, outcome.refused);
+    } else recordFigures(run, fileOf(base, dtype), { loader: outcome });
   }
   await describe(run);
   return holds;
@@ -36,8 +36,8 @@ function pathsOf(run: FolderRun, dtypeOf: (base: string) => FileDtype | undefine
   });
 }
 
-/** Compares the models of one dtype on texts. If they fail, the main module's file is made again with the precision fallback, or rejected. */
-export async function holdOrRepair(run: FolderRun, dtype: DtypeName): Promise<void> {
+/** Compares the models of one dtype end to end. If they fail, the main module's file is made again with the precision fallback, or rejected. */
+export async function checkOrRepair(run: FolderRun, dtype: DtypeName): Promise<void> {
   const { folder, main, modules, options, rows } = run;
   const { texts = [] } = options;
   const file = fileOf(main, dtype);
@@ -46,36 +46,36 @@ export async function holdOrRepair(run: FolderRun, dtype: DtypeName): Promise<vo
     return row?.verdict === "refused" ? undefined : row;
   };
   const row = rowNow();
-  if (row === undefined || (await holdTogether(run, row, () => dtype))) return;
+  if (row === undefined || (await checkTogether(run, row, () => dtype))) return;
   const module = modules.find(({ base }) => base === main);
   const lost = rows.get(file)?.reason;
   if (module === undefined || texts.length === 0) return;
   await makeFile(run, module, dtype, { folder, base: main, modules: pathsOf(run, () => dtype), texts });
   const repaired = rowNow();
-  if (repaired !== undefined && (await holdTogether(run, repaired, () => dtype))) return timeFile(run, module, dtype);
+  if (repaired !== undefined && (await checkTogether(run, repaired, () => dtype))) return timeFile(run, module, dtype);
   const { reason = "", ...refused } = rows.get(file) ?? { dtype, file, verdict: "refused" };
   const tried = repaired?.spared && ` This includes ${counted(repaired.spared.length, "layer")} at higher precision.`;
   rows.set(file, { ...refused, reason: tried === undefined ? `${lost} ${reason}` : `${reason}${tried}` });
 }
 
-/** Compares the main module's file jointly with the others. Rejects it and returns false if they fail. */
-export async function holdTogether(
+/** Compares the main module's file jointly with the other modules. If they fail, rejects it and returns false. */
+export async function checkTogether(
   run: FolderRun,
   row: FolderFile,
   dtypeOf: (base: string) => FileDtype | undefined,
 ): Promise<boolean> {
   const { folder, options, context } = run;
   const { texts = [] } = options;
-  const ofTexts =
+  const compareModules =
     options.together ??
     (texts.length === 0
       ? undefined
-      : (modules: readonly ModulePaths[]) => textsTogether(folder, modules, texts, context));
-  if (ofTexts === undefined) return true;
-  const together = await ofTexts(pathsOf(run, dtypeOf));
+      : (modules: readonly ModulePaths[]) => compareTogether(folder, modules, texts, context));
+  if (compareModules === undefined) return true;
+  const together = await compareModules(pathsOf(run, dtypeOf));
   const lost = lostEndToEnd(together);
-  if (lost === undefined) note(run, row.file, { together });
-  else await refuse(run, row.file, row.dtype, lost);
+  if (lost === undefined) recordFigures(run, row.file, { together });
+  else await rejectFile(run, row.file, row.dtype, lost);
   await describe(run);
   return lost === undefined;
 }

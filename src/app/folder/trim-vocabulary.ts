@@ -1,11 +1,12 @@
 /**
  * Trims the vocabulary of a folder in the layout of transformers.js to the tokens of given texts.
  *
- * Before anything is written, two checks must pass: both tokenizers give the same tokens for every text, and the models' outputs are equal.
+ * Before anything is written, two checks must pass. Both tokenizers must give the same tokens for every text, and the outputs of the models must be
+ * equal.
  */
 import { fileKind, joinPath, listFolder, makeFolder, readText, writeFileAtomically } from "#platform";
 import { asPithError, formatReason, PithError, throwIfAborted } from "../../core/errors.ts";
-import { jsonText } from "../../core/files/own-files.ts";
+import { formatJson } from "../../core/files/own-files.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { open, save } from "../../core/onnx/index.ts";
 import { type Change, type Context, completeContext } from "../../core/pass/pass.ts";
@@ -28,8 +29,8 @@ import {
   keptIds,
   requireSameTokens,
   type TokenizerContents,
-  trimmedConfig,
-  trimmedTokenizer,
+  trimConfig,
+  trimTokenizer,
 } from "../../data/text/trimmed-tokenizer.ts";
 import { toleranceOf } from "../../judge/compare/equivalence.ts";
 import { dropNotes } from "../../rewrite/clean-up/drop-unused.ts";
@@ -37,28 +38,28 @@ import { createRunner } from "../../runtime/run/run.ts";
 import { trimVocabulary } from "../../techniques/prune/index.ts";
 import { configName } from "./describe.ts";
 import { basesIn } from "./layout.ts";
-import { configuredAlone } from "./loader-config.ts";
+import { configureOriginals } from "./loader-config.ts";
 import { requireInside, sidecarsIn } from "./originals.ts";
 
 export interface TrimOptions {
-  /** Data sets of texts: a .txt file, or a table with a text column. */
+  /** Paths of data sets with texts: a .txt file, or a table with a text column. */
   readonly texts: readonly string[];
-  /** A folder that is empty or does not exist. */
+  /** Output folder, which must be empty or not exist. */
   readonly out: string;
 }
 
 export interface TrimmedModel {
-  /** "onnx/model.onnx" */
+  /** Path in the folder, such as "onnx/model.onnx". */
   readonly file: string;
   readonly changes: readonly Change[];
-  /** Number of compared texts, and the difference relative to the largest value; or why the models were not compared. */
+  /** Number of compared texts, and the largest difference relative to the largest value; a string with the reason if the models were not compared. */
   readonly compared: { readonly texts: number; readonly difference: number } | string;
 }
 
 export interface TrimmedFolder {
-  /** Kept ids; the index of each is its new id. */
+  /** Old ids of the kept tokens. The index of each is its new id. */
   readonly kept: KeptIds;
-  /** Tokens before trimming, and texts with equal tokens. */
+  /** Number of tokens before trimming (`tokens`), and number of texts with equal tokens (`texts`). */
   readonly tokens: number;
   readonly texts: number;
   readonly models: readonly TrimmedModel[];
@@ -69,20 +70,20 @@ type Config = readonly [name: string, content: PlainObject];
 interface Text {
   readonly text: string;
   readonly pair?: string | undefined;
-  /** Location of the text. */
+  /** Location of the text, for messages. */
   readonly at: string;
-  /** Several lines of a .txt file, joined. */
+  /** Present if the text is several lines of a .txt file, joined. */
   readonly isRunning?: true;
 }
 
 const acceptedTexts = "A .txt file, a text per line; or a .csv, .tsv or .jsonl file with a column of texts.";
 const [tokenizerName, settingsName] = ["tokenizer.json", "tokenizer_config.json"];
 const configNames = [configName, "generation_config.json"];
-/** Maximum texts per data set, and tokens per text, for comparing models. */
+/** Limits for the comparison of models: texts per data set, and tokens per text. */
 const [maxCompared, maxTokens] = [64, 128];
 
 /**
- * Keeps the tokens that occur in texts, added and special tokens, and those that can spell any text.
+ * Keeps the tokens that occur in texts, added and special tokens, and tokens that can spell any text.
  * @throws PithError E_FILE if a model or tokenizer is missing, E_OPTION for an output folder with files, E_DATA for texts with other tokens,
  * E_UNSUPPORTED for a tokenizer or model that cannot be trimmed, E_ACCURACY_LOST if outputs differ.
  * @example
@@ -116,7 +117,7 @@ export async function trimFolder(
       "E_UNSUPPORTED",
       `All ${kept.length} tokens occur in these texts, or are needed to say any other: none can be removed.`,
     );
-  const trimmed = trimmedTokenizer(contents, kept);
+  const trimmed = trimTokenizer(contents, kept);
   const smaller = tokenizerOf(folder, trimmed, configs);
   let count = 0;
   for await (const text of textsIn(texts)) {
@@ -125,7 +126,7 @@ export async function trimFolder(
     if (text.isRunning === undefined && ++count % 1024 === 0) context.progress(count);
   }
   const sizes = new Set([tokenizer.vocabularySize]);
-  const results: { readonly model: Model; readonly told: TrimmedModel }[] = [];
+  const results: { readonly model: Model; readonly report: TrimmedModel }[] = [];
   for (const base of names) {
     const file = `onnx/${base}.onnx`;
     const original = await open(joinPath(folder, file));
@@ -138,19 +139,19 @@ export async function trimFolder(
     await dropNotes(model, {}, context);
     const pair = { file, original, model, scores };
     const compared = await compare(pair, [tokenizer, smaller], kept, texts, context);
-    results.push({ model, told: { file, changes, compared } });
+    results.push({ model, report: { file, changes, compared } });
   }
-  if (results.every(({ told }) => told.changes.length === 0))
+  if (results.every(({ report }) => report.changes.length === 0))
     throw new PithError("E_UNSUPPORTED", `No model of "${folder}" looks tokens up in a table.`);
-  const smallerConfigs = configs.map(([name, config]) => [name, trimmedConfig(config, kept, [...sizes])] as const);
+  const smallerConfigs = configs.map(([name, config]) => [name, trimConfig(config, kept, [...sizes])] as const);
   await makeFolder(joinPath(out, "onnx"));
-  for (const { model, told } of results) await save(model, joinPath(out, told.file));
+  for (const { model, report } of results) await save(model, joinPath(out, report.file));
   const modelNames = await listFolder(joinPath(out, "onnx"));
   const configured = smallerConfigs.map(
-    ([name, config]) => [name, name === configName ? configuredAlone(config, names, modelNames) : config] as const,
+    ([name, config]) => [name, name === configName ? configureOriginals(config, names, modelNames) : config] as const,
   );
   await write(folder, out, [...tokenizerFiles(trimmed), ...configured]);
-  return { kept, tokens: tokenizer.vocabularySize, texts: count, models: results.map(({ told }) => told) };
+  return { kept, tokens: tokenizer.vocabularySize, texts: count, models: results.map(({ report }) => report) };
 }
 
 async function contentsOf(folder: string): Promise<TokenizerContents> {
@@ -180,7 +181,7 @@ function tokenizerOf(folder: string, { file, settings }: TokenizerContents, conf
   return createTokenizer(joinPath(folder, tokenizerName), file, settings, config ?? {});
 }
 
-/** Yields texts individually; for a .txt file its lines and then the whole, as language models read it. */
+/** Yields each text. For a .txt file, yields its lines, then longer pieces of the whole text, as language models read it. */
 async function* textsIn(paths: readonly string[]): AsyncGenerator<Text> {
   for (const path of paths) {
     const dataset = await openTexts(path);
@@ -203,7 +204,7 @@ async function* textsIn(paths: readonly string[]): AsyncGenerator<Text> {
   }
 }
 
-/** @throws PithError E_FILE and E_DATA, with the accepted formats. */
+/** Opens a data set of texts. @throws PithError E_FILE and E_DATA, with the accepted formats. */
 async function openTexts(path: string): Promise<Dataset> {
   try {
     return await openDataset(path);
@@ -220,7 +221,7 @@ interface Compared {
   readonly scores: ReadonlyMap<string, number>;
 }
 
-/** Runs both models on the first texts, each with its tokenizer. @throws PithError E_ACCURACY_LOST if outputs differ */
+/** Runs both models on the first texts, each with its tokenizer. @throws PithError E_ACCURACY_LOST if outputs differ. */
 async function compare(
   { file, original, model, scores }: Compared,
   tokenizers: readonly [TextTokenizer, TextTokenizer],
@@ -253,7 +254,7 @@ async function compare(
       }
     }
   } catch (error) {
-    // Some inputs cannot come from a text, such as an encoder's states or images.
+    // Some inputs, such as an encoder's states or images, cannot come from a text.
     if (!(error instanceof PithError) || error.code !== "E_DATA") throw error;
     return error.message;
   } finally {
@@ -270,7 +271,7 @@ async function compare(
   );
 }
 
-/** Largest difference, relative to the largest value. */
+/** Returns the largest difference, relative to the largest expected value. */
 function relativeDifference(expected: Dense, actual: Dense | undefined): number {
   if (actual === undefined || !sameDims(expected.dims, actual.dims)) return Number.POSITIVE_INFINITY;
   const [a, b] = [toFloat64(expected), toFloat64(actual)];
@@ -283,10 +284,10 @@ function relativeDifference(expected: Dense, actual: Dense | undefined): number 
 }
 
 async function write(folder: string, out: string, contents: readonly Config[]): Promise<void> {
-  // A pretty-printed vocabulary would be 50 % larger.
+  // The vocabulary is not indented, because that would make the file 50 % larger.
   for (const [name, content] of contents)
     await writeFileAtomically(joinPath(out, name), [
-      bytesOfText(name === tokenizerName ? JSON.stringify(content) : jsonText(content)),
+      bytesOfText(name === tokenizerName ? JSON.stringify(content) : formatJson(content)),
     ]);
   const written = new Set(contents.map(([name]) => name));
   for (const { path, parts } of await sidecarsIn(folder))

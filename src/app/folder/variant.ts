@@ -1,11 +1,11 @@
-/** Makes one variant of one model without a command. */
+/** Makes one variant of one model, without running a command. */
 import { fileNameOf, folderOf, joinPath, listFolder } from "#platform";
 import { capitalize, PithError } from "../../core/errors.ts";
 import { counted } from "../../core/numbers.ts";
 import { open, save } from "../../core/onnx/index.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import type { Likeness } from "../../judge/compare/compare-function.ts";
-import { apartText } from "../../judge/record/verdict.ts";
+import { outputDifferenceText } from "../../judge/record/verdict.ts";
 import { runJudgedStep } from "../../judge/run/judged-step.ts";
 import { sparedLine } from "../../judge/run/sparing.ts";
 import type { StepRequest } from "../../judge/run/step-request.ts";
@@ -18,16 +18,16 @@ import type { FileFigures } from "./records.ts";
 import type { FolderOptions, Variant } from "./run.ts";
 import { searchTogether } from "./text-search.ts";
 
-/** Formats a comparison on random inputs. */
+/** Formats a comparison on random inputs for the record. */
 export function randomNearness(
   likeness: Likeness | string | undefined,
 ): Pick<FileFigures, "measured" | "nearness" | "judgedOn"> {
   if (typeof likeness !== "object") return { measured: likeness ?? "" };
   const { same, unmoved, signalToNoise, samples } = likeness;
-  const isTold = same === undefined && unmoved === undefined && Number.isFinite(signalToNoise);
+  const hasDecibels = same === undefined && unmoved === undefined && Number.isFinite(signalToNoise);
   const nearness = { metric: "signal to noise", unit: "dB", value: signalToNoise } as const;
   const judgedOn = [`Compared on ${counted(samples, "random input")}.`];
-  return { measured: apartText(likeness), judgedOn, ...(isTold ? { nearness } : {}) };
+  return { measured: outputDifferenceText(likeness), judgedOn, ...(hasDecibels ? { nearness } : {}) };
 }
 
 export async function makeVariant(

@@ -1,4 +1,4 @@
-/** Determines from the graph alone what each technique could do with a layer, and why not. */
+/** Determines from the graph alone what effect each technique could have on a layer, or why it has none. */
 import type { Group } from "../../core/analysis/channels.ts";
 import type { Inference } from "../../core/analysis/infer.ts";
 import type { Layer } from "../../core/analysis/layers.ts";
@@ -12,7 +12,7 @@ import { fixedDims } from "../../core/tensor/dims.ts";
 export interface Offer {
   readonly technique: string;
   readonly text: string;
-  /** The technique skips the layer; the text says why. */
+  /** Whether the technique skips the layer. `text` is then the reason. */
   readonly refused: boolean;
 }
 
@@ -21,7 +21,7 @@ export interface Channels {
   readonly kept: Miss | undefined;
 }
 
-export function channelsIn(groups: readonly Group[]): (layer: Layer) => Channels {
+export function channelFinder(groups: readonly Group[]): (layer: Layer) => Channels {
   const byAxis = new Map<string, { readonly unitOf: Int32Array; readonly refused: Group["refused"] }>();
   const keyOf = (value: Value, axis: number): string => `${axis} ${value.name}`;
   for (const { slices, refused } of groups) {
@@ -38,14 +38,17 @@ export function channelsIn(groups: readonly Group[]): (layer: Layer) => Channels
   };
 }
 
-/** Returns the maximum rank at which two factors of the matrix (outputs × inputs · taps) are smaller; 0 if none is, undefined if `factorize` skips the layer. */
+/**
+ * Returns the maximum rank at which two factors of the matrix (outputs × inputs · kernel positions) save bytes; 0 if none does. Undefined if
+ * `factorize` skips the layer.
+ */
 export function payingRank(layer: Layer): number | undefined {
   if (requireWeight(layer, weightNeeds.factorize) !== undefined) return undefined;
   const { outputs, inputs, taps } = weightShape(layer.role, fixedDims(layer.effective.type?.dims) ?? []);
   return largestRankThatSaves(outputs, inputs * taps);
 }
 
-/** Returns one line per technique. Effects that depend on weight values are not predicted. */
+/** Returns one line per technique. Effects that depend on the values of weights are not predicted. */
 export function offersOf(
   layer: Layer,
   channels: Channels,
@@ -54,7 +57,7 @@ export function offersOf(
 ): readonly Offer[] {
   const effects: Readonly<Record<string, string | Miss>> = {
     prune: requireStored(layer.weight, { ...weightNeeds.prune, learned }) ?? "any weight can become zero",
-    "prune --structured": cutEffect(layer, channels),
+    "prune --structured": channelEffect(layer, channels),
     quantize: requireWeight(layer, weightNeeds.quantize) ?? quantizeEffect(layer, inference),
     factorize: requireWeight(layer, weightNeeds.factorize) ?? factorizeEffect(layer),
   };
@@ -64,7 +67,7 @@ export function offersOf(
   });
 }
 
-function cutEffect({ outputs }: Layer, { cuttable, kept }: Channels): string | Miss {
+function channelEffect({ outputs }: Layer, { cuttable, kept }: Channels): string | Miss {
   const reason = kept && formatReason(kept);
   if (cuttable === 0) return new Miss(reason ?? "its channels are not known");
   const rest = reason === undefined ? "" : `; not the others: ${reason}`;

@@ -1,4 +1,6 @@
-/** The chart of a run: the compared size against the metric. Thin lines are intervals of the metric, thick lines those of the paired difference. */
+/**
+ * Draws the chart of a run: compared size against metric. Thin lines are intervals of the metric, thick lines are intervals of the paired difference.
+ */
 import { bytes, figure } from "../../core/numbers.ts";
 import type { Run } from "../../judge/record/data.ts";
 import { comparesWithOriginal } from "../../judge/record/verdict.ts";
@@ -34,19 +36,19 @@ interface Interval {
   readonly high: number;
 }
 
-/** Widths in chart units for screens and for phones, whose text is readable only in a narrow chart. */
+/** Widths in chart units, for screens and for phones. On phones, text is readable only in a narrow chart. */
 export const chartWidths = { wide: 980, narrow: 440 } as const;
 
 const margin = { top: 34, right: 20, bottom: 44, left: 62 };
 const pointRadius = 4.5;
 const lineHeight = 17;
-/** Ratio of sizes above which the axis is logarithmic. */
+/** Ratio of the largest to the smallest size above which the axis is logarithmic. */
 const maxLinearRatio = 2;
 const padding = 0.12;
 const letterWidth = 7.2;
 const nameShare = 0.22;
 const labelGap = 12;
-/** Candidates with a larger multiple of the allowed drop are not drawn, because they would compress the axis. */
+/** Maximum drop of drawn candidates, as a multiple of the allowed drop. Larger drops would compress the axis. */
 const maxDrops = 5;
 
 export function chart(run: Run, width: number): Markup {
@@ -118,7 +120,7 @@ function pointsOf(run: Run): readonly Point[] {
   return [original, ...variants];
 }
 
-/** Limits an interval of shares to 0 and 1. */
+/** Limits an interval to 0 and 1 if the metric is a share. */
 function withinUnit({ metric }: Run, { low, high }: Interval): Interval {
   return metric.unit === "share" ? { low: Math.max(0, low), high: Math.min(1, high) } : { low, high };
 }
@@ -165,7 +167,7 @@ function drawPoint({ kind, name, value, interval, paired }: Point, x: number, y:
   return html`<g class="point ${kind}"><title>${name}</title>${thin}${thick}<circle cx="${px(x)}" cy="${px(y(value))}" r="${pointRadius}"/></g>`;
 }
 
-/** Places each name on the side of its point with more room and separates overlapping names. */
+/** Draws each name on the side of its point that has more room, and separates overlapping names. */
 function drawLabels(
   points: readonly Point[],
   x: (bytes: number) => number,
@@ -196,7 +198,7 @@ function drawLabels(
   })}</g>`;
 }
 
-/** Returns where a label next to a point starts if it must not cover the points on that side. */
+/** Returns the horizontal position at which a label next to a point starts, so that it does not cover other points on that side. */
 function findFreeX(xs: readonly number[], pointX: number, side: number): number {
   let start = pointX + side * labelGap;
   for (const x of xs.toSorted((a, b) => side * (a - b))) {
@@ -207,7 +209,7 @@ function findFreeX(xs: readonly number[], pointX: number, side: number): number 
   return start;
 }
 
-/** Uses as many digits as distinguish the sizes: "1.0942 MB" and "1.0944 MB". */
+/** Formats sizes with as many digits as distinguish them: "1.0942 MB" and "1.0944 MB". */
 function sizeTexts(sizes: readonly number[]): readonly string[] {
   const short = sizes.map((size) =>
     bytes(size)

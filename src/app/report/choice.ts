@@ -26,7 +26,7 @@ export function choiceSentence(run: Run): string | undefined {
   if (chosen === undefined) return undefined;
   const clause = choiceClause(run);
   const reason = clause === undefined ? undefined : `${chosen.name} is ${clause}.${slowerText(run)}`;
-  const sentences = [reason, samplesSentence(run), lostSentence(run), searchMissSentence(run)].filter(
+  const sentences = [reason, samplesSentence(run), smallerButLostSentence(run), searchMissSentence(run)].filter(
     (text) => text !== undefined,
   );
   return sentences.length === 0 ? undefined : sentences.join(" ");
@@ -62,7 +62,10 @@ export function sameSamplesWarning({ search, data, variants }: Run): string | un
   return `${samples} chose and evaluated the result. Expect a slightly worse value in practice${more}.`;
 }
 
-/** "the smallest of 13 candidates that is within the goal and about as fast as the original"; undefined if there was no choice. */
+/**
+ * Returns a clause such as "the smallest of 13 candidates that is within the goal and about as fast as the original"; undefined if there was no
+ * choice.
+ */
 export function choiceClause(run: Run): string | undefined {
   const { choice, goal } = run;
   if (choice === undefined) return undefined;
@@ -75,7 +78,7 @@ export function choiceClause(run: Run): string | undefined {
     case "only":
       return `the only ${run.search === undefined ? "variant" : "finalist"} that is ${goal === undefined ? "usable" : "within the goal"}`;
     case "usual":
-      // If the machine was too busy, the sentence of the gain says so.
+      // If the machine was too busy, the sentence about the gain says so.
       if (isUntimed)
         return `${amongAll("the smallest", run, within)}${run.latency?.unsteady === true ? "" : "; speed was not measured"}`;
       return amongAll("the smallest", run, [
@@ -112,7 +115,10 @@ function amongAll(superlative: string, run: Run, conditions: readonly string[]):
   return conditions.length === 0 ? among : `${among} that is ${conditions.join(" and ")}`;
 }
 
-/** " int8 weights is smaller (292 kB) and 0.43 × as fast: --for size keeps it."; without a reliable timing it gives the processor time. */
+/**
+ * Returns " int8 weights is smaller (292 kB) and 0.43 × as fast: --for size keeps it." Without a reliable timing, the processor time replaces the
+ * speed.
+ */
 export function slowerText(run: Run): string {
   const { over } = run.choice ?? {};
   const smaller = over === undefined ? undefined : run.variants[over];
@@ -125,8 +131,8 @@ export function slowerText(run: Run): string {
   return ` ${smaller.name} is smaller (${bytes(smaller.result.bytes)}) and ${cost}: --for size keeps it.`;
 }
 
-/** "int8 static; 4 bits are smaller and kept the goal in the search, but missed it on the other samples: −3.2 points, −4.0 points." */
-function lostSentence({ variants, chosen, goal, search, metric: { unit } }: Run): string | undefined {
+/** Returns "int8 static; 4 bits are smaller and kept the goal in the search, but missed it on the other samples: −3.2 points, −4.0 points." */
+function smallerButLostSentence({ variants, chosen, goal, search, metric: { unit } }: Run): string | undefined {
   const kept = variants[chosen ?? -1]?.result;
   if (kept === undefined || goal === undefined || search?.apart !== true) return undefined;
   const sizeOf = comparedSize(search);

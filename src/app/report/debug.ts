@@ -6,7 +6,7 @@ import { reportStyle } from "./style.ts";
 import { numberCell, numberHead, textHead, wideTable } from "./tables.ts";
 
 export interface DebuggedLayer extends LayerError {
-  /** Decibels of the stored weight; undefined if there is none, or it cannot be read. */
+  /** Signal-to-noise ratio of the stored weight in decibels; undefined if there is none, or if it cannot be read. */
   readonly weight: number | undefined;
 }
 
@@ -18,14 +18,14 @@ export interface Debugged {
   readonly blamed: Blame | undefined;
 }
 
-/** Formats decibels: "23.1 dB", "equal"; a dash if unknown. */
+/** Formats a signal-to-noise ratio: "23.1 dB", "equal", or a dash if it is unknown. */
 export function decibelsText(value: number | undefined): string {
   if (value === undefined) return "–";
   if (value === Number.POSITIVE_INFINITY) return "equal";
   return Number.isFinite(value) ? `${minus(value.toFixed(1))} dB` : "not finite";
 }
 
-/** `linear`; `linear and 19 before` if earlier layers cannot be compared individually. */
+/** Returns `linear`, or `linear and 19 before` if earlier layers cannot be compared individually. */
 export function placeName({ layer, hidden }: Pick<DebuggedLayer, "layer" | "hidden">): string {
   return hidden.length === 0 ? layer : `${layer} and ${integer(hidden.length)} before`;
 }
@@ -66,7 +66,7 @@ const style = `
 
 const margin = { top: 16, right: 20, bottom: 30, left: 56 };
 const [minWidth, widthPerLayer] = [980, 9];
-/** Decibels drawn for equal layers. */
+/** Decibels at which equal layers are drawn. */
 const maxDecibels = 100;
 
 function drawLayers(layers: readonly DebuggedLayer[], first: string | undefined): Markup {

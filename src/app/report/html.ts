@@ -1,4 +1,4 @@
-/** `report.html`, a self-contained file: gain and verdict, then the evidence, then what is needed to repeat the run. */
+/** Writes `report.html`, a self-contained file: gain and verdict, then the measurements, then everything that is needed to repeat the run. */
 
 import type { Estimate } from "../../core/estimate.ts";
 import { confidenceText, counted, integer, minus } from "../../core/numbers.ts";
@@ -62,7 +62,7 @@ function caption(run: Run): string {
 
 const maxLayers = 10;
 const maxReasons = 5;
-/** Signal to noise in decibels at which a bar is empty: noise is a thousandth of the signal. */
+/** Signal-to-noise ratio in decibels at which a bar is empty. The noise is then a thousandth of the signal. */
 const emptyBar = 60;
 
 export function disagreementsSection(run: Run): Markup | undefined {
@@ -103,7 +103,7 @@ function predictions({ sample, label, original, variant }: Disagreement, names: 
 function view(shown: SampleView): Content {
   switch (shown.kind) {
     case "image":
-      // Other addresses would load external content.
+      // Any other address would load external content.
       return (
         /^data:image\/png;base64,[\w+/=]+$/.test(shown.address) &&
         html`<img alt="" width="${shown.width}" height="${shown.height}" src="${shown.address}">`
@@ -118,7 +118,7 @@ function view(shown: SampleView): Content {
   }
 }
 
-/** Lists the layers with the lowest signal to noise, and why other layers were not compared. */
+/** Returns the layers with the lowest signal-to-noise ratio, and the reasons why other layers were not compared. */
 export function noiseSection(run: Run): Markup | undefined {
   const { noise } = run;
   if (noise === undefined || (noise.layers.length === 0 && noise.misses.length === 0)) return undefined;

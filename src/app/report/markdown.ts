@@ -38,13 +38,13 @@ export function variantsMarkdown(run: Run): string {
 
 export function markdownTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
   const titles = columns.map(({ title }) => escapeMarkdown(title));
-  const rule = columns.map(({ align }) => (align === "right" ? "---:" : "---"));
-  return [titles, rule, ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
+  const separators = columns.map(({ align }) => (align === "right" ? "---:" : "---"));
+  return [titles, separators, ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
 }
 
 /** Escapes markup, HTML, line and cell ends, and invisible characters. */
 export function escapeMarkdown(text: string): string {
-  // An underscore inside a word is literal.
+  // An underscore inside a word needs no escape.
   return oneLine(text).replace(/[&<>\\`*[\]|#~]|(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])/gu, (character) =>
     "&<>".includes(character) ? `&#${character.charCodeAt(0)};` : `\\${character}`,
   );

@@ -1,4 +1,4 @@
-/** HTML that escapes by construction: a layer named `<script>` stays a name. */
+/** Builds HTML that is escaped by construction, so that a layer named `<script>` is only a name. */
 import { unprintable } from "./printable.ts";
 
 /** HTML or SVG that only `html` and `trusted` create. */
@@ -9,7 +9,7 @@ export interface Markup {
 export type Content = Markup | string | number | undefined | false | readonly Content[];
 
 /**
- * Returns a piece of HTML; attribute values must be in double quotes.
+ * Returns a piece of HTML. Attribute values must be in double quotes.
  * @example html`<td title="${name}">${name}</td>`
  */
 export function html(parts: TemplateStringsArray, ...contents: readonly Content[]): Markup {
@@ -18,7 +18,7 @@ export function html(parts: TemplateStringsArray, ...contents: readonly Content[
 }
 
 /**
- * Prevents line breaks inside flags.
+ * Returns text in which lines do not break inside flags.
  * @example withFlags("--for size keeps it")
  */
 export function withFlags(text: string): Content {
@@ -27,12 +27,12 @@ export function withFlags(text: string): Content {
     .map((piece, index) => (index % 2 === 1 ? html`<span class="flag">${piece}</span>` : piece));
 }
 
-/** Marks Pith's own HTML, CSS or JavaScript. Never pass anything from a file. */
+/** Returns HTML, CSS or JavaScript without escaping it. Never pass text from a file. */
 export function trusted(markup: string): Markup {
   return { markup };
 }
 
-/** Escapes HTML. Characters with which a name could imitate another are replaced by a visible sign. */
+/** Escapes HTML. Invisible characters, with which a name could imitate another, are replaced by a visible one. */
 export function escapeText(text: string): string {
   return text
     .replace(unprintable, (character) => (character === "\n" || character === "\t" ? character : "\ufffd"))
@@ -48,7 +48,7 @@ function textOf(content: Content): string {
 
 const policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
 
-/** Identifies pages that Pith wrote. */
+/** Mark that identifies pages that Pith wrote. */
 export const pageMark = '<meta name="generator" content="Pith">';
 
 export function page(parts: {

@@ -1,7 +1,7 @@
 import { count } from "../../core/numbers.ts";
 import { type Dim, dimText, isUnknownDim, productParts, symbol } from "../../core/tensor/dims.ts";
 
-/** `count` for each `per` ("batch", "batch*seq"), or in all. */
+/** Number of operations: `count` for each `per` ("batch", "batch*seq"), or in all if `per` is undefined. */
 export interface OperationCount {
   readonly count: number | undefined;
   readonly per: string | undefined;
@@ -10,19 +10,19 @@ export interface OperationCount {
 export function operationCount(dim: Dim | undefined): OperationCount | undefined {
   if (dim === undefined) return undefined;
   const [count, per = ""] = productParts(dim) ?? [];
-  // A formula of several sizes, "floor((n + 1)/2)", is not a unit.
+  // A sum or a formula, such as "floor((n + 1)/2)", is not a unit.
   return per.includes(" ") || count === undefined
     ? { count: undefined, per: dimText(dim) }
     : { count, per: per === "" ? undefined : per };
 }
 
-/** "1200", "4*batch", "2*seq + 1" */
+/** Returns a formula: "1200", "4*batch", "2*seq + 1". */
 export function operationsFormula({ count, per }: OperationCount): string {
   if (count === undefined || per === undefined) return per ?? String(count);
   return count === 1 ? per : `${count}*${per}`;
 }
 
-/** Returns the counts of two models if both refer to the same sizes. */
+/** Returns the counts of two models; undefined if they refer to different sizes. */
 export function comparableCounts(
   a: OperationCount | undefined,
   b: OperationCount | undefined,
@@ -30,15 +30,15 @@ export function comparableCounts(
   return a?.count === undefined || b?.count === undefined || a.per !== b.per ? undefined : [a.count, b.count];
 }
 
-const longestFormula = 40;
+const maxFormulaLength = 40;
 
-/** "1.20 k × batch", "depends on batch and sequence"; "?" if unknown. */
+/** Formats a count: "1.20 k × batch", "depends on batch and sequence", or "?" if it is unknown. */
 export function operationsText(value: OperationCount | undefined): string {
   if (value === undefined) return "?";
   const { per = "" } = value;
-  // A size that is known only at run time has no name.
+  // A dimension that is known only at run time has no name.
   if (per !== "" && isUnknownDim(symbol(per))) return "?";
-  if (per.length > longestFormula) {
+  if (per.length > maxFormulaLength) {
     const names = new Set(per.replaceAll(/\b(floor|ceil|min|max)\(/g, "(").match(/[A-Za-z_][\w.]*/g));
     return `depends on ${[...names].join(" and ")}`;
   }
@@ -46,7 +46,7 @@ export function operationsText(value: OperationCount | undefined): string {
   return value.per === undefined ? count(value.count) : `${count(value.count)} × ${value.per}`;
 }
 
-/** "1024*batch*seq*seq + 786432*batch*seq" → "1,024 × batch*seq*seq + 786 k × batch*seq". */
+/** Formats a sum of products: "1024*batch*seq*seq + 786432*batch*seq" → "1,024 × batch*seq*seq + 786 k × batch*seq". */
 function termsText(sum: string): string {
   const terms = sum.split(" + ").map((term) => /^(\d+)\*(.+)$/.exec(term));
   if (terms.some((term) => term === null)) return sum;

@@ -1,9 +1,9 @@
-/** Scales, axes and lines that the charts of the pages share. */
+/** Scales, axes and lines that the charts of all pages use. */
 import type { Unit } from "../../core/estimate.ts";
 import { minus } from "../../core/numbers.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 
-/** Edges of the drawing area inside an image of this size. */
+/** Size of an image, and edges of the drawing area inside it. */
 export interface Frame {
   readonly width: number;
   readonly height: number;
@@ -55,7 +55,7 @@ export function px(value: number): string {
   return String(Math.round(value * 10) / 10);
 }
 
-/** Formats a tick. The distance of the first two ticks decides the number of digits. */
+/** Formats a tick. The number of digits follows from the distance between the first two ticks. */
 export function tickText(unit: Unit, tick: number, [first = 0, second = 1]: readonly number[]): string {
   if (unit !== "share") return minus(String(tick));
   return minus(`${(100 * tick).toFixed(Math.abs(second - first) >= 0.01 - 1e-9 ? 0 : 1)} %`);
@@ -77,12 +77,12 @@ export function ticks(low: number, high: number, count: number): readonly number
   return Array.from({ length: last - first + 1 }, (_, index) => Number(((first + index) * step).toPrecision(12)));
 }
 
-/** Maps [low, high] to [from, to] linearly; a point maps to the middle. */
+/** Returns a function that maps [low, high] to [from, to] linearly. If low equals high, it returns the middle. */
 export function linear(low: number, high: number, from: number, to: number): (value: number) => number {
   return (value) => (high > low ? from + ((value - low) / (high - low)) * (to - from) : (from + to) / 2);
 }
 
-/** Moves positions at least `gap` apart, as close as possible to the preferred ones. Colliding ones are centered on their mean. */
+/** Returns positions that are at least `gap` apart and as close as possible to the preferred ones. Colliding positions are centered on their mean. */
 export function spreadOut(preferred: readonly number[], gap: number, low: number, high: number): readonly number[] {
   const order = preferred.map((_, index) => index).sort((a, b) => (preferred[a] ?? 0) - (preferred[b] ?? 0));
   const runs: { sum: number; members: number[] }[] = [];

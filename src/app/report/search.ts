@@ -1,10 +1,10 @@
-/** The table of a search's candidates, which points of the chart link to. */
+/** Builds the table of a search's candidates. Points of the chart link to its rows. */
 import { bytes, change, changeInterval, counted, duration, times } from "../../core/numbers.ts";
 import type { Run, SearchedPoint, SearchRecord } from "../../judge/record/data.ts";
 import { html, type Markup } from "./markup.ts";
 import { changeTitle, numberCell, numberHead, textHead, wideTable } from "./tables.ts";
 
-/** Whether candidates are compared by their size after brotli. */
+/** Returns whether candidates are compared by their size after brotli. */
 export const isByDownload = (search: SearchRecord | undefined): boolean =>
   search?.points.some(({ brotli }) => brotli !== undefined) ?? false;
 
@@ -13,7 +13,7 @@ export interface Sizes {
   readonly brotli?: number | undefined;
 }
 
-/** Returns the size by which the candidates are compared. */
+/** Returns a function that selects the size by which the candidates are compared. */
 export const comparedSize = (search: SearchRecord | undefined): ((sizes: Sizes) => number) =>
   isByDownload(search) ? ({ bytes, brotli = bytes }) => brotli : ({ bytes }) => bytes;
 

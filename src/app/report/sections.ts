@@ -13,7 +13,7 @@ import {
 import { type Change, changeText } from "../../core/pass/pass.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
 import type { Run, Samples, StepRecord } from "../../judge/record/data.ts";
-import { benchCommand, filesOf, quoted, targetFlag } from "../../judge/record/shell-command.ts";
+import { benchCommand, filesOf, quoteWord, targetFlag } from "../../judge/record/shell-command.ts";
 import { chosenOf, comparesWithOriginal, targetLines, timesOf, timingText } from "../../judge/record/verdict.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 import {
@@ -139,7 +139,7 @@ export function circumstances(run: Run): Markup {
   return html`<h2>Setup</h2>
 <dl class="facts">
 ${facts.map(([title, text]) => text !== undefined && text !== false && html`<dt>${title}</dt><dd>${text}</dd>\n`)}</dl>
-${run.command !== undefined && html`<pre>${run.command.map(quoted).join(" ")}</pre>`}
+${run.command !== undefined && html`<pre>${run.command.map(quoteWord).join(" ")}</pre>`}
 ${run.chosen !== undefined && nextSection(run)}`;
 }
 
@@ -151,7 +151,7 @@ const hashText = (sha256: string | undefined): Content =>
 
 function nextSection(run: Run): Markup {
   const [before, after] = filesOf(run);
-  const evaluate = `pith eval ${quoted(after)} --against ${quoted(before)} --data other-samples/${targetFlag(run.targets ?? [])}`;
+  const evaluate = `pith eval ${quoteWord(after)} --against ${quoteWord(before)} --data other-samples/${targetFlag(run.targets ?? [])}`;
   return html`<h2>Next</h2>
 <p class="note">Time both models on the machine that will run them, and evaluate them on other samples:</p>
 <pre>${[benchCommand([before, after], run.targets), evaluate].map((line) => `npx ${line}`).join("\n")}</pre>`;
@@ -170,7 +170,7 @@ function lossText({ history }: StepRecord): string {
   return `loss ${first.loss.toPrecision(3)} → ${last.loss.toPrecision(3)} in ${counted(history?.length ?? 0, "epoch")}`;
 }
 
-/** Groups equal changes, and names the setting that decided if it was not the step's option. */
+/** Returns the changes of a step, equal ones grouped. Each group shows which setting decided it, unless that was the step's option. */
 function changesOf({ changes }: StepRecord): Content {
   if (changes.length === 0) return html`<p class="note">No changes.</p>`;
   const item = ([text, places]: readonly [string, readonly Change[]]): Markup =>
@@ -198,7 +198,7 @@ interface Point {
   readonly value: number;
 }
 
-/** Returns undefined for a step with fewer than two training steps. */
+/** Draws the losses of a training; undefined for a step with fewer than two training steps. */
 export function trainingChart({ curve, history }: Pick<StepRecord, "curve" | "history">): Markup | undefined {
   if (curve === undefined || curve.losses.length < 2) return undefined;
   const { first, every, by, unit = "" } = curve;

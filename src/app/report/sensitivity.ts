@@ -62,8 +62,8 @@ const style = `
 `;
 
 const frame = frameOf(980, 320, { top: 34, right: 190, bottom: 40, left: 62 });
-/** Number of the most sensitive layers whose lines have a color and a name. */
-const namedLayers = 6;
+/** Number of layers, the most sensitive ones, whose lines have a color and a name. */
+const namedLayerCount = 6;
 const nameLength = 26;
 
 function kindSection(sensitivity: Sensitivity, kind: SensitivityKind): Markup {
@@ -95,13 +95,13 @@ function drawSweep(sensitivity: Sensitivity, kind: SensitivityKind): Markup {
       row !== undefined && Number.isFinite(row.drop.value) ? [{ setting, drop: row.drop.value }] : [],
     );
     const points = [{ setting: -1, drop: 0 }, ...drops];
-    return { name, points, className: index < namedLayers ? `layer${index}` : "" };
+    return { name, points, className: index < namedLayerCount ? `layer${index}` : "" };
   });
   const values = lines.flatMap(({ points }) => points.map(({ drop }) => drop));
   const axis = verticalAxis(frame, Math.min(...values), Math.max(...values) || 0.01, 5);
   const y = axis.scale;
   const x = linear(-1, settings.length - 1, left, right);
-  const ends = lines.slice(0, namedLayers).map(({ points, ...layer }) => {
+  const ends = lines.slice(0, namedLayerCount).map(({ points, ...layer }) => {
     const { setting, drop } = points.at(-1) ?? { setting: -1, drop: 0 };
     return { ...layer, x: x(setting), y: y(drop) };
   });

@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
 import { benchCommand } from "../../judge/record/shell-command.ts";
-import { noFasterText, type Speed, slowerText, speedLines, speedRecord, timeRow } from "./speed.ts";
+import { notFasterText, type Speed, slowerText, speedLines, speedRecord, timeRow } from "./speed.ts";
 
 const uneven = { layers: 18, convolutions: 19, counts: [7, 9, 12, 24, 37, 45] };
 const macsOf = (count: number, per = "batch") => ({ macs: { count, per } });
 const text = (count: number, median: number, more: object = {}) =>
-  noFasterText(median, { before: macsOf(100), changes: [], ...more }, macsOf(count));
+  notFasterText(median, { before: macsOf(100), changes: [], ...more }, macsOf(count));
 
 test("explains an unchanged speed at half of the MACs by channels that fill no block", () => {
   expect(text(48, 0.99, { uneven })).toBe(
@@ -25,7 +25,7 @@ test("returns nothing if the gain is fair, or MACs are nearly equal or not compa
   expect(text(50, 1.3, { uneven })).toBeUndefined();
   expect(text(95, 0.9, { uneven })).toBeUndefined();
   expect(text(120, 0.8)).toBeUndefined();
-  expect(noFasterText(0.9, { before: macsOf(100), changes: [] }, macsOf(10, "n"))).toBeUndefined();
+  expect(notFasterText(0.9, { before: macsOf(100), changes: [] }, macsOf(10, "n"))).toBeUndefined();
 });
 
 test("prints the speed in a row, or in a line, or why it is missing", () => {

@@ -6,28 +6,28 @@ import type { Change } from "../../core/pass/pass.ts";
 import { benchCommand } from "../../judge/record/shell-command.ts";
 import { comparableCounts, type OperationCount } from "./operation-count.ts";
 
-/** Speed on one thread. It is measured once in one process and has no interval. */
+/** Speed on one thread. It is measured in one process, and has no interval. */
 export interface Speed {
-  /** Speed relative to the other model: 2 is half the time. */
+  /** Speed relative to the other model. A factor of 2 means half the time. */
   readonly factor: number;
-  /** Processor time per run of the original and the result, in milliseconds. */
+  /** Processor time per run in milliseconds, of the other model (`before`) and of the result (`milliseconds`). */
   readonly before: number;
   readonly milliseconds: number;
 }
 
-/** Speed relative to the file `against`, or why it was not timed. */
+/** Speed of a result relative to the file `against`, or the reason why it was not measured. */
 export interface Timed {
   readonly against: string;
   readonly found: Speed | { readonly unmeasured: string };
 }
 
-/** Minimum share of the expected speedup that counts as faster. */
+/** Minimum share of the expected speedup at which a result counts as faster. */
 const minGain = 0.25;
-/** Share of multiply-accumulates above which no speedup is expected. */
+/** Maximum share of the multiply-accumulates at which a speedup is expected. */
 const maxMacs = 0.9;
 
 interface Macs {
-  /** Undefined if an operator's cost is not known. */
+  /** Multiply-accumulates; undefined if the cost of an operator is not known. */
   readonly macs: OperationCount | undefined;
 }
 
@@ -37,8 +37,11 @@ interface Computed {
   readonly uneven?: UnevenChannels | undefined;
 }
 
-/** Explains why fewer operations are not faster, as far as known; undefined if they are, or are not fewer. */
-export function noFasterText(factor: number, { before, changes, uneven }: Computed, after: Macs): string | undefined {
+/**
+ * Explains why fewer operations do not make the result faster, as far as known. Returns undefined if it is faster, or if the operations are not
+ * fewer.
+ */
+export function notFasterText(factor: number, { before, changes, uneven }: Computed, after: Macs): string | undefined {
   const [all, remaining] = comparableCounts(before.macs, after.macs) ?? [1, 1];
   if (remaining > maxMacs * all || factor - 1 >= minGain * (all / remaining - 1)) return undefined;
   const slower = changes.filter((change) => change.speed !== undefined && isSlower(change.speed)).length;
@@ -57,19 +60,19 @@ function unevenText({ layers, convolutions, counts }: UnevenChannels): string {
   return `${integer(layers)} of ${integer(convolutions)} convolutions have a number of channels (${shown}) that is no multiple of ${widestBlock}; the runtime computes them in blocks of ${widestBlock} (8 without AVX-512), and a part of a block takes as long as a whole one: prune --structured --round-to ${widestBlock} leaves whole blocks`;
 }
 
-/** Share by which measurements of one model differed between processes on a busy machine. */
-const noise = 0.12;
+/** Relative difference between measurements of one model in several processes on a busy machine. */
+const maxNoise = 0.12;
 
-/** "about 1.6 × as fast"; "about as fast" if the difference may be noise. */
+/** Returns "about 1.6 × as fast", or "about as fast" if the difference can be noise. */
 export function factorText(factor: number): string {
-  return Math.abs(factor - 1) <= noise
+  return Math.abs(factor - 1) <= maxNoise
     ? "about as fast"
     : `about ${factor < 9.5 ? factor.toPrecision(2) : factor.toFixed(0)} × as fast`;
 }
 
-/** Returns a warning if the result is slower by more than the noise. */
+/** Returns a warning if the result is slower by more than the noise; else undefined. */
 export function slowerText(timed: Timed | undefined): string | undefined {
-  if (timed === undefined || "unmeasured" in timed.found || timed.found.factor >= 1 - noise) return undefined;
+  if (timed === undefined || "unmeasured" in timed.found || timed.found.factor >= 1 - maxNoise) return undefined;
   return `the result is slower: ${factorText(timed.found.factor)} as ${timed.against} on one thread`;
 }
 

@@ -1,4 +1,4 @@
-/** Tables of the pages. */
+/** Builds the tables of the pages. */
 
 import {
   bytes,
@@ -14,10 +14,10 @@ import {
 } from "../../core/numbers.ts";
 import { type Goal, isWithin, type Verdict } from "../../judge/compare/compare.ts";
 import type { Run, Variant } from "../../judge/record/data.ts";
-import { comparesWithOriginal, markOf, passedOver, timesOf } from "../../judge/record/verdict.ts";
+import { comparesWithOriginal, markOf, notChosenText, timesOf } from "../../judge/record/verdict.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 
-/** Column of a table of texts, for the terminal and Markdown. */
+/** Column of a table of texts, for the terminal and for Markdown. */
 export interface Column {
   readonly title: string;
   readonly align?: "left" | "right";
@@ -35,28 +35,28 @@ ${rows}
 export const textHead = (title: string): Markup => html`<th>${title}</th>`;
 export const numberHead = (title: string): Markup => html`<th class="n">${title}</th>`;
 
-/** @param note smaller text below; an undefined text is a dash. */
+/** Returns a table cell with a number; an undefined text becomes a dash. @param note smaller text below the number. */
 export function numberCell(text: Content, note?: Content): Markup {
   return html`<td class="n">${text ?? "–"}${note !== undefined && html`<small>${note}</small>`}</td>`;
 }
 
-/** Returns the title of a column of changes: "change, points". */
+/** Returns the title of a column of changes, such as "change, points". */
 export const changeTitle = (unit: Run["metric"]["unit"]): string =>
   ["change", unitOfChange(unit)].filter((text) => text !== "").join(", ");
 
 interface VariantCell {
   readonly text: string;
-  /** A ratio or an interval, which the page shows below the text. */
+  /** Ratio or interval, which the page shows below the text. */
   readonly note?: string | undefined;
 }
 
 export interface VariantColumn {
   readonly title: string;
-  /** The original's cell, then one per variant; undefined if unknown. */
+  /** Cell of the original, then one per variant; undefined if the value is unknown. */
   readonly cells: readonly (VariantCell | undefined)[];
 }
 
-/** Returns the columns of numbers in the table of variants, without empty ones. The page, Markdown and the terminal render them. */
+/** Returns the columns of numbers in the table of variants, without empty columns. The page, Markdown and the terminal use them. */
 export function variantColumns(run: Run): readonly VariantColumn[] {
   const { original, variants, metric } = run;
   const { unit } = metric;
@@ -126,7 +126,7 @@ function statusOf(variant: Variant, isChosen: boolean, goal: Goal | undefined): 
   const { refused, verdict } = variant;
   if (refused !== undefined) return refused;
   const standing = verdict === undefined || goal === undefined ? "" : goalStatus(verdict, goal);
-  const passed = isChosen ? undefined : passedOver(variant, goal);
+  const passed = isChosen ? undefined : notChosenText(variant, goal);
   const where = variant.file === undefined ? "" : `written as ${variant.file}`;
   return [isChosen ? "kept as the result" : where, standing, passed ?? ""].filter((part) => part !== "").join("; ");
 }

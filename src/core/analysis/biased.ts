@@ -1,28 +1,36 @@
-/** A layer with its bias: exporters write the bias of a product as a following sum. */
+/**
+ * Finds the bias of a layer. Exporters often write the bias of a matrix product as a separate addition after
+ * it.
+ */
 import type { Node, Value } from "../graph/graph.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
 import type { Layer } from "./layers.ts";
 
+/** A layer's output, after the bias has been added. */
 export interface BiasedOutput {
   readonly output: Value;
-  /** The sum after the layer, and its input with the stored bias. */
+  /**
+   * The addition after the layer, and the index of its input that holds the stored bias; undefined if there is
+   * none.
+   */
   readonly sum: { readonly node: Node; readonly input: number; readonly vector: Value } | undefined;
 }
 
-export function biased(layer: Layer, inference: Inference): BiasedOutput | undefined {
+/** Returns the layer's output with its bias; undefined if the layer's node has no output. */
+export function biasedOutput(layer: Layer, inference: Inference): BiasedOutput | undefined {
   const [output] = layer.node.outputs;
   if (output === undefined) return undefined;
   const [use] = output.uses;
   const isShared = output.uses.size > 1 || output.graph.isOutput(output);
   if (layer.role.biasInput !== undefined || use === undefined || isShared) return { output, sum: undefined };
-  const sum = sumAt(use.node, layer, inference);
+  const sum = biasSum(use.node, layer, inference);
   const [result] = use.node.outputs;
   return sum === undefined || result === undefined ? { output, sum: undefined } : { output: result, sum };
 }
 
-function sumAt(node: Node, { role, outputs }: Layer, inference: Inference): BiasedOutput["sum"] {
+function biasSum(node: Node, { role, outputs }: Layer, inference: Inference): BiasedOutput["sum"] {
   const affine = inference.facet(node, "affine");
   if (affine?.kind !== "arithmetic" || affine.axis !== role.outputAxis) return undefined;
   const [input = 0] = affine.inputs;
@@ -30,7 +38,7 @@ function sumAt(node: Node, { role, outputs }: Layer, inference: Inference): Bias
   const dims = fixedDims(vector?.type?.dims);
   if (vector?.tensor === undefined || !isFloat(vector.tensor.type) || dims === undefined) return undefined;
   if (elementCount(dims) !== outputs) return undefined;
-  // Evaluates the operator at 3 to tell a sum from a difference or a product.
+  // Evaluates the operator at 3, because a sum, a difference and a product then give different coefficients.
   const { scale, shift } = affine.of([Float64Array.of(3)]);
   return scale[0] === 1 && shift[0] === 3 ? { node, input, vector } : undefined;
 }

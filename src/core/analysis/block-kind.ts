@@ -1,10 +1,13 @@
-/** The kind of a block: operators, attributes, connections, dimensions, and stored integers (axes, sizes), without trained values. */
+/**
+ * Describes a block by its operators, attributes, connections, dimensions, and stored integers (axes, sizes),
+ * but without trained values.
+ */
 import { type Attribute, allGraphs, describe, type Node, subgraphs, usedValues, type Value } from "../graph/graph.ts";
 import { inOrder } from "../graph/order.ts";
 import { dimsText } from "../tensor/dims.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 
-/** Returns a text that is equal for parts that differ only in trained values. */
+/** Returns a text that is equal for blocks that differ only in trained values. */
 export function kindOf(outputs: readonly Value[], inputs: readonly Value[]): string {
   const labels = new Map<Value, string>(inputs.map((value, index) => [value, `in${index}`]));
   const sources = (values: readonly Value[]): Node[] =>

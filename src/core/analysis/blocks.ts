@@ -1,10 +1,12 @@
 /**
- * Finds the blocks of a network from its graph alone, without names:
- * 1. cut the nodes that depend on parameters where one value is alive (`cut-points.ts`);
- * 2. if a value that is alive throughout prevents a cut (an encoder's output, relative position biases), ignore it and cut again;
- * 3. parts that differ only in trained values are of one kind (`block-kind.ts`);
- * 4. join consecutive repetitions: transformer layers, blocks of a stage.
- * Each node that depends on a parameter is in exactly one block. Other values that blocks read (masks, positions, sizes) are `sides`.
+ * Finds the repeated blocks of a network from its graph alone, without names:
+ * 1. Cut the nodes that depend on parameters where a single value is alive (`cut-points.ts`).
+ * 2. If a value that is alive throughout prevents a cut, ignore it and cut again. Examples are an encoder's
+ *    output and relative position biases.
+ * 3. Give parts that differ only in trained values the same kind (`block-kind.ts`).
+ * 4. Join consecutive repetitions: transformer layers, or the blocks of a stage.
+ * Each node that depends on a parameter is in exactly one block. Other values that blocks read (masks,
+ * positions, sizes) are their `sides`.
  */
 import { extract } from "../graph/extract.ts";
 import { describe, type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";
@@ -20,15 +22,17 @@ import { parametersOf } from "./parameters.ts";
 import { type Repeat, repeats } from "./repeats.ts";
 
 export interface Block {
-  /** The common prefix of its layers' names ("encoder.layer.3"), or the name of its output. */
+  /**
+   * The common prefix of the block's layer names ("encoder.layer.3"), or the name of the block's first output.
+   */
   readonly name: string;
   readonly nodes: readonly Node[];
   readonly inputs: readonly Value[];
-  /** The other values that the block reads, computed outside of blocks. */
+  /** The other values that the block reads; they are computed outside of all blocks. */
   readonly sides: readonly Value[];
   readonly outputs: readonly Value[];
   readonly layers: readonly string[];
-  /** Equal for blocks that differ only in trained values. */
+  /** A number that is equal for blocks that differ only in trained values. */
   readonly kind: number;
 }
 
@@ -72,7 +76,7 @@ export function blocks(model: Model, inference: Inference): Blocks {
   };
 }
 
-/** Extracts a block as a model with inputs `inputs`, then `sides`, and outputs `outputs`, under their names. */
+/** Returns a block as a separate model. Its inputs are `inputs`, then `sides`; values keep their names. */
 export function extractBlock(model: Model, { inputs, sides, outputs }: Omit<Block, "kind">): Model {
   return extract(model, outputs, [...inputs, ...sides]);
 }
@@ -80,13 +84,17 @@ export function extractBlock(model: Model, { inputs, sides, outputs }: Omit<Bloc
 interface Context {
   readonly graph: Graph;
   readonly inference: Inference;
-  /** The values that depend on a parameter and are computed in a run. */
+  /** The values that depend on a parameter and are computed at run time. */
   readonly counted: ReadonlySet<Value>;
   readonly kinds: Map<string, number>;
+  /** Inputs, outputs and kind for each node list, as a cache. */
   readonly outsides: Map<readonly Node[], Outside>;
 }
 
-/** Returns the nodes of parts; for a single part its own list, which is a cache key. */
+/**
+ * Returns the nodes of all parts. A single part returns its own array, because arrays are the keys of
+ * `outsides`.
+ */
 function joinNodes(parts: readonly Part[]): readonly Node[] {
   const [first] = parts;
   return first !== undefined && parts.length === 1 ? first.nodes : parts.flatMap(({ nodes }) => nodes);
@@ -97,10 +105,15 @@ interface Part {
   readonly leftOut: ReadonlySet<Value>;
 }
 
-/** Cuts nodes at all cut points, then around values that are alive throughout a part. */
+/**
+ * Cuts nodes at all cut points. Then cuts each part again, ignoring values that are alive throughout the part.
+ */
 function divide(nodes: readonly Node[], context: Context): readonly Part[] {
   let parts: readonly Part[] = cutPart({ nodes, leftOut: new Set() }, context);
-  /** Kinds of parts without repetitions: a deep network has thousands of parts of one kind. */
+  /**
+   * Kinds of parts without repetitions. They are not tried again, because a deep network can have thousands of
+   * parts of one kind.
+   */
   const plainKinds = new Set<number>();
   for (let index = 0; index < parts.length; index++) {
     const part = parts[index];
@@ -114,11 +127,15 @@ function divide(nodes: readonly Node[], context: Context): readonly Part[] {
   return parts;
 }
 
+/** The minimum number of nodes of a part that is cut further. */
 const minNodes = 8;
-/** The maximum number of long-lived values ignored at once: an encoder's output, a position bias, a mask. */
+/**
+ * The maximum number of long-lived values that are ignored together, such as an encoder's output, a position
+ * bias and a mask.
+ */
 const maxLeftOut = 4;
 
-/** Cuts a part while ignoring its longest-lived values, if that shows repetitions. */
+/** Cuts a part while ignoring its longest-lived values. Returns undefined if the pieces show no repetition. */
 function piecesAround(
   parts: readonly Part[],
   index: number,
@@ -140,8 +157,9 @@ function piecesAround(
 }
 
 /**
- * Returns whether these pieces contain consecutive blocks that all read an ignored value, or that are all independent of the ignored values.
- * In a residual block, whose input is alive to its end, all pieces depend on the input, but only the first and the last read it.
+ * Returns whether the pieces contain consecutive blocks that all read an ignored value, or that are all
+ * independent of the ignored values. The input of a residual block is alive to the block's end: all pieces
+ * depend on the input, but only the first and the last read it.
  */
 function repeatsAround(
   parts: readonly Part[],
@@ -157,14 +175,14 @@ function repeatsAround(
   };
   return runsOf(parts, context).some(({ start, period, count }) => {
     if (start >= index + pieces || start + period * count <= index) return false;
-    const each = Array.from({ length: count }, (_, piece) =>
+    const valuesPerPiece = Array.from({ length: count }, (_, piece) =>
       parts
         .slice(start + piece * period, start + (piece + 1) * period)
         .flatMap(({ nodes }) => nodes.flatMap(usedValues)),
     );
-    const reads = each.every((used) => used.some((value) => leftOut.includes(value)));
-    const isLarge = period > 1 || each.some((used) => used.length >= minNodes);
-    return reads || (isLarge && !each.flat().some(reaches));
+    const reads = valuesPerPiece.every((used) => used.some((value) => leftOut.includes(value)));
+    const isLarge = period > 1 || valuesPerPiece.some((used) => used.length >= minNodes);
+    return reads || (isLarge && !valuesPerPiece.flat().some(reaches));
   });
 }
 
@@ -185,7 +203,7 @@ function longestLived({ nodes, leftOut }: Part, { counted }: Context): readonly 
   return [...last.keys()].filter((value) => length(value) > nodes.length / 2).sort((a, b) => length(b) - length(a));
 }
 
-/** Returns the nodes that compute only these values. They can be outside of the block that reads the values first. */
+/** Returns the nodes that compute only these values; none if other nodes also read an intermediate result. */
 function makersOf(values: readonly Value[], nodes: readonly Node[]): readonly Node[] {
   const makers = new Set<Node>();
   const needed = new Set(values);
@@ -250,19 +268,19 @@ function edgesOf(nodes: readonly Node[], context: Context): Omit<Outside, "kind"
       if (context.counted.has(value)) inputs.add(value);
     }
   }
-  /** Values that are computed only from input sizes and stored tensors. */
-  const within = new Set<Value>();
-  const isWithin = (value: Value): boolean =>
-    produced.has(value) || inputs.has(value) || isStored(value, context) || within.has(value);
+  /** Values that are computed from the block's own values, input sizes and stored tensors alone. */
+  const derived = new Set<Value>();
+  const isDerived = (value: Value): boolean =>
+    produced.has(value) || inputs.has(value) || isStored(value, context) || derived.has(value);
   const makersOf = (node: Node): readonly Node[] =>
     usedValues(node).flatMap((value) =>
-      isWithin(value) || context.counted.has(value) || value.producer === undefined ? [] : [value.producer],
+      isDerived(value) || context.counted.has(value) || value.producer === undefined ? [] : [value.producer],
     );
   for (const node of inOrder(nodes.flatMap(makersOf), makersOf, describe))
-    if (usedValues(node).every(isWithin))
-      for (const output of node.outputs) if (output !== undefined) within.add(output);
+    if (usedValues(node).every(isDerived))
+      for (const output of node.outputs) if (output !== undefined) derived.add(output);
   for (const node of nodes) {
-    for (const value of usedValues(node)) if (!inputs.has(value) && !isWithin(value)) sides.add(value);
+    for (const value of usedValues(node)) if (!inputs.has(value) && !isDerived(value)) sides.add(value);
   }
   const outputs = [...produced].filter(
     (value) =>
@@ -271,10 +289,13 @@ function edgesOf(nodes: readonly Node[], context: Context): Omit<Outside, "kind"
   );
   return { inputs: [...inputs], sides: [...sides], outputs };
 
-  /** Returns the main graph's nodes that read a value, including subgraphs, except those that read only sizes. */
+  /**
+   * Returns the nodes of the main graph that read a value, directly or in a subgraph. Nodes that read only
+   * sizes are left out.
+   */
   function readersOf(value: Value): readonly Node[] {
     return [...value.uses]
-      .map((use) => outermost(use.node, context.graph))
+      .map((use) => outermostNode(use.node, context.graph))
       .filter((reader) => reader.outputs.some((output) => output !== undefined && context.counted.has(output)));
   }
 }
@@ -283,13 +304,20 @@ function isStored(value: Value, { inference }: Context): boolean {
   return value.tensor !== undefined || inference.operand(value)?.stored === true;
 }
 
-export function outermost(node: Node, graph: Graph): Node {
+/**
+ * Returns the node of `graph` that contains a node, however deeply nested in subgraphs; a node of `graph`
+ * itself is returned unchanged.
+ */
+export function outermostNode(node: Node, graph: Graph): Node {
   let ancestor = node;
   while (ancestor.graph !== graph && ancestor.graph.parent !== undefined) ancestor = ancestor.graph.parent;
   return ancestor;
 }
 
-/** Returns the longest common prefix by parts: "encoder.layer.3" of "encoder.layer.3.query" and "encoder.layer.3.output.dense". */
+/**
+ * Returns the longest common prefix of names, in complete parts. "encoder.layer.3.query" and
+ * "encoder.layer.3.output.dense" share "encoder.layer.3".
+ */
 function commonName(names: readonly string[]): string | undefined {
   const [first, ...rest] = names.map((name) => name.split(/[./]/));
   if (first === undefined) return undefined;
@@ -300,8 +328,8 @@ function commonName(names: readonly string[]): string | undefined {
 }
 
 /**
- * Joins consecutive blocks into one with their external inputs and outputs.
- * @param all The blocks of the model, in their order.
+ * Joins consecutive blocks into one block, with the inputs and outputs of the whole sequence.
+ * @param all All blocks of the model, in their order.
  * @example
  * const all = blocks(model, infer(model)).blocks;
  * const firstHalf = extractBlock(model, joinBlocks(model, all.slice(0, all.length / 2), all));

@@ -3,8 +3,11 @@ import { isFloat } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
 
-/** Returns the command that replaces a node by the branch taken, if its condition is stored or depends on one input element. */
-export function wayOutOf(node: Node, inference: Inference): string | undefined {
+/**
+ * Returns the command that replaces an `If` node by one of its branches. Returns undefined unless the condition
+ * is stored or depends on one input element.
+ */
+export function branchAdvice(node: Node, inference: Inference): string | undefined {
   const [condition] = node.inputs;
   if (subgraphs(node).length < 2 || condition === undefined) return undefined;
   const deciding = decidingInput(condition, inference);
@@ -14,12 +17,15 @@ export function wayOutOf(node: Node, inference: Inference): string | undefined {
 }
 
 interface Deciding {
-  /** Undefined if only stored values decide. */
+  /** The name of the model input that decides; undefined if only stored values decide. */
   readonly input: string | undefined;
   readonly number: number | undefined;
 }
 
-/** Returns the single input element that a condition depends on; undefined if it depends on others or on data. */
+/**
+ * Returns the single input element that a condition depends on. Returns undefined if the condition depends on
+ * several elements or on float data.
+ */
 function decidingInput(condition: Value, inference: Inference): Deciding | undefined {
   const seen = new Set<Value>();
   const inputs: Value[] = [];

@@ -1,4 +1,4 @@
-/** The links of every node for channel analysis: ports resolved to values, images computed once. */
+/** Resolves the axis links of all operators to values of the graph, for channel analysis. */
 import { Miss } from "../errors.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -6,16 +6,22 @@ import type { AxisEnd, AxisLink } from "../ops/entry.ts";
 import type { Inference } from "./infer.ts";
 import { type Along, type Labels, sizeAlong } from "./units.ts";
 
-/** The kind of a refusal that `throughNorms` lifts: the axis is normalized or averaged. */
-export const ofStatistics = "statistics";
+/**
+ * The kind of those refusals that `throughNorms` lifts: channels on this axis are normalized or averaged
+ * together.
+ */
+export const statisticsKind = "statistics";
 
-/** Ties positions together: the links of a node, or of two stored copies of one parameter. */
+/**
+ * Relations between axes of values: the links of a node, or those between two stored copies of one parameter.
+ */
 export interface Rule {
   readonly node: Node | undefined;
   readonly refusal: Miss | undefined;
   readonly links: readonly Link[];
-  /** Axes that the definition refuses, and those that are summed over. */
+  /** Axes whose channels cannot be removed, according to the operator's definition. */
   readonly refuses: readonly { readonly end: End; readonly reason: string; readonly kind: string | undefined }[];
+  /** Axes that the operator sums over. */
   readonly absorbs: readonly End[];
 }
 
@@ -41,11 +47,18 @@ export interface Link {
   readonly from: End;
   readonly to: End;
   readonly hasImages: boolean;
-  /** Positions of `to` for each index of `from`, computed lazily; undefined: the same index. */
+  /**
+   * For each index along `from`, the positions along `to`; computed on first access. Undefined if the index
+   * stays the same.
+   */
   readonly images: readonly (readonly number[])[] | undefined;
 }
 
-/** @param withStatistics Follows axes of statistics, which then cover only the remaining channels. */
+/**
+ * Returns the rules of all nodes of the main graph, then those of tied parameters.
+ * @param withStatistics Also follows axes of normalization statistics, which then cover only the remaining
+ * channels.
+ */
 export function rulesOf(model: Model, inference: Inference, withStatistics: boolean): readonly Rule[] {
   const rules = [...model.graph.nodes()].map((node) => ruleOf(node, inference, withStatistics));
   return [...rules, ...tiedRules(model)];
@@ -60,7 +73,7 @@ function ruleOf(node: Node, inference: Inference, withStatistics: boolean): Rule
   const links = all.flatMap((link) => ("from" in link ? [linkOf(node, link)] : []));
   const refuses = all.flatMap((link) =>
     "refuses" in link
-      ? [{ end: endOf(node, link.refuses), reason: link.reason, kind: link.statistics && ofStatistics }]
+      ? [{ end: endOf(node, link.refuses), reason: link.reason, kind: link.statistics && statisticsKind }]
       : [],
   );
   const absorbs = all.flatMap((link) => ("absorbs" in link ? [endOf(node, link.absorbs)] : []));

@@ -1,4 +1,7 @@
-/** Reasons why channel units cannot be removed: the model's interface, operators, subgraphs, axes kept whole, or units that cover an entire axis. */
+/**
+ * Finds the reasons why channel units cannot be removed. Causes are the model's inputs and outputs, operators,
+ * subgraphs, indivisible axes, or units that cover an entire axis.
+ */
 import { Miss } from "../errors.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -6,8 +9,8 @@ import { endKey as key, type Link, labelledEnds, type Rule } from "./channel-lin
 import { type Along, type Labels, sizeAlong } from "./units.ts";
 
 /**
- * Returns the first reason found for each unit.
- * @param closed Links that units do not go along: another of their alternatives was chosen.
+ * Returns the first reason found for each unit that cannot be removed.
+ * @param closed Links that units do not follow, because an alternative link was chosen.
  */
 export function refusals(
   model: Model,
@@ -90,7 +93,7 @@ function* unmentioned({ links, refuses, absorbs, refusal }: Rule, node: Node, la
   }
 }
 
-/** Tied axes share one label array. */
+/** Rejects units that cover an entire axis. Each label array is tested once, because tied axes share one. */
 function* wholeAxes(labels: Labels): Generator<RefusedEnd> {
   const seen = new Set<Int32Array>();
   for (const { value, axis, label } of labels.ends()) {

@@ -1,8 +1,13 @@
 /**
- * Channels that must be cut together. Each output channel of each layer starts as a unit; units spread over positions (indices along axes)
- * through the links of operators, forward and backward, and merge where they meet. Layers that share units form a group.
- * If none of several alternative axes applies (`spread.ts`), the units of each image of one axis merge: a head of an attention layer, or the same
- * position in each group of a grouped convolution. It is the outermost axis of which not all units are refused; refused axes stay whole.
+ * Finds channels that can only be removed together.
+ * 1. Each output channel of each layer starts as a separate unit.
+ * 2. Units spread to indices of other axes through the links of operators, forward and backward. Units that
+ *    meet at one index merge.
+ * 3. Layers that share units form a group.
+ * A merged axis offers alternatives (`spread.ts`): its units can follow the outer or an inner axis. If no axis
+ * is chosen, all units of one image merge: a head of an attention layer, or the same position in each group of
+ * a grouped convolution. The outermost axis on which not all units are refused is chosen; refused axes keep
+ * their size.
  * The time is proportional to nodes × channels, times a few sweeps.
  */
 import type { Miss } from "../errors.ts";
@@ -18,21 +23,30 @@ import { type Along, Labels, sizeAlong } from "./units.ts";
 
 export type { Slice };
 
-/** Channels of layers that compete with each other. Any unit that is not refused can be removed alone. */
+/**
+ * Layers whose channels are removed together. Any unit that is not in `refused` can be removed individually.
+ */
 export interface Group {
   readonly layers: readonly Layer[];
   readonly units: number;
   readonly slices: readonly Slice[];
   readonly refused: ReadonlyMap<number, Miss>;
-  /** Whether units are on an inner one of merged axes: positions in heads, while the heads stay. */
+  /**
+   * Whether the units are positions on an inner part of a merged axis, such as the positions within each
+   * attention head.
+   */
   readonly inner: boolean;
 }
 
 export interface ChannelOptions {
-  /** Allows cuts of channels that are normalized or averaged together. Statistics then cover fewer channels, so the result is not exact. */
+  /**
+   * Allows removal of channels that are normalized or averaged together. The statistics then cover fewer
+   * channels, so the result is not exact.
+   */
   readonly throughNorms?: boolean | undefined;
 }
 
+/** Returns the slice of a group along a layer's output axis. */
 export function outputsOf({ slices }: Pick<Group, "slices">, { effective, role }: Layer): Slice | undefined {
   return slices.find(({ value, axis }) => value === effective && axis === role.out);
 }
@@ -42,10 +56,13 @@ export function removable(group: Group): readonly number[] {
   return Array.from({ length: group.units }, (_, unit) => unit).filter((unit) => !group.refused.has(unit));
 }
 
-/** The number of removable layer output channels; as tie-breakers, those in outermost units (complete heads), then units. */
+/**
+ * How many channels can be removed: layer output channels, then, as tie-breakers, channels of outermost units
+ * (complete heads), and units.
+ */
 export type Freedom = readonly [channels: number, outermost: number, units: number];
 
-/** Positive if more can be removed by the first than by the second. */
+/** Returns a positive number if `a` allows more removals than `b`. */
 export const compareFreedom = (a: Freedom, b: Freedom): number => a[0] - b[0] || a[1] - b[1] || a[2] - b[2];
 
 export function freedomOf(groups: readonly Group[]): Freedom {
@@ -63,7 +80,10 @@ export function freedomOf(groups: readonly Group[]): Freedom {
   return [channels, outermost, units];
 }
 
-/** Returns all channel groups of the main graph, in the order of their first layers, including those whose units are all refused. */
+/**
+ * Returns all channel groups of the main graph in the order of their first layers. Groups are included even if
+ * all their units are refused.
+ */
 export function channelGroups(
   model: Model,
   inference: Inference,
@@ -85,7 +105,10 @@ interface Units {
   readonly refused: ReadonlyMap<number, Miss>;
 }
 
-/** Spreads units along all alternatives, or along the first that leaves some units free if all are refused. */
+/**
+ * Spreads units along all alternatives. If all units of an axis are refused, uses the first alternative that
+ * leaves some removable.
+ */
 function settleUnits(
   model: Model,
   rules: readonly Rule[],
@@ -100,16 +123,17 @@ function settleUnits(
   };
   let units = spreadUnits();
   const isStuck = (set: Alternatives): boolean => set.chosen === undefined && freedom(set, units) === "refused";
-  // Repeated layers make the same choice together: queries meet keys and values that are repeated in the same way.
-  for (const alike of groupBy(alternatives.filter(isOpen), sizesOf).values())
-    for (let choice = 0; choice < (alike[0]?.links.length ?? 0); choice++) {
-      const tried = alike.filter(isStuck);
+  // Equal layers choose together, because the choice must match where they meet: repeated queries meet keys and
+  // values.
+  for (const similar of groupBy(alternatives.filter(isOpen), sizesOf).values())
+    for (let choice = 0; choice < (similar[0]?.links.length ?? 0); choice++) {
+      const tried = similar.filter(isStuck);
       if (tried.length === 0) break;
       for (const set of tried) set.chosen = set.links[choice];
-      const then = spreadUnits();
-      const failed = tried.filter((set) => freedom(set, then) !== "free");
+      const retried = spreadUnits();
+      const failed = tried.filter((set) => freedom(set, retried) !== "free");
       for (const set of failed) set.chosen = undefined;
-      if (failed.length < tried.length) units = failed.length === 0 ? then : spreadUnits();
+      if (failed.length < tried.length) units = failed.length === 0 ? retried : spreadUnits();
     }
   const inner = alternatives.filter(({ links, chosen }) => chosen !== undefined && chosen !== links[0]);
   return { ...units, inner: inner.flatMap(({ links: [link] }) => link?.to ?? []) };
@@ -120,7 +144,10 @@ const isOpen = ({ links }: Alternatives): boolean => links.length > 1 && links.e
 const sizesOf = ({ links }: Alternatives): string =>
   links.map(({ from, to }) => `${from.port} ${sizeAlong(from)} ${to.port} ${sizeAlong(to)}`).join();
 
-/** Returns whether a unit of the shared axis can be removed ("free") or all are refused; undefined if it has no units. */
+/**
+ * Returns "free" if a unit of the shared axis can be removed, "refused" if none can; undefined if the axis has
+ * no units.
+ */
 function freedom({ links: [link] }: Alternatives, { labels, refused }: Units): "free" | "refused" | undefined {
   const units = link && labels.at(link.to);
   if (units?.some((unit) => unit >= 0) !== true) return undefined;

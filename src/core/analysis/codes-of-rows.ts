@@ -1,7 +1,7 @@
 /**
- * Tables of quantized values whose rows are selected before dequantization:
- *      h = (digits(Gather(codes, ids)) - digits(Gather(zero_point, ids))) · Gather(scale, ids)
- * Values below eight bits share bytes, so a row is wider than its stored elements.
+ * Finds tables of quantized values whose rows are selected before dequantization:
+ *      h = (digits(Gather(values, ids)) - digits(Gather(zero_point, ids))) · Gather(scale, ids)
+ * Values below 8 bits share bytes, so a row has more elements than stored bytes.
  */
 import { type Node, usedValues, type Value } from "../graph/graph.ts";
 import type { WeightRole } from "../ops/entry.ts";
@@ -9,23 +9,30 @@ import { isFloat } from "../tensor/convert.ts";
 import type { Inference } from "./infer.ts";
 import { storedRoot } from "./stored-root.ts";
 
+/**
+ * The dequantization of selected rows: the number of elements of a row, and the nodes that select scales or
+ * zero points.
+ */
 export interface RowsOfCodes {
   readonly width: number;
   readonly scales: readonly Node[];
 }
 
-/** The maximum share of scales and zero points relative to a row: blocks have at least 16 elements. */
+/**
+ * The maximum number of scales or zero points per element of a row. A block that shares a scale is assumed to
+ * have at least 16 elements.
+ */
 const maxScaleShare = 1 / 4;
 const codes: ReadonlySet<unknown> = new Set(["uint8", "int8"]);
 
-/** Finds the dequantization of selected rows, in nodes that read only stored tensors and the same indices. */
+/** Finds the dequantization of selected rows. Its nodes read only stored tensors and the same indices. */
 export function rowsOfCodes(node: Node, { input, data }: WeightRole, inference: Inference): RowsOfCodes | undefined {
   const [table, indices, picked] = [node.inputs[input], node.inputs[data], node.outputs[0]];
   const elements = lastDim(picked);
   const weightsOf = (step: Node): readonly WeightRole[] => inference.facet(step, "weights") ?? [];
   if (table === undefined || indices === undefined || picked === undefined || elements === undefined) return undefined;
   if (!codes.has(storedRoot(table)?.type?.type)) return undefined;
-  /** Returns whether a node selects possible scales, or has no weight. */
+  /** Returns whether a node reads no weight, or selects values few enough to be scales or zero points. */
   const isStep = (step: Node): boolean => {
     const [role] = weightsOf(step);
     if (role === undefined) return true;
@@ -56,7 +63,10 @@ function lastDim(value: Value | undefined): number | undefined {
   return typeof last === "number" ? last : undefined;
 }
 
-/** Returns whether a node and its producers are steps of `isStep` that read only stored tensors and `computed`; adds their outputs to `computed`. */
+/**
+ * Returns whether `node` and its producers all pass `isStep` and read only stored tensors or values in
+ * `computed`. Adds their outputs to `computed`.
+ */
 function follows(node: Node, computed: Set<Value>, isStep: (node: Node) => boolean): boolean {
   const open = [node];
   for (let next = open.at(-1); next !== undefined; next = open.at(-1)) {

@@ -1,8 +1,10 @@
 /**
- * Finds quantized values: floats as numbers of at most 16 bits, recognized by types.
+ * Finds quantized values, which are recognized by their integer types of at most 16 bits.
  *      y = Conv(x, w);  q = QuantizeLinear(y, s, z);  seen = DequantizeLinear(q, s, z)
- * A changed summation order changes the last bits of a sum, which quantization can turn into a full step. Rewrites that reorder sums check for this.
- * Values like `y = Floor(x)` count as quantized only if x is computed element by element from the sum. Otherwise, `Floor` computes boxes and sizes.
+ * A rewrite that reorders a sum changes the last bits of its result, which quantization can turn into a full
+ * step. Such rewrites therefore check whether quantization follows.
+ * The result of y = Floor(x) counts as quantized only if x is computed from the sum element by element.
+ * Elsewhere, `Floor` mostly computes boxes and sizes.
  */
 import { allNodes, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -11,7 +13,7 @@ import { isFloat } from "../tensor/convert.ts";
 import { bitsOf, type DataType } from "../tensor/types.ts";
 import type { Inference } from "./infer.ts";
 
-/** Returns a test whether a later node may quantize a node's output. */
+/** Returns a function that tells whether a node's output may be quantized later. */
 export function leadsToCodes(model: Model, inference: Inference): (node: Node) => boolean {
   const rounding = new Set<Node>();
   const inSteps = new Set<Node>();
@@ -23,11 +25,12 @@ export function leadsToCodes(model: Model, inference: Inference): (node: Node) =
     if (entryOf(node)?.byElement === true) return true;
     return inference.facet(node, "affine") !== undefined || inference.facet(node, "quantize")?.kind === "clamp";
   };
-  // Evaluated lazily, because passes also ask about new nodes, and most models never quantize.
+  // The search runs per call, because passes also ask about new nodes and most models never quantize.
   return (node) =>
     (rounding.size > 0 && reaches(node, rounding)) || (inSteps.size > 0 && reaches(node, inSteps, isByElement));
 }
 
+/** Returns whether any node of the model quantizes computed values. */
 export function roundsToCodes(model: Model, inference: Inference): boolean {
   return [...allNodes(model.graph)].some((node) => makesCodes(node, inference));
 }
@@ -47,7 +50,7 @@ function isCode(value: Value | undefined): boolean {
   return isCodeType(value?.type?.type);
 }
 
-/** Returns whether a type can hold quantized values. Wider integers are counts or indices. */
+/** Returns whether a type is used for quantized values. Integers above 16 bits are counts or indices. */
 function isCodeType(type: DataType | undefined): boolean {
   return type !== undefined && type !== "string" && type !== "bool" && bitsOf[type] <= 16 && !isFloat(type);
 }
@@ -79,7 +82,8 @@ function reaches(start: Node, targets: ReadonlySet<Node>, through: (node: Node) 
   return false;
 }
 
-export function retypes({ inputs, outputs }: Node, inference: Inference): boolean {
+/** Returns whether a node converts between float and quantized values, with stored scales. */
+export function convertsQuantization({ inputs, outputs }: Node, inference: Inference): boolean {
   const [input, ...rest] = inputs;
   const [output] = outputs;
   if (input === undefined || output === undefined) return false;
@@ -89,19 +93,24 @@ export function retypes({ inputs, outputs }: Node, inference: Inference): boolea
 }
 
 /**
- * Returns the values that consumers see: the dequantized ones if all consumers quantize with stored scales and dequantize again.
- * Quantization also clips, which can replace an activation. Empty if consumers compute on quantized values.
+ * Returns the values that the readers of `value` receive. If all readers quantize with stored scales and
+ * dequantize again, these are the dequantized values, which can be clipped as by an activation. Returns an
+ * empty array if some readers compute on quantized values.
  */
-export function asSeen(value: Value, inference: Inference): readonly Value[] {
+export function valuesAsRead(value: Value, inference: Inference): readonly Value[] {
   const codes = [...value.uses].map(({ node }) => (isRounding(node, inference) ? node.outputs[0] : undefined));
   if (codes.length === 0 || value.graph.isOutput(value) || codes.includes(undefined)) return [value];
   const readers = codes.flatMap((code) => [...(code?.uses ?? [])].map(({ node }) => node));
-  const floats = readers.filter((node) => retypes(node, inference) && isFloatValue(node.outputs[0], inference));
+  const floats = readers.filter(
+    (node) => convertsQuantization(node, inference) && isFloatValue(node.outputs[0], inference),
+  );
   return floats.length === readers.length ? floats.flatMap(({ outputs }) => outputs[0] ?? []) : [];
 }
 
 function isRounding(node: Node, inference: Inference): boolean {
-  return retypes(node, inference) && node.outputs.length === 1 && !isFloatValue(node.outputs[0], inference);
+  return (
+    convertsQuantization(node, inference) && node.outputs.length === 1 && !isFloatValue(node.outputs[0], inference)
+  );
 }
 
 function isFloatValue(value: Value | undefined, inference: Inference): boolean {
@@ -114,9 +123,10 @@ function isNumber(type: DataType | undefined): type is DataType {
 }
 
 /**
- * Returns the stored factors that multiply a node's integer result once it is float, among them the weight's scale:
- *     Mul(Cast(MatMulInteger(codes, weight, z)), Mul(s, scale))
- * Returns none if another operation comes first, or several nodes read the result.
+ * Returns the stored factors that scale an integer result after its conversion to float, including the weight's
+ * scale:
+ *      Mul(Cast(MatMulInteger(a, weight, z)), Mul(s, scale))
+ * Returns an empty array if another operation comes first, or if several nodes read the result.
  */
 export function factorsBehind({ outputs: [result] }: Node, inference: Inference): readonly Value[] {
   for (let value = result; value !== undefined; ) {

@@ -6,11 +6,16 @@ import type { Inference } from "./infer.ts";
 import { storedRoot } from "./stored-root.ts";
 
 export interface Cost {
-  /** Multiply-accumulates of one run, symbolic in the batch; undefined if a node with a weight is not counted. */
+  /**
+   * Multiply-accumulate operations (MACs) of one run, symbolic in the batch size. Undefined if the MACs of a
+   * node with a weight are unknown.
+   */
   readonly macs: Dim | undefined;
-  /** Includes nodes in subgraphs, per execution. */
+  /** MACs of one execution of each node, including nodes in subgraphs. */
   readonly perNode: ReadonlyMap<Node, Dim>;
+  /** Stored bytes of all tensors. */
   readonly bytes: number;
+  /** Nodes whose MACs are unknown. */
   readonly misses: readonly Miss[];
 }
 
@@ -23,7 +28,7 @@ export function cost(model: Model, inference: Inference): Cost {
     const bound = inference.at(node);
     const nodeCost = bound instanceof Miss ? bound : bound.cost();
     if (!(nodeCost instanceof Miss)) perNode.set(node, nodeCost.macs);
-    // Nodes in subgraphs count with the outer node.
+    // The cost of a node that contains subgraphs includes the nodes in them.
     if (node.graph !== model.graph) continue;
     if (!(nodeCost instanceof Miss)) macs = addDims(macs, nodeCost.macs);
     else {
@@ -39,7 +44,7 @@ export function cost(model: Model, inference: Inference): Cost {
 const hasWeight = (node: Node): boolean =>
   node.inputs.some(isWeight) || subgraphs(node).some((graph) => [...graph.nodes()].some(hasWeight));
 
-/** A stored tensor with several axes may be a multiplied weight. */
+/** Returns whether a value is a stored tensor with several axes, which a node may multiply by. */
 function isWeight(value: Value | undefined): boolean {
   const root = value === undefined ? undefined : storedRoot(value);
   return root?.tensor !== undefined && root.tensor.dims.length > 1;

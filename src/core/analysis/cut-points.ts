@@ -1,14 +1,18 @@
 /**
- * Cut points: values through which everything passes that depends on parameters, so that the part before can be run, trained or replaced alone.
- * A value is alive from its producer to its last reader; the network can be cut where exactly one is alive.
- * Masks, positions and sizes do not depend on parameters and do not count.
+ * Finds cut points: single values through which all computation that depends on parameters passes. The part
+ * before a cut point can be run, trained or replaced separately.
+ * A value is alive from its producer to its last reader. The network can be cut where exactly one value is
+ * alive. Masks, positions and sizes do not depend on parameters, so they are ignored.
  */
 import { type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { downstream } from "./downstream.ts";
 import type { Inference } from "./infer.ts";
 
-/** Returns the values that depend on parameters and are computed in a run, and the data fed to nodes with parameters. */
+/**
+ * Returns the values that depend on parameters and are computed at run time, and the float inputs of nodes with
+ * weights.
+ */
 export function findDependents(graph: Graph, parameters: Iterable<Value>, inference: Inference): ReadonlySet<Value> {
   const sources = [...parameters];
   const reached = downstream(graph, sources, inference);
@@ -23,6 +27,7 @@ export function findDependents(graph: Graph, parameters: Iterable<Value>, infere
   return new Set([...data, ...computed]);
 }
 
+/** Returns the nodes that compute at least one of the given values. */
 export function nodesOf(graph: Graph, counted: ReadonlySet<Value>): readonly Node[] {
   return [...graph.nodes()].filter((node) =>
     node.outputs.some((output) => output !== undefined && counted.has(output)),
@@ -31,7 +36,8 @@ export function nodesOf(graph: Graph, counted: ReadonlySet<Value>): readonly Nod
 
 /**
  * Returns the values at which a sequence of nodes can be cut, in order.
- * @param counted Values that count while they are alive, except `leftOut`.
+ * @param counted Values that prevent a cut while more than one is alive.
+ * @param leftOut Values of `counted` that are ignored.
  */
 export function cutPoints(
   nodes: readonly Node[],
@@ -45,7 +51,8 @@ export function cutPoints(
   });
   const inside = new Set(nodes.flatMap((node) => node.outputs));
   const entered = new Set([...lastUse.keys()].filter((value) => !inside.has(value)));
-  // Inputs are alive from their first use: a second input does not prevent a cut in the part that reads only the first.
+  // A model input is alive only from its first use, so a second input does not prevent cuts before its first
+  // use.
   const alive = new Set([...entered].filter(({ producer }) => producer !== undefined));
   const cuts: Value[] = [];
   nodes.forEach((node, index) => {
@@ -55,7 +62,7 @@ export function cutPoints(
     }
     for (const output of node.outputs) if (output !== undefined && lastUse.has(output)) alive.add(output);
     const [only] = alive;
-    // A sequence or a value of unknown type cannot be passed on.
+    // A value of unknown type, or a sequence, cannot become a model input.
     if (alive.size !== 1 || only?.type === undefined || entered.has(only)) return;
     if (cuts.at(-1) !== only) cuts.push(only);
   });

@@ -1,11 +1,13 @@
-/** Cuts channels: rewrites every tensor, attribute and constant that repeats the size of a cut axis. A copy without data is cut first, as a test. */
+/**
+ * Removes channels: rewrites every tensor, attribute and constant that depends on the size of an affected axis.
+ */
 import { Miss } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { snapshot, tentatively } from "../graph/snapshot.ts";
 import type { AxisEnd, ChannelCut, NodeChange, Restored } from "../ops/entry.ts";
-import { deferred } from "../tensor/deferred.ts";
+import { deferTensor } from "../tensor/deferred.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { type Dim, dimsText, sameDims } from "../tensor/dims.ts";
 import { takeIndices } from "../tensor/take.ts";
@@ -14,19 +16,22 @@ import { valueAt } from "./channel-links.ts";
 import type { Group } from "./channels.ts";
 import { type Inference, infer } from "./infer.ts";
 import { layers } from "./layers.ts";
-import { recordKept } from "./provenance.ts";
+import { recordChannels } from "./provenance.ts";
 
-/** Units of a group to remove. Groups must come from one call of `channelGroups`. */
+/** Units of a group to remove. All groups must come from the same call of `channelGroups`. */
 export interface Removal {
   readonly group: Pick<Group, "units" | "slices">;
   readonly units: Iterable<number>;
 }
 
+/** The removed indices along each axis of each value. */
 type Removals = ReadonlyMap<Value, ReadonlyMap<number, readonly number[]>>;
 
 /**
- * Cuts channels out of the model in place: slices weights, biases, statistics, masks and constants, and rewrites repeated sizes.
- * @returns The inference of the changed model; a Miss if the cut would contradict the graph. The model is then unchanged.
+ * Removes channels from the model in place. Slices weights, biases, statistics, masks and constants, and
+ * rewrites stored sizes.
+ * @returns The inference of the changed model, or a Miss if the result would contradict the graph; the model is
+ * then unchanged.
  * @example
  * const [group] = channelGroups(model, infer(model));
  * if (group !== undefined) await cut(model, [{ group, units: [0, 3] }]);
@@ -36,11 +41,11 @@ export async function cut(model: Model, removals: readonly Removal[]): Promise<I
   if (plan instanceof Miss) return plan;
   const tensors = new Map<Rewrite, Tensor>();
   for (const rewrite of rewritesOf(plan)) tensors.set(rewrite, await deferRewrite(rewrite));
-  const kept = keptChannels(model, plan.removed);
+  const channelsByLayer = keptChannels(model, plan.removed);
   const restore = snapshot(model);
   const inference = carryOut(model, plan, (rewrite) => tensors.get(rewrite) ?? rewrite.tensor);
   if (inference instanceof Miss) restore();
-  else recordKept(model, kept);
+  else recordChannels(model, channelsByLayer);
   return inference;
 }
 
@@ -48,18 +53,21 @@ function keptChannels(model: Model, removed: Removals): ReadonlyMap<string, read
   const cutLayers = layers(model, infer(model)).flatMap(({ name, effective, role, outputs }) => {
     const indices = new Set(removed.get(effective)?.get(role.out));
     const size = effective.type?.dims?.[role.out];
-    // Packed values share bytes, so an index can hold several channels.
-    const each = typeof size === "number" && role.packed !== undefined ? outputs / size : 1;
+    // Packed values share bytes, so one index can hold several channels.
+    const channelsPerIndex = typeof size === "number" && role.packed !== undefined ? outputs / size : 1;
     const kept = Array.from({ length: outputs }, (_, channel) => channel).filter(
-      (channel) => !indices.has(Math.floor(channel / each)),
+      (channel) => !indices.has(Math.floor(channel / channelsPerIndex)),
     );
     return indices.size === 0 ? [] : [[name, kept] as const];
   });
   return new Map(cutLayers);
 }
 
-/** Returns why these units cannot be cut. Reads no weights and leaves the model unchanged. */
-export function refusesCut(model: Model, removals: readonly Removal[]): Miss | undefined {
+/**
+ * Returns the reason why these units cannot be removed; undefined if they can. Does not read weights or change
+ * the model.
+ */
+export function whyNotCut(model: Model, removals: readonly Removal[]): Miss | undefined {
   const plan = planOf(model, removedIndices(removals));
   const outcome = plan instanceof Miss ? plan : tentatively(model, () => carryOut(model, plan, resizeUnread));
   return outcome instanceof Miss ? outcome : undefined;
@@ -106,7 +114,7 @@ function removedIndices(removals: readonly Removal[]): Removals {
   for (const { group, units } of removals) {
     const isRemoved = new Uint8Array(group.units);
     for (const unit of units) isRemoved[unit] = 1;
-    // Slices along tied axes share their units.
+    // Slices along tied axes share one `unitOf` array, so its indices are computed once.
     const indicesByUnits = new Map<Int32Array, readonly number[]>();
     for (const { value, axis, unitOf } of group.slices) {
       const indices = indicesByUnits.get(unitOf) ?? indicesOf(unitOf, isRemoved);
@@ -152,7 +160,10 @@ function channelCut(node: Node, removed: Removals): ChannelCut {
   return { removed: indicesAlong, dims };
 }
 
-/** Cuts in place. Returns a Miss if inference now fails, or finds other dimensions than the cut implies. */
+/**
+ * Applies a plan in place. Returns a Miss if inference then fails, or finds dimensions other than those the
+ * plan implies.
+ */
 function carryOut(
   model: Model,
   { removed, slices, changes }: Plan,
@@ -185,7 +196,10 @@ function carryOut(
 
 const missText = ({ reason, at }: Miss): string => `${at}: ${reason}`;
 
-/** Gives a large tensor its new dimensions without reading it. */
+/**
+ * Returns a tensor with the new dimensions. A large tensor is not read, so the result only serves to test the
+ * plan.
+ */
 function resizeUnread({ tensor, dims, of }: Rewrite): Tensor {
   if (tensor.small !== undefined) return inMemory(of(tensor.small));
   return { type: tensor.type, dims, bytes: 0, small: undefined, stored: undefined, read: () => tensor.read() };
@@ -199,7 +213,7 @@ function cutType(value: Value, axes: ReadonlyMap<number, readonly number[]>): Va
 
 async function deferRewrite({ tensor, dims, of }: Rewrite): Promise<Tensor> {
   const rewrite = async (): Promise<Dense> => of(await tensor.read());
-  return tensor.type === "string" ? inMemory(await rewrite()) : deferred(tensor.type, dims, rewrite);
+  return tensor.type === "string" ? inMemory(await rewrite()) : deferTensor(tensor.type, dims, rewrite);
 }
 
 function cutDims(dims: readonly number[], axes: ReadonlyMap<number, readonly number[]>): number[] {
@@ -208,7 +222,7 @@ function cutDims(dims: readonly number[], axes: ReadonlyMap<number, readonly num
 
 function sliceAxes(dense: Dense, axes: ReadonlyMap<number, readonly number[]>): Dense {
   let result = dense;
-  // Outer axes first: their runs are long, and less remains for the inner ones.
+  // Outer axes come first, because their slices are contiguous and leave less data for the inner ones.
   for (const [axis, indices] of [...axes].sort(([a], [b]) => a - b)) {
     const removed = new Set(indices);
     const kept = Array.from({ length: dense.dims[axis] ?? 0 }, (_, index) => index).filter(
@@ -231,7 +245,7 @@ function applyChange(model: Model, node: Node, { attributes = {}, inputs = {}, s
   }
 }
 
-/** Replaces in place if no other node reads the tensor. */
+/** Sets a node's stored input. Changes the existing value if no other node reads it. */
 function setStored(node: Node, input: number, tensor: Tensor): void {
   const { graph } = node;
   const before = node.inputs[input];

@@ -1,8 +1,15 @@
-/** Outputs whose shape depends on input values, not only on input shapes: detectors, NonZero. */
+/**
+ * Finds outputs whose shape depends on input values and not only on input shapes, as in detectors and
+ * `NonZero`.
+ */
 import type { Model } from "../graph/model.ts";
 import { dimValue, isSymbolic } from "../tensor/dims.ts";
 import { infer } from "./infer.ts";
 
+/**
+ * Returns a function that tells whether an output has a data-dependent size along an axis, or along any axis if
+ * none is given. An unknown rank counts as data-dependent only if no axis is given.
+ */
 export function dataDependentSizes(model: Model): (name: string, axis?: number) => boolean {
   infer(model);
   const fed = model.graph.feeds.flatMap(({ type }) => type?.dims ?? []).filter(isSymbolic);
@@ -10,6 +17,6 @@ export function dataDependentSizes(model: Model): (name: string, axis?: number) 
   return (name, axis) => {
     const dims = model.graph.value(name)?.type?.dims;
     if (dims === undefined) return axis === undefined;
-    return dims.some((dim, at) => (axis === undefined || at === axis) && dimValue(dim, sizes) === undefined);
+    return dims.some((dim, index) => (axis === undefined || index === axis) && dimValue(dim, sizes) === undefined);
   };
 }

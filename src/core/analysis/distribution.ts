@@ -1,14 +1,16 @@
 /**
- * Finds out whether a value is a distribution over classes: probabilities or log-probabilities that were only moved, cast or quantized since.
- * Softmax of probabilities is a different, nearly uniform distribution, while softmax of log-probabilities restores them.
+ * Detects whether a value is a distribution over classes: probabilities or log-probabilities, possibly moved,
+ * cast or quantized afterwards.
  *      z = Gemm(…);  p = Softmax(z);  output = Identity(p)        probabilities
+ * Softmax of log-probabilities restores the probabilities, but Softmax of probabilities gives a different,
+ * nearly uniform distribution.
  */
 import type { Value } from "../graph/graph.ts";
 import type { Distribution } from "../ops/define.ts";
 import type { Inference } from "./infer.ts";
 import { makersOf } from "./makers.ts";
 
-/** Returns the form in which a value is a distribution; undefined if the graph does not show one. */
+/** Returns whether a value holds probabilities or log-probabilities; undefined if the graph shows neither. */
 export function distributionOf(value: Value, inference: Inference): Distribution["form"] | undefined {
   for (const { bound, output } of makersOf(value, inference)) {
     const distribution = bound.distribution();
@@ -17,7 +19,9 @@ export function distributionOf(value: Value, inference: Inference): Distribution
   return undefined;
 }
 
-/** Returns the form, unless the normalized axis is not the class axis: the last one, or the channels of images. */
+/**
+ * Returns the form if the normalized axis can be the class axis, which is the last axis, or axis 1 of images.
+ */
 function overClasses(
   { form, axes }: Distribution,
   normalized: Value,

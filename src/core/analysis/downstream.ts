@@ -1,8 +1,13 @@
-/** Dependence on parameters or inputs; dependence on dimensions alone does not count. */
+/**
+ * Finds dependence on the data of parameters or inputs. Dependence on their dimensions alone does not count.
+ */
 import { type Graph, usedValues, type Value } from "../graph/graph.ts";
 import type { Inference } from "./infer.ts";
 
-/** Returns all values that change with `sources`. Elements known despite unknown operands derive from dimensions only, so they do not change. */
+/**
+ * Returns all values that change with the data of `sources`, including `sources`. Elements that inference knows
+ * although an operand is unknown follow from dimensions alone, so they do not change.
+ */
 export function downstream(graph: Graph, sources: readonly Value[], inference: Inference): ReadonlySet<Value> {
   const reached = new Set<Value>(sources);
   for (const node of graph.nodes()) {

@@ -1,8 +1,9 @@
 /**
- * Finds dimension names that must be equal for a model to run: axes of inputs that a node joins, multiplies or adds.
+ * Finds dimension names that must be equal for a model to run. Axes of inputs correspond if a node joins,
+ * multiplies or adds them, according to the operator's `axes`:
  *      h: [1, hb, hidden];  LSTM(x: [steps, batch, 8], W, R: [1, 256, 64], …, h)        hb = batch, hidden = 64
  *      Add(scores: [b, h, s, past + s], mask: [b, 1, 1, total])                         total = past + s
- * Operators' `axes` tell which axes correspond. Where a size of 1 would broadcast, equal sizes run as well.
+ * An axis of size 1 would broadcast instead, but equal sizes also run.
  */
 import { allNodes, type Node } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -10,10 +11,13 @@ import type { AxisEnd } from "../ops/define.ts";
 import { type Dim, isDimension, isSymbolic, solveDims, substituteDim } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
 
-/** Rewrites a dimension in as few names as possible, or as a number if the equalities determine it. */
+/** Rewrites a dimension in terms of as few names as possible, or as a number if the equalities determine it. */
 export type EqualSizes = (dim: Dim) => Dim;
 
-/** Collects the equalities of a model, with one query per node that reads a named dimension. */
+/**
+ * Collects the equalities between dimensions of a model and returns the rewriting function that follows from
+ * them.
+ */
 export function equalSizes(model: Model, inference: Inference): EqualSizes {
   const values = new Map<string, Dim>();
   const rewrite: EqualSizes = (dim) => {
@@ -36,13 +40,19 @@ export function equalSizes(model: Model, inference: Inference): EqualSizes {
   return rewrite;
 }
 
-/** Eliminates run-time names first, then those equal to a number, a name, a sum; a difference can become negative. */
+/**
+ * Returns the priority of an elimination; lower comes first. Names of run-time sizes go first, then names equal
+ * to a number, a name, or a sum. Sums come last, because a difference can become negative.
+ */
 function rank(name: string, value: Dim): number {
   if (name.startsWith("?")) return 0;
   return !isSymbolic(value) ? 1 : isDimension(value) ? 2 : 3;
 }
 
-/** Orders names by their first use among the inputs: later ones are replaced by earlier ones. */
+/**
+ * Returns the position of a name's first use among the inputs. Names used later are replaced by names used
+ * earlier.
+ */
 function namesInOrder(model: Model): (name: string) => number {
   const texts = model.graph.feeds.flatMap(
     ({ type }) => type?.dims?.map((dim) => (isSymbolic(dim) ? dim.text : "")) ?? [],
@@ -61,11 +71,11 @@ function equalDims(node: Node, inference: Inference): readonly (readonly [Dim, D
   return rule.links.flatMap((link): (readonly [Dim, Dim])[] => {
     if (!("from" in link) || link.map !== undefined) return [];
     const [from, to] = [sizeOf(link.from), sizeOf(link.to)];
-    // Directly linked inputs have equal lengths; inputs linked through the output can broadcast.
+    // Axes of two directly linked inputs have equal sizes. Axes linked through an output can broadcast.
     if (to !== undefined) return from === undefined || from === to ? [] : [[from, to]];
     if (from === undefined || from === 1) return [];
-    const met = first.get(link.to.join());
-    if (met === undefined) first.set(link.to.join(), from);
-    return met === undefined || met === from ? [] : [[from, met]];
+    const broadcastSize = first.get(link.to.join());
+    if (broadcastSize === undefined) first.set(link.to.join(), from);
+    return broadcastSize === undefined || broadcastSize === from ? [] : [[from, broadcastSize]];
   });
 }

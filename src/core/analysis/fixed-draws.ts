@@ -8,12 +8,15 @@ function randomNodes({ graph }: Model): readonly Node[] {
   return [...allNodes(graph)].filter(isRandom);
 }
 
-export function drawsNumbers(model: Model): boolean {
+export function hasRandomNodes(model: Model): boolean {
   return randomNodes(model).length > 0;
 }
 
-/** Returns whether both models have the same random nodes, so that fixed draws are equal. */
-export function drawAlike(first: Model, second: Model): boolean {
+/**
+ * Returns whether both models have the same random nodes. `withFixedDraws` then gives them the same random
+ * numbers.
+ */
+export function haveSameDraws(first: Model, second: Model): boolean {
   const [a, b] = [first, second].map((model) =>
     randomNodes(model)
       .map(({ op, outputs }) => `${op} ${outputs[0]?.name}`)
@@ -25,9 +28,12 @@ export function drawAlike(first: Model, second: Model): boolean {
 
 const maxSeed = 2 ** 24;
 
-/** Returns a copy in which every random node has a seed derived from the name of its first output; the model itself if it has none. */
+/**
+ * Returns a copy in which every random node has a seed derived from the name of its first output. A model
+ * without random nodes is returned unchanged.
+ */
 export function withFixedDraws(model: Model): Model {
-  if (!drawsNumbers(model)) return model;
+  if (!hasRandomNodes(model)) return model;
   const copy = model.clone();
   for (const node of randomNodes(copy)) {
     const kind = seedKind(node);

@@ -4,10 +4,13 @@ import { dimValue, isSymbolic } from "../tensor/dims.ts";
 import { cost } from "./cost.ts";
 import { infer } from "./infer.ts";
 
-/** The assumed size of sequences and image sides that the file does not state. */
+/** The assumed size of dimensions that the file does not state, such as sequence lengths and image sides. */
 const defaultSize = 64;
 
-/** Counts the multiply-accumulates of one sample; named dimensions except the batch are 64. @returns why they cannot be counted. */
+/**
+ * Returns the multiply-accumulates of one sample, with each named dimension except the batch set to 64; a Miss
+ * if they cannot be counted.
+ */
 export function fixedMacs(model: Model): number | Miss {
   const { macs, misses } = cost(model, infer(model));
   const sizes: Record<string, number> = {};

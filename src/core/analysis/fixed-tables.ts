@@ -1,8 +1,9 @@
 /**
- * Recognizes untrained tables by their elements.
- * - Attention masks hold 0, and −∞ (or a large negative number) for hidden keys.
- * - Sinusoidal positions hold sin ωt and cos ωt in halves or alternating (Vaswani et al. 2017), or in two tables (rotary, Su et al. 2021):
- *   squares of pairs sum to 1 in every entry, and, unlike in a permutation, elements lie between 0 and 1.
+ * Recognizes untrained tables by their elements:
+ * - Attention masks contain 0, and −∞ or a large negative number for hidden keys.
+ * - Sinusoidal position tables contain sin ωt and cos ωt, as halves of a row or alternating (Vaswani et al.
+ *   2017), or in two tables (rotary embeddings, Su et al. 2021). The squares of each sine-cosine pair sum to 1.
+ *   Unlike in a permutation matrix, some elements are neither 0 nor ±1.
  */
 import type { Value } from "../graph/graph.ts";
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
@@ -11,35 +12,40 @@ import { partsOf } from "../tensor/part.ts";
 import type { Tensor } from "../tensor/types.ts";
 import type { Layer } from "./layers.ts";
 
-/** Scores this low vanish in a softmax: float16 masks have −10,000. */
+/** Attention scores up to this value vanish in a softmax. Float16 masks contain −10,000. */
 const hiddenScore = -1e4;
-/** The float16 rounding error of sin² + cos². */
+/** The maximum float16 rounding error of sin² + cos². */
 const tolerance = 4e-3;
 
+/** The maximum size in bytes of a tensor that is tested. */
 const maxBytes = 2 ** 24;
 
+/** Returns the embedding tables that are untrained sinusoids or masks. */
 export const fixedTables = (layers: readonly Layer[]): Promise<ReadonlySet<Value>> =>
   smallBuffersAmong(new Set(layers.flatMap(({ role, weight }) => (role.kind === "lookup" ? [weight] : []))));
 
 export const smallBuffersAmong = (values: Iterable<Value>): Promise<ReadonlySet<Value>> =>
   buffersAmong([...values].filter(({ role, tensor }) => role === undefined && (tensor?.bytes ?? 0) <= maxBytes));
 
-/** Returns stored tensors that are masks or sinusoids. The first elements exclude most weights, so these are not read further. */
+/**
+ * Returns the stored tensors that are masks or sinusoids. Reading stops as soon as neither is possible, which
+ * is early for most weights.
+ */
 export async function buffersAmong(values: Iterable<Value>): Promise<ReadonlySet<Value>> {
   const buffers = new Set<Value>();
   const waves: { readonly value: Value; readonly tensor: Tensor; readonly start: Float64Array }[] = [];
   for (const value of values) {
     const { tensor } = value;
     if (tensor === undefined || !isFloat(tensor.type) || tensor.dims.filter((size) => size > 1).length < 2) continue;
-    const seen = new TableProperties(tensor.dims.at(-1) ?? 1);
+    const properties = new TableProperties(tensor.dims.at(-1) ?? 1);
     let start: Float64Array | undefined;
     for await (const { numbers } of partsOf(tensor)) {
       start ??= numbers.slice(0, startCount);
-      seen.add(numbers);
-      if (!seen.isOpen) break;
+      properties.add(numbers);
+      if (!properties.isOpen) break;
     }
-    if (seen.isOpen && (seen.isMask || seen.isSinusoids)) buffers.add(value);
-    if (start === undefined || !seen.isWithinOne) continue;
+    if (properties.isOpen && (properties.isMask || properties.isSinusoids)) buffers.add(value);
+    if (start === undefined || !properties.isWithinOne) continue;
     for (const other of waves) {
       if (!sameDims(other.tensor.dims, tensor.dims) || !start.every((x, index) => onCircle(x, other.start[index] ?? 0)))
         continue;
@@ -50,57 +56,62 @@ export async function buffersAmong(values: Iterable<Value>): Promise<ReadonlySet
   return buffers;
 }
 
+/** The number of elements that are compared before two whole tables are. */
 const startCount = 64;
 
-/** Properties of the complete rows read so far, which decide whether a tensor is a mask or a table of sinusoids. */
+/** Properties of the rows read so far. They decide whether a tensor is a mask or a table of sinusoids. */
 class TableProperties {
   readonly #columns: number;
-  #zerosOrShut = true;
-  #shuts = false;
-  #withinOne = true;
-  #reachesOne = false;
-  #between = false;
-  /** Whether pairs are halves of a row, or adjacent. */
-  #halves: boolean;
-  #turns: boolean;
+  #isZeroOrHidden = true;
+  #hasHidden = false;
+  #isWithinOne = true;
+  #hasOne = false;
+  #hasBetween = false;
+  /** Whether the sine-cosine pairs can be the two halves of a row. */
+  #hasHalves: boolean;
+  /** Whether the sine-cosine pairs can be adjacent elements. */
+  #hasAdjacentPairs: boolean;
 
   constructor(columns: number) {
     this.#columns = columns;
-    this.#halves = this.#turns = columns % 2 === 0;
+    this.#hasHalves = this.#hasAdjacentPairs = columns % 2 === 0;
   }
 
   add(numbers: Float64Array): void {
     const [columns, half] = [this.#columns, this.#columns / 2];
     const pairs = (partner: (column: number) => number): boolean =>
       numbers.every((x, index) => onCircle(x, numbers[index - (index % columns) + partner(index % columns)] ?? 0));
-    this.#zerosOrShut &&= numbers.every((x) => x === 0 || x <= hiddenScore);
-    this.#shuts ||= numbers.some((x) => x <= hiddenScore);
-    this.#withinOne &&= numbers.every((x) => Math.abs(x) <= 1 + tolerance);
-    this.#reachesOne ||= numbers.some(isOne);
-    this.#between ||= numbers.some((x) => x !== 0 && !isOne(x));
-    this.#halves &&= pairs((column) => (column + half) % columns);
-    this.#turns &&= pairs((column) => column ^ 1);
+    this.#isZeroOrHidden &&= numbers.every((x) => x === 0 || x <= hiddenScore);
+    this.#hasHidden ||= numbers.some((x) => x <= hiddenScore);
+    this.#isWithinOne &&= numbers.every((x) => Math.abs(x) <= 1 + tolerance);
+    this.#hasOne ||= numbers.some(isOne);
+    this.#hasBetween ||= numbers.some((x) => x !== 0 && !isOne(x));
+    this.#hasHalves &&= pairs((column) => (column + half) % columns);
+    this.#hasAdjacentPairs &&= pairs((column) => column ^ 1);
   }
 
   get isOpen(): boolean {
-    return this.#zerosOrShut || (this.#withinOne && (this.#halves || this.#turns));
+    return this.#isZeroOrHidden || (this.#isWithinOne && (this.#hasHalves || this.#hasAdjacentPairs));
   }
 
   get isMask(): boolean {
-    return this.#zerosOrShut && this.#shuts;
+    return this.#isZeroOrHidden && this.#hasHidden;
   }
 
   get isWithinOne(): boolean {
-    return this.#withinOne;
+    return this.#isWithinOne;
   }
 
-  /** Sines or cosines of positions: at most 1, reached by the cosines of position 0, with elements in between. */
+  /**
+   * Returns whether the elements can be sines or cosines: at most 1, equal to 1 at position 0 for cosines, and
+   * with others in between.
+   */
   get isWave(): boolean {
-    return this.#withinOne && this.#reachesOne && this.#between;
+    return this.#isWithinOne && this.#hasOne && this.#hasBetween;
   }
 
   get isSinusoids(): boolean {
-    return this.isWave && (this.#halves || this.#turns);
+    return this.isWave && (this.#hasHalves || this.#hasAdjacentPairs);
   }
 }
 
@@ -108,9 +119,9 @@ class TableProperties {
 async function areWaves(a: Tensor, b: Tensor): Promise<boolean> {
   const [first, second] = [toFloat64(await a.read()), toFloat64(await b.read())];
   const isWave = (numbers: Float64Array): boolean => {
-    const seen = new TableProperties(1);
-    seen.add(numbers);
-    return seen.isWave;
+    const properties = new TableProperties(1);
+    properties.add(numbers);
+    return properties.isWave;
   };
   return first.every((x, index) => onCircle(x, second[index] ?? 0)) && isWave(first) && isWave(second);
 }

@@ -1,8 +1,11 @@
 /**
- * Infers types, dimensions and small contents of every value by asking each operator definition in order.
- * Fills in `value.inferred`, which is not saved if the file states a type. Stated types hold where a definition cannot tell; the reason is listed.
- * Subgraphs are inferred when their node's definition asks (`Site.body`), calls of model functions per set of equal operands and attributes.
- * New nodes are inferred one by one (`visit`), so that emitted graphs are typed at once.
+ * Infers the types, dimensions and small contents of all values by calling the operator definitions in node
+ * order.
+ * - Results are stored in `value.inferred`. They are not saved in the file if the file states a type.
+ * - A type stated in the file is used if a definition cannot infer one; the reason is listed in `misses`.
+ * - Subgraphs are inferred when the definition of their node requests it (`Site.body`).
+ * - Calls of model functions are inferred once per set of equal operands and attributes.
+ * - `visit` infers a single new node, so that emitted graphs are typed at once.
  */
 import { Miss, PithError } from "../errors.ts";
 import { functionOf, instantiate, type LocalFunction, whyNotInlined } from "../graph/functions.ts";
@@ -16,21 +19,29 @@ import { entryOf, ownEntryOf } from "../ops/index.ts";
 import { storedFacts } from "../ops/shared/elements.ts";
 import { containerOperand } from "../ops/shared/merge-types.ts";
 import { addDims, type Dim, isUnknownDim, nameInDim, unknownDim, unknownDimsIn } from "../tensor/dims.ts";
-import { settling } from "./settle.ts";
+import { createSettle } from "./settle.ts";
 
 export interface Inference {
+  /** Reasons why values could not be inferred, with the nodes' names. */
   readonly misses: readonly Miss[];
-  /** Returns the type, dimensions and elements of a value, as far as they are known; undefined if its type is not. */
+  /**
+   * Returns the type, dimensions and elements of a value, as far as known; undefined if the type is unknown.
+   */
   operand(value: Value): Operand | undefined;
+  /** Returns the inputs, attributes and opset version of a node, in the form that definitions read. */
   site(node: Node): Site;
-  /** Returns the definition applied to a node; a Miss for an unknown operator. */
+  /** Returns the definition bound to a node; a Miss if the operator or an input type is unknown. */
   at(node: Node): Bound | Miss;
-  /** Returns a facet of a node's definition; undefined if the definition lacks it, or if the operator is unknown. */
+  /**
+   * Returns the result of a definition's facet for a node; undefined if the definition lacks the facet, or the
+   * operator is unknown.
+   */
   facet<F extends PlainFacet>(node: Node, facet: F): Facet<F> | undefined;
+  /** Infers the outputs of one node again. */
   visit(node: Node): void;
 }
 
-/** The facets that take no arguments. */
+/** The names of facets that take no arguments. */
 type PlainFacet = { [F in keyof Bound]: Bound[F] extends () => unknown ? F : never }[keyof Bound];
 type Facet<F extends PlainFacet> = Exclude<ReturnType<Bound[F]>, Miss>;
 
@@ -43,7 +54,10 @@ interface CachedInference {
 
 const cache = new WeakMap<Graph, CachedInference>();
 
-/** Infers all values of a model: one visit per node, more in loops; no weights are read. The result is cached until the model changes. */
+/**
+ * Infers all values of a model without reading weights. Visits each node once, and more often in loops. The
+ * result is cached until the model changes.
+ */
 export function infer(model: Model): Inference {
   const { graph, functions } = model;
   const opsets = [...model.opsets].join();
@@ -55,16 +69,23 @@ export function infer(model: Model): Inference {
   return inference;
 }
 
-/** Returns whether a node draws random numbers: it is never evaluated in advance and never merged. */
+/**
+ * Returns whether a node draws random numbers. Such nodes are never folded to constants or merged with equal
+ * nodes.
+ */
 export function isRandom(node: Node): boolean {
   return seedKind(node) !== undefined;
 }
 
+/** Returns the attribute kind of a random node's seed; undefined for nodes that are not random. */
 export function seedKind(node: Node): "float" | "int" | undefined {
   return entryOf(node)?.random?.(node.inputs);
 }
 
-/** Returns the model function that a node calls. Custom operators are excluded: their function body is for other runtimes. */
+/**
+ * Returns the model function that a node calls. Custom operators with a Pith definition are excluded, because
+ * their function bodies serve other runtimes.
+ */
 export function calledFunction(model: Model, node: Node): LocalFunction | undefined {
   return ownEntryOf(node) === undefined ? functionOf(model, node) : undefined;
 }
@@ -72,18 +93,26 @@ export function calledFunction(model: Model, node: Node): LocalFunction | undefi
 function inferModel(model: Model): Inference {
   const facts = new Map<Value, Operand>();
   const missed = new Map<Node, Miss>();
-  /** Values of sibling graphs can share a name, but their unknown dimensions cannot. */
-  const named = new Map<Value, string>();
+  /**
+   * Names for each value's unknown dimensions. They must differ even between values of sibling subgraphs that
+   * share a name.
+   */
+  const dimNames = new Map<Value, string>();
   const names = new Names();
-  const walked = new Set<Graph>();
-  const calls = new Map<Node, Graph>();
+  /** Subgraphs inferred since the last visit of their node. */
+  const inferredGraphs = new Set<Graph>();
+  /** Function bodies of calls with a data-dependent output size. */
+  const callBodies = new Map<Node, Graph>();
   const opsetsOf = new Map<Graph, ReadonlyMap<string, number>>([[model.graph, model.opsets]]);
+  /** Inputs of function bodies that the call leaves out. */
   const absent = new Set<Value>();
-  const active = new Set<LocalFunction>();
-  const returned = new Map<string, readonly (Operand | undefined)[]>();
+  /** Functions whose calls are being inferred, outermost first. */
+  const activeFunctions = new Set<LocalFunction>();
+  /** Outputs of functions by call text: function, attributes and operands. */
+  const resultsByCall = new Map<string, readonly (Operand | undefined)[]>();
   let visitedInCalls = 0;
-  const settle = settling();
-  /** Caches of `at` and `Body.macs`, valid for the revision `appliedAt`. */
+  const settle = createSettle();
+  /** Caches of `at` and `Body.macs`, which are valid for the revision `appliedAt`. */
   const applied = new Map<Node, Bound | Miss>();
   const summed = new Map<Graph, Dim | Miss>();
   let appliedAt = -1;
@@ -101,14 +130,14 @@ function inferModel(model: Model): Inference {
     return foreign?.container === undefined ? undefined : { ...containerOperand(foreign.container), stored: false };
   };
 
-  const ownName = (node: Node, output: number): string => {
+  const dimName = (node: Node, output: number): string => {
     const value = node.outputs[output];
     if (value === undefined) return `${node.outputs.find((other) => other !== undefined)?.name ?? node.name}:${output}`;
-    const before = named.get(value);
+    const before = dimNames.get(value);
     if (before !== undefined) return before;
     const name = names.fresh(nameInDim(value.name));
     names.take(name);
-    named.set(value, name);
+    dimNames.set(value, name);
     return name;
   };
 
@@ -124,7 +153,7 @@ function inferModel(model: Model): Inference {
     inputs: node.inputs.map((input) => (input === undefined || absent.has(input) ? undefined : operand(input))),
     outputs: node.outputs.length,
     attribute: (name) => node.attributes.get(name),
-    open: (output, axis) => unknownDim(ownName(node, output), axis),
+    open: (output, axis) => unknownDim(dimName(node, output), axis),
     body: (name) => {
       const attribute = node.attributes.get(name);
       return attribute?.kind === "graph" ? bodyOf(attribute.value) : undefined;
@@ -199,23 +228,23 @@ function inferModel(model: Model): Inference {
       if (fact.container !== undefined && op.containers === undefined)
         return new Miss(`does not take a ${fact.container.kind}`, describe(node));
     }
-    const bound = placed(node, () => op.at(site(node)));
+    const bound = withNodeInErrors(node, () => op.at(site(node)));
     return bound instanceof Miss ? new Miss(bound.reason, describe(node)) : bound;
   };
 
-  const called = (node: Node, local: LocalFunction): readonly (Inferred | undefined)[] | Miss => {
-    if (active.has(local)) return new Miss("calls itself");
-    if (active.size >= maxDepth) return new Miss(`its calls are nested more than ${maxDepth} deep`);
+  const inferCall = (node: Node, local: LocalFunction): readonly (Inferred | undefined)[] | Miss => {
+    if (activeFunctions.has(local)) return new Miss("calls itself");
+    if (activeFunctions.size >= maxDepth) return new Miss(`its calls are nested more than ${maxDepth} deep`);
     const inputs = node.inputs.map((input) => (input === undefined || absent.has(input) ? undefined : operand(input)));
     const operands = operandsText(inputs);
     const call = JSON.stringify([identity(local), attributesText(node), operands]);
-    const before = returned.get(call);
+    const before = resultsByCall.get(call);
     if (before !== undefined) return before;
-    if (visitedInCalls > maxVisited)
+    if (visitedInCalls > maxCallNodes)
       return new Miss(
-        `calls of functions expand to more than the ${maxVisited.toLocaleString("en")} nodes that are looked into`,
+        `calls of functions expand to more than the ${maxCallNodes.toLocaleString("en")} nodes that are looked into`,
       );
-    const body = calls.get(node) ?? instantiate(local, node);
+    const body = callBodies.get(node) ?? instantiate(local, node);
     opsetsOf.set(body, local.opsets);
     body.inputs.forEach((value, index) => {
       const input = inputs[index];
@@ -225,21 +254,21 @@ function inferModel(model: Model): Inference {
         learn(value, input, input.stored);
       }
     });
-    active.add(local);
+    activeFunctions.add(local);
     try {
       walk(body);
     } finally {
-      active.delete(local);
+      activeFunctions.delete(local);
     }
     const outputs = body.outputs.map(operand);
-    // A data-dependent size is specific to one call, so that result is not shared.
+    // A data-dependent size is specific to one call, so the results of other calls cannot share it.
     const outside = unknownDimsIn(operands);
-    if ([...unknownDimsIn(operandsText(outputs))].every((dim) => outside.has(dim))) returned.set(call, outputs);
-    else calls.set(node, body);
+    if ([...unknownDimsIn(operandsText(outputs))].every((dim) => outside.has(dim))) resultsByCall.set(call, outputs);
+    else callBodies.set(node, body);
     return outputs;
   };
 
-  /** Records the inferred facts of a value; the file's stated type fills gaps. */
+  /** Records the inferred facts of a value. The type stated in the file fills gaps. */
   const learn = (value: Value, inferred: Inferred | undefined, stored: boolean): void => {
     appliedAt = -1;
     const { stated, foreign } = value;
@@ -262,7 +291,7 @@ function inferModel(model: Model): Inference {
     }
     const statedDims = stated?.type === type ? stated.dims : undefined;
     const rank = inferred?.dims?.length;
-    // The file can state a data-dependent size.
+    // The file can state a size that inference leaves unknown.
     const dims =
       inferred?.dims?.map((dim, axis) => {
         const better = isUnknownDim(dim) && statedDims?.length === rank ? statedDims?.[axis] : undefined;
@@ -272,12 +301,12 @@ function inferModel(model: Model): Inference {
     facts.set(value, { ...inferred, type, dims, stored });
   };
 
-  const inferred = (node: Node): readonly (Inferred | undefined)[] | Miss => {
+  const inferOutputs = (node: Node): readonly (Inferred | undefined)[] | Miss => {
     const bound = apply(node);
-    return bound instanceof Miss ? bound : placed(node, () => bound.infer());
+    return bound instanceof Miss ? bound : withNodeInErrors(node, () => bound.infer());
   };
 
-  /** Infers an untyped input from a node's other inputs. */
+  /** Infers the types of untyped inputs from the node's other inputs. */
   const learnInputs = (node: Node): void => {
     const mustBe = entryOf(node)?.mustBe;
     const open = (value: Value | undefined): value is Value =>
@@ -292,27 +321,30 @@ function inferModel(model: Model): Inference {
   };
 
   const visit = (node: Node): void => {
-    if (active.size > 0) visitedInCalls++;
+    if (activeFunctions.size > 0) visitedInCalls++;
     missed.delete(node);
     learnInputs(node);
     const inner = subgraphs(node);
-    for (const graph of inner) walked.delete(graph);
+    for (const graph of inner) inferredGraphs.delete(graph);
     const local = calledFunction(model, node);
-    const outputs = local === undefined ? inferred(node) : placed(node, () => called(node, local));
-    // Also visits subgraphs that the definition did not ask about (an untaken branch), ignoring errors.
-    for (const graph of inner) if (!walked.has(graph)) tolerant(graph, node);
+    const outputs = local === undefined ? inferOutputs(node) : withNodeInErrors(node, () => inferCall(node, local));
+    // Also infers subgraphs that the definition did not request, such as branches that are not taken. Their
+    // errors are recorded, not thrown.
+    for (const graph of inner) if (!inferredGraphs.has(graph)) walkTolerantly(graph, node);
     const stored =
       inner.length === 0 &&
       local === undefined &&
       !isRandom(node) &&
       node.inputs.every((input) => input === undefined || operand(input)?.stored === true);
-    const open =
+    const unknownOutput =
       outputs instanceof Miss
         ? -1
         : node.outputs.findIndex((value, index) => value !== undefined && outputs[index] === undefined);
     if (outputs instanceof Miss) missed.set(node, new Miss(outputs.reason, describe(node)));
-    else if (open >= 0) missed.set(node, new Miss(`the type of output ${open} is not known`, describe(node)));
-    // Uses the input's element type if the definition cannot tell more.
+    else if (unknownOutput >= 0)
+      missed.set(node, new Miss(`the type of output ${unknownOutput} is not known`, describe(node)));
+    // If the definition fails, the output gets the element type of an input that has the same type by
+    // definition.
     const like = entryOf(node)?.sameType;
     const source = like === undefined ? undefined : node.inputs[like];
     const fact = source === undefined ? undefined : operand(source);
@@ -323,7 +355,7 @@ function inferModel(model: Model): Inference {
     });
   };
 
-  const tolerant = (graph: Graph, node: Node): void => {
+  const walkTolerantly = (graph: Graph, node: Node): void => {
     try {
       walk(graph);
     } catch (error) {
@@ -333,7 +365,7 @@ function inferModel(model: Model): Inference {
   };
 
   const walk = (graph: Graph): void => {
-    walked.add(graph);
+    inferredGraphs.add(graph);
     for (const node of graph.nodes()) visit(node);
   };
   walk(model.graph);
@@ -353,10 +385,10 @@ function inferModel(model: Model): Inference {
   };
 }
 
-/** The maximum call depth: exporters write each module as a function. */
+/** The maximum depth of nested calls. Exporters nest functions because they write each module as a function. */
 const maxDepth = 50;
-/** The maximum number of calls whose results cannot be shared. */
-const maxVisited = 50_000;
+/** The maximum number of nodes visited in calls whose results cannot be shared. */
+const maxCallNodes = 50_000;
 
 function operandsText(operands: readonly (Operand | undefined)[]): string {
   return JSON.stringify(
@@ -376,10 +408,10 @@ function attributesText({ attributes }: Node): string {
   );
 }
 
-/** Adds the node's name to errors. */
-function placed<R>(node: Node, ask: () => R): R {
+/** Calls a function. Adds the node's description to any PithError that it throws. */
+function withNodeInErrors<R>(node: Node, task: () => R): R {
   try {
-    return ask();
+    return task();
   } catch (error) {
     if (!(error instanceof PithError)) throw error;
     throw error.reworded({ at: describe(node) });

@@ -1,16 +1,22 @@
-/** Layer names, by which users select layers before and after every technique. */
+/** Derives the layer names with which users select layers, equal before and after every technique. */
 import { type Node, nodeName } from "../graph/graph.ts";
 
 const weightEnding = /[./:_](weight|kernel|w)$/i;
 
-/** The suffix of quantized weights, numbered if a matrix is stored in several forms: "fc1.weight_quantized_1". */
+/**
+ * The suffix of quantized weights. It is numbered if a matrix is stored in several forms, as in
+ * "fc1.weight_quantized_1".
+ */
 const codesEnding = /_quantized(_\d+)?$/;
 
 export const matrixName = (name: string): string => name.replace(codesEnding, "");
 
 /**
- * Returns a layer's name from that of its unmasked weight: the stem ("fc1" of "fc1.weight"), else the exported module path, else the node's name.
- * `part` distinguishes the weights of one node.
+ * Returns a layer's name. The first of these that exists:
+ * 1. the stem of the weight's name before masking ("fc1" for "fc1.weight"),
+ * 2. the module path that the exporter recorded,
+ * 3. the node's name.
+ * For 2 and 3, `part` is appended to distinguish the weights of one node.
  */
 export function layerName(name: string, node: Node, part: string | undefined): string {
   const matrix = matrixName(name);
@@ -19,16 +25,21 @@ export function layerName(name: string, node: Node, part: string | undefined): s
   return partName(moduleOf(node) ?? nodeName(node), part);
 }
 
-export function partName(place: string, part: string | undefined): string {
-  return part === undefined ? place : `${place}.${part}`;
+export function partName(base: string, part: string | undefined): string {
+  return part === undefined ? base : `${base}.${part}`;
 }
 
-/** PyTorch lists the modules around a node under this key, outermost first, the node last: "['', 'bert', 'bert.pooler', 'linear']". */
+/**
+ * The metadata key under which PyTorch lists the modules around a node, outermost first and the node last:
+ * "['', 'bert', 'bert.pooler', 'linear']".
+ */
 export const scopesKey = "pkg.torch.onnx.name_scopes";
 
 /**
- * Returns the exported module path of a node: rearranged parameters have generated names ("val_62", "onnx::MatMul_123").
- * PyTorch's older exporter names nodes "/layer1/layer1.0/conv1/Conv", where a part that repeats its predecessor replaces it: "layer1.0.conv1".
+ * Returns the module path that the exporter recorded for a node. It names layers whose parameters have
+ * generated names ("val_62", "onnx::MatMul_123").
+ * PyTorch's older exporter names nodes "/layer1/layer1.0/conv1/Conv". A part that starts with the previous part
+ * replaces it there, which gives "layer1.0.conv1".
  */
 export function moduleOf(node: Node): string | undefined {
   const scopes = [...(node.metadata.get(scopesKey) ?? "").matchAll(/'([^']*)'/g)].map(([, scope]) => scope ?? "");

@@ -1,4 +1,7 @@
-/** Layers are nodes with a weight, found through masks, DequantizeLinear or other work on stored tensors. Every technique keeps their names. */
+/**
+ * Finds layers: nodes with a weight, which can be read through masks, DequantizeLinear or other operations on
+ * stored tensors.
+ */
 import { Miss } from "../errors.ts";
 import { allNodes, type Graph, type Node, nodeName, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -9,7 +12,7 @@ import { rowsOfCodes } from "./codes-of-rows.ts";
 import type { Inference } from "./infer.ts";
 import { layerName, matrixName, partName } from "./layer-names.ts";
 import { plainName } from "./masks.ts";
-import { remembering } from "./remembered.ts";
+import { cachePerRevision } from "./remembered.ts";
 import { storedRoot } from "./stored-root.ts";
 
 export interface Layer {
@@ -17,44 +20,55 @@ export interface Layer {
   readonly name: string;
   readonly node: Node;
   readonly role: WeightRole;
-  /** The stored tensor: the parameter of a mask, or the integers of a DequantizeLinear. */
+  /** The stored tensor: the parameter that a mask multiplies, or the integers that DequantizeLinear reads. */
   readonly weight: Value;
-  /** The value that the node reads: `weight`, or what masks and quantization compute from it. */
+  /** The value that the node reads: `weight` itself, or the result of masks and dequantization. */
   readonly effective: Value;
   readonly bias: Value | undefined;
+  /** Number of output channels, after unpacking. */
   readonly outputs: number;
+  /** Number of input channels, after unpacking. */
   readonly inputs: number;
-  /** Selects scales or zero points for rows of quantized values that another layer selects (`codes-of-rows.ts`). */
+  /**
+   * Whether the layer selects scales or zero points for rows of quantized values that another layer selects
+   * (`codes-of-rows.ts`).
+   */
   readonly isScale?: true;
 }
 
 /** Returns the layers of the main graph, in order. */
-export const layers: (model: Model, inference: Inference) => readonly Layer[] = remembering((model, inference) =>
+export const layers: (model: Model, inference: Inference) => readonly Layer[] = cachePerRevision((model, inference) =>
   allLayers(model, inference).filter((layer) => !isInside(layer)),
 );
 
 /** Returns whether a layer is in a subgraph: a branch or a loop body. */
 export const isInside = ({ node }: Pick<Layer, "node">): boolean => node.graph.parent !== undefined;
 
-/** Returns the layers of the main graph, then those of subgraphs, depth first. Branches that share a weight have one layer each, of equal name. */
-export const allLayers: (model: Model, inference: Inference) => readonly Layer[] = remembering((model, inference) => {
-  const candidates: Layer[] = [];
-  for (const node of allNodes(model.graph)) {
-    for (const role of inference.facet(node, "weights") ?? []) {
-      const layer = layerOf(node, role, inference);
-      if (!(layer instanceof Miss)) candidates.push(layer);
+/**
+ * Returns the layers of the main graph, then those of subgraphs, depth first. Branches that share a weight give
+ * one layer each, with equal names.
+ */
+export const allLayers: (model: Model, inference: Inference) => readonly Layer[] = cachePerRevision(
+  (model, inference) => {
+    const candidates: Layer[] = [];
+    for (const node of allNodes(model.graph)) {
+      for (const role of inference.facet(node, "weights") ?? []) {
+        const layer = layerOf(node, role, inference);
+        if (!(layer instanceof Miss)) candidates.push(layer);
+      }
     }
-  }
-  const scales = new Set(
-    candidates.flatMap(({ node, role }) =>
-      role.kind === "lookup" ? (rowsOfCodes(node, role, inference)?.scales ?? []) : [],
-    ),
-  );
-  return distinguishNames(candidates.map((layer) => (scales.has(layer.node) ? { ...layer, isScale: true } : layer)));
-});
+    const scales = new Set(
+      candidates.flatMap(({ node, role }) =>
+        role.kind === "lookup" ? (rowsOfCodes(node, role, inference)?.scales ?? []) : [],
+      ),
+    );
+    return distinguishNames(candidates.map((layer) => (scales.has(layer.node) ? { ...layer, isScale: true } : layer)));
+  },
+);
 
 /**
- * Distinguishes layers with equal names by nodes or numbers. A table that is also the output layer shares its name if one of the two is quantized.
+ * Renames layers that share a name, using node names or numbers. An embedding table that is also the output
+ * layer keeps one name for its two layers, even if only one of them is quantized.
  */
 function distinguishNames(candidates: readonly Layer[]): readonly Layer[] {
   const graphs = new Map<Graph, number>();
@@ -82,12 +96,18 @@ function distinguishNames(candidates: readonly Layer[]): readonly Layer[] {
   });
 }
 
-/** A weight that is read directly has no mask, so the readers of a shared weight need no search. */
+/**
+ * Returns the name of the weight before masking. A weight that the node reads directly has no mask, so its
+ * readers are not searched.
+ */
 function weightName({ effective, weight }: Pick<Layer, "effective" | "weight">): string {
   return effective === weight ? weight.name : plainName(weight);
 }
 
-/** Returns the layer of a node, or why it has none. A node with several weights (recurrent) gives its first. */
+/**
+ * Returns the layer of a node, or the reason why it has none. For a node with several weights (recurrent),
+ * returns the first.
+ */
 export function layerAt(node: Node, inference: Inference): Layer | Miss {
   const bound = inference.at(node);
   const roles = bound instanceof Miss ? bound : bound.weights();
@@ -96,7 +116,10 @@ export function layerAt(node: Node, inference: Inference): Layer | Miss {
   return role === undefined ? new Miss("has no weight", node.name) : layerOf(node, role, inference);
 }
 
-/** Returns weights that nodes compute from stored tensors so that no stored tensor is the weight: concatenations, slices. */
+/**
+ * Returns weights that nodes compute from several stored tensors, such as concatenations, so that no single
+ * stored tensor is the weight.
+ */
 export function computedWeights(model: Model, inference: Inference): ReadonlySet<Value> {
   const weights = new Set<Value>();
   for (const node of allNodes(model.graph))
@@ -130,7 +153,7 @@ function layerOf(node: Node, role: WeightRole, inference: Inference): Layer | Mi
   };
 }
 
-/** Returns the number of elements of a weight, also if several share a byte. */
+/** Returns the number of elements of a weight, after unpacking. Scales and zero points count 0. */
 export function weightCount({ role, effective, outputs, inputs, isScale }: Layer): number {
   if (isScale) return 0;
   const dims = fixedDims(effective.type?.dims) ?? [];
@@ -138,7 +161,10 @@ export function weightCount({ role, effective, outputs, inputs, isScale }: Layer
   return role.kind === "lookup" ? (elementCount(dims) / (dims[role.out] || 1)) * outputs : elementCount(dims);
 }
 
-/** Returns the command that stores a computed weight, if this takes no more bytes than its sources. */
+/**
+ * Returns advice to run the command that stores a computed weight, or an empty text if storing would need more
+ * bytes than the sources.
+ */
 function storageAdvice(weight: Value, dims: readonly number[]): string {
   const { type } = weight;
   const sources = new Set([weight]);

@@ -1,4 +1,7 @@
-/** Counts learned parameters, quantized ones included, without buffers that only their elements reveal. A matrix stored twice counts twice. */
+/**
+ * Counts learned parameters, including quantized ones and excluding small buffers. A matrix that is stored
+ * twice counts twice.
+ */
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
@@ -11,7 +14,8 @@ import { storedRoot } from "./stored-root.ts";
 import { arithmeticTypes } from "./weight.ts";
 
 /**
- * Returns the tensors with learned values and their unpacked element counts. Reads small tensors that could be position tables or masks.
+ * Returns the tensors with learned values and their unpacked element counts. Reads small tensors to exclude
+ * position tables and masks.
  * @example
  * const parameters = learnedCount(await learnedTensors(model, infer(model)));
  */
@@ -20,7 +24,8 @@ export async function learnedTensors(model: Model, inference: Inference): Promis
   for (const value of model.graph.values())
     if (value.role?.kind === "tied" && value.tensor !== undefined) tensors.add(value);
   const layers = allLayers(model, inference);
-  // An int32 tensor is a bias if it becomes floats; joined with other integers, it is a part of a shape.
+  // An int32 tensor that is converted to float is a bias. One that is joined with other integers is part of a
+  // shape.
   const roots = parameterReads(model, inference).flatMap(({ node, root }) =>
     root.tensor?.type !== "int32" || isFloat(node.outputs[0]?.type?.type ?? "int32") ? [root] : [],
   );

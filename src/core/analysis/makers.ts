@@ -1,10 +1,11 @@
-/** Finds the nodes that computed a value, through nodes that only move, cast or quantize it. */
+/** Finds the nodes that compute a value, looking through nodes that only move, cast or quantize. */
 import { Miss } from "../errors.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import type { Bound } from "../ops/define.ts";
-import { retypes } from "./codes.ts";
+import { convertsQuantization } from "./codes.ts";
 import type { Inference } from "./infer.ts";
 
+/** A node with its bound definition, and the output through which the value passes. */
 export interface Maker {
   readonly node: Node;
   readonly bound: Bound;
@@ -12,8 +13,9 @@ export interface Maker {
 }
 
 /**
- * Yields the nodes that only move a value, last first, and then the node before them.
- * @param scaled Also passes nodes that scale and shift by stored values.
+ * Yields the nodes that only move, cast or quantize a value, last node first. The node that computes the value
+ * follows.
+ * @param scaled Whether to also look through nodes that scale and shift by stored values.
  */
 export function* makersOf(value: Value, inference: Inference, scaled = false): Generator<Maker, void, undefined> {
   const seen = new Set<Value>();
@@ -27,7 +29,7 @@ export function* makersOf(value: Value, inference: Inference, scaled = false): G
     const affine = scaled ? bound.affine() : undefined;
     const moves = !(rule instanceof Miss) && rule.kind === "transparent";
     if (affine !== undefined && !(affine instanceof Miss)) output = node.inputs[affine.data];
-    else if (!moves && bound.unchanged() === undefined && !retypes(node, inference)) return;
+    else if (!moves && bound.unchanged() === undefined && !convertsQuantization(node, inference)) return;
     else output = node.inputs[bound.unchanged() ?? 0];
   }
 }

@@ -1,5 +1,6 @@
 /**
- * A pruning mask is a value with the role `mask` that a node multiplies with a stored parameter.
+ * Finds pruning masks. A mask is a value with the role `mask`, and a node multiplies it with a stored
+ * parameter:
  *      fc1.weight_orig: float32[128, 784] parameter
  *      fc1.weight_mask: float32[128, 784] mask
  *      fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)
@@ -7,7 +8,7 @@
 import type { Graph, Node, Value } from "../graph/graph.ts";
 
 export interface Masking {
-  /** `<name>_orig`: the trained tensor. */
+  /** The trained tensor, with the name `<name>_orig`. */
   readonly parameter: Value;
   readonly mask: Value;
   readonly product: Value;
@@ -38,6 +39,7 @@ function maskingOfNode(node: Node): Masking | undefined {
   return masked?.node === node ? masked : undefined;
 }
 
+/** Returns the name of a parameter without the suffix that masking added. */
 export function plainName(parameter: Value): string {
   return maskingOf(parameter)?.product.name ?? parameter.name;
 }

@@ -1,7 +1,9 @@
 /**
- * Pairs layers of two models: a changed model and its original (by name, and a factorized layer by its last factor), or a student and its teacher.
- * Students match by block outputs (`blocks.ts`) in stages of equal resolution; if the numbers of stages differ, each network is one stage.
- * Block i of n in a student's stage (from 0) matches block ⌈(i + 1) · m / n⌉ - 1 of m. Networks without blocks match layer by layer.
+ * Pairs layers of two models.
+ * - A changed model is matched with its original by name. A factorized layer is represented by its last factor.
+ * - A student is matched with its teacher by block outputs (`blocks.ts`), in stages of equal resolution. If the
+ *   numbers of stages differ, each network is one stage.
+ * Block i of n in a student's stage (from 0) matches block ⌈(i + 1) · m / n⌉ − 1 of m in the teacher's stage.
  */
 
 import { Miss } from "../errors.ts";
@@ -14,7 +16,7 @@ import { valueAt } from "./channel-links.ts";
 import { type Inference, infer } from "./infer.ts";
 import { type Layer, layerAt, layers } from "./layers.ts";
 
-/** The matching method; a record maps student names of values, layers or blocks to teacher names. */
+/** The matching method, or a record that maps names of student values, layers or blocks to teacher names. */
 export type Matching = "block" | "name" | "shape" | Readonly<Record<string, string>>;
 
 export interface MatchedPair<T = Value> {
@@ -22,22 +24,26 @@ export interface MatchedPair<T = Value> {
   readonly teacher: T;
 }
 
-/** Returns a function that finds corresponding layers by name, then by output. A tied output layer gives two layers with one name. */
+/**
+ * Returns a function that finds layers with the same name or the same output as a layer. An output layer tied
+ * to an embedding shares its name, so two layers can match.
+ */
 export function counterpartsAmong(all: readonly Layer[]): (layer: Layer) => readonly Layer[] {
   const outputName = ({ node }: Layer): string | undefined => node.outputs[0]?.name;
   const [byName, byOutput] = [groupBy(all, ({ name }) => name), groupBy(all, outputName)];
   return (layer) => [...new Set([...(byName.get(layer.name) ?? []), ...(byOutput.get(outputName(layer)) ?? [])])];
 }
 
-const instead =
+const explicitAdvice =
   'name the pairs: match: { "student layer": "teacher layer" }, or student=…, teacher=… in the text of the loss';
 
 /**
  * Pairs the values that a loss compares, in the order of the student.
  * - `"block"`: outputs of blocks, by relative position.
  * - `"name"`: outputs of layers of the same name.
- * - `"shape"`: the last outputs of blocks of the same size: height and width of maps, width of tokens and vectors.
- * @returns The pairs; a Miss if values cannot be matched, with the option to set instead.
+ * - `"shape"`: the last block outputs of equal size: height and width of feature maps, width of tokens and
+ *   vectors.
+ * @returns The pairs, or a Miss if values cannot be matched. Its reason names the option to set instead.
  * @example
  * const matched = matchLayers(student, teacher, "block");
  * if (!("reason" in matched)) for (const pair of matched) console.log(pair.student.name, pair.teacher.name);
@@ -85,6 +91,10 @@ function byPosition<T>(students: readonly T[], teachers: readonly T[]): readonly
   });
 }
 
+/**
+ * Returns the value, layer output or block output with a name; a Miss that lists the first layers if there is
+ * none.
+ */
 export function valueNamed(model: Model, name: string, whose: "student" | "teacher"): Value | Miss {
   const value = model.graph.value(name);
   if (value !== undefined) return value;
@@ -99,7 +109,10 @@ export function valueNamed(model: Model, name: string, whose: "student" | "teach
   return output ?? new Miss(`the ${whose} has no value, layer or block "${name}"; layers are ${names.join(", ")}`);
 }
 
-/** Returns the axis of a value that holds the output channels of the preceding layer; undefined if there is none or several. */
+/**
+ * Returns the axis of a value that holds the output channels of the preceding layer; undefined if no axis or
+ * several axes do.
+ */
 export function channelAxis(
   value: Value,
   inference: Inference,
@@ -126,65 +139,74 @@ export function channelAxis(
 }
 
 function byName(student: Model, teacher: Model): readonly MatchedPair[] | Miss {
-  const theirs = new Map(layers(teacher, infer(teacher)).map(({ name, node }) => [name, node.outputs[0]]));
+  const teacherOutputs = new Map(layers(teacher, infer(teacher)).map(({ name, node }) => [name, node.outputs[0]]));
   const pairs = layers(student, infer(student)).flatMap(({ name, node }) => {
-    const [output, counterpart] = [node.outputs[0], theirs.get(name)];
+    const [output, counterpart] = [node.outputs[0], teacherOutputs.get(name)];
     return output === undefined || counterpart === undefined || student.graph.isOutput(output)
       ? []
       : [{ student: output, teacher: counterpart }];
   });
   if (pairs.length > 0) return pairs;
-  const names = [...theirs.keys()].slice(0, 5).join(", ");
+  const names = [...teacherOutputs.keys()].slice(0, 5).join(", ");
   return new Miss(
-    `no inner layer of the student has the name of one of the teacher's (${names}, …): match "block", or ${instead}`,
+    `no inner layer of the student has the name of one of the teacher's (${names}, …): match "block", or ${explicitAdvice}`,
   );
 }
 
-/** A block output: a state between transformer layers, or a map between residual blocks. */
+/**
+ * A block output: the hidden state between two transformer layers, or the feature map between two residual
+ * blocks.
+ */
 interface State {
   readonly value: Value;
-  /** The dimensions without samples and channels: height and width, or tokens. */
+  /** The dimensions except samples and channels: height and width, or the number of tokens. */
   readonly resolution: string;
 }
 
 interface BlockState extends State {
   readonly nodes: readonly Node[];
+  /** The number of layers in the block. */
   readonly layers: number;
 }
 
 interface States {
   readonly states: readonly BlockState[];
   readonly blocks: readonly Block[];
+  /** The repeated block with the fewest layers; undefined if no block repeats. */
   readonly repeated: Block | undefined;
 }
 
 function matchedStates(student: Model, teacher: Model): MatchedPair<readonly State[]> | Miss {
   const teacherStates = statesOf(teacher);
-  const kept = teacherStates.states.length === 0 ? undefined : keptStates(student, teacher, teacherStates.states);
-  if (kept !== undefined) return { student: kept, teacher: teacherStates.states };
+  const statesByName =
+    teacherStates.states.length === 0 ? undefined : findStatesByName(student, teacher, teacherStates.states);
+  if (statesByName !== undefined) return { student: statesByName, teacher: teacherStates.states };
   const studentStates = statesOf(student);
   const matched = {
     student: atGranularityOf(teacherStates, studentStates),
     teacher: atGranularityOf(studentStates, teacherStates),
   };
-  if (matched.student.length === 0) return new Miss(`the student's graph shows no blocks: ${instead}`);
-  if (matched.teacher.length === 0) return new Miss(`the teacher's graph shows no blocks: ${instead}`);
+  if (matched.student.length === 0) return new Miss(`the student's graph shows no blocks: ${explicitAdvice}`);
+  if (matched.teacher.length === 0) return new Miss(`the teacher's graph shows no blocks: ${explicitAdvice}`);
   return matched;
 }
 
 /**
  * Finds states by name in a student derived from the teacher, whose graph may no longer show repetitions.
- * @returns undefined if the student has other layers than the teacher, or if a state depends on other layers than in the teacher.
+ * @returns The states; undefined if the student has layers that the teacher lacks, or if a state depends on
+ * different layers than in the teacher.
  */
-function keptStates(student: Model, teacher: Model, states: readonly State[]): readonly State[] | undefined {
+function findStatesByName(student: Model, teacher: Model, states: readonly State[]): readonly State[] | undefined {
   const inference = infer(student);
-  const [remaining, theirs] = [layers(student, inference), layers(teacher, infer(teacher))];
-  const teacherNames = new Set(theirs.map(({ name }) => name));
-  const originals = new Map(remaining.map(({ node, name }) => [node, originalName(name, teacherNames)]));
+  const [studentLayers, teacherLayers] = [layers(student, inference), layers(teacher, infer(teacher))];
+  const teacherNames = new Set(teacherLayers.map(({ name }) => name));
+  const originals = new Map(studentLayers.map(({ node, name }) => [node, originalName(name, teacherNames)]));
   const names = new Set(originals.values());
   if (names.has(undefined)) return undefined;
-  const remainingNames = new Map(theirs.flatMap(({ node, name }) => (names.has(name) ? [[node, name] as const] : [])));
-  const kept: State[] = [];
+  const remainingNames = new Map(
+    teacherLayers.flatMap(({ node, name }) => (names.has(name) ? [[node, name] as const] : [])),
+  );
+  const studentStates: State[] = [];
   let before = 0;
   for (const state of states) {
     const expected = namesBefore(state.value, remainingNames);
@@ -194,18 +216,22 @@ function keptStates(student: Model, teacher: Model, states: readonly State[]): r
     if (value === undefined) return undefined;
     const present = namesBefore(value, originals);
     if (present.size !== expected.size || ![...expected].every((name) => present.has(name))) return undefined;
-    kept.push({ value, resolution: resolutionOf(value, inference) });
+    studentStates.push({ value, resolution: resolutionOf(value, inference) });
   }
-  return kept;
+  return studentStates;
 }
 
-/** Returns the name, or that of the layer from which it was derived: "fc1" for the factor "fc1.down". */
+/**
+ * Returns the name itself if it is in `names`, or that of the layer it was derived from, such as "fc1" for the
+ * factor "fc1.down".
+ */
 export function originalName(name: string, names: ReadonlySet<string>): string | undefined {
   if (names.has(name)) return name;
   const end = name.lastIndexOf(".");
   return end < 0 ? undefined : originalName(name.slice(0, end), names);
 }
 
+/** Returns the names of all listed nodes that a value depends on. */
 function namesBefore(value: Value, names: ReadonlyMap<Node, string | undefined>): ReadonlySet<string | undefined> {
   const seen = new Set<Node>();
   const open = [value];
@@ -218,7 +244,10 @@ function namesBefore(value: Value, names: ReadonlyMap<Node, string | undefined>)
   return new Set([...seen].flatMap((node) => (names.has(node) ? [names.get(node)] : [])));
 }
 
-/** Returns a network's states. A model output counts only if a repeated block computes it: outputs of other blocks are final. */
+/**
+ * Returns the states of a network. A model output counts only if a repeated block computes it, because other
+ * blocks compute the final result.
+ */
 function statesOf(model: Model): States {
   const { graph } = model;
   const inference = infer(model);
@@ -232,7 +261,8 @@ function statesOf(model: Model): States {
     const isState = minLayers > 1 && repeated.includes(block);
     const value = block.outputs.find((output) => read.has(output)) ?? (isState ? block.outputs[0] : undefined);
     const size = block.layers.length;
-    // An activation after a block belongs to it if it keeps the shape; a final normalization with weights does not.
+    // An activation after a block belongs to the block if it preserves the shape. A final normalization with
+    // weights does not.
     const before = states.at(-1);
     const [node, ...more] = block.nodes;
     const isPlain =
@@ -259,24 +289,33 @@ function resolutionOf(value: Value, inference: Inference): string {
   return dimsText(dims.filter((_, axis) => axis !== 0 && axis !== channels));
 }
 
-/** Joins blocks of a network without repetition until they have as many layers as a block of the other network. */
-function atGranularityOf({ repeated: like }: States, { states, blocks: all, repeated }: States): readonly BlockState[] {
-  if (repeated !== undefined || like === undefined) return states;
+/**
+ * Joins blocks of a network without repetitions until each joined block has as many layers as a block of the
+ * other network.
+ */
+function atGranularityOf(
+  { repeated: reference }: States,
+  { states, blocks: all, repeated }: States,
+): readonly BlockState[] {
+  if (repeated !== undefined || reference === undefined) return states;
   const joined: BlockState[] = [];
   let [nodes, layerCount]: [Node[], number] = [[], 0];
   for (const [index, state] of states.entries()) {
     nodes.push(...state.nodes);
     layerCount += state.layers;
     const isOnlyBlock = joined.length === 0 && index === states.length - 1;
-    if (layerCount < like.layers.length && !isOnlyBlock) continue;
-    joined.push({ ...endLike(like, { ...state, nodes }, all), layers: layerCount });
+    if (layerCount < reference.layers.length && !isOnlyBlock) continue;
+    joined.push({ ...extendToMatch(reference, { ...state, nodes }, all), layers: layerCount });
     [nodes, layerCount] = [[], 0];
   }
   return joined;
 }
 
-/** Chooses whether a layer ends before or after a normalization, by similarity of its last operators to the other network. */
-function endLike(like: Block, state: BlockState, all: readonly Block[]): BlockState {
+/**
+ * Extends a block by the nodes after its last layer while its trailing operators become more similar to those
+ * of the reference block.
+ */
+function extendToMatch(reference: Block, state: BlockState, all: readonly Block[]): BlockState {
   const last = state.nodes.at(-1);
   let end = state;
   let best = state;
@@ -284,7 +323,7 @@ function endLike(like: Block, state: BlockState, all: readonly Block[]): BlockSt
     const [value] = block.outputs;
     if (value === undefined || block.layers.length > 0 || sizesOf(value) !== sizesOf(state.value)) break;
     end = { ...end, value, nodes: [...end.nodes, ...block.nodes] };
-    if (equalEnds(like.nodes, end.nodes) > equalEnds(like.nodes, best.nodes)) best = end;
+    if (equalEnds(reference.nodes, end.nodes) > equalEnds(reference.nodes, best.nodes)) best = end;
   }
   return best;
 }
@@ -303,14 +342,14 @@ function byShape(values: readonly Value[], other: readonly Value[]): readonly Ma
     const dims = type?.dims ?? [];
     return `${dims.length}: ${dimsText(dims.length > 3 ? dims.slice(2) : dims.slice(-1))}`;
   };
-  const theirs = new Map(other.map((value) => [size(value), value]));
+  const otherBySize = new Map(other.map((value) => [size(value), value]));
   const pairs = [...new Map(values.map((value) => [size(value), value]))].flatMap(([key, student]) => {
-    const teacher = theirs.get(key);
+    const teacher = otherBySize.get(key);
     return teacher === undefined ? [] : [{ student, teacher }];
   });
   if (pairs.length > 0) return pairs;
   const shapes = [values, other].map((list) => [...new Set(list.map(sizesOf))].join(", "));
   return new Miss(
-    `blocks of the student have the shapes ${shapes[0]}, those of the teacher ${shapes[1]}: match "block", or ${instead}`,
+    `blocks of the student have the shapes ${shapes[0]}, those of the teacher ${shapes[1]}: match "block", or ${explicitAdvice}`,
   );
 }

@@ -1,20 +1,23 @@
-/** Lists nodes that hold trained values but are not layers, so that a model with few layers does not appear done. */
+/**
+ * Lists nodes that contain trained matrices but are not layers, so that users see which parts of a model a
+ * technique leaves unchanged.
+ */
 import { Miss } from "../errors.ts";
 import { allNodes, describe, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { noWeight } from "../ops/shared/misses.ts";
 import { isFloat } from "../tensor/convert.ts";
-import { wayOutOf } from "./branches.ts";
+import { branchAdvice } from "./branches.ts";
 import type { Inference } from "./infer.ts";
 import { type Layer, layerAt } from "./layers.ts";
 
 /**
- * Returns a `Miss` for each node with a trained matrix that is not a layer: embeddings, recurrent layers, unknown operators, subgraphs;
- * one for the model if there is no other reason.
- * @param inside `layers` includes those of subgraphs, so these are searched, too.
- * @param otherwise The technique that changes layers in subgraphs, if this one does not.
+ * Returns a `Miss` for each node with a trained matrix that is not a layer: embeddings, recurrent layers,
+ * unknown operators, subgraphs. If the model has no layers and no such node, returns one `Miss` for the model.
+ * @param inside Whether `layers` includes those of subgraphs. Their nodes are then searched, too.
+ * @param otherwise Advice that names a technique which changes layers in subgraphs.
  */
-export function noLayers(
+export function unsupportedWeights(
   model: Model,
   inference: Inference,
   layers: readonly Layer[],
@@ -38,12 +41,12 @@ export function noLayers(
   return layers.length > 0 || misses.length > 0 ? misses : [new Miss("the model has no layers with a weight")];
 }
 
-/** Returns a `Miss` for each node whose subgraphs have trained matrices. */
+/** Returns a `Miss` for each node whose subgraphs contain trained matrices. */
 export function layersInside(model: Model, inference: Inference, otherwise?: string): readonly Miss[] {
   return [...model.graph.nodes()]
     .filter((node) => hasMatrices(node, inference))
     .map((node) => {
-      const wayOut = wayOutOf(node, inference);
+      const wayOut = branchAdvice(node, inference);
       const inlined = wayOut === undefined ? [] : [`run ${wayOut} first, which inlines the branch that is taken`];
       const advice = [...inlined, ...(otherwise === undefined ? [] : [otherwise])].join(", or ");
       const message = "layers inside subgraphs are not changed";
@@ -61,7 +64,10 @@ function hasMatrices(node: Node, inference: Inference): boolean {
   );
 }
 
-/** Vectors (biases, also as [1, 10] or [8, 1, 1], and normalization scales) are too small to matter. */
+/**
+ * Returns whether a value is a stored float tensor with at least two axes longer than 1. Biases and
+ * normalization scales are vectors, including those of shape [1, 10] or [8, 1, 1].
+ */
 function isMatrix(value: Value | undefined, inference: Inference): boolean {
   const operand = value === undefined ? undefined : inference.operand(value);
   if (operand?.stored !== true || !isFloat(operand.type)) return false;

@@ -10,11 +10,17 @@ const vectorNames = /embedding|hidden_state|pooler_output|features?$/i;
 
 const classNames = /logits?|scores?|prob/i;
 
-/** Exporters' names of unbounded numbers: regressions (scikit-learn's "variable"), policies, coordinates. */
+/**
+ * Output names that exporters use for unbounded values: regressions (scikit-learn's "variable"), policies,
+ * coordinates.
+ */
 const numberNames =
   /regress|^variable$|^(continuous_)?actions?$|landmark|keypoint|coord|(^|_)(pose|angles?|mu|mean|std)$/i;
 
-/** Returns whether an output cannot be scored with one class per sample: boxes, or numbers at many positions. */
+/**
+ * Returns whether one class per sample cannot score an output, because it holds boxes, or values at several
+ * positions.
+ */
 export function isBeyondClasses(model: Model): boolean {
   if (outputKind(model, undefined) === "boxes") return true;
   return hasManyPositions(mainOutput(model.graph.outputs)?.type?.dims);
@@ -22,11 +28,15 @@ export function isBeyondClasses(model: Model): boolean {
 
 export type OutputKind = "boxes" | "vector" | "class" | "classes" | "number" | "image";
 
+/** Returns what an output holds, judged by its name, type, shape and operators. */
 export function outputKind(model: Model, output: string | undefined): OutputKind {
   return guessOf(model, output).kind;
 }
 
-/** Returns the output that is assumed to hold class scores although neither its name nor its operator shows it: a regression looks the same. */
+/**
+ * Returns the output if it is assumed to hold class scores but neither its name nor its operator shows this. A
+ * regression looks the same.
+ */
 export function assumedScores(model: Model, output: string | undefined): Value | undefined {
   return guessOf(model, output).assumed === true ? mainOutput(model.graph.outputs, output) : undefined;
 }
@@ -48,23 +58,26 @@ function guessOf(model: Model, output: string | undefined): Guess {
   if (operand !== undefined && !isFloat(operand.type) && operand.type !== "int8" && operand.type !== "uint8")
     return { kind: "class" };
   if (dims === undefined) return { kind: "classes", assumed: true };
-  // One score per sample, or per step of a sequence, is a number. A symbolic size is a length.
+  // One score per sample, or per step of a sequence, is a number. A symbolic size here is a sequence length.
   const sizes = dims.slice(1);
   if (sizes.every((dim, index) => dim === 1 || (typeof dim !== "number" && index < sizes.length - 1)))
     return { kind: "number" };
-  // The output holds similarities between the samples of a batch.
+  // A second axis of batch size means that the output holds similarities between samples.
   if (typeof dims[0] !== "number" && sizes.some((dim) => dim === dims[0])) return { kind: "number" };
   if (distributionOf(main, inference) !== undefined || classNames.test(main.name)) return { kind: "classes" };
   if (isImage(dims)) return { kind: "image" };
-  // Scores concatenated with boxes are the raw output of a detector.
+  // Scores concatenated with boxes are the unprocessed output of a detector.
   if (hasManyPositions(dims) && isJoined(main, inference)) return { kind: "number" };
-  // The output has one number for each of a fixed number of steps.
+  // Three axes with a last axis of 1 mean one number per step.
   if (dims.length === 3 && dims[2] === 1) return { kind: "number" };
   if (numberNames.test(main.name) || isBetweenSigns(main, inference)) return { kind: "number" };
   return hasClassAxis(dims) && !isLikeInput(model, dims) ? { kind: "classes", assumed: true } : { kind: "number" };
 }
 
-/** Returns whether a value is bounded on both sides of 0 (tanh), possibly scaled since: actions and joints are, scores are not. */
+/**
+ * Returns whether a value comes from a function with negative and positive bounds (tanh), possibly scaled
+ * afterwards. Actions and joint positions are bounded like this, scores are not.
+ */
 function isBetweenSigns(value: Value, inference: Inference): boolean {
   for (const { bound } of makersOf(value, inference, true)) {
     const [low = 0] = bound.saturates() ?? [];
@@ -101,12 +114,15 @@ function countOf(dims: readonly Dim[] | undefined): number | undefined {
   return dims === undefined || sizes === undefined || sizes.length < dims.length - 1 ? undefined : elementCount(sizes);
 }
 
-/** Returns whether the class axis has a fixed size: the last axis, or axis 1 of maps. A symbolic size is a length. */
+/**
+ * Returns whether the class axis has a fixed size. This is the last axis, or axis 1 of feature maps. A symbolic
+ * size is a sequence length.
+ */
 function hasClassAxis(dims: readonly Dim[]): boolean {
   return typeof dims.at(-1) === "number" || (dims.length > 3 && typeof dims[1] === "number");
 }
 
-/** Returns whether the dimensions equal those of a float input, which is then denoised or reconstructed. */
+/** Returns whether the dimensions equal those of a float input, as in denoising and reconstruction. */
 function isLikeInput({ graph }: Model, dims: readonly Dim[]): boolean {
   return graph.feeds.some(({ type }) => {
     if (type?.dims?.length !== dims.length || !isFloat(type.type)) return false;
@@ -114,7 +130,10 @@ function isLikeInput({ graph }: Model, dims: readonly Dim[]): boolean {
   });
 }
 
-/** Returns whether the dimensions are those of an image: 1 or 3 channels, first or last. Scores per pixel have one channel per class. */
+/**
+ * Returns whether the dimensions are those of an image, with 1 or 3 channels first or last. Segmentation scores
+ * have one channel per class instead.
+ */
 function isImage([, ...dims]: readonly Dim[]): boolean {
   const [first, ...rest] = dims;
   const last = dims.at(-1);
@@ -123,7 +142,10 @@ function isImage([, ...dims]: readonly Dim[]): boolean {
   return dims.length === 3 && (colors(first, rest) || colors(last, dims.slice(0, 2)));
 }
 
-/** Returns the named output, else "logits", else the first float output, else the first tensor, else the first output. */
+/**
+ * Returns the output with the given name. Without a name, returns "logits" if it exists, or else the first
+ * float output, the first tensor, or the first output.
+ */
 export function mainOutput(outputs: readonly Value[], name?: string): Value | undefined {
   if (name !== undefined) return outputs.find((output) => output.name === name);
   return (

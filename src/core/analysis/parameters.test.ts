@@ -9,7 +9,7 @@ import { buffersAmong } from "./fixed-tables.ts";
 import { infer } from "./infer.ts";
 import { layers } from "./layers.ts";
 import { learnedTensors } from "./learned.ts";
-import { noLayers } from "./no-layers.ts";
+import { unsupportedWeights } from "./no-layers.ts";
 import { parametersOf } from "./parameters.ts";
 
 function found(text: string): readonly string[] {
@@ -194,7 +194,10 @@ graph (x: float32[N, 8], i: int64[N, 1]) -> (a, b, c) {
     expect(all.map(({ name, role: { kind }, inputs, outputs }) => [name, kind, inputs, outputs])).toEqual([
       ["a", "lookup", 4, 8],
     ]);
-    expect(noLayers(model, inference, all).map(({ at }) => at)).toEqual(['GatherND "b"', 'GatherElements "c"']);
+    expect(unsupportedWeights(model, inference, all).map(({ at }) => at)).toEqual([
+      'GatherND "b"',
+      'GatherElements "c"',
+    ]);
   });
 
   it("follows the roles buffer and parameter", () => {

@@ -1,10 +1,11 @@
 /**
- * Finds trained tensors: those that operator definitions call parameters, unless the graph shows that they are constants (`untrained.ts` and
- * `fixed-tables.ts` decide by elements):
+ * Finds trained tensors: those that operator definitions call parameters, unless the graph shows that they are
+ * constants. `untrained.ts` and `fixed-tables.ts` recognize further constants by their elements.
+ * Constants visible in the graph are:
  * - frequencies of rotary positions: a vector times 0, 1, 2, …, independent of float inputs and trained values;
- * - means and deviations of images, applied to inputs before any trained operator;
- * - ones and zeros of a normalization that is followed by its own scale and shift;
- * - weights with a single value throughout, which add up or average.
+ * - means and standard deviations of images, applied to inputs before any trained operator;
+ * - the ones and zeros of a normalization that is followed by a separate scale and shift;
+ * - weights with a single value throughout, which sum or average.
  */
 import { Miss } from "../errors.ts";
 import { allGraphs, type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";
@@ -14,11 +15,14 @@ import { entryOf } from "../ops/index.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
-import { remembering } from "./remembered.ts";
+import { cachePerRevision } from "./remembered.ts";
 import { storedRoot } from "./stored-root.ts";
 import { isConstantWeight, isUnitNormalization } from "./untrained.ts";
 
-/** Returns the values with that role, and float tensors that operators use as parameters, unless they have another role (mask, buffer, state). */
+/**
+ * Returns the trained tensors: values with the role `parameter`, and float tensors that operators use as
+ * parameters and that have no other role.
+ */
 export function parametersOf(model: Model, inference: Inference): ReadonlySet<Value> {
   const parameters = new Set<Value>();
   for (const value of model.graph.values())
@@ -30,23 +34,25 @@ export function parametersOf(model: Model, inference: Inference): ReadonlySet<Va
   return parameters;
 }
 
+/** Returns all stored tensors that operators use as parameters, including quantized ones. */
 export function parameterRoots(model: Model, inference: Inference): ReadonlySet<Value> {
   return new Set(parameterReads(model, inference).map(({ root }) => root));
 }
 
+/** An input through which a node reads a parameter, and the stored tensor behind it. */
 export interface ParameterRead {
   readonly node: Node;
   readonly input: number;
   readonly root: Value;
 }
 
-export const parameterReads: (model: Model, inference: Inference) => readonly ParameterRead[] = remembering(
+export const parameterReads: (model: Model, inference: Inference) => readonly ParameterRead[] = cachePerRevision(
   (model, inference) => [...readsIn(model, inference)],
 );
 
 function* readsIn(model: Model, inference: Inference): Generator<ParameterRead, void, undefined> {
   for (const graph of allGraphs(model.graph)) {
-    // The inputs of subgraphs are unknown: only definitions decide there.
+    // In subgraphs, the operator definitions alone decide, because the inputs of subgraphs are unknown.
     const search = graph.parent === undefined ? new ParameterSearch(graph, inference) : undefined;
     for (const node of graph.nodes()) {
       const bound = inference.at(node);
@@ -69,12 +75,18 @@ function isConstant(node: Node, bound: Bound, input: number, weight: Value): boo
   return role !== undefined && isConstantWeight({ node, role, weight });
 }
 
-/** An integer layer's weights are trained, but no definition calls them parameters. */
+/**
+ * Returns whether a node is a layer with integer weights. These are trained, although no definition calls them
+ * parameters.
+ */
 function multipliesCodes(bound: Bound | Miss): boolean {
   return !(bound instanceof Miss) && bound.parameters().length === 0 && !(bound.weights() instanceof Miss);
 }
 
-/** Yields the stored tensor of a value, those that it is a slice of (fused attention matrices), or those concatenated in it (reordered gates). */
+/**
+ * Yields the stored tensors behind a value: the tensor itself, the one it is a slice of (fused attention
+ * matrices), or those it concatenates (reordered gates).
+ */
 function* rootsOf(value: Value, inference: Inference): Generator<Value, void, undefined> {
   const root = storedRoot(value);
   if (root !== undefined) {
@@ -100,11 +112,15 @@ function isFloatValue({ type }: Value): boolean {
 }
 
 class ParameterSearch {
-  /** Stored tensors that were repeated for a batch or sliced to a length: from the value to the stored one. */
+  /** Maps values that repeat a stored tensor for a batch, or slice it to a length, to that tensor. */
   readonly spread = new Map<Value, Value>();
   readonly #inference: Inference;
+  /** Values that depend on a parameter. */
   readonly #learned = new Set<Value>();
-  /** Values that depend on a parameter or a data input: positions and token ids are integers, images can be bytes. */
+  /**
+   * Values that depend on a parameter or a data input. Data inputs are floats or bytes (images); other integers
+   * are positions and token ids.
+   */
   readonly #data = new Set<Value>();
 
   constructor(graph: Graph, inference: Inference) {
@@ -115,12 +131,14 @@ class ParameterSearch {
     }
   }
 
+  /** Returns the indices of the inputs that are trained parameters. */
   trainedInputs(node: Node): readonly number[] {
     const bound = this.#at(node);
     if (bound instanceof Miss) return [];
     return bound.parameters().filter((input) => !this.#isBuffer(node, input, bound));
   }
 
+  /** Records whether the outputs of a node depend on parameters or data. */
   visit(node: Node, trained: boolean): void {
     const used = usedValues(node);
     const open = used.every((value) => this.#inference.operand(value)?.elements === undefined);
@@ -149,7 +167,10 @@ class ParameterSearch {
     return entryOf(node)?.at({ ...site, inputs }) ?? bound;
   }
 
-  /** Returns the one tensor with several elements that a node works on, apart from sizes. */
+  /**
+   * Returns the single stored tensor with several elements that a node repeats or slices; undefined if it reads
+   * other data.
+   */
   #spreadRoot(used: readonly Value[]): Value | undefined {
     const roots = new Set<Value>();
     for (const value of used) {
@@ -164,7 +185,9 @@ class ParameterSearch {
     return more.length === 0 ? root : undefined;
   }
 
-  /** Returns whether a parameter is a vector that belongs to no layer. */
+  /**
+   * Returns whether a parameter is an untrained vector: it meets a value that no trained layer has computed.
+   */
   #isBuffer(node: Node, input: number, bound: Bound): boolean {
     const parameter = node.inputs[input];
     const [other, ...more] = node.inputs.filter((_, index) => index !== input);

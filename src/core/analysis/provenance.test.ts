@@ -3,7 +3,7 @@ import { parseModel } from "../graph/text.ts";
 import { channelGroups } from "./channels.ts";
 import { cut } from "./cut.ts";
 import { infer } from "./infer.ts";
-import { keptKey, recordedKept } from "./provenance.ts";
+import { keptKey, recordedChannels } from "./provenance.ts";
 
 const chain = () =>
   parseModel(`opset 17
@@ -22,12 +22,12 @@ async function cutUnits(model: ReturnType<typeof chain>, units: readonly number[
 
 test("records which channels of the original remain, also after a second cut", async () => {
   const model = chain();
-  expect(recordedKept(model, "a")).toBeUndefined();
+  expect(recordedChannels(model, "a")).toBeUndefined();
   await cutUnits(model, [1, 4]);
   expect(model.header.metadata.get(keptKey)).toBe('{"a":"0,2-3,5"}');
   await cutUnits(model, [1]);
-  expect(recordedKept(model, "a")).toEqual([0, 3, 5]);
-  expect(recordedKept(model, "b")).toBeUndefined();
+  expect(recordedChannels(model, "a")).toEqual([0, 3, 5]);
+  expect(recordedChannels(model, "b")).toBeUndefined();
 });
 
 test.each(["{", "[]", '{"a":3}', '{"a":"0-"}', '{"a":"3-9999999"}', '{"a":"-1"}', "null"])(
@@ -35,6 +35,6 @@ test.each(["{", "[]", '{"a":3}', '{"a":"0-"}', '{"a":"3-9999999"}', '{"a":"-1"}'
   (text) => {
     const model = chain();
     model.header.metadata.set(keptKey, text);
-    expect(recordedKept(model, "a")).toBeUndefined();
+    expect(recordedChannels(model, "a")).toBeUndefined();
   },
 );

@@ -1,14 +1,18 @@
 /**
- * Records in the metadata which channels of the original a layer still has:
+ * Records in the model's metadata which channels of the original model each pruned layer still has:
  *      pith.kept = {"conv1":"0-3,5,8-15","fc1":"1-127"}
- * Indices count the channels of the layer before the first cut.
+ * Indices refer to the channels of the layer before any pruning.
  */
 import type { Model } from "../graph/model.ts";
 
 export const keptKey = "pith.kept";
 
-/** @param kept The remaining output channels of each cut layer, by name. */
-export function recordKept(model: Model, kept: ReadonlyMap<string, readonly number[]>): void {
+/**
+ * Adds the remaining channels to the metadata.
+ * @param kept The remaining output channels of each pruned layer, by layer name. Indices refer to the layer
+ * before this pruning step.
+ */
+export function recordChannels(model: Model, kept: ReadonlyMap<string, readonly number[]>): void {
   const all = recorded(model);
   for (const [layer, channels] of kept) {
     const before = parseRanges(all.get(layer) ?? "");
@@ -17,12 +21,16 @@ export function recordKept(model: Model, kept: ReadonlyMap<string, readonly numb
   model.header.metadata.set(keptKey, JSON.stringify(Object.fromEntries(all)));
 }
 
-export function recordedKept(model: Model, layer: string): readonly number[] | undefined {
+/** Returns the original indices of a layer's remaining channels; undefined if the metadata lists none. */
+export function recordedChannels(model: Model, layer: string): readonly number[] | undefined {
   const text = recorded(model).get(layer);
   return text === undefined ? undefined : parseRanges(text);
 }
 
-/** Other tools can write any metadata, so malformed entries are ignored. */
+/**
+ * Returns the recorded ranges by layer. Malformed entries are ignored, because other tools can write any
+ * metadata.
+ */
 function recorded({ header }: Model): Map<string, string> {
   try {
     const parsed: unknown = JSON.parse(header.metadata.get(keptKey) ?? "{}");
@@ -33,6 +41,7 @@ function recorded({ header }: Model): Map<string, string> {
   }
 }
 
+/** The maximum number of channels per layer that are parsed. */
 const maxChannels = 2 ** 20;
 
 function parseRanges(text: string): readonly number[] | undefined {

@@ -8,8 +8,11 @@ interface CacheEntry<T> {
   readonly result: T;
 }
 
-/** Caches a function of a model and its inference per revision of the graph. Callers must not change the shared result. */
-export function remembering<T>(
+/**
+ * Caches the result of a function of a model and its inference until the graph changes. Callers must not modify
+ * the result, because it is shared.
+ */
+export function cachePerRevision<T>(
   compute: (model: Model, inference: Inference) => T,
 ): (model: Model, inference: Inference) => T {
   const cache = new WeakMap<Inference, CacheEntry<T>>();

@@ -1,18 +1,23 @@
 import { firstIndex } from "../tensor/first-index.ts";
 
-/** Consecutive repetitions of a piece of a sequence. */
+/** A piece of a sequence that occurs `count` times in a row: elements [start, start + period · count). */
 export interface Repeat {
   readonly start: number;
   readonly period: number;
   readonly count: number;
 }
 
-/** The maximum length of a repeated piece: a block has tens of parts, and each length costs a pass over the sequence. */
+/**
+ * The maximum length of a repeated piece. Blocks have tens of parts, and each length costs a scan of the
+ * sequence.
+ */
 const maxPeriod = 1000;
 
 /**
- * Returns disjoint stretches that repeat a piece, in order. The stretch with the greatest weight is chosen first, in its shortest period.
- * It starts as late as possible without losing a piece, because a repetition ends with its last piece.
+ * Returns disjoint repetitions in the order of the sequence. Chooses the repetition with the greatest total
+ * weight first, with its shortest period.
+ * If the length is not a multiple of the period, the extra elements at the start are left out, because a
+ * repetition ends with its last piece.
  */
 export function repeats(kinds: readonly unknown[], weights: readonly number[]): readonly Repeat[] {
   const sums = [0];
@@ -25,7 +30,7 @@ export function repeats(kinds: readonly unknown[], weights: readonly number[]): 
   const order = (a: WeightedRepeat, b: WeightedRepeat): number =>
     a.weight - b.weight || b.period - a.period || b.start - a.start;
   const open = runsOf(kinds).map(completeRepeat).sort(order);
-  const keep = (run: Stretch): void => {
+  const addCandidate = (run: Stretch): void => {
     if (run.to - run.from < 2 * run.period) return;
     const cut = completeRepeat(run);
     const position = firstIndex(0, open.length, (index) => order(open[index] ?? cut, cut) >= 0);
@@ -42,14 +47,14 @@ export function repeats(kinds: readonly unknown[], weights: readonly number[]): 
       ends.fill(to, start, to);
       chosen.push({ start, period, count });
     } else {
-      keep({ from, to: clash, period });
-      keep({ from: ends[clash] ?? to, to, period });
+      addCandidate({ from, to: clash, period });
+      addCandidate({ from: ends[clash] ?? to, to, period });
     }
   }
   return chosen.sort((a, b) => a.start - b.start);
 }
 
-/** A maximal stretch in which each element equals the one a period later. */
+/** A maximal range [from, to) in which each element equals the element one period later. */
 interface Stretch {
   readonly from: number;
   readonly to: number;

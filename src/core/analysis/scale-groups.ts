@@ -1,11 +1,15 @@
 /**
- * Finds where a positive factor per channel can move without changing the model: a layer's weight and bias times s, the next layer's weight divided
- * by s along its inputs. Units of factors spread along links as channels do (`channels.ts`), through `homogeneous` operators. Along an output axis,
- * each product:
- * - with a stored operand is adjusted by it, so factors before and after are independent; if all products are, units begin;
- * - without a stored operand has the factor of its computed operand; of several, the first whose producer is homogeneous.
- * An axis that two operands sum over has the factor in one and the inverse in the other. Units are refused at model inputs and outputs, inhomogeneous
- * operators, stored tensors with other readers, and if they meet their own inverse.
+ * Finds where a positive factor s per channel can move without changing the model: one layer's weight and bias
+ * are multiplied by s, and the next layer's weight is divided by s along its inputs.
+ * A unit is one factor. Units spread along links as channels do (`channels.ts`), through `homogeneous`
+ * operators. Along an output axis of a product:
+ * - A stored operand is adjusted, so the factors before and after the product are independent. If all products
+ *   have a stored operand, new units start there.
+ * - Without a stored operand, the output has the factor of a computed operand: the first one whose producer is
+ *   homogeneous.
+ * Along an axis that two operands sum over, one has the factor and the other the inverse. Units are refused at
+ * model inputs and outputs, at inhomogeneous operators, at stored tensors with other readers, and if they meet
+ * their own inverse.
  */
 import { Miss } from "../errors.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
@@ -19,12 +23,13 @@ import { spread } from "./spread.ts";
 import { type LabelledEnd, type Slice, unitGroups } from "./unit-groups.ts";
 import { type Along, Labels, sizeAlong } from "./units.ts";
 
-/** A stored tensor that takes the factors of units along an axis, or their inverses. */
+/** A stored tensor that is multiplied or divided by the factors of units along an axis. */
 export interface ScaledSlice extends Slice {
+  /** 1 if the tensor is multiplied by the factors, -1 if it is divided by them. */
   readonly power: 1 | -1;
 }
 
-/** Units of factors that begin on a common axis. */
+/** Units whose factors start on a common axis. */
 export interface ScaleGroup {
   readonly units: number;
   /** Outputs of layers, tables and normalizations where the units begin. */
@@ -33,7 +38,10 @@ export interface ScaleGroup {
   readonly refused: ReadonlyMap<number, Miss>;
 }
 
-/** The factor or inverse at an end, mapped from indices of a stored operand to positions of the end. */
+/**
+ * The factor (power 1) or its inverse (power -1) at an end of a node. `positions` maps an index of a stored
+ * operand to positions along the end.
+ */
 interface Factor {
   readonly end: End;
   readonly power: 1 | -1;
@@ -46,18 +54,20 @@ interface ScaledOperand {
   readonly factor: Factor;
 }
 
+/** How scale factors pass through a node. */
 interface Passage {
   readonly node: Node;
   readonly links: readonly PowerLink[];
   readonly scaled: readonly ScaledOperand[];
-  /** Output axes whose factors do not follow from an input. */
+  /** Output axes on which new units start, because a stored operand can absorb any factor. */
   readonly starts: readonly End[];
-  /** Ends, by `endKey`, that factors can reach. */
+  /** The ends that factors can reach, as keys of `endKey`. */
   readonly open: ReadonlySet<string>;
+  /** The reason for refusing units at all other ends. */
   readonly reason: string;
 }
 
-/** Returns all groups of the main graph, including those whose units are all refused. */
+/** Returns all scale groups of the main graph, including those whose units are all refused. */
 export function scaleGroups(model: Model, inference: Inference): readonly ScaleGroup[] {
   const passages = [...model.graph.nodes()].map((node) => passageOf(node, inference));
   const starts = passages.flatMap((passage) => passage.starts);
@@ -73,7 +83,7 @@ export function scaleGroups(model: Model, inference: Inference): readonly ScaleG
   for (const clash of clashes) refuse(labels.at(clash) ?? [], new Miss("it meets its own inverse", clash.value?.name));
   refuseEnds(model, passages, labels, refuse);
   const ends = passages.flatMap(({ node, scaled }) =>
-    scaled.flatMap((operand) => labelled(node, operand, labels, powers, refuse)),
+    scaled.flatMap((operand) => labelOperand(node, operand, labels, powers, refuse)),
   );
   return unitGroups(starts, labels, ends, refused).map(({ starts: indices, ...group }) => ({
     ...group,
@@ -83,8 +93,8 @@ export function scaleGroups(model: Model, inference: Inference): readonly ScaleG
 
 type Refuse = (units: Iterable<number>, miss: Miss) => void;
 
-/** Returns the units along an axis of a stored operand; undefined if none reaches it. */
-function labelled(
+/** Returns the units along an axis of a stored operand; none if no unit reaches the axis. */
+function labelOperand(
   node: Node,
   { value, axis, factor }: ScaledOperand,
   labels: Labels,
@@ -138,7 +148,7 @@ type PlainLink = Extract<AxisLink, { readonly from: AxisEnd }>;
 
 const isInput = ([port]: AxisEnd): boolean => port.startsWith("in");
 const inputOf = ([port]: AxisEnd): number => Number(port.slice(2));
-const same = (a: AxisEnd, b: AxisEnd): boolean => a[0] === b[0] && a[1] === b[1];
+const isSameEnd = (a: AxisEnd, b: AxisEnd): boolean => a[0] === b[0] && a[1] === b[1];
 
 function passageOf(node: Node, inference: Inference): Passage {
   const passage = { node, links: [], scaled: [], starts: [], open: new Set<string>() };
@@ -166,49 +176,55 @@ function passageOf(node: Node, inference: Inference): Passage {
 
 type PartialPassage = Partial<Pick<Passage, "links" | "scaled" | "starts">> & { readonly open: readonly End[] };
 
-/** Yields each output axis and the input axes that equal it. */
+/** Yields how factors pass along each output axis and the input axes linked to it. */
 function* alongOutputs(
   node: Node,
   products: readonly (readonly number[])[],
   links: readonly PlainLink[],
   inference: Inference,
 ): Generator<PartialPassage, void, undefined> {
-  const outs = links.flatMap(({ from, to }) => [from, to].filter((end) => !isInput(end)));
-  for (const [index, out] of outs.entries()) {
-    if (outs.findIndex((other) => same(other, out)) < index) continue;
-    const into = links.filter(({ from, to }) => isInput(from) && same(to, out));
-    const back = links.filter(({ from, to }) => same(from, out) && isInput(to));
-    const linked = new Set([...into.map(({ from }) => inputOf(from)), ...back.map(({ to }) => inputOf(to))]);
-    const solved = new Map<number, readonly Factor[]>();
-    const flowing = new Set<number>();
+  const outputEnds = links.flatMap(({ from, to }) => [from, to].filter((end) => !isInput(end)));
+  for (const [index, out] of outputEnds.entries()) {
+    if (outputEnds.findIndex((other) => isSameEnd(other, out)) < index) continue;
+    const intoOutput = links.filter(({ from, to }) => isInput(from) && isSameEnd(to, out));
+    const fromOutput = links.filter(({ from, to }) => isSameEnd(from, out) && isInput(to));
+    const linked = new Set([
+      ...intoOutput.map(({ from }) => inputOf(from)),
+      ...fromOutput.map(({ to }) => inputOf(to)),
+    ]);
+    const factorsByInput = new Map<number, readonly Factor[]>();
+    const carriers = new Set<number>();
     const end = endOf(node, out);
     const isBlocked = products.some((product) => {
       const operands = product.filter((input) => linked.has(input));
-      const stored = operands.find((input) => !solved.has(input) && tensorAt(node, input) !== undefined);
+      const stored = operands.find(
+        (input) => !factorsByInput.has(input) && adjustableTensor(node, input) !== undefined,
+      );
       if (stored === undefined) {
-        const computed = operands.filter((input) => tensorAt(node, input) === undefined);
-        const carrier = computed.find((input) => !isLimited(node.inputs[input], inference)) ?? computed[0];
+        const computed = operands.filter((input) => adjustableTensor(node, input) === undefined);
+        const carrier = computed.find((input) => !isInhomogeneous(node.inputs[input], inference)) ?? computed[0];
         if (carrier === undefined || computed.length < operands.length) return true;
-        flowing.add(carrier);
+        carriers.add(carrier);
         return false;
       }
       const rest = operands.filter((input) => input !== stored);
-      // After a reshape an axis can be several, and a stored operand cannot adjust a part of one.
-      if ([stored, ...rest].some((input) => into.filter(({ from }) => inputOf(from) === input).length !== 1))
+      // After a reshape, one axis can correspond to several, and a stored operand cannot adjust a part of an
+      // axis.
+      if ([stored, ...rest].some((input) => intoOutput.filter(({ from }) => inputOf(from) === input).length !== 1))
         return true;
-      solved.set(stored, remainingFactors(node, end, rest, into, solved));
+      factorsByInput.set(stored, remainingFactors(node, end, rest, intoOutput, factorsByInput));
       return false;
     });
     if (isBlocked) continue;
     const flows = [
-      ...into.filter(({ from }) => flowing.has(inputOf(from))),
-      ...back.filter(({ to }) => flowing.has(inputOf(to))),
+      ...intoOutput.filter(({ from }) => carriers.has(inputOf(from))),
+      ...fromOutput.filter(({ to }) => carriers.has(inputOf(to))),
     ];
-    const scaled = [...solved].flatMap(([input, factors]) => scaledOperands(node, input, factors, into));
+    const scaled = [...factorsByInput].flatMap(([input, factors]) => scaledOperands(node, input, factors, intoOutput));
     yield {
       links: flows.map((link) => linkOf(node, link)),
       scaled,
-      starts: flowing.size === 0 && solved.size > 0 ? [end] : [],
+      starts: carriers.size === 0 && factorsByInput.size > 0 ? [end] : [],
       open: [
         end,
         ...scaled.map(({ factor }) => factor.end),
@@ -218,7 +234,10 @@ function* alongOutputs(
   }
 }
 
-/** Returns the factors that a stored operand takes: the output's factor divided by those of the other operands of its product. */
+/**
+ * Returns the factors that a stored operand absorbs: the output's factor divided by those of the other operands
+ * of its product.
+ */
 function remainingFactors(
   node: Node,
   out: End,
@@ -230,9 +249,9 @@ function remainingFactors(
     const factors = solved.get(input);
     if (factors !== undefined) return factors.map((factor) => ({ ...factor, power: factor.power === 1 ? -1 : 1 }));
     const link = into.find(({ from }) => inputOf(from) === input);
-    return link === undefined || tensorAt(node, input) !== undefined
+    return link === undefined || adjustableTensor(node, input) !== undefined
       ? []
-      : [{ end: endOf(node, link.from), power: -1, positions: backwards(linkOf(node, link)) }];
+      : [{ end: endOf(node, link.from), power: -1, positions: inverseImages(linkOf(node, link)) }];
   });
   const output: Factor = { end: out, power: 1, positions: (position) => [position] };
   const cancels = inverses.find(({ end, power }) => end.port === out.port && end.axis === out.axis && power === -1);
@@ -245,7 +264,7 @@ function scaledOperands(
   factors: readonly Factor[],
   into: readonly PlainLink[],
 ): readonly ScaledOperand[] {
-  const value = tensorAt(node, input);
+  const value = adjustableTensor(node, input);
   const link = into.find(({ from }) => inputOf(from) === input);
   if (value === undefined || link === undefined) return [];
   const { images } = linkOf(node, link);
@@ -254,12 +273,12 @@ function scaledOperands(
     axis: link.from[1],
     factor: {
       ...factor,
-      positions: (index) => (images?.[index] ?? [index]).flatMap((place) => factor.positions(place)),
+      positions: (index) => (images?.[index] ?? [index]).flatMap((position) => factor.positions(position)),
     },
   }));
 }
 
-/** Yields the axes that two operands of a product sum over. */
+/** Yields how factors pass along each axis that two operands of a product sum over. */
 function* alongSums(
   node: Node,
   products: readonly (readonly number[])[],
@@ -271,11 +290,13 @@ function* alongSums(
     const [a, b] = [inputOf(from), inputOf(to)];
     if (!products.some((product) => product.includes(a) && product.includes(b))) continue;
     const link = linkOf(node, plain);
-    const [fromTensor, toTensor] = [tensorAt(node, a), tensorAt(node, b)];
+    const [fromTensor, toTensor] = [adjustableTensor(node, a), adjustableTensor(node, b)];
     const forwards = (index: number): readonly number[] => link.images?.[index] ?? [index];
     if (toTensor !== undefined)
       yield {
-        scaled: [{ value: toTensor, axis: to[1], factor: { end: link.from, power: -1, positions: backwards(link) } }],
+        scaled: [
+          { value: toTensor, axis: to[1], factor: { end: link.from, power: -1, positions: inverseImages(link) } },
+        ],
         open: [link.from],
       };
     else if (fromTensor !== undefined)
@@ -287,8 +308,8 @@ function* alongSums(
   }
 }
 
-/** Maps a position at a link's end to those at its beginning. */
-function backwards(link: Link): (position: number) => readonly number[] {
+/** Returns a function that maps a position along the link's target to the positions along its source. */
+function inverseImages(link: Link): (position: number) => readonly number[] {
   if (!link.hasImages) return (position) => [position];
   let inverse: Map<number, number[]> | undefined;
   return (position) => {
@@ -305,8 +326,11 @@ function backwards(link: Link): (position: number) => readonly number[] {
   };
 }
 
-/** Returns the stored float tensor at an input if only this node reads it and its role allows a change. */
-function tensorAt(node: Node, input: number): Value | undefined {
+/**
+ * Returns the stored float tensor at an input if only this node reads the tensor and the tensor's role allows a
+ * change.
+ */
+function adjustableTensor(node: Node, input: number): Value | undefined {
   const value = node.inputs[input];
   if (value?.tensor === undefined || !isFloat(value.tensor.type)) return undefined;
   const isFree = value.role === undefined || value.role.kind === "parameter" || value.role.kind === "buffer";
@@ -314,6 +338,6 @@ function tensorAt(node: Node, input: number): Value | undefined {
   return isFree && isAlone && !value.graph.isOutput(value) && !value.graph.isInput(value) ? value : undefined;
 }
 
-function isLimited(value: Value | undefined, inference: Inference): boolean {
+function isInhomogeneous(value: Value | undefined, inference: Inference): boolean {
   return value?.producer === undefined || inference.facet(value.producer, "homogeneous") === undefined;
 }

@@ -1,11 +1,14 @@
 import { PithError, truncateList } from "../errors.ts";
 import { byNearness, nearest } from "../graph/nearest.ts";
 
+/** Options that select layers and override other options per layer. */
 export interface Selection {
   /** Names, patterns or operator types: "fc1", "layer1.*", "Conv". Default: all. */
   readonly layers?: string | readonly string[] | undefined;
   readonly except?: string | readonly string[] | undefined;
+  /** Options by layer name, pattern or operator type. */
   readonly overrides?: Readonly<Record<string, object>> | undefined;
+  /** Names of layers that are left out without an error. */
   readonly unfit?: ReadonlySet<string>;
 }
 
@@ -15,9 +18,10 @@ interface Selectable {
 }
 
 /**
- * Returns the layers that a selection names.
- * @param extraTypes Operator types that a selection can name although no layer has them.
- * @throws PithError E_NAME for a name or pattern that matches no layer and no operator type, E_OPTION if `except` leaves no layer.
+ * Returns the layers that a selection includes.
+ * @param extraTypes Operator types that a selection can name even if no layer has them.
+ * @throws PithError E_NAME for a name or pattern that matches no layer and no operator type; E_OPTION if
+ * `except` excludes all selected layers.
  */
 export function selectLayers<L extends Selectable>(
   all: readonly L[],
@@ -46,11 +50,12 @@ export function selectLayers<L extends Selectable>(
 }
 
 /**
- * Returns the options of a layer: those of the pass, overridden by those of its operator type, then by those of its name.
- * The last matching pattern wins, and `decidedBy` is its kind.
- * @param exclusive Options that replace each other.
+ * Returns the options of a layer. Overrides of its operator type replace those of the pass, and overrides of
+ * its name replace both. Later patterns replace earlier ones.
+ * @param exclusive Options that replace each other: setting one unsets the others.
+ * @returns The options as `own`, and the kind of the strongest override that applies as `decidedBy`.
  */
-export function ownOptions<O extends Pick<Selection, "overrides">>(
+export function optionsOfLayer<O extends Pick<Selection, "overrides">>(
   options: O,
   { name, node }: Selectable,
   exclusive: readonly string[] = [],
@@ -66,15 +71,16 @@ export function ownOptions<O extends Pick<Selection, "overrides">>(
   return { own: merged, decidedBy: ofLayer.length > 0 ? "layer" : ofOperator.length > 0 ? "op" : "global" };
 }
 
+/** The maximum number of layer names in a hint. */
 const namesShown = 12;
 
-/** `Did you mean "fc1"? Layers: fc1, fc2.`, the nearest first. */
+/** Returns a hint such as `Did you mean "fc1"? Layers: fc1, fc2.`, with the most similar names first. */
 function namesHint(pattern: string, names: readonly string[]): string {
   if (names.length === 0) return "The model has no layers with a weight.";
   const meant = nearest(pattern, names);
-  // A tie gives no suggestion.
-  const alone = meant === nearest(pattern, names.toReversed());
-  const question = meant === undefined || !alone ? "" : `Did you mean "${meant}"? `;
+  // If several names are equally similar, none is suggested.
+  const isUnique = meant === nearest(pattern, names.toReversed());
+  const question = meant === undefined || !isUnique ? "" : `Did you mean "${meant}"? `;
   const sorted = byNearness(pattern, names);
   return `${question}Layers: ${truncateList(sorted, namesShown)}.`;
 }
@@ -82,8 +88,10 @@ function namesHint(pattern: string, names: readonly string[]): string {
 const isLayer = (patterns: readonly string[] | undefined, { name, node }: Selectable): boolean =>
   isNamed(patterns, name) || patterns?.some((pattern) => pattern === node?.op) === true;
 
-export const leavesOut = ({ except }: Selection, type: string): boolean => list(except)?.includes(type) === true;
+/** Returns whether `except` names an operator type. */
+export const excludesType = ({ except }: Selection, type: string): boolean => list(except)?.includes(type) === true;
 
+/** Returns whether a name matches one of the patterns. */
 export function isNamed(patterns: Selection["layers"], name: string): boolean {
   return (list(patterns) ?? []).some((pattern) => matches(pattern, name));
 }

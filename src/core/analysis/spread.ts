@@ -1,4 +1,7 @@
-/** Spreads units along links to a fixed point: finds which positions have a unit, and which units are the same. */
+/**
+ * Spreads units along links until nothing changes. Finds which positions have a unit and which units are
+ * identical.
+ */
 import { DisjointSets } from "../math/disjoint-sets.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import { endKey, type Link } from "./channel-links.ts";
@@ -8,9 +11,10 @@ interface LinkRule {
   readonly links: readonly Link[];
 }
 
-/** Axes of one operand that link to the same axis, such as those that a Flatten merges. */
+/** Links from one operand to the same output axis, such as those of the axes that a Flatten merges. */
 export interface Alternatives {
   readonly links: readonly Link[];
+  /** The link that units follow; undefined if any link may apply. */
   chosen: Link | undefined;
 }
 
@@ -23,6 +27,7 @@ export function alternativesIn(rules: readonly LinkRule[]): readonly Alternative
   );
 }
 
+/** Returns the links that units do not follow, because another alternative was chosen. */
 export function closedLinks(alternatives: readonly Alternatives[]): ReadonlySet<Link> {
   return new Set(
     alternatives.flatMap(({ links, chosen }) => (chosen === undefined ? [] : links.filter((link) => link !== chosen))),
@@ -30,15 +35,17 @@ export function closedLinks(alternatives: readonly Alternatives[]): ReadonlySet<
 }
 
 /**
- * Spreads units: forward from index i to the positions map(i), backward if map(i) has a single unit. Of alternatives, one must apply; if none does,
- * the units of each image of the chosen (or outermost) one are merged.
+ * Spreads units along links. A unit at index i spreads forward to the positions map(i). If all positions map(i)
+ * have one unit, it spreads backward to i.
+ * Among alternatives, at least one must apply. If none does, the units of each image of the chosen (or
+ * outermost) link are merged.
  */
 export function spread(rules: readonly LinkRule[], labels: Labels, alternatives = alternativesIn(rules)): void {
   const closed = closedLinks(alternatives);
   const open = rules.flatMap(({ links }) =>
     links.filter((link) => !closed.has(link) && (link.hasImages || !labels.tie(link.from, link.to))),
   );
-  for (const part of connected(open, alternatives, labels)) settle(part, labels);
+  for (const part of independentParts(open, alternatives, labels)) settle(part, labels);
 }
 
 interface Part {
@@ -46,8 +53,15 @@ interface Part {
   readonly alternatives: Alternatives[];
 }
 
-/** Splits links into independent parts, so that a merge in one block needs no search in the others. */
-function connected(links: readonly Link[], alternatives: readonly Alternatives[], labels: Labels): Iterable<Part> {
+/**
+ * Splits links into independent parts, so that a merge in one part does not require a new sweep over the
+ * others.
+ */
+function independentParts(
+  links: readonly Link[],
+  alternatives: readonly Alternatives[],
+  labels: Labels,
+): Iterable<Part> {
   const sets = new DisjointSets();
   const numbers = new Map<object, number>();
   const numberOf = (end: Along): number | undefined => {
@@ -79,16 +93,16 @@ function connected(links: readonly Link[], alternatives: readonly Alternatives[]
 
 function settle({ links, alternatives }: Part, labels: Labels): void {
   const backwards = links.toReversed();
-  const done = new Map<Link, LabelCounts>();
+  const lastFollowed = new Map<Link, LabelCounts>();
   do {
     let changed: boolean;
     do {
       const before = labels.changes;
-      for (const link of links) followOnce(link, labels, done);
-      for (const link of backwards) followOnce(link, labels, done);
+      for (const link of links) followOnce(link, labels, lastFollowed);
+      for (const link of backwards) followOnce(link, labels, lastFollowed);
       changed = labels.changes !== before;
     } while (changed);
-    // Merges at one node at a time: they can decide the next rule.
+    // Merges the axes of one node at a time, because one merge can make the next unnecessary.
   } while (alternatives.some((set) => joinAlternatives(set, labels)));
 }
 
@@ -97,7 +111,10 @@ interface LabelCounts {
   readonly joins: number;
 }
 
-/** Follows a link unless its axes got no unit and, with images, no units merged since: most of a deep network is at rest in most sweeps. */
+/**
+ * Follows a link if it can have new units: one of its axes got a unit since the last time, or the link has
+ * images and units merged. In a deep network, most links are skipped in most sweeps.
+ */
 function followOnce(link: Link, labels: Labels, done: Map<Link, LabelCounts>): void {
   const { from, to, hasImages } = link;
   const last = done.get(link);
@@ -111,7 +128,7 @@ function followOnce(link: Link, labels: Labels, done: Map<Link, LabelCounts>): v
 function follow(link: Link, labels: Labels): void {
   const { from, to } = link;
   const start = labels.at(from);
-  // Images take memory, so only those of reached axes are computed.
+  // Images need memory, so they are computed only for axes that units have reached.
   if (start === undefined && labels.at(to) === undefined) return;
   const { images } = link;
   if (start !== undefined) labels.assign(to, start.length, (index) => start[index] ?? -1, images);
@@ -123,7 +140,10 @@ function follow(link: Link, labels: Labels): void {
   labels.assign(from, size, unitAt);
 }
 
-/** If no alternative accounts for all labeled positions, merges the units of each image of the chosen (or outermost) one. Returns whether it did. */
+/**
+ * Merges the units of each image of the chosen (or outermost) link if some labeled positions are not covered by
+ * any alternative. Returns whether units were merged.
+ */
 function joinAlternatives({ links, chosen }: Alternatives, labels: Labels): boolean {
   const link = chosen ?? links[0];
   const end = link && labels.at(link.to);
@@ -132,7 +152,7 @@ function joinAlternatives({ links, chosen }: Alternatives, labels: Labels): bool
   for (const { images = [] } of chosen === undefined ? links : [chosen])
     images.forEach((image) => {
       if (labels.common(end, image) < 0) return;
-      for (let at = 0; at < image.length; at++) covered[image[at] ?? 0] = 1;
+      for (let index = 0; index < image.length; index++) covered[image[index] ?? 0] = 1;
     });
   let joined = false;
   link.images.forEach((image) => {

@@ -1,12 +1,16 @@
-/** Finds stated types that a change made wrong. Inference keeps stated types, so that an unchanged model is saved as it was. */
+/**
+ * Finds stated types that a graph change has made wrong. Inference itself keeps stated types, so that an
+ * unchanged model is saved with its original types.
+ */
 import { allValues, type ValueType } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 
 /**
- * States the inferred type of every produced value whose stated type contradicts it: element type, rank or size. Returns the names.
- * @param everywhere True after dimensions were fixed or freed: replaces every stated type.
+ * Replaces stated types that contradict the inferred type in element type, rank or size. Returns the names of
+ * the changed values.
+ * @param everywhere Replaces all stated types, as needed after input dimensions were fixed or freed.
  */
-export function restate(model: Model, everywhere = false): readonly string[] {
+export function updateStatedTypes(model: Model, everywhere = false): readonly string[] {
   const names: string[] = [];
   for (const value of allValues(model.graph)) {
     const { stated, inferred } = value;
@@ -19,7 +23,9 @@ export function restate(model: Model, everywhere = false): readonly string[] {
   return names;
 }
 
-/** Returns whether no value can have both types. A named dimension can have any size. */
+/**
+ * Returns whether two types exclude each other. A named dimension can have any size, so it contradicts nothing.
+ */
 export function contradicts(a: ValueType, b: ValueType): boolean {
   if (a.type !== b.type) return true;
   if (a.dims === undefined || b.dims === undefined) return false;

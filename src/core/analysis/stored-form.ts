@@ -1,4 +1,4 @@
-/** The stored form of a layer's weight: its shape, the type of its values, and their bits. */
+/** Describes how a layer's weight is stored: its shape, the type of its values, and their bits. */
 
 import type { Node } from "../graph/graph.ts";
 import { entryOf } from "../ops/index.ts";
@@ -10,9 +10,9 @@ import { storedRoot } from "./stored-root.ts";
 import { isQuantized } from "./weight.ts";
 
 export interface StoredForm {
-  /** Dimensions of the weight, not of bytes that hold several values. */
+  /** Dimensions of the unpacked weight. */
   readonly dims: readonly number[];
-  /** "float32", "int8", "4 bits", "palette of 4 bits". */
+  /** A text such as "float32", "int8", "4 bits" or "palette of 4 bits". */
   readonly type: string;
 }
 
@@ -28,23 +28,26 @@ export function storedForm(layer: Layer): StoredForm {
   return { dims: isArranged ? stored.dims : dims, type: isInPalette(layer) ? `palette of ${bits} bits` : storedType };
 }
 
-/** A lookup selects rows before it unpacks their values. */
+/**
+ * Returns the dimensions of the unpacked weight. A lookup selects rows before it unpacks them, so its output
+ * size is that of a row.
+ */
 function weightDims({ role, effective, outputs, inputs }: Layer): readonly number[] {
   if (role.packed !== undefined) return [outputs, inputs];
   const dims = fixedDims(effective.type?.dims) ?? [];
   return role.kind === "lookup" ? dims.with(role.out, outputs) : dims;
 }
 
-/** Returns the bits per element, or per code of packed blocks. Undefined if the weight is not stored. */
+/** Returns the bits per stored value of a weight; undefined if the weight is not a stored tensor. */
 export function weightBits(layer: Layer): number | undefined {
   const { tensor } = layer.weight;
   if (tensor === undefined || tensor.type === "string") return undefined;
   if (layer.role.packed !== undefined) return layer.role.packed.bits;
-  // A palette packs several codes into a byte.
+  // A palette packs several indices into each byte.
   return tensor.type === "uint8" ? Math.round((8 * tensor.bytes) / (weightCount(layer) || 1)) : bitsOf[tensor.type];
 }
 
-/** Returns whether the stored integers are indices of a table of floats, rather than values with a scale. */
+/** Returns whether the stored integers are indices into a palette of floats. */
 export const isInPalette = (layer: Layer): boolean =>
   [...weightSteps(layer)].some((node) => {
     const types = node.inputs.flatMap((input) => input?.type?.type ?? []);

@@ -1,4 +1,4 @@
-/** Finds the stored tensor behind a value, through masks, quantization and rearrangement. */
+/** Finds the stored tensor behind a value, through masks, dequantization and rearrangement. */
 import { Miss } from "../errors.ts";
 import { operatorName, subgraphs, type Value } from "../graph/graph.ts";
 import { entryOf } from "../ops/index.ts";
@@ -7,9 +7,12 @@ import { valueAt } from "./channel-links.ts";
 import type { Inference } from "./infer.ts";
 import type { Layer } from "./layers.ts";
 
-/** Returns the stored tensor behind a value, following the input with as many elements that is not a mask. Packed values take fewer bytes. */
+/**
+ * Returns the stored tensor behind a value; undefined if there is none. Follows inputs with the same number of
+ * elements, then inputs that can hold the elements packed. Masks are not followed.
+ */
 export function storedRoot(value: Value): Value | undefined {
-  // Depth first without recursion: chains are as long as the network is deep.
+  // Uses a stack instead of recursion, because the chain of nodes can be as long as the network is deep.
   const seen = new Set<Value>();
   const open = [value];
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
@@ -21,7 +24,10 @@ export function storedRoot(value: Value): Value | undefined {
   return undefined;
 }
 
-/** Returns the producer's inputs with as many elements as the value, then those that can hold it packed. */
+/**
+ * Returns the producer's inputs with the same number of elements as the value, then byte inputs that can hold
+ * the elements packed.
+ */
 function sourcesOf({ type, producer }: Value): Value[] {
   const dims = fixedDims(type?.dims);
   if (producer === undefined || dims === undefined) return [];
@@ -37,12 +43,15 @@ function sourcesOf({ type, producer }: Value): Value[] {
   return [...equal, ...packed];
 }
 
-/** Returns whether `readStored` can read a value: it is stored, or computed only from stored tensors. */
+/** Returns whether a value is stored or computed only from stored tensors, so that `readStored` can read it. */
 export function isStored(value: Value): boolean {
   return whyNotStored(value) === undefined;
 }
 
-/** Returns why `readStored` cannot read a value: it depends on an input, or on an operator that the runtime may lack. */
+/**
+ * Returns why `readStored` cannot read a value; undefined if it can. The value may depend on a model input, or
+ * on an operator that Pith does not know.
+ */
 export function whyNotStored(value: Value): Miss | undefined {
   const seen = new Set<Value>();
   const open = [value];
@@ -61,6 +70,7 @@ export function whyNotStored(value: Value): Miss | undefined {
   return undefined;
 }
 
+/** Returns the input of a node that only transposes a matrix; undefined for values of other nodes. */
 export function transpositionOf({ producer: node, type }: Value, inference: Inference): Value | undefined {
   if (node === undefined || node.inputs.length !== 1 || type?.dims?.length !== 2) return undefined;
   const links = inference.facet(node, "axes")?.links ?? [];
@@ -70,11 +80,14 @@ export function transpositionOf({ producer: node, type }: Value, inference: Infe
 
 export interface StoredAxis {
   readonly axis: number;
-  /** Whether channels have other indices in the weight than in the layer. */
+  /** Whether channel indices in the stored weight differ from those in the layer. */
   readonly renumbered: boolean;
 }
 
-/** Returns the axis of the stored weight that holds the output channels: through masks, transpositions, reshapes. */
+/**
+ * Returns the axis of the stored weight that holds the output channels; undefined if reshapes or other nodes
+ * hide it.
+ */
 export function storedOutputAxis({ role, effective, weight }: Layer, inference: Inference): StoredAxis | undefined {
   return axisBehind(effective, { axis: role.out, renumbered: false }, weight, inference);
 }

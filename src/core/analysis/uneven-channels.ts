@@ -3,15 +3,21 @@ import { infer } from "./infer.ts";
 import { layers } from "./layers.ts";
 
 /**
- * ONNX Runtime convolves channels in blocks: 16 with AVX-512, 8 with AVX2. A partial block takes as long as a full one.
- * Six 3 × 3 convolutions on 16 × 16, one thread, relative to 48 channels: 16 channels take 0.17 of the time, 20 to 32 0.49, 40 and 48 1.00.
+ * The number of channels per block of ONNX Runtime's convolutions with AVX-512; AVX2 uses 8. A partial block
+ * takes as long as a full one.
+ * Relative time of six 3 × 3 convolutions on 16 × 16 maps, one thread: 16 channels 0.17, 20 to 32 channels
+ * 0.49, 40 and 48 channels 1.00.
  */
 export const widestBlock = 16;
 
 export interface UnevenChannels {
-  /** The number of convolutions whose changed output channels do not fill complete blocks. */
+  /**
+   * The number of convolutions whose output channels changed to a number that does not fill complete blocks.
+   */
   readonly layers: number;
+  /** The number of convolutions in the changed model. */
   readonly convolutions: number;
+  /** The distinct channel counts of these convolutions, in ascending order. */
   readonly counts: readonly number[];
 }
 

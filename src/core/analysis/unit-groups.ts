@@ -1,18 +1,21 @@
-/** Groups units that compete with each other: those that begin on a common axis, or on axes with common units. */
+/**
+ * Groups units that are removed or scaled in competition with each other: those that start on a common axis, or
+ * on axes with common units.
+ */
 import type { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { DisjointSets } from "../math/disjoint-sets.ts";
 import type { Along, Labels } from "./units.ts";
 
-/** An axis of which some indices belong to units of a group. */
+/** An axis of a value, with the group's unit at each index. */
 export interface Slice {
   readonly value: Value;
   readonly axis: number;
-  /** Index along the axis → unit of the group, or -1. */
+  /** The group's unit at each index along the axis; -1 if the index has no unit of the group. */
   readonly unitOf: Int32Array;
 }
 
-/** The units at the positions of an axis, -1 for none. */
+/** An axis of a value, with the unit at each index (`label`); -1 for an index without a unit. */
 export interface LabelledEnd {
   readonly value: Value;
   readonly axis: number;
@@ -20,6 +23,7 @@ export interface LabelledEnd {
 }
 
 interface UnitGroup<E extends LabelledEnd> {
+  /** Indices of the group's starts. */
   readonly starts: readonly number[];
   readonly units: number;
   readonly slices: readonly (Omit<E, "label"> & Slice)[];
@@ -27,8 +31,9 @@ interface UnitGroup<E extends LabelledEnd> {
 }
 
 /**
- * Groups starts with a common unit, in the order of their first starts; units are numbered in the order of the starts.
- * @param refused Reasons by merged unit.
+ * Groups starts that have a unit in common, in the order of their first starts. Units of a group are numbered
+ * in the order of the starts.
+ * @param refused The reason for each refused unit, by the unit's representative (`Labels.find`).
  */
 export function unitGroups<E extends LabelledEnd>(
   starts: readonly Along[],
@@ -65,7 +70,7 @@ export function unitGroups<E extends LabelledEnd>(
     group.starts.push(index);
     if (group.units > 0) groups.set(first, group);
   }
-  // Tied axes share their labels, and so the units of a slice.
+  // Tied axes share one label array, so the slices of each array are computed once.
   const slicesOf = new Map<Int32Array, ReadonlyMap<number, Int32Array>>();
   for (const { label, ...end } of ends) {
     const slices = slicesOf.get(label) ?? byGroup(label);

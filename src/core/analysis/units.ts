@@ -7,7 +7,10 @@ export interface Along {
   readonly axis: number;
 }
 
-/** The maximum axis length to follow: 2,048 × 2,048 images, flattened. A file can state any size for free, but each position takes memory. */
+/**
+ * The maximum axis length that is followed, enough for a flattened 2,048 × 2,048 image. A file can state any
+ * size, but each position needs memory.
+ */
 const maxAxis = 2 ** 22;
 
 /** Returns the size of an axis; undefined if it is unknown or too long. */
@@ -19,12 +22,13 @@ export function sizeAlong({ value, axis }: Along): number | undefined {
 /** The units along an axis and along all axes tied to it. */
 class Track {
   label: Int32Array | undefined;
-  /** The value of `changes` when a position last got a unit. */
+  /** The value of `Labels.changes` when an index of this axis last got a unit. */
   reached = 0;
   #into: Track | undefined;
 
   constructor(readonly size: number) {}
 
+  /** The track that all tied axes share. */
   get whole(): Track {
     let at: Track = this;
     for (let next = at.#into; next !== undefined; next = at.#into) {
@@ -41,14 +45,14 @@ class Track {
 }
 
 export class Labels {
-  /** The number of assigned positions and merged units: unchanged means that nothing happened. */
+  /** The number of unit assignments and merges so far, which shows whether a sweep changed anything. */
   changes = 0;
-  /** The number of merged units, part of `changes`. */
+  /** The number of merges included in `changes`. */
   joins = 0;
   readonly #tracks = new Map<Value, Map<number, Track>>();
   readonly #sets = new DisjointSets();
 
-  /** Makes each index along an axis a new unit, if it has none. */
+  /** Assigns a new unit to each index along an axis that has none. */
   start(value: Value, axis: number): void {
     const track = this.#track({ value, axis });
     if (track === undefined) return;
@@ -57,7 +61,10 @@ export class Labels {
     track.reached = ++this.changes;
   }
 
-  /** Makes two axes of equal size share their units, index by index, at no later cost. Returns false if the sizes are unknown or differ. */
+  /**
+   * Makes two axes of equal size share their units, index by index, from now on. Returns false if the sizes are
+   * unknown or differ.
+   */
   tie(first: Along, second: Along): boolean {
     const [a, b] = [this.#track(first), this.#track(second)];
     if (a === undefined || b === undefined || a.size !== b.size) return false;
@@ -73,25 +80,30 @@ export class Labels {
     return true;
   }
 
-  /** Returns the unit of each index, -1 for none; undefined if no index has one. Use `find` for merged units. Tied axes share one array. */
+  /**
+   * Returns the unit at each index along an axis, -1 for none; undefined if no index has a unit. Tied axes
+   * share one array. Pass each unit to `find`, because units merge.
+   */
   at({ value, axis }: Along): Int32Array | undefined {
     return value === undefined ? undefined : this.#tracks.get(value)?.get(axis)?.whole.label;
   }
 
-  /** Returns the value of `changes` when a position of an axis last got a unit. */
+  /** Returns the value of `changes` when an index of this axis last got a unit. */
   lastReached({ value, axis }: Along): number {
     return value === undefined ? 0 : (this.#tracks.get(value)?.get(axis)?.whole.reached ?? 0);
   }
 
-  /** Returns an identity that all axes tied to this one share; undefined if the size is unknown. */
+  /** Returns an object that identifies the axis and all axes tied to it; undefined if the size is unknown. */
   trackOf(end: Along): object | undefined {
     return this.#track(end);
   }
 
+  /** Yields the axes of a value on which an index has a unit. */
   *axes(value: Value): Generator<number, void, undefined> {
     for (const [axis, track] of this.#tracks.get(value) ?? []) if (track.whole.label !== undefined) yield axis;
   }
 
+  /** Yields all axes on which an index has a unit. */
   *ends(): Generator<{ readonly value: Value; readonly axis: number; readonly label: Int32Array }> {
     for (const [value, axes] of this.#tracks)
       for (const [axis, track] of axes) {
@@ -100,15 +112,20 @@ export class Labels {
       }
   }
 
+  /** The number of units created, including merged ones. */
   get units(): number {
     return this.#sets.count;
   }
 
+  /** Returns the representative of all units merged with this one. */
   find(unit: number): number {
     return this.#sets.find(unit);
   }
 
-  /** Assigns `unitAt(index)` (-1: none) to the positions of each index. Skips absent values and axes of unknown size. */
+  /**
+   * Assigns the unit `unitAt(index)` to `positions[index]`, or to `index` itself without `positions`. -1
+   * assigns nothing. Absent values and axes of unknown size are skipped.
+   */
   assign(
     end: Along,
     count: number,
@@ -123,17 +140,17 @@ export class Labels {
       if (positions === undefined) this.#put(track, index, unit);
       else {
         const targets = positions[index] ?? [];
-        for (let place = 0; place < targets.length; place++) this.#put(track, targets[place] ?? 0, unit);
+        for (let target = 0; target < targets.length; target++) this.#put(track, targets[target] ?? 0, unit);
       }
     }
   }
 
-  /** Returns the unit that all positions share; -1 if they have none or several. */
+  /** Returns the unit that all positions share; -1 if a position has none or units differ. */
   common(label: Int32Array, positions: readonly number[]): number {
-    // Index loops: iterator objects were 40 % of the allocations when cutting a transformer.
+    // Plain loops are deliberate: iterator objects were 40 % of the allocations when pruning a transformer.
     let shared = -1;
-    for (let at = 0; at < positions.length; at++) {
-      const unit = label[positions[at] ?? 0] ?? -1;
+    for (let index = 0; index < positions.length; index++) {
+      const unit = label[positions[index] ?? 0] ?? -1;
       if (unit < 0) return -1;
       const root = this.find(unit);
       if (shared >= 0 && root !== shared) return -1;
@@ -142,7 +159,7 @@ export class Labels {
     return shared;
   }
 
-  /** Merges the units if the position has another one already. */
+  /** Assigns a unit to an index. If the index already has a different unit, merges the two. */
   #put(track: Track, index: number, unit: number): void {
     if (index >= track.size) return;
     const label = labelOf(track);

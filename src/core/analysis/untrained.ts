@@ -1,8 +1,9 @@
 /**
- * Stored constants in places of trained tensors.
- * - A weight with one output (per group) and a single value adds up or averages: the squares of a normalization, a blur.
- *   Zeros (pruning) and vectors of ones or zeros (initial scales and biases) count as learned.
- * - Normalizations with scale 1 and shift 0 that are followed by the network's own:
+ * Recognizes untrained constants among tensors that are usually trained:
+ * - A weight with one output (per group) and a single value sums or averages, as in a blur or in the squares of
+ *   a normalization. Zeros count as learned, because pruning creates them. Vectors of ones or zeros count as
+ *   learned, because scales and biases start with these values.
+ * - A normalization with scale 1 and shift 0 is followed by the network's own scale and shift:
  *   GroupNorm(x) → Reshape → InstanceNormalization(1, 0) → Reshape → Mul(weight) → Add(bias).
  */
 
@@ -16,7 +17,10 @@ import type { Inference } from "./infer.ts";
 import type { Layer } from "./layers.ts";
 import { weightShape } from "./weight.ts";
 
-/** Returns the value that all elements of a small float tensor have; undefined if they differ or are not loaded. */
+/**
+ * Returns the common value of all elements of a small float tensor; undefined if elements differ or the tensor
+ * is not in memory.
+ */
 export function uniformElement(tensor: Tensor | undefined): number | undefined {
   const small = tensor?.small;
   if (small === undefined || !isFloat(small.type)) return undefined;
@@ -26,19 +30,22 @@ export function uniformElement(tensor: Tensor | undefined): number | undefined {
 }
 
 /**
- * Returns whether a layer's stored weight is an untrained constant. An assigned role takes precedence.
+ * Returns whether a layer's stored weight is an untrained constant. A weight with an assigned role is not.
  * @example
  * const learned = layers(model, infer(model)).filter((layer) => !isConstantWeight(layer));
  */
 export function isConstantWeight({ node, role, weight }: Pick<Layer, "node" | "role" | "weight">): boolean {
   const dims = fixedDims(node.inputs[role.input]?.type?.dims) ?? [];
-  // One value per output is a scale.
+  // A tensor with one value per output is a trained scale.
   const isScale = elementCount(dims) === dims[role.out];
   if (weight.role !== undefined || weightShape(role, dims).outputs !== 1 || isScale) return false;
   return (uniformElement(weight.tensor) ?? 0) !== 0;
 }
 
-/** Returns whether a node's scale and shift are 1 and 0 and a stored scale follows, possibly after rearrangement. */
+/**
+ * Returns whether a normalization has scale 1 and shift 0, and a separate stored scale follows, possibly after
+ * rearrangement.
+ */
 export function isUnitNormalization(node: Node, bound: Bound, inference: Inference): boolean {
   const parameters = bound.parameters();
   const scales = bound.scales().filter((input) => parameters.includes(input));
@@ -48,10 +55,10 @@ export function isUnitNormalization(node: Node, bound: Bound, inference: Inferen
     const expected = scales.includes(input) ? 1 : 0;
     return value?.role === undefined && uniformElement(value?.tensor) === expected;
   });
-  return isUnit && isScaledBelow(node.outputs[0], inference);
+  return isUnit && isScaledDownstream(node.outputs[0], inference);
 }
 
-function isScaledBelow(value: Value | undefined, inference: Inference): boolean {
+function isScaledDownstream(value: Value | undefined, inference: Inference): boolean {
   const [use, ...more] = value?.uses ?? [];
   const bound = use === undefined ? undefined : inference.at(use.node);
   if (use === undefined || more.length > 0 || bound === undefined || bound instanceof Miss) return false;
@@ -60,5 +67,5 @@ function isScaledBelow(value: Value | undefined, inference: Inference): boolean 
     return affine.inputs.some((input) => bound.scales().includes(input) && bound.parameters().includes(input));
   const rule = bound.quantize();
   const isMoved = !(rule instanceof Miss) && rule.kind === "transparent" && use.input === 0;
-  return isMoved && isScaledBelow(use.node.outputs[0], inference);
+  return isMoved && isScaledDownstream(use.node.outputs[0], inference);
 }

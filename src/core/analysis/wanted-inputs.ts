@@ -1,8 +1,10 @@
 /**
- * Infers the value ranges that a model's inputs need: indices within tables, bounds of clips, the scale that the first layer expects.
+ * Infers the value ranges that a model's inputs should have, from table sizes, clip bounds and the scale that
+ * the first layer expects:
  *      x = Div(Cast(pixels), 255);  y = Conv(x, w)        pixels: about 0 … 510
  *      h = Gather(words, ids)                             ids: 0 … rows - 1
- * Walks backward: each definition maps the needs of its output to its inputs; scaling and shifting are inverted.
+ * Walks backward: each operator definition maps the required range of its output to its inputs. Scaling and
+ * shifting are inverted.
  */
 import { Miss } from "../errors.ts";
 import { type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
@@ -12,9 +14,13 @@ import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { addDims } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
 
+/** The maximum number of intervals that are stored per value. */
 const maxIntervals = 16;
 
-/** Returns the intervals for each input by name, only for inputs whose needs the graph shows. */
+/**
+ * Returns the required intervals of model inputs by name. Inputs are left out if the graph shows no
+ * requirement.
+ */
 export function wantedInputs(model: Model, inference: Inference): ReadonlyMap<string, readonly WantedInterval[]> {
   const needs = new Map<Value, WantedInterval[]>();
   walk(model.graph, inference, needs);
@@ -35,13 +41,13 @@ function walk(graph: Graph, inference: Inference, needs: Map<Value, WantedInterv
       const value = node.inputs[input];
       if (value === undefined || inference.operand(value)?.stored === true) continue;
       const before = needs.get(value) ?? [];
-      if (before.length < maxIntervals && !before.some((other) => same(other, interval)))
+      if (before.length < maxIntervals && !before.some((other) => isSameInterval(other, interval)))
         needs.set(value, [...before, interval]);
     }
   }
 }
 
-function same(a: WantedInterval, b: WantedInterval): boolean {
+function isSameInterval(a: WantedInterval, b: WantedInterval): boolean {
   return a.low === b.low && a.high === b.high && a.strict === b.strict;
 }
 
@@ -70,6 +76,7 @@ function wantsOf(
   return [...direct, ...moved];
 }
 
+/** Returns the ranges for the data inputs of layers: ± 2 standard deviations around 0. */
 function dataOfLayers(node: Node, bound: Bound, inference: Inference): readonly Wanted[] {
   const roles = bound.weights();
   if (roles instanceof Miss) return [];
@@ -85,7 +92,10 @@ function dataOfLayers(node: Node, bound: Bound, inference: Inference): readonly 
 /** The assumed maximum ratio of a bias to the values that it is added to. */
 const maxBias = 8;
 
-/** Estimates the deviation of a layer's training data: 1, unless its bias or a following normalization indicates a much larger one. */
+/**
+ * Estimates the standard deviation of a layer's training data. Returns 1 unless the bias or a following
+ * normalization indicates a much larger value.
+ */
 function scaleOfData(node: Node, { input, out, bias }: WeightRole, inference: Inference): number {
   const weight = node.inputs[input];
   const outputs = weight === undefined ? undefined : inference.operand(weight)?.dims?.[out];
@@ -95,12 +105,13 @@ function scaleOfData(node: Node, { input, out, bias }: WeightRole, inference: In
   const shift = rootMeanSquare(bias === undefined ? undefined : numbersOf(node, bias, inference));
   const needed = Math.max(
     shift,
-    ...[...(node.outputs[0]?.uses ?? [])].map((use) => deviationSeen(use.node, inference)),
+    ...[...(node.outputs[0]?.uses ?? [])].map((use) => normalizedDeviation(use.node, inference)),
   );
   return deviation > 0 && needed > maxBias * deviation ? needed / deviation : 1;
 }
 
-function deviationSeen(node: Node, inference: Inference): number {
+/** Returns the average standard deviation that a normalization node stores; 0 for other nodes. */
+function normalizedDeviation(node: Node, inference: Inference): number {
   const statistics = inference.facet(node, "affine")?.statistics;
   if (statistics === undefined) return 0;
   return Math.sqrt(Math.max(0, average(numbersOf(node, statistics.variance, inference)) ?? 0));
@@ -116,7 +127,10 @@ function rootMeanSquare(numbers: Float64Array | undefined): number {
   return Math.sqrt(average(numbers?.map((number) => number * number)) ?? 0);
 }
 
-/** Inverts an affine node: x = (y - shift) / scale, averaged over channels. A normalization needs mean ± 2 standard deviations. */
+/**
+ * Inverts an affine node: x = (y − shift) / scale, with scale and shift averaged over channels. The input range
+ * of a normalization is mean ± 2 standard deviations.
+ */
 function beforeScaling(
   node: Node,
   { data, inputs, of, statistics }: Affine,

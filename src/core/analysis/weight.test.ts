@@ -3,7 +3,7 @@ import { parseModel } from "../graph/text.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { infer } from "./infer.ts";
 import { layerAt, layers } from "./layers.ts";
-import { noLayers } from "./no-layers.ts";
+import { unsupportedWeights } from "./no-layers.ts";
 import { requireWeight, weightMatrices, weightNeeds, weightNumbers, weightShape } from "./weight.ts";
 
 const stored = "w: float32[4, 4] = zeros";
@@ -81,7 +81,7 @@ graph (x: float32[n, 128]) -> (y) {
   y = MatMul(x, w)
 }`);
   const inference = infer(model);
-  expect(noLayers(model, inference, layers(model, inference)).map((miss) => miss.reason)).toEqual([
+  expect(unsupportedWeights(model, inference, layers(model, inference)).map((miss) => miss.reason)).toEqual([
     `its weight is computed from constants${wayOut}`,
   ]);
 });

@@ -1,8 +1,9 @@
 /**
- * A layer's weight as matrices, whatever the operator: per group a row per output, and a column per summed element, feature = input · taps + tap.
+ * Represents a layer's weight as matrices, one per group, for all operators. Rows are outputs and columns are
+ * features, where feature = input · taps + tap.
  *      Gemm (outputs, inputs), MatMul (inputs, outputs)           one group
- *      Conv (groups · outputs, inputs, taps…)                     the group of an output channel
- *      ConvTranspose (groups · inputs, outputs, taps…)            the group of an input channel
+ *      Conv (groups · outputs, inputs, taps…)                     a group per group of output channels
+ *      ConvTranspose (groups · inputs, outputs, taps…)            a group per group of input channels
  *      LSTM (directions, gates · outputs, inputs)                 a group per direction
  *      MatMul (stack…, inputs, outputs)                           a group per stacked matrix
  *      Einsum "bsd,dhk->bshk" (inputs, channels, taps)            one group, with an output per (channel, tap)
@@ -26,26 +27,26 @@ export interface WeightShape {
   readonly groups: number;
   readonly outputs: number;
   readonly inputs: number;
-  /** Elements per (output, input) pair: 1 for a matrix, the kernel positions of a convolution. */
+  /** Elements per (output, input) pair: 1 for a matrix, the number of kernel positions for a convolution. */
   readonly taps: number;
 }
 
 export function weightShape(role: WeightRole, dims: readonly number[]): WeightShape {
   const count = (axes: readonly number[]): number =>
-    axes.reduce((product, axis) => product * ofGroup(role, dims, axis), 1);
+    axes.reduce((product, axis) => product * sizePerGroup(role, dims, axis), 1);
   const groups = role.groups * count(role.stack ?? []);
   const [outputs, inputs] = [count([role.out, ...(role.outTaps ?? [])]), count([role.in])];
   const elements = elementCount(dims);
   return { groups, outputs, inputs, taps: elements === 0 ? 0 : elements / (groups * outputs * inputs) };
 }
 
-function ofGroup({ groups }: WeightRole, dims: readonly number[], axis: number): number {
+function sizePerGroup({ groups }: WeightRole, dims: readonly number[], axis: number): number {
   return (dims[axis] ?? 0) / (axis === 0 ? groups : 1);
 }
 
 /**
- * Converts a row-major tensor to matrices, outputs × features.
- * @param values The elements of a tensor with these dimensions, row-major.
+ * Converts a tensor to one matrix (outputs × features) per group.
+ * @param values The elements of a tensor with dimensions `dims`, in row-major order.
  */
 export function weightMatrices(
   role: WeightRole,
@@ -64,7 +65,7 @@ export function weightMatrices(
   );
 }
 
-/** Converts matrices back to a row-major tensor: the inverse of `weightMatrices`. */
+/** Converts matrices back to the elements of a row-major tensor. This is the inverse of `weightMatrices`. */
 export function weightNumbers(
   role: WeightRole,
   dims: readonly number[],
@@ -78,7 +79,10 @@ export function weightNumbers(
   );
 }
 
-/** Returns the index of each tensor element in the concatenated matrices: the sum of one offset per axis. */
+/**
+ * Returns the index of each tensor element in the concatenated matrices, computed as a sum of one offset per
+ * axis.
+ */
 function positionsOf(role: WeightRole, dims: readonly number[]): Uint32Array {
   const { groups, outputs, inputs, taps } = weightShape(role, dims);
   const size = outputs * inputs * taps;
@@ -93,33 +97,36 @@ function positionsOf(role: WeightRole, dims: readonly number[]): Uint32Array {
   ] as const) {
     let step = span;
     for (const axis of axes) {
-      step /= ofGroup(role, dims, axis);
+      step /= sizePerGroup(role, dims, axis);
       steps.set(axis, step);
     }
   }
   let positions = new Uint32Array(1);
   dims.forEach((count, axis) => {
-    const [each, step] = [ofGroup(role, dims, axis), steps.get(axis) ?? 0];
+    const [sizeInGroup, step] = [sizePerGroup(role, dims, axis), steps.get(axis) ?? 0];
     const next = new Uint32Array(positions.length * count);
     positions.forEach((position, block) => {
       for (let index = 0; index < count; index++)
-        next[block * count + index] = position + Math.floor(index / each) * size + (index % each) * step;
+        next[block * count + index] = position + Math.floor(index / sizeInGroup) * size + (index % sizeInGroup) * step;
     });
     positions = next;
   });
   return positions;
 }
 
-/** Returns "holds NaN" or "holds infinity" if an unmasked element is not finite. */
-export function brokenNumbers(values: ArrayLike<number>, mask?: ArrayLike<number>): string | undefined {
-  for (let at = 0; at < values.length; at++) {
-    const value = values[at] ?? 0;
-    if (value - value !== 0 && mask?.[at] !== 0) return `holds ${Number.isNaN(value) ? "NaN" : "infinity"}`;
+/** Returns "holds NaN" or "holds infinity" if an unmasked element is not finite; undefined otherwise. */
+export function describeNonFinite(values: ArrayLike<number>, mask?: ArrayLike<number>): string | undefined {
+  for (let index = 0; index < values.length; index++) {
+    const value = values[index] ?? 0;
+    if (value - value !== 0 && mask?.[index] !== 0) return `holds ${Number.isNaN(value) ? "NaN" : "infinity"}`;
   }
   return undefined;
 }
 
-/** Returns how a weight is stored: floats, scaled quantized values, packed blocks, or floats that more than a mask transforms. */
+/**
+ * Returns how a weight is stored: as floats (possibly masked), as quantized values with scales, as packed
+ * blocks, or as floats that other nodes transform.
+ */
 export function weightStorage({
   weight,
   effective,
@@ -127,7 +134,7 @@ export function weightStorage({
   isScale,
 }: Layer): "float" | "quantized" | "packed" | "computed" {
   if (role.packed !== undefined) return "packed";
-  // A Constant node stores its tensor in an attribute.
+  // The weight of a Constant node has a type but no tensor, because the node stores the tensor in an attribute.
   const type = weight.tensor?.type ?? weight.type?.type;
   if (isScale || type === undefined || !isFloat(type)) return "quantized";
   return effective === weight || maskingOf(weight)?.product === effective ? "float" : "computed";
@@ -138,29 +145,43 @@ export const isQuantized = (layer: Layer): boolean => ["quantized", "packed"].in
 export const hasFloatWeights = (model: Model, inference: Inference): boolean =>
   allLayers(model, inference).some((layer) => !isQuantized(layer));
 
-/** Returns the name of the stored tensor that a value is tied to, in either direction. */
+/** Returns the name of a stored tensor tied to this value, in either direction; undefined if there is none. */
 function tiedName({ role, graph, name }: Value): string | undefined {
   return role?.kind === "tied" ? role.name : graph.tiedTo(name)[0]?.value.name;
 }
 
-/** The requirements of a technique for a weight. In addition, the weight must be floats that can be read without running the model. */
+/**
+ * A technique's requirements for a weight. All techniques also require floats that can be read without running
+ * the model.
+ */
 export interface WeightNeeds {
-  /** The allowed stored types; default: any float. */
+  /** The allowed stored types; any float type by default. */
   readonly types?: readonly DataType[];
-  /** "stored": at most a mask between it and the node; "unrounded": no fake quantization and no cast. */
+  /**
+   * "stored": nothing but a mask is between the stored tensor and the node. "unrounded": neither fake
+   * quantization nor a cast is between them.
+   */
   readonly read?: "stored" | "unrounded";
-  /** "alone": the node only multiplies by it; "chain": several layers in a row can replace it. */
+  /**
+   * "alone": the node computes only a product with the weight. "chain": the node can be replaced by several
+   * layers in a row.
+   */
   readonly product?: "alone" | "chain";
-  /** The maximum number of readers; default: unlimited. */
+  /** The maximum number of nodes that read the weight; unlimited by default. */
   readonly readers?: number;
+  /** The weight must not be tied to another tensor. */
   readonly untied?: true;
+  /** The weight can be in a subgraph. */
   readonly inside?: true;
-  /** The model's parameters (`parametersOf`): other stored tensors are arithmetic of the graph. Absent if the user selected the layers. */
+  /**
+   * The model's parameters (`parametersOf`). Other stored tensors are constants of the graph and are rejected.
+   * Undefined if the user selected the layers, which allows all tensors.
+   */
   readonly learned?: ReadonlySet<Value> | undefined;
 }
 
 export const weightNeeds = {
-  // ONNX Runtime has no bfloat16 product, so a mask would not load.
+  // bfloat16 is excluded, because ONNX Runtime cannot multiply a mask in this type.
   prune: { types: ["float32", "float64", "float16"], untied: true },
   quantize: { inside: true },
   factorize: { types: ["float32", "float64", "float16"], read: "unrounded", product: "chain", untied: true },
@@ -168,14 +189,14 @@ export const weightNeeds = {
   fuse: { types: ["float32"], read: "stored", product: "alone", readers: 1 },
 } as const satisfies Readonly<Record<string, WeightNeeds>>;
 
-/** Types of sizes, positions and decisions. Smaller integers represent trained values. */
+/** Types of sizes, positions and conditions. Integers of other types can represent trained values. */
 export const arithmeticTypes: ReadonlySet<DataType> = new Set(["int64", "uint64", "bool", "string"]);
 
-const laterIf = (read: WeightNeeds["read"]): string =>
+const orderAdvice = (read: WeightNeeds["read"]): string =>
   read === "unrounded" ? ": `quantize` must be a later step" : "";
 
 /**
- * Returns why the tensor of a stored parameter (weight or bias) does not meet the needs.
+ * Returns why the stored tensor of a weight or bias does not meet the needs; undefined if it does.
  * @param what The name of the tensor in the reason.
  */
 export function requireStored(
@@ -187,20 +208,23 @@ export function requireStored(
   if (type === undefined || (inside !== true && value.graph.parent !== undefined))
     return new Miss(`${what} is not stored in the main graph`);
   if (arithmeticTypes.has(type)) return new Miss(`${what} is ${type}, not floats`);
-  if (!isFloat(type)) return new Miss(`${what} is quantized already${laterIf(read)}`);
+  if (!isFloat(type)) return new Miss(`${what} is quantized already${orderAdvice(read)}`);
   if (types?.includes(type) === false) return new Miss(`${what} is ${type}, not ${types.join(" or ")}`);
   const tied = untied === true ? tiedName(value) : undefined;
   if (tied !== undefined) return new Miss(`${what} is tied to "${tied}"`);
   return learned?.has(value) === false ? new Miss(`${what} contains constants, which are not trained`) : undefined;
 }
 
-/** Returns why a layer's weight does not meet a technique's needs: the single list of these reasons. */
+/**
+ * Returns why a layer's weight does not meet a technique's needs; undefined if it does. All techniques take
+ * these reasons from here.
+ */
 export function requireWeight(layer: Layer, needs: WeightNeeds): Miss | undefined {
-  const reason = requireStored(layer.weight, needs)?.reason ?? refusal(layer, needs);
+  const reason = requireStored(layer.weight, needs)?.reason ?? unmetNeed(layer, needs);
   return reason === undefined ? undefined : new Miss(reason, layer.name);
 }
 
-/** Returns why a layer is more than one matrix product. */
+/** Returns why a layer is not exactly one matrix product; undefined if it is. */
 export function requireProduct({ role, name, effective }: Layer): Miss | undefined {
   if (role.kind === "lookup") return new Miss("it is an embedding lookup, without a matrix product", name);
   if (role.fused !== undefined) return new Miss(`${role.fused} is fused into the layer: ${lowerFirst}`, name);
@@ -210,18 +234,18 @@ export function requireProduct({ role, name, effective }: Layer): Miss | undefin
   return new Miss(isOne ? `its weight is [${dims.join(", ")}], not a matrix` : "it holds several matrices", name);
 }
 
-function refusal(layer: Layer, { read, product, readers, inside }: WeightNeeds): string | undefined {
+function unmetNeed(layer: Layer, { read, product, readers, inside }: WeightNeeds): string | undefined {
   if (inside !== true && isInside(layer)) return "it is in a subgraph";
   const { effective, weight, role } = layer;
   const storage = weightStorage(layer);
   const type = effective.type?.type;
   const dims = fixedDims(effective.type?.dims) ?? [];
   if (storage === "packed" || (type !== undefined && !isFloat(type)))
-    return `its weight is quantized already${laterIf(read)}`;
-  // A chain must be one product, or a lookup that its definition can write as a chain.
-  const other =
+    return `its weight is quantized already${orderAdvice(read)}`;
+  // A chain requires a single product, or a lookup whose definition can be written as a chain.
+  const notProduct =
     product === undefined || (product === "chain" && role.chain !== undefined) ? undefined : requireProduct(layer);
-  if (other !== undefined) return other.reason;
+  if (notProduct !== undefined) return notProduct.reason;
   if (product === "chain" && role.chain === undefined) return "its operator cannot be written as a chain of layers";
   if (layer.isScale) return "it contains the scales of a table that is quantized already";
   const unread = whyNotStored(effective);
@@ -231,7 +255,8 @@ function refusal(layer: Layer, { read, product, readers, inside }: WeightNeeds):
     return "its weight has fake quantization: `fake-quantize` must be a later step";
   if (read === "unrounded" && type !== weight.tensor?.type)
     return `its weight is ${weight.tensor?.type}, but used as ${type}`;
-  // Replacing the values would change a model output, and factors would leave the original in the file.
+  // Replacing the values would change a model output. After factorization, the output would keep the original
+  // weight in the file.
   if (
     (readers !== undefined || product === "chain") &&
     [weight, effective].some((value) => value.graph.isOutput(value))
@@ -242,7 +267,9 @@ function refusal(layer: Layer, { read, product, readers, inside }: WeightNeeds):
   return elementCount(dims) === 0 ? "its weight has no elements" : undefined;
 }
 
-/** Returns whether a value passes through quantization, or through rounding with a straight-through gradient. */
+/**
+ * Returns whether a value passes through integer types, or through rounding with a straight-through gradient.
+ */
 function isRounded({ role, producer, type }: Value): boolean {
   return (
     role?.kind === "straight-through" ||

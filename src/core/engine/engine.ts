@@ -3,28 +3,31 @@ import { bytesOf } from "../tensor/dense.ts";
 import type { Batch } from "../tensor/types.ts";
 
 export interface LoadOptions {
-  /** Lets the runtime optimize the graph (default: true). Training steps disable it, because it would merge recomputed nodes. */
+  /** Whether the runtime optimizes the graph (default: true). Training steps disable optimization, because it would merge recomputed nodes. */
   readonly optimize?: boolean;
-  /** Threads inside an operator; 0 lets the runtime choose. In WebAssembly the first session decides for all. */
+  /** The number of threads per operator; 0 lets the runtime choose. In WebAssembly, the first session sets it for all sessions. */
   readonly threads?: number | undefined;
-  /** Runs will usually pass output buffers, which the native runtime fills without another copy. */
+  /** Prepares for runs that pass output buffers, which the native runtime then fills without an additional copy. */
   readonly inPlace?: boolean;
-  /** For few runs: weights are mapped from their file and not packed (native). Takes almost no memory and twice the time. */
+  /** Saves memory if there are only few runs: weights are mapped from their file and not packed (native). Runs take twice as long. */
   readonly lean?: boolean;
-  /** Other sessions alternate with this one: its threads end with each run instead of spinning on processors that others need (native). */
+  /** Prepares for alternating runs of several sessions: threads stop spinning after each run, so that other sessions can use the processors (native). */
   readonly amongOthers?: boolean;
-  /** Whether threads spin while waiting for work (default: true). Sleeping saves a quarter of the processor time of single-threaded runs (native). */
+  /** Whether threads spin while waiting for work (default: true). False saves a quarter of the processor time of single-threaded runs (native). */
   readonly spinning?: boolean;
 }
 
 export interface Session {
-  /** Runs the graph. `fetch` names the wanted outputs (default: all tensors), or gives buffers to fill. Fed arrays are read in place and not kept. */
+  /**
+   * Runs the graph. Fed arrays are read without a copy and not kept.
+   * @param fetch The names of the requested outputs (default: all tensors), or buffers that the outputs are written to.
+   */
   run(feeds: Batch, fetch?: readonly string[] | Batch): Promise<Batch>;
   release(): Promise<void>;
 }
 
-/** Returns the outputs, copied into the given buffers if the runtime has its own. */
-export function delivered(outputs: Batch, fetch: readonly string[] | Batch | undefined): Batch {
+/** Returns the outputs. If `fetch` contains buffers, copies the outputs into these buffers and returns them. */
+export function deliverOutputs(outputs: Batch, fetch: readonly string[] | Batch | undefined): Batch {
   if (fetch === undefined || isNames(fetch)) return outputs;
   for (const [name, output] of Object.entries(outputs)) {
     const buffer = fetch[name];
@@ -34,7 +37,7 @@ export function delivered(outputs: Batch, fetch: readonly string[] | Batch | und
   return fetch;
 }
 
-export function wantedNames(fetch: readonly string[] | Batch | undefined): readonly string[] | undefined {
+export function requestedNames(fetch: readonly string[] | Batch | undefined): readonly string[] | undefined {
   return fetch === undefined || isNames(fetch) ? fetch : Object.keys(fetch);
 }
 

@@ -1,19 +1,26 @@
 /**
- * ONNX Runtime: onnxruntime-node in Node, onnxruntime-web in a browser or on request. Training steps disable graph optimization, which merges
- * recomputed nodes and folds constants without gain. Memory patterns are always off: they take 50 % more memory.
+ * Runs models on ONNX Runtime: onnxruntime-node in Node, onnxruntime-web in a browser or on request. Memory patterns are always disabled, because they
+ * take 50 % more memory.
  */
 import type { InferenceSession, OnnxValue, Tensor as RuntimeTensor } from "onnxruntime-node";
 import { errorMessage, PithError } from "../errors.ts";
 import { operatorName } from "../graph/graph.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
-import { delivered, type Engine, isNames, type LoadOptions, type Session, wantedNames } from "./engine.ts";
+import { deliverOutputs, type Engine, isNames, type LoadOptions, requestedNames, type Session } from "./engine.ts";
 import { type FoundRuntime, findRuntime, type RuntimeName, setWebThreads } from "./runtime.ts";
 import { plainMessage, unknownOperator } from "./runtime-messages.ts";
-import { refusedType, requireCarried, screenModel, screenSession, withListFirst, withNames } from "./screen.ts";
+import {
+  addListOutput,
+  requirePassableType,
+  screenModel,
+  screenSession,
+  unsupportedTypeError,
+  withNames,
+} from "./screen.ts";
 import { type Handover, handOverBuffers, handOverFiles } from "./weights.ts";
 
 export interface EngineOptions {
-  /** The runtime; default: native if installed, otherwise WebAssembly. `"webgpu"` exists only in browsers. */
+  /** The runtime (default: native if installed, otherwise WebAssembly). "webgpu" exists only in browsers. */
   readonly runtime?: RuntimeName;
 }
 
@@ -26,19 +33,19 @@ export interface EngineOptions {
  * await session.release();
  */
 export function createEngine(options: EngineOptions = {}): Engine {
-  let runtimeFound: Promise<FoundRuntime> | undefined;
+  let runtimePromise: Promise<FoundRuntime> | undefined;
   return {
     async load(model, loadOptions = {}) {
-      runtimeFound ??= findRuntime(options.runtime);
-      const runtime = await runtimeFound;
+      runtimePromise ??= findRuntime(options.runtime);
+      const runtime = await runtimePromise;
       screenModel(model);
-      const web = runtime.name !== "native";
-      const named = withNames(loadOptions.inPlace === true && !web ? withListFirst(model) : model);
-      if (web) setWebThreads(runtime, loadOptions.threads);
-      const handover = await (web ? handOverBuffers(named) : handOverFiles(named));
+      const isWeb = runtime.name !== "native";
+      const named = withNames(loadOptions.inPlace === true && !isWeb ? addListOutput(model) : model);
+      if (isWeb) setWebThreads(runtime, loadOptions.threads);
+      const handover = await (isWeb ? handOverBuffers(named) : handOverFiles(named));
       try {
-        const session = await create(runtime, handover, loadOptions);
-        return wrap(runtime, session, handover);
+        const session = await createSession(runtime, handover, loadOptions);
+        return wrapSession(runtime, session, handover);
       } catch (error) {
         await handover.release();
         throw error;
@@ -47,7 +54,7 @@ export function createEngine(options: EngineOptions = {}): Engine {
   };
 }
 
-async function create(
+async function createSession(
   { ort, name }: FoundRuntime,
   handover: Handover,
   options: LoadOptions,
@@ -62,7 +69,7 @@ async function create(
       ...sessionOptions(options),
     });
   } catch (cause) {
-    throw refusedType(errorMessage(cause)) ?? failure("ONNX Runtime refused the model", cause);
+    throw unsupportedTypeError(errorMessage(cause)) ?? engineError("ONNX Runtime refused the model", cause);
   }
   try {
     screenSession(session);
@@ -73,7 +80,7 @@ async function create(
   }
 }
 
-/** Session configuration entries (onnxruntime_session_options_config_keys.h). */
+/** Returns session configuration entries (onnxruntime_session_options_config_keys.h). `folder` contains the files of external weights. */
 function configuration(folder: string | undefined, options: LoadOptions): Readonly<Record<string, string>> {
   return {
     ...(folder === undefined ? {} : { model_external_initializers_file_folder_path: folder }),
@@ -93,46 +100,48 @@ function sessionOptions(options: LoadOptions): InferenceSession.SessionOptions {
   };
 }
 
-function wrap({ ort, name: runtime }: FoundRuntime, session: InferenceSession, handover: Handover): Session {
-  const native = runtime === "native";
+function wrapSession({ ort, name: runtime }: FoundRuntime, session: InferenceSession, handover: Handover): Session {
+  const isNative = runtime === "native";
   const toRuntime = (name: string, dense: Dense): RuntimeTensor => {
-    requireCarried(name, dense.type);
+    requirePassableType(name, dense.type);
     return new ort.Tensor(dense.type as "float32", dense.data as Float32Array, dense.dims);
   };
   const isTensor = ({ isTensor: is }: { readonly isTensor: boolean }): boolean => is;
   const tensorNames = session.outputMetadata.filter(isTensor).map(({ name }) => name);
-  const otherThanTensors = session.outputNames.filter((name) => !tensorNames.includes(name));
-  const list = session.outputMetadata[0]?.isTensor === false ? session.outputNames[0] : undefined;
-  // A classifier's sequence of maps accompanies its labels; alone there is nothing to fetch.
-  const fetched = tensorNames.length === 0 ? undefined : tensorNames;
-  let last: { readonly feeds: Batch; readonly tensors: Record<string, RuntimeTensor> } | undefined;
+  const nonTensorNames = session.outputNames.filter((name) => !tensorNames.includes(name));
+  const listOutput = session.outputMetadata[0]?.isTensor === false ? session.outputNames[0] : undefined;
+  // Outputs that are not tensors, such as a classifier's sequence of maps, are not fetched unless the model has no tensor outputs.
+  const fetchedNames = tensorNames.length === 0 ? undefined : tensorNames;
+  let previous: { readonly feeds: Batch; readonly tensors: Record<string, RuntimeTensor> } | undefined;
   let released: Promise<void> | undefined;
   return {
     async run(feeds, fetch) {
       const tensors: Record<string, RuntimeTensor> = {};
       for (const [name, dense] of Object.entries(feeds)) {
-        // A repeatedly fed buffer (weights) is wrapped once.
-        tensors[name] = last?.feeds[name] === dense ? (last.tensors[name] as RuntimeTensor) : toRuntime(name, dense);
+        // A buffer that is fed again (weights) is not wrapped again.
+        tensors[name] =
+          previous?.feeds[name] === dense ? (previous.tensors[name] as RuntimeTensor) : toRuntime(name, dense);
       }
-      last = { feeds, tensors };
+      previous = { feeds, tensors };
       try {
-        if (native && fetch !== undefined && !isNames(fetch)) {
+        if (isNative && fetch !== undefined && !isNames(fetch)) {
           const buffers: Record<string, OnnxValue | null> = {};
           for (const [name, dense] of Object.entries(fetch)) buffers[name] = toRuntime(name, dense);
-          if (list !== undefined) buffers[list] = null;
+          if (listOutput !== undefined) buffers[listOutput] = null;
           await session.run(tensors, buffers);
           return fetch;
         }
-        const names = wantedNames(fetch) ?? fetched;
+        const names = requestedNames(fetch) ?? fetchedNames;
         const results = await (names === undefined ? session.run(tensors) : session.run(tensors, names));
-        const answers = Object.entries(results).map(([name, value]) => [name, fromRuntime(name, value)] as const);
-        return delivered(Object.fromEntries(answers), fetch);
+        const outputs = Object.entries(results).map(([name, value]) => [name, fromRuntime(name, value)] as const);
+        return deliverOutputs(Object.fromEntries(outputs), fetch);
       } catch (cause) {
         if (cause instanceof PithError) throw cause;
-        // The run has filled the buffers, and stopped before copying them (`withListFirst`).
-        if (native && list !== undefined && fetch !== undefined && !isNames(fetch) && isNoTensor(cause)) return fetch;
-        if (isNoTensor(cause)) throw notTensors(otherThanTensors, cause);
-        throw failure("ONNX Runtime failed", cause);
+        // The run has filled the buffers, then failed at the sequence output that prevents a copy (`addListOutput`).
+        if (isNative && listOutput !== undefined && fetch !== undefined && !isNames(fetch) && isNonTensorError(cause))
+          return fetch;
+        if (isNonTensorError(cause)) throw nonTensorError(nonTensorNames, cause);
+        throw engineError("ONNX Runtime failed", cause);
       }
     },
     release() {
@@ -142,29 +151,29 @@ function wrap({ ort, name: runtime }: FoundRuntime, session: InferenceSession, h
   };
 }
 
-/** Returns whether the runtime cannot return an output that it computed. */
-function isNoTensor(cause: unknown): boolean {
+/** Returns whether an error states that an output is not a tensor and can therefore not be returned. */
+function isNonTensorError(cause: unknown): boolean {
   return /non.?tensor/i.test(errorMessage(cause));
 }
 
 function fromRuntime(name: string, value: OnnxValue): Dense {
-  if (!("data" in value)) throw notTensors([name], undefined);
+  if (!("data" in value)) throw nonTensorError([name], undefined);
   const { type, dims, data } = value;
   return { type, dims, data } as Dense;
 }
 
-function notTensors(names: readonly string[], cause: unknown): PithError {
-  const those = names.map((name) => `"${name}"`).join(", ");
-  const sentence = `Output ${those} is a sequence or a map: ONNX Runtime's JavaScript interface carries only tensors.`;
+function nonTensorError(names: readonly string[], cause: unknown): PithError {
+  const quotedNames = names.map((name) => `"${name}"`).join(", ");
+  const sentence = `Output ${quotedNames} is a sequence or a map: ONNX Runtime's JavaScript interface carries only tensors.`;
   return new PithError("E_UNSUPPORTED", sentence, {
     hint: "Fetch the outputs that are tensors, or export the model without this one (skl2onnx: zipmap off).",
     cause,
   });
 }
 
-function failure(what: string, cause: unknown): PithError {
+function engineError(summary: string, cause: unknown): PithError {
   const unknown = unknownOperator(errorMessage(cause));
   const hint = `This runtime has no kernel for ${unknown === undefined ? "" : operatorName(unknown)}. Pruning, and storing weights as integers or float16, do not run the model.`;
   const options = unknown === undefined ? { cause } : { cause, hint };
-  return new PithError("E_ENGINE", `${what}: ${plainMessage(errorMessage(cause))}.`, options);
+  return new PithError("E_ENGINE", `${summary}: ${plainMessage(errorMessage(cause))}.`, options);
 }

@@ -1,11 +1,11 @@
-/** Reduces ONNX Runtime's error messages to a sentence, without source locations, signatures and conditions. The cause keeps the text. */
+/** Reduces ONNX Runtime's error messages to a sentence without source locations, signatures and conditions. The `cause` of an error has the full text. */
 import { stripPeriod } from "../errors.ts";
 
-/** Longer texts end with the last sentence that fits. */
+/** The maximum length of a message in characters. Longer messages are truncated after a sentence. */
 const maxLength = 300;
 
-/** The text around the message, from outside to inside. Function signatures can have one level of nested parentheses. */
-const around: readonly (readonly [RegExp, string])[] = [
+/** Patterns of the text around a message and their replacements, applied in order. Function signatures can have one level of nested parentheses. */
+const messagePatterns: readonly (readonly [RegExp, string])[] = [
   [/^Non-zero status code returned while running (\S+) node\. Name:'' Status Message: /, "$1: "],
   [/^Non-zero status code returned while running (\S+) node\. Name:'([^']*)' Status Message: /, '$1 "$2": '],
   [/^(?:Fatal error|Type Error|This is an invalid model\.(?: Type Error:| Error:)?):? /, ""],
@@ -20,10 +20,13 @@ const around: readonly (readonly [RegExp, string])[] = [
   ],
 ];
 
-/** Returns "Reshape: The input tensor cannot be reshaped to the requested shape. Input shape:{2}, requested shape:{3}", without a full stop. */
+/**
+ * Returns a message reduced to its content, without a full stop.
+ * Example: "Reshape: The input tensor cannot be reshaped to the requested shape. Input shape:{2}, requested shape:{3}"
+ */
 export function plainMessage(message: string): string {
   let text = message.replace(/\s+/g, " ").trim();
-  for (const [pattern, instead] of around) text = text.replace(pattern, instead);
+  for (const [pattern, replacement] of messagePatterns) text = text.replace(pattern, replacement);
   const [, opset, domain, newest] =
     /Opset (\d+) is under development.* support for domain (\S+) is till opset (\d+)/.exec(text) ?? [];
   if (opset !== undefined) text = `it knows operator sets up to ${newest} of ${domain}, and this one is ${opset}`;
@@ -37,7 +40,7 @@ export interface UnknownOperator {
   readonly op: string;
 }
 
-/** Returns the operator that a runtime error says it lacks; undefined for other errors. */
+/** Returns the operator that the runtime does not support, from its error message. Undefined for other errors. */
 export function unknownOperator(text: string): UnknownOperator | undefined {
   const [, custom, name] = /([\w.-]+):([\w.-]+)\(-?\d+\) is not a registered function\/op/.exec(text) ?? [];
   if (custom !== undefined && name !== undefined) return { domain: custom, op: name };

@@ -12,7 +12,7 @@ export interface FoundRuntime {
   readonly name: RuntimeName;
 }
 
-/** Returns the requested runtime; default: native, otherwise WebAssembly. @throws PithError E_ENGINE_MISSING if it is not installed. */
+/** Loads the requested runtime (default: native if installed, otherwise WebAssembly). @throws PithError E_ENGINE_MISSING if it is not installed. */
 export async function findRuntime(requested?: RuntimeName): Promise<FoundRuntime> {
   const failures: unknown[] = [];
   const attempt = async (load: () => Promise<unknown>): Promise<Runtime | undefined> => {
@@ -33,15 +33,15 @@ export async function findRuntime(requested?: RuntimeName): Promise<FoundRuntime
     const ort = await attempt(() => import("onnxruntime-web"));
     if (ort !== undefined) return { ort, name: requested ?? "wasm" };
   }
-  throw missing(requested, failures[0]);
+  throw missingRuntimeError(requested, failures[0]);
 }
 
-/** Returns the runtime that an engine would use. @throws PithError E_ENGINE_MISSING as `findRuntime` does. */
+/** Returns the name of the runtime that an engine would use. @throws PithError E_ENGINE_MISSING if it is not installed. */
 export async function runtimeName(requested?: RuntimeName): Promise<RuntimeName> {
   return (await findRuntime(requested)).name;
 }
 
-function missing(requested: RuntimeName | undefined, cause: unknown): PithError {
+function missingRuntimeError(requested: RuntimeName | undefined, cause: unknown): PithError {
   const native = "onnxruntime-node is not installed, or does not load on this machine";
   const [sentence, hint] =
     requested === "native"
@@ -58,7 +58,7 @@ function missing(requested: RuntimeName | undefined, cause: unknown): PithError 
   return new PithError("E_ENGINE_MISSING", sentence, { hint, cause });
 }
 
-/** Sets the number of WebAssembly threads, fixed by the first session. Browsers allow several only for isolated pages. */
+/** Sets the number of WebAssembly threads, which the first session fixes. Browsers allow several threads only for cross-origin isolated pages. */
 export function setWebThreads({ ort }: FoundRuntime, threads: number | undefined): void {
   ort.env.wasm.numThreads ??= threads === undefined || threads === 0 ? threadCount() : threads;
   ort.env.logLevel = "error";

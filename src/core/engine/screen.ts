@@ -1,6 +1,8 @@
 /**
- * Rejects models that the runtime cannot handle. Some output types abort the process (4-bit integers), others are rejected by number.
- * Functions can expand to too many nodes, and values can be larger than the machine's memory.
+ * Rejects models that the runtime cannot handle:
+ * - inputs or outputs of types that JavaScript cannot receive; some, such as 4-bit integers, would abort the process;
+ * - functions that expand to too many nodes;
+ * - values that are larger than the machine's memory.
  */
 import type { InferenceSession } from "onnxruntime-node";
 import { machineMemory } from "#platform";
@@ -9,11 +11,12 @@ import { emitInto } from "../graph/emit.ts";
 import { whyNotExpanded } from "../graph/functions.ts";
 import { allValues } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { hasDistinctNames, nameApart } from "../graph/names.ts";
+import { hasDistinctNames, makeNamesDistinct } from "../graph/names.ts";
 import { dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
 import { bitsOf, type DataType, typeOfCode } from "../tensor/types.ts";
 
-export const insideOnly: ReadonlySet<string> = new Set<DataType>([
+/** Element types that ONNX Runtime's JavaScript interface cannot pass, so that only values inside a graph can have them. */
+export const internalTypes: ReadonlySet<string> = new Set<DataType>([
   "int4",
   "uint4",
   "int2",
@@ -29,24 +32,24 @@ export const insideOnly: ReadonlySet<string> = new Set<DataType>([
   "complex128",
 ]);
 
-export function requireCarried(name: string, type: string | undefined): void {
-  if (type !== undefined && insideOnly.has(type)) throw notCarried(`"${name}"`, type);
+export function requirePassableType(name: string, type: string | undefined): void {
+  if (type !== undefined && internalTypes.has(type)) throw typeError(`"${name}"`, type);
 }
 
-/** Converts the runtime's `Unsupported data type: 16` to an error; undefined for other messages. */
-export function refusedType(message: string): PithError | undefined {
+/** Converts a runtime message such as `Unsupported data type: 16` to an error. Undefined for other messages. */
+export function unsupportedTypeError(message: string): PithError | undefined {
   const code = /^unsupported data type: (\d+)\.?$/i.exec(message.trim())?.[1];
   const type = code === undefined ? undefined : typeOfCode(Number(code));
-  return type === undefined ? undefined : notCarried("An input or output", type);
+  return type === undefined ? undefined : typeError("An input or output", type);
 }
 
-function notCarried(what: string, type: string): PithError {
-  return new PithError("E_UNSUPPORTED", `${what} is ${type}: ONNX Runtime's JavaScript interface cannot carry it.`, {
+function typeError(subject: string, type: string): PithError {
+  return new PithError("E_UNSUPPORTED", `${subject} is ${type}: ONNX Runtime's JavaScript interface cannot carry it.`, {
     hint: "Inside a graph the type is fine: put a Cast, or a DequantizeLinear, before this output or after this input.",
   });
 }
 
-/** @throws PithError E_UNSUPPORTED for a value that is larger than the machine's memory. */
+/** Requires that a value is not larger than the machine's memory. @throws PithError E_UNSUPPORTED */
 export function requireRoom(name: string, type: DataType, dims: readonly number[]): void {
   const bytes = elementCount(dims) * (type === "string" ? 1 : bitsOf[type] / 8);
   const memory = machineMemory();
@@ -61,7 +64,11 @@ function gigabytes(bytes: number): string {
   return `${(bytes / 1e9).toLocaleString("en", { maximumSignificantDigits: 3 })} GB`;
 }
 
-/** @throws PithError E_UNSUPPORTED for a type that cannot be passed, a value larger than the machine's memory, or functions that expand too far. */
+/**
+ * Rejects a model before it is loaded.
+ * @throws PithError E_UNSUPPORTED for an input or output type that cannot be passed, a value larger than the machine's memory, or functions that expand
+ * to too many nodes.
+ */
 export function screenModel(model: Model): void {
   const reason = whyNotExpanded(model);
   if (reason !== undefined)
@@ -72,23 +79,24 @@ export function screenModel(model: Model): void {
         hint: "Export it again without functions that call each other.",
       },
     );
-  for (const value of [...model.graph.feeds, ...model.graph.outputs]) requireCarried(value.name, value.type?.type);
+  for (const value of [...model.graph.feeds, ...model.graph.outputs]) requirePassableType(value.name, value.type?.type);
   for (const { name, type, tensor } of allValues(model.graph)) {
     const dims = tensor === undefined ? fixedDims(type?.dims) : undefined;
     if (type !== undefined && dims !== undefined) requireRoom(name, type.type, dims);
   }
 }
 
-/** @throws PithError E_UNSUPPORTED if an output of undeclared type has one that cannot be passed. */
+/** Rejects a loaded model by the output types that the runtime inferred. @throws PithError E_UNSUPPORTED if a type cannot be passed. */
 export function screenSession(session: InferenceSession): void {
-  for (const output of session.outputMetadata) if (output.isTensor) requireCarried(output.name, output.type);
+  for (const output of session.outputMetadata) if (output.isTensor) requirePassableType(output.name, output.type);
 }
 
 /**
- * Returns a copy with an empty sequence as its first output. onnxruntime-node copies all outputs, even those in given buffers, which takes up to a
- * tenth of a training step. It stops copying at an output that is not a tensor. Opsets without sequences get a plain copy.
+ * Returns a copy of the model with an empty sequence as an additional first output. onnxruntime-node copies all outputs, even if they are in passed
+ * buffers, which takes up to a tenth of a training step. It stops copying at an output that is not a tensor. If the opset has no sequences, returns a
+ * plain copy.
  */
-export function withListFirst(model: Model): Model {
+export function addListOutput(model: Model): Model {
   const copy = model.clone();
   if ((model.opsets.get("") ?? 0) < minSequenceOpset) return copy;
   const list = emitInto(copy, { by: "engine" }).SequenceEmpty([]);
@@ -98,10 +106,10 @@ export function withListFirst(model: Model): Model {
 
 const minSequenceOpset = 11;
 
-/** Returns the model with the distinct names that the runtime requires: a copy, if names change. */
+/** Returns the model if its names are distinct, as the runtime requires; otherwise a copy with distinct names. */
 export function withNames(model: Model): Model {
   if (hasDistinctNames(model)) return model;
   const copy = model.clone();
-  nameApart(copy);
+  makeNamesDistinct(copy);
   return copy;
 }

@@ -1,8 +1,8 @@
 /**
- * Passes a model to the runtime without copying its weights. Unchanged weights stay in their files: the encoded graph refers to them (external data),
- * and the native runtime maps them into memory. Other weights are inline up to protobuf's limit of 2 GiB, and beyond it in a temporary file. The
- * runtime opens only files below one folder, so a common one is used. WebAssembly has no files: large weights are passed as buffers, which saves a
- * copy in its 4 GiB of memory.
+ * Passes a model to the runtime without copying its weights.
+ * - Native: the encoded graph refers to unchanged weights in their files (external data), which the runtime maps into memory. Other weights are inline,
+ *   or in a temporary file if they exceed protobuf's limit of 2 GiB. The runtime opens only files below one folder, so a common folder is used.
+ * - WebAssembly has no files: large weights are passed as buffers, which saves a copy in its 4 GiB of memory.
  */
 import { fileNameOf, folderOf, joinPath, pathOf, realPath, temporaryFolder, writeFileAtomically } from "#platform";
 import { allValues, type Value } from "../graph/graph.ts";
@@ -14,40 +14,42 @@ import { type Piece, sizeOf, stream } from "../onnx/writer.ts";
 import { bytesOf } from "../tensor/dense.ts";
 import type { ByteSource, Tensor } from "../tensor/types.ts";
 
-/** Smaller weights are inline: the runtime's optimizer reads them, and each file range takes a system call. */
+/** The minimum bytes of a weight that stays in its file. The optimizer reads smaller weights, and each file range takes a system call. */
 const minLargeWeightBytes = 2 ** 16;
-/** The minimum bytes of large weights; below it a copy takes only milliseconds. */
+/** The minimum total bytes of large weights. For fewer bytes, a copy takes only milliseconds. */
 const minLargeTotalBytes = 2 ** 25;
-/** The maximum inline bytes: protobuf reads less than 2 GiB, including nodes. */
-const inlineLimit = 2 ** 31 - 2 ** 26;
+/** The maximum bytes of inline weights: a protobuf message is smaller than 2 GiB, including nodes. */
+const maxInlineBytes = 2 ** 31 - 2 ** 26;
 
 export interface Handover {
+  /** The encoded model. */
   readonly bytes: Uint8Array;
-  /** The folder from which the bytes name files. */
+  /** The folder to which file paths in the encoded model are relative. */
   readonly folder?: string | undefined;
+  /** Buffers with weights, by the paths in the encoded model. */
   readonly files?: readonly { readonly path: string; readonly data: Uint8Array }[];
-  /** Removes temporary files; call it when the session has ended. */
+  /** Removes temporary files. Must be called after the session is released. */
   release(): Promise<void>;
 }
 
-const nothing = (): Promise<void> => Promise.resolve();
+const releaseNothing = (): Promise<void> => Promise.resolve();
 
 export async function handOverFiles(model: Model): Promise<Handover> {
   const weights = largeWeights(model);
-  if (weights.length === 0) return { bytes: await encodeToBytes(model), release: nothing };
+  if (weights.length === 0) return { bytes: await encodeToBytes(model), release: releaseNothing };
   const { placed, loose } = await splitByFile(weights);
-  const temporary = totalBytes(loose) > inlineLimit ? await writeTemporary(loose) : undefined;
+  const temporary = totalBytes(loose) > maxInlineBytes ? await writeTemporary(loose) : undefined;
   try {
     for (const [tensor, place] of temporary?.places ?? []) placed.set(tensor, place);
     const folder = commonFolder(new Set([...placed.values()].map(({ file }) => file)));
-    const place = (_: Value, tensor: Tensor): ExternalPlace | undefined => {
+    const placeOf = (_: Value, tensor: Tensor): ExternalPlace | undefined => {
       const range = placed.get(tensor);
       return range === undefined || folder === undefined
         ? undefined
-        : { location: below(folder, range.file), offset: range.start, length: range.end - range.start };
+        : { location: relativePath(folder, range.file), offset: range.start, length: range.end - range.start };
     };
-    const bytes = await encodeToBytes(model, { place });
-    return { bytes, release: temporary?.release ?? nothing, folder };
+    const bytes = await encodeToBytes(model, { place: placeOf });
+    return { bytes, release: temporary?.release ?? releaseNothing, folder };
   } catch (error) {
     await temporary?.release();
     throw error;
@@ -67,10 +69,10 @@ export async function handOverBuffers(model: Model): Promise<Handover> {
     const dense = await tensor.read();
     if (dense.type !== "string") files.push({ path, data: bytesOf(dense) });
   }
-  return { bytes, files, release: nothing };
+  return { bytes, files, release: releaseNothing };
 }
 
-/** Returns the weights worth keeping external; none if their total is small. */
+/** Returns the large weights; none if their total size is small. */
 function largeWeights(model: Model): Tensor[] {
   const tensors = new Set<Tensor>();
   for (const { tensor } of allValues(model.graph)) {
@@ -95,8 +97,8 @@ interface FileRange {
 async function splitByFile(
   weights: readonly Tensor[],
 ): Promise<{ readonly placed: Map<Tensor, FileRange>; readonly loose: readonly Tensor[] }> {
-  const placed = new Map<Tensor, FileRange>();
-  const loose: Tensor[] = [];
+  const rangesByTensor = new Map<Tensor, FileRange>();
+  const otherWeights: Tensor[] = [];
   const paths = new Map<ByteSource, string | undefined>();
   let root: string | undefined;
   for (const tensor of weights) {
@@ -108,10 +110,10 @@ async function splitByFile(
     const file = stored === undefined ? undefined : paths.get(stored.source);
     // On Windows, files on different drives have no common folder.
     if (file !== undefined) root ??= rootOf(file);
-    if (stored === undefined || file === undefined || rootOf(file) !== root) loose.push(tensor);
-    else placed.set(tensor, { file, start: stored.start, end: stored.end });
+    if (stored === undefined || file === undefined || rootOf(file) !== root) otherWeights.push(tensor);
+    else rangesByTensor.set(tensor, { file, start: stored.start, end: stored.end });
   }
-  return { placed, loose };
+  return { placed: rangesByTensor, loose: otherWeights };
 }
 
 async function writeTemporary(
@@ -152,10 +154,10 @@ function commonFolder(files: ReadonlySet<string>): string | undefined {
 }
 
 function isBelow(folder: string, path: string): boolean {
-  return path.startsWith(folder) && joinPath(folder, below(folder, path)) === path;
+  return path.startsWith(folder) && joinPath(folder, relativePath(folder, path)) === path;
 }
 
-function below(folder: string, path: string): string {
+function relativePath(folder: string, path: string): string {
   return path.slice(folder.length).replace(/^[/\\]+/, "");
 }
 

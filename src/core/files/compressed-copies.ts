@@ -1,30 +1,31 @@
-/** Compressed copies of models: `model.onnx.gz`, `model.onnx.br`. Servers of static files send them instead of the model. */
+/** Compressed copies of models: `model.onnx.gz`, `model.onnx.br`. Static file servers send them instead of the model. */
 import { type Chunks, compressed, type Encoding, fileKind, openFile, writeFileAtomically } from "#platform";
 import { throwIfAborted } from "../errors.ts";
-import { concatenated } from "../tensor/dense.ts";
+import { concatBytes } from "../tensor/dense.ts";
 import { bytesOfFile } from "./hash.ts";
 
 export const encodings = ["gzip", "br"] as const;
-export const endings: Readonly<Record<Encoding, string>> = { gzip: ".gz", br: ".br" };
+export const fileEndings: Readonly<Record<Encoding, string>> = { gzip: ".gz", br: ".br" };
 export const sizeNames = { gzip: "gzip", br: "brotli" } as const;
 
 export const copiesOf = (path: string, requested: readonly Encoding[] = []): readonly string[] =>
-  encodings.filter((encoding) => requested.includes(encoding)).map((encoding) => `${path}${endings[encoding]}`);
+  encodings.filter((encoding) => requested.includes(encoding)).map((encoding) => `${path}${fileEndings[encoding]}`);
 
-/** Returns the copies of an earlier model at this path, which a server would send instead of the new one. */
+/** Returns the compressed copies of an earlier model at this path that `written` does not replace. A server would send them instead of the new model. */
 export async function outdatedCopies(path: string, written: readonly Encoding[] = []): Promise<readonly string[]> {
   const unwritten = encodings.filter((encoding) => !written.includes(encoding));
   const copies = copiesOf(path, unwritten).map(async (copy) => ((await fileKind(copy)) ? [copy] : []));
   return (await Promise.all(copies)).flat();
 }
 
-export const outdatedText = (path: string, outdated: string): string =>
+export const formatOutdated = (path: string, outdated: string): string =>
   `copies of an earlier model stay, and servers send them instead of ${path}: ${outdated}; remove them, or write new ones with \`--precompress\``;
 
+/** Total bytes of the copies in each encoding. */
 interface CopySizes {
   readonly gzip?: number;
   readonly brotli?: number;
-  /** False if both sizes are measured, not estimated from a sample. */
+  /** False if both sizes are measured instead of estimated from a sample. */
   readonly sampled?: false;
 }
 
@@ -34,9 +35,9 @@ interface CopySource {
 }
 
 /**
- * Writes a copy of each source in each encoding, and returns their total sizes.
- * @param write returns the number of bytes.
- * @throws PithError E_STOPPED on the signal.
+ * Writes a copy of each source in each encoding, and returns the total size per encoding.
+ * @param write Stores a copy and returns its size in bytes.
+ * @throws PithError E_STOPPED if the signal is aborted.
  */
 async function writeCopies(
   sources: readonly CopySource[],
@@ -48,13 +49,13 @@ async function writeCopies(
   for (const encoding of new Set(requested)) {
     let total = 0;
     for (const { name, chunks } of sources)
-      total += await write(`${name}${endings[encoding]}`, stoppable(compressed(chunks, encoding), signal));
+      total += await write(`${name}${fileEndings[encoding]}`, stopOnAbort(compressed(chunks, encoding), signal));
     sizes[sizeNames[encoding]] = total;
   }
   return sizes.gzip === undefined || sizes.brotli === undefined ? sizes : { ...sizes, sampled: false };
 }
 
-async function* stoppable(
+async function* stopOnAbort(
   pieces: AsyncIterable<Uint8Array>,
   signal: AbortSignal | undefined,
 ): AsyncIterable<Uint8Array> {
@@ -64,7 +65,7 @@ async function* stoppable(
   }
 }
 
-/** Writes the copies next to the files. */
+/** Writes compressed copies of files next to them, and returns the total size per encoding. */
 export function precompress(
   files: readonly string[],
   requested: readonly Encoding[] = [],
@@ -78,7 +79,7 @@ export function precompress(
   return writeCopies(sources, requested, write, signal);
 }
 
-/** Compresses a file in memory; returns the name and bytes of each copy. */
+/** Compresses a file in memory, and returns the name and bytes of each copy. */
 export async function copiesInMemory(
   name: string,
   bytes: Uint8Array,
@@ -91,7 +92,7 @@ export async function copiesInMemory(
   const collect = async (copy: string, pieces: AsyncIterable<Uint8Array>): Promise<number> => {
     const parts: Uint8Array[] = [];
     for await (const piece of pieces) parts.push(piece);
-    const compressedBytes = concatenated(parts);
+    const compressedBytes = concatBytes(parts);
     copies.push([copy, compressedBytes]);
     return compressedBytes.length;
   };

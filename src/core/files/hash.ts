@@ -1,31 +1,33 @@
 import { fileKind, openFile } from "#platform";
-import { bytesOfText, concatenated, hexadecimal } from "../tensor/dense.ts";
+import { bytesOfText, concatBytes, hexadecimal } from "../tensor/dense.ts";
 
+/** Returns whether `target` is a file with the same content as `source`. */
 export async function isCopy(source: string, target: string): Promise<boolean> {
   if ((await fileKind(target)) !== "file") return false;
   if ((await openFile(source)).size !== (await openFile(target)).size) return false;
   return (await fileHash(source)) === (await fileHash(target));
 }
 
-const stretch = 2 ** 22;
+/** The size of a hashed piece in bytes. */
+const pieceBytes = 2 ** 22;
 
 export async function* bytesOfFile(path: string): AsyncIterable<Uint8Array> {
   const source = await openFile(path);
-  for (let start = 0; start < source.size; start += stretch)
-    yield source.read(start, Math.min(source.size, start + stretch));
+  for (let start = 0; start < source.size; start += pieceBytes)
+    yield source.read(start, Math.min(source.size, start + pieceBytes));
 }
 
-function* stretchesOf(bytes: Uint8Array): Iterable<Uint8Array> {
-  for (let start = 0; start < bytes.length; start += stretch) yield bytes.subarray(start, start + stretch);
+function* piecesOf(bytes: Uint8Array): Iterable<Uint8Array> {
+  for (let start = 0; start < bytes.length; start += pieceBytes) yield bytes.subarray(start, start + pieceBytes);
 }
 
-/** Hashes the hashes of 4 MiB pieces, so no file must fit in memory. */
+/** Returns the SHA-256 of the hashes of 4 MiB pieces, so that large files need not fit in memory. */
 export async function fileHash(path: string): Promise<string> {
   return hashOf(bytesOfFile(path));
 }
 
 export function bytesHash(bytes: Uint8Array): Promise<string> {
-  return hashOf(stretchesOf(bytes));
+  return hashOf(piecesOf(bytes));
 }
 
 async function hashOf(parts: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<string> {
@@ -43,5 +45,5 @@ export async function sha256Text(parts: readonly Uint8Array[]): Promise<string> 
 }
 
 export async function sha256(parts: readonly Uint8Array[]): Promise<Uint8Array> {
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", concatenated(parts)));
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", concatBytes(parts)));
 }

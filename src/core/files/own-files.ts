@@ -1,4 +1,4 @@
-/** Tracks which files of a folder Pith wrote, by recorded content hashes. All other files belong to the author and stay unchanged. */
+/** Tracks by content hashes which files of a folder Pith wrote. All other files belong to the author of the folder and are not changed. */
 
 import * as v from "valibot";
 import { fileKind, folderOf, joinPath, writeFilesAtomically } from "#platform";
@@ -7,21 +7,21 @@ import { bytesOfText } from "../tensor/dense.ts";
 import { bytesHash, fileHash } from "./hash.ts";
 
 /**
- * Hashes by relative path. Two while a file is replaced: they are recorded first, so a killed process leaves one of them. None while a file is
- * written whose contents are not known before.
+ * Hashes of written files by relative path. While a file is replaced, both the old and the new hash are recorded, because a killed process can leave
+ * either content. An empty list marks a file whose content is not known before it is written.
  */
 export type FileHashes = Map<string, readonly string[]>;
 
-const hashes = v.record(v.string(), v.array(v.string()));
+const hashesSchema = v.record(v.string(), v.array(v.string()));
 
-/** Parses recorded hashes; returns an empty map for an invalid record. */
+/** Parses recorded hashes. Returns an empty map for an invalid record. */
 export function parseWritten(value: unknown): FileHashes {
-  const parsed = v.safeParse(hashes, value);
+  const parsed = v.safeParse(hashesSchema, value);
   return new Map(parsed.success ? Object.entries(parsed.output) : []);
 }
 
 export interface NewFile {
-  /** Relative to the folder. */
+  /** The path relative to the folder. */
   readonly path: string;
   readonly hash: string;
   readonly parts: () => Parts;
@@ -32,8 +32,8 @@ export async function fileOfBytes(path: string, bytes: Uint8Array): Promise<NewF
 }
 
 /**
- * Selects the files to write; files of the author are kept.
- * @param written Receives the hashes of the files. Record it before writing.
+ * Selects the files to write, and lists the paths of authored files that are kept instead.
+ * @param written Receives the hashes of the files to write. It must be recorded before they are written.
  */
 export async function planWrites(
   folder: string,
@@ -41,20 +41,21 @@ export async function planWrites(
   written: FileHashes,
 ): Promise<{ readonly writes: readonly NewFile[]; readonly kept: readonly string[] }> {
   const writes: NewFile[] = [];
-  const kept: string[] = [];
+  const keptPaths: string[] = [];
   for (const file of files) {
     const { path, hash } = file;
-    const now = await hashAt(folder, path);
-    if (now !== undefined && now !== hash && !isWritten(written, path, now)) kept.push(path);
+    const currentHash = await currentHashOf(folder, path);
+    if (currentHash !== undefined && currentHash !== hash && !isWritten(written, path, currentHash))
+      keptPaths.push(path);
     else {
-      written.set(path, now === undefined || now === hash ? [hash] : [now, hash]);
-      if (now !== hash) writes.push(file);
+      written.set(path, currentHash === undefined || currentHash === hash ? [hash] : [currentHash, hash]);
+      if (currentHash !== hash) writes.push(file);
     }
   }
-  return { writes, kept };
+  return { writes, kept: keptPaths };
 }
 
-/** Writes files and the record of their folder atomically, the record (at `path`) first. */
+/** Writes files and the record of their folder (at `path`) atomically. The record is written first. */
 export function writeOwned(
   path: string,
   record: object,
@@ -62,20 +63,20 @@ export function writeOwned(
   files: readonly NewFile[],
 ): Promise<void> {
   return writeFilesAtomically([
-    [path, [bytesOfText(jsonText({ ...record, written: Object.fromEntries(written) }))]],
+    [path, [bytesOfText(formatJson({ ...record, written: Object.fromEntries(written) }))]],
     ...files.map((file) => [joinPath(folderOf(path), file.path), file.parts()] as const),
   ]);
 }
 
-export const jsonText = (content: object): string => `${JSON.stringify(content, null, 2)}\n`;
+export const formatJson = (content: object): string => `${JSON.stringify(content, null, 2)}\n`;
 
-/** Returns whether a file exists that Pith did not write, or that was changed since. */
-export async function isAuthored(folder: string, path: string, written: FileHashes): Promise<boolean> {
-  const now = await hashAt(folder, path);
-  return now !== undefined && !isWritten(written, path, now);
+/** Returns whether a file exists that Pith did not write, or that was changed after Pith wrote it. */
+export async function isAuthoredFile(folder: string, path: string, written: FileHashes): Promise<boolean> {
+  const currentHash = await currentHashOf(folder, path);
+  return currentHash !== undefined && !isWritten(written, path, currentHash);
 }
 
-export function keptText(path: string): string {
+export function formatKept(path: string): string {
   return `${path} stays as it is: Pith did not write it, or it was changed since`;
 }
 
@@ -84,7 +85,7 @@ function isWritten(written: FileHashes, path: string, hash: string): boolean {
   return hashes !== undefined && (hashes.length === 0 || hashes.includes(hash));
 }
 
-async function hashAt(folder: string, path: string): Promise<string | undefined> {
+async function currentHashOf(folder: string, path: string): Promise<string | undefined> {
   const file = joinPath(folder, path);
   return (await fileKind(file)) === "file" ? fileHash(file) : undefined;
 }

@@ -1,8 +1,11 @@
-/** Copies graphs. Values and nodes are new; immutable tensors are shared. */
+/** Copies graphs. The copy has new values and nodes but shares the tensors, which are immutable. */
 import type { Attribute } from "./elements.ts";
 import { type Carried, Graph, type Node, type Value } from "./graph.ts";
 
-/** Values and their copies; undefined for an omitted one. Other values are read directly. */
+/**
+ * Maps values to their copies, or to undefined if the copy omits them. Values that are not in the map are used
+ * directly.
+ */
 export type Copies = Map<Value, Value | undefined>;
 
 export function copyGraph(graph: Graph): Graph {
@@ -14,7 +17,7 @@ export function copyGraph(graph: Graph): Graph {
 
 function copyInto(from: Graph, to: Graph, copies: Copies): void {
   to.name = from.name;
-  carry(from, to);
+  copyAnnotations(from, to);
   for (const value of from.values()) copyValue(value, to.addValue(value.name), copies);
   const present = (value: Value): Value => copyOf(value, copies) ?? value;
   to.setInputs(from.inputs.map(present));
@@ -33,11 +36,14 @@ export function copyValue(value: Value, copy: Value, copies: Copies): void {
   copy.role = value.role;
   copy.declared = value.declared;
   copy.foreign = value.foreign;
-  carry(value, copy);
+  copyAnnotations(value, copy);
   copies.set(value, copy);
 }
 
-/** Copies a node with its subgraphs to the end of a graph or before a node; references are mapped to copies. */
+/**
+ * Copies a node with its subgraphs to the end of a graph, or before another node. References in the copy point
+ * to copied values.
+ */
 export function copyNode(
   node: Node,
   to: Graph,
@@ -56,10 +62,10 @@ export function copyNode(
     },
     place,
   );
-  carry(node, copy);
+  copyAnnotations(node, copy);
   node.outputs.forEach((output, index) => {
     const copiedOutput = copy.outputs[index];
-    // Subgraph values were copied already, and existing replacements of outputs stay.
+    // Values that already have a copy or a replacement keep it.
     if (output !== undefined && copiedOutput !== undefined && !copies.has(output))
       copyValue(output, copiedOutput, copies);
   });
@@ -78,7 +84,7 @@ function copyAttribute(attribute: Attribute, owner: Node, copies: Copies): Attri
   return attribute;
 }
 
-function carry(from: Carried, to: Carried): void {
+function copyAnnotations(from: Carried, to: Carried): void {
   to.doc = from.doc;
   to.unknown = from.unknown;
   to.metadata = from.metadata;

@@ -1,4 +1,7 @@
-/** Elements of graphs (values, nodes, attributes) and traversals that include subgraphs. All changes use the methods of `Graph`. */
+/**
+ * Defines the elements of graphs (values, nodes, attributes), and traversals that include subgraphs. Changes go
+ * through the methods of `Graph`.
+ */
 import type { Dim } from "../tensor/dims.ts";
 import type { DataType, Tensor } from "../tensor/types.ts";
 import type { Graph } from "./graph.ts";
@@ -24,7 +27,7 @@ export function isContainer(type: AnyType): type is Container {
   return "kind" in type;
 }
 
-/** One consumer of a value, possibly in a subgraph (`node.graph`). */
+/** One node input that reads a value. The node can be in a subgraph. */
 export interface Use {
   readonly node: Node;
   readonly input: number;
@@ -38,32 +41,38 @@ export interface Carried {
   unknown: Uint8Array | undefined;
 }
 
-/** One shared map for values and nodes without metadata. */
+/** The shared empty map of values and nodes without metadata. */
 export const noMetadata: ReadonlyMap<string, string> = new Map();
 
 export interface Value extends Carried {
   readonly name: string;
   readonly graph: Graph;
-  /** The inferred type, otherwise the stated one. Setting it states it. */
+  /**
+   * The inferred type if there is one, otherwise the stated type. Setting `type` sets the stated type and
+   * removes the inferred one.
+   */
   type: ValueType | undefined;
-  /** The type from the file or from creation; it is saved. */
+  /** The type that the file states or that was set explicitly. It is saved with the model. */
   readonly stated: ValueType | undefined;
-  /** The type found by `infer`. Saved only for outputs without a stated type. */
+  /** The type found by `infer`. It is saved only for graph outputs without a stated type. */
   inferred: ValueType | undefined;
   readonly producer: Node | undefined;
   readonly uses: ReadonlySet<Use>;
   tensor: Tensor | undefined;
   role: Role | undefined;
-  /** The file lists the type in its value_info, so it is saved there. */
+  /** Whether the file lists the value in `value_info`. The type is then saved there. */
   declared: boolean;
-  /** The file's description of a value that is not a plain tensor; carried without being read. */
+  /** The file's description of a value that is not a plain tensor. It is written back unchanged. */
   foreign: ForeignValue | undefined;
 }
 
-/** Messages in wire format: the TypeProto of a sequence, map or optional; a SparseTensorProto; extra type information of a stored tensor. */
+/**
+ * Protobuf messages in wire format: `type` is the TypeProto of a sequence, map or optional; `sparse` a
+ * SparseTensorProto; `info` further type information of a stored tensor.
+ */
 export interface ForeignValue {
   readonly type?: Uint8Array;
-  /** The parsed part of `type`. */
+  /** The parsed form of `type`. */
   readonly container?: Container;
   readonly sparse?: Uint8Array;
   readonly info?: Uint8Array;
@@ -87,12 +96,15 @@ export interface NodeSpec {
   readonly overload?: string;
   readonly name?: string;
   readonly inputs: readonly (Value | undefined)[];
-  /** Output names, or the number of outputs to name freshly; undefined omits an output. */
+  /** Output names, or the number of outputs to name automatically. An undefined name omits an output. */
   readonly outputs?: number | readonly (string | undefined)[];
   readonly attributes?: ReadonlyMap<string, Attribute> | Readonly<Record<string, Attribute>>;
 }
 
-/** Node attributes, tagged so that an integer 1 and a float 1 stay distinct. `unknown`: unread fields of the file, in wire format. */
+/**
+ * Node attributes, tagged with their kind so that the integer 1 and the float 1 differ. `unknown` contains
+ * fields that Pith does not parse, in wire format.
+ */
 export type Attribute =
   | { readonly kind: "float"; readonly value: number }
   | { readonly kind: "int"; readonly value: number | bigint }
@@ -104,33 +116,40 @@ export type Attribute =
   | { readonly kind: "strings"; readonly value: readonly (string | Uint8Array)[] }
   | { readonly kind: "tensors"; readonly value: readonly Tensor[] }
   | { readonly kind: "graphs"; readonly value: readonly Graph[]; readonly unknown?: Uint8Array }
-  /** An attribute that Pith carries without reading: sparse tensors, types, references in functions. The bytes are the AttributeProto. */
+  /**
+   * An attribute that Pith writes back unchanged: a sparse tensor, a type, or a reference in a function. The
+   * bytes are the AttributeProto.
+   */
   | { readonly kind: "opaque"; readonly value: Uint8Array };
 
-/** Clamps integers beyond 2⁵³ (ONNX writes "to the end" as 2⁶³ - 1) to ±Number.MAX_SAFE_INTEGER, still beyond every dimension. */
+/**
+ * Converts an integer to a number, clamped to ±Number.MAX_SAFE_INTEGER. ONNX writes "to the end" as 2⁶³ − 1,
+ * and the clamped value still exceeds every dimension.
+ */
 export function toInteger(value: number | bigint): number {
   if (typeof value === "number") return value;
   const limit = BigInt(Number.MAX_SAFE_INTEGER);
   return Number(value > limit ? limit : value < -limit ? -limit : value);
 }
 
-/** "Conv", "com.microsoft.Gelu" */
+/** Returns the operator's name with a non-default domain, such as "Conv" or "com.microsoft.Gelu". */
 export function operatorName({ domain, op }: Pick<Node, "domain" | "op">): string {
   return domain === "" ? op : `${domain}.${op}`;
 }
 
-/** `Conv "layer1.conv"`: how messages speak of a node. */
+/** Returns a node's operator and name for messages, such as `Conv "layer1.conv"`. */
 export function describe(node: Node): string {
   return `${operatorName(node)} "${nodeName(node)}"`;
 }
 
+/** Returns a node's name, or the name of its first output if it has none. */
 export function nodeName({ name, outputs }: Node): string {
   return name === "" ? (outputs.find((output) => output !== undefined)?.name ?? "") : name;
 }
 
 /** Returns the graphs in a node's attributes. */
 export function subgraphs(node: Node): readonly Graph[] {
-  let graphs = none;
+  let graphs = noGraphs;
   for (const attribute of node.attributes.values()) {
     const more = graphsOf(attribute);
     if (more.length > 0) graphs = graphs.length === 0 ? more : [...graphs, ...more];
@@ -138,10 +157,13 @@ export function subgraphs(node: Node): readonly Graph[] {
   return graphs;
 }
 
-/** One shared empty list: every traversal asks every node. */
-const none: readonly Graph[] = [];
+/** A shared empty list, which avoids an allocation per node in every traversal. */
+const noGraphs: readonly Graph[] = [];
 
-/** Returns what a node reads: its inputs, and outer values used by its subgraphs, one entry per use, in linear time. */
+/**
+ * Returns the values that a node reads: its inputs, and outer values that its subgraphs read. A value occurs
+ * once per use.
+ */
 export function usedValues(node: Node): readonly Value[] {
   const used: Value[] = [];
   const inside = new Set<Graph>();
@@ -174,7 +196,9 @@ export function* allValues(graph: Graph): Generator<Value, void, undefined> {
   for (const inner of allGraphs(graph)) yield* inner.values();
 }
 
-/** Yields stored tensors of all graphs, including attributes; shared tensors occur repeatedly. */
+/**
+ * Yields the stored tensors of all graphs, including those in attributes. A shared tensor occurs once per use.
+ */
 export function* allTensors(graph: Graph): Generator<Tensor, void, undefined> {
   for (const { tensor } of allValues(graph)) if (tensor !== undefined) yield tensor;
   for (const { attributes } of allNodes(graph)) {
@@ -185,14 +209,15 @@ export function* allTensors(graph: Graph): Generator<Tensor, void, undefined> {
   }
 }
 
+/** Returns the stored bytes of all tensors, counting shared tensors once. */
 export const storedBytes = (graph: Graph): number =>
   [...new Set(allTensors(graph))].reduce((sum, { bytes }) => sum + bytes, 0);
 
 export function graphsOf(attribute: Attribute): readonly Graph[] {
-  return attribute.kind === "graph" ? [attribute.value] : attribute.kind === "graphs" ? attribute.value : none;
+  return attribute.kind === "graph" ? [attribute.value] : attribute.kind === "graphs" ? attribute.value : noGraphs;
 }
 
-/** A value with the members that only `Graph` may change. */
+/** Implements a value, with the members that only `Graph` may change. */
 export class ValueImplementation implements Value {
   name: string;
   readonly graph: Graph;
@@ -245,13 +270,14 @@ export class ValueImplementation implements Value {
     return this.inferred ?? this.#stated;
   }
 
-  /** A newly stated type invalidates the inferred one. */
+  /** Sets the stated type. The inferred type becomes invalid. */
   set type(type: ValueType | undefined) {
     this.#stated = type;
     this.inferred = undefined;
     this.#shared.revision++;
   }
 
+  /** Returns a function that restores this state. */
   snapshot(): () => void {
     const { name, stated, inferred, producer, declared, foreign, doc, metadata, unknown, tensor, role } = this;
     const uses = [...this.uses];
@@ -269,7 +295,7 @@ export function defaultDomain(domain: string): string {
   return domain === "ai.onnx" ? "" : domain;
 }
 
-/** A node with the members that only `Graph` may change. */
+/** Implements a node, with the members that only `Graph` may change. */
 export class NodeImplementation implements Node {
   readonly domain: string;
   readonly op: string;
@@ -309,6 +335,7 @@ export class NodeImplementation implements Node {
     this.#shared.revision++;
   }
 
+  /** Returns a function that restores this state. */
   snapshot(): () => void {
     const { doc, metadata, unknown } = this;
     const name = this.#name;
@@ -330,7 +357,10 @@ export class NodeImplementation implements Node {
   }
 }
 
-/** A long list spread into `splice` would overflow the stack. */
+/**
+ * Replaces the items of a list one by one, because spreading a long list into `splice` would overflow the
+ * stack.
+ */
 function refill<T>(list: T[], items: readonly T[]): void {
   list.length = 0;
   for (const item of items) list.push(item);

@@ -1,6 +1,8 @@
 /**
- * Writes nodes: `emit.Conv([x, w], { strides: [2, 2] })` adds a node and returns its first output. Types come from the ONNX schema.
- * Nodes must be valid in the model's opset, which is checked at run time: the types also allow attributes of older versions (`axes` of ReduceMean).
+ * Writes nodes: `emit.Conv([x, w], { strides: [2, 2] })` adds a node and returns its first output. The
+ * TypeScript types come from the ONNX schema.
+ * Each node is checked against the model's opset at run time, because the types also allow attributes of older
+ * versions (`axes` of ReduceMean).
  */
 import { Miss, PithError } from "../errors.ts";
 import { fromNumbers, scalarOf } from "../tensor/convert.ts";
@@ -15,7 +17,7 @@ import { checkForm, schemaAt } from "./schema.ts";
 
 export type OpName = keyof typeof schema;
 
-/** The types of attribute values by the letters of the schema (`schema.ts`). */
+/** Maps the letters for attribute kinds in the schema (`schema.ts`) to TypeScript types. */
 interface KindTypes {
   i: number;
   f: number;
@@ -33,7 +35,10 @@ type Split<Text, Separator extends string> = Text extends `${infer First}${Separ
 
 type Contents<Version, Before> = Version extends `${string} ${string}` ? Version : Before;
 
-/** The versions of a schema line from opset 7 on. A version that is only a number repeats the contents of the one before. */
+/**
+ * The contents of all versions of a schema line that are valid in opset 7 or later. A version that is only a number
+ * has the contents of the preceding version.
+ */
 type Versions<Line, Before = never> = Line extends `${infer Version}|${infer Rest}`
   ?
       | (Rest extends `${Old}${" " | "|"}${string}` | Old ? never : Contents<Version, Before>)
@@ -53,7 +58,9 @@ type TypeOf<Pair> = Pair extends `${infer Kind extends keyof KindTypes}=${string
 type NameOf<Pair> = Pair extends `${string}=${infer Name}` ? (Name extends `${infer Bare}!` ? Bare : Name) : never;
 type Required<Pair> = Extract<Pair, `${string}!`>;
 
-/** Required attributes of the newest version, and as optional ones all others, including those of older versions. */
+/**
+ * The required attributes of the newest version. All others, including those of older versions, are optional.
+ */
 type SchemaAttributes<New extends string, All extends string> = {
   [Pair in Required<New> as NameOf<Pair>]: TypeOf<Pair>;
 } & {
@@ -66,17 +73,23 @@ export type AttributesOf<Op extends OpName> = Flat<
   SchemaAttributes<Pairs<Split<Newest<(typeof schema)[Op]>, " ">>, Pairs<Split<Versions<(typeof schema)[Op]>, " ">>>
 >;
 
-/** The metadata key that names the pass that wrote a node. */
+/** The metadata key that stores the pass which wrote a node. */
 export const passKey = "pith.pass";
 
-/** A subgraph attribute: writes nodes into `body` and returns the outputs. Inputs are added with `body.addInput`; outer values are in scope. */
+/**
+ * Builds a subgraph attribute: writes nodes into `body` and returns the subgraph's outputs. Add inputs with
+ * `body.addInput`. Nodes can read outer values.
+ */
 export type Subgraph = (emit: Emit, body: Graph) => readonly Value[];
 
-/** An input of a new node; undefined omits it. A number becomes a constant of the other inputs' type (except bool), a list an int64 vector. */
+/**
+ * An input of a new node. Undefined omits the input. A number becomes a scalar constant of the other inputs'
+ * type (except bool), and a list becomes an int64 vector.
+ */
 export type Input = Value | undefined | number | readonly number[];
 
 export type Emit = {
-  /** Adds a node; returns its first output. */
+  /** Adds a node and returns its first output. */
   readonly [Op in OpName]: (
     inputs: readonly Input[],
     ...attributes: Record<never, never> extends AttributesOf<Op>
@@ -86,20 +99,29 @@ export type Emit = {
 } & EmitTools;
 
 export interface EmitTools {
-  /** Adds a node with several outputs. `outputs` is their number, or marks the outputs that are created and returned. */
+  /**
+   * Adds a node with several outputs. `outputs` is their number, or tells for each output whether it is created
+   * and returned.
+   */
   many<Op extends OpName, const Outputs extends number | readonly boolean[]>(
     op: Op,
     inputs: readonly Input[],
     attributes: Record<never, never> extends AttributesOf<Op> ? AttributesOf<Op> | undefined : AttributesOf<Op>,
     outputs: Outputs,
   ): Wanted<Outputs>;
-  /** Adds a stored tensor, named after `name`. An array must not change afterward. */
+  /**
+   * Adds a stored tensor under `name`, or under a similar name if `name` is taken. The caller must not change
+   * the data afterward.
+   */
   constant(tensor: Dense | Tensor, name?: string, role?: Role): Value;
-  /** Returns an `Emit` whose next node or constant has this name, numbered if it is taken; further outputs get numbers. */
+  /**
+   * Returns an `Emit` that uses this name for the next node's first output or the next constant. A number is
+   * appended if the name is taken.
+   */
   named(name: string): Emit;
 }
 
-/** One value per wanted output, as a tuple if the number is a literal. */
+/** The created outputs: a tuple if the number of outputs is a literal, or else an array. */
 export type Wanted<Outputs extends number | readonly boolean[]> = Outputs extends number
   ? Counted<Outputs>
   : Outputs extends readonly [infer First, ...infer Rest extends readonly boolean[]]
@@ -117,18 +139,20 @@ type Counted<Count extends number, Values extends readonly Value[] = readonly []
     : Counted<Count, readonly [...Values, Value]>;
 
 export interface EmitOptions {
-  /** New nodes go before this one; default: at the end. */
+  /** The node before which new nodes are added; by default they are added at the end. */
   readonly before?: Node | undefined;
-  /** The pass that writes: recorded in the metadata of each node. */
+  /** The name of the pass, which is recorded in the metadata of each new node. */
   readonly by?: string;
+  /** Is called with each new node. */
   readonly onNode?: (node: Node) => void;
-  /** The model's own map: the first operator of com.microsoft adds its opset. */
+  /** The model's opset versions. The first operator of com.microsoft adds this domain to the map. */
   readonly opsets: Map<string, number>;
 }
 
 /**
- * Returns an `Emit` that writes nodes into `graph`, which can be a subgraph. Each call throws PithError E_UNSUPPORTED if the opset lacks the
- * operator, attribute or arity, and E_TYPE_MISMATCH for an attribute value of the wrong type.
+ * Returns an `Emit` that writes nodes into `graph`, which can be a subgraph.
+ * @throws PithError From each call: E_UNSUPPORTED if the opset lacks the operator, attribute or number of
+ * inputs; E_TYPE_MISMATCH for an attribute value of the wrong type.
  * @example
  * const emit = emitter(model.graph, { opsets: model.header.opsets });
  * const scaled = emit.named("scaled").Mul([x, 0.5]);
@@ -137,7 +161,7 @@ export function emitter(graph: Graph, options: EmitOptions): Emit {
   return withName({ graph, before: options.before, options }, undefined);
 }
 
-/** Returns an `Emit` at the end of a model's main graph, or before a node of any of its graphs. */
+/** Returns an `Emit` that writes at the end of a model's main graph, or before a node of any of its graphs. */
 export function emitInto(model: Model, options: Omit<EmitOptions, "opsets"> = {}): Emit {
   return emitter(options.before?.graph ?? model.graph, { ...options, opsets: model.header.opsets });
 }
@@ -171,7 +195,7 @@ function withName(target: Target, name: string | undefined): Emit {
       if (typeof key !== "string") return undefined;
       if (Object.hasOwn(tools, key)) return tools[key as keyof EmitTools];
       if (!Object.hasOwn(schema, key)) return undefined;
-      // Mandatory outputs are created even if only the first is used.
+      // Creates all mandatory outputs, although only the first is returned.
       return (inputs: Inputs, attributes: object = {}) =>
         write(key, inputs, attributes, allOf(minOutputs(target, key)))[0];
     },
@@ -190,7 +214,10 @@ function minOutputs(target: Target, key: string): number {
   return Math.max(1, schemaAt(domain, op, importedVersion(target, domain))?.outputs.min ?? 1);
 }
 
-/** @throws PithError E_UNSUPPORTED if the model imports no version of the default domain. */
+/**
+ * Returns the opset version of a domain.
+ * @throws PithError E_UNSUPPORTED if the model does not import the default domain.
+ */
 function importedVersion({ options: { opsets } }: Target, domain: string): number {
   const version = opsets.get(domain) ?? (domain === "" ? undefined : 1);
   if (version === undefined) throw new PithError("E_UNSUPPORTED", "The model imports no operator set of ai.onnx.");
@@ -209,7 +236,7 @@ function writeNode(
   const [domain, op] = splitKey(key);
   const version = importedVersion(target, domain);
   const presentAttributes = attributes.filter(([, value]) => value !== undefined);
-  // Trailing absent inputs are omitted, except those that the operator counts (Loop).
+  // Omits trailing absent inputs, except those that count towards the operator's minimum (Loop).
   const minInputs = schemaAt(domain, op, version)?.inputs.min ?? 0;
   const present = operands.slice(0, Math.max(minInputs, operands.findLastIndex((input) => input !== undefined) + 1));
   const form = { inputs: present, outputs, attributes: presentAttributes.map(([name]) => name) };
@@ -225,7 +252,7 @@ function writeNode(
   }
   const stem = takeName() ?? op;
   const shown = present.map((input) =>
-    input === undefined || isValue(input) ? input : graph.addTensor(...written(key, input, present)),
+    input === undefined || isValue(input) ? input : graph.addTensor(...writtenConstant(key, input, present)),
   );
   const names = outputNames(graph, stem, outputs);
   if (!options.opsets.has(domain) && domain !== "") options.opsets.set(domain, version);
@@ -246,7 +273,11 @@ function writeNode(
 
 const isValue = (input: Input): input is Value => typeof input === "object" && "uses" in input;
 
-function written(key: string, numbers: number | readonly number[], inputs: Inputs): [name: string, tensor: Tensor] {
+function writtenConstant(
+  key: string,
+  numbers: number | readonly number[],
+  inputs: Inputs,
+): [name: string, tensor: Tensor] {
   if (typeof numbers !== "number") return ["integers", inMemory(fromNumbers("int64", [numbers.length], numbers))];
   const types = inputs.map((input) => (isValue(input) ? input.type?.type : undefined));
   const type = types.find((type) => type !== undefined && type !== "bool");
@@ -255,7 +286,10 @@ function written(key: string, numbers: number | readonly number[], inputs: Input
   return ["scalar", inMemory(scalarOf(type, numbers))];
 }
 
-/** The first wanted output gets the name; the others get numbers. */
+/**
+ * Returns the names of a node's outputs: `stem` for the first output that is created, and numbered names for
+ * the others.
+ */
 function outputNames(graph: Graph, stem: string, outputs: readonly boolean[]): (string | undefined)[] {
   const first = outputs.indexOf(true);
   const name = graph.freshName(stem);

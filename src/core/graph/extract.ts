@@ -6,10 +6,12 @@ import { inOrder } from "./order.ts";
 import { parameter } from "./role.ts";
 
 /**
- * Returns a model that computes `outputs` from `inputs`, in that order, and from further model inputs as needed. Names and roles stay, tensors
- * are shared, and the given model is unchanged. A value tied to a tensor outside becomes a parameter. Values can be in subgraphs.
- * Takes time in the size of the part, not of the model.
- * @throws PithError E_MODEL if an output depends on an input of a subgraph (the body of a loop) that is not among `inputs`.
+ * Returns a model that computes `outputs` from `inputs`, in this order, and from other inputs of the given
+ * model as needed. Names and roles stay the same, and tensors are shared. The given model is unchanged. A value
+ * tied to a tensor outside the extracted part becomes a parameter.
+ * Values can be in subgraphs. The time is proportional to the size of the extracted part.
+ * @throws PithError E_MODEL if an output depends on an input of a subgraph (a loop body) that is not among
+ * `inputs`.
  */
 export function extract(model: Model, outputs: readonly Value[], inputs: readonly Value[] = []): Model {
   const graph = new Graph();
@@ -18,7 +20,7 @@ export function extract(model: Model, outputs: readonly Value[], inputs: readonl
   const name = (value: Value): string => graph.freshName(value.name);
   for (const value of inputs) copies.set(value, graph.addInput(name(value), value.type));
   const feeds = new Set<Value>();
-  const source = (value: Value): Node | undefined => {
+  const sourceNode = (value: Value): Node | undefined => {
     if (copies.has(value)) return undefined;
     if (value.producer !== undefined) return value.producer;
     if (value.tensor !== undefined || value.foreign?.sparse !== undefined)
@@ -28,8 +30,8 @@ export function extract(model: Model, outputs: readonly Value[], inputs: readonl
       throw new PithError("E_MODEL", `"${value.name}" is an input of a graph inside a node: nothing feeds it outside.`);
     return undefined;
   };
-  const sources = (values: readonly Value[]): Node[] => values.flatMap((value) => source(value) ?? []);
-  const nodes = inOrder(sources(outputs), (node) => sources(usedValues(node)), describe);
+  const sourceNodes = (values: readonly Value[]): Node[] => values.flatMap((value) => sourceNode(value) ?? []);
+  const nodes = inOrder(sourceNodes(outputs), (node) => sourceNodes(usedValues(node)), describe);
   const fed = model.graph.inputs.filter((value) => feeds.has(value));
   for (const value of fed) copyValue(value, graph.addInput(name(value), undefined), copies);
   for (const node of nodes) copyNode(node, graph, copies, { node: node.name, output: name });
@@ -37,7 +39,7 @@ export function extract(model: Model, outputs: readonly Value[], inputs: readonl
   for (const value of graph.values())
     if (value.role?.kind === "tied" && graph.value(value.role.name) === undefined) value.role = parameter;
   const part = model.withGraph(graph);
-  // Up to IR 3 stored tensors must be inputs, too.
+  // Up to IR version 3, stored tensors must also be listed as inputs.
   part.header.irVersion = Math.max(part.header.irVersion, 4);
   return part;
 }

@@ -1,4 +1,7 @@
-/** Model-local functions, called by nodes with their domain and name. `instantiate` fills a call's attributes into the stored body. */
+/**
+ * Handles model-local functions: graphs that nodes call by domain and name. `instantiate` creates the body for
+ * one call, with its attributes.
+ */
 
 import { memoize } from "../tensor/memoize.ts";
 import { copyGraph } from "./clone.ts";
@@ -9,13 +12,19 @@ import type { Model } from "./model.ts";
 export interface LocalFunction {
   readonly domain: string;
   readonly name: string;
-  /** Distinguishes functions with one name; usually "". */
+  /** Distinguishes functions with the same name; usually "". */
   readonly overload: string;
   readonly opsets: ReadonlyMap<string, number>;
+  /** The attributes of the function with their default values; undefined for one without a default. */
   readonly attributes: ReadonlyMap<string, Attribute | undefined>;
-  /** Node of the body → attribute → the call's attribute that it takes. */
+  /**
+   * For each node of the body: a map from its attribute names to the call's attributes that supply the values.
+   */
   readonly references: ReadonlyMap<Node, ReadonlyMap<string, string>>;
-  /** Inputs and outputs correspond to those of a call by position. Immutable, because copies of the model share it. */
+  /**
+   * The body. Its inputs and outputs correspond to those of a call by position. Immutable, because copies of
+   * the model share it.
+   */
   readonly graph: Graph;
 }
 
@@ -26,14 +35,20 @@ export function functionOf({ functions }: Model, node: Node): LocalFunction | un
     : inventoryOf(functions).named.get(nameOf(node.domain, node.op, node.overload));
 }
 
-/** The maximum number of nodes after expansion, which a runtime performs before it runs. */
+/**
+ * The maximum number of nodes that functions may expand to. Runtimes expand all calls when they load a model.
+ */
 const maxExpandedNodes = 250_000;
 
-/** Returns the number of nodes of a call with nested calls expanded; infinite for a cycle. It can exceed any memory: each level can double it. */
+/**
+ * Returns the number of nodes of a call with all nested calls expanded, or infinity for a cycle. The number can
+ * be astronomical, because each level of calls can multiply it.
+ */
 function expandedNodes({ functions }: Model, called: LocalFunction): number {
   return inventoryOf(functions).expanded.get(called) ?? Number.POSITIVE_INFINITY;
 }
 
+/** Returns why Pith does not expand the functions of a model; undefined if it can. */
 export function whyNotExpanded(model: Model): string | undefined {
   if (model.functions.length === 0) return undefined;
   let nodes = 0;
@@ -41,10 +56,10 @@ export function whyNotExpanded(model: Model): string | undefined {
     const called = functionOf(model, node);
     if (called !== undefined) nodes += expandedNodes(model, called);
   }
-  return nodes > maxExpandedNodes ? `its functions expand ${excess(nodes)}` : undefined;
+  return nodes > maxExpandedNodes ? `its functions expand ${excessText(nodes)}` : undefined;
 }
 
-function excess(nodes: number): string {
+function excessText(nodes: number): string {
   if (nodes === Number.POSITIVE_INFINITY) return "without end: a function calls itself, directly or through others";
   const text = nodes < 1e9 ? nodes.toLocaleString("en") : nodes.toExponential(1).replace("+", "");
   return `to ${text} nodes, at most ${maxExpandedNodes.toLocaleString("en")} are possible`;
@@ -74,8 +89,8 @@ function expansions(
   named: ReadonlyMap<string, LocalFunction>,
 ): ReadonlyMap<LocalFunction, number> {
   const nodes = new Map<LocalFunction, number>();
-  /** The number of calls inside a function whose expansion is still unknown. */
-  const open = new Map<LocalFunction, number>();
+  /** For each function, the number of calls in its body whose expanded sizes are not known yet. */
+  const openCallsOf = new Map<LocalFunction, number>();
   const callers = new Map(functions.map((local) => [local, [] as LocalFunction[]]));
   for (const definition of functions) {
     let [nodeCount, calls] = [0, 0];
@@ -86,21 +101,24 @@ function expansions(
       if (called !== undefined) callers.get(called)?.push(definition);
     }
     nodes.set(definition, nodeCount);
-    open.set(definition, calls);
+    openCallsOf.set(definition, calls);
   }
-  const ready = functions.filter((local) => open.get(local) === 0);
+  const ready = functions.filter((local) => openCallsOf.get(local) === 0);
   for (const definition of ready) {
     for (const caller of callers.get(definition) ?? []) {
       nodes.set(caller, (nodes.get(caller) ?? 0) + (nodes.get(definition) ?? 0));
-      const openCalls = (open.get(caller) ?? 0) - 1;
-      open.set(caller, openCalls);
+      const openCalls = (openCallsOf.get(caller) ?? 0) - 1;
+      openCallsOf.set(caller, openCalls);
       if (openCalls === 0) ready.push(caller);
     }
   }
   return new Map(ready.map((local) => [local, nodes.get(local) ?? 0]));
 }
 
-/** Returns a function's body for one call, with the call's attributes filled in. Subgraph attributes are omitted, because they can read values outside of the function. */
+/**
+ * Returns a function's body for one call, with the call's attributes filled in. Attributes that contain graphs
+ * are omitted, because such graphs can read values outside the function.
+ */
 export function instantiate(called: LocalFunction, call: Node): Graph {
   const copy = copyGraph(called.graph);
   copy.operators = call.graph.operators;
@@ -120,11 +138,13 @@ export function instantiate(called: LocalFunction, call: Node): Graph {
   return copy;
 }
 
-/** Returns why a function cannot be inlined: different opset versions, or too many nodes. */
+/**
+ * Returns why a function cannot be inlined (different opset versions, or too many nodes); undefined if it can.
+ */
 export function whyNotInlined(model: Model, called: LocalFunction): string | undefined {
   const { opsets, graph } = called;
   const nodes = expandedNodes(model, called);
-  if (nodes > maxExpandedNodes) return `the function expands ${excess(nodes)}`;
+  if (nodes > maxExpandedNodes) return `the function expands ${excessText(nodes)}`;
   const used = domainsOf(graph);
   for (const [domain, version] of opsets) {
     const modelVersion = model.opsets.get(domain);

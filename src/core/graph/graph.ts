@@ -1,6 +1,8 @@
 /**
- * The graph: values, nodes, and uses. It owns its nodes and values; nodes of a subgraph can use outer values.
- * All changes use its methods, which keep value → uses and node → inputs consistent, in O(1) per change.
+ * The graph: values, nodes, and uses. A graph owns its nodes and values; nodes of a subgraph can also read
+ * values of outer graphs.
+ * All changes go through the methods of `Graph`. They keep each value's uses consistent with each node's
+ * inputs, in O(1) per change.
  */
 import { PithError } from "../errors.ts";
 import type { Tensor } from "../tensor/types.ts";
@@ -51,7 +53,7 @@ export class Graph implements Carried {
   readonly #values = new Map<string, ValueImplementation>();
   readonly #nodes = new NodeList<NodeImplementation>();
   readonly #nodeNames = new Names();
-  /** A set, because files up to IR 3 list thousands of weights as inputs. */
+  /** A set for fast lookup, because files up to IR version 3 list thousands of weights as inputs. */
   #inputs = new Set<ValueImplementation>();
   #inputList: readonly ValueImplementation[] | undefined;
   #outputs: ValueImplementation[] = [];
@@ -62,17 +64,23 @@ export class Graph implements Carried {
     this.#shared = parent === undefined ? new Shared() : parent.graph.#shared;
   }
 
-  /** Increases with every change of the model: nodes, names, stored tensors, roles, stated types. */
+  /**
+   * A number that increases with every change of the model: nodes, names, stored tensors, roles and stated
+   * types.
+   */
   get revision(): number {
     return this.#shared.revision;
   }
 
-  /** Counts a change that the graph cannot see: of metadata or documentation. */
+  /** Counts a change that the graph does not detect, such as one of metadata or documentation. */
   touch(): void {
     this.#shared.revision++;
   }
 
-  /** Operator definitions added to the model, its copies and parts: see `addOperators` of `pith/extend`. */
+  /**
+   * Operator definitions that `addOperators` (`pith/extend`) added to the model. Copies and extracted parts
+   * share them.
+   */
   get operators(): object | undefined {
     return this.#shared.operators;
   }
@@ -82,7 +90,7 @@ export class Graph implements Carried {
     this.touch();
   }
 
-  /** The declared inputs, in order. Old files list weights here, too: those also have a tensor. */
+  /** The declared inputs, in order. Old files also list weights as inputs; these values have a tensor. */
   get inputs(): readonly Value[] {
     this.#inputList ??= [...this.#inputs];
     return this.#inputList;
@@ -96,13 +104,13 @@ export class Graph implements Carried {
     return value instanceof ValueImplementation && this.#inputs.has(value);
   }
 
-  /** Returns whether the graph outputs a value; subgraphs can output values of outer graphs. */
+  /** Returns whether a value is an output of this graph. A subgraph can also output values of outer graphs. */
   isOutput(value: Value): boolean {
     this.#outputSet ??= new Set(this.#outputs);
     return this.#outputSet.has(value);
   }
 
-  /** The inputs that callers must feed: those without a stored tensor. */
+  /** The inputs without a stored tensor, which callers must feed. */
   get feeds(): readonly Value[] {
     return this.inputs.filter((value) => value.tensor === undefined);
   }
@@ -116,12 +124,12 @@ export class Graph implements Carried {
     return this.#nodeNames.has(name);
   }
 
-  /** Iterates over nodes in order; the graph can change meanwhile (`NodeList`). */
+  /** Yields the nodes in order. The graph can change during the iteration (`NodeList`). */
   nodes(): Generator<Node, void, undefined> {
     return this.#nodes.forwards();
   }
 
-  /** Iterates over nodes in reverse order; the graph can change meanwhile (`NodeList`). */
+  /** Yields the nodes in reverse order. The graph can change during the iteration (`NodeList`). */
   nodesBackwards(): Generator<Node, void, undefined> {
     return this.#nodes.backwards();
   }
@@ -131,22 +139,24 @@ export class Graph implements Carried {
     return this.#values.values();
   }
 
-  /** Finds a value by name, here or in an outer graph. */
+  /** Returns the value with a name in this graph, or else in an outer graph. */
   value(name: string): Value | undefined {
     return this.#values.get(name) ?? this.parent?.graph.value(name);
   }
 
-  /** Finds a value by name in this graph only. */
+  /** Returns the value with a name in this graph, but not in an outer graph. */
   ownValue(name: string): Value | undefined {
     return this.#values.get(name);
   }
 
-  /** Returns whether nodes of this graph can read a value: one of its own or of an outer graph. */
+  /**
+   * Returns whether nodes of this graph can read a value: the value belongs to this graph or to an outer one.
+   */
   sees(value: Value): boolean {
     return value.graph === this || (this.parent?.graph.sees(value) ?? false);
   }
 
-  /** Returns the values, here and in subgraphs, that are tied to this name. */
+  /** Returns the values of this graph and its subgraphs that are tied to the tensor with this name. */
   tiedTo(name: string): readonly { readonly value: Value; readonly role: Tied }[] {
     return this.#shared.tiesOf(name).flatMap((value) => {
       const { role, graph } = value;
@@ -155,7 +165,7 @@ export class Graph implements Carried {
     });
   }
 
-  /** Returns a name like `stem` that is unused in the model. */
+  /** Returns `stem`, or `stem` with a number if the model already uses this name. */
   freshName(stem: string): string {
     return this.#shared.names.fresh(stem);
   }
@@ -164,12 +174,15 @@ export class Graph implements Carried {
     return this.#nodeNames.fresh(stem);
   }
 
-  /** Adds a value without a producer: an input, a stored tensor, or a name that a decoder reads before its producer. */
+  /**
+   * Adds a value without a producer: an input, a stored tensor, or a value that a file mentions before its
+   * producer.
+   */
   addValue(name: string, type?: ValueType): Value {
     return this.#create(name, type);
   }
 
-  /** Adds a stored tensor; if the name is taken, it gets a number. */
+  /** Adds a stored tensor. If the name is taken, a number is appended. */
   addTensor(name: string, tensor: Tensor, role?: Role): Value {
     const value = this.#create(this.freshName(name), { type: tensor.type, dims: tensor.dims });
     value.tensor = tensor;
@@ -203,7 +216,10 @@ export class Graph implements Carried {
     this.#shared.revision++;
   }
 
-  /** Adds a node at the end or at `place`. @throws PithError E_NAME if an output name is produced already. */
+  /**
+   * Adds a node at the end, or before or after a node given by `place`.
+   * @throws PithError E_NAME if an output name is taken.
+   */
   addNode(spec: NodeSpec, place: { readonly before?: Node | undefined } | { readonly after?: Node } = {}): Node {
     const node = new NodeImplementation(this, spec, this.#shared, this.#nodeNames);
     const before = "before" in place && place.before !== undefined ? this.#ownNode(place.before) : undefined;
@@ -211,7 +227,7 @@ export class Graph implements Carried {
     const inputs = spec.inputs.map((value) => (value === undefined ? undefined : this.#reachable(value)));
     const outputs = spec.outputs ?? 1;
     const names = typeof outputs === "number" ? new Array<undefined>(outputs).fill(undefined) : outputs;
-    // Checks everything before any change.
+    // Checks all names before any change, so that an error leaves the graph unchanged.
     const seen = new Set<string>();
     for (const name of names) {
       if (name === undefined) continue;
@@ -219,7 +235,7 @@ export class Graph implements Carried {
       seen.add(name);
     }
     for (const requestedName of names) {
-      // A fresh name is free only until a value takes it.
+      // Requests each fresh name just before its use, because the next request would return the same name.
       const name = typeof outputs === "number" ? this.freshName(spec.op) : requestedName;
       node.outputs.push(name === undefined ? undefined : this.#produced(name, node));
     }
@@ -239,7 +255,10 @@ export class Graph implements Carried {
     return value;
   }
 
-  /** Removes a node and its outputs. @throws PithError E_MODEL if one of them is still used. */
+  /**
+   * Removes a node and its outputs.
+   * @throws PithError E_MODEL if an output is still used.
+   */
   removeNode(node: Node): void {
     const ownedNode = this.#ownNode(node);
     for (const output of ownedNode.outputs) {
@@ -258,8 +277,9 @@ export class Graph implements Carried {
   }
 
   /**
-   * Removes an unused stored tensor or input. The first value tied to it replaces it as the target of the others.
-   * @throws PithError E_MODEL if it is used or produced.
+   * Removes an unused stored tensor or input. If several values are tied to the tensor, the first becomes the
+   * target of the others.
+   * @throws PithError E_MODEL if the value is used or has a producer.
    */
   removeValue(value: Value): void {
     const ownedValue = this.#own(value);
@@ -281,7 +301,7 @@ export class Graph implements Carried {
     this.#shared.revision++;
   }
 
-  /** Sets or removes an attribute. A removed subgraph releases the values that it used. */
+  /** Sets an attribute, or removes it if undefined. A removed subgraph no longer uses outer values. */
   setAttribute(node: Node, name: string, attribute: Attribute | undefined): void {
     const ownedNode = this.#ownNode(node);
     const kept = new Set(attribute === undefined ? [] : graphsOf(attribute));
@@ -292,7 +312,10 @@ export class Graph implements Carried {
     this.#shared.revision++;
   }
 
-  /** Renames a value, also in roles. @throws PithError E_NAME if the name is taken in this or an outer graph. */
+  /**
+   * Renames a value, also in roles that refer to it.
+   * @throws PithError E_NAME if this graph or an outer one already contains the name.
+   */
   rename(value: Value, name: string): void {
     const ownedValue = this.#own(value);
     const { name: before } = ownedValue;
@@ -308,16 +331,19 @@ export class Graph implements Carried {
       for (const { value, role } of this.tiedTo(before)) value.role = { ...role, name };
   }
 
-  /** Sorts the nodes topologically; the sort is stable. */
+  /** Sorts the nodes topologically. The sort is stable. */
   sort(): void {
-    // A subgraph's own values are produced inside the node.
+    // Only producers in this graph count. Values of a subgraph are produced inside the node.
     const needs = (node: Node): NodeImplementation[] =>
       [...usedValues(node)].flatMap(({ producer }) => (producer?.graph === this ? [this.#ownNode(producer)] : []));
     this.#nodes.reorder(inOrder([...this.#nodes.forwards()], needs, describe));
     this.#shared.revision++;
   }
 
-  /** Moves nodes to the end, in this order. @throws PithError E_MODEL if another node reads what one of them makes. */
+  /**
+   * Moves nodes to the end of the graph, in this order.
+   * @throws PithError E_MODEL if another node reads an output of a moved node.
+   */
   moveToEnd(nodes: readonly Node[]): void {
     const last = nodes.map((node) => this.#ownNode(node));
     const moved = new Set(last);
@@ -330,7 +356,10 @@ export class Graph implements Carried {
     this.#shared.revision++;
   }
 
-  /** Returns a function that restores this graph, its subgraphs, and the same node and value objects, in linear time. For a model: `snapshot.ts`. */
+  /**
+   * Returns a function that restores this graph and its subgraphs, with the same node and value objects, in
+   * linear time. For a whole model, use `snapshot.ts`.
+   */
   snapshot(): () => void {
     const { name, doc, metadata, unknown } = this;
     const nodes = [...this.#nodes.forwards()];

@@ -1,6 +1,7 @@
 /**
- * Fingerprints a model without tensor contents, to prove that a pass changed nothing. Immutable tensors are identified by numbers, so fingerprints
- * are comparable only within a process. Clones share tensors, and so their fingerprint.
+ * Computes a fingerprint of a model without reading tensor contents, to verify that a pass changed nothing.
+ * Tensors are immutable, so each one is represented by a number. These numbers make fingerprints comparable
+ * only within one process. Clones share tensors, so their fingerprints are equal.
  */
 import { hexadecimal } from "../tensor/dense.ts";
 import { memoize } from "../tensor/memoize.ts";
@@ -18,9 +19,11 @@ export function identity(object: object): number {
 }
 
 /**
- * Returns 16 hexadecimal digits that are equal exactly if structure, names, types, roles, attributes, metadata and tensor identities are
- * (up to a chance of 2⁻⁶⁴). Inferred types do not count.
- * @param keyOf identifies a tensor; by default equal elements in two tensors count as different.
+ * Returns 16 hexadecimal digits that are equal for equal models, with a collision probability of 2⁻⁶⁴. Models
+ * are equal if their structure, names, types, roles, attributes, metadata and tensor identities are. Inferred
+ * types are ignored.
+ * @param keyOf Returns the identity of a tensor. By default, two tensor objects with equal elements count as
+ * different.
  * @example
  * const before = structureHash(model);
  * await pass(model);
@@ -31,15 +34,15 @@ export function structureHash(
   keyOf: (tensor: Tensor) => number | string = (tensor) => identity(tensor),
 ): string {
   const text = writeModel(model, (tensor) => `#${keyOf(tensor)}`, { inferred: false });
-  const beside: unknown[] = [];
+  const annotations: unknown[] = [];
   for (const graph of allGraphs(model.graph)) {
-    beside.push(carried(graph));
-    // The creation order of values is irrelevant.
+    annotations.push(annotationsOf(graph));
+    // Sorts the values, because their creation order is irrelevant.
     for (const value of [...graph.values()].sort((a, b) => (a.name < b.name ? -1 : 1))) {
       const { type, sparse, info } = value.foreign ?? {};
-      beside.push([value.name, value.declared, ...carried(value), ...[type, sparse, info].map(bytesText)]);
+      annotations.push([value.name, value.declared, ...annotationsOf(value), ...[type, sparse, info].map(bytesText)]);
     }
-    for (const node of graph.nodes()) beside.push(carried(node));
+    for (const node of graph.nodes()) annotations.push(annotationsOf(node));
   }
   const { header } = model;
   const rest = {
@@ -50,10 +53,10 @@ export function structureHash(
     functions: header.functions.map(bytesText),
     unknown: bytesText(header.unknown),
   };
-  return digest(`${text}\n${JSON.stringify(beside)}\n${JSON.stringify(rest)}`);
+  return digest(`${text}\n${JSON.stringify(annotations)}\n${JSON.stringify(rest)}`);
 }
 
-function carried({ doc, metadata, unknown }: Carried): readonly unknown[] {
+function annotationsOf({ doc, metadata, unknown }: Carried): readonly unknown[] {
   return doc === undefined && metadata.size === 0 && unknown === undefined
     ? []
     : [doc ?? null, [...metadata], bytesText(unknown)];
@@ -63,7 +66,7 @@ function bytesText(bytes: Uint8Array | undefined): string | null {
   return bytes === undefined ? null : hexadecimal(bytes);
 }
 
-/** Two 32-bit multiply-xor lanes with different factors (cyrb53's), mixed at the end. */
+/** Hashes a text with two 32-bit multiply-xor lanes whose factors differ (as in cyrb53), mixed at the end. */
 function digest(text: string): string {
   let a = 0xdeadbeef;
   let b = 0x41c6ce57;

@@ -1,4 +1,7 @@
-/** Copies a graph into another: a known branch, a function body, a teacher next to its student. */
+/**
+ * Copies a graph into another one: a branch with a constant condition, a function body, or a teacher next to a
+ * student.
+ */
 
 import { Miss } from "../errors.ts";
 import { type Copies, copyNode, copyOf, copyValue } from "./clone.ts";
@@ -8,14 +11,16 @@ import { canTakeName } from "./replace.ts";
 
 export interface InlineOptions {
   readonly before?: Node | undefined;
-  /** Replacements of values of `from`, such as its inputs; undefined for an omitted one. */
+  /**
+   * Replaces values of `from`, such as its inputs, by values of the target graph, or by undefined to omit them.
+   */
   readonly given?: ReadonlyMap<Value, Value | undefined>;
   readonly prefix?: string;
 }
 
 /**
- * Copies nodes and stored tensors of `from` into `to`, and returns the copied outputs. Outer values are used directly. Names stay if they are free,
- * which requires that `from` was removed: call `restoreNames` afterward.
+ * Copies the nodes and stored tensors of `from` into `to`. Outer values are read directly. Names are changed if
+ * they are taken; `restoreNames` restores them once `from` has been removed.
  */
 export function inlineGraph(
   from: Graph,
@@ -31,7 +36,8 @@ export function inlineGraph(
   for (const node of from.nodes()) {
     // ONNX Runtime rejects two nodes with the same name.
     const name = node.name === "" ? "" : to.freshNodeName(`${prefix}${node.name}`);
-    // The outputs of a node are named before any of them exists.
+    // Candidates must differ from each other, because all outputs of a node are named before any of them
+    // exists.
     const outputNames = new Set<string>();
     const output = (value: Value): string => {
       const stem = `${prefix}${value.name}`;
@@ -49,13 +55,14 @@ export function inlineGraph(
 }
 
 export interface Inlined {
-  /** The copied outputs, in order; undefined for an omitted input that was passed through. */
+  /** The copied outputs, in order. An output is undefined if it is an input that `given` omits. */
   readonly outputs: readonly (Value | undefined)[];
   readonly nodes: readonly Node[];
+  /** The original names of the copied values. */
   readonly names: ReadonlyMap<Value, string>;
 }
 
-/** Restores the former names of copies, if nothing else in the model has them. */
+/** Gives copied values their original names if nothing else in the model has these names. */
 export function restoreNames(graph: Graph, { names }: Pick<Inlined, "names">): void {
   for (const [value, name] of names) {
     if (value.graph !== graph || graph.ownValue(value.name) !== value || !canTakeName(value, graph)) continue;
@@ -64,14 +71,15 @@ export function restoreNames(graph: Graph, { names }: Pick<Inlined, "names">): v
 }
 
 export interface Merged {
-  /** The guest's outputs by their original names, now values of the host. */
+  /** The guest's output values in the host, by their original names. */
   readonly outputs: ReadonlyMap<string, Value>;
-  /** The guest's values except inputs, by their original names. */
+  /** All guest values in the host except inputs, by their original names. */
   readonly values: ReadonlyMap<string, Value>;
 }
 
 /**
- * Copies `guest` into `host`, with the given inputs and prefixed names, without roles: the guest is not trained. Returns a Miss if opsets differ.
+ * Copies `guest` into `host`, with the given inputs and prefixed names. The copies get no roles, so they are
+ * not trained. Returns a Miss if opset versions differ.
  */
 export function mergeGraph(
   host: Model,

@@ -10,7 +10,7 @@ export interface ModelHeader {
   domain: string;
   modelVersion: number | bigint;
   doc: string;
-  /** Domain → version; "" is the default domain, ai.onnx. */
+  /** Opset version by domain; "" is the default domain, ai.onnx. */
   readonly opsets: Map<string, number>;
   readonly metadata: Map<string, string>;
   /** Model-local functions, as stored in the file. */
@@ -22,9 +22,9 @@ export interface ModelHeader {
 export class Model {
   readonly graph: Graph;
   readonly header: ModelHeader;
-  /** The functions of the header, as graphs; both must change together. */
+  /** The functions of `header`, as graphs. Change both together. */
   functions: readonly LocalFunction[] = [];
-  /** The path or URL that it was opened from; companion files are next to it. */
+  /** The path or URL from which the model was opened, next to which companion files are located. */
   place: string | undefined;
 
   constructor(graph: Graph = new Graph(), header: Partial<ModelHeader> = {}) {
@@ -43,8 +43,8 @@ export class Model {
       ...header,
     };
     const { opsets } = this.header;
-    const named = opsets.get("ai.onnx");
-    if (named !== undefined && opsets.delete("ai.onnx")) opsets.set("", named);
+    const aliasVersion = opsets.get("ai.onnx");
+    if (aliasVersion !== undefined && opsets.delete("ai.onnx")) opsets.set("", aliasVersion);
   }
 
   get opsets(): ReadonlyMap<string, number> {

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { Graph } from "./graph.ts";
 import { Model } from "./model.ts";
-import { nameApart } from "./names.ts";
+import { makeNamesDistinct } from "./names.ts";
 
 test("nameApart renames later nodes of the same name and leaves unnamed nodes unnamed", () => {
   const graph = new Graph();
@@ -9,6 +9,6 @@ test("nameApart renames later nodes of the same name and leaves unnamed nodes un
   for (const name of ["n", "n", "", "n_1", "n", ""])
     value = graph.addNode({ op: "Relu", name, inputs: [value] }).outputs[0] ?? value;
   graph.addOutput(value);
-  nameApart(new Model(graph));
+  makeNamesDistinct(new Model(graph));
   expect([...graph.nodes()].map(({ name }) => name)).toEqual(["n", "n_2", "", "n_1", "n_3", ""]);
 });

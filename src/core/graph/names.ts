@@ -1,9 +1,11 @@
-/** ONNX Runtime rejects nodes and subgraphs that share a name, although files contain them. */
+/**
+ * Makes node and subgraph names unique, because ONNX Runtime rejects duplicates although files contain them.
+ */
 import { allGraphs } from "./graph.ts";
 import type { Model } from "./model.ts";
 
-/** Gives nodes and subgraphs distinct names; the first node with a name keeps it. */
-export function nameApart(model: Model): void {
+/** Gives nodes and subgraphs distinct names. The first node with a name keeps it. */
+export function makeNamesDistinct(model: Model): void {
   if (hasDistinctNames(model)) return;
   const graphs = [...allGraphs(model.graph)];
   const all = new Set(graphs.flatMap((graph) => [...graph.nodes()].map(({ name }) => name)));

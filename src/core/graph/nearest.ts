@@ -1,9 +1,12 @@
-/** Returns the name with the least edits (insert, delete, replace, swap), ignoring case; undefined if more than a third of the letters differ. */
+/**
+ * Returns the name with the fewest edits (insert, delete, replace, swap), ignoring case; undefined if the edits
+ * exceed a third of the name's length.
+ */
 export function nearest(name: string, names: Iterable<string>): string | undefined {
   return allNearest(name, names)[0];
 }
 
-/** Returns all names with the least edits, as `nearest` counts them. */
+/** Returns all names with the fewest edits, counted as in `nearest`. */
 export function allNearest(name: string, names: Iterable<string>): readonly string[] {
   let best: string[] = [];
   let minEdits = Math.max(1, Math.floor(name.length / 3));
@@ -16,7 +19,10 @@ export function allNearest(name: string, names: Iterable<string>): readonly stri
   return best;
 }
 
-/** Sorts names: those that contain the typed one first, then by the share of letters to change; the sort is stable. */
+/**
+ * Sorts names by similarity: those that contain `name` first, then by edits relative to the length. The sort is
+ * stable.
+ */
 export function byNearness(name: string, names: Iterable<string>): readonly string[] {
   const typed = name.toLowerCase();
   const editShare = (candidate: string): number => {

@@ -6,9 +6,9 @@ interface Linked<N> {
 
 /**
  * A linked list of nodes that can change during iteration:
- * - a node inserted after the current one is visited, one inserted before it is not;
- * - any node can be removed; removed nodes are not visited;
- * - a node that replaces the removed current one is not visited: a rewrite does not meet its own result.
+ * - A node inserted after the current one is visited; a node inserted before it is not.
+ * - Any node can be removed. Removed nodes are not visited.
+ * - A node that replaces the current one is not visited, so a rewrite does not meet its own result.
  * A removed node keeps its neighbors, which lead the iteration back to the list.
  */
 export class NodeList<N extends Linked<N>> {

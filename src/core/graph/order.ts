@@ -1,10 +1,14 @@
 import { PithError } from "../errors.ts";
 
-/** Sorts topologically, depth first without recursion; the sort is stable. @throws PithError E_MODEL for a cycle. */
+/**
+ * Sorts topologically, depth first and without recursion. The sort is stable.
+ * @param needsOf Returns the nodes that must come before a node.
+ * @throws PithError E_MODEL for a cycle.
+ */
 export function inOrder<N>(
   nodes: readonly N[],
   needsOf: (node: N) => readonly N[],
-  called: (node: N) => string,
+  nameOf: (node: N) => string,
 ): readonly N[] {
   const order: N[] = [];
   const state = new Map<N, "open" | "done">();
@@ -19,7 +23,7 @@ export function inOrder<N>(
         order.push(top.node);
         stack.pop();
       } else if (state.get(need) === "open") {
-        throw new PithError("E_MODEL", `${called(need)} depends on itself.`);
+        throw new PithError("E_MODEL", `${nameOf(need)} depends on itself.`);
       } else if (state.get(need) === undefined) {
         state.set(need, "open");
         stack.push({ node: need, needs: needsOf(need), next: 0 });

@@ -1,4 +1,7 @@
-/** Patterns are written with `emit`, like the nodes that they match, so the code that writes a structure also defines how to find it. */
+/**
+ * Finds graph structures by patterns. A pattern is written with `emit`, so the same code can write a structure
+ * and find it.
+ */
 import { PithError } from "../errors.ts";
 import { type Emit, emitter } from "./emit.ts";
 import { Graph, type Node, type Value } from "./graph.ts";
@@ -6,8 +9,10 @@ import { Graph, type Node, type Value } from "./graph.ts";
 export type Operands<Name extends string> = Readonly<Record<Name, Value>>;
 
 /**
- * Returns a function that matches a value against a pattern and returns its operands, or undefined.
- * Operators, input order and roles must be equal; an operand in several positions must be one value. Nodes with attributes never match.
+ * Returns a function that matches a value against a pattern. It returns the pattern's operands, or undefined if
+ * the value does not match.
+ * Operators, input order and roles must be equal. An operand that occurs several times must match the same
+ * value. Nodes with attributes never match.
  */
 export function pattern<Name extends string>(
   names: readonly Name[],
@@ -23,22 +28,23 @@ export function pattern<Name extends string>(
   };
 }
 
-/** Patterns apply in any opset; they are written in one that has all operators. */
+/** The opset in which patterns are written, because it has all operators. Patterns match in any opset. */
 const newestOpset = 24;
 
 function matches(written: Value, value: Value, operands: Map<Value, Value>): boolean {
-  const like = written.producer;
-  if (like === undefined) {
+  const patternNode = written.producer;
+  if (patternNode === undefined) {
     const before = operands.get(written) ?? value;
     operands.set(written, before);
     return before === value;
   }
   const node = value.producer;
-  if (node === undefined || node.op !== like.op || node.domain !== like.domain) return false;
+  if (node === undefined || node.op !== patternNode.op || node.domain !== patternNode.domain) return false;
   if (written.role !== undefined && written.role.kind !== value.role?.kind) return false;
-  if (node.outputs.indexOf(value) !== like.outputs.indexOf(written)) return false;
-  if (node.inputs.length !== like.inputs.length || node.attributes.size + like.attributes.size > 0) return false;
-  return like.inputs.every((input, index) => {
+  if (node.outputs.indexOf(value) !== patternNode.outputs.indexOf(written)) return false;
+  if (node.inputs.length !== patternNode.inputs.length || node.attributes.size + patternNode.attributes.size > 0)
+    return false;
+  return patternNode.inputs.every((input, index) => {
     const operand = node.inputs[index];
     return input === undefined || operand === undefined ? input === operand : matches(input, operand, operands);
   });

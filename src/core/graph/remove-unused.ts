@@ -1,4 +1,7 @@
-/** Removes unused nodes, then unused stored tensors. Inputs stay: they are the model's interface. */
+/**
+ * Removes unused nodes, then unused stored tensors. Inputs are kept, because they belong to the model's
+ * interface.
+ */
 import { allGraphs, allValues, type Graph, type Value } from "./graph.ts";
 import type { Model } from "./model.ts";
 
@@ -7,8 +10,9 @@ export function isUsed(value: Value): boolean {
 }
 
 /**
- * Removes unused nodes and stored tensors of a graph; returns the number of removed nodes. Takes one visit per node and value.
- * @param kept Values that stay even if unused.
+ * Removes unused nodes and stored tensors of a graph. Returns the number of removed nodes. Visits each node and
+ * value once.
+ * @param kept Values that are kept even if unused.
  */
 export function removeUnused(graph: Graph, kept: ReadonlySet<Value> = new Set()): number {
   const outputs = new Set([...graph.outputs, ...kept]);
@@ -26,12 +30,18 @@ export function removeUnused(graph: Graph, kept: ReadonlySet<Value> = new Set())
   return removed;
 }
 
-/** Removes unused nodes in all graphs, innermost first: a removed node releases what its subgraphs used. */
+/**
+ * Removes unused nodes in all graphs. Starts with the innermost, because removing a node in a subgraph can
+ * leave outer values unused.
+ */
 export function removeUnusedEverywhere(model: Model): void {
   for (const graph of [...allGraphs(model.graph)].reverse()) removeUnused(graph);
 }
 
-/** Removes what a technique made unused: nodes, then previously used tensors, even if an old file lists them as inputs. Other inputs stay. */
+/**
+ * Removes unused nodes and those tensors that were used before a technique ran, even if an old file lists them
+ * as inputs. Other inputs are kept.
+ */
 export function removeReplaced(model: Model, usedBefore: ReadonlySet<Value>): void {
   removeUnusedEverywhere(model);
   for (const value of usedBefore) {

@@ -1,12 +1,14 @@
-/** Replaces values. Callers address outputs, inputs and weights by name, so these names stay. */
+/** Replaces values while keeping the names by which callers address outputs, inputs and weights. */
 import { PithError } from "../errors.ts";
 import type { Graph, Node, Value } from "./graph.ts";
 
 /**
- * Connects every consumer of `old`, including subgraphs and graph outputs, to `replacement`, except the node `except`.
- * If `old` is an output of its graph, the replacement takes its name. If it cannot (`canTakeName`), an Identity copies it to the output.
- * Takes time in the number of uses.
- * @throws PithError E_MODEL if the graph does not see the replacement: then nothing has changed.
+ * Connects every reader of `old`, including subgraphs and graph outputs, to `replacement`; `except` is a node
+ * that continues to read `old`.
+ * If `old` is an output of its graph, the replacement is renamed to it. If the replacement must keep its name
+ * (`canTakeName`), an Identity node copies it to the output.
+ * The time is proportional to the number of uses.
+ * @throws PithError E_MODEL if `replacement` is not visible in the graph of `old`. The graph is then unchanged.
  */
 export function replaceUses(old: Value, replacement: Value, except?: Node): void {
   if (old === replacement) return;
@@ -23,19 +25,22 @@ export function replaceUses(old: Value, replacement: Value, except?: Node): void
   graph.rename(old, graph.freshName(`${name}_replaced`));
   if (!copied) {
     graph.rename(replacement, name);
-    // Names of an output's dimensions are part of the model's interface.
+    // The stated type contains the names of the output's dimensions, which are part of the model's interface.
     if (replacement.producer !== undefined && old.stated !== undefined) replacement.type = old.stated;
   }
   const output = copied ? copyTo(name, replacement, old) : replacement;
   graph.setOutputs(graph.outputs.map((value) => (value === old ? output : value)));
 }
 
-/** Connects every node that reads `old`, except `except`, to `replacement`; graph outputs stay. */
+/** Connects every node that reads `old`, except `except`, to `replacement`. Graph outputs are unchanged. */
 export function replaceReads(old: Value, replacement: Value, except?: Node): void {
   for (const { node, input } of [...old.uses]) if (node !== except) node.graph.setInput(node, input, replacement);
 }
 
-/** Replaces a value: every consumer takes the new one, which takes the name if possible (`canTakeName`). Removes the old producer if unused. */
+/**
+ * Replaces a value for all readers. The replacement is renamed to `old` if possible (`canTakeName`). Removes
+ * the old producer if it is unused.
+ */
 export function substitute(old: Value, replacement: Value): void {
   const { graph, name, producer } = old;
   if (graph.ownValue(name) !== old) return;
@@ -49,8 +54,9 @@ export function substitute(old: Value, replacement: Value): void {
 }
 
 /**
- * Replaces a node by values, one per output, under the same names (`substitute`). A stated output type then applies to the new value.
- * @throws PithError E_MODEL if an output without such a value is used.
+ * Replaces a node by one value per output. Each value is renamed to the output and gets its stated type
+ * (`substitute`).
+ * @throws PithError E_MODEL if an output without a replacement is used.
  */
 export function replaceNode(node: Node, values: readonly (Value | undefined)[]): void {
   const { graph } = node;
@@ -65,14 +71,20 @@ export function replaceNode(node: Node, values: readonly (Value | undefined)[]):
   if (outputs.some((output) => output !== undefined && graph.ownValue(output.name) === output)) graph.removeNode(node);
 }
 
-/** Returns whether a value can be renamed to an output: inputs, outputs, weights with a role and outer values are known by their names. */
+/**
+ * Returns whether a value can be renamed to the name of a graph output. Inputs, outputs, weights with a role
+ * and values of other graphs must keep their names.
+ */
 export function canTakeName(value: Value, graph: Graph): boolean {
   if (value.graph !== graph) return false;
   const isNamedWeight = value.tensor !== undefined && value.role !== undefined;
   return !isNamedWeight && !graph.isInput(value) && !graph.isOutput(value);
 }
 
-/** Adds an Identity from `value` to an output `name` that replaces `old`, right after the producer of `value`. */
+/**
+ * Adds an Identity node that copies `value` to an output with the given name and the type of `old`. The node
+ * follows the producer of `value`.
+ */
 function copyTo(name: string, value: Value, old: Value): Value {
   const { graph } = old;
   const producer = value.graph === graph ? value.producer : undefined;

@@ -1,18 +1,21 @@
-/** The role of a value. Files store roles as metadata, every pass respects them, and `finalize` removes them. */
+/**
+ * Defines the roles of values. Files store them as metadata, every pass respects them, and `finalize` removes
+ * them.
+ */
 
 export type Role =
   | { readonly kind: "parameter" }
-  /** Part of the model, never trained. */
+  /** Belongs to the model but is never trained. */
   | { readonly kind: "buffer" }
-  /** A pruning mask, 0 or 1: multiplied with the parameter, never trained, never folded. */
+  /** A pruning mask of 0 and 1, which multiplies a parameter. It is never trained or folded. */
   | { readonly kind: "mask" }
-  /** Carried from run to run: running statistics, optimizer moments. */
+  /** Carried over from run to run, such as running statistics and optimizer moments. */
   | { readonly kind: "state" }
-  /** The same parameter as `name`, possibly transposed: trained as one. */
+  /** The same parameter as `name`, possibly transposed. The two are trained as one. */
   | Tied
   /**
-   * The output of a node without a useful gradient (rounding, sign, comparison). Gradients pass to its first input x as for
-   * slope · clip(x, low, high), where absent settings have no effect; by default the identity.
+   * The output of a node without a useful gradient (rounding, sign, comparison). The gradient for its first
+   * input x is that of slope · clip(x, low, high). The slope is 1 and the bounds are infinite by default.
    */
   | StraightThrough;
 
@@ -25,8 +28,9 @@ export interface Tied {
 export interface StraightThrough {
   readonly kind: "straight-through";
   readonly slope?: number;
-  /** Gradients pass if x is between these, inclusive. */
+  /** Lower bound of x: below it, the gradient is 0. */
   readonly low?: number;
+  /** Upper bound of x: above it, the gradient is 0. */
   readonly high?: number;
 }
 
@@ -38,10 +42,13 @@ export const straightThrough: StraightThrough = { kind: "straight-through" };
 /** The metadata key of roles. */
 export const roleKey = "pith.role";
 
-/** The settings of a surrogate, in their written order. */
+/** The settings of a straight-through gradient, in the order in which they are written. */
 const settings = ["low", "high", "slope"] as const;
 
-/** Formats "parameter", "mask", "tied(embedding.weight, transposed)", "straight-through(low=-1, high=1)"; ambiguous names are quoted. */
+/**
+ * Formats a role as "parameter", "tied(embedding.weight, transposed)", "straight-through(low=-1, high=1)" and
+ * so on. Ambiguous names are quoted.
+ */
 export function roleText(role: Role): string {
   if (role.kind === "straight-through") {
     const words = settings.flatMap((name) => (role[name] === undefined ? [] : [`${name}=${role[name]}`]));
@@ -61,11 +68,12 @@ const plainWords = {
   "straight-through": "fake quantization",
 } as const;
 
+/** Returns a description of a role for messages. */
 export function roleWords({ kind }: Role): string {
   return plainWords[kind];
 }
 
-/** Parses the output of `roleText`; undefined for other text. */
+/** Parses the output of `roleText`; returns undefined for other text. */
 export function parseRole(text: string): Role | undefined {
   switch (text) {
     case "parameter":
@@ -82,7 +90,10 @@ export function parseRole(text: string): Role | undefined {
   return name === undefined ? undefined : { kind: "tied", name, transposed: transposed !== undefined };
 }
 
-/** Parses `low=-1, high=1, slope=0.5`: each at most once, finite, in any order. */
+/**
+ * Parses settings such as `low=-1, high=1, slope=0.5`. Each must occur at most once and be finite. The order is
+ * free.
+ */
 function parseSurrogate(text: string): StraightThrough | undefined {
   const values: { low?: number; high?: number; slope?: number } = {};
   for (const part of text.split(",")) {

@@ -1,10 +1,14 @@
 /**
- * The ONNX schema of operators per opset version: arity and attribute types.
- * The generated table has one line per operator, parsed on first use. Versions of a line are joined by "|"; each is
+ * Gives the ONNX schema of operators per opset version: number of inputs and outputs, and types of attributes.
+ * The generated table has one line per operator, which is parsed on first use. Versions in a line are separated
+ * by "|". Each version is
  *      since  inputs  outputs  attributes…        11 2-3 1-1 I=kernel_shape,pads i=group s=auto_pad
- * or only a number if just element types changed, or "gone" if the operator was removed. `2?0-3`: two to three inputs (`*`: any number), of
- * which input 0 can be absent. Attributes are grouped by type letter; `!` marks required ones. `~ab.>a` lists the inputs and outputs that can be
- * float16 as well as float32: equal letters must agree, `.` cannot, and a final `+` repeats the last.
+ * - A version that is only a number has the contents of the preceding one; only its element types changed.
+ *   "gone" means that the operator was removed.
+ * - `2?0-3` means two to three inputs (`*`: any number), of which input 0 can be absent.
+ * - Attributes are grouped by type letter; `!` marks required ones.
+ * - `~ab.>a` lists the inputs and outputs that can be float16 as well as float32. Equal letters must have equal
+ *   types, `.` marks other types, and a final `+` repeats the last letter.
  */
 import { Miss } from "../errors.ts";
 import { memoize } from "../tensor/memoize.ts";
@@ -23,20 +27,24 @@ export interface Arity {
 export interface OperatorSchema {
   /** The opset version that introduced this definition. */
   readonly since: number;
-  /** Removed: no model of this or a later version can use it. */
+  /** Whether this version removed the operator, so that no model of this or a later opset can use it. */
   readonly deprecated: boolean;
-  /** `absent` lists the inputs before `min` that can be omitted. */
+  /** The number of inputs. `absent` contains the indices below `min` that can be omitted. */
   readonly inputs: Arity & { readonly absent: ReadonlySet<number> };
   readonly outputs: Arity;
   readonly attributes: ReadonlyMap<string, Attribute["kind"]>;
+  /** The names of required attributes. */
   readonly required: ReadonlySet<string>;
-  /** The letter of each input and output that can be float32 or float16, where equal letters agree; undefined for other types. */
+  /**
+   * Letters for the inputs and outputs that can be float32 or float16; those with equal letters must have equal
+   * types. Undefined for other types.
+   */
   readonly half: { readonly input: LetterAt; readonly output: LetterAt };
 }
 
 type LetterAt = (index: number) => string | undefined;
 
-/** The parts of a node that its schema covers; absent inputs and outputs are undefined or false. */
+/** The parts of a node that its schema covers. Absent inputs and outputs are undefined or false. */
 export interface NodeForm {
   readonly inputs: readonly unknown[];
   readonly outputs: readonly unknown[];
@@ -45,18 +53,21 @@ export interface NodeForm {
 
 const parsed = new Map<string, readonly OperatorSchema[]>();
 
-/** Returns all versions of an operator, oldest first; empty if it does not exist. "" and "ai.onnx" are the default domain. */
+/**
+ * Returns all versions of an operator, oldest first; none if the operator does not exist. "" and "ai.onnx" are
+ * the default domain.
+ */
 export function schemasOf(domain: string, op: string): readonly OperatorSchema[] {
   const key = domain === "" || domain === "ai.onnx" ? op : `${domain}.${op}`;
   return memoize(parsed, key, () => (Object.hasOwn(lines, key) ? parseLine(lines[key] ?? "") : []));
 }
 
-/** Returns the definition in an opset version; undefined if the operator does not exist there. */
+/** Returns the operator's definition in an opset version; undefined if the operator does not exist in it. */
 export function schemaAt(domain: string, op: string, version: number): OperatorSchema | undefined {
   return schemasOf(domain, op).findLast((candidate) => candidate.since <= version);
 }
 
-/** Returns the definition that a node must follow, or a Miss with its violation. */
+/** Returns the definition that a node must follow, or a Miss that describes how the node violates it. */
 export function checkForm(domain: string, op: string, version: number, form: NodeForm): OperatorSchema | Miss {
   const versions = schemasOf(domain, op);
   const standard = domain === "" || domain === "ai.onnx";
@@ -119,12 +130,14 @@ function inputsReason(
   const count = form.inputs.length;
   const expected = `expected ${arityText(operator.inputs, "input")}, got ${count}`;
   if (count > max) {
-    // Later versions turned attributes into inputs.
+    // If a later version turned attributes into inputs, names these attributes.
     const later = versions.find((candidate) => candidate.since > operator.since && candidate.inputs.max > max);
-    const moved = [...operator.attributes.keys()].filter((name) => later !== undefined && !later.attributes.has(name));
-    if (moved.length > 0) {
-      const [here, there] = moved.length === 1 ? ["an attribute", "an input"] : ["attributes", "inputs"];
-      return `${place} takes ${moved.join(", ")} as ${here}, not as ${there}: ${expected}.`;
+    const movedAttributes = [...operator.attributes.keys()].filter(
+      (name) => later !== undefined && !later.attributes.has(name),
+    );
+    if (movedAttributes.length > 0) {
+      const [here, there] = movedAttributes.length === 1 ? ["an attribute", "an input"] : ["attributes", "inputs"];
+      return `${place} takes ${movedAttributes.join(", ")} as ${here}, not as ${there}: ${expected}.`;
     }
     return `${place}: ${expected}.`;
   }
@@ -140,7 +153,7 @@ function outputsReason(operator: OperatorSchema, form: NodeForm, place: string):
   const { min, max } = operator.outputs;
   const count = form.outputs.length;
   if (count < min || count > max) return `${place}: expected ${arityText(operator.outputs, "output")}, got ${count}.`;
-  // ONNX Runtime crashes on a Split, and rejects an If, whose variadic outputs have a gap.
+  // Variadic outputs must not have gaps: ONNX Runtime crashes on such a Split and rejects such an If.
   const needed = max === Number.POSITIVE_INFINITY ? count : min;
   const absent = form.outputs.slice(0, needed).findIndex((output) => output === undefined || output === false);
   return absent < 0 ? undefined : `${place}: output ${absent} is required.`;
@@ -194,8 +207,8 @@ function parseVersion(since: number, inputs: string, outputs: string, groups: re
   return {
     since,
     deprecated: inputs === "gone",
-    inputs: inputs === "gone" ? none : { min: Number(min), max: limit(high), absent: new Set(absent.map(Number)) },
-    outputs: inputs === "gone" ? none : { min: Number(outputLow), max: limit(outputHigh) },
+    inputs: inputs === "gone" ? noArity : { min: Number(min), max: limit(high), absent: new Set(absent.map(Number)) },
+    outputs: inputs === "gone" ? noArity : { min: Number(outputLow), max: limit(outputHigh) },
     attributes,
     required,
     half: { input: lettersOf(halves.slice(1).split(">")[0]), output: lettersOf(halves.split(">")[1]) },
@@ -210,20 +223,21 @@ function lettersOf(text = ""): LetterAt {
   };
 }
 
-const none = { min: 0, max: 0, absent: new Set<number>() };
+const noArity = { min: 0, max: 0, absent: new Set<number>() };
 
 function limit(text: string): number {
   return text === "*" ? Number.POSITIVE_INFINITY : Number(text);
 }
 
+/** Attributes that became a scalar input, as "operator attribute". */
 const scalarInputs = new Set(["DFT axis"]);
 
-/** Returns whether an attribute became a scalar input instead of a list of one number. */
+/** Returns whether an attribute became a scalar input rather than a list of one number. */
 export function becameScalar(op: string, attribute: string): boolean {
   return scalarInputs.has(`${op} ${attribute}`);
 }
 
-/** Returns attributes of older versions that later ones take as inputs: attribute → input. */
+/** Returns, for each attribute that later versions replace by an input, the index of this input. */
 export function inputsFor(domain: string, op: string): ReadonlyMap<string, number> {
   if (domain !== "" && domain !== "ai.onnx") return new Map();
   const line = Object.hasOwn(becameInputs, op) ? (becameInputs[op] ?? "") : "";

@@ -1,31 +1,34 @@
+/** Names in use, with the number of uses of each. */
 export class Names {
-  readonly #taken = new Map<string, number>();
-  readonly #next = new Map<string, number>();
+  readonly #useCounts = new Map<string, number>();
+  /** The number to try next for each stem. */
+  readonly #nextNumbers = new Map<string, number>();
 
   take(name: string): void {
-    this.#taken.set(name, (this.#taken.get(name) ?? 0) + 1);
+    this.#useCounts.set(name, (this.#useCounts.get(name) ?? 0) + 1);
   }
 
   clear(): void {
-    this.#taken.clear();
-    this.#next.clear();
+    this.#useCounts.clear();
+    this.#nextNumbers.clear();
   }
 
   has(name: string): boolean {
-    return this.#taken.has(name);
+    return this.#useCounts.has(name);
   }
 
   release(name: string): void {
-    const count = this.#taken.get(name) ?? 0;
-    if (count <= 1) this.#taken.delete(name);
-    else this.#taken.set(name, count - 1);
+    const count = this.#useCounts.get(name) ?? 0;
+    if (count <= 1) this.#useCounts.delete(name);
+    else this.#useCounts.set(name, count - 1);
   }
 
+  /** Returns `stem`, or `stem` with the first free number if it is taken. */
   fresh(stem: string): string {
-    if (!this.#taken.has(stem)) return stem;
-    let number = this.#next.get(stem) ?? 1;
-    while (this.#taken.has(`${stem}_${number}`)) number++;
-    this.#next.set(stem, number);
+    if (!this.#useCounts.has(stem)) return stem;
+    let number = this.#nextNumbers.get(stem) ?? 1;
+    while (this.#useCounts.has(`${stem}_${number}`)) number++;
+    this.#nextNumbers.set(stem, number);
     return `${stem}_${number}`;
   }
 }
@@ -33,10 +36,10 @@ export class Names {
 /** State shared by all graphs of a model, including subgraphs. */
 export class Shared<V> {
   readonly names = new Names();
-  /** Cached results are valid while this count is unchanged. */
+  /** A number that increases with every change. Cached results are valid while it stays the same. */
   revision = 0;
   operators: object | undefined = undefined;
-  /** The values tied to each name: a subgraph can hold copies of an outer tensor. */
+  /** The values tied to each name. A subgraph can contain copies of an outer tensor. */
   readonly #ties = new Map<string, Set<V>>();
 
   tie(value: V, name: string): void {

@@ -1,8 +1,12 @@
 import type { Graph } from "./graph.ts";
 import type { Model } from "./model.ts";
 
-/** A state of a main graph, which snapshots that differ only in the header can share. */
+/**
+ * The state of a main graph at one time. Several model snapshots can share it if they differ only in the
+ * header.
+ */
 export interface GraphSnapshot {
+  /** Returns whether the graph is unchanged since the snapshot. */
   isCurrent(): boolean;
   restore(): void;
 }
@@ -16,15 +20,16 @@ export function graphSnapshot(graph: Graph): GraphSnapshot {
     restore() {
       if (isCurrent()) return;
       restore();
-      // Uses a new revision: cached inferences of the old one can contain later changes.
+      // Continues with a new revision, because inferences cached for the old one can include later changes.
       revision = graph.revision;
     },
   };
 }
 
 /**
- * Returns a function that restores the current state of a model, with the same graph, node and value objects, subgraphs, opsets, functions and
- * metadata. Takes linear time and memory, and copies no tensor. Can be called several times.
+ * Returns a function that restores the current state of a model: the same graph, node and value objects,
+ * subgraphs, opsets, functions and metadata. The function can be called several times.
+ * Takes linear time and memory, and copies no tensor.
  * @example
  * const restore = snapshot(model);
  * await prune(model, { amount: 0.5 });
@@ -32,22 +37,22 @@ export function graphSnapshot(graph: Graph): GraphSnapshot {
  */
 export function snapshot(model: Model, graph: GraphSnapshot = graphSnapshot(model.graph)): () => void {
   const { opsets, metadata, ...rest } = model.header;
-  const [versions, notes] = [[...opsets], [...metadata]];
+  const [opsetEntries, metadataEntries] = [[...opsets], [...metadata]];
   const { functions } = model;
   return () => {
     graph.restore();
     Object.assign(model.header, rest);
-    refill(model.header.opsets, versions);
-    refill(model.header.metadata, notes);
+    refill(model.header.opsets, opsetEntries);
+    refill(model.header.metadata, metadataEntries);
     model.functions = functions;
   };
 }
 
 /** Calls a synchronous function that can change the model, then undoes the changes. */
-export function tentatively<R>(model: Model, look: () => R): R {
+export function tentatively<R>(model: Model, tryChange: () => R): R {
   const restore = snapshot(model);
   try {
-    return look();
+    return tryChange();
   } finally {
     restore();
   }

@@ -1,5 +1,6 @@
 /**
- * Builds a graph from parsed text. Parsing comes first, because names can be used before their definition, and subgraphs must know their own names.
+ * Builds a graph from its parsed text. Parsing is a separate step, because the text can use names before it
+ * defines them, and in subgraphs a name refers to the innermost graph that defines it.
  */
 import type { Tensor } from "../tensor/types.ts";
 import type { Attribute } from "./elements.ts";
@@ -7,6 +8,7 @@ import { Graph, type Value, type ValueType } from "./graph.ts";
 import type { Role } from "./role.ts";
 import type { Scanner } from "./text-scan.ts";
 
+/** A name in the text, with its position in characters from the start. */
 export interface Name {
   readonly name: string;
   readonly position: number;
@@ -42,10 +44,13 @@ export interface GraphSyntax {
   readonly nodes: readonly NodeSyntax[];
 }
 
-/** The names that each graph under construction defines: a name can be used before its line. */
+/** The names that each graph under construction defines. */
 type Definitions = Map<Graph, ReadonlySet<string>>;
 
-/** Fills a graph from its syntax. @param scanner Locates errors. */
+/**
+ * Fills an empty graph from its parsed text.
+ * @param scanner Provides line and column for errors.
+ */
 export function buildGraph(
   scanner: Scanner,
   syntax: GraphSyntax,
@@ -63,7 +68,7 @@ export function buildGraph(
     if (value.graph === graph) declare(value, output);
     graph.addOutput(value);
   }
-  // Inputs and outputs are listed with their types anyway.
+  // Only other values need an entry in `value_info`; inputs and outputs are saved with their types.
   for (const value of graph.values())
     value.declared = value.type !== undefined && value.producer !== undefined && !graph.isOutput(value);
 }
@@ -81,15 +86,16 @@ function addNode(scanner: Scanner, syntax: NodeSyntax, graph: Graph, defined: De
     const value = node.outputs[index];
     if (output !== undefined && value !== undefined) declare(value, output);
   }
-  const inner = (graphSyntax: GraphSyntax): Graph => {
+  const buildSubgraph = (graphSyntax: GraphSyntax): Graph => {
     const subgraph = new Graph(node);
     buildGraph(scanner, graphSyntax, subgraph, defined);
     return subgraph;
   };
   for (const [name, attribute] of attributes) {
-    if (attribute.kind === "graph") graph.setAttribute(node, name, { kind: "graph", value: inner(attribute.value) });
+    if (attribute.kind === "graph")
+      graph.setAttribute(node, name, { kind: "graph", value: buildSubgraph(attribute.value) });
     else if (attribute.kind === "graphs")
-      graph.setAttribute(node, name, { kind: "graphs", value: attribute.value.map(inner) });
+      graph.setAttribute(node, name, { kind: "graphs", value: attribute.value.map(buildSubgraph) });
     else graph.setAttribute(node, name, attribute);
   }
 }

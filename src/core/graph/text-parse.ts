@@ -14,7 +14,10 @@ import {
 import { Scanner } from "./text-scan.ts";
 import { isDataType, parseNumber, parseTensor } from "./text-tensor.ts";
 
-/** Parses a model from its text form (`text.ts`). @throws PithError E_MODEL with line and column of a syntax error. */
+/**
+ * Parses a model from its text form (`text.ts`).
+ * @throws PithError E_MODEL with line and column of a syntax error.
+ */
 export function parseModel(text: string): Model {
   const scanner = new Scanner(text);
   const irVersion = scanner.take("ir") ? integerToken(scanner) : undefined;
@@ -48,9 +51,9 @@ function integerToken(scanner: Scanner): number {
 function parseGraph(scanner: Scanner): GraphSyntax {
   scanner.expect("graph");
   const name = optionalName(scanner)?.name ?? "";
-  const inputs = list(scanner, "(", ")", () => parseDeclaration(scanner, true));
+  const inputs = parseList(scanner, "(", ")", () => parseDeclaration(scanner, true));
   scanner.expect("->");
-  const outputs = list(scanner, "(", ")", () => parseDeclaration(scanner, false));
+  const outputs = parseList(scanner, "(", ")", () => parseDeclaration(scanner, false));
   const stored: Declaration[] = [];
   const nodes: NodeSyntax[] = [];
   scanner.expect("{");
@@ -71,18 +74,18 @@ function parseStatement(scanner: Scanner): NodeSyntax | Declaration {
     while (scanner.take(","));
   }
   const [first] = outputs;
-  const alone = outputs.length === 1 && first !== undefined && first.type !== undefined;
-  if (alone && !scanner.take("=")) return first;
-  if (!alone) scanner.expect("=");
-  if (alone && startsTensor(scanner)) return { ...first, tensor: storedTensor(scanner, first.type) };
+  const isSingleTyped = outputs.length === 1 && first !== undefined && first.type !== undefined;
+  if (isSingleTyped && !scanner.take("=")) return first;
+  if (!isSingleTyped) scanner.expect("=");
+  if (isSingleTyped && startsTensor(scanner)) return { ...first, tensor: storedTensor(scanner, first.type) };
   return { kind: "node", outputs, ...parseCall(scanner) };
 }
 
-/** Returns whether tensor contents follow "=", rather than a node. */
+/** Returns whether the contents of a tensor follow "=". Otherwise an operator follows. */
 function startsTensor(scanner: Scanner): boolean {
   const next = scanner.peekWord();
   if (next !== undefined && !/^(zeros|ones|random|true|false|inf|nan)$/.test(next)) return false;
-  // A string is a quoted operator if a node name or inputs follow.
+  // A string followed by a node name or inputs is a quoted operator.
   const rest = scanner.text.startsWith('"', scanner.position) ? scanner.text.slice(scanner.position) : "";
   return !/^"(?:[^"\\\n]|\\.)*"\s*[("]/.test(rest);
 }
@@ -92,9 +95,9 @@ function parseCall(scanner: Scanner): Omit<NodeSyntax, "kind" | "outputs"> {
   const [operator = "", overload = ""] = path.split("::");
   const dot = operator.lastIndexOf(".");
   const name = scanner.string() ?? "";
-  const inputs = list(scanner, "(", ")", () => (takeBlank(scanner) ? undefined : requiredName(scanner)));
+  const inputs = parseList(scanner, "(", ")", () => (takeBlank(scanner) ? undefined : requiredName(scanner)));
   const attributes = scanner.text.startsWith("{", scanner.position)
-    ? list(scanner, "{", "}", () => {
+    ? parseList(scanner, "{", "}", () => {
         const attribute = requiredName(scanner).name;
         scanner.expect("=");
         return [attribute, parseAttribute(scanner)] as const;
@@ -177,7 +180,7 @@ function parseRoleWord(scanner: Scanner): Role | undefined {
   return { kind: "tied", name, transposed };
 }
 
-/** Parses `straight-through`, optionally with a surrogate: `straight-through(low=-1, high=1)`. */
+/** Parses `straight-through`, optionally with gradient settings, as in `straight-through(low=-1, high=1)`. */
 function parseStraightThrough(scanner: Scanner): Role {
   scanner.word();
   const start = scanner.position;
@@ -200,7 +203,7 @@ function parseAttribute(scanner: Scanner): AttributeSyntax {
   }
   if (!scanner.text.startsWith("[", scanner.position)) return parseSingle(scanner);
   const start = scanner.position;
-  const items = list(scanner, "[", "]", () => parseSingle(scanner));
+  const items = parseList(scanner, "[", "]", () => parseSingle(scanner));
   if (items.every((item) => item.kind === "int")) return { kind: "ints", value: items.map((item) => item.value) };
   if (items.every((item) => item.kind === "float")) return { kind: "floats", value: items.map((item) => item.value) };
   if (items.every((item) => item.kind === "string")) return { kind: "strings", value: items.map((item) => item.value) };
@@ -231,7 +234,7 @@ function parseNumeric(token: string): AttributeSyntax {
     const value = Number(token);
     return { kind: "int", value: Number.isSafeInteger(value) ? value : BigInt(token) };
   }
-  // The file stores attributes as float32.
+  // Rounds to float32, because ONNX files store attributes in this type.
   return { kind: "float", value: Math.fround(parseNumber(token)) };
 }
 
@@ -242,7 +245,7 @@ function parseBytes(scanner: Scanner): Uint8Array {
   return Uint8Array.from(digits.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
 }
 
-function list<T>(scanner: Scanner, open: string, close: string, item: () => T): T[] {
+function parseList<T>(scanner: Scanner, open: string, close: string, item: () => T): T[] {
   const items: T[] = [];
   scanner.expect(open);
   while (!scanner.take(close)) {

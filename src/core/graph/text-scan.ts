@@ -1,7 +1,10 @@
-/** Scans text from left to right and locates errors. White space and comments (`#` or `//` to the end of the line) separate tokens. */
+/**
+ * Reads text from left to right and locates errors. White space and comments (from `#` or `//` to the end of
+ * the line) separate tokens.
+ */
 import { PithError } from "../errors.ts";
 
-/** Names without quotes: `fc1.weight`, `/layer1/Conv_output_0`, `onnx::MatMul_12`, `batch-size`. */
+/** Names that need no quotes: `fc1.weight`, `/layer1/Conv_output_0`, `onnx::MatMul_12`, `batch-size`. */
 const word = /(?:[A-Za-z_]|\/(?!\/))(?:[\w./]|::|-(?=[A-Za-z]))*/y;
 const quoted = /"(?:[^"\\\n]|\\.)*"/y;
 const number = /[+-]?(?:inf|nan|0x[\da-fA-F]+|\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)(?![\w.])/y;
@@ -20,7 +23,7 @@ export class Scanner {
     return this.position >= this.text.length;
   }
 
-  /** Consumes `token` if it comes next. A word must match completely. */
+  /** Consumes `token` if it comes next, and returns whether it did. A word must match completely. */
   take(token: string): boolean {
     if (!this.text.startsWith(token, this.position)) return false;
     if (/\w$/.test(token) && this.#at(word, this.position) !== token) return false;
@@ -37,10 +40,12 @@ export class Scanner {
     return this.#at(word, this.position);
   }
 
+  /** Consumes and returns a word; undefined if something else comes next. */
   word(): string | undefined {
     return this.#take(word);
   }
 
+  /** Consumes and returns the contents of a quoted string; undefined if something else comes next. */
   string(): string | undefined {
     const start = this.position;
     const token = this.#take(quoted);
@@ -52,17 +57,22 @@ export class Scanner {
     }
   }
 
-  /** Returns the text of a number: `1` is an integer, `1.0`, `1e3`, `inf` and `nan` are not. */
+  /**
+   * Consumes and returns the text of a number; undefined if something else comes next. Only text without point,
+   * exponent, `inf` or `nan` is an integer.
+   */
   number(): string | undefined {
     return this.#take(number);
   }
 
+  /** Consumes and returns the text before one of the characters in `stops`, trimmed. */
   until(stops: string): string {
     const start = this.position;
     while (!this.done && !stops.includes(this.text.charAt(this.position))) this.position++;
     return this.text.slice(start, this.position).trim();
   }
 
+  /** Returns whether a line break precedes the next token. */
   get lineBroken(): boolean {
     let before = this.position;
     while (before > 0 && /\s/.test(this.text.charAt(before - 1))) {
@@ -76,12 +86,12 @@ export class Scanner {
     this.position += this.#at(gap, this.position)?.length ?? 0;
   }
 
-  fail(what: string, position = this.position): never {
+  fail(problem: string, position = this.position): never {
     const before = this.text.slice(0, position).split("\n");
-    throw new PithError("E_MODEL", `Line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1}: ${what}.`);
+    throw new PithError("E_MODEL", `Line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1}: ${problem}.`);
   }
 
-  /** Describes the next token for messages. */
+  /** Returns the next token in quotes, for messages. */
   upcoming(): string {
     if (this.done) return "the end of the text";
     const token = this.#at(word, this.position) ?? this.#at(quoted, this.position) ?? this.#at(number, this.position);
@@ -102,6 +112,7 @@ export class Scanner {
   }
 }
 
+/** Returns a name in the form that `word` reads, with quotes if necessary. */
 export function quoteName(name: string): string {
   word.lastIndex = 0;
   return name !== "_" && name !== "" && word.exec(name)?.[0] === name ? name : JSON.stringify(name);

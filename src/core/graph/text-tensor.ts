@@ -1,10 +1,11 @@
 /**
- * Tensors as text: `= [1, 2, 3]`, optionally nested, `= 0.5` for a scalar, or a recipe:
+ * Reads and writes tensors as text: `= [1, 2, 3]`, optionally nested, `= 0.5` for a scalar, or a recipe:
  * - `zeros`, `ones`
- * - `random(seed 1)`: uniform with mean 0; for a matrix or kernel the variance is 1 / (elements per row), for a vector the range is ±1
- * - `random(seed 1, from 0.5 to 1.5)`: uniform in [0.5, 1.5); integer types require a range
- * A tensor from a recipe prints as the recipe, which stays short and parses to the same elements.
- * Elements of small float types can also be written as bits: `0x7e01`.
+ * - `random(seed 1)`: uniform with mean 0. For a matrix or kernel, the variance is 1 / (elements per row). For
+ *   a vector, the range is ±1.
+ * - `random(seed 1, from 0.5 to 1.5)`: uniform in [0.5, 1.5). Integer types require a range.
+ * A tensor from a recipe is written as the recipe, which is short and gives the same elements again. Elements
+ * of small float types can also be written as bits: `0x7e01`.
  */
 import { errorMessage, PithError, stripPeriod } from "../errors.ts";
 import { fromNumbers, integerRange, toNumbers } from "../tensor/convert.ts";
@@ -18,6 +19,7 @@ import type { Scanner } from "./text-scan.ts";
 
 const recipes = new WeakMap<Tensor, string>();
 
+/** Returns the recipe from which a tensor was parsed; undefined for other tensors. */
 export function recipeOf(tensor: Tensor): string | undefined {
   return recipes.get(tensor);
 }
@@ -45,7 +47,10 @@ export function elementsText(dense: Dense): string {
   return dense.dims.length === 0 && elements.length === 1 ? String(elements[0]) : `[${elements.join(", ")}]`;
 }
 
-/** Returns the shortest decimal number that rounds to `value` in float32; `value` itself if it is not a float32. */
+/**
+ * Returns the shortest decimal text that rounds to `value` in float32. If `value` is not a float32, returns its
+ * usual text.
+ */
 export function float32Text(value: number): string {
   if (value === 0 || Math.fround(value) !== value) return numberText(value);
   for (const digits of [6, 7, 8]) {
@@ -101,7 +106,7 @@ function randomTensor(
   const isInteger = !/float|complex/.test(type);
   if (range === undefined && isInteger)
     throw new PithError("E_MODEL", `random(seed ${seed}) of ${type} needs a range.`);
-  // A uniform distribution over ±b has the variance b² / 3.
+  // A uniform distribution in ±b has variance b² / 3.
   const bound = dims.length < 2 ? 1 : Math.sqrt((3 * (dims[0] ?? 1)) / Math.max(1, elementCount(dims)));
   const [from, to] = range ?? [-bound, bound];
   const numbers = random(seed);
@@ -117,14 +122,15 @@ function filled(type: DataType, dims: readonly number[], next: () => number): De
   return fromNumbers(type, dims, numbers);
 }
 
+/** Returns the number of stored numbers: two per complex element. */
 function numbersIn(type: DataType, dims: readonly number[]): number {
   return elementCount(dims) * (type === "complex64" || type === "complex128" ? 2 : 1);
 }
 
-function parseElements(scanner: Scanner, type: DataType, into: string[]): void {
+function parseElements(scanner: Scanner, type: DataType, tokens: string[]): void {
   if (scanner.take("[")) {
     while (!scanner.take("]")) {
-      parseElements(scanner, type, into);
+      parseElements(scanner, type, tokens);
       if (!scanner.take(",")) {
         scanner.expect("]");
         return;
@@ -132,10 +138,10 @@ function parseElements(scanner: Scanner, type: DataType, into: string[]): void {
     }
     return;
   }
-  if (type === "string") into.push(scanner.string() ?? scanner.fail(`expected a string, got ${scanner.upcoming()}`));
-  else if (type === "bool" && scanner.take("true")) into.push("1");
-  else if (type === "bool" && scanner.take("false")) into.push("0");
-  else into.push(scanner.number() ?? scanner.fail(`expected a number, got ${scanner.upcoming()}`));
+  if (type === "string") tokens.push(scanner.string() ?? scanner.fail(`expected a string, got ${scanner.upcoming()}`));
+  else if (type === "bool" && scanner.take("true")) tokens.push("1");
+  else if (type === "bool" && scanner.take("false")) tokens.push("0");
+  else tokens.push(scanner.number() ?? scanner.fail(`expected a number, got ${scanner.upcoming()}`));
 }
 
 function fromTokens(type: DataType, dims: readonly number[], tokens: readonly string[]): Dense {
@@ -145,14 +151,15 @@ function fromTokens(type: DataType, dims: readonly number[], tokens: readonly st
   }
   if (type === "string") return { type, dims, data: tokens };
   if (isSmallFloat(type)) {
-    const codes = tokens.map((token) => code(type, token));
+    const codes = tokens.map((token) => encodeElement(type, token));
     const dense = type === "float4e2m1" ? { type, dims, data: pack(type, codes) } : zeros(type, dims);
     if (dense.type !== "float4e2m1" && dense.type !== "string")
       for (const [at, bits] of codes.entries()) dense.data[at] = bits;
     return dense;
   }
-  if (type === "int64") return { type, dims, data: BigInt64Array.from(tokens, (token) => wide(type, token)) };
-  if (type === "uint64") return { type, dims, data: BigUint64Array.from(tokens, (token) => wide(type, token)) };
+  if (type === "int64") return { type, dims, data: BigInt64Array.from(tokens, (token) => parseInteger64(type, token)) };
+  if (type === "uint64")
+    return { type, dims, data: BigUint64Array.from(tokens, (token) => parseInteger64(type, token)) };
   const numbers = tokens.map(parseNumber);
   const range =
     type === "bool"
@@ -170,7 +177,7 @@ function fromTokens(type: DataType, dims: readonly number[], tokens: readonly st
   return filled(type, dims, () => numbers[next++] ?? 0);
 }
 
-function wide(type: "int64" | "uint64", token: string): bigint {
+function parseInteger64(type: "int64" | "uint64", token: string): bigint {
   const value = /^[+-]?\d+$/.test(token) ? BigInt(token) : undefined;
   const fits =
     value !== undefined && (type === "int64" ? BigInt.asIntN(64, value) : BigInt.asUintN(64, value)) === value;
@@ -182,11 +189,11 @@ function isSmallFloat(type: DataType): type is SmallFloat {
   return type.startsWith("float") ? bitsOf[type as SmallFloat] <= 16 : type === "bfloat16";
 }
 
-function code(type: SmallFloat, token: string): number {
+function encodeElement(type: SmallFloat, token: string): number {
   if (token.startsWith("0x")) return Number(token);
   if (type === "float8e8m0") throw new PithError("E_MODEL", "The elements of float8e8m0 are written as their bits.");
   const value = parseNumber(token);
-  // A written infinity is kept; a finite number beyond the range becomes the largest.
+  // An infinity is kept. A finite number beyond the type's range becomes the largest finite value.
   return encodeFloats(type, [value], { saturate: Number.isFinite(value) })[0] ?? 0;
 }
 
@@ -213,7 +220,7 @@ function elementTexts(dense: Dense): string[] {
 function smallFloatTexts(dense: Dense): string[] {
   const codes = dense.type === "float4e2m1" ? unpack(dense.type, dense.data, elementCount(dense.dims)) : dense.data;
   const bits = (at: number): string => `0x${Number(codes[at] ?? 0).toString(16)}`;
-  // NaN has several bit patterns in some types.
+  // NaN is written as bits, because some types have several bit patterns for it.
   return toNumbers(dense).map((value, at) =>
     dense.type === "float8e8m0" || Number.isNaN(value) ? bits(at) : float32Text(value),
   );

@@ -33,28 +33,35 @@ export { parseModel } from "./text-parse.ts";
 export type TensorWriter = (tensor: Tensor) => string;
 
 /**
- * Formats a model as text that `parseModel` reads. `abbreviate` omits the elements of larger tensors, for messages.
- * @throws PithError E_UNSUPPORTED if a tensor over 8 KiB would have to be read first: `printWholeModel` does that.
+ * Formats a model as text that `parseModel` reads. With `abbreviate`, the elements of larger tensors are
+ * omitted, which suits messages.
+ * @throws PithError E_UNSUPPORTED if a tensor above 8 KiB is not in memory. Use `printWholeModel` then.
  */
 export function printModel(model: Model, options: { readonly abbreviate?: boolean } = {}): string {
-  return writeModel(model, options.abbreviate ? abbreviated : whole);
+  return writeModel(model, options.abbreviate ? abbreviatedContents : wholeContents);
 }
 
-/** Formats a model with the contents of every tensor: reads all weights. */
+/** Formats a model with the elements of every tensor. Reads all weights. */
 export async function printWholeModel(model: Model): Promise<string> {
   const contents = new Map<Tensor, string>();
   for (const tensor of allTensors(model.graph)) {
     if (!contents.has(tensor)) contents.set(tensor, recipeOf(tensor) ?? elementsText(await tensor.read()));
   }
-  return writeModel(model, (tensor) => contents.get(tensor) ?? whole(tensor));
+  return writeModel(model, (tensor) => contents.get(tensor) ?? wholeContents(tensor));
 }
 
-/** Formats a node as one line, large tensors abbreviated: `h = Gemm "fc1" (x, fc1.weight) {transB=1}`. */
+/**
+ * Formats a node as one line such as `h = Gemm "fc1" (x, fc1.weight) {transB=1}`, with large tensors
+ * abbreviated.
+ */
 export function printNode(node: Node): string {
-  return new Printer(abbreviated, true).node(node, "");
+  return new Printer(abbreviatedContents, true).node(node, "");
 }
 
-/** Formats a model with tensors written by `tensors`; `inferred: false` omits types that a file would not list. */
+/**
+ * Formats a model with a custom format for tensor contents. `inferred: false` omits types that a file would not
+ * list.
+ */
 export function writeModel(
   model: Model,
   tensors: TensorWriter,
@@ -67,7 +74,7 @@ export function writeModel(
   return `${ir}opset ${opsets.join(", ")}\n${new Printer(tensors, inferred).graph(model.graph, "")}\n`;
 }
 
-function whole(tensor: Tensor): string {
+function wholeContents(tensor: Tensor): string {
   const recipe = recipeOf(tensor);
   if (recipe !== undefined) return recipe;
   if (tensor.small === undefined) {
@@ -82,10 +89,12 @@ function whole(tensor: Tensor): string {
   return elementsText(tensor.small);
 }
 
-/** The maximum number of characters of tensor contents in a message; longer contents become a fingerprint. */
+/**
+ * The maximum number of characters of tensor contents in a message. A longer text is replaced by a fingerprint.
+ */
 const maxContentsLength = 60;
 
-function abbreviated(tensor: Tensor): string {
+function abbreviatedContents(tensor: Tensor): string {
   const recipe = recipeOf(tensor);
   if (recipe !== undefined) return recipe;
   if (tensor.small === undefined) return "…";
@@ -102,7 +111,10 @@ function fingerprint(text: string): string {
 class Printer {
   readonly #tensors: TensorWriter;
   readonly #inferred: boolean;
-  /** Types and roles are written where a value is first declared. */
+  /**
+   * The values whose type and role have been written already. They are written only at a value's first
+   * occurrence.
+   */
   readonly #declared = new Set<Value>();
 
   constructor(tensors: TensorWriter, inferred: boolean) {
@@ -116,8 +128,9 @@ class Printer {
     const outputs = graph.outputs.map((value) => this.#output(value, graph)).join(", ");
     const lines: string[] = [];
     for (const value of graph.values()) {
-      const alone = value.producer === undefined && !graph.isInput(value);
-      if (alone || (value.producer !== undefined && value.tensor !== undefined)) lines.push(this.#declaration(value));
+      const isStandalone = value.producer === undefined && !graph.isInput(value);
+      if (isStandalone || (value.producer !== undefined && value.tensor !== undefined))
+        lines.push(this.#declaration(value));
     }
     for (const node of graph.nodes()) lines.push(this.node(node, inner));
     const name = graph.name === "" ? "" : ` ${quoteName(graph.name)}`;
@@ -136,7 +149,10 @@ class Printer {
     return `${outputs === "" ? "()" : outputs} = ${operatorText(node)}${name}(${inputs})${settings}`;
   }
 
-  /** Inputs, stored tensors and values of an outer graph are declared elsewhere. */
+  /**
+   * Returns the text of a graph output. It includes the type only for produced values, because inputs, stored
+   * tensors and outer values are declared elsewhere.
+   */
   #output(value: Value, graph: Graph): string {
     return value.graph === graph && value.producer !== undefined ? this.#declaration(value) : quoteName(value.name);
   }
@@ -192,11 +208,11 @@ class Printer {
 }
 
 function typeText(type: ValueType): string {
-  return `${type.type}[${type.dims === undefined ? "..." : type.dims.map(dimension).join(", ")}]`;
+  return `${type.type}[${type.dims === undefined ? "..." : type.dims.map(dimensionText).join(", ")}]`;
 }
 
-/** Quotes dimension names that would not parse between commas. */
-function dimension(dim: Dim): string {
+/** Returns a dimension as text, in quotes if the name could not be parsed between commas. */
+function dimensionText(dim: Dim): string {
   const text = dimText(dim);
   return !isSymbolic(dim) || /^[A-Za-z_-][\w.*+()/ -]*$|^\d+\*[\w.*+()/ -]*$/.test(text) ? text : JSON.stringify(text);
 }

@@ -1,4 +1,7 @@
-/** Checks the invariants of a model after every pass in tests and with `--verify`. It reads names, types and dimensions, never weights. */
+/**
+ * Checks the invariants of a model. Runs after every pass in tests, and with `--verify`. Reads names, types and
+ * dimensions, but no weights.
+ */
 import { Miss, PithError } from "../errors.ts";
 import { dimsText } from "../tensor/dims.ts";
 import { allGraphs, allNodes, describe, type Graph, type Node, subgraphs, type Use, type Value } from "./graph.ts";
@@ -7,14 +10,15 @@ import { roleText } from "./role.ts";
 import { checkForm, schemasOf } from "./schema.ts";
 
 /**
- * Returns all violations in a model, one located sentence each. Checks, including subgraphs:
- * - every node input is a graph input, stored, or produced before; outputs exist and belong to their graph (ONNX Runtime rejects subgraphs that
- *   output an outer value)
- * - values and nodes agree about producers, uses, inputs and outputs
- * - value names are unique along nested graphs, node names within a graph (ONNX Runtime rejects others)
- * - a stored tensor has its value's declared type and dimensions
- * - roles fit: a mask is stored or fed, a tied value refers to a matching one
- * - operators exist in the imported opset with these inputs, outputs and attributes; domains without a schema are accepted
+ * Returns one sentence per violation in a model, naming the place. Checks these rules, including in subgraphs:
+ * - Each node input is a graph input, stored, or produced earlier. Outputs exist and belong to their graph,
+ *   because ONNX Runtime rejects subgraphs that output an outer value.
+ * - Values and nodes agree about producers, uses, inputs and outputs.
+ * - Value names are unique among nested graphs, and node names within a graph, as ONNX Runtime requires.
+ * - A stored tensor has the declared type and dimensions of its value.
+ * - A mask is stored or fed, and a tied value refers to a tensor of matching dimensions.
+ * - The imported opset defines each operator with these inputs, outputs and attributes. Domains without a
+ *   schema are accepted.
  */
 export function verify(model: Model): readonly string[] {
   const faults: string[] = [];
@@ -32,8 +36,8 @@ export function verify(model: Model): readonly string[] {
 }
 
 /**
- * Throws the first violation that `verify` finds.
- * @param known Violations that `verify` found before, which the caller did not cause.
+ * Throws the first new violation that `verify` finds.
+ * @param known Violations that existed before, which are ignored.
  * @throws PithError E_MODEL
  */
 export function assertValid(model: Model, known: readonly string[] = []): void {
@@ -47,7 +51,10 @@ export function assertValid(model: Model, known: readonly string[] = []): void {
   );
 }
 
-/** Checks that every value exists before its use. `visible` are the outer values that exist at that point. */
+/**
+ * Checks that every value exists before its use.
+ * @param visible The outer values that exist at the start of the graph.
+ */
 function flowFaults(graph: Graph, visible: ReadonlySet<Value>, place: string): string[] {
   const faults: string[] = [];
   const present = new Set(visible);
@@ -114,14 +121,14 @@ function linkFaults(value: Value, nodes: ReadonlySet<Node>): string[] {
     if (isStored(value)) faults.push(`"${name}" is stored and produced by ${describe(producer)}.`);
     if (value.graph.isInput(value)) faults.push(`"${name}" is an input and produced by ${describe(producer)}.`);
   }
-  const places = new Map<Node, Set<number>>();
+  const inputsByNode = new Map<Node, Set<number>>();
   for (const { node, input } of value.uses) {
     if (!nodes.has(node)) faults.push(`"${name}" is used by ${describe(node)}, which is not in the model.`);
     if (node.inputs[input] !== value)
       faults.push(`"${name}" is not input ${input} of ${describe(node)}, as its uses say.`);
-    const inputs = places.get(node) ?? new Set();
+    const inputs = inputsByNode.get(node) ?? new Set();
     if (inputs.has(input)) faults.push(`"${name}" counts input ${input} of ${describe(node)} twice.`);
-    places.set(node, inputs.add(input));
+    inputsByNode.set(node, inputs.add(input));
   }
   return faults;
 }
@@ -178,18 +185,18 @@ function storageFaults({ name, role, tensor, graph }: Value): string[] {
 }
 
 function tiedFaults(value: Value, role: Extract<Value["role"], { kind: "tied" }>): string[] {
-  const says = `"${value.name}" is ${roleText(role)}`;
+  const claim = `"${value.name}" is ${roleText(role)}`;
   const target = value.graph.value(role.name);
-  if (target === undefined) return [`${says}, which does not exist.`];
-  if (target === value) return [`${says}: to itself.`];
-  if (target.role?.kind === "tied") return [`${says}, which is itself tied.`];
+  if (target === undefined) return [`${claim}, which does not exist.`];
+  if (target === value) return [`${claim}: to itself.`];
+  if (target.role?.kind === "tied") return [`${claim}, which is itself tied.`];
   const ownDims = value.type?.dims;
   const other = target.type?.dims;
   if (ownDims === undefined || other === undefined) return [];
   const expected = role.transposed ? [...other.slice(0, -2), ...other.slice(-2).reverse()] : other;
   return dimsText(ownDims) === dimsText(expected)
     ? []
-    : [`${says}, but has the dimensions ${dimsText(ownDims)}, expected ${dimsText(expected)}.`];
+    : [`${claim}, but has the dimensions ${dimsText(ownDims)}, expected ${dimsText(expected)}.`];
 }
 
 function operatorFaults(node: Node, opsets: ReadonlyMap<string, number>): string[] {
@@ -198,7 +205,8 @@ function operatorFaults(node: Node, opsets: ReadonlyMap<string, number>): string
   const version = opsets.get(domain);
   if (version === undefined)
     return [`${describe(node)}: the model imports no operator set "${standard ? "ai.onnx" : domain}".`];
-  // Operators of other domains can be local functions of the model, or known to a custom runtime.
+  // Operators of other domains can be functions of the model or known to a custom runtime, so they are accepted
+  // without a schema.
   if (!standard && schemasOf(domain, op).length === 0) return [];
   const operator = checkForm(domain, op, version, {
     inputs: node.inputs,

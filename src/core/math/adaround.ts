@@ -1,42 +1,58 @@
 /**
- * Adaptive rounding (Nagel et al. 2020, arXiv 2004.10568): rounds each weight up or down so that outputs change least,
+ * Adaptive rounding (Nagel et al. 2020, arXiv 2004.10568): rounds each weight w up or down to ŵ so that the
+ * layer's outputs change least.
  *      ŵ = s · clip(⌊w / s⌋ + h, low, high),     h = clip(σ(v) (ζ − γ) + γ, 0, 1),     ζ = 1.1, γ = −0.1
- *      min  Σ over rows (ŵ − w) G (ŵ − w)ᵀ / n  +  λ Σ (1 − |2h − 1|^β),                n = mean of s² · mean of G's diagonal
- * by Adam over v, with G = Σ x xᵀ: a step is one product. The regularizer starts after a fifth of the steps; then β falls from 20 to 2 along a
- * cosine. Then individual weights are rounded the other way as long as the error falls. If the layer must match the original on other inputs, the half gradient at ŵ = w is
- * `slope`. The paper has n = 1 and λ = 0.01 for 10,000 steps of 0.001; n makes rows independent of the input scale and allows fewer steps.
+ *      min  Σ over rows (ŵ − w) G (ŵ − w)ᵀ / n  +  λ Σ (1 − |2h − 1|^β),                n = mean s² · mean of diag G
+ * Here s is the scale, v the variable that Adam optimizes, σ the sigmoid, and G = Σ x xᵀ over layer inputs x.
+ * Each step needs one matrix product.
+ * The regularizer (weight λ) starts after a fifth of the steps; β then falls from 20 to 2 along a cosine.
+ * Finally, individual weights are rounded the other way as long as the error falls.
+ * If the layer must match the original on other inputs, `slope` is half of the error's gradient at ŵ = w.
+ * The paper uses n = 1, λ = 0.01 and 10,000 steps with a learning rate of 0.001. Dividing by n makes rows
+ * independent of the input scale and allows fewer steps.
  */
 import { type Matrix, type Multiply, matrix } from "./matrix.ts";
 import { product, runWith, type Steps } from "./steps.ts";
 import { axpy } from "./vector.ts";
 
 const [zeta, gamma] = [1.1, -0.1];
+/** The weight λ of the regularizer. */
 const lambda = 0.3;
 const [firstBeta, lastBeta] = [20, 2];
-const warm = 0.2;
-const rate = 0.05;
+/** The share of steps before the regularizer starts. */
+const warmupShare = 0.2;
+/** Adam's learning rate for v. */
+const learningRate = 0.05;
 const [decay, secondDecay, tiny] = [0.9, 0.999, 1e-8];
+/** The maximum number of greedy passes over a row after the optimization. */
 const maxSweeps = 20;
 
 export interface RoundingProblem {
   readonly weight: Matrix;
-  /** Scale, and the lowest and highest quantized value, per weight, without zero point. */
+  /**
+   * Per weight: the scale. `low` and `high` are the lowest and highest quantized values, relative to the zero
+   * point.
+   */
   readonly scale: Float64Array;
   readonly low: Float64Array;
   readonly high: Float64Array;
+  /** G = Σ x xᵀ over layer inputs x, inputs × inputs. */
   readonly gram: Matrix;
-  /** Half of the error's gradient at the weight, outputs × inputs (default: 0). */
+  /** Half of the error's gradient at the unrounded weight, outputs × inputs; 0 by default. */
   readonly slope?: Matrix;
 }
 
-/** Returns the quantized values of a weight, without zero point. Zero weights stay zero. @param steps Adam steps. */
+/**
+ * Returns the quantized values of a weight, relative to the zero point. Zero weights stay zero.
+ * @param steps The number of Adam steps.
+ */
 export const adaptiveCodes = (problem: RoundingProblem, steps: number, multiply: Multiply): Promise<Matrix> =>
   runWith(roundAdaptively(problem, steps), multiply);
 
 function* roundAdaptively(problem: RoundingProblem, steps: number): Steps<Matrix> {
   const relaxed = yield* roundGreedily(problem, yield* relax(problem, steps));
   const nearest = yield* roundGreedily(problem, nearestOf(problem));
-  // Rows are independent: keeps the better result of each.
+  // Takes the better of the two results for each row, because rows are independent.
   const { rows, columns } = relaxed.codes;
   for (let row = 0; row < rows; row++)
     if ((nearest.error[row] ?? 0) < (relaxed.error[row] ?? 0))
@@ -65,21 +81,21 @@ function* relax(problem: RoundingProblem, steps: number): Steps<Matrix> {
   });
   const [h, slopes] = [new Float64Array(data.length), new Float64Array(data.length)];
   const [first, second] = [new Float64Array(data.length), new Float64Array(data.length)];
-  const units = unitsOf(problem);
+  const rowUnits = rowUnitsOf(problem);
   const error = matrix(rows, columns);
   for (let step = 1; step <= steps; step++) {
     for (let at = 0; at < data.length; at++) {
       const sigmoid = 1 / (1 + Math.exp(-(v[at] ?? 0)));
-      const open = sigmoid * (zeta - gamma) + gamma;
-      const up = Math.min(1, Math.max(0, open));
+      const unclipped = sigmoid * (zeta - gamma) + gamma;
+      const up = Math.min(1, Math.max(0, unclipped));
       const code = (floor[at] ?? 0) + up;
-      const kept = clamped(problem, at, code);
+      const inRange = clamped(problem, at, code);
       h[at] = up;
-      slopes[at] = up === open && kept === code ? (zeta - gamma) * sigmoid * (1 - sigmoid) : 0;
-      error.data[at] = kept * (scale[at] ?? 0) - (data[at] ?? 0);
+      slopes[at] = up === unclipped && inRange === code ? (zeta - gamma) * sigmoid * (1 - sigmoid) : 0;
+      error.data[at] = inRange * (scale[at] ?? 0) - (data[at] ?? 0);
     }
     const gradient = yield* product(error, gram);
-    const share = (step / steps - warm) / (1 - warm);
+    const share = (step / steps - warmupShare) / (1 - warmupShare);
     const beta = lastBeta + 0.5 * (firstBeta - lastBeta) * (1 + Math.cos(Math.PI * share));
     const [bias, secondBias] = [1 - decay ** step, 1 - secondDecay ** step];
     for (let at = 0; at < data.length; at++) {
@@ -88,12 +104,12 @@ function* relax(problem: RoundingProblem, steps: number): Steps<Matrix> {
       const pull = share > 0 ? 2 * lambda * beta * Math.sign(side) * Math.abs(side) ** (beta - 1) : 0;
       const slopeHere = (gradient.data[at] ?? 0) + (slope?.data[at] ?? 0);
       const change =
-        ((2 * (scale[at] ?? 0) * slopeHere) / (units[Math.floor(at / columns)] ?? 1) - pull) * (slopes[at] ?? 0);
+        ((2 * (scale[at] ?? 0) * slopeHere) / (rowUnits[Math.floor(at / columns)] ?? 1) - pull) * (slopes[at] ?? 0);
       const mean = decay * (first[at] ?? 0) + (1 - decay) * change;
       const square = secondDecay * (second[at] ?? 0) + (1 - secondDecay) * change * change;
       first[at] = mean;
       second[at] = square;
-      v[at] = (v[at] ?? 0) - (rate * (mean / bias)) / (Math.sqrt(square / secondBias) + tiny);
+      v[at] = (v[at] ?? 0) - (learningRate * (mean / bias)) / (Math.sqrt(square / secondBias) + tiny);
     }
   }
   const codes = data.map((value, at) =>
@@ -102,7 +118,7 @@ function* relax(problem: RoundingProblem, steps: number): Steps<Matrix> {
   return matrix(rows, columns, codes);
 }
 
-function unitsOf({ weight: { rows, columns }, scale, gram }: RoundingProblem): Float64Array {
+function rowUnitsOf({ weight: { rows, columns }, scale, gram }: RoundingProblem): Float64Array {
   let meanSquare = 0;
   for (let at = 0; at < columns; at++) meanSquare += (gram.data[at * (columns + 1)] ?? 0) / columns;
   return Float64Array.from({ length: rows }, (_, row) => {
@@ -111,7 +127,10 @@ function unitsOf({ weight: { rows, columns }, scale, gram }: RoundingProblem): F
   });
 }
 
-/** Rounds individual weights the other way as long as that lowers the error of their row. */
+/**
+ * Rounds individual weights the other way as long as this reduces the error of their row. Returns the quantized
+ * values and the error per row.
+ */
 function* roundGreedily(
   problem: RoundingProblem,
   start: Matrix,
@@ -123,12 +142,12 @@ function* roundGreedily(
   const gradient = (yield* product(matrix(rows, columns, errors), gram)).data.slice();
   if (slope !== undefined) axpy(1, slope.data, 0, gradient, 0, gradient.length);
   for (let row = 0; row < rows; row++) descendRow(problem, row, codes, gradient);
-  // ε G εᵀ + 2 slope · ε, where the gradient is ε G + slope.
+  // The error of a row with ε = ŵ − w is ε G εᵀ + 2 slope · ε, and `gradient` is ε G + slope.
   const error = new Float64Array(rows);
   codes.forEach((code, at) => {
     const row = Math.floor(at / columns);
-    const off = code * (scale[at] ?? 0) - (weight.data[at] ?? 0);
-    error[row] = (error[row] ?? 0) + off * ((gradient[at] ?? 0) + (slope?.data[at] ?? 0));
+    const deviation = code * (scale[at] ?? 0) - (weight.data[at] ?? 0);
+    error[row] = (error[row] ?? 0) + deviation * ((gradient[at] ?? 0) + (slope?.data[at] ?? 0));
   });
   return { codes: matrix(rows, columns, codes), error };
 }
@@ -147,7 +166,7 @@ function descendRow(problem: RoundingProblem, row: number, codes: Float64Array, 
       const other = clamped(problem, at, code === below ? below + 1 : below);
       const change = (other - code) * size;
       const gain = change * (2 * (gradient[at] ?? 0) + change * (gram.data[column * (columns + 1)] ?? 0));
-      // Ignores gains below the rounding error of the sums.
+      // Ignores changes within the rounding error of the sums.
       if (!(gain < -1e-12 * Math.abs(change * (gradient[at] ?? 0)))) continue;
       codes[at] = other;
       changed = true;

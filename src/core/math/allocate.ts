@@ -1,6 +1,8 @@
 /**
- * Spreads one budget over several items with the least total loss. Each item stays unchanged or takes one of its offers (cost, loss). Moves are made
- * in the order of Δ loss / Δ cost on the lower convex hulls, which is optimal up to the last move (Everett 1963, generalized Lagrange multipliers).
+ * Distributes one budget over several items with the lowest total loss. Each item is unchanged or gets one of
+ * its offers (cost, loss).
+ * Items move to cheaper offers in ascending order of Δ loss / Δ cost along their lower convex hulls. This is
+ * optimal up to the last move (generalized Lagrange multipliers, Everett 1963).
  */
 
 export interface Offer<T> {
@@ -10,47 +12,53 @@ export interface Offer<T> {
 }
 
 export interface Item<T> {
+  /** The cost of the unchanged item. */
   readonly whole: number;
   readonly offers: readonly Offer<T>[];
 }
 
 /**
- * @param fixed The cost besides the items.
- * @returns the selected offer of each item, undefined for an unchanged item, and the total cost, which exceeds the budget only if all offers do.
+ * Selects one offer per item so that the total cost is within the budget and the total loss is low.
+ * @param fixed The cost of everything except the items.
+ * @returns `taken`, the selected offer of each item (undefined if unchanged), and the total cost. It exceeds
+ * the budget only if no selection is within it.
  * @example
- * const items = [{ whole: 10, offers: [{ cost: 4, loss: 1, choice: "few bits" }] }, { whole: 10, offers: [{ cost: 4, loss: 5, choice: "few bits" }] }];
- * allocate(items, 14); // { taken: [the first offer, undefined], cost: 14 }
+ * const item = (loss: number) => ({ whole: 10, offers: [{ cost: 4, loss, choice: "4 bits" }] });
+ * allocate([item(1), item(5)], 14); // { taken: [the first offer, undefined], cost: 14 }
  */
 export function allocate<T>(
   items: readonly Item<T>[],
   budget: number,
   fixed = 0,
 ): { readonly taken: readonly (Offer<T> | undefined)[]; readonly cost: number } {
-  const now = unchanged(items);
+  const selection = unchanged(items);
   let cost = fixed + items.reduce((sum, { whole }) => sum + whole, 0);
   for (const { item, to } of movesOf(items)) {
     if (cost <= budget) break;
-    const otherCosts = cost - (now[item]?.cost ?? 0);
-    // The last move can stop at a more expensive offer within the budget.
-    const enough = (items[item]?.offers ?? []).filter(({ cost }) => cost >= to.cost && otherCosts + cost <= budget);
-    const next = enough.reduce(
+    const otherCosts = cost - (selection[item]?.cost ?? 0);
+    // The last move can instead select a more expensive offer with a lower loss, if it is within the budget.
+    const affordable = (items[item]?.offers ?? []).filter(({ cost }) => cost >= to.cost && otherCosts + cost <= budget);
+    const next = affordable.reduce(
       (best: Taken<T>, offer) => (offer.loss < best.loss ? { cost: offer.cost, loss: offer.loss, offer } : best),
       to,
     );
-    now[item] = next;
+    selection[item] = next;
     cost = otherCosts + next.cost;
   }
-  return { taken: now.map(({ offer }) => offer), cost };
+  return { taken: selection.map(({ offer }) => offer), cost };
 }
 
-/** Returns all choices that `allocate` passes through, one move at a time, for costs that are not additive and must be measured. */
+/**
+ * Returns all selections that `allocate` passes through, one move apart. Use it if costs are not additive, so
+ * that each selection must be measured.
+ */
 export function allocations<T>(items: readonly Item<T>[]): readonly (readonly (Offer<T> | undefined)[])[] {
-  const now = unchanged(items);
-  const offers = (): (Offer<T> | undefined)[] => now.map(({ offer }) => offer);
+  const selection = unchanged(items);
+  const offers = (): (Offer<T> | undefined)[] => selection.map(({ offer }) => offer);
   return [
     offers(),
     ...movesOf(items).map(({ item, to }) => {
-      now[item] = to;
+      selection[item] = to;
       return offers();
     }),
   ];
@@ -65,7 +73,7 @@ interface Taken<T> {
 const unchanged = <T>(items: readonly Item<T>[]): Taken<T>[] =>
   items.map(({ whole }) => ({ cost: whole, loss: 0, offer: undefined }));
 
-/** Returns all hull steps, the least Δ loss / Δ cost first. */
+/** Returns all steps along the lower convex hulls, in ascending order of Δ loss / Δ cost. */
 function movesOf<T>(items: readonly Item<T>[]): readonly { readonly item: number; readonly to: Taken<T> }[] {
   const moves = items.flatMap(({ whole, offers }, item) => {
     const falling = offers.toSorted((a, b) => b.cost - a.cost || b.loss - a.loss);
@@ -81,14 +89,14 @@ function movesOf<T>(items: readonly Item<T>[]): readonly { readonly item: number
   return moves.toSorted((a, b) => a.price - b.price);
 }
 
-/** Returns the lower convex hull of points sorted by falling cost. */
+/** Returns the lower convex hull of points in descending order of cost. */
 function lowerHull<T>(points: readonly Taken<T>[]): readonly Taken<T>[] {
   const hull: Taken<T>[] = [];
   for (const point of points) {
     for (;;) {
       const [a, b] = [hull.at(-2), hull.at(-1)];
       if (b === undefined) break;
-      // Keeps the point with the smaller loss if costs are equal.
+      // Keeps the point with the lower loss if costs are equal.
       const isDearer = b.cost === point.cost && b.loss >= point.loss && b.offer !== undefined;
       const isAbove =
         a !== undefined && (b.loss - a.loss) * (a.cost - point.cost) >= (point.loss - a.loss) * (a.cost - b.cost);

@@ -1,43 +1,57 @@
-/** SVD of an upper bidiagonal matrix by implicit QR steps with Wilkinson's shift (Golub and Van Loan, Matrix Computations, 8.6.2). */
+/**
+ * Computes the SVD of an upper bidiagonal matrix by implicit QR steps with Wilkinson's shift (Golub and Van
+ * Loan, Matrix Computations, 8.6.2).
+ */
 import type { Bidiagonal } from "./bidiagonal.ts";
 import type { Matrix } from "./matrix.ts";
 import { rotate } from "./vector.ts";
 
-/** Below rounding for entries near 1; fourth powers, which the shift needs, stay in range. */
+/**
+ * Entries below this value count as 0. It is far below the rounding error for entries near 1, and its fourth
+ * power, which the shift needs, does not underflow.
+ */
 const tiny = 2 ** -220;
 const epsilon = 2 ** -52;
 
-/** The number of collected rotations, and the columns per tile that stay in the second-level cache. */
-const most = 2 ** 17;
+/** The maximum number of values of collected rotations (four per rotation) before they are applied. */
+const maxCollected = 2 ** 17;
+/** Columns per tile, chosen so that a tile fits into the second-level cache. */
 const tile = 64;
 
-function rotateRows(turns: number[], { data, columns }: Matrix): void {
+/** Applies collected rotations to the rows of a matrix, and clears the list. */
+function rotateRows(rotations: number[], { data, columns }: Matrix): void {
   for (let from = 0; from < columns; from += tile) {
     const width = Math.min(tile, columns - from);
-    for (let at = 0; at < turns.length; at += 4) {
-      const [x, y] = [from + (turns[at] ?? 0) * columns, from + (turns[at + 1] ?? 0) * columns];
-      rotate(data, x, y, width, turns[at + 2] ?? 0, turns[at + 3] ?? 0);
+    for (let at = 0; at < rotations.length; at += 4) {
+      const [x, y] = [from + (rotations[at] ?? 0) * columns, from + (rotations[at + 1] ?? 0) * columns];
+      rotate(data, x, y, width, rotations[at + 2] ?? 0, rotations[at + 3] ?? 0);
     }
   }
-  turns.length = 0;
+  rotations.length = 0;
 }
 
-/** Rotates (f, g) to (length, 0) with the sign of f, so that no cosine is negative. */
+/**
+ * Returns the rotation of (f, g) to (length, 0). The length has the sign of f, so that the cosine is not
+ * negative.
+ */
 function rotation(f: number, g: number): { readonly cosine: number; readonly sine: number; readonly length: number } {
   const length = (f < 0 ? -1 : 1) * Math.sqrt(f * f + g * g);
   return length === 0 ? { cosine: 1, sine: 0, length } : { cosine: f / length, sine: g / length, length };
 }
 
-/** Returns the singular values, unsorted, of either sign; assumes entries near 1. Turns the rows of `left` and `right` into singular vectors. */
+/**
+ * Returns the singular values, unsorted and of either sign. Entries must have magnitudes near 1. Transforms the
+ * rows of `left` and `right` into singular vectors.
+ */
 export function bidiagonalSvd({ diagonal, above }: Bidiagonal, left: Matrix, right: Matrix): Float64Array {
   const count = diagonal.length;
   const [d, e] = [diagonal.slice(), new Float64Array(count)];
   e.set(above);
   const at = (values: Float64Array, index: number): number => values[index] ?? 0;
   const [lefts, rights]: [number[], number[]] = [[], []];
-  const turn = (turns: number[], p: number, q: number, cosine: number, sine: number): void => {
-    turns.push(p, q, -sine, -sine / (1 + cosine));
-    if (turns.length < most) return;
+  const collect = (rotations: number[], p: number, q: number, cosine: number, sine: number): void => {
+    rotations.push(p, q, -sine, -sine / (1 + cosine));
+    if (rotations.length < maxCollected) return;
     rotateRows(lefts, left);
     rotateRows(rights, right);
   };
@@ -64,7 +78,7 @@ export function bidiagonalSvd({ diagonal, above }: Bidiagonal, left: Matrix, rig
   rotateRows(rights, right);
   return d;
 
-  /** If the last diagonal entry is zero, removes the one above it by column rotations. */
+  /** If the last diagonal entry is zero, eliminates the entry above it by column rotations. */
   function liftLast(start: number, end: number): void {
     d[end] = 0;
     let rest = at(e, end - 1);
@@ -72,14 +86,14 @@ export function bidiagonalSvd({ diagonal, above }: Bidiagonal, left: Matrix, rig
     for (let j = end - 1; j >= start; j--) {
       const { cosine, sine, length } = rotation(at(d, j), rest);
       d[j] = length;
-      turn(rights, j, end, cosine, sine);
+      collect(rights, j, end, cosine, sine);
       if (j === start) break;
       rest = -sine * at(e, j - 1);
       e[j - 1] = cosine * at(e, j - 1);
     }
   }
 
-  /** If another diagonal entry is zero, removes its neighbor by row rotations. */
+  /** If another diagonal entry is zero, eliminates the entry to its right by row rotations. */
   function clearRow(zero: number, end: number): void {
     d[zero] = 0;
     let rest = at(e, zero);
@@ -87,16 +101,16 @@ export function bidiagonalSvd({ diagonal, above }: Bidiagonal, left: Matrix, rig
     for (let j = zero + 1; j <= end; j++) {
       const { cosine, sine, length } = rotation(at(d, j), rest);
       d[j] = length;
-      turn(lefts, j, zero, cosine, sine);
+      collect(lefts, j, zero, cosine, sine);
       rest = -sine * at(e, j);
       e[j] = cosine * at(e, j);
     }
   }
 
   function step(start: number, end: number): void {
-    const [first, last, before, beside] = [at(d, start), at(d, end), at(d, end - 1), at(e, end - 1)];
-    const b = ((before + last) * (before - last) + beside ** 2) / 2;
-    const c = (last * beside) ** 2;
+    const [first, last, before, besideLast] = [at(d, start), at(d, end), at(d, end - 1), at(e, end - 1)];
+    const b = ((before + last) * (before - last) + besideLast ** 2) / 2;
+    const c = (last * besideLast) ** 2;
     const root = b + (b < 0 ? -1 : 1) * Math.sqrt(b * b + c);
     let f = (first + last) * (first - last) + (root === 0 ? 0 : c / root);
     let g = first * at(e, start);
@@ -107,14 +121,14 @@ export function bidiagonalSvd({ diagonal, above }: Bidiagonal, left: Matrix, rig
       e[j] = columns.cosine * at(e, j) - columns.sine * at(d, j);
       g = columns.sine * at(d, j + 1);
       d[j + 1] = columns.cosine * at(d, j + 1);
-      turn(rights, j, j + 1, columns.cosine, columns.sine);
+      collect(rights, j, j + 1, columns.cosine, columns.sine);
       const rows = rotation(f, g);
       d[j] = rows.length;
       f = rows.cosine * at(e, j) + rows.sine * at(d, j + 1);
       d[j + 1] = rows.cosine * at(d, j + 1) - rows.sine * at(e, j);
       g = rows.sine * at(e, j + 1);
       e[j + 1] = rows.cosine * at(e, j + 1);
-      turn(lefts, j, j + 1, rows.cosine, rows.sine);
+      collect(lefts, j, j + 1, rows.cosine, rows.sine);
     }
     e[end - 1] = f;
   }

@@ -1,6 +1,6 @@
 /**
- * Bidiagonalization A = Q B Pᵀ with B upper bidiagonal, by blocked Householder reflections (Golub and Van Loan, Matrix Computations, 5.4.8;
- * LAPACK's `dlabrd`). Half of the work is matrix-vector products.
+ * Bidiagonalization A = Q B Pᵀ with an upper bidiagonal B, by blocked Householder reflections (Golub and Van
+ * Loan, Matrix Computations, 5.4.8; LAPACK's `dlabrd`). Half of the work is matrix-vector products.
  */
 import { type Matrix, matrix, transpose } from "./matrix.ts";
 import { type Block, blockOf, blockSize, reflect } from "./reflections.ts";
@@ -11,11 +11,13 @@ export interface Bidiagonal {
   readonly diagonal: Float64Array;
   /** The entries above the diagonal; one fewer than `diagonal`. */
   readonly above: Float64Array;
+  /** Reflections of Q. */
   readonly left: readonly Block[];
+  /** Reflections of P. */
   readonly right: readonly Block[];
 }
 
-/** Overwrites `source`. */
+/** Bidiagonalizes a square matrix. Overwrites `source`. */
 export function* bidiagonalize(source: Matrix): Steps<Bidiagonal> {
   const { rows: count, data } = source;
   const diagonal = new Float64Array(count);
@@ -25,7 +27,8 @@ export function* bidiagonalize(source: Matrix): Steps<Bidiagonal> {
   for (let from = 0; from < count; from += blockSize) {
     const size = Math.min(blockSize, count - from);
     const width = count - from;
-    // The reflections so far turn the matrix into A - Vᵀ Y - Xᵀ U. Vectors are rows without the entries before `from`.
+    // The reflections of this block turn the matrix into A − Vᵀ Y − Xᵀ U. Rows of V, Y, X and U are vectors
+    // without the entries before `from`.
     const [v, y, x, u] = [matrix(size, width), matrix(size, width), matrix(size, width), matrix(size, width)];
     const [tauLeft, tauRight] = [new Float64Array(size), new Float64Array(size)];
     for (let step = 0; step < size; step++) {
@@ -41,7 +44,7 @@ export function* bidiagonalize(source: Matrix): Steps<Bidiagonal> {
       diagonal[at] = v.data[pivot] ?? 0;
       v.data[pivot] = 1;
       if (rest === 1) break;
-      // Y: τ (Aᵀ v - Σ (vₖ · v) yₖ - Σ (xₖ · v) uₖ), without the first entry.
+      // New row of Y without its first entry: τ (Aᵀ v − Σ (vₖ · v) yₖ − Σ (xₖ · v) uₖ).
       addRows(data, at * count + at + 1, count, rest, v.data, pivot, y.data, pivot + 1, rest - 1);
       for (let k = 0; k < step; k++) {
         const [a, b] = [
@@ -61,7 +64,7 @@ export function* bidiagonalize(source: Matrix): Steps<Bidiagonal> {
       tauRight[step] = reflect(u.data, pivot + 1, rest - 2);
       above[at] = u.data[pivot + 1] ?? 0;
       u.data[pivot + 1] = 1;
-      // X: τ (A u - Σ (yₖ · u) vₖ - Σ (uₖ · u) xₖ), without the first entry.
+      // New row of X without its first entry: τ (A u − Σ (yₖ · u) vₖ − Σ (uₖ · u) xₖ).
       dotRows(data, (at + 1) * count + at + 1, count, rest - 1, u.data, pivot + 1, scratch, 0, rest - 1);
       x.data.set(scratch.subarray(0, rest - 1), pivot + 1);
       for (let k = 0; k <= step; k++) {
@@ -84,7 +87,7 @@ function* update(target: Matrix, from: number, size: number, v: Matrix, y: Matri
   const { columns: count, data } = target;
   const rest = count - from;
   if (rest === 0) return;
-  const tails = (first: Matrix, second: Matrix): Matrix => {
+  const stackTails = (first: Matrix, second: Matrix): Matrix => {
     const both = matrix(2 * size, rest);
     for (let k = 0; k < size; k++) {
       both.data.set(first.data.subarray(k * first.columns + size, (k + 1) * first.columns), k * rest);
@@ -92,6 +95,6 @@ function* update(target: Matrix, from: number, size: number, v: Matrix, y: Matri
     }
     return both;
   };
-  const change = yield* product(transpose(tails(v, x)), tails(y, u));
+  const change = yield* product(transpose(stackTails(v, x)), stackTails(y, u));
   for (let row = 0; row < rest; row++) axpy(-1, change.data, row * rest, data, (from + row) * count + from, rest);
 }

@@ -1,14 +1,17 @@
 /**
- * Block quantization as ONNX Runtime's quantizer of `MatMulNBits`: `size` elements of a row share a scale and, if asymmetric, a zero point.
- *      symmetric    s = -m / 2ᵇ⁻¹ with the m of largest magnitude, z = 2ᵇ⁻¹: m becomes 0, and s can be negative
- *      asymmetric   s = (max - min) / (2ᵇ - 1) over a range that contains 0, z = round(-min / s)
- * Elements on a grid with few enough steps keep their values: s is the grid's step, or a half, a quarter … of it.
- * q = clamp(round(w · (1 / s) + z)): unlike `QuantizeLinear` this multiplies, and rounds halves away from 0. A block of zeros has s = 0.
+ * Block quantization with the rounding of ONNX Runtime's quantizer for `MatMulNBits`. The `size` elements of a
+ * block share a scale s and, if asymmetric, a zero point z, for b bits:
+ *      symmetric    s = −m / 2ᵇ⁻¹ with the element m of largest magnitude, z = 2ᵇ⁻¹; m becomes 0, s can be negative
+ *      asymmetric   s = (max − min) / (2ᵇ − 1) over a range that contains 0, z = round(−min / s)
+ * Quantized values are q = clamp(round(w · (1 / s) + z)). Unlike `QuantizeLinear`, this multiplies by 1 / s and
+ * rounds halves away from 0. A block of zeros has s = 0.
+ * Elements that are already on a grid with few enough steps keep their values exactly: s is then the grid's
+ * step divided by a power of two.
  */
 import { commonSteps, cutsOf } from "./common-step.ts";
 import type { ScaleAndZeroPoint } from "./quantize.ts";
 
-/** Bits per quantized value: the widths that divide a byte. */
+/** Bits per quantized value, limited to the widths that divide a byte. */
 export type BlockBits = 2 | 4 | 8;
 
 export interface BlockOptions {
@@ -16,7 +19,7 @@ export interface BlockOptions {
   readonly symmetric: boolean;
 }
 
-/** Returns scale and zero point of a block with this smallest and largest element. */
+/** Returns scale and zero point of a block with this minimum and maximum. */
 export function blockScale(min: number, max: number, { bits, symmetric }: BlockOptions): ScaleAndZeroPoint {
   const scale = scaleOf(min, max, bits, symmetric);
   return { scale, zeroPoint: zeroPointOf(min, scale, bits, symmetric) };
@@ -33,7 +36,10 @@ function zeroPointOf(min: number, scale: number, bits: BlockBits, symmetric: boo
   return Math.min((1 << bits) - 1, Math.floor(Math.fround(-Math.min(min, 0) / scale) + 0.5));
 }
 
-/** Returns the scale of elements j · s with integer j if s represents them exactly and the usual scale would not; otherwise 0. */
+/**
+ * Returns a scale s that represents all elements exactly, as integer multiples of s. Returns 0 if there is none
+ * or if the usual scale is exact, too.
+ */
 function exactScaleOf(
   values: Float32Array,
   from: number,
@@ -59,18 +65,24 @@ function exactScaleOf(
   return Math.fround(step / cutsOf(usedSteps, codes));
 }
 
-/** Rows that are cut into blocks: contiguous, or (`turned`) the columns of the tensor. */
+/** The rows that are divided into blocks. They are contiguous, or, if `turned`, the columns of the tensor. */
 export interface BlockRows {
   readonly rows: number;
   readonly width: number;
   readonly turned: boolean;
 }
 
-/** The rows processed together, and elements of each at a time: for column-major rows, each cache line is read once. */
+/**
+ * The number of rows processed together. `stretch` is the number of elements of each row at a time. Both make
+ * column-major rows read each cache line once.
+ */
 const tile = 1024;
 const stretch = 8;
 
-/** Returns scales and zero points, rows × blocks, and the largest magnitude, which is not finite if an element is not. */
+/**
+ * Returns scales and zero points (rows × blocks), and the largest magnitude. The latter is not finite if an
+ * element is not.
+ */
 export function blockScales(
   values: Float32Array,
   { rows, width, turned }: BlockRows,
@@ -84,16 +96,16 @@ export function blockScales(
   const [below, above] = [new Int32Array(tile), new Int32Array(tile)];
   const [min, max] = [new Float32Array(below.buffer), new Float32Array(above.buffer)];
   for (let first = 0; first < rows; first += tile) {
-    const together = Math.min(tile, rows - first);
+    const tileRows = Math.min(tile, rows - first);
     for (let block = 0; block < count; block++) {
       below.fill(0);
       above.fill(0);
       const end = Math.min(width, (block + 1) * size);
       for (let column = block * size; column < end; column += stretch) {
         const steps = Math.min(stretch, end - column);
-        widen(below, above, patterns, first * nextRow + column * next, together, nextRow, steps, next);
+        widenRanges(below, above, patterns, first * nextRow + column * next, tileRows, nextRow, steps, next);
       }
-      for (let row = 0, index = first * count + block; row < together; row++, index += count) {
+      for (let row = 0, index = first * count + block; row < tileRows; row++, index += count) {
         const least = -(min[row] ?? 0);
         const most = max[row] ?? 0;
         const start = (first + row) * nextRow + block * size * next;
@@ -111,10 +123,10 @@ export function blockScales(
 }
 
 /**
- * Raises the largest magnitudes below and above 0 of rows to those of `steps` more elements. Compares float32 magnitudes as integers,
- * branch-free, and without destructuring, which is slow until a loop is compiled.
+ * Updates the largest magnitudes below and above 0 of each row by `steps` more elements. Compares float32
+ * magnitudes as integers without branches. Avoids destructuring, which is slow until a loop is compiled.
  */
-function widen(
+function widenRanges(
   below: Int32Array,
   above: Int32Array,
   patterns: Int32Array,
@@ -140,37 +152,43 @@ function widen(
   }
 }
 
-/** Returns quantized rows, packed as by `packRows`; scales and zero points are rows × blocks, and a block has a multiple of 4 bytes. */
+/**
+ * Returns quantized rows, packed as by `packRows`. Scales and zero points are rows × blocks. Each block must
+ * occupy a multiple of 4 bytes.
+ */
 export function blockCodes(
   values: Float32Array,
   { rows, width, turned }: BlockRows,
   { size, bits, scale, zeroPoint }: { readonly size: number; readonly bits: BlockBits } & BlockScales,
 ): Uint8Array {
   const count = Math.ceil(width / size);
-  const [each, words] = [32 / bits, (size * bits) / 32];
+  const [valuesPerWord, words] = [32 / bits, (size * bits) / 32];
   const packed = new Int32Array(rows * count * words);
   const [nextRow, next] = turned ? [1, rows] : [width, 1];
   const [factors, zeros] = [new Float32Array(tile), new Float32Array(tile)];
   for (let first = 0; first < rows; first += tile) {
-    const together = Math.min(tile, rows - first);
+    const tileRows = Math.min(tile, rows - first);
     for (let block = 0; block < count; block++) {
-      for (let row = 0, index = first * count + block; row < together; row++, index += count) {
+      for (let row = 0, index = first * count + block; row < tileRows; row++, index += count) {
         factors[row] = scale[index] === 0 ? 0 : 1 / (scale[index] ?? 0);
         zeros[row] = zeroPoint[index] ?? 0;
       }
-      for (let word = 0, column = block * size; word < words; word++, column += each) {
+      for (let word = 0, column = block * size; word < words; word++, column += valuesPerWord) {
         const from = first * nextRow + column * next;
         const filled = Math.max(0, Math.min(32, (width - column) * bits));
         const to = packed.subarray((first * count + block) * words + word);
-        bundle(to, count * words, values, from, together, nextRow, filled, next, bits, factors, zeros);
+        packWords(to, count * words, values, from, tileRows, nextRow, filled, next, bits, factors, zeros);
       }
     }
   }
   return new Uint8Array(packed.buffer);
 }
 
-/** Packs quantized rows, 32 bits of each; bits from `filled` on hold the value for 0. Halves round away from 0; comparing with -1/2 predicts well. */
-function bundle(
+/**
+ * Packs 32 bits of each row; bits from `filled` on contain the quantized value of 0. Halves round away from 0.
+ * The comparison with −1/2 makes the branch predictable.
+ */
+function packWords(
   to: Int32Array,
   nextTo: number,
   values: Float32Array,
@@ -183,14 +201,14 @@ function bundle(
   factors: Float32Array,
   zeros: Float32Array,
 ): void {
-  const most = (1 << bits) - 1;
+  const maxCode = (1 << bits) - 1;
   for (let row = 0, start = from, target = 0; row < rows; row++, start += nextRow, target += nextTo) {
     const factor = factors[row] ?? 0;
     const zero = zeros[row] ?? 0;
     let word = 0;
     for (let shift = 0, at = start; shift < filled; shift += bits, at += next) {
       const code = Math.fround(Math.fround((values[at] ?? 0) * factor) + zero);
-      word |= (code >= most ? most : code > -0.5 ? (code + 0.5) | 0 : 0) << shift;
+      word |= (code >= maxCode ? maxCode : code > -0.5 ? (code + 0.5) | 0 : 0) << shift;
     }
     for (let shift = filled; shift < 32; shift += bits) word |= zero << shift;
     to[target] = word;
@@ -206,7 +224,7 @@ export interface PackedRows {
   readonly width: number;
   readonly size: number;
   readonly bits: BlockBits;
-  /** The value that fills the last block of a row (default: 0). */
+  /** Returns the quantized value that fills the last block of a row; 0 by default. */
   readonly fill?: (row: number) => number;
 }
 
@@ -215,16 +233,16 @@ export interface PackedRows {
  * @returns rows × ⌈width / size⌉ blocks of size · bits / 8 bytes.
  */
 export function packRows(codes: ArrayLike<number>, { width, size, bits, fill = () => 0 }: PackedRows): Uint8Array {
-  const each = 8 / bits;
+  const valuesPerByte = 8 / bits;
   const rows = width === 0 ? 0 : codes.length / width;
   const paddedWidth = Math.ceil(width / size) * size;
-  const stored = paddedWidth / each;
+  const stored = paddedWidth / valuesPerByte;
   const packed = new Uint8Array(rows * stored);
   for (let row = 0; row < rows; row++)
     for (let byte = 0; byte < stored; byte++) {
       let bundle = 0;
-      for (let part = each - 1; part >= 0; part--) {
-        const column = byte * each + part;
+      for (let part = valuesPerByte - 1; part >= 0; part--) {
+        const column = byte * valuesPerByte + part;
         bundle = (bundle << bits) | (column < width ? (codes[row * width + column] ?? 0) : fill(row));
       }
       packed[row * stored + byte] = bundle;

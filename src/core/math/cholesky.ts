@@ -1,18 +1,19 @@
-/** Cholesky factorization A = L · Lᵀ and solvers, in blocks (Golub and Van Loan, Matrix Computations, 4.2.9). */
+/** Cholesky factorization A = L · Lᵀ and solvers, blocked (Golub and Van Loan, Matrix Computations, 4.2.9). */
 import { Miss, PithError } from "../errors.ts";
 import { type Matrix, type Multiply, matrix, sliceColumns, sliceRows, transpose } from "./matrix.ts";
 import { product, runWith, type Steps } from "./steps.ts";
 import { axpy, dot } from "./vector.ts";
 
-/** The size of blocks that are computed without products. */
+/** The maximum size of triangular blocks that are solved element by element, without matrix products. */
 const blockSize = 64;
 
 /** The number of columns of the factor that are computed together. */
 const panel = 128;
 
 /**
- * Returns the lower factor L of a symmetric positive definite matrix; reads only its lower triangle.
- * Returns a `Miss` if the matrix is not positive definite: the caller can damp the diagonal and try again.
+ * Returns the lower factor L of a symmetric positive definite matrix. Reads only the lower triangle.
+ * @returns L, or a `Miss` if the matrix is not positive definite. The caller can then increase the diagonal and
+ * try again.
  * @throws PithError E_SHAPE_MISMATCH if the matrix is not square.
  * @example
  * const factor = cholesky(matrixOf([[4, 2], [2, 5]])); // [[2, 0], [1, 2]]
@@ -23,8 +24,11 @@ export function cholesky(source: Matrix, multiply?: Multiply): Matrix | Miss | P
   return runWith(factorize(source), multiply);
 }
 
-/** Per block column: subtracts the previous blocks, factorizes the corner, and solves X · cornerᵀ = rest below it. */
-export function* factorize(source: Matrix, size = square(source)): Steps<Matrix | Miss> {
+/**
+ * Factorizes panel by panel: subtracts the contribution of previous panels, factorizes the corner C, and solves
+ * X · Cᵀ = rest for the rows below.
+ */
+export function* factorize(source: Matrix, size = squareSize(source)): Steps<Matrix | Miss> {
   const lower = matrix(size, size);
   for (let from = 0; from < size; from += panel) {
     const to = Math.min(size, from + panel);
@@ -49,7 +53,7 @@ export function* factorize(source: Matrix, size = square(source)): Steps<Matrix 
   return lower;
 }
 
-/** Factorizes a small square in place; entries above the diagonal are neither read nor written. */
+/** Factorizes a small square matrix in place. Entries above the diagonal are not accessed. */
 function factorizeHere({ columns: size, data }: Matrix, from: number, order: number): Miss | undefined {
   for (let row = 0; row < size; row++) {
     const start = row * size;
@@ -58,7 +62,7 @@ function factorizeHere({ columns: size, data }: Matrix, from: number, order: num
       data[start + column] = rest / (data[column * (size + 1)] ?? 0);
     }
     const pivot = (data[start + row] ?? 0) - dot(data, start, data, start, row);
-    // Negated so that NaN fails, too.
+    // The condition is negated so that NaN also fails.
     if (!(pivot > 0 && pivot < Number.POSITIVE_INFINITY)) {
       return new Miss(`the matrix is not positive definite: pivot ${from + row} of ${order} is ${pivot}`);
     }
@@ -67,7 +71,7 @@ function factorizeHere({ columns: size, data }: Matrix, from: number, order: num
   return undefined;
 }
 
-/** Solves A · X = B, given A's Cholesky factor: L · Lᵀ · X = B. */
+/** Solves A · X = B, given the Cholesky factor L of A, which means L · Lᵀ · X = B. */
 export function solveCholesky(lower: Matrix, right: Matrix): Matrix;
 export function solveCholesky(lower: Matrix, right: Matrix, multiply: Multiply): Promise<Matrix>;
 export function solveCholesky(lower: Matrix, right: Matrix, multiply?: Multiply): Matrix | Promise<Matrix> {
@@ -75,7 +79,7 @@ export function solveCholesky(lower: Matrix, right: Matrix, multiply?: Multiply)
 }
 
 function* solve(lower: Matrix, right: Matrix): Steps<Matrix> {
-  const size = square(lower);
+  const size = squareSize(lower);
   if (right.rows !== size) {
     throw new PithError(
       "E_SHAPE_MISMATCH",
@@ -104,7 +108,7 @@ function* forward(lower: Matrix, solution: Matrix): Steps<Matrix> {
   return solution;
 }
 
-/** Solves Lᵀ · X = B in place. */
+/** Solves Lᵀ · X = B for a lower triangular L, in place. */
 function* backward(lower: Matrix, solution: Matrix): Steps<Matrix> {
   const { rows: size, columns: width, data } = solution;
   for (let from = Math.floor(Math.max(0, size - 1) / blockSize) * blockSize; from >= 0; from -= blockSize) {
@@ -127,11 +131,11 @@ function* backward(lower: Matrix, solution: Matrix): Steps<Matrix> {
 export function invertLower(lower: Matrix): Matrix;
 export function invertLower(lower: Matrix, multiply: Multiply): Promise<Matrix>;
 export function invertLower(lower: Matrix, multiply?: Multiply): Matrix | Promise<Matrix> {
-  square(lower);
+  squareSize(lower);
   return runWith(invert(lower), multiply);
 }
 
-/** Inverts by halves: [A 0; B C]⁻¹ = [A⁻¹ 0; -C⁻¹ B A⁻¹ C⁻¹]. */
+/** Inverts a lower triangular matrix by halves: [A 0; B C]⁻¹ = [A⁻¹ 0; −C⁻¹ B A⁻¹ C⁻¹]. */
 export function* invert(lower: Matrix): Steps<Matrix> {
   const size = lower.rows;
   if (size <= blockSize) return invertHere(lower);
@@ -162,7 +166,7 @@ function invertHere(lower: Matrix): Matrix {
   return inverse;
 }
 
-function square(source: Matrix): number {
+function squareSize(source: Matrix): number {
   if (source.rows !== source.columns) {
     throw new PithError("E_SHAPE_MISMATCH", `A square matrix is needed, got ${source.rows} × ${source.columns}.`);
   }

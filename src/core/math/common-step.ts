@@ -1,17 +1,24 @@
 /**
- * Detects numbers that are on a grid already: w_i = j_i · s with integer j_i. With m = max |w_i| = k · s, search the least k for which
- *      w_i · k / m is an integer for all i        up to the rounding of w_i and m to float32
- * For random numbers, the first one that is neither 0 nor m fails for every k, so few are examined.
+ * Detects numbers that are already on a grid: wᵢ = jᵢ · s with integers jᵢ. With m = max |wᵢ| = k · s, finds
+ * the lowest k for which
+ *      wᵢ · k / m is an integer for all i,
+ * up to the float32 rounding of wᵢ and m. For random numbers, the first one that is neither 0 nor m excludes
+ * every k, so few numbers are examined.
  */
 
-/** Half a unit in the last place of float32, for an operand and for the maximum. */
-const relative = 2 ** -22;
-/** The maximum number of complete passes, plus partial ones: each k could need a pass for sparse numbers. */
-const [maxPasses, more] = [8, 1000];
+/** The relative tolerance: half a unit in the last place of float32, for each number and for the maximum. */
+const relativeTolerance = 2 ** -22;
+/**
+ * The maximum number of examined values: `maxPasses` complete passes plus `maxExtraValues` values. The limit matters for
+ * sparse numbers, where each k could need a pass.
+ */
+const [maxPasses, maxExtraValues] = [8, 1000];
 
 /**
- * Returns the least k ≤ `most` for which all numbers are integer multiples of the largest magnitude over k; 0 if there is none, or all are 0.
- * The numbers are `outer` runs of `inner`, `stride` apart. Allocates no objects, because blocks call it millions of times.
+ * Returns the lowest k ≤ `most` for which all numbers are integer multiples of the largest magnitude divided by
+ * k. Returns 0 if there is none, or if all numbers are 0.
+ * The numbers are `outer` runs of `inner` elements, `stride` apart. Allocates no objects, because blocks call
+ * it millions of times.
  */
 export function commonSteps(
   values: ArrayLike<number>,
@@ -29,18 +36,22 @@ export function commonSteps(
       const share = Math.abs(values[at] ?? 0) / largest;
       if (share !== 0) first = share;
     }
-  let budget = maxPasses * outer * inner + more;
+  let budget = maxPasses * outer * inner + maxExtraValues;
   for (let steps = 1; steps <= most; steps++) {
     if (!isWhole(first * steps)) continue;
-    const looked = lookedUntilPart(values, from, outer, stride, inner, steps / largest);
-    if (looked === outer * inner) return steps;
-    budget -= looked;
+    const examined = countUntilFraction(values, from, outer, stride, inner, steps / largest);
+    if (examined === outer * inner) return steps;
+    budget -= examined;
     if (budget < 0) return 0;
   }
   return 0;
 }
 
-function lookedUntilPart(
+/**
+ * Returns the number of values before the first one that is not an integer multiple; all of them if there is
+ * none.
+ */
+function countUntilFraction(
   values: ArrayLike<number>,
   from: number,
   outer: number,
@@ -56,10 +67,13 @@ function lookedUntilPart(
 
 function isWhole(number: number): boolean {
   const nearest = Math.round(number);
-  return Math.abs(number - nearest) <= relative * Math.abs(nearest);
+  return Math.abs(number - nearest) <= relativeTolerance * Math.abs(nearest);
 }
 
-/** Returns the largest power of two that divides steps further, up to `most`: quantized values stay exact, and sums get finer. */
+/**
+ * Returns the largest power of two by which each step can be divided so that at most `most` steps result.
+ * Quantized values stay exact.
+ */
 export function cutsOf(steps: number, most: number): number {
   return 2 ** Math.floor(Math.log2(most / steps));
 }

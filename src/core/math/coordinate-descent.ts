@@ -1,18 +1,22 @@
 /**
- * Rounds to a grid by coordinate descent: with all others fixed, the best value at j in a row ŵ for w is the grid value nearest to
- *      ŵⱼ + gⱼ / Hⱼⱼ,    g = (w − ŵ) H,    H = Σ x xᵀ
- * so the error Σ ‖x (ŵ − w)ᵀ‖² never grows (QuantEase, Behdin et al. 2023, arXiv 2309.01885). Each block updates the later columns in one product.
+ * Rounds to a grid by coordinate descent. With all other columns fixed, the best value at column j of a row ŵ
+ * for w is the grid value nearest to
+ *      ŵⱼ + gⱼ / Hⱼⱼ,    g = (w − ŵ) H,    H = Σ x xᵀ over layer inputs x,
+ * so the error Σ ‖x (ŵ − w)ᵀ‖² never increases (QuantEase, Behdin et al. 2023, arXiv 2309.01885). Each block of
+ * columns updates the later ones with one matrix product.
  */
 import { type Matrix, type Multiply, matrix, sliceColumns, sliceRows, subtract } from "./matrix.ts";
 import { product, runWith, type Steps } from "./steps.ts";
 import { axpy } from "./vector.ts";
 
-/** The number of columns between two products. */
+/** The number of columns per matrix product. */
 const blockSize = 128;
 
 /**
  * Passes once over the columns.
- * @param rounded ŵ, changed in place. @param project Rounds a value to the grid.
+ * @param rounded ŵ, which is changed in place.
+ * @param gram H = Σ x xᵀ.
+ * @param project Rounds a value to the grid.
  */
 export const descend = (
   weight: Matrix,

@@ -1,13 +1,15 @@
-/** Returns the value after a share `t` of the rounds. */
+/** Returns the value of a schedule that goes from `from` to `to`, when a share `t` of the rounds has passed. */
 export type Curve = (t: number, from: number, to: number) => number;
 
-/** Drops the last digits, in which powers differ between machines. */
-export const withoutLastDigits = (value: number): number => Number(value.toPrecision(12));
+/** Rounds to 12 digits, because further digits of powers differ between machines. */
+export const dropLastDigits = (value: number): number => Number(value.toPrecision(12));
 
 export const curves = {
   linear: (t, from, to) => from + (to - from) * t,
-  /** Fast at first, slow at the end: M. Zhu, S. Gupta, "To prune, or not to prune", 2017, equation 1. */
+  /**
+   * Changes fast at first and slowly at the end (Zhu and Gupta, "To prune, or not to prune", 2017, equation 1).
+   */
   cubic: (t, from, to) => to + (from - to) * (1 - t) ** 3,
-  /** A constant factor per round; undefined if an end is 0 or the signs differ. */
+  /** Changes by a constant factor per round; NaN if an end is 0 or the signs differ. */
   exponential: (t, from, to) => (from * to > 0 ? from * (to / from) ** t : Number.NaN),
 } satisfies Record<string, Curve>;

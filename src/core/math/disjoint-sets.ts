@@ -1,4 +1,4 @@
-/** Union-find with path halving over integers from 0. The representative of a set is its smallest number. */
+/** Union-find with path halving over integers from 0. The representative of a set is its lowest integer. */
 export class DisjointSets {
   readonly #parents: number[] = [];
 
@@ -6,21 +6,27 @@ export class DisjointSets {
     return this.#parents.length;
   }
 
+  /** Adds a set of one new integer and returns the integer. */
   add(): number {
     return this.#parents.push(this.#parents.length) - 1;
   }
 
+  /** Returns the representative of the set that contains an integer. */
   find(number: number): number {
-    let at = number;
-    for (let parent = this.#parents[at] ?? at; parent !== at; parent = this.#parents[at] ?? at) {
+    let ancestor = number;
+    for (
+      let parent = this.#parents[ancestor] ?? ancestor;
+      parent !== ancestor;
+      parent = this.#parents[ancestor] ?? ancestor
+    ) {
       const grand = this.#parents[parent] ?? parent;
-      this.#parents[at] = grand;
-      at = grand;
+      this.#parents[ancestor] = grand;
+      ancestor = grand;
     }
-    return at;
+    return ancestor;
   }
 
-  /** Merges two sets; returns false if they are the same. */
+  /** Merges two sets. Returns false if they are already the same set. */
   join(first: number, second: number): boolean {
     const [a, b] = [this.find(first), this.find(second)];
     this.#parents[Math.max(a, b)] = Math.min(a, b);

@@ -1,49 +1,61 @@
 /**
- * Confidence intervals of metrics and of paired differences.
+ * Computes confidence intervals of metrics and of paired differences.
  *
- * The variance of a paired difference counts only samples on which the models disagree, so it is far smaller than separate intervals suggest:
+ * A paired difference of two models over n samples varies only by samples on which the models disagree. Its
+ * variance is therefore far lower than separate intervals suggest:
  *     difference = (gained − lost) / n,  variance = (gained + lost) / n − difference²
+ * Here `gained` samples are correct only in the second model, and `lost` only in the first.
  */
 import { PithError } from "../errors.ts";
 import type { Estimate } from "../estimate.ts";
 import { random } from "../tensor/random.ts";
 
-/** 97.5 % quantile of the normal distribution. */
+/** The 97.5 % quantile of the normal distribution. */
 export const z95 = 1.959963984540054;
 
-/** A confidence level: the share `confidence` of a normal distribution is within `z` standard deviations. */
+/**
+ * A confidence level: the share `confidence` of a normal distribution is within `z` standard deviations of the
+ * mean.
+ */
 export interface Level {
   readonly confidence: number;
   readonly z: number;
 }
 
 export const defaultLevel: Level = { confidence: 0.95, z: z95 };
-/** 99.73 %: level of interim looks, see docs/verdicts.md (Haybittle-Peto). */
+/** The level of 99.73 % for interim looks (Haybittle-Peto), see docs/verdicts.md. */
 export const earlyLevel: Level = { confidence: 0.9973, z: 3 };
 
-/** Returns the level of each of several intervals that are jointly valid at 95 % (Bonferroni). */
+/**
+ * Returns the level that each of several intervals needs so that all are jointly valid at 95 % (Bonferroni).
+ */
 export function levelOf(intervals: number): Level {
   const confidence = 1 - (1 - defaultLevel.confidence) / intervals;
   return { confidence, z: zOf(confidence) };
 }
 
-/** Returns z to within 5 · 10⁻⁴ (Abramowitz and Stegun, Handbook of Mathematical Functions, 26.2.23). */
+/**
+ * Returns z for a confidence, accurate to 5 · 10⁻⁴ (Abramowitz and Stegun, Handbook of Mathematical Functions,
+ * 26.2.23).
+ */
 export function zOf(confidence: number): number {
   if (confidence === defaultLevel.confidence) return defaultLevel.z;
   const t = Math.sqrt(-2 * Math.log((1 - confidence) / 2));
   return t - (2.515517 + t * (0.802853 + t * 0.010328)) / (1 + t * (1.432788 + t * (0.189269 + t * 0.001308)));
 }
 
-/** The minimum number of samples for a bootstrap; with fewer, it is not informative. */
+/** The minimum number of samples for a bootstrap interval. Fewer samples give unbounded intervals. */
 const minBootstrapSamples = 8;
 
-/** With 2,000 resamples the ends of a 95 % interval are the 50th values from each side. Many samples get fewer resamples. */
+/** The maximum number of resamples. The ends of a 95 % interval are then the 50th values from each side. */
 const maxResamples = 2000;
 const minResamples = 200;
+/** The maximum number of drawn samples over all resamples, which reduces the resamples of large data. */
 const maxDraws = 2e7;
 
 /**
- * Returns a proportion with Wilson's 95 % interval, which stays inside 0..1 and is accurate for few samples and for shares near 0 or 1.
+ * Returns a proportion with Wilson's 95 % interval. The interval stays within 0..1 and is accurate for few
+ * samples and for proportions near 0 or 1.
  * @throws PithError E_DATA without samples.
  */
 export function wilson(successes: number, count: number): Estimate {
@@ -58,7 +70,7 @@ export function wilson(successes: number, count: number): Estimate {
   return { value: share, low, high, count, confidence: defaultLevel.confidence };
 }
 
-/** Returns a mean with Student's interval. With one sample the interval is unbounded. */
+/** Returns a mean with Student's interval, which is unbounded for a single sample. */
 export function meanInterval(values: Float64Array, level: Level = defaultLevel): Estimate {
   const { length: count } = values;
   requireSamples(count);
@@ -67,7 +79,10 @@ export function meanInterval(values: Float64Array, level: Level = defaultLevel):
   return { value: mean, low: mean - half, high: mean + half, count, confidence: level.confidence };
 }
 
-/** Returns t of Student's distribution: exact for one and two degrees of freedom, else Cornish and Fisher's expansion, accurate to three digits. */
+/**
+ * Returns the quantile of Student's distribution. The result is exact for one and two degrees of freedom.
+ * Otherwise, Cornish and Fisher's expansion is accurate to three digits.
+ */
 function studentQuantile({ confidence, z }: Level, freedom: number): number {
   if (freedom === 1) return Math.tan((confidence * Math.PI) / 2);
   if (freedom === 2) return confidence * Math.sqrt(2 / (1 - confidence ** 2));
@@ -82,8 +97,9 @@ function studentQuantile({ confidence, z }: Level, freedom: number): number {
 }
 
 /**
- * Returns a reduction of rows with its bootstrap 95 % interval; unbounded for fewer than 8 samples.
- * @param rows samples × columns, row-major.
+ * Returns a metric of rows with its bootstrap 95 % interval, which is unbounded for fewer than 8 samples.
+ * @param rows samples × columns, in row-major order.
+ * @param reduce Computes the metric from rows.
  */
 export function bootstrap(
   rows: Float64Array,
@@ -95,7 +111,10 @@ export function bootstrap(
   return { value: reduce(rows), low, high, count: rows.length / columns, confidence: defaultLevel.confidence };
 }
 
-/** Returns reduce(second) − reduce(first) with its bootstrap interval. Both are resampled alike, so samples stay paired. */
+/**
+ * Returns reduce(second) − reduce(first) with its bootstrap interval. Each resample draws the same indices from
+ * both, so that samples stay paired.
+ */
 export function bootstrapPairs(
   first: Float64Array,
   second: Float64Array,
@@ -115,7 +134,10 @@ export function bootstrapPairs(
   return { value, low, high, count: first.length / columns, confidence: level.confidence };
 }
 
-/** Widens the percentile interval for small samples (Hesterberg, The American Statistician 69, 2015, 371-386). */
+/**
+ * Returns the percentile interval of the resampled metric, widened for small samples (Hesterberg, The American
+ * Statistician 69, 2015, 371-386).
+ */
 function resample(
   series: readonly Float64Array[],
   columns: number,
@@ -125,7 +147,7 @@ function resample(
 ): [low: number, high: number] {
   const count = (series[0]?.length ?? 0) / columns;
   requireSamples(count);
-  // Resampling very few samples would give an interval that is narrow by chance.
+  // With very few samples, the resamples could agree by chance and give a far too narrow interval.
   if (count < minBootstrapSamples) return [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
   const draw = random(seed, "bootstrap");
   const drawn = series.map((rows) => new Float64Array(rows.length));
@@ -133,8 +155,9 @@ function resample(
   for (let index = 0; index < values.length; index++) {
     for (let to = 0; to < count * columns; to += columns) {
       const from = draw.integer(count) * columns;
-      for (const [at, rows] of series.entries()) {
-        for (let column = 0; column < columns; column++) (drawn[at] ?? rows)[to + column] = rows[from + column] ?? 0;
+      for (const [seriesIndex, rows] of series.entries()) {
+        for (let column = 0; column < columns; column++)
+          (drawn[seriesIndex] ?? rows)[to + column] = rows[from + column] ?? 0;
       }
     }
     values[index] = reduce(drawn);
@@ -144,7 +167,9 @@ function resample(
   return [quantile(values, tail), quantile(values, 1 - tail)];
 }
 
-/** Returns the share of the normal distribution above x ≥ 0, to 1e-7 (Abramowitz and Stegun 26.2.17). */
+/**
+ * Returns the share of the normal distribution above x ≥ 0, accurate to 1e-7 (Abramowitz and Stegun 26.2.17).
+ */
 function normalTail(x: number): number {
   const t = 1 / (1 + 0.2316419 * x);
   const series = ((((1.330274429 * t - 1.821255978) * t + 1.781477937) * t - 0.356563782) * t + 0.31938153) * t;
@@ -156,13 +181,15 @@ function difference(first: number, second: number): number {
 }
 
 /**
- * Returns second − first for proportions over the same samples: `gained` samples only the second has right, `lost` only the first.
+ * Returns the difference second − first of two proportions over the same samples. Only the second is correct on
+ * `gained` samples, and only the first on `lost` samples.
  *
- * Wald's interval is too narrow if few samples are disputed. Tango's score interval (Statistics in Medicine 17, 1998, 891-908) contains each d that
- * the samples do not contradict, with the variance that holds if d is true:
- *     gained − lost − n d = ± z √(n (2 q + d (1 − d))),  q the likeliest share of lost samples given d:
+ * Wald's interval is too narrow if the models disagree on few samples. Tango's score interval (Statistics in
+ * Medicine 17, 1998, 891-908) contains each difference d that the n samples do not contradict, using the
+ * variance that holds if d is true:
+ *     gained − lost − n d = ± z √(n (2 q + d (1 − d))),  q is the likeliest share of lost samples given d:
  *     2 n q² + (−gained − lost + (2 n − gained + lost) d) q − lost d (1 − d) = 0
- * Without disputed samples its ends are Wilson's, z² / (n + z²).
+ * If the models agree on all samples, the ends are Wilson's, ± z² / (n + z²).
  */
 export function pairedScores(count: number, gained: number, lost: number, level: Level = defaultLevel): Estimate {
   requireSamples(count);
@@ -178,6 +205,7 @@ export function pairedScores(count: number, gained: number, lost: number, level:
   return { value, low: crossing(score, -1, value, z), high: crossing(score, value, 1, -z), count, confidence };
 }
 
+/** Returns where a falling function reaches `target`, by bisection. */
 function crossing(falling: (at: number) => number, from: number, to: number, target: number): number {
   let [low, high] = [from, to];
   for (let step = 0; step < 60; step++) {
@@ -188,7 +216,7 @@ function crossing(falling: (at: number) => number, from: number, to: number, tar
   return (low + high) / 2;
 }
 
-/** Returns second − first, paired by sample. */
+/** Returns the mean of second − first, paired by sample, with Student's interval. */
 export function pairedMeans(first: Float64Array, second: Float64Array, level: Level = defaultLevel): Estimate {
   if (first.length !== second.length) {
     throw new PithError("E_DATA", `Pairs need the same samples: got ${first.length} and ${second.length}.`);
@@ -204,7 +232,7 @@ export function mcnemarExact(onlyFirst: number, onlySecond: number): number {
   const trials = onlyFirst + onlySecond;
   const fewer = Math.min(onlyFirst, onlySecond);
   if (trials === 0) return 1;
-  // C(trials, fewer) / 2^trials; the exact halvings in between prevent overflow.
+  // The first term is C(trials, fewer) / 2^trials. Halving in between is exact and prevents overflow.
   let term = 1;
   let halvings = trials;
   for (let index = 1; index <= fewer; index++) {
@@ -223,7 +251,7 @@ export function mcnemarExact(onlyFirst: number, onlySecond: number): number {
   return Math.min(1, 2 * sum);
 }
 
-/** Returns a quantile of ascending values, interpolated linearly. */
+/** Returns a quantile of ascending values, with linear interpolation. */
 export function quantile(sorted: Float64Array, share: number): number {
   const position = share * (sorted.length - 1);
   const below = sorted[Math.floor(position)] ?? Number.NaN;

@@ -1,13 +1,17 @@
-/** One-dimensional k-means (Lloyd 1982). Sorted numbers and prefix sums make an iteration cost k log n instead of n k. */
+/**
+ * One-dimensional k-means (Lloyd 1982) for n numbers and k clusters. Sorting and prefix sums reduce the cost of
+ * an iteration from n k to k log n.
+ */
 import { PithError } from "../errors.ts";
 import { firstIndex } from "../tensor/first-index.ts";
 
 const maxIterations = 300;
 
 /**
- * Returns the centroids of clusters, ascending. They start evenly spaced over the range, which keeps rare large weights (Han et al. 2016).
- * An empty cluster keeps its centroid.
- * @throws PithError E_OPTION if `clusters` is not a positive integer, E_DATA if a number is not finite or there is none.
+ * Returns the centroids of clusters, in ascending order. They start evenly spaced over the range, so that rare
+ * large weights are represented (Han et al. 2016). An empty cluster keeps its centroid.
+ * @throws PithError E_OPTION if `clusters` is not a positive integer; E_DATA if a number is not finite or there
+ * are no numbers.
  * @example
  * const centroids = kmeans(weights, 16);
  * assign(weights, centroids); // 4 bits per weight
@@ -22,14 +26,17 @@ export function kmeans(numbers: ArrayLike<number>, clusters: number): Float64Arr
   }
   const sums = new Float64Array(sorted.length + 1);
   for (let index = 0; index < sorted.length; index++) sums[index + 1] = (sums[index] ?? 0) + (sorted[index] ?? 0);
-  const centroids = spread(sorted, clusters);
+  const centroids = evenlySpaced(sorted, clusters);
   let bounds = boundaries(sorted, centroids);
   for (let iteration = 0; iteration < maxIterations && recenter(centroids, bounds, sorted, sums); iteration++)
     bounds = boundaries(sorted, centroids);
   return centroids;
 }
 
-/** Returns the index of the nearest centroid for each number; `centroids` ascend, and a tie selects the lower one. */
+/**
+ * Returns the index of the nearest centroid for each number. Centroids must be in ascending order. A tie
+ * selects the lower one.
+ */
 export function assign(numbers: ArrayLike<number>, centroids: Float64Array): Uint32Array {
   return Uint32Array.from(numbers, (value) =>
     firstIndex(0, centroids.length - 1, (index) =>
@@ -38,13 +45,16 @@ export function assign(numbers: ArrayLike<number>, centroids: Float64Array): Uin
   );
 }
 
-/** Compares with midpoints, which keep the order of centroids, unlike rounded distances, and separate equal centroids. */
+/**
+ * Returns whether a value is nearer to the lower of two centroids. Unlike rounded distances, the midpoint
+ * preserves the order of centroids and separates equal ones.
+ */
 function belongsToLower(value: number, lower: number, upper: number): boolean {
   return value <= lower + (upper - lower) / 2;
 }
 
-/** Spaces centroids evenly, with the rounding of `numpy.linspace`. */
-function spread(sorted: Float64Array, clusters: number): Float64Array {
+/** Returns evenly spaced centroids, with the same rounding as `numpy.linspace`. */
+function evenlySpaced(sorted: Float64Array, clusters: number): Float64Array {
   const low = sorted[0] ?? 0;
   const high = sorted.at(-1) ?? 0;
   const step = (high - low) / Math.max(1, clusters - 1);
@@ -67,7 +77,7 @@ function recenter(centroids: Float64Array, bounds: Uint32Array, sorted: Float64A
   for (let cluster = 0; cluster < centroids.length; cluster++) {
     const to = bounds[cluster] ?? 0;
     if (to > from) {
-      // Clamps the mean to its cluster, because differences of prefix sums round.
+      // Clamps the mean to the cluster's range, because differences of prefix sums have rounding errors.
       const mean = ((sums[to] ?? 0) - (sums[from] ?? 0)) / (to - from);
       const centroid = Math.max(sorted[from] ?? 0, Math.min(sorted[to - 1] ?? 0, mean));
       if (centroid !== centroids[cluster]) {

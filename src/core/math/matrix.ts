@@ -1,4 +1,7 @@
-/** Dense real matrices: flat, row-major, float64. Callers inject a `Multiply` for large products (ONNX Runtime's is 30 to 60 times faster). */
+/**
+ * Dense real matrices: flat, row-major, float64. Callers can pass a `Multiply` for large products; that of ONNX
+ * Runtime is 30 to 60 times faster.
+ */
 import { PithError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
@@ -14,7 +17,10 @@ export interface Matrix {
 /** Computes the product a · b of an (m × k) and a (k × n) matrix. */
 export type Multiply = (a: Matrix, b: Matrix) => Promise<Matrix>;
 
-/** Returns a matrix over the given numbers (default: zeros). @throws PithError E_SHAPE_MISMATCH if their number is not rows · columns. */
+/**
+ * Returns a matrix with the given elements, zeros by default.
+ * @throws PithError E_SHAPE_MISMATCH if their number is not rows · columns.
+ */
 export function matrix(rows: number, columns: number, data: Float64Array = new Float64Array(rows * columns)): Matrix {
   if (data.length !== rows * columns) {
     throw new PithError(
@@ -37,8 +43,9 @@ export function identity(size: number): Matrix {
 }
 
 /**
- * Converts a tensor to a matrix: the first axis becomes the rows, the others the columns.
- * @throws PithError E_SHAPE_MISMATCH if it has no axes, E_TYPE_MISMATCH if it does not hold real numbers.
+ * Converts a tensor to a matrix. The first axis becomes the rows; all other axes together become the columns.
+ * @throws PithError E_SHAPE_MISMATCH if the tensor has no axes; E_TYPE_MISMATCH if its elements are not real
+ * numbers.
  */
 export function fromDense(dense: Dense): Matrix {
   const [rows, ...columns] = dense.dims;
@@ -49,7 +56,8 @@ export function fromDense(dense: Dense): Matrix {
 export function transpose(source: Matrix): Matrix {
   const { rows, columns, data } = source;
   const result = matrix(columns, rows);
-  // Transposes squares that fit the L1 cache, because otherwise every element would miss it on one side.
+  // Transposes in squares that fit into the L1 cache. Otherwise, every element would miss the cache on one
+  // side.
   const size = 32;
   for (let top = 0; top < rows; top += size) {
     const bottom = Math.min(rows, top + size);
@@ -64,7 +72,7 @@ export function transpose(source: Matrix): Matrix {
 }
 
 /**
- * Computes a · b in JavaScript, at about 1 GFlop/s; use an injected `Multiply` for large products.
+ * Computes a · b in JavaScript, at about 1 GFlop/s. Use another `Multiply` for large products.
  * @throws PithError E_SHAPE_MISMATCH if the inner dimensions differ.
  */
 export function multiply(a: Matrix, b: Matrix): Matrix {
@@ -80,7 +88,8 @@ export function multiply(a: Matrix, b: Matrix): Matrix {
   const aData = a.data;
   const bData = b.data;
   const out = result.data;
-  // Result rows are sums of rows of b, four at a time; a panel of b stays in the cache for all rows of a.
+  // Each result row is a sum of rows of b, which are added four at a time. A panel of b stays in the cache for
+  // all rows of a.
   const panel = Math.max(4, Math.min(inner, 4 * Math.ceil(32768 / Math.max(1, 4 * width))));
   for (let from = 0; from < inner; from += panel) {
     const to = Math.min(inner, from + panel);
@@ -112,10 +121,10 @@ export function multiply(a: Matrix, b: Matrix): Matrix {
   return result;
 }
 
-/** `multiply` as an injected product. */
+/** The function `multiply` in the asynchronous form of `Multiply`. */
 export const multiplyHere: Multiply = (a, b) => Promise.resolve(multiply(a, b));
 
-/** Returns rows [from, to) without a copy. */
+/** Returns rows [from, to) as a view without copying. */
 export function sliceRows({ columns, data }: Matrix, from: number, to: number): Matrix {
   return matrix(to - from, columns, data.subarray(from * columns, to * columns));
 }
@@ -177,7 +186,7 @@ export function frobenius(source: Matrix): number {
   return scale * Math.sqrt(sum);
 }
 
-/** Returns the largest absolute value; NaN if one is NaN, 0 for an empty matrix. */
+/** Returns the largest absolute value; NaN if an element is NaN, 0 for an empty matrix. */
 export function largestMagnitude(source: Matrix): number {
   const { data } = source;
   let largest = 0;

@@ -1,7 +1,9 @@
 /**
- * Ridge regression of a correction δ to weights w, which minimizes ‖r - P δ‖² + λ ‖δ‖²,
- *      (PᵀP + λ I) δ = Pᵀ r,    r = y - P w,    so  Pᵀr = PᵀY - PᵀP w
- * from sums over rows, in float64. The ridge excludes a column of ones (the bias). If some weights must stay zero, each output has its own system.
+ * Ridge regression of a correction δ to weights w, for features P and targets y. It minimizes ‖r − P δ‖² + λ
+ * ‖δ‖² from sums over rows in float64:
+ *      (PᵀP + λ I) δ = Pᵀ r,    r = y − P w,    so  Pᵀr = PᵀY − PᵀP w
+ * The ridge λ does not apply to a column of ones (the bias). If some weights must stay zero, each output has a
+ * separate system.
  */
 
 import { Miss } from "../errors.ts";
@@ -11,7 +13,9 @@ import { axpy } from "./vector.ts";
 
 /** Sums over rows of features P (n × f) and targets Y (n × o). */
 export interface Sums {
+  /** PᵀP, f × f. */
   readonly gram: Matrix;
+  /** PᵀY, f × o. */
   readonly cross: Matrix;
   /** Σ y² per output. */
   readonly power: Float64Array;
@@ -22,10 +26,11 @@ export function emptySums(features: number, outputs: number): Sums {
   return { gram: matrix(features, features), cross: matrix(features, outputs), power };
 }
 
+/** Adds the products of further rows to the sums. */
 export async function addRows(sums: Sums, features: Matrix, targets: Matrix, multiply: Multiply): Promise<void> {
-  const turned = transpose(features);
-  addTo(sums.gram, await multiply(turned, features));
-  addTo(sums.cross, await multiply(turned, targets));
+  const transposedFeatures = transpose(features);
+  addTo(sums.gram, await multiply(transposedFeatures, features));
+  addTo(sums.cross, await multiply(transposedFeatures, targets));
   targets.data.forEach((value, at) => {
     const output = at % targets.columns;
     sums.power[output] = (sums.power[output] ?? 0) + value * value;
@@ -52,14 +57,14 @@ export async function residual(sums: Sums, weights: Matrix, multiply: Multiply):
   return Math.max(0, sum);
 }
 
-/** The maximum number of multiplications for separate systems. */
+/** The maximum number of multiplications for solving separate systems. */
 const maxMultiplications = 2e10;
 
 /**
- * Returns δ for weights of which some can change.
- * @param free Entries (f × o) that can change; undefined for all.
- * @param ones The feature that is 1 in every row, if any.
- * @param damping λ as a share of the mean square of a feature.
+ * Returns the correction δ.
+ * @param gradient Pᵀ r (f × o).
+ * @param settings `damping` is λ as a share of the mean square of a feature. `free` is 1 for entries (f × o)
+ * that can change; undefined allows all. `ones` is the index of the feature that is 1 in every row.
  */
 export async function solveRidge(
   { gram }: Sums,
@@ -75,9 +80,9 @@ export async function solveRidge(
   const damped = matrix(size, size, gram.data.slice());
   for (let at = 0; at < size; at++) {
     if (at === ones) continue;
-    const place = at * (size + 1);
-    // The weights of an always-zero feature stay.
-    damped.data[place] = (damped.data[place] ?? 0) + (lambda > 0 ? lambda : 1);
+    const diagonalIndex = at * (size + 1);
+    // Weights of a feature that is always zero get δ = 0.
+    damped.data[diagonalIndex] = (damped.data[diagonalIndex] ?? 0) + (lambda > 0 ? lambda : 1);
   }
   if (free === undefined) {
     const lower = await cholesky(damped, multiply);
@@ -86,7 +91,7 @@ export async function solveRidge(
   return solveEach(damped, gradient, free);
 }
 
-/** Solves one system for all outputs with the same kept entries. */
+/** Solves one system for each set of outputs that have the same free entries. */
 function solveEach(damped: Matrix, gradient: Matrix, free: Uint8Array): Matrix | Miss {
   const [size, outputs] = [gradient.rows, gradient.columns];
   const systems = new Map<string, { readonly kept: readonly number[]; readonly outputs: number[] }>();

@@ -1,8 +1,8 @@
 /**
- * Optimal brain surgeon by columns (Hassibi and Stork 1993; GPTQ and SparseGPT, Frantar et al. 2022 and 2023): later weights of a row w compensate
- * for changes of w · x by earlier ones.
- *      H = Σ x xᵀ, H⁻¹ = Uᵀ U, U upper:     e = (wⱼ − its new value) / Uⱼⱼ,     w ← w − e · (row j of U)
- * Rows are independent. Each block updates the later columns in one product.
+ * Optimal brain surgeon by columns (Hassibi and Stork 1993; GPTQ and SparseGPT, Frantar et al. 2022 and 2023).
+ * Later weights of a row w compensate for the effect of earlier changes on w · x:
+ *      H = Σ x xᵀ,  H⁻¹ = Uᵀ U with U upper triangular:     e = (wⱼ − new wⱼ) / Uⱼⱼ,     w ← w − e · (row j of U)
+ * Rows are independent. Each block of columns updates the later columns with one matrix product.
  */
 import { Miss } from "../errors.ts";
 import { factorize, invert } from "./cholesky.ts";
@@ -10,32 +10,46 @@ import { type Matrix, type Multiply, matrix, sliceColumns, sliceRows } from "./m
 import { product, runWith, type Steps } from "./steps.ts";
 import { axpy } from "./vector.ts";
 
-/** The number of columns between two products. */
+/** The number of columns per matrix product. */
 const blockSize = 128;
 
-/** The share of the mean of H's diagonal that is added to the diagonal, because H is singular with few samples. */
+/**
+ * The share of the mean of H's diagonal that is added to the diagonal, because H is singular if there are few
+ * samples.
+ */
 const damping = 0.01;
 
-/** Returns a matrix with a damped diagonal. @param of The matrix whose mean is used. */
-export function damped(source: Matrix, of = source): Matrix {
+/**
+ * Returns a matrix with a damped diagonal.
+ * @param reference The matrix whose mean diagonal determines the damping.
+ */
+export function dampDiagonal(source: Matrix, reference = source): Matrix {
   const size = source.rows;
   let mean = 0;
-  for (let at = 0; at < of.data.length; at += size + 1) mean += (of.data[at] ?? 0) / size;
+  for (let at = 0; at < reference.data.length; at += size + 1) mean += (reference.data[at] ?? 0) / size;
   const sum = source.data.map((value, at) => (at % (size + 1) === 0 ? value + damping * mean : value));
   return matrix(size, size, sum);
 }
 
 export interface InverseHessian {
+  /** U, upper triangular. */
   readonly upper: Matrix;
-  /** 1 for a column without inputs: its weights count as 0. */
+  /** 1 for an input that is always zero, whose weights are set to 0. */
   readonly dead: Uint8Array;
 }
 
-/** @param gram Σ x xᵀ. @param share Damping (0.01). @returns a `Miss` if it has no inverse despite damping. */
+/**
+ * Returns U of the inverse Hessian, or a `Miss` if the Hessian has no inverse despite damping.
+ * @param gram H = Σ x xᵀ.
+ * @param share The damping as a share of the mean of H's diagonal; 0.01 by default.
+ */
 export const invertHessian = (gram: Matrix, multiply: Multiply, share = damping): Promise<InverseHessian | Miss> =>
   runWith(inversion(gram, share), multiply);
 
-/** In reverse order H = L Lᵀ; back in the original order, L is upper triangular with H = L Lᵀ, so U = L⁻¹. */
+/**
+ * Factorizes H with rows and columns in reverse order. In the original order, this gives H = L Lᵀ with an upper
+ * triangular L, so U = L⁻¹.
+ */
 function* inversion(gram: Matrix, share: number): Steps<InverseHessian | Miss> {
   const { rows: size } = gram;
   const damped = matrix(size, size, gram.data.slice());
@@ -53,14 +67,20 @@ function* inversion(gram: Matrix, share: number): Steps<InverseHessian | Miss> {
 }
 
 export interface ColumnUpdate {
-  /** The number of columns passed to `visit` before any of them changes; default: all. */
+  /** The number of columns that `visit` receives before any of them changes; all by default. */
   readonly step?: number;
-  /** @param columns The corrected columns from `from` on: one matrix per group. */
+  /**
+   * Is called before a step changes columns.
+   * @param columns The corrected columns from `from` on, one matrix per group.
+   */
   visit?(columns: readonly Matrix[], from: number): void;
+  /** Returns the new value of a weight, such as its rounded value. */
   project(group: number, row: number, column: number, value: number): number;
 }
 
-/** Changes the weights of matrices of equal width, and corrects later ones. */
+/**
+ * Changes the weights of several matrices of equal width with `update`. Later columns of each row compensate.
+ */
 export const updateColumns = (
   weights: readonly Matrix[],
   inverses: readonly InverseHessian[],
@@ -95,13 +115,13 @@ function* updating(
         if (upper === undefined || blockErrors === undefined) continue;
         for (let row = 0; row < rows; row++)
           for (let column = start; column < end; column++) {
-            const [at, place] = [row * width + column, (column - from) * (size + 1)];
+            const [at, factorIndex] = [row * width + column, (column - from) * (size + 1)];
             const value = data[at] ?? 0;
             const after = project(group, row, column, value);
-            const error = (value - after) / (upper[place] ?? 1);
+            const error = (value - after) / (upper[factorIndex] ?? 1);
             data[at] = after;
             blockErrors[row * size + column - from] = error;
-            if (error !== 0) axpy(-error, upper, place + 1, data, at + 1, to - column - 1);
+            if (error !== 0) axpy(-error, upper, factorIndex + 1, data, at + 1, to - column - 1);
           }
       }
     }

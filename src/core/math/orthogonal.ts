@@ -1,7 +1,9 @@
 /**
- * Random orthogonal n × n matrices Q with Q · 1 = 1, which preserve means: Kronecker products, applied in n · Σ sizes operations.
- * Factors of size 4 are ½ J - I, a Hadamard matrix, which spreads each entry with equal magnitude, 1 / √n. The remaining factor is
- * random: Q = Σ bᵢ cᵢᵀ of two orthonormal bases that begin with 1 / √r.
+ * Creates random orthogonal n × n matrices Q with Q · 1 = 1, which preserve means. Q is a Kronecker product,
+ * which is applied in n · Σ (factor sizes) operations.
+ * Factors of size 4 are ½ J − I with J all ones. This is a Hadamard matrix, so each entry spreads over four
+ * with equal magnitude. The remaining factor of size r is random: Q = Σ bᵢ cᵢᵀ for two orthonormal bases that
+ * start with 1 / √r.
  */
 import { alongAxis } from "../tensor/dims.ts";
 import type { Random } from "../tensor/random.ts";
@@ -14,11 +16,14 @@ const four = matrix(
   Float64Array.from({ length: 16 }, (_, at) => (at % 5 === 0 ? -0.5 : 0.5)),
 );
 
-/** Returns the Kronecker factors, outermost first. The largest is the part of `size` that is not a power of 4. */
+/**
+ * Returns the Kronecker factors of Q, outermost first. The last one contains the part of `size` that is not a
+ * power of 4.
+ */
 export function orthogonalFactors(size: number, source: Random): readonly Matrix[] {
   const factors: Matrix[] = [];
   let rest = size;
-  // For size 2 only identity and exchange preserve 1.
+  // Size 8 is kept whole, because for size 2 only the identity and the exchange preserve 1.
   while (rest % 4 === 0 && rest !== 8) {
     factors.push(four);
     rest /= 4;
@@ -35,7 +40,10 @@ function randomOrthogonal(size: number, source: Random): Matrix {
   return sum;
 }
 
-/** Returns orthonormal rows, the first with equal entries: random vectors, orthogonalized twice for accuracy. */
+/**
+ * Returns an orthonormal basis as rows, the first of which has equal entries. Random vectors are orthogonalized
+ * twice for accuracy.
+ */
 function basis(size: number, source: Random): Float64Array {
   const rows = new Float64Array(size * size);
   for (let row = 0; row < size; row++) {
@@ -52,8 +60,8 @@ function basis(size: number, source: Random): Float64Array {
 }
 
 /**
- * Multiplies vectors along an axis by the Kronecker product, in place: y[j] = Σ x[i] · Q[i, j].
- * @param order The position of each entry along the axis.
+ * Multiplies the vectors x along an axis by the Kronecker product Q, in place: y[j] = Σ x[i] · Q[i, j].
+ * @param order The index along the axis for each entry of x.
  */
 export function multiplyAlong(
   numbers: Float64Array,
@@ -66,10 +74,10 @@ export function multiplyAlong(
   const vector = new Float64Array(count);
   for (let first = 0; first < outer; first++)
     for (let last = 0; last < inner; last++) {
-      const place = (entry: number): number => (first * count + (order?.[entry] ?? entry)) * inner + last;
-      for (let entry = 0; entry < count; entry++) vector[entry] = numbers[place(entry)] ?? 0;
+      const indexOf = (entry: number): number => (first * count + (order?.[entry] ?? entry)) * inner + last;
+      for (let entry = 0; entry < count; entry++) vector[entry] = numbers[indexOf(entry)] ?? 0;
       multiplyVector(vector, factors);
-      for (let entry = 0; entry < count; entry++) numbers[place(entry)] = vector[entry] ?? 0;
+      for (let entry = 0; entry < count; entry++) numbers[indexOf(entry)] = vector[entry] ?? 0;
     }
 }
 

@@ -1,4 +1,7 @@
-/** Quantizes tensors with one scale, or one per slice along an axis, in the form of `QuantizeLinear`; 2- and 4-bit values are packed. */
+/**
+ * Quantizes tensors with one scale, or one per slice along an axis, in the format of `QuantizeLinear`. Values
+ * of 2 and 4 bits are packed.
+ */
 import { PithError } from "../errors.ts";
 import { fromNumbers, toFloat32 } from "../tensor/convert.ts";
 import { type AxisLayout, alongAxis, dimsText, elementCount } from "../tensor/dims.ts";
@@ -21,9 +24,9 @@ import {
 /** A quantized tensor: x ≈ (quantized - zeroPoint) · scale. */
 export interface QuantizedTensor {
   readonly quantized: Dense<QuantizedType>;
-  /** A scalar, or a vector over `axis`. */
+  /** A scalar, or a vector along `axis`. */
   readonly scale: Dense<"float32">;
-  /** Has the type of the quantized values and the dimensions of the scale. */
+  /** The zero points, with the type of the quantized values and the dimensions of `scale`. */
   readonly zeroPoint: Dense<QuantizedType>;
   readonly axis: number | undefined;
 }
@@ -31,15 +34,19 @@ export interface QuantizedTensor {
 export interface QuantizeWeightsOptions {
   readonly dense: Dense;
   readonly type: QuantizedType;
-  /** One scale per slice along this axis (negative: from the end); one in all without it. */
+  /**
+   * The axis whose slices have one scale each; negative values count from the end. Without it, the tensor has a
+   * single scale.
+   */
   readonly axis?: number | undefined;
   readonly symmetric?: boolean;
   readonly reduceRange?: boolean;
 }
 
 /**
- * Quantizes weights over the range from their smallest to their largest element, as ONNX Runtime does.
- * @throws PithError E_OPTION if there is no such axis, E_DATA if an element is not finite, E_TYPE_MISMATCH if they are not real numbers.
+ * Quantizes weights over the range from their minimum to their maximum, as ONNX Runtime does.
+ * @throws PithError E_OPTION if the axis does not exist; E_DATA if an element is not finite; E_TYPE_MISMATCH if
+ * elements are not real numbers.
  * @example
  * quantizeWeights({ dense: weight, type: "int8", axis: 0 }); // per output channel of a Conv
  */
@@ -57,7 +64,9 @@ export function quantizeWeights(options: QuantizeWeightsOptions): QuantizedTenso
   });
 }
 
-/** Returns the smallest and largest element of every slice along `axis`, or of all elements; 0 if a slice is empty. */
+/**
+ * Returns minimum and maximum of each slice along `axis`, or of all elements without it; 0 for an empty slice.
+ */
 export function channelRanges(
   dense: Dense,
   axis: number | undefined,
@@ -71,8 +80,8 @@ export function channelRanges(
     for (let start = 0; start < values.length; start += channels)
       for (let channel = 0; channel < channels; channel++) {
         const value = values[start + channel] ?? 0;
-        if (!(value >= (min[channel] ?? 0))) min[channel] = keepsNaN(min[channel] ?? 0, value);
-        if (!(value <= (max[channel] ?? 0))) max[channel] = keepsNaN(max[channel] ?? 0, value);
+        if (!(value >= (min[channel] ?? 0))) min[channel] = preferNaN(min[channel] ?? 0, value);
+        if (!(value <= (max[channel] ?? 0))) max[channel] = preferNaN(max[channel] ?? 0, value);
       }
     return { min, max };
   }
@@ -80,22 +89,24 @@ export function channelRanges(
     for (let channel = 0; channel < channels; channel++) {
       let low = min[channel] ?? 0;
       let high = max[channel] ?? 0;
-      // NaN is rejected later, so it must not be lost.
-      let broken = Number.isNaN(low);
+      // NaN is rejected later, so the comparison must not drop it.
+      let hasNaN = Number.isNaN(low);
       for (const end = at + inner; at < end; at++) {
         const value = values[at] ?? 0;
         if (value < low) low = value;
         if (value > high) high = value;
-        if (Number.isNaN(value)) broken = true;
+        if (Number.isNaN(value)) hasNaN = true;
       }
-      min[channel] = broken ? Number.NaN : low;
-      max[channel] = broken ? Number.NaN : high;
+      min[channel] = hasNaN ? Number.NaN : low;
+      max[channel] = hasNaN ? Number.NaN : high;
     }
   }
   return { min, max };
 }
 
-/** Returns for each slice along `axis` (or all elements) its `commonSteps`. */
+/**
+ * Returns, for each slice along `axis` (or all elements), the number of grid steps that `commonSteps` finds.
+ */
 export function sliceSteps(
   dense: Dense,
   axis: number | undefined,
@@ -109,9 +120,9 @@ export function sliceSteps(
   );
 }
 
-const keepsNaN = (before: number, value: number): number => (Number.isNaN(before) ? before : value);
+const preferNaN = (before: number, value: number): number => (Number.isNaN(before) ? before : value);
 
-/** Returns scales and zero points as they are stored: scalars, or vectors over `axis`. */
+/** Returns scales and zero points as tensors: scalars, or vectors along `axis`. */
 export function quantizationParameters({
   type,
   axis,
@@ -128,8 +139,8 @@ export function quantizationParameters({
 }
 
 /**
- * Quantizes a tensor with given scales and zero points: one of each, or one per slice along `axis`.
- * @throws PithError E_SHAPE_MISMATCH if their number is not that of the slices, E_DATA for NaN.
+ * Quantizes a tensor with given scales and zero points, either one of each or one per slice along `axis`.
+ * @throws PithError E_SHAPE_MISMATCH if their number differs from that of the slices; E_DATA for NaN.
  */
 export function quantizeTensor(
   dense: Dense,
@@ -138,7 +149,7 @@ export function quantizeTensor(
     readonly axis?: number | undefined;
     readonly scale: ArrayLike<number>;
     readonly zeroPoint: ArrayLike<number>;
-    /** The quantized values to use; default: all of the type. */
+    /** The range of quantized values; by default that of the type. */
     readonly range?: QuantizationRange;
   },
 ): QuantizedTensor {
@@ -168,7 +179,7 @@ export function quantizeTensor(
   };
 }
 
-/** Converts quantized values to a tensor; packs them if the type is packed. */
+/** Converts quantized values to a tensor. Values below 8 bits are packed. */
 export function codesTensor(type: QuantizedType, dims: readonly number[], codes: Codes): Dense<QuantizedType> {
   const data = isPacked(type) ? pack(type, codes) : codes;
   return { type, dims, data } as Dense<QuantizedType>;

@@ -1,6 +1,8 @@
 /**
- * Affine quantization x ≈ (q - zero point) · scale, exactly as in ONNX Runtime. It divides in float32 and rounds half to even: multiplying by
- * the reciprocal would differ. (A float64 quotient of float32 numbers, rounded to float32, is the float32 quotient: 53 ≥ 2 · 24 + 2 bits.)
+ * Affine quantization x ≈ (q − zero point) · scale, with exactly the results of ONNX Runtime. It divides in
+ * float32 and rounds half to even; multiplying by the reciprocal would give different results.
+ * Dividing in float64 and rounding the quotient to float32 gives the float32 quotient, because 53 ≥ 2 · 24 + 2
+ * bits.
  */
 import { PithError } from "../errors.ts";
 import { integerRange } from "../tensor/convert.ts";
@@ -15,13 +17,14 @@ export interface QuantizationRange {
 
 export interface RangeOptions {
   readonly type: QuantizedType;
-  /** The range is ±max|x| with the zero point in the middle. Default: true for signed types. */
+  /** Whether the range is ±max |x| with the zero point in the middle. By default true for signed types. */
   readonly symmetric?: boolean;
-  /** Leaves a bit unused, for processors whose 8-bit dot product saturates at 16 bits. */
+  /** Leaves one bit unused, for processors whose 8-bit dot product saturates at 16 bits. */
   readonly reduceRange?: boolean;
 }
 
 export interface ScaleOptions extends RangeOptions {
+  /** The minimum difference between the ends of the range. */
   readonly minimumRange?: number;
 }
 
@@ -38,7 +41,10 @@ export function isSigned(type: QuantizedType): boolean {
   return type.startsWith("int");
 }
 
-/** Returns the quantized values of a type: for 8 and 16 bits, a symmetric signed range omits the most negative one. */
+/**
+ * Returns the quantized values that are used. For 8 and 16 bits, a symmetric signed range omits the most
+ * negative value.
+ */
 export function quantizationRange(options: RangeOptions): QuantizationRange {
   const { type, reduceRange = false, symmetric = isSigned(type) } = options;
   const [low, high] = reduceRange ? (reducedRange[type] ?? integerRange[type]) : integerRange[type];
@@ -46,7 +52,8 @@ export function quantizationRange(options: RangeOptions): QuantizationRange {
   return { low: restricted ? -high : low, high };
 }
 
-// ONNX Runtime's table; 2-bit types have no bit to spare.
+// Ranges with one unused bit, as in ONNX Runtime. Types of 2 bits are missing, because they cannot leave a bit
+// unused.
 const reducedRange: Readonly<Partial<Record<QuantizedType, readonly [number, number]>>> = {
   int8: [-64, 64],
   uint8: [0, 127],
@@ -56,13 +63,14 @@ const reducedRange: Readonly<Partial<Record<QuantizedType, readonly [number, num
   uint4: [0, 7],
 };
 
-/** The smallest normal float32: a smaller scale loses digits. */
+/** The smallest normal float32. A smaller scale would lose digits. */
 export const smallestScale = 2 ** -126;
 
 /**
- * Returns scale and zero point for numbers from `min` to `max`, as ONNX Runtime's `compute_scale_zp`; the range is widened to contain 0.
- * For ranges too small for any scale, such as zeros, they are 1 and 0.
- * @throws PithError E_DATA if a bound is not finite or they are the wrong way round.
+ * Returns scale and zero point for numbers from `min` to `max`, as ONNX Runtime's `compute_scale_zp` does. The
+ * range is widened to contain 0. A range that is too small for a scale, such as that of zeros, gives scale 1
+ * and zero point 0.
+ * @throws PithError E_DATA if a bound is not finite, or if `min` exceeds `max`.
  * @example
  * scaleAndZeroPoint(-1, 2, { type: "uint8" }); // { scale: 0.0117647…, zeroPoint: 85 }
  */
@@ -79,16 +87,17 @@ export function scaleAndZeroPoint(min: number, max: number, options: ScaleOption
     top = Math.max(-bottom, top);
     bottom = -top;
   }
-  const single = Math.fround(top - bottom);
-  const exact = (Number.isFinite(single) ? single : top - bottom) / (high - low);
+  const float32Range = Math.fround(top - bottom);
+  const exact = (Number.isFinite(float32Range) ? float32Range : top - bottom) / (high - low);
   if (exact < smallestScale) return { scale: 1, zeroPoint: 0 };
   const zeroPoint = roundHalfEven(symmetric ? (low + high) / 2 : low - bottom / exact);
   return { scale: Math.fround(exact), zeroPoint };
 }
 
 /**
- * Quantizes a bias for the integer accumulator: int32, zero point 0, scale = input scale · weight scale (one, or one per channel).
- * Rounds in float64 and saturates; `saturated` counts the elements that did not fit.
+ * Quantizes a bias for the int32 accumulator, with zero point 0 and scale = input scale · weight scale (one, or
+ * one per channel). Rounds in float64 and saturates; `saturated` is the number of elements beyond the int32
+ * range.
  * @throws PithError E_SHAPE_MISMATCH if there are several weight scales, but not one per element.
  */
 export function quantizeBias(
@@ -119,17 +128,17 @@ export function quantizeBias(
 }
 
 /**
- * Returns the weight scale, enlarged if needed so that a bias of magnitude `bias` fits int32: input scale · weight scale ≥
- * 1.0001 · 2 |bias| / (2^32 - 2), as in ONNX Runtime, and at least the smallest normal float32. The zero point stays valid, because the range
- * grows by one factor on both sides.
- * @param weightScale 0 for zero weights: the result is then the smallest scale that holds the bias.
+ * Returns the weight scale, enlarged if necessary so that a bias fits into int32. As in ONNX Runtime, the
+ * condition is: input scale · weight scale ≥ 1.0001 · 2 |bias| / (2³² − 2). The product is also at least the
+ * smallest normal float32. The zero point stays valid, because both ends of the range grow by the same factor.
+ * @param weightScale 0 for weights that are all zero. The result is then the smallest scale that fits the bias.
  */
 export function weightScaleForBias(inputScale: number, weightScale: number, bias: number): number {
   const smallest = Math.max(smallestBiasScale(bias), smallestScale * 1.0001);
   return inputScale * weightScale >= smallest ? weightScale : smallest / inputScale;
 }
 
-/** Returns the smallest scale at which int32 holds ±|bias|, with some room for rounding. */
+/** Returns the smallest scale at which ±|bias| fits into int32, with a margin for rounding. */
 export function smallestBiasScale(bias: number): number {
   return (1.0001 * 2 * Math.abs(bias)) / (2 ** 32 - 2);
 }
@@ -147,6 +156,7 @@ export function makeCodes(type: QuantizedType, count: number): Codes {
   return isSigned(type) ? new Int8Array(count) : new Uint8Array(count);
 }
 
+/** Quantizes `count` values from index `from` on with one scale. */
 export function quantizeStretch(
   values: ArrayLike<number>,
   codes: Codes,
@@ -165,6 +175,7 @@ export function quantizeStretch(
   }
 }
 
+/** Quantizes row-major values with one scale per column. */
 export function quantizeColumns(
   values: Float32Array,
   codes: Codes,
@@ -184,7 +195,10 @@ export function quantizeColumns(
   }
 }
 
-/** Added to a number below 2^51 and subtracted again, it leaves the nearest integer, halves to even: sums from 2^52 to 2^53 have no fraction bits. */
+/**
+ * Adding this constant to a number below 2⁵¹ and subtracting it rounds to the nearest integer, halves to even.
+ * Sums from 2⁵² to 2⁵³ have no fraction bits.
+ */
 const roundingShift = 1.5 * 2 ** 52;
 
 function notANumber(index: number, values: ArrayLike<number>, scale: number): PithError {

@@ -1,21 +1,24 @@
-/** Ranks from singular values: NumPy's rank, the least for an energy share, the largest that saves elements. */
+/**
+ * Chooses ranks from singular values: NumPy's matrix rank, the lowest rank for a share of the energy, and the
+ * highest rank that saves elements.
+ */
 import { PithError } from "../errors.ts";
 import { type Matrix, type Multiply, multiplyHere } from "./matrix.ts";
 import { singularValues } from "./svd.ts";
 
-/** The distance from 1 to the next number of the type: `numpy.finfo(type).eps`. */
+/** The distance from 1 to the next number of each type, as `numpy.finfo(type).eps`. */
 const epsilon = { bfloat16: 2 ** -7, float16: 2 ** -10, float32: 2 ** -23, float64: 2 ** -52 } as const;
 
 export interface RankOptions {
-  /** The stored type of the matrix, for the tolerance (default: float64). */
+  /** The stored type of the matrix, which determines the tolerance; float64 by default. */
   readonly type?: keyof typeof epsilon;
-  /** The tolerance; default: NumPy's. */
+  /** The tolerance; NumPy's by default. */
   readonly tol?: number;
 }
 
 /**
- * Returns the number of singular values above the tolerance, as `numpy.linalg.matrix_rank`.
- * @throws PithError E_DATA if an entry is NaN or infinite.
+ * Returns the number of singular values above the tolerance, as `numpy.linalg.matrix_rank` does.
+ * @throws PithError E_DATA if an element is NaN or infinite.
  * @example
  * matrixRank(matrixOf([[1, 2], [2, 4]])); // 1
  */
@@ -36,9 +39,9 @@ export function rankTolerance(
 }
 
 /**
- * Returns the min(m, n) squared singular values as shares of their sum, descending; all 0 for a zero matrix.
- * Shares within rounding error of 0 are 0.
- * @throws PithError E_DATA if an entry is NaN or infinite.
+ * Returns the min(m, n) squared singular values of an m × n matrix as shares of their sum, in descending order.
+ * All shares are 0 for a zero matrix. Shares within the rounding error are set to 0.
+ * @throws PithError E_DATA if an element is NaN or infinite.
  * @example
  * const shares = await energyShares(matrixOf([[3, 0], [0, 4]])); // [0.64, 0.36]
  */
@@ -51,16 +54,17 @@ export async function energyShares(source: Matrix, multiply: Multiply = multiply
 }
 
 /**
- * Returns the smallest rank that holds at least the share `energy` of all squared singular values; 0 for a zero matrix.
- * @param shares as `energyShares` gives them.
- * @throws PithError E_OPTION if `energy` is not above 0 and at most 1.
+ * Returns the lowest rank whose singular values contain at least the share `energy` of all squared singular
+ * values; 0 for a zero matrix.
+ * @param shares The result of `energyShares`.
+ * @throws PithError E_OPTION unless 0 < `energy` ≤ 1.
  * @example
  * rankForEnergy([0.64, 0.36], 0.6); // 1
  */
 export function rankForEnergy(shares: ArrayLike<number>, energy: number): number {
   if (!(energy > 0 && energy <= 1))
     throw new PithError("E_OPTION", `The energy must be above 0 and at most 1, got ${energy}.`);
-  // Sums from the small end. 1e-12 of the total is rounding and does not raise the rank.
+  // Sums from the smallest share on. The tolerance of 1e-12 prevents rounding errors from raising the rank.
   let [rank, excess] = [shares.length, 1 - energy + 1e-12];
   while (rank > 0) {
     excess -= shares[rank - 1] ?? 0;
@@ -70,12 +74,14 @@ export function rankForEnergy(shares: ArrayLike<number>, energy: number): number
   return rank;
 }
 
-/** Returns the largest rank at which two factors are smaller than the matrix: r (m + n) < m n. */
+/**
+ * Returns the highest rank r at which two factors have fewer elements than the m × n matrix: r (m + n) < m n.
+ */
 export function largestRankThatSaves(rows: number, columns: number): number {
   return Math.max(0, Math.ceil((rows * columns) / (rows + columns)) - 1);
 }
 
-/** Returns the Frobenius norm of the error of a truncation to `rank`: √(Σ s_i² beyond it). */
+/** Returns the Frobenius norm of the error of a truncation to `rank`, √(Σ sᵢ²) over all i from `rank` on. */
 export function truncationError(s: ArrayLike<number>, rank: number): number {
   const first = s[rank] ?? 0;
   if (first === 0) return 0;

@@ -1,25 +1,29 @@
 /**
- * Blocked Householder reflections: H₁ H₂ … = I - Vᵀ T V, with a reflector in each row of V (Schreiber and Van Loan 1989; Golub and Van Loan,
- * Matrix Computations, 5.1.6). Reflected vectors are rows, too.
+ * Blocked Householder reflections: H₁ H₂ … = I − Vᵀ T V, with one reflector per row of V (Schreiber and Van
+ * Loan 1989; Golub and Van Loan, Matrix Computations, 5.1.6). The vectors to reflect are rows, too.
  */
 import { type Matrix, matrix, sliceColumns, sliceRows, transpose } from "./matrix.ts";
 import { product, type Steps } from "./steps.ts";
 import { axpy, dot } from "./vector.ts";
 
 export interface Block {
-  /** The first entry that the reflectors change. */
+  /** The index of the first entry that the reflectors change. */
   readonly from: number;
-  /** One reflector per row, from entry `from` on. */
+  /** The reflectors as rows, starting at entry `from`. */
   readonly v: Matrix;
+  /** T, upper triangular. */
   readonly t: Matrix;
 }
 
-/** Larger blocks make products faster, but leave more work outside of products. */
+/**
+ * The number of reflectors per block. Larger blocks make products faster, but leave more work outside products.
+ */
 export const blockSize = 32;
 
-/** The number of reflectors that are applied together to long vectors, to save passes over memory. */
+/** The number of reflectors that are applied together to long vectors, which saves passes over memory. */
 const wideBlock = 3 * blockSize;
 
+/** Returns the block of the reflectors in the rows of `v` with factors `tau`. */
 export function* blockOf(from: number, v: Matrix, tau: Float64Array): Steps<Block> {
   const size = tau.length;
   const t = matrix(size, size);
@@ -34,25 +38,27 @@ export function* blockOf(from: number, v: Matrix, tau: Float64Array): Steps<Bloc
   return { from, v, t };
 }
 
-/** Replaces each row x of `target` by Q x, or by Qᵀ x if `inverse`. */
+/** Replaces each row x of `target` by Q x for Q = I − Vᵀ T V, or by Qᵀ x if `inverse`. */
 export function* reflectRows(target: Matrix, { from, v, t }: Block, inverse: boolean): Steps<void> {
   const { rows, columns, data } = target;
   if (rows === 0) return;
   const width = v.columns;
-  const seen = width === columns ? target : sliceColumns(target, from, from + width);
-  const shares = yield* product(seen, transpose(v));
+  const affected = width === columns ? target : sliceColumns(target, from, from + width);
+  const shares = yield* product(affected, transpose(v));
   const change = yield* product(yield* product(shares, inverse ? t : transpose(t)), v);
   for (let row = 0; row < rows; row++) axpy(-1, change.data, row * width, data, row * columns + from, width);
 }
 
-/** Replaces each row x by Q₁ Q₂ … x. */
+/** Replaces each row x by Q₁ Q₂ … x, with one Q per block. */
 export function* reflectByAll(target: Matrix, blocks: readonly Block[]): Steps<void> {
   for (const block of blocks.toReversed()) yield* reflectRows(target, block, false);
 }
 
 /**
- * Computes A = Q R, given A's columns as rows (count × length, count ≤ length): row j becomes column j of R, followed by zeros.
- * @returns the blocks whose product is Q. Reflectors include leading zeros: slicing long vectors would cost more.
+ * Computes A = Q R in place. The rows of `columns` are the columns of A (count × length, count ≤ length). Row j
+ * becomes column j of R, followed by zeros.
+ * @returns The blocks whose product is Q. Their reflectors include leading zeros, because slicing long vectors
+ * would cost more.
  */
 export function* triangularize(columns: Matrix): Steps<readonly Block[]> {
   const { rows: count, columns: length } = columns;
@@ -78,7 +84,10 @@ export function* triangularize(columns: Matrix): Steps<readonly Block[]> {
   return blocks;
 }
 
-/** Triangularizes columns whose first `from` entries are already those of R, and stores the reflectors in `v`. */
+/**
+ * Triangularizes columns whose first `from` entries already belong to R, and stores the reflectors in `v`.
+ * Returns their factors τ.
+ */
 function triangularizeHere({ rows: size, columns: length, data }: Matrix, from: number, v: Matrix): Float64Array {
   const panel = sliceColumns(matrix(size, length, data), from, length);
   const tau = householder(panel.data, length - from, size);
@@ -92,7 +101,10 @@ function triangularizeHere({ rows: size, columns: length, data }: Matrix, from: 
   return tau;
 }
 
-/** Computes QR in place on contiguous columns: R on and above the diagonal, reflectors below it (v₀ = 1 is implied). Returns each reflector's τ. */
+/**
+ * Computes a QR factorization in place on contiguous columns. R is stored on and above the diagonal, the
+ * reflectors below it, with an implied v₀ = 1. Returns τ of each reflector.
+ */
 function householder(columns: Float64Array, length: number, count: number): Float64Array {
   const tau = new Float64Array(Math.min(length, count));
   for (let step = 0; step < tau.length; step++) {
@@ -112,10 +124,13 @@ function householder(columns: Float64Array, length: number, count: number): Floa
   return tau;
 }
 
-/** A smaller squared norm counts as zero, because squares of its entries would underflow. Assumes entries near 1. */
+/**
+ * The squared norm below which a vector counts as zero, because squares of its entries would underflow. Matrix
+ * entries must have magnitudes near 1.
+ */
 const negligibleSquare = 2 ** -900;
 
-/** Turns x = (x₀, tail) into (∓‖x‖, v) with (I - τ (1, v)(1, v)ᵀ) x = (∓‖x‖, 0), and returns τ. */
+/** Replaces x = (x₀, tail) by (∓‖x‖, v) with (I − τ (1, v)(1, v)ᵀ) x = (∓‖x‖, 0), and returns τ. */
 export function reflect(columns: Float64Array, start: number, rest: number): number {
   const tail = dot(columns, start + 1, columns, start + 1, rest);
   const head = columns[start] ?? 0;
@@ -123,7 +138,7 @@ export function reflect(columns: Float64Array, start: number, rest: number): num
     columns.fill(0, start + 1, start + 1 + rest);
     return 0;
   }
-  // Opposite to the head's sign, so that nothing cancels.
+  // The norm has the opposite sign of the head, which prevents cancellation.
   const norm = head > 0 ? -Math.sqrt(head * head + tail) : Math.sqrt(head * head + tail);
   const inverse = 1 / (head - norm);
   for (let at = start + 1; at <= start + rest; at++) columns[at] = (columns[at] ?? 0) * inverse;

@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
 import { random } from "../tensor/random.ts";
 import {
+  applyMask,
+  createCutter,
   cutLeast,
   cutMask,
   cutSmallest,
-  cutter,
-  masked,
   type RankedEntries,
   type Scores,
   sampleOf,
@@ -74,7 +74,7 @@ test.each(["float32", "float64"] as const)("cutSmallest without a mask ranks all
 });
 
 test.each(["float32", "float64"] as const)(
-  "cutter prunes block by block what cutMask prunes at once: %s",
+  "createCutter prunes block by block what cutMask prunes at once: %s",
   async (type) => {
     const scores = scoresOf(type, 5, 70_000);
     const numbers = random(5, "mask");
@@ -85,11 +85,11 @@ test.each(["float32", "float64"] as const)(
       const all = mask?.reduce((sum, one) => sum + one, 0) ?? scores.length;
       const [cut] = await cutSmallest([part], Math.round(0.72 * all));
       if (cut === undefined) throw new Error("no cut");
-      const keep = cutter(cut);
+      const keep = createCutter(cut);
       const kept: number[] = [];
       for (let start = 0; start < scores.length; start += 999)
         kept.push(...keep(scores.subarray(start, start + 999), mask?.subarray(start, start + 999)));
-      expect(kept).toEqual([...masked(scores, cutMask(mask, scores, cut))]);
+      expect(kept).toEqual([...applyMask(scores, cutMask(mask, scores, cut))]);
     }
   },
 );

@@ -1,29 +1,32 @@
-/** Selects the entries of smallest magnitude in one pass over data that is read in parts and never held in memory. */
+/**
+ * Selects the entries of smallest magnitude in one pass over data that is read in parts and never kept in
+ * memory as a whole.
+ */
 import { PithError } from "../errors.ts";
-import { joined } from "../tensor/dense.ts";
+import { joinArrays } from "../tensor/dense.ts";
 
-/** 1 for an entry that is kept, 0 for one that is pruned. */
+/** 1 for each entry that is kept, 0 for each one that is pruned. */
 export type Mask = Uint8Array;
 
 export type Scores = Float32Array | Float64Array;
 
-/** Prunes entries of magnitude below `limit`, and the first `ties` equal to it. */
+/** Prunes entries with a magnitude below `limit`, and the first `ties` entries with a magnitude equal to it. */
 export interface Threshold {
   readonly limit: number;
   readonly ties: number;
 }
 
 export interface Cut extends Threshold {
-  /** The number of pruned entries. */
+  /** The total number of pruned entries. */
   readonly gone: number;
 }
 
-/** Entries that are ranked together; read again for each pass. */
+/** Entries that are ranked together with others. Each pass reads them again. */
 export interface RankedEntries {
   readonly size: number;
-  /** A result of `sampleOf`; saves a pass. */
+  /** The result of `sampleOf`, if available, which saves a pass. */
   readonly sample?: Scores;
-  /** Undefined if all entries are kept. */
+  /** Returns the mask of previously pruned entries; undefined if there are none. */
   mask(): Promise<Mask | undefined>;
   scores(): Promise<Scores>;
 }
@@ -31,10 +34,10 @@ export interface RankedEntries {
 /** The sampling interval: a prime, so that it does not align with the rows of a matrix. */
 const stride = 251;
 
-/** With fewer entries, all magnitudes are collected. */
+/** The minimum number of entries for sampling. With fewer, all magnitudes are collected. */
 const minSampled = 2 ** 16;
 
-/** Returns every 251st magnitude, without masked entries. */
+/** Returns every 251st magnitude, except those of masked entries. */
 export function sampleOf(scores: Scores, mask: Mask | undefined): Scores {
   const sizes = new Float64Array(Math.ceil(scores.length / stride));
   let count = 0;
@@ -50,7 +53,7 @@ interface Bracket {
 
 const everything: Bracket = { low: 0, high: Number.POSITIVE_INFINITY };
 
-/** The number of magnitudes below and at the ends of a bracket, and the magnitudes inside. */
+/** The number of magnitudes below a bracket and at its ends, and the magnitudes inside it. */
 interface Located {
   readonly below: number;
   readonly atLow: number;
@@ -58,14 +61,17 @@ interface Located {
   readonly atHigh: number;
 }
 
-/** @throws PithError E_DATA if the score of a kept entry is NaN: it has no rank. */
+/**
+ * Counts and collects the magnitudes of unmasked entries relative to a bracket.
+ * @throws PithError E_DATA if the score of an unmasked entry is NaN, because it cannot be ranked.
+ */
 function locate(scores: Scores, mask: Mask | undefined, { low, high }: Bracket): Located {
   const between: number[] = [];
   let [below, atLow, atHigh] = [0, 0, 0];
   for (let index = 0; index < scores.length; index++) {
     if (mask?.[index] === 0) continue;
     const size = Math.abs(scores[index] ?? 0);
-    // Counts without a branch: about half of the entries are below, which branch prediction cannot handle.
+    // Counts without a branch. About half of the entries are below, so a branch would often be mispredicted.
     const isBelow = Number(size < low);
     below += isBelow;
     if ((isBelow | Number(size > high)) !== 0) continue;
@@ -77,21 +83,25 @@ function locate(scores: Scores, mask: Mask | undefined, { low, high }: Bracket):
   return { below, atLow, between, atHigh };
 }
 
+/** Returns the mask that also prunes the entries below a threshold. */
 export function cutMask(mask: Mask | undefined, scores: Scores, { limit, ties }: Threshold): Mask {
   const result = mask?.slice() ?? new Uint8Array(scores.length).fill(1);
   cutEntries(result, scores, limit, ties);
   return result;
 }
 
-/** Returns a function that sets pruned entries of consecutive blocks to 0; of equal entries, the first are pruned. Blocks can share a buffer. */
-export function cutter({ limit, ties }: Threshold): (scores: Scores, mask: Mask | undefined) => Scores {
+/**
+ * Returns a function that returns consecutive blocks with pruned entries set to 0. Of entries with equal
+ * magnitude, the first are pruned. The returned blocks can share a buffer.
+ */
+export function createCutter({ limit, ties }: Threshold): (scores: Scores, mask: Mask | undefined) => Scores {
   let remainingTies = ties;
   let result = new Float32Array();
   return (scores, mask) => {
     if (mask !== undefined || !(scores instanceof Float32Array && Math.fround(limit) === limit)) {
       const keptEntries = mask?.slice() ?? new Uint8Array(scores.length).fill(1);
       remainingTies = cutEntries(keptEntries, scores, limit, remainingTies);
-      return masked(scores, keptEntries);
+      return applyMask(scores, keptEntries);
     }
     if (result.length !== scores.length) result = new Float32Array(scores.length);
     remainingTies = zeroFloats(scores, result, limit, remainingTies);
@@ -99,19 +109,22 @@ export function cutter({ limit, ties }: Threshold): (scores: Scores, mask: Mask 
   };
 }
 
-/** Returns the numbers with zeros where the mask is 0. */
-export function masked(numbers: Scores, mask: Mask): Scores {
+/** Returns the numbers, with 0 where the mask is 0. */
+export function applyMask(numbers: Scores, mask: Mask): Scores {
   if (numbers instanceof Float64Array) return numbers.map((value, index) => (mask[index] === 1 ? value : 0));
   const result = new Float32Array(numbers.length);
   const [from, to] = [bitsOf(numbers), bitsOf(result)];
-  // As integers: −0 has no bits set, −1 has all.
+  // Applies the mask to the bits: −0 has no bits set, −1 has all bits set.
   for (let index = 0; index < to.length; index++) to[index] = (from[index] ?? 0) & -(mask[index] ?? 0);
   return result;
 }
 
 const bitsOf = ({ buffer, byteOffset, length }: Float32Array): Int32Array => new Int32Array(buffer, byteOffset, length);
 
-/** Cuts unmasked float32 scores without a mask, in half the time. @returns the number of equal entries that remain to be pruned. */
+/**
+ * Prunes float32 scores that have no mask, in half the time of `cutEntries`.
+ * @returns The number of ties that later blocks still have to prune.
+ */
 function zeroFloats(scores: Float32Array, result: Float32Array, limit: number, ties: number): number {
   const [from, to] = [bitsOf(scores), bitsOf(result)];
   const [limitBits = 0] = bitsOf(Float32Array.of(limit));
@@ -120,7 +133,7 @@ function zeroFloats(scores: Float32Array, result: Float32Array, limit: number, t
     const bits = from[index] ?? 0;
     // Without the sign, the bits of a float32 increase with its magnitude.
     const size = bits & 0x7fff_ffff;
-    // All bits if size ≥ limit, branch-free.
+    // The mask is all ones if size ≥ limit, computed without a branch.
     to[index] = bits & ((limitBits - 1 - size) >> 31);
     if (size !== limitBits || remainingTies === 0) continue;
     to[index] = 0;
@@ -129,7 +142,10 @@ function zeroFloats(scores: Float32Array, result: Float32Array, limit: number, t
   return remainingTies;
 }
 
-/** @returns the number of equal entries that remain to be pruned. */
+/**
+ * Sets the mask of pruned entries to 0.
+ * @returns The number of ties that later blocks still have to prune.
+ */
 function cutEntries(mask: Mask, scores: Scores, limit: number, ties: number): number {
   let remainingTies = ties;
   for (let index = 0; index < mask.length; index++) {
@@ -143,12 +159,15 @@ function cutEntries(mask: Mask, scores: Scores, limit: number, ties: number): nu
   return remainingTies;
 }
 
-/** Returns the cuts that prune `count` entries; undefined if the `count`-th smallest magnitude is outside the bracket. */
+/**
+ * Returns the cuts that prune `count` entries in total; undefined if the `count`-th smallest magnitude is
+ * outside the bracket.
+ */
 function cutsWithin(parts: readonly Located[], { low, high }: Bracket, count: number): readonly Cut[] | undefined {
   const sum = (term: (part: Located) => number): number => parts.reduce((total, part) => total + term(part), 0);
   const rank = count - sum(({ below }) => below);
   const rankInside = rank - sum(({ atLow }) => atLow);
-  const inside = joined(
+  const inside = joinArrays(
     Float64Array,
     parts.map(({ between }) => between),
   );
@@ -171,7 +190,7 @@ function cutsWithin(parts: readonly Located[], { low, high }: Bracket, count: nu
   });
 }
 
-/** Returns the number at a rank, counted from 0; reorders the array (Hoare 1961, "Algorithm 65: Find"). */
+/** Returns the number at a rank counted from 0. Reorders the array (Hoare 1961, "Algorithm 65: Find"). */
 function numberAtRank(numbers: Float64Array, rank: number): number {
   for (let [first, last] = [0, numbers.length - 1]; first < last; ) {
     const pivot = numbers[rank] ?? 0;
@@ -191,19 +210,21 @@ function numberAtRank(numbers: Float64Array, rank: number): number {
 }
 
 /**
- * Prunes the `count` entries of least |score| over all parts, the first of equal ones: returns one cut per part.
- * A sample brackets the threshold; one pass counts the entries below and collects those inside (Floyd and Rivest 1975, "Expected time
- * bounds for selection"). If the bracket misses the threshold, which is rare, it is widened.
- * @throws PithError E_DATA if the score of an entry that is kept is NaN.
+ * Prunes the `count` entries with the lowest |score| over all parts. Of equal entries, the first are pruned.
+ * Returns one cut per part.
+ * A sample gives a bracket around the threshold. One pass counts the entries below the bracket and collects
+ * those inside (Floyd and Rivest 1975, "Expected time bounds for selection"). In the rare case that the bracket
+ * misses the threshold, it is widened.
+ * @throws PithError E_DATA if the score of an unmasked entry is NaN.
  */
 export async function cutSmallest(parts: readonly RankedEntries[], count: number): Promise<readonly Cut[]> {
   if (count === 0) return parts.map(() => ({ limit: 0, ties: 0, gone: 0 }));
   const size = parts.reduce((sum, part) => sum + part.size, 0);
   const samples: Scores[] = [];
   for (const { sample, mask, scores } of parts) samples.push(sample ?? sampleOf(await scores(), await mask()));
-  const ascending = joined(Float64Array, samples).sort();
+  const ascending = joinArrays(Float64Array, samples).sort();
   const rank = count / stride;
-  // Four standard deviations of the rank.
+  // Starts with a bracket of ± 4 standard deviations of the rank.
   for (let reach = 4 * Math.sqrt(rank * Math.max(0, 1 - count / size)) + 1; ; reach *= 8) {
     const low = ascending[Math.floor(rank - reach)] ?? everything.low;
     const high = ascending[Math.ceil(rank + reach)] ?? everything.high;
@@ -215,7 +236,11 @@ export async function cutSmallest(parts: readonly RankedEntries[], count: number
   }
 }
 
-/** Returns the mask without the `count` entries of least |score|, the first of equal ones. @throws PithError E_DATA if a kept score is NaN. */
+/**
+ * Returns the mask with the `count` entries of lowest |score| pruned, too. Of equal entries, the first are
+ * pruned.
+ * @throws PithError E_DATA if the score of an unmasked entry is NaN.
+ */
 export function cutLeast(mask: Mask, scores: Scores, count: number): Mask {
   const [cut] = count === 0 ? [] : (cutsWithin([locate(scores, mask, everything)], everything, count) ?? []);
   return cut === undefined ? mask.slice() : cutMask(mask, scores, cut);

@@ -1,9 +1,12 @@
-/** Algorithms as generators that yield the large products a · b they need: run synchronously, or as a promise with an injected `Multiply`. */
+/**
+ * Runs algorithms that are generators and yield the large products a · b that they need. They run
+ * synchronously, or asynchronously with a given `Multiply`.
+ */
 import { type Matrix, type Multiply, multiply as multiplyHere } from "./matrix.ts";
 
 export type Steps<T> = Generator<readonly [Matrix, Matrix], T, Matrix>;
 
-/** Requests a product: `yield* product(a, b)`. */
+/** Requests a product from the caller of a generator: `yield* product(a, b)`. */
 export function* product(a: Matrix, b: Matrix): Steps<Matrix> {
   return yield [a, b];
 }
@@ -11,16 +14,16 @@ export function* product(a: Matrix, b: Matrix): Steps<Matrix> {
 export function runWith<T>(steps: Steps<T>, multiply: Multiply): Promise<T>;
 export function runWith<T>(steps: Steps<T>, multiply: Multiply | undefined): T | Promise<T>;
 export function runWith<T>(steps: Steps<T>, multiply: Multiply | undefined): T | Promise<T> {
-  return multiply === undefined ? here(steps) : elsewhere(steps, multiply);
+  return multiply === undefined ? runHere(steps) : runAsync(steps, multiply);
 }
 
-function here<T>(steps: Steps<T>): T {
+function runHere<T>(steps: Steps<T>): T {
   let next = steps.next();
   while (!next.done) next = steps.next(multiplyHere(...next.value));
   return next.value;
 }
 
-async function elsewhere<T>(steps: Steps<T>, multiply: Multiply): Promise<T> {
+async function runAsync<T>(steps: Steps<T>, multiply: Multiply): Promise<T> {
   let next = steps.next();
   while (!next.done) next = steps.next(await multiply(...next.value));
   return next.value;

@@ -1,7 +1,7 @@
 /**
- * Singular value decomposition A = U · diag(s) · Vᵀ by orthogonal transformations, as LAPACK's `gesvd`:
- *      A = Q R (if there are more rows than columns),   R = Q₂ B P₂ᵀ bidiagonal,   B = U₁ Σ V₁ᵀ by QR steps
- * No Gram matrix is formed, so small singular values are accurate relative to σ₁, as NumPy's rank requires.
+ * Singular value decomposition A = U · diag(s) · Vᵀ by orthogonal transformations, as in LAPACK's `gesvd`:
+ *      A = Q R (if there are more rows than columns),   R = Q₂ B P₂ᵀ with B bidiagonal,   B = U₁ Σ V₁ᵀ by QR steps
+ * No Gram matrix is used, so small singular values are accurate relative to s₁, as NumPy's rank requires.
  */
 import { PithError } from "../errors.ts";
 import { type Bidiagonal, bidiagonalize } from "./bidiagonal.ts";
@@ -14,16 +14,16 @@ import { runWith, type Steps } from "./steps.ts";
 export interface Svd {
   /** m × k, orthonormal columns. */
   readonly u: Matrix;
-  /** k singular values, descending, not negative. */
+  /** k singular values, non-negative, in descending order. */
   readonly s: Float64Array;
   /** n × k, orthonormal columns (not transposed). */
   readonly v: Matrix;
 }
 
 /**
- * Computes the thin singular value decomposition, synchronously or as a promise with products by `multiply`, which is several times faster.
- * Errors are a small multiple of 2^-53 · s[0].
- * @throws PithError E_DATA if an entry is NaN or infinite.
+ * Computes the thin singular value decomposition. With `multiply`, the function returns a promise and is
+ * several times faster. Errors are a small multiple of 2⁻⁵³ · s[0].
+ * @throws PithError E_DATA if an element is NaN or infinite.
  * @example
  * const { u, s, v } = svd(matrixOf([[3, 0], [4, 5]])); // s = [6.708…, 2.236…]
  */
@@ -34,16 +34,16 @@ export function svd(source: Matrix, multiply?: Multiply): Svd | Promise<Svd> {
 }
 
 /**
- * Returns the min(m, n) singular values, descending, at a third of the cost of `svd`.
- * @throws PithError E_DATA if an entry is NaN or infinite.
+ * Returns the min(m, n) singular values in descending order, at a third of the cost of `svd`.
+ * @throws PithError E_DATA if an element is NaN or infinite.
  */
 export function singularValues(source: Matrix): Float64Array;
 export function singularValues(source: Matrix, multiply: Multiply): Promise<Float64Array>;
 export function singularValues(source: Matrix, multiply?: Multiply): Float64Array | Promise<Float64Array> {
-  return runWith(valuesAlone(source), multiply);
+  return runWith(valuesOnly(source), multiply);
 }
 
-/** Returns all singular values, and the vectors of the `rank` leading ones. */
+/** Returns all singular values, and the singular vectors of the `rank` largest ones. */
 export function* leadingTriplets(source: Matrix, rank: number): Steps<Svd> {
   const wide = source.rows < source.columns;
   const { columns, scale } = scaledColumns(source);
@@ -53,7 +53,7 @@ export function* leadingTriplets(source: Matrix, rank: number): Steps<Svd> {
   return wide ? { u: v, s, v: u } : { u, s, v };
 }
 
-function* valuesAlone(source: Matrix): Steps<Float64Array> {
+function* valuesOnly(source: Matrix): Steps<Float64Array> {
   const { columns, scale } = scaledColumns(source);
   const none = matrix(columns.rows, 0);
   return bidiagonalSvd(yield* reduce(columns), none, none)
@@ -62,7 +62,10 @@ function* valuesAlone(source: Matrix): Steps<Float64Array> {
     .reverse();
 }
 
-/** Returns the columns (or rows, if fewer), scaled near 1, so that squares neither overflow nor underflow. */
+/**
+ * Returns the columns (or rows, if there are fewer) as rows, divided by `scale` so that their magnitudes are
+ * near 1 and squares neither overflow nor underflow.
+ */
 function scaledColumns(source: Matrix): { readonly columns: Matrix; readonly scale: number } {
   const largest = largestMagnitude(source);
   if (!Number.isFinite(largest)) {
@@ -71,7 +74,7 @@ function scaledColumns(source: Matrix): { readonly columns: Matrix; readonly sca
       `A singular value decomposition needs finite numbers, a ${source.rows} × ${source.columns} matrix holds ${largest}.`,
     );
   }
-  // 2^-1022 is avoided: its inverse times a subnormal is still small enough.
+  // The exponent is at least −1000, because the inverse of 2^-1022 would scale subnormal numbers too little.
   const scale = largest === 0 ? 1 : 2 ** Math.max(-1000, Math.floor(Math.log2(largest)));
   const columns =
     source.rows < source.columns ? matrix(source.rows, source.columns, source.data.slice()) : transpose(source);
@@ -95,7 +98,7 @@ function* reduce(columns: Matrix): Steps<Reduced> {
   return { ...(yield* bidiagonalize(square)), outer };
 }
 
-/** Singular vectors in rows, values descending. */
+/** The singular vectors as rows, with the values in descending order. */
 interface RowSvd {
   readonly values: Float64Array;
   readonly left: Matrix;
@@ -108,23 +111,23 @@ function* rowSvd(columns: Matrix, rank: number): Steps<RowSvd> {
   const signed = bidiagonalSvd(reduced, leftVectors, rightVectors);
   const values = signed.map(Math.abs);
   const order = Uint32Array.from(values, (_, index) => index).sort((a, b) => (values[b] ?? 0) - (values[a] ?? 0));
-  const chosen = order.subarray(0, rank);
-  const u = rowsOf(leftVectors, chosen, columns.columns);
-  const v = rowsOf(rightVectors, chosen, columns.rows);
-  chosen.forEach((row, place) => {
-    const vector = v.data.subarray(place * v.columns, (place + 1) * v.columns);
+  const leading = order.subarray(0, rank);
+  const u = rowsOf(leftVectors, leading, columns.columns);
+  const v = rowsOf(rightVectors, leading, columns.rows);
+  leading.forEach((row, index) => {
+    const vector = v.data.subarray(index * v.columns, (index + 1) * v.columns);
     if ((signed[row] ?? 0) < 0) vector.set(vector.map((entry) => -entry));
   });
   yield* reflectByAll(u, reduced.left);
   yield* reflectByAll(u, reduced.outer);
   yield* reflectByAll(v, reduced.right);
-  return { values: Float64Array.from(order, (place) => values[place] ?? 0), left: u, right: v };
+  return { values: Float64Array.from(order, (index) => values[index] ?? 0), left: u, right: v };
 }
 
 function rowsOf(source: Matrix, chosen: Uint32Array, width: number): Matrix {
   const result = matrix(chosen.length, width);
-  chosen.forEach((row, place) => {
-    result.data.set(source.data.subarray(row * source.columns, (row + 1) * source.columns), place * width);
+  chosen.forEach((row, index) => {
+    result.data.set(source.data.subarray(row * source.columns, (row + 1) * source.columns), index * width);
   });
   return result;
 }

@@ -9,7 +9,11 @@ export function largestOfBlocks(values: ArrayLike<number>, block: number): Float
   return largest;
 }
 
-/** Returns the index of the nearest table value per number; a tie takes the smaller value. @param table ascending values. */
+/**
+ * Returns the index of the nearest table value for each number, scaled by its block's largest magnitude. A tie
+ * selects the lower value.
+ * @param table Values in ascending order.
+ */
 export function tableCodes(
   values: ArrayLike<number>,
   largest: ArrayLike<number>,

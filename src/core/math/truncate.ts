@@ -1,10 +1,12 @@
 /**
- * The best approximation of a given rank, and its error.
- * Exact (Eckart and Young 1936): the leading singular triplets; the error is the norm of the other singular values.
- * Randomized (Halko, Martinsson and Tropp 2011), for a part of a large matrix: subspace iteration
+ * Computes the best approximation of a given rank, and its error.
+ * - Exact (Eckart and Young 1936): the leading singular triplets. The error is the norm of the other singular
+ *   values.
+ * - Randomized (Halko, Martinsson and Tropp 2011), for few singular values of a large matrix: subspace
+ *   iteration
  *      Q ← orth(A V),   Z ← Aᵀ Q,   V ← orth(Z), …;   A ≈ Q Zᵀ,   svd(Z) = V diag(s) Wᵀ,   U = Q W
- * from a random V, or with powers of AᵀA in place of A, until the captured energy ‖Z‖² stops growing.
- * Q is orthonormal, so the error is exact: ‖A - U diag(s) Vᵀ‖² = ‖A‖² - Σ s².
+ *   It starts from a random V, or from powers of AᵀA applied to it, and stops when the captured energy ‖Z‖²
+ * stops growing. Q is orthonormal, so the error is known exactly: ‖A − U diag(s) Vᵀ‖² = ‖A‖² − Σ s².
  */
 import { Miss, PithError } from "../errors.ts";
 import { random } from "../tensor/random.ts";
@@ -36,16 +38,20 @@ export interface TruncatedSvd extends Svd {
 }
 
 export interface TruncationOptions {
-  /** Default: randomized if the smaller side exceeds 600 and the rank is at most 0.4 of it, otherwise exact. */
+  /**
+   * The method. By default randomized if the smaller side exceeds 600 and the rank is at most 0.4 of it,
+   * otherwise exact.
+   */
   readonly method?: "exact" | "randomized";
-  /** Computes the large products of the randomized method; default: in JavaScript. */
+  /** Computes the large products of both methods; by default in JavaScript. */
   readonly multiply?: Multiply;
   readonly seed?: number;
 }
 
 /**
- * Returns the best approximation of rank `rank`, as thin singular factors: U m × rank, V n × rank.
- * @throws PithError E_OPTION if the rank is not an integer from 0 to min(m, n), E_DATA if an entry is NaN or infinite.
+ * Returns the best approximation with rank `rank` as thin singular factors: U is m × rank, V is n × rank.
+ * @throws PithError E_OPTION if the rank is not an integer from 0 to min(m, n); E_DATA if an element is NaN or
+ * infinite.
  * @example
  * const { u, s, v, relativeError } = await truncatedSvd(fromDense(weight), 32, { multiply });
  */
@@ -76,12 +82,15 @@ async function exactSvd(
   return { u, s: s.slice(0, rank), v, error, relativeError: norm === 0 ? 0 : error / norm, method: "exact" };
 }
 
-/** Extra columns beyond the rank: more make the subspace converge faster (Halko et al., section 4.3). */
+/**
+ * The number of extra columns beyond the rank, which make the subspace converge faster (Halko et al., section
+ * 4.3).
+ */
 const oversampling = 16;
 
 const maxIterations = 12;
 
-/** The iteration stops if it lowers the squared error by less than this share. */
+/** The iteration stops if it reduces the squared error by less than this share. */
 const standstill = 2e-3;
 
 async function randomizedSvd(source: Matrix, rank: number, options: TruncationOptions): Promise<TruncatedSvd> {
@@ -94,31 +103,32 @@ async function randomizedSvd(source: Matrix, rank: number, options: TruncationOp
     );
   }
   if (norm === 0) return exactSvd(source, rank, options);
-  // Prevents overflow and underflow of squares.
+  // Scales the matrix so that squares neither overflow nor underflow.
   const scale = Math.abs(Math.log2(norm)) < 400 ? 1 : Math.max(norm, 2 ** -1000);
   const unit = scale === 1 ? source : scaleRows(source, new Float64Array(source.rows).fill(1 / scale));
   const squaredNorm = (norm / scale) ** 2;
   const wide = source.rows < source.columns;
-  const turned = transpose(unit);
-  const [a, transposed] = wide ? [turned, unit] : [unit, turned];
+  const transposedUnit = transpose(unit);
+  const [a, transposed] = wide ? [transposedUnit, unit] : [unit, transposedUnit];
   const width = Math.min(rank + oversampling, a.columns);
   const stream = random(seed, "truncatedSvd");
   const start = matrix(a.columns, width);
   for (let at = 0; at < start.data.length; at++) start.data[at] = stream.uniform(-1, 1);
   const parts = { a, transposed, whole: squaredNorm, multiply };
   const gram = a.columns <= 4 * width ? await multiply(transposed, a) : undefined;
-  const near = gram === undefined ? { vectors: start, caught: 0 } : await bySquaring(gram, start, multiply);
-  const beyondGram = gram === undefined || 1 - near.caught < hiddenInGram;
+  const startSpace =
+    gram === undefined ? { vectors: start, caught: 0 } : await iterateBySquaring(gram, start, multiply);
+  const needsIteration = gram === undefined || 1 - startSpace.caught < hiddenInGram;
   const {
     left: basis,
     right,
     small,
-  } = beyondGram ? await byIteration(parts, near) : await projected(parts, near.vectors);
+  } = needsIteration ? await iterateSubspace(parts, startSpace) : await project(parts, startSpace.vectors);
   const u = await multiply(basis, sliceColumns(small.u, 0, rank));
   const s = small.s.slice(0, rank);
   const v =
     right === undefined ? sliceColumns(small.v, 0, rank) : await multiply(right, sliceColumns(small.v, 0, rank));
-  // Uses the energies, or the explicit difference if they would cancel.
+  // The error follows from the energies, or from the explicit difference if the energies would cancel.
   const missing = 1 - s.reduce((sum, value) => sum + value * value, 0) / squaredNorm;
   const relativeError =
     missing > 1e-8
@@ -141,51 +151,62 @@ interface Parts {
   readonly multiply: Multiply;
 }
 
+/** A subspace, and the share of the energy ‖A‖² that it captures. */
 interface Subspace {
   readonly vectors: Matrix;
   readonly caught: number;
 }
 
-/** A ≈ left · small · rightᵀ with orthonormal left and right; without `right`, A ≈ left · small. */
+/**
+ * A ≈ left · small · rightᵀ with orthonormal columns in `left` and `right`. Without `right`, A ≈ left · small.
+ */
 interface Projection {
   readonly left: Matrix;
   readonly right?: Matrix;
   readonly small: Svd;
 }
 
-async function byIteration({ a, transposed, whole, multiply }: Parts, near: Subspace): Promise<Projection> {
-  let { vectors, caught } = near;
+async function iterateSubspace({ a, transposed, whole, multiply }: Parts, startSpace: Subspace): Promise<Projection> {
+  let { vectors, caught } = startSpace;
   for (let iteration = 0; ; iteration++) {
     const { basis } = await orthonormalize(await multiply(a, vectors), multiply);
     const image = await multiply(transposed, basis);
-    const now = energy(image, image) / whole;
-    if (now - caught <= Math.max(standstill * (1 - now), 1e-15) || iteration === maxIterations) {
+    const captured = energy(image, image) / whole;
+    if (captured - caught <= Math.max(standstill * (1 - captured), 1e-15) || iteration === maxIterations) {
       const { u, s, v } = await svd(image, multiply);
       return { left: basis, small: { u: v, s, v: u } };
     }
-    caught = now;
+    caught = captured;
     ({ basis: vectors } = await orthonormalize(image, multiply));
   }
 }
 
-/** Computes A V Vᵀ, for vectors that need no more iterations. */
-async function projected({ a, multiply }: Parts, vectors: Matrix): Promise<Projection> {
+/** Projects A to the subspace of vectors V that need no more iterations, as A V Vᵀ. */
+async function project({ a, multiply }: Parts, vectors: Matrix): Promise<Projection> {
   const { basis: right } = await orthonormalize(vectors, multiply);
   const image = await multiply(a, right);
   const { basis: leftBasis } = await orthonormalize(image, multiply);
   return { left: leftBasis, right, small: await svd(await multiply(transpose(leftBasis), image), multiply) };
 }
 
-/** The share of the energy below which the rest is near the rounding error of G². */
+/**
+ * The share of uncaptured energy below which rounding errors of (AᵀA)² hide the rest, so that iteration with A
+ * must continue.
+ */
 const hiddenInGram = 1e-7;
 
-/** As `standstill`, for a squaring step, which is worth as many iterations as all before it. */
+/**
+ * The same limit as `standstill` for a squaring step, which equals as many iterations as all steps before it.
+ */
 const standstillOfSquaring = 2e-2;
 
 const maxSquarings = 5;
 
-/** Subspace iteration with powers of G = AᵀA, scaled to trace 1, for flat spectra. Directions below the rounding error of G remain for A. */
-async function bySquaring(product: Matrix, start: Matrix, multiply: Multiply): Promise<Subspace> {
+/**
+ * Subspace iteration with powers of G = AᵀA, scaled to trace 1, for slowly decaying singular values. It cannot
+ * resolve directions below the rounding error of G.
+ */
+async function iterateBySquaring(product: Matrix, start: Matrix, multiply: Multiply): Promise<Subspace> {
   let trace = 0;
   for (let at = 0; at < product.data.length; at += product.rows + 1) trace += product.data[at] ?? 0;
   const gram = scaleRows(product, new Float64Array(product.rows).fill(1 / trace));
@@ -195,11 +216,11 @@ async function bySquaring(product: Matrix, start: Matrix, multiply: Multiply): P
     const image = await multiply(power, vectors);
     const { basis, spread } = await orthonormalize(image, multiply, 1e-8);
     vectors = basis;
-    const now = energy(vectors, await multiply(gram, vectors));
-    const done = now - caught <= standstillOfSquaring * (1 - now);
-    caught = now;
+    const captured = energy(vectors, await multiply(gram, vectors));
+    const done = captured - caught <= standstillOfSquaring * (1 - captured);
+    caught = captured;
     if (done || squarings === maxSquarings) return { vectors, caught };
-    // Squaring the power squares the spread, which must stay above the rounding error of a Gram matrix.
+    // Squaring the power also squares `spread`, which must stay above the rounding error of a Gram matrix.
     if (spread > 1e-3) power = await multiply(power, power);
   }
 }
@@ -211,13 +232,16 @@ function energy(a: Matrix, b: Matrix): number {
 
 export interface Basis {
   readonly basis: Matrix;
-  /** The smallest pivot of the columns' Cholesky factor relative to the largest; 0 without such a factor. */
+  /**
+   * The smallest pivot of the columns' Cholesky factor divided by the largest; 0 if there is no such factor.
+   */
   readonly spread: number;
 }
 
 /**
- * Returns an orthonormal basis of the columns by Cholesky QR, Y ← Y L⁻ᵀ with L Lᵀ = YᵀY, repeated if it deviates from orthonormal by more
- * than `defect`. It fails only for nearly dependent columns, which use Householder reflections.
+ * Returns an orthonormal basis of the columns of Y by Cholesky QR: Y ← Y L⁻ᵀ with L Lᵀ = YᵀY. Repeats this once
+ * if the result deviates from orthonormality by more than `defect`. Nearly dependent columns, for which it
+ * fails, use Householder reflections.
  */
 export async function orthonormalize(source: Matrix, multiply: Multiply, defect = 2 ** -46): Promise<Basis> {
   let [basis, spread] = [source, 0];
@@ -226,7 +250,7 @@ export async function orthonormalize(source: Matrix, multiply: Multiply, defect 
     const deviation = pass === 0 ? 1 : deviationFromIdentity(gram);
     if (deviation <= defect) break;
     const factor = await cholesky(gram, multiply);
-    // The second pass can only repair a small defect.
+    // A second pass can only correct a small deviation.
     if (factor instanceof Miss || (pass === 1 && deviation > 0.1))
       return { basis: await runWith(householderBasis(source), multiply), spread: 0 };
     if (pass === 0) spread = pivotSpread(factor);

@@ -1,9 +1,10 @@
 /**
  * Tucker-2 decomposition of a convolution's weight over its two channel axes (Kim et al. 2016):
  *      W[o, i, k] ≈ Σ_{a, b} U[o, a] · C[a, b, k] · V[i, b]
- * which runs as a 1 × 1 convolution Vᵀ (in → b), a small kernel C (b → a), and a 1 × 1 convolution U (a → out). Starts from the leading
- * singular vectors of both unfoldings (HOSVD) and alternates between the factors (HOOI, De Lathauwer et al. 2000), output first.
- * U and V are orthonormal, so ‖W - Ŵ‖² = ‖W‖² - ‖C‖².
+ * It runs as a 1 × 1 convolution Vᵀ (in → b), a small kernel C (b → a), and a 1 × 1 convolution U (a → out).
+ * The computation starts from the leading singular vectors of both unfoldings (HOSVD). It then alternates
+ * between the two factors, output first (HOOI, De Lathauwer et al. 2000). U and V are orthonormal, so ‖W − Ŵ‖²
+ * = ‖W‖² − ‖C‖².
  */
 import { PithError } from "../errors.ts";
 import { frobenius, type Matrix, matrix, multiplyHere, transpose } from "./matrix.ts";
@@ -25,7 +26,7 @@ export interface Tucker2Options extends TruncationOptions {
   readonly rankIn: number;
 }
 
-/** Improvements after the start: most of the gain comes with the first. */
+/** The number of alternations after the start. The first gives most of the improvement. */
 const iterations = 5;
 
 /**
@@ -66,7 +67,7 @@ export async function tucker2(weight: Matrix, inputs: number, options: Tucker2Op
   return { out, in: input, core, relativeError };
 }
 
-/** [a, b, k] as an a × (b · k) matrix → [b, a, k] as a b × (a · k) matrix. */
+/** Swaps the first two axes of a tensor [a, b, k]: an a × (b · k) matrix becomes a b × (a · k) matrix. */
 export function swapChannels(source: Matrix, second: number): Matrix {
   const kernel = source.columns / second;
   const result = matrix(second, source.rows * kernel);
@@ -79,7 +80,7 @@ export function swapChannels(source: Matrix, second: number): Matrix {
   return result;
 }
 
-/** Returns the `rank` leading left singular vectors; completes the basis if there are fewer columns. */
+/** Returns the `rank` leading left singular vectors. If there are fewer columns, completes the basis. */
 async function leadingVectors(unfolded: Matrix, rank: number, options: TruncationOptions): Promise<Matrix> {
   if (rank <= unfolded.columns) return (await truncatedSvd(unfolded, rank, options)).u;
   const padded = matrix(unfolded.rows, rank);

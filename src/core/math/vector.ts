@@ -1,4 +1,7 @@
-/** Inner loops over flat arrays. They use four independent sums, because an addition waits four cycles for the previous one. */
+/**
+ * Inner loops over flat arrays. They use four independent sums, because each addition waits four cycles for the
+ * previous one.
+ */
 
 /** Returns Σ a[i] b[i] over `count` elements from two offsets. */
 export function dot(a: Float64Array, fromA: number, b: Float64Array, fromB: number, count: number): number {
@@ -33,7 +36,10 @@ export function axpy(
   }
 }
 
-/** Computes out[r] = row r of `a` · x for `rows` rows of `count` elements, `stride` apart: four at a time, to read x once for them. */
+/**
+ * Computes out[r] = row r of `a` · x, for `rows` rows of `count` elements that start `stride` apart. Processes
+ * four rows at a time, so that x is read once for them.
+ */
 export function dotRows(
   a: Float64Array,
   fromA: number,
@@ -70,7 +76,7 @@ export function dotRows(
   for (; row < rows; row++) out[fromOut + row] = dot(a, fromA + row * stride, x, fromX, count);
 }
 
-/** Computes out += Σ x[r] · row r of `a`, for `rows` rows of `count` elements, `stride` apart. */
+/** Computes out += Σ x[r] · row r of `a`, for `rows` rows of `count` elements that start `stride` apart. */
 export function addRows(
   a: Float64Array,
   fromA: number,
@@ -100,9 +106,10 @@ export function addRows(
 }
 
 /**
- * Rotates (x, y) ← (c x - s y, s x + c y) over `count` elements of one array, given s and τ = s / (1 + c).
- * Written as x - s (y + τ x) and y + s (x - τ y), because its cosine 1 - s τ never rounds to 1 for nonzero s (Rutishauser 1966), which preserves
- * lengths.
+ * Rotates (x, y) ← (c x − s y, s x + c y) over `count` elements of one array, given the sine s and τ = s / (1 +
+ * c).
+ * Computes x − s (y + τ x) and y + s (x − τ y). This preserves lengths, because the cosine 1 − s τ never rounds
+ * to 1 for nonzero s (Rutishauser 1966).
  */
 export function rotate(
   data: Float64Array,

@@ -1,7 +1,8 @@
 /**
- * Truncation that preserves outputs instead of weights (SVD-LLM, Wang et al. 2024). For inputs X (tokens × in) with XᵀX = S Sᵀ,
- * ‖X (W - Ŵ)ᵀ‖ = ‖(W - Ŵ) S‖, so W S is truncated to U diag(s) Vᵀ = U Uᵀ W S, and Ŵ = U Uᵀ W: S need not be invertible.
- * The squared singular values left out are the squared error of the outputs.
+ * Truncation that preserves outputs instead of weights (SVD-LLM, Wang et al. 2024). For inputs X (tokens × in)
+ * with XᵀX = S Sᵀ, the output error is ‖X (W − Ŵ)ᵀ‖ = ‖(W − Ŵ) S‖.
+ * So W S is truncated to U diag(s) Vᵀ = U Uᵀ W S, which gives Ŵ = U Uᵀ W; S can be singular. The squared error
+ * of the outputs is the sum of the squared singular values that are left out.
  */
 import { Miss } from "../errors.ts";
 import { cholesky } from "./cholesky.ts";
@@ -9,7 +10,7 @@ import { type Matrix, type Multiply, multiplyHere, scaleColumns, transpose } fro
 import { svd } from "./svd.ts";
 import { type TruncationOptions, truncatedSvd } from "./truncate.ts";
 
-/** Ŵ = left · right. */
+/** Two factors of the approximated weight Ŵ = left · right. */
 export interface WeightFactors {
   /** out × rank, orthonormal columns. */
   readonly left: Matrix;
@@ -19,9 +20,9 @@ export interface WeightFactors {
 }
 
 /**
- * Returns factors of a weight (out × in) that preserve its outputs, given a square root S of the Gram matrix XᵀX = S Sᵀ of its inputs (in × any).
- * S can be singular.
- * @throws PithError E_SHAPE_MISMATCH if the sizes do not fit, E_OPTION if the rank is out of range.
+ * Returns factors of a weight (out × in) that preserve its outputs.
+ * @param root S with XᵀX = S Sᵀ for the inputs X (in × any number of columns). S can be singular.
+ * @throws PithError E_SHAPE_MISMATCH if the sizes do not fit; E_OPTION if the rank is out of range.
  * @example
  * const { left, right, relativeError } = await whitenedSvd(fromDense(weight), await squareRoot(gram), 32, { multiply });
  */
@@ -36,7 +37,10 @@ export async function whitenedSvd(
   return { left: u, right: await multiply(transpose(u), weight), relativeError };
 }
 
-/** Returns S with S · Sᵀ = A for a positive semidefinite A: Cholesky's factor or, if that fails (fewer samples than inputs), U √Σ of A = U Σ Uᵀ. */
+/**
+ * Returns S with S · Sᵀ = A for a positive semidefinite A. This is the Cholesky factor, or, if that fails
+ * because there are fewer samples than inputs, U √Σ from A = U Σ Uᵀ.
+ */
 export async function squareRoot(gram: Matrix, multiply: Multiply = multiplyHere): Promise<Matrix> {
   const factor = await cholesky(gram, multiply);
   if (!(factor instanceof Miss)) return factor;

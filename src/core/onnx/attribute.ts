@@ -34,19 +34,22 @@ export async function readAttribute(
   const values = fields.filter((field) => field.number === f[kind]);
   const attribute = await readValue(reading, kind, values, node, depth, `${place}, attribute "${name}"`);
   if (kind === "graph" || kind === "graphs" || !isLoaded(message)) {
-    // The value can change or is not in memory, so only the other fields are carried.
+    // Graphs can change, and other values are not in memory, so only the remaining fields are carried.
     const readNumbers = new Set<number>([f.name, f.type, f[kind]]);
     const rest = fields.filter((field) => !readNumbers.has(field.number));
     const carried = joinCarried(await Promise.all(rest.map((field) => file.loaded(field))));
     if (carried === undefined) return [name, attribute];
-    // Graphs are copied with their outer graph; other attributes are shared by copies and identified as objects.
+    // Copies of a model share attributes other than graphs, so these remember the fields by object identity.
     if (attribute.kind === "graph" || attribute.kind === "graphs") return [name, { ...attribute, unknown: carried }];
     setOrigin(attribute, { carried });
   } else setOrigin(attribute, { whole: payload(message), name });
   return [name, attribute];
 }
 
-/** Before IR version 2 files omit the type, so the present field determines it. */
+/**
+ * Returns the kind of an attribute. Before IR version 2, files omit the type, so the present field determines
+ * the kind.
+ */
 function kindOf(type: number, fields: readonly Field[]): Kind | undefined {
   if (type !== 0) return kindOfType.get(type);
   return kinds.find((kind) => fields.some((field) => field.number === f[kind]));
@@ -153,11 +156,11 @@ function writeValue(writer: Writer, attribute: Exclude<Attribute, { kind: "opaqu
   switch (attribute.kind) {
     case "float":
     case "floats":
-      for (const value of many(attribute.value)) writer.float(field, value);
+      for (const value of asList(attribute.value)) writer.float(field, value);
       break;
     case "int":
     case "ints":
-      for (const value of many(attribute.value)) writer.integer(field, value);
+      for (const value of asList(attribute.value)) writer.integer(field, value);
       break;
     case "string":
     case "strings":
@@ -168,7 +171,7 @@ function writeValue(writer: Writer, attribute: Exclude<Attribute, { kind: "opaqu
       break;
     case "tensor":
     case "tensors":
-      for (const value of many(attribute.value)) {
+      for (const value of asList(attribute.value)) {
         writer.message(
           field,
           (message) => writeTensor(message, value, { strings: writing.strings }),
@@ -178,13 +181,13 @@ function writeValue(writer: Writer, attribute: Exclude<Attribute, { kind: "opaqu
       break;
     case "graph":
     case "graphs":
-      for (const value of many(attribute.value)) {
+      for (const value of asList(attribute.value)) {
         writer.message(field, (message) => writing.graph(message, value), value.unknown);
       }
       break;
   }
 }
 
-function many<T>(value: T | readonly T[]): readonly T[] {
+function asList<T>(value: T | readonly T[]): readonly T[] {
   return Array.isArray(value) ? value : [value as T];
 }

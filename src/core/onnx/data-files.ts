@@ -1,4 +1,7 @@
-/** Weight files of models: `model.onnx_data`, or `model.onnx_data_1` and so on if others need it; while saving `model.onnx_data.<saver>`. */
+/**
+ * Manages weight files of models: `model.onnx_data`, or `model.onnx_data_1` and so on if other models use that
+ * name. While a file is being saved, it is called `model.onnx_data.<saver>`.
+ */
 import {
   fileKind,
   fileNameOf,
@@ -21,8 +24,9 @@ export function dataName(model: string, number: number): string {
 
 interface DataName {
   readonly model: string;
+  /** The name of the finished file. */
   readonly final: string;
-  /** The saving process, while it is being saved. */
+  /** The process that is saving the file; undefined for a finished file. */
   readonly saver: string | undefined;
 }
 
@@ -32,8 +36,8 @@ export function parseDataName(name: string): DataName | undefined {
 }
 
 /**
- * Chooses names for weight files: the first that are unused, or used only by the replaced model.
- * @returns the names, and the files that the replaced model leaves behind.
+ * Chooses the first names for weight files that are unused or used only by the replaced model.
+ * @returns The names, and the files that only the replaced model used.
  */
 export async function chooseDataNames(
   path: string,
@@ -55,7 +59,7 @@ export async function chooseDataNames(
   return { names, replaced };
 }
 
-/** Removes weight files that no model in the folder reads. Failures are ignored. */
+/** Removes those weight files that no model in the folder reads. Failures are ignored. */
 export async function removeUnread(path: string, names: Iterable<string>): Promise<void> {
   const folder = folderOf(path);
   let read: ReadonlySet<string> | undefined;
@@ -67,28 +71,28 @@ export async function removeUnread(path: string, names: Iterable<string>): Promi
   }
 }
 
-/** Removes weights that killed processes left before the model referred to them. */
+/** Removes weight files that killed processes wrote before a model referred to them. */
 export async function removeAbandoned(path: string): Promise<void> {
   const folder = folderOf(path);
   const abandoned: string[] = [];
   for (const file of await listFolder(folder).catch((): string[] => [])) {
     const temporary = temporaryOf(file);
     const named = parseDataName(temporary?.name ?? file);
-    const maker = temporary?.ending ?? named?.saver;
+    const owner = temporary?.ending ?? named?.saver;
     if (
       named?.model !== fileNameOf(path) ||
-      maker === undefined ||
-      !(await isLeftBehind(joinPath(folder, file), maker))
+      owner === undefined ||
+      !(await isLeftBehind(joinPath(folder, file), owner))
     )
       continue;
-    // No model refers to a temporary file.
+    // No model refers to a temporary file, so it can be removed at once.
     if (temporary !== undefined) await removeFile(joinPath(folder, file)).catch(() => {});
     else abandoned.push(file);
   }
   await removeUnread(path, abandoned);
 }
 
-/** Returns the model's own weight files by name, including unfinished ones. */
+/** Returns the names of the weight files that belong to a model, including unfinished ones. */
 export async function ownDataFiles(path: string): Promise<ReadonlySet<string>> {
   const names = new Set<string>();
   for (const location of (await locationsOf(path)) ?? []) {
@@ -101,17 +105,20 @@ export async function ownDataFiles(path: string): Promise<ReadonlySet<string>> {
   return names;
 }
 
-/** Represents any file, for models that cannot be read completely. */
+/** Represents all files, because a model that cannot be read completely might refer to any of them. */
 const anyFile = "*";
 
-/** Returns the files, with links resolved, that the models of a folder read, except the model at a path that is about to be replaced. */
+/**
+ * Returns the files that the models of a folder read, with links resolved. `except` is the path of a model that
+ * is about to be replaced, which is ignored.
+ */
 async function filesReadIn(folder: string, except?: string): Promise<ReadonlySet<string>> {
   const read = new Set<string>();
   const replacedModel = except === undefined ? undefined : joinPath(await realPath(folder), fileNameOf(except));
   for (const name of await listFolder(folder)) {
     const model = joinPath(folder, name);
     if (!/\.onnx$/i.test(name)) continue;
-    // Links to the replaced model will lead to the new one.
+    // Links to the replaced model will point to the new one.
     if (except !== undefined && name === fileNameOf(except)) continue;
     if (replacedModel !== undefined && (await realPath(model).catch(() => undefined)) === replacedModel) continue;
     for (const location of (await locationsOf(model)) ?? [anyFile])
@@ -124,17 +131,20 @@ async function isRead(file: string, read: ReadonlySet<string>): Promise<boolean>
   return read.has(anyFile) || read.has(await realPath(file).catch(() => file));
 }
 
-/** Returns whether the path exists, including dangling links. */
+/** Returns whether a path exists. Dangling links count as existing. */
 async function isThere(path: string): Promise<boolean> {
   return (await listFolder(folderOf(path)).catch((): string[] => [])).includes(fileNameOf(path));
 }
 
-/** Returns the weight files of a model; none for other files, undefined if the model cannot be read completely. */
+/**
+ * Returns the locations of a model's weight files; none for other files. Undefined if the model cannot be read
+ * completely.
+ */
 export async function locationsOf(path: string): Promise<readonly string[] | undefined> {
   if ((await fileKind(path)) !== "file") return [];
   const locations = new Set<string>();
-  // Contents of small tensors do not matter here.
-  const nothing: ByteSource = {
+  // The contents of tensors do not matter here, so the source returns zeros.
+  const zeroSource: ByteSource = {
     name: "",
     size: Number.MAX_SAFE_INTEGER,
     read: (start, end) => Promise.resolve(new Uint8Array(end - start)),
@@ -142,7 +152,7 @@ export async function locationsOf(path: string): Promise<readonly string[] | und
   try {
     await decodeModel(await openFile(path), (location) => {
       locations.add(location);
-      return Promise.resolve(nothing);
+      return Promise.resolve(zeroSource);
     });
   } catch (error) {
     if (!(error instanceof PithError) || error.code !== "E_NOT_ONNX") return undefined;

@@ -12,12 +12,15 @@ import type { Reading } from "./reading.ts";
 import { graphFields, modelFields, sparseFields } from "./schema.ts";
 import { readTensor } from "./tensor.ts";
 import { readValueInfo, UnknownDims, type ValueInfo } from "./value-info.ts";
-import { malformed, PastEnd } from "./wire.ts";
+import { malformedError, PastEnd } from "./wire.ts";
 
-/** The maximum nesting of subgraphs: real models have three or four levels. */
+/** The maximum nesting depth of subgraphs. Real models have three or four levels. */
 const depthLimit = 100;
 
-/** Reads a model; weights above 8 KiB stay in the source. @throws PithError E_NOT_ONNX, E_MODEL, E_UNSUPPORTED */
+/**
+ * Reads a model. Weights above 8 KiB are read later, from the source.
+ * @throws PithError E_NOT_ONNX, E_MODEL, E_UNSUPPORTED
+ */
 export async function decodeModel(
   source: ByteSource,
   open: OpenExternal | undefined,
@@ -48,6 +51,7 @@ export async function decodeModel(
   return model;
 }
 
+/** The error for a file that ends before its last field does. */
 export class CutOff extends PithError {
   constructor(bytes: number, min: number) {
     const [available, minimum] = [bytes, min].map((number) => number.toLocaleString("en"));
@@ -62,7 +66,7 @@ async function fieldsOf(file: LazyFile): Promise<Field[]> {
   try {
     return await file.fields(0, size);
   } catch (error) {
-    // Files that are not models usually have other field numbers here.
+    // Only a field number of a model indicates a truncated model. Other files usually have other numbers here.
     if (error instanceof PastEnd && numbers.has(error.number)) throw new CutOff(size, error.end);
     throw error;
   }
@@ -113,10 +117,11 @@ async function readHeaderFields(
         else header[text] = fieldText(field);
       }
     }
-    // Defaults are not written, so explicit defaults are carried (`writeHeader`).
-    if (isSpelledDefault(field) || field.number === modelFields.opsetImport) unknown.push(field);
+    // The writer omits fields with default values, so fields that contain a default are carried
+    // (`writeHeader`).
+    if (containsDefault(field) || field.number === modelFields.opsetImport) unknown.push(field);
   }
-  // Before IR version 3 there was a single opset without imports.
+  // Before IR version 3, there was a single opset, which files did not state.
   if (header.opsets.size === 0 && header.irVersion >= 3) {
     throw new PithError("E_MODEL", "its operator set is missing (opset_import).", {
       hint: "Set it where the model is made, onnx.helper.make_model(graph, opset_imports=[…]), or export it again.",
@@ -128,10 +133,10 @@ async function readHeaderFields(
 }
 
 const headerTexts = ["producerName", "producerVersion", "domain", "doc"] as const;
-const defaulted = new Set<number>([...headerTexts, "modelVersion" as const].map((name) => modelFields[name]));
+const fieldsWithDefaults = new Set<number>([...headerTexts, "modelVersion" as const].map((name) => modelFields[name]));
 
-function isSpelledDefault(field: Field): boolean {
-  if (!defaulted.has(field.number)) return false;
+function containsDefault(field: Field): boolean {
+  if (!fieldsWithDefaults.has(field.number)) return false;
   return field.wire === 0 ? lastVarint(field) === 0 : field.start === field.end;
 }
 
@@ -190,7 +195,7 @@ async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Gr
   for (const { info, field } of declared) {
     const value = graph.ownValue(info.name) ?? (produced.has(info.name) ? graph.addValue(info.name) : undefined);
     if (value === undefined) {
-      // The type of a missing value (left by another tool) is ignored and carried.
+      // Another tool removed the value but not its type. The type has no effect and is carried.
       unknown.push(await file.loaded(field));
       continue;
     }
@@ -198,7 +203,7 @@ async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Gr
     value.declared = true;
   }
   graph.unknown = joinCarried(unknown);
-  // Creates all values before the nodes: nodes need not be sorted, and subgraphs see outer values.
+  // Creates all values before the nodes, because nodes can be unsorted and subgraphs read outer values.
   for (const name of produced) if (graph.ownValue(name) === undefined) graph.addValue(name);
   for (const node of nodes) await addNode(reading, node, graph, depth);
   graph.setOutputs(
@@ -219,7 +224,7 @@ async function addInitializer(reading: Reading, field: Field, graph: Graph): Pro
   const read = await readTensor(file, await file.inside(field), reading.external, "tensor");
   const { name, tensor } = read;
   if (name === "") throw new PithError("E_MODEL", `graph "${graph.name}": a stored tensor has no name.`);
-  if (graph.ownValue(name) !== undefined) throw twice(graph, name);
+  if (graph.ownValue(name) !== undefined) throw duplicateError(graph, name);
   const value = graph.addValue(name, { type: tensor.type, dims: tensor.dims });
   value.tensor = tensor;
   value.doc = read.doc;
@@ -227,15 +232,15 @@ async function addInitializer(reading: Reading, field: Field, graph: Graph): Pro
   [value.metadata, value.role] = readMetadata(read.metadata);
 }
 
-/** Sparse weights are carried: name and type are known, elements are not read. */
+/** Adds a sparse weight. Its name and type are known; its elements are carried without being read. */
 async function addSparse(reading: Reading, lazy: Field, graph: Graph): Promise<void> {
   const { file } = reading;
   const field = await file.loaded(lazy);
   const parts = splitFields(payload(field), field.start);
   const values = parts.find((part) => part.number === sparseFields.values);
-  if (values === undefined) throw malformed(field.from, "a sparse tensor has no values");
+  if (values === undefined) throw malformedError(field.from, "a sparse tensor has no values");
   const { name, tensor } = await readTensor(file, await file.inside(values), reading.external, "sparse tensor");
-  if (name === "" || graph.ownValue(name) !== undefined) throw twice(graph, name);
+  if (name === "" || graph.ownValue(name) !== undefined) throw duplicateError(graph, name);
   const dims: number[] = [];
   for (const part of parts)
     if (part.number === sparseFields.dims) eachVarint(part, ({ signed }) => dims.push(Number(signed)));
@@ -247,7 +252,7 @@ function addInputs(graph: Graph, infos: readonly ValueInfo[]): void {
   const inputs: Value[] = [];
   for (const info of infos) {
     if (info.name === "") throw new PithError("E_MODEL", `graph "${graph.name}": an input has no name.`);
-    if (names.has(info.name)) throw twice(graph, info.name);
+    if (names.has(info.name)) throw duplicateError(graph, info.name);
     names.add(info.name);
     const value = graph.ownValue(info.name) ?? graph.addValue(info.name);
     applyInfo(value, info);
@@ -261,7 +266,7 @@ function producedNames(graph: Graph, nodes: readonly ReadNode[]): Set<string> {
   for (const node of nodes) {
     for (const name of node.outputs) {
       if (name === undefined) continue;
-      if (names.has(name) || graph.ownValue(name) !== undefined) throw twice(graph, name);
+      if (names.has(name) || graph.ownValue(name) !== undefined) throw duplicateError(graph, name);
       names.add(name);
     }
   }
@@ -270,7 +275,7 @@ function producedNames(graph: Graph, nodes: readonly ReadNode[]): Set<string> {
 
 function applyInfo(value: Value, info: ValueInfo): void {
   if (value.tensor !== undefined) {
-    // The tensor's own type takes precedence; an equal declared type is kept as written.
+    // The tensor's type takes precedence. An equal declared type is kept as written in the file.
     const { dims } = value.tensor;
     const agrees =
       info.type?.type === value.tensor.type &&
@@ -299,6 +304,6 @@ function isSorted(graph: Graph): boolean {
   return true;
 }
 
-function twice(graph: Graph, name: string): PithError {
+function duplicateError(graph: Graph, name: string): PithError {
   return new PithError("E_MODEL", `graph "${graph.name}": "${name}" is defined twice.`);
 }

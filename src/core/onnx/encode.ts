@@ -1,6 +1,7 @@
 /**
- * Writes models (ModelProto, GraphProto) with ascending fields, so that files written by protobuf are reproduced byte for byte. Types are written for
- * inputs, outputs, values whose type the file declared, and values with a role, metadata or a doc string.
+ * Writes models (ModelProto, GraphProto) with fields in ascending order, which reproduces files written by
+ * protobuf byte for byte. Types are written for inputs, outputs, values whose type the file declared, and
+ * values with a role, metadata or documentation.
  */
 import { PithError } from "../errors.ts";
 import { allTensors, type Graph, type Node, type Value } from "../graph/graph.ts";
@@ -24,17 +25,22 @@ import { writeValueInfo } from "./value-info.ts";
 import { type ExternalPlace, writeTensor } from "./write-tensor.ts";
 import { type Piece, sizeOf, stream, Writer } from "./writer.ts";
 
+/** The maximum size of an ONNX file in bytes, which protobuf imposes. */
 const protobufLimit = 2 ** 31 - 1;
 
 export interface EncodeOptions {
-  /** The external location of a stored tensor, relative to the model's folder; undefined to store it in the model. */
+  /**
+   * Returns where a stored tensor is written, relative to the model's folder; undefined to store it in the
+   * model's file.
+   */
   readonly place?: (value: Value, tensor: Tensor) => ExternalPlace | undefined;
 }
 
 /**
- * Encodes a model as an ONNX file, in chunks of about a megabyte. Weights in files are copied from there, so memory holds only the graph and a chunk.
- * @throws PithError E_UNSUPPORTED if the model would be 2 GiB or longer (weights must go into other files then), E_SOURCE_CHANGED if a
- * file that holds weights has changed.
+ * Encodes a model as an ONNX file, in chunks of about 1 MB. Weights that are stored in files are copied from
+ * there, so memory contains only the graph and one chunk.
+ * @throws PithError E_UNSUPPORTED if the file would be 2 GiB or larger, so that weights must be stored in
+ * separate files; E_SOURCE_CHANGED if a file that contains weights has changed.
  *
  * @example
  * const parts: Uint8Array[] = [];
@@ -42,12 +48,15 @@ export interface EncodeOptions {
  * const download = new Blob(parts as BlobPart[]);
  */
 export async function* encode(model: Model, options: EncodeOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
-  yield* stream(fitting(await modelPieces(model, options)));
+  yield* stream(requireFit(await modelPieces(model, options)));
 }
 
-/** Encodes a model as an ONNX file, in one array. @throws PithError as `encode` does. */
+/**
+ * Encodes a model as an ONNX file in one array.
+ * @throws PithError as `encode` does.
+ */
 export async function encodeToBytes(model: Model, options: EncodeOptions = {}): Promise<Uint8Array> {
-  const pieces = fitting(await modelPieces(model, options));
+  const pieces = requireFit(await modelPieces(model, options));
   const bytes = new Uint8Array(totalSize(pieces));
   let length = 0;
   for await (const chunk of stream(pieces)) {
@@ -57,20 +66,23 @@ export async function encodeToBytes(model: Model, options: EncodeOptions = {}): 
   return bytes;
 }
 
-/** Returns the size of the model's file in bytes, without writing it. */
+/** Returns the size in bytes that the model's file would have. */
 export async function encodedSize(model: Model, options: EncodeOptions = {}): Promise<number> {
-  return totalSize(fitting(await modelPieces(model, options)));
+  return totalSize(requireFit(await modelPieces(model, options)));
 }
 
-/** Returns the model's file as random access, without writing it. @throws PithError as `encode` does. */
+/**
+ * Returns a source with the contents of the model's file, without writing the file.
+ * @throws PithError as `encode` does.
+ */
 export async function encodedSource(model: Model): Promise<ByteSource> {
-  const pieces = fitting(await modelPieces(model, {}));
-  let produced: { readonly piece: Piece; readonly bytes: Uint8Array } | undefined;
+  const pieces = requireFit(await modelPieces(model, {}));
+  let cachedPiece: { readonly piece: Piece; readonly bytes: Uint8Array } | undefined;
   const readPiece = async (piece: Piece, start: number, end: number): Promise<Uint8Array> => {
     if (piece instanceof Uint8Array) return piece.subarray(start, end);
     if (!("produce" in piece)) return piece.source.read(piece.start + start, piece.start + end);
-    if (produced?.piece !== piece) produced = { piece, bytes: await piece.produce() };
-    return produced.bytes.subarray(start, end);
+    if (cachedPiece?.piece !== piece) cachedPiece = { piece, bytes: await piece.produce() };
+    return cachedPiece.bytes.subarray(start, end);
   };
   return {
     size: totalSize(pieces),
@@ -92,8 +104,11 @@ export function fits(pieces: readonly Piece[], fileBytes = protobufLimit): boole
   return totalSize(pieces) <= Math.min(fileBytes, protobufLimit);
 }
 
-/** @throws PithError E_UNSUPPORTED if the model is too long for one file. */
-export function fitting(pieces: readonly Piece[]): readonly Piece[] {
+/**
+ * Returns the pieces if they fit into one file.
+ * @throws PithError E_UNSUPPORTED if they do not.
+ */
+export function requireFit(pieces: readonly Piece[]): readonly Piece[] {
   if (fits(pieces)) return pieces;
   throw new PithError(
     "E_UNSUPPORTED",
@@ -138,7 +153,7 @@ export async function modelPieces(model: Model, options: EncodeOptions): Promise
   return writer.finish();
 }
 
-/** Returns opset imports as the file spelled them: an empty default domain can be explicit. */
+/** Returns opset imports as the file wrote them. The default domain, for example, can be written explicitly. */
 function carriedOpsets(unknown: Uint8Array | undefined): Map<string, Uint8Array> {
   const opsets = new Map<string, Uint8Array>();
   for (const field of unknown === undefined ? [] : splitFields(unknown)) {
@@ -154,7 +169,7 @@ function writeGraph(writer: Writer, graph: Graph, writing: Writing, options: Enc
   for (const value of values) {
     const { tensor } = value;
     if (tensor === undefined) continue;
-    const beside = {
+    const attachments = {
       name: value.name,
       doc: value.doc,
       metadata: value.metadata,
@@ -162,14 +177,14 @@ function writeGraph(writer: Writer, graph: Graph, writing: Writing, options: Enc
       place: tensor.type === "string" ? undefined : options.place?.(value, tensor),
       strings: writing.strings,
     };
-    writer.message(graphFields.initializer, (message) => writeTensor(message, tensor, beside), value.unknown);
+    writer.message(graphFields.initializer, (message) => writeTensor(message, tensor, attachments), value.unknown);
   }
   if (graph.doc !== undefined) writer.text(graphFields.doc, graph.doc);
   for (const value of graph.inputs) writeValueInfo(writer, graphFields.input, value);
   for (const value of graph.outputs) writeValueInfo(writer, graphFields.output, value);
-  const listed = new Set([...graph.inputs, ...graph.outputs]);
+  const interfaceValues = new Set([...graph.inputs, ...graph.outputs]);
   for (const value of values) {
-    if (isDeclared(value) || (!listed.has(value) && saysMore(value)))
+    if (isDeclared(value) || (!interfaceValues.has(value) && hasAnnotations(value)))
       writeValueInfo(writer, graphFields.valueInfo, value);
   }
   for (const info of strayInfos(graph)) writer.bytes(graphFields.valueInfo, info);
@@ -180,7 +195,7 @@ function writeGraph(writer: Writer, graph: Graph, writing: Writing, options: Enc
   writeMetadata(writer, graphFields.metadata, graph.metadata);
 }
 
-/** Returns the file's types of missing values, except names that exist by now. */
+/** Returns the types that the file declared for missing values, except for names that exist by now. */
 function strayInfos(graph: Graph): Uint8Array[] {
   if (graph.unknown === undefined) return [];
   return splitFields(graph.unknown)
@@ -196,8 +211,8 @@ function isDeclared(value: Value): boolean {
   return value.declared && (value.stated !== undefined || value.foreign?.type !== undefined);
 }
 
-/** Returns whether a value that is not stored carries more than a type. */
-function saysMore(value: Value): boolean {
+/** Returns whether a value that is not stored has a role, metadata, documentation or unknown fields. */
+function hasAnnotations(value: Value): boolean {
   if (value.tensor !== undefined || value.foreign?.sparse !== undefined) return false;
   return value.role !== undefined || value.metadata.size > 0 || value.doc !== undefined || value.unknown !== undefined;
 }
@@ -228,7 +243,7 @@ function writeTexts(writer: Writer, texts: readonly (readonly [number: number, t
   for (const [number, text] of texts) if (text !== "") writer.text(number, text);
 }
 
-/** A sparse tensor has the name of its values. */
+/** Writes a sparse tensor. Its name is stored in the tensor of its values. */
 function writeSparse(writer: Writer, name: string, sparse: Uint8Array): void {
   const values = splitFields(sparse).find((field) => field.number === sparseFields.values);
   const old = values === undefined ? [] : splitFields(payload(values));
@@ -244,7 +259,7 @@ function writeSparse(writer: Writer, name: string, sparse: Uint8Array): void {
   );
 }
 
-/** Reads string tensors that are not in a file: their size is known only after reading. */
+/** Reads string tensors that are not stored in a file, because their encoded size depends on the contents. */
 async function readStrings(graph: Graph): Promise<Map<Tensor, Dense<"string">>> {
   const strings = new Map<Tensor, Dense<"string">>();
   for (const tensor of new Set(allTensors(graph))) {

@@ -1,14 +1,20 @@
-/** External weights: `external_data` of a TensorProto names a file, an offset and a length. Files are opened once and read only where needed. */
+/**
+ * Reads external weights. The `external_data` of a TensorProto names a file, an offset and a length. Each file
+ * is opened once, and only the requested ranges are read.
+ */
 import { PithError } from "../errors.ts";
 import { memoize } from "../tensor/memoize.ts";
 import type { ByteSource, StoredBytes } from "../tensor/types.ts";
 import type { Field } from "./fields.ts";
 import { readEntry } from "./metadata.ts";
 
-/** Opens the file that a model calls `location`. */
+/** Opens the file that a model refers to as `location`. */
 export type OpenExternal = (location: string) => Promise<ByteSource>;
 
-/** The maximum number of open files, which the system limits. Converters that write one file per tensor reach some hundreds. */
+/**
+ * The maximum number of external files, because the system limits open files. Converters that write one file
+ * per tensor create several hundred.
+ */
 const filesLimit = 4096;
 
 export class ExternalFiles {
@@ -42,7 +48,10 @@ export class ExternalFiles {
   }
 }
 
-/** Returns the location of a tensor's elements. @throws PithError E_MODEL if the entry is incomplete or outside its file. */
+/**
+ * Returns the file and range of a tensor's elements.
+ * @throws PithError E_MODEL if the entry is incomplete or beyond the end of the file.
+ */
 export async function readExternal(
   fields: readonly Field[],
   bytes: number,
@@ -57,8 +66,8 @@ export async function readExternal(
   if (files.count >= filesLimit && !files.has(location)) {
     throw new PithError("E_UNSUPPORTED", `${place}: the model keeps its weights in more than ${filesLimit} files.`);
   }
-  const start = wholeNumber(entries.get("offset"), 0, place);
-  const length = wholeNumber(entries.get("length"), bytes, place);
+  const start = parseInteger(entries.get("offset"), 0, place);
+  const length = parseInteger(entries.get("length"), bytes, place);
   if (length !== bytes) {
     throw new PithError(
       "E_MODEL",
@@ -80,7 +89,7 @@ export async function readExternal(
   return { source, start, end };
 }
 
-function wholeNumber(text: string | undefined, otherwise: number, place: string): number {
+function parseInteger(text: string | undefined, otherwise: number, place: string): number {
   if (text === undefined) return otherwise;
   const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
   if (!Number.isSafeInteger(value)) throw new PithError("E_MODEL", `${place}: "${text}" is not an offset or length.`);

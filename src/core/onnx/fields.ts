@@ -1,25 +1,32 @@
-/** Fields of a protobuf message: located first, read on demand. */
+/** Represents the fields of a protobuf message. Fields are located first and read on demand. */
 import { PithError } from "../errors.ts";
-import { concatenated } from "../tensor/dense.ts";
-import { Cursor, decodeText, type Header, malformed, readHeader, type WireType } from "./wire.ts";
+import { concatBytes } from "../tensor/dense.ts";
+import { Cursor, decodeText, type Header, malformedError, readHeader, type WireType } from "./wire.ts";
 
-/** A field with offsets in the file. Consecutive unpacked numbers with the same field number form one field: a run of tags and payloads. */
+/**
+ * A field with its offsets in the file. Consecutive unpacked numbers with the same field number form one field:
+ * a sequence of tags and payloads.
+ */
 export interface Field {
   readonly number: number;
   readonly wire: WireType;
-  /** The start of the (first) tag. */
+  /** The offset of the (first) tag. */
   readonly from: number;
-  /** The start of the (first) payload. */
+  /** The offset of the (first) payload. */
   readonly start: number;
+  /** The offset of the first byte after the field. */
   readonly end: number;
-  /** The bytes between `from` and `end`, if in memory. */
+  /** The bytes from `from` to `end` if they are in memory. */
   readonly whole: Uint8Array | undefined;
 }
 
-/** The maximum number of fields of a message: each needs far more memory than in the file, and no model has as many. */
+/**
+ * The maximum number of fields of a message. A field needs far more memory than file space, and real models
+ * have fewer.
+ */
 const fieldLimit = 2 ** 21;
 
-/** A field in memory. Its views are created on demand, because most fields are never read. */
+/** A field in memory. Its arrays are created on demand, because most fields are never read. */
 class FieldInMemory implements Field {
   readonly number: number;
   readonly wire: WireType;
@@ -54,6 +61,7 @@ interface FilePart {
   readonly base: number;
 }
 
+/** Collects the fields of a message. Consecutive numbers with the same field number become one field. */
 export class FieldList {
   readonly #fields: Field[] = [];
   readonly #findMemory: (from: number, end: number) => FilePart | undefined;
@@ -95,7 +103,11 @@ export class FieldList {
   }
 }
 
-/** Returns the fields of a message in memory, which starts at offset `base` of the file. @throws PithError E_NOT_ONNX */
+/**
+ * Returns the fields of a message in memory.
+ * @param base The offset of the message in the file.
+ * @throws PithError E_NOT_ONNX
+ */
 export function splitFields(bytes: Uint8Array, base = 0): Field[] {
   const memory = { bytes, base };
   const list = new FieldList(() => memory);
@@ -112,10 +124,10 @@ export function isLoaded(field: Field): boolean {
   return field instanceof FieldInMemory || field.whole !== undefined;
 }
 
-/** Returns the fields of a message field, which must be in memory. */
+/** Returns the fields of a submessage, which must be in memory. */
 export const partsOf = (field: Field): Field[] => splitFields(payload(field), field.start);
 
-/** Returns the last field with a number: protobuf prefers the last one of a repeated field. */
+/** Returns the last field with a number. For repeated fields, protobuf uses the last one. */
 export const lastField = (fields: readonly Field[], number: number): Field | undefined =>
   fields.findLast((field) => field.number === number);
 
@@ -145,6 +157,7 @@ export function lastVarint(field: Field): number | bigint {
   return last;
 }
 
+/** Calls `visit` for each integer of a field, packed or not. */
 export function eachVarint(field: Field, visit: (cursor: Cursor) => void): void {
   const packed = field.wire === 2;
   const bytes = inMemory(field, packed ? 2 : 0);
@@ -156,13 +169,16 @@ export function eachVarint(field: Field, visit: (cursor: Cursor) => void): void 
   }
 }
 
-/** Returns the payload bytes of a field of 4-byte (5) or 8-byte (1) numbers, packed or not, without tags. */
+/**
+ * Returns the values of a field of fixed-width numbers, packed or not, without tags.
+ * @param wire The wire type: 1 for 8-byte numbers, 5 for 4-byte numbers.
+ */
 export function fixedBytes(field: Field, wire: 1 | 5): Uint8Array {
   const width = wire === 1 ? 8 : 4;
   if (field.wire === 2) {
     const bytes = payload(field);
     if (bytes.byteLength % width !== 0)
-      throw malformed(field.start, `${bytes.byteLength} bytes are not a whole number of ${width}-byte values`);
+      throw malformedError(field.start, `${bytes.byteLength} bytes are not a whole number of ${width}-byte values`);
     return bytes;
   }
   const bytes = inMemory(field, wire);
@@ -178,26 +194,31 @@ export function fixedBytes(field: Field, wire: 1 | 5): Uint8Array {
   return joined.subarray(0, length);
 }
 
-/** Returns the text of a field. @throws PithError E_NOT_ONNX if it is not UTF-8. */
+/**
+ * Returns the text of a field.
+ * @throws PithError E_NOT_ONNX if the field is not UTF-8.
+ */
 export function fieldText(field: Field): string {
   const text = decodeText(payload(field));
-  if (text === undefined) throw malformed(field.start, "a text is not UTF-8");
+  if (text === undefined) throw malformedError(field.start, "a text is not UTF-8");
   return text;
 }
 
-/** Joins carried fields with their tags into one array; undefined if there are none. */
+/**
+ * Joins fields with their tags into one array, which is written back unchanged; undefined if there are none.
+ */
 export function joinCarried(fields: readonly Field[]): Uint8Array | undefined {
-  return fields.length === 0 ? undefined : concatenated(fields.map(loadedBytes));
+  return fields.length === 0 ? undefined : concatBytes(fields.map(loadedBytes));
 }
 
 function inMemory(field: Field, wire: WireType): Uint8Array {
   if (field.wire !== wire) {
-    throw malformed(field.from, `field ${field.number} has wire type ${field.wire} where ${wire} is expected`);
+    throw malformedError(field.from, `field ${field.number} has wire type ${field.wire} where ${wire} is expected`);
   }
   return loadedBytes(field);
 }
 
 function loadedBytes({ whole, from, number }: Field): Uint8Array {
-  if (whole === undefined) throw malformed(from, `field ${number} is far too long`);
+  if (whole === undefined) throw malformedError(from, `field ${number} is far too long`);
   return whole;
 }

@@ -1,10 +1,13 @@
-/** Reads model-local functions (FunctionProto) as graphs with untyped inputs and outputs. They are saved as the file's bytes. */
+/**
+ * Reads model-local functions (FunctionProto) as graphs with untyped inputs and outputs. Saving writes the
+ * original bytes.
+ */
 import { bytesSource } from "#platform";
 import { PithError } from "../errors.ts";
 import { defaultDomain } from "../graph/elements.ts";
 import type { LocalFunction } from "../graph/functions.ts";
 import { type Attribute, allNodes, Graph, type Node } from "../graph/graph.ts";
-import { concatenated } from "../tensor/dense.ts";
+import { concatBytes } from "../tensor/dense.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { readAttribute } from "./attribute.ts";
 import { type Field, fieldText, lastField, payload, splitFields, textOf } from "./fields.ts";
@@ -16,7 +19,7 @@ import { Writer } from "./writer.ts";
 
 type ReadingOf = (file: LazyFile) => Reading;
 
-/** Returns the readable functions; others are carried as bytes. */
+/** Returns the functions that can be read. All functions, including others, are kept as bytes in the header. */
 export async function readFunctions(
   messages: readonly Uint8Array[],
   readingOf: ReadingOf,
@@ -93,12 +96,16 @@ function referencesIn(graph: Graph): ReadonlyMap<Node, ReadonlyMap<string, strin
   return references;
 }
 
+/** Tells which metadata keys and documentation texts are removed. */
 export interface Notes {
   key(key: string): boolean;
   doc(text: string): boolean;
 }
 
-/** Removes exporter metadata from a function's message and its nodes; all other bytes stay. */
+/**
+ * Returns a function's message without exporter metadata of the function and its nodes. All other bytes are
+ * unchanged.
+ */
 export function functionWithout(message: Uint8Array, notes: Notes): Uint8Array {
   return messageWithout(message, f, notes, (node) => messageWithout(node, nodeFields, notes));
 }
@@ -121,11 +128,11 @@ function messageWithout(
     if (node !== undefined) writer.bytes(number, node);
     else if (!isNote && field.whole !== undefined) writer.field(number, field.whole);
   }
-  return changed ? writtenBytes(writer) : message;
+  return changed ? bytesOf(writer) : message;
 }
 
-function writtenBytes(writer: Writer): Uint8Array {
-  return concatenated(writer.finish().filter((piece) => piece instanceof Uint8Array));
+function bytesOf(writer: Writer): Uint8Array {
+  return concatBytes(writer.finish().filter((piece) => piece instanceof Uint8Array));
 }
 
-const sourceOf = (writer: Writer): ByteSource => bytesSource(writtenBytes(writer), "a function of the model");
+const sourceOf = (writer: Writer): ByteSource => bytesSource(bytesOf(writer), "a function of the model");

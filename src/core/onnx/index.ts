@@ -4,24 +4,28 @@ import type { Model } from "../graph/model.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { ownDataFiles, removeAbandoned, removeUnread } from "./data-files.ts";
 import { CutOff, decodeModel } from "./decode.ts";
-import { fits, fitting, modelPieces } from "./encode.ts";
+import { fits, modelPieces, requireFit } from "./encode.ts";
 import type { OpenExternal } from "./external.ts";
 import { type SaveOptions, saveOutside } from "./save-external.ts";
 import { sniff, sniffedBytes } from "./sniff.ts";
 import { parts } from "./writer.ts";
 
 export interface OpenOptions {
-  /** Opens external weight files. Default: files beside a model that was opened by path or URL; paths outside the model's folder are rejected. */
+  /**
+   * Opens external weight files. By default, these are files in the folder of a model that was opened by path
+   * or URL. Paths outside the folder are rejected.
+   */
   readonly external?: OpenExternal;
-  /** Receives one sentence for each contradiction in the file, with the value that Pith uses. */
+  /** Is called with one sentence for each contradiction in the file, which names the value that Pith uses. */
   readonly warn?: (text: string) => void;
 }
 
 /**
- * Opens an ONNX model: a path, a URL, a Blob or File, bytes (which must not change afterward), or any random access to bytes.
- * Only the graph is read. Weights above 8 KiB stay in the source until they are needed.
- * @throws PithError E_OPTION for anything else, E_FILE if there is no such file, E_NOT_ONNX if it is not an ONNX model, E_MODEL if the model contradicts itself,
- * E_UNSUPPORTED for element types that this version does not know.
+ * Opens an ONNX model from a path, a URL, a Blob or File, bytes, or any other source with random access. Bytes
+ * must not change afterward. Only the graph is read. Weights above 8 KiB are read from the source when needed.
+ * @throws PithError E_OPTION for any other argument; E_FILE if the file does not exist; E_NOT_ONNX if it is not
+ * an ONNX model; E_MODEL if the model contradicts itself; E_UNSUPPORTED for element types that this version
+ * does not know.
  *
  * @example
  * const model = await open("resnet20.onnx");
@@ -44,14 +48,19 @@ export async function open(
 }
 
 /**
- * Writes a model to a file atomically: the path holds either its previous contents or the complete new model. It can be the model's source.
- * Removes temporary files that a killed process left for this path.
- * Weights go into the model's file unless it would exceed protobuf's limit of 2 GiB. Then, or if requested, they go into `<path>_data`.
- * An existing file of that name is replaced only if no other .onnx file in the folder reads it; otherwise the new one is `<path>_data_1`.
- * Weight files that only the replaced model read are removed. Open models, also of other processes, stay readable.
- * @param options `externalData`: true puts weights of 1 KiB and more into a file beside the model, false never does; `fileBytes`: larger models have
- * their weights in several files beside them, `<path>_data`, `<path>_data_1`, …, none larger unless a single tensor is.
- * @throws PithError E_FILE if it cannot be written, E_UNSUPPORTED if it is too long for one file, or in a browser.
+ * Writes a model to a file. The write is atomic: the path always contains either its previous contents or the
+ * complete new model. The path can be that of the model's source. Temporary files that a killed process left
+ * for this path are removed.
+ *
+ * By default, weights are stored in the model's file unless it would exceed protobuf's limit of 2 GiB.
+ * Otherwise, they are stored in `<path>_data`. If another .onnx file in the folder reads an existing file with
+ * this name, `<path>_data_1` is used instead. Weight files that only the replaced model read are removed.
+ * Models that are open, also in other processes, stay readable.
+ * @param options `externalData: true` stores weights of 1 KiB and more in a separate file; `false` never does.
+ * `fileBytes` is the maximum size in bytes of each file. The weights of larger models are stored in several
+ * files `<path>_data`, `<path>_data_1`, …; a file can exceed the limit only for a single tensor.
+ * @throws PithError E_FILE if the file cannot be written; E_UNSUPPORTED if it would be too large for one file,
+ * or in a browser.
  *
  * @example
  * const model = await open("model.onnx");
@@ -59,11 +68,11 @@ export async function open(
  */
 export async function save(model: Model, path: string, options: SaveOptions = {}): Promise<void> {
   const { externalData, fileBytes } = options;
-  // Removed before writing, because they may fill the disk.
+  // Temporary files are removed before writing, because they may fill the disk.
   await removeAbandoned(path);
   if (externalData !== true) {
     const pieces = await modelPieces(model, {});
-    if (externalData === false) fitting(pieces);
+    if (externalData === false) requireFit(pieces);
     if (externalData === false || fits(pieces, fileBytes)) {
       const replaced = await ownDataFiles(path);
       await writeFileAtomically(path, parts(pieces));
@@ -90,7 +99,7 @@ function isSource(source: unknown): source is ByteSource {
   return typeof source === "object" && source !== null && "read" in source && typeof source.read === "function";
 }
 
-/** Adds the file name to an error, and the actual file type if it is not ONNX. */
+/** Returns an error with the file's name added, and with a guess of the file's format if it is not ONNX. */
 async function explain(error: unknown, source: ByteSource): Promise<unknown> {
   if (!(error instanceof PithError)) return error;
   const { code } = error;
@@ -102,7 +111,7 @@ async function explain(error: unknown, source: ByteSource): Promise<unknown> {
     const sentence = what === undefined ? error.message : `it looks like ${what}.`;
     return new PithError(code, sentence, { at: `"${source.name}" is not an ONNX model`, hint, cause: error });
   }
-  // Read errors name the file; for errors in its contents, the model is the place.
+  // Read errors already name the file. Errors in the model's contents get the file name as their place.
   const isInside = code === "E_MODEL" || code === "E_UNSUPPORTED" || (code === "E_FILE" && error.at !== undefined);
   return isInside ? error.reworded({ at: `"${source.name}"` }) : error;
 }

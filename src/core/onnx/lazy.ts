@@ -1,22 +1,32 @@
 /**
- * Reads a file of nested messages without its weights: messages of up to 64 KiB at once, of longer ones only field headers and short fields.
- * Long fields stay in the file as ranges, and the caller decides whether to read them. The read window grows during sequential reads.
+ * Reads a file of nested messages without its weights. Messages of up to 64 KiB are read at once. For longer
+ * messages, only field headers and short fields are read.
+ * Long fields are returned as ranges in the file, and the caller decides whether to read them. The read window
+ * grows during sequential reads.
  */
 import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { type Field, FieldList, isLoaded, payload, splitFields } from "./fields.ts";
-import { headerLimit, malformed, readHeader } from "./wire.ts";
+import { headerLimit, malformedError, readHeader } from "./wire.ts";
 
-/** Fields up to this length are read together with their surroundings. */
+/** The maximum bytes of a field that is read together with the fields around it. */
 const wholeBytes = 2 ** 16;
+/** The minimum bytes per read. */
 const firstWindow = 2 ** 12;
+/** The maximum bytes per read during sequential reads. */
 const lastWindow = 2 ** 18;
 
-/** The maximum number of fields, at 100 bytes of memory each. A network of 100,000 nodes has two million. */
+/**
+ * The maximum number of fields, which need 100 bytes of memory each. A network of 100,000 nodes has two million
+ * fields.
+ */
 const fieldsLimit = 2 ** 22;
-/** The maximum number of nodes, outputs, attributes, inputs, types and tensors, at up to 2 KB each. The same network has half a million. */
+/**
+ * The maximum number of nodes, outputs, attributes, inputs, types and tensors together, which need up to 2 KB
+ * of memory each. A network of 100,000 nodes has half a million.
+ */
 const elementsLimit = 2 ** 20;
-/** The maximum total bytes of long texts, functions and other contents kept in memory. */
+/** The maximum total bytes of long texts, functions and other contents that are kept in memory. */
 const carriedLimit = 2 ** 28;
 
 export class LazyFile {
@@ -32,15 +42,17 @@ export class LazyFile {
     this.source = source;
   }
 
+  /** Returns the bytes of a range of the file. */
   async bytes(start: number, end: number): Promise<Uint8Array> {
     if (!this.#holds(start, end)) await this.#load(start, end - start);
     return this.#window.subarray(start - this.#base, end - this.#base);
   }
 
+  /** Returns the fields of the message in a range of the file. */
   async fields(start: number, end: number): Promise<Field[]> {
     if (end - start <= wholeBytes) return this.#counted(splitFields(await this.bytes(start, end), start));
     const list = new FieldList((from, last) =>
-      // A run of numbers that outgrew the window stays in the file.
+      // A sequence of numbers that exceeds the window is not kept in memory.
       last - from <= wholeBytes && this.#holds(from, last) ? { bytes: this.#window, base: this.#base } : undefined,
     );
     for (let position = start; position < end; ) {
@@ -62,13 +74,17 @@ export class LazyFile {
     return Promise.all(fields.map((field) => (isShortRun(field) ? this.loaded(field) : field)));
   }
 
+  /** Returns the fields of a submessage. */
   async inside(field: Field): Promise<Field[]> {
-    if (field.wire !== 2) throw malformed(field.from, `field ${field.number} is not a message`);
+    if (field.wire !== 2) throw malformedError(field.from, `field ${field.number} is not a message`);
     if (!isLoaded(field)) return this.fields(field.start, field.end);
     return this.#counted(splitFields(payload(field), field.start));
   }
 
-  /** Returns a field with its bytes, including the tag. @throws PithError E_UNSUPPORTED if too much is in memory. */
+  /**
+   * Returns a field with its bytes, including the tag.
+   * @throws PithError E_UNSUPPORTED if the contents in memory exceed the limit.
+   */
   async loaded(field: Field): Promise<Field> {
     if (isLoaded(field)) return field;
     this.#carried += field.end - field.from;
@@ -81,7 +97,10 @@ export class LazyFile {
     return { ...field, whole: await this.source.read(field.from, field.end) };
   }
 
-  /** Counts graph elements. @throws PithError E_UNSUPPORTED if the file has too many for memory. */
+  /**
+   * Counts elements of graphs.
+   * @throws PithError E_UNSUPPORTED if the file has too many of them.
+   */
   count(elements: number): void {
     this.#elements += elements;
     if (this.#elements > elementsLimit) {
@@ -112,7 +131,7 @@ export class LazyFile {
   }
 }
 
-/** Joins adjacent parts of one run of numbers that were read in different windows. */
+/** Joins adjacent parts of one sequence of numbers that were read in different windows. */
 function joinRuns(fields: readonly Field[]): Field[] {
   const joined: Field[] = [];
   for (const field of fields) {

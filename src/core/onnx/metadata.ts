@@ -1,4 +1,4 @@
-/** Reads and writes key-value metadata, roles stored in it, and opset imports (OperatorSetIdProto). */
+/** Reads and writes key-value metadata, the roles that it contains, and opset imports (OperatorSetIdProto). */
 import { defaultDomain, noMetadata } from "../graph/elements.ts";
 import { parseRole, type Role, roleKey, roleText } from "../graph/role.ts";
 import { type Field, integerOf, partsOf, textOf } from "./fields.ts";
@@ -10,6 +10,7 @@ export function readEntry(field: Field): readonly [key: string, value: string] {
   return [textOf(parts, entryFields.key), textOf(parts, entryFields.value)];
 }
 
+/** Returns metadata without the role, and the role. */
 export function readMetadata(
   fields: readonly Field[],
 ): readonly [metadata: ReadonlyMap<string, string>, role: Role | undefined] {

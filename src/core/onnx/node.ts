@@ -8,6 +8,7 @@ import { readMetadata } from "./metadata.ts";
 import type { Reading } from "./reading.ts";
 import { nodeFields } from "./schema.ts";
 
+/** The fields of a NodeProto. Inputs and outputs are names. */
 export interface ReadNode {
   readonly op: string;
   readonly domain: string;
@@ -19,7 +20,7 @@ export interface ReadNode {
   readonly metadata: readonly Field[];
   readonly doc: string | undefined;
   readonly unknown: Uint8Array | undefined;
-  /** The position in the file, for messages. */
+  /** The node's offset in the file, for messages. */
   readonly from: number;
 }
 
@@ -38,7 +39,7 @@ export async function readNode(file: LazyFile, message: Field): Promise<ReadNode
       attributes.push(field);
       continue;
     }
-    // Awaiting costs more than reading, and nearly every field is in memory.
+    // Avoids `await` for fields in memory, because it costs more than reading the field.
     const loaded = isLoaded(field) ? field : await file.loaded(field);
     switch (field.number) {
       case nodeFields.input:
@@ -56,7 +57,7 @@ export async function readNode(file: LazyFile, message: Field): Promise<ReadNode
       default: {
         const text = nodeTexts.find((name) => nodeFields[name] === field.number);
         if (text !== undefined) texts[text] = text === "domain" ? defaultDomain(fieldText(loaded)) : fieldText(loaded);
-        // Explicit defaults, such as the default domain, are carried.
+        // Explicitly written defaults, such as the default domain, are carried as unknown fields.
         if (text === undefined || texts[text] === "") unknown.push(loaded);
       }
     }
@@ -68,7 +69,7 @@ export async function readNode(file: LazyFile, message: Field): Promise<ReadNode
   return { ...texts, inputs, outputs, attributes, metadata, doc, unknown: joinCarried(unknown), from: message.from };
 }
 
-/** Adds a node with attributes and subgraphs. All values that it uses must exist. */
+/** Adds a node with attributes and subgraphs to a graph. All values that the node uses must exist. */
 export async function addNode(reading: Reading, read: ReadNode, graph: Graph, depth: number): Promise<void> {
   const place = `${read.op} "${read.name || (read.outputs.find((name) => name !== undefined) ?? "")}"`;
   const inputs = read.inputs.map((name) => {

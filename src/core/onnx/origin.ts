@@ -1,13 +1,20 @@
-/** The original encoding of immutable types, attributes and tensors: unchanged objects are written back byte for byte, with unknown fields. */
+/**
+ * Remembers how the file encoded immutable types, attributes and tensors. Unchanged objects are written back
+ * byte for byte, including unknown fields.
+ */
 import type { Attribute, ValueType } from "../graph/graph.ts";
 import type { StoredBytes, Tensor } from "../tensor/types.ts";
 
 export interface Origin {
+  /** The complete message. */
   readonly whole?: Uint8Array;
-  /** Fields besides the value, if the value can change or is not in memory; for a tensor, all but dimensions, type and data. */
+  /**
+   * The fields except the value, for values that can change or are not in memory. For a tensor, these are all
+   * fields except dimensions, type and data.
+   */
   readonly carried?: Uint8Array | undefined;
   readonly name?: string;
-  /** The data fields of a tensor with tags; undefined for external data. */
+  /** The data fields of a tensor, with tags; undefined for external data. */
   readonly pieces?: readonly DataPiece[] | undefined;
 }
 
@@ -18,10 +25,10 @@ export interface DataPiece {
 
 const origins = new WeakMap<ValueType | Attribute | Tensor, Origin>();
 
-export function setOrigin(thing: ValueType | Attribute | Tensor, origin: Origin): void {
-  origins.set(thing, origin);
+export function setOrigin(element: ValueType | Attribute | Tensor, origin: Origin): void {
+  origins.set(element, origin);
 }
 
-export function originOf(thing: ValueType | Attribute | Tensor): Origin | undefined {
-  return origins.get(thing);
+export function originOf(element: ValueType | Attribute | Tensor): Origin | undefined {
+  return origins.get(element);
 }

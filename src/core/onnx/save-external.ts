@@ -1,51 +1,66 @@
 /**
- * Saves weights in separate files. Two files cannot be replaced at once, so weights are written under an unused name, followed by the model that
- * refers to them. Then the weights get their final names in consistent steps.
+ * Saves weights in separate files. Because two files cannot be replaced at once, weights are first written
+ * under unused names, then the model that refers to them. The weights are then renamed in steps that each leave
+ * a consistent model.
  */
 import { folderOf, joinPath, ownedEnding, type Parts, renameWhileRead, writeFilesAtomically } from "#platform";
 import { allValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Tensor } from "../tensor/types.ts";
 import { chooseDataNames, removeUnread } from "./data-files.ts";
-import { fitting, modelPieces } from "./encode.ts";
+import { modelPieces, requireFit } from "./encode.ts";
 import { type ExternalPlace, rawPiece } from "./write-tensor.ts";
 import { type Piece, parts, sizeOf } from "./writer.ts";
 
 export interface SaveOptions {
-  /** true puts weights of 1 KiB and more into `<path>_data`, false keeps all in the model's file; default: external if it would exceed 2 GiB. */
+  /**
+   * True stores weights of 1 KiB and more in `<path>_data`; false stores all weights in the model's file. By
+   * default, weights are external if the model's file would exceed 2 GiB.
+   */
   readonly externalData?: boolean;
-  /** The maximum bytes per file: weights of 1 KiB and more of a larger model go into several files. A tensor is never split. */
+  /**
+   * The maximum bytes per file. Weights of 1 KiB and more of a larger model are stored in several files. A
+   * tensor is never split.
+   */
   readonly fileBytes?: number | undefined;
 }
 
-/** Smaller tensors stay in the model: shape inference of other tools reads them. */
+/**
+ * The minimum bytes of an external tensor. Smaller tensors stay in the model, because shape inference of other
+ * tools reads them.
+ */
 const minExternalBytes = 1024;
-/** Runtimes map the file into memory by pages. */
+/** The alignment of tensors in bytes, because runtimes map the file into memory by pages. */
 const alignment = 4096;
 
-/** Writes a model with external weights. A link becomes a file; its target is unchanged. @throws PithError E_FILE, E_UNSUPPORTED */
+/**
+ * Writes a model with external weights. If the path is a link, it becomes a file, and the link's target is
+ * unchanged.
+ * @throws PithError E_FILE, E_UNSUPPORTED
+ */
 export async function saveOutside(model: Model, path: string, fileBytes = Number.POSITIVE_INFINITY): Promise<void> {
-  const { places, files } = layOut(model, fileBytes);
+  const { places, files } = layOutTensors(model, fileBytes);
   const { names, replaced } = await chooseDataNames(path, files.length);
   const ending = ownedEnding();
-  const first = names.map((name) => `${name}.${ending}`);
-  const referringTo = async (locations: readonly string[]): Promise<Parts> => {
+  const temporaryNames = names.map((name) => `${name}.${ending}`);
+  const modelWith = async (locations: readonly string[]): Promise<Parts> => {
     const place = (_: Value, tensor: Tensor): ExternalPlace | undefined => {
       const entry = places.get(tensor);
       const location = locations[entry?.file ?? -1];
       return entry === undefined || location === undefined ? undefined : { location, ...entry };
     };
-    return parts(fitting(await modelPieces(model, { place })));
+    return parts(requireFit(await modelPieces(model, { place })));
   };
   const inFolder = (file = ""): string => joinPath(folderOf(path), file);
-  const data = files.map((pieces, file) => [inFolder(first[file]), parts(pieces)] as const);
-  await writeFilesAtomically([...data, [path, await referringTo(first)]], "replaced");
-  // The model is saved. If its weights cannot be renamed, they keep their first names, which the next save replaces.
+  const data = files.map((pieces, file) => [inFolder(temporaryNames[file]), parts(pieces)] as const);
+  await writeFilesAtomically([...data, [path, await modelWith(temporaryNames)]], "replaced");
+  // At this point the model is saved. If its weights cannot be renamed, they keep their temporary names, which
+  // the next save replaces.
   const rename = async (): Promise<void> => {
     for (const [file, name] of names.entries()) {
-      const renamed = [...names.slice(0, file + 1), ...first.slice(file + 1)];
-      await renameWhileRead(inFolder(first[file]), inFolder(name), async () =>
-        writeFilesAtomically([[path, await referringTo(renamed)]], "replaced"),
+      const renamed = [...names.slice(0, file + 1), ...temporaryNames.slice(file + 1)];
+      await renameWhileRead(inFolder(temporaryNames[file]), inFolder(name), async () =>
+        writeFilesAtomically([[path, await modelWith(renamed)]], "replaced"),
       );
     }
   };
@@ -53,7 +68,7 @@ export async function saveOutside(model: Model, path: string, fileBytes = Number
   await removeUnread(path, replaced);
 }
 
-function layOut(
+function layOutTensors(
   model: Model,
   fileBytes: number,
 ): {

@@ -1,4 +1,7 @@
-/** Field numbers of ONNX messages, from onnx.proto (IR version 13). Unlisted fields are carried as bytes. */
+/**
+ * Field numbers of ONNX messages from onnx.proto (IR version 13). Fields that are not listed are carried as
+ * bytes.
+ */
 
 export const modelFields = {
   irVersion: 1,
@@ -94,7 +97,7 @@ export const attributeTypes = {
 
 export const valueInfoFields = { name: 1, type: 2, doc: 3, metadata: 4 } as const;
 
-/** TypeProto; only tensors are read. */
+/** Fields of TypeProto; `value-info.ts` has those of types other than tensors. */
 export const typeFields = { tensor: 1, denotation: 6 } as const;
 
 export const tensorTypeFields = { elementType: 1, shape: 2 } as const;

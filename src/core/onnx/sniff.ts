@@ -1,8 +1,8 @@
-/** Identifies files that are not ONNX models, and tells how to convert them. */
+/** Guesses the format of files that are not ONNX models, and gives advice on converting them. */
 
 export interface Guess {
   readonly what: string;
-  /** Several parts, because not every command takes data. */
+  /** The advice, in several parts because not every command accepts data. */
   readonly hint: string | readonly string[];
 }
 
@@ -21,9 +21,13 @@ const data = [other, "It can be the `data`."];
 const source = "Take the ONNX model that it was made from.";
 const text = "Write it as a file first: onnx.save(onnx.parser.parse_model(text), path).";
 
+/** The number of bytes at the start of a file from which the format is guessed. */
 export const sniffedBytes = 512;
 
-/** Patterns of the first bytes, with control characters as points; for a zip archive, of the first file name. */
+/**
+ * Patterns of the first bytes, in which control characters are replaced by points. For a zip archive, they
+ * match the first file name.
+ */
 const beginnings: readonly (readonly [bytes: RegExp, what: string, hint: Guess["hint"]])[] = [
   [/^PK\.{2}.{26}.*(data\.pkl|constants\.pkl|version|byteorder|\.data\/)/s, "a PyTorch checkpoint", pytorch],
   [/^PK\.{2}.{26}((metadata|config)\.json|.*weights\.h5)/s, "a Keras model", keras],
@@ -51,6 +55,7 @@ const beginnings: readonly (readonly [bytes: RegExp, what: string, hint: Guess["
   [/^\{/, "JSON", other],
 ];
 
+/** Patterns of file names, for files whose first bytes match nothing. */
 const endings: typeof beginnings = [
   [/\.(onnx_data(_\d+)?|onnx\.data|data)$/i, "the weights of an ONNX model, kept beside it", other],
   [/\.(pt|pth|bin|ckpt|pkl)$/i, "a PyTorch checkpoint", pytorch],
@@ -62,7 +67,7 @@ const endings: typeof beginnings = [
   [/\.(mlmodel|mlpackage|caffemodel|prototxt)$/i, "a Core ML or Caffe model", source],
 ];
 
-/** Guesses the format from the first bytes of a file, or from its name. */
+/** Guesses the format of a file from its first bytes, or else from its name; undefined if neither is known. */
 export function sniff(head: Uint8Array, name: string): Guess | undefined {
   const bytes = String.fromCharCode(...head.subarray(0, sniffedBytes).map((byte) => (byte < 32 ? 46 : byte)));
   const [, format, hint] =

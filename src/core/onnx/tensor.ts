@@ -1,6 +1,9 @@
-/** Reads tensors (TensorProto), above 8 KiB on demand. Data fields are remembered as file ranges, so unchanged tensors are copied byte for byte. */
+/**
+ * Reads tensors (TensorProto). Tensors above 8 KiB are read on demand. Their data fields are remembered as file
+ * ranges, from which unchanged tensors are copied byte for byte.
+ */
 import { PithError } from "../errors.ts";
-import { bytesFor, smallBytes, viewBytes } from "../tensor/dense.ts";
+import { bytesFor, maxSmallBytes, viewBytes } from "../tensor/dense.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
 import {
   type ByteSource,
@@ -60,8 +63,10 @@ export interface ReadTensor {
 }
 
 /**
- * Reads a TensorProto given its fields.
- * @throws PithError E_MODEL if dimensions, type and data contradict each other, E_UNSUPPORTED for an unknown element type.
+ * Reads a tensor from the fields of its TensorProto.
+ * @param owner The tensor's place in error messages.
+ * @throws PithError E_MODEL if dimensions, type and data contradict each other; E_UNSUPPORTED for an unknown
+ * element type.
  */
 export async function readTensor(
   file: LazyFile,
@@ -71,11 +76,11 @@ export async function readTensor(
 ): Promise<ReadTensor> {
   const dims: number[] = [];
   const data: Field[] = [];
-  const outside: Field[] = [];
-  const unread: Field[] = [];
+  const externalEntries: Field[] = [];
+  const unreadFields: Field[] = [];
   const metadata: Field[] = [];
   const unknown: Field[] = [];
-  const shell: Field[] = [];
+  const otherFields: Field[] = [];
   let code = 0;
   let name = "";
   let docText: string | undefined;
@@ -93,46 +98,46 @@ export async function readTensor(
         }
       });
     } else if (field.number === f.type) code = Number(lastVarint(field));
-    else if (field.number === f.externalData) outside.push(await file.loaded(field));
+    else if (field.number === f.externalData) externalEntries.push(await file.loaded(field));
     else if (field.number === f.location) {
       isExternal = lastVarint(field) === 1;
-      if (!isExternal) unread.push(field);
+      if (!isExternal) unreadFields.push(field);
     } else if (field.number === f.segment)
       throw new PithError("E_UNSUPPORTED", `${owner}: the tensor is split into segments.`);
     else {
       const loaded = await file.loaded(field);
-      shell.push(loaded);
+      otherFields.push(loaded);
       if (field.number === f.name) name = fieldText(loaded);
       else if (field.number === f.doc) docText = fieldText(loaded);
       else if (field.number === f.metadata) metadata.push(loaded);
       else unknown.push(loaded);
     }
   }
-  // External locations of a tensor with inline data are ignored and carried.
-  if (!isExternal) unread.push(...outside);
-  shell.push(...unread);
-  unknown.push(...unread);
+  // If a tensor has inline data, its external locations are ignored and carried.
+  if (!isExternal) unreadFields.push(...externalEntries);
+  otherFields.push(...unreadFields);
+  unknown.push(...unreadFields);
   const place = name === "" ? owner : `${owner} "${name}"`;
   const type = checkedType(code, place);
   checkDims(dims, place);
-  const carried = joinCarried(shell);
-  const beside = { name, doc: docText, metadata, unknown: joinCarried(unknown) };
+  const carried = joinCarried(otherFields);
+  const attachments = { name, doc: docText, metadata, unknown: joinCarried(unknown) };
   if (isExternal) {
     if (type === "string") throw new PithError("E_MODEL", `${place}: strings cannot be stored in another file.`);
-    const stored = await readExternal(outside, bytesFor(type, elementCount(dims)), external, place);
+    const stored = await readExternal(externalEntries, bytesFor(type, elementCount(dims)), external, place);
     const bytes = stored.end - stored.start;
     const small =
-      bytes <= smallBytes ? viewBytes(type, dims, await stored.source.read(stored.start, stored.end)) : undefined;
-    return { ...beside, tensor: tensorOf({ type, dims, bytes, small, stored }, { carried }, place) };
+      bytes <= maxSmallBytes ? viewBytes(type, dims, await stored.source.read(stored.start, stored.end)) : undefined;
+    return { ...attachments, tensor: tensorOf({ type, dims, bytes, small, stored }, { carried }, place) };
   }
   const { bytes, stored } = locate(file, type, dims, data, place);
-  const inMemory = bytes <= smallBytes ? await Promise.all(data.map((field) => file.loaded(field))) : undefined;
+  const inMemory = bytes <= maxSmallBytes ? await Promise.all(data.map((field) => file.loaded(field))) : undefined;
   const small = inMemory === undefined ? undefined : decode(type, dims, inMemory, place);
   const pieces = inMemory === undefined ? ranges(file.source, data) : inMemory.map(pieceOf);
-  return { ...beside, tensor: tensorOf({ type, dims, bytes, small, stored }, { carried, pieces }, place) };
+  return { ...attachments, tensor: tensorOf({ type, dims, bytes, small, stored }, { carried, pieces }, place) };
 }
 
-/** Returns the bytes of the elements, and their range if they are raw. */
+/** Returns the size of the elements in bytes, and their file range if they are stored contiguously. */
 function locate(
   file: LazyFile,
   type: DataType,
@@ -154,9 +159,10 @@ function locate(
     return { bytes, stored: undefined };
   }
   const number = typedField(type);
-  const wide = number === floatData || number === doubleData;
-  const single = raw.length === 1 || (wide && data.length === 1 && only.number === number && only.wire === 2);
-  if (!single) {
+  const isFixedWidth = number === floatData || number === doubleData;
+  const isContiguous =
+    raw.length === 1 || (isFixedWidth && data.length === 1 && only.number === number && only.wire === 2);
+  if (!isContiguous) {
     const available = data.reduce((size, field) => size + field.end - field.start, 0);
     const min = slotCount(type, dims);
     if (min > available) checkCount(min, available, "elements at most", place);
@@ -180,7 +186,10 @@ function pieceOf(field: Field): DataPiece {
   return { number: field.number, piece: field.whole ?? new Uint8Array(0) };
 }
 
-/** Adjacent fields form one range, so a tensor of many strings is read at once. */
+/**
+ * Returns the file ranges of fields. Adjacent fields form one range, so that a tensor of many strings is read
+ * at once.
+ */
 function ranges(source: ByteSource, fields: readonly Field[]): DataPiece[] {
   const joined: { number: number; piece: StoredBytes }[] = [];
   for (const { number, from, end } of fields) {

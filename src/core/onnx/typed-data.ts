@@ -1,6 +1,6 @@
-/** Tensor elements in typed fields (float_data, int32_data, …) instead of raw bytes. */
+/** Decodes tensor elements that are stored in typed fields (float_data, int32_data, …) instead of raw bytes. */
 import { PithError } from "../errors.ts";
-import { bytesFor, concatenated, viewBytes, zeros } from "../tensor/dense.ts";
+import { bytesFor, concatBytes, viewBytes, zeros } from "../tensor/dense.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { bitsOf, type DataType, type Dense } from "../tensor/types.ts";
 import { eachVarint, type Field, fixedBytes, payload } from "./fields.ts";
@@ -20,12 +20,19 @@ const fieldsOf: Partial<Readonly<Record<DataType, number>>> = {
   string: stringData,
 };
 
-/** Returns the field for elements of a type. float16 and smaller types are stored as bits in int32; types below a byte stay packed. */
+/**
+ * Returns the number of the typed field for a type. float16 and smaller types are stored as bits in int32_data.
+ * Types below 8 bits are stored packed.
+ */
 export function typedField(type: DataType): number {
   return fieldsOf[type] ?? int32Data;
 }
 
-/** Decodes a TensorProto's typed fields; `place` names the tensor in errors. @throws PithError E_MODEL if the dimensions do not match. */
+/**
+ * Decodes the typed fields of a TensorProto.
+ * @param place The tensor's place in error messages.
+ * @throws PithError E_MODEL if the number of elements does not match the dimensions.
+ */
 export function decodeTyped(type: DataType, dims: readonly number[], fields: readonly Field[], place: string): Dense {
   if (type === "string") return { type, dims, data: decodeStrings(dims, fields, place) };
   const number = typedField(type);
@@ -33,12 +40,12 @@ export function decodeTyped(type: DataType, dims: readonly number[], fields: rea
   if (number === floatData || number === doubleData) {
     const parts = typedFields.map((field) => fixedBytes(field, number === floatData ? 5 : 1));
     const [only] = parts;
-    const joined = parts.length === 1 && only !== undefined ? only : concatenated(parts);
+    const joined = parts.length === 1 && only !== undefined ? only : concatBytes(parts);
     checkCount(bytesFor(type, elementCount(dims)), joined.byteLength, "bytes", place);
     return viewBytes(type, dims, joined);
   }
   const expected = slotCount(type, dims);
-  // Checks the size before memory is allocated: each number takes at least a byte.
+  // Checks the size before memory is allocated, because each number needs at least one byte.
   const available = typedFields.reduce((size, field) => size + field.end - field.start, 0);
   if (expected > available) checkCount(expected, available, "elements at most", place);
   const dense = zeros(type, dims);
@@ -52,7 +59,7 @@ export function decodeTyped(type: DataType, dims: readonly number[], fields: rea
   return dense;
 }
 
-/** Returns the number of entries in the typed field: one per element, or per byte of packed elements. */
+/** Returns the number of entries in the typed field: one per element, or one per byte of packed elements. */
 export function slotCount(type: Exclude<DataType, "string">, dims: readonly number[]): number {
   return bitsOf[type] < 8 ? bytesFor(type, elementCount(dims)) : elementCount(dims);
 }

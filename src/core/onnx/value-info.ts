@@ -1,6 +1,7 @@
 /**
- * Reads and writes value types (ValueInfoProto, TypeProto). An unnamed dimension gets a unique name, `?input.0` for axis 0 of `input`, so that
- * unknown dimensions are never equal; it is not saved.
+ * Reads and writes value types (ValueInfoProto, TypeProto). A dimension without a name or size gets a unique
+ * name, such as `?input.0` for axis 0 of `input`, so that two unknown dimensions are never equal. These names
+ * are not saved.
  */
 import { PithError } from "../errors.ts";
 import { type AnyType, type Container, isContainer } from "../graph/elements.ts";
@@ -27,20 +28,26 @@ import type { Writer } from "./writer.ts";
 export interface ValueInfo {
   readonly name: string;
   readonly type: ValueType | undefined;
-  /** The TypeProto of a value that is not a tensor of a known element type, and its parsed part. */
+  /**
+   * The TypeProto of a value that is not a tensor of a known element type, and its parsed form if Pith can
+   * parse it.
+   */
   readonly foreign: { readonly type: Uint8Array; readonly container?: Container } | undefined;
   readonly doc: string | undefined;
   readonly metadata: ReadonlyMap<string, string>;
   readonly role: Role | undefined;
+  /** Unknown fields of the ValueInfoProto, in wire format. */
   readonly unknown: Uint8Array | undefined;
+  /** All fields except name and type, in wire format. */
   readonly rest: Uint8Array | undefined;
 }
 
-/** The maximum rank: runtimes support eight to a few dozen axes. */
+/** The maximum number of axes; runtimes support at most a few dozen. */
 export const maxRank = 1024;
-/** The maximum number of characters of a dimension; longer text is not parsed. */
+/** The maximum length of a dimension's text in characters. Longer text counts as unknown. */
 const maxDimLength = 1024;
 
+/** Names dimensions that a file leaves unknown. */
 export class UnknownDims {
   readonly #counts = new Map<string, number>();
 
@@ -48,7 +55,7 @@ export class UnknownDims {
     const { text: stem } = unknownDim(value, axis);
     const count = (this.#counts.get(stem) ?? 0) + 1;
     this.#counts.set(stem, count);
-    // Sibling subgraphs can repeat a name; no stem contains "~".
+    // Values of sibling subgraphs can share a name, so a number distinguishes them. No stem contains "~".
     return symbol(count === 1 ? stem : `${stem}~${count}`);
   }
 }
@@ -90,7 +97,7 @@ export function readValueInfo(message: Uint8Array, base: number, unknownDims: Un
   };
 }
 
-/** Parses the type in a TypeProto; undefined if it has another or no type. */
+/** Parses the type in a TypeProto; undefined if it is missing or of an unsupported kind. */
 function readType(message: Uint8Array, base: number, name: string, unknownDims: UnknownDims): AnyType | undefined {
   const fields = splitFields(message, base).filter(({ number }) => number !== typeFields.denotation);
   const field = fields.at(-1);
@@ -103,23 +110,29 @@ function readType(message: Uint8Array, base: number, name: string, unknownDims: 
   try {
     return readContainer(field, name, 0);
   } catch (error) {
-    // Unreadable types are carried unchanged.
+    // A type that cannot be parsed is carried unchanged.
     if (error instanceof PithError) return undefined;
     throw error;
   }
 }
 
-/** The alternatives of a TypeProto besides a tensor, and the fields of their messages. */
+/**
+ * Field numbers of the types other than tensors in a TypeProto. The line below has the field numbers in their
+ * messages.
+ */
 const alternatives = { sequence: 4, map: 5, sparse: 8, optional: 9 } as const;
 const [elementField, keyField, mapValueField] = [1, 1, 2];
 
-/** The maximum nesting of types: real ones have two or three levels. */
+/** The maximum nesting of types. Real models have two or three levels. */
 const maxTypeDepth = 8;
 
 function readContainer(field: Field, name: string, depth: number): Container | undefined {
   if (depth > maxTypeDepth || field.wire !== 2) return undefined;
   const last = (number: number): Field | undefined => lastField(partsOf(field), number);
-  /** Elements of a sequence can differ in unstated dimensions, so these are never equal. */
+  /**
+   * Parses the tensor type of elements. Unstated dimensions get unique names, because they can differ between
+   * elements.
+   */
   const tensor = (message: Field) => readTensorType(message, name, (axis) => unknownDim(`${name}:element`, axis));
   const inner = (number: number): AnyType | undefined => {
     const message = last(number);
@@ -148,16 +161,19 @@ function readContainer(field: Field, name: string, depth: number): Container | u
   }
 }
 
-/** @param open Names a dimension that the file leaves open. */
-function readTensorType(tensor: Field, name: string, open: (axis: number) => Dim): ValueType | undefined {
+/**
+ * Parses a tensor type.
+ * @param nameUnknownDim Returns the name of a dimension that the file leaves unknown.
+ */
+function readTensorType(tensor: Field, name: string, nameUnknownDim: (axis: number) => Dim): ValueType | undefined {
   const fields = partsOf(tensor);
   const shape = lastField(fields, tensorTypeFields.shape);
-  const dims = shape && readShape(shape, name, open);
+  const dims = shape && readShape(shape, name, nameUnknownDim);
   const type = typeOfCode(integerOf(fields, tensorTypeFields.elementType));
   return type === undefined ? undefined : { type, dims };
 }
 
-function readShape(shape: Field, name: string, open: (axis: number) => Dim): Dim[] {
+function readShape(shape: Field, name: string, nameUnknownDim: (axis: number) => Dim): Dim[] {
   const dims: Dim[] = [];
   for (const field of partsOf(shape)) {
     if (field.number !== shapeFields.dim) continue;
@@ -165,7 +181,7 @@ function readShape(shape: Field, name: string, open: (axis: number) => Dim): Dim
     for (const part of partsOf(field)) {
       if (part.number === dimFields.value) {
         const value = lastVarint(part);
-        // Some exporters write -1 for "unknown".
+        // Some exporters write −1 for an unknown size.
         dim = typeof value === "number" && value >= 0 ? value : undefined;
       } else if (part.number === dimFields.parameter) {
         const text = fieldText(part);
@@ -176,18 +192,24 @@ function readShape(shape: Field, name: string, open: (axis: number) => Dim): Dim
     if (dims.length >= maxRank) {
       throw new PithError("E_MODEL", `"${name}": it has more than ${maxRank} dimensions.`);
     }
-    dims.push(dim ?? open(dims.length));
+    dims.push(dim ?? nameUnknownDim(dims.length));
   }
   return dims;
 }
 
-/** Returns the stated type, or the inferred one if the format requires a type: for new values. */
+/**
+ * Returns the type to save: the stated type, or the inferred one for new values, for which the format requires
+ * a type.
+ */
 function statedType({ stated, inferred, declared, foreign, graph }: Value): ValueType | undefined {
   const needsType = !declared && foreign?.type === undefined && graph.parent === undefined;
   return stated ?? (needsType ? inferred : undefined);
 }
 
-/** Writes a value into a list of inputs, outputs or value types. Stored tensors keep their metadata with the tensor. */
+/**
+ * Writes a value into a list of inputs, outputs or value types. The metadata of stored tensors is written with
+ * the tensor instead.
+ */
 export function writeValueInfo(writer: Writer, number: number, value: Value): void {
   const stored = value.tensor !== undefined;
   writer.message(

@@ -1,12 +1,13 @@
 /**
- * Protobuf's wire format: a message is a sequence of fields, each with a tag (number × 8 + wire type) and a payload: a varint (0), 8 bytes (1),
- * a length and as many bytes (2), or 4 bytes (5). Every length is checked against the enclosing message before use.
+ * Reads protobuf's wire format. A message is a sequence of fields. Each has a tag (number × 8 + wire type) and
+ * a payload: a varint (type 0), 8 bytes (1), a length and that number of bytes (2), or 4 bytes (5). Every
+ * length is checked against the enclosing message before use.
  */
 import { PithError } from "../errors.ts";
 
 export type WireType = 0 | 1 | 2 | 5;
 
-/** Reads varints; `low` and `high` are the two halves of the last one. */
+/** Reads varints. `low` and `high` are the 32-bit halves of the last one. */
 export class Cursor {
   position: number;
   low = 0;
@@ -25,7 +26,7 @@ export class Cursor {
     this.low = this.high = 0;
     const first = this.position;
     for (let shift = 0; shift < 70; shift += 7) {
-      if (this.position >= end) throw malformed(this.#base + first, "a varint runs past the end of its message");
+      if (this.position >= end) throw malformedError(this.#base + first, "a varint runs past the end of its message");
       const byte = this.#bytes[this.position++] ?? 0;
       const bits = byte & 0x7f;
       if (shift < 28) this.low |= bits << shift;
@@ -39,15 +40,18 @@ export class Cursor {
         return;
       }
     }
-    throw malformed(this.#base + first, "a varint takes more than 10 bytes");
+    throw malformedError(this.#base + first, "a varint takes more than 10 bytes");
   }
 
-  /** The last varint, unsigned; inexact beyond 2⁵³, but then larger than any length. */
+  /**
+   * The last varint as an unsigned integer. Values beyond 2⁵³ are inexact, but still larger than any valid
+   * length.
+   */
   get unsigned(): number {
     return this.high * 2 ** 32 + this.low;
   }
 
-  /** The last varint as an int64; a bigint if a number would be inexact. */
+  /** The last varint as an int64, which is a bigint if a number would be inexact. */
   get signed(): number | bigint {
     const value = (this.high | 0) * 2 ** 32 + this.low;
     return Number.isSafeInteger(value) ? value : (BigInt(this.high | 0) << 32n) | BigInt(this.low);
@@ -58,7 +62,7 @@ export class Cursor {
   }
 }
 
-/** A tag and the range of its payload; `end` is checked by the caller. */
+/** A tag and the offsets of its payload. `end` is checked against the message. */
 export interface Header {
   readonly number: number;
   readonly wire: WireType;
@@ -66,10 +70,16 @@ export interface Header {
   readonly end: number;
 }
 
-/** A tag has at most 5 bytes (10 if padded), a length or number 10. */
+/**
+ * The maximum bytes of a header: a tag has at most 5 bytes (10 if padded), and a length or integer at most 10.
+ */
 export const headerLimit = 20;
 
-/** Reads the header of the field at `position`, in a message that starts at offset `base` of the file. @throws PithError E_NOT_ONNX */
+/**
+ * Reads the header of the field at offset `position`.
+ * @param base The offset of `bytes` in the file.
+ * @throws PithError E_NOT_ONNX
+ */
 export function readHeader(bytes: Uint8Array, base: number, position: number, messageEnd: number): Header {
   const cursor = new Cursor(bytes, position - base, base);
   const limit = messageEnd - base;
@@ -77,7 +87,7 @@ export function readHeader(bytes: Uint8Array, base: number, position: number, me
   const tag = cursor.unsigned;
   const number = Math.floor(tag / 8);
   const wire = tag % 8;
-  if (number < 1 || number >= 2 ** 29) throw malformed(position, `${number} is not a field number`);
+  if (number < 1 || number >= 2 ** 29) throw malformedError(position, `${number} is not a field number`);
   let start = cursor.position + base;
   let end: number;
   if (wire === 0) {
@@ -89,15 +99,16 @@ export function readHeader(bytes: Uint8Array, base: number, position: number, me
     cursor.varint(limit);
     start = cursor.position + base;
     end = start + cursor.unsigned;
-  } else throw malformed(position, `invalid wire type ${wire}`);
+  } else throw malformedError(position, `invalid wire type ${wire}`);
   if (end > messageEnd) throw new PastEnd(position, number, end, messageEnd);
   return { number, wire, start, end };
 }
 
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
+/** Returns the text of UTF-8 bytes; undefined if they are invalid. */
 export function decodeText(bytes: Uint8Array): string | undefined {
-  // Names are short and ASCII: a loop is several times faster than the decoder.
+  // Names are short and ASCII, for which a loop is several times faster than the decoder.
   if (bytes.byteLength < 64) {
     let text = "";
     let index = 0;
@@ -117,6 +128,7 @@ export function decodeText(bytes: Uint8Array): string | undefined {
 
 const damaged = "The file is damaged or cut off, or not an ONNX model: copy or download it again.";
 
+/** The error for a field that ends after its message. */
 export class PastEnd extends PithError {
   readonly number: number;
   readonly end: number;
@@ -129,6 +141,6 @@ export class PastEnd extends PithError {
   }
 }
 
-export function malformed(offset: number, what: string): PithError {
-  return new PithError("E_NOT_ONNX", `at byte ${offset}: ${what}.`, { hint: damaged });
+export function malformedError(offset: number, problem: string): PithError {
+  return new PithError("E_NOT_ONNX", `at byte ${offset}: ${problem}.`, { hint: damaged });
 }

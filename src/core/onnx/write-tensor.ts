@@ -1,4 +1,7 @@
-/** Writes tensors (TensorProto): unchanged ones as they were stored, others as raw bytes. */
+/**
+ * Writes tensors (TensorProto). Unchanged tensors are written with their original encoding, others as raw
+ * bytes.
+ */
 import type { Role } from "../graph/role.ts";
 import { bytesOf } from "../tensor/dense.ts";
 import { type Dense, type Tensor, typeCodes } from "../tensor/types.ts";
@@ -14,17 +17,18 @@ export interface ExternalPlace {
   readonly length: number;
 }
 
-export interface Beside {
+/** Fields of a TensorProto besides type, dimensions and elements. */
+export interface TensorAttachments {
   readonly name?: string;
   readonly doc?: string | undefined;
   readonly metadata?: ReadonlyMap<string, string>;
   readonly role?: Role | undefined;
   readonly place?: ExternalPlace | undefined;
-  /** The elements of strings that are not in a file. */
+  /** The elements of string tensors that are not stored in a file. */
   readonly strings: ReadonlyMap<Tensor, Dense<"string">>;
 }
 
-export function writeTensor(writer: Writer, tensor: Tensor, beside: Beside): void {
+export function writeTensor(writer: Writer, tensor: Tensor, beside: TensorAttachments): void {
   const { name, place } = beside;
   for (const dim of tensor.dims) writer.integer(f.dims, dim);
   writer.integer(f.type, typeCodes[tensor.type]);
@@ -53,6 +57,10 @@ function writeExternal(writer: Writer, { location, offset, length }: ExternalPla
   writer.integer(f.location, 1);
 }
 
+/**
+ * Returns the raw bytes of a tensor's elements: a file range if they are stored in one, or else bytes produced
+ * on writing.
+ */
 export function rawPiece(tensor: Tensor): Piece {
   if (tensor.stored !== undefined) return tensor.stored;
   if (tensor.small !== undefined && tensor.small.type !== "string") return bytesOf(tensor.small);

@@ -1,11 +1,12 @@
 /**
- * Writes protobuf messages as pieces of known size (bytes, ranges of a source, produced blocks), so that large parts need not be in memory.
- * Fields are in ascending order, as protobuf's serializers write them; carried fields keep their place in that order.
+ * Writes protobuf messages as pieces of known size (bytes, file ranges, produced blocks), so that large parts
+ * do not need to be in memory. Fields are written in ascending order, as protobuf's serializers do. Carried
+ * fields, which are written back unchanged, are inserted in this order.
  */
 import type { StoredBytes } from "../tensor/types.ts";
 import { type Field, splitFields } from "./fields.ts";
 
-/** Bytes that are produced when they are written: exactly `size`, at once or in blocks. */
+/** A piece of `size` bytes that is produced when it is written, as a whole or in blocks. */
 export interface Produced {
   readonly size: number;
   produce(): Promise<Uint8Array>;
@@ -21,7 +22,10 @@ export function sizeOf(piece: Piece): number {
 
 const utf8 = new TextEncoder();
 
-/** Shorter byte arrays are copied together, longer ones stay separate pieces. */
+/**
+ * The minimum size in bytes of an array that becomes a separate piece. Smaller arrays are copied into one
+ * buffer.
+ */
 const copyBelow = 1024;
 
 export class Writer {
@@ -32,13 +36,18 @@ export class Writer {
   readonly #carried: readonly Field[];
   #nextCarried = 0;
 
-  /** `carried`: fields in wire format, except those whose number the caller writes. */
+  /**
+   * Creates a writer.
+   * @param carried Fields in wire format to be written back. Fields with a number that the caller writes are
+   * dropped.
+   * @param room The initial buffer size in bytes.
+   */
   constructor(carried?: Uint8Array, room = 128) {
     this.#buffer = new Uint8Array(room);
     this.#carried = carried === undefined ? [] : splitFields(carried).sort((a, b) => a.number - b.number);
   }
 
-  /** Writes an int64, int32 or enum (protobuf writes negative ones with 10 bytes). */
+  /** Writes an int64, int32 or enum. Protobuf encodes negative values in 10 bytes. */
   integer(number: number, value: number | bigint): void {
     this.#tag(number, 0);
     this.#varint(value);
@@ -57,7 +66,7 @@ export class Writer {
       return;
     }
     this.#tag(number, 2);
-    // At most 3 bytes per UTF-16 unit, so the length is one byte.
+    // UTF-8 needs at most 3 bytes per UTF-16 unit, so the length fits into one byte.
     this.#reserve(1 + 3 * value.length);
     const { written } = utf8.encodeInto(value, this.#buffer.subarray(this.#length + 1));
     this.#buffer[this.#length] = written;
@@ -83,7 +92,7 @@ export class Writer {
     for (const piece of pieces) this.#append(piece);
   }
 
-  /** Writes a field (or run of fields) with its tag unchanged. */
+  /** Writes one or several fields unchanged, including tags. */
   field(number: number, piece: Piece): void {
     this.#carry(number);
     this.#append(piece);
@@ -99,7 +108,7 @@ export class Writer {
     return this.#size + this.#length;
   }
 
-  /** Writes the carried fields before this number; drops those with the same number. */
+  /** Writes the carried fields with a lower number, and drops those with the same number. */
   #carry(number: number): void {
     for (;;) {
       const next = this.#carried[this.#nextCarried];
@@ -161,10 +170,13 @@ export class Writer {
   }
 }
 
-/** The approximate chunk size: efficient for the disk, small in memory. */
+/** The approximate size of chunks in bytes, which is efficient for disks and small in memory. */
 const chunkBytes = 2 ** 20;
 
-/** Yields the bytes of pieces in chunks, with a few megabytes in memory besides produced blocks. Chunks can share memory with pieces: read-only. */
+/**
+ * Yields the bytes of pieces in chunks. Needs a few megabytes of memory besides produced blocks. Chunks can
+ * share memory with pieces, so they must not be modified.
+ */
 export async function* stream(pieces: readonly Piece[]): AsyncGenerator<Uint8Array, void, undefined> {
   let rest = pieces.reduce((size, piece) => size + sizeOf(piece), 0);
   let buffer = new Uint8Array(Math.min(rest, chunkBytes));
@@ -190,7 +202,10 @@ export async function* stream(pieces: readonly Piece[]): AsyncGenerator<Uint8Arr
   if (length > 0) yield buffer.subarray(0, length);
 }
 
-/** Yields pieces with produced blocks resolved; ranges stay, because the file writer copies them efficiently. */
+/**
+ * Yields the pieces, with produced ones replaced by their bytes. File ranges are kept, because the file writer
+ * copies them efficiently.
+ */
 export async function* parts(pieces: readonly Piece[]): AsyncGenerator<Uint8Array | StoredBytes, void, undefined> {
   for (const piece of pieces) {
     if (piece instanceof Uint8Array || !("produce" in piece)) {

@@ -1,8 +1,8 @@
 /**
- * Attention over several heads: Y = softmax(scale · Q·Kᵀ + bias) · V. Q: batch × heads × queries × D, K and V: batch × key heads × keys × D;
- * or three axes with heads and D merged. Each key head serves heads / key heads query heads. Past keys and values come first.
- * The bias is the mask (true: attended), causality (query i sees key j ≤ i + past) and padding; a query that sees no key gets 0.
- * `softcap` c limits products to c · tanh(x / c) before the bias.
+ * Attention over several heads: Y = softmax(scale · Q·Kᵀ + bias) · V. Q is batch × heads × queries × D; K and V are batch × key heads × keys × D.
+ * With three axes, heads and D are merged. Each key head is shared by heads / key heads query heads. Past keys and values precede the new ones.
+ * The bias combines the mask (true: attended), causality (query i sees key j ≤ i + past) and padding. A query that sees no key outputs 0.
+ * `softcap` c limits products x to c · tanh(x / c) before the bias is added.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -19,144 +19,151 @@ import {
   type NodeChange,
   type Site,
 } from "./define.ts";
-import { decimal, elementType, flag, integer } from "./shared/attributes.ts";
-import { appendTo, capScores, fromHeads, toHeads } from "./shared/heads.ts";
-import { integersConstant, need, range, requireValue, scalar, typeOf } from "./shared/rules.ts";
+import { readElementType, readFlag, readFloat, readInteger } from "./shared/attributes.ts";
+import { appendTo, capScores, mergeHeads, splitHeads } from "./shared/heads.ts";
+import { integersConstant, range, requireInput, requireValue, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
-  readonly flat: boolean;
+  /** True if operands have three axes, the last of which merges heads and D. */
+  readonly hasMergedHeads: boolean;
   readonly heads: number;
   readonly keyHeads: number;
   readonly scale: number | undefined;
   readonly softcap: number;
   readonly causal: boolean;
-  /** The number of keys before and after its own position that a query sees; -1: all. */
+  /** The number of keys that a query sees before and after its position; -1: all. */
   readonly window: readonly [before: number, after: number];
   /** The content of the fourth output: 0 products, 1 after softcap, 2 with bias, 3 after softmax. */
-  readonly shown: number;
+  readonly scoreOutput: number;
   readonly precision: DataType | undefined;
 }
 
 function read(site: Site): Settings | Miss {
   const [q, k] = [site.inputs[0]?.dims, site.inputs[1]?.dims];
   if (q === undefined || k === undefined) return new Miss("the rank of an operand is not known");
-  const flat = q.length === 3;
-  const heads = flat ? integer(site, "q_num_heads", 0) : q[1];
-  const keyHeads = flat ? integer(site, "kv_num_heads", 0) : k[1];
+  const hasMergedHeads = q.length === 3;
+  const heads = hasMergedHeads ? readInteger(site, "q_num_heads", 0) : q[1];
+  const keyHeads = hasMergedHeads ? readInteger(site, "kv_num_heads", 0) : k[1];
   if (typeof heads !== "number" || typeof keyHeads !== "number" || heads === 0 || keyHeads === 0)
     return new Miss("the number of heads is not known");
   return {
-    flat,
+    hasMergedHeads,
     heads,
     keyHeads,
-    scale: decimal(site, "scale", undefined),
-    softcap: decimal(site, "softcap", 0),
-    causal: flag(site, "is_causal"),
-    window: [integer(site, "left_window_size", -1), integer(site, "right_window_size", -1)],
-    shown: integer(site, "qk_matmul_output_mode", 0),
-    precision: elementType(site, "softmax_precision"),
+    scale: readFloat(site, "scale", undefined),
+    softcap: readFloat(site, "softcap", 0),
+    causal: readFlag(site, "is_causal"),
+    window: [readInteger(site, "left_window_size", -1), readInteger(site, "right_window_size", -1)],
+    scoreOutput: readInteger(site, "qk_matmul_output_mode", 0),
+    precision: readElementType(site, "softmax_precision"),
   };
 }
 
-interface Shape {
+interface OperandShape {
   readonly batch: Dim;
   readonly length: Dim;
   /** The channels of a head. */
-  readonly size: Dim;
+  readonly width: Dim;
 }
 
-function shapeOf(s: Settings, dims: readonly Dim[] | undefined, heads: number): Shape | undefined {
+function operandShapeOf(s: Settings, dims: readonly Dim[] | undefined, heads: number): OperandShape | undefined {
   const [batch, second, third, fourth] = dims ?? [];
   if (batch === undefined || second === undefined || third === undefined) return undefined;
-  if (!s.flat) return fourth === undefined ? undefined : { batch, length: third, size: fourth };
+  if (!s.hasMergedHeads) return fourth === undefined ? undefined : { batch, length: third, width: fourth };
   const size = divideDims(third, heads);
-  return size === undefined ? undefined : { batch, length: second, size };
+  return size === undefined ? undefined : { batch, length: second, width: size };
 }
 
 interface Shapes {
-  readonly q: Shape;
-  readonly k: Shape;
-  readonly v: Shape;
-  /** The number of keys, including those of the past. */
+  readonly q: OperandShape;
+  readonly k: OperandShape;
+  readonly v: OperandShape;
+  /** The number of past and new keys. */
   readonly keys: Dim;
 }
 
-const unknownSize = new Miss("the size of its heads is not known");
+const unknownWidth = new Miss("the size of its heads is not known");
 
-function shapes(s: Settings, operands: readonly (readonly Dim[] | undefined)[]): Shapes | Miss {
-  const q = shapeOf(s, operands[0], s.heads);
-  const [k, v] = [shapeOf(s, operands[1], s.keyHeads), shapeOf(s, operands[2], s.keyHeads)];
-  if (q === undefined || k === undefined || v === undefined) return unknownSize;
+function shapesOf(s: Settings, operands: readonly (readonly Dim[] | undefined)[]): Shapes | Miss {
+  const q = operandShapeOf(s, operands[0], s.heads);
+  const [k, v] = [operandShapeOf(s, operands[1], s.keyHeads), operandShapeOf(s, operands[2], s.keyHeads)];
+  if (q === undefined || k === undefined || v === undefined) return unknownWidth;
   const past = operands[4]?.[2];
   return { q, k, v, keys: past === undefined ? k.length : addDims(past, k.length) };
 }
 
-const shapesAt = (s: Settings, site: Site): Shapes | Miss =>
-  shapes(
+const shapesOfSite = (s: Settings, site: Site): Shapes | Miss =>
+  shapesOf(
     s,
     site.inputs.map((operand) => operand?.dims),
   );
 
 function infer(s: Settings, site: Site): readonly Inferred[] | Miss {
-  const { type } = need(site, 0);
-  const operands = shapesAt(s, site);
+  const { type } = requireInput(site, 0);
+  const operands = shapesOfSite(s, site);
   if (operands instanceof Miss) return operands;
   const { q, k, v, keys } = operands;
   return [
-    { type, dims: s.flat ? [q.batch, q.length, multiplyDims(v.size, s.heads)] : [q.batch, s.heads, q.length, v.size] },
-    { type: need(site, 1).type, dims: [q.batch, s.keyHeads, keys, k.size] },
-    { type: need(site, 2).type, dims: [q.batch, s.keyHeads, keys, v.size] },
+    {
+      type,
+      dims: s.hasMergedHeads
+        ? [q.batch, q.length, multiplyDims(v.width, s.heads)]
+        : [q.batch, s.heads, q.length, v.width],
+    },
+    { type: requireInput(site, 1).type, dims: [q.batch, s.keyHeads, keys, k.width] },
+    { type: requireInput(site, 2).type, dims: [q.batch, s.keyHeads, keys, v.width] },
     { type, dims: [q.batch, s.heads, q.length, keys] },
   ];
 }
 
 /**
- * Heads are cut as a whole: a key head with all query heads that it serves. With four axes, D of queries and keys is summed over
- * (the scale stays that of the original D), and D of the values passes through.
+ * Links axes so that heads are cut as a whole: a key head together with all query heads that share it. With four axes, D of queries and keys is
+ * summed over and can be cut; the scale remains that of the original D. D of the values links to D of the output.
  */
 function axes(s: Settings, site: Site): AxisRule | Miss {
-  const operands = shapesAt(s, site);
+  const operands = shapesOfSite(s, site);
   if (operands instanceof Miss) return operands;
   const { q, k, v } = operands;
-  const serves = s.heads / s.keyHeads;
-  const [width, keyWidth, valueWidth] = s.flat ? [q.size, k.size, v.size] : [1, 1, 1];
-  if (typeof width !== "number" || typeof keyWidth !== "number" || typeof valueWidth !== "number") return unknownSize;
+  const queryHeads = s.heads / s.keyHeads;
+  const [width, keyWidth, valueWidth] = s.hasMergedHeads ? [q.width, k.width, v.width] : [1, 1, 1];
+  if (typeof width !== "number" || typeof keyWidth !== "number" || typeof valueWidth !== "number") return unknownWidth;
   const mask = site.inputs[3]?.dims ?? [];
   const maskHeads = mask.length - 3;
-  const main = s.flat ? 2 : 1;
-  const first: AxisEnd = ["in2", main];
-  // Each axis that counts heads, and its number of indices per key head.
-  const counted: (readonly [AxisEnd, number])[] = [
-    [first, valueWidth],
-    [["in1", main], keyWidth],
-    [["in0", main], serves * width],
-    [["out0", main], serves * valueWidth],
-    [["out3", 1], serves],
+  const headAxis = s.hasMergedHeads ? 2 : 1;
+  const valueHeads: AxisEnd = ["in2", headAxis];
+  // Each axis that counts heads, with its number of indices per key head.
+  const countedAxes: (readonly [AxisEnd, number])[] = [
+    [valueHeads, valueWidth],
+    [["in1", headAxis], keyWidth],
+    [["in0", headAxis], queryHeads * width],
+    [["out0", headAxis], queryHeads * valueWidth],
+    [["out3", 1], queryHeads],
     ...(["in4", "in5", "out1", "out2"] as const).map((port) => [[port, 1], 1] as const),
   ];
-  const samples = (["in1", "in2", "in4", "in5", "in6", "out0", "out1", "out2", "out3"] as const).map(
+  const batchEnds = (["in1", "in2", "in4", "in5", "in6", "out0", "out1", "out2", "out3"] as const).map(
     (port): AxisEnd => [port, 0],
   );
-  if (maskHeads >= 0 && mask[maskHeads] !== 1) counted.push([["in3", maskHeads], serves]);
-  if (mask.length === 4 && mask[0] !== 1) samples.push(["in3", 0]);
-  const links: AxisLink[] = samples.map((to) => ({ from: ["in0", 0], to }));
-  for (const [to, per] of counted) {
+  if (maskHeads >= 0 && mask[maskHeads] !== 1) countedAxes.push([["in3", maskHeads], queryHeads]);
+  if (mask.length === 4 && mask[0] !== 1) batchEnds.push(["in3", 0]);
+  const links: AxisLink[] = batchEnds.map((to) => ({ from: ["in0", 0], to }));
+  for (const [to, per] of countedAxes) {
     if (per > 1) links.push({ from: to, to, map: (index) => range(per, Math.floor(index / per) * per) });
-    if (to !== first) links.push({ from: first, to, map: (index) => range(per, Math.floor(index / valueWidth) * per) });
+    if (to !== valueHeads)
+      links.push({ from: valueHeads, to, map: (index) => range(per, Math.floor(index / valueWidth) * per) });
   }
-  if (!s.flat) links.push(...insideHeads);
+  if (!s.hasMergedHeads) links.push(...linksInsideHeads);
   return {
     links,
     resize: (cut): NodeChange => {
-      const [size, channels] = [cut.dims("in0")[3], cut.dims("in2")[main]];
-      const needsScale = !s.flat && s.scale === undefined && typeof q.size === "number" && size !== q.size;
-      const scale = needsScale ? ({ scale: { kind: "float", value: 1 / Math.sqrt(q.size) } } as const) : {};
+      const [size, channels] = [cut.dims("in0")[3], cut.dims("in2")[headAxis]];
+      const needsScale = !s.hasMergedHeads && s.scale === undefined && typeof q.width === "number" && size !== q.width;
+      const scale = needsScale ? ({ scale: { kind: "float", value: 1 / Math.sqrt(q.width) } } as const) : {};
       if (typeof channels !== "number" || site.attribute("q_num_heads") === undefined) return { attributes: scale };
       const keyHeads = channels / valueWidth;
       return {
         attributes: {
           ...scale,
-          q_num_heads: { kind: "int", value: keyHeads * serves },
+          q_num_heads: { kind: "int", value: keyHeads * queryHeads },
           kv_num_heads: { kind: "int", value: keyHeads },
         },
       };
@@ -164,7 +171,7 @@ function axes(s: Settings, site: Site): AxisRule | Miss {
   };
 }
 
-const insideHeads = (
+const linksInsideHeads = (
   [
     ["in0", "in1"],
     ["in2", "out0"],
@@ -175,15 +182,15 @@ const insideHeads = (
   ] as const
 ).map(([from, to]): AxisLink => ({ from: [from, 3], to: [to, 3] }));
 
-function countAlongAxis(emit: Emit, like: Value, axis: number, size: Dim, shape: readonly number[]): Value {
+function writePositions(emit: Emit, reference: Value, axis: number, size: Dim, shape: readonly number[]): Value {
   const numbers =
     typeof size === "number"
       ? integersConstant(emit, range(size), "positions")
-      : emit.Range([0, emit.Squeeze([emit.Shape([like], { start: axis, end: axis + 1 })]), 1]);
+      : emit.Range([0, emit.Squeeze([emit.Shape([reference], { start: axis, end: axis + 1 })]), 1]);
   return emit.Reshape([numbers, shape]);
 }
 
-/** Writes the sum of all biases; `canBeEmpty` if a query can be without any key. */
+/** Writes the sum of all biases. `canBeEmpty` is true if a query may see no key. */
 function writeBias(
   s: Settings,
   emit: Emit,
@@ -192,40 +199,44 @@ function writeBias(
 ): { readonly sum: Value; readonly canBeEmpty: boolean } | undefined {
   const type = typeOf(q);
   const zero = scalar(emit, type, 0);
-  const never = scalar(emit, type, Number.NEGATIVE_INFINITY);
-  const where = (allowed: Value): Value => emit.Where([allowed, zero, never]);
+  const minusInfinity = scalar(emit, type, Number.NEGATIVE_INFINITY);
+  const biasWhere = (allowed: Value): Value => emit.Where([allowed, zero, minusInfinity]);
   const terms: Value[] = [];
-  if (mask !== undefined) terms.push(typeOf(mask) === "bool" ? where(mask) : mask);
+  if (mask !== undefined) terms.push(typeOf(mask) === "bool" ? biasWhere(mask) : mask);
   const [before, after] = s.window;
-  const perSample = lengths === undefined ? undefined : emit.Reshape([lengths, [-1, 1, 1, 1]]);
-  const columns = (): Value => countAlongAxis(emit, k, 2, keys, [1, -1]);
+  const lengthsPerSample = lengths === undefined ? undefined : emit.Reshape([lengths, [-1, 1, 1, 1]]);
+  const columns = (): Value => writePositions(emit, k, 2, keys, [1, -1]);
   if (s.causal || before >= 0 || after >= 0) {
-    const rows = countAlongAxis(emit, q, 2, length, [-1, 1]);
-    const count = (value: Value): Value => emit.Shape([value], { start: 2, end: 3 });
+    const rows = writePositions(emit, q, 2, length, [-1, 1]);
+    const lengthOf = (value: Value): Value => emit.Shape([value], { start: 2, end: 3 });
     const offset =
-      past !== undefined ? count(past) : perSample === undefined ? undefined : emit.Sub([perSample, count(q)]);
+      past !== undefined
+        ? lengthOf(past)
+        : lengthsPerSample === undefined
+          ? undefined
+          : emit.Sub([lengthsPerSample, lengthOf(q)]);
     const distance = emit.Sub([offset === undefined ? rows : emit.Add([rows, offset]), columns()]);
-    if (s.causal) terms.push(where(emit.GreaterOrEqual([distance, 0])));
-    if (before >= 0) terms.push(where(emit.LessOrEqual([distance, before])));
-    if (after >= 0) terms.push(where(emit.GreaterOrEqual([distance, -after])));
+    if (s.causal) terms.push(biasWhere(emit.GreaterOrEqual([distance, 0])));
+    if (before >= 0) terms.push(biasWhere(emit.LessOrEqual([distance, before])));
+    if (after >= 0) terms.push(biasWhere(emit.GreaterOrEqual([distance, -after])));
   }
-  if (perSample !== undefined) terms.push(where(emit.Less([columns(), perSample])));
+  if (lengthsPerSample !== undefined) terms.push(biasWhere(emit.Less([columns(), lengthsPerSample])));
   const [first, ...more] = terms;
   if (first === undefined) return undefined;
-  const canBeEmpty = mask !== undefined || perSample !== undefined || before >= 0 || after >= 0;
+  const canBeEmpty = mask !== undefined || lengthsPerSample !== undefined || before >= 0 || after >= 0;
   return { sum: more.reduce((sum, term) => emit.Add([sum, term]), first), canBeEmpty };
 }
 
-/** Repeats each key head for the query heads that it serves. */
+/** Repeats each key head for the query heads that share it. */
 function repeatHeads(s: Settings, emit: Emit, value: Value, size: Dim): Value | Miss {
-  const serves = s.heads / s.keyHeads;
-  if (serves === 1) return value;
-  if (typeof size !== "number") return unknownSize;
-  const expanded = emit.Expand([emit.Unsqueeze([value, [2]]), [1, 1, serves, 1, 1]]);
+  const queryHeads = s.heads / s.keyHeads;
+  if (queryHeads === 1) return value;
+  if (typeof size !== "number") return unknownWidth;
+  const expanded = emit.Expand([emit.Unsqueeze([value, [2]]), [1, 1, queryHeads, 1, 1]]);
   return emit.Reshape([expanded, [0, s.heads, -1, size]]);
 }
 
-function softmax(emit: Emit, scores: Value, precision: DataType | undefined): Value {
+function writeSoftmax(emit: Emit, scores: Value, precision: DataType | undefined): Value {
   if (precision === undefined || precision === typeOf(scores)) return emit.Softmax([scores], { axis: -1 });
   return emit.CastLike([emit.Softmax([emit.Cast([scores], { to: typeCodes[precision] })], { axis: -1 }), scores]);
 }
@@ -233,39 +244,39 @@ function softmax(emit: Emit, scores: Value, precision: DataType | undefined): Va
 function lower(s: Settings, emit: Emit, inputs: Inputs): readonly Value[] | Miss {
   const [queries, keys, values, mask, pastKey, pastValue] = inputs;
   const dims = inputs.map((value) => value?.type?.dims);
-  const operands = shapes(s, dims);
+  const operands = shapesOf(s, dims);
   if (operands instanceof Miss) return operands;
-  const { size, length } = operands.q;
-  if (typeof size !== "number") return unknownSize;
-  const covered = mask?.type?.dims?.at(-1);
-  if (typeof covered === "number" && typeof operands.keys === "number" && covered < operands.keys)
+  const { width: size, length } = operands.q;
+  if (typeof size !== "number") return unknownWidth;
+  const maskLength = mask?.type?.dims?.at(-1);
+  if (typeof maskLength === "number" && typeof operands.keys === "number" && maskLength < operands.keys)
     return new Miss("its mask does not cover all keys");
-  // Writes batch × heads × positions × D from either form.
+  // Returns batch × heads × positions × D for merged and separate heads.
   const split = (value: Value | undefined, heads: number): Value =>
-    s.flat ? toHeads(emit, value, heads) : requireValue(value);
+    s.hasMergedHeads ? splitHeads(emit, value, heads) : requireValue(value);
   const q = split(queries, s.heads);
   const presentKey = appendTo(emit, pastKey, split(keys, s.keyHeads));
   const presentValue = appendTo(emit, pastValue, split(values, s.keyHeads));
-  const [k, v] = [repeatHeads(s, emit, presentKey, size), repeatHeads(s, emit, presentValue, operands.v.size)];
+  const [k, v] = [repeatHeads(s, emit, presentKey, size), repeatHeads(s, emit, presentValue, operands.v.width)];
   if (k instanceof Miss) return k;
   if (v instanceof Miss) return v;
-  // Both operands get the root of the scale, so that float16 products stay small.
-  const root = Math.sqrt(s.scale ?? 1 / Math.sqrt(size));
-  const transposed = emit.Transpose([emit.Mul([k, root])], { perm: [0, 1, 3, 2] });
-  const products = emit.MatMul([emit.Mul([q, root]), transposed]);
-  const capped = capScores(emit, products, s.softcap);
+  // Q and K are each multiplied by the square root of the scale, so that float16 products stay small.
+  const scaleRoot = Math.sqrt(s.scale ?? 1 / Math.sqrt(size));
+  const transposed = emit.Transpose([emit.Mul([k, scaleRoot])], { perm: [0, 1, 3, 2] });
+  const products = emit.MatMul([emit.Mul([q, scaleRoot]), transposed]);
+  const cappedProducts = capScores(emit, products, s.softcap);
   const bias = writeBias(s, emit, inputs, { q, k: presentKey, length, keys: operands.keys });
-  const scores = bias === undefined ? capped : emit.Add([capped, bias.sum]);
+  const scores = bias === undefined ? cappedProducts : emit.Add([cappedProducts, bias.sum]);
   const isEmpty =
     bias?.canBeEmpty === true
       ? emit.Equal([emit.ReduceMax([bias.sum, [-1]], { keepdims: 1 }), Number.NEGATIVE_INFINITY])
       : undefined;
-  // Applied before the softmax, too: a row of -∞ gives NaN, also in the gradient.
+  // Also applied before the softmax, because a row of -∞ would give NaN in outputs and gradients.
   const clearEmpty = (value: Value): Value => (isEmpty === undefined ? value : emit.Where([isEmpty, 0, value]));
-  const weights = clearEmpty(softmax(emit, clearEmpty(scores), s.precision));
+  const weights = clearEmpty(writeSoftmax(emit, clearEmpty(scores), s.precision));
   const y = emit.MatMul([weights, v]);
-  const shown = [products, capped, scores, weights][s.shown] ?? products;
-  return [s.flat ? fromHeads(emit, y) : y, presentKey, presentValue, shown];
+  const fourthOutput = [products, cappedProducts, scores, weights][s.scoreOutput] ?? products;
+  return [s.hasMergedHeads ? mergeHeads(emit, y) : y, presentKey, presentValue, fourthOutput];
 }
 
 export const Attention = defineOp<Settings>({
@@ -275,9 +286,9 @@ export const Attention = defineOp<Settings>({
   axes,
   lower,
   cost: (s, site) => {
-    const operands = shapesAt(s, site);
+    const operands = shapesOfSite(s, site);
     if (operands instanceof Miss) return operands;
     const { q, v, keys } = operands;
-    return multiplyDims(elementCount([q.batch, s.heads, q.length, keys]), addDims(q.size, v.size));
+    return multiplyDims(elementCount([q.batch, s.heads, q.length, keys]), addDims(q.width, v.width));
   },
 });

@@ -1,7 +1,7 @@
 /**
- * BatchNormalization of N × C × …: y = (x - mean) / √(variance + ε) · scale + bias, per channel; per element for `spatial` 0 (before opset 9). Batch
- * statistics (several outputs before 14, then `training_mode`) are lowered, because ONNX Runtime's kernel overwrites the statistics it is fed;
- * `writeTraining` gives it other buffers.
+ * BatchNormalization of N × C × …: y = (x - mean) / √(variance + ε) · scale + bias, per channel. Before opset 9, `spatial` 0 means per element.
+ * Training mode is declared by several outputs before opset 14, and by `training_mode` since then. It is lowered to primitives, because ONNX Runtime's
+ * kernel overwrites the running statistics that it is fed. `writeTraining` passes constants to the kernel instead.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -9,25 +9,28 @@ import type { Value } from "../graph/graph.ts";
 import { type FloatType, fromNumbers } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type GradientScope, type Inferred } from "./define.ts";
-import { decimal, flag } from "./shared/attributes.ts";
-import { blockedFormOf, blocksOf, reorderFromBlocks, scaleInBlocks, sumInBlocks } from "./shared/channel-blocks.ts";
-import { noRank, primitive } from "./shared/misses.ts";
+import { readFlag, readFloat } from "./shared/attributes.ts";
+import { blockedFormOf, createBlocks, reorderFromBlocks, scaleInBlocks, sumInBlocks } from "./shared/channel-blocks.ts";
+import { noLowering, noRank } from "./shared/misses.ts";
 import { normalize } from "./shared/normalize.ts";
-import { need, range, requireValue, sameAxes, sizesOf, typeOf } from "./shared/rules.ts";
+import { range, requireInput, requireValue, sameAxes, sizesOf, typeOf } from "./shared/rules.ts";
 
-const none = new Float64Array(0);
+const emptyVector = new Float64Array(0);
 
 interface Settings {
   readonly epsilon: number;
   readonly momentum: number;
   readonly training: boolean;
-  /** The outputs depend only on the batch: `writeTraining` ignores the previous statistics. */
+  /** True if outputs depend only on the batch and not on previous statistics: the form that `writeTraining` writes. */
   readonly isStateless: boolean;
-  /** Scale, bias and statistics are per element of a sample, not per channel. */
+  /** True if scale, bias and statistics are per element of a sample instead of per channel. */
   readonly perElement: boolean;
 }
 
-/** Writes training: normalizes with the mean and biased variance of the batch. running' = momentum · running + (1 - momentum) · batch. */
+/**
+ * Writes training mode as primitives: normalizes with the mean and the biased variance of the batch, and updates the running statistics to
+ * momentum · running + (1 - momentum) · batch.
+ */
 function lowerTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] | Miss {
   const [x, scale, bias, mean, variance] = inputs;
   const rank = x?.type?.dims?.length;
@@ -36,46 +39,46 @@ function lowerTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefi
   }
   if (rank === undefined) return noRank;
   const axes = [0, ...range(rank - 2, 2)];
-  const spread = (vector: Value): Value => emit.Reshape([vector, [1, -1, ...axes.slice(1).map(() => 1)]]);
+  const alignToChannels = (vector: Value): Value => emit.Reshape([vector, [1, -1, ...axes.slice(1).map(() => 1)]]);
   const vector = (value: Value): Value => emit.Reshape([value, [-1]]);
   const batch = normalize(emit, x, axes, s.epsilon);
-  const y = emit.Add([emit.Mul([batch.normalized, spread(scale)]), spread(bias)]);
-  const blend = (old: Value, fresh: Value): Value => {
-    const part = (value: Value, weight: number): Value => emit.Mul([value, weight]);
-    return emit.Add([part(old, s.momentum), part(emit.CastLike([vector(fresh), old]), 1 - s.momentum)]);
+  const y = emit.Add([emit.Mul([batch.normalized, alignToChannels(scale)]), alignToChannels(bias)]);
+  const blend = (old: Value, current: Value): Value => {
+    const weigh = (value: Value, weight: number): Value => emit.Mul([value, weight]);
+    return emit.Add([weigh(old, s.momentum), weigh(emit.CastLike([vector(current), old]), 1 - s.momentum)]);
   };
   const running = [blend(mean, batch.mean), blend(variance, batch.variance)];
   return [y, ...running, vector(batch.mean), vector(batch.inverse)];
 }
 
-/** Writes training with ONNX Runtime's kernel. With a momentum of 0 it returns the batch statistics; it overwrites separate buffers. */
+/** Writes training mode with ONNX Runtime's kernel. With a momentum of 0, the kernel outputs the batch statistics, and it overwrites only constants. */
 function writeTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] | Miss {
   const [x, scale, bias, mean, variance] = inputs;
   const [channels] = fixedDims(mean?.type?.dims) ?? [];
   const type = x?.type?.type;
-  const same = [scale, bias, mean, variance].every((value) => value?.type?.type === type);
-  if ((type !== "float32" && type !== "float64") || !same || channels === undefined)
+  const hasSameTypes = [scale, bias, mean, variance].every((value) => value?.type?.type === type);
+  if ((type !== "float32" && type !== "float64") || !hasSameTypes || channels === undefined)
     return lowerTraining(s, emit, inputs);
-  const filled = filling(emit, type, channels);
+  const writeVector = vectorWriter(emit, type, channels);
   const [y, batchMean, batchVariance] = emit.many(
     "BatchNormalization",
-    [x, scale, bias, filled(0), filled(1)],
+    [x, scale, bias, writeVector(0), writeVector(1)],
     { epsilon: s.epsilon, momentum: 0, training_mode: 1 },
     3,
   );
-  const blend = (old: Value | undefined, fresh: Value): Value =>
-    emit.Add([emit.Mul([old, s.momentum]), emit.Mul([fresh, 1 - s.momentum])]);
+  const blend = (old: Value | undefined, current: Value): Value =>
+    emit.Add([emit.Mul([old, s.momentum]), emit.Mul([current, 1 - s.momentum])]);
   return [y, blend(mean, batchMean), blend(variance, batchVariance)];
 }
 
-const filling = (emit: Emit, type: FloatType, channels: number) => (value: number) =>
+const vectorWriter = (emit: Emit, type: FloatType, channels: number) => (value: number) =>
   emit.constant(fromNumbers(type, [channels], new Array<number>(channels).fill(value)));
 
-const otherAxes = (x: Value): readonly number[] => [0, ...range(sizesOf(x).length - 2, 2)];
+const axesExceptChannel = (x: Value): readonly number[] => [0, ...range(sizesOf(x).length - 2, 2)];
 
 /**
- * With x̂ = (x - mean) / √(variance + ε) and n values per channel: dx = scale / √(variance + ε) · (dy - Σ dy / n - x̂ · Σ (dy · x̂) / n).
- * Takes three passes over memory, two of them by the batch normalization kernel used as scale and shift.
+ * Writes dx = scale / √(variance + ε) · (dy - Σ dy / n - x̂ · Σ (dy · x̂) / n), with x̂ = (x - mean) / √(variance + ε) and n values per channel.
+ * This takes three passes over memory. Two of them use the BatchNormalization kernel as scale and shift.
  */
 function trainingGradient(s: Settings, scope: GradientScope): readonly (Value | undefined)[] | Miss {
   const { emit, inputs, outputs, upstream, wanted } = scope;
@@ -90,48 +93,49 @@ function trainingGradient(s: Settings, scope: GradientScope): readonly (Value | 
   const type = typeOf(x) === "float64" ? "float64" : "float32";
   const count = elementCount(dims) / Math.max(1, channels);
   const { channelBlock } = scope;
-  if (channelBlock !== undefined && fillsBlocks(x, channelBlock)) {
-    const blocks = blocksOf(emit, channelBlock);
+  if (channelBlock !== undefined && hasCompleteBlocks(x, channelBlock)) {
+    const blocks = createBlocks(emit, channelBlock);
     const deviation = emit.Sqrt([emit.Add([variance, s.epsilon])]);
-    const shift = sumInBlocks(emit, blocks.of(up), undefined, channelBlock);
-    const products = sumInBlocks(emit, blocks.of(up), blocks.of(x), channelBlock);
+    const shift = sumInBlocks(emit, blocks.toBlocked(up), undefined, channelBlock);
+    const products = sumInBlocks(emit, blocks.toBlocked(up), blocks.toBlocked(x), channelBlock);
     const factor = emit.Div([emit.Sub([products, emit.Mul([mean, shift])]), deviation]);
     if (!wanted(0)) return [undefined, factor, shift];
     const slope = emit.Div([scale, deviation]);
-    const share = emit.Mul([slope, -1 / count]);
-    // dx = slope · dy + bent · x + share · Σ dy - bent · mean
-    const bent = emit.Div([emit.Mul([share, factor]), deviation]);
-    const level = emit.Sub([emit.Mul([share, shift]), emit.Mul([bent, mean])]);
-    const shiftedX = scaleInBlocks(emit, blocks.of(x), { scale: bent, shift: level });
-    const dx = scaleInBlocks(emit, blocks.of(up), { scale: slope, shift: undefined, sum: shiftedX });
+    const meanFactor = emit.Mul([slope, -1 / count]);
+    // dx = slope · dy + inputFactor · x + meanFactor · Σ dy - inputFactor · mean
+    const inputFactor = emit.Div([emit.Mul([meanFactor, factor]), deviation]);
+    const offset = emit.Sub([emit.Mul([meanFactor, shift]), emit.Mul([inputFactor, mean])]);
+    const shiftedX = scaleInBlocks(emit, blocks.toBlocked(x), { scale: inputFactor, shift: offset });
+    const dx = scaleInBlocks(emit, blocks.toBlocked(up), { scale: slope, shift: undefined, sum: shiftedX });
     return [reorderFromBlocks(emit, dx), factor, shift];
   }
-  const filled = filling(emit, type, channels);
-  const rest = otherAxes(x);
-  const perChannelSum = (value: Value): Value => emit.ReduceSum([value, rest], { keepdims: 0 });
-  const [zeros, ones] = [filled(0), filled(1)];
+  const writeVector = vectorWriter(emit, type, channels);
+  const reducedAxes = axesExceptChannel(x);
+  const perChannelSum = (value: Value): Value => emit.ReduceSum([value, reducedAxes], { keepdims: 0 });
+  const [zeros, ones] = [writeVector(0), writeVector(1)];
   const normalized = emit.BatchNormalization([x, ones, zeros, mean, variance], { epsilon: s.epsilon });
   const [shift, factor] = [perChannelSum(up), perChannelSum(emit.Mul([up, normalized]))];
   if (!wanted(0)) return [undefined, factor, shift];
   const slope = emit.Div([scale, emit.Sqrt([emit.Add([variance, s.epsilon])])]);
-  const share = emit.Mul([slope, -1 / count]);
-  const straight = emit.BatchNormalization([up, slope, emit.Mul([share, shift]), zeros, ones], { epsilon: 0 });
-  const perChannel = [channels, ...dims.slice(2).map(() => 1)];
-  const correction = emit.Mul([normalized, emit.Reshape([emit.Mul([share, factor]), perChannel])]);
-  return [emit.Add([straight, correction]), factor, shift];
+  const meanFactor = emit.Mul([slope, -1 / count]);
+  const directPart = emit.BatchNormalization([up, slope, emit.Mul([meanFactor, shift]), zeros, ones], { epsilon: 0 });
+  const channelShape = [channels, ...dims.slice(2).map(() => 1)];
+  const correction = emit.Mul([normalized, emit.Reshape([emit.Mul([meanFactor, factor]), channelShape])]);
+  return [emit.Add([directPart, correction]), factor, shift];
 }
 
-const fillsBlocks = (x: Value, size: number): boolean =>
+const hasCompleteBlocks = (x: Value, size: number): boolean =>
   typeOf(x) === "float32" && sizesOf(x).length === 4 && (sizesOf(x)[1] ?? 0) % size === 0;
 
 /**
- * Writes training on blocked channels: three passes read, one writes. The variance is E[x²] - E[x]², as in Flax, which can cancel for large means.
+ * Writes training mode on blocked channels, with three passes that read and one that writes. The variance is E[x²] - E[x]², as in Flax, which loses
+ * precision for large means.
  */
 function trainInBlocks(s: Settings, emit: Emit, x: Value, [scale, bias]: readonly Value[], size: number) {
   const [, channels = 1] = sizesOf(x);
-  const share = channels / elementCount(sizesOf(x));
-  const mean = emit.Mul([sumInBlocks(emit, x, undefined, size), share]);
-  const squares = emit.Mul([sumInBlocks(emit, x, x, size), share]);
+  const reciprocalCount = channels / elementCount(sizesOf(x));
+  const mean = emit.Mul([sumInBlocks(emit, x, undefined, size), reciprocalCount]);
+  const squares = emit.Mul([sumInBlocks(emit, x, x, size), reciprocalCount]);
   const variance = emit.Relu([emit.Sub([squares, emit.Mul([mean, mean])])]);
   const slope = emit.Div([scale, emit.Sqrt([emit.Add([variance, s.epsilon])])]);
   const shift = emit.Sub([bias, emit.Mul([mean, slope])]);
@@ -144,31 +148,31 @@ function lowerPerElement(s: Settings, emit: Emit, inputs: readonly (Value | unde
   return [emit.Add([emit.Mul([emit.Div([emit.Sub([x, mean]), deviation]), scale]), bias])];
 }
 
-const perElement = new Miss("normalizes per element (spatial 0)");
+const normalizesPerElement = new Miss("normalizes per element (spatial 0)");
 
 export const BatchNormalization = defineOp<Settings>({
   name: "BatchNormalization",
   read: (site) => {
-    const momentum = decimal(site, "momentum", 0.9);
-    const training = site.version < 14 ? site.outputs > 1 : flag(site, "training_mode");
+    const momentum = readFloat(site, "momentum", 0.9);
+    const training = site.version < 14 ? site.outputs > 1 : readFlag(site, "training_mode");
     return {
-      epsilon: decimal(site, "epsilon", 1e-5),
+      epsilon: readFloat(site, "epsilon", 1e-5),
       momentum,
       training,
       isStateless: training && momentum === 0 && site.outputs === 3,
-      perElement: site.version < 9 && !flag(site, "spatial", true),
+      perElement: site.version < 9 && !readFlag(site, "spatial", true),
     };
   },
   infer: (_, site) => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     const statistics: Inferred = { type: site.inputs[3]?.type ?? type, dims: site.inputs[3]?.dims };
     return [{ type, dims }, ...new Array<Inferred>(Math.max(0, site.outputs - 1)).fill(statistics)];
   },
-  // ONNX Runtime 1.30 overwrites stored float16 statistics in an optimized session: each run starts with those of the previous run.
+  // In an optimized session, ONNX Runtime 1.30 overwrites stored float16 statistics, so that each run starts with those of the previous run.
   needsFloat32: ({ outputs }) => (outputs.length > 1 ? "its running statistics are float16" : undefined),
   affine: (s, site) => {
     if (s.training) return new Miss("uses batch statistics", undefined, "normalization");
-    if (s.perElement) return perElement;
+    if (s.perElement) return normalizesPerElement;
     if (site.outputs > 1) return new Miss("its statistics are outputs", undefined, "normalization");
     return {
       kind: "normalization",
@@ -177,7 +181,7 @@ export const BatchNormalization = defineOp<Settings>({
       inputs: [1, 2, 3, 4],
       statistics: { mean: 3, variance: 4 },
       // (x - mean) · s + bias with s = scale / √(variance + ε)
-      of: ([scale = none, bias = none, mean = none, variance = none]) => {
+      of: ([scale = emptyVector, bias = emptyVector, mean = emptyVector, variance = emptyVector]) => {
         const factors = scale.map((value, channel) => value / Math.sqrt((variance[channel] ?? 0) + s.epsilon));
         const shift = bias.map((value, channel) => value - (mean[channel] ?? 0) * (factors[channel] ?? 0));
         return { scale: factors, shift };
@@ -205,14 +209,14 @@ export const BatchNormalization = defineOp<Settings>({
   },
   inChannelBlocks: (s, emit, [x, scale, bias], block) => {
     const blocked = blockedFormOf(x, block);
-    if (!s.isStateless || blocked === undefined || !fillsBlocks(blocked, block)) return undefined;
+    if (!s.isStateless || blocked === undefined || !hasCompleteBlocks(blocked, block)) return undefined;
     return trainInBlocks(s, emit, blocked, [requireValue(scale), requireValue(bias)], block);
   },
   parameters: [1, 2],
   scales: () => [1, 4],
   weight: new Miss("scales and shifts; it can be folded into a layer before it"),
   axes: (s, _, dims) => {
-    if (s.perElement) return perElement;
+    if (s.perElement) return normalizesPerElement;
     const vectors = range(4, 1).flatMap((port): AxisLink[] => [
       { from: [`in${port}`, 0], to: ["out0", 1] },
       { from: [`out${port}`, 0], to: ["out0", 1] },
@@ -221,24 +225,24 @@ export const BatchNormalization = defineOp<Settings>({
     return [...sameAxes(dims, { refused, reason: "the statistics are taken over this axis" }), ...vectors];
   },
   lower: (s, emit, inputs) => {
-    if (s.training) return s.isStateless ? primitive : lowerTraining(s, emit, inputs);
-    return s.perElement ? lowerPerElement(s, emit, inputs) : primitive;
+    if (s.training) return s.isStateless ? noLowering : lowerTraining(s, emit, inputs);
+    return s.perElement ? lowerPerElement(s, emit, inputs) : noLowering;
   },
   gradient: (s, scope) => {
     const { emit, inputs, up, wanted } = scope;
     const [x, scale, , mean, variance] = inputs;
     if (s.training) return s.isStateless ? trainingGradient(s, scope) : new Miss("is differentiated as its primitives");
-    if (s.perElement) return perElement;
+    if (s.perElement) return normalizesPerElement;
     const dims = sizesOf(x);
-    const perChannel = [dims[1] ?? 1, ...dims.slice(2).map(() => 1)];
-    const spread = (vector: Value | undefined): Value => emit.Reshape([vector, perChannel]);
-    const rest = otherAxes(x);
+    const channelShape = [dims[1] ?? 1, ...dims.slice(2).map(() => 1)];
+    const alignToChannels = (vector: Value | undefined): Value => emit.Reshape([vector, channelShape]);
+    const reducedAxes = axesExceptChannel(x);
     const inverse = emit.Reciprocal([emit.Sqrt([emit.Add([variance, s.epsilon])])]);
-    const normalized = (): Value => emit.Mul([emit.Sub([x, spread(mean)]), spread(inverse)]);
-    const perChannelSum = (value: Value): Value => emit.ReduceSum([value, rest], { keepdims: 0 });
+    const normalized = (): Value => emit.Mul([emit.Sub([x, alignToChannels(mean)]), alignToChannels(inverse)]);
+    const perChannelSum = (value: Value): Value => emit.ReduceSum([value, reducedAxes], { keepdims: 0 });
     const slope = emit.Mul([scale, inverse]);
     return [
-      wanted(0) ? emit.Mul([up, spread(slope)]) : undefined,
+      wanted(0) ? emit.Mul([up, alignToChannels(slope)]) : undefined,
       wanted(1) ? perChannelSum(emit.Mul([up, normalized()])) : undefined,
       wanted(2) ? perChannelSum(up) : undefined,
       wanted(3) ? emit.Neg([emit.Mul([perChannelSum(up), slope])]) : undefined,

@@ -13,125 +13,131 @@ import {
   sameDims,
 } from "../tensor/dims.ts";
 import { defineOp, type Op, type Operand, type QuantizeRule, type Site, type Wanted } from "./define.ts";
-import { elementType, flag, text } from "./shared/attributes.ts";
-import { blocksOf, reorderFromBlocks, scaledInBlocks, scaleInBlocks } from "./shared/channel-blocks.ts";
-import { equalElements, floatProduct, floatQuotient, floatSum, isWhole } from "./shared/elements.ts";
+import { readElementType, readFlag, readString } from "./shared/attributes.ts";
+import { createBlocks, matchScaleInBlocks, reorderFromBlocks, scaleInBlocks } from "./shared/channel-blocks.ts";
+import { addFloats, compareElements, divideFloats, isIntegerOrBool, multiplyFloats } from "./shared/elements.ts";
 import {
   type BinaryDerivative,
   type BinaryRow,
-  binary,
-  channelVectors,
-  unary,
-  variadic,
+  channelVectorInputs,
+  defineBinary,
+  defineUnary,
+  defineVariadic,
 } from "./shared/elementwise.ts";
-import { computesIntegers, runsInFloat } from "./shared/misses.ts";
-import { need, sameAxes, sizesOf, typeOf } from "./shared/rules.ts";
+import { computesIntegers, noQuantizedKernel } from "./shared/misses.ts";
+import { requireInput, sameAxes, sizesOf, typeOf } from "./shared/rules.ts";
 
-const joins = (): QuantizeRule => ({ kind: "activation", inputs: [0, 1] });
-const exceedsHalf = "its squares and powers can exceed the range of float16";
-const flat = new Miss("is constant almost everywhere");
-const onBits = new Miss("reinterprets bits");
-const both = (f: BinaryDerivative): readonly [BinaryDerivative, BinaryDerivative] => [f, f];
+const quantizeBothOperands = (): QuantizeRule => ({ kind: "activation", inputs: [0, 1] });
+const exceedsFloat16 = "its squares and powers can exceed the range of float16";
+const noSlope = new Miss("is constant almost everywhere");
+const reinterpretsBits = new Miss("reinterprets bits");
+const repeatDerivative = (f: BinaryDerivative): readonly [BinaryDerivative, BinaryDerivative] => [f, f];
 
-/** A stored operand with several elements that is added to an activation is a bias. */
-const bias = (_: unknown, site: Site): readonly number[] =>
+/** Returns the operands that are a bias: stored tensors with several elements, which are added to an activation. */
+const biasInputs = (_: unknown, site: Site): readonly number[] =>
   [...site.inputs.keys()].filter((input) => {
     const operand = site.inputs[input];
     return operand?.stored === true && operand.dims?.some((dim) => dim !== 1) === true;
   });
 
-/** A stored vector that scales the channels of an activation is a normalization's weight. */
-const scale = (_: unknown, site: Site): readonly number[] => channelVectors(site);
+/** Returns the operands that are the scale of a normalization: stored vectors that scale the channels of an activation. */
+const scaleInputs = (_: unknown, site: Site): readonly number[] => channelVectorInputs(site);
 
-/** Integers compared with 0 or 1 are flags; compared with another number (a sample rate), an input should be that number. */
-const compared = (_: unknown, site: Site): readonly Wanted[] =>
+/** Returns likely values of compared integers: 0 or 1 if compared with 0 or 1, otherwise the number that they are compared with (a sample rate). */
+const comparedIntervals = (_: unknown, site: Site): readonly Wanted[] =>
   site.inputs.flatMap((operand, input) => {
-    const other = site.inputs[1 - input];
-    if (operand === undefined || !isWhole(operand.type) || other?.small === undefined) return [];
-    const [number, ...more] = toNumbers(other.small);
-    if (number === undefined || more.length > 0) return [];
+    const otherOperand = site.inputs[1 - input];
+    if (operand === undefined || !isIntegerOrBool(operand.type) || otherOperand?.small === undefined) return [];
+    const [number, ...otherNumbers] = toNumbers(otherOperand.small);
+    if (number === undefined || otherNumbers.length > 0) return [];
     const isFlag = number === 0 || number === 1;
     return [{ input, low: isFlag ? 0 : number, high: isFlag ? 1 : number, strict: false }];
   });
 
-const comparison = (name: string, options: Pick<BinaryRow<undefined>, "onDims"> = {}): Op =>
-  binary({ name, derivatives: flat, type: "bool", wants: compared, ...options });
+const defineComparison = (name: string, options: Pick<BinaryRow<undefined>, "onDims"> = {}): Op =>
+  defineBinary({ name, derivatives: noSlope, type: "bool", wants: comparedIntervals, ...options });
 
-/** Untrained bounds (image sizes, zeros, ones) are integers. */
+/** Returns whether a stored bound is probably not trained, because all its elements are integers (image sizes, zeros, ones) or infinite. */
 function isUntrained({ small }: Operand): boolean {
   return small !== undefined && toFloat64(small).every((entry) => Number.isInteger(entry) || !Number.isFinite(entry));
 }
 
-/** Operands that share the extremum share the gradient evenly. A bound per channel is trained, as in PyTorch. */
-function extremum(name: "Max" | "Min"): Op {
-  const among = name === "Max" ? "max" : "min";
-  return variadic({
+/** Defines Max or Min. Operands that are equal to the extremum share the gradient evenly. A bound per channel is trained, as in PyTorch. */
+function defineExtremum(name: "Max" | "Min"): Op {
+  const direction = name === "Max" ? "max" : "min";
+  return defineVariadic({
     name,
-    onDims: (...operands: readonly Dim[]) => extremeDims(among, operands),
-    parameters: (_, site) => channelVectors(site).filter((input) => !isUntrained(need(site, input))),
+    onDims: (...operands: readonly Dim[]) => extremeDims(direction, operands),
+    parameters: (_, site) => channelVectorInputs(site).filter((input) => !isUntrained(requireInput(site, input))),
     derivatives: ({ emit, up, y, operands }) => {
       const isExtremum = operands.map((input) => emit.CastLike([emit.Equal([input, y]), up]));
       const share = emit.Div([up, isExtremum.reduce((sum, value) => emit.Add([sum, value]))]);
       return isExtremum.map((value) => emit.Mul([share, value]));
     },
-    quantize: name === "Min" ? limits : undefined,
+    quantize: name === "Min" ? quantizeAsClamp : undefined,
   });
 }
 
-/** A clamp with a nonnegative upper bound per channel. */
-function limits(_: null, site: Site): QuantizeRule | Miss {
+/** Quantizes Min with a stored, nonnegative upper bound per channel as a clamp. */
+function quantizeAsClamp(_: null, site: Site): QuantizeRule | Miss {
   const { small } = site.inputs[1] ?? {};
-  if (small === undefined || !isFloat(small.type) || !channelVectors(site).includes(1)) return runsInFloat;
+  if (small === undefined || !isFloat(small.type) || !channelVectorInputs(site).includes(1)) return noQuantizedKernel;
   const high = toFloat64(small).reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
-  return high < 0 ? runsInFloat : { kind: "clamp", low: undefined, high, eachChannel: true };
+  return high < 0 ? noQuantizedKernel : { kind: "clamp", low: undefined, high, eachChannel: true };
 }
 
 export const binaryOperators: readonly Op[] = [
-  binary({
+  defineBinary({
     name: "Add",
     neutral: { left: 0, right: 0 },
     affine: (c) => [1, c],
     homogeneous: [[0], [1]],
-    derivatives: both(({ up }) => up),
+    derivatives: repeatDerivative(({ up }) => up),
     onDims: (a = 0, b = 0) => addDims(a, b),
-    onShares: (a = 0, b = 0) => floatSum(a, b),
-    parameters: bias,
-    // Shares a pass over memory with a preceding normalization.
+    onFloats: (a = 0, b = 0) => addFloats(a, b),
+    parameters: biasInputs,
+    // Fuses the addition into a preceding normalization, which saves a pass over memory.
     inChannelBlocks: (_, emit, inputs, block) => {
       for (const [input, y] of inputs.entries()) {
-        const scaled = y === undefined ? undefined : scaledInBlocks(y, block);
-        const other = inputs[1 - input];
-        if (scaled === undefined || scaled.sum !== undefined || y === undefined || other === undefined) continue;
-        if (!sameDims(sizesOf(y), sizesOf(other))) continue;
-        const sum = blocksOf(emit, block).of(other);
-        return [reorderFromBlocks(emit, scaleInBlocks(emit, scaled.x, { ...scaled, sum }))];
+        const precedingScale = y === undefined ? undefined : matchScaleInBlocks(y, block);
+        const otherOperand = inputs[1 - input];
+        if (
+          precedingScale === undefined ||
+          precedingScale.sum !== undefined ||
+          y === undefined ||
+          otherOperand === undefined
+        )
+          continue;
+        if (!sameDims(sizesOf(y), sizesOf(otherOperand))) continue;
+        const sum = createBlocks(emit, block).toBlocked(otherOperand);
+        return [reorderFromBlocks(emit, scaleInBlocks(emit, precedingScale.x, { ...precedingScale, sum }))];
       }
       return undefined;
     },
-    quantize: joins,
+    quantize: quantizeBothOperands,
   }),
-  binary({
+  defineBinary({
     name: "Sub",
     neutral: { right: 0 },
     affine: (c, side) => (side === "right" ? [1, -c] : [-1, c]),
     homogeneous: [[0], [1]],
     derivatives: [({ up }) => up, ({ emit, up }) => emit.Neg([up])],
     onDims: (a = 0, b = 0) => addDims(a, multiplyDims(-1, b)),
-    onShares: (a = 0, b = 0) => floatSum(a, b, -1),
+    onFloats: (a = 0, b = 0) => addFloats(a, b, -1),
   }),
-  binary({
+  defineBinary({
     name: "Mul",
-    needsFloat32: ({ inputs: [a, b] }) => (a === b ? exceedsHalf : undefined),
+    needsFloat32: ({ inputs: [a, b] }) => (a === b ? exceedsFloat16 : undefined),
     neutral: { left: 1, right: 1 },
     affine: (c) => [c, 0],
     homogeneous: [[0, 1]],
     derivatives: [({ emit, up, b }) => emit.Mul([up, b]), ({ emit, up, a }) => emit.Mul([up, a])],
     onDims: (a = 0, b = 0) => multiplyDims(a, b),
-    onShares: (a = 0, b = 0) => floatProduct(a, b),
-    parameters: scale,
-    quantize: joins,
+    onFloats: (a = 0, b = 0) => multiplyFloats(a, b),
+    parameters: scaleInputs,
+    quantize: quantizeBothOperands,
   }),
-  binary({
+  defineBinary({
     name: "Div",
     neutral: { right: 1 },
     affine: (c, side) => (side === "right" ? [1 / c, 0] : undefined),
@@ -142,11 +148,11 @@ export const binaryOperators: readonly Op[] = [
       ({ emit, up, b, y }) => emit.Neg([emit.Mul([up, emit.Div([y, b])])]),
     ],
     onDims: (a = 0, b = 0) => quotient(a, b),
-    onShares: (a = 0, b = 0) => floatQuotient(a, b),
+    onFloats: (a = 0, b = 0) => divideFloats(a, b),
   }),
-  binary({
+  defineBinary({
     name: "Pow",
-    needsFloat32: () => exceedsHalf,
+    needsFloat32: () => exceedsFloat16,
     neutral: { right: 1 },
     // d(aᵇ)/da = b · aᵇ⁻¹; d(aᵇ)/db = y · ln a, defined as 0 for a = 0. The exponent can have another type than the base.
     derivatives: [
@@ -155,14 +161,14 @@ export const binaryOperators: readonly Op[] = [
         return emit.Mul([up, emit.Mul([exponent, emit.Pow([a, emit.Sub([exponent, 1])])])]);
       },
       ({ emit, up, a, y }) => {
-        const safe = emit.Where([emit.Equal([a, 0]), 1, a]);
-        return emit.Mul([up, emit.Mul([y, emit.Log([safe])])]);
+        const nonzeroBase = emit.Where([emit.Equal([a, 0]), 1, a]);
+        return emit.Mul([up, emit.Mul([y, emit.Log([nonzeroBase])])]);
       },
     ],
   }),
-  binary<{ readonly fmod: boolean }>({
+  defineBinary<{ readonly fmod: boolean }>({
     name: "Mod",
-    read: (site) => ({ fmod: flag(site, "fmod") }),
+    read: (site) => ({ fmod: readFlag(site, "fmod") }),
     // y = a - b · q, with the quotient q rounded down, or toward 0 with `fmod`.
     derivatives: [
       ({ up }) => up,
@@ -170,7 +176,7 @@ export const binaryOperators: readonly Op[] = [
     ],
     onDims: (a = 0, b = 0) => remainder(a, b),
   }),
-  binary({
+  defineBinary({
     name: "PRelu",
     oneSided: true,
     homogeneous: [[0]],
@@ -180,19 +186,19 @@ export const binaryOperators: readonly Op[] = [
     ],
     parameters: [1],
   }),
-  comparison("Equal", { onDims: (a = 0, b = 0) => equalElements(a, b) }),
-  comparison("Greater", { onDims: (a = 0, b = 0) => isLess(b, a) }),
-  comparison("GreaterOrEqual", { onDims: (a = 0, b = 0) => negate(isLess(a, b)) }),
-  comparison("Less", { onDims: (a = 0, b = 0) => isLess(a, b) }),
-  comparison("LessOrEqual", { onDims: (a = 0, b = 0) => negate(isLess(b, a)) }),
-  extremum("Max"),
-  extremum("Min"),
-  variadic({
+  defineComparison("Equal", { onDims: (a = 0, b = 0) => compareElements(a, b) }),
+  defineComparison("Greater", { onDims: (a = 0, b = 0) => isLess(b, a) }),
+  defineComparison("GreaterOrEqual", { onDims: (a = 0, b = 0) => negate(isLess(a, b)) }),
+  defineComparison("Less", { onDims: (a = 0, b = 0) => isLess(a, b) }),
+  defineComparison("LessOrEqual", { onDims: (a = 0, b = 0) => negate(isLess(b, a)) }),
+  defineExtremum("Max"),
+  defineExtremum("Min"),
+  defineVariadic({
     name: "Sum",
     derivatives: ({ up, operands }) => operands.map(() => up),
-    parameters: bias,
+    parameters: biasInputs,
   }),
-  variadic({
+  defineVariadic({
     name: "Mean",
     derivatives: ({ emit, up, operands }) => {
       const share = emit.Div([up, operands.length]);
@@ -201,22 +207,22 @@ export const binaryOperators: readonly Op[] = [
   }),
 ];
 
-/** Integer division truncates, which is rounding down for nonnegative operands. */
+/** Returns the integer quotient a / b, truncated as in ONNX. For dimensions, which are nonnegative, this equals rounding down. */
 function quotient(a: Dim, b: Dim): Dim | undefined {
   if (!isSymbolic(a) && !isSymbolic(b)) return b === 0 ? undefined : Math.trunc(a / b);
-  const exact = divideDims(a, b);
-  if (exact !== undefined || isSymbolic(b)) return exact;
+  const exactQuotient = divideDims(a, b);
+  if (exactQuotient !== undefined || isSymbolic(b)) return exactQuotient;
   return b > 0 && isDimension(a) ? floorDims(a, b) : undefined;
 }
 
-/** a - b · q with a rounded quotient q; undefined if the signs differ, because rounding modes differ then. */
+/** Returns a - b · q with the rounded quotient q. Undefined if a and b differ in sign, because the result then depends on `fmod`. */
 function remainder(a: Dim, b: Dim): Dim | undefined {
   if (!isSymbolic(a) && !isSymbolic(b)) return a * b < 0 || b === 0 ? undefined : a % b;
-  const rounded = quotient(a, b);
-  return rounded === undefined ? undefined : addDims(a, multiplyDims(-1, multiplyDims(b, rounded)));
+  const roundedQuotient = quotient(a, b);
+  return roundedQuotient === undefined ? undefined : addDims(a, multiplyDims(-1, multiplyDims(b, roundedQuotient)));
 }
 
-/** Returns 1, 0 or undefined. A dimension is never negative. */
+/** Returns 1 if a < b, 0 if a ≥ b, undefined if unknown. A dimension is never negative. */
 function isLess(a: Dim, b: Dim): 0 | 1 | undefined {
   const difference = addDims(a, multiplyDims(-1, b));
   if (!isSymbolic(difference)) return difference < 0 ? 1 : 0;
@@ -230,42 +236,42 @@ export const BitCast = defineOp({
   name: "BitCast",
   needsFloat32: () => "it reinterprets the bits of float32",
   read: (site) => {
-    const to = elementType(site, "to");
+    const to = readElementType(site, "to");
     return to === undefined ? new Miss("casts to a type that is not known") : { to };
   },
-  infer: (s, site) => [{ type: s.to, dims: need(site, 0).dims }],
+  infer: (s, site) => [{ type: s.to, dims: requireInput(site, 0).dims }],
   unchanged: (s, site) => (site.inputs[0]?.type === s.to ? 0 : undefined),
   axes: (_, __, dims) => sameAxes(dims),
-  gradient: onBits,
-  quantize: onBits,
+  gradient: reinterpretsBits,
+  quantize: reinterpretsBits,
 });
 
-/** And, Or, Xor: `onDims` computes with 0 and 1, and with undefined for an unknown operand. */
-const logical = (name: string, neutral: number, onDims: NonNullable<BinaryRow<undefined>["onDims"]>): Op =>
-  binary({ name, derivatives: flat, type: "bool", neutral: { left: neutral, right: neutral }, onDims });
+/** Defines And, Or or Xor. `onDims` receives 0, 1 or, for an unknown operand, undefined. */
+const defineLogical = (name: string, neutral: number, onDims: NonNullable<BinaryRow<undefined>["onDims"]>): Op =>
+  defineBinary({ name, derivatives: noSlope, type: "bool", neutral: { left: neutral, right: neutral }, onDims });
 
 export const logicOperators: readonly Op[] = [
-  logical("And", 1, (a, b) => (a === 0 || b === 0 ? 0 : a === 1 && b === 1 ? 1 : undefined)),
-  logical("Or", 0, (a, b) => (a === 1 || b === 1 ? 1 : a === 0 && b === 0 ? 0 : undefined)),
-  logical("Xor", 0, (a, b) => (typeof a === "number" && typeof b === "number" ? (a === b ? 0 : 1) : undefined)),
-  unary({ name: "Not", derivative: flat, onDims: (a) => (a === 0 ? 1 : a === 1 ? 0 : undefined) }),
-  unary({ name: "IsNaN", derivative: flat, type: "bool" }),
-  unary<{ readonly negative: boolean; readonly positive: boolean }>({
+  defineLogical("And", 1, (a, b) => (a === 0 || b === 0 ? 0 : a === 1 && b === 1 ? 1 : undefined)),
+  defineLogical("Or", 0, (a, b) => (a === 1 || b === 1 ? 1 : a === 0 && b === 0 ? 0 : undefined)),
+  defineLogical("Xor", 0, (a, b) => (typeof a === "number" && typeof b === "number" ? (a === b ? 0 : 1) : undefined)),
+  defineUnary({ name: "Not", derivative: noSlope, onDims: (a) => (a === 0 ? 1 : a === 1 ? 0 : undefined) }),
+  defineUnary({ name: "IsNaN", derivative: noSlope, type: "bool" }),
+  defineUnary<{ readonly negative: boolean; readonly positive: boolean }>({
     name: "IsInf",
     read: (site) => ({
-      negative: flag(site, "detect_negative", true),
-      positive: flag(site, "detect_positive", true),
+      negative: readFlag(site, "detect_negative", true),
+      positive: readFlag(site, "detect_positive", true),
     }),
-    derivative: flat,
+    derivative: noSlope,
     type: "bool",
   }),
-  binary({ name: "BitwiseAnd", derivatives: computesIntegers }),
-  binary({ name: "BitwiseOr", derivatives: computesIntegers, neutral: { left: 0, right: 0 } }),
-  binary({ name: "BitwiseXor", derivatives: computesIntegers, neutral: { left: 0, right: 0 } }),
-  unary({ name: "BitwiseNot", derivative: computesIntegers }),
-  binary<{ readonly direction: string }>({
+  defineBinary({ name: "BitwiseAnd", derivatives: computesIntegers }),
+  defineBinary({ name: "BitwiseOr", derivatives: computesIntegers, neutral: { left: 0, right: 0 } }),
+  defineBinary({ name: "BitwiseXor", derivatives: computesIntegers, neutral: { left: 0, right: 0 } }),
+  defineUnary({ name: "BitwiseNot", derivative: computesIntegers }),
+  defineBinary<{ readonly direction: string }>({
     name: "BitShift",
-    read: (site) => ({ direction: text(site, "direction", "") }),
+    read: (site) => ({ direction: readString(site, "direction", "") }),
     derivatives: computesIntegers,
     neutral: { right: 0 },
   }),

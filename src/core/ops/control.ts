@@ -1,11 +1,11 @@
 /**
- * If, Loop and Scan. If merges the facts of both branches unless its condition is known; loops keep facts that hold in every iteration
- * (`Body.settle`). Before opset 9 Scan has a leading batch axis, and lengths as its first input.
+ * If, Loop and Scan. If merges the facts about both branches, unless its condition is known. Loops keep the facts that hold in every iteration
+ * (`Body.settle`). Before opset 9, the inputs of Scan have a leading batch axis, and its first input lists sequence lengths.
  */
 import { Miss } from "../errors.ts";
 import { type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
 import { type Body, defineOp, type Inferred, type OpDef, type Site } from "./define.ts";
-import { integer, integers, wrapAxis } from "./shared/attributes.ts";
+import { readInteger, readIntegers, wrapAxis } from "./shared/attributes.ts";
 import { mergeOperands } from "./shared/merge-types.ts";
 
 const facets = {
@@ -13,7 +13,7 @@ const facets = {
   gradient: new Miss("runs its body as a subgraph, which is not unrolled"),
 } satisfies Partial<OpDef<unknown>>;
 
-const containers = true as const;
+const acceptsContainers = true as const;
 
 /** Returns the condition of If; undefined if it is computed at run time. */
 function conditionOf(site: Site): boolean | undefined {
@@ -25,7 +25,7 @@ function conditionOf(site: Site): boolean | undefined {
 
 export const If = defineOp({
   name: "If",
-  containers,
+  containers: acceptsContainers,
   read: (site) => {
     const [yes, no] = [site.body("then_branch"), site.body("else_branch")];
     return yes === undefined || no === undefined ? new Miss("has no graph for one of its branches") : { yes, no };
@@ -35,10 +35,10 @@ export const If = defineOp({
     if (condition !== undefined) return (condition ? yes : no).infer([]);
     const [a, b] = [yes.infer([]), no.infer([])];
     return a.map((operand, output) => {
-      const other = b[output];
-      return operand === undefined || other === undefined
+      const otherOperand = b[output];
+      return operand === undefined || otherOperand === undefined
         ? undefined
-        : mergeOperands(operand, other, (axis) => site.open(output, axis));
+        : mergeOperands(operand, otherOperand, (axis) => site.open(output, axis));
     });
   },
   ...facets,
@@ -51,14 +51,14 @@ export const If = defineOp({
   },
 });
 
-/** Counter and condition are scalars, unless the body declares vectors of length one. */
-function followScalar(body: Body, input: number, scalar: Inferred): Inferred {
+/** Gives a scalar (iteration counter, condition) the dimensions [1] if the body declares it as a vector of length 1. */
+function matchBodyScalar(body: Body, input: number, scalar: Inferred): Inferred {
   return body.inputs[input]?.dims?.length === 1 ? { ...scalar, dims: [1] } : scalar;
 }
 
 export const Loop = defineOp({
   name: "Loop",
-  containers,
+  containers: acceptsContainers,
   read: (site) => {
     const body = site.body("body");
     return body === undefined ? new Miss("has no body") : { body };
@@ -68,12 +68,14 @@ export const Loop = defineOp({
     const carried = initial.flatMap((operand) => operand ?? []);
     if (carried.length < initial.length) return new Miss("the initial values are not known");
     const elements = condition === undefined ? [1] : condition.elements;
-    const first: Inferred = { type: "bool", dims: [], ...(elements && { elements }) };
-    const counter = followScalar(body, 0, { type: "int64", dims: [] });
+    const initialCondition: Inferred = { type: "bool", dims: [], ...(elements && { elements }) };
+    const counter = matchBodyScalar(body, 0, { type: "int64", dims: [] });
     const settled = body.settle(
-      [followScalar(body, 1, first), ...carried],
+      [matchBodyScalar(body, 1, initialCondition), ...carried],
       (states) =>
-        body.infer([counter, ...states]).map((output, index) => (index === 0 ? asState(output, states[0]) : output)),
+        body
+          .infer([counter, ...states])
+          .map((output, index) => (index === 0 ? withStateDims(output, states[0]) : output)),
       (state, axis) => site.open(state - 1, axis),
     );
     if (settled instanceof Miss) return settled;
@@ -98,7 +100,7 @@ export const Loop = defineOp({
   },
 });
 
-const asState = (output: Inferred | undefined, state: Inferred | undefined): Inferred | undefined =>
+const withStateDims = (output: Inferred | undefined, state: Inferred | undefined): Inferred | undefined =>
   output && state && { ...output, dims: state.dims };
 
 export const Scan = defineOp({
@@ -108,10 +110,10 @@ export const Scan = defineOp({
     if (body === undefined) return new Miss("has no body");
     return {
       body,
-      scanned: integer(site, "num_scan_inputs", 0),
-      inputAxes: integers(site, "scan_input_axes") ?? [],
-      outputAxes: integers(site, "scan_output_axes") ?? [],
-      // 1 if everything has a leading batch axis, which the body does not see.
+      scanned: readInteger(site, "num_scan_inputs", 0),
+      inputAxes: readIntegers(site, "scan_input_axes") ?? [],
+      outputAxes: readIntegers(site, "scan_output_axes") ?? [],
+      // The number of leading batch axes of inputs and outputs, which the body does not see.
       batch: site.version < 9 ? 1 : 0,
     };
   },
@@ -119,29 +121,29 @@ export const Scan = defineOp({
     const inputs = site.inputs.slice(batch);
     const operands = inputs.flatMap((operand) => operand ?? []);
     if (operands.length < inputs.length) return new Miss("the initial values are not known");
-    const split = operands.length - scanned;
+    const stateCount = operands.length - scanned;
     let length: Dim | undefined;
-    let samples: Dim | undefined;
-    const parts = operands.slice(split).map(({ type, dims }, index): Inferred => {
+    let batchSize: Dim | undefined;
+    const slices = operands.slice(stateCount).map(({ type, dims }, index): Inferred => {
       if (dims === undefined) return { type, dims };
-      if (batch === 1) samples ??= dims[0];
+      if (batch === 1) batchSize ??= dims[0];
       const axis = batch + wrapAxis(inputAxes[index] ?? 0, dims.length - batch);
       if (typeof dims[axis] === "number" || length === undefined) length = dims[axis];
       return { type, dims: dims.filter((_, index) => index !== axis && index >= batch) };
     });
-    const start = operands.slice(0, split).map((operand) => {
+    const start = operands.slice(0, stateCount).map((operand) => {
       if (batch === 0) return operand;
-      samples ??= operand.dims?.[0];
+      batchSize ??= operand.dims?.[0];
       return { type: operand.type, dims: operand.dims?.slice(1) };
     });
     const settled = body.settle(
       start,
-      (states) => body.infer([...states, ...parts]),
+      (states) => body.infer([...states, ...slices]),
       (state, axis) => site.open(state, axis + batch),
     );
     if (settled instanceof Miss) return settled;
     const addBatch = (dims: readonly Dim[] | undefined, output: number): readonly Dim[] | undefined =>
-      dims === undefined || batch === 0 ? dims : [samples ?? site.open(output, 0), ...dims];
+      dims === undefined || batch === 0 ? dims : [batchSize ?? site.open(output, 0), ...dims];
     const states = settled.states.map(({ type, dims }, output): Inferred => ({ type, dims: addBatch(dims, output) }));
     const scans = settled.others.map((element, index): Inferred | undefined => {
       if (element?.dims === undefined) return element;

@@ -1,15 +1,21 @@
 /**
  * Conv, ConvTranspose, DeformConv and ConvInteger over any number of spatial axes, with groups.
  * Layout: data N × C × spatial, weight M × C/groups × kernel (ConvTranspose: C × M/groups × kernel).
- * The data gradient for stride 1 and one group is a convolution with the flipped, transposed kernel; otherwise ConvTranspose.
+ * The data gradient for stride 1 and one group is a Conv with the reversed, transposed kernel. Otherwise it is a ConvTranspose.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value, ValueType } from "../graph/graph.ts";
 import { addDims, type Dim, elementCount, multiplyDims, unknownDim } from "../tensor/dims.ts";
 import { type AxisLink, type AxisRule, type Contribution, defineOp, type Site } from "./define.ts";
-import { integer, integers } from "./shared/attributes.ts";
-import { type Blocks, blocksOf, convolveInBlocks, fasterInBlocks, spreadInBlocks } from "./shared/channel-blocks.ts";
+import { readInteger, readIntegers } from "./shared/attributes.ts";
+import {
+  type ChannelBlocks,
+  convolveInBlocks,
+  createBlocks,
+  isFasterInBlocks,
+  writeDataGradientInBlocks,
+} from "./shared/channel-blocks.ts";
 import {
   type ConvSettings,
   convAttributes,
@@ -22,57 +28,62 @@ import {
   readConv,
 } from "./shared/convolution.ts";
 import { inferenceOnly, onIntegers } from "./shared/misses.ts";
-import { mapLinksToInputs, perChannel, pickInputs } from "./shared/products.ts";
-import { countAttribute, need, range, requireValue, sizesOf, typeOf, withDims } from "./shared/rules.ts";
-import { weightGradient } from "./shared/weight-gradient.ts";
-import { bothPads, explicitPads, extent, splitOverSides, spreadSettings } from "./shared/window.ts";
+import { linkPerChannel, mapLinksToInputs, pickInputs } from "./shared/products.ts";
+import { countAttribute, range, requireInput, requireValue, sizesOf, typeOf, withDims } from "./shared/rules.ts";
+import { writeWeightGradient } from "./shared/weight-gradient.ts";
+import { explicitPads, kernelExtent, splitPads, spreadSettings, totalPads } from "./shared/window.ts";
 
-const withoutIntegers = new Miss("ONNX Runtime has no integer kernel for it on CPU");
+const noIntegerKernel = new Miss("ONNX Runtime has no integer kernel for it on CPU");
 
 function inputGradient(
   s: ConvSettings,
   emit: Emit,
   [x, w, up]: readonly [Value, Value, Value],
-  blocks: Blocks | undefined,
+  blocks: ChannelBlocks | undefined,
   take: () => Contribution | undefined,
 ): Value {
   const [, channels = 1, ...spatial] = sizesOf(x);
   const [, outputs = 1, ...out] = sizesOf(up);
   const rank = spatial.length;
   const pads = explicitPads(s, spatial);
-  const reach = spatial.map((_, axis) => extent(s, axis));
+  const extents = spatial.map((_, axis) => kernelExtent(s, axis));
   const { kernel, strides, dilations, group } = s;
-  const strided = strides.some((stride) => stride !== 1);
-  // With strides, the inserted zeros cost what blocks gain, except for depthwise kernels.
-  if (blocks !== undefined && (!strided || group > 1) && outputs >= blocks.size) {
-    const before = (): Value | undefined => {
+  const isStrided = strides.some((stride) => stride !== 1);
+  // With strides, computing on inserted zeros outweighs the gain of blocks, except for depthwise kernels.
+  if (blocks !== undefined && (!isStrided || group > 1) && outputs >= blocks.size) {
+    const addend = (): Value | undefined => {
       const { value, factor = 1 } = take() ?? {};
       return value === undefined || factor === 1 ? value : emit.Mul([value, factor]);
     };
-    const isFaster = typeOf(x) === "float32" && fasterInBlocks(s, outputs, channels, blocks.size);
-    const blocked = isFaster ? spreadInBlocks(s, emit, { up, w, sizes: spatial, pads }, blocks, before) : undefined;
+    const isFaster = typeOf(x) === "float32" && isFasterInBlocks(s, outputs, channels, blocks.size);
+    const blocked = isFaster
+      ? writeDataGradientInBlocks(s, emit, { up, w, sizes: spatial, pads }, blocks, addend)
+      : undefined;
     if (blocked !== undefined) return blocked;
   }
   const flipPads = [0, 1].flatMap((side) =>
-    spatial.map((_, axis) => (reach[axis] ?? 1) - 1 - (pads[side * rank + axis] ?? 0)),
+    spatial.map((_, axis) => (extents[axis] ?? 1) - 1 - (pads[side * rank + axis] ?? 0)),
   );
-  if (group === 1 && channels >= minOutputs && !strided && flipPads.every((pad) => pad >= 0)) {
+  if (group === 1 && channels >= minOutputs && !isStrided && flipPads.every((pad) => pad >= 0)) {
     const axes = range(rank, 2);
-    const repeat = (bound: number): readonly number[] => axes.map(() => bound);
+    const forEachAxis = (bound: number): readonly number[] => axes.map(() => bound);
     const flipped = kernel.every((size) => size === 1)
       ? w
-      : emit.Slice([w, repeat(-1), repeat(Number.MIN_SAFE_INTEGER), axes, repeat(-1)]);
+      : emit.Slice([w, forEachAxis(-1), forEachAxis(Number.MIN_SAFE_INTEGER), axes, forEachAxis(-1)]);
     const swapped = emit.Transpose([flipped], { perm: [1, 0, ...axes] });
     return emit.Conv([up, swapped], { kernel_shape: kernel, dilations, pads: flipPads, strides });
   }
-  const spread = spreadSettings(s, spatial, out);
-  return emit.ConvTranspose([up, w], { kernel_shape: kernel, strides, dilations, group, ...spread });
+  const spreadPads = spreadSettings(s, spatial, out);
+  return emit.ConvTranspose([up, w], { kernel_shape: kernel, strides, dilations, group, ...spreadPads });
 }
 
-/** The minimum number of outputs for which Conv is faster than ConvTranspose: with 6 it takes four times as long. */
+/** The minimum number of output channels for which Conv is faster than ConvTranspose. With 6 channels it takes four times as long. */
 const minOutputs = 12;
 
-function dataOf(site: Site, channels: (dims: readonly Dim[]) => Dim): readonly { input: number; type: ValueType }[] {
+function requiredDataType(
+  site: Site,
+  channels: (dims: readonly Dim[]) => Dim,
+): readonly { input: number; type: ValueType }[] {
   const weight = site.inputs[1];
   if (weight?.dims === undefined) return [];
   const { type, dims } = weight;
@@ -86,7 +97,7 @@ const biasGradient = (emit: Emit, up: Value): Value =>
 
 export const Conv = defineOp<ConvSettings>({
   name: "Conv",
-  mustBe: (site) => dataOf(site, (dims) => multiplyDims(dims[1] ?? 1, integer(site, "group", 1))),
+  mustBe: (site) => requiredDataType(site, (dims) => multiplyDims(dims[1] ?? 1, readInteger(site, "group", 1))),
   read: readConv,
   infer: inferConv,
   parameters: [1, 2],
@@ -101,15 +112,15 @@ export const Conv = defineOp<ConvSettings>({
     if (x === undefined || w === undefined || typeOf(x) !== "float32") return undefined;
     const [, channels = 1, ...spatial] = sizesOf(x);
     const [outputs = 1] = sizesOf(w);
-    if (!fasterInBlocks(s, channels, outputs, block)) return undefined;
-    return [convolveInBlocks({ ...s, pads: explicitPads(s, spatial) }, emit, [x, w, bias], blocksOf(emit, block))];
+    if (!isFasterInBlocks(s, channels, outputs, block)) return undefined;
+    return [convolveInBlocks({ ...s, pads: explicitPads(s, spatial) }, emit, [x, w, bias], createBlocks(emit, block))];
   },
   gradient: (s, { emit, inputs: [x, kernel], up, wanted, take, channelBlock }) => {
     const w = requireValue(kernel);
-    const blocks = channelBlock === undefined ? undefined : blocksOf(emit, channelBlock);
+    const blocks = channelBlock === undefined ? undefined : createBlocks(emit, channelBlock);
     return [
       wanted(0) ? inputGradient(s, emit, [x, w, up], blocks, () => take(0)) : undefined,
-      wanted(1) ? weightGradient(s, emit, [x, w, up], { blocks, take: () => take(1) }) : undefined,
+      wanted(1) ? writeWeightGradient(s, emit, [x, w, up], { blocks, take: () => take(1) }) : undefined,
       wanted(2) ? biasGradient(emit, up) : undefined,
     ];
   },
@@ -140,9 +151,9 @@ export const ConvInteger = defineOp<ConvSettings>({
     { input: 0, zeroPoint: 2 },
     { input: 1, zeroPoint: 3 },
   ],
-  // The bias of Conv would be input 4, which no node has.
+  // The bias of Conv is mapped to input 4, which does not exist, so its links are ignored.
   axes: (s, site) => {
-    const zeroPoints = perChannel(site, [3], 1);
+    const zeroPoints = linkPerChannel(site, [3], 1);
     return zeroPoints instanceof Miss ? zeroPoints : mapLinksToInputs(convAxes(s, site), [0, 1, 4], zeroPoints);
   },
   cost: convCost,
@@ -159,44 +170,48 @@ function transposedDims(s: TransposedSettings, x: readonly Dim[], w: readonly Di
     const stride = s.strides[axis] ?? 1;
     if (s.outputShape !== undefined) return s.outputShape[axis] ?? 1;
     if (s.autoPad.startsWith("SAME")) return multiplyDims(size, stride);
-    const end = (s.outputPadding[axis] ?? 0) + extent(s, axis) - bothPads(s, axis);
+    const end = (s.outputPadding[axis] ?? 0) + kernelExtent(s, axis) - totalPads(s, axis);
     return addDims(multiplyDims(addDims(size, -1), stride), end);
   });
   return [x[0] as Dim, multiplyDims(w[1] as Dim, s.group), ...spatial];
 }
 
-/** Returns the crop on both sides. A specified size (`output_shape`, SAME) determines the total. */
+/** Returns the number of cropped output positions per side. With `output_shape` or SAME padding, the output size determines the sum of both sides. */
 function transposedPads(s: TransposedSettings, spatial: readonly number[], out: readonly number[]): readonly number[] {
   if (s.outputShape === undefined && !s.autoPad.startsWith("SAME")) return s.pads;
   const total = spatial.map((size, axis) => {
-    const uncropped = (s.strides[axis] ?? 1) * (size - 1) + (s.outputPadding[axis] ?? 0) + extent(s, axis);
+    const uncropped = (s.strides[axis] ?? 1) * (size - 1) + (s.outputPadding[axis] ?? 0) + kernelExtent(s, axis);
     return Math.max(0, uncropped - (out[axis] ?? 1));
   });
-  return splitOverSides(s.autoPad, total);
+  return splitPads(s.autoPad, total);
 }
 
-/** Links the same axes as `convAxes`, with a weight of C × M/groups × kernel. */
+/** Returns the links of ConvTranspose: those of `convAxes`, for a weight of C × M/groups × kernel. */
 function transposedAxes(s: TransposedSettings, site: Site): AxisRule | Miss {
   return withDims(site, [1], ([channels, perGroupOut]) => {
-    const common: AxisLink[] = [
+    const commonLinks: AxisLink[] = [
       { from: ["in0", 0], to: ["out0", 0] },
       { from: ["in0", 1], to: ["in1", 0] },
       { from: ["in2", 0], to: ["out0", 1] },
     ];
-    if (s.group === 1) return { links: [...common, { from: ["in1", 1], to: ["out0", 1] }] };
+    if (s.group === 1) return { links: [...commonLinks, { from: ["in1", 1], to: ["out0", 1] }] };
     if (typeof channels !== "number" || typeof perGroupOut !== "number")
       return new Miss("the dimensions of its weight are not known");
     if (channels === s.group) {
-      const kernels = (c: number): number[] => range(perGroupOut, c * perGroupOut);
+      const kernelsOfChannel = (c: number): number[] => range(perGroupOut, c * perGroupOut);
       const reason = "the kernels of a channel go together, with the channel";
       return {
-        links: [...common, { from: ["in1", 0], to: ["out0", 1], map: kernels }, { refuses: ["in1", 1], reason }],
+        links: [
+          ...commonLinks,
+          { from: ["in1", 0], to: ["out0", 1], map: kernelsOfChannel },
+          { refuses: ["in1", 1], reason },
+        ],
         resize: (cut) => countAttribute("group", cut.dims("in0")[1]),
       };
     }
     return {
       links: [
-        ...common,
+        ...commonLinks,
         { from: ["in0", 1], to: ["in0", 1], map: linkAcrossGroups(s.group, channels / s.group) },
         { from: ["in1", 1], to: ["out0", 1], map: linkAcrossGroups(s.group, perGroupOut) },
       ],
@@ -206,19 +221,19 @@ function transposedAxes(s: TransposedSettings, site: Site): AxisRule | Miss {
 
 export const ConvTranspose = defineOp<TransposedSettings>({
   name: "ConvTranspose",
-  mustBe: (site) => dataOf(site, ([channels = 1]) => channels),
+  mustBe: (site) => requiredDataType(site, ([channels = 1]) => channels),
   read: (site) => {
     const s = readConv(site);
     if (s instanceof Miss) return s;
     return {
       ...s,
-      outputPadding: integers(site, "output_padding") ?? s.kernel.map(() => 0),
-      outputShape: integers(site, "output_shape"),
+      outputPadding: readIntegers(site, "output_padding") ?? s.kernel.map(() => 0),
+      outputShape: readIntegers(site, "output_shape"),
     };
   },
   infer: (s, site) => {
     const dims = withDims(site, [0, 1], (x, w) => transposedDims(s, x, w));
-    return dims instanceof Miss ? dims : [{ type: need(site, 0).type, dims }];
+    return dims instanceof Miss ? dims : [{ type: requireInput(site, 0).type, dims }];
   },
   parameters: [1, 2],
   weight: (s, site) => {
@@ -227,41 +242,41 @@ export const ConvTranspose = defineOp<TransposedSettings>({
   },
   homogeneous: [[0, 1], [2]],
   axes: transposedAxes,
-  // A transposed convolution is the transpose of a convolution: dx is that convolution, and x and dy swap in dw.
+  // ConvTranspose is the transpose of a Conv. dx is therefore this Conv of dy, and dw is its kernel gradient with x and dy swapped.
   gradient: (s, { emit, inputs: [x, w], up, wanted }) => {
     const pads = transposedPads(s, sizesOf(x).slice(2), sizesOf(up).slice(2));
-    const full = { ...s, autoPad: "NOTSET", pads };
+    const explicitSettings = { ...s, autoPad: "NOTSET", pads };
     return [
-      wanted(0) ? emit.Conv([up, w], convAttributes(full)) : undefined,
-      wanted(1) ? weightGradient(full, emit, [up, requireValue(w), x]) : undefined,
+      wanted(0) ? emit.Conv([up, w], convAttributes(explicitSettings)) : undefined,
+      wanted(1) ? writeWeightGradient(explicitSettings, emit, [up, requireValue(w), x]) : undefined,
       wanted(2) ? biasGradient(emit, up) : undefined,
     ];
   },
   cost: (_, site) => withDims(site, [0, 1], (x, w) => multiplyDims(elementCount(x), elementCount(w.slice(1)))),
-  quantize: withoutIntegers,
+  quantize: noIntegerKernel,
 });
 
-const asConv = (site: Site): Site => pickInputs(site, [0, 1, 3]);
+const convSiteOf = (site: Site): Site => pickInputs(site, [0, 1, 3]);
 
 /**
- * Each kernel position reads the data at an offset with linear interpolation, optionally weighted by a mask. Offsets are
- * N × (offset groups · kernel positions · 2) × out.
+ * Convolves data that each kernel position reads at an offset, with linear interpolation, optionally multiplied by a mask. Offsets are
+ * N × (offset groups · kernel positions · 2) × output positions.
  */
 export const DeformConv = defineOp({
   name: "DeformConv",
   sameType: 0,
   read: (site) => {
     const s = readConv(site);
-    return s instanceof Miss ? s : { ...s, offsetGroups: integer(site, "offset_group", 1) };
+    return s instanceof Miss ? s : { ...s, offsetGroups: readInteger(site, "offset_group", 1) };
   },
-  infer: (s, site) => inferConv(s, asConv(site)),
+  infer: (s, site) => inferConv(s, convSiteOf(site)),
   parameters: [1, 3],
   weight: (s, site) => {
-    const role = convWeight(s, asConv(site));
+    const role = convWeight(s, convSiteOf(site));
     return role instanceof Miss || role.bias === undefined ? role : { ...role, bias: 3 };
   },
   axes: inferenceOnly,
   gradient: inferenceOnly,
-  cost: (s, site) => convCost(s, asConv(site)),
-  quantize: withoutIntegers,
+  cost: (s, site) => convCost(s, convSiteOf(site)),
+  quantize: noIntegerKernel,
 });

@@ -1,40 +1,44 @@
-/** Closes an operator definition over its settings and applies it to nodes. */
+/** Turns an operator definition into an `Op`, which reads the settings of a node and applies the facets to it. */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { float32 } from "../tensor/dense.ts";
 import type { Dim } from "../tensor/dims.ts";
 import type { AxisRule, GradientScope, Homogeneity, OpDef, Site, Traits, WantedInterval, WeightRole } from "./entry.ts";
-import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
+import { noLowering, noQuantizedKernel, noWeight } from "./shared/misses.ts";
 
 export type * from "./entry.ts";
 
-/** The facets that no definition can omit: a gradient or a lowering; with a weight also parameters, cost and quantization. */
-export type Complete<S> = ({ readonly lower: Exclude<OpDef<S>["lower"], Miss | undefined> } | Defined<S, "gradient">) &
-  ({ readonly weight?: Miss | undefined } | Defined<S, "parameters" | "cost" | "quantize">) &
-  (null extends S ? unknown : undefined extends S ? unknown : Defined<S, "read">);
-type Defined<S, K extends keyof OpDef<S>> = { readonly [Key in K]: NonNullable<OpDef<S>[Key]> };
+/** The facets that a definition must have: a gradient or a lowering; with a weight also parameters, cost and quantization. */
+export type Complete<S> = (
+  | { readonly lower: Exclude<OpDef<S>["lower"], Miss | undefined> }
+  | RequiredFacets<S, "gradient">
+) &
+  ({ readonly weight?: Miss | undefined } | RequiredFacets<S, "parameters" | "cost" | "quantize">) &
+  (null extends S ? unknown : undefined extends S ? unknown : RequiredFacets<S, "read">);
+type RequiredFacets<S, K extends keyof OpDef<S>> = { readonly [Key in K]: NonNullable<OpDef<S>[Key]> };
 
-/** An operator definition with its settings closed over. */
+/** An operator definition that hides the type of its settings. */
 export interface Op extends Traits {
   readonly name: string;
   readonly domain: string;
-  /** The facets that exist, or the reason why not; for the generated overview. */
+  /** For each facet true, or the reason why the operator does not have it. The generated table docs/ops.md shows them. */
   readonly facets: Readonly<Record<FacetName, true | Miss>>;
   /** Reads a node's settings as plain data: equal settings mean the same computation. */
   settings(site: Site): unknown;
-  /** Applies the definition to a node, or tells why it does not apply. */
+  /** Applies the definition to a node. Returns a Miss if the settings cannot be read. */
   at(site: Site): Bound | Miss;
 }
 
 export type FacetName = "weight" | "axes" | "lower" | "gradient" | "cost" | "quantize";
 const facetNames: readonly FacetName[] = ["weight", "axes", "lower", "gradient", "cost", "quantize"];
 
-/** A definition applied to a node: its facets without settings and node. */
+/** A definition applied to a node: facets that no longer need settings and node as arguments. */
 export type Bound = {
-  readonly [K in Exclude<keyof OpDef<unknown>, keyof Traits | Changed | "name" | "domain" | "read">]-?: Applying<
-    OpDef<unknown>[K]
-  >;
+  readonly [K in Exclude<
+    keyof OpDef<unknown>,
+    keyof Traits | CompletedFacet | "name" | "domain" | "read"
+  >]-?: BoundFacet<OpDef<unknown>[K]>;
 } & {
   parameters(): readonly number[];
   homogeneous(): Homogeneity | undefined;
@@ -46,19 +50,19 @@ export type Bound = {
   saturates(): readonly [low: number, high: number] | undefined;
 };
 
-/** Facets whose results are completed when they are applied. */
-type Changed = "saturates" | "parameters" | "homogeneous" | "weight" | "axes" | "lower" | "gradient" | "cost";
+/** The facets whose result type in `Bound` differs from `OpDef`, because defaults are filled in. */
+type CompletedFacet = "saturates" | "parameters" | "homogeneous" | "weight" | "axes" | "lower" | "gradient" | "cost";
 
-type Applying<F, G = Exclude<F, Miss | undefined>> = G extends (s: unknown, ...rest: infer R) => infer T
+type BoundFacet<F, G = Exclude<F, Miss | undefined>> = G extends (s: unknown, ...rest: infer R) => infer T
   ? (...rest: R extends readonly [Site, ...infer More] ? More : R) => T | Extract<F, Miss>
   : never;
 
-const loweredFirst = new Miss("is differentiated as its primitives");
+const gradientAfterLowering = new Miss("is differentiated as its primitives");
 
-/** Closes an operator definition over its settings. */
+/** Creates an operator from its definition. */
 export function defineOp<S = null>(def: OpDef<S> & Complete<S>): Op {
-  const { weight = noWeight, axes, lower = primitive, gradient = loweredFirst, cost = () => 0 } = def;
-  const complete = { ...def, weight, axes, lower, gradient, cost, quantize: def.quantize ?? runsInFloat };
+  const { weight = noWeight, axes, lower = noLowering, gradient = gradientAfterLowering, cost = () => 0 } = def;
+  const complete = { ...def, weight, axes, lower, gradient, cost, quantize: def.quantize ?? noQuantizedKernel };
   const read = (site: Site): S | Miss => (def.read === undefined ? (null as S) : def.read(site));
   const facets = facetNames.map((name) => [name, complete[name] instanceof Miss ? complete[name] : true]);
   return {
@@ -68,20 +72,20 @@ export function defineOp<S = null>(def: OpDef<S> & Complete<S>): Op {
     settings: read,
     at(site) {
       const s = read(site);
-      return s instanceof Miss ? s : new Applied(complete, s, site);
+      return s instanceof Miss ? s : new AppliedDefinition(complete, s, site);
     },
   };
 }
 
-type CompleteDef<S> = OpDef<S> & { readonly [K in FacetName]: NonNullable<OpDef<S>[K]> };
+type DefinitionWithDefaults<S> = OpDef<S> & { readonly [K in FacetName]: NonNullable<OpDef<S>[K]> };
 
-/** A definition applied to a node. A class instead of closures: each walk applies it again and calls only one or two facets. */
-class Applied<S> implements Bound {
-  readonly #def: CompleteDef<S>;
+/** A definition applied to a node. A class avoids one closure per facet, because each graph walk calls only one or two facets of a node. */
+class AppliedDefinition<S> implements Bound {
+  readonly #def: DefinitionWithDefaults<S>;
   readonly #s: S;
   readonly #site: Site;
 
-  constructor(def: CompleteDef<S>, settings: S, site: Site) {
+  constructor(def: DefinitionWithDefaults<S>, settings: S, site: Site) {
     this.#def = def;
     this.#s = settings;
     this.#site = site;

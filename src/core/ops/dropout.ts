@@ -1,6 +1,6 @@
 /**
- * Dropout: in training each value is 0 with probability `ratio`, otherwise divided by 1 - ratio; output 1 is the mask. Opset history: before 12
- * always inference; since then ratio and training mode are inputs. The mask has the input's type before 10, bool since.
+ * Dropout: in training, each value is set to 0 with probability `ratio` and otherwise divided by 1 - ratio. Output 1 is the mask. Since opset 12,
+ * ratio and training mode are inputs; opset 7 to 11 only have inference. The mask has the input's type before opset 10, and bool since then.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -10,71 +10,71 @@ import { int64 } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { random } from "../tensor/random.ts";
 import { type AxisLink, defineOp, type Operand } from "./define.ts";
-import { decimal, integer } from "./shared/attributes.ts";
-import { need, sameAxes, scalar, typeOf } from "./shared/rules.ts";
+import { readFloat, readInteger } from "./shared/attributes.ts";
+import { requireInput, sameAxes, scalar, typeOf } from "./shared/rules.ts";
 
-function knownNumber(operand: Operand | undefined, byDefault: number): number | undefined {
-  if (operand === undefined) return byDefault;
+function knownNumber(operand: Operand | undefined, defaultValue: number): number | undefined {
+  if (operand === undefined) return defaultValue;
   if (operand.small !== undefined) return toNumbers(operand.small)[0];
   const [element] = operand.elements ?? [];
   return typeof element === "number" ? element : undefined;
 }
 
-/** Random numbers have 31 bits: a product of two stays below 2⁶². */
-const bits = 2 ** 31;
+/** The range of the random numbers, 2³¹. A product of two of them stays below 2⁶², within int64. */
+const randomRange = 2 ** 31;
 
 /**
- * True with probability 1 - ratio per element of x: r_i · c_j mod 2³¹ is at least ratio · 2³¹, with random odd numbers per row and column.
- * These mix stored numbers with the step's number, so a mask depends only on the step.
+ * Writes a mask that is true with probability 1 - ratio for each element of x: r_i · c_j mod 2³¹ ≥ ratio · 2³¹, with a random odd number r_i per row
+ * and c_j per column. These are computed from stored numbers and `draw`, the number of the step, so a mask depends only on the step.
  */
-function drawKept(emit: Emit, x: Value, ratio: number, draw: Value): Value | Miss {
+function writeKeepMask(emit: Emit, x: Value, ratio: number, draw: Value): Value | Miss {
   const dims = fixedDims(x.type?.dims);
   if (dims === undefined) return new Miss("the dimensions of its input are not known");
   const columns = dims.at(-1) ?? 1;
-  const number = (value: number): Value => emit.constant(int64([], [value]));
-  const below = (value: Value): Value => emit.BitwiseAnd([value, number(bits - 1)]);
-  const numbers = (axisName: string, shape: readonly number[]): Value => {
+  const integerScalar = (value: number): Value => emit.constant(int64([], [value]));
+  const moduloRange = (value: Value): Value => emit.BitwiseAnd([value, integerScalar(randomRange - 1)]);
+  const oddFactors = (axisName: string, shape: readonly number[]): Value => {
     const source = random(0, "dropout", x.name, axisName);
-    const oddNumbers = Array.from({ length: elementCount(shape) }, () => 2 * source.integer(bits / 2) + 1);
-    const product = below(emit.Mul([emit.constant(int64(shape, oddNumbers)), draw]));
+    const oddNumbers = Array.from({ length: elementCount(shape) }, () => 2 * source.integer(randomRange / 2) + 1);
+    const product = moduloRange(emit.Mul([emit.constant(int64(shape, oddNumbers)), draw]));
     // Mixes high bits into the low bits, because the low bits of a product depend only on low bits.
-    const mixed = emit.BitwiseXor([product, emit.Div([product, number(2 ** 15)])]);
-    return emit.BitwiseOr([below(emit.Mul([mixed, number(0x2c1b3c6d)])), number(1)]);
+    const mixed = emit.BitwiseXor([product, emit.Div([product, integerScalar(2 ** 15)])]);
+    return emit.BitwiseOr([moduloRange(emit.Mul([mixed, integerScalar(0x2c1b3c6d)])), integerScalar(1)]);
   };
-  const rows = numbers("rows", [...dims.slice(0, -1), ...(dims.length === 0 ? [] : [1])]);
-  const product = below(emit.Mul([rows, numbers("columns", dims.length === 0 ? [] : [columns])]));
-  return emit.GreaterOrEqual([product, number(Math.round(ratio * bits))]);
+  const rows = oddFactors("rows", [...dims.slice(0, -1), ...(dims.length === 0 ? [] : [1])]);
+  const product = moduloRange(emit.Mul([rows, oddFactors("columns", dims.length === 0 ? [] : [columns])]));
+  return emit.GreaterOrEqual([product, integerScalar(Math.round(ratio * randomRange))]);
 }
 
-/** @param mask The kind of mask that output 1 needs, if any. */
+/** Writes the input and, if requested, the mask. @param mask "input": zeros of the input's type; "all": true; "none": false. */
 function writeInference(mask: string | undefined, emit: Emit, x: Value | undefined): readonly Value[] {
-  const same = emit.Identity([x]);
-  if (mask === undefined) return [same];
+  const identity = emit.Identity([x]);
+  if (mask === undefined) return [identity];
   const type = mask === "input" ? typeOf(x) : "bool";
-  return [same, emit.Expand([scalar(emit, type, mask === "all" ? 1 : 0), emit.Shape([x])])];
+  return [identity, emit.Expand([scalar(emit, type, mask === "all" ? 1 : 0), emit.Shape([x])])];
 }
 
 export const Dropout = defineOp({
   name: "Dropout",
-  // A run-time input can turn on training.
+  // Input 2, the training mode, can be computed at run time.
   random: (inputs) => (inputs[2] === undefined ? undefined : "int"),
   read: (site) => {
-    const asInput = site.version >= 12;
-    const training = asInput
+    const hasRatioInput = site.version >= 12;
+    const training = hasRatioInput
       ? knownNumber(site.inputs[2], 0)
-      : site.version < 7 && integer(site, "is_test", 0) === 0
+      : site.version < 7 && readInteger(site, "is_test", 0) === 0
         ? 1
         : 0;
     return {
-      ratio: asInput ? knownNumber(site.inputs[1], 0.5) : decimal(site, "ratio", 0.5),
+      ratio: hasRatioInput ? knownNumber(site.inputs[1], 0.5) : readFloat(site, "ratio", 0.5),
       training: training === undefined ? undefined : training !== 0,
-      seed: site.attribute("seed") === undefined ? undefined : integer(site, "seed", 0),
-      // The mask at inference: all false before opset 12 (of the input's type before 10). Undefined if output 1 is absent.
-      mask: site.outputs < 2 ? undefined : site.version < 10 ? "input" : asInput ? "all" : "none",
+      seed: site.attribute("seed") === undefined ? undefined : readInteger(site, "seed", 0),
+      // The mask at inference is all false before opset 12 (zeros of the input's type before 10). Undefined if output 1 is absent.
+      mask: site.outputs < 2 ? undefined : site.version < 10 ? "input" : hasRatioInput ? "all" : "none",
     };
   },
   infer: (_, site) => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     return [
       { type, dims },
       { type: site.version < 10 ? type : "bool", dims },
@@ -89,29 +89,29 @@ export const Dropout = defineOp({
       declared: s.training && s.seed === undefined,
       write: (emit, [x], draw) => {
         if (x === undefined) return new Miss("an operand is missing");
-        const kept = drawKept(emit, x, ratio, draw());
-        if (kept instanceof Miss) return kept;
-        const scaled = emit.Mul([x, ratio < 1 ? 1 / (1 - ratio) : 0]);
-        const outputs = [emit.Mul([scaled, emit.CastLike([kept, x])]), kept].slice(0, site.outputs);
+        const keepMask = writeKeepMask(emit, x, ratio, draw());
+        if (keepMask instanceof Miss) return keepMask;
+        const scaledInput = emit.Mul([x, ratio < 1 ? 1 / (1 - ratio) : 0]);
+        const outputs = [emit.Mul([scaledInput, emit.CastLike([keepMask, x])]), keepMask].slice(0, site.outputs);
         return { outputs, next: new Map() };
       },
       inference: s.training ? (emit, [x]) => writeInference(s.mask, emit, x) : undefined,
     };
   },
-  // The mask does not scale with the input.
+  // Output 1, the mask, is not scaled with the input.
   homogeneous: (_, site) => (site.outputs > 1 ? undefined : { products: [[0]] }),
   axes: (_, __, dims) => [
     ...sameAxes(dims),
     ...dims.map((_, index): AxisLink => ({ from: ["in0", index], to: ["out1", index] })),
   ],
-  // The primitives draw other random numbers than the node.
+  // The primitives draw different random numbers than the node would.
   lower: (s, emit, [x]) => {
     if (s.training === undefined || s.ratio === undefined) return new Miss("its mode is decided at run time");
     if (!s.training || s.ratio === 0) return writeInference(s.mask, emit, x);
     const draws = emit.RandomUniformLike([x], s.seed === undefined ? {} : { seed: s.seed });
-    const kept = emit.GreaterOrEqual([draws, s.ratio]);
+    const keepMask = emit.GreaterOrEqual([draws, s.ratio]);
     const scale = s.ratio < 1 ? 1 / (1 - s.ratio) : 0;
-    return [emit.Mul([emit.Mul([x, emit.CastLike([kept, x])]), scale]), kept];
+    return [emit.Mul([emit.Mul([x, emit.CastLike([keepMask, x])]), scale]), keepMask];
   },
   quantize: (s) => (s.training === false ? { kind: "transparent" } : new Miss("drops values at random")),
 });

@@ -1,6 +1,6 @@
 /**
- * Operator definitions: shape inference, gradients, channel links, costs and quantization ask these facets and never look at an operator's name.
- * A "no" is a `Miss` with a reason. `Complete` lists the facets that every operator must define.
+ * The facets of an operator definition. Shape inference, gradients, channel links, costs and quantization query facets and never check an
+ * operator's name. A facet that does not apply is a `Miss` with a reason. `Complete` (`define.ts`) lists the facets that every operator must define.
  */
 import type { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -8,18 +8,22 @@ import type { Attribute, Container, Node, Value, ValueType } from "../graph/grap
 import type { Dim } from "../tensor/dims.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 
-/** The facts about one input or output that rules can use. */
+/** The facts about one input or output of a node that are known before the run. */
 export interface Operand extends ValueType {
-  /** The container type if the value is not a tensor: `type` is then the element type, and `dims` are undefined. Requires `OpDef.containers`. */
+  /**
+   * The container type (sequence, optional, map) if the value is not a tensor. `type` is then the innermost element type, and `dims` is undefined.
+   * Only operators with the trait `containers` receive such operands.
+   */
   readonly container?: Container;
-  /** Known elements of a small integer, boolean or shape-like tensor. They carry shapes through Shape → Gather → Concat → Reshape. */
+  /** Known elements of a small tensor, possibly symbolic. They carry shapes through Shape → Gather → Concat → Reshape. */
   readonly elements?: readonly Dim[];
+  /** The content of a stored tensor, if the tensor is small. */
   readonly small?: Dense;
   /** True if all elements come from stored tensors (weights, constants), possibly through a mask or a DequantizeLinear. */
   readonly stored: boolean;
 }
 
-/** A node as its operator definition sees it. */
+/** The node that a definition is applied to: opset version, inputs and attributes. */
 export interface Site {
   /** The opset version of the operator's domain. */
   readonly version: number;
@@ -27,64 +31,77 @@ export interface Site {
   /** The number of outputs, including trailing absent ones. */
   readonly outputs: number;
   attribute(name: string): Attribute | undefined;
-  /** Returns a named dimension that depends on the data (such as a count of nonzeros). Outputs that share it must pass the same arguments. */
+  /**
+   * Returns a symbol for a dimension that depends on the data, such as the number of nonzeros. Equal arguments return the same symbol, so outputs
+   * that share the dimension pass the same arguments.
+   */
   open(output: number, axis: number): Dim;
-  /** The subgraph in an attribute. */
+  /** Returns the subgraph that is stored in an attribute. */
   body(attribute: string): Body | undefined;
 }
 
-/** A subgraph as the definition of its node sees it. */
+/** A subgraph of a node, such as the body of a Loop. */
 export interface Body {
   readonly inputs: readonly (ValueType | undefined)[];
-  /** Infers the outputs from what is known about the inputs. Values captured from the outer graph are known already. */
+  /** Infers the outputs from facts about the inputs. Values captured from the outer graph need no facts here. */
   infer(inputs: readonly (Inferred | undefined)[]): readonly (Inferred | undefined)[];
   /**
-   * Finds what holds for loop-carried values in every iteration. `start` describes them before the loop; `turn` calls `infer` once and returns the
-   * new states, then the other outputs; `open` names a dimension that is unknown.
+   * Returns the facts about loop-carried values that hold in every iteration.
+   * @param start The facts about the loop-carried values before the loop.
+   * @param turn Infers one iteration: returns the facts about the new loop-carried values, followed by those about the other outputs.
+   * @param open Returns a symbol for a dimension that differs between iterations.
    */
   settle(
     start: readonly Inferred[],
     turn: (states: readonly Inferred[]) => readonly (Inferred | undefined)[],
     open: (state: number, axis: number) => Dim,
   ): Settled | Miss;
-  /** Multiply-accumulates of one run, based on the last `infer`; a Miss if a node in the subgraph has no count. */
+  /** Returns the multiply-accumulates of one run, based on the last `infer`. A Miss if the count of a node is unknown. */
   macs(): Dim | Miss;
-  /** True if the subgraph holds subgraphs or function calls. Inferring those once per operand would be exponential in the depth. */
+  /** True if the subgraph contains subgraphs or function calls. Inferring those once per operand would be exponential in the depth. */
   readonly nested: boolean;
 }
 
 export interface Settled {
+  /** Loop-carried values. */
   readonly states: readonly Inferred[];
+  /** The other outputs of the loop body. */
   readonly others: readonly (Inferred | undefined)[];
 }
 
-/** A definition does not return `stored`: it follows from the inputs. */
+/** The facts that a definition infers about an output. `stored` is absent because it follows from the inputs. */
 export type Inferred = Omit<Operand, "stored">;
 
-/** The inputs of a node. A verified model has all inputs that the operator requires. */
+/** The inputs of a node. The first input is always present in a verified model. */
 export type Inputs = readonly [Value, ...(Value | undefined)[]];
 
-/** The walker's data for a node that receives gradients. */
+/** The data that backpropagation passes to the definition of a node. */
 export interface GradientScope {
   readonly emit: Emit;
   readonly inputs: readonly (Value | undefined)[];
   readonly outputs: readonly (Value | undefined)[];
   /** dLoss/dOutput; undefined if the loss does not depend on the output. */
   readonly upstream: readonly (Value | undefined)[];
+  /** Returns whether dLoss/dInput is needed. */
   wanted(input: number): boolean;
-  /** Removes and returns the sum of dLoss/dInput so far. A definition that can add to it for free (a matrix product) returns the total. */
+  /**
+   * Removes and returns the sum of the dLoss/dInput that other nodes contributed so far. A definition that can add to this sum for free (a matrix
+   * product) calls it and returns the total.
+   */
   take(input: number): Contribution | undefined;
-  /** The channels per block, if convolutions on blocked channels are faster. */
+  /** The number of channels per block, if ONNX Runtime's convolutions on blocked channels are available. */
   readonly channelBlock?: number | undefined;
 }
 
 export interface Derivation extends GradientScope {
   readonly inputs: Inputs;
+  /** Output 0. */
   readonly y: Value;
+  /** dLoss/dy; zeros if the loss does not depend on y. */
   readonly up: Value;
 }
 
-/** factor · value */
+/** A summand of a gradient: factor · value. */
 export interface Contribution {
   readonly value: Value;
   readonly factor: number;
@@ -94,11 +111,12 @@ export interface Contribution {
 export type AxisEnd = readonly [port: `in${number}` | `out${number}`, axis: number];
 
 /**
- * How indices along an axis of an input relate to those of another axis; tells what must be removed together when channels are cut.
- * - `{ from, to }`: index i of `from` is index i of `to`, or the indices `map(i)`. Backward, only complete images `map(i)` are followed.
+ * How indices along one axis relate to indices along another axis. Links determine which indices must be removed together when channels are cut.
+ * - `{ from, to }`: index i of `from` corresponds to index i of `to`, or to all indices `map(i)`. If all of `map(i)` are removed, so is i.
  * - `{ absorbs }`: the axis is summed over, so a channel of zeros changes nothing. An absorbed axis can also be linked.
- * - `{ refuses, reason }`: removing indices changes the result; with `statistics` only because a mean or variance covers fewer indices (of `to`).
- * An axis without a link refuses. Links of absent inputs and outputs are ignored.
+ * - `{ refuses, reason }`: indices cannot be removed, because the result would change. `statistics` marks a change that only comes from a mean or
+ *   variance over fewer indices; these correspond to the indices of `statistics.to`.
+ * Indices of an axis without a link cannot be removed. Links of absent inputs and outputs are ignored.
  */
 export type AxisLink =
   | { readonly from: AxisEnd; readonly to: AxisEnd; readonly map?: (index: number) => readonly number[] }
@@ -110,15 +128,16 @@ export interface NodeChange {
   /** Undefined removes an attribute. */
   readonly attributes?: Readonly<Record<string, Attribute | undefined>>;
   readonly inputs?: Readonly<Record<number, Dense>>;
-  /** The remaining parts of stored inputs whose axes do not count channels, such as packed blocks. */
+  /** The remaining part of each stored input whose axes do not count channels, such as packed blocks. */
   readonly packed?: Readonly<Record<number, Restored>>;
-  /** Offsets for an integer input that is assembled at run time and only partly known. */
+  /** Offsets to add to an integer input (a shape) that is assembled at run time and only partly known. */
   readonly shifts?: Readonly<Record<number, Dense>>;
 }
 
 /** The part of a stored tensor that remains after a cut. */
 export interface Restored {
   readonly dims: readonly number[];
+  /** Returns the remaining part of the tensor `before`. */
   of(before: Dense): Dense;
 }
 
@@ -130,45 +149,45 @@ export interface ChannelCut {
 
 export interface AxisRule {
   readonly links: readonly AxisLink[];
-  /** Only operators that repeat dimensions in attributes or constants need this: Reshape, grouped Conv, Split. */
+  /** Returns the changes of attributes and constants after a cut. Needed if they repeat dimensions: Reshape, grouped Conv, Split. */
   readonly resize?: (cut: ChannelCut) => NodeChange;
 }
 
-/** The input that holds a layer's weight, and its axes of output and input channels (per group). */
+/** The input that contains a layer's weight, and the weight's axes of output channels (`out`) and input channels per group (`in`). */
 export interface WeightRole {
-  /** A lookup table, whose rows are selected by integers: rows are inputs, columns are outputs. Undefined if the weight is multiplied. */
+  /** "lookup": integers select rows of an embedding table; rows count as inputs, columns as outputs. Undefined: the weight is multiplied. */
   readonly kind?: "lookup";
   readonly input: number;
   readonly out: number;
   readonly in: number;
   readonly groups: number;
   readonly bias?: number;
-  /** The input that can hold a bias with one value per output channel. */
+  /** The input that accepts a bias with one value per output channel, whether or not a bias is present. */
   readonly biasInput?: number;
   /** The input with the activations, and the channel axes of that input and of output 0. -1 is the last axis, for unknown ranks. */
   readonly data: number;
   readonly dataAxis: number;
   readonly outputAxis: number;
-  /** A fused step (activation, sum) after the product: later factors cannot be folded into the weight. */
+  /** The name of a step fused after the product (activation, sum). With one, later factors cannot be folded into the weight. */
   readonly fused?: string;
-  /** The attribute that scales the product; its default is 1. */
+  /** The attribute that scales the product (1 if absent), and its present value. */
   readonly scaled?: { readonly attribute: string; readonly factor: number };
   readonly packed?: PackedWeight;
   /** Axes that count independent matrices: the directions of a recurrent layer, or the batch axes of a product. */
   readonly stack?: readonly number[];
   /**
-   * Further output axes, in the order of output 0 after `outputAxis`: 8 × 64 values per head in a weight (512, 8, 64).
-   * Axes that no field names count taps: values for each pair of input and output.
+   * Further weight axes that count outputs, in the order in which output 0 has them after `outputAxis`. Example: a weight (512, 8, 64) has 8 heads
+   * (`out`) with 64 values each (`outTaps`). Axes that no field names count taps: several values for each pair of input and output.
    */
   readonly outTaps?: readonly number[];
   /** Distinguishes several weights of one node in the layer's name, such as "recurrence". */
   readonly part?: string;
   readonly window?: SlidingWindow;
-  /** Writes the layer as a chain of several. */
+  /** Replaces the layer by a chain of layers. */
   readonly chain?: Chain;
 }
 
-/** The axes of the weight along which a window slides, the strides, and the attribute that counts groups. */
+/** The axes of the weight along which a window slides, the strides, and the name of the attribute that counts groups. */
 export interface SlidingWindow {
   readonly axes: readonly number[];
   readonly strides: readonly number[];
@@ -184,19 +203,19 @@ export interface PackedWeight {
   matrix(emit: Emit, inputs: readonly (Value | undefined)[]): Value | Miss;
 }
 
-/** One layer of a chain: same operator, same groups. `name` prefixes its output. */
+/** One layer of a chain, with the operator and the groups of the original layer. `name` is the prefix of the output's name. */
 export interface ChainPart {
   readonly name: string;
-  /** Has the layout of the layer's weight, with size 1 along window axes that it does not use. */
+  /** A weight in the layout of the original one, with size 1 along the window axes that `window` does not list. */
   readonly weight: Value;
-  /** The window axes, counted from 0, that keep the layer's kernel, strides, padding and dilations. Default: none. */
+  /** The window axes, counted from 0, along which this part has the original kernel, strides, padding and dilations. Default: none. */
   readonly window?: readonly number[];
 }
 
-/** Writes a chain of layers in place of one. The first layer transposes the data; the last applies factors and the bias. */
+/** Writes a chain of layers instead of one layer. The first part transposes the data; the last part applies factors and the bias. */
 export type Chain = (emit: Emit, inputs: readonly (Value | undefined)[], parts: readonly ChainPart[]) => Value;
 
-/** y = scale · x + shift per index of an axis, with stored values: batch normalization, or a product with a vector. */
+/** y = scale · x + shift with a stored scale and shift per index of an axis, as in batch normalization or a product with a vector. */
 export interface Affine {
   readonly kind: "normalization" | "arithmetic";
   readonly data: number;
@@ -210,23 +229,25 @@ export interface Affine {
 }
 
 /**
- * The products of inputs that an operator adds up: if every product is scaled by s > 0, so is the output. Relu is [[0]], Conv [[0, 1], [2]], batch
- * normalization (x - mean) · scale + bias [[0, 1], [3, 1], [2]]. Inputs in no product stay unscaled. Links tell along which axes s can differ.
+ * The products of inputs that an operator adds up, as lists of input indices. If every product is scaled by s > 0, the output is scaled by s.
+ * Examples: Relu [[0]], Conv [[0, 1], [2]], batch normalization (x - mean) · scale + bias [[0, 1], [3, 1], [2]]. Inputs in no product must not be
+ * scaled. The axis links state along which axes s can differ.
  */
 export interface Homogeneity {
   readonly products: readonly (readonly number[])[];
-  /** Axes linked for factors but not for cuts, such as the scale of a layer normalization along the normalized axis. */
+  /** Links for factors that do not hold for cuts, such as the scale of a layer normalization along the normalized axis. */
   readonly links?: readonly Extract<AxisLink, { readonly from: AxisEnd }>[];
 }
 
+/** How a node computes in training, if training differs from inference. */
 export interface TrainingForm {
-  /** Stored inputs of the role `state`: carried from step to step, or only marking that the node is trained. */
+  /** Stored inputs of the role `state`. They are carried from step to step, or only mark that the node is in training. */
   readonly states: readonly number[];
-  /** True if the node itself declares training mode, whatever the roles. */
+  /** True if an attribute or constant input sets training mode, independent of roles. */
   readonly declared: boolean;
   /**
    * Writes the outputs in training and the next values of the states.
-   * @param draw An odd number below 2³¹, another one in each step.
+   * @param draw Returns an odd random number below 2³¹ that changes in each step.
    */
   write(
     emit: Emit,
@@ -241,15 +262,15 @@ export interface TrainingForm {
 
 /** How an operator can be quantized. */
 export type QuantizeRule =
-  /** A layer: data, weight, output and (int32) bias are quantized. */
+  /** A layer: data, weight and output are quantized; the bias becomes int32. */
   | {
       readonly kind: "weighted";
       readonly weight: WeightRole;
-      /** The integer bias has the scale data scale × weight scale × this factor (beta of Gemm). Undefined: the bias stays float. */
+      /** Scale of the integer bias, relative to data scale × weight scale (beta of Gemm). Undefined: the bias stays float. */
       readonly biasFactor?: number;
       /** The attribute that holds `biasFactor`; its default is 1. */
       readonly biasAttribute?: string;
-      /** The operator on integers: (x: uint8, weight: (u)int8) → int32, without bias. */
+      /** Writes the integer operator, without bias: (x: uint8, weight: int8 or uint8) → int32. */
       readonly integer: (
         emit: Emit,
         operands: {
@@ -259,36 +280,41 @@ export type QuantizeRule =
           readonly weightZeroPoint?: Value;
         },
       ) => Value;
+      /** Returns the dimensions in which a vector of one value per output channel broadcasts to the output. */
       readonly channelDims: (channels: number) => readonly number[];
       /** True if the 2-D weight must be transposed to inputs × outputs for the integer form. */
       readonly integerTransposed: boolean;
-      /** ONNX Runtime has an integer kernel even if the output is not quantized. */
+      /** True if ONNX Runtime has an integer kernel with a float output. */
       readonly floatResult?: true;
     }
-  /** Output and input share scale and zero point: values are only moved or selected. */
+  /** Values are only moved or selected, so output and input share scale and zero point. */
   | {
       readonly kind: "transparent";
-      /** The operator on quantized values, if ONNX Runtime does not fuse DequantizeLinear → operator → QuantizeLinear. Input 0 is quantized. */
+      /**
+       * Writes the operator on a quantized input 0. Only defined for operators that ONNX Runtime does not fuse with DequantizeLinear and
+       * QuantizeLinear.
+       */
       readonly onCodes?: (emit: Emit, inputs: Inputs, zeroPoint: Value) => Value;
     }
-  /** Limits values to an interval that contains 0 (undefined: unbounded). A quantized range that ends at these bounds has the same effect. */
+  /** Limits values to an interval that contains 0; an undefined bound is infinite. A quantized range with these bounds has the same effect. */
   | {
       readonly kind: "clamp";
       readonly low: number | undefined;
       readonly high: number | undefined;
-      /** Channels have bounds of their own, which apply first. */
+      /** True if each channel has separate bounds, which apply first. */
       readonly eachChannel?: true;
     }
   /** An activation function with quantized inputs and output. */
   | {
       readonly kind: "activation";
       readonly inputs: readonly number[];
-      /** The output holds the values of all inputs (Concat) under one scale. */
+      /** The output contains the values of all inputs (Concat), quantized with one scale. */
       readonly joins?: true;
       /** The minimum ratio of output scale to first input scale that ONNX Runtime's kernel supports. */
       readonly finest?: number;
     };
 
+/** A function, or the reason why the operator does not have it. */
 export type Facet<F> = F | Miss;
 
 /** The closed interval of values that an input needs for the node to run or to be meaningful. */
@@ -296,15 +322,16 @@ export interface Wanted {
   readonly input: number;
   readonly low: Dim;
   readonly high: Dim;
-  /** Values outside are an error; otherwise they are only unlikely. */
+  /** True if values outside are an error, false if they are only unlikely. */
   readonly strict: boolean;
 }
 
 export type WantedInterval = Omit<Wanted, "input">;
 
-/** An input of quantized values: (value - zero point) · scale. Without `scale`, a later node applies the scale. */
+/** The indices of an input with quantized values, its scale and its zero point. The input represents (value - zero point) · scale. */
 export interface CodedInput {
   readonly input: number;
+  /** Undefined if a later node applies the scale. */
   readonly scale?: number;
   readonly zeroPoint: number;
 }
@@ -313,89 +340,93 @@ export interface CodedInput {
 export interface Traits {
   /** The input whose element type all outputs have, even if their dimensions are unknown. */
   readonly sameType?: number;
-  /** Types and ranks that a kernel requires of inputs that are not fully known. */
+  /** Returns the types and ranks that the operator requires of inputs whose types are not fully known. */
   readonly mustBe?: (site: Site) => readonly { readonly input: number; readonly type: ValueType }[];
-  /** Accepts sequences, optionals and maps. Other operators accept only tensors. */
+  /** True if the operator accepts sequences, optionals and maps. Other operators accept only tensors. */
   readonly containers?: true | undefined;
-  /** The kind of the attribute "seed" if the operator draws random values; can depend on which inputs are present. */
+  /** Returns the kind of the attribute "seed" if the operator draws random values. It can depend on which inputs are present. */
   readonly random?: (inputs: readonly unknown[]) => "float" | "int" | undefined;
-  /** The tensor attribute that is output 0, such as a weight in a Constant. */
+  /** Returns the tensor that an attribute stores and that output 0 equals, such as a weight in a Constant. */
   readonly holds?: (attribute: Site["attribute"]) => Tensor | undefined;
   readonly codes?: readonly CodedInput[];
-  /** Computes element by element, so storage order does not matter. */
+  /** True if the operator computes element by element, so that the order of elements does not matter. */
   readonly byElement?: true;
-  /** A step function: a difference in the last bits of an input can change the output by a whole step. */
+  /** True for a step function: a difference in the last bits of an input can change the output by a whole step. */
   readonly inSteps?: true | undefined;
   /** The input of which only the element type matters. */
   readonly typeOnly?: number;
-  /** The input with the padding of each axis (before, after). ONNX Runtime fuses it into the window that reads output 0 if it is stored. */
+  /** The input with the padding of each axis (starts, then ends). ONNX Runtime fuses stored padding into a convolution or pool that reads output 0. */
   readonly padding?: number;
-  /** Attribute values that were renamed in a later opset version, or the default before it. */
+  /** The attribute values that were renamed in opset `since` (`values`), or the default before it (`absent`). */
   readonly renamed?: {
     readonly since: number;
     readonly attribute: string;
     readonly values?: Readonly<Record<string, string>>;
     readonly absent?: string;
   };
-  /** The maximum padding per axis (before, after): ONNX Runtime rejects pools with more. */
+  /** Returns the maximum padding per axis (starts, then ends). ONNX Runtime rejects pools with more padding. */
   readonly maxPadding?: (site: Site) => readonly number[] | undefined;
-  /** The reason why the node must compute in float32 in a float16 model. */
+  /** Returns the reason why the node must compute in float32 in a float16 model; undefined if float16 works. */
   readonly needsFloat32?: ((node: Node) => string | undefined) | undefined;
-  /** An attribute that ONNX Runtime 1.24 to 1.30 computes wrongly in float16 subgraphs. It is omitted there. */
+  /** The attribute that makes ONNX Runtime 1.24 to 1.30 compute wrong results in float16 subgraphs. Pith omits it there. */
   readonly wrongInHalfInside?: string;
-  /** Reads its weights once for many steps, so dequantizing them is cheap and an integer form is not faster. */
+  /** True if the operator reads its weights once for many steps. Dequantizing them is then cheap, and an integer form is not faster. */
   readonly manySteps?: true;
-  /** The gradient is shorter than that of its primitives, so it is not lowered before differentiation. */
+  /** True if the operator's gradient is faster than that of its primitives, so that it is not lowered before differentiation. */
   readonly differentiatedWhole?: true;
 }
 
-/** Output 0 sums to one (probabilities), or its exponentials do (logarithms). */
+/** States that the values of output 0 (probabilities), or their exponentials (logarithms), sum to one. */
 export interface Distribution {
   readonly form: "probabilities" | "logarithms";
   /** The axes over which the sum is taken; undefined if unknown. */
   readonly axes: readonly number[] | undefined;
 }
 
-/** An operator definition. `S` holds the settings: attributes and constant inputs, read once and independent of the opset. */
+/** An operator definition. `S` is the type of the settings `s`: attributes and constant inputs, read once and independent of the opset. */
 export interface OpDef<S> extends Traits {
   readonly name: string;
   /** "" is ai.onnx. */
   readonly domain?: string;
-  /** Omitted if there is nothing to read: S is null. */
+  /** Reads the settings. Omitted if there is nothing to read; S is then null. */
   read?: (site: Site) => S | Miss;
   /** Infers the facts about each output; undefined for an output of unknown type. */
   infer(s: S, site: Site): readonly (Inferred | undefined)[] | Miss;
-  /** The input that output 0 equals in elements, type and dimensions, as a Reshape to the same shape does. Undefined if they can differ. */
+  /** Returns the input that output 0 equals in elements, type and dimensions, as for a Reshape to the same shape. Undefined if they can differ. */
   readonly unchanged?: ((s: S, site: Site) => number | undefined) | undefined;
-  /** The stored scale and shift of an input, which the preceding layer could apply instead. */
+  /** Returns the stored scale and shift that the operator applies to an input. The preceding layer can absorb them. */
   readonly affine?: (s: S, site: Site) => Affine | Miss;
-  /** How positive factors pass through: only the products if the links of `axes` suffice. Omitted if the operator is not homogeneous. */
+  /** States how positive factors pass through the operator. A list of products suffices if no extra links are needed. Omitted if not homogeneous. */
   readonly homogeneous?: readonly (readonly number[])[] | ((s: S, site: Site) => Homogeneity | undefined) | undefined;
-  /** Omitted if training and inference compute the same. */
+  /** Returns the training form. Omitted if training and inference compute the same. */
   readonly training?: (s: S, site: Site) => TrainingForm | undefined;
   /** Writes the outputs with ONNX Runtime's operators on blocks of `block` channels, for fixed dimensions; undefined if that is not faster. */
   readonly inChannelBlocks?:
     | ((s: S, emit: Emit, inputs: readonly (Value | undefined)[], block: number) => readonly Value[] | undefined)
     | undefined;
-  /** Tells whether output 0 is a distribution for any input. */
+  /** Returns the form of the distribution if output 0 is one for any input. */
   readonly distribution?: (s: S, site: Site) => Distribution | undefined;
-  /** The asymptotes of output 0 (0 and 1 for probabilities). Near them outputs are rounded relative to the interval, so tiny outputs say little. */
+  /** The asymptotes of output 0, such as 0 and 1 for a Sigmoid. Rounding errors scale with this interval and can exceed tiny outputs. */
   readonly saturates?: readonly [low: number, high: number] | undefined;
-  /** The inputs that hold trained values, as far as they are stored. */
+  /** The inputs that contain trained values if they are stored. */
   readonly parameters?: readonly number[] | ((s: S, site: Site) => readonly number[]) | undefined;
-  /** The inputs that are 1 before training (scales, running variances). Other stored vectors are 0 then. */
+  /** Returns the inputs that are initialized with 1 (scales, running variances). Other stored vectors are initialized with 0. */
   readonly scales?: (s: S, site: Site) => readonly number[];
-  /** The value ranges that inputs need (indices, bounds); `output` holds those that readers of output 0 need. Omitted if any value is valid. */
+  /**
+   * Returns the value ranges that inputs need (indices, bounds). `output` contains the ranges that readers of output 0 need. Omitted if any value is
+   * valid.
+   */
   readonly wants?: ((s: S, site: Site, output: readonly WantedInterval[]) => readonly Wanted[]) | undefined;
-  /** Several roles for an operator with several matrices. */
+  /** Returns the role of the weight, or several roles for an operator with several matrices. */
   readonly weight?: Facet<(s: S, site: Site) => WeightRole | readonly WeightRole[] | Miss> | undefined;
-  /** Called once the dimensions of input 0 are known. Links suffice if nothing must be rewritten. */
+  /** Returns the links between axes. `dims` are those of input 0; without them the facet is not called. A list of links suffices without `resize`. */
   readonly axes: Facet<(s: S, site: Site, dims: readonly Dim[]) => AxisRule | readonly AxisLink[] | Miss>;
-  /** Writes a fused operator as primitives, one value per output. It and `gradient` can use opset 18: callers upgrade the model first. */
+  /** Writes a fused operator as primitives, one value per output. `lower` and `gradient` can use opset 18, because callers upgrade the model first. */
   readonly lower?: Facet<(s: S, emit: Emit, inputs: Inputs) => readonly Value[] | Miss>;
-  /** dLoss/dInput for each wanted input, before broadcasting is undone (the walker sums broadcast axes). Omitted if the operator is lowered first. */
+  /** Returns dLoss/dInput for each wanted input; the caller sums over broadcast axes. Omitted if the operator is lowered first. */
   readonly gradient?: Facet<(s: S, g: Derivation) => readonly (Value | undefined)[] | Miss>;
+  /** Returns the number of multiply-accumulates. */
   readonly cost?: Facet<(s: S, site: Site) => Dim | Miss> | undefined;
-  /** Omitted if the operator runs in float. */
+  /** Returns how the operator is quantized. Omitted if it has no quantized form. */
   readonly quantize?: Facet<(s: S, site: Site) => QuantizeRule | Miss> | undefined;
 }

@@ -1,4 +1,4 @@
-/** One line per family of operators. Every export of a family is a definition, or a list of definitions. */
+/** All families of operators, one line each. Every export of a family is an operator or a list of operators. */
 
 export * as attention from "./attention.ts";
 export * as batchNorm from "./batch-norm.ts";

@@ -1,4 +1,4 @@
-/** Gather, GatherElements, GatherND. The gradient of Gather adds up repeated indices: a ScatterND of rows for axis 0, otherwise ScatterElements. */
+/** Gather, GatherElements, GatherND. The gradient of Gather sums over repeated indices, by ScatterND of rows for axis 0, otherwise ScatterElements. */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
@@ -6,15 +6,15 @@ import { fromNumbers } from "../tensor/convert.ts";
 import { elementCount, fixedDims, stridesOf } from "../tensor/dims.ts";
 import { type DataType, typeCodes } from "../tensor/types.ts";
 import { type AxisLink, type Chain, defineOp, type Site, type WeightRole } from "./define.ts";
-import { constantIntegers, integer, wrapAxis } from "./shared/attributes.ts";
-import { withMoved } from "./shared/elements.ts";
+import { constantIntegersOf, readInteger, wrapAxis } from "./shared/attributes.ts";
+import { withMovedElements } from "./shared/elements.ts";
 import { noWeight } from "./shared/misses.ts";
 import {
   dimsAt,
   fillWith,
   forwardWanted,
-  need,
   range,
+  requireInput,
   requirePositions,
   requireTuples,
   requireValue,
@@ -26,62 +26,71 @@ import {
 /** Reads the axis, counted from the front if the rank is known. */
 function readAxis(site: Site): { readonly axis: number } {
   const rank = site.inputs[0]?.dims?.length;
-  const axis = integer(site, "axis", 0);
+  const axis = readInteger(site, "axis", 0);
   return { axis: rank === undefined ? axis : wrapAxis(axis, rank) };
 }
 
-/** A stored table with computed indices is trained. */
-const tableParameter = (_: unknown, site: Site): readonly number[] =>
+/** Returns the table as a trained parameter if it is stored and the indices are computed. */
+const tableParameters = (_: unknown, site: Site): readonly number[] =>
   site.inputs[0]?.stored === true && site.inputs[1]?.stored === false ? [0] : [];
-const isTable = new Miss("is an embedding lookup, not a layer with a matrix product");
+const lookupReason = new Miss("is an embedding lookup, not a layer with a matrix product");
 
-const keepsTable = new Miss(
+const lookupQuantizeReason = new Miss(
   'is an embedding lookup without a matrix product: the schemes "weights" and "dynamic" store it in 8 bits',
 );
 
-/** Types of trained tables: floats, and their quantized values. Tables of indices use wider integers. */
-const inTables: ReadonlySet<DataType> = new Set(["float32", "float64", "float16", "bfloat16", "int8", "uint8"]);
+/** Element types of embedding tables: floats and their quantized values. Wider integers are tables of indices. */
+const tableTypes: ReadonlySet<DataType> = new Set(["float32", "float64", "float16", "bfloat16", "int8", "uint8"]);
 
-function embedding({ axis }: { readonly axis: number }, site: Site): WeightRole | Miss {
+function embeddingRole({ axis }: { readonly axis: number }, site: Site): WeightRole | Miss {
   const [table, indices] = site.inputs;
-  if (table?.stored !== true || indices?.stored !== false || !inTables.has(table.type)) return noWeight;
-  if (axis !== 0 || table.dims?.length !== 2) return isTable;
-  return { ...lookup, outputAxis: indices.dims?.length ?? -1 };
+  if (table?.stored !== true || indices?.stored !== false || !tableTypes.has(table.type)) return noWeight;
+  if (axis !== 0 || table.dims?.length !== 2) return lookupReason;
+  return { ...lookupRole, outputAxis: indices.dims?.length ?? -1 };
 }
 
-/** Selects rows of the first, thin table and multiplies them by the following parts. */
-const chain: Chain = (emit, [, indices], [first, ...factors]) =>
+/** Replaces a lookup by a chain: selects rows of the first part, a table with fewer columns, and multiplies them by the other parts. */
+const writeLookupChain: Chain = (emit, [, indices], [first, ...factors]) =>
   factors.reduce(
     (rows, { name, weight }) => emit.named(`${name}.output`).MatMul([rows, weight]),
     emit.named(`${first?.name}.output`).Gather([first?.weight, indices], { axis: 0 }),
   );
 
-const lookup = { kind: "lookup", input: 0, out: 1, in: 0, groups: 1, data: 1, dataAxis: -1, chain } as const;
+const lookupRole = {
+  kind: "lookup",
+  input: 0,
+  out: 1,
+  in: 0,
+  groups: 1,
+  data: 1,
+  dataAxis: -1,
+  chain: writeLookupChain,
+} as const;
 
 export const Gather = defineOp({
   name: "Gather",
   sameType: 0,
   read: readAxis,
   infer: (s, site) => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     const indices = site.inputs[1];
     if (dims === undefined || indices?.dims === undefined) return [{ type, dims: undefined }];
     const inferred = { type, dims: [...dims.slice(0, s.axis), ...indices.dims, ...dims.slice(s.axis + 1)] };
-    const [picks, indexDims] = [constantIntegers(indices), fixedDims(indices.dims)];
+    const [picks, indexDims] = [constantIntegersOf(indices), fixedDims(indices.dims)];
     if (picks === undefined || indexDims === undefined) return [inferred];
     const strides = stridesOf(indexDims);
     const end = s.axis + indexDims.length;
-    const from = (size: number) => (position: readonly number[]) => {
+    const sourceFor = (size: number) => (position: readonly number[]) => {
       const offset = position.slice(s.axis, end).reduce((sum, step, axis) => sum + step * (strides[axis] ?? 0), 0);
       const index = picks[offset] ?? 0;
       return [...position.slice(0, s.axis), index < 0 ? index + size : index, ...position.slice(end)];
     };
-    return [withMoved(inferred, site, (sizes) => from(sizes[s.axis] ?? 1))];
+    return [withMovedElements(inferred, site, (sizes) => sourceFor(sizes[s.axis] ?? 1))];
   },
-  // A vector holds a schedule, or the row scales of another table.
-  parameters: (s, site) => (site.inputs[0]?.dims?.length === 1 ? [] : tableParameter(s, site)),
+  // A table with a single axis is not trained: it contains a schedule, or the row scales of another table.
+  parameters: (s, site) => (site.inputs[0]?.dims?.length === 1 ? [] : tableParameters(s, site)),
   wants: (s, site, output) => [...requirePositions(1, site.inputs[0]?.dims?.[s.axis]), ...forwardWanted(output, 0)],
-  weight: embedding,
+  weight: embeddingRole,
   homogeneous: [[0]],
   axes: (s, site, dims) => {
     const indices = dimsAt(site, 1);
@@ -104,22 +113,24 @@ export const Gather = defineOp({
     const [before, after] = [elementCount(dims.slice(0, s.axis)), elementCount(dims.slice(s.axis + 1))];
     const targets = emit.Expand([reshapeTo(emit, picks, [1, count, 1]), [before, count, after]]);
     const zeros = fillWith(emit, typeOf(x), [before, dims[s.axis] ?? 0, after], 0);
-    const parts = reshapeTo(emit, up, [before, count, after]);
-    return [reshapeTo(emit, emit.ScatterElements([zeros, targets, parts], { axis: 1, reduction: "add" }), dims)];
+    const upstreamParts = reshapeTo(emit, up, [before, count, after]);
+    return [
+      reshapeTo(emit, emit.ScatterElements([zeros, targets, upstreamParts], { axis: 1, reduction: "add" }), dims),
+    ];
   },
   cost: () => 0,
-  quantize: (_, site) => (site.inputs[0]?.stored === true ? keepsTable : { kind: "transparent" }),
+  quantize: (_, site) => (site.inputs[0]?.stored === true ? lookupQuantizeReason : { kind: "transparent" }),
 });
 
-/** y[i, j] = x[index[i, j], j] for axis 0. */
+/** For axis 0, y[i, j] = x[index[i, j], j]. */
 export const GatherElements = defineOp({
   name: "GatherElements",
   sameType: 0,
   read: readAxis,
-  infer: (_, site) => [{ type: need(site, 0).type, dims: site.inputs[1]?.dims }],
+  infer: (_, site) => [{ type: requireInput(site, 0).type, dims: site.inputs[1]?.dims }],
   wants: (s, site, output) => [...requirePositions(1, site.inputs[0]?.dims?.[s.axis]), ...forwardWanted(output, 0)],
-  parameters: tableParameter,
-  weight: isTable,
+  parameters: tableParameters,
+  weight: lookupReason,
   axes: (s, site, dims) => {
     const indices = dimsAt(site, 1);
     if (indices instanceof Miss) return indices;
@@ -140,7 +151,7 @@ export const GatherElements = defineOp({
   quantize: () => ({ kind: "transparent" }),
 });
 
-/** Prepends the coordinates of the batch axes to index tuples: ScatterND has no batch axes. */
+/** Prepends the coordinates of the batch axes to index tuples, because ScatterND has no batch axes. */
 function completeTuples(emit: Emit, indices: Value, batch: number): Value {
   if (batch === 0) return indices;
   const dims = sizesOf(indices).slice(0, -1);
@@ -148,39 +159,39 @@ function completeTuples(emit: Emit, indices: Value, batch: number): Value {
   const coordinates = range(elementCount(dims)).flatMap((index) =>
     strides.slice(0, batch).map((stride, axis) => Math.floor(index / stride) % (dims[axis] ?? 1)),
   );
-  const grid = emit.constant(fromNumbers("int64", [...dims, batch], coordinates), "places");
-  return emit.Concat([grid, indices], { axis: dims.length });
+  const batchCoordinates = emit.constant(fromNumbers("int64", [...dims, batch], coordinates), "places");
+  return emit.Concat([batchCoordinates, indices], { axis: dims.length });
 }
 
-/** The last axis of the indices contains tuples that address the leading axes of the data; `fixes` is their length. */
+/** Selects slices of the data. The last axis of the indices contains tuples of `tupleLength` coordinates, which address the leading data axes. */
 export const GatherND = defineOp({
   name: "GatherND",
   sameType: 0,
   read: (site) => ({
-    batch: integer(site, "batch_dims", 0),
-    fixes: fixedDims(site.inputs[1]?.dims?.slice(-1))?.[0],
+    batch: readInteger(site, "batch_dims", 0),
+    tupleLength: fixedDims(site.inputs[1]?.dims?.slice(-1))?.[0],
   }),
-  infer: ({ batch, fixes }, site) => {
-    const { type, dims } = need(site, 0);
+  infer: ({ batch, tupleLength }, site) => {
+    const { type, dims } = requireInput(site, 0);
     const indices = site.inputs[1]?.dims;
-    if (dims === undefined || indices === undefined || fixes === undefined) return [{ type, dims: undefined }];
-    return [{ type, dims: [...indices.slice(0, -1), ...dims.slice(batch + fixes)] }];
+    if (dims === undefined || indices === undefined || tupleLength === undefined) return [{ type, dims: undefined }];
+    return [{ type, dims: [...indices.slice(0, -1), ...dims.slice(batch + tupleLength)] }];
   },
-  wants: ({ batch, fixes }, site, output) => [
-    ...requireTuples(fixes === undefined ? [] : (site.inputs[0]?.dims?.slice(batch, batch + fixes) ?? [])),
+  wants: ({ batch, tupleLength }, site, output) => [
+    ...requireTuples(tupleLength === undefined ? [] : (site.inputs[0]?.dims?.slice(batch, batch + tupleLength) ?? [])),
     ...forwardWanted(output, 0),
   ],
-  parameters: tableParameter,
-  weight: isTable,
-  axes: ({ batch, fixes }, site, dims) => {
+  parameters: tableParameters,
+  weight: lookupReason,
+  axes: ({ batch, tupleLength }, site, dims) => {
     const indices = dimsAt(site, 1);
     if (indices instanceof Miss) return indices;
-    if (fixes === undefined) return new Miss("the length of its index tuples is not known");
+    if (tupleLength === undefined) return new Miss("the length of its index tuples is not known");
     const data = dims.map((_, axis): AxisLink => {
       if (axis < batch) return { from: ["in0", axis], to: ["out0", axis] };
-      if (axis < batch + fixes)
+      if (axis < batch + tupleLength)
         return { refuses: ["in0", axis], reason: "GatherND selects by position along this axis" };
-      return { from: ["in0", axis], to: ["out0", indices.length - 1 + axis - batch - fixes] };
+      return { from: ["in0", axis], to: ["out0", indices.length - 1 + axis - batch - tupleLength] };
     });
     return [
       ...data,

@@ -4,14 +4,14 @@ import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { addDims, ceilDims, type Dim, isSymbolic, multiplyDims, quotientParts } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
 import { type AxisLink, defineOp, type Op, type Operand, type Site } from "./define.ts";
-import { decimal, elementType, integer, integers, wrapAxis } from "./shared/attributes.ts";
+import { readElementType, readFloat, readInteger, readIntegers, wrapAxis } from "./shared/attributes.ts";
 import { maxElements, withElements } from "./shared/elements.ts";
-import { inert } from "./shared/inert.ts";
+import { defineInert } from "./shared/inert.ts";
 import { inferenceOnly } from "./shared/misses.ts";
-import { inferShape, need, range, requirePositions } from "./shared/rules.ts";
+import { inferShape, range, requireInput, requirePositions } from "./shared/rules.ts";
 
 /** Returns the value of a scalar that is known before the run. */
-function scalarOf(operand: Operand | undefined): Dim | undefined {
+function knownScalarOf(operand: Operand | undefined): Dim | undefined {
   const { elements, small } = operand ?? {};
   if (elements !== undefined) return elements[0];
   return small === undefined || small.type === "string" || small.type.startsWith("complex")
@@ -19,8 +19,8 @@ function scalarOf(operand: Operand | undefined): Dim | undefined {
     : toFloat64(small)[0];
 }
 
-/** Returns the length of a range; undefined if it is not known. */
-function countOf(start: Dim, limit: Dim, step: Dim, type: DataType): Dim | undefined {
+/** Returns the number of elements of Range; undefined if unknown. */
+function rangeLength(start: Dim, limit: Dim, step: Dim, type: DataType): Dim | undefined {
   if (isSymbolic(step) || step === 0) return undefined;
   if (!isSymbolic(start) && !isSymbolic(limit)) {
     // ONNX Runtime subtracts in the type of the operands.
@@ -29,21 +29,21 @@ function countOf(start: Dim, limit: Dim, step: Dim, type: DataType): Dim | undef
   }
   if (!Number.isInteger(step)) return undefined;
   const [from, to] = step > 0 ? [start, limit] : [limit, start];
-  // For half of a height, as a float, the rounded value is the quotient.
-  const share = from === 0 ? quotientParts(to) : undefined;
-  if (share !== undefined) return ceilDims(share[0], multiplyDims(share[1], Math.abs(step)));
+  // The limit can be a quotient of dimensions, such as half of a height.
+  const quotient = from === 0 ? quotientParts(to) : undefined;
+  if (quotient !== undefined) return ceilDims(quotient[0], multiplyDims(quotient[1], Math.abs(step)));
   const length = addDims(to, multiplyDims(-1, from));
   if (!isSymbolic(length)) return Math.max(0, Math.ceil(length / Math.abs(step)));
   return isFloat(type) && length.text.includes(")/(") ? undefined : ceilDims(length, Math.abs(step));
 }
 
-export const Range = inert(new Miss("generates a range"), {
+export const Range = defineInert(new Miss("generates a range"), {
   name: "Range",
   infer: (_, site) => {
-    const { type } = need(site, 0);
-    const [start, limit, step] = [0, 1, 2].map((input) => scalarOf(site.inputs[input]));
+    const { type } = requireInput(site, 0);
+    const [start, limit, step] = [0, 1, 2].map((input) => knownScalarOf(site.inputs[input]));
     if (start === undefined || limit === undefined || step === undefined) return [{ type, dims: [site.open(0, 0)] }];
-    const count = countOf(start, limit, step, type);
+    const count = rangeLength(start, limit, step, type);
     if (typeof count !== "number" || count > maxElements) return [{ type, dims: [count ?? site.open(0, 0)] }];
     return [
       withElements(
@@ -57,9 +57,9 @@ export const Range = inert(new Miss("generates a range"), {
 
 export const EyeLike = defineOp({
   name: "EyeLike",
-  read: (site) => ({ type: elementType(site, "dtype"), diagonal: integer(site, "k", 0) }),
+  read: (site) => ({ type: readElementType(site, "dtype"), diagonal: readInteger(site, "k", 0) }),
   infer: (s, site) => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     return [{ type: s.type ?? type, dims }];
   },
   axes: new Miss("writes by position"),
@@ -71,15 +71,15 @@ export const EyeLike = defineOp({
 export const OneHot = defineOp({
   name: "OneHot",
   read: (site) => {
-    const depth = scalarOf(site.inputs[1]);
-    return { depth: typeof depth === "number" ? Math.trunc(depth) : depth, axis: integer(site, "axis", -1) };
+    const depth = knownScalarOf(site.inputs[1]);
+    return { depth: typeof depth === "number" ? Math.trunc(depth) : depth, axis: readInteger(site, "axis", -1) };
   },
   infer: (s, site) => {
     const addAxis = (dims: readonly Dim[]): readonly Dim[] => {
       const newAxis = wrapAxis(s.axis, dims.length + 1);
       return dims.toSpliced(newAxis, 0, s.depth ?? site.open(0, newAxis));
     };
-    return inferShape(site, addAxis, need(site, 2).type);
+    return inferShape(site, addAxis, requireInput(site, 2).type);
   },
   wants: (s) => requirePositions(0, s.depth),
   axes: (s, _, dims) => {
@@ -94,47 +94,47 @@ export const OneHot = defineOp({
 });
 
 const drawsNumbers = new Miss("draws random numbers");
-const random = (): "float" => "float";
-/** Inputs give a count or probabilities: they have no gradient, and draws are used as they are. */
-const flat = (): readonly undefined[] => [];
+const drawsFloats = (): "float" => "float";
+/** Returns no gradients, because random values do not depend differentiably on the input. */
+const noGradients = (): readonly undefined[] => [];
 
-/** Reads the seed; undefined if each run has another one. */
-const readSeed = (site: Site): number | undefined => decimal(site, "seed", undefined);
+/** Reads the seed. Without one, each run draws different values. */
+const readSeed = (site: Site): number | undefined => readFloat(site, "seed", undefined);
 
-/** Reads the requested type, or that of the input, and the numbers low and high, or mean and deviation. */
+/** Reads the requested type (default: that of the input), the seed and the named parameters, such as mean and scale. */
 const readDistribution = (site: Site, names: readonly string[]) => ({
-  type: elementType(site, "dtype", site.inputs[0]?.type ?? "float32") ?? "float32",
-  numbers: names.map((name, index) => decimal(site, name, index)),
+  type: readElementType(site, "dtype", site.inputs[0]?.type ?? "float32") ?? "float32",
+  numbers: names.map((name, index) => readFloat(site, name, index)),
   seed: readSeed(site),
 });
 
 const defineDraw = (name: string, names: readonly string[]): Op =>
-  inert(drawsNumbers, {
+  defineInert(drawsNumbers, {
     name,
-    random,
-    read: (site) => ({ ...readDistribution(site, names), dims: integers(site, "shape") ?? [] }),
+    random: drawsFloats,
+    read: (site) => ({ ...readDistribution(site, names), dims: readIntegers(site, "shape") ?? [] }),
     infer: ({ type, dims }) => [{ type, dims }],
   });
 
-/** Only the input's shape matters; for Bernoulli its elements are probabilities. */
+/** Defines an operator that draws values in the shape of its input. For Bernoulli, the input's elements are probabilities. */
 const defineDrawLike = (name: string, names: readonly string[]): Op =>
-  inert(drawsNumbers, {
+  defineInert(drawsNumbers, {
     name,
-    random,
+    random: drawsFloats,
     read: (site) => readDistribution(site, names),
-    infer: ({ type }, site) => [{ type, dims: need(site, 0).dims }],
-    gradient: flat,
+    infer: ({ type }, site) => [{ type, dims: requireInput(site, 0).dims }],
+    gradient: noGradients,
   });
 
-export const Multinomial = inert(drawsNumbers, {
+export const Multinomial = defineInert(drawsNumbers, {
   name: "Multinomial",
-  random,
+  random: drawsFloats,
   read: (site) => ({
-    type: elementType(site, "dtype", "int32") ?? "int32",
-    count: integer(site, "sample_size", 1),
+    type: readElementType(site, "dtype", "int32") ?? "int32",
+    count: readInteger(site, "sample_size", 1),
     seed: readSeed(site),
   }),
-  infer: (s, site) => [{ type: s.type, dims: [need(site, 0).dims?.[0] ?? site.open(0, 0), s.count] }],
+  infer: (s, site) => [{ type: s.type, dims: [requireInput(site, 0).dims?.[0] ?? site.open(0, 0), s.count] }],
 });
 
 export const noiseOperators: readonly Op[] = [

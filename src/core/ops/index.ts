@@ -6,7 +6,7 @@ import type { Model } from "../graph/model.ts";
 import type { Op } from "./define.ts";
 import * as families from "./families.ts";
 
-/** Definitions by domain and name. A model has its own registry (`addOperators`); nothing is global. */
+/** Operators by domain and name. A model can have a registry of custom operators (`addOperators`). */
 export class Registry {
   readonly #entries = new Map<string, Map<string, Op>>();
 
@@ -38,8 +38,8 @@ export const operators = new Registry(
 );
 
 /**
- * Adds operators to a model, its copies and its parts. They take precedence over Pith's own definitions.
- * A model function of the same name stays for the runtime. Definitions are not saved.
+ * Adds operators to a model, its copies and its parts. They take precedence over Pith's definitions of the same name.
+ * A model function of the same name is left unchanged for the runtime. Definitions are not saved with the model.
  * @throws PithError E_NAME if two of the entries are for the same operator.
  *
  * @example
@@ -61,7 +61,7 @@ export function entryOf(node: Node): Op | undefined {
   return ownEntryOf(node) ?? operators.find(node.domain, node.op);
 }
 
-/** Returns the definition that was added to the node's model. */
+/** Returns the custom definition that `addOperators` added to the node's model, if any. */
 export function ownEntryOf({ graph, domain, op }: Node): Op | undefined {
   return graph.operators instanceof Registry ? graph.operators.find(domain, op) : undefined;
 }

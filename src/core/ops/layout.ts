@@ -2,28 +2,28 @@ import { Miss, PithError } from "../errors.ts";
 import type { Node } from "../graph/graph.ts";
 import { addDims, type Dim, fixedDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Inferred } from "./define.ts";
-import { attributeOrInput, integer, integers, wrapAxis } from "./shared/attributes.ts";
-import { contentsOf, maxElements, withContents, withMoved } from "./shared/elements.ts";
+import { readAttributeOrInput, readInteger, readIntegers, wrapAxis } from "./shared/attributes.ts";
+import { knownTensorOf, maxElements, withMovedElements, withUncheckedElements } from "./shared/elements.ts";
 import { noRank } from "./shared/misses.ts";
 import {
   broadcast,
   dimsAt,
   fillWith,
   forwardWanted,
-  ifSameDims,
+  inputIfSameDims,
   invertPermutation,
-  need,
   range,
   replaceLists,
+  requireInput,
   shapeChange,
   sizesOf,
   typeOf,
 } from "./shared/rules.ts";
 
-/** Products that ONNX Runtime computes in float32 after a Cast. */
-const crashing = new Set(["MatMul", "FusedMatMul"]);
+/** Matrix products that ONNX Runtime computes in float32 between Casts. */
+const float32Products = new Set(["MatMul", "FusedMatMul"]);
 
-/** Returns whether the first axis moves before the last, as the batch of a time-major sequence does. */
+/** Returns whether a Transpose moves the first axis in front of the last axis, as from [batch, steps, channels] to [steps, batch, channels]. */
 function movesBatch({ attributes }: Node): boolean {
   const perm = attributes.get("perm");
   if (perm?.kind !== "ints" || perm.value.length < 3) return false;
@@ -36,23 +36,24 @@ const sumOf = (sizes: readonly number[]): number => sizes.reduce((sum, size) => 
 export const Transpose = defineOp({
   name: "Transpose",
   needsFloat32: (node) =>
-    movesBatch(node) && [...(node.outputs[0]?.uses ?? [])].some(({ node: reader }) => crashing.has(reader.op))
+    movesBatch(node) && [...(node.outputs[0]?.uses ?? [])].some(({ node: reader }) => float32Products.has(reader.op))
       ? "ONNX Runtime 1.24 to 1.30 crashes on x64 where a Cast stands between it and a matrix product"
       : undefined,
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
-    const perm = integers(site, "perm");
+    const perm = readIntegers(site, "perm");
     const axes = range(rank ?? perm?.length ?? 0);
     if (perm !== undefined && !(perm.length === axes.length && axes.every((axis) => perm.includes(axis))))
       throw new PithError("E_MODEL", `attribute "perm" orders ${axes.length} axes, got [${perm.join(", ")}].`);
     return { perm: perm ?? (rank === undefined ? undefined : axes.reverse()) };
   },
   infer: (s, site) => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     if (dims === undefined || s.perm === undefined) return [{ type, dims: undefined }];
     const { perm } = s;
-    const from = (position: readonly number[]): number[] => dims.map((_, axis) => position[perm.indexOf(axis)] ?? 0);
-    return [withMoved({ type, dims: perm.map((axis) => dims[axis] as Dim) }, site, () => from)];
+    const sourceOf = (position: readonly number[]): number[] =>
+      dims.map((_, axis) => position[perm.indexOf(axis)] ?? 0);
+    return [withMovedElements({ type, dims: perm.map((axis) => dims[axis] as Dim) }, site, () => sourceOf)];
   },
   unchanged: ({ perm }, site) => {
     const dims = site.inputs[0]?.dims;
@@ -60,7 +61,7 @@ export const Transpose = defineOp({
     const longAxes = perm.filter((axis) => dims[axis] !== 1);
     const isInOrder = longAxes.every((axis, index) => index === 0 || axis > (longAxes[index - 1] ?? -1));
     return isInOrder
-      ? ifSameDims(
+      ? inputIfSameDims(
           site,
           perm.map((axis) => dims[axis] ?? 1),
         )
@@ -68,7 +69,9 @@ export const Transpose = defineOp({
   },
   homogeneous: [[0]],
   axes: (s) =>
-    s.perm === undefined ? noRank : s.perm.map((from, to): AxisLink => ({ from: ["in0", from], to: ["out0", to] })),
+    s.perm === undefined
+      ? noRank
+      : s.perm.map((sourceOf, to): AxisLink => ({ from: ["in0", sourceOf], to: ["out0", to] })),
   gradient: (s, { emit, up }) => {
     if (s.perm === undefined) return [];
     return [emit.Transpose([up], { perm: invertPermutation(s.perm) })];
@@ -84,29 +87,30 @@ export const Concat = defineOp({
     const rank = site.inputs.find((operand) => operand?.dims !== undefined)?.dims?.length;
     return rank === undefined
       ? new Miss("the rank of its inputs is not known")
-      : { axis: wrapAxis(integer(site, "axis", 1), rank) };
+      : { axis: wrapAxis(readInteger(site, "axis", 1), rank) };
   },
   infer: (s, site) => {
-    const { type } = need(site, 0);
+    const { type } = requireInput(site, 0);
     const shapes = site.inputs.flatMap((operand) => (operand?.dims === undefined ? [] : [operand.dims]));
     if (shapes.length < site.inputs.length) return [{ type, dims: undefined }];
     const dims = shapes[0]?.map((dim, axis): Dim => {
       const sizes = shapes.map((shape) => shape[axis] ?? 1);
       return axis === s.axis ? sizes.reduce(addDims, 0) : (sizes.find((size) => typeof size === "number") ?? dim);
     });
-    const contents = site.inputs.flatMap((operand) => contentsOf(operand) ?? []);
-    if (contents.length < site.inputs.length) return [{ type, dims }];
-    const count = contents.reduce((sum, { elements }) => sum + elements.length, 0);
-    if (count === 0 || count > maxElements) return [withContents({ type, dims }, count === 0 ? [] : undefined)];
+    const knownOperands = site.inputs.flatMap((operand) => knownTensorOf(operand) ?? []);
+    if (knownOperands.length < site.inputs.length) return [{ type, dims }];
+    const count = knownOperands.reduce((sum, { elements }) => sum + elements.length, 0);
+    if (count === 0 || count > maxElements)
+      return [withUncheckedElements({ type, dims }, count === 0 ? [] : undefined)];
     // Joins the operands' elements row by row.
-    const rows = contents[0]?.dims.slice(0, s.axis).reduce((product, size) => product * size, 1) ?? 0;
-    const joined = Array.from({ length: rows }, (_, row) =>
-      contents.flatMap(({ elements }) => {
+    const rows = knownOperands[0]?.dims.slice(0, s.axis).reduce((product, size) => product * size, 1) ?? 0;
+    const joinedElements = Array.from({ length: rows }, (_, row) =>
+      knownOperands.flatMap(({ elements }) => {
         const length = elements.length / rows;
         return elements.slice(row * length, (row + 1) * length);
       }),
     );
-    return [withContents({ type, dims }, joined.flat())];
+    return [withUncheckedElements({ type, dims }, joinedElements.flat())];
   },
   wants: (_, site, output) => forwardWanted(output, ...site.inputs.keys()),
   unchanged: (_, site) => (site.inputs.length === 1 ? 0 : undefined),
@@ -122,10 +126,10 @@ export const Concat = defineOp({
     const links = site.inputs.flatMap((operand, input) => {
       const start = sizes && sumOf(sizes.slice(0, input));
       return range(operand?.dims?.length ?? 0).map((axis): AxisLink => {
-        const from = [`in${input}`, axis] as const;
-        if (axis !== s.axis) return { from, to: ["out0", axis] };
-        if (start === undefined) return { refuses: from, reason };
-        return { from, to: ["out0", axis], map: (index) => [start + index] };
+        const sourceOf = [`in${input}`, axis] as const;
+        if (axis !== s.axis) return { from: sourceOf, to: ["out0", axis] };
+        if (start === undefined) return { refuses: sourceOf, reason };
+        return { from: sourceOf, to: ["out0", axis], map: (index) => [start + index] };
       });
     });
     return sizes === undefined ? [...links, { refuses: ["out0", s.axis], reason }] : links;
@@ -137,29 +141,29 @@ export const Concat = defineOp({
   quantize: (_, site) => ({ kind: "activation", joins: true, inputs: site.inputs.map((_, input) => input) }),
 });
 
-/** Sizes are an attribute before opset 13, then an input; since 18 `num_outputs` can request equal parts. */
+/** Before opset 13, the sizes are an attribute; since then they are an input. Since opset 18, `num_outputs` can request equal parts. */
 export const Split = defineOp({
   name: "Split",
   sameType: 0,
   read: (site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
-    const axis = wrapAxis(integer(site, "axis", 0), dims.length);
-    const split = attributeOrInput(site, "split", 1);
+    const axis = wrapAxis(readInteger(site, "axis", 0), dims.length);
+    const split = readAttributeOrInput(site, "split", 1);
     if (split === "runtime") return { axis, sizes: undefined };
     if (split !== undefined) return { axis, sizes: split.known };
     const size = dims[axis];
     if (typeof size !== "number") return { axis, sizes: undefined };
-    const part = Math.ceil(size / site.outputs);
-    return { axis, sizes: range(site.outputs).map((output) => Math.min(part, size - output * part)) };
+    const partSize = Math.ceil(size / site.outputs);
+    return { axis, sizes: range(site.outputs).map((output) => Math.min(partSize, size - output * partSize)) };
   },
   infer: (s, site) => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     return range(site.outputs).map((output): Inferred => {
       const size = s.sizes?.[output];
       if (dims === undefined || size === undefined) return { type, dims: undefined };
       const start = sumOf(s.sizes?.slice(0, output) ?? []);
-      return withMoved({ type, dims: dims.with(s.axis, size) }, site, () => (position) => {
+      return withMovedElements({ type, dims: dims.with(s.axis, size) }, site, () => (position) => {
         return position.map((index, axis) => (axis === s.axis ? index + start : index));
       });
     });
@@ -189,61 +193,61 @@ export const Split = defineOp({
   },
   gradient: (s, { emit, inputs: [x], upstream }) => {
     if (s.sizes === undefined) return new Miss("its sizes are computed at run time");
-    const parts = s.sizes.map(
+    const gradientParts = s.sizes.map(
       (size, output) => upstream[output] ?? fillWith(emit, typeOf(x), sizesOf(x).with(s.axis, size), 0),
     );
-    return [emit.Concat(parts, { axis: s.axis })];
+    return [emit.Concat(gradientParts, { axis: s.axis })];
   },
   quantize: () => ({ kind: "transparent" }),
 });
 
-/** Makes broadcasting explicit. The walker sums the gradient over the broadcast axes. */
+/** Broadcasts to a shape. The gradient is dY; backpropagation sums it over the broadcast axes. */
 export const Expand = defineOp({
   name: "Expand",
   infer: (_, site) => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     const shape = site.inputs[1];
-    const target = shape?.elements;
+    const targetDims = shape?.elements;
     if (dims === undefined) return [{ type, dims: undefined }];
-    if (target === undefined) {
+    if (targetDims === undefined) {
       const [rank] = shape?.dims ?? [];
       if (typeof rank !== "number") return [{ type, dims: undefined }];
       return [{ type, dims: range(Math.max(rank, dims.length)).map((axis) => site.open(0, axis)) }];
     }
-    const out = broadcast(dims, target);
-    if (out instanceof Miss) return out;
-    const lead = out.length - dims.length;
-    const from = (position: readonly number[]): number[] =>
-      dims.map((size, axis) => (size === 1 ? 0 : (position[axis + lead] ?? 0)));
-    return [withMoved({ type, dims: out }, site, () => from)];
+    const outDims = broadcast(dims, targetDims);
+    if (outDims instanceof Miss) return outDims;
+    const missingAxes = outDims.length - dims.length;
+    const sourceOf = (position: readonly number[]): number[] =>
+      dims.map((size, axis) => (size === 1 ? 0 : (position[axis + missingAxes] ?? 0)));
+    return [withMovedElements({ type, dims: outDims }, site, () => sourceOf)];
   },
   unchanged: (_, site) => {
-    const [dims, target] = [site.inputs[0]?.dims, site.inputs[1]?.elements];
+    const [dims, targetDims] = [site.inputs[0]?.dims, site.inputs[1]?.elements];
     // Different symbols can still be equal at run time, so every axis must match exactly.
-    if (dims === undefined || target === undefined || target.length > dims.length) return undefined;
-    const lead = dims.length - target.length;
-    return target.every((dim, axis) => dim === 1 || dim === dims[axis + lead]) ? 0 : undefined;
+    if (dims === undefined || targetDims === undefined || targetDims.length > dims.length) return undefined;
+    const missingAxes = dims.length - targetDims.length;
+    return targetDims.every((dim, axis) => dim === 1 || dim === dims[axis + missingAxes]) ? 0 : undefined;
   },
-  // Repeated channels can be repeated fewer times.
+  // An axis that Expand repeats can be cut: it is then repeated fewer times.
   homogeneous: [[0]],
   axes: (_, site) => {
     const dims = dimsAt(site, 0);
-    const target = site.inputs[1]?.elements;
+    const targetDims = site.inputs[1]?.elements;
     if (dims instanceof Miss) return dims;
-    if (target === undefined) return new Miss("its target shape is computed at run time");
-    const out = broadcast(dims, target);
-    if (out instanceof Miss) return out;
-    const links = out.map((dim, axis): AxisLink => {
-      const inAxis = axis - (out.length - dims.length);
+    if (targetDims === undefined) return new Miss("its target shape is computed at run time");
+    const outDims = broadcast(dims, targetDims);
+    if (outDims instanceof Miss) return outDims;
+    const links = outDims.map((dim, axis): AxisLink => {
+      const inAxis = axis - (outDims.length - dims.length);
       const repeats = inAxis < 0 || (dims[inAxis] === 1 && dim !== 1);
       return { from: repeats ? ["out0", axis] : ["in0", inAxis], to: ["out0", axis] };
     });
     return {
       links,
       resize: (cut) => {
-        const newDims = cut.dims("out0").slice(out.length - target.length);
-        const shape = target.map((dim, axis) => (dim === 1 ? 1 : newDims[axis]));
-        if (!shape.every((dim) => typeof dim === "number")) return { shifts: { 1: shapeChange(target, shape) } };
+        const newDims = cut.dims("out0").slice(outDims.length - targetDims.length);
+        const shape = targetDims.map((dim, axis) => (dim === 1 ? 1 : newDims[axis]));
+        if (!shape.every((dim) => typeof dim === "number")) return { shifts: { 1: shapeChange(targetDims, shape) } };
         return replaceLists(false, { shape: shape as number[] });
       },
     };

@@ -9,7 +9,7 @@ import { type Dim, elementCount, sameDims, unknownDim } from "../tensor/dims.ts"
 import { type Chain, defineOp, type Site, type WeightRole } from "./define.ts";
 import { onIntegers } from "./shared/misses.ts";
 import {
-  chained,
+  chainProducts,
   type GemmSettings,
   gemmFacets,
   gemmWeight,
@@ -17,14 +17,14 @@ import {
   matmulCost,
   matmulLinks,
   matmulWeight,
-  onMatMulInteger,
   productAxes,
+  quantizeByMatMulInteger,
   readGemm,
   storedOperands,
 } from "./shared/products.ts";
 import { range, requireValue, reshapeTo, scalar, sizesOf, typeOf } from "./shared/rules.ts";
 
-/** Writes dA and dB of stacked matrices; a weight shared by all rows is one large Gemm. */
+/** Writes dA and dB of stacked matrices. If B is a single matrix, each gradient is one Gemm over all rows of A. */
 function matmulGradient(
   emit: Emit,
   a: Value,
@@ -40,7 +40,7 @@ function matmulGradient(
   const dimsB = isColumn ? [...shapeB, 1] : shapeB;
   const [rows, shared, columns] = [dimsA.at(-2) ?? 1, dimsA.at(-1) ?? 1, dimsB.at(-1) ?? 1];
   if (dimsB.length === 2) {
-    // One right matrix for all rows: flattens the stack.
+    // B is a single matrix, so the stack of A is flattened to rows.
     const stack = elementCount(dimsA.slice(0, -1));
     const flatUp = matrix(up, [stack, columns]);
     return [
@@ -56,18 +56,18 @@ function matmulGradient(
   return [isRow && dA ? emit.Squeeze([dA, [-2]]) : dA, isColumn && dB ? emit.Squeeze([dB, [-1]]) : dB];
 }
 
-/** Returns for each operand the type of the other, which it must have. */
-function equalTypes({ inputs: [a, b] }: Site, dims: readonly Dim[] | undefined) {
+/** Requires that both operands have the same element type. */
+function equalTypesOf({ inputs: [a, b] }: Site, dims: readonly Dim[] | undefined) {
   return [b, a].flatMap((other, input) => (other === undefined ? [] : [{ input, type: { type: other.type, dims } }]));
 }
 
-/** A stack of stored matrices. Matrices with a single input only scale values, such as position frequencies. */
-function stackedWeight({ inputs: [a, b] }: Site): WeightRole | undefined {
+/** Returns the role of a stored stack of matrices. Matrices with a single input, such as position frequencies, only scale values. */
+function stackedWeightRole({ inputs: [a, b] }: Site): WeightRole | undefined {
   if (a?.dims === undefined || b?.dims === undefined || a.stored === b.stored) return undefined;
   const [dims, data] = a.stored ? [a.dims, b.dims] : [b.dims, a.dims];
-  const last = dims.length - 1;
-  const [out, shared] = a.stored ? [last - 1, last] : [last, last - 1];
-  if (last < 2 || data.length < 2 || dims[shared] === 1) return undefined;
+  const lastAxis = dims.length - 1;
+  const [out, shared] = a.stored ? [lastAxis - 1, lastAxis] : [lastAxis, lastAxis - 1];
+  if (lastAxis < 2 || data.length < 2 || dims[shared] === 1) return undefined;
   const fromEnd = a.stored ? 2 : 1;
   return {
     input: a.stored ? 0 : 1,
@@ -83,19 +83,19 @@ function stackedWeight({ inputs: [a, b] }: Site): WeightRole | undefined {
 
 export const MatMul = defineOp({
   name: "MatMul",
-  mustBe: (site) => equalTypes(site, undefined),
+  mustBe: (site) => equalTypesOf(site, undefined),
   infer: (_, site) => inferProduct(site),
   parameters: storedOperands,
   weight: (_, site) => {
     const role = matmulWeight(site);
-    if (role instanceof Miss) return stackedWeight(site) ?? role;
-    return { ...role, chain: chained(role.input, (emit, operands) => emit.MatMul(operands)) };
+    if (role instanceof Miss) return stackedWeightRole(site) ?? role;
+    return { ...role, chain: chainProducts(role.input, (emit, operands) => emit.MatMul(operands)) };
   },
   homogeneous: [[0, 1]],
   axes: (_, site) => matmulLinks(site),
   gradient: (_, { emit, inputs: [a, b], up, wanted }) => matmulGradient(emit, a, requireValue(b), up, wanted),
   cost: (_, site) => matmulCost(site),
-  quantize: (_, site) => onMatMulInteger(matmulWeight(site)),
+  quantize: (_, site) => quantizeByMatMulInteger(matmulWeight(site)),
 });
 
 export const MatMulInteger = defineOp({
@@ -112,42 +112,42 @@ export const MatMulInteger = defineOp({
   ...onIntegers,
 });
 
-/** The first product transposes the data; the last applies the factors and the bias. */
+/** Replaces a Gemm by a chain. The first product transposes the data; the last product applies alpha, beta and the bias. */
 function gemmChain(s: GemmSettings, { version }: Site, input: number): { readonly chain?: Chain } {
   // Before opset 7 an attribute controls broadcasting.
   if (version < 7) return {};
-  const chain = chained(input, (emit, operands, { first, last }, [, , bias]) => {
+  const chain = chainProducts(input, (emit, operands, { first, last }, [, , bias]) => {
     const transposes = (operand: number): number => (operand === input || first ? 1 : 0);
     const attributes = { transA: s.transA ? transposes(0) : 0, transB: s.transB ? transposes(1) : 0 };
     // Before opset 11 the bias is required.
-    const noBias = (): Value | undefined => (version < 11 ? scalar(emit, typeOf(operands[input]), 0) : undefined);
-    if (last) return emit.Gemm([...operands, bias ?? noBias()], { ...attributes, alpha: s.alpha, beta: s.beta });
-    return emit.Gemm([...operands, noBias()], attributes);
+    const zeroBias = (): Value | undefined => (version < 11 ? scalar(emit, typeOf(operands[input]), 0) : undefined);
+    if (last) return emit.Gemm([...operands, bias ?? zeroBias()], { ...attributes, alpha: s.alpha, beta: s.beta });
+    return emit.Gemm([...operands, zeroBias()], attributes);
   });
   return { chain };
 }
 
 export const Gemm = defineOp<GemmSettings>({
   name: "Gemm",
-  mustBe: (site) => equalTypes(site, [unknownDim("", 0), unknownDim("", 1)]),
+  mustBe: (site) => equalTypesOf(site, [unknownDim("", 0), unknownDim("", 1)]),
   read: readGemm,
   ...gemmFacets,
   weight: (s, site) => {
     const role = gemmWeight(s, site);
     if (role instanceof Miss) return role;
     const biasInput = s.beta === 1 && role.input === 1 ? { biasInput: 2 } : {};
-    const scaled = s.alpha === 1 ? {} : { scaled: { attribute: "alpha", factor: s.alpha } };
-    return { ...role, ...biasInput, ...scaled, ...gemmChain(s, site, role.input) };
+    const scaleFactor = s.alpha === 1 ? {} : { scaled: { attribute: "alpha", factor: s.alpha } };
+    return { ...role, ...biasInput, ...scaleFactor, ...gemmChain(s, site, role.input) };
   },
-  // The gradient so far becomes the bias, scaled by beta, so the sum is free.
+  // Previous contributions to the gradient become the bias of the Gemm, scaled by beta, so that adding them is free.
   gradient: (s, { emit, inputs: [a, b, c], up, wanted, take }) => {
     type Factors = readonly (Value | undefined)[];
     const product = (input: number, factors: Factors, transA: boolean, transB: boolean): Value | undefined => {
       if (!wanted(input)) return undefined;
-      const before = take(input);
+      const contribution = take(input);
       const settings = { alpha: s.alpha, transA: transA ? 1 : 0, transB: transB ? 1 : 0 };
-      if (before === undefined) return emit.Gemm(factors, settings);
-      return emit.Gemm([...factors, before.value], { ...settings, beta: before.factor });
+      if (contribution === undefined) return emit.Gemm(factors, settings);
+      return emit.Gemm([...factors, contribution.value], { ...settings, beta: contribution.factor });
     };
     const dA = s.transA ? product(0, [b, up], s.transB, true) : product(0, [up, b], false, !s.transB);
     const dB = s.transB ? product(1, [up, a], true, s.transA) : product(1, [a, up], !s.transA, false);
@@ -155,7 +155,7 @@ export const Gemm = defineOp<GemmSettings>({
     return [dA, dB, s.beta === 1 ? up : emit.Mul([up, s.beta])];
   },
   quantize: (s, site) => {
-    const rule = onMatMulInteger(gemmWeight(s, site), s.transB);
+    const rule = quantizeByMatMulInteger(gemmWeight(s, site), s.transB);
     if (rule instanceof Miss) return rule;
     if (s.transA) return new Miss("the data operand is transposed");
     if (s.alpha !== 1) return new Miss("scales its product (alpha)");

@@ -1,11 +1,12 @@
 /**
- * Normalization with statistics of the data: y = (x - mean) / √(variance + ε) · scale + bias. Statistics are computed over
+ * Normalization with statistics of the data: y = (x - mean) / √(variance + ε) · scale + bias. Mean and variance are computed over
  * - LayerNormalization: all axes from `axis` on (RMSNormalization: the same, with mean 0 and no bias);
  * - InstanceNormalization: the positions of each channel of each sample;
  * - GroupNormalization: the positions of a group of channels of each sample (scale is per group before opset 21);
  * - MeanVarianceNormalization: the given axes, without scale and bias; ε = 1e-9 is added to the standard deviation.
- * LpNormalization divides by the norm along an axis (0 stays 0); LRN by a power of bias + alpha / size · Σ x² over `size` adjacent channels.
- * The variance is the mean of squared deviations: E[x²] - E[x]² would cancel for large means.
+ * LpNormalization divides by the norm along an axis, or by 1 if the norm is 0. LRN divides by (bias + alpha / size · Σ x²)^beta over `size` adjacent
+ * channels.
+ * The variance is the mean of squared deviations, because E[x²] - E[x]² loses precision for large means.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -13,15 +14,21 @@ import type { Value } from "../graph/graph.ts";
 import { type Dim, elementCount, sameDims } from "../tensor/dims.ts";
 import { type DataType, typeCodes } from "../tensor/types.ts";
 import { type AxisLink, type Derivation, defineOp, type Inferred, type Site } from "./define.ts";
-import { decimal, elementType, integer, integers, wrapAxis } from "./shared/attributes.ts";
+import { readElementType, readFloat, readInteger, readIntegers, wrapAxis } from "./shared/attributes.ts";
 import { noRank } from "./shared/misses.ts";
-import { alongLastAxes, normalize, normalizedAxes, rootMeanSquare, scaling } from "./shared/normalize.ts";
+import {
+  homogeneousAlongLastAxes,
+  normalize,
+  normalizedAxes,
+  rootMeanSquare,
+  scaleAndShiftFacets,
+} from "./shared/normalize.ts";
 import {
   castLike,
   countAttribute,
   fillWith,
-  need,
   range,
+  requireInput,
   requireValue,
   reshapeTo,
   sameAsInput,
@@ -31,7 +38,7 @@ import {
   widenToFloat32,
 } from "./shared/rules.ts";
 
-const perChannel = [
+const perChannelLinks = [
   { from: ["in1", 0], to: ["out0", 1] },
   { from: ["in2", 0], to: ["out0", 1] },
 ] as const satisfies readonly AxisLink[];
@@ -41,18 +48,20 @@ function castToStash(emit: Emit, x: Value, stash: DataType): Value {
 }
 
 interface LayerSettings {
+  /** The first normalized axis. */
   readonly axis: number;
   readonly epsilon: number;
+  /** The attribute `stash_type`: the type in which statistics are computed. */
   readonly stash: DataType;
 }
 
 function readLayer(site: Site): LayerSettings {
-  const axis = integer(site, "axis", -1);
+  const axis = readInteger(site, "axis", -1);
   const rank = site.inputs[0]?.dims?.length;
   return {
     axis: rank === undefined ? axis : wrapAxis(axis, rank),
-    epsilon: decimal(site, "epsilon", 1e-5),
-    stash: elementType(site, "stash_type", "float32") ?? "float32",
+    epsilon: readFloat(site, "epsilon", 1e-5),
+    stash: readElementType(site, "stash_type", "float32") ?? "float32",
   };
 }
 
@@ -67,9 +76,9 @@ const layerAxes =
     });
 
 /**
- * With x̂ = (x - mean) · r, r = 1 / √(variance + ε), g = dy · scale: dx = r · (g - mean(g) - x̂ · mean(g · x̂)). This takes half of the passes over
- * memory that the primitives take. The second mean is a product with the scale as a column. Gradients of the outputs mean and r add
- * d mean / dx = 1/n and dr/dx = -r² · x̂ / n.
+ * Writes dx = r · (g - mean(g) - x̂ · mean(g · x̂)), with r = 1 / √(variance + ε), x̂ = (x - mean) · r and g = dy · scale. This takes half of the passes
+ * over memory that the primitives take. mean(g · x̂) is a matrix product of dy · x̂ and the scale as a column. Gradients of the outputs mean and r are
+ * added by d mean / dx = 1 / n and dr / dx = -r² · x̂ / n, for n values per row.
  */
 function layerGradient(
   s: LayerSettings,
@@ -79,19 +88,19 @@ function layerGradient(
   const dims = sizesOf(x);
   const normalizedDims = dims.slice(s.axis);
   const [rows, count] = [elementCount(dims.slice(0, s.axis)), elementCount(normalizedDims)];
-  const wide = castToStash(emit, x, s.stash);
-  const type = typeOf(wide);
-  const flat = (value: Value): Value => reshapeTo(emit, value, [rows, count]);
+  const widened = castToStash(emit, x, s.stash);
+  const type = typeOf(widened);
+  const toRows = (value: Value): Value => reshapeTo(emit, value, [rows, count]);
   const castTo = (value: Value, target: DataType): Value =>
     typeOf(value) === target ? value : emit.Cast([value], { to: typeCodes[target] });
-  const { normalized, inverse } = layerStatistics(emit, s, flat(wide), type);
-  const dy = flat(castTo(up, type));
-  // A scale can also vary along axes that are not normalized; then there is one scale per row.
+  const { normalized, inverse } = layerStatistics(emit, s, toRows(widened), type);
+  const dy = toRows(castTo(up, type));
+  // A scale can also vary along axes that are not normalized. It then differs between rows.
   const isPerRow = (value: Value): boolean => elementCount(sizesOf(value).slice(0, -normalizedDims.length)) > 1;
   const hasRowScales = isPerRow(scale);
-  const expand = (value: Value, to: readonly number[]): Value =>
+  const expandTo = (value: Value, to: readonly number[]): Value =>
     sameDims(sizesOf(value), to) ? value : emit.Expand([value, to]);
-  const factors = castTo(expand(scale, hasRowScales ? dims : normalizedDims), type);
+  const factors = castTo(expandTo(scale, hasRowScales ? dims : normalizedDims), type);
   const products = emit.Mul([dy, normalized]);
   const sumRows = (value: Value): Value =>
     reshapeTo(emit, emit.ReduceSum([value, [0]], { keepdims: 0 }), normalizedDims);
@@ -100,22 +109,23 @@ function layerGradient(
   const dScale = wanted(1) ? gradientOf(scale, products) : undefined;
   const dBias = bias !== undefined && wanted(2) ? gradientOf(bias, dy) : undefined;
   if (!wanted(0)) return [undefined, dScale, dBias];
-  const nth = 1 / count;
-  const share = (value: Value): Value => emit.Mul([reshapeTo(emit, castTo(value, type), [rows, 1]), nth]);
-  const scaled = emit.Mul([dy, reshapeTo(emit, factors, [hasRowScales ? rows : 1, count])]);
-  const average = (value: Value): Value => emit.ReduceMean([value, [1]], { keepdims: 1 });
-  let mean = average(scaled);
+  const reciprocalCount = 1 / count;
+  const divideByCount = (value: Value): Value =>
+    emit.Mul([reshapeTo(emit, castTo(value, type), [rows, 1]), reciprocalCount]);
+  const scaledGradient = emit.Mul([dy, reshapeTo(emit, factors, [hasRowScales ? rows : 1, count])]);
+  const writeMean = (value: Value): Value => emit.ReduceMean([value, [1]], { keepdims: 1 });
+  let mean = writeMean(scaledGradient);
   let slope = hasRowScales
-    ? average(emit.Mul([scaled, normalized]))
-    : emit.MatMul([products, reshapeTo(emit, emit.Mul([factors, nth]), [count, 1])]);
-  if (upMean !== undefined) mean = emit.Sub([mean, emit.Div([share(upMean), inverse])]);
-  if (upInverse !== undefined) slope = emit.Add([slope, emit.Mul([share(upInverse), inverse])]);
-  const centered = emit.Sub([emit.Sub([scaled, emit.Mul([normalized, slope])]), mean]);
+    ? writeMean(emit.Mul([scaledGradient, normalized]))
+    : emit.MatMul([products, reshapeTo(emit, emit.Mul([factors, reciprocalCount]), [count, 1])]);
+  if (upMean !== undefined) mean = emit.Sub([mean, emit.Div([divideByCount(upMean), inverse])]);
+  if (upInverse !== undefined) slope = emit.Add([slope, emit.Mul([divideByCount(upInverse), inverse])]);
+  const centered = emit.Sub([emit.Sub([scaledGradient, emit.Mul([normalized, slope])]), mean]);
   const dx = reshapeTo(emit, emit.Mul([centered, inverse]), dims);
   return [castTo(dx, typeOf(x)), dScale, dBias];
 }
 
-/** Writes x̂ and r of rows. In float64 the operator would round r to its `stash_type`. */
+/** Writes x̂ and r of rows. In float64, primitives replace the operator, which would round r to float32 (`stash_type`). */
 function layerStatistics(
   emit: Emit,
   { epsilon }: LayerSettings,
@@ -133,23 +143,27 @@ export const LayerNormalization = defineOp<LayerSettings>({
   differentiatedWhole: true,
   read: readLayer,
   infer: (s, site) => {
-    const { type, dims } = need(site, 0);
-    const kept = dims?.map((dim, axis): Dim => (axis < s.axis ? dim : 1));
-    const statistics: Inferred = { type: s.stash, dims: kept };
+    const { type, dims } = requireInput(site, 0);
+    const statisticsDims = dims?.map((dim, axis): Dim => (axis < s.axis ? dim : 1));
+    const statistics: Inferred = { type: s.stash, dims: statisticsDims };
     return [{ type, dims }, statistics, statistics];
   },
-  ...scaling,
-  homogeneous: alongLastAxes(1, 2),
+  ...scaleAndShiftFacets,
+  homogeneous: homogeneousAlongLastAxes(1, 2),
   axes: layerAxes("LayerNormalization"),
   lower: (s, emit, [x, scale, bias]) => {
     const rank = x.type?.dims?.length;
     if (rank === undefined) return noRank;
-    const wide = castToStash(emit, x, s.stash);
-    const { normalized, mean, inverse } = normalize(emit, wide, range(rank - s.axis, s.axis), s.epsilon);
-    const scaled = emit.Mul([castLike(emit, normalized, x), scale]);
-    const statistic = (value: Value): Value =>
+    const widened = castToStash(emit, x, s.stash);
+    const { normalized, mean, inverse } = normalize(emit, widened, range(rank - s.axis, s.axis), s.epsilon);
+    const scaledInput = emit.Mul([castLike(emit, normalized, x), scale]);
+    const castStatistic = (value: Value): Value =>
       typeOf(value) === "float64" && s.stash === "float32" ? emit.Cast([value], { to: typeCodes.float32 }) : value;
-    return [bias === undefined ? scaled : emit.Add([scaled, bias]), statistic(mean), statistic(inverse)];
+    return [
+      bias === undefined ? scaledInput : emit.Add([scaledInput, bias]),
+      castStatistic(mean),
+      castStatistic(inverse),
+    ];
   },
   gradient: layerGradient,
 });
@@ -157,15 +171,15 @@ export const LayerNormalization = defineOp<LayerSettings>({
 export const RMSNormalization = defineOp<LayerSettings>({
   name: "RMSNormalization",
   read: readLayer,
-  infer: (_, site) => [{ type: need(site, 1).type, dims: need(site, 0).dims }],
-  ...scaling,
-  homogeneous: alongLastAxes(1),
+  infer: (_, site) => [{ type: requireInput(site, 1).type, dims: requireInput(site, 0).dims }],
+  ...scaleAndShiftFacets,
+  homogeneous: homogeneousAlongLastAxes(1),
   axes: layerAxes("RMSNormalization"),
   lower: (s, emit, [x, scale]) => {
     const rank = x.type?.dims?.length;
     if (rank === undefined) return noRank;
-    const wide = castToStash(emit, x, s.stash);
-    return [rootMeanSquare(emit, wide, scale, { axes: range(rank - s.axis, s.axis), epsilon: s.epsilon }).y];
+    const widened = castToStash(emit, x, s.stash);
+    return [rootMeanSquare(emit, widened, scale, { axes: range(rank - s.axis, s.axis), epsilon: s.epsilon }).y];
   },
 });
 
@@ -178,13 +192,13 @@ function scalePerChannel(emit: Emit, x: Value, rank: number, vectors: readonly (
 
 export const InstanceNormalization = defineOp({
   name: "InstanceNormalization",
-  read: (site) => ({ epsilon: decimal(site, "epsilon", 1e-5) }),
+  read: (site) => ({ epsilon: readFloat(site, "epsilon", 1e-5) }),
   infer: (_, site) => sameAsInput(site),
-  ...scaling,
+  ...scaleAndShiftFacets,
   homogeneous: [[1], [2]],
   axes: (_, __, dims) => [
     ...sameAxes(dims, { refused: (axis) => axis >= 2, reason: "InstanceNormalization normalizes over this axis" }),
-    ...perChannel,
+    ...perChannelLinks,
   ],
   lower: (s, emit, [x, scale, bias]) => {
     const rank = x.type?.dims?.length;
@@ -197,29 +211,29 @@ export const InstanceNormalization = defineOp({
 export const GroupNormalization = defineOp({
   name: "GroupNormalization",
   read: (site) => ({
-    groups: integer(site, "num_groups", 1),
-    epsilon: decimal(site, "epsilon", 1e-5),
-    stash: elementType(site, "stash_type", "float32") ?? "float32",
-    // Scale and bias have one entry per group.
+    groups: readInteger(site, "num_groups", 1),
+    epsilon: readFloat(site, "epsilon", 1e-5),
+    stash: readElementType(site, "stash_type", "float32") ?? "float32",
+    // True if scale and bias have one value per group.
     perGroup: site.version < 21,
   }),
   infer: (_, site) => sameAsInput(site),
-  ...scaling,
-  // A group is cut as a whole: without one of its channels its mean would change.
+  ...scaleAndShiftFacets,
+  // Groups are cut as a whole, because without one of its channels the mean of a group would change.
   axes: (s, _, dims) => {
     const [, channels] = dims;
     if (typeof channels !== "number") return new Miss("the number of its channels is not known");
-    const size = channels / s.groups;
-    const channelsOf = (group: number): number[] => range(size, group * size);
-    const map = (channel: number): number[] => channelsOf(Math.floor(channel / size));
-    const vectors = s.perGroup ? perChannel.map((link) => ({ ...link, map: channelsOf })) : perChannel;
+    const groupSize = channels / s.groups;
+    const channelsOf = (group: number): number[] => range(groupSize, group * groupSize);
+    const channelsOfSameGroup = (channel: number): number[] => channelsOf(Math.floor(channel / groupSize));
+    const vectors = s.perGroup ? perChannelLinks.map((link) => ({ ...link, map: channelsOf })) : perChannelLinks;
     return {
       links: [
         ...sameAxes(dims, { refused: (axis) => axis >= 2, reason: "GroupNormalization normalizes over this axis" }),
-        ...(size === 1 ? [] : [{ from: ["in0", 1], to: ["in0", 1], map } as const]),
+        ...(groupSize === 1 ? [] : [{ from: ["in0", 1], to: ["in0", 1], map: channelsOfSameGroup } as const]),
         ...vectors,
       ],
-      resize: (cut) => countAttribute("num_groups", Number(cut.dims("in0")[1]) / size),
+      resize: (cut) => countAttribute("num_groups", Number(cut.dims("in0")[1]) / groupSize),
     };
   },
   lower: (s, emit, [x, scale, bias]) => {
@@ -227,10 +241,10 @@ export const GroupNormalization = defineOp({
     if (rank === undefined) return noRank;
     const grouped = emit.Reshape([castToStash(emit, x, s.stash), [0, s.groups, -1]]);
     const { normalized } = normalize(emit, grouped, [2], s.epsilon);
-    const narrow = castLike(emit, normalized, x);
+    const narrowed = castLike(emit, normalized, x);
     const ungroup = (value: Value): Value => emit.Reshape([value, emit.Shape([x])]);
-    if (s.perGroup) return [ungroup(scalePerChannel(emit, narrow, 3, [scale, bias]))];
-    return [scalePerChannel(emit, ungroup(narrow), rank, [scale, bias])];
+    if (s.perGroup) return [ungroup(scalePerChannel(emit, narrowed, 3, [scale, bias]))];
+    return [scalePerChannel(emit, ungroup(narrowed), rank, [scale, bias])];
   },
 });
 
@@ -239,12 +253,12 @@ export const MeanVarianceNormalization = defineOp({
   needsFloat32: () => "ONNX Runtime squares its numbers by an exponent in float32",
   sameType: 0,
   read: (site) => {
-    const axes = integers(site, "axes") ?? [0, 2, 3];
+    const axes = readIntegers(site, "axes") ?? [0, 2, 3];
     const rank = site.inputs[0]?.dims?.length;
     return rank === undefined ? noRank : { axes: axes.map((axis) => wrapAxis(axis, rank)) };
   },
   infer: (_, site) => sameAsInput(site),
-  weight: scaling.weight,
+  weight: scaleAndShiftFacets.weight,
   axes: (s, _, dims) =>
     sameAxes(dims, {
       refused: (axis) => s.axes.includes(axis),
@@ -263,7 +277,7 @@ export const LpNormalization = defineOp({
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
     if (rank === undefined) return noRank;
-    return { axis: wrapAxis(integer(site, "axis", -1), rank), p: integer(site, "p", 2) };
+    return { axis: wrapAxis(readInteger(site, "axis", -1), rank), p: readInteger(site, "p", 2) };
   },
   infer: (_, site) => sameAsInput(site),
   axes: (s, _, dims) =>
@@ -277,15 +291,15 @@ export const LpNormalization = defineOp({
 export const LRN = defineOp({
   name: "LRN",
   read: (site) => ({
-    size: integer(site, "size", 1),
-    alpha: decimal(site, "alpha", 1e-4),
-    beta: decimal(site, "beta", 0.75),
-    bias: decimal(site, "bias", 1),
+    size: readInteger(site, "size", 1),
+    alpha: readFloat(site, "alpha", 1e-4),
+    beta: readFloat(site, "beta", 0.75),
+    bias: readFloat(site, "bias", 1),
   }),
   infer: (_, site) => sameAsInput(site),
   axes: (_, __, dims) =>
     sameAxes(dims, { refused: (axis) => axis === 1, reason: "LRN divides by the channels around each" }),
-  // The mean over a window of channels; channels outside count as 0.
+  // The mean over a window of channels is an AveragePool in which missing channels count as 0.
   lower: (s, emit, [x]) => {
     const rank = x.type?.dims?.length;
     if (rank === undefined) return noRank;
@@ -298,7 +312,7 @@ export const LRN = defineOp({
       pads: [before, ...zeros, after, ...zeros],
       count_include_pad: 1,
     });
-    const square = emit.Add([emit.Mul([emit.Squeeze([mean, axis]), s.alpha]), s.bias]);
-    return [emit.Div([x, emit.Pow([square, s.beta])])];
+    const scaledMean = emit.Add([emit.Mul([emit.Squeeze([mean, axis]), s.alpha]), s.bias]);
+    return [emit.Div([x, emit.Pow([scaledMean, s.beta])])];
   },
 });

@@ -1,19 +1,19 @@
 /**
- * Data-dependent selection: NonZero, Compress, Unique, ArgMax, ArgMin, TopK. Unknown output counts get a name (`Site.open`).
+ * Data-dependent selection: NonZero, Compress, Unique, ArgMax, ArgMin, TopK. Output sizes that depend on the data are symbols (`Site.open`).
  * Opset history: ArgMax and ArgMin have `select_last_index` since 12; TopK has k as an input since 10, `largest` and `sorted` since 11.
  */
 import { Miss } from "../errors.ts";
 import { toNumbers } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Inferred, type Op, type Operand } from "./define.ts";
-import { flag, integer, wrapAxis } from "./shared/attributes.ts";
+import { readFlag, readInteger, wrapAxis } from "./shared/attributes.ts";
 import { inferenceOnly } from "./shared/misses.ts";
-import { fillWith, inferShape, need, sameAxes, sizesOf, typeOf } from "./shared/rules.ts";
+import { fillWith, inferShape, requireInput, sameAxes, sizesOf, typeOf } from "./shared/rules.ts";
 
-const byData = new Miss("its size depends on the data");
-const indices = new Miss("outputs indices");
+const sizeDependsOnData = new Miss("its size depends on the data");
+const outputsIndices = new Miss("outputs indices");
 
-/** Returns the positions of the nonzero elements of a vector that is known before the run. */
+/** Returns the positions of nonzero elements if the operand is a vector that is known before the run. */
 function nonzerosOf(operand: Operand | undefined): readonly number[] | undefined {
   if (operand?.dims === undefined || operand.dims.length > 1) return undefined;
   const { small } = operand;
@@ -24,11 +24,11 @@ function nonzerosOf(operand: Operand | undefined): readonly number[] | undefined
 
 const isNumeric = (type: string): boolean => type !== "string" && !type.startsWith("complex");
 
-/** The coordinates of nonzero elements, one per column. ONNX Runtime treats a scalar as a vector of one. */
+/** Outputs the coordinates of nonzero elements, one element per column. ONNX Runtime treats a scalar as a vector of length 1. */
 export const NonZero = defineOp({
   name: "NonZero",
   infer: (_, site) => {
-    const operand = need(site, 0);
+    const operand = requireInput(site, 0);
     const { dims } = operand;
     if (dims === undefined) return [{ type: "int64", dims: [site.open(0, 0), site.open(0, 1)] }];
     const rank = Math.max(1, dims.length);
@@ -36,21 +36,26 @@ export const NonZero = defineOp({
     if (positions === undefined) return [{ type: "int64", dims: [rank, site.open(0, 1)] }];
     return [{ type: "int64", dims: [rank, positions.length], elements: positions }];
   },
-  axes: byData,
-  gradient: indices,
-  quantize: indices,
+  axes: sizeDependsOnData,
+  gradient: outputsIndices,
+  quantize: outputsIndices,
 });
 
 export const Compress = defineOp({
   name: "Compress",
-  read: (site) => ({ axis: integer(site, "axis", undefined) }),
+  read: (site) => ({ axis: readInteger(site, "axis", undefined) }),
   infer: ({ axis }, site) => {
-    const { type, dims, elements } = need(site, 0);
+    const { type, dims, elements } = requireInput(site, 0);
     const positions = nonzerosOf(site.inputs[1]);
     if (axis === undefined) {
-      const out = [positions?.length ?? site.open(0, 0)];
-      const kept = dims?.length === 1 ? positions?.flatMap((position) => elements?.[position] ?? []) : undefined;
-      return [kept === undefined || kept.length !== out[0] ? { type, dims: out } : { type, dims: out, elements: kept }];
+      const outDims = [positions?.length ?? site.open(0, 0)];
+      const selectedElements =
+        dims?.length === 1 ? positions?.flatMap((position) => elements?.[position] ?? []) : undefined;
+      return [
+        selectedElements === undefined || selectedElements.length !== outDims[0]
+          ? { type, dims: outDims }
+          : { type, dims: outDims, elements: selectedElements },
+      ];
     }
     return inferShape(site, (x) => {
       const selectedAxis = wrapAxis(axis, x.length);
@@ -69,11 +74,11 @@ export const Compress = defineOp({
 export const Unique = defineOp({
   name: "Unique",
   read: (site) => ({
-    axis: integer(site, "axis", undefined),
-    sorted: flag(site, "sorted", true),
+    axis: readInteger(site, "axis", undefined),
+    sorted: readFlag(site, "sorted", true),
   }),
   infer: ({ axis }, site) => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     const uniqueAxis = axis === undefined || dims === undefined ? 0 : wrapAxis(axis, dims.length);
     const count = site.open(0, uniqueAxis);
     const total = dims && (axis === undefined ? elementCount(dims) : dims[uniqueAxis]);
@@ -86,17 +91,17 @@ export const Unique = defineOp({
     ];
     return outputs.slice(0, site.outputs);
   },
-  axes: byData,
+  axes: sizeDependsOnData,
   gradient: new Miss("is discontinuous where two elements become equal"),
 });
 
-function position(name: "ArgMax" | "ArgMin"): Op {
+function defineArgOperator(name: "ArgMax" | "ArgMin"): Op {
   return defineOp({
     name,
     read: (site) => ({
-      axis: integer(site, "axis", 0),
-      keep: flag(site, "keepdims", true),
-      last: flag(site, "select_last_index"),
+      axis: readInteger(site, "axis", 0),
+      keep: readFlag(site, "keepdims", true),
+      last: readFlag(site, "select_last_index"),
     }),
     infer: (s, site) =>
       inferShape(
@@ -111,27 +116,27 @@ function position(name: "ArgMax" | "ArgMin"): Op {
         return { from: ["in0", axis], to: ["out0", s.keep || axis < reducedAxis ? axis : axis - 1] };
       });
     },
-    gradient: indices,
-    quantize: indices,
+    gradient: outputsIndices,
+    quantize: outputsIndices,
   });
 }
 
 export const TopK = defineOp({
   name: "TopK",
   read: (site) => ({
-    axis: integer(site, "axis", -1),
+    axis: readInteger(site, "axis", -1),
     // Undefined if computed at run time.
-    count: site.version < 10 ? integer(site, "k", 1) : site.inputs[1]?.elements?.[0],
-    largest: flag(site, "largest", true),
-    sorted: flag(site, "sorted", true),
+    count: site.version < 10 ? readInteger(site, "k", 1) : site.inputs[1]?.elements?.[0],
+    largest: readFlag(site, "largest", true),
+    sorted: readFlag(site, "sorted", true),
   }),
   infer: (s, site) => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     const sortedAxis = dims === undefined ? 0 : wrapAxis(s.axis, dims.length);
-    const out = dims?.with(sortedAxis, s.count ?? site.open(0, sortedAxis));
+    const outDims = dims?.with(sortedAxis, s.count ?? site.open(0, sortedAxis));
     return [
-      { type, dims: out },
-      { type: "int64", dims: out },
+      { type, dims: outDims },
+      { type: "int64", dims: outDims },
     ];
   },
   axes: (s, _site, dims) => {
@@ -144,7 +149,7 @@ export const TopK = defineOp({
       ];
     });
   },
-  // Selected values are elements of x; of equal elements, ONNX Runtime selects the first.
+  // The gradient goes to the selected elements. If elements are equal, ONNX Runtime selects the first.
   gradient: (s, { emit, inputs: [x], outputs: [, positions], up }) => {
     if (positions === undefined) return new Miss("the positions that it selects are not an output");
     const dims = sizesOf(x);
@@ -153,4 +158,4 @@ export const TopK = defineOp({
   },
 });
 
-export const orderOperators: readonly Op[] = [position("ArgMax"), position("ArgMin")];
+export const orderOperators: readonly Op[] = [defineArgOperator("ArgMax"), defineArgOperator("ArgMin")];

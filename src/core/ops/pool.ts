@@ -1,34 +1,35 @@
 /**
- * Pooling over spatial axes of N × C × spatial: max, mean, and norm (Σ |x|ᵖ)^(1/p); MaxUnpool and Col2Im invert pooling and windows.
- * The first maximum of a window gets MaxPool's gradient, as in ONNX Runtime; in GlobalMaxPool, equal maxima share it evenly.
+ * Pooling over the spatial axes of N × C × spatial: maximum, mean, and norm (Σ |x|ᵖ)^(1/p). MaxUnpool places maxima at their former positions, and
+ * Col2Im assembles an image from windows.
+ * In MaxPool, the first maximum of a window receives the gradient, as in ONNX Runtime. In GlobalMaxPool, equal maxima share it evenly.
  */
 import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, divideDims, elementCount, multiplyDims } from "../tensor/dims.ts";
 import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
-import { constantIntegers, flag, integer } from "./shared/attributes.ts";
-import { inert } from "./shared/inert.ts";
+import { constantIntegersOf, readFlag, readInteger } from "./shared/attributes.ts";
+import { defineInert } from "./shared/inert.ts";
 import { inferenceOnly, mistakenForIntegers } from "./shared/misses.ts";
-import { fillWith, inferShape, need, range, reshapeTo, sizesOf, typeOf } from "./shared/rules.ts";
+import { fillWith, inferShape, range, requireInput, reshapeTo, sizesOf, typeOf } from "./shared/rules.ts";
 import {
-  bothPads,
   channelAxes,
   explicitPads,
-  globallyPooled,
+  globalPoolDims,
   poolAttributes,
-  pooledDims,
+  poolDims,
   readPool,
   readWindow,
   spreadSettings,
+  totalPads,
   type Window,
   windowCounts,
 } from "./shared/window.ts";
 
-function keepsData(s: Window): boolean {
+function isIdentityWindow(s: Window): boolean {
   return [...s.kernel, ...s.strides].every((size) => size === 1) && s.pads.every((pad) => pad === 0);
 }
 
-const pooled = (s: Window, site: Site): readonly Inferred[] | Miss => inferShape(site, (x) => pooledDims(s, x));
+const inferPool = (s: Window, site: Site): readonly Inferred[] | Miss => inferShape(site, (x) => poolDims(s, x));
 
 function maxPadding(site: Site): readonly number[] | undefined {
   const s = readPool(site);
@@ -41,20 +42,20 @@ export const MaxPool = defineOp<Window>({
   maxPadding,
   read: readPool,
   infer: (s, site) => {
-    const values = pooled(s, site);
+    const values = inferPool(s, site);
     if (values instanceof Miss || site.outputs < 2) return values;
     return [...values, ...values.map((value) => ({ ...value, type: "int64" as const }))];
   },
-  unchanged: (s, site) => (site.outputs === 1 && keepsData(s) ? 0 : undefined),
+  unchanged: (s, site) => (site.outputs === 1 && isIdentityWindow(s) ? 0 : undefined),
   homogeneous: [[0]],
   axes: (_s, site) => (site.outputs > 1 ? new Miss("its indices are positions in the whole tensor") : channelAxes()),
   gradient: (s, { emit, inputs: [x], up }) => {
     const dims = sizesOf(x);
     const settings = poolAttributes({ ...s, autoPad: "NOTSET", pads: explicitPads(s, dims.slice(2)) });
     const [, indices] = emit.many("MaxPool", [x], settings, 2);
-    const flat = (value: typeof up) => reshapeTo(emit, value, [elementCount(sizesOf(up))]);
+    const flatten = (value: typeof up) => reshapeTo(emit, value, [elementCount(sizesOf(up))]);
     const zeros = fillWith(emit, typeOf(x), [elementCount(dims)], 0);
-    const scattered = emit.ScatterElements([zeros, flat(indices), flat(up)], { axis: 0, reduction: "add" });
+    const scattered = emit.ScatterElements([zeros, flatten(indices), flatten(up)], { axis: 0, reduction: "add" });
     return [reshapeTo(emit, scattered, dims)];
   },
   quantize: () => ({ kind: "transparent" }),
@@ -65,13 +66,13 @@ export const AveragePool = defineOp({
   maxPadding,
   read: (site) => {
     const window = readPool(site);
-    return window instanceof Miss ? window : { ...window, countPads: flag(site, "count_include_pad") };
+    return window instanceof Miss ? window : { ...window, countPads: readFlag(site, "count_include_pad") };
   },
-  infer: (s, site) => pooled(s, site),
-  unchanged: (s) => (keepsData(s) ? 0 : undefined),
+  infer: (s, site) => inferPool(s, site),
+  unchanged: (s) => (isIdentityWindow(s) ? 0 : undefined),
   homogeneous: [[0]],
   axes: () => channelAxes(),
-  // Each mean shares its gradient evenly over its window: a depthwise transposed convolution with ones.
+  // The gradient of each mean is distributed evenly over its window, by a depthwise ConvTranspose with a kernel of ones.
   gradient: (s, { emit, inputs: [x], up }) => {
     const [, channels = 1, ...spatial] = sizesOf(x);
     const out = sizesOf(up).slice(2);
@@ -86,35 +87,38 @@ export const AveragePool = defineOp({
     );
     const type = typeOf(x);
     if (type !== "float32" && type !== "float64" && type !== "float16") return new Miss(`pools ${type}`);
-    const share = emit.Div([up, emit.constant(fromNumbers(type, [1, 1, ...out], counts), "counts")]);
+    const gradientShare = emit.Div([up, emit.constant(fromNumbers(type, [1, 1, ...out], counts), "counts")]);
     const ones = fillWith(emit, type, [channels, 1, ...s.kernel], 1);
     const { kernel, strides, dilations } = s;
     const settings = { kernel_shape: kernel, strides, dilations, group: channels, ...spreadSettings(s, spatial, out) };
-    return [emit.ConvTranspose([share, ones], settings)];
+    return [emit.ConvTranspose([gradientShare, ones], settings)];
   },
   quantize: (s) => {
-    // ONNX Runtime 1.30 fuses it to a QLinearAveragePool, which has no dilations, and then fails to load the model.
+    // ONNX Runtime 1.30 fuses the pool into QLinearAveragePool, which has no dilations, and then fails to load the model.
     if (s.dilations.some((step) => step !== 1))
       return new Miss("the runtime has no dilated average of integers", undefined, mistakenForIntegers);
     return { kind: "activation", inputs: [0] };
   },
 });
 
-type Global = Pick<OpDef<number | null>, "read" | "unchanged" | "quantize" | "gradient">;
+type GlobalPoolFacets = Pick<OpDef<number | null>, "read" | "unchanged" | "quantize" | "gradient">;
 
-const globalPool = (name: string, { read = () => null, gradient = inferenceOnly, ...more }: Global): Op =>
+const defineGlobalPool = (
+  name: string,
+  { read = () => null, gradient = inferenceOnly, ...more }: GlobalPoolFacets,
+): Op =>
   defineOp<number | null>({
     name,
     read,
-    infer: (_, site) => inferShape(site, globallyPooled),
+    infer: (_, site) => inferShape(site, globalPoolDims),
     homogeneous: [[0]],
     axes: () => channelAxes(),
     gradient,
     ...more,
   });
 
-/** The mean or maximum of a single position is that position. */
-const keepsPosition: Global["unchanged"] = (_, site) =>
+/** Returns input 0 if there is a single spatial position, which equals its mean and maximum. */
+const unchangedSinglePosition: GlobalPoolFacets["unchanged"] = (_, site) =>
   site.inputs[0]?.dims?.slice(2).every((size) => size === 1) === true ? 0 : undefined;
 
 const LpPool = defineOp({
@@ -122,33 +126,33 @@ const LpPool = defineOp({
   sameType: 0,
   read: (site) => {
     const window = readPool(site);
-    return window instanceof Miss ? window : { ...window, p: integer(site, "p", 2) };
+    return window instanceof Miss ? window : { ...window, p: readInteger(site, "p", 2) };
   },
-  infer: pooled,
+  infer: inferPool,
   homogeneous: [[0]],
   axes: () => channelAxes(),
   gradient: inferenceOnly,
 });
 
-const MaxUnpool = inert<Window>(inferenceOnly, {
+const MaxUnpool = defineInert<Window>(inferenceOnly, {
   name: "MaxUnpool",
   sameType: 0,
   read: readPool,
   infer: (s, site) => {
-    const [{ type }, size] = [need(site, 0), site.inputs[2]];
+    const [{ type }, size] = [requireInput(site, 0), site.inputs[2]];
     if (size !== undefined) return [{ type, dims: size.elements }];
-    const unpooled = (size: Dim, axis: number): Dim =>
-      addDims(multiplyDims(addDims(size, -1), s.strides[axis] ?? 1), (s.kernel[axis] ?? 1) - bothPads(s, axis));
-    return inferShape(site, (dims) => [...dims.slice(0, 2), ...dims.slice(2).map(unpooled)]);
+    const unpooledSize = (size: Dim, axis: number): Dim =>
+      addDims(multiplyDims(addDims(size, -1), s.strides[axis] ?? 1), (s.kernel[axis] ?? 1) - totalPads(s, axis));
+    return inferShape(site, (dims) => [...dims.slice(0, 2), ...dims.slice(2).map(unpooledSize)]);
   },
 });
 
-/** N × (C · block) × windows → N × C × image: adds up overlapping windows. */
+/** Adds up overlapping windows of an image: N × (C · kernel positions) × windows → N × C × image. */
 const Col2Im = defineOp({
   name: "Col2Im",
   sameType: 0,
   read: (site) => {
-    const block = constantIntegers(site.inputs[2]);
+    const block = constantIntegersOf(site.inputs[2]);
     return block === undefined
       ? new Miss("the size of its blocks is not known")
       : { ...readWindow(site, block), image: site.inputs[1]?.elements };
@@ -160,34 +164,34 @@ const Col2Im = defineOp({
     }),
   axes: (s) => {
     const count = elementCount(s.kernel);
-    const block = (channel: number): number[] => range(count, channel * count);
-    const neighbors = (index: number): number[] => block(Math.floor(index / count));
+    const pixelsOfChannel = (channel: number): number[] => range(count, channel * count);
+    const pixelsOfSameChannel = (index: number): number[] => pixelsOfChannel(Math.floor(index / count));
     return [
       { from: ["in0", 0], to: ["out0", 0] },
-      { from: ["in0", 1], to: ["in0", 1], map: neighbors },
-      { from: ["out0", 1], to: ["in0", 1], map: block },
+      { from: ["in0", 1], to: ["in0", 1], map: pixelsOfSameChannel },
+      { from: ["out0", 1], to: ["in0", 1], map: pixelsOfChannel },
     ];
   },
   gradient: inferenceOnly,
 });
 
 export const poolOperators: readonly Op[] = [
-  globalPool("GlobalAveragePool", {
-    unchanged: keepsPosition,
+  defineGlobalPool("GlobalAveragePool", {
+    unchanged: unchangedSinglePosition,
     gradient: (_, { emit, inputs: [x], up }) => [
       emit.Expand([emit.Div([up, elementCount(sizesOf(x).slice(2))]), sizesOf(x)]),
     ],
     quantize: () => ({ kind: "activation", inputs: [0], finest: 2 ** -8 }),
   }),
-  globalPool("GlobalMaxPool", {
-    unchanged: keepsPosition,
+  defineGlobalPool("GlobalMaxPool", {
+    unchanged: unchangedSinglePosition,
     gradient: (_, { emit, inputs: [x], y, up }) => {
       const isMaximum = emit.CastLike([emit.Equal([x, y]), x]);
       const axes = range(sizesOf(x).length - 2, 2);
       return [emit.Mul([emit.Div([up, emit.ReduceSum([isMaximum, axes], { keepdims: 1 })]), isMaximum])];
     },
   }),
-  globalPool("GlobalLpPool", { read: (site) => integer(site, "p", 2) }),
+  defineGlobalPool("GlobalLpPool", { read: (site) => readInteger(site, "p", 2) }),
   LpPool,
   MaxUnpool,
   Col2Im,

@@ -1,60 +1,61 @@
 /**
  * QuantizeLinear: q = saturate(round-half-even(x / scale) + zero point); DequantizeLinear: x = (q - zero point) · scale; DynamicQuantizeLinear.
- * Opset history: per axis since 13, float8 since 19, blocks, int4 and int16 since 21, output type as an attribute since 21 (QuantizeLinear) and 23,
- * float4 since 23, 2 bits since 25. Layers are found through the DequantizeLinear of a stored tensor.
- * Gradients stop here; fake quantization uses `Round` with the role `straight-through`.
+ * Opset history: one scale per index of an axis since 13; float8 since 19; blocks, int4 and int16 since 21; float4 since 23; 2 bits since 25. The
+ * output type is an attribute since 21 (QuantizeLinear) and 23 (DequantizeLinear). Layers are found through the DequantizeLinear of a stored tensor.
+ * These operators have no gradient; fake quantization uses `Round` with the role `straight-through`.
  *
- * QLinearConv and QLinearMatMul: y = quantize(product of dequantized operands), lowered to that form. They are layers with quantized weights.
- * ONNX Runtime's integer kernels can differ by one step on ties. com.microsoft's QLinearConv can have channels last.
+ * QLinearConv and QLinearMatMul are layers with quantized weights. They are lowered to y = quantize(product of dequantized operands). ONNX Runtime's
+ * integer kernels can differ from the lowered form by one step on ties. com.microsoft's QLinearConv can have channels last.
  */
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Dim } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
 import { type AxisLink, defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
-import { elementType, flag, integer, wrapAxis } from "./shared/attributes.ts";
-import { codeType, decode, encode, toScalar, twoCoded } from "./shared/codes.ts";
+import { readElementType, readFlag, readInteger, wrapAxis } from "./shared/attributes.ts";
+import { quantizedTypeOf, toScalar, twoQuantizedInputs, writeDequantize, writeQuantize } from "./shared/codes.ts";
 import {
-  channelsLast,
   convAttributes,
   convAxes,
   convCost,
   convWeight,
   inferConv,
   readConv,
-  withChannelsFirst,
-  withDataFirst,
+  toChannelsLast,
+  transposeAround,
+  withChannelsFirstData,
 } from "./shared/convolution.ts";
 import { noRank, onIntegers, quantizedAlready } from "./shared/misses.ts";
 import {
   inferProduct,
+  linkPerChannel,
   mapLinksToInputs,
   matmulCost,
   matmulWeight,
-  perChannel,
   pickInputs,
   productAxes,
 } from "./shared/products.ts";
-import { need, range, sameAxes } from "./shared/rules.ts";
+import { range, requireInput, sameAxes } from "./shared/rules.ts";
 
 interface Settings {
   readonly axis: number;
+  /** The number of values along the axis that share a scale; 0: one scale per index or per tensor. */
   readonly block: number;
   readonly type: DataType | undefined;
 }
 
-/** A single scale, scalar or vector, has no axis. */
+/** Reads the settings. The axis is only read if there are several scales. */
 function read(site: Site): Settings | Miss {
-  const { dims } = need(site, 0);
+  const { dims } = requireInput(site, 0);
   const scale = site.inputs[1]?.dims;
-  const block = integer(site, "block_size", 0);
-  const type = elementType(site, "output_dtype");
+  const block = readInteger(site, "block_size", 0);
+  const type = readElementType(site, "output_dtype");
   const isSingle = scale === undefined || scale.length === 0 || (scale.length === 1 && scale[0] === 1);
   if (isSingle) return { axis: 0, block, type };
-  return dims === undefined ? noRank : { axis: wrapAxis(integer(site, "axis", 1), dims.length), block, type };
+  return dims === undefined ? noRank : { axis: wrapAxis(readInteger(site, "axis", 1), dims.length), block, type };
 }
 
-/** Per-channel scales are cut with channels; block scales with complete blocks. */
+/** Links scales and zero points to the data, so that per-channel scales are cut with channels and block scales with complete blocks. */
 function axes(s: Settings, site: Site, dims: readonly Dim[]): readonly AxisLink[] | Miss {
   const scales = [1, 2].map((input) => ({ port: `in${input}` as const, scaleDims: site.inputs[input]?.dims ?? [] }));
   if (s.block === 0) {
@@ -65,18 +66,18 @@ function axes(s: Settings, site: Site, dims: readonly Dim[]): readonly AxisLink[
   }
   const size = dims[s.axis];
   if (typeof size !== "number") return new Miss("is quantized in blocks along an axis whose size is not known");
-  const block = (index: number): number[] => range(Math.min(s.block, size - index * s.block), index * s.block);
-  const neighbors = (index: number): number[] => block(Math.floor(index / s.block));
+  const indicesOfBlock = (index: number): number[] => range(Math.min(s.block, size - index * s.block), index * s.block);
+  const indicesOfSameBlock = (index: number): number[] => indicesOfBlock(Math.floor(index / s.block));
   const perBlock = scales.flatMap(({ port, scaleDims }) =>
     scaleDims.map((_, axis): AxisLink => {
       const link = { from: [port, axis], to: ["out0", axis] } as const;
-      return axis === s.axis ? { ...link, map: block } : link;
+      return axis === s.axis ? { ...link, map: indicesOfBlock } : link;
     }),
   );
-  return [...sameAxes(dims), { from: ["in0", s.axis], to: ["in0", s.axis], map: neighbors }, ...perBlock];
+  return [...sameAxes(dims), { from: ["in0", s.axis], to: ["in0", s.axis], map: indicesOfSameBlock }, ...perBlock];
 }
 
-const rounding = {
+const linearFacets = {
   needsFloat32: () => "kernels for integers take scales in float32",
   read,
   axes,
@@ -84,94 +85,94 @@ const rounding = {
 } satisfies Partial<OpDef<Settings>>;
 
 export const QuantizeLinear = defineOp<Settings>({
-  ...rounding,
+  ...linearFacets,
   name: "QuantizeLinear",
-  infer: (s, site) => [{ type: site.inputs[2]?.type ?? s.type ?? "uint8", dims: need(site, 0).dims }],
+  infer: (s, site) => [{ type: site.inputs[2]?.type ?? s.type ?? "uint8", dims: requireInput(site, 0).dims }],
   gradient: new Miss("rounds to integers; train with `fake-quantize` instead"),
 });
 
 export const DequantizeLinear = defineOp<Settings>({
-  ...rounding,
+  ...linearFacets,
   name: "DequantizeLinear",
   codes: [{ input: 0, scale: 1, zeroPoint: 2 }],
-  infer: (s, site) => [{ type: s.type ?? site.inputs[1]?.type ?? "float32", dims: need(site, 0).dims }],
+  infer: (s, site) => [{ type: s.type ?? site.inputs[1]?.type ?? "float32", dims: requireInput(site, 0).dims }],
   gradient: new Miss("its input is integers"),
 });
 
-/** Quantizes to uint8 over the tensor's own range, including 0. Outputs: integers, scale, zero point. */
+/** Quantizes to uint8 over the range of the input, extended to include 0. Outputs: quantized values, scale, zero point. */
 export const DynamicQuantizeLinear = defineOp({
   name: "DynamicQuantizeLinear",
   mustBe: () => [{ input: 0, type: { type: "float32", dims: undefined } }],
   infer: (_, site): readonly Inferred[] => [
-    { type: "uint8", dims: need(site, 0).dims },
+    { type: "uint8", dims: requireInput(site, 0).dims },
     { type: "float32", dims: [] },
     { type: "uint8", dims: [] },
   ],
-  // The range always includes 0, so zero channels do not affect the others.
+  // The range always includes 0, so channels of zeros do not affect the result of other channels.
   axes: (_, __, dims) => [...sameAxes(dims), ...dims.map((_, axis): AxisLink => ({ absorbs: ["in0", axis] }))],
   gradient: new Miss("rounds to integers"),
   quantize: quantizedAlready,
 });
 
-function quantizedConv(domain: "" | "com.microsoft"): Op {
-  const plain = (site: Site, last: boolean): Site => {
+function defineQuantizedConv(domain: "" | "com.microsoft"): Op {
+  const convSite = (site: Site, last: boolean): Site => {
     const operands = pickInputs(site, [0, 3, 8]);
-    return last ? withDataFirst(operands) : operands;
+    return last ? withChannelsFirstData(operands) : operands;
   };
   return defineOp({
     name: "QLinearConv",
     domain,
-    codes: twoCoded,
+    codes: twoQuantizedInputs,
     read: (site) => {
-      const last = flag(site, "channels_last");
-      const s = readConv(plain(site, last));
-      return s instanceof Miss ? s : { ...s, last };
+      const hasChannelsLast = readFlag(site, "channels_last");
+      const s = readConv(convSite(site, hasChannelsLast));
+      return s instanceof Miss ? s : { ...s, last: hasChannelsLast };
     },
     infer: (s, site) => {
-      const outputs = inferConv(s, plain(site, s.last), codeType(site, 7));
+      const outputs = inferConv(s, convSite(site, s.last), quantizedTypeOf(site, 7));
       if (outputs instanceof Miss || !s.last) return outputs;
-      return outputs.map(({ type, dims }) => ({ type, dims: dims && channelsLast(dims) }));
+      return outputs.map(({ type, dims }) => ({ type, dims: dims && toChannelsLast(dims) }));
     },
     parameters: [],
     weight: (s, site) => {
-      const role = convWeight(s, plain(site, s.last));
+      const role = convWeight(s, convSite(site, s.last));
       if (role instanceof Miss) return role;
       const axis = s.last ? s.kernel.length + 1 : 1;
       const { bias, ...rest } = { ...role, input: 3, dataAxis: axis, outputAxis: axis, fused: "QuantizeLinear" };
       return bias === undefined ? rest : { ...rest, bias: 8 };
     },
     lower: (s, emit, [x, xScale, xZero, w, wScale, wZero, yScale, yZero, bias]) => {
-      const data = decode(emit, x, xScale, xZero);
-      const weight = decode(emit, w, wScale, wZero, 0);
+      const data = writeDequantize(emit, x, xScale, xZero);
+      const weight = writeDequantize(emit, w, wScale, wZero, 0);
       const scale = bias && emit.Mul([toScalar(emit, xScale), toScalar(emit, wScale)]);
-      const added = bias && decode(emit, bias, scale, undefined, 0);
+      const dequantizedBias = bias && writeDequantize(emit, bias, scale, undefined, 0);
       const conv = ([first]: readonly (Value | undefined)[]): Value =>
-        emit.Conv([first, weight, added], convAttributes(s));
-      const y = s.last ? withChannelsFirst(emit, s.kernel.length + 2, [data], conv) : conv([data]);
-      return [encode(emit, y, yScale, yZero)];
+        emit.Conv([first, weight, dequantizedBias], convAttributes(s));
+      const y = s.last ? transposeAround(emit, s.kernel.length + 2, [data], conv) : conv([data]);
+      return [writeQuantize(emit, y, yScale, yZero)];
     },
     axes: (s, site) => {
-      const last = s.kernel.length + 1;
-      const axisOf = (axis: number): number => (axis < 1 || !s.last ? axis : axis === 1 ? last : axis - 1);
-      const scales = perChannel(site, [4, 5], axisOf(1));
+      const lastAxis = s.kernel.length + 1;
+      const axisOf = (axis: number): number => (axis < 1 || !s.last ? axis : axis === 1 ? lastAxis : axis - 1);
+      const scales = linkPerChannel(site, [4, 5], axisOf(1));
       return scales instanceof Miss
         ? scales
-        : mapLinksToInputs(convAxes(s, plain(site, s.last)), [0, 3, 8], scales, axisOf);
+        : mapLinksToInputs(convAxes(s, convSite(site, s.last)), [0, 3, 8], scales, axisOf);
     },
-    cost: (s, site) => convCost(s, plain(site, s.last)),
+    cost: (s, site) => convCost(s, convSite(site, s.last)),
     ...onIntegers,
   });
 }
 
-const operands = [0, 3];
+const matrixInputs = [0, 3];
 
 export const QLinearMatMul = defineOp({
   name: "QLinearMatMul",
-  codes: twoCoded,
-  infer: (_, site) => inferProduct(pickInputs(site, operands), codeType(site, 7)),
+  codes: twoQuantizedInputs,
+  infer: (_, site) => inferProduct(pickInputs(site, matrixInputs), quantizedTypeOf(site, 7)),
   parameters: [],
   weight: (_, site) => {
-    const role = matmulWeight(pickInputs(site, operands));
+    const role = matmulWeight(pickInputs(site, matrixInputs));
     if (role instanceof Miss) return role;
     return { ...role, input: role.input * 3, data: role.data * 3, fused: "QuantizeLinear" };
   },
@@ -179,14 +180,14 @@ export const QLinearMatMul = defineOp({
     const [rows, columns] = [a?.type?.dims?.length, b?.type?.dims?.length];
     if (rows === undefined || columns === undefined) return new Miss("the rank of an operand is not known");
     const operands = [
-      decode(emit, a, aScale, aZero, Math.max(0, rows - 2)),
-      decode(emit, b, bScale, bZero, columns - 1),
+      writeDequantize(emit, a, aScale, aZero, Math.max(0, rows - 2)),
+      writeDequantize(emit, b, bScale, bZero, columns - 1),
     ];
-    return [encode(emit, emit.MatMul(operands), yScale, yZero)];
+    return [writeQuantize(emit, emit.MatMul(operands), yScale, yZero)];
   },
-  axes: (_, site) => productAxes(site, operands, [4, 5], [1, 2, 6, 7]),
-  cost: (_, site) => matmulCost(pickInputs(site, operands)),
+  axes: (_, site) => productAxes(site, matrixInputs, [4, 5], [1, 2, 6, 7]),
+  cost: (_, site) => matmulCost(pickInputs(site, matrixInputs)),
   ...onIntegers,
 });
 
-export const quantizedProductOperators: readonly Op[] = [quantizedConv(""), quantizedConv("com.microsoft")];
+export const quantizedProductOperators: readonly Op[] = [defineQuantizedConv(""), defineQuantizedConv("com.microsoft")];

@@ -4,15 +4,15 @@ import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { type Dim, floorDims, multiplyDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
-import { flag, integer, integers, text, wrapAxis } from "./shared/attributes.ts";
+import { readFlag, readInteger, readIntegers, readString, wrapAxis } from "./shared/attributes.ts";
 import { maxElements, withElements } from "./shared/elements.ts";
 import { inferenceOnly } from "./shared/misses.ts";
 import {
   forwardWanted,
-  ifSameDims,
   inferShape,
-  need,
+  inputIfSameDims,
   range,
+  requireInput,
   requireLengths,
   reshapeTo,
   sameAsInput,
@@ -26,25 +26,25 @@ function tileDims(repeats: readonly Dim[] | undefined, dims: readonly Dim[]): re
 
 const repeatsAtRunTime = new Miss("its repeats are computed at run time");
 
-/** y[i] = x[i mod size], along each axis. */
+/** Repeats a tensor: y[i] = x[i mod size] along each axis. */
 export const Tile = defineOp({
   name: "Tile",
   read: (site) => ({ repeats: site.inputs[1]?.elements }),
   infer: ({ repeats }, site) => {
-    const { type, dims, elements } = need(site, 0);
+    const { type, dims, elements } = requireInput(site, 0);
     if (dims === undefined) return [{ type, dims }];
-    const out = tileDims(repeats, dims) ?? dims.map((_, axis) => site.open(0, axis));
+    const outDims = tileDims(repeats, dims) ?? dims.map((_, axis) => site.open(0, axis));
     const [times] = repeats ?? [];
     if (elements === undefined || dims.length !== 1 || typeof times !== "number" || times > maxElements)
-      return [{ type, dims: out }];
+      return [{ type, dims: outDims }];
     return [
       withElements(
-        { type, dims: out },
+        { type, dims: outDims },
         range(times).flatMap(() => elements),
       ),
     ];
   },
-  unchanged: ({ repeats }, site) => ifSameDims(site, tileDims(repeats, site.inputs[0]?.dims ?? [])),
+  unchanged: ({ repeats }, site) => inputIfSameDims(site, tileDims(repeats, site.inputs[0]?.dims ?? [])),
   homogeneous: [[0]],
   axes: ({ repeats }, _site, dims) => {
     if (repeats === undefined) return repeatsAtRunTime;
@@ -56,7 +56,7 @@ export const Tile = defineOp({
       return { from: ["in0", axis], to: ["out0", axis], map: (index) => range(times).map((k) => index + k * dim) };
     });
   },
-  // Splits each axis into repeats × size, and sums over the repeats.
+  // The gradient is reshaped so that each axis becomes repeats × size, and then summed over the repeats.
   gradient: ({ repeats }, { emit, inputs: [x], up }) => {
     if (!repeats?.every((times) => typeof times === "number")) return repeatsAtRunTime;
     const dims = sizesOf(x);
@@ -68,77 +68,99 @@ export const Tile = defineOp({
   quantize: () => ({ kind: "transparent" }),
 });
 
-/** Exchanges blocks of b × b pixels with b² times the channels. Channel k · C + c ("DCR") or c · b² + k ("CRD", `inside`) is pixel k of channel c. */
-interface Blocks {
+/**
+ * Settings of DepthToSpace and SpaceToDepth, which convert blocks of b × b pixels of C channels to b² · C channels and back. Pixel k of channel c
+ * becomes channel k · C + c ("DCR") or c · b² + k ("CRD").
+ */
+interface BlockSettings {
+  /** The width b of a block. */
   readonly size: number;
-  readonly inside: boolean;
+  /** True for "CRD". */
+  readonly isPixelInner: boolean;
 }
 
-function blockLinks({ size, inside }: Blocks, deep: "in0" | "out0", channels: Dim | undefined): readonly AxisLink[] {
-  const wide = deep === "in0" ? "out0" : "in0";
-  const parts = size * size;
+function blockLinks(
+  { size, isPixelInner: inside }: BlockSettings,
+  deepPort: "in0" | "out0",
+  channels: Dim | undefined,
+): readonly AxisLink[] {
+  const widePort = deepPort === "in0" ? "out0" : "in0";
+  const pixelCount = size * size;
   const pixels = (index: number): readonly number[] => range(size, index * size);
   const channelLink: AxisLink =
     typeof channels === "number"
       ? {
-          from: [wide, 1],
-          to: [deep, 1],
-          map: (c) => range(parts).map((k) => (inside ? c * parts + k : k * channels + c)),
+          from: [widePort, 1],
+          to: [deepPort, 1],
+          map: (c) => range(pixelCount).map((k) => (inside ? c * pixelCount + k : k * channels + c)),
         }
-      : { refuses: [wide, 1], reason: "the number of channels is not known" };
+      : { refuses: [widePort, 1], reason: "the number of channels is not known" };
   return [
     { from: ["in0", 0], to: ["out0", 0] },
     channelLink,
-    { from: [deep, 2], to: [wide, 2], map: pixels },
-    { from: [deep, 3], to: [wide, 3], map: pixels },
+    { from: [deepPort, 2], to: [widePort, 2], map: pixels },
+    { from: [deepPort, 3], to: [widePort, 3], map: pixels },
   ];
 }
 
-/** [N, C·b², H, W] → [N, C, H·b, W·b] */
-function toSpace(emit: Emit, x: Value, { size, inside }: Blocks, wide: readonly number[]): Value {
-  const [n = 0, c = 0, h = 0, w = 0] = wide;
+/** Writes [N, C·b², H, W] → [N, C, H·b, W·b]. */
+function moveToSpace(
+  emit: Emit,
+  x: Value,
+  { size, isPixelInner: inside }: BlockSettings,
+  outDims: readonly number[],
+): Value {
+  const [n = 0, c = 0, h = 0, w = 0] = outDims;
   const blocks = inside ? [n, c, size, size, h / size, w / size] : [n, size, size, c, h / size, w / size];
   const perm = inside ? [0, 1, 4, 2, 5, 3] : [0, 3, 4, 1, 5, 2];
-  return reshapeTo(emit, emit.Transpose([reshapeTo(emit, x, blocks)], { perm }), wide);
+  return reshapeTo(emit, emit.Transpose([reshapeTo(emit, x, blocks)], { perm }), outDims);
 }
 
-/** [N, C, H·b, W·b] → [N, C·b², H, W] */
-function toDepth(emit: Emit, x: Value, { size, inside }: Blocks, deep: readonly number[]): Value {
-  const [n = 0, parts = 0, h = 0, w = 0] = deep;
-  const c = parts / (size * size);
+/** Writes [N, C, H·b, W·b] → [N, C·b², H, W]. */
+function moveToDepth(
+  emit: Emit,
+  x: Value,
+  { size, isPixelInner: inside }: BlockSettings,
+  outDims: readonly number[],
+): Value {
+  const [n = 0, pixelCount = 0, h = 0, w = 0] = outDims;
+  const c = pixelCount / (size * size);
   const perm = inside ? [0, 1, 3, 5, 2, 4] : [0, 3, 5, 1, 2, 4];
-  return reshapeTo(emit, emit.Transpose([reshapeTo(emit, x, [n, c, h, size, w, size])], { perm }), deep);
+  return reshapeTo(emit, emit.Transpose([reshapeTo(emit, x, [n, c, h, size, w, size])], { perm }), outDims);
 }
 
-const divide = (dim: Dim, factor: number): Dim => floorDims(dim, factor);
+const divideDim = (dim: Dim, factor: number): Dim => floorDims(dim, factor);
 
-/** @param deep The side with more channels. */
-function blockOperator(name: string, deep: "in0" | "out0"): Op {
-  const [grow, shrink] = deep === "in0" ? [multiplyDims, divide] : [divide, multiplyDims];
-  const write = deep === "in0" ? toDepth : toSpace;
-  return defineOp<Blocks>({
+/** Defines DepthToSpace or SpaceToDepth. @param deepPort The port with more channels. */
+function defineBlockOperator(name: string, deepPort: "in0" | "out0"): Op {
+  const [grow, shrink] = deepPort === "in0" ? [multiplyDims, divideDim] : [divideDim, multiplyDims];
+  const write = deepPort === "in0" ? moveToDepth : moveToSpace;
+  return defineOp<BlockSettings>({
     name,
-    read: (site) => ({ size: integer(site, "blocksize", 1), inside: text(site, "mode", "DCR") === "CRD" }),
+    read: (site) => ({
+      size: readInteger(site, "blocksize", 1),
+      isPixelInner: readString(site, "mode", "DCR") === "CRD",
+    }),
     infer: ({ size }, site) =>
       inferShape(site, ([n = 0, c = 0, h = 0, w = 0]) => [n, shrink(c, size * size), grow(h, size), grow(w, size)]),
     unchanged: ({ size }) => (size === 1 ? 0 : undefined),
     homogeneous: [[0]],
     axes: (s, _, [, channels = 0]) =>
-      blockLinks(s, deep, deep === "in0" ? divide(channels, s.size * s.size) : channels),
+      blockLinks(s, deepPort, deepPort === "in0" ? divideDim(channels, s.size * s.size) : channels),
     gradient: (s, { emit, inputs: [x], up }) => [write(emit, up, s, sizesOf(x))],
     quantize: () => ({ kind: "transparent" }),
   });
 }
 
 export const blockOperators: readonly Op[] = [
-  blockOperator("DepthToSpace", "in0"),
-  blockOperator("SpaceToDepth", "out0"),
+  defineBlockOperator("DepthToSpace", "in0"),
+  defineBlockOperator("SpaceToDepth", "out0"),
 ];
 
-/** Reverses the first `length` elements of each sequence. It is its own inverse. */
+/** Reverses the first elements of each sequence, whose number is in input 1. The gradient is reversed in the same way. */
 export const ReverseSequence = defineOp({
   name: "ReverseSequence",
-  read: (site) => ({ time: integer(site, "time_axis", 0), batch: integer(site, "batch_axis", 1) }),
+  read: (site) => ({ time: readInteger(site, "time_axis", 0), batch: readInteger(site, "batch_axis", 1) }),
   infer: (_, site) => sameAsInput(site),
   wants: ({ time }, site, output) => [...requireLengths(1, site.inputs[0]?.dims?.[time]), ...forwardWanted(output, 0)],
   homogeneous: [[0]],
@@ -156,7 +178,7 @@ export const ReverseSequence = defineOp({
 
 export const Trilu = defineOp({
   name: "Trilu",
-  read: (site) => ({ upper: flag(site, "upper", true) }),
+  read: (site) => ({ upper: readFlag(site, "upper", true) }),
   infer: (_, site) => sameAsInput(site),
   homogeneous: [[0]],
   axes: (_, __, dims) =>
@@ -164,13 +186,13 @@ export const Trilu = defineOp({
   gradient: (s, { emit, inputs: [, diagonal], up }) => [emit.Trilu([up, diagonal], { upper: s.upper ? 1 : 0 })],
 });
 
-interface Frame {
+interface CropPadSettings {
   /** The new sizes of `axes` (default: of all axes); undefined if computed at run time. */
   readonly sizes: readonly Dim[] | undefined;
   readonly axes: readonly number[] | undefined;
 }
 
-function frameDims({ sizes, axes }: Frame, dims: readonly Dim[], site: Site): readonly Dim[] {
+function cropPadDims({ sizes, axes }: CropPadSettings, dims: readonly Dim[], site: Site): readonly Dim[] {
   const framedAxes = axes?.map((axis) => wrapAxis(axis, dims.length)) ?? range(dims.length);
   return dims.map((dim, axis) => {
     const index = framedAxes.indexOf(axis);
@@ -178,16 +200,16 @@ function frameDims({ sizes, axes }: Frame, dims: readonly Dim[], site: Site): re
   });
 }
 
-/** Crops or pads with zeros evenly at both ends; an odd total has one more at the end. */
-export const CenterCropPad = defineOp<Frame>({
+/** Crops or pads with zeros evenly at both ends. If the difference in size is odd, the end changes by one more. */
+export const CenterCropPad = defineOp<CropPadSettings>({
   name: "CenterCropPad",
-  read: (site) => ({ sizes: site.inputs[1]?.elements, axes: integers(site, "axes") }),
-  infer: (s, site) => inferShape(site, (dims) => frameDims(s, dims, site)),
-  unchanged: (s, site) => ifSameDims(site, frameDims(s, site.inputs[0]?.dims ?? [], site)),
+  read: (site) => ({ sizes: site.inputs[1]?.elements, axes: readIntegers(site, "axes") }),
+  infer: (s, site) => inferShape(site, (dims) => cropPadDims(s, dims, site)),
+  unchanged: (s, site) => inputIfSameDims(site, cropPadDims(s, site.inputs[0]?.dims ?? [], site)),
   axes: (s, site, dims) => {
-    const out = frameDims(s, dims, site);
+    const outDims = cropPadDims(s, dims, site);
     const framedAxes = new Set(s.axes?.map((axis) => wrapAxis(axis, dims.length)) ?? dims.keys());
-    return sameAxes(out, { refused: (axis) => framedAxes.has(axis), reason: "CenterCropPad centers this axis" });
+    return sameAxes(outDims, { refused: (axis) => framedAxes.has(axis), reason: "CenterCropPad centers this axis" });
   },
   gradient: inferenceOnly,
 });

@@ -1,38 +1,38 @@
 /**
- * Reductions over axes, and cumulative sums and products. Axes are an input since opset 13 for ReduceSum, since 18 for the other reductions.
- * An empty list reduces all axes unless `noop_with_empty_axes` is set.
+ * Reductions over axes, and cumulative sums and products. The axes are an input since opset 13 for ReduceSum, and since opset 18 for other reductions.
+ * An empty list of axes reduces all axes, unless `noop_with_empty_axes` is set.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { addDims, type Dim, elementCount, extremeDims, multiplyDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
-import { attributeOrInput, constantIntegers, flag, wrapAxis } from "./shared/attributes.ts";
+import { constantIntegersOf, readAttributeOrInput, readFlag, wrapAxis } from "./shared/attributes.ts";
 import { exactElements, withElements } from "./shared/elements.ts";
 import { inferenceOnly } from "./shared/misses.ts";
-import { ifSameDims, inferShape, need, range, reshapeTo, sameAxes, sizesOf } from "./shared/rules.ts";
+import { inferShape, inputIfSameDims, range, requireInput, reshapeTo, sameAxes, sizesOf } from "./shared/rules.ts";
 
 interface Settings {
-  /** Undefined: all. */
+  /** The reduced axes; undefined: all axes. */
   readonly axes: readonly number[] | "runtime" | undefined;
   /** The number of axes that are computed at run time, if it is known. */
   readonly count?: number;
-  readonly keep: boolean;
+  readonly keepsAxes: boolean;
   /** True if an empty list of axes leaves the data unchanged. */
   readonly isIdentity: boolean;
 }
 
-interface Row {
+interface Reduction {
   /** Computes the reduction over dimensions, for shapes computed in the graph. */
   readonly onDims?: (elements: readonly Dim[]) => Dim | undefined;
-  /** The reduction of one element is that element. */
+  /** True if the reduction of one element is that element. */
   readonly keepsOne?: true;
-  /** The result is one of the elements. */
+  /** True if the result is one of the elements (maximum, minimum). */
   readonly picks?: true;
   readonly homogeneous?: readonly (readonly number[])[];
-  /** A channel of zeros does not change the result. */
+  /** True if a channel of zeros does not change the result. */
   readonly absorbsZeros?: true;
-  /** A mean, which is also valid over fewer channels. */
+  /** True for a mean, which is also meaningful over fewer channels. */
   readonly averages?: true;
   /** Writes dLoss/dx. `up` and `y` have the reduced axes with length 1, so they broadcast against x. */
   readonly derivative:
@@ -41,20 +41,20 @@ interface Row {
 }
 
 function read(site: Site): Settings {
-  const axes = attributeOrInput(site, "axes", 1);
-  const keep = flag(site, "keepdims", true);
-  const isIdentity = flag(site, "noop_with_empty_axes");
+  const axes = readAttributeOrInput(site, "axes", 1);
+  const keepsAxes = readFlag(site, "keepdims", true);
+  const isIdentity = readFlag(site, "noop_with_empty_axes");
   if (axes === "runtime") {
     const count = site.inputs[1]?.dims?.[0];
     return typeof count === "number" && count > 0
-      ? { axes, count, keep, isIdentity: false }
-      : { axes, keep, isIdentity };
+      ? { axes, count, keepsAxes, isIdentity: false }
+      : { axes, keepsAxes, isIdentity };
   }
   const isEmpty = axes === undefined || axes.known.length === 0;
-  return { axes: isEmpty ? undefined : axes.known, keep, isIdentity: isEmpty && isIdentity };
+  return { axes: isEmpty ? undefined : axes.known, keepsAxes, isIdentity: isEmpty && isIdentity };
 }
 
-const atRunTime = new Miss("its axes are computed at run time");
+const runtimeAxes = new Miss("its axes are computed at run time");
 
 function reducedAxes(s: Settings, rank: number): ReadonlySet<number> | undefined {
   if (s.axes === "runtime") return s.count === rank ? new Set(range(rank)) : undefined;
@@ -62,18 +62,18 @@ function reducedAxes(s: Settings, rank: number): ReadonlySet<number> | undefined
   return new Set(s.axes?.map((axis) => wrapAxis(axis, rank)) ?? range(rank));
 }
 
-function outDims(s: Settings, dims: readonly Dim[]): readonly Dim[] | undefined {
-  const reduced = reducedAxes(s, dims.length);
-  return reduced && dims.flatMap((dim, axis): Dim[] => (reduced.has(axis) ? (s.keep ? [1] : []) : [dim]));
+function reducedDims(s: Settings, dims: readonly Dim[]): readonly Dim[] | undefined {
+  const reducedSet = reducedAxes(s, dims.length);
+  return reducedSet && dims.flatMap((dim, axis): Dim[] => (reducedSet.has(axis) ? (s.keepsAxes ? [1] : []) : [dim]));
 }
 
-/** Names the output dimensions if the axes are unknown; undefined if the rank is unknown, too. */
+/** Returns symbols for the output dimensions if the axes are unknown; undefined if the output rank is also unknown. */
 function openDims(s: Settings, dims: readonly Dim[], site: Site): readonly Dim[] | undefined {
-  const rank = s.keep ? dims.length : s.count === undefined ? undefined : dims.length - s.count;
+  const rank = s.keepsAxes ? dims.length : s.count === undefined ? undefined : dims.length - s.count;
   return rank === undefined ? undefined : range(rank).map((axis) => site.open(0, axis));
 }
 
-function reduction(name: string, row: Row): Op {
+function defineReduction(name: string, row: Reduction): Op {
   const { derivative, onDims } = row;
   return defineOp<Settings>({
     name,
@@ -81,7 +81,7 @@ function reduction(name: string, row: Row): Op {
     ...(row.picks === true ? { quantize: () => ({ kind: "transparent" }) } : {}),
     read,
     infer: (s, site) => {
-      const inferred = inferShape(site, (dims) => outDims(s, dims) ?? openDims(s, dims, site));
+      const inferred = inferShape(site, (dims) => reducedDims(s, dims) ?? openDims(s, dims, site));
       const elements = exactElements(site.inputs[0]);
       if (inferred instanceof Miss || onDims === undefined || elements === undefined || s.isIdentity) return inferred;
       if (site.inputs[0]?.dims?.length !== 1) return inferred;
@@ -91,15 +91,15 @@ function reduction(name: string, row: Row): Op {
       const dims = site.inputs[0]?.dims;
       if (dims === undefined || row.keepsOne !== true) return undefined;
       const isSingle = [...(reducedAxes(s, dims.length) ?? dims.keys())].every((axis) => dims[axis] === 1);
-      return isSingle ? ifSameDims(site, outDims(s, dims)) : undefined;
+      return isSingle ? inputIfSameDims(site, reducedDims(s, dims)) : undefined;
     },
     homogeneous: row.homogeneous,
     axes: (s, _, dims) => {
-      const reduced = reducedAxes(s, dims.length);
-      if (reduced === undefined) return atRunTime;
+      const reducedSet = reducedAxes(s, dims.length);
+      if (reducedSet === undefined) return runtimeAxes;
       return dims.map((_, axis): AxisLink => {
-        const outAxis = s.keep ? axis : range(axis).filter((other) => !reduced.has(other)).length;
-        if (!reduced.has(axis)) return { from: ["in0", axis], to: ["out0", outAxis] };
+        const outAxis = s.keepsAxes ? axis : range(axis).filter((other) => !reducedSet.has(other)).length;
+        if (!reducedSet.has(axis)) return { from: ["in0", axis], to: ["out0", outAxis] };
         if (row.absorbsZeros) return { absorbs: ["in0", axis] };
         const reason = `${name} over this axis would change`;
         return { refuses: ["in0", axis], reason, ...(row.averages === true ? { statistics: {} } : {}) };
@@ -110,31 +110,31 @@ function reduction(name: string, row: Row): Op {
         ? derivative
         : (s, { emit, inputs: [x], y, up }) => {
             const dims = sizesOf(x);
-            const reduced = reducedAxes(s, dims.length);
-            if (reduced === undefined) return atRunTime;
-            if (reduced.size === 0) return [derivative({ emit, up, x, y, count: 1, sum: (value) => value })];
-            const kept = dims.map((dim, axis) => (reduced.has(axis) ? 1 : dim));
-            const count = elementCount(dims.filter((_, axis) => reduced.has(axis)));
-            const restore = (value: Value): Value => (s.keep ? value : reshapeTo(emit, value, kept));
-            const sum = (value: Value): Value => emit.ReduceSum([value, [...reduced]], { keepdims: 1 });
+            const reducedSet = reducedAxes(s, dims.length);
+            if (reducedSet === undefined) return runtimeAxes;
+            if (reducedSet.size === 0) return [derivative({ emit, up, x, y, count: 1, sum: (value) => value })];
+            const keptDims = dims.map((dim, axis) => (reducedSet.has(axis) ? 1 : dim));
+            const count = elementCount(dims.filter((_, axis) => reducedSet.has(axis)));
+            const restore = (value: Value): Value => (s.keepsAxes ? value : reshapeTo(emit, value, keptDims));
+            const sum = (value: Value): Value => emit.ReduceSum([value, [...reducedSet]], { keepdims: 1 });
             return [emit.Expand([derivative({ emit, up: restore(up), x, y: restore(y), count, sum }), dims])];
           },
   });
 }
 
-const extremum = (name: "max" | "min"): Row => ({
+const extremumReduction = (name: "max" | "min"): Reduction => ({
   keepsOne: true,
   picks: true,
   homogeneous: [[0]],
   onDims: (elements) => (elements.length === 0 ? undefined : extremeDims(name, elements)),
-  // Elements that share the extremum share its gradient evenly.
+  // Elements that are equal to the extremum share its gradient evenly.
   derivative: ({ emit, up, x, y, sum }) => {
     const isExtremum = emit.CastLike([emit.Equal([x, y]), x]);
     return emit.Mul([emit.Div([up, sum(isExtremum)]), isExtremum]);
   },
 });
 
-const reductions: Readonly<Record<string, Row>> = {
+const reductions: Readonly<Record<string, Reduction>> = {
   ReduceSum: {
     homogeneous: [[0]],
     keepsOne: true,
@@ -152,7 +152,7 @@ const reductions: Readonly<Record<string, Row>> = {
   ReduceL2: {
     homogeneous: [[0]],
     absorbsZeros: true,
-    // x / ‖x‖, defined as 0 if the norm is 0.
+    // dx = dy · x / ‖x‖, defined as 0 if the norm is 0.
     derivative: ({ emit, up, x, y }) => emit.Mul([up, emit.Div([x, emit.Where([emit.Equal([y, 0]), 1, y])])]),
   },
   ReduceL1: {
@@ -160,11 +160,11 @@ const reductions: Readonly<Record<string, Row>> = {
     absorbsZeros: true,
     derivative: ({ emit, up, x }) => emit.Mul([up, emit.Sign([x])]),
   },
-  // y = ln Σx, so dy/dx = e⁻ʸ.
+  // y = ln Σ x, so dy/dx = e⁻ʸ.
   ReduceLogSum: { absorbsZeros: true, derivative: ({ emit, up, y }) => emit.Mul([up, emit.Exp([emit.Neg([y])])]) },
   ReduceLogSumExp: { derivative: ({ emit, up, x, y }) => emit.Mul([up, emit.Exp([emit.Sub([x, y])])]) },
-  ReduceMax: extremum("max"),
-  ReduceMin: extremum("min"),
+  ReduceMax: extremumReduction("max"),
+  ReduceMin: extremumReduction("min"),
   ReduceProd: {
     keepsOne: true,
     onDims: (elements) => elements.reduce(multiplyDims, 1),
@@ -172,14 +172,16 @@ const reductions: Readonly<Record<string, Row>> = {
   },
 };
 
-export const reduceOperators: readonly Op[] = Object.entries(reductions).map(([name, row]) => reduction(name, row));
+export const reduceOperators: readonly Op[] = Object.entries(reductions).map(([name, row]) =>
+  defineReduction(name, row),
+);
 
 interface ScanSettings {
   readonly exclusive: boolean;
   readonly reverse: boolean;
 }
 
-/** Returns the cumulative results of known elements. */
+/** Returns the cumulative sums or products of known elements. */
 function accumulate(
   { exclusive, reverse }: ScanSettings,
   elements: readonly Dim[],
@@ -196,25 +198,25 @@ function accumulate(
   return reverse ? results.reverse() : results;
 }
 
-function scan(name: "CumSum" | "CumProd", start: Dim, combine: (a: Dim, b: Dim) => Dim): Op {
+function defineScan(name: "CumSum" | "CumProd", start: Dim, combine: (a: Dim, b: Dim) => Dim): Op {
   return defineOp<ScanSettings>({
     name,
     needsFloat32: () => "it sums or multiplies many values",
-    read: (site) => ({ exclusive: flag(site, "exclusive"), reverse: flag(site, "reverse") }),
+    read: (site) => ({ exclusive: readFlag(site, "exclusive"), reverse: readFlag(site, "reverse") }),
     infer: (s, site) => {
-      const { type, dims } = need(site, 0);
+      const { type, dims } = requireInput(site, 0);
       const elements = dims?.length === 1 ? exactElements(site.inputs[0]) : undefined;
       return [withElements({ type, dims }, elements && accumulate(s, elements, start, combine))];
     },
     // An axis of length 1 has nothing to accumulate.
     unchanged: (s, site) => {
       const dims = site.inputs[0]?.dims;
-      const [axis] = constantIntegers(site.inputs[1]) ?? [];
+      const [axis] = constantIntegersOf(site.inputs[1]) ?? [];
       if (dims === undefined || axis === undefined || s.exclusive) return undefined;
       return dims[wrapAxis(axis, dims.length)] === 1 ? 0 : undefined;
     },
     axes: (_, site, dims) => {
-      const [axis] = constantIntegers(site.inputs[1]) ?? [];
+      const [axis] = constantIntegersOf(site.inputs[1]) ?? [];
       if (axis === undefined) return new Miss("its axis is computed at run time");
       const summedAxis = wrapAxis(axis, dims.length);
       return sameAxes(dims, { refused: (other) => other === summedAxis, reason: `${name} runs along this axis` });
@@ -229,4 +231,4 @@ function scan(name: "CumSum" | "CumProd", start: Dim, combine: (a: Dim, b: Dim) 
   });
 }
 
-export const scanOperators: readonly Op[] = [scan("CumSum", 0, addDims), scan("CumProd", 1, multiplyDims)];
+export const scanOperators: readonly Op[] = [defineScan("CumSum", 0, addDims), defineScan("CumProd", 1, multiplyDims)];

@@ -1,22 +1,22 @@
 /**
  * Operators that keep the elements and change the shape: Reshape, Flatten, Squeeze, Unsqueeze.
- * Dimensions are matched in runs of equal products. If a run merges axes, index i of one of them is the set of merged positions with coordinate i:
- * a channel of C × H × W has the H·W columns of its block. A split is the same, read backward.
+ * To link axes, input and output dimensions are matched in runs of equal products. If a run merges several axes into one, index i of an axis
+ * corresponds to all merged indices with coordinate i. Example: flattening C × H × W maps a channel to H·W columns. A split is linked in reverse.
  */
 import { Miss } from "../errors.ts";
 import { type Dim, dimText, divideDims, elementCount, multiplyDims, symbol } from "../tensor/dims.ts";
 import { type AxisEnd, type AxisLink, defineOp, type NodeChange, type Op, type Site } from "./define.ts";
-import { attributeOrInput, flag, integer, wrapAxis } from "./shared/attributes.ts";
-import { ifSameDims, need, range, replaceLists, reshapeTo, shapeChange, sizesOf } from "./shared/rules.ts";
+import { readAttributeOrInput, readFlag, readInteger, wrapAxis } from "./shared/attributes.ts";
+import { inputIfSameDims, range, replaceLists, requireInput, reshapeTo, shapeChange, sizesOf } from "./shared/rules.ts";
 
 /** Returns the positions in a row-major box whose coordinate along `axis` is `index`. */
-function positions(box: readonly number[], axis: number, index: number): number[] {
+function positionsInBox(box: readonly number[], axis: number, index: number): number[] {
   const inner = elementCount(box.slice(axis + 1));
   const size = box[axis] ?? 1;
   return range(elementCount(box.slice(0, axis))).flatMap((outer) => range(inner, (outer * size + index) * inner));
 }
 
-/** Consecutive axes of the input and of the output with equal products, without axes of length 1. */
+/** Consecutive axes of the input (a) and of the output (b) whose sizes have equal products. Axes of size 1 are omitted. */
 interface Run {
   readonly a: readonly number[];
   readonly b: readonly number[];
@@ -26,7 +26,7 @@ const isSmaller = (a: Dim, b: Dim): boolean => typeof a === "number" && typeof b
 
 function matchRuns(a: readonly Dim[], b: readonly Dim[]): readonly Run[] | Miss {
   const runs: Run[] = [];
-  const longAxes = (dims: readonly Dim[], from: number, to: number): readonly number[] =>
+  const axesLongerThanOne = (dims: readonly Dim[], from: number, to: number): readonly number[] =>
     range(to - from, from).filter((axis) => dims[axis] !== 1);
   let [i, j] = [0, 0];
   while (i < a.length || j < b.length) {
@@ -41,7 +41,10 @@ function matchRuns(a: readonly Dim[], b: readonly Dim[]): readonly Run[] | Miss 
         productB = multiplyDims(productB, b[j++] ?? 1);
       else return new Miss("its dimensions cannot be matched");
     }
-    runs.push({ a: longAxes(a, startA, Math.min(i, a.length)), b: longAxes(b, startB, Math.min(j, b.length)) });
+    runs.push({
+      a: axesLongerThanOne(a, startA, Math.min(i, a.length)),
+      b: axesLongerThanOne(b, startB, Math.min(j, b.length)),
+    });
   }
   return runs;
 }
@@ -61,12 +64,13 @@ function reshapeLinks(a: readonly Dim[], b: readonly Dim[]): readonly AxisLink[]
 }
 
 /**
- * Links several axes to several others. If the length of one outermost axis divides that of the other, each of its indices is a complete run of
- * the longer axis. An innermost axis is repeated along the longer one: [batch, heads · size] as [batch · heads, size] has each position of a head
- * once per head.
+ * Links a run of several input axes and several output axes. Only its outermost and innermost axes can be linked, if one size n divides the other, n·m:
+ * - outermost: index i of the shorter axis corresponds to m consecutive indices of the longer axis, from i·m on;
+ * - innermost: index i of the shorter axis corresponds to the indices i + k·n of the longer axis. Example: [batch, heads · size] →
+ *   [batch · heads, size].
  */
 function mixedLinks(a: readonly Dim[], b: readonly Dim[], run: Run): readonly AxisLink[] {
-  const link = (
+  const linkEdgeAxes = (
     position: 0 | -1,
     map: (index: number, short: number, times: number) => readonly number[],
   ): readonly Extract<AxisLink, { from: AxisEnd }>[] => {
@@ -84,16 +88,19 @@ function mixedLinks(a: readonly Dim[], b: readonly Dim[], run: Run): readonly Ax
     return [{ from, to, map: (index) => map(index, short, long / short) }];
   };
   const links = [
-    ...link(0, (index, _, times) => range(times, index * times)),
-    ...link(-1, (index, short, times) => range(times).map((time) => time * short + index)),
+    ...linkEdgeAxes(0, (index, _, times) => range(times, index * times)),
+    ...linkEdgeAxes(-1, (index, short, times) => range(times).map((time) => time * short + index)),
   ];
-  const linked = new Set(links.flatMap(({ from, to }) => [String(from), String(to)]));
+  const linkedEnds = new Set(links.flatMap(({ from, to }) => [String(from), String(to)]));
   const reason = "its elements are spread over several axes";
   const ends = [...run.a.map((axis) => ["in0", axis] as const), ...run.b.map((axis) => ["out0", axis] as const)];
-  return [...links, ...ends.flatMap((end): AxisLink[] => (linked.has(String(end)) ? [] : [{ refuses: end, reason }]))];
+  return [
+    ...links,
+    ...ends.flatMap((end): AxisLink[] => (linkedEnds.has(String(end)) ? [] : [{ refuses: end, reason }])),
+  ];
 }
 
-/** Links the axes of a box to the axis that merges them. */
+/** Links several axes to the single axis that merges them. */
 function boxLinks(
   dims: readonly Dim[],
   axes: readonly number[],
@@ -104,8 +111,8 @@ function boxLinks(
   return axes.map((axis, position) => ({
     from: [port, axis],
     to,
-    // Empty along an axis of unknown size.
-    map: (index) => (box.every((dim) => typeof dim === "number") ? positions(box, position, index) : []),
+    // Without indices if a size is unknown.
+    map: (index) => (box.every((dim) => typeof dim === "number") ? positionsInBox(box, position, index) : []),
   }));
 }
 
@@ -116,19 +123,20 @@ interface ReshapeSettings {
 
 function reshapeDims(s: ReshapeSettings, dims: readonly Dim[] | undefined): readonly Dim[] | undefined | Miss {
   if (s.target === undefined) return undefined;
-  const resolved = s.target.map((dim, axis) => (dim === 0 && !s.allowZero ? dims?.[axis] : dim));
-  const open = resolved.indexOf(-1);
-  if (open < 0) return resolved.every((dim) => dim !== undefined) ? (resolved as readonly Dim[]) : undefined;
-  if (dims === undefined || resolved.some((dim) => dim === undefined)) return undefined;
-  const sizes = resolved.flatMap((dim, axis) => (dim === undefined || axis === open ? [] : [dim]));
+  const resolvedTarget = s.target.map((dim, axis) => (dim === 0 && !s.allowZero ? dims?.[axis] : dim));
+  const inferredAxis = resolvedTarget.indexOf(-1);
+  if (inferredAxis < 0)
+    return resolvedTarget.every((dim) => dim !== undefined) ? (resolvedTarget as readonly Dim[]) : undefined;
+  if (dims === undefined || resolvedTarget.some((dim) => dim === undefined)) return undefined;
+  const sizes = resolvedTarget.flatMap((dim, axis) => (dim === undefined || axis === inferredAxis ? [] : [dim]));
   const [count, divisor] = [elementCount(dims), elementCount(sizes)];
   const inferred = divideDims(count, divisor) ?? symbolicQuotient(count, divisor);
   if (inferred === undefined)
     return new Miss(`${JSON.stringify(count)} elements cannot be divided by ${JSON.stringify(divisor)}`);
-  return sizes.toSpliced(open, 0, inferred);
+  return sizes.toSpliced(inferredAxis, 0, inferred);
 }
 
-/** Returns the target dimensions if the input's are unknown or the target is computed at run time: at least the rank. */
+/** Returns target dimensions of the given rank, with symbols for those that depend on unknown input dimensions or run-time values. */
 function openDims({ target, allowZero }: ReshapeSettings, rank: number, site: Site): readonly Dim[] {
   return range(rank).map((axis) => {
     const dim = target?.[axis];
@@ -136,7 +144,7 @@ function openDims({ target, allowZero }: ReshapeSettings, rank: number, site: Si
   });
 }
 
-/** Returns a quotient that is valid for every legal value of its symbols; undefined for numbers. */
+/** Returns a symbol for the quotient a / b, which is exact in every valid run; undefined for numbers. */
 function symbolicQuotient(a: Dim, b: Dim): Dim | undefined {
   return typeof a === "number" && typeof b === "number" ? undefined : symbol(`(${dimText(a)})/(${dimText(b)})`);
 }
@@ -146,15 +154,15 @@ export const Reshape = defineOp<ReshapeSettings>({
   read: (site) =>
     site.version < 5
       ? new Miss("takes its shape as an attribute before opset 5")
-      : { target: site.inputs[1]?.elements, allowZero: flag(site, "allowzero") },
+      : { target: site.inputs[1]?.elements, allowZero: readFlag(site, "allowzero") },
   infer: (s, site) => {
-    const { type, dims, elements } = need(site, 0);
+    const { type, dims, elements } = requireInput(site, 0);
     const [rank] = site.inputs[1]?.dims ?? [];
     const target = reshapeDims(s, dims) ?? (typeof rank === "number" ? openDims(s, rank, site) : undefined);
     if (target instanceof Miss) return target;
     return [{ type, dims: target, ...(elements && { elements }) }];
   },
-  unchanged: (s, site) => ifSameDims(site, reshapeDims(s, site.inputs[0]?.dims)),
+  unchanged: (s, site) => inputIfSameDims(site, reshapeDims(s, site.inputs[0]?.dims)),
   homogeneous: [[0]],
   axes: (s, _site, dims) => {
     const target = reshapeDims(s, dims);
@@ -162,22 +170,22 @@ export const Reshape = defineOp<ReshapeSettings>({
     if (target instanceof Miss) return target;
     const links = reshapeLinks(dims, target);
     if (links instanceof Miss) return links;
-    const original = s.target ?? [];
+    const originalShape = s.target ?? [];
     return {
       links,
       resize: (cut) => {
-        const [x, now] = [cut.dims("in0"), cut.dims("out0")];
-        // An unknown dimension is copied from the input or inferred, so a computed shape becomes a constant. Never both:
-        // a copied dimension can be 0 (an empty batch), and then -1 cannot be inferred.
-        const shape = original.map((dim, axis) => {
+        const [newInput, newDims] = [cut.dims("in0"), cut.dims("out0")];
+        // Symbolic dimensions are written as 0 (copied from the input) or -1 (inferred), so that the shape becomes a constant. Both together are
+        // not allowed: a copied dimension can be 0 (an empty batch), and -1 could then not be inferred.
+        const shape = originalShape.map((dim, axis) => {
           if (dim === -1 || (dim === 0 && !s.allowZero)) return dim;
-          const size = now[axis];
+          const size = newDims[axis];
           if (typeof size === "number") return size;
-          return size !== undefined && size === x[axis] && !s.allowZero ? 0 : -1;
+          return size !== undefined && size === newInput[axis] && !s.allowZero ? 0 : -1;
         });
-        const opened = shape.some((dim, axis) => dim === -1 && original[axis] !== -1);
-        if ((opened && shape.includes(0)) || shape.filter((dim) => dim === -1).length > 1)
-          return { shifts: { 1: shapeChange(original, now) } };
+        const hasNewInferredDim = shape.some((dim, axis) => dim === -1 && originalShape[axis] !== -1);
+        if ((hasNewInferredDim && shape.includes(0)) || shape.filter((dim) => dim === -1).length > 1)
+          return { shifts: { 1: shapeChange(originalShape, newDims) } };
         return replaceLists(false, { shape });
       },
     };
@@ -186,10 +194,10 @@ export const Reshape = defineOp<ReshapeSettings>({
   quantize: () => ({ kind: "transparent" }),
 });
 
-function relabel(
+function defineReshapeOperator(
   name: string,
   reject: (site: Site) => Miss | undefined,
-  rule: (dims: readonly Dim[], site: Site) => readonly Dim[] | Miss,
+  computeDims: (dims: readonly Dim[], site: Site) => readonly Dim[] | Miss,
   resize?: (dims: readonly Dim[], site: Site) => NodeChange,
 ): Op {
   return defineOp({
@@ -197,14 +205,14 @@ function relabel(
     sameType: 0,
     read: (site) => reject(site) ?? null,
     infer: (_, site) => {
-      const { type, dims, elements } = need(site, 0);
-      const out = dims && rule(dims, site);
+      const { type, dims, elements } = requireInput(site, 0);
+      const out = dims && computeDims(dims, site);
       return out instanceof Miss ? out : [{ type, dims: out, ...(out && elements && { elements }) }];
     },
-    unchanged: (_, site) => ifSameDims(site, site.inputs[0]?.dims && rule(site.inputs[0].dims, site)),
+    unchanged: (_, site) => inputIfSameDims(site, site.inputs[0]?.dims && computeDims(site.inputs[0].dims, site)),
     homogeneous: [[0]],
     axes: (_, site, dims) => {
-      const out = rule(dims, site);
+      const out = computeDims(dims, site);
       const links = out instanceof Miss ? out : reshapeLinks(dims, out);
       if (links instanceof Miss || resize === undefined) return links;
       return { links, resize: () => resize(dims, site) };
@@ -214,40 +222,40 @@ function relabel(
   });
 }
 
-const runtimeAxes = (site: Site): Miss | undefined =>
-  attributeOrInput(site, "axes", 1) === "runtime" ? new Miss("its axes are computed at run time") : undefined;
+const rejectRuntimeAxes = (site: Site): Miss | undefined =>
+  readAttributeOrInput(site, "axes", 1) === "runtime" ? new Miss("its axes are computed at run time") : undefined;
 
 function knownAxes(site: Site): readonly number[] | undefined {
-  const axes = attributeOrInput(site, "axes", 1);
+  const axes = readAttributeOrInput(site, "axes", 1);
   return axes === undefined || axes === "runtime" ? undefined : axes.known;
 }
 
 export const reshapeOperators: readonly Op[] = [
-  relabel(
+  defineReshapeOperator(
     "Flatten",
     () => undefined,
     (dims, site) => {
-      const axis = integer(site, "axis", 1);
+      const axis = readInteger(site, "axis", 1);
       return [elementCount(dims.slice(0, axis)), elementCount(dims.slice(axis))];
     },
   ),
-  relabel(
+  defineReshapeOperator(
     "Squeeze",
-    runtimeAxes,
+    rejectRuntimeAxes,
     (dims, site) => {
       const axes = knownAxes(site)?.map((axis) => wrapAxis(axis, dims.length));
       if (axes === undefined && dims.some((dim) => typeof dim !== "number"))
         return new Miss("removes every axis of size 1, and a size is not known");
       return dims.filter((dim, axis) => (axes === undefined ? dim !== 1 : !axes.includes(axis)));
     },
-    // Names the axes that were 1, so that an axis cut down to 1 stays.
+    // The removed axes are listed, so that an axis that a cut reduces to size 1 is not removed, too.
     (dims, site) => {
       if (knownAxes(site) !== undefined) return {};
       const axes = dims.flatMap((dim, axis) => (dim === 1 ? [axis] : []));
       return replaceLists(site.version < 13, { axes });
     },
   ),
-  relabel("Unsqueeze", runtimeAxes, (dims, site) => {
+  defineReshapeOperator("Unsqueeze", rejectRuntimeAxes, (dims, site) => {
     const added = knownAxes(site) ?? [];
     const rank = dims.length + added.length;
     const axes = new Set(added.map((axis) => wrapAxis(axis, rank)));

@@ -2,7 +2,7 @@
  * Resize and Upsample scale axes by a factor or to a size; ImageDecoder reads an encoded image as height × width × channels.
  * Opset history of Resize: 10 has scales only; 11 adds region, sizes and coordinate modes; 13 lets inputs be omitted; 18 adds `axes`, antialiasing
  * and aspect ratio policies. Upsample has scales as an attribute (7) or an input (9).
- * Each axis is a linear map: a Gather for nearest, otherwise a product with a stored matrix, which is refused if it is too large.
+ * The lowering resizes one axis at a time: by a Gather for "nearest", otherwise by a product with a stored matrix. Too large matrices are rejected.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
@@ -19,20 +19,24 @@ import {
   symbol,
 } from "../tensor/dims.ts";
 import { type AxisLink, type AxisRule, defineOp, type Op, type Operand, type Site } from "./define.ts";
-import { decimal, decimals, flag, integers, text, wrapAxis } from "./shared/attributes.ts";
-import { inert } from "./shared/inert.ts";
+import { readFlag, readFloat, readFloats, readIntegers, readString, wrapAxis } from "./shared/attributes.ts";
+import { defineInert } from "./shared/inert.ts";
 import { type AxisScale, type Interpolation, nearestPosition, weightsAt } from "./shared/interpolation.ts";
 import { inferenceOnly, noRank } from "./shared/misses.ts";
-import { forwardWanted, need, range, reshapeTo, shapeChange, typeOf } from "./shared/rules.ts";
+import { forwardWanted, range, requireInput, reshapeTo, shapeChange, typeOf } from "./shared/rules.ts";
 
 interface Settings extends Interpolation {
-  /** Undefined if they are computed at run time, or if sizes are given. */
+  /** Scale factors of `axes`; undefined if they are computed at run time, or if the node has sizes. */
   readonly scales: readonly number[] | undefined;
+  /** Output sizes of `axes`. */
   readonly sizes: readonly Dim[] | undefined;
+  /** The attribute `keep_aspect_ratio_policy`. */
   readonly policy: string;
   /** The axes that scales, sizes and region refer to. */
   readonly axes: readonly number[];
+  /** The input `roi`: starts of `axes`, then ends. */
   readonly region: readonly number[] | undefined;
+  /** The input with the sizes, if the node has them. */
   readonly fromInput: number | undefined;
   readonly extrapolation: number;
 }
@@ -40,27 +44,27 @@ interface Settings extends Interpolation {
 function read(name: "Resize" | "Upsample", site: Site): Settings | Miss {
   const rank = site.inputs[0]?.dims?.length;
   if (rank === undefined) return noRank;
-  const old = name === "Upsample" || site.version < 11;
+  const isOldForm = name === "Upsample" || site.version < 11;
   // Before opset 13 an input without elements represented an omitted input.
   const [, second, third, fourth] = site.inputs.map((operand) =>
     operand?.dims?.length === 1 && operand.dims[0] === 0 ? undefined : operand,
   );
-  const [region, scales, sizes] = old ? [undefined, second, undefined] : [second, third, fourth];
+  const [region, scales, sizes] = isOldForm ? [undefined, second, undefined] : [second, third, fourth];
   const numbersOf = (operand: Operand | undefined) => operand?.small && toNumbers(operand.small);
-  const mode = text(site, "mode", "nearest").replace(/^(bi|tri)linear$/, "linear");
+  const mode = readString(site, "mode", "nearest").replace(/^(bi|tri)linear$/, "linear");
   if (mode !== "nearest" && mode !== "linear" && mode !== "cubic") return new Miss(`there is no mode "${mode}"`);
   return {
     mode,
-    coordinates: old ? "asymmetric" : text(site, "coordinate_transformation_mode", "half_pixel"),
-    nearest: old ? "simple" : text(site, "nearest_mode", "round_prefer_floor"),
-    cubicA: decimal(site, "cubic_coeff_a", -0.75),
-    excludeOutside: flag(site, "exclude_outside"),
-    antialias: flag(site, "antialias"),
-    extrapolation: decimal(site, "extrapolation_value", 0),
-    scales: numbersOf(scales) ?? decimals(site, "scales"),
+    coordinates: isOldForm ? "asymmetric" : readString(site, "coordinate_transformation_mode", "half_pixel"),
+    nearest: isOldForm ? "simple" : readString(site, "nearest_mode", "round_prefer_floor"),
+    cubicA: readFloat(site, "cubic_coeff_a", -0.75),
+    excludeOutside: readFlag(site, "exclude_outside"),
+    antialias: readFlag(site, "antialias"),
+    extrapolation: readFloat(site, "extrapolation_value", 0),
+    scales: numbersOf(scales) ?? readFloats(site, "scales"),
     sizes: sizes?.elements,
-    policy: text(site, "keep_aspect_ratio_policy", "stretch"),
-    axes: (integers(site, "axes") ?? range(rank)).map((axis) => wrapAxis(axis, rank)),
+    policy: readString(site, "keep_aspect_ratio_policy", "stretch"),
+    axes: (readIntegers(site, "axes") ?? range(rank)).map((axis) => wrapAxis(axis, rank)),
     region: numbersOf(region),
     fromInput: sizes === undefined ? undefined : 3,
   };
@@ -68,8 +72,8 @@ function read(name: "Resize" | "Upsample", site: Site): Settings | Miss {
 
 const { fround } = Math;
 
-/** ⌊dim · scale⌋ with the product rounded to float32, as ONNX Runtime does. */
-function scaled(dim: Dim, scale: number): Dim {
+/** Returns ⌊dim · scale⌋ with the product rounded to float32, as ONNX Runtime does. */
+function scaleDim(dim: Dim, scale: number): Dim {
   if (typeof dim === "number") return Math.trunc(fround(fround(scale) * dim));
   for (const denominator of [1, 2, 4, 8, 16, 3]) {
     const numerator = scale * denominator;
@@ -80,12 +84,12 @@ function scaled(dim: Dim, scale: number): Dim {
   return symbol(`floor((${dim.text})*${scale})`);
 }
 
-interface Scaled {
+interface ScaledShape {
   readonly dims: readonly Dim[];
   readonly scales: readonly (number | undefined)[];
 }
 
-function scaledDims(s: Settings, x: readonly Dim[]): Scaled | Miss {
+function scaleShape(s: Settings, x: readonly Dim[]): ScaledShape | Miss {
   const { axes, sizes, scales } = s;
   if (sizes !== undefined) {
     const proportions = axes.map((axis, index) => {
@@ -113,14 +117,14 @@ function scaledDims(s: Settings, x: readonly Dim[]): Scaled | Miss {
   const factor = (axis: number): number => scales[axes.indexOf(axis)] ?? 1;
   // ONNX Runtime scales the whole axis and places the region in it.
   return {
-    dims: x.map((dim, axis) => (factor(axis) === 1 ? dim : scaled(dim, factor(axis)))),
+    dims: x.map((dim, axis) => (factor(axis) === 1 ? dim : scaleDim(dim, factor(axis)))),
     scales: x.map((_, axis) => factor(axis)),
   };
 }
 
-/** Returns the axes that keep their size: they are not interpolated, whatever happens to the others. */
-function keptAxes(s: Settings, x: readonly Dim[]): readonly number[] | Miss {
-  const result = scaledDims(s, x);
+/** Returns the axes whose size does not change, so that they are not interpolated. */
+function unscaledAxesOf(s: Settings, x: readonly Dim[]): readonly number[] | Miss {
+  const result = scaleShape(s, x);
   if (result instanceof Miss) return result;
   const { dims, scales } = result;
   if (s.coordinates === "tf_crop_and_resize") return range(x.length).filter((axis) => !s.axes.includes(axis));
@@ -128,11 +132,11 @@ function keptAxes(s: Settings, x: readonly Dim[]): readonly number[] | Miss {
 }
 
 function axes(s: Settings, _: Site, x: readonly Dim[]): AxisRule | Miss {
-  const kept = keptAxes(s, x);
-  if (kept instanceof Miss) return kept;
+  const unscaledAxes = unscaledAxesOf(s, x);
+  if (unscaledAxes instanceof Miss) return unscaledAxes;
   const links = x.map(
     (_, axis): AxisLink =>
-      kept.includes(axis)
+      unscaledAxes.includes(axis)
         ? { from: ["in0", axis], to: ["out0", axis] }
         : { refuses: ["in0", axis], reason: "positions along this axis are interpolated" },
   );
@@ -141,7 +145,9 @@ function axes(s: Settings, _: Site, x: readonly Dim[]): AxisRule | Miss {
   return {
     links,
     resize: (cut) => {
-      const newSizes = s.axes.map((axis, index) => (kept.includes(axis) ? cut.dims("out0")[axis] : sizes[index]));
+      const newSizes = s.axes.map((axis, index) =>
+        unscaledAxes.includes(axis) ? cut.dims("out0")[axis] : sizes[index],
+      );
       const numbers = fixedDims(newSizes.flatMap((dim) => dim ?? []));
       return numbers === undefined
         ? { shifts: { [fromInput]: shapeChange(sizes, newSizes) } }
@@ -150,11 +156,11 @@ function axes(s: Settings, _: Site, x: readonly Dim[]): AxisRule | Miss {
   };
 }
 
-/** The maximum number of elements of a stored matrix. */
-const maxMatrix = 2 ** 22;
+/** The maximum number of elements of a stored interpolation matrix. */
+const maxMatrixElements = 2 ** 22;
 
-/** Rewrites older opsets to opset 11. Their nearest position is ⌊·⌋ when upsampling and ⌈·⌉ when downsampling. */
-function toOpset11(name: string, s: Settings, emit: Emit, x: Value, scales: Value | undefined): Value | Miss {
+/** Rewrites Upsample and Resize before opset 11 as Resize of opset 11. Their nearest position is rounded down when upsampling, up when downsampling. */
+function writeOpset11(name: string, s: Settings, emit: Emit, x: Value, scales: Value | undefined): Value | Miss {
   // Upsample has no scale below 1.
   const isUpsampling = name === "Upsample" || s.scales?.every((scale) => scale >= 1);
   if (s.mode === "nearest" && !isUpsampling && !s.scales?.every((scale) => scale <= 1))
@@ -167,10 +173,10 @@ function toOpset11(name: string, s: Settings, emit: Emit, x: Value, scales: Valu
   });
 }
 
-function lower(s: Settings, emit: Emit, x: Value | undefined, result: Scaled): readonly Value[] | Miss {
+function lower(s: Settings, emit: Emit, x: Value | undefined, result: ScaledShape): readonly Value[] | Miss {
   const [dims, out] = [fixedDims(x?.type?.dims), fixedDims(result.dims)];
   if (x === undefined || dims === undefined || out === undefined) return new Miss("its sizes are not fixed");
-  // ONNX Runtime copies if the size stays, whatever scales, modes and region are.
+  // If no size changes, ONNX Runtime copies the input, whatever scales, modes and region are.
   if (sameDims(dims, out)) return [emit.Identity([x])];
   const type = typeOf(x);
   const floatType = type === "float32" || type === "float64" || type === "float16" ? type : undefined;
@@ -184,7 +190,7 @@ function lower(s: Settings, emit: Emit, x: Value | undefined, result: Scaled): r
     const input = sizes[axis] ?? 1;
     const axisScale: AxisScale = { input, output, scale: fround(scale) };
     if (input === output && scale === 1) continue;
-    if (input === 0 || output === 0 || (s.mode !== "nearest" && input * output > maxMatrix))
+    if (input === 0 || output === 0 || (s.mode !== "nearest" && input * output > maxMatrixElements))
       return new Miss("an axis is too long to unroll");
     if (s.mode === "nearest") {
       const picks = range(output).map((position) => nearestPosition(s, position, axisScale, scale < 1));
@@ -199,7 +205,7 @@ function lower(s: Settings, emit: Emit, x: Value | undefined, result: Scaled): r
   return [y];
 }
 
-/** Multiplies an axis by a matrix; `out` are the dimensions of the result. */
+/** Multiplies along an axis of size `input` by a matrix. `out` are the dimensions of the result. */
 function multiplyAlong(
   emit: Emit,
   x: Value,
@@ -212,30 +218,30 @@ function multiplyAlong(
   return reshapeTo(emit, emit.MatMul([matrix, reshapeTo(emit, x, stack)]), out);
 }
 
-function resize(name: "Resize" | "Upsample"): Op {
+function defineResize(name: "Resize" | "Upsample"): Op {
   return defineOp<Settings>({
     name,
     sameType: 0,
     read: (site) => read(name, site),
     infer: (s, site) => {
-      const { type, dims } = need(site, 0);
-      const result = dims === undefined ? noRank : scaledDims(s, dims);
+      const { type, dims } = requireInput(site, 0);
+      const result = dims === undefined ? noRank : scaleShape(s, dims);
       return result instanceof Miss ? result : [{ type, dims: result.dims }];
     },
     // If every factor is 1, nothing is interpolated.
     unchanged: (s, site) => {
       const dims = site.inputs[0]?.dims;
-      const kept = dims === undefined ? noRank : keptAxes(s, dims);
-      return kept instanceof Miss || kept.length !== dims?.length ? undefined : 0;
+      const unscaledAxes = dims === undefined ? noRank : unscaledAxesOf(s, dims);
+      return unscaledAxes instanceof Miss || unscaledAxes.length !== dims?.length ? undefined : 0;
     },
     homogeneous: (s) => (s.extrapolation === 0 ? { products: [[0]] } : undefined),
     axes,
     lower: (s, emit, [x, scales]) => {
       if (s.nearest === "simple" && x !== undefined) {
-        const newer = toOpset11(name, s, emit, x, scales);
-        if (!(newer instanceof Miss)) return [newer];
+        const rewritten = writeOpset11(name, s, emit, x, scales);
+        if (!(rewritten instanceof Miss)) return [rewritten];
       }
-      const result = scaledDims(s, x?.type?.dims ?? []);
+      const result = scaleShape(s, x?.type?.dims ?? []);
       return result instanceof Miss ? result : lower(s, emit, x, result);
     },
     wants: (_, __, output) => forwardWanted(output, 0),
@@ -243,10 +249,10 @@ function resize(name: "Resize" | "Upsample"): Op {
   });
 }
 
-export const ImageDecoder = inert(new Miss("decodes a file"), {
+export const ImageDecoder = defineInert(new Miss("decodes a file"), {
   name: "ImageDecoder",
-  read: (site) => ({ format: text(site, "pixel_format", "RGB") }),
+  read: (site) => ({ format: readString(site, "pixel_format", "RGB") }),
   infer: (s, site) => [{ type: "uint8", dims: [site.open(0, 0), site.open(0, 1), s.format === "Grayscale" ? 1 : 3] }],
 });
 
-export const resizeOperators: readonly Op[] = [resize("Resize"), resize("Upsample")];
+export const resizeOperators: readonly Op[] = [defineResize("Resize"), defineResize("Upsample")];

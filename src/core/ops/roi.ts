@@ -5,28 +5,29 @@
 import { Miss } from "../errors.ts";
 import { elementCount, multiplyDims } from "../tensor/dims.ts";
 import type { Site } from "./define.ts";
-import { decimal, flag, integer, integers, text } from "./shared/attributes.ts";
-import { inert } from "./shared/inert.ts";
+import { readFlag, readFloat, readInteger, readIntegers, readString } from "./shared/attributes.ts";
+import { defineInert } from "./shared/inert.ts";
 import { inferenceOnly } from "./shared/misses.ts";
 import { inferShape, requirePositions, withDims } from "./shared/rules.ts";
 
-const pooledBoxes = (site: Site, sizes: readonly number[]) =>
+const inferPooledBoxes = (site: Site, sizes: readonly number[]) =>
   inferShape(site, ([, channels = 1] = [], [boxes = 1] = []) => [boxes, channels, ...sizes], undefined, [0, 1]);
 
-export const RoiAlign = inert(inferenceOnly, {
+export const RoiAlign = defineInert(inferenceOnly, {
   name: "RoiAlign",
-  // Boxes were placed without a shift by half a pixel before opset 16.
+  // Before opset 16, boxes were not shifted by half a pixel.
   renamed: { since: 16, attribute: "coordinate_transformation_mode", absent: "output_half_pixel" },
   read: (site) => ({
-    height: integer(site, "output_height", 1),
-    width: integer(site, "output_width", 1),
-    mode: text(site, "mode", "avg"),
-    coordinates: site.version < 16 ? "output_half_pixel" : text(site, "coordinate_transformation_mode", "half_pixel"),
-    ratio: integer(site, "sampling_ratio", 0),
-    scale: decimal(site, "spatial_scale", 1),
+    height: readInteger(site, "output_height", 1),
+    width: readInteger(site, "output_width", 1),
+    mode: readString(site, "mode", "avg"),
+    coordinates:
+      site.version < 16 ? "output_half_pixel" : readString(site, "coordinate_transformation_mode", "half_pixel"),
+    ratio: readInteger(site, "sampling_ratio", 0),
+    scale: readFloat(site, "spatial_scale", 1),
   }),
-  infer: (s, site) => pooledBoxes(site, [s.height, s.width]),
-  // ONNX Runtime samples every box: for a box far larger than the image, the samples do not fit into memory.
+  infer: (s, site) => inferPooledBoxes(site, [s.height, s.width]),
+  // The number of samples grows with the box. For a box far larger than the image, ONNX Runtime runs out of memory.
   wants: (s, site) => {
     const [images, , height, width] = site.inputs[0]?.dims ?? [];
     const areSizesKnown = typeof height === "number" && typeof width === "number";
@@ -39,30 +40,30 @@ export const RoiAlign = inert(inferenceOnly, {
   },
 });
 
-export const MaxRoiPool = inert(inferenceOnly, {
+export const MaxRoiPool = defineInert(inferenceOnly, {
   name: "MaxRoiPool",
-  read: (site) => ({ shape: integers(site, "pooled_shape") ?? [1, 1], scale: decimal(site, "spatial_scale", 1) }),
-  infer: (s, site) => pooledBoxes(site, s.shape),
+  read: (site) => ({ shape: readIntegers(site, "pooled_shape") ?? [1, 1], scale: readFloat(site, "spatial_scale", 1) }),
+  infer: (s, site) => inferPooledBoxes(site, s.shape),
   // The first column is the image index.
   wants: (_, site) => requirePositions(1, site.inputs[0]?.dims?.[0]),
 });
 
-export const GridSample = inert(inferenceOnly, {
+export const GridSample = defineInert(inferenceOnly, {
   name: "GridSample",
   renamed: { since: 20, attribute: "mode", values: { bilinear: "linear", bicubic: "cubic" } },
   read: (site) => ({
-    mode: text(site, "mode", "linear").replace(/^bi/, ""),
-    padding: text(site, "padding_mode", "zeros"),
-    corners: flag(site, "align_corners"),
+    mode: readString(site, "mode", "linear").replace(/^bi/, ""),
+    padding: readString(site, "padding_mode", "zeros"),
+    corners: readFlag(site, "align_corners"),
   }),
   infer: (_, site) =>
     inferShape(site, (dims = [], grid = []) => [...dims.slice(0, 2), ...grid.slice(1, -1)], undefined, [0, 1]),
 });
 
-/** x' = A·(x, 1) for every grid position, x first: sizes N × C × (D ×) H × W, grid N × (D ×) H × W × axes. */
-export const AffineGrid = inert(inferenceOnly, {
+/** Writes a sampling grid: x' = A·(x, 1) for every position x. The grid is N × (D ×) H × W × axes, for sizes N × C × (D ×) H × W. */
+export const AffineGrid = defineInert(inferenceOnly, {
   name: "AffineGrid",
-  read: (site) => ({ sizes: site.inputs[1]?.elements, corners: flag(site, "align_corners") }),
+  read: (site) => ({ sizes: site.inputs[1]?.elements, corners: readFlag(site, "align_corners") }),
   infer: ({ sizes }, site) => inferShape(site, ([batch = 1, axes = 1]) => sizes && [batch, ...sizes.slice(2), axes]),
   cost: ({ sizes }, site) =>
     withDims(site, [0], (dims = []) =>
@@ -72,8 +73,8 @@ export const AffineGrid = inert(inferenceOnly, {
     ),
 });
 
-export const NonMaxSuppression = inert(new Miss("selects indices"), {
+export const NonMaxSuppression = defineInert(new Miss("selects indices"), {
   name: "NonMaxSuppression",
-  read: (site) => ({ centred: flag(site, "center_point_box") }),
+  read: (site) => ({ centred: readFlag(site, "center_point_box") }),
   infer: (_, site) => [{ type: "int64", dims: [site.open(0, 0), 3] }],
 });

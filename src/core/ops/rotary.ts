@@ -1,17 +1,17 @@
 /**
  * RotaryEmbedding: rotates channel pairs by (a, b) → (a·cos - b·sin, a·sin + b·cos). Pairs are neighbors (`interleaved`) or half a head apart.
  * Only the first `rotary_embedding_dim` channels of a head are rotated (0: all). Data: N × length × channels, or N × heads × length × width.
- * Cosines and sines: positions × D/2, selected by position, or batch × length × D/2. In ONNX Runtime's operator, positions are given per token, or
- * only for the first.
+ * With D rotated channels, cosines and sines are tables of positions × D/2, indexed by the position input, or batch × length × D/2 without it. In
+ * com.microsoft's operator, the position input lists one position per token, or only the first.
  */
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { type AxisLink, defineOp } from "./define.ts";
-import { decimal, flag, integer } from "./shared/attributes.ts";
-import { fromHeads, rotateHeads, rotatePairs, toHeads } from "./shared/heads.ts";
-import { defineTyped, microsoftOp } from "./shared/inert.ts";
+import { readFlag, readFloat, readInteger } from "./shared/attributes.ts";
+import { mergeHeads, rotateHeads, rotatePairs, splitHeads } from "./shared/heads.ts";
+import { defineMicrosoftOp, defineTyped } from "./shared/inert.ts";
 import { noRank } from "./shared/misses.ts";
-import { countAttribute, need, range, requirePositions, sameAsInput, sameAxes } from "./shared/rules.ts";
+import { countAttribute, range, requireInput, requirePositions, sameAsInput, sameAxes } from "./shared/rules.ts";
 
 export const RotaryEmbedding = defineOp({
   name: "RotaryEmbedding",
@@ -19,71 +19,76 @@ export const RotaryEmbedding = defineOp({
   read: (site) => {
     const dims = site.inputs[0]?.dims;
     if (dims === undefined) return noRank;
-    const flat = dims.length === 3;
-    const heads = flat ? integer(site, "num_heads", 0) : dims[1];
+    const hasMergedHeads = dims.length === 3;
+    const heads = hasMergedHeads ? readInteger(site, "num_heads", 0) : dims[1];
     if (typeof heads !== "number" || heads === 0) return new Miss("the number of heads is not known");
     return {
-      flat,
+      flat: hasMergedHeads,
       heads,
-      interleaved: flag(site, "interleaved"),
-      rotated: integer(site, "rotary_embedding_dim", 0),
+      interleaved: readFlag(site, "interleaved"),
+      rotated: readInteger(site, "rotary_embedding_dim", 0),
     };
   },
   infer: (_, site) => sameAsInput(site),
   wants: (_, site) => (site.inputs[3] === undefined ? [] : requirePositions(3, site.inputs[1]?.dims?.[0])),
   // Heads are cut as a whole, because their channels are rotated in pairs.
   axes: (s, site) => {
-    const dims = need(site, 0).dims ?? [];
+    const dims = requireInput(site, 0).dims ?? [];
     const ports = ["out0", ...(site.inputs[3] === undefined ? (["in1", "in2"] as const) : ["in3" as const])] as const;
     const samples = ports.map((port): AxisLink => ({ from: ["in0", 0], to: [port, 0] }));
-    const refused: AxisLink = { refuses: ["in0", s.flat ? 1 : 2], reason: "each position has its own angle" };
-    if (!s.flat) return { links: [...samples, { from: ["in0", 1], to: ["out0", 1] }, refused] };
+    const positionRefusal: AxisLink = { refuses: ["in0", s.flat ? 1 : 2], reason: "each position has its own angle" };
+    if (!s.flat) return { links: [...samples, { from: ["in0", 1], to: ["out0", 1] }, positionRefusal] };
     const width = dims[2];
     if (typeof width !== "number") return new Miss("the size of its heads is not known");
-    const size = width / s.heads;
-    const head = (index: number): number[] => range(size, Math.floor(index / size) * size);
+    const headWidth = width / s.heads;
+    const channelsOfHead = (index: number): number[] => range(headWidth, Math.floor(index / headWidth) * headWidth);
     return {
       links: [
         ...samples,
-        refused,
-        { from: ["in0", 2], to: ["in0", 2], map: head },
+        positionRefusal,
+        { from: ["in0", 2], to: ["in0", 2], map: channelsOfHead },
         { from: ["in0", 2], to: ["out0", 2] },
       ],
       resize: (cut) => {
         const channels = cut.dims("in0")[2];
-        return countAttribute("num_heads", typeof channels === "number" ? channels / size : undefined);
+        return countAttribute("num_heads", typeof channels === "number" ? channels / headWidth : undefined);
       },
     };
   },
   lower: (s, emit, [x, cosines, sines, positions]) => {
-    const last = x.type?.dims?.[s.flat ? 2 : 3];
-    if (typeof last !== "number") return new Miss("the size of its heads is not known");
-    const width = s.flat ? last / s.heads : last;
-    const angles = (cache: Value | undefined): Value =>
+    const channelCount = x.type?.dims?.[s.flat ? 2 : 3];
+    if (typeof channelCount !== "number") return new Miss("the size of its heads is not known");
+    const width = s.flat ? channelCount / s.heads : channelCount;
+    const gatherAngles = (cache: Value | undefined): Value =>
       emit.Unsqueeze([positions === undefined ? cache : emit.Gather([cache, positions], { axis: 0 }), [1]]);
-    const tables = { cos: angles(cosines), sin: angles(sines), interleaved: s.interleaved };
-    const heads = s.flat ? toHeads(emit, x, s.heads) : x;
+    const tables = { cos: gatherAngles(cosines), sin: gatherAngles(sines), interleaved: s.interleaved };
+    const heads = s.flat ? splitHeads(emit, x, s.heads) : x;
     const y = rotatePairs(emit, heads, { ...tables, count: s.rotated === 0 ? width : s.rotated, width });
-    return [s.flat ? fromHeads(emit, y) : y];
+    return [s.flat ? mergeHeads(emit, y) : y];
   },
 });
 
-const microsoftRotary = microsoftOp({
+const microsoftRotary = defineMicrosoftOp({
   name: "RotaryEmbedding",
   read: (site) => {
-    const [dims, half] = [site.inputs[0]?.dims, site.inputs[2]?.dims?.[1]];
-    const [heads, last] = [integer(site, "num_heads", 0), dims?.at(-1)];
-    const rotated = typeof half === "number" ? 2 * half : undefined;
-    const width = dims?.length === 4 || typeof last !== "number" ? last : heads > 0 ? last / heads : rotated;
+    const [dims, pairCount] = [site.inputs[0]?.dims, site.inputs[2]?.dims?.[1]];
+    const [heads, channelCount] = [readInteger(site, "num_heads", 0), dims?.at(-1)];
+    const rotated = typeof pairCount === "number" ? 2 * pairCount : undefined;
+    const width =
+      dims?.length === 4 || typeof channelCount !== "number"
+        ? channelCount
+        : heads > 0
+          ? channelCount / heads
+          : rotated;
     return {
-      interleaved: flag(site, "interleaved"),
-      packed: flag(site, "is_packed_batching"),
-      scale: decimal(site, "scale", 1),
+      interleaved: readFlag(site, "interleaved"),
+      packed: readFlag(site, "is_packed_batching"),
+      scale: readFloat(site, "scale", 1),
       width: typeof width === "number" && rotated !== undefined ? width : undefined,
     };
   },
   infer: (_, site) => sameAsInput(site),
-  // A single position is the offset of all samples.
+  // A single position is the first position of all samples.
   wants: (_, site) => (site.inputs[1]?.dims?.length === 2 ? requirePositions(1, site.inputs[2]?.dims?.[0]) : []),
   axes: (_, site, dims) => {
     const perToken: AxisLink[] = site.inputs[1]?.dims?.length === 2 ? [{ from: ["in1", 0], to: ["out0", 0] }] : [];
@@ -95,16 +100,16 @@ const microsoftRotary = microsoftOp({
     if (dims === undefined || s.width === undefined) return new Miss("the width of a head is not known");
     if (s.packed) return new Miss("its tokens are packed");
     if (s.scale !== 1) return new Miss("scales positions");
-    const last = dims.at(-1);
-    const count = dims.length === 4 || typeof last !== "number" ? undefined : last / s.width;
-    const heads = count === undefined ? x : toHeads(emit, x, count);
+    const channelCount = dims.at(-1);
+    const count = dims.length === 4 || typeof channelCount !== "number" ? undefined : channelCount / s.width;
+    const heads = count === undefined ? x : splitHeads(emit, x, count);
     const y = rotateHeads(emit, heads, positions, { cos, sin, interleaved: s.interleaved, width: s.width });
     if (y instanceof Miss) return y;
-    return [count === undefined ? y : fromHeads(emit, y)];
+    return [count === undefined ? y : mergeHeads(emit, y)];
   },
 });
 
-/** q · cos(e) + q' · sin(e), and the same for k: the rotated halves are inputs. */
+/** Computes q · cos(e) + q' · sin(e) and k · cos(e) + k' · sin(e). The rotated q' and k' are inputs. */
 export const GemmaRotaryEmbedding = defineTyped({
   name: "GemmaRotaryEmbedding",
   infer: (_, site) => [1, 3].flatMap((input) => sameAsInput(site, input)),

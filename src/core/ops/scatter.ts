@@ -1,14 +1,14 @@
 /**
  * ScatterElements, ScatterND, TensorScatter, and Scatter (before opset 11). Reductions add and mul exist since opset 16, max and min since 18.
- * Replaced data gets no gradient, sums pass it to both; the other reductions have none. If several updates replace one position, the result is
- * undefined, so each gets the full gradient.
+ * Without reduction, replaced data gets no gradient. With "add", data and updates get the gradient. Other reductions have no gradient. If several
+ * updates replace the same position, the result is undefined, and each update gets the full gradient.
  */
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { toNumbers } from "../tensor/convert.ts";
 import { addDims, type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Op, type Operand, type Site, type Wanted } from "./define.ts";
-import { integer, text, wrapAxis } from "./shared/attributes.ts";
+import { readInteger, readString, wrapAxis } from "./shared/attributes.ts";
 import { exactElements, withElements } from "./shared/elements.ts";
 import { inferenceOnly } from "./shared/misses.ts";
 import {
@@ -36,7 +36,7 @@ function indicesOf(operand: Operand | undefined): readonly number[] | undefined 
   return small?.type === "int64" || small?.type === "int32" ? toNumbers(small) : undefined;
 }
 
-const combine: Readonly<Record<string, (old: Dim, update: Dim) => Dim>> = {
+const combineFunctions: Readonly<Record<string, (old: Dim, update: Dim) => Dim>> = {
   none: (_, update) => update,
   add: addDims,
   mul: multiplyDims,
@@ -47,30 +47,39 @@ const combine: Readonly<Record<string, (old: Dim, update: Dim) => Dim>> = {
 function inferScatter(site: Site, reduction: string): readonly Dim[] | undefined {
   const [data, indices, updates] = site.inputs;
   const targets = indicesOf(indices);
-  const rule = combine[reduction];
-  const [old, added] = [exactElements(data), exactElements(updates)];
-  if (data?.dims?.length !== 1 || !old || !added || targets === undefined || rule === undefined) return undefined;
-  const elements = [...old];
+  const combineElement = combineFunctions[reduction];
+  const [initialElements, updateElements] = [exactElements(data), exactElements(updates)];
+  if (
+    data?.dims?.length !== 1 ||
+    !initialElements ||
+    !updateElements ||
+    targets === undefined ||
+    combineElement === undefined
+  )
+    return undefined;
+  const elements = [...initialElements];
   for (const [position, target] of targets.entries()) {
     const index = target < 0 ? target + elements.length : target;
-    const [before, update] = [elements[index], added[position]];
-    if (before === undefined || update === undefined) return undefined;
-    elements[index] = rule(before, update);
+    const [previous, update] = [elements[index], updateElements[position]];
+    if (previous === undefined || update === undefined) return undefined;
+    elements[index] = combineElement(previous, update);
   }
   return elements;
 }
 
-/** Links the axes along which nothing is placed by position, from all three operands. */
-function links(name: Name, s: Settings, site: Site, dims: readonly Dim[]): readonly AxisLink[] | Miss {
+/** Links the axes of data, indices and updates along which the indices do not select positions. */
+function scatterLinks(name: Name, s: Settings, site: Site, dims: readonly Dim[]): readonly AxisLink[] | Miss {
   const [indices, updates] = [dimsAt(site, 1), dimsAt(site, 2)];
   if (indices instanceof Miss) return indices;
   if (updates instanceof Miss) return updates;
-  const fixes = indices.at(-1);
-  if (name === "ScatterND" && typeof fixes !== "number") return new Miss("the length of its index tuples is not known");
+  const tupleLength = indices.at(-1);
+  if (name === "ScatterND" && typeof tupleLength !== "number")
+    return new Miss("the length of its index tuples is not known");
   const firstAxis = name === "ScatterElements" ? wrapAxis(s.axis, dims.length) : 0;
   return dims.flatMap((dim, axis): AxisLink[] => {
-    const chosen = name === "ScatterND" ? axis < Number(fixes) : axis === firstAxis || indices[axis] !== dim;
-    if (chosen) return [{ refuses: ["in0", axis], reason: `${name} writes by position along this axis` }];
+    const isWrittenByPosition =
+      name === "ScatterND" ? axis < Number(tupleLength) : axis === firstAxis || indices[axis] !== dim;
+    if (isWrittenByPosition) return [{ refuses: ["in0", axis], reason: `${name} writes by position along this axis` }];
     const update = name === "ScatterND" ? updates.length - dims.length + axis : axis;
     const common: AxisLink[] = [
       { from: ["in0", axis], to: ["out0", axis] },
@@ -85,35 +94,36 @@ function wantedIndicesOf(s: Settings, site: Site): readonly Wanted[] {
   return dims === undefined ? [] : requirePositions(1, dims[wrapAxis(s.axis, dims.length)]);
 }
 
-function tuples(site: Site): readonly Wanted[] {
-  const fixes = site.inputs[1]?.dims?.at(-1);
-  return typeof fixes === "number" ? requireTuples(site.inputs[0]?.dims?.slice(0, fixes) ?? []) : [];
+function requiredTuples(site: Site): readonly Wanted[] {
+  const tupleLength = site.inputs[1]?.dims?.at(-1);
+  return typeof tupleLength === "number" ? requireTuples(site.inputs[0]?.dims?.slice(0, tupleLength) ?? []) : [];
 }
 
-function scatter(name: Name): Op {
+function defineScatter(name: Name): Op {
   return defineOp<Settings>({
     name,
     needsFloat32: ({ attributes }) =>
       (attributes.get("reduction")?.value ?? "none") === "none"
         ? undefined
         : "ONNX Runtime has no kernel for it in float16 that combines numbers",
-    read: (site) => ({ reduction: text(site, "reduction", "none"), axis: integer(site, "axis", 0) }),
+    read: (site) => ({ reduction: readString(site, "reduction", "none"), axis: readInteger(site, "axis", 0) }),
     infer: ({ reduction }, site) =>
       sameAsInput(site).map((inferred) => withElements(inferred, inferScatter(site, reduction))),
     wants: (s, site, output) => [
-      ...(name === "ScatterElements" ? wantedIndicesOf(s, site) : tuples(site)),
+      ...(name === "ScatterElements" ? wantedIndicesOf(s, site) : requiredTuples(site)),
       ...forwardWanted(output, 0, 2),
     ],
-    axes: (s, site, dims) => links(name, s, site, dims),
+    axes: (s, site, dims) => scatterLinks(name, s, site, dims),
     gradient: ({ reduction, axis }, { emit, inputs: [, indices, updates], up, wanted }) => {
       if (reduction !== "none" && reduction !== "add") return inferenceOnly;
-      const at = name === "ScatterElements" ? { axis } : {};
+      const axisAttribute = name === "ScatterElements" ? { axis } : {};
       const zeros = (): Value => fillWith(emit, typeOf(up), sizesOf(updates), 0);
-      const picked = name === "ScatterElements" ? emit.GatherElements([up, indices], at) : emit.GatherND([up, indices]);
+      const updateGradient =
+        name === "ScatterElements" ? emit.GatherElements([up, indices], axisAttribute) : emit.GatherND([up, indices]);
       return [
-        wanted(0) && reduction === "none" ? emit[name]([up, indices, zeros()], at) : up,
+        wanted(0) && reduction === "none" ? emit[name]([up, indices, zeros()], axisAttribute) : up,
         undefined,
-        wanted(2) ? picked : undefined,
+        wanted(2) ? updateGradient : undefined,
       ];
     },
   });
@@ -121,17 +131,17 @@ function scatter(name: Name): Op {
 
 export const Scatter = defineOp<Settings>({
   name: "Scatter",
-  read: (site) => ({ reduction: "none", axis: integer(site, "axis", 0) }),
+  read: (site) => ({ reduction: "none", axis: readInteger(site, "axis", 0) }),
   infer: (_, site) => sameAsInput(site).map((inferred) => withElements(inferred, inferScatter(site, "none"))),
   wants: (s, site, output) => [...wantedIndicesOf(s, site), ...forwardWanted(output, 0, 2)],
-  axes: (s, site, dims) => links("ScatterElements", s, site, dims),
+  axes: (s, site, dims) => scatterLinks("ScatterElements", s, site, dims),
   lower: (s, emit, inputs) => [emit.ScatterElements(inputs, { axis: s.axis })],
 });
 
-/** Updates a cache from a start position per sample; can wrap around. */
+/** Writes updates into a cache along an axis, from a start position per sample. In mode "circular", positions wrap around. */
 export const TensorScatter = defineOp({
   name: "TensorScatter",
-  read: (site) => ({ axis: integer(site, "axis", -2), mode: text(site, "mode", "linear") }),
+  read: (site) => ({ axis: readInteger(site, "axis", -2), mode: readString(site, "mode", "linear") }),
   infer: (_, site) => sameAsInput(site),
   axes: (s, _, dims) => {
     const cacheAxis = wrapAxis(s.axis, dims.length);
@@ -145,4 +155,4 @@ export const TensorScatter = defineOp({
   gradient: inferenceOnly,
 });
 
-export const scatterOperators: readonly Op[] = [scatter("ScatterElements"), scatter("ScatterND")];
+export const scatterOperators: readonly Op[] = [defineScatter("ScatterElements"), defineScatter("ScatterND")];

@@ -3,16 +3,24 @@ import { Miss } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import type { Dim } from "../tensor/dims.ts";
 import { defineOp, type Site } from "./define.ts";
-import { decimal } from "./shared/attributes.ts";
+import { readFloat } from "./shared/attributes.ts";
 import { combineElements, withElements } from "./shared/elements.ts";
-import { broadcast, broadcastAxes, forwardWanted, inferShape, need, sameAsInput, sameAxes } from "./shared/rules.ts";
+import {
+  broadcast,
+  broadcastAxes,
+  forwardWanted,
+  inferShape,
+  requireInput,
+  sameAsInput,
+  sameAxes,
+} from "./shared/rules.ts";
 
 export const Where = defineOp({
   name: "Where",
   infer: (_, site) => {
     const onDims = (condition: Dim = 0, yes: Dim = 0, no: Dim = 0): Dim | undefined =>
       condition === 1 ? yes : condition === 0 ? no : undefined;
-    const outputs = inferShape(site, broadcast, need(site, 1).type, [0, 1, 2]);
+    const outputs = inferShape(site, broadcast, requireInput(site, 1).type, [0, 1, 2]);
     if (outputs instanceof Miss) return outputs;
     return outputs.map((inferred) => withElements(inferred, combineElements(site, onDims)));
   },
@@ -29,58 +37,61 @@ export const Where = defineOp({
   quantize: () => ({ kind: "activation", inputs: [1, 2] }),
 });
 
-/** The largest float32: the default bounds of old opsets, which bound nothing. */
-const largest = 3.4028234663852886e38;
+/** The largest float32. As a bound, the default of old opsets, it has no effect. */
+const maxFloat32 = 3.4028234663852886e38;
 
-/** A stored bound as float32; undefined if it is absent or computed. */
-function bound(site: Site, name: "min" | "max", input: number): number | undefined {
+/** Returns a stored bound, rounded to float32. Undefined if it is absent, without effect, or computed at run time. */
+function readBound(site: Site, name: "min" | "max", input: number): number | undefined {
   const small = site.inputs[input]?.small;
-  const exact = site.version < 11 ? decimal(site, name, undefined) : small && toFloat64(small)[0];
-  const value = exact === undefined ? largest : Math.fround(exact);
-  return Math.abs(value) === largest ? undefined : value;
+  const storedBound = site.version < 11 ? readFloat(site, name, undefined) : small && toFloat64(small)[0];
+  const value = storedBound === undefined ? maxFloat32 : Math.fround(storedBound);
+  return Math.abs(value) === maxFloat32 ? undefined : value;
 }
 
-/** At a bound the gradient goes to the input (as in PyTorch), outside to the bound. */
+/** Limits values to an interval. The gradient goes to the input inside and at the bounds (as in PyTorch), and to the bound outside. */
 export const Clip = defineOp({
   name: "Clip",
-  read: (site) => ({ low: bound(site, "min", 1), high: bound(site, "max", 2) }),
+  read: (site) => ({ low: readBound(site, "min", 1), high: readBound(site, "max", 2) }),
   infer: (_, site) => sameAsInput(site),
   wants: ({ low, high }, _, output) =>
     low !== undefined && high !== undefined && low < high
       ? [{ input: 0, low, high, strict: false }]
       : forwardWanted(output, 0),
   unchanged: (s, site) => {
-    const open = s.low === undefined && s.high === undefined;
-    return open && site.inputs[1] === undefined && site.inputs[2] === undefined ? 0 : undefined;
+    const isUnbounded = s.low === undefined && s.high === undefined;
+    return isUnbounded && site.inputs[1] === undefined && site.inputs[2] === undefined ? 0 : undefined;
   },
-  // A bound of 0 does not depend on the scale.
+  // Only a bound of 0 is unchanged by scaling.
   homogeneous: (s, { inputs: [, low, high] }) => {
-    const isFree = (bound: number | undefined, isThere: boolean): boolean =>
-      bound === undefined ? !isThere : bound === 0;
-    return isFree(s.low, low !== undefined) && isFree(s.high, high !== undefined) ? { products: [[0]] } : undefined;
+    const scalesFreely = (limit: number | undefined, isThere: boolean): boolean =>
+      limit === undefined ? !isThere : limit === 0;
+    return scalesFreely(s.low, low !== undefined) && scalesFreely(s.high, high !== undefined)
+      ? { products: [[0]] }
+      : undefined;
   },
   axes: (_, __, dims) => sameAxes(dims),
   gradient: (s, { emit, inputs: [x, low, high], up, wanted }) => {
-    // y = min(max(x, low), high): if the bounds cross, the upper one wins.
+    // y = min(max(x, low), high), so the upper bound takes precedence if low > high.
     const [below, above] = [low ?? s.low, high ?? s.high];
-    const notAbove = above === undefined ? up : emit.Where([emit.LessOrEqual([x, above]), up, 0]);
-    const inside = below === undefined ? notAbove : emit.Where([emit.GreaterOrEqual([x, below]), notAbove, 0]);
+    const gradientBelowHigh = above === undefined ? up : emit.Where([emit.LessOrEqual([x, above]), up, 0]);
+    const gradientInside =
+      below === undefined ? gradientBelowHigh : emit.Where([emit.GreaterOrEqual([x, below]), gradientBelowHigh, 0]);
     return [
-      inside,
+      gradientInside,
       low !== undefined && wanted(1) ? emit.Where([emit.Less([x, low]), up, 0]) : undefined,
       high !== undefined && wanted(2) ? emit.Where([emit.Greater([x, high]), up, 0]) : undefined,
     ];
   },
   quantize: (s, site) => {
-    const stored = (input: number, attribute: number | undefined): number | undefined => {
+    const boundOf = (input: number, attribute: number | undefined): number | undefined => {
       const operand = site.inputs[input];
       if (operand === undefined) return attribute;
       return operand.small === undefined ? Number.NaN : toFloat64(operand.small)[0];
     };
-    const [low, high] = [stored(1, s.low), stored(2, s.high)];
+    const [low, high] = [boundOf(1, s.low), boundOf(2, s.high)];
     if (Number.isNaN(low) || Number.isNaN(high)) return new Miss("its bounds are not stored");
     // A quantized range always includes 0, so saturation cannot enforce a positive lower bound.
-    const holdsZero = (low ?? 0) <= 0 && (high ?? 0) >= 0;
-    return holdsZero ? { kind: "clamp", low, high } : new Miss("its interval does not contain 0");
+    const containsZero = (low ?? 0) <= 0 && (high ?? 0) >= 0;
+    return containsZero ? { kind: "clamp", low, high } : new Miss("its interval does not contain 0");
   },
 });

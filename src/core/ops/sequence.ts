@@ -1,12 +1,12 @@
 /**
- * Sequences and optionals. The elements of a sequence of known length are tracked individually; otherwise only their common type is.
- * Models are trained through the pieces of a tensor (torch.chunk, torch.split), and through no other sequence.
+ * Sequences and optionals. If the length of a sequence is known, the types of its elements are tracked individually, otherwise only a common type.
+ * Gradients pass only through sequences that contain the pieces of a split tensor (torch.chunk, torch.split).
  */
 import { Miss } from "../errors.ts";
 import { type AnyType, type Container, isContainer, type ValueType } from "../graph/elements.ts";
 import { addDims, type Dim, floorDims } from "../tensor/dims.ts";
 import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
-import { constantIntegers, elementType, flag, integer, wrapAxis } from "./shared/attributes.ts";
+import { constantIntegersOf, readElementType, readFlag, readInteger, wrapAxis } from "./shared/attributes.ts";
 import {
   containerOperand,
   maxItems,
@@ -16,14 +16,14 @@ import {
   typeOfOperand,
 } from "./shared/merge-types.ts";
 import { inferenceOnly } from "./shared/misses.ts";
-import { fromFront, readPieces, readPosition, splitPieces } from "./shared/sequences.ts";
+import { countFromFront, readPieces, readPosition, splitPieces } from "./shared/sequences.ts";
 
 type Sequence = Extract<Container, { readonly kind: "sequence" }>;
 
 const unknownPieces = new Miss("the pieces of its sequence are not known before it runs");
-const axes = new Miss("moves tensors in and out of a sequence");
+const noAxisLinks = new Miss("moves tensors in and out of a sequence");
 
-type Row<S> = {
+type SequenceDefinition<S> = {
   readonly name: string;
   readonly read?: (site: Site) => S | Miss;
   readonly lower?: Exclude<OpDef<S>["lower"], Miss>;
@@ -34,7 +34,7 @@ type Row<S> = {
 );
 
 /** Defines an operator with one output. */
-function sequenceOperator<S = null>(row: Row<S>): Op {
+function defineSequenceOperator<S = null>(row: SequenceDefinition<S>): Op {
   return defineOp<S>({
     name: row.name,
     containers: true,
@@ -45,7 +45,7 @@ function sequenceOperator<S = null>(row: Row<S>): Op {
       const output = "infer" in row ? row.infer(s, site) : sequence && row.from(sequence, s, site);
       return output instanceof Miss ? output : [output];
     },
-    axes,
+    axes: noAxisLinks,
     ...(row.lower === undefined ? { gradient: inferenceOnly } : { lower: row.lower }),
   });
 }
@@ -57,28 +57,28 @@ function firstSequence(site: Site): Sequence | Miss {
 }
 
 function positionOf(site: Site, input: number, length: number | undefined): number | undefined {
-  const position = constantIntegers(site.inputs[input])?.[0];
-  return position === undefined || length === undefined ? undefined : fromFront(position, length);
+  const position = constantIntegersOf(site.inputs[input])?.[0];
+  return position === undefined || length === undefined ? undefined : countFromFront(position, length);
 }
 
-/** Returns the item at a position; the common type if the position or the items are unknown. */
+/** Returns the type of the item at a position, or the common type if the position or the items are unknown. */
 const itemAt = ({ items, of: element }: Sequence, position: number | undefined): Inferred =>
   operandOfType((position === undefined ? undefined : items?.[position]) ?? element);
 
 const sequenceOperand = (element: AnyType, items?: readonly AnyType[]): Inferred =>
   containerOperand(items === undefined ? { kind: "sequence", of: element } : { kind: "sequence", of: element, items });
 
-const openOf =
+const newDimensionOf =
   (site: Site, output = 0) =>
   (axis: number) =>
     site.open(output, axis);
 
-function operandOfItems(items: readonly AnyType[], empty: AnyType, site: Site): Inferred | Miss {
-  const sequence = sequenceOf(items, empty, openOf(site));
+function operandOfItems(items: readonly AnyType[], emptyType: AnyType, site: Site): Inferred | Miss {
+  const sequence = sequenceOf(items, emptyType, newDimensionOf(site));
   return sequence === undefined ? new Miss("its elements are of different types") : containerOperand(sequence);
 }
 
-export const SequenceConstruct = sequenceOperator({
+export const SequenceConstruct = defineSequenceOperator({
   name: "SequenceConstruct",
   infer: (_, site) => {
     const items = site.inputs.flatMap((operand) => (operand === undefined ? [] : [typeOfOperand(operand)]));
@@ -87,16 +87,16 @@ export const SequenceConstruct = sequenceOperator({
   },
 });
 
-export const SequenceEmpty = sequenceOperator({
+export const SequenceEmpty = defineSequenceOperator({
   name: "SequenceEmpty",
   read: (site) => {
-    const type = elementType(site, "dtype", "float32");
+    const type = readElementType(site, "dtype", "float32");
     return type === undefined ? new Miss("contains elements of an unknown type") : { type, dims: undefined };
   },
   infer: (element) => sequenceOperand(element, []),
 });
 
-export const SequenceInsert = sequenceOperator({
+export const SequenceInsert = defineSequenceOperator({
   name: "SequenceInsert",
   from: (sequence, _, site) => {
     const operand = site.inputs[1];
@@ -106,12 +106,12 @@ export const SequenceInsert = sequenceOperator({
     const position = site.inputs[2] === undefined ? items?.length : positionOf(site, 2, items?.length);
     if (items !== undefined && position !== undefined)
       return operandOfItems(items.toSpliced(position, 0, item), sequence.of, site);
-    const element = items?.length === 0 ? item : mergeTypes(sequence.of, item, openOf(site));
+    const element = items?.length === 0 ? item : mergeTypes(sequence.of, item, newDimensionOf(site));
     return element === undefined ? new Miss("its elements are of different types") : sequenceOperand(element);
   },
 });
 
-export const SequenceErase = sequenceOperator({
+export const SequenceErase = defineSequenceOperator({
   name: "SequenceErase",
   from: ({ items, of: element }, _, site) => {
     const position = site.inputs[1] === undefined ? (items?.length ?? 0) - 1 : positionOf(site, 1, items?.length);
@@ -119,25 +119,25 @@ export const SequenceErase = sequenceOperator({
   },
 });
 
-export const SequenceAt = sequenceOperator({
+export const SequenceAt = defineSequenceOperator({
   name: "SequenceAt",
   read: readPosition,
   lower: ({ position }, _, [sequence]) => {
     const pieces = sequence.producer?.op === "SequenceConstruct" ? sequence.producer.inputs : [];
-    const piece = position === undefined ? undefined : pieces[fromFront(position, pieces.length)];
+    const piece = position === undefined ? undefined : pieces[countFromFront(position, pieces.length)];
     return piece === undefined ? unknownPieces : [piece];
   },
   from: (sequence, _, site) => itemAt(sequence, positionOf(site, 1, sequence.items?.length)),
 });
 
-export const SequenceLength = sequenceOperator({
+export const SequenceLength = defineSequenceOperator({
   name: "SequenceLength",
   from: ({ items }) => ({ type: "int64", dims: [], ...(items && { elements: [items.length] }) }),
 });
 
-export const ConcatFromSequence = sequenceOperator({
+export const ConcatFromSequence = defineSequenceOperator({
   name: "ConcatFromSequence",
-  read: (site) => ({ axis: integer(site, "axis", 0), isNewAxis: flag(site, "new_axis") }),
+  read: (site) => ({ axis: readInteger(site, "axis", 0), isNewAxis: readFlag(site, "new_axis") }),
   from: ({ items, of: element }, { axis, isNewAxis }, site) => {
     if (isContainer(element)) return new Miss("joins values that are not tensors");
     const { type, dims } = element;
@@ -150,15 +150,15 @@ export const ConcatFromSequence = sequenceOperator({
   },
 });
 
-/** Splits a tensor along an axis: into single positions, equal pieces (the last may be shorter), or pieces of given sizes. */
-export const SplitToSequence = sequenceOperator({
+/** Splits a tensor along an axis into single positions, equal pieces (the last can be smaller), or pieces of the given sizes. */
+export const SplitToSequence = defineSequenceOperator({
   name: "SplitToSequence",
   read: readPieces,
   lower: (s, emit, [x]) => {
     const pieces = splitPieces(emit, x, s);
     return pieces === undefined ? new Miss("the number of pieces is not known") : [emit.SequenceConstruct(pieces)];
   },
-  infer: ({ axis, keep }, site) => {
+  infer: ({ axis, keepsAxis }, site) => {
     const [operand, split] = site.inputs;
     if (operand === undefined) return new Miss("has no input");
     const { type, dims } = operand;
@@ -171,7 +171,7 @@ export const SplitToSequence = sequenceOperator({
       return sizes === undefined ? sequenceOperand(open) : operandOfItems(sizes.map(piece), open, site);
     };
     if (split === undefined) {
-      const item: ValueType = keep ? piece(1) : { type, dims: dims.toSpliced(splitAxis, 1) };
+      const item: ValueType = keepsAxis ? piece(1) : { type, dims: dims.toSpliced(splitAxis, 1) };
       return typeof length === "number" && length <= maxItems
         ? operandOfItems(new Array<AnyType>(length).fill(item), item, site)
         : sequenceOperand(item);
@@ -215,16 +215,16 @@ export const SequenceMap = defineOp({
         const results = runs.flatMap((run) => run[output] ?? []).map(typeOfOperand);
         const [type] = results;
         if (type === undefined || results.length < runs.length) return undefined;
-        const sequence = sequenceOf(results, type, openOf(site, output));
+        const sequence = sequenceOf(results, type, newDimensionOf(site, output));
         return sequence && containerOperand(sequence);
       }) ?? []
     );
   },
-  axes,
+  axes: noAxisLinks,
   gradient: inferenceOnly,
 });
 
-export const OptionalOperator = sequenceOperator({
+export const OptionalOperator = defineSequenceOperator({
   name: "Optional",
   infer: (_, { inputs: [operand] }) =>
     operand === undefined
@@ -232,16 +232,16 @@ export const OptionalOperator = sequenceOperator({
       : containerOperand({ kind: "optional", of: typeOfOperand(operand) }),
 });
 
-export const OptionalGetElement = sequenceOperator({
+export const OptionalGetElement = defineSequenceOperator({
   name: "OptionalGetElement",
   infer: (_, { inputs: [operand] }) => {
     if (operand === undefined) return new Miss("has no input");
-    // Since opset 18 a value that is not an optional passes through.
+    // Since opset 18, the input can be a value that is not an optional; it is returned unchanged.
     return operand.container?.kind === "optional" ? operandOfType(operand.container.of) : operand;
   },
 });
 
-export const OptionalHasElement = sequenceOperator({
+export const OptionalHasElement = defineSequenceOperator({
   name: "OptionalHasElement",
   infer: (_, { inputs: [operand] }) => {
     const element = operand === undefined ? 0 : operand.container?.kind === "optional" ? undefined : 1;

@@ -4,33 +4,33 @@ import { float32, inMemory, int64 } from "../tensor/dense.ts";
 import { type Dim, elementCount, fixedDims } from "../tensor/dims.ts";
 import { type DataType, type Dense, type Tensor, typeCodes } from "../tensor/types.ts";
 import { type AxisLink, defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
-import { decodeText, elementType, integer } from "./shared/attributes.ts";
+import { decodeText, readElementType, readInteger } from "./shared/attributes.ts";
 import {
   exactElements,
-  isShare,
-  isWhole,
+  isIntegerOrBool,
+  isPlainFloat,
   maxElements,
-  roundedShare,
+  roundQuotient,
   storedFacts,
-  withContents,
   withElements,
+  withUncheckedElements,
 } from "./shared/elements.ts";
-import { primitive } from "./shared/misses.ts";
-import { dimsAt, forwardWanted, need, range, sameAxes, shapeChange } from "./shared/rules.ts";
+import { noLowering } from "./shared/misses.ts";
+import { dimsAt, forwardWanted, range, requireInput, sameAxes, shapeChange } from "./shared/rules.ts";
 
-const constant = new Miss("does not depend on its input's elements");
+const ignoresElements = new Miss("does not depend on its input's elements");
 
-/** Supports a range of axes since opset 15. */
+/** Outputs the dimensions of the input. Since opset 15, a range of axes can be selected. */
 export const Shape = defineOp({
   name: "Shape",
-  read: (site) => ({ start: integer(site, "start", 0), end: integer(site, "end", Number.MAX_SAFE_INTEGER) }),
+  read: (site) => ({ start: readInteger(site, "start", 0), end: readInteger(site, "end", Number.MAX_SAFE_INTEGER) }),
   infer: (s, site) => {
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return [{ type: "int64", dims: undefined }];
     const elements = dims.slice(s.start, s.end);
     return [{ type: "int64", dims: [elements.length], elements }];
   },
-  // Elements do not matter, nor do axes outside the range.
+  // Axes outside the range can be cut, because the output does not depend on elements.
   axes: (s, _site, dims) => {
     const requestedAxes = new Set([...dims.keys()].slice(s.start, s.end));
     return dims.map(
@@ -38,7 +38,7 @@ export const Shape = defineOp({
         requestedAxes.has(axis) ? { refuses: ["in0", axis], reason: "reports dimensions" } : { absorbs: ["in0", axis] },
     );
   },
-  gradient: constant,
+  gradient: ignoresElements,
 });
 
 export const Size = defineOp({
@@ -50,7 +50,7 @@ export const Size = defineOp({
     ];
   },
   axes: new Miss("reports dimensions"),
-  gradient: constant,
+  gradient: ignoresElements,
 });
 
 function constantTexts(attribute: Site["attribute"]): Dense | undefined {
@@ -73,7 +73,7 @@ function constantTensor(attribute: Site["attribute"]): Tensor | undefined {
   return texts && inMemory(texts);
 }
 
-/** Undefined for a sparse tensor, which is carried without being read. */
+/** Returns the facts about a Constant. Undefined for a sparse tensor, which Pith passes on without reading it. */
 function constantFacts(site: Site): Inferred | undefined | Miss {
   const tensor = constantTensor(site.attribute);
   if (tensor !== undefined) return storedFacts(tensor.type, tensor.dims, tensor.small);
@@ -100,25 +100,25 @@ export const ConstantOfShape = defineOp<{ readonly type: DataType; readonly valu
       : { type: "float32", value: undefined };
   },
   infer: (s, site) => {
-    // A shape without elements means a scalar, so the length of a run-time shape gives the rank.
+    // The length of the shape is the rank; an empty shape gives a scalar.
     const [count] = site.inputs[0]?.dims ?? [];
-    const open = typeof count === "number" ? range(count).map((axis) => site.open(0, axis)) : undefined;
-    const dims = site.inputs[0]?.elements ?? open;
+    const openDims = typeof count === "number" ? range(count).map((axis) => site.open(0, axis)) : undefined;
+    const dims = site.inputs[0]?.elements ?? openDims;
     const inferred = { type: s.type, dims };
-    const value = isWhole(s.type) && s.value !== undefined ? toNumbers(s.value)[0] : undefined;
-    const fixed = fixedDims(dims);
-    const size = fixed === undefined ? undefined : elementCount(fixed);
+    const value = isIntegerOrBool(s.type) && s.value !== undefined ? toNumbers(s.value)[0] : undefined;
+    const fixedSizes = fixedDims(dims);
+    const size = fixedSizes === undefined ? undefined : elementCount(fixedSizes);
     if (value === undefined || size === undefined || size > maxElements) return [inferred];
     return [withElements(inferred, new Array<number>(size).fill(value))];
   },
-  // Fewer channels need a smaller constant.
+  // Channels are removed by rewriting the shape.
   axes: (_, site) => {
     const shape = site.inputs[0]?.elements;
     if (shape === undefined) return new Miss("its shape is computed at run time");
     return {
       links: shape.map((_, axis): AxisLink => ({ from: ["out0", axis], to: ["out0", axis] })),
-      resize: (cut) => {
-        const newDims = cut.dims("out0");
+      resize: (truncate) => {
+        const newDims = truncate.dims("out0");
         const sizes = fixedDims(newDims);
         return sizes === undefined
           ? { shifts: { 0: shapeChange(shape, newDims) } }
@@ -126,44 +126,46 @@ export const ConstantOfShape = defineOp<{ readonly type: DataType; readonly valu
       },
     };
   },
-  gradient: constant,
+  gradient: ignoresElements,
 });
 
-function cast(
+function defineCast(
   name: "Cast" | "CastLike",
-  target: (site: Site) => DataType | undefined,
+  targetType: (site: Site) => DataType | undefined,
   facets: Pick<OpDef<{ readonly to: DataType }>, "lower" | "typeOnly">,
 ): Op {
   return defineOp({
     name,
     read: (site) => {
-      const to = target(site);
+      const to = targetType(site);
       return to === undefined ? new Miss("casts to a type that is not known") : { to };
     },
     infer: (s, site) => {
-      const { type, dims } = need(site, 0);
+      const { type, dims } = requireInput(site, 0);
       const inferred = { type: s.to, dims };
-      if (type === s.to) return [withContents(inferred, site.inputs[0]?.elements)];
+      if (type === s.to) return [withUncheckedElements(inferred, site.inputs[0]?.elements)];
       const elements = exactElements(site.inputs[0]);
-      if (elements === undefined || (!isWhole(s.to) && !isShare(s.to))) return [inferred];
-      if (s.to === "bool") return [withContents(inferred, elements.map(truth))];
-      // Quotients of dimensions are truncated, which is rounding down.
-      const cut = (share: Dim): Dim => (typeof share === "number" ? Math.trunc(share) : roundedShare(share, "down"));
-      if (isWhole(s.to)) return [withElements(inferred, isWhole(type) ? elements : elements.map(cut))];
+      if (elements === undefined || (!isIntegerOrBool(s.to) && !isPlainFloat(s.to))) return [inferred];
+      if (s.to === "bool") return [withUncheckedElements(inferred, elements.map(truthOf))];
+      // Quotients of dimensions are nonnegative, so truncation equals rounding down.
+      const truncate = (share: Dim): Dim =>
+        typeof share === "number" ? Math.trunc(share) : roundQuotient(share, "down");
+      if (isIntegerOrBool(s.to))
+        return [withElements(inferred, isIntegerOrBool(type) ? elements : elements.map(truncate))];
       const rounded = elements.map((element) => roundTo(element, s.to));
-      return [withContents(inferred, rounded)];
+      return [withUncheckedElements(inferred, rounded)];
     },
     unchanged: (s, site) => (site.inputs[0]?.type === s.to ? 0 : undefined),
-    // Integers that are cast to floats or booleans, and are not indices, are flags.
+    // Integers that are cast to floats or booleans, and that readers do not use as indices, are probably flags: 0 or 1.
     wants: (s, site, output) =>
-      isWhole(site.inputs[0]?.type ?? s.to) &&
-      (s.to === "bool" || !isWhole(s.to)) &&
+      isIntegerOrBool(site.inputs[0]?.type ?? s.to) &&
+      (s.to === "bool" || !isIntegerOrBool(s.to)) &&
       output.every(({ strict }) => !strict)
         ? [{ input: 0, low: 0, high: 1, strict: false }]
         : forwardWanted(output, 0),
     homogeneous: (s, site) =>
       isFloat(s.to) && isFloat(site.inputs[0]?.type ?? "bool") ? { products: [[0]] } : undefined,
-    // Only the type of a second operand matters.
+    // Only the type of the second input of CastLike matters, so its axes can be cut.
     axes: (_, site, dims) => [
       ...sameAxes(dims),
       ...(site.inputs[1]?.dims ?? []).map((_, axis): AxisLink => ({ absorbs: ["in1", axis] })),
@@ -178,7 +180,7 @@ function cast(
   });
 }
 
-/** Rounds to the type's precision. Symbolic sizes are assumed to fit float32; float16 has gaps from 2048 on. */
+/** Rounds an element to a type. Symbolic sizes are assumed to be exact in float32, but not in float16, which skips integers above 2048. */
 function roundTo(element: Dim, type: DataType): Dim | undefined {
   if (typeof element !== "number") return type === "float16" ? undefined : element;
   if (type !== "float16" && type !== "float32") return element;
@@ -186,15 +188,15 @@ function roundTo(element: Dim, type: DataType): Dim | undefined {
   return Number.isFinite(rounded) ? rounded : undefined;
 }
 
-/** A symbolic dimension can be 0. */
-function truth(element: Dim): Dim | undefined {
+/** Returns the boolean of an element. Undefined for a symbolic dimension, which can be 0. */
+function truthOf(element: Dim): Dim | undefined {
   return typeof element === "number" ? (element === 0 ? 0 : 1) : undefined;
 }
 
 export const shapeOperators: readonly Op[] = [
-  cast("Cast", (site) => elementType(site, "to"), { lower: primitive }),
-  // Once the type is known, the second input is unused.
-  cast("CastLike", (site) => site.inputs[1]?.type, {
+  defineCast("Cast", (site) => readElementType(site, "to"), { lower: noLowering }),
+  // If the type of the second input is known, CastLike is lowered to Cast.
+  defineCast("CastLike", (site) => site.inputs[1]?.type, {
     typeOnly: 1,
     lower: (s, emit, [x]) => [emit.Cast([x], { to: typeCodes[s.to] })],
   }),

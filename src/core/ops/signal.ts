@@ -1,31 +1,33 @@
 /**
  * DFT, STFT, MelWeightMatrix (triangular filters) and window functions, for inference only.
- * DFT of real (last axis 1) or complex (2) values: X[k] = Σ x[n]·e^(-2πi·kn/N), inverse with + and 1/N; `onesided` keeps the first N/2 + 1.
+ * DFT: X[k] = Σ x[n]·e^(-2πi·kn/N) of real (last axis of size 1) or complex (size 2) values. The inverse has exponents with + and a factor 1/N.
+ * `onesided` outputs only the first ⌊N/2⌋ + 1 frequencies.
  * The axis of DFT is an attribute (default 1) in opset 17 and an input (default -2) since 20. STFT is the DFT of windowed frames.
  */
 import { Miss } from "../errors.ts";
 import { addDims, type Dim, floorDims, multiplyDims } from "../tensor/dims.ts";
 import type { Op, Site } from "./define.ts";
-import { constantIntegers, elementType, flag, integer, wrapAxis } from "./shared/attributes.ts";
-import { inert } from "./shared/inert.ts";
+import { constantIntegersOf, readElementType, readFlag, readInteger, wrapAxis } from "./shared/attributes.ts";
+import { defineInert } from "./shared/inert.ts";
 import { inferenceOnly, noRank } from "./shared/misses.ts";
 import { inferShape } from "./shared/rules.ts";
 
-export const DFT = inert(inferenceOnly, {
+export const DFT = defineInert(inferenceOnly, {
   name: "DFT",
   sameType: 0,
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
     if (rank === undefined) return noRank;
     const [, length, axisInput] = site.inputs;
-    const axis = site.version < 20 ? integer(site, "axis", 1) : axisInput === undefined ? -2 : axisInput.elements?.[0];
+    const axis =
+      site.version < 20 ? readInteger(site, "axis", 1) : axisInput === undefined ? -2 : axisInput.elements?.[0];
     if (typeof axis !== "number") return new Miss("its axis is computed at run time");
     if (length !== undefined && length.elements?.[0] === undefined)
       return new Miss("its length is computed at run time");
     return {
       axis: wrapAxis(axis, rank),
-      inverse: flag(site, "inverse"),
-      oneSided: flag(site, "onesided"),
+      inverse: readFlag(site, "inverse"),
+      oneSided: readFlag(site, "onesided"),
       length: length?.elements?.[0],
     };
   },
@@ -39,14 +41,14 @@ export const DFT = inert(inferenceOnly, {
     }),
 });
 
-export const STFT = inert(inferenceOnly, {
+export const STFT = defineInert(inferenceOnly, {
   name: "STFT",
   sameType: 0,
   read: (site) => {
-    const [step] = constantIntegers(site.inputs[1]) ?? [];
-    const length = site.inputs[3] === undefined ? site.inputs[2]?.dims?.[0] : constantIntegers(site.inputs[3])?.[0];
+    const [step] = constantIntegersOf(site.inputs[1]) ?? [];
+    const length = site.inputs[3] === undefined ? site.inputs[2]?.dims?.[0] : constantIntegersOf(site.inputs[3])?.[0];
     if (step === undefined || typeof length !== "number") return new Miss("its frames are not known before the run");
-    return { step, length, oneSided: flag(site, "onesided", true) };
+    return { step, length, oneSided: readFlag(site, "onesided", true) };
   },
   infer: ({ step, length, oneSided }, site) =>
     inferShape(site, ([batch = 1, samples = 1]) => {
@@ -55,25 +57,25 @@ export const STFT = inert(inferenceOnly, {
     }),
 });
 
-/** Defines an operator whose output has dimensions that the elements of its inputs determine. */
-function constantOf(name: string, dims: (site: Site) => readonly Dim[]): Op {
-  return inert(new Miss("depends on sizes only"), {
+/** Defines an operator that writes a constant signal, whose dimensions depend on the elements of its inputs. */
+function defineConstantSignal(name: string, dims: (site: Site) => readonly Dim[]): Op {
+  return defineInert(new Miss("depends on sizes only"), {
     name,
     read: (site) => ({
-      type: elementType(site, "output_datatype", "float32"),
-      periodic: flag(site, "periodic", true),
+      type: readElementType(site, "output_datatype", "float32"),
+      periodic: readFlag(site, "periodic", true),
     }),
     infer: ({ type }, site) => (type === undefined ? new Miss("its type is not known") : [{ type, dims: dims(site) }]),
   });
 }
 
 export const signalOperators: readonly Op[] = [
-  constantOf("MelWeightMatrix", (site) => {
+  defineConstantSignal("MelWeightMatrix", (site) => {
     const [bins, length] = [site.inputs[0]?.elements?.[0], site.inputs[1]?.elements?.[0]];
     if (bins === undefined || length === undefined) return [site.open(0, 0), site.open(0, 1)];
     return [addDims(floorDims(length, 2), 1), bins];
   }),
   ...["HannWindow", "HammingWindow", "BlackmanWindow"].map((name) =>
-    constantOf(name, (site) => [site.inputs[0]?.elements?.[0] ?? site.open(0, 0)]),
+    defineConstantSignal(name, (site) => [site.inputs[0]?.elements?.[0] ?? site.open(0, 0)]),
   ),
 ];

@@ -3,33 +3,49 @@ import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { addDims, type Dim, dimText, fixedDims, isSymbolic, multiplyDims, symbol } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Site } from "./define.ts";
-import { attributeOrInput, constantIntegers, decimal, integers, text, wrapAxis } from "./shared/attributes.ts";
-import { withMoved } from "./shared/elements.ts";
-import { noRank, primitive } from "./shared/misses.ts";
-import { fillWith, forwardWanted, inferShape, need, range, replaceLists, sizesOf, typeOf } from "./shared/rules.ts";
+import {
+  constantIntegersOf,
+  readAttributeOrInput,
+  readFloat,
+  readIntegers,
+  readString,
+  wrapAxis,
+} from "./shared/attributes.ts";
+import { withMovedElements } from "./shared/elements.ts";
+import { noLowering, noRank } from "./shared/misses.ts";
+import {
+  fillWith,
+  forwardWanted,
+  inferShape,
+  range,
+  replaceLists,
+  requireInput,
+  sizesOf,
+  typeOf,
+} from "./shared/rules.ts";
 
-interface Range {
+interface SliceRange {
   readonly axis: number;
   readonly start: Dim;
   readonly end: Dim;
   readonly step: number;
-  /** The bounds are known only at run time. */
+  /** True if the bounds are computed at run time. */
   readonly open?: true;
 }
 
-function readSlice(site: Site): readonly Range[] | Miss {
+function readSlice(site: Site): readonly SliceRange[] | Miss {
   const rank = site.inputs[0]?.dims?.length;
   if (rank === undefined) return noRank;
-  const starts = site.inputs[1] === undefined ? integers(site, "starts") : site.inputs[1].elements;
-  const ends = site.inputs[2] === undefined ? integers(site, "ends") : site.inputs[2].elements;
-  const axes = attributeOrInput(site, "axes", 3);
-  const steps = site.inputs[4] === undefined ? undefined : constantIntegers(site.inputs[4]);
+  const starts = site.inputs[1] === undefined ? readIntegers(site, "starts") : site.inputs[1].elements;
+  const ends = site.inputs[2] === undefined ? readIntegers(site, "ends") : site.inputs[2].elements;
+  const axes = readAttributeOrInput(site, "axes", 3);
+  const steps = site.inputs[4] === undefined ? undefined : constantIntegersOf(site.inputs[4]);
   const runtimeSteps = steps === undefined && site.inputs[4] !== undefined;
   if (starts === undefined || ends === undefined || axes === "runtime" || runtimeSteps) {
     const count = site.inputs[1]?.dims?.[0];
-    const leading = range(typeof count === "number" ? Math.min(count, rank) : rank);
-    const sliced = axes === "runtime" ? range(rank) : (axes?.known ?? leading);
-    return sliced.map((axis) => ({ axis: wrapAxis(axis, rank), start: 0, end: 0, step: 1, open: true }));
+    const leadingAxes = range(typeof count === "number" ? Math.min(count, rank) : rank);
+    const slicedAxes = axes === "runtime" ? range(rank) : (axes?.known ?? leadingAxes);
+    return slicedAxes.map((axis) => ({ axis: wrapAxis(axis, rank), start: 0, end: 0, step: 1, open: true }));
   }
   return starts.map((start, index) => ({
     axis: wrapAxis(axes?.known[index] ?? index, rank),
@@ -39,68 +55,72 @@ function readSlice(site: Site): readonly Range[] | Miss {
   }));
 }
 
-interface Resolved {
+interface ResolvedRange {
   readonly first: number;
   readonly count: number;
 }
 
-/** Returns start and count within a fixed size, with bounds clamped as the specification says; undefined for symbolic bounds. */
-function resolveRange({ start, end, step, open }: Range, size: number): Resolved | undefined {
+/** Returns start and count for an axis of fixed size, with bounds clamped as in the ONNX specification. Undefined for symbolic bounds. */
+function resolveRange({ start, end, step, open }: SliceRange, size: number): ResolvedRange | undefined {
   if (open === true || isSymbolic(start) || isSymbolic(end)) return undefined;
   const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
   const clamp = (bound: number): number => Math.min(high, Math.max(low, bound < 0 ? bound + size : bound));
-  const first = clamp(start);
-  return { first, count: Math.max(0, Math.ceil((clamp(end) - first) / step)) };
+  const firstIndex = clamp(start);
+  return { first: firstIndex, count: Math.max(0, Math.ceil((clamp(end) - firstIndex) / step)) };
 }
 
-/** Symbolic bounds are assumed to lie within the dimension: a position table is as long as the longest sequence. */
-function slicedDim(range: Range, size: Dim): Dim {
+/** Returns the size of a slice. Symbolic bounds are assumed to be within the axis, as for a position table that covers the longest sequence. */
+function slicedDim(range: SliceRange, size: Dim): Dim {
   const { start, end, step } = range;
   const fixedRange = isSymbolic(size) ? undefined : resolveRange(range, size);
   if (fixedRange !== undefined) return fixedRange.count;
   if (step === 1 && !isSymbolic(start) && !isSymbolic(end)) {
-    if (start >= 0 && end > toTheEnd) return addDims(size, -start);
+    if (start >= 0 && end > minOpenEnd) return addDims(size, -start);
     if (start >= 0 && end < 0) return addDims(size, end - start);
-    if (start < 0 && end > toTheEnd) return -start;
+    if (start < 0 && end > minOpenEnd) return -start;
     if (start === 0 && end === 1) return 1;
-  } else if (step === 1 && fromFront(start)) {
-    if (fromFront(end)) return addDims(!isSymbolic(end) && end > toTheEnd ? size : end, multiplyDims(-1, start));
+  } else if (step === 1 && isFromFront(start)) {
+    if (isFromFront(end)) return addDims(!isSymbolic(end) && end > minOpenEnd ? size : end, multiplyDims(-1, start));
     if (!isSymbolic(end)) return addDims(addDims(size, end), multiplyDims(-1, start));
   }
   return symbol(`slice(${dimText(size)}, ${dimText(start)}, ${dimText(end)}, ${step})`);
 }
 
-/** Bounds beyond this mean "to the end": exporters write 2³¹ - 1 or 2⁶³ - 1. */
-const toTheEnd = 2 ** 31 - 2;
+/** A larger bound means "to the end". Exporters write 2³¹ - 1 or 2⁶³ - 1. */
+const minOpenEnd = 2 ** 31 - 2;
 
-const fromFront = (bound: Dim): boolean => (isSymbolic(bound) ? !bound.text.startsWith("-") : bound >= 0);
+const isFromFront = (bound: Dim): boolean => (isSymbolic(bound) ? !bound.text.startsWith("-") : bound >= 0);
 
-function rangeOf(ranges: readonly Range[], axis: number): Range | undefined {
+function rangeOf(ranges: readonly SliceRange[], axis: number): SliceRange | undefined {
   return ranges.find((range) => range.axis === axis);
 }
 
-/** Returns the kept indices of an axis if a cut can be followed: contiguous and known. */
-function followRanges(ranges: readonly Range[], axis: number, size: Dim | undefined): Resolved | undefined {
+/** Returns the range of an axis if it is known and has step 1, so that the axis can be cut. */
+function contiguousRange(
+  ranges: readonly SliceRange[],
+  axis: number,
+  size: Dim | undefined,
+): ResolvedRange | undefined {
   const range = rangeOf(ranges, axis);
   return range === undefined || range.step !== 1 || typeof size !== "number" ? undefined : resolveRange(range, size);
 }
 
-function coversAxis(range: Range, size: Dim | undefined): boolean {
+function coversAxis(range: SliceRange, size: Dim | undefined): boolean {
   const { start, end, step } = range;
   if (size === undefined) return false;
   if (typeof size === "number") {
     const bounds = resolveRange(range, size);
     return bounds !== undefined && bounds.count === size && (bounds.first === 0 || size === 0);
   }
-  return start === 0 && step === 1 && (end === size || (!isSymbolic(end) && end > toTheEnd));
+  return start === 0 && step === 1 && (end === size || (!isSymbolic(end) && end > minOpenEnd));
 }
 
-export const Slice = defineOp<readonly Range[]>({
+export const Slice = defineOp<readonly SliceRange[]>({
   name: "Slice",
   sameType: 0,
   read: readSlice,
   infer: (ranges, site) => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     if (dims === undefined) return [{ type, dims: undefined }];
     const out = dims.map((dim, axis) => {
       const range = rangeOf(ranges, axis);
@@ -108,7 +128,7 @@ export const Slice = defineOp<readonly Range[]>({
       return range.open === true ? site.open(0, axis) : slicedDim(range, dim);
     });
     return [
-      withMoved({ type, dims: out }, site, (sizes) => {
+      withMovedElements({ type, dims: out }, site, (sizes) => {
         const starts = sizes.flatMap((size, axis) => {
           const range = rangeOf(ranges, axis);
           const bounds = range === undefined ? { first: 0 } : resolveRange(range, size);
@@ -131,19 +151,20 @@ export const Slice = defineOp<readonly Range[]>({
       const isComplete =
         range === undefined || (range.open === undefined && range.step === 1 && slicedDim(range, dim) === dim);
       if (isComplete) return { from: ["in0", axis], to: ["out0", axis] };
-      const kept = followRanges(ranges, axis, dim);
-      return kept === undefined
+      const keptRange = contiguousRange(ranges, axis, dim);
+      return keptRange === undefined
         ? { refuses: ["in0", axis], reason: "Slice picks positions of this axis" }
-        : { from: ["out0", axis], to: ["in0", axis], map: (index) => [kept.first + index] };
+        : { from: ["out0", axis], to: ["in0", axis], map: (index) => [keptRange.first + index] };
     });
     return {
       links,
       resize: (cut) => {
         const bounds = ranges.map((range) => {
-          const old = followRanges(ranges, range.axis, dims[range.axis]);
-          if (old === undefined) return [range.start, range.end];
-          const start = old.first - cut.removed(["in0", range.axis]).filter((index) => index < old.first).length;
-          return [start, start + old.count - cut.removed(["out0", range.axis]).length];
+          const oldRange = contiguousRange(ranges, range.axis, dims[range.axis]);
+          if (oldRange === undefined) return [range.start, range.end];
+          const start =
+            oldRange.first - cut.removed(["in0", range.axis]).filter((index) => index < oldRange.first).length;
+          return [start, start + oldRange.count - cut.removed(["out0", range.axis]).length];
         });
         const [starts, ends] = [bounds.map(([start]) => start), bounds.map(([, end]) => end)];
         if (![...starts, ...ends].every((bound) => typeof bound === "number")) return {};
@@ -153,36 +174,36 @@ export const Slice = defineOp<readonly Range[]>({
   },
   gradient: (ranges, { emit, inputs: [x], up }) => {
     const dims = sizesOf(x);
-    const parts = ranges.flatMap((range) => {
+    const resolvedRanges = ranges.flatMap((range) => {
       const bounds = resolveRange(range, dims[range.axis] ?? 0);
       return bounds === undefined ? [] : [{ ...range, ...bounds }];
     });
-    if (parts.length < ranges.length) return new Miss("its bounds are computed at run time");
-    if (parts.every(({ step }) => step === 1)) {
+    if (resolvedRanges.length < ranges.length) return new Miss("its bounds are computed at run time");
+    if (resolvedRanges.every(({ step }) => step === 1)) {
       const zerosBefore = dims.map(() => 0);
-      const after = dims.map(() => 0);
-      for (const { axis, first, count } of parts) {
+      const zerosAfter = dims.map(() => 0);
+      for (const { axis, first, count } of resolvedRanges) {
         zerosBefore[axis] = first;
-        after[axis] = (dims[axis] ?? 0) - first - count;
+        zerosAfter[axis] = (dims[axis] ?? 0) - first - count;
       }
-      return [emit.Pad([up, [...zerosBefore, ...after], 0])];
+      return [emit.Pad([up, [...zerosBefore, ...zerosAfter], 0])];
     }
-    // Strided: scatters along one axis after the other, from the last range to the first.
-    let part = up;
+    // With other steps, the gradient is scattered along one axis after the other, from the last range to the first.
+    let gradientPart = up;
     const shape = [...sizesOf(up)];
-    for (const { axis, first, count, step } of parts.toReversed()) {
-      const column = shape.map((_, other) => (other === axis ? count : 1));
-      const indices = emit.Expand([emit.Reshape([range(count).map((k) => first + k * step), column]), shape]);
+    for (const { axis, first, count, step } of resolvedRanges.toReversed()) {
+      const indexShape = shape.map((_, other) => (other === axis ? count : 1));
+      const indices = emit.Expand([emit.Reshape([range(count).map((k) => first + k * step), indexShape]), shape]);
       shape[axis] = dims[axis] ?? 0;
-      part = emit.ScatterElements([fillWith(emit, typeOf(x), shape, 0), indices, part], { axis });
+      gradientPart = emit.ScatterElements([fillWith(emit, typeOf(x), shape, 0), indices, gradientPart], { axis });
     }
-    return [part];
+    return [gradientPart];
   },
   quantize: () => ({ kind: "transparent" }),
 });
 
-/** Returns the source of a position outside 0 … size - 1: nearest, mirrored (without repeating the edge), or cyclic. */
-function source(mode: string, position: number, size: number): number {
+/** Returns the index of the element that fills a padded position: the nearest ("edge"), cyclic ("wrap"), or mirrored ("reflect"). */
+function sourceIndex(mode: string, position: number, size: number): number {
   if (mode === "edge") return Math.min(size - 1, Math.max(0, position));
   if (mode === "wrap") return ((position % size) + size) % size;
   const period = Math.max(1, 2 * (size - 1));
@@ -199,23 +220,23 @@ export const Pad = defineOp({
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
     if (rank === undefined) return noRank;
-    const list = attributeOrInput(site, "pads", 1);
-    if (list === undefined) return new Miss("has no pads");
-    const axes = constantIntegers(site.inputs[3])?.map((axis) => wrapAxis(axis, rank));
-    const isOpen = list === "runtime" || (axes === undefined && site.inputs[3] !== undefined);
-    // The starts of all axes, then their ends.
+    const padList = readAttributeOrInput(site, "pads", 1);
+    if (padList === undefined) return new Miss("has no pads");
+    const axes = constantIntegersOf(site.inputs[3])?.map((axis) => wrapAxis(axis, rank));
+    const isOpen = padList === "runtime" || (axes === undefined && site.inputs[3] !== undefined);
+    // The padding at the starts of all axes, then at their ends.
     const pads = new Array<number>(2 * rank).fill(0);
-    const values = list === "runtime" || isOpen ? [] : list.known;
-    const half = values.length / 2;
+    const values = padList === "runtime" || isOpen ? [] : padList.known;
+    const padCount = values.length / 2;
     for (const [index, pad] of values.entries())
-      pads[(index < half ? 0 : rank) + (axes?.[index % half] ?? index % half)] = pad;
+      pads[(index < padCount ? 0 : rank) + (axes?.[index % padCount] ?? index % padCount)] = pad;
     const filler = site.inputs[2];
     const fillsZero =
       filler === undefined
-        ? decimal(site, "value", 0) === 0
+        ? readFloat(site, "value", 0) === 0
         : filler.small !== undefined && Number(filler.small.data[0] ?? 0) === 0;
     return {
-      mode: text(site, "mode", "constant"),
+      mode: readString(site, "mode", "constant"),
       pads,
       axes,
       fillsZero,
@@ -224,36 +245,36 @@ export const Pad = defineOp({
     };
   },
   infer: (s, site) => {
-    const padded = (dims: readonly Dim[]): readonly Dim[] =>
+    const padDims = (dims: readonly Dim[]): readonly Dim[] =>
       dims.map((dim, axis) => {
         if (s.open.includes(axis)) return site.open(0, axis);
         return addDims(dim, (s.pads[axis] ?? 0) + (s.pads[dims.length + axis] ?? 0));
       });
-    return inferShape(site, padded);
+    return inferShape(site, padDims);
   },
   unchanged: (s) => (s.open.length === 0 && s.pads.every((pad) => pad === 0) ? 0 : undefined),
   homogeneous: (s) => (s.mode === "constant" && !s.fillsZero ? undefined : { products: [[0]] }),
   axes: (s, site, dims) => {
     const rank = dims.length;
-    const padded = (axis: number): boolean => s.pads[axis] !== 0 || s.pads[rank + axis] !== 0;
-    const rewritable = s.mode === "constant" && s.zero && s.pads.every((pad) => pad >= 0);
+    const isPadded = (axis: number): boolean => s.pads[axis] !== 0 || s.pads[rank + axis] !== 0;
+    const isRewritable = s.mode === "constant" && s.zero && s.pads.every((pad) => pad >= 0);
     const axes = s.axes ?? range(rank);
     const links = dims.map((_, axis): AxisLink => {
       if (s.open.includes(axis)) return { refuses: ["in0", axis], reason: padsAtRunTime.reason };
-      if (!padded(axis)) return { from: ["in0", axis], to: ["out0", axis] };
+      if (!isPadded(axis)) return { from: ["in0", axis], to: ["out0", axis] };
       const begin = s.pads[axis] ?? 0;
-      if (!rewritable) return { refuses: ["in0", axis], reason: `Pad fills this axis (${s.mode})` };
+      if (!isRewritable) return { refuses: ["in0", axis], reason: `Pad fills this axis (${s.mode})` };
       return { from: ["in0", axis], to: ["out0", axis], map: (index) => [begin + index] };
     });
     return {
       links,
       // Zero channels from padding can be removed by padding less.
       resize: (cut) => {
-        if (!rewritable) return {};
+        if (!isRewritable) return {};
         const pads = s.pads.map((pad, index) => {
           const axis = index % rank;
           const size = dims[axis];
-          if (!padded(axis) || typeof size !== "number") return pad;
+          if (!isPadded(axis) || typeof size !== "number") return pad;
           const begin = s.pads[axis] ?? 0;
           const isCut = (position: number): boolean => (index < rank ? position < begin : position >= begin + size);
           return pad - cut.removed(["out0", axis]).filter(isCut).length;
@@ -264,16 +285,16 @@ export const Pad = defineOp({
       },
     };
   },
-  // Padding with existing elements selects elements along each axis.
+  // The modes edge, wrap and reflect are lowered to a Gather per axis.
   lower: (s, emit, [x]) => {
-    if (s.mode === "constant") return primitive;
+    if (s.mode === "constant") return noLowering;
     if (s.open.length > 0) return padsAtRunTime;
     const dims = fixedDims(x?.type?.dims);
     if (x === undefined || dims === undefined) return new Miss("the dimensions of its input are not fixed");
     const padded = dims.reduce((value, size, axis) => {
       const [before, after] = [s.pads[axis] ?? 0, s.pads[dims.length + axis] ?? 0];
       if (before === 0 && after === 0) return value;
-      const picks = range(before + size + after, -before).map((position) => source(s.mode, position, size));
+      const picks = range(before + size + after, -before).map((position) => sourceIndex(s.mode, position, size));
       return emit.Gather([value, picks], { axis });
     }, x);
     return [padded === x ? emit.Identity([x]) : padded];
@@ -281,12 +302,12 @@ export const Pad = defineOp({
   gradient: (s, { emit, inputs: [, , filler], up, wanted }) => {
     if (s.mode !== "constant") return new Miss("is differentiated as its primitives");
     if (s.open.length > 0) return padsAtRunTime;
-    // The gradient crops added pads, and pads cropped ones with zeros.
+    // Negative pads crop what padding added, and add zeros where the input was cropped.
     const dX = emit.Pad([up, s.pads.map((pad) => 0 - pad), 0]);
     if (filler === undefined || !wanted(2)) return [dX];
-    // Gradient elements that did not come from x belong to the fill value.
-    const total = (value: Value): Value => emit.ReduceSum([value], { keepdims: 0 });
-    return [dX, undefined, emit.Sub([total(up), total(emit.Pad([dX, s.pads, 0]))])];
+    // The gradient of the fill value is the sum of dY over the padded positions.
+    const sumAll = (value: Value): Value => emit.ReduceSum([value], { keepdims: 0 });
+    return [dX, undefined, emit.Sub([sumAll(up), sumAll(emit.Pad([dX, s.pads, 0]))])];
   },
   wants: (_, __, output) => forwardWanted(output, 0),
   quantize: (s) =>

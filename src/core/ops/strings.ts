@@ -1,42 +1,45 @@
 /**
- * Operators on strings, TfIdfVectorizer (counts n-grams), and the operators of ai.onnx.ml that scikit-learn exporters write, for inference only.
+ * Operators on strings, TfIdfVectorizer (counts n-grams), and operators of ai.onnx.ml that scikit-learn exporters write. All are for inference only.
  */
 import { Miss } from "../errors.ts";
 import { type Dim, elementCount } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
 import type { Op, OpDef, Site } from "./define.ts";
-import { decimals, flag, integer, integers, text, texts } from "./shared/attributes.ts";
-import { inert } from "./shared/inert.ts";
-import { broadcast, inferShape, need } from "./shared/rules.ts";
+import { readFlag, readFloats, readInteger, readIntegers, readString, readStrings } from "./shared/attributes.ts";
+import { defineInert } from "./shared/inert.ts";
+import { broadcast, inferShape, requireInput } from "./shared/rules.ts";
 
 const onStrings = new Miss("operates on strings");
-const inAttributes = new Miss("stores its parameters in attributes");
+const parametersInAttributes = new Miss("stores its parameters in attributes");
 const keepDims = (dims: readonly Dim[]): readonly Dim[] => dims;
 
-export const StringConcat = inert(onStrings, {
+export const StringConcat = defineInert(onStrings, {
   name: "StringConcat",
   infer: (_, site) => inferShape(site, broadcast, "string", [0, 1]),
 });
 
-/** Changes case and removes words, so the output length depends on the data. */
-export const StringNormalizer = inert(onStrings, {
+/** Changes case and removes stop words. With stop words, the output length depends on the data. */
+export const StringNormalizer = defineInert(onStrings, {
   name: "StringNormalizer",
   read: (site) => ({
-    stopWords: texts(site, "stopwords") ?? [],
-    change: text(site, "case_change_action", "NONE"),
-    sensitive: flag(site, "is_case_sensitive"),
-    locale: text(site, "locale", ""),
+    stopWords: readStrings(site, "stopwords") ?? [],
+    change: readString(site, "case_change_action", "NONE"),
+    sensitive: readFlag(site, "is_case_sensitive"),
+    locale: readString(site, "locale", ""),
   }),
   infer: (s, site) =>
     inferShape(site, (dims) => (s.stopWords.length === 0 ? dims : dims.with(-1, site.open(0, dims.length - 1)))),
   unchanged: (s) => (s.stopWords.length === 0 && s.change === "NONE" ? 0 : undefined),
 });
 
-export const StringSplit = inert(onStrings, {
+export const StringSplit = defineInert(onStrings, {
   name: "StringSplit",
-  read: (site) => ({ delimiter: text(site, "delimiter", ""), maxSplit: integer(site, "maxsplit", undefined) }),
+  read: (site) => ({
+    delimiter: readString(site, "delimiter", ""),
+    maxSplit: readInteger(site, "maxsplit", undefined),
+  }),
   infer: (_, site) => {
-    const { dims } = need(site, 0);
+    const { dims } = requireInput(site, 0);
     return [
       { type: "string", dims: dims && [...dims, site.open(0, dims.length)] },
       { type: "int64", dims },
@@ -44,23 +47,23 @@ export const StringSplit = inert(onStrings, {
   },
 });
 
-export const RegexFullMatch = inert(onStrings, {
+export const RegexFullMatch = defineInert(onStrings, {
   name: "RegexFullMatch",
-  read: (site) => ({ pattern: text(site, "pattern", "") }),
+  read: (site) => ({ pattern: readString(site, "pattern", "") }),
   infer: (_, site) => inferShape(site, keepDims, "bool"),
 });
 
-export const TfIdfVectorizer = inert(new Miss("counts n-grams"), {
+export const TfIdfVectorizer = defineInert(new Miss("counts n-grams"), {
   name: "TfIdfVectorizer",
   read: (site) => ({
-    mode: text(site, "mode", "TF"),
-    lengths: [integer(site, "min_gram_length", 1), integer(site, "max_gram_length", 1)],
-    skips: integer(site, "max_skip_count", 0),
-    counts: integers(site, "ngram_counts") ?? [],
-    columns: integers(site, "ngram_indexes") ?? [],
-    numbers: integers(site, "pool_int64s") ?? [],
-    words: texts(site, "pool_strings") ?? [],
-    weights: decimals(site, "weights") ?? [],
+    mode: readString(site, "mode", "TF"),
+    lengths: [readInteger(site, "min_gram_length", 1), readInteger(site, "max_gram_length", 1)],
+    skips: readInteger(site, "max_skip_count", 0),
+    counts: readIntegers(site, "ngram_counts") ?? [],
+    columns: readIntegers(site, "ngram_indexes") ?? [],
+    numbers: readIntegers(site, "pool_int64s") ?? [],
+    words: readStrings(site, "pool_strings") ?? [],
+    weights: readFloats(site, "weights") ?? [],
   }),
   infer: ({ columns }, site) =>
     inferShape(
@@ -70,36 +73,36 @@ export const TfIdfVectorizer = inert(new Miss("counts n-grams"), {
     ),
 });
 
-const preprocessing = (name: string, infer: OpDef<null>["infer"]): Op =>
-  inert(inAttributes, { name, domain: "ai.onnx.ml", infer });
+const definePreprocessing = (name: string, infer: OpDef<null>["infer"]): Op =>
+  defineInert(parametersInAttributes, { name, domain: "ai.onnx.ml", infer });
 
-const sameDims = (_: null, site: Site) => inferShape(site, keepDims);
-/** Scaler and Normalizer always return float32. */
-const floats = (_: null, site: Site) => inferShape(site, keepDims, "float32");
+const inferSameDims = (_: null, site: Site) => inferShape(site, keepDims);
+/** Infers float32 with the input's dimensions, for Scaler and Normalizer. */
+const inferFloats = (_: null, site: Site) => inferShape(site, keepDims, "float32");
 
-const labels: readonly (readonly [attribute: string, type: DataType])[] = [
+const labelAttributes: readonly (readonly [attribute: string, type: DataType])[] = [
   ["values_int64s", "int64"],
   ["values_floats", "float32"],
   ["values_strings", "string"],
 ];
 
 export const mlOperators: readonly Op[] = [
-  preprocessing("Scaler", floats),
-  preprocessing("Normalizer", floats),
-  preprocessing("Binarizer", sameDims),
-  preprocessing("Imputer", sameDims),
-  preprocessing("LabelEncoder", (_, site) => {
-    const [, listed] = labels.find(([attribute]) => site.attribute(attribute) !== undefined) ?? [];
+  definePreprocessing("Scaler", inferFloats),
+  definePreprocessing("Normalizer", inferFloats),
+  definePreprocessing("Binarizer", inferSameDims),
+  definePreprocessing("Imputer", inferSameDims),
+  definePreprocessing("LabelEncoder", (_, site) => {
+    const [, listedType] = labelAttributes.find(([attribute]) => site.attribute(attribute) !== undefined) ?? [];
     const tensor = site.attribute("values_tensor");
-    const type = tensor?.kind === "tensor" ? tensor.value.type : listed;
+    const type = tensor?.kind === "tensor" ? tensor.value.type : listedType;
     return type === undefined ? new Miss("has no labels") : inferShape(site, keepDims, type);
   }),
-  // One output per index, whatever the shape of the indices.
-  preprocessing("ArrayFeatureExtractor", (_, site) => {
-    const picked = (dims: readonly Dim[] = [], indices: readonly Dim[] = []) => [
+  // The indices are flattened: the output has one column per index.
+  definePreprocessing("ArrayFeatureExtractor", (_, site) => {
+    const pickedDims = (dims: readonly Dim[] = [], indices: readonly Dim[] = []) => [
       ...(dims.length === 1 ? [1] : dims.slice(0, -1)),
       elementCount(indices),
     ];
-    return inferShape(site, picked, undefined, [0, 1]);
+    return inferShape(site, pickedDims, undefined, [0, 1]);
   }),
 ];

@@ -1,94 +1,95 @@
 /**
- * Elementwise operators with one operand. At corners the derivative is PyTorch's: 0 for Relu, Abs, HardSigmoid, ThresholdedRelu; that of the left
- * side for LeakyRelu, Elu, Selu. Piecewise constant operators have no gradient.
+ * Elementwise operators with one operand. At corners, the derivative is that of PyTorch: 0 for Relu, Abs, HardSigmoid and ThresholdedRelu; the left
+ * derivative for LeakyRelu, Elu and Selu. Piecewise constant operators have no gradient.
  */
 
 import type { Value } from "../graph/graph.ts";
 import { isDimension, multiplyDims } from "../tensor/dims.ts";
 import type { Op } from "./define.ts";
-import { decimal, text } from "./shared/attributes.ts";
-import { reorderFromBlocks, scaledInBlocks, scaleInBlocks } from "./shared/channel-blocks.ts";
-import { roundedShare } from "./shared/elements.ts";
-import { unary } from "./shared/elementwise.ts";
+import { readFloat, readString } from "./shared/attributes.ts";
+import { matchScaleInBlocks, reorderFromBlocks, scaleInBlocks } from "./shared/channel-blocks.ts";
+import { roundQuotient } from "./shared/elements.ts";
+import { defineUnary } from "./shared/elementwise.ts";
 import { inferenceOnly } from "./shared/misses.ts";
 import { typeOf } from "./shared/rules.ts";
 
-const steepest = 3e38;
+/** A slope close to the largest float32, 3.4e38. */
+const maxSlope = 3e38;
 
-const flat = (): undefined => undefined;
+const noGradient = (): undefined => undefined;
 const transparent = () => ({ kind: "transparent" }) as const;
 
-/** Squares of deviations overflow float16, and an epsilon against division by zero underflows. */
+/** Returns the reason for float32: in normalizations, squares of deviations overflow float16, and epsilons against division by zero underflow. */
 const needsFloat32 = () => "its values can exceed the range of float16";
 
 export const unaryOperators: readonly Op[] = [
-  unary({
+  defineUnary({
     name: "Relu",
     homogeneous: [[0]],
-    // HardSigmoid with the steepest slope is 1 for y above 3.3e-39. A product takes a third of the time of the single-threaded Where.
-    // A non-finite gradient at an inactive unit becomes NaN: such a step is lost in either form.
+    // HardSigmoid with the maximum slope is 1 for y above 3.3e-39 and 0 for y = 0. The product takes a third of the time of a Where, which is
+    // single-threaded. A non-finite gradient at an inactive unit becomes NaN, but such a training step is lost in either form.
     derivative: ({ emit, up, x, y }) =>
       typeOf(x) === "float32"
-        ? emit.Mul([up, emit.HardSigmoid([y], { alpha: steepest, beta: 0 })])
+        ? emit.Mul([up, emit.HardSigmoid([y], { alpha: maxSlope, beta: 0 })])
         : emit.Where([emit.Greater([y, 0]), up, 0]),
-    // Shares a pass over memory with a preceding normalization.
+    // Fuses Relu into a preceding normalization, which saves a pass over memory.
     inChannelBlocks: (_, emit, [x], block) => {
-      const scaled = x === undefined ? undefined : scaledInBlocks(x, block);
-      if (scaled === undefined) return undefined;
-      const y = scaleInBlocks(emit, scaled.x, { ...scaled, activation: "Relu" });
+      const precedingScale = x === undefined ? undefined : matchScaleInBlocks(x, block);
+      if (precedingScale === undefined) return undefined;
+      const y = scaleInBlocks(emit, precedingScale.x, { ...precedingScale, activation: "Relu" });
       return [reorderFromBlocks(emit, y)];
     },
     quantize: () => ({ kind: "clamp", low: 0, high: undefined }),
   }),
-  unary({
+  defineUnary({
     name: "Neg",
     homogeneous: [[0]],
     derivative: ({ emit, up }) => emit.Neg([up]),
     onDims: (a = 0) => multiplyDims(-1, a),
   }),
-  unary({ name: "Exp", needsFloat32, derivative: ({ emit, up, y }) => emit.Mul([up, y]) }),
-  unary({ name: "Log", needsFloat32, derivative: ({ emit, up, x }) => emit.Div([up, x]) }),
-  unary({ name: "Sqrt", needsFloat32, derivative: ({ emit, up, y }) => emit.Div([up, emit.Mul([y, 2])]) }),
-  unary({
+  defineUnary({ name: "Exp", needsFloat32, derivative: ({ emit, up, y }) => emit.Mul([up, y]) }),
+  defineUnary({ name: "Log", needsFloat32, derivative: ({ emit, up, x }) => emit.Div([up, x]) }),
+  defineUnary({ name: "Sqrt", needsFloat32, derivative: ({ emit, up, y }) => emit.Div([up, emit.Mul([y, 2])]) }),
+  defineUnary({
     name: "Reciprocal",
     needsFloat32,
     derivative: ({ emit, up, y }) => emit.Neg([emit.Mul([up, emit.Mul([y, y])])]),
   }),
-  unary({
+  defineUnary({
     name: "Abs",
     homogeneous: [[0]],
     derivative: ({ emit, up, x }) => emit.Mul([up, emit.Sign([x])]),
     onDims: (a = 0) => (typeof a === "number" ? Math.abs(a) : isDimension(a) ? a : undefined),
   }),
-  unary({
+  defineUnary({
     name: "Sigmoid",
     saturates: [0, 1],
     quantize: () => ({ kind: "activation", inputs: [0] }),
     derivative: ({ emit, up, y }) => emit.Mul([up, emit.Mul([y, emit.Sub([1, y])])]),
   }),
-  unary({
+  defineUnary({
     name: "Tanh",
     saturates: [-1, 1],
     derivative: ({ emit, up, y }) => emit.Mul([up, emit.Sub([1, emit.Mul([y, y])])]),
   }),
-  unary({
+  defineUnary({
     name: "Erf",
     saturates: [-1, 1],
     // d erf(x)/dx = 2/√π · exp(-x²)
     derivative: ({ emit, up, x }) =>
       emit.Mul([up, emit.Mul([2 / Math.sqrt(Math.PI), emit.Exp([emit.Neg([emit.Mul([x, x])])])])]),
   }),
-  unary({ name: "Softplus", derivative: ({ emit, up, x }) => emit.Mul([up, emit.Sigmoid([x])]) }),
-  unary({
+  defineUnary({ name: "Softplus", derivative: ({ emit, up, x }) => emit.Mul([up, emit.Sigmoid([x])]) }),
+  defineUnary({
     name: "Softsign",
     saturates: [-1, 1],
     // y = x / (1 + |x|), so dy/dx = 1 / (1 + |x|)².
     derivative: ({ emit, up, x }) => {
-      const size = emit.Add([emit.Abs([x]), 1]);
-      return emit.Div([up, emit.Mul([size, size])]);
+      const denominator = emit.Add([emit.Abs([x]), 1]);
+      return emit.Div([up, emit.Mul([denominator, denominator])]);
     },
   }),
-  unary({
+  defineUnary({
     name: "Mish",
     // y = x · t with t = tanh(softplus(x)), so dy/dx = t + x · (1 - t²) · σ(x).
     derivative: ({ emit, up, x }) => {
@@ -97,60 +98,60 @@ export const unaryOperators: readonly Op[] = [
       return emit.Mul([up, emit.Add([t, slope])]);
     },
   }),
-  unary<{ readonly tanh: boolean }>({
+  defineUnary<{ readonly tanh: boolean }>({
     name: "Gelu",
-    read: (site) => ({ tanh: text(site, "approximate", "none") === "tanh" }),
+    read: (site) => ({ tanh: readString(site, "approximate", "none") === "tanh" }),
     // y = x · Φ(x), so dy/dx = Φ(x) + x · φ(x). With "tanh", Φ ≈ (1 + tanh(u)) / 2 where u = √(2/π) · (x + 0.044715 x³).
     derivative: ({ emit, up, x, s }) => {
-      // (1 + value) / 2 for values in [-1, 1], in one pass over memory.
-      const half = (value: Value): Value => emit.HardSigmoid([value], { alpha: 0.5, beta: 0.5 });
+      // Writes (1 + value) / 2 for values in [-1, 1], in one pass over memory.
+      const halveOnePlus = (value: Value): Value => emit.HardSigmoid([value], { alpha: 0.5, beta: 0.5 });
       if (!s.tanh) {
         // With r = x / √2: Φ(x) = (1 + erf r) / 2, x · φ(x) = r · exp(-r² - ln √π).
         const r = emit.Mul([x, Math.SQRT1_2]);
         const density = emit.Exp([emit.Sub([-Math.log(Math.PI) / 2, emit.Mul([r, r])])]);
-        return emit.Mul([up, emit.Add([half(emit.Erf([r])), emit.Mul([r, density])])]);
+        return emit.Mul([up, emit.Add([halveOnePlus(emit.Erf([r])), emit.Mul([r, density])])]);
       }
       const square = emit.Mul([x, x]);
       const root = Math.sqrt(2 / Math.PI);
       const inner = emit.Mul([x, emit.Add([root, emit.Mul([square, root * 0.044715])])]);
       const t = emit.Tanh([inner]);
       const slope = emit.Add([root, emit.Mul([square, 3 * root * 0.044715])]);
-      const second = emit.Mul([0.5, emit.Mul([x, emit.Mul([emit.Sub([1, emit.Mul([t, t])]), slope])])]);
-      return emit.Mul([up, emit.Add([half(t), second])]);
+      const secondTerm = emit.Mul([0.5, emit.Mul([x, emit.Mul([emit.Sub([1, emit.Mul([t, t])]), slope])])]);
+      return emit.Mul([up, emit.Add([halveOnePlus(t), secondTerm])]);
     },
   }),
-  unary<{ readonly alpha: number; readonly beta: number }>({
+  defineUnary<{ readonly alpha: number; readonly beta: number }>({
     name: "HardSigmoid",
     saturates: [0, 1],
-    read: (site) => ({ alpha: decimal(site, "alpha", 0.2), beta: decimal(site, "beta", 0.5) }),
-    // y = clip(α·x + β, 0, 1): slope α strictly between the ends.
+    read: (site) => ({ alpha: readFloat(site, "alpha", 0.2), beta: readFloat(site, "beta", 0.5) }),
+    // y = clip(α·x + β, 0, 1), so the slope is α for 0 < y < 1, otherwise 0.
     derivative: ({ emit, up, y, s }) => {
-      const inside = emit.And([emit.Greater([y, 0]), emit.Less([y, 1])]);
-      return emit.Where([inside, emit.Mul([up, s.alpha]), 0]);
+      const isInside = emit.And([emit.Greater([y, 0]), emit.Less([y, 1])]);
+      return emit.Where([isInside, emit.Mul([up, s.alpha]), 0]);
     },
   }),
-  unary<{ readonly alpha: number; readonly gamma: number }>({
+  defineUnary<{ readonly alpha: number; readonly gamma: number }>({
     name: "Selu",
-    read: (site) => ({ alpha: decimal(site, "alpha", 1.6732632), gamma: decimal(site, "gamma", 1.050701) }),
+    read: (site) => ({ alpha: readFloat(site, "alpha", 1.6732632), gamma: readFloat(site, "gamma", 1.050701) }),
     // For x ≤ 0: y = γ·α·(eˣ - 1), so dy/dx = y + γ·α.
     derivative: ({ emit, up, x, y, s }) =>
       emit.Mul([up, emit.Where([emit.Greater([x, 0]), s.gamma, emit.Add([y, s.gamma * s.alpha])])]),
   }),
-  unary<{ readonly alpha: number }>({
+  defineUnary<{ readonly alpha: number }>({
     name: "LeakyRelu",
     homogeneous: [[0]],
-    read: (site) => ({ alpha: decimal(site, "alpha", 0.01) }),
+    read: (site) => ({ alpha: readFloat(site, "alpha", 0.01) }),
     derivative: ({ emit, up, x, s }) => emit.Where([emit.Greater([x, 0]), up, emit.Mul([up, s.alpha])]),
     quantize: () => ({ kind: "activation", inputs: [0] }),
   }),
-  unary<{ readonly alpha: number }>({
+  defineUnary<{ readonly alpha: number }>({
     name: "Elu",
-    read: (site) => ({ alpha: decimal(site, "alpha", 1) }),
+    read: (site) => ({ alpha: readFloat(site, "alpha", 1) }),
     // For x ≤ 0: y = α(eˣ - 1), so dy/dx = y + α.
     derivative: ({ emit, up, x, y, s }) =>
       emit.Where([emit.Greater([x, 0]), up, emit.Mul([up, emit.Add([y, s.alpha])])]),
   }),
-  unary({
+  defineUnary({
     name: "Identity",
     homogeneous: [[0]],
     containers: true,
@@ -159,57 +160,61 @@ export const unaryOperators: readonly Op[] = [
     unchanged: () => 0,
     quantize: transparent,
   }),
-  unary({ name: "Sign", derivative: flat, onDims: (a) => (typeof a === "number" ? Math.sign(a) : undefined) }),
-  unary({ name: "Floor", inSteps: true, derivative: flat, onShares: (a = 0) => roundedShare(a, "down") }),
-  unary({ name: "Ceil", inSteps: true, derivative: flat, onShares: (a = 0) => roundedShare(a, "up") }),
-  // Rounds half to even. The role `straight-through` of its output lets gradients pass in fake quantization; otherwise it is flat.
-  unary({ name: "Round", inSteps: true, derivative: flat }),
-  unary({
+  defineUnary({
+    name: "Sign",
+    derivative: noGradient,
+    onDims: (a) => (typeof a === "number" ? Math.sign(a) : undefined),
+  }),
+  defineUnary({ name: "Floor", inSteps: true, derivative: noGradient, onFloats: (a = 0) => roundQuotient(a, "down") }),
+  defineUnary({ name: "Ceil", inSteps: true, derivative: noGradient, onFloats: (a = 0) => roundQuotient(a, "up") }),
+  // Rounds half to even, without a gradient. If its output has the role `straight-through` (fake quantization), gradients pass unchanged.
+  defineUnary({ name: "Round", inSteps: true, derivative: noGradient }),
+  defineUnary({
     name: "HardSwish",
-    // y = x · clip(x/6 + 1/2, 0, 1): slope 0 below -3, 1 above 3, x/3 + 1/2 between.
+    // y = x · clip(x/6 + 1/2, 0, 1), so the slope is 0 below -3, 1 above 3, and x/3 + 1/2 between.
     derivative: ({ emit, up, x }) => {
       const slope = emit.Add([emit.Div([x, 3]), 0.5]);
-      const above = emit.Where([emit.Greater([x, 3]), 1, slope]);
-      return emit.Mul([up, emit.Where([emit.Greater([x, -3]), above, 0])]);
+      const slopeBelowThree = emit.Where([emit.Greater([x, 3]), 1, slope]);
+      return emit.Mul([up, emit.Where([emit.Greater([x, -3]), slopeBelowThree, 0])]);
     },
   }),
-  unary<{ readonly alpha: number }>({
+  defineUnary<{ readonly alpha: number }>({
     name: "Celu",
-    read: (site) => ({ alpha: decimal(site, "alpha", 1) }),
-    // max(x, 0) + min(0, α(e^(x/α) - 1)) is a scaled Elu.
+    read: (site) => ({ alpha: readFloat(site, "alpha", 1) }),
+    // y = max(x, 0) + min(0, α(e^(x/α) - 1)) = α · Elu(x/α).
     lower: ({ emit, x, s }) =>
       s.alpha === 1 ? emit.Elu([x]) : emit.Mul([emit.Elu([emit.Div([x, s.alpha])]), s.alpha]),
   }),
-  unary<{ readonly alpha: number }>({
+  defineUnary<{ readonly alpha: number }>({
     name: "Swish",
-    read: (site) => ({ alpha: decimal(site, "alpha", 1) }),
+    read: (site) => ({ alpha: readFloat(site, "alpha", 1) }),
     // y = x · σ(α·x), so dy/dx = σ + α·y·(1 - σ).
     derivative: ({ emit, up, x, y, s }) => {
       const gate = emit.Sigmoid([emit.Mul([x, s.alpha])]);
-      const bend = emit.Mul([emit.Mul([y, s.alpha]), emit.Sub([1, gate])]);
-      return emit.Mul([up, emit.Add([gate, bend])]);
+      const gateSlope = emit.Mul([emit.Mul([y, s.alpha]), emit.Sub([1, gate])]);
+      return emit.Mul([up, emit.Add([gate, gateSlope])]);
     },
   }),
-  unary<{ readonly bias: number; readonly lambda: number }>({
+  defineUnary<{ readonly bias: number; readonly lambda: number }>({
     name: "Shrink",
-    read: (site) => ({ bias: decimal(site, "bias", 0), lambda: decimal(site, "lambd", 0.5) }),
-    // Values beyond ±λ move toward 0 by the bias, others become 0.
+    read: (site) => ({ bias: readFloat(site, "bias", 0), lambda: readFloat(site, "lambd", 0.5) }),
+    // Values below -λ or above λ are moved toward 0 by the bias; values between become 0.
     lower: ({ emit, x, s }) => {
       const below = emit.Less([x, -s.lambda]);
       const above = emit.Greater([x, s.lambda]);
-      const shift = (by: number): Value => emit.Add([x, by]);
-      return emit.Where([below, shift(s.bias), emit.Where([above, shift(-s.bias), 0])]);
+      const shiftBy = (by: number): Value => emit.Add([x, by]);
+      return emit.Where([below, shiftBy(s.bias), emit.Where([above, shiftBy(-s.bias), 0])]);
     },
   }),
-  unary<{ readonly alpha: number }>({
+  defineUnary<{ readonly alpha: number }>({
     name: "ThresholdedRelu",
     homogeneous: ({ alpha }) => (alpha === 0 ? { products: [[0]] } : undefined),
-    read: (site) => ({ alpha: decimal(site, "alpha", 1) }),
+    read: (site) => ({ alpha: readFloat(site, "alpha", 1) }),
     derivative: ({ emit, up, x, s }) => emit.Where([emit.Greater([x, s.alpha]), up, 0]),
   }),
-  unary({ name: "Sin", derivative: ({ emit, up, x }) => emit.Mul([up, emit.Cos([x])]) }),
-  unary({ name: "Cos", derivative: ({ emit, up, x }) => emit.Neg([emit.Mul([up, emit.Sin([x])])]) }),
+  defineUnary({ name: "Sin", derivative: ({ emit, up, x }) => emit.Mul([up, emit.Cos([x])]) }),
+  defineUnary({ name: "Cos", derivative: ({ emit, up, x }) => emit.Neg([emit.Mul([up, emit.Sin([x])])]) }),
   ...["Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh"].map((name) =>
-    unary({ name, derivative: inferenceOnly }),
+    defineUnary({ name, derivative: inferenceOnly }),
   ),
 ];

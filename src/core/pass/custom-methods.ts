@@ -1,9 +1,16 @@
-/** Custom methods of the user: criteria, patterns, solvers, rounding methods. Their exceptions are reported as errors of the option. */
+/**
+ * Checks and calls custom methods that users write: criteria, patterns, solvers, rounding methods. Exceptions
+ * in them are reported as errors of the option.
+ */
 import { failureOfCode, PithError } from "../errors.ts";
 
+/** The names of a method's functions, at least one of which must exist. */
 export type Does = string | readonly string[];
 
-/** Returns whether a value is a method `{ id, [does] }`, with a valid statistic if it has `evidence`. */
+/**
+ * Returns whether a value is a method: an object with an `id` and one of the functions `does`. If it has
+ * `evidence`, that must be a valid statistic.
+ */
 export function isMethod(value: unknown, does: Does): boolean {
   const evidence = memberOf(value, "evidence");
   const hasValidStatistic = evidence === undefined || typeof memberOf(evidence, "begin") === "function";
@@ -11,6 +18,7 @@ export function isMethod(value: unknown, does: Does): boolean {
   return hasValidStatistic && hasFunction && typeof memberOf(value, "id") === "string";
 }
 
+/** Returns a property of any value; undefined if the value is not an object or its getter throws. */
 export function memberOf(value: unknown, name: string): unknown {
   try {
     return typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
@@ -23,9 +31,9 @@ export const areMatrices = (value: unknown): boolean =>
   Array.isArray(value) && value.every((item) => typeof memberOf(memberOf(item, "data"), "length") === "number");
 
 /**
- * Returns the result of a synchronous method.
- * @param whose The name of the method in errors: `The pattern "comb"`.
- * @throws PithError E_OPTION if it throws or returns a promise.
+ * Returns the result of a custom method, which must be synchronous.
+ * @param whose The method in error messages, such as `The pattern "comb"`.
+ * @throws PithError E_OPTION if the method throws or returns a promise.
  */
 export function answerOf<T>(whose: string, method: () => T): T {
   let answer: T;
@@ -41,7 +49,10 @@ export function answerOf<T>(whose: string, method: () => T): T {
   });
 }
 
-/** Returns the result of a method. @throws PithError E_OPTION if it throws. */
+/**
+ * Returns the result of a custom method, which can be a promise.
+ * @throws PithError E_OPTION if the method throws.
+ */
 export async function awaitedAnswerOf<T>(whose: string, method: () => T | Promise<T>): Promise<T> {
   try {
     return await method();
@@ -55,8 +66,8 @@ interface Collecting {
 }
 
 /**
- * Wraps a method's statistic so that its errors are reported as the method's.
- * @param answered `awaitedAnswerOf` if its results can be promises.
+ * Wraps the statistic of a custom method, so that its exceptions name the method.
+ * @param answered `awaitedAnswerOf` if the results of `add` can be promises, otherwise `answerOf`.
  */
 export function statisticOf<S extends Collecting>(
   whose: string,

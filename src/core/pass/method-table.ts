@@ -1,4 +1,4 @@
-/** Options whose value is the name of a method, or a custom method. */
+/** Defines options whose value is the name of a built-in method, or a custom method. */
 import * as v from "valibot";
 import { type Does, isMethod, memberOf } from "./custom-methods.ts";
 import { modulePath } from "./modules.ts";
@@ -28,18 +28,21 @@ export function methodTable<M extends object, const Name extends string>(
     rows: names.map((name) => [name, methods[name].summary] as const),
   };
   return {
-    /** Accepts a name, a method `{ id, [does] }`, or the path of a module that exports one. */
+    /** Accepts the name of a method, a custom method, or the path of a module that exports one. */
     schema: v.union([v.picklist(names), custom, modulePath(accepted, names)], accepted),
     meanings,
-    /** Returns the given method; undefined for the path of a module or anything else. */
+    /**
+     * Returns the method that an option names or contains; undefined for anything else, such as the path of a
+     * module.
+     */
     known: resolve,
-    /** Returns the given method, after modules were opened. */
+    /** Returns the method that an option names or contains, once `openModules` has replaced paths. */
     of(value: string | M): M {
       const method = typeof value === "string" ? named.get(value) : value;
       if (method === undefined) throw new Error(`There is no method "${value}".`);
       return method;
     },
-    /** Returns whether a method needs samples; does not validate it. */
+    /** Returns whether a method needs samples. Does not validate the method. */
     looksAtSamples(value: unknown): boolean {
       return memberOf(resolve(value), "evidence") !== undefined;
     },

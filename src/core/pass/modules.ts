@@ -1,22 +1,25 @@
-/** Options that name a file that the pass receives opened: a model, or a user's module (`importance: ./mine.mjs` uses its default export). */
+/**
+ * Opens options that are paths: models, and modules of the user (`importance: ./mine.mjs` uses the module's
+ * default export).
+ */
 
 import * as v from "valibot";
 import { importModule } from "#platform";
 import { asPithError, PithError } from "../errors.ts";
 import { Model } from "../graph/model.ts";
-import { understood } from "./options.ts";
+import { parsableBy } from "./options.ts";
 import type { OptionValues } from "./pass.ts";
 import { nodesAt } from "./schema.ts";
 import { didYouMean } from "./suggest-option.ts";
 
 const path = /\.m?[jt]s$/;
 
-const schemas = new WeakSet<object>();
+const moduleSchemas = new WeakSet<object>();
 
 /**
- * Returns a union member for the path of a module.
+ * Returns a schema for the path of a module, to be combined with others in a union.
  * @param message The error message for any other text.
- * @param words Other accepted words.
+ * @param words Other accepted words, which are suggested for similar text.
  */
 export function modulePath(
   message: string,
@@ -25,13 +28,15 @@ export function modulePath(
   const read = (text: string): void => {
     if (!path.test(text)) throw new PithError("E_OPTION", message, { hint: didYouMean(text, words) });
   };
-  const schema = v.pipe(v.string(), understood(read));
-  schemas.add(schema);
+  const schema = v.pipe(v.string(), parsableBy(read));
+  moduleSchemas.add(schema);
   return schema;
 }
 
 export function isModule(schema: v.GenericSchema, name: string, value: unknown): value is string {
-  return typeof value === "string" && path.test(value) && nodesAt(schema, [name]).some((node) => schemas.has(node));
+  return (
+    typeof value === "string" && path.test(value) && nodesAt(schema, [name]).some((node) => moduleSchemas.has(node))
+  );
 }
 
 /**
@@ -49,7 +54,11 @@ export async function openModules(
   return Object.keys(opened).length === 0 ? options : { ...options, ...opened };
 }
 
-/** Returns the default export of a user's module. @throws PithError as `openModules`. */
+/**
+ * Returns the default export of a user's module.
+ * @param at The option, for error messages.
+ * @throws PithError as `openModules` does.
+ */
 export async function defaultExport(file: string, at: string): Promise<unknown> {
   const module = await importModule(file, "E_OPTION").catch((cause: unknown) => {
     throw asPithError(cause).reworded({ at });
@@ -61,22 +70,25 @@ export async function defaultExport(file: string, at: string): Promise<unknown> 
   return module.default;
 }
 
-const ofModels = new WeakSet<object>();
+const modelSchemas = new WeakSet<object>();
 
 /** Returns a schema for a model or its path; the pass receives the opened model. */
 export function modelOption(message = "takes a model or the path of one"): v.GenericSchema<string | Model, Model> {
   const schema = v.union([v.string(), v.instance(Model)], message) as v.GenericSchema<string | Model, Model>;
-  ofModels.add(schema);
+  modelSchemas.add(schema);
   return schema;
 }
 
-/** Replaces paths by models. @throws PithError as `open`. */
+/**
+ * Replaces paths by models.
+ * @throws PithError as `open` does.
+ */
 export async function openModels(
   schema: v.GenericSchema,
   options: OptionValues,
   open: (path: string) => Promise<Model>,
 ): Promise<Record<string, unknown>> {
-  const isModel = (path: readonly (string | number)[]) => nodesAt(schema, path).some((node) => ofModels.has(node));
+  const isModel = (path: readonly (string | number)[]) => nodesAt(schema, path).some((node) => modelSchemas.has(node));
   const openPath = (value: unknown) => (typeof value === "string" ? open(value) : value);
   const opened: Record<string, unknown> = { ...options };
   for (const [name, value] of Object.entries(options)) {

@@ -1,4 +1,7 @@
-/** Recipe steps that passes offer to the search for a smaller model, with estimates made before a run. */
+/**
+ * Describes recipe steps that passes offer to the search for a smaller model, with estimates made before any
+ * run.
+ */
 import type { Inference } from "../analysis/infer.ts";
 import type { Model } from "../graph/model.ts";
 import type { OptionValues } from "./pass.ts";
@@ -6,42 +9,59 @@ import type { OptionValues } from "./pass.ts";
 export interface Move {
   readonly name: string;
   readonly options: OptionValues;
-  /** A recipe has at most one structure and one number format. Recovery steps come between them, one of each family; training can follow the format. */
+  /**
+   * The kind of step. A recipe has at most one "structure" and one "numbers" step (number format). "healing"
+   * steps recover accuracy between them, at most one per family; a step that trains can also follow the number
+   * format.
+   */
   readonly kind: "structure" | "healing" | "numbers";
-  /** Moves of one family differ only in degree. */
+  /** Moves of one family differ only in strength. */
   readonly family: string;
-  /** The estimated share of the file size that remains (default: 1). */
+  /** The estimated share of the file size that remains; 1 by default. */
   readonly left?: number;
-  /** For a number format: the part of `left` that does not depend on the weights: nodes, names, scales (default: 0). */
+  /**
+   * For a number format: the part of `left` that does not depend on the weights, such as nodes, names and
+   * scales; 0 by default.
+   */
   readonly fixed?: number;
-  /** For a number format: its loss relative to others of its family. A search tries one of a family first and chooses others by its result. */
+  /**
+   * For a number format: its loss relative to others of its family. A search first tries one format of a family
+   * and uses its result to choose others.
+   */
   readonly loses?: number;
-  /** For recovery steps: the estimated share of a loss that they recover. */
+  /** For recovery steps: the estimated share of the loss that they recover. */
   readonly heals?: number;
-  /** The estimated work, in runs of the original on one sample. */
+  /** The estimated work, in runs of the original model on one sample. */
   readonly runs: number;
-  /** Whether layers fall back to less lossy forms if the result misses the goal. */
+  /** Whether individual layers fall back to less lossy formats if the result misses the goal. */
   readonly spares?: boolean;
-  /** The bits of each layer are chosen for a file of this many bytes. */
+  /** The file size in bytes for which the bits of each layer are chosen. */
   readonly bytes?: number;
   /** For a number format: whether a recovery step that trains can follow. */
   readonly isTrainable?: boolean;
   /** Whether the result is useless without training. */
   readonly needsTraining?: boolean;
-  /** For recovery steps and number formats: whether they train on all training samples, so that a search tries them after cheaper ones. */
+  /**
+   * For recovery steps and number formats: whether they train on all training samples. A search then tries them
+   * after cheaper moves.
+   */
   readonly trains?: boolean;
 }
 
 export interface MovesRequest {
   readonly model: Model;
   readonly inference: Inference;
-  /** The number of samples for calibration and training; 0 if there are none. */
+  /** The number of samples for calibration and for training; 0 if there are none. */
   readonly samples: { readonly calibrate: number; readonly train: number };
   readonly hasLabels: boolean;
+  /** The goal for the file size, in bytes. */
   readonly bytes?: number | undefined;
-  /** The compressed size decides, so formats that are only smaller after gzip or brotli are candidates. */
+  /**
+   * Whether the compressed size decides. Formats that are smaller only after gzip or brotli are then
+   * candidates.
+   */
   readonly forDownload?: boolean;
-  /** The target runtimes; empty: all. */
+  /** The target runtimes. An empty list means all. */
   readonly target: readonly string[];
 }
 

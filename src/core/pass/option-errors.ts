@@ -1,4 +1,4 @@
-/** Formats schema issues: the place, the accepted values, and the probable name. */
+/** Formats violations of option schemas: the option, the accepted values, and the probable name. */
 
 import * as v from "valibot";
 import { stripPeriod } from "../errors.ts";
@@ -7,8 +7,9 @@ import { rejectionOf } from "./options.ts";
 import { insteadAt, namesAt } from "./schema.ts";
 import { didYouMean, unknownOptionHint } from "./suggest-option.ts";
 
+/** The violation of an option schema. */
 export interface Misfit {
-  /** For a missing option, the path that it would have. */
+  /** The path of the option, as it would be for a missing option. */
   readonly path: readonly (string | number)[];
   readonly part: "key" | "value";
   readonly sentence: string;
@@ -19,7 +20,7 @@ export interface MisfitOptions {
   readonly owner: string;
   /** Options that the user cannot set here. */
   readonly withheld?: readonly string[];
-  /** Placeholder values of these while the others are checked. */
+  /** Placeholder values for these options while the others are checked. */
   readonly standIns?: Readonly<Record<string, unknown>>;
 }
 
@@ -31,20 +32,21 @@ interface Issue {
   readonly received: string;
   readonly input: unknown;
   readonly requirement?: unknown;
+  /** The path of the invalid value. `origin` tells whether its key or its value is invalid. */
   readonly path?: readonly { readonly origin: string; readonly key: unknown }[] | undefined;
   readonly issues?: readonly Issue[] | undefined;
 }
 
-/** Returns the most informative issue of a schema checked with `inWords`. */
+/** Returns the most informative violation of a schema that was checked with `inWords`. */
 export function misfitOf(
   schema: v.GenericSchema,
   issues: readonly [v.BaseIssue<unknown>, ...v.BaseIssue<unknown>[]],
   { owner, withheld = [], standIns = {} }: MisfitOptions,
 ): Misfit {
-  const issue = sharpest(issues);
+  const issue = mostInformative(issues);
   const rejection = rejectionOf(issue);
   const issuePath = (issue.path ?? []).map(({ key }) => (typeof key === "number" ? key : String(key)));
-  // A check of several options names the one that does not fit.
+  // A check of several options names the invalid one in its rejection.
   const path = issuePath.length === 0 && rejection?.at !== undefined ? [rejection.at] : issuePath;
   const last = String(path.at(-1) ?? "");
   if (isUnknown(issue)) {
@@ -57,7 +59,7 @@ export function misfitOf(
   }
   const expectation = stripPeriod(issue.message);
   const words = [...(issue.expected ?? "").matchAll(/"([^"]+)"/g)].map(([, word = ""]) => word);
-  // An option language's issue already quotes the value.
+  // Errors of option texts already quote the value.
   const isText = typeof issue.input === "string" && expectation.includes(shown(issue.input));
   const isQuoted = path.length === 0 || issue.type === "check" || isText;
   return {
@@ -88,8 +90,11 @@ export function unknownName(
   };
 }
 
-/** Returns the most informative issue: a mistyped name rather than a missing one, and of a union the member that looked inside the value. */
-function sharpest(issues: readonly [Issue, ...Issue[]], names: readonly string[] = []): Issue {
+/**
+ * Returns the most informative issue. A mistyped name is preferred to a missing one. For a union, the issue
+ * comes from the member that matched the outer structure of the value.
+ */
+function mostInformative(issues: readonly [Issue, ...Issue[]], names: readonly string[] = []): Issue {
   const isMistyped = (issue: Issue): boolean => isUnknown(issue) && !names.includes(String(issue.path?.at(-1)?.key));
   const [first] = issues;
   const issue = issues.find(isMistyped) ?? issues.find(({ kind }) => kind === "validation") ?? first;
@@ -97,7 +102,7 @@ function sharpest(issues: readonly [Issue, ...Issue[]], names: readonly string[]
   const [firstInner, ...more] = inner;
   if (firstInner === undefined) return issue;
   const missing = inner.filter(({ expected, path }) => path?.at(-1)?.origin === "key" && expected !== "never");
-  const chosen = sharpest(
+  const chosen = mostInformative(
     [firstInner, ...more],
     missing.map(({ path }) => String(path?.at(-1)?.key)),
   );
@@ -108,7 +113,7 @@ function isUnknown({ type, expected }: Issue): boolean {
   return type === "strict_object" && expected === "never";
 }
 
-/** Formats the accepted values of an option: ": expected at least 1". */
+/** Returns the accepted values of an option, such as ": expected at least 1". */
 function summaryOf(schema: v.GenericSchema, name: string, standIns: Readonly<Record<string, unknown>>): string {
   const result = v.safeParse(schema, { ...standIns, [name]: null }, inWords);
   const issue: Issue | undefined = result.success
@@ -117,8 +122,8 @@ function summaryOf(schema: v.GenericSchema, name: string, standIns: Readonly<Rec
   return issue === undefined ? "" : `: ${stripPeriod(issue.message)}`;
 }
 
-/** The fallback message of schemas: derived from their form. */
-export const inWords = { message: (issue: v.BaseIssue<unknown>): string => `expected ${readable(issue)}` };
+/** A valibot configuration that derives messages from the type of a schema if the schema has no message. */
+export const inWords = { message: (issue: v.BaseIssue<unknown>): string => `expected ${expectationText(issue)}` };
 
 const words: ReadonlyMap<string, string> = new Map([
   ["Array", "a list"],
@@ -128,7 +133,7 @@ const words: ReadonlyMap<string, string> = new Map([
   ["boolean", "true or false"],
 ]);
 
-function readable({ expected, type }: Pick<Issue, "expected" | "type">): string {
+function expectationText({ expected, type }: Pick<Issue, "expected" | "type">): string {
   if (type === "integer") return "an integer";
   if (type === "non_empty") return "at least one";
   const parts = (expected ?? "something else").replace(/[()]/g, "").split(" | ");
@@ -143,7 +148,7 @@ function readable({ expected, type }: Pick<Issue, "expected" | "type">): string 
 /** Formats a value for a message: plain data as truncated JSON, other objects by their keys or type name. */
 export function shown(value: unknown): string {
   if (typeof value === "function") return "a function";
-  // JSON has no NaN and no infinities.
+  // JSON cannot represent NaN and infinities, so they become text.
   const finite = (_: string, part: unknown): unknown =>
     typeof part === "number" && !Number.isFinite(part) ? String(part) : part;
   if (typeof value === "number") return String(value);

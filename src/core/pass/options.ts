@@ -1,23 +1,26 @@
-/** Options that several passes share, declared once, and checks of option texts. */
+/** Declares options that several passes share, and checks of option texts. */
 import * as v from "valibot";
 import { PithError, stripPeriod } from "../errors.ts";
 
 export interface FlagMetadata {
   readonly short?: string;
   readonly value?: string;
-  /** Help of the flag --no-…, if the default is true. */
+  /** The help text of the flag --no-…, for an option that is true by default. */
   readonly negated?: string;
-  /** Per-layer options, given as `conv1:option=value`. */
+  /** Whether the option is set per layer, as in `conv1:option=value`. */
   readonly perLayer?: boolean;
-  /** Rejects 1 without a percent sign, because it could mean 1 % or all. If false, a number up to 1 is not a share. */
+  /**
+   * How numbers without a percent sign are read. True rejects 1, because it could mean 1 % or all. False reads
+   * numbers up to 1 as counts, not shares.
+   */
   readonly percent?: boolean;
   /** Whether `--help` shows the flag; `--help-all` shows every flag. */
   readonly common?: boolean;
-  /** The help heading of the flag; default: "Options:". */
+  /** The help heading above the flag; "Options:" by default. */
   readonly group?: string;
-  /** The meanings of the accepted words: a section of the help after the flags. */
+  /** The accepted words with their meanings, as a section after the flags in the help. */
   readonly meanings?: Meanings;
-  /** Words that are not accepted, with the equivalent: the hint of the error. */
+  /** Words that are not accepted, with the advice that the error shows for each. */
   readonly instead?: Readonly<Record<string, string>>;
 }
 
@@ -26,10 +29,11 @@ export interface Meanings {
   readonly rows: readonly (readonly [word: string, meaning: string])[];
 }
 
+/** Adds a help text and flag metadata to a schema. */
 export const described = <S extends v.GenericSchema>(schema: S, text: string, facts: FlagMetadata = {}) =>
   v.pipe(schema, v.description(text), v.metadata({ ...facts }));
 
-/** As `described`, for an optional option without a default. */
+/** Adds a help text and flag metadata, and makes the option optional without a default. */
 export const option = <S extends v.GenericSchema>(schema: S, text: string, facts: FlagMetadata = {}) =>
   described(v.optional(schema), text, facts);
 
@@ -39,7 +43,7 @@ export const positiveOption = v.pipe(v.number(), v.gtValue(0, "must be above 0")
 
 export const minutesOption = v.pipe(positiveOption, v.maxValue(43_200, "must be at most 43200 (30 days)"));
 
-/** A file size with decimal units: a megabyte is a million bytes. */
+/** A file size with decimal units (1 MB = 1,000,000 bytes). */
 export const sizeOption = v.pipe(v.string(), v.regex(/^\d+(\.\d+)?\s*[kMG]?B$/i, "takes a size such as 300kB or 2MB"));
 
 export function bytesOf(text: string): number {
@@ -47,13 +51,16 @@ export function bytesOf(text: string): number {
   return Number(number) * { "": 1, k: 1e3, m: 1e6, g: 1e9 }[unit.toLowerCase() as "" | "k" | "m" | "g"];
 }
 
-/** A compressed size: a file size, or bits per weight. */
+/** A compressed size, as a file size or as bits per weight. */
 export const downloadOption = v.pipe(
   v.string(),
   v.regex(/^\d+(\.\d+)?\s*([kMG]?B|bpw)$/i, "takes a size such as 100kB, or bits per weight such as 2.5bpw"),
 );
 
-/** @param weights number of the model's weights. */
+/**
+ * Returns a compressed size in bytes.
+ * @param weights The number of the model's weights.
+ */
 export function downloadBytesOf(text: string, weights: number): number {
   const [, bits] = /^([\d.]+)\s*bpw$/i.exec(text) ?? [];
   return bits === undefined ? bytesOf(text) : (Number(bits) * weights) / 8;
@@ -63,9 +70,12 @@ type Reader = (value: unknown) => PithError | undefined;
 
 const readers = new WeakMap<object, Reader>();
 
-/** Rejects a value with the error that `read` throws, so that option languages are parsed before any work. The caller adds the option's name. */
-export function understood<T>(read: (value: T) => unknown) {
-  const refuse = (value: T): PithError | undefined => {
+/**
+ * Returns a check that rejects a value with the error that `read` throws. Option texts are thereby parsed
+ * before any work. The caller adds the option's name to the message.
+ */
+export function parsableBy<T>(read: (value: T) => unknown) {
+  const rejection = (value: T): PithError | undefined => {
     try {
       read(value);
       return undefined;
@@ -74,14 +84,14 @@ export function understood<T>(read: (value: T) => unknown) {
       throw error;
     }
   };
-  const requirement = (value: T): boolean => refuse(value) === undefined;
-  readers.set(requirement, refuse as Reader);
+  const requirement = (value: T): boolean => rejection(value) === undefined;
+  readers.set(requirement, rejection as Reader);
   return v.check<T, (issue: v.CheckIssue<T>) => string>(requirement, ({ input }) =>
-    stripPeriod(refuse(input)?.sentence ?? ""),
+    stripPeriod(rejection(input)?.sentence ?? ""),
   );
 }
 
-/** Returns the error behind an issue of `understood`. */
+/** Returns the error that caused an issue of `parsableBy`; undefined for other issues. */
 export function rejectionOf({
   requirement,
   input,
@@ -99,7 +109,7 @@ const names = v.optional(
   v.union([v.string(), v.array(v.string())], "takes the name of a layer, or a list of names and patterns"),
 );
 
-/** Per-layer options: `entries`, which have no defaults. */
+/** Returns an option that sets `entries` per layer. */
 export const overridesOption = <E extends v.ObjectEntries>(entries: E) => {
   const names = Object.keys(entries);
   return described(
@@ -111,15 +121,18 @@ export const overridesOption = <E extends v.ObjectEntries>(entries: E) => {
 
 const listed = { value: "layer,…", group: layersGroup };
 
-/** The type of `selectionOptions` with descriptions: editors show none for spread entries. */
+/** The options of `selectionOptions` with descriptions, because editors do not show them for spread entries. */
 export interface LayerSelection {
-  /** Names or patterns of layers, or operator types. Default: all. */
+  /** Names or patterns of layers, or operator types; all by default. */
   readonly layers?: string | string[] | undefined;
   /** Names or patterns of layers to exclude. */
   readonly except?: string | string[] | undefined;
 }
 
-/** `layers` and `except`, as `selectLayers` takes them. `verb` is what the pass does to a layer. */
+/**
+ * Returns the options `layers` and `except`, which `selectLayers` reads.
+ * @param verb The verb for what the pass does to a layer, for the help.
+ */
 export const selectionOptions = (verb: string, opposite = "exclude") => ({
   layers: described(
     names,

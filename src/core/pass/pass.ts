@@ -1,14 +1,14 @@
-/** A pass is a function with metadata that the library, the command line and recipes share. */
+/** Defines passes: functions with metadata that the library, the command line and recipes share. */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
-import { restate } from "../analysis/stale-types.ts";
+import { updateStatedTypes } from "../analysis/stale-types.ts";
 import { createEngine, type Engine } from "../engine/index.ts";
 import { asPithError, type Miss, PithError } from "../errors.ts";
 import { passKey } from "../graph/emit.ts";
 import type { Graph } from "../graph/graph.ts";
 import { structureHash } from "../graph/hash.ts";
 import type { Model } from "../graph/model.ts";
-import { nameApart } from "../graph/names.ts";
+import { makeNamesDistinct } from "../graph/names.ts";
 import { removeUnused } from "../graph/remove-unused.ts";
 import { type GraphSnapshot, graphSnapshot, snapshot } from "../graph/snapshot.ts";
 import { verify } from "../graph/verify.ts";
@@ -22,63 +22,70 @@ export interface Context {
   readonly engine: Engine;
   readonly seed: number;
   readonly signal: AbortSignal;
-  /** Training stops before its first step and only reports what it would change. */
+  /** Whether training stops before its first step and reports only what it would change. */
   readonly dryRun?: boolean | undefined;
-  /** Ids are stable: "epoch", "chance". Warnings go into reports; notes only show progress. */
+  /**
+   * Reports an event. Ids are stable, such as "epoch". Warnings appear in reports; notes only show progress.
+   */
   log(event: { readonly id: string; readonly text: string; readonly level?: "note" | "warning" }): void;
-  /** `figures` is the current result: "loss 0.2134". */
+  /** Reports progress. `figures` describes the current result, such as "loss 0.2134". */
   progress(done: number, total?: number, figures?: string): void;
+  /** Opens the model at a path or under another name. */
   open(reference: string): Promise<Model>;
 }
 
 export interface Change {
   readonly at: string;
   readonly what: string;
-  /** The change without details that differ by place, for grouping and counting (default: `what`). */
+  /** The change without details that differ between places, for grouping and counting; `what` by default. */
   readonly kind?: string;
   /** For `simplify`: the rule that changed the model, a name for its options `only` and `skip`. */
   readonly rule?: string;
-  /** For a "quantized" or "rounded" weight: bits per element. */
+  /** Bits per element, for a "quantized" or "rounded" weight. */
   readonly bits?: number;
-  /** The speedup, timed in isolation. */
+  /** The speedup factor, measured on this change alone. */
   readonly speed?: number;
-  /** The scope of the option that decided: the pass, the operator type, or the layer. */
+  /** Which setting decided: that of the pass ("global"), of the operator type, or of the layer. */
   readonly decidedBy: "global" | "op" | "layer";
 }
 
-/** Formats "72 of 216 pruned (per-layer override)". */
+/** Formats a change, such as "72 of 216 pruned (per-layer override)". */
 export const changeText = ({ what, decidedBy }: Change): string =>
   decidedBy === "global" ? what : `${what} (per-${decidedBy === "op" ? "operator" : "layer"} override)`;
 
-/** The `kind` of a change that removes an input or output of the model. */
-export const noLongerThere = "no longer there";
-/** The `kind` of a change that alters the values of layers, but not the outputs of the model. */
-export const movedFactors = "scaled";
+/** The `kind` of changes that remove an input or output of the model. */
+export const removedPortKind = "no longer there";
+/** The `kind` of changes that alter the values of layers without altering the outputs of the model. */
+export const scaledKind = "scaled";
 
 export interface Outcome {
   readonly changes: readonly Change[];
   readonly misses: readonly Miss[];
-  /** Set by a pass that learns from samples. */
+  /** Sample counts, set by a pass that learns from samples. */
   readonly learnt?: Learnt | undefined;
 }
 
-/** The number of samples that a pass learned from, if known. `checked` counts other samples, which decided whether changes were kept. */
+/**
+ * The number of samples that a pass learned from (`fitted`), and of other samples that decided whether changes
+ * were kept (`checked`). Undefined if unknown.
+ */
 export interface Learnt {
   readonly fitted: number | undefined;
   readonly checked: number | undefined;
 }
 
-/** The options of a pass, as given or completed. */
+/** The options of a pass, with or without defaults. */
 export type OptionValues = Readonly<Record<string, unknown>>;
 
+/** Tells for which options a pass needs samples. */
 export interface CalibrationData {
-  /** Returns why these options need samples. */
+  /** Returns why these options need samples; undefined if they do not. */
   when(options: OptionValues): string | undefined;
-  /** Returns whether samples are optional but help (default: no). */
+  /** Returns whether samples are optional but improve the result. The default is no. */
   helps?(options: OptionValues): boolean;
-  /** Returns whether these options train on the outputs of the model, with the training samples (default: no). */
+  /** Returns whether these options train on the model's outputs for the training samples. The default is no. */
   trains?(options: OptionValues): boolean;
-  /** Returns whether labels are needed, too (default: no). */
+  /** Returns whether these options also need labels. The default is no. */
   labelled?(options: OptionValues): boolean;
 }
 
@@ -87,93 +94,131 @@ export interface PassDescription {
   /** The name of the command and of the recipe step. */
   readonly id: string;
   readonly summary: string;
-  /** The use of its option `data`: to train, so that the result can exceed the original; or to calibrate. */
+  /**
+   * The use of the option `data`. "train" means training, so that the result can exceed the original.
+   * Otherwise, the data calibrates.
+   */
   readonly data?: "train" | CalibrationData;
-  /** Learns another model's outputs and needs no labels; unsplit data gives it some samples. */
+  /**
+   * Whether the pass learns the outputs of another model without labels. It then also receives samples of data
+   * without a predefined split.
+   */
   readonly learnsAnswers?: true;
-  /** The option that names the reference model. An `original` can be omitted if the context knows one. */
+  /** The option for the reference model. An `original` can be omitted if the context contains one. */
   readonly reference?: "teacher" | "original";
-  /** The option that names the model that the result is restored to: outputs are compared with that model. */
+  /** The option for the model that the pass restores. The result is compared with that model. */
   readonly restores?: string;
-  /** The option that names further reference models. */
+  /** The option for further reference models. */
   readonly furtherReferences?: string;
-  /** Checks a reference before any slow work. @throws PithError if it does not fit */
+  /**
+   * Checks a reference model before any slow work.
+   * @throws PithError if the reference does not fit.
+   */
   checkReference?(model: Model, reference: Model, options: OptionValues): Promise<void>;
-  /** Checks a copy of the model before any slow work. @throws PithError if the options do not fit */
+  /**
+   * Checks the options on a copy of the model before any slow work.
+   * @throws PithError if the options do not fit.
+   */
   checkModel?(copy: Model, options: OptionValues): Promise<void>;
-  /** Returns whether the pass makes the model smaller before training. Its loss is then checked only if a goal is given. */
+  /**
+   * Returns whether the pass makes the model smaller before it trains. Its loss is then checked only if the
+   * user gives a goal.
+   */
   cutsFirst?(options: OptionValues): boolean;
-  /** The result is untrained, so its loss is not checked. */
+  /** Whether the result is untrained, so that its loss is not checked. */
   readonly beginsAnew?: true;
-  /** The result must have a smaller file. */
+  /** Whether the result must have a smaller file. */
   readonly makesSmaller?: "file";
   /**
-   * Returns advice for a smaller loss: "Use a smaller `amount`".
-   * @param lostBefore The input model already had the loss.
+   * Returns advice for a smaller loss, such as "Use a smaller `amount`".
+   * @param lostBefore Whether the input model already had the loss.
    */
   gentler?(options: OptionValues, lostBefore?: boolean): string;
-  /** Advice for a result that is slower than its original, such as "Try `scheme: "static"`"; undefined if there is none. */
+  /**
+   * Returns advice for a result that is slower than the original, such as "Try `scheme: "static"`"; undefined
+   * if there is none.
+   */
   faster?(options: OptionValues): string | undefined;
-  /** Returns less lossy overrides for a layer, the least lossy last. */
+  /** Returns less lossy overrides for a layer, in descending order of loss. */
   milderForms?(options: OptionValues, change: Change): readonly OptionValues[];
-  /** Returns less lossy settings, the least lossy last. They are tried before `milderForms`. */
+  /**
+   * Returns less lossy settings of the pass, in descending order of loss. They are tried before `milderForms`.
+   */
   milderSettings?(options: OptionValues): readonly OptionValues[];
-  /** Returns settings of the method whose results compress best, the least lossy last. @throws PithError if the options exclude it. */
+  /**
+   * Returns the settings of the method whose results compress best, in descending order of loss.
+   * @throws PithError if the options exclude the method.
+   */
   downloadSettings?(options: OptionValues): readonly OptionValues[];
-  /** The pass that makes a reference with comparable layers, from the same options, for changes of kind `movedFactors`. */
+  /**
+   * The pass that, with the same options, makes a reference model whose layers are comparable. It is used for
+   * changes of kind `scaledKind`.
+   */
   readonly unrounded?: AnyPass;
-  /** Work on samples, named for a message ("gradients"), and its estimate per sample in runs of the model on one sample. */
+  /**
+   * Names the work on samples for a message ("gradients"), and estimates it per sample in runs of the model on
+   * one sample.
+   */
   readonly sampleWork?: { readonly name: string; runs(options: OptionValues): number };
   readonly moves?: Moves;
-  /** The command of the pass. Changed parts lose exporter metadata. */
+  /**
+   * The command-line command of the pass. A pass with a command removes exporter metadata from a changed model.
+   */
   readonly command?: PassCommand;
 }
 
-/** Returns the model whose layers compare with those of a result. @param run Runs a pass on the original with the result's options. */
+/**
+ * Returns the reference model whose layers are comparable with those of a result.
+ * @param run Runs a pass on the original with the options of the result.
+ */
 export async function equalizedReference(
   { unrounded }: AnyPass,
   original: Model,
   changes: readonly Change[],
   run: (pass: AnyPass) => Promise<Model>,
 ): Promise<Model> {
-  return unrounded !== undefined && changes.some(({ kind }) => kind === movedFactors) ? run(unrounded) : original;
+  return unrounded !== undefined && changes.some(({ kind }) => kind === scaledKind) ? run(unrounded) : original;
 }
 
 export interface PassCommand {
-  /** Returns the default suffix of the result: ".pruned" for model.pruned.onnx. */
+  /** Returns the suffix of the result's file name, such as ".pruned" for model.pruned.onnx. */
   suffix(options: OptionValues): string;
-  /** The suffix for the help, if it depends on options. */
+  /** The suffix as shown in the help, if it depends on options. */
   readonly results?: string;
-  /** The role of the input model, if it has a special one. */
+  /** The role of the input model in the help, if it differs from that of other commands. */
   readonly takes?: string;
-  /** The argument is the student. Without it, the input model is the reference. */
+  /**
+   * Whether the command's argument is the student. Without this argument, the reference model is the student.
+   */
   readonly takesStudent?: true;
-  /** Options that name other files: those read, which the result must not overwrite, and those written, except in a dry run. */
+  /** Options that name files which the command reads, so that the result must not overwrite them. */
   readonly reads?: readonly string[];
+  /** Options that name files which the command writes, except in a dry run. */
   readonly writes?: readonly string[];
-  /** Command lines without the leading `pith`. */
+  /** Command lines for the help, without the leading `pith`. */
   readonly examples: readonly string[];
-  /** Returns whether pruned values stay in the file as zeros. */
+  /** Returns whether pruned values are stored as zeros in the file. */
   storesZeros?(options: OptionValues): boolean;
-  /** Returns the next command line without the leading `pith`; a shell comment can follow. */
+  /** Returns the suggested next command line without the leading `pith`. A shell comment can follow. */
   next?(options: OptionValues, files: NextFiles): string | undefined;
 }
 
-/** Words of a command line, quoted for a shell. */
+/** Files for the suggested next command line, quoted for a shell. */
 export interface NextFiles {
   readonly model: string;
   readonly original: string | undefined;
+  /** The file that the command wrote. */
   readonly written: string;
-  /** The samples as given, or a placeholder. */
+  /** The samples that the user gave, or a placeholder. */
   readonly data: string;
-  /** Whether weights of the result are floats, which can be trained. */
+  /** Whether weights of the result are floats and can be trained. */
   readonly trainable: boolean;
-  /** Whether samples showed that the result meets its goal. */
+  /** Whether evaluation showed that the result meets its goal. */
   readonly holds: boolean;
 }
 
 export interface PassDefinition<S extends v.GenericSchema, R extends Outcome> extends PassDescription {
-  /** Declared once: command-line flags, JSON Schema and docs derive from it. */
+  /** The schema of the options, from which command-line flags, JSON Schema and docs are derived. */
   readonly options: S;
   run(model: Model, options: v.InferOutput<S>, context: Context): Promise<R>;
 }
@@ -189,19 +234,22 @@ export interface Pass<S extends v.GenericSchema = v.GenericSchema, R extends Out
   readonly options: S;
 }
 
-/** A pass of unknown options, which it checks itself. */
+/** A pass whose option types are unknown at compile time. It validates its options when called. */
 export interface AnyPass extends PassDescription {
   (...rest: never[]): Promise<Outcome>;
   readonly options: v.GenericSchema;
 }
 
-/** Whether passes check their contract (`definePass`): slow, so only tests enable it. */
+/** Whether passes check their contract (see `definePass`). The check is slow, so only tests enable it. */
 export const contract = { checked: false };
 
 /**
- * Makes a pass from its definition.
- * A call first checks its options. E_OPTION names an invalid option and the accepted values, or a concurrent pass on the same model. New nodes
- * record the pass in their metadata. With `contract.checked`, the result must verify, and a pass that reports no change must change nothing.
+ * Makes a pass from its definition. A call of the pass
+ * - validates its options; E_OPTION names the invalid option and the accepted values, or a concurrent pass on
+ *   the same model;
+ * - records the pass in the metadata of new nodes;
+ * - with `contract.checked`, throws an error if the result is not valid, or if the model changed although no
+ *   change was reported.
  */
 export function definePass<S extends v.GenericSchema, R extends Outcome>(definition: PassDefinition<S, R>): Pass<S, R> {
   const { run, ...description } = definition;
@@ -213,7 +261,7 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
     const outer: Inside = rest[1] ?? {};
     const context = completeContext(outer);
     const completed = await openModels(options, parsed as OptionValues, context.open);
-    // In a recipe, the name "original" means the recipe's input model.
+    // In a recipe, the name "original" stands for the recipe's input model.
     if (description.reference === "original" && completed.original === undefined)
       completed.original = await context.open("original").catch((error: unknown) => void asPithError(error));
     if (snapshots.has(model.graph) && outer[changing] !== model.graph)
@@ -238,14 +286,14 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
   return Object.assign(call, description);
 }
 
-/** The key in the context of nested passes for the graph that the outer pass changes, which they may change, too. */
+/** The context key for the graph that an outer pass is changing. Nested passes can change this graph, too. */
 const changing = Symbol("changing");
 type Inside = Partial<Context> & { readonly [changing]?: Graph };
 
-/** Graph states before the running pass: nested passes share them until one changes something. */
+/** The graph state before the running pass. Nested passes share it until one of them changes the graph. */
 const snapshots = new WeakMap<Graph, GraphSnapshot>();
 
-/** Runs work on a model, and restores the model if the work throws, is aborted, or reports no change. */
+/** Runs work on a model. Restores the model if the work throws, is aborted, or reports no change. */
 export async function atomically<R extends Outcome>(model: Model, work: () => Promise<R>): Promise<R> {
   const { graph } = model;
   const outer = snapshots.get(graph);
@@ -265,16 +313,17 @@ export async function atomically<R extends Outcome>(model: Model, work: () => Pr
   }
 }
 
-/** Finishes every change of a model: updates the format and the inferred types. */
+/** Updates the IR version, names and stated types after a change of the model. */
 function finishPass(model: Model): void {
   leaveDefaults(model);
-  nameApart(model);
+  makeNamesDistinct(model);
   infer(model);
-  restate(model);
+  updateStatedTypes(model);
 }
 
 /**
- * Leaves only real inputs. Stored tensors among the inputs are weights up to IR 3, and later overridable defaults, which passes treat as constants.
+ * Removes stored tensors from the inputs. Up to IR version 3, they are weights; later, they are overridable
+ * defaults, which passes treat as constants.
  */
 function leaveDefaults(model: Model): void {
   const old = model.header.irVersion < 4;
@@ -291,18 +340,25 @@ function checkContract(id: string, model: Model, { changes }: Outcome, before: s
     throw new Error(`${id} changed the model but reported no change.`);
 }
 
-/** @throws PithError E_OPTION with the path of the first invalid option, what is accepted, and the nearest name for a mistyped one. */
+/**
+ * Validates options and fills in defaults.
+ * @throws PithError E_OPTION with the path of the first invalid option and the accepted values. For a mistyped
+ * name, the hint contains the most similar one.
+ */
 export function parseOptions<S extends v.GenericSchema>(owner: string, schema: S, options: unknown): v.InferOutput<S> {
   const result = v.safeParse(schema, options, inWords);
   if (result.success) return result.output;
   const { path, part, sentence, hint } = misfitOf(schema, result.issues, { owner });
-  // Names the owner if the pass itself lacks an option.
+  // The message names the owner once: before the path, or, for an unknown option of the pass, in the sentence
+  // itself.
   const at = path.length === 0 ? "" : `"${path.join(".")}": `;
   const place = part === "key" && path.length === 1 ? "" : `${owner}: ${at}`;
   throw new PithError("E_OPTION", `${place}${sentence}.`, { hint });
 }
 
-/** Fills in defaults: the installed ONNX Runtime, models opened from files, seed 0, no output. */
+/**
+ * Completes a context with defaults: the installed ONNX Runtime, models from files, seed 0, and no log output.
+ */
 export function completeContext(context: Partial<Context> = {}): Context {
   return {
     engine: context.engine ?? createEngine(),

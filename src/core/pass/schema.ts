@@ -1,4 +1,4 @@
-/** Reads option schemas: valibot keeps its declarations as plain properties. */
+/** Reads option schemas. Valibot stores declarations as plain properties. */
 import type * as v from "valibot";
 import { groupBy } from "../tensor/group-by.ts";
 import type { FlagMetadata } from "./options.ts";
@@ -25,7 +25,7 @@ export interface PipeItem {
   readonly metadata?: FlagMetadata;
 }
 
-/** Returns the entries of an object schema at a path; a union has those of its members. */
+/** Returns the entries of an object schema at a path. For a union, these are the entries of all members. */
 export function entriesAt(
   schema: v.GenericSchema,
   path: readonly (string | number)[] = [],
@@ -39,7 +39,7 @@ export function namesAt(schema: v.GenericSchema, path: readonly (string | number
   return [...entriesAt(schema, path).keys()];
 }
 
-/** Returns the kind of numbers that an option accepts; undefined for none. */
+/** Returns which numbers an option accepts: any, or integers only ("whole"); undefined if it accepts none. */
 export function numbersAt(schema: v.GenericSchema, path: readonly (string | number)[]): "any" | "whole" | undefined {
   const numbers = nodesAt(schema, path).filter(({ type }) => type === "number");
   if (numbers.length === 0) return undefined;
@@ -50,7 +50,7 @@ export function isWhole({ pipe = [] }: Pick<SchemaNode, "pipe">): boolean {
   return pipe.some((part) => part.type === "integer" || isWhole(part));
 }
 
-/** Returns the hint (`instead`) for a word that the option at this path does not accept. */
+/** Returns the advice for words that the option at this path does not accept, by word (`instead`). */
 export function insteadAt(
   schema: v.GenericSchema,
   path: readonly (string | number)[],
@@ -59,22 +59,22 @@ export function insteadAt(
   return Object.assign({}, ...parts.map(({ metadata }) => metadata?.instead));
 }
 
-/** Returns the schemas of an option at a path, including wrapped ones and union members. */
+/** Returns all schemas of an option at a path, including wrapped schemas and union members. */
 export function nodesAt(schema: v.GenericSchema, path: readonly (string | number)[]): readonly SchemaNode[] {
-  let nodes = open(schema as SchemaNode);
+  let nodes = flattenSchema(schema as SchemaNode);
   for (const key of path) {
     nodes = nodes.flatMap((node) => {
       const inner = typeof key === "number" ? node.item : (node.entries?.[key] ?? node.value);
-      return inner === undefined ? [] : open(inner);
+      return inner === undefined ? [] : flattenSchema(inner);
     });
   }
   return nodes;
 }
 
-/** Returns a schema, the schemas that it wraps, and union members. */
-export function open(node: SchemaNode): SchemaNode[] {
+/** Returns a schema together with the schemas that it wraps, and union members. */
+export function flattenSchema(node: SchemaNode): SchemaNode[] {
   const inner = [...(node.wrapped === undefined ? [] : [node.wrapped]), ...(node.options ?? []).filter(isSchema)];
-  return [node, ...inner.flatMap(open)];
+  return [node, ...inner.flatMap(flattenSchema)];
 }
 
 function isSchema(value: unknown): value is SchemaNode {

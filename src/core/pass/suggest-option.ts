@@ -1,8 +1,8 @@
-/** Suggests an option for a mistyped name, or for a name that other tools use. */
+/** Suggests an option for a mistyped name, or for a name from another tool. */
 import { allNearest, nearest } from "../graph/nearest.ts";
 
-/** Other tools' option names, in lower case without hyphens, and their names here. */
-const elsewhere: ReadonlyMap<string, string> = new Map([
+/** Option names of other tools, in lower case without hyphens, with the equivalent Pith options. */
+const synonyms: ReadonlyMap<string, string> = new Map([
   ["lr", "learningRate"],
   ["wd", "weightDecay"],
   ["bs", "batch"],
@@ -28,8 +28,11 @@ const elsewhere: ReadonlyMap<string, string> = new Map([
   ["multiple", "roundTo"],
 ]);
 
-/** Removed options in the same form: an option that only the commands that had them have, and the advice. */
-const removed: ReadonlyMap<string, readonly [beside: string, advice: string]> = new Map([
+/**
+ * Removed options, in lower case without hyphens. `beside` is an option that only the commands with the removed
+ * option have; `advice` is the hint.
+ */
+const removedOptions: ReadonlyMap<string, readonly [beside: string, advice: string]> = new Map([
   ["tune", ["alpha", "It was removed: set the learning rate, temperature and alpha."]],
   ["joint", ["rank", "It was removed: layers with the same input are factorized separately."]],
   ["multiple", ["rank", "It was removed: set the rank, or a budget that decides the ranks."]],
@@ -55,26 +58,26 @@ const removed: ReadonlyMap<string, readonly [beside: string, advice: string]> = 
   ["frozencache", ["momentum", "It was removed: outputs of frozen parts are cached if that saves time."]],
 ]);
 
-/** Asks for the accepted words that are most similar to the typed one. */
+/** Returns a question that suggests the most similar accepted words; undefined if none is similar. */
 export function didYouMean(typed: string, words: readonly string[]): string | undefined {
   const similar = allNearest(typed, words).filter((word) => word !== typed);
   return similar.length === 0 ? undefined : `Did you mean ${similar.map((word) => `"${word}"`).join(" or ")}?`;
 }
 
 /**
- * Returns a hint for an unknown option. The intended name is found by spelling (`learning_rate`, `--learning-rate`), by another
- * tool's name (`lr`), or by edit distance.
+ * Returns a hint for an unknown option. The intended option is found by another spelling (`learning_rate`,
+ * `--learning-rate`), by another tool's name (`lr`), or by edit distance.
  */
 export function unknownOptionHint(typed: string, names: readonly string[]): string | undefined {
-  const key = plain(typed);
-  const same = (meant: string | undefined) => names.find((name) => plain(name) === plain(meant ?? ""));
-  const [beside, advice] = removed.get(key) ?? [];
-  const synonym = same(key) ?? same(elsewhere.get(key));
-  if (synonym === undefined && same(beside) !== undefined) return advice;
+  const key = normalize(typed);
+  const optionEqualTo = (meant: string | undefined) => names.find((name) => normalize(name) === normalize(meant ?? ""));
+  const [beside, advice] = removedOptions.get(key) ?? [];
+  const synonym = optionEqualTo(key) ?? optionEqualTo(synonyms.get(key));
+  if (synonym === undefined && optionEqualTo(beside) !== undefined) return advice;
   const name = synonym ?? nearest(typed, names);
   return name === undefined || name === typed
     ? undefined
     : `Did you mean ${typed.startsWith("--") ? name : `"${name}"`}?`;
 }
 
-const plain = (name: string): string => name.replace(/[-_]/g, "").toLowerCase();
+const normalize = (name: string): string => name.replace(/[-_]/g, "").toLowerCase();

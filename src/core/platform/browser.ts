@@ -1,9 +1,9 @@
-/** The exports of `node.ts` in a browser. Functions that need a disk throw with an alternative. */
+/** Implements the exports of `node.ts` for browsers. Functions that need a disk fail with advice. */
 import { type ErrorCode, errorMessage, PithError, stripPeriod } from "../errors.ts";
-import { concatenated, hexadecimal } from "../tensor/dense.ts";
+import { concatBytes, hexadecimal } from "../tensor/dense.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import type { Digest, Parts, ScratchFile } from "./files.ts";
-import { damaged, imageHeader, type Pixels } from "./image.ts";
+import { damagedImageError, imageHeader, type Pixels } from "./image.ts";
 import { blobSource, urlBeside, urlSource } from "./sources.ts";
 import type { Thread } from "./threads.ts";
 
@@ -12,7 +12,10 @@ export { imageHeader, type Pixels } from "./image.ts";
 export { blobSource, bytesSource, readRanges, urlSource } from "./sources.ts";
 export type { Answer, Thread } from "./threads.ts";
 
-/** Opens a Blob, File or URL (relative to the page), in ranges if the server supports them. @throws PithError E_FILE if it cannot be fetched. */
+/**
+ * Opens a Blob, File or URL (relative to the page) for reading. Reads ranges if the server supports them.
+ * @throws PithError E_FILE if the file cannot be fetched.
+ */
 export async function openFile(place: string | URL | Blob): Promise<ByteSource> {
   return place instanceof Blob ? blobSource(place) : urlSource(absolute(String(place)));
 }
@@ -23,20 +26,20 @@ export function openBeside(owner: string, location: string): Promise<ByteSource>
 
 export const pathOf = async (): Promise<string | undefined> => undefined;
 
-const inMemory = "Keep the result in memory.";
+const memoryAdvice = "Keep the result in memory.";
 
 const unwritable = (path: string, hint: string): Promise<never> =>
   refuse(`"${path}" cannot be written in a browser.`, hint);
 
-const asDownload = "`await encodeToBytes(model)` gives the bytes of a model: offer them as a download.";
+const downloadAdvice = "`await encodeToBytes(model)` gives the bytes of a model: offer them as a download.";
 
-export const writeFileAtomically = (path: string): Promise<void> => unwritable(path, asDownload);
+export const writeFileAtomically = (path: string): Promise<void> => unwritable(path, downloadAdvice);
 export const writeFilesAtomically = (files: readonly (readonly [path: string, parts: Parts])[]): Promise<void> =>
-  unwritable(files.map(([path]) => path).join('", "'), asDownload);
-export const renameWhileRead = (_from: string, to: string): Promise<void> => unwritable(to, asDownload);
+  unwritable(files.map(([path]) => path).join('", "'), downloadAdvice);
+export const renameWhileRead = (_from: string, to: string): Promise<void> => unwritable(to, downloadAdvice);
 export const appendFile = (path: string): Promise<void> => unwritable(path, "Leave the file out.");
 
-// A browser writes no files, so killed processes leave none.
+// A browser writes no files, so there are no leftovers of killed processes.
 export const removeLeftovers = async (): Promise<void> => {};
 export const isLeftBehind = async (): Promise<boolean> => false;
 export const ownedEnding = (): string => "";
@@ -59,16 +62,16 @@ export async function fileKind(path: string): Promise<"file" | "folder" | "other
 }
 
 export const makeFolder = (path: string): Promise<void> =>
-  refuse(`The folder "${path}" cannot be made in a browser.`, inMemory);
+  refuse(`The folder "${path}" cannot be made in a browser.`, memoryAdvice);
 
 export const touchFile = async (): Promise<void> => {};
 export const trimFolder = async (): Promise<readonly string[]> => [];
 
 export const claimFolder = (folder: string): Promise<() => void> =>
-  refuse(`The folder "${folder}" cannot be written in a browser.`, inMemory);
+  refuse(`The folder "${folder}" cannot be written in a browser.`, memoryAdvice);
 
 export const temporaryFolder = (): Promise<{ readonly path: string; remove(): Promise<void> }> =>
-  refuse("A temporary folder cannot be made in a browser.", inMemory);
+  refuse("A temporary folder cannot be made in a browser.", memoryAdvice);
 
 export function scratchFile(): Promise<ScratchFile> {
   return refuse(
@@ -81,23 +84,26 @@ export const leavesFolder = async (): Promise<boolean> => false;
 
 export const realPath = async (path: string): Promise<string> => absolute(path);
 
-export const renameFile = (_from: string, to: string): Promise<void> => unwritable(to, inMemory);
+export const renameFile = (_from: string, to: string): Promise<void> => unwritable(to, memoryAdvice);
 
-/** Web Crypto hashes only complete data. */
+/** Returns a digest that collects all data before it hashes, because Web Crypto cannot hash in parts. */
 export function sha256(): Digest {
   const parts: Uint8Array[] = [];
   return {
     add: (bytes) => void parts.push(bytes.slice()),
-    end: async () => hexadecimal(new Uint8Array(await crypto.subtle.digest("SHA-256", concatenated(parts)))),
+    end: async () => hexadecimal(new Uint8Array(await crypto.subtle.digest("SHA-256", concatBytes(parts)))),
   };
 }
 
 export const removeFile = (path: string): Promise<void> =>
-  refuse(`"${path}" cannot be removed in a browser.`, inMemory);
+  refuse(`"${path}" cannot be removed in a browser.`, memoryAdvice);
 
 export const imageExtensions = async (): Promise<readonly string[]> => [".jpg", ".jpeg", ".png", ".webp"];
 
-/** Decodes a JPEG, PNG or WebP file with the browser's decoder to upright RGB without transparency. @throws PithError E_DATA */
+/**
+ * Decodes a JPEG, PNG or WebP file with the browser's decoder. The result is upright RGB without transparency.
+ * @throws PithError E_DATA
+ */
 export async function decodeImage(bytes: Uint8Array, name: string): Promise<Pixels> {
   const { format } = imageHeader(bytes, name);
   try {
@@ -113,7 +119,7 @@ export async function decodeImage(bytes: Uint8Array, name: string): Promise<Pixe
     for (let pixel = 0; pixel < width * height; pixel++) data.set(rgba.subarray(4 * pixel, 4 * pixel + 3), 3 * pixel);
     return { width, height, data };
   } catch (cause) {
-    throw damaged(format, name, cause);
+    throw damagedImageError(format, name, cause);
   }
 }
 
@@ -147,24 +153,27 @@ export async function importModule(path: string, code: ErrorCode): Promise<Reado
 
 export function packageVersion(): undefined {}
 
-/** One, unless the page is cross-origin isolated: only then do threads share memory. */
+/**
+ * Returns the number of threads. It is 1 unless the page is cross-origin isolated, because only then threads
+ * can share memory.
+ */
 export function threadCount(): number {
   return globalThis.crossOriginIsolated === true ? navigator.hardwareConcurrency : 1;
 }
 
-/** Browsers do not report it. */
+/** Undefined, because browsers do not report processor time. */
 export const processorTime = (): number | undefined => undefined;
 
-/** Browsers start no threads: only the bundler knows the addresses of a page's modules. */
+/** Returns undefined, because only the bundler knows the URLs of a page's modules. */
 export const startThread = (): Thread | undefined => undefined;
 
-/** Browsers do not report it; a tab can usually use some gigabytes. */
+/** Returns an assumed 4 GiB. Browsers do not report free memory, but a tab can usually use some gigabytes. */
 export const availableMemory = (): number => 4 * 2 ** 30;
 
-/** The maximum bytes of a WebAssembly memory, which the runtime uses. */
+/** Returns the maximum bytes of the WebAssembly memory that the runtime uses. */
 export const machineMemory = (): number => 2 ** 32;
 
-/** The WebAssembly runtime has no telemetry. */
+/** Does nothing, because the WebAssembly runtime has no telemetry. */
 export const disableTelemetry = async (): Promise<void> => {};
 
 export const compressedSize = (): Promise<number> =>
@@ -175,7 +184,7 @@ export async function* compressed(): AsyncIterable<Uint8Array> {
   await compressedSize();
 }
 
-/** Unpacks a gzip file lazily, in pieces; fails with the browser's error for damaged bytes. */
+/** Unpacks a gzip file lazily, in pieces. Damaged bytes cause the browser's own error. */
 export async function* inflated(packed: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   const pieces = packed[Symbol.asyncIterator]();
   const source = new ReadableStream<BufferSource>({

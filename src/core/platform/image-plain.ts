@@ -1,14 +1,15 @@
-/** Decodes images in JavaScript if no native decoder is installed: five to ten times slower. */
+/** Decodes images in JavaScript, for machines without a native decoder. This is five to ten times slower. */
 import { decode as decodePng } from "fast-png";
 import { Unzlib } from "fflate";
 import { decode as decodeJpeg } from "jpeg-js";
 import { PithError } from "../errors.ts";
-import { concatenated, viewOf } from "../tensor/dense.ts";
-import { damaged, imageHeader, maxPixels, type Pixels, upright } from "./image.ts";
+import { concatBytes, viewOf } from "../tensor/dense.ts";
+import { damagedImageError, imageHeader, maxPixels, type Pixels, upright } from "./image.ts";
 
 /**
- * Decodes a JPEG or PNG file. Chroma is upsampled without smoothing, so single values differ slightly from libjpeg's.
- * @throws PithError E_DATA for a file that is damaged or not an image.
+ * Decodes a JPEG or PNG file. Chroma is upsampled without smoothing, so individual values differ slightly from
+ * those of libjpeg.
+ * @throws PithError E_DATA if the file is damaged or not an image.
  */
 export function decodePlainly(bytes: Uint8Array, name: string): Pixels {
   const { format, orientation } = imageHeader(bytes, name);
@@ -27,7 +28,7 @@ export function decodePlainly(bytes: Uint8Array, name: string): Pixels {
     });
     return upright({ width, height, data }, orientation);
   } catch (cause) {
-    throw damaged(format, name, cause);
+    throw damagedImageError(format, name, cause);
   }
 }
 
@@ -47,11 +48,11 @@ function fromPng(bytes: Uint8Array): Pixels {
   return { width, height, data: result };
 }
 
-const kept: ReadonlySet<string> = new Set(["IHDR", "PLTE", "IDAT", "IEND"]);
+const pixelChunkTypes: ReadonlySet<string> = new Set(["IHDR", "PLTE", "IDAT", "IEND"]);
 
 /**
- * Returns a PNG file without metadata: profiles and texts can unpack to any size.
- * @throws Error if the data unpacks to more than the header's pixels.
+ * Returns a PNG file without metadata, because color profiles and texts can unpack to any size.
+ * @throws Error if the pixel data unpacks to more bytes than the header implies.
  */
 function pixelChunks(bytes: Uint8Array): Uint8Array {
   const view = viewOf(bytes);
@@ -65,7 +66,7 @@ function pixelChunks(bytes: Uint8Array): Uint8Array {
     const next = at + 12 + view.getUint32(at);
     const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
     const content = bytes.subarray(at + 8, next - 4);
-    if (kept.has(type)) parts.push(bytes.subarray(at, next));
+    if (pixelChunkTypes.has(type)) parts.push(bytes.subarray(at, next));
     if (type === "IHDR" && content.length >= 10) remaining = maxInflatedBytes(view, at + 8);
     for (let start = 0; type === "IDAT" && start < content.length; start += inflatedPiece) {
       inflator.push(content.subarray(start, start + inflatedPiece));
@@ -73,21 +74,31 @@ function pixelChunks(bytes: Uint8Array): Uint8Array {
     }
     at = next;
   }
-  return concatenated(parts);
+  return concatBytes(parts);
 }
 
-/** The packed bytes to unpack before checking the unpacked size: they yield at most 4 MiB. */
+/**
+ * The number of packed bytes that are unpacked between checks of the unpacked size. They unpack to at most 4
+ * MiB.
+ */
 const inflatedPiece = 4096;
+/** The number of samples per pixel, by the PNG color type. */
 const samplesOfPixel: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
 
-/** Returns the maximum bytes of pixel lines with filter bytes; seven interlace passes at most double their number. */
+/**
+ * Returns the maximum bytes of unpacked pixel lines with their filter bytes. Interlacing in seven passes at
+ * most doubles the number of filter bytes.
+ */
 function maxInflatedBytes(header: DataView, at: number): number {
   const [width, height, depth] = [header.getUint32(at), header.getUint32(at + 4), header.getUint8(at + 8)];
   const samples = samplesOfPixel[header.getUint8(at + 9)] ?? 4;
   return 2 * (height + 8) * (2 + Math.ceil((width * samples * depth) / 8));
 }
 
-/** Returns a function that reads samples as 0 to 255, or as palette indices (single channel, at most 8 bits). */
+/**
+ * Returns a function that reads a sample as 0 to 255. For a single channel of at most 8 bits, it returns the
+ * stored value, such as a palette index.
+ */
 function sampler(
   data: ArrayLike<number>,
   width: number,

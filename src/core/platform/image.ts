@@ -1,6 +1,9 @@
 /**
- * Images as bytes: every image becomes upright 8-bit RGB. Gray becomes three equal channels, 16 bits keep the upper 8, transparency is dropped as by
- * Pillow's `convert("RGB")`, and the EXIF orientation is applied.
+ * Reads image headers, and defines the pixel format. Every image becomes upright 8-bit RGB:
+ * - Gray images get three equal channels.
+ * - 16-bit samples are reduced to their upper 8 bits.
+ * - Transparency is dropped, as in Pillow's `convert("RGB")`.
+ * - The EXIF orientation is applied.
  */
 
 import { errorMessage, PithError } from "../errors.ts";
@@ -9,14 +12,20 @@ import { viewOf } from "../tensor/dense.ts";
 export interface Pixels {
   readonly width: number;
   readonly height: number;
-  /** height × width × 3, red, green, blue. */
+  /** Values as height × width × 3 (red, green, blue). */
   readonly data: Uint8Array;
 }
 
-/** The maximum pixels of an image, more than any camera produces: a larger header is a mistake or an attack. */
+/**
+ * The maximum number of pixels of an image, more than any camera produces. A larger size in a header is an
+ * error or an attack.
+ */
 export const maxPixels = 2 ** 28;
 
-/** The maximum pixels per byte: DEFLATE expands 1,032 times (8 pixels per byte), JPEG takes a bit per 64 pixels, WebP has no limit but 14-bit sides. */
+/**
+ * The maximum number of pixels per byte. DEFLATE expands at most 1,032 times (8 pixels per byte), and JPEG
+ * needs at least one bit per 64 pixels. WebP limits only the sides, to 14 bits.
+ */
 const pixelsOfByte = { PNG: 8 * 1032, JPEG: 8 * 64, WebP: Number.POSITIVE_INFINITY } as const;
 
 export type ImageFormat = "JPEG" | "PNG" | "WebP";
@@ -25,15 +34,16 @@ export interface ImageHeader {
   readonly format: ImageFormat;
   readonly width: number;
   readonly height: number;
-  /** 1 (upright) to 8, see EXIF 2.3, table 4. */
+  /** The EXIF orientation, from 1 (upright) to 8, see EXIF 2.3, table 4. */
   readonly orientation: number;
-  /** For JPEG: 1 for gray, 3 for color, 4 for CMYK. */
+  /** The number of components of a JPEG: 1 for gray, 3 for color, 4 for CMYK. */
   readonly components: number;
 }
 
 /**
- * Reads an image's header before decoding.
- * @throws PithError E_DATA for bytes that are not JPEG, PNG or WebP, or cannot hold as many pixels as they claim.
+ * Reads the header of an image.
+ * @throws PithError E_DATA if the bytes are not JPEG, PNG or WebP, or are too few for the pixels that the
+ * header states.
  */
 export function imageHeader(bytes: Uint8Array, name: string): ImageHeader {
   const format = imageFormat(bytes, name);
@@ -63,7 +73,9 @@ function textAt(bytes: Uint8Array, start: number): string {
 
 const headers = { PNG: pngHeader, JPEG: jpegHeader, WebP: webpHeader } as const;
 
-/** Reads the first chunk, which describes the canvas or the only frame. Source: RFC 9649. */
+/**
+ * Reads the size from the first chunk of a WebP file, which describes the canvas or the only frame (RFC 9649).
+ */
 function webpHeader(bytes: Uint8Array): Omit<ImageHeader, "format"> {
   const [kind, number] = [textAt(bytes, 12), (at: number, size: number) => littleEndian(bytes, at, size)];
   const packed = number(21, 4);
@@ -86,7 +98,8 @@ function pngHeader(bytes: Uint8Array): Omit<ImageHeader, "format"> {
   return { width: size(16), height: size(20), orientation: 1, components: 3 };
 }
 
-export function damaged(format: string, name: string, cause: unknown): PithError {
+/** Returns the error for an image that a decoder rejects. */
+export function damagedImageError(format: string, name: string, cause: unknown): PithError {
   if (cause instanceof PithError) return cause;
   const reason = errorMessage(cause).split("\n")[0]?.replace(/\.+$/, "") ?? "";
   return new PithError("E_DATA", `${name}: the ${format} image is damaged or cut off (${reason}).`, {
@@ -106,7 +119,7 @@ function jpegHeader(bytes: Uint8Array): Omit<ImageHeader, "format"> {
     if (marker === 0xe1 && end - at > 18 && view.getUint32(at + 4) === exif) {
       orientation = orientationIn(view, at + 10, end);
     }
-    // Start of frame: SOF0 to SOF15, except three markers with other meanings.
+    // SOF0 to SOF15 start a frame, except for three markers with other meanings.
     const isFrame = marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc;
     if (isFrame && at + 10 <= bytes.length)
       [height, width, components] = [view.getUint16(at + 5), view.getUint16(at + 7), view.getUint8(at + 9)];
@@ -116,11 +129,14 @@ function jpegHeader(bytes: Uint8Array): Omit<ImageHeader, "format"> {
   return { width, height, orientation, components };
 }
 
-/** "Exif" */
+/** The identifier "Exif" of an application segment. */
 const exif = 0x45786966;
 const orientationTag = 0x0112;
 
-/** Reads the TIFF header at `start`: byte order, offset of the first directory, entries of 12 bytes. */
+/**
+ * Returns the orientation in an EXIF block, 1 if it has none. The TIFF header at `start` contains the byte
+ * order and the offset of the first directory, which has entries of 12 bytes.
+ */
 function orientationIn(view: DataView, start: number, end: number): number {
   const little = view.getUint16(start) === 0x4949;
   const directory = start + view.getUint32(start + 4, little);
@@ -136,18 +152,18 @@ function orientationIn(view: DataView, start: number, end: number): number {
   return 1;
 }
 
-/** Applies an orientation. Orientations 5 to 8 swap width and height. */
+/** Returns pixels with an EXIF orientation applied. Orientations 5 to 8 swap width and height. */
 export function upright({ width, height, data }: Pixels, orientation: number): Pixels {
   if (orientation === 1) return { width, height, data };
-  const turned = orientation > 4;
-  const [newWidth, newHeight] = turned ? [height, width] : [width, height];
+  const isTransposed = orientation > 4;
+  const [newWidth, newHeight] = isTransposed ? [height, width] : [width, height];
   const result = new Uint8Array(data.length);
-  // Whether the right and lower edges are mirrored.
+  // These tell whether the image is mirrored horizontally or vertically.
   const mirroredX = orientation === 2 || orientation === 3 || orientation === 7 || orientation === 8;
   const mirroredY = orientation === 3 || orientation === 4 || orientation === 6 || orientation === 7;
   for (let y = 0; y < newHeight; y++) {
     for (let x = 0; x < newWidth; x++) {
-      const [column, row] = turned ? [y, x] : [x, y];
+      const [column, row] = isTransposed ? [y, x] : [x, y];
       const fromX = mirroredX ? width - 1 - column : column;
       const fromY = mirroredY ? height - 1 - row : row;
       const from = 3 * (fromY * width + fromX);

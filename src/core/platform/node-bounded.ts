@@ -1,23 +1,30 @@
-/** Folders of bounded size that evict the least recently used entry, by access time: readers treat a new modification time as a changed file. */
+/**
+ * Limits the size of cache folders by removing the least recently used entries. The access time counts, because
+ * readers treat a new modification time as a changed file.
+ */
 import { lstat, readdir, rmdir, stat, unlink, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { isLeftBehind, temporaryOf } from "./node-leftovers.ts";
 
 interface Entry {
   readonly name: string;
-  /** The caller's files in a folder; undefined for a file. */
+  /** The files of a folder entry that the caller made; undefined for an entry that is a file. */
   readonly files: readonly string[] | undefined;
   readonly bytes: number;
+  /** The time of the last use in milliseconds. */
   readonly used: number;
 }
 
-/** Marks a file as used. Rounds its modification time to seconds, which alone can be restored exactly. */
+/**
+ * Marks a file as used. Its modification time is rounded to seconds, because only full seconds can be restored
+ * exactly.
+ */
 export async function touchFile(path: string): Promise<void> {
   try {
     const { mtimeMs } = await stat(path);
     await utimes(path, Date.now() / 1000, Math.floor(mtimeMs / 1000));
   } catch {
-    // If the file is missing or foreign, it counts as unused.
+    // A missing or foreign file is not marked.
   }
 }
 
@@ -26,11 +33,12 @@ export async function folderBytes(folder: string, isOwn: (path: string) => boole
 }
 
 /**
- * Removes temporary files of dead processes, empty folders, and then the least recently used entries until the size limit holds.
- * Call it while no one reads the folder. Symbolic links and other files stay.
+ * Removes temporary files of dead processes, empty folders, and then the least recently used entries until the
+ * folder is within the size limit. No process may read the folder during the call. Symbolic links and other
+ * files are kept.
  * @param isOwn Tells by relative path whether the caller made an entry, or a file in a folder entry.
- * @param needed The names of entries that stay.
- * @returns the names of removed entries.
+ * @param needed The names of entries that are kept.
+ * @returns The names of removed entries.
  */
 export async function trimFolder(
   folder: string,
@@ -85,7 +93,7 @@ async function entryAt(folder: string, name: string, isOwn: (path: string) => bo
   return { name, files, bytes, used };
 }
 
-/** @returns whether the entry was removed; a folder with other files stays. */
+/** Removes an entry and returns whether this succeeded. A folder that contains other files is kept. */
 async function remove(folder: string, { name, files }: Entry): Promise<boolean> {
   const path = join(folder, name);
   try {

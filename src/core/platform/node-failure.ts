@@ -16,25 +16,25 @@ const reasons: Readonly<Record<string, string>> = {
   EMFILE: "too many files are open",
 };
 
-/** Returns a handler for `catch`. @throws PithError E_FILE with this sentence and the reason. */
-export function failing(what: string): (cause: unknown) => never {
+/** Returns a handler for `catch`, which throws PithError E_FILE with a sentence and the reason. */
+export function throwFileError(sentence: string): (cause: unknown) => never {
   return (cause) => {
-    throw failure(what, cause);
+    throw fileError(sentence, cause);
   };
 }
 
-export function failure(what: string, cause: unknown): PithError {
+export function fileError(sentence: string, cause: unknown): PithError {
   if (cause instanceof PithError) return cause;
   const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
   const isFull = code === "ENOSPC" || code === "EDQUOT";
   const hint = isFull ? "Free space on the disk of this path, or write to another disk." : undefined;
-  return new PithError("E_FILE", `${what}: ${reasons[code] ?? errorMessage(cause)}.`, { hint, cause });
+  return new PithError("E_FILE", `${sentence}: ${reasons[code] ?? errorMessage(cause)}.`, { hint, cause });
 }
 
-/** The maximum bytes of one system read or write: Linux stops slightly below 2 GiB. */
+/** The maximum bytes of one system read or write, because Linux allows slightly less than 2 GiB. */
 export const maxSystemCall = 2 ** 30;
 
-/** Fills `bytes` from position `start` of a file; returns false if the file ends before. */
+/** Fills `bytes` with a file's data from offset `start` on. Returns false if the file ends earlier. */
 export async function readFully(handle: FileHandle, bytes: Uint8Array, start: number): Promise<boolean> {
   for (let filled = 0; filled < bytes.byteLength; ) {
     const length = Math.min(maxSystemCall, bytes.byteLength - filled);

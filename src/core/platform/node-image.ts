@@ -1,15 +1,17 @@
-/** Decodes images in Node: with sharp (libjpeg-turbo, libpng) in threads if it is installed, otherwise in JavaScript. */
+/**
+ * Decodes images in Node. Uses sharp (libjpeg-turbo, libpng) in threads if it is installed, or else JavaScript.
+ */
 import { errorMessage } from "../errors.ts";
-import { damaged, imageHeader, maxPixels, type Pixels } from "./image.ts";
+import { damagedImageError, imageHeader, maxPixels, type Pixels } from "./image.ts";
 
 type Sharp = typeof import("sharp").default;
 let loaded: Promise<Sharp | undefined> | undefined;
 
-/** Returns undefined if it is not installed or does not support this machine. */
+/** Returns sharp; undefined if it is not installed or does not support this machine. */
 function loadSharp(): Promise<Sharp | undefined> {
   loaded ??= import("sharp").then(
     (module) => {
-      // Data sets read every image once, so libvips's cache is useless.
+      // Datasets read every image once, so libvips's cache has no use.
       module.default.cache(false);
       return module.default;
     },
@@ -18,7 +20,10 @@ function loadSharp(): Promise<Sharp | undefined> {
   return loaded;
 }
 
-/** libjpeg only warns if it cannot decode pixels and makes them up. Extra bytes between segments are harmless. */
+/**
+ * Matches warnings of libjpeg about pixels that it could not decode and replaced. Warnings about extra bytes
+ * between segments are harmless.
+ */
 const lostPixels = /Corrupt JPEG data: (?!\d+ extraneous)|Premature end of JPEG/;
 
 export async function imageExtensions(): Promise<readonly string[]> {
@@ -26,15 +31,15 @@ export async function imageExtensions(): Promise<readonly string[]> {
 }
 
 /**
- * Decodes a JPEG, PNG or WebP file to upright RGB without color profiles, bit for bit as Pillow.
- * @throws PithError E_DATA for a file that is damaged or not an image.
+ * Decodes a JPEG, PNG or WebP file to upright RGB without color profiles, with exactly the values of Pillow.
+ * @throws PithError E_DATA if the file is damaged or not an image.
  */
 export async function decodeImage(bytes: Uint8Array, name: string): Promise<Pixels> {
   const { format, components } = imageHeader(bytes, name);
   const sharp = await loadSharp();
-  // libvips converts CMYK with a profile of its own; other tools do not.
-  const inks = format === "JPEG" && components === 4;
-  if (sharp === undefined || inks) return (await import("./image-plain.ts")).decodePlainly(bytes, name);
+  // libvips converts CMYK with its built-in color profile, which other tools do not use.
+  const isCmyk = format === "JPEG" && components === 4;
+  if (sharp === undefined || isCmyk) return (await import("./image-plain.ts")).decodePlainly(bytes, name);
   const decode = (failOn: "error" | "warning") =>
     sharp(bytes, { failOn, ignoreIcc: true, limitInputPixels: maxPixels })
       .autoOrient()
@@ -54,7 +59,7 @@ export async function decodeImage(bytes: Uint8Array, name: string): Promise<Pixe
     const { width, height, channels } = info;
     return { width, height, data: channels === 1 ? grayPixels(data) : data };
   } catch (cause) {
-    throw damaged(format, name, cause);
+    throw damagedImageError(format, name, cause);
   }
 }
 

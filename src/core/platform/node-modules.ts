@@ -5,14 +5,15 @@ import { type ErrorCode, errorMessage, PithError, stripPeriod } from "../errors.
 
 let permitted: ReadonlySet<string> | undefined;
 
-/** Restricts this process: `importModule` then rejects all other modules. */
+/** Limits the modules that this process can import. `importModule` then rejects all others. */
 export function permitModules(paths: readonly string[]): void {
   permitted = new Set(paths.map((path) => resolve(path)));
 }
 
 /**
  * Imports a user's ES module by its path.
- * @throws PithError E_FILE if the module does not exist, the given code if it cannot be imported, E_OPTION if this process must not run it.
+ * @throws PithError E_FILE if the module does not exist; `code` if it cannot be imported; E_OPTION if
+ * `permitModules` excludes it.
  */
 export async function importModule(path: string, code: ErrorCode): Promise<Readonly<Record<string, unknown>>> {
   const place = resolve(path);

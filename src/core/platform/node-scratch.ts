@@ -1,4 +1,7 @@
-/** Scratch files for data that does not fit in memory. They are unlinked right after opening, so nothing remains even after kill -9. */
+/**
+ * Creates scratch files for data that does not fit in memory. They are unlinked right after opening, so that
+ * nothing remains even after kill -9.
+ */
 import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 import { type FileHandle, open, rm, statfs } from "node:fs/promises";
@@ -6,10 +9,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { PithError } from "../errors.ts";
 import type { ScratchFile } from "./files.ts";
-import { failure, maxSystemCall, readFully } from "./node-failure.ts";
+import { fileError, maxSystemCall, readFully } from "./node-failure.ts";
 import { temporaryPrefix } from "./node-leftovers.ts";
 
-/** Opens an unnamed file in TMPDIR, otherwise in the system's temporary folder. @throws PithError E_FILE if it cannot be made. */
+/**
+ * Opens an unnamed file in TMPDIR, or else in the system's temporary folder.
+ * @throws PithError E_FILE if the file cannot be created.
+ */
 export async function scratchFile(): Promise<ScratchFile> {
   const folder = await scratchFolder();
   const path = join(folder, `${temporaryPrefix()}${randomBytes(6).toString("hex")}`);
@@ -20,7 +26,7 @@ export async function scratchFile(): Promise<ScratchFile> {
     throw noRoom(folder, cause);
   }
   const sweep = (): void => rmSync(path, { force: true });
-  // If the system keeps names of open files, the file is removed with the process.
+  // Some systems keep the names of open files. The file is then removed when the process ends.
   const isNamed = await rm(path).then(
     () => false,
     () => true,
@@ -30,7 +36,7 @@ export async function scratchFile(): Promise<ScratchFile> {
   return {
     async append(bytes) {
       const start = end;
-      // Later data starts after these bytes, even if the write failed.
+      // Advances even if the write fails, so that later data cannot overlap these bytes.
       end += bytes.byteLength;
       try {
         for (let done = 0; done < bytes.byteLength; ) {
@@ -46,7 +52,7 @@ export async function scratchFile(): Promise<ScratchFile> {
       try {
         if (!(await readFully(handle, bytes, start))) throw new Error("it ends too early");
       } catch (cause) {
-        throw failure(`A temporary file in "${folder}" cannot be read`, cause);
+        throw fileError(`A temporary file in "${folder}" cannot be read`, cause);
       }
     },
     async close() {
@@ -58,7 +64,7 @@ export async function scratchFile(): Promise<ScratchFile> {
   };
 }
 
-/** Linux's number of file systems in memory, as /tmp often is. */
+/** The magic number of Linux's in-memory file system, which /tmp often is. */
 const tmpfs = 0x01021994;
 
 async function scratchFolder(): Promise<string> {
@@ -73,5 +79,5 @@ async function scratchFolder(): Promise<string> {
 
 function noRoom(folder: string, cause: unknown): PithError {
   const hint = "Set TMPDIR to a folder on a disk with more space, or use fewer samples.";
-  return failure(`A temporary file in "${folder}" cannot be written`, cause).reworded({ hint });
+  return fileError(`A temporary file in "${folder}" cannot be written`, cause).reworded({ hint });
 }

@@ -1,5 +1,6 @@
 /**
- * Files for reading in ranges. The handle stays open, so a model stays readable while `save` replaces its path; files changed in place are rejected.
+ * Opens files for reading in ranges. The handle stays open, so that a model stays readable while `save`
+ * replaces its path. Files that were modified in place are rejected.
  */
 import { readSync } from "node:fs";
 import { type FileHandle, lstat, open, readdir, realpath, stat } from "node:fs/promises";
@@ -7,11 +8,12 @@ import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
-import { failing, failure, maxSystemCall, readFully } from "./node-failure.ts";
+import { fileError, maxSystemCall, readFully, throwFileError } from "./node-failure.ts";
 import { type ByteRange, blobSource, checkRange, readRanges as readOneByOne, urlBeside, urlSource } from "./sources.ts";
 
 const handles = new FinalizationRegistry<FileHandle>((handle) => void handle.close().catch(() => {}));
 
+/** Identifies a file's contents at one time. */
 interface Identity {
   readonly device: bigint;
   readonly inode: bigint;
@@ -38,35 +40,46 @@ export class FileSource implements ByteSource {
   async read(start: number, end: number): Promise<Uint8Array> {
     checkRange(this.name, this.size, start, end);
     const bytes = new Uint8Array(end - start);
-    const isComplete = await readFully(this.#handle, bytes, start).catch(failing(`"${this.name}" cannot be read`));
-    if (!isComplete) throw changed(this.name);
+    const isComplete = await readFully(this.#handle, bytes, start).catch(
+      throwFileError(`"${this.name}" cannot be read`),
+    );
+    if (!isComplete) throw changedError(this.name);
     await this.requireUnchanged();
     return bytes;
   }
 
-  /** Fills `bytes` from `start` on synchronously. Callers that copy many ranges check once at the end whether the file is unchanged. */
+  /**
+   * Fills `bytes` synchronously with data from offset `start` on. Callers that copy many ranges call
+   * `requireUnchanged` once at the end.
+   */
   fill(bytes: Uint8Array, start: number): void {
     checkRange(this.name, this.size, start, start + bytes.byteLength);
     try {
       for (let filled = 0; filled < bytes.byteLength; ) {
         const length = Math.min(maxSystemCall, bytes.byteLength - filled);
         const count = readSync(this.#handle.fd, bytes, filled, length, start + filled);
-        if (count === 0) throw changed(this.name);
+        if (count === 0) throw changedError(this.name);
         filled += count;
       }
     } catch (cause) {
-      throw failure(`"${this.name}" cannot be read`, cause);
+      throw fileError(`"${this.name}" cannot be read`, cause);
     }
   }
 
-  /** @throws PithError E_SOURCE_CHANGED if earlier reads may have been from another file. */
+  /**
+   * Checks that the file is still the one that was opened.
+   * @throws PithError E_SOURCE_CHANGED if it was modified, so that earlier reads may be invalid.
+   */
   async requireUnchanged(): Promise<void> {
-    const now = await identify(this.#handle).catch(failing(`"${this.name}" cannot be read`));
-    if (!same(this.identity, now)) throw changed(this.name);
+    const currentIdentity = await identify(this.#handle).catch(throwFileError(`"${this.name}" cannot be read`));
+    if (!isSameFile(this.identity, currentIdentity)) throw changedError(this.name);
   }
 }
 
-/** Reads ranges of a source in order; of a file synchronously, because a thread switch takes twenty times as long as reading some hundred bytes. */
+/**
+ * Reads ranges of a source in order and returns them joined. Files are read synchronously, because a thread
+ * switch takes twenty times as long as reading a few hundred bytes.
+ */
 export async function readRanges(source: ByteSource, ranges: readonly ByteRange[]): Promise<Uint8Array> {
   if (!(source instanceof FileSource)) return readOneByOne(source, ranges);
   const result = new Uint8Array(ranges.reduce((sum, { start, end }) => sum + end - start, 0));
@@ -79,7 +92,10 @@ export async function readRanges(source: ByteSource, ranges: readonly ByteRange[
   return result;
 }
 
-/** Opens a file, Blob, or http(s) or file URL for reading in ranges. @throws PithError E_FILE if it cannot be opened. */
+/**
+ * Opens a file, Blob, or http(s) or file URL for reading in ranges.
+ * @throws PithError E_FILE if it cannot be opened.
+ */
 export async function openFile(place: string | URL | Blob): Promise<ByteSource> {
   if (place instanceof Blob) return blobSource(place);
   const text = String(place);
@@ -87,22 +103,22 @@ export async function openFile(place: string | URL | Blob): Promise<ByteSource> 
   const path = /^file:/i.test(text) ? fileURLToPath(text) : text;
   let handle: FileHandle | undefined;
   try {
-    // Checked before opening: a named pipe would block until someone writes.
+    // Checks the type before opening, because opening a named pipe would block until someone writes to it.
     const stats = await stat(path);
-    if (stats.isDirectory()) throw await isFolder(path);
+    if (stats.isDirectory()) throw await folderError(path);
     if (!stats.isFile()) throw new PithError("E_FILE", `"${path}" is not a file.`);
     handle = await open(path, "r");
     return new FileSource(path, handle, await identify(handle));
   } catch (cause) {
     await handle?.close();
-    throw failure(`"${path}" cannot be opened`, cause);
+    throw fileError(`"${path}" cannot be opened`, cause);
   }
 }
 
-async function isFolder(path: string): Promise<PithError> {
+async function folderError(path: string): Promise<PithError> {
   const names: readonly string[] = await readdir(path).catch(() => []);
-  const within: readonly string[] = await readdir(join(path, "onnx")).catch(() => []);
-  const models = [...names, ...within.map((name) => join("onnx", name))]
+  const onnxNames: readonly string[] = await readdir(join(path, "onnx")).catch(() => []);
+  const models = [...names, ...onnxNames.map((name) => join("onnx", name))]
     .filter((name) => name.endsWith(".onnx"))
     .sort();
   const listed = models.slice(0, 8).join(", ");
@@ -116,41 +132,49 @@ async function isFolder(path: string): Promise<PithError> {
 }
 
 /**
- * Opens a file that another file refers to. Model files are untrusted, so the file must be in the same folder or below. Rejects absolute paths, "..",
- * links that lead outside (unless to the folder of the model's own link target), and files with several hard links, whose owner is unknown.
- * @throws PithError E_MODEL if it leaves the folder, E_FILE if it cannot be opened.
+ * Opens a file that another file refers to. Model files are untrusted, so the file must be in the same folder
+ * or below. Rejected are:
+ * - absolute paths and "..";
+ * - links that lead outside, unless to the folder that the model's own link leads to;
+ * - files with several hard links, because these can be other files under a second name.
+ * @throws PithError E_MODEL if the path leaves the folder; E_FILE if the file cannot be opened.
  */
 export async function openBeside(owner: string, location: string): Promise<ByteSource> {
   if (/^https?:/i.test(owner)) return urlBeside(owner, location);
-  const refuse = (why: string): PithError =>
+  const rejection = (why: string): PithError =>
     new PithError("E_MODEL", `"${owner}" refers to "${location}": ${why}.`, {
       hint: "External data must be files of their own in the model's folder. A link may lead to another place in it, or into the folder of the file that the model itself is a link to.",
     });
   const parts = location.split(/[/\\]/);
-  if (location === "" || location.includes("\0")) throw refuse("which is not a file name");
-  if (isAbsolute(location) || /^[A-Za-z]:/.test(location) || parts[0] === "") throw refuse("an absolute path");
-  if (parts.includes("..")) throw refuse("the path leaves the model's folder");
+  if (location === "" || location.includes("\0")) throw rejection("which is not a file name");
+  if (isAbsolute(location) || /^[A-Za-z]:/.test(location) || parts[0] === "") throw rejection("an absolute path");
+  if (parts.includes("..")) throw rejection("the path leaves the model's folder");
   const path = join(dirname(owner), location);
   let real: string;
   try {
     real = await realpath(path);
-    // Caches store files under the hash of their contents and make folders of links to them, so model and weights are adjacent at the link targets.
+    // Model hubs' caches store files under the hash of their contents, with folders of links to them. Model and
+    // weights are then in one folder at the link targets.
     const folders = [await realpath(dirname(owner)), dirname(await realpath(owner).catch(() => owner))];
     if (!folders.some((folder) => isInside(folder, real)))
-      throw refuse("a link that leads neither into the model's folder nor to the folder of the model's own file");
+      throw rejection("a link that leads neither into the model's folder nor to the folder of the model's own file");
     const stats = await lstat(real);
-    if (stats.isDirectory()) throw refuse("a folder");
-    if (stats.nlink > 1) throw refuse(`the file has ${stats.nlink} hard links and may be another file under this name`);
+    if (stats.isDirectory()) throw rejection("a folder");
+    if (stats.nlink > 1)
+      throw rejection(`the file has ${stats.nlink} hard links and may be another file under this name`);
   } catch (cause) {
-    throw failure(`"${owner}" keeps weights in "${path}", which cannot be opened`, cause);
+    throw fileError(`"${owner}" keeps weights in "${path}", which cannot be opened`, cause);
   }
   return openFile(real);
 }
 
-/** Files in the cache of a model hub: folders of models link to it (`snapshots/…/config.json` → `../../blobs/…`). */
+/**
+ * Matches files in the cache of a model hub, to which the folders of models link (`snapshots/…/config.json` →
+ * `../../blobs/…`).
+ */
 const inHubCache = /[/\\](models|datasets|spaces)--[^/\\]+[/\\]blobs[/\\][0-9a-f]{40,64}$/;
 
-/** Returns whether a file's link leads out of the folder, except into the cache of a model hub. */
+/** Returns whether a file's link leads out of the folder. Links into the cache of a model hub are allowed. */
 export async function leavesFolder(folder: string, name: string): Promise<boolean> {
   const real = await realpath(join(folder, name)).catch(() => undefined);
   return real !== undefined && !isInside(await realpath(folder), real) && !inHubCache.test(real);
@@ -161,13 +185,16 @@ function isInside(folder: string, path: string): boolean {
   return !(inside.startsWith(`..${sep}`) || inside === ".." || isAbsolute(inside));
 }
 
-/** Returns the path of a source that is a file, if the path still leads to the same file. */
+/**
+ * Returns the path of a source that is a file; undefined for other sources, or if the path now leads to another
+ * file.
+ */
 export async function pathOf(source: ByteSource): Promise<string | undefined> {
   if (!(source instanceof FileSource)) return undefined;
   let handle: FileHandle | undefined;
   try {
     handle = await open(source.path, "r");
-    return same(source.identity, await identify(handle)) ? source.path : undefined;
+    return isSameFile(source.identity, await identify(handle)) ? source.path : undefined;
   } catch {
     return undefined;
   } finally {
@@ -180,11 +207,11 @@ async function identify(handle: FileHandle): Promise<Identity> {
   return { device: dev, inode: ino, size, changed: mtimeNs };
 }
 
-function same(a: Identity, b: Identity): boolean {
+function isSameFile(a: Identity, b: Identity): boolean {
   return a.device === b.device && a.inode === b.inode && a.size === b.size && a.changed === b.changed;
 }
 
-function changed(name: string): PithError {
+function changedError(name: string): PithError {
   return new PithError("E_SOURCE_CHANGED", `"${name}" was changed after it had been opened.`, {
     hint: "Open the model again.",
   });

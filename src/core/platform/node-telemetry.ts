@@ -1,20 +1,25 @@
 /**
- * Disables ONNX Runtime's telemetry. From 1.29 on its builds for Linux and macOS record sessions (graph name, producer, opsets, hashes of weights,
- * a device id) in the home folder and send them. It reads the process environment once, in the first session.
+ * Disables ONNX Runtime's telemetry. From version 1.29 on, its builds for Linux and macOS record sessions in
+ * the home folder and send them. The records contain graph name, producer, opsets, hashes of weights, and a
+ * device id. The runtime reads the process environment once, when the first session is created.
  */
 import { isMainThread } from "node:worker_threads";
 import { PithError } from "../errors.ts";
 
 const variable = "ORT_DISABLE_TELEMETRY";
-/** Milliseconds. The main thread answers while it runs JavaScript or waits, but not inside a native call. */
-const patience = 10_000;
+/**
+ * The maximum waiting time for the main thread in milliseconds. It answers while it runs JavaScript or waits,
+ * but not during a native call.
+ */
+const timeoutMs = 10_000;
 
 /**
- * Disables telemetry for this process and its children, unless the user has set ORT_DISABLE_TELEMETRY. Call it before loading the runtime.
- * @throws PithError E_ENGINE in a thread that cannot reach the environment of the process.
+ * Disables telemetry for this process and its children, unless the user has set ORT_DISABLE_TELEMETRY. Must be
+ * called before the runtime is loaded.
+ * @throws PithError E_ENGINE in a thread that cannot change the environment of the process.
  */
 export async function disableTelemetry(): Promise<void> {
-  // A thread's `process.env` is a copy that native code does not see.
+  // In a thread, `process.env` is a copy that native code does not read.
   if (!isMainThread && !(await setInMainThread()) && !process.env[variable])
     throw new PithError("E_ENGINE", "The telemetry of ONNX Runtime cannot be switched off from this thread.", {
       hint: `Start the program with ${variable}=1 in its environment (0 leaves it on).`,
@@ -29,9 +34,9 @@ async function setInMainThread(): Promise<boolean> {
     session.connectToMainThread();
     const value = JSON.stringify(process.env[variable] || "1");
     return await new Promise<boolean>((resolve) => {
-      const late = setTimeout(() => resolve(false), patience);
+      const timer = setTimeout(() => resolve(false), timeoutMs);
       session.post("Runtime.evaluate", { expression: `process.env.${variable} ||= ${value}` }, (error, answer) => {
-        clearTimeout(late);
+        clearTimeout(timer);
         resolve(error === null && answer.exceptionDetails === undefined);
       });
     }).finally(() => session.disconnect());

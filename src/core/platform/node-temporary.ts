@@ -2,33 +2,36 @@ import { rmSync } from "node:fs";
 import { mkdtemp, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { failing, failure } from "./node-failure.ts";
+import { fileError, throwFileError } from "./node-failure.ts";
 import { removeDeadTemporaries, temporaryPrefix } from "./node-leftovers.ts";
 
 export interface TemporaryFolder {
-  /** Absolute, with links resolved. */
+  /** The absolute path, with links resolved. */
   readonly path: string;
-  /** Removes the folder; otherwise it is removed when the process ends. */
+  /** Removes the folder. Without this call, it is removed when the process ends. */
   remove(): Promise<void>;
 }
 
-/** Ending processes can still write into the folder. */
-const patience = { maxRetries: 10, retryDelay: 50 };
+/** Retries of the removal, because ending processes can still write into the folder. */
+const retries = { maxRetries: 10, retryDelay: 50 };
 let isSwept = false;
 
-/** Makes an empty temporary folder; removes those that killed processes left. @throws PithError E_FILE */
+/**
+ * Creates an empty temporary folder. The first call removes folders that killed processes left.
+ * @throws PithError E_FILE
+ */
 export async function temporaryFolder(): Promise<TemporaryFolder> {
-  const within = tmpdir();
+  const systemFolder = tmpdir();
   try {
-    const root = await realpath(within);
+    const root = await realpath(systemFolder);
     if (!isSwept) await removeDeadTemporaries(root);
     isSwept = true;
     const path = await mkdtemp(join(root, temporaryPrefix()));
     const sweep = (): void => {
       try {
-        rmSync(path, { recursive: true, force: true, ...patience });
+        rmSync(path, { recursive: true, force: true, ...retries });
       } catch {
-        // Leftovers in the system's temporary folder are no reason to fail.
+        // Ignored, because leftovers in the system's temporary folder do no harm.
       }
     };
     process.on("exit", sweep);
@@ -36,17 +39,20 @@ export async function temporaryFolder(): Promise<TemporaryFolder> {
       path,
       async remove() {
         process.off("exit", sweep);
-        await rm(path, { recursive: true, force: true, ...patience }).catch(() => {});
+        await rm(path, { recursive: true, force: true, ...retries }).catch(() => {});
       },
     };
   } catch (cause) {
-    throw failure(`No temporary folder can be made in "${within}"`, cause).reworded({
+    throw fileError(`No temporary folder can be made in "${systemFolder}"`, cause).reworded({
       hint: "The environment variable TMPDIR (TEMP on Windows) names another place.",
     });
   }
 }
 
-/** Returns the absolute path of a file with links resolved. @throws PithError E_FILE if it does not exist. */
+/**
+ * Returns the absolute path of a file, with links resolved.
+ * @throws PithError E_FILE if the file does not exist.
+ */
 export function realPath(path: string): Promise<string> {
-  return realpath(path).catch(failing(`"${path}" cannot be found`));
+  return realpath(path).catch(throwFileError(`"${path}" cannot be found`));
 }

@@ -1,4 +1,7 @@
-/** Worker threads in Node. Memory can be transferred to them for free, and they end with the process. A blocked event loop does not stop them. */
+/**
+ * Runs worker threads in Node. Memory can be transferred to them without copying. They end with the process,
+ * and work even while the event loop is blocked.
+ */
 
 import { Worker } from "node:worker_threads";
 import { moduleOf } from "#root";
@@ -12,9 +15,12 @@ interface ThreadRequest {
   reject(error: unknown): void;
 }
 
-/** Starts a thread for a module (`Answering`), which keeps the process alive only while a question is open. Undefined if threads are unavailable. */
+/**
+ * Starts a thread that runs a module of type `Answering`. The thread keeps the process alive only while a
+ * question is unanswered. Returns undefined if threads are unavailable.
+ */
 export function startThread(module: URL): Thread | undefined {
-  const asked = new Map<number, ThreadRequest>();
+  const openQuestions = new Map<number, ThreadRequest>();
   let [ended, questions] = [false, 0];
   let worker: Worker;
   try {
@@ -25,16 +31,16 @@ export function startThread(module: URL): Thread | undefined {
   worker.unref();
   const close = (): void => {
     ended = true;
-    for (const { resolve } of asked.values()) resolve(undefined);
-    asked.clear();
+    for (const { resolve } of openQuestions.values()) resolve(undefined);
+    openQuestions.clear();
   };
-  // The reason is irrelevant: the caller does the work itself and meets errors of the work.
+  // The reason is irrelevant. The caller then does the work itself and meets the errors of the work.
   worker.on("error", close);
   worker.on("exit", close);
   worker.on("message", (message: FromThread) => {
-    const question = asked.get(message.question);
-    asked.delete(message.question);
-    if (asked.size === 0) worker.unref();
+    const question = openQuestions.get(message.question);
+    openQuestions.delete(message.question);
+    if (openQuestions.size === 0) worker.unref();
     if (message.kind === "fault") question?.reject(fromFault(message.fault));
     else question?.resolve({ answer: message.answer });
   });
@@ -43,14 +49,14 @@ export function startThread(module: URL): Thread | undefined {
       return ended;
     },
     get busy() {
-      return asked.size;
+      return openQuestions.size;
     },
     ask(content, transfer = []) {
       if (ended) return Promise.resolve(undefined);
       const question = questions++;
       return new Promise((resolve, reject) => {
         worker.postMessage({ question, content }, [...transfer]);
-        asked.set(question, { resolve, reject });
+        openQuestions.set(question, { resolve, reject });
         worker.ref();
       });
     },
@@ -63,9 +69,9 @@ export function startThread(module: URL): Thread | undefined {
 function start(module: URL): Worker {
   const entry = moduleOf("core/platform/thread-entry");
   const options = { name: "pith", workerData: module.href };
-  // The program's own flags concern its first module only.
+  // The program's flags concern only its first module, so the thread gets none.
   if (!entry.pathname.endsWith(".ts")) return new Worker(entry, { ...options, execArgv: [] });
-  // Node 20 does not let loaders read the first module of a thread.
+  // In Node 20, loaders cannot load the first module of a thread, so a data URL registers the loader.
   const loader = JSON.stringify(loaderOfSources("esm/api/index.mjs"));
   const code = `import { register } from ${loader}; register(); await import(${JSON.stringify(entry.href)});`;
   const first = new URL(`data:text/javascript,${encodeURIComponent(code)}`);

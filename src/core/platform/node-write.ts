@@ -1,6 +1,7 @@
 /**
- * Writes files atomically: each is written under a temporary name, synced, and renamed. Related files are renamed in order; if one fails, the earlier
- * ones are restored. A killed process can leave only temporary files, which the next writer of the file removes.
+ * Writes files atomically. Each file is written under a temporary name, synced, and renamed. Related files are
+ * renamed in order; if one fails, the previous contents of all are restored. A killed process can leave only
+ * temporary files, which the next writer of the same file removes.
  */
 import { writeSync } from "node:fs";
 import {
@@ -20,47 +21,49 @@ import { setImmediate } from "node:timers/promises";
 import { PithError } from "../errors.ts";
 import type { StoredBytes } from "../tensor/types.ts";
 import type { Parts } from "./files.ts";
-import { failing } from "./node-failure.ts";
-import { besideOf, removeLeftovers } from "./node-leftovers.ts";
+import { throwFileError } from "./node-failure.ts";
+import { removeLeftovers, temporaryPathFor } from "./node-leftovers.ts";
 import { FileSource } from "./node-source.ts";
 
-/** The buffer of all writes, which fits a core's cache. */
+/** The buffer size in bytes of all writes, which fits into the cache of a core. */
 const bufferBytes = 2 ** 18;
 
 /**
- * The bytes per system write. Linux tries to allocate a memory block of that length, and blocks above 32 KiB become rare. Longer writes took up to
- * three times as long for files of some gigabytes; shorter ones need more calls.
+ * The bytes per system write. Linux tries to allocate a memory block of this length, and blocks above 32 KiB
+ * become rare. Longer writes took up to three times as long for files of several gigabytes. Shorter ones need
+ * more calls.
  */
 const writeBytes = 2 ** 15;
 
-/** The bytes after which other work gets its turn, some ten milliseconds. */
-const turnBytes = 2 ** 23;
+/** The bytes between pauses for other work. Writing this many takes about ten milliseconds. */
+const pauseBytes = 2 ** 23;
 
 interface Staged {
   readonly path: string;
-  /** The target of `path` with links resolved; `path` itself if the link is replaced. */
+  /** The path with links resolved, or `path` itself if a link is to be replaced. */
   readonly target: string;
   readonly temporary: string;
-  /** The permissions of the replaced file; undefined if there is none. */
+  /** The permissions of the replaced file; undefined if the file is new. */
   readonly mode: number | undefined;
-  /** The old file under another name, while it may be restored. */
+  /** The path of a copy of the old file, from which it can be restored. */
   backup: string | undefined;
+  /** Whether the temporary file has been renamed to its target. */
   placed: boolean;
 }
 
 /**
- * Writes a file atomically: into a temporary file that takes the name once it is complete and synced.
- * The parts can be read from the replaced file. On failure the old file is unchanged.
- * @throws PithError E_FILE if it cannot be written, and whatever the parts throw.
+ * Writes a file atomically. A temporary file is renamed to `path` once it is complete and synced. The parts can
+ * be ranges of the replaced file. If the write fails, the old file is unchanged.
+ * @throws PithError E_FILE if the file cannot be written, and any error of the parts.
  */
 export function writeFileAtomically(path: string, parts: Parts): Promise<void> {
   return writeFilesAtomically([[path, parts]]);
 }
 
-/** Whether a symbolic link is followed to its target, or replaced by the file. */
+/** Whether a symbolic link at the path is followed to its target, or replaced by the file. */
 export type Links = "followed" | "replaced";
 
-/** Writes related files, all or none; they are renamed in the given order after all are complete. */
+/** Writes related files, either all or none. They are renamed in the given order after all are complete. */
 export async function writeFilesAtomically(
   files: readonly (readonly [path: string, parts: Parts])[],
   links: Links = "followed",
@@ -73,7 +76,7 @@ export async function writeFilesAtomically(
       await writeTemporary(file, parts);
     }
     for (const [index, file] of staged.entries()) {
-      // Nothing can fail after the last, so it needs no backup.
+      // After the last rename, no step can fail, so the last file needs no backup.
       await putInPlace(file, index < staged.length - 1).catch(unwritable(file.path));
     }
   } catch (error) {
@@ -84,7 +87,10 @@ export async function writeFilesAtomically(
   for (const folder of new Set(staged.map(({ target }) => dirname(target)))) await syncFolder(folder);
 }
 
-/** Checks that a file can be written, before hours of work. An existing file stays. @throws PithError E_FILE as `writeFileAtomically`. */
+/**
+ * Checks that a file can be written, which avoids a failure after hours of work. An existing file is unchanged.
+ * @throws PithError E_FILE as `writeFileAtomically` does.
+ */
 export async function tryToWrite(path: string): Promise<void> {
   const file = await stage(path, "followed").catch(unwritable(path));
   try {
@@ -95,16 +101,17 @@ export async function tryToWrite(path: string): Promise<void> {
 }
 
 /**
- * Renames a file over another in the same folder while readers use either name: during `between` both names lead to it.
- * @throws PithError E_FILE, and whatever `between` throws; the file then still has its old name.
+ * Renames a file over another one in the same folder, while processes read the file by either name. While
+ * `between` runs, both names refer to the new file.
+ * @throws PithError E_FILE, and any error of `between`; the file then still has its old name.
  */
 export async function renameWhileRead(from: string, to: string, between: () => Promise<void>): Promise<void> {
-  const second = besideOf(to);
+  const second = temporaryPathFor(to);
   const isLink = await symlink(basename(from), second).then(
     () => true,
     () => false,
   );
-  if (!isLink) await secondName(from, second).catch(unwritable(to));
+  if (!isLink) await addName(from, second).catch(unwritable(to));
   await rename(second, to).catch(async (cause) => {
     await rm(second, { force: true }).catch(() => {});
     unwritable(to)(cause);
@@ -124,13 +131,13 @@ async function stage(path: string, links: Links): Promise<Staged> {
     );
   }
   const mode = old === undefined ? undefined : old.mode & 0o777;
-  // Renaming requires only permissions for the folder.
+  // Renaming requires permissions only for the folder, so a read-only file must be rejected explicitly.
   if (mode !== undefined && (mode & 0o222) === 0)
     throw new PithError("E_FILE", `"${path}" cannot be written: the file is read-only.`, {
       hint: "Name another file, or make this one writable.",
     });
   await removeLeftovers(target);
-  return { path, target, temporary: besideOf(target), mode, backup: undefined, placed: false };
+  return { path, target, temporary: temporaryPathFor(target), mode, backup: undefined, placed: false };
 }
 
 async function writeTemporary({ temporary, path, mode }: Staged, parts: Parts): Promise<void> {
@@ -148,7 +155,8 @@ async function writeTemporary({ temporary, path, mode }: Staged, parts: Parts): 
 }
 
 /**
- * Writes through a buffer, whatever the sizes of parts. Reads and writes are synchronous: for the page cache, waking a waiting thread takes longer.
+ * Writes parts of any size through one buffer. Reads and writes are synchronous, because waking a waiting
+ * thread takes longer than access to the page cache.
  */
 class Output {
   readonly #handle: FileHandle;
@@ -175,13 +183,16 @@ class Output {
       this.#filled += length;
       if (this.#filled === bufferBytes) {
         this.#flush();
-        if (this.#written % turnBytes === 0) await setImmediate();
+        if (this.#written % pauseBytes === 0) await setImmediate();
       }
     }
     if (!(part instanceof Uint8Array) && part.source instanceof FileSource) this.#sources.add(part.source);
   }
 
-  /** Waits until all data is synced. @throws PithError E_SOURCE_CHANGED if a file that ranges came from has changed. */
+  /**
+   * Waits until all data is synced.
+   * @throws PithError E_SOURCE_CHANGED if a file from which ranges were copied has changed.
+   */
   async finish(): Promise<void> {
     this.#flush();
     for (const source of this.#sources) await source.requireUnchanged();
@@ -204,19 +215,20 @@ class Output {
 
 async function putInPlace(file: Staged, keepOld: boolean): Promise<void> {
   if (keepOld && file.mode !== undefined) {
-    const backup = besideOf(file.target);
+    const backup = temporaryPathFor(file.target);
     file.backup = backup;
-    await secondName(file.target, backup);
+    await addName(file.target, backup);
   }
   await rename(file.temporary, file.target);
   file.placed = true;
 }
 
-async function secondName(file: string, name: string): Promise<void> {
+/** Gives a file a second name by a hard link, or else by a copy. */
+async function addName(file: string, name: string): Promise<void> {
   await link(file, name).catch(() => copyFile(file, name, constants.COPYFILE_FICLONE));
 }
 
-/** Restores the previous files. Its failures are ignored in favor of the original one. */
+/** Restores the previous files. Errors are ignored, because the original error is more informative. */
 async function undo({ temporary, target, backup, placed }: Staged): Promise<void> {
   await rm(temporary, { force: true }).catch(() => {});
   if (placed) await (backup === undefined ? rm(target, { force: true }) : rename(backup, target)).catch(() => {});
@@ -229,4 +241,4 @@ async function syncFolder(folder: string): Promise<void> {
   await handle?.close().catch(() => {});
 }
 
-const unwritable = (path: string): ((cause: unknown) => never) => failing(`"${path}" cannot be written`);
+const unwritable = (path: string): ((cause: unknown) => never) => throwFileError(`"${path}" cannot be written`);

@@ -1,11 +1,14 @@
-/** Files and machine in Node. `browser.ts` has the same exports; package.json selects one ("#platform"). */
+/**
+ * Accesses files and the machine in Node. `browser.ts` has the same exports; the import "#platform" in
+ * package.json selects one of them.
+ */
 import { createHash } from "node:crypto";
 import { appendFile as append, mkdir, readdir, readFile as readWhole, rename, rm, stat } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { availableParallelism, totalmem } from "node:os";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import type { Digest } from "./files.ts";
-import { failing } from "./node-failure.ts";
+import { throwFileError } from "./node-failure.ts";
 
 export type { Chunks, Digest, Encoding, Parts, ScratchFile } from "./files.ts";
 export { imageHeader, type Pixels } from "./image.ts";
@@ -24,23 +27,32 @@ export { renameWhileRead, writeFileAtomically, writeFilesAtomically } from "./no
 export { blobSource, bytesSource, urlSource } from "./sources.ts";
 export type { Answer, Thread } from "./threads.ts";
 
-/** @throws PithError E_FILE */
+/**
+ * Reads a file.
+ * @throws PithError E_FILE
+ */
 export function readFile(path: string): Promise<Uint8Array> {
-  return readWhole(path).catch(failing(`"${path}" cannot be read`));
+  return readWhole(path).catch(throwFileError(`"${path}" cannot be read`));
 }
 
 export async function readText(path: string): Promise<string> {
   return new TextDecoder().decode(await readFile(path));
 }
 
-/** @throws PithError E_FILE */
+/**
+ * Appends to a file, which is created if missing.
+ * @throws PithError E_FILE
+ */
 export function appendFile(path: string, data: string | Uint8Array): Promise<void> {
-  return append(path, data).catch(failing(`"${path}" cannot be written`));
+  return append(path, data).catch(throwFileError(`"${path}" cannot be written`));
 }
 
-/** Returns the names in a folder, sorted. @throws PithError E_FILE */
+/**
+ * Returns the names in a folder in ascending order.
+ * @throws PithError E_FILE
+ */
 export async function listFolder(path: string): Promise<string[]> {
-  return (await readdir(path).catch(failing(`The folder "${path}" cannot be read`))).sort();
+  return (await readdir(path).catch(throwFileError(`The folder "${path}" cannot be read`))).sort();
 }
 
 export async function fileKind(path: string): Promise<"file" | "folder" | "other" | undefined> {
@@ -52,20 +64,27 @@ export async function fileKind(path: string): Promise<"file" | "folder" | "other
   }
 }
 
-/** Makes a folder and its parents, unless they exist. @throws PithError E_FILE */
+/**
+ * Creates a folder and its parents if they do not exist.
+ * @throws PithError E_FILE
+ */
 export async function makeFolder(path: string): Promise<void> {
   const folder = resolve(path);
-  // Makes parents one by one, because Node's recursive mkdir never ends on a file system that denies a folder ("/proc/a").
+  // Creates parents one by one, because Node's recursive mkdir never returns on a file system that denies a
+  // folder ("/proc/a").
   if ((await fileKind(folder)) === "folder") return;
   if (dirname(folder) !== folder) await makeFolder(dirname(folder));
   await mkdir(folder).catch(async (cause) => {
-    if ((await fileKind(folder)) !== "folder") failing(`The folder "${path}" cannot be made`)(cause);
+    if ((await fileKind(folder)) !== "folder") throwFileError(`The folder "${path}" cannot be made`)(cause);
   });
 }
 
-/** @throws PithError E_FILE */
+/**
+ * Renames a file.
+ * @throws PithError E_FILE
+ */
 export function renameFile(from: string, to: string): Promise<void> {
-  return rename(from, to).catch(failing(`"${to}" cannot be written`));
+  return rename(from, to).catch(throwFileError(`"${to}" cannot be written`));
 }
 
 export function sha256(): Digest {
@@ -74,7 +93,7 @@ export function sha256(): Digest {
 }
 
 export function removeFile(path: string): Promise<void> {
-  return rm(path, { force: true }).catch(failing(`"${path}" cannot be removed`));
+  return rm(path, { force: true }).catch(throwFileError(`"${path}" cannot be removed`));
 }
 
 export const joinPath = (...parts: readonly string[]): string => join(...parts);
@@ -83,9 +102,10 @@ export const folderOf = (path: string): string => dirname(path);
 
 export const fileNameOf = (path: string): string => basename(path);
 
-/** Returns ".onnx" in lower case; "" if there is none. */
+/** Returns the extension in lower case, such as ".onnx"; "" if there is none. */
 export const extensionOf = (path: string): string => extname(path).toLowerCase();
 
+/** Returns the version of an installed package; undefined if it is not installed. */
 export function packageVersion(name: string): string | undefined {
   try {
     const { version }: { readonly version?: unknown } = createRequire(import.meta.url)(`${name}/package.json`);
@@ -97,22 +117,23 @@ export function packageVersion(name: string): string | undefined {
 
 export const threadCount = (): number => availableParallelism();
 
-/** Returns the milliseconds of processor time of this process, in all threads. */
+/** Returns the processor time of this process in milliseconds, summed over all threads. */
 export function processorTime(): number {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1000;
 }
 
 export function availableMemory(): number {
-  // Experimental in Node, but the only function that respects the memory limits of containers.
+  // This function is experimental in Node, but no other one respects the memory limits of containers.
   return process.availableMemory();
 }
 
 let memory: number | undefined;
 
-/** Returns the bytes of memory of the machine or container, whichever is less. */
+/** Returns the memory of the machine, or of the container if that is less, in bytes. */
 export function machineMemory(): number {
-  // Cached: both read system files, and this is called for every value of every loaded model.
+  // The result is cached, because both functions read system files, and callers ask once per value of a loaded
+  // model.
   memory ??= Math.min(process.constrainedMemory() || Number.POSITIVE_INFINITY, totalmem());
   return memory;
 }

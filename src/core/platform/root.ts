@@ -1,4 +1,7 @@
-/** Addresses of Pith's own modules. Imported as "#root" and never bundled, because a bundled module's address does not locate the others. */
+/**
+ * Locates Pith's own modules. This module is imported as "#root" and never bundled, because the URL of a bundle
+ * does not locate the other modules.
+ */
 
 export function root(): URL {
   return new URL("../../", import.meta.url);
@@ -8,7 +11,12 @@ export function moduleExtension(): ".ts" | ".js" {
   return import.meta.url.endsWith(".ts") ? ".ts" : ".js";
 }
 
-/** Returns a module by its path below the root, without extension. @example moduleOf("app/cli/jobs/inspect") */
+/**
+ * Returns the URL of a module.
+ * @param path The path below the root, without extension.
+ * @example
+ * moduleOf("app/cli/jobs/inspect")
+ */
 export function moduleOf(path: string): URL {
   return new URL(path + moduleExtension(), root());
 }

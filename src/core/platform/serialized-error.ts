@@ -1,14 +1,14 @@
-/** Converts exceptions to data and back, for other processes and threads. */
+/** Converts exceptions to plain data and back, for other processes and threads. */
 import { type ErrorCode, errorCodes, errorMessage, PithError } from "../errors.ts";
 
-/** An exception as data. A `PithError` has a `code`; anything else is a bug. */
+/** An exception as plain data. Only a `PithError` has a `code`; all other exceptions indicate a bug. */
 export interface Fault {
   readonly name: string;
   readonly message: string;
   readonly stack: string | undefined;
   readonly code: ErrorCode | undefined;
   readonly advice: readonly string[];
-  /** The place at the start of a `PithError`'s message. */
+  /** The place that a `PithError` names at the start of its message. */
   readonly at?: string | undefined;
 }
 

@@ -1,8 +1,8 @@
-/** Locates modules for other processes and threads, and the loader that reads them as TypeScript. */
+/** Locates the loader that lets other processes and threads read modules as TypeScript. */
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
-/** In the repository, tsx teaches Node 20 to read TypeScript; under this condition imports lead to the sources. */
+/** The Node option under which imports resolve to the TypeScript sources, which tsx loads in the repository. */
 export const sourceCondition = "--conditions=pith-source";
 
 export function loaderOfSources(module = "loader.mjs"): string {

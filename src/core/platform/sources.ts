@@ -1,8 +1,8 @@
-/** Byte sources without Node: memory, Blobs, HTTP. */
+/** Creates byte sources without Node: from memory, Blobs and HTTP. */
 import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
 
-/** Returns a source of bytes in memory, without a copy: they must not change. */
+/** Returns a source of bytes in memory. The bytes are not copied, so they must not change. */
 export function bytesSource(bytes: Uint8Array, name = "bytes in memory"): ByteSource {
   return {
     size: bytes.byteLength,
@@ -34,8 +34,8 @@ export function blobSource(blob: Blob): ByteSource {
 }
 
 /**
- * Opens a file over HTTP: read in ranges if the server supports them, otherwise fetched completely.
- * @throws PithError E_FILE if the server refuses.
+ * Opens a file over HTTP. Reads ranges if the server supports them, or else the complete file at once.
+ * @throws PithError E_FILE if the file cannot be fetched.
  */
 export async function urlSource(url: URL | string): Promise<ByteSource> {
   const name = String(url);
@@ -44,7 +44,7 @@ export async function urlSource(url: URL | string): Promise<ByteSource> {
   await probe.body?.cancel();
   const total = /^bytes \d+-\d+\/(\d+)$/.exec(probe.headers.get("content-range") ?? "")?.[1];
   if (total === undefined) {
-    // Without the total size the end is unknown; servers of other origins can hide the header.
+    // Without the total size, the end is unknown. Servers of other origins can hide the header.
     return bytesSource(new Uint8Array(await (await request(name)).arrayBuffer()), name);
   }
   const size = Number(total);
@@ -68,8 +68,8 @@ export async function urlSource(url: URL | string): Promise<ByteSource> {
 }
 
 /**
- * Opens a file over HTTP that another file refers to, in the same folder or below.
- * @throws PithError E_MODEL if it leaves the folder, E_FILE if it cannot be fetched.
+ * Opens a file over HTTP that another file refers to. It must be in the same folder or below.
+ * @throws PithError E_MODEL if the location leaves the folder; E_FILE if the file cannot be fetched.
  */
 export async function urlBeside(owner: string, location: string): Promise<ByteSource> {
   const folder = new URL(".", owner).href;
@@ -84,13 +84,13 @@ export async function urlBeside(owner: string, location: string): Promise<ByteSo
   return urlSource(url);
 }
 
-/** [start, end). */
+/** The bytes from `start` to `end` (exclusive). */
 export interface ByteRange {
   readonly start: number;
   readonly end: number;
 }
 
-/** Reads ranges of a source in order. */
+/** Reads ranges of a source in order and returns them joined. */
 export async function readRanges(source: ByteSource, ranges: readonly ByteRange[]): Promise<Uint8Array> {
   const [only] = ranges;
   if (only !== undefined && ranges.length === 1) return source.read(only.start, only.end);
@@ -103,7 +103,10 @@ export async function readRanges(source: ByteSource, ranges: readonly ByteRange[
   return result;
 }
 
-/** @throws PithError E_FILE if the range is outside the source. */
+/**
+ * Checks a range.
+ * @throws PithError E_FILE if the range exceeds the source.
+ */
 export function checkRange(name: string, size: number, start: number, end: number): void {
   if (!(start >= 0 && start <= end && end <= size)) {
     throw new PithError("E_FILE", `${name}: bytes ${start} to ${end} were asked for, it has ${size}.`);
@@ -111,7 +114,8 @@ export function checkRange(name: string, size: number, start: number, end: numbe
 }
 
 async function request(url: string, start?: number, end?: number): Promise<Response> {
-  // A browser's cache would take ranges of compressed bytes if a server compresses complete files.
+  // The cache is not used: if a server compresses complete files, a browser could take ranges of the compressed
+  // bytes.
   const range: RequestInit =
     start === undefined || end === undefined
       ? {}
@@ -127,6 +131,7 @@ async function request(url: string, start?: number, end?: number): Promise<Respo
   return response;
 }
 
+/** Returns the entity tag or modification time of a response; "" if it has neither. */
 function versionOf(response: Response): string {
   return response.headers.get("etag") ?? response.headers.get("last-modified") ?? "";
 }

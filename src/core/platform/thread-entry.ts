@@ -1,4 +1,4 @@
-/** The first module of a thread: loads the answering module, then passes it one question at a time. */
+/** The first module of a thread. It loads the answering module and passes it one question at a time. */
 import { parentPort, workerData } from "node:worker_threads";
 import { type Fault, toFault } from "./serialized-error.ts";
 import type { Answering } from "./threads.ts";
@@ -11,11 +11,11 @@ const tell = (message: FromThread, transfer: readonly ArrayBuffer[] = []): void 
   parentPort?.postMessage(message, [...transfer]);
 
 const { default: answering }: { default: Answering } = await import(workerData);
-let before: Promise<void> = Promise.resolve();
+let previous: Promise<void> = Promise.resolve();
 
 parentPort?.on("message", ({ question, content }: { question: number; content: unknown }) => {
-  // Sequential, because concurrent questions would delay the first answer.
-  before = before.then(async () => {
+  // Questions run one after the other, because concurrent ones would delay the first answer.
+  previous = previous.then(async () => {
     try {
       const { answer, transfer } = await answering(content as never);
       tell({ kind: "answer", question, answer }, transfer);

@@ -1,12 +1,18 @@
-/** A function in a thread: questions and answers are structured clones, except transferred memory. */
+/**
+ * A function that runs in a thread. Questions and answers are copied (structured clone), except for transferred
+ * memory.
+ */
 export interface Thread {
-  /** Whether it has ended or failed to start: missing module, out of memory. */
+  /** Whether the thread has ended, or failed to start because of a missing module or missing memory. */
   readonly ended: boolean;
+  /** The number of unanswered questions. */
   readonly busy: number;
   /**
+   * Passes a question to the function.
    * @param transfer Memory to transfer instead of copying.
-   * @returns The answer; undefined if the thread ended before.
-   * @throws The error of the function: a `PithError` keeps its code and hint. A DataCloneError if the question cannot be copied.
+   * @returns The answer; undefined if the thread has ended.
+   * @throws The function's error, in which a `PithError` keeps code and hint; a DataCloneError if the question
+   * cannot be copied.
    */
   ask(question: unknown, transfer?: readonly ArrayBuffer[]): Promise<Answer | undefined>;
   end(): void;
@@ -18,5 +24,5 @@ export interface Answer {
   readonly transfer?: readonly ArrayBuffer[];
 }
 
-/** The default export of a thread's module. It gets one question at a time. */
+/** The type of the default export of a thread's module. It is called with one question at a time. */
 export type Answering = (question: never) => Promise<Answer>;

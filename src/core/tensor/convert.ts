@@ -1,6 +1,6 @@
 /**
- * Converts elements of any type to numbers and back. Floats round half to even, once, from the double; integers round half to even and saturate.
- * int64 and uint64 saturate, too, so ONNX's "until the end" (2^63 - 1, which a double cannot represent) survives.
+ * Converts elements of any type to numbers and back. Floats and integers are rounded once from the double, half to even; integers saturate.
+ * Saturation preserves ONNX's "to the end" (2^63 - 1), which a double represents as 2^63.
  */
 import { PithError } from "../errors.ts";
 import { dimsText, elementCount } from "./dims.ts";
@@ -18,35 +18,35 @@ export function isFloat(type: DataType): type is FloatType {
   return type === "float32" || type === "float64" || isHalf(type);
 }
 
-/** 16-bit floats: too coarse for sums. */
+/** Returns whether a type is a 16-bit float, in which sums lose precision. */
 export function isHalf(type: DataType): type is "float16" | "bfloat16" {
   return type === "float16" || type === "bfloat16";
 }
 
-/** Returns all elements in float64, without a copy if stored so: read-only. @throws PithError E_TYPE_MISMATCH for strings and complex numbers. */
+/** Returns all elements in float64. The result can share memory, so it is read-only. @throws PithError E_TYPE_MISMATCH for strings and complex numbers. */
 export function toFloat64(dense: Dense): Float64Array {
   return dense.type === "float64" ? dense.data : new Float64Array(numbersOf(dense));
 }
 
-/** Returns all elements in float32, without a copy if stored so: read-only. @throws PithError E_TYPE_MISMATCH for strings and complex numbers. */
+/** Returns all elements in float32. The result can share memory, so it is read-only. @throws PithError E_TYPE_MISMATCH for strings and complex numbers. */
 export function toFloat32(dense: Dense): Float32Array {
   const numbers = numbersOf(dense);
   return numbers instanceof Float32Array ? numbers : new Float32Array(numbers);
 }
 
-/** Returns all elements exactly: in float32 if it represents the type, otherwise in float64. No copy if stored so: read-only. */
+/** Returns all elements in float32 if it represents the type exactly, otherwise in float64. The result can share memory, so it is read-only. */
 export function toFloats(dense: Dense): Float32Array | Float64Array {
   return dense.type === "float32" || isHalf(dense.type) ? toFloat32(dense) : toFloat64(dense);
 }
 
-/** Returns all elements as numbers: for axes, dimensions, sizes. */
+/** Returns all elements as an array of numbers, for short tensors such as axes and dimensions. */
 export function toNumbers(dense: Dense): number[] {
   return Array.from(numbersOf(dense));
 }
 
 /**
- * Converts row-major numbers to a tensor by the rounding rules of the type; 8-bit and 4-bit floats saturate.
- * @throws PithError E_SHAPE_MISMATCH if their number does not fit the dimensions, E_DATA for NaN where the type is an integer.
+ * Converts row-major numbers to a tensor, rounded to its type. Floats of 8 and 4 bits saturate.
+ * @throws PithError E_SHAPE_MISMATCH if the count of numbers does not fit the dimensions, E_DATA for NaN in an integer type.
  * @example
  * fromNumbers("int8", [3], [0.5, 1.5, 300]).data; // Int8Array [0, 2, 127]
  */
@@ -59,7 +59,7 @@ export function fromNumbers<T extends Exclude<NumericType, "float8e8m0">>(
   if (numbers.length !== count) {
     throw new PithError("E_SHAPE_MISMATCH", `${type}${dimsText(dims)} takes ${count} numbers, got ${numbers.length}.`);
   }
-  return { type, dims, data: encode(type, numbers) } as Dense<T>;
+  return { type, dims, data: encodeNumbers(type, numbers) } as Dense<T>;
 }
 
 /** Returns a scalar tensor. @throws PithError E_TYPE_MISMATCH for types without numbers. */
@@ -69,12 +69,12 @@ export function scalarOf(type: DataType, value: number): Dense {
   return fromNumbers(type, [], [value]);
 }
 
-/** Returns the nearest signed 64-bit integer, saturating. */
+/** Returns the nearest signed 64-bit integer, saturated. */
 export function toInt64(value: number): bigint {
   return saturatedBigInt(value, -(2n ** 63n), 2n ** 63n - 1n);
 }
 
-/** Smallest and largest values of the integer types up to 32 bits. */
+/** Minimum and maximum of the integer types up to 32 bits. */
 export const integerRange = {
   int8: [-128, 127],
   uint8: [0, 255],
@@ -120,7 +120,7 @@ function numbersOf(dense: Dense): ArrayLike<number> & Iterable<number> {
   }
 }
 
-function encode(type: Exclude<NumericType, "float8e8m0">, numbers: ArrayLike<number>): DataOf[NumericType] {
+function encodeNumbers(type: Exclude<NumericType, "float8e8m0">, numbers: ArrayLike<number>): DataOf[NumericType] {
   switch (type) {
     case "float32":
       return new Float32Array(numbers);
@@ -143,22 +143,26 @@ function encode(type: Exclude<NumericType, "float8e8m0">, numbers: ArrayLike<num
       return BigUint64Array.from(Array.from(numbers, (value) => saturatedBigInt(value, 0n, 2n ** 64n - 1n)));
     case "int4":
     case "int2":
-      return pack(type, integers(type, new Int8Array(numbers.length), numbers));
+      return pack(type, roundToIntegers(type, new Int8Array(numbers.length), numbers));
     case "uint4":
     case "uint2":
-      return pack(type, integers(type, new Uint8Array(numbers.length), numbers));
+      return pack(type, roundToIntegers(type, new Uint8Array(numbers.length), numbers));
     default:
-      return integers(type, new (arrayOf(type))(numbers.length), numbers);
+      return roundToIntegers(type, new (arrayOf(type))(numbers.length), numbers);
   }
 }
 
 type IntegerArray = Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array;
 
-function integers<A extends IntegerArray>(type: keyof typeof integerRange, into: A, numbers: ArrayLike<number>): A {
+function roundToIntegers<A extends IntegerArray>(
+  type: keyof typeof integerRange,
+  into: A,
+  numbers: ArrayLike<number>,
+): A {
   const [low, high] = integerRange[type];
   for (let index = 0; index < into.length; index++) {
     const value = numbers[index] ?? 0;
-    if (Number.isNaN(value)) throw notANumber(type, index);
+    if (Number.isNaN(value)) throw nanError(type, index);
     const rounded = roundHalfEven(value);
     into[index] = Math.max(low, Math.min(high, rounded));
   }
@@ -166,14 +170,14 @@ function integers<A extends IntegerArray>(type: keyof typeof integerRange, into:
 }
 
 function saturatedBigInt(value: number, low: bigint, high: bigint): bigint {
-  if (Number.isNaN(value)) throw notANumber("a 64-bit integer");
+  if (Number.isNaN(value)) throw nanError("a 64-bit integer");
   if (value === Number.POSITIVE_INFINITY) return high;
   if (value === Number.NEGATIVE_INFINITY) return low;
   const rounded = BigInt(roundHalfEven(value));
   return rounded < low ? low : rounded > high ? high : rounded;
 }
 
-function notANumber(type: string, index?: number): PithError {
+function nanError(type: string, index?: number): PithError {
   return new PithError(
     "E_DATA",
     `${index === undefined ? "An element" : `Element ${index}`} is NaN, which ${type} cannot hold.`,

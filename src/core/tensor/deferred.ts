@@ -1,16 +1,16 @@
-/** Tensors whose elements are computed on reading, so that a pass need not hold all new weights in memory. */
+/** Tensors whose elements are computed when they are read, so that a pass need not keep all new weights in memory. */
 import { bytesFor, inMemory, viewBytes } from "./dense.ts";
 import { elementCount } from "./dims.ts";
 import type { DataType, Dense, Tensor } from "./types.ts";
 
-/** Smaller tensors are computed once and kept. */
+/** The minimum size in bytes of a deferred tensor. Smaller tensors are computed once and kept in memory. */
 const minDeferredBytes = 2 ** 20;
 
 /**
- * Returns storage whose elements are computed on every read; below `minDeferredBytes` bytes they are computed once and kept.
- * @param compute Must always return the same elements: it can read immutable tensors, but not a graph.
+ * Returns a tensor whose elements are computed on every read. Elements below `minDeferredBytes` bytes in total are computed once and kept in memory.
+ * @param compute Must always return the same elements, so it can read immutable tensors, but not a graph.
  */
-export async function deferred(
+export async function deferTensor(
   type: Exclude<DataType, "string">,
   dims: readonly number[],
   compute: () => Promise<Dense>,
@@ -20,18 +20,18 @@ export async function deferred(
   return { type, dims, bytes, small: undefined, stored: undefined, read: compute };
 }
 
-/** As `deferred`, computed in blocks, so that a writer needs memory for one block only. */
-export async function deferredInBlocks(
+/** Returns a deferred tensor that is computed in blocks, so that a writer needs memory for only one block. */
+export async function deferTensorInBlocks(
   type: Exclude<DataType, "string">,
   dims: readonly number[],
   blocks: NonNullable<Tensor["blocks"]>,
 ): Promise<Tensor> {
-  const tensor = await deferred(type, dims, async () => {
+  const tensor = await deferTensor(type, dims, async () => {
     const bytes = new Uint8Array(bytesFor(type, elementCount(dims)));
-    let at = 0;
+    let offset = 0;
     for await (const block of blocks()) {
-      bytes.set(block, at);
-      at += block.byteLength;
+      bytes.set(block, offset);
+      offset += block.byteLength;
     }
     return viewBytes(type, dims, bytes);
   });

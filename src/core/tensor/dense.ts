@@ -2,10 +2,10 @@ import { PithError } from "../errors.ts";
 import { dimsText, elementCount } from "./dims.ts";
 import { arrayOf, bitsOf, type DataType, type Dense, type Tensor } from "./types.ts";
 
-/** Tensors up to this size are kept in memory when a file is opened: shapes, axes, scales, small biases. */
-export const smallBytes = 8192;
+/** The maximum size in bytes of a small tensor. Opening a file reads small tensors into memory: shapes, axes, scales, small biases. */
+export const maxSmallBytes = 8192;
 
-/** Returns the bytes of `count` elements, packed. */
+/** Returns the number of bytes of `count` elements; those below 8 bits share bytes. */
 export function bytesFor(type: Exclude<DataType, "string">, count: number): number {
   return Math.ceil((count * bitsOf[type]) / 8);
 }
@@ -18,12 +18,15 @@ export function int64(dims: readonly number[], data: Iterable<number | bigint>):
   return { type: "int64", dims, data: BigInt64Array.from([...data].map((value) => BigInt(value))) };
 }
 
-/** Returns a zeroed tensor. */
+/** Returns a tensor of zeros. */
 export function zeros(type: Exclude<DataType, "string">, dims: readonly number[]): Dense {
   return viewBytes(type, dims, new Uint8Array(bytesFor(type, elementCount(dims))));
 }
 
-/** Views little-endian bytes as elements; copies only unaligned bytes. @throws PithError E_MODEL if their number does not match the dimensions. */
+/**
+ * Returns a tensor that shares memory with little-endian bytes. Unaligned bytes are copied.
+ * @throws PithError E_MODEL if the number of bytes does not match the dimensions.
+ */
 export function viewBytes(type: Exclude<DataType, "string">, dims: readonly number[], bytes: Uint8Array): Dense {
   const expected = bytesFor(type, elementCount(dims));
   if (bytes.byteLength !== expected) {
@@ -31,8 +34,8 @@ export function viewBytes(type: Exclude<DataType, "string">, dims: readonly numb
   }
   const array = arrayOf(type);
   const width = array.BYTES_PER_ELEMENT;
-  const plain = plainBytes(bytes);
-  const aligned = plain.byteOffset % width === 0 ? plain : plain.slice();
+  const unwrappedBytes = plainBytes(bytes);
+  const aligned = unwrappedBytes.byteOffset % width === 0 ? unwrappedBytes : unwrappedBytes.slice();
   const data = new array(aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.byteLength / width);
   return { type, dims, data } as Dense;
 }
@@ -43,20 +46,21 @@ export function plainBytes(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-export function joined<A extends { set(part: ArrayLike<number>, at: number): void }>(
+/** Concatenates arrays of numbers to a new array of the given class. */
+export function joinArrays<A extends { set(part: ArrayLike<number>, at: number): void }>(
   array: new (length: number) => A,
   parts: readonly ArrayLike<number>[],
 ): A {
-  const all = new array(parts.reduce((sum, { length }) => sum + length, 0));
+  const joinedArray = new array(parts.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
   for (const part of parts) {
-    all.set(part, at);
+    joinedArray.set(part, at);
     at += part.length;
   }
-  return all;
+  return joinedArray;
 }
 
-export const concatenated = (parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> => joined(Uint8Array, parts);
+export const concatBytes = (parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> => joinArrays(Uint8Array, parts);
 
 export function hexadecimal(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -66,7 +70,7 @@ export function bytesOfText(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text);
 }
 
-/** Returns the elements as little-endian bytes, sharing memory. */
+/** Returns the elements as little-endian bytes, which share memory with the tensor. */
 export function bytesOf(dense: Exclude<Dense, Dense<"string">>): Uint8Array {
   return new Uint8Array(dense.data.buffer, dense.data.byteOffset, dense.data.byteLength);
 }
@@ -79,7 +83,7 @@ export function isDense(value: unknown): value is Dense {
   return typeof value === "object" && value !== null && "type" in value && "dims" in value && "data" in value;
 }
 
-/** Stores elements in memory without a copy: the array must not change. */
+/** Returns a tensor that stores elements in memory. The array is not copied and must not change. */
 export function inMemory(dense: Dense): Tensor {
   const bytes =
     dense.type === "string"
@@ -89,7 +93,7 @@ export function inMemory(dense: Dense): Tensor {
     type: dense.type,
     dims: dense.dims,
     bytes,
-    small: bytes <= smallBytes ? dense : undefined,
+    small: bytes <= maxSmallBytes ? dense : undefined,
     stored: undefined,
     read: () => Promise.resolve(dense),
   };

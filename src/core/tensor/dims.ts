@@ -1,6 +1,7 @@
 /**
  * Dimensions: numbers, or polynomials over named dimensions ("batch", "2*seq + 1"). Symbolic dimensions are interned, so equal ones are `===`.
- * The text is in normal form: monomials with sorted factors, highest degree first, the constant last. Very long ones become a run-time dimension.
+ * Their text is in normal form: monomials with sorted factors, the highest degree first, the constant last. A polynomial with too long a text is
+ * replaced by a name ("?long0").
  */
 
 import { PithError } from "../errors.ts";
@@ -25,18 +26,18 @@ export type Dim = number | Symbolic;
 const interned = new Map<string, Symbolic>();
 const polynomials = new WeakMap<Symbolic, Polynomial>();
 
-/** Returns the dimension with this name, or the polynomial that it spells ("2*seq + 1"), as in files. Other text ("height/2") is one name. */
+/** Returns the dimension for a text as in ONNX files: a polynomial ("2*seq + 1"), or else a name. Text in another form ("height/2") is one name. */
 export function symbol(text: string): Symbolic {
   const existing = interned.get(text);
   if (existing !== undefined) return existing;
   if (text === "") throw new PithError("E_NAME", "A named dimension needs a name.");
-  if (text.length > maxTextLength) return unwritten(text);
+  if (text.length > maxTextLength) return longDim(text);
   const parsed = parsePolynomial(text);
-  const dim = parsed === undefined ? undefined : normal(parsed);
+  const dim = parsed === undefined ? undefined : normalize(parsed);
   return dim === undefined || typeof dim === "number" ? intern(new Map([[text, 1]]), text) : dim;
 }
 
-/** Returns a data-dependent dimension of an axis. Files store it as unknown. */
+/** Returns a symbol for a data-dependent dimension, named after a value and axis. Files store it as an unknown dimension. */
 export function unknownDim(value: string, axis: number): Symbolic {
   return symbol(`?${nameInDim(value)}.${axis}`);
 }
@@ -45,7 +46,7 @@ export function nameInDim(value: string): string {
   return value.replaceAll(/[^\w./:]/g, "_");
 }
 
-/** Returns whether a dimension is, or depends on, a data-dependent one. */
+/** Returns whether a dimension is data-dependent, or computed from one that is. */
 export function isUnknownDim(dim: Dim): boolean {
   return isSymbolic(dim) && /(^|[-+*( ])\?./.test(dim.text);
 }
@@ -60,28 +61,28 @@ export function isSymbolic(dim: Dim): dim is Symbolic {
 
 export function addDims(a: Dim, b: Dim): Dim {
   if (typeof a === "number" && typeof b === "number") return a + b;
-  return normal(add(polynomial(a), polynomial(b)));
+  return normalize(add(polynomialOf(a), polynomialOf(b)));
 }
 
 export function multiplyDims(a: Dim, b: Dim): Dim {
   if (typeof a === "number" && typeof b === "number") return a * b + 0; // 0 * -1 is -0, which text cannot represent
-  const [first, second] = [polynomial(a), polynomial(b)];
-  if (first.size * second.size > maxTerms) return unwritten([`(${dimText(a)})`, `(${dimText(b)})`].sort().join("*"));
-  return normal(multiply(first, second));
+  const [first, second] = [polynomialOf(a), polynomialOf(b)];
+  if (first.size * second.size > maxTerms) return longDim([`(${dimText(a)})`, `(${dimText(b)})`].sort().join("*"));
+  return normalize(multiply(first, second));
 }
 
-/** Returns a / b if it divides exactly: `batch*past + batch*seq` by `past + seq` is `batch`. Nothing divides by 0. */
+/** Returns a / b if b divides a exactly: `batch*past + batch*seq` by `past + seq` is `batch`. Undefined for b = 0. */
 export function divideDims(a: Dim, b: Dim): Dim | undefined {
   if (b === 0) return undefined;
   if (a === b) return 1;
-  const quotient = divide(polynomial(a), polynomial(b));
-  return quotient === undefined ? undefined : normal(quotient);
+  const quotient = divide(polynomialOf(a), polynomialOf(b));
+  return quotient === undefined ? undefined : normalize(quotient);
 }
 
-/** Replaces a name in a dimension; names inside functions ("floor(n/2)") stay. */
+/** Replaces a name in a dimension by a value. Names inside functions ("floor(n/2)") are not replaced. */
 export function substituteDim(dim: Dim, name: string, value: Dim): Dim {
   let sum: Dim = 0;
-  for (const [monomial, coefficient] of polynomial(dim)) {
+  for (const [monomial, coefficient] of polynomialOf(dim)) {
     let term: Dim = coefficient;
     for (const factor of factors(monomial)) term = multiplyDims(term, factor === name ? value : symbol(factor));
     sum = addDims(sum, term);
@@ -90,36 +91,37 @@ export function substituteDim(dim: Dim, name: string, value: Dim): Dim {
 }
 
 /**
- * Returns each name that can be solved for if two dimensions are equal, with its value.
+ * Solves the equation a = b for each name that occurs in a linear term with coefficient 1 or -1. Returns names with their values.
  * @example solveDims(symbol("total"), symbol("past + 2")) // total = past + 2, or past = total - 2
  */
 export function solveDims(a: Dim, b: Dim): readonly (readonly [name: string, value: Dim])[] {
   const difference = addDims(a, multiplyDims(-1, b));
-  return [...polynomial(difference)].flatMap(([monomial, coefficient]) => {
+  return [...polynomialOf(difference)].flatMap(([monomial, coefficient]) => {
     const [name, ...otherFactors] = factors(monomial);
     if (name === undefined || otherFactors.length > 0 || Math.abs(coefficient) !== 1 || name.includes("(")) return [];
-    const rest = addDims(difference, multiplyDims(-coefficient, symbol(name)));
-    const value = multiplyDims(-coefficient, rest);
+    const remainder = addDims(difference, multiplyDims(-coefficient, symbol(name)));
+    const value = multiplyDims(-coefficient, remainder);
     return dimText(value).includes(name) ? [] : [[name, value] as const];
   });
 }
 
-/** ⌊a / b⌋ for nonnegative dimensions; a new name, `floor((a)/b)`, if unknown. */
+/** Returns ⌊a / b⌋ for nonnegative dimensions, as a symbol `floor((a)/b)` if b does not divide a exactly. */
 export function floorDims(a: Dim, b: Dim): Dim {
   if (typeof a === "number" && typeof b === "number" && b !== 0) return Math.floor(a / b);
   return divideDims(a, b) ?? symbol(`floor((${dimText(a)})/${divisorText(b)})`);
 }
 
-/** a / b, possibly fractional: for shapes multiplied by fractions. `floorDims` and `ceilDims` turn it into a dimension. */
+/** Returns a / b, which can be fractional, for sizes that a graph multiplies by fractions. `floorDims` and `ceilDims` round quotients to dimensions. */
 export function quotientDims(a: Dim, b: Dim): Dim {
   if (typeof a === "number" && typeof b === "number") return a / b;
-  const exact = divideDims(a, b);
-  if (exact !== undefined) return exact;
+  const exactQuotient = divideDims(a, b);
+  if (exactQuotient !== undefined) return exactQuotient;
   const quotient = symbol(`(${dimText(a)})/(${dimText(b)})`);
   if (isSymbolic(quotient)) quotients.set(quotient, [a, b]);
   return quotient;
 }
 
+/** Returns numerator and denominator of a symbolic quotient from `quotientDims`; undefined for other dimensions. */
 export function quotientParts(dim: Dim): readonly [Dim, Dim] | undefined {
   return isSymbolic(dim) ? quotients.get(dim) : undefined;
 }
@@ -131,12 +133,12 @@ export function ceilDims(a: Dim, b: Dim): Dim {
   return divideDims(a, b) ?? symbol(`ceil((${dimText(a)})/${divisorText(b)})`);
 }
 
-/** Returns the maximum or minimum, as a name if unknown. Its operands are sorted: max(a, b) is max(b, a). */
+/** Returns the maximum or minimum, as a symbol if unknown. Operands in the symbol are sorted, so that max(a, b) and max(b, a) are the same symbol. */
 export function extremeDims(name: "max" | "min", dims: readonly Dim[]): Dim {
-  const all = [...new Set(dims.filter(isSymbolic))];
+  const symbols = [...new Set(dims.filter(isSymbolic))];
   // Names are nonnegative: 18·n ≥ 9·n, and n + 1 ≥ n.
   const isAtMost = (a: Dim, b: Dim): boolean => a !== b && isDimension(addDims(b, multiplyDims(-1, a)));
-  const names = all.filter((a) => !all.some((b) => (name === "max" ? isAtMost(a, b) : isAtMost(b, a))));
+  const names = symbols.filter((a) => !symbols.some((b) => (name === "max" ? isAtMost(a, b) : isAtMost(b, a))));
   const numbers = dims.filter((dim) => typeof dim === "number");
   const number = numbers.length === 0 ? undefined : Math[name](...numbers);
   const [first] = names;
@@ -149,7 +151,7 @@ export function extremeDims(name: "max" | "min", dims: readonly Dim[]): Dim {
   return symbol(`${name}(${[...texts, ...(number === undefined ? [] : [String(number)])].join(", ")})`);
 }
 
-/** Returns whether it is nonnegative for all values of its names: no term is subtracted. */
+/** Returns whether a dimension is nonnegative for all values of its names, because no term is subtracted. */
 export function isDimension(dim: Dim): boolean {
   return isSymbolic(dim) ? !dim.text.includes("-") : dim >= 0;
 }
@@ -165,7 +167,7 @@ function divisorText(dim: Dim): string {
 export function dimValue(dim: Dim, sizes: Readonly<Record<string, number>>): number | undefined {
   if (typeof dim === "number") return dim;
   let sum = 0;
-  for (const [monomial, coefficient] of polynomial(dim)) {
+  for (const [monomial, coefficient] of polynomialOf(dim)) {
     let term = coefficient;
     for (const factor of factors(monomial)) {
       const value = Object.hasOwn(sizes, factor) ? sizes[factor] : functionValue(factor, sizes);
@@ -177,10 +179,10 @@ export function dimValue(dim: Dim, sizes: Readonly<Record<string, number>>): num
   return sum + 0;
 }
 
-/** floor((a)/b), ceil((a)*0.5), (a)/(b), max(a, …), min(a, …), slice(size, start, end, step) */
+/** Returns the value of a function: floor((a)/b), ceil((a)*0.5), (a)/(b), max(a, …), min(a, …) or slice(size, start, end, step). */
 function functionValue(text: string, sizes: Readonly<Record<string, number>>): number | undefined {
   const value = (part: string | undefined): number | undefined => {
-    const inner = part === undefined ? "" : unwrapped(part);
+    const inner = part === undefined ? "" : unwrapParentheses(part);
     if (/^-?\d+(\.\d+)?(e[-+]?\d+)?$/.test(inner)) return Number(inner);
     return inner === "" ? undefined : dimValue(symbol(inner), sizes);
   };
@@ -192,25 +194,25 @@ function functionValue(text: string, sizes: Readonly<Record<string, number>>): n
     return name === "slice" ? sliceCount(size, start, end, step) : Math[name](...values);
   }
   const { parts, separators } = splitOutside(inside, /^[/*]/);
-  if (parts.length === 1 && unwrapped(parts[0] ?? "") === text) return undefined;
+  if (parts.length === 1 && unwrapParentheses(parts[0] ?? "") === text) return undefined;
   const [first, ...furtherValues] = parts.map(value);
   let result = first;
-  for (const [at, other] of furtherValues.entries()) {
+  for (const [index, other] of furtherValues.entries()) {
     if (result === undefined || other === undefined) return undefined;
-    result = separators[at] === "/" ? result / other : result * other;
+    result = separators[index] === "/" ? result / other : result * other;
   }
   if (result === undefined) return undefined;
   return name === "floor" ? Math.floor(result) : name === "ceil" ? Math.ceil(result) : result;
 }
 
-function unwrapped(text: string): string {
+function unwrapParentheses(text: string): string {
   if (!text.startsWith("(")) return text;
   let depth = 0;
-  for (let at = 0; at < text.length; at++) {
-    const character = text.charAt(at);
+  for (let index = 0; index < text.length; index++) {
+    const character = text.charAt(index);
     if (character === "(") depth++;
     else if (character === ")") depth--;
-    if (depth === 0) return at === text.length - 1 ? text.slice(1, -1) : text;
+    if (depth === 0) return index === text.length - 1 ? text.slice(1, -1) : text;
   }
   return text;
 }
@@ -229,7 +231,7 @@ export function elementCount(dims: readonly Dim[]): Dim {
   return dims.reduce<Dim>(multiplyDims, 1);
 }
 
-/** Returns the dimensions if all are numbers. */
+/** Returns the dimensions if all of them are numbers, otherwise undefined. */
 export function fixedDims(dims: readonly Dim[] | undefined): readonly number[] | undefined {
   return dims?.every((dim) => typeof dim === "number") ? (dims as readonly number[]) : undefined;
 }
@@ -238,13 +240,13 @@ export function dimText(dim: Dim): string {
   return typeof dim === "number" ? String(dim) : dim.text;
 }
 
-/** Returns 4 and "batch" for "4*batch", 4 and "" for 4; undefined for sums. */
+/** Splits a product into its coefficient and the rest: 4 and "batch" for "4*batch", 4 and "" for 4. Undefined for sums. */
 export function productParts(dim: Dim): readonly [count: number, of: string] | undefined {
-  const [[name, count] = ["", 0], ...otherTerms] = polynomial(dim);
+  const [[name, count] = ["", 0], ...otherTerms] = polynomialOf(dim);
   return otherTerms.length === 0 ? [count, name] : undefined;
 }
 
-/** Formats `[batch, 3, 32, 32]`, or `?` if the rank is unknown. */
+/** Formats dimensions such as `[batch, 3, 32, 32]`. Returns `?` if the rank is unknown. */
 export function dimsText(dims: readonly Dim[] | undefined): string {
   return dims === undefined ? "?" : `[${dims.map(dimText).join(", ")}]`;
 }
@@ -253,7 +255,7 @@ export function sameDims(a: readonly Dim[], b: readonly Dim[]): boolean {
   return a.length === b.length && a.every((dim, index) => dim === b[index]);
 }
 
-/** A row-major tensor along one axis: `outer` blocks of `count` runs of `inner` elements. */
+/** The layout of a row-major tensor along an axis: `outer` blocks, each with `count` runs of `inner` consecutive elements. */
 export interface AxisLayout {
   readonly outer: number;
   readonly count: number;
@@ -261,7 +263,8 @@ export interface AxisLayout {
 }
 
 /**
- * @param axis Negative: from the end.
+ * Returns the layout along an axis.
+ * @param axis A negative axis counts from the end.
  * @param axes The number of axes from `axis` on that are treated as one.
  * @throws PithError E_OPTION if there is no such axis.
  */
@@ -284,31 +287,32 @@ export function stridesOf(dims: readonly number[]): number[] {
   return strides;
 }
 
-function polynomial(dim: Dim): Polynomial {
+function polynomialOf(dim: Dim): Polynomial {
   if (typeof dim === "number") return new Map(dim === 0 ? [] : [["", dim]]);
   return polynomials.get(dim) ?? new Map([[dim.text, 1]]);
 }
 
-function normal(terms: Polynomial): Dim {
+function normalize(terms: Polynomial): Dim {
   const { size } = terms;
   const constant = terms.get("");
   if (size === 0) return 0;
   return size === 1 && constant !== undefined ? constant : intern(terms, polynomialText(terms));
 }
 
-/** Limits: real networks need some hundred characters, but repeated products of sums grow without bound. */
+/** The maximum length of a dimension's text in characters. Real networks need some hundred, but repeated products of sums grow without bound. */
 const maxTextLength = 4096;
+/** The maximum number of terms of a product. */
 const maxTerms = 4096;
 
-/** Names a dimension that is too long to write: a data-dependent size that equals others of the same text. */
-function unwritten(text: string): Symbolic {
+/** Returns a symbol for a dimension whose text is too long. Equal texts give the same symbol. */
+function longDim(text: string): Symbolic {
   return memoize(longDims, text, () => symbol(`?long${longDims.size}`));
 }
 
 const longDims = new Map<string, Symbolic>();
 
 function intern(terms: Polynomial, text: string): Symbolic {
-  if (text.length > maxTextLength) return unwritten(text);
+  if (text.length > maxTextLength) return longDim(text);
   return memoize(interned, text, () => {
     const dim = Object.freeze({ text });
     polynomials.set(dim, terms);

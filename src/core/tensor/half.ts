@@ -1,18 +1,21 @@
 /**
- * Floats of 16, 8 and 4 bits. A float with m mantissa bits and smallest normal exponent e₀ holds the multiples of 2^(max(e, e₀) - m) below 2^(e + 1).
- * Encoding scales the double by an exact power of two, rounds half to even once, and adds (max(e, e₀) - e₀) · 2^m: the hidden bit and a rounded-up
- * mantissa carry into the exponent field. Decoding uses a table of at most 2^16 entries.
+ * Floats of 16, 8 and 4 bits, with m mantissa bits and smallest normal exponent e₀. Numbers with exponent e are multiples of 2^(max(e, e₀) - m).
+ * Encoding scales the double by an exact power of two, rounds half to even once, and adds (max(e, e₀) - e₀) · 2^m. The hidden bit and a rounded-up
+ * mantissa thereby carry into the exponent bits. Decoding uses a table of at most 2^16 values.
  */
 import { memoize } from "./memoize.ts";
 import { bitsOf, type DataOf } from "./types.ts";
 
 interface Format {
+  /** The number of mantissa bits. */
   readonly mantissa: number;
+  /** The smallest exponent of normal numbers. */
   readonly lowest: number;
+  /** The bits of the largest finite number. */
   readonly largest: number;
   /** The bits of infinity, if the format has one. */
   readonly infinity?: number;
-  /** The bits of the NaN that is written, if the format has one; in the "uz" formats those of negative zero. */
+  /** The bits of the NaN that is written, if the format has NaN. The formats that end with "uz" have it in the place of negative zero. */
   readonly nan?: number;
 }
 
@@ -29,13 +32,13 @@ const formats = {
 
 type SignedFloat = keyof typeof formats;
 
-/** Element types stored as bits of a small float. */
+/** Element types of floats with at most 16 bits, which are stored as bits. */
 export type SmallFloat = SignedFloat | "float8e8m0";
 
 /**
- * Encodes numbers as bits of a small float, one element per code (float4e2m1 is not packed here), rounding once, half to even.
- * @param saturate Clamps to the largest finite number instead of infinity (or NaN), as ONNX's `Cast` does for 8-bit floats by default.
- * float4e2m1 always saturates, and its NaN becomes the largest number.
+ * Encodes numbers as bits of a small float, rounded once, half to even. Each array element contains one float; float4e2m1 is not packed.
+ * @param saturate Replaces overflow by the largest finite number instead of infinity or NaN, as ONNX's Cast does for 8-bit floats by default.
+ * float4e2m1 always saturates and has the largest number for NaN.
  */
 export function encodeFloats<T extends SignedFloat>(
   type: T,
@@ -61,9 +64,9 @@ export function encodeFloats<T extends SignedFloat>(
     const step = exponent > lowest ? exponent - lowest : 0;
     let code = overflow;
     if (step < scales.length) {
-      // Adding and subtracting 2^52 rounds half to even (round.ts); the operand is nonnegative and far below 2^52.
-      const scaled = Math.abs(value) * (scales[step] ?? 0);
-      const finite = step * (1 << mantissa) + (scaled + twoTo52 - twoTo52);
+      // Adding and subtracting 2^52 rounds half to even (round.ts), because the operand is nonnegative and far below 2^52.
+      const units = Math.abs(value) * (scales[step] ?? 0);
+      const finite = step * (1 << mantissa) + (units + twoTo52 - twoTo52);
       if (finite <= largest) code = finite;
     }
     if (high < 0) code = code !== 0 || format.nan !== sign ? code | sign : 0;
@@ -72,9 +75,9 @@ export function encodeFloats<T extends SignedFloat>(
   return codes as DataOf[T];
 }
 
-/** Decodes small floats, one element per code; every value is exact in float32. */
+/** Decodes the bits of small floats, one float per array element. float32 represents every value exactly. */
 export function decodeFloats(type: SmallFloat, codes: ArrayLike<number>): Float32Array {
-  const table = tableOf(type);
+  const table = valueTableOf(type);
   const values = new Float32Array(codes.length);
   for (let index = 0; index < values.length; index++) values[index] = table[codes[index] ?? 0] ?? Number.NaN;
   return values;
@@ -87,7 +90,7 @@ const double = new Float64Array(1);
 const doubleWords = new Int32Array(double.buffer);
 const highWord = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1 ? 1 : 0;
 
-/** Returns 2^(mantissa - exponent) per exponent of the format, from the lowest: scales a number to units in its last place. */
+/** Returns 2^(mantissa - exponent) for each exponent of the format, from the lowest on. These factors scale numbers to units in the last place. */
 function scalesOf(type: SignedFloat): Float64Array {
   const { mantissa, lowest, largest } = formats[type];
   const length = (largest >> mantissa) + 1;
@@ -97,13 +100,13 @@ function scalesOf(type: SignedFloat): Float64Array {
 const scaleTables = new Map<SmallFloat, Float64Array>();
 const valueTables = new Map<SmallFloat, Float32Array>();
 
-function tableOf(type: SmallFloat): Float32Array {
+function valueTableOf(type: SmallFloat): Float32Array {
   return memoize(valueTables, type, () =>
     type === "float8e8m0" ? exponentTable() : floatTable(formats[type], signOf(type)),
   );
 }
 
-/** float8e8m0 has neither sign nor mantissa: code c is 2^(c - 127), 255 is NaN. */
+/** Returns the values of float8e8m0, which has neither sign nor mantissa: the byte b represents 2^(b - 127), and 255 is NaN. */
 function exponentTable(): Float32Array {
   return Float32Array.from({ length: 256 }, (_, code) => (code === 255 ? Number.NaN : 2 ** (code - 127)));
 }
@@ -126,13 +129,13 @@ function floatTable(format: Format, sign: number): Float32Array {
   });
 }
 
-/** Returns whether a stored number represents infinity if the tensor becomes float16. For `some`. */
+/** Returns whether a stored number represents infinity, such as -1e9 in a mask, and must be clamped for float16. For use with `some`. */
 export const isInfiniteInHalf = (number: number, _?: number, all?: ArrayLike<number>): boolean =>
   Math.abs(number) >= 1e9 || (number < -65_504 && all?.length === 1);
 
-/** Half of the largest float16 number, so that a sum of two is finite. */
+/** Half of the largest float16 number, so that the sum of two clamped numbers is finite. */
 export const halfClampValue = 32_752;
 
-/** Clamps a stored number for float16, before rounding. For `map`. */
+/** Clamps a stored number that represents infinity to ±`halfClampValue`. For use with `map`. */
 export const clampToHalf = (number: number, _: number, all: ArrayLike<number>): number =>
   Number.isFinite(number) && isInfiniteInHalf(number, 0, all) ? Math.sign(number) * halfClampValue : number;

@@ -1,10 +1,10 @@
-/** Packs elements below 8 bits as ONNX does: low bits first, contiguous, the last byte padded with 0. */
+/** Packs elements below 8 bits as ONNX does: consecutive, in each byte from the low bits on, with zero bits at the end of the last byte. */
 import { PithError } from "../errors.ts";
 
-/** Element types that share bytes. */
+/** Element types of which several elements share a byte. */
 export type PackedType = "int4" | "uint4" | "int2" | "uint2" | "float4e2m1";
 
-/** Bits, minimum and maximum per element. For float4e2m1 these are its codes, which half.ts decodes. */
+/** Bits per element, minimum and maximum. float4e2m1 is packed as its bits 0 to 15, which half.ts decodes. */
 const layouts = {
   int4: { bits: 4, low: -8, high: 7 },
   uint4: { bits: 4, low: 0, high: 15 },
@@ -18,8 +18,8 @@ export function isPacked(type: string): type is PackedType {
 }
 
 /**
- * Returns the first `count` elements, one per array element: sign-extended for signed types, unsigned codes for the others.
- * @throws PithError E_SHAPE_MISMATCH for too few bytes.
+ * Unpacks the first `count` elements to one array element each. For float4e2m1 these are the bits of the floats.
+ * @throws PithError E_SHAPE_MISMATCH if there are too few bytes.
  */
 export function unpack(type: PackedType, packed: Uint8Array, count: number): Int8Array | Uint8Array {
   const { bits, low, high } = layouts[type];
@@ -41,7 +41,7 @@ export function unpack(type: PackedType, packed: Uint8Array, count: number): Int
   return values;
 }
 
-/** Packs elements into bytes. @throws PithError E_DATA if a value is not an integer of the type's range: packing neither rounds nor wraps. */
+/** Packs integers into bytes, without rounding. @throws PithError E_DATA if a value is not an integer in the range of the type. */
 export function pack(type: PackedType, values: ArrayLike<number>): Uint8Array {
   const { bits, low, high } = layouts[type];
   const perByte = 8 / bits;
@@ -52,8 +52,8 @@ export function pack(type: PackedType, values: ArrayLike<number>): Uint8Array {
     if (!Number.isInteger(value) || value < low || value > high) {
       throw new PithError("E_DATA", `Element ${index}: ${type} holds integers from ${low} to ${high}, got ${value}.`);
     }
-    const at = Math.floor(index / perByte);
-    packed[at] = (packed[at] ?? 0) | ((value & mask) << ((index % perByte) * bits));
+    const byteIndex = Math.floor(index / perByte);
+    packed[byteIndex] = (packed[byteIndex] ?? 0) | ((value & mask) << ((index % perByte) * bits));
   }
   return packed;
 }

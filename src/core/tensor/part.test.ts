@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
 import { openFile } from "../platform/node.ts";
-import { deferredInBlocks } from "./deferred.ts";
+import { deferTensorInBlocks } from "./deferred.ts";
 import { bytesOf, viewBytes } from "./dense.ts";
 import { blocksOf } from "./part.ts";
 import type { Tensor } from "./types.ts";
@@ -22,7 +22,7 @@ async function tensorOf(path: string): Promise<Tensor> {
 
 test("blocksOf splits a stored tensor into blocks, also through deferredInBlocks", async () => {
   const tensor = await tensorOf(join(temporaryFolder(), "numbers"));
-  const copy = await deferredInBlocks("float32", [2, size / 2], async function* () {
+  const copy = await deferTensorInBlocks("float32", [2, size / 2], async function* () {
     for await (const block of blocksOf(tensor)) if (block.type !== "string") yield bytesOf(block);
   });
   const lengths: number[] = [];

@@ -3,16 +3,17 @@ import { bytesFor, viewBytes } from "./dense.ts";
 import { elementCount } from "./dims.ts";
 import { bitsOf, type Dense, type StoredBytes, type Tensor } from "./types.ts";
 
-/** The length of sequential parts: what a file yields in about a millisecond. */
+/** The number of elements of sequential parts, which a file provides in about a millisecond. */
 const longPart = 2 ** 18;
 const shortPart = 2 ** 10;
 
+/** A part of a tensor's elements; `start` is the index of its first element. */
 export interface Part {
   readonly start: number;
   readonly numbers: Float64Array;
 }
 
-/** Yields rows of a float tensor, some from the start, some from the middle, then all in order, so that a reader can stop early. */
+/** Yields rows of a float tensor: first some from the start and the middle, so that a reader can stop early, then all in order. */
 export async function* partsOf(tensor: Tensor): AsyncGenerator<Part, void, undefined> {
   const { type, dims, stored, small } = tensor;
   if (stored === undefined || small !== undefined || !isFloat(type)) {
@@ -21,7 +22,7 @@ export async function* partsOf(tensor: Tensor): AsyncGenerator<Part, void, undef
   }
   const columns = Math.max(1, dims.at(-1) ?? 1);
   const rows = elementCount(dims) / columns;
-  const part = async (from: number, count: number): Promise<Part> => {
+  const readRows = async (from: number, count: number): Promise<Part> => {
     const [first, last] = [from, Math.min(rows, from + count)].map(
       (row) => stored.start + bytesFor(type, row * columns),
     );
@@ -29,17 +30,20 @@ export async function* partsOf(tensor: Tensor): AsyncGenerator<Part, void, undef
     const numbers = toFloat64(viewBytes(type, [bytes.byteLength / bytesFor(type, 1)], bytes));
     return { start: from * columns, numbers };
   };
-  const few = Math.max(1, Math.floor(shortPart / columns));
-  yield part(0, few);
-  if (rows > 2 * few) yield part(Math.floor(rows / 2), few);
-  const many = Math.max(1, Math.floor(longPart / columns));
-  for (let row = 0; row < rows; row += many) yield part(row, many);
+  const shortRows = Math.max(1, Math.floor(shortPart / columns));
+  yield readRows(0, shortRows);
+  if (rows > 2 * shortRows) yield readRows(Math.floor(rows / 2), shortRows);
+  const longRows = Math.max(1, Math.floor(longPart / columns));
+  for (let row = 0; row < rows; row += longRows) yield readRows(row, longRows);
 }
 
-/** A multiple of the size of any element type. */
+/** The size of a block in bytes, a multiple of the size of any element type. */
 const blockBytes = 2 ** 20;
 
-/** Yields all elements, flat, in blocks of a megabyte if they are computed in blocks or stored in a file. The next block overwrites the last. */
+/**
+ * Yields all elements as vectors, in blocks of a megabyte if the tensor is computed in blocks or stored in a file. Each block overwrites the memory of
+ * the previous block.
+ */
 export async function* blocksOf(tensor: Tensor): AsyncGenerator<Dense, void, undefined> {
   const { type, stored } = tensor;
   const blocks = tensor.blocks?.() ?? (stored && rangesOf(stored));
@@ -48,14 +52,14 @@ export async function* blocksOf(tensor: Tensor): AsyncGenerator<Dense, void, und
     for await (const bytes of blocks) yield viewBytes(type, [Math.floor((8 * bytes.byteLength) / bitsOf[type])], bytes);
 }
 
-/** Reuses one buffer: allocating a megabyte per block would dominate garbage collection. */
+/** Yields the bytes of a stored tensor in blocks. All blocks share one buffer, because allocating each block would dominate garbage collection. */
 async function* rangesOf({ source, start, end }: StoredBytes): AsyncGenerator<Uint8Array, void, undefined> {
   const buffer = new Uint8Array(Math.min(blockBytes, end - start));
-  for (let at = start; at < end; at += blockBytes) {
-    const bytes = buffer.subarray(0, end - at);
-    if (source.fill === undefined) yield source.read(at, at + bytes.byteLength);
+  for (let offset = start; offset < end; offset += blockBytes) {
+    const bytes = buffer.subarray(0, end - offset);
+    if (source.fill === undefined) yield source.read(offset, offset + bytes.byteLength);
     else {
-      source.fill(bytes, at);
+      source.fill(bytes, offset);
       yield bytes;
     }
   }

@@ -1,12 +1,12 @@
 /** Polynomials over names with integer coefficients ("2*seq + 1"). A factor is a name, or a function with parentheses: "floor((n + 1)/2)". */
 
-/** Monomial (sorted factors joined by `*`; "" for the constant) → nonzero coefficient. */
+/** Maps monomials (sorted factors joined by `*`; "" for the constant) to nonzero coefficients. */
 export type Polynomial = ReadonlyMap<string, number>;
 
 export function add(a: Polynomial, b: Polynomial): Polynomial {
   const sum = new Map(a);
   for (const [monomial, coefficient] of b) sum.set(monomial, (sum.get(monomial) ?? 0) + coefficient);
-  return withoutZeros(sum);
+  return removeZeros(sum);
 }
 
 export function multiply(a: Polynomial, b: Polynomial): Polynomial {
@@ -17,62 +17,66 @@ export function multiply(a: Polynomial, b: Polynomial): Polynomial {
       product.set(monomial, (product.get(monomial) ?? 0) + p * q);
     }
   }
-  return withoutZeros(product);
+  return removeZeros(product);
 }
 
-function withoutZeros(terms: Polynomial): Polynomial {
+function removeZeros(terms: Polynomial): Polynomial {
   return new Map([...terms].filter(([, coefficient]) => coefficient !== 0));
 }
 
-/** The maximum number of terms of a quotient: if b does not divide a, terms can grow with every step. */
+/** The maximum number of terms of a quotient. If b does not divide a, the remainder can grow with every step. */
 const maxQuotientTerms = 64;
 
-/** Returns a / b if it divides exactly, into at most `maxQuotientTerms` terms. */
+/** Returns a / b if b divides a exactly and the quotient has at most `maxQuotientTerms` terms. */
 export function divide(a: Polynomial, b: Polynomial): Polynomial | undefined {
-  const [lead, leadCoefficient] = leading(b);
-  let rest = a;
+  const [lead, leadCoefficient] = leadingTerm(b);
+  let remainder = a;
   const quotient = new Map<string, number>();
   // Long division. The leading term of a product is the product of leading terms, so every step is exact if b divides a.
-  for (let [top, coefficient] = leading(rest); coefficient !== 0; [top, coefficient] = leading(rest)) {
+  for (
+    let [top, coefficient] = leadingTerm(remainder);
+    coefficient !== 0;
+    [top, coefficient] = leadingTerm(remainder)
+  ) {
     const monomial = divideMonomials(top, lead);
     const times = coefficient / leadCoefficient;
     if (monomial === undefined || !Number.isInteger(times) || quotient.size === maxQuotientTerms) return undefined;
     quotient.set(monomial, times);
-    rest = add(rest, multiply(b, new Map([[monomial, -times]])));
+    remainder = add(remainder, multiply(b, new Map([[monomial, -times]])));
   }
   return quotient;
 }
 
 function divideMonomials(a: string, b: string): string | undefined {
-  const rest = factors(a);
+  const remainder = factors(a);
   for (const factor of factors(b)) {
-    const at = rest.indexOf(factor);
-    if (at < 0) return undefined;
-    rest.splice(at, 1);
+    const index = remainder.indexOf(factor);
+    if (index < 0) return undefined;
+    remainder.splice(index, 1);
   }
-  return rest.join("*");
+  return remainder.join("*");
 }
 
-function leading(terms: Polynomial): readonly [monomial: string, coefficient: number] {
+function leadingTerm(terms: Polynomial): readonly [monomial: string, coefficient: number] {
   let lead: readonly [string, number] = ["", 0];
-  for (const term of terms) if (lead[1] === 0 || byDegree(term[0], lead[0]) < 0) lead = term;
+  for (const term of terms) if (lead[1] === 0 || compareByDegree(term[0], lead[0]) < 0) lead = term;
   return lead;
 }
 
-/** Graded lexicographic order, which multiplication preserves: highest degree first, then names; the constant comes last. */
-function byDegree(a: string, b: string): number {
+/** Compares monomials in graded lexicographic order: highest degree first, then by names. Multiplication preserves this order. */
+function compareByDegree(a: string, b: string): number {
   const factorsOfA = factors(a);
   const factorsOfB = factors(b);
   if (factorsOfA.length !== factorsOfB.length) return factorsOfB.length - factorsOfA.length;
-  const at = factorsOfA.findIndex((factor, index) => factor !== factorsOfB[index]);
-  return at < 0 ? 0 : (factorsOfA[at] ?? "") < (factorsOfB[at] ?? "") ? -1 : 1;
+  const index = factorsOfA.findIndex((factor, index) => factor !== factorsOfB[index]);
+  return index < 0 ? 0 : (factorsOfA[index] ?? "") < (factorsOfB[index] ?? "") ? -1 : 1;
 }
 
 export function factors(monomial: string): string[] {
   return monomial === "" ? [] : splitOutside(monomial, /^\*/).parts;
 }
 
-/** Parses a polynomial, in normal form or not; undefined for a single name. */
+/** Parses a polynomial, also one that is not in normal form. Undefined for text that is not a polynomial and must be a name. */
 export function parsePolynomial(text: string): Polynomial | undefined {
   const { parts, separators } = splitOutside(text.replace(/^-/, ""), /^ [+-] /);
   let sum: Polynomial = new Map();
@@ -90,7 +94,7 @@ export function parsePolynomial(text: string): Polynomial | undefined {
   return sum;
 }
 
-/** Splits at separators outside of parentheses: "floor((a*b)/2)*c" has two factors. */
+/** Splits text at separators outside of parentheses: "floor((a*b)/2)*c" has two factors. */
 export function splitOutside(
   text: string,
   separator: RegExp,
@@ -99,16 +103,16 @@ export function splitOutside(
   const separators: string[] = [];
   let depth = 0;
   let start = 0;
-  for (let at = 0; at < text.length; at++) {
-    const character = text.charAt(at);
+  for (let index = 0; index < text.length; index++) {
+    const character = text.charAt(index);
     if (character === "(") depth++;
     else if (character === ")") depth--;
-    const token = depth === 0 && at > 0 ? separator.exec(text.slice(at, at + 3))?.[0] : undefined;
+    const token = depth === 0 && index > 0 ? separator.exec(text.slice(index, index + 3))?.[0] : undefined;
     if (token === undefined) continue;
-    parts.push(text.slice(start, at));
+    parts.push(text.slice(start, index));
     separators.push(token);
-    start = at + token.length;
-    at = start - 1;
+    start = index + token.length;
+    index = start - 1;
   }
   parts.push(text.slice(start));
   return { parts, separators };
@@ -116,7 +120,7 @@ export function splitOutside(
 
 export function polynomialText(terms: Polynomial): string {
   return [...terms]
-    .sort(([a], [b]) => byDegree(a, b))
+    .sort(([a], [b]) => compareByDegree(a, b))
     .reduce((written, [monomial, coefficient], index) => {
       const size = Math.abs(coefficient);
       const term = monomial === "" ? String(size) : size === 1 ? monomial : `${size}*${monomial}`;

@@ -1,23 +1,26 @@
 /**
  * Seeded random numbers, equal on every machine: xoshiro128** (Blackman and Vigna 2018), period 2^128 - 1, integer arithmetic only.
  * Normal numbers use Marsaglia's polar method with a custom logarithm, because engines round `Math.log` differently.
- * A stream is named by the seed and any words and numbers, hashed into the state, so streams are independent and a new one never shifts others.
+ * The seed and a name (any words and numbers) are hashed to the state of a stream. Streams are therefore independent, and a new stream never changes
+ * others.
  */
 import { PithError } from "../errors.ts";
 
 export interface Random {
   /** Returns the next 32 random bits, as an integer from 0 to 2^32 - 1. */
   bits(): number;
-  /** Returns a number in [0, 1) in steps of 2^-53, or scaled to `low` … `high`. */
+  /** Returns a uniformly distributed number in [low, high), by default [0, 1) in steps of 2^-53. */
   uniform(low?: number, high?: number): number;
   /** Returns a normally distributed number; default: mean 0, standard deviation 1. */
   normal(mean?: number, deviation?: number): number;
+  /** Returns an integer from 0 to count - 1. */
   integer(count: number): number;
+  /** Returns the integers from 0 to count - 1 in random order. */
   permutation(count: number): Uint32Array;
 }
 
 /**
- * Returns a stream of random numbers, determined by its seed and name.
+ * Returns the stream of random numbers for a seed and a name.
  * @example
  * const noise = random(1, "noise", 3); // the fourth noise stream of seed 1
  * noise.uniform();
@@ -25,7 +28,7 @@ export interface Random {
 export function random(seed: number, ...stream: readonly (number | string)[]): Random {
   const state = hash([seed, ...stream]);
   let [a, b, c, d] = state;
-  let spare: number | undefined;
+  let spareNormal: number | undefined;
 
   function bits(): number {
     const scrambled = Math.imul(b, 5);
@@ -40,25 +43,25 @@ export function random(seed: number, ...stream: readonly (number | string)[]): R
     return result;
   }
 
-  function unit(): number {
+  function uniformUnit(): number {
     const high = bits() >>> 5;
     const low = bits() >>> 6;
     return (high * 0x4000000 + low) / 0x20000000000000;
   }
 
   function standardNormal(): number {
-    if (spare !== undefined) {
-      const kept = spare;
-      spare = undefined;
-      return kept;
+    if (spareNormal !== undefined) {
+      const storedNormal = spareNormal;
+      spareNormal = undefined;
+      return storedNormal;
     }
     for (;;) {
-      const x = 2 * unit() - 1;
-      const y = 2 * unit() - 1;
+      const x = 2 * uniformUnit() - 1;
+      const y = 2 * uniformUnit() - 1;
       const square = x * x + y * y;
       if (square >= 1 || square === 0) continue;
       const factor = Math.sqrt((-2 * logarithm(square)) / square);
-      spare = y * factor;
+      spareNormal = y * factor;
       return x * factor;
     }
   }
@@ -70,32 +73,32 @@ export function random(seed: number, ...stream: readonly (number | string)[]): R
     // Numbers above the last multiple of `count` are redrawn, so that small results are not more likely.
     const limit = 0x100000000 - (0x100000000 % count);
     for (;;) {
-      const drawn = bits();
-      if (drawn < limit) return drawn % count;
+      const randomBits = bits();
+      if (randomBits < limit) return randomBits % count;
     }
   }
 
   return {
     bits,
-    uniform: (low = 0, high = 1) => low + (high - low) * unit(),
+    uniform: (low = 0, high = 1) => low + (high - low) * uniformUnit(),
     normal: (mean = 0, deviation = 1) => mean + deviation * standardNormal(),
     integer,
     permutation(count) {
       const order = Uint32Array.from({ length: count }, (_, index) => index);
       for (let last = count - 1; last > 0; last--) {
         const chosen = integer(last + 1);
-        const kept = order[last] ?? 0;
+        const lastIndex = order[last] ?? 0;
         order[last] = order[chosen] ?? 0;
-        order[chosen] = kept;
+        order[chosen] = lastIndex;
       }
       return order;
     },
   };
 }
 
-/** Hashes a name to 128 bits, by four lanes of MurmurHash3's mixing over its characters. */
+/** Hashes a stream's seed and name to 128 bits: four lanes mix the characters as MurmurHash3 does. */
 function hash(parts: readonly (number | string)[]): [number, number, number, number] {
-  // Length and kind are part of the text, so ("a", "bc") and ("ab", "c"), 1 and "1" name different streams.
+  // The text contains the length of words and marks numbers, so ("a", "bc") and ("ab", "c"), or 1 and "1", name different streams.
   const text = parts.map((part) => (typeof part === "number" ? `#${part};` : `"${part.length}:${part};`)).join("");
   const lanes: [number, number, number, number] = [0x3c074a61, 0x66d1e5b9, 0x1f83d9ab, 0x5be0cd19];
   const factors = [0x239b961b, 0xab0e9789, 0x38b34ae5, 0xa1e38b93];
@@ -108,22 +111,22 @@ function hash(parts: readonly (number | string)[]): [number, number, number, num
   }
   for (let round = 0; round < 8; round++) {
     const lane = round % 4;
-    lanes[lane] = finish(((lanes[lane] ?? 0) + Math.imul(lanes[(lane + 3) % 4] ?? 0, 0x9e3779b9) + round) | 0);
+    lanes[lane] = finishLane(((lanes[lane] ?? 0) + Math.imul(lanes[(lane + 3) % 4] ?? 0, 0x9e3779b9) + round) | 0);
   }
   // xoshiro never leaves the all-zero state.
   if ((lanes[0] | lanes[1] | lanes[2] | lanes[3]) === 0) lanes[0] = 1;
   return lanes;
 }
 
-function finish(value: number): number {
+function finishLane(value: number): number {
   let mixed = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
   mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
   return mixed ^ (mixed >>> 16);
 }
 
 /**
- * Computes ln x for 0 < x < 1 by basic arithmetic: x = m · 2^e with m in [√½, √2), ln m = 2 artanh(t) = 2 (t + t³/3 + t⁵/5 + …), t = (m - 1)/(m + 1).
- * With |t| < 0.172, eleven terms leave less than 1e-17.
+ * Computes ln x for 0 < x < 1 by basic arithmetic: x = m · 2^e with m in [√½, √2), and ln m = 2 (t + t³/3 + t⁵/5 + …) with t = (m - 1)/(m + 1).
+ * As |t| < 0.172, the error after eleven terms is below 1e-17.
  */
 function logarithm(x: number): number {
   let mantissa = x;

@@ -1,9 +1,10 @@
 /**
- * Element types and tensors, named as in onnxruntime, so that a `Dense` can be fed without conversion. Other types are stored as bits: 16-bit floats
- * in a Uint16Array, float8 in a Uint8Array, complex numbers as pairs, types below 8 bits packed as in the file (`packed.ts` unpacks).
+ * Element types and tensors. Types are named as in onnxruntime, so that a `Dense` can be fed without conversion. Types without a JavaScript array are
+ * stored as bits: 16-bit floats in a Uint16Array, float8 in a Uint8Array, types below 8 bits packed as in the file (`packed.ts` unpacks them). Complex
+ * numbers are stored as pairs of floats.
  */
 
-/** TensorProto.DataType, bits per element, and array type. Strings, number 8, have neither of the latter. */
+/** The code in TensorProto.DataType, bits per element, and array class of each type except strings (code 8). */
 const elementTypes = {
   float32: [1, 32, Float32Array],
   uint8: [2, 8, Uint8Array],
@@ -42,11 +43,12 @@ export type DataType = FixedType | "string";
 
 const fixedTypes = Object.keys(elementTypes) as FixedType[];
 
-/** Bits per stored element; strings have no fixed size. */
+/** Bits per stored element, for all types except strings. */
 export const bitsOf = Object.fromEntries(fixedTypes.map((type) => [type, elementTypes[type][1]])) as Readonly<
   Record<FixedType, number>
 >;
 
+/** Codes of TensorProto.DataType. */
 export const typeCodes = Object.fromEntries([
   ...fixedTypes.map((type) => [type, elementTypes[type][0]]),
   ["string", 8],
@@ -62,7 +64,7 @@ export function arrayOf<T extends FixedType>(type: T): (typeof elementTypes)[T][
   return elementTypes[type][2];
 }
 
-/** A tensor with its elements in memory: row-major `data` of `dims`. */
+/** A tensor with its elements in memory: `data` in row-major order, with dimensions `dims`. */
 export type Dense<T extends DataType = DataType> = {
   readonly [K in T]: { readonly type: K; readonly dims: readonly number[]; readonly data: DataOf[K] };
 }[T];
@@ -70,17 +72,17 @@ export type Dense<T extends DataType = DataType> = {
 /** Named tensors: inputs or outputs of a graph. */
 export type Batch = Readonly<Record<string, Dense>>;
 
-/** Random access to bytes: a file, a Blob, an HTTP resource, memory. */
+/** Random access to the bytes of a file, a Blob, an HTTP resource, or memory. */
 export interface ByteSource {
   readonly size: number;
-  /** The name in messages: a path, a URL. */
+  /** The name in messages, such as a path or URL. */
   readonly name: string;
   /**
-   * Reads the bytes [start, end). The result can share memory with the source: read-only.
-   * @throws PithError E_SOURCE_CHANGED if it is another file now, E_FILE if it cannot be read.
+   * Reads the bytes [start, end). The result can share memory with the source, so it is read-only.
+   * @throws PithError E_SOURCE_CHANGED if the file was replaced, E_FILE if it cannot be read.
    */
   read(start: number, end: number): Promise<Uint8Array>;
-  /** Fills `bytes` from `start` on synchronously, if that is faster; the next `read` detects a changed file. */
+  /** Reads synchronously into `bytes`, from position `start` on. Only defined if that is faster. The next `read` detects a replaced file. */
   fill?(bytes: Uint8Array, start: number): void;
 }
 
@@ -91,18 +93,18 @@ export interface StoredBytes {
   readonly end: number;
 }
 
-/** Immutable storage of a weight or constant: in memory or in its file. */
+/** The immutable elements of a weight or constant, in memory or in a file. */
 export interface Tensor {
   readonly type: DataType;
   readonly dims: readonly number[];
   /** The stored size of the elements in bytes; for strings the sum of their UTF-8 lengths. */
   readonly bytes: number;
-  /** The elements of a small tensor (at most 8 KiB), available synchronously for rules. */
+  /** The elements if they have at most 8 KiB, available without waiting for a file. */
   readonly small: Dense | undefined;
-  /** The location from which encoded elements can be copied. */
+  /** The location of the elements in a file, from which they can be copied without decoding. */
   readonly stored: StoredBytes | undefined;
-  /** Reads all elements. The result can be shared: read-only. */
+  /** Reads all elements. The result can share memory, so it is read-only. */
   read(): Promise<Dense>;
-  /** Yields the bytes in blocks of complete elements, each overwritten by the next, if they need not be computed at once. */
+  /** Yields the bytes in blocks of complete elements. Each block overwrites the memory of the previous. Only defined if elements are computed in blocks. */
   blocks?(): AsyncIterable<Uint8Array>;
 }

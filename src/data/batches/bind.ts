@@ -1,6 +1,8 @@
 /**
- * Binds columns of a data set to model inputs: by name, or the only non-label column to the only input. Types are converted
- * (integers widen or narrow, floats round), and dimensions with the same elements: [N, 784] fits an input of [1, 784, 1].
+ * Binds columns of a dataset to model inputs by name. If the model has one input and the data one column
+ * besides the label, these are bound regardless of names.
+ * Types are converted: integers change width, floats are rounded. Dimensions are adapted if the number of
+ * elements is equal: [N, 784] fits an input of [1, 784, 1].
  */
 import { PithError, truncateList } from "../../core/errors.ts";
 import type { ValueType } from "../../core/graph/graph.ts";
@@ -20,15 +22,20 @@ export function plainInput({ name, type }: ModelInput): ModelInput {
 }
 
 export interface Binding {
-  /** Number of samples per run, if the model fixes it. */
+  /** The number of samples per run if the model fixes it; undefined otherwise. */
   readonly size: number | undefined;
-  /** Returns the model's inputs for a batch; with a fixed size, the batch must have that many samples. */
+  /**
+   * Returns the model's inputs for a batch. If `size` is defined, the batch must have this number of samples.
+   */
   feeds(batch: Batch): Batch;
 }
 
-/** Binds batches with this layout to inputs. @throws PithError E_DATA if an input has no column, or its column does not fit. */
+/**
+ * Binds batches with the layout of `batch` to inputs.
+ * @throws PithError E_DATA if an input has no column, or if its column does not fit.
+ */
 export function bindInputs(inputs: readonly ModelInput[], batch: Batch, owner: string): Binding {
-  const links = inputs.map((input) => link(input, inputs.length, batch, owner));
+  const links = inputs.map((input) => bindInput(input, inputs.length, batch, owner));
   const sizes = new Map(links.flatMap(({ size, input }) => (size === undefined ? [] : [[size, input.name] as const])));
   if (sizes.size > 1) {
     const listed = [...sizes].map(([size, name]) => `"${name}" takes ${size}`).join(", ");
@@ -48,14 +55,14 @@ export function bindInputs(inputs: readonly ModelInput[], batch: Batch, owner: s
   };
 }
 
-interface Link {
+interface InputBinding {
   readonly input: ModelInput;
   readonly column: string;
   readonly size: number | undefined;
   readonly shape: (dense: Dense) => readonly number[];
 }
 
-function link(input: ModelInput, inputs: number, batch: Batch, owner: string): Link {
+function bindInput(input: ModelInput, inputs: number, batch: Batch, owner: string): InputBinding {
   const columns = Object.keys(batch).filter((name) => name !== "label" && name !== beginColumn);
   const only = inputs === 1 && columns.length === 1 ? columns[0] : undefined;
   const column = batch[input.name] === undefined ? only : input.name;
@@ -79,7 +86,7 @@ function link(input: ModelInput, inputs: number, batch: Batch, owner: string): L
   if (first !== undefined && fixed !== undefined && elementCount(fixed) === elements) {
     return { ...link, size, shape: ({ dims }) => [dims[0] ?? 0, ...fixed] };
   }
-  // A model for one sample, without a batch axis.
+  // A model for one sample has no batch axis.
   if (fits(declared, sample)) return { ...link, size: 1, shape: ({ dims }) => dims.slice(1) };
   const unbatched = fixedDims(declared);
   if (unbatched !== undefined && elementCount(unbatched) === elements)

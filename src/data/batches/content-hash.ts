@@ -1,14 +1,19 @@
-/** Content hashes of data sets: equal if and only if two runs used the same samples. */
+/** Computes content hashes of datasets, which are equal if and only if two runs used the same samples. */
 import { sha256, sha256Text } from "../../core/files/hash.ts";
 import { bytesOf, bytesOfText } from "../../core/tensor/dense.ts";
 import type { Dense } from "../../core/tensor/types.ts";
 import { sampleCount } from "./rows.ts";
 import type { Dataset } from "./types.ts";
 
-/** Samples per digest. Part of the definition: another number gives other hashes. */
+/**
+ * The number of samples per digest. It is part of the hash's definition, so a change would change all hashes.
+ */
 const chunk = 256;
 
-/** Returns the SHA-256 over digests of batches of 256: names, types, dimensions and elements, but not the data set's name or place. */
+/**
+ * Returns a SHA-256 over digests of batches of 256 samples. The digests cover names, types, dimensions and
+ * elements, but not the name or location of the dataset.
+ */
 export async function contentHash(dataset: Dataset): Promise<string> {
   const digests: Uint8Array[] = [];
   for await (const batch of dataset.batches({ size: chunk })) {

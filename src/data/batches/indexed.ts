@@ -1,6 +1,7 @@
 /**
- * Data sets with random access, in memory and as views of others. Their batches can be read before they are prepared: a preparation depends
- * only on settings, batch and positions, so threads can do it in any order (`feed.ts`).
+ * Creates datasets with random access, in memory and as views of others. Their batches can be read before they
+ * are prepared. A preparation depends only on settings, batch and positions, so threads can prepare batches in
+ * any order (`feed.ts`).
  */
 import { PithError } from "../../core/errors.ts";
 import { random } from "../../core/tensor/random.ts";
@@ -8,15 +9,16 @@ import type { Batch } from "../../core/tensor/types.ts";
 import { gatherRows, mapColumns, plainArrays, sampleCount } from "./rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
 
+/** The positions of a batch's samples in the dataset, and the epoch. */
 export interface Place {
   readonly samples: Uint32Array;
   readonly epoch: number;
 }
 
-/** Prepares a batch; the samples stay the same. */
+/** Prepares a batch. The number and order of samples must stay the same. */
 export type BatchChange = (batch: Batch, place: Place) => Batch | Promise<Batch>;
 
-/** A change that another thread can make: its kind in `preparing.ts` and its settings as plain data. */
+/** A preparation that another thread can apply: its kind in `preparing.ts`, and its settings as plain data. */
 export interface Portable {
   readonly kind: string;
   readonly settings: unknown;
@@ -25,10 +27,11 @@ export interface Portable {
 export interface PlacedChange {
   readonly change: BatchChange;
   readonly place: Place;
-  /** Undefined if only this thread can make the change. */
+  /** The preparation for other threads; undefined if only this thread can apply it. */
   readonly portable: Portable | undefined;
 }
 
+/** A batch and the preparations that are still to be applied, in order. */
 export interface PendingBatch {
   readonly batch: Batch;
   readonly changes: readonly PlacedChange[];
@@ -37,7 +40,7 @@ export interface PendingBatch {
 type Gather = (positions: Uint32Array, epoch?: number) => PendingBatch | Promise<PendingBatch>;
 type Batches = (options: BatchOptions, skip: number) => AsyncIterable<PendingBatch>;
 
-// Keyed by the public functions, so a data set that replaces a function is not bypassed.
+// Keyed by the public functions, so that a dataset which replaces such a function is not bypassed.
 const pendingGathers = new WeakMap<IndexedDataset["gather"], Gather>();
 const pendingStreams = new WeakMap<Dataset["batches"], Batches>();
 
@@ -46,7 +49,7 @@ export function register<D extends Dataset>(dataset: D, batches: Batches): D {
   return dataset;
 }
 
-/** Returns whether Pith created a data set; false for a user's object. */
+/** Returns whether Pith created a dataset. Datasets that users implement return false. */
 export const isRegistered = ({ batches }: Dataset): boolean => pendingStreams.has(batches);
 
 export async function completeBatch({ batch, changes }: PendingBatch): Promise<Batch> {
@@ -60,7 +63,10 @@ async function gatherPending(dataset: IndexedDataset, positions: Uint32Array, ep
   return gather?.(positions, epoch) ?? { batch: await dataset.gather(positions, epoch), changes: [] };
 }
 
-/** Yields batches with pending preparation without the first `skip`, which are read only if necessary. */
+/**
+ * Yields batches that are still to be prepared, without the first `skip` batches. Skipped batches are read only
+ * if necessary.
+ */
 export async function* pendingBatches(dataset: Dataset, options: BatchOptions, skip = 0): AsyncGenerator<PendingBatch> {
   const stream = pendingStreams.get(dataset.batches);
   if (stream !== undefined) {
@@ -73,7 +79,10 @@ export async function* pendingBatches(dataset: Dataset, options: BatchOptions, s
 
 const epochOf = ({ epoch, shuffle }: BatchOptions): number | undefined => epoch ?? shuffle;
 
-/** Creates a data set from a function that fetches samples by position; batches, shuffling and views follow from it. */
+/**
+ * Creates a dataset from a function that reads samples by position. Batches, shuffling and views are derived
+ * from it.
+ */
 export function indexed(
   name: string,
   count: number,
@@ -103,7 +112,7 @@ export function indexed(
   });
 }
 
-/** Creates a data set from a function that fetches samples before they are prepared. */
+/** Creates a dataset from a function that reads samples before their preparation. */
 function indexedPending({ name, classes }: Dataset, count: number, gather: Gather): IndexedDataset {
   const complete: IndexedDataset["gather"] = async (...place) => completeBatch(await gather(...place));
   pendingGathers.set(complete, gather);
@@ -111,15 +120,16 @@ function indexedPending({ name, classes }: Dataset, count: number, gather: Gathe
 }
 
 /**
- * A data set in memory: named tensors whose axis 0 counts samples. Elements keep their type until a batch is made.
- * @throws PithError E_DATA if there are no columns or their numbers of samples differ.
+ * Creates a dataset in memory from named tensors whose axis 0 counts samples. Elements keep their type until a
+ * batch is made.
+ * @param classes Names of the classes for reports, in the order of the label values.
+ * @throws PithError E_DATA if there are no columns, or if their numbers of samples differ.
  * @example
  * const data = memory("xor", {
  *   x: { type: "float32", dims: [4, 2], data: Float32Array.of(0, 0, 0, 1, 1, 0, 1, 1) },
  *   label: { type: "int64", dims: [4], data: BigInt64Array.of(0n, 1n, 1n, 0n) },
  * });
  * for await (const batch of data.batches({ size: 2, shuffle: 1 })) console.log(batch.x?.dims); // [2, 2], twice
- * @param classes Names of the classes, in the order of their numbers, for reports.
  */
 export function memory(name: string, columns: Batch, classes?: readonly string[]): IndexedDataset {
   const count = sampleCount(columns, name);
@@ -127,6 +137,7 @@ export function memory(name: string, columns: Batch, classes?: readonly string[]
   return indexed(name, count, (positions) => mapColumns(plain, (dense) => gatherRows(dense, positions)), classes);
 }
 
+/** Returns the samples of a dataset at the given positions as a dataset. */
 export function view(dataset: IndexedDataset, name: string, positions: Uint32Array): IndexedDataset {
   return indexedPending({ ...dataset, name }, positions.length, (indices, epoch) =>
     gatherPending(
@@ -137,7 +148,10 @@ export function view(dataset: IndexedDataset, name: string, positions: Uint32Arr
   );
 }
 
-/** Maps batches; the number of samples must stay. @param portable how another thread can make the change, if it can. */
+/**
+ * Returns a dataset whose batches are changed by a function, which must keep the number of samples.
+ * @param portable A description with which another thread can apply the change, if possible.
+ */
 export function mapBatches(dataset: IndexedDataset, change: BatchChange, portable?: Portable): IndexedDataset;
 export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Portable): Dataset;
 export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Portable): Dataset {
@@ -152,7 +166,7 @@ export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Por
   const { name, count, classes } = dataset;
   async function* pending(options: BatchOptions, skip: number): AsyncGenerator<PendingBatch> {
     let [start, skipped] = [0, 0];
-    // Skipped batches are counted, because positions follow from earlier batches.
+    // Skipped batches are read, because later positions depend on their sizes.
     for await (const batch of pendingBatches(dataset, options)) {
       const samples = range(sampleCount(batch.batch, name), start);
       start += samples.length;

@@ -5,7 +5,10 @@ import { plainBytes } from "../../core/tensor/dense.ts";
 import { dimsText, elementCount, sameDims, stridesOf } from "../../core/tensor/dims.ts";
 import { type Batch, bitsOf, type Dense } from "../../core/tensor/types.ts";
 
-/** Returns the number of samples in named tensors. @throws PithError E_DATA if there is none to count, or the tensors disagree. */
+/**
+ * Returns the number of samples in named tensors.
+ * @throws PithError E_DATA if there are no tensors, or if their numbers of samples differ.
+ */
 export function sampleCount(batch: Batch, owner: string): number {
   let count: number | undefined;
   let first = "";
@@ -23,13 +26,18 @@ export function sampleCount(batch: Batch, owner: string): number {
   return count;
 }
 
-/** Counts samples by the first column, because states have them along another axis. */
+/**
+ * Returns the number of samples in the first column. Columns of states are not suitable, because their samples
+ * are along another axis.
+ */
 export function samplesIn(batch: Batch): number {
   const [first] = Object.values(batch);
   return first?.dims[0] ?? 0;
 }
 
-/** Returns rows `start` to `end` (exclusive); numbers share memory. */
+/**
+ * Returns rows from `start` to `end` (exclusive). Except for text, the result shares memory with the tensor.
+ */
 export function sliceRows(dense: Dense, start: number, end: number): Dense {
   const width = rowLength(dense);
   const dims = [Math.max(0, Math.min(end, dense.dims[0] ?? 0) - start), ...dense.dims.slice(1)];
@@ -40,7 +48,10 @@ export function sliceRows(dense: Dense, start: number, end: number): Dense {
   return { type: dense.type, dims, data } as Dense;
 }
 
-/** Returns copied rows; consecutive ones share memory. */
+/**
+ * Returns rows at the given positions. Rows are copied unless the positions are consecutive; then the result
+ * shares memory with the tensor.
+ */
 export function gatherRows(dense: Dense, positions: Uint32Array): Dense {
   const [first] = positions;
   if (first !== undefined && positions.every((position, index) => position === first + index)) {
@@ -59,7 +70,10 @@ export function gatherRows(dense: Dense, positions: Uint32Array): Dense {
   return { type: dense.type, dims, data } as Dense;
 }
 
-/** Concatenates rows. @throws PithError E_DATA if types or other dimensions differ, or a tensor is a scalar. */
+/**
+ * Concatenates tensors along axis 0.
+ * @throws PithError E_DATA if types or other dimensions differ, or if a tensor is a scalar.
+ */
 export function joinRows(name: string, parts: readonly (Dense | undefined)[], owner: string): Dense {
   const [first] = parts;
   if (first === undefined) throw new PithError("E_DATA", `${owner}: "${name}" is missing in the first batch.`);
@@ -95,8 +109,11 @@ export function joinRows(name: string, parts: readonly (Dense | undefined)[], ow
   return { type: first.type, dims, data } as Dense;
 }
 
-/** Pads samples of different sizes (such as numbers of boxes): floats with NaN, integers with 0. Text and other ranks stay. */
-export function padded(parts: readonly (Dense | undefined)[]): readonly (Dense | undefined)[] {
+/**
+ * Pads tensors to equal sizes on all axes but the first, such as for different numbers of boxes. Floats are
+ * padded with NaN, integers with 0. Text and tensors of a different rank are returned unchanged.
+ */
+export function padRows(parts: readonly (Dense | undefined)[]): readonly (Dense | undefined)[] {
   const [first] = parts;
   const largest = (first?.dims ?? []).map((_, axis) => Math.max(...parts.map((part) => part?.dims[axis] ?? 0)));
   return parts.map((part) => {
@@ -128,7 +145,11 @@ export function sliceBatch(batch: Batch, start: number, end: number): Batch {
   return mapColumns(batch, (dense) => sliceRows(dense, start, end));
 }
 
-/** Concatenates batches. @param change applied to the parts of a column first. @throws as `joinRows` */
+/**
+ * Concatenates batches.
+ * @param change Is applied to the parts of each column first.
+ * @throws PithError as `joinRows` does.
+ */
 export function joinBatches(
   parts: readonly Batch[],
   owner: string,
@@ -143,7 +164,10 @@ export function mapColumns(batch: Batch, change: (dense: Dense, name: string) =>
   return Object.fromEntries(Object.entries(batch).map(([name, dense]) => [name, change(dense, name)]));
 }
 
-/** Returns the array length of a row. @throws PithError E_DATA for types of less than a byte. */
+/**
+ * Returns the number of array elements per row.
+ * @throws PithError E_DATA for types below 8 bits.
+ */
 export function rowLength({ type, dims }: Pick<Dense, "type" | "dims">): number {
   if (type !== "string" && bitsOf[type] < 8)
     throw new PithError("E_DATA", `A data set cannot hold ${type}: its elements are packed.`);
@@ -160,11 +184,11 @@ function empty(like: Exclude<Dense, Dense<"string">>, length: number): Numeric {
 
 function copy(from: Dense, start: number, end: number, to: Numeric, offset: number): void {
   if (from.type === "string") return;
-  // Both arrays have the same class; TypeScript sees only the union.
+  // Both arrays have the same class, but TypeScript knows only the union.
   (to as Uint8Array).set(from.data.subarray(start, end) as Uint8Array, offset);
 }
 
-/** Returns a batch with its transferable memory; a view of a larger array is copied. */
+/** Returns a batch and its memory for a transfer to another thread. Views of larger arrays are copied first. */
 export function transferable(batch: Batch): { readonly batch: Batch; readonly memory: readonly ArrayBuffer[] } {
   const memory = new Set<ArrayBuffer>();
   const columns = mapColumns(batch, (dense) => {
@@ -181,12 +205,12 @@ export function bytesOfBatch(batch: Batch): number {
   return Object.values(batch).reduce((sum, { type, data }) => sum + (type === "string" ? 0 : data.byteLength), 0);
 }
 
-/** Copies the arrays: a data set can reuse its arrays for the next batch. */
+/** Copies the arrays of a batch, because a dataset can reuse them for the next batch. */
 export function copyArrays(batch: Batch): Batch {
   return mapColumns(batch, (dense) => ({ ...dense, data: dense.data.slice() }) as Dense);
 }
 
-/** Converts users' columns: removes Node Buffers. */
+/** Returns columns with plain arrays instead of Node Buffers, which users may pass. */
 export function plainArrays(batch: Batch): Batch {
   return mapColumns(batch, (dense) =>
     dense.data instanceof Uint8Array ? ({ ...dense, data: plainBytes(dense.data) } as Dense) : dense,
@@ -195,7 +219,7 @@ export function plainArrays(batch: Batch): Batch {
 
 export const attentionMask = /attention_?mask/i;
 
-/** Returns the column of a text batch that is 1 for tokens and 0 for padding. */
+/** Returns the column of a text batch that is 1 for tokens and 0 for padding; undefined if there is none. */
 export function attentionMaskOf(batch: Batch): Dense | undefined {
   const name = Object.keys(batch).find((column) => attentionMask.test(column));
   return name === undefined ? undefined : batch[name];

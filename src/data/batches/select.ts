@@ -1,4 +1,4 @@
-/** Subsets of samples: the first ones, disjoint splits, or a stream read into memory. */
+/** Returns subsets of samples: the first ones, random ones, disjoint splits, or a stream read into memory. */
 import { PithError } from "../../core/errors.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Batch } from "../../core/tensor/types.ts";
@@ -16,20 +16,20 @@ export function take(dataset: Dataset, count: number): Dataset {
     count: dataset.count === undefined ? undefined : Math.min(count, dataset.count),
     classes: dataset.classes,
     async *batches(options) {
-      let missing = count;
-      if (missing <= 0) return;
+      let remaining = count;
+      if (remaining <= 0) return;
       for await (const batch of dataset.batches(options)) {
         const size = sampleCount(batch, dataset.name);
-        if (size > missing && options.dropLast === true) return;
-        yield size > missing ? sliceBatch(batch, 0, missing) : batch;
-        missing -= size;
-        if (missing <= 0) return;
+        if (size > remaining && options.dropLast === true) return;
+        yield size > remaining ? sliceBatch(batch, 0, remaining) : batch;
+        remaining -= size;
+        if (remaining <= 0) return;
       }
     },
   };
 }
 
-/** Returns the samples without random access, for sequences in which order matters. */
+/** Returns the samples in order and without random access, for sequences in which order matters. */
 export function streamOf(dataset: Dataset): Dataset {
   if (!isIndexed(dataset)) return dataset;
   const { name, count, classes, batches } = dataset;
@@ -38,7 +38,10 @@ export function streamOf(dataset: Dataset): Dataset {
   return register(stream, (options, skip) => pendingBatches(dataset, inOrder(options), skip));
 }
 
-/** Draws up to `count` samples in random order; all in original order if there are no more; of a stream the first ones. */
+/**
+ * Returns a random subset of `count` samples in random order. If there are no more than `count` samples,
+ * returns all in their order. For a stream, returns the first `count` samples.
+ */
 export function draw(dataset: IndexedDataset, count: number, seed: number): IndexedDataset;
 export function draw(dataset: Dataset, count: number, seed: number): Dataset;
 export function draw(dataset: Dataset, count: number, seed: number): Dataset {
@@ -46,7 +49,10 @@ export function draw(dataset: Dataset, count: number, seed: number): Dataset {
   return count >= dataset.count ? dataset : setAside(dataset, count, seed).drawn;
 }
 
-/** Draws `count` samples in random order and returns the others in original order; reproducible by the seed. */
+/**
+ * Returns a random subset of `count` samples in random order, and the other samples in their order. The seed
+ * makes the result reproducible.
+ */
 export function setAside(
   dataset: IndexedDataset,
   count: number,
@@ -78,9 +84,10 @@ export function skip(dataset: Dataset, count: number): Dataset {
 }
 
 /**
- * Draws disjoint splits whose sizes are fractions of the whole; the remainder is in none. Same data, fractions and seed give the
- * same splits. Each split keeps the original order.
- * @throws PithError E_DATA for a stream (`collect` it first), E_OPTION if a fraction is negative or they sum to more than 1.
+ * Returns disjoint random splits, whose sizes are fractions of the dataset. Remaining samples are in no split.
+ * Equal data, fractions and seed give equal splits. Each split keeps the original order of samples.
+ * @throws PithError E_DATA for a stream (`collect` it first); E_OPTION if a fraction is negative or their sum
+ * exceeds 1.
  * @example
  * const [train, calibrate] = split(dataset, [0.9, 0.1], 1);
  */
@@ -99,7 +106,7 @@ export function split(dataset: Dataset, fractions: readonly number[], seed: numb
   let start = 0;
   return fractions.map((fraction, index) => {
     sum += fraction;
-    // Rounding the running sum assigns every sample to exactly one split.
+    // The running sum is rounded, so that splits whose fractions sum to 1 contain every sample exactly once.
     const end = Math.min(dataset.count, Math.round(sum * dataset.count));
     const positions = order.slice(start, end).sort();
     start = end;
@@ -107,7 +114,10 @@ export function split(dataset: Dataset, fractions: readonly number[], seed: numb
   });
 }
 
-/** Reads a data set into memory, up to `limit` samples. @throws PithError E_DATA if it is empty, or its batches differ in layout. */
+/**
+ * Reads a dataset into memory, up to `limit` samples.
+ * @throws PithError E_DATA if it is empty, or if batches differ in layout.
+ */
 export async function collect(dataset: Dataset, limit = Number.POSITIVE_INFINITY): Promise<IndexedDataset> {
   const batches: Batch[] = [];
   for await (const batch of take(dataset, limit).batches({ size: 256 })) batches.push(batch);
@@ -115,7 +125,10 @@ export async function collect(dataset: Dataset, limit = Number.POSITIVE_INFINITY
   return memory(dataset.name, joinBatches(batches, dataset.name), dataset.classes);
 }
 
-/** Returns the first samples, up to `size`. @throws PithError E_DATA if there is none. */
+/**
+ * Returns the first batch, with up to `size` samples.
+ * @throws PithError E_DATA if there are no samples.
+ */
 export async function firstBatch(dataset: Dataset, size = 1): Promise<Batch> {
   for await (const batch of dataset.batches({ size })) return batch;
   throw new PithError("E_DATA", `${dataset.name} has no samples.`);

@@ -1,8 +1,10 @@
 /**
- * Stateful models: an output is fed as an input at the next step. The pairs are stored in the model or guessed: an input without
- * data takes an output of its type and shape, by name if several fit (state and stateN, h0 and hn, past.0 and present.0), then by
- * order. A single output is the prediction unless its name matches. States are zero at the first sample and where "begin" is
- * true.
+ * Handles stateful models, in which an output is fed as an input at the next step. The pairs are stored in the
+ * model's metadata or guessed:
+ * - An input without data is paired with an output of equal type and shape.
+ * - If several outputs fit, names decide (state and stateN, h0 and hn, past.0 and present.0), then the order.
+ * - A single output is the prediction unless its name matches.
+ * States start as zeros, and are reset at samples whose column "begin" is true.
  */
 import { PithError } from "../../core/errors.ts";
 import type { ValueType } from "../../core/graph/graph.ts";
@@ -10,7 +12,7 @@ import { bytesFor, viewBytes } from "../../core/tensor/dense.ts";
 import { type Dim, dimsText, elementCount } from "../../core/tensor/dims.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 
-/** The column that marks samples at which states are reset: bool [N]. */
+/** The column that marks samples before which states are reset; its type is bool [N]. */
 export const beginColumn = "begin";
 
 /** An output that is fed as an input at the next step. */
@@ -24,7 +26,7 @@ interface Port {
   readonly type: ValueType | undefined;
 }
 
-/** The part of a `Model` that finding states needs. */
+/** The part of a `Model` that is needed to find states. */
 export interface StatefulModel {
   readonly graph: { readonly feeds: readonly Port[]; readonly outputs: readonly Port[] };
   readonly header: { readonly metadata: Map<string, string> };
@@ -51,7 +53,10 @@ function requireNamed(ports: readonly Port[], name: string, kind: string): void 
   throw new PithError("E_NAME", `The model has no ${kind} "${name}" to carry a state, only ${names}.`);
 }
 
-/** Parses "stateN=state": the output, then the input. @throws PithError E_OPTION */
+/**
+ * Parses a state such as "stateN=state": the output, then the input.
+ * @throws PithError E_OPTION
+ */
 export function parseState(text: string): State {
   const [, output = "", input = ""] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
   if (output !== "") return { output, input };
@@ -60,28 +65,30 @@ export function parseState(text: string): State {
   });
 }
 
-/** Returns the stored states, and guesses for inputs that the data does not provide. */
+/** Returns the stored states, and guessed states for inputs that the data does not contain. */
 export function findStates(model: StatefulModel, columns: readonly string[]): readonly State[] {
   const { feeds, outputs } = model.graph;
   const stored = storedStates(model).filter(({ input }) => !columns.includes(input));
   const open = feeds.filter(({ name }) => !columns.includes(name) && !stored.some(({ input }) => input === name));
-  // The only input is fed from the data.
+  // A model's only input is always fed from the data.
   if (feeds.length < 2 || open.length === 0) return stored;
   const free = outputs.filter(({ name }) => !stored.some(({ output }) => output === name));
-  const fits = open.map((input) => free.filter((output) => matches(input.type, output.type)));
+  const fittingOutputs = open.map((input) => free.filter((output) => matches(input.type, output.type)));
   const guesses = new Map<Port, Port>();
   const isPaired = (output: Port): boolean => [...guesses.values()].includes(output);
   const pair = (input: Port, output: Port | undefined): void => {
     if (output !== undefined && !isPaired(output) && !guesses.has(input)) guesses.set(input, output);
   };
   open.forEach((input, index) => {
-    const named = fits[index]?.filter((output) => areNamedAlike(input.name, output.name)) ?? [];
+    const named = fittingOutputs[index]?.filter((output) => areNamedAlike(input.name, output.name)) ?? [];
     if (named.length === 1) pair(input, named[0]);
   });
   open.forEach((input, index) => {
-    const unpaired = fits[index]?.filter((output) => !isPaired(output)) ?? [];
-    const rivals = open.filter((other, at) => !guesses.has(other) && sameFits(fits[at], fits[index]));
-    // Equal numbers of inputs and outputs with one shape have the same order.
+    const unpaired = fittingOutputs[index]?.filter((output) => !isPaired(output)) ?? [];
+    const rivals = open.filter(
+      (other, otherIndex) => !guesses.has(other) && sameFits(fittingOutputs[otherIndex], fittingOutputs[index]),
+    );
+    // If as many inputs as outputs have one shape, they are paired in order.
     if (outputs.length > 1 && unpaired.length === rivals.length) pair(input, unpaired[0]);
   });
   return [...stored, ...Array.from(guesses, ([input, output]) => ({ input: input.name, output: output.name }))];
@@ -103,7 +110,10 @@ function sameFits(a: readonly Port[] | undefined, b: readonly Port[] | undefined
   return a !== undefined && b !== undefined && a.length === b.length && a.every((port, index) => port === b[index]);
 }
 
-/** Returns whether type and rank match and no fixed sizes differ. States have at least two axes. */
+/**
+ * Returns whether two types can belong to one state: equal element type and rank of at least two, without
+ * different fixed sizes.
+ */
 function matches(input: ValueType | undefined, output: ValueType | undefined): boolean {
   if (input === undefined || output === undefined || input.type !== output.type) return false;
   const [a, b] = [input.dims, output.dims];
@@ -115,13 +125,16 @@ function compatible(a: Dim, b: Dim | undefined): boolean {
   return typeof a !== "number" || typeof b !== "number" || a === b;
 }
 
-/** Words for before and after, which do not identify a state. */
-const beforeAndAfter =
+/** Matches the parts of names that distinguish input and output of a state. */
+const directionWords =
   /past|present|prev(?:ious)?|next|new|old|last|initial|init|updated?|input|output|in(?![a-z])|out(?![a-z])|key_values/gi;
 
-/** Matches "state" and "stateN", "h0" and "hn", "past_key_values.0.key" and "present.0.key". */
+/**
+ * Returns whether two names belong to one state, such as "state" and "stateN", "h0" and "hn", or
+ * "past_key_values.0.key" and "present.0.key".
+ */
 function areNamedAlike(input: string, output: string): boolean {
-  const bare = (name: string): string => name.replaceAll(beforeAndAfter, "").replaceAll(/[^a-z0-9]/gi, "");
+  const bare = (name: string): string => name.replaceAll(directionWords, "").replaceAll(/[^a-z0-9]/gi, "");
   const [a, b] = [bare(input), bare(output)];
   if (a.toLowerCase() === b.toLowerCase() && a !== "") return true;
   return a !== "" && a.replace(/0$/, "").toLowerCase() === b.replace(/[nN]$/, "").toLowerCase();
@@ -131,7 +144,10 @@ export function statesText(states: readonly State[]): string {
   return states.map(({ input, output }) => `${input} from ${output}`).join(", ");
 }
 
-/** Returns zeros for one sample. @param size resolves a dimension that the model fixes; others count samples. */
+/**
+ * Returns zeros for the state of one sample.
+ * @param size Returns the size of a dimension that the model fixes. Other dimensions count samples.
+ */
 export function initialState(input: Port, size: (dim: Dim) => Dim): Dense {
   const { type, dims } = input.type ?? { type: "float32" as const, dims: undefined };
   if (dims === undefined || type === "string") {
@@ -144,8 +160,11 @@ export function initialState(input: Port, size: (dim: Dim) => Dim): Dense {
   return viewBytes(type, fixed, new Uint8Array(bytesFor(type, elementCount(fixed))));
 }
 
-/** Returns an output as the next input. @throws PithError E_DATA if its shape has changed. */
-export function carried(outputs: Batch, { output, input }: State, before: Dense): Dense {
+/**
+ * Returns an output as the input of the next step.
+ * @throws PithError E_DATA if its shape differs from the previous state.
+ */
+export function nextState(outputs: Batch, { output, input }: State, before: Dense): Dense {
   const dense = outputs[output];
   if (dense !== undefined && dense.type === before.type && dense.data.length === before.data.length) {
     return { ...dense, dims: before.dims } as Dense;

@@ -1,4 +1,7 @@
-/** Stores batches to be read several times, in order or by sample: in memory while there is room, else in a temporary file. */
+/**
+ * Stores batches that are read several times, in order or by sample. Batches are kept in memory while there is
+ * room, and then in a temporary file.
+ */
 import { availableMemory, type ScratchFile, scratchFile } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import { bytesOf, viewBytes } from "../../core/tensor/dense.ts";
@@ -12,13 +15,25 @@ export interface BatchStore {
   readonly count: number;
   /** Column names of the first batch. */
   readonly columns: readonly string[];
-  /** The batch must not change afterwards. @throws PithError E_FILE if the disk is full, E_UNSUPPORTED in a browser without room */
+  /**
+   * Adds a batch, which must not change afterward.
+   * @throws PithError E_FILE if the disk is full; E_UNSUPPORTED in a browser if memory is used up.
+   */
   add(batch: Batch): Promise<void>;
-  /** Yields all batches in order. @param columns The columns to read (all) */
+  /**
+   * Yields all batches in order.
+   * @param columns The columns to read; all by default.
+   */
   batches(columns?: readonly string[]): AsyncGenerator<Batch>;
-  /** @throws PithError E_DATA if there is no such batch */
+  /**
+   * Returns one batch.
+   * @throws PithError E_DATA if it does not exist.
+   */
   batch(index: number): Promise<Batch>;
-  /** Returns samples as one batch. @throws PithError E_DATA if their sizes differ */
+  /**
+   * Returns samples as one batch.
+   * @throws PithError E_DATA if their sizes differ.
+   */
   gather(positions: Uint32Array): Promise<Batch>;
   release(): Promise<void>;
 }
@@ -29,15 +44,18 @@ export interface Storage {
 }
 
 export interface StorageOptions {
-  /** Bytes in memory for all stores together (a quarter of the available memory). */
+  /** The maximum bytes in memory for all stores together; by default a quarter of the available memory. */
   readonly memory?: number;
   readonly file?: () => Promise<ScratchFile>;
 }
 
-/** The model, the runtime and batches in use need memory, too. */
+/**
+ * The share of the available memory that stores use by default. The rest is for the model, the runtime and
+ * batches in use.
+ */
 const shareOfMemory = 1 / 4;
 
-/** Opens storage for batches. The caller releases it, also after a failure. */
+/** Creates storage for batches. The caller must release it, even after an error. */
 export function openStorage(options: StorageOptions = {}): Storage {
   const room: Room = { left: options.memory ?? shareOfMemory * availableMemory() };
   const stores = new Set<Store>();
@@ -74,16 +92,16 @@ interface StoredBatch {
 class Store implements BatchStore {
   readonly name: string;
   readonly #room: Room;
-  readonly #make: () => Promise<ScratchFile>;
+  readonly #createFile: () => Promise<ScratchFile>;
   #written: StoredBatch[] = [];
   #file: ScratchFile | undefined;
-  #taken = 0;
+  #usedBytes = 0;
   count = 0;
 
   constructor(name: string, room: Room, make: () => Promise<ScratchFile>) {
     this.name = name;
     this.#room = room;
-    this.#make = make;
+    this.#createFile = make;
   }
 
   get columns(): readonly string[] {
@@ -132,8 +150,8 @@ class Store implements BatchStore {
   }
 
   async release(): Promise<void> {
-    this.#room.left += this.#taken;
-    [this.#written, this.#taken, this.count] = [[], 0, 0];
+    this.#room.left += this.#usedBytes;
+    [this.#written, this.#usedBytes, this.count] = [[], 0, 0];
     const file = this.#file;
     this.#file = undefined;
     await file?.close();
@@ -145,10 +163,10 @@ class Store implements BatchStore {
     const bytes = bytesOf(dense);
     if (bytes.byteLength <= this.#room.left) {
       this.#room.left -= bytes.byteLength;
-      this.#taken += bytes.byteLength;
+      this.#usedBytes += bytes.byteLength;
       return dense;
     }
-    this.#file ??= await this.#make();
+    this.#file ??= await this.#createFile();
     const start = await this.#file.append(bytes);
     return { type: dense.type, dims: dense.dims, start, bytes: bytes.byteLength };
   }

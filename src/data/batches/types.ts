@@ -2,25 +2,28 @@ import type { Batch } from "../../core/tensor/types.ts";
 
 export interface BatchOptions {
   readonly size: number;
-  /** Seed of the sample order. Absent: in order. */
+  /** The seed of the sample order. Without it, samples are in order. */
   readonly shuffle?: number | undefined;
-  /** Leave out a last batch that is not full. */
+  /** Whether to omit a last batch with fewer than `size` samples. */
   readonly dropLast?: boolean;
-  /** Determines random changes of samples; default: `shuffle`. */
+  /** The number that determines random changes of samples; `shuffle` by default. */
   readonly epoch?: number | undefined;
 }
 
-/** Named tensors with samples along axis 0. Model inputs are found by name; "label" (int64) is the class. */
+/**
+ * Named tensors with samples along axis 0. Columns are bound to model inputs by name; "label" (int64) is the
+ * class.
+ */
 export interface Dataset {
   readonly name: string;
-  /** Number of samples, if known before reading. */
+  /** The number of samples; undefined if it is unknown before reading. */
   readonly count: number | undefined;
-  /** Names of the classes that "label" counts from 0, if known. */
+  /** The names of the classes, which "label" numbers from 0, if known. */
   readonly classes?: readonly string[] | undefined;
   batches(options: BatchOptions): AsyncIterable<Batch>;
 }
 
-/** A data set with random access: it can be shuffled, split and cut. */
+/** A dataset with random access, which can be shuffled and split. */
 export interface IndexedDataset extends Dataset {
   readonly count: number;
   /**
@@ -30,5 +33,5 @@ export interface IndexedDataset extends Dataset {
   gather(positions: Uint32Array, epoch?: number): Batch | Promise<Batch>;
 }
 
-/** A split of a data set. Splits are disjoint. */
+/** A split of a dataset. Splits are disjoint. */
 export type Part = "train" | "test";

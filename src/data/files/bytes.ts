@@ -1,20 +1,23 @@
-/** Reads compressed files in pieces, with limits that are checked before decompression. */
+/** Reads compressed files in pieces. Checks size limits before decompression. */
 import { inflated } from "#platform";
 import { PithError } from "../../core/errors.ts";
-import { concatenated, plainBytes } from "../../core/tensor/dense.ts";
+import { concatBytes, plainBytes } from "../../core/tensor/dense.ts";
 import type { ByteSource } from "../../core/tensor/types.ts";
 
-/** The maximum bytes of text and records, which is the maximum length of JavaScript strings. */
+/** The maximum bytes of text and records, which is the maximum length of strings in JavaScript. */
 const maxText = 2 ** 29;
 
-/** Reads a source, also gzip. @throws PithError E_DATA if the compressed data is damaged or exceeds 512 MiB. */
+/**
+ * Reads a source completely, decompressing gzip.
+ * @throws PithError E_DATA if compressed data is damaged, or if the result exceeds 512 MiB.
+ */
 export async function readAll(source: ByteSource): Promise<Uint8Array<ArrayBuffer>> {
   if (!(await isGzip(source))) {
     if (source.size > maxText) throw tooLarge(source.name);
     const bytes = plainBytes(await source.read(0, source.size));
     return bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : Uint8Array.from(bytes);
   }
-  // The last four bytes of gzip are the uncompressed size.
+  // The last four bytes of a gzip file are the uncompressed size.
   const [a = 0, b = 0, c = 0, d = 0] = await source.read(Math.max(0, source.size - 4), source.size);
   if (a + 2 ** 8 * b + 2 ** 16 * c + 2 ** 24 * d > maxText) throw tooLarge(source.name);
   const parts: Uint8Array[] = [];
@@ -24,7 +27,7 @@ export async function readAll(source: ByteSource): Promise<Uint8Array<ArrayBuffe
     if (size > maxText) throw tooLarge(source.name);
     parts.push(part);
   }
-  return concatenated(parts);
+  return concatBytes(parts);
 }
 
 function tooLarge(name: string): PithError {
@@ -38,6 +41,7 @@ export async function isGzip(source: ByteSource): Promise<boolean> {
   return first === 0x1f && second === 0x8b;
 }
 
+/** Returns at least the first `size` uncompressed bytes of a gzip source, if it has that many. */
 export async function gzipHead(source: ByteSource, size: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let read = 0;
@@ -46,16 +50,22 @@ export async function gzipHead(source: ByteSource, size: number): Promise<Uint8A
     read += part.length;
     if (read >= size) break;
   }
-  return concatenated(parts);
+  return concatBytes(parts);
 }
 
-/** Counts uncompressed bytes that are kept. @throws PithError E_DATA above the limit */
+/**
+ * Counts uncompressed bytes in memory.
+ * @throws PithError E_DATA above the limit.
+ */
 type MemoryCounter = (bytes: number) => void;
 
-/** Maximum uncompressed bytes of a file's arrays. They stay in memory, because gzip can only be read in order. */
+/**
+ * The maximum uncompressed bytes of a file's arrays. They are kept in memory, because gzip can be read only in
+ * order.
+ */
 const maxUnpacked = 2 ** 31;
 
-/** Bytes that an open decompression stream takes: two pieces of output and zlib's buffers. */
+/** The bytes of memory that an open decompression stream needs: two pieces of output and zlib's buffers. */
 const streamMemory = 2 ** 19;
 
 export function archiveMemory(name: string): MemoryCounter {
@@ -70,20 +80,21 @@ export function archiveMemory(name: string): MemoryCounter {
 }
 
 /**
- * Returns the uncompressed bytes of a gzip source, decompressed on demand. Reading throws E_DATA if they are damaged or not
- * `size` bytes.
- * @param checksum the CRC-32 of raw deflate data without gzip header, as in zip archives.
+ * Returns a source of the uncompressed bytes of a gzip source. They are decompressed when read. Reading throws
+ * E_DATA if they are damaged, or if their number is not `size`.
+ * @param checksum The CRC-32 of the uncompressed data, if `packed` is deflate data without a gzip header, as in
+ * zip archives.
  */
-export function unpacked(packed: ByteSource, size: number, memory: MemoryCounter, checksum?: number): ByteSource {
+export function unpackGzip(packed: ByteSource, size: number, memory: MemoryCounter, checksum?: number): ByteSource {
   const { name } = packed;
   const parts = pieces(name, checksum === undefined ? chunksOf(packed) : asGzip(packed, size, checksum));
-  let kept = new Uint8Array();
+  let unpackedBytes = new Uint8Array();
   let count = 0;
   let [isBegun, isComplete] = [false, false];
-  const upTo = async (end: number): Promise<void> => {
+  const unpackUpTo = async (end: number): Promise<void> => {
     if (!isBegun) memory(streamMemory);
     isBegun = true;
-    // The checksum follows the last byte.
+    // Continues after the last byte, because the checksum follows it.
     while (count < end || (count === size && !isComplete)) {
       const { done, value } = await parts.next();
       if (done === true && count < size)
@@ -94,32 +105,32 @@ export function unpacked(packed: ByteSource, size: number, memory: MemoryCounter
       } else if (count + value.length > size)
         throw new PithError("E_DATA", `${name} contains more than the declared ${size} bytes.`);
       else {
-        if (count + value.length > kept.length) {
+        if (count + value.length > unpackedBytes.length) {
           const length = Math.min(size, 2 * (count + value.length));
-          memory(length - kept.length);
+          memory(length - unpackedBytes.length);
           const grown = new Uint8Array(length);
-          grown.set(kept.subarray(0, count));
-          kept = grown;
+          grown.set(unpackedBytes.subarray(0, count));
+          unpackedBytes = grown;
         }
-        kept.set(value, count);
+        unpackedBytes.set(value, count);
         count += value.length;
       }
     }
   };
-  // Reads are sequential, because the pieces come in one order.
+  // Reads wait for each other, because the stream has only one order.
   let last = Promise.resolve();
   return {
     name,
     size,
     async read(start, end) {
-      last = last.then(() => upTo(end));
+      last = last.then(() => unpackUpTo(end));
       await last;
-      return kept.subarray(start, end);
+      return unpackedBytes.subarray(start, end);
     },
   };
 }
 
-/** Wraps deflate data as gzip, so that checksum and size are checked. Source: RFC 1952, 2.3. */
+/** Wraps deflate data as gzip, so that the decompressor checks the checksum and the size (RFC 1952, 2.3). */
 async function* asGzip(packed: ByteSource, size: number, checksum: number): AsyncGenerator<Uint8Array> {
   const [deflate, unknownSystem] = [8, 255];
   yield Uint8Array.of(0x1f, 0x8b, deflate, 0, 0, 0, 0, 0, 0, unknownSystem);
@@ -130,11 +141,11 @@ async function* asGzip(packed: ByteSource, size: number, checksum: number): Asyn
   yield new Uint8Array(end.buffer);
 }
 
-const chunk = 2 ** 16;
+const chunkBytes = 2 ** 16;
 
 async function* chunksOf(packed: ByteSource): AsyncGenerator<Uint8Array> {
-  for (let start = 0; start < packed.size; start += chunk)
-    yield await packed.read(start, Math.min(packed.size, start + chunk));
+  for (let start = 0; start < packed.size; start += chunkBytes)
+    yield await packed.read(start, Math.min(packed.size, start + chunkBytes));
 }
 
 async function* pieces(name: string, gzipped: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
@@ -146,7 +157,7 @@ async function* pieces(name: string, gzipped: AsyncIterable<Uint8Array>): AsyncG
   }
 }
 
-/** Reverses the bytes of each element: big-endian to little-endian. */
+/** Reverses the bytes of each element, which converts big-endian to little-endian. */
 export function swapBytes(bytes: Uint8Array, width: number): Uint8Array<ArrayBuffer> {
   const swapped = Uint8Array.from(bytes);
   for (let start = 0; start < swapped.length; start += width) swapped.subarray(start, start + width).reverse();

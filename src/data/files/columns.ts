@@ -1,4 +1,4 @@
-/** Columns of a data set in memory, or as ranges of a file that are read on demand. */
+/** Represents columns of a dataset, in memory or as ranges of a file that are read on demand. */
 import { bytesSource, readRanges } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import { viewBytes } from "../../core/tensor/dense.ts";
@@ -9,20 +9,25 @@ import { gatherRows, sampleCount } from "../batches/rows.ts";
 import type { IndexedDataset } from "../batches/types.ts";
 import { isGzip, readAll, swapBytes } from "./bytes.ts";
 
-/** A column: one value or tensor per sample. Axis 0 of `dims` counts the samples. */
+/** A column with one value or tensor per sample. Axis 0 of `dims` counts samples. */
 export interface Column {
   readonly type: DataType;
   readonly dims: readonly number[];
+  /** Returns the rows at these positions, in this order. */
   rows(positions: Uint32Array): Dense | Promise<Dense>;
 }
 
-/** Files up to this size are read at once: many small reads cost more than the memory. */
+/** The maximum bytes of a file that is read at once, because many small reads cost more than the memory. */
 export const maxInMemory = 2 ** 25;
 
-/** Maximum bytes of one sample: no runtime accepts such a large input. */
+/** The maximum bytes of one sample. No runtime accepts larger inputs. */
 const maxSampleBytes = 2 ** 30;
 
-/** Reads a small or compressed file into memory; a large one is read on demand. @throws PithError E_DATA as `readAll` */
+/**
+ * Returns a file's uncompressed bytes as a source. Small and compressed files are read into memory; large ones
+ * are read on demand.
+ * @throws PithError E_DATA as `readAll` does.
+ */
 export async function withBytes(file: ByteSource): Promise<ByteSource> {
   if (file.size > maxInMemory && !(await isGzip(file))) return file;
   return bytesSource(await readAll(file), file.name);
@@ -32,8 +37,8 @@ export function columnInMemory(dense: Dense): Column {
   return { type: dense.type, dims: dense.dims, rows: (positions) => gatherRows(dense, positions) };
 }
 
-/** Returns the column with rows of another shape: N×28×28 as N×1×28×28. */
-export function reshaped(column: Column, sample: readonly number[]): Column {
+/** Returns a column whose samples have another shape, such as N × 1 × 28 × 28 instead of N × 28 × 28. */
+export function reshapeSamples(column: Column, sample: readonly number[]): Column {
   return {
     type: column.type,
     dims: [column.dims[0] ?? 0, ...sample],
@@ -44,6 +49,7 @@ export function reshaped(column: Column, sample: readonly number[]): Column {
   };
 }
 
+/** The location and format of fixed-size rows in a file. `width` is the bytes per element. */
 export interface FileRows {
   readonly start: number;
   readonly type: Exclude<DataType, "string">;
@@ -52,7 +58,10 @@ export interface FileRows {
   readonly bigEndian?: boolean;
 }
 
-/** Returns fixed-size rows of a file: row-major from `start`, little-endian by default. */
+/**
+ * Returns a column of fixed-size rows in a file. Elements are in row-major order from `start` on, little-endian
+ * by default.
+ */
 export function columnInFile(source: ByteSource, { start, type, dims, width, bigEndian = false }: FileRows): Column {
   const sample = dims.slice(1);
   const pitch = elementCount(sample) * width;
@@ -71,7 +80,7 @@ export function columnInFile(source: ByteSource, { start, type, dims, width, big
   };
 }
 
-/** Reads rows of `pitch` bytes; consecutive ones in one read. */
+/** Reads rows of `pitch` bytes. Consecutive rows are read at once. */
 export async function readRows(
   source: ByteSource,
   start: number,
@@ -88,10 +97,13 @@ export async function readRows(
   return readRanges(source, ranges);
 }
 
-/** Creates a data set of columns. @throws PithError E_DATA if their numbers of samples differ. */
+/**
+ * Creates a dataset of columns.
+ * @throws PithError E_DATA if their numbers of samples differ.
+ */
 export function fromColumns(name: string, columns: Readonly<Record<string, Column>>): IndexedDataset {
   const entries = Object.entries(columns);
-  // Only the dimensions matter here.
+  // `sampleCount` needs only the dimensions.
   const shapes = entries.map(([key, { dims }]) => [key, { type: "uint8", dims, data: new Uint8Array() }] as const);
   const count = sampleCount(Object.fromEntries(shapes), name);
   return indexed(name, count, async (positions): Promise<Batch> => {

@@ -1,14 +1,20 @@
-/** Parses .csv (RFC 4180) and .tsv, where a line is a record and quotation marks count only around a whole field. */
+/**
+ * Parses .csv (RFC 4180) and .tsv files. In .tsv files, each line is a record, and quotation marks count only
+ * around a complete field.
+ */
 import { PithError } from "../../core/errors.ts";
 import { requireShortLines } from "./lines.ts";
 
 export interface TextRecord {
   readonly fields: readonly string[];
-  /** Number of the first line, from 1. */
+  /** The number of the record's first line, from 1. */
   readonly line: number;
 }
 
-/** The separator is a tab if the first line has one. @throws PithError E_DATA for an unclosed quotation mark, or a line above 32 MiB. */
+/**
+ * Returns the records of a table. The separator is a tab if the first line contains one, otherwise a comma.
+ * @throws PithError E_DATA for an unclosed quotation mark, or a line longer than 32 MiB.
+ */
 export function records(text: string, name: string): TextRecord[] {
   const source = text.startsWith("\uFEFF") ? text.slice(1) : text;
   requireShortLines(source, name);
@@ -35,13 +41,13 @@ function commaRecords(source: string, name: string): TextRecord[] {
   let line = 1;
   while (at < source.length) {
     const fields: string[] = [];
-    const started = line;
-    let open = true;
-    while (open) {
+    const firstLine = line;
+    let hasMoreFields = true;
+    while (hasMoreFields) {
       let field = "";
       if (source[at] === '"') {
-        const end = closing(source, at + 1);
-        if (end < 0) throw new PithError("E_DATA", `${name}, line ${started}: a quotation mark is never closed.`);
+        const end = closingQuote(source, at + 1);
+        if (end < 0) throw new PithError("E_DATA", `${name}, line ${firstLine}: a quotation mark is never closed.`);
         const quoted = source.slice(at, end + 1);
         line += quoted.split("\n").length - 1;
         field = unquoted(quoted);
@@ -54,16 +60,19 @@ function commaRecords(source: string, name: string): TextRecord[] {
       field += last ? source.slice(at, end).replace(/\r$/, "") : source.slice(at, end);
       fields.push(field);
       at = end + 1;
-      open = !last;
+      hasMoreFields = !last;
     }
     line++;
-    if (fields.length > 1 || fields[0]?.trim() !== "") result.push({ fields, line: started });
+    if (fields.length > 1 || fields[0]?.trim() !== "") result.push({ fields, line: firstLine });
   }
   return result;
 }
 
-/** Finds the closing quotation mark: the next one that is not doubled. */
-function closing(source: string, from: number): number {
+/**
+ * Returns the index of the closing quotation mark, which is the next one that is not doubled; -1 if there is
+ * none.
+ */
+function closingQuote(source: string, from: number): number {
   let at = source.indexOf('"', from);
   while (at >= 0 && source[at + 1] === '"') at = source.indexOf('"', at + 2);
   return at;

@@ -1,6 +1,7 @@
 /**
- * Splits sound for streaming models. A sample is a frame: `context` previous values, then `frame` new ones. Frames of a file come
- * in order, so models can carry states; "begin" marks the first frame of a file. The last frame is padded with silence.
+ * Splits sound into frames for streaming models. Each sample is a frame of `context` previous values and
+ * `frame` new ones. Frames of a file are in order, so that models can carry states. "begin" marks the first
+ * frame of a file, and the last frame is padded with silence.
  */
 import { PithError } from "../../core/errors.ts";
 import { random } from "../../core/tensor/random.ts";
@@ -10,17 +11,18 @@ import type { Dataset } from "../batches/types.ts";
 import type { Sound } from "./wav.ts";
 
 export interface FrameOptions {
+  /** The number of new values per frame. */
   readonly frame: number;
-  /** Number of previous values repeated in each frame (0). */
+  /** The number of previous values that each frame repeats; 0 by default. */
   readonly context?: number;
-  /** Required sample rate in Hz; other rates are rejected. */
+  /** The required sample rate in Hz. Sounds with other rates are rejected. */
   readonly rate?: number;
 }
 
 /**
- * Returns the frames of sounds, file by file: "audio" float32 [N, context + frame], "begin" bool [N], "rate" int64 [N]. Shuffling
- * changes the order of files, never of frames.
- * @throws PithError E_DATA if a sound has another rate: Pith does not resample.
+ * Returns the frames of sounds, file by file, with the columns "audio" (float32 [N, context + frame]), "begin"
+ * (bool [N]) and "rate" (int64 [N]). Shuffling changes the order of files, but not of frames.
+ * @throws PithError E_DATA if a sound has another rate, because Pith does not resample.
  */
 export function frames(name: string, sounds: readonly Sound[], options: FrameOptions): Dataset {
   const { frame, context = 0, rate } = options;

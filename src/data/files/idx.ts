@@ -1,13 +1,13 @@
 /**
- * The idx format of MNIST: two zero bytes, element type, rank, dimensions and elements, all big-endian. Source:
- * http://yann.lecun.com/exdb/mnist/.
+ * Reads the idx format of MNIST (http://yann.lecun.com/exdb/mnist/): two zero bytes, element type, rank,
+ * dimensions and elements, all big-endian.
  */
 import { PithError } from "../../core/errors.ts";
 import { viewBytes } from "../../core/tensor/dense.ts";
 import { dimsText, elementCount } from "../../core/tensor/dims.ts";
 import type { ByteSource, Dense } from "../../core/tensor/types.ts";
 import type { IndexedDataset, Part } from "../batches/types.ts";
-import { archiveMemory, gzipHead, isGzip, swapBytes, unpacked } from "./bytes.ts";
+import { archiveMemory, gzipHead, isGzip, swapBytes, unpackGzip } from "./bytes.ts";
 import {
   type Column,
   columnInFile,
@@ -15,7 +15,7 @@ import {
   type FileRows,
   fromColumns,
   maxInMemory,
-  reshaped,
+  reshapeSamples,
 } from "./columns.ts";
 import { classLabels } from "./labels.ts";
 
@@ -28,7 +28,10 @@ const types = new Map([
   [0x0e, { type: "float64", width: 8 }],
 ] as const);
 
-/** @throws PithError E_DATA without a valid header. */
+/**
+ * Parses the header of an idx file.
+ * @throws PithError E_DATA if it is invalid.
+ */
 function readHeader(bytes: Uint8Array, name: string): FileRows {
   const format = types.get((bytes[2] ?? 0) as 0x08);
   const rank = bytes[3] ?? 0;
@@ -53,7 +56,10 @@ function requireSize(header: FileRows, size: number, name: string): void {
   throw new PithError("E_DATA", `${name}: ${array} takes ${expected} bytes, the file has ${got}.`);
 }
 
-/** Parses an idx file. @throws PithError E_DATA if the header is invalid or the length does not match. */
+/**
+ * Parses an idx file.
+ * @throws PithError E_DATA if the header is invalid, or if the file's length does not match it.
+ */
 export function parseIdx(bytes: Uint8Array, name: string): Dense {
   const header = readHeader(bytes, name);
   requireSize(header, bytes.length, name);
@@ -62,26 +68,33 @@ export function parseIdx(bytes: Uint8Array, name: string): Dense {
   return viewBytes(type, dims, width === 1 ? data : swapBytes(data, width));
 }
 
-/** The maximum bytes of a header, with 255 dimensions. */
+/** The maximum bytes of a header, which has at most 255 dimensions. */
 const maxHeader = 4 + 4 * 255;
 
-/** Opens an idx file as a column; rows of a large one are read on demand. @throws as `parseIdx` */
+/**
+ * Opens an idx file as a column. Rows of a large file are read on demand.
+ * @throws PithError as `parseIdx` does.
+ */
 export async function idxColumn(source: ByteSource): Promise<Column> {
   const { name } = source;
   const packed = await isGzip(source);
   const head = packed ? await gzipHead(source, maxHeader) : await source.read(0, Math.min(maxHeader, source.size));
   const header = readHeader(head, name);
   const { type, width, dims, start } = header;
-  // The header gives the uncompressed size.
-  const bytes = packed ? unpacked(source, start + sizeOf(header), archiveMemory(name)) : source;
+  // The uncompressed size follows from the header.
+  const bytes = packed ? unpackGzip(source, start + sizeOf(header), archiveMemory(name)) : source;
   requireSize(header, bytes.size, name);
   if (bytes.size <= maxInMemory) return columnInMemory(parseIdx(await bytes.read(0, bytes.size), name));
   return columnInFile(bytes, { start, type, dims, width, bigEndian: width > 1 });
 }
 
-/** train-images-idx3-ubyte, t10k-labels.idx1-ubyte.gz, emnist-digits-test-images-idx3-ubyte, … */
+/**
+ * Matches file names such as train-images-idx3-ubyte, t10k-labels.idx1-ubyte.gz or
+ * emnist-digits-test-images-idx3-ubyte.
+ */
 const pattern = /^(.*?)(train|t10k|test)[-_.](images|labels)[-_.]idx[0-9][-_.]ubyte(\.gz)?$/i;
 
+/** Returns the dataset's name, split and contents by the name of an idx file; undefined for other names. */
 export function idxFile(
   name: string,
 ): { readonly family: string; readonly part: Part; readonly holds: "images" | "labels" } | undefined {
@@ -91,7 +104,10 @@ export function idxFile(
   return { family, part: part.toLowerCase() === "train" ? "train" : "test", holds };
 }
 
-/** Opens "image", uint8 N×1×H×W, and "label", int64. @throws PithError E_DATA if a file is damaged, or they differ in number. */
+/**
+ * Opens a pair of idx files with the columns "image" (uint8, N × 1 × H × W) and "label" (int64).
+ * @throws PithError E_DATA if a file is damaged, or if the numbers of images and labels differ.
+ */
 export async function idx(name: string, images: ByteSource, labels: ByteSource): Promise<IndexedDataset> {
   const image = await idxColumn(images);
   const label = await idxColumn(labels);
@@ -103,7 +119,10 @@ export async function idx(name: string, images: ByteSource, labels: ByteSource):
     );
   }
   const rows: Column["rows"] = async (positions) => classLabels(await label.rows(positions), labels.name);
-  return fromColumns(name, { image: reshaped(image, [1, ...shape]), label: { type: "int64", dims: label.dims, rows } });
+  return fromColumns(name, {
+    image: reshapeSamples(image, [1, ...shape]),
+    label: { type: "int64", dims: label.dims, rows },
+  });
 }
 
 function hex(bytes: Uint8Array): string {

@@ -1,35 +1,44 @@
-/** Labels: the column "label" is the class of a sample as int64, under any common name in the file. */
+/**
+ * Handles labels. The column "label" contains the class of each sample as int64. Files can use any common name
+ * for it.
+ */
 import { PithError, truncateList } from "../../core/errors.ts";
 import { toFloat64, toInt64 } from "../../core/tensor/convert.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 
-/** Column names of the label, by priority. */
+/** Column names of the label, in descending priority. */
 export const labelNames: readonly string[] = "label labels target targets class score sentiment similarity y".split(
   " ",
 );
 
-/** Rejects duplicate column names and label columns, of which one would be ignored. @throws PithError E_DATA naming the column. */
+/**
+ * Checks that columns have distinct names and that only one has a label's name.
+ * @throws PithError E_DATA that names the columns.
+ */
 export function requireDistinct(titles: readonly string[], owner: string): void {
-  const read = titles.map((title) => {
+  const canonicalTitles = titles.map((title) => {
     const lower = title.trim().toLowerCase();
     return labelNames.includes(lower) ? lower : title.trim();
   });
   const firsts = new Map<string, number>();
-  const second = read.findIndex((title, column) => {
+  const second = canonicalTitles.findIndex((title, column) => {
     if (firsts.has(title)) return true;
     firsts.set(title, column);
     return false;
   });
-  const first = firsts.get(read[second] ?? "");
+  const first = firsts.get(canonicalTitles[second] ?? "");
   if (first === undefined) return;
   throw new PithError(
     "E_DATA",
-    `${owner}: the columns ${first + 1} and ${second + 1} are both called "${read[second]}".`,
+    `${owner}: the columns ${first + 1} and ${second + 1} are both called "${canonicalTitles[second]}".`,
     { hint: "Rename one of them, or leave it out." },
   );
 }
 
-/** Converts integers to int64 classes. @throws PithError E_DATA if a label is not an integer. */
+/**
+ * Converts integer labels to int64 classes.
+ * @throws PithError E_DATA if a label is not an integer.
+ */
 export function classLabels(labels: Dense, owner: string): Dense<"int64"> {
   if (labels.type === "int64") return labels;
   if (labels.type === "string") throw new PithError("E_DATA", `${owner}: labels are text; give each class its number.`);
@@ -40,11 +49,15 @@ export function classLabels(labels: Dense, owner: string): Dense<"int64"> {
   return { type: "int64", dims: labels.dims, data: BigInt64Array.from(Array.from(numbers, toInt64)) };
 }
 
-/** Returns the label column. @param inputs of the model: a column with an input's name is not the label. */
+/**
+ * Returns the name of the label column; undefined if there is none.
+ * @param inputs The inputs of the model. A column with the name of an input is not the label.
+ */
 export function labelName(columns: readonly string[], inputs: readonly NamedInput[] = []): string | undefined {
   return labelNames.find((name) => columns.includes(name) && !inputs.some((input) => input.name === name));
 }
 
+/** Returns the names of model inputs that are also common names of labels. */
 export function inputsLikeLabels(inputs: readonly NamedInput[]): readonly string[] {
   return inputs.flatMap(({ name }) => (labelNames.includes(name) ? [name] : []));
 }
@@ -53,7 +66,10 @@ interface NamedInput {
   readonly name: string;
 }
 
-/** Renames the label column to "label", with int64 classes for integers. @throws PithError E_DATA if a model input has that name. */
+/**
+ * Renames the label column to "label", and converts integer labels to int64 classes.
+ * @throws PithError E_DATA if a model input is called "label".
+ */
 export function withLabel(columns: Batch, owner: string, inputs: readonly NamedInput[] = []): Batch {
   const title = labelName(Object.keys(columns), inputs);
   const label = title === undefined ? undefined : columns[title];
@@ -66,7 +82,7 @@ export function withLabel(columns: Batch, owner: string, inputs: readonly NamedI
     );
   }
   const rest = Object.fromEntries(Object.entries(columns).filter(([name]) => name !== title));
-  return { ...rest, label: isClass(label) ? flat(classLabels(label, owner)) : label };
+  return { ...rest, label: isClass(label) ? flattenLabels(classLabels(label, owner)) : label };
 }
 
 function isClass(label: Dense): boolean {
@@ -74,18 +90,22 @@ function isClass(label: Dense): boolean {
   return toFloat64(label).every((value) => Number.isInteger(value));
 }
 
-/** Flattens N×1 labels to N. */
-function flat(label: Dense<"int64">): Dense<"int64"> {
+/** Flattens labels of shape N × 1 to N. */
+function flattenLabels(label: Dense<"int64">): Dense<"int64"> {
   const [count, width, ...rest] = label.dims;
   return count !== undefined && width === 1 && rest.length === 0 ? { ...label, dims: [count] } : label;
 }
 
-/** @throws PithError E_DATA for an unknown class. */
+/**
+ * Returns the number of a class. Case, spaces, "_" and "-" are ignored in names, and digits are the number
+ * itself.
+ * @throws PithError E_DATA for an unknown class.
+ */
 export function classNumber(name: string, classes: readonly string[], place: string): number {
   const exact = classes.indexOf(name);
   if (exact >= 0) return exact;
-  const folded = classes.findIndex((candidate) => fold(candidate) === fold(name));
-  if (folded >= 0) return folded;
+  const similar = classes.findIndex((candidate) => normalizeName(candidate) === normalizeName(name));
+  if (similar >= 0) return similar;
   if (/^\d+$/.test(name)) return Number(name);
   throw new PithError(
     "E_DATA",
@@ -96,19 +116,23 @@ export function classNumber(name: string, classes: readonly string[], place: str
   );
 }
 
-function fold(name: string): string {
+function normalizeName(name: string): string {
   return name
     .toLowerCase()
     .replaceAll(/[\s_-]+/g, " ")
     .trim();
 }
 
-/** Returns class names in the order of their numbers: sorted by default. */
+/** Returns class names in the order of their numbers. They are sorted unless `classes` gives the order. */
 export function classOrder(names: readonly string[], classes: readonly string[] | undefined): readonly string[] {
   return classes ?? [...new Set(names)].sort();
 }
 
-/** @param order from `classOrder`. @throws PithError E_DATA for an unknown class. */
+/**
+ * Returns the class numbers of labels.
+ * @param order The result of `classOrder`.
+ * @throws PithError E_DATA for an unknown class.
+ */
 export function classNumbers(names: readonly string[], order: readonly string[], owner: string): Dense<"int64"> {
   const data = BigInt64Array.from(names, (name) => BigInt(classNumber(name, order, owner)));
   return { type: "int64", dims: [names.length], data };

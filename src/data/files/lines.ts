@@ -1,4 +1,7 @@
-/** Text with one sample per line. One pass finds the line starts; text is read on demand, so a file takes 16 bytes per line. */
+/**
+ * Reads text with one sample per line. One pass finds where lines start, and their text is read on demand.
+ * Memory thus holds 16 bytes per line.
+ */
 import { readRanges } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import type { ByteSource } from "../../core/tensor/types.ts";
@@ -7,9 +10,9 @@ import type { IndexedDataset } from "../batches/types.ts";
 import { withBytes } from "./columns.ts";
 
 const newline = 0x0a;
-const chunk = 2 ** 20;
+const chunkBytes = 2 ** 20;
 
-/** Opens a text file with one sample per line: "text". Blank lines do not count. */
+/** Opens a text file as a dataset with the column "text". Each line is a sample; blank lines are skipped. */
 export async function textLines(file: ByteSource): Promise<IndexedDataset> {
   const source = await withBytes(file);
   const bounds = await lineBounds(source);
@@ -29,7 +32,7 @@ export async function textLines(file: ByteSource): Promise<IndexedDataset> {
   });
 }
 
-/** Returns the start and end of each line that is not blank. */
+/** Returns the start and end offsets of all lines that are not blank, alternating. */
 async function lineBounds(source: ByteSource): Promise<Float64Array> {
   let bounds = new Float64Array(2 ** 16);
   let [count, start, isBlank] = [0, 0, true];
@@ -46,8 +49,8 @@ async function lineBounds(source: ByteSource): Promise<Float64Array> {
     isBlank = true;
     start = end + 1;
   };
-  for (let from = 0; from < source.size; from += chunk) {
-    const bytes = await source.read(from, Math.min(source.size, from + chunk));
+  for (let from = 0; from < source.size; from += chunkBytes) {
+    const bytes = await source.read(from, Math.min(source.size, from + chunkBytes));
     if (from === 0) requireText(bytes, source.name);
     for (let index = 0; index < bytes.length; index++) {
       const byte = bytes[index] ?? 0;
@@ -59,7 +62,7 @@ async function lineBounds(source: ByteSource): Promise<Float64Array> {
   return bounds.slice(0, count);
 }
 
-/** Maximum characters of a line; parsing takes about ten times as many bytes. */
+/** The maximum number of characters of a line. Parsing needs about ten times this number in bytes of memory. */
 const maxLine = 2 ** 25;
 
 export function* linesOf(text: string): Generator<{ readonly line: string; readonly number: number }> {
@@ -71,7 +74,10 @@ export function* linesOf(text: string): Generator<{ readonly line: string; reado
   }
 }
 
-/** @throws PithError E_DATA for a line that is too long, before any is parsed. */
+/**
+ * Checks all lines before any is parsed.
+ * @throws PithError E_DATA for a line that is too long.
+ */
 export function requireShortLines(text: string, name: string): void {
   for (const { line, number } of linesOf(text))
     if (line.length > maxLine)
@@ -80,9 +86,12 @@ export function requireShortLines(text: string, name: string): void {
       });
 }
 
-/** Decodes UTF-8. @throws PithError E_DATA for invalid bytes. */
+/**
+ * Decodes UTF-8 text.
+ * @throws PithError E_DATA if the text contains zero bytes.
+ */
 export function textOf(bytes: Uint8Array, name: string): string {
-  requireText(bytes.subarray(0, chunk), name);
+  requireText(bytes.subarray(0, chunkBytes), name);
   return new TextDecoder().decode(bytes);
 }
 

@@ -2,17 +2,22 @@ import { PithError, truncateList } from "../../core/errors.ts";
 import { sameDims } from "../../core/tensor/dims.ts";
 import type { Dense } from "../../core/tensor/types.ts";
 
+/** A flattened array with its dimensions. */
 export interface Nested {
   readonly dims: readonly number[];
-  /** Row-major. */
+  /** The elements in row-major order. */
   readonly values: readonly (number | string)[];
 }
 
-/** Maximum nesting depth. */
+/** The maximum number of nested arrays. */
 const maxAxes = 32;
 
-/** @throws PithError E_DATA for values other than numbers and texts, more than 32 levels, or ragged rows. */
-export function nested(value: unknown, place: string): Nested {
+/**
+ * Flattens nested arrays.
+ * @throws PithError E_DATA for values other than numbers and text, for more than 32 levels, or if rows differ
+ * in length.
+ */
+export function flattenNested(value: unknown, place: string): Nested {
   const dims: number[] = [];
   for (let inner = value; isArray(inner); inner = inner[0]) {
     if (dims.length === maxAxes)
@@ -22,7 +27,7 @@ export function nested(value: unknown, place: string): Nested {
   const values: (number | string)[] = [];
   const collect = (part: unknown, axis: number): void => {
     if (isArray(part)) {
-      if (part.length !== dims[axis]) throw uneven(place);
+      if (part.length !== dims[axis]) throw unevenError(place);
       for (let index = 0; index < part.length; index++) collect(part[index], axis + 1);
       return;
     }
@@ -31,21 +36,24 @@ export function nested(value: unknown, place: string): Nested {
       const got = typeof part === "object" && part !== null ? `{${truncateList(Object.keys(part))}}` : String(part);
       throw new PithError("E_DATA", `${place}: expected numbers or text, got ${got}.`);
     }
-    if (axis !== dims.length) throw uneven(place);
+    if (axis !== dims.length) throw unevenError(place);
     values.push(isValue ? part : Number(part));
   };
   collect(value, 0);
   return { dims, values };
 }
 
-const uneven = (place: string): PithError =>
+const unevenError = (place: string): PithError =>
   new PithError("E_DATA", `${place}: the rows of an array differ in length.`);
 
 export function isArray(value: unknown): value is ArrayLike<unknown> {
   return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
 }
 
-/** Returns a tensor of strings, of int64 if all numbers are integers, else of float32. @throws PithError E_DATA if both kinds occur. */
+/**
+ * Returns a tensor of strings, of int64 if all numbers are integers, or of float32 otherwise.
+ * @throws PithError E_DATA if text and numbers are mixed.
+ */
 export function tensorOf({ dims, values }: Nested, place: string): Dense {
   const texts = values.filter((value) => typeof value === "string");
   if (values.length > 0 && texts.length === values.length) return { type: "string", dims, data: texts };
@@ -60,7 +68,7 @@ function numbersOf(dims: readonly number[], numbers: Float64Array): Dense {
   return { type: "int64", dims, data: integers };
 }
 
-/** Builds a tensor row by row to save memory. The first row decides the dimensions. */
+/** Builds a tensor row by row, which saves memory. The first row determines the dimensions. */
 export class TensorBuilder {
   readonly #name: string;
   #dims: readonly number[] | undefined;
@@ -73,7 +81,10 @@ export class TensorBuilder {
     this.#name = name;
   }
 
-  /** @throws PithError E_DATA if the row does not fit the first one. */
+  /**
+   * Adds a row.
+   * @throws PithError E_DATA if its dimensions differ from those of the first row.
+   */
   add({ dims, values }: Nested, place: string): void {
     this.#dims ??= dims;
     if (!sameDims(dims, this.#dims))

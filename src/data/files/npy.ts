@@ -1,6 +1,6 @@
 /**
- * NumPy's .npy (a Python dictionary as header, then the elements) and .npz (a zip of them). Source:
- * https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html.
+ * Reads and writes NumPy's .npy format (a Python dictionary as header, then the elements) and .npz (a zip
+ * archive of them). Source: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html.
  */
 
 import { zipSync } from "fflate";
@@ -31,15 +31,18 @@ const types: Readonly<Record<string, Exclude<DataType, "string">>> = {
 };
 
 interface NpyHeader extends Required<FileRows> {
+  /** The bytes per number: half of `width` for complex types. */
   readonly part: number;
-  /** Whether the first axis is contiguous. */
+  /** Whether elements are in Fortran order (column-major), in which the first axis is contiguous. */
   readonly fortran: boolean;
 }
 
-/** Maximum header bytes; longer headers belong to records with many fields, which are not supported. */
+/**
+ * The maximum bytes of a header. Longer headers belong to records with many fields, which are not supported.
+ */
 const maxHeader = 65536;
 
-/** Maximum bytes of an array in Fortran order, which is read whole and reordered. */
+/** The maximum bytes of an array in Fortran order, which is read completely and reordered. */
 const maxReordered = 2 ** 30;
 
 function readHeader(bytes: Uint8Array, size: number, name: string): NpyHeader {
@@ -82,26 +85,32 @@ function readHeader(bytes: Uint8Array, size: number, name: string): NpyHeader {
   };
 }
 
-/** Parses a .npy file as row-major. @throws PithError E_DATA if it is damaged, or its elements are text, objects or records. */
+/**
+ * Parses a .npy file to a row-major tensor.
+ * @throws PithError E_DATA if the file is damaged, or if its elements are text, objects or records.
+ */
 export function parseNpy(bytes: Uint8Array, name: string): Dense {
   const { type, dims, width, part, bigEndian, fortran, start } = readHeader(bytes, bytes.length, name);
   const elements = bytes.subarray(start);
-  const ordered = fortran ? rowMajor(elements, dims, width) : elements;
+  const ordered = fortran ? toRowMajor(elements, dims, width) : elements;
   return viewBytes(type, dims, bigEndian ? swapBytes(ordered, part) : ordered);
 }
 
-/** Opens a .npy file as a column; rows of a large one are read on demand. @throws as `parseNpy` */
+/**
+ * Opens a .npy file as a column. Rows of a large file are read on demand.
+ * @throws PithError as `parseNpy` does.
+ */
 export function npyColumn(source: ByteSource): Promise<Column> {
   return columnOf(source, source.size <= maxInMemory);
 }
 
-async function columnOf(source: ByteSource, hold: boolean): Promise<Column> {
+async function columnOf(source: ByteSource, inMemory: boolean): Promise<Column> {
   const { name, size } = source;
-  // Checked before more than the header is read or decompressed.
+  // Checks the header before more data is read or decompressed.
   const header = readHeader(await source.read(0, Math.min(maxHeader, size)), size, name);
   const { start, type, dims, part: width, bigEndian, fortran } = header;
   const complex = type === "complex64" || type === "complex128";
-  if (!hold && !fortran && !complex) return columnInFile(source, { start, type, dims, width, bigEndian });
+  if (!inMemory && !fortran && !complex) return columnInFile(source, { start, type, dims, width, bigEndian });
   if (size > maxReordered)
     throw new PithError(
       "E_DATA",
@@ -111,12 +120,16 @@ async function columnOf(source: ByteSource, hold: boolean): Promise<Column> {
   return columnInMemory(parseNpy(await source.read(0, size), name));
 }
 
-/** Opens the arrays of a .npz file in file order; large ones are read on demand. @throws PithError E_DATA if it is damaged. */
+/**
+ * Opens the arrays of a .npz file as columns, in the order of the file. Rows of large arrays are read on
+ * demand.
+ * @throws PithError E_DATA if the file is damaged.
+ */
 export async function npzColumns(source: ByteSource): Promise<Record<string, Column>> {
   const arrays = await arraysIn(source);
-  const all = arrays.reduce((sum, [, { size }]) => sum + size, 0);
+  const totalBytes = arrays.reduce((sum, [, { size }]) => sum + size, 0);
   const columns: Record<string, Column> = {};
-  for (const [name, bytes] of arrays) columns[name] = await columnOf(bytes, all <= maxInMemory);
+  for (const [name, bytes] of arrays) columns[name] = await columnOf(bytes, totalBytes <= maxInMemory);
   return columns;
 }
 
@@ -127,7 +140,7 @@ async function arraysIn(source: ByteSource): Promise<readonly (readonly [name: s
 
 export function npzBytes(arrays: Batch): Uint8Array {
   const files = Object.entries(arrays).map(([name, dense]) => [`${name}.npy`, npyBytes(dense)] as const);
-  // A fixed time keeps the bytes reproducible.
+  // A fixed time makes the bytes reproducible.
   return zipSync(Object.fromEntries(files), { level: 0, mtime: Date.UTC(2000, 0, 2) });
 }
 
@@ -137,7 +150,7 @@ function npyBytes(dense: Dense): Uint8Array {
     throw new PithError("E_UNSUPPORTED", `NumPy files cannot store ${dense.type}.`);
   const shape = `(${dense.dims.map((dim) => `${dim},`).join(" ")})`;
   const header = `{'descr': '${code.endsWith("1") ? "|" : "<"}${code}', 'fortran_order': False, 'shape': ${shape}, }`;
-  // Elements are aligned to 64 bytes.
+  // The header is padded so that elements start at a multiple of 64 bytes.
   const length = Math.ceil((10 + header.length + 1) / 64) * 64;
   const start = new Uint8Array(length).fill(0x20);
   start.set([0x93, ...bytesOfText("NUMPY"), 1, 0, (length - 10) & 0xff, (length - 10) >> 8]);
@@ -150,7 +163,10 @@ function npyBytes(dense: Dense): Uint8Array {
   return bytes;
 }
 
-/** Parses the arrays of a .npz file. @throws as `npzColumns` */
+/**
+ * Parses all arrays of a .npz file.
+ * @throws PithError as `npzColumns` does.
+ */
 export async function parseNpz(bytes: Uint8Array, name: string): Promise<Record<string, Dense>> {
   const arrays: Record<string, Dense> = {};
   for (const [array, npy] of await arraysIn(bytesSource(bytes, name)))
@@ -158,8 +174,8 @@ export async function parseNpz(bytes: Uint8Array, name: string): Promise<Record<
   return arrays;
 }
 
-/** Converts Fortran order to row-major order. */
-function rowMajor(bytes: Uint8Array, dims: readonly number[], width: number): Uint8Array<ArrayBuffer> {
+/** Reorders elements from Fortran order (column-major) to row-major order. */
+function toRowMajor(bytes: Uint8Array, dims: readonly number[], width: number): Uint8Array<ArrayBuffer> {
   const result = new Uint8Array(bytes.length);
   const strides = stridesOf([...dims].reverse()).reverse();
   const count = elementCount(dims);

@@ -7,27 +7,33 @@ import type { IndexedDataset } from "../batches/types.ts";
 import { records, type TextRecord } from "./delimited.ts";
 import { classNumbers, classOrder, labelName, requireDistinct, withLabel } from "./labels.ts";
 import { linesOf, requireShortLines } from "./lines.ts";
-import { nested, TensorBuilder } from "./nested.ts";
+import { flattenNested, TensorBuilder } from "./nested.ts";
 
 export interface TableOptions {
-  /** Class names in the model's order; by default label names are sorted. */
+  /** The class names in the model's order. By default, label names are sorted. */
   readonly classes?: readonly string[] | undefined;
-  /** Inputs of the model: a column with the name of a scalar input is fed to it and is not a label. */
+  /**
+   * The model's inputs. A column with the name of an input that takes one value per sample is fed to this
+   * input, so it is not the label.
+   */
   readonly inputs?: readonly ModelInput[];
 }
 
 /**
- * Reads a .csv or .tsv table. The column label, target, class, score, y or the like is the label: a number or a class name. In a
- * numeric table the other columns are "features", float32 N×F, except those of model inputs; with text, each column is separate.
- * The first line is a header, unless it has a number beside text: then columns are "text", "text_pair" and the label.
+ * Reads a .csv or .tsv table.
+ * - A column called label, target, class, score, y or similar is the label: a number or a class name.
+ * - In a numeric table, the other columns become "features" (float32, N × F), except those of model inputs. In
+ *   a table with text, each column is separate.
+ * - The first line is a header unless it contains both text and a number. Columns without a header are "text",
+ *   "text_pair" and "label".
  * @throws PithError E_DATA with line and column of missing or invalid values, and for duplicate column names.
  */
 export function csv(name: string, text: string, options: TableOptions = {}): IndexedDataset {
-  const { titles, rows } = table(name, text);
+  const { titles, rows } = parseTable(name, text);
   const inputs = (options.inputs ?? []).filter(takesOne);
-  const fed = titles.map((title) => inputs.some((input) => input.name === title));
-  const label = labelName(titles.flatMap((title, column) => (fed[column] ? [] : [title.toLowerCase()])));
-  const labelAt = titles.findIndex((title, column) => !fed[column] && title.toLowerCase() === label);
+  const isInput = titles.map((title) => inputs.some((input) => input.name === title));
+  const label = labelName(titles.flatMap((title, column) => (isInput[column] ? [] : [title.toLowerCase()])));
+  const labelColumn = titles.findIndex((title, column) => !isInput[column] && title.toLowerCase() === label);
   const isText = titles.map((_, column) => {
     const first = rows.find(({ fields }) => fields[column]?.trim() !== "");
     return first !== undefined && !isNumber(first.fields[column] ?? "");
@@ -46,12 +52,12 @@ export function csv(name: string, text: string, options: TableOptions = {}): Ind
       throw new PithError("E_DATA", `${place}: expected a number, got "${field}".`);
     });
   const columns: Record<string, Dense> = {};
-  const unlabeled = [...titles.keys()].filter((column) => column !== labelAt);
+  const unlabeled = [...titles.keys()].filter((column) => column !== labelColumn);
   const hasText = unlabeled.some((column) => isText[column]);
   const features: Float64Array[] = [];
   for (const column of unlabeled) {
     const dims = [rows.length];
-    if (!hasText && !fed[column]) features.push(numbers(column));
+    if (!hasText && !isInput[column]) features.push(numbers(column));
     else
       columns[titles[column] ?? ""] = isText[column]
         ? { type: "string", dims, data: cells(column) }
@@ -63,29 +69,29 @@ export function csv(name: string, text: string, options: TableOptions = {}): Ind
       for (const [row, value] of values.entries()) data[row * features.length + index] = value;
     columns.features = { type: "float32", dims: [rows.length, features.length], data };
   }
-  const hasNames = label !== undefined && isText[labelAt] === true;
-  const classes = hasNames ? classOrder(cells(labelAt), options.classes) : options.classes;
+  const hasNames = label !== undefined && isText[labelColumn] === true;
+  const classes = hasNames ? classOrder(cells(labelColumn), options.classes) : options.classes;
   if (label !== undefined) {
     columns[label] = hasNames
-      ? classNumbers(cells(labelAt), classes ?? [], name)
-      : { type: "float64", dims: [rows.length], data: numbers(labelAt) };
+      ? classNumbers(cells(labelColumn), classes ?? [], name)
+      : { type: "float64", dims: [rows.length], data: numbers(labelColumn) };
   }
   return memory(name, withLabel(columns, name, inputs), classes);
 }
 
-/** Returns whether an input takes one value per sample. */
+/** Returns whether a model input takes one value per sample. */
 function takesOne({ type }: ModelInput): boolean {
   return type?.dims?.slice(1).every((dim) => dim === 1) === true;
 }
 
-function table(
+function parseTable(
   name: string,
   text: string,
 ): { readonly titles: readonly string[]; readonly rows: readonly TextRecord[] } {
   const [header, ...below] = records(text, name);
   const numeric = header?.fields.map(isNumber) ?? [];
   if (header !== undefined && numeric.includes(true) && numeric.includes(false)) {
-    return { titles: untitled(numeric, name), rows: [header, ...below] };
+    return { titles: defaultTitles(numeric, name), rows: [header, ...below] };
   }
   if (header === undefined || below.length === 0) throw new PithError("E_DATA", `${name} has no rows below a header.`);
   if (!numeric.includes(false)) {
@@ -97,8 +103,8 @@ function table(
   return { titles: header.fields.map((title) => title.trim()), rows: below };
 }
 
-/** Returns the titles of a table without header: one or two texts, and a label. */
-function untitled(numeric: readonly boolean[], name: string): readonly string[] {
+/** Returns the column names for a table without header: one or two texts, and a label. */
+function defaultTitles(numeric: readonly boolean[], name: string): readonly string[] {
   const texts = ["text", "text_pair"];
   const titles = numeric.map((isLabel) => (isLabel ? "label" : (texts.shift() ?? "")));
   if (new Set(titles).size === titles.length && !titles.includes("")) return titles;
@@ -113,9 +119,10 @@ function isNumber(field: string): boolean {
 }
 
 /**
- * Parses JSON lines: each key is a column. Numbers and (nested, rectangular) arrays become tensors, int64 if all are integers,
- * else float32; text becomes a string tensor, and class names in the label become numbers.
- * @throws PithError E_DATA with the line that is not an object or does not fit the first.
+ * Parses JSON lines, in which each key is a column. Numbers and nested rectangular arrays become tensors: int64
+ * if all values are integers, otherwise float32. Text becomes a string tensor, and class names in the label
+ * column become class numbers.
+ * @throws PithError E_DATA that names the line if it is not an object or does not fit the first line.
  */
 export function jsonl(name: string, text: string, options: TableOptions = {}): IndexedDataset {
   requireShortLines(text, name);
@@ -127,7 +134,7 @@ export function jsonl(name: string, text: string, options: TableOptions = {}): I
     builders ??= new Map(Object.keys(row).map((key) => [key, new TensorBuilder(`${name}, "${key}"`)]));
     for (const [key, builder] of builders) {
       const cell = `${place}, "${key}"`;
-      builder.add(nested(row[key], cell), cell);
+      builder.add(flattenNested(row[key], cell), cell);
     }
   }
   if (builders === undefined) throw new PithError("E_DATA", `${name} has no lines.`);

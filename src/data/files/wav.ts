@@ -1,6 +1,7 @@
 /**
- * Reads WAV files (RIFF): integers of 8 (unsigned), 16, 24 and 32 bits and floats of 32 and 64 bits; channels are averaged;
- * values are −1 to 1. Source: Microsoft, Multimedia Programming Interface and Data Specifications 1.0; WAVE_FORMAT_EXTENSIBLE.
+ * Reads WAV files (RIFF). Supports integers of 8 (unsigned), 16, 24 and 32 bits, and floats of 32 and 64 bits.
+ * Channels are averaged, and values are from −1 to 1.
+ * Source: Microsoft, Multimedia Programming Interface and Data Specifications 1.0; WAVE_FORMAT_EXTENSIBLE.
  */
 
 import { PithError } from "../../core/errors.ts";
@@ -9,23 +10,26 @@ import type { ByteSource } from "../../core/tensor/types.ts";
 
 export interface Sound {
   readonly name: string;
-  /** In Hz. */
+  /** The sample rate in Hz. */
   readonly rate: number;
-  /** Samples of one channel. */
+  /** The number of samples per channel. */
   readonly length: number;
-  /** Returns samples `start` to `end` (exclusive) of the mean channel. */
+  /** Returns samples from `start` to `end` (exclusive), averaged over channels. */
   read(start: number, end: number): Promise<Float32Array>;
 }
 
 const pcm = 1;
 const float = 3;
 const extensible = 0xfffe;
-/** Maximum number of chunks before the samples. */
+/** The maximum number of chunks before the sample data. */
 const maxChunks = 64;
-/** Bytes of the extended format chunk. */
+/** The maximum bytes of the format chunk, as in the extended format. */
 const maxFormatBytes = 40;
 
-/** @throws PithError E_DATA for a file that is not a WAV file, is truncated, or has an unsupported format. */
+/**
+ * Opens a WAV file.
+ * @throws PithError E_DATA if the file is not a WAV file, is truncated, or has an unsupported format.
+ */
 export async function openWav(source: ByteSource): Promise<Sound> {
   const { name, size } = source;
   const head = viewOf(await source.read(0, Math.min(12, size)));
@@ -47,15 +51,15 @@ export async function openWav(source: ByteSource): Promise<Sound> {
       );
     if (id === "data") {
       if (format === undefined) throw new PithError("E_DATA", `${name}: its data chunk comes before its fmt chunk.`);
-      // Streaming writers leave 0 or the maximum for an unknown length.
-      const open = length === 0 || length === 0xffffffff;
-      if (!open && start + length > size) {
+      // Writers of streams leave 0 or the maximum if the length is unknown.
+      const isUnknownLength = length === 0 || length === 0xffffffff;
+      if (!isUnknownLength && start + length > size) {
         throw new PithError(
           "E_DATA",
           `${name} is truncated: its header declares ${length} bytes of samples, the file has ${size - start}.`,
         );
       }
-      return soundAt(source, format, start, open ? size - start : length);
+      return soundAt(source, format, start, isUnknownLength ? size - start : length);
     }
     // Chunks are padded to an even length.
     at = start + length + (length % 2);
@@ -91,17 +95,17 @@ function readFormat(view: DataView, name: string): Format {
 
 function soundAt(source: ByteSource, format: Format, start: number, bytes: number): Sound {
   const { channels, width, rate } = format;
-  const pitch = channels * width;
+  const sampleBytes = channels * width;
   const value = reader(format);
   return {
     name: source.name,
     rate,
-    length: Math.floor(bytes / pitch),
+    length: Math.floor(bytes / sampleBytes),
     async read(from, to) {
-      const view = viewOf(await source.read(start + from * pitch, start + to * pitch));
+      const view = viewOf(await source.read(start + from * sampleBytes, start + to * sampleBytes));
       return Float32Array.from({ length: to - from }, (_, sample) => {
         let sum = 0;
-        for (let channel = 0; channel < channels; channel++) sum += value(view, sample * pitch + channel * width);
+        for (let channel = 0; channel < channels; channel++) sum += value(view, sample * sampleBytes + channel * width);
         return sum / channels;
       });
     },

@@ -1,29 +1,32 @@
-/** Lists a zip archive by its directory, without decompressing. Source: PKWARE, APPNOTE.TXT 6.3.10, 4.3 and 4.5.3 (zip64). */
+/**
+ * Lists the files of a zip archive by its directory, without decompressing them. Source: PKWARE, APPNOTE.TXT
+ * 6.3.10, 4.3 and 4.5.3 (zip64).
+ */
 
 import { PithError } from "../../core/errors.ts";
 import { viewOf } from "../../core/tensor/dense.ts";
 import type { ByteSource } from "../../core/tensor/types.ts";
-import { archiveMemory, unpacked } from "./bytes.ts";
+import { archiveMemory, unpackGzip } from "./bytes.ts";
 
 const endMark = 0x06054b50;
 const end64Mark = 0x06064b50;
 const entryMark = 0x02014b50;
 const localMark = 0x04034b50;
-/** Bytes of the end record, and of the longest comment after it. */
+/** The bytes of the end record. A comment of at most `maxComment` bytes follows it. */
 const endLength = 22;
 const maxComment = 65535;
-/** Bytes of a local file header before the name. */
+/** The bytes of a local file header before the name. */
 const localLength = 30;
-/** Marks 64-bit values, which are stored in an extra field. */
+/** The 32-bit value that refers to a 64-bit value in an extra field. */
 const overflow = 0xffffffff;
 const zip64Field = 1;
 const stored = 0;
 const deflated = 8;
 
 /**
- * Returns the contents of each file by name, in directory order.
- * @throws PithError E_DATA if `archive` is not a zip archive, or two files overlap: a small archive could contain one large file
- * many times.
+ * Returns the contents of each file by name, in the order of the directory.
+ * @throws PithError E_DATA if `archive` is not a zip archive, or if two files overlap. Overlaps are rejected
+ * because a small archive could contain one large file many times.
  */
 export async function zipEntries(archive: ByteSource): Promise<ReadonlyMap<string, ByteSource>> {
   const { start: directoryStart, end } = await directoryOf(archive);
@@ -37,28 +40,28 @@ export async function zipEntries(archive: ByteSource): Promise<ReadonlyMap<strin
     const [nameLength = 0, extraLength = 0, commentLength = 0] = lengths;
     const extraStart = at + 46 + nameLength;
     const next = extraStart + extraLength + commentLength;
-    if (next > view.byteLength) throw noArchive(archive);
+    if (next > view.byteLength) throw archiveError(archive);
     const name = new TextDecoder().decode(new Uint8Array(view.buffer, view.byteOffset + at + 46, nameLength));
     const extra = new DataView(view.buffer, view.byteOffset + extraStart, extraLength);
-    const [size = 0, packedSize = 0, place = 0] = completed(
+    const [size = 0, packedSize = 0, place = 0] = withLargeValues(
       [24, 20, 42].map((field) => view.getUint32(at + field, true)),
       extra,
     );
     const packing = view.getUint16(at + 10, true);
-    if (packing === stored && size !== packedSize) throw noArchive(archive);
+    if (packing === stored && size !== packedSize) throw archiveError(archive);
     extents.push({ name, start: place, end: place + localLength + nameLength + packedSize });
     const packed = fileAt(archive, `${archive.name}: ${name}`, place, packedSize);
     if (packing === stored) entries.set(name, packed);
-    else if (packing === deflated) entries.set(name, unpacked(packed, size, memory, view.getUint32(at + 16, true)));
+    else if (packing === deflated) entries.set(name, unpackGzip(packed, size, memory, view.getUint32(at + 16, true)));
     else throw new PithError("E_DATA", `${archive.name}: ${name} uses an unsupported compression (${packing}).`);
     at = next;
   }
-  if (at !== view.byteLength) throw noArchive(archive);
+  if (at !== view.byteLength) throw archiveError(archive);
   requireSeparate(archive, extents, directoryStart);
   return entries;
 }
 
-/** The minimum bytes of an archive that a file with its header takes. */
+/** The range of an archive that a file with its header occupies at least. */
 interface Extent {
   readonly name: string;
   readonly start: number;
@@ -82,25 +85,31 @@ async function directoryOf(archive: ByteSource): Promise<{ readonly start: numbe
   const tail = viewOf(await archive.read(from, archive.size));
   let at = tail.byteLength - endLength;
   while (at >= 0 && tail.getUint32(at, true) !== endMark) at--;
-  if (at < 0) throw noArchive(archive);
+  if (at < 0) throw archiveError(archive);
   const [length, start] = [tail.getUint32(at + 12, true), tail.getUint32(at + 16, true)];
-  if (length !== overflow && start !== overflow) return within(archive, start, start + length);
-  // The zip64 locator precedes the end record.
-  if (at < 20) throw noArchive(archive);
-  const record = within(archive, number(tail, at - 12), number(tail, at - 12) + 56);
+  if (length !== overflow && start !== overflow) return checkedRange(archive, start, start + length);
+  // In a zip64 archive, a locator precedes the end record.
+  if (at < 20) throw archiveError(archive);
+  const record = checkedRange(archive, number(tail, at - 12), number(tail, at - 12) + 56);
   const wide = viewOf(await archive.read(record.start, record.end));
-  if (wide.getUint32(0, true) !== end64Mark) throw noArchive(archive);
+  if (wide.getUint32(0, true) !== end64Mark) throw archiveError(archive);
   const wideStart = number(wide, 48);
-  return within(archive, wideStart, wideStart + number(wide, 40));
+  return checkedRange(archive, wideStart, wideStart + number(wide, 40));
 }
 
-function within(archive: ByteSource, start: number, end: number): { readonly start: number; readonly end: number } {
-  if (end > archive.size) throw noArchive(archive);
+function checkedRange(
+  archive: ByteSource,
+  start: number,
+  end: number,
+): { readonly start: number; readonly end: number } {
+  if (end > archive.size) throw archiveError(archive);
   return { start, end };
 }
 
-/** Replaces overflowed 32-bit values by the 64-bit ones in order. */
-function completed(numbers: readonly number[], extra: DataView): readonly number[] {
+/**
+ * Replaces 32-bit values that overflowed by the 64-bit values of the extra field, which are in the same order.
+ */
+function withLargeValues(numbers: readonly number[], extra: DataView): readonly number[] {
   if (!numbers.includes(overflow)) return numbers;
   for (let at = 0; at + 4 <= extra.byteLength; ) {
     const length = extra.getUint16(at + 2, true);
@@ -117,14 +126,14 @@ function completed(numbers: readonly number[], extra: DataView): readonly number
   return numbers;
 }
 
-/** Returns a file's bytes; the length of its local header is read on first access. */
+/** Returns the bytes of a file in the archive. The length of its local header is read on first access. */
 function fileAt(archive: ByteSource, name: string, place: number, size: number): ByteSource {
   let first: Promise<number> | undefined;
   const begin = async (): Promise<number> => {
     const header = viewOf(await archive.read(place, Math.min(archive.size, place + localLength)));
-    if (header.byteLength < localLength || header.getUint32(0, true) !== localMark) throw noArchive(archive);
+    if (header.byteLength < localLength || header.getUint32(0, true) !== localMark) throw archiveError(archive);
     const start = place + localLength + header.getUint16(26, true) + header.getUint16(28, true);
-    return within(archive, start, start + size).start;
+    return checkedRange(archive, start, start + size).start;
   };
   return {
     name,
@@ -137,7 +146,7 @@ function fileAt(archive: ByteSource, name: string, place: number, size: number):
   };
 }
 
-function noArchive({ name }: ByteSource): PithError {
+function archiveError({ name }: ByteSource): PithError {
   return new PithError("E_DATA", `${name} is not a zip archive, as .npz files are, or it is damaged or truncated.`);
 }
 

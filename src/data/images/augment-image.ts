@@ -1,35 +1,42 @@
-/** Augments one image. Brightness and noise are in standard deviations of the image, so settings do not depend on its value range. */
+/**
+ * Augments one image. Brightness and noise are in standard deviations of the image, so that settings do not
+ * depend on its value range.
+ */
 import type { Random } from "../../core/tensor/random.ts";
 import type { Augmentation } from "./augment-options.ts";
 import type { StoredImages } from "./preprocess.ts";
 
 export type ImageShape = Omit<StoredImages, "name">;
 
+/** Returns the random numbers for one kind of change. */
 export type Draws = (what: string) => Random;
 
-/** Bounds of an erased rectangle: its share of the area and its aspect ratio (Zhong et al. 2020). */
-const holes = { minShare: 0.02, maxShare: 0.33, minRatio: 0.3, attempts: 10 };
+/** Bounds of an erased rectangle (Zhong et al. 2020): its share of the image's area, and its aspect ratio. */
+const eraseBounds = { minShare: 0.02, maxShare: 0.33, minRatio: 0.3, attempts: 10 };
 
+/** Returns an image after all augmentations: crop and flip, jitter, noise, erase. */
 export function viewOf(image: Float64Array, shape: ImageShape, how: Augmentation, draws: Draws): Float64Array {
   const { crop = 0, flip = false, jitter = 0, noise = 0, erase = 0 } = how;
-  const seen = shiftAndFlip(image, shape, crop, flip, draws);
+  const augmentedImage = shiftAndFlip(image, shape, crop, flip, draws);
   if (jitter > 0) {
-    const { mean, deviation } = spread(seen);
+    const { mean, deviation } = meanAndDeviation(augmentedImage);
     const numbers = draws("jitter");
     const contrast = 1 + numbers.uniform(-jitter, jitter);
     const light = deviation * numbers.uniform(-jitter, jitter);
-    for (let at = 0; at < seen.length; at++) seen[at] = mean + contrast * ((seen[at] ?? 0) - mean) + light;
+    for (let at = 0; at < augmentedImage.length; at++)
+      augmentedImage[at] = mean + contrast * ((augmentedImage[at] ?? 0) - mean) + light;
   }
   if (noise > 0) {
-    const { deviation } = spread(seen);
+    const { deviation } = meanAndDeviation(augmentedImage);
     const numbers = draws("noise");
-    for (let at = 0; at < seen.length; at++) seen[at] = (seen[at] ?? 0) + numbers.normal(0, noise * deviation);
+    for (let at = 0; at < augmentedImage.length; at++)
+      augmentedImage[at] = (augmentedImage[at] ?? 0) + numbers.normal(0, noise * deviation);
   }
   if (erase > 0) {
     const numbers = draws("erase");
-    if (numbers.uniform() < erase) eraseRectangle(seen, shape, numbers);
+    if (numbers.uniform() < erase) eraseRectangle(augmentedImage, shape, numbers);
   }
-  return seen;
+  return augmentedImage;
 }
 
 function stepsOf({ layout, channels, height, width }: ImageShape): readonly [number, number, number] {
@@ -48,7 +55,7 @@ function shiftAndFlip(from: Float64Array, shape: ImageShape, crop: number, flip:
   const rows = [Math.max(0, -down), Math.min(height, height - down)] as const;
   if (!mirrored) {
     const [first, last] = [Math.max(0, -right), Math.min(width, width - right)];
-    // The remaining values of a row are adjacent: those of one channel (NCHW), or of all channels (NHWC).
+    // The copied values of a row are contiguous: those of one channel (NCHW), or those of all channels (NHWC).
     const [planes, unit] = perColumn === 1 ? [channels, 1] : [1, channels];
     for (let row = rows[0]; row < rows[1] && first < last; row++)
       for (let plane = 0; plane < planes; plane++) {
@@ -72,9 +79,9 @@ function shiftAndFlip(from: Float64Array, shape: ImageShape, crop: number, flip:
 
 function eraseRectangle(image: Float64Array, shape: ImageShape, numbers: Random): void {
   const { channels, height, width } = shape;
-  for (let attempt = 0; attempt < holes.attempts; attempt++) {
-    const area = height * width * numbers.uniform(holes.minShare, holes.maxShare);
-    const narrow = numbers.uniform(holes.minRatio, 1);
+  for (let attempt = 0; attempt < eraseBounds.attempts; attempt++) {
+    const area = height * width * numbers.uniform(eraseBounds.minShare, eraseBounds.maxShare);
+    const narrow = numbers.uniform(eraseBounds.minRatio, 1);
     const ratio = numbers.uniform() < 0.5 ? narrow : 1 / narrow;
     const [tall, wide] = [Math.round(Math.sqrt(area * ratio)), Math.round(Math.sqrt(area / ratio))];
     if (tall < 1 || wide < 1 || tall > height || wide > width) continue;
@@ -93,13 +100,14 @@ function eraseRectangle(image: Float64Array, shape: ImageShape, numbers: Random)
 function channelMean(image: Float64Array, shape: ImageShape, channel: number): number {
   const { height, width } = shape;
   const [perChannel, , perColumn] = stepsOf(shape);
-  // Rows are contiguous in both layouts.
+  // Pixels of one channel are `perColumn` apart in both layouts, across rows, too.
   let sum = 0;
-  for (let place = 0; place < height * width; place++) sum += image[channel * perChannel + place * perColumn] ?? 0;
+  for (let position = 0; position < height * width; position++)
+    sum += image[channel * perChannel + position * perColumn] ?? 0;
   return sum / (height * width);
 }
 
-function spread(numbers: Float64Array): { readonly mean: number; readonly deviation: number } {
+function meanAndDeviation(numbers: Float64Array): { readonly mean: number; readonly deviation: number } {
   let sum = 0;
   for (const entry of numbers) sum += entry;
   const mean = sum / numbers.length;

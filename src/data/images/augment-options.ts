@@ -5,32 +5,32 @@ const isShare = "must be a share from 0 to 1";
 const share = v.pipe(v.number(), v.minValue(0, isShare), v.maxValue(1, isShare));
 
 export const augmentationSchema = v.strictObject({
-  /** Random crop of the original size after zero padding by this many pixels. */
+  /** Pads images with zeros by this many pixels and crops them randomly to the original size. */
   crop: v.optional(v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(0, "must be at least 0"))),
-  /** Mirror half of the images left to right. */
+  /** Mirrors half of the images left to right. */
   flip: v.optional(v.boolean()),
-  /** Maximum change of contrast, and of brightness in standard deviations of the image. */
+  /** The maximum change of contrast (as a share), and of brightness (in standard deviations of the image). */
   jitter: v.optional(share),
-  /** Deviation of normal noise, in standard deviations of the image. */
+  /** The standard deviation of added normal noise, in standard deviations of the image. */
   noise: v.optional(v.pipe(v.number(), v.minValue(0, "must be at least 0"))),
-  /** Share of images in which a rectangle becomes their mean (Zhong et al. 2020). */
+  /** The share of images in which a rectangle is replaced by the channel means (Zhong et al. 2020). */
   erase: v.optional(share),
-  /** Average images and labels in pairs, with weights from Beta(mixup, mixup) (Zhang et al. 2018). */
+  /** Averages images and labels in pairs, with weights from Beta(mixup, mixup) (Zhang et al. 2018). */
   mixup: v.optional(share),
-  /** Number of different views of an image before they repeat in order. Not with `mixup`. */
+  /** The number of different views of each image, after which they repeat in order. Excludes `mixup`. */
   views: v.optional(v.pipe(v.number(), v.integer("must be a whole number"), v.minValue(1, "must be at least 1"))),
-  /** Memory layout of images (default: detected from their dimensions). */
+  /** The memory layout of images. By default, it is detected from the dimensions. */
   layout: v.optional(v.picklist(["NCHW", "NHWC"])),
 });
 
 export type Augmentation = v.InferOutput<typeof augmentationSchema>;
 
-/** Augmentation options as text or as an object; `parseAugmentation` checks them. */
+/** Augmentation options as text or as an object, which `parseAugmentation` checks. */
 export const augmentationOption = v.union([v.string(), augmentationSchema]);
 
 /**
- * Checks augmentation options. As text: words with their numbers, "crop=4 flip jitter=0.2".
- * @throws PithError E_OPTION for an unknown word, an invalid number, or an empty list.
+ * Checks augmentation options. In text, words have numbers, as in "crop=4 flip jitter=0.2".
+ * @throws PithError E_OPTION for an unknown word, an invalid number, or if no augmentation is given.
  * @example
  * parseAugmentation("crop=4 flip"); // { crop: 4, flip: true }
  */
@@ -43,7 +43,7 @@ export function parseAugmentation(options: string | Augmentation): Augmentation 
       const names = Object.keys(augmentationSchema.entries).join(", ");
       throw optionError(`"${at}" is not known, only ${names}.`);
     }
-    // A word without a value is `true`.
+    // In the text form, a word without a value has the value `true`.
     if (at !== null && issue.input === true)
       throw optionError(`${at} ${numbers.get(at) ?? "takes a word: layout=NCHW"}.`);
     throw optionError(`${at === null ? "" : `${at}: `}${issue.message}.`);
@@ -83,7 +83,7 @@ function wordsOf(text: string): Readonly<Record<string, unknown>> {
     if (value === "" || Number.isNaN(number)) return [name, value];
     return [name, value.endsWith("%") ? number / 100 : number];
   });
-  const twice = pairs.find(([name], at) => pairs.findIndex(([other]) => other === name) < at);
-  if (twice !== undefined) throw optionError(`"${twice[0]}" is given twice.`);
+  const duplicate = pairs.find(([name], index) => pairs.findIndex(([other]) => other === name) < index);
+  if (duplicate !== undefined) throw optionError(`"${duplicate[0]}" is given twice.`);
   return Object.fromEntries(pairs);
 }

@@ -1,4 +1,7 @@
-/** The augmentation depends only on seed, epoch and sample position, so resumed trainings, teachers and students see the same images. */
+/**
+ * Augments images of a dataset. The result depends only on seed, epoch and sample position. Resumed trainings,
+ * teachers and students therefore see the same images.
+ */
 import { PithError } from "../../core/errors.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { dimsText } from "../../core/tensor/dims.ts";
@@ -13,17 +16,17 @@ import { type Augmentation, parseAugmentation } from "./augment-options.ts";
 
 export interface AugmentedOptions {
   readonly seed: number;
-  /** Number of classes, which mixed labels require. */
+  /** The number of classes, which `mixup` requires. */
   readonly classes?: number | undefined;
 }
 
 type Images = Dense<"float32" | "uint8">;
 
 /**
- * Returns the samples with their images (the only column of four axes, float32 or uint8) augmented. With `mixup` the column
- * "label" becomes [samples, classes] shares.
- * @throws PithError E_OPTION for impossible options, and for `mixup` without a number of classes; on reading, E_DATA without
- * images or with a second image column.
+ * Returns the samples with augmented images. Images are the only column with four axes, of type float32 or
+ * uint8. With `mixup`, the column "label" becomes shares of shape [samples, classes].
+ * @throws PithError E_OPTION for invalid options, or for `mixup` without a number of classes. Reading throws
+ * E_DATA if there is no image column, or more than one.
  * @example
  * const seen = augmented(await openDataset("cifar10/"), parseAugmentation("crop=4 flip"), { seed: 1 });
  * for await (const batch of seen.batches({ size: 128, shuffle: 1 })) console.log(batch.image?.dims);
@@ -81,7 +84,10 @@ function write(data: Images["data"], start: number, numbers: Float64Array): void
   data.set(data instanceof Uint8Array ? Uint8ClampedArray.from(numbers) : numbers, start);
 }
 
-/** Computes λ · x + (1 - λ) · x′ with another sample of the batch, also for labels. */
+/**
+ * Replaces each sample x by λ · x + (1 − λ) · x′ with another sample x′ of the batch and λ from Beta(α, α).
+ * Labels are mixed in the same way.
+ */
 function mixSamples(
   { batch, name, images }: Views,
   samples: Uint32Array,
@@ -128,7 +134,10 @@ function sharesOf(label: Dense, rows: number, classes: number, owner: string): F
   return shares;
 }
 
-/** Draws from Beta(α, α), α ≤ 1, by Jöhnk's method: two powers of uniform numbers until their sum is at most 1. */
+/**
+ * Draws from Beta(α, α) with α ≤ 1 by Jöhnk's method: draws u^(1/α) and v^(1/α) for uniform u and v until their
+ * sum is at most 1.
+ */
 function beta(alpha: number, numbers: Random): number {
   for (;;) {
     const [a, b] = [numbers.uniform() ** (1 / alpha), numbers.uniform() ** (1 / alpha)];

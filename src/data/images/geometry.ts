@@ -1,7 +1,7 @@
 /**
- * Resizes and center-crops images as torchvision's `Resize` and `CenterCrop`. One number resizes the short side and keeps
- * proportions (the long side is rounded down); two numbers are height × width. A center between two pixels rounds to even;
- * smaller images are padded with black.
+ * Resizes and center-crops images with the results of torchvision's `Resize` and `CenterCrop`. One number sets
+ * the short side and keeps proportions; the long side is rounded down. Two numbers are height × width. A crop
+ * offset of half a pixel rounds to even. Images smaller than the crop are padded with black.
  */
 import { type Filter, resample } from "./resample.ts";
 
@@ -11,14 +11,14 @@ export interface Extent {
 }
 
 export interface Geometry {
-  /** The short side, or height and width. */
+  /** The length of the short side, or height and width. */
   readonly resize?: number | Extent;
   readonly crop?: Extent;
-  /** Interpolation of a resize ("bilinear"). */
+  /** The interpolation of a resize; "bilinear" by default. */
   readonly filter?: Filter;
 }
 
-/** Returns the common geometries for a size; the first is the default. */
+/** Returns the common geometries for an input size. The first is the default. */
 export function commonGeometries(size: Extent): readonly Geometry[] {
   const { height, width } = size;
   const resizedImage: Geometry = { resize: size };
@@ -27,12 +27,18 @@ export function commonGeometries(size: Extent): readonly Geometry[] {
   return height < minCropped ? [{ resize: height, crop: size }] : [cropped, resizedImage];
 }
 
-/** The smallest size for which networks are trained on center crops; below, on complete images (CIFAR, faces). */
+/**
+ * The minimum image size at which networks are usually trained on center crops. Below it, they are trained on
+ * complete images (CIFAR, faces).
+ */
 const minCropped = 160;
 /** The share of each side that torchvision and Keras keep in a center crop. */
 const cropShare = 0.875;
 
-/** Returns 256 for crops of 224 to 256, as in torchvision and Caffe; 342 for 299. */
+/**
+ * Returns the short side before a crop: 256 for crops of 224 to 256, as in torchvision and Caffe, and 342 for
+ * 299.
+ */
 function shortSideFor(crop: number): number {
   return crop >= 224 && crop <= 256 ? 256 : Math.round(crop / cropShare);
 }
@@ -41,7 +47,7 @@ export function sizeOf({ resize, crop }: Geometry): Extent | undefined {
   return crop ?? (typeof resize === "object" ? resize : undefined);
 }
 
-/** Formats a geometry in the syntax of `parsePreprocessing`: "resize=256 crop=224". */
+/** Formats a geometry as `parsePreprocessing` reads it, such as "resize=256 crop=224". */
 export function geometryText({ resize, crop, filter }: Geometry): string {
   return [
     ...(resize === undefined ? [] : [`resize=${typeof resize === "number" ? resize : extentText(resize)}`]),
@@ -55,24 +61,25 @@ function extentText({ height, width }: Extent): string {
 }
 
 /** Rounds half to even, as Python does. */
-function rounded(value: number): number {
+function roundHalfEven(value: number): number {
   const below = Math.floor(value);
   return value - below === 0.5 ? below + (below % 2) : Math.round(value);
 }
 
+/** Returns an image after resize and center crop. */
 export function fitTo(
   data: Uint8Array,
   extent: Extent,
   { resize, crop, filter }: Geometry,
   channels = 3,
 ): Extent & { readonly data: Uint8Array } {
-  const size = resized(extent, resize);
+  const size = resizedExtent(extent, resize);
   const scaled = resample(data, extent, size, filter, channels);
   if (crop === undefined || (crop.height === size.height && crop.width === size.width))
     return { ...size, data: scaled };
   const result = new Uint8Array(crop.height * crop.width * channels);
-  const top = rounded((size.height - crop.height) / 2);
-  const start = rounded((size.width - crop.width) / 2);
+  const top = roundHalfEven((size.height - crop.height) / 2);
+  const start = roundHalfEven((size.width - crop.width) / 2);
   const firstColumn = Math.max(0, -start);
   const columns = Math.min(crop.width, size.width - start) - firstColumn;
   for (let row = Math.max(0, -top); row < Math.min(crop.height, size.height - top); row++) {
@@ -82,10 +89,10 @@ export function fitTo(
   return { ...crop, data: result };
 }
 
-function resized(from: Extent, resize: number | Extent | undefined): Extent {
+function resizedExtent(from: Extent, resize: number | Extent | undefined): Extent {
   if (resize === undefined) return from;
   if (typeof resize === "object") return resize;
   const { height, width } = from;
-  const long = Math.max(1, Math.trunc((resize * Math.max(height, width)) / Math.min(height, width)));
-  return height <= width ? { height: resize, width: long } : { height: long, width: resize };
+  const longSide = Math.max(1, Math.trunc((resize * Math.max(height, width)) / Math.min(height, width)));
+  return height <= width ? { height: resize, width: longSide } : { height: longSide, width: resize };
 }

@@ -5,17 +5,18 @@ import { type Dim, elementCount } from "../../core/tensor/dims.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { commonGeometries, type Extent, fitTo, type Geometry, sizeOf } from "./geometry.ts";
 
+/** The channels that an input requires, and its size if the model fixes it. */
 export interface ImageTarget {
   readonly channels: 1 | 3;
   readonly size: Extent | undefined;
 }
 
-/** Returns the size and channels that an input requires; a flat one ([N, 784]) is a square. */
+/** Returns the size and channels that an input requires. A flat input ([N, 784]) counts as a square image. */
 export function imageTarget(type: ValueType | undefined, layout: "NCHW" | "NHWC" | undefined): ImageTarget {
   const free: ImageTarget = { channels: 3, size: undefined };
   const dims = type?.dims;
   if (dims === undefined) return free;
-  // An input of three dimensions has no batch axis.
+  // An input with three dimensions has no batch axis.
   const [a, b, c] = dims.slice(-3);
   if (dims.length >= 3 && a !== undefined && b !== undefined && c !== undefined) {
     if (layout !== "NHWC" && isChannels(a) && extent(b, c) !== "no") return { channels: a, size: fixedSize(b, c) };
@@ -29,6 +30,7 @@ export function imageTarget(type: ValueType | undefined, layout: "NCHW" | "NHWC"
   return free;
 }
 
+/** Returns whether an input has the shape of images. */
 export function takesImages(type: ValueType | undefined): boolean {
   if (type?.dims?.length !== 4) return false;
   const [, a, b, c] = type.dims;
@@ -40,7 +42,10 @@ export function isChannels(dim: Dim | undefined): dim is 1 | 3 {
   return dim === 1 || dim === 3;
 }
 
-/** Returns the extent of two axes. Axes of size 1 are not image sides but belong to flat inputs. */
+/**
+ * Returns the extent of two axes: "free" if a size is not fixed, "no" if a size is 1, because such axes belong
+ * to flat inputs.
+ */
 function extent(height: Dim, width: Dim): Extent | "free" | "no" {
   if (height === 1 || width === 1) return "no";
   return typeof height === "number" && typeof width === "number" ? { height, width } : "free";
@@ -51,7 +56,10 @@ function fixedSize(height: Dim, width: Dim): Extent | undefined {
   return typeof size === "object" ? size : undefined;
 }
 
-/** Completes the stated geometry with the model's size; by default the usual geometry. */
+/**
+ * Completes a stated geometry with the size that the model requires. Without a stated geometry, returns the
+ * usual one for this size.
+ */
 export function geometryFor({ resize, crop, filter }: Geometry, { size }: ImageTarget): Geometry {
   const how = filter === undefined ? {} : { filter };
   if (resize === undefined && crop === undefined)
@@ -61,19 +69,26 @@ export function geometryFor({ resize, crop, filter }: Geometry, { size }: ImageT
   return { resize, crop: size, ...how };
 }
 
+/** Returns the column of image paths; undefined if the batch has none. */
 export function imageFiles(batch: Batch): Dense<"string"> | undefined {
   const column = batch.image;
   return column?.type === "string" && column.dims.length === 1 ? column : undefined;
 }
 
-/** The number of images that are decoded concurrently. It keeps the decoder's threads busy during resizing and runs. */
+/**
+ * The number of images that are decoded concurrently. It keeps the decoder's threads busy while images are
+ * resized and the model runs.
+ */
 const concurrentImages = 8;
 
-/** The maximum pixels of an image that is decoded concurrently: several large images at once would take gigabytes. */
+/**
+ * The maximum pixels of an image that is decoded concurrently, because several large images at once would need
+ * gigabytes.
+ */
 const maxConcurrentPixels = 2 ** 25;
 
-async function* decodedAhead(paths: readonly string[]): AsyncIterable<Pixels> {
-  // The failure is thrown when the image is requested; until then it must not count as unhandled.
+async function* decodeAhead(paths: readonly string[]): AsyncIterable<Pixels> {
+  // An error is thrown when its image is requested. Until then, it must not count as unhandled.
   const handled = <T>(promise: Promise<T>): Promise<T> => {
     promise.catch(() => {});
     return promise;
@@ -85,16 +100,19 @@ async function* decodedAhead(paths: readonly string[]): AsyncIterable<Pixels> {
     const decoded = handled(decodeImage(bytes, path));
     return () => decoded;
   };
-  const begun = paths.slice(0, concurrentImages).map((path) => handled(begin(path)));
+  const pending = paths.slice(0, concurrentImages).map((path) => handled(begin(path)));
   for (const next of paths.keys()) {
-    const finish = await begun.shift();
+    const finish = await pending.shift();
     const path = paths[next + concurrentImages];
-    if (path !== undefined) begun.push(handled(begin(path)));
+    if (path !== undefined) pending.push(handled(begin(path)));
     if (finish !== undefined) yield await finish();
   }
 }
 
-/** Reads images as uint8 N×H×W×C. @throws PithError E_DATA with the damaged file, or for different sizes without a target size. */
+/**
+ * Reads image files as uint8 of shape N × H × W × C.
+ * @throws PithError E_DATA if a file is damaged, or if sizes differ and the geometry does not set one.
+ */
 export async function readImages(
   paths: readonly string[],
   target: ImageTarget,
@@ -104,8 +122,8 @@ export async function readImages(
   let data: Uint8Array | undefined;
   const { channels } = target;
   let index = 0;
-  for await (const image of decodedAhead(paths)) {
-    const values = channels === 1 ? grayOf(image.data) : image.data;
+  for await (const image of decodeAhead(paths)) {
+    const values = channels === 1 ? toGray(image.data) : image.data;
     const fitted = fitTo(values, image, geometry, channels);
     size ??= { height: fitted.height, width: fitted.width };
     if (fitted.height !== size.height || fitted.width !== size.width) {
@@ -122,8 +140,10 @@ export async function readImages(
   return { type: "uint8", dims: [paths.length, height, width, channels], data: data ?? new Uint8Array() };
 }
 
-/** Integer ITU-R 601 luma, as Pillow's convert("L"); gray pixels stay unchanged. */
-function grayOf(rgb: Uint8Array): Uint8Array {
+/**
+ * Returns the integer luma of ITU-R 601, as Pillow's convert("L") computes it. Gray pixels keep their value.
+ */
+function toGray(rgb: Uint8Array): Uint8Array {
   const gray = new Uint8Array(rgb.length / 3);
   for (let pixel = 0, at = 0; pixel < gray.length; pixel++, at += 3) {
     gray[pixel] = ((rgb[at] ?? 0) * 19595 + (rgb[at + 1] ?? 0) * 38470 + (rgb[at + 2] ?? 0) * 7471 + 0x8000) >> 16;
@@ -131,7 +151,7 @@ function grayOf(rgb: Uint8Array): Uint8Array {
   return gray;
 }
 
-/** Resizes stored images (N×C×H×W or N×H×W×C); returns N×H×W×C. */
+/** Resizes stored images (N × C × H × W or N × H × W × C) to N × H × W × C. */
 export function fitStored(
   stored: Dense<"uint8">,
   from: Extent & { readonly channels: number; readonly layout: "NCHW" | "NHWC" },
@@ -142,7 +162,7 @@ export function fitStored(
   const values = height * width * channels;
   const fitted = Array.from({ length: count }, (_, sample) => {
     const image = stored.data.subarray(sample * values, (sample + 1) * values);
-    return fitTo(from.layout === "NHWC" ? image : interleaved(image, channels), from, geometry, channels);
+    return fitTo(from.layout === "NHWC" ? image : interleave(image, channels), from, geometry, channels);
   });
   const size = fitted[0] ?? { height: 0, width: 0 };
   const dims = [count, size.height, size.width, channels];
@@ -153,7 +173,7 @@ export function fitStored(
   return { type: "uint8", dims, data };
 }
 
-function interleaved(planes: Uint8Array, channels: number): Uint8Array {
+function interleave(planes: Uint8Array, channels: number): Uint8Array {
   const pixels = planes.length / channels;
   return Uint8Array.from(planes, (_, at) => planes[(at % channels) * pixels + Math.floor(at / channels)] ?? 0);
 }

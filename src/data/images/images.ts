@@ -1,4 +1,7 @@
-/** Folders of image files. The column "image" contains paths; `preprocess` reads the pixels, so a data set takes little memory. */
+/**
+ * Opens folders of image files. The column "image" contains paths, from which `preprocess` reads pixels, so
+ * that a dataset needs little memory.
+ */
 import { extensionOf, fileKind, imageExtensions, joinPath, listFolder, readText } from "#platform";
 import { joinList, PithError, truncateList } from "../../core/errors.ts";
 import { nearest } from "../../core/graph/nearest.ts";
@@ -21,18 +24,22 @@ export function isImageFile(name: string): boolean {
 }
 
 export interface ImagesOptions {
-  /** Class names in the model's order; default: names.txt or classes.txt (one per line), or the sorted class folders. */
+  /**
+   * The class names in the model's order. By default, they are read from names.txt or classes.txt (one per
+   * line), or are the sorted names of the class folders.
+   */
   readonly classes?: readonly string[] | undefined;
-  /** Receives warnings about skipped files, as sentences. */
+  /** Is called with warnings about skipped files, as sentences. */
   readonly warn?: ((text: string) => void) | undefined;
-  /** Receives the classes if the folder names are the only list of them. */
+  /** Is called with the classes if only the names of folders determine them. */
   readonly note?: ((text: string) => void) | undefined;
 }
 
 /**
- * Opens JPEG and PNG files: one folder per class; or files with a table labels.csv (file, label); or files without labels.
- * "image" contains paths, "label" classes as int64. Labels are numbers, or names of classes.
- * @throws PithError E_DATA without images, for an unknown class, or if labels.csv names a missing file.
+ * Opens JPEG and PNG files in a folder. The folder can contain one subfolder per class, files with a table
+ * labels.csv (file, label), or files without labels. The column "image" contains paths, and "label" contains
+ * classes as int64. Labels in the table are numbers or names of classes.
+ * @throws PithError E_DATA if there are no images, for an unknown class, or if labels.csv names a missing file.
  * @example
  * const photos = await images("photos/");
  * const [input] = model.graph.feeds;
@@ -78,6 +85,7 @@ export async function images(folder: string, options: ImagesOptions = {}): Promi
 
 const maxClassesShown = 8;
 
+/** Returns the paths of a folder's images, and of the lists of classes and labels in it. */
 export async function filesOfImages(folder: string): Promise<readonly string[]> {
   const dataset = await images(folder);
   const lists = (await listFolder(folder)).filter((name) => /^(names|classes)\.txt$|^labels\.(csv|tsv)$/i.test(name));
@@ -98,7 +106,7 @@ export function imageFiles(
   return memory(name, { image, label: { type: "int64", dims: [labels.length], data } }, classes);
 }
 
-/** Levels of subfolders searched for unused images. */
+/** The number of subfolder levels that are searched for unused images. */
 const maxDepth = 3;
 
 async function readableImages(folder: string, inside = "", depth = maxDepth): Promise<readonly string[]> {
@@ -108,7 +116,7 @@ async function readableImages(folder: string, inside = "", depth = maxDepth): Pr
     if (name.startsWith(".")) continue;
     const path = inside === "" ? name : `${inside}/${name}`;
     if (readable.includes(extensionOf(name))) files.push(path);
-    // File names mostly have an extension, folder names do not.
+    // Most file names have an extension, and most folder names do not, so files are tested first.
     else if (depth > 0 && (await fileKind(joinPath(folder, path))) === "folder")
       files.push(...(await readableImages(folder, path, depth - 1)));
   }
@@ -133,7 +141,7 @@ type ImageFiles = { readonly skipped: readonly string[] } & (
   | { readonly kind: "folders"; readonly folders: readonly string[] }
 );
 
-/** Returns the images in a folder, or its subfolders with images; undefined without any. */
+/** Returns the image files in a folder, or its subfolders that contain images; undefined if there are none. */
 export async function findImageFiles(folder: string): Promise<ImageFiles | undefined> {
   const names = await listFolder(folder);
   const readable = await imageExtensions();
@@ -161,7 +169,7 @@ async function fromFolders(
   folders: readonly string[],
   classes: readonly string[] | undefined,
 ): Promise<{ readonly dataset: IndexedDataset; readonly counts: readonly string[] }> {
-  // Numeric folder names are class numbers; torchvision would sort "10" before "2".
+  // If all folder names are numbers, these are the class numbers. torchvision would sort "10" before "2".
   const readable = await imageExtensions();
   const numbered = folders.every((name) => /^\d+$/.test(name));
   const order = classes ?? (numbered ? undefined : folders);
@@ -193,35 +201,35 @@ async function fromTable(
   const titles = first.fields.map((title) => title.trim().toLowerCase());
   const titled = !first.fields.some((field) => isImageFile(field.trim()));
   if (titled) requireDistinct(first.fields, path);
-  const fileAt = titled ? titles.findIndex((title) => fileTitles.includes(title)) : 0;
+  const fileColumn = titled ? titles.findIndex((title) => fileTitles.includes(title)) : 0;
   const label = labelName(titles);
-  const labelAt = titled ? (label === undefined ? -1 : titles.indexOf(label)) : 1;
-  if (fileAt < 0 || labelAt < 0) {
+  const labelColumn = titled ? (label === undefined ? -1 : titles.indexOf(label)) : 1;
+  if (fileColumn < 0 || labelColumn < 0) {
     throw new PithError("E_DATA", `${path} has the columns ${truncateList(first.fields)}: expected file and label.`, {
       hint: "Write the column names file,label in the first line, and rows such as photo.jpg,3 below.",
     });
   }
   const body = titled ? rows.slice(1) : rows;
   const order = classOrder(
-    body.flatMap(({ fields }) => fields[labelAt]?.trim() ?? []),
+    body.flatMap(({ fields }) => fields[labelColumn]?.trim() ?? []),
     classes,
   );
   const files: string[] = [];
   const labels: number[] = [];
   for (const { fields, line } of body) {
-    const [file, text] = [fields[fileAt]?.trim(), fields[labelAt]?.trim()];
+    const [file, text] = [fields[fileColumn]?.trim(), fields[labelColumn]?.trim()];
     const place = `${path}, line ${line}`;
     if (file === undefined || text === undefined || file === "" || text === "") {
       throw new PithError("E_DATA", `${place}: expected a file and a label, got "${fields.join(",")}".`);
     }
     if (file.split(/[/\\]/).includes(".."))
       throw new PithError("E_DATA", `${place}: "${file}" is outside the folder of the table.`);
-    // Files in subfolders are only checked when read.
+    // The existence of files in subfolders is checked only when they are read.
     if (!file.includes("/") && !names.has(file)) throw missingFile(file, place, names);
     files.push(file);
     labels.push(/^\d+$/.test(text) ? Number(text) : classNumber(text, order, place));
   }
-  // Numeric labels are not class names.
+  // Numeric labels are class numbers, so there are no class names.
   const named = classes !== undefined || !order.every((name) => /^\d+$/.test(name));
   const paths = files.map((file) => joinPath(folder, file));
   const used = new Set(files.map((file) => file.replace(/^(\.\/)+/, "")));

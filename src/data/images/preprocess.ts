@@ -1,4 +1,7 @@
-/** Converts images to model inputs: x = (byte · scale − mean) / std per channel, by a table of 256 values that is rounded once. */
+/**
+ * Converts images to model inputs: x = (byte · scale − mean) / std per channel. The values come from a table of
+ * 256 entries, each of which is rounded once.
+ */
 import { PithError, truncateList } from "../../core/errors.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
 import { dimsText, elementCount, fixedDims, isSymbolic } from "../../core/tensor/dims.ts";
@@ -11,9 +14,10 @@ import { commonGeometries, type Extent, type Geometry, geometryText } from "./ge
 import { fitStored, geometryFor, imageFiles, imageTarget, isChannels, readImages } from "./image-batches.ts";
 import { type Preprocessing, parsePreprocessing } from "./presets.ts";
 
-/** The declared image input of a model. */
+/** The image input of a model as declared. */
 export type ImageInput = ModelInput;
 
+/** The name, layout and size of an image column. */
 export interface StoredImages {
   readonly name: string;
   readonly layout: "NCHW" | "NHWC";
@@ -23,10 +27,10 @@ export interface StoredImages {
 }
 
 /**
- * Converts the image column (stored bytes, or paths of JPEG and PNG files) to the model's input, in its name, shape and type.
- * Image files are resized and cropped as stated, or as usual for the model's size. The layout is detected if the input's shape
- * shows it (N×3×H×W, N×H×W×3, N×784, 1×784×1, …).
- * @throws PithError E_DATA, on reading, if a batch has no images or their size is not the input's.
+ * Converts the image column (stored bytes, or paths of JPEG and PNG files) to the model's input, with its name,
+ * shape and type. Image files are resized and cropped as `how` states, or as usual for the model's input size.
+ * The layout is detected from the input's shape (N × 3 × H × W, N × H × W × 3, N × 784, 1 × 784 × 1, …).
+ * @throws PithError On reading: E_DATA if a batch has no images, or if their size is not that of the input.
  * @example
  * const [input] = model.graph.feeds;
  * if (input) preprocess(await openDataset("cifar10/"), input, presets.imagenet);
@@ -48,7 +52,7 @@ export function preprocessing({ owner, input, how }: PreprocessSettings): BatchC
   return async (batch) => preprocessBatch(await storedImages(batch, input, how), input, how, owner);
 }
 
-/** Returns the batch with its images as bytes in the model's size. */
+/** Returns the batch with its images as bytes of the size that the model requires. */
 export async function storedImages(batch: Batch, input: ImageInput, how: Preprocessing): Promise<Batch> {
   const target = imageTarget(input.type, how.layout);
   const files = imageFiles(batch);
@@ -62,25 +66,30 @@ export async function storedImages(batch: Batch, input: ImageInput, how: Preproc
   return { ...batch, [images.name]: fitStored(stored, images, geometryFor(how, target)) };
 }
 
-/** Returns the samples with images as bytes in the model's size (N×H×W×C), for repeated preprocessing. */
+/**
+ * Returns the samples with images as bytes of the size that the model requires (N × H × W × C), for repeated
+ * preprocessing with different values.
+ */
 export function withStoredImages(dataset: Dataset, input: ImageInput, how: Preprocessing): Dataset {
   return mapBatches(dataset, (batch) => storedImages(batch, input, how));
 }
 
-/** Returns the usual geometries of image files for a model, likeliest first; none for stored images. */
+/** Returns the usual geometries of image files for a model, most likely first. Stored images have none. */
 export function imageGeometries(batch: Batch, input: ImageInput): readonly Geometry[] {
   const { size } = imageTarget(input.type, undefined);
   return imageFiles(batch) === undefined || size === undefined ? [] : commonGeometries(size);
 }
 
-/** Returns the number of image channels that a model is fed with; undefined without images. */
+/**
+ * Returns the number of channels of the images that the model receives; undefined if the batch has no images.
+ */
 export function imageChannels(batch: Batch, input: ImageInput): number | undefined {
   if (imageFiles(batch) !== undefined) return imageTarget(input.type, undefined).channels;
   return findImages(batch)?.channels;
 }
 
-/** Returns the effective geometry of image files in the syntax of `parsePreprocessing`; "" for none. */
-export function geometryUsed(batch: Batch, input: ImageInput, how: Preprocessing): string {
+/** Returns the geometry that is applied to image files, as `parsePreprocessing` reads it; "" for none. */
+export function usedGeometryText(batch: Batch, input: ImageInput, how: Preprocessing): string {
   if (imageFiles(batch) === undefined) return geometryText(how);
   return geometryText(geometryFor(how, imageTarget(input.type, how.layout)));
 }
@@ -97,13 +106,15 @@ export function preprocessBatch(batch: Batch, input: ImageInput, how: Preprocess
   }
   const count = stored.dims[0] ?? 0;
   const tables = Array.from({ length: images.channels }, (_, channel) => valueTable(how, channel, images.channels));
-  const target = targetOf(images, input, how);
+  const target = inputShapeFor(images, input, how);
   const numbers = normalize(stored.data, count, images, target.layout, how, tables);
   const rest = Object.entries(batch).filter(([name]) => name !== images.name);
-  return { [input.name]: typed(numbers, [count, ...target.dims], input, how), ...Object.fromEntries(rest) };
+  return { [input.name]: toInputType(numbers, [count, ...target.dims], input, how), ...Object.fromEntries(rest) };
 }
 
-/** Finds the stored images: the column "image", else the first uint8 column with image dimensions. */
+/**
+ * Returns the column of stored images: "image", or else the first uint8 column with the dimensions of images.
+ */
 export function findImages(batch: Batch): StoredImages | undefined {
   const names = Object.keys(batch).filter((name) => name !== "label");
   for (const name of names.includes("image") ? ["image"] : names) {
@@ -124,14 +135,14 @@ interface Target {
   readonly layout: "NCHW" | "NHWC";
 }
 
-function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): Target {
+function inputShapeFor(images: StoredImages, input: ImageInput, how: Preprocessing): Target {
   const { channels, height, width } = images;
   const planes: Target = { dims: [channels, height, width], layout: "NCHW" };
   const pixels: Target = { dims: [height, width, channels], layout: "NHWC" };
   const targets = how.layout === undefined ? [planes, pixels] : how.layout === "NCHW" ? [planes] : [pixels];
   const declared = input.type?.dims;
   if (declared === undefined) return targets[0] ?? planes;
-  // Tries the shape with a batch axis, then without one, for models of a single image.
+  // Tries the shape with a batch axis, then the shape of a model for a single image.
   for (const rest of [declared.slice(1), declared]) {
     const exact = targets.find((target) => fits(rest, target.dims));
     if (exact !== undefined) return exact;
@@ -145,7 +156,7 @@ function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): 
     }
   }
   const size = `${height}×${width} with ${channelsText(channels)}`;
-  // The input takes neither image planes nor flat pixels.
+  // The input accepts neither image planes nor flat pixels.
   if (declared.length < 3 && declared.slice(1).some(isSymbolic)) {
     const takes = `${input.type?.type}${dimsText(declared)}`;
     throw new PithError(
@@ -170,12 +181,15 @@ function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): 
   });
 }
 
-/** Returns preprocessing text with a geometry for this size: "caffe crop=224" becomes "caffe crop=227" for 227 × 227. */
+/**
+ * Returns the preprocessing text with a geometry for this size: "caffe crop=224" becomes "caffe crop=227" for
+ * 227 × 227.
+ */
 function fittingText(how: Preprocessing, size: Extent | undefined): string {
   const isGeometry = (word: string): boolean => /^(resize|crop)=/.test(word);
   const words = how.name.split(" ");
   const values = words.filter((word) => !isGeometry(word));
-  // Stored images already have their size in trials: only the name contains the geometry.
+  // In trials, stored images already have their size, so only the name contains the geometry.
   const stated = { ...parsePreprocessing(words.filter(isGeometry).join(" ")), ...how };
   const geometry = size === undefined ? "resize=…" : geometryText(fittingGeometry(stated, size));
   return [...values, geometry].join(" ");
@@ -220,15 +234,18 @@ function normalize(
 
 const channelsText = (number: number): string => (number === 1 ? "one channel" : `${number} channels`);
 
-/** Returns the 256 values of a channel; mean and deviation are in the order of the stored channels. */
+/**
+ * Returns the model values of all 256 bytes for one channel. Mean and standard deviation are in the order of
+ * the stored channels.
+ */
 function valueTable(how: Preprocessing, channel: number, channels: number): Float32Array {
-  const pick = (values: readonly number[], what: string): number => {
+  const pick = (values: readonly number[], noun: string): number => {
     const value = values.length === 1 ? values[0] : values.length === channels ? values[channel] : undefined;
     if (value !== undefined) return value;
     throw new PithError(
       "E_DATA",
-      `Preprocessing "${how.name}" has ${values.length} values of ${what}, the images have ${channelsText(channels)}.`,
-      { hint: `Give one value of ${what}${channels === 1 ? "" : `, or ${channels} separated by commas`}.` },
+      `Preprocessing "${how.name}" has ${values.length} values of ${noun}, the images have ${channelsText(channels)}.`,
+      { hint: `Give one value of ${noun}${channels === 1 ? "" : `, or ${channels} separated by commas`}.` },
     );
   };
   const mean = pick(how.mean, "mean");
@@ -236,7 +253,7 @@ function valueTable(how: Preprocessing, channel: number, channels: number): Floa
   return Float32Array.from({ length: 256 }, (_, byte) => (byte * how.scale - mean) / std);
 }
 
-function typed(numbers: Float32Array, dims: readonly number[], input: ImageInput, how: Preprocessing): Dense {
+function toInputType(numbers: Float32Array, dims: readonly number[], input: ImageInput, how: Preprocessing): Dense {
   const type = input.type?.type ?? "float32";
   if (type === "float32") return { type, dims, data: numbers };
   if (type === "float16" || type === "float64") return fromNumbers(type, dims, numbers);

@@ -3,24 +3,28 @@ import { nearest } from "../../core/graph/nearest.ts";
 import { isObject, type PlainObject } from "../../core/plain.ts";
 import type { Extent, Geometry } from "./geometry.ts";
 
-/** Settings of preprocessing: resize, center crop, then x = (byte · scale − mean) / std. */
+/** Preprocessing of images: resize, center crop, then x = (byte · scale − mean) / std. */
 export interface Preprocessing extends Geometry {
   readonly name: string;
   readonly scale: number;
-  /** Per stored channel (red, green, blue), or one number for all. */
+  /** The mean per stored channel (red, green, blue), or one value for all channels, after scaling. */
   readonly mean: readonly number[];
+  /** The standard deviation per stored channel, or one value for all channels. */
   readonly std: readonly number[];
   readonly channels: "RGB" | "BGR";
-  /** Needed only if the input's shape is ambiguous; flat images are planes by default. */
+  /**
+   * The layout of the input, which is needed only if its shape is ambiguous. Flat inputs are planes (NCHW) by
+   * default.
+   */
   readonly layout?: "NCHW" | "NHWC";
 }
 
-/** Returns the maximum difference between white and black over the channels, in model units. */
+/** Returns the maximum difference between white and black over all channels, in model values. */
 export function contrastOf({ scale, std }: Preprocessing): number {
   return Math.max(...std.map((deviation) => Math.abs((255 * scale) / deviation)));
 }
 
-/** Returns the smallest and largest model values of black and white over all channels. */
+/** Returns the lowest and highest model values of black and white over all channels. */
 export function rangeOf({ scale, mean, std }: Preprocessing): { readonly low: number; readonly high: number } {
   const channels = Math.max(mean.length, std.length);
   const ends = Array.from({ length: channels }, (_, channel) =>
@@ -29,40 +33,41 @@ export function rangeOf({ scale, mean, std }: Preprocessing): { readonly low: nu
   return { low: Math.min(...ends), high: Math.max(...ends) };
 }
 
-/** Returns whether a mean is implausible: a mean in 0 … 255 for pixels in 0 … 1, or the reverse. */
+/** Returns whether a mean is implausible: in the range 0 … 255 for pixels in 0 … 1, or vice versa. */
 export function hasOddMean({ scale, mean }: Preprocessing): boolean {
   const shares = mean.map((value) => value / (255 * scale));
   return shares.some((share) => share !== 0 && (share <= 1 / 255 || share >= 1));
 }
 
-const plain = { scale: 1 / 255, mean: [0], std: [1], channels: "RGB" } as const;
+const unitScale = { scale: 1 / 255, mean: [0], std: [1], channels: "RGB" } as const;
 
 export const presets = {
-  unit: { ...plain, name: "unit" },
-  raw: { ...plain, name: "raw", scale: 1 },
-  /** −1..1, as in TensorFlow. */
-  symmetric: { ...plain, name: "symmetric", mean: [0.5], std: [0.5] },
-  /** ImageNet statistics, as in PyTorch. */
-  imagenet: { ...plain, name: "imagenet", mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
-  cifar10: { ...plain, name: "cifar10", mean: [0.4914, 0.4822, 0.4465], std: [0.2471, 0.2435, 0.2616] },
-  mnist: { ...plain, name: "mnist", mean: [0.1307], std: [0.3081] },
-  /** BGR with ImageNet's mean subtracted from the bytes. */
+  unit: { ...unitScale, name: "unit" },
+  raw: { ...unitScale, name: "raw", scale: 1 },
+  /** Scales to −1 … 1, as in TensorFlow. */
+  symmetric: { ...unitScale, name: "symmetric", mean: [0.5], std: [0.5] },
+  /** Uses ImageNet statistics, as in PyTorch. */
+  imagenet: { ...unitScale, name: "imagenet", mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
+  cifar10: { ...unitScale, name: "cifar10", mean: [0.4914, 0.4822, 0.4465], std: [0.2471, 0.2435, 0.2616] },
+  mnist: { ...unitScale, name: "mnist", mean: [0.1307], std: [0.3081] },
+  /** Subtracts ImageNet's mean from the bytes, in BGR order. */
   caffe: { name: "caffe", scale: 1, mean: [123, 117, 104], std: [1], channels: "BGR" },
 } as const satisfies Readonly<Record<string, Preprocessing>>;
 
 export type PresetName = keyof typeof presets;
 
-/** Returns the presets to try for a number of channels, likeliest first. */
+/** Returns the presets to try for a number of channels, most likely first. */
 export function candidates(channels: number): readonly Preprocessing[] {
   const { unit, raw, symmetric, imagenet, cifar10, mnist, caffe } = presets;
   return channels === 3 ? [imagenet, cifar10, unit, symmetric, raw, caffe] : [unit, mnist, raw, symmetric];
 }
 
 /**
- * Parses preprocessing: a preset ("imagenet"), or settings on top of "unit", separated by spaces: `scale=1 mean=123,117,104 std=1
- * channels=BGR layout=NHWC`. A preset can come first: `cifar10 channels=BGR`. For other image sizes: `resize=256` (the short
- * side), `resize=240x320` (height × width), `crop=224`, `filter=bicubic`.
- * @throws PithError E_OPTION with the unknown word.
+ * Parses preprocessing text. It is the name of a preset ("imagenet"), or settings that change "unit" or a
+ * preset before them, separated by spaces: `scale=1 mean=123,117,104 std=1 channels=BGR layout=NHWC` or
+ * `cifar10 channels=BGR`. Settings for the size are `resize=256` (the short side), `resize=240x320` (height ×
+ * width), `crop=224` and `filter=bicubic`.
+ * @throws PithError E_OPTION that names the unknown word.
  */
 export function parsePreprocessing(text: string): Preprocessing {
   const words = text.split(/\s+/).filter((word) => word !== "");
@@ -72,13 +77,16 @@ export function parsePreprocessing(text: string): Preprocessing {
     if (value === undefined) {
       if (index > 0 || !isPreset(key)) throw unknownWord(word);
       result = presets[key];
-    } else result = { ...result, ...setting(key, value, word) };
+    } else result = { ...result, ...parseSetting(key, value, word) };
   });
   checkPreprocessing(result);
   return words.length === 1 && words[0] === result.name ? result : { ...result, name: words.join(" ") || result.name };
 }
 
-/** Returns the preprocessing of a preprocessor_config.json (transformers). @throws PithError E_DATA if it has another form. */
+/**
+ * Returns the preprocessing in a preprocessor_config.json (transformers).
+ * @throws PithError E_DATA if the file has another form.
+ */
 export function fromPreprocessorConfig(config: unknown): Preprocessing {
   if (!isObject(config)) throw new PithError("E_DATA", "preprocessor_config.json should hold an object.");
   const list = (key: string, otherwise: readonly number[]): readonly number[] => {
@@ -101,7 +109,10 @@ export function fromPreprocessorConfig(config: unknown): Preprocessing {
   return result;
 }
 
-/** Sizes are a number, { height, width } or { shortest_edge }; filters are Pillow's numbers: 2 is bilinear, 3 bicubic. */
+/**
+ * Returns the geometry in the settings. A size is a number, { height, width } or { shortest_edge }. Filters are
+ * Pillow's numbers, where 2 is bilinear and 3 is bicubic.
+ */
 function declaredGeometry(settings: PlainObject): Geometry {
   const declared = (value: unknown): number | Extent | undefined => {
     if (typeof value === "number") return value;
@@ -113,7 +124,7 @@ function declaredGeometry(settings: PlainObject): Geometry {
   const size = settings.do_resize === false ? undefined : declared(settings.size);
   const crop = settings.do_center_crop === true ? declared(settings.crop_size) : undefined;
   const square = (size: number | Extent): Extent => (typeof size === "number" ? { height: size, width: size } : size);
-  // A number is the short side before a crop, and both sides otherwise.
+  // A number is the length of the short side if a crop follows, and of both sides otherwise.
   const resize =
     typeof size === "number" && crop === undefined && typeof settings.size === "number" ? square(size) : size;
   return {
@@ -123,31 +134,31 @@ function declaredGeometry(settings: PlainObject): Geometry {
   };
 }
 
-function setting(key: string, value: string, word: string): Partial<Preprocessing> {
-  if (key === "scale") return { scale: fraction(value, word) };
-  if (key === "mean") return { mean: value.split(",").map((part) => fraction(part, word)) };
-  if (key === "std") return { std: value.split(",").map((part) => fraction(part, word)) };
+function parseSetting(key: string, value: string, word: string): Partial<Preprocessing> {
+  if (key === "scale") return { scale: parseFraction(value, word) };
+  if (key === "mean") return { mean: value.split(",").map((part) => parseFraction(part, word)) };
+  if (key === "std") return { std: value.split(",").map((part) => parseFraction(part, word)) };
   if (key === "channels" && (value === "RGB" || value === "BGR")) return { channels: value };
   if (key === "layout" && (value === "NCHW" || value === "NHWC")) return { layout: value };
-  if (key === "resize") return { resize: /^\d+$/.test(value) ? side(value, word) : extent(value, word) };
-  if (key === "crop") return { crop: extent(value, word) };
+  if (key === "resize") return { resize: /^\d+$/.test(value) ? parseSide(value, word) : parseExtent(value, word) };
+  if (key === "crop") return { crop: parseExtent(value, word) };
   if (key === "filter" && (value === "bilinear" || value === "bicubic")) return { filter: value };
   throw unknownWord(word);
 }
 
-function extent(text: string, word: string): Extent {
+function parseExtent(text: string, word: string): Extent {
   const [height = "", width = height, ...more] = text.split(/[x×]/);
   if (more.length > 0) throw unknownWord(word);
-  return { height: side(height, word), width: side(width, word) };
+  return { height: parseSide(height, word), width: parseSide(width, word) };
 }
 
-function side(text: string, word: string): number {
+function parseSide(text: string, word: string): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || value < 1 || value > 2 ** 14) throw unknownWord(word);
   return value;
 }
 
-function fraction(text: string, word: string): number {
+function parseFraction(text: string, word: string): number {
   const [above = "", below = "1"] = text.split("/", 2);
   const value = Number(above) / Number(below);
   if (above.trim() === "" || below.trim() === "" || !Number.isFinite(value)) throw unknownWord(word);

@@ -1,8 +1,9 @@
 /**
- * Resizes images bit-identically to Pillow (`Image.resize`), and thus to torchvision and transformers. An output pixel is a
- * weighted mean of input pixels. The kernel (triangle for bilinear, Keys' cubic with a = −0.5 for bicubic) is stretched by the
- * reduction factor (antialiasing). Rows first, then columns, each rounded to 8 bits; weights are 22-bit integers. Source: Pillow,
- * src/libImaging/Resample.c.
+ * Resizes images with exactly the results of Pillow (`Image.resize`), and thus of torchvision and transformers.
+ * An output pixel is a weighted mean of input pixels. The kernel is a triangle (bilinear), or Keys' cubic with
+ * a = −0.5 (bicubic), stretched by the reduction factor (antialiasing).
+ * Rows are resized first, then columns, each rounded to 8 bits. Weights are integers of 22 bits. Source:
+ * Pillow, src/libImaging/Resample.c.
  */
 
 export type Filter = "bilinear" | "bicubic";
@@ -26,20 +27,23 @@ const kernels: Readonly<Record<Filter, Kernel>> = {
   },
 };
 
-/** Bits of a weight: 32 minus 8 for the pixel and 2 for intermediate sums above 1. */
+/** The fraction bits of a weight: 32, minus 8 for the pixel and 2 for intermediate sums above 1. */
 const precision = 22;
-/** Initial value of sums, so that truncation rounds. */
+/** The initial value of sums, which makes the final truncation round to nearest. */
 const half = 1 << (precision - 1);
 
 interface Taps {
-  /** Start and number of weights in the input, for each output pixel. */
+  /**
+   * For each output pixel, the first input pixel. `count` is the number of its weights, and `size` the stride
+   * of `weights`.
+   */
   readonly start: Int32Array;
   readonly count: Int32Array;
   readonly weights: Int32Array;
   readonly size: number;
 }
 
-function taps(from: number, to: number, { support, weight }: Kernel): Taps {
+function tapsFor(from: number, to: number, { support, weight }: Kernel): Taps {
   const scale = from / to;
   const stretch = Math.max(1, scale);
   const reach = support * stretch;
@@ -64,7 +68,10 @@ function taps(from: number, to: number, { support, weight }: Kernel): Taps {
   return { start, count, weights, size };
 }
 
-/** Resamples `lines` lines from `from` to `to` pixels; `step` and `pitch` are the strides of pixels and lines. */
+/**
+ * Resamples `lines` lines of pixels to `to` pixels each. Steps are the strides of pixels, and pitches those of
+ * lines.
+ */
 function resampleLines(
   source: Uint8Array,
   target: Uint8Array,
@@ -80,8 +87,8 @@ function resampleLines(
       const first = line * sourcePitch + (start[out] ?? 0) * sourceStep;
       const tapCount = count[out] ?? 0;
       const firstWeight = out * size;
-      const place = line * targetPitch + out * targetStep;
-      // Three channels in one loop are twice as fast.
+      const targetIndex = line * targetPitch + out * targetStep;
+      // One loop for three channels is twice as fast as three loops.
       if (channels === 3) {
         let [red, green, blue] = [half, half, half];
         for (let tap = 0, from = first; tap < tapCount; tap++, from += sourceStep) {
@@ -90,9 +97,9 @@ function resampleLines(
           green = (green + Math.imul(source[from + 1] ?? 0, weight)) | 0;
           blue = (blue + Math.imul(source[from + 2] ?? 0, weight)) | 0;
         }
-        target[place] = toByte(red);
-        target[place + 1] = toByte(green);
-        target[place + 2] = toByte(blue);
+        target[targetIndex] = toByte(red);
+        target[targetIndex + 1] = toByte(green);
+        target[targetIndex + 2] = toByte(blue);
         continue;
       }
       for (let channel = 0; channel < channels; channel++) {
@@ -100,7 +107,7 @@ function resampleLines(
         for (let tap = 0, from = first + channel; tap < tapCount; tap++, from += sourceStep) {
           sum = (sum + Math.imul(source[from] ?? 0, weights[firstWeight + tap] ?? 0)) | 0;
         }
-        target[place + channel] = toByte(sum);
+        target[targetIndex + channel] = toByte(sum);
       }
     }
   }
@@ -122,7 +129,7 @@ export function resample(
   let rows = data;
   if (from.width !== to.width) {
     rows = new Uint8Array(from.height * to.width * channels);
-    resampleLines(data, rows, taps(from.width, to.width, kernel), {
+    resampleLines(data, rows, tapsFor(from.width, to.width, kernel), {
       lines: from.height,
       channels,
       to: to.width,
@@ -134,7 +141,7 @@ export function resample(
   }
   if (from.height === to.height) return rows;
   const result = new Uint8Array(to.height * to.width * channels);
-  resampleLines(rows, result, taps(from.height, to.height, kernel), {
+  resampleLines(rows, result, tapsFor(from.height, to.height, kernel), {
     lines: to.width,
     channels,
     to: to.height,

@@ -1,10 +1,13 @@
 /**
  * Prefetches batches in worker threads, because a model run blocks the JavaScript thread.
  *
- * Threads are started if the consumer waits more than 2 % of the time and that has cost as much as starting a thread. With a wait
- * w and a use u per batch, w/u threads keep up; if n do not, n·(w + u)/u are needed, up to the number of cores. At most two
- * batches per thread are prepared ahead. Batches keep their order and are bit-identical in any thread (`indexed.ts`).
- * Changes that threads cannot make (functions; in a browser) run here. All feeds share the threads.
+ * Threads are started if the consumer waits for more than 2 % of the time, and the waiting has cost as much as
+ * starting a thread. If a batch takes time w to wait for and time u to use, w/u threads keep up. If n threads
+ * do not keep up, n · (w + u) / u are needed, limited by the number of cores. At most two batches per thread
+ * are prepared ahead.
+ *
+ * Batches keep their order, and are bit-identical in any thread (`indexed.ts`). Changes that threads cannot
+ * apply run in this thread: functions, and all changes in a browser. All feeds share the threads.
  */
 import { startThread, type Thread, threadCount } from "#platform";
 import { moduleOf } from "#root";
@@ -22,33 +25,38 @@ import type { BatchOptions, Dataset } from "../batches/types.ts";
 import type { PreparingQuestion } from "./preparing.ts";
 
 export interface Round extends BatchOptions {
-  /** Number of initial batches to skip without preparing, and if possible without reading, them. */
+  /** The number of initial batches to skip. They are not prepared, and not read if possible. */
   readonly skip?: number;
 }
 
 interface FeedOptions {
-  /** Number of additional threads; by default as many as pay off. */
+  /** The number of additional threads. By default, it is determined from waiting times. */
   readonly threads?: number;
 }
 
 export interface Feed {
-  /** Yields the batches of the next round; the following round is started before it ends. */
+  /**
+   * Yields the batches of the next round. The first batches of the following round are started before this
+   * round ends.
+   */
   batches(): AsyncGenerator<Batch>;
   close(): Promise<void>;
 }
 
-/** Share of the time; waiting less does not justify a thread. */
+/** The maximum share of time spent waiting. Less waiting does not justify a thread. */
 const maxWaiting = 0.02;
-/** Approximate milliseconds to start a thread. */
+/** The approximate time to start a thread, in milliseconds. */
 const startCost = 200;
-/** Minimum number of measured batches; the first is excluded, because models are built during it. */
+/**
+ * The minimum number of measured batches. The first batch is not measured, because models are built during it.
+ */
 const minMeasured = 2;
-/** Bytes of batches in progress; above, only two are prepared. */
+/** The maximum bytes of batches in progress. If two batches exceed it, two are still prepared. */
 const maxBytes = 2 ** 29;
 
 /**
- * Prefetches several rounds of a data set. The creator closes the feed.
- * @throws PithError on reading, the errors of the data set, at the batch concerned.
+ * Prefetches several rounds of a dataset. The caller must close the feed.
+ * @throws PithError On reading: the errors of the dataset, at the batch that causes them.
  * @example
  * const feed = createFeed(data, [1, 2, 3].map((epoch) => ({ size: 128, shuffle: epoch })));
  * for (const _ of [1, 2, 3]) for await (const batch of feed.batches()) console.log(batch);
@@ -58,29 +66,32 @@ export function createFeed(dataset: Dataset, rounds: Iterable<Round>, { threads:
   const source = readRounds(dataset, rounds);
   const hasPositions = isIndexed(dataset);
   const release = holdWorkers();
-  /** Batches in progress; undefined marks the end of a round. */
+  /** The batches in progress. An undefined batch marks the end of a round. */
   const queue: Promise<Batch | undefined>[] = [];
   let reading: Promise<unknown> = Promise.resolve();
   let [isExhausted, hasPortable, isLate] = [false, false, false];
   let largest = 1;
   let measured = { count: 0, waited: 0, used: 0 };
-  /** Number of batches that are not measured: the first, and those in progress when threads were started. */
+  /**
+   * The number of batches that are not measured yet: the first one, and those in progress when threads are
+   * started.
+   */
   let unmeasured = 1;
 
-  const threads = (): number =>
+  const usableThreads = (): number =>
     hasPortable ? Math.min(readyWorkers(), fixed ?? (isLate ? Number.POSITIVE_INFINITY : 0)) : 0;
 
-  const ahead = (): number => {
-    const count = threads();
+  const aheadCount = (): number => {
+    const count = usableThreads();
     if (count > 0) return Math.max(2, Math.min(2 * count, Math.floor(maxBytes / largest)));
-    // Reading needs no thread. A stream can reuse its arrays for the next batch.
+    // Reading ahead needs no thread. Only a dataset with positions allows it, because a stream can reuse its arrays.
     return isLate && hasPositions && !areWorkersStarting() ? 1 : 0;
   };
 
   const prepare = async ({ batch, changes }: PendingBatch): Promise<Batch> => {
     hasPortable ||= (hasPositions ? changes : changes.slice(0, 1)).some(isPortable);
-    const count = threads();
-    // A batch that is read before the previous one is used must not share its arrays.
+    const count = usableThreads();
+    // A batch that is read before the previous one is used must not share arrays with it.
     if (count === 0) return completeBatch({ batch: isLate && hasPositions ? copyArrays(batch) : batch, changes });
     let prepared = batch;
     for (let next = 0; next < changes.length; ) {
@@ -96,15 +107,16 @@ export function createFeed(dataset: Dataset, rounds: Iterable<Round>, { threads:
 
   const begin = (): Promise<Batch | undefined> => {
     const read = reading.then(() => source.next());
-    const coming = read.then(({ done, value }) => {
+    const prepared = read.then(({ done, value }) => {
       isExhausted ||= done === true;
       return value === undefined ? undefined : prepare(value);
     });
-    // The failure is thrown when the batch is requested; until then it must not count as unhandled.
-    coming.catch(() => {});
-    // Waiters for `read` continue after the batch is posted, when a stream can reuse its arrays.
+    // An error is thrown when its batch is requested. Until then, it must not count as unhandled.
+    prepared.catch(() => {});
+    // The next read starts only after this batch has been posted to a thread, because a stream can then reuse
+    // its arrays.
     reading = read.catch(() => {});
-    return coming;
+    return prepared;
   };
 
   const measure = (waited: number, used: number): void => {
@@ -120,7 +132,9 @@ export function createFeed(dataset: Dataset, rounds: Iterable<Round>, { threads:
     isLate = true;
     if (!hasPortable) return;
     unmeasured = 2 * threadCount();
-    void startWorkers(Math.min(threadCount(), threads() + Math.ceil((Math.max(1, threads()) * wait) / use)));
+    void startWorkers(
+      Math.min(threadCount(), usableThreads() + Math.ceil((Math.max(1, usableThreads()) * wait) / use)),
+    );
   };
 
   return {
@@ -128,7 +142,7 @@ export function createFeed(dataset: Dataset, rounds: Iterable<Round>, { threads:
       if (fixed !== undefined) await startWorkers(fixed);
       for (;;) {
         const requested = performance.now();
-        while (queue.length <= ahead() && !isExhausted) queue.push(begin());
+        while (queue.length <= aheadCount() && !isExhausted) queue.push(begin());
         const batch = await queue.shift();
         if (batch === undefined) return;
         const received = performance.now();
@@ -158,9 +172,10 @@ async function* readRounds(
 const isPortable = ({ portable }: PlacedChange): boolean => portable !== undefined;
 
 /**
- * Yields the batches of a data set with prefetching.
- * @param options `threads`: number of additional threads; by default as many as pay off.
- * @throws PithError on reading, the errors of the data set, at the batch concerned.
+ * Yields the batches of a dataset, with prefetching.
+ * @param options `threads` is the number of additional threads. By default, it is determined from waiting
+ * times.
+ * @throws PithError On reading: the errors of the dataset, at the batch that causes them.
  * @example
  * for await (const batch of prefetched(data, { size: 64 })) console.log(batch);
  */
@@ -179,19 +194,19 @@ export async function* prefetched(
 
 interface PoolWorker {
   readonly thread: Thread;
-  /** The numbers of the changes whose settings the thread has. */
+  /** The numbers of the changes whose settings the thread has received. */
   readonly ids: Map<Portable, number>;
   isReady: boolean;
 }
 
-/** Milliseconds until idle threads end: they survive the pause between two epochs. */
-const idleTime = 10_000;
+/** The time in milliseconds after which idle threads end. It is longer than the pause between two epochs. */
+const idleTimeMs = 10_000;
 
 let workers: PoolWorker[] = [];
-/** A thread ended unexpectedly, or cannot start: none are started again. */
+/** Whether a thread has ended unexpectedly or could not start. No further threads are started then. */
 let hasFailed = false;
-let users = 0;
-let ending: ReturnType<typeof setTimeout> | undefined;
+let feedCount = 0;
+let endTimer: ReturnType<typeof setTimeout> | undefined;
 
 function liveWorkers(): readonly PoolWorker[] {
   const live = workers.filter(({ thread }) => !thread.ended);
@@ -203,7 +218,7 @@ function liveWorkers(): readonly PoolWorker[] {
 export const readyWorkers = (): number => liveWorkers().filter(({ isReady }) => isReady).length;
 const areWorkersStarting = (): boolean => liveWorkers().some(({ isReady }) => !isReady);
 
-/** Starts threads up to this number; resolves when all have started or failed. */
+/** Starts threads up to this number. Resolves when all have started or failed. */
 async function startWorkers(count: number): Promise<void> {
   const starting: Promise<void>[] = [];
   while (liveWorkers().length < count && !hasFailed) starting.push(startWorker());
@@ -215,7 +230,7 @@ async function startWorker(): Promise<void> {
   try {
     thread = startThread(moduleOf("data/prefetch/preparing"));
   } catch {
-    // Some bundlers leave no module URLs.
+    // Bundles can lack module URLs; this thread then does the work.
   }
   const worker: PoolWorker | undefined = thread && { thread, ids: new Map(), isReady: false };
   if (worker !== undefined) {
@@ -226,26 +241,30 @@ async function startWorker(): Promise<void> {
   if (worker?.isReady !== true) hasFailed = true;
 }
 
-/** Keeps the threads for a feed. @returns a function that lets them end if no other feed uses them. */
+/** Keeps the threads running for a feed. Returns a function that lets them end if no other feed uses them. */
 function holdWorkers(): () => void {
-  users++;
-  clearTimeout(ending);
+  feedCount++;
+  clearTimeout(endTimer);
   return () => {
-    users--;
-    if (users > 0) return;
-    clearTimeout(ending);
-    ending = setTimeout(endWorkers, idleTime);
+    feedCount--;
+    if (feedCount > 0) return;
+    clearTimeout(endTimer);
+    endTimer = setTimeout(endWorkers, idleTimeMs);
     // The timer must not keep the program running.
-    if (typeof ending === "object") ending.unref();
+    if (typeof endTimer === "object") endTimer.unref();
   };
 }
 
-/** Ends all threads; callers do the pending work themselves. */
+/** Ends all threads. Callers do the pending work themselves. */
 export function endWorkers(): void {
   for (const { thread } of workers.splice(0)) thread.end();
 }
 
-/** Applies portable changes in the least busy of the first `threads` threads; undefined without one. @throws the error of the change. */
+/**
+ * Applies portable changes in the least busy of the first `threads` threads; returns undefined if there are no
+ * threads.
+ * @throws The error of the change.
+ */
 async function prepareInWorker(
   batch: Batch,
   changes: readonly PlacedChange[],
@@ -264,14 +283,15 @@ async function prepareInWorker(
     ids.set(portable, id);
     return [present === undefined ? { id, place, portable } : { id, place }];
   });
-  // Transferred arrays can belong to the data set, so they are copied.
+  // Transferred arrays could belong to the dataset, so the batch is copied first.
   const { batch: copy, memory } = transferable(copyArrays(batch));
   try {
     const answered = await thread.ask({ batch: copy, steps } satisfies PreparingQuestion, memory);
     return answered?.answer as Batch | undefined;
   } catch (error) {
     if (!(error instanceof DOMException && error.name === "DataCloneError")) throw error;
-    // Settings that cannot be copied refer to this thread's objects. The thread got none of them.
+    // Settings that cannot be copied refer to objects of this thread. The thread has received none of the
+    // settings.
     ids.clear();
     return undefined;
   }

@@ -1,4 +1,4 @@
-/** Prepares batches in another thread. Arrays are transferred back without copies. */
+/** Prepares batches in another thread. Their arrays are transferred back without copying. */
 import type { Answer } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import type { Batch } from "../../core/tensor/types.ts";
@@ -10,11 +10,13 @@ import { tokenization } from "../text/sequences.ts";
 
 export interface PreparingQuestion {
   readonly batch: Batch;
-  /** The changes to make, in order. Each thread gets a change's settings once, because a vocabulary can be among them. */
+  /**
+   * The changes to apply, in order. Settings are sent once per thread, because they can include a vocabulary.
+   */
   readonly steps: readonly { readonly id: number; readonly place: Place; readonly portable?: Portable }[];
 }
 
-/** Creates changes from settings by `Portable.kind`. */
+/** Creates changes from their settings, by `Portable.kind`. */
 const kinds: Readonly<Record<string, (settings: never) => BatchChange>> = {
   preprocess: preprocessing,
   augment: augmentation,

@@ -1,7 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { Model } from "../../core/graph/model.ts";
 import { fromPreprocessorConfig, presets } from "../images/presets.ts";
-import { parsePreprocessingSpec, preprocessingKey, recordedPrepared, statedText } from "./preprocessing-spec.ts";
+import {
+  parsePreprocessingSpec,
+  preprocessingKey,
+  preprocessingSpecText,
+  recordedPreprocessing,
+} from "./preprocessing-spec.ts";
 
 describe("preprocessing recorded in a model", () => {
   it.each([
@@ -15,8 +20,8 @@ describe("preprocessing recorded in a model", () => {
   ])("reads a setting as stated: %s", (text) => {
     const model = new Model();
     const stated = parsePreprocessingSpec(text);
-    model.header.metadata.set(preprocessingKey, statedText(stated));
-    const { images, ...rest } = recordedPrepared(model);
+    model.header.metadata.set(preprocessingKey, preprocessingSpecText(stated));
+    const { images, ...rest } = recordedPreprocessing(model);
     expect({ ...rest, images: { ...images, name: "" } }).toEqual({
       ...stated,
       images: { ...stated.images, name: "" },
@@ -32,21 +37,21 @@ describe("preprocessing recorded in a model", () => {
     };
     const preprocessing = fromPreprocessorConfig(config);
     const { images } = parsePreprocessingSpec(
-      statedText({ images: preprocessing, length: undefined, frames: undefined }),
+      preprocessingSpecText({ images: preprocessing, length: undefined, frames: undefined }),
     );
     expect({ ...images, name: preprocessing.name }).toEqual(preprocessing);
   });
 
   it("writes the name of an equal preset, whatever the setting's name", () => {
     const custom = { ...presets.cifar10, name: "mine" };
-    expect(statedText({ images: custom, length: undefined, frames: undefined })).toBe("cifar10");
+    expect(preprocessingSpecText({ images: custom, length: undefined, frames: undefined })).toBe("cifar10");
   });
 
   it("reads missing metadata as no setting, and rejects invalid metadata", () => {
     const model = new Model();
-    expect(recordedPrepared(model)).toEqual({ images: undefined, length: undefined, frames: undefined });
+    expect(recordedPreprocessing(model)).toEqual({ images: undefined, length: undefined, frames: undefined });
     model.header.metadata.set(preprocessingKey, "as usual");
-    expect(() => recordedPrepared(model)).toThrow(
+    expect(() => recordedPreprocessing(model)).toThrow(
       'The model\'s metadata entry pith.preprocessing is invalid: "as usual".',
     );
   });

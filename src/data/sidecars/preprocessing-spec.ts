@@ -1,18 +1,26 @@
-/** Stores preprocessing settings in the model, so that later commands do not guess again: a damaged model could get another guess. */
+/**
+ * Stores preprocessing settings in the model. Later commands then do not guess them again, which could give a
+ * different result for a compressed model.
+ */
 import { PithError } from "../../core/errors.ts";
 import type { FrameOptions } from "../files/frames.ts";
 import { geometryText } from "../images/geometry.ts";
 import { type Preprocessing, parsePreprocessing, presets } from "../images/presets.ts";
 
 export interface PreprocessingSpec {
-  /** Undefined if the text contains no image settings. */
+  /** Settings for images; undefined if the text contains none. */
   readonly images: Preprocessing | undefined;
-  /** Maximum tokens of a text or a window of running text. */
+  /** The maximum number of tokens of a text, or of a window of running text. */
   readonly length: number | undefined;
+  /** Settings for sound; undefined if the text contains none. */
   readonly frames: FrameOptions | undefined;
 }
 
-/** Parses `length=128` (text), `frame=512 context=64 rate=16000` (sound) and `parsePreprocessing`. @throws PithError E_OPTION */
+/**
+ * Parses `length=128` (text), `frame=512 context=64 rate=16000` (sound), and the settings of
+ * `parsePreprocessing`.
+ * @throws PithError E_OPTION
+ */
 export function parsePreprocessingSpec(text: string): PreprocessingSpec {
   const imageWords: string[] = [];
   const numbers = new Map<string, number>();
@@ -43,20 +51,23 @@ export function parsePreprocessingSpec(text: string): PreprocessingSpec {
   };
 }
 
-/** Metadata key of the preprocessing settings in the syntax of `parsePreprocessingSpec`. */
+/** The metadata key for the preprocessing settings, as `parsePreprocessingSpec` reads them. */
 export const preprocessingKey = "pith.preprocessing";
 
-/** The part of a `Model` that recording needs. */
+/** The part of a `Model` that stores metadata. */
 export interface Recording {
   readonly header: { readonly metadata: Map<string, string> };
 }
 
-const nothing: PreprocessingSpec = { images: undefined, length: undefined, frames: undefined };
+const emptySpec: PreprocessingSpec = { images: undefined, length: undefined, frames: undefined };
 
-/** Reads the stored settings of a model. @throws PithError E_DATA if they are invalid. */
-export function recordedPrepared({ header }: Recording): PreprocessingSpec {
+/**
+ * Returns the preprocessing settings stored in a model.
+ * @throws PithError E_DATA if they are invalid.
+ */
+export function recordedPreprocessing({ header }: Recording): PreprocessingSpec {
   const text = header.metadata.get(preprocessingKey);
-  if (text === undefined) return nothing;
+  if (text === undefined) return emptySpec;
   try {
     return parsePreprocessingSpec(text);
   } catch (cause) {
@@ -68,8 +79,8 @@ export function recordedPrepared({ header }: Recording): PreprocessingSpec {
   }
 }
 
-/** Formats text that `parsePreprocessingSpec` parses to the same spec. */
-export function statedText({ images, length, frames }: PreprocessingSpec): string {
+/** Formats settings as text that `parsePreprocessingSpec` parses to the same settings. */
+export function preprocessingSpecText({ images, length, frames }: PreprocessingSpec): string {
   const { frame, context, rate } = frames ?? {};
   const numbers = Object.entries({ length, frame, context, rate });
   return [
@@ -78,10 +89,13 @@ export function statedText({ images, length, frames }: PreprocessingSpec): strin
   ].join(" ");
 }
 
-/** Returns "imagenet", or "scale=1 mean=123,117,104 std=1 channels=BGR", with the geometry if there is one. */
+/**
+ * Returns the name of a preset, such as "imagenet", or the settings, such as "scale=1 mean=123,117,104 std=1
+ * channels=BGR". The geometry is appended.
+ */
 function preprocessingText(how: Preprocessing): string {
   const { scale, mean, std, channels, layout } = how;
-  const same = Object.values(presets).find(
+  const matchingPreset = Object.values(presets).find(
     (preset: Preprocessing) =>
       preset.scale === scale &&
       preset.channels === channels &&
@@ -89,7 +103,11 @@ function preprocessingText(how: Preprocessing): string {
       String(preset.std) === String(std),
   );
   const values = [`scale=${scale}`, `mean=${mean}`, `std=${std}`, `channels=${channels}`];
-  return [...(same === undefined ? values : [same.name]), ...(layout ? [`layout=${layout}`] : []), geometryText(how)]
+  return [
+    ...(matchingPreset === undefined ? values : [matchingPreset.name]),
+    ...(layout ? [`layout=${layout}`] : []),
+    geometryText(how),
+  ]
     .filter((word) => word !== "")
     .join(" ");
 }

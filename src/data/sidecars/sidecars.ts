@@ -1,4 +1,6 @@
-/** Reads the files beside a model (configuration, tokenizer) that determine how its data is read. */
+/**
+ * Reads the files in a model's folder (configuration, tokenizer) that determine how the model's data is read.
+ */
 import { fileKind, fileNameOf, folderOf, joinPath, leavesFolder, realPath } from "#platform";
 import type { Model } from "../../core/graph/model.ts";
 import type { ModelInput } from "../batches/bind.ts";
@@ -13,39 +15,42 @@ import type { PreprocessingSpec, Recording } from "./preprocessing-spec.ts";
 export interface Sidecars {
   readonly preprocessing: Preprocessing | undefined;
   readonly tokenizer: TextTokenizer | undefined;
-  /** id2label of config.json, in the order of ids. */
+  /** The class names of id2label in config.json, in the order of ids. */
   readonly classes: readonly string[] | undefined;
-  /** Architecture in config.json: "BertForSequenceClassification". */
+  /** The architecture in config.json, such as "BertForSequenceClassification". */
   readonly architecture: string | undefined;
-  /** The files that were not copied with the model, with their folder. */
+  /** The files that were not copied with the model, with the name of their folder. */
   readonly missingFiles?: string | undefined;
 }
 
-/** Reads the files that exporters put beside a model, or into the folder above. @throws PithError E_DATA with the invalid file. */
+/**
+ * Reads the files that exporters write into a model's folder or its parent folder.
+ * @throws PithError E_DATA that names an invalid file.
+ */
 export async function readSidecars(modelPath: string): Promise<Sidecars> {
   const modelFolder = folderOf(modelPath);
   const folders = [modelFolder, joinPath(modelFolder, "..")];
-  const first = async <T>(read: (folder: string) => Promise<T | undefined>): Promise<T | undefined> => {
+  const firstFound = async <T>(read: (folder: string) => Promise<T | undefined>): Promise<T | undefined> => {
     for (const folder of folders) {
       const contents = await read(folder);
       if (contents !== undefined) return contents;
     }
     return undefined;
   };
-  const config = await first((folder) => readSettings(joinPath(folder, "config.json")));
-  const images = await first((folder) => readSettings(joinPath(folder, "preprocessor_config.json")));
+  const config = await firstFound((folder) => readSettings(joinPath(folder, "config.json")));
+  const images = await firstFound((folder) => readSettings(joinPath(folder, "preprocessor_config.json")));
   const { architectures } = config ?? {};
   return {
-    // Feature extractors of sound have the same file name.
+    // Feature extractors of sound use the same file name, but have a sampling rate.
     preprocessing:
       images === undefined || images.sampling_rate !== undefined ? undefined : fromPreprocessorConfig(images),
-    tokenizer: await first(openTokenizer),
+    tokenizer: await firstFound(openTokenizer),
     classes: classNames(config?.id2label),
     architecture: Array.isArray(architectures) && typeof architectures[0] === "string" ? architectures[0] : undefined,
   };
 }
 
-/** Files that are read here, or by transformers.js. */
+/** Names of the files that Pith or transformers.js read. */
 export const sidecarNames: readonly string[] = [
   "chat_template.jinja",
   "config.json",
@@ -59,24 +64,29 @@ export const sidecarNames: readonly string[] = [
 
 export const sidecarsOf = (modelPath: string): Promise<readonly Named[]> => sidecarsAt(folderOf(modelPath));
 
-/** Returns the sidecar files that the same search would not find from another folder. */
+/** Returns the sidecar files of a model that would not be found from another folder. */
 export async function sidecarsMissingAt(modelPath: string, folder: string): Promise<readonly Named[]> {
   const there = new Map(await sidecarsAt(folder));
   return (await sidecarsOf(modelPath)).filter(([name]) => !there.has(name));
 }
 
-/** Returns links that lead out of their folder: their targets can be private, and results are published. */
+/** Returns links that lead out of their folder. Their targets can be private, whereas results are published. */
 export async function outerLinksAmong(files: readonly Named[]): Promise<readonly Named[]> {
   const areOuter = await Promise.all(files.map(([name, path]) => leavesFolder(folderOf(path), name)));
   return files.filter((_, index) => areOuter[index]);
 }
 
-/** Metadata key of sidecar files that were not copied: "minilm/config.json, minilm/tokenizer.json". */
+/**
+ * The metadata key for sidecar files that were not copied, such as "minilm/config.json, minilm/tokenizer.json".
+ */
 const missingKey = "pith.sidecars";
 
 export const missingSidecars = ({ header }: Recording): string | undefined => header.metadata.get(missingKey);
 
-/** Records the sidecar files that a model's new folder lacks, by folder name, not path. @returns The paths of the files. */
+/**
+ * Records the sidecar files that are missing in a model's new folder. Only folder names are recorded, not
+ * paths. Returns the paths of the files.
+ */
 export async function recordMissingSidecars(model: Recording, source: string, out: string): Promise<readonly string[]> {
   const missing = await sidecarsMissingAt(source, folderOf(out));
   const folders = await Promise.all(missing.map(async ([, path]) => fileNameOf(folderOf(await realPath(path)))));
@@ -95,7 +105,10 @@ async function sidecarsAt(folder: string): Promise<readonly Named[]> {
   return files;
 }
 
-/** Returns the class names by id; undefined if one is a placeholder ("LABEL_0"). */
+/**
+ * Returns the class names in the order of ids; undefined if a name is a placeholder ("LABEL_0") or an id is
+ * missing.
+ */
 function classNames(id2label: unknown): readonly string[] | undefined {
   if (typeof id2label !== "object" || id2label === null) return undefined;
   const names = Object.entries(id2label)
@@ -105,7 +118,7 @@ function classNames(id2label: unknown): readonly string[] | undefined {
   return usable && names.length > 0 ? names.map(({ name }) => name) : undefined;
 }
 
-/** Returns how a model's data sets are opened. */
+/** Returns the options for opening datasets of a model. */
 export function readingFor(
   model: Model,
   sidecars: Sidecars,
@@ -117,7 +130,7 @@ export function readingFor(
   const { length } = stated;
   const window = length ?? Math.min(defaultWindow, tokenizer?.longest ?? defaultWindow);
   const frames = stated.frames ?? fixedFrames(model);
-  // A cache of tokens is also a state, but it is empty at the start of each sequence.
+  // A token cache (KV cache) is a state, too, but it is empty at the start of each sequence.
   const stateful = tokenInput(feeds) === undefined && findStates(model, []).length > 0;
   return {
     inputs: feeds,
@@ -128,9 +141,12 @@ export function readingFor(
   };
 }
 
+/** The default number of tokens per window of running text. */
 const defaultWindow = 128;
 
-/** Returns the sound input: a float input that is not a state. */
+/**
+ * Returns the sound input of a model: the first float input that is not a state, or else the first float input.
+ */
 export function soundInput(model: Model): ModelInput | undefined {
   const states = findStates(model, []).map(({ input }) => input);
   const floats = model.graph.feeds.filter(({ type }) => type?.type === "float32" || type?.type === "float16");
@@ -141,7 +157,7 @@ export function rateInput(inputs: readonly ModelInput[]): ModelInput | undefined
   return inputs.find(({ name, type }) => /^(?:sr|(?:sample|sampling)_?rate)$/i.test(name) && type?.type !== "string");
 }
 
-/** Returns frames as long as the sound input, if the model fixes its length. */
+/** Returns the frame length of the sound input; undefined if the model does not fix it. */
 function fixedFrames(model: Model): FrameOptions | undefined {
   const dims = soundInput(model)?.type?.dims;
   const last = dims?.at(-1);

@@ -1,7 +1,6 @@
 /**
- * Records in a model on which data sets it was trained, so that later tests exclude those samples.
- *
- *     pith.trained-on = [["reviews.tsv",872,"5f0c9a…"]]
+ * Records in a model on which datasets it was trained, so that later tests can exclude these samples:
+ *      pith.trained-on = [["reviews.tsv",872,"5f0c9a…"]]
  */
 import * as v from "valibot";
 import { fileNameOf } from "#platform";
@@ -15,10 +14,14 @@ import type { Recording } from "./preprocessing-spec.ts";
 
 export const trainedKey = "pith.trained-on";
 
-/** An entry: file name, number of samples, their `fingerprint`, and "all" if training used all of them. */
+/**
+ * One record: the file's name, the number of samples, their `fingerprint`, and "all" if training used all
+ * samples.
+ */
 const entry = v.looseTuple([v.string(), v.number(), v.string()]);
 type Entry = v.InferOutput<typeof entry>;
 
+/** Returns the metadata after training on a dataset; undefined if the samples are unknown. */
 export async function trainedEntry(
   model: Recording,
   path: string,
@@ -33,12 +36,15 @@ export async function trainedEntry(
 }
 
 export interface TrainingUse {
-  /** Whether all samples were used, so that none are left for a test. */
+  /** Whether training used all samples, so that none are left for a test. */
   readonly all: boolean;
   readonly text: string;
 }
 
-/** Finds the samples that one of the models was trained on, with the file if its name differs; undefined for none. */
+/**
+ * Returns how one of the models was trained on these samples, naming the file if its name differs; undefined if
+ * none was.
+ */
 export async function findTrainingUse(
   models: readonly Recording[],
   path: string,
@@ -47,8 +53,8 @@ export async function findTrainingUse(
   const entries = models.flatMap(recorded);
   if (testSource === undefined || entries.length === 0) return undefined;
   const samples = await entryOf(path, testSource);
-  const same = entries.filter((used) => isSame(used, samples));
-  const match = same.find(usesAll) ?? same[0];
+  const sameSamples = entries.filter((used) => isSame(used, samples));
+  const match = sameSamples.find(usesAll) ?? sameSamples[0];
   if (match === undefined) return undefined;
   const all = usesAll(match);
   const file = match[0] === samples[0] ? "" : ` (in ${match[0]})`;
@@ -68,10 +74,13 @@ function isSame([, count, print]: Entry, [, otherCount, otherPrint]: Entry): boo
   return count === otherCount && print === otherPrint;
 }
 
-/** Number of hashed samples, because files can be large. */
+/** The maximum number of hashed samples, because files can be large. */
 const maxHashed = 64;
 
-/** Hashes evenly spread samples: images by their files, and without labels, whose numbers depend on the model. */
+/**
+ * Returns a hash of evenly spread samples. Images are hashed by their files. Labels are left out, because class
+ * numbers depend on the model.
+ */
 async function fingerprint(all: IndexedDataset): Promise<string> {
   const count = Math.min(maxHashed, all.count);
   const positions = Uint32Array.from({ length: count }, (_, index) =>
@@ -85,7 +94,10 @@ async function fingerprint(all: IndexedDataset): Promise<string> {
   return (await contentHash(memory(all.name, hashed))).slice(0, 16);
 }
 
-/** Other tools can write any metadata, so invalid entries are ignored. */
+/**
+ * Returns the records in a model's metadata. Invalid ones are ignored, because other tools can write any
+ * metadata.
+ */
 function recorded({ header }: Recording): readonly Entry[] {
   try {
     const parsed: unknown = JSON.parse(header.metadata.get(trainedKey) ?? "[]");

@@ -1,7 +1,8 @@
 /**
- * Reads a user's ES module as a data set. It exports `train` and `test`, or `batches`, or a default: a data set, a function that
- * returns one, or a generator of batches. Functions receive `{ part, size, shuffle, dropLast }`, once per pass. A column of a
- * batch is a nested array or a tensor `{ type, dims, data }`.
+ * Reads a user's ES module as a dataset. The module exports `train` and `test`, or `batches`, or a default.
+ * Each export is a dataset, a function that returns one, or a generator of batches. Functions are called once
+ * per pass with `{ part, size, shuffle, dropLast }`. A column of a batch is a nested array or a tensor `{ type,
+ * dims, data }`.
  */
 
 import { errorMessage, failureOfCode, PithError, truncateList } from "../../core/errors.ts";
@@ -15,17 +16,17 @@ import { isDataset } from "../batches/option.ts";
 import { plainArrays, sampleCount } from "../batches/rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset, Part } from "../batches/types.ts";
 import { labelName, withLabel } from "../files/labels.ts";
-import { isArray, nested, tensorOf } from "../files/nested.ts";
-import { mapParts, ofSamples, readPart, type Source } from "./source.ts";
+import { flattenNested, isArray, tensorOf } from "../files/nested.ts";
+import { mapParts, readPart, type Source, sourceOfSamples } from "./source.ts";
 
 export interface ModuleOptions extends BatchOptions {
   readonly part: Part | undefined;
 }
 
 /**
- * Returns the data set that a loaded module exports, or a split of it.
- * @param inputs of the model: a column with an input's name is not a label.
- * @throws PithError E_DATA if there is none, or not the requested split.
+ * Returns the dataset that a loaded module exports, or a split of it.
+ * @param inputs The inputs of the model. A column with the name of an input is not a label.
+ * @throws PithError E_DATA if the module exports no dataset, or not the requested split.
  */
 export async function fromModule(
   name: string,
@@ -37,7 +38,10 @@ export async function fromModule(
   return readPart(source, source.divisible ? undefined : part);
 }
 
-/** Returns what a loaded module exports: splits, a function for either split, or one data set. @throws as `fromModule` */
+/**
+ * Returns the source that a loaded module exports: splits, a function for both splits, or a single dataset.
+ * @throws PithError as `fromModule` does.
+ */
 export function moduleSource(
   name: string,
   exports: Readonly<Record<string, unknown>>,
@@ -55,7 +59,7 @@ function sourceOf(name: string, exports: Readonly<Record<string, unknown>>, inpu
   const named = isObject(standard) && !isDataset(standard) ? { ...standard, ...exports } : exports;
   const isSplit = named.train !== undefined || named.test !== undefined;
   const single = exports.batches ?? standard;
-  if (!isSplit && isDataset(single)) return ofSamples(checkedDataset(name, single));
+  if (!isSplit && isDataset(single)) return sourceOfSamples(checkedDataset(name, single));
   const read = (part: Part | undefined) => async (): Promise<Dataset> => {
     const key = part ?? "test";
     const value = isSplit ? named[key] : single;
@@ -71,7 +75,11 @@ function sourceOf(name: string, exports: Readonly<Record<string, unknown>>, inpu
   return { owner: name, usual: read(undefined), parts, divisible: false };
 }
 
-/** @param inputs of the model; undefined: labels are named already. @throws PithError E_DATA for any error of the code. */
+/**
+ * Yields the batches of a user's code and checks each one.
+ * @param inputs The inputs of the model; undefined if labels already have their final name.
+ * @throws PithError E_DATA for any error of the code.
+ */
 async function* guardedBatches(
   name: string,
   code: () => unknown,
@@ -108,10 +116,13 @@ async function fromFunction(
   };
 }
 
-/** One checked data set per object: the same object for all splits shows that a module has no splits. */
+/** Checked datasets by the user's object. If both splits are the same object, the module has no splits. */
 const checkedDatasets = new WeakMap<Dataset, Dataset>();
 
-/** Returns a data set that checks a user's object. Data sets that Pith created need no check. */
+/**
+ * Returns a dataset that checks the batches of a user's object. Datasets that Pith created are returned
+ * unchanged.
+ */
 function checkedDataset(module: string, dataset: Dataset): Dataset {
   if (isRegistered(dataset)) return dataset;
   const checked = checkedDatasets.get(dataset) ?? withChecks(module, dataset);
@@ -143,7 +154,9 @@ function requireIterable(value: unknown, name: string): AsyncIterable<unknown> |
   );
 }
 
-/** Unlike a function's, the prototype of a class is not writable. */
+/**
+ * Returns whether a function is a class. Unlike that of a function, the prototype of a class is not writable.
+ */
 const isClass = (value: object): boolean => Object.getOwnPropertyDescriptor(value, "prototype")?.writable === false;
 
 function checkedBatch(value: unknown, place: string, inputs: readonly ModelInput[] | undefined): Batch {
@@ -161,9 +174,12 @@ function checkedBatch(value: unknown, place: string, inputs: readonly ModelInput
   return batch;
 }
 
-/** Integers are classes in a label; other columns have one type in all batches, and inputs convert it. */
+/**
+ * Converts an array to a column. In labels, integers are classes. Other numbers become float64, so that all
+ * batches have one type, and are converted to the model's inputs later.
+ */
 function columnOf(array: ArrayLike<unknown>, place: string, isLabel: boolean): Dense {
-  const tensor = tensorOf(nested(array, place), place);
+  const tensor = tensorOf(flattenNested(array, place), place);
   if (tensor.dims[0] === 0) throw new PithError("E_DATA", `${place}: the array is empty.`);
   if (tensor.type === "string" || isLabel) return tensor;
   return { type: "float64", dims: tensor.dims, data: toFloat64(tensor) };

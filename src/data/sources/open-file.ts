@@ -13,34 +13,41 @@ import { textLines, textOf } from "../files/lines.ts";
 import { npyColumn, npzColumns } from "../files/npy.ts";
 import { csv, jsonl } from "../files/table.ts";
 import { openWav } from "../files/wav.ts";
-import { noTokenizer, type TextTokenizer } from "../text/tokenizer.ts";
+import { missingTokenizerError, type TextTokenizer } from "../text/tokenizer.ts";
 import { type TokenFile, tokensInFile, tokensOfText } from "../text/tokens.ts";
 import { moduleSource } from "./module.ts";
-import { mapParts, ofPart, ofParts, ofSamples, type Source } from "./source.ts";
+import { mapParts, type Source, sourceOfPart, sourceOfParts, sourceOfSamples } from "./source.ts";
 
+/** How the contents of files are read. */
 export interface Reading {
-  /** Inputs of the model: a column with an input's name is fed to it, even "y" or "score", which otherwise is the label. */
+  /**
+   * The inputs of the model. A column with the name of an input is fed to it, even if "y" or "score" would
+   * otherwise be the label.
+   */
   readonly inputs?: readonly ModelInput[];
-  /** Class names for labels that are names. */
+  /** The class names for labels that are names, in the model's order. */
   readonly classes?: readonly string[] | undefined;
-  /** For language models: text is one running text in windows of `length` tokens (128). */
+  /** For language models: reads text as one running text in windows of `length` tokens, 128 by default. */
   readonly running?: {
     readonly tokenizer: TextTokenizer | undefined;
     readonly length?: number;
-    /** Sidecar files that were not copied to the model. */
+    /** Sidecar files that were not copied to the model's folder. */
     readonly missingFiles?: string | undefined;
   };
   readonly frames?: FrameOptions | undefined;
-  /** Receives warnings about skipped contents, as sentences. */
+  /** Is called with warnings about skipped contents, as sentences. */
   readonly warn?: ((text: string) => void) | undefined;
-  /** Receives how contents were understood. */
+  /** Is called with notes about how contents were interpreted, as sentences. */
   readonly note?: ((text: string) => void) | undefined;
 }
 
 export const accepted =
   "Accepted: a folder of images (class folders, labels.csv, train/ and val/), of WAV files, of idx files (MNIST) or CIFAR .bin files; .npz, .npy, .csv, .tsv, .jsonl, .txt, .wav, .jpg, .png, .webp; token ids (name_u16le.bin); an ES module (.mjs, .js, .ts) that exports batches.";
 
-/** Default window: small language models were trained with it, and it suffices to compare large ones. */
+/**
+ * The default number of tokens per window. Small language models were trained with it, and it suffices for
+ * comparing large ones.
+ */
 const defaultWindow = 128;
 
 export async function openSingle(path: string, reading: Reading): Promise<Source> {
@@ -53,21 +60,21 @@ export async function openSingle(path: string, reading: Reading): Promise<Source
     case ".npz":
       return openArrays(path, await npzColumns(source), reading);
     case ".npy":
-      return ofSamples(fromColumns(path, { data: await npyColumn(source) }));
+      return sourceOfSamples(fromColumns(path, { data: await npyColumn(source) }));
     case ".csv":
     case ".tsv":
-      return ofSamples(csv(path, await text(), reading));
+      return sourceOfSamples(csv(path, await text(), reading));
     case ".jsonl":
-      return ofSamples(jsonl(path, await text(), reading));
+      return sourceOfSamples(jsonl(path, await text(), reading));
     case ".wav":
-      return ofPart(path, "test", () => openSounds(path, [path], reading));
+      return sourceOfPart(path, "test", () => openSounds(path, [path], reading));
     case ".txt":
-      return ofPart(path, "test", () => openText(source, reading));
+      return sourceOfPart(path, "test", () => openText(source, reading));
   }
   const head = await source.read(0, Math.min(4, source.size));
-  // An idx file under another name still has its header.
+  // An idx file with another name is recognized by its header.
   if (head[0] === 0 && head[1] === 0 && head.length === 4)
-    return ofSamples(fromColumns(path, { data: await idxColumn(source) }));
+    return sourceOfSamples(fromColumns(path, { data: await idxColumn(source) }));
   throw new PithError("E_DATA", `"${path}" is not a data set in a known format.`, { hint: accepted });
 }
 
@@ -76,7 +83,7 @@ async function openText(source: ByteSource, { running }: Reading): Promise<Datas
   const { tokenizer, length = defaultWindow, missingFiles } = running;
   const { name } = source;
   if (tokenizer !== undefined) return tokensOfText(name, textOf(await readAll(source), name), tokenizer, length);
-  throw noTokenizer(name, missingFiles, ["Or pass token ids in a file called name_u16le.bin."]);
+  throw missingTokenizerError(name, missingFiles, ["Or pass token ids in a file called name_u16le.bin."]);
 }
 
 export async function openTokens(path: string, format: TokenFile, { running }: Reading): Promise<Dataset> {
@@ -93,7 +100,7 @@ export async function openSounds(name: string, paths: readonly string[], reading
   return frames(name, sounds, reading.frames);
 }
 
-/** Opens arrays of a .npz file; x_train, y_train, x_test, y_test are two splits. */
+/** Opens the arrays of a .npz file. The arrays x_train, y_train, x_test and y_test form two splits. */
 function openArrays(path: string, arrays: Readonly<Record<string, Column>>, { inputs }: Reading): Source {
   const labelled = (name: string, columns: Readonly<Record<string, Column>>): Dataset =>
     mapBatches(fromColumns(name, columns), (batch) => withLabel(batch, path, inputs));
@@ -104,5 +111,5 @@ function openArrays(path: string, arrays: Readonly<Record<string, Column>>, { in
   const parts = mapParts({ train: named("train"), test: named("test") }, (columns, part) =>
     columns.length === 0 ? undefined : async () => labelled(`${path} (${part})`, Object.fromEntries(columns)),
   );
-  return parts.train || parts.test ? ofParts(path, parts) : ofSamples(labelled(path, arrays));
+  return parts.train || parts.test ? sourceOfParts(path, parts) : sourceOfSamples(labelled(path, arrays));
 }

@@ -1,4 +1,4 @@
-/** Opens the data set at a path. Its kind is detected by file names; splits never overlap. */
+/** Opens the dataset at a path. File names determine its kind. Splits never overlap. */
 import { extensionOf, fileKind, fileNameOf, folderOf, joinPath, listFolder, openFile } from "#platform";
 import { PithError, truncateList } from "../../core/errors.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
@@ -9,26 +9,29 @@ import { idx, idxFile } from "../files/idx.ts";
 import { filesOfImages, findImageFiles, imageFiles, images, isImageFile, isUnreadImage } from "../images/images.ts";
 import { tokenFile } from "../text/tokens.ts";
 import { accepted, openSingle, openSounds, openTokens, type Reading } from "./open-file.ts";
-import { mapParts, ofPart, ofParts, readPart, type Source } from "./source.ts";
+import { mapParts, readPart, type Source, sourceOfPart, sourceOfParts } from "./source.ts";
 
 export interface SourceReading extends Reading {
-  /** Read the samples in order only (a stream). */
+  /** Whether to read the samples only in order, as a stream. */
   readonly inOrder?: boolean;
 }
 
 export interface OpenDatasetOptions extends SourceReading {
   /**
-   * The requested split; by default the test split. Files and folders are recognized by name (train, test, dev, val …): a
-   * training file includes the test file beside it, a test file stands alone. A table or array without splits is divided 80 : 20,
-   * reproducibly; without `part` all of it is used. Images, texts, tokens and sounds without splits are test samples.
+   * The requested split; the test split by default. Splits are recognized by the names of files and folders
+   * (train, test, dev, val, …).
+   * - A training file includes the test file in the same folder; a test file is read without the training file.
+   * - A table or array without splits is divided 80 : 20, reproducibly. Without `part`, all of it is used.
+   * - Images, texts, tokens and sounds without splits are test samples.
    */
   readonly part?: Part;
 }
 
 /**
- * Opens the data set at a path; `accepted` lists the formats. Images are "image" (uint8 N×C×H×W, or file paths), classes "label"
- * (int64), other columns keep their names.
- * @throws PithError E_DATA for an unknown format, a damaged file, or a missing split; E_FILE if the path does not exist.
+ * Opens the dataset at a path; `accepted` lists the formats. Images are in the column "image" (uint8 N × C × H
+ * × W, or file paths), and classes in "label" (int64). Other columns keep their names.
+ * @throws PithError E_DATA for an unknown format, a damaged file, or a missing split; E_FILE if the path does
+ * not exist.
  * @example
  * const test = await openDataset("mnist/", { part: "test" });
  */
@@ -36,12 +39,15 @@ export async function openDataset(reference: string, { part, ...reading }: OpenD
   return readPart(await openSource(reference, reading), part);
 }
 
-/** Returns the data set, or for a path its training split. */
+/** Returns a given dataset, or the training split of the dataset at a path. */
 export async function trainPart<D extends Dataset | undefined>(data: D | string): Promise<D | Dataset> {
   return typeof data === "string" ? openDataset(data, { part: "train" }) : data;
 }
 
-/** Opens a path without selecting a split. @throws as `openDataset`, except for splits. */
+/**
+ * Opens the data at a path without selecting a split.
+ * @throws PithError as `openDataset` does, except for missing splits.
+ */
 export async function openSource(reference: string, { inOrder, ...reading }: SourceReading): Promise<Source> {
   const source = await (await layoutOf(reference)).open(reading);
   if (inOrder !== true) return source;
@@ -49,12 +55,15 @@ export async function openSource(reference: string, { inOrder, ...reading }: Sou
   return { ...source, usual: ordered(source.usual), parts: mapParts(source.parts, ordered) };
 }
 
-/** Returns the files that `openDataset` reads at a path, for all splits. @throws PithError as `openDataset` for a path without data. */
+/**
+ * Returns the files that `openDataset` reads at a path, for all splits.
+ * @throws PithError as `openDataset` does for a path without data.
+ */
 export async function dataFiles(reference: string): Promise<readonly string[]> {
   return (await layoutOf(reference)).files();
 }
 
-/** The data at a path: the files of all splits, and how they are opened. */
+/** The kind of data at a path: which files it consists of, for all splits, and how they are opened. */
 interface Layout {
   files(): Promise<readonly string[]>;
   open(reading: Reading): Promise<Source>;
@@ -78,7 +87,7 @@ async function layoutOf(reference: string): Promise<Layout> {
   }
   const named = namedPart(name);
   if (cifarFile(name) !== undefined || named === undefined || !isDataFile(name)) return fileLayout(reference);
-  // A training file includes the test file beside it; a test file stands alone.
+  // A training file includes the test file in the same folder; a test file is read without the training file.
   const siblings = named.part === "train" ? namesOf(await listFolder(folder), named.family) : {};
   return namedLayout(reference, folder, { ...siblings, [named.part]: name }, named.part);
 }
@@ -101,18 +110,21 @@ async function layoutOfFolder(folder: string): Promise<Layout> {
   if ((await findImageFiles(folder)) !== undefined)
     return {
       files: () => filesOfImages(folder),
-      open: async (reading) => ofPart(folder, "test", () => images(folder, reading)),
+      open: async (reading) => sourceOfPart(folder, "test", () => images(folder, reading)),
     };
   const sounds = names.filter((name) => extensionOf(name) === ".wav").map((name) => joinPath(folder, name));
   if (sounds.length > 0)
     return {
       files: async () => sounds,
-      open: async (reading) => ofPart(folder, "test", () => openSounds(folder, sounds, reading)),
+      open: async (reading) => sourceOfPart(folder, "test", () => openSounds(folder, sounds, reading)),
     };
   return layoutOfTables(folder, names);
 }
 
-/** Selects the files of one data set: train.csv and dev.csv, or the only one of its kind. .txt files beside tables are notes. */
+/**
+ * Selects the files of one dataset among tables and arrays: files such as train.csv and dev.csv, or the only
+ * file. If there are tables, .txt files in the same folder are ignored.
+ */
 function layoutOfTables(folder: string, names: readonly string[]): Layout {
   const files = names.filter(isDataFile);
   const tables = files.filter((name) => extensionOf(name) !== ".txt");
@@ -138,7 +150,7 @@ function namedLayout(owner: string, folder: string, names: Names, usual?: Part):
     files: async () => Object.values(paths),
     open: async (reading) => {
       const open = (path: string) => async () => (await openFileAt(path, reading)).usual();
-      return ofParts(owner, mapParts(paths, open), usual);
+      return sourceOfParts(owner, mapParts(paths, open), usual);
     },
   };
 }
@@ -152,12 +164,12 @@ function foldersLayout(folder: string, names: Names): Layout {
     },
     async open(reading) {
       const open = (path: string) => async () => (await (await layoutOfFolder(path)).open(reading)).usual();
-      return ofParts(folder, mapParts(paths, open));
+      return sourceOfParts(folder, mapParts(paths, open));
     },
   };
 }
 
-/** Creates the layout of files whose names tell their split; several files form a split. */
+/** Creates the layout of files whose names contain their split. A split can consist of several files. */
 function groupedLayout<F extends PartFile>(
   folder: string,
   files: readonly F[],
@@ -166,7 +178,7 @@ function groupedLayout<F extends PartFile>(
 ): Layout {
   const groups: { readonly [part in Part]?: F[] } = Object.fromEntries(groupBy(files, ({ part }) => part));
   const parts = mapParts(groups, (group, part) => () => open(group, `${folder} (${part})`, part));
-  return { files: async () => files.map(({ path }) => path), open: async () => ofParts(folder, parts, usual) };
+  return { files: async () => files.map(({ path }) => path), open: async () => sourceOfParts(folder, parts, usual) };
 }
 
 interface PartFile {
@@ -219,10 +231,10 @@ function isDataFile(name: string): boolean {
 async function openFileAt(path: string, reading: Reading): Promise<Source> {
   const record = cifarFile(fileNameOf(path));
   if (record !== undefined)
-    return ofPart(path, record.part, async () => cifar(path, [await openFile(path)], record.labels));
+    return sourceOfPart(path, record.part, async () => cifar(path, [await openFile(path)], record.labels));
   const tokens = tokenFile(fileNameOf(path));
-  if (tokens !== undefined) return ofPart(path, "test", () => openTokens(path, tokens, reading));
-  if (isImageFile(path)) return ofPart(path, "test", async () => imageFiles(path, [path]));
+  if (tokens !== undefined) return sourceOfPart(path, "test", () => openTokens(path, tokens, reading));
+  if (isImageFile(path)) return sourceOfPart(path, "test", async () => imageFiles(path, [path]));
   return openSingle(path, reading);
 }
 
@@ -235,7 +247,10 @@ async function partFolders(folder: string, names: readonly string[]): Promise<Na
   return folders.length === 0 ? undefined : namesOf(folders, "*");
 }
 
-/** Words in names of training files, then of test files, each by priority. */
+/**
+ * Words in the names of training splits. `partWords` continues with those of test splits, in descending
+ * priority.
+ */
 const trainWords = ["train", "training"];
 const partWords = [...trainWords, "test", "testing", "dev", "val", "valid", "validation", "eval"];
 
@@ -243,13 +258,16 @@ const pattern = new RegExp(`(^|[._-])(${partWords.join("|")})(?=[._-]|$)`, "i");
 
 interface NamedPart {
   readonly part: Part;
-  /** The name without split and row count: files of one family are splits of one data set. */
+  /**
+   * The name without its split and number of rows. Files with equal names of this kind are splits of one
+   * dataset.
+   */
   readonly family: string;
-  /** Priority: "test" precedes "dev". */
+  /** The priority among names of one split, where lower is better: "test" precedes "dev". */
   readonly rank: number;
 }
 
-/** Returns the split in a file or folder name; undefined without one. */
+/** Returns the split that the name of a file or folder contains; undefined if there is none. */
 function namedPart(name: string): NamedPart | undefined {
   const [, before = "", word] = pattern.exec(name) ?? [];
   if (word === undefined) return undefined;
@@ -258,12 +276,12 @@ function namedPart(name: string): NamedPart | undefined {
   return { part: rank < trainWords.length ? "train" : "test", family: family.toLowerCase(), rank };
 }
 
-/** Returns the name with the highest priority for each split. */
+/** Returns, for each split, the name with the highest priority. */
 function namesOf(names: readonly string[], family: string): Names {
-  const members = names.flatMap((name) => {
+  const candidates = names.flatMap((name) => {
     const named = namedPart(name);
     return named?.family === family ? [{ ...named, name }] : [];
   });
-  const best = members.sort((a, b) => a.rank - b.rank).toReversed();
+  const best = candidates.sort((a, b) => a.rank - b.rank).toReversed();
   return mapParts<string, string>(Object.fromEntries(best.map(({ part, name }) => [part, name])), (name) => name);
 }

@@ -3,12 +3,17 @@ import { isIndexed } from "../batches/indexed.ts";
 import { split } from "../batches/select.ts";
 import type { Dataset, Part } from "../batches/types.ts";
 
+/** The data at a path before a split is selected. */
 export interface Source {
-  /** Name for error messages. */
+  /** The name of the source, for error messages. */
   readonly owner: string;
+  /** Opens the samples that are used if no split is requested. */
   usual(): Promise<Dataset>;
   readonly parts: { readonly [part in Part]?: () => Promise<Dataset> };
-  /** Whether there are no splits and any sample can be used to train or test; other data without splits is for testing. */
+  /**
+   * Whether the source has no splits, and any sample can be used for training or testing. Other data without
+   * splits is for testing.
+   */
   readonly divisible: boolean;
 }
 
@@ -26,22 +31,26 @@ export function mapParts<A, B>(
   return Object.fromEntries(entries);
 }
 
-/** Creates a source of splits; the default is the test split. */
-export function ofParts(owner: string, parts: Source["parts"], usualPart: Part = "test"): Source {
+/** Creates a source with splits. By default, its usual samples are those of the test split. */
+export function sourceOfParts(owner: string, parts: Source["parts"], usualPart: Part = "test"): Source {
   const usual = parts[usualPart] ?? parts.train;
   if (usual === undefined) throw new Error(`${owner} has no parts.`);
   return { owner, usual, parts, divisible: false };
 }
 
-export function ofPart(owner: string, part: Part, read: () => Promise<Dataset>): Source {
-  return ofParts(owner, { [part]: read });
+export function sourceOfPart(owner: string, part: Part, read: () => Promise<Dataset>): Source {
+  return sourceOfParts(owner, { [part]: read });
 }
 
-export function ofSamples(dataset: Dataset): Source {
+export function sourceOfSamples(dataset: Dataset): Source {
   return { owner: dataset.name, usual: async () => dataset, parts: {}, divisible: true };
 }
 
-/** Returns a split, or the default one. @param tested returns the number of test samples of a divided set. @throws PithError E_DATA */
+/**
+ * Returns a split, or the usual samples if `part` is undefined.
+ * @param tested Returns the number of test samples if the source has to be divided.
+ * @throws PithError E_DATA
+ */
 export async function readPart(
   { owner, usual, parts, divisible }: Source,
   part: Part | undefined,
@@ -50,16 +59,19 @@ export async function readPart(
   if (part === undefined) return usual();
   const { [part]: read } = parts;
   if (read !== undefined) return read();
-  if (divisible) return portion(await usual(), part, tested);
+  if (divisible) return splitOff(await usual(), part, tested);
   const available = partNames.filter((name) => parts[name] !== undefined).join(" and ");
   throw new PithError("E_DATA", `"${owner}" has no ${part} part, only ${available}.`);
 }
 
-/** Number of test samples of a divided set: a fifth, drawn with seed 0. */
+/** Returns the number of test samples when a dataset is divided: a fifth. It can be fractional. */
 export const defaultTestCount = (count: number): number => 0.2 * count;
 
-/** @throws PithError E_DATA for the training split of too few samples, which are all test samples. */
-function portion(dataset: Dataset, part: Part, tested: (count: number) => number): Dataset {
+/**
+ * Returns the training or test samples of a dataset without splits, with seed 0.
+ * @throws PithError E_DATA for the training samples if there are too few samples to divide.
+ */
+function splitOff(dataset: Dataset, part: Part, tested: (count: number) => number): Dataset {
   if (!isIndexed(dataset)) return dataset;
   const share = tested(dataset.count) / Math.max(1, dataset.count);
   const [train = dataset, test = dataset] = split(dataset, [1 - share, share], 0);

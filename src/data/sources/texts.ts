@@ -1,17 +1,20 @@
-/** Reads the texts of a file for generative models: lines of a .txt, or a column of a table. */
+/** Reads the texts of a file for generative models: the lines of a .txt file, or a column of a table. */
 import { fileKind, readText } from "#platform";
 import { textColumns, unusualTextColumn } from "../text/sequences.ts";
 import { openDataset } from "./open.ts";
 
 export interface Texts {
   readonly texts: readonly string[];
-  /** The column, if its name does not say that it is text. */
+  /** The column of the texts, if its name is not a common name of text columns. */
   readonly column?: string | undefined;
 }
 
-const rows = 1024;
+const batchRows = 1024;
 
-/** @returns no texts for other files. @throws PithError E_DATA as `openDataset`, and for ambiguous columns. */
+/**
+ * Returns the texts of a file; none for other kinds of files.
+ * @throws PithError E_DATA as `openDataset` does, and if the column of texts is ambiguous.
+ */
 export async function textsIn(path: string): Promise<Texts> {
   if ((await fileKind(path)) !== "file") return { texts: [] };
   if (path.endsWith(".txt")) return { texts: (await readText(path)).split("\n").filter((line) => line.trim() !== "") };
@@ -19,7 +22,7 @@ export async function textsIn(path: string): Promise<Texts> {
   const dataset = await openDataset(path);
   const texts: string[] = [];
   let column: string | undefined;
-  for await (const batch of dataset.batches({ size: rows })) {
+  for await (const batch of dataset.batches({ size: batchRows })) {
     const [name = ""] = textColumns(batch, dataset.name) ?? [];
     const dense = batch[name];
     if (texts.length === 0) column = unusualTextColumn(batch, dataset.name);

@@ -1,7 +1,11 @@
 /**
- * Converts texts and tokens to transformer inputs. Texts are padded to the longest of the batch, or to the model's fixed length.
- * attention_mask is 1 for tokens; position_ids count them from 0; token_type_ids distinguish the texts of a pair; the cache
- * (past_key_values) is empty. For language models the label of a token is the next one, −100 without one.
+ * Converts texts and tokens to the inputs of transformers. Texts are padded to the longest one of the batch, or
+ * to the fixed length of the model.
+ * - attention_mask is 1 for tokens.
+ * - position_ids count tokens from 0.
+ * - token_type_ids distinguish the two texts of a pair.
+ * - The cache (past_key_values) is empty.
+ * For language models, the label of a token is the next token, or −100 if there is none.
  */
 import { PithError, truncateList } from "../../core/errors.ts";
 import { type Dim, dimsText } from "../../core/tensor/dims.ts";
@@ -13,21 +17,29 @@ import { attentionMask } from "../batches/rows.ts";
 import { take } from "../batches/select.ts";
 import type { Dataset, IndexedDataset } from "../batches/types.ts";
 import { imageFiles } from "../images/image-batches.ts";
-import { createTokenizer, type Encoding, noTokenizer, type TextTokenizer, type TokenizerFiles } from "./tokenizer.ts";
+import {
+  createTokenizer,
+  type Encoding,
+  missingTokenizerError,
+  type TextTokenizer,
+  type TokenizerFiles,
+} from "./tokenizer.ts";
 
 export interface SequenceOptions {
-  /** Undefined for data that is already tokenized. */
+  /** The tokenizer; undefined if the data is already tokenized. */
   readonly tokenizer?: TextTokenizer | undefined;
-  /** Maximum tokens of a text, beyond which it is truncated; default: the model's maximum. */
+  /** The maximum number of tokens of a text, beyond which it is truncated. By default the model's maximum. */
   readonly length?: number | undefined;
+  /** Sidecar files that were not copied to the model's folder, for an error message. */
   readonly missingFiles?: string | undefined;
-  /** Whether the model predicts the next token, so that labels follow from the tokens. */
+  /** Whether the model predicts the next token, so that labels are derived from the tokens. */
   readonly language?: boolean;
 }
 
 /**
- * Converts texts (columns of text, see `textColumns`) or tokens ("tokens", int64 N×T) to a model's inputs.
- * @throws PithError E_DATA, on reading, if neither text nor a column of its name provides an input.
+ * Converts texts (see `textColumns`) or tokens (column "tokens", int64 N × T) to a model's inputs.
+ * @throws PithError On reading: E_DATA if an input can be derived neither from text nor from a column of its
+ * name.
  * @example
  * const tokenizer = await openTokenizer("minilm");
  * if (tokenizer === undefined) throw new Error("minilm has no tokenizer.json");
@@ -61,7 +73,7 @@ export function tokenization(
   return (batch) => tokenizeBatch(batch, inputs, options, owner);
 }
 
-/** Column names of text pairs in public data sets. */
+/** Column names of text pairs in public datasets. */
 const pairNames = [
   ["text", "text_pair"],
   ["sentence1", "sentence2"],
@@ -72,9 +84,13 @@ const pairNames = [
   ["query", "passage"],
   ["query", "document"],
 ] as const;
-const singles = ["text", "sentence", "content", "review", "query", "question", "prompt", "input"] as const;
+/** Column names of single texts in public datasets, in descending priority. */
+const singleNames = ["text", "sentence", "content", "review", "query", "question", "prompt", "input"] as const;
 
-/** Returns the one or two text columns of a batch; undefined without text. @throws PithError E_DATA if they are ambiguous. */
+/**
+ * Returns the names of the one or two text columns of a batch; undefined if it has no text.
+ * @throws PithError E_DATA if it is ambiguous which columns to use.
+ */
 export function textColumns(batch: Batch, owner: string): readonly [string] | readonly [string, string] | undefined {
   const files = imageFiles(batch);
   const texts = Object.keys(batch).filter(
@@ -87,7 +103,7 @@ export function textColumns(batch: Batch, owner: string): readonly [string] | re
     const [text, pair] = names.map((name) => lower.get(name));
     if (text !== undefined && pair !== undefined) return [text, pair];
   }
-  for (const name of singles) {
+  for (const name of singleNames) {
     const column = lower.get(name);
     if (column !== undefined) return [column];
   }
@@ -97,10 +113,13 @@ export function textColumns(batch: Batch, owner: string): readonly [string] | re
   });
 }
 
-/** Returns the only text column if its name is not a common name of text columns. @throws PithError E_DATA as `textColumns`, or for numbers. */
+/**
+ * Returns the only text column if its name is not a common name of text columns.
+ * @throws PithError E_DATA as `textColumns` does, or if the column contains only numbers.
+ */
 export function unusualTextColumn(batch: Batch, owner: string): string | undefined {
   const [column, pair] = textColumns(batch, owner) ?? [];
-  if (column === undefined || pair !== undefined || singles.some((name) => name === column.toLowerCase()))
+  if (column === undefined || pair !== undefined || singleNames.some((name) => name === column.toLowerCase()))
     return undefined;
   const dense = batch[column];
   const cells = dense?.type === "string" ? dense.data : [];
@@ -111,7 +130,7 @@ export function unusualTextColumn(batch: Batch, owner: string): string | undefin
   return column;
 }
 
-/** Returns the input of token ids: by name, or the only integer input N×T. */
+/** Returns the input for token ids: one with a usual name, or else the only integer input of shape N × T. */
 export function tokenInput(inputs: readonly ModelInput[]): ModelInput | undefined {
   const named = inputs.find(({ name }) => /^(?:input[_.]?ids?|ids|tokens?|input_tokens)(?::\d+)?$/i.test(name));
   if (named !== undefined) return named;
@@ -122,20 +141,23 @@ export function tokenInput(inputs: readonly ModelInput[]): ModelInput | undefine
   return fitting.length === 1 ? fitting[0] : undefined;
 }
 
-/** Returns whether a model scores all next tokens at every token. `architecture` comes from config.json. */
+/**
+ * Returns whether a model scores all possible next tokens at every token.
+ * @param architecture The architecture in config.json.
+ */
 export function isLanguageModel(
   inputs: readonly ModelInput[],
   outputs: readonly ModelInput[],
   vocabularySize: number | undefined,
   architecture: string | undefined,
 ): boolean {
-  const takes = tokenInput(inputs)?.type?.dims;
-  if (takes?.length !== 2 || (architecture !== undefined && !/CausalLM|LMHead/.test(architecture))) return false;
-  const answer = outputs.find(({ name }) => name === "logits") ?? outputs[0];
-  const dims = answer?.type?.dims;
+  const inputDims = tokenInput(inputs)?.type?.dims;
+  if (inputDims?.length !== 2 || (architecture !== undefined && !/CausalLM|LMHead/.test(architecture))) return false;
+  const scores = outputs.find(({ name }) => name === "logits") ?? outputs[0];
+  const dims = scores?.type?.dims;
   const classes = dims?.[2];
   if (dims?.length !== 3 || typeof classes !== "number") return false;
-  // With few classes, the model is a tagger.
+  // A model with few classes labels tokens (tagging) instead.
   return vocabularySize === undefined ? classes > 64 : classes >= vocabularySize;
 }
 
@@ -175,8 +197,9 @@ function tokenizeBatch(batch: Batch, inputs: readonly ModelInput[], options: Seq
     else if (/^past|past_key|cache/i.test(input.name)) fed[input.name] = emptyCache(input, rows.length);
     else if (column !== undefined) fed[input.name] = column;
   }
-  const present = batch.tokens === undefined && options.language === true ? undefined : batch.label;
-  const label = options.language === true ? (present ?? grid(({ ids }, at) => ids[at + 1] ?? -100, -100)) : present;
+  const existingLabel = batch.tokens === undefined && options.language === true ? undefined : batch.label;
+  const label =
+    options.language === true ? (existingLabel ?? grid(({ ids }, at) => ids[at + 1] ?? -100, -100)) : existingLabel;
   return label === undefined ? fed : { ...fed, label };
 }
 
@@ -192,7 +215,7 @@ function encodings(batch: Batch, target: ModelInput, options: SequenceOptions, o
   const columns = textColumns(batch, owner);
   const { tokenizer } = options;
   if (columns === undefined) throw new PithError("E_DATA", `${owner} contains no text.`);
-  if (tokenizer === undefined) throw noTokenizer(owner, options.missingFiles);
+  if (tokenizer === undefined) throw missingTokenizerError(owner, options.missingFiles);
   const declared = target.type?.dims?.[1];
   const longest = options.length ?? (typeof declared === "number" ? declared : tokenizer.longest);
   const [first, second] = columns.map((name) => batch[name]);
@@ -201,7 +224,10 @@ function encodings(batch: Batch, target: ModelInput, options: SequenceOptions, o
   return texts.map((text, row) => tokenizer.encode(text, pairs[row], longest));
 }
 
-/** Returns an empty cache: the first of two free axes counts samples, the other tokens. */
+/**
+ * Returns an empty cache. Its first axis counts samples, and a second axis of unknown size counts tokens, which
+ * are 0.
+ */
 function emptyCache(input: ModelInput, count: number): Dense {
   const dims = input.type?.dims;
   const type = input.type?.type ?? "float32";
@@ -221,15 +247,16 @@ function emptyCache(input: ModelInput, count: number): Dense {
     : { type, dims: empty, data: new Uint16Array() };
 }
 
+/** The maximum number of samples that `unknownShare` reads. */
 const maxSamples = 256;
 
-/** Returns the share of tokens that a tokenizer does not know in the first samples, without marks; 0 without tokens. */
+/** Returns the share of unknown tokens in the first samples, without marks; 0 if there are no tokens. */
 export async function unknownShare(dataset: Dataset, tokenizer: TextTokenizer): Promise<number> {
-  let [unknown, all] = [0, 0];
+  let [unknown, total] = [0, 0];
   if (tokenizer.unknown === undefined) return 0;
   const count = (ids: readonly number[]): void => {
     for (const id of ids) unknown += Number(id === tokenizer.unknown);
-    all += ids.length;
+    total += ids.length;
   };
   for await (const batch of take(dataset, maxSamples).batches({ size: 64 })) {
     const { tokens } = batch;
@@ -239,5 +266,5 @@ export async function unknownShare(dataset: Dataset, tokenizer: TextTokenizer): 
       if (column?.type === "string") for (const text of column.data) count(tokenizer.plain(text));
     }
   }
-  return all === 0 ? 0 : unknown / all;
+  return total === 0 ? 0 : unknown / total;
 }

@@ -1,4 +1,7 @@
-/** Tokenizes text by tokenizer.json (Hugging Face). Truncation keeps the marks ([CLS] … [SEP]) and cuts the longer of two texts. */
+/**
+ * Tokenizes text as tokenizer.json (Hugging Face) describes. Truncation keeps marks such as [CLS] and [SEP],
+ * and shortens the longer one of two texts.
+ */
 
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { fileKind, folderOf, joinPath, readText } from "#platform";
@@ -7,37 +10,41 @@ import { isDeeper, isObject, type PlainObject } from "../../core/plain.ts";
 
 export interface Encoding {
   readonly ids: readonly number[];
-  /** 0 for the first text of a pair, 1 for the second. */
+  /** For each token, 0 if it belongs to the first text of a pair, 1 for the second. */
   readonly types: readonly number[];
 }
 
 export interface TextTokenizer {
   readonly name: string;
   readonly vocabularySize: number;
-  /** Maximum tokens of the model; undefined if no file specifies it. */
+  /** The maximum number of tokens that the model accepts; undefined if no file states it. */
   readonly longest: number | undefined;
+  /** The id of padding tokens. */
   readonly padding: number;
   readonly paddingSide: "left" | "right";
   /** The id of unknown tokens; undefined if the vocabulary covers all text. */
   readonly unknown?: number | undefined;
-  /** Arguments of `createTokenizer`; absent for custom tokenizers, which stay in their thread. */
+  /**
+   * The arguments of `createTokenizer`. Undefined for custom tokenizers, which cannot be sent to other threads.
+   */
   readonly files?: TokenizerFiles;
-  /** Encodes one or two texts with their marks, in at most `longest` tokens. */
+  /** Encodes one or two texts with marks. The result has at most `longest` tokens. */
   encode(text: string, pair?: string, longest?: number): Encoding;
-  /** Encodes a text without marks. */
+  /** Encodes a text without marks such as [CLS]. */
   plain(text: string): readonly number[];
 }
 
 /** The name of tokenizer.json, and the contents of tokenizer.json, tokenizer_config.json and config.json. */
 export type TokenizerFiles = readonly [name: string, file: PlainObject, settings: PlainObject, model: PlainObject];
 
-/** transformers writes 10^30 for an unlimited length. */
+/** Lengths from this value on mean "unlimited", for which transformers writes 10³⁰. */
 const noLimit = 1e6;
 
 /**
- * Opens the tokenizer in a folder; undefined without tokenizer.json.
- * @throws PithError E_DATA if it is invalid.
- * @example const tokenizer = await openTokenizer("minilm");
+ * Opens the tokenizer in a folder; returns undefined if the folder has no tokenizer.json.
+ * @throws PithError E_DATA if the tokenizer is invalid.
+ * @example
+ * const tokenizer = await openTokenizer("minilm");
  */
 export async function openTokenizer(folder: string): Promise<TextTokenizer | undefined> {
   const path = joinPath(folder, "tokenizer.json");
@@ -50,14 +57,20 @@ export async function openTokenizer(folder: string): Promise<TextTokenizer | und
   return createTokenizer(path, file ?? {}, settings ?? {}, model ?? {});
 }
 
-/** Opens the tokenizer beside a model or in the folder above (`minilm/onnx/model.onnx`, `minilm/tokenizer.json`). */
+/**
+ * Opens the tokenizer in a model's folder or in its parent folder (`minilm/onnx/model.onnx`,
+ * `minilm/tokenizer.json`).
+ */
 export async function tokenizerBeside(modelPath: string): Promise<TextTokenizer | undefined> {
   const folder = folderOf(modelPath);
   return (await openTokenizer(folder)) ?? (await openTokenizer(joinPath(folder, "..")));
 }
 
-/** @param missingFiles the sidecar files that were not copied to the model, as it records them. */
-export function noTokenizer(
+/**
+ * Returns the error for text data without a tokenizer.
+ * @param missingFiles Sidecar files that were not copied to the model's folder, as the model records them.
+ */
+export function missingTokenizerError(
   name: string,
   missingFiles: string | undefined,
   otherAdvice: readonly string[] = [],
@@ -71,10 +84,13 @@ export function noTokenizer(
   });
 }
 
-/** Maximum nesting of settings: code that reads them is recursive. */
+/** The maximum nesting of settings, because the code that reads them is recursive. */
 const maxDepth = 100;
 
-/** Reads a JSON object; undefined if the file does not exist. @throws PithError E_DATA for other contents. */
+/**
+ * Reads a JSON object from a file; returns undefined if the file does not exist.
+ * @throws PithError E_DATA if the file contains anything else.
+ */
 export async function readSettings(path: string): Promise<PlainObject | undefined> {
   if ((await fileKind(path)) !== "file") return undefined;
   let parsed: unknown;
@@ -90,7 +106,10 @@ export async function readSettings(path: string): Promise<PlainObject | undefine
   throw new PithError("E_DATA", `${path} should hold an object.`);
 }
 
-/** Creates a tokenizer from its files. @throws PithError E_DATA for an unknown kind. */
+/**
+ * Creates a tokenizer from the contents of its files.
+ * @throws PithError E_DATA for an unsupported kind.
+ */
 export function createTokenizer(
   name: string,
   file: PlainObject,
@@ -111,7 +130,7 @@ export function createTokenizer(
     throw new PithError("E_DATA", text, { cause });
   }
   const unknown = unknownId(library, vocabularyModel);
-  // The library returns no id for words that a whole-word vocabulary lacks.
+  // For words that a vocabulary of whole words lacks, the library returns undefined instead of an id.
   const checkedIds = (ids: readonly (number | undefined)[]): readonly number[] =>
     ids.map((id = unknown ?? 0) => {
       if (Number.isSafeInteger(id)) return id;
@@ -144,7 +163,7 @@ export function createTokenizer(
   };
 }
 
-/** Truncates the texts inside their marks. */
+/** Shortens the texts between their marks until the encoding has `longest` tokens. */
 function truncate(
   { ids, types }: Encoding,
   first: readonly number[],
@@ -154,7 +173,7 @@ function truncate(
   const marks = ids.length - first.length - second.length;
   const firstAt = positionOf(ids, first, 0);
   const secondAt = second.length === 0 ? ids.length : positionOf(ids, second, firstAt + first.length);
-  // Marks between the texts require plain truncation.
+  // If the texts cannot be found in the encoding, the end of the encoding is cut off.
   if (marks < 0 || marks > longest || firstAt < 0 || secondAt < 0) {
     return { ids: ids.slice(0, longest), types: types.slice(0, longest) };
   }
@@ -163,11 +182,11 @@ function truncate(
     if (keptFirst >= keptSecond) keptFirst--;
     else keptSecond--;
   }
-  const stays = (_: number, at: number): boolean => {
+  const isKept = (_: number, at: number): boolean => {
     if (at >= firstAt && at < firstAt + first.length) return at < firstAt + keptFirst;
     return at < secondAt + keptSecond || at >= secondAt + second.length;
   };
-  return { ids: ids.filter(stays), types: types.filter(stays) };
+  return { ids: ids.filter(isKept), types: types.filter(isKept) };
 }
 
 function positionOf(ids: readonly number[], part: readonly number[], from: number): number {
@@ -185,7 +204,7 @@ function paddingId(library: LibraryTokenizer, settings: PlainObject, model: Plai
   return Number.isSafeInteger(model.pad_token_id) ? Number(model.pad_token_id) : 0;
 }
 
-/** Returns the id of unknown tokens: by token, or by index if the vocabulary is a list. */
+/** Returns the id of unknown tokens. It is stated as a token, or as an index if the vocabulary is a list. */
 function unknownId(library: LibraryTokenizer, { unk_token: token, unk_id: id }: PlainObject): number | undefined {
   if (typeof id === "number") return id;
   return typeof token === "string" ? library.token_to_id(token) : undefined;

@@ -1,6 +1,7 @@
 /**
- * Running text for language models: consecutive windows of n tokens, labeled with the next token. The remainder is dropped. File
- * names of independent sequences contain their size (`_64x120_u16le.bin`); their last tokens have no label (−100).
+ * Divides running text for language models into consecutive windows of n tokens. Each token is labeled with the
+ * next one, and remaining tokens are dropped. Files of independent sequences contain their number and length in
+ * the name (`_64x120_u16le.bin`). The last token of such a sequence has the label −100 (none).
  */
 
 import { PithError } from "../../core/errors.ts";
@@ -11,12 +12,16 @@ import type { IndexedDataset } from "../batches/types.ts";
 import type { TextTokenizer } from "./tokenizer.ts";
 
 export interface TokenFile {
+  /** The bytes per token. */
   readonly width: 2 | 4;
-  /** Number and length of independent sequences. */
+  /** The number and length of independent sequences; undefined for running text. */
   readonly sequences: readonly [count: number, length: number] | undefined;
 }
 
-/** train_u16le.bin, val_uint16.bin, eval_64x120_u16le.bin: token ids as little-endian numbers. */
+/**
+ * Matches names of files with token ids as little-endian integers: train_u16le.bin, val_uint16.bin,
+ * eval_64x120_u16le.bin.
+ */
 const pattern = /(?:^|[._-])(?:(\d+)x(\d+)[._-])?u(?:int)?(16|32)(?:le)?\.bin$/i;
 
 export function tokenFile(name: string): TokenFile | undefined {
@@ -36,8 +41,9 @@ interface Tokens {
 const noLabel = -100n;
 
 /**
- * Returns the windows of a file of token ids: "tokens", int64 [N, length], and "label", the next token of each.
- * @throws PithError E_DATA if the file is too short, or its size does not match its name.
+ * Returns the windows of a file of token ids, with the columns "tokens" (int64 [N, length]) and "label" (the
+ * next token for each token).
+ * @throws PithError E_DATA if the file is too short, or if its size does not match its name.
  */
 export function tokensInFile(source: ByteSource, format: TokenFile, length: number): IndexedDataset {
   const { width, sequences } = format;
@@ -64,7 +70,10 @@ export function tokensInFile(source: ByteSource, format: TokenFile, length: numb
   throw new PithError("E_DATA", `${source.name} holds ${count} tokens, its name says ${rows} × ${columns}.`);
 }
 
-/** Returns windows as `tokensInFile`, at four bytes per token. @throws PithError E_DATA if the text is too short for a window. */
+/**
+ * Returns the windows of a text in the form of `tokensInFile`. The token ids need four bytes of memory each.
+ * @throws PithError E_DATA if the text is too short for a window.
+ */
 export function tokensOfText(name: string, text: string, tokenizer: TextTokenizer, length: number): IndexedDataset {
   let ids = new Uint32Array(Math.ceil(text.length / 3) + 16);
   let count = 0;
@@ -81,10 +90,13 @@ export function tokensOfText(name: string, text: string, tokenizer: TextTokenize
   return windows(name, { count, read: (start, end) => ids.subarray(start, end) }, length, true);
 }
 
-/** Characters tokenized at a time, so that a tokenizer need not process a whole book. */
+/**
+ * The minimum number of characters that are tokenized at a time, so that a tokenizer does not process a whole
+ * book at once.
+ */
 const pieceLength = 2 ** 16;
 
-/** Yields pieces that begin at line starts, where tokens begin, too. */
+/** Yields pieces of a text that begin at the start of a line, which is also the start of a token. */
 export function* pieces(text: string): Iterable<string> {
   let start = 0;
   while (start < text.length) {
@@ -97,7 +109,10 @@ export function* pieces(text: string): Iterable<string> {
   }
 }
 
-/** Returns windows of `length` tokens; `followed`: the next token labels the last one. */
+/**
+ * Returns windows of `length` tokens.
+ * @param followed Whether the token after a window is the label of the window's last token.
+ */
 function windows(name: string, tokens: Tokens, length: number, followed: boolean): IndexedDataset {
   const count = Math.floor((tokens.count - (followed ? 1 : 0)) / length);
   if (count < 1) {

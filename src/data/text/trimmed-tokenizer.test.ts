@@ -6,8 +6,8 @@ import {
   keptIds,
   requireSameTokens,
   type TokenizerContents,
-  trimmedConfig,
-  trimmedTokenizer,
+  trimConfig,
+  trimTokenizer,
 } from "./trimmed-tokenizer.ts";
 
 const special = (id: number, content: string) => ({
@@ -101,7 +101,7 @@ function trimmed(contents: TokenizerContents, texts: readonly string[]) {
     contents,
     texts.flatMap((text) => before.encode(text).ids),
   );
-  const smaller = trimmedTokenizer(contents, kept);
+  const smaller = trimTokenizer(contents, kept);
   return { before, kept, smaller, after: tokenizer(smaller) };
 }
 
@@ -181,8 +181,8 @@ describe("a configuration for a trimmed tokenizer", () => {
     expect(configuredIds(config)).toEqual([11, 2, 0, 5, 11, 11]);
   });
 
-  test("trimmedConfig updates sizes and ids, and drops removed tokens from suppression lists", () => {
-    expect(trimmedConfig(config, [0, 2, 5, 11], [12])).toEqual({
+  test("trimConfig updates sizes and ids, and drops removed tokens from suppression lists", () => {
+    expect(trimConfig(config, [0, 2, 5, 11], [12])).toEqual({
       vocab_size: 4,
       bos_token_id: null,
       eos_token_id: [3, 1],

@@ -1,15 +1,16 @@
 /**
- * Reduces a tokenizer's vocabulary without changing the tokens of given texts. Kept are the tokens that occur, added and special
- * ones, and single characters and bytes; they keep their order and get the ids 0, 1, 2, …
+ * Reduces a tokenizer's vocabulary without changing the tokens of given texts. Kept are the tokens that occur,
+ * added and special tokens, and single characters and bytes. They keep their order and get the ids 0, 1, 2, …
  *
- * Longest match (WordPiece) and best split (Unigram) do not depend on unused tokens. Byte pair encoding merges the pair of lowest
- * rank repeatedly. The merges that build the kept tokens stay in order, so each step finds the same lowest one.
+ * The longest match (WordPiece) and the best split (Unigram) do not depend on unused tokens. Byte pair encoding
+ * repeatedly merges the pair with the lowest rank. The merges that build the kept tokens stay in order, so each
+ * step finds the same pair.
  */
 import { PithError } from "../../core/errors.ts";
 import { isObject, type PlainObject } from "../../core/plain.ts";
 import type { TextTokenizer } from "./tokenizer.ts";
 
-/** The kept ids in order: the index is the new id. */
+/** The kept ids in ascending order. The index of an id is its new id. */
 export type KeptIds = readonly number[];
 
 export interface TokenizerContents {
@@ -17,7 +18,11 @@ export interface TokenizerContents {
   readonly settings: PlainObject;
 }
 
-/** @param used ids of the texts' tokens, and others to keep. @throws PithError E_UNSUPPORTED for other kinds of tokenizers. */
+/**
+ * Returns the ids to keep.
+ * @param used The ids of the texts' tokens, and other ids to keep.
+ * @throws PithError E_UNSUPPORTED for unsupported kinds of tokenizers.
+ */
 export function keptIds({ file, settings }: TokenizerContents, used: Iterable<number>): KeptIds {
   const { model } = file;
   const tokens = tokensOf(model);
@@ -40,7 +45,7 @@ export function keptIds({ file, settings }: TokenizerContents, used: Iterable<nu
       typeof text === "string" && text !== "" ? [text] : [],
     );
     if (model.type !== "WordLevel") for (const [id, token] of tokens) if (isSingle(token, affixes)) kept.add(id);
-    // An unknown token costs ten more than the piece with the lowest score.
+    // Unigram derives the cost of unknown tokens from the piece with the lowest score, so this piece is kept.
     if (model.type === "Unigram") for (const id of lowestPiece(model.vocab)) kept.add(id);
     for (const id of [...kept])
       for (const merge of mergesOf(model, tokens.get(id)))
@@ -49,7 +54,8 @@ export function keptIds({ file, settings }: TokenizerContents, used: Iterable<nu
   return [...kept].sort((a, b) => a - b);
 }
 
-export function trimmedTokenizer({ file, settings }: TokenizerContents, kept: KeptIds): TokenizerContents {
+/** Returns the files of the tokenizer with the reduced vocabulary. */
+export function trimTokenizer({ file, settings }: TokenizerContents, kept: KeptIds): TokenizerContents {
   const to = new Map(kept.map((id, index) => [id, index]));
   const { model } = file;
   if (!isObject(model)) return { file, settings };
@@ -63,12 +69,12 @@ export function trimmedTokenizer({ file, settings }: TokenizerContents, kept: Ke
   const vocab = Array.isArray(model.vocab)
     ? kept.flatMap((id) => (tokens.has(id) && Array.isArray(model.vocab) ? [model.vocab[id]] : []))
     : Object.fromEntries(kept.flatMap((id, index) => (tokens.has(id) ? [[tokens.get(id), index]] : [])));
-  const moved = (id: number): number => to.get(id) ?? id;
+  const newIdOf = (id: number): number => to.get(id) ?? id;
   const trimmed = {
     ...model,
     vocab,
     ...(model.merges === undefined ? {} : { merges }),
-    ...(typeof model.unk_id === "number" ? { unk_id: moved(model.unk_id) } : {}),
+    ...(typeof model.unk_id === "number" ? { unk_id: newIdOf(model.unk_id) } : {}),
   };
   const added = Array.isArray(file.added_tokens) ? file.added_tokens : [];
   const padding = isObject(file.padding) && typeof file.padding.pad_id === "number" ? file.padding : undefined;
@@ -79,24 +85,27 @@ export function trimmedTokenizer({ file, settings }: TokenizerContents, kept: Ke
       ...(file.added_tokens === undefined
         ? {}
         : {
-            added_tokens: added.map((token) => (isObject(token) ? { ...token, id: moved(Number(token.id)) } : token)),
+            added_tokens: added.map((token) => (isObject(token) ? { ...token, id: newIdOf(Number(token.id)) } : token)),
           }),
-      ...(file.post_processor === undefined ? {} : { post_processor: mapIds(file.post_processor, moved) }),
-      ...(padding === undefined ? {} : { padding: { ...padding, pad_id: moved(Number(padding.pad_id)) } }),
+      ...(file.post_processor === undefined ? {} : { post_processor: mapIds(file.post_processor, newIdOf) }),
+      ...(padding === undefined ? {} : { padding: { ...padding, pad_id: newIdOf(Number(padding.pad_id)) } }),
       model: trimmed,
     },
     settings: isObject(decoder)
       ? {
           ...settings,
           added_tokens_decoder: Object.fromEntries(
-            Object.entries(decoder).map(([id, token]) => [String(moved(Number(id))), token]),
+            Object.entries(decoder).map(([id, token]) => [String(newIdOf(Number(id))), token]),
           ),
         }
       : settings,
   };
 }
 
-/** Compares both tokenizers on a text. @throws PithError E_DATA if the tokens differ. */
+/**
+ * Checks that both tokenizers split a text into the same tokens.
+ * @throws PithError E_DATA if they do not.
+ */
 export function requireSameTokens(
   [before, after]: readonly [TextTokenizer, TextTokenizer],
   kept: KeptIds,
@@ -116,6 +125,7 @@ export function requireSameTokens(
 
 const idKey = /(^|_)token_(id|ids|index)$|^(suppress_tokens|begin_suppress_tokens|bad_words_ids|forced_decoder_ids)$/;
 
+/** Returns all vocabulary sizes in a configuration. */
 export function configuredSizes(config: unknown): readonly number[] {
   const sizes: number[] = [];
   mapConfig(config, (key, value) => {
@@ -125,12 +135,13 @@ export function configuredSizes(config: unknown): readonly number[] {
   return sizes;
 }
 
-/** Returns the token ids in a configuration; some can be invalid leftovers of a larger model. */
+/** Returns the token ids in a configuration. Some can be invalid remnants of a larger model. */
 export function configuredIds(config: unknown): readonly number[] {
   const ids: number[] = [];
   mapConfig(config, (key, value) => {
     if (!idKey.test(key)) return value;
-    // Suppressed tokens can be dropped; pairs of position and token have the token last.
+    // Suppressed tokens may be dropped, so they do not count. In pairs of position and token, the token is the
+    // last element.
     if (/suppress|bad_words/.test(key)) return value;
     for (const id of [value].flat()) {
       const last = Array.isArray(id) ? id.at(-1) : id;
@@ -141,25 +152,31 @@ export function configuredIds(config: unknown): readonly number[] {
   return ids;
 }
 
-/** Adapts sizes and ids of a configuration. @param sizes the present vocabulary sizes: tokens, or rows of the table. */
-export function trimmedConfig(config: PlainObject, kept: KeptIds, sizes: readonly number[]): PlainObject {
+/**
+ * Returns a configuration with the reduced sizes and new ids.
+ * @param sizes The original vocabulary sizes: the number of tokens, and that of rows of the embedding table.
+ */
+export function trimConfig(config: PlainObject, kept: KeptIds, sizes: readonly number[]): PlainObject {
   const to = new Map(kept.map((id, index) => [id, index]));
-  const moved = (ids: unknown): unknown => (typeof ids === "number" ? (to.get(ids) ?? ids) : ids);
+  const newIdOf = (ids: unknown): unknown => (typeof ids === "number" ? (to.get(ids) ?? ids) : ids);
   const trimmed = mapConfig(config, (key, value) => {
     if (key === "vocab_size") return typeof value === "number" && sizes.includes(value) ? kept.length : value;
     if (!idKey.test(key)) return value;
-    if (!Array.isArray(value)) return moved(value);
-    if (/suppress/.test(key)) return value.filter((id) => to.has(Number(id))).map(moved);
+    if (!Array.isArray(value)) return newIdOf(value);
+    if (/suppress/.test(key)) return value.filter((id) => to.has(Number(id))).map(newIdOf);
     if (key === "bad_words_ids")
       return value
         .filter((ids) => Array.isArray(ids) && ids.every((id) => to.has(id)))
-        .map((ids: unknown[]) => ids.map(moved));
-    return value.map((id) => (Array.isArray(id) ? [...id.slice(0, -1), moved(id.at(-1))] : moved(id)));
+        .map((ids: unknown[]) => ids.map(newIdOf));
+    return value.map((id) => (Array.isArray(id) ? [...id.slice(0, -1), newIdOf(id.at(-1))] : newIdOf(id)));
   });
   return isObject(trimmed) ? trimmed : config;
 }
 
-/** Maps the values of nested objects by key; tables of ids ("lang_to_id") as ids. */
+/**
+ * Maps the values of nested objects by key. In tables of ids, such as "lang_to_id", all values are mapped as
+ * ids.
+ */
 function mapConfig(config: unknown, change: (key: string, value: unknown) => unknown): unknown {
   if (!isObject(config)) return config;
   const entries = Object.entries(config).map(([key, value]) => {
@@ -170,7 +187,10 @@ function mapConfig(config: unknown, change: (key: string, value: unknown) => unk
   return Object.fromEntries(entries);
 }
 
-/** The index in a list is the id. @throws PithError E_UNSUPPORTED for unknown kinds */
+/**
+ * Returns the tokens of a vocabulary by id. In a list, the index is the id.
+ * @throws PithError E_UNSUPPORTED for unsupported kinds of tokenizers.
+ */
 function tokensOf(model: unknown): ReadonlyMap<number, string> {
   const kinds = ["WordPiece", "BPE", "Unigram", "WordLevel"];
   const vocab = isObject(model) ? model.vocab : undefined;
@@ -189,7 +209,7 @@ function addedIds(added: unknown): readonly number[] {
   return isObject(added) ? Object.keys(added).map(Number) : [];
 }
 
-/** Returns whether a token is one character or byte, apart from word affixes. */
+/** Returns whether a token is a single character or byte, apart from affixes that mark word parts. */
 function isSingle(token: string, affixes: readonly string[]): boolean {
   if (/^<0x[0-9A-Fa-f]{2}>$/.test(token)) return true;
   const bare = affixes.reduce(
@@ -204,6 +224,7 @@ function isSingle(token: string, affixes: readonly string[]): boolean {
   return [...bare].length === 1;
 }
 
+/** Returns the id of the piece with the lowest score; none for an empty vocabulary. */
 function lowestPiece(vocab: unknown): readonly number[] {
   if (!Array.isArray(vocab) || vocab.length === 0) return [];
   const scores = vocab.map((piece: unknown) => (Array.isArray(piece) ? Number(piece[1]) : 0));
@@ -214,7 +235,7 @@ type Pair = readonly [string, string];
 
 const mergeKey = ([a, b]: Pair): string => `${a} ${b}`;
 
-/** A merge is two texts, or one with a space. */
+/** Returns a merge as a pair. Files store it as two texts, or as one text with a space. */
 function pairOf(merge: unknown): Pair | undefined {
   const [a, b] = Array.isArray(merge) ? merge : typeof merge === "string" ? merge.split(" ") : [];
   return typeof a === "string" && typeof b === "string" ? [a, b] : undefined;
@@ -222,7 +243,7 @@ function pairOf(merge: unknown): Pair | undefined {
 
 const ranksOf = new WeakMap<object, ReadonlyMap<string, number>>();
 
-/** Returns the merges that build a token from single characters, in order. */
+/** Returns the merges that build a token from single characters, in the order in which they apply. */
 function mergesOf(model: PlainObject, token: string | undefined): readonly Pair[] {
   const { merges, end_of_word_suffix: suffix } = model;
   if (!Array.isArray(merges) || token === undefined) return [];
@@ -236,9 +257,9 @@ function mergesOf(model: PlainObject, token: string | undefined): readonly Pair[
     );
     ranksOf.set(merges, ranks);
   }
-  const ends = typeof suffix === "string" && suffix !== "" && token.endsWith(suffix);
-  let parts = [...(ends ? token.slice(0, -suffix.length) : token)];
-  if (ends) parts = [...parts.slice(0, -1), `${parts.at(-1) ?? ""}${suffix}`];
+  const hasSuffix = typeof suffix === "string" && suffix !== "" && token.endsWith(suffix);
+  let parts = [...(hasSuffix ? token.slice(0, -suffix.length) : token)];
+  if (hasSuffix) parts = [...parts.slice(0, -1), `${parts.at(-1) ?? ""}${suffix}`];
   const result: Pair[] = [];
   for (;;) {
     let best: { readonly pair: Pair; readonly rank: number } | undefined;
@@ -262,7 +283,10 @@ function mergesOf(model: PlainObject, token: string | undefined): readonly Pair[
   }
 }
 
-/** Post-processors contain token ids: [["</s>", 2]] under `sep` and `cls`, `ids` of a template. */
+/**
+ * Maps the token ids in a post-processor: those in pairs such as ["</s>", 2] under `sep` and `cls`, and those
+ * in the `ids` of a template.
+ */
 function mapIds(processor: unknown, change: (id: number) => number): unknown {
   if (Array.isArray(processor)) {
     const [token, id] = processor;

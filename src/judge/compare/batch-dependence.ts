@@ -1,6 +1,9 @@
-/** Checks whether the outputs for a sample depend on its batch. That breaks a stored index of embeddings, because a query runs alone. */
+/**
+ * Checks whether the output for a sample depends on the other samples of its batch. Such a model breaks a stored index of embeddings, because each
+ * query runs alone.
+ */
 import { hasBatchAxis } from "../../core/analysis/batch-axis.ts";
-import { drawsNumbers } from "../../core/analysis/fixed-draws.ts";
+import { hasRandomNodes } from "../../core/analysis/fixed-draws.ts";
 import type { Engine } from "../../core/engine/engine.ts";
 import { asPithError, capitalize, Miss, PithError, throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -25,19 +28,19 @@ export interface Invariance {
   readonly samples: number;
   /** Size of the largest batch. */
   readonly batch: number;
-  /** Cosine between the output alone and in a batch, for the worst sample. */
+  /** Lowest cosine of any sample between its outputs alone and in a batch. */
   readonly worst: number;
   readonly mean: number;
-  /** Largest relative difference (root of the mean square); 0 if floating-point rounding explains it. */
+  /** Largest relative difference (root mean square); 0 if floating-point rounding explains it. */
   readonly apart: number;
 }
 
 export interface InvarianceOptions extends MetricOptions {
-  /** Maximum number of samples (64). */
+  /** Maximum number of samples (default: 64). */
   readonly samples?: number;
-  /** Batch size (8). */
+  /** Batch size (default: 8). */
   readonly batch?: number | undefined;
-  /** Seed of the random order (0), so that batches mix samples of different lengths. */
+  /** Seed of the random order (default: 0), so that batches mix samples of different lengths. */
   readonly seed?: number;
   readonly signal?: AbortSignal;
 }
@@ -97,13 +100,13 @@ export async function batchInvariance(
   return { samples: done, batch: maxBatch, worst, mean: sum / done, apart: isRounding ? 0 : maxError };
 }
 
-/** Minimum cosine of two outputs that count as equal. */
+/** Minimum cosine at which two outputs count as equal. */
 export const minEqualCosine = 0.9999;
-/** Rounds a value below `minEqualCosine` down, so that the text does not reach that value. */
+/** Formats a cosine with four digits. A value below `minEqualCosine` is rounded down, so that the text stays below it, too. */
 export const cosineText = (worst: number): string =>
   (worst < minEqualCosine ? Math.floor(1e4 * worst) / 1e4 : worst).toFixed(4);
-/** Number of samples that is enough to reveal ranges that are computed per batch. */
-const noteSamples = 16;
+/** Number of samples that suffices to detect ranges that the model computes per batch. */
+const samplesForNote = 16;
 
 export interface BatchNote {
   readonly note: string | undefined;
@@ -127,13 +130,13 @@ export async function chooseBatch(
 ): Promise<BatchChoice> {
   const size = batch ?? defaultBatch(models);
   const plain = { batch: size, note: await describeInputs(models, dataset), isWarning: false };
-  // A model that draws random numbers draws different ones alone and in a batch.
-  if (size < 2 || models.some(drawsNumbers)) return plain;
+  // A model that draws random numbers draws different ones alone and in a batch, so outputs cannot be compared.
+  if (size < 2 || models.some(hasRandomNodes)) return plain;
   for (const model of models) {
     const invariance = await batchInvariance(engine, model, dataset, {
       ...options,
       batch: size,
-      samples: noteSamples,
+      samples: samplesForNote,
     }).catch(asPithError);
     if (invariance instanceof PithError || invariance instanceof Miss || invariance.apart === 0) continue;
     const { samples, apart, worst } = invariance;
@@ -149,10 +152,10 @@ export async function chooseBatch(
   return plain;
 }
 
-/** Returns a note if the models draw random numbers, or rows of the data are run individually. */
+/** Returns a note if the models draw random numbers, or if each row of the data is run alone. */
 async function describeInputs(models: readonly Model[], dataset: Dataset): Promise<string | undefined> {
   const [model] = models;
-  if (models.some(drawsNumbers))
+  if (models.some(hasRandomNodes))
     return "The model draws random numbers: both models draw the same ones, from fixed seeds.";
   if (model === undefined || hasBatchAxis(model)) return undefined;
   const rows = await firstBatch(dataset);
@@ -163,7 +166,7 @@ async function describeInputs(models: readonly Model[], dataset: Dataset): Promi
     : `No axis of "${name}" counts samples: each row of the data is run alone, as a sample of one value. Samples of several values need an array of [samples, values].`;
 }
 
-/** Whether axis 1 counts positions (tokens, masks, vectors per position) and not features of a sample. */
+/** Returns whether axis 1 counts positions (tokens, masks, vectors per position) rather than features of a sample. */
 function isSequence({ type, dims }: Dense): boolean {
   return dims.length > 2 || (dims.length === 2 && (type === "int64" || type === "int32" || type === "bool"));
 }
@@ -172,9 +175,11 @@ function withoutPadding(sample: Batch): Batch {
   const mask = attentionMaskOf(sample);
   const length = mask?.dims[1];
   if (mask === undefined || length === undefined) return sample;
-  const kept = [...toFloat64(mask).entries()].flatMap(([position, value]) => (value === 0 ? [] : [position]));
-  if (kept.length === length || kept.length === 0) return sample;
+  const unmaskedPositions = [...toFloat64(mask).entries()].flatMap(([position, value]) =>
+    value === 0 ? [] : [position],
+  );
+  if (unmaskedPositions.length === length || unmaskedPositions.length === 0) return sample;
   return mapColumns(sample, (dense) =>
-    isSequence(dense) && dense.dims[1] === length ? takeIndices(dense, 1, kept) : dense,
+    isSequence(dense) && dense.dims[1] === length ? takeIndices(dense, 1, unmaskedPositions) : dense,
   );
 }

@@ -1,4 +1,7 @@
-/** Checks whether a changed model computes its original's function. Random inputs are compared leniently, because models are not made for them. */
+/**
+ * Checks whether a changed model computes the same function as its original. Differences on random inputs are judged leniently, because models are
+ * not made for them.
+ */
 
 import type { Engine } from "../../core/engine/index.ts";
 import { Miss, PithError, stripPeriod } from "../../core/errors.ts";
@@ -17,33 +20,33 @@ import {
 } from "./output-comparison.ts";
 import { withSaturating } from "./saturation.ts";
 
-/** Finding for the output that differs most; among equals, for one that the inputs move. */
+/** Finding for the output that differs most. Among equal findings, an output that depends on the inputs comes first. */
 export interface Likeness extends OutputLikeness {
-  /** Name of the output if the model has several, or of the compared internal value: "map before saturation". */
+  /** Name of the output if the model has several, or of the compared internal value, such as "map before saturation". */
   readonly output?: string;
   readonly outputs?: number;
-  /** Outputs that are not numeric, or whose dimensions depend on the values. */
+  /** Names of outputs whose values were not compared, because they are not numeric or their dimensions depend on the values. */
   readonly uncompared?: readonly string[];
-  /** Operators that this runtime lacks and that were removed for the comparison. */
+  /** Operators that the runtime does not support and that were removed from both models for the comparison. */
   readonly without?: readonly string[];
   /** Present if samples of data were compared instead of random inputs. */
   readonly ofData?: true;
 }
 
 export interface AlikeOptions {
-  /** The only output whose values are compared; default: all. */
+  /** Name of the only output whose values are compared (default: all). */
   readonly output?: string | undefined;
   readonly seed?: number;
   readonly signal?: AbortSignal | undefined;
   readonly progress?: (done: number, total?: number) => void;
 }
 
-/** Numbers of samples for comparing values, and for comparing names, types and dimensions. */
-const [maxSamples, samplesOfForm] = [32, 2];
+/** Numbers of samples: for comparing values, and for comparing only names, types and dimensions. */
+const [maxSamples, formSamples] = [32, 2];
 
-/** With fewer samples, all predictions can be right or wrong by chance, so raw outputs tell more. */
+/** Minimum number of samples for a verdict by predictions. With fewer, all predictions can be right or wrong by chance, so raw outputs show more. */
 export const fewSamples = 30;
-/** Minimum share of equal elements of a similar output. */
+/** Minimum share of equal elements at which two outputs count as similar. */
 export const minSame = 0.5;
 
 const noNumbers = "the model has no numeric output";
@@ -66,11 +69,14 @@ export async function compareFunction(
   try {
     const { likeness = noNumbers, saturated } = await compareModels(engine, original, result, undefined, options);
     if (saturated.length === 0) return likeness;
-    // If an output saturates for all inputs, the input of its last operator tells more.
+    // If an output saturates for all inputs, the input of its last operator shows more differences.
     const { before, ...models } = withSaturating(original, result, saturated);
     if (before.size === 0) return likeness;
-    const unsaturated = await compareModels(engine, models.original, models.other, undefined, { ...options, before });
-    return typeof unsaturated.likeness === "object" ? unsaturated.likeness : likeness;
+    const comparedBefore = await compareModels(engine, models.original, models.other, undefined, {
+      ...options,
+      before,
+    });
+    return typeof comparedBefore.likeness === "object" ? comparedBefore.likeness : likeness;
   } catch (error) {
     if (!(error instanceof PithError)) throw error;
     if (error.code === "E_ENGINE_MISSING") return stripPeriod(error.message);
@@ -96,7 +102,7 @@ export async function compareOnSamples(
   return (await compareModels(engine, original, result, dataset, options)).likeness;
 }
 
-/** Returns a sentence about an output that is missing or has a different type or shape. @param data undefined: random inputs. */
+/** Returns a sentence about an output that is missing or has a different type or shape. @param data samples to run on; undefined: random inputs. */
 export async function findLostForm(
   engine: Engine,
   original: Model,
@@ -124,7 +130,7 @@ async function compareModels(
 ): Promise<Compared> {
   const { output, values = "all" } = options;
   const hasOthers = output === undefined && original.graph.outputs.length > 1;
-  const samples = values === "all" || (values !== "none" && hasOthers) ? maxSamples : samplesOfForm;
+  const samples = values === "all" || (values !== "none" && hasOthers) ? maxSamples : formSamples;
   const runs = await runPair(engine, original, result, data, { samples, seed, signal, progress });
   return runs instanceof Miss ? { likeness: runs.reason, saturated: [] } : compareRuns(runs, data, options);
 }
@@ -149,7 +155,7 @@ export async function runPair(
 
 interface Compared {
   readonly likeness: Likeness | string | undefined;
-  /** Outputs whose saturating operator hides their values. */
+  /** Names of outputs whose differences a saturating operator (Sigmoid, Softmax) hides. */
   readonly saturated: readonly string[];
 }
 
@@ -203,7 +209,10 @@ interface Finding extends ComparedOutput {
   readonly likeness: OutputLikeness;
 }
 
-/** Orders findings: other forms, then other lost outputs, then different outputs, then outputs that the inputs move. */
+/**
+ * Orders findings: outputs of another form, other lost outputs, different outputs, equal outputs. Within the last two, outputs that do not depend on
+ * the inputs come later.
+ */
 function rankOf({ likeness: { lost, otherForm, relativeError, unmoved }, isAuxiliary }: Finding): number {
   if (lost !== undefined) return otherForm ? 0 : 1;
   const differs = relativeError !== 0;

@@ -26,13 +26,13 @@ export interface Comparison {
   readonly better: "higher" | "lower";
   readonly original: Estimate;
   readonly candidate: Estimate;
-  /** Present if the metric compares with the original's outputs instead of labels. */
+  /** Present if the metric uses the original's outputs as truth, instead of labels. */
   readonly truth?: "original";
-  /** candidate − original, paired by sample. */
+  /** Difference candidate − original, paired by sample. */
   readonly difference: Estimate;
-  /** Variance of the difference on one sample; for right-or-wrong metrics about the share of disputed samples. */
+  /** Variance of the difference per sample; for right-or-wrong metrics about the share of samples on which the models disagree. */
   readonly variance: number;
-  /** Only for metrics whose rows are right or wrong. */
+  /** Counts of right and wrong predictions; undefined for metrics whose rows are not right or wrong. */
   readonly pairs: Pairs | undefined;
 }
 
@@ -58,7 +58,7 @@ export async function compare(
   return compareRows(metric, first?.[0] ?? new Float64Array(), second?.[0] ?? new Float64Array());
 }
 
-/** Compares rows of the same samples in the same order. The interval ends at the best value if the metric compares with the original. */
+/** Compares metric rows of the same samples in the same order. If the original is the truth, the interval ends at the best possible value. */
 export function compareRows(
   metric: Metric,
   original: Float64Array,
@@ -78,8 +78,9 @@ export function compareRows(
     ...(metric.truth === "original" ? { truth: metric.truth } : {}),
   };
   const best = metric.truth === "original" ? bestOf(metric) : undefined;
-  const isBest = best === common.original.value || Math.abs(common.original.value - (best ?? Number.NaN)) < rounding;
-  const possible = ({ value, low, high, ...rest }: Estimate): Estimate => ({
+  const isBest =
+    best === common.original.value || Math.abs(common.original.value - (best ?? Number.NaN)) < roundingTolerance;
+  const limitToPossible = ({ value, low, high, ...rest }: Estimate): Estimate => ({
     ...rest,
     value,
     low: isBest && metric.better === "lower" ? Math.max(low, Math.min(0, value)) : low,
@@ -89,37 +90,42 @@ export function compareRows(
   if (pairs !== undefined) {
     const { onlyCandidate, onlyOriginal } = pairs;
     const count = original.length;
-    const difference = possible(pairedScores(count, onlyCandidate, onlyOriginal, level));
+    const difference = limitToPossible(pairedScores(count, onlyCandidate, onlyOriginal, level));
     return { ...common, difference, variance: (onlyCandidate + onlyOriginal) / count, pairs };
   }
   if (metric.interval !== undefined) {
     const differences = candidate.map((value, index) => value - (original[index] ?? 0));
-    const difference = possible(pairedMeans(original, candidate, level));
+    const difference = limitToPossible(pairedMeans(original, candidate, level));
     return { ...common, difference, variance: moments(differences).variance, pairs };
   }
   const difference = bootstrapPairs(original, candidate, metric.columns, (rows) => metric.reduce(rows), 0, level);
-  const deviation = (difference.high - difference.low) / (2 * level.z);
-  return { ...common, difference: possible(difference), variance: deviation * deviation * difference.count, pairs };
+  const standardError = (difference.high - difference.low) / (2 * level.z);
+  return {
+    ...common,
+    difference: limitToPossible(difference),
+    variance: standardError * standardError * difference.count,
+    pairs,
+  };
 }
 
-/** Tolerance for the cosine of a vector with itself. */
-const rounding = 1e-9;
+/** Tolerance for rounding errors of the original's own value, such as the cosine of a vector with itself. */
+const roundingTolerance = 1e-9;
 
 export interface Goal {
-  /** Maximum drop in the metric's unit: 0.01 is a point of accuracy. */
+  /** Maximum drop in the metric's unit, such as 0.01 for one point of accuracy. */
   readonly maxDrop: number;
-  /** Require that the whole interval meets the goal. */
+  /** Require the whole confidence interval to meet the goal, not only the estimate. */
   readonly strict?: boolean | undefined;
 }
 
 export interface Verdict {
   readonly verdict: "kept" | "lost" | "not shown";
   readonly met: boolean;
-  /** Positive if the candidate is worse. */
+  /** Drop from the original to the candidate; positive if the candidate is worse. */
   readonly drop: Estimate;
 }
 
-/** A point of a share or of a metric with best value 1; 0.01 nats; 1 % of an error or perplexity. */
+/** Default maximum drop: one point of a share or of a metric with best value 1, 0.01 nats, 1 % of an error or perplexity. */
 const defaultShare = 0.01;
 const defaultDecibels = 0.1;
 
@@ -130,8 +136,8 @@ export function usualDrop({ unit, better }: Pick<Metric, "unit" | "better">, ori
 }
 
 /**
- * Decides whether a candidate meets the goal. It fails if the estimated drop exceeds `maxDrop` and the drop is significant: the 95 % interval of the
- * paired difference excludes zero. With `strict` the whole interval must meet the goal. A NaN is a loss.
+ * Decides whether a candidate meets the goal. It misses the goal if the estimated drop exceeds `maxDrop` and the drop is significant: the 95 %
+ * interval of the paired difference excludes zero. With `strict` the whole interval must meet the goal. A metric value that is NaN counts as lost.
  */
 export function judge(comparison: Comparison, goal: Goal): Verdict {
   const { difference } = comparison;
@@ -144,31 +150,34 @@ export function judge(comparison: Comparison, goal: Goal): Verdict {
   return { verdict, met, drop };
 }
 
-/** Tests a drop at 95 %, even if its interval is wider because it is one of several. */
+/** Returns whether a drop is significant at 95 %, even if its interval has a higher confidence because several candidates are compared. */
 function isSignificant({ pairs, better, truth }: Comparison, drop: Estimate): boolean {
   if (pairs !== undefined) {
-    // The 95 % interval of `pairedScores` excludes 0 under the same condition.
+    // This condition is the same as that the 95 % interval of `pairedScores` excludes 0.
     const { onlyOriginal, onlyCandidate } = pairs;
     const lost = better === "higher" ? onlyOriginal - onlyCandidate : onlyCandidate - onlyOriginal;
     return lost > z95 * Math.sqrt(onlyOriginal + onlyCandidate);
   }
-  // Compared with the original, the interval is cut off at 0: only its other half shows the deviation.
-  const half = truth === "original" && drop.low <= 0 ? drop.high - drop.value : drop.value - drop.low;
-  return drop.value > half * (z95 / zOf(drop.confidence));
+  // If the original is the truth, the interval ends at 0, so only its upper half shows the deviation.
+  const halfWidth = truth === "original" && drop.low <= 0 ? drop.high - drop.value : drop.value - drop.low;
+  return drop.value > halfWidth * (z95 / zOf(drop.confidence));
 }
 
-/** Whether the estimated drop meets the goal. */
+/** Returns whether the estimated drop meets the goal. */
 export function isWithin({ value }: Pick<Estimate, "value">, { maxDrop }: Goal): boolean {
   // 0.93 − 0.92 is more than 0.01 in binary.
   return value <= maxDrop + 1e-12;
 }
 
-/** Returns whether the metric is not finite. Identical outputs have an infinite signal to noise, which is not a fault. */
+/**
+ * Returns whether the candidate's metric is not finite although the original's is different. Identical outputs have an infinite signal to noise,
+ * which is not a fault.
+ */
 export function isBroken({ original, candidate }: Comparison): boolean {
   return !Number.isFinite(candidate.value) && candidate.value !== original.value;
 }
 
-/** Returns whether outputs are NaN, so that no metric can be computed: the model does not agree with itself, or the scores of every sample. */
+/** Returns whether outputs are NaN, so that the metric shows nothing. Then the model does not agree with itself, or all scores are NaN. */
 export function answersWithNaN(
   { truth, better, interval }: Metric,
   originalEstimate: Estimate,

@@ -1,10 +1,11 @@
 /**
  * Checks on random inputs whether two models compute the same function.
  *
- * The tolerance is 4 × the difference between the original run as written and as fused, and at least the rounding error of its type.
+ * The tolerance is 4 × the difference between two runs of the original, one with and one without operator fusion. It is at least the rounding error
+ * of the model's float type.
  *
- * Quantized models run node by node, because the runtime fuses some patterns into integer kernels and others into float ones. They also run fused, as
- * shipped, with a larger tolerance.
+ * Quantized models run without fusion, because the runtime fuses some patterns into integer kernels and others into float ones. They also run with
+ * fusion, as users run them, with a larger tolerance.
  */
 
 import { roundsToCodes } from "../../core/analysis/codes.ts";
@@ -19,19 +20,19 @@ import type { Batch } from "../../core/tensor/types.ts";
 import { largestDifference } from "../../runtime/run/difference.ts";
 import { type Pair, type PairedRuns, pairedRuns } from "../../runtime/run/paired-runs.ts";
 import { areConstant } from "./output-comparison.ts";
-import { type Saturating, withSaturating } from "./saturation.ts";
+import { type SaturatingModels, withSaturating } from "./saturation.ts";
 
-/** Returns the tolerance for another order of summation: at least eight unit roundoffs of the shortest float type, relative to the largest value. */
+/** Returns the tolerance for sums in another order: at least eight unit roundoffs of the shortest float type, relative to the largest value. */
 export function toleranceOf(model: Model): number {
   const types = new Set<string | undefined>();
   for (const { type } of allValues(model.graph)) types.add(type?.type);
   return types.has("bfloat16") ? 3e-2 : types.has("float16") ? 4e-3 : 1e-4;
 }
 
-/** Tolerance if quantization can round to the neighboring value in any layer. A wrong rewrite differs far more. */
+/** Tolerance for quantized models, where rounding can yield the neighboring quantized value in any layer. A wrong rewrite differs far more. */
 export const codesTolerance = 0.1;
 
-/** Multiple of the original's difference from itself: two graphs round in two ways each. */
+/** Factor on the original's difference from itself: both models round, and each in two ways. */
 const roundingFactor = 4;
 
 export interface Sameness {
@@ -40,21 +41,21 @@ export interface Sameness {
   readonly difference: number;
   readonly at: string | undefined;
   readonly tolerance: number;
-  /** "as written": node by node; "fused": as the runtime optimizes them. */
+  /** Run mode: "as written" runs node by node, "fused" lets the runtime optimize the graph. */
   readonly run: "as written" | "fused";
-  /** Largest difference when fused, for quantized models that are equal as written. */
+  /** Largest difference with fusion, for quantized models that are equal without it. */
   readonly fused?: number;
-  /** Difference of the original from itself, fused and as written, if it decided. */
+  /** Difference between the original with and without fusion, if it determined the tolerance. */
   readonly own?: number;
-  /** All outputs are equal for every input, or NaN, so the comparison shows little. */
+  /** Whether all outputs are the same for every input, or NaN, so that the comparison shows little. */
   readonly constant?: true;
-  /** Operators that this runtime lacks and that were removed for the comparison. */
+  /** Operators that the runtime does not support and that were removed from both models for the comparison. */
   readonly without?: readonly string[];
 }
 
 export interface SameOptions {
   readonly sizes?: ReadonlyMap<string, number>;
-  /** Values for inputs of the original that the other model no longer has. */
+  /** Values for inputs that the original has and the other model lacks. */
   readonly set?: Batch;
   readonly seed?: number;
   readonly signal?: AbortSignal | undefined;
@@ -94,7 +95,7 @@ export async function compareOutputs(
 
 async function compareRun(
   engine: Engine,
-  models: Saturating,
+  models: SaturatingModels,
   { sizes = new Map(), set = {}, seed = 0, signal, progress }: SameOptions,
   run: Sameness["run"],
   tolerance: number,
@@ -105,15 +106,15 @@ async function compareRun(
   if (runs.otherDraws !== undefined) return runs.otherDraws;
   const first = findLargest(models, runs, run, tolerance);
   if (first.difference <= tolerance || !Number.isFinite(first.difference)) return first;
-  // The original's rounding is measured only if it decides.
+  // The original's rounding error is measured only if it affects the result.
   const again = await pairedRuns(engine, models.original, models.original, { ...options, optimize: run !== "fused" });
   if (again instanceof Miss || again.pairs.length !== runs.pairs.length) return first;
   return findLargest(models, runs, run, tolerance, again.pairs);
 }
 
-/** @param repeated the original's runs in the other mode. */
+/** @param repeated runs of the original in the other mode, with or without fusion. */
 function findLargest(
-  models: Saturating,
+  models: SaturatingModels,
   { pairs, without }: PairedRuns,
   run: Sameness["run"],
   tolerance: number,
@@ -141,13 +142,16 @@ function findLargest(
 interface OutputDifference {
   readonly at: string;
   readonly difference: number;
-  /** Difference of the original from itself. */
+  /** Difference between the original's outputs with and without fusion. */
   readonly rounding: number;
 }
 
-/** Compares outputs. With quantization, integers of equal shape are not compared: one step of a quantized value is rounding, another argmax is not. */
+/**
+ * Compares outputs. If quantization can round differently, integers of equal shape are not compared, because a difference can be one rounding step or
+ * a wrong result.
+ */
 function compareRounded(
-  { outputs, before }: Saturating,
+  { outputs, before }: SaturatingModels,
   { expected, got }: Pair,
   isRounded: boolean,
   repeated: Batch | undefined,

@@ -1,5 +1,8 @@
-/** Finds values that overflow float16 by measuring the original, because runtimes without float16 kernels compute in float32. */
-import { retypes } from "../../core/analysis/codes.ts";
+/**
+ * Finds values that overflow float16. It measures values of the float32 original, because runtimes without float16 kernels compute the result in
+ * float32, too.
+ */
+import { convertsQuantization } from "../../core/analysis/codes.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import type { Engine } from "../../core/engine/engine.ts";
 import { Miss } from "../../core/errors.ts";
@@ -17,14 +20,14 @@ import { isEndless } from "../../runtime/run/mask-values.ts";
 import { overSamples } from "../../runtime/run/over-samples.ts";
 import { inputsFor } from "../../runtime/run/paired-runs.ts";
 
-const maxHalf = 65_504;
+const maxFloat16 = 65_504;
 const maxSamples = 8;
-/** Larger stored tensors are weights and not masks. */
+/** Maximum bytes of a stored tensor that can be a mask; larger ones are weights. */
 const maxMaskBytes = 2 ** 24;
 
 /**
- * Returns a sentence about the value that overflows; undefined if none does, or nothing is computed in float16.
- * @param data samples; undefined: random inputs.
+ * Returns a sentence about the value that overflows; undefined if none does, or if nothing is computed in float16.
+ * @param data samples to run on; undefined: random inputs.
  * @throws PithError as runs of the original do, E_STOPPED on the signal.
  */
 export async function halfOverflow(
@@ -51,16 +54,19 @@ export async function halfOverflow(
         maxima.set(producer, Math.max(value, maxima.get(producer) ?? 0));
   });
   const isFill = isEndless("float32");
-  const [worst] = [...maxima].filter(([, value]) => value > maxHalf && !isFill(value)).toSorted((a, b) => b[1] - a[1]);
+  const [worst] = [...maxima]
+    .filter(([, value]) => value > maxFloat16 && !isFill(value))
+    .toSorted((a, b) => b[1] - a[1]);
   if (worst === undefined) return undefined;
   const on = data === undefined ? "random inputs" : "the samples";
   return `on ${on} ${worst[0]} computes values up to ${count(worst[1])} in the original, above the float16 maximum of 65,504`;
 }
 
 /**
- * Adds nodes that compute each value's maximum magnitude. Returns their outputs in the main graph, with the producer of each value.
+ * Adds nodes that compute the maximum magnitude of each named value. Returns the added outputs of the main graph, each with a description of the node
+ * that computes the value.
  *
- * Subgraphs return theirs as outputs: If returns zero for the other branch, Loop and Scan return one per iteration.
+ * Subgraphs return their maxima as additional outputs. The other branch of an If returns zero, and Loop and Scan return one maximum per iteration.
  */
 function addMaxima(model: Model, names: ReadonlySet<string>): ReadonlyMap<string, string> {
   const inference = infer(model);
@@ -68,7 +74,7 @@ function addMaxima(model: Model, names: ReadonlySet<string>): ReadonlyMap<string
   const zero = emitInto(model).constant(float32([1], [0]), "zero");
   const addToGraph = (graph: Graph): (readonly [maximum: Value, producer: string])[] => {
     const emit = emitter(graph, { by: "half-overflow", opsets });
-    // The maximum of an empty tensor does not exist.
+    // A zero is appended, because ReduceMax fails for an empty tensor.
     const maximum = (value: Value): Value =>
       emit.ReduceMax([emit.Concat([emit.Reshape([emit.Abs([value]), [-1]]), zero], { axis: 0 })], { keepdims: 1 });
     return [...graph.nodes()].flatMap((node) => {
@@ -97,7 +103,7 @@ function addMaxima(model: Model, names: ReadonlySet<string>): ReadonlyMap<string
   return new Map(addToGraph(model.graph).map(([{ name }, producer]) => [name, producer]));
 }
 
-/** Clamps stored values that represent infinity, as in the result: a mask of −1e9 is not an overflow. */
+/** Clamps stored values that represent infinity, as the conversion to float16 does: a mask of −1e9 is not an overflow. */
 async function clampConstants({ graph }: Model): Promise<void> {
   const clamped = async (tensor: Tensor | undefined): Promise<Dense | undefined> => {
     if (tensor?.type !== "float32" || tensor.bytes > maxMaskBytes) return undefined;
@@ -115,14 +121,14 @@ async function clampConstants({ graph }: Model): Promise<void> {
   }
 }
 
-/** Returns the names of values that are computed in float16, and of float32 values converted from it. */
+/** Returns the names of values that are computed in float16, and of float32 values that are converted from float16. */
 function halfValues(model: Model): ReadonlySet<string> {
   const inference = infer(model);
   const isHalf = (value: Value | undefined): boolean =>
     value !== undefined && value.tensor === undefined && inference.operand(value)?.type === "float16";
   const names = new Set<string>();
   for (const node of allNodes(model.graph)) {
-    const isWidened = retypes(node, inference) && isHalf(node.inputs[0]);
+    const isWidened = convertsQuantization(node, inference) && isHalf(node.inputs[0]);
     for (const value of node.outputs) if (value !== undefined && (isWidened || isHalf(value))) names.add(value.name);
   }
   return names;

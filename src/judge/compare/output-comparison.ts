@@ -1,9 +1,9 @@
 /**
- * Compares the outputs of two models on the same inputs, one record per output: names, types and shapes first, then values.
+ * Compares the outputs of two models on the same inputs, with one finding per output: name, type and shape first, then values.
  *
- * An output is lost if it explains less than half of the original's variance: Σ (x − y)² ≥ ½ Σ (x − m)² for outputs x, y and the mean m of x over the
- * samples (3 dB). With too few samples for a mean, Σ (x − y)² ≥ ½ Σ x² applies. An output that the inputs do not move is lost only if the two are far
- * apart.
+ * An output is lost if the result explains less than half of the original's variance: Σ (x − y)² ≥ ½ Σ (x − m)². Here, x and y are outputs of the
+ * original and the result, and m is the mean of x over the samples (3 dB). With too few samples for a mean, Σ (x − y)² ≥ ½ Σ x² applies. An output
+ * that hardly depends on the inputs is lost only if x and y differ greatly.
  */
 import { dataDependentSizes } from "../../core/analysis/data-dependent-sizes.ts";
 import { infer } from "../../core/analysis/infer.ts";
@@ -20,16 +20,16 @@ import { boundsOf } from "./saturation.ts";
 
 export interface OutputLikeness {
   readonly samples: number;
-  /** In decibels: variation of the original's output over the samples, relative to the difference. */
+  /** Ratio in decibels of the variance of the original's output over the samples to the mean squared difference. */
   readonly signalToNoise: number;
-  /** Root of the mean square difference, relative to that of the original. */
+  /** Root mean square of the difference, relative to that of the original. */
   readonly relativeError: number;
-  /** Share of equal elements, for classes, indices or booleans, whose differences have no meaning. */
+  /** Share of equal elements; only for classes, indices or booleans, whose differences have no meaning. */
   readonly same?: number;
   readonly lost: string | undefined;
-  /** It is lost because an output is missing, or has another type or shape. */
+  /** Present if the output is lost because it is missing or has another type or shape. */
   readonly otherForm?: true;
-  /** The inputs hardly move the output, so equality shows little. */
+  /** Present if the output hardly depends on the inputs, so that equality shows little. */
   readonly unmoved?: Unmoved;
 }
 
@@ -37,38 +37,41 @@ type Unmoved = "equal" | "nearly equal" | "one class";
 
 export interface ComparedOutput {
   readonly name: string;
-  /** Reason why the values were not compared, or undefined if only the form was to be compared and is equal. */
+  /** Finding; a string with the reason if values could not be compared; undefined if only the form was compared and is equal. */
   readonly likeness: OutputLikeness | string | undefined;
-  /** Positions or classes next to numeric outputs. They are lost only if other classes are predicted. */
+  /** Whether the output has positions or classes next to numeric outputs. It is lost only if other classes are predicted. */
   readonly isAuxiliary: boolean;
-  /** The output changes by less than 1 % of the range of its saturating operator. */
+  /** Whether the output changes by less than 1 % of the range of its saturating operator. */
   readonly isSaturated: boolean;
 }
 
 export type ComparedValues = "all" | "all but the answer" | "none";
 
 export interface OutputsOptions {
-  /** The only output whose values are compared; default: all. */
+  /** Name of the only output whose values are compared (default: all). */
   readonly output?: string | undefined;
-  /** "all but the answer" leaves out the output that a metric evaluates. */
+  /** Outputs whose values are compared. "all but the answer" leaves out the output that the metric evaluates. */
   readonly values?: ComparedValues | undefined;
-  /** Internal value → the output that it replaces in the comparison. */
+  /** Internal value → output that it replaces in the comparison. */
   readonly before?: ReadonlyMap<string, string> | undefined;
 }
 
 export const nothingCompared = { samples: 0, signalToNoise: Number.NaN, relativeError: Number.NaN };
 
-/** Minimum variation of an output that depends on its input, as a share of its power. */
+/** Minimum variance of an output that depends on its input, as a share of its power. */
 const minVariation = 1e-3;
-/** Minimum change of a bounded output, as a share of its range. */
+/** Minimum change of an output of a saturating operator, as a share of its range. */
 const minChange = 0.01;
-/** Noise below this share of the output's power counts as rounding. */
+/** Maximum noise that counts as rounding, as a share of the output's power. */
 const rounding = 0.01;
-/** Relative error that loses an unmoved output. Real networks in int8, int4 and float16 differ by at most 12 %, with two values by 46 % and more. */
+/**
+ * Relative error at which an output that does not depend on the inputs is lost. Real networks in int8, int4 and float16 differ by at most 12 %; with
+ * two values, by 46 % and more.
+ */
 const farApart = 0.3;
 
 /**
- * Compares every output of the original. Without equal random draws in both models, only forms are compared.
+ * Compares every output of the original. If the models draw different random numbers, only names, types and shapes are compared.
  * @param inputs name of the inputs in messages: "random inputs", "the samples".
  */
 export function compareEachOutput(
@@ -76,8 +79,8 @@ export function compareEachOutput(
   { original, result, pairs, otherDraws }: PairedRuns,
   options: OutputsOptions,
 ): readonly ComparedOutput[] {
-  const applied: OutputsOptions = otherDraws === undefined ? options : { values: "none" };
-  const { output: requested, values = "all", before = new Map<string, string>() } = applied;
+  const applicableOptions: OutputsOptions = otherDraws === undefined ? options : { values: "none" };
+  const { output: requested, values = "all", before = new Map<string, string>() } = applicableOptions;
   const resultNames = new Set(result.graph.outputs.map(({ name }) => name));
   const missing = original.graph.outputs.filter(({ name }) => !resultNames.has(name));
   const replaced = new Set(before.values());
@@ -87,7 +90,7 @@ export function compareEachOutput(
   const hasNumericOutput = outputs.some(([, dense]) => isNumeric(dense));
   const isOpen = dataDependentSizes(original);
   const inference = infer(original);
-  const comparesValues = (name: string): boolean => {
+  const shouldCompareValues = (name: string): boolean => {
     if (values === "all") return requested === undefined || (before.get(name) ?? name) === requested;
     return values !== "none" && requested === undefined && name !== answer;
   };
@@ -97,7 +100,7 @@ export function compareEachOutput(
       const form = findOtherForm(name, pairs, isOpen(name));
       if (form !== undefined) return withOtherForm(name, `on ${inputs} ${form}`);
       const kind = { isNumeric: isNumeric(dense), isAuxiliary: hasNumericOutput && !isNumeric(dense) };
-      if (!comparesValues(name)) return { name, ...kind, likeness: undefined, isSaturated: false };
+      if (!shouldCompareValues(name)) return { name, ...kind, likeness: undefined, isSaturated: false };
       const value = original.graph.value(name);
       const bounds = value && boundsOf(value, inference);
       return compareValues({ name, ...kind, on: `on ${inputs}`, range: bounds && bounds[1] - bounds[0] }, pairs);
@@ -105,7 +108,7 @@ export function compareEachOutput(
   ];
 }
 
-/** Whether elements are quantities that may be rounded, and not texts, classes or positions. */
+/** Returns whether elements are quantities that can be rounded, and not texts, classes or positions. */
 function isNumeric({ type }: Dense): boolean {
   return isFloat(type) || type === "int8" || type === "uint8";
 }
@@ -115,7 +118,7 @@ function withOtherForm(name: string, lost: string): ComparedOutput {
   return { name, likeness, isAuxiliary: false, isSaturated: false };
 }
 
-/** @param isOpen whether sizes depend on the values of the inputs, so that only types and ranks have to be equal. */
+/** @param isOpen whether sizes depend on the values of the inputs, so that only types and ranks must be equal. */
 function findOtherForm(name: string, pairs: readonly Pair[], isOpen: boolean): string | undefined {
   for (const { expected, got } of pairs) {
     const [before, after] = [expected[name], got[name]];
@@ -131,9 +134,9 @@ function findOtherForm(name: string, pairs: readonly Pair[], isOpen: boolean): s
 
 interface OutputKind extends Pick<ComparedOutput, "name" | "isAuxiliary"> {
   readonly isNumeric: boolean;
-  /** "on random inputs" */
+  /** Place in messages, such as "on random inputs". */
   readonly on: string;
-  /** Length of the interval of the saturating operator that computes the output. */
+  /** Width of the interval of the saturating operator that computes the output, such as 1 for Sigmoid. */
   readonly range: number | undefined;
 }
 
@@ -160,10 +163,10 @@ function compareValues(output: OutputKind, pairs: readonly Pair[]): ComparedOutp
   if (finiteCount === 0) return { name, isAuxiliary, likeness: `its output is not a number ${on}`, isSaturated };
   const { knowledge, disagreement } = comparePredictions(name, values);
   const isConstant = areConstant(values.map(({ before }) => ({ [name]: before })));
-  const isStill = variation < minVariation * error.signal || isSaturated;
+  const hardlyVaries = variation < minVariation * error.signal || isSaturated;
   const sameClass = knowledge?.chance === 1 ? "one class" : undefined;
-  const unmoved = isConstant ? "equal" : isStill ? "nearly equal" : sameClass;
-  // Errors of a saturated output are relative to its range.
+  const unmoved = isConstant ? "equal" : hardlyVaries ? "nearly equal" : sameClass;
+  // Errors of a saturated output are measured relative to the range of its operator.
   const power = isSaturated ? range ** 2 * finiteCount : error.signal;
   const likeness: OutputLikeness = {
     samples,
@@ -182,7 +185,7 @@ function findObstacle(before: Dense, after: Dense): string | undefined {
   return before.dims.includes(0) ? "its output has no elements" : undefined;
 }
 
-/** @param power to which errors are relative. @param disagreement sentence about other predictions. */
+/** @param power mean square that errors are relative to, times the number of values. @param disagreement sentence about changed predictions. */
 function findLoss(
   { on, isNumeric, isAuxiliary }: OutputKind,
   { brokenCount, variation, samples, error: { noise } }: Sums,
@@ -192,17 +195,17 @@ function findLoss(
 ): string | undefined {
   if (brokenCount > 0) return `${on} the result is not a number where the original is`;
   if (noise === 0) return undefined;
-  const deviates = `the result is ${(100 * Math.sqrt(noise / power)).toFixed(0)} % apart from`;
-  if (samples < minSamples) return isNumeric && noise >= power / 2 ? `${on} ${deviates} the original` : undefined;
+  const deviationText = `the result is ${(100 * Math.sqrt(noise / power)).toFixed(0)} % apart from`;
+  if (samples < minSamples) return isNumeric && noise >= power / 2 ? `${on} ${deviationText} the original` : undefined;
   if (unmoved !== undefined) {
     const isFar = isNumeric && noise >= farApart ** 2 * power;
-    return isFar ? `${on}, which hardly move the original, ${deviates} it` : undefined;
+    return isFar ? `${on}, which hardly move the original, ${deviationText} it` : undefined;
   }
   if (noise < variation / 2) return undefined;
-  const distance = `${on} the signal to noise is ${figure("dB", decibels(variation, noise))}, at least 3 dB are required`;
-  if (disagreement !== undefined) return isNumeric ? `${distance}; ${disagreement}` : `${on} ${disagreement}`;
+  const distanceText = `${on} the signal to noise is ${figure("dB", decibels(variation, noise))}, at least 3 dB are required`;
+  if (disagreement !== undefined) return isNumeric ? `${distanceText}; ${disagreement}` : `${on} ${disagreement}`;
   if (isAuxiliary || noise < rounding * power) return undefined;
-  return noise < variation ? distance : `${distance}; a constant would be as close to the original`;
+  return noise < variation ? distanceText : `${distanceText}; a constant would be as close to the original`;
 }
 
 function comparePredictions(name: string, values: readonly OutputPair[]) {
@@ -218,17 +221,17 @@ function comparePredictions(name: string, values: readonly OutputPair[]) {
   return { knowledge, disagreement: knowledge && after && lostKnowledge(knowledge, after) };
 }
 
-/** Sums over samples, without fills and values that are not finite in the original. */
+/** Sums over all samples, without fill values and values that are not finite in the original. */
 interface Sums {
   readonly samples: number;
   readonly finiteCount: number;
   readonly equalCount: number;
-  /** Values that are finite in the original only. */
+  /** Number of values that are finite in the original but not in the result. */
   readonly brokenCount: number;
   readonly error: Difference;
-  /** Σ (x − m)² for the mean m of each position over the samples. */
+  /** Sum Σ (x − m)² of the original's values x, with the mean m of each position over the samples. */
   readonly variation: number;
-  /** Largest range of a position over the samples. */
+  /** Largest difference between the maximum and the minimum of a position over the samples. */
   readonly change: number;
 }
 
@@ -267,7 +270,7 @@ function sumDifferences(values: readonly OutputPair[]): Sums {
   };
 }
 
-/** Returns the number of means. Texts of different lengths share one mean over all positions of the last axis. */
+/** Returns the number of positions with a separate mean. For texts of different lengths, all positions share the means of the last axis. */
 function positionsPerSample(values: readonly OutputPair[]): number {
   const sizes = new Set(values.map(({ before, samples }) => before.data.length / samples));
   const lastSizes = new Set(values.map(({ before }) => before.dims.at(-1) ?? 1));
@@ -280,7 +283,7 @@ function positionsPerSample(values: readonly OutputPair[]): number {
 
 type Elements = ArrayLike<number | bigint | string>;
 
-/** Whether all outputs are equal in all runs, over their common length. NaN equals NaN. False for a single run. */
+/** Returns whether all outputs are equal in all runs, over their common length. NaN equals NaN. Returns false for a single run. */
 export function areConstant(runs: readonly Batch[]): boolean {
   const isEqual = (xs: Elements, ys: Elements): boolean => {
     const count = Math.min(xs.length, ys.length);

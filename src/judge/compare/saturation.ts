@@ -1,4 +1,4 @@
-/** Inputs of saturating operators (Sigmoid, Softmax) as outputs, because outputs near 0 or 1 everywhere do not show whether models agree. */
+/** Adds the inputs of saturating operators (Sigmoid, Softmax) as outputs. Outputs near 0 or 1 for all inputs do not show whether two models agree. */
 
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { makersOf } from "../../core/analysis/makers.ts";
@@ -7,7 +7,7 @@ import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { isFloat } from "../../core/tensor/convert.ts";
 
-export interface Saturating {
+export interface SaturatingModels {
   /** Both models with the inputs of their last saturating operators as additional outputs. */
   readonly original: Model;
   readonly other: Model;
@@ -17,10 +17,10 @@ export interface Saturating {
 }
 
 /**
- * Copies both models, unless nothing saturates.
- * @param selected the outputs to examine; default: all.
+ * Returns copies of both models with the inputs of saturating operators as additional outputs; the models themselves if nothing saturates.
+ * @param selected names of the outputs to examine (default: all).
  */
-export function withSaturating(original: Model, other: Model, selected?: readonly string[]): Saturating {
+export function withSaturating(original: Model, other: Model, selected?: readonly string[]): SaturatingModels {
   const copies = { original: original.clone(), other: other.clone() };
   const outputs = selected ?? original.graph.outputs.map(({ name }) => name);
   const inputs = [...saturatingInputs(copies.original)].filter(([output]) => outputs.includes(output));
@@ -42,17 +42,17 @@ export function withSaturating(original: Model, other: Model, selected?: readonl
   return { ...copies, outputs: new Set(inputs.map(([output]) => output)), before };
 }
 
-/** Returns the bounds from the operator that computes an output: 0 and 1 for Sigmoid. */
+/** Returns the lowest and highest value of the operator that computes an output, such as 0 and 1 for Sigmoid. */
 export function boundsOf(output: Value, inference: Inference): readonly [low: number, high: number] | undefined {
   return findSaturating(output, inference)?.bounds;
 }
 
-/** Whether an output is between 0 and 1. */
+/** Returns whether the values of an output are between 0 and 1. */
 export function isShare(output: Value, inference: Inference): boolean {
   return boundsOf(output, inference)?.[0] === 0;
 }
 
-/** Returns the float inputs of the operators that saturate outputs, by output. */
+/** Returns the float inputs of saturating operators, by the name of the output that they compute. */
 function saturatingInputs(model: Model): ReadonlyMap<string, Value> {
   const inference = infer(model);
   return new Map(

@@ -1,4 +1,4 @@
-/** Compares a result's outputs on its target runtime with the original's native ones; only the error that the target adds counts. */
+/** Compares a result's outputs on its target runtime with the original's outputs on the native one. Only the error that the target adds counts. */
 
 import type { Engine } from "../../core/engine/index.ts";
 import { asPithError, Miss, stripPeriod } from "../../core/errors.ts";
@@ -13,31 +13,31 @@ import { compareRuns, type Likeness, runPair } from "./compare-function.ts";
 
 export interface OnTarget {
   readonly target: TargetName;
-  /** "WebGPU in Chrome/156.0.0.0 (google swiftshader)" */
+  /** Runtime and device: "WebGPU in Chrome/156.0.0.0 (google swiftshader)". */
   readonly where: string;
-  /** undefined: not determined. */
+  /** Whether the outputs are right; undefined if that could not be determined. */
   readonly right: boolean | undefined;
   readonly found: string;
   readonly likeness?: Likeness;
-  /** The result is right but less accurate than natively, which is a warning. */
+  /** Whether the result is right but less accurate than on the native runtime, which causes a warning. */
   readonly isWeak?: boolean;
   readonly layer?: string;
 }
 
 export interface TargetCheckOptions {
-  /** Default: random inputs. */
+  /** Samples to compare on (default: random inputs). */
   readonly samples?: Dataset | undefined;
-  /** The only output to compare; default: all. */
+  /** Name of the only output to compare (default: all). */
   readonly output?: string | undefined;
   readonly seed: number;
   readonly signal?: AbortSignal | undefined;
 }
 
-const inputsCompared = 8;
-/** Decibels that a result may lose on a target. */
-const smallLoss = 1;
-/** Relative error above which outputs that the inputs do not move show nothing. */
-const farApart = 0.1;
+const comparedInputs = 8;
+/** Signal-to-noise ratio in decibels that a result can lose on a target. */
+const maxTargetLoss = 1;
+/** Maximum relative error at which an output that does not depend on the inputs counts as right. */
+const maxUnmovedError = 0.1;
 
 interface NativeRun {
   readonly runs: PairedRuns;
@@ -45,8 +45,8 @@ interface NativeRun {
 }
 
 /**
- * Checks a result on targets.
- * @param engine the native one, for the original.
+ * Checks a result on several targets.
+ * @param engine native runtime, on which the original runs.
  * @throws PithError E_DATA if the samples do not fit, E_STOPPED on the signal.
  */
 export async function checkTargets(
@@ -57,7 +57,7 @@ export async function checkTargets(
   options: TargetCheckOptions,
 ): Promise<readonly OnTarget[]> {
   const { samples: data, seed, signal } = options;
-  const size = { samples: inputsCompared, batch: inputsCompared };
+  const size = { samples: comparedInputs, batch: comparedInputs };
   const runs = await runPair(engine, original, result, data, { ...size, seed, signal });
   if (runs instanceof Miss)
     return targets.map(({ name, where }) => ({ target: name, where, ...notCompared(runs.reason) }));
@@ -73,7 +73,7 @@ export async function checkTargets(
 
 const notCompared = (reason: string) => ({ right: undefined, found: `not compared: ${reason}` });
 
-/** Returns why the target cannot be trusted if it lacks a type of the result. */
+/** Returns the reason why the outputs are unreliable if the target lacks a type that the result uses. */
 function missingType({ lacks }: RunTarget, result: Model): string | undefined {
   if (lacks === undefined) return undefined;
   return [...allValues(result.graph)].some(({ type }) => type?.type === lacks.type) ? lacks.why : undefined;
@@ -102,8 +102,8 @@ async function checkTarget(
   const likeness = compareValues({ ...native.runs, pairs }, options);
   if (typeof likeness === "string") return notCompared(likeness);
   const { signalToNoise, relativeError, lost, unmoved, samples } = likeness;
-  const isWorse = isNative || !(levelOf(native.likeness) - levelOf(likeness) <= smallLoss);
-  if (isWorse && lost === undefined && unmoved !== undefined && relativeError > farApart)
+  const isWorse = isNative || !(levelOf(native.likeness) - levelOf(likeness) <= maxTargetLoss);
+  if (isWorse && lost === undefined && unmoved !== undefined && relativeError > maxUnmovedError)
     return { right: undefined, found: "the inputs do not move the original's output", likeness };
   if (lost === undefined || !isWorse) {
     const inputs = counted(samples, options.samples === undefined ? "random input" : "sample");
@@ -115,13 +115,15 @@ async function checkTarget(
   return { right: false, found: lost, likeness, ...(layer === undefined ? {} : { layer }) };
 }
 
-/** Returns the signal to noise in decibels; for outputs that the inputs do not move, relative to their power. */
+/**
+ * Returns the signal-to-noise ratio in decibels. For outputs that do not depend on the inputs, the signal is their power instead of their variance.
+ */
 function levelOf(likeness: Likeness | string): number {
   if (typeof likeness === "string") return Number.NaN;
   return likeness.unmoved === undefined ? likeness.signalToNoise : -20 * Math.log10(likeness.relativeError);
 }
 
-/** Finds the first layer that differs from the native run; on the native runtime, from the original. */
+/** Returns the first layer whose output differs from the native run. On the native runtime, compares with the original. */
 async function findLayer(
   engine: Engine,
   target: RunTarget,

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { PithError } from "../../core/errors.ts";
-import { type Curve, curves, withoutLastDigits } from "../../core/math/curves.ts";
+import { type Curve, curves, dropLastDigits } from "../../core/math/curves.ts";
 import { defaultExport, modulePath } from "../../core/pass/modules.ts";
 import { described, option } from "../../core/pass/options.ts";
 import type { AnyPass, OptionValues } from "../../core/pass/pass.ts";
@@ -9,7 +9,7 @@ import { isObject } from "../../core/plain.ts";
 
 const end = v.pipe(v.number(), v.finite("expected a finite number"));
 
-const courseOptions = {
+const scheduleOptions = {
   from: described(end, "start value, before the first round"),
   to: described(end, "the value in the last round"),
   curve: option(
@@ -22,34 +22,34 @@ const courseOptions = {
   ),
 };
 
-/** In place of a number in a recipe: `{ from: 5%, to: 80%, curve: cubic }`. */
-export const courseSchema = v.strictObject(courseOptions);
+/** Schema of a schedule, which replaces a number in a recipe: `{ from: 5%, to: 80%, curve: cubic }`. */
+export const scheduleSchema = v.strictObject(scheduleOptions);
 
 export interface Round {
   readonly number: number;
-  readonly of: number;
+  readonly total: number;
 }
 
 export type Path = readonly (string | number)[];
 
-export function coursesIn(pass: AnyPass, options: OptionValues): readonly { path: Path; given: unknown }[] {
+export function findSchedules(pass: AnyPass, options: OptionValues): readonly { path: Path; given: unknown }[] {
   const schedules: { path: Path; given: unknown }[] = [];
   replaceSchedules(pass, options, [], (given, path) => schedules.push({ path, given }));
   return schedules;
 }
 
-/** Returns the options of a round; integer options are rounded. @param options whose schedules fit `courseSchema`. */
-export function inRound(pass: AnyPass, options: OptionValues, { number, of }: Round): OptionValues {
+/** Returns the options for one round. Integer options are rounded. @param options their schedules must fit `scheduleSchema`. */
+export function optionsInRound(pass: AnyPass, options: OptionValues, { number, total }: Round): OptionValues {
   return replaceSchedules(pass, options, [], (schedule, path) => {
-    const value = valueIn(number, of, schedule as OptionSchedule);
+    const value = valueInRound(number, total, schedule as OptionSchedule);
     return numbersAt(pass.options, path) === "whole" ? Math.round(value) : value;
   }) as OptionValues;
 }
 
-/** Replaces module paths by the functions that they export. @throws PithError E_OPTION if one exports none. */
+/** Replaces module paths of curves by the functions that the modules export. @throws PithError E_OPTION if a module exports no function. */
 export async function withCurves(pass: AnyPass, options: OptionValues): Promise<OptionValues> {
   const opened = new Map<unknown, OptionSchedule>();
-  for (const { given } of coursesIn(pass, options)) {
+  for (const { given } of findSchedules(pass, options)) {
     const course = given as OptionSchedule;
     if (typeof course.curve !== "string" || course.curve in curves) continue;
     const at = `${pass.id}: "curve"`;
@@ -69,43 +69,47 @@ function replaceSchedules(
   pass: AnyPass,
   value: unknown,
   path: Path,
-  by: (given: unknown, path: Path) => unknown,
+  replace: (given: unknown, path: Path) => unknown,
 ): unknown {
-  if (Array.isArray(value)) return value.map((inner, index) => replaceSchedules(pass, inner, [...path, index], by));
+  if (Array.isArray(value))
+    return value.map((inner, index) => replaceSchedules(pass, inner, [...path, index], replace));
   if (!isObject(value)) return value;
-  if (isCourse(pass, value, path)) return by(value, path);
+  if (isSchedule(pass, value, path)) return replace(value, path);
   return Object.fromEntries(
-    Object.entries(value).map(([name, inner]) => [name, replaceSchedules(pass, inner, [...path, name], by)]),
+    Object.entries(value).map(([name, inner]) => [name, replaceSchedules(pass, inner, [...path, name], replace)]),
   );
 }
 
-/** Returns whether an object is a schedule: options of the pass may be objects with the same key names. */
-function isCourse(pass: AnyPass, value: object, path: Path): boolean {
+/** Returns whether an object is a schedule, because an option of the pass can also be an object with keys such as "from". */
+function isSchedule(pass: AnyPass, value: object, path: Path): boolean {
   if (path.length === 0 || numbersAt(pass.options, path) === undefined) return false;
   const names = namesAt(pass.options, path);
-  return Object.keys(courseOptions).some((name) => name in value && !names.includes(name));
+  return Object.keys(scheduleOptions).some((name) => name in value && !names.includes(name));
 }
 
-/** A value that changes from round to round. */
+/** Value that changes from round to round. */
 export interface OptionSchedule {
   readonly from: number;
   readonly to: number;
-  /** A name ("linear"), a function from progress to the share of the way (both 0 to 1), or the path of a module with such a default export. */
+  /**
+   * Curve: a name ("linear"), a function, or the path of a module that exports one. It maps the share of the rounds to the share of the way (0 to 1).
+   */
   readonly curve?: string | ((t: number) => number) | undefined;
 }
 
-/** Rounds count from 1 to `rounds`. @throws PithError E_OPTION if the curve has no value. */
-export function valueIn(round: number, rounds: number, { from, to, curve = "linear" }: OptionSchedule): number {
+/** Returns the value in a round, counted from 1 to `rounds`. @throws PithError E_OPTION if the curve gives no finite value. */
+export function valueInRound(round: number, rounds: number, { from, to, curve = "linear" }: OptionSchedule): number {
   const t = round / rounds;
-  const along = typeof curve === "string" ? curveOf(curve) : (t: number) => from + (to - from) * shareAt(t, curve);
-  const value = along(t, from, to);
-  if (Number.isFinite(value)) return withoutLastDigits(value);
+  const curveFunction =
+    typeof curve === "string" ? curveOf(curve) : (t: number) => from + (to - from) * shareAt(t, curve);
+  const value = curveFunction(t, from, to);
+  if (Number.isFinite(value)) return dropLastDigits(value);
   throw new PithError("E_OPTION", `"${curve}" does not lead from ${from} to ${to}.`, {
     hint: 'Each round multiplies by one factor, so both ends have to be above 0; "linear" and "cubic" lead from anywhere to anywhere.',
   });
 }
 
-/** Returns the curve of a name; a module counts as linear until it is opened. */
+/** Returns the curve with this name. A module path counts as linear until the module is opened. */
 const curveOf = (curve: string): Curve => new Map<string, Curve>(Object.entries(curves)).get(curve) ?? curves.linear;
 
 function shareAt(t: number, curve: (t: number) => number): number {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { type OptionSchedule, valueIn } from "./courses.ts";
+import { type OptionSchedule, valueInRound } from "./courses.ts";
 
 const values = (rounds: number, course: OptionSchedule) =>
-  Array.from({ length: rounds }, (_, before) => valueIn(before + 1, rounds, course));
+  Array.from({ length: rounds }, (_, before) => valueInRound(before + 1, rounds, course));
 
 describe("valueIn", () => {
   test("interpolates linearly by default", () => {

@@ -1,23 +1,23 @@
-/** Expands a recipe into the steps that run, with their passes and rounds. */
+/** Expands a recipe into the steps to run, with their passes and rounds. */
 import { PithError } from "../../core/errors.ts";
 import { openModules } from "../../core/pass/modules.ts";
 import type { AnyPass, OptionValues } from "../../core/pass/pass.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
 import { completeOptions, partFor } from "../steps/step.ts";
-import { inRound, withCurves } from "./courses.ts";
+import { optionsInRound, withCurves } from "./courses.ts";
 import { isRepeat, type Recipe, type RecipeStep } from "./recipe.ts";
 import { stepPasses } from "./steps.ts";
 
 export interface PassStep {
   readonly id: string;
-  /** Name in messages: "train 2", "prune, round 3 of 10". */
+  /** Name in messages, such as "train 2" or "prune, round 3 of 10". */
   readonly name: string;
   readonly pass: AnyPass;
   readonly options: OptionValues;
   readonly judged: boolean;
-  /** Use the precision fallback if the result misses the goal. */
+  /** Whether the precision fallback is used if the result misses the goal. */
   readonly spares?: boolean;
-  /** Maximum bytes of the file; each layer's bits are chosen accordingly. */
+  /** Maximum bytes of the file, to which the bits of each layer are fitted. */
   readonly bytes?: number;
 }
 
@@ -26,19 +26,19 @@ export function stepsOf(recipe: Recipe, passes: readonly AnyPass[] = []): readon
   return recipe.steps.flatMap((entry): readonly PassStep[] => {
     const steps = isRepeat(entry) ? entry.steps : [entry];
     const ownNames = names.splice(0, steps.length);
-    const written = steps.map((step, index) => ({
+    const stepsWithPass = steps.map((step, index) => ({
       ...step,
       pass: passOf(step, passes),
       name: ownNames[index] ?? step.id,
     }));
-    if (!isRepeat(entry)) return written.map(({ judge = true, ...step }) => ({ ...step, ...judging(judge) }));
-    return Array.from({ length: entry.repeat }, (_, before) => ({ number: before + 1, of: entry.repeat })).flatMap(
+    if (!isRepeat(entry)) return stepsWithPass.map(({ judge = true, ...step }) => ({ ...step, ...judging(judge) }));
+    return Array.from({ length: entry.repeat }, (_, before) => ({ number: before + 1, total: entry.repeat })).flatMap(
       (round) =>
-        written.map(({ judge, ...step }, index) => ({
+        stepsWithPass.map(({ judge, ...step }, index) => ({
           ...step,
-          name: `${step.name}, round ${round.number} of ${round.of}`,
-          options: inRound(step.pass, step.options, round),
-          ...judging(judge ?? (round.number === round.of && index === written.length - 1)),
+          name: `${step.name}, round ${round.number} of ${round.total}`,
+          options: optionsInRound(step.pass, step.options, round),
+          ...judging(judge ?? (round.number === round.total && index === stepsWithPass.length - 1)),
         })),
     );
   });
@@ -47,7 +47,7 @@ export function stepsOf(recipe: Recipe, passes: readonly AnyPass[] = []): readon
 const judging = (judge: NonNullable<RecipeStep["judge"]>): Pick<PassStep, "judged" | "spares"> =>
   judge === "spare" ? { judged: true, spares: true } : { judged: judge };
 
-/** Replaces module paths by their exports. @throws PithError as `openModules`. */
+/** Replaces module paths in options by the modules' exports. @throws PithError as `openModules`. */
 export const openRecipe = (recipe: Recipe): Promise<Recipe> =>
   withOptions(recipe, (step) => openModules(step.id, passOf(step).options, step.options));
 
@@ -71,21 +71,21 @@ function passOf({ id }: RecipeStep, passes: readonly AnyPass[] = []): AnyPass {
   return pass;
 }
 
-/** Returns the maximum number of samples that a step calibrates on; 0 without calibration. */
+/** Returns the maximum number of samples that any step calibrates on; 0 without calibration. */
 export function calibrationSamples(recipe: Recipe, passes: readonly AnyPass[] = []): number {
-  return mostSamples(recipe, passes, (pass, options) => partFor(pass, options) === "calibrate");
+  return maxSamplesOf(recipe, passes, (pass, options) => partFor(pass, options) === "calibrate");
 }
 
-/** Returns whether a step that trains learns the outputs of another model. */
+/** Returns whether a training pass learns the outputs of another model instead of labels. */
 export const learnsAnswers = ({ data, learnsAnswers }: AnyPass): boolean =>
   learnsAnswers === true || typeof data === "object";
 
-/** Returns the maximum number of training samples for steps that learn another model's outputs; Infinity for all. */
+/** Returns the maximum number of training samples of any step that learns another model's outputs; Infinity for all. */
 export function samplesToLearnFrom(recipe: Recipe, passes: readonly AnyPass[] = []): number {
-  return mostSamples(recipe, passes, (pass, options) => learnsAnswers(pass) && partFor(pass, options) === "train");
+  return maxSamplesOf(recipe, passes, (pass, options) => learnsAnswers(pass) && partFor(pass, options) === "train");
 }
 
-function mostSamples(
+function maxSamplesOf(
   recipe: Recipe,
   passes: readonly AnyPass[],
   wants: (pass: AnyPass, options: OptionValues) => boolean,
@@ -94,14 +94,14 @@ function mostSamples(
     const complete = completeOptions(pass, options);
     if (!wants(pass, complete)) return 0;
     const isTraining = partFor(pass, complete) === "train";
-    // A calibrating pass that trains calibrates on `samples`, and trains on all.
+    // A pass that calibrates and trains uses `samples` only for calibration, and trains on all.
     if (typeof complete.samples === "number" && !(isTraining && typeof pass.data === "object")) return complete.samples;
     return isTraining ? Number.POSITIVE_INFINITY : 0;
   });
   return Math.max(0, ...counts);
 }
 
-/** Numbers ids that occur several times: "prune 1", "train", "prune 2". */
+/** Returns the steps' ids, numbered if an id occurs several times: "prune 1", "train", "prune 2". */
 export function stepNames({ steps }: Recipe): readonly string[] {
   const ids = steps.flatMap((entry) => (isRepeat(entry) ? entry.steps : [entry])).map(({ id }) => id);
   const groups = groupBy(ids, (id) => id);
@@ -113,7 +113,7 @@ export function stepNames({ steps }: Recipe): readonly string[] {
   });
 }
 
-/** "10 × (prune + train) + quantize" */
+/** Returns a name for a recipe: "10 × (prune + train) + quantize". */
 export function recipeName(recipe: Recipe): string {
   const names = [...stepNames(recipe)];
   return recipe.steps

@@ -1,5 +1,5 @@
 /**
- * Recipes: techniques in order, each with its options, as YAML, JSON or a plain object.
+ * Reads and writes recipes: passes in order, each with its options, as YAML, JSON or a plain object.
  *
  *     version: 1
  *     steps:
@@ -10,7 +10,7 @@
  *       - quantize: { scheme: static }
  *
  * A step is the name of a pass with its options, and optionally "judge". Data is not part of a recipe. Numbers in repeated steps can follow a
- * schedule (`curves.ts`).
+ * schedule (`courses.ts`).
  */
 
 import * as v from "valibot";
@@ -22,40 +22,46 @@ import { inWords, misfitOf, shown, unknownName } from "../../core/pass/option-er
 import type { AnyPass, OptionValues } from "../../core/pass/pass.ts";
 import { namesAt } from "../../core/pass/schema.ts";
 import { isDeeper, isObject } from "../../core/plain.ts";
-import { filledIn, standIns } from "../steps/step.ts";
-import { courseSchema, coursesIn, inRound, type Path, valueIn } from "./courses.ts";
+import { placeholderOptions, runOptionNames } from "../steps/step.ts";
+import { findSchedules, optionsInRound, type Path, scheduleSchema, valueInRound } from "./courses.ts";
 import { stepPasses } from "./steps.ts";
 
-/** The recipe version that this release reads. */
+/** Recipe version that this release reads. */
 export const recipeVersion = 1;
 
 export interface Recipe {
   readonly version: typeof recipeVersion;
-  /** Default: as many as the steps request. A search records them, so that its recipe reproduces the file. */
+  /** Numbers of samples (default: as the steps request). A search records them, so that its recipe reproduces the file. */
   readonly samples?: RecipeSamples | undefined;
   readonly steps: readonly (RecipeStep | Repeat)[];
 }
 
 export interface RecipeSamples {
   readonly calibration: number;
-  /** For training if the data has no splits: a number, or all samples that do not test. */
+  /** Number of training samples if the data has no splits, or "all" that are not test samples. */
   readonly training: number | "all";
 }
 
 export interface RecipeStep {
-  /** The id of a pass: "prune", "train", "quantize", … */
+  /** Id of a pass, such as "prune", "train" or "quantize". */
   readonly id: string;
-  /** As given; the pass adds its defaults. */
+  /** Options as written in the recipe, without the pass's defaults. */
   readonly options: OptionValues;
-  /** Measure the result (default: true, in a repeat after its last step). "spare" adds the precision fallback if the goal is missed. */
+  /**
+   * Whether the result of the step is measured (default: true; inside a repeat, only for its last step). "spare" adds the precision fallback if the
+   * goal is missed.
+   */
   readonly judge?: boolean | "spare";
-  /** Maximum bytes of the file, for which bits per layer are chosen (`withinBytes`). Only searches write it; their results have `overrides`. */
+  /**
+   * Maximum bytes of the file, to which the bits per layer are fitted (`withinBytes`). Only searches set it; their final recipes have `overrides`
+   * instead.
+   */
   readonly bytes?: number;
 }
 
 export interface Repeat {
   readonly repeat: number;
-  /** Numbers among their options can be `{ from, to, curve }`. */
+  /** Steps of each round. Their numeric options can be schedules: `{ from, to, curve }`. */
   readonly steps: readonly RecipeStep[];
 }
 
@@ -67,7 +73,7 @@ export function isRepeat(entry: RecipeStep | Repeat): entry is Repeat {
  * Reads a recipe from YAML or JSON.
  * @param name the file's name in errors.
  * @param passes custom passes in addition to Pith's.
- * @throws PithError E_OPTION with file, line and column of the first error, what is accepted there, and the nearest name for a typo.
+ * @throws PithError E_OPTION with file, line and column of the first error, the accepted values, and the nearest name for a typo.
  * @example
  * const recipe = parseRecipe("steps:\n  - quantize: { scheme: dynamic }\n", "recipe.yaml");
  */
@@ -108,7 +114,7 @@ export function recipeText(recipe: Recipe): string {
 
 const topNames = ["version", "samples", "steps"];
 
-/** Options nest four levels deep. */
+/** Maximum nesting of values in a recipe. Valid options have at most four levels. */
 const maxDepth = 20;
 const tooDeep = `expected at most ${maxDepth} levels, got values nested deeper, or one that contains itself by a reference`;
 
@@ -117,7 +123,7 @@ function check(source: Source, passes: Passes): Recipe {
   if (isDeeper(data, maxDepth)) fail(source, [], "value", tooDeep);
   if (!isObject(data)) fail(source, [], "value", `a recipe is an object with "steps", got ${kindOf(data)}`);
   for (const key of Object.keys(data)) {
-    // Editors use it to find the schema of a JSON file.
+    // Editors use `$schema` to find the schema of a JSON file.
     if (topNames.includes(key) || key === "$schema") continue;
     const reason = `there is no "${key}" in a recipe; it has ${topNames.join(" and ")}`;
     fail(source, [key], "key", reason, didYouMean(key, topNames));
@@ -162,7 +168,7 @@ function stepCount(entry: unknown): number {
 }
 
 const repeatNames = ["repeat", "steps"];
-/** The output of each step of each round stays on disk until the run ends. */
+/** Maximum number of rounds, because the output of each step stays on disk until the run ends. */
 export const maxRounds = 1000;
 
 function checkRepeat(
@@ -245,16 +251,17 @@ function checkStep(source: Source, path: Path, step: unknown, passes: Passes, pl
 }
 
 function checkRounds(source: Source, path: Path, pass: AnyPass, options: OptionValues, { rounds }: StepPlace): void {
-  const courses = coursesIn(pass, options);
+  const courses = findSchedules(pass, options);
   for (const course of courses) checkCourse(source, [...path, ...course.path], course.given, rounds);
   if (rounds === undefined || courses.length === 0) {
     checkOptions(source, path, pass, options, () => "");
     return;
   }
-  const places = new Set(courses.map((course) => course.path.join()));
+  const schedulePaths = new Set(courses.map((course) => course.path.join()));
   for (let number = 1; number <= rounds; number++) {
-    const roundPrefix = (path: Path): string => (places.has(path.join()) ? `in round ${number} of ${rounds}: ` : "");
-    checkOptions(source, path, pass, inRound(pass, options, { number, of: rounds }), roundPrefix);
+    const roundPrefix = (path: Path): string =>
+      schedulePaths.has(path.join()) ? `in round ${number} of ${rounds}: ` : "";
+    checkOptions(source, path, pass, optionsInRound(pass, options, { number, total: rounds }), roundPrefix);
   }
 }
 
@@ -263,20 +270,20 @@ function checkCourse(source: Source, path: Path, schedule: unknown, rounds: numb
     const reason = `only a step inside "repeat" has values that change, got ${shown(schedule)}`;
     fail(source, path, "value", reason, 'Put the step into one: "repeat: 10", and the step in its "steps".');
   }
-  const result = v.safeParse(courseSchema, schedule, inWords);
+  const result = v.safeParse(scheduleSchema, schedule, inWords);
   if (!result.success) {
-    const misfit = misfitOf(courseSchema, result.issues, { owner: "a value that changes" });
+    const misfit = misfitOf(scheduleSchema, result.issues, { owner: "a value that changes" });
     fail(source, [...path, ...misfit.path], misfit.part, misfit.sentence, misfit.hint);
   }
   try {
-    for (let number = 1; number <= rounds; number++) valueIn(number, rounds, result.output);
+    for (let number = 1; number <= rounds; number++) valueInRound(number, rounds, result.output);
   } catch (error) {
     const { sentence, hint } = asPithError(error);
     fail(source, [...path, "curve"], "value", stripPeriod(sentence), hint);
   }
 }
 
-/** Converts "30%" to 0.3 at any depth. */
+/** Converts percentages such as "30%" to shares such as 0.3, at any depth. */
 function withShares(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withShares);
   if (isObject(value)) return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withShares(inner)]));
@@ -294,7 +301,7 @@ function checkOptions(
   when: (at: Path) => string,
 ): void {
   const { id, options } = pass;
-  const accepted = namesAt(options).filter((name) => !filledIn.includes(name));
+  const accepted = namesAt(options).filter((name) => !runOptionNames.includes(name));
   for (const name of Object.keys(stepOptions)) {
     if (accepted.includes(name)) continue;
     if (name === "data" && pass.data !== undefined)
@@ -306,9 +313,13 @@ function checkOptions(
     const reason = `data is not part of a recipe: "validation" is a share of the training samples, such as 10%, got ${shown(stepOptions.validation)}`;
     fail(source, [...path, "validation"], "value", reason);
   }
-  const result = v.safeParse(options, { ...stepOptions, ...standIns(pass) }, inWords);
+  const result = v.safeParse(options, { ...stepOptions, ...placeholderOptions(pass) }, inWords);
   if (result.success) return;
-  const misfit = misfitOf(options, result.issues, { owner: id, withheld: filledIn, standIns: standIns(pass) });
+  const misfit = misfitOf(options, result.issues, {
+    owner: id,
+    withheld: runOptionNames,
+    standIns: placeholderOptions(pass),
+  });
   fail(source, [...path, ...misfit.path], misfit.part, `${when(misfit.path)}${misfit.sentence}`, misfit.hint);
 }
 
@@ -330,11 +341,11 @@ function kindOf(value: unknown): string {
 
 interface Source {
   readonly data: unknown;
-  /** "recipe.yaml:4:15": position of a value or key; the nearest parent if it is missing. */
+  /** Returns a position such as "recipe.yaml:4:15" of a value or key. If it is missing, the nearest parent counts. */
   at(path: Path, part: "key" | "value"): string;
 }
 
-/** Maximum characters, because parsing cannot be interrupted. */
+/** Maximum number of characters of a recipe, because parsing cannot be interrupted. */
 const maxText = 2 ** 20;
 
 function readSource(text: string, name: string): Source {
@@ -348,16 +359,16 @@ function readSource(text: string, name: string): Source {
     const { line, col } = lines.linePos(offset);
     return `${name}:${line}:${col}`;
   };
-  const [broken] = document.errors;
-  if (broken !== undefined) {
-    const reason = broken.code === "RESOURCE_EXHAUSTION" ? tooDeep : `invalid YAML: ${broken.message}`;
-    throw new PithError("E_OPTION", `${positionOf(broken.pos[0])}: ${reason}.`);
+  const [firstError] = document.errors;
+  if (firstError !== undefined) {
+    const reason = firstError.code === "RESOURCE_EXHAUSTION" ? tooDeep : `invalid YAML: ${firstError.message}`;
+    throw new PithError("E_OPTION", `${positionOf(firstError.pos[0])}: ${reason}.`);
   }
   let data: unknown;
   try {
     data = document.toJS();
   } catch (cause) {
-    // For instance exponentially expanding aliases.
+    // This happens for aliases that expand exponentially, for example.
     throw new PithError("E_OPTION", `${name}: invalid YAML: ${errorMessage(cause)}.`, { cause });
   }
   const resolveAlias = (node: unknown): unknown => (isAlias(node) ? node.resolve(document) : node);

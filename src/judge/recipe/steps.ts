@@ -42,11 +42,11 @@ const passes: readonly AnyPass[] = [
   lowerFused,
 ];
 
-/** Pass by id, including custom ones. */
+/** Returns all passes by id, including custom ones. */
 export const stepPasses = (customPasses: readonly AnyPass[]): ReadonlyMap<string, AnyPass> =>
   new Map([...passes, ...customPasses].map((pass) => [pass.id, pass]));
 
 export const steps: ReadonlyMap<string, AnyPass> = stepPasses([]);
 
-/** Passes that a search combines. */
+/** Passes that offer moves, which a search combines. */
 export const searchedPasses: readonly AnyPass[] = passes.filter(({ moves }) => moves !== undefined);

@@ -1,29 +1,30 @@
-/** Advises how many samples narrow the interval of a loss to the goal. */
+/** Advises how many samples narrow the interval of a drop to the goal. */
 
 import type { Estimate, Unit } from "../../core/estimate.ts";
 import { allowance, counted, integer } from "../../core/numbers.ts";
 import type { Goal } from "../compare/compare.ts";
 
-/** Numbers of samples that the verdict did not use. */
+/** Numbers of samples that the verdict did not use, or that were available. */
 export interface Others {
-  /** Validation samples. */
+  /** Number of validation samples. */
   readonly validation?: number | undefined;
-  /** Samples of a search: as many as the test has, up to a limit. */
+  /** Number of search samples: as many as the test samples, up to a limit. */
   readonly searched?: number | undefined;
-  /** Total, if --samples drew some. */
+  /** Total number of samples; undefined unless --samples limited the used ones. */
   readonly available?: number | undefined;
-  /** Total, if fewer seemed enough. */
+  /** Total number of samples, if fewer seemed enough. */
   readonly of?: number | undefined;
 }
 
-/** Fewer samples show too little of the width of the interval. */
-export const minToDecide = 30;
+/** Minimum number of samples for an estimate of the interval's width. */
+export const minSamplesToDecide = 30;
 const enoughToDecide = 100;
 
 /**
- * Returns advice such as "--samples left out 700 of the 1,000 there are: --samples 1000 uses all"; "about 1,500 samples, more than the 1,000 there are, narrow the interval
- * to ±1.0 points". The number includes validation and search samples. It follows from the width of the interval: how many samples decide depends on
- * the true loss, which is unknown.
+ * Returns advice on the number of samples:
+ *     "--samples left out 700 of the 1,000 there are: --samples 1000 uses all"
+ *     "about 1,500 samples, more than the 1,000 there are, narrow the interval to ±1.0 points"
+ * The number includes validation and search samples. It follows from the width of the interval, because the true drop is unknown.
  */
 export function moreSamples(
   { count, low, high }: Estimate,
@@ -33,31 +34,31 @@ export function moreSamples(
 ): string {
   const used = count + validation;
   const total = used + searched;
-  // The width of the interval shrinks with the root of the number of samples.
+  // The width of the interval is proportional to 1/√n for n samples.
   const widthRatio = maxDrop === 0 ? 0 : (high - low) / 2 / maxDrop;
-  const enough = used * widthRatio ** 2;
-  // The halves of a search differ by one sample, unless the search half is at its limit.
-  const needed = roundUp(enough + (searched < used - 1 ? searched : enough));
-  if (count < minToDecide) {
+  const testSamplesNeeded = used * widthRatio ** 2;
+  // A search divides the samples into halves, so it needs as many as the test, unless the search half is at its limit.
+  const needed = roundUp(testSamplesNeeded + (searched < used - 1 ? searched : testSamplesNeeded));
+  if (count < minSamplesToDecide) {
     const number = Math.max(enoughToDecide, Number.isFinite(needed) ? needed : 0);
     const advice = number <= (available ?? 0) ? `pass --samples ${number}` : `provide ${integer(number)} or more`;
     return `${counted(count, "sample")} ${count === 1 ? "is" : "are"} too few to decide; ${advice}`;
   }
-  const close = widthRatio > 1 ? [] : ["the loss is close to the limit"];
+  const closeToLimit = widthRatio > 1 ? [] : ["the loss is close to the limit"];
   const narrowed = `the interval to ±${allowance(unit, maxDrop)}`;
   if (available !== undefined && available > total) {
     const isEnough = widthRatio > 1 && needed < available;
     const advice = isEnough ? `--samples ${needed} narrows ${narrowed}` : `--samples ${available} uses all`;
     return [
-      ...close,
+      ...closeToLimit,
       `--samples left out ${integer(available - total)} of the ${integer(available)} there are: ${advice}`,
     ].join("; ");
   }
-  if (close.length > 0 || !Number.isFinite(needed)) return close.join("");
+  if (closeToLimit.length > 0 || !Number.isFinite(needed)) return closeToLimit.join("");
   return `about ${integer(needed)} samples, more than the ${integer(of ?? total)} there are, narrow ${narrowed}`;
 }
 
-/** Rounds up to two significant digits. */
+/** Rounds a positive value up to two significant digits. */
 function roundUp(value: number): number {
   const unit = 10 ** Math.max(0, Math.floor(Math.log10(value)) - 1);
   return Math.ceil(value / unit) * unit;

@@ -1,4 +1,4 @@
-/** Samples for people: small images, texts, or the first values. */
+/** Shows samples to people: small images, texts, or the first values of inputs. */
 import { encode } from "fast-png";
 import { toNumbers } from "../../core/tensor/convert.ts";
 import type { Batch } from "../../core/tensor/types.ts";
@@ -14,7 +14,10 @@ const maxNumbers = 12;
 const maxInputs = 4;
 const maxCharacters = 280;
 
-/** @returns undefined for samples that are not accessible. @param ready model inputs. @param stored the same before preprocessing. */
+/**
+ * Returns a view of each sample; undefined if the sample is not accessible. @param ready samples as fed to the model. @param stored samples before
+ * preprocessing.
+ */
 export async function viewsOf(
   positions: readonly number[],
   ready: Dataset,

@@ -1,4 +1,4 @@
-/** Commands that a reader can type. */
+/** Formats commands that a reader can type. */
 import type { TargetName } from "../../runtime/run/run-target.ts";
 import type { Measured, Run } from "./data.ts";
 
@@ -6,15 +6,15 @@ export function filesOf({ original, paths }: Pick<Run, "paths"> & { readonly ori
   return [paths?.original ?? original.name, paths?.result ?? "model.onnx"] as const;
 }
 
-/** "pith bench a.onnx out/model.onnx --target wasm" */
+/** Returns a command such as "pith bench a.onnx out/model.onnx --target wasm". */
 export function benchCommand(files: readonly string[], targets: readonly TargetName[] = []): string {
-  return `pith bench ${files.map(quoted).join(" ")}${targetFlag(targets.every((name) => name === "node") ? [] : targets)}`;
+  return `pith bench ${files.map(quoteWord).join(" ")}${targetFlag(targets.every((name) => name === "node") ? [] : targets)}`;
 }
 
 export function targetFlag(targets: readonly TargetName[]): string {
   return targets.length === 0 ? "" : ` --target ${targets.join(",")}`;
 }
 
-export function quoted(word: string): string {
+export function quoteWord(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -12,7 +12,6 @@ import type { Likeness } from "../compare/compare-function.ts";
 import type { Run, StepRecord, Variant } from "./data.ts";
 import {
   accuracySentence,
-  apartText,
   chanceSentence,
   distanceText,
   dropWithSearch,
@@ -22,8 +21,9 @@ import {
   lossWarning,
   markOf,
   noGainText,
+  notChosenText,
   outcomeOf,
-  passedOver,
+  outputDifferenceText,
   searchMissSentence,
   storageSentence,
   verdictSentence,
@@ -282,7 +282,7 @@ describe("a candidate that missed the goal on the search samples", () => {
     expect(dropWithSearch(variant(0.007, 0.021), goal)).toBeCloseTo(0.014);
     expect(dropWithSearch(variant(0.012, 0.011), goal)).toBe(0.012);
     expect(markOf(variant(0.007, 0.021), goal)).toBe("?");
-    expect(passedOver(variant(0.007, 0.021), goal)).toBe(
+    expect(notChosenText(variant(0.007, 0.021), goal)).toBe(
       "not chosen: −1.4 points together with the samples of the search",
     );
     expect(markOf(variant(0.001, 0.015), goal)).toBe("✓");
@@ -366,9 +366,9 @@ test("states how similar the outputs are if there are few samples", () => {
 
 test("apartText prints a distance in decibels, in percent or as a share of equal elements", () => {
   const likeness = { samples: 32, signalToNoise: 3.2, relativeError: 0.5, lost: undefined };
-  expect(apartText(likeness)).toBe("signal to noise 3.200 dB");
-  expect(apartText({ ...likeness, unmoved: "equal" })).toBe("50.0 % apart");
-  expect(apartText({ ...likeness, same: 0.992 })).toBe("99.2 % of its elements equal");
+  expect(outputDifferenceText(likeness)).toBe("signal to noise 3.200 dB");
+  expect(outputDifferenceText({ ...likeness, unmoved: "equal" })).toBe("50.0 % apart");
+  expect(outputDifferenceText({ ...likeness, same: 0.992 })).toBe("99.2 % of its elements equal");
 });
 
 test("states that weights have fewer bits than their stored form, in every report format", () => {

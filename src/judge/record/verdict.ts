@@ -20,7 +20,7 @@ import { type Comparison, type Goal, isBroken, isWithin, judge, usualDrop, type 
 import type { Likeness } from "../compare/compare-function.ts";
 import type { OnTarget } from "../compare/target-check.ts";
 import type { Measured, Run, Timing, Variant } from "./data.ts";
-import { minToDecide, moreSamples, type Others } from "./more-samples.ts";
+import { minSamplesToDecide, moreSamples, type Others } from "./more-samples.ts";
 
 export interface Outcome {
   readonly word: "kept" | "lost" | "identical" | "needs more samples" | "measured" | "original at chance" | "refused";
@@ -43,12 +43,12 @@ export function outcomeOf(run: Run): Outcome {
   return { word, mood: verdict === "kept" ? "good" : met ? "doubt" : "bad" };
 }
 
-/** Whether the metric compares with the original, whose own value is then perfect by definition and has no interval. */
+/** Returns whether the metric uses the original's outputs as truth. The original's own value is then perfect by definition and has no interval. */
 export function comparesWithOriginal({ variants }: Pick<Run, "variants">): boolean {
   return variants.some(({ comparison }) => comparison?.truth === "original");
 }
 
-/** Returns undefined if nothing was timed, or the machine was too busy. */
+/** Returns the timing; undefined if nothing was timed or the machine was too busy. */
 export function timesOf({ latency }: Pick<Run, "latency">): Timing | undefined {
   return latency?.unsteady === true ? undefined : latency;
 }
@@ -57,7 +57,7 @@ export function speedupOf(run: Pick<Run, "latency">, variant: number | undefined
   return variant === undefined ? undefined : timesOf(run)?.models[variant + 1]?.speedup;
 }
 
-/** "7.87 × smaller and 2.15 × as fast." */
+/** Returns the gain of the kept variant: "7.87 × smaller and 2.15 × as fast." */
 export function gainSentence(run: Run): string {
   const chosen = chosenOf(run);
   if (chosen === undefined) {
@@ -69,7 +69,7 @@ export function gainSentence(run: Run): string {
   return `${gainText(run, size)}${note === undefined ? "" : ` Not counted: ${note}.`}`;
 }
 
-/** "Download (brotli): 993 kB → 61.5 kB." */
+/** Returns the download size before and after: "Download (brotli): 993 kB → 61.5 kB." */
 export function downloadSentence(run: Run): string | undefined {
   const [before, after] = [run.original.brotli, chosenOf(run)?.result.brotli];
   return before === undefined || after === undefined
@@ -77,7 +77,7 @@ export function downloadSentence(run: Run): string | undefined {
     : `Download (brotli): ${bytes(before)} → ${bytes(after)}.`;
 }
 
-/** "229 kB of the exporter's metadata"; undefined if it is a negligible share of the original. */
+/** Returns "229 kB of the exporter's metadata in the original"; undefined if it is a negligible share of the model. */
 export function metadataNote({
   bytes: modelBytes,
   metadata = 0,
@@ -98,7 +98,7 @@ function gainText(run: Run, size: string): string {
   return `${size} and ${times(speed.median)} as fast.`;
 }
 
-/** "7.87 × smaller"; "About as large (1.10 MB); 7.05 × smaller compressed" if the ratio would print as 1.00 ×. */
+/** Returns "7.87 × smaller"; if that ratio would print as 1.00 ×, "About as large (1.10 MB); 7.05 × smaller compressed". */
 function sizeText(before: Measured, after: Measured): string {
   const ratioText = (ratio: number): string => (ratio >= 1 ? `${times(ratio)} smaller` : `${times(1 / ratio)} larger`);
   const isEqual = (ratio: number): boolean => times(ratio) === times(1) || times(1 / ratio) === times(1);
@@ -114,16 +114,19 @@ export function workAt({ latency }: Pick<Run, "latency">, variant: number | unde
   return variant === undefined ? undefined : workOf(latency?.models ?? [], latency?.models[variant + 1]);
 }
 
-/** Returns ✓ if the drop is within the goal on all samples, ? if it is outside by an uncertain estimate, ✗ if rejected; "" without a goal. */
+/**
+ * Returns ✓ if the drop meets the goal on all samples, ? if its estimate misses the goal insignificantly, ✗ if the variant was rejected, "" without a
+ * goal.
+ */
 export function markOf(variant: Variant, goal: Goal | undefined): "✓" | "?" | "✗" | "" {
   const { refused, verdict } = variant;
   if (refused !== undefined || verdict?.met === false) return "✗";
   if (goal === undefined || verdict === undefined) return "";
-  return isWithin(verdict.drop, goal) && passedOver(variant, goal) === undefined ? "✓" : "?";
+  return isWithin(verdict.drop, goal) && notChosenText(variant, goal) === undefined ? "✓" : "?";
 }
 
-/** "not chosen: −1.2 points on the validation samples": why an acceptable variant was not chosen. */
-export function passedOver(variant: Variant, goal: Goal | undefined): string | undefined {
+/** Returns the reason why an acceptable variant was not chosen: "not chosen: −1.2 points on the validation samples". */
+export function notChosenText(variant: Variant, goal: Goal | undefined): string | undefined {
   const { validation, refused, verdict, comparison } = variant;
   if (goal === undefined || refused !== undefined || verdict?.met === false) return undefined;
   const drop = dropWithSearch(variant, goal);
@@ -137,8 +140,9 @@ export function passedOver(variant: Variant, goal: Goal | undefined): string | u
 }
 
 /**
- * Returns the drop of a candidate that missed the goal on the search samples: the larger one on the test samples or on all samples together. A candidate is
- * evaluated although it missed because that may be chance, but the best of several on the test samples may be chance, too. Undefined for others.
+ * Returns a conservative drop for a candidate that missed the goal on the search samples; undefined for others. It is the larger of two drops: on the
+ * test samples, and on test and search samples together. The miss can be by chance, but so can a good result on the test samples if several
+ * candidates are tested.
  */
 export function dropWithSearch({ searched, verdict }: Variant, goal: Goal | undefined): number | undefined {
   if (searched === undefined || verdict === undefined || goal === undefined) return undefined;
@@ -147,7 +151,7 @@ export function dropWithSearch({ searched, verdict }: Variant, goal: Goal | unde
   return Math.max(value, (searched.drop * searched.samples + value * count) / (searched.samples + count));
 }
 
-/** "4 bits missed the goal on the 150 samples of the search: −2.1 points."; undefined if it was met there. */
+/** Returns "4 bits missed the goal on the 150 samples of the search: −2.1 points."; undefined if the goal was met there. */
 export function searchMissSentence(run: Run): string | undefined {
   const chosen = chosenOf(run);
   if (chosen?.searched === undefined || chosen.comparison === undefined) return undefined;
@@ -159,34 +163,34 @@ export function searchMissSentence(run: Run): string | undefined {
 const dropText = ({ unit, better }: Comparison, drop: number): string =>
   difference(unit, better === "higher" ? 0 - drop : drop);
 
-/** "Weights were rounded to the values of 4 bits, and are stored in 8." */
+/** Returns "Weights were rounded to the values of 4 bits, and are stored in 8: a byte each."; undefined without such weights. */
 export function storageSentence(run: Run): string | undefined {
   const changes = (chosenOf(run)?.steps ?? []).flatMap((step) => step.changes);
   const bitsOf = (kind: Change["kind"]) =>
     changes.flatMap((change) => (change.kind === kind ? (change.bits ?? []) : []));
-  const coded = bitsOf("quantized");
-  const storedBits = Math.max(...coded, ...(coded.length === 0 ? [8] : []));
-  const few = new Set(bitsOf("rounded").filter((bits) => bits < storedBits));
-  if (few.size === 0) return undefined;
-  const rounded = `Weights were rounded to the values of ${[...few].toSorted().join(" or ")} bits`;
-  return coded.length > 0
+  const quantizedBits = bitsOf("quantized");
+  const storedBits = Math.max(...quantizedBits, ...(quantizedBits.length === 0 ? [8] : []));
+  const roundedBits = new Set(bitsOf("rounded").filter((bits) => bits < storedBits));
+  if (roundedBits.size === 0) return undefined;
+  const rounded = `Weights were rounded to the values of ${[...roundedBits].toSorted().join(" or ")} bits`;
+  return quantizedBits.length > 0
     ? `${rounded}, and are stored in ${storedBits === 8 ? "8: a byte each" : storedBits}.`
     : `${rounded}, and are stored as floats.`;
 }
 
-/** "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6, 1,000 samples)."; shorter with a goal. */
+/** Returns "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6, 1,000 samples)."; with a goal, without the difference. */
 export function accuracySentence(run: Run): string | undefined {
   const chosen = chosenOf(run);
   const comparison = chosen?.comparison;
   if (comparison === undefined) return undefined;
   const isJudged = run.goal !== undefined && chosen?.verdict !== undefined;
-  const moved = allAgree(comparison) ?? (isJudged ? fromTo(comparison) : movedText(comparison));
+  const changeText = allAgree(comparison) ?? (isJudged ? fromTo(comparison) : changeTextOf(comparison));
   const othersText = chosen?.others === undefined ? "" : ` ${othersSentence(chosen.others)}`;
   const isShown = (chosen?.verdict?.drop.low ?? 0) > 0;
-  return `${capitalize(moved)}.${isShown ? "" : alikeSentence(chosen?.likeness)}${othersText}`;
+  return `${capitalize(changeText)}.${isShown ? "" : alikeSentence(chosen?.likeness)}${othersText}`;
 }
 
-/** `Of the 3 other outputs "boxes" differs most: signal to noise 31.2 dB on 32 samples.` */
+/** Returns a sentence such as `Of the 3 other outputs "boxes" differs most: signal to noise 31.2 dB on 32 samples.` */
 export function othersSentence(others: Likeness | string): string {
   if (typeof others === "string") return `The other outputs were not compared: ${others}.`;
   const { output = "", outputs = 1, relativeError, samples, lost } = others;
@@ -194,22 +198,22 @@ export function othersSentence(others: Likeness | string): string {
   const on = `on ${counted(samples, "sample")}`;
   if (relativeError === 0) return `The other outputs are equal ${on}.`;
   const which = outputs === 1 ? "" : `${integer(outputs)} `;
-  return `Of the ${which}other outputs "${output}" differs most: ${apartText(others)} ${on}.`;
+  return `Of the ${which}other outputs "${output}" differs most: ${outputDifferenceText(others)} ${on}.`;
 }
 
-/** `signal to noise 31.2 dB`, `99.2 % of its elements equal` */
-export function apartText({ same, unmoved, signalToNoise, relativeError }: Likeness): string {
+/** Returns the difference of an output: `signal to noise 31.2 dB`, `99.2 % of its elements equal` or `3.1 % apart`. */
+export function outputDifferenceText({ same, unmoved, signalToNoise, relativeError }: Likeness): string {
   if (same !== undefined) return `${percent(same)} of its elements equal`;
   return unmoved === undefined ? `signal to noise ${figure("dB", signalToNoise)}` : `${percent(relativeError)} apart`;
 }
 
-/** "right on: node ✓ wasm ✓ webgpu ✗", and the finding on each. */
+/** Returns "right on: node ✓ wasm ✓ webgpu ✗", and one line with the finding per target. */
 export function targetLines(checks: readonly OnTarget[]): readonly string[] {
   const marks = checks.map(({ target, right }) => `${target} ${right === undefined ? "?" : right ? "✓" : "✗"}`);
   return [`right on: ${marks.join(" ")}`, ...checks.map((check) => `  ${check.target}: ${onTargetText(check)}`)];
 }
 
-/** "WebGPU in Chrome/156.0 (google swiftshader): signal to noise 1.2 dB on 8 random inputs; the first layer with a large error is conv1" */
+/** Returns "WebGPU in Chrome/156.0 (google swiftshader): signal to noise 1.2 dB on 8 random inputs; the first layer with a large error is conv1". */
 export function onTargetText({ where, found, layer }: OnTarget): string {
   return `${where}: ${found}${layer === undefined ? "" : `; the first layer with a large error is ${layer}`}`;
 }
@@ -219,7 +223,7 @@ export function wrongText(checks: readonly OnTarget[]): string | undefined {
   return wrong === undefined ? undefined : `on ${wrong.target} the result is not right: ${onTargetText(wrong)}`;
 }
 
-/** "30 rounds of 27 runs, the original and all variants interleaved, 2 threads, on input_ids int64[1, 128]" */
+/** Returns "30 rounds of 27 runs, the original and all variants interleaved, 2 threads, on input_ids int64[1, 128]". */
 export function timingText({ where, rounds, repeats, threads, inputs = {} }: Timing): string {
   const on = inputsText(inputs);
   const place = where === undefined ? "" : `${where}: `;
@@ -229,7 +233,7 @@ export function timingText({ where, rounds, repeats, threads, inputs = {} }: Tim
 
 const maxInputs = 4;
 
-/** "input_ids int64[1, 128], attention_mask int64[1, 128]" */
+/** Returns "input_ids int64[1, 128], attention_mask int64[1, 128]". */
 export function inputsText(inputs: Readonly<Record<string, string>>): string {
   const all = Object.entries(inputs).map(([name, text]) => `${name} ${text}`);
   const more = all.length > maxInputs ? [`${integer(all.length - maxInputs)} more`] : [];
@@ -240,7 +244,7 @@ function alikeSentence(likeness: Variant["likeness"]): string {
   if (likeness === undefined) return "";
   if (typeof likeness === "string") return ` There are few samples, and their outputs were not compared: ${likeness}.`;
   if (likeness.lost !== undefined) return ` There are few samples, and ${likeness.lost}.`;
-  const near = likeness.relativeError === 0 ? "are equal" : `match the original's: ${apartText(likeness)}`;
+  const near = likeness.relativeError === 0 ? "are equal" : `match the original's: ${outputDifferenceText(likeness)}`;
   return ` There are few samples; their outputs ${near}.`;
 }
 
@@ -250,7 +254,7 @@ function isIdentical({ noise }: Run): boolean {
   );
 }
 
-/** "Measured loss: 0.7 points (goal: 1.0), 95 % interval −0.6 … 2.0. With 1,000 samples this could be chance; …" */
+/** Returns "Measured loss: 0.7 points (goal: 1.0), 95 % interval −0.6 … 2.0. With 1,000 samples this could be chance; …". */
 export function goalSentence(run: Run): string | undefined {
   const { goal, metric, data, search, noise } = run;
   const verdict = chosenOf(run)?.verdict;
@@ -285,29 +289,32 @@ function verdictPhrase({ verdict, met, drop }: Verdict, goal: Goal, unit: Unit, 
   if (verdict === "kept") return "The goal is met";
   if (!met && (verdict === "lost" || !isWithin(drop, goal))) return "The goal is missed";
   const more = moreSamples(drop, goal, unit, others);
-  if (met && drop.count < minToDecide) return more;
+  if (met && drop.count < minSamplesToDecide) return more;
   const advice = more === "" ? "" : `; ${more}`;
   if (met) return `With ${counted(drop.count, "sample")} this could be chance${advice}`;
   return `--strict requires the whole interval to meet the goal${advice}`;
 }
 
-/** "signal to noise is NaN"; undefined for a number. */
+/** Returns "signal to noise is NaN"; undefined if the candidate's metric is a number. */
 export function brokenText(comparison: Comparison): string | undefined {
   return isBroken(comparison) ? `${comparison.metric} is ${comparison.candidate.value}` : undefined;
 }
 
-/** "accuracy went from 93.0 % to 81.4 %: −11.6 points (95 % interval …); 1.0 points are allowed" */
+/** Returns "accuracy went from 93.0 % to 81.4 %: −11.6 points (95 % interval …); 1.0 points allowed". */
 export function lossText(comparison: Comparison, verdict: Verdict, goal: Goal, others: Others = {}): string {
   const { unit } = comparison;
   const broken = brokenText(comparison);
   if (broken !== undefined) return broken;
-  const text = `${movedText(comparison)}; ${allowance(unit, goal.maxDrop)} allowed`;
+  const text = `${changeTextOf(comparison)}; ${allowance(unit, goal.maxDrop)} allowed`;
   if (!isWithin(verdict.drop, goal)) return text;
   const more = moreSamples(verdict.drop, goal, unit, others);
   return `${text}, and --strict requires the whole interval to be within that${more === "" ? "" : `; ${more}`}`;
 }
 
-/** "accuracy is slightly worse (−0.1 points), more than chance explains": warns about a passing result; undefined without a possible loss. */
+/**
+ * Returns a warning about a result that meets the goal: "accuracy is slightly worse (−0.1 points), more than chance explains". Undefined if no drop
+ * is shown.
+ */
 export function lossWarning(
   { metric, unit, better, truth, original, difference: moved }: Comparison,
   verdict: Verdict,
@@ -319,12 +326,12 @@ export function lossWarning(
     return `${metric} is worse by the estimate (${by}; ${allowance(unit, goal.maxDrop)} allowed), which is not statistically significant`;
   if (!(drop.low > 0)) return undefined;
   const isSlight = isWithin(drop, { maxDrop: usualDrop({ unit, better }, original.value) });
-  // Compared with itself the original has no error, so any difference would be significant.
+  // If the original is the truth, its own value has no error, so any difference would be significant.
   if (isSlight && truth === "original") return undefined;
   return `${metric} is ${isSlight ? "slightly " : ""}worse (${by}), more than chance explains`;
 }
 
-/** "accuracy of resnet20.onnx: 93.0 %; the result is 23.7 points below it (95 % interval −28.7 … −18.9, 300 samples)" */
+/** Returns "accuracy of resnet20.onnx: 93.0 %; the result is 23.7 points below it (95 % interval −28.7 … −18.9, 300 samples)". */
 export function distanceText(
   model: string,
   { metric, unit, original, candidate, difference: moved }: Comparison,
@@ -336,20 +343,20 @@ export function distanceText(
   return `${metric} of ${model}: ${figure(unit, original.value)}; the result ${where}${interval}`;
 }
 
-/** "no gain over thin.onnx is shown: accuracy went from 92.6 % to 92.7 % (…)": warns if a training gained nothing. */
+/** Returns a warning if a training gained nothing: "no gain over thin.onnx is shown: accuracy went from 92.6 % to 92.7 % (…)". */
 export function noGainText(model: string, comparison: Comparison): string | undefined {
   if (judge(comparison, { maxDrop: 0 }).drop.high < 0) return undefined;
-  return `no gain over ${model} is shown: ${movedText(comparison)}`;
+  return `no gain over ${model} is shown: ${changeTextOf(comparison)}`;
 }
 
-/** "the result agrees with the original on all 20 samples (95 %: at least 83.9 %)"; undefined otherwise, or with labels. */
+/** Returns "the result agrees with the original on all 20 samples (95 %: at least 83.9 %)"; undefined if it does not, or with labels. */
 function allAgree({ truth, unit, pairs, candidate }: Comparison): string | undefined {
   if (truth === undefined || pairs?.bothRight !== candidate.count) return undefined;
   const sure = `${confidenceText(candidate)}: at least ${figure(unit, candidate.low)}`;
   return `the result agrees with the original on all ${counted(candidate.count, "sample")} (${sure})`;
 }
 
-function movedText(comparison: Comparison): string {
+function changeTextOf(comparison: Comparison): string {
   return `${fromTo(comparison)}: ${differenceWithInterval(comparison.unit, comparison.difference)}`;
 }
 

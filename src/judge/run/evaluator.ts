@@ -23,7 +23,7 @@ import { isPruned, remove } from "../../techniques/prune/index.ts";
 import type { BatchNote } from "../compare/batch-dependence.ts";
 import { type Goal, judge } from "../compare/compare.ts";
 import type { Disagreement, Measured, Timing } from "../record/data.ts";
-import { madeOnce, type Store } from "../steps/store.ts";
+import { recordOnce, type Store } from "../steps/store.ts";
 import type { FigureRecords } from "./figure-records.ts";
 import { plainFile } from "./improvement.ts";
 import { Looks } from "./looks.ts";
@@ -114,7 +114,7 @@ export class Evaluator {
       const { bytes: _, ...compressed } = await size(plain?.file ?? (await store.file(sha256)));
       return compressed;
     };
-    const sizes = this.#compressed.get(sha256) ?? madeOnce(store.records, { compressed: sha256 }, compress);
+    const sizes = this.#compressed.get(sha256) ?? recordOnce(store.records, { compressed: sha256 }, compress);
     this.#compressed.set(sha256, sizes);
     return { ...measured, ...(await sizes) };
   }

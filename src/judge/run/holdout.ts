@@ -2,7 +2,7 @@
 
 import type { Estimate } from "../../core/estimate.ts";
 import type { Level } from "../../core/math/interval.ts";
-import { joined } from "../../core/tensor/dense.ts";
+import { joinArrays } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
 import { range } from "../../data/batches/indexed.ts";
 import { agreement } from "../../runtime/metrics/comparison-metrics.ts";
@@ -81,10 +81,10 @@ export function joinRuns(first: Rows, second: Rows): Rows {
   const { given, labels } = first.said;
   return {
     batchNote: first.batchNote ?? second.batchNote,
-    rows: joined(Float64Array, [first.rows, second.rows]),
+    rows: joinArrays(Float64Array, [first.rows, second.rows]),
     said: {
-      given: joined(Float64Array, [given, second.said.given]),
-      labels: joined(Float64Array, [labels, second.said.labels]),
+      given: joinArrays(Float64Array, [given, second.said.given]),
+      labels: joinArrays(Float64Array, [labels, second.said.labels]),
     },
   };
 }

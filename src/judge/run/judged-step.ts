@@ -21,7 +21,7 @@ import { isWithin, judge } from "../compare/compare.ts";
 import { type Likeness, minSame } from "../compare/compare-function.ts";
 import type { OnTarget } from "../compare/target-check.ts";
 import { lossText, lossWarning, noGainText } from "../record/verdict.ts";
-import { looseModels } from "../steps/loose-models.ts";
+import { memoryModels } from "../steps/loose-models.ts";
 import { Runner, type StepResult } from "../steps/runner.ts";
 import { runStep, trains } from "../steps/step.ts";
 import { withinDownload } from "./download-budget.ts";
@@ -101,7 +101,7 @@ export async function runJudgedStep(request: StepRequest, context: StepContext):
   const { pass, input, task, dryRun = false, force = false } = request;
   const comparison = task === undefined || dryRun ? undefined : await openComparison(request, task, context);
   context.stage(pass.id);
-  const store = looseModels(copyInput(request), request.temporary);
+  const store = memoryModels(copyInput(request), request.temporary);
   const runner = new Runner({ store, parts: task ?? {} }, context);
   const { step, options, searched } = await withinLimit({ ...request, context, comparison });
   if (!dryRun) await announceCalibration(pass, options, input.model, task?.calibrate, context);

@@ -5,7 +5,7 @@ import type { Context, OptionValues } from "../../core/pass/pass.ts";
 import { type Goal, isWithin, judge } from "../compare/compare.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
 import type { StepResult } from "../steps/runner.ts";
-import { madeOnce } from "../steps/store.ts";
+import { recordOnce } from "../steps/store.ts";
 import { keyOfSamples } from "./data-parts.ts";
 import type { Evaluation } from "./evaluator.ts";
 import { withinBytes } from "./size-budget.ts";
@@ -25,7 +25,7 @@ export async function runRecipeStep(step: PassStep, input: string, run: RunConte
   const { output } = evaluator;
   const samples = await keyOfSamples(task.calibrate);
   const key = { bitsWithin: bytes, samples, output, of: await runner.keyOf(step, input) };
-  const options = await madeOnce(store.records, key, async (): Promise<OptionValues> => {
+  const options = await recordOnce(store.records, key, async (): Promise<OptionValues> => {
     const request = { ...(await stepRequest(step, input, run)), samples: task.calibrate };
     return (await withinBytes(request, bytes, { ...context, log: () => {} })).options;
   });
@@ -62,7 +62,7 @@ export async function findLessLossyStep(
     }
   }
   const key = { sparedFor: goal, judging, of: await runner.keyOf(step, input) };
-  const spared = await madeOnce(store.records, key, async (): Promise<SparedRecord> => {
+  const spared = await recordOnce(store.records, key, async (): Promise<SparedRecord> => {
     const [lost, allowed] = [drop.value, goal.maxDrop].map((value) => allowance(comparison.unit, value));
     context.log({
       id: "sparing",

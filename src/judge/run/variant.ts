@@ -10,7 +10,7 @@ import type { Recipe } from "../recipe/recipe.ts";
 import type { Measured, StepRecord, Variant } from "../record/data.ts";
 import type { Runner, StepResult } from "../steps/runner.ts";
 import { trains } from "../steps/step.ts";
-import { madeOnce, type Store } from "../steps/store.ts";
+import { recordOnce, type Store } from "../steps/store.ts";
 import type { Evaluation, Evaluator } from "./evaluator.ts";
 import { judgeResult } from "./judgement.ts";
 import { type KeptFunction, keptFunction, trainingOf, withOutputsOf } from "./kept-function.ts";
@@ -123,7 +123,7 @@ async function compareFunctions(
   const { evaluator, context, task, judging, store, onStage } = run;
   const trained = trainingOf(candidate.steps);
   const key = { comparedOutputs: evaluation.measured.sha256, judging, trained, seed: context.seed };
-  return madeOnce(store.records, key, async () => {
+  return recordOnce(store.records, key, async () => {
     if (trained !== "labels") onStage("compare");
     const answered = evaluation.answers.given.length;
     const judged = { test: task.test, answered, trained, output: evaluator.output, forced: false };
@@ -147,7 +147,7 @@ async function onTargets(evaluation: Evaluation, run: RunContext): Promise<reado
       signal,
     });
   };
-  return madeOnce(store.records, key, work, (found) => found.every(({ right }) => right !== undefined));
+  return recordOnce(store.records, key, work, (found) => found.every(({ right }) => right !== undefined));
 }
 
 interface StepPlace {

@@ -1,4 +1,4 @@
-/** A folder store that several machines share through a bucket: each finds the results of the others. */
+/** Folder store that several machines share through a bucket, so that each machine finds the results of the others. */
 import { fileKind, joinPath, makeFolder, writeFileAtomically } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import { bytesOfFile } from "../../core/files/hash.ts";
@@ -8,7 +8,7 @@ import { folderStore } from "./folder-store.ts";
 import { keyText } from "./keys.ts";
 import type { StoreOfResults } from "./store.ts";
 
-/** Named objects, each complete or absent. */
+/** Storage of named objects. Each object is complete or absent. */
 export interface Bucket {
   has(name: string): Promise<boolean>;
   read(name: string): Promise<AsyncIterable<Uint8Array> | undefined>;
@@ -16,24 +16,24 @@ export interface Bucket {
 }
 
 /**
- * Reads the folder first. The bucket gets a model before its record, and the folder gets the record last: so the bucket has everything that the
- * folder calls done. Checkpoints stay on this machine.
- * @param folder Can be shared by processes of this machine.
+ * Returns a store that reads its folder first, then the bucket. A model is written to the bucket before its record, and the record is written to the
+ * folder last. So the bucket has everything that a record in the folder refers to. Checkpoints stay on this machine.
+ * @param folder can be shared by processes of this machine.
  */
 export function bucketStore(folder: string, bucket: Bucket): StoreOfResults {
   const local = folderStore(folder);
   const modelName = (digest: string): string => `${digest}.onnx`;
   const recordName = async (key: unknown): Promise<string> => `${await keyText(key)}.json`;
-  const bring = async (name: string): Promise<boolean> => {
+  const download = async (name: string): Promise<boolean> => {
     const bytes = await bucket.read(name);
     if (bytes === undefined) return false;
     await makeFolder(folder);
     await writeFileAtomically(joinPath(folder, name), bytes);
     return true;
   };
-  const bringModel = async (digest: string): Promise<void> => {
+  const downloadModel = async (digest: string): Promise<void> => {
     const name = modelName(digest);
-    if ((await local.has(digest)) || ((await bring(name)) && (await local.has(digest)))) return;
+    if ((await local.has(digest)) || ((await download(name)) && (await local.has(digest)))) return;
     const state = (await fileKind(joinPath(folder, name))) === undefined ? "is no longer there" : "is damaged";
     throw new PithError("E_FILE", `A model of the store, ${name}, ${state}.`, {
       hint: "Remove it from the bucket, if it is there, and run the same command again: what is missing is computed again.",
@@ -48,21 +48,21 @@ export function bucketStore(folder: string, bucket: Bucket): StoreOfResults {
       return digest;
     },
     async open(digest) {
-      await bringModel(digest);
+      await downloadModel(digest);
       return local.open(digest);
     },
     async file(digest) {
-      await bringModel(digest);
+      await downloadModel(digest);
       return local.file(digest);
     },
-    // For most models between two steps, only this is called.
+    // This method does not download a model, because most models between two steps are never read.
     has: async (digest) => (await local.has(digest)) || bucket.has(modelName(digest)),
     records: {
       ...local.records,
       async read(key) {
         return (
           (await local.records.read(key)) ??
-          ((await bring(await recordName(key))) ? local.records.read(key) : undefined)
+          ((await download(await recordName(key))) ? local.records.read(key) : undefined)
         );
       },
       async write(key, record) {

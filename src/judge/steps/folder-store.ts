@@ -1,4 +1,4 @@
-/** A store in a folder: `<digest>.onnx`, `<key>.json`, and folders of checkpoints. */
+/** Store in a folder that contains `<digest>.onnx`, `<key>.json`, and folders of checkpoints. */
 import {
   fileKind,
   joinPath,
@@ -23,28 +23,28 @@ import { bestFile, lastFile, readCheckpoint } from "../../learn/train/checkpoint
 import { digestOf, isStoreName, keyText } from "./keys.ts";
 import type { StoreOfResults } from "./store.ts";
 
-/** @param maxBytes The maximum bytes after trimming; undefined: unlimited. */
+/** @param maxBytes maximum bytes of the folder after trimming; undefined: unlimited. */
 export function folderStore(folder: string, maxBytes?: number): StoreOfResults {
   const pathOf = (name: string): string => joinPath(folder, name);
   const modelAt = (digest: string): string => pathOf(`${digest}.onnx`);
   const recordAt = async (key: unknown): Promise<string> => pathOf(`${await keyText(key)}.json`);
   const checkpointAt = async (key: unknown): Promise<string> => pathOf(await keyText(key));
-  const complete = new Set<string>();
-  const used = async (path: string): Promise<void> => {
+  const verifiedDigests = new Set<string>();
+  const markUsed = async (path: string): Promise<void> => {
     if (maxBytes !== undefined) await touchFile(path);
   };
   const trim = async (needed: readonly string[]): Promise<void> => {
     if (maxBytes === undefined) return;
     const removed = await trimFolder(folder, maxBytes, isStoreName, new Set(needed.map((digest) => `${digest}.onnx`)));
-    for (const name of removed) complete.delete(name.replace(/\.onnx$/, ""));
+    for (const name of removed) verifiedDigests.delete(name.replace(/\.onnx$/, ""));
   };
   const has = async (digest: string): Promise<boolean> => {
-    await used(modelAt(digest));
-    if (complete.has(digest)) return true;
+    await markUsed(modelAt(digest));
+    if (verifiedDigests.has(digest)) return true;
     if ((await fileKind(modelAt(digest))) !== "file") return false;
-    const isWhole = (await digestOf(bytesOfFile(modelAt(digest)))) === digest;
-    if (isWhole) complete.add(digest);
-    return isWhole;
+    const isIntact = (await digestOf(bytesOfFile(modelAt(digest)))) === digest;
+    if (isIntact) verifiedDigests.add(digest);
+    return isIntact;
   };
   const removeCheckpoint = async (checkpoint: string): Promise<void> => {
     for (const file of [lastFile, bestFile]) await removeFile(file(checkpoint));
@@ -60,17 +60,17 @@ export function folderStore(folder: string, maxBytes?: number): StoreOfResults {
           yield chunk;
         }
       }
-      // Its name is known only after writing.
+      // The name is a hash of the contents, so it is known only after writing.
       const unnamed = pathOf(`.model.${ownedEnding()}.tmp`);
       await writeFileAtomically(unnamed, hashed());
       const digest = await hash.end();
       // An existing file has the same contents and may be open.
       if (await has(digest)) await removeFile(unnamed);
       else {
-        await used(unnamed);
+        await markUsed(unnamed);
         await renameFile(unnamed, modelAt(digest));
       }
-      complete.add(digest);
+      verifiedDigests.add(digest);
       return digest;
     },
     open: (digest) => open(modelAt(digest)),
@@ -79,7 +79,7 @@ export function folderStore(folder: string, maxBytes?: number): StoreOfResults {
       async read(key) {
         const path = await recordAt(key);
         if ((await fileKind(path)) !== "file") return undefined;
-        await used(path);
+        await markUsed(path);
         return plainOf(await readText(path));
       },
       async write(key, record) {
@@ -100,7 +100,7 @@ export function folderStore(folder: string, maxBytes?: number): StoreOfResults {
   };
 }
 
-/** Returns whether training can resume; after a damaged checkpoint it starts again. */
+/** Returns whether training can resume from a file. After a damaged checkpoint, training starts from the beginning. */
 async function isCheckpoint(path: string): Promise<boolean> {
   if ((await fileKind(path)) === undefined) return false;
   try {

@@ -1,4 +1,4 @@
-/** A store for a single run whose results are written elsewhere: models stay in memory, without records. */
+/** Store for a single run whose results are written elsewhere. Models stay in memory, and there are no records. */
 import { joinPath } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import { allValues } from "../../core/graph/graph.ts";
@@ -7,8 +7,8 @@ import { encodedSource } from "../../core/onnx/encode.ts";
 import { open, save } from "../../core/onnx/index.ts";
 import type { Store } from "./store.ts";
 
-/** @param folder For weights that are computed on reading; undefined: they stay computed. */
-export function looseModels(original: Model, folder: string | undefined): Store {
+/** @param folder for weights that are computed whenever they are read; undefined: they are computed each time. */
+export function memoryModels(original: Model, folder: string | undefined): Store {
   const models = [original];
   const modelOf = (name: string): Model => {
     const model = models[Number(name)];
@@ -32,18 +32,18 @@ export function looseModels(original: Model, folder: string | undefined): Store 
   };
 }
 
-/** Below this size computing again is faster than writing and reading. */
+/** Minimum bytes of computed weights that are written. Below this, computing them again is faster than writing and reading them. */
 const minStored = 2 ** 26;
 
-/** Writes computed tensors beside a path, from where the model reads them. Without room there, they stay computed. */
+/** Writes computed tensors to a file, from which the model then reads them. If the disk has no space, the tensors stay computed. */
 export async function storeComputed(model: Model, path: string, minBytes = minStored): Promise<void> {
-  const loose = [...allValues(model.graph)].flatMap((value) => {
+  const computedValues = [...allValues(model.graph)].flatMap((value) => {
     const { tensor } = value;
     return tensor === undefined || tensor.stored !== undefined || tensor.small !== undefined ? [] : [{ value, tensor }];
   });
-  if (loose.reduce((sum, { tensor }) => sum + tensor.bytes, 0) < minBytes) return;
+  if (computedValues.reduce((sum, { tensor }) => sum + tensor.bytes, 0) < minBytes) return;
   const beside = new Model();
-  const tensors = new Set(loose.map(({ tensor }) => tensor));
+  const tensors = new Set(computedValues.map(({ tensor }) => tensor));
   const names = new Map([...tensors].map((tensor, index) => [tensor, beside.graph.addTensor(`${index}`, tensor).name]));
   try {
     await save(beside, path, { externalData: true });
@@ -52,5 +52,5 @@ export async function storeComputed(model: Model, path: string, minBytes = minSt
     throw error;
   }
   const { graph } = await open(path);
-  for (const { value, tensor } of loose) value.tensor = graph.value(names.get(tensor) ?? "")?.tensor;
+  for (const { value, tensor } of computedValues) value.tensor = graph.value(names.get(tensor) ?? "")?.tensor;
 }

@@ -1,5 +1,6 @@
 /**
- * Jobs that other processes run ahead. The requesting process repeats the work and finds it in the shared store, so results do not depend on jobs.
+ * Runs jobs ahead of time in other processes. The requesting process then does the same work and finds the results in the shared store. So results do
+ * not depend on the number of jobs.
  */
 
 export interface RoundContext {
@@ -8,26 +9,27 @@ export interface RoundContext {
 }
 
 export interface Ahead {
-  /** The maximum number of parallel jobs, which changes as queue workers come and go. */
+  /** Maximum number of parallel jobs, which changes as queue workers come and go. */
   readonly jobs: number;
   /**
-   * Waits until every job of the round has ended, successfully or not. The others start in order if there is room, and can outlast the round.
-   * Jobs that no later call lists are dropped unless they have started. The signal stops all jobs; progress counts finished ones of the round.
-   * @throws what a job threw.
+   * Waits until every job of the round has ended, successfully or not. If there is capacity, jobs of `others` start in order, and they can outlast
+   * the round.
+   * A job that a later call does not list is dropped, unless it has started. The signal stops all jobs. Progress counts finished jobs of the round.
+   * @throws the error of a job.
    */
   doRound(round: readonly string[], others: readonly string[], context: RoundContext): Promise<void>;
-  /** Stops running jobs and waits for their end. @throws what a job threw. */
+  /** Stops running jobs and waits until they have ended. @throws the error of a job. */
   close(): Promise<void>;
 }
 
 export interface PoolJob {
   readonly stop: AbortSignal;
-  /** Returns whether the last `doRound` lists the job: otherwise it need not start. */
+  /** Returns whether the last `doRound` lists the job. If not, the job need not start. */
   isWanted(): boolean;
 }
 
 export interface PoolOptions {
-  /** Returns the maximum number of running jobs for starting one of the round, or another. */
+  /** Returns the maximum number of running jobs. @param isOfRound whether the next job to start belongs to the round or to the others. */
   room(isOfRound: boolean): number;
   /** Runs one job. The next `doRound` or `close` throws its error. @returns false if the job was dropped before it started. */
   doOne(name: string, job: PoolJob): Promise<boolean>;
@@ -76,7 +78,7 @@ export class Pool implements Ahead {
   }
 
   #fill(): void {
-    // Between rounds, free capacity waits for the next round.
+    // Between rounds no job starts, so that the next round finds free capacity.
     if (this.#stop.signal.aborted || [...this.#round].every((name) => this.#finished.has(name))) return;
     for (const name of this.#requested) {
       if (this.#finished.has(name) || this.#running.has(name)) continue;

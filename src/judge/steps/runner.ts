@@ -1,6 +1,6 @@
 /**
- * Runs steps on models of a store. Steps and results are plain data, with models and samples by digest. With records, no finished step is repeated:
- * neither in a resumed run nor in a recipe with the same beginning.
+ * Runs steps on models of a store. Steps and results are plain data that refer to models and samples by digest. With records, no finished step is
+ * repeated, neither in a resumed run nor in a recipe with the same first steps.
  */
 import { readFile } from "#platform";
 import type { Miss } from "../../core/errors.ts";
@@ -13,7 +13,7 @@ import { isObject } from "../../core/plain.ts";
 import type { Curve, Epoch, TrainingSummary } from "../../learn/train/training-state.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { keyText } from "./keys.ts";
-import { choosingMetric, completeOptions, partFor, runStep, type StepParts } from "./step.ts";
+import { completeOptions, partFor, runStep, type StepParts, selectionMetric } from "./step.ts";
 import { modelDigest, type Store } from "./store.ts";
 
 export interface Step {
@@ -23,7 +23,7 @@ export interface Step {
 
 export interface StepResult {
   readonly output: string;
-  /** The options with defaults, as plain data; models by digest. */
+  /** Options with defaults, as plain data. Models are replaced by their digests. */
   readonly options: OptionValues;
   readonly changes: readonly Change[];
   readonly misses: readonly Pick<Miss, "at" | "reason" | "by">[];
@@ -35,13 +35,13 @@ export interface StepResult {
   readonly seconds: number;
 }
 
-/** Records omit options, which can hold paths of another machine. */
-type KeptStep = Omit<StepResult, "options">;
+/** Recorded result of a step, without options, because these can contain paths of another machine. */
+type RecordedStep = Omit<StepResult, "options">;
 
 export interface RunnerOptions {
   readonly store: Store;
   readonly parts: StepParts;
-  /** Identifies the samples of each split, if there are records. */
+  /** Identifies the samples of each split; undefined without records. */
   readonly samples?: Readonly<Record<"train" | "calibrate", unknown>>;
 }
 
@@ -51,7 +51,7 @@ export class Runner {
   readonly #digests = new Map<Model | string, Promise<string>>();
   readonly #failures = new Map<string, unknown>();
 
-  /** @param context Its "original" becomes that of the store. */
+  /** @param context its model "original" is replaced by the store's original. */
   constructor(options: RunnerOptions, context: Context) {
     const { store } = options;
     this.#options = options;
@@ -61,7 +61,7 @@ export class Runner {
     };
   }
 
-  /** Returns the work for these steps, starting from the original: an id that is equal for equal work, and whether it is done. */
+  /** Returns an id and the state of each step, starting from the original. Equal work has equal ids. */
   async work(steps: readonly Step[]): Promise<readonly { readonly id: string; readonly done: boolean }[]> {
     let input = this.#options.store.original;
     const work: { readonly id: string; readonly done: boolean }[] = [];
@@ -81,7 +81,7 @@ export class Runner {
     return { ...result, options: options as OptionValues };
   }
 
-  async #runOnce(step: Step, input: string): Promise<KeptStep> {
+  async #runOnce(step: Step, input: string): Promise<RecordedStep> {
     const { records } = this.#options.store;
     if (records === undefined) return this.#make(step, input);
     const key = await this.keyOf(step, input);
@@ -90,11 +90,11 @@ export class Runner {
     const id = await keyText(key);
     const failure = this.#failures.get(id);
     if (failure !== undefined) throw failure;
-    const continues = partFor(step.pass, step.options) === "train" && namesAt(step.pass.options).includes("checkpoint");
-    const checkpoint = continues ? await records.checkpoint(key) : undefined;
+    const canResume = partFor(step.pass, step.options) === "train" && namesAt(step.pass.options).includes("checkpoint");
+    const checkpoint = canResume ? await records.checkpoint(key) : undefined;
     try {
       const result = await this.#make({ ...step, options: { ...step.options, ...checkpoint } }, input);
-      // Written last, because the record implies that the model exists.
+      // The record is written last, because it implies that the model exists.
       await records.write(key, result);
       if (checkpoint !== undefined) await records.removeCheckpoint(key);
       return result;
@@ -104,7 +104,7 @@ export class Runner {
     }
   }
 
-  async #make({ pass, options }: Step, input: string): Promise<KeptStep> {
+  async #make({ pass, options }: Step, input: string): Promise<RecordedStep> {
     const { store, parts } = this.#options;
     const model = await store.open(input);
     const warnings: string[] = [];
@@ -132,9 +132,9 @@ export class Runner {
     };
   }
 
-  async #readResult(key: unknown): Promise<KeptStep | undefined> {
+  async #readResult(key: unknown): Promise<RecordedStep | undefined> {
     const { store } = this.#options;
-    const stored = (await store.records?.read(key)) as KeptStep | undefined;
+    const stored = (await store.records?.read(key)) as RecordedStep | undefined;
     return stored !== undefined && (await store.has(stored.output)) ? stored : undefined;
   }
 
@@ -152,7 +152,7 @@ export class Runner {
       files: await this.#filesOf(step),
       input,
       samples: part && samples?.[part],
-      metric: choosingMetric(pass, options, parts.metric)?.name,
+      metric: selectionMetric(pass, options, parts.metric)?.name,
       references: await Promise.all(
         named.map((reference) =>
           typeof reference === "string" ? this.#digestOf(reference) : this.#plain(reference, uniqueWordOf),
@@ -184,7 +184,7 @@ export class Runner {
     return pending;
   }
 
-  /** Converts options to data: models by digest, functions and other opaque values by a word. */
+  /** Converts options to plain data: models to their digest, functions and class instances to a word. */
   async #plain(value: unknown, word: (thing: object) => string): Promise<unknown> {
     if (value instanceof Model) return this.#digestOf(value);
     if (Array.isArray(value)) return Promise.all(value.map((element) => this.#plain(element, word)));
@@ -197,7 +197,10 @@ export class Runner {
   }
 }
 
-/** Drops module paths, which differ between machines: keys have the contents of modules. Model paths are kept, because weights can be in a file next to them. */
+/**
+ * Returns options without module paths, which differ between machines: keys have the contents of modules. Paths of models remain, because the weights
+ * of a model can be in another file next to it.
+ */
 const withoutModules = (pass: AnyPass, options: OptionValues): OptionValues =>
   Object.fromEntries(Object.entries(options).filter(([name, value]) => !isModule(pass.options, name, value)));
 

@@ -7,9 +7,9 @@ import {
   type CalibrationData,
   type Context,
   type Learnt,
-  noLongerThere,
   type OptionValues,
   type Outcome,
+  removedPortKind,
 } from "../../core/pass/pass.ts";
 import { namesAt } from "../../core/pass/schema.ts";
 import { zeros } from "../../core/tensor/dense.ts";
@@ -24,9 +24,9 @@ export function trains(pass: AnyPass): boolean {
   return pass.data === "train";
 }
 
-export const filledIn: readonly string[] = ["data", "metric", "checkpoint", "resume"];
+export const runOptionNames: readonly string[] = ["data", "metric", "checkpoint", "resume"];
 
-/** Returns the split that a step needs: a calibrating pass needs samples only for some options, and trains with others. */
+/** Returns the split whose samples a step needs. A calibrating pass needs samples only for some options, and trains with others. */
 export function partFor(pass: AnyPass, options: OptionValues): "train" | "calibrate" | undefined {
   const { data } = pass;
   if (data === undefined || data === "train") return data;
@@ -38,27 +38,27 @@ export function partFor(pass: AnyPass, options: OptionValues): "train" | "calibr
 const wantsSamples = (data: CalibrationData, options: OptionValues): boolean =>
   data.when(options) !== undefined || data.helps?.(options) === true;
 
-/** Returns a step's options with the pass's defaults, without those that the run sets. */
+/** Returns a step's options with the pass's defaults, without options that the run sets (`data`, `metric`, …). */
 export function completeOptions(pass: AnyPass, options: OptionValues): OptionValues {
-  const result = v.safeParse(pass.options, { ...options, ...standIns(pass) });
+  const result = v.safeParse(pass.options, { ...options, ...placeholderOptions(pass) });
   const complete = result.success ? result.output : options;
   return Object.fromEntries(
-    Object.entries(complete as object).filter(([key, value]) => value !== undefined && !filledIn.includes(key)),
+    Object.entries(complete as object).filter(([key, value]) => value !== undefined && !runOptionNames.includes(key)),
   );
 }
 
-/** Returns placeholders for options that the run sets, so that the pass's complete schema can check the others. */
-export function standIns({ data }: AnyPass): OptionValues {
+/** Returns placeholders for options that the run sets, so that the pass's schema can check the other options. */
+export function placeholderOptions({ data }: AnyPass): OptionValues {
   return data === undefined ? {} : { data: noSamples };
 }
 
 const noSamples = memory("the run's data", { label: zeros("int64", [0]) });
 
-/** The samples that a step can use, and the metric that can select weights. */
+/** Samples that a step can use, and the metric that can select its weights. */
 export type StepParts = Pick<Task, "train" | "calibrate" | "trained"> & Partial<Pick<Task, "metric">>;
 
-/** Returns the metric that selects weights, if it needs labels. */
-export function choosingMetric(
+/** Returns the metric that selects the weights of a training; undefined if the pass has none or the metric needs no labels. */
+export function selectionMetric(
   pass: AnyPass,
   { validation }: OptionValues,
   metric: Metric | undefined,
@@ -68,8 +68,8 @@ export function choosingMetric(
 }
 
 /**
- * Runs a step's pass on a model, in place, with its split of the samples.
- * @throws PithError whatever the pass throws, and an internal error if the resulting model is invalid, or has other inputs or outputs.
+ * Runs a step's pass on a model, in place, with the samples of its split.
+ * @throws PithError as the pass does. @throws Error if the resulting model is invalid or has other inputs or outputs.
  */
 export async function runStep(
   pass: AnyPass,
@@ -81,13 +81,13 @@ export async function runStep(
   const opened = await openModules(pass.id, pass.options, options);
   const part = partFor(pass, opened);
   const data = part === undefined ? undefined : parts[part];
-  const metric = choosingMetric(pass, options, parts.metric);
+  const metric = selectionMetric(pass, options, parts.metric);
   const passOptions = {
     ...opened,
     ...(data === undefined ? {} : { data }),
     ...(metric === undefined ? {} : { metric }),
   };
-  // Violations that were present before are not the pass's fault.
+  // Violations that the model had before are not caused by the pass.
   const violations = verify(model);
   const before = portsOf(model);
   const outcome: StepOutcome = await Reflect.apply(pass, undefined, [model, passOptions, context]);
@@ -102,16 +102,16 @@ type Ports = readonly (readonly string[])[];
 const portsOf = ({ graph: { feeds, outputs } }: Model): Ports =>
   [feeds, outputs].map((values) => values.map(({ name }) => name));
 
-/** Callers use inputs and outputs by name: a pass must not rename them, and must report a removed one. */
+/** Requires equal names of inputs and outputs before and after, because callers use these names. The pass can only remove one that it reports. */
 function requirePorts({ id }: AnyPass, before: Ports, after: Ports, { changes }: Outcome): void {
-  const removedPorts = new Set(changes.flatMap(({ at, kind }) => (kind === noLongerThere ? [at] : [])));
+  const removedPorts = new Set(changes.flatMap(({ at, kind }) => (kind === removedPortKind ? [at] : [])));
   const [was, is] = [before, after].map((ports) =>
     ports.map((names) => names.filter((name) => !removedPorts.has(name)).join(", ")).join(" → "),
   );
   if (was !== is) throw new Error(`${id} changed the model's inputs and outputs from ${was} to ${is}.`);
 }
 
-/** Returns the samples of a training. Validation samples of other data are not part of the given ones. */
+/** Returns the numbers of samples of a training. Validation samples count only if they are a share of the training samples. */
 function countLearnt({ training }: StepOutcome, { validation }: OptionValues): Learnt | undefined {
   if (training === undefined) return undefined;
   return { fitted: training.samples, checked: typeof validation === "number" ? training.chosen?.samples : undefined };

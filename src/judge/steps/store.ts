@@ -1,6 +1,6 @@
 /**
- * Stores what a run made: models under the hash of their file, records under the hash of their inputs, so a changed input never finds old results.
- * The store is a folder, optionally shared through a bucket, or memory if there is no disk.
+ * Stores the results of a run: models under the hash of their file, and records under the hash of their inputs. So a changed input never finds old
+ * results. The store is a folder that several machines can share through a bucket, or memory if there is no disk.
  */
 import { bytesSource, temporaryFolder } from "#platform";
 import { PithError } from "../../core/errors.ts";
@@ -15,7 +15,7 @@ import { folderStore } from "./folder-store.ts";
 import { digestOf, keyText } from "./keys.ts";
 
 export interface Store {
-  /** The original's name in the store: the SHA-256 of the file that it would be. */
+  /** Original's name in the store: the SHA-256 of its file. */
   readonly original: string;
   /** Stores a model. @returns its name: the SHA-256 of its file. */
   keep(model: Model): Promise<string>;
@@ -24,40 +24,43 @@ export interface Store {
   file(digest: string): Promise<ByteSource>;
   /** Returns whether the model is present and complete: files can be removed or damaged between runs. */
   has(digest: string): Promise<boolean>;
-  /** Undefined if every step runs again. */
+  /** Records of finished steps; undefined if every step always runs. */
   readonly records: Records | undefined;
-  /** Removes the least recently used files above the limit, except `needed` models. Call it between steps, while no other process runs one. */
+  /**
+   * Removes the least recently used files until the folder is below its limit, but no `needed` model. Call it between steps, while no other process
+   * runs one.
+   */
   trim(needed: readonly string[]): Promise<void>;
   release(): Promise<void>;
 }
 
 export interface Records {
-  /** @returns the record under this key, or undefined. */
+  /** Returns the record under this key, or undefined. */
   read(key: unknown): Promise<unknown>;
-  /** @param record Plain data; numbers can be NaN and infinite. */
+  /** @param record plain data, in which numbers can be NaN or infinite. */
   write(key: unknown, record: unknown): Promise<void>;
-  /** @returns the options with which training keeps checkpoints here and resumes from one; undefined in a temporary store. */
+  /** Returns the training options that write checkpoints here, and resume if there is one; undefined in a temporary store. */
   checkpoint(key: unknown): Promise<{ readonly checkpoint: string; readonly resume: boolean } | undefined>;
   removeCheckpoint(key: unknown): Promise<void>;
 }
 
 export interface StoreOptions {
   /**
-   * A folder for finished steps, created on demand and kept. A later run continues a stopped run with the same figures and files. Custom passes,
-   * metrics and operators are identified by name, modules by their own file's content: use another folder if their code has changed.
+   * Folder for finished steps, created on demand. A later run continues a stopped run with the same metric values and files. Custom passes, metrics
+   * and operators are identified by name, modules by the content of their own file: use another folder if their code has changed.
    */
   readonly resumeFolder?: string | undefined;
-  /** The maximum bytes in the folder: above it the least recently used files are removed (default: unlimited). */
+  /** Maximum bytes in the folder (default: unlimited). Above it, the least recently used files are removed. */
   readonly resumeBytes?: number | undefined;
-  /** A bucket through which several machines share their `resumeFolder`. */
+  /** Bucket through which several machines share their `resumeFolder`. */
   readonly bucket?: Bucket | undefined;
 }
 
 /**
- * Returns the record under a key; otherwise does the work and records its result.
- * @param isFinal Returns false for results that can differ next time: they are not recorded.
+ * Returns the record under a key. If there is none, does the work and records its result.
+ * @param isFinal returns false for a result that can be different next time and is not recorded.
  */
-export async function madeOnce<T>(
+export async function recordOnce<T>(
   records: Records | undefined,
   key: unknown,
   work: () => Promise<T>,
@@ -78,12 +81,12 @@ export interface StoreOfResults extends Omit<Store, "original"> {
 export const modelDigest = (model: Model): Promise<string> => digestOf(encode(model));
 
 /**
- * Opens the folder of the options; otherwise a temporary folder, or memory, until the store is released.
- * @param original Is not copied into the store. Opened models get its custom operators.
+ * Opens the folder of the options; without one a temporary folder, or memory if there is no disk.
+ * @param original is not copied into the store. Models that are opened get its custom operators.
  */
 export async function openStore(original: Model, options: StoreOptions): Promise<Store> {
   const digest = await modelDigest(original);
-  const store = await resultsIn(options);
+  const store = await openResults(options);
   return {
     ...store,
     original: digest,
@@ -113,7 +116,7 @@ export async function withStore<T>(
   }
 }
 
-async function resultsIn({ resumeFolder, resumeBytes, bucket }: StoreOptions): Promise<StoreOfResults> {
+async function openResults({ resumeFolder, resumeBytes, bucket }: StoreOptions): Promise<StoreOfResults> {
   if (resumeFolder === undefined) return temporaryStore();
   return bucket === undefined ? folderStore(resumeFolder, resumeBytes) : bucketStore(resumeFolder, bucket);
 }
@@ -122,7 +125,7 @@ async function temporaryStore(): Promise<StoreOfResults> {
   try {
     const { path, remove } = await temporaryFolder();
     const store = folderStore(path);
-    // Only a later run could use a checkpoint.
+    // Temporary folders have no checkpoints, because only a later run could use them.
     const records = { ...store.records, checkpoint: async () => undefined };
     return { ...store, records, release: remove };
   } catch (error) {

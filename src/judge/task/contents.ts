@@ -6,7 +6,7 @@ import { gatherRows, samplesIn } from "../../data/batches/rows.ts";
 import { type Dataset, mapBatches } from "../../data/index.ts";
 import { contentOf } from "../../rewrite/clean-up/set-inputs.ts";
 
-/** Values of inputs: a number for all elements, or a list. */
+/** Constant values of inputs, by name: one number for all elements, or a list. */
 export type Settings = Readonly<Record<string, number | number[]>>;
 
 /** Converts settings to tensors. @throws PithError as `contentOf`, E_SHAPE_MISMATCH for an input without a fixed size. */

@@ -1,4 +1,4 @@
-/** Finds the preprocessing that a model was trained with by trying the common ones: accuracy is far higher with the right one. */
+/** Guesses the preprocessing that a model was trained with. It tries common ones, because accuracy is far higher with the right one. */
 
 import type { Engine } from "../../core/engine/engine.ts";
 import { PithError } from "../../core/errors.ts";
@@ -13,11 +13,11 @@ import { collect, draw, take } from "../../data/batches/select.ts";
 import type { Dataset, IndexedDataset } from "../../data/batches/types.ts";
 import { type Geometry, geometryText } from "../../data/images/geometry.ts";
 import {
-  geometryUsed,
   type ImageInput,
   imageChannels,
   imageGeometries,
   preprocess,
+  usedGeometryText,
   withStoredImages,
 } from "../../data/images/preprocess.ts";
 import { candidates, contrastOf, type Preprocessing } from "../../data/images/presets.ts";
@@ -28,42 +28,42 @@ import { commonestShare } from "../../runtime/metrics/predictions.ts";
 import { mean } from "../../runtime/metrics/regression.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 
-/** Samples per round of successive halving. */
+/** Numbers of samples in the rounds of successive halving. */
 const rounds = [32, 64, 256, 1024] as const;
 const maxSamples = 1024;
-/** The search stops after this number of samples if the best candidate is still at chance level. */
+/** Number of samples after which the guess ends if the best candidate is still at chance level. */
 const samplesForChance = 256;
-/** Losses have long tails: with fewer samples the normal interval is too narrow. */
+/** Minimum number of losses for a comparison. With fewer, the normal interval is too narrow, because losses have long tails. */
 const minLosses = 32;
-/** A constant, because the guess depends on model and data only. */
+/** Seed of the random samples. It is constant, so that the guess depends only on model and data. */
 export const drawSeed = 0;
 
 export interface PreprocessingGuess {
   readonly chosen: Preprocessing;
-  /** Every preprocessing that was tried, best first. */
+  /** Scores of all tried preprocessings, best first. */
   readonly scores: readonly PreprocessingScore[];
-  /** Preprocessings that the samples cannot distinguish from the chosen one. */
+  /** Preprocessings that the samples do not distinguish from the chosen one. */
   readonly indistinct: readonly Preprocessing[];
   /** Accuracy of always predicting the most common label. */
   readonly chance: number;
-  /** Whether the best score is above chance; if not, the preprocessing, the labels or the model are wrong. */
+  /** Whether the best score is above chance. If not, the preprocessing, the labels or the model are wrong. */
   readonly trusted: boolean;
 }
 
 export interface PreprocessingScore {
   readonly preprocessing: Preprocessing;
   readonly accuracy: Estimate;
-  /** Cross-entropy in nats at the best temperature, so that it does not favor inputs with a wide range. */
+  /** Mean cross-entropy in nats at the best temperature. The temperature removes an advantage of inputs with a wide range. */
   readonly loss: number;
-  /** Number of wrong samples whose outputs have no loss, because they contain NaN or infinity. */
+  /** Number of wrongly classified samples without a loss, because their outputs contain NaN or infinity. */
   readonly broken: number;
 }
 
 /**
- * Tries the common preprocessings on 32 random samples, then the better half of them on 64, 256 and 1,024.
+ * Tries common preprocessings on 32 random samples, then the better half of them on 64, 256 and 1,024 samples.
  *
- * A round drops candidates that are significantly worse (McNemar's test for predictions, paired differences for losses). The one with the highest
- * accuracy is chosen, then lowest loss, then narrowest range. Image files are tried both center-cropped and whole.
+ * Each round drops candidates that are significantly worse (McNemar's test for predictions, paired differences for losses). The candidate with the
+ * highest accuracy is chosen; on a tie, the lowest loss, then the narrowest range. Image files are tried both center-cropped and whole.
  * @throws PithError E_DATA if the data has no images or no labels, or does not fit the model.
  * @example
  * const { chosen, scores, trusted } = await guessPreprocessing(engine, model, dataset);
@@ -88,7 +88,7 @@ export async function guessPreprocessing(
     });
   }
   const [defaultGeometry, ...geometries] = imageGeometries(batch, input);
-  const first = tried ?? candidates(channels).map((how) => withGeometry(how, defaultGeometry));
+  const first = tried ?? candidates(channels).map((how) => replaceGeometry(how, defaultGeometry));
   const variants = tried === undefined ? geometries : [];
   const total = maxRuns(first.length + variants.length, sample.count);
   let done = 0;
@@ -118,8 +118,8 @@ export async function guessPreprocessing(
     let trials = (await runRound(open, samples)).toSorted(order);
     const [leader] = trials;
     if (size === rounds[0] && leader !== undefined) {
-      const ofLeader = variants.map((geometry) => withGeometry(leader.preprocessing, geometry));
-      trials = [...trials, ...(await runRound(ofLeader, samples))].sort(order);
+      const leaderVariants = variants.map((geometry) => replaceGeometry(leader.preprocessing, geometry));
+      trials = [...trials, ...(await runRound(leaderVariants, samples))].sort(order);
     }
     for (const trial of trials) latest.set(trial.preprocessing, trial);
     const remaining = dropWorse(trials);
@@ -143,7 +143,10 @@ export async function guessPreprocessing(
   };
 }
 
-/** Evaluates the model with each preprocessing. Consecutive ones of the same geometry share the decoded images. @param batch samples that show the form. */
+/**
+ * Evaluates the model with each preprocessing. Consecutive preprocessings with the same geometry share decoded images. @param batch some samples,
+ * which show how images are stored.
+ */
 export async function* evaluateEach(
   engine: Engine,
   model: Model,
@@ -156,7 +159,7 @@ export async function* evaluateEach(
   const input = imageInput(model);
   let stored: { readonly geometry: string; readonly samples: Dataset } | undefined;
   for (const preprocessing of all) {
-    const geometry = geometryUsed(batch, input, preprocessing);
+    const geometry = usedGeometryText(batch, input, preprocessing);
     if (stored?.geometry !== geometry)
       stored = { geometry, samples: await collect(withStoredImages(dataset, input, preprocessing)) };
     const { resize: _, crop: __, ...values } = preprocessing;
@@ -165,15 +168,18 @@ export async function* evaluateEach(
   }
 }
 
-/** Returns the trials that are not significantly worse than the best, by loss. @param trials by accuracy. */
+/** Returns the trials that are not significantly worse than the best, sorted by loss. @param trials trials sorted by accuracy. */
 function dropWorse(trials: readonly Trial[]): readonly Trial[] {
-  // If accuracies tie, losses decide: they include the confidence, so the same samples show more.
+  // If accuracies tie, losses decide. They include the confidence, so the same number of samples shows more.
   const tied = trials.filter((trial) => !isLessAccurate(trial, trials[0])).sort((a, b) => lossOf(a) - lossOf(b));
   const [best] = tied;
   return tied.filter((trial) => best !== undefined && !isWorse(trial, best));
 }
 
-/** Prefers the narrowest of equally good ranges. In int8, ranges 255 times too wide lose almost all accuracy (98.9 % → 9.8 %), too narrow ones little (98.0 %). */
+/**
+ * Prefers the narrowest of equally good input ranges. In int8, a range that is 255 times too wide loses almost all accuracy (98.9 % → 9.8 %). A range
+ * that is too narrow loses little (98.0 %).
+ */
 function preferNarrow(best: Trial, trials: readonly Trial[]): Trial {
   const { count } = best.accuracy;
   if (count < samplesForChance) return best;
@@ -183,10 +189,10 @@ function preferNarrow(best: Trial, trials: readonly Trial[]): Trial {
   return isNarrow(best) ? best : (tied.filter(isNarrow).sort(order)[0] ?? best);
 }
 
-/** Factor between two ranges below which confusing them costs almost no accuracy. */
+/** Ratio of two input ranges below which a confusion of them costs almost no accuracy. */
 export const similarRange = 2;
 
-/** Returns the number of samples of all rounds if no round drops a candidate early. */
+/** Returns the total number of sample runs if no round drops a candidate early. */
 function maxRuns(candidateCount: number, count: number): number {
   return rounds.reduce((sum, size, round) => {
     const before = rounds[round - 1];
@@ -196,48 +202,51 @@ function maxRuns(candidateCount: number, count: number): number {
   }, 0);
 }
 
-/** Returns the number of candidates that a round keeps: half of them, at least two. */
+/** Returns the number of candidates that remain after a round: half of them, at least two. */
 function halve(tried: number): number {
   return Math.max(Math.min(tried, 2), Math.ceil(tried / 2));
 }
 
-export function withGeometry(how: Preprocessing, geometry: Geometry | undefined): Preprocessing {
+export function replaceGeometry(how: Preprocessing, geometry: Geometry | undefined): Preprocessing {
   if (geometry === undefined) return how;
   const { resize: _, crop: __, filter: ___, ...values } = how;
   const [name = how.name] = how.name.split(" ");
   return { ...values, ...geometry, name: `${name} ${geometryText(geometry)}` };
 }
 
-/** Temperatures: without biases only the confidence depends on the input scale, not the prediction (Guo et al. 2017, arXiv 1706.04599). */
-const factors = Array.from({ length: 22 }, (_, index) => 2 ** (index - 9));
-/** Minimum relative difference of losses that counts: the steps of the temperature cause smaller ones. */
+/**
+ * Factors on the logits (inverse temperatures) from 2⁻⁹ to 2¹². Without biases, only the confidence depends on the input scale, not the prediction
+ * (Guo et al. 2017, arXiv 1706.04599).
+ */
+const logitFactors = Array.from({ length: 22 }, (_, index) => 2 ** (index - 9));
+/** Minimum relative difference of losses that counts, because the steps between the temperatures cause smaller ones. */
 const minLossDifference = 0.1;
 
 function scaledLosses(): Metric {
   const nats = crossEntropy({ from: "logits" });
   return {
     ...nats,
-    columns: factors.length,
+    columns: logitFactors.length,
     rows(outputs, batch) {
       const name = mainOutputName(outputs);
       const samples = samplesIn(batch);
       const { dims } = mainOutput(outputs);
       const labels = batch.label === undefined ? samples : elementCount(batch.label.dims);
       const { values } = logScores(readScores(mainOutput(outputs), samples, labels));
-      const rows = new Float64Array(samples * factors.length);
-      for (const [column, factor] of factors.entries()) {
+      const rows = new Float64Array(samples * logitFactors.length);
+      for (const [column, factor] of logitFactors.entries()) {
         const scaled = { type: "float64", dims, data: values.map((value) => factor * value) } as const;
         const losses = nats.rows({ [name]: scaled }, batch);
-        for (const [sample, loss] of losses.entries()) rows[sample * factors.length + column] = loss;
+        for (const [sample, loss] of losses.entries()) rows[sample * logitFactors.length + column] = loss;
       }
       return rows;
     },
   };
 }
 
-/** Returns the losses at the best temperature; infinite if none is a number. */
+/** Returns the losses at the temperature with the lowest mean loss; infinite if no mean is a number. */
 function bestLosses(rows: Float64Array): Pick<Trial, "loss" | "losses"> {
-  const columns = factors.map((_, column) => rows.filter((__, index) => index % factors.length === column));
+  const columns = logitFactors.map((_, column) => rows.filter((__, index) => index % logitFactors.length === column));
   let best = { loss: Number.POSITIVE_INFINITY, losses: columns[0] ?? new Float64Array() };
   for (const losses of columns) {
     const loss = mean(losses);
@@ -251,7 +260,7 @@ interface Trial extends Omit<PreprocessingScore, "broken"> {
   readonly losses: Float64Array;
 }
 
-/** Orders trials by accuracy, then loss. The sort is stable, so of equal candidates the likelier one stays first. */
+/** Orders trials by accuracy, then by loss. The sort is stable, so the more common of two equal preprocessings stays first. */
 function order(a: Trial, b: Trial): number {
   return b.accuracy.value - a.accuracy.value || lossOf(a) - lossOf(b);
 }
@@ -260,7 +269,10 @@ function lossOf({ loss }: Trial): number {
   return Number.isFinite(loss) ? loss : Number.MAX_VALUE;
 }
 
-/** Whether the common samples show that a candidate is worse than the best: by predictions, or by losses if predictions do not contradict. */
+/**
+ * Returns whether the samples of both trials show that the candidate is worse than the best. Predictions decide first, then losses unless predictions
+ * contradict.
+ */
 function isWorse(trial: Trial, best: Trial): boolean {
   if (isLessAccurate(trial, best)) return true;
   const count = Math.min(trial.losses.length, best.losses.length);
@@ -269,7 +281,7 @@ function isWorse(trial: Trial, best: Trial): boolean {
   return extra.low > 0 && extra.value > minLossDifference * lossOf(best) && !isLessAccurate(best, trial);
 }
 
-/** Whether a candidate is right significantly less often on the common samples (McNemar, 5 %). */
+/** Returns whether the candidate predicts significantly fewer of the common samples correctly (McNemar's test, 5 %). */
 function isLessAccurate(trial: Trial, best: Trial | undefined): boolean {
   if (best === undefined || trial === best) return false;
   let onlyBest = 0;
@@ -282,7 +294,7 @@ function isLessAccurate(trial: Trial, best: Trial | undefined): boolean {
   return onlyThis < onlyBest && mcnemarExact(onlyBest, onlyThis) <= 0.05;
 }
 
-/** Returns the only input, or the only one in the shape of images. */
+/** Returns the model's only input, or its only input with the shape of images. */
 export function imageInput(model: Model): ImageInput {
   const { feeds } = model.graph;
   const shaped = feeds.filter(({ type }) => type?.dims?.length === 4);

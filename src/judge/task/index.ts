@@ -1,3 +1,3 @@
-/** The data of a model, opened and prepared, and its metric. */
+/** Opens and prepares the data of a model, and selects its metric. */
 export { type MetricName, namedMetrics } from "./metrics.ts";
 export { type OpenedTask, openTask, type TaskOptions } from "./open-task.ts";

@@ -46,7 +46,7 @@ export interface Judging {
   readonly held?: boolean;
 }
 
-/** Returns the requested metric if the data supports it; without labels, the comparison with the original for the output kind. */
+/** Returns the requested metric if the data supports it. Without labels, returns the metric that compares this kind of output with the original. */
 export function selectMetric(
   model: Model,
   name: MetricName,
@@ -55,14 +55,14 @@ export function selectMetric(
 ): Metric {
   const metric = namedMetrics[name](readingOf(model, output));
   if (name === "agreement") requireClasses(model, output);
-  // Embeddings have no classes.
+  // An embedding has no classes, so that accuracy does not apply.
   if (labelled && hasOriginal && name === "accuracy" && outputKind(model, output) === "vector")
     return cosine(readingOf(model, output));
   if (labelled || metric.truth === "original") return metric;
   return comparisonMetrics(model, output)[0] ?? agreement({ output });
 }
 
-/** @throws PithError E_DATA for one number per step: agreement would take the steps for classes. */
+/** Checks that outputs can be classes. @throws PithError E_DATA for one number per step, where agreement would treat steps as classes. */
 function requireClasses(model: Model, output: string | undefined): void {
   const value = mainOutput(model.graph.outputs, output);
   const dims = value?.type?.dims;
@@ -74,12 +74,17 @@ function requireClasses(model: Model, output: string | undefined): void {
   );
 }
 
-/** Metrics for numeric outputs: a model with such a metric has no class scores. */
-const ofNumbers: ReadonlySet<MetricName> = new Set(["mean-squared-error", "psnr", "rank-correlation", "r-squared"]);
+/** Names of metrics for numeric outputs. A model that is evaluated with one has no class scores. */
+const numericMetrics: ReadonlySet<MetricName> = new Set([
+  "mean-squared-error",
+  "psnr",
+  "rank-correlation",
+  "r-squared",
+]);
 
 /**
  * Returns the metrics for a comparison with the original, most informative first.
- * @param asked number of samples and requested metric: a numeric metric marks ambiguous outputs as numbers.
+ * @param options number of samples and requested metric. A numeric metric marks ambiguous outputs as numbers instead of class scores.
  */
 export function comparisonMetrics(
   model: Model,
@@ -90,10 +95,10 @@ export function comparisonMetrics(
   }: { readonly samples?: number | undefined; readonly metric?: MetricName } = {},
 ): readonly Metric[] {
   const options = readingOf(model, output);
-  const isNumber = metric !== undefined && ofNumbers.has(metric) && assumedScores(model, output) !== undefined;
+  const isNumber = metric !== undefined && numericMetrics.has(metric) && assumedScores(model, output) !== undefined;
   switch (isNumber ? "number" : outputKind(model, output)) {
     case "boxes":
-      // Models with different numbers of boxes have no pairs of values.
+      // Models with different numbers of boxes have no pairs of values, so signal to noise is undefined for them.
       return [
         boxOverlap(),
         ...(dataDependentSizes(model)("boxes")
@@ -116,12 +121,15 @@ export function comparisonMetrics(
   }
 }
 
-/** Decides by the graph whether outputs are probabilities, because quantization can change their sum; otherwise the values decide. */
+/**
+ * Decides from the graph whether outputs are probabilities, because quantization can change their sum. If the graph does not show it, the values
+ * decide.
+ */
 export function readingOf(model: Model, output: string | undefined): MetricOptions {
   const inference = infer(model);
   const value = mainOutput(model.graph.outputs, output);
   if (value === undefined) return { output };
-  // A single sigmoid output is the probability of the second class.
+  // A single output of a sigmoid is the probability of the second class.
   const isBinary = value.type?.dims?.at(-1) === 1 && isShare(value, inference);
   const areShares = isBinary || distributionOf(value, inference) === "probabilities";
   const sizes = value.type?.dims?.slice(1);

@@ -1,4 +1,4 @@
-/** Opens data for a model: disjoint splits, prepared as the model needs it, and the metric. */
+/** Opens data for a model: disjoint splits, preprocessed as the model requires, and the metric. */
 
 import { assumedScores, outputKind } from "../../core/analysis/output-kind.ts";
 import { PithError } from "../../core/errors.ts";
@@ -13,8 +13,8 @@ import {
   type PreprocessingSpec,
   parsePreprocessingSpec,
   preprocessingKey,
-  recordedPrepared,
-  statedText,
+  preprocessingSpecText,
+  recordedPreprocessing,
 } from "../../data/sidecars/preprocessing-spec.ts";
 import { missingSidecars, readingFor, readSidecars, type Sidecars } from "../../data/sidecars/sidecars.ts";
 import { findTrainingUse, trainedEntry, trainedKey } from "../../data/sidecars/trained-on.ts";
@@ -27,48 +27,48 @@ import { type Preparation, prepare } from "./prepare.ts";
 import { randomData, randomName } from "./random-data.ts";
 
 export interface TaskOptions {
-  /** Path of the samples, see `openDataset`. "random" generates inputs, for learning another model's outputs. */
+  /** Path of the samples, see `openDataset`. "random" generates inputs, to learn another model's outputs. */
   readonly data: string;
   /**
-   * The split to test on. Default: the test split, or without splits all samples that are not used for training or calibration,
-   * now or (if recorded) by earlier commands. "all" includes those.
+   * Split to test on (default: the test split). Without predefined splits, all samples that are not used for training or calibration, now or (if
+   * recorded) by earlier commands. "all" includes those.
    */
   readonly part?: PartsOptions["part"];
   /**
-   * Preprocessing: a preset, or text for `parsePreprocessingSpec` ("imagenet", "length=128"). Default: as recorded in the model,
-   * as the files beside it specify, or guessed.
+   * Preset, or text for `parsePreprocessingSpec` ("imagenet", "length=128"). Default: as recorded in the model, as the files beside it specify, or
+   * guessed.
    */
   readonly preprocess?: string | Preprocessing | undefined;
   /** Constant values of inputs that the data does not provide: `{ sr: 16000 }`. */
   readonly set?: Settings;
-  /** Outputs that are fed as inputs at the next step, "stateN=state" (guessed from types, shapes and names). */
+  /** Outputs that are fed as inputs at the next step, each as "input=output" (default: guessed from types, shapes and names). */
   readonly states?: readonly string[];
-  /** Number of calibration samples (0), taken from the training samples. */
+  /** Number of calibration samples (default: 0), which are a part of the training samples. */
   readonly calibrate?: number;
-  /** Training samples without labels if the data has one split (0); Infinity: four fifths. */
+  /** Number of training samples without labels if the data has one split (default: 0). Infinity uses four fifths of it. */
   readonly trainAlone?: number;
-  /** Minimum number of test samples if one split is divided (0), but at most half of it. A search needs 200. */
+  /** Minimum number of test samples if one split is divided (default: 0), but at most half of it. A search needs 200. */
   readonly leastTested?: number;
-  /** Maximum number of samples of each split (all). */
+  /** Maximum number of samples per split (default: all). */
   readonly samples?: number | undefined;
   /** Batch size while preprocessing is guessed. */
   readonly batch?: number | undefined;
-  /** "accuracy"; without labels, a metric that needs them is replaced by a comparison with the original. */
+  /** Metric (default: "accuracy"). Without labels, a metric that needs them is replaced by a comparison with the original. */
   readonly metric?: MetricName | Metric;
-  /** The main output: default "logits", the first float output, or the first. */
+  /** Name of the main output (default: "logits", else the first float output, else the first). */
   readonly output?: string | undefined;
-  /** The model's original or teacher: its preprocessing is the default. */
+  /** Original or teacher of the model. Its preprocessing is the default. */
   readonly reference?: Model | undefined;
-  /** Another model that gets the same samples: their recorded preprocessing must agree. */
+  /** Another model that gets the same samples. Both must have the same recorded preprocessing. */
   readonly alike?: Model | undefined;
   /**
-   * Whether the model will be trained: a table or array without splits then gives four fifths for training, and the model can be
-   * untrained. "labels" requires training samples.
+   * Targets of a training, if there is one. A table or array without splits then provides four fifths for training, and the model can be at chance
+   * level. "labels" requires training samples.
    */
   readonly learns?: "labels" | "answers" | undefined;
-  /** The caller fails without labels (false), so preprocessing is not guessed without them. */
+  /** Whether the caller fails without labels (default: false). Preprocessing is then not guessed for unlabeled data. */
   readonly needsLabels?: boolean | undefined;
-  /** Called before preprocessing is guessed: the following progress belongs to that. */
+  /** Called before preprocessing is guessed. Progress calls after it belong to the guess. */
   readonly onGuess?: () => void;
 }
 
@@ -79,7 +79,7 @@ const noSidecars: Sidecars = {
   architecture: undefined,
 };
 
-/** Returns the first sidecar of each kind: a result is often in another folder than its original. */
+/** Returns the first sidecar file of each kind, because a result is often in another folder than its original. */
 async function sidecarsOf(models: readonly Model[]): Promise<Sidecars> {
   let sidecars = noSidecars;
   for (const { place } of models) {
@@ -96,22 +96,22 @@ async function sidecarsOf(models: readonly Model[]): Promise<Sidecars> {
 }
 
 export interface OpenedTask extends Task, Preparation {
-  /** Whether the metric assumes class scores without evidence. */
+  /** Whether the metric assumes class scores although nothing shows that outputs are scores. */
   readonly assumesScores: boolean;
   readonly stored: Parts;
   readonly seen: Dataset;
-  /** Metadata to record in the model: preprocessing, and which samples it is trained on. */
+  /** Metadata to be recorded in the model: its preprocessing, and the samples it is trained on. */
   readonly record: ReadonlyMap<string, string>;
-  /** Opens another path (all samples or the test split) like the task's data, without `ready`. */
+  /** Opens another path (all samples or the test split) in the same way as the task's data, but without preprocessing. */
   openOther(path: string): Promise<Dataset>;
 }
 
 /**
- * Opens data for a model in disjoint splits. Preprocessing is taken from `preprocess`, the metadata of the model, the files
- * beside it (preprocessor_config.json, tokenizer.json, config.json), or for labeled images the guess with the best score. It is
- * returned in `preprocessing`, and recorded in the model. Doubts, such as results at chance level, are logged as warnings.
- * @throws PithError E_DATA and E_FILE as `openDataset`; E_DATA if preprocessing cannot be determined, the model and its reference
- * disagree, or training samples are missing; E_OPTION and E_NAME for options that do not fit the model.
+ * Opens data for a model in disjoint splits. Preprocessing comes from `preprocess`, the model's metadata, or the files beside it
+ * (preprocessor_config.json, tokenizer.json, config.json). For labeled images, it is otherwise the guess with the best score. It is returned in
+ * `preprocessing` and recorded in the model. Doubts, such as results at chance level, are logged as warnings.
+ * @throws PithError E_DATA and E_FILE as `openDataset`; E_DATA if preprocessing cannot be determined, the model and its reference disagree, or
+ * training samples are missing; E_OPTION and E_NAME for options that do not fit the model.
  * @example
  * const task = await openTask(model, { data: "photos/", calibrate: 200 });
  * console.log(task.preprocessing); // guessed "imagenet". Set it with `preprocess: "imagenet"`.
@@ -185,17 +185,17 @@ export async function openTask(
     },
     context,
   );
-  // A guess at chance level is recorded only if the model is trained with it.
+  // Preprocessing that was guessed at chance level is recorded only if the model is trained with it.
   const isDoubtful = preparation.atChance && learns === undefined && options.preprocess === undefined && !recorded;
   const { images, length, frames } = isDoubtful ? {} : settings;
-  const prepared = statedText({ images, length, frames });
+  const prepared = preprocessingSpecText({ images, length, frames });
   const trained = learns !== undefined ? await trainedEntry(model, options.data, stored) : undefined;
   const record = new Map<string, string>();
   if (prepared !== "") record.set(preprocessingKey, prepared);
   if (trained !== undefined) record.set(trainedKey, trained);
   for (const [key, value] of record) model.header.metadata.set(key, value);
   const { ready, labelled } = preparation;
-  // The labels of running text are its own tokens.
+  // For running text, the labels are its own tokens, so they are never withheld.
   const withheld = learns !== undefined && stored.divided && (await firstBatch(seen)).tokens === undefined;
   if (labelled && metric === "accuracy" && outputKind(model, output) === "vector")
     context.log({
@@ -237,7 +237,7 @@ export async function openTask(
   };
 }
 
-/** Excludes samples that one of the models was trained on, unless those are requested. */
+/** Opens the splits. Test samples exclude those that one of the models was trained on, unless the caller requests them. */
 async function partsFor(
   models: readonly Model[],
   path: string,
@@ -274,7 +274,7 @@ function drawnText({ train, calibrate, test, whole }: Parts, trains: boolean): s
   return `${name} has ${lacking}: ${text}`;
 }
 
-/** Logs a note once, because the splits of a data set have the same classes. */
+/** Returns a function that logs only its first note, because all splits of a data set have the same classes. */
 function noteOnce(note: (text: string) => void): (text: string) => void {
   let isNoted = false;
   return (text) => {
@@ -297,12 +297,12 @@ async function randomParts(model: Model, maxTest: number | undefined, context: C
   return { train, calibrate: undefined, test, testable: rest.count, divided: false };
 }
 
-/** @throws PithError E_NAME for an unknown input or output */
+/** Records the states of a model. @throws PithError E_NAME for an unknown input or output. */
 export function storeStates(model: Model, states: readonly string[] = []): void {
   if (states.length > 0) setStates(model, states.map(parseState));
 }
 
-/** Returns the stated preprocessing, else the recorded one. @throws PithError E_DATA if the models disagree. */
+/** Returns the preprocessing that the caller states, or the one that the models record. @throws PithError E_DATA if the models disagree. */
 export function statedPreprocessing(
   preprocess: TaskOptions["preprocess"],
   models: readonly Model[],
@@ -310,7 +310,9 @@ export function statedPreprocessing(
   if (typeof preprocess === "string") return { stated: parsePreprocessingSpec(preprocess), recorded: false };
   if (preprocess !== undefined)
     return { stated: { images: preprocess, length: undefined, frames: undefined }, recorded: false };
-  const texts = models.map((model) => statedText(recordedPrepared(model))).filter((text) => text !== "");
+  const texts = models
+    .map((model) => preprocessingSpecText(recordedPreprocessing(model)))
+    .filter((text) => text !== "");
   const [text = ""] = texts;
   const other = texts.find((each) => each !== text);
   if (other === undefined) return { stated: parsePreprocessingSpec(text), recorded: text !== "" };

@@ -9,7 +9,7 @@ import type { Context } from "../../core/pass/pass.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import { firstBatch } from "../../data/batches/select.ts";
-import { geometryUsed, imageChannels } from "../../data/images/preprocess.ts";
+import { imageChannels, usedGeometryText } from "../../data/images/preprocess.ts";
 import { candidates, contrastOf, hasOddMean } from "../../data/images/presets.ts";
 import { type Dataset, draw, type Preprocessing, preprocess, presets } from "../../data/index.ts";
 import type { EvaluateOptions } from "../../runtime/metrics/evaluate.ts";
@@ -21,8 +21,8 @@ import {
   evaluateEach,
   guessPreprocessing,
   imageInput,
+  replaceGeometry,
   similarRange,
-  withGeometry,
 } from "./guess-preprocessing.ts";
 import type { PreparationContext, PreparedTask } from "./prepare.ts";
 
@@ -32,7 +32,7 @@ interface Images {
   readonly ready: (change: (dataset: Dataset) => Dataset) => (part: Dataset) => Dataset;
 }
 
-/** Contrast below which images are nearly constant; that of common preprocessing is at least 1. */
+/** Minimum contrast. Below it, images are nearly constant; common preprocessing has at least 1. */
 const minContrast = 0.05;
 
 export async function prepareImages(
@@ -53,7 +53,7 @@ export async function prepareImages(
     context.log({ id: "preprocessing", text, level: "warning" });
   const source = recorded ? ", recorded in the model" : "";
   const describe = (how: Preprocessing): string => {
-    const geometry = geometryUsed(first, input, how);
+    const geometry = usedGeometryText(first, input, how);
     const isStated = how.resize !== undefined || how.crop !== undefined || geometry === "";
     return `${how.name}${isStated ? "" : ` ${geometry}`}${source}`;
   };
@@ -104,7 +104,7 @@ export async function prepareImages(
   return done(chosen, declared === undefined ? guessText(chosen.name, fitting) : describe(chosen), !trusted);
 }
 
-/** Returns doubts about the scale to which mean and std apply. */
+/** Returns doubts that mean and std are meant for another scale of pixels. */
 function scaleDoubts(preprocessing: Preprocessing): readonly string[] {
   const { name, scale, mean } = preprocessing;
   const contrast = contrastOf(preprocessing);
@@ -129,10 +129,10 @@ function guessText(name: string, indistinct: readonly Preprocessing[]): string {
   return `guessed "${name}"${doubt}. ${set}`;
 }
 
-/** Number of labels to check: in folders named by years all are invalid. */
+/** Number of labels to check. If folders are named by years, all labels are invalid. */
 const checkedLabels = 64;
 
-/** @throws PithError E_DATA if numeric folder names, such as years, are not classes of the model. */
+/** Checks that class folders fit the model. @throws PithError E_DATA if numeric folder names, such as years, are not classes of the model. */
 async function requireClassFolders(model: Model, dataset: Dataset): Promise<void> {
   const { image, label } = await firstBatch(draw(dataset, checkedLabels, 0), checkedLabels);
   const output = mainOutput(model.graph.outputs);
@@ -171,7 +171,7 @@ function undecidedText(name: string, indistinct: readonly Preprocessing[], count
 }
 
 /**
- * Returns the warning about a model at chance level.
+ * Returns the warning that a model scores at chance level.
  * @param chance share of the most frequent class. @param tried number of samples. @param learns whether the model will be trained.
  */
 export function chanceQuestion(
@@ -186,28 +186,31 @@ export function chanceQuestion(
   const scores = `${percent(reached)} against ${percent(chance)}${tried === undefined ? "" : ` on ${integer(tried)} samples tried`}`;
   const suspects =
     preprocessing === undefined ? "the labels and the model" : "the preprocessing, the labels and the model";
-  const better = reached > chance ? "not clearly better" : "no better";
+  const comparisonText = reached > chance ? "not clearly better" : "no better";
   const fresh = learns ? " An untrained network scores like this, too." : "";
-  return `${how === "" ? capitalize(whose) : how + whose} scores ${better} than always predicting the most frequent class (${scores}). Check ${suspects}.${fresh}`;
+  return `${how === "" ? capitalize(whose) : how + whose} scores ${comparisonText} than always predicting the most frequent class (${scores}). Check ${suspects}.${fresh}`;
 }
 
 export interface ConfidentPreprocessing {
   readonly preprocessing: Preprocessing;
-  /** Mean highest probability with the stated preprocessing, and with this one. */
+  /** Mean highest probability per image: with the stated preprocessing (`tried`), and with this one (`confidence`). */
   readonly tried: number;
   readonly confidence: number;
   readonly samples: number;
 }
 
-/** Confidence differs by tens of points, so a few images suffice. */
+/** Maximum number of images. A few suffice, because the confidence differs by tens of percentage points. */
 const maxImages = 64;
 const minDifference = 0.05;
-/** Networks almost without biases are more confident on larger inputs, so a wider range proves nothing. */
+/**
+ * Maximum ratio of the input range to the stated one. A network almost without biases is more confident on larger inputs, so a wider range proves
+ * nothing.
+ */
 const maxRangeRatio = 1.01;
 
 /**
- * Returns the common preprocessing with which the classifier is most confident; then the stated one is probably wrong. Only presets with a range no
- * wider than the stated one are tried.
+ * Returns the common preprocessing with which the classifier is most confident, if it is more confident than with the stated one. The stated one is
+ * then probably wrong. Only presets with a range no wider than the stated one are tried.
  * @returns undefined if none is better, or the data has no images.
  */
 export async function findConfidentPreprocessing(
@@ -224,7 +227,7 @@ export async function findConfidentPreprocessing(
   const { resize, crop, layout } = stated;
   const presets = candidates(channels)
     .filter((how) => contrastOf(how) <= maxRangeRatio * contrastOf(stated) && !haveSameValues(how, stated))
-    .map((how) => ((resize ?? crop) ? withGeometry(how, stated) : how))
+    .map((how) => ((resize ?? crop) ? replaceGeometry(how, stated) : how))
     .map((how) => ({ ...how, ...(layout === undefined ? {} : { layout }) }));
   if (presets.length === 0) return undefined;
   const evaluated = evaluateEach(engine, model, samples, batch, [stated, ...presets], [confidence()], options);
@@ -234,7 +237,7 @@ export async function findConfidentPreprocessing(
     const rows = evaluations[0]?.rows ?? new Float64Array();
     reference ??= rows;
     const { value, low } = pairedMeans(reference, rows);
-    // Comparisons are false for NaN outputs, which have no confidence.
+    // For NaN outputs, which have no confidence, these comparisons are false.
     if (low > 0 && value >= minDifference && mean(rows) > (best?.confidence ?? 0))
       best = { preprocessing, tried: mean(reference), confidence: mean(rows), samples: reference.length };
   }

@@ -21,12 +21,12 @@ import { contents, type Settings, withContents } from "./contents.ts";
 import { prepareImages } from "./prepare-images.ts";
 
 export interface Preparation {
-  /** Description of the preprocessing, with a hint if it is guessed; undefined without any. */
+  /** Description of the preprocessing, with a note if it was guessed; undefined without preprocessing. */
   readonly preprocessing: string | undefined;
   readonly preset: string | undefined;
-  /** Doubts about the results, as sentences. */
+  /** Doubts about the results, as complete sentences. */
   readonly warnings: readonly string[];
-  /** Whether one warning is that the model scores at chance level. */
+  /** Whether `warnings` includes that the model scores at chance level. */
   readonly atChance: boolean;
   /** Whether the samples have labels for the metric. */
   readonly labelled: boolean;
@@ -34,27 +34,27 @@ export interface Preparation {
 }
 
 export interface PreparedTask extends Preparation {
-  /** The text column of a table, if its name does not say that it is text. */
+  /** Name of the table's text column, if the name does not say that it contains text. */
   readonly texts?: string | undefined;
   readonly record: Partial<PreprocessingSpec>;
 }
 
 export interface PreparationContext {
   readonly stated: PreprocessingSpec;
-  /** Recorded in the model, not stated by the caller. */
+  /** Whether the preprocessing is recorded in the model, and not stated by the caller. */
   readonly recorded: boolean;
   readonly beside: Sidecars;
   readonly set: Settings;
   readonly batch: number | undefined;
-  /** The model for guessing: the original knows the data better than a damaged model. */
+  /** Model that evaluates guesses: the original instead of a damaged result. */
   readonly by: Model;
-  /** The model will be trained, so it can be untrained now. */
+  /** Whether the model will be trained, so that it can be at chance level now. */
   readonly learns: boolean;
-  /** Whether ranges, or other statistics that depend on the input scale, will be measured. */
+  /** Whether statistics that depend on the input scale, such as value ranges, will be measured. */
   readonly calibrates: boolean;
-  /** Without labels the caller fails, so nothing is guessed. */
+  /** Whether the caller fails without labels, so that nothing is guessed for unlabeled data. */
   readonly needsLabels: boolean;
-  /** Called before the guess, which can take minutes. */
+  /** Called before the preprocessing is guessed, which can take minutes. */
   onGuess(): void;
 }
 
@@ -103,7 +103,7 @@ async function prepareKind(
   if (kind !== "images" && stated.images !== undefined && !options.recorded) {
     throw new PithError("E_OPTION", `\`preprocess\` is for stored images, and ${dataset.name} has none.`);
   }
-  // The class of an image is not ground truth for a detector.
+  // The class of an image is not the truth for a detector.
   const labelled =
     first.label !== undefined &&
     model.graph.feeds.every(({ name }) => name !== "label") &&
@@ -169,7 +169,7 @@ async function prepareKind(
   }
 }
 
-/** Samples for the range check, and the factor by which the range of unprepared data differs. */
+/** Number of samples for the range check, and ratio of ranges above which data counts as not preprocessed. */
 const [rangeSamples, farRange] = [64, 4];
 
 /** Returns a sentence if the values of the only input have another range than the preprocessing would give. */
@@ -185,9 +185,9 @@ async function rangeText(
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (const value of toFloat64(column)) [low, high] = [Math.min(low, value), Math.max(high, value)];
   const expected = rangeOf(how);
-  const wider = (high - low) / (expected.high - expected.low);
-  // Equal values have no range.
-  if (!(wider > farRange || (wider > 0 && wider < 1 / farRange))) return;
+  const rangeRatio = (high - low) / (expected.high - expected.low);
+  // A range of zero, from equal values, shows nothing.
+  if (!(rangeRatio > farRange || (rangeRatio > 0 && rangeRatio < 1 / farRange))) return;
   const figures = (...bounds: readonly number[]): string =>
     bounds.map((bound) => minus(String(Number(bound.toPrecision(3))))).join(" … ");
   return `The values of ${dataset.name} (${figures(low, high)}) are fed unchanged, but preprocessing "${how.name}" of the model gives ${figures(expected.low, expected.high)}: apply it, or provide images as bytes (uint8), to which Pith applies it.`;
@@ -199,7 +199,7 @@ function columnOf({ label: _, ...columns }: Batch, { name }: Value): Dense | und
   return columns[name] ?? (more.length === 0 ? only : undefined);
 }
 
-/** Number of values after which the search for NaN and infinite values ends. */
+/** Number of values after which the search for NaN and infinity stops. */
 const searchedValues = 2 ** 24;
 
 async function brokenRowsText({ graph }: Model, dataset: Dataset): Promise<string | undefined> {
@@ -228,7 +228,7 @@ type Kind = "images" | "tokens" | "sound" | "ready";
 
 function kindOf(model: Model, batch: Batch, owner: string): Kind {
   const { feeds } = model.graph;
-  // Columns with the names and types of the inputs are ready.
+  // Columns with the names and types of the inputs need no preprocessing.
   const isReady = feeds.every(({ name, type }) => {
     const column = batch[name];
     return column !== undefined && column.type !== "string" && (column.type !== "uint8" || type?.type === "uint8");
@@ -254,9 +254,9 @@ function requireNoImages({ graph }: Model, { image }: Batch, owner: string): voi
   });
 }
 
-/** Number of cells that distinguish numbers from text. */
+/** Number of cells that suffice to distinguish numbers from text. */
 const checkedCells = 64;
-/** Largest share of unknown tokens of a text that the model was made for. */
+/** Maximum share of unknown tokens in text of the language that the model was trained on. */
 const maxUnknown = 0.2;
 
 function unknownText(share: number, name: string): string {

@@ -1,4 +1,4 @@
-/** Random inputs as a data set, for learning another model's outputs without samples. */
+/** Generates random inputs as a data set, to learn another model's outputs without samples. */
 
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -9,14 +9,14 @@ import { joinBatches } from "../../data/batches/rows.ts";
 import type { IndexedDataset } from "../../data/batches/types.ts";
 import { firstThatRuns, guesses, type Length, likelyLengths, randomInputs } from "../../runtime/run/random-inputs.ts";
 
-/** Selects random inputs instead of a path. */
+/** Value of the data option that selects random inputs instead of a path. */
 export const randomName = "random";
 
-const count = 10_000;
-/** Default sequence lengths, longer ones first, because each position is a sample. */
+const sampleCount = 10_000;
+/** Ranges of sequence lengths to try, longer ones first, because each position is a training sample. */
 const lengths: readonly Length[] = [[64, 224], [32, 64], ...likelyLengths];
 
-/** Returns 10,000 random samples in sizes that the model runs on. @throws PithError E_UNSUPPORTED for inputs that cannot be random. */
+/** Returns 10,000 random samples in sizes that the model accepts. @throws PithError E_UNSUPPORTED for inputs for which no random values exist. */
 export async function randomData(
   model: Model,
   { engine, seed }: Pick<Context, "engine" | "seed">,
@@ -36,7 +36,7 @@ export async function randomData(
       `The input "${wide}" does not take single samples, so no random ones can be generated.`,
     );
   const sample = (position: number) => inputs.draw(shapes, random(seed, "random data", position));
-  return indexed(`${randomName} inputs`, count, (positions) =>
+  return indexed(`${randomName} inputs`, sampleCount, (positions) =>
     joinBatches(Array.from(positions, sample), "random inputs"),
   );
 }

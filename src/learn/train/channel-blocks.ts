@@ -9,7 +9,12 @@ import { Model } from "../../core/graph/model.ts";
 import { removeUnused } from "../../core/graph/remove-unused.ts";
 import { replaceNode, replaceUses } from "../../core/graph/replace.ts";
 import { entryOf } from "../../core/ops/index.ts";
-import { blockedFormOf, blocksOf, oneBlock, reorderFromBlocks } from "../../core/ops/shared/channel-blocks.ts";
+import {
+  blockedFormOf,
+  createBlocks,
+  reorderFromBlocks,
+  reorderOneBlock,
+} from "../../core/ops/shared/channel-blocks.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { elementCount, fixedDims, sameDims } from "../../core/tensor/dims.ts";
 import { memoize } from "../../core/tensor/memoize.ts";
@@ -29,7 +34,7 @@ export function channelBlock(engine: Engine): Promise<number | undefined> {
 async function measureBlock(engine: Engine): Promise<number | undefined> {
   const model = new Model();
   const x = model.graph.addInput("x", { type: "float32", dims: [1, 4, 1, 1] });
-  const y = oneBlock(emitInto(model), x);
+  const y = reorderOneBlock(emitInto(model), x);
   y.type = { type: "float32", dims: undefined };
   model.graph.addOutput(y);
   try {
@@ -71,8 +76,8 @@ function followIntoBlocks(node: Node, emit: Emit, block: number): void {
   const isScalar = (x: Value | undefined): boolean => elementCount(fixedDims(x?.type?.dims) ?? [0]) === 1;
   if (!inputs.every((x, input) => fullOperands.includes(input) || isScalar(x))) return;
   if (!fullOperands.some((input) => blockedFormOf(inputs[input], block) !== undefined)) return;
-  const blocks = blocksOf(emit, block);
-  for (const input of fullOperands) graph.setInput(node, input, blocks.of(inputs[input] as Value));
+  const blocks = createBlocks(emit, block);
+  for (const input of fullOperands) graph.setInput(node, input, blocks.toBlocked(inputs[input] as Value));
   const back = reorderFromBlocks(emit, y);
   replaceUses(y, back, back.producer);
 }

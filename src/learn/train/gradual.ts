@@ -17,7 +17,7 @@ import { requireStored, weightNeeds } from "../../core/analysis/weight.ts";
 import { Miss } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { curves, withoutLastDigits } from "../../core/math/curves.ts";
+import { curves, dropLastDigits } from "../../core/math/curves.ts";
 import { cutMask, cutSmallest, type Scores } from "../../core/math/smallest.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
 import type { Batch } from "../../core/tensor/types.ts";
@@ -78,7 +78,7 @@ export function gradualPruning(gradual: Gradual, pairs: readonly MaskedPair[]): 
 
   /** Returns how many of `count` entries remain after a share `done` of the pruning. */
   const keptCount = (count: number, first: number, done: number): number =>
-    Math.round(withoutLastDigits(count * curves[curve](done, first, Math.min(first, 1 - (amount ?? 0)))));
+    Math.round(dropLastDigits(count * curves[curve](done, first, Math.min(first, 1 - (amount ?? 0)))));
 
   /** Returns the steps between which masks are pruned: at least one, however short the training. */
   const prunedSteps = (total: number): readonly [first: number, last: number] => {

@@ -4,9 +4,9 @@ import {
   countOption,
   described,
   option,
+  parsableBy,
   positiveOption,
   selectionOptions,
-  understood,
 } from "../../core/pass/options.ts";
 import { datasetObject, datasetOption } from "../../data/batches/option.ts";
 import { augmentationOption, parseAugmentation } from "../../data/images/augment-options.ts";
@@ -122,7 +122,7 @@ const trainEntries = v.strictObject({
   data: described(datasetOption, "training samples"),
   samples: option(countOption, "so many of them, drawn at random (default: all)", { value: "n" }),
   augment: option(
-    v.pipe(augmentationOption, understood(parseAugmentation)),
+    v.pipe(augmentationOption, parsableBy(parseAugmentation)),
     'augmentation of images: "crop=4 flip jitter=0.2 noise=0.05 erase=0.25 mixup=0.2 views=8"',
   ),
   epochs: described(v.optional(countOption, 5), "passes over the data", { common: true }),
@@ -157,7 +157,7 @@ const trainEntries = v.strictObject({
     v.optional(
       v.union([
         v.picklist(Object.keys(schedules) as (keyof typeof schedules)[]),
-        v.pipe(v.string(), understood(parseSchedule)),
+        v.pipe(v.string(), parsableBy(parseSchedule)),
         v.custom<Schedule>(isFunction, "must be a schedule"),
       ]),
       "cosine",

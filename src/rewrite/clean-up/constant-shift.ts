@@ -1,5 +1,5 @@
 /** The shift of a layer's output caused by constant inputs, and the equivalent bias. */
-import { biased } from "../../core/analysis/biased.ts";
+import { biasedOutput } from "../../core/analysis/biased.ts";
 import type { Inference } from "../../core/analysis/infer.ts";
 import { layerAt } from "../../core/analysis/layers.ts";
 import { requireProduct } from "../../core/analysis/weight.ts";
@@ -106,7 +106,7 @@ export async function runPart(
 /** Adds the shift to a following bias sum, or as a new sum that `fuseAffine` folds into a bias. */
 export async function addShift(model: Model, inference: Inference, { node, vector }: Shift): Promise<void> {
   const layer = layerAt(node, inference);
-  const sum = layer instanceof Miss ? undefined : biased(layer, inference)?.sum;
+  const sum = layer instanceof Miss ? undefined : biasedOutput(layer, inference)?.sum;
   const before = await sum?.vector.tensor?.read();
   if (sum !== undefined && before?.type === "float32" && sum.vector.role === undefined) {
     const added = before.data.map((number, index) => number + (vector.data[index] ?? 0));

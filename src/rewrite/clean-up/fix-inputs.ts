@@ -1,5 +1,5 @@
 import { infer } from "../../core/analysis/infer.ts";
-import { restate } from "../../core/analysis/stale-types.ts";
+import { updateStatedTypes } from "../../core/analysis/stale-types.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { type Dim, dimsText, dimValue, isSymbolic } from "../../core/tensor/dims.ts";
@@ -31,7 +31,7 @@ export function fixInputs(model: Model, shapes: Readonly<Record<string, readonly
       value.type = { type: value.type.type, dims: undefined };
   }
   infer(model);
-  restate(model, true);
+  updateStatedTypes(model, true);
   graph.outputs.forEach((output, index) => {
     const dims = output.type?.dims;
     const sizes = expected[index] ?? [];

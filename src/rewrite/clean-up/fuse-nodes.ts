@@ -14,14 +14,14 @@ import type { Model } from "../../core/graph/model.ts";
 import { isUsed } from "../../core/graph/remove-unused.ts";
 import { canTakeName, replaceUses, substitute } from "../../core/graph/replace.ts";
 import {
-  axesOfSums,
-  fasterSteps,
+  biasAxesRules,
   type Match,
   type PairResult,
   type PairRules,
-  padsInWindows,
+  padWindowRules,
   type StructureRules,
   selectRules,
+  trainingStepRules,
 } from "../../core/ops/rules/index.ts";
 import { described } from "../../core/pass/options.ts";
 import { type Change, definePass } from "../../core/pass/pass.ts";
@@ -56,10 +56,10 @@ export const fuseNodes = definePass({
 });
 
 /** Moves zero padding into windows, in place: ONNX Runtime does so only for floats. */
-export const movePadsIntoWindows = (model: Model): readonly Change[] => fuse(model, onlyPairs(padsInWindows));
+export const movePadsIntoWindows = (model: Model): readonly Change[] => fuse(model, onlyPairs(padWindowRules));
 
 /** Moves axes that only the bias has after the sum, in place: ONNX Runtime's integer fusion loses them. */
-export const moveAxesBehindSums = (model: Model): readonly Change[] => fuse(model, onlyPairs(axesOfSums));
+export const moveAxesBehindSums = (model: Model): readonly Change[] => fuse(model, onlyPairs(biasAxesRules));
 
 function fuse(model: Model, rules: Rules): readonly Change[] {
   const inference = infer(model);
@@ -68,7 +68,7 @@ function fuse(model: Model, rules: Rules): readonly Change[] {
 
 /** Fuses what is faster in a training step, in place, on a copy where parameters can be read in another form. */
 export function fuseForStep(model: Model): void {
-  for (const rules of fasterSteps) walk(model, onlyPairs(rules), infer(model), () => false);
+  for (const rules of trainingStepRules) walk(model, onlyPairs(rules), infer(model), () => false);
 }
 
 function walk(
@@ -82,7 +82,7 @@ function walk(
   for (const node of allNodes(model.graph)) {
     const { graph } = node;
     for (let rule = fuseAt(model, node, context); rule !== undefined; ) {
-      changes.push({ ...change(describe(node), rule.what), rule: rule.id });
+      changes.push({ ...change(describe(node), rule.description), rule: rule.id });
       rule = graph.ownValue(node.outputs[0]?.name ?? "")?.producer === node ? fuseAt(model, node, context) : undefined;
     }
   }
@@ -98,7 +98,7 @@ interface FusionContext {
 
 interface Fused {
   readonly id: string;
-  readonly what: string;
+  readonly description: string;
 }
 
 /** Applies the first matching rule to a node and nodes before it, and returns the rule. */
@@ -127,7 +127,7 @@ function fusePair(
         firstSite: inference.site(first),
         secondSite: inference.site(second),
         input,
-        alone: isAlone(first, value),
+        isOnlyReader: isAlone(first, value),
         emit,
         operand: inference.operand,
       });

@@ -14,7 +14,7 @@ import type { Model } from "../../core/graph/model.ts";
 import { mask as maskRole, parameter as parameterRole } from "../../core/graph/role.ts";
 import type { Mask, Scores } from "../../core/math/smallest.ts";
 import { type FloatType, fromNumbers, isFloat, toFloats } from "../../core/tensor/convert.ts";
-import { deferred, deferredInBlocks } from "../../core/tensor/deferred.ts";
+import { deferTensor, deferTensorInBlocks } from "../../core/tensor/deferred.ts";
 import { bytesOf, float32 } from "../../core/tensor/dense.ts";
 import { blocksOf } from "../../core/tensor/part.ts";
 import type { Dense, Tensor } from "../../core/tensor/types.ts";
@@ -24,7 +24,7 @@ import { raiseOpset } from "./raise-opset.ts";
 export async function foldMask(model: Model, masked: Masking): Promise<Value> {
   const { parameter, mask, product, node } = masked;
   const { graph } = model;
-  const folded = await deferred(floatOf(parameter), stored(parameter).dims, createMaskedReader(masked));
+  const folded = await deferTensor(floatOf(parameter), stored(parameter).dims, createMaskedReader(masked));
   const name = product.name;
   for (const { node: reader, input } of [...product.uses]) reader.graph.setInput(reader, input, parameter);
   graph.setOutputs(graph.outputs.map((output) => (output === product ? parameter : output)));
@@ -45,7 +45,7 @@ export function createMaskedReader({ parameter, mask }: Masking): () => Promise<
 export type Keep = (weights: Scores, start: number) => Scores;
 
 export function maskBlocks(tensor: Tensor, type: FloatType, open: () => Promise<Keep>): Promise<Tensor> {
-  return deferredInBlocks(type, tensor.dims, async function* () {
+  return deferTensorInBlocks(type, tensor.dims, async function* () {
     const keep = await open();
     let start = 0;
     for await (const block of blocksOf(tensor)) {
@@ -89,7 +89,7 @@ export function stored(value: Value): Tensor {
 export async function setMask(model: Model, parameter: Value, mask: Mask): Promise<Masking> {
   const { dims } = stored(parameter);
   const type = floatOf(parameter);
-  const tensor = await deferred(type, dims, async () => fromNumbers(type, dims, mask));
+  const tensor = await deferTensor(type, dims, async () => fromNumbers(type, dims, mask));
   const present = maskingOf(parameter);
   if (present !== undefined) {
     present.mask.tensor = tensor;

@@ -8,7 +8,7 @@ import type { ScaledSlice, ScaleGroup } from "../../core/analysis/scale-groups.t
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { fromNumbers, isFloat, toFloats } from "../../core/tensor/convert.ts";
-import { deferred } from "../../core/tensor/deferred.ts";
+import { deferTensor } from "../../core/tensor/deferred.ts";
 import { alongAxis } from "../../core/tensor/dims.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
 import type { Dense, Tensor } from "../../core/tensor/types.ts";
@@ -61,7 +61,7 @@ function scaled(tensor: Tensor, scalings: readonly Scaling[]): Promise<Tensor> {
 export function rewriteOnRead(tensor: Tensor, change: (numbers: Float64Array) => void): Promise<Tensor> {
   const { type, dims } = tensor;
   if (!isFloat(type)) throw new TypeError(`a tensor of ${type} has no floats to change`);
-  return deferred(type, dims, async (): Promise<Dense> => {
+  return deferTensor(type, dims, async (): Promise<Dense> => {
     const numbers = Float64Array.from(toFloats(await tensor.read()));
     change(numbers);
     return fromNumbers(type, dims, numbers);

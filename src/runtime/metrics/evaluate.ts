@@ -4,7 +4,7 @@ import type { Estimate } from "../../core/estimate.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { bootstrap, meanInterval, wilson } from "../../core/math/interval.ts";
 import { counted } from "../../core/numbers.ts";
-import { joined } from "../../core/tensor/dense.ts";
+import { joinArrays } from "../../core/tensor/dense.ts";
 import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import { samplesIn } from "../../data/batches/rows.ts";
 import type { Dataset } from "../../data/batches/types.ts";
@@ -101,7 +101,7 @@ export async function measure(
   });
   return collected.map((rowsOfModel) =>
     rowsOfModel.map((parts, index) => {
-      const rows = joined(Float64Array, parts);
+      const rows = joinArrays(Float64Array, parts);
       return metrics[index]?.gathered?.(rows, samples) ?? rows;
     }),
   );

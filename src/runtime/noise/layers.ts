@@ -5,7 +5,7 @@
  * after its quantization, which is what its consumers read. Layers without such a float value of the same shape are listed.
  */
 
-import { asSeen } from "../../core/analysis/codes.ts";
+import { valuesAsRead } from "../../core/analysis/codes.ts";
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
 import { counterpartsAmong } from "../../core/analysis/match.ts";
@@ -162,7 +162,7 @@ export function pairPlaces(original: Model, candidate: Model, layerPlaces: reado
 function exchangePoint(value: Value, other: Value, before: Inference, after: Inference): ExchangePoint | undefined {
   if (!isFloat(value, before) || !isFloat(other, after)) return undefined;
   const names = (values: readonly Value[]): readonly string[] => values.map(({ name }) => name);
-  return { before: names(asSeen(value, before)), after: names(asSeen(other, after)) };
+  return { before: names(valuesAsRead(value, before)), after: names(valuesAsRead(other, after)) };
 }
 
 function isFloat(value: Value, inference: Inference): boolean {

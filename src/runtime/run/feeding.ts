@@ -9,7 +9,7 @@ import type { Batch } from "../../core/tensor/types.ts";
 import { type Binding, bindInputs } from "../../data/batches/bind.ts";
 import { gatherRows, mapColumns, rowLength, sampleCount, samplesIn, sliceBatch } from "../../data/batches/rows.ts";
 import { firstBatch } from "../../data/batches/select.ts";
-import { beginColumn, carried, findStates, initialState, type State } from "../../data/batches/states.ts";
+import { beginColumn, findStates, initialState, nextState, type State } from "../../data/batches/states.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 
 export interface Feeding extends Binding {
@@ -74,7 +74,7 @@ export class Feeder {
   carry(outputs: Batch): void {
     const { states } = this.feeding;
     this.#states = Object.fromEntries(
-      states.map((state) => [state.input, carried(outputs, state, this.#states[state.input] ?? missingState(state))]),
+      states.map((state) => [state.input, nextState(outputs, state, this.#states[state.input] ?? missingState(state))]),
     );
   }
 }

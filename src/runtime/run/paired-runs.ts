@@ -7,7 +7,7 @@
 
 import { hasBatchAxis } from "../../core/analysis/batch-axis.ts";
 import { cost } from "../../core/analysis/cost.ts";
-import { drawAlike, drawsNumbers, withFixedDraws } from "../../core/analysis/fixed-draws.ts";
+import { hasRandomNodes, haveSameDraws, withFixedDraws } from "../../core/analysis/fixed-draws.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import type { Engine, Session } from "../../core/engine/index.ts";
 import { findUnknownOperator, type UnknownOperator } from "../../core/engine/runtime-messages.ts";
@@ -310,8 +310,8 @@ async function explainOtherDraws(
   runs: readonly ModelRun[],
   { optimize = true, signal }: Pick<PairOptions, "optimize" | "signal">,
 ): Promise<string | undefined> {
-  if (!drawAlike(original, result)) return "the model draws random numbers, and the result draws other ones";
-  if (!drawsNumbers(original)) return undefined;
+  if (!haveSameDraws(original, result)) return "the model draws random numbers, and the result draws other ones";
+  if (!hasRandomNodes(original)) return undefined;
   const secondRun = await runResult(engine, original, runs, { optimize, signal });
   const differs = ({ expected, got }: Pair): boolean =>
     Object.entries(expected).some(([name, dense]) => largestDifference(dense, got[name]) > 0);

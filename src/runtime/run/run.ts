@@ -8,7 +8,7 @@ import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { fromNumbers, isFloat, toFloat64, toNumbers } from "../../core/tensor/convert.ts";
 import type { Batch, DataType, Dense } from "../../core/tensor/types.ts";
-import { joinBatches, mapColumns, padded, sampleCount, sliceRows } from "../../data/batches/rows.ts";
+import { joinBatches, mapColumns, padRows, sampleCount, sliceRows } from "../../data/batches/rows.ts";
 import { Feeder } from "./feeding.ts";
 
 export interface RunnerOptions extends LoadOptions {
@@ -21,7 +21,7 @@ export interface RunnerOptions extends LoadOptions {
 export interface Runner {
   /**
    * Returns all tensor outputs, or the observed values, for all samples of a batch; axis 0 counts samples. Samples of different sizes are padded
-   * (`padded`).
+   * (`padRows`).
    */
   run(batch: Batch): Promise<Batch>;
   release(): Promise<void>;
@@ -158,7 +158,7 @@ function withoutPadding(dense: Dense, size: number, count: number): Dense {
 function join(parts: readonly Batch[], owner: string): Batch {
   const [first] = parts;
   if (first === undefined) throw new PithError("E_DATA", `${owner}: a batch has no samples.`);
-  return parts.length === 1 ? first : joinBatches(parts, `Output of ${owner}`, padded);
+  return parts.length === 1 ? first : joinBatches(parts, `Output of ${owner}`, padRows);
 }
 
 /** Explains the failure of a run if an input contains a value that the model cannot accept. */

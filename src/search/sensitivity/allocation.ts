@@ -20,18 +20,18 @@ import type { Sensitivity, SensitivityCost, SensitivityKind, SensitivityRow } fr
 import { middleOf, optionsOf, sweeps } from "./sweeps.ts";
 
 export interface AllocationOptions {
-  /** Share of the cost to keep (default: what the middle setting keeps on every layer: 40 % pruned, 4 bits, half of the rank). */
+  /** Share of the cost to keep (default: the share that the middle setting leaves on every layer: 40 % pruned, 4 bits, half of the rank). */
   readonly budget?: number | undefined;
-  /** Quantity that the budget limits ("bytes", without pruned weights). "time" is processor time on one thread. */
+  /** Quantity that the budget limits (default: "bytes", where pruned weights do not count). "time" is processor time on one thread. */
   readonly cost?: SensitivityCost | undefined;
 }
 
 export interface Allocation {
-  /** One step, whose `overrides` give each layer its setting; layers without one are left unchanged. */
+  /** Recipe with one step. Its `overrides` map each changed layer to its setting. */
   readonly recipe: Recipe;
-  /** Settings of layers that change together. An unmeasured setting has the drop of the next harsher one. */
+  /** Chosen settings of layers that change together. A setting that was not measured has the drop of the next harsher one. */
   readonly rows: readonly SensitivityRow[];
-  /** Share of the cost that remains; above the budget if the harshest settings do not suffice. */
+  /** Share of the cost that remains. It is above the budget if the harshest settings do not suffice. */
   readonly share: number;
 }
 
@@ -73,7 +73,7 @@ export async function allocationFrom(
   };
   try {
     const allowed = budget ?? (await shareOf(middleOfEach(found.rows, kind)));
-    const rows = await withinBudget(units, { kind, budget: allowed, savingOf }, (chosenRows) =>
+    const rows = await chooseWithinBudget(units, { kind, budget: allowed, savingOf }, (chosenRows) =>
       shareOf(settingsOf(chosenRows)),
     );
     if (rows.length === 0) return undefined;
@@ -135,12 +135,12 @@ function unitsOf(
   const useful = rows.filter((row) => row.kind === kind && savingOf(row) > 0 && Number.isFinite(row.drop.value));
   return [...groupBy(useful, ({ layers }) => JSON.stringify(layers)).values()].map((unit) => {
     let loss = Number.POSITIVE_INFINITY;
-    // A setting loses at most as much as a harsher one.
-    const falling = unit.toReversed().map((row): Option => {
+    // A setting loses at most as much as a harsher one, even if its measurement says otherwise.
+    const monotonic = unit.toReversed().map((row): Option => {
       loss = Math.min(loss, lossOf(row));
       return { row, loss };
     });
-    return falling.toReversed();
+    return monotonic.toReversed();
   });
 }
 
@@ -164,8 +164,11 @@ interface Budget {
   savingOf(row: SensitivityRow): number;
 }
 
-/** Takes the first choice within the budget on the way to the harshest settings, then uses up what it leaves of the budget. */
-async function withinBudget(
+/**
+ * Returns the first choice within the budget on the path from no change to the harshest settings. Afterwards makes individual layers milder while the
+ * budget allows.
+ */
+async function chooseWithinBudget(
   units: readonly Unit[],
   { kind, budget, savingOf }: Budget,
   shareOf: (rows: readonly SensitivityRow[]) => Promise<number>,
@@ -193,12 +196,12 @@ async function withinBudget(
   return rowsOf(await useSlack(units, after, { kind, budget, savingOf, order }, shareAt));
 }
 
-/** Continuous settings are made milder until the share that is left of the budget is below this. */
-const sparedShare = 0.02;
+/** Share of the original's cost. While at least this much of the budget is unused, continuous settings are made milder. */
+const minSlack = 0.02;
 
 /**
- * Makes settings of units milder, or leaves units unchanged, while the budget allows. Channels are removed in blocks, so the last setting on
- * the path may leave much of the budget.
+ * Makes settings of units milder, or leaves units unchanged, while the budget allows. Channels are removed in blocks, so the chosen settings can
+ * leave much of the budget unused.
  */
 async function useSlack(
   units: readonly Unit[],
@@ -211,13 +214,13 @@ async function useSlack(
   let chosen = choice;
   for (const index of order) {
     const slack = budget - (await shareAt(chosen));
-    if (none !== undefined && index !== order[0] && slack < sparedShare) break;
+    if (none !== undefined && index !== order[0] && slack < minSlack) break;
     const options = [undefined, ...(units[index] ?? [])];
     const base = chosen;
     const fits = async (option: Option | undefined): Promise<boolean> =>
       (await shareAt(base.with(index, option))) <= budget;
     for (const option of options.slice(0, options.indexOf(base[index]))) {
-      // Savings of formats add up, so that they are estimated before they are counted.
+      // Savings of formats add up, so an estimate shows whether the exact count is worthwhile.
       if (none === undefined && savingAt(base[index]) - savingAt(option) > slack) continue;
       if (!(await fits(option))) continue;
       chosen = base.with(index, option);

@@ -15,24 +15,24 @@ import { amountThatCuts, cutOrders } from "../../techniques/prune/cut-order.ts";
 import { type SensitivityKind, sensitivityKinds } from "./sensitivity-record.ts";
 import { applySetting, sweeps } from "./sweeps.ts";
 
-/** The effect of one technique on the layer alone. */
+/** Effect of one technique applied to this layer only. */
 export interface TechniqueExplanation {
   readonly kind: SensitivityKind;
   /** Mildest setting that changes the layer; undefined if there is none. */
   readonly setting: number | undefined;
-  /** Its effect, or why even the mildest setting has none. */
+  /** Effect of the setting, or the reason why even the mildest setting has none. */
   readonly text: string;
 }
 
 export interface ChannelsExplanation {
-  /** Numbers of output channels, and of those that can be removed. */
+  /** Layer's `count` output channels, of which `free` can be removed. */
   readonly count: number;
   readonly free: number;
-  /** Removable with `throughNorms`, which changes the statistics of normalizations. */
+  /** Number of channels that can be removed with `throughNorms`, which changes the statistics of normalizations. */
   readonly freeThroughNorms: number;
   readonly together: readonly string[];
   readonly reasons: readonly { readonly channels: number; readonly reason: string }[];
-  /** The lowest amount (in steps of 0.1 %) at which `prune` removes the given channel by magnitude, or why it never does. */
+  /** Lowest amount (in steps of 0.1 %) at which `prune` removes the given channel by magnitude, or the reason why it never does. */
   readonly one?: { readonly channel: number; readonly from?: number; readonly reason?: string };
 }
 
@@ -41,7 +41,7 @@ export interface Explanation {
   readonly operator: string;
   readonly dims: readonly number[];
   readonly parameters: number;
-  /** Undefined if outputs are not channels: an embedding table, a layer in a subgraph. */
+  /** Undefined if the outputs are not channels, for example of an embedding table or a layer in a subgraph. */
   readonly channels: ChannelsExplanation | undefined;
   readonly techniques: readonly TechniqueExplanation[];
 }
@@ -69,7 +69,7 @@ export async function explain(
   const techniques: TechniqueExplanation[] = [];
   for (const kind of sensitivityKinds) {
     throwIfAborted(context.signal);
-    techniques.push(await techniqueOn(layer, kind, original, context));
+    techniques.push(await explainTechnique(layer, kind, original, context));
   }
   const { dims } = layer.weight.tensor ?? { dims: [] };
   return {
@@ -77,30 +77,30 @@ export async function explain(
     operator: layer.node.op,
     dims,
     parameters: elementCount(dims),
-    channels: await channelsOf(layer, channel, original, context),
+    channels: await explainChannels(layer, channel, original, context),
     techniques,
   };
 }
 
-async function techniqueOn(
+async function explainTechnique(
   { name }: Layer,
   kind: SensitivityKind,
   original: Model,
   context: Context,
 ): Promise<TechniqueExplanation> {
-  let why: string | undefined;
+  let firstReason: string | undefined;
   for (const setting of sweeps[kind].settings) {
-    const done = await applySetting(kind, [name], setting, original.clone(), context);
-    if (done instanceof Miss) why ??= formatReason(done);
+    const changes = await applySetting(kind, [name], setting, original.clone(), context);
+    if (changes instanceof Miss) firstReason ??= formatReason(changes);
     else {
-      const layerChange = done.find(({ at }) => at === name) ?? done[0];
+      const layerChange = changes.find(({ at }) => at === name) ?? changes[0];
       return { kind, setting, text: layerChange?.what ?? "" };
     }
   }
-  return { kind, setting: undefined, text: why ?? "nothing changes" };
+  return { kind, setting: undefined, text: firstReason ?? "nothing changes" };
 }
 
-async function channelsOf(
+async function explainChannels(
   { name }: Layer,
   channel: number | undefined,
   original: Model,
@@ -115,22 +115,22 @@ async function channelsOf(
     throw new PithError("E_OPTION", `Layer "${name}" has ${has}, got ${channel}.`);
   }
   if (count === 0) return undefined;
-  const stay = parts.flatMap(({ group, unitOf }) =>
+  const refusals = parts.flatMap(({ group, unitOf }) =>
     Array.from(unitOf).flatMap((unit) => group.refused.get(unit) ?? []),
   );
   const coupledLayers = new Set(parts.flatMap(({ group }) => group.layers.map((layer) => layer.name)));
   coupledLayers.delete(name);
   return {
     count,
-    free: freeOf(parts),
-    freeThroughNorms: freeOf(ownChannels(channelGroups(model, infer(model), { throughNorms: true }), name)),
+    free: countFree(parts),
+    freeThroughNorms: countFree(ownChannels(channelGroups(model, infer(model), { throughNorms: true }), name)),
     together: [...coupledLayers],
-    reasons: Array.from(groupBy(stay, formatReason), ([reason, members]) => ({ channels: members.length, reason })),
-    ...(channel === undefined ? {} : { one: await channelOf(model, groups, parts, name, channel, context) }),
+    reasons: Array.from(groupBy(refusals, formatReason), ([reason, members]) => ({ channels: members.length, reason })),
+    ...(channel === undefined ? {} : { one: await explainChannel(model, groups, parts, name, channel, context) }),
   };
 }
 
-/** Channels of a layer in one group. Others may be in other groups, for example after a Split. */
+/** Channels of a layer that belong to one group. Other channels of the layer can be in other groups, for example after a Split. */
 interface OwnChannels {
   readonly group: Group;
   readonly unitOf: Int32Array;
@@ -144,13 +144,13 @@ function ownChannels(groups: readonly Group[], name: string): readonly OwnChanne
   });
 }
 
-const freeOf = (parts: readonly OwnChannels[]): number =>
+const countFree = (parts: readonly OwnChannels[]): number =>
   parts.reduce(
     (sum, { group, unitOf }) => sum + unitOf.filter((unit) => unit >= 0 && !group.refused.has(unit)).length,
     0,
   );
 
-async function channelOf(
+async function explainChannel(
   model: Model,
   groups: readonly Group[],
   parts: readonly OwnChannels[],

@@ -1,4 +1,4 @@
-/** Measures a model with some changed layers relative to its original, on as few samples as the drop requires. */
+/** Measures the drop of a model after some layers have been changed. Uses only as many samples as the required precision of the drop needs. */
 import { fixedMacs } from "../../core/analysis/fixed-macs.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers } from "../../core/analysis/layers.ts";
@@ -26,26 +26,26 @@ export type Found =
   | Pick<SensitivityRow, "drop" | "saved" | "savedMacs" | "savedTime">
   | { readonly miss: { readonly at: string | undefined; readonly reason: string } };
 
-/** A record includes the messages, which each process that reads it logs again. */
+/** Stored measurement. Its messages are included, so that each process that reads the record logs them again. */
 interface MeasurementRecord {
   readonly found: Found;
   readonly said: readonly LogEvent[];
 }
 
 export interface SweepCosts {
-  /** Also measure the saved processor time (false). */
+  /** Also measure the saved processor time (default: false). */
   readonly timed?: boolean | undefined;
 }
 
 const firstLook = 128;
 interface MeasuredOriginal {
-  /** With weights as initializers, as passes expect them. */
+  /** The original with its weights as initializers, as passes expect them. */
   readonly model: Model;
   readonly original: Estimate;
   readonly store: Store;
   readonly task: Task;
   readonly looks: Looks;
-  /** Everything that determines a measurement, except layers and setting. */
+  /** Key of stored measurements, without layers and setting: it contains everything else that affects a result. */
   readonly judging: unknown;
   readonly timed: boolean;
   readonly context: Context;
@@ -79,7 +79,7 @@ export class Measuring {
     storeWeights(model);
     const looks = Looks.drawn(model, task, options, context, firstLook);
     const first = await looks.first();
-    requireFunction(first, task);
+    requireWorkingOriginal(first, task);
     const judging = { judging: await judgingOf(store, task, await partsOf(task, []), options), seed: context.seed };
     const { original: estimate } = first.original.comparison;
     return new Measuring({ model, original: estimate, store, task, looks, judging, timed, context, said: messages });
@@ -100,9 +100,9 @@ export class Measuring {
   }
 
   async measure(measurement: Measurement): Promise<Found> {
-    const before = this.#setup.said.length;
+    const loggedCount = this.#setup.said.length;
     const outcome = await this.#measureChange(measurement);
-    const record: MeasurementRecord = { found: outcome, said: this.#setup.said.slice(before) };
+    const record: MeasurementRecord = { found: outcome, said: this.#setup.said.slice(loggedCount) };
     await this.#setup.store.records?.write(this.#key(measurement), record);
     return outcome;
   }
@@ -123,9 +123,9 @@ export class Measuring {
   }
 
   async #dropOf(model: Model): Promise<Estimate> {
-    const enough = usualDrop(this.#setup.task.metric, this.original.value);
-    const lost = ({ comparison }: PairedResult): Estimate => judge(comparison, { maxDrop: enough }).drop;
-    const isSettled = (result: PairedResult): boolean => isResolved(lost(result), enough);
+    const resolution = usualDrop(this.#setup.task.metric, this.original.value);
+    const lost = ({ comparison }: PairedResult): Estimate => judge(comparison, { maxDrop: resolution }).drop;
+    const isSettled = (result: PairedResult): boolean => isResolved(lost(result), resolution);
     return lost((await this.#setup.looks.look(model, isSettled)).compared);
   }
 
@@ -134,7 +134,7 @@ export class Measuring {
   }
 }
 
-function requireFunction({ atChance, original, rows }: PairedMetrics, { metric }: Task): void {
+function requireWorkingOriginal({ atChance, original, rows }: PairedMetrics, { metric }: Task): void {
   const isBroken = answersWithNaN(metric, original.comparison.original, rows.said);
   const text = isBroken ? "The original outputs NaN on some samples, or all." : atChance;
   if (text !== undefined)
@@ -160,7 +160,7 @@ export async function foldPruned(model: Model): Promise<void> {
   if (isPruned(model)) await remove(model);
 }
 
-/** Returns the saved bytes; for unstructured pruning those of new zeros. */
+/** Returns the number of saved bytes. For unstructured pruning, these are the bytes of weights that have become zero. */
 export async function countSavedBytes({ kind, layers, bytes }: Unit, original: Model, changed: Model): Promise<number> {
   if (!sweeps[kind].storesZeros) return storedBytes(original.graph) - storedBytes(changed.graph);
   const zeros = async (model: Model): Promise<number> => {

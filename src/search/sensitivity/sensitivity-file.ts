@@ -2,26 +2,32 @@ import * as v from "valibot";
 import { PithError } from "../../core/errors.ts";
 import { type Sensitivity, sensitivityFormat, sensitivityKinds } from "./sensitivity-record.ts";
 
-/** JSON stores values that are not finite as null. */
-const figure = v.pipe(
+/** Accepts a number or null, because JSON stores NaN and infinities as null. */
+const figureSchema = v.pipe(
   v.nullable(v.number()),
   v.transform((value) => value ?? Number.NaN),
 );
-const estimate = v.object({ value: figure, low: figure, high: figure, count: v.number(), confidence: v.number() });
-const kind = v.picklist(sensitivityKinds);
-const bytes = v.pipe(v.number(), v.minValue(0));
+const estimateSchema = v.object({
+  value: figureSchema,
+  low: figureSchema,
+  high: figureSchema,
+  count: v.number(),
+  confidence: v.number(),
+});
+const kindSchema = v.picklist(sensitivityKinds);
+const bytesSchema = v.pipe(v.number(), v.minValue(0));
 
 const schema = v.object({
   format: v.literal(sensitivityFormat),
   version: v.string(),
   model: v.string(),
-  bytes,
+  bytes: bytesSchema,
   metric: v.object({
     name: v.string(),
     unit: v.picklist(["share", "dB", "nats", ""]),
     better: v.picklist(["higher", "lower"]),
   }),
-  original: estimate,
+  original: estimateSchema,
   data: v.pipe(
     v.object({ name: v.string(), count: v.optional(v.number()) }),
     v.transform(({ name, count }) => ({ name, count })),
@@ -29,18 +35,18 @@ const schema = v.object({
   seed: v.number(),
   rows: v.array(
     v.object({
-      kind,
+      kind: kindSchema,
       layers: v.pipe(v.array(v.string()), v.minLength(1)),
       setting: v.number(),
-      drop: estimate,
-      bytes,
+      drop: estimateSchema,
+      bytes: bytesSchema,
       saved: v.number(),
       savedMacs: v.optional(v.number()),
       savedTime: v.optional(v.number()),
     }),
   ),
   misses: v.pipe(
-    v.array(v.object({ kind, at: v.optional(v.string()), reason: v.string() })),
+    v.array(v.object({ kind: kindSchema, at: v.optional(v.string()), reason: v.string() })),
     v.transform((misses) => misses.map(({ kind, at, reason }) => ({ kind, at, reason }))),
   ),
   open: v.number(),

@@ -1,4 +1,4 @@
-/** Sensitivities of layers as plain data, and their text. */
+/** Sensitivities of layers as plain data, and sentences about them. */
 
 import type { Estimate } from "../../core/estimate.ts";
 import { allowance, change, counted, integer, percent } from "../../core/numbers.ts";
@@ -7,10 +7,10 @@ import { usualDrop } from "../../judge/compare/compare.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 
 export const sensitivityKinds = ["prune", "channels", "bits", "rank"] as const;
-/** Individual weights, channels, bits of a weight, share of the weights after factorization. */
+/** Technique: unstructured pruning of weights, removal of channels, bits per weight, or rank (share of the weights after factorization). */
 export type SensitivityKind = (typeof sensitivityKinds)[number];
 
-/** Budgets of recipes: stored bytes, multiply-accumulates, or processor time on one thread. */
+/** Quantities that the budget of a recipe can limit: stored bytes, multiply-accumulates, or processor time on one thread. */
 export const sensitivityCosts = ["bytes", "macs", "time"] as const;
 export type SensitivityCost = (typeof sensitivityCosts)[number];
 
@@ -18,14 +18,14 @@ export const sensitivityFormat = 1;
 
 export interface SensitivityRow {
   readonly kind: SensitivityKind;
-  /** Layers that change together because their channels are coupled or they are alike. */
+  /** Layers that change together, because their channels are coupled or their names differ only in numbers. */
   readonly layers: readonly string[];
-  /** An amount, bits, or the remaining share of the weights. */
+  /** Pruned share, bits per weight, or remaining share of the weights, depending on the kind. */
   readonly setting: number;
   readonly drop: Estimate;
-  /** Bytes of the weights of these layers. */
+  /** Number of bytes of these layers' weights. */
   readonly bytes: number;
-  /** Saved bytes of all stored values; for unstructured pruning those of new zeros. */
+  /** Saved bytes of all stored values. For unstructured pruning, bytes of the weights that have become zero. */
   readonly saved: number;
   /** Saved share of the model's multiply-accumulates; undefined if they cannot be counted. */
   readonly savedMacs?: number | undefined;
@@ -37,13 +37,13 @@ export interface Sensitivity {
   readonly format: typeof sensitivityFormat;
   readonly version: string;
   readonly model: string;
-  /** Bytes of all stored values. */
+  /** Number of bytes of all stored values. */
   readonly bytes: number;
   readonly metric: Pick<Metric, "name" | "unit" | "better">;
   readonly original: Estimate;
   readonly data: { readonly name: string; readonly count: number | undefined };
   readonly seed: number;
-  /** By kind, in graph order, from the mildest setting to the harshest. */
+  /** Rows by kind, then in graph order, then from the mildest setting to the harshest. */
   readonly rows: readonly SensitivityRow[];
   readonly misses: readonly {
     readonly kind: SensitivityKind;
@@ -57,7 +57,7 @@ export interface Sensitivity {
 
 interface KindWords {
   readonly title: string;
-  /** A setting: "40 %", "4 bits", "rank 50 %". */
+  /** Formats a setting: "40 %", "4 bits", "rank 50 %". */
   text(setting: number): string;
   /** Whether the largest setting is the harshest. */
   readonly isRising?: boolean;
@@ -85,25 +85,25 @@ export function selectKind(
   const { isRising = false } = kindWords[kind];
   const settings = [...new Set(kindRows.map(({ setting }) => setting))].toSorted((a, b) => (isRising ? a - b : b - a));
   const layers = [...groupBy(kindRows, (row) => row.layers.join(" + ")).values()].map((rows) => ({
-    name: togetherName(rows[0].layers),
+    name: nameOfLayers(rows[0].layers),
     rows: settings.map((setting) => rows.find((row) => row.setting === setting)),
   }));
   return { settings, layers: layers.toSorted((a, b) => meanDrop(b) - meanDrop(a)) };
 }
 
-function togetherName(layers: readonly string[]): string {
+function nameOfLayers(layers: readonly string[]): string {
   return layers.length < 3 ? layers.join(" + ") : `${layers[0]} and ${layers.length - 1} more`;
 }
 
 function meanDrop({ rows }: SweptLayers): number {
-  // NaN outputs are a total loss.
+  // NaN outputs count as a total loss.
   const drops = rows.flatMap((row) =>
     row === undefined ? [] : Number.isNaN(row.drop.value) ? Infinity : row.drop.value,
   );
   return drops.reduce((sum, drop) => sum + drop, 0) / drops.length;
 }
 
-/** "1 row has equal drops …" if neighboring settings gave the same model. */
+/** Returns a note if neighboring settings gave the same model: "1 row has equal drops …". */
 export function equalSettingsText({ layers }: Pick<ReturnType<typeof selectKind>, "layers">): string | undefined {
   const isEqual = (row: SensitivityRow | undefined, before: SensitivityRow | undefined): boolean =>
     row?.kind === "channels" && row.saved === before?.saved && row.drop.value === before.drop.value;
@@ -117,10 +117,10 @@ export function dropText(unit: Metric["unit"], value: number): string {
   return Number.isNaN(value) ? "broken" : change(unit, value).replace("+", "");
 }
 
-/** Relative precision of large drops. */
+/** Required precision of large drops, as a share of the drop. */
 export const relativeResolution = 1 / 4;
 
-/** Returns the absolute precision of drops: the default maximum drop of commands. */
+/** Returns the required precision of small drops: the default maximum drop of commands, in the metric's unit. */
 export function resolutionOf({ metric, original }: Pick<Sensitivity, "metric" | "original">): number {
   return usualDrop(metric, original.value);
 }
@@ -129,7 +129,10 @@ export function isResolved({ value, low, high }: Estimate, resolution: number): 
   return (high - low) / 2 <= Math.max(resolution, relativeResolution * Math.abs(value));
 }
 
-/** "45 of 60 drops are known only to ±3.7 points: …" if samples ran out. Intervals shrink with the root of the number of samples. */
+/**
+ * Returns a note if the samples did not suffice: "45 of 60 drops are known only to ±3.7 points: …". The width of an interval is proportional to 1/√n
+ * for n samples.
+ */
 export function unresolvedText(sensitivity: Sensitivity): string | undefined {
   const resolution = resolutionOf(sensitivity);
   const open = sensitivity.rows.filter(({ drop }) => Number.isFinite(drop.value) && !isResolved(drop, resolution));
@@ -140,18 +143,18 @@ export function unresolvedText(sensitivity: Sensitivity): string | undefined {
   const measured = `${integer(open.length)} of ${counted(sensitivity.rows.length, "drop")}`;
   if (!Number.isFinite(width)) return `${measured} cannot be told from chance: there are too few test samples.`;
   const count = Math.max(...open.map(({ drop }) => drop.count));
-  const enough = Math.ceil((count * (width / resolution) ** 2) / 100) * 100;
-  return `${measured} are known only to ±${allowance(unit, width)} on ${counted(count, "test sample")}, so smaller drops do not show, and recipes may choose the wrong layers. About ${integer(enough)} samples tell ±${allowance(unit, resolution)}.`;
+  const sampleCount = Math.ceil((count * (width / resolution) ** 2) / 100) * 100;
+  return `${measured} are known only to ±${allowance(unit, width)} on ${counted(count, "test sample")}, so smaller drops do not show, and recipes may choose the wrong layers. About ${integer(sampleCount)} samples tell ±${allowance(unit, resolution)}.`;
 }
 
-/** "conv1 is the most sensitive layer": the one with the largest drop for most techniques. */
+/** Returns "conv1 is the most sensitive layer" for the layer with the largest drop for most techniques. */
 export function headline(sensitivity: Sensitivity): string {
   if (sensitivity.rows.length === 0) return "No layer was measured";
   const lost = sensitivity.rows.filter(({ drop }) => Number.isNaN(drop.value) || drop.low > 0);
-  const firsts = sensitivityKinds.flatMap(
+  const mostSensitive = sensitivityKinds.flatMap(
     (kind) => selectKind({ ...sensitivity, rows: lost }, kind).layers[0]?.name ?? [],
   );
-  const [mostFrequent] = [...groupBy(firsts, (name) => name).values()].toSorted((a, b) => b.length - a.length);
+  const [mostFrequent] = [...groupBy(mostSensitive, (name) => name).values()].toSorted((a, b) => b.length - a.length);
   if (mostFrequent === undefined) return "No layer lost a statistically significant amount";
   const isOne = lost.some(({ layers }) => layers.length === 1 && layers[0] === mostFrequent[0]);
   return `${mostFrequent[0]} ${isOne ? "is the most sensitive layer" : "are the most sensitive layers"}`;

@@ -1,7 +1,8 @@
 /**
- * Measures the sensitivity of each layer: it alone is changed by one setting after the other, and the model compared with the original.
+ * Measures the sensitivity of each layer: changes only this layer, by one setting after another, and compares the model with the original.
  *
- * Each measurement uses as few samples as determine the drop to a point or a quarter of itself. Layers that must be pruned together are one unit.
+ * Each measurement uses as few samples as determine the drop to one point, or to a quarter of its value if that is more. Layers that can only be
+ * pruned together are changed together.
  */
 import { throwIfAborted } from "../../core/errors.ts";
 import { storedBytes } from "../../core/graph/graph.ts";
@@ -21,24 +22,24 @@ import {
   sensitivityFormat,
   sensitivityKinds,
 } from "./sensitivity-record.ts";
-import { inOrder, type Measurement, sweeps, type Unit, unitsOf } from "./sweeps.ts";
+import { type Measurement, orderMeasurements, sweeps, type Unit, unitsOf } from "./sweeps.ts";
 
 export interface SensitivityOptions extends LayerSelection, StoreOptions, SweepCosts {
-  /** Techniques to try (all four). */
+  /** Techniques to try (default: all four). */
   readonly kinds?: readonly SensitivityKind[] | undefined;
-  /** Change layers together if their names differ only in numbers, as in the blocks of a transformer (false). */
+  /** Change layers together if their names differ only in numbers, as in the blocks of a transformer (default: false). */
   readonly alike?: boolean | undefined;
   readonly minutes?: number | undefined;
   /** The model's file name in the result. */
   readonly name?: string;
-  /** Samples per run when measuring (64). */
+  /** Number of samples per run (default: 64). */
   readonly batch?: number | undefined;
-  /** The evaluated output: "logits", else the first float output. */
+  /** Name of the evaluated output (default: "logits", else the first float output). */
   readonly output?: string | undefined;
 }
 
 export interface SweepOptions extends SensitivityOptions {
-  /** Makes measurements in other processes, by `measureIn` with the same `resumeFolder`. Ends early on the signal. */
+  /** Measures in other processes, which call `measureIn` with the same `resumeFolder`. It must end early if the signal is aborted. */
   readonly ahead?: ((measurements: readonly Measurement[], signal: AbortSignal) => Promise<void>) | undefined;
 }
 
@@ -72,7 +73,7 @@ export function sweep(
   );
 }
 
-/** Stores measurements in `resumeFolder`, where a sweep with the same folder finds them. @throws PithError as `sensitivity`. */
+/** Measures and stores the results in `resumeFolder`, where a sweep with the same folder finds them. @throws PithError as `sensitivity`. */
 export async function measureIn(
   model: Model,
   task: Task,
@@ -80,12 +81,12 @@ export async function measureIn(
   measurements: readonly Measurement[],
   partialContext: Partial<Context> = {},
 ): Promise<void> {
-  const context = quietly(completeContext(partialContext));
+  const context = quietContext(completeContext(partialContext));
   const { batch, output, timed } = options;
   await withStore(model, options, async (store) => {
     const measuring = await Measuring.open(store, model, task, { batch, output, timed }, context);
     for (const measurement of measurements) {
-      throwIfAborted(context.signal, `Stopped before ${wordsOf(measurement)}.`);
+      throwIfAborted(context.signal, `Stopped before ${measurementText(measurement)}.`);
       if ((await measuring.readStored(measurement)) === undefined) await measuring.measure(measurement);
     }
   });
@@ -102,20 +103,20 @@ async function sweepIn(
   const { kinds = sensitivityKinds, alike = false, minutes, name = "model", batch, output, timed, ahead } = options;
   const { layers, except } = options;
   const { metric, test } = task;
-  const inside = quietly(context);
+  const inside = quietContext(context);
   const measuring = await Measuring.open(store, original, task, { batch, output, timed }, inside);
   const { model } = measuring;
   const { units, misses } = await unitsOf(model, kinds, alike, { layers, except }, inside);
   const rowsByUnit = new Map<Unit, Map<number, SensitivityRow>>(units.map((unit) => [unit, new Map()]));
-  const all = inOrder(units);
+  const all = orderMeasurements(units);
   const secondsLeft = (): number =>
     minutes === undefined ? Number.POSITIVE_INFINITY : 60 * minutes - secondsSince(started);
-  if (ahead !== undefined) await measuredAhead(ahead, measuring, all, secondsLeft(), context);
+  if (ahead !== undefined) await measureAhead(ahead, measuring, all, secondsLeft(), context);
   let open = 0;
   for (const [index, measurement] of all.entries()) {
     const { unit, setting } = measurement;
-    throwIfAborted(context.signal, `Stopped before ${wordsOf(measurement)}.`);
-    context.progress(index, all.length, wordsOf(measurement));
+    throwIfAborted(context.signal, `Stopped before ${measurementText(measurement)}.`);
+    context.progress(index, all.length, measurementText(measurement));
     const stored = await measuring.readStored(measurement);
     if (stored === undefined && secondsLeft() < 0) {
       open++;
@@ -143,7 +144,7 @@ async function sweepIn(
   };
 }
 
-async function measuredAhead(
+async function measureAhead(
   ahead: NonNullable<SweepOptions["ahead"]>,
   measuring: Measuring,
   all: readonly Measurement[],
@@ -160,7 +161,7 @@ async function measuredAhead(
 }
 
 /** Logs each message once and hides progress, because the command counts measurements. */
-function quietly(context: Context): Context {
+function quietContext(context: Context): Context {
   const loggedTexts = new Set<string>();
   return {
     ...context,
@@ -172,4 +173,5 @@ function quietly(context: Context): Context {
   };
 }
 
-const wordsOf = ({ unit, setting }: Measurement): string => `${unit.layers[0]}, ${kindWords[unit.kind].text(setting)}`;
+const measurementText = ({ unit, setting }: Measurement): string =>
+  `${unit.layers[0]}, ${kindWords[unit.kind].text(setting)}`;

@@ -1,4 +1,4 @@
-/** The settings of each technique in a sweep, from the mildest to the harshest. */
+/** Settings of each technique in a sweep, from the mildest to the harshest. */
 
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers, type Layer } from "../../core/analysis/layers.ts";
@@ -18,15 +18,15 @@ export interface Sweep {
   readonly pass: AnyPass;
   readonly shared: OptionValues;
   readonly settings: readonly number[];
-  /** Setting that changes most layers: a small share of few channels is none. */
+  /** Setting that changes the most layers. A small share of few channels rounds to none, so this is not always the mildest. */
   readonly widest: number;
-  /** Setting that changes nothing, if settings are continuous. */
+  /** Setting that changes nothing; undefined if settings are not continuous. */
   readonly none?: number;
   readonly isCoupled?: true;
   readonly storesZeros?: true;
-  own(setting: number): OptionValues;
-  /** Whether a change uses the requested format: unsupported layers get another. */
-  isAsked?(change: Change, setting: number): boolean;
+  layerOptions(setting: number): OptionValues;
+  /** Returns whether a change used the requested format. Layers that do not support it get another. */
+  isRequested?(change: Change, setting: number): boolean;
 }
 
 const amounts = [0.2, 0.4, 0.6, 0.8];
@@ -40,7 +40,7 @@ export const sweeps: Readonly<Record<SensitivityKind, Sweep>> = {
     widest: 0.8,
     none: 0,
     storesZeros: true,
-    own: amount,
+    layerOptions: amount,
   },
   channels: {
     pass: prune,
@@ -49,15 +49,15 @@ export const sweeps: Readonly<Record<SensitivityKind, Sweep>> = {
     widest: 0.8,
     none: 0,
     isCoupled: true,
-    own: amount,
+    layerOptions: amount,
   },
   bits: {
     pass: quantize,
     shared: { scheme: "weights" },
     settings: [8, 4, 3],
     widest: 8,
-    own: optionsForBits,
-    isAsked: ({ bits }, setting) => bits === setting,
+    layerOptions: optionsForBits,
+    isRequested: ({ bits }, setting) => bits === setting,
   },
   rank: {
     pass: factorize,
@@ -65,17 +65,17 @@ export const sweeps: Readonly<Record<SensitivityKind, Sweep>> = {
     settings: [0.75, 0.5, 0.25],
     widest: 0.75,
     none: 1,
-    own: (budget) => ({ budget }),
+    layerOptions: (budget) => ({ budget }),
   },
 };
 
-export const optionsOf = ({ shared, own }: Sweep, settings: ReadonlyMap<string, number>): OptionValues => ({
+export const optionsOf = ({ shared, layerOptions }: Sweep, settings: ReadonlyMap<string, number>): OptionValues => ({
   ...shared,
   layers: [...settings.keys()],
-  overrides: Object.fromEntries([...settings].map(([layer, setting]) => [layer, own(setting)])),
+  overrides: Object.fromEntries([...settings].map(([layer, setting]) => [layer, layerOptions(setting)])),
 });
 
-/** Changes some layers in place, all by the same setting. @returns the changes, or why there are none. */
+/** Changes some layers in place, all by the same setting. @returns the changes, or the reason why there are none. */
 export async function applySetting(
   kind: SensitivityKind,
   layers: readonly string[],
@@ -83,13 +83,13 @@ export async function applySetting(
   model: Model,
   context: Context,
 ): Promise<readonly Change[] | Miss> {
-  const { pass, isAsked = () => true } = sweeps[kind];
+  const { pass, isRequested = () => true } = sweeps[kind];
   const options = optionsOf(sweeps[kind], new Map(layers.map((layer) => [layer, setting])));
   try {
     const { changes, misses } = await runStep(pass, model, options, {}, context);
     const [{ reason, by } = new Miss("nothing changes")] = misses;
     if (changes.length === 0) return new Miss(reason, by);
-    return changes.every((change) => isAsked(change, setting)) ? changes : new Miss("no format supports it");
+    return changes.every((change) => isRequested(change, setting)) ? changes : new Miss("no format supports it");
   } catch (error) {
     return new Miss(asPithError(error).message);
   }
@@ -109,7 +109,10 @@ export interface Measurement {
   readonly setting: number;
 }
 
-/** Finds the units of each kind: the layers that the pass changes if all are requested. */
+/**
+ * Returns the units of each kind, which together are the layers that the pass changes if all are requested. Layers with coupled channels form one
+ * unit.
+ */
 export async function unitsOf(
   model: Model,
   kinds: readonly SensitivityKind[],
@@ -123,8 +126,8 @@ export async function unitsOf(
   const inGraph = [...new Set(layers.map(({ name }) => name))];
   for (const kind of kinds) {
     throwIfAborted(context.signal);
-    const { pass, shared, own, widest, isCoupled } = sweeps[kind];
-    const all = await runStep(pass, model.clone(), { ...shared, ...own(widest), ...selection }, {}, context);
+    const { pass, shared, layerOptions, widest, isCoupled } = sweeps[kind];
+    const all = await runStep(pass, model.clone(), { ...shared, ...layerOptions(widest), ...selection }, {}, context);
     misses.push(...all.misses.map(({ at, reason }) => ({ kind, at, reason })));
     const remainingLayers = new Set(all.changes.map(({ at }) => at));
     const groups: (readonly string[])[] = [];
@@ -132,17 +135,17 @@ export async function unitsOf(
       if (!remainingLayers.has(name)) continue;
       const options = optionsOf(sweeps[kind], new Map([[name, widest]]));
       const { changes } = isCoupled ? await runStep(pass, model.clone(), options, {}, context) : { changes: [] };
-      const together = changes.map(({ at }) => at);
+      const coupledNames = changes.map(({ at }) => at);
       const group = inGraph.filter(
-        (layer) => layer === name || (remainingLayers.has(layer) && together.includes(layer)),
+        (layer) => layer === name || (remainingLayers.has(layer) && coupledNames.includes(layer)),
       );
       for (const layer of group) remainingLayers.delete(layer);
       groups.push(group);
     }
-    const likeness = alike
+    const keyOfGroup = alike
       ? ([name = ""]: readonly string[]) => name.replaceAll(/\d+/g, "*")
       : (group: readonly string[]) => group;
-    for (const unitGroups of groupBy<readonly string[], unknown>(groups, likeness).values()) {
+    for (const unitGroups of groupBy<readonly string[], unknown>(groups, keyOfGroup).values()) {
       const names = unitGroups.flat();
       units.push({ kind, layers: names, bytes: weightBytes(layers.filter(({ name }) => names.includes(name))) });
     }
@@ -150,14 +153,14 @@ export async function unitsOf(
   return { units, misses };
 }
 
-/** Orders measurements: middle settings of all layers come first, so that an interrupted sweep has measured the same setting of each. */
-export function inOrder(units: readonly Unit[]): readonly Measurement[] {
+/** Orders measurements. The middle settings of all layers come first, so that an interrupted sweep has measured the same setting of each layer. */
+export function orderMeasurements(units: readonly Unit[]): readonly Measurement[] {
   const ranks = units.flatMap((unit) => {
     const { settings } = sweeps[unit.kind];
     const middle = settings.indexOf(middleOf(unit.kind));
-    return settings.map((setting, index) => ({ unit, setting, far: Math.abs(index - middle) }));
+    return settings.map((setting, index) => ({ unit, setting, distance: Math.abs(index - middle) }));
   });
-  return ranks.toSorted((a, b) => a.far - b.far);
+  return ranks.toSorted((a, b) => a.distance - b.distance);
 }
 
 function weightBytes(layers: readonly Layer[]): number {

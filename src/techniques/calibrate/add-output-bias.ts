@@ -17,7 +17,7 @@ import { fromNumbers, isFloat, toFloat64 } from "../../core/tensor/convert.ts";
 import { inMemory } from "../../core/tensor/dense.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 
-/** @param sum the Add that follows the layer (`biased`) */
+/** @param sum the Add that follows the layer (`biasedOutput`) */
 export async function addOutputBias(
   model: Model,
   layer: Layer,

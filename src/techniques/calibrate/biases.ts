@@ -5,7 +5,7 @@
  *
  * Layers are corrected in order, which also compensates for quantized activations.
  */
-import { biased } from "../../core/analysis/biased.ts";
+import { biasedOutput } from "../../core/analysis/biased.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -52,7 +52,7 @@ export async function correctBiases(
     const layer = all[matched.place];
     // One bias per channel would interfere with least squares, which fits all taps of such a layer.
     if (layer === undefined || layer.role.outTaps !== undefined || except?.(layer) === true) continue;
-    const [target, answer] = [means.get(matched.original), biased(layer, inference)];
+    const [target, answer] = [means.get(matched.original), biasedOutput(layer, inference)];
     if (target === undefined || answer === undefined) continue;
     await calibration.reach(layer.node);
     const present = await calibration.observe({ name: answer.output.name, axis: matched.axis }, channelMoments);

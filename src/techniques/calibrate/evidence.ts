@@ -1,6 +1,6 @@
 import { infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers } from "../../core/analysis/layers.ts";
-import { brokenNumbers } from "../../core/analysis/weight.ts";
+import { describeNonFinite } from "../../core/analysis/weight.ts";
 import { engineMultiply } from "../../core/engine/multiply.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -103,7 +103,7 @@ function requireFinite<R>(statistic: Statistic<R>): Statistic<R | Miss> {
       const running = statistic.begin(multiply);
       let broken: string | undefined;
       const checkFinite = <N extends ArrayLike<number>>(numbers: N): N => {
-        broken ??= brokenNumbers(numbers);
+        broken ??= describeNonFinite(numbers);
         return numbers;
       };
       const watchFeatures = (batch: Features): Features => ({

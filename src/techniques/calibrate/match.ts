@@ -4,11 +4,11 @@
  * In the copy of the original, batch normalization is folded like in the changed model. Removed channels are read from metadata
  * (`core/analysis/provenance.ts`). Without metadata, channel j matches the next original channel o whose row contains its row: w'_j ⊂ w_o.
  */
-import { biased } from "../../core/analysis/biased.ts";
+import { biasedOutput } from "../../core/analysis/biased.ts";
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
 import { counterpartsAmong } from "../../core/analysis/match.ts";
-import { recordedKept } from "../../core/analysis/provenance.ts";
+import { recordedChannels } from "../../core/analysis/provenance.ts";
 import { requireProduct, weightMatrices, weightShape } from "../../core/analysis/weight.ts";
 import type { Engine } from "../../core/engine/engine.ts";
 import { Miss } from "../../core/errors.ts";
@@ -67,7 +67,7 @@ export async function matchOriginal(changed: Model, original: Model, engine: Eng
     matched.push({
       name: layer.name,
       place: position,
-      original: biased(same, referenceInference)?.output.name ?? "",
+      original: biasedOutput(same, referenceInference)?.output.name ?? "",
       axis: layer.role.outputAxis,
       kept,
       normalized: isNormalized(layer, inference),
@@ -84,7 +84,7 @@ async function foldLike(original: Model, changed: readonly Layer[], inference: I
 }
 
 function isNormalized(layer: Layer, inference: Inference): boolean {
-  return [...(biased(layer, inference)?.output.uses ?? [])].some((use) => {
+  return [...(biasedOutput(layer, inference)?.output.uses ?? [])].some((use) => {
     const bound = inference.at(use.node);
     const affine = bound instanceof Miss ? bound : bound.affine();
     return !(affine instanceof Miss) && affine.kind === "normalization";
@@ -132,8 +132,8 @@ function readRecordedChannels(
   changed: Model,
   after: Layer,
 ): readonly number[] | undefined {
-  const base = recordedKept(original, before.name);
-  const recorded = recordedKept(changed, before.name) ?? recordedKept(changed, after.name);
+  const base = recordedChannels(original, before.name);
+  const recorded = recordedChannels(changed, before.name) ?? recordedChannels(changed, after.name);
   const kept = recorded?.map((channel) => (base === undefined ? channel : base.indexOf(channel)));
   const fits = kept?.length === after.outputs && kept.every((channel) => channel >= 0 && channel < before.outputs);
   return fits ? kept : undefined;

@@ -5,12 +5,12 @@ import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { counted } from "../../core/numbers.ts";
 import { modelOption } from "../../core/pass/modules.ts";
-import { described, option, understood } from "../../core/pass/options.ts";
+import { described, option, parsableBy } from "../../core/pass/options.ts";
 import { definePass } from "../../core/pass/pass.ts";
 import { isFloat } from "../../core/tensor/convert.ts";
 import { firstBatch } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";
-import { recordedPrepared, statedText } from "../../data/sidecars/preprocessing-spec.ts";
+import { preprocessingSpecText, recordedPreprocessing } from "../../data/sidecars/preprocessing-spec.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { batchSize } from "../../learn/train/batch-size.ts";
 import { lossNames } from "../../learn/train/losses/parse.ts";
@@ -117,7 +117,7 @@ export const distill = definePass({
       loss: option(
         v.pipe(
           v.string(),
-          understood((loss: string) => distillation({ teacher: [], loss })),
+          parsableBy((loss: string) => distillation({ teacher: [], loss })),
         ),
         'weighted sum of losses in place of the default: "hinton + 100 * fitnets"',
         {
@@ -203,7 +203,9 @@ function requireSameClasses(student: Model, teacher: Model): void {
 }
 
 function describeOtherPreprocessing(student: Model, teacher: Model): string | undefined {
-  const [studentText, teacherText] = [student, teacher].map((model) => statedText(recordedPrepared(model)) ?? "");
+  const [studentText, teacherText] = [student, teacher].map(
+    (model) => preprocessingSpecText(recordedPreprocessing(model)) ?? "",
+  );
   if (studentText === "" || teacherText === "" || studentText === teacherText) return undefined;
   return `the teacher's file states the preprocessing "${teacherText}", the student's "${studentText}": both get the student's samples`;
 }

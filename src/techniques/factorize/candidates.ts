@@ -1,7 +1,7 @@
 import type { Inference } from "../../core/analysis/infer.ts";
 import type { Layer } from "../../core/analysis/layers.ts";
-import { ownOptions } from "../../core/analysis/selection.ts";
-import { brokenNumbers, requireWeight, weightNeeds } from "../../core/analysis/weight.ts";
+import { optionsOfLayer } from "../../core/analysis/selection.ts";
+import { describeNonFinite, requireWeight, weightNeeds } from "../../core/analysis/weight.ts";
 import { Miss } from "../../core/errors.ts";
 import { describe, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -87,7 +87,7 @@ interface LayerRule extends RankRule {
 /** Returns how the ranks of a layer are chosen. Its own rank or budget replaces that of the pass. */
 export function ruleOf({ budget, rank, ...others }: Options, layer: Layer): LayerRule {
   const unset: Options = { ...others, budget: undefined, rank: undefined };
-  const { own } = ownOptions(unset, layer, rules);
+  const { own } = optionsOfLayer(unset, layer, rules);
   const isOwn = own.budget !== undefined || own.rank !== undefined;
   return {
     method: own.method,
@@ -111,7 +111,7 @@ export async function readProblem(
   candidates: readonly Candidate[],
 ): Promise<LayerProblem | Miss> {
   const stored = await readStoredValue(model, layer.effective, context.engine);
-  const broken = brokenNumbers(toFloat64(stored));
+  const broken = describeNonFinite(toFloat64(stored));
   if (broken !== undefined) return new Miss(`its weight ${broken}`, layer.name);
   // One factorization serves all layers that read the weight from this side.
   const readers = findSharing(layer, candidates).filter(

@@ -12,8 +12,8 @@
 import type * as v from "valibot";
 import { infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
-import { noLayers } from "../../core/analysis/no-layers.ts";
-import { ownOptions, selectLayers } from "../../core/analysis/selection.ts";
+import { unsupportedWeights } from "../../core/analysis/no-layers.ts";
+import { optionsOfLayer, selectLayers } from "../../core/analysis/selection.ts";
 import { engineMultiply } from "../../core/engine/multiply.ts";
 import { Miss, throwIfAborted } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
@@ -74,7 +74,7 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
     const inference = infer(model);
     const all = layersOf(model, inference);
     const chosen = selectLayers(all, options);
-    const unsupported = options.layers === undefined ? noLayers(model, inference, all) : [];
+    const unsupported = options.layers === undefined ? unsupportedWeights(model, inference, all) : [];
     const { candidates, misses } = findCandidates(chosen, all, inference);
     const products = engineMultiply(context.engine);
     // Singular values of thousands of rows take minutes, so an abort is checked between products.
@@ -113,7 +113,7 @@ async function factorizeLayers(
   for (const [index, layer] of candidates.entries()) {
     throwIfAborted(context.signal, `Stopped before layer "${layer.name}".`);
     context.progress(done + index, done + candidates.length, layer.name);
-    const { decidedBy } = ownOptions(options, layer);
+    const { decidedBy } = optionsOfLayer(options, layer);
     const { source } = layer.reading;
     const first = factorsBySource.get(source);
     const factors = first ?? (await factorsOf(run, layer, candidates, plan));

@@ -10,7 +10,7 @@
 import * as v from "valibot";
 import { infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
-import { noLayers } from "../../core/analysis/no-layers.ts";
+import { unsupportedWeights } from "../../core/analysis/no-layers.ts";
 import { selectLayers } from "../../core/analysis/selection.ts";
 import { weightMatrices, weightNumbers, weightShape } from "../../core/analysis/weight.ts";
 import { engineMultiply } from "../../core/engine/multiply.ts";
@@ -151,7 +151,7 @@ async function insertNew(
   const adapted = adaptedLayers(model);
   const inference = infer(model);
   const all = layersOf(model, inference);
-  const unsupported = selection.layers === undefined ? noLayers(model, inference, all) : [];
+  const unsupported = selection.layers === undefined ? unsupportedWeights(model, inference, all) : [];
   const chosen = selectLayers(all, selection).filter(({ name }) => !adapted.has(name));
   const { changes, misses } = await insert(model, chosen, async (layer) => {
     const { groups, outputs, inputs, taps } = weightShape(layer.role, dimsOf(layer));

@@ -2,7 +2,7 @@
 import { infer } from "../../core/analysis/infer.ts";
 import { layers as layersOf } from "../../core/analysis/layers.ts";
 import { parametersOf } from "../../core/analysis/parameters.ts";
-import { ownOptions } from "../../core/analysis/selection.ts";
+import { optionsOfLayer } from "../../core/analysis/selection.ts";
 import { joinList, Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Cut } from "../../core/math/smallest.ts";
@@ -54,7 +54,7 @@ export const allocateAmounts =
   (model: Model, { allocation, amount, overrides, importanceScores, empties, ...spread }: Spread): AmountsFactory =>
   async (targets, scorer) => {
     const optionsOf = ({ layer }: Target) =>
-      ownOptions<Pick<Spread, "overrides"> & { amount?: Amount }>({ overrides }, layer);
+      optionsOfLayer<Pick<Spread, "overrides"> & { amount?: Amount }>({ overrides }, layer);
     const shared = targets.filter((target) => optionsOf(target).own.amount === undefined);
     // Equal shares do not depend on the layers, so the layers are not read.
     const isEven = allocation === uniform && spread.maxLayerAmount === undefined;

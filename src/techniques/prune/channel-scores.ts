@@ -9,7 +9,7 @@
  */
 import type { Group } from "../../core/analysis/channels.ts";
 import { outputKind } from "../../core/analysis/output-kind.ts";
-import { brokenNumbers } from "../../core/analysis/weight.ts";
+import { describeNonFinite } from "../../core/analysis/weight.ts";
 import type { Engine } from "../../core/engine/index.ts";
 import { Miss, PithError, stripPeriod } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -54,7 +54,7 @@ function weightReader(model: Model, engine: Engine): WeightReader {
   return async (slice) => {
     const { value, layer } = slice;
     const numbers = layer === undefined ? await readStored(slice) : await readWeight(model, layer, engine);
-    const broken = numbers instanceof Miss ? undefined : brokenNumbers(numbers.values);
+    const broken = numbers instanceof Miss ? undefined : describeNonFinite(numbers.values);
     return broken === undefined ? numbers : new Miss(`"${value.name}" ${broken}`);
   };
 }

@@ -2,7 +2,7 @@
 import { infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
 import {
-  brokenNumbers,
+  describeNonFinite,
   hasFloatWeights,
   weightMatrices,
   weightNumbers,
@@ -69,7 +69,7 @@ export async function scorerOf(
         const count = isFlat ? result.length : result.reduce((sum, { data }) => sum + data.length, 0);
         if (count !== values.length) throw fault(`${count} scores for ${values.length} weights`);
         const scores = isFlat ? result : weightNumbers(role, dims, result);
-        if (scores.some(Number.isNaN) && brokenNumbers(values) === undefined) throw fault("NaN");
+        if (scores.some(Number.isNaN) && describeNonFinite(values) === undefined) throw fault("NaN");
         return scores;
       } catch (error) {
         if (error !== computed) throw error;

@@ -4,7 +4,7 @@ import { Miss } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 
-import { type Cut, cutMask, cutter, type Mask, masked } from "../../core/math/smallest.ts";
+import { applyMask, type Cut, createCutter, cutMask, type Mask } from "../../core/math/smallest.ts";
 import { integer } from "../../core/numbers.ts";
 import type { Change, Outcome } from "../../core/pass/pass.ts";
 import { toFloats } from "../../core/tensor/convert.ts";
@@ -122,7 +122,7 @@ export async function thresholdChoice(
   }
   if (from === "given") return { target, before, after, mask: computeMask };
   const keep = async (): Promise<Keep> => {
-    const [present, keepNext] = [await mask(), cutter(cut)];
+    const [present, keepNext] = [await mask(), createCutter(cut)];
     return (weights, start) => keepNext(weights, present?.subarray(start, start + weights.length));
   };
   return { target, before, after, mask: computeMask, keep };
@@ -131,7 +131,7 @@ export async function thresholdChoice(
 async function zeroEntries({ target: { parameter }, mask, keep }: MaskChoice): Promise<void> {
   const keepByMask = async (): Promise<Keep> => {
     const kept = await mask();
-    return (weights, start) => masked(weights, kept.subarray(start, start + weights.length));
+    return (weights, start) => applyMask(weights, kept.subarray(start, start + weights.length));
   };
   parameter.tensor = await maskBlocks(stored(parameter), floatOf(parameter), keep ?? keepByMask);
 }

@@ -10,7 +10,7 @@ import * as v from "valibot";
 import { cutLeast } from "../../core/math/smallest.ts";
 import { isMethod } from "../../core/pass/custom-methods.ts";
 import { modulePath } from "../../core/pass/modules.ts";
-import { joined } from "../../core/tensor/dense.ts";
+import { joinArrays } from "../../core/tensor/dense.ts";
 import { roundHalfEven } from "../../core/tensor/round.ts";
 import type { MatrixMask, Pattern } from "../calibrate/solver.ts";
 import { keptCount } from "./mask.ts";
@@ -101,7 +101,7 @@ const blocks = (high: number, wide: number): Pattern => ({
 
 /** Keeps the largest entries of all groups, ranked together. */
 function chooseJointly(sizes: readonly Float64Array[], kept: readonly MatrixMask[], amount: number) {
-  const all = withoutLeast(joined(Uint8Array, kept), joined(Float64Array, sizes), amount);
+  const all = withoutLeast(joinArrays(Uint8Array, kept), joinArrays(Float64Array, sizes), amount);
   let start = 0;
   return kept.map(({ length }): MatrixMask => {
     start += length;

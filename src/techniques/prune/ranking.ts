@@ -1,9 +1,9 @@
 /** Reads the entries of a parameter in the order in which they are pruned, and its present mask. */
 import { maskingOf, plainName } from "../../core/analysis/masks.ts";
-import { brokenNumbers, weightStorage } from "../../core/analysis/weight.ts";
+import { describeNonFinite, weightStorage } from "../../core/analysis/weight.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
-import { type Mask, masked, type RankedEntries, type Scores, sampleOf } from "../../core/math/smallest.ts";
+import { applyMask, type Mask, type RankedEntries, type Scores, sampleOf } from "../../core/math/smallest.ts";
 import { toFloats } from "../../core/tensor/convert.ts";
 import { isDense } from "../../core/tensor/dense.ts";
 import { elementCount, sameDims } from "../../core/tensor/dims.ts";
@@ -75,12 +75,12 @@ async function rankEntries(
   const [mask, weights] = [await ranked.mask(), await ranked.scores()];
   const broken = findBroken(target, weights, mask);
   if (broken !== undefined) return broken;
-  const values = mask === undefined ? weights : masked(weights, mask);
+  const values = mask === undefined ? weights : applyMask(weights, mask);
   const scores = scorer.scores(layer, tensor.dims, values, weightStorage(layer) === "float");
   return scores instanceof Miss ? scores : { ...ranked, scores: async () => scores, from: "memory" };
 }
 
 function findBroken({ kind, layer }: Target, values: Scores, mask: Mask | undefined): Miss | undefined {
-  const broken = brokenNumbers(values, mask);
+  const broken = describeNonFinite(values, mask);
   return broken === undefined ? undefined : new Miss(`its ${kind} ${broken}`, layer.name);
 }

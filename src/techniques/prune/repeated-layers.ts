@@ -8,14 +8,14 @@
  * Model inputs and outputs of a removed layer, such as its cache, are removed, and remaining caches renumbered. Weights keep
  * names.
  */
-import { type Block, blocks, outermost } from "../../core/analysis/blocks.ts";
+import { type Block, blocks, outermostNode } from "../../core/analysis/blocks.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Graph, Use, Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { removeReplaced, usedTensors } from "../../core/graph/remove-unused.ts";
 import { replaceReads, replaceUses } from "../../core/graph/replace.ts";
-import { type Change, type Context, noLongerThere } from "../../core/pass/pass.ts";
+import { type Change, type Context, removedPortKind } from "../../core/pass/pass.ts";
 import { dimsText } from "../../core/tensor/dims.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 
@@ -54,7 +54,7 @@ export interface Bypass {
 
 export function bypassOf({ graph }: Model, block: Block): Bypass | Miss {
   const nodes = new Set(block.nodes);
-  const isRead = ({ uses }: Value): boolean => [...uses].some((use) => !nodes.has(outermost(use.node, graph)));
+  const isRead = ({ uses }: Value): boolean => [...uses].some((use) => !nodes.has(outermostNode(use.node, graph)));
   const read = block.outputs.filter(isRead);
   const outputs = read.length > 0 ? read : block.outputs;
   const skip = skipOf({ ...block, outputs });
@@ -66,7 +66,7 @@ export function bypassOf({ graph }: Model, block: Block): Bypass | Miss {
 function readSizesFromOtherInputs(model: Model, removed: readonly Block[]): void {
   const inference = infer(model);
   const nodes = new Set(removed.flatMap((block) => block.nodes));
-  const isRemoved = ({ node }: Use): boolean => nodes.has(outermost(node, model.graph));
+  const isRemoved = ({ node }: Use): boolean => nodes.has(outermostNode(node, model.graph));
   const readsSize = ({ node }: Use): boolean =>
     node.outputs.every((output) => output !== undefined && inference.operand(output)?.elements !== undefined);
   const remaining = model.graph.feeds.filter(({ uses }) => [...uses].some((use) => !isRemoved(use) && !readsSize(use)));
@@ -111,7 +111,7 @@ export function removeLayers(
       "inputs and outputs of removed layers were removed: set num_hidden_layers in config.json to the number of remaining layers";
     log({ id: "layers", text, level: "warning" });
   }
-  const changed = (at: string, what: string) => ({ at, what, kind: noLongerThere, decidedBy: "global" }) as const;
+  const changed = (at: string, what: string) => ({ at, what, kind: removedPortKind, decidedBy: "global" }) as const;
   return [
     ...blocks.map((block) => ({ at: block.name, what: whatOf(block), decidedBy: "global" }) as const),
     ...[...idle, ...lost].map(({ name }) => changed(name, "removed from the model's inputs and outputs")),

@@ -10,7 +10,7 @@ import { plainName } from "../../core/analysis/masks.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { type Mask, masked } from "../../core/math/smallest.ts";
+import { applyMask, type Mask } from "../../core/math/smallest.ts";
 import { described, option, overridesOption } from "../../core/pass/options.ts";
 import { type Context, definePass, type Outcome, type Pass } from "../../core/pass/pass.ts";
 import { fromNumbers, toFloat64 } from "../../core/tensor/convert.ts";
@@ -184,7 +184,7 @@ export const lnStructured: Pass<v.GenericSchema<LnOptions>> = definePass({
       const axis = channelAxis(target.parameter, dim);
       const read = await readRanked(target, importanceScores, byMagnitude);
       if (read instanceof Miss) return read;
-      const scores = read.ranked.from === "weights" ? masked(read.scores, mask) : read.scores;
+      const scores = read.ranked.from === "weights" ? applyMask(read.scores, mask) : read.scores;
       return channelNorms(scores, dims, axis, n);
     });
   },

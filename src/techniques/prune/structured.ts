@@ -1,4 +1,4 @@
-import { ofStatistics } from "../../core/analysis/channel-links.ts";
+import { statisticsKind } from "../../core/analysis/channel-links.ts";
 import {
   type ChannelOptions,
   channelGroups,
@@ -8,11 +8,11 @@ import {
   outputsOf,
   removable,
 } from "../../core/analysis/channels.ts";
-import { cut, refusesCut } from "../../core/analysis/cut.ts";
+import { cut, whyNotCut } from "../../core/analysis/cut.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { layers as layersOf } from "../../core/analysis/layers.ts";
-import { noLayers } from "../../core/analysis/no-layers.ts";
-import { isNamed, ownOptions, type Selection, selectLayers } from "../../core/analysis/selection.ts";
+import { unsupportedWeights } from "../../core/analysis/no-layers.ts";
+import { isNamed, optionsOfLayer, type Selection, selectLayers } from "../../core/analysis/selection.ts";
 import { formatReason, Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { answerOf } from "../../core/pass/custom-methods.ts";
@@ -51,7 +51,7 @@ interface Options extends Omit<Selection, "overrides">, ChannelOptions, ChannelS
 
 /** Returns the amount for a group: the smallest override of its layers, since they are cut together. */
 function amountOf({ layers }: Group, { overrides }: SpreadOptions, amount: number) {
-  const all = layers.map((layer) => ownOptions({ overrides, amount }, layer));
+  const all = layers.map((layer) => optionsOfLayer({ overrides, amount }, layer));
   const [least] = all.filter(({ decidedBy }) => decidedBy !== "global").sort((a, b) => a.own.amount - b.own.amount);
   return { amount: least?.own.amount ?? amount, decidedBy: least?.decidedBy ?? "global" };
 }
@@ -175,11 +175,11 @@ function withoutRefused(
   model: Model,
   chosen: readonly Choice[],
 ): { readonly removals: readonly Choice[]; readonly refused: readonly Miss[] } {
-  if (refusesCut(model, chosen) === undefined) return { removals: chosen, refused: [] };
+  if (whyNotCut(model, chosen) === undefined) return { removals: chosen, refused: [] };
   const removals: Choice[] = [];
   const refused: Miss[] = [];
   for (const removal of chosen) {
-    const miss = refusesCut(model, [removal]);
+    const miss = whyNotCut(model, [removal]);
     if (miss === undefined) removals.push(removal);
     else refused.push(...missesOf(removal.group, `its channels cannot be removed: ${miss.reason}`, miss.at));
   }
@@ -196,7 +196,7 @@ function findEligible(
   const selected = selectLayers(all, options);
   const nodes = new Set(selected.map((layer) => layer.node));
   const groups: Group[] = [];
-  const misses: Miss[] = options.layers === undefined ? [...noLayers(model, inference, all)] : [];
+  const misses: Miss[] = options.layers === undefined ? [...unsupportedWeights(model, inference, all)] : [];
   const allGroups = channelGroups(model, inference, options);
   for (const layer of selected) {
     if (layer.role.kind !== "lookup") continue;
@@ -214,7 +214,7 @@ function findEligible(
     for (const refused of groupBy(group.refused.values(), formatReason).values()) {
       const [{ reason, at, kind }] = refused;
       const which = refused.length === group.units ? "its channels" : `${refused.length} of its ${partsOf(group)}`;
-      const remedy = kind === ofStatistics ? "; `pith prune --through-norms` allows it" : "";
+      const remedy = kind === statisticsKind ? "; `pith prune --through-norms` allows it" : "";
       misses.push(...missesOf(group, `${which} cannot be removed: ${reason}${remedy}`, at));
     }
     if (removable(group).length > 0) groups.push(group);

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { fixedTables } from "../../core/analysis/fixed-tables.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
-import { noLayers } from "../../core/analysis/no-layers.ts";
+import { unsupportedWeights } from "../../core/analysis/no-layers.ts";
 import { parametersOf } from "../../core/analysis/parameters.ts";
 import { selectLayers } from "../../core/analysis/selection.ts";
 import { storedRoot } from "../../core/analysis/stored-root.ts";
@@ -55,7 +55,8 @@ export async function selectParameters(model: Model, selection: ParameterSelecti
   const learned = selection.layers === undefined ? new Set(parametersOf(model, inference)) : undefined;
   for (const table of learned === undefined ? [] : await fixedTables(selected)) learned?.delete(table);
   const { targets, misses } = findTargets(model, selected, kind, learned);
-  const unsupported = selection.layers === undefined && kind === "weight" ? noLayers(model, inference, all) : [];
+  const unsupported =
+    selection.layers === undefined && kind === "weight" ? unsupportedWeights(model, inference, all) : [];
   return { targets, misses: [...misses, ...unsupported] };
 }
 

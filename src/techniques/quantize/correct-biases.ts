@@ -1,5 +1,5 @@
 /** Corrects biases of a quantized model if that lowers the output noise on held-out samples. */
-import { biased } from "../../core/analysis/biased.ts";
+import { biasedOutput } from "../../core/analysis/biased.ts";
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import type { Layer } from "../../core/analysis/layers.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -73,5 +73,7 @@ export async function correctRounded(
 /** A float bias, or a sum after an integer kernel, prevents fusion in the runtime. */
 function canTakeBias(layer: Layer, inference: Inference, scheme: RoundedSettings["scheme"]): boolean {
   if (layer.bias !== undefined) return true;
-  return scheme === "weights" && (layer.role.biasInput !== undefined || biased(layer, inference)?.sum !== undefined);
+  return (
+    scheme === "weights" && (layer.role.biasInput !== undefined || biasedOutput(layer, inference)?.sum !== undefined)
+  );
 }

@@ -15,7 +15,7 @@ import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
 import { fromNumbers, toFloats } from "../../core/tensor/convert.ts";
-import { deferred } from "../../core/tensor/deferred.ts";
+import { deferTensor } from "../../core/tensor/deferred.ts";
 import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import { draw } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";
@@ -236,7 +236,7 @@ async function shortenFloats({ graph }: Model, parameters: Iterable<Value>): Pro
     if (value === undefined || tensor?.type !== "float32" || type?.type !== "float32") continue;
     const { dims } = tensor;
     if (elementCount(dims) < minElements) continue;
-    value.tensor = await deferred("float32", dims, async () => {
+    value.tensor = await deferTensor("float32", dims, async () => {
       const values = toFloats(await tensor.read());
       const rounded = toFloats(fromNumbers("bfloat16", dims, values));
       // The lowest float32 is below the lowest bfloat16.

@@ -8,8 +8,8 @@ import * as v from "valibot";
 import { infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers } from "../../core/analysis/layers.ts";
 import { plainName } from "../../core/analysis/masks.ts";
-import { noLayers } from "../../core/analysis/no-layers.ts";
-import { ownOptions, selectLayers } from "../../core/analysis/selection.ts";
+import { unsupportedWeights } from "../../core/analysis/no-layers.ts";
+import { optionsOfLayer, selectLayers } from "../../core/analysis/selection.ts";
 import { Miss } from "../../core/errors.ts";
 import { type Emit, emitInto } from "../../core/graph/emit.ts";
 import type { Value } from "../../core/graph/graph.ts";
@@ -102,7 +102,7 @@ async function fakeWeights(
   const all = layers(model, inference);
   const trial = selectLayers(all, options);
   const rejected = trial.flatMap((layer) => explainNotRounded(layer) ?? []);
-  const misses = [...rejected, ...noLayers(model, inference, all)];
+  const misses = [...rejected, ...unsupportedWeights(model, inference, all)];
   if (rejected.length === trial.length) return { changes: [], misses };
   raiseOpset(model, opset);
   const chosen = selectLayers(layers(model, infer(model)), options).filter(
@@ -203,7 +203,7 @@ async function roundWeights(
   const changes: Change[] = [];
   for (const layer of chosen) {
     const { effective, node, role, name } = layer;
-    const { own: settings, decidedBy } = ownOptions(options, layer);
+    const { own: settings, decidedBy } = optionsOfLayer(options, layer);
     const { bits, perChannel, learnScales } = settings;
     const earlier = roundedWeights.get(effective) ?? [];
     const shared = roundingOf(layer, earlier);

@@ -15,7 +15,7 @@ import { replaceUses } from "../../core/graph/replace.ts";
 import { buffer } from "../../core/graph/role.ts";
 import type { Change, Context } from "../../core/pass/pass.ts";
 import { toFloat32 } from "../../core/tensor/convert.ts";
-import { concatenated, float32 } from "../../core/tensor/dense.ts";
+import { concatBytes, float32 } from "../../core/tensor/dense.ts";
 import { blocksOf } from "../../core/tensor/part.ts";
 import type { Tensor } from "../../core/tensor/types.ts";
 import { digitsOf, digitsOpset, numbersOf, packDigits } from "./formats/digits.ts";
@@ -77,5 +77,5 @@ async function distinctValues(
     }
     parts.push(codes);
   }
-  return { values: new Float32Array(Uint32Array.from(codeOf.keys()).buffer), codes: concatenated(parts) };
+  return { values: new Float32Array(Uint32Array.from(codeOf.keys()).buffer), codes: concatBytes(parts) };
 }

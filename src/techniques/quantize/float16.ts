@@ -11,7 +11,7 @@
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers } from "../../core/analysis/layers.ts";
 import { maskingOf } from "../../core/analysis/masks.ts";
-import { noLayers } from "../../core/analysis/no-layers.ts";
+import { unsupportedWeights } from "../../core/analysis/no-layers.ts";
 import { parametersOf } from "../../core/analysis/parameters.ts";
 import { selectLayers } from "../../core/analysis/selection.ts";
 import { requireStored } from "../../core/analysis/weight.ts";
@@ -23,7 +23,7 @@ import { replaceUses } from "../../core/graph/replace.ts";
 import { roleWords } from "../../core/graph/role.ts";
 import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
 import { fromNumbers, toFloats } from "../../core/tensor/convert.ts";
-import { deferred } from "../../core/tensor/deferred.ts";
+import { deferTensor } from "../../core/tensor/deferred.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
 import { typeCodes } from "../../core/tensor/types.ts";
 import { foldMask } from "../../rewrite/edit/mask.ts";
@@ -50,7 +50,7 @@ export async function quantizeToHalf(
   const chosen = chosenTensors(model, options);
   if (chosen.size === 0) {
     const inference = infer(model);
-    misses.push(...noLayers(model, inference, allLayers(model, inference), true));
+    misses.push(...unsupportedWeights(model, inference, allLayers(model, inference), true));
   }
   for (const [index, [value, at]] of [...chosen].entries()) {
     context.progress(index, chosen.size);
@@ -103,7 +103,7 @@ async function narrow(model: Model, value: Value, type: "float16" | "bfloat16"):
   replaceUses(value, wide, wide.producer);
   // The closure must not hold the values: weights are read one at a time.
   const readNarrowed = async () => fromNumbers(type, dims, toFloats(await source.read()));
-  value.tensor = await deferred(type, dims, readNarrowed);
+  value.tensor = await deferTensor(type, dims, readNarrowed);
   value.type = { type, dims };
   return undefined;
 }

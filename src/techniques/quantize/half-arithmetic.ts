@@ -22,7 +22,7 @@
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { allLayers, type Layer } from "../../core/analysis/layers.ts";
 import { maskingOf } from "../../core/analysis/masks.ts";
-import { leavesOut, selectLayers } from "../../core/analysis/selection.ts";
+import { excludesType, selectLayers } from "../../core/analysis/selection.ts";
 import { Miss } from "../../core/errors.ts";
 import { emitter } from "../../core/graph/emit.ts";
 import { allNodes, describe, type Graph, type Node, subgraphs, type Value } from "../../core/graph/graph.ts";
@@ -34,7 +34,7 @@ import { type OperatorSchema, schemaAt } from "../../core/graph/schema.ts";
 import { entryOf } from "../../core/ops/index.ts";
 import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
 import { fromNumbers, toFloat64, toFloats } from "../../core/tensor/convert.ts";
-import { deferred } from "../../core/tensor/deferred.ts";
+import { deferTensor } from "../../core/tensor/deferred.ts";
 import { clampToHalf, halfClampValue, isInfiniteInHalf } from "../../core/tensor/half.ts";
 import { type Tensor, typeCodes } from "../../core/tensor/types.ts";
 import { storeConstants } from "../../rewrite/clean-up/store-constants.ts";
@@ -62,7 +62,7 @@ export async function quantizeToHalfArithmetic(
   const { unfit: unfitStored, endless } = await screenTensors(nodes, context);
   const unfit = new Map([...unfitStored, ...(await unfitNormalizations(nodes, infer(model)))]);
   const candidates = nodes.filter((node) =>
-    named.has(node) ? chosen.has(node) : options.layers === undefined && !leavesOut(options, node.op),
+    named.has(node) ? chosen.has(node) : options.layers === undefined && !excludesType(options, node.op),
   );
   const { halved, misses } = chooseNodes(model, candidates, { unfit, endless, named });
   if (halved.size === 0) return { changes: [], misses };
@@ -411,7 +411,7 @@ async function storedHalf(value: Value): Promise<Value> {
 /** Computes the values on read, because weights are read one at a time. */
 function deferHalf(tensor: Tensor): Promise<Tensor> {
   const { dims } = tensor;
-  return deferred("float16", dims, async () =>
+  return deferTensor("float16", dims, async () =>
     fromNumbers("float16", dims, toFloats(await tensor.read()).map(clampToHalf)),
   );
 }

@@ -1,7 +1,7 @@
 /** Determines scales of activations: learned with the model, or from ranges measured on data. */
 import type { Inference } from "../../core/analysis/infer.ts";
 import type { Layer } from "../../core/analysis/layers.ts";
-import { ownOptions, type Selection } from "../../core/analysis/selection.ts";
+import { optionsOfLayer, type Selection } from "../../core/analysis/selection.ts";
 import { Miss, type PithError } from "../../core/errors.ts";
 import type { Node, Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -320,7 +320,7 @@ function typesOf(
     if (requested === undefined || (isWide(type) && !isWide(requested))) types.set(root, type);
   };
   for (const { layer, data } of targets) {
-    const { activations: type } = ownOptions(options, layer).own;
+    const { activations: type } = optionsOfLayer(options, layer).own;
     for (const value of [data, ...layer.node.outputs]) ask(value, type);
   }
   for (const { inputs, outputs } of operators) {

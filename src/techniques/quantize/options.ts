@@ -6,8 +6,8 @@ import {
   type LayerSelection,
   option,
   overridesOption,
+  parsableBy,
   selectionOptions,
-  understood,
 } from "../../core/pass/options.ts";
 import type { OptionValues } from "../../core/pass/pass.ts";
 import { datasetOption } from "../../data/batches/option.ts";
@@ -120,7 +120,7 @@ const entries = v.strictObject({
   }),
   /** Augmentation of the images that the values are trained on, as of `train`: "crop=4 flip" (none). */
   augment: option(
-    v.pipe(augmentationOption, understood(parseAugmentation)),
+    v.pipe(augmentationOption, parsableBy(parseAugmentation)),
     'rdoq: augment the images of the training, such as "crop=4 flip"',
     { group: lowEntropy },
   ),
@@ -223,7 +223,7 @@ export const quantizeOptions = v.pipe(
     ({ scheme, dtype }) => (scheme === undefined) !== (dtype === undefined),
     "give exactly one of scheme and dtype",
   ),
-  understood(settingsOfSteps),
+  parsableBy(settingsOfSteps),
 );
 
 export type QuantizeOptions = v.InferInput<typeof quantizeOptions> & LayerSelection;

@@ -1,7 +1,7 @@
 /** Decides how each layer's weight is stored, before anything is written, and writes the weights as planned. */
 import type { Inference } from "../../core/analysis/infer.ts";
 import type { Layer } from "../../core/analysis/layers.ts";
-import { ownOptions, type Selection } from "../../core/analysis/selection.ts";
+import { optionsOfLayer, type Selection } from "../../core/analysis/selection.ts";
 import { Miss } from "../../core/errors.ts";
 import { emitInto } from "../../core/graph/emit.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -61,7 +61,7 @@ export function planOf<O extends Selection>(
 export function planLayer<O extends Selection>(layer: Layer, options: O, choose: FormChoice<O>): LayerPlan | Miss {
   const miss = weightMiss(layer);
   if (miss !== undefined) return miss;
-  const { own: layerOptions, decidedBy } = ownOptions(options, layer);
+  const { own: layerOptions, decidedBy } = optionsOfLayer(options, layer);
   const choice = choose(layer, layerOptions);
   return choice instanceof Miss ? choice : { layer, decidedBy, ...choice };
 }

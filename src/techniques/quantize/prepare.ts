@@ -4,7 +4,7 @@
  */
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { allLayers, type Layer, layers } from "../../core/analysis/layers.ts";
-import { noLayers } from "../../core/analysis/no-layers.ts";
+import { unsupportedWeights } from "../../core/analysis/no-layers.ts";
 import { type Selection, selectLayers } from "../../core/analysis/selection.ts";
 import { Miss } from "../../core/errors.ts";
 import type { Node, Value } from "../../core/graph/graph.ts";
@@ -14,7 +14,7 @@ import { substitute } from "../../core/graph/replace.ts";
 import { tentatively } from "../../core/graph/snapshot.ts";
 import type { Change, Context } from "../../core/pass/pass.ts";
 import { fromNumbers, toFloats } from "../../core/tensor/convert.ts";
-import { deferred } from "../../core/tensor/deferred.ts";
+import { deferTensor } from "../../core/tensor/deferred.ts";
 import { inMemory } from "../../core/tensor/dense.ts";
 import { fuseBatchNorms } from "../../rewrite/clean-up/fuse-batch-norm.ts";
 import { movePadsIntoWindows } from "../../rewrite/clean-up/fuse-nodes.ts";
@@ -59,7 +59,7 @@ export function tryOut(model: Model, selection: Selection, inside = false): Cove
         inference,
         all.filter(({ node }) => able.has(node) === isTarget),
       );
-    const excluded = noLayers(model, inference, all, inside, quantizedInside);
+    const excluded = unsupportedWeights(model, inference, all, inside, quantizedInside);
     return { able, integers: integersAt(true), kept: integersAt(false), misses: [...misses, ...excluded] };
   });
   return { ...rest, targets: layersOf(model, infer(model)).filter(({ node }) => able.has(node)) };
@@ -92,7 +92,7 @@ export async function prepare(
   for (const { node, weight, tensor, scaled } of scaledLayers(allLayers(model, infer(model)))) {
     if (!nodes.has(node)) continue;
     const { type, dims } = tensor;
-    weight.tensor = await deferred("float32", dims, async () =>
+    weight.tensor = await deferTensor("float32", dims, async () =>
       fromNumbers(
         "float32",
         dims,

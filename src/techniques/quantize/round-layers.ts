@@ -1,7 +1,7 @@
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers, type Layer } from "../../core/analysis/layers.ts";
 import { type Selection, selectLayers } from "../../core/analysis/selection.ts";
-import { brokenNumbers } from "../../core/analysis/weight.ts";
+import { describeNonFinite } from "../../core/analysis/weight.ts";
 import { Miss, PithError, throwIfAborted } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -120,7 +120,7 @@ function measureWeight(
 
 function explainUnfitWeight(dense: Dense, largest: number): string | undefined {
   if (!Number.isFinite(largest)) {
-    const broken = brokenNumbers(toFloat32(dense));
+    const broken = describeNonFinite(toFloat32(dense));
     return `its weight ${broken}${dense.type === "float64" ? " in float32" : ""}`;
   }
   if (largest === 0 || largest >= 127 * smallestScale) return undefined;

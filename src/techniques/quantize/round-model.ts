@@ -2,7 +2,7 @@
 import { fixedTables } from "../../core/analysis/fixed-tables.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers, type Layer } from "../../core/analysis/layers.ts";
-import { noLayers } from "../../core/analysis/no-layers.ts";
+import { unsupportedWeights } from "../../core/analysis/no-layers.ts";
 import { type Selection, selectLayers } from "../../core/analysis/selection.ts";
 import { Miss } from "../../core/errors.ts";
 import { describe, type Node, type Value } from "../../core/graph/graph.ts";
@@ -196,6 +196,6 @@ export async function quantizeDynamically(
   const { changes, misses } = await writePlan(model, plan, inference, rounding, context);
   return {
     changes: [...movedAxes, ...prepared.changes, ...changes],
-    misses: [...prepared.misses, ...noLayers(model, inference, all, true), ...misses],
+    misses: [...prepared.misses, ...unsupportedWeights(model, inference, all, true), ...misses],
   };
 }

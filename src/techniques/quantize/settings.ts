@@ -2,7 +2,7 @@
  * Parses the flat options of `quantize` into one value per step. Its type has exactly the options of the step's scheme.
  */
 import type { Layer } from "../../core/analysis/layers.ts";
-import { ownOptions } from "../../core/analysis/selection.ts";
+import { optionsOfLayer } from "../../core/analysis/selection.ts";
 import { PithError } from "../../core/errors.ts";
 import type { OptionValues } from "../../core/pass/pass.ts";
 import { type DtypeStep, dtypeNames, dtypes } from "./dtypes.ts";
@@ -262,7 +262,7 @@ function lowEntropyOf(options: Choices): { readonly lowEntropy?: LowEntropy } {
 
 /** Returns whether an override keeps a layer in float. */
 export const staysFloat = (layer: Layer, options: RoundedSettings): boolean =>
-  ownOptions<RoundedSettings & { readonly float?: boolean | undefined }>(options, layer).own.float === true;
+  optionsOfLayer<RoundedSettings & { readonly float?: boolean | undefined }>(options, layer).own.float === true;
 
 /** Default bits of a weight: 7 for int8 products, which are then exact on every processor (`multipliedBits`). */
 export const defaultBits = ({

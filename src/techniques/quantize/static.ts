@@ -4,8 +4,8 @@
  */
 import { infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers } from "../../core/analysis/layers.ts";
-import { noLayers } from "../../core/analysis/no-layers.ts";
-import { ownOptions, selectLayers } from "../../core/analysis/selection.ts";
+import { unsupportedWeights } from "../../core/analysis/no-layers.ts";
+import { optionsOfLayer, selectLayers } from "../../core/analysis/selection.ts";
 import { type Emit, emitInto } from "../../core/graph/emit.ts";
 import { describe, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -47,7 +47,7 @@ export async function quantizeStatically(
   const { targets, integers, misses: rejected } = tryOut(model, options);
   if (targets.length === 0) return { changes: [], misses: rejected };
   const isOther = targets.some((layer) => {
-    const { activations, bits } = ownOptions(options, layer).own;
+    const { activations, bits } = optionsOfLayer(options, layer).own;
     return isWide(activations) || bits === 4;
   });
   raiseOpset(model, isOther ? opsetOfOtherWidths : opset);
@@ -66,7 +66,7 @@ export async function quantizeStatically(
   const measured = await placeMeasured(model, inference, chosen, measuring, context, existing);
   const { placement, scales } = measured;
   // A normalization that was not folded already has its reason in the list.
-  for (const further of [placement.misses, noLayers(model, inference, all, false, quantizedInside)]) {
+  for (const further of [placement.misses, unsupportedWeights(model, inference, all, false, quantizedInside)]) {
     const explained = new Set(misses.map(({ at }) => at));
     misses.push(...further.filter(({ at }) => !explained.has(at)));
   }

@@ -22,7 +22,7 @@ import {
 import { areMatrices, awaitedAnswerOf } from "../../core/pass/custom-methods.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { fromNumbers, toFloat32 } from "../../core/tensor/convert.ts";
-import { deferred } from "../../core/tensor/deferred.ts";
+import { deferTensor } from "../../core/tensor/deferred.ts";
 import { inMemory } from "../../core/tensor/dense.ts";
 import { fixedDims } from "../../core/tensor/dims.ts";
 import { isPacked } from "../../core/tensor/packed.ts";
@@ -240,7 +240,7 @@ export async function roundWeight(
   const { rounder } = rounding;
   // Training has rounded a weight with learned scales to nearest.
   if (rounder.codes === undefined || existingRounding(layer, rounding) !== undefined)
-    return { ...parameters, quantized: await deferred(grid.type, dims, nearestCodes(layer, read, grid, turns)) };
+    return { ...parameters, quantized: await deferTensor(grid.type, dims, nearestCodes(layer, read, grid, turns)) };
   const context = await rounding.contextOf(layer);
   const weight = sliceWeight(layer, await read(), grid.scale.length);
   const codes = await withLayerName(layer, () => computeCodes(rounder, grid, weight, context));

@@ -10,7 +10,7 @@
  */
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers } from "../../core/analysis/layers.ts";
-import { noLayers } from "../../core/analysis/no-layers.ts";
+import { unsupportedWeights } from "../../core/analysis/no-layers.ts";
 import { selectLayers } from "../../core/analysis/selection.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -45,7 +45,7 @@ export async function quantizeToWeights(
   // Raising the opset can replace nodes, to which a plan refers.
   if (raiseFor(model, requiredOpset(prepared.plan))) prepared = prepare();
   const { inference, all, plan } = prepared;
-  const excluded = noLayers(model, inference, all, true);
+  const excluded = unsupportedWeights(model, inference, all, true);
   const { changes, misses } = await writePlan(model, plan, inference, rounding, context);
   const wider = changes.filter(({ bits = 0 }) => bits > options.bits).length;
   // The file name contains the requested bits.

@@ -7,7 +7,7 @@
  * is chosen on held-out samples, where a layer must improve.
  */
 
-import { biased } from "../../core/analysis/biased.ts";
+import { biasedOutput } from "../../core/analysis/biased.ts";
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers } from "../../core/analysis/layers.ts";
 import { maskingOf } from "../../core/analysis/masks.ts";
@@ -20,7 +20,7 @@ import { type Matrix, type Multiply, matrix, transpose } from "../../core/math/m
 import { addRows, emptySums, gradientAt, residual, type Sums, solveRidge } from "../../core/math/normal-equations.ts";
 import { counted } from "../../core/numbers.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../../core/tensor/convert.ts";
-import { inMemory, joined } from "../../core/tensor/dense.ts";
+import { inMemory, joinArrays } from "../../core/tensor/dense.ts";
 import { type Random, random } from "../../core/tensor/random.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { addOutputBias } from "../calibrate/add-output-bias.ts";
@@ -102,7 +102,7 @@ async function solveLayer(
       shift[group * outputs + index - features * outputs] = (best.data[index] ?? 0) - (before.data[index] ?? 0);
   }
   if (!changed) return false;
-  const answer = biased(layer, walks.inference);
+  const answer = biasedOutput(layer, walks.inference);
   await putWeights(layer, weights);
   if (takesBias && !matched.normalized) await addOutputBias(model, layer, answer?.sum, shift, engine);
   for (const norm of walks.norms) if (norm.data === answer?.output) await recalibrate(norm, walks.own);
@@ -139,7 +139,7 @@ async function linearLayer(
   const features = inputs * taps;
   if (features > maxFeatures)
     return new Miss(`it has ${features} weights for each output; least squares takes up to ${maxFeatures}`, name);
-  const sum = biased(layer, inference)?.sum;
+  const sum = biasedOutput(layer, inference)?.sum;
   const bias = sum?.vector ?? layer.bias;
   const biases = bias === undefined ? new Float64Array(1) : toFloat64(await readStoredValue(model, bias, engine));
   const takesBias =
@@ -156,7 +156,7 @@ async function linearLayer(
       { length: outputs },
       (_, output) => biases[biases.length === 1 ? 0 : group * outputs + output] ?? 0,
     );
-    return matrix(features + 1, outputs, joined(Float64Array, [transposed.data, biasRow]));
+    return matrix(features + 1, outputs, joinArrays(Float64Array, [transposed.data, biasRow]));
   });
   return { seen, features, outputs, takesBias, before };
 }

@@ -13,7 +13,7 @@ import { Miss } from "../../../src/core/errors.ts";
 import { extract } from "../../../src/core/graph/extract.ts";
 import type { Node, Value } from "../../../src/core/graph/graph.ts";
 import type { Model } from "../../../src/core/graph/model.ts";
-import { movedFactors } from "../../../src/core/pass/pass.ts";
+import { scaledKind } from "../../../src/core/pass/pass.ts";
 import { toFloat64, toNumbers } from "../../../src/core/tensor/convert.ts";
 import { float32 } from "../../../src/core/tensor/dense.ts";
 import { elementCount } from "../../../src/core/tensor/dims.ts";
@@ -98,7 +98,7 @@ export const integers: readonly Promised[] = [
         const outcome = await quantized(result, scheme, feeds, allOptions);
         if (outcome instanceof Miss) return;
         // If equalization moved factors, ranges and weights are compared with the equalized float model.
-        if (outcome.changes.some(({ kind }) => kind === movedFactors))
+        if (outcome.changes.some(({ kind }) => kind === scaledKind))
           await equalize(original, { scheme, data: inOrder(feeds), ...allOptions }, { engine });
         const changed = new Set(outcome.changes.map(({ at }) => at));
         const integerLayers = counted(result);

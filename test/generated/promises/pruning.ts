@@ -2,7 +2,7 @@
 
 import { Miss, PithError } from "../../../src/core/errors.ts";
 import type { Model } from "../../../src/core/graph/model.ts";
-import { noLongerThere } from "../../../src/core/pass/pass.ts";
+import { removedPortKind } from "../../../src/core/pass/pass.ts";
 import { toFloat64, toNumbers } from "../../../src/core/tensor/convert.ts";
 import { memory } from "../../../src/data/index.ts";
 import { simplify } from "../../../src/rewrite/clean-up/simplify.ts";
@@ -102,7 +102,7 @@ export const cutting: readonly Promised[] = [
       const outcome = await keepLayers(result, { keep: 1 }, { engine }).catch(refused);
       if (outcome instanceof Miss || outcome.changes.length === 0) return;
       expectSentences(outcome);
-      const { kind } = outcome.changes.find(({ kind }) => kind === noLongerThere) ?? {};
+      const { kind } = outcome.changes.find(({ kind }) => kind === removedPortKind) ?? {};
       if (kind === undefined) await expectSameShapes(network, await answers(result, batchesOf(network)));
     },
   },

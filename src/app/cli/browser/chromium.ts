@@ -1,10 +1,13 @@
-/** A headless Chromium for one page. Playwright drives it through a pipe, so no port is open. It ends with its pipe, even if this process is killed. */
+/**
+ * Runs a headless Chromium with one page. Playwright drives it through a pipe, so no port is open. The browser ends with the pipe, even if this
+ * process is killed.
+ */
 import { access, constants, mkdtemp, rm } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import type { BrowserType, Page } from "playwright-core";
 import { PithError } from "../../../core/errors.ts";
 
-/** Programs on the PATH, then usual places of other systems. */
+/** Names of programs on the PATH. Where the PATH has none, `installPaths` lists usual locations. */
 const names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge"];
 
 const installPaths: Readonly<Partial<Record<NodeJS.Platform, readonly string[]>>> = {
@@ -62,17 +65,20 @@ async function loadDriver(): Promise<BrowserType> {
   }
 }
 
-/** Milliseconds until a program that does not respond to Playwright is given up. */
+/** Milliseconds after which starting a browser that does not respond to Playwright fails. */
 const startTimeout = 300_000;
 
 export interface OpenPage {
   readonly page: Page;
-  /** Rejects if the page or the browser ends, or if a script of the page throws. */
+  /** Rejects if the page or the browser ends, or if a script of the page throws an error. */
   readonly lost: Promise<never>;
   close(): Promise<void>;
 }
 
-/** `temporary` contains the browser's profile. @throws PithError as `findChromium` and `loadDriver` do, E_ENGINE if the browser does not start. */
+/**
+ * Opens a page in a new browser. @param temporary folder for the browser's profile. @throws PithError as `findChromium` and `loadDriver` do, E_ENGINE
+ * if the browser does not start.
+ */
 export async function openPage(temporary: string): Promise<OpenPage> {
   const executablePath = await findChromium();
   const chromium = await loadDriver();
@@ -82,9 +88,9 @@ export async function openPage(temporary: string): Promise<OpenPage> {
     executablePath,
     artifactsDir: profile,
     timeout: startTimeout,
-    // Chromium does not run as root with its sandbox.
+    // Chromium does not start as root with its sandbox.
     chromiumSandbox: process.getuid?.() !== 0,
-    // Jobs handle these signals.
+    // The job handles these signals itself.
     ...{ handleSIGINT: false, handleSIGTERM: false, handleSIGHUP: false },
     // Enables WebGPU on Linux.
     args: ["--enable-unsafe-webgpu"],
@@ -103,7 +109,7 @@ export async function openPage(temporary: string): Promise<OpenPage> {
     page.on("crash", () => lose("The page crashed: the model may be too large for a browser."));
     page.on("pageerror", ({ message }) => lose(`In the browser: ${message}`));
   });
-  // Prevents an unhandled rejection if nobody waits.
+  // Prevents an unhandled rejection if no caller awaits `lost`.
   lost.catch(() => {});
   return {
     page,

@@ -1,8 +1,8 @@
-/** An engine in a page of a headless browser. Models are timed in the page, so the transfer does not count. */
+/** Engine that runs in a page of a headless browser. Models are timed inside the page, so that the transfer of data does not count. */
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Download, JSHandle } from "playwright-core";
-import { delivered, type Engine, wantedNames } from "../../../core/engine/engine.ts";
+import { deliverOutputs, type Engine, requestedNames } from "../../../core/engine/engine.ts";
 import { errorMessage, PithError } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { open, save } from "../../../core/onnx/index.ts";
@@ -11,7 +11,7 @@ import type { Batch } from "../../../core/tensor/types.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { LatencyReport } from "../../../runtime/run/latency.ts";
 import { openPage } from "./chromium.ts";
-import { batchOf, modelOf, type PageFacts, type PageTiming, type Reply } from "./messages.ts";
+import { type PageFacts, type PageTiming, type Reply, readBatch, storeBatch } from "./messages.ts";
 import { pageModule, provideModules } from "./modules.ts";
 import type { Call, PageFunctions } from "./page.ts";
 
@@ -26,7 +26,7 @@ export interface BrowserEngine extends Engine {
   close(): Promise<void>;
 }
 
-/** Weights of larger models are split into several files, because a page cannot hold them in one buffer. */
+/** Maximum bytes of a weight file. Larger models are split, because a page cannot hold them in one buffer. */
 const fileBytes = 2 ** 30;
 
 export interface BrowserOptions extends Pick<JobContext, "temporary" | "signal"> {
@@ -34,7 +34,7 @@ export interface BrowserOptions extends Pick<JobContext, "temporary" | "signal">
 }
 
 /**
- * Opens a page. `temporary` stores the files of models and of the browser.
+ * Opens a page. @param options `temporary` is the folder for files of models and of the browser.
  * @throws PithError as `openPage` does, E_ENGINE_MISSING without onnxruntime-web, E_ENGINE if the browser ends, E_STOPPED on the signal.
  */
 export async function openBrowser(
@@ -66,10 +66,10 @@ export async function openBrowser(
     return reply.value as Awaited<ReturnType<PageFunctions[K]>>;
   };
 
-  let before: Promise<unknown> = Promise.resolve();
-  /** Gives the page the files of models and waits for the work, in order, because the page has one input for files. */
-  const give = <T>(models: readonly Model[], use: (names: readonly string[]) => Promise<T>): Promise<T> => {
-    const work = before.then(async () => {
+  let previousWork: Promise<unknown> = Promise.resolve();
+  /** Passes the files of models to the page and calls `use`. Calls run one after the other, because the page has only one file input. */
+  const withFiles = <T>(models: readonly Model[], use: (names: readonly string[]) => Promise<T>): Promise<T> => {
+    const work = previousWork.then(async () => {
       const folder = await mkdtemp(join(temporary, "models-"));
       try {
         const names = models.map((_, index) => `${index}.onnx`);
@@ -81,16 +81,16 @@ export async function openBrowser(
         await rm(folder, { recursive: true, force: true });
       }
     });
-    before = work.catch(() => {});
+    previousWork = work.catch(() => {});
     return work;
   };
   const run = (session: number, feeds: Batch, names: readonly string[] | undefined): Promise<Batch> =>
-    give([modelOf(feeds)], async ([name = ""]) => {
+    withFiles([storeBatch(feeds)], async ([name = ""]) => {
       const arrived = new Promise<Download>((resolve) => page.once("download", resolve));
       await call("run", session, name, names);
       const download = await orEnd(arrived);
       try {
-        return await batchOf(await open(await download.path()));
+        return await readBatch(await open(await download.path()));
       } finally {
         await download.delete();
       }
@@ -107,15 +107,15 @@ export async function openBrowser(
     return {
       facts: await call("start", runtime),
       load: (model, options = {}) =>
-        give([model], async ([name = ""]) => {
+        withFiles([model], async ([name = ""]) => {
           const session = await call("load", name, options);
           return {
-            run: async (feeds, fetch) => delivered(await run(session, feeds, wantedNames(fetch)), fetch),
+            run: async (feeds, fetch) => deliverOutputs(await run(session, feeds, requestedNames(fetch)), fetch),
             release: () => call("release", session),
           };
         }),
       time: (models, feeds, timing, progress) =>
-        give([...models, ...feeds.map(modelOf)], (names) => {
+        withFiles([...models, ...feeds.map(storeBatch)], (names) => {
           progressed = progress;
           const [modelNames, feedNames] = [names.slice(0, models.length), names.slice(models.length)];
           return call("time", modelNames, feedNames, timing);

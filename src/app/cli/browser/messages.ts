@@ -1,4 +1,6 @@
-/** Values that page and driver exchange. Models and tensors travel as files: Playwright's own encoding takes seconds for megabytes. */
+/**
+ * Values that the page and its driver exchange. Models and tensors travel as files, because Playwright's own encoding takes seconds for megabytes.
+ */
 import { Model } from "../../../core/graph/model.ts";
 import type { Fault } from "../../../core/platform/serialized-error.ts";
 import { inMemory } from "../../../core/tensor/dense.ts";
@@ -12,9 +14,9 @@ export interface PageFacts {
 }
 
 export interface Adapter {
-  /** "nvidia ampere", "google swiftshader" */
+  /** Vendor and architecture: "nvidia ampere", "google swiftshader". */
   readonly name: string;
-  /** A software adapter's times say nothing about graphics cards. */
+  /** Whether the adapter runs on the CPU. Its times then say nothing about graphics cards. */
   readonly isSoftware: boolean;
   readonly float16: boolean;
 }
@@ -24,17 +26,17 @@ export interface PageTiming {
   readonly threads: number | undefined;
 }
 
-/** Result of a call; an error loses its code between page and driver. */
+/** Result of a call. Errors are converted, because an error object loses its code between page and driver. */
 export type Reply = { readonly value: unknown } | { readonly fault: Fault; readonly cause: string | undefined };
 
-/** Returns a model that only stores tensors, because its file format has all types. */
-export function modelOf(batch: Batch): Model {
+/** Returns a model that only stores tensors, because its file format supports all tensor types. */
+export function storeBatch(batch: Batch): Model {
   const model = new Model();
   for (const [name, tensor] of Object.entries(batch)) model.graph.addTensor(name, inMemory(tensor));
   return model;
 }
 
-export async function batchOf({ graph }: Model): Promise<Batch> {
+export async function readBatch({ graph }: Model): Promise<Batch> {
   const batch: Record<string, Dense> = {};
   for (const { name, tensor } of graph.values()) if (tensor !== undefined) batch[name] = await tensor.read();
   return batch;

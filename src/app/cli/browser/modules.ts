@@ -1,4 +1,4 @@
-/** Gives a page Pith's modules and onnxruntime-web through Playwright. */
+/** Serves Pith's modules and onnxruntime-web to a page through Playwright. */
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { extname, join } from "node:path";
@@ -7,25 +7,28 @@ import type { Page } from "playwright-core";
 import { moduleExtension, root } from "#root";
 import { PithError } from "../../../core/errors.ts";
 
-/** No server has this address. It is a secure context, which WebGPU and shared memory require. */
+/** Address of the page, which no server has. It is a secure context, which WebGPU and shared memory require. */
 const origin = "https://pith.invalid/";
-/** `src` or `dist`. */
-const code = fileURLToPath(root());
+/** Folder of Pith's modules: `src` or `dist`. */
+const modulesFolder = fileURLToPath(root());
 const extension = moduleExtension();
 const require = createRequire(import.meta.url);
 
 const libraries = ["valibot"];
 
-/** Only isolated pages have shared memory, which threads require. */
+/** Headers that isolate the page. Only isolated pages have shared memory, which threads require. */
 const headers = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
 export interface ModulesOptions {
   readonly runtime: "wasm" | "webgpu";
-  /** The folder of onnxruntime-web. */
+  /** Folder of onnxruntime-web. */
   readonly runtimes?: string | undefined;
 }
 
-/** Opens an empty page that can import `pageModule`. All other requests fail, so the page has no network. @throws PithError E_ENGINE_MISSING without onnxruntime-web. */
+/**
+ * Opens an empty page that can import `pageModule`. All other requests fail, so the page has no network access. @throws PithError E_ENGINE_MISSING
+ * without onnxruntime-web.
+ */
 export async function provideModules(
   page: Page,
   { runtime, runtimes = runtimeFolder() }: ModulesOptions,
@@ -37,7 +40,7 @@ export async function provideModules(
     try {
       if (area === "") await route.fulfill({ headers, contentType: "text/html", body: pageText(runtime) });
       else if (area === "code")
-        await route.fulfill({ headers, contentType, body: await moduleText(join(code, inside)) });
+        await route.fulfill({ headers, contentType, body: await moduleText(join(modulesFolder, inside)) });
       else if (area === "lib")
         await route.fulfill({ headers, contentType, path: fileURLToPath(import.meta.resolve(inside)) });
       else await route.fulfill({ headers, contentType, path: join(runtimes, inside) });
@@ -50,7 +53,7 @@ export async function provideModules(
 
 export const pageModule = `${origin}code/app/cli/browser/page${extension}`;
 
-/** Looks in the current project, then next to its transformers.js, then next to Pith. */
+/** Returns the folder of onnxruntime-web. It can be installed in the current project, next to the project's transformers.js, or next to Pith. */
 function runtimeFolder(): string {
   const project = createRequire(join(process.cwd(), "package.json"));
   const transformers = () => createRequire(project.resolve("@huggingface/transformers"));
@@ -64,7 +67,7 @@ function runtimeFolder(): string {
   });
 }
 
-/** Returns the page, whose only input receives the files of models. */
+/** Returns the text of the page. Its only input element receives the files of models. */
 function pageText(runtime: ModulesOptions["runtime"]): string {
   const ort = runtime === "webgpu" ? "./ort/ort.webgpu.min.mjs" : "./ort/ort.wasm.min.mjs";
   const imports = {
@@ -77,7 +80,7 @@ function pageText(runtime: ModulesOptions["runtime"]): string {
   return `<!doctype html><input type="file" multiple><script type="importmap">${JSON.stringify({ imports })}</script>`;
 }
 
-/** The parts of TypeScript in use; TypeScript is installed if Pith runs from source. */
+/** Part of TypeScript's API that `moduleText` uses. TypeScript is installed if Pith runs from source. */
 interface Transpiler {
   readonly ModuleKind: Readonly<Record<"ESNext", number>>;
   readonly ScriptTarget: Readonly<Record<"ES2022", number>>;
@@ -87,7 +90,7 @@ interface Transpiler {
   ): { readonly outputText: string };
 }
 
-/** Strips the types if Pith runs from source. */
+/** Returns the JavaScript of a module. If Pith runs from source, types are removed. */
 async function moduleText(path: string): Promise<string> {
   const text = await readFile(path, "utf8");
   if (extension !== ".ts") return text;

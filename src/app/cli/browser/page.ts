@@ -1,4 +1,4 @@
-/** Runs in a browser: loads, runs and times models. */
+/** Loads, runs and times models in a browser page. */
 import { blobSource, threadCount } from "#platform";
 import { createEngine, type Engine, type LoadOptions, type Session } from "../../../core/engine/index.ts";
 import { findRuntime, type RuntimeName } from "../../../core/engine/runtime.ts";
@@ -10,41 +10,41 @@ import { toFault } from "../../../core/platform/serialized-error.ts";
 import type { Batch } from "../../../core/tensor/types.ts";
 import { type LatencyReport, latency } from "../../../runtime/run/latency.ts";
 import { startRuntime, warmUp } from "../jobs/runtime.ts";
-import { type Adapter, batchOf, modelOf, type PageFacts, type PageTiming, type Reply } from "./messages.ts";
+import { type Adapter, type PageFacts, type PageTiming, type Reply, readBatch, storeBatch } from "./messages.ts";
 
 declare global {
-  /** Provided by the driver. */
+  /** Reports progress to the driver, which provides this function. */
   function progressed(done: number, total: number | undefined): Promise<void>;
 }
 
 let engine: Engine;
 const sessions: Session[] = [];
-/** Milliseconds between reports of progress. */
+/** Minimum milliseconds between two progress reports. */
 const progressInterval = 1000;
 
-/** Functions for the driver. `model` and `feeds` are names of files in the page's input; `load` returns the number of its session. */
+/** Functions that the driver calls. `model`, `feeds` and the names are files in the page's input element. `load` returns the index of its session. */
 const functions = {
   start(runtime: RuntimeName): Promise<PageFacts> {
     engine = createEngine({ runtime });
-    return facts(runtime);
+    return findPageFacts(runtime);
   },
   async load(model: string, options: LoadOptions): Promise<number> {
     const session = await engine.load(await openFile(model), options);
     return sessions.push(session) - 1;
   },
   async run(session: number, feeds: string, names: readonly string[] | undefined): Promise<void> {
-    await download(await sessionAt(session).run(await batchOf(await openFile(feeds)), names));
+    await download(await sessionAt(session).run(await readBatch(await openFile(feeds)), names));
   },
   release: (session: number): Promise<void> => sessionAt(session).release(),
   async time(modelNames: readonly string[], feedNames: readonly string[], timing: PageTiming): Promise<LatencyReport> {
     const models = await Promise.all(modelNames.map(openFile));
-    const feeds = await Promise.all(feedNames.map(async (name) => batchOf(await openFile(name))));
+    const feeds = await Promise.all(feedNames.map(async (name) => readBatch(await openFile(name))));
     const threads = Math.min(timing.threads ?? Number.POSITIVE_INFINITY, threadCount());
     await startRuntime(engine, threads);
-    let reported = performance.now();
+    let lastReportTime = performance.now();
     const progress = (done: number, total?: number): void => {
-      if (performance.now() - reported < progressInterval) return;
-      reported = performance.now();
+      if (performance.now() - lastReportTime < progressInterval) return;
+      lastReportTime = performance.now();
       void progressed(done, total);
     };
     return latency(engine, models, feeds, { rounds: timing.rounds, warmUp: warmUp.web, threads, progress });
@@ -64,7 +64,7 @@ export async function perform([name, parameters]: Call): Promise<Reply> {
   }
 }
 
-/** Opens a file of the page's input. */
+/** Opens a model file from the page's input element, with its external data. */
 function openFile(name: string): Promise<Model> {
   const files = [...(document.querySelector("input")?.files ?? [])];
   const fileOf = (fileName: string): File => {
@@ -77,12 +77,12 @@ function openFile(name: string): Promise<Model> {
 
 async function download(outputs: Batch): Promise<void> {
   const parts: Uint8Array<ArrayBuffer>[] = [];
-  for await (const part of encode(modelOf(outputs))) parts.push(Uint8Array.from(part));
+  for await (const part of encode(storeBatch(outputs))) parts.push(Uint8Array.from(part));
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob(parts));
   link.download = "outputs.onnx";
   link.click();
-  // The browser reads the file after the click.
+  // The browser reads the file after the click, so its address must remain valid for a while.
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
@@ -92,7 +92,7 @@ function sessionAt(number: number): Session {
   return session;
 }
 
-async function facts(runtime: RuntimeName): Promise<PageFacts> {
+async function findPageFacts(runtime: RuntimeName): Promise<PageFacts> {
   const adapter = runtime === "webgpu" ? await findAdapter() : undefined;
   const { web, common } = (await findRuntime(runtime)).ort.env.versions;
   return { browser: navigator.userAgent, version: web ?? common, threads: threadCount(), ...(adapter && { adapter }) };
@@ -108,7 +108,7 @@ async function findAdapter(): Promise<Adapter | undefined> {
   return { name, isSoftware, float16: features.has("shader-f16") };
 }
 
-/** The parts of WebGPU in use, which TypeScript's library does not declare. */
+/** Part of the WebGPU API that is used here, which TypeScript's library does not declare. */
 interface GpuAdapter {
   readonly features: ReadonlySet<string>;
   readonly info: Readonly<Record<"vendor" | "architecture" | "device" | "description", string>> & {

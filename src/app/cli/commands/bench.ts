@@ -12,7 +12,7 @@ import type { Column } from "../../report/tables.ts";
 import { defineCommand, type Session } from "../command.ts";
 import { requireOther } from "../files/files.ts";
 import { requireAppendable } from "../files/writable.ts";
-import { settings } from "../flags/set.ts";
+import { parseSettings } from "../flags/set.ts";
 import type benchJob from "../jobs/bench.ts";
 import type { BenchOutput } from "../jobs/bench.ts";
 import type memoryJob from "../jobs/memory.ts";
@@ -102,7 +102,7 @@ interface Measurement {
 
 type TimingOptions = Pick<v.InferOutput<typeof options>, "dim" | "set" | "rounds" | "threads">;
 
-/** Skips a missing target if there are others. */
+/** Times the models on one target. Returns undefined for a missing target if there are others. */
 async function measure(
   target: TargetName,
   models: readonly string[],
@@ -110,7 +110,7 @@ async function measure(
   session: Session,
   hasOthers: boolean,
 ): Promise<Measurement | undefined> {
-  const shared = { set: settings(set), threads, seed: session.seed };
+  const shared = { set: parseSettings(set), threads, seed: session.seed };
   const input = { models, target, dims, rounds, ...shared };
   let output: BenchOutput;
   try {
@@ -122,7 +122,7 @@ async function measure(
     return undefined;
   }
   const memories: number[] = [];
-  // Browser processes contain more than the model.
+  // In a browser, the process contains more than the model, so its memory is not measured.
   for (const [index, model] of output.inBrowser ? [] : models.entries()) {
     const request = { model, shapes: output.shapes[index] ?? {}, runtime: output.runtime, ...shared };
     memories.push(await session.job<typeof memoryJob>("memory", request, `bench ${model}`));

@@ -1,7 +1,10 @@
 import * as v from "valibot";
 import { defineCommand } from "../command.ts";
 
-/** Shell functions that call `pith complete`, which prints candidates with their meanings. No word of the command line is evaluated. */
+/**
+ * Shells with completion. Their functions call `pith complete`, which prints candidates with their meanings. No word of the command line is
+ * evaluated.
+ */
 export const shells = ["bash", "zsh", "fish"] as const;
 
 export const scripts: Readonly<Record<(typeof shells)[number], string>> = {

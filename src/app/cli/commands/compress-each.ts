@@ -1,24 +1,27 @@
-/** Runs the jobs of `pith compress`, one per model. A recipe for several models first runs in parallel. */
+/** Runs the jobs of `pith compress`, one per model. If there are several models, their recipe runs in parallel first. */
 import { join } from "node:path";
 import { asPithError, PithError } from "../../../core/errors.ts";
 import type { Session } from "../command.ts";
 import { withoutLeftovers } from "../files/files.ts";
 import { readInterim, runFolder } from "../files/result-folder.ts";
-import { withStepsOfEach } from "../files/steps-folder.ts";
+import { withStepsFolders } from "../files/steps-folder.ts";
 import type compressJob from "../jobs/compress.ts";
 import type { CompressInput, CompressOutput } from "../jobs/compress.ts";
 import type recipesJob from "../jobs/recipes.ts";
 
 type ModelInput = Omit<CompressInput, "resumeFolder">;
 
-/** @returns each model's output, or its error if there are several. @throws PithError of a single model; E_STOPPED. */
+/**
+ * Returns the output for each model. If there are several models, a failed one has its error instead. @throws PithError for a single model;
+ * E_STOPPED.
+ */
 export function compressEach(
   inputs: readonly ModelInput[],
   fresh: boolean | undefined,
   session: Session,
 ): Promise<readonly (CompressOutput | PithError)[]> {
   const outs = inputs.map(({ out }) => out);
-  return withStepsOfEach(outs, { fresh, terminal: session.terminal }, async (folders) => {
+  return withStepsFolders(outs, { fresh, terminal: session.terminal }, async (folders) => {
     const placed = inputs.map((input, index) => ({ ...input, resumeFolder: folders[index] ?? "" }));
     const outputs: (CompressOutput | PithError)[] = [];
     for (const input of await runRecipeInParallel(placed, session)) {
@@ -26,7 +29,7 @@ export function compressEach(
         runFolder.names.map((name) => join(input.out, name)),
         () => session.job<typeof compressJob>("compress", input, `compress ${input.model}`, { keeps: true }),
       ).catch(async (error: unknown) => {
-        throw input.recipe === undefined ? await stoppedSearch(error, input) : error;
+        throw input.recipe === undefined ? await describeStoppedSearch(error, input) : error;
       });
       outputs.push(await (inputs.length === 1 ? output : output.catch(asPithError)));
     }
@@ -34,7 +37,7 @@ export function compressEach(
   });
 }
 
-async function stoppedSearch(error: unknown, { model, out, command }: ModelInput): Promise<unknown> {
+async function describeStoppedSearch(error: unknown, { model, out, command }: ModelInput): Promise<unknown> {
   if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
   const best = await readInterim(out);
   const outcome =
@@ -44,7 +47,7 @@ async function stoppedSearch(error: unknown, { model, out, command }: ModelInput
   return new PithError("E_STOPPED", `compress ${model} was stopped. ${outcome}.`, { cause: error });
 }
 
-/** Runs the recipe on all models in other processes. @returns the inputs with the folders of the results. */
+/** Runs the recipe on all models in other processes. @returns the inputs, with the folders that contain the results. */
 async function runRecipeInParallel(
   inputs: readonly CompressInput[],
   session: Session,

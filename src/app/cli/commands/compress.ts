@@ -109,12 +109,12 @@ export default defineCommand({
     for (const model of models) await requireModel(model);
     const places = placesOf(models, options.out);
     for (const { model, out } of places) {
-      // A recipe that was edited in the output folder is kept.
-      const isOwn = recipe !== undefined && (await isSamePlace(join(out, recipeFileName), recipe));
+      // If the recipe is the file in the output folder, it is not an input that would be overwritten.
+      const isInOutputFolder = recipe !== undefined && (await isSamePlace(join(out, recipeFileName), recipe));
       await requireFreeFolder(out, runFolder, [
         ["the model itself", model],
         ["the data", data.path],
-        ["the recipe", isOwn ? undefined : recipe],
+        ["the recipe", isInOutputFolder ? undefined : recipe],
       ]);
     }
     const shared = {
@@ -220,9 +220,9 @@ function placesOf(models: readonly string[], out: string | undefined): readonly 
     const fallback = join(dirname(model), `${stem(model)}.compressed`);
     return { model, out: out === undefined ? fallback : models.length === 1 ? out : join(out, stem(model)) };
   });
-  const twice = places.find((place, index) => places.findIndex((other) => other.out === place.out) < index);
-  if (twice === undefined) return places;
-  throw new PithError("E_USAGE", `Two results would be written to "${twice.out}".`, {
+  const duplicate = places.find((place, index) => places.findIndex((other) => other.out === place.out) < index);
+  if (duplicate === undefined) return places;
+  throw new PithError("E_USAGE", `Two results would be written to "${duplicate.out}".`, {
     hint: "Models of the same name need a command each.",
   });
 }

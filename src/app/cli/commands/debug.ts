@@ -52,7 +52,7 @@ export default defineCommand({
         model,
         on,
         lost,
-        // Layers that lost the same channels have a joint error.
+        // Layers that lost the same channels have one joint error, so none of them is blamed alone.
         blamed: blamed?.layers.length === 1 ? blamed.layers[0] : undefined,
         blamedTogether: blamed !== undefined && blamed.layers.length > 1 ? blamed.layers : undefined,
         layers,

@@ -14,7 +14,7 @@ import {
 } from "../../../core/numbers.ts";
 import { option } from "../../../core/pass/options.ts";
 import { cosineText, minEqualCosine } from "../../../judge/compare/batch-dependence.ts";
-import { quoted } from "../../../judge/record/shell-command.ts";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { othersSentence, targetLines, verdictSentence } from "../../../judge/record/verdict.ts";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";
 import { escapeMarkdown, markdownTable } from "../../report/markdown.ts";
@@ -30,7 +30,7 @@ import { columns } from "../print/table.ts";
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 
 function debugCommand(original: string, model: string, data: DataRequest | undefined): string {
-  return ["pith", "debug", original, model, ...(data === undefined ? [] : dataWords(data))].map(quoted).join(" ");
+  return ["pith", "debug", original, model, ...(data === undefined ? [] : dataWords(data))].map(quoteWord).join(" ");
 }
 
 export default defineCommand({
@@ -164,11 +164,11 @@ interface Goal {
   readonly failure?: PithError;
 }
 
-/** Checks the allowed drop of the main metric and of the user's own score. */
+/** Returns the goals for the drop of the main metric and of the user's own score. */
 function dropGoals({ measured, score }: EvalOutput, maxDrop: number): readonly Goal[] {
   const goals: Goal[] = [];
   const { verdict, comparison, others } = measured ?? {};
-  // A lost output fails regardless of the metric of another output.
+  // A lost output fails, even if the metric of another output meets its goal.
   const isLost = typeof others === "object" && others.lost !== undefined;
   if (verdict !== undefined && comparison !== undefined && !isLost)
     goals.push({
@@ -188,7 +188,10 @@ function dropGoals({ measured, score }: EvalOutput, maxDrop: number): readonly G
   return goals;
 }
 
-/** @param hasGoals without goals only a missing or differently shaped output fails, not different values. */
+/**
+ * Returns a goal that is missed if an output is lost. @param hasGoals if false, different values do not count, only a missing output or another
+ * shape.
+ */
 function outputGoals({ others }: Partial<Measurement> = {}, hasGoals: boolean): readonly Goal[] {
   if (typeof others !== "object" || others.lost === undefined) return [];
   return others.otherForm || hasGoals ? [{ kind: "outputs", met: false, text: `missed: ${others.lost}` }] : [];
@@ -240,7 +243,7 @@ function figureRows({
     const how = isSame === "nearly" ? `${percent(apart)} apart at most` : `cosine ${minus(cosineText(worst))} at worst`;
     rows.push(["same alone and in batch", isSame, `${how}, of ${counted(samples, "sample")}`]);
   }
-  // A metric relative to the original has no value for the original.
+  // A metric that compares with the original has no value for the original.
   if (comparison === undefined || truth === "original") return rows;
   const before = row(`${comparison.metric} of the original`, comparison.unit, comparison.original);
   const change = row("difference", comparison.unit, comparison.difference, difference);

@@ -6,7 +6,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { root } from "#root";
 import { Miss, PithError } from "../../../core/errors.ts";
 import { readSettings } from "../../../data/text/tokenizer.ts";
-import { chunksOf } from "../../folder/layout.ts";
+import { dataFileCounts } from "../../folder/layout.ts";
 import type { Loader } from "../../folder/loader.ts";
 import { defaultTexts } from "../../folder/text-search.ts";
 import type { Session } from "../command.ts";
@@ -30,7 +30,7 @@ export async function openLoader(
   const library = [process.cwd(), resolve(folder), fileURLToPath(root())].map(libraryFrom).find((path) => path);
   if (library === undefined) return new Miss(`it is not installed here (npm install ${packageName})`);
   // The input config.json may lack the number of external data files.
-  const chunks = Object.fromEntries(chunksOf(await readdir(join(folder, "onnx"))));
+  const chunks = Object.fromEntries(dataFileCounts(await readdir(join(folder, "onnx"))));
   const { version } = JSON.parse(await readFile(join(dirname(library), "..", "package.json"), "utf8"));
   return {
     version,

@@ -18,7 +18,7 @@ import { originalBytes } from "../../folder/describe.ts";
 import { basesIn, mainOf } from "../../folder/layout.ts";
 import { quantizeFolder } from "../../folder/quantize-folder.ts";
 import type { FileFigures } from "../../folder/records.ts";
-import { recordOf } from "../../folder/records.ts";
+import { readFolderRecord } from "../../folder/records.ts";
 import type { FolderOptions, Variant } from "../../folder/run.ts";
 import { fileOf } from "../../folder/run.ts";
 import type { Result, Session } from "../command.ts";
@@ -26,11 +26,11 @@ import { isFolder } from "../files/files.ts";
 import { requireOutside } from "../files/result-place.ts";
 import { requireWritableFolder } from "../files/writable.ts";
 import { type DataFlags, type DataRequest, dataRequest } from "../flags/data.ts";
-import { settings as parseSettings } from "../flags/set.ts";
+import { parseSettings } from "../flags/set.ts";
 import type endToEndJob from "../jobs/end-to-end.ts";
 import type folderCheckJob from "../jobs/folder-check.ts";
 import type { PassInput } from "../jobs/pass.ts";
-import { largestTimed } from "../print/weight.ts";
+import { maxTimedBytes } from "../print/weight.ts";
 import { openLoader } from "./folder-loader.ts";
 import { folderResult } from "./folder-result.ts";
 import { captureInputs, type FolderSearch, searcherOf } from "./folder-search.ts";
@@ -160,7 +160,7 @@ export async function variantsOf(
   const originals = await originalBytes(folder, bases);
   const allBytes = [...originals.values()].reduce((sum, size) => sum + size, 0);
   const loader = force ? undefined : await openLoader(folder, out, texts, allBytes, session);
-  const isTimed = allBytes <= largestTimed;
+  const isTimed = allBytes <= maxTimedBytes;
   const work = quantizeFolder(
     folder,
     {
@@ -262,7 +262,7 @@ async function identityOf(path: string): Promise<string> {
 /** Names the files that are missing after a stop. @param files all files that the command makes. */
 async function describeStop(error: unknown, out: string, files: readonly string[]): Promise<unknown> {
   if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
-  const { files: records } = await recordOf(out);
+  const { files: records } = await readFolderRecord(out);
   const lackOf = (file: string): string | undefined => {
     const record = records[file];
     if (record === undefined) return "not made";

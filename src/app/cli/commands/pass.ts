@@ -1,4 +1,4 @@
-/** Builds a command from a pass: flags from its options, one input model, one output model, evaluated if there is data. */
+/** Builds a command from a pass. Its flags are the pass's options. It reads one model, writes one, and evaluates the result if there is data. */
 
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { copiesOf } from "../../../core/files/compressed-copies.ts";
 import { openModules } from "../../../core/pass/modules.ts";
 import { bytesOf, countOption, described, downloadOption, option, sizeOption } from "../../../core/pass/options.ts";
 import type { AnyPass } from "../../../core/pass/pass.ts";
-import { quoted } from "../../../judge/record/shell-command.ts";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { partFor } from "../../../judge/steps/step.ts";
 import { requireFreeFolder } from "../../../learn/train/checkpoint.ts";
 import { type CommandDefinition, defineCommand, type Session } from "../command.ts";
@@ -20,13 +20,13 @@ import {
   precompressFlag,
   type ResultPlace,
   requireWritablePlace,
-  resultPlace,
+  resolveResultPlace,
 } from "../files/result-place.ts";
 import { requireWritable, requireWritableFolder } from "../files/writable.ts";
 import { type DataRequest, dataFlags, dataRequest, dataWords } from "../flags/data.ts";
 import { flagName } from "../flags/invalid-options.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../flags/metrics.ts";
-import { fitting, keysOf, requiredKeys } from "../flags/options.ts";
+import { checkFlags, keysOf, requiredKeys } from "../flags/options.ts";
 import type { default as passJob, WrittenOutput } from "../jobs/pass.ts";
 import { type OutputFiles, showPlan, showUnwritten, showWritten } from "../print/pass-result.ts";
 
@@ -73,7 +73,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
     summary: uncapitalize(summary),
     arguments: [{ name: "model.onnx", description: `${takes}; ${folderForFolder}`, optional: takesStudent }],
     options: stepFlags(results ?? outputName("model.onnx", suffix({}))),
-    // A pass that discards the weights on purpose has no goal.
+    // A pass that intentionally discards the weights has no goal for the drop.
     without: [
       ...(pass.beginsAnew ? Object.keys(goalFlags) : []),
       ...(pass.milderForms === undefined ? ["spare", "targetSize"] : []),
@@ -82,7 +82,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       ...(keysOf(pass.options).has("samples") ? [] : ["calibrationSamples"]),
     ],
     passed: pass.options,
-    // The job opens and prepares the data and gives the pass its split and the metric.
+    // The job sets these options: it opens and prepares the data, and passes on the split and the metric.
     reserved: ["data", "samples", "metric"],
     examples,
     folders: () => true,
@@ -91,28 +91,28 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const { passed, seed } = session;
       const { original, metric, output, maxDrop, strict = false, force = false, spare } = options;
       const { targetSize, targetDownload, dryRun = false, precompress } = options;
-      const aim = reference === undefined ? original : passed[reference];
+      const referenceModel = reference === undefined ? original : passed[reference];
       const modelFile = word === undefined ? undefined : await findModel(word, session.terminal);
-      const model = modelIn(modelFile, aim, name);
+      const model = modelIn(modelFile, referenceModel, name);
       requireMeaningfulDrop(maxDrop, metric);
       const data = dataRequest(options);
-      requireGiven(pass, data, aim);
+      requireGiven(pass, data, referenceModel);
       if (data === undefined && maxDrop !== undefined)
         throw new PithError("E_USAGE", "--max-drop needs --data, to measure the drop.");
-      // Rejects invalid settings before any data is read.
+      // Invalid settings are rejected before any data is read.
       const path = data !== undefined && keysOf(pass.options).has("data") ? { data: data.path } : {};
-      fitting(pass.options, { ...passed, ...path }, `See pith ${name} --help.`);
+      checkFlags(pass.options, { ...passed, ...path }, `See pith ${name} --help.`);
       if (data === undefined) await requireNoSamples(pass, passed);
       const folders = new Map([
         ...session.folders,
         ...(word === undefined || word === modelFile ? [] : [[model, word] as const]),
       ]);
-      const place = resultPlace({ model, aim, folders }, options.out, command.suffix(passed));
+      const place = resolveResultPlace({ model, aim: referenceModel, folders }, options.out, command.suffix(passed));
       const { out } = place;
       const copies = copiesOf(out, precompress);
-      const files = await openPlaces(pass, passed, place, { model, aim, data }, copies);
+      const files = await openPlaces(pass, passed, place, { model, aim: referenceModel, data }, copies);
       const kept = Object.entries(passed).filter(([key]) => !(dryRun && command.writes?.includes(key)));
-      // A pass may have its own `targetSize` option, for the share to prune.
+      // If the pass itself has an option `targetSize` (share to prune), the flag does not choose bits.
       const choosesBits = targetSize !== undefined && !keysOf(pass.options).has("targetSize");
       const input = {
         ...{ command: name, model, original, out, seed, precompress, data, metric, output },
@@ -122,11 +122,11 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
         targetBytes: choosesBits ? bytesOf(targetSize) : undefined,
       };
       const keeps = passed.checkpoint !== undefined;
-      const earlier = await timeOf(out);
+      const earlierTime = await timeOf(out);
       const work = () => session.job<typeof passJob>("pass", input, `${name} ${model}`, { keeps });
       const result = await withoutLeftovers([out, ...copies], work).catch(async (error: unknown) => {
         const stale = copies.length === 0 ? "" : "; its compressed copies are missing or of an earlier model";
-        const written = (await timeOf(out)) === earlier ? undefined : `"${out}" is complete${stale}.`;
+        const written = (await timeOf(out)) === earlierTime ? undefined : `"${out}" is complete${stale}.`;
         throw describeStop(error, { trains: partFor(pass, passed) === "train", keeps, written });
       });
       if (dryRun) return showPlan(result);
@@ -136,7 +136,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
         demanded: maxDrop !== undefined || !force,
         files,
         zeros: command.storesZeros?.(passed) === true,
-        next: command.next?.(passed, nextFiles({ model, original: aim, out }, data, stateOf(result))),
+        next: command.next?.(passed, nextFiles({ model, original: referenceModel, out }, data, stateOf(result))),
         comparing: evalCommand(out, data),
       });
     },
@@ -147,7 +147,7 @@ const timeOf = async (path: string): Promise<number | undefined> => (await stat(
 
 function evalCommand(out: string, data: DataRequest | undefined): string {
   const words = ["pith", "eval", out, "--against", "original.onnx", ...(data === undefined ? [] : dataWords(data))];
-  return words.map(quoted).join(" ");
+  return words.map(quoteWord).join(" ");
 }
 
 const stateOf = ({ trainable, verdict }: WrittenOutput) => ({ trainable, holds: verdict?.verdict === "kept" });
@@ -231,7 +231,7 @@ async function openPlaces(
   return { replaced, copies, alsoWritten };
 }
 
-/** Sets the pass's option `samples`. Its flag is `--calibration-samples`, because the command itself has a flag `--samples`. */
+/** Returns a session whose pass option `samples` is set. Its flag is `--calibration-samples`, because commands already have a flag `--samples`. */
 export function withCalibration(
   session: Session,
   { calibrationSamples: samples }: { calibrationSamples?: number | undefined },
@@ -244,7 +244,7 @@ interface SizeGoals {
   readonly targetSize?: string | undefined;
 }
 
-/** @throws PithError E_USAGE for two sizes. */
+/** @throws PithError E_USAGE if both sizes are set. */
 export function requireOneSize({ targetDownload, targetSize }: SizeGoals): void {
   if (targetDownload === undefined || targetSize === undefined) return;
   throw new PithError("E_USAGE", "--target-download and --target-size are two goals, and each chooses other options.", {
@@ -253,7 +253,7 @@ export function requireOneSize({ targetDownload, targetSize }: SizeGoals): void 
 }
 
 /**
- * Adds the options that a download size requires: those that all settings of the pass share.
+ * Returns a session with the options that a download size requires: those that are equal in all settings that the pass would try.
  * @throws PithError E_USAGE for an option that the size chooses, E_OPTION if other options exclude it.
  */
 export function withDownload({ downloadSettings }: AnyPass, session: Session, goals: SizeGoals): Session {
@@ -275,7 +275,7 @@ export function withDownload({ downloadSettings }: AnyPass, session: Session, go
   return { ...session, passed: { ...passed, ...required } };
 }
 
-/** @throws PithError E_OPTION that names the flag. */
+/** Calls a function. @throws PithError E_OPTION whose message starts with the flag. */
 function settingsForDownload<T>(read: () => T): T {
   try {
     return read();
@@ -285,7 +285,7 @@ function settingsForDownload<T>(read: () => T): T {
   }
 }
 
-/** Explains what a stop left. A training with a checkpoint folder reports that itself, with a hint. */
+/** Returns the error of a stop, with a sentence about the files that it left. A training with a checkpoint folder already has a hint. */
 function describeStop(
   error: unknown,
   {

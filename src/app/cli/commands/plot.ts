@@ -50,7 +50,7 @@ export default defineCommand({
   },
 });
 
-/** Writes next to a folder, because its contents are shipped. */
+/** Returns the page's default path. It is next to a folder and not inside, because the folder's contents are shipped. */
 function pageOf(word: string, model: string): string {
   if (model === word) return model.replace(/(\.onnx)?$/i, ".html");
   return besideFolder(word, ".html");

@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { PithError } from "../../../core/errors.ts";
 import { bytesOf, option, sizeOption } from "../../../core/pass/options.ts";
 import type { OptionValues } from "../../../core/pass/pass.ts";
-import { quoted } from "../../../judge/record/shell-command.ts";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { dtypeNames } from "../../../techniques/quantize/dtypes.ts";
 import { quantize } from "../../../techniques/quantize/index.ts";
 import { defineCommand } from "../command.ts";
@@ -75,7 +75,7 @@ export default defineCommand({
         const { out = besideFolder(path, ".quantized") } = rest;
         if (rest.dryRun === true)
           throw new PithError("E_USAGE", "--dry-run is for a single model and one dtype.", {
-            hint: `For instance pith quantize ${quoted(join(path, "onnx", "model.onnx"))} --dtype ${dtype[0]} --dry-run.`,
+            hint: `For instance pith quantize ${quoteWord(join(path, "onnx", "model.onnx"))} --dtype ${dtype[0]} --dry-run.`,
           });
         const dtypes = dtype.includes("all") ? ("all" as const) : dtype.filter((name) => name !== "all");
         const fileBytes = chunk === undefined ? undefined : bytesOf(chunk);
@@ -94,7 +94,7 @@ export default defineCommand({
     }),
 });
 
-/** Returns whether only the weights scheme has these options: blocks, low bits, or types of weights. */
+/** Returns whether only the weights scheme supports these options: blocks, low bits, or types of weights. */
 const requiresWeightsScheme = ({ bits, block, onnxOnly, weights }: OptionValues): boolean =>
   block !== undefined ||
   (typeof bits === "number" && bits < 7) ||

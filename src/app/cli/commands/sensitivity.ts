@@ -10,7 +10,7 @@ import {
   positiveOption,
   selectionOptions,
 } from "../../../core/pass/options.ts";
-import { quoted } from "../../../judge/record/shell-command.ts";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
 import {
   dropText,
   equalSettingsText,
@@ -98,7 +98,7 @@ export default defineCommand({
       ...{ timed: cost === "time", seed: session.seed },
       ...workerOptionsOf(options),
     };
-    // A stop removes queued jobs that nobody has begun.
+    // With a queue, a stop waits until queued jobs that no worker has started are removed.
     const how = { keeps: input.queue !== undefined };
     const work = (resumeFolder: string) =>
       session.job<typeof sensitivityJob>("sensitivity", { ...input, resumeFolder }, `sensitivity ${path}`, how);
@@ -135,7 +135,9 @@ export default defineCommand({
         );
         terminal.line(`written: ${written.join("  ")}`);
         if (recipe !== undefined)
-          terminal.line(`next: ${["pith", "compress", path, ...dataWords(data), "-r", recipe].map(quoted).join(" ")}`);
+          terminal.line(
+            `next: ${["pith", "compress", path, ...dataWords(data), "-r", recipe].map(quoteWord).join(" ")}`,
+          );
       },
     };
   },

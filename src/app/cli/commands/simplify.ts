@@ -12,9 +12,9 @@ import {
   folderForFolder,
   precompressFlag,
   requireWritablePlace,
-  resultPlace,
+  resolveResultPlace,
 } from "../files/result-place.ts";
-import { namedSizes, settings } from "../flags/set.ts";
+import { parseNamedSizes, parseSettings } from "../flags/set.ts";
 import type simplifyJob from "../jobs/simplify.ts";
 import type { SimplifyOutput } from "../jobs/simplify.ts";
 import { constantNote, withoutNote } from "../print/samples.ts";
@@ -51,15 +51,15 @@ export default defineCommand({
   folders: () => true,
   async run([word = ""], options, session) {
     const model = await findModel(word, session.terminal);
-    const place = resultPlace(
+    const place = resolveResultPlace(
       { model, folders: new Map(model === word ? [] : [[model, word]]) },
       options.out,
       ".simplified",
     );
     const { out } = place;
-    const set = settings(options.set);
-    const fix = Object.fromEntries(namedSizes(options.fix, "--fix"));
-    const sizes = Object.fromEntries(namedSizes(options.dim));
+    const set = parseSettings(options.set);
+    const fix = Object.fromEntries(parseNamedSizes(options.fix, "--fix"));
+    const sizes = Object.fromEntries(parseNamedSizes(options.dim));
     await requireModel(model);
     const { precompress } = options;
     const copies = copiesOf(out, precompress);
@@ -153,5 +153,5 @@ function comparisonLine(comparison: SimplifyOutput["comparison"]): string {
   return `outputs: ${differenceText}, on ${inputs} random inputs${asWritten}${fusedText}${rounding}${constant ? constantNote : ""}${withoutNote(without)}`;
 }
 
-/** Whether fusing changes the original by so much that a slightly wrong rewrite cannot be detected. */
+/** Returns whether operator fusion changes the original's outputs so much that a slightly wrong rewrite cannot be detected. */
 const isUnsteady = (roundingError: number): boolean => roundingError > 0.01;

@@ -6,7 +6,7 @@ import { countOption, described, option } from "../../../core/pass/options.ts";
 import type { Job } from "../../../runtime/job/job.ts";
 import { defineCommand } from "../command.ts";
 import { publicAddress } from "../print/addresses.ts";
-import { findAmong } from "../queue/modules.ts";
+import { moduleFinder } from "../queue/modules.ts";
 import { serve } from "../queue/queue.ts";
 import { readJob } from "../queue/read-job.ts";
 import { openSharedStore, receiveInput } from "../queue/shared-store.ts";
@@ -36,7 +36,7 @@ export default defineCommand({
   ],
   async run([url = ""], { store, modules = [], jobs = 1 }, session) {
     const { terminal, signal } = session;
-    const rename = await findAmong(modules);
+    const rename = await moduleFinder(modules);
     const shared = await openSharedStore(store);
     let done = 0;
     const onReady = (): void => terminal.note("worker", `takes work from ${publicAddress(url)} until it is stopped`);

@@ -7,10 +7,10 @@ import type { Model } from "../../../core/graph/model.ts";
 import { parseDataName } from "../../../core/onnx/data-files.ts";
 import type { NextFiles } from "../../../core/pass/pass.ts";
 import { temporaryOf } from "../../../core/platform/node-leftovers.ts";
-import { quoted } from "../../../judge/record/shell-command.ts";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { pageMark } from "../../report/markup.ts";
 
-export function filesOf(model: Model, path: string): readonly string[] {
+export function filesOfModel(model: Model, path: string): readonly string[] {
   const files = new Set([resolve(path)]);
   for (const { tensor } of allValues(model.graph))
     if (tensor?.stored !== undefined) files.add(resolve(tensor.stored.source.name));
@@ -22,7 +22,7 @@ export async function fileBytes(files: readonly string[]): Promise<number> {
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
-/** `models/resnet20.onnx` and ".pruned" → `models/resnet20.pruned.onnx`. */
+/** Returns a path with a suffix: `models/resnet20.onnx` and ".pruned" → `models/resnet20.pruned.onnx`. */
 export function outputName(path: string, suffix: string): string {
   return join(dirname(path), `${basename(path).replace(/\.onnx$/i, "")}${suffix}.onnx`);
 }
@@ -35,19 +35,19 @@ export function nextFiles(
   return {
     trainable,
     holds,
-    model: quoted(model),
-    original: typeof original === "string" ? quoted(original) : undefined,
-    written: quoted(out),
-    data: data === undefined ? "SAMPLES" : quoted(data.path),
+    model: quoteWord(model),
+    original: typeof original === "string" ? quoteWord(original) : undefined,
+    written: quoteWord(out),
+    data: data === undefined ? "SAMPLES" : quoteWord(data.path),
   };
 }
 
-/** `minilm/` and ".quantized" → `minilm.quantized`; `.` → `../minilm.quantized`, with the folder's real name. */
+/** Returns a path next to a folder: `minilm/` and ".quantized" → `minilm.quantized`. For `.`, the folder's real name is used. */
 export function besideFolder(folder: string, suffix: string): string {
   return join(folder, "..", `${basename(resolve(folder))}${suffix}`);
 }
 
-/** Follows links. @throws PithError E_OPTION if the output would overwrite an input. */
+/** Compares paths after following links. @throws PithError E_OPTION if the output would overwrite an input. */
 export async function requireOther(
   out: string,
   inputs: readonly (readonly [name: string, path: unknown])[],
@@ -77,7 +77,7 @@ export function requireOutputs(model: Model, path: string): void {
 }
 
 export async function requireOtherThanWeights(out: string, model: Model, path: string): Promise<void> {
-  const [, ...weights] = filesOf(model, path);
+  const [, ...weights] = filesOfModel(model, path);
   await requireOther(
     out,
     weights.map((file) => ["a file of the model's weights", file] as const),
@@ -100,14 +100,14 @@ async function placeOf(path: string): Promise<string> {
   return realpath(path).catch(() => resolve(path));
 }
 
-/** Removes the temporary files that writing leaves if it fails or is killed. */
+/** Runs `body`, and removes the temporary files that writing to `paths` leaves if it fails or is killed. */
 export async function withoutLeftovers<T>(paths: readonly string[], body: () => Promise<T>): Promise<T> {
   const earlier = new Set(paths.flatMap(temporaries));
   const sweep = (): void => {
     for (const file of paths.flatMap(temporaries)) if (!earlier.has(file)) rmSync(file, { force: true });
   };
   const work = body();
-  // Exit listeners run in order of registration, so the job is killed first.
+  // Exit listeners run in order of registration, so the job's process is killed before its files are removed.
   process.on("exit", sweep);
   try {
     return await work;

@@ -1,14 +1,14 @@
-/** Finds the model in a folder as downloaded from a hub: at its top or in `onnx/`, next to configuration and tokenizer. */
+/** Finds the model in a folder as downloaded from a hub. The model is at the top or in `onnx/`, next to configuration and tokenizer. */
 import { readdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { failure } from "../../../core/platform/node-failure.ts";
+import { fileError } from "../../../core/platform/node-failure.ts";
 import type { Terminal } from "../print/terminal.ts";
 import { isFolder } from "./files.ts";
 
-/** Options of commands and passes that name models. */
+/** Names of command and pass options whose values are models. */
 const modelFlags = ["against", "original", "teacher", "otherTeachers", "errorOf", "from"];
 
-/** Returns the path, or the model in the named folder if there is exactly one, with a note; with variants, the original. */
+/** Returns the path of a model. For a folder with exactly one original model, returns that model and prints a note; variants of it are ignored. */
 export async function findModel(path: string, terminal: Pick<Terminal, "note">): Promise<string> {
   if (!(await isFolder(path))) return path;
   const models: string[] = [];
@@ -28,15 +28,17 @@ export async function findModel(path: string, terminal: Pick<Terminal, "note">):
   return file;
 }
 
-/** Runs before the checks of results, whose default names derive from the model. @throws PithError E_FILE if the model does not exist. */
+/**
+ * Runs before checks of output paths, because their default names derive from the model's path. @throws PithError E_FILE if the model does not exist.
+ */
 export async function requireModel(path: string): Promise<void> {
   if (/^(https?|file):/i.test(path)) return;
   await stat(path).catch((cause) => {
-    throw failure(`"${path}" cannot be opened`, cause);
+    throw fileError(`"${path}" cannot be opened`, cause);
   });
 }
 
-/** Replaces folders by the models in them, in options that name models. */
+/** Returns options in which folders that name models are replaced by the models in them. */
 export async function withModelFiles<T>(options: T, fileOf: (path: string) => Promise<string>): Promise<T> {
   if (typeof options !== "object" || options === null) return options;
   const files: Record<string, unknown> = {};

@@ -1,4 +1,4 @@
-/** Recipe files can be untrusted: they import only modules from the command line, and write only into the output folder. */
+/** Reads recipe files, which can be untrusted. A recipe imports only modules that the command line names, and writes only into the output folder. */
 import { readFile, realpath } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { joinList, PithError } from "../../../core/errors.ts";
@@ -13,8 +13,8 @@ export interface RecipeFile {
 }
 
 /**
- * Reads a recipe and checks that it may run.
- * @param outs output folders.
+ * Reads a recipe and checks that it can run safely.
+ * @param outs output folders, into which steps can write.
  * @throws PithError E_FILE; E_OPTION as `parseRecipe`, for a module that the command line does not name, and for a step that writes elsewhere.
  */
 export async function readRecipe(
@@ -69,7 +69,7 @@ async function requireInside(out: string, file: string, step: string): Promise<v
   );
 }
 
-/** Follows links of an absolute path as far as it exists. */
+/** Resolves symbolic links in an absolute path, as far as the path exists. */
 async function withoutLinks(path: string): Promise<string> {
   const above = dirname(path);
   return realpath(path).catch(async () =>

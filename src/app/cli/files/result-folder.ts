@@ -1,4 +1,4 @@
-/** Output folders of `pith compress` and `pith sensitivity`, with a record of the files that Pith wrote. */
+/** Manages output folders of `pith compress` and `pith sensitivity`. A record in the folder lists the files that Pith wrote. */
 import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
@@ -9,8 +9,8 @@ import { textHash } from "../../../core/files/hash.ts";
 import {
   type FileHashes,
   fileOfBytes,
-  isAuthored,
-  keptText,
+  formatKept,
+  isAuthoredFile,
   parseWritten,
   planWrites,
   writeOwned,
@@ -28,13 +28,13 @@ export function frontNames(index: number): readonly [model: string, recipe: stri
   return [`front-${index + 1}.onnx`, `front-${index + 1}.yaml`];
 }
 
-interface ResultFolder {
+interface FolderContents {
   readonly record: string;
   readonly needed?: string;
   readonly names: readonly string[];
 }
 
-export const runFolder: ResultFolder = {
+export const runFolder: FolderContents = {
   record: "run.json",
   needed: modelName,
   names: [
@@ -48,15 +48,18 @@ export const runFolder: ResultFolder = {
   ],
 };
 
-export const sweptFolder: ResultFolder = {
+export const sweptFolder: FolderContents = {
   record: "sensitivity.json",
   names: ["sensitivity.json", "sensitivity.html", ...sensitivityKinds.map((kind) => `${kind}.yaml`)],
 };
 
-/** @throws PithError E_OPTION if results would overwrite inputs or files of the user; E_FILE if they cannot be written. */
+/**
+ * Checks that results can be written. @throws PithError E_OPTION if they would overwrite inputs or files of the user; E_FILE if they cannot be
+ * written.
+ */
 export async function requireFreeFolder(
   out: string,
-  folder: ResultFolder,
+  folder: FolderContents,
   inputs: readonly (readonly [what: string, path: string | undefined])[],
 ): Promise<void> {
   for (const name of folder.names) await requireOther(join(out, name), inputs);
@@ -64,9 +67,9 @@ export async function requireFreeFolder(
   await requireOwnResults(out, folder);
 }
 
-async function requireOwnResults(out: string, { record, needed }: ResultFolder): Promise<void> {
+async function requireOwnResults(out: string, { record, needed }: FolderContents): Promise<void> {
   const written = await readWritten(out, record);
-  const isChanged = needed !== undefined && written !== undefined && (await isAuthored(out, needed, written));
+  const isChanged = needed !== undefined && written !== undefined && (await isAuthoredFile(out, needed, written));
   const name = written === undefined ? record : isChanged ? needed : undefined;
   if (name !== undefined)
     throw new PithError(
@@ -77,57 +80,57 @@ async function requireOwnResults(out: string, { record, needed }: ResultFolder):
 }
 
 /**
- * Writes a record and its files, all or none. Reports and recipes that the user edited are kept with a note; other files of an earlier run are
+ * Writes a record and its files, all or none. Reports and recipes that the user edited are kept, with a warning. Other files of an earlier run are
  * removed.
- * @returns the paths of Pith's files.
+ * @returns the paths of the files that Pith wrote.
  */
 export async function writeResults(
   out: string,
   content: object,
   contents: readonly (readonly [name: string, bytes: Uint8Array])[],
   { log }: Pick<JobContext, "log">,
-  folder: ResultFolder,
+  folder: FolderContents,
 ): Promise<readonly string[]> {
   const { record, names } = folder;
   await requireOwnResults(out, folder);
   const files = await Promise.all(contents.map(([path, bytes]) => fileOfBytes(path, bytes)));
   const written = (await readWritten(out, record)) ?? new Map();
   const { writes, kept } = await planWrites(out, files, written);
-  for (const path of kept) log({ id: "kept", text: keptText(join(out, path)), level: "warning" });
+  for (const path of kept) log({ id: "kept", text: formatKept(join(out, path)), level: "warning" });
   written.set(record, [await textHash(JSON.stringify(content))]);
   await makeFolder(out);
   await writeOwned(joinPath(out, record), content, written, writes);
   const all = new Set([...contents.map(([name]) => name), record]);
   for (const name of names)
-    if (written.has(name) && !all.has(name) && !(await isAuthored(out, name, written)))
+    if (written.has(name) && !all.has(name) && !(await isAuthoredFile(out, name, written)))
       await removeFile(joinPath(out, name));
   const inOrder = [...names.filter((name) => all.delete(name)), ...all];
   return inOrder.filter((name) => !kept.includes(name)).map((name) => joinPath(out, name));
 }
 
-/** Removes files that are unchanged since Pith wrote them, and the folder if it is then empty. */
-export async function removeResults(out: string, { record, names }: ResultFolder): Promise<void> {
+/** Removes files that have not changed since Pith wrote them, and the folder if it is then empty. */
+export async function removeResults(out: string, { record, names }: FolderContents): Promise<void> {
   const written = await readWritten(out, record);
   if (written === undefined || !written.has(record)) return;
   for (const name of names)
-    if (name === record || (written.has(name) && !(await isAuthored(out, name, written))))
+    if (name === record || (written.has(name) && !(await isAuthoredFile(out, name, written))))
       await removeFile(joinPath(out, name));
   await rmdir(out).catch(() => {});
 }
 
-const interim = v.object({
+const interimSchema = v.object({
   command: v.array(v.string()),
   variants: v.array(v.object({ name: v.string() })),
   chosen: v.number(),
   search: v.object({ isInterim: v.literal(true) }),
 });
 
-/** Returns command and best result of an unfinished search; undefined for a finished one. */
+/** Returns the command and the best result of an unfinished search; undefined for a finished one. */
 export async function readInterim(
   out: string,
 ): Promise<{ readonly command: readonly string[]; readonly name: string } | undefined> {
   const { success, output } = v.safeParse(
-    interim,
+    interimSchema,
     await readSettings(joinPath(out, runFolder.record)).catch(() => null),
   );
   const name = success ? output.variants[output.chosen]?.name : undefined;

@@ -1,5 +1,6 @@
 /**
- * Decides whether a result is a file or a folder. It is a folder if the model is given as one that transformers.js loads, or `--out` is a folder.
+ * Decides whether a result is a file or a folder. It is a folder if the model is given as a folder that transformers.js loads, or if `--out` is a
+ * folder.
  *
  *     minilm/config.json  minilm/onnx/model.onnx   →   minilm.pruned/config.json  minilm.pruned/onnx/model.onnx
  */
@@ -10,14 +11,14 @@ import * as v from "valibot";
 import { PithError } from "../../../core/errors.ts";
 import { encodings } from "../../../core/files/compressed-copies.ts";
 import { option } from "../../../core/pass/options.ts";
-import { quoted } from "../../../judge/record/shell-command.ts";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { isVariant } from "../../folder/layout.ts";
 import type { Session } from "../command.ts";
 import type { Terminal } from "../print/terminal.ts";
 import { besideFolder, outputName } from "./files.ts";
 import { requireWritable, requireWritableFolder } from "./writable.ts";
 
-/** The flag of compressed copies next to the result. */
+/** Flag that also writes compressed copies next to the result. */
 export const precompressFlag = {
   precompress: option(v.array(v.picklist(encodings)), "also write compressed copies for web servers: .gz, .br", {
     value: "gzip,br",
@@ -28,7 +29,7 @@ export const folderForFolder = "a folder that transformers.js loads gives a fold
 
 export interface ResultPlace {
   readonly out: string;
-  /** Output folder, and the input folder whose other files are copied. */
+  /** Output folder, and input folder from which other files are copied; undefined if the result is a file. */
   readonly folder?: { readonly out: string } & SourceFolder;
 }
 
@@ -40,16 +41,16 @@ interface SourceFolder {
 interface NamedModels {
   readonly model: string;
   readonly aim?: unknown;
-  /** Model file → the folder that the user named. */
+  /** Model file → folder that the user named instead of the file. */
   readonly folders: Session["folders"];
 }
 
 /**
  * Decides where a result is written.
  * @param named value of `--out`: a file, or a folder if the model is in one.
- * @param suffix of the default name: ".pruned".
+ * @param suffix suffix of the default name, such as ".pruned".
  */
-export function resultPlace(models: NamedModels, named: string | undefined, suffix: string): ResultPlace {
+export function resolveResultPlace(models: NamedModels, named: string | undefined, suffix: string): ResultPlace {
   const source = /\.onnx$/i.test(named ?? "") ? undefined : sourceFolder(models, named);
   const isLoaded = source !== undefined && dirname(source.file) === "onnx";
   if (source === undefined || (named === undefined && !isLoaded))
@@ -94,7 +95,7 @@ function requireModelName(out: string): void {
   const isOther = out === "-" || out === "" || /[/\\]$|\.onnx$/i.test(out);
   if (isOther || statSync(out, { throwIfNoEntry: false }) !== undefined) return;
   throw new PithError("E_OPTION", `--out: "${out}" is not the name of a model: expected a file that ends in .onnx.`, {
-    hint: `-o ${quoted(`${out}.onnx`)}`,
+    hint: `-o ${quoteWord(`${out}.onnx`)}`,
   });
 }
 

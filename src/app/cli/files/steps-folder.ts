@@ -1,4 +1,4 @@
-/** The folder in which a command saves its finished steps, so that a later run can continue, even with another goal. */
+/** Manages the folder in which a command saves finished steps, so that a later run can continue, even with another goal. */
 import { rmdirSync } from "node:fs";
 import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -21,12 +21,12 @@ export const freshFlag = {
   fresh: option(v.boolean(), "start again: remove steps kept from earlier runs"),
 };
 
-/** Maximum bytes of saved steps: some hundred candidates of a small model, and twenty of a large one. */
+/** Returns the maximum bytes of saved steps: enough for hundreds of candidates of a small model, and twenty of a large one. */
 export const maxKeptBytes = (model: Model): number => Math.max(2e9, 20 * storedBytes(model.graph));
 
 /**
- * Creates the folder inside the output folder and removes it afterwards if it is empty.
- * @param fresh whether the steps of earlier runs are removed first.
+ * Creates the folder inside the output folder, runs the work, and removes the folder if it is then empty.
+ * @param fresh whether steps of earlier runs are removed first.
  * @throws PithError of the work, with a hint about saved steps; E_FILE for a symbolic link, or if another process uses the folder.
  */
 export async function withSteps<T>(
@@ -35,7 +35,7 @@ export async function withSteps<T>(
   work: (folder: string) => Promise<T>,
 ): Promise<T> {
   const folder = join(out, folderName);
-  const isOurs = !(await isThere(out)) || (await isThere(folder));
+  const isCreatedHere = !(await isThere(out)) || (await isThere(folder));
   if ((await lstat(folder).catch(() => undefined))?.isSymbolicLink() === true)
     throw new PithError(
       "E_FILE",
@@ -47,12 +47,12 @@ export async function withSteps<T>(
   const sweep = (): void => {
     try {
       rmdirSync(folder);
-      if (isOurs) rmdirSync(out);
+      if (isCreatedHere) rmdirSync(out);
     } catch {
-      // It is not empty.
+      // A folder that is not empty remains.
     }
   };
-  // Exit listeners run in order of registration, so the claim ends first.
+  // Exit listeners run in order of registration, so the claim on the folder is released first.
   process.on("exit", sweep);
   try {
     if (fresh) await trimFolder(folder, 0, isStoreName);
@@ -64,10 +64,11 @@ export async function withSteps<T>(
       return result;
     } catch (error) {
       const kept = await stepsIn(folder);
-      // Finished steps and trainings are always kept; metrics of the original only if the run was stopped.
+      // Finished steps and trainings are always kept. Metrics of the original are kept only if the run was stopped.
       const isStep = (name: string): boolean => !name.endsWith(".json") && !before.includes(name);
-      const isWorthIt = error instanceof PithError && kept.some((name) => error.code === "E_STOPPED" || isStep(name));
-      if (isWorthIt) throw withResumeHint(error, folder);
+      const isWorthKeeping =
+        error instanceof PithError && kept.some((name) => error.code === "E_STOPPED" || isStep(name));
+      if (isWorthKeeping) throw withResumeHint(error, folder);
       if (before.length === 0) await trimFolder(folder, 0, isStoreName);
       throw error;
     }
@@ -78,13 +79,15 @@ export async function withSteps<T>(
   }
 }
 
-export function withStepsOfEach<T>(
+export function withStepsFolders<T>(
   [out, ...more]: readonly string[],
   how: Parameters<typeof withSteps>[1],
   work: (folders: readonly string[]) => Promise<T>,
 ): Promise<T> {
   if (out === undefined) return work([]);
-  return withSteps(out, how, (folder) => withStepsOfEach(more, how, (otherFolders) => work([folder, ...otherFolders])));
+  return withSteps(out, how, (folder) =>
+    withStepsFolders(more, how, (otherFolders) => work([folder, ...otherFolders])),
+  );
 }
 
 async function stepsIn(folder: string): Promise<readonly string[]> {
@@ -93,7 +96,7 @@ async function stepsIn(folder: string): Promise<readonly string[]> {
 }
 
 function withResumeHint(error: PithError, folder: string): PithError {
-  // The advice of a stopped step concerns that step alone.
+  // The advice of a stopped step concerns only that step, not the command.
   const advice = error.code === "E_STOPPED" ? [] : error.advice;
   const hint = [...advice, `Completed work is kept in ${folder}: the same command continues from there.`];
   return error.reworded({ hint });

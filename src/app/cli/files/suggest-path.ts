@@ -1,4 +1,4 @@
-/** Suggests existing paths if a path of the command line does not exist. */
+/** Suggests existing paths if a path on the command line does not exist. */
 import { readdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { PithError } from "../../../core/errors.ts";
@@ -6,9 +6,9 @@ import { nearest } from "../../../core/graph/nearest.ts";
 import { isFolder, isThere } from "./files.ts";
 
 export async function suggestPath(error: PithError, words: readonly string[]): Promise<PithError> {
-  // An output path need not exist, and errors of jobs arrive without their cause.
+  // An output path need not exist. Errors of jobs arrive without their cause, so only the message shows this.
   if (error.code !== "E_FILE" || error.message.includes("cannot be written")) return error;
-  // `--data=cifar10`, `--modules a.mjs,b.mjs`
+  // A path can be a part of a word: `--data=cifar10`, `--modules a.mjs,b.mjs`.
   const typed = words.flatMap((word) => [word, ...word.replace(/^--?[^=]+=/, "").split(",")]);
   const path = typed.find((word) => word !== "" && error.message.includes(`"${word}"`));
   if (path === undefined || (await isThere(path))) return error;
@@ -17,7 +17,7 @@ export async function suggestPath(error: PithError, words: readonly string[]): P
   return error.reworded({ hint: `Did you mean ${similar.map((candidate) => `"${candidate}"`).join(" or ")}?` });
 }
 
-/** "Xenova/all-MiniLM-L6-v2" */
+/** Id of a model on the Hugging Face Hub, such as "Xenova/all-MiniLM-L6-v2". */
 const hubId = /^[\w-][\w.-]*\/[\w.-]+(?<!\.(onnx|npz|npy|csv|tsv|jsonl|txt|json|ya?ml|mjs|js|ts))$/i;
 
 function downloadHint(id: string): string {
@@ -25,7 +25,7 @@ function downloadHint(id: string): string {
   return `Pith downloads nothing. For a model of the Hugging Face Hub: hf download ${id} --local-dir ${folder}`;
 }
 
-/** Finds files of the same name in subfolders, or corrects the first missing part of the path. */
+/** Returns files of the same name in subfolders, or paths in which the first missing part is corrected. */
 export async function similarPaths(path: string): Promise<readonly string[]> {
   let [folder, missing, rest] = [dirname(path), basename(path), ""];
   while (!(await isThere(folder))) {
@@ -45,7 +45,7 @@ export async function similarPaths(path: string): Promise<readonly string[]> {
 }
 
 const maxShown = 3;
-/** Limits of the search in subfolders. */
+/** Limits of the search in subfolders: levels, and number of folders. */
 const [maxDepth, maxFolders] = [3, 500];
 
 async function findBelow(folder: string, name: string): Promise<readonly string[]> {

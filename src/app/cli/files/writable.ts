@@ -1,11 +1,11 @@
-/** Checks before long work that its results can be written, by trying it. Leaves nothing behind. */
+/** Checks before long work that its results can be written, by writing them. Leaves no files behind. */
 import { open, rm, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { makeFolder } from "#platform";
 import { PithError } from "../../../core/errors.ts";
-import { failure } from "../../../core/platform/node-failure.ts";
+import { fileError } from "../../../core/platform/node-failure.ts";
 import { tryToWrite } from "../../../core/platform/node-write.ts";
-import { quoted } from "../../../judge/record/shell-command.ts";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { isFolder, isThere } from "./files.ts";
 
 export async function requireWritable(path: string): Promise<void> {
@@ -17,13 +17,13 @@ export async function requireAppendable(path: string): Promise<void> {
   await requirePlace(path);
   const isNew = !(await isThere(path));
   const handle = await open(path, "a").catch((cause) => {
-    throw failure(`"${path}" cannot be written`, cause);
+    throw fileError(`"${path}" cannot be written`, cause);
   });
   await handle.close();
   if (isNew) await rm(path, { force: true });
 }
 
-/** @throws PithError E_FILE if the folder, which is created if missing, could not contain files of these names. */
+/** Creates the folder if it is missing, and checks it. @throws PithError E_FILE if it could not contain files of these names. */
 export async function requireWritableFolder(path: string, names: readonly string[]): Promise<void> {
   requireFile(path);
   const missing = await missingFolders(path);
@@ -37,16 +37,16 @@ export async function requireWritableFolder(path: string, names: readonly string
       for (const name of names) await tryToWrite(join(path, name));
     } catch (error) {
       if (await isThere(path)) throw error;
-      // Another process that tried the same removed it.
+      // Another process that checks the same folder has removed it.
       await requireWritableFolder(path, names);
     }
   } finally {
-    // Removes only empty folders: another process may use them already.
+    // Only empty folders are removed, because another process can already use them.
     for (const folder of missing) await rmdir(folder).catch(() => {});
   }
 }
 
-/** Returns the folders to create, innermost first. @throws PithError E_FILE if a file is in the way. */
+/** Returns the missing folders of a path, innermost first. @throws PithError E_FILE if one of them exists as a file. */
 async function missingFolders(path: string): Promise<readonly string[]> {
   const missing: string[] = [];
   for (let folder = resolve(path); ; folder = dirname(folder)) {
@@ -74,7 +74,7 @@ async function requirePlace(path: string): Promise<void> {
   const folder = dirname(path);
   if (!(await isFolder(folder)))
     throw new PithError("E_FILE", `"${path}" cannot be written: there is no folder "${folder}".`, {
-      hint: `Make the folder first: mkdir -p ${quoted(folder)}.`,
+      hint: `Make the folder first: mkdir -p ${quoteWord(folder)}.`,
     });
   if (await isFolder(path))
     throw new PithError("E_FILE", `"${path}" cannot be written: it is a folder.`, {

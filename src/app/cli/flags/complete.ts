@@ -6,8 +6,11 @@ export interface Candidate {
   readonly meaning: string;
 }
 
-/** @param words without `pith`; the last one is incomplete. @returns an empty list if any file name is possible. */
-export function candidates(program: Command, words: readonly string[]): readonly Candidate[] {
+/**
+ * Returns the possible words at the cursor; an empty list if any file name is possible. @param words words without `pith`, of which the last is
+ * incomplete.
+ */
+export function completionCandidates(program: Command, words: readonly string[]): readonly Candidate[] {
   const last = words.at(-1) ?? "";
   const before = words.slice(0, -1);
   const [name] = before;
@@ -41,7 +44,7 @@ function candidatesAt(
   return (argument?.argChoices ?? []).map((word) => ({ word, meaning: "" }));
 }
 
-/** Finds the flag whose value is typed, and the text before the value in the same word. */
+/** Returns the flag whose value is being typed, the value so far, and the text before it in the same word. */
 function valueAt(
   command: Command | undefined,
   before: readonly string[],
@@ -49,7 +52,7 @@ function valueAt(
 ): { readonly flag: Option; readonly typed: string; readonly before: string } | undefined {
   const [previous, earlier] = [before.at(-1), before.at(-2)];
   const [, inside, typed = ""] = /^(--[^=]+)=(.*)$/s.exec(last) ?? [];
-  // bash splits words at "=".
+  // bash splits words at "=", so the sign can be a word by itself.
   const candidate =
     inside !== undefined
       ? { flag: findFlag(command, inside), typed, before: `${inside}=` }
@@ -59,7 +62,7 @@ function valueAt(
           ? { flag: findFlag(command, earlier), typed: last, before: "" }
           : { flag: last.startsWith("-") ? undefined : findFlag(command, previous), typed: last, before: "" };
   const { flag } = candidate;
-  // An optional value may be omitted, so the word can be something else.
+  // If the flag's value is optional, the word can also be an argument.
   const isValue = flag?.required === true || (flag?.optional === true && wordsOf(flag, candidate.typed).length > 0);
   return flag !== undefined && isValue ? { ...candidate, flag } : undefined;
 }

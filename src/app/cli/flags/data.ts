@@ -1,11 +1,11 @@
-/** The flags of `--data`, shared by all commands. */
+/** Flags of `--data`, shared by all commands. */
 
 import * as v from "valibot";
 import { PithError } from "../../../core/errors.ts";
 import { countOption, option } from "../../../core/pass/options.ts";
 import { parseState } from "../../../data/batches/states.ts";
 import { parsePreprocessingSpec } from "../../../data/sidecars/preprocessing-spec.ts";
-import { settings } from "./set.ts";
+import { parseSettings } from "./set.ts";
 
 export const dataGroup = "Data (docs/data.md):";
 
@@ -49,18 +49,18 @@ export type DataFlags = v.InferOutput<typeof dataSchema>;
 export const dataRequestSchema = v.object({
   path: v.string(),
   part: dataFlags.part,
-  /** In the syntax of `parsePreprocessingSpec`; undefined: detected. */
+  /** Text in the syntax of `parsePreprocessingSpec`; undefined if the preprocessing is to be detected. */
   preprocess: v.optional(v.string()),
-  /** Values of inputs that the data does not contain. */
+  /** Constant values of inputs that the data does not contain. */
   set: v.record(v.string(), v.union([v.number(), v.array(v.number())])),
-  /** Outputs that are fed as inputs at the next step, "stateN=state". */
+  /** Outputs that are fed as inputs at the next step, each as "output=input". */
   states: v.pipe(v.array(v.string()), v.readonly()),
   samples: dataFlags.samples,
   batch: dataFlags.batch,
 });
 export type DataRequest = Readonly<v.InferOutput<typeof dataRequestSchema>>;
 
-/** Returns the flags of a command that reads the same data with the same preprocessing. */
+/** Returns the words of a command that reads the same data with the same preprocessing. */
 export const dataWords = ({ path, preprocess }: DataRequest): readonly string[] => [
   ...["--data", path],
   ...(preprocess === undefined ? [] : ["--preprocess", preprocess]),
@@ -75,5 +75,5 @@ export function dataRequest(flags: DataFlags): DataRequest | undefined {
   }
   if (preprocess !== undefined) parsePreprocessingSpec(preprocess);
   for (const state of states ?? []) parseState(state);
-  return { path: data, part, preprocess, set: settings(set ?? []), states: states ?? [], samples, batch };
+  return { path: data, part, preprocess, set: parseSettings(set ?? []), states: states ?? [], samples, batch };
 }

@@ -1,13 +1,13 @@
-/** Derives the form of a flag's values from the option's schema, and converts words to values. The schema then checks them. */
+/** Derives the form of a flag's values from the option's schema, and converts words to values. The schema then checks the values. */
 import { PithError } from "../../../core/errors.ts";
-import { isWhole, open, type PipeItem, type SchemaNode } from "../../../core/pass/schema.ts";
+import { flattenSchema, isWhole, type PipeItem, type SchemaNode } from "../../../core/pass/schema.ts";
 
 type Word = string | number | boolean;
 
 interface ValueForm {
   readonly choices: ReadonlySet<Word>;
   readonly number: boolean;
-  /** A number up to 1 that can be written in percent. */
+  /** Whether a value is a number up to 1, which can be written in percent. */
   readonly share: boolean;
   readonly text: boolean;
   readonly toggle: boolean;
@@ -16,7 +16,7 @@ interface ValueForm {
 }
 
 export function valueForm(schemas: readonly SchemaNode[]): ValueForm {
-  const nodes = schemas.flatMap(open);
+  const nodes = schemas.flatMap(flattenSchema);
   const ofType = (...types: readonly string[]) => nodes.filter(({ type }) => types.includes(type));
   const [numbers, lists] = [ofType("number"), ofType("array", "tuple", "strict_tuple")];
   const words = [
@@ -40,12 +40,12 @@ export function valueForm(schemas: readonly SchemaNode[]): ValueForm {
 
 const isAtMostOne = ({ type, requirement }: PipeItem): boolean => type === "max_value" && requirement === 1;
 
-/** Returns whether a word can express a value: functions, for example, have no flag. */
+/** Returns whether a word can express any value of this form. Functions, for example, cannot be flags. */
 export function isExpressible({ choices, number, text, toggle, list, json }: ValueForm): boolean {
   return choices.size > 0 || number || text || toggle || json || (list !== undefined && isExpressible(list));
 }
 
-/** "int8, uint8"; "1 to 8" for consecutive numbers. */
+/** Returns the choices of a flag: "int8, uint8", or "1 to 8" for consecutive numbers. */
 export function choicesNote({ list, choices }: ValueForm): string {
   const words = [...(list?.choices ?? []), ...choices];
   const [first] = words;
@@ -60,7 +60,7 @@ export function valueName(form: ValueForm): string {
   return form.json ? "json" : "choice";
 }
 
-/** Converts a word; one that fits no form is returned unchanged. @throws PithError E_OPTION for an ambiguous share. */
+/** Converts a word to a value. Returns a word that fits no form unchanged. @throws PithError E_OPTION for an ambiguous share. */
 export function convertWord(flag: string, text: string, form: ValueForm): unknown {
   const choice = [...form.choices].find((candidate) => String(candidate) === text);
   if (choice !== undefined) return choice;
@@ -88,17 +88,17 @@ export function requirePercent(flag: string, text: string): void {
   throw new PithError("E_OPTION", `${flag}: 1 is ambiguous (1 % or all): write 1%, 0.01 or 100%.`);
 }
 
-/** Parses numbers such as 8, 1e-3, .5 and 50%. */
+/** Parses a number such as 8, 1e-3, .5 or 50%. */
 export function readNumber(text: string): number | undefined {
   const isPercent = text.endsWith("%");
   const digits = isPercent ? text.slice(0, -1).trim() : text.trim();
   const value = digits === "" ? Number.NaN : Number(digits);
   if (!Number.isFinite(value)) return undefined;
-  // 99.9 / 100 is 0.9990000000000001.
+  // The division alone is inexact: 99.9 / 100 is 0.9990000000000001.
   return isPercent ? Number((value / 100).toPrecision(15)) : value;
 }
 
-/** Flattens a pipe whose first schema is a pipe itself. */
+/** Returns the items of a pipe. If its first schema is a pipe, too, the items of both. */
 export function pipeOf({ pipe = [] }: { readonly pipe?: readonly PipeItem[] }): readonly PipeItem[] {
   const [first, ...rest] = pipe;
   return first === undefined ? [] : [...pipeOf(first), ...rest];

@@ -1,9 +1,9 @@
 import * as v from "valibot";
 import { expect, test } from "vitest";
 import { PithError } from "../../../core/errors.ts";
-import { understood } from "../../../core/pass/options.ts";
-import { flagName, ownAdvice } from "./invalid-options.ts";
-import { fitting } from "./options.ts";
+import { parsableBy } from "../../../core/pass/options.ts";
+import { flagName, rewordForCommand } from "./invalid-options.ts";
+import { checkFlags } from "./options.ts";
 
 test("flagName returns an option name in kebab case with two dashes", () => {
   expect(["maxDrop", "out", "keepOutput"].map(flagName)).toEqual(["--max-drop", "--out", "--keep-output"]);
@@ -16,14 +16,14 @@ test("ownAdvice replaces option names in backquotes by flags, and keeps other wo
     cause,
   });
   expect(
-    ownAdvice(error, new Set(["--learning-rate", "--resume", "--no-per-channel", "--seed", "--amount"])),
+    rewordForCommand(error, new Set(["--learning-rate", "--resume", "--no-per-channel", "--seed", "--amount"])),
   ).toMatchObject({
     code: "E_OPTION",
     message: "With --learning-rate and --seed, not `rate` or resume.",
     hint: "--resume continues, --no-per-channel is coarser, and so is --amount 0.8.",
     cause,
   });
-  expect(ownAdvice(new PithError("E_DATA", "None."), new Set()).hint).toBeUndefined();
+  expect(rewordForCommand(new PithError("E_DATA", "None."), new Set()).hint).toBeUndefined();
 });
 
 test("fitting keeps a parser's message and hint, and names flags in checks of several options", () => {
@@ -31,10 +31,10 @@ test("fitting keeps a parser's message and hint, and names flags in checks of se
     throw new PithError("E_OPTION", `"${text}" is no loss.`, { at: "loss", hint: "Take another loss." });
   };
   const schema = v.pipe(
-    v.object({ loss: v.optional(v.pipe(v.string(), understood(read))), every: v.optional(v.number()) }),
+    v.object({ loss: v.optional(v.pipe(v.string(), parsableBy(read))), every: v.optional(v.number()) }),
     v.check(({ every }) => every === undefined, "every needs loss"),
   );
-  const asked = (given: unknown) => () => fitting(schema, given, "See --help.");
+  const asked = (given: unknown) => () => checkFlags(schema, given, "See --help.");
   expect(asked({ loss: "every" })).toThrow(
     expect.objectContaining({ message: '--loss: "every" is no loss.', hint: "Take another loss." }),
   );

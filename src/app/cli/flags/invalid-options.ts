@@ -1,24 +1,24 @@
 import { PithError } from "../../../core/errors.ts";
 
-/** `learningRate` → `--learning-rate`; `overrides`, which is given one by one → `--override`. */
+/** Returns the flag of an option: `learningRate` → `--learning-rate`. `overrides` → `--override`, because the flag can be repeated. */
 export function flagName(key: string): string {
   if (key === "overrides") return "--override";
   return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
-/** Rewords option names as flags, and drops advice about options that the command does not have. */
-export function ownAdvice({ code, message, advice, cause }: PithError, flags: ReadonlySet<string>): PithError {
+/** Returns an error in which option names are flags, without advice about options that the command does not have. */
+export function rewordForCommand({ code, message, advice, cause }: PithError, flags: ReadonlySet<string>): PithError {
   const options = optionsOf(flags);
   const isPossible = (part: string): boolean =>
-    [...part.matchAll(quotedOption)].every(([, word = ""]) => options.has(word) || !shared.includes(word));
+    [...part.matchAll(quotedOption)].every(([, word = ""]) => options.has(word) || !sharedOptions.includes(word));
   const hint = advice.filter(isPossible).map((part) => asFlags(part, options));
-  return new PithError(code, onCommandLine(message, flags), { hint, cause });
+  return new PithError(code, rewordOptionNames(message, flags), { hint, cause });
 }
 
-/** `` `metric` `` or `` `metric: "psnr"` `` */
+/** Matches an option in a message: `` `metric` `` or `` `metric: "psnr"` ``. */
 const quotedOption = /`(\w+)(?:: ([\w.]+|"[^"`]*"))?`/g;
 
-/** Replaces `` `metric` `` by --metric and `` `metric: "psnr"` `` by --metric psnr. */
+/** Replaces `` `metric` `` by --metric, and `` `metric: "psnr"` `` by --metric psnr. */
 export function asFlags(text: string, keys: ReadonlySet<string>): string {
   return text.replace(quotedOption, (match, word: string, value?: string) => {
     if (!keys.has(word)) return match;
@@ -28,8 +28,8 @@ export function asFlags(text: string, keys: ReadonlySet<string>): string {
   });
 }
 
-/** Options that several commands have and library messages mention. */
-const shared = [
+/** Names of options that several commands have and that messages of the library mention. */
+const sharedOptions = [
   "against",
   "batch",
   "batchStatistics",
@@ -49,8 +49,8 @@ const shared = [
   "validation",
 ];
 
-export function onCommandLine(text: string, flags: ReadonlySet<string> = new Set()): string {
-  return asFlags(text, new Set([...shared, ...optionsOf(flags)]));
+export function rewordOptionNames(text: string, flags: ReadonlySet<string> = new Set()): string {
+  return asFlags(text, new Set([...sharedOptions, ...optionsOf(flags)]));
 }
 
 function optionsOf(flags: ReadonlySet<string>): ReadonlySet<string> {

@@ -34,7 +34,7 @@ export const metricFlags = {
   }),
 };
 
-/** Schema entries of commands that reject results by the common rule (`judge`). */
+/** Flags of commands that reject results whose drop is too large (`judge`). */
 export const goalFlags = {
   maxDrop: option(v.pipe(v.number(), v.minValue(0)), "largest drop of the metric (default: 1%; docs/verdicts.md)", {
     group,
@@ -44,7 +44,7 @@ export const goalFlags = {
   force: option(v.boolean(), "write the result regardless of its metrics", { group, common: true }),
 };
 
-/** @throws PithError E_OPTION for a drop that would allow any loss, such as 1 for a share. */
+/** @throws PithError E_OPTION for a maximum drop that would allow any loss, such as 1 for a share. */
 export function requireMeaningfulDrop(maxDrop: number | undefined, metric: MetricName): void {
   if (maxDrop === undefined || maxDrop < 1 || namedMetrics[metric]({}).unit !== "share") return;
   const points = maxDrop === 1 ? "one point" : `${maxDrop} points`;

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { PithError } from "../../../core/errors.ts";
 import { factorize } from "../../../techniques/factorize/index.ts";
 import { prune } from "../../../techniques/prune/index.ts";
-import { addFlags, fitting, readFlags, settleFlags } from "./options.ts";
+import { addFlags, checkFlags, readFlags, separateFlagValues } from "./options.ts";
 
 const schema = v.object({
   maxDrop: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1), v.description("largest loss"))),
@@ -143,7 +143,7 @@ describe("a flag with an optional value", () => {
   test("leaves a word that is not a value to the arguments", () => {
     const command = new Command("step");
     addFlags(command, cut);
-    const settled = (...words: string[]): string[] => settleFlags(command, words);
+    const settled = (...words: string[]): string[] => separateFlagValues(command, words);
     expect(settled("--structured", "m.onnx")).toEqual(["--structured=true", "m.onnx"]);
     expect(settled("--structured", "0.3", "m.onnx")).toEqual(["--structured=0.3", "m.onnx"]);
     expect(settled("m.onnx", "--structured")).toEqual(["m.onnx", "--structured"]);
@@ -222,12 +222,12 @@ describe("an invalid flag", () => {
     [factorize.options, { rank: 1, budget: 0.5 }, "Give at most one of --budget and --rank."],
     [prune.options, { amount: 0.5, structured: 0.5 }, "--amount is given twice: directly and with --structured."],
   ])("is named in errors about options of a pass: %#", (schema, options, message) => {
-    expect(() => fitting(schema, options, "See --help.")).toThrow(
+    expect(() => checkFlags(schema, options, "See --help.")).toThrow(
       expect.objectContaining({ code: "E_OPTION", message, hint: "See --help." }),
     );
   });
 
   test("is not reported if the options of a pass are valid", () => {
-    expect(() => fitting(factorize.options, { rank: 1 }, "")).not.toThrow();
+    expect(() => checkFlags(factorize.options, { rank: 1 }, "")).not.toThrow();
   });
 });

@@ -1,4 +1,4 @@
-/** Converts between option schemas and flags. Only flags on the command line are passed on, so the schema's defaults apply. */
+/** Converts between option schemas and flags. Only flags that are on the command line are passed on, so that the schema's defaults apply. */
 import { type Command, Option } from "commander";
 import * as v from "valibot";
 import { capitalize, PithError } from "../../../core/errors.ts";
@@ -18,11 +18,11 @@ import {
 } from "./flag-values.ts";
 import { asFlags, flagName } from "./invalid-options.ts";
 
-/** A flag that stores its value under the name of the option. */
+/** Flag whose value is stored under the name of its option. */
 export class Flag extends Option {
-  /** Whether `--help` shows the flag; `--help-all` shows every flag. */
+  /** Whether `--help` shows the flag. `--help-all` shows every flag. */
   readonly isCommon: boolean;
-  /** Accepted words, for completion. */
+  /** Accepted words, for the completion of shells. */
   readonly words: readonly string[];
   readonly isList: boolean;
   readonly #key: string;
@@ -48,7 +48,7 @@ export class Flag extends Option {
   }
 }
 
-/** Adds a flag for each entry of an object schema (or of all members of a union), except those in `without`. */
+/** Adds a flag for each entry of an object schema, or of all members of a union. Skips the entries in `without`. */
 export function addFlags(command: Command, schema: v.GenericSchema, without: ReadonlySet<string> = new Set()): void {
   for (const [key, alternatives] of entriesAt(schema)) {
     const flag = without.has(key) ? undefined : flagOf(key, alternatives, command);
@@ -58,7 +58,7 @@ export function addFlags(command: Command, schema: v.GenericSchema, without: Rea
   }
 }
 
-/** Returns the explanations of accepted words, by option. */
+/** Returns the explanations of accepted words, with the option's name. */
 export function meaningsOf(schema: v.GenericSchema): readonly (readonly [key: string, meanings: Meanings])[] {
   return [...entriesAt(schema)].flatMap(([key, [first]]) => {
     const meanings = first && factsOf(first).meanings;
@@ -66,7 +66,7 @@ export function meaningsOf(schema: v.GenericSchema): readonly (readonly [key: st
   });
 }
 
-export function givenFlags(command: Command, schema: v.GenericSchema): Record<string, unknown> {
+export function flagsOnCommandLine(command: Command, schema: v.GenericSchema): Record<string, unknown> {
   const keys = keysOf(schema);
   const values = command.options.map((option) => {
     const key = option.attributeName();
@@ -75,18 +75,18 @@ export function givenFlags(command: Command, schema: v.GenericSchema): Record<st
   return Object.fromEntries(values.filter(([key, value]) => value !== undefined && keys.has(key)));
 }
 
-/** @throws PithError E_USAGE for a missing flag, E_OPTION naming the flag that does not fit. */
+/** Returns the checked values of flags. @throws PithError E_USAGE for a missing flag, E_OPTION for a flag that does not fit, with its name. */
 export function readFlags<S extends v.GenericSchema>(command: Command, schema: S): v.InferOutput<S> {
-  const options = givenFlags(command, schema);
+  const options = flagsOnCommandLine(command, schema);
   const hint = helpHint(command);
   for (const [key, [first]] of entriesAt(schema))
     if (requiredKeys(schema).has(key) && !(key in options) && first !== undefined && isExpressible(valueForm([first])))
       throw new PithError("E_USAGE", `${flagName(key)} is needed: ${factsOf(first).description}.`, { hint });
-  return fitting(schema, options, hint);
+  return checkFlags(schema, options, hint);
 }
 
-/** @throws PithError E_OPTION in the words of flags. */
-export function fitting<S extends v.GenericSchema>(schema: S, options: unknown, hint: string): v.InferOutput<S> {
+/** Checks options. @throws PithError E_OPTION with the names of flags. */
+export function checkFlags<S extends v.GenericSchema>(schema: S, options: unknown, hint: string): v.InferOutput<S> {
   const result = v.safeParse(schema, options, inWords);
   if (result.success) return result.output;
   throw misfitError(schema, result.issues, hint);
@@ -100,7 +100,7 @@ function misfitError(
   const keys = keysOf(schema);
   const misfit = misfitOf(schema, issues, { owner: "" });
   const [key, ...inside] = misfit.path.map(String);
-  // A constraint on several options names them without dashes.
+  // A constraint on several options mentions their names, which become flags.
   const sentence =
     key === undefined
       ? misfit.sentence.replace(/\w+/g, (word) => (keys.has(word) ? flagName(word) : word))
@@ -111,8 +111,8 @@ function misfitError(
   return new PithError("E_OPTION", `${place}.`, { hint: misfit.hint ?? hint });
 }
 
-/** Separates words that are not values of an optional-value flag: `--structured model.onnx` → `--structured=true model.onnx`. */
-export function settleFlags(command: Command, words: readonly string[]): string[] {
+/** Separates words that are not the value of a flag with an optional value: `--structured model.onnx` → `--structured=true model.onnx`. */
+export function separateFlagValues(command: Command, words: readonly string[]): string[] {
   const settled: string[] = [];
   const end = words.indexOf("--");
   for (let index = 0; index < words.length; index++) {
@@ -125,8 +125,8 @@ export function settleFlags(command: Command, words: readonly string[]): string[
   return settled;
 }
 
-/** Returns why an excess word is not the value of the optional-value flag before it. */
-export function strayWord(command: Command, words: readonly string[]): unknown {
+/** Returns the reason why an excess word is not the value of the flag before it, whose value is optional. */
+export function explainExcessWord(command: Command, words: readonly string[]): unknown {
   for (const [index, word] of words.entries()) {
     const [flag, next] = [optionalValueFlag(command, word), words[index + 1]];
     const rejection = flag && next !== undefined && !next.startsWith("-") ? rejectionOf(flag, next) : undefined;
@@ -181,14 +181,14 @@ function flagOf(key: string, alternatives: readonly SchemaNode[], command: Comma
   ];
   const note = notes.filter((text) => text !== "").join("; ");
   const meaning = stem.startsWith("--no-") ? (facts.negated ?? facts.description) : facts.description;
-  // The note joins the parentheses of a default, else those at the end of the description.
+  // The note is added to the parentheses of the default, else to those at the end of the description, else in new ones.
   const opening = meaning.includes("(default") ? /\((?=default)/ : /\((?=[^()]*\)$)/;
   const withNote = opening.test(meaning) ? meaning.replace(opening, `(${note}; `) : `${meaning} (${note})`.trim();
   const description = note === "" ? meaning : withNote;
   if (isToggle) return new Flag(flags, description, key, facts);
 
   const value = facts.value ?? valueName(form);
-  // The value is optional: --structured, or --structured 0.3.
+  // The value of a flag that is also a toggle is optional: --structured, or --structured 0.3.
   const usage = `${flags} ${form.toggle ? `[${value}]` : `<${value}>`}`;
   const choices = [...form.choices, ...(form.list?.choices ?? [])].map(String);
   const listed = (facts.meanings?.rows ?? []).flatMap(([word]) => (/^[\w-]+$/.test(word) ? [word] : []));
@@ -210,7 +210,7 @@ function flagOf(key: string, alternatives: readonly SchemaNode[], command: Comma
   return flag;
 }
 
-/** Checks one option. Constraints between options are checked when all are known. @throws PithError E_OPTION */
+/** Checks a single option. Constraints between options are checked later, when all options are known. @throws PithError E_OPTION */
 function requireFit(
   key: string,
   alternatives: readonly SchemaNode[],
@@ -229,7 +229,7 @@ function requireFit(
 
 const isGenericSchema = (node: SchemaNode): node is SchemaNode & v.GenericSchema => "~run" in node;
 
-/** Parses `layer4*:bits=8,per-channel=false` and merges it with earlier overrides. */
+/** Parses `layer4*:bits=8,per-channel=false`, and merges it with earlier overrides. */
 function readOverride(text: string, before: unknown): Record<string, object> {
   const [, pattern = "", settings = ""] = /^(.+):([^:=]+=.*)$/.exec(text) ?? [];
   if (pattern === "")
@@ -251,7 +251,7 @@ function layersOf(schema: SchemaNode): readonly SchemaNode[] {
   return [schema, ...(schema.wrapped === undefined ? [] : layersOf(schema.wrapped))];
 }
 
-/** Merges description and metadata; the outermost schema wins. */
+/** Merges description and metadata of a schema and the schemas that it wraps. The outermost schema has precedence. */
 function factsOf(schema: SchemaNode): FlagMetadata & { readonly description: string } {
   const items = layersOf(schema).flatMap(pipeOf).toReversed();
   return Object.assign(

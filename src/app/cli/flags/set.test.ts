@@ -4,17 +4,17 @@ import { float32 } from "../../../core/tensor/dense.ts";
 import { firstBatch } from "../../../data/batches/select.ts";
 import { memory } from "../../../data/index.ts";
 import { contents, withContents } from "../../../judge/task/contents.ts";
-import { settings } from "./set.ts";
+import { parseSettings } from "./set.ts";
 
 test("settings accepts several values as separate words or with semicolons, and rejects other text", () => {
-  expect(settings(["rate=16000", "mask=1", "0", "1", "use_cache=true"])).toEqual({
+  expect(parseSettings(["rate=16000", "mask=1", "0", "1", "use_cache=true"])).toEqual({
     rate: 16000,
     mask: [1, 0, 1],
     use_cache: 1,
   });
-  expect(settings(["mask=1;0;1"])).toEqual({ mask: [1, 0, 1] });
-  expect(() => settings(["mask"])).toThrow('--set: expected input=number, got "mask".');
-  expect(() => settings(["mask=1", "0", "x"])).toThrow('--set: expected input=number, got "mask=1,0,x".');
+  expect(parseSettings(["mask=1;0;1"])).toEqual({ mask: [1, 0, 1] });
+  expect(() => parseSettings(["mask"])).toThrow('--set: expected input=number, got "mask".');
+  expect(() => parseSettings(["mask=1", "0", "x"])).toThrow('--set: expected input=number, got "mask=1,0,x".');
 });
 
 const model = parseModel(`opset 21
@@ -23,7 +23,7 @@ graph (x: float32[batch, 2], sr: int64[], mask: bool[3], gain: float32[2]) -> (y
 }`);
 
 test("withContents gives each sample the set values, and repeats a single value over all elements", async () => {
-  const fixed = contents(model, settings(["sr=16000", "mask=true", "false", "1", "gain=0.5"]));
+  const fixed = contents(model, parseSettings(["sr=16000", "mask=true", "false", "1", "gain=0.5"]));
   const dataset = withContents(memory("two", { x: float32([2, 2], [1, 2, 3, 4]) }), fixed);
   expect(await firstBatch(dataset, 2)).toEqual({
     x: float32([2, 2], [1, 2, 3, 4]),
@@ -44,7 +44,7 @@ test.each([
   ["gain=1;2;3", "E_SHAPE_MISMATCH", "float32[2], got 3 numbers"],
   ["x=1;2", "E_SHAPE_MISMATCH", "no fixed size"],
 ])("rejects %s", (word, code, message) => {
-  expect(() => contents(model, settings([word]))).toThrow(
+  expect(() => contents(model, parseSettings([word]))).toThrow(
     expect.objectContaining({ code, message: expect.stringContaining(message) }),
   );
 });

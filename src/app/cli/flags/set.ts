@@ -2,10 +2,10 @@ import { PithError } from "../../../core/errors.ts";
 import type { Settings } from "../../../judge/task/contents.ts";
 
 /**
- * Joins the words of --set, which is split at commas: a word without a name continues the values of the previous one.
+ * Parses the words of --set, which was split at commas. A word without a name adds values to the previous input.
  * @throws PithError E_OPTION for a word that assigns no numbers.
  */
-export function settings(words: readonly string[]): Settings {
+export function parseSettings(words: readonly string[]): Settings {
   const joined: string[] = [];
   for (const word of words) {
     const before = joined.at(-1);
@@ -26,8 +26,8 @@ function parseSetting(word: string): [name: string, values: number | number[]] {
   return [name, numbers.length === 1 ? only : numbers];
 }
 
-/** `batch=8` → name and size. @throws PithError E_OPTION, which names the flag. */
-export function namedSizes(words: readonly string[], flag = "--dim"): ReadonlyMap<string, number> {
+/** Parses words such as `batch=8`. @throws PithError E_OPTION, which names the flag. */
+export function parseNamedSizes(words: readonly string[], flag = "--dim"): ReadonlyMap<string, number> {
   return new Map(
     words.map((word) => {
       const [, name, digits] = /^(.+)=(\d+)$/.exec(word) ?? [];

@@ -6,7 +6,7 @@ import type { WorkerOptions } from "../jobs/job-pool.ts";
 
 const group = "Parallel work (docs/scaling.md):";
 
-/** @param units plural noun for the work of one process, for the help. */
+/** @param units plural noun for the work of one process, for the help texts. */
 export const workerFlags = (units: string) => ({
   jobs: option(countOption, `${units} in parallel, each in its own process (default: 1)`, { value: "n", group }),
   queue: option(v.string(), "run the work on other machines (`pith worker`)", { value: "redis://host", group }),

@@ -4,7 +4,7 @@ import type { OptionValues } from "../../../core/pass/pass.ts";
 import { steps } from "../../../judge/recipe/steps.ts";
 import { keepingAdvice, lessLossyAdvice } from "../../../judge/run/step-advice.ts";
 import { passCommand } from "../commands/pass.ts";
-import { asFlags, flagName, ownAdvice } from "../flags/invalid-options.ts";
+import { asFlags, flagName, rewordForCommand } from "../flags/invalid-options.ts";
 import { keysOf } from "../flags/options.ts";
 import { lostAdvice } from "./advice.ts";
 
@@ -84,7 +84,7 @@ test("lostAdvice names changed layers, recovery for a spread loss, and another m
 test("ownAdvice drops parts of a hint that name options of other commands", () => {
   const error = (...hint: string[]) => new PithError("E_DATA", "None.", { hint });
   const flags = new Set(["--output", "--force"]);
-  const hintOf = (...hint: string[]) => ownAdvice(error(...hint), flags).hint;
+  const hintOf = (...hint: string[]) => rewordForCommand(error(...hint), flags).hint;
   expect(hintOf("Name an output: `output`.", "Or compare it with its original (`against`).")).toBe(
     "Name an output: --output.",
   );
@@ -92,5 +92,5 @@ test("ownAdvice drops parts of a hint that name options of other commands", () =
   expect(hintOf("--force writes it; judge it then (pith eval --against).")).toBe(
     "--force writes it; judge it then (pith eval --against).",
   );
-  expect(ownAdvice(error("Export it again."), flags).hint).toBe("Export it again.");
+  expect(rewordForCommand(error("Export it again."), flags).hint).toBe("Export it again.");
 });

@@ -1,4 +1,4 @@
-/** Advice for results that are worse than the original. It names only flags of the command that ran. */
+/** Advice for results that are worse than the original. It mentions only flags of the command that ran. */
 import { capitalize, PithError } from "../../../core/errors.ts";
 import type { AnyPass, OptionValues } from "../../../core/pass/pass.ts";
 import type { Rejection } from "../../../judge/run/judged-step.ts";
@@ -13,7 +13,7 @@ interface Advised extends Pick<PassInput, "model" | "out" | "options"> {
   readonly data: { readonly path: string } | undefined;
 }
 
-/** @returns the error of a result that is not written. */
+/** Returns the error for a result that is not written. */
 export function rejectionError(
   pass: AnyPass,
   input: Advised,
@@ -31,7 +31,7 @@ export function rejectionError(
 }
 
 interface RejectedResult extends Partial<Rejection> {
-  /** Classes were compared although nothing shows that the output is class scores. */
+  /** Whether classes were compared although nothing shows that the output has class scores. */
   readonly assumesScores?: boolean | undefined;
 }
 

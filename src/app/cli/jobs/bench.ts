@@ -1,4 +1,4 @@
-/** Job of `pith bench`: times models relative to the first, interleaved, on the same random inputs. */
+/** Job of `pith bench`: times all models, interleaved, on the same random inputs, relative to the first model. */
 
 import { createEngine } from "../../../core/engine/index.ts";
 import type { RuntimeName } from "../../../core/engine/runtime.ts";
@@ -17,7 +17,7 @@ import {
   timedLength,
   timedShapes,
 } from "../../../runtime/run/timed-inputs.ts";
-import { namedSizes } from "../flags/set.ts";
+import { parseNamedSizes } from "../flags/set.ts";
 import { openModel, warnOfOrder } from "./open-model.ts";
 import { contentsOfEach } from "./set.ts";
 import { openTarget } from "./target.ts";
@@ -25,15 +25,15 @@ import { openTarget } from "./target.ts";
 export interface BenchInput {
   readonly models: readonly string[];
   readonly target: TargetName;
-  /** `batch=8`: sizes of named dimensions. */
+  /** Sizes of named dimensions, such as `batch=8`. */
   readonly dims: readonly string[];
   readonly set: Settings;
   readonly rounds: number;
-  /** See `LatencyOptions`; a browser runs all rounds. */
+  /** Maximum seconds, see `LatencyOptions`. A browser runs all rounds regardless. */
   readonly seconds?: number;
   readonly threads: number | undefined;
   readonly seed: number;
-  /** The first model is known to be the original, so the order is not questioned. */
+  /** Whether the first model is known to be the original, so that no warning about the order is logged. */
   readonly inOrder?: boolean;
 }
 
@@ -76,25 +76,25 @@ export default async function benchJob(input: BenchInput, context: JobContext): 
   }
 }
 
-/** Returns the timed sizes; a tokenizer next to any model limits the number of tokens. */
+/** Returns the sizes of inputs for timing. A tokenizer next to any model limits the number of tokens. */
 export async function timedSizes({
   models,
   dims,
   seed,
 }: Pick<BenchInput, "models" | "dims" | "seed">): Promise<TimedOptions> {
-  return { sizes: namedSizes(dims), length: Math.min(...(await Promise.all(models.map(tokensTimed)))), seed };
+  return { sizes: parseNamedSizes(dims), length: Math.min(...(await Promise.all(models.map(timedTokenCount)))), seed };
 }
 
-export async function tokensTimed(path: string): Promise<number> {
+export async function timedTokenCount(path: string): Promise<number> {
   return Math.min(timedLength, (await tokenizerBeside(path).catch(() => undefined))?.longest ?? timedLength);
 }
 
-/** Returns the samples per run: the first dimension of the inputs if it is open and the same in all, else one. */
+/** Returns the number of samples per run: the first dimension of the inputs if it is symbolic and the same for all, else 1. */
 export function samplesPerRun(model: Model, dims: readonly string[]): number {
   const firstDims = model.graph.feeds.map(({ type }) => type?.dims?.[0]);
   const [batch, ...differentDims] = new Set(
     firstDims.map((dim) => (dim === undefined || !isSymbolic(dim) ? undefined : dim.text)),
   );
   if (batch === undefined || differentDims.length > 0) return 1;
-  return namedSizes(dims).get(batch) ?? 1;
+  return parseNamedSizes(dims).get(batch) ?? 1;
 }

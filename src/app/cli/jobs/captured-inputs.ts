@@ -1,4 +1,4 @@
-/** Job of `pith compress` on a folder of several models: saves the inputs of each while they continue texts jointly. */
+/** Job of `pith compress` on a folder with several models: runs them jointly to continue texts, and saves the inputs that each model gets. */
 import { joinPath, makeFolder, writeFileAtomically } from "#platform";
 import { createEngine } from "../../../core/engine/index.ts";
 import { PithError } from "../../../core/errors.ts";
@@ -23,7 +23,7 @@ export interface CapturedFile {
   readonly set: Settings;
 }
 
-/** @returns files by model; a model that does not run is left out. */
+/** @returns files by model, without models that do not run. */
 export default async function capturedInputsJob(
   { folder, modules, texts, out }: CaptureRequest,
   { signal, stage }: JobContext,

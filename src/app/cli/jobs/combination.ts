@@ -1,4 +1,4 @@
-/** Job: tries one candidate of a search of `pith compress` and stores its result where the search looks for it. */
+/** Job that evaluates one candidate of a search of `pith compress`, and stores its result where the search finds it. */
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { tryIn } from "../../../search/search.ts";
 import type { CombinationInput } from "../queue/inputs.ts";

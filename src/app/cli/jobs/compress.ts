@@ -23,17 +23,17 @@ import { searchAhead } from "../../../search/search.ts";
 import type { SearchOptions } from "../../../search/search-task.ts";
 import { reportPage } from "../../report/html.ts";
 import { reportMarkdown } from "../../report/markdown.ts";
-import { filesOf, isThere } from "../files/files.ts";
+import { filesOfModel, isThere } from "../files/files.ts";
 import { type RecipeFile, readRecipe } from "../files/recipe-file.ts";
 import { frontNames, readInterim, removeResults, runFolder, writeResults } from "../files/result-folder.ts";
 import { maxKeptBytes } from "../files/steps-folder.ts";
-import { onCommandLine } from "../flags/invalid-options.ts";
+import { rewordOptionNames } from "../flags/invalid-options.ts";
 import type { CombinationInput, SearchInput, Work } from "../queue/inputs.ts";
-import { storeOf, type WorkerOptions, withJobPool } from "./job-pool.ts";
+import { openStoreOptions, type WorkerOptions, withJobPool } from "./job-pool.ts";
 import { warnOfDefaults } from "./open-model.ts";
 import { type OpenedSearch, withSearch } from "./open-search.ts";
 
-/** Folder of the reports if nothing is kept and an earlier result exists. */
+/** Subfolder for the reports if nothing is kept and the folder contains an earlier result. */
 const refusedFolder = "refused";
 
 export interface CompressInput extends SearchInput, WorkerOptions {
@@ -50,7 +50,7 @@ export interface CompressOutput {
 }
 
 export default async function compressJob(input: CompressInput, context: JobContext): Promise<CompressOutput> {
-  const recipeCandidate = input.recipe === undefined ? undefined : await givenRecipe(input.recipe, input.out);
+  const recipeCandidate = input.recipe === undefined ? undefined : await readCandidate(input.recipe, input.out);
   return withSearch(input, context, recipeCandidate && [recipeCandidate.recipe], (opened) =>
     runAndWrite(input, recipeCandidate, opened, context),
   );
@@ -74,14 +74,14 @@ async function runAndWrite(
     onMeasured: (measured) => context.log({ id: "measured", text: stepText(measured, task.metric) }),
     resumeBytes: input.queue === undefined ? maxKeptBytes(model) : undefined,
   };
-  let facts: ReturnType<typeof fileFacts> | undefined;
+  let originalFileFacts: ReturnType<typeof fileFacts> | undefined;
   const factsOf = ({ original }: Run): ReturnType<typeof fileFacts> => {
-    facts ??= fileFacts(model, input.model, original);
-    return facts;
+    originalFileFacts ??= fileFacts(model, input.model, original);
+    return originalFileFacts;
   };
   const recordOf = async ({ run, others }: Compressed): Promise<Run> => ({
     ...withFileNames(inFlagWords(run), others),
-    warnings: [...task.warnings, ...run.warnings].map((text) => capitalize(onCommandLine(text))),
+    warnings: [...task.warnings, ...run.warnings].map((text) => capitalize(rewordOptionNames(text))),
     original: { ...run.original, ...(await factsOf(run)) },
   });
   const onBest = async (best: Compressed): Promise<void> => {
@@ -102,7 +102,7 @@ async function runAndWrite(
   return { run, written };
 }
 
-/** Reports the sizes of the copies that are written. */
+/** Returns a run whose chosen variant has the sizes of the compressed copies. */
 function withSizes(run: Run, sizes: Partial<CompressedSize>): Run {
   const variants = run.variants.map((variant, place) =>
     place === run.chosen && variant.result !== undefined
@@ -127,7 +127,7 @@ function runSearch(
     input: { ...toStored(shared), combination: name },
   });
   return withJobPool([{ input: shared, model }], { jobs, queue }, workOf, context, async (ahead, toLocal) =>
-    searchAhead(model, task, { ...options, ahead, ...(await storeOf(toLocal(shared))) }, running),
+    searchAhead(model, task, { ...options, ahead, ...(await openStoreOptions(toLocal(shared))) }, running),
   );
 }
 
@@ -135,13 +135,13 @@ function inFlagWords(run: Run): Run {
   const { refused } = run;
   return {
     ...run,
-    ...(refused === undefined ? {} : { refused: { ...refused, message: onCommandLine(refused.message) } }),
+    ...(refused === undefined ? {} : { refused: { ...refused, message: rewordOptionNames(refused.message) } }),
     variants: run.variants.map((variant) => ({
       ...variant,
-      refused: variant.refused && onCommandLine(variant.refused),
+      refused: variant.refused && rewordOptionNames(variant.refused),
       steps: variant.steps.map((step) => ({
         ...step,
-        misses: step.misses.map(({ at, reason }) => ({ at, reason: onCommandLine(reason) })),
+        misses: step.misses.map(({ at, reason }) => ({ at, reason: rewordOptionNames(reason) })),
       })),
     })),
   };
@@ -155,7 +155,7 @@ function withFileNames(run: Run, others: Compressed["others"]): Run {
   return { ...run, variants: run.variants.map((variant, place) => ({ ...variant, ...fileOf(place) })) };
 }
 
-async function givenRecipe(file: RecipeFile, out: string): Promise<Candidate> {
+async function readCandidate(file: RecipeFile, out: string): Promise<Candidate> {
   const { recipe } = await readRecipe(file, [out]);
   return { name: recipeName(recipe), recipe };
 }
@@ -164,7 +164,7 @@ function stepText({ name, bytes: weight, estimate }: Measured, metric: Metric): 
   return `${name}: ${bytes(weight)}, ${metric.name} ${figure(metric.unit, estimate.value)} on ${counted(estimate.count, "sample")}`;
 }
 
-/** Writes only the reports if no variant was accepted. */
+/** Writes the result with its reports and recipes. If no variant was accepted, writes only the reports. */
 async function write(
   { out, model }: CompressInput,
   run: Run,
@@ -180,7 +180,7 @@ async function write(
   const recipe = candidates[run.chosen ?? -1]?.recipe;
   throwIfAborted(context.signal, "Stopped before anything was written.");
   if (result === undefined || recipe === undefined) {
-    // An earlier result keeps its reports; an interim result of a stopped search does not count.
+    // The reports of an earlier result remain, unless it is an interim result of a stopped search.
     const isEarlier = (await readInterim(out)) === undefined && (await isThere(joinPath(out, "model.onnx")));
     const folder = isEarlier ? joinPath(out, refusedFolder) : out;
     return writeResults(folder, run, reports, context, runFolder);
@@ -204,7 +204,7 @@ async function write(
         ...(variantRecipe === undefined ? [] : [[recipeFile, bytesOfText(recipeText(variantRecipe))] as const]),
       ];
     }),
-    // Running the result requires the tokenizer.
+    // The tokenizer is copied, because running the result requires it.
     ...(await Promise.all(
       missing
         .filter((file) => !links.includes(file))
@@ -212,17 +212,17 @@ async function write(
     )),
   ];
   const written = await writeResults(out, run, contents, context, runFolder);
-  // Removes a rejection that an earlier run reported.
+  // Removes the reports of an earlier run without a result.
   await removeResults(joinPath(out, refusedFolder), runFolder);
   return written;
 }
 
 async function fileFacts(
-  model: Parameters<typeof filesOf>[0],
+  model: Parameters<typeof filesOfModel>[0],
   path: string,
   original: Measured,
 ): Promise<Partial<Pick<Measured, "bytes" | "gzip" | "brotli" | "sampled" | "sha256">>> {
-  const files = filesOf(model, path);
+  const files = filesOfModel(model, path);
   if (files.length !== 1) return {};
   const sha256 = await digestOf(bytesOfFile(path));
   if (sha256 === original.sha256 || original.metadata !== undefined) return { sha256 };

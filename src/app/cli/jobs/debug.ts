@@ -17,12 +17,12 @@ import { type LayerErrors, layerErrors } from "../../../runtime/noise/layer-erro
 import { weightErrors } from "../../../runtime/noise/weight-errors.ts";
 import type { DebuggedLayer } from "../../report/debug.ts";
 import { debugPage } from "../../report/debug.ts";
-import { notMade, otherInputs } from "./inputs.ts";
+import { explainByInputs, notMade } from "./inputs.ts";
 import { isChanged, openModel, warnOfOrder } from "./open-model.ts";
 import type { PassInput } from "./pass.ts";
 import { openRequest } from "./task.ts";
 
-/** Outputs with a higher signal to noise, in decibels, show that the models are related. */
+/** Minimum signal-to-noise ratio of outputs, in decibels, that shows that two models are related. */
 const minSimilarity = 10;
 
 const defaultSamples = 32;
@@ -35,7 +35,7 @@ export interface DebugInput extends Pick<PassInput, "model" | "data" | "output" 
 export interface DebugOutput extends Pick<LayerErrors, "misses" | "blamed"> {
   readonly layers: readonly DebuggedLayer[];
   readonly lost: string | undefined;
-  /** "cifar10 (test), 32 samples", "random inputs" */
+  /** Inputs of the comparison: "cifar10 (test), 32 samples" or "random inputs". */
   readonly on: string;
   readonly preprocessing: string | undefined;
 }
@@ -54,7 +54,7 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
   );
   const { data, output, seed } = input;
   const explain = (error: unknown): never => {
-    throw otherInputs(model, original, error) ?? error;
+    throw explainByInputs(model, original, error) ?? error;
   };
   if (data !== undefined) storeStates(original, data.states);
   const task =
@@ -101,7 +101,7 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
   return result;
 }
 
-/** Layers are related if a weight is similar to its counterpart, or if sizes differ (pruning) but most layers have a counterpart. */
+/** Returns whether two models are related. A weight is similar to its counterpart, or sizes differ (pruning) but most layers have a counterpart. */
 function areRelated(
   original: Model,
   model: Model,

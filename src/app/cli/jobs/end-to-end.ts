@@ -1,11 +1,11 @@
-/** Job of `pith quantize` on a folder: compares a variant of all its models end to end, on the user's texts or samples. */
+/** Job of `pith quantize` on a folder: compares a variant of all models end to end, on the user's texts or samples. */
 
 import { createEngine } from "../../../core/engine/index.ts";
 import { open } from "../../../core/onnx/index.ts";
 import { completeContext } from "../../../core/pass/pass.ts";
 import { textsIn } from "../../../data/sources/texts.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import { type EndToEnd, type ModulePaths, textsTogether } from "../../folder/end-to-end.ts";
+import { compareTogether, type EndToEnd, type ModulePaths } from "../../folder/end-to-end.ts";
 import { generatorOf } from "../../folder/generate.ts";
 import type { DataRequest } from "../flags/data.ts";
 import { openRequest } from "./task.ts";
@@ -14,12 +14,12 @@ export interface EndToEndInput {
   readonly folder: string;
   readonly modules: readonly ModulePaths[];
   readonly data: DataRequest;
-  /** Models that predict directly have not been compared on it yet. */
+  /** Whether the data are texts. Models that predict directly have then not been compared on them yet. */
   readonly isText: boolean;
   readonly seed: number;
 }
 
-const samples = 64;
+const maxSamples = 64;
 
 export default async function endToEndJob(input: EndToEndInput, context: JobContext): Promise<EndToEnd> {
   const { folder, modules, data, seed } = input;
@@ -28,9 +28,11 @@ export default async function endToEndJob(input: EndToEndInput, context: JobCont
   const original = only === undefined ? undefined : await open(only.original);
   const answers = original !== undefined && generatorOf(new Map([["model", original]])) === undefined;
   const { texts } = answers ? { texts: [] } : await textsIn(data.path);
-  const task = answers ? await openRequest(engine, original, { ...data, samples }, {}, { seed }, context) : undefined;
+  const task = answers
+    ? await openRequest(engine, original, { ...data, samples: maxSamples }, {}, { seed }, context)
+    : undefined;
   context.stage("compare");
   const passContext = completeContext({ engine, seed, signal: context.signal });
   const metric = input.isText ? task?.metric : undefined;
-  return textsTogether(folder, modules, texts, passContext, { samples: task?.test, metric });
+  return compareTogether(folder, modules, texts, passContext, { samples: task?.test, metric });
 }

@@ -28,9 +28,9 @@ import { estimate, measure } from "../../../runtime/metrics/evaluate.ts";
 import { answers, answersOf, commonestShare, isAllNaN } from "../../../runtime/metrics/predictions.ts";
 import type { RunTarget, TargetName } from "../../../runtime/run/run-target.ts";
 import type { DataRequest } from "../flags/data.ts";
-import { onCommandLine } from "../flags/invalid-options.ts";
+import { rewordOptionNames } from "../flags/invalid-options.ts";
 import { requireMeasured } from "../flags/metrics.ts";
-import { otherInputs } from "./inputs.ts";
+import { explainByInputs } from "./inputs.ts";
 import { openModel, warnOfOrder } from "./open-model.ts";
 import type { PassInput } from "./pass.ts";
 import { scoreOf } from "./score.ts";
@@ -58,26 +58,29 @@ export interface Figure {
 export interface EvalOutput {
   readonly score: { readonly value: number; readonly original: number | undefined } | undefined;
   readonly measured: Measurement | undefined;
-  /** Each target compared with the native original, on the data or else on random inputs. */
+  /** Results of the targets, each compared with the native original, on the data or else on random inputs. */
   readonly targets: readonly OnTarget[];
 }
 
 export interface Measurement {
   readonly dataset: string;
   readonly samples: number;
-  /** Number of all samples, if `--samples` drew some. */
+  /** Number of test samples in the data; undefined if all were used. */
   readonly available: number | undefined;
   readonly preprocessing: string | undefined;
   readonly figures: readonly Figure[];
   readonly truth: "labels" | "original";
-  /** Batch size of the measurement, if outputs depend on the batch. */
+  /** Note about the batch size, if outputs depend on the batch. */
   readonly note: string | undefined;
   readonly comparison: Comparison | undefined;
   readonly verdict: Verdict | undefined;
-  /** Similarity of the other outputs, or why it is unknown; undefined if there are none and all have the same form. */
+  /**
+   * Similarity of the outputs that the metric does not evaluate, or the reason why it is unknown. Undefined without such outputs, if all have the
+   * same form.
+   */
   readonly others: Likeness | string | undefined;
   readonly alone: Invariance | undefined;
-  /** The model or its original is no better than always predicting the most frequent class. */
+  /** Whether the model or its original is no better than always predicting the most frequent class. */
   readonly atChance: boolean;
   readonly unmeasured: string | undefined;
 }
@@ -90,7 +93,7 @@ export default async function evalJob(input: EvalInput, context: JobContext): Pr
 
 async function evaluate(input: EvalInput, targets: readonly RunTarget[], context: JobContext): Promise<EvalOutput> {
   const { model, against, score, data } = input;
-  const measurements = data === undefined ? undefined : await measurement(input, data, context);
+  const measurements = data === undefined ? undefined : await measureOnData(input, data, context);
   const onTarget =
     against === undefined
       ? []
@@ -115,7 +118,7 @@ async function evaluate(input: EvalInput, targets: readonly RunTarget[], context
   };
 }
 
-async function measurement(
+async function measureOnData(
   input: EvalInput,
   data: DataRequest,
   context: JobContext,
@@ -136,9 +139,9 @@ async function measurement(
   const reference = original ?? candidate;
   if (original !== undefined) storeStates(candidate, data.states);
   const explain = (error: unknown): never => {
-    throw original === undefined ? error : (otherInputs(candidate, original, error) ?? error);
+    throw original === undefined ? error : (explainByInputs(candidate, original, error) ?? error);
   };
-  // The original's images show the preprocessing; a damaged candidate might mislead.
+  // The preprocessing is guessed with the original, because a damaged candidate could mislead.
   const task = await openRequest(
     engine,
     reference,
@@ -171,7 +174,7 @@ async function measurement(
   const metrics = [mainMetric, ...otherMetrics.filter(({ name }) => name !== mainMetric.name)];
   const predictionMetric = answers(output);
   const prepared = task.ready(dataset);
-  // Unused labels need not fit: they may belong to another data set.
+  // Labels that the metric does not use are removed, because they need not fit: they can belong to other data.
   const ready =
     mainMetric.truth === "original" && labelled ? mapBatches(prepared, ({ label: _, ...batch }) => batch) : prepared;
   context.stage("evaluate");
@@ -183,7 +186,7 @@ async function measurement(
   });
   if (note !== undefined) context.log({ id: "batch", text: note, ...(isWarning ? { level: "warning" } : {}) });
   const judging = announced(
-    { ...context, log: (event) => context.log({ ...event, text: onCommandLine(event.text) }) },
+    { ...context, log: (event) => context.log({ ...event, text: rewordOptionNames(event.text) }) },
     dataset.count,
     1,
   );
@@ -206,25 +209,25 @@ async function measurement(
   const isNaNBefore =
     comparison !== undefined && answersWithNaN(mainMetric, comparison.original, predictions[0] ?? noAnswers);
   const values = figures.map(({ estimate: { value } }) => value);
-  // Accuracy is 0 for NaN outputs.
+  // For NaN outputs, accuracy is 0, so predictions are checked as well.
   const isNaNAfter =
     !values.some((value) => value !== 0 && !Number.isNaN(value)) &&
     (values.some(Number.isNaN) || isAllNaN(predictions.at(-1) ?? noAnswers));
   const unmeasured = isNaNBefore ? against : isNaNAfter ? input.model : undefined;
-  // The candidate may have lost everything, but the original must be above chance.
-  const reached =
+  // Only the original must be above chance, because the candidate can have lost everything.
+  const originalScore =
     labelled && mainMetric.interval === "proportion"
       ? estimate(mainMetric, rows[0]?.[0] ?? new Float64Array()).value
       : undefined;
   const chance = commonestShare((predictions[0] ?? noAnswers).labels);
-  const atChance = reached !== undefined && chance !== undefined && reached <= chance;
+  const atChance = originalScore !== undefined && chance !== undefined && originalScore <= chance;
   if (atChance && !task.atChance && unmeasured === undefined) {
-    context.log({ id: "chance", text: chanceQuestion(task.preset, reached, chance), level: "warning" });
+    context.log({ id: "chance", text: chanceQuestion(task.preset, originalScore, chance), level: "warning" });
   }
   const lookOptions = { samples: samplesLookedInto, seed: input.seed, signal: context.signal };
   const otherOutputs =
     original &&
-    (await compareOnSamples(engine, withOutput(original, output), candidate, ready, {
+    (await compareOnSamples(engine, keepOnlyOutput(original, output), candidate, ready, {
       ...lookOptions,
       output,
       values: "all but the answer",
@@ -252,20 +255,20 @@ async function measurement(
   return { measured, samples: ready };
 }
 
-function withOutput(model: Model, name: string | undefined): Model {
+function keepOnlyOutput(model: Model, name: string | undefined): Model {
   if (name === undefined) return model;
   const copy = model.clone();
   copy.graph.setOutputs(copy.graph.outputs.filter((output) => output.name === name));
   return copy;
 }
 
-function holdsImages(batch: Batch): boolean {
+function hasImages(batch: Batch): boolean {
   const images = findImages(batch);
   return imageFiles(batch) !== undefined || (images !== undefined && (batch[images.name]?.dims.length ?? 0) > 2);
 }
 
 function labelsHint(batch: Batch): string {
-  return holdsImages(batch)
+  return hasImages(batch)
     ? "Images get their labels from one folder per class, or from labels.csv next to them."
     : `A column with labels is called ${labelNames.slice(0, -1).join(", ")} or ${labelNames.at(-1)}.`;
 }
@@ -275,7 +278,7 @@ async function columnsText(dataset: Dataset): Promise<string> {
     const listNames = (names: readonly string[]): string => truncateList(names.map((name) => `"${name}"`));
     const names = Object.keys(batch);
     const texts = textColumns(batch, dataset.name);
-    const images = holdsImages(batch) ? ", with images" : "";
+    const images = hasImages(batch) ? ", with images" : "";
     const remark = texts === undefined ? images : `, and ${listNames(texts)} was taken as the text`;
     return `: its ${names.length === 1 ? "only column is" : "columns are"} ${listNames(names)}${remark}`;
   }

@@ -1,4 +1,4 @@
-/** Job before any work on a folder: checks that its models, samples and runtimes are usable, so that failures come early. */
+/** Job that runs before any work on a folder. It checks that models, samples and runtimes are usable, so that failures come early. */
 import { joinPath } from "#platform";
 import { infer } from "../../../core/analysis/infer.ts";
 import { allLayers } from "../../../core/analysis/layers.ts";
@@ -36,8 +36,8 @@ export default async function folderCheckJob(input: FolderCheckInput, context: J
   await readSettings(joinPath(folder, "config.json"));
   for (const [base, model] of models) {
     const layers = allLayers(model, infer(model));
-    const done = layers.filter(isQuantized);
-    if (done.length > 0 && 2 * done.length >= layers.length)
+    const quantizedLayers = layers.filter(isQuantized);
+    if (quantizedLayers.length > 0 && 2 * quantizedLayers.length >= layers.length)
       warn("quantized", `the weights of ${base}.onnx are quantized already: begin with the float32 export`);
   }
   if (data !== undefined) {

@@ -1,10 +1,10 @@
-/** Detects that two models with the same samples have different inputs. */
+/** Detects that two models have different inputs although they get the same samples. */
 import { type ErrorCode, PithError } from "../../../core/errors.ts";
 import type { Value } from "../../../core/graph/graph.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { dimsText, isSymbolic } from "../../../core/tensor/dims.ts";
 
-const misfits: ReadonlySet<ErrorCode> = new Set([
+const inputErrorCodes: ReadonlySet<ErrorCode> = new Set([
   "E_DATA",
   "E_ENGINE",
   "E_SHAPE_MISMATCH",
@@ -14,9 +14,12 @@ const misfits: ReadonlySet<ErrorCode> = new Set([
 
 export const notMade = "Is the original the model that this one was made from?";
 
-/** Explains a failed run by different inputs. Models with different inputs can still run on the same samples. */
-export function otherInputs(candidate: Model, original: Model, error: unknown): PithError | undefined {
-  if (!(error instanceof PithError) || !misfits.has(error.code)) return undefined;
+/**
+ * Returns an error that explains a failed run by different inputs; undefined if the inputs are the same. Models with different inputs can still run
+ * on the same samples, so this is called only after a failure.
+ */
+export function explainByInputs(candidate: Model, original: Model, error: unknown): PithError | undefined {
+  if (!(error instanceof PithError) || !inputErrorCodes.has(error.code)) return undefined;
   const [feeds, originalFeeds] = [candidate.graph.feeds, original.graph.feeds];
   const isSame = feeds.every((feed) =>
     originalFeeds.some((other) => other.name === feed.name && hasSameType(feed, other)),
@@ -33,7 +36,7 @@ function hasSameType({ type: a }: Value, { type: b }: Value): boolean {
   if (a?.type !== b?.type) return false;
   if (a?.dims === undefined || b?.dims === undefined) return true;
   if (a.dims.length !== b.dims.length) return false;
-  // The first dimension may count samples; a fixed batch size is handled by several runs.
+  // The first dimension can count samples. A fixed batch size is handled by several runs.
   return a.dims.slice(1).every((dim, axis) => {
     const other = b.dims?.[axis + 1] ?? dim;
     return isSymbolic(dim) || isSymbolic(other) || dim === other;

@@ -11,11 +11,11 @@ import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import { readStoredValue, zeroShare } from "../../../rewrite/edit/stored.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { inspect } from "../../report/inspect/inspect.ts";
-import { fileBytes, filesOf } from "../files/files.ts";
-import { energies, type InspectOutput, type WeightNumbers } from "../print/inspection.ts";
+import { fileBytes, filesOfModel } from "../files/files.ts";
+import { type InspectOutput, shownEnergies, type WeightNumbers } from "../print/inspection.ts";
 import { openModel } from "./open-model.ts";
 
-/** Larger square matrices take more than about ten seconds to decompose. */
+/** Maximum size of a square matrix to decompose. A larger one takes more than about ten seconds. */
 const maxDecomposed = 2048;
 
 export default async function inspectJob(
@@ -24,7 +24,7 @@ export default async function inspectJob(
 ): Promise<InspectOutput> {
   const { model: path } = input;
   const model = await openModel(path, context);
-  const description = { file: path, bytes: await fileBytes(filesOf(model, path)), ...(await inspect(model)) };
+  const description = { file: path, bytes: await fileBytes(filesOfModel(model, path)), ...(await inspect(model)) };
   if (!input.weights) return { description, weights: undefined, zeros: undefined };
   storeWeights(model);
   const weights = await numbersOf(model, context);
@@ -40,7 +40,7 @@ async function numbersOf(model: Model, context: JobContext): Promise<readonly We
   for (const [index, { name, effective, role }] of layers.entries()) {
     throwIfAborted(context.signal);
     context.progress(index, layers.length);
-    // Packed blocks contain codes instead of values.
+    // Packed blocks contain quantized values instead of weights.
     if (role.packed !== undefined) continue;
     const matrix = fromDense(await readStoredValue(model, effective, engine));
     rows.push({ name, ...range(matrix.data), ranks: await ranksOf(matrix, products.multiply) });
@@ -64,5 +64,5 @@ async function ranksOf(matrix: Matrix, multiply: Multiply): Promise<WeightNumber
   const total = Math.min(matrix.rows, matrix.columns);
   if (total === 0 || total > maxDecomposed || !matrix.data.every(Number.isFinite)) return undefined;
   const shares = await energyShares(matrix, multiply);
-  return { of: total, holding: energies.map((energy) => rankForEnergy(shares, energy)) };
+  return { of: total, holding: shownEnergies.map((energy) => rankForEnergy(shares, energy)) };
 }

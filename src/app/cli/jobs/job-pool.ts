@@ -1,4 +1,4 @@
-/** Runs jobs of a command in parallel: in several local processes, or by the workers of a queue. */
+/** Runs jobs of a command in parallel, in several local processes or by the workers of a queue. */
 import { basename } from "node:path";
 import { availableMemory } from "#platform";
 import { moduleOf } from "#root";
@@ -18,15 +18,15 @@ import { openSharedStore, requireStored, resolveInput, shareInput } from "../que
 
 export interface WorkerOptions {
   readonly jobs: number;
-  /** Workers of this queue share this folder or bucket. */
+  /** Address of the queue, and folder or bucket that its workers share; undefined for local processes. */
   readonly queue: { readonly url: string; readonly store: string } | undefined;
 }
 
 /**
- * Opens the processes or the queue for the time of some work.
- * @param models the models of the jobs, with the common input of each.
- * @param workOf returns the job of a name; `toStored` maps an input to its representation in the queue's store.
- * @param work receives the pool, if any, and `toLocal`, which maps an input to the one that locates the results locally.
+ * Opens a pool of processes or a queue, and runs `work` with it.
+ * @param models the models of the jobs, each with the input that its jobs share.
+ * @param workOf returns the job with a name. `toStored` maps an input to one whose paths are in the queue's store.
+ * @param work receives the pool, if any, and `toLocal`, which maps an input to one whose paths exist locally.
  */
 export async function withJobPool<I extends SharedInput, T>(
   models: readonly { readonly input: I; readonly model: Model }[],
@@ -38,7 +38,7 @@ export async function withJobPool<I extends SharedInput, T>(
   if (address === undefined) {
     const bytes = Math.max(0, ...models.map(({ model }) => storedBytes(model.graph)));
     const unchanged = (input: I): I => input;
-    return work(jobs > 1 ? inProcesses(jobs, bytes, (name) => workOf(name, unchanged)) : undefined, unchanged);
+    return work(jobs > 1 ? createProcessPool(jobs, bytes, (name) => workOf(name, unchanged)) : undefined, unchanged);
   }
   const store = await openSharedStore(address.store);
   const queue = await openQueue(address.url);
@@ -55,23 +55,23 @@ export async function withJobPool<I extends SharedInput, T>(
     const [first] = models;
     const modules = first === undefined ? [] : await modulesOf(first.input);
     const toStored = (input: I): I => storedInputs.get(input) ?? input;
-    const pool = await onQueue(queue, address.url, (name) => workOf(name, toStored), modules, context);
+    const pool = await createQueuePool(queue, address.url, (name) => workOf(name, toStored), modules, context);
     return await work(pool, (input) => (storedInputs.has(input) ? resolveInput(store, toStored(input)) : input));
   } finally {
     await queue.close();
   }
 }
 
-export const storeOf = async ({ resumeFolder, bucket }: SharedInput) => ({
+export const openStoreOptions = async ({ resumeFolder, bucket }: SharedInput) => ({
   resumeFolder,
   bucket: bucket === undefined ? undefined : await openBucket(bucket),
 });
 
-/** Approximate memory of a process: bytes without a model, and the multiple of the model's bytes. */
+/** Estimated memory of a process: bytes without a model, and copies of the model. */
 const [processBytes, modelCopies] = [400e6, 20];
 
-/** Limits the processes by the free memory. @param bytes size of the weights of the largest model. */
-export function inProcesses(jobs: number, bytes: number, workOf: (name: string) => Work): Ahead {
+/** Returns a pool of local processes, as many as fit into the free memory. @param bytes bytes of the largest model's weights. */
+export function createProcessPool(jobs: number, bytes: number, workOf: (name: string) => Work): Ahead {
   const maxJobs = Math.max(1, Math.min(jobs, Math.floor(availableMemory() / (processBytes + modelCopies * bytes))));
   return new Pool({
     room: () => maxJobs,
@@ -81,7 +81,7 @@ export function inProcesses(jobs: number, bytes: number, workOf: (name: string) 
       try {
         await runJob<Job>(moduleOf(`app/cli/jobs/${kind}`), input as never, options);
       } catch (error) {
-        // The command repeats the work itself and reports the error.
+        // The command then does the work itself, and reports the error.
         if (!(error instanceof PithError)) throw error;
       }
       return true;
@@ -89,7 +89,7 @@ export function inProcesses(jobs: number, bytes: number, workOf: (name: string) 
   });
 }
 
-async function onQueue(
+async function createQueuePool(
   queue: OpenedQueue,
   url: string,
   workOf: (name: string) => Work,
@@ -105,7 +105,7 @@ async function onQueue(
     log({ id: "modules", text: `only workers started with${flag} run these jobs; the rest runs here` });
   let isLossLogged = false;
   const pool = new Pool({
-    // All jobs of a round are queued at once, because more workers may join.
+    // All jobs of a round are queued at once, because more workers can join.
     room: (isOfRound) => (isOfRound ? Number.POSITIVE_INFINITY : queue.room),
     async doOne(name, job) {
       const hasEnded = await queue.doOne(workOf(name), job);
@@ -120,7 +120,7 @@ async function onQueue(
     get jobs() {
       return pool.jobs;
     },
-    // A worker takes the job that was queued last.
+    // The order is reversed, because a worker takes the job that was queued last.
     doRound: (round, others, within) => pool.doRound(round.toReversed(), others, within),
     close: () => pool.close(),
   };

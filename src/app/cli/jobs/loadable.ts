@@ -1,4 +1,4 @@
-/** Finds models that only ONNX Runtime's graph optimizations break; `pith simplify` removes what they would optimize. */
+/** Finds models that fail only because of ONNX Runtime's graph optimizations. `pith simplify` removes the nodes that these would optimize. */
 import { createEngine } from "../../../core/engine/index.ts";
 import { PithError } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
@@ -11,16 +11,13 @@ export interface LoadableInput {
   readonly models: readonly string[];
 }
 
-/** Job: returns the first model that loads only after it is simplified. */
+/** Job: returns the path of the first model that loads only after `pith simplify`. */
 export default async function loadableJob({ models }: LoadableInput, context: JobContext): Promise<string | undefined> {
-  for (const path of models) if ((await simplifiedToLoad(await open(path), context)) !== undefined) return path;
+  for (const path of models) if ((await simplifyToLoad(await open(path), context)) !== undefined) return path;
   return undefined;
 }
 
-export async function simplifiedToLoad(
-  model: Model,
-  { signal }: Pick<JobContext, "signal">,
-): Promise<Model | undefined> {
+export async function simplifyToLoad(model: Model, { signal }: Pick<JobContext, "signal">): Promise<Model | undefined> {
   const engine = createEngine();
   if (await loads(engine, model, true)) return undefined;
   const simplified = model.clone();

@@ -1,4 +1,4 @@
-/** Job of commands on a folder: loads and runs its files in transformers.js. The process contains no other ONNX Runtime. */
+/** Job of commands on a folder: loads and runs the folder's models in transformers.js. Its process contains no other ONNX Runtime. */
 
 import { resolve } from "node:path";
 import { errorMessage } from "../../../core/errors.ts";
@@ -7,13 +7,13 @@ import type { LoaderAnswer, LoaderAnswers, ModuleDtypes } from "../../folder/loa
 export interface LoaderInput {
   readonly library: string;
   readonly folder: string;
-  /** Number of external data files of each ONNX file (from config.json). */
+  /** Number of external data files of each ONNX file, as stated in config.json. */
   readonly chunks?: Readonly<Record<string, number>>;
   readonly dtypes: ModuleDtypes;
   readonly texts: readonly string[];
-  /** Tokens of each input that replace the generated ones. */
+  /** Tokens for each input that replace the generated ones. */
   readonly forced: readonly (readonly number[])[] | undefined;
-  /** Keeps one copy of large weights in memory. */
+  /** Whether large weights have only one copy in memory. */
   readonly lean: boolean;
 }
 
@@ -58,9 +58,9 @@ interface Tensor {
 
 type Feeds = Readonly<Record<string, unknown>>;
 
-/** Limits of the tokens of a text, and of the generated ones. */
+/** Maximum numbers of tokens: of a text, and generated for a text. */
 const [maxTokens, maxNewTokens] = [48, 16];
-/** Larger outputs are compared at their end. */
+/** Maximum number of compared values of an output. For larger outputs, the last values are compared. */
 const maxValues = 2 ** 18;
 /** Log level of transformers.js without any output. */
 const silent = 50;
@@ -68,7 +68,7 @@ const silent = 50;
 export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswers> {
   const library: Library = await import(input.library);
   Object.assign(library.env, { allowRemoteModels: false, logLevel: silent });
-  // A relative name could be looked up on the Hub; an absolute path cannot.
+  // transformers.js could look up a relative name on the Hub, but not an absolute path.
   const folder = resolve(input.folder);
   let stage: "class" | "load" | "prepare" | "run" = "class";
   try {
@@ -79,7 +79,7 @@ export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswe
       dtype: input.dtypes,
       device: "cpu",
       ...(input.chunks === undefined ? {} : { use_external_data_format: input.chunks }),
-      // Prepacking copies all weights into the kernels' order.
+      // Prepacking would copy all weights into the order of the kernels.
       ...(input.lean ? { session_options: { extra: { session: { disable_prepacking: "1" } } } } : {}),
     });
     stage = "prepare";
@@ -101,7 +101,7 @@ export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswe
   }
 }
 
-/** Returns the class that config.json names, else the one for its model type. @returns the name if the class is missing. */
+/** Returns the class that config.json names, else the generic class if it supports the model type. Returns a name if the class is missing. */
 function classOf(
   library: Library,
   { architectures, model_type: kind }: Awaited<ReturnType<Library["AutoConfig"]["from_pretrained"]>>,
@@ -131,7 +131,7 @@ function watchRuns({ sessions }: Model): ReadonlySet<string> {
   return ran;
 }
 
-/** Uses the texts, or a constant image or sound. @returns a reason if the model takes none of these. */
+/** Returns inputs made from the texts, or from a constant image or sound. Returns a reason if the model accepts none of these. */
 async function feedsOf(
   library: Library,
   folder: string,
@@ -162,7 +162,10 @@ async function feedsOf(
   return texts.map((text) => ({ ...tokenizer(text, { truncation: true, max_length: maxTokens }), ...mediaFeeds }));
 }
 
-/** Generates greedily, but replaces each token by the `forced` one. Also returns the scores of the first step. */
+/**
+ * Generates tokens greedily, but continues with the `forced` token instead of each generated one. Returns the generated tokens, and the scores of the
+ * first step.
+ */
 async function generate(
   library: Library,
   model: Model,

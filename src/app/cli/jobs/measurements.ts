@@ -1,4 +1,4 @@
-/** Job: makes some measurements of `pith sensitivity` and stores them where the command looks for them. */
+/** Job that makes some measurements of `pith sensitivity`, and stores them where the command finds them. */
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { measureIn } from "../../../search/sensitivity/sensitivity.ts";
 import type { MeasurementsInput } from "../queue/inputs.ts";

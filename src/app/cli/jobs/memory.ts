@@ -1,4 +1,4 @@
-/** Job that loads and runs one model in a separate process, because memory can only be measured per process. */
+/** Job that loads and runs one model in a separate process, because peak memory can only be measured per process. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { createEngine } from "../../../core/engine/index.ts";
 import type { RuntimeName } from "../../../core/engine/runtime.ts";
@@ -19,9 +19,9 @@ export default async function memoryJob(input: MemoryInput, _context: JobContext
   const engine = createEngine({ runtime: input.runtime });
   const model = await open(input.model);
   const feeds = timedFeeds(model, input.shapes, input.seed, contentsFor(model, input.set));
-  // Excludes the memory of the runtime and its code.
+  // Started before the measurement, which then excludes the memory of the runtime and its code.
   await startRuntime(engine, input.threads);
-  const peak = startMeter();
+  const peak = startMemoryMeter();
   const session = await engine.load(model, { threads: input.threads });
   for (let run = 0; run < 3; run++) await session.run(feeds);
   const bytes = peak();
@@ -30,11 +30,12 @@ export default async function memoryJob(input: MemoryInput, _context: JobContext
 }
 
 /**
- * Starts measuring resident memory. The returned function gives the bytes by which the peak exceeds the present value.
+ * Starts to measure resident memory. The returned function gives the number of bytes by which the peak exceeds the present value.
  *
- * Linux can reset the peak. Elsewhere it includes the whole process: if an earlier peak was not exceeded, the memory at the end counts.
+ * Linux can reset the peak. On other systems, the peak is that of the whole process so far. If the measured work does not exceed it, the memory at
+ * the end counts.
  */
-export function startMeter(): () => number {
+export function startMemoryMeter(): () => number {
   try {
     writeFileSync("/proc/self/clear_refs", "5");
     const before = linuxPeak();
@@ -49,7 +50,7 @@ export function startMeter(): () => number {
   }
 }
 
-/** `getrusage` includes the parent process, unlike VmHWM. */
+/** Returns the peak resident memory in bytes from VmHWM, because `getrusage` includes the parent process. */
 function linuxPeak(): number {
   const kilobytes = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1];
   if (kilobytes === undefined) throw new Error("no VmHWM");

@@ -5,23 +5,23 @@ import { keptKey } from "../../../core/analysis/provenance.ts";
 import { isQuantized } from "../../../core/analysis/weight.ts";
 import type { Engine } from "../../../core/engine/index.ts";
 import { joinList } from "../../../core/errors.ts";
-import { outdatedCopies, outdatedText, precompress } from "../../../core/files/compressed-copies.ts";
+import { formatOutdated, outdatedCopies, precompress } from "../../../core/files/compressed-copies.ts";
 import { isCopy } from "../../../core/files/hash.ts";
 import { passKey } from "../../../core/graph/emit.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { open, save } from "../../../core/onnx/index.ts";
 import type { Context } from "../../../core/pass/pass.ts";
 import { recordMissingSidecars } from "../../../data/sidecars/sidecars.ts";
-import { quoted } from "../../../judge/record/shell-command.ts";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { CompressedSize } from "../../../runtime/run/size.ts";
-import { filesOf } from "../files/files.ts";
+import { filesOfModel } from "../files/files.ts";
 
 export async function openModel(path: string, { log }: Pick<JobContext, "log">): Promise<Model> {
   const model = await open(path, {
     warn: (text) => log({ id: "model", text: `"${path}": ${text}`, level: "warning" }),
   });
-  // The engine can then reject values of impossible sizes.
+  // With inferred shapes, the engine can reject values of impossible sizes.
   infer(model);
   return model;
 }
@@ -29,15 +29,15 @@ export async function openModel(path: string, { log }: Pick<JobContext, "log">):
 interface Writing {
   readonly model: string;
   readonly out: string;
-  /** The command copies the model's sidecar files to the result. */
+  /** Whether the command copies the model's sidecar files to the result. */
   readonly copiesSidecars: boolean;
   readonly fileBytes?: number | undefined;
-  /** Encodings of compressed copies. */
+  /** Encodings of compressed copies of the result. */
   readonly precompress?: readonly Encoding[] | undefined;
 }
 
 /**
- * Writes a result. It records the names of sidecar files (tokenizer, configuration) that are not next to it.
+ * Writes a result. If sidecar files (tokenizer, configuration) are not next to it, the result records where they are.
  * @returns the sizes of compressed copies.
  */
 export async function saveResult(
@@ -49,11 +49,11 @@ export async function saveResult(
   await makeFolder(folderOf(out));
   await save(result, out, { fileBytes });
   const outdated = await outdatedCopies(out, encodings);
-  if (outdated.length > 0) log({ id: "outdated", text: outdatedText(out, joinList(outdated)), level: "warning" });
+  if (outdated.length > 0) log({ id: "outdated", text: formatOutdated(out, joinList(outdated)), level: "warning" });
   if (missing.length > 0) log({ id: "sidecars", text: missingText(missing) });
   if (encodings === undefined) return {};
   stage("compress");
-  return precompress(filesOf(await open(out), out), encodings);
+  return precompress(filesOfModel(await open(out), out), encodings);
 }
 
 function missingText(missing: readonly string[]): string {
@@ -65,8 +65,8 @@ interface ModelAtPath {
   readonly model: Model;
 }
 
-/** Signs that a model is a result, the most reliable first. */
-const marks: readonly (readonly [text: string, isOf: (model: Model) => boolean])[] = [
+/** Signs that a model is a result and not an original, the most reliable first. */
+const resultSigns: readonly (readonly [text: string, isOf: (model: Model) => boolean])[] = [
   ["its weights are quantized", (model) => layers(model, infer(model)).some(isQuantized)],
   ["its channels were cut by Pith", ({ header }) => header.metadata.has(keptKey)],
   ["Pith changed it", isChanged],
@@ -79,7 +79,7 @@ export function isChanged({ graph, header }: Model): boolean {
   );
 }
 
-/** Warns if models are byte-for-byte equal to the original, or if two seem to be in the wrong order. */
+/** Warns if models are equal to the first one byte by byte, or if two models seem to be in the wrong order. */
 export async function warnOfOrder(
   [first, ...laterModels]: readonly ModelAtPath[],
   words: (original: string, result: string) => readonly string[],
@@ -87,15 +87,15 @@ export async function warnOfOrder(
 ): Promise<void> {
   if (first === undefined) return;
   const [other, ...more] = laterModels;
-  const mark = other && marks.find(([, isOf]) => isOf(first.model) !== isOf(other.model));
+  const mark = other && resultSigns.find(([, isOf]) => isOf(first.model) !== isOf(other.model));
   if (mark !== undefined && other !== undefined && more.length === 0 && mark[1](first.model)) {
-    const line = ["pith", ...words(other.path, first.path)].map(quoted).join(" ");
+    const line = ["pith", ...words(other.path, first.path)].map(quoteWord).join(" ");
     const text = `"${first.path}" was given as the original, and looks like a result of "${other.path}": ${mark[0]}. Did you mean: ${line}`;
     log({ id: "swapped", text, level: "warning" });
   }
-  const files = filesOf(first.model, first.path);
+  const files = filesOfModel(first.model, first.path);
   for (const { path, model } of laterModels) {
-    const ownFiles = filesOf(model, path);
+    const ownFiles = filesOfModel(model, path);
     if (ownFiles.length !== files.length) continue;
     const equal = await Promise.all(ownFiles.map((file, index) => isCopy(file, files[index] ?? "")));
     if (equal.every((isEqual) => isEqual))
@@ -103,7 +103,7 @@ export async function warnOfOrder(
   }
 }
 
-/** Warns of inputs with a stored default (IR version 4 and newer): callers can override it, but the result stores a constant. */
+/** Warns about inputs with a stored default (IR version 4 and newer). Callers of the model can override it, but the result stores a constant. */
 export function warnOfDefaults({ graph, header }: Model, { log }: Pick<JobContext, "log">): void {
   const defaults = graph.inputs.filter(({ tensor }) => tensor !== undefined);
   if (header.irVersion < 4 || defaults.length === 0) return;

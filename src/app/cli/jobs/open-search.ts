@@ -10,8 +10,8 @@ import { recipesFor } from "../../../search/offers.ts";
 import type { SearchOptions } from "../../../search/search-task.ts";
 import type { SearchInput } from "../queue/inputs.ts";
 import { requireStored } from "../queue/shared-store.ts";
-import { tokensTimed } from "./bench.ts";
-import { storeOf } from "./job-pool.ts";
+import { timedTokenCount } from "./bench.ts";
+import { openStoreOptions } from "./job-pool.ts";
 import { contextOf, openModel } from "./open-model.ts";
 import { withTargets } from "./target.ts";
 import { openStepsTask, type StepsTask } from "./task.ts";
@@ -44,7 +44,7 @@ async function openSearch(
   const before = model.header.metadata.get(trainedKey);
   const opened = await openStepsTask(engine, model, { ...input, recipes }, context);
   const { task, used } = opened;
-  // Only a training step records this, so that the recipe of a result reproduces the file.
+  // Only a training step records trained samples, so that the recipe of a result reproduces the file.
   if (before === undefined) model.header.metadata.delete(trainedKey);
   else model.header.metadata.set(trainedKey, before);
   return {
@@ -62,8 +62,8 @@ async function openSearch(
       preprocessing: task.preprocessing,
       seen: task.seen,
       available: used.test.available,
-      ...(await storeOf(input)),
-      length: await tokensTimed(input.model),
+      ...(await openStoreOptions(input)),
+      length: await timedTokenCount(input.model),
       targets,
     },
   };

@@ -6,11 +6,11 @@ import type { JobContext } from "../../../runtime/job/job.ts";
 import type { SensitivityOptions } from "../../../search/sensitivity/sensitivity.ts";
 import type { SweepInput } from "../queue/inputs.ts";
 import { requireStored } from "../queue/shared-store.ts";
-import { storeOf } from "./job-pool.ts";
+import { openStoreOptions } from "./job-pool.ts";
 import { contextOf, openModel } from "./open-model.ts";
 import { openRequest } from "./task.ts";
 
-/** Default number of samples: more would seldom change which layer is the most sensitive. */
+/** Default number of samples. More samples would seldom change which layer is the most sensitive. */
 const defaultSamples = 1024;
 
 export interface OpenedSweep {
@@ -32,7 +32,7 @@ export async function openSweep(input: SweepInput, context: JobContext): Promise
   return {
     model,
     task,
-    options: { batch: data.batch, output, timed, ...(await storeOf(input)) },
+    options: { batch: data.batch, output, timed, ...(await openStoreOptions(input)) },
     running: contextOf(engine, input, context),
   };
 }

@@ -1,4 +1,4 @@
-/** Job of the commands that change a model: opens what the step needs, runs it, and writes the result unless it is rejected. */
+/** Job of the commands that change a model: opens the inputs of the step, runs it, and writes the result unless it is rejected. */
 import * as v from "valibot";
 import type { Encoding } from "#platform";
 import { infer } from "../../../core/analysis/infer.ts";
@@ -15,7 +15,7 @@ import { openModules } from "../../../core/pass/modules.ts";
 import { downloadBytesOf } from "../../../core/pass/options.ts";
 import type { AnyPass, Context } from "../../../core/pass/pass.ts";
 import { takesImages } from "../../../data/images/image-batches.ts";
-import { recordedPrepared } from "../../../data/sidecars/preprocessing-spec.ts";
+import { recordedPreprocessing } from "../../../data/sidecars/preprocessing-spec.ts";
 import { readSidecars } from "../../../data/sidecars/sidecars.ts";
 import type { Comparison, Goal, Verdict } from "../../../judge/compare/compare.ts";
 import { type Recipe, recipeVersion } from "../../../judge/recipe/recipe.ts";
@@ -26,7 +26,7 @@ import type { Sparing } from "../../../judge/run/sparing.ts";
 import type { Reference } from "../../../judge/run/step-comparison.ts";
 import type { NamedModel, References, StepContext, StepRequest } from "../../../judge/run/step-request.ts";
 import type { StepResult } from "../../../judge/steps/runner.ts";
-import { standIns, trains } from "../../../judge/steps/step.ts";
+import { placeholderOptions, trains } from "../../../judge/steps/step.ts";
 import type { MetricName, OpenedTask } from "../../../judge/task/index.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
@@ -35,14 +35,14 @@ import { relativeTime, shareOfTime } from "../../../runtime/run/relative-time.ts
 import { type RunTarget, targetNames } from "../../../runtime/run/run-target.ts";
 import { isPruned } from "../../../techniques/prune/index.ts";
 import { searchTogether, type Together } from "../../folder/text-search.ts";
-import { noFasterText, slowerText, type Timed } from "../../report/speed.ts";
+import { notFasterText, slowerText, type Timed } from "../../report/speed.ts";
 import { isSamePlace, requireOtherThanWeights, requireOutputs } from "../files/files.ts";
 import type { DataRequest } from "../flags/data.ts";
 import { asFlags } from "../flags/invalid-options.ts";
 import { keysOf } from "../flags/options.ts";
-import { computesOther, largestTimed, type Weight } from "../print/weight.ts";
+import { hasDifferentMacs, maxTimedBytes, type Weight } from "../print/weight.ts";
 import { fasterAdvice, rejectionError } from "./advice.ts";
-import { rejectUnloadable, simplifiedToLoad } from "./loadable.ts";
+import { rejectUnloadable, simplifyToLoad } from "./loadable.ts";
 import { contextOf, isChanged, openModel, saveResult, warnOfDefaults, warnOfOrder } from "./open-model.ts";
 import { withTargets } from "./target.ts";
 import { openStepsTask, type SampleUse } from "./task.ts";
@@ -51,33 +51,33 @@ import { countsOf, measureSpeed, weightOf, withCompressed, withGzip } from "./we
 export interface PassInput {
   readonly command: string;
   readonly model: string;
-  /** Path of the model before pruning, for passes without another reference. */
+  /** Path of the model before pruning; for passes without another reference. */
   readonly original?: string | undefined;
   readonly out: string;
-  /** The command copies the model's sidecar files to the result. */
+  /** Whether the command copies the model's sidecar files to the result. */
   readonly copiesSidecars: boolean;
-  /** Flags of the pass, which validates them. */
+  /** Options of the pass from the command line. The pass validates them. */
   readonly options: Readonly<Record<string, unknown>>;
   readonly data: DataRequest | undefined;
   readonly metric: MetricName;
   readonly output: string | undefined;
   readonly maxDrop: number | undefined;
   readonly strict: boolean;
-  /** Also write a rejected result. */
+  /** Whether a rejected result is written, too. */
   readonly force: boolean;
-  /** Use the precision fallback if the result loses too much (true). */
+  /** Whether the precision fallback is used if the result loses too much (default: true). */
   readonly spare?: boolean | undefined;
-  /** Models with which the result failed end to end, although it may pass alone. */
+  /** Other models of the folder, with which the result is compared end to end. It can fail there although it passes alone. */
   readonly together?: Together | undefined;
-  /** Maximum bytes of the file, for which bits per layer are chosen. */
+  /** Maximum bytes of the file, to which the bits per layer are fitted. */
   readonly targetBytes?: number | undefined;
-  /** Maximum of the compressed file (`downloadOption`). */
+  /** Maximum size of the compressed file, in the syntax of `downloadOption`. */
   readonly targetDownload?: string | undefined;
-  /** Only report what would change. */
+  /** Whether the job only reports what would change. */
   readonly dryRun: boolean;
-  /** Maximum bytes per file; larger models use external data. */
+  /** Maximum bytes per file. Larger models use external data files. */
   readonly fileBytes?: number;
-  /** Encodings of compressed copies. */
+  /** Encodings of compressed copies of the result. */
   readonly precompress?: readonly Encoding[] | undefined;
   /** Whether the size after gzip is measured for the input model as well (true). */
   readonly compressesOriginal?: boolean;
@@ -90,11 +90,11 @@ interface StepReport extends Pick<StepResult, "changes" | "misses" | "training" 
   readonly before: Weight;
   readonly preprocessing?: string | undefined;
   readonly samples?: SampleUse | undefined;
-  /** The original is at chance level and has nothing to lose. */
+  /** Whether the original is at chance level, so that nothing can be lost. */
   readonly knewNothing?: boolean | undefined;
   readonly goal?: Goal | undefined;
   readonly targets: Judgement["targets"];
-  /** Layers at higher precision than requested. */
+  /** Layers that are kept at higher precision than requested. */
   readonly sparing?: (Sparing & { readonly searched: number | undefined }) | undefined;
   readonly idle?: string | undefined;
 }
@@ -104,32 +104,32 @@ export interface UnwrittenOutput extends StepReport {
   readonly planned?: PlannedCost | undefined;
 }
 
-/** Cost of a dry run's result, if it differs from the input model's. */
+/** Cost of the result of a dry run; undefined if it is the same as the input model's. */
 export interface PlannedCost extends Pick<Weight, "parameters" | "macs"> {
-  /** Processor time of a run on one thread relative to the original's; undefined if not measured. */
+  /** Processor time of a run on one thread, relative to the original's; undefined if not measured. */
   readonly time: number | undefined;
   readonly uneven: UnevenChannels;
 }
 
 export interface WrittenOutput extends StepReport, Partial<Pick<KeptFunction, "likeness" | "others">> {
   readonly after: Weight;
-  /** The result has masks, which are stored in addition to the weights until they are folded. */
+  /** Whether the result has masks. They are stored in addition to the weights until they are folded in. */
   readonly masked: boolean;
   readonly trainable: boolean;
-  /** Only if the result has another cost than the input model. */
+  /** Channel counts that slow down the result; undefined if it computes the same as the input model. */
   readonly uneven?: UnevenChannels | undefined;
   readonly comparison?: Comparison | undefined;
   readonly verdict?: Verdict | undefined;
-  /** Path of the model that the verdict compares with. */
+  /** Path of the model that the verdict compares with; undefined for the input model. */
   readonly against?: string | undefined;
-  /** The input model was pruned before training, and the model before pruning is not the reference. */
+  /** Present if the input model was pruned before this training, and the model before pruning is not the reference. */
   readonly pruned?: true | undefined;
-  /** The input model is a result of Pith, and no original is given: its own loss is not part of the measured one. */
+  /** Present if the input model is a result of Pith, and no original is given. The measured loss then excludes the earlier loss. */
   readonly continues?: true | undefined;
   readonly lost?: string | undefined;
-  /** Comparison with the original or teacher; undefined if there is none, or it could not run. */
+  /** Comparison with the original or teacher; undefined if there is none, or if it could not run. */
   readonly reference?: Reference | undefined;
-  /** Relative to the reference or the input model; undefined if both compute the same. */
+  /** Speed relative to the reference or the input model; undefined if the operators and sizes are the same. */
   readonly speed?: Timed | undefined;
   readonly written: string;
 }
@@ -150,7 +150,7 @@ interface KeptStep extends JudgedStep {
 interface OpenedData {
   readonly task: OpenedTask;
   readonly samples: SampleUse;
-  /** The options of the command, with data in place of a path. */
+  /** Options of the command, in which an opened data set replaces the path. */
   readonly options: PassInput["options"];
 }
 
@@ -162,7 +162,7 @@ export default function passJob(input: PassInput, context: JobContext): Promise<
       return await changeModel(input, targets, context, await openModel(input.model, context));
     } catch (error) {
       if (!(error instanceof PithError) || error.code !== "E_ENGINE") throw error;
-      const simplified = await simplifiedToLoad(await open(input.model), context);
+      const simplified = await simplifyToLoad(await open(input.model), context);
       if (simplified === undefined) throw error;
       const text = `ONNX Runtime's graph optimizations break "${input.model}" as it is: it is simplified first`;
       context.log({ id: "simplified", text });
@@ -201,15 +201,15 @@ async function openStep(
   const pass = steps.get(input.command);
   if (pass === undefined) throw new Error(`There is no pass "${input.command}".`);
   await requireOtherThanWeights(input.out, original, input.model);
-  // Opening the data records its preprocessing in the model.
+  // Checked first, because opening the data records the preprocessing in the model.
   const continues = isChanged(original);
   requireOutputs(original, input.model);
   requireLayers(original, input.options);
   const options = await openModules(pass.id, pass.options, input.options);
-  await pass.checkModel?.(original.clone(), { ...options, ...(input.data && standIns(pass)) });
-  // Wrong references fail before the slow measurements.
+  await pass.checkModel?.(original.clone(), { ...options, ...(input.data && placeholderOptions(pass)) });
+  // References are opened first, so that wrong ones fail before slow measurements.
   const references = await openReferences(pass, original, input);
-  // A teacher can be a result of Pith.
+  // Teachers are excluded, because a teacher can be a result of Pith.
   if (references.first !== undefined && pass.reference !== "teacher")
     await warnOfOrder(
       [references.first, { model: original, path: input.model }],
@@ -246,7 +246,7 @@ async function openStep(
   return { request, context: stepContext, data, continues };
 }
 
-/** Rewords options in messages as the command's flags. */
+/** Returns a context that replaces option names in messages by the command's flags. */
 function wordedContext(pass: AnyPass, context: JobContext, input: PassInput) {
   const keys = new Set([...keysOf(pass.options), "maxDrop", "force", "data", "samples"]);
   const worded: typeof context = {
@@ -280,7 +280,7 @@ async function openReferences(
   return { first: isInput ? undefined : aim, others: opened };
 }
 
-/** @throws PithError E_DATA if the data does not fit, before anything is run. */
+/** Opens the data. @throws PithError E_DATA if it does not fit the model, before anything is run. */
 async function openData(
   original: Model,
   { first }: References,
@@ -320,7 +320,10 @@ async function reportOf(
   };
 }
 
-/** Corrects the number of test samples after a comparison that ended early. @param searched number of other samples that chose the options. */
+/**
+ * Returns sample counts with the tested ones, which are fewer if the comparison ended early. @param searched number of other samples, which chose the
+ * options.
+ */
 function testedSamples(used: SampleUse, count: number | undefined, searched: number | undefined): SampleUse {
   const { test } = used;
   if (count === undefined) return used;
@@ -348,8 +351,8 @@ async function writeResult(
     withCompressed(await weightOf(saved, input.out), saved, input.out, copies),
   ]);
   const masked = isPruned(result);
-  const uneven = computesOther(report.before, after) ? unevenChannels(original.model, result) : undefined;
-  // Masks are folded in before a model is used.
+  const uneven = hasDifferentMacs(report.before, after) ? unevenChannels(original.model, result) : undefined;
+  // A result with masks is not timed, because masks are folded in before a model is used.
   const speed = masked ? undefined : await measureSpeed(result, references?.first ?? original, stepContext);
   warnOfSpeed(speed, { ...report, uneven }, after, pass, input, context);
   const isJudgedAlone = trains(pass) && pass.reference === undefined && compared?.reference === undefined;
@@ -372,10 +375,10 @@ async function writeResult(
   };
 }
 
-/** Warns of a result that is slower than the input model, or no faster although it computes less. */
+/** Warns about a result that is slower than the input model, or that is no faster although it computes less. */
 function warnOfSpeed(
   speed: Timed | undefined,
-  computed: Parameters<typeof noFasterText>[1],
+  computed: Parameters<typeof notFasterText>[1],
   after: Weight,
   pass: AnyPass,
   { model, options }: PassInput,
@@ -383,7 +386,7 @@ function warnOfSpeed(
 ): void {
   if (speed === undefined || "unmeasured" in speed.found || speed.against !== model) return;
   const slower = slowerText(speed);
-  const text = noFasterText(speed.found.factor, computed, after) ?? slower;
+  const text = notFasterText(speed.found.factor, computed, after) ?? slower;
   if (text === undefined) return;
   const advice = slower === undefined ? "" : fasterAdvice(pass, options);
   log({ id: "speed", text: `${text}${advice}`, level: "warning" });
@@ -396,23 +399,23 @@ async function costOf(
   context: Context,
 ): Promise<PlannedCost | undefined> {
   const { parameters, macs } = await countsOf(result);
-  if (!computesOther(before, { macs })) return undefined;
-  const time = before.bytes > largestTimed ? undefined : await relativeTime(original, result, context);
+  if (!hasDifferentMacs(before, { macs })) return undefined;
+  const time = before.bytes > maxTimedBytes ? undefined : await relativeTime(original, result, context);
   return {
     ...{ parameters, macs, uneven: unevenChannels(original, result) },
     time: time === undefined || time instanceof Miss ? undefined : shareOfTime(time),
   };
 }
 
-const names = v.optional(v.union([v.string(), v.array(v.string())]));
-const namedLayers = v.object({
-  layers: names,
-  except: names,
+const namesSchema = v.optional(v.union([v.string(), v.array(v.string())]));
+const layerOptionsSchema = v.object({
+  layers: namesSchema,
+  except: namesSchema,
   overrides: v.optional(v.record(v.string(), v.looseObject({}))),
 });
 
 function requireLayers(model: Model, options: PassInput["options"]): void {
-  const { success, output: selection } = v.safeParse(namedLayers, options);
+  const { success, output: selection } = v.safeParse(layerOptionsSchema, options);
   if (!success || Object.values(selection).every((named) => named === undefined)) return;
   const copy = model.clone();
   storeWeights(copy);
@@ -430,9 +433,9 @@ async function warnOfUnknownPreparation(model: Model, path: string, { log }: Pic
   log({ id: "preprocessing", text: `${text}: ${advice}`, level: "warning" });
 }
 
-/** Returns whether the model takes images, and neither it nor a sidecar file states the preprocessing. */
+/** Returns whether the model takes images, and neither the model nor a sidecar file states their preprocessing. */
 async function isPreparedUnknown(model: Model, path: string): Promise<boolean> {
   if (!model.graph.feeds.some(({ type }) => takesImages(type))) return false;
-  if (recordedPrepared(model).images !== undefined) return false;
+  if (recordedPreprocessing(model).images !== undefined) return false;
   return (await readSidecars(path)).preprocessing === undefined;
 }

@@ -1,4 +1,4 @@
-/** Job: runs a recipe on one model and stores steps and metrics where `pith compress` looks for them. */
+/** Job that runs a recipe on one model, and stores steps and metrics where `pith compress` finds them. */
 
 import { recipeName } from "../../../judge/recipe/pass-steps.ts";
 import { parseRecipe } from "../../../judge/recipe/recipe.ts";

@@ -1,4 +1,4 @@
-/** Job: runs a recipe on several models in other processes or by the workers of a queue. */
+/** Job that runs a recipe on several models, in other processes or by the workers of a queue. */
 import { asPithError, throwIfAborted } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { counted, integer } from "../../../core/numbers.ts";
@@ -42,7 +42,7 @@ export default async function recipesJob(input: RecipesInput, context: JobContex
   });
 }
 
-/** Ignores models that cannot be opened: their own job reports the error. */
+/** Opens the model of an input. Returns undefined if that fails, because the model's own job reports the error. */
 async function openInput(
   input: RecipeInput,
 ): Promise<{ readonly input: RecipeInput; readonly model: Model } | undefined> {

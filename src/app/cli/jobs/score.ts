@@ -1,11 +1,11 @@
-/** `--score ./score.mjs`: a user-defined metric of a model file. */
+/** Evaluates a model file with a user-defined metric, as in `--score ./score.mjs`. */
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { errorMessage, PithError } from "../../../core/errors.ts";
 
 /**
- * Calls the module's default export, `(model file) => number` or a promise, in the process of the job.
- * @throws PithError E_OPTION if the module cannot be loaded or exports no function, E_DATA if it fails or gives no number.
+ * Calls the module's default export in this process. The export is a function from a model file to a number, or to a promise of one.
+ * @throws PithError E_OPTION if the module cannot be loaded or exports no function, E_DATA if the function fails or returns no number.
  */
 export async function scoreOf(module: string, model: string): Promise<number> {
   const scorer = await load(module);

@@ -1,4 +1,4 @@
-/** Job of `pith sensitivity`: measures each layer alone, and writes data, page and recipes with per-layer settings. */
+/** Job of `pith sensitivity`: measures each layer alone, and writes the data, a page and recipes with settings for each layer. */
 import { basename } from "node:path";
 import { throwIfAborted } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
@@ -20,9 +20,9 @@ import type { Measurement } from "../../../search/sensitivity/sweeps.ts";
 import { sensitivityPage } from "../../report/sensitivity.ts";
 import { sweptFolder, writeResults } from "../files/result-folder.ts";
 import { maxKeptBytes } from "../files/steps-folder.ts";
-import { onCommandLine } from "../flags/invalid-options.ts";
+import { rewordOptionNames } from "../flags/invalid-options.ts";
 import type { MeasurementsInput, SweepInput, Work } from "../queue/inputs.ts";
-import { storeOf, type WorkerOptions, withJobPool } from "./job-pool.ts";
+import { openStoreOptions, type WorkerOptions, withJobPool } from "./job-pool.ts";
 import { openSweep } from "./open-sweep.ts";
 
 export interface SensitivityInput extends SweepInput, WorkerOptions {
@@ -32,7 +32,7 @@ export interface SensitivityInput extends SweepInput, WorkerOptions {
   readonly except: string | string[] | undefined;
   readonly alike: boolean | undefined;
   readonly minutes: number | undefined;
-  /** Share of the cost that a recipe may keep. */
+  /** Share of the cost that a recipe can keep. */
   readonly budget: number | undefined;
   readonly cost: SensitivityCost;
 }
@@ -52,16 +52,16 @@ export default async function sensitivityJob(input: SensitivityInput, context: J
   const measured = await measure(input, model, context, (more) => sweep(model, task, { ...options, ...more }, running));
   const sensitivity: Sensitivity = {
     ...measured,
-    misses: measured.misses.map((miss) => ({ ...miss, reason: onCommandLine(miss.reason) })),
+    misses: measured.misses.map((miss) => ({ ...miss, reason: rewordOptionNames(miss.reason) })),
   };
   const recipes: (readonly [string, Uint8Array])[] = [];
   for (const [index, kind] of sensitivityKinds.entries()) {
     context.progress(index, sensitivityKinds.length, kindWords[kind].title);
     const allocation = await allocationFrom(model, sensitivity, kind, { budget, cost }, running);
     if (allocation === undefined) continue;
-    const over =
+    const overBudgetText =
       budget === undefined || allocation.share <= budget ? undefined : overBudget(kind, allocation, budget, cost);
-    if (over !== undefined) context.log({ id: "budget", text: over, level: "warning" });
+    if (overBudgetText !== undefined) context.log({ id: "budget", text: overBudgetText, level: "warning" });
     recipes.push([`${kind}.yaml`, bytesOfText(textOf(allocation, sensitivity, cost))]);
   }
   throwIfAborted(context.signal, "Stopped before anything was written.");
@@ -97,15 +97,18 @@ function measure(
       await pool.doRound([...portions.keys()], [], { signal, progress: context.progress });
     };
     const resumeBytes = queue === undefined ? maxKeptBytes(model) : undefined;
-    return work({ ahead, resumeBytes, ...(await storeOf(toLocal(shared))) }).finally(() => pool?.close());
+    return work({ ahead, resumeBytes, ...(await openStoreOptions(toLocal(shared))) }).finally(() => pool?.close());
   });
 }
 
-/** Opening model and data takes seconds, so a job contains several measurements; several jobs per process balance their durations. */
-const portionsOfJob = 3;
+/**
+ * Number of jobs per process. Opening model and data takes seconds, so a job contains several measurements. Several jobs per process balance their
+ * durations.
+ */
+const jobsPerProcess = 3;
 
 function portionsOf(all: readonly Measurement[], jobs: number): ReadonlyMap<string, readonly Measurement[]> {
-  const size = Math.ceil(all.length / (portionsOfJob * jobs));
+  const size = Math.ceil(all.length / (jobsPerProcess * jobs));
   const count = Math.ceil(all.length / size);
   return new Map(
     Array.from({ length: count }, (_, index) => {
@@ -121,11 +124,12 @@ const costWords: Readonly<Record<SensitivityCost, string>> = {
   time: "the processor time",
 };
 
-const leftText = ({ share }: Allocation, cost: SensitivityCost): string => `${percent(share, 0)} of ${costWords[cost]}`;
+const remainingCostText = ({ share }: Allocation, cost: SensitivityCost): string =>
+  `${percent(share, 0)} of ${costWords[cost]}`;
 
 const overBudget = (kind: SensitivityKind, allocation: Allocation, budget: number, cost: SensitivityCost): string =>
-  `${kind}.yaml leaves ${leftText(allocation, cost)}, more than the ${percent(budget, 0)} of --budget: harsher settings were not measured`;
+  `${kind}.yaml leaves ${remainingCostText(allocation, cost)}, more than the ${percent(budget, 0)} of --budget: harsher settings were not measured`;
 
 function textOf(allocation: Allocation, { model }: Sensitivity, cost: SensitivityCost): string {
-  return `# Settings with the lowest sum of losses of individual layers that leave ${leftText(allocation, cost)} in ${JSON.stringify(model)}.\n${recipeText(allocation.recipe)}`;
+  return `# Settings with the lowest sum of losses of individual layers that leave ${remainingCostText(allocation, cost)} in ${JSON.stringify(model)}.\n${recipeText(allocation.recipe)}`;
 }

@@ -3,13 +3,16 @@ import type { Batch } from "../../../core/tensor/types.ts";
 import type { Settings } from "../../../judge/task/contents.ts";
 import { contentOf } from "../../../rewrite/clean-up/set-inputs.ts";
 
-/** Skips names that this model lacks, because several models may have different inputs. @throws PithError as `contentOf` */
+/**
+ * Returns the constant inputs of a model. Skips names that it lacks, because several models can have different inputs. @throws PithError as
+ * `contentOf`.
+ */
 export function contentsFor(model: Model, set: Settings): Batch {
   const settings = Object.entries(set).filter(([name]) => model.graph.feeds.some((feed) => feed.name === name));
   return Object.fromEntries(settings.map(([name, value]) => [name, contentOf(model, name, value)]));
 }
 
-/** @throws PithError as `contentOf`, also for a name that no model has. */
+/** Returns the constant inputs of each model. @throws PithError as `contentOf`, also for a name that no model has. */
 export function contentsOfEach(models: readonly Model[], set: Settings): readonly Batch[] {
   const contents = models.map((model) => contentsFor(model, set));
   const [first] = models;

@@ -1,4 +1,4 @@
-/** Job of `pith simplify`: simplifies, compares with the original, and writes the result if it computes the same. */
+/** Job of `pith simplify`: simplifies a model, compares it with the original, and writes it if the outputs are the same. */
 import type { Encoding } from "#platform";
 import { createEngine, type Engine } from "../../../core/engine/index.ts";
 import { asPithError, PithError, stripPeriod, throwIfAborted, uncapitalize } from "../../../core/errors.ts";
@@ -13,14 +13,14 @@ import { setInputs } from "../../../rewrite/clean-up/set-inputs.ts";
 import { simplify } from "../../../rewrite/clean-up/simplify.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { ResultFails, requireLoads, watchLoads } from "../../../runtime/run/load-check.ts";
-import { fileBytes, filesOf, requireOtherThanWeights, requireOutputs } from "../files/files.ts";
+import { fileBytes, filesOfModel, requireOtherThanWeights, requireOutputs } from "../files/files.ts";
 import { rejectUnloadable } from "./loadable.ts";
 import { openModel, saveResult, warnOfDefaults } from "./open-model.ts";
 
 export interface SimplifyInput {
   readonly model: string;
   readonly out: string;
-  /** The command copies the model's sidecar files to the result. */
+  /** Whether the command copies the model's sidecar files to the result. */
   readonly copiesSidecars: boolean;
   readonly set: Readonly<Record<string, number | number[]>>;
   readonly fix: Readonly<Record<string, number>>;
@@ -32,7 +32,7 @@ export interface SimplifyInput {
   readonly finalize: boolean;
   readonly sizes: Readonly<Record<string, number>>;
   readonly force: boolean;
-  /** Encodings of compressed copies. */
+  /** Encodings of compressed copies of the result. */
   readonly precompress?: readonly Encoding[] | undefined;
   readonly seed: number;
 }
@@ -80,15 +80,15 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
     return sameness;
   });
   if (typeof comparison !== "string" && !(comparison.difference <= comparison.tolerance) && !input.force)
-    throw differs(comparison);
+    throw differenceError(comparison);
   throwIfAborted(signal, "Stopped before anything was written.");
   context.stage("write");
   await saveResult(model, input, context);
   warnOfDefaults(original, context);
   const written = await open(input.out);
   return {
-    before: { nodes: nodesIn(original), bytes: await fileBytes(filesOf(original, input.model)) },
-    after: { nodes: nodesIn(written), bytes: await fileBytes(filesOf(written, input.out)) },
+    before: { nodes: nodesIn(original), bytes: await fileBytes(filesOfModel(original, input.model)) },
+    after: { nodes: nodesIn(written), bytes: await fileBytes(filesOfModel(written, input.out)) },
     changes: outcome.changes,
     misses: outcome.misses.map(({ at, reason }) => ({ at, reason })),
     comparison,
@@ -97,7 +97,7 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   };
 }
 
-/** @throws PithError E_ENGINE if only the result fails to run, or, without force, if the comparison is not possible. */
+/** Compares outputs. @throws PithError E_ENGINE if only the result fails to run. Without `force`, also throws if the comparison is not possible. */
 async function compare(
   engine: Engine,
   original: Model,
@@ -130,7 +130,7 @@ async function compare(
   }
 }
 
-function differs({ difference, at, tolerance, run, own }: Sameness): PithError {
+function differenceError({ difference, at, tolerance, run, own }: Sameness): PithError {
   const far = Number.isFinite(difference)
     ? `differs by ${difference.toExponential(1)} of its largest value`
     : "is another";
@@ -154,7 +154,7 @@ function nodesIn(model: Model): number {
   return [...allGraphs(model.graph)].reduce((sum, graph) => sum + graph.nodeCount, 0);
 }
 
-/** Makes values that became outputs also outputs of the original. */
+/** Adds outputs to the original for values that have become outputs of the result. */
 function keepComparable(original: Model, { graph }: Model): void {
   const outputNames = new Set(original.graph.outputs.map(({ name }) => name));
   for (const { name, type } of graph.outputs) {

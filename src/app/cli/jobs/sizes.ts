@@ -1,9 +1,9 @@
-/** Job of `pith bench`: measures file sizes, plain and compressed. */
+/** Job of `pith bench`: measures the sizes of files, plain and compressed. */
 
 import { open } from "../../../core/onnx/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type Size, size } from "../../../runtime/run/size.ts";
-import { filesOf } from "../files/files.ts";
+import { filesOfModel } from "../files/files.ts";
 
 export default async function sizesJob(
   { models }: { readonly models: readonly string[] },
@@ -12,7 +12,7 @@ export default async function sizesJob(
   context.stage("compress");
   const sizes: Size[] = [];
   for (const path of models) {
-    sizes.push(await size(...filesOf(await open(path), path)));
+    sizes.push(await size(...filesOfModel(await open(path), path)));
     context.progress(sizes.length, models.length);
   }
   return sizes;

@@ -14,18 +14,19 @@ export interface OpenTarget extends RunTarget {
 }
 
 /**
- * Opens a target. Without a Chromium or Playwright, WebAssembly runs in Node with a warning.
- * @throws PithError E_ENGINE_MISSING without a Chromium, Playwright or onnxruntime-web, E_UNSUPPORTED without WebGPU, E_FILE for an invalid CHROME_PATH.
+ * Opens a target. If Chromium or Playwright is missing, WebAssembly runs in Node, with a warning.
+ * @throws PithError E_ENGINE_MISSING without Chromium, Playwright or onnxruntime-web, E_UNSUPPORTED without WebGPU, E_FILE for an invalid
+ * CHROME_PATH.
  */
 export async function openTarget(name: TargetName, context: JobContext): Promise<OpenTarget> {
-  if (name === "node") return inNode(name, context);
+  if (name === "node") return openInNode(name, context);
   let browser: BrowserEngine;
   try {
     browser = await openBrowser(name, context);
   } catch (error) {
     if (name === "webgpu" || !(error instanceof PithError) || !["E_FILE", "E_ENGINE_MISSING"].includes(error.code))
       throw error;
-    const target = await inNode(name, context);
+    const target = await openInNode(name, context);
     context.log({ id: "target", text: `wasm: ${error.message} WebAssembly runs in Node instead.`, level: "warning" });
     return target;
   }
@@ -58,7 +59,7 @@ export async function openTarget(name: TargetName, context: JobContext): Promise
   };
 }
 
-async function inNode(name: "node" | "wasm", { log }: JobContext): Promise<OpenTarget> {
+async function openInNode(name: "node" | "wasm", { log }: JobContext): Promise<OpenTarget> {
   const options = name === "node" ? {} : ({ runtime: name } as const);
   const engine = createEngine(options);
   const runtime = await runtimeName(options.runtime);
@@ -92,7 +93,7 @@ export async function withTargets<T>(
   }
 }
 
-/** Extracts `Chrome/156.0.0.0` from a user agent. */
+/** Returns the product in a user agent, such as `Chrome/156.0.0.0`. */
 function productOf(agent: string): string {
   return /(?:Headless)?Chrome\/[\d.]+/.exec(agent)?.[0] ?? agent;
 }

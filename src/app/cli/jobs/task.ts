@@ -1,4 +1,6 @@
-/** Splits a command's data into disjoint training, calibration and test samples. One rule for all commands, so that recipes use the same splits. */
+/**
+ * Splits a command's data into disjoint training, calibration and test samples. All commands use this function, so that recipes get the same splits.
+ */
 import { resolve, sep } from "node:path";
 import type { Engine } from "../../../core/engine/index.ts";
 import { PithError } from "../../../core/errors.ts";
@@ -22,7 +24,7 @@ import { outputNames } from "../../../learn/train/losses/parse.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { minSamples } from "../../../search/parts.ts";
 import type { DataRequest } from "../flags/data.ts";
-import { onCommandLine } from "../flags/invalid-options.ts";
+import { rewordOptionNames } from "../flags/invalid-options.ts";
 import { contextOf } from "./open-model.ts";
 
 export interface TaskRequest {
@@ -39,7 +41,7 @@ export interface StepsTask {
   readonly samples: RecipeSamples;
   readonly used: SampleUse;
   /**
-   * Opens other samples to select weights, with the same preprocessing.
+   * Opens other samples that select weights, with the same preprocessing.
    * @throws PithError E_DATA if they are test or training samples.
    */
   openValidation(path: string): Promise<Dataset>;
@@ -48,7 +50,10 @@ export interface StepsTask {
 export interface SampleUse {
   readonly train: Part | undefined;
   readonly calibrate: Part | undefined;
-  /** `searched`: other samples that chose bits per layer. `of`: total, if fewer were enough; `available`: total, if `--samples` drew some. */
+  /**
+   * Test samples. `searched` other samples chose the bits per layer. `of` is the total if fewer were enough, `available` the total if `--samples`
+   * limited them.
+   */
   readonly test: Part & { readonly of?: number; readonly available?: number; readonly searched?: number };
 }
 
@@ -70,14 +75,14 @@ export async function openRequest(
   const { preprocessing, warnings } = task;
   return {
     ...task,
-    preprocessing: preprocessing === undefined ? undefined : onCommandLine(preprocessing),
-    warnings: warnings.map((text) => onCommandLine(text)),
+    preprocessing: preprocessing === undefined ? undefined : rewordOptionNames(preprocessing),
+    warnings: warnings.map((text) => rewordOptionNames(text)),
   };
 }
 
 /**
- * Limits each split to `--samples`.
- * @throws PithError E_DATA, before anything is run, if a step trains by labels and all samples are test samples.
+ * Opens a task for recipes. `--samples` limits each split.
+ * @throws PithError E_DATA, before anything is run, if a step trains on labels and all samples are test samples.
  */
 export async function openStepsTask(
   engine: Engine,
@@ -98,28 +103,28 @@ export async function openStepsTask(
     reference,
     calibrate: maxOf((recipe) => recipe.samples?.calibration ?? calibrationSamples(recipe)),
     trainAlone: maxOf(({ samples, ...recipe }) =>
-      samples === undefined ? samplesToLearnFrom(recipe) : numberOf(samples.training),
+      samples === undefined ? samplesToLearnFrom(recipe) : trainingSampleCount(samples.training),
     ),
     learns: findTrainingTargets(learning, recipes),
-    // Results that are chosen among many, and the recipe that reproduces one of them.
+    // A search, or a recipe from one, needs test samples to compare many candidates.
     leastTested: recipes.some((recipe) => recipes.length > 1 || recipe.samples !== undefined) ? 2 * minSamples : 0,
   } as const;
   const task = await openRequest(engine, model, data, options, { seed }, context);
   const { seen, stored, train, calibrate: measuredOn } = task;
   const { testable: available } = stored;
-  const named = Math.max(
+  const maxRequestedSamples = Math.max(
     0,
     ...recipes
       .flatMap((recipe) => stepsOf(recipe))
-      // For a training step these are training samples.
+      // For a training step, the option `samples` counts training samples.
       .filter(({ pass }) => typeof pass.data === "object")
       .map(({ options }) => Number(options.samples ?? 0)),
   );
-  if (measuredOn?.count !== undefined && measuredOn.count < named)
+  if (measuredOn?.count !== undefined && measuredOn.count < maxRequestedSamples)
     context.log({
       id: "calibration",
       level: "warning",
-      text: `${counted(measuredOn.count, "sample")} of the ${integer(named)} asked for: the others are for training or evaluation`,
+      text: `${counted(measuredOn.count, "sample")} of the ${integer(maxRequestedSamples)} asked for: the others are for training or evaluation`,
     });
   return {
     task,
@@ -137,19 +142,23 @@ export async function openStepsTask(
       const uses = [[seen.name, "is test data"], ...(train === undefined ? [] : [[train.name, "is training data"]])];
       for (const [name = "", use = ""] of uses) {
         if (!overlap(placeOf(name), placeOf(chosen.name))) continue;
-        throw new PithError("E_DATA", `--validation ${validation}: ${name} ${use} already${whence(name, data.path)}.`, {
-          hint: "A share holds out some of the training samples to choose the weights: --validation 10%. Or name other data.",
-        });
+        throw new PithError(
+          "E_DATA",
+          `--validation ${validation}: ${name} ${use} already${originText(name, data.path)}.`,
+          {
+            hint: "A share holds out some of the training samples to choose the weights: --validation 10%. Or name other data.",
+          },
+        );
       }
       return task.ready(chosen);
     },
   };
 }
 
-const numberOf = (training: RecipeSamples["training"]): number =>
+const trainingSampleCount = (training: RecipeSamples["training"]): number =>
   training === "all" ? Number.POSITIVE_INFINITY : training;
 
-/** Returns what the recipes train on. A recipe from a search uses the split of the search, whether it trains or not. */
+/** Returns the targets that the recipes train on. A recipe from a search has the split of that search, even if it trains nothing. */
 function findTrainingTargets(
   learning: readonly AnyPass[],
   recipes: readonly Recipe[],
@@ -170,13 +179,13 @@ function placeOf(name: string): string {
   return resolve(name.replace(/ \([^()]*\)$/, ""));
 }
 
-/** Explains the use of samples that were not named: dev.tsv next to --data train.tsv is the test split. */
-function whence(name: string, path: string): string {
+/** Explains samples that the user did not name: dev.tsv next to --data train.tsv is the test split. */
+function originText(name: string, path: string): string {
   if (overlap(placeOf(name), resolve(path))) return "";
   return `: it is next to --data ${path}, and its name says that it is another part of it`;
 }
 
-/** Whether two paths are equal, or one contains the other. */
+/** Returns whether two paths are equal, or one contains the other. */
 function overlap(a: string, b: string): boolean {
   return a === b || a.startsWith(`${b}${sep}`) || b.startsWith(`${a}${sep}`);
 }

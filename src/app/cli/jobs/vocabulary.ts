@@ -1,10 +1,10 @@
-/** Job of `pith prune` on a folder: trims the vocabulary. */
+/** Job of `pith prune` on a folder: removes tokens from the vocabulary. */
 import { joinPath } from "#platform";
 import { createEngine } from "../../../core/engine/index.ts";
 import { open } from "../../../core/onnx/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type TrimmedFolder, trimFolder } from "../../folder/trim-vocabulary.ts";
-import { fileBytes, filesOf } from "../files/files.ts";
+import { fileBytes, filesOfModel } from "../files/files.ts";
 import { contextOf } from "./open-model.ts";
 
 export interface VocabularyInput {
@@ -25,7 +25,7 @@ export default async function vocabularyJob(input: VocabularyInput, context: Job
   const bytes: Record<string, { before: number; after: number }> = {};
   for (const { file } of trimmed.models) {
     const [before, after] = [joinPath(folder, file), joinPath(out, file)];
-    const sizeOf = async (path: string): Promise<number> => fileBytes(filesOf(await open(path), path));
+    const sizeOf = async (path: string): Promise<number> => fileBytes(filesOfModel(await open(path), path));
     bytes[file] = { before: await sizeOf(before), after: await sizeOf(after) };
   }
   const name = "tokenizer.json";

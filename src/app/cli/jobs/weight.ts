@@ -14,22 +14,22 @@ import { relativeTime } from "../../../runtime/run/relative-time.ts";
 import { type CompressedSize, gzipSize, isEstimated, size } from "../../../runtime/run/size.ts";
 import { operationCount } from "../../report/operation-count.ts";
 import type { Timed } from "../../report/speed.ts";
-import { fileBytes, filesOf } from "../files/files.ts";
-import { largestTimed, type Weight } from "../print/weight.ts";
-import { tokensTimed } from "./bench.ts";
+import { fileBytes, filesOfModel } from "../files/files.ts";
+import { maxTimedBytes, type Weight } from "../print/weight.ts";
+import { timedTokenCount } from "./bench.ts";
 
-/** Counts bytes without the exporter's metadata, which results do not contain. */
+/** Measures a model. The bytes exclude the exporter's metadata, which results do not contain. */
 export async function weightOf(model: Model, path: string): Promise<Weight> {
   const plain = await plainFile(model);
   return {
     ...(plain === undefined
-      ? { bytes: await fileBytes(filesOf(model, path)) }
+      ? { bytes: await fileBytes(filesOfModel(model, path)) }
       : { bytes: plain.file.size, metadata: plain.metadata }),
     ...(await countsOf(model)),
   };
 }
 
-/** Adds the sizes after compression, which take seconds. @param copySizes sizes of copies that were written. */
+/** Adds the sizes after compression, which take seconds to compute. @param copySizes sizes of compressed copies that were written. */
 export async function withCompressed(
   weight: Weight,
   model: Model,
@@ -38,14 +38,14 @@ export async function withCompressed(
 ): Promise<Weight> {
   if (copySizes.sampled !== undefined) return { ...weight, ...copySizes };
   const plain = await plainFile(model);
-  const { bytes: _, ...sizes } = await size(...(plain === undefined ? filesOf(model, path) : [plain.file]));
+  const { bytes: _, ...sizes } = await size(...(plain === undefined ? filesOfModel(model, path) : [plain.file]));
   return { ...weight, ...sizes, ...copySizes };
 }
 
 /** Adds the size after gzip alone, with which a result can be compared: brotli would take most of a command's time. */
 export async function withGzip(weight: Weight, model: Model, path: string): Promise<Weight> {
   const plain = await plainFile(model);
-  const gzip = await gzipSize(...(plain === undefined ? filesOf(model, path) : [plain.file]));
+  const gzip = await gzipSize(...(plain === undefined ? filesOfModel(model, path) : [plain.file]));
   return { ...weight, gzip, sampled: isEstimated(weight.bytes) };
 }
 
@@ -61,7 +61,7 @@ export async function countsOf(model: Model): Promise<Pick<Weight, "parameters" 
   };
 }
 
-/** Times both models. Returns undefined if both run the same operators on weights of the same sizes. */
+/** Times both models. Returns undefined if both run the same operators with weights of the same types and sizes. */
 export async function measureSpeed(
   result: Model,
   { model, path }: { readonly model: Model; readonly path: string },
@@ -69,9 +69,9 @@ export async function measureSpeed(
 ): Promise<Timed | undefined> {
   if (operatorsOf(model) === operatorsOf(result)) return undefined;
   const times =
-    storedBytes(model.graph) > largestTimed
-      ? new Miss(`the model has more than ${bytes(largestTimed)}`)
-      : await relativeTime(model, result, context, await tokensTimed(path));
+    storedBytes(model.graph) > maxTimedBytes
+      ? new Miss(`the model has more than ${bytes(maxTimedBytes)}`)
+      : await relativeTime(model, result, context, await timedTokenCount(path));
   if (times instanceof Miss) return { against: path, found: { unmeasured: stripPeriod(times.reason) } };
   const { before, after } = times;
   return { against: path, found: { factor: before / after, before, milliseconds: after } };

@@ -1,13 +1,13 @@
-/** Addresses are printed and recorded without user, password, query and fragment. */
+/** Removes user, password, query and fragment from addresses before they are printed or recorded. */
 
-/** The length of the scheme is limited, so that the search takes linear time. */
+/** Pattern of an address. The length of the scheme is limited, so that the search takes linear time. */
 const address = /[a-z][a-z0-9+.-]{1,30}:\/\/.*/is;
 
-/** Returns only the scheme if the parts of an address are ambiguous. */
+/** Returns an address without secrets; only its scheme if its parts are ambiguous. */
 export function publicAddress(text: string): string {
   const [scheme = "", rest = ""] = text.split(/(?<=:\/\/)(.*)/s);
   if (scheme === "file://" || !/[@?#]/.test(rest)) return text;
-  // An unencoded "/" or "#" in a password ends the host; the rest then contains an "@".
+  // An unencoded "/" or "#" in a password ends the host. The remaining text then contains an "@".
   if (!URL.canParse(text)) return `${scheme}…`;
   const { host, pathname, search, hash } = new URL(text);
   return host === "" || `${pathname}${search}${hash}`.includes("@")
@@ -18,7 +18,7 @@ export function publicAddress(text: string): string {
 export const publicWords = (words: readonly string[]): readonly string[] =>
   words.map((word) => word.replace(address, publicAddress));
 
-export function secretsHidden(words: readonly string[]): (text: string) => string {
+export function secretRemover(words: readonly string[]): (text: string) => string {
   const addresses = words.flatMap((word) => address.exec(word) ?? []).filter((text) => publicAddress(text) !== text);
   const credentials = addresses.flatMap((text) => /(?<=:\/\/).+@/s.exec(text) ?? []);
   return (text) => {

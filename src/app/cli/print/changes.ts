@@ -1,17 +1,17 @@
-/** Formats what a pass changed and skipped; equal texts are merged. */
+/** Formats the changes and the skipped layers of a pass. Layers with equal texts share a line. */
 import { joinList } from "../../../core/errors.ts";
 import { bytes as bytesText, counted, integer, isSlower, times } from "../../../core/numbers.ts";
 import { type Change, changeText } from "../../../core/pass/pass.ts";
 import { groupBy } from "../../../core/tensor/group-by.ts";
 import { type Sparing, settingsText, sparedAs } from "../../../judge/run/sparing.ts";
-import { onCommandLine } from "../flags/invalid-options.ts";
+import { rewordOptionNames } from "../flags/invalid-options.ts";
 import { mergeRows } from "./table.ts";
 
 type Paint = (text: string) => string;
 
 const maxShown = 5;
 
-/** Layers that became slower come first, the slowest one at the top. */
+/** Formats changes. Layers that became slower come first, the slowest at the top. */
 export function changedLines(changes: readonly Change[], dim: Paint): string[] {
   const slower = changes.filter(({ speed = 1 }) => isSlower(speed)).sort((a, b) => (a.speed ?? 1) - (b.speed ?? 1));
   const lines = [...slower, ...changes.filter((change) => !slower.includes(change))].map((change) => ({
@@ -25,10 +25,10 @@ export function changedLines(changes: readonly Change[], dim: Paint): string[] {
   );
 }
 
-/** Maximum rows of equal changes before they are joined, and of all. */
+/** Maximum rows: of equal changes before they are joined, and of all changes. */
 const [maxEqual, maxPlanned] = [8, 40];
 
-/** Lists planned changes in network order; in long plans, equal layers of repeated blocks share a row. @returns also the number of hidden rows. */
+/** Returns planned changes in network order. In long plans, equal layers of repeated blocks share a row. @returns also the number of omitted rows. */
 export function plannedRows(changes: readonly Change[]): { readonly rows: string[][]; readonly more: number } {
   const each = changes.map(({ at, what, decidedBy }) => ({
     name: at,
@@ -48,11 +48,11 @@ export function unchangedLines(
   misses: readonly { readonly at: string | undefined; readonly reason: string; readonly by?: string | undefined }[],
   dim: Paint,
 ): string[] {
-  const lines = misses.map(({ at, reason, by }) => ({ at, text: onCommandLine(reason), by }));
+  const lines = misses.map(({ at, reason, by }) => ({ at, text: rewordOptionNames(reason), by }));
   return listGroups(`unchanged (${integer(misses.length)})`, lines, dim);
 }
 
-/** Lists the layers at higher precision, those with the largest error contribution first. */
+/** Formats the layers at higher precision, those with the largest error contribution first. */
 export function sparedLines({ settings, spared, attempts }: Sparing, dim: Paint): string[] {
   if (settings !== undefined)
     return [`${settingsText(settings)} to meet the goal, found in ${counted(attempts.length, "attempt")}`];

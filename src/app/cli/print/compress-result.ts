@@ -11,7 +11,7 @@ import {
   gainSentence,
   goalSentence,
   markOf,
-  passedOver,
+  notChosenText,
   searchMissSentence,
   targetLines,
   timesOf,
@@ -26,7 +26,7 @@ import { columns } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface ResultDetails {
-  /** Whether a missed goal sets the exit code to 1; with --force only if --max-drop is given. */
+  /** Whether a missed goal sets the exit code to 1. With --force, this requires --max-drop. */
   readonly demanded: boolean;
   readonly replaced: boolean;
 }
@@ -121,7 +121,7 @@ function printVariants(terminal: Terminal, run: Run): void {
       ...run.variants.map((variant, index) => {
         const mark = markOf(variant, run.goal);
         const kept = mark === "✗" ? "← written (--force)" : "← kept";
-        const other = variant.file === undefined ? (passedOver(variant, run.goal) ?? "") : `← ${variant.file}`;
+        const other = variant.file === undefined ? (notChosenText(variant, run.goal) ?? "") : `← ${variant.file}`;
         const notes = [noteOf(variant, run), index === run.chosen ? kept : other];
         const text = notes.filter((note) => note !== "").join("  ");
         return [colored[mark](mark), variant.name, ...cellsOf(index + 1), text];
@@ -137,7 +137,7 @@ function printVariants(terminal: Terminal, run: Run): void {
   }
 }
 
-/** "softmax (stays in float: no quantized kernel)" */
+/** Returns reasons with layers: "softmax (stays in float: no quantized kernel)". */
 function reasonsOf(misses: StepRecord["misses"]): string {
   const groups = [...groupBy(misses, ({ reason }) => reason)];
   const texts = groups.slice(0, maxReasons).map(([reason, misses]) => {

@@ -8,15 +8,15 @@ import { operationsText } from "../../report/operation-count.ts";
 import { columns, mergeRows } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** Shares of a weight's sum of squared singular values; for each, `inspect` shows how many of the largest values are needed. */
-export const energies = [0.9, 0.95, 0.99] as const;
+/** Shares of a weight's energy (sum of squared singular values). For each, `inspect` shows the rank that contains it. */
+export const shownEnergies = [0.9, 0.95, 0.99] as const;
 
 export interface WeightNumbers {
   readonly name: string;
   readonly zeros: number;
   readonly least: number;
   readonly greatest: number;
-  /** Numbers of singular values that hold each of `energies`, and their total; undefined for a matrix too large to decompose. */
+  /** Rank that contains each share of energy (`holding`), and full rank (`of`); undefined for a matrix that is too large to decompose. */
   readonly ranks: { readonly of: number; readonly holding: readonly number[] } | undefined;
 }
 
@@ -32,7 +32,7 @@ export interface InspectOutput {
 }
 
 const [maxNotes, maxRows, maxBlocks] = [5, 24, 8];
-/** Minimum share of the file for an embedding table to be listed. */
+/** Minimum share of the file's bytes at which an embedding table is listed. */
 const minTableShare = 0.01;
 
 export function show(
@@ -50,7 +50,7 @@ export function show(
   showMisses(data, terminal);
 }
 
-/** Reports what the table of layers does not show: subgraphs, shared weights, and weights that are inputs. */
+/** Prints properties that the table of layers does not show: subgraphs, shared weights, and weights that are inputs. */
 function showInside({ inside, layers, replaceable }: InspectedFile, terminal: Terminal): void {
   if (inside.graphs > 0) {
     const contents = [counted(inside.nodes, "node"), ...(inside.layers === 0 ? [] : [counted(inside.layers, "layer")])];
@@ -132,7 +132,7 @@ function showLayers(data: InspectedFile, zeros: number | undefined, terminal: Te
     terminal.line(`and ${integer(lines.length - maxBlocks)} more groups of blocks (--json has all)`);
 }
 
-/** "int8 [64, 64], 64 scales, shared" */
+/** Returns a weight's description: "int8 [64, 64], 64 scales, shared". */
 function weightText({ weight, scales, sharedWith }: InspectedLayer): string {
   const scaled = scales === undefined ? "" : `, ${counted(scales, "scale")}`;
   return `${weight}${scaled}${sharedWith.length === 0 ? "" : ", shared"}`;
@@ -145,7 +145,7 @@ function rankText({ payingRank }: InspectedLayer): string {
 
 function showNumbers(numbers: readonly WeightNumbers[], terminal: Terminal): void {
   terminal.line();
-  const ranks = energies.map((energy) => `rank ${percent(energy, 0)}`);
+  const ranks = shownEnergies.map((energy) => `rank ${percent(energy, 0)}`);
   terminal.table(
     columns("weights", "zeros", "least", "greatest", ...ranks, "of"),
     numbers.map(({ name, zeros, least, greatest, ranks: counts }) => [
@@ -153,7 +153,7 @@ function showNumbers(numbers: readonly WeightNumbers[], terminal: Terminal): voi
       percent(zeros),
       least.toPrecision(3),
       greatest.toPrecision(3),
-      ...energies.map((_, index) => (counts === undefined ? "–" : integer(counts.holding[index] ?? 0))),
+      ...shownEnergies.map((_, index) => (counts === undefined ? "–" : integer(counts.holding[index] ?? 0))),
       counts === undefined ? "too large" : integer(counts.of),
     ]),
   );
@@ -162,7 +162,7 @@ function showNumbers(numbers: readonly WeightNumbers[], terminal: Terminal): voi
   );
 }
 
-/** "embedding table embed: 786 kB, 12.1 % of the file; 202 kB in 8 bits, 126 kB in 4 (quantize --scheme weights --bits 4)" */
+/** Returns "embedding table embed: 786 kB, 12.1 % of the file; 202 kB in 8 bits, 126 kB in 4 (quantize --scheme weights --bits 4)". */
 export function tableLine({ layer, tied, bytes: now, int8, int4 }: TableSaving, file: number): string {
   const shared =
     tied.length === 0
@@ -222,7 +222,7 @@ function showMisses({ notUnderstood }: InspectedFile, terminal: Terminal): void 
   if (lines.length > maxNotes) terminal.line(`  and ${integer(lines.length - maxNotes)} more (--json has all)`);
 }
 
-/** "12 blocks of one kind: encoder.layer.0 … encoder.layer.11 (6 layers, 7.1 M parameters each)" */
+/** Returns lines such as "12 blocks of one kind: encoder.layer.0 … encoder.layer.11 (6 layers, 7.1 M parameters each)". */
 export function blockLines({ all, repeats }: Inspection["blocks"]): readonly string[] {
   return repeats.flatMap(({ first, count: blocks }) => {
     const [row, last] = [all[first], all[first + blocks - 1]];

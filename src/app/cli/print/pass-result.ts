@@ -15,18 +15,18 @@ import {
 } from "../../../core/numbers.ts";
 import { isWithin, judge } from "../../../judge/compare/compare.ts";
 import type { Likeness } from "../../../judge/compare/compare-function.ts";
-import { quoted } from "../../../judge/record/shell-command.ts";
+import { quoteWord } from "../../../judge/record/shell-command.ts";
 import {
-  apartText,
   distanceText,
   metadataNote,
   othersSentence,
+  outputDifferenceText,
   targetLines,
   verdictSentence,
 } from "../../../judge/record/verdict.ts";
 import type { Reference } from "../../../judge/run/step-comparison.ts";
 import { comparableCounts, operationsFormula, operationsText } from "../../report/operation-count.ts";
-import { factorText, noFasterText, speedLines, speedRecord, timeRow } from "../../report/speed.ts";
+import { factorText, notFasterText, speedLines, speedRecord, timeRow } from "../../report/speed.ts";
 import type { Result } from "../command.ts";
 import type { PassOutput, PlannedCost, UnwrittenOutput, WrittenOutput } from "../jobs/pass.ts";
 import { changedLines, moreText, plannedRows, sparedLines, unchangedLines } from "./changes.ts";
@@ -56,7 +56,10 @@ export function showPlan(result: PassOutput): Result {
   };
 }
 
-/** "result: 128,017 parameters (2.11 × fewer), 19.3 M MACs (2.10 × fewer), about as fast on one thread here", and why it is no faster. */
+/**
+ * Returns lines about cost and speed: "result: 128,017 parameters (2.11 × fewer), 19.3 M MACs (2.10 × fewer), about as fast on one thread here". If
+ * the result is not faster, a line explains why.
+ */
 function plannedLines({ before, changes }: PassOutput, { parameters, macs, time, uneven }: PlannedCost): string[] {
   const counts = comparableCounts(before.macs, macs);
   const parts = [
@@ -64,22 +67,22 @@ function plannedLines({ before, changes }: PassOutput, { parameters, macs, time,
     ...(counts === undefined ? [] : [`${count(counts[1])} MACs (${times(counts[0] / counts[1])} fewer)`]),
     ...(time === undefined ? [] : [`${factorText(1 / time)} on one thread here`]),
   ];
-  const slow = time === undefined ? undefined : noFasterText(1 / time, { before, changes, uneven }, { macs });
+  const slow = time === undefined ? undefined : notFasterText(1 / time, { before, changes, uneven }, { macs });
   return [`result: ${parts.join(", ")}`, ...(slow === undefined ? [] : [`speed: ${slow}`])];
 }
 
 export interface OutputFiles {
   readonly replaced: ReadonlySet<string>;
-  /** Compressed copies of the result. */
+  /** Paths of compressed copies of the result. */
   readonly copies: readonly string[];
-  /** Files that are written even if the model does not change. */
+  /** Paths of files that are written even if the model does not change. */
   readonly alsoWritten: readonly string[];
 }
 
-const mark = (path: string, { replaced }: OutputFiles): string => (replaced.has(path) ? " (replaced)" : "");
+const replacedMark = (path: string, { replaced }: OutputFiles): string => (replaced.has(path) ? " (replaced)" : "");
 
-const marked = (paths: readonly string[], files: OutputFiles): readonly string[] =>
-  paths.map((path) => `${path}${mark(path, files)}`);
+const markReplaced = (paths: readonly string[], files: OutputFiles): readonly string[] =>
+  paths.map((path) => `${path}${replacedMark(path, files)}`);
 
 export function showUnwritten(model: string, result: UnwrittenOutput, files: OutputFiles): Result {
   const { misses, idle } = result;
@@ -95,7 +98,7 @@ export function showUnwritten(model: string, result: UnwrittenOutput, files: Out
     print(terminal) {
       for (const line of reportLines(result, terminal.color.dim)) terminal.line(line);
       if (idle !== undefined) return terminal.line(`${capitalize(idle)}. Nothing was written; --force writes it.`);
-      const further = marked(files.alsoWritten, files);
+      const further = markReplaced(files.alsoWritten, files);
       const writtenFiles = further.length === 0 ? "nothing" : `only ${further.join(", ")}`;
       terminal.line(
         `Nothing changed, and ${writtenFiles} was written.${misses.length === 0 ? nothingFound(model) : ""}`,
@@ -105,10 +108,10 @@ export function showUnwritten(model: string, result: UnwrittenOutput, files: Out
 }
 
 export interface ResultDetails {
-  /** Whether a missed goal sets the exit code to 1; with --force only if a goal is given. */
+  /** Whether a missed goal sets the exit code to 1. With --force, this requires an explicit goal. */
   readonly demanded: boolean;
   readonly files: OutputFiles;
-  /** Pruned weights are stored as zeros. */
+  /** Whether pruned weights are stored as zeros. */
   readonly zeros: boolean;
   readonly next: string | undefined;
   /** Command that compares the result with another model. */
@@ -154,7 +157,7 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
                   comparison.metric,
                   figure(comparison.unit, comparison.original.value),
                   figure(comparison.unit, comparison.candidate.value),
-                  // The line about the goal shows the interval.
+                  // The interval is omitted if the line about the goal shows it.
                   verdict !== undefined && reference === undefined
                     ? difference(comparison.unit, comparison.difference.value)
                     : differenceWithInterval(comparison.unit, comparison.difference),
@@ -166,8 +169,8 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
       if (uncounted !== undefined) terminal.line(`not counted: ${uncounted} (pith simplify drops it, too)`);
       for (const line of speedLines(model, written, speed)) terminal.line(line);
       if (reference !== undefined) terminal.line(referenceLine(reference));
-      if (isTold(likeness)) terminal.line(likenessLine(likeness));
-      if (isTold(others)) terminal.line(othersSentence(others));
+      if (shouldPrint(likeness)) terminal.line(similarityLine(likeness));
+      if (shouldPrint(others)) terminal.line(othersSentence(others));
       if (targets.length > 0) for (const line of targetLines(targets)) terminal.line(line);
       if (comparison === undefined) terminal.line("accuracy: not measured (add --data)");
       if (training?.chosen !== undefined || training?.average !== undefined)
@@ -179,20 +182,20 @@ export function showWritten(model: string, result: WrittenOutput, shown: ResultD
       if (samples !== undefined) terminal.line(samplesLine(samples));
       if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
       const names = [
-        `${terminal.color.bold(written)}${mark(written, files)}`,
-        ...marked([...files.copies, ...files.alsoWritten], files),
+        `${terminal.color.bold(written)}${replacedMark(written, files)}`,
+        ...markReplaced([...files.copies, ...files.alsoWritten], files),
       ];
       terminal.line(`written: ${names.join("  ")}`);
       const cost = lost === undefined ? goalLine(model, result, comparing) : `lost: ${lost}; written anyway (--force)`;
       if (cost !== undefined) terminal.line(cost);
-      const line = next ?? (result.masked ? foldingMasks(written) : undefined);
+      const line = next ?? (result.masked ? foldCommand(written) : undefined);
       if (line !== undefined) terminal.line(`next: pith ${line}`);
     },
   };
 }
 
-const foldingMasks = (file: string): string =>
-  `simplify ${quoted(file)} --finalize  # folds in the masks, which double the file until then`;
+const foldCommand = (file: string): string =>
+  `simplify ${quoteWord(file)} --finalize  # folds in the masks, which double the file until then`;
 
 function reportLines(
   { changes, misses, sparing }: PassOutput,
@@ -208,12 +211,12 @@ function reportLines(
     ...unchangedLines(withoutSpared(misses), dim),
     ...(sparing === undefined ? [] : sparedLines(sparing, dim)),
     ...(spared.length > 0 && withoutSpared(changes).every(({ kind }) => kind !== "quantized")
-      ? [allSpared(isUnmeasured)]
+      ? [allSparedText(isUnmeasured)]
       : []),
   ];
 }
 
-const allSpared = (isUnmeasured: boolean): string =>
+const allSparedText = (isUnmeasured: boolean): string =>
   `Every layer is kept at higher precision: no attempt with fewer met the goal by two standard errors.${isUnmeasured ? " With --data, samples guide the rounding, and more layers meet it." : ""}`;
 
 const furtherRecord = ({ copies, alsoWritten }: OutputFiles): object => ({
@@ -236,7 +239,7 @@ function goalLine(
   if (reference === undefined && pruned === true)
     return `${sentence(`${model} (${figure(unit, original.value)})`)} Give --original to compare with the model before pruning.`;
   if (continues === true) return `${sentence(model)} Compare with the first original: ${comparing}`;
-  // A trained model may have been pruned before, so its original may be another model.
+  // A trained model can have been pruned before, so its original can be another model.
   if (reference === undefined) return sentence(training === undefined ? undefined : model);
   if (reference.judges) return sentence(reference.model);
   const isBetter = verdict.drop.high <= 0;
@@ -248,14 +251,14 @@ function goalLine(
   return `${loss} But the result is still ${allowance(unit, drop.value)} worse than ${reference.model}: --max-drop judges that loss.`;
 }
 
-function isTold(likeness: Likeness | string | undefined): likeness is Likeness | string {
+function shouldPrint(likeness: Likeness | string | undefined): likeness is Likeness | string {
   return typeof likeness === "object" ? likeness.lost === undefined : likeness !== undefined;
 }
 
-function likenessLine(likeness: Likeness | string): string {
+function similarityLine(likeness: Likeness | string): string {
   if (typeof likeness === "string") return `not compared with the original: ${likeness}`;
   const { samples, relativeError, unmoved, without = [], output, outputs = 1, uncompared = [], ofData } = likeness;
-  const distance = apartText(likeness);
+  const distance = outputDifferenceText(likeness);
   const outcome =
     relativeError === 0 ? "equal" : outputs > 1 ? `${distance} ("${output}", the worst of ${outputs})` : distance;
   const which = output === undefined || outputs > 1 ? "outputs" : `output "${output}"`;
@@ -273,7 +276,7 @@ const unmovedNote = {
   "one class": "the original predicts one class",
 } as const;
 
-/** `on 9,000 samples; the weights are those after 421 steps: validation loss 0.03256 on 1,000 samples, the best of 3 evaluations` */
+/** Returns `on 9,000 samples; the weights are those after 421 steps: validation loss 0.03256 on 1,000 samples, the best of 3 evaluations`. */
 function trainingText({ samples, chosen, average }: NonNullable<PassOutput["training"]>): string {
   const on = samples === undefined ? "on a stream of samples" : `on ${counted(samples, "sample")}`;
   const averaged = average === undefined ? "" : ` averaged over the steps (decay ${average})`;
@@ -287,7 +290,7 @@ function trainingText({ samples, chosen, average }: NonNullable<PassOutput["trai
 }
 
 function nothingFound(model: string): string {
-  return ` No layer can be changed: pith inspect ${quoted(model)} shows what is in the model.`;
+  return ` No layer can be changed: pith inspect ${quoteWord(model)} shows what is in the model.`;
 }
 
 function gzipRow(before: Weight, after: Weight): string[][] {
@@ -308,7 +311,7 @@ function zerosRow({ zeros: before }: Weight, { zeros: after }: Weight): string[]
 function macsRow(before: Weight, after: Weight): string[][] {
   const macs = comparableCounts(before.macs, after.macs);
   if (macs !== undefined) return [["MACs", ...macs.map(count), times(macs[0] / macs[1])]];
-  // Sums of products of several sizes have no ratio.
+  // Sums of products of several symbolic sizes have no ratio.
   const formulas = [before, after].map((weight) => operationsText(weight.macs));
   return formulas.includes("?") ? [] : [["MACs", ...formulas, ""]];
 }

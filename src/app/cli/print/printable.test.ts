@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { markedColors, printable, unmarked } from "./printable.ts";
+import { markedColors, printable, removeMarks } from "./printable.ts";
 import { tableLines } from "./table.ts";
 
 test.each([
@@ -23,7 +23,7 @@ test("does not change letters of any language, emoji and signs", () => {
 
 test("prints only the command's own colors, and only if colors are allowed", () => {
   const text = `${markedColors(true).red("red")} \u001b[31mred\u001b[39m \u001b[8mhidden`;
-  expect(unmarked(printable(text, { colors: true }))).toBe(
+  expect(removeMarks(printable(text, { colors: true }))).toBe(
     "\u001b[31mred\u001b[39m \\u001b[31mred\\u001b[39m \\u001b[8mhidden",
   );
   expect(printable(text)).not.toContain("\u001b");

@@ -1,9 +1,9 @@
-/** Escapes text for terminals: names in a file may contain escape sequences, forged lines or bidirectional controls. */
+/** Escapes text for terminals, because names in a file can contain escape sequences, forged lines or bidirectional controls. */
 import { randomUUID } from "node:crypto";
 import picocolors from "picocolors";
 import { escapeUnprintable } from "../../report/printable.ts";
 
-/** Marks the command's own color codes. It is random, so that no name in a file can contain it. */
+/** Mark before the command's own color codes. It is random, so that no name in a file can contain it. */
 const mark = randomUUID();
 const styled = new RegExp(`(${mark}\\u001b\\[\\d+m)`);
 
@@ -11,7 +11,7 @@ type Style = "bold" | "dim" | "green" | "red" | "yellow";
 
 export type Colors = Readonly<Record<Style, (text: string) => string>>;
 
-/** Colors whose codes `printable` can keep. */
+/** Returns functions whose color codes `printable` does not escape. */
 export function markedColors(enabled: boolean): Colors {
   const plain = picocolors.createColors(enabled);
   const marked = (style: Style) => (text: string) => {
@@ -37,6 +37,6 @@ export function printable(text: string, { colors = false, lines = false }: Print
   return pieces.map((piece, index) => (index % 2 === 1 ? piece : escapeUnprintable(piece, lines))).join("");
 }
 
-export function unmarked(text: string): string {
+export function removeMarks(text: string): string {
   return text.replaceAll(mark, "");
 }

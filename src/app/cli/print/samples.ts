@@ -2,8 +2,9 @@ import { integer } from "../../../core/numbers.ts";
 import type { Part, SampleUse } from "../jobs/task.ts";
 
 /**
- * `trained on: cifar10 (train, 19,800) calibrated on: cifar10 (train, 200) tested on: cifar10 (test, 1,000)`; `(test, 1,024 of 10,000, drawn at
- * random, were enough to decide; --samples 10000 takes all)`
+ * Returns the use of samples, such as `trained on: cifar10 (train, 19,800)  calibrated on: cifar10 (train, 200)  tested on: cifar10 (test, 1,000)`.
+ * If fewer samples were enough, the last part is `cifar10 (test, 1,024 of 10,000, drawn at random, were enough to decide; --samples 10000 takes
+ * all)`.
  */
 export function samplesLine({ train, calibrate, test, validation, compared }: SampleUse & Choosing): string {
   return Object.entries({ "trained on": train, "calibrated on": calibrate, "tested on": test })
@@ -19,13 +20,13 @@ export function samplesLine({ train, calibrate, test, validation, compared }: Sa
 }
 
 interface Choosing {
-  /** Number of the test samples that chose the variant. */
+  /** Number of test samples that chose the variant and that the metric does not use. */
   readonly validation?: number | undefined;
-  /** Number of other samples on which a search compared its candidates. */
+  /** Number of other samples, on which a search compared its candidates. */
   readonly compared?: number | undefined;
 }
 
-/** `fitted on 256, checked on 512, of cifar10 (train, 20,000)`; undefined if all were trained on. */
+/** Returns `fitted on 256, checked on 512, of cifar10 (train, 20,000)`; undefined if training used all samples. */
 function fittedText(part: Part): string | undefined {
   const { count, fitted, checked } = part;
   if (fitted === undefined || fitted === count) return undefined;
@@ -37,7 +38,7 @@ function partText(
   { name = "samples", count, of, searched }: SampleUse["test"],
   { validation, compared, beside = {} }: Choosing & { readonly beside?: Partial<SampleUse> } = {},
 ): string {
-  // "data/cifar10 (train)": a name can contain a path, and the split in parentheses.
+  // A name can contain a path, and the split in parentheses: "data/cifar10 (train)".
   const [, path = name, brackets] = /^(.*?)(?: \(([^()]*)\))?$/.exec(name) ?? [];
   const file = path.replace(/[/\\]+$/, "").replace(/^.*[/\\]/, "");
   const all = count === undefined ? "a stream" : integer(count);

@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from "node:util";
 import type { Column } from "../../report/tables.ts";
-import { printable, unmarked } from "./printable.ts";
+import { printable, removeMarks } from "./printable.ts";
 
 export function columns(first: string, ...others: readonly string[]): Column[] {
   return [{ title: first }, ...others.map((title) => ({ title, align: "right" as const }))];
@@ -8,7 +8,7 @@ export function columns(first: string, ...others: readonly string[]): Column[] {
 
 const gap = "  ";
 
-/** Aligns columns to their widest cell, without frames and trailing spaces. Color codes have no width. */
+/** Aligns each column to its widest cell, without frames and trailing spaces. Color codes have no width. */
 export function tableLines(columns: readonly Column[], rows: readonly (readonly string[])[]): string[] {
   const titles = columns.map((column) => column.title);
   const cells = rows.map((row) => row.map((cell) => printable(cell, { colors: true })));
@@ -27,7 +27,7 @@ export function tableLines(columns: readonly Column[], rows: readonly (readonly 
 }
 
 function width(text: string): number {
-  return [...stripVTControlCharacters(unmarked(text))].length;
+  return [...stripVTControlCharacters(removeMarks(text))].length;
 }
 
 export interface NamedRow {
@@ -35,7 +35,9 @@ export interface NamedRow {
   readonly cells: readonly string[];
 }
 
-/** Merges equal rows of layers that differ only in their block number: "layers.0.attn.q" to "layers.11.attn.q" → "layers.0…11.attn.q". */
+/**
+ * Merges rows of layers with equal cells whose names differ only in the first number: "layers.0.attn.q" to "layers.11.attn.q" → "layers.0…11.attn.q".
+ */
 export function mergeRows(rows: readonly NamedRow[]): readonly NamedRow[] {
   const groups = new Map<
     string,

@@ -1,8 +1,8 @@
 import { stripVTControlCharacters } from "node:util";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { PithError } from "../../../core/errors.ts";
-import { asTyped } from "../program.ts";
-import { markedColors, unmarked } from "./printable.ts";
+import { replaceProgramName } from "../program.ts";
+import { markedColors, removeMarks } from "./printable.ts";
 import { tableLines } from "./table.ts";
 import { type Environment, progressLine, type Stream, Terminal } from "./terminal.ts";
 
@@ -32,7 +32,7 @@ function terminal(
 }
 
 test("prints command lines with `npx` if only npx finds Pith", () => {
-  const { out, err, terminal: shown } = terminal({ typed: (text) => asTyped(text, "npx pith") });
+  const { out, err, terminal: shown } = terminal({ typed: (text) => replaceProgramName(text, "npx pith") });
   shown.line("next: pith bench a.onnx b.onnx");
   shown.note("x", "`pith simplify` stores it");
   shown.fail(new PithError("E_USAGE", "Unknown command.", { hint: "See pith --help." }));
@@ -206,7 +206,7 @@ test("aligns the columns of a table without counting color codes", () => {
       ["long.onnx", "3"],
     ],
   );
-  expect(lines.map((line) => stripVTControlCharacters(unmarked(line)))).toEqual([
+  expect(lines.map((line) => stripVTControlCharacters(removeMarks(line)))).toEqual([
     "file         MB",
     "m.onnx     90.4",
     "long.onnx     3",

@@ -1,15 +1,15 @@
 /**
- * Prints results to standard output and everything else to standard error, so that a pipe receives only the result.
+ * Prints results to standard output, and everything else to standard error, so that a pipe receives only the result.
  *
- * A terminal shows a progress bar, a log occasional lines. With `json`, standard output is one JSON document and standard error one object per line.
- * All text passes through `printable`, so that no name in a model can control the terminal.
+ * A terminal shows a progress bar, a log file a line from time to time. With `json`, standard output is one JSON document, and standard error has one
+ * object per line. All text passes through `printable`, so that no name in a model can control the terminal.
  */
 import picocolors from "picocolors";
 import { PithError } from "../../../core/errors.ts";
 import { clock, count, integer } from "../../../core/numbers.ts";
 import type { JobEvent } from "../../../runtime/job/job.ts";
 import type { Column } from "../../report/tables.ts";
-import { type Colors, markedColors, printable, unmarked } from "./printable.ts";
+import { type Colors, markedColors, printable, removeMarks } from "./printable.ts";
 import { tableLines } from "./table.ts";
 
 export interface Stream {
@@ -18,7 +18,7 @@ export interface Stream {
   readonly columns?: number;
 }
 
-/** NO_COLOR overrides FORCE_COLOR, which overrides the terminal's capabilities. */
+/** Variables that control colors. NO_COLOR overrides FORCE_COLOR, which overrides the terminal's capabilities. */
 export type Environment = Readonly<Partial<Record<"NO_COLOR" | "FORCE_COLOR" | "TERM", string | undefined>>>;
 
 export interface TerminalOptions {
@@ -27,15 +27,15 @@ export interface TerminalOptions {
   readonly json: boolean;
   readonly env: Environment;
   readonly about: string;
-  /** Rewrites command lines as the user must type them. */
+  /** Rewrites command lines in messages as the user must type them. */
   readonly typed?: (text: string) => string;
-  /** Removes passwords of the command line from a message. */
+  /** Removes passwords that are on the command line from a message. */
   readonly withoutSecrets?: (text: string) => string;
 }
 
-/** Milliseconds between updates of a progress bar, and between progress lines of a log. */
+/** Milliseconds: between updates of a progress bar, and between progress lines of a log. */
 const [redrawInterval, logInterval] = [100, 20_000];
-/** Seconds before a remaining time is shown: earlier estimates jump. */
+/** Seconds after which the remaining time is shown, because earlier estimates vary a lot. */
 const minSeconds = 2;
 const barWidth = 24;
 const defaultWidth = 80;
@@ -43,16 +43,16 @@ const defaultWidth = 80;
 export class Terminal {
   readonly json: boolean;
   readonly color: Colors;
-  /** The current one of several files: "q4 (2 of 7)". */
+  /** Current one of several files, such as "q4 (2 of 7)". */
   part = "";
   readonly #options: TerminalOptions;
   readonly #errorColor: ReturnType<typeof picocolors.createColors>;
   #stage = "";
-  #began = 0;
-  #drawn = 0;
-  /** The first report of the stage: a continued training does not begin at 0. */
-  #first: { readonly done: number; readonly at: number } | undefined;
-  #shows = false;
+  #stageStart = 0;
+  #lastDrawn = 0;
+  /** First report of the stage. It need not be at 0, because a training can continue. */
+  #firstReport: { readonly done: number; readonly at: number } | undefined;
+  #isBarVisible = false;
 
   constructor(options: TerminalOptions) {
     this.#options = options;
@@ -63,10 +63,10 @@ export class Terminal {
 
   line(text = ""): void {
     this.#clear();
-    this.#options.out.write(`${unmarked(printable(this.#typed(text), { colors: true }))}\n`);
+    this.#options.out.write(`${removeMarks(printable(this.#typed(text), { colors: true }))}\n`);
   }
 
-  /** Prints unescaped, so only for Pith's own words. */
+  /** Prints text without escaping it, so only for Pith's own words. */
   text(text: string): void {
     this.#clear();
     this.#options.out.write(text);
@@ -86,9 +86,9 @@ export class Terminal {
       case "stage":
         this.#clear();
         this.#stage = event.name;
-        this.#began = performance.now();
-        this.#drawn = 0;
-        this.#first = undefined;
+        this.#stageStart = performance.now();
+        this.#lastDrawn = 0;
+        this.#firstReport = undefined;
         break;
       case "progress":
         this.#progress(event.done, event.total, event.figures);
@@ -102,7 +102,7 @@ export class Terminal {
     }
   }
 
-  /** Warnings show their id, so that they can be looked up. */
+  /** Prints a message. Warnings show their id, so that users can look it up. */
   note(id: string, message: string, level: "note" | "warning" = "note"): void {
     const text = this.#withoutSecrets(message);
     const shown = printable(this.#typed(text));
@@ -110,9 +110,9 @@ export class Terminal {
     else this.#error(level === "note" ? shown : `${this.#errorColor.yellow(id)}: ${shown}`);
   }
 
-  /** Writes a line per file to a log; a terminal shows the progress instead. */
+  /** Writes a line per finished file to a log. A terminal shows the progress instead. */
   finished(text: string): void {
-    if (!this.json && !draws(this.#options.err, this.#options.env)) this.#error(printable(`${this.part}: ${text}`));
+    if (!this.json && !drawsBar(this.#options.err, this.#options.env)) this.#error(printable(`${this.part}: ${text}`));
   }
 
   fail(error: unknown): void {
@@ -157,15 +157,16 @@ export class Terminal {
   #progress(done: number, total: number | undefined, figures: string | undefined): void {
     const { err, env } = this.#options;
     if (this.json) return;
-    const isLog = !draws(err, env);
+    const isLog = !drawsBar(err, env);
     const now = performance.now();
-    if (this.#began === 0) this.#began = now;
-    // Work of a stage may restart: samples, then layers.
-    const first = this.#first === undefined || done < this.#first.done ? { done, at: now } : this.#first;
-    this.#first = first;
-    const last = isLog && this.#drawn === 0 ? this.#began : this.#drawn;
+    if (this.#stageStart === 0) this.#stageStart = now;
+    // The count of a stage can restart: first samples, then layers.
+    const first =
+      this.#firstReport === undefined || done < this.#firstReport.done ? { done, at: now } : this.#firstReport;
+    this.#firstReport = first;
+    const last = isLog && this.#lastDrawn === 0 ? this.#stageStart : this.#lastDrawn;
     if (now - last < (isLog ? logInterval : redrawInterval)) return;
-    this.#drawn = now;
+    this.#lastDrawn = now;
     const seconds = (now - first.at) / 1000;
     const stage = [this.part, this.#stage].filter((text) => text !== "").join(": ");
     const state = { stage, done, total, rate: seconds > 0 ? (done - first.done) / seconds : 0, seconds };
@@ -173,16 +174,16 @@ export class Terminal {
     const line = printable(figures === undefined ? bar : `${bar}  ${figures}`);
     if (isLog) return void err.write(`${line}\n`);
     err.write(`\r\u001b[2K${[...line].slice(0, widthOf(err) - 1).join("")}`);
-    this.#shows = true;
+    this.#isBarVisible = true;
   }
 
   #clear(): void {
-    if (this.#shows) this.#options.err.write("\r\u001b[2K");
-    this.#shows = false;
+    if (this.#isBarVisible) this.#options.err.write("\r\u001b[2K");
+    this.#isBarVisible = false;
   }
 }
 
-/** Returns the width in columns; some terminals report 0. */
+/** Returns the width in columns; the default for terminals that report 0. */
 export function widthOf({ columns = 0 }: Stream): number {
   return columns > 0 ? columns : defaultWidth;
 }
@@ -190,10 +191,10 @@ export function widthOf({ columns = 0 }: Stream): number {
 function isColored(stream: Stream, env: Environment): boolean {
   const { NO_COLOR: no = "", FORCE_COLOR: force = "" } = env;
   if (no !== "") return false;
-  return force === "" ? draws(stream, env) : force !== "0" && force !== "false";
+  return force === "" ? drawsBar(stream, env) : force !== "0" && force !== "false";
 }
 
-function draws({ isTTY = false }: Stream, { TERM }: Environment): boolean {
+function drawsBar({ isTTY = false }: Stream, { TERM }: Environment): boolean {
   return isTTY && TERM !== "dumb";
 }
 
@@ -206,7 +207,7 @@ export interface Progress {
   readonly bar: boolean;
 }
 
-/** `calibrate ━━━━━━━━━━━━──────────── 250/500  45/s  0:06 left` */
+/** Returns a line such as `calibrate ━━━━━━━━━━━━──────────── 250/500  45/s  0:06 left`. */
 export function progressLine({ stage, done, total, rate, seconds, bar: drawn }: Progress): string {
   const speed =
     rate === 0
@@ -222,7 +223,7 @@ export function progressLine({ stage, done, total, rate, seconds, bar: drawn }: 
   return `${label}${bar}${integer(done)}/${integer(total)}${speed}${remaining}`;
 }
 
-/** Converts big integers, maps, sets and typed arrays, which JSON lacks. */
+/** Converts big integers, maps, sets and typed arrays to values that JSON has. */
 function plain(_key: string, value: unknown): unknown {
   if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
   if (value instanceof Map) return Object.fromEntries(value);

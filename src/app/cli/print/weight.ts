@@ -3,21 +3,21 @@ import { type OperationCount, operationsFormula } from "../../report/operation-c
 
 export interface Weight extends Partial<CompressedSize> {
   readonly bytes: number;
-  /** Bytes of the exporter's metadata, which the size does not count; undefined if there is none. */
+  /** Bytes of the exporter's metadata, which `bytes` does not count; undefined if there is none. */
   readonly metadata?: number;
   readonly parameters: number;
-  /** Share of zeros; undefined for codes and weights above 64 MiB. */
+  /** Share of weights that are zero; undefined for quantized models and for weights above 64 MiB. */
   readonly zeros: number | undefined;
   readonly macs: OperationCount | undefined;
 }
 
-export function computesOther(before: Pick<Weight, "macs">, after: Pick<Weight, "macs">): boolean {
+export function hasDifferentMacs(before: Pick<Weight, "macs">, after: Pick<Weight, "macs">): boolean {
   if (before.macs === undefined || after.macs === undefined) return before.macs !== after.macs;
   return operationsFormula(before.macs) !== operationsFormula(after.macs);
 }
 
-/** Maximum bytes of a timed model, which is loaded together with its original. */
-export const largestTimed = 2 ** 29;
+/** Maximum bytes of a model that is timed. It is loaded together with its original. */
+export const maxTimedBytes = 2 ** 29;
 
 export function weightRecord(weight: Weight): object {
   return { ...weight, macs: weight.macs && operationsFormula(weight.macs) };

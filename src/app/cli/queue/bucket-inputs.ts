@@ -1,4 +1,4 @@
-/** Stores folders in a bucket: files under their content hash, and the list of a folder's files under the hash of the list. */
+/** Stores folders in a bucket. Each file is stored under its content hash, and the list of a folder's files under the hash of the list. */
 import { chmod, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
 import { writeFileAtomically } from "#platform";
@@ -8,15 +8,15 @@ import type { Bucket } from "../../../judge/steps/bucket-store.ts";
 import { isThere } from "../files/files.ts";
 import { textOf } from "./bucket.ts";
 
-/** Number of concurrent transfers: data can be tens of thousands of images. */
+/** Number of concurrent transfers, because data can consist of tens of thousands of images. */
 const concurrency = 16;
 const objectName = (hash: string): string => `files/${hash}`;
 const listName = (place: string): string => `${place}.json`;
 
-/** Name in the folder, with "/", and content hash. */
+/** File's name in its folder (with "/") and content hash. */
 export type HashedFile = readonly [name: string, hash: string];
 
-/** Returns the text whose hash names the folder. */
+/** Returns the list of a folder's files as text. The hash of this text names the folder. */
 export const listText = (files: readonly HashedFile[]): string => JSON.stringify(files);
 
 export async function sendFolder(
@@ -29,12 +29,12 @@ export async function sendFolder(
   await forAll([...files.entries()], async ([index, [, hash]]) => {
     if (!(await bucket.has(objectName(hash)))) await bucket.write(objectName(hash), bytesOfFile(paths[index] ?? ""));
   });
-  // Written last, because it marks the folder as complete.
+  // The list is written last, because it marks the folder as complete.
   await bucket.write(listName(place), [new TextEncoder().encode(listText(files))]);
 }
 
 /**
- * Copies a folder of the bucket to this machine, unless it exists.
+ * Copies a folder of the bucket to this machine, unless it already exists here.
  * @throws PithError E_DATA if a file is missing or does not match its hash.
  */
 export async function receiveFolder(bucket: Bucket, folder: string, place: string): Promise<void> {
@@ -74,14 +74,17 @@ async function forAll<T>(items: readonly T[], work: (item: T) => Promise<void>):
   await Promise.all(Array.from({ length: concurrency }, next));
 }
 
-/** Fills a temporary folder and renames it, so that the folder is complete. The first of several processes wins. */
+/**
+ * Creates a folder by filling a temporary one and renaming it, so that the folder is always complete. If several processes do this, the first one
+ * succeeds.
+ */
 export async function createFolder(target: string, fill: (folder: string) => Promise<void>): Promise<void> {
   if (await isThere(target)) return;
   await mkdir(dirname(target), { recursive: true });
   const unfinished = await mkdtemp(`${target}.`);
   try {
     await fill(unfinished);
-    // Workers of other users may need to read it.
+    // Workers that run as other users must be able to read the folder.
     await chmod(unfinished, 0o755);
     await rename(unfinished, target).catch(async (error: unknown) => {
       if (!(await isThere(target))) throw error;

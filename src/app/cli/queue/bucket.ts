@@ -1,4 +1,4 @@
-/** A bucket of an S3 server. Only this file loads the AWS SDK, which reads server and keys from its environment variables. */
+/** Accesses a bucket of an S3 server. Only this file loads the AWS SDK, which reads server and keys from its environment variables. */
 import { randomUUID } from "node:crypto";
 import { Readable } from "node:stream";
 import type { GetObjectCommandOutput, S3Client } from "@aws-sdk/client-s3";
@@ -7,7 +7,7 @@ import { bytesOfText } from "../../../core/tensor/dense.ts";
 import type { Bucket } from "../../../judge/steps/bucket-store.ts";
 import { publicAddress } from "../print/addresses.ts";
 
-/** Part size of uploads; four parts are in memory at a time, and an object has at most 10,000. */
+/** Bytes per part of an upload. Four parts are in memory at a time, and an object has at most 10,000 parts. */
 const partSize = 16 * 2 ** 20;
 const [connectionTimeout, socketTimeout] = [10_000, 60_000];
 const [maxAttempts, maxBreaks] = [6, 5];
@@ -18,7 +18,7 @@ interface Place {
   readonly prefix: string;
 }
 
-/** @returns undefined for a folder. @throws PithError E_USAGE for an address other than s3://bucket/prefix. */
+/** Parses the address of a store. @returns undefined for a folder. @throws PithError E_USAGE for an address other than s3://bucket/prefix. */
 export function bucketPlace(store: string): Place | undefined {
   if (!/^[a-z][a-z0-9+.-]+:\/\//i.test(store)) return undefined;
   const [, bucket = "", path = ""] = /^s3:\/\/([a-z0-9][a-z0-9._-]{1,61}[a-z0-9])(?:\/(.*))?$/.exec(store) ?? [];
@@ -30,7 +30,7 @@ export function bucketPlace(store: string): Place | undefined {
   return { bucket, prefix: path === "" ? "" : `${parts.join("/")}/` };
 }
 
-/** Makes no request. @throws PithError E_USAGE, E_ENGINE_MISSING if the SDK is not installed. */
+/** Opens a bucket without sending a request. @throws PithError E_USAGE, E_ENGINE_MISSING if the SDK is not installed. */
 export async function openBucket(address: string): Promise<Bucket> {
   const place = bucketPlace(address);
   if (place === undefined) throw new RangeError(`"${address}" is a folder`);
@@ -81,17 +81,17 @@ export async function openBucket(address: string): Promise<Bucket> {
 }
 
 /**
- * Tries every required operation, so that no work begins whose results could not be stored.
- * @returns the mark that identifies the bucket; an emptied bucket gets a new one.
- * @throws PithError E_FILE
+ * Tries every required operation, so that no work starts whose results could not be stored.
+ * @returns a mark that identifies the bucket. A bucket whose objects were removed gets a new one.
+ * @throws PithError E_FILE.
  */
-export async function markOf(bucket: Bucket): Promise<string> {
+export async function testBucket(bucket: Bucket): Promise<string> {
   const markName = "store";
-  // Without permission to list, a missing object is reported as access denied.
+  // Without permission to list objects, the server would report a missing object as denied access.
   await bucket.has(randomUUID());
   await bucket.write(markName, [bytesOfText((await textOf(bucket, markName)) ?? randomUUID())]);
   const mark = await textOf(bucket, markName);
-  // The mark names a folder.
+  // The mark becomes the name of a folder, so it must be a UUID.
   if (mark !== undefined && /^[0-9a-f-]{36}$/.test(mark)) return mark;
   throw new PithError("E_FILE", `The object "${markName}" in the bucket is not one that Pith wrote.`, {
     hint: "Name another prefix: s3://bucket/prefix.",
@@ -140,7 +140,7 @@ function clientOf({ S3Client }: typeof import("@aws-sdk/client-s3")): S3Client {
 const keysHint =
   "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or a profile, or the machine's role), and allow s3:GetObject, s3:PutObject and s3:ListBucket.";
 
-/** Uses only the server's message: requests contain signatures, which must not be printed. */
+/** Returns an error with the server's message only, because requests contain signatures, which must not be printed. */
 function failureOf(cause: unknown, bucket: string): PithError {
   if (cause instanceof PithError) return cause;
   const { name = "", code = "", $metadata } = (cause ?? {}) as ServiceError;
@@ -162,7 +162,7 @@ function failureOf(cause: unknown, bucket: string): PithError {
   return failed(`The bucket "${bucket}" at ${server} cannot be used${detail || ` (${name} ${status ?? ""})`}.`);
 }
 
-/** The fields of the SDK's errors in use. */
+/** Fields of the SDK's errors that are used here. */
 interface ServiceError {
   readonly name?: string;
   readonly code?: string;

@@ -1,4 +1,4 @@
-/** The user's modules in jobs for workers. A job names a module by file name and content hash; a worker uses only its own copy of it. */
+/** Handles the user's modules in jobs for workers. A job names a module by file name and content hash, and a worker uses only its own copy. */
 import { basename, resolve } from "node:path";
 import { readFile } from "#platform";
 import { PithError } from "../../../core/errors.ts";
@@ -10,18 +10,21 @@ import { parseRecipe, type RecipeStep, recipeText } from "../../../judge/recipe/
 import { steps } from "../../../judge/recipe/steps.ts";
 import type { SharedInput } from "./inputs.ts";
 
-export type Rename = (module: string) => Promise<string>;
+export type RenameModule = (module: string) => Promise<string>;
 
-/** Resolves the path as an import does: "rows.mjs/." is "rows.mjs". */
+/** Returns whether a path is a module. The path is resolved as for an import, so "rows.mjs/." is "rows.mjs". */
 export const isCode = (path: string): boolean => /\.[cm]?[jt]s$/i.test(resolve(path));
 
-/** "modules/e3b0c442…/rows.mjs". @throws PithError E_FILE */
+/** Returns a module's name in jobs: "modules/e3b0c442…/rows.mjs". @throws PithError E_FILE. */
 export async function nameInJobs(path: string): Promise<string> {
   return `modules/${await sha256Text([await readFile(path)])}/${basename(path)}`;
 }
 
-/** Looks up modules by their names in jobs. @throws PithError E_FILE; the returned function E_OPTION for an unknown module. */
-export async function findAmong(paths: readonly string[]): Promise<Rename> {
+/**
+ * Returns a function that finds the path of a module by its name in jobs. @throws PithError E_FILE; the function throws E_OPTION for an unknown
+ * module.
+ */
+export async function moduleFinder(paths: readonly string[]): Promise<RenameModule> {
   const names = paths.map(async (path) => [await nameInJobs(path), resolve(path)] as const);
   const pathByName = new Map(await Promise.all(names));
   return async (name) => {
@@ -36,10 +39,10 @@ export async function findAmong(paths: readonly string[]): Promise<Rename> {
 }
 
 /**
- * Renames the modules in an input.
- * @throws PithError E_OPTION for a recipe that names other local files, which workers do not have; whatever `rename` throws.
+ * Returns an input in which modules are renamed.
+ * @throws PithError E_OPTION for a recipe that names other local files, which workers do not have; any error of `rename`.
  */
-export async function withModules<I extends SharedInput>(input: I, rename: Rename): Promise<I> {
+export async function withModules<I extends SharedInput>(input: I, rename: RenameModule): Promise<I> {
   const { path } = input.data;
   const renamed = isCode(path) ? { ...input, data: { ...input.data, path: await rename(path) } } : input;
   return "recipe" in renamed && typeof renamed.recipe === "string"
@@ -56,8 +59,8 @@ export async function modulesOf(input: SharedInput): Promise<readonly string[]> 
   return [...modules];
 }
 
-/** @throws PithError E_OPTION for a text that is not a recipe, or that names another file. */
-async function withRecipeModules(text: string, rename: Rename): Promise<string> {
+/** Returns a recipe's text in which modules are renamed. @throws PithError E_OPTION for a text that is not a recipe, or that names another file. */
+async function withRecipeModules(text: string, rename: RenameModule): Promise<string> {
   const recipe = await withOptions(parseRecipe(text), async (step) => {
     requireNoFiles(step);
     return (await renameModules(step.options, rename)) as OptionValues;
@@ -76,8 +79,8 @@ function requireNoFiles({ id, options }: RecipeStep): void {
   });
 }
 
-/** Renames modules in plain data of any depth. */
-export async function renameModules(value: unknown, rename: Rename): Promise<unknown> {
+/** Returns plain data of any depth in which modules are renamed. */
+export async function renameModules(value: unknown, rename: RenameModule): Promise<unknown> {
   if (typeof value === "string") return isCode(value) ? rename(value) : value;
   if (Array.isArray(value)) return Promise.all(value.map((element) => renameModules(element, rename)));
   if (!isObject(value)) return value;

@@ -1,4 +1,4 @@
-/** Jobs for workers on other machines, through BullMQ on a Valkey or Redis server. Only this file loads BullMQ and its client. */
+/** Queues jobs for workers on other machines, through BullMQ on a Valkey or Redis server. Only this file loads BullMQ and its client. */
 import { once } from "node:events";
 import type { Queue, Worker } from "bullmq";
 import type { Redis } from "ioredis";
@@ -7,22 +7,22 @@ import { textHash } from "../../../core/files/hash.ts";
 import { computedBy } from "../../../judge/steps/keys.ts";
 import type { PoolJob } from "../../../judge/steps/pool.ts";
 import type { Work } from "./inputs.ts";
-import { connect, serverAt } from "./server.ts";
+import { connect, parseServer } from "./server.ts";
 
 interface QueuedJob extends Work {
   readonly version: string;
 }
 
 const queueName = "pith";
-/** Milliseconds until the job of a silent process is reassigned, and between checks. */
+/** Milliseconds: until the job of an unresponsive process is reassigned, and between the checks for it. */
 const [lockDuration, stalledInterval] = [30_000, 10_000];
-/** Number of processes that can die during one job before it fails, because the job may be the cause. */
+/** Number of processes that can die during one job. Then it fails, because the job itself may be the cause. */
 const maxDeaths = 5;
 /** Milliseconds between checks of a job's state. */
 const pollInterval = 500;
-/** Milliseconds without any worker until a waiting job is given up. */
+/** Milliseconds without any worker after which a waiting job is given up. */
 const maxWait = 60_000;
-/** Reconnections, one per second, until the commands to a lost server fail. */
+/** Number of reconnections, one per second, after which commands to a lost server fail. */
 const maxReconnections = 60;
 
 interface Connection {
@@ -30,9 +30,9 @@ interface Connection {
   readonly redis: Redis;
 }
 
-/** @throws PithError E_USAGE, E_FILE as `serverAt` and `connect`, E_ENGINE_MISSING if BullMQ is not installed. */
+/** Connects to the server. @throws PithError E_USAGE, E_FILE as `parseServer` and `connect`, E_ENGINE_MISSING if BullMQ is not installed. */
 async function openConnection(url: string, maxRetriesPerRequest: number | null): Promise<Connection> {
-  const { name, options } = serverAt(url);
+  const { name, options } = parseServer(url);
   const [bull, ioredis] = await Promise.all([import("bullmq"), import("ioredis")]).catch((cause) => {
     const hint = "npm install bullmq ioredis";
     throw new PithError("E_ENGINE_MISSING", "A queue needs BullMQ, which is not installed.", { hint, cause });
@@ -47,15 +47,15 @@ async function openConnection(url: string, maxRetriesPerRequest: number | null):
 }
 
 export interface OpenedQueue {
-  /** Concurrent jobs of all workers at the last check. */
+  /** Maximum number of concurrent jobs of all workers at the last check; 0 if the server is lost. */
   readonly room: number;
-  /** Whether the server has not responded for a minute, since when jobs are not queued. */
+  /** Whether the server has not responded for a minute. Until it responds, jobs are not queued. */
   readonly isLost: boolean;
   /** Updates `room`, at most twice a second. */
   countWorkers(): Promise<void>;
   /**
-   * Queues a job and waits until it completes or fails. The wait ends early if `job` stops, or after a minute without workers or server.
-   * @returns false if the job became unnecessary and was removed before a worker began it.
+   * Queues a job and waits until it completes or fails. The wait ends early if `job` is stopped, or after a minute without workers or server.
+   * @returns false if the job was no longer wanted and was removed before a worker started it.
    */
   doOne(work: Work, job: PoolJob): Promise<boolean>;
   close(): Promise<void>;
@@ -74,28 +74,28 @@ export async function openQueue(url: string, reconnections = maxReconnections): 
   redis.on("ready", () => {
     isLost = false;
   });
-  let aloneSince = performance.now();
+  let noWorkersSince = performance.now();
   let countedAt = Number.NEGATIVE_INFINITY;
   const countWorkers = async (): Promise<void> => {
     if (performance.now() - countedAt < pollInterval) return;
     countedAt = performance.now();
     const workers = await queue.getWorkers();
     room = workers.reduce((sum, { rawname }) => sum + (Number(rawname?.split(":w:")[1]) || 1), 0);
-    if (room > 0) aloneSince = performance.now();
+    if (room > 0) noWorkersSince = performance.now();
   };
   const queueOne = async (work: Work, { stop, isWanted }: PoolJob): Promise<boolean> => {
     const queued: QueuedJob = { version: ownVersion, ...work };
     const jobId = await textHash(JSON.stringify(queued));
-    // The result of an earlier equal job may have been removed from the store.
+    // The store can lack the result of an earlier equal job, so that job is removed and runs again.
     if (await hasEnded(jobId)) await queue.remove(jobId);
     // The latest job runs first, because it is the most urgent.
     const seconds = { age: 86_400 };
     await queue.add(work.kind, queued, { jobId, lifo: true, removeOnFail: seconds, removeOnComplete: seconds });
-    // A job that a worker has begun is locked and is not removed.
+    // A job that a worker has started is locked and cannot be removed.
     const remove = async (): Promise<boolean> => (await queue.remove(jobId).catch(() => 0)) === 1;
     while (!(await hasEnded(jobId))) {
       await countWorkers();
-      if (stop.aborted || performance.now() - aloneSince > maxWait) {
+      if (stop.aborted || performance.now() - noWorkersSince > maxWait) {
         await remove();
         break;
       }
@@ -104,7 +104,7 @@ export async function openQueue(url: string, reconnections = maxReconnections): 
     }
     return true;
   };
-  // A command to a lost server does not settle. All jobs have the same signal, so one listener serves all.
+  // A command to a lost server never settles, so an aborted signal ends the wait. All jobs have the same signal, so one listener suffices.
   let stopped: Promise<true> | undefined;
   const stoppedWithoutServer = (stop: AbortSignal): Promise<true> => {
     stopped ??= once(stop, "abort").then(() => (redis.status === "ready" ? new Promise<true>(() => {}) : true));
@@ -129,7 +129,7 @@ export async function openQueue(url: string, reconnections = maxReconnections): 
       }
     },
     async close() {
-      // Without a server, an orderly close would wait forever for its reply.
+      // Without a server, closing the queue would wait forever for a reply.
       if (redis.status === "ready") await queue.close();
       redis.disconnect();
     },
@@ -137,8 +137,8 @@ export async function openQueue(url: string, reconnections = maxReconnections): 
 }
 
 /**
- * Runs jobs of the queue until the signal. Unfinished jobs then return to the queue.
- * @param take runs a job, whose data any program may have written. The job fails with what it throws.
+ * Runs jobs of the queue until the signal is aborted. Unfinished jobs then return to the queue.
+ * @param take runs a job. Any program can have written its data. If it throws, the job fails.
  * @throws PithError E_USAGE, E_ENGINE_MISSING, E_FILE.
  */
 export async function serve(
@@ -174,5 +174,5 @@ export async function serve(
   redis.disconnect();
 }
 
-/** "0.1.0 with onnxruntime-node 1.27.0" */
+/** Versions that a job and its worker must share: "0.1.0 with onnxruntime-node 1.27.0". */
 export const ownVersion = `${computedBy.pith} with onnxruntime-node ${computedBy.runtime}`;

@@ -1,4 +1,4 @@
-/** Validates a job of a queue, because any program that reaches the server can write there. */
+/** Validates a job of a queue, because any program that reaches the server can write jobs. */
 import * as v from "valibot";
 import { PithError } from "../../../core/errors.ts";
 import { inWords, misfitOf } from "../../../core/pass/option-errors.ts";
@@ -7,7 +7,7 @@ import { ownVersion } from "./queue.ts";
 
 const jobSchema = v.object({
   job: v.object({
-    // These are printed.
+    // The length of texts is limited, because they are printed.
     version: v.pipe(v.string(), v.maxLength(200)),
     kind: v.pipe(v.string(), v.maxLength(200)),
     name: v.pipe(v.string(), v.maxLength(10_000)),
@@ -16,23 +16,23 @@ const jobSchema = v.object({
 });
 
 /**
- * Checks the data of a job and drops unknown fields.
+ * Checks the data of a job, and drops unknown fields.
  * @throws PithError E_UNSUPPORTED for a job of another version or of an unknown kind, E_DATA for one that Pith did not write.
  */
 export function readJob(data: unknown): Work {
-  const { job } = checked(jobSchema, { job: data });
+  const { job } = validate(jobSchema, { job: data });
   const { version, kind, name } = job;
   if (version !== ownVersion)
     throw new PithError("E_UNSUPPORTED", `The job is of Pith ${version}, this is ${ownVersion}.`);
   if (!isKind(kind))
     throw new PithError("E_UNSUPPORTED", `The queue asks for "${kind}", which is not a supported job.`);
-  const { input } = checked(v.object({ input: inputSchemas[kind] }), { input: job.input });
+  const { input } = validate(v.object({ input: inputSchemas[kind] }), { input: job.input });
   return { kind, name, input };
 }
 
 const isKind = (kind: string): kind is keyof typeof inputSchemas => Object.hasOwn(inputSchemas, kind);
 
-function checked<S extends v.GenericSchema>(schema: S, data: unknown): v.InferOutput<S> {
+function validate<S extends v.GenericSchema>(schema: S, data: unknown): v.InferOutput<S> {
   const { success, output, issues } = v.safeParse(schema, data, inWords);
   if (success) return output;
   const { path, sentence } = misfitOf(schema, issues, { owner: "a job" });

@@ -7,10 +7,10 @@ interface Server {
 }
 
 /**
- * Parses the address of a server. The password can come from REDISCLI_AUTH, as for redis-cli.
- * @throws PithError E_USAGE, which does not repeat the address: it may contain a password.
+ * Parses the address of a server. The password can also come from REDISCLI_AUTH, as for redis-cli.
+ * @throws PithError E_USAGE. Its message does not contain the address, which can include a password.
  */
-export function serverAt(url: string): Server {
+export function parseServer(url: string): Server {
   const server = URL.canParse(url) ? serverOf(new URL(url)) : undefined;
   if (server !== undefined) return server;
   throw new PithError(
@@ -47,13 +47,13 @@ function decode(text: string): string | undefined {
   }
 }
 
-/** Milliseconds until a server must respond after it accepted the connection. */
+/** Milliseconds in which a server must respond after it has accepted the connection. */
 const responseTimeout = 10_000;
 
-/** Waits until the client is ready. @throws PithError E_FILE with the reason if it cannot be used. */
+/** Waits until the client is ready. @throws PithError E_FILE with the reason if the server cannot be used. */
 export async function connect(redis: Redis, name: string): Promise<Redis> {
   let failure: unknown;
-  // Without a listener the client prints each failed reconnect.
+  // Without a listener, the client prints each failed reconnection.
   redis.on("error", (error: unknown) => {
     failure ??= error;
   });
@@ -96,7 +96,7 @@ function reasonOf(cause: unknown, name: string): readonly [sentence: string, hin
       `Start redis-server or valkey-server there, or check the address${other}.`,
     ];
   }
-  // The message may repeat the arguments of an unknown command, including a password.
+  // The message can repeat the arguments of an unknown command, including a password, so they are cut off.
   if (/^(Ready check failed: )?[A-Z]{3,} /.test(text))
     return [
       `The server at ${name} rejects the connection: ${stripPeriod(text.split(", with args")[0] ?? "")}`,

@@ -1,4 +1,4 @@
-/** A folder or bucket shared by several machines. It contains models and data under content hashes, and finished work. */
+/** Folder or bucket that several machines share. It contains models and data under content hashes, and finished work. */
 import type { Dirent } from "node:fs";
 import { copyFile, mkdir, readdir, realpath, stat } from "node:fs/promises";
 import { homedir } from "node:os";
@@ -10,18 +10,18 @@ import { sidecarsOf } from "../../../data/sidecars/sidecars.ts";
 import { dataFiles } from "../../../data/sources/open.ts";
 import type { Bucket } from "../../../judge/steps/bucket-store.ts";
 import { requireWritableFolder } from "../files/writable.ts";
-import { bucketPlace, markOf, openBucket } from "./bucket.ts";
+import { bucketPlace, openBucket, testBucket } from "./bucket.ts";
 import { createFolder, type HashedFile, listText, receiveFolder, sendFolder } from "./bucket-inputs.ts";
 import type { SharedInput } from "./inputs.ts";
-import { isCode, nameInJobs, type Rename, withModules } from "./modules.ts";
+import { isCode, nameInJobs, type RenameModule, withModules } from "./modules.ts";
 
 export interface SharedStore {
-  /** The shared folder; for a bucket, a local cache of it. */
+  /** Shared folder; for a bucket, a local cache of it. */
   readonly folder: string;
   readonly bucket: { readonly address: string; readonly objects: Bucket } | undefined;
 }
 
-/** @param place a folder, or s3://bucket/prefix. @throws PithError E_USAGE, E_ENGINE_MISSING, E_FILE if it is not writable. */
+/** Opens a store. @param place a folder, or s3://bucket/prefix. @throws PithError E_USAGE, E_ENGINE_MISSING, E_FILE if it is not writable. */
 export async function openSharedStore(place: string): Promise<SharedStore> {
   if (bucketPlace(place) === undefined) {
     await requireWritableFolder(place, []);
@@ -29,18 +29,18 @@ export async function openSharedStore(place: string): Promise<SharedStore> {
   }
   const objects = await openBucket(place);
   const caches = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
-  const folder = join(caches, "pith", "stores", await markOf(objects));
+  const folder = join(caches, "pith", "stores", await testBucket(objects));
   await requireWritableFolder(folder, []);
   return { folder, bucket: { address: place.replace(/\/$/, ""), objects } };
 }
 
-/** The name is relative to a folder of the store, with "/". */
+/** File's path relative to a folder of the store (with "/"), and local path. */
 type NamedFile = readonly [name: string, path: string];
 
 /**
  * Copies the files of the model and the data of a job into the store, but no modules.
- * @param onFiles receives their names before anything is copied.
- * @returns the input with paths relative to the store, and modules by hash.
+ * @param onFiles receives the names of the files before any is copied.
+ * @returns the input with paths relative to the store, and with modules named by hash.
  * @throws PithError E_OPTION if a worker must not run the job.
  */
 export async function shareInput<I extends SharedInput>(
@@ -72,7 +72,7 @@ async function filesOfModel(model: string): Promise<readonly NamedFile[]> {
   ];
 }
 
-/** Returns the files, and the suffix that leads from their folder to the path of the data. */
+/** Returns the files of the data, and the suffix that leads from their folder to the data's path. */
 async function filesOfData(path: string): Promise<{ readonly files: readonly NamedFile[]; readonly suffix: string }> {
   const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() === true;
   const folder = isFolder ? path : dirname(path);
@@ -83,7 +83,7 @@ async function filesOfData(path: string): Promise<{ readonly files: readonly Nam
 const inputFolders = ({ model, data }: SharedInput): readonly string[] =>
   [model, ...(isCode(data.path) ? [] : [data.path])].map((path) => storedFolder(path, "inputs"));
 
-/** Makes paths absolute, except modules. @throws PithError E_DATA for a path that is not in the store. */
+/** Returns an input with absolute paths, except for modules. @throws PithError E_DATA for a path that is not in the store. */
 export function resolveInput<I extends SharedInput>({ folder, bucket }: SharedStore, input: I): I {
   inputFolders(input);
   const { model, data } = input;
@@ -100,11 +100,15 @@ export function resolveInput<I extends SharedInput>({ folder, bucket }: SharedSt
 }
 
 /**
- * Prepares a job on a worker: downloads model and data and makes paths absolute.
- * @param rename maps a module of a job to a local file. @throws PithError for an unknown module.
+ * Prepares a job on a worker: downloads model and data, and makes paths absolute.
+ * @param rename returns the local file for a module of a job. @throws PithError for an unknown module.
  * @throws PithError as `withModules` and `resolveInput`; E_DATA, E_FILE if a bucket lacks the files.
  */
-export async function receiveInput<I extends SharedInput>(store: SharedStore, job: I, rename: Rename): Promise<I> {
+export async function receiveInput<I extends SharedInput>(
+  store: SharedStore,
+  job: I,
+  rename: RenameModule,
+): Promise<I> {
   const input = await withModules(job, rename);
   const received = resolveInput(store, input);
   if (store.bucket !== undefined)
@@ -113,12 +117,12 @@ export async function receiveInput<I extends SharedInput>(store: SharedStore, jo
   return received;
 }
 
-/** Checks again, when model and data are opened, that a job stays in its store. @throws PithError E_DATA */
+/** Checks, when model and data are opened, that the files of a job are still inside its store. @throws PithError E_DATA. */
 export async function requireStored({ store, model, data, resumeFolder }: SharedInput): Promise<void> {
   if (store !== undefined) await requireNoLinks(store, [model, data.path, resumeFolder]);
 }
 
-/** Copies files into a folder named by their content hash. @returns the folder, relative to the store. */
+/** Copies files into a folder of the store that is named by their content hash. @returns the folder's path relative to the store. */
 async function share({ folder, bucket }: SharedStore, named: readonly NamedFile[]): Promise<string> {
   const files = named.map(([, path]) => path);
   const hashed: HashedFile[] = [];
@@ -138,27 +142,27 @@ async function share({ folder, bucket }: SharedStore, named: readonly NamedFile[
 }
 
 const namePattern = "(?!\\.{1,2}$)[^/\\\\\\p{Cc}]+";
-/** Valid paths relative to a store: models and data, and finished work. */
-const forms = {
+/** Patterns of valid paths relative to a store: models and data, and finished work. */
+const pathPatterns = {
   inputs: new RegExp(`^(inputs/[0-9a-f]{64})(?:/${namePattern})?$`, "u"),
   runs: /^(runs\/[0-9a-f]{64})$/,
 };
 
-/** @throws PithError E_DATA for a path that Pith would not create. */
-function storedFolder(path: string, kind: keyof typeof forms): string {
-  const [, folder] = forms[kind].exec(path) ?? [];
+/** Returns the folder in a path. @throws PithError E_DATA for a path that Pith would not create. */
+function storedFolder(path: string, kind: keyof typeof pathPatterns): string {
+  const [, folder] = pathPatterns[kind].exec(path) ?? [];
   if (folder !== undefined) return folder;
   throw new PithError("E_DATA", `The queue names "${path}", which is not in the store.`);
 }
 
 /**
  * Rejects links, which could lead to any file of this machine.
- * @param paths absolute. Paths that do not exist or are outside the store are not checked.
- * @throws PithError E_DATA
+ * @param paths absolute paths. Those that do not exist or are outside the store are not checked.
+ * @throws PithError E_DATA.
  */
 async function requireNoLinks(store: string, paths: readonly string[]): Promise<void> {
   const within = resolve(store);
-  // The cache of a bucket is created on demand.
+  // The cache of a bucket need not exist yet.
   const root = await realpath(store).catch(() => within);
   const refuse = (path: string): never => {
     throw new PithError("E_DATA", `The store has a link: expected a file or a folder, got "${relative(root, path)}".`, {

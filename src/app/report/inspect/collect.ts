@@ -1,5 +1,5 @@
 import { blocks, extractBlock } from "../../../core/analysis/blocks.ts";
-import { wayOutOf } from "../../../core/analysis/branches.ts";
+import { branchAdvice } from "../../../core/analysis/branches.ts";
 import { channelGroups } from "../../../core/analysis/channels.ts";
 import { cost } from "../../../core/analysis/cost.ts";
 import { type Inference, infer } from "../../../core/analysis/infer.ts";
@@ -26,12 +26,12 @@ import type { Tensor } from "../../../core/tensor/types.ts";
 import { preprocessingKey } from "../../../data/sidecars/preprocessing-spec.ts";
 import { withFreeChannels } from "../../../rewrite/clean-up/free-channels.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
-import { channelsIn, payingRank } from "../applicable-techniques.ts";
+import { channelFinder, payingRank } from "../applicable-techniques.ts";
 import { operationCount } from "../operation-count.ts";
 import type { Blocks, InspectedLayer, Inspection, Port, StoredTensors } from "./inspect.ts";
 import { estimateSavings } from "./savings.ts";
 
-/** @param model a copy: weights in Constant nodes become stored tensors. */
+/** Describes a model. @param model copy of the model, whose weights in Constant nodes become stored tensors. */
 export async function collect(model: Model): Promise<Inspection> {
   const { header, graph } = model;
   const operators = countOperators(graph);
@@ -41,10 +41,10 @@ export async function collect(model: Model): Promise<Inspection> {
   const inner = [...allGraphs(graph)].slice(1);
   const layers = allLayers(model, inference).filter(({ isScale }) => isScale !== true);
   const learned = await learnedTensors(model, inference);
-  // Finds channels as `prune` does.
+  // Channels are found in the same way as in `prune`.
   const free = await withFreeChannels(model);
   const groups = channelGroups(free, infer(free));
-  const channels = channelsIn(groups);
+  const channels = channelFinder(groups);
   return {
     prepared: header.metadata.get(preprocessingKey),
     producer: [header.producerName, header.producerVersion].filter((part) => part !== "").join(" "),
@@ -79,7 +79,7 @@ export async function collect(model: Model): Promise<Inspection> {
       graphs: inner.length,
       nodes: inner.reduce((sum, { nodeCount }) => sum + nodeCount, 0),
       layers: layers.filter(isInside).length,
-      wayOut: [...graph.nodes()].map((node) => wayOutOf(node, inference)).find((way) => way !== undefined),
+      wayOut: [...graph.nodes()].map((node) => branchAdvice(node, inference)).find((way) => way !== undefined),
     },
     replaceable: graph.inputs.filter(({ tensor }) => tensor !== undefined).map(({ name }) => name),
     stored: countStored(graph),
@@ -88,7 +88,7 @@ export async function collect(model: Model): Promise<Inspection> {
   };
 }
 
-/** Lists each node and reason once, because several rules can fail for the same reason. */
+/** Returns each node and reason once, because several rules can fail for the same reason. */
 function listDistinct(misses: readonly Miss[]): Inspection["notUnderstood"] {
   return [...groupBy(misses, ({ at, reason }) => `${at} ${reason}`).values()].map(([{ at, reason }]) => ({
     at,
@@ -120,7 +120,7 @@ function describeBlocks(model: Model, inference: Inference, learned: ReadonlyMap
   };
 }
 
-/** Bits of a quantized weight, and its number of scales. */
+/** Returns the bits of a quantized weight, and its number of scales; undefined for other weights. */
 function quantizationOf(layer: Layer): { readonly bits: number | undefined; readonly scales: number | undefined } {
   const { weight, effective, node, bias } = layer;
   if (!isQuantized(layer)) return { bits: undefined, scales: undefined };
@@ -147,7 +147,10 @@ function sharersOf(layer: Layer): readonly string[] {
   return [...tied, ...[...sharers].map(describe)];
 }
 
-/** A network unrolled over time reads one weight thousands of times, so complete lists would grow quadratically. */
+/**
+ * Maximum number of listed nodes. A network that is unrolled over time reads one weight thousands of times, so complete lists would grow
+ * quadratically.
+ */
 const maxSharers = 8;
 
 function port(value: Value): Port {

@@ -1,4 +1,4 @@
-/** The contents of a model as data, as `pith inspect` prints them. */
+/** Contents of a model as data, as `pith inspect` prints them. */
 import type { Model } from "../../../core/graph/model.ts";
 import type { OperationCount } from "../operation-count.ts";
 import type { Savings } from "./savings.ts";
@@ -10,24 +10,24 @@ export interface StoredTensors {
   readonly bytes: number;
 }
 
-/** Dims are text: "[batch, 3, 224, 224]". */
+/** Input or output of a model. Dimensions are text, such as "[batch, 3, 224, 224]". */
 export interface Port {
   readonly name: string;
   readonly type: string | undefined;
   readonly dims: string;
 }
 
-/** A layer with its cost and possible savings. */
+/** Layer with its cost and possible savings. */
 export interface InspectedLayer {
   readonly name: string;
   readonly operator: string;
-  /** Stored type and dims of the weight: "float32 [64, 64]", "palette of 4 bits [64, 64]". */
+  /** Stored type and dimensions of the weight, such as "float32 [64, 64]" or "palette of 4 bits [64, 64]". */
   readonly weight: string;
   /** Bits of a quantized weight; undefined for floats. */
   readonly bits: number | undefined;
-  /** Number of scales of a quantized weight: 1, one per channel, or one per block. */
+  /** Number of scales of a quantized weight: one in all, one per channel, or one per block. */
   readonly scales: number | undefined;
-  /** Up to eight other nodes that read the same weight. */
+  /** Names of other nodes that read the same weight, at most eight. */
   readonly sharedWith: readonly string[];
   readonly outputs: number;
   readonly inputs: number;
@@ -36,58 +36,58 @@ export interface InspectedLayer {
   readonly macs: OperationCount | undefined;
   /** Maximum rank at which two factors are smaller than the matrix; undefined if the weight is not a matrix. */
   readonly payingRank: number | undefined;
-  /** Prunable output channels, and why the others are not. */
+  /** Number of output channels that can be removed (`cuttable`), and the reason why others cannot (`kept`). */
   readonly cuttable: number;
   readonly kept: { readonly reason: string; readonly at: string | undefined } | undefined;
 }
 
-/** A part of the network with one value as input and one as output. */
+/** Part of the network with one value as input and one as output. */
 export interface InspectedBlock {
   readonly name: string;
-  /** Equal for blocks that differ only in their weights. */
+  /** Number of the block's kind, which is equal for blocks that differ only in their weights. */
   readonly kind: number;
   readonly nodes: number;
   readonly layers: readonly string[];
   readonly parameters: number;
-  /** Names of values: read from earlier blocks or the data, other inputs, and values that are read later. */
+  /** Names of values: `inputs` come from earlier blocks or the data, `sides` are other inputs, and `outputs` are read later. */
   readonly inputs: readonly string[];
   readonly sides: readonly string[];
   readonly outputs: readonly string[];
 }
 
-/** All blocks in order, and runs of equal ones. */
+/** All blocks in order, and repetitions of equal blocks. */
 export interface Blocks {
   readonly all: readonly InspectedBlock[];
-  /** Runs of equal blocks: index in `all`, and length. */
+  /** Repetitions of equal blocks: index of the first block in `all`, and number of blocks. */
   readonly repeats: readonly { readonly first: number; readonly count: number }[];
 }
 
 export interface Inspection {
-  /** Preprocessing that an earlier command recorded in the file. */
+  /** Preprocessing that an earlier command recorded in the file; undefined if there is none. */
   readonly prepared: string | undefined;
   readonly producer: string;
   readonly irVersion: number;
-  /** Domain → version; ONNX's own domain is "ai.onnx". */
+  /** Domain → version. ONNX's own domain is "ai.onnx". */
   readonly opsets: Readonly<Record<string, number>>;
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
   /** Operator → number of nodes, including subgraphs, most frequent first. */
   readonly operators: Readonly<Record<string, number>>;
-  /** A weight that several layers share counts once. */
+  /** Number of trained values. A weight that several layers share counts once. */
   readonly parameters: number;
   readonly macs: OperationCount | undefined;
   readonly layers: readonly InspectedLayer[];
   readonly blocks: Blocks;
   readonly savings: Savings;
   readonly notUnderstood: readonly { readonly at: string | undefined; readonly reason: string }[];
-  /** Subgraphs, which only quantize changes. `wayOut` is a command that moves layers out of branches. */
+  /** Contents of subgraphs, which only quantize changes. `wayOut` is a command that moves layers out of the subgraphs. */
   readonly inside: {
     readonly graphs: number;
     readonly nodes: number;
     readonly layers: number;
     readonly wayOut: string | undefined;
   };
-  /** Stored tensors that are also inputs, as in old files, so that callers can replace them. */
+  /** Names of stored tensors that are also inputs, as in old files. Callers can override them. */
   readonly replaceable: readonly string[];
   readonly stored: readonly StoredTensors[];
   readonly roles: Readonly<Record<string, number>>;
@@ -95,8 +95,8 @@ export interface Inspection {
 }
 
 /**
- * Describes a model: inputs, outputs, operators, layers, repeated blocks, sizes, and possible savings. The model is not changed or run. Few weight
- * values are read.
+ * Describes a model: inputs, outputs, operators, layers, repeated blocks, sizes, and possible savings. Does not change or run the model, and reads
+ * few weight values.
  *
  * @example
  * const { layers, parameters, savings } = await inspect(model);
@@ -104,7 +104,7 @@ export interface Inspection {
  * for (const { name, weight, cuttable, outputs } of layers) console.log(name, weight, cuttable, "of", outputs, "channels can be cut");
  */
 export async function inspect(model: Model): Promise<Inspection> {
-  // Imported lazily, because the root exports this function and would load every operator.
+  // The package's entry point exports this function. A static import would load every operator with it.
   const { collect } = await import("./collect.ts");
   return collect(model.clone());
 }

@@ -2,7 +2,7 @@
  * Estimates the savings of techniques from shapes.
  *
  * - 8-bit weights: one byte per weight, and a float scale and a zero point per output channel. Half precision: two bytes per weight.
- * - Pruning the share f of all prunable channels keeps about n · Π (1 − f · r_a) of n elements, where r_a is the prunable share of axis a.
+ * - Pruning the share f of all prunable channels: of n elements, about n · Π (1 − f · r_a) remain. r_a is the prunable share of axis a.
  */
 import type { Group } from "../../../core/analysis/channels.ts";
 import { isInside, type Layer } from "../../../core/analysis/layers.ts";
@@ -11,7 +11,7 @@ import { isFloat } from "../../../core/tensor/convert.ts";
 import { elementCount } from "../../../core/tensor/dims.ts";
 import { type Channels, payingRank } from "../applicable-techniques.ts";
 
-/** Share of the prunable channels whose removal is estimated. */
+/** Share of the prunable channels that are assumed to be removed. */
 const assumedShare = 0.3;
 
 /** Bytes before and after, and the number of changed layers. */
@@ -21,15 +21,15 @@ export interface Saving {
   readonly after: number;
 }
 
-/** An embedding table, counted once if several layers read it. */
+/** Embedding table, counted once if several layers read it. */
 export interface TableSaving {
   readonly layer: string;
-  /** Matrix products with the same weight, which share its quantized values. */
+  /** Names of matrix products with the same weight, which share its quantized values. */
   readonly tied: readonly string[];
   readonly bytes: number;
-  /** Bytes with 8 bits and a scale per row. */
+  /** Number of bytes with 8 bits per weight and one scale per row. */
   readonly int8: number;
-  /** Bytes with 4 bits in blocks of 32 with zero points; undefined if rows are not a multiple of 32. */
+  /** Number of bytes with 4 bits per weight in blocks of 32 with zero points; undefined if rows are not a multiple of 32. */
   readonly int4: number | undefined;
 }
 
@@ -37,14 +37,14 @@ export interface TableSaving {
 export interface Savings {
   readonly int8: Saving;
   readonly float16: Saving;
-  /** `share` of the `cuttable` channels removed, of `channels` in all. */
+  /** Savings if the share `share` of the `cuttable` channels is removed, of `channels` in all. */
   readonly channels: Saving & { readonly share: number; readonly cuttable: number; readonly channels: number };
   readonly lowRank: { readonly layers: number };
-  /** Trained float tables, the largest first. */
+  /** Trained embedding tables with float values, largest first. */
   readonly tables: readonly TableSaving[];
 }
 
-/** Bytes of a float32 scale and an int8 zero point. */
+/** Number of bytes of a float32 scale and an int8 zero point. */
 const bytesPerChannel = 5;
 
 export function estimateSavings(

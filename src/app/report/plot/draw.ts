@@ -1,4 +1,4 @@
-/** Positions of boxes, in layers from inputs to outputs, and of edges as curves. */
+/** Computes the positions of boxes, in ranks from inputs to outputs, and the curves of edges. */
 
 import { groupBy } from "../../../core/tensor/group-by.ts";
 import type { Box, Picture } from "./graph.ts";
@@ -28,7 +28,7 @@ export interface Drawing {
 const layerSize = { width: 236, height: 76 };
 const smallHeight = 24;
 const characterWidth = 6.9;
-/** Character width of the dimensions next to a box's foot, and their offset from its center. */
+/** Width of a character in the dimensions next to a box's foot, and their offset from the box's center. */
 const noteWidth = 5.4;
 const noteStart = 6;
 const maxTitle = 34;
@@ -49,16 +49,16 @@ export function noteOf({ shape }: Box): string | undefined {
 export function draw(picture: Picture): Drawing {
   const { boxes, edges } = picture;
   const sizes = boxes.map(sizeOf);
-  const placed = layout(sizes, edges);
-  const rows = rankRows(placed.boxes, sizes, placed.ranks);
-  const places = placed.boxes.map(({ x, rank }, index): Placed => {
+  const placement = layout(sizes, edges);
+  const rows = rankRows(placement.boxes, sizes, placement.ranks);
+  const places = placement.boxes.map(({ x, rank }, index): Placed => {
     const { width, height } = sizes[index] ?? { width: 0, height: 0 };
     return { x: round(x + margin), y: rows[rank]?.middle ?? 0, width: round(width), height };
   });
   const lines = edges.flatMap(([from, to], index): Line[] => {
     const [start, end] = [places[from], places[to]];
     if (start === undefined || end === undefined) return [];
-    return [{ from, to, ...line(placed.edges[index] ?? [], rows, start, end) }];
+    return [{ from, to, ...drawLine(placement.edges[index] ?? [], rows, start, end) }];
   });
   const framed = boxes.flatMap(({ path }, index) => {
     const { x, y, width, height } = places[index] ?? { x: 0, y: 0, width: 0, height: 0 };
@@ -69,7 +69,7 @@ export function draw(picture: Picture): Drawing {
     places,
     lines,
     frames: frames(framed),
-    width: Math.ceil(placed.width + 2 * margin),
+    width: Math.ceil(placement.width + 2 * margin),
     height: Math.ceil((rows.at(-1)?.middle ?? 0) + layerSize.height / 2 + margin),
   };
 }
@@ -108,8 +108,8 @@ interface Spot {
   readonly y: number;
 }
 
-/** Draws an edge from the foot of one box, or a bend, to the head of another, vertically past high boxes. */
-function line(points: readonly Point[], rows: readonly Row[], from: Placed, to: Placed): Omit<Line, "from" | "to"> {
+/** Returns the curve of an edge from the foot of one box, or a bend, to the head of another. It passes high boxes vertically. */
+function drawLine(points: readonly Point[], rows: readonly Row[], from: Placed, to: Placed): Omit<Line, "from" | "to"> {
   const spots: Spot[] = [];
   for (const [index, point] of points.slice(0, -1).entries()) {
     const { middle, height } = rows[point.rank] ?? { middle: 0, height: 0 };
@@ -129,7 +129,10 @@ function line(points: readonly Point[], rows: readonly Row[], from: Placed, to: 
   };
 }
 
-/** Draws a monotone cubic curve: slopes dx/dy are harmonic means of the neighbors, 0 at turns and ends, so it never overshoots (Fritsch, Butland 1984). */
+/**
+ * Returns a monotone cubic curve through points. The slopes dx/dy are harmonic means of the neighboring slopes, 0 at turns and ends, so the curve
+ * never overshoots (Fritsch, Butland 1984).
+ */
 function curveThrough(spots: readonly Spot[]): string {
   const slopes = spots.slice(1).map((spot, index) => {
     const before = spots[index] ?? spot;
@@ -194,16 +197,19 @@ export function frames(boxes: readonly Framed[]): readonly Frame[] {
   }
   const large = [...members.values()].filter((block) => block.boxes.length >= minBoxes);
   const repeated = [...groupBy(large, ({ stem }) => stem).values()].filter(({ length }) => length > 1).flat();
-  const kept: Frame[] = [];
+  const acceptedFrames: Frame[] = [];
   for (const frame of repeated.map((block) => frameAround(block.label, block.boxes)).toSorted((a, b) => a.y - b.y))
-    if (!kept.some((other) => cross(frame, other))) kept.push(frame);
-  return kept;
+    if (!acceptedFrames.some((other) => overlap(frame, other))) acceptedFrames.push(frame);
+  return acceptedFrames;
 }
 
-/** "/encoder/layer.3/attention/MatMul" and "encoder.layer.3.attention" are in the block "layer.3" of the stem "encoder.layer". */
+/**
+ * Returns the block in a node's path. "/encoder/layer.3/attention/MatMul" and "encoder.layer.3.attention" are in the block "layer.3" of the stem
+ * "encoder.layer".
+ */
 function blockOf(path: string): { readonly key: string; readonly stem: string; readonly label: string } | undefined {
   const parts = path.split(/[/.]/).filter((part) => part !== "");
-  // The last part names the node itself; its number counts nodes.
+  // The last part names the node itself, so its number counts nodes and not blocks.
   const position = parts.findIndex((part, index) => index < parts.length - 1 && /^(.*[_-])?\d+$/.test(part));
   if (position < 0) return undefined;
   const part = parts[position] ?? "";
@@ -225,8 +231,8 @@ function frameAround(label: string, boxes: readonly Framed[]): Frame {
   return { x, y, width, height: max((box) => box.bottom) + padding.foot - y, label };
 }
 
-/** Frames may share only the space between two rows. */
-function cross(a: Frame, b: Frame): boolean {
+/** Returns whether two frames overlap by more than the space between two rows. */
+function overlap(a: Frame, b: Frame): boolean {
   const deep = Math.min(a.y + a.height, b.y + b.height) - Math.max(a.y, b.y);
   const wide = Math.min(a.x + a.width, b.x + b.width) - Math.max(a.x, b.x);
   return wide > 0 && deep > padding.head + padding.foot;

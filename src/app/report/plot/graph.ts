@@ -1,4 +1,4 @@
-/** Boxes and edges of a model's graphs, without nodes that only process stored values. A subgraph is a separate picture. */
+/** Collects boxes and edges of a model's graphs, without nodes that only process stored values. Each subgraph is a separate picture. */
 import type { Cost } from "../../../core/analysis/cost.ts";
 import type { Inference } from "../../../core/analysis/infer.ts";
 import { layerName, moduleOf } from "../../../core/analysis/layer-names.ts";
@@ -28,38 +28,39 @@ export type Family = "port" | "layer" | "trained" | "compute" | "move" | "shape"
 export interface Box {
   readonly family: Family;
   readonly title: string;
-  /** Name for layer selection; for a table lookup the table's name; else the node's. */
+  /** Name for the selection of layers. For a table lookup it is the table's name, else the node's. */
   readonly name: string;
-  /** Trained table of a node that is not a layer: an embedding, positions. */
+  /** Name of the trained table of a node that is not a layer, such as an embedding or positions. */
   readonly table: string | undefined;
   readonly layer: Layer | undefined;
   readonly gives: DataType | undefined;
-  /** `x: float32 [N, 3]`, and whether it is stored. */
+  /** Descriptions such as `x: float32 [N, 3]`, with a note if the value is stored. */
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly attributes: readonly (readonly [name: string, value: string])[];
   readonly macs: string | undefined;
-  /** Output dimensions, if they differ from the input's. */
+  /** Dimensions of the output; undefined if an input has the same. */
   readonly shape: string | undefined;
   readonly miss: string | undefined;
-  /** Minimum bits of quantized values that the node reads or writes; for a layer those of its weight. */
+  /** Minimum bits of the quantized values that the node reads or writes. For a layer, the bits of its weight. */
   readonly bits: number | undefined;
-  /** Module path from the exporter, with the node at its end. */
+  /** Module path from the exporter, followed by the node. */
   readonly path: string;
   readonly graphs: readonly (readonly [attribute: string, picture: number])[];
 }
 
 export interface Picture {
-  /** "" for the main graph; else the node and its attribute. */
+  /** Title: "" for the main graph, else the node and its attribute. */
   readonly title: string;
   readonly parent: readonly [picture: number, box: number] | undefined;
   readonly boxes: readonly Box[];
-  /** Pairs of indices into `boxes`, from producer to consumer, each pair once. */
+  /** Pairs of indices into `boxes`, from producer to consumer. Each pair occurs once. */
   readonly edges: readonly (readonly [number, number])[];
 }
 
 /**
- * Returns the main graph, subgraphs depth first, then grouped boxes. @param layers of the main graph, whose nodes must be in order (`graph.sort()`).
+ * Returns the main graph, then subgraphs depth first, then grouped boxes.
+ * @param layers layers of the main graph, whose nodes must be in order (`graph.sort()`).
  */
 export function collect(
   model: Model,
@@ -71,7 +72,7 @@ export function collect(
   for (const layer of layers) if (!layerOf.has(layer.node)) layerOf.set(layer.node, layer);
   const inner: Picture[] = [];
   const collectInner = (graph: Graph, title: string, parent: Picture["parent"]): number => {
-    // Reserves the index before those of its subgraphs.
+    // Reserves an index that precedes those of its own subgraphs.
     const index = inner.push({ title, parent, boxes: [], edges: [] });
     inner[index - 1] = collectGraph(graph, title, parent, index, context);
     return index;
@@ -85,7 +86,7 @@ interface CollectContext {
   readonly inference: Inference;
   readonly layerOf: ReadonlyMap<Node, Layer>;
   readonly costs: Cost;
-  /** Adds the picture of a subgraph and returns its index. */
+  /** Adds the picture of a subgraph, and returns its index. */
   readonly collectInner: (graph: Graph, title: string, parent: Picture["parent"]) => number;
 }
 
@@ -109,7 +110,7 @@ function collectGraph(
   };
   for (const node of graph.nodes()) {
     const used = [...new Set(usedValues(node))];
-    // Nodes that only compute constants would hide the network.
+    // Nodes that only compute constants are omitted, because they would hide the network.
     if (used.every(isStored) && subgraphs(node).length === 0) continue;
     const sources = new Set(used.map(sourceOf));
     const parentBox = [index, boxes.length] as const;
@@ -180,7 +181,7 @@ function tableOf(node: Node, parameters: readonly number[]): string | undefined 
   return name.startsWith(stem) ? stem : name;
 }
 
-/** Layers belong to the main graph, but weights in subgraphs are shown too. */
+/** Returns the layer of a node in a subgraph, so that its weight is shown. `layers` has only layers of the main graph. */
 function innerLayer(node: Node, inference: Inference): Layer | undefined {
   if (node.graph.parent === undefined) return undefined;
   const layer = layerAt(node, inference);
@@ -218,7 +219,7 @@ function changedShape(output: Value, used: readonly Value[], inference: Inferenc
   return incoming.some((value) => dimsText(value.type?.dims) === text) ? undefined : text;
 }
 
-/** "1179648*N" → "1.18 M × N". */
+/** Formats a product: "1179648*N" → "1.18 M × N". */
 function multipleText(text: string): string {
   const product = /^(\d+)(?:\*([^ ]+))?$/.exec(text);
   if (product === null) return text;

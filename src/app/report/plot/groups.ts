@@ -1,17 +1,17 @@
 /**
- * Merges boxes that compute masks, shapes and positions from shapes and indices only, because exporters write dozens of them.
+ * Merges boxes that only compute masks, shapes and positions from shapes and indices, because exporters write dozens of them.
  *
  *     Shape, Range, Unsqueeze, Expand, And, …, Where → Add     becomes     mask, shapes · 24 nodes → Add
  *
- * A group must not be both before and after another box, or edges would form a cycle. Each box has a level that increases where an edge enters such
- * boxes, and a group has one level.
+ * A group must not be both before and after another box, or edges would form a cycle. Therefore each box has a level, which increases where an edge
+ * goes from another box to a groupable one. All boxes of a group have the same level.
  */
 import { inOrder } from "../../../core/graph/order.ts";
 import { groupBy } from "../../../core/tensor/group-by.ts";
 import type { DataType } from "../../../core/tensor/types.ts";
 import type { Box, Picture } from "./graph.ts";
 
-/** A box without facts of a node. */
+/** Box without properties of a node. */
 export const plainBox = {
   ...{ name: "", path: "", inputs: [], outputs: [], attributes: [], graphs: [] },
   ...{ table: undefined, layer: undefined, gives: undefined, shape: undefined },
@@ -28,28 +28,28 @@ export function isIndexType(type: DataType | undefined): boolean {
 
 export function withGroups(pictures: readonly [Picture, ...Picture[]]): readonly [Picture, ...Picture[]] {
   const groups: Picture[] = [];
-  const folded = pictures.map((picture, index) => {
+  const foldedPictures = pictures.map((picture, index) => {
     const addPicture = (group: readonly number[], box: number): number =>
       pictures.length - 1 + groups.push(extractGroup(picture, group, [index, box]));
     return fold(picture, findGroups(picture), addPicture);
   });
-  // Grouping may have changed the index of a box with subgraphs.
-  const updated = folded.map(({ picture }) => {
+  // Grouping can change the index of a box with subgraphs.
+  const updated = foldedPictures.map(({ picture }) => {
     const { parent } = picture;
-    const box = parent === undefined ? undefined : folded[parent[0]]?.newIndices[parent[1]];
+    const box = parent === undefined ? undefined : foldedPictures[parent[0]]?.newIndices[parent[1]];
     return parent === undefined || box === undefined ? picture : { ...picture, parent: [parent[0], box] as const };
   });
   const [main = pictures[0], ...inner] = [...updated, ...groups];
   return [main, ...inner];
 }
 
-/** Finds connected groupable boxes of one level. */
+/** Returns groups of at least four connected boxes that can be merged and have the same level. */
 function findGroups({ boxes, edges }: Picture): readonly (readonly number[])[] {
   const sources = boxes.map((): number[] => []);
   for (const [from, to] of edges) sources[to]?.push(from);
   const groupable: boolean[] = [];
   const levels: number[] = [];
-  // Each group is a tree whose root represents it (union-find).
+  // Each group is a tree, whose root represents the group (union-find).
   const parents = boxes.map((_, index) => index);
   const rootOf = (index: number): number => {
     let root = index;
@@ -72,7 +72,7 @@ function findGroups({ boxes, edges }: Picture): readonly (readonly number[])[] {
   return [...groupBy(members, rootOf).values()].filter(({ length }) => length >= minMembers);
 }
 
-/** @param readsIndices whether all inputs are indices or computed from indices. */
+/** @param readsIndices whether all inputs are indices, or computed from indices. */
 function isGroupable({ family, graphs }: Box, readsIndices: boolean): boolean {
   if (graphs.length > 0) return false;
   return family === "shape" || ((family === "compute" || family === "move") && readsIndices);
@@ -82,7 +82,7 @@ function isIndexPort(box: Box | undefined): boolean {
   return box?.family === "port" && isIndexType(box.gives);
 }
 
-/** Replaces each group by one box. @param addPicture adds the group's picture and returns its index. */
+/** Returns the picture with one box instead of each group. @param addPicture adds the group's own picture, and returns its index. */
 function fold(
   picture: Picture,
   groups: readonly (readonly number[])[],
@@ -134,7 +134,7 @@ function titleOf(members: readonly Box[]): string {
   return `${hasMask ? "mask, shapes" : "shapes, indices"} · ${members.length} nodes`;
 }
 
-/** Returns the picture of a group, with the boxes that it reads and that read it as ports. */
+/** Returns the picture of a group. Boxes that the group reads, and boxes that read it, become ports. */
 function extractGroup({ boxes, edges }: Picture, group: readonly number[], parent: readonly [number, number]): Picture {
   const members = new Set(group);
   const touching = edges.filter(([from, to]) => members.has(from) || members.has(to));

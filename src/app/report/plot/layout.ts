@@ -1,15 +1,16 @@
 /**
- * Layered drawing of a directed acyclic graph, top to bottom (after Sugiyama, Tagawa, Toda 1981).
+ * Computes a layered drawing of a directed acyclic graph, from top to bottom (after Sugiyama, Tagawa, Toda 1981).
  *
- * 1. Rank: the longest path from a source; sources are directly above their first consumer. Edges get a point on each rank between, and edges from
- *    one box share them.
+ * 1. Rank: the longest path from a source. Sources are directly above their first consumer. Edges get a point on each rank between their ends, and
+ * edges from the same box share these points.
  * 2. Order within a rank: sweeps move each box to the mean position of its neighbors, which reduces crossings.
- * 3. Position: the least-squares positions nearest to the neighbors' means that keep order and distance (isotonic regression by pooling).
+ * 3. Position: the positions with the least squared distance to the means of the neighbors that keep order and minimum distance (isotonic regression
+ * by pooling).
  */
 
 export interface Box {
   readonly width: number;
-  /** Space to the right of the center if it exceeds half the width, for text next to the box. */
+  /** Space to the right of the center, if it exceeds half the width because of text next to the box. */
   readonly right?: number;
 }
 
@@ -20,7 +21,7 @@ export interface Point {
 
 export interface Layout {
   readonly boxes: readonly Point[];
-  /** Points of each edge including its ends. The longest edge has a shared line; others start where they leave it. */
+  /** Points of each edge, including both ends. The longest edge of a box has all shared points; the other edges start where they leave it. */
   readonly edges: readonly (readonly Point[])[];
   readonly ranks: number;
   readonly width: number;
@@ -39,28 +40,28 @@ interface Item {
 
 const gap = 20;
 const edgeGap = 6;
-/** Fraction by which a sweep moves boxes toward the middle; without it a deep network drifts sideways. */
+/** Fraction by which a sweep moves boxes toward the middle. Without it, a deep network drifts sideways. */
 const pull = 0.1;
-/** Real networks converge within these sweeps. */
+/** Numbers of sweeps for order and position. The drawings of real networks no longer change after these. */
 const orderSweeps = 8;
 const placeSweeps = 12;
-/** Sweeps that move everything between its neighbors, which straightens lines. */
+/** Number of sweeps that move every box to the middle of its neighbors, which straightens lines. */
 const straightSweeps = 16;
 
-/** Maximum number of points, because long edges over thousands of ranks would have millions. Further edges are straight. */
+/** Maximum number of points. Long edges over thousands of ranks would have millions, so further edges are straight. */
 const maxItems = 200_000;
 
-/** @param edges pairs of indices into `boxes`, each from a lower to a higher one in topological order. */
+/** @param edges pairs of indices into `boxes`, from a lower to a higher index in topological order. */
 export function layout(boxes: readonly Box[], edges: readonly (readonly [number, number])[]): Layout {
   const rankOf = computeRanks(boxes.length, edges);
   const items = boxes.map((box, index) => createItem(rankOf[index] ?? 0, box, false));
   const all = [...items];
-  const rails = new Map<Item, Item[]>();
+  const railsOf = new Map<Item, Item[]>();
   for (const [from, to] of edges) {
     const [start, end] = [items[from], items[to]];
     if (start === undefined || end === undefined) continue;
-    const rail = rails.get(start) ?? [];
-    rails.set(start, rail);
+    const rail = railsOf.get(start) ?? [];
+    railsOf.set(start, rail);
     while (start.rank + rail.length + 1 < end.rank && all.length < maxItems) {
       const bend = createItem(start.rank + rail.length + 1, { width: 1 }, true);
       connect(rail.at(-1) ?? start, bend);
@@ -93,9 +94,9 @@ export function layout(boxes: readonly Box[], edges: readonly (readonly [number,
   const lines = edges.map(([from, to]) => {
     const [start, end] = [items[from], items[to]];
     if (start === undefined || end === undefined) return [];
-    const rail = rails.get(start) ?? [];
+    const rail = railsOf.get(start) ?? [];
     const bends = end.rank - start.rank - 1;
-    // The first full-length edge owns the line; others leave it at their last bend.
+    // The first edge of full length draws the shared line. Other edges leave it at their last bend.
     if (bends < rail.length || drawn.has(start)) return [rail[bends - 1] ?? start, end].map(point);
     drawn.add(start);
     return [start, ...rail, end].map(point);
@@ -140,14 +141,14 @@ function reorder(level: Item[], side: "above" | "below"): void {
   renumber(level);
 }
 
-/** Returns the position in the middle between the neighbors on both sides. */
+/** Returns the position in the middle between the means of the neighbors above and below. */
 function centeredX({ above, below, x }: Item): number {
   const sides = [above, below].filter((side) => side.length > 0);
   if (sides.length === 0) return x;
   return sides.reduce((sum, side) => sum + mean(side, (neighbor) => neighbor.x), 0) / sides.length;
 }
 
-/** Returns the mean position of the neighbors in the previous rank, else in the next one. */
+/** Returns the mean position of the neighbors in the rank before, else of those in the rank after. */
 function alignedX({ above, below, x }: Item, isDown: boolean): number {
   const [first, second] = isDown ? [above, below] : [below, above];
   const neighbors = first.length > 0 ? first : second;
@@ -158,14 +159,14 @@ function mean(items: readonly Item[], value: (item: Item) => number): number {
   return items.reduce((sum, item) => sum + value(item), 0) / items.length;
 }
 
-/** Moves the items of a rank as close as possible to their preferred positions. */
+/** Moves the items of a rank as close as possible to their preferred positions, without overlap. */
 function placeLevel(level: readonly Item[], preferredX: (item: Item) => number): void {
   const pools: { sum: number; count: number }[] = [];
   const offsets: number[] = [];
   let offset = 0;
   let before: Item | undefined;
   for (const item of level) {
-    // After subtracting the required distances, "no overlap" is "not decreasing".
+    // After subtraction of the required distances, positions without overlap are positions that do not decrease.
     if (before !== undefined) offset += before.right + item.left + (before.isBend && item.isBend ? edgeGap : gap);
     before = item;
     offsets.push(offset);

@@ -1,4 +1,4 @@
-/** Compares the layers of a plotted model with those of its original, by name or output. No weight is read. */
+/** Compares the layers of a plotted model with those of its original, which are found by name or output. No weight is read. */
 import { cost } from "../../../core/analysis/cost.ts";
 import { infer } from "../../../core/analysis/infer.ts";
 import { allLayers, type Layer } from "../../../core/analysis/layers.ts";
@@ -16,14 +16,14 @@ export interface Original {
 }
 
 export interface ComparedLayer {
-  /** "147 kB → 23.0 kB, 40×64×3×3 int8". */
+  /** Short text for the drawing: "147 kB → 23.0 kB, 40×64×3×3 int8". */
   readonly brief: string;
   readonly full: string;
 }
 
 export interface Comparison {
   readonly summary: string;
-  /** Layers of the original without a counterpart. */
+  /** Descriptions of layers of the original that have no counterpart. */
   readonly removed: readonly string[];
   readonly removedText: string;
   readonly of: (layer: Layer) => ComparedLayer;
@@ -31,7 +31,8 @@ export interface Comparison {
 
 /**
  * Compares each layer with its counterpart in the original.
- * @param layers of the plotted model, of `size` bytes.
+ * @param layers layers of the plotted model.
+ * @param size bytes of the plotted model.
  * @throws PithError E_OPTION if no layer has a counterpart.
  */
 export function compareWith({ name, model }: Original, layers: readonly Layer[], size: number): Comparison {
@@ -80,7 +81,7 @@ export function compareWith({ name, model }: Original, layers: readonly Layer[],
   };
 }
 
-/** Sums weights that no remaining layer uses, each once. */
+/** Returns the bytes of removed weights that no remaining layer uses. Each weight counts once. */
 function freedBytes(removed: readonly Layer[], kept: ReadonlySet<Value>): number {
   const weights = new Set(removed.map(({ weight }) => weight));
   return [...weights].reduce((sum, weight) => sum + (kept.has(weight) ? 0 : bytesOf(weight)), 0);
@@ -93,7 +94,7 @@ function partsOf(layer: Layer): readonly [shape: string, type: string] {
   return [dims.join("×"), type];
 }
 
-/** "40×64×3×3 int8", "16×3×3×3, palette of 4 bits" */
+/** Joins shape and type: "40×64×3×3 int8", "16×3×3×3, palette of 4 bits". */
 const joinParts = (parts: readonly string[]): string => parts.join(parts.at(-1)?.includes(" ") ? ", " : " ");
 
 const weightText = (layer: Layer): string => joinParts(partsOf(layer));

@@ -1,4 +1,4 @@
-/** `pith plot`: a model's graph as one page of compressed numbers, of which a script draws only the visible part (script-draw.ts). */
+/** Builds the page of `pith plot`. It contains the graph as compressed data, of which a script draws the visible part (script-draw.ts). */
 import { channelGroups } from "../../../core/analysis/channels.ts";
 import { cost } from "../../../core/analysis/cost.ts";
 import { type Inference, infer } from "../../../core/analysis/infer.ts";
@@ -15,7 +15,7 @@ import { dimsText, elementCount } from "../../../core/tensor/dims.ts";
 import { withFreeChannels } from "../../../rewrite/clean-up/free-channels.ts";
 import { isomorphic } from "../../../techniques/prune/allocations.ts";
 import { type CutOrder, cutOrders } from "../../../techniques/prune/cut-order.ts";
-import { type Channels, channelsIn, offersOf } from "../applicable-techniques.ts";
+import { type Channels, channelFinder, offersOf } from "../applicable-techniques.ts";
 import { html, page } from "../markup.ts";
 import { draw, noteOf, strip, titleOf } from "./draw.ts";
 import { type Box, collect, type Picture } from "./graph.ts";
@@ -26,17 +26,17 @@ import { curveSteps, type WeightPicture, weightPicture } from "./weights.ts";
 
 export interface PlotOptions {
   readonly name: string;
-  /** Share to show as removed initially, from 0 to 1. Default 0.5. */
+  /** Share of each layer that is shown as removed at first, from 0 to 1 (default: 0.5). */
   readonly amount?: number;
-  /** The model from which this one was made: each layer shows its bytes in both. Its weights must be stored (`storeWeights`). */
+  /** Original of the model. Each layer then shows its bytes in both models. Its weights must be stored (`storeWeights`). */
   readonly original?: Original;
   readonly progress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
 
 /**
- * Builds the page. Reads every weight twice, one at a time; sorts the nodes.
- * @param inference of this model.
+ * Builds the page. Sorts the nodes of the model, and reads every weight twice, one at a time.
+ * @param inference the inference of this model.
  * @throws PithError E_OPTION for an amount outside 0 to 1, or an original without a common layer; E_STOPPED on the signal.
  * @example const page = await plotPage(model, infer(model), { name: "resnet20.onnx", amount: 0.5 });
  */
@@ -53,7 +53,7 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
   const free = await withFreeChannels(model);
   const groups = channelGroups(free, infer(free));
   const orders = await cutOrders(free, groups, { scope: isomorphic });
-  const context = { inference, learned, channels: channelsIn(groups), orders };
+  const context = { inference, learned, channels: channelFinder(groups), orders };
   const pictures = collect(model, inference, layers, costs);
   const plotted = await plotLayers(model, context, pictures, options);
   const data = {
@@ -143,14 +143,14 @@ async function plotLayers(
 
 interface LayerPicture {
   readonly picture: WeightPicture | Miss;
-  /** Why pruning skips the weight. */
+  /** Reason why pruning skips the weight; undefined if it does not. */
   readonly refused?: Miss | undefined;
   readonly order?: CutOrder | undefined;
-  /** Why channels cannot be removed. */
+  /** Reason why channels cannot be removed. */
   readonly kept: Miss;
 }
 
-/** Returns the data of the first layer that reads a weight, so that sums count the weight once. */
+/** Returns the data of a layer. It is marked as the first that reads its weight, so that sums count the weight once. */
 function layerData(layer: Layer, { picture, refused, order, kept }: LayerPicture): object {
   const { dims } = storedForm(layer);
   const bits = weightBits(layer);
@@ -162,7 +162,7 @@ function layerData(layer: Layer, { picture, refused, order, kept }: LayerPicture
     bytes: bytes(layer.weight.tensor?.bytes ?? 0),
     ...(order === undefined
       ? { kept: formatReason(kept) }
-      : { units: order.units, places: base64(fourBytes(order.places)) }),
+      : { units: order.units, places: base64(encodeOrder(order.places)) }),
     reason: reason?.reason,
     cells: isDrawn ? picture.heat.length : 0,
     ...(isDrawn && { heat: picture.heat.map((share) => Number(share.toFixed(3))) }),
@@ -173,7 +173,7 @@ function layerData(layer: Layer, { picture, refused, order, kept }: LayerPicture
   };
 }
 
-/** Returns what each technique could do with the layer. Techniques change only the main graph. */
+/** Returns the effect that each technique could have on the layer; none for subgraphs, because techniques change only the main graph. */
 function offers(model: Model, layer: Layer, { channels, inference, learned }: LayersContext) {
   if (layer.node.graph !== model.graph) return [];
   return offersOf(layer, channels(layer), inference, learned).map(({ technique, text, refused }) => [
@@ -188,8 +188,8 @@ function boxData(box: Box) {
   return { ...shown, label: titleOf(box), note: noteOf(box), weight: layer?.weight.name };
 }
 
-/** Encodes ranks as little-endian 32-bit integers; channels that cannot be removed get the maximum. */
-function fourBytes(places: CutOrder["places"]): Uint8Array {
+/** Encodes the order in which channels are removed as little-endian 32-bit integers. Channels that cannot be removed get the maximum. */
+function encodeOrder(places: CutOrder["places"]): Uint8Array {
   const view = new DataView(new ArrayBuffer(4 * places.length));
   for (const [channel, place = 2 ** 32 - 1] of places.entries()) view.setUint32(4 * channel, place, true);
   return new Uint8Array(view.buffer);

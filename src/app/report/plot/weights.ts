@@ -1,9 +1,12 @@
-/** Compact data that shows which entries pruning by magnitude removes, for any amount. Counts are exact; a table has 21 amounts per channel. */
+/**
+ * Computes compact data about which entries pruning by magnitude removes, for any amount. Numbers of entries are exact; a table has 21 amounts per
+ * cell, a group of channels.
+ */
 import type { Inference } from "../../../core/analysis/infer.ts";
 import type { Layer } from "../../../core/analysis/layers.ts";
 import { maskingOf } from "../../../core/analysis/masks.ts";
 import { storedOutputAxis } from "../../../core/analysis/stored-root.ts";
-import { brokenNumbers, weightStorage } from "../../../core/analysis/weight.ts";
+import { describeNonFinite, weightStorage } from "../../../core/analysis/weight.ts";
 import { asPithError, Miss } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { cutLeast, type Mask, type Scores } from "../../../core/math/smallest.ts";
@@ -14,19 +17,19 @@ import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import { countOf } from "../../../techniques/prune/amount.ts";
 
 const maxCells = 48;
-/** Amounts of the table: 0, 5 %, …, 100 %. */
+/** Number of steps between the amounts of the table: 0, 5 %, …, 100 %. */
 export const curveSteps = 20;
-/** Maximum number of entries in the table and the quantiles. */
+/** Maximum number of entries from which the table and the quantiles are computed. */
 const maxSampled = 2 ** 18;
 
 export interface WeightPicture {
-  /** Entries that are not masked yet. */
+  /** Number of entries that are not masked yet. */
   readonly entries: number;
-  /** |w| at 0, 1, …, 100 % of the entries in rising order. */
+  /** Magnitudes |w| at 0, 1, …, 100 % of the entries in rising order. */
   readonly quantiles: readonly number[];
-  /** Mean norm of the channels of each cell, relative to the largest. */
+  /** Mean norm of the channels in each cell, relative to the largest. */
   readonly heat: readonly number[];
-  /** cells × (curveSteps + 1): removed share of a cell's entries, 0 to 255. */
+  /** Table [cells, curveSteps + 1]: removed share of a cell's entries, scaled to 0 … 255. */
   readonly curves: Uint8Array;
 }
 
@@ -38,13 +41,16 @@ export async function weightPicture(model: Model, layer: Layer, inference: Infer
   const values = dense.type === "float64" ? toFloat64(dense) : toFloat32(dense);
   const masked = maskingOf(layer.weight)?.mask.tensor;
   const mask = masked === undefined ? undefined : toFloat32(await masked.read());
-  const broken = brokenNumbers(values);
+  const broken = describeNonFinite(values);
   if (broken !== undefined) return new Miss(`it ${broken}`);
   const output = storedOutputAxis(layer, inference);
   return pictureOf(values, mask, tensor.dims, output?.renumbered === false ? output.axis : undefined);
 }
 
-/** Dequantizes the weight first: with a scale per channel, the largest quantized value of each channel is 127. */
+/**
+ * Returns the picture of a dequantized weight. With a scale per channel, the largest quantized value of every channel is 127, so quantized values are
+ * not comparable.
+ */
 async function dequantizedPicture(model: Model, { effective, role }: Layer): Promise<WeightPicture | Miss> {
   try {
     const dense = await readStoredValue(model, effective, completeContext().engine);

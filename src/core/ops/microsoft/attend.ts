@@ -1,6 +1,6 @@
 /**
- * Attention as primitives: softmax(scale · Q·Kᵀ + added) · V per head, with heads as N × heads × length × width.
- * A mask adds a large negative number before the softmax: the operator's value for padding, the type's lowest for the future.
+ * Attention as primitives: softmax(scale · Q·Kᵀ + biases) · V per head, with heads as N × heads × length × width.
+ * A mask adds a large negative number before the softmax: the attribute `mask_filter_value` for padding, the lowest number of the type for later keys.
  */
 
 import { Miss } from "../../errors.ts";
@@ -9,67 +9,72 @@ import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import type { Operand, Site } from "../define.ts";
-import { integer } from "../shared/attributes.ts";
+import { readInteger } from "../shared/attributes.ts";
 import { dimsAt, scalar, typeOf } from "../shared/rules.ts";
 
-export interface Attended {
+export interface AttentionInputs {
   readonly query: Value;
   readonly key: Value;
   readonly value: Value;
   readonly scale: number;
-  /** Values to add to the scores; they broadcast to N × heads × length × keys. */
+  /** Biases that are added to the scores. They broadcast to N × heads × length × keys. */
   readonly added: readonly Value[];
-  /** Limits each query to keys up to its own position. Keys of the past come first. */
+  /** If defined, each query sees only keys up to its position. `past` contains the past keys, which precede the new ones. */
   readonly causal: { readonly past: Value | undefined } | undefined;
 }
 
 /** Writes the result, N × heads × length × width, and the attention weights. */
-export function attend(
+export function writeAttention(
   emit: Emit,
-  { query, key, value, scale, added, causal }: Attended,
+  { query, key, value, scale, added, causal }: AttentionInputs,
 ): Record<"y" | "weights", Value> {
   const products = emit.MatMul([query, emit.Transpose([key], { perm: [0, 1, 3, 2] })]);
-  const scaled = emit.Mul([products, scale]);
-  const future = causal === undefined ? [] : [hideFuture(emit, query, key, causal.past)];
-  const scores = [...added, ...future].reduce((sum, part) => emit.Add([sum, part]), scaled);
+  const scaledScores = emit.Mul([products, scale]);
+  const futureBias = causal === undefined ? [] : [hideFuture(emit, query, key, causal.past)];
+  const scores = [...added, ...futureBias].reduce((sum, part) => emit.Add([sum, part]), scaledScores);
   const weights = emit.Softmax([scores], { axis: -1 });
   return { y: emit.MatMul([weights, value]), weights };
 }
 
+/** Writes the length of heads N × heads × length × width as a scalar. */
 export function lengthOf(emit: Emit, x: Value): Value {
   return emit.Squeeze([emit.Shape([x], { start: 2, end: 3 }), [0]]);
 }
 
-export const lowest = (type: string): number =>
+export const lowestValue = (type: string): number =>
   type === "float16" ? -65504 : type === "bfloat16" ? -3.3895313892515355e38 : -3.4028234663852886e38;
 
-/** Writes length × keys: the lowest number if a key comes after the query, otherwise 0. */
+/** Writes a bias of length × keys: the lowest number if a key is after the query, otherwise 0. */
 function hideFuture(emit: Emit, query: Value, key: Value, past: Value | undefined): Value {
-  const first = past === undefined ? 0 : lengthOf(emit, past);
-  const positions = emit.Range([first, emit.Add([first, lengthOf(emit, query)]), 1]);
+  const firstPosition = past === undefined ? 0 : lengthOf(emit, past);
+  const positions = emit.Range([firstPosition, emit.Add([firstPosition, lengthOf(emit, query)]), 1]);
   const keys = emit.Range([0, lengthOf(emit, key), 1]);
   const isLater = emit.Less([emit.Unsqueeze([positions, [1]]), keys]);
   const type = typeOf(query);
-  return emit.Where([isLater, scalar(emit, type, lowest(type)), 0]);
+  return emit.Where([isLater, scalar(emit, type, lowestValue(type)), 0]);
 }
 
-/** Writes the bias of an ONNX Runtime mask: N × keys or N × length × keys (1: visible, 0: masked), or vectors of N ends, or N ends and N starts. */
-export function maskAdded(emit: Emit, mask: Value, key: Value, filter: number): Value | Miss {
+/**
+ * Writes the bias of a mask: `maskValue` at masked keys, otherwise 0. The mask has the form N × keys or N × length × keys (1: visible, 0: masked), or is
+ * a vector of N end positions, or of N end positions followed by N start positions.
+ */
+export function writeMaskBias(emit: Emit, mask: Value, key: Value, maskValue: number): Value | Miss {
   const dims = mask.type?.dims;
   const batch = key.type?.dims?.[0];
   if (dims === undefined) return new Miss("the rank of its mask is not known");
-  const where = (isVisible: Value): Value => emit.Where([isVisible, scalar(emit, typeOf(key), 0), filter]);
+  const biasWhere = (isVisible: Value): Value => emit.Where([isVisible, scalar(emit, typeOf(key), 0), maskValue]);
   if (dims.length === 2 || dims.length === 3)
-    return where(emit.Unsqueeze([emit.Greater([mask, 0]), dims.length === 2 ? [1, 2] : [1]]));
+    return biasWhere(emit.Unsqueeze([emit.Greater([mask, 0]), dims.length === 2 ? [1, 2] : [1]]));
   if (dims.length !== 1 || batch === undefined) return new Miss(`a mask with ${dims.length} axes is not lowered`);
   const keys = emit.Cast([emit.Range([0, lengthOf(emit, key), 1])], { to: typeCodes.int32 });
-  const before = (ends: Value): Value => emit.Less([keys, emit.Unsqueeze([ends, [1, 2, 3]])]);
-  if (dims[0] === batch) return where(before(mask));
+  const isBeforeEnd = (ends: Value): Value => emit.Less([keys, emit.Unsqueeze([ends, [1, 2, 3]])]);
+  if (dims[0] === batch) return biasWhere(isBeforeEnd(mask));
   if (dims[0] !== multiplyDims(batch, 2)) return new Miss("its mask is neither one length for each sample nor two");
   const [ends, starts] = emit.many("Split", [mask], { axis: 0, num_outputs: 2 }, 2);
-  return where(emit.And([before(ends), emit.Not([before(starts)])]));
+  return biasWhere(emit.And([isBeforeEnd(ends), emit.Not([isBeforeEnd(starts)])]));
 }
 
+/** Returns the multiply-accumulates of Q·Kᵀ and the product with V. Widths count the channels of all heads. */
 export function attentionMacs(
   query: { readonly batch: Dim; readonly length: Dim; readonly width: Dim },
   keys: Dim,
@@ -79,24 +84,25 @@ export function attentionMacs(
   return addDims(elementCount([batch, length, width, keys]), elementCount([batch, length, valueWidth, keys]));
 }
 
-export interface Grouped {
+export interface GroupedHeads {
   readonly heads: number;
   readonly keyHeads: number;
 }
 
-export const readGrouped = (site: Site): Grouped => ({
-  heads: integer(site, "num_heads", 1),
-  keyHeads: integer(site, "kv_num_heads", 1),
+export const readGroupedHeads = (site: Site): GroupedHeads => ({
+  heads: readInteger(site, "num_heads", 1),
+  keyHeads: readInteger(site, "kv_num_heads", 1),
 });
 
+/** The shape of the queries; `width` counts the channels of one head. */
 interface Shape {
   readonly batch: Dim;
   readonly length: Dim;
   readonly width: number;
 }
 
-/** Queries are N × length × (heads · width); without separate keys, keys and values follow them in each row. */
-export function shapeOf(s: Grouped, site: Site): Shape | Miss {
+/** Returns the shape of queries N × length × (heads · width). If there is no key input, each row also contains keys and values. */
+export function queryShapeOf(s: GroupedHeads, site: Site): Shape | Miss {
   const q = dimsAt(site, 0);
   if (q instanceof Miss) return q;
   const [batch, length, last] = q;
@@ -106,7 +112,7 @@ export function shapeOf(s: Grouped, site: Site): Shape | Miss {
   return { batch, length, width: last / (packed ? s.heads + 2 * s.keyHeads : s.heads) };
 }
 
-/** Returns the total length if the integer input is known before the run. */
-export function totalLength(operand: Operand | undefined): Dim | undefined {
+/** Returns the total number of keys from an integer input. Undefined if it is computed at run time. */
+export function totalLengthOf(operand: Operand | undefined): Dim | undefined {
   return operand?.elements?.length === 1 ? operand.elements[0] : undefined;
 }

@@ -1,47 +1,49 @@
 /**
- * Attention as ONNX Runtime fuses it: Attention (Q, K and V projected by one matrix), MultiHeadAttention (already projected), QAttention (8-bit).
- * Past keys and values come first; both are returned as `present`.
+ * Attention as ONNX Runtime fuses it: Attention (projects Q, K and V by one matrix), MultiHeadAttention (without projection), QAttention (Attention in
+ * 8 bits). Past keys and values precede the new ones; the operators output all of them as `present`.
  */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import type { Inferred, Operand, Site } from "../define.ts";
-import { decimal, flag, integer, integers } from "../shared/attributes.ts";
-import { decode } from "../shared/codes.ts";
-import { appendTo, fromHeads, toHeads } from "../shared/heads.ts";
-import { microsoftOp } from "../shared/inert.ts";
+import { readFlag, readFloat, readInteger, readIntegers } from "../shared/attributes.ts";
+import { writeDequantize } from "../shared/codes.ts";
+import { appendTo, mergeHeads, splitHeads } from "../shared/heads.ts";
+import { defineMicrosoftOp } from "../shared/inert.ts";
 import { lowerFirst, quantizedAlready } from "../shared/misses.ts";
-import { dimsAt, need, range, scalar, withDims } from "../shared/rules.ts";
-import { attend, attentionMacs, maskAdded } from "./attend.ts";
+import { dimsAt, range, requireInput, scalar, withDims } from "../shared/rules.ts";
+import { attentionMacs, writeAttention, writeMaskBias } from "./attend.ts";
 
 const unknownMatrix = new Miss("the width of its matrix is not known");
 const sharedBuffer = new Miss("its past and its present share a buffer");
-const packed = new Miss("queries, keys and values are packed into one");
-const fused = new Miss(`projects and attends in one node: ${lowerFirst}`);
-const mixes = new Miss(`splits its channels into heads: ${lowerFirst}`);
+const packedInputs = new Miss("queries, keys and values are packed into one");
+const fusedProjection = new Miss(`projects and attends in one node: ${lowerFirst}`);
+const mixesHeads = new Miss(`splits its channels into heads: ${lowerFirst}`);
 
 interface Settings {
   readonly heads: number;
-  /** 0 represents 1/√width. */
+  /** The factor of the scores; 0 represents 1/√width of a head. */
   readonly scale: number;
+  /** The bias of masked keys. */
   readonly filter: number;
   readonly causal: boolean;
   readonly outputs: number;
 }
 
-function readCommon(site: Site): Settings {
+function readSettings(site: Site): Settings {
   return {
-    heads: integer(site, "num_heads", 1),
-    scale: decimal(site, "scale", 0),
-    filter: decimal(site, "mask_filter_value", -10000),
-    causal: flag(site, "unidirectional"),
+    heads: readInteger(site, "num_heads", 1),
+    scale: readFloat(site, "scale", 0),
+    filter: readFloat(site, "mask_filter_value", -10000),
+    causal: readFlag(site, "unidirectional"),
     outputs: site.outputs,
   };
 }
 
 const scaleOf = (s: Settings, width: number): number => (s.scale === 0 ? 1 / Math.sqrt(width) : s.scale);
 
+/** Indices of optional inputs, in which Attention and QAttention differ. */
 interface Ports {
   readonly mask: number;
   readonly past: number;
@@ -49,25 +51,27 @@ interface Ports {
 }
 
 interface ProjectedSettings extends Settings {
+  /** The numbers of channels of Q, K and V, over all heads. */
   readonly widths: readonly [number, number, number] | undefined;
+  /** True if past and present are the same buffer. */
   readonly shared: boolean;
   readonly rotary: boolean;
 }
 
 function readProjected(site: Site): ProjectedSettings {
   const columns = site.inputs[1]?.dims?.[1];
-  const sizes = integers(site, "qkv_hidden_sizes");
+  const sizes = readIntegers(site, "qkv_hidden_sizes");
   const third = typeof columns === "number" ? columns / 3 : undefined;
   const [q, k, v] = sizes ?? [third, third, third];
   return {
-    ...readCommon(site),
+    ...readSettings(site),
     widths: q === undefined || k === undefined || v === undefined ? undefined : [q, k, v],
-    shared: flag(site, "past_present_share_buffer"),
-    rotary: flag(site, "do_rotary"),
+    shared: readFlag(site, "past_present_share_buffer"),
+    rotary: readFlag(site, "do_rotary"),
   };
 }
 
-function projectedTypes(
+function inferProjected(
   s: ProjectedSettings,
   site: Site,
   ports: Ports,
@@ -87,7 +91,7 @@ function projectedTypes(
   ].slice(0, site.outputs);
 }
 
-/** Returns the number of past keys, from an axis of an input: 0 without the input, undefined if unknown. */
+/** Returns the number of past keys, the size of an input along an axis. 0 if the input is absent, undefined if the size is unknown. */
 const pastLength = (site: Site, input: number, axis: number): Dim | undefined =>
   site.inputs[input] === undefined ? 0 : site.inputs[input]?.dims?.[axis];
 
@@ -101,8 +105,8 @@ const projectedCost = (s: ProjectedSettings, site: Site, ports: Ports): Dim | Mi
     return addDims(multiplyDims(elementCount(x), w[1] ?? 0), products);
   });
 
-/** Writes x · W + b, whose columns are those of Q, K and V. */
-function project(
+/** Writes attention whose Q, K and V are the columns of x · W + b. */
+function writeProjected(
   s: ProjectedSettings,
   emit: Emit,
   x: Value,
@@ -116,51 +120,62 @@ function project(
   const product = emit.MatMul([x, w]);
   const biased = bias === undefined ? product : emit.Add([product, bias]);
   const [q, k, v] = emit.many("Split", [biased, s.widths], { axis: 2 }, 3);
-  const [query, newKey, newValue] = [toHeads(emit, q, s.heads), toHeads(emit, k, s.heads), toHeads(emit, v, s.heads)];
+  const [query, newKey, newValue] = [
+    splitHeads(emit, q, s.heads),
+    splitHeads(emit, k, s.heads),
+    splitHeads(emit, v, s.heads),
+  ];
   const pastPart = (index: number): Value | undefined =>
     extras.past && emit.Gather([extras.past, scalar(emit, "int64", index)]);
   const [pastKey, pastValue] = [pastPart(0), pastPart(1)];
   const [key, value] = [appendTo(emit, pastKey, newKey), appendTo(emit, pastValue, newValue)];
-  const mask = extras.mask && maskAdded(emit, extras.mask, key, s.filter);
+  const mask = extras.mask && writeMaskBias(emit, extras.mask, key, s.filter);
   if (mask instanceof Miss) return mask;
   const added = [extras.added, mask].filter((bias) => bias !== undefined);
   const scale = scaleOf(s, s.widths[0] / s.heads);
-  const { y } = attend(emit, { query, key, value, scale, added, causal: s.causal ? { past: pastKey } : undefined });
-  if (s.outputs < 2) return [fromHeads(emit, y)];
+  const { y } = writeAttention(emit, {
+    query,
+    key,
+    value,
+    scale,
+    added,
+    causal: s.causal ? { past: pastKey } : undefined,
+  });
+  if (s.outputs < 2) return [mergeHeads(emit, y)];
   const parts = [emit.Unsqueeze([key, [0]]), emit.Unsqueeze([value, [0]])];
-  return [fromHeads(emit, y), emit.Concat(parts, { axis: 0 })];
+  return [mergeHeads(emit, y), emit.Concat(parts, { axis: 0 })];
 }
 
-const plain: Ports = { mask: 3, past: 4, added: 5 };
+const attentionPorts: Ports = { mask: 3, past: 4, added: 5 };
 
-export const Attention = microsoftOp<ProjectedSettings>({
+export const Attention = defineMicrosoftOp<ProjectedSettings>({
   name: "Attention",
   read: readProjected,
-  infer: (s, site) => projectedTypes(s, site, plain, need(site, 0).type),
+  infer: (s, site) => inferProjected(s, site, attentionPorts, requireInput(site, 0).type),
   parameters: [1, 2],
-  weight: fused,
-  axes: mixes,
-  lower: (s, emit, [x, w, bias, mask, past, added]) => project(s, emit, x, w, bias, { mask, past, added }),
-  cost: (s, site) => projectedCost(s, site, plain),
-  quantize: fused,
+  weight: fusedProjection,
+  axes: mixesHeads,
+  lower: (s, emit, [x, w, bias, mask, past, added]) => writeProjected(s, emit, x, w, bias, { mask, past, added }),
+  cost: (s, site) => projectedCost(s, site, attentionPorts),
+  quantize: fusedProjection,
 });
 
-const coded: Ports = { mask: 5, past: 8, added: undefined };
+const quantizedPorts: Ports = { mask: 5, past: 8, added: undefined };
 
-/** Data and matrix are 8-bit; the matrix can have one scale per column. */
-export const QAttention = microsoftOp<ProjectedSettings>({
+/** Computes Attention with data and matrix in 8 bits. The matrix can have one scale per column. */
+export const QAttention = defineMicrosoftOp<ProjectedSettings>({
   name: "QAttention",
   read: readProjected,
-  infer: (s, site) => projectedTypes(s, site, coded, site.inputs[3]?.type ?? "float32"),
+  infer: (s, site) => inferProjected(s, site, quantizedPorts, site.inputs[3]?.type ?? "float32"),
   weight: new Miss("is quantized already, and projects and attends in one node"),
   axes: quantizedAlready,
   lower: (s, emit, [x, w, bias, xScale, wScale, mask, xZero, wZero, past]) => {
-    const data = decode(emit, x, xScale, xZero);
-    const matrix = decode(emit, w, wScale, wZero);
-    return project(s, emit, data, matrix, bias, { mask, past, added: undefined });
+    const data = writeDequantize(emit, x, xScale, xZero);
+    const matrix = writeDequantize(emit, w, wScale, wZero);
+    return writeProjected(s, emit, data, matrix, bias, { mask, past, added: undefined });
   },
   gradient: new Miss("its input is integers"),
-  cost: (s, site) => projectedCost(s, site, coded),
+  cost: (s, site) => projectedCost(s, site, quantizedPorts),
   quantize: quantizedAlready,
 });
 
@@ -168,11 +183,11 @@ interface SeparateSettings extends Settings {
   readonly shared: boolean;
 }
 
-/** Returns the sizes of queries, keys and values; `valueWidth` counts the channels of all heads, `width` those of one. */
+/** Returns the sizes of queries, keys and values. `width` counts the channels of one query head, `valueWidth` the value channels of all heads. */
 function separateShapes(s: SeparateSettings, site: Site) {
   const [q, k, v] = [dimsAt(site, 0), dimsAt(site, 1), dimsAt(site, 2)];
   if (q instanceof Miss) return q;
-  if (k instanceof Miss || v instanceof Miss) return packed;
+  if (k instanceof Miss || v instanceof Miss) return packedInputs;
   if (q.length !== 3) return new Miss("its queries do not have three axes");
   const [batch = 1, length = 1, channels] = q;
   const areHeads = k.length === 4;
@@ -190,11 +205,11 @@ function separateShapes(s: SeparateSettings, site: Site) {
   };
 }
 
-export const MultiHeadAttention = microsoftOp<SeparateSettings>({
+export const MultiHeadAttention = defineMicrosoftOp<SeparateSettings>({
   name: "MultiHeadAttention",
-  read: (site) => ({ ...readCommon(site), shared: site.inputs[8] !== undefined }),
+  read: (site) => ({ ...readSettings(site), shared: site.inputs[8] !== undefined }),
   infer: (s, site) => {
-    const { type } = need(site, 0);
+    const { type } = requireInput(site, 0);
     const shapes = separateShapes(s, site);
     if (shapes instanceof Miss) return shapes;
     const { batch, length, total, width, valueWidth } = shapes;
@@ -207,9 +222,9 @@ export const MultiHeadAttention = microsoftOp<SeparateSettings>({
     ].slice(0, site.outputs);
   },
   parameters: [3],
-  axes: mixes,
+  axes: mixesHeads,
   lower: (s, emit, [q, k, v, bias, mask, added, pastKey, pastValue]) => {
-    if (q === undefined || k === undefined || v === undefined) return packed;
+    if (q === undefined || k === undefined || v === undefined) return packedInputs;
     if (s.shared) return sharedBuffer;
     const [width, keyRank, valueDims] = [q.type?.dims?.[2], k.type?.dims?.length, v.type?.dims];
     if (typeof width !== "number" || valueDims === undefined || q.type?.dims?.length !== 3)
@@ -223,19 +238,19 @@ export const MultiHeadAttention = microsoftOp<SeparateSettings>({
         ? emit.many("Split", [bias, [width, width, valueWidth]], { axis: 0 }, 3)
         : undefined;
     const [query = q, key = k, value = v] = biases?.map((part, index) => emit.Add([[q, k, v][index], part])) ?? [];
-    const toKeyHeads = (part: Value): Value => (areHeads ? part : toHeads(emit, part, s.heads));
+    const toKeyHeads = (part: Value): Value => (areHeads ? part : splitHeads(emit, part, s.heads));
     const [keys, values] = [appendTo(emit, pastKey, toKeyHeads(key)), appendTo(emit, pastValue, toKeyHeads(value))];
-    const maskBias = mask && maskAdded(emit, mask, keys, s.filter);
+    const maskBias = mask && writeMaskBias(emit, mask, keys, s.filter);
     if (maskBias instanceof Miss) return maskBias;
-    const { y, weights } = attend(emit, {
-      query: toHeads(emit, query, s.heads),
+    const { y, weights } = writeAttention(emit, {
+      query: splitHeads(emit, query, s.heads),
       key: keys,
       value: values,
       scale: scaleOf(s, width / s.heads),
       added: [added, maskBias].filter((bias) => bias !== undefined),
       causal: s.causal ? { past: pastKey } : undefined,
     });
-    return [fromHeads(emit, y), keys, values, weights].slice(0, s.outputs);
+    return [mergeHeads(emit, y), keys, values, weights].slice(0, s.outputs);
   },
   cost: (s, site) => {
     const shapes = separateShapes(s, site);

@@ -1,7 +1,7 @@
 /**
  * Block-quantized weights of language models: MatMulNBits (blocks along the inputs of each output), MatMulBnb4 (4-bit codebook indices, blocks of the
- * flattened matrix) and GatherBlockQuantized (rows of a table). Inputs can be cut only in complete blocks. ONNX Runtime's kernels may also round the
- * data (`accuracy_level` 4), unlike the primitives.
+ * flattened matrix) and GatherBlockQuantized (rows of a table). Inputs can only be cut in complete blocks. ONNX Runtime's kernels can also quantize the
+ * data to 8 bits (`accuracy_level` 4); the primitives do not.
  */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
@@ -23,15 +23,15 @@ import type {
   Site,
   WeightRole,
 } from "../define.ts";
-import { flag, integer, wrapAxis } from "../shared/attributes.ts";
-import { microsoftOp } from "../shared/inert.ts";
-import { chained } from "../shared/products.ts";
+import { readFlag, readInteger, wrapAxis } from "../shared/attributes.ts";
+import { defineMicrosoftOp } from "../shared/inert.ts";
+import { chainProducts } from "../shared/products.ts";
 import {
   castLike,
   dimsAt,
   inferShape,
-  need,
   range,
+  requireInput,
   requirePositions,
   requireValue,
   sameAxes,
@@ -42,29 +42,30 @@ import {
 
 const storedQuantized = new Miss("its weight is stored quantized");
 
-/** Computes in at least 32 bits: 16-bit floats are too coarse. */
-type Wide = "float32" | "float64";
+/** The type in which weights are dequantized: at least 32 bits, because 16-bit floats lose precision. */
+type ComputeType = "float32" | "float64";
 
-const wide = (scales: Value | undefined): Wide => (typeOf(scales) === "float64" ? "float64" : "float32");
-const cast = (emit: Emit, x: Value | undefined, type: Wide): Value =>
+const computeTypeOf = (scales: Value | undefined): ComputeType =>
+  typeOf(scales) === "float64" ? "float64" : "float32";
+const cast = (emit: Emit, x: Value | undefined, type: ComputeType): Value =>
   typeOf(x) === type ? requireValue(x) : emit.Cast([x], { to: typeCodes[type] });
 
-/** Unpacks bytes into digits of `bits` each along a new last axis, low digits first. */
-function digits(emit: Emit, bytes: Value | undefined, bits: number, type: Wide): Value {
+/** Unpacks each byte into values of `bits` bits along a new last axis, low bits first. */
+function unpackDigits(emit: Emit, bytes: Value | undefined, bits: number, type: ComputeType): Value {
   const base = 2 ** bits;
   const parts: Value[] = [];
-  let rest = cast(emit, bytes, type);
+  let remainder = cast(emit, bytes, type);
   for (let part = 0; part < 8 / bits; part++) {
-    const higher = emit.Floor([emit.Div([rest, base])]);
-    parts.push(emit.Unsqueeze([emit.Sub([rest, emit.Mul([higher, base])]), [-1]]));
-    rest = higher;
+    const higher = emit.Floor([emit.Div([remainder, base])]);
+    parts.push(emit.Unsqueeze([emit.Sub([remainder, emit.Mul([higher, base])]), [-1]]));
+    remainder = higher;
   }
   return parts.length === 1 && parts[0] !== undefined ? parts[0] : emit.Concat(parts, { axis: -1 });
 }
 
 const reshape = (emit: Emit, x: Value, dims: readonly number[]): Value => emit.Reshape([x, dims]);
 
-function cut(emit: Emit, x: Value, axis: number, count: number): Value {
+function takeFirst(emit: Emit, x: Value, axis: number, count: number): Value {
   return emit.Slice([x, [0], [count], [axis]]);
 }
 
@@ -81,55 +82,60 @@ function writeUnpackedProduct(emit: Emit, inputs: Inputs, matrix: Value | Miss, 
 
 type Values = readonly (Value | undefined)[];
 
-/** Returns a layer whose outputs × inputs matrix is packed at input 1. */
+/** Returns the role of a weight, outputs × inputs, that is packed in input 1. */
 function packedWeight(site: Site, packed: PackedWeight, bias?: number): WeightRole | Miss {
   const data = dimsAt(site, 0);
   if (data instanceof Miss) return data;
   if (site.inputs[1]?.stored !== true) return new Miss("its weight is computed");
-  const last = data.length - 1;
-  const role = { input: 1, out: 0, in: 1, groups: 1, data: 0, dataAxis: last, outputAxis: last };
+  const lastAxis = data.length - 1;
+  const role = { input: 1, out: 0, in: 1, groups: 1, data: 0, dataAxis: lastAxis, outputAxis: lastAxis };
   const stored = bias !== undefined && site.inputs[bias]?.stored === true ? { bias } : {};
-  const chain = chained(1, (emit, [x, part], { last }, inputs) =>
+  const chain = chainProducts(1, (emit, [x, part], { last }, inputs) =>
     multiplyAndAdd(emit, x, requireValue(part), last && bias !== undefined ? inputs[bias] : undefined),
   );
   return { ...role, packed, ...stored, chain };
 }
 
-const productOf = (site: Site, width: number) => inferShape(site, (dims) => [...dims.slice(0, -1), width]);
+const inferProductOf = (site: Site, width: number) => inferShape(site, (dims) => [...dims.slice(0, -1), width]);
 
 interface NBits {
   readonly inputs: number;
   readonly outputs: number;
   readonly bits: number;
+  /** The number of weights per block. */
   readonly block: number;
+  /** True if the weight is packed for one kind of processor. */
   readonly prepacked: boolean;
 }
 
 const prepacked = new Miss("its weight is packed for one kind of processor");
-const reordered = new Miss("the order of its inputs is changed");
+const reorderedInputs = new Miss("the order of its inputs is changed");
 
-/** Writes outputs × inputs: (digit - zero point) · scale per block. */
+/** Writes the dequantized weight, outputs × inputs: (quantized value - zero point) · scale, with one scale and zero point per block. */
 function nbitsMatrix(s: NBits, emit: Emit, [, codes, scales, zero, order]: Values): Value | Miss {
   if (s.prepacked) return prepacked;
-  if (order !== undefined) return reordered;
+  if (order !== undefined) return reorderedInputs;
   if (![2, 4, 8].includes(s.bits)) return new Miss(`values of ${s.bits} bits straddle bytes`);
-  const type = wide(scales);
+  const type = computeTypeOf(scales);
   const count = Math.ceil(s.inputs / s.block);
-  const perBlock = [s.outputs, count, 1];
-  const numbers = reshape(emit, digits(emit, codes, s.bits, type), [s.outputs, count, s.block]);
-  const packedZero = (bytes: Value): Value => {
-    const rows = reshape(emit, digits(emit, reshape(emit, bytes, [s.outputs, -1]), s.bits, type), [s.outputs, -1]);
-    return cut(emit, rows, 1, count);
+  const blockDims = [s.outputs, count, 1];
+  const numbers = reshape(emit, unpackDigits(emit, codes, s.bits, type), [s.outputs, count, s.block]);
+  const unpackZeroPoints = (bytes: Value): Value => {
+    const rows = reshape(emit, unpackDigits(emit, reshape(emit, bytes, [s.outputs, -1]), s.bits, type), [
+      s.outputs,
+      -1,
+    ]);
+    return takeFirst(emit, rows, 1, count);
   };
-  const middle =
+  const zeroPoint =
     zero === undefined
       ? scalar(emit, type, 2 ** (s.bits - 1))
-      : reshape(emit, typeOf(zero) === "uint8" ? packedZero(zero) : cast(emit, zero, type), perBlock);
-  const scaled = emit.Mul([emit.Sub([numbers, middle]), reshape(emit, cast(emit, scales, type), perBlock)]);
-  return cut(emit, reshape(emit, scaled, [s.outputs, count * s.block]), 1, s.inputs);
+      : reshape(emit, typeOf(zero) === "uint8" ? unpackZeroPoints(zero) : cast(emit, zero, type), blockDims);
+  const scaledValues = emit.Mul([emit.Sub([numbers, zeroPoint]), reshape(emit, cast(emit, scales, type), blockDims)]);
+  return takeFirst(emit, reshape(emit, scaledValues, [s.outputs, count * s.block]), 1, s.inputs);
 }
 
-/** Links the indices of each run of `length`, which share a block or a byte. */
+/** Links the indices of each run of `length`, so that they are cut together because they share a block or a byte. */
 function linkRuns(end: AxisEnd, length: number, size: number): AxisLink {
   return { from: end, to: end, map: (index) => indicesOfRun(Math.floor(index / length), length, size) };
 }
@@ -137,28 +143,31 @@ function linkRuns(end: AxisEnd, length: number, size: number): AxisLink {
 const indicesOfRun = (run: number, length: number, size: number): number[] =>
   range(Math.max(0, Math.min(length, size - run * length)), run * length);
 
-/** Outputs are rows; inputs are cut in complete blocks. Scales may be flattened and zero points may share bytes, so both are rewritten. */
+/**
+ * Links the axes of MatMulNBits: outputs are rows, and inputs are cut in complete blocks. Scales can be flattened and zero points can share bytes, so a
+ * cut rewrites both.
+ */
 function nbitsAxes(s: NBits, site: Site, dims: readonly Dim[]): AxisRule | Miss {
   if (s.prepacked) return prepacked;
-  if (site.inputs[4] !== undefined) return reordered;
+  if (site.inputs[4] !== undefined) return reorderedInputs;
   if (site.inputs[1]?.dims?.length !== 3)
     return new Miss("its quantized values are not stored as outputs × blocks × bytes");
-  const last = dims.length - 1;
+  const lastAxis = dims.length - 1;
   const count = Math.ceil(s.inputs / s.block);
   const bitsAt = (input: number): number =>
     input === 3 && site.inputs[input]?.type === "uint8" && [2, 4].includes(s.bits) ? s.bits : 8;
   const links: readonly AxisLink[] = [
     ...sameAxes(dims.slice(0, -1)),
-    linkRuns(["in0", last], s.block, s.inputs),
-    { from: ["in1", 1], to: ["in0", last], map: (block) => indicesOfRun(block, s.block, s.inputs) },
-    { from: ["in1", 0], to: ["out0", last] },
-    { from: ["in5", 0], to: ["out0", last] },
+    linkRuns(["in0", lastAxis], s.block, s.inputs),
+    { from: ["in1", 1], to: ["in0", lastAxis], map: (block) => indicesOfRun(block, s.block, s.inputs) },
+    { from: ["in1", 0], to: ["out0", lastAxis] },
+    { from: ["in5", 0], to: ["out0", lastAxis] },
   ];
   return {
     links,
     resize: ({ removed }) => {
       const [rows, blocks] = [keepIndices(s.outputs, removed(["in1", 0])), keepIndices(count, removed(["in1", 1]))];
-      const inputs = s.inputs - removed(["in0", last]).length;
+      const inputs = s.inputs - removed(["in0", lastAxis]).length;
       const packed = [2, 3].flatMap((input) => {
         const operand = site.inputs[input];
         if (operand === undefined) return [];
@@ -178,7 +187,7 @@ const keepIndices = (size: number, removed: readonly number[]): readonly number[
   return range(size).filter((index) => !removedIndices.has(index));
 };
 
-/** Restores per-block values for the kept rows and blocks. Below eight bits each row starts a new byte. */
+/** Selects the kept rows and blocks of a tensor with one value per block. For values below 8 bits, each row starts with a new byte. */
 function keepBlocks(
   [count, width]: readonly [rows: number, blocks: number],
   [rows, blocks]: readonly [readonly number[], readonly number[]],
@@ -194,27 +203,27 @@ function keepBlocks(
     of(before) {
       const select = (numbers: Dense): Dense => takeIndices(takeIndices(numbers, 0, rows), 1, blocks);
       if (perByte === 1) return { ...select({ ...before, dims: [count, width] }), dims };
-      const wide = Math.ceil(width / perByte) * perByte;
-      const data = Uint8Array.from(unpack(type, Uint8Array.from(toNumbers(before)), count * wide));
-      const kept = toNumbers(select({ type: "uint8", dims: [count, wide], data }));
+      const paddedWidth = Math.ceil(width / perByte) * perByte;
+      const data = Uint8Array.from(unpack(type, Uint8Array.from(toNumbers(before)), count * paddedWidth));
+      const keptValues = toNumbers(select({ type: "uint8", dims: [count, paddedWidth], data }));
       const padded = new Uint8Array(rows.length * columns * perByte);
       for (const row of rows.keys())
-        padded.set(kept.slice(row * blocks.length, (row + 1) * blocks.length), row * columns * perByte);
+        padded.set(keptValues.slice(row * blocks.length, (row + 1) * blocks.length), row * columns * perByte);
       return { type: "uint8", dims, data: pack(type, padded) };
     },
   };
 }
 
-export const MatMulNBits = microsoftOp({
+export const MatMulNBits = defineMicrosoftOp({
   name: "MatMulNBits",
   read: (site): NBits => ({
-    inputs: integer(site, "K", 0),
-    outputs: integer(site, "N", 0),
-    bits: integer(site, "bits", 4),
-    block: integer(site, "block_size", 32),
-    prepacked: flag(site, "weight_prepacked"),
+    inputs: readInteger(site, "K", 0),
+    outputs: readInteger(site, "N", 0),
+    bits: readInteger(site, "bits", 4),
+    block: readInteger(site, "block_size", 32),
+    prepacked: readFlag(site, "weight_prepacked"),
   }),
-  infer: (s, site) => productOf(site, s.outputs),
+  infer: (s, site) => inferProductOf(site, s.outputs),
   parameters: [5],
   weight: (s, site) => {
     const matrix: PackedWeight["matrix"] = (emit, values) => nbitsMatrix(s, emit, values);
@@ -236,36 +245,36 @@ function bnb4Matrix(s: Bnb4, emit: Emit, [, codes, scales]: Values): Value | Mis
   const table = Object.values(bnb4Tables)[s.table];
   if (table === undefined) return new Miss(`quantized values of type ${s.table} are not known`);
   if (!s.transposed) return new Miss("multiplies backwards");
-  const type = wide(scales);
+  const type = computeTypeOf(scales);
   const count = s.inputs * s.outputs;
   const blocks = Math.ceil(count / s.block);
-  // The first of two values is the high half of its byte.
-  const halves = emit.Cast([emit.Gather([digits(emit, codes, 4, type), [1, 0]], { axis: 1 })], {
+  // The first of two values is in the high half of the byte.
+  const halves = emit.Cast([emit.Gather([unpackDigits(emit, codes, 4, type), [1, 0]], { axis: 1 })], {
     to: typeCodes.int64,
   });
   const numbers = emit.Gather([emit.constant(fromNumbers(type, [16], table), "codes"), reshape(emit, halves, [-1])], {
     axis: 0,
   });
-  const values = cut(emit, numbers, 0, count);
+  const values = takeFirst(emit, numbers, 0, count);
   const padded = blocks * s.block === count ? values : emit.Pad([values, [0, blocks * s.block - count]]);
-  const scaled = emit.Mul([
+  const scaledValues = emit.Mul([
     reshape(emit, padded, [blocks, s.block]),
     reshape(emit, cast(emit, scales, type), [blocks, 1]),
   ]);
-  return reshape(emit, cut(emit, reshape(emit, scaled, [-1]), 0, count), [s.outputs, s.inputs]);
+  return reshape(emit, takeFirst(emit, reshape(emit, scaledValues, [-1]), 0, count), [s.outputs, s.inputs]);
 }
 
-export const MatMulBnb4 = microsoftOp({
+export const MatMulBnb4 = defineMicrosoftOp({
   name: "MatMulBnb4",
   read: (site): Bnb4 => ({
-    inputs: integer(site, "K", 0),
-    outputs: integer(site, "N", 0),
+    inputs: readInteger(site, "K", 0),
+    outputs: readInteger(site, "N", 0),
     bits: 4,
-    block: integer(site, "block_size", 32),
-    table: integer(site, "quant_type", 0),
-    transposed: flag(site, "transB", true),
+    block: readInteger(site, "block_size", 32),
+    table: readInteger(site, "quant_type", 0),
+    transposed: readFlag(site, "transB", true),
   }),
-  infer: (s, site) => productOf(site, s.transposed ? s.outputs : s.inputs),
+  infer: (s, site) => inferProductOf(site, s.transposed ? s.outputs : s.inputs),
   parameters: [],
   weight: (s, site) => {
     const { outputs, inputs, bits, transposed } = s;
@@ -284,89 +293,99 @@ export const MatMulBnb4 = microsoftOp({
 });
 
 interface TableInBlocks {
+  /** The axis whose indices are selected. */
   readonly gather: number;
+  /** The axis along which values form blocks. */
   readonly quantized: number;
+  /** The number of values per block. */
   readonly block: number;
-  /** Bits per value within a byte; undefined if the type itself has fewer bits than a byte. */
+  /** Bits per value if the table contains bytes; undefined if its element type has fewer bits than a byte. */
   readonly bits: number | undefined;
+  /** The dimensions of the unpacked table. */
   readonly dims: readonly number[];
 }
 
-function rowsOf(s: TableInBlocks, { inputs: [table, indices] }: Site): WeightRole | Miss {
+function tableRole(s: TableInBlocks, { inputs: [table, indices] }: Site): WeightRole | Miss {
   const { dims, gather, bits = 4 } = s;
   const [rows, width] = dims;
   if (table?.stored !== true || indices?.stored !== false || gather !== 0 || dims.length !== 2)
     return new Miss("does not look up rows of a stored table");
-  const matrix: PackedWeight["matrix"] = (emit, values) => tableOf(s, emit, values);
+  const matrix: PackedWeight["matrix"] = (emit, values) => writeTable(s, emit, values);
   const packed = { outputs: width ?? 0, inputs: rows ?? 0, bits, matrix };
   const outputAxis = indices.dims?.length ?? -1;
   return { kind: "lookup", input: 0, out: 1, in: 0, groups: 1, data: 1, dataAxis: -1, outputAxis, packed };
 }
 
-function tableOf(s: TableInBlocks, emit: Emit, [table, , scales, zero]: Values): Value {
+function writeTable(s: TableInBlocks, emit: Emit, [table, , scales, zero]: Values): Value {
   const { bits } = s;
-  const type = wide(scales);
+  const type = computeTypeOf(scales);
   const width = s.dims[s.quantized] ?? 1;
   const count = Math.ceil(width / s.block);
-  const unpacked = (codes: Value | undefined, dims: readonly number[]): Value => {
+  const unpackValues = (codes: Value | undefined, dims: readonly number[]): Value => {
     if (bits === undefined) return cast(emit, codes, type);
-    const rows = reshape(emit, digits(emit, codes, bits, type), [...dims.slice(0, -1), -1]);
-    return cut(emit, rows, dims.length - 1, dims.at(-1) ?? 1);
+    const rows = reshape(emit, unpackDigits(emit, codes, bits, type), [...dims.slice(0, -1), -1]);
+    return takeFirst(emit, rows, dims.length - 1, dims.at(-1) ?? 1);
   };
   const blocks = range(width).map((position) => Math.floor(position / s.block));
-  const spread = (perBlock: Value): Value => emit.Gather([perBlock, blocks], { axis: s.quantized });
-  const perBlock = s.dims.map((dim, axis) => (axis === s.quantized ? count : dim));
-  const middle =
+  const repeatPerBlock = (blockDims: Value): Value => emit.Gather([blockDims, blocks], { axis: s.quantized });
+  const blockDims = s.dims.map((dim, axis) => (axis === s.quantized ? count : dim));
+  const zeroPoint =
     zero === undefined
       ? scalar(emit, type, bits === undefined ? 0 : 2 ** (bits - 1))
-      : spread(unpacked(zero, perBlock));
-  const numbers = emit.Mul([emit.Sub([unpacked(table, s.dims), middle]), spread(cast(emit, scales, type))]);
+      : repeatPerBlock(unpackValues(zero, blockDims));
+  const numbers = emit.Mul([
+    emit.Sub([unpackValues(table, s.dims), zeroPoint]),
+    repeatPerBlock(cast(emit, scales, type)),
+  ]);
   return castLike(emit, numbers, scales);
 }
 
-/** Cuts go in complete blocks and bytes of values and zero points: ONNX Runtime 1.24 reads zero points as if rows did not start new bytes. */
+/**
+ * Links the axes of GatherBlockQuantized. Cuts remove complete blocks, and complete bytes of values and zero points. ONNX Runtime 1.24 reads zero points
+ * as if rows did not start with a new byte.
+ */
 function tableAxes(s: TableInBlocks, site: Site): readonly AxisLink[] | Miss {
   const indices = dimsAt(site, 1);
   if (indices instanceof Miss) return indices;
-  const last = s.dims.length - 1;
+  const lastAxis = s.dims.length - 1;
   const perByte = s.bits === undefined ? 1 : 8 / s.bits;
-  const picked = indices.map((_, axis): AxisLink => ({ from: ["in1", axis], to: ["out0", s.gather + axis] }));
+  const indexLinks = indices.map((_, axis): AxisLink => ({ from: ["in1", axis], to: ["out0", s.gather + axis] }));
   const data = s.dims.flatMap((size, axis): AxisLink[] => {
     if (axis === s.gather)
       return [0, 2, 3].map((input) => ({ refuses: [`in${input}`, axis], reason: "rows are selected by position" }));
     const out: AxisEnd = ["out0", axis < s.gather ? axis : axis - 1 + indices.length];
-    const share = axis === last ? perByte : 1;
+    const valuesPerByte = axis === lastAxis ? perByte : 1;
     const block = axis === s.quantized ? s.block : 1;
-    const runs = [share, block, site.inputs[3] === undefined ? 1 : share * block];
-    const along = (input: number, run: number): AxisLink => ({
+    const runs = [valuesPerByte, block, site.inputs[3] === undefined ? 1 : valuesPerByte * block];
+    const linkAlong = (input: number, run: number): AxisLink => ({
       from: [`in${input}`, axis],
       to: out,
       ...(run === 1 ? {} : { map: (index: number) => indicesOfRun(index, run, size) }),
     });
     return [
-      along(0, share),
-      along(2, block),
-      along(3, share * block),
+      linkAlong(0, valuesPerByte),
+      linkAlong(2, block),
+      linkAlong(3, valuesPerByte * block),
       ...runs.filter((run) => run > 1).map((run) => linkRuns(out, run, size)),
     ];
   });
-  return [...picked, ...data];
+  return [...indexLinks, ...data];
 }
 
-export const GatherBlockQuantized = microsoftOp({
+export const GatherBlockQuantized = defineMicrosoftOp({
   name: "GatherBlockQuantized",
   read: (site): TableInBlocks | Miss => {
-    const { type, dims: stored } = need(site, 0);
+    const { type, dims: stored } = requireInput(site, 0);
     const dims = fixedDims(stored);
     if (dims === undefined) return new Miss("the dimensions of its table are not known");
-    const bits = type === "uint8" ? integer(site, "bits", 4) : undefined;
-    const last = (dims.at(-1) ?? 1) * (bits === undefined ? 1 : 8 / bits);
+    const bits = type === "uint8" ? readInteger(site, "bits", 4) : undefined;
+    const lastSize = (dims.at(-1) ?? 1) * (bits === undefined ? 1 : 8 / bits);
     return {
-      gather: wrapAxis(integer(site, "gather_axis", 0), dims.length),
-      quantized: wrapAxis(integer(site, "quantize_axis", 1), dims.length),
-      block: integer(site, "block_size", 128),
+      gather: wrapAxis(readInteger(site, "gather_axis", 0), dims.length),
+      quantized: wrapAxis(readInteger(site, "quantize_axis", 1), dims.length),
+      block: readInteger(site, "block_size", 128),
       bits,
-      dims: [...dims.slice(0, -1), last],
+      dims: [...dims.slice(0, -1), lastSize],
     };
   },
   infer: (s, site): readonly Inferred[] => {
@@ -381,9 +400,9 @@ export const GatherBlockQuantized = microsoftOp({
   },
   wants: (s) => requirePositions(1, s.dims[s.gather]),
   parameters: [],
-  weight: rowsOf,
+  weight: tableRole,
   axes: tableAxes,
   cost: () => 0,
-  lower: (s, emit, inputs) => [emit.Gather([tableOf(s, emit, inputs), inputs[1]], { axis: s.gather })],
+  lower: (s, emit, inputs) => [emit.Gather([writeTable(s, emit, inputs), inputs[1]], { axis: s.gather })],
   quantize: storedQuantized,
 });

@@ -1,10 +1,10 @@
 /**
  * Attention with a key-value cache: GroupQueryAttention, SparseAttention, DecoderMaskedMultiHeadAttention (one token per step), and packed attention.
- * The cache length is an integer input, so all but the first have only types and costs.
- * GroupQueryAttention: several query heads share a key and value head. Queries see keys up to their own position, within the sample length
- * (`last` is its last position) and within a window if there is one. c: softcap, omitted if it is 0.
- *      softmax(bias + c · tanh(scale · Q·Kᵀ / c)) · V
- * It is lowered for complete sequences, as in training, and for steps after a past of known length, but not for a buffer longer than its content.
+ * The length of the cache is an integer input, so all operators except GroupQueryAttention have only types and costs.
+ * In GroupQueryAttention, several query heads share a key and value head:
+ *      softmax(bias + c · tanh(scale · Q·Kᵀ / c)) · V       (c: softcap; without tanh if c is 0)
+ * Queries see keys up to their position, up to the last position of the sample (`last`), and within a window if one is set.
+ * The operator is lowered for complete sequences, as in training, and after a past of known length, but not if the cache is a larger buffer.
  */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
@@ -12,28 +12,36 @@ import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, elementCount, extremeDims, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import type { Inferred, Site } from "../define.ts";
-import { constantIntegers, decimal, flag, integer, integers } from "../shared/attributes.ts";
-import { appendTo, capScores, fromHeads, rotateHeads, toHeads } from "../shared/heads.ts";
-import { defineTyped, microsoftOp } from "../shared/inert.ts";
-import { dimsAt, integersConstant, need, sameAsInput, typeOf, withDims } from "../shared/rules.ts";
-import { attentionMacs, type Grouped, lengthOf, lowest, readGrouped, shapeOf, totalLength } from "./attend.ts";
+import { constantIntegersOf, readFlag, readFloat, readInteger, readIntegers } from "../shared/attributes.ts";
+import { appendTo, capScores, mergeHeads, rotateHeads, splitHeads } from "../shared/heads.ts";
+import { defineMicrosoftOp, defineTyped } from "../shared/inert.ts";
+import { dimsAt, integersConstant, requireInput, sameAsInput, typeOf, withDims } from "../shared/rules.ts";
+import {
+  attentionMacs,
+  type GroupedHeads,
+  lengthOf,
+  lowestValue,
+  queryShapeOf,
+  readGroupedHeads,
+  totalLengthOf,
+} from "./attend.ts";
 
 /** Returns the length of the cache after the step. */
 function cacheLength(site: Site): Dim | undefined {
-  const total = totalLength(site.inputs[6]);
+  const total = totalLengthOf(site.inputs[6]);
   const past = site.inputs[3] === undefined ? 0 : site.inputs[3]?.dims?.[2];
   return total === undefined || past === undefined ? undefined : extremeDims("max", [past, total]);
 }
 
-interface Settings extends Grouped {
+interface Settings extends GroupedHeads {
   readonly scale: number;
   readonly softcap: number;
-  /** The number of keys that a query sees, including its own; below 0: all. */
+  /** The number of keys that a query sees, up to and including its position; below 0: all. */
   readonly window: number;
   readonly rotary: boolean;
-  /** Rotates neighboring channels; otherwise the halves of a head. */
+  /** True if rotated pairs are neighboring channels; otherwise they are half a head apart. */
   readonly interleaved: boolean;
-  /** The length of the past; undefined if the cache is a buffer, or unknown. */
+  /** The length of the past; undefined if it is unknown, or if the cache is a buffer that may be longer. */
   readonly past: number | undefined;
   readonly outputs: number;
   /** The reason why the node is not lowered, if it uses a feature without primitives. */
@@ -42,27 +50,27 @@ interface Settings extends Grouped {
 
 function readSettings(site: Site): Settings {
   const [buffer, length] = [site.inputs[3]?.dims?.[2], site.inputs[0]?.dims?.[1]];
-  const total = totalLength(site.inputs[6]);
-  const last = constantIntegers(site.inputs[5]);
+  const total = totalLengthOf(site.inputs[6]);
+  const lastPositions = constantIntegersOf(site.inputs[5]);
   const past = site.inputs[3] === undefined ? 0 : buffer;
-  // The past is full if every sample ends with the last new token.
+  // The past fills its buffer if every sample ends with the last new token.
   const isFull =
     typeof past === "number" &&
     typeof length === "number" &&
     total === past + length &&
-    last?.every((position) => position + 1 === past + length) === true;
+    lastPositions?.every((position) => position + 1 === past + length) === true;
   const hasExtras = site.inputs.slice(11).some((operand) => operand !== undefined);
   return {
-    ...readGrouped(site),
-    scale: decimal(site, "scale", 0),
-    softcap: decimal(site, "softcap", 0),
-    window: integer(site, "local_window_size", -1),
-    rotary: flag(site, "do_rotary"),
-    interleaved: flag(site, "rotary_interleaved"),
+    ...readGroupedHeads(site),
+    scale: readFloat(site, "scale", 0),
+    softcap: readFloat(site, "softcap", 0),
+    window: readInteger(site, "local_window_size", -1),
+    rotary: readFlag(site, "do_rotary"),
+    interleaved: readFlag(site, "rotary_interleaved"),
     past: past === 0 || (typeof past === "number" && isFull) ? past : undefined,
     outputs: site.outputs,
     unsupported:
-      integer(site, "smooth_softmax", 0) > 0 || hasExtras
+      readInteger(site, "smooth_softmax", 0) > 0 || hasExtras
         ? "has a modified softmax, or a quantized cache"
         : site.outputs > 3
           ? "outputs its attention scores"
@@ -71,23 +79,23 @@ function readSettings(site: Site): Settings {
 }
 
 const variableLength = "attends over a cache of variable length";
-const overCache = new Miss(variableLength);
+const variableCache = new Miss(variableLength);
 
-export const GroupQueryAttention = microsoftOp<Settings>({
+export const GroupQueryAttention = defineMicrosoftOp<Settings>({
   name: "GroupQueryAttention",
   read: readSettings,
   infer: (s, site): readonly Inferred[] | Miss => {
-    const { type } = need(site, 0);
-    const shape = shapeOf(s, site);
+    const { type } = requireInput(site, 0);
+    const shape = queryShapeOf(s, site);
     if (shape instanceof Miss) return shape;
     const { batch, length, width } = shape;
     const dims = [batch, s.keyHeads, cacheLength(site) ?? site.open(1, 2), site.inputs[3]?.dims?.[3] ?? width];
     const present: Inferred = { type: site.inputs[3]?.type ?? type, dims };
-    const total = totalLength(site.inputs[6]) ?? site.open(3, 3);
+    const total = totalLengthOf(site.inputs[6]) ?? site.open(3, 3);
     const scores: Inferred = { type, dims: [batch, s.heads, length, total] };
     return [{ type, dims: [batch, length, s.heads * width] }, present, present, scores].slice(0, site.outputs);
   },
-  // The position of each sample's last token, and the number of positions including the past.
+  // Input 5 is the position of each sample's last token; input 6 is the total number of positions.
   wants: (_, site) => {
     const [length, past] = [site.inputs[0]?.dims?.[1], site.inputs[3] === undefined ? 0 : site.inputs[3].dims?.[2]];
     if (length === undefined || past === undefined) return [];
@@ -98,8 +106,8 @@ export const GroupQueryAttention = microsoftOp<Settings>({
       { input: 6, low: total, high: total, strict: true },
     ];
   },
-  weight: overCache,
-  axes: overCache,
+  weight: variableCache,
+  axes: variableCache,
   lower: (s, emit, inputs) => {
     const [q, k, v, pastKey, pastValue, last, , cos, sin, positions, bias] = inputs;
     const width = q?.type?.dims?.[2];
@@ -114,44 +122,44 @@ export const GroupQueryAttention = microsoftOp<Settings>({
     const rotate = (x: Value): Value | Miss => {
       if (!s.rotary) return x;
       if (cos === undefined || sin === undefined) return new Miss("rotates by angles that are not inputs");
-      const first = positions ?? integersConstant(emit, [s.past ?? 0]);
-      return rotateHeads(emit, x, first, { cos, sin, interleaved: s.interleaved, width: size });
+      const firstPosition = positions ?? integersConstant(emit, [s.past ?? 0]);
+      return rotateHeads(emit, x, firstPosition, { cos, sin, interleaved: s.interleaved, width: size });
     };
-    const queries = rotate(toHeads(emit, query, s.heads));
-    const newKeys = rotate(toHeads(emit, key, s.keyHeads));
+    const queries = rotate(splitHeads(emit, query, s.heads));
+    const newKeys = rotate(splitHeads(emit, key, s.keyHeads));
     if (queries instanceof Miss) return queries;
     if (newKeys instanceof Miss) return newKeys;
-    const newValues = toHeads(emit, value, s.keyHeads);
+    const newValues = splitHeads(emit, value, s.keyHeads);
     const keys = appendTo(emit, s.past === 0 ? undefined : pastKey, newKeys);
     const values = appendTo(emit, s.past === 0 ? undefined : pastValue, newValues);
-    // Stacks heads that share a key as rows of one matrix.
+    // Query heads that share a key head become rows of one matrix.
     const shape = emit.Shape([queries]);
     const rows = emit.Reshape([queries, [0, s.keyHeads, -1, size]]);
     const products = emit.MatMul([rows, emit.Transpose([keys], { perm: [0, 1, 3, 2] })]);
     const leading = emit.Slice([shape, [0], [3]]);
     const lengths = emit.Concat([leading, [-1]], { axis: 0 });
-    const scaled = emit.Mul([emit.Reshape([products, lengths]), s.scale === 0 ? 1 / Math.sqrt(size) : s.scale]);
-    const capped = capScores(emit, scaled, s.softcap);
+    const scaledScores = emit.Mul([emit.Reshape([products, lengths]), s.scale === 0 ? 1 / Math.sqrt(size) : s.scale]);
+    const capped = capScores(emit, scaledScores, s.softcap);
     const scores = bias === undefined ? capped : emit.Add([capped, bias]);
-    const hidden = emit.Where([hiddenKeys(s, emit, queries, keys, last), lowest(typeOf(q)), scores]);
-    const weights = emit.Softmax([hidden], { axis: -1 });
-    const grouped = emit.Reshape([weights, emit.Shape([products])]);
-    const y = emit.Reshape([emit.MatMul([grouped, values]), shape]);
-    return [fromHeads(emit, y), keys, values].slice(0, s.outputs);
+    const maskedScores = emit.Where([writeHiddenKeys(s, emit, queries, keys, last), lowestValue(typeOf(q)), scores]);
+    const weights = emit.Softmax([maskedScores], { axis: -1 });
+    const groupedWeights = emit.Reshape([weights, emit.Shape([products])]);
+    const y = emit.Reshape([emit.MatMul([groupedWeights, values]), shape]);
+    return [mergeHeads(emit, y), keys, values].slice(0, s.outputs);
   },
   cost: (s, site) => {
-    const shape = shapeOf(s, site);
-    const total = totalLength(site.inputs[6]);
+    const shape = queryShapeOf(s, site);
+    const total = totalLengthOf(site.inputs[6]);
     if (shape instanceof Miss) return shape;
     if (total === undefined) return new Miss("the number of keys is an input");
-    const all = shape.width * s.heads;
-    return attentionMacs({ ...shape, width: all }, total, all);
+    const totalWidth = shape.width * s.heads;
+    return attentionMacs({ ...shape, width: totalWidth }, total, totalWidth);
   },
-  quantize: overCache,
+  quantize: variableCache,
 });
 
-/** Writes the keys that a query does not see: N × 1 × queries × keys. */
-function hiddenKeys(s: Settings, emit: Emit, queries: Value, keys: Value, last: Value): Value {
+/** Writes a boolean mask of the keys that each query does not see: N × 1 × queries × keys. */
+function writeHiddenKeys(s: Settings, emit: Emit, queries: Value, keys: Value, last: Value): Value {
   const past = s.past ?? 0;
   const rows = emit.Range([past, emit.Add([past, lengthOf(emit, queries)]), 1]);
   const column = emit.Unsqueeze([rows, [1]]);
@@ -163,12 +171,12 @@ function hiddenKeys(s: Settings, emit: Emit, queries: Value, keys: Value, last: 
   return emit.Or([isOutside, emit.Greater([positions, ends])]);
 }
 
-export const SparseAttention = defineTyped<Grouped>({
+export const SparseAttention = defineTyped<GroupedHeads>({
   name: "SparseAttention",
-  read: readGrouped,
+  read: readGroupedHeads,
   infer: (s, site): readonly Inferred[] | Miss => {
-    const { type } = need(site, 0);
-    const shape = shapeOf(s, site);
+    const { type } = requireInput(site, 0);
+    const shape = queryShapeOf(s, site);
     if (shape instanceof Miss) return shape;
     const { batch, length, width } = shape;
     const past = [3, 4].flatMap((input) => sameAsInput(site, input));
@@ -181,23 +189,23 @@ export const SparseAttention = defineTyped<Grouped>({
 export const DecoderMaskedMultiHeadAttention = defineTyped({
   name: "DecoderMaskedMultiHeadAttention",
   read: (site) => ({
-    heads: integer(site, "num_heads", 1),
-    shared: flag(site, "past_present_share_buffer"),
+    heads: readInteger(site, "num_heads", 1),
+    shared: readFlag(site, "past_present_share_buffer"),
   }),
   infer: (s, site): readonly Inferred[] | Miss => {
-    const { type } = need(site, 0);
+    const { type } = requireInput(site, 0);
     const [q, v] = [dimsAt(site, 0), dimsAt(site, 2)];
     if (q instanceof Miss) return q;
     if (v instanceof Miss) return new Miss("queries, keys and values are packed into one");
     const width = v.length === 4 ? multiplyDims(v[1] ?? 0, v[3] ?? 0) : v[2];
-    const after = (input: number): Inferred => {
+    const cacheAfterStep = (input: number): Inferred => {
       const past = site.inputs[input]?.dims;
       const dims = past?.map((dim, axis) => (axis === 2 && !s.shared ? addDims(dim, 1) : dim));
       return { type, dims };
     };
-    const keys = after(5);
+    const keys = cacheAfterStep(5);
     const scores: Inferred = { type, dims: keys.dims && [q[0] as Dim, s.heads, 1, keys.dims[2] as Dim] };
-    return [{ type, dims: [...q.slice(0, 2), width as Dim] }, keys, after(6), scores].slice(0, site.outputs);
+    return [{ type, dims: [...q.slice(0, 2), width as Dim] }, keys, cacheAfterStep(6), scores].slice(0, site.outputs);
   },
   reason: variableLength,
   cost: () => new Miss("the number of keys is an input"),
@@ -209,11 +217,11 @@ interface Packed {
 }
 
 const readPacked = (site: Site): Packed => ({
-  heads: integer(site, "num_heads", 1),
-  sizes: integers(site, "qkv_hidden_sizes"),
+  heads: readInteger(site, "num_heads", 1),
+  sizes: readIntegers(site, "qkv_hidden_sizes"),
 });
 
-const packed = {
+const packedFacets = {
   reason: "its inputs select which tokens attend to which",
   cost: () => new Miss("its inputs select which tokens attend to which"),
 };
@@ -222,12 +230,12 @@ export const PackedAttention = defineTyped<Packed>({
   name: "PackedAttention",
   read: readPacked,
   infer: (s, site): readonly Inferred[] => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     const columns = site.inputs[1]?.dims?.[1];
     const width = s.sizes?.[2] ?? (typeof columns === "number" ? columns / 3 : undefined);
     return [{ type, dims: dims === undefined || width === undefined ? undefined : [dims[0] as Dim, width] }];
   },
-  ...packed,
+  ...packedFacets,
   parameters: [1, 2],
 });
 
@@ -235,33 +243,33 @@ export const PackedMultiHeadAttention = defineTyped<Packed>({
   name: "PackedMultiHeadAttention",
   read: readPacked,
   infer: (s, site): readonly Inferred[] => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     const [tokens] = dims ?? [];
     const width = site.inputs[2]?.dims?.[1] ?? (dims?.length === 4 ? multiplyDims(s.heads, dims[3] ?? 0) : undefined);
     return [{ type, dims: tokens === undefined || width === undefined ? undefined : [tokens, width] }];
   },
-  ...packed,
+  ...packedFacets,
   parameters: [3],
 });
 
-/** Infers 1 × heads × queries × keys: one table row per distance, in widening ranges. */
+/** Outputs a bias of 1 × heads × queries × keys. Each table row is for a range of distances; the ranges widen with the distance. */
 export const RelativePositionBias = defineTyped({
   name: "RelativePositionBias",
   infer: (_, site): readonly Inferred[] => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     const length = (input: number, axis: number): Dim =>
-      totalLength(site.inputs[input]) ?? constantIntegers(site.inputs[input])?.[0] ?? site.open(0, axis);
+      totalLengthOf(site.inputs[input]) ?? constantIntegersOf(site.inputs[input])?.[0] ?? site.open(0, axis);
     return [{ type, dims: dims && [1, dims[1] as Dim, length(1, 2), length(2, 3)] }];
   },
   reason: "is a lookup table by distance",
   parameters: [0],
 });
 
-/** Infers N × heads × length × length: the bias of each pair of positions, weighted by gates of the queries. */
+/** Outputs N × heads × length × length: the bias of each pair of positions, multiplied by gates that depend on the queries. */
 export const GatedRelativePositionBias = defineTyped({
   name: "GatedRelativePositionBias",
   infer: (_, site): readonly Inferred[] => {
-    const { type, dims } = need(site, 0);
+    const { type, dims } = requireInput(site, 0);
     const bias = site.inputs[2]?.dims;
     const batch = dims?.length === 3 ? dims[0] : site.inputs[6]?.dims?.[0];
     return [{ type, dims: bias && batch !== undefined ? [batch, ...bias.slice(1)] : undefined }];

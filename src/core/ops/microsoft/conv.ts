@@ -1,19 +1,17 @@
 /**
- * FusedConv (Conv, a fourth input and an activation), and layouts that ONNX Runtime's optimization level `all` writes for one kind of processor:
+ * FusedConv (Conv plus input 3, then an activation), and operators that ONNX Runtime's optimization level `all` writes for one kind of processor:
  * - NhwcConv, NhwcFusedConv (GPU only) and NhwcMaxPool (integers): data N × spatial × C.
  * - com.microsoft.nchwc: channels in blocks of 8 or 16 (SIMD width). Values keep the dimensions N × C × spatial, with C rounded up to complete
- *   blocks; kernels are blocked, too. ReorderInput converts to blocks, ReorderOutput back. Pith reads, types and runs such models only.
+ *   blocks; kernels are blocked, too. ReorderInput converts to blocks, ReorderOutput back. Pith only infers types and costs of this layout.
  */
 import { Miss } from "../../errors.ts";
 import { type Dim, multiplyDims } from "../../tensor/dims.ts";
 import type { AxisLink, Op, OpDef, Site } from "../define.ts";
-import { type Activation, activate, readActivation } from "../shared/activations.ts";
-import { decimals, flag, integer, integers, text } from "../shared/attributes.ts";
+import { type Activation, readActivation, writeActivation } from "../shared/activations.ts";
+import { readFlag, readFloats, readInteger, readIntegers, readString } from "../shared/attributes.ts";
 import { blockedFormOf } from "../shared/channel-blocks.ts";
 import {
   type ConvSettings,
-  channelsFirst,
-  channelsLast,
   convAttributes,
   convAxes,
   convCost,
@@ -21,19 +19,21 @@ import {
   convWeight,
   inferConv,
   readConv,
-  withChannelsFirst,
-  withDataFirst,
+  toChannelsFirst,
+  toChannelsLast,
+  transposeAround,
+  withChannelsFirstData,
 } from "../shared/convolution.ts";
-import { defineTyped, gpuOnly, inert, microsoftOp } from "../shared/inert.ts";
+import { defineInert, defineMicrosoftOp, defineTyped, gpuOnly } from "../shared/inert.ts";
 import { lowerFirst, quantizedAlready } from "../shared/misses.ts";
 import { inferShape, withDims } from "../shared/rules.ts";
-import { channelAxes, globallyPooled, poolAttributes, pooledDims, readPool, type Window } from "../shared/window.ts";
+import { channelAxes, globalPoolDims, poolAttributes, poolDims, readPool, type Window } from "../shared/window.ts";
 
-export const FusedConv = microsoftOp<ConvSettings & { readonly activation: Activation }>({
+export const FusedConv = defineMicrosoftOp<ConvSettings & { readonly activation: Activation }>({
   name: "FusedConv",
   read: (site) => {
     const s = readConv(site);
-    const activation = readActivation(text(site, "activation", ""), decimals(site, "activation_params") ?? []);
+    const activation = readActivation(readString(site, "activation", ""), readFloats(site, "activation_params") ?? []);
     if (s instanceof Miss) return s;
     return activation instanceof Miss ? activation : { ...s, activation };
   },
@@ -52,68 +52,68 @@ export const FusedConv = microsoftOp<ConvSettings & { readonly activation: Activ
   },
   lower: (s, emit, [x, w, bias, addend]) => {
     const y = emit.Conv([x, w, bias], convAttributes(s));
-    return [activate(emit, addend === undefined ? y : emit.Add([y, addend]), s.activation)];
+    return [writeActivation(emit, addend === undefined ? y : emit.Add([y, addend]), s.activation)];
   },
   cost: convCost,
   quantize: new Miss(`an activation is fused into it: ${lowerFirst}`),
 });
 
-const nhwc = (name: string): Op =>
+const defineNhwcConv = (name: string): Op =>
   defineTyped<ConvSettings>({
     name,
     read: readConv,
     infer: (s, site) =>
       inferShape(site, () => {
-        const dims = withDims(withDataFirst(site), [0, 1], (x, w) => convDims(s, x, w));
-        return dims instanceof Miss ? dims : channelsLast(dims);
+        const dims = withDims(withChannelsFirstData(site), [0, 1], (x, w) => convDims(s, x, w));
+        return dims instanceof Miss ? dims : toChannelsLast(dims);
       }),
     reason: gpuOnly,
     parameters: [1, 2],
-    cost: (s, site) => convCost(s, withDataFirst(site)),
+    cost: (s, site) => convCost(s, withChannelsFirstData(site)),
   });
 
-export const NhwcMaxPool = microsoftOp<Window>({
+export const NhwcMaxPool = defineMicrosoftOp<Window>({
   name: "NhwcMaxPool",
   read: readPool,
-  infer: (s, site) => inferShape(site, (dims) => channelsLast(pooledDims(s, channelsFirst(dims)))),
+  infer: (s, site) => inferShape(site, (dims) => toChannelsLast(poolDims(s, toChannelsFirst(dims)))),
   axes: ({ kernel }) => channelAxes(kernel.length + 1),
   lower: (s, emit, [data]) => [
-    withChannelsFirst(emit, s.kernel.length + 2, [data], (first) => emit.MaxPool(first, poolAttributes(s))),
+    transposeAround(emit, s.kernel.length + 2, [data], (first) => emit.MaxPool(first, poolAttributes(s))),
   ],
   gradient: new Miss("selects among integers"),
   quantize: quantizedAlready,
 });
 
-const blocks = new Miss(
+const blockedLayout = new Miss(
   "its channels are stored in blocks for one kind of processor: optimize the model again in ONNX Runtime, at a graph optimization level below 'all'",
 );
 
-/** Defines an operator of the blocked layout with types and cost only. */
-function blocked<S = null>(
+/** Defines an operator on blocked channels, with types and cost only. */
+function defineBlocked<S = null>(
   name: string,
   dims: (s: S, x: readonly Dim[], site: Site) => readonly Dim[] | Miss,
   options: Partial<Pick<OpDef<S>, "read" | "cost" | "parameters" | "inChannelBlocks">> = {},
 ): Op {
-  return inert<S>(blocks, {
+  return defineInert<S>(blockedLayout, {
     name,
     domain: "com.microsoft.nchwc",
     infer: (s, site) => inferShape(site, (x) => dims(s, x, site)),
-    weight: blocks,
-    lower: blocks,
+    weight: blockedLayout,
+    lower: blockedLayout,
     ...options,
   });
 }
 
-/** Channels enter unblocked, first or last. Their number stays if it fills complete blocks of 16. */
-const reorderInput = blocked<{ readonly last: boolean }>(
+/** Converts data with channels first or last to blocks. A number of channels that is a multiple of 16 is unchanged; others are rounded up. */
+const reorderInput = defineBlocked<{ readonly last: boolean }>(
   "ReorderInput",
   ({ last }, x, site) => {
-    const [batch = 1, channels, ...spatial] = last ? channelsFirst(x) : x;
+    const [batch = 1, channels, ...spatial] = last ? toChannelsFirst(x) : x;
     const isComplete = typeof channels === "number" && channels % 16 === 0;
     return [batch, isComplete ? channels : site.open(0, 1), ...spatial];
   },
   {
-    read: (site) => ({ last: flag(site, "channels_last") }),
+    read: (site) => ({ last: readFlag(site, "channels_last") }),
     inChannelBlocks: ({ last }, _, [x], block) => {
       const reordered = last ? undefined : blockedFormOf(x, block);
       return reordered && [reordered];
@@ -121,32 +121,32 @@ const reorderInput = blocked<{ readonly last: boolean }>(
   },
 );
 
-const reorderOutput = blocked<{ readonly last: boolean; readonly channels: number }>(
+const reorderOutput = defineBlocked<{ readonly last: boolean; readonly channels: number }>(
   "ReorderOutput",
   ({ last, channels }, [batch = 1, , ...spatial]) =>
     last ? [batch, ...spatial, channels] : [batch, channels, ...spatial],
-  { read: (site) => ({ last: flag(site, "channels_last"), channels: integer(site, "channels", 0) }) },
+  { read: (site) => ({ last: readFlag(site, "channels_last"), channels: readInteger(site, "channels", 0) }) },
 );
 
-const upsample = blocked<readonly number[]>(
+const upsample = defineBlocked<readonly number[]>(
   "Upsample",
   (scales, x) => x.map((dim, axis) => multiplyDims(dim, scales[axis] ?? 1)),
-  { read: (site) => integers(site, "scales") ?? new Miss("has no scales") },
+  { read: (site) => readIntegers(site, "scales") ?? new Miss("has no scales") },
 );
 
 export const microsoftConvOperators: readonly Op[] = [
-  nhwc("NhwcConv"),
-  nhwc("NhwcFusedConv"),
+  defineNhwcConv("NhwcConv"),
+  defineNhwcConv("NhwcFusedConv"),
   reorderInput,
   reorderOutput,
   upsample,
-  blocked<ConvSettings>("Conv", (s, x, site) => withDims(site, [1], (w) => convDims(s, x, w)), {
+  defineBlocked<ConvSettings>("Conv", (s, x, site) => withDims(site, [1], (w) => convDims(s, x, w)), {
     read: readConv,
     cost: convCost,
     parameters: [1, 2],
   }),
-  blocked<Window>("MaxPool", pooledDims, { read: readPool }),
-  blocked<Window>("AveragePool", pooledDims, { read: readPool }),
-  blocked("GlobalMaxPool", (_, x) => globallyPooled(x)),
-  blocked("GlobalAveragePool", (_, x) => globallyPooled(x)),
+  defineBlocked<Window>("MaxPool", poolDims, { read: readPool }),
+  defineBlocked<Window>("AveragePool", poolDims, { read: readPool }),
+  defineBlocked("GlobalMaxPool", (_, x) => globalPoolDims(x)),
+  defineBlocked("GlobalAveragePool", (_, x) => globalPoolDims(x)),
 ];

@@ -1,21 +1,21 @@
-/** Fused integer products (DynamicQuantizeMatMul, QGemm, …). They are exact, so lowering to MatMulInteger changes only the last rounding. */
+/** Fused integer products (DynamicQuantizeMatMul, QGemm, …). Integer products are exact, so lowering to MatMulInteger changes only the final rounding. */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { addDims, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import type { AxisLink, CodedInput, Inferred, Op, Operand, Site, WeightRole } from "../define.ts";
-import { codeType, encode, toScalar, twoCoded } from "../shared/codes.ts";
-import { defineTyped, microsoftOp } from "../shared/inert.ts";
+import { quantizedTypeOf, toScalar, twoQuantizedInputs, writeQuantize } from "../shared/codes.ts";
+import { defineMicrosoftOp, defineTyped } from "../shared/inert.ts";
 import { onIntegers } from "../shared/misses.ts";
 import {
   type GemmSettings,
   gemmFacets,
   inferProduct,
+  linkPerChannel,
   mapLinksToInputs,
   matmulCost,
   matmulWeight,
-  perChannel,
   pickInputs,
   productAxes,
   readGemm,
@@ -24,23 +24,25 @@ import { withDims } from "../shared/rules.ts";
 
 interface Product {
   readonly name: string;
+  /** The input with the right operand. */
   readonly right: number;
+  /** The input with the bias. */
   readonly bias: number;
   readonly codes: readonly CodedInput[];
-  /** Quantizes the data inside, over its own range including 0. */
-  readonly rounds?: true;
+  /** True if the operator quantizes its data, over the range of the data extended to 0. */
+  readonly quantizesData?: true;
   lower(emit: Emit, inputs: readonly (Value | undefined)[]): Value;
 }
 
-function integerProduct({ name, right, bias, codes, rounds, lower }: Product): Op {
-  const plain = (site: Site): Site => pickInputs(site, [0, right]);
-  return microsoftOp({
+function defineIntegerProduct({ name, right, bias, codes, quantizesData: rounds, lower }: Product): Op {
+  const productSite = (site: Site): Site => pickInputs(site, [0, right]);
+  return defineMicrosoftOp({
     name,
     codes,
-    infer: (_, site) => inferProduct(plain(site), "float32"),
+    infer: (_, site) => inferProduct(productSite(site), "float32"),
     parameters: [bias],
     weight: (_, site): WeightRole | Miss => {
-      const role = matmulWeight(plain(site));
+      const role = matmulWeight(productSite(site));
       if (role instanceof Miss) return role;
       if (role.input !== 1) return new Miss("the weight is the left operand");
       const stored = site.inputs[bias]?.stored === true ? { bias } : {};
@@ -57,28 +59,28 @@ function integerProduct({ name, right, bias, codes, rounds, lower }: Product): O
       const y = lower(emit, inputs);
       return [inputs[bias] === undefined ? y : emit.Add([y, inputs[bias]])];
     },
-    cost: (_, site) => matmulCost(plain(site)),
+    cost: (_, site) => matmulCost(productSite(site)),
     ...onIntegers,
   });
 }
 
-function scaled(emit: Emit, sums: Value, a: Value | undefined, b: Value | undefined): Value {
+function scaleSums(emit: Emit, sums: Value, a: Value | undefined, b: Value | undefined): Value {
   return emit.Mul([emit.Cast([sums], { to: typeCodes.float32 }), emit.Mul([toScalar(emit, a), toScalar(emit, b)])]);
 }
 
-export const DynamicQuantizeMatMul = integerProduct({
+export const DynamicQuantizeMatMul = defineIntegerProduct({
   name: "DynamicQuantizeMatMul",
   right: 1,
   bias: 4,
   codes: [{ input: 1, scale: 2, zeroPoint: 3 }],
-  rounds: true,
+  quantizesData: true,
   lower: (emit, [a, b, bScale, bZero]) => {
     const [codes, scale, zero] = emit.many("DynamicQuantizeLinear", [a], undefined, 3);
-    return scaled(emit, emit.MatMulInteger([codes, b, zero, toScalar(emit, bZero)]), scale, bScale);
+    return scaleSums(emit, emit.MatMulInteger([codes, b, zero, toScalar(emit, bZero)]), scale, bScale);
   },
 });
 
-export const MatMulIntegerToFloat = integerProduct({
+export const MatMulIntegerToFloat = defineIntegerProduct({
   name: "MatMulIntegerToFloat",
   right: 1,
   bias: 6,
@@ -87,26 +89,27 @@ export const MatMulIntegerToFloat = integerProduct({
     { input: 1, scale: 3, zeroPoint: 5 },
   ],
   lower: (emit, [a, b, aScale, bScale, aZero, bZero]) =>
-    scaled(emit, emit.MatMulInteger([a, b, toScalar(emit, aZero), toScalar(emit, bZero)]), aScale, bScale),
+    scaleSums(emit, emit.MatMulInteger([a, b, toScalar(emit, aZero), toScalar(emit, bZero)]), aScale, bScale),
 });
 
-const transpose = (operand: Operand | undefined): Operand | undefined =>
+const transposeDims = (operand: Operand | undefined): Operand | undefined =>
   operand?.dims && { ...operand, dims: operand.dims.toReversed() };
 
-/** Returns the site of the equivalent matrix product. */
-function gemmSite(s: GemmSettings, { inputs: [a, , , b], ...site }: Site): Site {
-  return { ...site, inputs: [s.transA ? transpose(a) : a, s.transB ? transpose(b) : b] };
+/** Returns a site with the two operands of the equivalent matrix product. */
+function gemmSiteOf(s: GemmSettings, { inputs: [a, , , b], ...site }: Site): Site {
+  return { ...site, inputs: [s.transA ? transposeDims(a) : a, s.transB ? transposeDims(b) : b] };
 }
 
-/** alpha · scaleA · scaleB · ((A - zeroA)' · (B - zeroB)' + C): float, or quantized if the result has a scale. */
-export const QGemm = microsoftOp<GemmSettings>({
+/** Computes alpha · scaleA · scaleB · ((A - zeroA)' · (B - zeroB)' + C) in float, or quantized if the result has a scale. ' transposes optionally. */
+export const QGemm = defineMicrosoftOp<GemmSettings>({
   name: "QGemm",
   read: readGemm,
-  codes: twoCoded,
-  infer: (s, site) => inferProduct(gemmSite(s, site), site.inputs[7] === undefined ? "float32" : codeType(site, 8)),
+  codes: twoQuantizedInputs,
+  infer: (s, site) =>
+    inferProduct(gemmSiteOf(s, site), site.inputs[7] === undefined ? "float32" : quantizedTypeOf(site, 8)),
   parameters: [],
   weight: (s, site): WeightRole | Miss => {
-    const role = matmulWeight(gemmSite(s, site));
+    const role = matmulWeight(gemmSiteOf(s, site));
     if (role instanceof Miss) return role;
     if (role.input !== 1) return new Miss("the weight is the left operand");
     const out = s.transB ? 0 : 1;
@@ -117,18 +120,18 @@ export const QGemm = microsoftOp<GemmSettings>({
     const transposed = (value: Value | undefined) => emit.Transpose([value], { perm: [1, 0] });
     const factors = [s.transA ? transposed(a) : a, s.transB ? transposed(b) : b];
     const sums = emit.MatMulInteger([...factors, toScalar(emit, aZero), toScalar(emit, bZero)]);
-    const product = scaled(emit, c === undefined ? sums : emit.Add([sums, c]), aScale, bScale);
+    const product = scaleSums(emit, c === undefined ? sums : emit.Add([sums, c]), aScale, bScale);
     const y = s.alpha === 1 ? product : emit.Mul([product, s.alpha]);
-    return [yScale === undefined ? y : encode(emit, y, yScale, yZero)];
+    return [yScale === undefined ? y : writeQuantize(emit, y, yScale, yZero)];
   },
   axes: (s, site) => {
     const operands = [0, 3, 6];
-    const scales = perChannel(site, [4, 5], 1);
+    const scales = linkPerChannel(site, [4, 5], 1);
     return scales instanceof Miss
       ? scales
       : mapLinksToInputs(gemmFacets.axes(s, pickInputs(site, operands)), operands, scales);
   },
-  cost: (s, site) => matmulCost(gemmSite(s, site)),
+  cost: (s, site) => matmulCost(gemmSiteOf(s, site)),
   ...onIntegers,
 });
 
@@ -143,16 +146,16 @@ export const MatMulInteger16 = defineTyped({
   cost: (_, site) => matmulCost(site),
 });
 
-/** LSTM with quantized matrices, inputs × gates; inputs are quantized at every step. */
+/** LSTM with quantized matrices (inputs × gates), which quantizes its inputs at every step. */
 export const DynamicQuantizeLSTM = defineTyped({
   name: "DynamicQuantizeLSTM",
   infer: (_, site): readonly Inferred[] => {
     const [x, r] = [site.inputs[0]?.dims, site.inputs[2]?.dims];
     const [length = 1, batch = 1] = x ?? [];
     const [directions = 1, hidden = 1] = r ?? [];
-    const all = x && r && [length, directions, batch, hidden];
-    const state: Inferred = { type: "float32", dims: all?.slice(1) };
-    return [{ type: "float32" as const, dims: all }, state, state].slice(0, site.outputs);
+    const outDims = x && r && [length, directions, batch, hidden];
+    const state: Inferred = { type: "float32", dims: outDims?.slice(1) };
+    return [{ type: "float32" as const, dims: outDims }, state, state].slice(0, site.outputs);
   },
   reason: "is quantized already",
   parameters: [3],

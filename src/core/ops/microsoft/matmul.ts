@@ -1,16 +1,16 @@
 /**
- * FusedMatMul (transpositions and a factor; old name TransposeMatMul) and FusedGemm (an activation after the bias).
- * transBatchA of a stack [m, batch…, k] means [batch…, m, k]; transA then swaps the last two axes.
+ * FusedMatMul (MatMul with transpositions and a factor, formerly TransposeMatMul) and FusedGemm (Gemm with an activation).
+ * `transBatchA` multiplies a stack [m, batch…, k] as [batch…, m, k]. `transA` then swaps the last two axes.
  */
 import { Miss } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { AxisEnd, AxisLink, Op, Operand, QuantizeRule, Site, WeightRole } from "../define.ts";
-import { type Activation, activate, readActivation } from "../shared/activations.ts";
-import { decimal, flag, text } from "../shared/attributes.ts";
-import { microsoftOp } from "../shared/inert.ts";
+import { type Activation, readActivation, writeActivation } from "../shared/activations.ts";
+import { readFlag, readFloat, readString } from "../shared/attributes.ts";
+import { defineMicrosoftOp } from "../shared/inert.ts";
 import { lowerFirst } from "../shared/misses.ts";
 import {
-  chained,
+  chainProducts,
   type GemmSettings,
   gemmFacets,
   gemmWeight,
@@ -18,7 +18,7 @@ import {
   matmulCost,
   matmulLinks,
   matmulWeight,
-  onMatMulInteger,
+  quantizeByMatMulInteger,
   readGemm,
   storedOperands,
 } from "../shared/products.ts";
@@ -30,23 +30,23 @@ interface Settings {
   readonly alpha: number;
 }
 
-/** Axis `i` of the multiplied operand is axis `order[i]` of the given operand. */
-function orderOf(rank: number, transposed: boolean, batch: boolean): readonly number[] {
+/** Returns the order of axes in which an operand is multiplied: axis i of the multiplied operand is axis order[i] of the node's operand. */
+function axisOrder(rank: number, transposed: boolean, batch: boolean): readonly number[] {
   const axes = range(rank);
   const stack = batch && rank > 2 ? [...axes.slice(1, -1), 0, rank - 1] : axes;
   return transposed && rank > 1 ? [...stack.slice(0, -2), ...stack.slice(-2).reverse()] : stack;
 }
 
-function order(s: Settings, site: Site, input: 0 | 1): readonly number[] | undefined {
+function operandOrder(s: Settings, site: Site, input: 0 | 1): readonly number[] | undefined {
   const rank = site.inputs[input]?.dims?.length;
-  return rank === undefined ? undefined : orderOf(rank, s.transposed[input], s.batch[input]);
+  return rank === undefined ? undefined : axisOrder(rank, s.transposed[input], s.batch[input]);
 }
 
-/** Returns the site of the equivalent plain product. */
-function asMultiplied(s: Settings, site: Site): Site {
+/** Returns a site with the operands of the equivalent MatMul. */
+function plainSiteOf(s: Settings, site: Site): Site {
   const reorder = (input: 0 | 1): Operand | undefined => {
     const operand = site.inputs[input];
-    const axes = order(s, site, input);
+    const axes = operandOrder(s, site, input);
     const { dims } = operand ?? {};
     if (operand === undefined || dims === undefined || axes === undefined) return operand;
     return { ...operand, dims: axes.map((axis) => dims[axis] ?? 1) };
@@ -55,28 +55,28 @@ function asMultiplied(s: Settings, site: Site): Site {
 }
 
 function axes(s: Settings, site: Site): readonly AxisLink[] | Miss {
-  const plain = matmulLinks(asMultiplied(s, site));
-  if (plain instanceof Miss) return plain;
+  const plainLinks = matmulLinks(plainSiteOf(s, site));
+  if (plainLinks instanceof Miss) return plainLinks;
   const orders: Readonly<Record<string, readonly number[] | undefined>> = {
-    in0: order(s, site, 0),
-    in1: order(s, site, 1),
+    in0: operandOrder(s, site, 0),
+    in1: operandOrder(s, site, 1),
   };
   const endOf = ([port, axis]: AxisEnd): AxisEnd => [port, orders[port]?.[axis] ?? axis];
-  return plain.map((link) => ("from" in link ? { ...link, from: endOf(link.from), to: endOf(link.to) } : link));
+  return plainLinks.map((link) => ("from" in link ? { ...link, from: endOf(link.from), to: endOf(link.to) } : link));
 }
 
 function weight(s: Settings, site: Site): WeightRole | Miss {
-  const role = matmulWeight(asMultiplied(s, site));
+  const role = matmulWeight(plainSiteOf(s, site));
   if (role instanceof Miss) return role;
-  const axisOf = (input: 0 | 1, axis: number): number => order(s, site, input)?.[axis] ?? axis;
+  const axisOf = (input: 0 | 1, axis: number): number => operandOrder(s, site, input)?.[axis] ?? axis;
   const [input, data] = role.input === 0 ? ([0, 1] as const) : ([1, 0] as const);
   return {
     ...role,
     out: axisOf(input, role.out),
     in: axisOf(input, role.in),
     dataAxis: axisOf(data, role.dataAxis),
-    // The first product transposes the data; the last applies the factor. Batch axes are transposed only between equal ranks.
-    chain: chained(input, (emit, operands, { first, last }) => {
+    // The first product transposes the data; the last product applies the factor.
+    chain: chainProducts(input, (emit, operands, { first, last }) => {
       const transposes = (operand: 0 | 1): number => (s.transposed[operand] && (operand === input || first) ? 1 : 0);
       const settings = { transA: transposes(0), transB: transposes(1), alpha: last ? s.alpha : 1 };
       return emit["com.microsoft.FusedMatMul"](operands, settings);
@@ -85,21 +85,21 @@ function weight(s: Settings, site: Site): WeightRole | Miss {
 }
 
 function quantize(s: Settings, site: Site): QuantizeRule | Miss {
-  const rule = onMatMulInteger(weight(s, site), s.transposed[1]);
+  const rule = quantizeByMatMulInteger(weight(s, site), s.transposed[1]);
   if (rule instanceof Miss) return rule;
   if (s.transposed[0] || s.batch[0]) return new Miss("the data operand is transposed");
   return s.alpha === 1 ? rule : new Miss("scales its product (alpha)");
 }
 
-function fusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
-  return microsoftOp<Settings>({
+function defineFusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
+  return defineMicrosoftOp<Settings>({
     name,
     read: (site) => ({
-      transposed: [flag(site, "transA"), flag(site, "transB")],
-      batch: [flag(site, "transBatchA"), flag(site, "transBatchB")],
-      alpha: decimal(site, "alpha", 1),
+      transposed: [readFlag(site, "transA"), readFlag(site, "transB")],
+      batch: [readFlag(site, "transBatchA"), readFlag(site, "transBatchB")],
+      alpha: readFloat(site, "alpha", 1),
     }),
-    infer: (s, site) => inferProduct(asMultiplied(s, site)),
+    infer: (s, site) => inferProduct(plainSiteOf(s, site)),
     parameters: storedOperands,
     homogeneous: [[0, 1]],
     weight,
@@ -110,24 +110,24 @@ function fusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
         const value = inputs[input];
         const rank = value?.type?.dims?.length;
         if (value === undefined || rank === undefined) return new Miss("the rank of an operand is not known");
-        const perm = orderOf(rank, transposed, s.batch[input] ?? false);
+        const perm = axisOrder(rank, transposed, s.batch[input] ?? false);
         operands.push(perm.every((axis, index) => axis === index) ? value : emit.Transpose([value], { perm }));
       }
       const y = emit.MatMul(operands);
       return [s.alpha === 1 ? y : emit.Mul([y, s.alpha])];
     },
-    cost: (s, site) => matmulCost(asMultiplied(s, site)),
+    cost: (s, site) => matmulCost(plainSiteOf(s, site)),
     quantize,
   });
 }
 
-/** activation(alpha · A'·B' + beta · C) */
-export const FusedGemm = microsoftOp<GemmSettings & { readonly activation: Activation }>({
+/** Computes activation(alpha · A'·B' + beta · C), where ' transposes optionally. */
+export const FusedGemm = defineMicrosoftOp<GemmSettings & { readonly activation: Activation }>({
   name: "FusedGemm",
   read: (site) => {
     const names = ["activation_alpha", "activation_beta", "activation_gamma"];
-    const parameters = names.flatMap((name) => decimal(site, name, undefined) ?? []);
-    const activation = readActivation(text(site, "activation", ""), parameters);
+    const parameters = names.flatMap((name) => readFloat(site, name, undefined) ?? []);
+    const activation = readActivation(readString(site, "activation", ""), parameters);
     return activation instanceof Miss ? activation : { ...readGemm(site), activation };
   },
   ...gemmFacets,
@@ -140,9 +140,12 @@ export const FusedGemm = microsoftOp<GemmSettings & { readonly activation: Activ
   lower: (s, emit, [a, b, c]) => {
     const { alpha, beta, activation } = s;
     const y = emit.Gemm([a, b, c], { alpha, beta, transA: s.transA ? 1 : 0, transB: s.transB ? 1 : 0 });
-    return [activate(emit, y, activation)];
+    return [writeActivation(emit, y, activation)];
   },
   quantize: new Miss(`an activation is fused into it: ${lowerFirst}`),
 });
 
-export const microsoftMatmulOperators: readonly Op[] = [fusedMatMul("FusedMatMul"), fusedMatMul("TransposeMatMul")];
+export const microsoftMatmulOperators: readonly Op[] = [
+  defineFusedMatMul("FusedMatMul"),
+  defineFusedMatMul("TransposeMatMul"),
+];

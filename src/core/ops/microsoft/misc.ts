@@ -1,6 +1,6 @@
 /**
- * Other operators of com.microsoft. Those with a counterpart in the default domain (ExpandDims, Trilu, Pad, Range, GatherND) are lowered;
- * Unique, Inverse, CropAndResize, mixtures of experts and others are only typed. Variants of Gelu, with x' = x + bias:
+ * Other operators of com.microsoft. Operators with a counterpart in the default domain (ExpandDims, Trilu, Pad, Range, GatherND) are lowered to it.
+ * Unique, Inverse, CropAndResize, mixtures of experts and others have only types and shapes. Variants of Gelu, with x' = x + bias:
  * - Gelu, BiasGelu: x'/2 · (1 + erf(x'/√2));
  * - FastGelu: x'/2 · (1 + tanh(√(2/π) · (x' + 0.044715 x'³)));
  * - QuickGelu: x · σ(αx);
@@ -13,30 +13,30 @@ import { toFloat64 } from "../../tensor/convert.ts";
 import { addDims, type Dim, floorDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import type { Op, OpDef, Operand } from "../define.ts";
-import { constantIntegers, decimal, integer, text, wrapAxis } from "../shared/attributes.ts";
-import { defineTyped, gpuOnly, microsoftOp } from "../shared/inert.ts";
+import { constantIntegersOf, readFloat, readInteger, readString, wrapAxis } from "../shared/attributes.ts";
+import { defineMicrosoftOp, defineTyped, gpuOnly } from "../shared/inert.ts";
 import { lowerFirst } from "../shared/misses.ts";
-import { alignedAxes, inferShape, need, sameAsInput, sameAxes, scalar } from "../shared/rules.ts";
-import { pooledDims, readPool, type Window } from "../shared/window.ts";
+import { alignedAxes, inferShape, requireInput, sameAsInput, sameAxes, scalar } from "../shared/rules.ts";
+import { poolDims, readPool, type Window } from "../shared/window.ts";
 
-type Like<S> = Pick<OpDef<S>, "name" | "read" | "infer"> & {
+type CounterpartDefinition<S> = Pick<OpDef<S>, "name" | "read" | "infer"> & {
   readonly lower: Exclude<OpDef<S>["lower"], Miss | undefined>;
 };
 
 const fused = new Miss(`is not an operator of ai.onnx: ${lowerFirst}`);
 
 /** Defines an operator that is lowered to its counterpart in the default domain. */
-const like = <S = null>({ read = () => null as S, ...row }: Like<S>): Op =>
-  microsoftOp<S>({ ...row, read, axes: fused, quantize: fused });
+const defineCounterpart = <S = null>({ read = () => null as S, ...row }: CounterpartDefinition<S>): Op =>
+  defineMicrosoftOp<S>({ ...row, read, axes: fused, quantize: fused });
 
-/** Squeezes a vector of one element. */
+/** Squeezes a vector of length 1 to a scalar. */
 const toScalar = (emit: Emit, value: Value | undefined): Value | undefined =>
   value?.type?.dims?.length === 1 ? emit.Squeeze([value, [0]]) : value;
 
-export const ExpandDims = like({
+export const ExpandDims = defineCounterpart({
   name: "ExpandDims",
   read: (site) => {
-    const [axis] = constantIntegers(site.inputs[1]) ?? [];
+    const [axis] = constantIntegersOf(site.inputs[1]) ?? [];
     const rank = site.inputs[0]?.dims?.length;
     return { axis: axis === undefined || rank === undefined ? undefined : wrapAxis(axis, rank + 1) };
   },
@@ -45,18 +45,18 @@ export const ExpandDims = like({
     axis === undefined ? new Miss("its axis is computed at run time") : [emit.Unsqueeze([x, [axis]])],
 });
 
-export const Trilu = like({
+export const Trilu = defineCounterpart({
   name: "Trilu",
-  read: (site) => ({ upper: integer(site, "upper", 1) }),
+  read: (site) => ({ upper: readInteger(site, "upper", 1) }),
   infer: (_, site) => sameAsInput(site),
   lower: ({ upper }, emit, [x, k]) => [emit.Trilu([x, k], { upper })],
 });
 
-export const Pad = like({
+export const Pad = defineCounterpart({
   name: "Pad",
-  read: (site) => ({ mode: text(site, "mode", "constant") }),
+  read: (site) => ({ mode: readString(site, "mode", "constant") }),
   infer: (_, site) => {
-    const pads = constantIntegers(site.inputs[1]);
+    const pads = constantIntegersOf(site.inputs[1]);
     return inferShape(site, (dims) =>
       dims.map((dim, axis) =>
         pads === undefined ? site.open(0, axis) : addDims(dim, (pads[axis] ?? 0) + (pads[dims.length + axis] ?? 0)),
@@ -66,45 +66,49 @@ export const Pad = like({
   lower: ({ mode }, emit, [x, pads, value]) => [emit.Pad([x, pads, toScalar(emit, value)], { mode })],
 });
 
-function numberOf(operand: Operand | undefined): number | undefined {
-  const [element] = constantIntegers(operand) ?? [];
+function knownNumberOf(operand: Operand | undefined): number | undefined {
+  const [element] = constantIntegersOf(operand) ?? [];
   const { small } = operand ?? {};
   return element ?? (small === undefined || small.type === "string" ? undefined : toFloat64(small)[0]);
 }
 
-export const Range = like({
+export const Range = defineCounterpart({
   name: "Range",
   infer: (_, site) => {
-    const [start, limit] = [numberOf(site.inputs[0]), numberOf(site.inputs[1])];
-    const step = site.inputs[2] === undefined ? 1 : numberOf(site.inputs[2]);
+    const [start, limit] = [knownNumberOf(site.inputs[0]), knownNumberOf(site.inputs[1])];
+    const step = site.inputs[2] === undefined ? 1 : knownNumberOf(site.inputs[2]);
     const isKnown = start !== undefined && limit !== undefined && step !== undefined && step !== 0;
     const count = isKnown ? Math.max(0, Math.ceil((limit - start) / step)) : site.open(0, 0);
-    return [{ type: need(site, 0).type, dims: [count] }];
+    return [{ type: requireInput(site, 0).type, dims: [count] }];
   },
   lower: (_, emit, [start, limit, step]) => {
     if (start?.type === undefined || limit === undefined) return new Miss("an operand is missing");
-    const by = step === undefined ? scalar(emit, start.type.type, 1) : toScalar(emit, step);
-    return [emit.Range([toScalar(emit, start), toScalar(emit, limit), by])];
+    const stepValue = step === undefined ? scalar(emit, start.type.type, 1) : toScalar(emit, step);
+    return [emit.Range([toScalar(emit, start), toScalar(emit, limit), stepValue])];
   },
 });
 
-export const GatherND = like({
+export const GatherND = defineCounterpart({
   name: "GatherND",
   infer: (_, site) => {
-    const gathered = (dims: readonly Dim[] = [], indices: readonly Dim[] = []): readonly Dim[] | undefined => {
+    const gatheredDims = (dims: readonly Dim[] = [], indices: readonly Dim[] = []): readonly Dim[] | undefined => {
       const depth = indices.at(-1);
       return typeof depth === "number" ? [...indices.slice(0, -1), ...dims.slice(depth)] : undefined;
     };
-    return inferShape(site, gathered, undefined, [0, 1]);
+    return inferShape(site, gatheredDims, undefined, [0, 1]);
   },
   lower: (_, emit, [x, indices]) => [emit.GatherND([x, emit.Cast([indices], { to: typeCodes.int64 })])],
 });
 
-/** Writes windows × size for an axis, windows at its position and size at the end. */
+/** Extracts sliding windows along an axis. The axis then counts windows; a new last axis contains their elements. */
 export const UnfoldTensor = defineTyped({
   name: "UnfoldTensor",
   needsFloat32: () => "ONNX Runtime has no kernel for it in float16",
-  read: (site) => ({ dim: integer(site, "dim", -1), size: integer(site, "size", 1), step: integer(site, "step", 1) }),
+  read: (site) => ({
+    dim: readInteger(site, "dim", -1),
+    size: readInteger(site, "size", 1),
+    step: readInteger(site, "step", 1),
+  }),
   infer: ({ dim, size, step }, site) =>
     inferShape(site, (dims) => {
       const windowAxis = wrapAxis(dim, dims.length);
@@ -114,7 +118,7 @@ export const UnfoldTensor = defineTyped({
   reason: "extracts sliding windows of an axis",
 });
 
-const experts = (name: string, parameters: readonly number[], reason: string): Op =>
+const defineExperts = (name: string, parameters: readonly number[], reason: string): Op =>
   defineTyped({
     name,
     infer: (_, site) => sameAsInput(site),
@@ -123,10 +127,10 @@ const experts = (name: string, parameters: readonly number[], reason: string): O
     cost: () => new Miss("which experts compute depends on the data"),
   });
 
-function gelu(name: string, compute: (emit: Emit, x: Value, alpha: number) => Value): Op {
-  return microsoftOp({
+function defineGelu(name: string, compute: (emit: Emit, x: Value, alpha: number) => Value): Op {
+  return defineMicrosoftOp({
     name,
-    read: (site) => ({ alpha: decimal(site, "alpha", 1.702) }),
+    read: (site) => ({ alpha: readFloat(site, "alpha", 1.702) }),
     infer: (_, site) => sameAsInput(site),
     parameters: [1],
     axes: (_, site, dims) => [...sameAxes(dims), ...alignedAxes(site, 1, dims.length)],
@@ -139,15 +143,15 @@ const erfGelu = (emit: Emit, x: Value): Value =>
 
 function tanhGelu(emit: Emit, x: Value): Value {
   const cubic = emit.Mul([emit.Mul([emit.Mul([x, x]), x]), 0.044715]);
-  const inner = emit.Mul([emit.Add([x, cubic]), Math.sqrt(2 / Math.PI)]);
-  return emit.Mul([emit.Mul([x, 0.5]), emit.Add([emit.Tanh([inner]), 1])]);
+  const tanhArgument = emit.Mul([emit.Add([x, cubic]), Math.sqrt(2 / Math.PI)]);
+  return emit.Mul([emit.Mul([x, 0.5]), emit.Add([emit.Tanh([tanhArgument]), 1])]);
 }
 
 export const microsoftMiscOperators: readonly Op[] = [
   defineTyped({
     name: "Unique",
     infer: (_, site) => {
-      const { type, dims } = need(site, 0);
+      const { type, dims } = requireInput(site, 0);
       const count = site.open(0, 0);
       const [values, counts] = [{ type, dims: [count] }, { type: "int64", dims: [count] } as const];
       return [values, { type: "int64", dims } as const, counts].slice(0, site.outputs);
@@ -164,21 +168,21 @@ export const microsoftMiscOperators: readonly Op[] = [
   defineTyped({
     name: "CropAndResize",
     infer: (_, site) => {
-      const [height = site.open(0, 2), width = site.open(0, 3)] = constantIntegers(site.inputs[3]) ?? [];
-      const cropped = ([, channels = 1]: readonly Dim[] = [], [boxes = 1]: readonly Dim[] = []) => [
+      const [height = site.open(0, 2), width = site.open(0, 3)] = constantIntegersOf(site.inputs[3]) ?? [];
+      const croppedDims = ([, channels = 1]: readonly Dim[] = [], [boxes = 1]: readonly Dim[] = []) => [
         boxes,
         channels,
         height,
         width,
       ];
-      return inferShape(site, cropped, undefined, [0, 1]);
+      return inferShape(site, croppedDims, undefined, [0, 1]);
     },
     reason: "crops boxes from images",
   }),
   defineTyped<Window>({
     name: "MaxpoolWithMask",
     read: readPool,
-    infer: (s, site) => inferShape(site, (dims) => pooledDims(s, dims)),
+    infer: (s, site) => inferShape(site, (dims) => poolDims(s, dims)),
     reason: "pools under a mask",
   }),
   defineTyped({ name: "BiasSoftmax", infer: (_, site) => sameAsInput(site), reason: gpuOnly }),
@@ -188,10 +192,10 @@ export const microsoftMiscOperators: readonly Op[] = [
     reason: gpuOnly,
     parameters: [1],
   }),
-  experts("MoE", [2, 3, 4, 5, 6, 7], "routes each token to a few experts"),
-  experts("QMoE", [4, 7], "routes each token to a few experts, whose weights are quantized"),
-  gelu("Gelu", erfGelu),
-  gelu("BiasGelu", erfGelu),
-  gelu("FastGelu", tanhGelu),
-  gelu("QuickGelu", (emit, x, alpha) => emit.Mul([x, emit.Sigmoid([emit.Mul([x, alpha])])])),
+  defineExperts("MoE", [2, 3, 4, 5, 6, 7], "routes each token to a few experts"),
+  defineExperts("QMoE", [4, 7], "routes each token to a few experts, whose weights are quantized"),
+  defineGelu("Gelu", erfGelu),
+  defineGelu("BiasGelu", erfGelu),
+  defineGelu("FastGelu", tanhGelu),
+  defineGelu("QuickGelu", (emit, x, alpha) => emit.Mul([x, emit.Sigmoid([emit.Mul([x, alpha])])])),
 ];

@@ -1,11 +1,13 @@
 /**
  * Normalization as ONNX Runtime fuses it:
- * - SimplifiedLayerNormalization: x / √(mean(x²) + ε) · scale (RMSNormalization of opset 23), in the default domain although ONNX lacks it;
- * - SkipLayerNormalization, SkipSimplifiedLayerNormalization: the sum of input, skip and bias, normalized over its last axis; outputs: result,
- *   mean, 1/deviation, the sum;
- * - GroupNorm, SkipGroupNorm: over the positions of each group of channels, channels last or first, optionally followed by SiLU; GPU only;
- * - EmbedLayerNormalization: the sum of rows of up to three tables (words, positions, segments), normalized over its last axis; also outputs the
- *   ones per mask row and the sum. QEmbedLayerNormalization has 8-bit tables.
+ * - SimplifiedLayerNormalization: x / √(mean(x²) + ε) · scale, as RMSNormalization of opset 23. Its domain is the default one, although ONNX does not
+ *   define it.
+ * - SkipLayerNormalization, SkipSimplifiedLayerNormalization: normalize the sum of input, skip and bias over the last axis. Outputs are the result,
+ *   mean, 1/deviation and the sum.
+ * - GroupNorm, SkipGroupNorm: normalize over the positions of each group of channels, with channels last or first, optionally followed by SiLU. They
+ *   run on GPUs only.
+ * - EmbedLayerNormalization: normalizes the sum of rows of up to three tables (words, positions, segments) over the last axis. It also outputs the
+ *   number of ones per mask row, and the sum. QEmbedLayerNormalization has 8-bit tables.
  */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
@@ -13,12 +15,12 @@ import type { Value } from "../../graph/graph.ts";
 import type { Dim } from "../../tensor/dims.ts";
 import { type DataType, typeCodes } from "../../tensor/types.ts";
 import { type AxisLink, defineOp, type Inferred, type Op, type Site, type Wanted } from "../define.ts";
-import { decimal, integer, wrapAxis } from "../shared/attributes.ts";
-import { decode } from "../shared/codes.ts";
-import { defineTyped, gpuOnly, microsoftOp } from "../shared/inert.ts";
+import { readFloat, readInteger, wrapAxis } from "../shared/attributes.ts";
+import { writeDequantize } from "../shared/codes.ts";
+import { defineMicrosoftOp, defineTyped, gpuOnly } from "../shared/inert.ts";
 import { noRank, quantizedAlready } from "../shared/misses.ts";
-import { alongLastAxes, normalizedAxes, rootMeanSquare, scaling } from "../shared/normalize.ts";
-import { need, range, requirePositions, sameAsInput } from "../shared/rules.ts";
+import { homogeneousAlongLastAxes, normalizedAxes, rootMeanSquare, scaleAndShiftFacets } from "../shared/normalize.ts";
+import { range, requireInput, requirePositions, sameAsInput } from "../shared/rules.ts";
 
 const reason = "is normalized over this axis";
 
@@ -26,21 +28,21 @@ export const SimplifiedLayerNormalization = defineOp({
   name: "SimplifiedLayerNormalization",
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
-    const axis = integer(site, "axis", -1);
+    const axis = readInteger(site, "axis", -1);
     if (rank === undefined && axis !== -1) return noRank;
-    return { axis: rank === undefined ? axis : wrapAxis(axis, rank), epsilon: decimal(site, "epsilon", 1e-5) };
+    return { axis: rank === undefined ? axis : wrapAxis(axis, rank), epsilon: readFloat(site, "epsilon", 1e-5) };
   },
   infer: (s, site): readonly Inferred[] => {
-    const { type, dims } = need(site, 0);
-    const kept = dims?.map((dim, axis): Dim => (axis < s.axis ? dim : 1));
+    const { type, dims } = requireInput(site, 0);
+    const statisticsDims = dims?.map((dim, axis): Dim => (axis < s.axis ? dim : 1));
     return [
       { type: site.inputs[1]?.type ?? type, dims },
-      { type: type === "float64" ? "float64" : "float32", dims: kept },
+      { type: type === "float64" ? "float64" : "float32", dims: statisticsDims },
     ];
   },
-  ...scaling,
+  ...scaleAndShiftFacets,
   parameters: [1],
-  homogeneous: alongLastAxes(1),
+  homogeneous: homogeneousAlongLastAxes(1),
   axes: (s, site, dims) => normalizedAxes(site, dims, { first: s.axis, inputs: [0, 1], outputs: [1], reason }),
   lower: (s, emit, [x, scale]) => {
     const rank = x.type?.dims?.length;
@@ -50,38 +52,42 @@ export const SimplifiedLayerNormalization = defineOp({
   },
 });
 
-/** @param shift The input with the shift after the normalization, if the form has one; `bias` is the input that is added before. */
-function skip(name: string, shift: number | undefined, bias: number): Op {
+/**
+ * Defines a normalization of the sum of input, skip and bias.
+ * @param shift The input that is added after the normalization, if the operator has one.
+ * @param bias The input that is added before the normalization.
+ */
+function defineSkipNormalization(name: string, shift: number | undefined, bias: number): Op {
   const factors = shift === undefined ? [2] : [2, shift];
   const vectors = [...factors, bias];
-  return microsoftOp({
+  return defineMicrosoftOp({
     name,
-    read: (site) => ({ epsilon: decimal(site, "epsilon", 1e-12), statistics: site.outputs > 1 }),
+    read: (site) => ({ epsilon: readFloat(site, "epsilon", 1e-12), statistics: site.outputs > 1 }),
     infer: (_, site): readonly Inferred[] => {
-      const { type, dims } = need(site, 0);
+      const { type, dims } = requireInput(site, 0);
       const statistic: Inferred = { type: "float32", dims: dims && [...dims.slice(0, -1), 1] };
       return [{ type, dims }, statistic, statistic, { type, dims }].slice(0, site.outputs);
     },
     parameters: vectors,
     scales: () => [2],
-    homogeneous: alongLastAxes(...factors),
-    weight: scaling.weight,
+    homogeneous: homogeneousAlongLastAxes(...factors),
+    weight: scaleAndShiftFacets.weight,
     axes: (_, site, dims) => {
-      const last = dims.length - 1;
-      const ports = { first: last, inputs: [0, 1, ...vectors], outputs: range(site.outputs - 1, 1), reason };
+      const lastAxis = dims.length - 1;
+      const ports = { first: lastAxis, inputs: [0, 1, ...vectors], outputs: range(site.outputs - 1, 1), reason };
       const links = normalizedAxes(site, dims, ports);
-      const sum: AxisLink = { refuses: ["out3", last], reason, statistics: { to: ["out0", last] } };
+      const sum: AxisLink = { refuses: ["out3", lastAxis], reason, statistics: { to: ["out0", lastAxis] } };
       return site.outputs > 3 ? [...links, sum] : links;
     },
     lower: (s, emit, inputs) => {
-      const [x, skipped, scale] = inputs;
+      const [x, skipInput, scale] = inputs;
       const addend = inputs[bias];
-      const plain = emit.Add([x, skipped]);
-      const sum = addend === undefined ? plain : emit.Add([plain, addend]);
-      const average = (): Value => emit.ReduceMean([sum, [-1]], { keepdims: 1 });
+      const inputSum = emit.Add([x, skipInput]);
+      const sum = addend === undefined ? inputSum : emit.Add([inputSum, addend]);
+      const writeMean = (): Value => emit.ReduceMean([sum, [-1]], { keepdims: 1 });
       if (shift === undefined) {
         const { y, inverse } = rootMeanSquare(emit, sum, scale, { axes: [-1], epsilon: s.epsilon });
-        return s.statistics ? [y, average(), inverse, sum] : [y];
+        return s.statistics ? [y, writeMean(), inverse, sum] : [y];
       }
       const settings = { axis: -1, epsilon: s.epsilon };
       const operands = [sum, scale, inputs[shift]];
@@ -92,7 +98,7 @@ function skip(name: string, shift: number | undefined, bias: number): Op {
   });
 }
 
-const groupNorm = (name: string): Op =>
+const defineGroupNorm = (name: string): Op =>
   defineTyped({
     name,
     infer: (_, site) => range(site.outputs).flatMap(() => sameAsInput(site)),
@@ -100,31 +106,32 @@ const groupNorm = (name: string): Op =>
     parameters: [1, 2, 4],
   });
 
-type Embedding = { readonly ids: Value } & Readonly<
+type EmbeddingInputs = { readonly ids: Value } & Readonly<
   Record<"segments" | "positions" | "mask", Value | undefined> &
     Record<"words" | "positionTable" | "segmentTable" | "scale" | "shift", Value | undefined>
 >;
 
-/** Writes the result, the ones per mask row (0 without a mask), and the sum. Positions count from 0 by default. */
-function embed(emit: Emit, e: Embedding, epsilon: number): readonly [Value, Value, Value] {
-  const rows = (table: Value | undefined, indices: Value): Value => emit.Gather([table, indices], { axis: 0 });
-  const length = emit.Shape([e.ids], { start: 1, end: 2 });
-  const table = e.positionTable;
-  const positions = e.positions === undefined ? emit.Slice([table, [0], length, [0]]) : rows(table, e.positions);
-  const unsegmented = emit.Add([rows(e.words, e.ids), positions]);
-  const hasSegments = e.segments !== undefined && e.segmentTable !== undefined;
-  const sum = hasSegments ? emit.Add([unsegmented, rows(e.segmentTable, e.segments)]) : unsegmented;
-  const count = (): Value => {
-    const mask = e.mask ?? emit.Sub([e.ids, e.ids]);
+/** Writes the result, the number of ones per mask row (0 without a mask), and the sum. Default positions are 0, 1, 2, … */
+function writeEmbedding(emit: Emit, inputs: EmbeddingInputs, epsilon: number): readonly [Value, Value, Value] {
+  const gatherRows = (table: Value | undefined, indices: Value): Value => emit.Gather([table, indices], { axis: 0 });
+  const length = emit.Shape([inputs.ids], { start: 1, end: 2 });
+  const table = inputs.positionTable;
+  const positions =
+    inputs.positions === undefined ? emit.Slice([table, [0], length, [0]]) : gatherRows(table, inputs.positions);
+  const unsegmented = emit.Add([gatherRows(inputs.words, inputs.ids), positions]);
+  const hasSegments = inputs.segments !== undefined && inputs.segmentTable !== undefined;
+  const sum = hasSegments ? emit.Add([unsegmented, gatherRows(inputs.segmentTable, inputs.segments)]) : unsegmented;
+  const countOnes = (): Value => {
+    const mask = inputs.mask ?? emit.Sub([inputs.ids, inputs.ids]);
     const ones = emit.Cast([emit.Equal([mask, 1])], { to: typeCodes.int32 });
     return emit.ReduceSum([ones, [1]], { keepdims: 0 });
   };
-  return [emit.LayerNormalization([sum, e.scale, e.shift], { axis: -1, epsilon }), count(), sum];
+  return [emit.LayerNormalization([sum, inputs.scale, inputs.shift], { axis: -1, epsilon }), countOnes(), sum];
 }
 
-export const EmbedLayerNormalization = microsoftOp({
+export const EmbedLayerNormalization = defineMicrosoftOp({
   name: "EmbedLayerNormalization",
-  read: (site) => ({ epsilon: decimal(site, "epsilon", 1e-12), outputs: site.outputs }),
+  read: (site) => ({ epsilon: readFloat(site, "epsilon", 1e-12), outputs: site.outputs }),
   infer: (_, site) => inferEmbedding(site, site.inputs[5]?.type ?? "float32"),
   wants: (_, site) => [...wantedIndicesOf(site), ...requirePositions(8, site.inputs[3]?.dims?.[0])],
   parameters: [2, 3, 4, 5, 6],
@@ -133,11 +140,11 @@ export const EmbedLayerNormalization = microsoftOp({
   axes: new Miss("is normalized over the embedding axis"),
   lower: (s, emit, [ids, segments, words, positionTable, segmentTable, scale, shift, mask, positions]) => {
     const operands = { ids, segments, positions, mask, words, positionTable, segmentTable, scale, shift };
-    return embed(emit, operands, s.epsilon).slice(0, s.outputs);
+    return writeEmbedding(emit, operands, s.epsilon).slice(0, s.outputs);
   },
 });
 
-/** Infers result, counts and sum for ids (batch × length) and a word table. */
+/** Infers the result, the counts per mask row and the sum, from ids (batch × length) and a word table. */
 function inferEmbedding(site: Site, type: DataType): readonly Inferred[] {
   const ids = site.inputs[0]?.dims;
   const width = site.inputs[2]?.dims?.[1];
@@ -158,28 +165,29 @@ function wantedIndicesOf({ inputs }: Site): readonly Wanted[] {
   ];
 }
 
-export const QEmbedLayerNormalization = microsoftOp({
+export const QEmbedLayerNormalization = defineMicrosoftOp({
   name: "QEmbedLayerNormalization",
-  read: (site) => decimal(site, "epsilon", 1e-12),
+  read: (site) => readFloat(site, "epsilon", 1e-12),
   infer: (_, site) => inferEmbedding(site, site.inputs[8]?.type ?? "float32").slice(0, 2),
   wants: (_, site) => wantedIndicesOf(site),
   weight: new Miss("is a lookup in several tables"),
   axes: quantizedAlready,
   lower: (epsilon, emit, inputs) => {
     const [ids, segments, , , , , , mask] = inputs;
-    // Five tables from input 2 on, their scales from 8, their zero points from 13.
-    const table = (index: number): Value => decode(emit, inputs[2 + index], inputs[8 + index], inputs[13 + index]);
+    // Five tables are in the inputs from 2 on, with scales from input 8 on and zero points from input 13 on.
+    const table = (index: number): Value =>
+      writeDequantize(emit, inputs[2 + index], inputs[8 + index], inputs[13 + index]);
     const segmentTable = inputs[4] === undefined ? undefined : table(2);
     const tables = { words: table(0), positionTable: table(1), segmentTable, scale: table(3), shift: table(4) };
-    return embed(emit, { ids, segments, positions: undefined, mask, ...tables }, epsilon).slice(0, 2);
+    return writeEmbedding(emit, { ids, segments, positions: undefined, mask, ...tables }, epsilon).slice(0, 2);
   },
   gradient: new Miss("its input is integers"),
   quantize: quantizedAlready,
 });
 
 export const microsoftNormOperators: readonly Op[] = [
-  skip("SkipLayerNormalization", 3, 4),
-  skip("SkipSimplifiedLayerNormalization", undefined, 3),
-  groupNorm("GroupNorm"),
-  groupNorm("SkipGroupNorm"),
+  defineSkipNormalization("SkipLayerNormalization", 3, 4),
+  defineSkipNormalization("SkipSimplifiedLayerNormalization", undefined, 3),
+  defineGroupNorm("GroupNorm"),
+  defineGroupNorm("SkipGroupNorm"),
 ];

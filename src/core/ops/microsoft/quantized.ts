@@ -1,44 +1,49 @@
 /**
- * 8-bit elementwise and pooling operators with a scale and a zero point per operand (QLinearAdd, QLinearAveragePool, …), lowered to DequantizeLinear,
- * the float operator and QuantizeLinear. ONNX Runtime's integer kernels can round ties differently.
+ * 8-bit elementwise and pooling operators with a scale and a zero point per operand (QLinearAdd, QLinearAveragePool, …). They are lowered to
+ * DequantizeLinear, the float operator and QuantizeLinear. ONNX Runtime's integer kernels can round ties differently.
  */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, fixedDims } from "../../tensor/dims.ts";
 import type { AxisLink, Facet, Inferred, Op, Site } from "../define.ts";
-import { decimal, flag, integer, integers, wrapAxis } from "../shared/attributes.ts";
-import { codeType, decode, encode } from "../shared/codes.ts";
-import { channelsFirst, channelsLast, withChannelsFirst } from "../shared/convolution.ts";
-import { microsoftOp } from "../shared/inert.ts";
+import { readFlag, readFloat, readInteger, readIntegers, wrapAxis } from "../shared/attributes.ts";
+import { quantizedTypeOf, writeDequantize, writeQuantize } from "../shared/codes.ts";
+import { toChannelsFirst, toChannelsLast, transposeAround } from "../shared/convolution.ts";
+import { defineMicrosoftOp } from "../shared/inert.ts";
 import { lowerFirst, noRank, onIntegers, quantizedAlready } from "../shared/misses.ts";
 import { mapLinksToInputs, pickInputs } from "../shared/products.ts";
-import { broadcast, broadcastAxes, need, range, sameAxes } from "../shared/rules.ts";
-import { channelAxes, poolAttributes, pooledDims, readPool } from "../shared/window.ts";
+import { broadcast, broadcastAxes, range, requireInput, sameAxes } from "../shared/rules.ts";
+import { channelAxes, poolAttributes, poolDims, readPool } from "../shared/window.ts";
 
+/** The inputs with the quantized values, the scale and the zero point of an operand. */
 type Port = readonly [codes: number, scale: number, zero: number];
 
-interface OnCodes<S> {
+interface QuantizedDefinition<S> {
   readonly name: string;
+  /** Returns the ports of the quantized operands of a node with `count` inputs. */
   readonly operands: (count: number) => readonly Port[];
+  /** The inputs with scale and zero point of the output. */
   readonly result: readonly [scale: number, zero: number];
   readonly read?: (site: Site) => S | Miss;
+  /** Returns the output dimensions; undefined if unknown. */
   dims(s: S, site: Site): readonly Dim[] | undefined | Miss;
+  /** The inputs whose axes are linked; default: the quantized operands. */
   readonly linked?: readonly number[];
-  /** The links; `dims` are those of the first linked input. */
+  /** Returns the links between the linked inputs, numbered from 0, and the output. `dims` are those of the first linked input. */
   readonly links: Facet<(s: S, site: Site, dims: readonly Dim[]) => readonly AxisLink[] | Miss>;
-  /** Writes the float operator; `inputs` are the node's inputs, for those that are not quantized. */
+  /** Writes the float operator. `numbers` are the dequantized operands; `inputs` are all inputs of the node. */
   compute(s: S, emit: Emit, numbers: readonly Value[], inputs: readonly (Value | undefined)[]): Value | Miss;
 }
 
-function onCodes<S = null>(row: OnCodes<S>): Op {
+function defineQuantized<S = null>(row: QuantizedDefinition<S>): Op {
   const { name, operands, result, read = () => null as S, dims, linked, links, compute } = row;
-  return microsoftOp<S>({
+  return defineMicrosoftOp<S>({
     name,
     read,
     infer: (s, site): readonly Inferred[] | Miss => {
       const out = dims(s, site);
-      const type = codeType(site, result[1], operands(site.inputs.length)[0]?.[0] ?? 0);
+      const type = quantizedTypeOf(site, result[1], operands(site.inputs.length)[0]?.[0] ?? 0);
       return out instanceof Miss ? out : [{ type, dims: out }];
     },
     ...onIntegers,
@@ -53,10 +58,10 @@ function onCodes<S = null>(row: OnCodes<S>): Op {
           },
     lower: (s, emit, inputs) => {
       const numbers = operands(inputs.length).map(([codes, scale, zero]) =>
-        decode(emit, inputs[codes], inputs[scale], inputs[zero]),
+        writeDequantize(emit, inputs[codes], inputs[scale], inputs[zero]),
       );
       const y = compute(s, emit, numbers, inputs);
-      return y instanceof Miss ? y : [encode(emit, y, inputs[result[0]], inputs[result[1]])];
+      return y instanceof Miss ? y : [writeQuantize(emit, y, inputs[result[0]], inputs[result[1]])];
     },
   });
 }
@@ -69,8 +74,8 @@ function broadcastOf(site: Site, inputs: readonly number[]): readonly Dim[] | un
   return shapes.length < inputs.length ? undefined : broadcast(...shapes);
 }
 
-const binary = (name: string, compute: (emit: Emit, operands: readonly Value[]) => Value): Op =>
-  onCodes({
+const defineQuantizedBinary = (name: string, compute: (emit: Emit, operands: readonly Value[]) => Value): Op =>
+  defineQuantized({
     name,
     operands: () => [
       [0, 1, 2],
@@ -82,17 +87,17 @@ const binary = (name: string, compute: (emit: Emit, operands: readonly Value[]) 
     compute: (_, emit, operands) => compute(emit, operands),
   });
 
-function unary<S>(
+function defineQuantizedUnary<S>(
   name: string,
   read: (site: Site) => S,
   compute: (s: S, emit: Emit, x: Value | undefined) => Value | Miss,
   isNormalized: (s: S, axis: number) => boolean = () => false,
 ): Op {
-  return onCodes<S>({
+  return defineQuantized<S>({
     ...oneOperand,
     name,
     read,
-    dims: (_, site) => need(site, 0).dims,
+    dims: (_, site) => requireInput(site, 0).dims,
     links: (s, _, dims) => {
       const refused = (axis: number): boolean => isNormalized(s, axis);
       return sameAxes(dims, { refused, reason: `${name} normalizes over this axis` });
@@ -101,13 +106,13 @@ function unary<S>(
   });
 }
 
-/** Before opset 13 all axes from `axis` on are normalized as one: equal if it is the last axis. */
-export const QLinearSoftmax = unary(
+/** Softmax of opset 13, or of earlier opsets, which normalize over all axes from `axis` on jointly. Both are equal for the last axis. */
+export const QLinearSoftmax = defineQuantizedUnary(
   "QLinearSoftmax",
   (site) => {
-    const opset = integer(site, "opset", 13);
+    const opset = readInteger(site, "opset", 13);
     const rank = site.inputs[0]?.dims?.length;
-    const axis = integer(site, "axis", opset < 13 ? 1 : -1);
+    const axis = readInteger(site, "axis", opset < 13 ? 1 : -1);
     return { axis: rank === undefined ? axis : wrapAxis(axis, rank), flattens: opset < 13, rank };
   },
   (s, emit, x) =>
@@ -117,7 +122,7 @@ export const QLinearSoftmax = unary(
   (s, axis) => axis === s.axis || (s.flattens && axis > s.axis),
 );
 
-export const QLinearWhere = onCodes({
+export const QLinearWhere = defineQuantized({
   name: "QLinearWhere",
   operands: () => [
     [1, 2, 3],
@@ -130,7 +135,7 @@ export const QLinearWhere = onCodes({
   compute: (_, emit, [x, y], [condition]) => emit.Where([condition, x, y]),
 });
 
-export const QLinearConcat = onCodes({
+export const QLinearConcat = defineQuantized({
   name: "QLinearConcat",
   operands: (count) =>
     range(Math.floor((count - 2) / 3)).map((index): Port => [2 + 3 * index, 3 + 3 * index, 4 + 3 * index]),
@@ -139,7 +144,7 @@ export const QLinearConcat = onCodes({
     const rank = site.inputs[2]?.dims?.length;
     return rank === undefined
       ? new Miss("the rank of an operand is not known")
-      : wrapAxis(integer(site, "axis", 0), rank);
+      : wrapAxis(readInteger(site, "axis", 0), rank);
   },
   dims: (axis, site) => {
     const operands = site.inputs.filter((_, input) => input >= 2 && (input - 2) % 3 === 0);
@@ -162,17 +167,17 @@ export const QLinearConcat = onCodes({
   compute: (axis, emit, numbers) => emit.Concat(numbers, { axis }),
 });
 
-export const QLinearReduceMean = onCodes({
+export const QLinearReduceMean = defineQuantized({
   ...oneOperand,
   name: "QLinearReduceMean",
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
     if (rank === undefined) return noRank;
-    const axes = (integers(site, "axes") ?? []).map((axis) => wrapAxis(axis, rank));
-    return { axes, keep: flag(site, "keepdims", true) };
+    const axes = (readIntegers(site, "axes") ?? []).map((axis) => wrapAxis(axis, rank));
+    return { axes, keep: readFlag(site, "keepdims", true) };
   },
   dims: (s, site) =>
-    need(site, 0).dims?.flatMap((dim, axis): Dim[] => {
+    requireInput(site, 0).dims?.flatMap((dim, axis): Dim[] => {
       if (!s.axes.includes(axis)) return [dim];
       return s.keep ? [1] : [];
     }),
@@ -180,64 +185,68 @@ export const QLinearReduceMean = onCodes({
   compute: (s, emit, [x]) => emit.ReduceMean([x, s.axes], { keepdims: s.keep ? 1 : 0 }),
 });
 
-export const QLinearAveragePool = onCodes({
+export const QLinearAveragePool = defineQuantized({
   ...oneOperand,
   name: "QLinearAveragePool",
   read: (site) => {
     const window = readPool(site);
     if (window instanceof Miss) return window;
-    return { ...window, last: flag(site, "channels_last"), counts: flag(site, "count_include_pad") };
+    return { ...window, last: readFlag(site, "channels_last"), counts: readFlag(site, "count_include_pad") };
   },
   dims: (s, site) => {
-    const { dims } = need(site, 0);
-    return dims && (s.last ? channelsLast(pooledDims(s, channelsFirst(dims))) : pooledDims(s, dims));
+    const { dims } = requireInput(site, 0);
+    return dims && (s.last ? toChannelsLast(poolDims(s, toChannelsFirst(dims))) : poolDims(s, dims));
   },
   links: ({ last }, _, dims) => channelAxes(last ? dims.length - 1 : 1),
   compute: (s, emit, [x]) => {
     const { dilations: _, ...attributes } = poolAttributes(s);
     const pool = (data: readonly (Value | undefined)[]): Value =>
       emit.AveragePool(data, { ...attributes, count_include_pad: s.counts ? 1 : 0 });
-    return s.last ? withChannelsFirst(emit, s.kernel.length + 2, [x], pool) : pool([x]);
+    return s.last ? transposeAround(emit, s.kernel.length + 2, [x], pool) : pool([x]);
   },
 });
 
-export const QLinearGlobalAveragePool = onCodes({
+export const QLinearGlobalAveragePool = defineQuantized({
   ...oneOperand,
   name: "QLinearGlobalAveragePool",
-  read: (site) => ({ last: flag(site, "channels_last") }),
+  read: (site) => ({ last: readFlag(site, "channels_last") }),
   dims: ({ last }, site) =>
-    need(site, 0).dims?.map((dim, axis, dims) => (axis === 0 || axis === (last ? dims.length - 1 : 1) ? dim : 1)),
+    requireInput(site, 0).dims?.map((dim, axis, dims) =>
+      axis === 0 || axis === (last ? dims.length - 1 : 1) ? dim : 1,
+    ),
   links: ({ last }, _, dims) => channelAxes(last ? dims.length - 1 : 1),
   compute: ({ last }, emit, [x]) => {
     const rank = x?.type?.dims?.length;
     if (rank === undefined) return noRank;
-    return last ? withChannelsFirst(emit, rank, [x], emit.GlobalAveragePool) : emit.GlobalAveragePool([x]);
+    return last ? transposeAround(emit, rank, [x], emit.GlobalAveragePool) : emit.GlobalAveragePool([x]);
   },
 });
 
-/** The default domain has these per axis since opset 13, for fewer types. */
-function rounding(name: "QuantizeLinear" | "DequantizeLinear"): Op {
+/** Defines QuantizeLinear or DequantizeLinear of com.microsoft. They support more types than those of the default domain at the same opset. */
+function defineLinearQuantization(name: "QuantizeLinear" | "DequantizeLinear"): Op {
   const quantizes = name === "QuantizeLinear";
-  return microsoftOp({
+  return defineMicrosoftOp({
     name,
     read: (site) => {
       const types = site.inputs.flatMap((operand) => operand?.type ?? []);
-      const late = types.find((type) => !["float32", "uint8", "int8", "int32"].includes(type));
+      const laterType = types.find((type) => !["float32", "uint8", "int8", "int32"].includes(type));
       return {
-        axis: integer(site, "axis", undefined),
-        reason: late === undefined ? undefined : `the default domain has ${late} only from opset 19 or 21 on`,
+        axis: readInteger(site, "axis", undefined),
+        reason: laterType === undefined ? undefined : `the default domain has ${laterType} only from opset 19 or 21 on`,
       };
     },
     infer: (_, site) => {
       const type = quantizes ? (site.inputs[2]?.type ?? "uint8") : (site.inputs[1]?.type ?? "float32");
-      return [{ type, dims: need(site, 0).dims }];
+      return [{ type, dims: requireInput(site, 0).dims }];
     },
     axes: new Miss(`is not an operator of ai.onnx: ${lowerFirst}`),
     lower: (s, emit, [x, scale, zero]) => {
       if (s.reason !== undefined) return new Miss(s.reason);
-      if (!quantizes) return [decode(emit, x, scale, zero, s.axis)];
+      if (!quantizes) return [writeDequantize(emit, x, scale, zero, s.axis)];
       return [
-        s.axis === undefined ? encode(emit, x, scale, zero) : emit.QuantizeLinear([x, scale, zero], { axis: s.axis }),
+        s.axis === undefined
+          ? writeQuantize(emit, x, scale, zero)
+          : emit.QuantizeLinear([x, scale, zero], { axis: s.axis }),
       ];
     },
     gradient: new Miss(quantizes ? "rounds to integers" : "its input is integers"),
@@ -246,18 +255,18 @@ function rounding(name: "QuantizeLinear" | "DequantizeLinear"): Op {
 }
 
 export const microsoftQuantizedOperators: readonly Op[] = [
-  binary("QLinearAdd", (emit, operands) => emit.Add(operands)),
-  binary("QLinearMul", (emit, operands) => emit.Mul(operands)),
-  unary(
+  defineQuantizedBinary("QLinearAdd", (emit, operands) => emit.Add(operands)),
+  defineQuantizedBinary("QLinearMul", (emit, operands) => emit.Mul(operands)),
+  defineQuantizedUnary(
     "QLinearSigmoid",
     () => null,
     (_, emit, x) => emit.Sigmoid([x]),
   ),
-  unary(
+  defineQuantizedUnary(
     "QLinearLeakyRelu",
-    (site) => decimal(site, "alpha", 0.01),
+    (site) => readFloat(site, "alpha", 0.01),
     (alpha, emit, x) => emit.LeakyRelu([x], { alpha }),
   ),
-  rounding("QuantizeLinear"),
-  rounding("DequantizeLinear"),
+  defineLinearQuantization("QuantizeLinear"),
+  defineLinearQuantization("DequantizeLinear"),
 ];

@@ -33,7 +33,7 @@ const findGelu = structure(["x", "root", "one", "half"], ...erfPatterns);
 /** Gelu: y = x · Φ(x) = 0.5 · x · (1 + erf(x / √2)) (Hendrycks and Gimpel 2016); an operator since opset 20. */
 const gelu: Structure = {
   id: "gelu",
-  what: "the arithmetic of Gelu becomes one operator",
+  description: "the arithmetic of Gelu becomes one operator",
   last: ["Mul"],
   reorders: true,
   fuse({ last, site, operand, match, emit }) {
@@ -64,7 +64,7 @@ const findTanhGelu = structure(["x", "exponent", "cubic", "root", "one", "half"]
 /** Gelu with the approximation 0.5 · x · (1 + tanh(√(2/π) · (x + 0.044715 · x³))); an operator since opset 20. */
 const tanhGelu: Structure = {
   id: "gelu-tanh",
-  what: "the arithmetic of Gelu with tanh becomes one operator",
+  description: "the arithmetic of Gelu with tanh becomes one operator",
   last: ["Mul"],
   reorders: true,
   fuse({ last, site, operand, match, emit }) {
@@ -91,7 +91,7 @@ const findHardSwish = structure(["x"], (emit, { x }) => {
 /** HardSwish: y = x · max(0, min(1, x / 6 + 0.5)) (Howard et al. 2019); an operator since opset 14. */
 const hardSwish: Structure = {
   id: "hard-swish",
-  what: "a product of x and its HardSigmoid becomes HardSwish",
+  description: "a product of x and its HardSigmoid becomes HardSwish",
   last: ["Mul"],
   fuse({ last, site, match, emit }) {
     if (site(last).version < 14) return undefined;

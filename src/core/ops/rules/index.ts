@@ -1,37 +1,43 @@
 /** Exact rules that replace several nodes by fewer, except for summation order (`reorders`). `rewrite/clean-up/fuse-nodes.ts` applies them. */
 
-import { fromFront, readPieces, readPosition, splitPieces } from "../shared/sequences.ts";
+import { countFromFront, readPieces, readPosition, splitPieces } from "../shared/sequences.ts";
 import { activationStructures } from "./activations.ts";
-import { axesOfSum, layoutPairs, paddedWindow } from "./layout.ts";
+import { biasAxesPair, layoutPairs, padWindowPair } from "./layout.ts";
 import { mathPairs } from "./math.ts";
 import { normalizationPairs, normalizationStructures } from "./normalizations.ts";
 import { type Pair, type PairRules, rulesOf, type Structure, type StructureRules, structuresOf } from "./rule.ts";
 import { stepPairs } from "./step.ts";
-import { inOrder } from "./strided.ts";
+import { stridedGatherPair } from "./strided.ts";
 
 export type { Match } from "../../graph/pattern.ts";
 export type { PairResult, PairRules, StructureRules } from "./rule.ts";
 
-/** A piece of a tensor that was split into a sequence (torch.chunk, torch.split). Each reader gets a separate Split; deduplication merges them. */
-const pieceOfSequence: Pair = {
+/** Replaces SequenceAt of a split tensor (torch.chunk, torch.split) by an output of Split. Each reader gets a separate Split; deduplication merges them. */
+const sequencePiecePair: Pair = {
   id: "piece-of-sequence",
-  what: "a piece of a sequence that was split is an output of Split",
+  description: "a piece of a sequence that was split is an output of Split",
   first: ["SplitToSequence"],
   second: ["SequenceAt"],
   fuse({ first, second, firstSite, secondSite, input, emit }) {
     const [x] = first.inputs;
     const { position } = readPosition(secondSite);
     const settings = readPieces(firstSite);
-    // Since opset 13 the sizes are an input.
+    // Split has its sizes as an input only since opset 13.
     if (x === undefined || input !== 0 || position === undefined || secondSite.version < 13) return undefined;
-    const index = fromFront(position, settings.sizes?.length ?? 0);
+    const index = countFromFront(position, settings.sizes?.length ?? 0);
     if (settings.sizes?.[index] === undefined) return undefined;
     const value = splitPieces(emit.named(second.outputs[0]?.name ?? "piece"), x, settings)?.[index];
     return value && { value };
   },
 };
 
-const pairs: readonly Pair[] = [...layoutPairs, inOrder, ...mathPairs, ...normalizationPairs, pieceOfSequence];
+const pairs: readonly Pair[] = [
+  ...layoutPairs,
+  stridedGatherPair,
+  ...mathPairs,
+  ...normalizationPairs,
+  sequencePiecePair,
+];
 
 const structures: readonly Structure[] = [...activationStructures, ...normalizationStructures];
 
@@ -48,8 +54,8 @@ export function selectRules(isSelected: (id: string) => boolean): { pairs: PairR
   };
 }
 
-export const padsInWindows: PairRules = rulesOf([paddedWindow]);
+export const padWindowRules: PairRules = rulesOf([padWindowPair]);
 
-export const axesOfSums: PairRules = rulesOf([axesOfSum]);
+export const biasAxesRules: PairRules = rulesOf([biasAxesPair]);
 
-export const fasterSteps: readonly PairRules[] = stepPairs.map(rulesOf);
+export const trainingStepRules: readonly PairRules[] = stepPairs.map(rulesOf);

@@ -1,51 +1,59 @@
-/** Pairs that only move elements: transpositions, reshapes, slices, concatenations. */
+/** Rules for pairs of operators that only move elements (transpositions, reshapes, slices, concatenations), and for padding and reductions. */
 import type { Value } from "../../graph/graph.ts";
 import { isFloat } from "../../tensor/convert.ts";
 import { type Dim, isSymbolic, multiplyDims, sameDims } from "../../tensor/dims.ts";
 import type { Site } from "../define.ts";
-import { attributeOrInput, constantIntegers, flag, integer, integers, text, wrapAxis } from "../shared/attributes.ts";
+import {
+  constantIntegersOf,
+  readAttributeOrInput,
+  readFlag,
+  readInteger,
+  readIntegers,
+  readString,
+  wrapAxis,
+} from "../shared/attributes.ts";
 import { integersConstant, range } from "../shared/rules.ts";
 import { dimsOf, emitNamed, ints, type Pair, type PairResult, type PairScope } from "./rule.ts";
 
 function axesOf(site: Site, rank: number | undefined): readonly number[] | undefined {
-  const axes = attributeOrInput(site, "axes", 1);
+  const axes = readAttributeOrInput(site, "axes", 1);
   if (axes === undefined || axes === "runtime" || rank === undefined) return undefined;
   return axes.known.map((axis) => wrapAxis(axis, rank));
 }
 
-/** Maps axes of a tensor that lacks the axes `missing` to those of the tensor that has them. */
-function skipAxes(axes: readonly number[], rank: number, missing: readonly number[]): readonly number[] {
+/** Converts axes of a tensor without the axes `missing` to the axes of the tensor that has them. `rank` is the rank with these axes. */
+function skipMissingAxes(axes: readonly number[], rank: number, missing: readonly number[]): readonly number[] {
   const present = range(rank).filter((axis) => !missing.includes(axis));
   return axes.map((axis) => present[axis] ?? 0);
 }
 
-function withAxes({ first, second, secondSite, emit }: PairScope, axes: readonly number[]): PairResult {
+function writeAxes({ first, second, secondSite, emit }: PairScope, axes: readonly number[]): PairResult {
   const sorted = [...axes].sort((a, b) => a - b);
   const [x] = first.inputs;
   if (secondSite.inputs[1] === undefined) return { inputs: [x], attributes: { axes: ints(sorted) } };
   return { inputs: [x, integersConstant(emit, sorted, `${second.outputs[0]?.name}_axes`)] };
 }
 
-function permutation(site: Site): readonly number[] | undefined {
+function permutationOf(site: Site): readonly number[] | undefined {
   const rank = site.inputs[0]?.dims?.length;
-  return integers(site, "perm") ?? (rank === undefined ? undefined : range(rank).reverse());
+  return readIntegers(site, "perm") ?? (rank === undefined ? undefined : range(rank).reverse());
 }
 
-const transposes: Pair = {
+const transposePair: Pair = {
   id: "transposes",
-  what: "two transpositions are one",
+  description: "two transpositions are one",
   first: ["Transpose"],
   second: ["Transpose"],
   fuse({ first, firstSite, secondSite }) {
-    const [before, after] = [permutation(firstSite), permutation(secondSite)];
+    const [before, after] = [permutationOf(firstSite), permutationOf(secondSite)];
     if (before === undefined || after === undefined) return undefined;
     return { inputs: [first.inputs[0]], attributes: { perm: ints(after.map((axis) => before[axis] ?? 0)) } };
   },
 };
 
-const unsqueezes: Pair = {
+const unsqueezePair: Pair = {
   id: "unsqueezes",
-  what: "two Unsqueeze are one",
+  description: "two Unsqueeze are one",
   first: ["Unsqueeze"],
   second: ["Unsqueeze"],
   fuse(scope) {
@@ -53,13 +61,13 @@ const unsqueezes: Pair = {
     const inner = axesOf(scope.firstSite, dimsOf(scope, scope.first.outputs[0])?.length);
     const outer = axesOf(scope.secondSite, rank);
     if (rank === undefined || inner === undefined || outer === undefined) return undefined;
-    return withAxes(scope, [...outer, ...skipAxes(inner, rank, outer)]);
+    return writeAxes(scope, [...outer, ...skipMissingAxes(inner, rank, outer)]);
   },
 };
 
-const squeezes: Pair = {
+const squeezePair: Pair = {
   id: "squeezes",
-  what: "two Squeeze are one",
+  description: "two Squeeze are one",
   first: ["Squeeze"],
   second: ["Squeeze"],
   fuse(scope) {
@@ -67,39 +75,39 @@ const squeezes: Pair = {
     const inner = axesOf(scope.firstSite, rank);
     const outer = axesOf(scope.secondSite, dimsOf(scope, scope.first.outputs[0])?.length);
     if (rank === undefined || inner === undefined || outer === undefined) return undefined;
-    return withAxes(scope, [...inner, ...skipAxes(outer, rank, inner)]);
+    return writeAxes(scope, [...inner, ...skipMissingAxes(outer, rank, inner)]);
   },
 };
 
-const reshaping = ["Reshape", "Flatten", "Squeeze", "Unsqueeze"];
+const reshapeOperators = ["Reshape", "Flatten", "Squeeze", "Unsqueeze"];
 
-/** Both keep the element order, so only the last shape counts. It can be written if at most one dimension must be inferred. */
-const reshapes: Pair = {
+/** Both operators keep the order of elements, so the last shape suffices. It can be written if at most one dimension must be inferred. */
+const reshapePair: Pair = {
   id: "reshapes",
-  what: "two reshapes are one",
-  first: reshaping,
-  second: reshaping,
+  description: "two reshapes are one",
+  first: reshapeOperators,
+  second: reshapeOperators,
   fuse(scope) {
     const { first, second, secondSite, input } = scope;
     const [x] = first.inputs;
     if (x === undefined || input !== 0 || secondSite.version < 5) return undefined;
-    const shape = second.op === "Reshape" ? constantIntegers(secondSite.inputs[1]) : undefined;
-    // A 0 copies a dimension of the Reshape's input, which is now a different tensor.
-    if (shape !== undefined && (!shape.includes(0) || flag(secondSite, "allowzero")))
+    const shape = second.op === "Reshape" ? constantIntegersOf(secondSite.inputs[1]) : undefined;
+    // A 0 in a shape copies a dimension of the Reshape's input, which the rule replaces by another tensor.
+    if (shape !== undefined && (!shape.includes(0) || readFlag(secondSite, "allowzero")))
       return { inputs: [x, second.inputs[1]] };
-    const target = shapeFor(dimsOf(scope, x), dimsOf(scope, second.outputs[0]));
+    const target = reshapeTarget(dimsOf(scope, x), dimsOf(scope, second.outputs[0]));
     return target && { value: emitNamed(scope).Reshape([x, target]) };
   },
 };
 
 /**
- * Axes that are merged, transposed and split again can be transposed without the first Reshape:
+ * If axes are merged by a Reshape, transposed and split again, the Transpose can be applied without merging. Examples:
  *     Reshape: b × h × s × d → bh × s × d; Transpose: bh × d × s; Reshape: b × h × d × s
  *     Reshape: s × b × hd → s × bh × d; Transpose: bh × s × d; Reshape: b × h × s × d
  */
-const mergedAround: Pair = {
+const mergedTransposePair: Pair = {
   id: "merged-around",
-  what: "a Transpose needs no merging Reshape around it",
+  description: "a Transpose needs no merging Reshape around it",
   first: ["Transpose"],
   second: ["Reshape"],
   fuse(scope) {
@@ -107,12 +115,12 @@ const mergedAround: Pair = {
     const named = emitNamed(scope);
     const merge = first.inputs[0]?.producer;
     const [x] = merge?.inputs ?? [];
-    const perm = permutation(firstSite);
+    const perm = permutationOf(firstSite);
     if (merge?.op !== "Reshape" || merge.domain !== "" || x === undefined || input !== 0) return undefined;
     const [dims, merged] = [dimsOf(scope, x), dimsOf(scope, first.inputs[0])];
     const out = dimsOf(scope, second.outputs[0]);
     if (perm === undefined || dims === undefined || merged === undefined || out === undefined) return undefined;
-    // Without a merge, the Reshape can be removed by itself.
+    // If nothing is merged, another rule removes the Reshape.
     if (sameDims(dims, merged) || out.length <= merged.length) return undefined;
     const transposed = perm.map((axis) => merged[axis] ?? 1);
     const runs = runsOf(transposed, out);
@@ -121,12 +129,12 @@ const mergedAround: Pair = {
     const splitDims = order.map((axis) => out[axis] ?? 1);
     const attributes = { perm: range(out.length).map((axis) => order.indexOf(axis)) };
     if (sameDims(dims, splitDims)) return { value: named.Transpose([x], attributes) };
-    const target = shapeFor(dims, splitDims);
+    const target = reshapeTarget(dims, splitDims);
     return target && { value: named.Transpose([emit.Reshape([x, target])], attributes) };
   },
 };
 
-/** Returns for each size the consecutive axes of `out` whose product it is; undefined if there is no such split. */
+/** Splits the axes of `out` into consecutive runs, one for each size, with that size as the product. Undefined if this is impossible. */
 function runsOf(sizes: readonly Dim[], out: readonly Dim[]): readonly (readonly number[])[] | undefined {
   let next = 0;
   const runs = sizes.map((size) => {
@@ -138,8 +146,11 @@ function runsOf(sizes: readonly Dim[], out: readonly Dim[]): readonly (readonly 
   return next === out.length && runs.every((run) => run !== undefined) ? runs : undefined;
 }
 
-/** Returns a Reshape shape with at most one of 0 (copied) and -1 (inferred): next to a copied 0 (an empty batch), -1 cannot be inferred. */
-export function shapeFor(
+/**
+ * Returns the shape input of a Reshape from `dims` to `out`. Symbolic dimensions are written as 0 (copied) or -1 (inferred). Undefined if several
+ * would be inferred, or if 0 and -1 would occur together, which fails for an empty batch.
+ */
+export function reshapeTarget(
   dims: readonly Dim[] | undefined,
   out: readonly Dim[] | undefined,
 ): readonly number[] | undefined {
@@ -149,15 +160,15 @@ export function shapeFor(
   return out.includes(0) || open > 1 || (open === 1 && target.includes(0)) ? undefined : target;
 }
 
-const concats: Pair = {
+const concatPair: Pair = {
   id: "concats",
-  what: "a Concat of a Concat becomes one Concat",
+  description: "a Concat of a Concat becomes one Concat",
   first: ["Concat"],
   second: ["Concat"],
-  fuse({ first, second, firstSite, secondSite, input, alone }) {
+  fuse({ first, second, firstSite, secondSite, input, isOnlyReader }) {
     const rank = secondSite.inputs.find((operand) => operand?.dims !== undefined)?.dims?.length;
-    if (rank === undefined || !alone) return undefined;
-    const [inner, outer] = [firstSite, secondSite].map((site) => wrapAxis(integer(site, "axis", 1), rank));
+    if (rank === undefined || !isOnlyReader) return undefined;
+    const [inner, outer] = [firstSite, secondSite].map((site) => wrapAxis(readInteger(site, "axis", 1), rank));
     if (inner !== outer) return undefined;
     return { inputs: [...second.inputs.slice(0, input), ...first.inputs, ...second.inputs.slice(input + 1)] };
   },
@@ -170,24 +181,24 @@ interface Bounds {
   readonly steps: readonly number[];
 }
 
-function bounds(site: Site): Bounds | undefined {
+function readBounds(site: Site): Bounds | undefined {
   const rank = site.inputs[0]?.dims?.length;
-  const [starts, ends] = [constantIntegers(site.inputs[1]), constantIntegers(site.inputs[2])];
+  const [starts, ends] = [constantIntegersOf(site.inputs[1]), constantIntegersOf(site.inputs[2])];
   if (rank === undefined || site.version < 10 || starts === undefined || ends === undefined) return undefined;
-  const axes = site.inputs[3] === undefined ? starts.map((_, axis) => axis) : constantIntegers(site.inputs[3]);
-  const steps = site.inputs[4] === undefined ? starts.map(() => 1) : constantIntegers(site.inputs[4]);
+  const axes = site.inputs[3] === undefined ? starts.map((_, axis) => axis) : constantIntegersOf(site.inputs[3]);
+  const steps = site.inputs[4] === undefined ? starts.map(() => 1) : constantIntegersOf(site.inputs[4]);
   if (axes === undefined || steps === undefined) return undefined;
   return { starts, ends, axes: axes.map((axis) => wrapAxis(axis, rank)), steps };
 }
 
-const slices: Pair = {
+const slicePair: Pair = {
   id: "slices",
-  what: "slices along different axes are one",
+  description: "slices along different axes are one",
   first: ["Slice"],
   second: ["Slice"],
-  fuse({ first, second, firstSite, secondSite, input, alone, emit }) {
-    const [a, b] = [bounds(firstSite), bounds(secondSite)];
-    if (a === undefined || b === undefined || !alone || input !== 0) return undefined;
+  fuse({ first, second, firstSite, secondSite, input, isOnlyReader, emit }) {
+    const [a, b] = [readBounds(firstSite), readBounds(secondSite)];
+    if (a === undefined || b === undefined || !isOnlyReader || input !== 0) return undefined;
     if (a.axes.some((axis) => b.axes.includes(axis))) return undefined;
     const name = second.outputs[0]?.name ?? "slice";
     const list = (key: keyof Bounds): Value => integersConstant(emit, [...a[key], ...b[key]], `${name}_${key}`);
@@ -195,10 +206,10 @@ const slices: Pair = {
   },
 };
 
-/** Since opset 15 Shape accepts a range. */
-const slicedShape: Pair = {
+/** Shape accepts a range since opset 15. */
+const shapeSlicePair: Pair = {
   id: "sliced-shape",
-  what: "Shape and Slice are merged",
+  description: "Shape and Slice are merged",
   first: ["Shape"],
   second: ["Slice", "Gather"],
   fuse(scope) {
@@ -218,84 +229,86 @@ interface Interval {
 }
 
 function sliceRange(site: Site, rank: number): Interval | undefined {
-  const { starts = [], ends = [], steps = [] } = bounds(site) ?? {};
+  const { starts = [], ends = [], steps = [] } = readBounds(site) ?? {};
   if (starts.length !== 1 || steps[0] !== 1) return undefined;
   const clamp = (bound = 0): number => Math.min(rank, Math.max(0, bound < 0 ? bound + rank : bound));
   return { start: clamp(starts[0]), end: clamp(ends[0]) };
 }
 
 function gatherRange(site: Site, rank: number): Interval | undefined {
-  const picks = constantIntegers(site.inputs[1]);
+  const picks = constantIntegersOf(site.inputs[1]);
   if (picks === undefined || picks.length === 0 || site.inputs[1]?.dims?.length !== 1) return undefined;
   const [start = 0, ...more] = picks.map((pick) => (pick < 0 ? pick + rank : pick));
   return more.every((pick, index) => pick === start + 1 + index) ? { start, end: start + picks.length } : undefined;
 }
 
-/** A Gather with a one-element index vector keeps the axis. */
-const gatheredAxis: Pair = {
+/** A Gather with an index vector of length 1 has the axis that Unsqueeze would add. */
+const gatherUnsqueezePair: Pair = {
   id: "gathered-axis",
-  what: "one index is picked with its axis",
+  description: "one index is picked with its axis",
   first: ["Gather"],
   second: ["Unsqueeze"],
   fuse(scope) {
-    const { first, firstSite, secondSite, alone } = scope;
+    const { first, firstSite, secondSite, isOnlyReader } = scope;
     const [x] = first.inputs;
     const rank = firstSite.inputs[0]?.dims?.length;
-    const picks = constantIntegers(firstSite.inputs[1]);
-    if (!alone || x === undefined || rank === undefined || picks?.length !== 1) return undefined;
+    const picks = constantIntegersOf(firstSite.inputs[1]);
+    if (!isOnlyReader || x === undefined || rank === undefined || picks?.length !== 1) return undefined;
     if (firstSite.inputs[1]?.dims?.length !== 0) return undefined;
-    const axis = wrapAxis(integer(firstSite, "axis", 0), rank);
+    const axis = wrapAxis(readInteger(firstSite, "axis", 0), rank);
     if (axesOf(secondSite, rank)?.join() !== String(axis)) return undefined;
     return { value: emitNamed(scope).Gather([x, picks], { axis }) };
   },
 };
 
 /**
- * Zeros around the input of a window become the window's pads. For MaxPool, -∞ is equivalent if the input is never negative.
- * For other inputs it is not: the runtime returns the lowest finite number for a window of -∞ that touches its pads.
+ * Zeros from a Pad become pads of the convolution or pool that reads it. For MaxPool, this applies to padding with -∞ if the input is never negative.
+ * For other inputs, the runtime would return the lowest finite number for a window that contains only pads.
  */
-export const paddedWindow: Pair = {
+export const padWindowPair: Pair = {
   id: "padded-window",
-  what: "padding moves into the window",
+  description: "padding moves into the window",
   first: ["Pad"],
   second: ["Conv", "AveragePool", "MaxPool"],
   reorders: true,
   fuse({ first, second, firstSite, secondSite, input }) {
     const rank = firstSite.inputs[0]?.dims?.length;
-    const padInput = attributeOrInput(firstSite, "pads", 1);
+    const padInput = readAttributeOrInput(firstSite, "pads", 1);
     if (rank === undefined || input !== 0 || padInput === undefined || padInput === "runtime") return undefined;
-    // The index outputs of MaxPool count positions in the padded input.
+    // The indices that MaxPool outputs refer to the padded input.
     if (second.outputs.slice(1).some((output) => output !== undefined)) return undefined;
-    if (firstSite.inputs[3] !== undefined || text(firstSite, "mode", "constant") !== "constant") return undefined;
+    if (firstSite.inputs[3] !== undefined || readString(firstSite, "mode", "constant") !== "constant") return undefined;
     const pads = padInput.known;
     const spatial = rank - 2;
     const channelPads = [pads[0], pads[1], pads[rank], pads[rank + 1]];
     if (pads.length !== 2 * rank || channelPads.some((pad) => pad !== 0) || pads.some((pad) => pad < 0))
       return undefined;
-    const autoPad = text(secondSite, "auto_pad", "NOTSET");
+    const autoPad = readString(secondSite, "auto_pad", "NOTSET");
     if (autoPad !== "NOTSET" && autoPad !== "VALID") return undefined;
-    const windowPads = autoPad === "VALID" ? undefined : integers(secondSite, "pads");
+    const windowPads = autoPad === "VALID" ? undefined : readIntegers(secondSite, "pads");
     const filler = fillerOf(firstSite);
     if (filler === undefined || filler !== (second.op === "MaxPool" ? Number.NEGATIVE_INFINITY : 0)) return undefined;
     const isAverage = second.op === "AveragePool";
-    // An average cannot count the new padding and ignore the old.
-    if (isAverage && !flag(secondSite, "count_include_pad") && windowPads?.some((pad) => pad !== 0)) return undefined;
-    if (second.op !== "Conv" && flag(secondSite, "ceil_mode")) return undefined;
-    const sums = [...pads.slice(2, rank), ...pads.slice(rank + 2)].map(
+    // AveragePool counts all padding or none, so counted padding cannot be added to padding that is not counted.
+    if (isAverage && !readFlag(secondSite, "count_include_pad") && windowPads?.some((pad) => pad !== 0))
+      return undefined;
+    if (second.op !== "Conv" && readFlag(secondSite, "ceil_mode")) return undefined;
+    const totalPads = [...pads.slice(2, rank), ...pads.slice(rank + 2)].map(
       (pad, index) => pad + (windowPads?.[index] ?? 0),
     );
     if (second.op === "MaxPool") {
-      // A dilated window may touch only pads.
-      const isDilated = integers(secondSite, "dilations")?.some((step) => step !== 1) === true;
+      // A dilated window can read only pads.
+      const isDilated = readIntegers(secondSite, "dilations")?.some((step) => step !== 1) === true;
       if (isDilated || !isAboveZero(first.inputs[0])) return undefined;
     }
     // ONNX Runtime requires pads smaller than the window.
-    const kernel = integers(secondSite, "kernel_shape");
-    if (second.op !== "Conv" && sums.some((pad, index) => pad >= (kernel?.[index % spatial] ?? 0))) return undefined;
+    const kernel = readIntegers(secondSite, "kernel_shape");
+    if (second.op !== "Conv" && totalPads.some((pad, index) => pad >= (kernel?.[index % spatial] ?? 0)))
+      return undefined;
     return {
       inputs: [first.inputs[0], ...second.inputs.slice(1)],
       attributes: {
-        pads: ints(sums),
+        pads: ints(totalPads),
         auto_pad: undefined,
         ...(isAverage ? { count_include_pad: { kind: "int", value: 1 } } : {}),
       },
@@ -304,14 +317,14 @@ export const paddedWindow: Pair = {
 };
 
 /**
- * If a bias has more axes than the product (all of length 1), the sum gets these axes afterward:
+ * If a bias has more axes than the product, all of length 1, these axes are added to the sum by an Unsqueeze:
  *     p = MatMul(x, W)  # [n, 10]          p = MatMul(x, W)
  *     y = Add(p, b)     # b: [1, 1, 10] →  y = Unsqueeze(Add(p, Squeeze(b)))
- * For integers ONNX Runtime fuses product and sum, and the result has the axes of the product.
+ * This is required before quantization, because ONNX Runtime's fusion of integer product and sum outputs the axes of the product only.
  */
-export const axesOfSum: Pair = {
+export const biasAxesPair: Pair = {
   id: "axes-of-sum",
-  what: "the axes that only the bias has follow the sum",
+  description: "the axes that only the bias has follow the sum",
   first: ["MatMul", "Gemm"],
   second: ["Add"],
   fuse({ first, second, input, emit, operand }) {
@@ -341,25 +354,26 @@ function fillerOf(site: Site): number | undefined {
 const isAboveZero = (value: Value | undefined): boolean =>
   value?.producer?.domain === "" && ["Relu", "Sigmoid", "Softplus", "Exp"].includes(value.producer.op);
 
-const associative = ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1"];
+const associativeReductions = ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1"];
 
-const keptAxes: Pair = {
+const reduceSqueezePair: Pair = {
   id: "kept-axes",
-  what: "keepdims moves into the reduction",
-  first: [...associative, "ReduceL2"],
+  description: "keepdims moves into the reduction",
+  first: [...associativeReductions, "ReduceL2"],
   second: ["Squeeze", "Unsqueeze"],
   fuse(scope) {
-    const { first, firstSite, second, secondSite, alone } = scope;
+    const { first, firstSite, second, secondSite, isOnlyReader } = scope;
     const rank = firstSite.inputs[0]?.dims?.length;
     const [x, axesInput] = first.inputs;
-    if (!alone || rank === undefined || x === undefined) return undefined;
-    const keeps = flag(firstSite, "keepdims", true);
-    // The axes of Squeeze and of Unsqueeze must both be axes of the reduction's input.
-    const longer = keeps ? secondSite.inputs[0]?.dims : second.outputs[0]?.type?.dims;
-    if (keeps === (second.op === "Unsqueeze") || longer?.length !== rank) return undefined;
-    const [reduced, moved] = [axesOf(firstSite, rank), axesOf(secondSite, rank)];
-    if (reduced === undefined || moved === undefined || flag(firstSite, "noop_with_empty_axes")) return undefined;
-    if ([...reduced].sort().join() !== [...moved].sort().join()) return undefined;
+    if (!isOnlyReader || rank === undefined || x === undefined) return undefined;
+    const keeps = readFlag(firstSite, "keepdims", true);
+    // The axes of Squeeze or Unsqueeze must refer to a tensor with the rank of the reduction's input.
+    const longerDims = keeps ? secondSite.inputs[0]?.dims : second.outputs[0]?.type?.dims;
+    if (keeps === (second.op === "Unsqueeze") || longerDims?.length !== rank) return undefined;
+    const [reduced, movedAxes] = [axesOf(firstSite, rank), axesOf(secondSite, rank)];
+    if (reduced === undefined || movedAxes === undefined || readFlag(firstSite, "noop_with_empty_axes"))
+      return undefined;
+    if ([...reduced].sort().join() !== [...movedAxes].sort().join()) return undefined;
     const write = emitNamed(scope)[first.op as "ReduceSum"];
     const keepdims = keeps ? 0 : 1;
     if (axesInput !== undefined) return { value: write([x, axesInput], { keepdims }) };
@@ -367,39 +381,39 @@ const keptAxes: Pair = {
   },
 };
 
-/** Merges two reductions of one kind. Means can be merged, too, because all groups have the same size. */
-const reducedTwice: Pair = {
+/** Merges two reductions by the same operator. This is also valid for means, because all groups have the same size. */
+const reductionPair: Pair = {
   id: "reduced-twice",
-  what: "two reductions are one over the axes of both",
-  first: associative,
-  second: associative,
+  description: "two reductions are one over the axes of both",
+  first: associativeReductions,
+  second: associativeReductions,
   same: true,
   reorders: true,
   fuse(scope) {
-    const { first, firstSite, secondSite, alone } = scope;
+    const { first, firstSite, secondSite, isOnlyReader } = scope;
     const rank = firstSite.inputs[0]?.dims?.length;
     const [inner, outer] = [axesOf(firstSite, rank), axesOf(secondSite, secondSite.inputs[0]?.dims?.length)];
-    if (!alone || rank === undefined || !inner?.length || !outer?.length) return undefined;
+    if (!isOnlyReader || rank === undefined || !inner?.length || !outer?.length) return undefined;
     // Means of integers are rounded, so a mean of means would differ.
     const type = firstSite.inputs[0]?.type;
     if (first.op === "ReduceMean" && (type === undefined || !isFloat(type))) return undefined;
-    const keeps = flag(firstSite, "keepdims", true);
-    if (keeps !== flag(secondSite, "keepdims", true)) return undefined;
-    return withAxes(scope, [...new Set([...inner, ...(keeps ? outer : skipAxes(outer, rank, inner))])]);
+    const keeps = readFlag(firstSite, "keepdims", true);
+    if (keeps !== readFlag(secondSite, "keepdims", true)) return undefined;
+    return writeAxes(scope, [...new Set([...inner, ...(keeps ? outer : skipMissingAxes(outer, rank, inner))])]);
   },
 };
 
 export const layoutPairs: readonly Pair[] = [
-  transposes,
-  unsqueezes,
-  squeezes,
-  reshapes,
-  mergedAround,
-  concats,
-  slices,
-  slicedShape,
-  gatheredAxis,
-  paddedWindow,
-  keptAxes,
-  reducedTwice,
+  transposePair,
+  unsqueezePair,
+  squeezePair,
+  reshapePair,
+  mergedTransposePair,
+  concatPair,
+  slicePair,
+  shapeSlicePair,
+  gatherUnsqueezePair,
+  padWindowPair,
+  reduceSqueezePair,
+  reductionPair,
 ];

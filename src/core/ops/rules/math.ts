@@ -1,74 +1,75 @@
-/** Pairs that compute: products with sums, casts, repeated operators. */
+/** Rules for pairs of operators that compute: products with sums, casts, repeated operators. */
 import { Miss } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import { type Dim, sameDims } from "../../tensor/dims.ts";
 import type { DataType } from "../../tensor/types.ts";
-import { integer, integers } from "../shared/attributes.ts";
+import { readInteger, readIntegers } from "../shared/attributes.ts";
 import { broadcast, isConstant } from "../shared/rules.ts";
 import type { Pair, PairScope } from "./rule.ts";
 
-/** A matrix product plus a bias is a Gemm. float32 and float64 only: ONNX Runtime's float16 Gemm is slow. */
-const gemm: Pair = {
+/** A matrix product plus a bias becomes a Gemm, only for float32 and float64, because ONNX Runtime's float16 Gemm is slow. */
+const gemmPair: Pair = {
   id: "gemm",
-  what: "a MatMul and the Add after it become a Gemm",
+  description: "a MatMul and the Add after it become a Gemm",
   first: ["MatMul"],
   second: ["Add"],
   reorders: true,
-  fuse({ first, second, firstSite, secondSite, input, alone, emit }) {
+  fuse({ first, second, firstSite, secondSite, input, isOnlyReader, emit }) {
     const [a, b] = first.inputs;
     const c = second.inputs[1 - input];
     const [factor, matrix] = firstSite.inputs;
-    const [product, added] = [secondSite.inputs[input], secondSite.inputs[1 - input]];
-    if (!alone || a === undefined || b === undefined || c === undefined || secondSite.version < 7) return undefined;
+    const [product, addend] = [secondSite.inputs[input], secondSite.inputs[1 - input]];
+    if (!isOnlyReader || a === undefined || b === undefined || c === undefined || secondSite.version < 7)
+      return undefined;
     if (factor?.dims?.length !== 2 || matrix?.dims?.length !== 2) return undefined;
     if (factor.type !== "float32" && factor.type !== "float64") return undefined;
-    if (product?.dims === undefined || added?.dims === undefined) return undefined;
-    const dims = broadcast(product.dims, added.dims);
-    if (dims instanceof Miss || !sameDims(dims, product.dims) || added.dims.length > 2) return undefined;
-    // Dimensions are known to be equal only if their names are.
-    const fits = (dim: Dim, axis: number): boolean =>
-      dim === 1 || dim === product.dims?.[axis + 2 - (added.dims?.length ?? 0)];
-    if (!added.dims.every(fits)) return undefined;
+    if (product?.dims === undefined || addend?.dims === undefined) return undefined;
+    const dims = broadcast(product.dims, addend.dims);
+    if (dims instanceof Miss || !sameDims(dims, product.dims) || addend.dims.length > 2) return undefined;
+    // Each bias dimension must be 1 or known to equal that of the product.
+    const alignsWithProduct = (dim: Dim, axis: number): boolean =>
+      dim === 1 || dim === product.dims?.[axis + 2 - (addend.dims?.length ?? 0)];
+    if (!addend.dims.every(alignsWithProduct)) return undefined;
     const value = emit.named(second.outputs[0]?.name ?? "gemm").Gemm([a, b, c]);
     if (value.producer !== undefined) value.producer.name = first.name;
     return { value };
   },
 };
 
-export const transposedGemm: Pair = {
+export const transposedGemmPair: Pair = {
   id: "transposed-gemm",
-  what: "the transposition moves into Gemm",
+  description: "the transposition moves into Gemm",
   first: ["Transpose"],
   second: ["Gemm"],
   reorders: true,
-  fuse({ first, second, firstSite, secondSite, input, alone }) {
-    const perm = integers(firstSite, "perm") ?? [1, 0];
-    if (!alone || input > 1 || firstSite.inputs[0]?.dims?.length !== 2 || perm[0] !== 1) return undefined;
+  fuse({ first, second, firstSite, secondSite, input, isOnlyReader }) {
+    const perm = readIntegers(firstSite, "perm") ?? [1, 0];
+    if (!isOnlyReader || input > 1 || firstSite.inputs[0]?.dims?.length !== 2 || perm[0] !== 1) return undefined;
     const name = input === 0 ? "transA" : "transB";
-    const value = 1 - integer(secondSite, name, 0);
+    const value = 1 - readInteger(secondSite, name, 0);
     return { inputs: second.inputs.with(input, first.inputs[0]), attributes: { [name]: { kind: "int", value } } };
   },
 };
 
-const idempotent: Pair = {
+const idempotentPair: Pair = {
   id: "idempotent",
-  what: "applied twice is the same as once",
+  description: "applied twice is the same as once",
   first: ["Relu", "Abs", "Ceil", "Floor", "Round", "Sign"],
   second: ["Relu", "Abs", "Ceil", "Floor", "Round", "Sign"],
   same: true,
   fuse: ({ second }) => (second.inputs[0] === undefined ? undefined : { value: second.inputs[0] }),
 };
 
-const undone: Pair = {
+const cancelingPair: Pair = {
   id: "cancelling",
-  what: "applied twice cancels out",
+  description: "applied twice cancels out",
   first: ["Not", "Neg"],
   second: ["Not", "Neg"],
   same: true,
   fuse: ({ first }) => (first.inputs[0] === undefined ? undefined : { value: first.inputs[0] }),
 };
 
-/** The types that represent every value of another type exactly. */
+/** For each type, the types that represent all its values exactly. */
 const widerTypes: Readonly<Partial<Record<DataType, readonly DataType[]>>> = {
   bool: ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32", "float64"],
   uint8: ["uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32", "float64"],
@@ -82,27 +83,38 @@ const widerTypes: Readonly<Partial<Record<DataType, readonly DataType[]>>> = {
   float32: ["float64"],
 };
 
-const casts: Pair = {
+const castPair: Pair = {
   id: "wider-cast",
-  what: "a Cast through a wider type is removed",
+  description: "a Cast through a wider type is removed",
   first: ["Cast", "CastLike"],
   second: ["Cast"],
   fuse({ first, firstSite, secondSite }) {
-    const [from, between] = [firstSite.inputs[0]?.type, secondSite.inputs[0]?.type];
-    if (from === undefined || between === undefined) return undefined;
-    if (from !== between && widerTypes[from]?.includes(between) !== true) return undefined;
+    const [sourceType, intermediateType] = [firstSite.inputs[0]?.type, secondSite.inputs[0]?.type];
+    if (sourceType === undefined || intermediateType === undefined) return undefined;
+    if (sourceType !== intermediateType && widerTypes[sourceType]?.includes(intermediateType) !== true)
+      return undefined;
     return { inputs: [first.inputs[0]] };
   },
 };
 
-/** Operators that only move, repeat or select elements of input 0. */
-const moving = ["Expand", "Slice", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Gather", "Identity", "Tile"];
+/** Names of operators that only move, repeat or select elements of input 0. */
+const movingOperators = [
+  "Expand",
+  "Slice",
+  "Transpose",
+  "Reshape",
+  "Squeeze",
+  "Unsqueeze",
+  "Gather",
+  "Identity",
+  "Tile",
+];
 
-/** Zero initial states are the default of recurrent layers. */
-const zeroStates: Pair = {
+/** An initial state of zeros is the default of recurrent layers, so it can be omitted. */
+const zeroStatePair: Pair = {
   id: "zero-state",
-  what: "an initial state of zeros is omitted",
-  first: ["ConstantOfShape", ...moving],
+  description: "an initial state of zeros is omitted",
+  first: ["ConstantOfShape", ...movingOperators],
   second: ["LSTM", "GRU", "RNN"],
   fuse({ second, input, operand }) {
     if (input !== 5 && input !== 6) return undefined;
@@ -116,7 +128,7 @@ function isZero(value: Value, operand: PairScope["operand"]): boolean {
   const { producer } = value;
   const [source] = producer?.inputs ?? [];
   if (producer === undefined || source === undefined || producer.domain !== "") return false;
-  if (moving.includes(producer.op)) return isZero(source, operand);
+  if (movingOperators.includes(producer.op)) return isZero(source, operand);
   if (producer.op !== "ConstantOfShape") return false;
   const fill = producer.attributes.get("value");
   const small = fill?.kind === "tensor" ? fill.value.small : undefined;
@@ -124,4 +136,11 @@ function isZero(value: Value, operand: PairScope["operand"]): boolean {
   return small !== undefined && small.type !== "string" && Number(small.data[0]) === 0;
 }
 
-export const mathPairs: readonly Pair[] = [gemm, transposedGemm, idempotent, undone, casts, zeroStates];
+export const mathPairs: readonly Pair[] = [
+  gemmPair,
+  transposedGemmPair,
+  idempotentPair,
+  cancelingPair,
+  castPair,
+  zeroStatePair,
+];

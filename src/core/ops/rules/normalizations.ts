@@ -3,7 +3,7 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Node, Value } from "../../graph/graph.ts";
 import { structure } from "../../graph/pattern.ts";
 import { fixedDims, sameDims } from "../../tensor/dims.ts";
-import { attributeOrInput, flag, wrapAxis } from "../shared/attributes.ts";
+import { readAttributeOrInput, readFlag, wrapAxis } from "../shared/attributes.ts";
 import { isConstant } from "../shared/rules.ts";
 import { elementOf } from "./constants.ts";
 import type { Pair, Structure, StructureScope } from "./rule.ts";
@@ -19,8 +19,8 @@ const quotients = [
 function lastAxes({ site }: StructureScope, reduce: Node): number | undefined {
   const facts = site(reduce);
   const rank = facts.inputs[0]?.dims?.length;
-  const axes = attributeOrInput(facts, "axes", 1);
-  if (rank === undefined || axes === undefined || axes === "runtime" || !flag(facts, "keepdims", true))
+  const axes = readAttributeOrInput(facts, "axes", 1);
+  if (rank === undefined || axes === undefined || axes === "runtime" || !readFlag(facts, "keepdims", true))
     return undefined;
   const sorted = axes.known.map((axis) => wrapAxis(axis, rank)).sort((a, b) => a - b);
   const isLast = sorted.length > 0 && sorted.every((axis, index) => axis === rank - sorted.length + index);
@@ -63,7 +63,7 @@ const findLayerNormalizationPow = structure(
 /** y = (x − mean) / √(mean of (x − mean)² + ε) · scale over the last axes (Ba et al. 2016); an operator since opset 17. */
 const layerNormalization: Structure = {
   id: "layer-normalization",
-  what: "the arithmetic of LayerNormalization becomes one operator",
+  description: "the arithmetic of LayerNormalization becomes one operator",
   last: ["Mul"],
   reorders: true,
   fuse(scope) {
@@ -104,7 +104,7 @@ const findRmsPow = structure(
 /** y = x / √(mean of x² + ε) · scale over the last axes (Zhang and Sennrich 2019); an operator since opset 23. */
 const rmsNormalization: Structure = {
   id: "rms-normalization",
-  what: "the arithmetic of RMSNormalization becomes one operator",
+  description: "the arithmetic of RMSNormalization becomes one operator",
   last: ["Mul"],
   reorders: true,
   fuse(scope) {
@@ -126,14 +126,15 @@ const rmsNormalization: Structure = {
 /** The bias of LayerNormalization is optional. */
 const normalizationBias: Pair = {
   id: "normalization-bias",
-  what: "a vector after LayerNormalization becomes its bias",
+  description: "a vector after LayerNormalization becomes its bias",
   first: ["LayerNormalization"],
   second: ["Add"],
-  fuse({ first, second, firstSite, secondSite, input, alone, emit }) {
+  fuse({ first, second, firstSite, secondSite, input, isOnlyReader, emit }) {
     const [x, scale, bias] = first.inputs;
     const added = second.inputs[1 - input];
     const [scaleDims, addedDims] = [firstSite.inputs[1]?.dims, secondSite.inputs[1 - input]?.dims];
-    if (!alone || x === undefined || scale === undefined || bias !== undefined || added === undefined) return undefined;
+    if (!isOnlyReader || x === undefined || scale === undefined || bias !== undefined || added === undefined)
+      return undefined;
     if (scaleDims === undefined || addedDims === undefined || !sameDims(scaleDims, addedDims)) return undefined;
     if (first.outputs.slice(1).some((output) => output !== undefined) || !scaleDims.every(isNumber)) return undefined;
     const write = emit.named(second.outputs[0]?.name ?? "normalized");

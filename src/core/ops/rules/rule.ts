@@ -11,12 +11,14 @@ export interface PairScope {
   readonly firstSite: Site;
   readonly secondSite: Site;
   readonly input: number;
-  /** The first node has no other reader, so it is removed if the second no longer reads it. */
-  readonly alone: boolean;
+  /** True if only the second node reads the first, so that the first is removed with its last reader. */
+  readonly isOnlyReader: boolean;
   readonly emit: Emit;
+  /** Returns the facts about a value. */
   operand(value: Value): Operand | undefined;
 }
 
+/** The value that replaces the second node's output, or the second node's new inputs and changed attributes. Undefined: the rule does not apply. */
 export type PairResult =
   | { readonly value: Value }
   | {
@@ -30,7 +32,7 @@ interface Named {
   /** Name for the options `only` and `skip`, unique among all rules. */
   readonly id: string;
   /** States the rule, for messages and test titles. */
-  readonly what: string;
+  readonly description: string;
   /** Changes the summation order, so last bits can change. */
   readonly reorders?: true;
 }
@@ -40,7 +42,7 @@ export interface Pair extends Named {
   /** Operator names, with the domain in front if it is not the default. */
   readonly first: readonly string[];
   readonly second: readonly string[];
-  /** Applies only to the same operator twice. */
+  /** True if both operators must be the same. */
   readonly same?: true;
   fuse(scope: PairScope): PairResult;
 }
@@ -75,7 +77,7 @@ export function structuresOf(structures: readonly Structure[]): StructureRules {
 
 export type PairRules = (first: Node, second: Node) => readonly Pair[];
 
-/** Indexes rules by the operators of both nodes. The first rule that matches wins, in the given order. */
+/** Returns a function that lists the rules for the operators of two nodes, in the given order. */
 export function rulesOf(pairs: readonly Pair[]): PairRules {
   const rules = new Map<string, Pair[]>();
   for (const pair of pairs) {

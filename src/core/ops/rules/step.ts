@@ -1,21 +1,21 @@
 /**
- * Faster products for training steps: rows of a stack times one matrix as a single Gemm, which adds the bias and transposes the matrix.
+ * Rules for faster training steps: a stack times one matrix becomes a single Gemm, which also adds the bias and transposes the matrix.
  *      t = Transpose(w)           r = Reshape(x) [rows, inputs]
  *      p = MatMul(x, t)      →    g = Gemm(r, w, b) {transB=1}
  *      y = Add(p, b)              y = Reshape(g) [stack…, outputs]
- * In a file these are more nodes without gain: the runtime transposes and packs constant weights once.
+ * In a file, this adds nodes without gain, because the runtime transposes and packs constant weights only once.
  */
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { elementCount, fixedDims, sameDims } from "../../tensor/dims.ts";
 import type { Site } from "../define.ts";
-import { integers } from "../shared/attributes.ts";
+import { readIntegers } from "../shared/attributes.ts";
 import { reshapeTo } from "../shared/rules.ts";
-import { transposedGemm } from "./math.ts";
+import { transposedGemmPair } from "./math.ts";
 import type { Pair } from "./rule.ts";
 
-/** Flattens a stack to one matrix, applies `product`, and restores the stack. */
-function overRows(
+/** Flattens a stack of dimensions `dims` to the rows of one matrix, applies `product`, and restores the stack. */
+function multiplyRows(
   emit: Emit,
   x: Value,
   dims: readonly number[],
@@ -27,33 +27,34 @@ function overRows(
   return reshapeTo(emit, product(rows), [...stack, outputs]);
 }
 
-/** Returns the fixed dimensions of a left operand with more than two axes, multiplied by a float32 matrix. */
+/** Returns the dimensions of the left operand of a MatMul if they are fixed, more than two, of float32, and the right operand is a matrix. */
 function stackOf({ inputs: [stack, matrix] }: Site): readonly number[] | undefined {
   const dims = fixedDims(stack?.dims);
   if (dims === undefined || dims.length < 3 || matrix?.dims?.length !== 2) return undefined;
   return stack?.type === "float32" ? dims : undefined;
 }
 
-const biased: Pair = {
+const biasedProductPair: Pair = {
   id: "biased-stack",
-  what: "a stack times a matrix and its bias are a Gemm over all rows",
+  description: "a stack times a matrix and its bias are a Gemm over all rows",
   first: ["MatMul"],
   second: ["Add"],
   reorders: true,
-  fuse({ first, second, firstSite, secondSite, input, alone, emit }) {
+  fuse({ first, second, firstSite, secondSite, input, isOnlyReader, emit }) {
     const dims = stackOf(firstSite);
     const [x, w] = first.inputs;
     const bias = second.inputs[1 - input];
     const outputs = firstSite.inputs[1]?.dims?.[1];
-    if (!alone || dims === undefined || x === undefined || w === undefined || bias === undefined) return undefined;
+    if (!isOnlyReader || dims === undefined || x === undefined || w === undefined || bias === undefined)
+      return undefined;
     if (typeof outputs !== "number" || !sameDims(secondSite.inputs[1 - input]?.dims ?? [], [outputs])) return undefined;
-    return { value: overRows(emit, x, dims, outputs, (rows) => emit.Gemm([rows, w, bias])) };
+    return { value: multiplyRows(emit, x, dims, outputs, (rows) => emit.Gemm([rows, w, bias])) };
   },
 };
 
-const transposed: Pair = {
+const transposedProductPair: Pair = {
   id: "transposed-stack",
-  what: "a stack times a transposed matrix is a Gemm over all rows",
+  description: "a stack times a transposed matrix is a Gemm over all rows",
   first: ["Transpose"],
   second: ["MatMul"],
   reorders: true,
@@ -63,10 +64,13 @@ const transposed: Pair = {
     const [w] = first.inputs;
     const outputs = secondSite.inputs[1]?.dims?.[1];
     if (input !== 1 || dims === undefined || x === undefined || w === undefined) return undefined;
-    if (typeof outputs !== "number" || (integers(firstSite, "perm") ?? [1, 0])[0] !== 1) return undefined;
-    return { value: overRows(emit, x, dims, outputs, (rows) => emit.Gemm([rows, w], { transB: 1 })) };
+    if (typeof outputs !== "number" || (readIntegers(firstSite, "perm") ?? [1, 0])[0] !== 1) return undefined;
+    return { value: multiplyRows(emit, x, dims, outputs, (rows) => emit.Gemm([rows, w], { transB: 1 })) };
   },
 };
 
-/** Rules for training steps, one walk after the other: biases are merged before the remaining products. */
-export const stepPairs: readonly (readonly Pair[])[] = [[biased], [transposedGemm, transposed]];
+/** Rules for training steps. Each list is applied in a separate graph walk, so that products with a bias are fused before the remaining products. */
+export const stepPairs: readonly (readonly Pair[])[] = [
+  [biasedProductPair],
+  [transposedGemmPair, transposedProductPair],
+];

@@ -1,39 +1,39 @@
 /**
- * Elements gathered in order from a flat tensor are a Reshape. PyTorch exports `as_strided` this way, for a change of the memory layout only:
+ * A Gather that selects all elements of a flat tensor in order is a Reshape. PyTorch exports `as_strided` this way if it only changes the memory layout:
  *      flat = Reshape(x, [-1])
- *      places = Range(0, batch) · 768 + [0, 1, …, 767]         →    y = x
- *      y = Gather(flat, places)
+ *      indices = Range(0, batch) · 768 + [0, 1, …, 767]        →    y = x
+ *      y = Gather(flat, indices)
  */
 import type { Value } from "../../graph/graph.ts";
 import { toNumbers } from "../../tensor/convert.ts";
 import { type Dim, multiplyDims, sameDims } from "../../tensor/dims.ts";
-import { constantIntegers, wrapAxis } from "../shared/attributes.ts";
+import { constantIntegersOf, wrapAxis } from "../shared/attributes.ts";
 import { range } from "../shared/rules.ts";
-import { shapeFor } from "./layout.ts";
+import { reshapeTarget } from "./layout.ts";
 import { dimsOf, emitNamed, type Pair, type PairScope } from "./rule.ts";
 
-/** Integers offset + Σ steps[k] · i[k] at indices i. Steps along an axis of length 1 are 0. */
+/** An integer tensor whose element at position i is offset + Σ steps[k] · i[k]. Steps along an axis of length 1 are 0. */
 interface Grid {
   readonly offset: number;
   readonly steps: readonly number[];
 }
 
-/** The maximum number of nodes to follow: an index computation has no more. */
+/** The maximum depth of the index computation that is followed, in nodes. */
 const maxNodes = 32;
 
-/** Follows the nodes that compute indices, `depth` levels at most; undefined if the indices are not a grid. */
+/** Returns the grid that nodes compute, following at most `depth` levels. Undefined if the value is not a grid. */
 function gridOf(scope: PairScope, value: Value | undefined, depth = maxNodes): Grid | undefined {
   const operand = value && scope.operand(value);
   const dims = operand?.dims;
   if (value === undefined || dims === undefined || depth === 0) return undefined;
   const stored = value.tensor?.small;
-  const numbers = constantIntegers(operand) ?? (stored?.type === "int64" ? toNumbers(stored) : undefined);
+  const numbers = constantIntegersOf(operand) ?? (stored?.type === "int64" ? toNumbers(stored) : undefined);
   if (numbers !== undefined) return gridOfNumbers(numbers, dims);
   const { producer } = value;
   if (producer === undefined || producer.domain !== "") return undefined;
   const [first, second, third] = producer.inputs;
   const constant = (input: Value | undefined): number | undefined => {
-    const [number, ...more] = (input && constantIntegers(scope.operand(input))) ?? [];
+    const [number, ...more] = (input && constantIntegersOf(scope.operand(input))) ?? [];
     return more.length === 0 ? number : undefined;
   };
   switch (producer.op) {
@@ -61,11 +61,11 @@ function gridOf(scope: PairScope, value: Value | undefined, depth = maxNodes): G
     }
     case "Unsqueeze": {
       const grid = gridOf(scope, first, depth - 1);
-      const axes = second && constantIntegers(scope.operand(second));
+      const axes = second && constantIntegersOf(scope.operand(second));
       if (grid === undefined || axes === undefined) return undefined;
-      const added = axes.map((axis) => wrapAxis(axis, dims.length));
-      const kept = range(dims.length).filter((axis) => !added.includes(axis));
-      return { offset: grid.offset, steps: dims.map((_, axis) => grid.steps[kept.indexOf(axis)] ?? 0) };
+      const addedAxes = axes.map((axis) => wrapAxis(axis, dims.length));
+      const keptAxes = range(dims.length).filter((axis) => !addedAxes.includes(axis));
+      return { offset: grid.offset, steps: dims.map((_, axis) => grid.steps[keptAxes.indexOf(axis)] ?? 0) };
     }
     default:
       return undefined;
@@ -102,9 +102,9 @@ function stridesOf(dims: readonly Dim[]): readonly number[] | undefined {
   return strides;
 }
 
-export const inOrder: Pair = {
+export const stridedGatherPair: Pair = {
   id: "in-order",
-  what: "elements are selected in storage order",
+  description: "elements are selected in storage order",
   first: ["Reshape", "Flatten"],
   second: ["Gather"],
   fuse(scope) {
@@ -121,7 +121,7 @@ export const inOrder: Pair = {
     const isInOrder = out.every((size, axis) => size === 1 || grid.steps[axis] === strides[axis]);
     if (!isInOrder) return undefined;
     if (sameDims(dims, out)) return { value: x };
-    const target = shapeFor(dims, out);
+    const target = reshapeTarget(dims, out);
     return target && { value: emitNamed(scope).Reshape([x, target]) };
   },
 };

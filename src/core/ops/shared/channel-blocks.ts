@@ -1,11 +1,11 @@
 /**
- * Convolutions over blocks of channels (`com.microsoft.nchwc`). ONNX Runtime's CPU optimizer writes this layout only for stored kernels.
- * A block has as many channels as a SIMD register holds floats (16 or 8), so kernels multiply whole registers without a gather:
- *     data       N × C × H × W  stored as  N × C/b × H × W × b  (ReorderInput there, ReorderOutput back)
+ * Convolutions over blocks of channels (`com.microsoft.nchwc`). ONNX Runtime's CPU optimizer uses this layout only for stored kernels; here it is
+ * written for training, where kernels are inputs. A block has b channels, the number of floats in a SIMD register (16 or 8):
+ *     data       N × C × H × W  stored as  N × C/b × H × W × b  (ReorderInput converts to blocks, ReorderOutput back)
  *     kernel     M × C × h × w  stored as  M/b × C/b × h × w × b (of C) × b (of M)
  *     depthwise  C × 1 × h × w  stored as  C/b × h × w × b
- * Measured on one x64 core with AVX-512, including reordering, against Conv: 1.5 times as fast for 3 × 3 kernels of 16 to 64 channels; 2 to 20 times
- * for depthwise kernels (most on small images). Kernels of 1 × 1 are as fast as Conv.
+ * Measured on one x64 core with AVX-512, including reordering, the speed relative to Conv is 1.5 for 3 × 3 kernels of 16 to 64 channels, 2 to 20 for
+ * depthwise kernels (highest on small images), and 1 for 1 × 1 kernels.
  */
 import type { Emit } from "../../graph/emit.ts";
 import type { Node, Value } from "../../graph/graph.ts";
@@ -13,12 +13,14 @@ import { elementCount } from "../../tensor/dims.ts";
 import type { ConvSettings } from "./convolution.ts";
 import { fillWith, range, reshapeTo, sizesOf, typeOf } from "./rules.ts";
 
-export interface Blocks {
+export interface ChannelBlocks {
+  /** The number of channels per block. */
   readonly size: number;
-  of(x: Value): Value;
+  /** Returns the blocked form of x, which is written only once per value. */
+  toBlocked(x: Value): Value;
 }
 
-/** Returns the blocked form of x if x was reordered back from complete blocks. */
+/** Returns the blocked form of x if a ReorderOutput produced x from complete blocks of `size` channels. */
 export function blockedFormOf(x: Value | undefined, size: number): Value | undefined {
   const producer = x?.producer;
   if (producer === undefined || !isReorder(producer, "ReorderOutput")) return undefined;
@@ -31,25 +33,27 @@ const isReorder = ({ op, domain, attributes }: Node, name: string): boolean =>
 export const reorderFromBlocks = (emit: Emit, x: Value, channels = sizesOf(x)[1] ?? 1): Value =>
   emit["com.microsoft.nchwc.ReorderOutput"]([x], { channels });
 
-/** Reorders four channels into one block; the dimensions of the result give the number of channels per block. */
-export const oneBlock = (emit: Emit, four: Value): Value => emit["com.microsoft.nchwc.ReorderInput"]([four]);
+/** Reorders four channels into one block. The size of the result shows how many channels a block has on this machine. */
+export const reorderOneBlock = (emit: Emit, fourChannels: Value): Value =>
+  emit["com.microsoft.nchwc.ReorderInput"]([fourChannels]);
 
 /** Rounds a number of channels up to complete blocks. */
-export const fillBlocks = (channels: number, size: number): number => Math.ceil(channels / size) * size;
+export const roundUpToBlocks = (channels: number, size: number): number => Math.ceil(channels / size) * size;
 
-export function blocksOf(emit: Emit, size: number): Blocks {
+export function createBlocks(emit: Emit, size: number): ChannelBlocks {
   const blockedForms = new Map<Value, Value>();
   return {
     size,
-    of(x) {
+    toBlocked(x) {
       const blocked = blockedForms.get(x) ?? blockedFormOf(x, size);
       if (blocked !== undefined) return blocked;
       const [batch = 1, channels = 1, ...spatial] = sizesOf(x);
       // The kernel accepts multiples of four channels and fills blocks with zeros itself.
-      const fours = padTo(emit, x, [batch, Math.ceil(channels / 4) * 4]);
-      const before = [...fours.uses].find(({ node }) => isReorder(node, "ReorderInput"))?.node.outputs[0];
-      const reordered = before ?? emit["com.microsoft.nchwc.ReorderInput"]([fours]);
-      const dims = [batch, fillBlocks(channels, size), ...spatial];
+      const paddedToFours = padTo(emit, x, [batch, Math.ceil(channels / 4) * 4]);
+      const existingReorder = [...paddedToFours.uses].find(({ node }) => isReorder(node, "ReorderInput"))?.node
+        .outputs[0];
+      const reordered = existingReorder ?? emit["com.microsoft.nchwc.ReorderInput"]([paddedToFours]);
+      const dims = [batch, roundUpToBlocks(channels, size), ...spatial];
       const typed = channels % size === 0 && channels % 16 === 0 ? reordered : reshapeTo(emit, reordered, dims);
       blockedForms.set(x, typed);
       return typed;
@@ -57,31 +61,35 @@ export function blocksOf(emit: Emit, size: number): Blocks {
   };
 }
 
-export function fasterInBlocks(s: ConvSettings, channels: number, outputs: number, size: number): boolean {
+export function isFasterInBlocks(s: ConvSettings, channels: number, outputs: number, size: number): boolean {
   if (s.kernel.length !== 2 || elementCount(s.kernel) === 1) return false;
   if (s.group > 1) return s.group === channels && channels === outputs;
-  // Fewer channels than a block are read one by one: this pays off only because the output is blocked.
+  // Fewer input channels than a block are read one by one, which is faster only if the output channels fill blocks.
   if (channels < size) return outputs % size === 0;
-  return fillBlocks(channels, size) * fillBlocks(outputs, size) <= (4 / 3) * channels * outputs;
+  return roundUpToBlocks(channels, size) * roundUpToBlocks(outputs, size) <= (4 / 3) * channels * outputs;
 }
 
-/** Writes a kernel M × C × h × w in blocks. `isReversed`: for the gradient by the data, as C × M with the kernel positions reversed. */
-function kernelInBlocks(emit: Emit, w: Value, group: number, size: number, isReversed: boolean): Value {
+/** Writes a kernel M × C × h × w in blocks. `isReversed` writes it for the data gradient: C × M × h × w with reversed kernel positions. */
+function reorderKernel(emit: Emit, w: Value, group: number, size: number, isReversed: boolean): Value {
   const [outputs = 1, inputs = 1, ...kernel] = sizesOf(w);
   const taps = elementCount(kernel);
-  const opposite = (value: Value, axis: number): Value =>
+  const reverseTaps = (value: Value, axis: number): Value =>
     isReversed && taps > 1 ? emit.Slice([value, [-1], [Number.MIN_SAFE_INTEGER], [axis], [-1]]) : value;
   if (group > 1) {
-    const all = fillBlocks(outputs, size);
-    const blocks = reshapeTo(emit, padTo(emit, w, [all, 1]), [all / size, size, taps]);
-    return reshapeTo(emit, opposite(emit.Transpose([blocks], { perm: [0, 2, 1] }), 1), [all, 1, ...kernel]);
+    const paddedChannels = roundUpToBlocks(outputs, size);
+    const blocks = reshapeTo(emit, padTo(emit, w, [paddedChannels, 1]), [paddedChannels / size, size, taps]);
+    return reshapeTo(emit, reverseTaps(emit.Transpose([blocks], { perm: [0, 2, 1] }), 1), [
+      paddedChannels,
+      1,
+      ...kernel,
+    ]);
   }
   const isNarrow = !isReversed && inputs < size;
-  const [m, c] = [fillBlocks(outputs, size), isNarrow ? inputs : fillBlocks(inputs, size)];
-  const block = isNarrow ? 1 : size;
-  const parts = reshapeTo(emit, padTo(emit, w, [m, c]), [m / size, size, c / block, block, taps]);
+  const [m, c] = [roundUpToBlocks(outputs, size), isNarrow ? inputs : roundUpToBlocks(inputs, size)];
+  const inputBlock = isNarrow ? 1 : size;
+  const parts = reshapeTo(emit, padTo(emit, w, [m, c]), [m / size, size, c / inputBlock, inputBlock, taps]);
   const order = isReversed ? [2, 0, 4, 1, 3] : [0, 2, 4, 3, 1];
-  const blocks = opposite(emit.Transpose([parts], { perm: order }), 2);
+  const blocks = reverseTaps(emit.Transpose([parts], { perm: order }), 2);
   return reshapeTo(emit, blocks, [...(isReversed ? [c, m] : [m, c]), ...kernel]);
 }
 
@@ -99,7 +107,7 @@ export function convolveInBlocks(
   s: ConvSettings,
   emit: Emit,
   [x, w, bias]: readonly [Value, Value, Value | undefined],
-  blocks: Blocks,
+  blocks: ChannelBlocks,
 ): Value {
   const { kernel, strides, dilations, pads, group } = s;
   const [outputs = 1] = sizesOf(w);
@@ -107,58 +115,64 @@ export function convolveInBlocks(
   const isNarrow = group === 1 && channels < blocks.size;
   const y = emit["com.microsoft.nchwc.Conv"](
     [
-      isNarrow ? x : blocks.of(x),
-      kernelInBlocks(emit, w, group, blocks.size, false),
-      bias === undefined ? undefined : padTo(emit, bias, [fillBlocks(outputs, blocks.size)]),
+      isNarrow ? x : blocks.toBlocked(x),
+      reorderKernel(emit, w, group, blocks.size, false),
+      bias === undefined ? undefined : padTo(emit, bias, [roundUpToBlocks(outputs, blocks.size)]),
     ],
-    { kernel_shape: kernel, strides, dilations, pads, group: group === 1 ? 1 : fillBlocks(group, blocks.size) },
+    { kernel_shape: kernel, strides, dilations, pads, group: group === 1 ? 1 : roundUpToBlocks(group, blocks.size) },
   );
   return reorderFromBlocks(emit, y, outputs);
 }
 
 /**
- * Writes the gradient by the data: dY, dilated by the strides, convolved with the rotated kernel.
- * @param sizes Spatial dimensions of the data.
- * @param addend A value to add: the kernel starts its sums from it.
- * @returns Undefined if positions at the end would have to be cut off.
+ * Writes dLoss/dX: dY, with zeros inserted for the strides, convolved with the reversed kernel.
+ * @param sizes The spatial dimensions of the data.
+ * @param addend Returns a value that the convolution adds to its result.
+ * @returns Undefined if the result would need negative padding.
  */
-export function spreadInBlocks(
+export function writeDataGradientInBlocks(
   s: ConvSettings,
   emit: Emit,
   { up, w, sizes, pads }: { up: Value; w: Value; sizes: readonly number[]; pads: readonly number[] },
-  blocks: Blocks,
+  blocks: ChannelBlocks,
   addend: () => Value | undefined,
 ): Value | undefined {
   const { kernel, dilations, strides, group } = s;
-  const [batch = 1, outputs = 1, ...out] = sizesOf(up);
-  const reach = kernel.map((size, axis) => (size - 1) * (dilations[axis] ?? 1));
-  const before = reach.map((size, axis) => size - (pads[axis] ?? 0));
-  const after = reach.map((size, axis) => {
-    const spacing = (out[axis] ?? 1) * (strides[axis] ?? 1);
-    return (sizes[axis] ?? 1) - spacing + size - (before[axis] ?? 0);
+  const [batch = 1, outputs = 1, ...outSizes] = sizesOf(up);
+  const kernelReach = kernel.map((size, axis) => (size - 1) * (dilations[axis] ?? 1));
+  const padsBefore = kernelReach.map((size, axis) => size - (pads[axis] ?? 0));
+  const padsAfter = kernelReach.map((size, axis) => {
+    const spacing = (outSizes[axis] ?? 1) * (strides[axis] ?? 1);
+    return (sizes[axis] ?? 1) - spacing + size - (padsBefore[axis] ?? 0);
   });
-  if ([...before, ...after].some((pad) => pad < 0)) return undefined;
+  if ([...padsBefore, ...padsAfter].some((pad) => pad < 0)) return undefined;
   const channels = group > 1 ? group : (sizesOf(w)[1] ?? 1);
-  const sum = addend();
+  const addendValue = addend();
   const dx = emit["com.microsoft.nchwc.Conv"](
     [
-      spread(emit, blocks.of(up), [batch, fillBlocks(outputs, blocks.size), ...out], strides, blocks.size),
-      kernelInBlocks(emit, w, group, blocks.size, true),
+      insertZeros(
+        emit,
+        blocks.toBlocked(up),
+        [batch, roundUpToBlocks(outputs, blocks.size), ...outSizes],
+        strides,
+        blocks.size,
+      ),
+      reorderKernel(emit, w, group, blocks.size, true),
       undefined,
-      sum === undefined ? undefined : blocks.of(sum),
+      addendValue === undefined ? undefined : blocks.toBlocked(addendValue),
     ],
     {
       kernel_shape: kernel,
       dilations,
-      pads: [...before, ...after],
-      group: group === 1 ? 1 : fillBlocks(group, blocks.size),
+      pads: [...padsBefore, ...padsAfter],
+      group: group === 1 ? 1 : roundUpToBlocks(group, blocks.size),
     },
   );
   return reorderFromBlocks(emit, dx, channels);
 }
 
-/** Inserts zeros between positions, as the strides require. */
-function spread(
+/** Inserts stride - 1 zeros between spatial positions. */
+function insertZeros(
   emit: Emit,
   blocked: Value,
   [batch = 1, channels = 1, height = 1, width = 1]: readonly number[],
@@ -167,13 +181,13 @@ function spread(
 ): Value {
   if (strideY === 1 && strideX === 1) return blocked;
   const rows = (batch * channels * height) / size;
-  const wide = padRows(emit, blocked, [rows * width, size], 0, (strideX - 1) * size);
+  const widened = padRows(emit, blocked, [rows * width, size], 0, (strideX - 1) * size);
   const length = width * strideX * size;
-  const spaced = padRows(emit, wide, [rows, length], 0, (strideY - 1) * length);
+  const spaced = padRows(emit, widened, [rows, length], 0, (strideY - 1) * length);
   return reshapeTo(emit, spaced, [batch, channels, height * strideY, width * strideX]);
 }
 
-/** Reshapes a value to rows, with zeros before and after each. */
+/** Reshapes a value to rows of the given length, and pads each row with `before` zeros in front and `after` zeros behind. */
 export function padRows(
   emit: Emit,
   value: Value,
@@ -187,7 +201,7 @@ export function padRows(
   return before + after === 0 ? matrix : emit.Concat([...zeros(before), matrix, ...zeros(after)], { axis: 1 });
 }
 
-interface Scaled {
+interface ScaleInputs {
   readonly scale: Value;
   readonly shift: Value | undefined;
   readonly sum?: Value | undefined;
@@ -195,15 +209,15 @@ interface Scaled {
 }
 
 /** Writes scale · x + shift per channel, as a depthwise 1 × 1 convolution. */
-export function scaleInBlocks(emit: Emit, x: Value, { scale, shift, sum, activation }: Scaled): Value {
+export function scaleInBlocks(emit: Emit, x: Value, { scale, shift, sum, activation }: ScaleInputs): Value {
   const [, channels = 1] = sizesOf(x);
   const kernel = reshapeTo(emit, scale, [channels, 1, 1, 1]);
   const settings = { kernel_shape: [1, 1], group: channels, ...(activation === undefined ? {} : { activation }) };
   return emit["com.microsoft.nchwc.Conv"]([x, kernel, shift, sum], settings);
 }
 
-/** Returns the inputs of a `scaleInBlocks` that only y reads, so that further steps can share its pass over memory. */
-export function scaledInBlocks(y: Value, size: number): (Scaled & { readonly x: Value }) | undefined {
+/** Returns the inputs of a `scaleInBlocks` that produced y and has no other reader. A sum or activation can then be fused into it. */
+export function matchScaleInBlocks(y: Value, size: number): (ScaleInputs & { readonly x: Value }) | undefined {
   const blocked = blockedFormOf(y, size);
   const node = blocked?.producer;
   if (node?.op !== "Conv" || y.uses.size !== 1 || blocked?.uses.size !== 1) return undefined;
@@ -212,20 +226,23 @@ export function scaledInBlocks(y: Value, size: number): (Scaled & { readonly x: 
   return elementCount(sizesOf(scale)) === sizesOf(y)[1] ? { x, scale, shift, sum } : undefined;
 }
 
-/** Writes Σ x or Σ x · y per channel, as a depthwise convolution with y as the kernel. At most 1024 values are added sequentially. */
+/**
+ * Writes Σ x (average pooling) or Σ x · y (a depthwise convolution with y as the kernel) per channel. At most 1024 values are added sequentially,
+ * which limits rounding errors.
+ */
 export function sumInBlocks(emit: Emit, x: Value, y: Value | undefined, size: number): Value {
   const [batch = 1, channels = 1, ...spatial] = sizesOf(x);
   const positions = elementCount(spatial);
-  const length = range(1024, 1).findLast((divisor) => positions % divisor === 0) ?? positions;
-  const all = (batch * channels * positions) / length;
-  const data = reshapeTo(emit, x, [1, all, length, 1]);
+  const segmentLength = range(1024, 1).findLast((divisor) => positions % divisor === 0) ?? positions;
+  const segments = (batch * channels * positions) / segmentLength;
+  const data = reshapeTo(emit, x, [1, segments, segmentLength, 1]);
   const sums =
     y === undefined
-      ? emit.Mul([emit["com.microsoft.nchwc.GlobalAveragePool"]([data]), length])
-      : emit["com.microsoft.nchwc.Conv"]([data, reshapeTo(emit, y, [all, 1, length, 1])], {
-          kernel_shape: [length, 1],
-          group: all,
+      ? emit.Mul([emit["com.microsoft.nchwc.GlobalAveragePool"]([data]), segmentLength])
+      : emit["com.microsoft.nchwc.Conv"]([data, reshapeTo(emit, y, [segments, 1, segmentLength, 1])], {
+          kernel_shape: [segmentLength, 1],
+          group: segments,
         });
-  const parts = reshapeTo(emit, sums, [batch, channels / size, positions / length, size]);
+  const parts = reshapeTo(emit, sums, [batch, channels / size, positions / segmentLength, size]);
   return reshapeTo(emit, emit.ReduceSum([parts, [0, 2]], { keepdims: 0 }), [channels]);
 }

@@ -5,18 +5,18 @@ import type { Value } from "../../graph/graph.ts";
 import { type Dim, elementCount, fixedDims, multiplyDims } from "../../tensor/dims.ts";
 import type { DataType } from "../../tensor/types.ts";
 import type { AxisLink, AxisRule, Chain, Inferred, Site, WeightRole } from "../define.ts";
-import { integer, integers } from "./attributes.ts";
+import { readInteger, readIntegers } from "./attributes.ts";
 import { countAttribute, inferShape, range, requireValue, withDims } from "./rules.ts";
-import { padding, readWindow, type Window, windowDims } from "./window.ts";
+import { padAttributes, readWindow, type Window, windowDims } from "./window.ts";
 
 export interface ConvSettings extends Window {
   readonly group: number;
 }
 
 export function readConv(site: Site): ConvSettings | Miss {
-  const kernel = integers(site, "kernel_shape") ?? fixedDims(site.inputs[1]?.dims?.slice(2));
+  const kernel = readIntegers(site, "kernel_shape") ?? fixedDims(site.inputs[1]?.dims?.slice(2));
   if (kernel === undefined) return new Miss("the kernel's size is not known");
-  return { ...readWindow(site, kernel), group: integer(site, "group", 1) };
+  return { ...readWindow(site, kernel), group: readInteger(site, "group", 1) };
 }
 
 export function convDims(s: ConvSettings, x: readonly Dim[], w: readonly Dim[]): readonly Dim[] | Miss {
@@ -32,7 +32,7 @@ export function inferConv(s: ConvSettings, site: Site, type?: DataType): readonl
 
 /** Returns the equivalent attributes of Conv. */
 export function convAttributes({ kernel, strides, dilations, group, ...window }: ConvSettings) {
-  return { kernel_shape: kernel, strides, dilations, group, ...padding(window) };
+  return { kernel_shape: kernel, strides, dilations, group, ...padAttributes(window) };
 }
 
 export function convWeight(s: ConvSettings, site: Site): WeightRole | Miss {
@@ -41,21 +41,21 @@ export function convWeight(s: ConvSettings, site: Site): WeightRole | Miss {
   return { input: 1, out: 0, in: 1, groups: s.group, data: 0, dataAxis: 1, outputAxis: 1, ...bias };
 }
 
-/** A part without a window is 1 × 1. The last part has the bias, so that padding stays zero until then. */
+/** Replaces a convolution by a chain. A part without window axes is a 1 × 1 convolution. Only the last part has the bias, so that padding stays zero. */
 export function convChain(s: ConvSettings): Chain {
   return (emit, [x, , bias], parts) => {
-    const last = parts.at(-1);
+    const lastPart = parts.at(-1);
     const output = parts.reduce((data, part) => {
       const { window = [] } = part;
-      const selectAxes = (values: readonly number[], otherwise: number): readonly number[] =>
-        values.map((value, index) => (window.includes(index % s.kernel.length) ? value : otherwise));
+      const selectAxes = (values: readonly number[], outsideWindow: number): readonly number[] =>
+        values.map((value, index) => (window.includes(index % s.kernel.length) ? value : outsideWindow));
       const [kernel, strides, dilations] = [
         selectAxes(s.kernel, 1),
         selectAxes(s.strides, 1),
         selectAxes(s.dilations, 1),
       ];
       const attributes = convAttributes({ ...s, kernel, strides, dilations, pads: selectAxes(s.pads, 0) });
-      const inputs = part === last ? [data, part.weight, bias] : [data, part.weight];
+      const inputs = part === lastPart ? [data, part.weight, bias] : [data, part.weight];
       return emit.named(`${part.name}.output`).Conv(inputs, attributes);
     }, x);
     return requireValue(output);
@@ -63,33 +63,34 @@ export function convChain(s: ConvSettings): Chain {
 }
 
 /**
- * Without groups, input and output channels are cut independently. Depthwise, a channel is cut with its kernels. With groups, channels are cut at
- * the same positions of every group.
+ * Links the axes of a convolution. Without groups, input and output channels are cut independently. In a depthwise convolution, a channel is cut
+ * together with its kernels. With groups, channels are cut at the same positions of every group.
  */
 export function convAxes(s: ConvSettings, site: Site): AxisRule | Miss {
   // The weight gives the channel counts, even if the data's dimensions are unknown.
   return withDims(site, [1], ([outputs, perGroupIn]) => {
     if (typeof outputs !== "number" || typeof perGroupIn !== "number")
       return new Miss("the dimensions of its weight are not known");
-    const common: AxisLink[] = [
+    const commonLinks: AxisLink[] = [
       { from: ["in0", 0], to: ["out0", 0] },
       { from: ["in1", 0], to: ["out0", 1] },
       { from: ["in2", 0], to: ["out0", 1] },
     ];
-    if (s.group === 1) return { links: [...common, { from: ["in0", 1], to: ["in1", 1] }] };
+    if (s.group === 1) return { links: [...commonLinks, { from: ["in0", 1], to: ["in1", 1] }] };
     const perGroupOut = outputs / s.group;
     if (perGroupIn === 1) {
-      const kernels = (c: number): number[] => range(perGroupOut, c * perGroupOut);
-      const siblings = (index: number): number[] => kernels(Math.floor(index / perGroupOut));
-      const links: readonly AxisLink[] = [...common, { from: ["in0", 1], to: ["in1", 0], map: kernels }];
+      const kernelsOfChannel = (c: number): number[] => range(perGroupOut, c * perGroupOut);
+      const kernelsOfSameChannel = (index: number): number[] => kernelsOfChannel(Math.floor(index / perGroupOut));
+      const links: readonly AxisLink[] = [...commonLinks, { from: ["in0", 1], to: ["in1", 0], map: kernelsOfChannel }];
       return {
-        links: perGroupOut === 1 ? links : [...links, { from: ["out0", 1], to: ["out0", 1], map: siblings }],
+        links:
+          perGroupOut === 1 ? links : [...links, { from: ["out0", 1], to: ["out0", 1], map: kernelsOfSameChannel }],
         resize: (cut) => countAttribute("group", cut.dims("in0")[1]),
       };
     }
     return {
       links: [
-        ...common,
+        ...commonLinks,
         { from: ["in1", 1], to: ["in0", 1], map: linkAcrossGroups(s.group, perGroupIn) },
         { from: ["out0", 1], to: ["out0", 1], map: linkAcrossGroups(s.group, perGroupOut) },
       ],
@@ -108,30 +109,31 @@ export function convCost(s: ConvSettings, site: Site): Dim | Miss {
   });
 }
 
-/** N × spatial × C → N × C × spatial. */
-export const channelsFirst = (dims: readonly Dim[]): readonly Dim[] => [
+/** Reorders dimensions N × spatial × C to N × C × spatial. */
+export const toChannelsFirst = (dims: readonly Dim[]): readonly Dim[] => [
   ...dims.slice(0, 1),
   ...dims.slice(-1),
   ...dims.slice(1, -1),
 ];
-export const channelsLast = ([batch = 1, channels = 1, ...spatial]: readonly Dim[]): readonly Dim[] => [
+/** Reorders dimensions N × C × spatial to N × spatial × C. */
+export const toChannelsLast = ([batch = 1, channels = 1, ...spatial]: readonly Dim[]): readonly Dim[] => [
   batch,
   ...spatial,
   channels,
 ];
 
-/** Returns the site as if input 0 had its channels first. */
-export function withDataFirst(site: Site): Site {
+/** Returns the site with the dimensions of input 0 reordered from channels last to channels first. */
+export function withChannelsFirstData(site: Site): Site {
   const [data] = site.inputs;
-  return { ...site, inputs: site.inputs.with(0, data?.dims && { ...data, dims: channelsFirst(data.dims) }) };
+  return { ...site, inputs: site.inputs.with(0, data?.dims && { ...data, dims: toChannelsFirst(data.dims) }) };
 }
 
-/** Writes an operator that needs its channels first, between two transpositions. */
-export function withChannelsFirst(emit: Emit, rank: number, inputs: Values, compute: (inputs: Values) => Value): Value {
+/** Transposes channels-last inputs to channels first, applies `compute`, and transposes the result back. */
+export function transposeAround(emit: Emit, rank: number, inputs: Values, compute: (inputs: Values) => Value): Value {
   const spatial = range(rank - 2, 1);
-  const first = (value: Value | undefined): Value | undefined =>
+  const moveChannelsFirst = (value: Value | undefined): Value | undefined =>
     value && emit.Transpose([value], { perm: [0, rank - 1, ...spatial] });
-  return emit.Transpose([compute(inputs.map(first))], { perm: [0, ...spatial.map((axis) => axis + 1), 1] });
+  return emit.Transpose([compute(inputs.map(moveChannelsFirst))], { perm: [0, ...spatial.map((axis) => axis + 1), 1] });
 }
 
 type Values = readonly (Value | undefined)[];

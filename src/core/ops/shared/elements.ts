@@ -1,6 +1,6 @@
 /**
- * Arithmetic on elements known before the run: shapes computed in the graph (Shape → Gather → Mul → Concat → Reshape), also symbolic ones.
- * A size multiplied by a fraction is a float for a while: a number, a symbol, or a quotient of symbols that rounding turns into a dimension again.
+ * Arithmetic on elements known before the run, for shapes that the graph computes (Shape → Gather → Mul → Concat → Reshape). Elements can be symbolic.
+ * A size multiplied by a fraction is a float: a number, a symbol, or a quotient of symbols. Rounding turns it into a dimension again.
  */
 import { integerRange, toNumbers } from "../../tensor/convert.ts";
 import {
@@ -20,65 +20,73 @@ import {
 import type { DataType, Dense } from "../../tensor/types.ts";
 import type { Inferred, Operand, Site } from "../define.ts";
 
-/** Shapes have few axes; a constant with more elements is data. */
+/** The maximum number of elements that are tracked. Shapes have few axes; a constant with more elements is data. */
 export const maxElements = 64;
 
-export const isWhole = (type: DataType): boolean => type === "int64" || type === "int32" || type === "bool";
+export const isIntegerOrBool = (type: DataType): boolean => type === "int64" || type === "int32" || type === "bool";
 
-/** Adds known elements to `inferred` if its type is one that shapes use. */
+/** Adds known elements to `inferred` if its type is integer or boolean. Adds none if one element is unknown or inexact. */
 export function withElements(inferred: Inferred, elements: readonly (Dim | undefined)[] | undefined): Inferred {
-  if (!isWhole(inferred.type) || elements === undefined || elements.length > maxElements) return inferred;
-  return withContents(
+  if (!isIntegerOrBool(inferred.type) || elements === undefined || elements.length > maxElements) return inferred;
+  return withUncheckedElements(
     inferred,
-    elements.map((element) => (element !== undefined && isExact(inferred.type, element) ? element : undefined)),
+    elements.map((element) =>
+      element !== undefined && isExactlyRepresented(inferred.type, element) ? element : undefined,
+    ),
   );
 }
 
-/** Returns what rules know about a stored tensor: its type and dimensions, and its elements if it is small. */
+/** Returns the facts about a stored tensor: type and dimensions, and the elements if the tensor is small. */
 export function storedFacts(type: DataType, dims: readonly number[], small: Dense | undefined): Inferred {
   if (small === undefined) return { type, dims };
   const facts = { type, dims, small };
   const count = elementCount(dims);
   // Integer vectors of any length can be axes; other tensors are shapes only if they are short.
   const isAxes = (type === "int64" || type === "int32") && dims.length <= 1;
-  if (isAxes || (isWhole(type) && count <= maxElements)) return { ...facts, elements: toNumbers(small) };
-  if (!isShare(type) || dims.length > 1 || count > maxFloats) return facts;
+  if (isAxes || (isIntegerOrBool(type) && count <= maxElements)) return { ...facts, elements: toNumbers(small) };
+  if (!isPlainFloat(type) || dims.length > 1 || count > maxFloats) return facts;
   const elements = toNumbers(small);
   return elements.every(Number.isFinite) ? { ...facts, elements } : facts;
 }
 
-/** The maximum length of a float vector whose elements are followed as scales: the axes of an image, with some reserve. */
+/** The maximum number of elements of a float vector that is tracked as scales: enough for the axes of an image. */
 const maxFloats = 8;
-export const isShare = (type: DataType): boolean => type === "float32" || type === "float64" || type === "float16";
+export const isPlainFloat = (type: DataType): boolean => type === "float32" || type === "float64" || type === "float16";
 
-/** Returns whether arithmetic matches the runtime: no wrap-around, and no int64 beyond 2^53, where doubles skip integers. */
-function isExact(type: DataType, element: Dim): boolean {
+/** Returns whether a double represents the element exactly: within the range of the type, and for int64 at most 2^53 in magnitude. */
+function isExactlyRepresented(type: DataType, element: Dim): boolean {
   if (isSymbolic(element)) return true;
-  if (!isWhole(type)) return Number.isFinite(element);
-  const [low, high] = type === "int32" ? integerRange.int32 : type === "bool" ? [0, 1] : [-safest, safest];
+  if (!isIntegerOrBool(type)) return Number.isFinite(element);
+  const [low, high] =
+    type === "int32" ? integerRange.int32 : type === "bool" ? [0, 1] : [-maxSafeInteger, maxSafeInteger];
   return Number.isInteger(element) && element >= low && element <= high;
 }
 
-const safest = Number.MAX_SAFE_INTEGER;
+const maxSafeInteger = Number.MAX_SAFE_INTEGER;
 
 export function exactElements(operand: Operand | undefined): readonly Dim[] | undefined {
-  return operand?.elements?.every((element) => isExact(operand.type, element)) ? operand.elements : undefined;
+  return operand?.elements?.every((element) => isExactlyRepresented(operand.type, element))
+    ? operand.elements
+    : undefined;
 }
 
-/** Adds elements that were only moved, or that are floats by intention. */
-export function withContents(inferred: Inferred, elements: readonly (Dim | undefined)[] | undefined): Inferred {
+/** Adds known elements without checks of type and exactness: elements that were only moved, or floats. */
+export function withUncheckedElements(
+  inferred: Inferred,
+  elements: readonly (Dim | undefined)[] | undefined,
+): Inferred {
   const dims = fixedDims(inferred.dims);
   if (elements === undefined || dims === undefined || elements.length > maxElements) return inferred;
   if (elementCount(dims) !== elements.length) return inferred;
   return elements.every((element) => element !== undefined) ? { ...inferred, elements } : inferred;
 }
 
-export interface Contents {
+export interface KnownTensor {
   readonly dims: readonly number[];
   readonly elements: readonly Dim[];
 }
 
-export function contentsOf(operand: Operand | undefined): Contents | undefined {
+export function knownTensorOf(operand: Operand | undefined): KnownTensor | undefined {
   const dims = fixedDims(operand?.dims);
   const elements = operand?.elements;
   return dims === undefined || elements === undefined || elementCount(dims) !== elements.length
@@ -86,39 +94,39 @@ export function contentsOf(operand: Operand | undefined): Contents | undefined {
     : { dims, elements };
 }
 
-/** Maps each position of a result to its source. */
+/** Maps a position of the result to the position of the source element. */
 type Mapping = (position: readonly number[]) => readonly number[];
 
-function pickElements({ dims, elements }: Contents, result: readonly number[], from: Mapping) {
+function pickElements({ dims, elements }: KnownTensor, result: readonly number[], mapping: Mapping) {
   const count = elementCount(result);
   if (count > maxElements) return undefined;
   const [sourceStrides, strides] = [stridesOf(dims), stridesOf(result)];
   return Array.from({ length: count }, (_, index) => {
     const position = result.map((size, axis) => Math.floor(index / (strides[axis] ?? 1)) % size);
-    const offset = from(position).reduce((sum, step, axis) => sum + step * (sourceStrides[axis] ?? 0), 0);
+    const offset = mapping(position).reduce((sum, step, axis) => sum + step * (sourceStrides[axis] ?? 0), 0);
     return elements[offset];
   });
 }
 
-/** Adds the elements of input 0, rearranged by a mapping, if it is known for the fixed dimensions of the input. */
-export function withMoved(
+/** Adds the elements of input 0 in a new order, if they are known. `mappingFor` returns the order for the input's dimensions. */
+export function withMovedElements(
   inferred: Inferred,
   site: Site,
   mappingFor: (dims: readonly number[]) => Mapping | undefined,
 ): Inferred {
-  const [contents, result] = [contentsOf(site.inputs[0]), fixedDims(inferred.dims)];
+  const [contents, result] = [knownTensorOf(site.inputs[0]), fixedDims(inferred.dims)];
   if (contents === undefined || result === undefined) return inferred;
   const from = mappingFor(contents.dims);
-  return from === undefined ? inferred : withContents(inferred, pickElements(contents, result, from));
+  return from === undefined ? inferred : withUncheckedElements(inferred, pickElements(contents, result, from));
 }
 
-/** Combines all operands element by element, with broadcasting; undefined for unknown elements. */
+/** Combines all operands element by element, with broadcasting. Undefined if an operand is unknown. */
 export function combineElements(
   site: Site,
   combine: (...values: readonly Dim[]) => Dim | undefined,
 ): readonly (Dim | undefined)[] | undefined {
-  const exact = site.inputs.filter((operand) => exactElements(operand) !== undefined);
-  const operands = exact.flatMap((operand) => contentsOf(operand) ?? []);
+  const exactOperands = site.inputs.filter((operand) => exactElements(operand) !== undefined);
+  const operands = exactOperands.flatMap((operand) => knownTensorOf(operand) ?? []);
   if (operands.length < site.inputs.length) return undefined;
   const rank = Math.max(0, ...operands.map(({ dims }) => dims.length));
   const result = Array.from({ length: rank }, (_, axis) => {
@@ -126,9 +134,9 @@ export function combineElements(
     return sizes.find((size) => size !== 1) ?? 1;
   });
   const lists = operands.flatMap((contents) => {
-    const skipped = rank - contents.dims.length;
+    const missingAxes = rank - contents.dims.length;
     const from: Mapping = (position) =>
-      contents.dims.map((size, axis) => (size === 1 ? 0 : (position[axis + skipped] ?? 0)));
+      contents.dims.map((size, axis) => (size === 1 ? 0 : (position[axis + missingAxes] ?? 0)));
     const list = pickElements(contents, result, from);
     return list === undefined ? [] : [list];
   });
@@ -139,10 +147,10 @@ export function combineElements(
   });
 }
 
-/** Returns a · b of floats; undefined if it is not a quotient of dimensions worth following. */
-export function floatProduct(a: Dim, b: Dim): Dim | undefined {
+/** Returns a · b of floats; undefined if a symbol is multiplied by a number that is not a recognizable fraction. */
+export function multiplyFloats(a: Dim, b: Dim): Dim | undefined {
   if (!isSymbolic(a) && !isSymbolic(b)) return a * b;
-  if (!isSymbolic(a)) return floatProduct(b, a);
+  if (!isSymbolic(a)) return multiplyFloats(b, a);
   const [upper, lower] = quotientParts(a) ?? [a, 1];
   if (isSymbolic(b)) return quotientDims(multiplyDims(upper, b), lower);
   for (let divisor = 1; divisor <= maxDenominator; divisor++) {
@@ -153,11 +161,11 @@ export function floatProduct(a: Dim, b: Dim): Dim | undefined {
   return undefined;
 }
 
-/** Float32 has seven digits, which limits the denominator of a fraction that can be recognized. */
+/** The maximum denominator of a fraction that is recognized in a float32, which has seven decimal digits. */
 const maxDenominator = 64;
 const tolerance = 1e-6;
 
-export function floatSum(a: Dim, b: Dim, sign: 1 | -1 = 1): Dim | undefined {
+export function addFloats(a: Dim, b: Dim, sign: 1 | -1 = 1): Dim | undefined {
   if (!isSymbolic(a) && !isSymbolic(b)) return a + sign * b;
   const [upper, lower] = quotientParts(a) ?? [a, 1];
   const [over, under] = quotientParts(b) ?? [b, 1];
@@ -168,26 +176,26 @@ export function floatSum(a: Dim, b: Dim, sign: 1 | -1 = 1): Dim | undefined {
     : undefined;
 }
 
-export function floatQuotient(a: Dim, b: Dim): Dim | undefined {
+export function divideFloats(a: Dim, b: Dim): Dim | undefined {
   if (b === 0) return undefined;
   if (!isSymbolic(a) && !isSymbolic(b)) return a / b;
   const [upper, lower] = quotientParts(a) ?? [a, 1];
   const [over, under] = quotientParts(b) ?? [b, 1];
-  if (!isSymbolic(over) && !Number.isInteger(over)) return floatProduct(a, 1 / over);
+  if (!isSymbolic(over) && !Number.isInteger(over)) return multiplyFloats(a, 1 / over);
   return quotientDims(multiplyDims(upper, under), multiplyDims(lower, over));
 }
 
 /** Rounds a quotient up or down to a dimension. */
-export function roundedShare(a: Dim, way: "down" | "up"): Dim {
-  if (!isSymbolic(a)) return way === "down" ? Math.floor(a) : Math.ceil(a);
-  const round = way === "down" ? floorDims : ceilDims;
+export function roundQuotient(a: Dim, direction: "down" | "up"): Dim {
+  if (!isSymbolic(a)) return direction === "down" ? Math.floor(a) : Math.ceil(a);
+  const round = direction === "down" ? floorDims : ceilDims;
   return round(...(quotientParts(a) ?? [a, 1]));
 }
 
-/** Returns 1 if equal, 0 if different, undefined if unknown. A dimension is never negative. */
-export function equalElements(a: Dim, b: Dim): Dim | undefined {
+/** Returns 1 if a and b are equal, 0 if they differ, undefined if unknown. A dimension is never negative. */
+export function compareElements(a: Dim, b: Dim): Dim | undefined {
   if (a === b) return 1;
   if (!isSymbolic(a) && !isSymbolic(b)) return 0;
-  const negative = (dim: Dim): boolean => !isSymbolic(dim) && dim < 0;
-  return (negative(a) && isDimension(b)) || (negative(b) && isDimension(a)) ? 0 : undefined;
+  const isNegative = (dim: Dim): boolean => !isSymbolic(dim) && dim < 0;
+  return (isNegative(a) && isDimension(b)) || (isNegative(b) && isDimension(a)) ? 0 : undefined;
 }

@@ -1,4 +1,4 @@
-/** Builders for elementwise operators. Gradients are written in the broadcast shape; the walker sums over broadcast axes. */
+/** Builders for elementwise operators. Gradients have the shape of the output; backpropagation sums them over broadcast axes. */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -14,11 +14,11 @@ import {
   type OpDef,
   type Site,
 } from "../define.ts";
-import { integer } from "./attributes.ts";
-import { combineElements, isWhole, withContents, withElements } from "./elements.ts";
-import { broadcast, broadcastAxes, inferShape, isConstant, need, sameAxes } from "./rules.ts";
+import { readInteger } from "./attributes.ts";
+import { combineElements, isIntegerOrBool, withElements, withUncheckedElements } from "./elements.ts";
+import { broadcast, broadcastAxes, inferShape, isConstant, requireInput, sameAxes } from "./rules.ts";
 
-interface Parts<S> {
+interface DerivativeInputs<S> {
   readonly emit: Emit;
   /** dLoss/dy */
   readonly up: Value;
@@ -26,14 +26,14 @@ interface Parts<S> {
   readonly s: S;
 }
 
-interface Row<S> {
+interface OperatorRow<S> {
   readonly name: string;
   readonly read?: (site: Site) => S;
   readonly type?: DataType;
   /** Computes the operator on dimensions, for shapes computed in the graph. */
   readonly onDims?: (...operands: readonly Dim[]) => Dim | undefined;
-  /** Computes the operator on floats derived from dimensions. */
-  readonly onShares?: (...operands: readonly Dim[]) => Dim | undefined;
+  /** Computes the operator on floats derived from dimensions, such as half of a height. */
+  readonly onFloats?: (...operands: readonly Dim[]) => Dim | undefined;
   readonly quantize?: OpDef<S>["quantize"];
   readonly needsFloat32?: NonNullable<OpDef<S>["needsFloat32"]>;
 }
@@ -42,12 +42,12 @@ type UnaryRow<S> = UnaryFacets<S> &
   (
     | {
         /** dLoss/dx */
-        readonly derivative: ((parts: Parts<S> & { readonly x: Value }) => Value | undefined) | Miss;
+        readonly derivative: ((parts: DerivativeInputs<S> & { readonly x: Value }) => Value | undefined) | Miss;
       }
-    | { readonly lower: (parts: Omit<Parts<S>, "up" | "y"> & { readonly x: Value }) => Value }
+    | { readonly lower: (parts: Omit<DerivativeInputs<S>, "up" | "y"> & { readonly x: Value }) => Value }
   );
 
-interface UnaryFacets<S> extends Row<S> {
+interface UnaryFacets<S> extends OperatorRow<S> {
   readonly inChannelBlocks?: NonNullable<OpDef<S>["inChannelBlocks"]>;
   readonly unchanged?: OpDef<S>["unchanged"];
   readonly homogeneous?: OpDef<S>["homogeneous"];
@@ -57,22 +57,22 @@ interface UnaryFacets<S> extends Row<S> {
 }
 
 /** Adds the output elements that follow from known operand elements: integers, or floats derived from dimensions. */
-function combined(
+function addKnownElements(
   inferred: Inferred,
   site: Site,
-  { onDims, onShares }: Pick<Row<unknown>, "onDims" | "onShares">,
+  { onDims, onFloats }: Pick<OperatorRow<unknown>, "onDims" | "onFloats">,
 ): Inferred {
-  if (site.inputs.every((operand) => operand !== undefined && isWhole(operand.type)))
+  if (site.inputs.every((operand) => operand !== undefined && isIntegerOrBool(operand.type)))
     return onDims === undefined ? inferred : withElements(inferred, combineElements(site, onDims));
-  if (onShares === undefined || (inferred.type !== "float32" && inferred.type !== "float64")) return inferred;
-  const elements = combineElements(site, onShares);
+  if (onFloats === undefined || (inferred.type !== "float32" && inferred.type !== "float64")) return inferred;
+  const elements = combineElements(site, onFloats);
   // ONNX Runtime rounds every step: 10 · 0.7 is 7 in float32, but slightly less in float64.
   const round = (element: Dim | undefined): Dim | undefined =>
     typeof element === "number" && inferred.type === "float32" ? Math.fround(element) : element;
-  return withContents(inferred, elements?.map(round));
+  return withUncheckedElements(inferred, elements?.map(round));
 }
 
-export function unary<S = undefined>(row: UnaryRow<S>): Op {
+export function defineUnary<S = undefined>(row: UnaryRow<S>): Op {
   return defineOp<S>({
     name: row.name,
     byElement: true,
@@ -83,19 +83,19 @@ export function unary<S = undefined>(row: UnaryRow<S>): Op {
     saturates: row.saturates,
     read: (site) => row.read?.(site) as S,
     infer: (_, site) => {
-      const { type, dims, container } = need(site, 0);
+      const { type, dims, container } = requireInput(site, 0);
       if (container !== undefined) return [{ type, dims, container }];
-      return [combined({ type: row.type ?? type, dims }, site, row)];
+      return [addKnownElements({ type: row.type ?? type, dims }, site, row)];
     },
     unchanged: row.unchanged,
     homogeneous: row.homogeneous,
     axes: (_, __, dims) => sameAxes(dims),
     quantize: row.quantize,
-    ...trainingOf(row),
+    ...gradientFacetOf(row),
   });
 }
 
-function trainingOf<S>(row: UnaryRow<S>) {
+function gradientFacetOf<S>(row: UnaryRow<S>) {
   if ("lower" in row) return { lower: (s: S, emit: Emit, [x]: Inputs) => [row.lower({ emit, x, s })] };
   const { derivative } = row;
   if (derivative instanceof Miss) return { gradient: derivative };
@@ -103,17 +103,17 @@ function trainingOf<S>(row: UnaryRow<S>) {
 }
 
 export type BinaryDerivative<S = undefined> = (
-  parts: Parts<S> & { readonly a: Value; readonly b: Value | undefined },
+  parts: DerivativeInputs<S> & { readonly a: Value; readonly b: Value | undefined },
 ) => Value;
 
-export interface BinaryRow<S> extends Row<S> {
+export interface BinaryRow<S> extends OperatorRow<S> {
   /** dLoss/da and dLoss/db. */
   readonly derivatives: readonly [BinaryDerivative<S>, BinaryDerivative<S>] | Miss;
   /** Constants that leave the other operand unchanged: on the left (`0 + x`), on the right (`x - 0`). */
   readonly neutral?: { readonly left?: number; readonly right?: number };
-  /** The scale and shift of x by a stored value c on the right (`x ∘ c`) or left. */
+  /** Returns scale and shift of x for a stored value c on the right (`x ∘ c`) or on the left (`c ∘ x`). */
   readonly affine?: (c: number, side: "left" | "right") => readonly [scale: number, shift: number] | undefined;
-  /** Only the second operand broadcasts. */
+  /** True if only the second operand can be broadcast. */
   readonly oneSided?: true;
   readonly homogeneous?: OpDef<S>["homogeneous"];
   readonly inChannelBlocks?: NonNullable<OpDef<S>["inChannelBlocks"]>;
@@ -121,15 +121,16 @@ export interface BinaryRow<S> extends Row<S> {
   readonly wants?: NonNullable<OpDef<S>["wants"]>;
 }
 
-/** Before opset 7 broadcasting was one-sided: with `broadcast`, `axis` could align the second operand with inner axes, unlike NumPy's rule. */
+/** Returns whether the second operand aligns with inner axes of the first. Before opset 7, the attributes `broadcast` and `axis` allowed this. */
 function alignsInnerAxes(site: Site): boolean {
-  if (site.version >= 7 || integer(site, "broadcast", 0) === 0 || site.attribute("axis") === undefined) return false;
+  if (site.version >= 7 || readInteger(site, "broadcast", 0) === 0 || site.attribute("axis") === undefined)
+    return false;
   const [a = 0, b = 0] = [site.inputs[0]?.dims?.length, site.inputs[1]?.dims?.length];
-  const axis = integer(site, "axis", 0);
+  const axis = readInteger(site, "axis", 0);
   return (axis < 0 ? axis + a : axis) + b !== a;
 }
 
-export function binary<S = undefined>(row: BinaryRow<S>): Op {
+export function defineBinary<S = undefined>(row: BinaryRow<S>): Op {
   const { derivatives } = row;
   return defineOp<S>({
     name: row.name,
@@ -141,9 +142,9 @@ export function binary<S = undefined>(row: BinaryRow<S>): Op {
       alignsInnerAxes(site) ? new Miss("broadcasts along inner axes, as before opset 7") : (row.read?.(site) as S),
     infer: (_, site) => {
       const outputs = inferShape(site, (a = [], b = []) => (row.oneSided ? a : broadcast(a, b)), row.type, [0, 1]);
-      return outputs instanceof Miss ? outputs : outputs.map((inferred) => combined(inferred, site, row));
+      return outputs instanceof Miss ? outputs : outputs.map((inferred) => addKnownElements(inferred, site, row));
     },
-    unchanged: (_, site) => keptOperand(site, row.neutral),
+    unchanged: (_, site) => unchangedOperand(site, row.neutral),
     affine: (_, site) => affineOf(site, row.affine),
     homogeneous: row.homogeneous,
     wants: row.wants,
@@ -162,11 +163,11 @@ export function binary<S = undefined>(row: BinaryRow<S>): Op {
   });
 }
 
-/** Returns the operand that a neutral constant leaves unchanged, unless the constant broadcasts it. */
-function keptOperand(site: Site, neutral: BinaryRow<unknown>["neutral"] = {}): number | undefined {
-  return [0, 1].find((kept) => {
-    const [operand, constant] = [site.inputs[kept], site.inputs[1 - kept]];
-    const value = kept === 0 ? neutral.right : neutral.left;
+/** Returns the operand that equals the output because the other operand is a neutral constant, such as 0 in x + 0. */
+function unchangedOperand(site: Site, neutral: BinaryRow<unknown>["neutral"] = {}): number | undefined {
+  return [0, 1].find((input) => {
+    const [operand, constant] = [site.inputs[input], site.inputs[1 - input]];
+    const value = input === 0 ? neutral.right : neutral.left;
     if (value === undefined || operand?.dims === undefined || constant?.dims === undefined) return false;
     if (!isConstant(constant, value)) return false;
     const dims = broadcast(operand.dims, constant.dims);
@@ -174,55 +175,64 @@ function keptOperand(site: Site, neutral: BinaryRow<unknown>["neutral"] = {}): n
   });
 }
 
-/** A stored operand with at most one axis longer than 1 scales or shifts the other. */
-function affineOf(site: Site, parts: BinaryRow<unknown>["affine"]): Affine | Miss {
+/** Returns the scale and shift by a stored operand that has at most one axis longer than 1. */
+function affineOf(site: Site, scaleAndShift: BinaryRow<unknown>["affine"]): Affine | Miss {
   const constant = site.inputs[1]?.stored === true ? 1 : 0;
   const [c, x] = [site.inputs[constant], site.inputs[1 - constant]];
-  if (parts === undefined || c?.stored !== true || x?.stored !== false || c.dims === undefined || x.dims === undefined)
+  if (
+    scaleAndShift === undefined ||
+    c?.stored !== true ||
+    x?.stored !== false ||
+    c.dims === undefined ||
+    x.dims === undefined
+  )
     return new Miss("does not scale or shift by stored numbers");
   const dims = broadcast(x.dims, c.dims);
   if (dims instanceof Miss || !sameDims(dims, x.dims)) return new Miss("broadcasts what it scales");
-  const [axis, ...more] = longAxes(c.dims);
+  const [axis, ...more] = axesLongerThanOne(c.dims);
   if (more.length > 0) return new Miss("scales or shifts by more than one number for each channel");
   const side = constant === 1 ? "right" : "left";
-  if (parts(1, side) === undefined) return new Miss("its stored operand is on the left");
+  if (scaleAndShift(1, side) === undefined) return new Miss("its stored operand is on the left");
   return {
     kind: "arithmetic",
     data: 1 - constant,
     axis: axis === undefined ? undefined : x.dims.length - c.dims.length + axis,
     inputs: [constant],
     of: ([numbers = new Float64Array(0)]) => ({
-      scale: numbers.map((number) => parts(number, side)?.[0] ?? 1),
-      shift: numbers.map((number) => parts(number, side)?.[1] ?? 0),
+      scale: numbers.map((number) => scaleAndShift(number, side)?.[0] ?? 1),
+      shift: numbers.map((number) => scaleAndShift(number, side)?.[1] ?? 0),
     }),
   };
 }
 
-const longAxes = (dims: readonly Dim[]): readonly number[] => dims.flatMap((dim, axis) => (dim === 1 ? [] : [axis]));
+const axesLongerThanOne = (dims: readonly Dim[]): readonly number[] =>
+  dims.flatMap((dim, axis) => (dim === 1 ? [] : [axis]));
 
 /**
- * Returns the operand that is a stored vector with one entry per channel of the other, an activation; not a matrix (mask, rotation), nor a vector
- * that broadcasts the other operand (scales of quantized values).
+ * Returns the input that is a stored vector with one value per channel of the other input, an activation. Returns no matrix (mask, rotation) and no
+ * vector that would broadcast the activation.
  */
-export function channelVectors({ inputs }: Site): readonly number[] {
+export function channelVectorInputs({ inputs }: Site): readonly number[] {
   if (inputs.length !== 2) return [];
   return [0, 1].filter((input) => {
     const [vector, data] = [inputs[input], inputs[1 - input]];
     if (vector?.stored !== true || data?.stored !== false || vector.dims === undefined || data.dims === undefined)
       return false;
-    const [axis, ...more] = longAxes(vector.dims);
+    const [axis, ...more] = axesLongerThanOne(vector.dims);
     return axis !== undefined && more.length === 0 && data.dims.at(axis - vector.dims.length) === vector.dims[axis];
   });
 }
 
-interface VariadicRow extends Row<null> {
+interface VariadicRow extends OperatorRow<null> {
   /** dLoss/d(operand) for each of two or more operands. */
-  readonly derivatives: (parts: Omit<Parts<null>, "s"> & { readonly operands: readonly Value[] }) => readonly Value[];
+  readonly derivatives: (
+    parts: Omit<DerivativeInputs<null>, "s"> & { readonly operands: readonly Value[] },
+  ) => readonly Value[];
   readonly parameters?: OpDef<null>["parameters"];
 }
 
-/** Defines an operator with any number of operands; with one it is the identity. Broadcasts since opset 8; before that, shapes must be equal. */
-export function variadic({ name, onDims, parameters, derivatives, quantize }: VariadicRow): Op {
+/** Defines an operator with any number of operands, which is the identity for one operand. Operands broadcast since opset 8. */
+export function defineVariadic({ name, onDims, parameters, derivatives, quantize }: VariadicRow): Op {
   return defineOp({
     name,
     infer: (_, site) => {

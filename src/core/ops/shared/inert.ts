@@ -1,28 +1,28 @@
-/** Builders of definitions for operators that Pith types, counts and runs, but does not train, cut or quantize. */
+/** Builders for operators with types, shapes and cost, but without gradients, removal of channels and quantization. */
 import { Miss } from "../../errors.ts";
 import { type Complete, defineOp, type Op, type OpDef } from "../define.ts";
 
-type Row<S> = Pick<OpDef<S>, Exclude<keyof OpDef<S>, "axes" | "quantize">>;
+type InertDefinition<S> = Pick<OpDef<S>, Exclude<keyof OpDef<S>, "axes" | "quantize">>;
 
-/** Defines an operator without gradients, cuts and quantization, all for one reason. */
-export function inert<S = null>(reason: Miss, row: Row<S>): Op {
+/** Defines an operator without gradients, removal of channels and quantization, all for the same reason. */
+export function defineInert<S = null>(reason: Miss, row: InertDefinition<S>): Op {
   const { read = () => null as S, parameters = [], cost = () => 0, gradient = reason, ...rest } = row;
   return defineOp<S>({ ...rest, read, parameters, cost, gradient, axes: reason, quantize: reason });
 }
 
-export const microsoftOp = <S = null>(def: OpDef<S> & Complete<S>): Op =>
+export const defineMicrosoftOp = <S = null>(def: OpDef<S> & Complete<S>): Op =>
   defineOp<S>({ ...def, domain: "com.microsoft" });
 
-/** ONNX Runtime has these operators on GPUs only. A rewrite could not be tested, because nothing here runs them. */
+/** The reason for operators that ONNX Runtime implements on GPUs only, so that a rewrite cannot be tested on a CPU. */
 export const gpuOnly = "ONNX Runtime runs it on GPUs only";
 
-interface Typed<S>
+interface TypedDefinition<S>
   extends Pick<OpDef<S>, "name" | "read" | "infer" | "parameters" | "cost" | "weight" | "needsFloat32"> {
   readonly reason: string;
 }
 
-/** Defines a com.microsoft operator that Pith types and runs, but does not transform. */
-export function defineTyped<S = null>({ reason, ...row }: Typed<S>): Op {
+/** Defines a com.microsoft operator with types and shapes, but without lowering, gradients, removal of channels and quantization. */
+export function defineTyped<S = null>({ reason, ...row }: TypedDefinition<S>): Op {
   const miss = new Miss(reason);
-  return inert<S>(miss, { weight: miss, lower: miss, ...row, domain: "com.microsoft" });
+  return defineInert<S>(miss, { weight: miss, lower: miss, ...row, domain: "com.microsoft" });
 }

@@ -1,27 +1,32 @@
 /**
- * Interpolation along one axis: the input positions and weights of each output position. `antialias` widens the kernel by the factor.
- * Arithmetic is float32 where ONNX Runtime's is, because ⌊x⌋ of an exact and of a rounded coordinate can differ.
+ * Interpolation along one axis: the input positions and weights of each output position. `antialias` widens the kernel by 1 / scale when downsampling.
+ * Coordinates are rounded to float32 as in ONNX Runtime, because ⌊x⌋ of an exact and of a rounded coordinate can differ.
  */
 
 export interface Interpolation {
   readonly mode: "nearest" | "linear" | "cubic";
-  /** coordinate_transformation_mode */
+  /** The attribute `coordinate_transformation_mode`. */
   readonly coordinates: string;
+  /** The attribute `nearest_mode`. */
   readonly nearest: string;
+  /** The attribute `cubic_coeff_a`. */
   readonly cubicA: number;
   readonly excludeOutside: boolean;
   readonly antialias: boolean;
 }
 
 export interface AxisScale {
+  /** The input size. */
   readonly input: number;
+  /** The output size. */
   readonly output: number;
+  /** The output size divided by the input size, as the node specifies it. */
   readonly scale: number;
 }
 
 const { fround } = Math;
 
-function coordinate(transformation: string, x: number, { input, output, scale }: AxisScale): number {
+function inputCoordinate(transformation: string, x: number, { input, output, scale }: AxisScale): number {
   switch (transformation) {
     case "asymmetric":
       return fround(x / scale);
@@ -43,7 +48,7 @@ function coordinate(transformation: string, x: number, { input, output, scale }:
 
 const clamp = (position: number, size: number): number => Math.min(size - 1, Math.max(0, position));
 
-const roundings: Readonly<Record<string, (x: number, isDownsampling: boolean) => number>> = {
+const roundingModes: Readonly<Record<string, (x: number, isDownsampling: boolean) => number>> = {
   simple: (x, isDownsampling) => (isDownsampling ? Math.ceil(x) : Math.trunc(x)),
   round_prefer_ceil: (x) => Math.floor(x + 0.5),
   floor: Math.floor,
@@ -52,38 +57,38 @@ const roundings: Readonly<Record<string, (x: number, isDownsampling: boolean) =>
 
 /** Returns the input position that is nearest to an output position. */
 export function nearestPosition(s: Interpolation, position: number, axis: AxisScale, isDownsampling: boolean): number {
-  const x = coordinate(s.coordinates, position, axis);
-  return clamp(roundings[s.nearest]?.(x, isDownsampling) ?? Math.ceil(x - 0.5), axis.input);
+  const x = inputCoordinate(s.coordinates, position, axis);
+  return clamp(roundingModes[s.nearest]?.(x, isDownsampling) ?? Math.ceil(x - 0.5), axis.input);
 }
 
-/** Returns the weights of all input positions for an output position; not for mode "nearest". */
+/** Returns the weights of all input positions for an output position, in the modes "linear" and "cubic". */
 export function weightsAt(s: Interpolation, position: number, axis: AxisScale): Float64Array {
   const { input, scale } = axis;
   const row = new Float64Array(input);
-  const x = coordinate(s.coordinates, position, axis);
+  const x = inputCoordinate(s.coordinates, position, axis);
   const stretch = s.antialias ? Math.min(1, scale) : 1;
   const reach = (s.mode === "linear" ? 1 : 2) / stretch;
-  const kernel = s.mode === "linear" ? linear : cubic(s.cubicA);
-  // The border is repeated, unless outside positions are excluded.
-  const excludes = s.excludeOutside && (s.antialias || s.mode === "cubic");
+  const kernel = s.mode === "linear" ? linearKernel : cubicKernel(s.cubicA);
+  // Positions outside the input have the value of the border, or weight 0 if they are excluded.
+  const dropsOutside = s.excludeOutside && (s.antialias || s.mode === "cubic");
   const center = s.mode === "linear" && !s.antialias ? clamp(x, input) : x;
   let sum = 0;
   for (let source = Math.ceil(center - reach); source <= Math.floor(center + reach); source++) {
     const weight = kernel((source - center) * stretch);
-    if (excludes && (source < 0 || source >= input)) continue;
+    if (dropsOutside && (source < 0 || source >= input)) continue;
     const index = clamp(source, input);
     row[index] = (row[index] ?? 0) + weight;
     sum += weight;
   }
-  return (excludes || s.antialias) && sum !== 0 ? row.map((weight) => weight / sum) : row;
+  return (dropsOutside || s.antialias) && sum !== 0 ? row.map((weight) => weight / sum) : row;
 }
 
-function linear(distance: number): number {
+function linearKernel(distance: number): number {
   return Math.max(0, 1 - Math.abs(distance));
 }
 
-/** Keys' cubic convolution: a = -0.75 or -0.5. */
-function cubic(a: number): (distance: number) => number {
+/** Returns the cubic convolution kernel of Keys (1981) with the coefficient a, usually -0.75 or -0.5. */
+function cubicKernel(a: number): (distance: number) => number {
   return (distance) => {
     const d = Math.abs(distance);
     if (d <= 1) return ((a + 2) * d - (a + 3)) * d * d + 1;

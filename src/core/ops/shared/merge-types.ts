@@ -1,12 +1,13 @@
-/** Merges the facts of two values (branches, loop iterations, sequence elements): equal facts stay, different ones become unknown. */
+/** Merges the facts about two values (branches, loop iterations, sequence elements). Equal facts are kept; different facts become unknown. */
 import { type AnyType, type Container, isContainer } from "../../graph/elements.ts";
 import { type Dim, sameDims } from "../../tensor/dims.ts";
 import type { DataType } from "../../tensor/types.ts";
 import type { Inferred } from "../define.ts";
 
-type Open = (axis: number) => Dim;
+/** Returns a symbol for an axis whose dimensions differ. */
+type NewDimension = (axis: number) => Dim;
 
-export function mergeOperands(a: Inferred, b: Inferred, open: Open): Inferred | undefined {
+export function mergeOperands(a: Inferred, b: Inferred, open: NewDimension): Inferred | undefined {
   if (a.container !== undefined || b.container !== undefined) {
     if (a.container === undefined || b.container === undefined) return undefined;
     const merged = mergeTypes(a.container, b.container, open);
@@ -18,7 +19,7 @@ export function mergeOperands(a: Inferred, b: Inferred, open: Open): Inferred | 
   return sameDims(a.elements, b.elements) ? { ...merged, elements: a.elements } : merged;
 }
 
-export function mergeTypes(a: AnyType, b: AnyType, open: Open): AnyType | undefined {
+export function mergeTypes(a: AnyType, b: AnyType, open: NewDimension): AnyType | undefined {
   if (!isContainer(a) || !isContainer(b)) {
     if (isContainer(a) || isContainer(b) || a.type !== b.type) return undefined;
     return { type: a.type, dims: mergeDims(a.dims, b.dims, open) };
@@ -34,24 +35,24 @@ export function mergeTypes(a: AnyType, b: AnyType, open: Open): AnyType | undefi
 
 type Sequence = Extract<Container, { readonly kind: "sequence" }>;
 
-function mergeSequences(a: Sequence, b: Sequence, open: Open): Sequence | undefined {
+function mergeSequences(a: Sequence, b: Sequence, open: NewDimension): Sequence | undefined {
   // The elements of an empty sequence have a placeholder type.
   const element = a.items?.length === 0 ? b.of : b.items?.length === 0 ? a.of : mergeTypes(a.of, b.of, open);
   if (element === undefined || innermostType(a) !== innermostType(b)) return undefined;
   const merged: Sequence = { kind: "sequence", of: element };
   const { items = [] } = b;
   if (a.items === undefined || b.items === undefined || a.items.length !== items.length) return merged;
-  const both = a.items.flatMap((item, index) => {
+  const mergedItems = a.items.flatMap((item, index) => {
     const other = items[index];
     return (other && mergeTypes(item, other, open)) ?? [];
   });
-  return both.length === items.length ? { ...merged, items: both } : merged;
+  return mergedItems.length === items.length ? { ...merged, items: mergedItems } : merged;
 }
 
 function mergeDims(
   a: readonly Dim[] | undefined,
   b: readonly Dim[] | undefined,
-  open: Open,
+  open: NewDimension,
 ): readonly Dim[] | undefined {
   if (a === undefined || b === undefined || a.length !== b.length) return undefined;
   return a.map((dim, axis) => (dim === b[axis] ? dim : open(axis)));
@@ -60,9 +61,9 @@ function mergeDims(
 /** The maximum length of a sequence whose elements are tracked individually. */
 export const maxItems = 256;
 
-/** Returns a sequence of these items; `empty` is the element type of an empty one. */
-export function sequenceOf(items: readonly AnyType[], empty: AnyType, open: Open): Sequence | undefined {
-  const [first = empty, ...rest] = items;
+/** Returns the type of a sequence with these items. `emptyType` is the element type if there are no items. */
+export function sequenceOf(items: readonly AnyType[], emptyType: AnyType, open: NewDimension): Sequence | undefined {
+  const [first = emptyType, ...rest] = items;
   const element = rest.reduce<AnyType | undefined>((merged, item) => merged && mergeTypes(merged, item, open), first);
   if (element === undefined) return undefined;
   return items.length > maxItems ? { kind: "sequence", of: element } : { kind: "sequence", of: element, items };

@@ -1,12 +1,12 @@
-/** Reasons that many definitions share for omitting a facet. */
+/** Reasons for omitting a facet that many definitions share. */
 import { Miss } from "../../errors.ts";
 
 export const noRank = new Miss("the rank of its input is not known");
 export const noWeight = new Miss("has no weight");
-export const primitive = new Miss("is primitive");
-export const runsInFloat = new Miss("stays in float: no quantized kernel");
+export const noLowering = new Miss("is primitive");
+export const noQuantizedKernel = new Miss("stays in float: no quantized kernel");
 export const quantizedAlready = new Miss("is quantized already");
-/** Types, shapes and cost are defined; training and the removal of channels are not. */
+/** The reason for operators with types, shapes and cost, but without gradients and removal of channels. */
 export const inferenceOnly = new Miss("Pith defines it for inference only");
 export const computesIntegers = new Miss("computes integers");
 export const lowerFirst = "run the recipe step `lower-fused` first (`lowerFused` in code)";
@@ -15,5 +15,5 @@ export const onIntegers = {
   quantize: quantizedAlready,
 };
 
-/** ONNX Runtime fuses the operator between DequantizeLinear and QuantizeLinear although it has no integer kernel. */
+/** The kind of a Miss: ONNX Runtime fuses the operator with DequantizeLinear and QuantizeLinear although it has no integer kernel. */
 export const mistakenForIntegers = "mistaken for integers";

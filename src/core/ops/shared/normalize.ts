@@ -5,15 +5,15 @@ import type { Dim } from "../../tensor/dims.ts";
 import type { AxisLink, Homogeneity, Site } from "../define.ts";
 import { alignedAxes, castLike, range, widenToFloat32 } from "./rules.ts";
 
-/** Facets of operators that scale by input 1 and shift by input 2. */
-export const scaling = {
+/** Facets of operators that scale by input 1 and shift by input 2, both stored. */
+export const scaleAndShiftFacets = {
   parameters: [1, 2],
   scales: (): readonly number[] => [1],
   weight: new Miss("scales and shifts; it has no matrix"),
 };
 
-/** Scale and shift align with the last, normalized axes. */
-export const alongLastAxes =
+/** Creates the facet `homogeneous` for scale and shift inputs that align with the last axes of the data, which are normalized. */
+export const homogeneousAlongLastAxes =
   (...inputs: readonly number[]) =>
   (_: unknown, site: Site): Homogeneity => {
     const rank = site.inputs[0]?.dims?.length ?? 0;
@@ -22,16 +22,16 @@ export const alongLastAxes =
   };
 
 interface NormalizedPorts {
-  /** The first normalized axis; the axes before it pass through. */
+  /** The first normalized axis. The axes before it are not normalized. */
   readonly first: number;
   /** Inputs that align with the last axes of the data. */
   readonly inputs: readonly number[];
-  /** Outputs with statistics of each row. */
+  /** Outputs with statistics per row, such as the mean. */
   readonly outputs: readonly number[];
   readonly reason: string;
 }
 
-/** Links the axes that pass through; the normalized axes of all inputs and of out0 refuse, because the statistics cover them. */
+/** Links the axes that are not normalized. Normalized axes of inputs and output 0 refuse cuts, because the statistics cover them. */
 export function normalizedAxes(
   site: Site,
   dims: readonly Dim[],
@@ -40,9 +40,9 @@ export function normalizedAxes(
   const operands = inputs.flatMap((input) => {
     const operandDims = site.inputs[input]?.dims ?? [];
     return operandDims.flatMap((dim, axis): AxisLink[] => {
-      const [end, out] = [[`in${input}`, axis] as const, dims.length - operandDims.length + axis];
-      if (out >= first) return [{ refuses: end, reason, statistics: dim === 1 ? {} : { to: ["out0", out] } }];
-      return dim !== 1 || dims[out] === 1 ? [{ from: end, to: ["out0", out] }] : [];
+      const [end, outAxis] = [[`in${input}`, axis] as const, dims.length - operandDims.length + axis];
+      if (outAxis >= first) return [{ refuses: end, reason, statistics: dim === 1 ? {} : { to: ["out0", outAxis] } }];
+      return dim !== 1 || dims[outAxis] === 1 ? [{ from: end, to: ["out0", outAxis] }] : [];
     });
   });
   const statistics = outputs.flatMap((output) =>
@@ -54,28 +54,31 @@ export function normalizedAxes(
   return [...operands, ...normalized, ...statistics];
 }
 
-const average = (emit: Emit, value: Value, axes: readonly number[]): Value =>
+const writeMean = (emit: Emit, value: Value, axes: readonly number[]): Value =>
   emit.ReduceMean([value, axes], { keepdims: 1 });
 
-const root = (emit: Emit, x: Value, epsilon: number): Value => emit.Sqrt([emit.Add([x, epsilon])]);
+const writeDeviation = (emit: Emit, x: Value, epsilon: number): Value => emit.Sqrt([emit.Add([x, epsilon])]);
 
-/** Writes (x - mean) / √(variance + ε), the mean, and 1 / √(…), over axes kept as 1. E[x²] - E[x]² would cancel for large means. */
+/**
+ * Writes (x - mean) / √(variance + ε), the mean, and 1 / √(variance + ε). Statistics have size 1 along `axes`. The variance is the mean of squared
+ * deviations, because E[x²] - E[x]² loses precision for large means.
+ */
 export function normalize(emit: Emit, x: Value, axes: readonly number[], epsilon: number) {
-  const mean = average(emit, x, axes);
-  const centred = emit.Sub([x, mean]);
-  const variance = average(emit, emit.Mul([centred, centred]), axes);
-  const deviation = root(emit, variance, epsilon);
-  return { normalized: emit.Div([centred, deviation]), mean, variance, inverse: emit.Reciprocal([deviation]) };
+  const mean = writeMean(emit, x, axes);
+  const centered = emit.Sub([x, mean]);
+  const variance = writeMean(emit, emit.Mul([centered, centered]), axes);
+  const deviation = writeDeviation(emit, variance, epsilon);
+  return { normalized: emit.Div([centered, deviation]), mean, variance, inverse: emit.Reciprocal([deviation]) };
 }
 
-/** Writes x / √(mean(x²) + ε) · scale and 1/√(…); 16-bit floats are computed in float32. */
+/** Writes x / √(mean(x²) + ε) · scale and 1 / √(mean(x²) + ε). 16-bit floats are computed in float32. */
 export function rootMeanSquare(
   emit: Emit,
   x: Value,
   scale: Value | undefined,
   { axes, epsilon }: { readonly axes: readonly number[]; readonly epsilon: number },
 ) {
-  const wide = widenToFloat32(emit, x);
-  const inverse = emit.Reciprocal([root(emit, average(emit, emit.Mul([wide, wide]), axes), epsilon)]);
-  return { y: emit.Mul([castLike(emit, emit.Mul([wide, inverse]), scale), scale]), inverse };
+  const widened = widenToFloat32(emit, x);
+  const inverse = emit.Reciprocal([writeDeviation(emit, writeMean(emit, emit.Mul([widened, widened]), axes), epsilon)]);
+  return { y: emit.Mul([castLike(emit, emit.Mul([widened, inverse]), scale), scale]), inverse };
 }

@@ -15,17 +15,18 @@ import type {
   Site,
   WeightRole,
 } from "../define.ts";
-import { decimal, flag } from "./attributes.ts";
+import { readFlag, readFloat } from "./attributes.ts";
 import { alignedAxes, broadcast, inferShape, requireValue, withDims } from "./rules.ts";
 
-/** Returns the site with only these inputs, in this order, for operators with scales between operands. */
+/** Returns the site with only the listed inputs, in this order. Removes scales and zero points from the inputs of quantized operators. */
 export function pickInputs(site: Site, inputs: readonly number[]): Site {
   return { ...site, inputs: inputs.map((input): Operand | undefined => site.inputs[input]) };
 }
 
 /**
- * Returns the links of an operator whose inputs `inputs` are the operands of a plain operator with the given rule.
- * @param axisOf Maps an axis of the plain operator's data and result to the axis of the node's.
+ * Converts the axis rule of a plain operator, such as Conv, to an operator with more inputs, such as QLinearConv.
+ * @param inputs The inputs of the node that are the plain operator's operands, in order.
+ * @param axisOf Maps an axis of the plain operator's data and result to the axis in the node.
  */
 export function mapLinksToInputs(
   plain: AxisRule | readonly AxisLink[] | Miss,
@@ -40,7 +41,7 @@ export function mapLinksToInputs(
     const operand = Number(port.slice(2));
     return [`in${inputs[operand] ?? operand}`, operand === 0 ? axisOf(axis) : axis];
   };
-  const ends = links.map((link): AxisLink => {
+  const mappedLinks = links.map((link): AxisLink => {
     if ("from" in link) return { ...link, from: endOf(link.from), to: endOf(link.to) };
     return "absorbs" in link ? { absorbs: endOf(link.absorbs) } : { ...link, refuses: endOf(link.refuses) };
   });
@@ -54,19 +55,19 @@ export function mapLinksToInputs(
           return port === "in0" || port === "out0" ? operand.map((_, axis) => operand[axisOf(axis)] ?? 1) : operand;
         },
       }));
-  return { links: [...ends, ...extraLinks], ...(resizePlain && { resize: resizePlain }) };
+  return { links: [...mappedLinks, ...extraLinks], ...(resizePlain && { resize: resizePlain }) };
 }
 
 const severalAxes = new Miss("its scales or zero points vary along several axes");
 
-/** Links per-channel scales and zero points to the output's axis; a Miss if one has several axes. */
-export function perChannel(site: Site, inputs: readonly number[], axis: number): readonly AxisLink[] | Miss {
+/** Links per-channel scales and zero points to an axis of the output. A Miss if one has several axes. */
+export function linkPerChannel(site: Site, inputs: readonly number[], axis: number): readonly AxisLink[] | Miss {
   const vectors = inputs.filter((input) => site.inputs[input]?.dims?.some((dim) => dim !== 1));
   if (vectors.some((input) => (site.inputs[input]?.dims?.length ?? 0) > 1)) return severalAxes;
   return vectors.map((input) => ({ from: [`in${input}`, 0], to: ["out0", axis] }));
 }
 
-/** Returns the links of a product of these two inputs; `vectors` have one value per column, `rows` one per row. */
+/** Returns the links of a matrix product of the inputs `operands`. Inputs `vectors` have one value per column, inputs `rows` one per row. */
 export function productAxes(
   site: Site,
   operands: readonly number[],
@@ -75,7 +76,7 @@ export function productAxes(
 ): AxisRule | Miss {
   const plain = pickInputs(site, operands);
   const rank = Math.max(...plain.inputs.map((operand) => operand?.dims?.length ?? 0));
-  const [perColumn, perRow] = [perChannel(site, vectors, rank - 1), perChannel(site, rows, rank - 2)];
+  const [perColumn, perRow] = [linkPerChannel(site, vectors, rank - 1), linkPerChannel(site, rows, rank - 2)];
   if (perColumn instanceof Miss || perRow instanceof Miss) return severalAxes;
   return mapLinksToInputs(matmulLinks(plain), operands, [...perColumn, ...perRow]);
 }
@@ -83,8 +84,8 @@ export function productAxes(
 export function matmulWeight(site: Site): WeightRole | Miss {
   const [a, b] = site.inputs;
   if (a?.stored === false && b?.stored && b.dims?.length === 2) {
-    const last = (a.dims?.length ?? 0) - 1;
-    return { input: 1, out: 1, in: 0, groups: 1, data: 0, dataAxis: last, outputAxis: last };
+    const lastAxis = (a.dims?.length ?? 0) - 1;
+    return { input: 1, out: 1, in: 0, groups: 1, data: 0, dataAxis: lastAxis, outputAxis: lastAxis };
   }
   if (a?.dims === undefined || b?.dims === undefined) return new Miss("the rank of an operand is not known");
   const rank = Math.max(a.dims.length, b.dims.length);
@@ -94,8 +95,8 @@ export function matmulWeight(site: Site): WeightRole | Miss {
   return new Miss(a.stored || b.stored ? "the stored operand is not a matrix" : "both operands are activations");
 }
 
-/** Writes a layer with the weight at `input` as a chain: `product` multiplies the previous result by the next matrix. */
-export function chained(
+/** Replaces a layer with the weight at `input` by a chain. `product` multiplies the previous result by the weight of the next part. */
+export function chainProducts(
   input: number,
   product: (emit: Emit, operands: Inputs, part: ChainPosition, nodeInputs: Inputs) => Value,
 ): Chain {
@@ -143,14 +144,14 @@ export const matmulLinks = (site: Site): readonly AxisLink[] | Miss =>
   withDims(site, [0, 1], (a = [], b = []) => {
     if (a.length < 2 || b.length < 2) return new Miss("a vector is multiplied");
     const rank = Math.max(a.length, b.length);
-    const stacks = [a, b].flatMap((dims, input) =>
+    const batchLinks = [a, b].flatMap((dims, input) =>
       alignedAxes(site, input, rank).filter(({ from: [, axis] }) => axis < dims.length - 2),
     );
     return [
       { from: ["in0", a.length - 1], to: ["in1", b.length - 2] },
       { from: ["in0", a.length - 2], to: ["out0", rank - 2] },
       { from: ["in1", b.length - 1], to: ["out0", rank - 1] },
-      ...stacks,
+      ...batchLinks,
     ];
   });
 
@@ -159,7 +160,7 @@ export const storedOperands = (_: unknown, site: Site): readonly number[] =>
 
 type WeightedRule = Extract<QuantizeRule, { readonly kind: "weighted" }>;
 
-export function onMatMulInteger(weight: WeightRole | Miss, integerTransposed = false): WeightedRule | Miss {
+export function quantizeByMatMulInteger(weight: WeightRole | Miss, integerTransposed = false): WeightedRule | Miss {
   if (weight instanceof Miss) return weight;
   if (weight.input !== 1) return new Miss("the weight is the left operand");
   return {
@@ -181,10 +182,10 @@ export interface GemmSettings {
 }
 
 export const readGemm = (site: Site): GemmSettings => ({
-  alpha: decimal(site, "alpha", 1),
-  beta: decimal(site, "beta", 1),
-  transA: flag(site, "transA"),
-  transB: flag(site, "transB"),
+  alpha: readFloat(site, "alpha", 1),
+  beta: readFloat(site, "beta", 1),
+  transA: readFlag(site, "transA"),
+  transB: readFlag(site, "transB"),
 });
 
 export const gemmFacets = {

@@ -6,34 +6,37 @@ import { addDims, type Dim, dimsText, extremeDims, fixedDims, sameDims } from ".
 import { type DataType, type Dense, typeCodes } from "../../tensor/types.ts";
 import type { AxisEnd, AxisLink, Inferred, NodeChange, Operand, Site, Wanted, WantedInterval } from "../define.ts";
 
-/** NumPy's rule with symbolic dimensions: equal ones stay, 1 yields, and a number above 1 wins. */
+/**
+ * Broadcasts shapes by NumPy's rule. A symbol and a number above 1 give the number; two different symbols give their maximum, because one of them
+ * can be 1.
+ */
 export function broadcast(...shapes: readonly (readonly Dim[])[]): readonly Dim[] | Miss {
   const rank = Math.max(0, ...shapes.map((dims) => dims.length));
   const result: Dim[] = [];
   for (let axis = 0; axis < rank; axis++) {
-    let chosen: Dim = 1;
+    let resultDim: Dim = 1;
     for (const dims of shapes) {
       const dim = dims[dims.length - rank + axis] ?? 1;
-      if (dim === chosen || dim === 1) continue;
-      if (chosen === 1) chosen = dim;
-      else if (typeof dim === "number" && typeof chosen === "number") {
+      if (dim === resultDim || dim === 1) continue;
+      if (resultDim === 1) resultDim = dim;
+      else if (typeof dim === "number" && typeof resultDim === "number") {
         return new Miss(`${shapes.map(dimsText).join(" and ")} do not broadcast`);
-      } else if (typeof dim === "number") chosen = dim;
-      else if (typeof chosen !== "number") chosen = extremeDims("max", [chosen, dim]);
+      } else if (typeof dim === "number") resultDim = dim;
+      else if (typeof resultDim !== "number") resultDim = extremeDims("max", [resultDim, dim]);
     }
-    result.push(chosen);
+    result.push(resultDim);
   }
   return result;
 }
 
-/** Returns the operand at `input`. A verified model has all required inputs. */
-export function need(site: Site, input: number): Operand {
+/** Returns a required operand. Never throws for a verified model, which has all required inputs. */
+export function requireInput(site: Site, input: number): Operand {
   const operand = site.inputs[input];
   if (operand === undefined) throw new PithError("E_MODEL", `input ${input} is missing.`);
   return operand;
 }
 
-/** Returns a required value. A verified model has all required inputs. */
+/** Returns a required value. Never throws for a verified model, which has all required inputs. */
 export function requireValue(value: Value | undefined): Value {
   if (value === undefined) throw new PithError("E_MODEL", "a required input is missing.");
   return value;
@@ -47,50 +50,50 @@ export const range = (count: number, from = 0): number[] => Array.from({ length:
 
 export const invertPermutation = (perm: readonly number[]): number[] => perm.map((_, axis) => perm.indexOf(axis));
 
-/** Applies `follow` to the dimensions of inputs, or returns a Miss if they are unknown. */
+/** Applies `compute` to the dimensions of inputs, or returns a Miss if they are unknown. */
 export function withDims<T>(
   site: Site,
   inputs: readonly number[],
-  follow: (...dims: readonly (readonly Dim[])[]) => T,
+  compute: (...dims: readonly (readonly Dim[])[]) => T,
 ): T | Miss {
   const unknown = inputs.find((input) => site.inputs[input]?.dims === undefined);
   if (unknown !== undefined) return new Miss(`the rank of input ${unknown} is not known`);
-  return follow(...inputs.map((input) => site.inputs[input]?.dims ?? []));
+  return compute(...inputs.map((input) => site.inputs[input]?.dims ?? []));
 }
 
-/** Returns one output whose dimensions follow from those of inputs (default: input 0). */
+/** Infers a single output, whose dimensions `computeDims` derives from those of the inputs (default: input 0). */
 export function inferShape(
   site: Site,
-  follow: (...dims: readonly (readonly Dim[])[]) => readonly Dim[] | undefined | Miss,
-  type: DataType = need(site, 0).type,
+  computeDims: (...dims: readonly (readonly Dim[])[]) => readonly Dim[] | undefined | Miss,
+  type: DataType = requireInput(site, 0).type,
   inputs: readonly number[] = [0],
 ): readonly Inferred[] | Miss {
   if (inputs.some((input) => site.inputs[input]?.dims === undefined)) return [{ type, dims: undefined }];
-  const dims = withDims(site, inputs, follow);
+  const dims = withDims(site, inputs, computeDims);
   return dims instanceof Miss ? dims : [{ type, dims }];
 }
 
 export function sameAsInput(site: Site, input = 0): readonly Inferred[] {
-  const { type, dims, container } = need(site, input);
+  const { type, dims, container } = requireInput(site, input);
   return [container === undefined ? { type, dims } : { type, dims, container }];
 }
 
-/** Requires that an input holds positions along an axis of length `count`. */
+/** Requires that an input contains positions along an axis of length `count`: 0 to count - 1. */
 export function requirePositions(input: number, count: Dim | undefined): readonly Wanted[] {
   return count === undefined ? [] : [{ input, low: 0, high: addDims(count, -1), strict: true }];
 }
 
-/** Requires that an input holds lengths from 1 to `count`. */
+/** Requires that an input contains lengths from 1 to `count`. */
 export function requireLengths(input: number, count: Dim | undefined): readonly Wanted[] {
   return count === undefined ? [] : [{ input, low: 1, high: count, strict: true }];
 }
 
-/** Requires that input 1 holds index tuples, one entry per axis. All entries must be below the shortest axis. */
+/** Requires that input 1 contains index tuples with one entry per axis. Every entry must be below the shortest of the axes. */
 export function requireTuples(axes: readonly Dim[]): readonly Wanted[] {
   return axes.flatMap((count) => requirePositions(1, count));
 }
 
-/** Requires from inputs the intervals that the readers of the output need. */
+/** Requires that inputs lie in the intervals that the readers of the output need. */
 export function forwardWanted(output: readonly WantedInterval[], ...inputs: readonly number[]): readonly Wanted[] {
   return inputs.flatMap((input) => output.map((interval) => ({ input, ...interval })));
 }
@@ -99,11 +102,11 @@ interface RefusedAxes {
   refused(axis: number): boolean;
   readonly reason: string;
   readonly input?: number;
-  /** The axes are refused only because a mean or variance covers them. */
+  /** True if axes are refused only because a mean or variance covers them. */
   readonly statistics?: boolean;
 }
 
-/** Links every axis of an input to the same axis of out0; the axes that the operator works along refuse at both ends. */
+/** Links every axis of an input to the same axis of output 0. Refused axes cannot be cut in the input or the output. */
 export function sameAxes(dims: readonly Dim[], options?: RefusedAxes): readonly AxisLink[] {
   const { reason = "", input = 0, statistics = false } = options ?? {};
   return dims.flatMap((_, axis): AxisLink[] => {
@@ -116,7 +119,7 @@ export function sameAxes(dims: readonly Dim[], options?: RefusedAxes): readonly 
   });
 }
 
-/** Links equal axes after broadcasting; an operand dimension of 1 is not linked. */
+/** Links each operand axis to the output axis that it aligns with. An axis of size 1 that is broadcast is not linked. */
 export function broadcastAxes(site: Site): readonly AxisLink[] | Miss {
   const shapes = site.inputs.flatMap((operand) => (operand?.dims === undefined ? [] : [operand.dims]));
   if (shapes.length < site.inputs.length) return new Miss("the rank of an operand is not known");
@@ -130,7 +133,7 @@ export function broadcastAxes(site: Site): readonly AxisLink[] | Miss {
   );
 }
 
-/** Links the axes of an input that aligns with the last axes of out0, of the given rank. Axes of length 1 broadcast and are not linked. */
+/** Links the axes of an input to the last axes of output 0, which has the given rank. Axes of size 1 are broadcast and not linked. */
 export function alignedAxes(site: Site, input: number, rank: number): readonly Extract<AxisLink, { from: AxisEnd }>[] {
   const dims = site.inputs[input]?.dims ?? [];
   return dims.flatMap((dim, axis) =>
@@ -142,27 +145,30 @@ export function countAttribute(name: string, count: Dim | undefined): NodeChange
   return typeof count === "number" ? { attributes: { [name]: { kind: "int", value: count } } } : {};
 }
 
-/** Returns the change that replaces lists of integers, which are attributes in old opsets and inputs (from 1 on) in newer ones. */
-export function replaceLists(old: boolean, lists: Readonly<Record<string, readonly number[]>>): NodeChange {
+/** Returns the change that replaces lists of integers. Old opsets have them in attributes, newer ones in the inputs from 1 on. */
+export function replaceLists(isInAttributes: boolean, lists: Readonly<Record<string, readonly number[]>>): NodeChange {
   const entries = Object.entries(lists);
-  if (old) return { attributes: Object.fromEntries(entries.map(([name, value]) => [name, { kind: "ints", value }])) };
+  if (isInAttributes)
+    return { attributes: Object.fromEntries(entries.map(([name, value]) => [name, { kind: "ints", value }])) };
   const dense = entries.map(([, value], index) => [1 + index, fromNumbers("int64", [value.length], value)] as const);
   return { inputs: Object.fromEntries(dense) };
 }
 
 /** Returns the offsets to add to a shape that is assembled at run time, so that its known dimensions become `newDims`. */
 export function shapeChange(shape: readonly Dim[], newDims: readonly (Dim | undefined)[]): Dense {
-  const steps = shape.map((dim, axis) => {
+  const offsets = shape.map((dim, axis) => {
     const size = newDims[axis];
     return typeof dim === "number" && dim > 0 && typeof size === "number" ? size - dim : 0;
   });
-  return fromNumbers("int64", [steps.length], steps);
+  return fromNumbers("int64", [offsets.length], offsets);
 }
 
-/** Returns input 0 if its dimensions are known to be those of the output. */
-export function ifSameDims(site: Site, out: readonly Dim[] | undefined | Miss): 0 | undefined {
+/** Returns the input index 0 if the dimensions of input 0 are known to equal those of the output. */
+export function inputIfSameDims(site: Site, outDims: readonly Dim[] | undefined | Miss): 0 | undefined {
   const dims = site.inputs[0]?.dims;
-  return dims !== undefined && out !== undefined && !(out instanceof Miss) && sameDims(dims, out) ? 0 : undefined;
+  return dims !== undefined && outDims !== undefined && !(outDims instanceof Miss) && sameDims(dims, outDims)
+    ? 0
+    : undefined;
 }
 
 export function isConstant(operand: Operand | undefined, value: number): boolean {
@@ -196,12 +202,12 @@ export function typeOf(value: Value | undefined): DataType {
 export const castLike = (emit: Emit, value: Value, like: Value | undefined): Value =>
   typeOf(value) === typeOf(like) ? value : emit.CastLike([value, like]);
 
-/** Casts 16-bit floats to float32, because they are too coarse for sums. */
+/** Casts 16-bit floats to float32, in which sums lose less precision. */
 export function widenToFloat32(emit: Emit, x: Value): Value {
   return isHalf(typeOf(x)) ? emit.Cast([x], { to: typeCodes.float32 }) : x;
 }
 
-/** Returns the fixed dimensions of a value. @throws RangeError if one is not fixed: gradients are written for one batch size at a time. */
+/** Returns the dimensions of a value as numbers. @throws RangeError if one is symbolic: gradients are written for fixed batch sizes. */
 export function sizesOf(value: Value | undefined): readonly number[] {
   const dims = fixedDims(value?.type?.dims);
   if (dims === undefined) throw new RangeError(`the dimensions of "${value?.name}" are not fixed`);

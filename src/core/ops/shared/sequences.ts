@@ -1,41 +1,47 @@
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Site } from "../define.ts";
-import { constantIntegers, flag, integer, wrapAxis } from "./attributes.ts";
+import { constantIntegersOf, readFlag, readInteger, wrapAxis } from "./attributes.ts";
 import { maxItems } from "./merge-types.ts";
 import { integersConstant, range } from "./rules.ts";
 
-/** Reads the position that SequenceAt selects, negative from the end; undefined if unknown. */
+/** Reads a position in a sequence from input 1. A negative position counts from the end. Undefined if computed at run time. */
 export const readPosition = (site: Site): { readonly position: number | undefined } => ({
-  position: constantIntegers(site.inputs[1])?.[0],
+  position: constantIntegersOf(site.inputs[1])?.[0],
 });
 
-/** Counts a position in a sequence from the front. */
-export const fromFront = (position: number, length: number): number => (position < 0 ? position + length : position);
+/** Converts a position that can be negative, counted from the end, to a position from the front. */
+export const countFromFront = (position: number, length: number): number =>
+  position < 0 ? position + length : position;
 
 export interface PieceSettings {
   readonly axis: number;
-  /** True if pieces keep the axis; otherwise each is one index of it. */
-  readonly keep: boolean;
+  /** True if pieces have the axis; otherwise each piece is one index of the axis. */
+  readonly keepsAxis: boolean;
+  /** The sizes of the pieces along the axis; undefined if unknown. */
   readonly sizes: readonly number[] | undefined;
 }
 
 export function readPieces(site: Site): PieceSettings {
   const [operand, split] = site.inputs;
   const rank = operand?.dims?.length;
-  const axis = rank === undefined ? integer(site, "axis", 0) : wrapAxis(integer(site, "axis", 0), rank);
-  const keep = split !== undefined || flag(site, "keepdims", true);
-  const sizes = split === undefined ? [1] : constantIntegers(split);
-  if (sizes === undefined || (split?.dims?.length ?? 0) > 0) return { axis, keep, sizes };
+  const axis = rank === undefined ? readInteger(site, "axis", 0) : wrapAxis(readInteger(site, "axis", 0), rank);
+  const keepsAxis = split !== undefined || readFlag(site, "keepdims", true);
+  const sizes = split === undefined ? [1] : constantIntegersOf(split);
+  if (sizes === undefined || (split?.dims?.length ?? 0) > 0) return { axis, keepsAxis, sizes };
   const [size = 1] = sizes;
   const length = rank === undefined ? undefined : operand?.dims?.[axis];
-  if (typeof length !== "number" || size < 1 || length / size > maxItems) return { axis, keep, sizes: undefined };
+  if (typeof length !== "number" || size < 1 || length / size > maxItems) return { axis, keepsAxis, sizes: undefined };
   const count = Math.ceil(length / size);
-  return { axis, keep, sizes: range(count).map((index) => Math.min(size, length - index * size)) };
+  return { axis, keepsAxis, sizes: range(count).map((index) => Math.min(size, length - index * size)) };
 }
 
-export function splitPieces(emit: Emit, x: Value, { axis, keep, sizes }: PieceSettings): readonly Value[] | undefined {
+export function splitPieces(
+  emit: Emit,
+  x: Value,
+  { axis, keepsAxis, sizes }: PieceSettings,
+): readonly Value[] | undefined {
   if (sizes === undefined || sizes.length === 0) return undefined;
   const pieces = emit.many("Split", [x, integersConstant(emit, sizes, "pieces")], { axis }, sizes.length);
-  return keep ? pieces : pieces.map((piece) => emit.Squeeze([piece, [axis]]));
+  return keepsAxis ? pieces : pieces.map((piece) => emit.Squeeze([piece, [axis]]));
 }

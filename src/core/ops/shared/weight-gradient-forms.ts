@@ -1,58 +1,66 @@
 /**
- * Forms of the gradient of a convolution by its kernel. X is padded, a tap is a kernel position, and p runs over output positions:
+ * Forms of the kernel gradient of a convolution. X is padded, k is a tap (kernel position), and p runs over output positions:
  *     dW[m, c, k] = Σ over samples and p   dY[m, p] · X[c, stride · p + dilation · k]
- * - taps: for each tap a slice, and one matrix product per sample.
- * - rows: the taps of one kernel row are concatenated in one product.
- * - channels last: slices of data in channels-last layout.
- * - channel by channel (depthwise kernels): elementwise product, then a sum.
- * - one product (1 × 1 kernels): samples and positions in one sum, after a transposition, if that is cheaper than summing products per sample.
- * With blocked channels (`channel-blocks.ts`) the gradient is itself a convolution without slices: dY is the kernel, and stride and dilation swap.
- * - samples in blocks: samples act as channels, channels as the width, positions as the height.
+ * - taps: slices the data for each tap and multiplies matrices per sample.
+ * - rows: concatenates the slices of one kernel row, so that one matrix product handles the row.
+ * - channels last: like taps, on data in channels-last layout.
+ * - channel by channel (depthwise kernels): multiplies elementwise for each tap, then sums.
+ * - one product (1 × 1 kernels): transposes data and dY, so that one matrix product sums over samples and positions.
+ * With blocked channels (`channel-blocks.ts`) the gradient is a convolution of X with dY as the kernel, in which stride and dilation swap.
+ * - samples in blocks: samples take the role of channels, channels that of the width, and positions that of the height.
  * - depthwise in blocks: each channel of each sample is convolved separately; then samples are added up.
  */
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { elementCount } from "../../tensor/dims.ts";
 import type { Contribution } from "../define.ts";
-import { type Blocks, fillBlocks, padRows } from "./channel-blocks.ts";
+import { type ChannelBlocks, padRows, roundUpToBlocks } from "./channel-blocks.ts";
 import type { ConvSettings } from "./convolution.ts";
 import { range, reshapeTo, sizesOf } from "./rules.ts";
-import { explicitPads, extent } from "./window.ts";
+import { explicitPads, kernelExtent } from "./window.ts";
 
-interface Shape {
+interface ConvShapes {
   readonly batch: number;
   readonly channels: number;
   readonly outputs: number;
+  /** The spatial dimensions of the output. */
   readonly out: readonly number[];
   /** The number of output positions. */
   readonly positions: number;
 }
 
-export function shapeOf(x: Value, up: Value): Shape {
+export function shapesOf(x: Value, up: Value): ConvShapes {
   const [batch = 1, channels = 1] = sizesOf(x);
   const [, outputs = 1, ...out] = sizesOf(up);
   return { batch, channels, outputs, out, positions: elementCount(out) };
 }
 
-/** Writes the gradient with as many elements as the kernel, possibly in other dimensions. */
-export type Writer = (s: ConvSettings, emit: Emit, x: Value, up: Value, shape: Shape) => Value;
-type BlockWriter = (s: ConvSettings, emit: Emit, x: Value, up: Value, shape: Shape, blocks: Blocks) => Value;
+/** Writes the kernel gradient: the elements of the kernel in order, possibly in other dimensions. */
+export type FormWriter = (s: ConvSettings, emit: Emit, x: Value, up: Value, shape: ConvShapes) => Value;
+type BlockFormWriter = (
+  s: ConvSettings,
+  emit: Emit,
+  x: Value,
+  up: Value,
+  shape: ConvShapes,
+  blocks: ChannelBlocks,
+) => Value;
 
-export const taps: Writer = (s, emit, x, up, { batch, channels, outputs, out, positions }) => {
-  const padded = pad(s, emit, x, 2);
+export const writeByTaps: FormWriter = (s, emit, x, up, { batch, channels, outputs, out, positions }) => {
+  const padded = padData(s, emit, x, 2);
   const grouped = (value: Value, count: number): Value =>
     reshapeTo(emit, value, [batch, s.group, count / s.group, positions]);
   const upstream = grouped(up, outputs);
   const products = tapsOf(s.kernel).map((tap) => {
-    // (batch × group × M/g × positions) · (batch × group × C/g × positions)ᵀ = M/g × C/g per sample; then samples are summed.
+    // (batch × groups × M/groups × positions) · (batch × groups × C/groups × positions)ᵀ is a product per sample; then samples are summed.
     const data = grouped(readByTap(s, emit, padded, tap, out, 2), channels);
     return sumSamples(emit, emit["com.microsoft.FusedMatMul"]([upstream, data], { transB: 1 }));
   });
   return joinParts(emit, products, [outputs, channels / s.group, 1], 2);
 };
 
-export const rows: Writer = (s, emit, x, up, { batch, channels, outputs, out, positions }) => {
-  const padded = pad(s, emit, x, 2);
+export const writeByRows: FormWriter = (s, emit, x, up, { batch, channels, outputs, out, positions }) => {
+  const padded = padData(s, emit, x, 2);
   const upstream = reshapeTo(emit, up, [batch, outputs, positions]);
   const kernelTaps = tapsOf(s.kernel);
   const length = s.kernel.at(-1) ?? 1;
@@ -60,16 +68,16 @@ export const rows: Writer = (s, emit, x, up, { batch, channels, outputs, out, po
     const parts = kernelTaps
       .slice(row * length, (row + 1) * length)
       .map((tap) => readByTap(s, emit, padded, tap, out, 2));
-    const wide = joinParts(emit, parts, [batch, channels, positions], 1);
-    return sumSamples(emit, emit["com.microsoft.FusedMatMul"]([upstream, wide], { transB: 1 }));
+    const rowData = joinParts(emit, parts, [batch, channels, positions], 1);
+    return sumSamples(emit, emit["com.microsoft.FusedMatMul"]([upstream, rowData], { transB: 1 }));
   });
   const stacked = joinParts(emit, products, [outputs, length, channels], 1);
   return emit.Transpose([stacked], { perm: [0, 2, 1] });
 };
 
-export const channelsLast: Writer = (s, emit, x, up, { batch, channels, outputs, out, positions }) => {
+export const writeChannelsLast: FormWriter = (s, emit, x, up, { batch, channels, outputs, out, positions }) => {
   const transposed = emit.Transpose([x], { perm: [0, ...range(out.length, 2), 1] });
-  const padded = pad(s, emit, transposed, 1);
+  const padded = padData(s, emit, transposed, 1);
   const upstream = reshapeTo(emit, up, [batch, outputs, positions]);
   const products = tapsOf(s.kernel).map((tap) => {
     const data = reshapeTo(emit, readByTap(s, emit, padded, tap, out, 1), [batch, positions, channels]);
@@ -78,8 +86,8 @@ export const channelsLast: Writer = (s, emit, x, up, { batch, channels, outputs,
   return joinParts(emit, products, [outputs, channels, 1], 2);
 };
 
-export const channelByChannel: Writer = (s, emit, x, up, { outputs, out }) => {
-  const padded = pad(s, emit, x, 2);
+export const writeByChannel: FormWriter = (s, emit, x, up, { outputs, out }) => {
+  const padded = padData(s, emit, x, 2);
   const axes = [0, ...range(out.length, 2)];
   const sums = tapsOf(s.kernel).map((tap) =>
     emit.ReduceSum([emit.Mul([up, readByTap(s, emit, padded, tap, out, 2)]), axes], { keepdims: 0 }),
@@ -87,39 +95,40 @@ export const channelByChannel: Writer = (s, emit, x, up, { outputs, out }) => {
   return joinParts(emit, sums, [outputs, 1, 1], 2);
 };
 
-export function oneProduct(
+export function writeOneProduct(
   emit: Emit,
   x: Value,
   up: Value,
-  { batch, channels, outputs, positions }: Shape,
-  before: Contribution | undefined,
+  { batch, channels, outputs, positions }: ConvShapes,
+  contribution: Contribution | undefined,
 ): Value {
   const mergeSamples = (value: Value, count: number): Value => {
     const transposed = emit.Transpose([reshapeTo(emit, value, [batch, count, positions])], { perm: [1, 0, 2] });
     return reshapeTo(emit, transposed, [count, batch * positions]);
   };
   const factors = [mergeSamples(up, outputs), mergeSamples(x, channels)];
-  if (before === undefined) return emit.Gemm(factors, { transB: 1 });
-  const addend = reshapeTo(emit, before.value, [outputs, channels]);
-  return emit.Gemm([...factors, addend], { transB: 1, beta: before.factor });
+  if (contribution === undefined) return emit.Gemm(factors, { transB: 1 });
+  const addend = reshapeTo(emit, contribution.value, [outputs, channels]);
+  return emit.Gemm([...factors, addend], { transB: 1, beta: contribution.factor });
 }
 
 /**
- * Channels become the width of an image, the positions of the data (row by row) its height, and samples its channels:
+ * Writes one convolution over an image with the data's positions (row by row) as height, channels as width and samples as channels. `pitch` is the
+ * length of a padded data row:
  *     data    samples/b × (rows · pitch) × channels × b        kernel  samples/b × outputs/b × (rows · pitch) × b × b
- * Each row is padded with zeros by the reach of the kernel, so the next position is the next tap. One convolution handles one tap of a kernel row
- * (they differ in pads); the taps of a column are its output rows. Six channels × four output blocks at a time fill the registers.
- * A block of samples is a group, and groups are added up, so no sum is longer than a block.
+ * Each data row is padded with zeros by the reach of the kernel, so that taps beyond a row read zeros. Each tap of a kernel row has one convolution,
+ * which differs only in pads. The output rows of this convolution are the taps of a kernel column.
+ * A block of samples is a group. Groups are added up afterward.
  */
-export const samplesInBlocks: BlockWriter = (s, emit, x, up, { batch, channels, outputs, out }, blocks) => {
+export const writeSamplesInBlocks: BlockFormWriter = (s, emit, x, up, { batch, channels, outputs, out }, blocks) => {
   const { size } = blocks;
-  const [groups, filters] = [batch / size, fillBlocks(outputs, size)];
+  const [groups, filters] = [batch / size, roundUpToBlocks(outputs, size)];
   const [[rows = 1, columns = 1], [kernelRows = 1, kernelColumns = 1]] = [out, s.kernel];
   const [[strideY = 1, strideX = 1], [dilationY = 1, dilationX = 1]] = [s.strides, s.dilations];
   const { cropped, before, after } = cropUnread(s, emit, x, out);
   const [, , height = 1, width = 1] = sizesOf(cropped);
   const [padTop = 0, padLeft = 0] = before;
-  // A kernel row spans several data rows; leading zeros fill the unused part.
+  // A row of dY covers `strideY` data rows; leading zeros fill the part that it does not read.
   const start = (pitch: number, tap: number): number =>
     (padTop + strideY) * pitch - strideX * columns + padLeft - tap * dilationX;
   const fits = (pitch: number): boolean =>
@@ -131,13 +140,13 @@ export const samplesInBlocks: BlockWriter = (s, emit, x, up, { batch, channels, 
   const lastStart = pitch * height - 1 - strideX * (length - 1);
 
   const unit = channels * size;
-  const inner = samplesLast(emit, cropped, blocks);
-  const data = padRows(emit, inner, [groups * height, width * unit], 0, (pitch - width) * unit);
-  const parts = [groups, size, filters / size, rows * columns, size];
-  const filter = emit.Transpose([reshapeTo(emit, blocks.of(up), parts)], { perm: [0, 2, 3, 1, 4] });
-  const square = size * size;
+  const samplesInner = moveSamplesLast(emit, cropped, blocks);
+  const data = padRows(emit, samplesInner, [groups * height, width * unit], 0, (pitch - width) * unit);
+  const filterParts = [groups, size, filters / size, rows * columns, size];
+  const filter = emit.Transpose([reshapeTo(emit, blocks.toBlocked(up), filterParts)], { perm: [0, 2, 3, 1, 4] });
+  const blockArea = size * size;
   const filterRows = (groups * filters * rows) / size;
-  const kernel = padRows(emit, filter, [filterRows, columns * square], (spacing - columns) * square, 0);
+  const kernel = padRows(emit, filter, [filterRows, columns * blockArea], (spacing - columns) * blockArea, 0);
   const products = range(kernelColumns).map((tap) => {
     const top = start(pitch, tap);
     const product = emit["com.microsoft.nchwc.Conv"](
@@ -162,60 +171,64 @@ export const samplesInBlocks: BlockWriter = (s, emit, x, up, { batch, channels, 
   return outputs === filters ? gradient : emit.Slice([gradient, [0], [outputs], [0]]);
 };
 
-/** Returns samples/b × positions × channels × b. */
-function samplesLast(emit: Emit, x: Value, blocks: Blocks): Value {
+/** Reorders data N × C × positions to N/b × positions × C × b, with blocks of samples. */
+function moveSamplesLast(emit: Emit, x: Value, blocks: ChannelBlocks): Value {
   const { size } = blocks;
   const [batch = 1, channels = 1, ...spatial] = sizesOf(x);
   const positions = elementCount(spatial);
   const isBlocked = channels % size === 0;
   const reordered = emit["com.microsoft.nchwc.ReorderInput"]([
-    reshapeTo(emit, isBlocked ? blocks.of(x) : x, [1, batch, channels * positions, 1]),
+    reshapeTo(emit, isBlocked ? blocks.toBlocked(x) : x, [1, batch, channels * positions, 1]),
   ]);
   const unit = isBlocked ? size : 1;
   const parts = [batch / size, channels / unit, positions, unit * size];
   return channels === unit ? reordered : emit.Transpose([reshapeTo(emit, reordered, parts)], { perm: [0, 2, 1, 3] });
 }
 
-export const depthwiseInBlocks: BlockWriter = (s, emit, x, up, { batch, channels, out }, blocks) => {
+export const writeDepthwiseInBlocks: BlockFormWriter = (s, emit, x, up, { batch, channels, out }, blocks) => {
   const { size } = blocks;
   const { cropped, before, after } = cropUnread(s, emit, x, out);
-  const filled = fillBlocks(channels, size);
-  const all = batch * filled;
+  const paddedChannels = roundUpToBlocks(channels, size);
+  const convolutions = batch * paddedChannels;
   const [, , height = 1, width = 1] = sizesOf(cropped);
   const [padLeft = 0, padRight = 0] = [before[1], after[1]];
-  const rows: readonly [number, number] = [(all * height) / size, width * size];
-  const data = padRows(emit, blocks.of(cropped), rows, padLeft * size, padRight * size);
-  const dims = [1, all, height, padLeft + width + padRight];
+  const rows: readonly [number, number] = [(convolutions * height) / size, width * size];
+  const data = padRows(emit, blocks.toBlocked(cropped), rows, padLeft * size, padRight * size);
+  const dims = [1, convolutions, height, padLeft + width + padRight];
   const products = emit["com.microsoft.nchwc.Conv"](
-    [reshapeTo(emit, data, dims), reshapeTo(emit, blocks.of(up), [all, 1, ...out])],
+    [reshapeTo(emit, data, dims), reshapeTo(emit, blocks.toBlocked(up), [convolutions, 1, ...out])],
     {
       kernel_shape: out,
       strides: s.dilations,
       dilations: s.strides,
       pads: [before[0] ?? 0, 0, after[0] ?? 0, 0],
-      group: all,
+      group: convolutions,
     },
   );
-  const perSample = reshapeTo(emit, products, [batch, filled, ...s.kernel]);
+  const perSample = reshapeTo(emit, products, [batch, paddedChannels, ...s.kernel]);
   return emit["com.microsoft.nchwc.ReorderOutput"]([sumSamples(emit, perSample, 1)], { channels });
 };
 
-/** Removes the positions that no tap reads, and returns the numbers of zeros around the data that taps do read. */
+/** Crops the positions that no tap reads. Also returns the padding per axis, `before` and `after` the data, that taps read. */
 function cropUnread(s: ConvSettings, emit: Emit, x: Value, out: readonly number[]) {
   const spatial = sizesOf(x).slice(2);
-  const before = explicitPads(s, spatial).slice(0, spatial.length);
-  const beyond = spatial.map((size, axis) => {
-    const covered = ((out[axis] ?? 1) - 1) * (s.strides[axis] ?? 1) + extent(s, axis);
-    return covered - size - (before[axis] ?? 0);
+  const padsBefore = explicitPads(s, spatial).slice(0, spatial.length);
+  const overhang = spatial.map((size, axis) => {
+    const covered = ((out[axis] ?? 1) - 1) * (s.strides[axis] ?? 1) + kernelExtent(s, axis);
+    return covered - size - (padsBefore[axis] ?? 0);
   });
-  const axes = [0, 1].filter((axis) => (beyond[axis] ?? 0) < 0);
-  const after = beyond.map((pad) => Math.max(0, pad));
-  if (axes.length === 0) return { cropped: x, before, after };
-  const ends = axes.map((axis) => (spatial[axis] ?? 0) + (beyond[axis] ?? 0));
-  return { cropped: emit.Slice([x, axes.map(() => 0), ends, axes.map((axis) => axis + 2)]), before, after };
+  const axes = [0, 1].filter((axis) => (overhang[axis] ?? 0) < 0);
+  const padsAfter = overhang.map((pad) => Math.max(0, pad));
+  if (axes.length === 0) return { cropped: x, before: padsBefore, after: padsAfter };
+  const ends = axes.map((axis) => (spatial[axis] ?? 0) + (overhang[axis] ?? 0));
+  return {
+    cropped: emit.Slice([x, axes.map(() => 0), ends, axes.map((axis) => axis + 2)]),
+    before: padsBefore,
+    after: padsAfter,
+  };
 }
 
-/** Returns the coordinates of all positions of a kernel, row by row. */
+/** Returns the coordinates of all taps of a kernel, row by row. */
 function tapsOf(kernel: readonly number[]): readonly (readonly number[])[] {
   return kernel.reduce<readonly (readonly number[])[]>(
     (before, size) => before.flatMap((start) => range(size).map((index) => [...start, index])),
@@ -223,31 +236,31 @@ function tapsOf(kernel: readonly number[]): readonly (readonly number[])[] {
   );
 }
 
-function pad(s: ConvSettings, emit: Emit, x: Value, first: number): Value {
+function padData(s: ConvSettings, emit: Emit, x: Value, firstSpatialAxis: number): Value {
   const dims = sizesOf(x);
-  const end = first + s.kernel.length;
-  const pads = explicitPads(s, dims.slice(first, end));
+  const end = firstSpatialAxis + s.kernel.length;
+  const pads = explicitPads(s, dims.slice(firstSpatialAxis, end));
   if (pads.every((size) => size === 0)) return x;
-  const padSizes = (sizes: readonly number[]): number[] => dims.map((_, axis) => sizes[axis - first] ?? 0);
+  const padSizes = (sizes: readonly number[]): number[] => dims.map((_, axis) => sizes[axis - firstSpatialAxis] ?? 0);
   return emit.Pad([x, [...padSizes(pads.slice(0, s.kernel.length)), ...padSizes(pads.slice(s.kernel.length))], 0]);
 }
 
-/** Returns the padded data that a tap reads: one position per output position. */
+/** Slices the padded data to the positions that a tap reads: one position per output position. */
 function readByTap(
   s: ConvSettings,
   emit: Emit,
   padded: Value,
   tap: readonly number[],
   out: readonly number[],
-  first: number,
+  firstSpatialAxis: number,
 ): Value {
-  const spatial = sizesOf(padded).slice(first, first + out.length);
+  const spatial = sizesOf(padded).slice(firstSpatialAxis, firstSpatialAxis + out.length);
   const steps = out.map((_, axis) => s.strides[axis] ?? 1);
   const starts = tap.map((offset, axis) => offset * (s.dilations[axis] ?? 1));
   const ends = out.map((size, axis) => (starts[axis] ?? 0) + (size - 1) * (steps[axis] ?? 1) + 1);
   if (steps.every((step) => step === 1) && ends.every((end, axis) => starts[axis] === 0 && end === spatial[axis]))
     return padded;
-  return emit.Slice([padded, starts, ends, range(out.length, first), steps]);
+  return emit.Slice([padded, starts, ends, range(out.length, firstSpatialAxis), steps]);
 }
 
 const sumSamples = (emit: Emit, products: Value, keepdims = 0): Value => emit.ReduceSum([products, [0]], { keepdims });

@@ -3,49 +3,49 @@
 import { Miss } from "../../errors.ts";
 import { addDims, ceilDims, type Dim, extremeDims, floorDims } from "../../tensor/dims.ts";
 import type { AxisLink, Site } from "../define.ts";
-import { flag, integers, text } from "./attributes.ts";
+import { readFlag, readIntegers, readString } from "./attributes.ts";
 import { range } from "./rules.ts";
 
 export interface Window {
   readonly kernel: readonly number[];
   readonly strides: readonly number[];
   readonly dilations: readonly number[];
-  /** The starts of all axes, then the ends; only valid if `autoPad` is NOTSET or VALID. */
+  /** The padding at the starts of all axes, then at the ends. Only valid if `autoPad` is NOTSET or VALID. */
   readonly pads: readonly number[];
   readonly autoPad: string;
   readonly ceil: boolean;
 }
 
 export function readWindow(site: Site, kernel: readonly number[]): Window {
-  const autoPad = text(site, "auto_pad", "NOTSET");
-  const pads = autoPad === "VALID" ? undefined : integers(site, "pads");
+  const autoPad = readString(site, "auto_pad", "NOTSET");
+  const pads = autoPad === "VALID" ? undefined : readIntegers(site, "pads");
   return {
     kernel,
-    strides: integers(site, "strides") ?? kernel.map(() => 1),
-    dilations: integers(site, "dilations") ?? kernel.map(() => 1),
+    strides: readIntegers(site, "strides") ?? kernel.map(() => 1),
+    dilations: readIntegers(site, "dilations") ?? kernel.map(() => 1),
     pads: pads ?? [...kernel, ...kernel].map(() => 0),
     autoPad,
-    ceil: flag(site, "ceil_mode"),
+    ceil: readFlag(site, "ceil_mode"),
   };
 }
 
 export function readPool(site: Site): Window | Miss {
-  const kernel = integers(site, "kernel_shape");
+  const kernel = readIntegers(site, "kernel_shape");
   return kernel === undefined ? new Miss("has no kernel_shape") : readWindow(site, kernel);
 }
 
-export const pooledDims = (window: Window, dims: readonly Dim[]): readonly Dim[] => [
+export const poolDims = (window: Window, dims: readonly Dim[]): readonly Dim[] => [
   ...dims.slice(0, 2),
   ...windowDims(window, dims.slice(2)),
 ];
 
-export const globallyPooled = (dims: readonly Dim[]): readonly Dim[] => dims.map((dim, axis) => (axis < 2 ? dim : 1));
+export const globalPoolDims = (dims: readonly Dim[]): readonly Dim[] => dims.map((dim, axis) => (axis < 2 ? dim : 1));
 
-/** Samples and channels pass through; positions do not. */
+/** Links the axes of samples and channels, but not the spatial axes. */
 export const channelAxes = (channelAxis = 1): readonly AxisLink[] =>
   [0, channelAxis].map((axis) => ({ from: ["in0", axis], to: ["out0", axis] }));
 
-export const padding = ({ autoPad, pads }: Pick<Window, "autoPad" | "pads">) =>
+export const padAttributes = ({ autoPad, pads }: Pick<Window, "autoPad" | "pads">) =>
   autoPad.startsWith("SAME") ? { auto_pad: autoPad } : { pads };
 
 /** Returns the equivalent attributes of MaxPool. */
@@ -54,23 +54,24 @@ export const poolAttributes = ({ kernel, strides, dilations, ceil, ...window }: 
   strides,
   dilations,
   ceil_mode: ceil ? 1 : 0,
-  ...padding(window),
+  ...padAttributes(window),
 });
 
-export function extent(window: Window, axis: number): number {
+/** Returns the number of input positions from the first to the last tap of a dilated kernel. */
+export function kernelExtent(window: Window, axis: number): number {
   return ((window.kernel[axis] ?? 1) - 1) * (window.dilations[axis] ?? 1) + 1;
 }
 
-/** Returns the pads of an axis in total. */
-export const bothPads = ({ kernel, pads }: Window, axis: number): number =>
+/** Returns the sum of the padding at both ends of an axis. */
+export const totalPads = ({ kernel, pads }: Window, axis: number): number =>
   (pads[axis] ?? 0) + (pads[kernel.length + axis] ?? 0);
 
 export function windowDims(window: Window, spatial: readonly Dim[]): readonly Dim[] {
   return spatial.map((size, axis) => {
     const stride = window.strides[axis] ?? 1;
     if (window.autoPad.startsWith("SAME")) return ceilDims(size, stride);
-    const reach = extent(window, axis);
-    const padded = addDims(size, bothPads(window, axis) - reach);
+    const reach = kernelExtent(window, axis);
+    const padded = addDims(size, totalPads(window, axis) - reach);
     if (!window.ceil) return addDims(floorDims(padded, stride), 1);
     const steps = addDims(ceilDims(padded, stride), 1);
     const [before = 0, after = 0] = [window.pads[axis], window.pads[window.kernel.length + axis]];
@@ -80,7 +81,7 @@ export function windowDims(window: Window, spatial: readonly Dim[]): readonly Di
   });
 }
 
-/** Returns the number of input positions that each window along an axis covers, including padding if requested. */
+/** Returns the number of input positions that each window along an axis covers. `padding.counts` includes padding. */
 export function windowCounts(
   window: Window,
   axis: number,
@@ -95,7 +96,7 @@ export function windowCounts(
   });
 }
 
-/** Returns ConvTranspose settings that spread window outputs over the input; `output_padding` and `pads` correct the size. */
+/** Returns the `pads` and `output_padding` with which a ConvTranspose maps output gradients of the window to the size of its input. */
 export function spreadSettings(
   window: Window,
   spatial: readonly number[],
@@ -104,28 +105,28 @@ export function spreadSettings(
   const pads = [...explicitPads(window, spatial)];
   const rank = spatial.length;
   const outputPadding = spatial.map((size, axis) => {
-    const covered = ((out[axis] ?? 1) - 1) * (window.strides[axis] ?? 1) + extent(window, axis);
-    const beyond = covered - (pads[axis] ?? 0) - size;
-    const end = Math.max(pads[rank + axis] ?? 0, beyond);
+    const covered = ((out[axis] ?? 1) - 1) * (window.strides[axis] ?? 1) + kernelExtent(window, axis);
+    const neededEnd = covered - (pads[axis] ?? 0) - size;
+    const end = Math.max(pads[rank + axis] ?? 0, neededEnd);
     pads[rank + axis] = end;
-    return end - beyond;
+    return end - neededEnd;
   });
   return { pads, output_padding: outputPadding };
 }
 
-/** Returns explicit pads for fixed sizes, with `auto_pad` resolved. */
+/** Returns the pads for fixed spatial dimensions, computed from `auto_pad` if it is SAME_UPPER or SAME_LOWER. */
 export function explicitPads(window: Window, spatial: readonly number[]): readonly number[] {
   if (!window.autoPad.startsWith("SAME")) return window.pads;
   const total = spatial.map((size, axis) => {
     const stride = window.strides[axis] ?? 1;
-    return Math.max(0, (Math.ceil(size / stride) - 1) * stride + extent(window, axis) - size);
+    return Math.max(0, (Math.ceil(size / stride) - 1) * stride + kernelExtent(window, axis) - size);
   });
-  return splitOverSides(window.autoPad, total);
+  return splitPads(window.autoPad, total);
 }
 
-/** Splits total padding over both sides. For an odd total, SAME_UPPER pads the end by one more, SAME_LOWER the start. */
-export function splitOverSides(autoPad: string, total: readonly number[]): readonly number[] {
-  const small = total.map((pad) => Math.floor(pad / 2));
-  const large = total.map((pad) => Math.ceil(pad / 2));
-  return autoPad === "SAME_UPPER" ? [...small, ...large] : [...large, ...small];
+/** Splits the total padding of each axis over both sides. If it is odd, SAME_UPPER pads the end by one more, SAME_LOWER the start. */
+export function splitPads(autoPad: string, total: readonly number[]): readonly number[] {
+  const smallerPads = total.map((pad) => Math.floor(pad / 2));
+  const largerPads = total.map((pad) => Math.ceil(pad / 2));
+  return autoPad === "SAME_UPPER" ? [...smallerPads, ...largerPads] : [...largerPads, ...smallerPads];
 }

@@ -3,7 +3,7 @@
 import * as v from "valibot";
 import { PithError } from "../../../core/errors.ts";
 import { nearest } from "../../../core/graph/nearest.ts";
-import { understood } from "../../../core/pass/options.ts";
+import { parsableBy } from "../../../core/pass/options.ts";
 import type { BuiltLoss, Loss } from "../loss.ts";
 import { binaryCrossEntropy, crossEntropy, divergence } from "./cross-entropy.ts";
 import { cosineDistance, huber, infoNce, meanAbsoluteError, meanSquaredError } from "./numbers.ts";
@@ -171,7 +171,7 @@ function unknownLoss(text: string, name: string, declared: readonly Pick<Declare
 const isLoss = (value: unknown): boolean => typeof value === "object" && value !== null && "build" in value;
 
 export const lossOption = v.union([
-  v.pipe(v.string(), understood(parseLoss)),
+  v.pipe(v.string(), parsableBy(parseLoss)),
   v.custom<Loss>(isLoss, "must be a loss"),
 ]);
 

@@ -8,7 +8,7 @@
  * changed only if that lowers the noise: zero padding or another activation function can make it worse.
  */
 
-import { biased } from "../../../core/analysis/biased.ts";
+import { biasedOutput } from "../../../core/analysis/biased.ts";
 import { type Inference, infer } from "../../../core/analysis/infer.ts";
 import { type Layer, layers } from "../../../core/analysis/layers.ts";
 import { type ScaleGroup, scaleGroups } from "../../../core/analysis/scale-groups.ts";
@@ -16,7 +16,7 @@ import { selectLayers } from "../../../core/analysis/selection.ts";
 import { weightMatrices } from "../../../core/analysis/weight.ts";
 import { throwIfAborted } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
-import { type Change, type Context, movedFactors } from "../../../core/pass/pass.ts";
+import { type Change, type Context, scaledKind } from "../../../core/pass/pass.ts";
 import { toFloat64 } from "../../../core/tensor/convert.ts";
 import { trainPart } from "../../../data/sources/open.ts";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";
@@ -53,7 +53,7 @@ export const absorbBiases: Transformation = {
       });
       if (gain === undefined) continue;
       const text = `channel minimums absorbed into the next biases: ${gain}`;
-      changes.push({ at: pair.layer.name, what: text, kind: movedFactors, decidedBy: "global" });
+      changes.push({ at: pair.layer.name, what: text, kind: scaledKind, decidedBy: "global" });
     }
     return changes;
   },
@@ -69,7 +69,7 @@ async function findCandidates(model: Model, options: RoundedSettings, { engine, 
   const inference = infer(model);
   const pairs = new Map(
     pairsOf(model, options, inference).flatMap((pair) => {
-      const output = biased(pair.layer, inference)?.output;
+      const output = biasedOutput(pair.layer, inference)?.output;
       return output === undefined ? [] : [[output.name, pair] as const];
     }),
   );
@@ -145,9 +145,9 @@ async function absorb(
       const row = Math.floor(index / weight.columns);
       shift[row] = (shift[row] ?? 0) + value * (minimumOf[unit] ?? 0);
     });
-    await addOutputBias(model, reader, biased(reader, inference)?.sum, shift, engine);
+    await addOutputBias(model, reader, biasedOutput(reader, inference)?.sum, shift, engine);
   }
   const lowered = minimums.map((minimum) => -minimum);
-  await addOutputBias(model, layer, biased(layer, inference)?.sum, lowered, engine);
+  await addOutputBias(model, layer, biasedOutput(layer, inference)?.sum, lowered, engine);
   model.graph.touch();
 }

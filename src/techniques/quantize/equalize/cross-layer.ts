@@ -8,11 +8,11 @@
  * are swept until the factors converge. If several layers write a channel, each counts relative to its largest value.
  */
 
-import { biased } from "../../../core/analysis/biased.ts";
+import { biasedOutput } from "../../../core/analysis/biased.ts";
 import { infer } from "../../../core/analysis/infer.ts";
 import { allLayers, type Layer, layers } from "../../../core/analysis/layers.ts";
 import { type ScaledSlice, type ScaleGroup, scaleGroups } from "../../../core/analysis/scale-groups.ts";
-import { ownOptions, selectLayers } from "../../../core/analysis/selection.ts";
+import { optionsOfLayer, selectLayers } from "../../../core/analysis/selection.ts";
 import { Miss, throwIfAborted } from "../../../core/errors.ts";
 import type { NodeSpec } from "../../../core/graph/elements.ts";
 import { emitInto } from "../../../core/graph/emit.ts";
@@ -21,7 +21,7 @@ import type { Model } from "../../../core/graph/model.ts";
 import { removeUnused } from "../../../core/graph/remove-unused.ts";
 import { substitute } from "../../../core/graph/replace.ts";
 import { buffer } from "../../../core/graph/role.ts";
-import { type Change, type Context, movedFactors } from "../../../core/pass/pass.ts";
+import { type Change, type Context, scaledKind } from "../../../core/pass/pass.ts";
 import { fromNumbers, isFloat, toNumbers } from "../../../core/tensor/convert.ts";
 import { alongAxis } from "../../../core/tensor/dims.ts";
 import { groupBy } from "../../../core/tensor/group-by.ts";
@@ -46,7 +46,7 @@ export const crossLayer: Transformation = {
   suits: (options) => everySetting(options).some(counts),
   async move(model, options, context, noise) {
     const isRounded = (layer: Layer): boolean =>
-      weightMiss(layer) === undefined && counts(ownOptions(options, layer).own);
+      weightMiss(layer) === undefined && counts(optionsOfLayer(options, layer).own);
     let changes: readonly Change[] = [];
     const trial = createTrials(model, noise.rounded, minGain);
     const gain = await trial(async () => {
@@ -88,7 +88,7 @@ async function equalizeRanges(
     .map(({ name }) => ({
       at: name,
       what: "channel ranges equalized across layers",
-      kind: movedFactors,
+      kind: scaledKind,
       decidedBy: "global",
     }));
 }
@@ -175,7 +175,7 @@ function boundChannels(model: Model): (isIdle: (bounds: Value) => boolean) => vo
   const inference = infer(model);
   const replaced: { readonly clamp: NodeSpec; readonly bounded: Value; readonly bounds: Value }[] = [];
   for (const layer of layers(model, inference)) {
-    const result = biased(layer, inference)?.output;
+    const result = biasedOutput(layer, inference)?.output;
     const [use] = result?.uses ?? [];
     const type = result?.type?.type;
     if (use === undefined || result?.uses.size !== 1 || type === undefined || !isFloat(type)) continue;

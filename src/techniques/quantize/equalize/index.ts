@@ -1,7 +1,7 @@
 import { infer } from "../../../core/analysis/infer.ts";
 import { Miss, throwIfAborted } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
-import { type Change, type Context, movedFactors } from "../../../core/pass/pass.ts";
+import { type Change, type Context, scaledKind } from "../../../core/pass/pass.ts";
 import { draw } from "../../../data/batches/select.ts";
 import { trainPart } from "../../../data/sources/open.ts";
 import { rotate, rotationStreams } from "../../../rewrite/edit/rotate.ts";
@@ -99,7 +99,7 @@ export const rotation: Transformation = {
       });
       if (gain === undefined) continue;
       const text = `its ${stream.units} channels are rotated together: ${gain}`;
-      changes.push({ at: stream.name, what: text, kind: movedFactors, decidedBy: "global" });
+      changes.push({ at: stream.name, what: text, kind: scaledKind, decidedBy: "global" });
     }
     return changes;
   },

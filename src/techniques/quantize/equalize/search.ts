@@ -2,14 +2,14 @@
 import { infer } from "../../../core/analysis/infer.ts";
 import { type Layer, layers } from "../../../core/analysis/layers.ts";
 import { type ScaledSlice, type ScaleGroup, scaleGroups } from "../../../core/analysis/scale-groups.ts";
-import { ownOptions, selectLayers } from "../../../core/analysis/selection.ts";
+import { optionsOfLayer, selectLayers } from "../../../core/analysis/selection.ts";
 import { weightMatrices } from "../../../core/analysis/weight.ts";
 import { engineMultiply } from "../../../core/engine/multiply.ts";
 import { Miss } from "../../../core/errors.ts";
 import { emitInto } from "../../../core/graph/emit.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { type Matrix, matrix, scaleColumns } from "../../../core/math/matrix.ts";
-import { type Change, type Context, movedFactors } from "../../../core/pass/pass.ts";
+import { type Change, type Context, scaledKind } from "../../../core/pass/pass.ts";
 import { fromNumbers, toNumbers } from "../../../core/tensor/convert.ts";
 import { fixedDims } from "../../../core/tensor/dims.ts";
 import type { Dataset } from "../../../data/batches/types.ts";
@@ -42,7 +42,7 @@ export const searchFactors =
     const groups = scaleGroups(model, inference).filter(({ units, refused }) => refused.size < units);
     const able = selectLayers(all, options).filter(
       (layer) =>
-        !staysFloat(layer, options) && search.counts(ownOptions(options, layer).own) && targets.has(layer.node),
+        !staysFloat(layer, options) && search.counts(optionsOfLayer(options, layer).own) && targets.has(layer.node),
     );
     const inGroups = new Set(able.filter((layer) => groups.some((group) => sliceOf(group, layer) !== undefined)));
     const { minGainOfNode } = search;
@@ -91,7 +91,7 @@ export const searchFactors =
       return best;
     };
     const changeAt = ({ name: at }: Layer, description: string): Change => ({
-      ...{ at, what: description, kind: movedFactors, decidedBy: "global" },
+      ...{ at, what: description, kind: scaledKind, decidedBy: "global" },
     });
     try {
       const changes: Change[] = [];
@@ -237,7 +237,7 @@ async function readersOf(
       { length: weight.columns },
       (_, column) => slice.unitOf[Math.floor(column / taps)] ?? -1,
     );
-    readers.push({ layer, options: ownOptions(options, layer).own, seen: sample, weight, unitOf });
+    readers.push({ layer, options: optionsOfLayer(options, layer).own, seen: sample, weight, unitOf });
   }
   return readers;
 }

@@ -11,7 +11,7 @@ import { Miss } from "../../../core/errors.ts";
 import type { Value } from "../../../core/graph/graph.ts";
 import { largestOfBlocks, tableCodes } from "../../../core/math/table-codes.ts";
 import { bnb4Tables } from "../../../core/tensor/bnb4.ts";
-import { deferred } from "../../../core/tensor/deferred.ts";
+import { deferTensor } from "../../../core/tensor/deferred.ts";
 import { float32 } from "../../../core/tensor/dense.ts";
 import type { Dense } from "../../../core/tensor/types.ts";
 import type { Target } from "../target.ts";
@@ -45,7 +45,7 @@ const bnb4Form = (block: number, target: Target): Form => ({
       const plain = plainName(layer.weight);
       const store = emitBeside(layer, run);
       return [
-        store.constant(await deferred("uint8", dims, pack), `${plain}_quantized`),
+        store.constant(await deferTensor("uint8", dims, pack), `${plain}_quantized`),
         store.constant(float32([largest.length], largest), `${plain}_scale`),
       ];
     });

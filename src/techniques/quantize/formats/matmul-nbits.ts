@@ -12,7 +12,7 @@ import { plainName } from "../../../core/analysis/masks.ts";
 import { Miss } from "../../../core/errors.ts";
 import { type BlockRows, type BlockScales, blockCodes, blockScales, packRows } from "../../../core/math/blocks.ts";
 import { toFloat32 } from "../../../core/tensor/convert.ts";
-import { deferred } from "../../../core/tensor/deferred.ts";
+import { deferTensor } from "../../../core/tensor/deferred.ts";
 import { float32, inMemory } from "../../../core/tensor/dense.ts";
 import type { DataType, Dense, Tensor } from "../../../core/tensor/types.ts";
 import { type BlockSettings, blockGrid, sliceWeight } from "../grid.ts";
@@ -157,7 +157,7 @@ export async function roundBlocks(
   };
   const [{ scale, zeroPoint }, computed] = await withLayerName(layer, round);
   const codesOf = nearestBlocks(read, rowsOf(layer), { size, bits, scale, zeroPoint }, layout);
-  const codes = computed ?? (await deferred(layout.type, layout.dims, codesOf));
+  const codes = computed ?? (await deferTensor(layout.type, layout.dims, codesOf));
   return { ...settings, ...shape, codes, scale, zeroPoint };
 }
 

@@ -17,7 +17,7 @@ import type { Value } from "../../../core/graph/graph.ts";
 import { parameter } from "../../../core/graph/role.ts";
 import { assign, kmeans } from "../../../core/math/kmeans.ts";
 import { toFloat32 } from "../../../core/tensor/convert.ts";
-import { deferred } from "../../../core/tensor/deferred.ts";
+import { deferTensor } from "../../../core/tensor/deferred.ts";
 import { float32, int64 } from "../../../core/tensor/dense.ts";
 import { elementCount, fixedDims } from "../../../core/tensor/dims.ts";
 import type { Dense } from "../../../core/tensor/types.ts";
@@ -86,7 +86,7 @@ const storePalette = (emit: Emit, layer: Layer, bits: number, run: Writing): Pro
     const palette = zero
       ? emit.Concat([emit.constant(float32([1], [0]), `${name}_zero`), trained], { axis: 0 })
       : trained;
-    const bytes = await deferred("uint8", digits.dims, packed(read, { centroids, zero }, digits));
+    const bytes = await deferTensor("uint8", digits.dims, packed(read, { centroids, zero }, digits));
     return { ...digits, palette, bytes: emit.constant(bytes, `${name}_quantized`) };
   });
 

@@ -1,7 +1,7 @@
 import { Miss } from "../../../core/errors.ts";
 import { cholesky, solveCholesky } from "../../../core/math/cholesky.ts";
 import { type Matrix, type Multiply, matrix, transpose } from "../../../core/math/matrix.ts";
-import { damped } from "../../../core/math/optimal-brain-surgeon.ts";
+import { dampDiagonal } from "../../../core/math/optimal-brain-surgeon.ts";
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import type { LayerContext, ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
 import type { Statistic } from "../../calibrate/statistic.ts";
@@ -49,9 +49,9 @@ const isGram = (evidence: unknown): evidence is Gram =>
 
 /** Returns the weight itself if the system has no solution, and keeps zeros. */
 async function fitOriginal(weight: Matrix, gram: Matrix, cross: Matrix, multiply: Multiply): Promise<Matrix> {
-  const factor = await cholesky(damped(gram), multiply);
+  const factor = await cholesky(dampDiagonal(gram), multiply);
   if (factor instanceof Miss) return weight;
-  const right = await multiply(damped(cross, gram), transpose(weight));
+  const right = await multiply(dampDiagonal(cross, gram), transpose(weight));
   const { rows, columns, data } = transpose(await solveCholesky(factor, right, multiply));
   return matrix(
     rows,

@@ -1,5 +1,5 @@
 import { type Matrix, matrix, sliceColumns, sliceRows } from "../../../core/math/matrix.ts";
-import { damped } from "../../../core/math/optimal-brain-surgeon.ts";
+import { dampDiagonal } from "../../../core/math/optimal-brain-surgeon.ts";
 import type { ScaleAndZeroPoint } from "../../../core/math/quantize.ts";
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import type { Grid, LayerContext, SlicedWeight, Solver } from "../../calibrate/solver.ts";
@@ -38,7 +38,7 @@ export async function scalesByAnswers(
   for (const [group, { rows, columns, data }] of matrices.entries()) {
     const [seen, width] = [groups[group], grid.block ?? columns];
     // Damping: inputs that are zero in all samples count a little, so that their weights are not clipped.
-    const gram = seen && damped(seen);
+    const gram = seen && dampDiagonal(seen);
     for (let from = 0; gram !== undefined && from < columns; from += width) {
       const to = Math.min(columns, from + width);
       const block = sliceColumns(sliceRows(gram, from, to), from, to);
