@@ -3,8 +3,8 @@ import type { Node } from "../../graph/graph.ts";
 import { parseModel } from "../../graph/text.ts";
 import { type Pair, rulesOf } from "./rule.ts";
 
-function rule(what: string, first: readonly string[], second: readonly string[], same?: true): Pair {
-  return { id: what, description: what, first, second, ...(same ? { same } : {}), fuse: () => undefined };
+function rule(description: string, first: readonly string[], second: readonly string[], same?: true): Pair {
+  return { id: description, description, first, second, ...(same ? { same } : {}), fuse: () => undefined };
 }
 
 const rulesFor = rulesOf([
@@ -16,7 +16,7 @@ const rulesFor = rulesOf([
 function ruleNames(first: string, second: string): readonly string[] {
   const text = `opset 21, com.example 1\ngraph (x: float32[n]) -> (y) {\n  h = ${first}(x)\n  y = ${second}(h)\n}`;
   const [a, b] = [...parseModel(text).graph.nodes()] as [Node, Node];
-  return rulesFor(a, b).map(({ description: what }) => what);
+  return rulesFor(a, b).map(({ description }) => description);
 }
 
 test("rulesOf finds rules by both operators, in the order of the rules", () => {
