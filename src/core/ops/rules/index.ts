@@ -3,6 +3,8 @@
 import { fromFront, readPieces, readPosition, splitPieces } from "../shared/sequences.ts";
 import { activationStructures } from "./activations.ts";
 import { axesOfSum, layoutPairs, paddedWindow } from "./layout.ts";
+import { layoutChain } from "./layout-chains.ts";
+import { layoutIslands } from "./layout-islands.ts";
 import { mathPairs } from "./math.ts";
 import { normalizationPairs, normalizationStructures } from "./normalizations.ts";
 import { type Pair, type PairRules, rulesOf, type Structure, type StructureRules, structuresOf } from "./rule.ts";
@@ -33,7 +35,12 @@ const pieceOfSequence: Pair = {
 
 const pairs: readonly Pair[] = [...layoutPairs, inOrder, ...mathPairs, ...normalizationPairs, pieceOfSequence];
 
-const structures: readonly Structure[] = [...activationStructures, ...normalizationStructures];
+const structures: readonly Structure[] = [
+  ...activationStructures,
+  ...normalizationStructures,
+  layoutChain,
+  ...layoutIslands,
+];
 
 /** The rules of `simplify` by their id. */
 export const rulesById: ReadonlyMap<string, Pair | Structure> = new Map(
