@@ -2,12 +2,16 @@
 
 import { fromFront, readPieces, readPosition, splitPieces } from "../shared/sequences.ts";
 import { activationStructures } from "./activations.ts";
+import { joinedSelections } from "./joins.ts";
 import { axesOfSum, layoutPairs, paddedWindow } from "./layout.ts";
 import { layoutChain } from "./layout-chains.ts";
 import { layoutIslands } from "./layout-islands.ts";
 import { mathPairs } from "./math.ts";
 import { normalizationPairs, normalizationStructures } from "./normalizations.ts";
+import { operandPairs } from "./operands.ts";
+import { reductionPairs } from "./reductions.ts";
 import { type Pair, type PairRules, rulesOf, type Structure, type StructureRules, structuresOf } from "./rule.ts";
+import { selectionPairs } from "./selections.ts";
 import { stepPairs } from "./step.ts";
 import { inOrder } from "./strided.ts";
 
@@ -33,13 +37,23 @@ const pieceOfSequence: Pair = {
   },
 };
 
-const pairs: readonly Pair[] = [...layoutPairs, inOrder, ...mathPairs, ...normalizationPairs, pieceOfSequence];
+const pairs: readonly Pair[] = [
+  ...layoutPairs,
+  ...selectionPairs,
+  ...reductionPairs,
+  ...operandPairs,
+  inOrder,
+  ...mathPairs,
+  ...normalizationPairs,
+  pieceOfSequence,
+];
 
 const structures: readonly Structure[] = [
   ...activationStructures,
   ...normalizationStructures,
   layoutChain,
   ...layoutIslands,
+  joinedSelections,
 ];
 
 /** The rules of `simplify` by their id. */
