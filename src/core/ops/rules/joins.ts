@@ -48,7 +48,7 @@ function partOf({ site, operand }: StructureScope, value: Value, axis: number): 
       for (const output of producer.outputs) {
         const size: Dim | undefined = output && operand(output)?.dims?.[axis];
         if (size === undefined) return undefined;
-        const end = addDims(start, size);
+        const end: Dim = output === producer.outputs.at(-1) ? Number.POSITIVE_INFINITY : addDims(start, size);
         if (output === value) return { x, source: producer, range: { start, end } };
         start = end;
       }
