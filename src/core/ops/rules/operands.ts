@@ -1,14 +1,14 @@
 /** Operands that broadcasting repeats anyway, and pads of pads. */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
-import type { Node, Value } from "../../graph/graph.ts";
+import type { Node, Use, Value } from "../../graph/graph.ts";
 import { type Dim, sameDims } from "../../tensor/dims.ts";
 import type { Dense } from "../../tensor/types.ts";
 import type { Site } from "../define.ts";
 import { attributeOrInput, constantIntegers, text, wrapAxis } from "../shared/attributes.ts";
 import { broadcast, integersConstant, scalar } from "../shared/rules.ts";
 import { fillerOf } from "./layout.ts";
-import { dimsOf, ints, type Pair } from "./rule.ts";
+import { dimsOf, ints, type Pair, type PairScope } from "./rule.ts";
 
 const broadcasting = [
   ...["Add", "Sub", "Mul", "Div", "Pow", "Mod", "Max", "Min", "Sum", "Mean", "Where", "And", "Or", "Xor"],
@@ -32,32 +32,41 @@ function repeatsUnits(dims: readonly Dim[], repeated: readonly Dim[]): boolean {
   return lead >= 0 && dims.every((dim, axis) => dim === 1 || dim === repeated[lead + axis]);
 }
 
+/** Returns whether a node has the same output if one of its operands has other dimensions. */
+function broadcastsTo({ site, operand }: PairScope, { node, input }: Use, dims: readonly Dim[]): boolean {
+  const [output] = node.outputs;
+  const out = output && operand(output)?.dims;
+  const { version, inputs } = site(node);
+  // Max, Min, Sum and Mean broadcast since opset 8.
+  if (node.domain !== "" || !broadcasting.includes(node.op) || version < 8 || out === undefined) return false;
+  const others = inputs.flatMap((other, index) => (index === input ? [] : [other?.dims]));
+  if (!others.every((other) => other !== undefined)) return false;
+  const shape = broadcast(...others, dims);
+  return !(shape instanceof Miss) && sameDims(shape, out);
+}
+
 const repeatedOperand: Pair = {
   id: "repeated-operand",
   what: "an operand broadcasts instead of being repeated",
   first: ["Expand", "Tile", "ConstantOfShape"],
   second: broadcasting,
   fuse(scope) {
-    const { first, second, secondSite, input, emit } = scope;
-    const repeated = first.outputs[0];
-    const [out, repeatedDims] = [dimsOf(scope, second.outputs[0]), dimsOf(scope, repeated)];
-    // Max, Min, Sum and Mean broadcast since opset 8.
-    if (repeated === undefined || out === undefined || repeatedDims === undefined || secondSite.version < 8)
-      return undefined;
+    const { first, second, input, emit } = scope;
+    const [repeated] = first.outputs;
+    const repeatedDims = dimsOf(scope, repeated);
+    if (repeated === undefined || repeatedDims === undefined || repeated.graph.isOutput(repeated)) return undefined;
     const dims = first.op === "ConstantOfShape" ? [] : dimsOf(scope, first.inputs[0]);
     if (dims === undefined || !repeatsUnits(dims, repeatedDims)) return undefined;
-    const { graph } = repeated;
-    const isRemoved =
-      !graph.isOutput(repeated) &&
-      [...repeated.uses].every(({ node }) => node.domain === "" && broadcasting.includes(node.op));
-    const others = secondSite.inputs.flatMap((operand, index) => (index === input ? [] : [operand?.dims]));
-    if (!isRemoved || !others.every((other) => other !== undefined)) return undefined;
-    const shape = broadcast(...others, dims);
-    if (shape instanceof Miss || !sameDims(shape, out)) return undefined;
+    // The node can be removed only if no reader needs the repeated elements.
+    if (repeated.uses.size > maxReaders || ![...repeated.uses].every((use) => broadcastsTo(scope, use, dims)))
+      return undefined;
     const value = repeatedValue(emit, first);
     return value && { inputs: second.inputs.with(input, value) };
   },
 };
+
+/** The maximum number of readers of one repeated value. */
+const maxReaders = 16;
 
 /** Returns the pads of all axes: those before, then those after; undefined if they are computed. */
 function padsOf(site: Site): readonly number[] | undefined {
