@@ -1,9 +1,10 @@
 /** Adds the inputs of saturating operators (Sigmoid, Softmax) as outputs. Outputs near 0 or 1 for all inputs do not show whether two models agree. */
 
+import { convertsQuantization } from "../../core/analysis/codes.ts";
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { makersOf } from "../../core/analysis/makers.ts";
 import { emitInto } from "../../core/graph/emit.ts";
-import type { Value } from "../../core/graph/graph.ts";
+import type { Node, Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { isFloat } from "../../core/tensor/convert.ts";
 
@@ -27,22 +28,39 @@ export function withSaturating(original: Model, other: Model, selected?: readonl
   if (inputs.length === 0) return { original, other, outputs: new Set(), before: new Map() };
   const otherInputs = saturatingInputs(copies.other);
   const before = new Map<string, string>();
-  const addOutput = (model: Model, value: Value, output: string): void => {
+  const addOutput = (model: Model, { input, moves }: Saturated, output: string): void => {
+    const value = moves.reduce((moved, node) => repeatMove(model, node, moved), input);
     const copy = emitInto(model).named(`${output} before saturation`).Identity([value]);
     copy.type ??= value.type;
     model.graph.addOutput(copy);
     before.set(copy.name, output);
   };
-  for (const [output, input] of inputs) {
+  for (const [output, saturated] of inputs) {
     const counterpart = otherInputs.get(output);
-    if (counterpart === undefined || counterpart.type?.type !== input.type?.type) continue;
-    addOutput(copies.original, input, output);
+    if (counterpart === undefined || counterpart.input.type?.type !== saturated.input.type?.type) continue;
+    addOutput(copies.original, saturated, output);
     addOutput(copies.other, counterpart, output);
   }
   return { ...copies, outputs: new Set(inputs.map(([output]) => output)), before };
 }
 
-/** Returns the lowest and highest value of the operator that computes an output, such as 0 and 1 for Sigmoid. */
+/** The input of a saturating operator, and the nodes that move its output afterward, first to last. */
+interface Saturated {
+  readonly input: Value;
+  readonly moves: readonly Node[];
+}
+
+/** Applies a node that only moves elements to another value of the same dimensions, so that both models have them in the same order. */
+function repeatMove({ graph }: Model, { op, domain, inputs, attributes, outputs }: Node, value: Value): Value {
+  const copy = graph.addNode({ op, domain, inputs: [value, ...inputs.slice(1)], attributes });
+  const [output] = copy.outputs;
+  if (output === undefined) return value;
+  const type = value.type?.type;
+  output.type = type && { type, dims: outputs[0]?.type?.dims };
+  return output;
+}
+
+/** Returns the bounds from the operator that computes an output: 0 and 1 for Sigmoid. */
 export function boundsOf(output: Value, inference: Inference): readonly [low: number, high: number] | undefined {
   return findSaturating(output, inference)?.bounds;
 }
@@ -52,21 +70,24 @@ export function isShare(output: Value, inference: Inference): boolean {
   return boundsOf(output, inference)?.[0] === 0;
 }
 
-/** Returns the float inputs of saturating operators, by the name of the output that they compute. */
-function saturatingInputs(model: Model): ReadonlyMap<string, Value> {
+/** Returns the float inputs of the operators that saturate outputs, by output. */
+function saturatingInputs(model: Model): ReadonlyMap<string, Saturated> {
   const inference = infer(model);
   return new Map(
     model.graph.outputs.flatMap((output) => {
-      const input = findSaturating(output, inference)?.input;
-      return input === undefined || input.type === undefined || !isFloat(input.type.type) ? [] : [[output.name, input]];
+      const { input, moves = [] } = findSaturating(output, inference) ?? {};
+      return input?.type === undefined || !isFloat(input.type.type) ? [] : [[output.name, { input, moves }]];
     }),
   );
 }
 
 function findSaturating(output: Value, inference: Inference) {
+  const moves: Node[] = [];
   for (const { node, bound } of makersOf(output, inference)) {
     const bounds = bound.saturates();
-    if (bounds !== undefined) return { input: node.inputs[0], bounds };
+    if (bounds !== undefined) return { input: node.inputs[0], bounds, moves };
+    // Conversions of the output do not apply to the input.
+    if (bound.unchanged() === undefined && !convertsQuantization(node, inference)) moves.unshift(node);
   }
   return undefined;
 }

@@ -8,7 +8,7 @@ import * as v from "valibot";
 import { leadsToCodes } from "../../core/analysis/codes.ts";
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { Miss } from "../../core/errors.ts";
-import { emitInto } from "../../core/graph/emit.ts";
+import { type Emit, emitInto } from "../../core/graph/emit.ts";
 import { allNodes, describe, type Graph, type Node, subgraphs, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { isUsed } from "../../core/graph/remove-unused.ts";
@@ -129,6 +129,7 @@ function fusePair(
         input,
         isOnlyReader: isAlone(first, value),
         emit,
+        site: inference.site,
         operand: inference.operand,
       });
       if (result === undefined || !take(second, result)) continue;
@@ -149,26 +150,44 @@ function fuseStructure(
   for (const rule of rules.structures(last)) {
     if (output === undefined || (rule.reorders === true && isRounded(last))) continue;
     let matched: ReadonlySet<Node> = new Set();
+    const emitBefore = (node: Node): Emit =>
+      emitInto(model, { before: node, by: "fuse-nodes", onNode: inference.visit });
+    const canChange = (value: Value): boolean => canChangeIn(last.graph, value, inference, isProtected);
     const result = rule.fuse({
       last,
-      emit: emitInto(model, { before: last, by: "fuse-nodes", onNode: inference.visit }),
+      emit: emitBefore(last),
+      emitBefore,
+      visit: inference.visit,
+      canChange,
       site: inference.site,
       operand: inference.operand,
       match(find) {
         const match = find(output);
-        if (match === undefined || !isPrivate(match, last, inference, isProtected)) return undefined;
+        if (match === undefined || !isPrivate(match, last, inference, canChange)) return undefined;
         matched = match.nodes;
         return match;
       },
     });
     if (result === undefined || !take(last, result)) continue;
-    for (const node of [...matched].toReversed())
-      if (node !== last && node.outputs.every((value) => value === undefined || !isUsed(value)))
-        node.graph.removeNode(node);
+    removeUnusedOf(matched, last);
     if (!("value" in result)) inference.visit(last);
     return rule;
   }
   return undefined;
+}
+
+/** Removes the nodes of a structure whose outputs are unused, readers before what they read. */
+function removeUnusedOf(nodes: ReadonlySet<Node>, last: Node): void {
+  const remaining = new Set([...nodes].filter((node) => node !== last));
+  let count: number;
+  do {
+    count = remaining.size;
+    for (const node of remaining) {
+      if (node.outputs.some((value) => value !== undefined && isUsed(value))) continue;
+      node.graph.removeNode(node);
+      remaining.delete(node);
+    }
+  } while (remaining.size < count);
 }
 
 /** Returns whether nothing outside a structure reads or protects the values inside it. */
@@ -176,20 +195,29 @@ function isPrivate(
   { nodes }: Match<string, string>,
   last: Node,
   inference: Inference,
-  isProtected: FusionContext["isProtected"],
+  canChange: (value: Value) => boolean,
 ): boolean {
   return [...nodes].every((node) => {
     if (node.graph !== last.graph || inference.at(node) instanceof Miss) return false;
     if (node === last) return true;
     return node.outputs.every(
       (value) =>
-        value === undefined ||
-        (value.role === undefined &&
-          !isProtected(value) &&
-          !node.graph.isOutput(value) &&
-          [...value.uses].every(({ node: reader }) => nodes.has(reader))),
+        value === undefined || (canChange(value) && [...value.uses].every(({ node: reader }) => nodes.has(reader))),
     );
   });
+}
+
+/** Returns whether a value is stored in a graph, or computed there by a known operator, and is neither protected nor an output. */
+function canChangeIn(
+  graph: Graph,
+  value: Value,
+  inference: Inference,
+  isProtected: FusionContext["isProtected"],
+): boolean {
+  const { producer, role, tensor } = value;
+  if (value.graph !== graph || (producer === undefined && tensor === undefined)) return false;
+  if (producer !== undefined && inference.at(producer) instanceof Miss) return false;
+  return role === undefined && !isProtected(value) && !graph.isOutput(value);
 }
 
 function isAlone(first: Node, value: Value): boolean {

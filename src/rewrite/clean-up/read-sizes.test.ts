@@ -26,7 +26,7 @@ graph (x: float32[batch, seq, 8]) -> (y: float32[batch, ${rows}, 3]) {
   b = Gather (s, at0); t = Gather (s, at1)
   b1 = Unsqueeze (b, front); t1 = Unsqueeze (t, front)
   merged = Concat (b1, t1, size) {axis=0}
-  r = Relu (v4)
+  r = Softmax (v4) {axis=-1}
   rows = Reshape (r, merged)
   y = MatMul "o" (rows, o.weight)
 }`);

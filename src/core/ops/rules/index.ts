@@ -2,10 +2,16 @@
 
 import { countFromFront, readPieces, readPosition, splitPieces } from "../shared/sequences.ts";
 import { activationStructures } from "./activations.ts";
+import { joinedSelections } from "./joins.ts";
 import { biasAxesPair, layoutPairs, padWindowPair } from "./layout.ts";
+import { layoutChain } from "./layout-chains.ts";
+import { layoutIslands } from "./layout-islands.ts";
 import { mathPairs } from "./math.ts";
 import { normalizationPairs, normalizationStructures } from "./normalizations.ts";
+import { operandPairs } from "./operands.ts";
+import { reductionPairs } from "./reductions.ts";
 import { type Pair, type PairRules, rulesOf, type Structure, type StructureRules, structuresOf } from "./rule.ts";
+import { selectionPairs } from "./selections.ts";
 import { stepPairs } from "./step.ts";
 import { stridedGatherPair } from "./strided.ts";
 
@@ -33,13 +39,22 @@ const sequencePiecePair: Pair = {
 
 const pairs: readonly Pair[] = [
   ...layoutPairs,
+  ...selectionPairs,
+  ...reductionPairs,
+  ...operandPairs,
   stridedGatherPair,
   ...mathPairs,
   ...normalizationPairs,
   sequencePiecePair,
 ];
 
-const structures: readonly Structure[] = [...activationStructures, ...normalizationStructures];
+const structures: readonly Structure[] = [
+  ...activationStructures,
+  ...normalizationStructures,
+  layoutChain,
+  ...layoutIslands,
+  joinedSelections,
+];
 
 /** The rules of `simplify` by their id. */
 export const rulesById: ReadonlyMap<string, Pair | Structure> = new Map(

@@ -1,6 +1,5 @@
 /** Rules for pairs of operators that only move elements (transpositions, reshapes, slices, concatenations), and for padding and reductions. */
 import type { Value } from "../../graph/graph.ts";
-import { isFloat } from "../../tensor/convert.ts";
 import { type Dim, isSymbolic, multiplyDims, sameDims } from "../../tensor/dims.ts";
 import type { Site } from "../define.ts";
 import {
@@ -15,19 +14,19 @@ import {
 import { integersConstant, range } from "../shared/rules.ts";
 import { dimsOf, emitNamed, ints, type Pair, type PairResult, type PairScope } from "./rule.ts";
 
-function axesOf(site: Site, rank: number | undefined): readonly number[] | undefined {
+export function axesOf(site: Site, rank: number | undefined): readonly number[] | undefined {
   const axes = readAttributeOrInput(site, "axes", 1);
   if (axes === undefined || axes === "runtime" || rank === undefined) return undefined;
   return axes.known.map((axis) => wrapAxis(axis, rank));
 }
 
-/** Converts axes of a tensor without the axes `missing` to the axes of the tensor that has them. `rank` is the rank with these axes. */
-function skipMissingAxes(axes: readonly number[], rank: number, missing: readonly number[]): readonly number[] {
+/** Maps axes of a tensor that lacks the axes `missing` to those of the tensor that has them. */
+export function skipMissingAxes(axes: readonly number[], rank: number, missing: readonly number[]): readonly number[] {
   const present = range(rank).filter((axis) => !missing.includes(axis));
   return axes.map((axis) => present[axis] ?? 0);
 }
 
-function writeAxes({ first, second, secondSite, emit }: PairScope, axes: readonly number[]): PairResult {
+export function writeAxes({ first, second, secondSite, emit }: PairScope, axes: readonly number[]): PairResult {
   const sorted = [...axes].sort((a, b) => a - b);
   const [x] = first.inputs;
   if (secondSite.inputs[1] === undefined) return { inputs: [x], attributes: { axes: ints(sorted) } };
@@ -92,8 +91,11 @@ const reshapePair: Pair = {
     const [x] = first.inputs;
     if (x === undefined || input !== 0 || secondSite.version < 5) return undefined;
     const shape = second.op === "Reshape" ? constantIntegersOf(secondSite.inputs[1]) : undefined;
-    // A 0 in a shape copies a dimension of the Reshape's input, which the rule replaces by another tensor.
-    if (shape !== undefined && (!shape.includes(0) || readFlag(secondSite, "allowzero")))
+    // A 0 copies a dimension of the Reshape's input, which must be the same in the first input.
+    const [before, between] = [dimsOf(scope, x), dimsOf(scope, first.outputs[0])];
+    const copies = (size: number, axis: number): boolean =>
+      size !== 0 || (before?.[axis] !== undefined && before[axis] === between?.[axis]);
+    if (shape !== undefined && (readFlag(secondSite, "allowzero") || shape.every(copies)))
       return { inputs: [x, second.inputs[1]] };
     const target = reshapeTarget(dimsOf(scope, x), dimsOf(scope, second.outputs[0]));
     return target && { value: emitNamed(scope).Reshape([x, target]) };
@@ -171,93 +173,6 @@ const concatPair: Pair = {
     const [inner, outer] = [firstSite, secondSite].map((site) => wrapAxis(readInteger(site, "axis", 1), rank));
     if (inner !== outer) return undefined;
     return { inputs: [...second.inputs.slice(0, input), ...first.inputs, ...second.inputs.slice(input + 1)] };
-  },
-};
-
-interface Bounds {
-  readonly starts: readonly number[];
-  readonly ends: readonly number[];
-  readonly axes: readonly number[];
-  readonly steps: readonly number[];
-}
-
-function readBounds(site: Site): Bounds | undefined {
-  const rank = site.inputs[0]?.dims?.length;
-  const [starts, ends] = [constantIntegersOf(site.inputs[1]), constantIntegersOf(site.inputs[2])];
-  if (rank === undefined || site.version < 10 || starts === undefined || ends === undefined) return undefined;
-  const axes = site.inputs[3] === undefined ? starts.map((_, axis) => axis) : constantIntegersOf(site.inputs[3]);
-  const steps = site.inputs[4] === undefined ? starts.map(() => 1) : constantIntegersOf(site.inputs[4]);
-  if (axes === undefined || steps === undefined) return undefined;
-  return { starts, ends, axes: axes.map((axis) => wrapAxis(axis, rank)), steps };
-}
-
-const slicePair: Pair = {
-  id: "slices",
-  description: "slices along different axes are one",
-  first: ["Slice"],
-  second: ["Slice"],
-  fuse({ first, second, firstSite, secondSite, input, isOnlyReader, emit }) {
-    const [a, b] = [readBounds(firstSite), readBounds(secondSite)];
-    if (a === undefined || b === undefined || !isOnlyReader || input !== 0) return undefined;
-    if (a.axes.some((axis) => b.axes.includes(axis))) return undefined;
-    const name = second.outputs[0]?.name ?? "slice";
-    const list = (key: keyof Bounds): Value => integersConstant(emit, [...a[key], ...b[key]], `${name}_${key}`);
-    return { inputs: [first.inputs[0], list("starts"), list("ends"), list("axes"), list("steps")] };
-  },
-};
-
-/** Shape accepts a range since opset 15. */
-const shapeSlicePair: Pair = {
-  id: "sliced-shape",
-  description: "Shape and Slice are merged",
-  first: ["Shape"],
-  second: ["Slice", "Gather"],
-  fuse(scope) {
-    const { first, second, firstSite, secondSite, input } = scope;
-    const [x] = first.inputs;
-    const rank = firstSite.inputs[0]?.dims?.length;
-    if (x === undefined || rank === undefined || input !== 0 || firstSite.version < 15) return undefined;
-    if (first.attributes.size > 0) return undefined;
-    const interval = second.op === "Slice" ? sliceRange(secondSite, rank) : gatherRange(secondSite, rank);
-    return interval && { value: emitNamed(scope).Shape([x], interval) };
-  },
-};
-
-interface Interval {
-  readonly start: number;
-  readonly end: number;
-}
-
-function sliceRange(site: Site, rank: number): Interval | undefined {
-  const { starts = [], ends = [], steps = [] } = readBounds(site) ?? {};
-  if (starts.length !== 1 || steps[0] !== 1) return undefined;
-  const clamp = (bound = 0): number => Math.min(rank, Math.max(0, bound < 0 ? bound + rank : bound));
-  return { start: clamp(starts[0]), end: clamp(ends[0]) };
-}
-
-function gatherRange(site: Site, rank: number): Interval | undefined {
-  const picks = constantIntegersOf(site.inputs[1]);
-  if (picks === undefined || picks.length === 0 || site.inputs[1]?.dims?.length !== 1) return undefined;
-  const [start = 0, ...more] = picks.map((pick) => (pick < 0 ? pick + rank : pick));
-  return more.every((pick, index) => pick === start + 1 + index) ? { start, end: start + picks.length } : undefined;
-}
-
-/** A Gather with an index vector of length 1 has the axis that Unsqueeze would add. */
-const gatherUnsqueezePair: Pair = {
-  id: "gathered-axis",
-  description: "one index is picked with its axis",
-  first: ["Gather"],
-  second: ["Unsqueeze"],
-  fuse(scope) {
-    const { first, firstSite, secondSite, isOnlyReader } = scope;
-    const [x] = first.inputs;
-    const rank = firstSite.inputs[0]?.dims?.length;
-    const picks = constantIntegersOf(firstSite.inputs[1]);
-    if (!isOnlyReader || x === undefined || rank === undefined || picks?.length !== 1) return undefined;
-    if (firstSite.inputs[1]?.dims?.length !== 0) return undefined;
-    const axis = wrapAxis(readInteger(firstSite, "axis", 0), rank);
-    if (axesOf(secondSite, rank)?.join() !== String(axis)) return undefined;
-    return { value: emitNamed(scope).Gather([x, picks], { axis }) };
   },
 };
 
@@ -341,7 +256,7 @@ export const biasAxesPair: Pair = {
   },
 };
 
-function fillerOf(site: Site): number | undefined {
+export function fillerOf(site: Site): number | undefined {
   const operand = site.inputs[2];
   if (operand === undefined) {
     const attribute = site.attribute("value");
@@ -354,55 +269,6 @@ function fillerOf(site: Site): number | undefined {
 const isAboveZero = (value: Value | undefined): boolean =>
   value?.producer?.domain === "" && ["Relu", "Sigmoid", "Softplus", "Exp"].includes(value.producer.op);
 
-const associativeReductions = ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1"];
-
-const reduceSqueezePair: Pair = {
-  id: "kept-axes",
-  description: "keepdims moves into the reduction",
-  first: [...associativeReductions, "ReduceL2"],
-  second: ["Squeeze", "Unsqueeze"],
-  fuse(scope) {
-    const { first, firstSite, second, secondSite, isOnlyReader } = scope;
-    const rank = firstSite.inputs[0]?.dims?.length;
-    const [x, axesInput] = first.inputs;
-    if (!isOnlyReader || rank === undefined || x === undefined) return undefined;
-    const keeps = readFlag(firstSite, "keepdims", true);
-    // The axes of Squeeze or Unsqueeze must refer to a tensor with the rank of the reduction's input.
-    const longerDims = keeps ? secondSite.inputs[0]?.dims : second.outputs[0]?.type?.dims;
-    if (keeps === (second.op === "Unsqueeze") || longerDims?.length !== rank) return undefined;
-    const [reduced, movedAxes] = [axesOf(firstSite, rank), axesOf(secondSite, rank)];
-    if (reduced === undefined || movedAxes === undefined || readFlag(firstSite, "noop_with_empty_axes"))
-      return undefined;
-    if ([...reduced].sort().join() !== [...movedAxes].sort().join()) return undefined;
-    const write = emitNamed(scope)[first.op as "ReduceSum"];
-    const keepdims = keeps ? 0 : 1;
-    if (axesInput !== undefined) return { value: write([x, axesInput], { keepdims }) };
-    return { value: write([x], { keepdims, axes: reduced } as { keepdims: number }) };
-  },
-};
-
-/** Merges two reductions by the same operator. This is also valid for means, because all groups have the same size. */
-const reductionPair: Pair = {
-  id: "reduced-twice",
-  description: "two reductions are one over the axes of both",
-  first: associativeReductions,
-  second: associativeReductions,
-  same: true,
-  reorders: true,
-  fuse(scope) {
-    const { first, firstSite, secondSite, isOnlyReader } = scope;
-    const rank = firstSite.inputs[0]?.dims?.length;
-    const [inner, outer] = [axesOf(firstSite, rank), axesOf(secondSite, secondSite.inputs[0]?.dims?.length)];
-    if (!isOnlyReader || rank === undefined || !inner?.length || !outer?.length) return undefined;
-    // Means of integers are rounded, so a mean of means would differ.
-    const type = firstSite.inputs[0]?.type;
-    if (first.op === "ReduceMean" && (type === undefined || !isFloat(type))) return undefined;
-    const keeps = readFlag(firstSite, "keepdims", true);
-    if (keeps !== readFlag(secondSite, "keepdims", true)) return undefined;
-    return writeAxes(scope, [...new Set([...inner, ...(keeps ? outer : skipMissingAxes(outer, rank, inner))])]);
-  },
-};
-
 export const layoutPairs: readonly Pair[] = [
   transposePair,
   unsqueezePair,
@@ -410,10 +276,5 @@ export const layoutPairs: readonly Pair[] = [
   reshapePair,
   mergedTransposePair,
   concatPair,
-  slicePair,
-  shapeSlicePair,
-  gatherUnsqueezePair,
   padWindowPair,
-  reduceSqueezePair,
-  reductionPair,
 ];

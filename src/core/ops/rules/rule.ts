@@ -14,6 +14,7 @@ export interface PairScope {
   /** True if only the second node reads the first, so that the first is removed with its last reader. */
   readonly isOnlyReader: boolean;
   readonly emit: Emit;
+  site(node: Node): Site;
   /** Returns the facts about a value. */
   operand(value: Value): Operand | undefined;
 }
@@ -53,6 +54,12 @@ export interface StructureScope {
   readonly emit: Emit;
   site(node: Node): Site;
   operand(value: Value): Operand | undefined;
+  /** Writes nodes before another node than `last`. */
+  emitBefore(node: Node): Emit;
+  /** Infers the outputs of a node again after the rule has changed the node. */
+  visit(node: Node): void;
+  /** Returns whether a value can change: it is stored or computed in the graph of `last`, is not an output, and has no role. */
+  canChange(value: Value): boolean;
   /** Matches the first output of `last`; undefined if a value inside the structure has a reader outside, a role, or is an output. */
   match<Name extends string, Part extends string>(
     find: (value: Value) => Match<Name, Part> | undefined,

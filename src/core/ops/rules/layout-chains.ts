@@ -1,0 +1,189 @@
+/**
+ * Chains of transpositions and reshapes, written with as few nodes as possible: none, one, or a Transpose with a reshape before or after it.
+ *      t = Transpose(x) {perm=[0, 2, 1]}      # x: [2, 6, 8]
+ *      r = Reshape(t, [2, 2, 4, 6])                              →    y = Reshape(x, [2, 6, 2, 4])
+ *      y = Transpose(r) {perm=[0, 3, 1, 2]}
+ */
+import type { Emit } from "../../graph/emit.ts";
+import type { Node, Value } from "../../graph/graph.ts";
+import { type Dim, multiplyDims, sameDims } from "../../tensor/dims.ts";
+import { readIntegers } from "../shared/attributes.ts";
+import { range } from "../shared/rules.ts";
+import { type AtomizedAxes, areConsecutive, atomize, positionsOf, reshapeAtoms, transposeAtoms } from "./axis-atoms.ts";
+import { changeDims, type DimsChange, dimsChange } from "./dims-change.ts";
+import type { Structure, StructureScope } from "./rule.ts";
+
+export const reshapeOps = ["Reshape", "Flatten", "Squeeze", "Unsqueeze"];
+
+/** The maximum number of nodes in a chain. */
+const maxChain = 8;
+
+/** At most one Transpose, and at most one change of dimensions on each side of it. */
+interface Form {
+  readonly before: DimsChange;
+  readonly perm: readonly number[] | undefined;
+  readonly after: DimsChange;
+}
+
+const nodeCount = ({ before, perm, after }: Form): number =>
+  [before.op !== "none", perm !== undefined, after.op !== "none"].filter(Boolean).length;
+
+/** Returns the axes that the node permutes; undefined if it is not a Transpose of known rank. */
+export function permutationOf({ site }: Pick<StructureScope, "site">, node: Node): readonly number[] | undefined {
+  if (node.op !== "Transpose" || node.domain !== "") return undefined;
+  const facts = site(node);
+  const rank = facts.inputs[0]?.dims?.length;
+  return readIntegers(facts, "perm") ?? (rank === undefined ? undefined : range(rank).reverse());
+}
+
+export const isReshape = ({ op, domain }: Node): boolean => domain === "" && reshapeOps.includes(op);
+
+/** Returns the atoms after the nodes of a chain, the first node first. */
+function follow(scope: StructureScope, dims: readonly Dim[], nodes: readonly Node[]): AtomizedAxes | undefined {
+  let atoms = atomize(dims);
+  for (const node of nodes) {
+    if (atoms === undefined) return undefined;
+    const perm = permutationOf(scope, node);
+    const out = dimsOf(scope, node.outputs[0]);
+    if (perm !== undefined) atoms = transposeAtoms(atoms, perm);
+    else atoms = out && reshapeAtoms(atoms, out);
+  }
+  return atoms;
+}
+
+function dimsOf(scope: StructureScope, value: Value | undefined): readonly Dim[] | undefined {
+  return value && scope.operand(value)?.dims;
+}
+
+/** Returns the shortest form that computes `to` from `from`. */
+function shortestForm(from: readonly Dim[], to: readonly Dim[], atoms: AtomizedAxes): Form | undefined {
+  const position = positionsOf(atoms);
+  const outAxes = atoms.axes.map((axis) => axis.map(position));
+  const order = outAxes.flat();
+  const none: DimsChange = { op: "none" };
+  if (order.every((entry, index) => entry === index)) {
+    const before = dimsChange(from, to);
+    return before && { before, perm: undefined, after: none };
+  }
+  const forms = [transposedFirst(from, to, order, atoms), transposedLast(from, to, outAxes)];
+  const possible = forms.filter((form) => form !== undefined);
+  return possible.toSorted((a, b) => nodeCount(a) - nodeCount(b))[0];
+}
+
+/** Transposes the axes of the input; the dimensions change afterward. */
+function transposedFirst(
+  from: readonly Dim[],
+  to: readonly Dim[],
+  order: readonly number[],
+  { stored }: AtomizedAxes,
+): Form | undefined {
+  const inputAxes = atomsPerAxis(from, stored);
+  if (inputAxes === undefined) return undefined;
+  // The position in the result of each atom of an input axis.
+  const places = inputAxes.map((axis) => axis.map((entry) => order.indexOf(entry)));
+  if (!areConsecutive(places)) return undefined;
+  const perm = alignUnits(from, to, sortAxes(places));
+  const after = dimsChange(
+    perm.map((axis) => from[axis] ?? 1),
+    to,
+  );
+  return after && { before: { op: "none" }, perm, after };
+}
+
+/** Changes the dimensions first, to those of the result in the input's order. */
+function transposedLast(
+  from: readonly Dim[],
+  to: readonly Dim[],
+  outAxes: readonly (readonly number[])[],
+): Form | undefined {
+  if (!areConsecutive(outAxes)) return undefined;
+  const order = sortAxes(outAxes);
+  const before = dimsChange(
+    from,
+    order.map((axis) => to[axis] ?? 1),
+  );
+  return before && { before, perm: range(to.length).map((axis) => order.indexOf(axis)), after: { op: "none" } };
+}
+
+/** Returns the storage positions of the atoms of each input axis. */
+function atomsPerAxis(
+  dims: readonly Dim[],
+  stored: AtomizedAxes["stored"],
+): readonly (readonly number[])[] | undefined {
+  let next = 0;
+  const axes: number[][] = [];
+  for (const dim of dims) {
+    const axis: number[] = [];
+    let product: Dim = 1;
+    while (product !== dim) {
+      const atom = stored[next];
+      if (atom === undefined) return undefined;
+      axis.push(next++);
+      product = multiplyDims(product, atom.size);
+    }
+    axes.push(axis);
+  }
+  return axes;
+}
+
+/** Sorts axes by the positions of their atoms. Axes of length 1 follow the axis before them. */
+function sortAxes(axes: readonly (readonly number[])[]): number[] {
+  let last = -1;
+  const keys = axes.map(([first]) => {
+    last = first ?? last;
+    return last;
+  });
+  return range(axes.length).sort((a, b) => (keys[a] ?? 0) - (keys[b] ?? 0) || a - b);
+}
+
+/** Moves axes of length 1 to the positions at which the result has them, if both have the same number. */
+function alignUnits(from: readonly Dim[], to: readonly Dim[], perm: readonly number[]): readonly number[] {
+  const [units, long] = [perm.filter((axis) => from[axis] === 1), perm.filter((axis) => from[axis] !== 1)];
+  if (from.length !== to.length || to.filter((dim) => dim === 1).length !== units.length) return perm;
+  const aligned = to.map((dim) => (dim === 1 ? units.shift() : long.shift()) ?? 0);
+  return aligned;
+}
+
+function write(emit: Emit, x: Value, form: Form, name: string, version: number): Value {
+  const { before, perm, after } = form;
+  const named = emit.named(name);
+  const isLast = { before: perm === undefined && after.op === "none", transpose: after.op === "none" };
+  const first = changeDims(isLast.before ? named : emit, x, before, version);
+  const second = perm === undefined ? first : (isLast.transpose ? named : emit).Transpose([first], { perm });
+  return changeDims(named, second, after, version);
+}
+
+export const layoutChain: Structure = {
+  id: "layout-chain",
+  description: "consecutive transpositions and reshapes become fewer",
+  last: ["Transpose", ...reshapeOps],
+  fuse(scope) {
+    const { last, site, emit, canChange, match } = scope;
+    const to = dimsOf(scope, last.outputs[0]);
+    const { version } = site(last);
+    if (to === undefined || version < 7) return undefined;
+    const chain: Node[] = [last];
+    // The nodes from `last` upward that nothing else reads.
+    let removed = 1;
+    for (let length = 1; length < maxChain; length++) {
+      const link = chain[0]?.inputs[0];
+      const producer = link?.producer;
+      if (link === undefined || producer === undefined || !canChange(link)) break;
+      if (!isReshape(producer) && producer.op !== "Transpose") break;
+      if (producer.domain !== "") break;
+      if (removed === length && link.uses.size === 1) removed++;
+      chain.unshift(producer);
+      const [x] = producer.inputs;
+      const from = dimsOf(scope, x);
+      const atoms = from && follow(scope, from, chain);
+      if (x === undefined || from === undefined || atoms === undefined) continue;
+      const form = shortestForm(from, to, atoms);
+      if (form === undefined || nodeCount(form) >= removed) continue;
+      if (nodeCount(form) === 0 && !sameDims(from, to)) continue;
+      const nodes = new Set(chain.slice(-removed));
+      if (match(() => ({ operands: {}, parts: {}, nodes })) === undefined) return undefined;
+      return { value: write(emit, x, form, last.outputs[0]?.name ?? last.op, version) };
+    }
+    return undefined;
+  },
+};

@@ -1,0 +1,157 @@
+/**
+ * Moves a Transpose or a reshape at the end of a group of nodes to the group's inputs, if fewer nodes remain.
+ *      t = Transpose(x) {perm=[0, 2, 3, 1]}
+ *      s = Softmax(t) {axis=3}                      →    y = Softmax(x) {axis=1}
+ *      y = Transpose(s) {perm=[0, 3, 1, 2]}
+ * At an input, the moved node cancels or merges with one that is there. Stored operands get the new layout when the model is written.
+ */
+import type { Node, Use, Value } from "../../graph/graph.ts";
+import { isUsed } from "../../graph/remove-unused.ts";
+import { replaceUses } from "../../graph/replace.ts";
+import type { AxisChange } from "./axis-change.ts";
+import { isReshape, permutationOf, reshapeOps } from "./layout-chains.ts";
+import { type Layout, type Moved, reshapeLayout, transposeLayout } from "./layouts.ts";
+import type { Structure, StructureScope } from "./rule.ts";
+
+/** The maximum number of nodes in a group. */
+const maxIsland = 64;
+
+/** A group of nodes, producers first, with their changes. */
+type Island = ReadonlyMap<Node, AxisChange>;
+
+const usedOutputs = ({ outputs }: Node): readonly Value[] =>
+  outputs.filter((value) => value !== undefined && isUsed(value)).map((value) => value as Value);
+
+/** Collects the nodes before `value` that can compute in the layout, producers first. */
+function collect(scope: StructureScope, layout: Layout, value: Value): Map<Node, AxisChange> {
+  const seen = new Set<Node>();
+  const island = new Map<Node, AxisChange>();
+  const visit = ({ producer }: Value): void => {
+    if (producer === undefined || seen.has(producer) || seen.size >= maxIsland) return;
+    seen.add(producer);
+    if (!usedOutputs(producer).every(scope.canChange)) return;
+    const change = layout.change(producer);
+    if (change === undefined) return;
+    for (const input of change.operands) {
+      const operand = producer.inputs[input];
+      if (operand !== undefined) visit(operand);
+    }
+    island.set(producer, change);
+  };
+  visit(value);
+  return island;
+}
+
+/** Removes nodes whose outputs are also needed in the old layout. */
+function shrink(island: Map<Node, AxisChange>, isExit: (use: Use) => boolean): void {
+  const isInside = (use: Use): boolean => isExit(use) || island.get(use.node)?.operands.includes(use.input) === true;
+  let count: number;
+  do {
+    count = island.size;
+    for (const node of [...island.keys()].toReversed()) {
+      const uses = usedOutputs(node).flatMap((output) => [...output.uses]);
+      if (!uses.every(isInside)) island.delete(node);
+    }
+  } while (island.size < count);
+}
+
+interface Entry {
+  readonly reader: Node;
+  readonly input: number;
+  readonly value: Value;
+  readonly moved: Moved;
+}
+
+/** Returns the operands that enter the group; undefined if one cannot change its layout. */
+function findEntries(island: Island, layout: Layout): readonly Entry[] | undefined {
+  const entries: Entry[] = [];
+  for (const [reader, { operands }] of island) {
+    for (const input of operands) {
+      const value = reader.inputs[input];
+      if (value === undefined || (value.producer !== undefined && island.has(value.producer))) continue;
+      const moved = layout.enter(value, island);
+      if (moved === undefined) return undefined;
+      entries.push({ reader, input, value, moved });
+    }
+  }
+  return entries;
+}
+
+/** Returns the nodes at the entries that nothing reads once the group has another layout. */
+function idleEntries(scope: StructureScope, entries: readonly Entry[], island: Island): readonly Node[] {
+  const values = new Set(entries.filter(({ moved }) => moved.skips).map(({ value }) => value));
+  return [...values].flatMap((value) => {
+    const { producer } = value;
+    const isInside = ({ node, input }: Use): boolean => island.get(node)?.operands.includes(input) === true;
+    const isIdle = producer !== undefined && scope.canChange(value) && [...value.uses].every(isInside);
+    return isIdle ? [producer] : [];
+  });
+}
+
+function moveLayout(scope: StructureScope, layout: Layout): { readonly value: Value } | undefined {
+  const { last } = scope;
+  const [value] = last.inputs;
+  if (value === undefined) return undefined;
+  const isExit = ({ node, input }: Use): boolean => {
+    if (input !== 0 || node.graph !== last.graph) return false;
+    return node === last || (layout.isEqual(node) && usedOutputs(node).every(scope.canChange));
+  };
+  const island = collect(scope, layout, value);
+  shrink(island, isExit);
+  if (value.producer === undefined || !island.has(value.producer)) return undefined;
+  const entries = findEntries(island, layout);
+  if (entries === undefined) return undefined;
+  const exits = new Set<Node>();
+  for (const node of island.keys())
+    for (const output of usedOutputs(node)) for (const use of output.uses) if (isExit(use)) exits.add(use.node);
+  const idle = idleEntries(scope, entries, island);
+  const added = new Set(entries.map(({ moved }) => moved).filter(({ adds }) => adds)).size;
+  if (added >= exits.size + idle.length) return undefined;
+  for (const { reader, input, moved } of entries) reader.graph.setInput(reader, input, moved.write(reader));
+  for (const [node, change] of island) changeNode(scope, node, change, layout);
+  for (const exit of exits) {
+    const [source] = exit.inputs;
+    const [output] = exit.outputs;
+    if (exit === last || source === undefined || output === undefined) continue;
+    replaceUses(output, source);
+    exit.graph.removeNode(exit);
+  }
+  for (const node of idle) node.graph.removeNode(node);
+  return { value };
+}
+
+function changeNode({ emitBefore, visit }: StructureScope, node: Node, change: AxisChange, layout: Layout): void {
+  for (const [name, attribute] of Object.entries(change.attributes ?? {}))
+    node.graph.setAttribute(node, name, attribute);
+  for (const [input, numbers] of Object.entries(change.lists ?? {})) {
+    const list = { type: "int64", dims: [numbers.length], data: BigInt64Array.from(numbers, BigInt) } as const;
+    node.graph.setInput(node, Number(input), emitBefore(node).constant(list, `${node.outputs[0]?.name}_list`));
+  }
+  for (const output of node.outputs) {
+    if (output?.stated === undefined) continue;
+    const { type, dims } = output.stated;
+    output.type = { type, dims: dims && layout.dims(dims) };
+  }
+  visit(node);
+}
+
+export const layoutIslands: readonly Structure[] = [
+  {
+    id: "transpose-through",
+    description: "a Transpose moves through operators and meets another Transpose",
+    last: ["Transpose"],
+    fuse(scope) {
+      const perm = permutationOf(scope, scope.last);
+      return perm && moveLayout(scope, transposeLayout(scope, perm));
+    },
+  },
+  {
+    id: "reshape-through",
+    description: "a reshape moves through operators and meets another reshape",
+    last: reshapeOps,
+    fuse(scope) {
+      const layout = isReshape(scope.last) ? reshapeLayout(scope) : undefined;
+      return layout && moveLayout(scope, layout);
+    },
+  },
+];

@@ -1,0 +1,222 @@
+/** Pairs that select elements along axes: slices, and gathers at stored indices. */
+import type { Node, Use, Value } from "../../graph/graph.ts";
+import { fromNumbers } from "../../tensor/convert.ts";
+import type { Dim } from "../../tensor/dims.ts";
+import type { Site } from "../define.ts";
+import { constantIntegersOf, readInteger, wrapAxis } from "../shared/attributes.ts";
+import { integersConstant } from "../shared/rules.ts";
+import { axesOf } from "./layout.ts";
+import { emitNamed, type Pair, type PairScope } from "./rule.ts";
+
+export interface Bounds {
+  readonly starts: readonly number[];
+  readonly ends: readonly number[];
+  readonly axes: readonly number[];
+  readonly steps: readonly number[];
+}
+
+export function bounds(site: Site): Bounds | undefined {
+  const rank = site.inputs[0]?.dims?.length;
+  const [starts, ends] = [constantIntegersOf(site.inputs[1]), constantIntegersOf(site.inputs[2])];
+  if (rank === undefined || site.version < 10 || starts === undefined || ends === undefined) return undefined;
+  const axes = site.inputs[3] === undefined ? starts.map((_, axis) => axis) : constantIntegersOf(site.inputs[3]);
+  const steps = site.inputs[4] === undefined ? starts.map(() => 1) : constantIntegersOf(site.inputs[4]);
+  if (axes === undefined || steps === undefined) return undefined;
+  return { starts, ends, axes: axes.map((axis) => wrapAxis(axis, rank)), steps };
+}
+
+/** The elements of a slice along one axis of known length. */
+interface Run {
+  readonly start: number;
+  readonly step: number;
+  readonly count: number;
+}
+
+/** Returns the elements x[start:end:step] of an axis, by NumPy's rules. */
+export function runOf(size: number, start: number, end: number, step: number): Run {
+  const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
+  const clamp = (bound: number): number => Math.min(high, Math.max(low, bound < 0 ? bound + size : bound));
+  const first = Math.max(0, clamp(start));
+  return { start: first, step, count: Math.max(0, Math.ceil((clamp(end) - first) / step)) };
+}
+
+/** Returns the bound after the last element; beyond the first element, it lies before any axis of this length. */
+function endOf({ start, step, count }: Run, size: number): number {
+  const last = start + (count - 1) * step;
+  if (step > 0) return last + 1;
+  return last === 0 ? -size - 1 : last - 1;
+}
+
+/** Returns the bounds of both slices in one; undefined if an axis that both cut has no known length, or nothing remains. */
+function mergeBounds(a: Bounds, b: Bounds, dims: readonly Dim[]): Bounds | undefined {
+  const merged = new Map(a.axes.map((axis, index) => [axis, entryOf(a, index)]));
+  for (const [index, axis] of b.axes.entries()) {
+    const [inner, outer] = [merged.get(axis), entryOf(b, index)];
+    if (inner === undefined) {
+      merged.set(axis, outer);
+      continue;
+    }
+    const size = dims[axis];
+    if (typeof size !== "number") return undefined;
+    const first = runOf(size, inner.start, inner.end, inner.step);
+    const second = runOf(first.count, outer.start, outer.end, outer.step);
+    if (second.count === 0) return undefined;
+    const run = {
+      start: first.start + second.start * first.step,
+      step: first.step * second.step,
+      count: second.count,
+    };
+    merged.set(axis, { start: run.start, step: run.step, end: endOf(run, size) });
+  }
+  const list = (key: "start" | "end" | "step"): readonly number[] => [...merged.values()].map((entry) => entry[key]);
+  return { starts: list("start"), ends: list("end"), steps: list("step"), axes: [...merged.keys()] };
+}
+
+const entryOf = ({ starts, ends, steps }: Bounds, index: number) => ({
+  start: starts[index] ?? 0,
+  end: ends[index] ?? 0,
+  step: steps[index] ?? 1,
+});
+
+/** Returns the bounds of both slices in one, if the reader is a Slice with stored bounds. */
+function mergeReader(scope: PairScope, inner: Bounds, reader: Node): Bounds | undefined {
+  const dims = scope.firstSite.inputs[0]?.dims;
+  const outer = reader.op === "Slice" && reader.domain === "" ? bounds(scope.site(reader)) : undefined;
+  return dims && outer && mergeBounds(inner, outer, dims);
+}
+
+/** A first slice with several readers is replaced if all of them are slices. */
+const slices: Pair = {
+  id: "slices",
+  description: "two slices are one",
+  first: ["Slice"],
+  second: ["Slice"],
+  fuse(scope) {
+    const { first, second, firstSite, input, isOnlyReader, emit } = scope;
+    const inner = bounds(firstSite);
+    const [sliced] = first.outputs;
+    if (inner === undefined || sliced === undefined || input !== 0) return undefined;
+    const merged = mergeReader(scope, inner, second);
+    if (merged === undefined) return undefined;
+    const merges = (use: Use): boolean => use.input === 0 && mergeReader(scope, inner, use.node) !== undefined;
+    const isReplaced =
+      sliced.uses.size <= maxReaders && !sliced.graph.isOutput(sliced) && [...sliced.uses].every(merges);
+    if (!isOnlyReader && !isReplaced) return undefined;
+    const name = second.outputs[0]?.name ?? "slice";
+    const list = (key: keyof Bounds): Value => integersConstant(emit, merged[key], `${name}_${key}`);
+    return { inputs: [first.inputs[0], list("starts"), list("ends"), list("axes"), list("steps")] };
+  },
+};
+
+/** The maximum number of slices of one slice that are replaced. */
+const maxReaders = 16;
+
+/** Since opset 15 Shape accepts a range. */
+const slicedShape: Pair = {
+  id: "sliced-shape",
+  description: "Shape and Slice are merged",
+  first: ["Shape"],
+  second: ["Slice", "Gather"],
+  fuse(scope) {
+    const { first, second, firstSite, secondSite, input } = scope;
+    const [x] = first.inputs;
+    const rank = firstSite.inputs[0]?.dims?.length;
+    if (x === undefined || rank === undefined || input !== 0 || firstSite.version < 15) return undefined;
+    if (first.attributes.size > 0) return undefined;
+    const interval = second.op === "Slice" ? sliceRange(secondSite, rank) : gatherRange(secondSite, rank);
+    return interval && { value: emitNamed(scope).Shape([x], interval) };
+  },
+};
+
+interface Interval {
+  readonly start: number;
+  readonly end: number;
+}
+
+function sliceRange(site: Site, rank: number): Interval | undefined {
+  const { starts = [], ends = [], steps = [] } = bounds(site) ?? {};
+  if (starts.length !== 1 || steps[0] !== 1) return undefined;
+  const clamp = (bound = 0): number => Math.min(rank, Math.max(0, bound < 0 ? bound + rank : bound));
+  return { start: clamp(starts[0]), end: clamp(ends[0]) };
+}
+
+function gatherRange(site: Site, rank: number): Interval | undefined {
+  const picks = constantIntegersOf(site.inputs[1]);
+  if (picks === undefined || picks.length === 0 || site.inputs[1]?.dims?.length !== 1) return undefined;
+  const [start = 0, ...more] = picks.map((pick) => (pick < 0 ? pick + rank : pick));
+  return more.every((pick, index) => pick === start + 1 + index) ? { start, end: start + picks.length } : undefined;
+}
+
+/** A Gather with a one-element index vector keeps the axis. */
+const gatheredAxis: Pair = {
+  id: "gathered-axis",
+  description: "one index is picked with its axis",
+  first: ["Gather"],
+  second: ["Unsqueeze"],
+  fuse(scope) {
+    const { first, firstSite, secondSite, isOnlyReader } = scope;
+    const [x] = first.inputs;
+    const rank = firstSite.inputs[0]?.dims?.length;
+    const picks = constantIntegersOf(firstSite.inputs[1]);
+    if (!isOnlyReader || x === undefined || rank === undefined || picks?.length !== 1) return undefined;
+    if (firstSite.inputs[1]?.dims?.length !== 0) return undefined;
+    const axis = wrapAxis(readInteger(firstSite, "axis", 0), rank);
+    if (axesOf(secondSite, rank)?.join() !== String(axis)) return undefined;
+    return { value: emitNamed(scope).Gather([x, picks], { axis }) };
+  },
+};
+
+/** The maximum number of indices that a merged Gather stores. */
+const maxIndices = 4096;
+
+/** Elements picked along one axis, in order. */
+interface Selection {
+  readonly axis: number;
+  readonly indices: readonly number[];
+  /** A Gather with a scalar index drops the axis. */
+  readonly dropsAxis: boolean;
+}
+
+function selectionOf(node: Node, site: Site): Selection | undefined {
+  const dims = site.inputs[0]?.dims;
+  if (dims === undefined) return undefined;
+  if (node.op === "Gather") {
+    const indices = constantIntegersOf(site.inputs[1]);
+    const rank = site.inputs[1]?.dims?.length;
+    if (indices === undefined || rank === undefined || rank > 1) return undefined;
+    return { axis: wrapAxis(readInteger(site, "axis", 0), dims.length), indices, dropsAxis: rank === 0 };
+  }
+  const { starts = [], ends = [], steps = [], axes = [] } = bounds(site) ?? {};
+  const [axis = 0] = axes;
+  const size = dims[axis];
+  if (axes.length !== 1 || typeof size !== "number" || size > maxIndices) return undefined;
+  const { start, step, count } = runOf(size, starts[0] ?? 0, ends[0] ?? 0, steps[0] ?? 1);
+  return { axis, indices: Array.from({ length: count }, (_, index) => start + index * step), dropsAxis: false };
+}
+
+/** Selects from a selection along the same axis: x[i][j] = x[i[j]]. */
+const pickedTwice: Pair = {
+  id: "picked-twice",
+  description: "two selections along an axis are one Gather",
+  first: ["Gather", "Slice"],
+  second: ["Gather", "Slice"],
+  fuse(scope) {
+    const { first, second, firstSite, secondSite, input, isOnlyReader } = scope;
+    const [x] = first.inputs;
+    if (!isOnlyReader || x === undefined || input !== 0 || (first.op === "Slice" && second.op === "Slice"))
+      return undefined;
+    const [inner, outer] = [selectionOf(first, firstSite), selectionOf(second, secondSite)];
+    if (inner === undefined || outer === undefined || inner.dropsAxis || inner.axis !== outer.axis) return undefined;
+    const count = inner.indices.length;
+    const indices = outer.indices.flatMap((index) => inner.indices[index < 0 ? index + count : index] ?? []);
+    if (indices.length !== outer.indices.length || indices.length === 0) return undefined;
+    // A longer list than both nodes have would enlarge the file.
+    if (indices.length > Math.max(count, outer.indices.length, 8)) return undefined;
+    const dims = outer.dropsAxis ? [] : [indices.length];
+    const { emit } = scope;
+    const stored = emit.constant(fromNumbers("int64", dims, indices), `${second.outputs[0]?.name}_indices`);
+    return { value: emitNamed(scope).Gather([x, stored], { axis: inner.axis }) };
+  },
+};
+
+export const selectionPairs: readonly Pair[] = [slices, pickedTwice, slicedShape, gatheredAxis];
