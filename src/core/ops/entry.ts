@@ -180,6 +180,8 @@ export interface WeightRole {
    * (`out`) with 64 values each (`outTaps`). Axes that no field names count taps: several values for each pair of input and output.
    */
   readonly outTaps?: readonly number[];
+  /** Some outputs also sum zeros around or between the data, so a shift of the data is not one shift of all outputs. */
+  readonly readsZeros?: true;
   /** Distinguishes several weights of one node in the layer's name, such as "recurrence". */
   readonly part?: string;
   readonly window?: SlidingWindow;
