@@ -104,7 +104,18 @@ interface Bindings {
   readonly nodes: ReadonlyMap<Node, Node>;
 }
 
-const commutative: ReadonlySet<string> = new Set(["Add", "Mul"]);
+/** Operators of the default domain whose two inputs can be swapped without a change of any bit. Max and Min differ in the sign of zero. */
+export const commutative: ReadonlySet<string> = new Set([
+  "Add",
+  "Mul",
+  "Equal",
+  "And",
+  "Or",
+  "Xor",
+  "BitwiseAnd",
+  "BitwiseOr",
+  "BitwiseXor",
+]);
 
 /** Yields each way to extend the bindings so that `written` matches `value`. */
 function* bind(written: Value, value: Value, bindings: Bindings): Generator<Bindings> {

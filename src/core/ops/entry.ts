@@ -353,6 +353,8 @@ export interface Traits {
   readonly codes?: readonly CodedInput[];
   /** True if the operator computes element by element, so that the order of elements does not matter. */
   readonly byElement?: true;
+  /** True if the two inputs can be swapped. */
+  readonly commutes?: boolean;
   /** True for a step function: a difference in the last bits of an input can change the output by a whole step. */
   readonly inSteps?: true | undefined;
   /** The input of which only the element type matters. */

@@ -5,7 +5,7 @@
  *      y = Conv(h, conv.weight, conv.bias)                   →     y = Conv(x, conv.weight, conv.bias)
  * A factor is exact with zero padding (s · 0 = 0), a shift is not. A shift goes into the layer's bias, or into the sum that follows a MatMul.
  */
-import { biased } from "../../core/analysis/biased.ts";
+import { biasedOutput } from "../../core/analysis/biased.ts";
 import type { Inference } from "../../core/analysis/infer.ts";
 import { type Layer, layerAt } from "../../core/analysis/layers.ts";
 import { requireWeight, weightMatrices, weightNeeds, weightShape } from "../../core/analysis/weight.ts";
@@ -92,7 +92,7 @@ async function prepareShift(
   const { role, bias, node, outputs, effective } = layer;
   const read = createStoredReader(effective);
   if (read === undefined || role.readsZeros === true || role.outTaps !== undefined) return undefined;
-  const sum = role.biasInput === undefined ? biased(layer, inference)?.sum : undefined;
+  const sum = role.biasInput === undefined ? biasedOutput(layer, inference)?.sum : undefined;
   const before = role.biasInput === undefined ? sum?.vector : node.inputs[role.biasInput];
   // Without an input for the bias, the layer's product must be its whole result.
   if (role.biasInput === undefined && (sum === undefined || sum.vector.uses.size > 1 || role.bias !== undefined))

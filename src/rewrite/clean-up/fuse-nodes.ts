@@ -129,6 +129,7 @@ function fusePair(
         input,
         isOnlyReader: isAlone(first, value),
         emit,
+        canChange: (other) => other.role === undefined && !isProtected(other) && !other.graph.isOutput(other),
         operand: inference.operand,
       });
       if (result === undefined || !take(second, result)) continue;

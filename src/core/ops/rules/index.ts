@@ -2,9 +2,14 @@
 
 import { countFromFront, readPieces, readPosition, splitPieces } from "../shared/sequences.ts";
 import { activationStructures } from "./activations.ts";
+import { arithmeticPairs } from "./arithmetic.ts";
+import { boundPairs } from "./bounds.ts";
 import { biasAxesPair, layoutPairs, padWindowPair } from "./layout.ts";
 import { mathPairs } from "./math.ts";
+import { normalizationVectorPairs } from "./normalization-vectors.ts";
 import { normalizationPairs, normalizationStructures } from "./normalizations.ts";
+import { operatorPairs } from "./operators.ts";
+import { productPairs } from "./products.ts";
 import { type Pair, type PairRules, rulesOf, type Structure, type StructureRules, structuresOf } from "./rule.ts";
 import { stepPairs } from "./step.ts";
 import { stridedGatherPair } from "./strided.ts";
@@ -36,6 +41,11 @@ const pairs: readonly Pair[] = [
   stridedGatherPair,
   ...mathPairs,
   ...normalizationPairs,
+  ...normalizationVectorPairs,
+  ...arithmeticPairs,
+  ...boundPairs,
+  ...operatorPairs,
+  ...productPairs,
   sequencePiecePair,
 ];
 

@@ -14,6 +14,8 @@ export interface PairScope {
   /** True if only the second node reads the first, so that the first is removed with its last reader. */
   readonly isOnlyReader: boolean;
   readonly emit: Emit;
+  /** Returns whether a value can change: it has no role, is not an output, and is not the parameter of a model in training. */
+  canChange(value: Value): boolean;
   /** Returns the facts about a value. */
   operand(value: Value): Operand | undefined;
 }
