@@ -85,6 +85,7 @@ const factors: Pair = {
   first: ["Mul", "Div", "Neg"],
   second: ["Mul", "Div", "Neg"],
   reorders: true,
+  mergesParameters: true,
   fuse(scope) {
     const chain = chainOf(scope);
     if (chain === undefined || (scope.first.op === "Neg" && scope.second.op === "Neg")) return undefined;
@@ -112,6 +113,7 @@ const terms: Pair = {
   first: ["Add", "Sub", "Neg"],
   second: ["Add", "Sub", "Neg"],
   reorders: true,
+  mergesParameters: true,
   fuse(scope) {
     const chain = chainOf(scope);
     if (chain === undefined || (scope.first.op === "Neg" && scope.second.op === "Neg")) return undefined;

@@ -56,6 +56,11 @@ export const rulesById: ReadonlyMap<string, Pair | Structure> = new Map(
   [...pairs, ...structures].map((rule) => [rule.id, rule]),
 );
 
+/** The ids of rules that merge parameters. They are not for rewrites after which the same layers must exist. */
+export const parameterRules: readonly string[] = [...rulesById.values()].flatMap(({ id, mergesParameters }) =>
+  mergesParameters === true ? [id] : [],
+);
+
 /** Returns the rules of `simplify` that the predicate selects. */
 export function selectRules(isSelected: (id: string) => boolean): { pairs: PairRules; structures: StructureRules } {
   return {

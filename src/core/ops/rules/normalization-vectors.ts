@@ -103,6 +103,7 @@ const normalizationVectors: Pair = {
   first: Object.keys(normalizations),
   second: ["Mul", "Div", "Add", "Sub"],
   reorders: true,
+  mergesParameters: true,
   fuse(scope) {
     const { first, second, firstSite, secondSite, input, isOnlyReader, emit, canChange } = scope;
     const normalization = normalizations[first.op];

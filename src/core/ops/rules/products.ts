@@ -61,6 +61,7 @@ const chainedProducts: Pair = {
   first: ["MatMul", "Gemm"],
   second: ["MatMul", "Gemm"],
   reorders: true,
+  mergesParameters: true,
   fuse(scope) {
     const { first, second, firstSite, secondSite, input, isOnlyReader, emit } = scope;
     if (!isOnlyReader || input !== 0) return undefined;
@@ -88,6 +89,7 @@ const chainedConvolutions: Pair = {
   first: ["Conv"],
   second: ["Conv"],
   reorders: true,
+  mergesParameters: true,
   fuse(scope) {
     const { first, second, firstSite, secondSite, input, isOnlyReader, emit } = scope;
     const [x, innerWeight, innerBias] = first.inputs;

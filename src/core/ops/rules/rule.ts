@@ -37,6 +37,8 @@ interface Named {
   readonly description: string;
   /** Changes the summation order, so last bits can change. */
   readonly reorders?: true;
+  /** Computes one stored tensor from several, which can be the parameters of two layers. */
+  readonly mergesParameters?: true;
 }
 
 /** A rule for two consecutive nodes. */
