@@ -9,14 +9,28 @@ import { compareOutputs } from "../../src/judge/compare/equivalence.ts";
 import { fuseNodes } from "../../src/rewrite/clean-up/fuse-nodes.ts";
 import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
 import { activations } from "../rules/activations.ts";
+import { arithmetic } from "../rules/arithmetic.ts";
+import { bounds } from "../rules/bounds.ts";
 import type { RuleExample } from "../rules/example.ts";
 import { layouts } from "../rules/layout.ts";
 import { normalizations } from "../rules/normalizations.ts";
 import { operands } from "../rules/operands.ts";
+import { operators } from "../rules/operators.ts";
+import { products } from "../rules/products.ts";
 import { selections } from "../rules/selections.ts";
 
 const engine = createEngine();
-const examples: readonly RuleExample[] = [...activations, ...normalizations, ...layouts, ...selections, ...operands];
+const examples: readonly RuleExample[] = [
+  ...activations,
+  ...normalizations,
+  ...arithmetic,
+  ...bounds,
+  ...operators,
+  ...products,
+  ...layouts,
+  ...selections,
+  ...operands,
+];
 
 const parse = (text: string): Model => parseModel(/^opset/.test(text.trim()) ? text : `opset 21\n${text}`);
 

@@ -54,6 +54,26 @@ describe("nodes that return an input unchanged", () => {
     ["Transpose of equal axes", "(x: float32[n, n]) -> (y) { y = Transpose(x) {perm=[1, 0]} }", undefined],
     ["Expand to the same shape", "(x: float32[n, 3]) -> (y) { s: int64[1] = [3]\n y = Expand(x, s) }", 0],
     ["Expand of size one", "(x: float32[n, 1]) -> (y) { s: int64[1] = [3]\n y = Expand(x, s) }", undefined],
+    [
+      "Where with a condition that is always true",
+      "(x: float32[n, 3]) -> (y) { c: bool[1] = [true]\n z: float32[] = 0\n y = Where(c, x, z) }",
+      1,
+    ],
+    [
+      "Where with a condition that is always false",
+      "(x: float32[n, 3]) -> (y) { c: bool[3] = [false, false, false]\n z: float32[] = 0\n y = Where(c, z, x) }",
+      2,
+    ],
+    [
+      "Where with a mixed condition",
+      "(x: float32[n, 3]) -> (y) { c: bool[3] = [true, false, true]\n z: float32[] = 0\n y = Where(c, x, z) }",
+      undefined,
+    ],
+    [
+      "Where that broadcasts the selected operand",
+      "(x: float32[n, 1]) -> (y) { c: bool[3] = [true, true, true]\n z: float32[] = 0\n y = Where(c, x, z) }",
+      undefined,
+    ],
     ["a sum with zero", "(x: float32[n, 3]) -> (y) { c: float32[] = 0\n y = Add(c, x) }", 1],
     [
       "a sum with zeros of a higher rank",

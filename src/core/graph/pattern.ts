@@ -104,7 +104,18 @@ interface Bindings {
   readonly nodes: ReadonlyMap<Node, Node>;
 }
 
-const commutative: ReadonlySet<string> = new Set(["Add", "Mul"]);
+/** Operators of the default domain whose two inputs can be swapped without a change of any bit. Max and Min differ in the sign of zero. */
+export const commutative: ReadonlySet<string> = new Set([
+  "Add",
+  "Mul",
+  "Equal",
+  "And",
+  "Or",
+  "Xor",
+  "BitwiseAnd",
+  "BitwiseOr",
+  "BitwiseXor",
+]);
 
 /** Yields each way to extend the bindings so that `written` matches `value`. */
 function* bind(written: Value, value: Value, bindings: Bindings): Generator<Bindings> {
@@ -133,8 +144,8 @@ function* bind(written: Value, value: Value, bindings: Bindings): Generator<Bind
 
 /** Yields each way in which all inputs match. There is at least one. */
 function* bindAll(
-  [written, ...others]: readonly (Value | undefined)[],
-  [value, ...otherValues]: readonly (Value | undefined)[],
+  [written, ...rest]: readonly (Value | undefined)[],
+  [value, ...restValues]: readonly (Value | undefined)[],
   bindings: Bindings,
 ): Generator<Bindings> {
   const ways =
@@ -144,8 +155,8 @@ function* bindAll(
         : []
       : bind(written, value, bindings);
   for (const way of ways) {
-    if (others.length === 0) yield way;
-    else yield* bindAll(others, otherValues, way);
+    if (rest.length === 0) yield way;
+    else yield* bindAll(rest, restValues, way);
   }
 }
 

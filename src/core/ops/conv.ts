@@ -238,7 +238,7 @@ export const ConvTranspose = defineOp<TransposedSettings>({
   parameters: [1, 2],
   weight: (s, site) => {
     const role = convWeight(s, site);
-    return role instanceof Miss ? role : { ...role, out: 1, in: 0, biasInput: 2 };
+    return role instanceof Miss ? role : { ...role, out: 1, in: 0, biasInput: 2, readsZeros: true };
   },
   homogeneous: [[0, 1], [2]],
   axes: transposedAxes,
@@ -273,7 +273,8 @@ export const DeformConv = defineOp({
   parameters: [1, 3],
   weight: (s, site) => {
     const role = convWeight(s, convSiteOf(site));
-    return role instanceof Miss || role.bias === undefined ? role : { ...role, bias: 3 };
+    if (role instanceof Miss) return role;
+    return { ...role, ...(role.bias === undefined ? {} : { bias: 3 }), readsZeros: true };
   },
   axes: inferenceOnly,
   gradient: inferenceOnly,

@@ -180,6 +180,8 @@ export interface WeightRole {
    * (`out`) with 64 values each (`outTaps`). Axes that no field names count taps: several values for each pair of input and output.
    */
   readonly outTaps?: readonly number[];
+  /** Some outputs also sum zeros around or between the data, so a shift of the data is not one shift of all outputs. */
+  readonly readsZeros?: true;
   /** Distinguishes several weights of one node in the layer's name, such as "recurrence". */
   readonly part?: string;
   readonly window?: SlidingWindow;
@@ -351,6 +353,8 @@ export interface Traits {
   readonly codes?: readonly CodedInput[];
   /** True if the operator computes element by element, so that the order of elements does not matter. */
   readonly byElement?: true;
+  /** True if the two inputs can be swapped. */
+  readonly commutes?: boolean;
   /** True for a step function: a difference in the last bits of an input can change the output by a whole step. */
   readonly inSteps?: true | undefined;
   /** The input of which only the element type matters. */

@@ -1,7 +1,7 @@
 /** Defines Where and Clip. Clip has its bounds as attributes before opset 11. */
 import { Miss } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
-import type { Dim } from "../tensor/dims.ts";
+import { type Dim, sameDims } from "../tensor/dims.ts";
 import { defineOp, type Site } from "./define.ts";
 import { readFloat } from "./shared/attributes.ts";
 import { combineElements, withElements } from "./shared/elements.ts";
@@ -10,6 +10,7 @@ import {
   broadcastAxes,
   forwardWanted,
   inferShape,
+  isConstant,
   requireInput,
   sameAsInput,
   sameAxes,
@@ -23,6 +24,14 @@ export const Where = defineOp({
     const outputs = inferShape(site, broadcast, requireInput(site, 1).type, [0, 1, 2]);
     if (outputs instanceof Miss) return outputs;
     return outputs.map((inferred) => withElements(inferred, combineElements(site, onDims)));
+  },
+  // A stored condition that is the same everywhere selects one operand.
+  unchanged: (_, site) => {
+    const selected = isConstant(site.inputs[0], 1) ? 1 : isConstant(site.inputs[0], 0) ? 2 : undefined;
+    const shapes = site.inputs.map((operand) => operand?.dims);
+    if (selected === undefined || !shapes.every((dims) => dims !== undefined)) return undefined;
+    const [dims, out] = [shapes[selected], broadcast(...shapes)];
+    return dims !== undefined && !(out instanceof Miss) && sameDims(dims, out) ? selected : undefined;
   },
   homogeneous: [[1], [2]],
   axes: (_, site) => broadcastAxes(site),

@@ -1,5 +1,5 @@
 /**
- * Merges nodes with the same operator, attributes and inputs.
+ * Merges nodes with the same operator, attributes and inputs. The order of inputs does not matter if the operator is commutative.
  *      a = Shape(x)                           a = Shape(x)
  *      b = Shape(x)                      →    y = Add(a, a)
  *      y = Add(a, b)
@@ -9,6 +9,7 @@ import { isRandom } from "../../core/analysis/infer.ts";
 import { allGraphs, describe, type Graph, type Node, subgraphs, type Value } from "../../core/graph/graph.ts";
 import { isUsed } from "../../core/graph/remove-unused.ts";
 import { canTakeName, replaceUses } from "../../core/graph/replace.ts";
+import { entryOf } from "../../core/ops/index.ts";
 import type { Change } from "../../core/pass/pass.ts";
 import type { Tensor } from "../../core/tensor/types.ts";
 import { change, defineCleanUp } from "./clean-up.ts";
@@ -39,6 +40,7 @@ function deduplicateIn(graph: Graph, changes: Change[], tensors: Map<Tensor, num
         plain(attribute.value, (tensor) => numbered(tensors, tensor)),
       ]);
     const inputs = node.inputs.map((input) => (input === undefined ? null : numbered(numbers, input)));
+    if (entryOf(node)?.commutes === true) inputs.sort((a, b) => (a ?? 0) - (b ?? 0));
     const key = JSON.stringify([node.domain, node.op, node.overload, node.outputs.length, inputs, attributes]);
     const first = firsts.get(key);
     if (first === undefined) firsts.set(key, node);

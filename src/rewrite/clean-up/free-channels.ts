@@ -10,6 +10,7 @@ import { describe, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { removeUnusedEverywhere } from "../../core/graph/remove-unused.ts";
 import { snapshot } from "../../core/graph/snapshot.ts";
+import { parameterRules } from "../../core/ops/rules/index.ts";
 import type { Change, Context } from "../../core/pass/pass.ts";
 import { isFloat } from "../../core/tensor/convert.ts";
 import { isSymbolic, productParts, type Symbolic } from "../../core/tensor/dims.ts";
@@ -148,8 +149,15 @@ function readsOnly({ producer }: Value, inputs: ReadonlySet<Value>, inference: I
   );
 }
 
+/** Applies the rules after which the same layers exist. */
+const fuseBetweenLayers = defineCleanUp(
+  fuseNodes.id,
+  fuseNodes.summary,
+  async (model, context) => (await fuseNodes(model, { skip: [...parameterRules] }, context)).changes,
+);
+
 /** Sizes first, then shared vectors, then where sizes are read, then axes that are split and merged again. None reads a large tensor. */
-const passes = [foldShapes, partVectors, readSizes, removeIdentities, fuseNodes, dropUnused];
+const passes = [foldShapes, partVectors, readSizes, removeIdentities, fuseBetweenLayers, dropUnused];
 const forms = [1, 2, 3, passes.length];
 
 /** Applies passes in turn until none changes anything. @returns how many passes it needed, from the first to the last with a change. */

@@ -4,31 +4,31 @@
  *      (W_c · x + b_c - mean_c) · s_c + bias_c  =  (W_c · s_c) · x  +  (b_c - mean_c) · s_c + bias_c
  *      h = Conv(x, conv.weight)                                   y = Conv(x, conv.weight, conv.bias)
  *      y = BatchNormalization(h, scale, bias, mean, variance)
- * Sums and products with stored vectors are the cases s_c = 1 and no shift. A mask on the weight stays: its product is linear in the weight.
+ * Sums and products with stored vectors are the cases s_c = 1 and no shift; they can also go into the following layer (`fuse-into-reader.ts`). A mask on the weight stays: its product is linear in the weight.
  * Computes in float64 and rounds once. Values with a role are still in training and stay, unless the caller overrides this.
  */
 import { leadsToCodes } from "../../core/analysis/codes.ts";
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { type Layer, layerAt } from "../../core/analysis/layers.ts";
-import { requireWeight, weightMatrices, weightNeeds, weightNumbers } from "../../core/analysis/weight.ts";
+import { requireWeight, weightNeeds } from "../../core/analysis/weight.ts";
 import type { Engine } from "../../core/engine/index.ts";
 import { Miss } from "../../core/errors.ts";
 import { emitInto } from "../../core/graph/emit.ts";
 import { describe, type Node, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { isUsed } from "../../core/graph/remove-unused.ts";
 import { substitute } from "../../core/graph/replace.ts";
 import { roleWords } from "../../core/graph/role.ts";
 import type { Affine } from "../../core/ops/entry.ts";
 import { type Change, definePass, noOptions, type Outcome } from "../../core/pass/pass.ts";
-import { fromNumbers, toFloat64 } from "../../core/tensor/convert.ts";
+import { toFloat64 } from "../../core/tensor/convert.ts";
 import { float32, inMemory } from "../../core/tensor/dense.ts";
-import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import type { Dense, Tensor } from "../../core/tensor/types.ts";
 import { keepLayerName } from "../edit/keep-layer-name.ts";
 import { stored } from "../edit/mask.ts";
 import { readStoredValue } from "../edit/stored.ts";
+import { isForChannels, removeIfUnused, scaleChannels, storeBias } from "./affine-weights.ts";
 import { change } from "./clean-up.ts";
+import { foldIntoReader } from "./fuse-into-reader.ts";
 import { protectedValues } from "./protected.ts";
 
 /**
@@ -47,7 +47,7 @@ export const fuseBatchNorm = definePass({
 /** Also folds sums and products with stored vectors. Values that are quantized later stay (`codes.ts`). */
 export const fuseAffine = definePass({
   id: "fuse-affine",
-  summary: "Fold batch normalization, and sums and products with stored vectors, into the layer before them",
+  summary: "Fold batch normalization, and sums and products with stored vectors, into the layer before or after them",
   options: noOptions,
   run: (model, _, { engine }) =>
     fuseBatchNorms(model, { trained: false, into: requireNotRounded(model), arithmetic: true, engine }),
@@ -85,12 +85,12 @@ export async function fuseBatchNorms(
     return isConstant ? () => readStoredValue(model, bias, engine) : undefined;
   };
   const changes: Change[] = [];
-  const misses: Miss[] = [];
+  const misses = new Map<Node, Miss>();
   for (const node of model.graph.nodes()) {
     const bound = inference.at(node);
     const affine = bound instanceof Miss ? bound : bound.affine();
     if (affine instanceof Miss) {
-      if (affine.kind === "normalization") misses.push(new Miss(affine.reason, describe(node)));
+      if (affine.kind === "normalization") misses.set(node, new Miss(affine.reason, describe(node)));
       continue;
     }
     const normalizes = affine.kind === "normalization";
@@ -102,14 +102,25 @@ export async function fuseBatchNorms(
     const match = changing instanceof Miss ? changing : matchOf(node, affine, changing, { ...options, readBias });
     if (match instanceof Miss) {
       // Few sums are biases, so only failed normalizations are reported.
-      if (normalizes) misses.push(new Miss(match.reason, describe(node)));
+      if (normalizes) misses.set(node, new Miss(match.reason, describe(node)));
       continue;
     }
     if (!options.trained && !normalizes && hasProtected(match, node, isProtected)) continue;
     if (await fold(model, node, match, inference))
       changes.push(change(match.layer.name, normalizes ? "batch normalization folded in" : "scale or shift folded in"));
   }
-  return { changes, misses };
+  if (options.arithmetic === true) {
+    const { into = () => true } = options;
+    const canChange = (layer: Layer): boolean => into(layer) === true;
+    // Last first, so that the scale between a shift and a layer does not separate them.
+    for (const node of [...model.graph.nodes()].reverse()) {
+      const folded = await foldIntoReader(model, node, { inference, isProtected, canChange });
+      if (folded === undefined) continue;
+      changes.push(folded);
+      misses.delete(node);
+    }
+  }
+  return { changes, misses: [...misses.values()] };
 }
 
 function hasProtected({ layer }: Match, node: Node, isProtected: (value: Value) => boolean): boolean {
@@ -161,7 +172,7 @@ function matchOf(
   return { layer, affine, bias: read, vectors };
 }
 
-/** Returns false if folding would not save a node: a shift without a bias input. */
+/** Returns false if folding would not save a node (a shift without a bias input), or if float32 cannot represent the weight. */
 async function fold(model: Model, node: Node, match: Match, inference: Inference): Promise<boolean> {
   const { layer, affine, vectors } = match;
   const { scale, shift } = affine.of((await Promise.all(vectors.map((tensor) => tensor.read()))).map(toFloat64));
@@ -182,9 +193,12 @@ async function fold(model: Model, node: Node, match: Match, inference: Inference
   const { biasInput } = layer.role;
   const shifts = bias.some((value) => value !== 0);
   if (biasInput === undefined && shifts && affine.kind === "arithmetic") return false;
+  if (factors.some((factor) => factor !== 1)) {
+    const weight = scaleChannels(await stored(layer.weight).read(), layer.role, factors, "outputs");
+    if (weight === undefined) return false;
+    layer.weight.tensor = inMemory(weight);
+  }
   keepLayerName(layer);
-  if (factors.some((factor) => factor !== 1))
-    layer.weight.tensor = inMemory(scaled(await stored(layer.weight).read(), layer, factors));
   const result = biasInput === undefined && shifts ? addBias(model, node, x, layer, bias, inference) : x;
   if (biasInput !== undefined && (shifts || layer.bias !== undefined))
     model.graph.setInput(layer.node, biasInput, storeBias(model, layer, bias));
@@ -195,47 +209,9 @@ async function fold(model: Model, node: Node, match: Match, inference: Inference
   return true;
 }
 
-function removeIfUnused(value: Value): void {
-  const { graph, producer, tensor } = value;
-  if (isUsed(value) || graph.ownValue(value.name) !== value) return;
-  if (producer === undefined) {
-    if (tensor !== undefined) graph.removeValue(value);
-  } else if (!producer.outputs.some((output) => output !== undefined && isUsed(output))) {
-    const inputs = [...producer.inputs];
-    graph.removeNode(producer);
-    for (const input of inputs) if (input !== undefined) removeIfUnused(input);
-  }
-}
-
-function isForChannels(dims: readonly number[], channels: number): boolean {
-  return dims.at(-1) === channels && dims.slice(0, -1).every((dim) => dim === 1);
-}
-
-function storeBias(model: Model, layer: Layer, bias: Float64Array): Value {
-  const dims = fixedDims(layer.bias?.type?.dims);
-  const fits = dims !== undefined && elementCount(dims) === bias.length;
-  const tensor = inMemory(fromNumbers("float32", fits ? dims : [bias.length], bias));
-  if (layer.bias?.tensor !== undefined && layer.bias.uses.size === 1 && fits) {
-    layer.bias.tensor = tensor;
-    return layer.bias;
-  }
-  const name = layer.bias?.tensor === undefined ? `${layer.name}.bias` : layer.bias.name;
-  return model.graph.addTensor(name, tensor, layer.bias?.role ?? layer.weight.role);
-}
-
 function addBias(model: Model, node: Node, x: Value, layer: Layer, bias: Float64Array, inference: Inference): Value {
   const rank = x.type?.dims?.length ?? 2;
   const emit = emitInto(model, { before: node, by: "fuse-batch-norm", onNode: inference.visit });
   const dims = [bias.length, ...new Array<number>(Math.max(0, rank - 2)).fill(1)];
   return emit.Add([x, emit.constant(float32(dims, bias), `${layer.name}.bias`, layer.weight.role)]);
-}
-
-function scaled(dense: Dense, { role }: Layer, factors: Float64Array): Dense<"float32"> {
-  const matrices = weightMatrices(role, dense.dims, toFloat64(dense));
-  const elementsPerFactor = dense.data.length / factors.length;
-  for (const [group, { data }] of matrices.entries()) {
-    for (let index = 0; index < data.length; index++)
-      data[index] = (data[index] ?? 0) * (factors[Math.floor((group * data.length + index) / elementsPerFactor)] ?? 0);
-  }
-  return float32(dense.dims, weightNumbers(role, dense.dims, matrices));
 }

@@ -130,6 +130,7 @@ function fusePair(
         isOnlyReader: isAlone(first, value),
         emit,
         site: inference.site,
+        canChange: (other) => other.role === undefined && !isProtected(other) && !other.graph.isOutput(other),
         operand: inference.operand,
       });
       if (result === undefined || !take(second, result)) continue;
@@ -169,7 +170,7 @@ function fuseStructure(
       },
     });
     if (result === undefined || !take(last, result)) continue;
-    removeUnusedOf(matched, last);
+    removeUnusedNodes(matched, last);
     if (!("value" in result)) inference.visit(last);
     return rule;
   }
@@ -177,7 +178,7 @@ function fuseStructure(
 }
 
 /** Removes the nodes of a structure whose outputs are unused, readers before what they read. */
-function removeUnusedOf(nodes: ReadonlySet<Node>, last: Node): void {
+function removeUnusedNodes(nodes: ReadonlySet<Node>, last: Node): void {
   const remaining = new Set([...nodes].filter((node) => node !== last));
   let count: number;
   do {

@@ -38,10 +38,10 @@ const gelu: Structure = {
   reorders: true,
   fuse({ last, site, operand, match, emit }) {
     if (site(last).version < 20) return undefined;
-    const found = match(findGelu);
-    if (found === undefined) return undefined;
-    const { x, root, one, half } = found.operands;
-    const factor = found.parts.scaled.op === "Div" ? Math.SQRT2 : Math.SQRT1_2;
+    const matched = match(findGelu);
+    if (matched === undefined) return undefined;
+    const { x, root, one, half } = matched.operands;
+    const factor = matched.parts.scaled.op === "Div" ? Math.SQRT2 : Math.SQRT1_2;
     if (!isNear(operand(root), factor) || !isNear(operand(one), 1) || !isNear(operand(half), 0.5)) return undefined;
     return { value: emit.named(last.outputs[0]?.name ?? "gelu").Gelu([x]) };
   },
@@ -69,9 +69,9 @@ const tanhGelu: Structure = {
   reorders: true,
   fuse({ last, site, operand, match, emit }) {
     if (site(last).version < 20) return undefined;
-    const found = match(findTanhGelu);
-    if (found === undefined) return undefined;
-    const { x, exponent, cubic, root, one, half } = found.operands;
+    const matched = match(findTanhGelu);
+    if (matched === undefined) return undefined;
+    const { x, exponent, cubic, root, one, half } = matched.operands;
     const isFormula =
       isNear(operand(exponent), 3) &&
       isNear(operand(cubic), 0.044715) &&
@@ -95,15 +95,15 @@ const hardSwish: Structure = {
   last: ["Mul"],
   fuse({ last, site, match, emit }) {
     if (site(last).version < 14) return undefined;
-    const found = match(findHardSwish);
-    if (found === undefined) return undefined;
-    const { sigmoid } = found.parts;
+    const matched = match(findHardSwish);
+    if (matched === undefined) return undefined;
+    const { sigmoid } = matched.parts;
     const read = (name: string, usual: number): number => {
       const attribute = sigmoid.attributes.get(name);
       return attribute?.kind === "float" ? attribute.value : usual;
     };
     if (Math.abs(read("alpha", 0.2) - 1 / 6) > 1e-7 || read("beta", 0.5) !== 0.5) return undefined;
-    return { value: emit.named(last.outputs[0]?.name ?? "swish").HardSwish([found.operands.x]) };
+    return { value: emit.named(last.outputs[0]?.name ?? "swish").HardSwish([matched.operands.x]) };
   },
 };
 

@@ -1,6 +1,11 @@
-/** Conditions on constants in rules. */
-import { toFloat64 } from "../../tensor/convert.ts";
+/** Conditions on constants in rules, and arithmetic with them. */
+import { Miss } from "../../errors.ts";
+import type { Value } from "../../graph/graph.ts";
+import { fromNumbers, integerRange, isFloat, toFloat64 } from "../../tensor/convert.ts";
+import { elementCount, fixedDims } from "../../tensor/dims.ts";
+import type { DataType, Dense } from "../../tensor/types.ts";
 import type { Operand } from "../define.ts";
+import { broadcast, range } from "../shared/rules.ts";
 
 /** Relative difference of constants that exporters round to float32. */
 const rounding = 1e-6;
@@ -17,4 +22,67 @@ export function elementOf(operand: Operand | undefined): number | undefined {
   if (small === undefined || small.type === "string" || small.data.length !== 1) return undefined;
   if ((operand?.dims?.length ?? 0) > 1) return undefined;
   return toFloat64(small)[0];
+}
+
+/** Stored numbers in float64. */
+export interface Numbers {
+  readonly dims: readonly number[];
+  readonly values: Float64Array;
+}
+
+/** Returns the numbers of a stored operand; undefined if it is computed from an input, or too large to be in memory. */
+export function numbersOf(operand: Operand | undefined): Numbers | undefined {
+  const small = operand?.small;
+  if (operand?.stored !== true || small === undefined || small.type === "string") return undefined;
+  return { dims: small.dims, values: toFloat64(small) };
+}
+
+/** Computes a function of two tensors element by element, with broadcasting; undefined if their dimensions do not fit. */
+export function combineNumbers(a: Numbers, b: Numbers, compute: (a: number, b: number) => number): Numbers | undefined {
+  const shape = broadcast(a.dims, b.dims);
+  const dims = shape instanceof Miss ? undefined : fixedDims(shape);
+  if (dims === undefined) return undefined;
+  const positions = [a, b].map((numbers) => broadcastPositions(numbers.dims, dims));
+  const values = Float64Array.from({ length: elementCount(dims) }, (_, index) => {
+    const [position, otherPosition] = positions.map((of) => of[index] ?? 0);
+    return compute(a.values[position ?? 0] ?? 0, b.values[otherPosition ?? 0] ?? 0);
+  });
+  return { dims, values };
+}
+
+/** Returns for each element of the dimensions `out` the index of the element of `dims` that it reads. */
+function broadcastPositions(dims: readonly number[], out: readonly number[]): readonly number[] {
+  let positions = [0];
+  for (const [axis, count] of out.entries()) {
+    const size = dims[axis - (out.length - dims.length)] ?? 1;
+    positions = positions.flatMap((position) =>
+      range(count).map((index) => position * size + (size === 1 ? 0 : index)),
+    );
+  }
+  return positions;
+}
+
+export const largestOf = ({ values }: Numbers): number =>
+  values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
+
+/** Rounds numbers to a type once; undefined if one is not finite or lies outside the type. */
+export function roundNumbers({ dims, values }: Numbers, type: DataType): Dense | undefined {
+  if (!isFloat(type) && type !== "int32" && type !== "int64") return undefined;
+  const [low, high] = type === "int32" ? integerRange.int32 : [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
+  const fits = (value: number): boolean => isFloat(type) || (Number.isInteger(value) && value >= low && value <= high);
+  if (!values.every((value) => Number.isFinite(value) && fits(value))) return undefined;
+  const dense = fromNumbers(type, dims, values);
+  return toFloat64(dense).every(Number.isFinite) ? dense : undefined;
+}
+
+/** The elements that a new constant can have in any case: the removed node takes more bytes. */
+const fewElements = 8;
+
+/** Returns whether new constants have at most the elements of the constants that only the replaced nodes read. */
+export function keepsSize(created: readonly Numbers[], replaced: readonly (Value | undefined)[]): boolean {
+  const count = created.reduce((sum, { values }) => sum + values.length, 0);
+  const freed = replaced.flatMap((value) =>
+    value?.tensor !== undefined && value.uses.size === 1 ? [value.tensor] : [],
+  );
+  return count <= fewElements + freed.reduce((sum, { dims }) => sum + elementCount(dims), 0);
 }

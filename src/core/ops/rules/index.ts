@@ -2,13 +2,18 @@
 
 import { countFromFront, readPieces, readPosition, splitPieces } from "../shared/sequences.ts";
 import { activationStructures } from "./activations.ts";
+import { arithmeticPairs } from "./arithmetic.ts";
+import { boundPairs } from "./bounds.ts";
 import { joinedSelections } from "./joins.ts";
 import { biasAxesPair, layoutPairs, padWindowPair } from "./layout.ts";
 import { layoutChain } from "./layout-chains.ts";
 import { layoutIslands } from "./layout-islands.ts";
 import { mathPairs } from "./math.ts";
+import { normalizationVectorPairs } from "./normalization-vectors.ts";
 import { normalizationPairs, normalizationStructures } from "./normalizations.ts";
 import { operandPairs } from "./operands.ts";
+import { operatorPairs } from "./operators.ts";
+import { productPairs } from "./products.ts";
 import { reductionPairs } from "./reductions.ts";
 import { type Pair, type PairRules, rulesOf, type Structure, type StructureRules, structuresOf } from "./rule.ts";
 import { selectionPairs } from "./selections.ts";
@@ -45,6 +50,11 @@ const pairs: readonly Pair[] = [
   stridedGatherPair,
   ...mathPairs,
   ...normalizationPairs,
+  ...normalizationVectorPairs,
+  ...arithmeticPairs,
+  ...boundPairs,
+  ...operatorPairs,
+  ...productPairs,
   sequencePiecePair,
 ];
 
@@ -59,6 +69,11 @@ const structures: readonly Structure[] = [
 /** The rules of `simplify` by their id. */
 export const rulesById: ReadonlyMap<string, Pair | Structure> = new Map(
   [...pairs, ...structures].map((rule) => [rule.id, rule]),
+);
+
+/** The ids of rules that merge parameters. They are not for rewrites after which the same layers must exist. */
+export const parameterRules: readonly string[] = [...rulesById.values()].flatMap(({ id, mergesParameters }) =>
+  mergesParameters === true ? [id] : [],
 );
 
 /** Returns the rules of `simplify` that the predicate selects. */

@@ -39,9 +39,9 @@ function broadcastsTo({ site, operand }: PairScope, { node, input }: Use, dims: 
   const { version, inputs } = site(node);
   // Max, Min, Sum and Mean broadcast since opset 8.
   if (node.domain !== "" || !broadcasting.includes(node.op) || version < 8 || out === undefined) return false;
-  const others = inputs.flatMap((other, index) => (index === input ? [] : [other?.dims]));
-  if (!others.every((other) => other !== undefined)) return false;
-  const shape = broadcast(...others, dims);
+  const otherDims = inputs.flatMap((other, index) => (index === input ? [] : [other?.dims]));
+  if (!otherDims.every((other) => other !== undefined)) return false;
+  const shape = broadcast(...otherDims, dims);
   return !(shape instanceof Miss) && sameDims(shape, out);
 }
 

@@ -15,6 +15,8 @@ export interface PairScope {
   readonly isOnlyReader: boolean;
   readonly emit: Emit;
   site(node: Node): Site;
+  /** Returns whether a value can change: it has no role, is not an output, and is not the parameter of a model in training. */
+  canChange(value: Value): boolean;
   /** Returns the facts about a value. */
   operand(value: Value): Operand | undefined;
 }
@@ -36,6 +38,8 @@ interface Named {
   readonly description: string;
   /** Changes the summation order, so last bits can change. */
   readonly reorders?: true;
+  /** Computes one stored tensor from several, which can be the parameters of two layers. */
+  readonly mergesParameters?: true;
 }
 
 /** A rule for two consecutive nodes. */

@@ -38,7 +38,9 @@ export function convAttributes({ kernel, strides, dilations, group, ...window }:
 export function convWeight(s: ConvSettings, site: Site): WeightRole | Miss {
   if (site.inputs[1]?.stored !== true) return new Miss("the kernel is an activation");
   const bias = site.inputs[2]?.stored === true ? { bias: 2 } : {};
-  return { input: 1, out: 0, in: 1, groups: s.group, data: 0, dataAxis: 1, outputAxis: 1, ...bias };
+  const isPadded = s.autoPad.startsWith("SAME") || s.pads.some((pad) => pad !== 0);
+  const zeros = isPadded ? ({ readsZeros: true } as const) : {};
+  return { input: 1, out: 0, in: 1, groups: s.group, data: 0, dataAxis: 1, outputAxis: 1, ...bias, ...zeros };
 }
 
 /** Replaces a convolution by a chain. A part without window axes is a 1 × 1 convolution. Only the last part has the bias, so that padding stays zero. */

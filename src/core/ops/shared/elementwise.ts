@@ -2,6 +2,7 @@
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
+import { commutative } from "../../graph/pattern.ts";
 import { type Dim, sameDims } from "../../tensor/dims.ts";
 import type { DataType } from "../../tensor/types.ts";
 import {
@@ -76,6 +77,7 @@ export function defineUnary<S = undefined>(row: UnaryRow<S>): Op {
   return defineOp<S>({
     name: row.name,
     byElement: true,
+    commutes: commutative.has(row.name),
     needsFloat32: row.needsFloat32,
     inChannelBlocks: row.inChannelBlocks,
     containers: row.containers,
@@ -135,6 +137,7 @@ export function defineBinary<S = undefined>(row: BinaryRow<S>): Op {
   return defineOp<S>({
     name: row.name,
     byElement: true,
+    commutes: commutative.has(row.name),
     needsFloat32: row.needsFloat32,
     inChannelBlocks: row.inChannelBlocks,
     ...(row.type === undefined ? { sameType: 0 } : {}),

@@ -1,0 +1,148 @@
+/**
+ * Stored vectors after a normalization go into its scale γ and bias β:
+ *     s · (γ · x̂ + β) + t = (s · γ) · x̂ + (s · β + t)
+ * The new vectors are computed in float64 and rounded once.
+ */
+import type { Emit } from "../../graph/emit.ts";
+import type { Node, Value } from "../../graph/graph.ts";
+import { isFloat } from "../../tensor/convert.ts";
+import { sameDims } from "../../tensor/dims.ts";
+import type { DataType } from "../../tensor/types.ts";
+import type { Site } from "../define.ts";
+import { readFlag, readInteger } from "../shared/attributes.ts";
+import { type Linear, linearOf } from "./arithmetic.ts";
+import { combineNumbers, keepsSize, largestOf, type Numbers, numbersOf, roundNumbers } from "./constants.ts";
+import { dimsOf, type Pair, type PairScope } from "./rule.ts";
+
+type Inputs = readonly (Value | undefined)[];
+
+interface Normalization {
+  write(emit: Emit, inputs: Inputs, site: Site): Value;
+  /** The axis along which scale and bias apply; undefined if they align with the last axes. */
+  readonly axis?: number;
+  /** Scale and bias have one element per channel, and statistics do not depend on the node's mode. */
+  fits(site: Site): boolean;
+}
+
+const always = (): boolean => true;
+
+const normalizations: Readonly<Record<string, Normalization>> = {
+  LayerNormalization: { write: (emit, inputs) => emit.LayerNormalization(inputs), fits: always },
+  RMSNormalization: { write: (emit, inputs) => emit.RMSNormalization(inputs), fits: always },
+  InstanceNormalization: { write: (emit, inputs) => emit.InstanceNormalization(inputs), axis: 1, fits: always },
+  GroupNormalization: {
+    write: (emit, inputs, site) => emit.GroupNormalization(inputs, { num_groups: readInteger(site, "num_groups", 1) }),
+    axis: 1,
+    // Scale and bias are per group before opset 21.
+    fits: ({ version }) => version >= 21,
+  },
+  BatchNormalization: {
+    write: (emit, inputs) => emit.BatchNormalization(inputs),
+    axis: 1,
+    // Before opset 9, parameters can be per element.
+    fits: (site) => site.version >= 9 && site.outputs === 1 && !readFlag(site, "training_mode"),
+  },
+};
+
+/** Returns the numbers of a vector in the axes of a normalization's scale; undefined if it varies along other axes. */
+function alignNumbers({ dims, values }: Numbers, rank: number, axis: number | undefined): Numbers | undefined {
+  if (dims.length > rank) return undefined;
+  const lead = rank - dims.length;
+  const long = dims.flatMap((dim, index) => (dim === 1 ? [] : [index + lead]));
+  if (axis === undefined) return { dims: dims.slice((long[0] ?? rank) - lead), values };
+  if (long.some((index) => index !== axis)) return undefined;
+  return { dims: long.length === 0 ? [] : [values.length], values };
+}
+
+interface Vectors {
+  readonly scale: Numbers;
+  readonly bias: Numbers | undefined;
+}
+
+/** The maximum ratio of a merged term to the result: terms that cancel are rounded more coarsely than their sum. */
+const maxCancellation = 16;
+
+/** The range of factors for which intermediate products neither overflow nor underflow. */
+const maxFactor = 2 ** 40;
+
+function mergeVectors({ scale, bias }: Vectors, vector: Numbers, linear: Linear): Vectors | undefined {
+  const factors = vector.values.map((c) => Math.abs(linear.scale(c)));
+  if (!factors.every((factor) => factor === 0 || (factor <= maxFactor && factor >= 1 / maxFactor))) return undefined;
+  const newScale = combineNumbers(scale, vector, (number, c) => number * linear.scale(c));
+  if (newScale === undefined || !sameDims(newScale.dims, scale.dims)) return undefined;
+  const hasShift = vector.values.some((c) => linear.shift(c) !== 0);
+  if (bias === undefined && !hasShift) return { scale: newScale, bias };
+  const before = bias ?? { dims: scale.dims, values: scale.values.map(() => 0) };
+  const newBias = combineNumbers(before, vector, (number, c) => number * linear.scale(c) + linear.shift(c));
+  const scaled = combineNumbers(before, vector, (number, c) => number * linear.scale(c));
+  if (newBias === undefined || scaled === undefined || !sameDims(newBias.dims, scale.dims)) return undefined;
+  const shift = vector.values.reduce((largest, c) => Math.max(largest, Math.abs(linear.shift(c))), 0);
+  const cancels =
+    Math.max(largestOf(scaled), shift) > maxCancellation * Math.max(largestOf(newScale), largestOf(newBias));
+  return cancels ? undefined : { scale: newScale, bias: newBias };
+}
+
+/** Returns the value that holds the numbers: the earlier one if they are equal. */
+function store({ emit }: PairScope, type: DataType, numbers: Numbers, before: Value | undefined, earlier?: Numbers) {
+  if (before !== undefined && isEqual(numbers, earlier)) return before;
+  const dense = roundNumbers(numbers, type);
+  return dense && emit.constant(dense, before?.name);
+}
+
+function readVectors({ first, firstSite, canChange }: PairScope): Vectors | undefined {
+  const [scale, bias] = [numbersOf(firstSite.inputs[1]), numbersOf(firstSite.inputs[2])];
+  if (scale === undefined || (bias === undefined && first.inputs[2] !== undefined)) return undefined;
+  if (bias !== undefined && !sameDims(bias.dims, scale.dims)) return undefined;
+  if (first.inputs.slice(1).some((value) => value !== undefined && !canChange(value))) return undefined;
+  return { scale, bias };
+}
+
+const normalizationVectors: Pair = {
+  id: "normalization-vectors",
+  description: "a stored vector after a normalization goes into its scale or bias",
+  first: Object.keys(normalizations),
+  second: ["Mul", "Div", "Add", "Sub"],
+  reorders: true,
+  mergesParameters: true,
+  fuse(scope) {
+    const { first, second, firstSite, secondSite, input, isOnlyReader, emit, canChange } = scope;
+    const normalization = normalizations[first.op];
+    const linear = linearOf(second, secondSite);
+    const type = firstSite.inputs[1]?.type;
+    const rank = dimsOf(scope, first.inputs[0])?.length;
+    if (!isOnlyReader || normalization === undefined || linear?.data !== input || rank === undefined) return undefined;
+    if (first.outputs.slice(1).some((output) => output !== undefined) || !normalization.fits(firstSite))
+      return undefined;
+    if (type === undefined || !isFloat(type) || type !== secondSite.inputs[input]?.type) return undefined;
+    if (linear.constant === undefined || !canChange(linear.constant)) return undefined;
+    const vectors = readVectors(scope);
+    const vector = alignNumbers(linear.numbers, rank, normalization.axis);
+    const merged = vectors && vector && mergeVectors(vectors, vector, linear);
+    if (vectors === undefined || merged === undefined) return undefined;
+    if (merged.bias !== undefined && first.op === "RMSNormalization") return undefined;
+    const changed = [
+      ...(isEqual(merged.scale, vectors.scale) ? [] : [merged.scale]),
+      ...(merged.bias === undefined || isEqual(merged.bias, vectors.bias) ? [] : [merged.bias]),
+    ];
+    if (!keepsSize(changed, [...first.inputs.slice(1, 3), linear.constant])) return undefined;
+    const scale = store(scope, type, merged.scale, first.inputs[1], vectors.scale);
+    const bias = merged.bias && store(scope, type, merged.bias, first.inputs[2], vectors.bias);
+    if (scale === undefined || (merged.bias !== undefined && bias === undefined)) return undefined;
+    const inputs = [first.inputs[0], scale, bias, ...first.inputs.slice(3)];
+    const value = normalization.write(emit.named(second.outputs[0]?.name ?? "normalized"), inputs, firstSite);
+    keepIdentity(value.producer, first);
+    return { value };
+  },
+};
+
+const isEqual = (a: Numbers, b: Numbers | undefined): boolean =>
+  b !== undefined && a.values.every((value, index) => value === b.values[index]);
+
+/** Gives a node the attributes and the name of the node that it replaces. */
+function keepIdentity(node: Node | undefined, before: Node): void {
+  if (node === undefined) return;
+  for (const [name, attribute] of before.attributes) node.graph.setAttribute(node, name, attribute);
+  node.name = before.name;
+}
+
+export const normalizationVectorPairs: readonly Pair[] = [normalizationVectors];

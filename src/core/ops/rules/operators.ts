@@ -1,0 +1,81 @@
+/** Two operators that are one: logarithms, negated conditions, values that are quantized again. */
+import { sameDims } from "../../tensor/dims.ts";
+import type { Operand } from "../define.ts";
+import { readInteger } from "../shared/attributes.ts";
+import { largestOf, numbersOf } from "./constants.ts";
+import { emitNamed, type Pair } from "./rule.ts";
+
+/** LogSoftmax: y = x - max - log Σ exp(x - max), which is finite where Softmax underflows and its logarithm is -∞. */
+const logSoftmax: Pair = {
+  id: "log-softmax",
+  description: "the logarithm of Softmax becomes LogSoftmax",
+  first: ["Softmax"],
+  second: ["Log"],
+  reorders: true,
+  fuse(scope) {
+    const { first, isOnlyReader } = scope;
+    const [x] = first.inputs;
+    if (!isOnlyReader || x === undefined) return undefined;
+    const value = emitNamed(scope).LogSoftmax([x]);
+    const { producer } = value;
+    for (const [name, attribute] of first.attributes) producer?.graph.setAttribute(producer, name, attribute);
+    return { value };
+  },
+};
+
+/** Swaps the branches of a negated condition: Where(¬c, a, b) = Where(c, b, a). */
+const negatedCondition: Pair = {
+  id: "negated-condition",
+  description: "Where takes a negated condition without the Not, with its values swapped",
+  first: ["Not"],
+  second: ["Where"],
+  fuse({ first, second, input, canChange }) {
+    const [condition, yes, no] = [first.inputs[0], second.inputs[1], second.inputs[2]];
+    const [negated] = first.outputs;
+    if (input !== 0 || condition === undefined || negated === undefined || !canChange(negated)) return undefined;
+    // The Not is only removed if all its readers are conditions.
+    const isCondition = [...negated.uses].every((use) => use.node.op === "Where" && use.input === 0);
+    return isCondition ? { inputs: [condition, no, yes] } : undefined;
+  },
+};
+
+/** Integers of at most 16 bits: (q - z) · s / s differs from q - z by less than a half in float32. */
+const codeTypes: readonly string[] = ["int8", "uint8", "int16", "uint16", "int4", "uint4"];
+
+/** Scales s for which (q - z) · s neither overflows nor loses digits in float32. */
+const [minScale, maxScale] = [2 ** -100, 2 ** 100];
+
+const requantized: Pair = {
+  id: "requantized",
+  description: "a dequantized value that is quantized with the same scale and zero point is the quantized value",
+  first: ["DequantizeLinear"],
+  second: ["QuantizeLinear"],
+  fuse({ first, second, firstSite, secondSite, input, operand }) {
+    const [codes] = first.inputs;
+    const [output] = second.outputs;
+    const type = firstSite.inputs[0]?.type;
+    if (codes === undefined || output === undefined || input !== 0 || type === undefined) return undefined;
+    if (!codeTypes.includes(type) || operand(output)?.type !== type) return undefined;
+    if (firstSite.inputs[1]?.type !== "float32" || secondSite.inputs[1]?.type !== "float32") return undefined;
+    const scales = numbersOf(firstSite.inputs[1]);
+    if (scales === undefined || largestOf(scales) > maxScale) return undefined;
+    if (!scales.values.every((scale) => scale >= minScale)) return undefined;
+    const isSameOperand = (index: number): boolean =>
+      first.inputs[index] === second.inputs[index] ||
+      haveEqualNumbers(firstSite.inputs[index], secondSite.inputs[index]);
+    if (!isSameOperand(1) || !isSameOperand(2)) return undefined;
+    // A single scale has no axis.
+    const isSame = (name: string, byDefault: number): boolean =>
+      readInteger(firstSite, name, byDefault) === readInteger(secondSite, name, byDefault);
+    if (scales.values.length > 1 && !(isSame("axis", 1) && isSame("block_size", 0))) return undefined;
+    return { value: codes };
+  },
+};
+
+function haveEqualNumbers(a: Operand | undefined, b: Operand | undefined): boolean {
+  const [first, second] = [numbersOf(a), numbersOf(b)];
+  if (first === undefined || second === undefined || a?.type !== b?.type) return false;
+  return sameDims(first.dims, second.dims) && first.values.every((value, index) => value === second.values[index]);
+}
+
+export const operatorPairs: readonly Pair[] = [logSoftmax, negatedCondition, requantized];

@@ -1,0 +1,159 @@
+/**
+ * Folds a scale and a shift by stored vectors into the layer that reads them. For input channels c:
+ *      W · (s ⊙ x + t) + b  =  (W · diag(s)) · x  +  (W · t + b)
+ *      h = Mul(x, scale)
+ *      y = Conv(h, conv.weight, conv.bias)                   →     y = Conv(x, conv.weight, conv.bias)
+ * A factor is exact with zero padding (s · 0 = 0), a shift is not. A shift goes into the layer's bias, or into the sum that follows a MatMul.
+ */
+import { biasedOutput } from "../../core/analysis/biased.ts";
+import type { Inference } from "../../core/analysis/infer.ts";
+import { type Layer, layerAt } from "../../core/analysis/layers.ts";
+import { requireWeight, weightMatrices, weightNeeds, weightShape } from "../../core/analysis/weight.ts";
+import { Miss } from "../../core/errors.ts";
+import type { Node, Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { isUsed } from "../../core/graph/remove-unused.ts";
+import type { Affine } from "../../core/ops/entry.ts";
+import type { Change } from "../../core/pass/pass.ts";
+import { fromNumbers, toFloat64 } from "../../core/tensor/convert.ts";
+import { inMemory } from "../../core/tensor/dense.ts";
+import type { Dense } from "../../core/tensor/types.ts";
+import { stored } from "../edit/mask.ts";
+import { createStoredReader } from "../edit/stored.ts";
+import { isForChannels, removeIfUnused, scaleChannels, storeBias } from "./affine-weights.ts";
+import { change } from "./clean-up.ts";
+
+interface Scope {
+  readonly inference: Inference;
+  readonly isProtected: (value: Value) => boolean;
+  readonly canChange: (layer: Layer) => boolean;
+}
+
+interface Match {
+  readonly layer: Layer;
+  readonly affine: Affine;
+  readonly x: Value;
+  readonly vectors: readonly Value[];
+}
+
+/** Folds a node into the layer that reads it; undefined if this is not possible or would enlarge the file. */
+export async function foldIntoReader(model: Model, node: Node, scope: Scope): Promise<Change | undefined> {
+  const match = matchReader(node, scope);
+  if (match === undefined) return undefined;
+  const { layer, affine, x, vectors } = match;
+  const numbers = await Promise.all(vectors.map(async (value) => toFloat64(await stored(value).read())));
+  const { scale, shift } = affine.of(numbers);
+  if (![...scale, ...shift].every(Number.isFinite)) return undefined;
+  const dense = await stored(layer.weight).read();
+  const weight = scaleChannels(dense, layer.role, scale, "inputs");
+  if (weight === undefined) return undefined;
+  if (shift.some((number) => number !== 0)) {
+    const write = await prepareShift(model, match, shift, scope);
+    if (write === undefined) return undefined;
+    write();
+  }
+  layer.weight.tensor = inMemory(weight);
+  model.graph.setInput(layer.node, layer.role.data, x);
+  model.graph.removeNode(node);
+  for (const value of vectors) removeIfUnused(value);
+  return change(layer.name, "scale or shift of its input folded in");
+}
+
+function matchReader(node: Node, { inference, isProtected, canChange }: Scope): Match | undefined {
+  const affine = inference.facet(node, "affine");
+  const [output, ...otherOutputs] = node.outputs;
+  const [use] = output?.uses ?? [];
+  const x = affine && node.inputs[affine.data];
+  if (affine === undefined || output === undefined || use === undefined || x === undefined) return undefined;
+  if (isImage(x, node)) return undefined;
+  if (output.uses.size > 1 || node.graph.isOutput(output) || use.node.graph !== node.graph) return undefined;
+  if (otherOutputs.some((other) => other !== undefined && isUsed(other))) return undefined;
+  const layer = layerAt(use.node, inference);
+  if (layer instanceof Miss || layer.role.data !== use.input || !canChange(layer)) return undefined;
+  if (requireWeight(layer, weightNeeds.fuse) !== undefined) return undefined;
+  const { dataAxis } = layer.role;
+  const rank = inference.operand(output)?.dims?.length;
+  if (affine.axis !== undefined && affine.axis !== (dataAxis < 0 && rank !== undefined ? dataAxis + rank : dataAxis))
+    return undefined;
+  const vectors = affine.inputs.flatMap((input) => node.inputs[input] ?? []);
+  const changing = [output, layer.weight, layer.effective, layer.bias, ...vectors];
+  if (changing.some((value) => value?.role !== undefined || (value !== undefined && isProtected(value))))
+    return undefined;
+  if (vectors.length < affine.inputs.length || vectors.some(({ tensor }) => tensor === undefined)) return undefined;
+  return { layer, affine, x, vectors };
+}
+
+/** Returns whether a value is an input image. The scale after it shows the range of its values, from which random inputs are drawn (`wanted-inputs.ts`). */
+function isImage(value: Value, { graph }: Node): boolean {
+  const dims = value.type?.dims;
+  if (dims?.length !== 4 || !graph.feeds.includes(value)) return false;
+  return [dims[1], dims[3]].some((channels) => channels === 1 || channels === 3);
+}
+
+/** Computes the layer's output for the shift alone and returns a function that adds it to a bias; undefined if there is none. */
+async function prepareShift(
+  model: Model,
+  { layer, vectors }: Match,
+  shift: Float64Array,
+  { inference, isProtected }: Scope,
+): Promise<(() => void) | undefined> {
+  const { role, bias, node, outputs, effective } = layer;
+  const read = createStoredReader(effective);
+  if (read === undefined || role.readsZeros === true || role.outTaps !== undefined) return undefined;
+  const sum = role.biasInput === undefined ? biasedOutput(layer, inference)?.sum : undefined;
+  const before = role.biasInput === undefined ? sum?.vector : node.inputs[role.biasInput];
+  // Without an input for the bias, the layer's product must be its whole result.
+  if (role.biasInput === undefined && (sum === undefined || sum.vector.uses.size > 1 || role.bias !== undefined))
+    return undefined;
+  if (role.biasInput !== undefined && before !== bias) return undefined;
+  if (before !== undefined && (before.role !== undefined || before.tensor === undefined || isProtected(before)))
+    return undefined;
+  const earlier = await before?.tensor?.read();
+  if (earlier !== undefined && earlier.type !== "float32") return undefined;
+  const isNew = earlier === undefined || bias?.uses.size !== 1;
+  if (sum === undefined && isNew && !savesBytes(vectors, outputs)) return undefined;
+  const product = multiply(await read(), layer, shift);
+  if (sum !== undefined) {
+    if (earlier === undefined || earlier.data.length !== outputs) return undefined;
+    const added = toFloat64(earlier).map((number, channel) => number + (product[channel] ?? 0));
+    if (!fitsFloat32(added)) return undefined;
+    return () => {
+      sum.vector.tensor = inMemory(fromNumbers("float32", earlier.dims, added));
+    };
+  }
+  if (earlier !== undefined && earlier.data.length !== 1 && !isForChannels(earlier.dims, outputs)) return undefined;
+  const numbers = earlier === undefined ? new Float64Array(1) : toFloat64(earlier);
+  const added = product.map((number, channel) => number + (numbers[numbers.length === 1 ? 0 : channel] ?? 0));
+  if (!fitsFloat32(added)) return undefined;
+  return () => {
+    model.graph.setInput(node, role.biasInput ?? 0, storeBias(model, layer, added));
+    if (bias !== undefined) removeIfUnused(bias);
+  };
+}
+
+/** The bytes of the shortest node with its names. */
+const nodeBytes = 32;
+
+/** Returns whether a new bias takes at most the bytes of the removed node and its vectors. */
+function savesBytes(vectors: readonly Value[], outputs: number): boolean {
+  const removed = vectors.filter(({ uses }) => uses.size === 1);
+  return 4 * outputs <= nodeBytes + removed.reduce((bytes, { tensor }) => bytes + (tensor?.bytes ?? 0), 0);
+}
+
+const fitsFloat32 = (numbers: Float64Array): boolean => numbers.every((number) => Number.isFinite(Math.fround(number)));
+
+/** Returns W · t for one shift per input channel, or a single one. */
+function multiply(dense: Dense, { role }: Layer, shift: Float64Array): Float64Array {
+  const { inputs, outputs, taps } = weightShape(role, dense.dims);
+  const factor = role.scaled?.factor ?? 1;
+  const matrices = weightMatrices(role, dense.dims, toFloat64(dense));
+  const sums = new Float64Array(matrices.length * outputs);
+  for (const [group, { data }] of matrices.entries())
+    for (const [index, element] of data.entries()) {
+      const row = Math.floor(index / (inputs * taps));
+      const channel = group * inputs + Math.floor((index % (inputs * taps)) / taps);
+      const at = group * outputs + row;
+      sums[at] = (sums[at] ?? 0) + factor * element * (shift[shift.length === 1 ? 0 : channel] ?? 0);
+    }
+  return sums;
+}
