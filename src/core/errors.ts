@@ -26,18 +26,13 @@ export const errorCodes = [
 
 export type ErrorCode = (typeof errorCodes)[number];
 
-/**
- * An error that the user can act on. It has a stable code, a sentence with place, expected and actual value,
- * and a hint.
- */
+/** An error that the user can act on. It has a stable code, a sentence with place, expected and actual value, and a hint. */
 export class PithError extends Error {
   override readonly name = "PithError";
   readonly code: ErrorCode;
   /** Advice for the user. */
   readonly hint: string | undefined;
-  /**
-   * The parts of the hint, which are separate because some concern only the library or only the command line.
-   */
+  /** The parts of the hint, which are separate because some concern only the library or only the command line. */
   readonly advice: readonly string[];
   /** The file, tensor or option at the start of the message, if it was passed separately. */
   readonly at: string | undefined;
@@ -90,10 +85,7 @@ export function asPithError(error: unknown): PithError {
 
 const systemErrorCodes: readonly unknown[] = ["ENOSPC", "EDQUOT", "EROFS", "EMFILE", "EIO"];
 
-/**
- * Returns whether the system caused an error (full disk, read-only file system), so that other work would fail,
- * too.
- */
+/** Returns whether the system caused an error (full disk, read-only file system), so that other work would fail, too. */
 function isSystemError({ cause }: Error): boolean {
   if (!(cause instanceof Error)) return false;
   return ("code" in cause && systemErrorCodes.includes(cause.code)) || isSystemError(cause);

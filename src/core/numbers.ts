@@ -29,10 +29,7 @@ export function percent(fraction: number, digits = 1): string {
   return isMisleading && digits < 4 ? percent(fraction, digits + 1) : `${minus(text)} %`;
 }
 
-/**
- * Returns whether tables should show sparsity: one of two models has a relevant share of zeros, or the shares
- * differ.
- */
+/** Returns whether tables should show sparsity: one of two models has a relevant share of zeros, or the shares differ. */
 export function sparsityMatters(share: number | undefined, other: number | undefined): boolean {
   if (share === undefined || other === undefined) return false;
   return Math.abs(share - other) >= 0.01 || Math.max(share, other) > 0.05;

@@ -17,9 +17,7 @@ export function isDeeper(value: unknown, levels: number): boolean {
 /** The key of objects that represent NaN and infinities. */
 const numberKey = "pith.number";
 
-/**
- * Formats data as JSON, including NaN and infinities, for which JSON has no form. `plainOf` parses the result.
- */
+/** Formats data as JSON, including NaN and infinities, for which JSON has no form. `plainOf` parses the result. */
 export function plainText(plain: unknown): string {
   return JSON.stringify(plain, (_, value) =>
     typeof value === "number" && !Number.isFinite(value) ? { [numberKey]: String(value) } : value,

@@ -1,7 +1,4 @@
-/**
- * Finds the bias of a layer. Exporters often write the bias of a matrix product as a separate addition after
- * it.
- */
+/** Finds the bias of a layer. Exporters often write the bias of a matrix product as a separate addition after it. */
 import type { Node, Value } from "../graph/graph.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
@@ -11,10 +8,7 @@ import type { Layer } from "./layers.ts";
 /** A layer's output, after the bias has been added. */
 export interface BiasedOutput {
   readonly output: Value;
-  /**
-   * The addition after the layer, and the index of its input that holds the stored bias; undefined if there is
-   * none.
-   */
+  /** The addition after the layer, and the index of its input that holds the stored bias; undefined if there is none. */
   readonly sum: { readonly node: Node; readonly input: number; readonly vector: Value } | undefined;
 }
 

@@ -1,7 +1,4 @@
-/**
- * Describes a block by its operators, attributes, connections, dimensions, and stored integers (axes, sizes),
- * but without trained values.
- */
+/** Describes a block by its operators, attributes, connections, dimensions, and stored integers (axes, sizes), but without trained values. */
 import { type Attribute, allGraphs, describe, type Node, subgraphs, usedValues, type Value } from "../graph/graph.ts";
 import { inOrder } from "../graph/order.ts";
 import { dimsText } from "../tensor/dims.ts";

@@ -5,8 +5,7 @@
  *    output and relative position biases.
  * 3. Give parts that differ only in trained values the same kind (`block-kind.ts`).
  * 4. Join consecutive repetitions: transformer layers, or the blocks of a stage.
- * Each node that depends on a parameter is in exactly one block. Other values that blocks read (masks,
- * positions, sizes) are their `sides`.
+ * Each node that depends on a parameter is in exactly one block. Other values that blocks read (masks, positions, sizes) are their `sides`.
  */
 import { extract } from "../graph/extract.ts";
 import { describe, type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";
@@ -22,9 +21,7 @@ import { parametersOf } from "./parameters.ts";
 import { type Repeat, repeats } from "./repeats.ts";
 
 export interface Block {
-  /**
-   * The common prefix of the block's layer names ("encoder.layer.3"), or the name of the block's first output.
-   */
+  /** The common prefix of the block's layer names ("encoder.layer.3"), or the name of the block's first output. */
   readonly name: string;
   readonly nodes: readonly Node[];
   readonly inputs: readonly Value[];
@@ -91,10 +88,7 @@ interface Context {
   readonly outsides: Map<readonly Node[], Outside>;
 }
 
-/**
- * Returns the nodes of all parts. A single part returns its own array, because arrays are the keys of
- * `outsides`.
- */
+/** Returns the nodes of all parts. A single part returns its own array, because arrays are the keys of `outsides`. */
 function joinNodes(parts: readonly Part[]): readonly Node[] {
   const [first] = parts;
   return first !== undefined && parts.length === 1 ? first.nodes : parts.flatMap(({ nodes }) => nodes);
@@ -105,15 +99,10 @@ interface Part {
   readonly leftOut: ReadonlySet<Value>;
 }
 
-/**
- * Cuts nodes at all cut points. Then cuts each part again, ignoring values that are alive throughout the part.
- */
+/** Cuts nodes at all cut points. Then cuts each part again, ignoring values that are alive throughout the part. */
 function divide(nodes: readonly Node[], context: Context): readonly Part[] {
   let parts: readonly Part[] = cutPart({ nodes, leftOut: new Set() }, context);
-  /**
-   * Kinds of parts without repetitions. They are not tried again, because a deep network can have thousands of
-   * parts of one kind.
-   */
+  /** Kinds of parts without repetitions. They are not tried again, because a deep network can have thousands of parts of one kind. */
   const plainKinds = new Set<number>();
   for (let index = 0; index < parts.length; index++) {
     const part = parts[index];
@@ -129,10 +118,7 @@ function divide(nodes: readonly Node[], context: Context): readonly Part[] {
 
 /** The minimum number of nodes of a part that is cut further. */
 const minNodes = 8;
-/**
- * The maximum number of long-lived values that are ignored together, such as an encoder's output, a position
- * bias and a mask.
- */
+/** The maximum number of long-lived values that are ignored together, such as an encoder's output, a position bias and a mask. */
 const maxLeftOut = 4;
 
 /** Cuts a part while ignoring its longest-lived values. Returns undefined if the pieces show no repetition. */
@@ -157,9 +143,8 @@ function piecesAround(
 }
 
 /**
- * Returns whether the pieces contain consecutive blocks that all read an ignored value, or that are all
- * independent of the ignored values. The input of a residual block is alive to the block's end: all pieces
- * depend on the input, but only the first and the last read it.
+ * Returns whether the pieces contain consecutive blocks that all read an ignored value, or that are all independent of the ignored values. The input
+ * of a residual block is alive to the block's end: all pieces depend on the input, but only the first and the last read it.
  */
 function repeatsAround(
   parts: readonly Part[],
@@ -289,10 +274,7 @@ function edgesOf(nodes: readonly Node[], context: Context): Omit<Outside, "kind"
   );
   return { inputs: [...inputs], sides: [...sides], outputs };
 
-  /**
-   * Returns the nodes of the main graph that read a value, directly or in a subgraph. Nodes that read only
-   * sizes are left out.
-   */
+  /** Returns the nodes of the main graph that read a value, directly or in a subgraph. Nodes that read only sizes are left out. */
   function readersOf(value: Value): readonly Node[] {
     return [...value.uses]
       .map((use) => outermostNode(use.node, context.graph))
@@ -304,10 +286,7 @@ function isStored(value: Value, { inference }: Context): boolean {
   return value.tensor !== undefined || inference.operand(value)?.stored === true;
 }
 
-/**
- * Returns the node of `graph` that contains a node, however deeply nested in subgraphs; a node of `graph`
- * itself is returned unchanged.
- */
+/** Returns the node of `graph` that contains a node, however deeply nested in subgraphs; a node of `graph` itself is returned unchanged. */
 export function outermostNode(node: Node, graph: Graph): Node {
   let ancestor = node;
   while (ancestor.graph !== graph && ancestor.graph.parent !== undefined) ancestor = ancestor.graph.parent;
@@ -315,8 +294,7 @@ export function outermostNode(node: Node, graph: Graph): Node {
 }
 
 /**
- * Returns the longest common prefix of names, in complete parts. "encoder.layer.3.query" and
- * "encoder.layer.3.output.dense" share "encoder.layer.3".
+ * Returns the longest common prefix of names, in complete parts. "encoder.layer.3.query" and "encoder.layer.3.output.dense" share "encoder.layer.3".
  */
 function commonName(names: readonly string[]): string | undefined {
   const [first, ...rest] = names.map((name) => name.split(/[./]/));

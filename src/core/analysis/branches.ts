@@ -22,10 +22,7 @@ interface Deciding {
   readonly number: number | undefined;
 }
 
-/**
- * Returns the single input element that a condition depends on. Returns undefined if the condition depends on
- * several elements or on float data.
- */
+/** Returns the single input element that a condition depends on. Returns undefined if the condition depends on several elements or on float data. */
 function decidingInput(condition: Value, inference: Inference): Deciding | undefined {
   const seen = new Set<Value>();
   const inputs: Value[] = [];

@@ -6,15 +6,10 @@ import type { AxisEnd, AxisLink } from "../ops/entry.ts";
 import type { Inference } from "./infer.ts";
 import { type Along, type Labels, sizeAlong } from "./units.ts";
 
-/**
- * The kind of those refusals that `throughNorms` lifts: channels on this axis are normalized or averaged
- * together.
- */
+/** The kind of those refusals that `throughNorms` lifts: channels on this axis are normalized or averaged together. */
 export const statisticsKind = "statistics";
 
-/**
- * Relations between axes of values: the links of a node, or those between two stored copies of one parameter.
- */
+/** Relations between axes of values: the links of a node, or those between two stored copies of one parameter. */
 export interface Rule {
   readonly node: Node | undefined;
   readonly refusal: Miss | undefined;
@@ -47,17 +42,13 @@ export interface Link {
   readonly from: End;
   readonly to: End;
   readonly hasImages: boolean;
-  /**
-   * For each index along `from`, the positions along `to`; computed on first access. Undefined if the index
-   * stays the same.
-   */
+  /** For each index along `from`, the positions along `to`; computed on first access. Undefined if the index stays the same. */
   readonly images: readonly (readonly number[])[] | undefined;
 }
 
 /**
  * Returns the rules of all nodes of the main graph, then those of tied parameters.
- * @param withStatistics Also follows axes of normalization statistics, which then cover only the remaining
- * channels.
+ * @param withStatistics Also follows axes of normalization statistics, which then cover only the remaining channels.
  */
 export function rulesOf(model: Model, inference: Inference, withStatistics: boolean): readonly Rule[] {
   const rules = [...model.graph.nodes()].map((node) => ruleOf(node, inference, withStatistics));

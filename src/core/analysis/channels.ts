@@ -4,11 +4,9 @@
  * 2. Units spread to indices of other axes through the links of operators, forward and backward. Units that
  *    meet at one index merge.
  * 3. Layers that share units form a group.
- * A merged axis offers alternatives (`spread.ts`): its units can follow the outer or an inner axis. If no axis
- * is chosen, all units of one image merge: a head of an attention layer, or the same position in each group of
- * a grouped convolution. The outermost axis on which not all units are refused is chosen; refused axes keep
- * their size.
- * The time is proportional to nodes × channels, times a few sweeps.
+ * A merged axis offers alternatives (`spread.ts`): its units can follow the outer or an inner axis. If no axis is chosen, all units of one image
+ * merge: a head of an attention layer, or the same position in each group of a grouped convolution. The outermost axis on which not all units are
+ * refused is chosen; refused axes keep their size. The time is proportional to nodes × channels, times a few sweeps.
  */
 import type { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
@@ -23,26 +21,18 @@ import { type Along, Labels, sizeAlong } from "./units.ts";
 
 export type { Slice };
 
-/**
- * Layers whose channels are removed together. Any unit that is not in `refused` can be removed individually.
- */
+/** Layers whose channels are removed together. Any unit that is not in `refused` can be removed individually. */
 export interface Group {
   readonly layers: readonly Layer[];
   readonly units: number;
   readonly slices: readonly Slice[];
   readonly refused: ReadonlyMap<number, Miss>;
-  /**
-   * Whether the units are positions on an inner part of a merged axis, such as the positions within each
-   * attention head.
-   */
+  /** Whether the units are positions on an inner part of a merged axis, such as the positions within each attention head. */
   readonly inner: boolean;
 }
 
 export interface ChannelOptions {
-  /**
-   * Allows removal of channels that are normalized or averaged together. The statistics then cover fewer
-   * channels, so the result is not exact.
-   */
+  /** Allows removal of channels that are normalized or averaged together. The statistics then cover fewer channels, so the result is not exact. */
   readonly throughNorms?: boolean | undefined;
 }
 
@@ -56,10 +46,7 @@ export function removable(group: Group): readonly number[] {
   return Array.from({ length: group.units }, (_, unit) => unit).filter((unit) => !group.refused.has(unit));
 }
 
-/**
- * How many channels can be removed: layer output channels, then, as tie-breakers, channels of outermost units
- * (complete heads), and units.
- */
+/** How many channels can be removed: layer output channels, then, as tie-breakers, channels of outermost units (complete heads), and units. */
 export type Freedom = readonly [channels: number, outermost: number, units: number];
 
 /** Returns a positive number if `a` allows more removals than `b`. */
@@ -80,10 +67,7 @@ export function freedomOf(groups: readonly Group[]): Freedom {
   return [channels, outermost, units];
 }
 
-/**
- * Returns all channel groups of the main graph in the order of their first layers. Groups are included even if
- * all their units are refused.
- */
+/** Returns all channel groups of the main graph in the order of their first layers. Groups are included even if all their units are refused. */
 export function channelGroups(
   model: Model,
   inference: Inference,
@@ -105,10 +89,7 @@ interface Units {
   readonly refused: ReadonlyMap<number, Miss>;
 }
 
-/**
- * Spreads units along all alternatives. If all units of an axis are refused, uses the first alternative that
- * leaves some removable.
- */
+/** Spreads units along all alternatives. If all units of an axis are refused, uses the first alternative that leaves some removable. */
 function settleUnits(
   model: Model,
   rules: readonly Rule[],
@@ -144,10 +125,7 @@ const isOpen = ({ links }: Alternatives): boolean => links.length > 1 && links.e
 const sizesOf = ({ links }: Alternatives): string =>
   links.map(({ from, to }) => `${from.port} ${sizeAlong(from)} ${to.port} ${sizeAlong(to)}`).join();
 
-/**
- * Returns "free" if a unit of the shared axis can be removed, "refused" if none can; undefined if the axis has
- * no units.
- */
+/** Returns "free" if a unit of the shared axis can be removed, "refused" if none can; undefined if the axis has no units. */
 function freedom({ links: [link] }: Alternatives, { labels, refused }: Units): "free" | "refused" | undefined {
   const units = link && labels.at(link.to);
   if (units?.some((unit) => unit >= 0) !== true) return undefined;

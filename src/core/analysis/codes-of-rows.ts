@@ -9,19 +9,13 @@ import { isFloat } from "../tensor/convert.ts";
 import type { Inference } from "./infer.ts";
 import { storedRoot } from "./stored-root.ts";
 
-/**
- * The dequantization of selected rows: the number of elements of a row, and the nodes that select scales or
- * zero points.
- */
+/** The dequantization of selected rows: the number of elements of a row, and the nodes that select scales or zero points. */
 export interface RowsOfCodes {
   readonly width: number;
   readonly scales: readonly Node[];
 }
 
-/**
- * The maximum number of scales or zero points per element of a row. A block that shares a scale is assumed to
- * have at least 16 elements.
- */
+/** The maximum number of scales or zero points per element of a row. A block that shares a scale is assumed to have at least 16 elements. */
 const maxScaleShare = 1 / 4;
 const codes: ReadonlySet<unknown> = new Set(["uint8", "int8"]);
 
@@ -64,8 +58,7 @@ function lastDim(value: Value | undefined): number | undefined {
 }
 
 /**
- * Returns whether `node` and its producers all pass `isStep` and read only stored tensors or values in
- * `computed`. Adds their outputs to `computed`.
+ * Returns whether `node` and its producers all pass `isStep` and read only stored tensors or values in `computed`. Adds their outputs to `computed`.
  */
 function follows(node: Node, computed: Set<Value>, isStep: (node: Node) => boolean): boolean {
   const open = [node];

@@ -1,10 +1,9 @@
 /**
  * Finds quantized values, which are recognized by their integer types of at most 16 bits.
  *      y = Conv(x, w);  q = QuantizeLinear(y, s, z);  seen = DequantizeLinear(q, s, z)
- * A rewrite that reorders a sum changes the last bits of its result, which quantization can turn into a full
- * step. Such rewrites therefore check whether quantization follows.
- * The result of y = Floor(x) counts as quantized only if x is computed from the sum element by element.
- * Elsewhere, `Floor` mostly computes boxes and sizes.
+ * A rewrite that reorders a sum changes the last bits of its result, which quantization can turn into a full step. Such rewrites therefore check
+ * whether quantization follows. The result of y = Floor(x) counts as quantized only if x is computed from the sum element by element. Elsewhere,
+ * `Floor` mostly computes boxes and sizes.
  */
 import { allNodes, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -93,9 +92,8 @@ export function convertsQuantization({ inputs, outputs }: Node, inference: Infer
 }
 
 /**
- * Returns the values that the readers of `value` receive. If all readers quantize with stored scales and
- * dequantize again, these are the dequantized values, which can be clipped as by an activation. Returns an
- * empty array if some readers compute on quantized values.
+ * Returns the values that the readers of `value` receive. If all readers quantize with stored scales and dequantize again, these are the dequantized
+ * values, which can be clipped as by an activation. Returns an empty array if some readers compute on quantized values.
  */
 export function valuesAsRead(value: Value, inference: Inference): readonly Value[] {
   const codes = [...value.uses].map(({ node }) => (isRounding(node, inference) ? node.outputs[0] : undefined));
@@ -123,8 +121,7 @@ function isNumber(type: DataType | undefined): type is DataType {
 }
 
 /**
- * Returns the stored factors that scale an integer result after its conversion to float, including the weight's
- * scale:
+ * Returns the stored factors that scale an integer result after its conversion to float, including the weight's scale:
  *      Mul(Cast(MatMulInteger(a, weight, z)), Mul(s, scale))
  * Returns an empty array if another operation comes first, or if several nodes read the result.
  */

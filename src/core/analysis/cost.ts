@@ -6,10 +6,7 @@ import type { Inference } from "./infer.ts";
 import { storedRoot } from "./stored-root.ts";
 
 export interface Cost {
-  /**
-   * Multiply-accumulate operations (MACs) of one run, symbolic in the batch size. Undefined if the MACs of a
-   * node with a weight are unknown.
-   */
+  /** Multiply-accumulate operations (MACs) of one run, symbolic in the batch size. Undefined if the MACs of a node with a weight are unknown. */
   readonly macs: Dim | undefined;
   /** MACs of one execution of each node, including nodes in subgraphs. */
   readonly perNode: ReadonlyMap<Node, Dim>;

@@ -1,18 +1,14 @@
 /**
- * Finds cut points: single values through which all computation that depends on parameters passes. The part
- * before a cut point can be run, trained or replaced separately.
- * A value is alive from its producer to its last reader. The network can be cut where exactly one value is
- * alive. Masks, positions and sizes do not depend on parameters, so they are ignored.
+ * Finds cut points: single values through which all computation that depends on parameters passes. The part before a cut point can be run, trained or
+ * replaced separately. A value is alive from its producer to its last reader. The network can be cut where exactly one value is alive. Masks,
+ * positions and sizes do not depend on parameters, so they are ignored.
  */
 import { type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { downstream } from "./downstream.ts";
 import type { Inference } from "./infer.ts";
 
-/**
- * Returns the values that depend on parameters and are computed at run time, and the float inputs of nodes with
- * weights.
- */
+/** Returns the values that depend on parameters and are computed at run time, and the float inputs of nodes with weights. */
 export function findDependents(graph: Graph, parameters: Iterable<Value>, inference: Inference): ReadonlySet<Value> {
   const sources = [...parameters];
   const reached = downstream(graph, sources, inference);

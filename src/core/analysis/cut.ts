@@ -1,6 +1,4 @@
-/**
- * Removes channels: rewrites every tensor, attribute and constant that depends on the size of an affected axis.
- */
+/** Removes channels: rewrites every tensor, attribute and constant that depends on the size of an affected axis. */
 import { Miss } from "../errors.ts";
 import { emitInto } from "../graph/emit.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
@@ -28,10 +26,8 @@ export interface Removal {
 type Removals = ReadonlyMap<Value, ReadonlyMap<number, readonly number[]>>;
 
 /**
- * Removes channels from the model in place. Slices weights, biases, statistics, masks and constants, and
- * rewrites stored sizes.
- * @returns The inference of the changed model, or a Miss if the result would contradict the graph; the model is
- * then unchanged.
+ * Removes channels from the model in place. Slices weights, biases, statistics, masks and constants, and rewrites stored sizes.
+ * @returns The inference of the changed model, or a Miss if the result would contradict the graph; the model is then unchanged.
  * @example
  * const [group] = channelGroups(model, infer(model));
  * if (group !== undefined) await cut(model, [{ group, units: [0, 3] }]);
@@ -63,10 +59,7 @@ function keptChannels(model: Model, removed: Removals): ReadonlyMap<string, read
   return new Map(cutLayers);
 }
 
-/**
- * Returns the reason why these units cannot be removed; undefined if they can. Does not read weights or change
- * the model.
- */
+/** Returns the reason why these units cannot be removed; undefined if they can. Does not read weights or change the model. */
 export function whyNotCut(model: Model, removals: readonly Removal[]): Miss | undefined {
   const plan = planOf(model, removedIndices(removals));
   const outcome = plan instanceof Miss ? plan : tentatively(model, () => carryOut(model, plan, resizeUnread));
@@ -160,10 +153,7 @@ function channelCut(node: Node, removed: Removals): ChannelCut {
   return { removed: indicesAlong, dims };
 }
 
-/**
- * Applies a plan in place. Returns a Miss if inference then fails, or finds dimensions other than those the
- * plan implies.
- */
+/** Applies a plan in place. Returns a Miss if inference then fails, or finds dimensions other than those the plan implies. */
 function carryOut(
   model: Model,
   { removed, slices, changes }: Plan,
@@ -196,10 +186,7 @@ function carryOut(
 
 const missText = ({ reason, at }: Miss): string => `${at}: ${reason}`;
 
-/**
- * Returns a tensor with the new dimensions. A large tensor is not read, so the result only serves to test the
- * plan.
- */
+/** Returns a tensor with the new dimensions. A large tensor is not read, so the result only serves to test the plan. */
 function resizeUnread({ tensor, dims, of }: Rewrite): Tensor {
   if (tensor.small !== undefined) return inMemory(of(tensor.small));
   return { type: tensor.type, dims, bytes: 0, small: undefined, stored: undefined, read: () => tensor.read() };

@@ -1,7 +1,4 @@
-/**
- * Finds outputs whose shape depends on input values and not only on input shapes, as in detectors and
- * `NonZero`.
- */
+/** Finds outputs whose shape depends on input values and not only on input shapes, as in detectors and `NonZero`. */
 import type { Model } from "../graph/model.ts";
 import { dimValue, isSymbolic } from "../tensor/dims.ts";
 import { infer } from "./infer.ts";

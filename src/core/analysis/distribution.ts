@@ -1,9 +1,7 @@
 /**
- * Detects whether a value is a distribution over classes: probabilities or log-probabilities, possibly moved,
- * cast or quantized afterwards.
+ * Detects whether a value is a distribution over classes: probabilities or log-probabilities, possibly moved, cast or quantized afterwards.
  *      z = Gemm(…);  p = Softmax(z);  output = Identity(p)        probabilities
- * Softmax of log-probabilities restores the probabilities, but Softmax of probabilities gives a different,
- * nearly uniform distribution.
+ * Softmax of log-probabilities restores the probabilities, but Softmax of probabilities gives a different, nearly uniform distribution.
  */
 import type { Value } from "../graph/graph.ts";
 import type { Distribution } from "../ops/define.ts";
@@ -19,9 +17,7 @@ export function distributionOf(value: Value, inference: Inference): Distribution
   return undefined;
 }
 
-/**
- * Returns the form if the normalized axis can be the class axis, which is the last axis, or axis 1 of images.
- */
+/** Returns the form if the normalized axis can be the class axis, which is the last axis, or axis 1 of images. */
 function overClasses(
   { form, axes }: Distribution,
   normalized: Value,

@@ -1,6 +1,4 @@
-/**
- * Finds dependence on the data of parameters or inputs. Dependence on their dimensions alone does not count.
- */
+/** Finds dependence on the data of parameters or inputs. Dependence on their dimensions alone does not count. */
 import { type Graph, usedValues, type Value } from "../graph/graph.ts";
 import type { Inference } from "./infer.ts";
 

@@ -14,10 +14,7 @@ import type { Inference } from "./infer.ts";
 /** Rewrites a dimension in terms of as few names as possible, or as a number if the equalities determine it. */
 export type EqualSizes = (dim: Dim) => Dim;
 
-/**
- * Collects the equalities between dimensions of a model and returns the rewriting function that follows from
- * them.
- */
+/** Collects the equalities between dimensions of a model and returns the rewriting function that follows from them. */
 export function equalSizes(model: Model, inference: Inference): EqualSizes {
   const values = new Map<string, Dim>();
   const rewrite: EqualSizes = (dim) => {
@@ -49,10 +46,7 @@ function rank(name: string, value: Dim): number {
   return !isSymbolic(value) ? 1 : isDimension(value) ? 2 : 3;
 }
 
-/**
- * Returns the position of a name's first use among the inputs. Names used later are replaced by names used
- * earlier.
- */
+/** Returns the position of a name's first use among the inputs. Names used later are replaced by names used earlier. */
 function namesInOrder(model: Model): (name: string) => number {
   const texts = model.graph.feeds.flatMap(
     ({ type }) => type?.dims?.map((dim) => (isSymbolic(dim) ? dim.text : "")) ?? [],

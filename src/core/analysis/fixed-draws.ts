@@ -12,10 +12,7 @@ export function hasRandomNodes(model: Model): boolean {
   return randomNodes(model).length > 0;
 }
 
-/**
- * Returns whether both models have the same random nodes. `withFixedDraws` then gives them the same random
- * numbers.
- */
+/** Returns whether both models have the same random nodes. `withFixedDraws` then gives them the same random numbers. */
 export function haveSameDraws(first: Model, second: Model): boolean {
   const [a, b] = [first, second].map((model) =>
     randomNodes(model)
@@ -29,8 +26,7 @@ export function haveSameDraws(first: Model, second: Model): boolean {
 const maxSeed = 2 ** 24;
 
 /**
- * Returns a copy in which every random node has a seed derived from the name of its first output. A model
- * without random nodes is returned unchanged.
+ * Returns a copy in which every random node has a seed derived from the name of its first output. A model without random nodes is returned unchanged.
  */
 export function withFixedDraws(model: Model): Model {
   if (!hasRandomNodes(model)) return model;

@@ -27,10 +27,7 @@ export const fixedTables = (layers: readonly Layer[]): Promise<ReadonlySet<Value
 export const smallBuffersAmong = (values: Iterable<Value>): Promise<ReadonlySet<Value>> =>
   buffersAmong([...values].filter(({ role, tensor }) => role === undefined && (tensor?.bytes ?? 0) <= maxBytes));
 
-/**
- * Returns the stored tensors that are masks or sinusoids. Reading stops as soon as neither is possible, which
- * is early for most weights.
- */
+/** Returns the stored tensors that are masks or sinusoids. Reading stops as soon as neither is possible, which is early for most weights. */
 export async function buffersAmong(values: Iterable<Value>): Promise<ReadonlySet<Value>> {
   const buffers = new Set<Value>();
   const waves: { readonly value: Value; readonly tensor: Tensor; readonly start: Float64Array }[] = [];
@@ -102,10 +99,7 @@ class TableProperties {
     return this.#isWithinOne;
   }
 
-  /**
-   * Returns whether the elements can be sines or cosines: at most 1, equal to 1 at position 0 for cosines, and
-   * with others in between.
-   */
+  /** Returns whether the elements can be sines or cosines: at most 1, equal to 1 at position 0 for cosines, and with others in between. */
   get isWave(): boolean {
     return this.#isWithinOne && this.#hasOne && this.#hasBetween;
   }

@@ -1,6 +1,5 @@
 /**
- * Infers the types, dimensions and small contents of all values by calling the operator definitions in node
- * order.
+ * Infers the types, dimensions and small contents of all values by calling the operator definitions in node order.
  * - Results are stored in `value.inferred`. They are not saved in the file if the file states a type.
  * - A type stated in the file is used if a definition cannot infer one; the reason is listed in `misses`.
  * - Subgraphs are inferred when the definition of their node requests it (`Site.body`).
@@ -24,18 +23,13 @@ import { createSettle } from "./settle.ts";
 export interface Inference {
   /** Reasons why values could not be inferred, with the nodes' names. */
   readonly misses: readonly Miss[];
-  /**
-   * Returns the type, dimensions and elements of a value, as far as known; undefined if the type is unknown.
-   */
+  /** Returns the type, dimensions and elements of a value, as far as known; undefined if the type is unknown. */
   operand(value: Value): Operand | undefined;
   /** Returns the inputs, attributes and opset version of a node, in the form that definitions read. */
   site(node: Node): Site;
   /** Returns the definition bound to a node; a Miss if the operator or an input type is unknown. */
   at(node: Node): Bound | Miss;
-  /**
-   * Returns the result of a definition's facet for a node; undefined if the definition lacks the facet, or the
-   * operator is unknown.
-   */
+  /** Returns the result of a definition's facet for a node; undefined if the definition lacks the facet, or the operator is unknown. */
   facet<F extends PlainFacet>(node: Node, facet: F): Facet<F> | undefined;
   /** Infers the outputs of one node again. */
   visit(node: Node): void;
@@ -55,8 +49,7 @@ interface CachedInference {
 const cache = new WeakMap<Graph, CachedInference>();
 
 /**
- * Infers all values of a model without reading weights. Visits each node once, and more often in loops. The
- * result is cached until the model changes.
+ * Infers all values of a model without reading weights. Visits each node once, and more often in loops. The result is cached until the model changes.
  */
 export function infer(model: Model): Inference {
   const { graph, functions } = model;
@@ -69,10 +62,7 @@ export function infer(model: Model): Inference {
   return inference;
 }
 
-/**
- * Returns whether a node draws random numbers. Such nodes are never folded to constants or merged with equal
- * nodes.
- */
+/** Returns whether a node draws random numbers. Such nodes are never folded to constants or merged with equal nodes. */
 export function isRandom(node: Node): boolean {
   return seedKind(node) !== undefined;
 }
@@ -93,10 +83,7 @@ export function calledFunction(model: Model, node: Node): LocalFunction | undefi
 function inferModel(model: Model): Inference {
   const facts = new Map<Value, Operand>();
   const missed = new Map<Node, Miss>();
-  /**
-   * Names for each value's unknown dimensions. They must differ even between values of sibling subgraphs that
-   * share a name.
-   */
+  /** Names for each value's unknown dimensions. They must differ even between values of sibling subgraphs that share a name. */
   const dimNames = new Map<Value, string>();
   const names = new Names();
   /** Subgraphs inferred since the last visit of their node. */

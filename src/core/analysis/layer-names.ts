@@ -3,10 +3,7 @@ import { type Node, nodeName } from "../graph/graph.ts";
 
 const weightEnding = /[./:_](weight|kernel|w)$/i;
 
-/**
- * The suffix of quantized weights. It is numbered if a matrix is stored in several forms, as in
- * "fc1.weight_quantized_1".
- */
+/** The suffix of quantized weights. It is numbered if a matrix is stored in several forms, as in "fc1.weight_quantized_1". */
 const codesEnding = /_quantized(_\d+)?$/;
 
 export const matrixName = (name: string): string => name.replace(codesEnding, "");
@@ -30,16 +27,14 @@ export function partName(base: string, part: string | undefined): string {
 }
 
 /**
- * The metadata key under which PyTorch lists the modules around a node, outermost first and the node last:
- * "['', 'bert', 'bert.pooler', 'linear']".
+ * The metadata key under which PyTorch lists the modules around a node, outermost first and the node last: "['', 'bert', 'bert.pooler', 'linear']".
  */
 export const scopesKey = "pkg.torch.onnx.name_scopes";
 
 /**
- * Returns the module path that the exporter recorded for a node. It names layers whose parameters have
- * generated names ("val_62", "onnx::MatMul_123").
- * PyTorch's older exporter names nodes "/layer1/layer1.0/conv1/Conv". A part that starts with the previous part
- * replaces it there, which gives "layer1.0.conv1".
+ * Returns the module path that the exporter recorded for a node. It names layers whose parameters have generated names ("val_62",
+ * "onnx::MatMul_123"). PyTorch's older exporter names nodes "/layer1/layer1.0/conv1/Conv". A part that starts with the previous part replaces it
+ * there, which gives "layer1.0.conv1".
  */
 export function moduleOf(node: Node): string | undefined {
   const scopes = [...(node.metadata.get(scopesKey) ?? "").matchAll(/'([^']*)'/g)].map(([, scope]) => scope ?? "");

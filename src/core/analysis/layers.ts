@@ -1,7 +1,4 @@
-/**
- * Finds layers: nodes with a weight, which can be read through masks, DequantizeLinear or other operations on
- * stored tensors.
- */
+/** Finds layers: nodes with a weight, which can be read through masks, DequantizeLinear or other operations on stored tensors. */
 import { Miss } from "../errors.ts";
 import { allNodes, type Graph, type Node, nodeName, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -29,10 +26,7 @@ export interface Layer {
   readonly outputs: number;
   /** Number of input channels, after unpacking. */
   readonly inputs: number;
-  /**
-   * Whether the layer selects scales or zero points for rows of quantized values that another layer selects
-   * (`codes-of-rows.ts`).
-   */
+  /** Whether the layer selects scales or zero points for rows of quantized values that another layer selects (`codes-of-rows.ts`). */
   readonly isScale?: true;
 }
 
@@ -44,10 +38,7 @@ export const layers: (model: Model, inference: Inference) => readonly Layer[] = 
 /** Returns whether a layer is in a subgraph: a branch or a loop body. */
 export const isInside = ({ node }: Pick<Layer, "node">): boolean => node.graph.parent !== undefined;
 
-/**
- * Returns the layers of the main graph, then those of subgraphs, depth first. Branches that share a weight give
- * one layer each, with equal names.
- */
+/** Returns the layers of the main graph, then those of subgraphs, depth first. Branches that share a weight give one layer each, with equal names. */
 export const allLayers: (model: Model, inference: Inference) => readonly Layer[] = cachePerRevision(
   (model, inference) => {
     const candidates: Layer[] = [];
@@ -96,18 +87,12 @@ function distinguishNames(candidates: readonly Layer[]): readonly Layer[] {
   });
 }
 
-/**
- * Returns the name of the weight before masking. A weight that the node reads directly has no mask, so its
- * readers are not searched.
- */
+/** Returns the name of the weight before masking. A weight that the node reads directly has no mask, so its readers are not searched. */
 function weightName({ effective, weight }: Pick<Layer, "effective" | "weight">): string {
   return effective === weight ? weight.name : plainName(weight);
 }
 
-/**
- * Returns the layer of a node, or the reason why it has none. For a node with several weights (recurrent),
- * returns the first.
- */
+/** Returns the layer of a node, or the reason why it has none. For a node with several weights (recurrent), returns the first. */
 export function layerAt(node: Node, inference: Inference): Layer | Miss {
   const bound = inference.at(node);
   const roles = bound instanceof Miss ? bound : bound.weights();
@@ -116,10 +101,7 @@ export function layerAt(node: Node, inference: Inference): Layer | Miss {
   return role === undefined ? new Miss("has no weight", node.name) : layerOf(node, role, inference);
 }
 
-/**
- * Returns weights that nodes compute from several stored tensors, such as concatenations, so that no single
- * stored tensor is the weight.
- */
+/** Returns weights that nodes compute from several stored tensors, such as concatenations, so that no single stored tensor is the weight. */
 export function computedWeights(model: Model, inference: Inference): ReadonlySet<Value> {
   const weights = new Set<Value>();
   for (const node of allNodes(model.graph))
@@ -161,10 +143,7 @@ export function weightCount({ role, effective, outputs, inputs, isScale }: Layer
   return role.kind === "lookup" ? (elementCount(dims) / (dims[role.out] || 1)) * outputs : elementCount(dims);
 }
 
-/**
- * Returns advice to run the command that stores a computed weight, or an empty text if storing would need more
- * bytes than the sources.
- */
+/** Returns advice to run the command that stores a computed weight, or an empty text if storing would need more bytes than the sources. */
 function storageAdvice(weight: Value, dims: readonly number[]): string {
   const { type } = weight;
   const sources = new Set([weight]);

@@ -1,7 +1,4 @@
-/**
- * Counts learned parameters, including quantized ones and excluding small buffers. A matrix that is stored
- * twice counts twice.
- */
+/** Counts learned parameters, including quantized ones and excluding small buffers. A matrix that is stored twice counts twice. */
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
@@ -14,8 +11,7 @@ import { storedRoot } from "./stored-root.ts";
 import { arithmeticTypes } from "./weight.ts";
 
 /**
- * Returns the tensors with learned values and their unpacked element counts. Reads small tensors to exclude
- * position tables and masks.
+ * Returns the tensors with learned values and their unpacked element counts. Reads small tensors to exclude position tables and masks.
  * @example
  * const parameters = learnedCount(await learnedTensors(model, infer(model)));
  */

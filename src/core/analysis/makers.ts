@@ -13,8 +13,7 @@ export interface Maker {
 }
 
 /**
- * Yields the nodes that only move, cast or quantize a value, last node first. The node that computes the value
- * follows.
+ * Yields the nodes that only move, cast or quantize a value, last node first. The node that computes the value follows.
  * @param scaled Whether to also look through nodes that scale and shift by stored values.
  */
 export function* makersOf(value: Value, inference: Inference, scaled = false): Generator<Maker, void, undefined> {

@@ -1,6 +1,5 @@
 /**
- * Finds pruning masks. A mask is a value with the role `mask`, and a node multiplies it with a stored
- * parameter:
+ * Finds pruning masks. A mask is a value with the role `mask`, and a node multiplies it with a stored parameter:
  *      fc1.weight_orig: float32[128, 784] parameter
  *      fc1.weight_mask: float32[128, 784] mask
  *      fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)

@@ -91,10 +91,7 @@ function byPosition<T>(students: readonly T[], teachers: readonly T[]): readonly
   });
 }
 
-/**
- * Returns the value, layer output or block output with a name; a Miss that lists the first layers if there is
- * none.
- */
+/** Returns the value, layer output or block output with a name; a Miss that lists the first layers if there is none. */
 export function valueNamed(model: Model, name: string, whose: "student" | "teacher"): Value | Miss {
   const value = model.graph.value(name);
   if (value !== undefined) return value;
@@ -109,10 +106,7 @@ export function valueNamed(model: Model, name: string, whose: "student" | "teach
   return output ?? new Miss(`the ${whose} has no value, layer or block "${name}"; layers are ${names.join(", ")}`);
 }
 
-/**
- * Returns the axis of a value that holds the output channels of the preceding layer; undefined if no axis or
- * several axes do.
- */
+/** Returns the axis of a value that holds the output channels of the preceding layer; undefined if no axis or several axes do. */
 export function channelAxis(
   value: Value,
   inference: Inference,
@@ -153,10 +147,7 @@ function byName(student: Model, teacher: Model): readonly MatchedPair[] | Miss {
   );
 }
 
-/**
- * A block output: the hidden state between two transformer layers, or the feature map between two residual
- * blocks.
- */
+/** A block output: the hidden state between two transformer layers, or the feature map between two residual blocks. */
 interface State {
   readonly value: Value;
   /** The dimensions except samples and channels: height and width, or the number of tokens. */
@@ -193,8 +184,7 @@ function matchedStates(student: Model, teacher: Model): MatchedPair<readonly Sta
 
 /**
  * Finds states by name in a student derived from the teacher, whose graph may no longer show repetitions.
- * @returns The states; undefined if the student has layers that the teacher lacks, or if a state depends on
- * different layers than in the teacher.
+ * @returns The states; undefined if the student has layers that the teacher lacks, or if a state depends on different layers than in the teacher.
  */
 function findStatesByName(student: Model, teacher: Model, states: readonly State[]): readonly State[] | undefined {
   const inference = infer(student);
@@ -221,10 +211,7 @@ function findStatesByName(student: Model, teacher: Model, states: readonly State
   return studentStates;
 }
 
-/**
- * Returns the name itself if it is in `names`, or that of the layer it was derived from, such as "fc1" for the
- * factor "fc1.down".
- */
+/** Returns the name itself if it is in `names`, or that of the layer it was derived from, such as "fc1" for the factor "fc1.down". */
 export function originalName(name: string, names: ReadonlySet<string>): string | undefined {
   if (names.has(name)) return name;
   const end = name.lastIndexOf(".");
@@ -244,10 +231,7 @@ function namesBefore(value: Value, names: ReadonlyMap<Node, string | undefined>)
   return new Set([...seen].flatMap((node) => (names.has(node) ? [names.get(node)] : [])));
 }
 
-/**
- * Returns the states of a network. A model output counts only if a repeated block computes it, because other
- * blocks compute the final result.
- */
+/** Returns the states of a network. A model output counts only if a repeated block computes it, because other blocks compute the final result. */
 function statesOf(model: Model): States {
   const { graph } = model;
   const inference = infer(model);
@@ -289,10 +273,7 @@ function resolutionOf(value: Value, inference: Inference): string {
   return dimsText(dims.filter((_, axis) => axis !== 0 && axis !== channels));
 }
 
-/**
- * Joins blocks of a network without repetitions until each joined block has as many layers as a block of the
- * other network.
- */
+/** Joins blocks of a network without repetitions until each joined block has as many layers as a block of the other network. */
 function atGranularityOf(
   { repeated: reference }: States,
   { states, blocks: all, repeated }: States,
@@ -311,10 +292,7 @@ function atGranularityOf(
   return joined;
 }
 
-/**
- * Extends a block by the nodes after its last layer while its trailing operators become more similar to those
- * of the reference block.
- */
+/** Extends a block by the nodes after its last layer while its trailing operators become more similar to those of the reference block. */
 function extendToMatch(reference: Block, state: BlockState, all: readonly Block[]): BlockState {
   const last = state.nodes.at(-1);
   let end = state;

@@ -1,7 +1,4 @@
-/**
- * Lists nodes that contain trained matrices but are not layers, so that users see which parts of a model a
- * technique leaves unchanged.
- */
+/** Lists nodes that contain trained matrices but are not layers, so that users see which parts of a model a technique leaves unchanged. */
 import { Miss } from "../errors.ts";
 import { allNodes, describe, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";

@@ -10,17 +10,11 @@ const vectorNames = /embedding|hidden_state|pooler_output|features?$/i;
 
 const classNames = /logits?|scores?|prob/i;
 
-/**
- * Output names that exporters use for unbounded values: regressions (scikit-learn's "variable"), policies,
- * coordinates.
- */
+/** Output names that exporters use for unbounded values: regressions (scikit-learn's "variable"), policies, coordinates. */
 const numberNames =
   /regress|^variable$|^(continuous_)?actions?$|landmark|keypoint|coord|(^|_)(pose|angles?|mu|mean|std)$/i;
 
-/**
- * Returns whether one class per sample cannot score an output, because it holds boxes, or values at several
- * positions.
- */
+/** Returns whether one class per sample cannot score an output, because it holds boxes, or values at several positions. */
 export function isBeyondClasses(model: Model): boolean {
   if (outputKind(model, undefined) === "boxes") return true;
   return hasManyPositions(mainOutput(model.graph.outputs)?.type?.dims);
@@ -33,10 +27,7 @@ export function outputKind(model: Model, output: string | undefined): OutputKind
   return guessOf(model, output).kind;
 }
 
-/**
- * Returns the output if it is assumed to hold class scores but neither its name nor its operator shows this. A
- * regression looks the same.
- */
+/** Returns the output if it is assumed to hold class scores but neither its name nor its operator shows this. A regression looks the same. */
 export function assumedScores(model: Model, output: string | undefined): Value | undefined {
   return guessOf(model, output).assumed === true ? mainOutput(model.graph.outputs, output) : undefined;
 }
@@ -114,10 +105,7 @@ function countOf(dims: readonly Dim[] | undefined): number | undefined {
   return dims === undefined || sizes === undefined || sizes.length < dims.length - 1 ? undefined : elementCount(sizes);
 }
 
-/**
- * Returns whether the class axis has a fixed size. This is the last axis, or axis 1 of feature maps. A symbolic
- * size is a sequence length.
- */
+/** Returns whether the class axis has a fixed size. This is the last axis, or axis 1 of feature maps. A symbolic size is a sequence length. */
 function hasClassAxis(dims: readonly Dim[]): boolean {
   return typeof dims.at(-1) === "number" || (dims.length > 3 && typeof dims[1] === "number");
 }
@@ -131,8 +119,7 @@ function isLikeInput({ graph }: Model, dims: readonly Dim[]): boolean {
 }
 
 /**
- * Returns whether the dimensions are those of an image, with 1 or 3 channels first or last. Segmentation scores
- * have one channel per class instead.
+ * Returns whether the dimensions are those of an image, with 1 or 3 channels first or last. Segmentation scores have one channel per class instead.
  */
 function isImage([, ...dims]: readonly Dim[]): boolean {
   const [first, ...rest] = dims;

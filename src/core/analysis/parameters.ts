@@ -1,7 +1,6 @@
 /**
- * Finds trained tensors: those that operator definitions call parameters, unless the graph shows that they are
- * constants. `untrained.ts` and `fixed-tables.ts` recognize further constants by their elements.
- * Constants visible in the graph are:
+ * Finds trained tensors: those that operator definitions call parameters, unless the graph shows that they are constants. `untrained.ts` and
+ * `fixed-tables.ts` recognize further constants by their elements. Constants visible in the graph are:
  * - frequencies of rotary positions: a vector times 0, 1, 2, …, independent of float inputs and trained values;
  * - means and standard deviations of images, applied to inputs before any trained operator;
  * - the ones and zeros of a normalization that is followed by a separate scale and shift;
@@ -19,10 +18,7 @@ import { cachePerRevision } from "./remembered.ts";
 import { storedRoot } from "./stored-root.ts";
 import { isConstantWeight, isUnitNormalization } from "./untrained.ts";
 
-/**
- * Returns the trained tensors: values with the role `parameter`, and float tensors that operators use as
- * parameters and that have no other role.
- */
+/** Returns the trained tensors: values with the role `parameter`, and float tensors that operators use as parameters and that have no other role. */
 export function parametersOf(model: Model, inference: Inference): ReadonlySet<Value> {
   const parameters = new Set<Value>();
   for (const value of model.graph.values())
@@ -75,10 +71,7 @@ function isConstant(node: Node, bound: Bound, input: number, weight: Value): boo
   return role !== undefined && isConstantWeight({ node, role, weight });
 }
 
-/**
- * Returns whether a node is a layer with integer weights. These are trained, although no definition calls them
- * parameters.
- */
+/** Returns whether a node is a layer with integer weights. These are trained, although no definition calls them parameters. */
 function multipliesCodes(bound: Bound | Miss): boolean {
   return !(bound instanceof Miss) && bound.parameters().length === 0 && !(bound.weights() instanceof Miss);
 }
@@ -117,10 +110,7 @@ class ParameterSearch {
   readonly #inference: Inference;
   /** Values that depend on a parameter. */
   readonly #learned = new Set<Value>();
-  /**
-   * Values that depend on a parameter or a data input. Data inputs are floats or bytes (images); other integers
-   * are positions and token ids.
-   */
+  /** Values that depend on a parameter or a data input. Data inputs are floats or bytes (images); other integers are positions and token ids. */
   readonly #data = new Set<Value>();
 
   constructor(graph: Graph, inference: Inference) {
@@ -167,10 +157,7 @@ class ParameterSearch {
     return entryOf(node)?.at({ ...site, inputs }) ?? bound;
   }
 
-  /**
-   * Returns the single stored tensor with several elements that a node repeats or slices; undefined if it reads
-   * other data.
-   */
+  /** Returns the single stored tensor with several elements that a node repeats or slices; undefined if it reads other data. */
   #spreadRoot(used: readonly Value[]): Value | undefined {
     const roots = new Set<Value>();
     for (const value of used) {
@@ -185,9 +172,7 @@ class ParameterSearch {
     return more.length === 0 ? root : undefined;
   }
 
-  /**
-   * Returns whether a parameter is an untrained vector: it meets a value that no trained layer has computed.
-   */
+  /** Returns whether a parameter is an untrained vector: it meets a value that no trained layer has computed. */
   #isBuffer(node: Node, input: number, bound: Bound): boolean {
     const parameter = node.inputs[input];
     const [other, ...more] = node.inputs.filter((_, index) => index !== input);

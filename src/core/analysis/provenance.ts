@@ -9,8 +9,7 @@ export const keptKey = "pith.kept";
 
 /**
  * Adds the remaining channels to the metadata.
- * @param kept The remaining output channels of each pruned layer, by layer name. Indices refer to the layer
- * before this pruning step.
+ * @param kept The remaining output channels of each pruned layer, by layer name. Indices refer to the layer before this pruning step.
  */
 export function recordChannels(model: Model, kept: ReadonlyMap<string, readonly number[]>): void {
   const all = recorded(model);
@@ -27,10 +26,7 @@ export function recordedChannels(model: Model, layer: string): readonly number[]
   return text === undefined ? undefined : parseRanges(text);
 }
 
-/**
- * Returns the recorded ranges by layer. Malformed entries are ignored, because other tools can write any
- * metadata.
- */
+/** Returns the recorded ranges by layer. Malformed entries are ignored, because other tools can write any metadata. */
 function recorded({ header }: Model): Map<string, string> {
   try {
     const parsed: unknown = JSON.parse(header.metadata.get(keptKey) ?? "{}");

@@ -7,17 +7,12 @@ export interface Repeat {
   readonly count: number;
 }
 
-/**
- * The maximum length of a repeated piece. Blocks have tens of parts, and each length costs a scan of the
- * sequence.
- */
+/** The maximum length of a repeated piece. Blocks have tens of parts, and each length costs a scan of the sequence. */
 const maxPeriod = 1000;
 
 /**
- * Returns disjoint repetitions in the order of the sequence. Chooses the repetition with the greatest total
- * weight first, with its shortest period.
- * If the length is not a multiple of the period, the extra elements at the start are left out, because a
- * repetition ends with its last piece.
+ * Returns disjoint repetitions in the order of the sequence. Chooses the repetition with the greatest total weight first, with its shortest period.
+ * If the length is not a multiple of the period, the extra elements at the start are left out, because a repetition ends with its last piece.
  */
 export function repeats(kinds: readonly unknown[], weights: readonly number[]): readonly Repeat[] {
   const sums = [0];

@@ -1,15 +1,13 @@
 /**
- * Finds where a positive factor s per channel can move without changing the model: one layer's weight and bias
- * are multiplied by s, and the next layer's weight is divided by s along its inputs.
- * A unit is one factor. Units spread along links as channels do (`channels.ts`), through `homogeneous`
- * operators. Along an output axis of a product:
+ * Finds where a positive factor s per channel can move without changing the model: one layer's weight and bias are multiplied by s, and the next
+ * layer's weight is divided by s along its inputs. A unit is one factor. Units spread along links as channels do (`channels.ts`), through
+ * `homogeneous` operators. Along an output axis of a product:
  * - A stored operand is adjusted, so the factors before and after the product are independent. If all products
  *   have a stored operand, new units start there.
  * - Without a stored operand, the output has the factor of a computed operand: the first one whose producer is
  *   homogeneous.
- * Along an axis that two operands sum over, one has the factor and the other the inverse. Units are refused at
- * model inputs and outputs, at inhomogeneous operators, at stored tensors with other readers, and if they meet
- * their own inverse.
+ * Along an axis that two operands sum over, one has the factor and the other the inverse. Units are refused at model inputs and outputs, at
+ * inhomogeneous operators, at stored tensors with other readers, and if they meet their own inverse.
  */
 import { Miss } from "../errors.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
@@ -38,10 +36,7 @@ export interface ScaleGroup {
   readonly refused: ReadonlyMap<number, Miss>;
 }
 
-/**
- * The factor (power 1) or its inverse (power -1) at an end of a node. `positions` maps an index of a stored
- * operand to positions along the end.
- */
+/** The factor (power 1) or its inverse (power -1) at an end of a node. `positions` maps an index of a stored operand to positions along the end. */
 interface Factor {
   readonly end: End;
   readonly power: 1 | -1;
@@ -234,10 +229,7 @@ function* alongOutputs(
   }
 }
 
-/**
- * Returns the factors that a stored operand absorbs: the output's factor divided by those of the other operands
- * of its product.
- */
+/** Returns the factors that a stored operand absorbs: the output's factor divided by those of the other operands of its product. */
 function remainingFactors(
   node: Node,
   out: End,
@@ -326,10 +318,7 @@ function inverseImages(link: Link): (position: number) => readonly number[] {
   };
 }
 
-/**
- * Returns the stored float tensor at an input if only this node reads the tensor and the tensor's role allows a
- * change.
- */
+/** Returns the stored float tensor at an input if only this node reads the tensor and the tensor's role allows a change. */
 function adjustableTensor(node: Node, input: number): Value | undefined {
   const value = node.inputs[input];
   if (value?.tensor === undefined || !isFloat(value.tensor.type)) return undefined;

@@ -10,10 +10,7 @@ export type PowerLink = Link & { readonly inverse?: true };
 /** For each axis of each value, 1 for the factor and -1 for its inverse. */
 export type Powers = ReadonlyMap<Value, ReadonlyMap<number, 1 | -1>>;
 
-/**
- * Returns the power of each axis, relative to the first start that reaches it. `clashes` are axes that would
- * need both powers.
- */
+/** Returns the power of each axis, relative to the first start that reaches it. `clashes` are axes that would need both powers. */
 export function powersOf(
   links: readonly PowerLink[],
   starts: readonly Along[],

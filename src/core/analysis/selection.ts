@@ -20,8 +20,7 @@ interface Selectable {
 /**
  * Returns the layers that a selection includes.
  * @param extraTypes Operator types that a selection can name even if no layer has them.
- * @throws PithError E_NAME for a name or pattern that matches no layer and no operator type; E_OPTION if
- * `except` excludes all selected layers.
+ * @throws PithError E_NAME for a name or pattern that matches no layer and no operator type; E_OPTION if `except` excludes all selected layers.
  */
 export function selectLayers<L extends Selectable>(
   all: readonly L[],

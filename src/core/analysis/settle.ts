@@ -1,7 +1,6 @@
 /**
- * Finds types of loop-carried values that are valid in every iteration. Drops what an iteration changes
- * (elements, a size, the rank) until an iteration changes nothing.
- * A nested loop continues from its last result, because restarting it would take 2^depth iterations.
+ * Finds types of loop-carried values that are valid in every iteration. Drops what an iteration changes (elements, a size, the rank) until an
+ * iteration changes nothing. A nested loop continues from its last result, because restarting it would take 2^depth iterations.
  */
 import { Miss } from "../errors.ts";
 import type { Graph } from "../graph/graph.ts";

@@ -1,7 +1,4 @@
-/**
- * Spreads units along links until nothing changes. Finds which positions have a unit and which units are
- * identical.
- */
+/** Spreads units along links until nothing changes. Finds which positions have a unit and which units are identical. */
 import { DisjointSets } from "../math/disjoint-sets.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import { endKey, type Link } from "./channel-links.ts";
@@ -35,10 +32,8 @@ export function closedLinks(alternatives: readonly Alternatives[]): ReadonlySet<
 }
 
 /**
- * Spreads units along links. A unit at index i spreads forward to the positions map(i). If all positions map(i)
- * have one unit, it spreads backward to i.
- * Among alternatives, at least one must apply. If none does, the units of each image of the chosen (or
- * outermost) link are merged.
+ * Spreads units along links. A unit at index i spreads forward to the positions map(i). If all positions map(i) have one unit, it spreads backward to
+ * i. Among alternatives, at least one must apply. If none does, the units of each image of the chosen (or outermost) link are merged.
  */
 export function spread(rules: readonly LinkRule[], labels: Labels, alternatives = alternativesIn(rules)): void {
   const closed = closedLinks(alternatives);
@@ -53,10 +48,7 @@ interface Part {
   readonly alternatives: Alternatives[];
 }
 
-/**
- * Splits links into independent parts, so that a merge in one part does not require a new sweep over the
- * others.
- */
+/** Splits links into independent parts, so that a merge in one part does not require a new sweep over the others. */
 function independentParts(
   links: readonly Link[],
   alternatives: readonly Alternatives[],

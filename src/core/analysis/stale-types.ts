@@ -6,8 +6,7 @@ import { allValues, type ValueType } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 
 /**
- * Replaces stated types that contradict the inferred type in element type, rank or size. Returns the names of
- * the changed values.
+ * Replaces stated types that contradict the inferred type in element type, rank or size. Returns the names of the changed values.
  * @param everywhere Replaces all stated types, as needed after input dimensions were fixed or freed.
  */
 export function updateStatedTypes(model: Model, everywhere = false): readonly string[] {
@@ -23,9 +22,7 @@ export function updateStatedTypes(model: Model, everywhere = false): readonly st
   return names;
 }
 
-/**
- * Returns whether two types exclude each other. A named dimension can have any size, so it contradicts nothing.
- */
+/** Returns whether two types exclude each other. A named dimension can have any size, so it contradicts nothing. */
 export function contradicts(a: ValueType, b: ValueType): boolean {
   if (a.type !== b.type) return true;
   if (a.dims === undefined || b.dims === undefined) return false;

@@ -28,10 +28,7 @@ export function storedForm(layer: Layer): StoredForm {
   return { dims: isArranged ? stored.dims : dims, type: isInPalette(layer) ? `palette of ${bits} bits` : storedType };
 }
 
-/**
- * Returns the dimensions of the unpacked weight. A lookup selects rows before it unpacks them, so its output
- * size is that of a row.
- */
+/** Returns the dimensions of the unpacked weight. A lookup selects rows before it unpacks them, so its output size is that of a row. */
 function weightDims({ role, effective, outputs, inputs }: Layer): readonly number[] {
   if (role.packed !== undefined) return [outputs, inputs];
   const dims = fixedDims(effective.type?.dims) ?? [];

@@ -24,10 +24,7 @@ export function storedRoot(value: Value): Value | undefined {
   return undefined;
 }
 
-/**
- * Returns the producer's inputs with the same number of elements as the value, then byte inputs that can hold
- * the elements packed.
- */
+/** Returns the producer's inputs with the same number of elements as the value, then byte inputs that can hold the elements packed. */
 function sourcesOf({ type, producer }: Value): Value[] {
   const dims = fixedDims(type?.dims);
   if (producer === undefined || dims === undefined) return [];
@@ -84,10 +81,7 @@ export interface StoredAxis {
   readonly renumbered: boolean;
 }
 
-/**
- * Returns the axis of the stored weight that holds the output channels; undefined if reshapes or other nodes
- * hide it.
- */
+/** Returns the axis of the stored weight that holds the output channels; undefined if reshapes or other nodes hide it. */
 export function storedOutputAxis({ role, effective, weight }: Layer, inference: Inference): StoredAxis | undefined {
   return axisBehind(effective, { axis: role.out, renumbered: false }, weight, inference);
 }

@@ -1,7 +1,4 @@
-/**
- * Groups units that are removed or scaled in competition with each other: those that start on a common axis, or
- * on axes with common units.
- */
+/** Groups units that are removed or scaled in competition with each other: those that start on a common axis, or on axes with common units. */
 import type { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { DisjointSets } from "../math/disjoint-sets.ts";
@@ -31,8 +28,7 @@ interface UnitGroup<E extends LabelledEnd> {
 }
 
 /**
- * Groups starts that have a unit in common, in the order of their first starts. Units of a group are numbered
- * in the order of the starts.
+ * Groups starts that have a unit in common, in the order of their first starts. Units of a group are numbered in the order of the starts.
  * @param refused The reason for each refused unit, by the unit's representative (`Labels.find`).
  */
 export function unitGroups<E extends LabelledEnd>(

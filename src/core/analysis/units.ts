@@ -8,8 +8,7 @@ export interface Along {
 }
 
 /**
- * The maximum axis length that is followed, enough for a flattened 2,048 × 2,048 image. A file can state any
- * size, but each position needs memory.
+ * The maximum axis length that is followed, enough for a flattened 2,048 × 2,048 image. A file can state any size, but each position needs memory.
  */
 const maxAxis = 2 ** 22;
 
@@ -61,10 +60,7 @@ export class Labels {
     track.reached = ++this.changes;
   }
 
-  /**
-   * Makes two axes of equal size share their units, index by index, from now on. Returns false if the sizes are
-   * unknown or differ.
-   */
+  /** Makes two axes of equal size share their units, index by index, from now on. Returns false if the sizes are unknown or differ. */
   tie(first: Along, second: Along): boolean {
     const [a, b] = [this.#track(first), this.#track(second)];
     if (a === undefined || b === undefined || a.size !== b.size) return false;

@@ -17,10 +17,7 @@ import type { Inference } from "./infer.ts";
 import type { Layer } from "./layers.ts";
 import { weightShape } from "./weight.ts";
 
-/**
- * Returns the common value of all elements of a small float tensor; undefined if elements differ or the tensor
- * is not in memory.
- */
+/** Returns the common value of all elements of a small float tensor; undefined if elements differ or the tensor is not in memory. */
 export function uniformElement(tensor: Tensor | undefined): number | undefined {
   const small = tensor?.small;
   if (small === undefined || !isFloat(small.type)) return undefined;
@@ -42,10 +39,7 @@ export function isConstantWeight({ node, role, weight }: Pick<Layer, "node" | "r
   return (uniformElement(weight.tensor) ?? 0) !== 0;
 }
 
-/**
- * Returns whether a normalization has scale 1 and shift 0, and a separate stored scale follows, possibly after
- * rearrangement.
- */
+/** Returns whether a normalization has scale 1 and shift 0, and a separate stored scale follows, possibly after rearrangement. */
 export function isUnitNormalization(node: Node, bound: Bound, inference: Inference): boolean {
   const parameters = bound.parameters();
   const scales = bound.scales().filter((input) => parameters.includes(input));

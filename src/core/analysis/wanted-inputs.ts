@@ -1,10 +1,8 @@
 /**
- * Infers the value ranges that a model's inputs should have, from table sizes, clip bounds and the scale that
- * the first layer expects:
+ * Infers the value ranges that a model's inputs should have, from table sizes, clip bounds and the scale that the first layer expects:
  *      x = Div(Cast(pixels), 255);  y = Conv(x, w)        pixels: about 0 … 510
  *      h = Gather(words, ids)                             ids: 0 … rows - 1
- * Walks backward: each operator definition maps the required range of its output to its inputs. Scaling and
- * shifting are inverted.
+ * Walks backward: each operator definition maps the required range of its output to its inputs. Scaling and shifting are inverted.
  */
 import { Miss } from "../errors.ts";
 import { type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
@@ -17,10 +15,7 @@ import type { Inference } from "./infer.ts";
 /** The maximum number of intervals that are stored per value. */
 const maxIntervals = 16;
 
-/**
- * Returns the required intervals of model inputs by name. Inputs are left out if the graph shows no
- * requirement.
- */
+/** Returns the required intervals of model inputs by name. Inputs are left out if the graph shows no requirement. */
 export function wantedInputs(model: Model, inference: Inference): ReadonlyMap<string, readonly WantedInterval[]> {
   const needs = new Map<Value, WantedInterval[]>();
   walk(model.graph, inference, needs);
@@ -93,8 +88,7 @@ function dataOfLayers(node: Node, bound: Bound, inference: Inference): readonly 
 const maxBias = 8;
 
 /**
- * Estimates the standard deviation of a layer's training data. Returns 1 unless the bias or a following
- * normalization indicates a much larger value.
+ * Estimates the standard deviation of a layer's training data. Returns 1 unless the bias or a following normalization indicates a much larger value.
  */
 function scaleOfData(node: Node, { input, out, bias }: WeightRole, inference: Inference): number {
   const weight = node.inputs[input];

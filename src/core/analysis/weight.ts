@@ -79,10 +79,7 @@ export function weightNumbers(
   );
 }
 
-/**
- * Returns the index of each tensor element in the concatenated matrices, computed as a sum of one offset per
- * axis.
- */
+/** Returns the index of each tensor element in the concatenated matrices, computed as a sum of one offset per axis. */
 function positionsOf(role: WeightRole, dims: readonly number[]): Uint32Array {
   const { groups, outputs, inputs, taps } = weightShape(role, dims);
   const size = outputs * inputs * taps;
@@ -150,22 +147,13 @@ function tiedName({ role, graph, name }: Value): string | undefined {
   return role?.kind === "tied" ? role.name : graph.tiedTo(name)[0]?.value.name;
 }
 
-/**
- * A technique's requirements for a weight. All techniques also require floats that can be read without running
- * the model.
- */
+/** A technique's requirements for a weight. All techniques also require floats that can be read without running the model. */
 export interface WeightNeeds {
   /** The allowed stored types; any float type by default. */
   readonly types?: readonly DataType[];
-  /**
-   * "stored": nothing but a mask is between the stored tensor and the node. "unrounded": neither fake
-   * quantization nor a cast is between them.
-   */
+  /** "stored": nothing but a mask is between the stored tensor and the node. "unrounded": neither fake quantization nor a cast is between them. */
   readonly read?: "stored" | "unrounded";
-  /**
-   * "alone": the node computes only a product with the weight. "chain": the node can be replaced by several
-   * layers in a row.
-   */
+  /** "alone": the node computes only a product with the weight. "chain": the node can be replaced by several layers in a row. */
   readonly product?: "alone" | "chain";
   /** The maximum number of nodes that read the weight; unlimited by default. */
   readonly readers?: number;
@@ -215,10 +203,7 @@ export function requireStored(
   return learned?.has(value) === false ? new Miss(`${what} contains constants, which are not trained`) : undefined;
 }
 
-/**
- * Returns why a layer's weight does not meet a technique's needs; undefined if it does. All techniques take
- * these reasons from here.
- */
+/** Returns why a layer's weight does not meet a technique's needs; undefined if it does. All techniques take these reasons from here. */
 export function requireWeight(layer: Layer, needs: WeightNeeds): Miss | undefined {
   const reason = requireStored(layer.weight, needs)?.reason ?? unmetNeed(layer, needs);
   return reason === undefined ? undefined : new Miss(reason, layer.name);
@@ -267,9 +252,7 @@ function unmetNeed(layer: Layer, { read, product, readers, inside }: WeightNeeds
   return elementCount(dims) === 0 ? "its weight has no elements" : undefined;
 }
 
-/**
- * Returns whether a value passes through integer types, or through rounding with a straight-through gradient.
- */
+/** Returns whether a value passes through integer types, or through rounding with a straight-through gradient. */
 function isRounded({ role, producer, type }: Value): boolean {
   return (
     role?.kind === "straight-through" ||

@@ -2,10 +2,7 @@
 import type { Attribute } from "./elements.ts";
 import { type Carried, Graph, type Node, type Value } from "./graph.ts";
 
-/**
- * Maps values to their copies, or to undefined if the copy omits them. Values that are not in the map are used
- * directly.
- */
+/** Maps values to their copies, or to undefined if the copy omits them. Values that are not in the map are used directly. */
 export type Copies = Map<Value, Value | undefined>;
 
 export function copyGraph(graph: Graph): Graph {
@@ -40,10 +37,7 @@ export function copyValue(value: Value, copy: Value, copies: Copies): void {
   copies.set(value, copy);
 }
 
-/**
- * Copies a node with its subgraphs to the end of a graph, or before another node. References in the copy point
- * to copied values.
- */
+/** Copies a node with its subgraphs to the end of a graph, or before another node. References in the copy point to copied values. */
 export function copyNode(
   node: Node,
   to: Graph,

@@ -1,7 +1,4 @@
-/**
- * Defines the elements of graphs (values, nodes, attributes), and traversals that include subgraphs. Changes go
- * through the methods of `Graph`.
- */
+/** Defines the elements of graphs (values, nodes, attributes), and traversals that include subgraphs. Changes go through the methods of `Graph`. */
 import type { Dim } from "../tensor/dims.ts";
 import type { DataType, Tensor } from "../tensor/types.ts";
 import type { Graph } from "./graph.ts";
@@ -47,10 +44,7 @@ export const noMetadata: ReadonlyMap<string, string> = new Map();
 export interface Value extends Carried {
   readonly name: string;
   readonly graph: Graph;
-  /**
-   * The inferred type if there is one, otherwise the stated type. Setting `type` sets the stated type and
-   * removes the inferred one.
-   */
+  /** The inferred type if there is one, otherwise the stated type. Setting `type` sets the stated type and removes the inferred one. */
   type: ValueType | undefined;
   /** The type that the file states or that was set explicitly. It is saved with the model. */
   readonly stated: ValueType | undefined;
@@ -116,10 +110,7 @@ export type Attribute =
   | { readonly kind: "strings"; readonly value: readonly (string | Uint8Array)[] }
   | { readonly kind: "tensors"; readonly value: readonly Tensor[] }
   | { readonly kind: "graphs"; readonly value: readonly Graph[]; readonly unknown?: Uint8Array }
-  /**
-   * An attribute that Pith writes back unchanged: a sparse tensor, a type, or a reference in a function. The
-   * bytes are the AttributeProto.
-   */
+  /** An attribute that Pith writes back unchanged: a sparse tensor, a type, or a reference in a function. The bytes are the AttributeProto. */
   | { readonly kind: "opaque"; readonly value: Uint8Array };
 
 /**
@@ -160,10 +151,7 @@ export function subgraphs(node: Node): readonly Graph[] {
 /** A shared empty list, which avoids an allocation per node in every traversal. */
 const noGraphs: readonly Graph[] = [];
 
-/**
- * Returns the values that a node reads: its inputs, and outer values that its subgraphs read. A value occurs
- * once per use.
- */
+/** Returns the values that a node reads: its inputs, and outer values that its subgraphs read. A value occurs once per use. */
 export function usedValues(node: Node): readonly Value[] {
   const used: Value[] = [];
   const inside = new Set<Graph>();
@@ -196,9 +184,7 @@ export function* allValues(graph: Graph): Generator<Value, void, undefined> {
   for (const inner of allGraphs(graph)) yield* inner.values();
 }
 
-/**
- * Yields the stored tensors of all graphs, including those in attributes. A shared tensor occurs once per use.
- */
+/** Yields the stored tensors of all graphs, including those in attributes. A shared tensor occurs once per use. */
 export function* allTensors(graph: Graph): Generator<Tensor, void, undefined> {
   for (const { tensor } of allValues(graph)) if (tensor !== undefined) yield tensor;
   for (const { attributes } of allNodes(graph)) {
@@ -357,10 +343,7 @@ export class NodeImplementation implements Node {
   }
 }
 
-/**
- * Replaces the items of a list one by one, because spreading a long list into `splice` would overflow the
- * stack.
- */
+/** Replaces the items of a list one by one, because spreading a long list into `splice` would overflow the stack. */
 function refill<T>(list: T[], items: readonly T[]): void {
   list.length = 0;
   for (const item of items) list.push(item);

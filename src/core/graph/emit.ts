@@ -1,8 +1,6 @@
 /**
- * Writes nodes: `emit.Conv([x, w], { strides: [2, 2] })` adds a node and returns its first output. The
- * TypeScript types come from the ONNX schema.
- * Each node is checked against the model's opset at run time, because the types also allow attributes of older
- * versions (`axes` of ReduceMean).
+ * Writes nodes: `emit.Conv([x, w], { strides: [2, 2] })` adds a node and returns its first output. The TypeScript types come from the ONNX schema.
+ * Each node is checked against the model's opset at run time, because the types also allow attributes of older versions (`axes` of ReduceMean).
  */
 import { Miss, PithError } from "../errors.ts";
 import { fromNumbers, scalarOf } from "../tensor/convert.ts";
@@ -58,9 +56,7 @@ type TypeOf<Pair> = Pair extends `${infer Kind extends keyof KindTypes}=${string
 type NameOf<Pair> = Pair extends `${string}=${infer Name}` ? (Name extends `${infer Bare}!` ? Bare : Name) : never;
 type Required<Pair> = Extract<Pair, `${string}!`>;
 
-/**
- * The required attributes of the newest version. All others, including those of older versions, are optional.
- */
+/** The required attributes of the newest version. All others, including those of older versions, are optional. */
 type SchemaAttributes<New extends string, All extends string> = {
   [Pair in Required<New> as NameOf<Pair>]: TypeOf<Pair>;
 } & {
@@ -99,25 +95,16 @@ export type Emit = {
 } & EmitTools;
 
 export interface EmitTools {
-  /**
-   * Adds a node with several outputs. `outputs` is their number, or tells for each output whether it is created
-   * and returned.
-   */
+  /** Adds a node with several outputs. `outputs` is their number, or tells for each output whether it is created and returned. */
   many<Op extends OpName, const Outputs extends number | readonly boolean[]>(
     op: Op,
     inputs: readonly Input[],
     attributes: Record<never, never> extends AttributesOf<Op> ? AttributesOf<Op> | undefined : AttributesOf<Op>,
     outputs: Outputs,
   ): Wanted<Outputs>;
-  /**
-   * Adds a stored tensor under `name`, or under a similar name if `name` is taken. The caller must not change
-   * the data afterward.
-   */
+  /** Adds a stored tensor under `name`, or under a similar name if `name` is taken. The caller must not change the data afterward. */
   constant(tensor: Dense | Tensor, name?: string, role?: Role): Value;
-  /**
-   * Returns an `Emit` that uses this name for the next node's first output or the next constant. A number is
-   * appended if the name is taken.
-   */
+  /** Returns an `Emit` that uses this name for the next node's first output or the next constant. A number is appended if the name is taken. */
   named(name: string): Emit;
 }
 
@@ -286,10 +273,7 @@ function writtenConstant(
   return ["scalar", inMemory(scalarOf(type, numbers))];
 }
 
-/**
- * Returns the names of a node's outputs: `stem` for the first output that is created, and numbered names for
- * the others.
- */
+/** Returns the names of a node's outputs: `stem` for the first output that is created, and numbered names for the others. */
 function outputNames(graph: Graph, stem: string, outputs: readonly boolean[]): (string | undefined)[] {
   const first = outputs.indexOf(true);
   const name = graph.freshName(stem);

@@ -6,12 +6,10 @@ import { inOrder } from "./order.ts";
 import { parameter } from "./role.ts";
 
 /**
- * Returns a model that computes `outputs` from `inputs`, in this order, and from other inputs of the given
- * model as needed. Names and roles stay the same, and tensors are shared. The given model is unchanged. A value
- * tied to a tensor outside the extracted part becomes a parameter.
- * Values can be in subgraphs. The time is proportional to the size of the extracted part.
- * @throws PithError E_MODEL if an output depends on an input of a subgraph (a loop body) that is not among
- * `inputs`.
+ * Returns a model that computes `outputs` from `inputs`, in this order, and from other inputs of the given model as needed. Names and roles stay the
+ * same, and tensors are shared. The given model is unchanged. A value tied to a tensor outside the extracted part becomes a parameter. Values can be
+ * in subgraphs. The time is proportional to the size of the extracted part.
+ * @throws PithError E_MODEL if an output depends on an input of a subgraph (a loop body) that is not among `inputs`.
  */
 export function extract(model: Model, outputs: readonly Value[], inputs: readonly Value[] = []): Model {
   const graph = new Graph();

@@ -1,7 +1,4 @@
-/**
- * Handles model-local functions: graphs that nodes call by domain and name. `instantiate` creates the body for
- * one call, with its attributes.
- */
+/** Handles model-local functions: graphs that nodes call by domain and name. `instantiate` creates the body for one call, with its attributes. */
 
 import { memoize } from "../tensor/memoize.ts";
 import { copyGraph } from "./clone.ts";
@@ -17,14 +14,9 @@ export interface LocalFunction {
   readonly opsets: ReadonlyMap<string, number>;
   /** The attributes of the function with their default values; undefined for one without a default. */
   readonly attributes: ReadonlyMap<string, Attribute | undefined>;
-  /**
-   * For each node of the body: a map from its attribute names to the call's attributes that supply the values.
-   */
+  /** For each node of the body: a map from its attribute names to the call's attributes that supply the values. */
   readonly references: ReadonlyMap<Node, ReadonlyMap<string, string>>;
-  /**
-   * The body. Its inputs and outputs correspond to those of a call by position. Immutable, because copies of
-   * the model share it.
-   */
+  /** The body. Its inputs and outputs correspond to those of a call by position. Immutable, because copies of the model share it. */
   readonly graph: Graph;
 }
 
@@ -35,9 +27,7 @@ export function functionOf({ functions }: Model, node: Node): LocalFunction | un
     : inventoryOf(functions).named.get(nameOf(node.domain, node.op, node.overload));
 }
 
-/**
- * The maximum number of nodes that functions may expand to. Runtimes expand all calls when they load a model.
- */
+/** The maximum number of nodes that functions may expand to. Runtimes expand all calls when they load a model. */
 const maxExpandedNodes = 250_000;
 
 /**
@@ -138,9 +128,7 @@ export function instantiate(called: LocalFunction, call: Node): Graph {
   return copy;
 }
 
-/**
- * Returns why a function cannot be inlined (different opset versions, or too many nodes); undefined if it can.
- */
+/** Returns why a function cannot be inlined (different opset versions, or too many nodes); undefined if it can. */
 export function whyNotInlined(model: Model, called: LocalFunction): string | undefined {
   const { opsets, graph } = called;
   const nodes = expandedNodes(model, called);

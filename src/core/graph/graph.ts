@@ -1,8 +1,6 @@
 /**
- * The graph: values, nodes, and uses. A graph owns its nodes and values; nodes of a subgraph can also read
- * values of outer graphs.
- * All changes go through the methods of `Graph`. They keep each value's uses consistent with each node's
- * inputs, in O(1) per change.
+ * The graph: values, nodes, and uses. A graph owns its nodes and values; nodes of a subgraph can also read values of outer graphs. All changes go
+ * through the methods of `Graph`. They keep each value's uses consistent with each node's inputs, in O(1) per change.
  */
 import { PithError } from "../errors.ts";
 import type { Tensor } from "../tensor/types.ts";
@@ -64,10 +62,7 @@ export class Graph implements Carried {
     this.#shared = parent === undefined ? new Shared() : parent.graph.#shared;
   }
 
-  /**
-   * A number that increases with every change of the model: nodes, names, stored tensors, roles and stated
-   * types.
-   */
+  /** A number that increases with every change of the model: nodes, names, stored tensors, roles and stated types. */
   get revision(): number {
     return this.#shared.revision;
   }
@@ -77,10 +72,7 @@ export class Graph implements Carried {
     this.#shared.revision++;
   }
 
-  /**
-   * Operator definitions that `addOperators` (`pith/extend`) added to the model. Copies and extracted parts
-   * share them.
-   */
+  /** Operator definitions that `addOperators` (`pith/extend`) added to the model. Copies and extracted parts share them. */
   get operators(): object | undefined {
     return this.#shared.operators;
   }
@@ -149,9 +141,7 @@ export class Graph implements Carried {
     return this.#values.get(name);
   }
 
-  /**
-   * Returns whether nodes of this graph can read a value: the value belongs to this graph or to an outer one.
-   */
+  /** Returns whether nodes of this graph can read a value: the value belongs to this graph or to an outer one. */
   sees(value: Value): boolean {
     return value.graph === this || (this.parent?.graph.sees(value) ?? false);
   }
@@ -174,10 +164,7 @@ export class Graph implements Carried {
     return this.#nodeNames.fresh(stem);
   }
 
-  /**
-   * Adds a value without a producer: an input, a stored tensor, or a value that a file mentions before its
-   * producer.
-   */
+  /** Adds a value without a producer: an input, a stored tensor, or a value that a file mentions before its producer. */
   addValue(name: string, type?: ValueType): Value {
     return this.#create(name, type);
   }
@@ -277,8 +264,7 @@ export class Graph implements Carried {
   }
 
   /**
-   * Removes an unused stored tensor or input. If several values are tied to the tensor, the first becomes the
-   * target of the others.
+   * Removes an unused stored tensor or input. If several values are tied to the tensor, the first becomes the target of the others.
    * @throws PithError E_MODEL if the value is used or has a producer.
    */
   removeValue(value: Value): void {

@@ -1,7 +1,6 @@
 /**
- * Computes a fingerprint of a model without reading tensor contents, to verify that a pass changed nothing.
- * Tensors are immutable, so each one is represented by a number. These numbers make fingerprints comparable
- * only within one process. Clones share tensors, so their fingerprints are equal.
+ * Computes a fingerprint of a model without reading tensor contents, to verify that a pass changed nothing. Tensors are immutable, so each one is
+ * represented by a number. These numbers make fingerprints comparable only within one process. Clones share tensors, so their fingerprints are equal.
  */
 import { hexadecimal } from "../tensor/dense.ts";
 import { memoize } from "../tensor/memoize.ts";
@@ -19,11 +18,9 @@ export function identity(object: object): number {
 }
 
 /**
- * Returns 16 hexadecimal digits that are equal for equal models, with a collision probability of 2⁻⁶⁴. Models
- * are equal if their structure, names, types, roles, attributes, metadata and tensor identities are. Inferred
- * types are ignored.
- * @param keyOf Returns the identity of a tensor. By default, two tensor objects with equal elements count as
- * different.
+ * Returns 16 hexadecimal digits that are equal for equal models, with a collision probability of 2⁻⁶⁴. Models are equal if their structure, names,
+ * types, roles, attributes, metadata and tensor identities are. Inferred types are ignored.
+ * @param keyOf Returns the identity of a tensor. By default, two tensor objects with equal elements count as different.
  * @example
  * const before = structureHash(model);
  * await pass(model);

@@ -1,7 +1,4 @@
-/**
- * Copies a graph into another one: a branch with a constant condition, a function body, or a teacher next to a
- * student.
- */
+/** Copies a graph into another one: a branch with a constant condition, a function body, or a teacher next to a student. */
 
 import { Miss } from "../errors.ts";
 import { type Copies, copyNode, copyOf, copyValue } from "./clone.ts";
@@ -11,9 +8,7 @@ import { canTakeName } from "./replace.ts";
 
 export interface InlineOptions {
   readonly before?: Node | undefined;
-  /**
-   * Replaces values of `from`, such as its inputs, by values of the target graph, or by undefined to omit them.
-   */
+  /** Replaces values of `from`, such as its inputs, by values of the target graph, or by undefined to omit them. */
   readonly given?: ReadonlyMap<Value, Value | undefined>;
   readonly prefix?: string;
 }

@@ -1,6 +1,4 @@
-/**
- * Makes node and subgraph names unique, because ONNX Runtime rejects duplicates although files contain them.
- */
+/** Makes node and subgraph names unique, because ONNX Runtime rejects duplicates although files contain them. */
 import { allGraphs } from "./graph.ts";
 import type { Model } from "./model.ts";
 

@@ -1,6 +1,5 @@
 /**
- * Returns the name with the fewest edits (insert, delete, replace, swap), ignoring case; undefined if the edits
- * exceed a third of the name's length.
+ * Returns the name with the fewest edits (insert, delete, replace, swap), ignoring case; undefined if the edits exceed a third of the name's length.
  */
 export function nearest(name: string, names: Iterable<string>): string | undefined {
   return allNearest(name, names)[0];
@@ -19,10 +18,7 @@ export function allNearest(name: string, names: Iterable<string>): readonly stri
   return best;
 }
 
-/**
- * Sorts names by similarity: those that contain `name` first, then by edits relative to the length. The sort is
- * stable.
- */
+/** Sorts names by similarity: those that contain `name` first, then by edits relative to the length. The sort is stable. */
 export function byNearness(name: string, names: Iterable<string>): readonly string[] {
   const typed = name.toLowerCase();
   const editShare = (candidate: string): number => {

@@ -1,7 +1,4 @@
-/**
- * Finds graph structures by patterns. A pattern is written with `emit`, so the same code can write a structure
- * and find it.
- */
+/** Finds graph structures by patterns. A pattern is written with `emit`, so the same code can write a structure and find it. */
 import { PithError } from "../errors.ts";
 import { type Emit, emitter } from "./emit.ts";
 import { Graph, type Node, type Value } from "./graph.ts";
@@ -9,10 +6,8 @@ import { Graph, type Node, type Value } from "./graph.ts";
 export type Operands<Name extends string> = Readonly<Record<Name, Value>>;
 
 /**
- * Returns a function that matches a value against a pattern. It returns the pattern's operands, or undefined if
- * the value does not match.
- * Operators, input order and roles must be equal. An operand that occurs several times must match the same
- * value. Nodes with attributes never match.
+ * Returns a function that matches a value against a pattern. It returns the pattern's operands, or undefined if the value does not match. Operators,
+ * input order and roles must be equal. An operand that occurs several times must match the same value. Nodes with attributes never match.
  */
 export function pattern<Name extends string>(
   names: readonly Name[],

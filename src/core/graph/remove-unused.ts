@@ -1,7 +1,4 @@
-/**
- * Removes unused nodes, then unused stored tensors. Inputs are kept, because they belong to the model's
- * interface.
- */
+/** Removes unused nodes, then unused stored tensors. Inputs are kept, because they belong to the model's interface. */
 import { allGraphs, allValues, type Graph, type Value } from "./graph.ts";
 import type { Model } from "./model.ts";
 
@@ -10,8 +7,7 @@ export function isUsed(value: Value): boolean {
 }
 
 /**
- * Removes unused nodes and stored tensors of a graph. Returns the number of removed nodes. Visits each node and
- * value once.
+ * Removes unused nodes and stored tensors of a graph. Returns the number of removed nodes. Visits each node and value once.
  * @param kept Values that are kept even if unused.
  */
 export function removeUnused(graph: Graph, kept: ReadonlySet<Value> = new Set()): number {
@@ -30,18 +26,12 @@ export function removeUnused(graph: Graph, kept: ReadonlySet<Value> = new Set())
   return removed;
 }
 
-/**
- * Removes unused nodes in all graphs. Starts with the innermost, because removing a node in a subgraph can
- * leave outer values unused.
- */
+/** Removes unused nodes in all graphs. Starts with the innermost, because removing a node in a subgraph can leave outer values unused. */
 export function removeUnusedEverywhere(model: Model): void {
   for (const graph of [...allGraphs(model.graph)].reverse()) removeUnused(graph);
 }
 
-/**
- * Removes unused nodes and those tensors that were used before a technique ran, even if an old file lists them
- * as inputs. Other inputs are kept.
- */
+/** Removes unused nodes and those tensors that were used before a technique ran, even if an old file lists them as inputs. Other inputs are kept. */
 export function removeReplaced(model: Model, usedBefore: ReadonlySet<Value>): void {
   removeUnusedEverywhere(model);
   for (const value of usedBefore) {

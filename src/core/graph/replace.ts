@@ -3,11 +3,9 @@ import { PithError } from "../errors.ts";
 import type { Graph, Node, Value } from "./graph.ts";
 
 /**
- * Connects every reader of `old`, including subgraphs and graph outputs, to `replacement`; `except` is a node
- * that continues to read `old`.
- * If `old` is an output of its graph, the replacement is renamed to it. If the replacement must keep its name
- * (`canTakeName`), an Identity node copies it to the output.
- * The time is proportional to the number of uses.
+ * Connects every reader of `old`, including subgraphs and graph outputs, to `replacement`; `except` is a node that continues to read `old`. If `old`
+ * is an output of its graph, the replacement is renamed to it. If the replacement must keep its name (`canTakeName`), an Identity node copies it to
+ * the output. The time is proportional to the number of uses.
  * @throws PithError E_MODEL if `replacement` is not visible in the graph of `old`. The graph is then unchanged.
  */
 export function replaceUses(old: Value, replacement: Value, except?: Node): void {
@@ -37,10 +35,7 @@ export function replaceReads(old: Value, replacement: Value, except?: Node): voi
   for (const { node, input } of [...old.uses]) if (node !== except) node.graph.setInput(node, input, replacement);
 }
 
-/**
- * Replaces a value for all readers. The replacement is renamed to `old` if possible (`canTakeName`). Removes
- * the old producer if it is unused.
- */
+/** Replaces a value for all readers. The replacement is renamed to `old` if possible (`canTakeName`). Removes the old producer if it is unused. */
 export function substitute(old: Value, replacement: Value): void {
   const { graph, name, producer } = old;
   if (graph.ownValue(name) !== old) return;
@@ -54,8 +49,7 @@ export function substitute(old: Value, replacement: Value): void {
 }
 
 /**
- * Replaces a node by one value per output. Each value is renamed to the output and gets its stated type
- * (`substitute`).
+ * Replaces a node by one value per output. Each value is renamed to the output and gets its stated type (`substitute`).
  * @throws PithError E_MODEL if an output without a replacement is used.
  */
 export function replaceNode(node: Node, values: readonly (Value | undefined)[]): void {
@@ -81,10 +75,7 @@ export function canTakeName(value: Value, graph: Graph): boolean {
   return !isNamedWeight && !graph.isInput(value) && !graph.isOutput(value);
 }
 
-/**
- * Adds an Identity node that copies `value` to an output with the given name and the type of `old`. The node
- * follows the producer of `value`.
- */
+/** Adds an Identity node that copies `value` to an output with the given name and the type of `old`. The node follows the producer of `value`. */
 function copyTo(name: string, value: Value, old: Value): Value {
   const { graph } = old;
   const producer = value.graph === graph ? value.producer : undefined;

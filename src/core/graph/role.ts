@@ -1,7 +1,4 @@
-/**
- * Defines the roles of values. Files store them as metadata, every pass respects them, and `finalize` removes
- * them.
- */
+/** Defines the roles of values. Files store them as metadata, every pass respects them, and `finalize` removes them. */
 
 export type Role =
   | { readonly kind: "parameter" }
@@ -45,10 +42,7 @@ export const roleKey = "pith.role";
 /** The settings of a straight-through gradient, in the order in which they are written. */
 const settings = ["low", "high", "slope"] as const;
 
-/**
- * Formats a role as "parameter", "tied(embedding.weight, transposed)", "straight-through(low=-1, high=1)" and
- * so on. Ambiguous names are quoted.
- */
+/** Formats a role as "parameter", "tied(embedding.weight, transposed)", "straight-through(low=-1, high=1)" and so on. Ambiguous names are quoted. */
 export function roleText(role: Role): string {
   if (role.kind === "straight-through") {
     const words = settings.flatMap((name) => (role[name] === undefined ? [] : [`${name}=${role[name]}`]));
@@ -90,10 +84,7 @@ export function parseRole(text: string): Role | undefined {
   return name === undefined ? undefined : { kind: "tied", name, transposed: transposed !== undefined };
 }
 
-/**
- * Parses settings such as `low=-1, high=1, slope=0.5`. Each must occur at most once and be finite. The order is
- * free.
- */
+/** Parses settings such as `low=-1, high=1, slope=0.5`. Each must occur at most once and be finite. The order is free. */
 function parseSurrogate(text: string): StraightThrough | undefined {
   const values: { low?: number; high?: number; slope?: number } = {};
   for (const part of text.split(",")) {

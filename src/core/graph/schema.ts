@@ -1,7 +1,6 @@
 /**
- * Gives the ONNX schema of operators per opset version: number of inputs and outputs, and types of attributes.
- * The generated table has one line per operator, which is parsed on first use. Versions in a line are separated
- * by "|". Each version is
+ * Gives the ONNX schema of operators per opset version: number of inputs and outputs, and types of attributes. The generated table has one line per
+ * operator, which is parsed on first use. Versions in a line are separated by "|". Each version is
  *      since  inputs  outputs  attributes…        11 2-3 1-1 I=kernel_shape,pads i=group s=auto_pad
  * - A version that is only a number has the contents of the preceding one; only its element types changed.
  *   "gone" means that the operator was removed.
@@ -35,10 +34,7 @@ export interface OperatorSchema {
   readonly attributes: ReadonlyMap<string, Attribute["kind"]>;
   /** The names of required attributes. */
   readonly required: ReadonlySet<string>;
-  /**
-   * Letters for the inputs and outputs that can be float32 or float16; those with equal letters must have equal
-   * types. Undefined for other types.
-   */
+  /** Letters for the inputs and outputs that can be float32 or float16; those with equal letters must have equal types. Undefined for other types. */
   readonly half: { readonly input: LetterAt; readonly output: LetterAt };
 }
 
@@ -53,10 +49,7 @@ export interface NodeForm {
 
 const parsed = new Map<string, readonly OperatorSchema[]>();
 
-/**
- * Returns all versions of an operator, oldest first; none if the operator does not exist. "" and "ai.onnx" are
- * the default domain.
- */
+/** Returns all versions of an operator, oldest first; none if the operator does not exist. "" and "ai.onnx" are the default domain. */
 export function schemasOf(domain: string, op: string): readonly OperatorSchema[] {
   const key = domain === "" || domain === "ai.onnx" ? op : `${domain}.${op}`;
   return memoize(parsed, key, () => (Object.hasOwn(lines, key) ? parseLine(lines[key] ?? "") : []));

@@ -1,10 +1,7 @@
 import type { Graph } from "./graph.ts";
 import type { Model } from "./model.ts";
 
-/**
- * The state of a main graph at one time. Several model snapshots can share it if they differ only in the
- * header.
- */
+/** The state of a main graph at one time. Several model snapshots can share it if they differ only in the header. */
 export interface GraphSnapshot {
   /** Returns whether the graph is unchanged since the snapshot. */
   isCurrent(): boolean;
@@ -27,9 +24,8 @@ export function graphSnapshot(graph: Graph): GraphSnapshot {
 }
 
 /**
- * Returns a function that restores the current state of a model: the same graph, node and value objects,
- * subgraphs, opsets, functions and metadata. The function can be called several times.
- * Takes linear time and memory, and copies no tensor.
+ * Returns a function that restores the current state of a model: the same graph, node and value objects, subgraphs, opsets, functions and metadata.
+ * The function can be called several times. Takes linear time and memory, and copies no tensor.
  * @example
  * const restore = snapshot(model);
  * await prune(model, { amount: 0.5 });

@@ -1,7 +1,4 @@
-/**
- * Reads text from left to right and locates errors. White space and comments (from `#` or `//` to the end of
- * the line) separate tokens.
- */
+/** Reads text from left to right and locates errors. White space and comments (from `#` or `//` to the end of the line) separate tokens. */
 import { PithError } from "../errors.ts";
 
 /** Names that need no quotes: `fc1.weight`, `/layer1/Conv_output_0`, `onnx::MatMul_12`, `batch-size`. */

@@ -47,10 +47,7 @@ export function elementsText(dense: Dense): string {
   return dense.dims.length === 0 && elements.length === 1 ? String(elements[0]) : `[${elements.join(", ")}]`;
 }
 
-/**
- * Returns the shortest decimal text that rounds to `value` in float32. If `value` is not a float32, returns its
- * usual text.
- */
+/** Returns the shortest decimal text that rounds to `value` in float32. If `value` is not a float32, returns its usual text. */
 export function float32Text(value: number): string {
   if (value === 0 || Math.fround(value) !== value) return numberText(value);
   for (const digits of [6, 7, 8]) {

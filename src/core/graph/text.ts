@@ -33,8 +33,7 @@ export { parseModel } from "./text-parse.ts";
 export type TensorWriter = (tensor: Tensor) => string;
 
 /**
- * Formats a model as text that `parseModel` reads. With `abbreviate`, the elements of larger tensors are
- * omitted, which suits messages.
+ * Formats a model as text that `parseModel` reads. With `abbreviate`, the elements of larger tensors are omitted, which suits messages.
  * @throws PithError E_UNSUPPORTED if a tensor above 8 KiB is not in memory. Use `printWholeModel` then.
  */
 export function printModel(model: Model, options: { readonly abbreviate?: boolean } = {}): string {
@@ -50,18 +49,12 @@ export async function printWholeModel(model: Model): Promise<string> {
   return writeModel(model, (tensor) => contents.get(tensor) ?? wholeContents(tensor));
 }
 
-/**
- * Formats a node as one line such as `h = Gemm "fc1" (x, fc1.weight) {transB=1}`, with large tensors
- * abbreviated.
- */
+/** Formats a node as one line such as `h = Gemm "fc1" (x, fc1.weight) {transB=1}`, with large tensors abbreviated. */
 export function printNode(node: Node): string {
   return new Printer(abbreviatedContents, true).node(node, "");
 }
 
-/**
- * Formats a model with a custom format for tensor contents. `inferred: false` omits types that a file would not
- * list.
- */
+/** Formats a model with a custom format for tensor contents. `inferred: false` omits types that a file would not list. */
 export function writeModel(
   model: Model,
   tensors: TensorWriter,
@@ -89,9 +82,7 @@ function wholeContents(tensor: Tensor): string {
   return elementsText(tensor.small);
 }
 
-/**
- * The maximum number of characters of tensor contents in a message. A longer text is replaced by a fingerprint.
- */
+/** The maximum number of characters of tensor contents in a message. A longer text is replaced by a fingerprint. */
 const maxContentsLength = 60;
 
 function abbreviatedContents(tensor: Tensor): string {
@@ -111,10 +102,7 @@ function fingerprint(text: string): string {
 class Printer {
   readonly #tensors: TensorWriter;
   readonly #inferred: boolean;
-  /**
-   * The values whose type and role have been written already. They are written only at a value's first
-   * occurrence.
-   */
+  /** The values whose type and role have been written already. They are written only at a value's first occurrence. */
   readonly #declared = new Set<Value>();
 
   constructor(tensors: TensorWriter, inferred: boolean) {

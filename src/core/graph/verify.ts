@@ -1,7 +1,4 @@
-/**
- * Checks the invariants of a model. Runs after every pass in tests, and with `--verify`. Reads names, types and
- * dimensions, but no weights.
- */
+/** Checks the invariants of a model. Runs after every pass in tests, and with `--verify`. Reads names, types and dimensions, but no weights. */
 import { Miss, PithError } from "../errors.ts";
 import { dimsText } from "../tensor/dims.ts";
 import { allGraphs, allNodes, describe, type Graph, type Node, subgraphs, type Use, type Value } from "./graph.ts";

@@ -1,15 +1,12 @@
 /**
- * Adaptive rounding (Nagel et al. 2020, arXiv 2004.10568): rounds each weight w up or down to ŵ so that the
- * layer's outputs change least.
+ * Adaptive rounding (Nagel et al. 2020, arXiv 2004.10568): rounds each weight w up or down to ŵ so that the layer's outputs change least.
  *      ŵ = s · clip(⌊w / s⌋ + h, low, high),     h = clip(σ(v) (ζ − γ) + γ, 0, 1),     ζ = 1.1, γ = −0.1
  *      min  Σ over rows (ŵ − w) G (ŵ − w)ᵀ / n  +  λ Σ (1 − |2h − 1|^β),                n = mean s² · mean of diag G
- * Here s is the scale, v the variable that Adam optimizes, σ the sigmoid, and G = Σ x xᵀ over layer inputs x.
- * Each step needs one matrix product.
- * The regularizer (weight λ) starts after a fifth of the steps; β then falls from 20 to 2 along a cosine.
- * Finally, individual weights are rounded the other way as long as the error falls.
- * If the layer must match the original on other inputs, `slope` is half of the error's gradient at ŵ = w.
- * The paper uses n = 1, λ = 0.01 and 10,000 steps with a learning rate of 0.001. Dividing by n makes rows
- * independent of the input scale and allows fewer steps.
+ * Here s is the scale, v the variable that Adam optimizes, σ the sigmoid, and G = Σ x xᵀ over layer inputs x. Each step needs one matrix product. The
+ * regularizer (weight λ) starts after a fifth of the steps; β then falls from 20 to 2 along a cosine. Finally, individual weights are rounded the
+ * other way as long as the error falls. If the layer must match the original on other inputs, `slope` is half of the error's gradient at ŵ = w. The
+ * paper uses n = 1, λ = 0.01 and 10,000 steps with a learning rate of 0.001. Dividing by n makes rows independent of the input scale and allows fewer
+ * steps.
  */
 import { type Matrix, type Multiply, matrix } from "./matrix.ts";
 import { product, runWith, type Steps } from "./steps.ts";
@@ -29,10 +26,7 @@ const maxSweeps = 20;
 
 export interface RoundingProblem {
   readonly weight: Matrix;
-  /**
-   * Per weight: the scale. `low` and `high` are the lowest and highest quantized values, relative to the zero
-   * point.
-   */
+  /** Per weight: the scale. `low` and `high` are the lowest and highest quantized values, relative to the zero point. */
   readonly scale: Float64Array;
   readonly low: Float64Array;
   readonly high: Float64Array;
@@ -127,10 +121,7 @@ function rowUnitsOf({ weight: { rows, columns }, scale, gram }: RoundingProblem)
   });
 }
 
-/**
- * Rounds individual weights the other way as long as this reduces the error of their row. Returns the quantized
- * values and the error per row.
- */
+/** Rounds individual weights the other way as long as this reduces the error of their row. Returns the quantized values and the error per row. */
 function* roundGreedily(
   problem: RoundingProblem,
   start: Matrix,

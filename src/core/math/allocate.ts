@@ -1,8 +1,7 @@
 /**
- * Distributes one budget over several items with the lowest total loss. Each item is unchanged or gets one of
- * its offers (cost, loss).
- * Items move to cheaper offers in ascending order of Δ loss / Δ cost along their lower convex hulls. This is
- * optimal up to the last move (generalized Lagrange multipliers, Everett 1963).
+ * Distributes one budget over several items with the lowest total loss. Each item is unchanged or gets one of its offers (cost, loss). Items move to
+ * cheaper offers in ascending order of Δ loss / Δ cost along their lower convex hulls. This is optimal up to the last move (generalized Lagrange
+ * multipliers, Everett 1963).
  */
 
 export interface Offer<T> {
@@ -49,8 +48,7 @@ export function allocate<T>(
 }
 
 /**
- * Returns all selections that `allocate` passes through, one move apart. Use it if costs are not additive, so
- * that each selection must be measured.
+ * Returns all selections that `allocate` passes through, one move apart. Use it if costs are not additive, so that each selection must be measured.
  */
 export function allocations<T>(items: readonly Item<T>[]): readonly (readonly (Offer<T> | undefined)[])[] {
   const selection = unchanged(items);

@@ -1,7 +1,4 @@
-/**
- * Computes the SVD of an upper bidiagonal matrix by implicit QR steps with Wilkinson's shift (Golub and Van
- * Loan, Matrix Computations, 8.6.2).
- */
+/** Computes the SVD of an upper bidiagonal matrix by implicit QR steps with Wilkinson's shift (Golub and Van Loan, Matrix Computations, 8.6.2). */
 import type { Bidiagonal } from "./bidiagonal.ts";
 import type { Matrix } from "./matrix.ts";
 import { rotate } from "./vector.ts";
@@ -30,10 +27,7 @@ function rotateRows(rotations: number[], { data, columns }: Matrix): void {
   rotations.length = 0;
 }
 
-/**
- * Returns the rotation of (f, g) to (length, 0). The length has the sign of f, so that the cosine is not
- * negative.
- */
+/** Returns the rotation of (f, g) to (length, 0). The length has the sign of f, so that the cosine is not negative. */
 function rotation(f: number, g: number): { readonly cosine: number; readonly sine: number; readonly length: number } {
   const length = (f < 0 ? -1 : 1) * Math.sqrt(f * f + g * g);
   return length === 0 ? { cosine: 1, sine: 0, length } : { cosine: f / length, sine: g / length, length };

@@ -1,12 +1,11 @@
 /**
- * Block quantization with the rounding of ONNX Runtime's quantizer for `MatMulNBits`. The `size` elements of a
- * block share a scale s and, if asymmetric, a zero point z, for b bits:
+ * Block quantization with the rounding of ONNX Runtime's quantizer for `MatMulNBits`. The `size` elements of a block share a scale s and, if
+ * asymmetric, a zero point z, for b bits:
  *      symmetric    s = −m / 2ᵇ⁻¹ with the element m of largest magnitude, z = 2ᵇ⁻¹; m becomes 0, s can be negative
  *      asymmetric   s = (max − min) / (2ᵇ − 1) over a range that contains 0, z = round(−min / s)
- * Quantized values are q = clamp(round(w · (1 / s) + z)). Unlike `QuantizeLinear`, this multiplies by 1 / s and
- * rounds halves away from 0. A block of zeros has s = 0.
- * Elements that are already on a grid with few enough steps keep their values exactly: s is then the grid's
- * step divided by a power of two.
+ * Quantized values are q = clamp(round(w · (1 / s) + z)). Unlike `QuantizeLinear`, this multiplies by 1 / s and rounds halves away from 0. A block of
+ * zeros has s = 0. Elements that are already on a grid with few enough steps keep their values exactly: s is then the grid's step divided by a power
+ * of two.
  */
 import { commonSteps, cutsOf } from "./common-step.ts";
 import type { ScaleAndZeroPoint } from "./quantize.ts";
@@ -37,8 +36,7 @@ function zeroPointOf(min: number, scale: number, bits: BlockBits, symmetric: boo
 }
 
 /**
- * Returns a scale s that represents all elements exactly, as integer multiples of s. Returns 0 if there is none
- * or if the usual scale is exact, too.
+ * Returns a scale s that represents all elements exactly, as integer multiples of s. Returns 0 if there is none or if the usual scale is exact, too.
  */
 function exactScaleOf(
   values: Float32Array,
@@ -79,10 +77,7 @@ export interface BlockRows {
 const tile = 1024;
 const stretch = 8;
 
-/**
- * Returns scales and zero points (rows × blocks), and the largest magnitude. The latter is not finite if an
- * element is not.
- */
+/** Returns scales and zero points (rows × blocks), and the largest magnitude. The latter is not finite if an element is not. */
 export function blockScales(
   values: Float32Array,
   { rows, width, turned }: BlockRows,
@@ -152,10 +147,7 @@ function widenRanges(
   }
 }
 
-/**
- * Returns quantized rows, packed as by `packRows`. Scales and zero points are rows × blocks. Each block must
- * occupy a multiple of 4 bytes.
- */
+/** Returns quantized rows, packed as by `packRows`. Scales and zero points are rows × blocks. Each block must occupy a multiple of 4 bytes. */
 export function blockCodes(
   values: Float32Array,
   { rows, width, turned }: BlockRows,

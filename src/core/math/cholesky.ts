@@ -12,8 +12,7 @@ const panel = 128;
 
 /**
  * Returns the lower factor L of a symmetric positive definite matrix. Reads only the lower triangle.
- * @returns L, or a `Miss` if the matrix is not positive definite. The caller can then increase the diagonal and
- * try again.
+ * @returns L, or a `Miss` if the matrix is not positive definite. The caller can then increase the diagonal and try again.
  * @throws PithError E_SHAPE_MISMATCH if the matrix is not square.
  * @example
  * const factor = cholesky(matrixOf([[4, 2], [2, 5]])); // [[2, 0], [1, 2]]
@@ -24,10 +23,7 @@ export function cholesky(source: Matrix, multiply?: Multiply): Matrix | Miss | P
   return runWith(factorize(source), multiply);
 }
 
-/**
- * Factorizes panel by panel: subtracts the contribution of previous panels, factorizes the corner C, and solves
- * X · Cᵀ = rest for the rows below.
- */
+/** Factorizes panel by panel: subtracts the contribution of previous panels, factorizes the corner C, and solves X · Cᵀ = rest for the rows below. */
 export function* factorize(source: Matrix, size = squareSize(source)): Steps<Matrix | Miss> {
   const lower = matrix(size, size);
   for (let from = 0; from < size; from += panel) {

@@ -1,9 +1,7 @@
 /**
- * Detects numbers that are already on a grid: wᵢ = jᵢ · s with integers jᵢ. With m = max |wᵢ| = k · s, finds
- * the lowest k for which
+ * Detects numbers that are already on a grid: wᵢ = jᵢ · s with integers jᵢ. With m = max |wᵢ| = k · s, finds the lowest k for which
  *      wᵢ · k / m is an integer for all i,
- * up to the float32 rounding of wᵢ and m. For random numbers, the first one that is neither 0 nor m excludes
- * every k, so few numbers are examined.
+ * up to the float32 rounding of wᵢ and m. For random numbers, the first one that is neither 0 nor m excludes every k, so few numbers are examined.
  */
 
 /** The relative tolerance: half a unit in the last place of float32, for each number and for the maximum. */
@@ -15,10 +13,9 @@ const relativeTolerance = 2 ** -22;
 const [maxPasses, maxExtraValues] = [8, 1000];
 
 /**
- * Returns the lowest k ≤ `most` for which all numbers are integer multiples of the largest magnitude divided by
- * k. Returns 0 if there is none, or if all numbers are 0.
- * The numbers are `outer` runs of `inner` elements, `stride` apart. Allocates no objects, because blocks call
- * it millions of times.
+ * Returns the lowest k ≤ `most` for which all numbers are integer multiples of the largest magnitude divided by k. Returns 0 if there is none, or if
+ * all numbers are 0. The numbers are `outer` runs of `inner` elements, `stride` apart. Allocates no objects, because blocks call it millions of
+ * times.
  */
 export function commonSteps(
   values: ArrayLike<number>,
@@ -47,10 +44,7 @@ export function commonSteps(
   return 0;
 }
 
-/**
- * Returns the number of values before the first one that is not an integer multiple; all of them if there is
- * none.
- */
+/** Returns the number of values before the first one that is not an integer multiple; all of them if there is none. */
 function countUntilFraction(
   values: ArrayLike<number>,
   from: number,
@@ -70,10 +64,7 @@ function isWhole(number: number): boolean {
   return Math.abs(number - nearest) <= relativeTolerance * Math.abs(nearest);
 }
 
-/**
- * Returns the largest power of two by which each step can be divided so that at most `most` steps result.
- * Quantized values stay exact.
- */
+/** Returns the largest power of two by which each step can be divided so that at most `most` steps result. Quantized values stay exact. */
 export function cutsOf(steps: number, most: number): number {
   return 2 ** Math.floor(Math.log2(most / steps));
 }

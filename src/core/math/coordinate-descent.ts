@@ -1,9 +1,8 @@
 /**
- * Rounds to a grid by coordinate descent. With all other columns fixed, the best value at column j of a row ŵ
- * for w is the grid value nearest to
+ * Rounds to a grid by coordinate descent. With all other columns fixed, the best value at column j of a row ŵ for w is the grid value nearest to
  *      ŵⱼ + gⱼ / Hⱼⱼ,    g = (w − ŵ) H,    H = Σ x xᵀ over layer inputs x,
- * so the error Σ ‖x (ŵ − w)ᵀ‖² never increases (QuantEase, Behdin et al. 2023, arXiv 2309.01885). Each block of
- * columns updates the later ones with one matrix product.
+ * so the error Σ ‖x (ŵ − w)ᵀ‖² never increases (QuantEase, Behdin et al. 2023, arXiv 2309.01885). Each block of columns updates the later ones with
+ * one matrix product.
  */
 import { type Matrix, type Multiply, matrix, sliceColumns, sliceRows, subtract } from "./matrix.ts";
 import { product, runWith, type Steps } from "./steps.ts";

@@ -6,9 +6,7 @@ export const dropLastDigits = (value: number): number => Number(value.toPrecisio
 
 export const curves = {
   linear: (t, from, to) => from + (to - from) * t,
-  /**
-   * Changes fast at first and slowly at the end (Zhu and Gupta, "To prune, or not to prune", 2017, equation 1).
-   */
+  /** Changes fast at first and slowly at the end (Zhu and Gupta, "To prune, or not to prune", 2017, equation 1). */
   cubic: (t, from, to) => to + (from - to) * (1 - t) ** 3,
   /** Changes by a constant factor per round; NaN if an end is 0 or the signs differ. */
   exponential: (t, from, to) => (from * to > 0 ? from * (to / from) ** t : Number.NaN),

@@ -13,10 +13,7 @@ import { random } from "../tensor/random.ts";
 /** The 97.5 % quantile of the normal distribution. */
 export const z95 = 1.959963984540054;
 
-/**
- * A confidence level: the share `confidence` of a normal distribution is within `z` standard deviations of the
- * mean.
- */
+/** A confidence level: the share `confidence` of a normal distribution is within `z` standard deviations of the mean. */
 export interface Level {
   readonly confidence: number;
   readonly z: number;
@@ -26,9 +23,7 @@ export const defaultLevel: Level = { confidence: 0.95, z: z95 };
 /** The level of 99.73 % for interim looks (Haybittle-Peto), see docs/verdicts.md. */
 export const earlyLevel: Level = { confidence: 0.9973, z: 3 };
 
-/**
- * Returns the level that each of several intervals needs so that all are jointly valid at 95 % (Bonferroni).
- */
+/** Returns the level that each of several intervals needs so that all are jointly valid at 95 % (Bonferroni). */
 export function levelOf(intervals: number): Level {
   const confidence = 1 - (1 - defaultLevel.confidence) / intervals;
   return { confidence, z: zOf(confidence) };
@@ -54,8 +49,7 @@ const minResamples = 200;
 const maxDraws = 2e7;
 
 /**
- * Returns a proportion with Wilson's 95 % interval. The interval stays within 0..1 and is accurate for few
- * samples and for proportions near 0 or 1.
+ * Returns a proportion with Wilson's 95 % interval. The interval stays within 0..1 and is accurate for few samples and for proportions near 0 or 1.
  * @throws PithError E_DATA without samples.
  */
 export function wilson(successes: number, count: number): Estimate {
@@ -112,8 +106,7 @@ export function bootstrap(
 }
 
 /**
- * Returns reduce(second) − reduce(first) with its bootstrap interval. Each resample draws the same indices from
- * both, so that samples stay paired.
+ * Returns reduce(second) − reduce(first) with its bootstrap interval. Each resample draws the same indices from both, so that samples stay paired.
  */
 export function bootstrapPairs(
   first: Float64Array,
@@ -134,10 +127,7 @@ export function bootstrapPairs(
   return { value, low, high, count: first.length / columns, confidence: level.confidence };
 }
 
-/**
- * Returns the percentile interval of the resampled metric, widened for small samples (Hesterberg, The American
- * Statistician 69, 2015, 371-386).
- */
+/** Returns the percentile interval of the resampled metric, widened for small samples (Hesterberg, The American Statistician 69, 2015, 371-386). */
 function resample(
   series: readonly Float64Array[],
   columns: number,
@@ -167,9 +157,7 @@ function resample(
   return [quantile(values, tail), quantile(values, 1 - tail)];
 }
 
-/**
- * Returns the share of the normal distribution above x ≥ 0, accurate to 1e-7 (Abramowitz and Stegun 26.2.17).
- */
+/** Returns the share of the normal distribution above x ≥ 0, accurate to 1e-7 (Abramowitz and Stegun 26.2.17). */
 function normalTail(x: number): number {
   const t = 1 / (1 + 0.2316419 * x);
   const series = ((((1.330274429 * t - 1.821255978) * t + 1.781477937) * t - 0.356563782) * t + 0.31938153) * t;
@@ -181,12 +169,11 @@ function difference(first: number, second: number): number {
 }
 
 /**
- * Returns the difference second − first of two proportions over the same samples. Only the second is correct on
- * `gained` samples, and only the first on `lost` samples.
+ * Returns the difference second − first of two proportions over the same samples. Only the second is correct on `gained` samples, and only the first
+ * on `lost` samples.
  *
- * Wald's interval is too narrow if the models disagree on few samples. Tango's score interval (Statistics in
- * Medicine 17, 1998, 891-908) contains each difference d that the n samples do not contradict, using the
- * variance that holds if d is true:
+ * Wald's interval is too narrow if the models disagree on few samples. Tango's score interval (Statistics in Medicine 17, 1998, 891-908) contains
+ * each difference d that the n samples do not contradict, using the variance that holds if d is true:
  *     gained − lost − n d = ± z √(n (2 q + d (1 − d))),  q is the likeliest share of lost samples given d:
  *     2 n q² + (−gained − lost + (2 n − gained + lost) d) q − lost d (1 − d) = 0
  * If the models agree on all samples, the ends are Wilson's, ± z² / (n + z²).

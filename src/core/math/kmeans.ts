@@ -1,17 +1,13 @@
-/**
- * One-dimensional k-means (Lloyd 1982) for n numbers and k clusters. Sorting and prefix sums reduce the cost of
- * an iteration from n k to k log n.
- */
+/** One-dimensional k-means (Lloyd 1982) for n numbers and k clusters. Sorting and prefix sums reduce the cost of an iteration from n k to k log n. */
 import { PithError } from "../errors.ts";
 import { firstIndex } from "../tensor/first-index.ts";
 
 const maxIterations = 300;
 
 /**
- * Returns the centroids of clusters, in ascending order. They start evenly spaced over the range, so that rare
- * large weights are represented (Han et al. 2016). An empty cluster keeps its centroid.
- * @throws PithError E_OPTION if `clusters` is not a positive integer; E_DATA if a number is not finite or there
- * are no numbers.
+ * Returns the centroids of clusters, in ascending order. They start evenly spaced over the range, so that rare large weights are represented (Han et
+ * al. 2016). An empty cluster keeps its centroid.
+ * @throws PithError E_OPTION if `clusters` is not a positive integer; E_DATA if a number is not finite or there are no numbers.
  * @example
  * const centroids = kmeans(weights, 16);
  * assign(weights, centroids); // 4 bits per weight
@@ -33,10 +29,7 @@ export function kmeans(numbers: ArrayLike<number>, clusters: number): Float64Arr
   return centroids;
 }
 
-/**
- * Returns the index of the nearest centroid for each number. Centroids must be in ascending order. A tie
- * selects the lower one.
- */
+/** Returns the index of the nearest centroid for each number. Centroids must be in ascending order. A tie selects the lower one. */
 export function assign(numbers: ArrayLike<number>, centroids: Float64Array): Uint32Array {
   return Uint32Array.from(numbers, (value) =>
     firstIndex(0, centroids.length - 1, (index) =>

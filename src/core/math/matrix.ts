@@ -1,7 +1,4 @@
-/**
- * Dense real matrices: flat, row-major, float64. Callers can pass a `Multiply` for large products; that of ONNX
- * Runtime is 30 to 60 times faster.
- */
+/** Dense real matrices: flat, row-major, float64. Callers can pass a `Multiply` for large products; that of ONNX Runtime is 30 to 60 times faster. */
 import { PithError } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { elementCount } from "../tensor/dims.ts";
@@ -44,8 +41,7 @@ export function identity(size: number): Matrix {
 
 /**
  * Converts a tensor to a matrix. The first axis becomes the rows; all other axes together become the columns.
- * @throws PithError E_SHAPE_MISMATCH if the tensor has no axes; E_TYPE_MISMATCH if its elements are not real
- * numbers.
+ * @throws PithError E_SHAPE_MISMATCH if the tensor has no axes; E_TYPE_MISMATCH if its elements are not real numbers.
  */
 export function fromDense(dense: Dense): Matrix {
   const [rows, ...columns] = dense.dims;

@@ -1,9 +1,7 @@
 /**
- * Ridge regression of a correction δ to weights w, for features P and targets y. It minimizes ‖r − P δ‖² + λ
- * ‖δ‖² from sums over rows in float64:
+ * Ridge regression of a correction δ to weights w, for features P and targets y. It minimizes ‖r − P δ‖² + λ ‖δ‖² from sums over rows in float64:
  *      (PᵀP + λ I) δ = Pᵀ r,    r = y − P w,    so  Pᵀr = PᵀY − PᵀP w
- * The ridge λ does not apply to a column of ones (the bias). If some weights must stay zero, each output has a
- * separate system.
+ * The ridge λ does not apply to a column of ones (the bias). If some weights must stay zero, each output has a separate system.
  */
 
 import { Miss } from "../errors.ts";

@@ -13,10 +13,7 @@ import { axpy } from "./vector.ts";
 /** The number of columns per matrix product. */
 const blockSize = 128;
 
-/**
- * The share of the mean of H's diagonal that is added to the diagonal, because H is singular if there are few
- * samples.
- */
+/** The share of the mean of H's diagonal that is added to the diagonal, because H is singular if there are few samples. */
 const damping = 0.01;
 
 /**
@@ -46,10 +43,7 @@ export interface InverseHessian {
 export const invertHessian = (gram: Matrix, multiply: Multiply, share = damping): Promise<InverseHessian | Miss> =>
   runWith(inversion(gram, share), multiply);
 
-/**
- * Factorizes H with rows and columns in reverse order. In the original order, this gives H = L Lᵀ with an upper
- * triangular L, so U = L⁻¹.
- */
+/** Factorizes H with rows and columns in reverse order. In the original order, this gives H = L Lᵀ with an upper triangular L, so U = L⁻¹. */
 function* inversion(gram: Matrix, share: number): Steps<InverseHessian | Miss> {
   const { rows: size } = gram;
   const damped = matrix(size, size, gram.data.slice());
@@ -78,9 +72,7 @@ export interface ColumnUpdate {
   project(group: number, row: number, column: number, value: number): number;
 }
 
-/**
- * Changes the weights of several matrices of equal width with `update`. Later columns of each row compensate.
- */
+/** Changes the weights of several matrices of equal width with `update`. Later columns of each row compensate. */
 export const updateColumns = (
   weights: readonly Matrix[],
   inverses: readonly InverseHessian[],

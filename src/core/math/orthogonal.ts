@@ -1,9 +1,7 @@
 /**
- * Creates random orthogonal n × n matrices Q with Q · 1 = 1, which preserve means. Q is a Kronecker product,
- * which is applied in n · Σ (factor sizes) operations.
- * Factors of size 4 are ½ J − I with J all ones. This is a Hadamard matrix, so each entry spreads over four
- * with equal magnitude. The remaining factor of size r is random: Q = Σ bᵢ cᵢᵀ for two orthonormal bases that
- * start with 1 / √r.
+ * Creates random orthogonal n × n matrices Q with Q · 1 = 1, which preserve means. Q is a Kronecker product, which is applied in n · Σ (factor sizes)
+ * operations. Factors of size 4 are ½ J − I with J all ones. This is a Hadamard matrix, so each entry spreads over four with equal magnitude. The
+ * remaining factor of size r is random: Q = Σ bᵢ cᵢᵀ for two orthonormal bases that start with 1 / √r.
  */
 import { alongAxis } from "../tensor/dims.ts";
 import type { Random } from "../tensor/random.ts";
@@ -16,10 +14,7 @@ const four = matrix(
   Float64Array.from({ length: 16 }, (_, at) => (at % 5 === 0 ? -0.5 : 0.5)),
 );
 
-/**
- * Returns the Kronecker factors of Q, outermost first. The last one contains the part of `size` that is not a
- * power of 4.
- */
+/** Returns the Kronecker factors of Q, outermost first. The last one contains the part of `size` that is not a power of 4. */
 export function orthogonalFactors(size: number, source: Random): readonly Matrix[] {
   const factors: Matrix[] = [];
   let rest = size;
@@ -40,10 +35,7 @@ function randomOrthogonal(size: number, source: Random): Matrix {
   return sum;
 }
 
-/**
- * Returns an orthonormal basis as rows, the first of which has equal entries. Random vectors are orthogonalized
- * twice for accuracy.
- */
+/** Returns an orthonormal basis as rows, the first of which has equal entries. Random vectors are orthogonalized twice for accuracy. */
 function basis(size: number, source: Random): Float64Array {
   const rows = new Float64Array(size * size);
   for (let row = 0; row < size; row++) {

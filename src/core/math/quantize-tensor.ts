@@ -1,7 +1,4 @@
-/**
- * Quantizes tensors with one scale, or one per slice along an axis, in the format of `QuantizeLinear`. Values
- * of 2 and 4 bits are packed.
- */
+/** Quantizes tensors with one scale, or one per slice along an axis, in the format of `QuantizeLinear`. Values of 2 and 4 bits are packed. */
 import { PithError } from "../errors.ts";
 import { fromNumbers, toFloat32 } from "../tensor/convert.ts";
 import { type AxisLayout, alongAxis, dimsText, elementCount } from "../tensor/dims.ts";
@@ -34,10 +31,7 @@ export interface QuantizedTensor {
 export interface QuantizeWeightsOptions {
   readonly dense: Dense;
   readonly type: QuantizedType;
-  /**
-   * The axis whose slices have one scale each; negative values count from the end. Without it, the tensor has a
-   * single scale.
-   */
+  /** The axis whose slices have one scale each; negative values count from the end. Without it, the tensor has a single scale. */
   readonly axis?: number | undefined;
   readonly symmetric?: boolean;
   readonly reduceRange?: boolean;
@@ -45,8 +39,7 @@ export interface QuantizeWeightsOptions {
 
 /**
  * Quantizes weights over the range from their minimum to their maximum, as ONNX Runtime does.
- * @throws PithError E_OPTION if the axis does not exist; E_DATA if an element is not finite; E_TYPE_MISMATCH if
- * elements are not real numbers.
+ * @throws PithError E_OPTION if the axis does not exist; E_DATA if an element is not finite; E_TYPE_MISMATCH if elements are not real numbers.
  * @example
  * quantizeWeights({ dense: weight, type: "int8", axis: 0 }); // per output channel of a Conv
  */
@@ -64,9 +57,7 @@ export function quantizeWeights(options: QuantizeWeightsOptions): QuantizedTenso
   });
 }
 
-/**
- * Returns minimum and maximum of each slice along `axis`, or of all elements without it; 0 for an empty slice.
- */
+/** Returns minimum and maximum of each slice along `axis`, or of all elements without it; 0 for an empty slice. */
 export function channelRanges(
   dense: Dense,
   axis: number | undefined,
@@ -104,9 +95,7 @@ export function channelRanges(
   return { min, max };
 }
 
-/**
- * Returns, for each slice along `axis` (or all elements), the number of grid steps that `commonSteps` finds.
- */
+/** Returns, for each slice along `axis` (or all elements), the number of grid steps that `commonSteps` finds. */
 export function sliceSteps(
   dense: Dense,
   axis: number | undefined,

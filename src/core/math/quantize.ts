@@ -1,8 +1,7 @@
 /**
- * Affine quantization x ≈ (q − zero point) · scale, with exactly the results of ONNX Runtime. It divides in
- * float32 and rounds half to even; multiplying by the reciprocal would give different results.
- * Dividing in float64 and rounding the quotient to float32 gives the float32 quotient, because 53 ≥ 2 · 24 + 2
- * bits.
+ * Affine quantization x ≈ (q − zero point) · scale, with exactly the results of ONNX Runtime. It divides in float32 and rounds half to even;
+ * multiplying by the reciprocal would give different results. Dividing in float64 and rounding the quotient to float32 gives the float32 quotient,
+ * because 53 ≥ 2 · 24 + 2 bits.
  */
 import { PithError } from "../errors.ts";
 import { integerRange } from "../tensor/convert.ts";
@@ -41,10 +40,7 @@ export function isSigned(type: QuantizedType): boolean {
   return type.startsWith("int");
 }
 
-/**
- * Returns the quantized values that are used. For 8 and 16 bits, a symmetric signed range omits the most
- * negative value.
- */
+/** Returns the quantized values that are used. For 8 and 16 bits, a symmetric signed range omits the most negative value. */
 export function quantizationRange(options: RangeOptions): QuantizationRange {
   const { type, reduceRange = false, symmetric = isSigned(type) } = options;
   const [low, high] = reduceRange ? (reducedRange[type] ?? integerRange[type]) : integerRange[type];
@@ -67,9 +63,8 @@ const reducedRange: Readonly<Partial<Record<QuantizedType, readonly [number, num
 export const smallestScale = 2 ** -126;
 
 /**
- * Returns scale and zero point for numbers from `min` to `max`, as ONNX Runtime's `compute_scale_zp` does. The
- * range is widened to contain 0. A range that is too small for a scale, such as that of zeros, gives scale 1
- * and zero point 0.
+ * Returns scale and zero point for numbers from `min` to `max`, as ONNX Runtime's `compute_scale_zp` does. The range is widened to contain 0. A range
+ * that is too small for a scale, such as that of zeros, gives scale 1 and zero point 0.
  * @throws PithError E_DATA if a bound is not finite, or if `min` exceeds `max`.
  * @example
  * scaleAndZeroPoint(-1, 2, { type: "uint8" }); // { scale: 0.0117647…, zeroPoint: 85 }
@@ -95,9 +90,8 @@ export function scaleAndZeroPoint(min: number, max: number, options: ScaleOption
 }
 
 /**
- * Quantizes a bias for the int32 accumulator, with zero point 0 and scale = input scale · weight scale (one, or
- * one per channel). Rounds in float64 and saturates; `saturated` is the number of elements beyond the int32
- * range.
+ * Quantizes a bias for the int32 accumulator, with zero point 0 and scale = input scale · weight scale (one, or one per channel). Rounds in float64
+ * and saturates; `saturated` is the number of elements beyond the int32 range.
  * @throws PithError E_SHAPE_MISMATCH if there are several weight scales, but not one per element.
  */
 export function quantizeBias(

@@ -1,7 +1,4 @@
-/**
- * Chooses ranks from singular values: NumPy's matrix rank, the lowest rank for a share of the energy, and the
- * highest rank that saves elements.
- */
+/** Chooses ranks from singular values: NumPy's matrix rank, the lowest rank for a share of the energy, and the highest rank that saves elements. */
 import { PithError } from "../errors.ts";
 import { type Matrix, type Multiply, multiplyHere } from "./matrix.ts";
 import { singularValues } from "./svd.ts";
@@ -54,8 +51,7 @@ export async function energyShares(source: Matrix, multiply: Multiply = multiply
 }
 
 /**
- * Returns the lowest rank whose singular values contain at least the share `energy` of all squared singular
- * values; 0 for a zero matrix.
+ * Returns the lowest rank whose singular values contain at least the share `energy` of all squared singular values; 0 for a zero matrix.
  * @param shares The result of `energyShares`.
  * @throws PithError E_OPTION unless 0 < `energy` ≤ 1.
  * @example
@@ -74,9 +70,7 @@ export function rankForEnergy(shares: ArrayLike<number>, energy: number): number
   return rank;
 }
 
-/**
- * Returns the highest rank r at which two factors have fewer elements than the m × n matrix: r (m + n) < m n.
- */
+/** Returns the highest rank r at which two factors have fewer elements than the m × n matrix: r (m + n) < m n. */
 export function largestRankThatSaves(rows: number, columns: number): number {
   return Math.max(0, Math.ceil((rows * columns) / (rows + columns)) - 1);
 }

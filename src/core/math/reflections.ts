@@ -15,9 +15,7 @@ export interface Block {
   readonly t: Matrix;
 }
 
-/**
- * The number of reflectors per block. Larger blocks make products faster, but leave more work outside products.
- */
+/** The number of reflectors per block. Larger blocks make products faster, but leave more work outside products. */
 export const blockSize = 32;
 
 /** The number of reflectors that are applied together to long vectors, which saves passes over memory. */
@@ -55,10 +53,9 @@ export function* reflectByAll(target: Matrix, blocks: readonly Block[]): Steps<v
 }
 
 /**
- * Computes A = Q R in place. The rows of `columns` are the columns of A (count × length, count ≤ length). Row j
- * becomes column j of R, followed by zeros.
- * @returns The blocks whose product is Q. Their reflectors include leading zeros, because slicing long vectors
- * would cost more.
+ * Computes A = Q R in place. The rows of `columns` are the columns of A (count × length, count ≤ length). Row j becomes column j of R, followed by
+ * zeros.
+ * @returns The blocks whose product is Q. Their reflectors include leading zeros, because slicing long vectors would cost more.
  */
 export function* triangularize(columns: Matrix): Steps<readonly Block[]> {
   const { rows: count, columns: length } = columns;
@@ -84,10 +81,7 @@ export function* triangularize(columns: Matrix): Steps<readonly Block[]> {
   return blocks;
 }
 
-/**
- * Triangularizes columns whose first `from` entries already belong to R, and stores the reflectors in `v`.
- * Returns their factors τ.
- */
+/** Triangularizes columns whose first `from` entries already belong to R, and stores the reflectors in `v`. Returns their factors τ. */
 function triangularizeHere({ rows: size, columns: length, data }: Matrix, from: number, v: Matrix): Float64Array {
   const panel = sliceColumns(matrix(size, length, data), from, length);
   const tau = householder(panel.data, length - from, size);
@@ -125,8 +119,7 @@ function householder(columns: Float64Array, length: number, count: number): Floa
 }
 
 /**
- * The squared norm below which a vector counts as zero, because squares of its entries would underflow. Matrix
- * entries must have magnitudes near 1.
+ * The squared norm below which a vector counts as zero, because squares of its entries would underflow. Matrix entries must have magnitudes near 1.
  */
 const negligibleSquare = 2 ** -900;
 

@@ -1,7 +1,4 @@
-/**
- * Selects the entries of smallest magnitude in one pass over data that is read in parts and never kept in
- * memory as a whole.
- */
+/** Selects the entries of smallest magnitude in one pass over data that is read in parts and never kept in memory as a whole. */
 import { PithError } from "../errors.ts";
 import { joinArrays } from "../tensor/dense.ts";
 
@@ -159,10 +156,7 @@ function cutEntries(mask: Mask, scores: Scores, limit: number, ties: number): nu
   return remainingTies;
 }
 
-/**
- * Returns the cuts that prune `count` entries in total; undefined if the `count`-th smallest magnitude is
- * outside the bracket.
- */
+/** Returns the cuts that prune `count` entries in total; undefined if the `count`-th smallest magnitude is outside the bracket. */
 function cutsWithin(parts: readonly Located[], { low, high }: Bracket, count: number): readonly Cut[] | undefined {
   const sum = (term: (part: Located) => number): number => parts.reduce((total, part) => total + term(part), 0);
   const rank = count - sum(({ below }) => below);
@@ -210,11 +204,9 @@ function numberAtRank(numbers: Float64Array, rank: number): number {
 }
 
 /**
- * Prunes the `count` entries with the lowest |score| over all parts. Of equal entries, the first are pruned.
- * Returns one cut per part.
- * A sample gives a bracket around the threshold. One pass counts the entries below the bracket and collects
- * those inside (Floyd and Rivest 1975, "Expected time bounds for selection"). In the rare case that the bracket
- * misses the threshold, it is widened.
+ * Prunes the `count` entries with the lowest |score| over all parts. Of equal entries, the first are pruned. Returns one cut per part. A sample gives
+ * a bracket around the threshold. One pass counts the entries below the bracket and collects those inside (Floyd and Rivest 1975, "Expected time
+ * bounds for selection"). In the rare case that the bracket misses the threshold, it is widened.
  * @throws PithError E_DATA if the score of an unmasked entry is NaN.
  */
 export async function cutSmallest(parts: readonly RankedEntries[], count: number): Promise<readonly Cut[]> {
@@ -237,8 +229,7 @@ export async function cutSmallest(parts: readonly RankedEntries[], count: number
 }
 
 /**
- * Returns the mask with the `count` entries of lowest |score| pruned, too. Of equal entries, the first are
- * pruned.
+ * Returns the mask with the `count` entries of lowest |score| pruned, too. Of equal entries, the first are pruned.
  * @throws PithError E_DATA if the score of an unmasked entry is NaN.
  */
 export function cutLeast(mask: Mask, scores: Scores, count: number): Mask {

@@ -10,8 +10,7 @@ export function largestOfBlocks(values: ArrayLike<number>, block: number): Float
 }
 
 /**
- * Returns the index of the nearest table value for each number, scaled by its block's largest magnitude. A tie
- * selects the lower value.
+ * Returns the index of the nearest table value for each number, scaled by its block's largest magnitude. A tie selects the lower value.
  * @param table Values in ascending order.
  */
 export function tableCodes(

@@ -38,10 +38,7 @@ export interface TruncatedSvd extends Svd {
 }
 
 export interface TruncationOptions {
-  /**
-   * The method. By default randomized if the smaller side exceeds 600 and the rank is at most 0.4 of it,
-   * otherwise exact.
-   */
+  /** The method. By default randomized if the smaller side exceeds 600 and the rank is at most 0.4 of it, otherwise exact. */
   readonly method?: "exact" | "randomized";
   /** Computes the large products of both methods; by default in JavaScript. */
   readonly multiply?: Multiply;
@@ -50,8 +47,7 @@ export interface TruncationOptions {
 
 /**
  * Returns the best approximation with rank `rank` as thin singular factors: U is m × rank, V is n × rank.
- * @throws PithError E_OPTION if the rank is not an integer from 0 to min(m, n); E_DATA if an element is NaN or
- * infinite.
+ * @throws PithError E_OPTION if the rank is not an integer from 0 to min(m, n); E_DATA if an element is NaN or infinite.
  * @example
  * const { u, s, v, relativeError } = await truncatedSvd(fromDense(weight), 32, { multiply });
  */
@@ -157,9 +153,7 @@ interface Subspace {
   readonly caught: number;
 }
 
-/**
- * A ≈ left · small · rightᵀ with orthonormal columns in `left` and `right`. Without `right`, A ≈ left · small.
- */
+/** A ≈ left · small · rightᵀ with orthonormal columns in `left` and `right`. Without `right`, A ≈ left · small. */
 interface Projection {
   readonly left: Matrix;
   readonly right?: Matrix;
@@ -189,15 +183,10 @@ async function project({ a, multiply }: Parts, vectors: Matrix): Promise<Project
   return { left: leftBasis, right, small: await svd(await multiply(transpose(leftBasis), image), multiply) };
 }
 
-/**
- * The share of uncaptured energy below which rounding errors of (AᵀA)² hide the rest, so that iteration with A
- * must continue.
- */
+/** The share of uncaptured energy below which rounding errors of (AᵀA)² hide the rest, so that iteration with A must continue. */
 const hiddenInGram = 1e-7;
 
-/**
- * The same limit as `standstill` for a squaring step, which equals as many iterations as all steps before it.
- */
+/** The same limit as `standstill` for a squaring step, which equals as many iterations as all steps before it. */
 const standstillOfSquaring = 2e-2;
 
 const maxSquarings = 5;
@@ -232,16 +221,13 @@ function energy(a: Matrix, b: Matrix): number {
 
 export interface Basis {
   readonly basis: Matrix;
-  /**
-   * The smallest pivot of the columns' Cholesky factor divided by the largest; 0 if there is no such factor.
-   */
+  /** The smallest pivot of the columns' Cholesky factor divided by the largest; 0 if there is no such factor. */
   readonly spread: number;
 }
 
 /**
- * Returns an orthonormal basis of the columns of Y by Cholesky QR: Y ← Y L⁻ᵀ with L Lᵀ = YᵀY. Repeats this once
- * if the result deviates from orthonormality by more than `defect`. Nearly dependent columns, for which it
- * fails, use Householder reflections.
+ * Returns an orthonormal basis of the columns of Y by Cholesky QR: Y ← Y L⁻ᵀ with L Lᵀ = YᵀY. Repeats this once if the result deviates from
+ * orthonormality by more than `defect`. Nearly dependent columns, for which it fails, use Householder reflections.
  */
 export async function orthonormalize(source: Matrix, multiply: Multiply, defect = 2 ** -46): Promise<Basis> {
   let [basis, spread] = [source, 0];

@@ -1,10 +1,9 @@
 /**
  * Tucker-2 decomposition of a convolution's weight over its two channel axes (Kim et al. 2016):
  *      W[o, i, k] ≈ Σ_{a, b} U[o, a] · C[a, b, k] · V[i, b]
- * It runs as a 1 × 1 convolution Vᵀ (in → b), a small kernel C (b → a), and a 1 × 1 convolution U (a → out).
- * The computation starts from the leading singular vectors of both unfoldings (HOSVD). It then alternates
- * between the two factors, output first (HOOI, De Lathauwer et al. 2000). U and V are orthonormal, so ‖W − Ŵ‖²
- * = ‖W‖² − ‖C‖².
+ * It runs as a 1 × 1 convolution Vᵀ (in → b), a small kernel C (b → a), and a 1 × 1 convolution U (a → out). The computation starts from the leading
+ * singular vectors of both unfoldings (HOSVD). It then alternates between the two factors, output first (HOOI, De Lathauwer et al. 2000). U and V are
+ * orthonormal, so ‖W − Ŵ‖² = ‖W‖² − ‖C‖².
  */
 import { PithError } from "../errors.ts";
 import { frobenius, type Matrix, matrix, multiplyHere, transpose } from "./matrix.ts";

@@ -1,7 +1,4 @@
-/**
- * Inner loops over flat arrays. They use four independent sums, because each addition waits four cycles for the
- * previous one.
- */
+/** Inner loops over flat arrays. They use four independent sums, because each addition waits four cycles for the previous one. */
 
 /** Returns Σ a[i] b[i] over `count` elements from two offsets. */
 export function dot(a: Float64Array, fromA: number, b: Float64Array, fromB: number, count: number): number {
@@ -106,10 +103,8 @@ export function addRows(
 }
 
 /**
- * Rotates (x, y) ← (c x − s y, s x + c y) over `count` elements of one array, given the sine s and τ = s / (1 +
- * c).
- * Computes x − s (y + τ x) and y + s (x − τ y). This preserves lengths, because the cosine 1 − s τ never rounds
- * to 1 for nonzero s (Rutishauser 1966).
+ * Rotates (x, y) ← (c x − s y, s x + c y) over `count` elements of one array, given the sine s and τ = s / (1 + c). Computes x − s (y + τ x) and y +
+ * s (x − τ y). This preserves lengths, because the cosine 1 − s τ never rounds to 1 for nonzero s (Rutishauser 1966).
  */
 export function rotate(
   data: Float64Array,

@@ -46,10 +46,7 @@ export async function readAttribute(
   return [name, attribute];
 }
 
-/**
- * Returns the kind of an attribute. Before IR version 2, files omit the type, so the present field determines
- * the kind.
- */
+/** Returns the kind of an attribute. Before IR version 2, files omit the type, so the present field determines the kind. */
 function kindOf(type: number, fields: readonly Field[]): Kind | undefined {
   if (type !== 0) return kindOfType.get(type);
   return kinds.find((kind) => fields.some((field) => field.number === f[kind]));

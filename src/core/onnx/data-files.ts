@@ -136,10 +136,7 @@ async function isThere(path: string): Promise<boolean> {
   return (await listFolder(folderOf(path)).catch((): string[] => [])).includes(fileNameOf(path));
 }
 
-/**
- * Returns the locations of a model's weight files; none for other files. Undefined if the model cannot be read
- * completely.
- */
+/** Returns the locations of a model's weight files; none for other files. Undefined if the model cannot be read completely. */
 export async function locationsOf(path: string): Promise<readonly string[] | undefined> {
   if ((await fileKind(path)) !== "file") return [];
   const locations = new Set<string>();

@@ -1,7 +1,6 @@
 /**
- * Writes models (ModelProto, GraphProto) with fields in ascending order, which reproduces files written by
- * protobuf byte for byte. Types are written for inputs, outputs, values whose type the file declared, and
- * values with a role, metadata or documentation.
+ * Writes models (ModelProto, GraphProto) with fields in ascending order, which reproduces files written by protobuf byte for byte. Types are written
+ * for inputs, outputs, values whose type the file declared, and values with a role, metadata or documentation.
  */
 import { PithError } from "../errors.ts";
 import { allTensors, type Graph, type Node, type Value } from "../graph/graph.ts";
@@ -29,10 +28,7 @@ import { type Piece, sizeOf, stream, Writer } from "./writer.ts";
 const protobufLimit = 2 ** 31 - 1;
 
 export interface EncodeOptions {
-  /**
-   * Returns where a stored tensor is written, relative to the model's folder; undefined to store it in the
-   * model's file.
-   */
+  /** Returns where a stored tensor is written, relative to the model's folder; undefined to store it in the model's file. */
   readonly place?: (value: Value, tensor: Tensor) => ExternalPlace | undefined;
 }
 

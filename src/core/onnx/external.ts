@@ -11,10 +11,7 @@ import { readEntry } from "./metadata.ts";
 /** Opens the file that a model refers to as `location`. */
 export type OpenExternal = (location: string) => Promise<ByteSource>;
 
-/**
- * The maximum number of external files, because the system limits open files. Converters that write one file
- * per tensor create several hundred.
- */
+/** The maximum number of external files, because the system limits open files. Converters that write one file per tensor create several hundred. */
 const filesLimit = 4096;
 
 export class ExternalFiles {

@@ -3,10 +3,7 @@ import { PithError } from "../errors.ts";
 import { concatBytes } from "../tensor/dense.ts";
 import { Cursor, decodeText, type Header, malformedError, readHeader, type WireType } from "./wire.ts";
 
-/**
- * A field with its offsets in the file. Consecutive unpacked numbers with the same field number form one field:
- * a sequence of tags and payloads.
- */
+/** A field with its offsets in the file. Consecutive unpacked numbers with the same field number form one field: a sequence of tags and payloads. */
 export interface Field {
   readonly number: number;
   readonly wire: WireType;
@@ -20,10 +17,7 @@ export interface Field {
   readonly whole: Uint8Array | undefined;
 }
 
-/**
- * The maximum number of fields of a message. A field needs far more memory than file space, and real models
- * have fewer.
- */
+/** The maximum number of fields of a message. A field needs far more memory than file space, and real models have fewer. */
 const fieldLimit = 2 ** 21;
 
 /** A field in memory. Its arrays are created on demand, because most fields are never read. */
@@ -204,9 +198,7 @@ export function fieldText(field: Field): string {
   return text;
 }
 
-/**
- * Joins fields with their tags into one array, which is written back unchanged; undefined if there are none.
- */
+/** Joins fields with their tags into one array, which is written back unchanged; undefined if there are none. */
 export function joinCarried(fields: readonly Field[]): Uint8Array | undefined {
   return fields.length === 0 ? undefined : concatBytes(fields.map(loadedBytes));
 }

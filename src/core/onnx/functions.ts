@@ -1,7 +1,4 @@
-/**
- * Reads model-local functions (FunctionProto) as graphs with untyped inputs and outputs. Saving writes the
- * original bytes.
- */
+/** Reads model-local functions (FunctionProto) as graphs with untyped inputs and outputs. Saving writes the original bytes. */
 import { bytesSource } from "#platform";
 import { PithError } from "../errors.ts";
 import { defaultDomain } from "../graph/elements.ts";
@@ -102,10 +99,7 @@ export interface Notes {
   doc(text: string): boolean;
 }
 
-/**
- * Returns a function's message without exporter metadata of the function and its nodes. All other bytes are
- * unchanged.
- */
+/** Returns a function's message without exporter metadata of the function and its nodes. All other bytes are unchanged. */
 export function functionWithout(message: Uint8Array, notes: Notes): Uint8Array {
   return messageWithout(message, f, notes, (node) => messageWithout(node, nodeFields, notes));
 }

@@ -21,11 +21,10 @@ export interface OpenOptions {
 }
 
 /**
- * Opens an ONNX model from a path, a URL, a Blob or File, bytes, or any other source with random access. Bytes
- * must not change afterward. Only the graph is read. Weights above 8 KiB are read from the source when needed.
- * @throws PithError E_OPTION for any other argument; E_FILE if the file does not exist; E_NOT_ONNX if it is not
- * an ONNX model; E_MODEL if the model contradicts itself; E_UNSUPPORTED for element types that this version
- * does not know.
+ * Opens an ONNX model from a path, a URL, a Blob or File, bytes, or any other source with random access. Bytes must not change afterward. Only the
+ * graph is read. Weights above 8 KiB are read from the source when needed.
+ * @throws PithError E_OPTION for any other argument; E_FILE if the file does not exist; E_NOT_ONNX if it is not an ONNX model; E_MODEL if the model
+ * contradicts itself; E_UNSUPPORTED for element types that this version does not know.
  *
  * @example
  * const model = await open("resnet20.onnx");
@@ -48,19 +47,16 @@ export async function open(
 }
 
 /**
- * Writes a model to a file. The write is atomic: the path always contains either its previous contents or the
- * complete new model. The path can be that of the model's source. Temporary files that a killed process left
- * for this path are removed.
+ * Writes a model to a file. The write is atomic: the path always contains either its previous contents or the complete new model. The path can be
+ * that of the model's source. Temporary files that a killed process left for this path are removed.
  *
- * By default, weights are stored in the model's file unless it would exceed protobuf's limit of 2 GiB.
- * Otherwise, they are stored in `<path>_data`. If another .onnx file in the folder reads an existing file with
- * this name, `<path>_data_1` is used instead. Weight files that only the replaced model read are removed.
- * Models that are open, also in other processes, stay readable.
- * @param options `externalData: true` stores weights of 1 KiB and more in a separate file; `false` never does.
- * `fileBytes` is the maximum size in bytes of each file. The weights of larger models are stored in several
- * files `<path>_data`, `<path>_data_1`, …; a file can exceed the limit only for a single tensor.
- * @throws PithError E_FILE if the file cannot be written; E_UNSUPPORTED if it would be too large for one file,
- * or in a browser.
+ * By default, weights are stored in the model's file unless it would exceed protobuf's limit of 2 GiB. Otherwise, they are stored in `<path>_data`.
+ * If another .onnx file in the folder reads an existing file with this name, `<path>_data_1` is used instead. Weight files that only the replaced
+ * model read are removed. Models that are open, also in other processes, stay readable.
+ * @param options `externalData: true` stores weights of 1 KiB and more in a separate file; `false` never does. `fileBytes` is the maximum size in
+ * bytes of each file. The weights of larger models are stored in several files `<path>_data`, `<path>_data_1`, …; a file can exceed the limit only
+ * for a single tensor.
+ * @throws PithError E_FILE if the file cannot be written; E_UNSUPPORTED if it would be too large for one file, or in a browser.
  *
  * @example
  * const model = await open("model.onnx");

@@ -1,8 +1,7 @@
 /**
- * Reads a file of nested messages without its weights. Messages of up to 64 KiB are read at once. For longer
- * messages, only field headers and short fields are read.
- * Long fields are returned as ranges in the file, and the caller decides whether to read them. The read window
- * grows during sequential reads.
+ * Reads a file of nested messages without its weights. Messages of up to 64 KiB are read at once. For longer messages, only field headers and short
+ * fields are read. Long fields are returned as ranges in the file, and the caller decides whether to read them. The read window grows during
+ * sequential reads.
  */
 import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
@@ -16,10 +15,7 @@ const firstWindow = 2 ** 12;
 /** The maximum bytes per read during sequential reads. */
 const lastWindow = 2 ** 18;
 
-/**
- * The maximum number of fields, which need 100 bytes of memory each. A network of 100,000 nodes has two million
- * fields.
- */
+/** The maximum number of fields, which need 100 bytes of memory each. A network of 100,000 nodes has two million fields. */
 const fieldsLimit = 2 ** 22;
 /**
  * The maximum number of nodes, outputs, attributes, inputs, types and tensors together, which need up to 2 KB

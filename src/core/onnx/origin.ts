@@ -1,6 +1,5 @@
 /**
- * Remembers how the file encoded immutable types, attributes and tensors. Unchanged objects are written back
- * byte for byte, including unknown fields.
+ * Remembers how the file encoded immutable types, attributes and tensors. Unchanged objects are written back byte for byte, including unknown fields.
  */
 import type { Attribute, ValueType } from "../graph/graph.ts";
 import type { StoredBytes, Tensor } from "../tensor/types.ts";

@@ -16,10 +16,7 @@ export interface Reading {
 }
 
 export interface Writing {
-  /**
-   * The elements of string tensors that are not stored in a file, read in advance because their encoded size
-   * depends on the contents.
-   */
+  /** The elements of string tensors that are not stored in a file, read in advance because their encoded size depends on the contents. */
   readonly strings: ReadonlyMap<Tensor, Dense<"string">>;
   readonly graph: (writer: Writer, graph: Graph) => void;
 }

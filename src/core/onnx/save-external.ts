@@ -1,7 +1,6 @@
 /**
- * Saves weights in separate files. Because two files cannot be replaced at once, weights are first written
- * under unused names, then the model that refers to them. The weights are then renamed in steps that each leave
- * a consistent model.
+ * Saves weights in separate files. Because two files cannot be replaced at once, weights are first written under unused names, then the model that
+ * refers to them. The weights are then renamed in steps that each leave a consistent model.
  */
 import { folderOf, joinPath, ownedEnding, type Parts, renameWhileRead, writeFilesAtomically } from "#platform";
 import { allValues, type Value } from "../graph/graph.ts";
@@ -18,24 +17,17 @@ export interface SaveOptions {
    * default, weights are external if the model's file would exceed 2 GiB.
    */
   readonly externalData?: boolean;
-  /**
-   * The maximum bytes per file. Weights of 1 KiB and more of a larger model are stored in several files. A
-   * tensor is never split.
-   */
+  /** The maximum bytes per file. Weights of 1 KiB and more of a larger model are stored in several files. A tensor is never split. */
   readonly fileBytes?: number | undefined;
 }
 
-/**
- * The minimum bytes of an external tensor. Smaller tensors stay in the model, because shape inference of other
- * tools reads them.
- */
+/** The minimum bytes of an external tensor. Smaller tensors stay in the model, because shape inference of other tools reads them. */
 const minExternalBytes = 1024;
 /** The alignment of tensors in bytes, because runtimes map the file into memory by pages. */
 const alignment = 4096;
 
 /**
- * Writes a model with external weights. If the path is a link, it becomes a file, and the link's target is
- * unchanged.
+ * Writes a model with external weights. If the path is a link, it becomes a file, and the link's target is unchanged.
  * @throws PithError E_FILE, E_UNSUPPORTED
  */
 export async function saveOutside(model: Model, path: string, fileBytes = Number.POSITIVE_INFINITY): Promise<void> {

@@ -24,10 +24,7 @@ const text = "Write it as a file first: onnx.save(onnx.parser.parse_model(text),
 /** The number of bytes at the start of a file from which the format is guessed. */
 export const sniffedBytes = 512;
 
-/**
- * Patterns of the first bytes, in which control characters are replaced by points. For a zip archive, they
- * match the first file name.
- */
+/** Patterns of the first bytes, in which control characters are replaced by points. For a zip archive, they match the first file name. */
 const beginnings: readonly (readonly [bytes: RegExp, what: string, hint: Guess["hint"]])[] = [
   [/^PK\.{2}.{26}.*(data\.pkl|constants\.pkl|version|byteorder|\.data\/)/s, "a PyTorch checkpoint", pytorch],
   [/^PK\.{2}.{26}((metadata|config)\.json|.*weights\.h5)/s, "a Keras model", keras],

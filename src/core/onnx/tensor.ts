@@ -65,8 +65,7 @@ export interface ReadTensor {
 /**
  * Reads a tensor from the fields of its TensorProto.
  * @param owner The tensor's place in error messages.
- * @throws PithError E_MODEL if dimensions, type and data contradict each other; E_UNSUPPORTED for an unknown
- * element type.
+ * @throws PithError E_MODEL if dimensions, type and data contradict each other; E_UNSUPPORTED for an unknown element type.
  */
 export async function readTensor(
   file: LazyFile,
@@ -186,10 +185,7 @@ function pieceOf(field: Field): DataPiece {
   return { number: field.number, piece: field.whole ?? new Uint8Array(0) };
 }
 
-/**
- * Returns the file ranges of fields. Adjacent fields form one range, so that a tensor of many strings is read
- * at once.
- */
+/** Returns the file ranges of fields. Adjacent fields form one range, so that a tensor of many strings is read at once. */
 function ranges(source: ByteSource, fields: readonly Field[]): DataPiece[] {
   const joined: { number: number; piece: StoredBytes }[] = [];
   for (const { number, from, end } of fields) {

@@ -21,8 +21,7 @@ const fieldsOf: Partial<Readonly<Record<DataType, number>>> = {
 };
 
 /**
- * Returns the number of the typed field for a type. float16 and smaller types are stored as bits in int32_data.
- * Types below 8 bits are stored packed.
+ * Returns the number of the typed field for a type. float16 and smaller types are stored as bits in int32_data. Types below 8 bits are stored packed.
  */
 export function typedField(type: DataType): number {
   return fieldsOf[type] ?? int32Data;

@@ -1,7 +1,6 @@
 /**
- * Reads and writes value types (ValueInfoProto, TypeProto). A dimension without a name or size gets a unique
- * name, such as `?input.0` for axis 0 of `input`, so that two unknown dimensions are never equal. These names
- * are not saved.
+ * Reads and writes value types (ValueInfoProto, TypeProto). A dimension without a name or size gets a unique name, such as `?input.0` for axis 0 of
+ * `input`, so that two unknown dimensions are never equal. These names are not saved.
  */
 import { PithError } from "../errors.ts";
 import { type AnyType, type Container, isContainer } from "../graph/elements.ts";
@@ -28,10 +27,7 @@ import type { Writer } from "./writer.ts";
 export interface ValueInfo {
   readonly name: string;
   readonly type: ValueType | undefined;
-  /**
-   * The TypeProto of a value that is not a tensor of a known element type, and its parsed form if Pith can
-   * parse it.
-   */
+  /** The TypeProto of a value that is not a tensor of a known element type, and its parsed form if Pith can parse it. */
   readonly foreign: { readonly type: Uint8Array; readonly container?: Container } | undefined;
   readonly doc: string | undefined;
   readonly metadata: ReadonlyMap<string, string>;
@@ -116,10 +112,7 @@ function readType(message: Uint8Array, base: number, name: string, unknownDims: 
   }
 }
 
-/**
- * Field numbers of the types other than tensors in a TypeProto. The line below has the field numbers in their
- * messages.
- */
+/** Field numbers of the types other than tensors in a TypeProto. The line below has the field numbers in their messages. */
 const alternatives = { sequence: 4, map: 5, sparse: 8, optional: 9 } as const;
 const [elementField, keyField, mapValueField] = [1, 1, 2];
 
@@ -129,10 +122,7 @@ const maxTypeDepth = 8;
 function readContainer(field: Field, name: string, depth: number): Container | undefined {
   if (depth > maxTypeDepth || field.wire !== 2) return undefined;
   const last = (number: number): Field | undefined => lastField(partsOf(field), number);
-  /**
-   * Parses the tensor type of elements. Unstated dimensions get unique names, because they can differ between
-   * elements.
-   */
+  /** Parses the tensor type of elements. Unstated dimensions get unique names, because they can differ between elements. */
   const tensor = (message: Field) => readTensorType(message, name, (axis) => unknownDim(`${name}:element`, axis));
   const inner = (number: number): AnyType | undefined => {
     const message = last(number);
@@ -197,19 +187,13 @@ function readShape(shape: Field, name: string, nameUnknownDim: (axis: number) =>
   return dims;
 }
 
-/**
- * Returns the type to save: the stated type, or the inferred one for new values, for which the format requires
- * a type.
- */
+/** Returns the type to save: the stated type, or the inferred one for new values, for which the format requires a type. */
 function statedType({ stated, inferred, declared, foreign, graph }: Value): ValueType | undefined {
   const needsType = !declared && foreign?.type === undefined && graph.parent === undefined;
   return stated ?? (needsType ? inferred : undefined);
 }
 
-/**
- * Writes a value into a list of inputs, outputs or value types. The metadata of stored tensors is written with
- * the tensor instead.
- */
+/** Writes a value into a list of inputs, outputs or value types. The metadata of stored tensors is written with the tensor instead. */
 export function writeValueInfo(writer: Writer, number: number, value: Value): void {
   const stored = value.tensor !== undefined;
   writer.message(

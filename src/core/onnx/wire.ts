@@ -1,7 +1,6 @@
 /**
- * Reads protobuf's wire format. A message is a sequence of fields. Each has a tag (number × 8 + wire type) and
- * a payload: a varint (type 0), 8 bytes (1), a length and that number of bytes (2), or 4 bytes (5). Every
- * length is checked against the enclosing message before use.
+ * Reads protobuf's wire format. A message is a sequence of fields. Each has a tag (number × 8 + wire type) and a payload: a varint (type 0), 8 bytes
+ * (1), a length and that number of bytes (2), or 4 bytes (5). Every length is checked against the enclosing message before use.
  */
 import { PithError } from "../errors.ts";
 
@@ -43,10 +42,7 @@ export class Cursor {
     throw malformedError(this.#base + first, "a varint takes more than 10 bytes");
   }
 
-  /**
-   * The last varint as an unsigned integer. Values beyond 2⁵³ are inexact, but still larger than any valid
-   * length.
-   */
+  /** The last varint as an unsigned integer. Values beyond 2⁵³ are inexact, but still larger than any valid length. */
   get unsigned(): number {
     return this.high * 2 ** 32 + this.low;
   }
@@ -70,9 +66,7 @@ export interface Header {
   readonly end: number;
 }
 
-/**
- * The maximum bytes of a header: a tag has at most 5 bytes (10 if padded), and a length or integer at most 10.
- */
+/** The maximum bytes of a header: a tag has at most 5 bytes (10 if padded), and a length or integer at most 10. */
 export const headerLimit = 20;
 
 /**

@@ -1,7 +1,4 @@
-/**
- * Writes tensors (TensorProto). Unchanged tensors are written with their original encoding, others as raw
- * bytes.
- */
+/** Writes tensors (TensorProto). Unchanged tensors are written with their original encoding, others as raw bytes. */
 import type { Role } from "../graph/role.ts";
 import { bytesOf } from "../tensor/dense.ts";
 import { type Dense, type Tensor, typeCodes } from "../tensor/types.ts";
@@ -57,10 +54,7 @@ function writeExternal(writer: Writer, { location, offset, length }: ExternalPla
   writer.integer(f.location, 1);
 }
 
-/**
- * Returns the raw bytes of a tensor's elements: a file range if they are stored in one, or else bytes produced
- * on writing.
- */
+/** Returns the raw bytes of a tensor's elements: a file range if they are stored in one, or else bytes produced on writing. */
 export function rawPiece(tensor: Tensor): Piece {
   if (tensor.stored !== undefined) return tensor.stored;
   if (tensor.small !== undefined && tensor.small.type !== "string") return bytesOf(tensor.small);

@@ -1,7 +1,6 @@
 /**
- * Writes protobuf messages as pieces of known size (bytes, file ranges, produced blocks), so that large parts
- * do not need to be in memory. Fields are written in ascending order, as protobuf's serializers do. Carried
- * fields, which are written back unchanged, are inserted in this order.
+ * Writes protobuf messages as pieces of known size (bytes, file ranges, produced blocks), so that large parts do not need to be in memory. Fields are
+ * written in ascending order, as protobuf's serializers do. Carried fields, which are written back unchanged, are inserted in this order.
  */
 import type { StoredBytes } from "../tensor/types.ts";
 import { type Field, splitFields } from "./fields.ts";
@@ -22,10 +21,7 @@ export function sizeOf(piece: Piece): number {
 
 const utf8 = new TextEncoder();
 
-/**
- * The minimum size in bytes of an array that becomes a separate piece. Smaller arrays are copied into one
- * buffer.
- */
+/** The minimum size in bytes of an array that becomes a separate piece. Smaller arrays are copied into one buffer. */
 const copyBelow = 1024;
 
 export class Writer {
@@ -38,8 +34,7 @@ export class Writer {
 
   /**
    * Creates a writer.
-   * @param carried Fields in wire format to be written back. Fields with a number that the caller writes are
-   * dropped.
+   * @param carried Fields in wire format to be written back. Fields with a number that the caller writes are dropped.
    * @param room The initial buffer size in bytes.
    */
   constructor(carried?: Uint8Array, room = 128) {
@@ -202,10 +197,7 @@ export async function* stream(pieces: readonly Piece[]): AsyncGenerator<Uint8Arr
   if (length > 0) yield buffer.subarray(0, length);
 }
 
-/**
- * Yields the pieces, with produced ones replaced by their bytes. File ranges are kept, because the file writer
- * copies them efficiently.
- */
+/** Yields the pieces, with produced ones replaced by their bytes. File ranges are kept, because the file writer copies them efficiently. */
 export async function* parts(pieces: readonly Piece[]): AsyncGenerator<Uint8Array | StoredBytes, void, undefined> {
   for (const piece of pieces) {
     if (piece instanceof Uint8Array || !("produce" in piece)) {

@@ -5,8 +5,7 @@
  * - GroupNormalization: the positions of a group of channels of each sample (scale is per group before opset 21);
  * - MeanVarianceNormalization: the given axes, without scale and bias; ε = 1e-9 is added to the standard deviation.
  * LpNormalization divides by the norm along an axis, or by 1 if the norm is 0. LRN divides by (bias + alpha / size · Σ x²)^beta over `size` adjacent
- * channels.
- * The variance is the mean of squared deviations, because E[x²] - E[x]² loses precision for large means.
+ * channels. The variance is the mean of squared deviations, because E[x²] - E[x]² loses precision for large means.
  */
 import { Miss } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";

@@ -8,8 +8,7 @@ import { failureOfCode, PithError } from "../errors.ts";
 export type Does = string | readonly string[];
 
 /**
- * Returns whether a value is a method: an object with an `id` and one of the functions `does`. If it has
- * `evidence`, that must be a valid statistic.
+ * Returns whether a value is a method: an object with an `id` and one of the functions `does`. If it has `evidence`, that must be a valid statistic.
  */
 export function isMethod(value: unknown, does: Does): boolean {
   const evidence = memberOf(value, "evidence");

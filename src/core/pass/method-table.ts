@@ -31,10 +31,7 @@ export function methodTable<M extends object, const Name extends string>(
     /** Accepts the name of a method, a custom method, or the path of a module that exports one. */
     schema: v.union([v.picklist(names), custom, modulePath(accepted, names)], accepted),
     meanings,
-    /**
-     * Returns the method that an option names or contains; undefined for anything else, such as the path of a
-     * module.
-     */
+    /** Returns the method that an option names or contains; undefined for anything else, such as the path of a module. */
     known: resolve,
     /** Returns the method that an option names or contains, once `openModules` has replaced paths. */
     of(value: string | M): M {

@@ -1,7 +1,4 @@
-/**
- * Opens options that are paths: models, and modules of the user (`importance: ./mine.mjs` uses the module's
- * default export).
- */
+/** Opens options that are paths: models, and modules of the user (`importance: ./mine.mjs` uses the module's default export). */
 
 import * as v from "valibot";
 import { importModule } from "#platform";

@@ -1,7 +1,4 @@
-/**
- * Describes recipe steps that passes offer to the search for a smaller model, with estimates made before any
- * run.
- */
+/** Describes recipe steps that passes offer to the search for a smaller model, with estimates made before any run. */
 import type { Inference } from "../analysis/infer.ts";
 import type { Model } from "../graph/model.ts";
 import type { OptionValues } from "./pass.ts";
@@ -10,23 +7,18 @@ export interface Move {
   readonly name: string;
   readonly options: OptionValues;
   /**
-   * The kind of step. A recipe has at most one "structure" and one "numbers" step (number format). "healing"
-   * steps recover accuracy between them, at most one per family; a step that trains can also follow the number
-   * format.
+   * The kind of step. A recipe has at most one "structure" and one "numbers" step (number format). "healing" steps recover accuracy between them, at
+   * most one per family; a step that trains can also follow the number format.
    */
   readonly kind: "structure" | "healing" | "numbers";
   /** Moves of one family differ only in strength. */
   readonly family: string;
   /** The estimated share of the file size that remains; 1 by default. */
   readonly left?: number;
-  /**
-   * For a number format: the part of `left` that does not depend on the weights, such as nodes, names and
-   * scales; 0 by default.
-   */
+  /** For a number format: the part of `left` that does not depend on the weights, such as nodes, names and scales; 0 by default. */
   readonly fixed?: number;
   /**
-   * For a number format: its loss relative to others of its family. A search first tries one format of a family
-   * and uses its result to choose others.
+   * For a number format: its loss relative to others of its family. A search first tries one format of a family and uses its result to choose others.
    */
   readonly loses?: number;
   /** For recovery steps: the estimated share of the loss that they recover. */
@@ -41,10 +33,7 @@ export interface Move {
   readonly isTrainable?: boolean;
   /** Whether the result is useless without training. */
   readonly needsTraining?: boolean;
-  /**
-   * For recovery steps and number formats: whether they train on all training samples. A search then tries them
-   * after cheaper moves.
-   */
+  /** For recovery steps and number formats: whether they train on all training samples. A search then tries them after cheaper moves. */
   readonly trains?: boolean;
 }
 
@@ -56,10 +45,7 @@ export interface MovesRequest {
   readonly hasLabels: boolean;
   /** The goal for the file size, in bytes. */
   readonly bytes?: number | undefined;
-  /**
-   * Whether the compressed size decides. Formats that are smaller only after gzip or brotli are then
-   * candidates.
-   */
+  /** Whether the compressed size decides. Formats that are smaller only after gzip or brotli are then candidates. */
   readonly forDownload?: boolean;
   /** The target runtimes. An empty list means all. */
   readonly target: readonly string[];

@@ -1,9 +1,7 @@
 /**
- * Removes exporter metadata that no runtime reads, such as stack traces, classes and folded tensors. It can be
- * the largest part of a small file:
+ * Removes exporter metadata that no runtime reads, such as stack traces, classes and folded tensors. It can be the largest part of a small file:
  *      "pkg.torch.onnx.stack_trace": 'File "model.py", line 26, in forward …'     →     (removed)
- * Keeps the names of layers, and everything that users can have written: metadata of the model, other keys and
- * texts.
+ * Keeps the names of layers, and everything that users can have written: metadata of the model, other keys and texts.
  */
 import { scopesKey } from "../analysis/layer-names.ts";
 import { allGraphs, type Carried, describe } from "../graph/graph.ts";
@@ -20,10 +18,7 @@ const isExporterText = {
   doc: (text: string) => trace.test(text),
 };
 
-/**
- * Removes exporter metadata from nodes, values, graphs and functions. Returns the names of the changed
- * elements.
- */
+/** Removes exporter metadata from nodes, values, graphs and functions. Returns the names of the changed elements. */
 export function clearNotes(model: Model): readonly string[] {
   const cleared: string[] = [];
   const clear = (at: string, carried: Carried): void => {

@@ -10,8 +10,7 @@ export interface FlagMetadata {
   /** Whether the option is set per layer, as in `conv1:option=value`. */
   readonly perLayer?: boolean;
   /**
-   * How numbers without a percent sign are read. True rejects 1, because it could mean 1 % or all. False reads
-   * numbers up to 1 as counts, not shares.
+   * How numbers without a percent sign are read. True rejects 1, because it could mean 1 % or all. False reads numbers up to 1 as counts, not shares.
    */
   readonly percent?: boolean;
   /** Whether `--help` shows the flag; `--help-all` shows every flag. */

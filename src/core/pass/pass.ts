@@ -24,9 +24,7 @@ export interface Context {
   readonly signal: AbortSignal;
   /** Whether training stops before its first step and reports only what it would change. */
   readonly dryRun?: boolean | undefined;
-  /**
-   * Reports an event. Ids are stable, such as "epoch". Warnings appear in reports; notes only show progress.
-   */
+  /** Reports an event. Ids are stable, such as "epoch". Warnings appear in reports; notes only show progress. */
   log(event: { readonly id: string; readonly text: string; readonly level?: "note" | "warning" }): void;
   /** Reports progress. `figures` describes the current result, such as "loss 0.2134". */
   progress(done: number, total?: number, figures?: string): void;
@@ -94,15 +92,9 @@ export interface PassDescription {
   /** The name of the command and of the recipe step. */
   readonly id: string;
   readonly summary: string;
-  /**
-   * The use of the option `data`. "train" means training, so that the result can exceed the original.
-   * Otherwise, the data calibrates.
-   */
+  /** The use of the option `data`. "train" means training, so that the result can exceed the original. Otherwise, the data calibrates. */
   readonly data?: "train" | CalibrationData;
-  /**
-   * Whether the pass learns the outputs of another model without labels. It then also receives samples of data
-   * without a predefined split.
-   */
+  /** Whether the pass learns the outputs of another model without labels. It then also receives samples of data without a predefined split. */
   readonly learnsAnswers?: true;
   /** The option for the reference model. An `original` can be omitted if the context contains one. */
   readonly reference?: "teacher" | "original";
@@ -120,10 +112,7 @@ export interface PassDescription {
    * @throws PithError if the options do not fit.
    */
   checkModel?(copy: Model, options: OptionValues): Promise<void>;
-  /**
-   * Returns whether the pass makes the model smaller before it trains. Its loss is then checked only if the
-   * user gives a goal.
-   */
+  /** Returns whether the pass makes the model smaller before it trains. Its loss is then checked only if the user gives a goal. */
   cutsFirst?(options: OptionValues): boolean;
   /** Whether the result is untrained, so that its loss is not checked. */
   readonly beginsAnew?: true;
@@ -134,36 +123,23 @@ export interface PassDescription {
    * @param lostBefore Whether the input model already had the loss.
    */
   gentler?(options: OptionValues, lostBefore?: boolean): string;
-  /**
-   * Returns advice for a result that is slower than the original, such as "Try `scheme: "static"`"; undefined
-   * if there is none.
-   */
+  /** Returns advice for a result that is slower than the original, such as "Try `scheme: "static"`"; undefined if there is none. */
   faster?(options: OptionValues): string | undefined;
   /** Returns less lossy overrides for a layer, in descending order of loss. */
   milderForms?(options: OptionValues, change: Change): readonly OptionValues[];
-  /**
-   * Returns less lossy settings of the pass, in descending order of loss. They are tried before `milderForms`.
-   */
+  /** Returns less lossy settings of the pass, in descending order of loss. They are tried before `milderForms`. */
   milderSettings?(options: OptionValues): readonly OptionValues[];
   /**
    * Returns the settings of the method whose results compress best, in descending order of loss.
    * @throws PithError if the options exclude the method.
    */
   downloadSettings?(options: OptionValues): readonly OptionValues[];
-  /**
-   * The pass that, with the same options, makes a reference model whose layers are comparable. It is used for
-   * changes of kind `scaledKind`.
-   */
+  /** The pass that, with the same options, makes a reference model whose layers are comparable. It is used for changes of kind `scaledKind`. */
   readonly unrounded?: AnyPass;
-  /**
-   * Names the work on samples for a message ("gradients"), and estimates it per sample in runs of the model on
-   * one sample.
-   */
+  /** Names the work on samples for a message ("gradients"), and estimates it per sample in runs of the model on one sample. */
   readonly sampleWork?: { readonly name: string; runs(options: OptionValues): number };
   readonly moves?: Moves;
-  /**
-   * The command-line command of the pass. A pass with a command removes exporter metadata from a changed model.
-   */
+  /** The command-line command of the pass. A pass with a command removes exporter metadata from a changed model. */
   readonly command?: PassCommand;
 }
 
@@ -187,9 +163,7 @@ export interface PassCommand {
   readonly results?: string;
   /** The role of the input model in the help, if it differs from that of other commands. */
   readonly takes?: string;
-  /**
-   * Whether the command's argument is the student. Without this argument, the reference model is the student.
-   */
+  /** Whether the command's argument is the student. Without this argument, the reference model is the student. */
   readonly takesStudent?: true;
   /** Options that name files which the command reads, so that the result must not overwrite them. */
   readonly reads?: readonly string[];
@@ -356,9 +330,7 @@ export function parseOptions<S extends v.GenericSchema>(owner: string, schema: S
   throw new PithError("E_OPTION", `${place}${sentence}.`, { hint });
 }
 
-/**
- * Completes a context with defaults: the installed ONNX Runtime, models from files, seed 0, and no log output.
- */
+/** Completes a context with defaults: the installed ONNX Runtime, models from files, seed 0, and no log output. */
 export function completeContext(context: Partial<Context> = {}): Context {
   return {
     engine: context.engine ?? createEngine(),

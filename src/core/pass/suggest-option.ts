@@ -29,8 +29,7 @@ const synonyms: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * Removed options, in lower case without hyphens. `beside` is an option that only the commands with the removed
- * option have; `advice` is the hint.
+ * Removed options, in lower case without hyphens. `beside` is an option that only the commands with the removed option have; `advice` is the hint.
  */
 const removedOptions: ReadonlyMap<string, readonly [beside: string, advice: string]> = new Map([
   ["tune", ["alpha", "It was removed: set the learning rate, temperature and alpha."]],

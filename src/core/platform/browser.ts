@@ -153,10 +153,7 @@ export async function importModule(path: string, code: ErrorCode): Promise<Reado
 
 export function packageVersion(): undefined {}
 
-/**
- * Returns the number of threads. It is 1 unless the page is cross-origin isolated, because only then threads
- * can share memory.
- */
+/** Returns the number of threads. It is 1 unless the page is cross-origin isolated, because only then threads can share memory. */
 export function threadCount(): number {
   return globalThis.crossOriginIsolated === true ? navigator.hardwareConcurrency : 1;
 }

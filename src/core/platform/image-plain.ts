@@ -7,8 +7,7 @@ import { concatBytes, viewOf } from "../tensor/dense.ts";
 import { damagedImageError, imageHeader, maxPixels, type Pixels, upright } from "./image.ts";
 
 /**
- * Decodes a JPEG or PNG file. Chroma is upsampled without smoothing, so individual values differ slightly from
- * those of libjpeg.
+ * Decodes a JPEG or PNG file. Chroma is upsampled without smoothing, so individual values differ slightly from those of libjpeg.
  * @throws PithError E_DATA if the file is damaged or not an image.
  */
 export function decodePlainly(bytes: Uint8Array, name: string): Pixels {
@@ -77,17 +76,13 @@ function pixelChunks(bytes: Uint8Array): Uint8Array {
   return concatBytes(parts);
 }
 
-/**
- * The number of packed bytes that are unpacked between checks of the unpacked size. They unpack to at most 4
- * MiB.
- */
+/** The number of packed bytes that are unpacked between checks of the unpacked size. They unpack to at most 4 MiB. */
 const inflatedPiece = 4096;
 /** The number of samples per pixel, by the PNG color type. */
 const samplesOfPixel: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
 
 /**
- * Returns the maximum bytes of unpacked pixel lines with their filter bytes. Interlacing in seven passes at
- * most doubles the number of filter bytes.
+ * Returns the maximum bytes of unpacked pixel lines with their filter bytes. Interlacing in seven passes at most doubles the number of filter bytes.
  */
 function maxInflatedBytes(header: DataView, at: number): number {
   const [width, height, depth] = [header.getUint32(at), header.getUint32(at + 4), header.getUint8(at + 8)];
@@ -96,8 +91,7 @@ function maxInflatedBytes(header: DataView, at: number): number {
 }
 
 /**
- * Returns a function that reads a sample as 0 to 255. For a single channel of at most 8 bits, it returns the
- * stored value, such as a palette index.
+ * Returns a function that reads a sample as 0 to 255. For a single channel of at most 8 bits, it returns the stored value, such as a palette index.
  */
 function sampler(
   data: ArrayLike<number>,

@@ -16,10 +16,7 @@ export interface Pixels {
   readonly data: Uint8Array;
 }
 
-/**
- * The maximum number of pixels of an image, more than any camera produces. A larger size in a header is an
- * error or an attack.
- */
+/** The maximum number of pixels of an image, more than any camera produces. A larger size in a header is an error or an attack. */
 export const maxPixels = 2 ** 28;
 
 /**
@@ -42,8 +39,7 @@ export interface ImageHeader {
 
 /**
  * Reads the header of an image.
- * @throws PithError E_DATA if the bytes are not JPEG, PNG or WebP, or are too few for the pixels that the
- * header states.
+ * @throws PithError E_DATA if the bytes are not JPEG, PNG or WebP, or are too few for the pixels that the header states.
  */
 export function imageHeader(bytes: Uint8Array, name: string): ImageHeader {
   const format = imageFormat(bytes, name);
@@ -73,9 +69,7 @@ function textAt(bytes: Uint8Array, start: number): string {
 
 const headers = { PNG: pngHeader, JPEG: jpegHeader, WebP: webpHeader } as const;
 
-/**
- * Reads the size from the first chunk of a WebP file, which describes the canvas or the only frame (RFC 9649).
- */
+/** Reads the size from the first chunk of a WebP file, which describes the canvas or the only frame (RFC 9649). */
 function webpHeader(bytes: Uint8Array): Omit<ImageHeader, "format"> {
   const [kind, number] = [textAt(bytes, 12), (at: number, size: number) => littleEndian(bytes, at, size)];
   const packed = number(21, 4);

@@ -15,10 +15,7 @@ interface Entry {
   readonly used: number;
 }
 
-/**
- * Marks a file as used. Its modification time is rounded to seconds, because only full seconds can be restored
- * exactly.
- */
+/** Marks a file as used. Its modification time is rounded to seconds, because only full seconds can be restored exactly. */
 export async function touchFile(path: string): Promise<void> {
   try {
     const { mtimeMs } = await stat(path);
@@ -33,9 +30,8 @@ export async function folderBytes(folder: string, isOwn: (path: string) => boole
 }
 
 /**
- * Removes temporary files of dead processes, empty folders, and then the least recently used entries until the
- * folder is within the size limit. No process may read the folder during the call. Symbolic links and other
- * files are kept.
+ * Removes temporary files of dead processes, empty folders, and then the least recently used entries until the folder is within the size limit. No
+ * process may read the folder during the call. Symbolic links and other files are kept.
  * @param isOwn Tells by relative path whether the caller made an entry, or a file in a folder entry.
  * @param needed The names of entries that are kept.
  * @returns The names of removed entries.

@@ -17,10 +17,7 @@ const compressors: Readonly<Record<Encoding, readonly (() => Transform)[]>> = {
   br: [() => createBrotliCompress({ params: brotli })],
 };
 
-/**
- * Returns the number of bytes that `compressed` yields: with gzip at level 9 and the best strategy, or with
- * brotli at quality 11.
- */
+/** Returns the number of bytes that `compressed` yields: with gzip at level 9 and the best strategy, or with brotli at quality 11. */
 export async function compressedSize(chunks: () => Chunks, encoding: Encoding): Promise<number> {
   return Math.min(...(await sizes(chunks, encoding)));
 }

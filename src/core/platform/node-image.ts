@@ -1,6 +1,4 @@
-/**
- * Decodes images in Node. Uses sharp (libjpeg-turbo, libpng) in threads if it is installed, or else JavaScript.
- */
+/** Decodes images in Node. Uses sharp (libjpeg-turbo, libpng) in threads if it is installed, or else JavaScript. */
 import { errorMessage } from "../errors.ts";
 import { damagedImageError, imageHeader, maxPixels, type Pixels } from "./image.ts";
 
@@ -20,10 +18,7 @@ function loadSharp(): Promise<Sharp | undefined> {
   return loaded;
 }
 
-/**
- * Matches warnings of libjpeg about pixels that it could not decode and replaced. Warnings about extra bytes
- * between segments are harmless.
- */
+/** Matches warnings of libjpeg about pixels that it could not decode and replaced. Warnings about extra bytes between segments are harmless. */
 const lostPixels = /Corrupt JPEG data: (?!\d+ extraneous)|Premature end of JPEG/;
 
 export async function imageExtensions(): Promise<readonly string[]> {

@@ -1,10 +1,8 @@
 /**
- * Removes the temporary files and folders of killed processes.
- * Temporary files are named after their writer: `.model.onnx.<host>-<process>.<random>.tmp`. Process ids are
- * valid only on one host, which is a machine or container. Files from other hosts count as abandoned after a
- * day without changes.
- * Folders, `pith-<host>-<process>.<random>`, can be in use for days without changes. They are removed only if
- * they belong to a dead process of this host.
+ * Removes the temporary files and folders of killed processes. Temporary files are named after their writer:
+ * `.model.onnx.<host>-<process>.<random>.tmp`. Process ids are valid only on one host, which is a machine or container. Files from other hosts count
+ * as abandoned after a day without changes. Folders, `pith-<host>-<process>.<random>`, can be in use for days without changes. They are removed only
+ * if they belong to a dead process of this host.
  */
 import { createHash, randomBytes } from "node:crypto";
 import type { Stats } from "node:fs";
@@ -64,10 +62,7 @@ export async function removeLeftovers(path: string): Promise<void> {
   }
 }
 
-/**
- * Returns whether the process that made a file with this suffix (`ownedEnding`) has ended. Files from other
- * hosts count as abandoned after a day.
- */
+/** Returns whether the process that made a file with this suffix (`ownedEnding`) has ended. Files from other hosts count as abandoned after a day. */
 export async function isLeftBehind(path: string, ending: string): Promise<boolean> {
   const stats = await stat(path).catch(() => undefined);
   if (stats === undefined) return false;
@@ -115,10 +110,7 @@ function isAlive(owner: number): boolean {
   }
 }
 
-/**
- * Returns whether a process on Linux has ended but was not collected by its parent. Containers may never
- * collect it.
- */
+/** Returns whether a process on Linux has ended but was not collected by its parent. Containers may never collect it. */
 function isZombie(owner: number): boolean {
   try {
     // The process name precedes the state in parentheses and can contain any characters.

@@ -12,8 +12,7 @@ export function permitModules(paths: readonly string[]): void {
 
 /**
  * Imports a user's ES module by its path.
- * @throws PithError E_FILE if the module does not exist; `code` if it cannot be imported; E_OPTION if
- * `permitModules` excludes it.
+ * @throws PithError E_FILE if the module does not exist; `code` if it cannot be imported; E_OPTION if `permitModules` excludes it.
  */
 export async function importModule(path: string, code: ErrorCode): Promise<Readonly<Record<string, unknown>>> {
   const place = resolve(path);

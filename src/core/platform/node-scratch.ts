@@ -1,7 +1,4 @@
-/**
- * Creates scratch files for data that does not fit in memory. They are unlinked right after opening, so that
- * nothing remains even after kill -9.
- */
+/** Creates scratch files for data that does not fit in memory. They are unlinked right after opening, so that nothing remains even after kill -9. */
 import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 import { type FileHandle, open, rm, statfs } from "node:fs/promises";

@@ -48,10 +48,7 @@ export class FileSource implements ByteSource {
     return bytes;
   }
 
-  /**
-   * Fills `bytes` synchronously with data from offset `start` on. Callers that copy many ranges call
-   * `requireUnchanged` once at the end.
-   */
+  /** Fills `bytes` synchronously with data from offset `start` on. Callers that copy many ranges call `requireUnchanged` once at the end. */
   fill(bytes: Uint8Array, start: number): void {
     checkRange(this.name, this.size, start, start + bytes.byteLength);
     try {
@@ -132,8 +129,7 @@ async function folderError(path: string): Promise<PithError> {
 }
 
 /**
- * Opens a file that another file refers to. Model files are untrusted, so the file must be in the same folder
- * or below. Rejected are:
+ * Opens a file that another file refers to. Model files are untrusted, so the file must be in the same folder or below. Rejected are:
  * - absolute paths and "..";
  * - links that lead outside, unless to the folder that the model's own link leads to;
  * - files with several hard links, because these can be other files under a second name.
@@ -168,10 +164,7 @@ export async function openBeside(owner: string, location: string): Promise<ByteS
   return openFile(real);
 }
 
-/**
- * Matches files in the cache of a model hub, to which the folders of models link (`snapshots/…/config.json` →
- * `../../blobs/…`).
- */
+/** Matches files in the cache of a model hub, to which the folders of models link (`snapshots/…/config.json` → `../../blobs/…`). */
 const inHubCache = /[/\\](models|datasets|spaces)--[^/\\]+[/\\]blobs[/\\][0-9a-f]{40,64}$/;
 
 /** Returns whether a file's link leads out of the folder. Links into the cache of a model hub are allowed. */
@@ -185,10 +178,7 @@ function isInside(folder: string, path: string): boolean {
   return !(inside.startsWith(`..${sep}`) || inside === ".." || isAbsolute(inside));
 }
 
-/**
- * Returns the path of a source that is a file; undefined for other sources, or if the path now leads to another
- * file.
- */
+/** Returns the path of a source that is a file; undefined for other sources, or if the path now leads to another file. */
 export async function pathOf(source: ByteSource): Promise<string | undefined> {
   if (!(source instanceof FileSource)) return undefined;
   let handle: FileHandle | undefined;

@@ -7,15 +7,11 @@ import { isMainThread } from "node:worker_threads";
 import { PithError } from "../errors.ts";
 
 const variable = "ORT_DISABLE_TELEMETRY";
-/**
- * The maximum waiting time for the main thread in milliseconds. It answers while it runs JavaScript or waits,
- * but not during a native call.
- */
+/** The maximum waiting time for the main thread in milliseconds. It answers while it runs JavaScript or waits, but not during a native call. */
 const timeoutMs = 10_000;
 
 /**
- * Disables telemetry for this process and its children, unless the user has set ORT_DISABLE_TELEMETRY. Must be
- * called before the runtime is loaded.
+ * Disables telemetry for this process and its children, unless the user has set ORT_DISABLE_TELEMETRY. Must be called before the runtime is loaded.
  * @throws PithError E_ENGINE in a thread that cannot change the environment of the process.
  */
 export async function disableTelemetry(): Promise<void> {

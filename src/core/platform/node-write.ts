@@ -1,7 +1,6 @@
 /**
- * Writes files atomically. Each file is written under a temporary name, synced, and renamed. Related files are
- * renamed in order; if one fails, the previous contents of all are restored. A killed process can leave only
- * temporary files, which the next writer of the same file removes.
+ * Writes files atomically. Each file is written under a temporary name, synced, and renamed. Related files are renamed in order; if one fails, the
+ * previous contents of all are restored. A killed process can leave only temporary files, which the next writer of the same file removes.
  */
 import { writeSync } from "node:fs";
 import {
@@ -29,9 +28,8 @@ import { FileSource } from "./node-source.ts";
 const bufferBytes = 2 ** 18;
 
 /**
- * The bytes per system write. Linux tries to allocate a memory block of this length, and blocks above 32 KiB
- * become rare. Longer writes took up to three times as long for files of several gigabytes. Shorter ones need
- * more calls.
+ * The bytes per system write. Linux tries to allocate a memory block of this length, and blocks above 32 KiB become rare. Longer writes took up to
+ * three times as long for files of several gigabytes. Shorter ones need more calls.
  */
 const writeBytes = 2 ** 15;
 

@@ -1,7 +1,4 @@
-/**
- * Accesses files and the machine in Node. `browser.ts` has the same exports; the import "#platform" in
- * package.json selects one of them.
- */
+/** Accesses files and the machine in Node. `browser.ts` has the same exports; the import "#platform" in package.json selects one of them. */
 import { createHash } from "node:crypto";
 import { appendFile as append, mkdir, readdir, readFile as readWhole, rename, rm, stat } from "node:fs/promises";
 import { createRequire } from "node:module";

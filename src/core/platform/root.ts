@@ -1,6 +1,5 @@
 /**
- * Locates Pith's own modules. This module is imported as "#root" and never bundled, because the URL of a bundle
- * does not locate the other modules.
+ * Locates Pith's own modules. This module is imported as "#root" and never bundled, because the URL of a bundle does not locate the other modules.
  */
 
 export function root(): URL {

@@ -1,7 +1,4 @@
-/**
- * A function that runs in a thread. Questions and answers are copied (structured clone), except for transferred
- * memory.
- */
+/** A function that runs in a thread. Questions and answers are copied (structured clone), except for transferred memory. */
 export interface Thread {
   /** Whether the thread has ended, or failed to start because of a missing module or missing memory. */
   readonly ended: boolean;
@@ -11,8 +8,7 @@ export interface Thread {
    * Passes a question to the function.
    * @param transfer Memory to transfer instead of copying.
    * @returns The answer; undefined if the thread has ended.
-   * @throws The function's error, in which a `PithError` keeps code and hint; a DataCloneError if the question
-   * cannot be copied.
+   * @throws The function's error, in which a `PithError` keeps code and hint; a DataCloneError if the question cannot be copied.
    */
   ask(question: unknown, transfer?: readonly ArrayBuffer[]): Promise<Answer | undefined>;
   end(): void;

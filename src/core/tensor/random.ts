@@ -1,8 +1,7 @@
 /**
- * Seeded random numbers, equal on every machine: xoshiro128** (Blackman and Vigna 2018), period 2^128 - 1, integer arithmetic only.
- * Normal numbers use Marsaglia's polar method with a custom logarithm, because engines round `Math.log` differently.
- * The seed and a name (any words and numbers) are hashed to the state of a stream. Streams are therefore independent, and a new stream never changes
- * others.
+ * Seeded random numbers, equal on every machine: xoshiro128** (Blackman and Vigna 2018), period 2^128 - 1, integer arithmetic only. Normal numbers
+ * use Marsaglia's polar method with a custom logarithm, because engines round `Math.log` differently. The seed and a name (any words and numbers) are
+ * hashed to the state of a stream. Streams are therefore independent, and a new stream never changes others.
  */
 import { PithError } from "../errors.ts";
 

@@ -1,8 +1,7 @@
 /**
- * Binds columns of a dataset to model inputs by name. If the model has one input and the data one column
- * besides the label, these are bound regardless of names.
- * Types are converted: integers change width, floats are rounded. Dimensions are adapted if the number of
- * elements is equal: [N, 784] fits an input of [1, 784, 1].
+ * Binds columns of a dataset to model inputs by name. If the model has one input and the data one column besides the label, these are bound
+ * regardless of names. Types are converted: integers change width, floats are rounded. Dimensions are adapted if the number of elements is equal: [N,
+ * 784] fits an input of [1, 784, 1].
  */
 import { PithError, truncateList } from "../../core/errors.ts";
 import type { ValueType } from "../../core/graph/graph.ts";
@@ -24,9 +23,7 @@ export function plainInput({ name, type }: ModelInput): ModelInput {
 export interface Binding {
   /** The number of samples per run if the model fixes it; undefined otherwise. */
   readonly size: number | undefined;
-  /**
-   * Returns the model's inputs for a batch. If `size` is defined, the batch must have this number of samples.
-   */
+  /** Returns the model's inputs for a batch. If `size` is defined, the batch must have this number of samples. */
   feeds(batch: Batch): Batch;
 }
 

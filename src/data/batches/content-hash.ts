@@ -5,9 +5,7 @@ import type { Dense } from "../../core/tensor/types.ts";
 import { sampleCount } from "./rows.ts";
 import type { Dataset } from "./types.ts";
 
-/**
- * The number of samples per digest. It is part of the hash's definition, so a change would change all hashes.
- */
+/** The number of samples per digest. It is part of the hash's definition, so a change would change all hashes. */
 const chunk = 256;
 
 /**

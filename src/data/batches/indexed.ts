@@ -1,7 +1,6 @@
 /**
- * Creates datasets with random access, in memory and as views of others. Their batches can be read before they
- * are prepared. A preparation depends only on settings, batch and positions, so threads can prepare batches in
- * any order (`feed.ts`).
+ * Creates datasets with random access, in memory and as views of others. Their batches can be read before they are prepared. A preparation depends
+ * only on settings, batch and positions, so threads can prepare batches in any order (`feed.ts`).
  */
 import { PithError } from "../../core/errors.ts";
 import { random } from "../../core/tensor/random.ts";
@@ -63,10 +62,7 @@ async function gatherPending(dataset: IndexedDataset, positions: Uint32Array, ep
   return gather?.(positions, epoch) ?? { batch: await dataset.gather(positions, epoch), changes: [] };
 }
 
-/**
- * Yields batches that are still to be prepared, without the first `skip` batches. Skipped batches are read only
- * if necessary.
- */
+/** Yields batches that are still to be prepared, without the first `skip` batches. Skipped batches are read only if necessary. */
 export async function* pendingBatches(dataset: Dataset, options: BatchOptions, skip = 0): AsyncGenerator<PendingBatch> {
   const stream = pendingStreams.get(dataset.batches);
   if (stream !== undefined) {
@@ -79,10 +75,7 @@ export async function* pendingBatches(dataset: Dataset, options: BatchOptions, s
 
 const epochOf = ({ epoch, shuffle }: BatchOptions): number | undefined => epoch ?? shuffle;
 
-/**
- * Creates a dataset from a function that reads samples by position. Batches, shuffling and views are derived
- * from it.
- */
+/** Creates a dataset from a function that reads samples by position. Batches, shuffling and views are derived from it. */
 export function indexed(
   name: string,
   count: number,
@@ -120,8 +113,7 @@ function indexedPending({ name, classes }: Dataset, count: number, gather: Gathe
 }
 
 /**
- * Creates a dataset in memory from named tensors whose axis 0 counts samples. Elements keep their type until a
- * batch is made.
+ * Creates a dataset in memory from named tensors whose axis 0 counts samples. Elements keep their type until a batch is made.
  * @param classes Names of the classes for reports, in the order of the label values.
  * @throws PithError E_DATA if there are no columns, or if their numbers of samples differ.
  * @example

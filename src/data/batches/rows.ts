@@ -26,18 +26,13 @@ export function sampleCount(batch: Batch, owner: string): number {
   return count;
 }
 
-/**
- * Returns the number of samples in the first column. Columns of states are not suitable, because their samples
- * are along another axis.
- */
+/** Returns the number of samples in the first column. Columns of states are not suitable, because their samples are along another axis. */
 export function samplesIn(batch: Batch): number {
   const [first] = Object.values(batch);
   return first?.dims[0] ?? 0;
 }
 
-/**
- * Returns rows from `start` to `end` (exclusive). Except for text, the result shares memory with the tensor.
- */
+/** Returns rows from `start` to `end` (exclusive). Except for text, the result shares memory with the tensor. */
 export function sliceRows(dense: Dense, start: number, end: number): Dense {
   const width = rowLength(dense);
   const dims = [Math.max(0, Math.min(end, dense.dims[0] ?? 0) - start), ...dense.dims.slice(1)];
@@ -48,10 +43,7 @@ export function sliceRows(dense: Dense, start: number, end: number): Dense {
   return { type: dense.type, dims, data } as Dense;
 }
 
-/**
- * Returns rows at the given positions. Rows are copied unless the positions are consecutive; then the result
- * shares memory with the tensor.
- */
+/** Returns rows at the given positions. Rows are copied unless the positions are consecutive; then the result shares memory with the tensor. */
 export function gatherRows(dense: Dense, positions: Uint32Array): Dense {
   const [first] = positions;
   if (first !== undefined && positions.every((position, index) => position === first + index)) {

@@ -49,10 +49,7 @@ export function draw(dataset: Dataset, count: number, seed: number): Dataset {
   return count >= dataset.count ? dataset : setAside(dataset, count, seed).drawn;
 }
 
-/**
- * Returns a random subset of `count` samples in random order, and the other samples in their order. The seed
- * makes the result reproducible.
- */
+/** Returns a random subset of `count` samples in random order, and the other samples in their order. The seed makes the result reproducible. */
 export function setAside(
   dataset: IndexedDataset,
   count: number,
@@ -84,10 +81,9 @@ export function skip(dataset: Dataset, count: number): Dataset {
 }
 
 /**
- * Returns disjoint random splits, whose sizes are fractions of the dataset. Remaining samples are in no split.
- * Equal data, fractions and seed give equal splits. Each split keeps the original order of samples.
- * @throws PithError E_DATA for a stream (`collect` it first); E_OPTION if a fraction is negative or their sum
- * exceeds 1.
+ * Returns disjoint random splits, whose sizes are fractions of the dataset. Remaining samples are in no split. Equal data, fractions and seed give
+ * equal splits. Each split keeps the original order of samples.
+ * @throws PithError E_DATA for a stream (`collect` it first); E_OPTION if a fraction is negative or their sum exceeds 1.
  * @example
  * const [train, calibrate] = split(dataset, [0.9, 0.1], 1);
  */

@@ -1,6 +1,5 @@
 /**
- * Handles stateful models, in which an output is fed as an input at the next step. The pairs are stored in the
- * model's metadata or guessed:
+ * Handles stateful models, in which an output is fed as an input at the next step. The pairs are stored in the model's metadata or guessed:
  * - An input without data is paired with an output of equal type and shape.
  * - If several outputs fit, names decide (state and stateN, h0 and hn, past.0 and present.0), then the order.
  * - A single output is the prediction unless its name matches.
@@ -110,10 +109,7 @@ function sameFits(a: readonly Port[] | undefined, b: readonly Port[] | undefined
   return a !== undefined && b !== undefined && a.length === b.length && a.every((port, index) => port === b[index]);
 }
 
-/**
- * Returns whether two types can belong to one state: equal element type and rank of at least two, without
- * different fixed sizes.
- */
+/** Returns whether two types can belong to one state: equal element type and rank of at least two, without different fixed sizes. */
 function matches(input: ValueType | undefined, output: ValueType | undefined): boolean {
   if (input === undefined || output === undefined || input.type !== output.type) return false;
   const [a, b] = [input.dims, output.dims];
@@ -129,10 +125,7 @@ function compatible(a: Dim, b: Dim | undefined): boolean {
 const directionWords =
   /past|present|prev(?:ious)?|next|new|old|last|initial|init|updated?|input|output|in(?![a-z])|out(?![a-z])|key_values/gi;
 
-/**
- * Returns whether two names belong to one state, such as "state" and "stateN", "h0" and "hn", or
- * "past_key_values.0.key" and "present.0.key".
- */
+/** Returns whether two names belong to one state, such as "state" and "stateN", "h0" and "hn", or "past_key_values.0.key" and "present.0.key". */
 function areNamedAlike(input: string, output: string): boolean {
   const bare = (name: string): string => name.replaceAll(directionWords, "").replaceAll(/[^a-z0-9]/gi, "");
   const [a, b] = [bare(input), bare(output)];

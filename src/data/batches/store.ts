@@ -1,6 +1,5 @@
 /**
- * Stores batches that are read several times, in order or by sample. Batches are kept in memory while there is
- * room, and then in a temporary file.
+ * Stores batches that are read several times, in order or by sample. Batches are kept in memory while there is room, and then in a temporary file.
  */
 import { availableMemory, type ScratchFile, scratchFile } from "#platform";
 import { PithError } from "../../core/errors.ts";
@@ -49,10 +48,7 @@ export interface StorageOptions {
   readonly file?: () => Promise<ScratchFile>;
 }
 
-/**
- * The share of the available memory that stores use by default. The rest is for the model, the runtime and
- * batches in use.
- */
+/** The share of the available memory that stores use by default. The rest is for the model, the runtime and batches in use. */
 const shareOfMemory = 1 / 4;
 
 /** Creates storage for batches. The caller must release it, even after an error. */

@@ -10,10 +10,7 @@ export interface BatchOptions {
   readonly epoch?: number | undefined;
 }
 
-/**
- * Named tensors with samples along axis 0. Columns are bound to model inputs by name; "label" (int64) is the
- * class.
- */
+/** Named tensors with samples along axis 0. Columns are bound to model inputs by name; "label" (int64) is the class. */
 export interface Dataset {
   readonly name: string;
   /** The number of samples; undefined if it is unknown before reading. */

@@ -59,10 +59,7 @@ export async function gzipHead(source: ByteSource, size: number): Promise<Uint8A
  */
 type MemoryCounter = (bytes: number) => void;
 
-/**
- * The maximum uncompressed bytes of a file's arrays. They are kept in memory, because gzip can be read only in
- * order.
- */
+/** The maximum uncompressed bytes of a file's arrays. They are kept in memory, because gzip can be read only in order. */
 const maxUnpacked = 2 ** 31;
 
 /** The bytes of memory that an open decompression stream needs: two pieces of output and zlib's buffers. */
@@ -80,10 +77,9 @@ export function archiveMemory(name: string): MemoryCounter {
 }
 
 /**
- * Returns a source of the uncompressed bytes of a gzip source. They are decompressed when read. Reading throws
- * E_DATA if they are damaged, or if their number is not `size`.
- * @param checksum The CRC-32 of the uncompressed data, if `packed` is deflate data without a gzip header, as in
- * zip archives.
+ * Returns a source of the uncompressed bytes of a gzip source. They are decompressed when read. Reading throws E_DATA if they are damaged, or if
+ * their number is not `size`.
+ * @param checksum The CRC-32 of the uncompressed data, if `packed` is deflate data without a gzip header, as in zip archives.
  */
 export function unpackGzip(packed: ByteSource, size: number, memory: MemoryCounter, checksum?: number): ByteSource {
   const { name } = packed;

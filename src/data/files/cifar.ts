@@ -1,7 +1,6 @@
 /**
- * Opens CIFAR binary files (https://www.cs.toronto.edu/~kriz/cifar.html). A record has one or two label bytes
- * and three 32 × 32 planes (red, green, blue). CIFAR-10 has one label byte. CIFAR-100 has two (coarse and
- * fine), of which the fine one is used.
+ * Opens CIFAR binary files (https://www.cs.toronto.edu/~kriz/cifar.html). A record has one or two label bytes and three 32 × 32 planes (red, green,
+ * blue). CIFAR-10 has one label byte. CIFAR-100 has two (coarse and fine), of which the fine one is used.
  */
 import { PithError } from "../../core/errors.ts";
 import type { Batch, ByteSource } from "../../core/tensor/types.ts";
@@ -13,9 +12,7 @@ const classes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog",
 const sideLength = 32;
 const imageBytes = 3 * sideLength * sideLength;
 
-/**
- * Matches the file names of CIFAR-10 (data_batch_1.bin, test_batch.bin.gz) and CIFAR-100 (train.bin, test.bin).
- */
+/** Matches the file names of CIFAR-10 (data_batch_1.bin, test_batch.bin.gz) and CIFAR-100 (train.bin, test.bin). */
 const pattern = /^(?:(data_batch)(?:[_.-].*)?|(test_batch)(?:[_.-].*)?|(train)|(test))\.bin(?:\.gz)?$/i;
 
 /** Returns the split and the number of label bytes per record by the file's name; undefined for other names. */

@@ -24,8 +24,7 @@ export const maxInMemory = 2 ** 25;
 const maxSampleBytes = 2 ** 30;
 
 /**
- * Returns a file's uncompressed bytes as a source. Small and compressed files are read into memory; large ones
- * are read on demand.
+ * Returns a file's uncompressed bytes as a source. Small and compressed files are read into memory; large ones are read on demand.
  * @throws PithError E_DATA as `readAll` does.
  */
 export async function withBytes(file: ByteSource): Promise<ByteSource> {
@@ -58,10 +57,7 @@ export interface FileRows {
   readonly bigEndian?: boolean;
 }
 
-/**
- * Returns a column of fixed-size rows in a file. Elements are in row-major order from `start` on, little-endian
- * by default.
- */
+/** Returns a column of fixed-size rows in a file. Elements are in row-major order from `start` on, little-endian by default. */
 export function columnInFile(source: ByteSource, { start, type, dims, width, bigEndian = false }: FileRows): Column {
   const sample = dims.slice(1);
   const pitch = elementCount(sample) * width;

@@ -1,7 +1,4 @@
-/**
- * Parses .csv (RFC 4180) and .tsv files. In .tsv files, each line is a record, and quotation marks count only
- * around a complete field.
- */
+/** Parses .csv (RFC 4180) and .tsv files. In .tsv files, each line is a record, and quotation marks count only around a complete field. */
 import { PithError } from "../../core/errors.ts";
 import { requireShortLines } from "./lines.ts";
 
@@ -68,10 +65,7 @@ function commaRecords(source: string, name: string): TextRecord[] {
   return result;
 }
 
-/**
- * Returns the index of the closing quotation mark, which is the next one that is not doubled; -1 if there is
- * none.
- */
+/** Returns the index of the closing quotation mark, which is the next one that is not doubled; -1 if there is none. */
 function closingQuote(source: string, from: number): number {
   let at = source.indexOf('"', from);
   while (at >= 0 && source[at + 1] === '"') at = source.indexOf('"', at + 2);

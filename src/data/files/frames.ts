@@ -1,7 +1,6 @@
 /**
- * Splits sound into frames for streaming models. Each sample is a frame of `context` previous values and
- * `frame` new ones. Frames of a file are in order, so that models can carry states. "begin" marks the first
- * frame of a file, and the last frame is padded with silence.
+ * Splits sound into frames for streaming models. Each sample is a frame of `context` previous values and `frame` new ones. Frames of a file are in
+ * order, so that models can carry states. "begin" marks the first frame of a file, and the last frame is padded with silence.
  */
 import { PithError } from "../../core/errors.ts";
 import { random } from "../../core/tensor/random.ts";

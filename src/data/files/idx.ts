@@ -1,7 +1,4 @@
-/**
- * Reads the idx format of MNIST (http://yann.lecun.com/exdb/mnist/): two zero bytes, element type, rank,
- * dimensions and elements, all big-endian.
- */
+/** Reads the idx format of MNIST (http://yann.lecun.com/exdb/mnist/): two zero bytes, element type, rank, dimensions and elements, all big-endian. */
 import { PithError } from "../../core/errors.ts";
 import { viewBytes } from "../../core/tensor/dense.ts";
 import { dimsText, elementCount } from "../../core/tensor/dims.ts";
@@ -88,10 +85,7 @@ export async function idxColumn(source: ByteSource): Promise<Column> {
   return columnInFile(bytes, { start, type, dims, width, bigEndian: width > 1 });
 }
 
-/**
- * Matches file names such as train-images-idx3-ubyte, t10k-labels.idx1-ubyte.gz or
- * emnist-digits-test-images-idx3-ubyte.
- */
+/** Matches file names such as train-images-idx3-ubyte, t10k-labels.idx1-ubyte.gz or emnist-digits-test-images-idx3-ubyte. */
 const pattern = /^(.*?)(train|t10k|test)[-_.](images|labels)[-_.]idx[0-9][-_.]ubyte(\.gz)?$/i;
 
 /** Returns the dataset's name, split and contents by the name of an idx file; undefined for other names. */

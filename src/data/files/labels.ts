@@ -1,7 +1,4 @@
-/**
- * Handles labels. The column "label" contains the class of each sample as int64. Files can use any common name
- * for it.
- */
+/** Handles labels. The column "label" contains the class of each sample as int64. Files can use any common name for it. */
 import { PithError, truncateList } from "../../core/errors.ts";
 import { toFloat64, toInt64 } from "../../core/tensor/convert.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
@@ -97,8 +94,7 @@ function flattenLabels(label: Dense<"int64">): Dense<"int64"> {
 }
 
 /**
- * Returns the number of a class. Case, spaces, "_" and "-" are ignored in names, and digits are the number
- * itself.
+ * Returns the number of a class. Case, spaces, "_" and "-" are ignored in names, and digits are the number itself.
  * @throws PithError E_DATA for an unknown class.
  */
 export function classNumber(name: string, classes: readonly string[], place: string): number {

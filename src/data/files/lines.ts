@@ -1,7 +1,4 @@
-/**
- * Reads text with one sample per line. One pass finds where lines start, and their text is read on demand.
- * Memory thus holds 16 bytes per line.
- */
+/** Reads text with one sample per line. One pass finds where lines start, and their text is read on demand. Memory thus holds 16 bytes per line. */
 import { readRanges } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import type { ByteSource } from "../../core/tensor/types.ts";

@@ -14,8 +14,7 @@ const maxAxes = 32;
 
 /**
  * Flattens nested arrays.
- * @throws PithError E_DATA for values other than numbers and text, for more than 32 levels, or if rows differ
- * in length.
+ * @throws PithError E_DATA for values other than numbers and text, for more than 32 levels, or if rows differ in length.
  */
 export function flattenNested(value: unknown, place: string): Nested {
   const dims: number[] = [];

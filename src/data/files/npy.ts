@@ -37,9 +37,7 @@ interface NpyHeader extends Required<FileRows> {
   readonly fortran: boolean;
 }
 
-/**
- * The maximum bytes of a header. Longer headers belong to records with many fields, which are not supported.
- */
+/** The maximum bytes of a header. Longer headers belong to records with many fields, which are not supported. */
 const maxHeader = 65536;
 
 /** The maximum bytes of an array in Fortran order, which is read completely and reordered. */
@@ -121,8 +119,7 @@ async function columnOf(source: ByteSource, inMemory: boolean): Promise<Column> 
 }
 
 /**
- * Opens the arrays of a .npz file as columns, in the order of the file. Rows of large arrays are read on
- * demand.
+ * Opens the arrays of a .npz file as columns, in the order of the file. Rows of large arrays are read on demand.
  * @throws PithError E_DATA if the file is damaged.
  */
 export async function npzColumns(source: ByteSource): Promise<Record<string, Column>> {

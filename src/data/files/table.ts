@@ -12,10 +12,7 @@ import { flattenNested, TensorBuilder } from "./nested.ts";
 export interface TableOptions {
   /** The class names in the model's order. By default, label names are sorted. */
   readonly classes?: readonly string[] | undefined;
-  /**
-   * The model's inputs. A column with the name of an input that takes one value per sample is fed to this
-   * input, so it is not the label.
-   */
+  /** The model's inputs. A column with the name of an input that takes one value per sample is fed to this input, so it is not the label. */
   readonly inputs?: readonly ModelInput[];
 }
 
@@ -119,9 +116,8 @@ function isNumber(field: string): boolean {
 }
 
 /**
- * Parses JSON lines, in which each key is a column. Numbers and nested rectangular arrays become tensors: int64
- * if all values are integers, otherwise float32. Text becomes a string tensor, and class names in the label
- * column become class numbers.
+ * Parses JSON lines, in which each key is a column. Numbers and nested rectangular arrays become tensors: int64 if all values are integers, otherwise
+ * float32. Text becomes a string tensor, and class names in the label column become class numbers.
  * @throws PithError E_DATA that names the line if it is not an object or does not fit the first line.
  */
 export function jsonl(name: string, text: string, options: TableOptions = {}): IndexedDataset {

@@ -1,7 +1,6 @@
 /**
- * Reads WAV files (RIFF). Supports integers of 8 (unsigned), 16, 24 and 32 bits, and floats of 32 and 64 bits.
- * Channels are averaged, and values are from −1 to 1.
- * Source: Microsoft, Multimedia Programming Interface and Data Specifications 1.0; WAVE_FORMAT_EXTENSIBLE.
+ * Reads WAV files (RIFF). Supports integers of 8 (unsigned), 16, 24 and 32 bits, and floats of 32 and 64 bits. Channels are averaged, and values are
+ * from −1 to 1. Source: Microsoft, Multimedia Programming Interface and Data Specifications 1.0; WAVE_FORMAT_EXTENSIBLE.
  */
 
 import { PithError } from "../../core/errors.ts";

@@ -106,9 +106,7 @@ function checkedRange(
   return { start, end };
 }
 
-/**
- * Replaces 32-bit values that overflowed by the 64-bit values of the extra field, which are in the same order.
- */
+/** Replaces 32-bit values that overflowed by the 64-bit values of the extra field, which are in the same order. */
 function withLargeValues(numbers: readonly number[], extra: DataView): readonly number[] {
   if (!numbers.includes(overflow)) return numbers;
   for (let at = 0; at + 4 <= extra.byteLength; ) {

@@ -1,7 +1,4 @@
-/**
- * Augments one image. Brightness and noise are in standard deviations of the image, so that settings do not
- * depend on its value range.
- */
+/** Augments one image. Brightness and noise are in standard deviations of the image, so that settings do not depend on its value range. */
 import type { Random } from "../../core/tensor/random.ts";
 import type { Augmentation } from "./augment-options.ts";
 import type { StoredImages } from "./preprocess.ts";

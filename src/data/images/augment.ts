@@ -84,10 +84,7 @@ function write(data: Images["data"], start: number, numbers: Float64Array): void
   data.set(data instanceof Uint8Array ? Uint8ClampedArray.from(numbers) : numbers, start);
 }
 
-/**
- * Replaces each sample x by λ · x + (1 − λ) · x′ with another sample x′ of the batch and λ from Beta(α, α).
- * Labels are mixed in the same way.
- */
+/** Replaces each sample x by λ · x + (1 − λ) · x′ with another sample x′ of the batch and λ from Beta(α, α). Labels are mixed in the same way. */
 function mixSamples(
   { batch, name, images }: Views,
   samples: Uint32Array,
@@ -134,10 +131,7 @@ function sharesOf(label: Dense, rows: number, classes: number, owner: string): F
   return shares;
 }
 
-/**
- * Draws from Beta(α, α) with α ≤ 1 by Jöhnk's method: draws u^(1/α) and v^(1/α) for uniform u and v until their
- * sum is at most 1.
- */
+/** Draws from Beta(α, α) with α ≤ 1 by Jöhnk's method: draws u^(1/α) and v^(1/α) for uniform u and v until their sum is at most 1. */
 function beta(alpha: number, numbers: Random): number {
   for (;;) {
     const [a, b] = [numbers.uniform() ** (1 / alpha), numbers.uniform() ** (1 / alpha)];

@@ -27,10 +27,7 @@ export function commonGeometries(size: Extent): readonly Geometry[] {
   return height < minCropped ? [{ resize: height, crop: size }] : [cropped, resizedImage];
 }
 
-/**
- * The minimum image size at which networks are usually trained on center crops. Below it, they are trained on
- * complete images (CIFAR, faces).
- */
+/** The minimum image size at which networks are usually trained on center crops. Below it, they are trained on complete images (CIFAR, faces). */
 const minCropped = 160;
 /** The share of each side that torchvision and Keras keep in a center crop. */
 const cropShare = 0.875;

@@ -42,10 +42,7 @@ export function isChannels(dim: Dim | undefined): dim is 1 | 3 {
   return dim === 1 || dim === 3;
 }
 
-/**
- * Returns the extent of two axes: "free" if a size is not fixed, "no" if a size is 1, because such axes belong
- * to flat inputs.
- */
+/** Returns the extent of two axes: "free" if a size is not fixed, "no" if a size is 1, because such axes belong to flat inputs. */
 function extent(height: Dim, width: Dim): Extent | "free" | "no" {
   if (height === 1 || width === 1) return "no";
   return typeof height === "number" && typeof width === "number" ? { height, width } : "free";
@@ -56,10 +53,7 @@ function fixedSize(height: Dim, width: Dim): Extent | undefined {
   return typeof size === "object" ? size : undefined;
 }
 
-/**
- * Completes a stated geometry with the size that the model requires. Without a stated geometry, returns the
- * usual one for this size.
- */
+/** Completes a stated geometry with the size that the model requires. Without a stated geometry, returns the usual one for this size. */
 export function geometryFor({ resize, crop, filter }: Geometry, { size }: ImageTarget): Geometry {
   const how = filter === undefined ? {} : { filter };
   if (resize === undefined && crop === undefined)
@@ -75,16 +69,10 @@ export function imageFiles(batch: Batch): Dense<"string"> | undefined {
   return column?.type === "string" && column.dims.length === 1 ? column : undefined;
 }
 
-/**
- * The number of images that are decoded concurrently. It keeps the decoder's threads busy while images are
- * resized and the model runs.
- */
+/** The number of images that are decoded concurrently. It keeps the decoder's threads busy while images are resized and the model runs. */
 const concurrentImages = 8;
 
-/**
- * The maximum pixels of an image that is decoded concurrently, because several large images at once would need
- * gigabytes.
- */
+/** The maximum pixels of an image that is decoded concurrently, because several large images at once would need gigabytes. */
 const maxConcurrentPixels = 2 ** 25;
 
 async function* decodeAhead(paths: readonly string[]): AsyncIterable<Pixels> {
@@ -140,9 +128,7 @@ export async function readImages(
   return { type: "uint8", dims: [paths.length, height, width, channels], data: data ?? new Uint8Array() };
 }
 
-/**
- * Returns the integer luma of ITU-R 601, as Pillow's convert("L") computes it. Gray pixels keep their value.
- */
+/** Returns the integer luma of ITU-R 601, as Pillow's convert("L") computes it. Gray pixels keep their value. */
 function toGray(rgb: Uint8Array): Uint8Array {
   const gray = new Uint8Array(rgb.length / 3);
   for (let pixel = 0, at = 0; pixel < gray.length; pixel++, at += 3) {

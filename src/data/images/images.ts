@@ -1,7 +1,4 @@
-/**
- * Opens folders of image files. The column "image" contains paths, from which `preprocess` reads pixels, so
- * that a dataset needs little memory.
- */
+/** Opens folders of image files. The column "image" contains paths, from which `preprocess` reads pixels, so that a dataset needs little memory. */
 import { extensionOf, fileKind, imageExtensions, joinPath, listFolder, readText } from "#platform";
 import { joinList, PithError, truncateList } from "../../core/errors.ts";
 import { nearest } from "../../core/graph/nearest.ts";
@@ -36,9 +33,8 @@ export interface ImagesOptions {
 }
 
 /**
- * Opens JPEG and PNG files in a folder. The folder can contain one subfolder per class, files with a table
- * labels.csv (file, label), or files without labels. The column "image" contains paths, and "label" contains
- * classes as int64. Labels in the table are numbers or names of classes.
+ * Opens JPEG and PNG files in a folder. The folder can contain one subfolder per class, files with a table labels.csv (file, label), or files without
+ * labels. The column "image" contains paths, and "label" contains classes as int64. Labels in the table are numbers or names of classes.
  * @throws PithError E_DATA if there are no images, for an unknown class, or if labels.csv names a missing file.
  * @example
  * const photos = await images("photos/");

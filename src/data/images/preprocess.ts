@@ -66,10 +66,7 @@ export async function storedImages(batch: Batch, input: ImageInput, how: Preproc
   return { ...batch, [images.name]: fitStored(stored, images, geometryFor(how, target)) };
 }
 
-/**
- * Returns the samples with images as bytes of the size that the model requires (N × H × W × C), for repeated
- * preprocessing with different values.
- */
+/** Returns the samples with images as bytes of the size that the model requires (N × H × W × C), for repeated preprocessing with different values. */
 export function withStoredImages(dataset: Dataset, input: ImageInput, how: Preprocessing): Dataset {
   return mapBatches(dataset, (batch) => storedImages(batch, input, how));
 }
@@ -80,9 +77,7 @@ export function imageGeometries(batch: Batch, input: ImageInput): readonly Geome
   return imageFiles(batch) === undefined || size === undefined ? [] : commonGeometries(size);
 }
 
-/**
- * Returns the number of channels of the images that the model receives; undefined if the batch has no images.
- */
+/** Returns the number of channels of the images that the model receives; undefined if the batch has no images. */
 export function imageChannels(batch: Batch, input: ImageInput): number | undefined {
   if (imageFiles(batch) !== undefined) return imageTarget(input.type, undefined).channels;
   return findImages(batch)?.channels;
@@ -112,9 +107,7 @@ export function preprocessBatch(batch: Batch, input: ImageInput, how: Preprocess
   return { [input.name]: toInputType(numbers, [count, ...target.dims], input, how), ...Object.fromEntries(rest) };
 }
 
-/**
- * Returns the column of stored images: "image", or else the first uint8 column with the dimensions of images.
- */
+/** Returns the column of stored images: "image", or else the first uint8 column with the dimensions of images. */
 export function findImages(batch: Batch): StoredImages | undefined {
   const names = Object.keys(batch).filter((name) => name !== "label");
   for (const name of names.includes("image") ? ["image"] : names) {
@@ -181,10 +174,7 @@ function inputShapeFor(images: StoredImages, input: ImageInput, how: Preprocessi
   });
 }
 
-/**
- * Returns the preprocessing text with a geometry for this size: "caffe crop=224" becomes "caffe crop=227" for
- * 227 × 227.
- */
+/** Returns the preprocessing text with a geometry for this size: "caffe crop=224" becomes "caffe crop=227" for 227 × 227. */
 function fittingText(how: Preprocessing, size: Extent | undefined): string {
   const isGeometry = (word: string): boolean => /^(resize|crop)=/.test(word);
   const words = how.name.split(" ");
@@ -234,10 +224,7 @@ function normalize(
 
 const channelsText = (number: number): string => (number === 1 ? "one channel" : `${number} channels`);
 
-/**
- * Returns the model values of all 256 bytes for one channel. Mean and standard deviation are in the order of
- * the stored channels.
- */
+/** Returns the model values of all 256 bytes for one channel. Mean and standard deviation are in the order of the stored channels. */
 function valueTable(how: Preprocessing, channel: number, channels: number): Float32Array {
   const pick = (values: readonly number[], noun: string): number => {
     const value = values.length === 1 ? values[0] : values.length === channels ? values[channel] : undefined;

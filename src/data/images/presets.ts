@@ -12,10 +12,7 @@ export interface Preprocessing extends Geometry {
   /** The standard deviation per stored channel, or one value for all channels. */
   readonly std: readonly number[];
   readonly channels: "RGB" | "BGR";
-  /**
-   * The layout of the input, which is needed only if its shape is ambiguous. Flat inputs are planes (NCHW) by
-   * default.
-   */
+  /** The layout of the input, which is needed only if its shape is ambiguous. Flat inputs are planes (NCHW) by default. */
   readonly layout?: "NCHW" | "NHWC";
 }
 
@@ -63,10 +60,9 @@ export function candidates(channels: number): readonly Preprocessing[] {
 }
 
 /**
- * Parses preprocessing text. It is the name of a preset ("imagenet"), or settings that change "unit" or a
- * preset before them, separated by spaces: `scale=1 mean=123,117,104 std=1 channels=BGR layout=NHWC` or
- * `cifar10 channels=BGR`. Settings for the size are `resize=256` (the short side), `resize=240x320` (height ×
- * width), `crop=224` and `filter=bicubic`.
+ * Parses preprocessing text. It is the name of a preset ("imagenet"), or settings that change "unit" or a preset before them, separated by spaces:
+ * `scale=1 mean=123,117,104 std=1 channels=BGR layout=NHWC` or `cifar10 channels=BGR`. Settings for the size are `resize=256` (the short side),
+ * `resize=240x320` (height × width), `crop=224` and `filter=bicubic`.
  * @throws PithError E_OPTION that names the unknown word.
  */
 export function parsePreprocessing(text: string): Preprocessing {

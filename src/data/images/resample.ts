@@ -1,9 +1,7 @@
 /**
- * Resizes images with exactly the results of Pillow (`Image.resize`), and thus of torchvision and transformers.
- * An output pixel is a weighted mean of input pixels. The kernel is a triangle (bilinear), or Keys' cubic with
- * a = −0.5 (bicubic), stretched by the reduction factor (antialiasing).
- * Rows are resized first, then columns, each rounded to 8 bits. Weights are integers of 22 bits. Source:
- * Pillow, src/libImaging/Resample.c.
+ * Resizes images with exactly the results of Pillow (`Image.resize`), and thus of torchvision and transformers. An output pixel is a weighted mean of
+ * input pixels. The kernel is a triangle (bilinear), or Keys' cubic with a = −0.5 (bicubic), stretched by the reduction factor (antialiasing). Rows
+ * are resized first, then columns, each rounded to 8 bits. Weights are integers of 22 bits. Source: Pillow, src/libImaging/Resample.c.
  */
 
 export type Filter = "bilinear" | "bicubic";
@@ -33,10 +31,7 @@ const precision = 22;
 const half = 1 << (precision - 1);
 
 interface Taps {
-  /**
-   * For each output pixel, the first input pixel. `count` is the number of its weights, and `size` the stride
-   * of `weights`.
-   */
+  /** For each output pixel, the first input pixel. `count` is the number of its weights, and `size` the stride of `weights`. */
   readonly start: Int32Array;
   readonly count: Int32Array;
   readonly weights: Int32Array;
@@ -68,10 +63,7 @@ function tapsFor(from: number, to: number, { support, weight }: Kernel): Taps {
   return { start, count, weights, size };
 }
 
-/**
- * Resamples `lines` lines of pixels to `to` pixels each. Steps are the strides of pixels, and pitches those of
- * lines.
- */
+/** Resamples `lines` lines of pixels to `to` pixels each. Steps are the strides of pixels, and pitches those of lines. */
 function resampleLines(
   source: Uint8Array,
   target: Uint8Array,

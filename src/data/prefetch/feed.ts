@@ -1,13 +1,12 @@
 /**
  * Prefetches batches in worker threads, because a model run blocks the JavaScript thread.
  *
- * Threads are started if the consumer waits for more than 2 % of the time, and the waiting has cost as much as
- * starting a thread. If a batch takes time w to wait for and time u to use, w/u threads keep up. If n threads
- * do not keep up, n · (w + u) / u are needed, limited by the number of cores. At most two batches per thread
- * are prepared ahead.
+ * Threads are started if the consumer waits for more than 2 % of the time, and the waiting has cost as much as starting a thread. If a batch takes
+ * time w to wait for and time u to use, w/u threads keep up. If n threads do not keep up, n · (w + u) / u are needed, limited by the number of cores.
+ * At most two batches per thread are prepared ahead.
  *
- * Batches keep their order, and are bit-identical in any thread (`indexed.ts`). Changes that threads cannot
- * apply run in this thread: functions, and all changes in a browser. All feeds share the threads.
+ * Batches keep their order, and are bit-identical in any thread (`indexed.ts`). Changes that threads cannot apply run in this thread: functions, and
+ * all changes in a browser. All feeds share the threads.
  */
 import { startThread, type Thread, threadCount } from "#platform";
 import { moduleOf } from "#root";
@@ -35,10 +34,7 @@ interface FeedOptions {
 }
 
 export interface Feed {
-  /**
-   * Yields the batches of the next round. The first batches of the following round are started before this
-   * round ends.
-   */
+  /** Yields the batches of the next round. The first batches of the following round are started before this round ends. */
   batches(): AsyncGenerator<Batch>;
   close(): Promise<void>;
 }
@@ -47,9 +43,7 @@ export interface Feed {
 const maxWaiting = 0.02;
 /** The approximate time to start a thread, in milliseconds. */
 const startCost = 200;
-/**
- * The minimum number of measured batches. The first batch is not measured, because models are built during it.
- */
+/** The minimum number of measured batches. The first batch is not measured, because models are built during it. */
 const minMeasured = 2;
 /** The maximum bytes of batches in progress. If two batches exceed it, two are still prepared. */
 const maxBytes = 2 ** 29;
@@ -72,10 +66,7 @@ export function createFeed(dataset: Dataset, rounds: Iterable<Round>, { threads:
   let [isExhausted, hasPortable, isLate] = [false, false, false];
   let largest = 1;
   let measured = { count: 0, waited: 0, used: 0 };
-  /**
-   * The number of batches that are not measured yet: the first one, and those in progress when threads are
-   * started.
-   */
+  /** The number of batches that are not measured yet: the first one, and those in progress when threads are started. */
   let unmeasured = 1;
 
   const usableThreads = (): number =>
@@ -173,8 +164,7 @@ const isPortable = ({ portable }: PlacedChange): boolean => portable !== undefin
 
 /**
  * Yields the batches of a dataset, with prefetching.
- * @param options `threads` is the number of additional threads. By default, it is determined from waiting
- * times.
+ * @param options `threads` is the number of additional threads. By default, it is determined from waiting times.
  * @throws PithError On reading: the errors of the dataset, at the batch that causes them.
  * @example
  * for await (const batch of prefetched(data, { size: 64 })) console.log(batch);
@@ -261,8 +251,7 @@ export function endWorkers(): void {
 }
 
 /**
- * Applies portable changes in the least busy of the first `threads` threads; returns undefined if there are no
- * threads.
+ * Applies portable changes in the least busy of the first `threads` threads; returns undefined if there are no threads.
  * @throws The error of the change.
  */
 async function prepareInWorker(

@@ -10,9 +10,7 @@ import { tokenization } from "../text/sequences.ts";
 
 export interface PreparingQuestion {
   readonly batch: Batch;
-  /**
-   * The changes to apply, in order. Settings are sent once per thread, because they can include a vocabulary.
-   */
+  /** The changes to apply, in order. Settings are sent once per thread, because they can include a vocabulary. */
   readonly steps: readonly { readonly id: number; readonly place: Place; readonly portable?: Portable }[];
 }
 

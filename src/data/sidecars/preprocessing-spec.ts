@@ -17,8 +17,7 @@ export interface PreprocessingSpec {
 }
 
 /**
- * Parses `length=128` (text), `frame=512 context=64 rate=16000` (sound), and the settings of
- * `parsePreprocessing`.
+ * Parses `length=128` (text), `frame=512 context=64 rate=16000` (sound), and the settings of `parsePreprocessing`.
  * @throws PithError E_OPTION
  */
 export function parsePreprocessingSpec(text: string): PreprocessingSpec {
@@ -90,8 +89,7 @@ export function preprocessingSpecText({ images, length, frames }: PreprocessingS
 }
 
 /**
- * Returns the name of a preset, such as "imagenet", or the settings, such as "scale=1 mean=123,117,104 std=1
- * channels=BGR". The geometry is appended.
+ * Returns the name of a preset, such as "imagenet", or the settings, such as "scale=1 mean=123,117,104 std=1 channels=BGR". The geometry is appended.
  */
 function preprocessingText(how: Preprocessing): string {
   const { scale, mean, std, channels, layout } = how;

@@ -1,6 +1,4 @@
-/**
- * Reads the files in a model's folder (configuration, tokenizer) that determine how the model's data is read.
- */
+/** Reads the files in a model's folder (configuration, tokenizer) that determine how the model's data is read. */
 import { fileKind, fileNameOf, folderOf, joinPath, leavesFolder, realPath } from "#platform";
 import type { Model } from "../../core/graph/model.ts";
 import type { ModelInput } from "../batches/bind.ts";
@@ -76,17 +74,12 @@ export async function outerLinksAmong(files: readonly Named[]): Promise<readonly
   return files.filter((_, index) => areOuter[index]);
 }
 
-/**
- * The metadata key for sidecar files that were not copied, such as "minilm/config.json, minilm/tokenizer.json".
- */
+/** The metadata key for sidecar files that were not copied, such as "minilm/config.json, minilm/tokenizer.json". */
 const missingKey = "pith.sidecars";
 
 export const missingSidecars = ({ header }: Recording): string | undefined => header.metadata.get(missingKey);
 
-/**
- * Records the sidecar files that are missing in a model's new folder. Only folder names are recorded, not
- * paths. Returns the paths of the files.
- */
+/** Records the sidecar files that are missing in a model's new folder. Only folder names are recorded, not paths. Returns the paths of the files. */
 export async function recordMissingSidecars(model: Recording, source: string, out: string): Promise<readonly string[]> {
   const missing = await sidecarsMissingAt(source, folderOf(out));
   const folders = await Promise.all(missing.map(async ([, path]) => fileNameOf(folderOf(await realPath(path)))));
@@ -105,10 +98,7 @@ async function sidecarsAt(folder: string): Promise<readonly Named[]> {
   return files;
 }
 
-/**
- * Returns the class names in the order of ids; undefined if a name is a placeholder ("LABEL_0") or an id is
- * missing.
- */
+/** Returns the class names in the order of ids; undefined if a name is a placeholder ("LABEL_0") or an id is missing. */
 function classNames(id2label: unknown): readonly string[] | undefined {
   if (typeof id2label !== "object" || id2label === null) return undefined;
   const names = Object.entries(id2label)
@@ -144,9 +134,7 @@ export function readingFor(
 /** The default number of tokens per window of running text. */
 const defaultWindow = 128;
 
-/**
- * Returns the sound input of a model: the first float input that is not a state, or else the first float input.
- */
+/** Returns the sound input of a model: the first float input that is not a state, or else the first float input. */
 export function soundInput(model: Model): ModelInput | undefined {
   const states = findStates(model, []).map(({ input }) => input);
   const floats = model.graph.feeds.filter(({ type }) => type?.type === "float32" || type?.type === "float16");

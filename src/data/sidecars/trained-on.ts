@@ -14,10 +14,7 @@ import type { Recording } from "./preprocessing-spec.ts";
 
 export const trainedKey = "pith.trained-on";
 
-/**
- * One record: the file's name, the number of samples, their `fingerprint`, and "all" if training used all
- * samples.
- */
+/** One record: the file's name, the number of samples, their `fingerprint`, and "all" if training used all samples. */
 const entry = v.looseTuple([v.string(), v.number(), v.string()]);
 type Entry = v.InferOutput<typeof entry>;
 
@@ -41,10 +38,7 @@ export interface TrainingUse {
   readonly text: string;
 }
 
-/**
- * Returns how one of the models was trained on these samples, naming the file if its name differs; undefined if
- * none was.
- */
+/** Returns how one of the models was trained on these samples, naming the file if its name differs; undefined if none was. */
 export async function findTrainingUse(
   models: readonly Recording[],
   path: string,
@@ -77,10 +71,7 @@ function isSame([, count, print]: Entry, [, otherCount, otherPrint]: Entry): boo
 /** The maximum number of hashed samples, because files can be large. */
 const maxHashed = 64;
 
-/**
- * Returns a hash of evenly spread samples. Images are hashed by their files. Labels are left out, because class
- * numbers depend on the model.
- */
+/** Returns a hash of evenly spread samples. Images are hashed by their files. Labels are left out, because class numbers depend on the model. */
 async function fingerprint(all: IndexedDataset): Promise<string> {
   const count = Math.min(maxHashed, all.count);
   const positions = Uint32Array.from({ length: count }, (_, index) =>
@@ -94,10 +85,7 @@ async function fingerprint(all: IndexedDataset): Promise<string> {
   return (await contentHash(memory(all.name, hashed))).slice(0, 16);
 }
 
-/**
- * Returns the records in a model's metadata. Invalid ones are ignored, because other tools can write any
- * metadata.
- */
+/** Returns the records in a model's metadata. Invalid ones are ignored, because other tools can write any metadata. */
 function recorded({ header }: Recording): readonly Entry[] {
   try {
     const parsed: unknown = JSON.parse(header.metadata.get(trainedKey) ?? "[]");

@@ -1,8 +1,7 @@
 /**
- * Reads a user's ES module as a dataset. The module exports `train` and `test`, or `batches`, or a default.
- * Each export is a dataset, a function that returns one, or a generator of batches. Functions are called once
- * per pass with `{ part, size, shuffle, dropLast }`. A column of a batch is a nested array or a tensor `{ type,
- * dims, data }`.
+ * Reads a user's ES module as a dataset. The module exports `train` and `test`, or `batches`, or a default. Each export is a dataset, a function that
+ * returns one, or a generator of batches. Functions are called once per pass with `{ part, size, shuffle, dropLast }`. A column of a batch is a
+ * nested array or a tensor `{ type, dims, data }`.
  */
 
 import { errorMessage, failureOfCode, PithError, truncateList } from "../../core/errors.ts";
@@ -119,10 +118,7 @@ async function fromFunction(
 /** Checked datasets by the user's object. If both splits are the same object, the module has no splits. */
 const checkedDatasets = new WeakMap<Dataset, Dataset>();
 
-/**
- * Returns a dataset that checks the batches of a user's object. Datasets that Pith created are returned
- * unchanged.
- */
+/** Returns a dataset that checks the batches of a user's object. Datasets that Pith created are returned unchanged. */
 function checkedDataset(module: string, dataset: Dataset): Dataset {
   if (isRegistered(dataset)) return dataset;
   const checked = checkedDatasets.get(dataset) ?? withChecks(module, dataset);
@@ -154,9 +150,7 @@ function requireIterable(value: unknown, name: string): AsyncIterable<unknown> |
   );
 }
 
-/**
- * Returns whether a function is a class. Unlike that of a function, the prototype of a class is not writable.
- */
+/** Returns whether a function is a class. Unlike that of a function, the prototype of a class is not writable. */
 const isClass = (value: object): boolean => Object.getOwnPropertyDescriptor(value, "prototype")?.writable === false;
 
 function checkedBatch(value: unknown, place: string, inputs: readonly ModelInput[] | undefined): Batch {

@@ -20,10 +20,7 @@ import { mapParts, type Source, sourceOfPart, sourceOfParts, sourceOfSamples } f
 
 /** How the contents of files are read. */
 export interface Reading {
-  /**
-   * The inputs of the model. A column with the name of an input is fed to it, even if "y" or "score" would
-   * otherwise be the label.
-   */
+  /** The inputs of the model. A column with the name of an input is fed to it, even if "y" or "score" would otherwise be the label. */
   readonly inputs?: readonly ModelInput[];
   /** The class names for labels that are names, in the model's order. */
   readonly classes?: readonly string[] | undefined;
@@ -44,10 +41,7 @@ export interface Reading {
 export const accepted =
   "Accepted: a folder of images (class folders, labels.csv, train/ and val/), of WAV files, of idx files (MNIST) or CIFAR .bin files; .npz, .npy, .csv, .tsv, .jsonl, .txt, .wav, .jpg, .png, .webp; token ids (name_u16le.bin); an ES module (.mjs, .js, .ts) that exports batches.";
 
-/**
- * The default number of tokens per window. Small language models were trained with it, and it suffices for
- * comparing large ones.
- */
+/** The default number of tokens per window. Small language models were trained with it, and it suffices for comparing large ones. */
 const defaultWindow = 128;
 
 export async function openSingle(path: string, reading: Reading): Promise<Source> {

@@ -18,8 +18,7 @@ export interface SourceReading extends Reading {
 
 export interface OpenDatasetOptions extends SourceReading {
   /**
-   * The requested split; the test split by default. Splits are recognized by the names of files and folders
-   * (train, test, dev, val, …).
+   * The requested split; the test split by default. Splits are recognized by the names of files and folders (train, test, dev, val, …).
    * - A training file includes the test file in the same folder; a test file is read without the training file.
    * - A table or array without splits is divided 80 : 20, reproducibly. Without `part`, all of it is used.
    * - Images, texts, tokens and sounds without splits are test samples.
@@ -28,10 +27,9 @@ export interface OpenDatasetOptions extends SourceReading {
 }
 
 /**
- * Opens the dataset at a path; `accepted` lists the formats. Images are in the column "image" (uint8 N × C × H
- * × W, or file paths), and classes in "label" (int64). Other columns keep their names.
- * @throws PithError E_DATA for an unknown format, a damaged file, or a missing split; E_FILE if the path does
- * not exist.
+ * Opens the dataset at a path; `accepted` lists the formats. Images are in the column "image" (uint8 N × C × H × W, or file paths), and classes in
+ * "label" (int64). Other columns keep their names.
+ * @throws PithError E_DATA for an unknown format, a damaged file, or a missing split; E_FILE if the path does not exist.
  * @example
  * const test = await openDataset("mnist/", { part: "test" });
  */
@@ -247,10 +245,7 @@ async function partFolders(folder: string, names: readonly string[]): Promise<Na
   return folders.length === 0 ? undefined : namesOf(folders, "*");
 }
 
-/**
- * Words in the names of training splits. `partWords` continues with those of test splits, in descending
- * priority.
- */
+/** Words in the names of training splits. `partWords` continues with those of test splits, in descending priority. */
 const trainWords = ["train", "training"];
 const partWords = [...trainWords, "test", "testing", "dev", "val", "valid", "validation", "eval"];
 
@@ -258,10 +253,7 @@ const pattern = new RegExp(`(^|[._-])(${partWords.join("|")})(?=[._-]|$)`, "i");
 
 interface NamedPart {
   readonly part: Part;
-  /**
-   * The name without its split and number of rows. Files with equal names of this kind are splits of one
-   * dataset.
-   */
+  /** The name without its split and number of rows. Files with equal names of this kind are splits of one dataset. */
   readonly family: string;
   /** The priority among names of one split, where lower is better: "test" precedes "dev". */
   readonly rank: number;

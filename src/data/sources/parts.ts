@@ -1,7 +1,4 @@
-/**
- * Provides disjoint training, calibration and test samples. Subsets are random, because files are often sorted
- * by class.
- */
+/** Provides disjoint training, calibration and test samples. Subsets are random, because files are often sorted by class. */
 import { PithError } from "../../core/errors.ts";
 import { isIndexed } from "../batches/indexed.ts";
 import { collect, draw, setAside, skip, take } from "../batches/select.ts";
@@ -10,10 +7,7 @@ import { openSource, type SourceReading } from "./open.ts";
 import { defaultTestCount, readPart, type Source, sourceOfSamples } from "./source.ts";
 
 export interface Parts {
-  /**
-   * The training samples. Undefined if the source has a single split, unless `trains` or `trainAlone` requires
-   * some of it.
-   */
+  /** The training samples. Undefined if the source has a single split, unless `trains` or `trainAlone` requires some of it. */
   readonly train: Dataset | undefined;
   readonly calibrate: Dataset | undefined;
   readonly test: Dataset;
@@ -35,31 +29,18 @@ export interface PartsOptions extends SourceReading {
    * without splits. "train" and (without splits) "all" are possible only without training and calibration.
    */
   readonly part?: Part | "all" | undefined;
-  /**
-   * Whether training samples are required; false by default. They are four fifths of a table or array without
-   * splits.
-   */
+  /** Whether training samples are required; false by default. They are four fifths of a table or array without splits. */
   readonly trains?: boolean;
   /**
-   * The number of calibration samples, 0 by default and at most half of the training samples. If there is only
-   * one split, they are taken from samples that `test` does not use, or are at most a fifth. Small splits
-   * provide up to 32 samples, but at most half.
+   * The number of calibration samples, 0 by default and at most half of the training samples. If there is only one split, they are taken from samples
+   * that `test` does not use, or are at most a fifth. Small splits provide up to 32 samples, but at most half.
    */
   readonly calibrate?: number;
-  /**
-   * The number of training samples if the source has only one split, 0 by default. It is limited like
-   * `calibrate`; Infinity requests four fifths.
-   */
+  /** The number of training samples if the source has only one split, 0 by default. It is limited like `calibrate`; Infinity requests four fifths. */
   readonly trainAlone?: number;
-  /**
-   * The minimum number of test samples if a single split is divided, 0 by default. It is limited to half of the
-   * split.
-   */
+  /** The minimum number of test samples if a single split is divided, 0 by default. It is limited to half of the split. */
   readonly leastTested?: number;
-  /**
-   * Whether to test only on the fifth of the test samples that no training uses, because a model was trained on
-   * the others. False by default.
-   */
+  /** Whether to test only on the fifth of the test samples that no training uses, because a model was trained on the others. False by default. */
   readonly heldOut?: boolean;
   /** The maximum number of test samples; all by default. The selection does not depend on the other options. */
   readonly test?: number;

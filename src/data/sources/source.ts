@@ -10,10 +10,7 @@ export interface Source {
   /** Opens the samples that are used if no split is requested. */
   usual(): Promise<Dataset>;
   readonly parts: { readonly [part in Part]?: () => Promise<Dataset> };
-  /**
-   * Whether the source has no splits, and any sample can be used for training or testing. Other data without
-   * splits is for testing.
-   */
+  /** Whether the source has no splits, and any sample can be used for training or testing. Other data without splits is for testing. */
   readonly divisible: boolean;
 }
 

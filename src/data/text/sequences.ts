@@ -1,6 +1,5 @@
 /**
- * Converts texts and tokens to the inputs of transformers. Texts are padded to the longest one of the batch, or
- * to the fixed length of the model.
+ * Converts texts and tokens to the inputs of transformers. Texts are padded to the longest one of the batch, or to the fixed length of the model.
  * - attention_mask is 1 for tokens.
  * - position_ids count tokens from 0.
  * - token_type_ids distinguish the two texts of a pair.
@@ -38,8 +37,7 @@ export interface SequenceOptions {
 
 /**
  * Converts texts (see `textColumns`) or tokens (column "tokens", int64 N × T) to a model's inputs.
- * @throws PithError On reading: E_DATA if an input can be derived neither from text nor from a column of its
- * name.
+ * @throws PithError On reading: E_DATA if an input can be derived neither from text nor from a column of its name.
  * @example
  * const tokenizer = await openTokenizer("minilm");
  * if (tokenizer === undefined) throw new Error("minilm has no tokenizer.json");
@@ -224,10 +222,7 @@ function encodings(batch: Batch, target: ModelInput, options: SequenceOptions, o
   return texts.map((text, row) => tokenizer.encode(text, pairs[row], longest));
 }
 
-/**
- * Returns an empty cache. Its first axis counts samples, and a second axis of unknown size counts tokens, which
- * are 0.
- */
+/** Returns an empty cache. Its first axis counts samples, and a second axis of unknown size counts tokens, which are 0. */
 function emptyCache(input: ModelInput, count: number): Dense {
   const dims = input.type?.dims;
   const type = input.type?.type ?? "float32";

@@ -24,9 +24,7 @@ export interface TextTokenizer {
   readonly paddingSide: "left" | "right";
   /** The id of unknown tokens; undefined if the vocabulary covers all text. */
   readonly unknown?: number | undefined;
-  /**
-   * The arguments of `createTokenizer`. Undefined for custom tokenizers, which cannot be sent to other threads.
-   */
+  /** The arguments of `createTokenizer`. Undefined for custom tokenizers, which cannot be sent to other threads. */
   readonly files?: TokenizerFiles;
   /** Encodes one or two texts with marks. The result has at most `longest` tokens. */
   encode(text: string, pair?: string, longest?: number): Encoding;
@@ -57,10 +55,7 @@ export async function openTokenizer(folder: string): Promise<TextTokenizer | und
   return createTokenizer(path, file ?? {}, settings ?? {}, model ?? {});
 }
 
-/**
- * Opens the tokenizer in a model's folder or in its parent folder (`minilm/onnx/model.onnx`,
- * `minilm/tokenizer.json`).
- */
+/** Opens the tokenizer in a model's folder or in its parent folder (`minilm/onnx/model.onnx`, `minilm/tokenizer.json`). */
 export async function tokenizerBeside(modelPath: string): Promise<TextTokenizer | undefined> {
   const folder = folderOf(modelPath);
   return (await openTokenizer(folder)) ?? (await openTokenizer(joinPath(folder, "..")));

@@ -18,10 +18,7 @@ export interface TokenFile {
   readonly sequences: readonly [count: number, length: number] | undefined;
 }
 
-/**
- * Matches names of files with token ids as little-endian integers: train_u16le.bin, val_uint16.bin,
- * eval_64x120_u16le.bin.
- */
+/** Matches names of files with token ids as little-endian integers: train_u16le.bin, val_uint16.bin, eval_64x120_u16le.bin. */
 const pattern = /(?:^|[._-])(?:(\d+)x(\d+)[._-])?u(?:int)?(16|32)(?:le)?\.bin$/i;
 
 export function tokenFile(name: string): TokenFile | undefined {
@@ -41,8 +38,7 @@ interface Tokens {
 const noLabel = -100n;
 
 /**
- * Returns the windows of a file of token ids, with the columns "tokens" (int64 [N, length]) and "label" (the
- * next token for each token).
+ * Returns the windows of a file of token ids, with the columns "tokens" (int64 [N, length]) and "label" (the next token for each token).
  * @throws PithError E_DATA if the file is too short, or if its size does not match its name.
  */
 export function tokensInFile(source: ByteSource, format: TokenFile, length: number): IndexedDataset {
@@ -90,10 +86,7 @@ export function tokensOfText(name: string, text: string, tokenizer: TextTokenize
   return windows(name, { count, read: (start, end) => ids.subarray(start, end) }, length, true);
 }
 
-/**
- * The minimum number of characters that are tokenized at a time, so that a tokenizer does not process a whole
- * book at once.
- */
+/** The minimum number of characters that are tokenized at a time, so that a tokenizer does not process a whole book at once. */
 const pieceLength = 2 ** 16;
 
 /** Yields pieces of a text that begin at the start of a line, which is also the start of a token. */

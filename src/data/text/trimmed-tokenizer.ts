@@ -1,10 +1,9 @@
 /**
- * Reduces a tokenizer's vocabulary without changing the tokens of given texts. Kept are the tokens that occur,
- * added and special tokens, and single characters and bytes. They keep their order and get the ids 0, 1, 2, …
+ * Reduces a tokenizer's vocabulary without changing the tokens of given texts. Kept are the tokens that occur, added and special tokens, and single
+ * characters and bytes. They keep their order and get the ids 0, 1, 2, …
  *
- * The longest match (WordPiece) and the best split (Unigram) do not depend on unused tokens. Byte pair encoding
- * repeatedly merges the pair with the lowest rank. The merges that build the kept tokens stay in order, so each
- * step finds the same pair.
+ * The longest match (WordPiece) and the best split (Unigram) do not depend on unused tokens. Byte pair encoding repeatedly merges the pair with the
+ * lowest rank. The merges that build the kept tokens stay in order, so each step finds the same pair.
  */
 import { PithError } from "../../core/errors.ts";
 import { isObject, type PlainObject } from "../../core/plain.ts";
@@ -173,10 +172,7 @@ export function trimConfig(config: PlainObject, kept: KeptIds, sizes: readonly n
   return isObject(trimmed) ? trimmed : config;
 }
 
-/**
- * Maps the values of nested objects by key. In tables of ids, such as "lang_to_id", all values are mapped as
- * ids.
- */
+/** Maps the values of nested objects by key. In tables of ids, such as "lang_to_id", all values are mapped as ids. */
 function mapConfig(config: unknown, change: (key: string, value: unknown) => unknown): unknown {
   if (!isObject(config)) return config;
   const entries = Object.entries(config).map(([key, value]) => {
@@ -283,10 +279,7 @@ function mergesOf(model: PlainObject, token: string | undefined): readonly Pair[
   }
 }
 
-/**
- * Maps the token ids in a post-processor: those in pairs such as ["</s>", 2] under `sep` and `cls`, and those
- * in the `ids` of a template.
- */
+/** Maps the token ids in a post-processor: those in pairs such as ["</s>", 2] under `sep` and `cls`, and those in the `ids` of a template. */
 function mapIds(processor: unknown, change: (id: number) => number): unknown {
   if (Array.isArray(processor)) {
     const [token, id] = processor;

@@ -53,8 +53,7 @@ export function flatten(): Module {
 }
 
 /**
- * Selects one index of an axis and removes the axis, as `torch.select`: `select(1, 0)` is the first token of [batch, tokens,
- * width].
+ * Selects one index of an axis and removes the axis, as `torch.select`: `select(1, 0)` is the first token of [batch, tokens, width].
  * @throws PithError E_SHAPE_MISMATCH if x has no such axis.
  * @example
  * const head = sequential({ first: select(1, 0), fc: linear(64, 2) });

@@ -69,8 +69,7 @@ type Kernels = Readonly<Record<Kernel, (bytes: number, ...more: number[]) => num
 const piece = 2 ** 16;
 
 /**
- * Runs a kernel over arrays of one length (changed arrays, then read arrays, then numbers, as in `kernels.as.ts`). Returns the
- * sum of its results.
+ * Runs a kernel over arrays of one length (changed arrays, then read arrays, then numbers, as in `kernels.as.ts`). Returns the sum of its results.
  * @throws PithError E_SHAPE_MISMATCH if the lengths differ, E_UNSUPPORTED without WebAssembly SIMD.
  */
 export function run(kernel: Kernel, changed: readonly Floats[], read: readonly Floats[], ...numbers: number[]): number {

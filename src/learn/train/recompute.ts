@@ -1,14 +1,13 @@
 /**
- * Gradient checkpointing (Chen et al. 2016, "Training deep nets with sublinear memory cost"): values between two kept values are
- * recomputed in the backward pass from the first of them.
+ * Gradient checkpointing (Chen et al. 2016, "Training deep nets with sublinear memory cost"): values between two kept values are recomputed in the
+ * backward pass from the first of them.
  *
  *     forward    x → [a → b] → c → [d → e] → y → loss        kept: c, y
  *     backward   dy,  d' = f(c), e' = g(d'),  dd …,  dc,  a' = h(x), b' …
  *
- * Copied nodes read kept values after a barrier: a Reshape to the same dimensions that waits for a gradient of this part. Without
- * it, a runtime can recompute all parts at the start of the backward pass, which saves nothing. Optimizations must be off,
- * because they would merge copies and originals. Values that depend on no parameter or no input, that several parts read (masks,
- * positions), or that are random are kept.
+ * Copied nodes read kept values after a barrier: a Reshape to the same dimensions that waits for a gradient of this part. Without it, a runtime can
+ * recompute all parts at the start of the backward pass, which saves nothing. Optimizations must be off, because they would merge copies and
+ * originals. Values that depend on no parameter or no input, that several parts read (masks, positions), or that are random are kept.
  */
 
 import { cutPoints, findDependents } from "../../core/analysis/cut-points.ts";

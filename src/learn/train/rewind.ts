@@ -6,10 +6,9 @@ import { sameDims } from "../../core/tensor/dims.ts";
 import { keptWeights } from "../../rewrite/edit/kept-weights.ts";
 
 /**
- * Restores the weights that `train` kept with `keepStep`, in place. Masks stay, so the result is a lottery ticket. The kept
- * weights stay in the model for the next round until the masks are folded in (`remove`). Source: Frankle and Carbin 2019, "The
- * lottery ticket hypothesis"; Frankle et al. 2020, "Linear mode connectivity and the lottery ticket hypothesis" (rewinding to a
- * step after the first).
+ * Restores the weights that `train` kept with `keepStep`, in place. Masks stay, so the result is a lottery ticket. The kept weights stay in the model
+ * for the next round until the masks are folded in (`remove`). Source: Frankle and Carbin 2019, "The lottery ticket hypothesis"; Frankle et al. 2020,
+ * "Linear mode connectivity and the lottery ticket hypothesis" (rewinding to a step after the first).
  * @throws PithError E_OPTION if the model has no kept weights.
  * @example
  * await train(net, { data, epochs: 10, keepStep: 0 });

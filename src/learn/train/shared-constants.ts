@@ -1,11 +1,10 @@
 /**
- * Separates scales of ones and biases of zeros that a file shares between layers only because they are equal. Trained as one, all
- * would move by the sum of their gradients.
+ * Separates scales of ones and biases of zeros that a file shares between layers only because they are equal. Trained as one, all would move by the
+ * sum of their gradients.
  *
  *     ones: norm1, norm2, norm3          ones: norm1     ones_1: norm2     ones_2: norm3
  *
- * Tensors with a role or with different values stay shared. So do tensors whose readers share learned tensors, like the steps of
- * a recurrent layer.
+ * Tensors with a role or with different values stay shared. So do tensors whose readers share learned tensors, like the steps of a recurrent layer.
  */
 import type { Inference } from "../../core/analysis/infer.ts";
 import { type ParameterRead, parameterReads } from "../../core/analysis/parameters.ts";

@@ -1,9 +1,8 @@
 /**
- * Evaluates nodes that depend only on stored tensors once, with the engine, and stores the results.
- * Before: `w = Reshape(weight, shape); y = MatMul(x, w)`. After: `y = MatMul(x, w)` with `w` stored.
- * Values with roles stay, and so do results that would enlarge the file: fills, weights of fewer bits behind a Cast, scaled integers, copies of a shared
- * tensor. A single result can exceed the tensors that it replaces by a kilobyte, if the total does not grow. Producers of remaining constant nodes
- * stay, because the runtime folds them at load. Random nodes stay.
+ * Evaluates nodes that depend only on stored tensors once, with the engine, and stores the results. Before: `w = Reshape(weight, shape); y =
+ * MatMul(x, w)`. After: `y = MatMul(x, w)` with `w` stored. Values with roles stay, and so do results that would enlarge the file: fills, weights of
+ * fewer bits behind a Cast, scaled integers, copies of a shared tensor. A single result can exceed the tensors that it replaces by a kilobyte, if the
+ * total does not grow. Producers of remaining constant nodes stay, because the runtime folds them at load. Random nodes stay.
  */
 
 import { type Inference, infer, isRandom } from "../../core/analysis/infer.ts";

@@ -180,9 +180,7 @@ export function isSpread({ layers, share }: Pick<Blame, "layers" | "share">): bo
   return layers.length > 1 || (share !== undefined && share < minDominantShare);
 }
 
-/**
- * Returns, for example: `The largest error comes from layer "conv_9" (alone 96 % of the error)`.
- */
+/** Returns, for example: `The largest error comes from layer "conv_9" (alone 96 % of the error)`. */
 export function blameText({ layers, kind, operator, share }: Blame): string {
   const [layer = ""] = layers;
   const nouns = { layer: "layer", output: "output", operation: operator, before: "operations before layer" };

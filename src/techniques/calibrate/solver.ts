@@ -109,8 +109,7 @@ export interface Pattern {
   readonly columns?: number;
   /**
    * Returns the entries to keep of a layer, or of some of its columns.
-   * @param scores one matrix per group: entries with the smallest magnitude are pruned. @param kept remaining entries, in the
-   * same sizes.
+   * @param scores one matrix per group: entries with the smallest magnitude are pruned. @param kept remaining entries, in the same sizes.
    * @param amount share of the remaining entries to prune.
    */
   choose(scores: readonly Matrix[], kept: readonly MatrixMask[], amount: number): readonly MatrixMask[];

@@ -1,9 +1,8 @@
 /**
- * Three layers by Tucker-2 (Kim et al. 2016), per group: a matrix (1 × 1) to fewer inputs, the kernel, a matrix (1 × 1) to the
- * outputs.
+ * Three layers by Tucker-2 (Kim et al. 2016), per group: a matrix (1 × 1) to fewer inputs, the kernel, a matrix (1 × 1) to the outputs.
  *
- * Ranks lose the Σ C[a, b, k]² of the core (HOSVD, De Lathauwer et al. 2000) beyond them. From the full ranks, the rank with the
- * lower loss per saved weight is lowered next. HOOI then improves the factors, which lowers the loss a little.
+ * Ranks lose the Σ C[a, b, k]² of the core (HOSVD, De Lathauwer et al. 2000) beyond them. From the full ranks, the rank with the lower loss per saved
+ * weight is lowered next. HOOI then improves the factors, which lowers the loss a little.
  */
 import { Miss } from "../../core/errors.ts";
 import { frobenius, type Matrix, type Multiply, transpose } from "../../core/math/matrix.ts";

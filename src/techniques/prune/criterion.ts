@@ -61,8 +61,7 @@ export const isChannelEvidence = <E>(evidence: Evidence<E> | undefined): evidenc
   evidence !== undefined && "of" in evidence && evidence.of !== "gradients";
 
 /**
- * A pruning criterion: `scores` of single weights, `units` of channels, or both. Without `units`, channels are ranked by the norm
- * of their scores.
+ * A pruning criterion: `scores` of single weights, `units` of channels, or both. Without `units`, channels are ranked by the norm of their scores.
  * @example
  * import type { Importance } from "pith/prune";
  * const nearOne: Importance = { id: "near one", scores: ({ values }) => Float64Array.from(values, (w) => Math.abs(w - 1)) };

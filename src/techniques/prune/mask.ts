@@ -43,8 +43,7 @@ export function pruneChannels(mask: Mask, channels: AxisLayout, pruned: Iterable
 }
 
 /**
- * Returns the norm of each channel in float64: (Σ |x|ⁿ)^(1/n); the largest or smallest |x| for ±Infinity, the number of nonzeros
- * for 0.
+ * Returns the norm of each channel in float64: (Σ |x|ⁿ)^(1/n); the largest or smallest |x| for ±Infinity, the number of nonzeros for 0.
  * @throws PithError E_SHAPE_MISMATCH for "nuc" if a channel is not a matrix.
  */
 export function channelNorms(values: ArrayLike<number>, dims: readonly number[], axis: number, n: Norm): Float64Array {

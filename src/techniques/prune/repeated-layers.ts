@@ -5,8 +5,7 @@
  *     h2 = layers.1(h1)     →     h1 = layers.0(h0)
  *     y = head(h2)                y = head(h1)
  *
- * Model inputs and outputs of a removed layer, such as its cache, are removed, and remaining caches renumbered. Weights keep
- * names.
+ * Model inputs and outputs of a removed layer, such as its cache, are removed, and remaining caches renumbered. Weights keep names.
  */
 import { type Block, blocks, outermostNode } from "../../core/analysis/blocks.ts";
 import { infer } from "../../core/analysis/infer.ts";

@@ -1,8 +1,7 @@
 /**
  * The pruning rules of `torch.nn.utils.prune`: l1, random and L_n, per parameter or global, given masks, and `identity`.
  *
- * Pruning again updates the same mask: amounts count remaining entries. Entries are ranked by the masked weight or
- * `importanceScores`.
+ * Pruning again updates the same mask: amounts count remaining entries. Entries are ranked by the masked weight or `importanceScores`.
  */
 
 import * as v from "valibot";
@@ -58,10 +57,9 @@ const l1Schema = v.strictObject({
 export type L1Options = v.InferInput<typeof l1Schema> & ParameterSelection;
 
 /**
- * Prunes exactly `amount` entries of smallest magnitude in each selected parameter, as PyTorch's `prune.l1_unstructured`. The
- * mask becomes part of the graph; `remove` folds it in.
- * @throws PithError E_NAME for an unknown layer, E_OPTION for an amount that does not fit, E_SHAPE_MISMATCH for scores of other
- * dimensions.
+ * Prunes exactly `amount` entries of smallest magnitude in each selected parameter, as PyTorch's `prune.l1_unstructured`. The mask becomes part of
+ * the graph; `remove` folds it in.
+ * @throws PithError E_NAME for an unknown layer, E_OPTION for an amount that does not fit, E_SHAPE_MISMATCH for scores of other dimensions.
  * @example
  * await l1Unstructured(net, { layers: "fc1", amount: 0.5 });
  * await l1Unstructured(net, { layers: "fc1", amount: 0.5 }); // a quarter is left
@@ -119,10 +117,9 @@ const globalSchema = v.strictObject({
 export type GlobalOptions = v.InferInput<typeof globalSchema> & ParameterSelection;
 
 /**
- * Prunes the entries of smallest magnitude over all selected parameters together, as PyTorch's `prune.global_unstructured`. A
- * layer can lose all of its weights.
- * @throws PithError E_NAME for an unknown layer, E_OPTION for an amount that does not fit, E_SHAPE_MISMATCH for scores of other
- * dimensions.
+ * Prunes the entries of smallest magnitude over all selected parameters together, as PyTorch's `prune.global_unstructured`. A layer can lose all of
+ * its weights.
+ * @throws PithError E_NAME for an unknown layer, E_OPTION for an amount that does not fit, E_SHAPE_MISMATCH for scores of other dimensions.
  * @example
  * await globalUnstructured(net, { layers: ["conv1", "conv2", "fc*"], amount: 0.8 });
  */

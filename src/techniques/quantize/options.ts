@@ -79,9 +79,8 @@ const entries = v.strictObject({
     },
   }),
   /**
-   * Bits of a weight (8). With 4 and 2, products and tables use blocks (tables at least 4 bits); other layers, and 3, 5 and 6
-   * bits, use one scale per output. int8 weights of integer products have 7: with 8, sums overflow on x86 processors without
-   * VNNI.
+   * Bits of a weight (8). With 4 and 2, products and tables use blocks (tables at least 4 bits); other layers, and 3, 5 and 6 bits, use one scale per
+   * output. int8 weights of integer products have 7: with 8, sums overflow on x86 processors without VNNI.
    */
   bits: option(bits, "bits per weight (integer arithmetic: 8, 7 or 4; palettes: any)", {
     value: "n",

@@ -7,9 +7,8 @@
  * - a clamp (Relu) that is the only reader of a quantized value: the value takes the clamp's range, and if the quantized range
  *   ends at the clamp's bounds, saturation replaces the clamp (`saturated`).
  *
- * A value without a usable scale (`unfit`) stays in float, with the layers and operators that read or compute it. Exception: a
- * matrix product that computes it runs on integers with a float result. Unlike in ONNX Runtime's quantizer, these operators stay
- * in float:
+ * A value without a usable scale (`unfit`) stays in float, with the layers and operators that read or compute it. Exception: a matrix product that
+ * computes it runs on integers with a float result. Unlike in ONNX Runtime's quantizer, these operators stay in float:
  *
  * - operators with a stored operand and no layer downstream: integers save no time and hurt detector boxes;
  * - operators without a quantized input, such as image normalization or a decomposed layer normalization;

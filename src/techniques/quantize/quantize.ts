@@ -40,8 +40,7 @@ export const equalize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
 });
 
 /**
- * Quantizes the weights of layers to 8 bits or fewer and, depending on the scheme, their arithmetic; or converts them to half
- * precision.
+ * Quantizes the weights of layers to 8 bits or fewer and, depending on the scheme, their arithmetic; or converts them to half precision.
  *
  * - `weights`: a `DequantizeLinear` before each layer; a quarter of the size, arithmetic in float. With `bits` 4 or 2, or a
  *   `block`, matrix products become `MatMulNBits` and embedding tables `GatherBlockQuantized` (never below 4 bits). Other layers,
@@ -54,13 +53,12 @@ export const equalize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
  *   are in float16; inputs and outputs keep their types.
  * - `bfloat16`: weights in the upper half of float32, arithmetic in float32.
  *
- * `dtype` uses the names of transformers.js ("q8", "q4", "fp16", …). Masks are folded into the quantized values, layers keep
- * their names, and layers that stay in float are listed with the reason. Constants with at most 256 distinct values that are not
- * weights are stored as indices without loss, except in the float16 schemes.
- * @throws PithError E_OPTION if settings contradict each other or data is missing, E_NAME if a pattern fits no layer, E_UNSUPPORTED if the
- * model's operator set is too old and cannot be raised, E_DATA if activations are not finite and no layer is left.
- * Source: the static scheme equals ONNX Runtime's `quantize_static` (QDQ, min-max) integer by integer; the dynamic one is the form that its
- * `quantize_dynamic` writes, for Gemm too.
+ * `dtype` uses the names of transformers.js ("q8", "q4", "fp16", …). Masks are folded into the quantized values, layers keep their names, and layers
+ * that stay in float are listed with the reason. Constants with at most 256 distinct values that are not weights are stored as indices without loss,
+ * except in the float16 schemes.
+ * @throws PithError E_OPTION if settings contradict each other or data is missing, E_NAME if a pattern fits no layer, E_UNSUPPORTED if the model's
+ * operator set is too old and cannot be raised, E_DATA if activations are not finite and no layer is left. Source: the static scheme equals ONNX
+ * Runtime's `quantize_static` (QDQ, min-max) integer by integer; the dynamic one is the form that its `quantize_dynamic` writes, for Gemm too.
  *
  * @example
  * const model = await open("model.onnx");

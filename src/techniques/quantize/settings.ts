@@ -1,6 +1,4 @@
-/**
- * Parses the flat options of `quantize` into one value per step. Its type has exactly the options of the step's scheme.
- */
+/** Parses the flat options of `quantize` into one value per step. Its type has exactly the options of the step's scheme. */
 import type { Layer } from "../../core/analysis/layers.ts";
 import { optionsOfLayer } from "../../core/analysis/selection.ts";
 import { PithError } from "../../core/errors.ts";

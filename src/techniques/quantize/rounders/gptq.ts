@@ -101,10 +101,9 @@ export function roundWithCompensation(
 }
 
 /**
- * GPTQ (Frantar et al. 2022): quantizes column by column, largest inputs first (act-order); later columns compensate for the
- * error. Scales are fixed beforehand in storage order (static groups), by least squares of the remaining error. Coordinate
- * descent follows. Zeros stay 0 (joint with SparseGPT, §3.5 of Frantar and Alistarh 2023). Embedding tables are rounded to
- * nearest.
+ * GPTQ (Frantar et al. 2022): quantizes column by column, largest inputs first (act-order); later columns compensate for the error. Scales are fixed
+ * beforehand in storage order (static groups), by least squares of the remaining error. Coordinate descent follows. Zeros stay 0 (joint with
+ * SparseGPT, §3.5 of Frantar and Alistarh 2023). Embedding tables are rounded to nearest.
  */
 export const gptq = {
   id: "gptq",
