@@ -20,10 +20,10 @@ describe("a command whose job never yields", () => {
     mkdirSync(temporary);
     const place = { TMPDIR: temporary, NODE_DISABLE_COMPILE_CACHE: "1" };
     const env = { ...place, NODE_OPTIONS: `--import ${busy}`, BUSY_MARK: mark };
-    await runUntilMark(mark, "SIGKILL", ["inspect", at("right.onnx")], env);
+    await runUntilMark(mark, "SIGKILL", ["inspect", "--weights", at("right.onnx")], env);
     process.kill(Number(readFileSync(mark, "utf8")), "SIGKILL");
     expect(readdirSync(temporary)).toEqual([expect.stringMatching(/^pith-/)]);
-    await promisify(execFile)(process.execPath, [program, "inspect", at("right.onnx")], {
+    await promisify(execFile)(process.execPath, [program, "inspect", "--weights", at("right.onnx")], {
       env: { ...process.env, ...place },
     });
     expect(readdirSync(temporary)).toEqual([]);
