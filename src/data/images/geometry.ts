@@ -3,6 +3,7 @@
  * the short side and keeps proportions; the long side is rounded down. Two numbers are height × width. A crop
  * offset of half a pixel rounds to even. Images smaller than the crop are padded with black.
  */
+import { roundHalfEven } from "../../core/tensor/round.ts";
 import { type Filter, resample } from "./resample.ts";
 
 export interface Extent {
@@ -57,10 +58,9 @@ function extentText({ height, width }: Extent): string {
   return `${height}x${width}`;
 }
 
-/** Rounds half to even, as Python does. */
-function roundHalfEven(value: number): number {
-  const below = Math.floor(value);
-  return value - below === 0.5 ? below + (below % 2) : Math.round(value);
+/** Returns where a crop starts. It is negative for an image smaller than the crop: torchvision then pads ⌊(crop − size) / 2⌋ first. */
+function cropStart(size: number, crop: number): number {
+  return size < crop ? -Math.floor((crop - size) / 2) : roundHalfEven((size - crop) / 2);
 }
 
 /** Returns an image after resize and center crop. */
@@ -75,8 +75,8 @@ export function fitTo(
   if (crop === undefined || (crop.height === size.height && crop.width === size.width))
     return { ...size, data: scaled };
   const result = new Uint8Array(crop.height * crop.width * channels);
-  const top = roundHalfEven((size.height - crop.height) / 2);
-  const start = roundHalfEven((size.width - crop.width) / 2);
+  const top = cropStart(size.height, crop.height);
+  const start = cropStart(size.width, crop.width);
   const firstColumn = Math.max(0, -start);
   const columns = Math.min(crop.width, size.width - start) - firstColumn;
   for (let row = Math.max(0, -top); row < Math.min(crop.height, size.height - top); row++) {

@@ -166,6 +166,20 @@ describe("preprocess of images in files", () => {
     const larger = parsePreprocessing("raw crop=6x4");
     const padded = await whole(preprocess(await openDataset(path), input(n, 3, 6, 4), larger));
     expect(floats(padded.x).slice(0, 8)).toEqual([0, 0, 0, 0, 0, 0, 255, 255]);
+    // torchvision pads the smaller half first: no row before and one after, or one before and two after.
+    for (const [height, before] of [
+      [5, 0],
+      [7, 1],
+    ] as const) {
+      const odd = parsePreprocessing(`raw crop=${height}x4`);
+      const { x } = await whole(preprocess(await openDataset(path), input(n, 3, height, 4), odd));
+      const lit = Array.from({ length: height }, (_, row) =>
+        floats(x)
+          .slice(4 * row, 4 * row + 4)
+          .includes(255),
+      );
+      expect(lit).toEqual(Array.from({ length: height }, (_, row) => row >= before && row < before + 4));
+    }
   });
 
   it("rejects images of different sizes unless the model or the user sets a size", async () => {
