@@ -31,7 +31,7 @@ const [floatBits, maxBits, minBits] = [32, 8, 2];
 const maxChangedShare = 0.99;
 /** Limits of the estimates: maximum share of a format's bytes that is fixed, and minimum share of the bytes that a structural change leaves. */
 const [maxFixed, minShare] = [0.9, 0.01];
-/** Part of the estimated fixed bytes that is certain. */
+/** Share of a format's estimated fixed bytes that is assumed at least, to decide whether a target size is out of reach. */
 const minFixedPart = 0.5;
 /** Drops below this multiple of the goal's maximum drop count as noise. */
 const minDrop = 0.1;
@@ -53,7 +53,10 @@ export class Forecast {
     if (tried.combination.sparing === undefined) this.#tried.push(tried);
   }
 
-  /** Returns undefined if earlier results show that a part of the candidate is not possible for this model. */
+  /**
+   * Returns undefined if the candidate should not be tried now: a part failed earlier, the target size is out of reach, or a result that the
+   * candidate builds on is missing or already meets the goal.
+   */
   predict({ structure, healing, numbers, training, sparing }: Combination): Figures | undefined {
     if (sparing !== undefined) return this.#predictFallback(sparing);
     const cut = structure && this.#predictStructure(structure, healing);
@@ -235,7 +238,7 @@ export class Forecast {
     );
     const predictSpeed = (share: number): number => geometricMean(timed) ?? share ** -exponent;
     if (nearest === undefined) {
-      // Shares are relative to the strongest member of the family that left the file unchanged.
+      // Members up to the strongest one that left the file unchanged remove nothing, so the share expected of that one counts as 1.
       const remainingShare =
         expectedShare / Math.min(1, ...identicalPairs.flatMap(({ strong, mild }) => (mild === 1 ? [strong] : [])));
       return {

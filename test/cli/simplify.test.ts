@@ -47,6 +47,30 @@ describe("pith simplify", () => {
     expect(statSync(at("high.onnx")).size).toBeLessThan(statSync(at("model.onnx")).size);
   });
 
+  test("shows each rule that applied with --explain, and leaves out those of --skip", async () => {
+    const words = ["simplify", at("model.onnx"), "--set", "rate=16000", "--explain", "-o", at("explained.onnx")];
+    const { out } = await pith(...words);
+    expect(out).toMatch(/^rule +times +result +at$/m);
+    expect(out).toMatch(/^remove-identities +1 +identity removed +Identity/m);
+    const skipped = await pith(...words, "--skip", "remove-identities");
+    expect(skipped.out).not.toContain("remove-identities");
+    expect([...(await open(at("explained.onnx"))).graph.nodes()].map(({ op }) => op)).toContain("Identity");
+  });
+
+  test("applies only the rules of --only", async () => {
+    const words = ["--only", "remove-identities", "--json", "-o", at("only.onnx")];
+    const { changes } = await json("simplify", at("model.onnx"), ...words);
+    expect(changes).toMatchObject([{ rule: "remove-identities" }]);
+  });
+
+  test("rejects an unknown rule, and suggests a similar one", async () => {
+    const { code, err } = await pith("simplify", at("model.onnx"), "--skip", "remove-identity", "-o", at("none.onnx"));
+    expect(code).toBe(2);
+    expect(err).toContain('There is no rule "remove-identity".');
+    expect(err).toContain('Did you mean "remove-identities"?');
+    expect(existsSync(at("none.onnx"))).toBe(false);
+  });
+
   test("keeps tensors with training roles, and folds them with --finalize", async () => {
     const text = `opset 21
 graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {

@@ -58,7 +58,7 @@ export async function checkOrRepair(run: FolderRun, dtype: DtypeName): Promise<v
   rows.set(file, { ...refused, reason: tried === undefined ? `${lost} ${reason}` : `${reason}${tried}` });
 }
 
-/** Compares the main module's file jointly with the other modules. If they fail, rejects it and returns false. */
+/** Runs all modules together and compares them with the originals. If they fail, rejects the file of `row` and returns false. */
 export async function checkTogether(
   run: FolderRun,
   row: FolderFile,

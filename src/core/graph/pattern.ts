@@ -66,16 +66,18 @@ export interface Written<Part extends string> {
 
 /**
  * Returns a function that matches a value against any of several patterns, like `pattern` with these differences: the inputs of Add and Mul
- * match in either order; attributes and stored inputs that the pattern omits are not compared, so the caller checks them in `parts`.
+ * match in either order; attributes and stored inputs that the pattern omits are not compared, so the caller checks them in `parts`. A pattern
+ * gets a function that returns an operand that matches any value.
  */
 export function structure<Name extends string, Part extends string>(
   names: readonly Name[],
-  ...writers: readonly ((emit: Emit, operands: Operands<Name>) => Written<Part>)[]
+  ...writers: readonly ((emit: Emit, operands: Operands<Name>, any: () => Value) => Written<Part>)[]
 ): (value: Value) => Match<Name, Part> | undefined {
   const written = writers.map((write) => {
     const graph = new Graph();
     const operands = record(names, (name) => graph.addInput(name, undefined));
-    return { operands, ...write(emitter(graph, { opsets: new Map([["", newestOpset]]) }), operands) };
+    const any = (): Value => graph.addInput(graph.freshName("any"), undefined);
+    return { operands, ...write(emitter(graph, { opsets: new Map([["", newestOpset]]) }), operands, any) };
   });
   return (value) => {
     for (const { operands, last, parts } of written) {

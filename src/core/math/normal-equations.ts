@@ -39,7 +39,7 @@ export function addTo(total: Matrix, part: Matrix): void {
   axpy(1, part.data, 0, total.data, 0, part.data.length);
 }
 
-/** Computes Pᵀ r for the weights w (f × o). */
+/** Computes Pᵀ r = PᵀY − PᵀP w for the weights w (f × o). */
 export async function gradientAt({ gram, cross }: Sums, weights: Matrix, multiply: Multiply): Promise<Matrix> {
   return subtract(cross, await multiply(gram, weights));
 }

@@ -268,7 +268,7 @@ export type QuantizeRule =
   | {
       readonly kind: "weighted";
       readonly weight: WeightRole;
-      /** Scale of the integer bias, relative to data scale × weight scale (beta of Gemm). Undefined: the bias stays float. */
+      /** Factor by which bias values are multiplied before they are quantized at data scale × weight scale (beta of Gemm). Undefined: the bias stays float. */
       readonly biasFactor?: number;
       /** The attribute that holds `biasFactor`; its default is 1. */
       readonly biasAttribute?: string;

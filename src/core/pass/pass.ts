@@ -159,7 +159,7 @@ export async function equalizedReference(
 export interface PassCommand {
   /** Returns the suffix of the result's file name, such as ".pruned" for model.pruned.onnx. */
   suffix(options: OptionValues): string;
-  /** The suffix as shown in the help, if it depends on options. */
+  /** Names of the results as shown in the help, if the suffix depends on options. */
   readonly results?: string;
   /** The role of the input model in the help, if it differs from that of other commands. */
   readonly takes?: string;

@@ -20,7 +20,7 @@ export interface Column {
 /** The maximum bytes of a file that is read at once, because many small reads cost more than the memory. */
 export const maxInMemory = 2 ** 25;
 
-/** The maximum bytes of one sample. No runtime accepts larger inputs. */
+/** The maximum bytes of one sample. Larger ones are rejected, because a batch of them does not fit into memory. */
 const maxSampleBytes = 2 ** 30;
 
 /**

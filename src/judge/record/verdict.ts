@@ -109,7 +109,7 @@ function sizeText(before: Measured, after: Measured): string {
   return Number.isNaN(compressed) || isEqual(compressed) ? size : `${size}; ${ratioText(compressed)} compressed`;
 }
 
-/** Returns the processor time of a run relative to the original's. */
+/** Returns a variant's processor time relative to the original's; undefined if it was not measured. */
 export function workAt({ latency }: Pick<Run, "latency">, variant: number | undefined): number | undefined {
   return variant === undefined ? undefined : workOf(latency?.models ?? [], latency?.models[variant + 1]);
 }

@@ -22,7 +22,7 @@ interface PlainFile {
   readonly metadata: number;
 }
 
-/** Returns a model's file without the exporter's metadata, which no result contains; undefined if it has none, or exceeds one file. */
+/** Returns the original's file without the exporter's metadata, for a fair comparison; undefined if it has none, or does not fit into one file. */
 export async function plainFile(model: Model): Promise<PlainFile | undefined> {
   const plain = model.clone();
   if (clearNotes(plain).length === 0) return undefined;

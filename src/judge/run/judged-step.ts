@@ -293,7 +293,7 @@ interface Search {
 
 async function openSearch(step: OpenStep): Promise<Search> {
   const { pass, options, input, task, comparison, batch, output, context } = step;
-  // The step logged its messages on the first run, and progress counts attempts.
+  // The first run logged the step's messages, and the search reports progress per attempt.
   const quiet: Context = { ...context, log: () => {}, progress: () => {} };
   const goal = comparison?.goal;
   const otherSamples =

@@ -24,7 +24,10 @@ export interface LostFunction {
   readonly because: "form" | "function" | "overflow";
 }
 
-/** Training by labels or another model may change predictions. Training by the original's outputs may not, but can lose outputs that it ignores. */
+/**
+ * "answers": all training imitates the original's outputs, so predictions must be kept. "labels": training by labels or another model, which may
+ * change predictions.
+ */
 export type Training = "none" | "answers" | "labels";
 
 export function trainingOf(steps: readonly Pick<PassStep, "pass" | "options">[]): Training {

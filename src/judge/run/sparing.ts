@@ -74,8 +74,8 @@ interface SparingAttempt {
 }
 
 const mostAttempts = 24;
-/** Fewer moves are tried one by one as fast. */
-const leastReach = 5;
+/** If at least this many moves keep the file smaller, all are tried first. With fewer, doubling from one move is as fast. */
+const minReach = 5;
 
 interface Spared {
   readonly made: StepOutput;
@@ -167,7 +167,7 @@ async function withLayersSpared(request: SparingRequest, context: Context): Prom
   };
   let [failing, passing, limit] = [0, 0, moves.length + 1];
   const reach = await longestSmaller(moves, original, plain.model);
-  if (reach >= leastReach) {
+  if (reach >= minReach) {
     const holds = await attempt(moves.slice(0, reach), ["clearly", "barely"]);
     if (holds === "no") return new Miss(`no choice of layers keeps the goal and makes the file smaller: ${closest}`);
     if (holds === "clearly") passing = reach;

@@ -98,7 +98,7 @@ export function comparisonMetrics(
   const isNumber = metric !== undefined && numericMetrics.has(metric) && assumedScores(model, output) !== undefined;
   switch (isNumber ? "number" : outputKind(model, output)) {
     case "boxes":
-      // Models with different numbers of boxes have no pairs of values, so signal to noise is undefined for them.
+      // Two models can return different numbers of boxes, so their values cannot be paired for signal to noise.
       return [
         boxOverlap(),
         ...(dataDependentSizes(model)("boxes")

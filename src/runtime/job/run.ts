@@ -65,7 +65,7 @@ export async function runJob<J extends Job>(
   const { grace = keeps ? keepingGrace : defaultGrace, startLimit = defaultStartLimit } = options;
   throwIfAborted(signal);
   const temporary = await temporaryFolder();
-  const child = start(module, input);
+  const child = start(module, [input, options.modules]);
   if (options.isBackground === true) yieldToOthers(child);
   const kill = (): void => void child.kill("SIGKILL");
   // Runs before the folder is removed.
@@ -174,10 +174,10 @@ const bundledJobs = "app/cli/jobs";
  * Returns the first module of a job's process. User modules import the package's modules, and a class of the bundle is not theirs, so jobs
  * that can import one use the separate modules.
  */
-function bootModule(module: URL, input: unknown): URL {
+function bootModule(module: URL, plainData: unknown): URL {
   const bundle = moduleOf(bundledJobs);
   const isBundled = module.href.startsWith(moduleOf(`${bundledJobs}/`).href.slice(0, -moduleExtension().length));
-  return isBundled && !namesModule(input) && existsSync(bundle) ? bundle : moduleOf("runtime/job/any-job");
+  return isBundled && !namesModule(plainData) && existsSync(bundle) ? bundle : moduleOf("runtime/job/any-job");
 }
 
 /** Returns whether a string in plain data ends like the path of a JavaScript module. */
@@ -187,8 +187,9 @@ function namesModule(input: unknown): boolean {
   return (input instanceof Map ? [...input.values()] : Object.values(input)).some(namesModule);
 }
 
-function start(module: URL, input: unknown): ChildProcess {
-  const boot = bootModule(module, input);
+/** @param plainData what the job receives, to find the modules that it can import. */
+function start(module: URL, plainData: unknown): ChildProcess {
+  const boot = bootModule(module, plainData);
   const source = boot.pathname.endsWith(".ts") || module.pathname.endsWith(".ts");
   const cache = getCompileCacheDir?.();
   return fork(fileURLToPath(boot), [], {

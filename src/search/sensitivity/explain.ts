@@ -20,7 +20,7 @@ export interface TechniqueExplanation {
   readonly kind: SensitivityKind;
   /** Mildest setting that changes the layer; undefined if there is none. */
   readonly setting: number | undefined;
-  /** Effect of the setting, or the reason why even the mildest setting has none. */
+  /** Effect of the setting. If no setting has one: the reason for the mildest rejected setting, or "nothing changes". */
   readonly text: string;
 }
 

@@ -275,7 +275,7 @@ export function withDownload({ downloadSettings }: AnyPass, session: Session, go
   return { ...session, passed: { ...passed, ...required } };
 }
 
-/** Calls a function. @throws PithError E_OPTION whose message starts with the flag. */
+/** Reads the settings of a download size. @throws PithError E_OPTION whose message starts with the flag. */
 function settingsForDownload<T>(read: () => T): T {
   try {
     return read();

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { truncateList } from "../../../core/errors.ts";
+import { joinList } from "../../../core/errors.ts";
 import { copiesOf } from "../../../core/files/compressed-copies.ts";
 import { bytes, counted, integer, times } from "../../../core/numbers.ts";
 import { described, option } from "../../../core/pass/options.ts";
@@ -88,7 +88,7 @@ function show(
   return {
     data: { model, ...result, replaced },
     print(terminal) {
-      if (explains) terminal.table(columns("rule", "times", "result", "at"), ruleRows(changes));
+      if (explains) terminal.table(ruleColumns, ruleRows(changes));
       else
         for (const [kind, all] of grouped(changes, (change) => change.kind ?? change.what))
           terminal.line(`  ${integer(all.length).padStart(5)}  ${kind}`);
@@ -126,11 +126,26 @@ function grouped(changes: readonly Change[], keyOf: (change: Change) => string):
   return [...groups].sort(([, a], [, b]) => b.length - a.length);
 }
 
-/** A row per rule, with the first places where it applied. */
+const ruleColumns = [
+  { title: "rule" },
+  { title: "times", align: "right" as const },
+  { title: "result" },
+  { title: "at" },
+];
+
+/** A row per rule, with the first place where it applied. */
 function ruleRows(changes: readonly Change[]): string[][] {
   return grouped(changes, ({ rule, what }) => `${rule ?? ""}\0${what}`).map(([, all]) => {
     const [{ rule = "", what = "" } = {}] = all;
-    return [rule, integer(all.length), what, truncateList(all.map(({ at }) => at))];
+    return [
+      rule,
+      integer(all.length),
+      what,
+      joinList(
+        all.map(({ at }) => at),
+        1,
+      ),
+    ];
   });
 }
 

@@ -50,10 +50,7 @@ export interface StepsTask {
 export interface SampleUse {
   readonly train: Part | undefined;
   readonly calibrate: Part | undefined;
-  /**
-   * Test samples. `searched` other samples chose the bits per layer. `of` is the total if fewer were enough, `available` the total if `--samples`
-   * limited them.
-   */
+  /** `of`: the total if fewer samples were enough. `available`: the total if `--samples` limited them. `searched`: number of other samples that chose the bits. */
   readonly test: Part & { readonly of?: number; readonly available?: number; readonly searched?: number };
 }
 

@@ -7,7 +7,17 @@ import type { Node, Value } from "../../graph/graph.ts";
 import { isFloat } from "../../tensor/convert.ts";
 import type { DataType } from "../../tensor/types.ts";
 import type { Site } from "../define.ts";
-import { combineNumbers, keepsSize, largestOf, type Numbers, numbersOf, roundNumbers } from "./constants.ts";
+import {
+  combineNumbers,
+  isModerate,
+  keepsSize,
+  largestOf,
+  maxCancellation,
+  maxMagnitude,
+  type Numbers,
+  numbersOf,
+  roundNumbers,
+} from "./constants.ts";
 import { emitNamed, type Pair, type PairScope } from "./rule.ts";
 
 /** y = scale(c) · x + shift(c) with a stored c. */
@@ -71,12 +81,11 @@ function chainOf(scope: PairScope): Chain | undefined {
   return { x, type, inner, outer };
 }
 
-/** The magnitudes of factors for which no intermediate product overflows or underflows that the merged one does not, by exponents of 2. */
-const maxExponent = (type: DataType): number => (type === "float16" ? 6 : 40);
-
-function isModerate(factor: number, type: DataType): boolean {
-  const limit = 2 ** maxExponent(type);
-  return factor === 0 || (Math.abs(factor) <= limit && Math.abs(factor) >= 1 / limit);
+/** Stores the constant that replaces both; undefined if the type cannot represent it, or if it enlarges the file. */
+function storeMerged({ emit }: PairScope, merged: Numbers, { type, inner, outer }: Chain): Value | undefined {
+  const dense = roundNumbers(merged, type);
+  if (dense === undefined || !keepsSize([merged], [inner.constant, outer.constant])) return undefined;
+  return emit.constant(dense, (outer.constant ?? inner.constant)?.name);
 }
 
 const factors: Pair = {
@@ -96,16 +105,10 @@ const factors: Pair = {
       !isFloat(type) || numbers.values.every((number) => isModerate(scale(number), type));
     if (!isSafe(inner) || !isSafe(outer)) return undefined;
     const merged = combineNumbers(inner.numbers, outer.numbers, (a, b) => inner.scale(a) * outer.scale(b));
-    const dense = merged && roundNumbers(merged, type);
-    if (merged === undefined || dense === undefined || !keepsSize([merged], [inner.constant, outer.constant]))
-      return undefined;
-    const constant = scope.emit.constant(dense, (outer.constant ?? inner.constant)?.name);
-    return { value: emitNamed(scope).Mul([x, constant]) };
+    const constant = merged && storeMerged(scope, merged, chain);
+    return constant && { value: emitNamed(scope).Mul([x, constant]) };
   },
 };
-
-/** The maximum ratio of a term to the merged sum: terms that cancel round x more coarsely than their sum does. */
-const maxCancellation = 16;
 
 const terms: Pair = {
   id: "stored-terms",
@@ -123,14 +126,13 @@ const terms: Pair = {
       outer.numbers,
       (a, b) => outer.scale(b) * inner.shift(a) + outer.shift(b),
     );
-    const dense = merged && roundNumbers(merged, type);
-    if (merged === undefined || dense === undefined || !keepsSize([merged], [inner.constant, outer.constant]))
-      return undefined;
+    if (merged === undefined) return undefined;
     if (isFloat(type)) {
       const largest = Math.max(...[inner, outer].map((part) => (part.constant ? largestOf(part.numbers) : 0)));
-      if (largest > maxCancellation * largestOf(merged) || largest > 2 ** maxExponent(type)) return undefined;
+      if (largest > maxCancellation * largestOf(merged) || largest > maxMagnitude(type)) return undefined;
     }
-    const constant = scope.emit.constant(dense, (outer.constant ?? inner.constant)?.name);
+    const constant = storeMerged(scope, merged, chain);
+    if (constant === undefined) return undefined;
     const write = emitNamed(scope);
     return { value: inner.scale(1) * outer.scale(1) > 0 ? write.Add([x, constant]) : write.Sub([constant, x]) };
   },

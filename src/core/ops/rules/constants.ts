@@ -62,6 +62,18 @@ function broadcastPositions(dims: readonly number[], out: readonly number[]): re
   return positions;
 }
 
+/** The maximum magnitude of stored factors and terms: beyond it, intermediate results can overflow or underflow where the merged one does not. */
+export const maxMagnitude = (type: DataType): number => 2 ** (type === "float16" ? 6 : 40);
+
+/** Returns whether a factor is 0, or between 1 / `maxMagnitude` and `maxMagnitude`. */
+export function isModerate(factor: number, type: DataType = "float32"): boolean {
+  const [size, limit] = [Math.abs(factor), maxMagnitude(type)];
+  return size === 0 || (size <= limit && size >= 1 / limit);
+}
+
+/** The maximum ratio of a term to the merged sum: terms that cancel round x more coarsely than their sum does. */
+export const maxCancellation = 16;
+
 export const largestOf = ({ values }: Numbers): number =>
   values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
 

@@ -7,13 +7,11 @@
 import type { Emit } from "../../graph/emit.ts";
 import type { Node, Value } from "../../graph/graph.ts";
 import { type Dim, multiplyDims, sameDims } from "../../tensor/dims.ts";
-import { readIntegers } from "../shared/attributes.ts";
 import { range } from "../shared/rules.ts";
 import { type AtomizedAxes, areConsecutive, atomize, positionsOf, reshapeAtoms, transposeAtoms } from "./axis-atoms.ts";
 import { changeDims, type DimsChange, dimsChange } from "./dims-change.ts";
-import type { Structure, StructureScope } from "./rule.ts";
-
-export const reshapeOps = ["Reshape", "Flatten", "Squeeze", "Unsqueeze"];
+import { permutationAt, reshapeOperators } from "./layout.ts";
+import { dimsOf, type Structure, type StructureScope } from "./rule.ts";
 
 /** The maximum number of nodes in a chain. */
 const maxChain = 8;
@@ -30,13 +28,10 @@ const nodeCount = ({ before, perm, after }: Form): number =>
 
 /** Returns the axes that the node permutes; undefined if it is not a Transpose of known rank. */
 export function permutationOf({ site }: Pick<StructureScope, "site">, node: Node): readonly number[] | undefined {
-  if (node.op !== "Transpose" || node.domain !== "") return undefined;
-  const facts = site(node);
-  const rank = facts.inputs[0]?.dims?.length;
-  return readIntegers(facts, "perm") ?? (rank === undefined ? undefined : range(rank).reverse());
+  return node.op === "Transpose" && node.domain === "" ? permutationAt(site(node)) : undefined;
 }
 
-export const isReshape = ({ op, domain }: Node): boolean => domain === "" && reshapeOps.includes(op);
+export const isReshape = ({ op, domain }: Node): boolean => domain === "" && reshapeOperators.includes(op);
 
 /** Returns the atoms after the nodes of a chain, the first node first. */
 function follow(scope: StructureScope, dims: readonly Dim[], nodes: readonly Node[]): AtomizedAxes | undefined {
@@ -49,10 +44,6 @@ function follow(scope: StructureScope, dims: readonly Dim[], nodes: readonly Nod
     else atoms = out && reshapeAtoms(atoms, out);
   }
   return atoms;
-}
-
-function dimsOf(scope: StructureScope, value: Value | undefined): readonly Dim[] | undefined {
-  return value && scope.operand(value)?.dims;
 }
 
 /** Returns the shortest form that computes `to` from `from`. */
@@ -156,7 +147,7 @@ function write(emit: Emit, x: Value, form: Form, name: string, version: number):
 export const layoutChain: Structure = {
   id: "layout-chain",
   description: "consecutive transpositions and reshapes become fewer",
-  last: ["Transpose", ...reshapeOps],
+  last: ["Transpose", ...reshapeOperators],
   fuse(scope) {
     const { last, site, emit, canChange, match } = scope;
     const to = dimsOf(scope, last.outputs[0]);

@@ -9,7 +9,8 @@ import type { Node, Use, Value } from "../../graph/graph.ts";
 import { isUsed } from "../../graph/remove-unused.ts";
 import { replaceUses } from "../../graph/replace.ts";
 import type { AxisChange } from "./axis-change.ts";
-import { isReshape, permutationOf, reshapeOps } from "./layout-chains.ts";
+import { reshapeOperators } from "./layout.ts";
+import { isReshape, permutationOf } from "./layout-chains.ts";
 import { type Layout, type Moved, reshapeLayout, transposeLayout } from "./layouts.ts";
 import type { Structure, StructureScope } from "./rule.ts";
 
@@ -148,7 +149,7 @@ export const layoutIslands: readonly Structure[] = [
   {
     id: "reshape-through",
     description: "a reshape moves through operators and meets another reshape",
-    last: reshapeOps,
+    last: reshapeOperators,
     fuse(scope) {
       const layout = isReshape(scope.last) ? reshapeLayout(scope) : undefined;
       return layout && moveLayout(scope, layout);

@@ -33,7 +33,7 @@ export function writeAxes({ first, second, secondSite, emit }: PairScope, axes: 
   return { inputs: [x, integersConstant(emit, sorted, `${second.outputs[0]?.name}_axes`)] };
 }
 
-function permutationOf(site: Site): readonly number[] | undefined {
+export function permutationAt(site: Site): readonly number[] | undefined {
   const rank = site.inputs[0]?.dims?.length;
   return readIntegers(site, "perm") ?? (rank === undefined ? undefined : range(rank).reverse());
 }
@@ -44,41 +44,13 @@ const transposePair: Pair = {
   first: ["Transpose"],
   second: ["Transpose"],
   fuse({ first, firstSite, secondSite }) {
-    const [before, after] = [permutationOf(firstSite), permutationOf(secondSite)];
+    const [before, after] = [permutationAt(firstSite), permutationAt(secondSite)];
     if (before === undefined || after === undefined) return undefined;
     return { inputs: [first.inputs[0]], attributes: { perm: ints(after.map((axis) => before[axis] ?? 0)) } };
   },
 };
 
-const unsqueezePair: Pair = {
-  id: "unsqueezes",
-  description: "two Unsqueeze are one",
-  first: ["Unsqueeze"],
-  second: ["Unsqueeze"],
-  fuse(scope) {
-    const rank = dimsOf(scope, scope.second.outputs[0])?.length;
-    const inner = axesOf(scope.firstSite, dimsOf(scope, scope.first.outputs[0])?.length);
-    const outer = axesOf(scope.secondSite, rank);
-    if (rank === undefined || inner === undefined || outer === undefined) return undefined;
-    return writeAxes(scope, [...outer, ...skipMissingAxes(inner, rank, outer)]);
-  },
-};
-
-const squeezePair: Pair = {
-  id: "squeezes",
-  description: "two Squeeze are one",
-  first: ["Squeeze"],
-  second: ["Squeeze"],
-  fuse(scope) {
-    const rank = dimsOf(scope, scope.first.inputs[0])?.length;
-    const inner = axesOf(scope.firstSite, rank);
-    const outer = axesOf(scope.secondSite, dimsOf(scope, scope.first.outputs[0])?.length);
-    if (rank === undefined || inner === undefined || outer === undefined) return undefined;
-    return writeAxes(scope, [...inner, ...skipMissingAxes(outer, rank, inner)]);
-  },
-};
-
-const reshapeOperators = ["Reshape", "Flatten", "Squeeze", "Unsqueeze"];
+export const reshapeOperators = ["Reshape", "Flatten", "Squeeze", "Unsqueeze"];
 
 /** Both operators keep the order of elements, so the last shape suffices. It can be written if at most one dimension must be inferred. */
 const reshapePair: Pair = {
@@ -117,7 +89,7 @@ const mergedTransposePair: Pair = {
     const named = emitNamed(scope);
     const merge = first.inputs[0]?.producer;
     const [x] = merge?.inputs ?? [];
-    const perm = permutationOf(firstSite);
+    const perm = permutationAt(firstSite);
     if (merge?.op !== "Reshape" || merge.domain !== "" || x === undefined || input !== 0) return undefined;
     const [dims, merged] = [dimsOf(scope, x), dimsOf(scope, first.inputs[0])];
     const out = dimsOf(scope, second.outputs[0]);
@@ -271,8 +243,6 @@ const isAboveZero = (value: Value | undefined): boolean =>
 
 export const layoutPairs: readonly Pair[] = [
   transposePair,
-  unsqueezePair,
-  squeezePair,
   reshapePair,
   mergedTransposePair,
   concatPair,

@@ -4,15 +4,24 @@
  * The new vectors are computed in float64 and rounded once.
  */
 import type { Emit } from "../../graph/emit.ts";
-import type { Node, Value } from "../../graph/graph.ts";
+import type { Value } from "../../graph/graph.ts";
 import { isFloat } from "../../tensor/convert.ts";
 import { sameDims } from "../../tensor/dims.ts";
 import type { DataType } from "../../tensor/types.ts";
 import type { Site } from "../define.ts";
 import { readFlag, readInteger } from "../shared/attributes.ts";
 import { type Linear, linearOf } from "./arithmetic.ts";
-import { combineNumbers, keepsSize, largestOf, type Numbers, numbersOf, roundNumbers } from "./constants.ts";
-import { dimsOf, type Pair, type PairScope } from "./rule.ts";
+import {
+  combineNumbers,
+  isModerate,
+  keepsSize,
+  largestOf,
+  maxCancellation,
+  type Numbers,
+  numbersOf,
+  roundNumbers,
+} from "./constants.ts";
+import { dimsOf, type Pair, type PairScope, replaceBy } from "./rule.ts";
 
 type Inputs = readonly (Value | undefined)[];
 
@@ -59,15 +68,8 @@ interface Vectors {
   readonly bias: Numbers | undefined;
 }
 
-/** The maximum ratio of a merged term to the result: terms that cancel are rounded more coarsely than their sum. */
-const maxCancellation = 16;
-
-/** The range of factors for which intermediate products neither overflow nor underflow. */
-const maxFactor = 2 ** 40;
-
 function mergeVectors({ scale, bias }: Vectors, vector: Numbers, linear: Linear): Vectors | undefined {
-  const factors = vector.values.map((c) => Math.abs(linear.scale(c)));
-  if (!factors.every((factor) => factor === 0 || (factor <= maxFactor && factor >= 1 / maxFactor))) return undefined;
+  if (!vector.values.every((c) => isModerate(linear.scale(c)))) return undefined;
   const newScale = combineNumbers(scale, vector, (number, c) => number * linear.scale(c));
   if (newScale === undefined || !sameDims(newScale.dims, scale.dims)) return undefined;
   const hasShift = vector.values.some((c) => linear.shift(c) !== 0);
@@ -129,20 +131,12 @@ const normalizationVectors: Pair = {
     const bias = merged.bias && store(scope, type, merged.bias, first.inputs[2], vectors.bias);
     if (scale === undefined || (merged.bias !== undefined && bias === undefined)) return undefined;
     const inputs = [first.inputs[0], scale, bias, ...first.inputs.slice(3)];
-    const value = normalization.write(emit.named(second.outputs[0]?.name ?? "normalized"), inputs, firstSite);
-    keepIdentity(value.producer, first);
-    return { value };
+    const write = emit.named(second.outputs[0]?.name ?? "normalized");
+    return replaceBy(normalization.write(write, inputs, firstSite), first);
   },
 };
 
 const isEqual = (a: Numbers, b: Numbers | undefined): boolean =>
   b !== undefined && a.values.every((value, index) => value === b.values[index]);
-
-/** Gives a node the attributes and the name of the node that it replaces. */
-function keepIdentity(node: Node | undefined, before: Node): void {
-  if (node === undefined) return;
-  for (const [name, attribute] of before.attributes) node.graph.setAttribute(node, name, attribute);
-  node.name = before.name;
-}
 
 export const normalizationVectorPairs: readonly Pair[] = [normalizationVectors];

@@ -1,4 +1,4 @@
-/** Normalizations that exporters write as arithmetic, and vectors after a normalization. */
+/** Normalizations that exporters write as arithmetic, and the bias of a normalization. */
 import type { Emit } from "../../graph/emit.ts";
 import type { Node, Value } from "../../graph/graph.ts";
 import { structure } from "../../graph/pattern.ts";
@@ -6,14 +6,44 @@ import { fixedDims, sameDims } from "../../tensor/dims.ts";
 import { readAttributeOrInput, readFlag, wrapAxis } from "../shared/attributes.ts";
 import { isConstant } from "../shared/rules.ts";
 import { elementOf } from "./constants.ts";
-import type { Pair, Structure, StructureScope } from "./rule.ts";
+import { type Pair, replaceBy, type Structure, type StructureScope } from "./rule.ts";
 
-type Operands<Name extends string> = Readonly<Record<Name, Value>>;
+const squares = [
+  (emit: Emit, value: Value, any: () => Value) => emit.Pow([value, any()]),
+  (emit: Emit, value: Value) => emit.Mul([value, value]),
+];
 
 const quotients = [
   (emit: Emit, value: Value, root: Value) => emit.Div([value, root]),
   (emit: Emit, value: Value, root: Value) => emit.Mul([value, emit.Reciprocal([root])]),
 ];
+
+/** Returns patterns of d / √(mean of d² + ε) · scale. `center` writes d from x, and the mean over the same axes. */
+function normalizationPattern<Part extends string>(
+  center: (emit: Emit, x: Value) => { readonly d: Value; readonly parts: Readonly<Record<Part, Value>> },
+) {
+  return structure<"x" | "epsilon" | "scale", Part | "square" | "variance">(
+    ["x", "epsilon", "scale"],
+    ...squares.flatMap((writeSquare) =>
+      quotients.map((quotient) => (emit: Emit, { x, epsilon, scale }: Operands, any: () => Value) => {
+        const { d, parts } = center(emit, x);
+        const square = writeSquare(emit, d, any);
+        const variance = emit.ReduceMean([square]);
+        const root = emit.Sqrt([emit.Add([variance, epsilon])]);
+        return { last: emit.Mul([quotient(emit, d, root), scale]), parts: { ...parts, square, variance } };
+      }),
+    ),
+  );
+}
+
+type Operands = Readonly<Record<"x" | "epsilon" | "scale", Value>>;
+
+const findLayerNormalization = normalizationPattern((emit, x) => {
+  const mean = emit.ReduceMean([x]);
+  return { d: emit.Sub([x, mean]), parts: { mean } };
+});
+
+const findRmsNormalization = normalizationPattern((_, x) => ({ d: x, parts: {} }));
 
 /** Returns the normalized axes' length if a ReduceMean covers the last axes and keeps them. */
 function lastAxes({ site }: StructureScope, reduce: Node): number | undefined {
@@ -36,29 +66,17 @@ function fitsScale({ operand }: StructureScope, x: Value, scale: Value, count: n
   return dims.length === count && sameDims(dims, data.dims.slice(-count));
 }
 
-type LayerOperand = "x" | "exponent" | "epsilon" | "scale";
-
-const findLayerNormalization = structure(
-  ["x", "epsilon", "scale"],
-  ...quotients.map((quotient) => (emit: Emit, { x, epsilon, scale }: Operands<"x" | "epsilon" | "scale">) => {
-    const mean = emit.ReduceMean([x]);
-    const deviation = emit.Sub([x, mean]);
-    const variance = emit.ReduceMean([emit.Mul([deviation, deviation])]);
-    const root = emit.Sqrt([emit.Add([variance, epsilon])]);
-    return { last: emit.Mul([quotient(emit, deviation, root), scale]), parts: { mean, variance } };
-  }),
-);
-
-const findLayerNormalizationPow = structure(
-  ["x", "exponent", "epsilon", "scale"],
-  ...quotients.map((quotient) => (emit: Emit, { x, exponent, epsilon, scale }: Operands<LayerOperand>) => {
-    const mean = emit.ReduceMean([x]);
-    const deviation = emit.Sub([x, mean]);
-    const variance = emit.ReduceMean([emit.Pow([deviation, exponent])]);
-    const root = emit.Sqrt([emit.Add([variance, epsilon])]);
-    return { last: emit.Mul([quotient(emit, deviation, root), scale]), parts: { mean, variance } };
-  }),
-);
+/** Checks the constants, axes and dimensions of a match. @param means the nodes that compute means, over the same axes. */
+function readMatch(scope: StructureScope, { x, epsilon, scale }: Operands, square: Node, means: readonly Node[]) {
+  const { operand } = scope;
+  const [, exponent] = square.inputs;
+  if (square.op === "Pow" && (exponent === undefined || !isConstant(operand(exponent), 2))) return undefined;
+  const [count, ...otherCounts] = means.map((mean) => lastAxes(scope, mean));
+  const added = elementOf(operand(epsilon));
+  if (count === undefined || otherCounts.some((other) => other !== count)) return undefined;
+  if (added === undefined || added < 0 || !fitsScale(scope, x, scale, count)) return undefined;
+  return { x, scale, count, epsilon: added };
+}
 
 /** y = (x − mean) / √(mean of (x − mean)² + ε) · scale over the last axes (Ba et al. 2016); an operator since opset 17. */
 const layerNormalization: Structure = {
@@ -67,39 +85,17 @@ const layerNormalization: Structure = {
   last: ["Mul"],
   reorders: true,
   fuse(scope) {
-    const { last, site, operand, match, emit } = scope;
-    if (site(last).version < 17) return undefined;
-    const power = match(findLayerNormalizationPow);
-    if (power !== undefined && !isConstant(operand(power.operands.exponent), 2)) return undefined;
-    const matched = power ?? match(findLayerNormalization);
+    const { last, site, match, emit } = scope;
+    const matched = site(last).version < 17 ? undefined : match(findLayerNormalization);
     if (matched === undefined) return undefined;
-    const { x, epsilon, scale } = matched.operands;
-    const [count, ofVariance] = [lastAxes(scope, matched.parts.mean), lastAxes(scope, matched.parts.variance)];
-    const added = elementOf(operand(epsilon));
-    if (count === undefined || count !== ofVariance || added === undefined || added < 0) return undefined;
-    if (!fitsScale(scope, x, scale, count)) return undefined;
+    const { square, mean, variance } = matched.parts;
+    const facts = readMatch(scope, matched.operands, square, [mean, variance]);
+    if (facts === undefined) return undefined;
+    const { x, scale, count, epsilon } = facts;
     const write = emit.named(last.outputs[0]?.name ?? "normalized");
-    return { value: write.LayerNormalization([x, scale], { axis: -count, epsilon: added }) };
+    return { value: write.LayerNormalization([x, scale], { axis: -count, epsilon }) };
   },
 };
-
-const findRms = structure(
-  ["x", "epsilon", "scale"],
-  ...quotients.map((quotient) => (emit: Emit, { x, epsilon, scale }: Operands<"x" | "epsilon" | "scale">) => {
-    const mean = emit.ReduceMean([emit.Mul([x, x])]);
-    const root = emit.Sqrt([emit.Add([mean, epsilon])]);
-    return { last: emit.Mul([quotient(emit, x, root), scale]), parts: { mean } };
-  }),
-);
-
-const findRmsPow = structure(
-  ["x", "exponent", "epsilon", "scale"],
-  ...quotients.map((quotient) => (emit: Emit, { x, exponent, epsilon, scale }: Operands<LayerOperand>) => {
-    const mean = emit.ReduceMean([emit.Pow([x, exponent])]);
-    const root = emit.Sqrt([emit.Add([mean, epsilon])]);
-    return { last: emit.Mul([quotient(emit, x, root), scale]), parts: { mean } };
-  }),
-);
 
 /** y = x / √(mean of x² + ε) · scale over the last axes (Zhang and Sennrich 2019); an operator since opset 23. */
 const rmsNormalization: Structure = {
@@ -108,18 +104,15 @@ const rmsNormalization: Structure = {
   last: ["Mul"],
   reorders: true,
   fuse(scope) {
-    const { last, site, operand, match, emit } = scope;
-    if (site(last).version < 23) return undefined;
-    const power = match(findRmsPow);
-    if (power !== undefined && !isConstant(operand(power.operands.exponent), 2)) return undefined;
-    const matched = power ?? match(findRms);
+    const { last, site, match, emit } = scope;
+    const matched = site(last).version < 23 ? undefined : match(findRmsNormalization);
     if (matched === undefined) return undefined;
-    const { x, epsilon, scale } = matched.operands;
-    const count = lastAxes(scope, matched.parts.mean);
-    const added = elementOf(operand(epsilon));
-    if (count === undefined || added === undefined || added < 0 || !fitsScale(scope, x, scale, count)) return undefined;
+    const { square, variance } = matched.parts;
+    const facts = readMatch(scope, matched.operands, square, [variance]);
+    if (facts === undefined) return undefined;
+    const { x, scale, count, epsilon } = facts;
     const write = emit.named(last.outputs[0]?.name ?? "normalized");
-    return { value: write.RMSNormalization([x, scale], { axis: -count, epsilon: added }) };
+    return { value: write.RMSNormalization([x, scale], { axis: -count, epsilon }) };
   },
 };
 
@@ -138,12 +131,7 @@ const normalizationBias: Pair = {
     if (scaleDims === undefined || addedDims === undefined || !sameDims(scaleDims, addedDims)) return undefined;
     if (first.outputs.slice(1).some((output) => output !== undefined) || !scaleDims.every(isNumber)) return undefined;
     const write = emit.named(second.outputs[0]?.name ?? "normalized");
-    const value = write.LayerNormalization([x, scale, added]);
-    const { producer } = value;
-    if (producer === undefined) return undefined;
-    for (const [name, attribute] of first.attributes) producer.graph.setAttribute(producer, name, attribute);
-    producer.name = first.name;
-    return { value };
+    return replaceBy(write.LayerNormalization([x, scale, added]), first);
   },
 };
 

@@ -9,7 +9,7 @@ import { elementCount, fixedDims } from "../../tensor/dims.ts";
 import type { Operand, Site } from "../define.ts";
 import { readFlag, readFloat, readInteger, readIntegers, readString } from "../shared/attributes.ts";
 import { integersConstant } from "../shared/rules.ts";
-import { emitNamed, type Pair, type PairScope } from "./rule.ts";
+import { emitNamed, type Pair, type PairScope, replaceBy } from "./rule.ts";
 
 /** Returns the dimensions of a stored float weight that only this node reads and that can change. */
 function weightDims({ canChange }: PairScope, value: Value | undefined, operand: Operand | undefined) {
@@ -120,12 +120,9 @@ const chainedConvolutions: Pair = {
     const value = emitNamed(scope).Conv([x, merged, bias], {
       strides: strides.map((stride, axis) => stride * (later[axis] ?? 1)),
     });
-    const { producer } = value;
-    if (producer === undefined) return undefined;
-    for (const [name, attribute] of first.attributes)
-      if (name !== "strides") producer.graph.setAttribute(producer, name, attribute);
-    producer.name = second.name;
-    return { value };
+    const result = replaceBy(value, first);
+    if (value.producer !== undefined) value.producer.name = second.name;
+    return result;
   },
 };
 

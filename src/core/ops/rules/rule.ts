@@ -104,8 +104,18 @@ export function rulesOf(pairs: readonly Pair[]): PairRules {
 
 export const ints = (value: readonly number[]): Attribute => ({ kind: "ints", value });
 
-export function dimsOf(scope: PairScope, value: Value | undefined): readonly Dim[] | undefined {
+export function dimsOf(scope: Pick<PairScope, "operand">, value: Value | undefined): readonly Dim[] | undefined {
   return value && scope.operand(value)?.dims;
+}
+
+/** Gives a new node the name and the attributes of the node that it replaces, except those that it states itself. */
+export function replaceBy(value: Value, before: Node): PairResult {
+  const { producer } = value;
+  if (producer === undefined) return undefined;
+  for (const [name, attribute] of before.attributes)
+    if (!producer.attributes.has(name)) producer.graph.setAttribute(producer, name, attribute);
+  producer.name = before.name;
+  return { value };
 }
 
 /** Writes a node whose first output has the name of the second node's output. */
