@@ -10,6 +10,7 @@
 import { parseArgs } from "node:util";
 import { line } from "./lib/print.ts";
 import { detector } from "./quantize/detector.ts";
+import { entropy } from "./quantize/entropy.ts";
 import { language } from "./quantize/language.ts";
 import { outliers } from "./quantize/outliers.ts";
 import { speed } from "./quantize/speed.ts";
@@ -33,6 +34,7 @@ const experiments: Readonly<Record<string, (settings: Settings) => Promise<boole
   weights,
   language,
   speed,
+  entropy,
   detector,
 };
 const unknown = positionals.find((name) => experiments[name] === undefined);

@@ -6,9 +6,9 @@ import { elementCount } from "../../src/core/tensor/dims.ts";
 import { runJob } from "../../src/runtime/job/run.ts";
 import { heading, line, table, target } from "../lib/print.ts";
 import { peer, pythonWith } from "../lib/python.ts";
-import type gptqJob from "./gptq-job.ts";
 import type quantizeJob from "./job.ts";
 import type { QuantizeInput } from "./job.ts";
+import type layerJob from "./layer-job.ts";
 import { openSamples, timedSample, writeSamples } from "./samples.ts";
 import { calibrating, type Settings } from "./static.ts";
 
@@ -105,9 +105,9 @@ const shown = ({ seconds, processor, peak }: Taken): string[] => [
 async function largeLayer({ smoke, python }: Settings): Promise<boolean> {
   const [size, samples] = smoke ? [256, 512] : [4096, 512];
   line(`\nGPTQ of a layer of ${size} × ${size}, ${samples} samples`);
-  const ours = await runJob<typeof gptqJob>(
-    new URL("./gptq-job.ts", import.meta.url),
-    { size, samples },
+  const ours = await runJob<typeof layerJob>(
+    new URL("./layer-job.ts", import.meta.url),
+    { size, samples, rounder: "gptq 4 bits" },
     { name: "GPTQ" },
   );
   const able = pythonWith(["torch"], python);
