@@ -1,9 +1,5 @@
 import type { RuleExample } from "./example.ts";
 
-const logits = (lines: string) => `graph (x: float32[batch, 6, 4]) -> (y) {
-${lines}
-}`;
-
 const choice = (lines: string, outputs = "y") => `graph (x: float32[batch, 4], c: bool[batch, 4]) -> (${outputs}) {
   zero: float32[] = [0]
   n = Not(c)
@@ -23,22 +19,6 @@ ${lines}
 }`;
 
 export const operators: readonly RuleExample[] = [
-  {
-    rule: "log-softmax",
-    fires: {
-      "the last axis": logits("  s = Softmax(x)\n  y = Log(s)"),
-      "another axis": logits("  s = Softmax(x) {axis=1}\n  y = Log(s)"),
-      "all axes from the second on": `opset 11\n${logits("  s = Softmax(x)\n  y = Log(s)")}`,
-    },
-    keeps: {
-      "another reader": logits("  s = Softmax(x)\n  l = Log(s)\n  y = Mul(l, s)"),
-      "probabilities that are an output": `graph (x: float32[batch, 4]) -> (s, y) {
-  s = Softmax(x)
-  y = Log(s)
-}`,
-    },
-    sizes: { batch: 3 },
-  },
   {
     rule: "negated-condition",
     fires: {

@@ -130,7 +130,7 @@ function fusePair(
         isOnlyReader: isAlone(first, value),
         emit,
         site: inference.site,
-        canChange: (other) => other.role === undefined && !isProtected(other) && !other.graph.isOutput(other),
+        canChange: (other) => canChangeIn(graph, other, inference, isProtected),
         operand: inference.operand,
       });
       if (result === undefined || !take(second, result)) continue;

@@ -1,27 +1,9 @@
-/** Two operators that are one: logarithms, negated conditions, values that are quantized again. */
+/** Two operators that are one: negated conditions, and values that are quantized again. */
 import { sameDims } from "../../tensor/dims.ts";
 import type { Operand } from "../define.ts";
 import { readInteger } from "../shared/attributes.ts";
 import { largestOf, numbersOf } from "./constants.ts";
-import { emitNamed, type Pair } from "./rule.ts";
-
-/** LogSoftmax: y = x - max - log Σ exp(x - max), which is finite where Softmax underflows and its logarithm is -∞. */
-const logSoftmax: Pair = {
-  id: "log-softmax",
-  description: "the logarithm of Softmax becomes LogSoftmax",
-  first: ["Softmax"],
-  second: ["Log"],
-  reorders: true,
-  fuse(scope) {
-    const { first, isOnlyReader } = scope;
-    const [x] = first.inputs;
-    if (!isOnlyReader || x === undefined) return undefined;
-    const value = emitNamed(scope).LogSoftmax([x]);
-    const { producer } = value;
-    for (const [name, attribute] of first.attributes) producer?.graph.setAttribute(producer, name, attribute);
-    return { value };
-  },
-};
+import type { Pair } from "./rule.ts";
 
 /** Swaps the branches of a negated condition: Where(¬c, a, b) = Where(c, b, a). */
 const negatedCondition: Pair = {
@@ -78,4 +60,4 @@ function haveEqualNumbers(a: Operand | undefined, b: Operand | undefined): boole
   return sameDims(first.dims, second.dims) && first.values.every((value, index) => value === second.values[index]);
 }
 
-export const operatorPairs: readonly Pair[] = [logSoftmax, negatedCondition, requantized];
+export const operatorPairs: readonly Pair[] = [negatedCondition, requantized];

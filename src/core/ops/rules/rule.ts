@@ -15,7 +15,7 @@ export interface PairScope {
   readonly isOnlyReader: boolean;
   readonly emit: Emit;
   site(node: Node): Site;
-  /** Returns whether a value can change: it has no role, is not an output, and is not the parameter of a model in training. */
+  /** Returns whether a value can change: it is stored or computed in the graph of `second`, is not an output, and has no role. */
   canChange(value: Value): boolean;
   /** Returns the facts about a value. */
   operand(value: Value): Operand | undefined;
