@@ -15,7 +15,7 @@ export function sessionKeys(bases: readonly string[]): ReadonlyMap<string, strin
 interface LoaderFiles {
   readonly chunks: ReadonlyMap<string, number>;
   readonly chosen: ReadonlyMap<string, DtypeName | "fp32">;
-  /** Whether there are no other variants, so that the dtype is written even for a single module. */
+  /** Whether the folder has only this variant, so that the dtype is written even for a single module. */
   readonly keepSmallest: boolean;
 }
 

@@ -149,7 +149,7 @@ export interface ChannelCut {
 
 export interface AxisRule {
   readonly links: readonly AxisLink[];
-  /** Returns the changes of attributes and constants after a cut. Needed if they repeat dimensions: Reshape, grouped Conv, Split. */
+  /** Returns the changes of attributes and constants after a cut. Operators that repeat dimensions there need it: Reshape, grouped Conv, Split. */
   readonly resize?: (cut: ChannelCut) => NodeChange;
 }
 

@@ -131,7 +131,7 @@ export interface RunData {
   readonly classes?: Readonly<Record<number, string>> | undefined;
   /** Accuracy of always predicting the most frequent class; undefined for models without classes. */
   readonly chance: number | undefined;
-  /** Sentence for an original at chance level; there is no goal then. */
+  /** Sentence for an original at chance level, for which no goal is checked. */
   readonly atChance?: string | undefined;
 }
 

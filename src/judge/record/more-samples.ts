@@ -8,7 +8,7 @@ import type { Goal } from "../compare/compare.ts";
 export interface Others {
   /** Number of validation samples. */
   readonly validation?: number | undefined;
-  /** Number of search samples: as many as the test samples, up to a limit. */
+  /** Number of search samples, which equals the number of test samples up to a limit. */
   readonly searched?: number | undefined;
   /** Total number of samples; undefined unless --samples limited the used ones. */
   readonly available?: number | undefined;
