@@ -112,7 +112,7 @@ export function samplesThatFit(layers: readonly Layer[]): number {
     const dims = fixedDims(effective.type?.dims);
     if (dims === undefined) return 1;
     const { groups, inputs, taps } = weightShape(role, dims);
-    const features = groups * inputs * taps;
+    const features = role.packed?.inputs ?? groups * inputs * taps;
     const lastAxis = role.outputAxis + (role.outTaps?.length ?? 0);
     const positions = fixedDims(
       node.outputs[0]?.type?.dims?.filter((_, axis) => axis !== 0 && (axis < role.outputAxis || axis > lastAxis)) ?? [],

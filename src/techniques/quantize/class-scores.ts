@@ -27,7 +27,9 @@ export function withClassScores(model: Model): Model {
   const outputs = graph.outputs.map((output) => {
     const operand = inference.operand(output);
     if (operand?.type !== "float32" || outputKind(model, output.name) !== "classes") return output;
-    if (operand.dims?.at(-1) === 1 || (operand.dims?.length ?? 0) === 0) return output;
+    const classes = operand.dims?.at(-1);
+    // Fewer than two classes have no differences, and ONNX Runtime cannot reduce an empty dimension.
+    if (classes === undefined || classes === 0 || classes === 1) return output;
     const isShare = distributionOf(output, inference) === "probabilities";
     const scores = isShare ? emit.Log([emit.Max([output, smallest])]) : output;
     const mean = emit.ReduceMean([scores, [-1]]);

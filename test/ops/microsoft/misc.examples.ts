@@ -25,7 +25,7 @@ export const microsoftToolExamples: readonly Example[] = [
     Range of Microsoft without one | () a: int32[] = 2; b: int32[] = 5; y = com.microsoft.Range(a, b)
     Range of Microsoft to a fed limit |
       (b: int64[1]) a: int64[1] = [0]; y = com.microsoft.Range(a, b) | feeds b: 4 | except types: ${data}
-    GatherND of Microsoft of rows | (x: float32[batch, 3]) i: int64[3, 1] = [0, 1, 0]; y = com.microsoft.GatherND(x, i)
+    GatherND of Microsoft of rows | (x: float32[2, 3]) i: int64[3, 1] = [0, 1, 0]; y = com.microsoft.GatherND(x, i)
     GatherND of Microsoft of elements |
       (x: float32[2, 3], i: int32[4, 2]) y = com.microsoft.GatherND(x, i) | feeds i: from 0 to 2
     GatherND of Microsoft of stacks | (x: float32[2, 3, 4]) i: int64[2, 2, 1] = [0, 1, 1, 0]; y = com.microsoft.GatherND(x, i)

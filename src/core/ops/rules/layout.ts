@@ -59,7 +59,7 @@ const reshapePair: Pair = {
   first: reshapeOperators,
   second: reshapeOperators,
   fuse(scope) {
-    const { first, second, secondSite, input } = scope;
+    const { first, second, secondSite, input, isOnlyReader } = scope;
     const [x] = first.inputs;
     if (x === undefined || input !== 0 || secondSite.version < 5) return undefined;
     const shape = second.op === "Reshape" ? constantIntegersOf(secondSite.inputs[1]) : undefined;
@@ -69,7 +69,8 @@ const reshapePair: Pair = {
       size !== 0 || (before?.[axis] !== undefined && before[axis] === between?.[axis]);
     if (shape !== undefined && (readFlag(secondSite, "allowzero") || shape.every(copies)))
       return { inputs: [x, second.inputs[1]] };
-    const target = reshapeTarget(dimsOf(scope, x), dimsOf(scope, second.outputs[0]));
+    // While the first node has other readers, no node is removed, and the new shape takes bytes.
+    const target = isOnlyReader ? reshapeTarget(dimsOf(scope, x), dimsOf(scope, second.outputs[0])) : undefined;
     return target && { value: emitNamed(scope).Reshape([x, target]) };
   },
 };
