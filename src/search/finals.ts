@@ -6,7 +6,7 @@ import type { Dataset } from "../data/index.ts";
 import { isWithin } from "../judge/compare/compare.ts";
 import type { Run } from "../judge/record/data.ts";
 import { dropWithSearch } from "../judge/record/verdict.ts";
-import { frontOf, type Objective, objectiveOf } from "../judge/run/objective.ts";
+import { type Objective, objectiveOf, paretoFrontOf } from "../judge/run/objective.ts";
 import { type Compressed, compressIn } from "../judge/run/run.ts";
 import { searchParts } from "./parts.ts";
 import {
@@ -58,18 +58,18 @@ export class Finals {
     const bySize = objectiveOf({ purpose: "size" }, trials.goal?.maxDrop, trials.evaluator.original.measured);
     const finalists = finalistsOf(tried, this.#objective, bySize);
     const [all, best] = [counted(tried.length, "candidate"), counted(finalists.length, "finalist")];
-    const on = `on ${parts.isApart ? "other" : "the same"} samples`;
-    context.log({ id: "finalists", text: `${all} tried; ${best} evaluated ${on}` });
+    const samplesText = `on ${parts.isApart ? "other" : "the same"} samples`;
+    context.log({ id: "finalists", text: `${all} tried; ${best} evaluated ${samplesText}` });
     const log: Context["log"] = (event) => event.id === "resume" || context.log(event);
     const evaluateAll = (scored: readonly Scored[], evaluationOptions: AheadOptions) =>
       this.#evaluate(scored, parts.test, evaluationOptions, { ...context, log });
     const result = await evaluateAll(finalists, options);
     const reserves = reservesOf(tried, finalists, this.#objective);
     if (meetsGoal(result.run) || reserves.length === 0) return this.#withRecord(result);
-    const more = counted(reserves.length, "other");
+    const reservesText = counted(reserves.length, "other");
     context.log({
       id: "reserves",
-      text: `no finalist ${isTooSlow(result.run) ? "is as fast when it is timed again" : `meets the goal ${on}`}; evaluating ${more}`,
+      text: `no finalist ${isTooSlow(result.run) ? "is as fast when it is timed again" : `meets the goal ${samplesText}`}; evaluating ${reservesText}`,
     });
     return this.#withRecord(await evaluateAll([...finalists, ...reserves], options));
   }
@@ -92,12 +92,12 @@ export class Finals {
     // Without labels, trained candidates have no goal of their own, so the finalists use the search's goal.
     const { maxDrop } = trials.goal ?? {};
     const goal = maxDrop === undefined ? evaluationOptions.goal : { ...evaluationOptions.goal, maxDrop };
-    const seen =
+    const storedParts =
       evaluationOptions.seen && evaluationOptions.seen.count === task.test.count
         ? searchParts(evaluationOptions.seen, context.seed)
         : undefined;
-    const shown = seen && { seen: test === parts.search ? seen.search : seen.test };
-    const judging = { ...evaluationOptions, ...shown, goal, choice: false, compared, onMeasured: () => {} };
+    const samplesToShow = storedParts && { seen: test === parts.search ? storedParts.search : storedParts.test };
+    const judging = { ...evaluationOptions, ...samplesToShow, goal, choice: false, compared, onMeasured: () => {} };
     return compressIn(store, original, candidates, { ...task, test }, judging, context);
   }
 
@@ -117,24 +117,29 @@ export const maxFinalists = 4;
  * the Pareto front. If none meets the objective, returns those that come closest.
  */
 export function finalistsOf(tried: readonly Scored[], objective: Objective, bySize: Objective): readonly Scored[] {
-  const sound = distinctUsableOf(tried);
-  if (sound.length === 0) return tried.slice(0, maxFinalists);
+  const usable = distinctUsableOf(tried);
+  if (usable.length === 0) return tried.slice(0, maxFinalists);
   const cost = (candidate: Usable): number => objective.cost(candidate.figures);
   const misses = (candidate: Usable): number => objective.misses(candidate.figures);
-  const allowed = sound.filter((candidate) => misses(candidate) === 0).toSorted((a, b) => cost(a) - cost(b));
-  if (allowed.length === 0) return sound.toSorted((a, b) => misses(a) - misses(b)).slice(0, maxFinalists);
-  const smallest = sound
+  const meetingObjective = usable.filter((candidate) => misses(candidate) === 0).toSorted((a, b) => cost(a) - cost(b));
+  if (meetingObjective.length === 0) return usable.toSorted((a, b) => misses(a) - misses(b)).slice(0, maxFinalists);
+  const smallest = usable
     .filter((candidate) => bySize.misses(candidate.figures) === 0)
     .toSorted((a, b) => a.figures.size - b.figures.size)
     .slice(0, 1);
-  const cheapest = allowed.slice(0, Math.ceil(maxFinalists / 2));
-  const near = sound.filter((candidate) => isNear(candidate, objective)).toSorted((a, b) => cost(a) - cost(b));
-  const cheapestNear = near.slice(0, 1);
+  const cheapest = meetingObjective.slice(0, Math.ceil(maxFinalists / 2));
+  const nearGoal = usable.filter((candidate) => isNear(candidate, objective)).toSorted((a, b) => cost(a) - cost(b));
+  const cheapestNear = nearGoal.slice(0, 1);
   const chosen = [
-    ...new Set([...cheapest, ...smallest, ...cheapestNear, ...frontOf(allowed, ({ figures }) => figures)]),
+    ...new Set([
+      ...cheapest,
+      ...smallest,
+      ...cheapestNear,
+      ...paretoFrontOf(meetingObjective, ({ figures }) => figures),
+    ]),
   ].slice(0, maxFinalists);
-  const between = near.filter((candidate) => chosen.some((other) => cost(candidate) < cost(other)));
-  return [...new Set([...chosen, ...between])].slice(0, maxFinalists);
+  const cheaperNearGoal = nearGoal.filter((candidate) => chosen.some((other) => cost(candidate) < cost(other)));
+  return [...new Set([...chosen, ...cheaperNearGoal])].slice(0, maxFinalists);
 }
 
 /**

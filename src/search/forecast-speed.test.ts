@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { createFinder, offer } from "../../test/search/combination.ts";
 import { combinationsOf, type Offer } from "./combinations.ts";
-import { exponentOfSpeed, Forecast, type Tried } from "./forecast.ts";
+import { exponentOfSpeed, Forecast, type Trial } from "./forecast.ts";
 
 const cut = (share: number): Offer => offer(`cut to ${share}`, "structure", { family: "cut", left: share });
 const all = combinationsOf([
@@ -11,11 +11,11 @@ const all = combinationsOf([
   offer("codes", "numbers", { left: 0.25 }),
 ]);
 const named = createFinder(all);
-const tried = (name: string, size: number, speed?: number): Tried => ({
+const tried = (name: string, size: number, speed?: number): Trial => ({
   combination: named(name),
   figures: { size, speed, drop: 0 },
 });
-const knowing = (...some: readonly Tried[]): Forecast => {
+const knowing = (...some: readonly Trial[]): Forecast => {
   const forecast = new Forecast({ size: 1000, speed: 1, drop: 0 }, 0.01);
   for (const tried of some) forecast.add(tried);
   return forecast;
@@ -91,8 +91,8 @@ describe("pruning", () => {
 });
 
 describe("a candidate with the file of another", () => {
-  const same = (name: string, sameAs: string): Tried => ({ ...tried(name, 0), figures: undefined, sameAs });
-  const unchanged = (name: string): Tried => ({ combination: named(name), figures: undefined, isUnchanged: true });
+  const same = (name: string, sameAs: string): Trial => ({ ...tried(name, 0), figures: undefined, sameAs });
+  const unchanged = (name: string): Trial => ({ combination: named(name), figures: undefined, isUnchanged: true });
 
   test("excludes milder pruning if that file is the original's", () => {
     const forecast = knowing(unchanged("cut to 0.7"));

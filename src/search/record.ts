@@ -2,12 +2,12 @@
 import { judge } from "../judge/compare/compare.ts";
 import { isRepeat, type Recipe, type RecipeSamples, recipeText } from "../judge/recipe/recipe.ts";
 import type { SearchRecord } from "../judge/record/data.ts";
-import { type Figures, frontOf, type Purpose } from "../judge/run/objective.ts";
+import { type Figures, type Purpose, paretoFrontOf } from "../judge/run/objective.ts";
 import type { Attempt } from "../judge/run/variant.ts";
 import { type Combination, recipeOf } from "./combinations.ts";
-import type { Tried } from "./forecast.ts";
+import type { Trial } from "./forecast.ts";
 
-export interface Scored extends Tried {
+export interface Scored extends Trial {
   readonly attempt: Attempt;
   /** Duration, including work of other processes. */
   readonly seconds: number;
@@ -43,7 +43,7 @@ export function recordOf(
   isInterim: boolean,
   purpose: Purpose | undefined,
 ): SearchRecord {
-  const front = new Set<Scored>(frontOf(distinctUsableOf(tried), ({ figures }) => figures));
+  const front = new Set<Scored>(paretoFrontOf(distinctUsableOf(tried), ({ figures }) => figures));
   const points = tried.map((scored) => ({
     name: scored.combination.name,
     bytes: scored.figures && scored.attempt.evaluation?.measured.bytes,

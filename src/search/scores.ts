@@ -4,7 +4,7 @@ import { bytes, change, times } from "../core/numbers.ts";
 import { judge } from "../judge/compare/compare.ts";
 import type { Evaluator } from "../judge/run/evaluator.ts";
 import { type Figures, isBySize, type Objective, type Purpose } from "../judge/run/objective.ts";
-import { speedAt, time } from "../judge/run/timing.ts";
+import { speedOf, timeFiles } from "../judge/run/timing.ts";
 import type { Attempt } from "../judge/run/variant.ts";
 import type { Store } from "../judge/steps/store.ts";
 import type { Metric } from "../runtime/metrics/types.ts";
@@ -67,8 +67,8 @@ async function measureSpeed(
   const key = { speed: measured.sha256, beside: evaluator.original.measured.sha256, timed, target };
   const recorded = (await records?.read(key)) as number | undefined;
   if (recorded !== undefined) return recorded;
-  const timing = await time(evaluator, [attempt], { rounds: timingRounds, targets }, { log: () => {} });
-  const speed = speedAt(timing, 0);
+  const timing = await timeFiles(evaluator, [attempt], { rounds: timingRounds, targets }, { log: () => {} });
+  const speed = speedOf(timing, 0);
   if (speed !== undefined && timing?.unsteady !== true) await records?.write(key, speed);
   return speed ?? (objective.id === "faster" ? 0 : undefined);
 }

@@ -41,7 +41,7 @@ export interface SearchTask {
   readonly trials: Trials;
   readonly stage: { name?: string };
   /** Aborted at the time limit to stop the running candidate. */
-  readonly late: AbortController;
+  readonly timeLimitController: AbortController;
 }
 
 export async function openSearchTask(
@@ -78,7 +78,7 @@ export async function openSearchTask(
   );
   if (options.force !== true) trials.evaluator.metrics.requireAboveChance();
   isOpened = true;
-  return { store, original, task, options, context, parts, all, trials, late, stage };
+  return { store, original, task, options, context, parts, all, trials, timeLimitController: late, stage };
 }
 
 /** Warns if the search and the final evaluation use the same samples because there are few. */

@@ -82,7 +82,7 @@ export async function searchAhead(
  * Evaluates one candidate and stores the result in `resumeFolder`, where a search with the same folder and options finds it. @throws PithError as
  * `search`.
  */
-export async function tryIn(
+export async function evaluateCandidateIn(
   original: Model,
   task: Task,
   options: SearchOptions & { readonly resumeFolder: string },
@@ -189,7 +189,7 @@ class Search {
 
   /** Evaluates a round, and likely next candidates on idle processes. These do not affect which candidates count. */
   async #tryAhead(round: readonly Combination[]): Promise<void> {
-    const { options, context, late } = this.#task;
+    const { options, context, timeLimitController: late } = this.#task;
     const budget = this.#budget;
     const { ahead } = options;
     if (ahead === undefined || !budget.isOpen) return;
@@ -212,14 +212,14 @@ class Search {
   /** Stops the running candidate at the time limit, unless no result meets the objective yet. @returns a function that cancels this. */
   #stopWhenLate(): () => void {
     return abortAfter(
-      this.#task.late,
+      this.#task.timeLimitController,
       this.#rounds.best === undefined ? Number.POSITIVE_INFINITY : this.#budget.secondsUntilStop,
     );
   }
 
   /** Evaluates a candidate. Returns undefined if the time limit stopped it. */
   async #try(combination: Combination): Promise<Scored | undefined> {
-    const { trials, options, context, late, stage } = this.#task;
+    const { trials, options, context, timeLimitController: late, stage } = this.#task;
     const { tried, best } = this.#rounds;
     const candidate = this.#stepsOf.get(combination.name);
     if (candidate === undefined) throw new RangeError(`"${combination.name}" is not a candidate`);

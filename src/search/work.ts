@@ -43,8 +43,8 @@ export class Work {
       if (stepSeconds === undefined) continue;
       const runs = this.#runsOf(combination, index);
       if (!this.#done.has(prefixOf(combination, index))) {
-        const { runs: before, seconds: spent } = this.#byPass.get(pass) ?? nothing;
-        this.#byPass.set(pass, { runs: before + runs, seconds: spent + stepSeconds });
+        const { runs: earlierRuns, seconds: spent } = this.#byPass.get(pass) ?? nothing;
+        this.#byPass.set(pass, { runs: earlierRuns + runs, seconds: spent + stepSeconds });
         remainingSeconds -= stepSeconds;
       }
       this.#done.add(prefixOf(combination, index));
@@ -66,15 +66,15 @@ export class Work {
   }
 
   secondsOf(combination: Combination): number {
-    const { runs: judged, seconds } = this.#evaluationWork;
-    const judging = (seconds / Math.max(1, judged)) * (this.#evaluationSamples + overhead);
+    const { runs: evaluatedRuns, seconds } = this.#evaluationWork;
+    const evaluationSeconds = (seconds / Math.max(1, evaluatedRuns)) * (this.#evaluationSamples + overhead);
     return partsOf(combination).reduce((sum, { pass }, index) => {
       const runs = this.#runsOf(combination, index);
       const timed = this.#byPass.get(pass);
       return (
         sum + runs * (timed === undefined || timed.runs === 0 ? this.#secondsPerSample : timed.seconds / timed.runs)
       );
-    }, judging);
+    }, evaluationSeconds);
   }
 
   /**

@@ -11,8 +11,8 @@ import { accuracy } from "../../src/judge/index.ts";
 import { recipeName } from "../../src/judge/recipe/pass-steps.ts";
 import { recipeFrom } from "../../src/judge/recipe/recipe.ts";
 import { markOf } from "../../src/judge/record/verdict.ts";
-import { divide } from "../../src/judge/run/holdout.ts";
-import { refusal } from "../../src/judge/run/refusal.ts";
+import { drawHoldout } from "../../src/judge/run/holdout.ts";
+import { errorOfRun } from "../../src/judge/run/refusal.ts";
 import { compress } from "../../src/judge/run/run.ts";
 import type { RunTarget } from "../../src/runtime/run/run-target.ts";
 import { task, trained } from "./blobs.ts";
@@ -199,7 +199,7 @@ graph (input: float32[batch, 64]) -> (logits: float32[batch, 2]) {
     });
   }
 
-  const { validation, test: tested } = divide(count, seed, false) ?? {
+  const { validation, test: tested } = drawHoldout(count, seed, false) ?? {
     validation: new Uint32Array(),
     test: new Uint32Array(),
   };
@@ -213,7 +213,7 @@ graph (input: float32[batch, 64]) -> (logits: float32[batch, 2]) {
     expect(record.data).toMatchObject({ validation: 100, test: { count } });
     expect(record.variants[0]?.validation).toMatchObject({ comparison: { difference: { value: 0, count: 100 } } });
     expect(record.variants[0]?.comparison?.difference).toMatchObject({ value: -0.1, count: 200 });
-    expect(refusal(record)).toMatchObject({
+    expect(errorOfRun(record)).toMatchObject({
       code: "E_ACCURACY_LOST",
       message: expect.stringMatching(
         /^First was chosen on 100 validation samples; on the 200 test samples accuracy went from .*: −10\.0 points .*; 5\.0 points allowed/,

@@ -9,7 +9,7 @@ import { memory, take } from "../../src/data/index.ts";
 import { accuracy } from "../../src/judge/index.ts";
 import { recipeName } from "../../src/judge/recipe/pass-steps.ts";
 import { recipeFrom } from "../../src/judge/recipe/recipe.ts";
-import { divide } from "../../src/judge/run/holdout.ts";
+import { drawHoldout } from "../../src/judge/run/holdout.ts";
 import { compress, runRecipe } from "../../src/judge/run/run.ts";
 import type { RunTarget } from "../../src/runtime/run/run-target.ts";
 import { task, trained } from "./blobs.ts";
@@ -140,7 +140,7 @@ graph (input: float32[batch, 64]) -> (logits: float32[batch, 2]) {
     });
   }
 
-  const { test: tested } = divide(count, seed, false) ?? { test: new Uint32Array() };
+  const { test: tested } = drawHoldout(count, seed, false) ?? { test: new Uint32Array() };
   const options = { ...quick, goal: { maxDrop: 0.05 } };
   const run = (test: Dataset, more: object = {}) =>
     compress(reliant, candidates, { test, metric: accuracy() }, { ...options, ...more }, { seed });

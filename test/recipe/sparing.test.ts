@@ -11,8 +11,8 @@ import { memory } from "../../src/data/index.ts";
 import type { Goal } from "../../src/judge/index.ts";
 import { recipeFrom } from "../../src/judge/recipe/recipe.ts";
 import { runRecipe } from "../../src/judge/run/run.ts";
-import { type StepOutput, spare } from "../../src/judge/run/sparing.ts";
-import { searchedApart } from "../../src/judge/run/sparing-samples.ts";
+import { findFallback, type StepOutput } from "../../src/judge/run/sparing.ts";
+import { separateSearchSamples } from "../../src/judge/run/sparing-samples.ts";
 import { runStep } from "../../src/judge/steps/step.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import { task, trained } from "./blobs.ts";
@@ -42,7 +42,7 @@ async function withOutliers(original: Model): Promise<Model> {
 }
 
 async function runSpare(original: Model, options: OptionValues, goal: Goal = point) {
-  const searchTask = await searchedApart(original, task, {}, goal, context);
+  const searchTask = await separateSearchSamples(original, task, {}, goal, context);
   if (searchTask instanceof Miss) throw new Error(searchTask.reason);
   const run = async (changed: OptionValues): Promise<StepOutput> => {
     const model = original.clone();
@@ -50,7 +50,7 @@ async function runSpare(original: Model, options: OptionValues, goal: Goal = poi
   };
   const plain = await run(options);
   const request = { pass: quantize, options, original, plain, run, search: searchTask.search, output: undefined };
-  return { apart: searchTask, plain, found: await spare(request, context) };
+  return { apart: searchTask, plain, found: await findFallback(request, context) };
 }
 
 let sound: Model;
@@ -141,7 +141,7 @@ test("stops after one attempt if the longest smaller choice of layers misses the
   const measure = async () => ({ holds: "no", text: `attempt ${++measured}` }) as const;
   const search = { samples: undefined, measure };
   const request = { pass: quantize, options, original: sound, plain: await run(options), run, search };
-  expect(await spare({ ...request, output: undefined }, context)).toMatchObject({
+  expect(await findFallback({ ...request, output: undefined }, context)).toMatchObject({
     reason: expect.stringMatching(/^no choice of layers keeps the goal .* at higher precision attempt 1$/),
   });
   expect(measured).toBe(1);
@@ -162,7 +162,7 @@ test("tries no choice of layers twice", async () => {
   tried.length = 0;
   const measure = async () => ({ holds: bits >= 12 ? "clearly" : "no", text: `${bits} bits` }) as const;
   const request = { pass: quantize, options, original: sound, plain, run, search: { samples: undefined, measure } };
-  const outcome = await spare({ ...request, output: undefined }, context);
+  const outcome = await findFallback({ ...request, output: undefined }, context);
   expect(outcome).toMatchObject({ sparing: { attempts: expect.any(Array) } });
   expect(tried.length).toBeGreaterThan(2);
   expect(new Set(tried).size).toBe(tried.length);
@@ -177,7 +177,7 @@ test("the search and the test use disjoint samples", async () => {
     },
     label: { type: "int64", dims: [300], data: BigInt64Array.from({ length: 300 }, (_, at) => BigInt(at % 8)) },
   });
-  const searchTask = await searchedApart(sound, { ...task, test: numbered }, {}, point, context);
+  const searchTask = await separateSearchSamples(sound, { ...task, test: numbered }, {}, point, context);
   if (searchTask instanceof Miss) throw new Error(searchTask.reason);
   const judged = (await searchTask.compare(sound)).comparison.difference.count;
   expect([searchTask.searched, judged]).toEqual([100, 200]);
@@ -185,5 +185,5 @@ test("the search and the test use disjoint samples", async () => {
     input: { type: "float32", dims: [80, 16], data: new Float32Array(80 * 16) },
     label: { type: "int64", dims: [80], data: new BigInt64Array(80) },
   });
-  expect(await searchedApart(sound, { ...task, test: few }, {}, point, context)).toBeInstanceOf(Miss);
+  expect(await separateSearchSamples(sound, { ...task, test: few }, {}, point, context)).toBeInstanceOf(Miss);
 });

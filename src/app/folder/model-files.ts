@@ -57,7 +57,7 @@ export function weightFilesOf({ graph }: Model): ReadonlySet<string> {
  * Hashes a model and its data files, and removes data files that it does not read. @throws PithError E_FILE for unknown data names, E_OPTION for too
  * many files.
  */
-export async function hashesOf(out: string, file: string): Promise<FileHashes> {
+export async function hashAndPrune(out: string, file: string): Promise<FileHashes> {
   const [folder, name] = [joinPath(out, "onnx"), fileNameOf(file)];
   const used = weightFilesOf(await open(joinPath(out, file)));
   const data = dataFilesOf(name, await listFolder(folder));

@@ -7,7 +7,7 @@ import { open } from "../../core/onnx/index.ts";
 import { type Size, size } from "../../runtime/run/size.ts";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
 import { describe, writeRecorded } from "./describe.ts";
-import { authoredModel, hashesOf, isFileOfModel, isUnchanged, removeModel, weightFilesOf } from "./model-files.ts";
+import { authoredModel, hashAndPrune, isFileOfModel, isUnchanged, removeModel, weightFilesOf } from "./model-files.ts";
 import { restoreOriginal } from "./originals.ts";
 import { removeCopies } from "./precompressed.ts";
 import { type FileFigures, figuresOf } from "./records.ts";
@@ -49,7 +49,7 @@ export async function makeFile(
   try {
     const variant = await make({ source, out: joinPath(out, file), dtype, fileBytes, together });
     const result = { ...variant, originalBrotli: (await originalSize(run, source)).brotli };
-    for (const [path, hashes] of await hashesOf(out, file)) written.set(path, hashes);
+    for (const [path, hashes] of await hashAndPrune(out, file)) written.set(path, hashes);
     const record = { dtype, source: `onnx/${base}.onnx`, source_hash: hash, made_from: madeFrom, judged_by: judgedBy };
     const figures = run.check === undefined ? result : { ...result, loader: { outcome: "not checked" } as const };
     records.set(file, { ...record, ...figures });

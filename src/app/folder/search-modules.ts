@@ -12,7 +12,7 @@ import { bytesOfFile, fileHash } from "../../core/files/hash.ts";
 import { formatKept, planWrites } from "../../core/files/own-files.ts";
 import { sizeFor } from "../../judge/run/objective.ts";
 import { describe, originalBytes, writeRecorded } from "./describe.ts";
-import { hashesOf, isFileOfModel, isUnchanged } from "./model-files.ts";
+import { hashAndPrune, isFileOfModel, isUnchanged } from "./model-files.ts";
 import { endsRun, rejectFile, sourcesHash, timeFile } from "./outcomes.ts";
 import { removeCopies } from "./precompressed.ts";
 import { figuresOf } from "./records.ts";
@@ -116,7 +116,7 @@ async function placeResult(run: FolderRun, { module, points, position }: Front):
   records.delete(file);
   await removeCopies(run, file);
   await writeRecorded(run, writes);
-  const hashes = await hashesOf(out, file);
+  const hashes = await hashAndPrune(out, file);
   for (const path of [...written.keys()]) if (isFileOfModel(file, path) && !hashes.has(path)) written.delete(path);
   for (const [path, fileHashes] of hashes) written.set(path, fileHashes);
   const source = { dtype: "searched", source: file, source_hash: module.hash } as const;

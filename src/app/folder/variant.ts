@@ -7,7 +7,7 @@ import type { Context } from "../../core/pass/pass.ts";
 import type { Likeness } from "../../judge/compare/compare-function.ts";
 import { outputDifferenceText } from "../../judge/record/verdict.ts";
 import { runJudgedStep } from "../../judge/run/judged-step.ts";
-import { sparedLine } from "../../judge/run/sparing.ts";
+import { formatSparedLayer } from "../../judge/run/sparing.ts";
 import type { StepRequest } from "../../judge/run/step-request.ts";
 import { watchLoads } from "../../runtime/run/load-check.ts";
 import { size } from "../../runtime/run/size.ts";
@@ -43,7 +43,7 @@ export async function makeVariant(
     condition: together && ((alone, quiet) => searchTogether(together, alone, quiet)),
   };
   const stepContext = { ...context, engine: watchLoads(context.engine), log: () => {}, stage: () => {} };
-  const { result, idle, judgement, rejection, sparing } = await runJudgedStep(request, stepContext);
+  const { result, noGainText: idle, judgement, rejection, sparing } = await runJudgedStep(request, stepContext);
   if (idle !== undefined) throw new PithError("E_UNSUPPORTED", `${capitalize(idle)}.`);
   if (rejection !== undefined) {
     const { text, tried } = rejection;
@@ -54,7 +54,7 @@ export async function makeVariant(
   const [folder, name] = [folderOf(out), fileNameOf(out)];
   const parts = [name, ...dataFilesOf(name, await listFolder(folder))].map((part) => joinPath(folder, part));
   const { bytes, gzip, brotli } = await size(...parts);
-  const spared = (sparing?.spared ?? []).map(sparedLine);
+  const spared = (sparing?.spared ?? []).map(formatSparedLayer);
   return {
     ...{ bytes, gzip, brotli },
     ...(spared.length === 0 ? {} : { spared }),

@@ -5,10 +5,10 @@ import {
   accuracySentence,
   chosenOf,
   goalSentence,
+  relativeWorkOf,
   searchMissSentence,
   speedupOf,
   storageSentence,
-  workAt,
 } from "../../judge/record/verdict.ts";
 import { minDivided } from "../../judge/run/holdout.ts";
 import { minSamples } from "../../search/parts.ts";
@@ -72,7 +72,7 @@ export function choiceClause(run: Run): string | undefined {
   const { by, place } = choice;
   const within = goal === undefined ? [] : ["within the goal"];
   const isTimed = speedupOf(run, place) !== undefined;
-  const isUntimed = !isTimed && workAt(run, place) === undefined;
+  const isUntimed = !isTimed && relativeWorkOf(run, place) === undefined;
   const fastest = isTimed ? "the fastest" : "the lowest in processor time";
   switch (by) {
     case "only":
@@ -126,7 +126,7 @@ export function slowerText(run: Run): string {
   const speed = speedupOf(run, over)?.median;
   const cost =
     speed === undefined
-      ? `takes ${times(workAt(run, over) ?? Number.NaN)} the processor time`
+      ? `takes ${times(relativeWorkOf(run, over) ?? Number.NaN)} the processor time`
       : `${times(speed)} as fast`;
   return ` ${smaller.name} is smaller (${bytes(smaller.result.bytes)}) and ${cost}: --for size keeps it.`;
 }

@@ -14,7 +14,7 @@ import { type Change, changeText } from "../../core/pass/pass.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
 import type { Run, Samples, StepRecord } from "../../judge/record/data.ts";
 import { benchCommand, filesOf, quoteWord, targetFlag } from "../../judge/record/shell-command.ts";
-import { chosenOf, comparesWithOriginal, targetLines, timesOf, timingText } from "../../judge/record/verdict.ts";
+import { chosenOf, comparesWithOriginal, steadyTimingOf, targetLines, timingText } from "../../judge/record/verdict.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 import {
   type Axis,
@@ -48,7 +48,7 @@ export function keyFigures(run: Run): Markup {
   };
   const estimate = result?.estimate ?? original.estimate;
   const hasInterval = result !== undefined || !comparesWithOriginal(run);
-  const speed = run.chosen === undefined ? undefined : timesOf(run)?.models[run.chosen + 1];
+  const speed = run.chosen === undefined ? undefined : steadyTimingOf(run)?.models[run.chosen + 1];
   return html`<dl class="figures">
 ${box("bytes", fromTo(original.bytes, result?.bytes, bytes))}
 ${original.gzip !== undefined && box("compressed (gzip)", fromTo(original.gzip, result?.gzip, bytes))}

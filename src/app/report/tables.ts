@@ -14,7 +14,7 @@ import {
 } from "../../core/numbers.ts";
 import { type Goal, isWithin, type Verdict } from "../../judge/compare/compare.ts";
 import type { Run, Variant } from "../../judge/record/data.ts";
-import { comparesWithOriginal, markOf, notChosenText, timesOf } from "../../judge/record/verdict.ts";
+import { comparesWithOriginal, markOf, notChosenText, steadyTimingOf } from "../../judge/record/verdict.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 
 /** Column of a table of texts, for the terminal and for Markdown. */
@@ -60,7 +60,7 @@ export interface VariantColumn {
 export function variantColumns(run: Run): readonly VariantColumn[] {
   const { original, variants, metric } = run;
   const { unit } = metric;
-  const speeds = timesOf(run)?.models;
+  const speeds = steadyTimingOf(run)?.models;
   const models = [original, ...variants.map(({ result }) => result)];
   const withZeros = variants.some(({ result }) => sparsityMatters(result?.zeros, original.zeros));
   const amounts = (key: "bytes" | "gzip" | "brotli" | "macs", text: (value: number) => string): VariantColumn => ({

@@ -76,7 +76,7 @@ export function scaleGroups(model: Model, inference: Inference): readonly ScaleG
     for (const unit of units) if (unit >= 0 && !refused.has(labels.find(unit))) refused.set(labels.find(unit), miss);
   };
   for (const clash of clashes) refuse(labels.at(clash) ?? [], new Miss("it meets its own inverse", clash.value?.name));
-  refuseEnds(model, passages, labels, refuse);
+  refuseScalesAtEnds(model, passages, labels, refuse);
   const ends = passages.flatMap(({ node, scaled }) =>
     scaled.flatMap((operand) => labelOperand(node, operand, labels, powers, refuse)),
   );
@@ -116,7 +116,7 @@ function labelOperand(
   return [{ value, axis, label, power: power === factor.power ? 1 : -1 }];
 }
 
-function refuseEnds({ graph }: Model, passages: readonly Passage[], labels: Labels, refuse: Refuse): void {
+function refuseScalesAtEnds({ graph }: Model, passages: readonly Passage[], labels: Labels, refuse: Refuse): void {
   const outputs = new Set(graph.outputs);
   const inputs = new Set(graph.feeds);
   for (const { value, label } of labels.ends()) {

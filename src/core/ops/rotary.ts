@@ -9,7 +9,7 @@ import type { Value } from "../graph/graph.ts";
 import { type AxisLink, defineOp } from "./define.ts";
 import { readFlag, readFloat, readInteger } from "./shared/attributes.ts";
 import { mergeHeads, rotateHeads, rotatePairs, splitHeads } from "./shared/heads.ts";
-import { defineMicrosoftOp, defineTyped } from "./shared/inert.ts";
+import { defineInertOp, defineMicrosoftOp } from "./shared/inert.ts";
 import { noRank } from "./shared/misses.ts";
 import { countAttribute, range, requireInput, requirePositions, sameAsInput, sameAxes } from "./shared/rules.ts";
 
@@ -110,7 +110,7 @@ const microsoftRotary = defineMicrosoftOp({
 });
 
 /** Computes q · cos(e) + q' · sin(e) and k · cos(e) + k' · sin(e). The rotated q' and k' are inputs. */
-export const GemmaRotaryEmbedding = defineTyped({
+export const GemmaRotaryEmbedding = defineInertOp({
   name: "GemmaRotaryEmbedding",
   infer: (_, site) => [1, 3].flatMap((input) => sameAsInput(site, input)),
   reason: "rotates channels in pairs, in half precision on GPU only",

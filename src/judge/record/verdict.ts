@@ -49,12 +49,12 @@ export function comparesWithOriginal({ variants }: Pick<Run, "variants">): boole
 }
 
 /** Returns the timing; undefined if nothing was timed or the machine was too busy. */
-export function timesOf({ latency }: Pick<Run, "latency">): Timing | undefined {
+export function steadyTimingOf({ latency }: Pick<Run, "latency">): Timing | undefined {
   return latency?.unsteady === true ? undefined : latency;
 }
 
 export function speedupOf(run: Pick<Run, "latency">, variant: number | undefined): Spread | undefined {
-  return variant === undefined ? undefined : timesOf(run)?.models[variant + 1]?.speedup;
+  return variant === undefined ? undefined : steadyTimingOf(run)?.models[variant + 1]?.speedup;
 }
 
 /** Returns the gain of the kept variant: "7.87 × smaller and 2.15 × as fast." */
@@ -88,7 +88,7 @@ export function metadataNote({
 function gainText(run: Run, size: string): string {
   const speed = speedupOf(run, run.chosen);
   if (run.latency?.unsteady === true) {
-    const work = workAt(run, run.chosen);
+    const work = relativeWorkOf(run, run.chosen);
     return work === undefined
       ? `${size}. Speed was not measured: the machine was too busy.`
       : `${size}, and a run takes ${times(work)} the processor time: the machine was too busy to measure speed.`;
@@ -110,7 +110,7 @@ function sizeText(before: Measured, after: Measured): string {
 }
 
 /** Returns a variant's processor time relative to the original's; undefined if it was not measured. */
-export function workAt({ latency }: Pick<Run, "latency">, variant: number | undefined): number | undefined {
+export function relativeWorkOf({ latency }: Pick<Run, "latency">, variant: number | undefined): number | undefined {
   return variant === undefined ? undefined : workOf(latency?.models ?? [], latency?.models[variant + 1]);
 }
 

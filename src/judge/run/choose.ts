@@ -1,6 +1,6 @@
 /** Selects the result to keep: the one with the lowest cost that the objective allows and that meets the goal. */
 import type { Choice } from "../record/data.ts";
-import { type Figures, frontOf, type Objective } from "./objective.ts";
+import { type Figures, type Objective, paretoFrontOf } from "./objective.ts";
 
 export interface Contender {
   /** Undefined without a result. */
@@ -22,7 +22,7 @@ export function choose(contenders: readonly Contender[], force: boolean, objecti
   const results = resultsOf(contenders);
   const sound = results.filter((one) => one.sound);
   if (sound.length > 0) return least(sound, objective);
-  if (!force) return leastDrop(contenders);
+  if (!force) return chooseSmallestDrop(contenders);
   const smallest = smallestOf(results);
   return smallest && { place: smallest.place, by: "force" };
 }
@@ -32,36 +32,36 @@ const resultsOf = (contenders: readonly Contender[]): readonly Result[] =>
     size === undefined ? [] : [{ ...rest, size, drop, place }],
   );
 
-function leastDrop(contenders: readonly Contender[]): Choice | undefined {
+function chooseSmallestDrop(contenders: readonly Contender[]): Choice | undefined {
   const drops = contenders.flatMap(({ drop }, place) => (drop === undefined ? [] : [{ place, drop }]));
-  const [least] = drops.toSorted((a, b) => a.drop - b.drop);
-  return least && { place: least.place, by: "loss" };
+  const [chooseSound] = drops.toSorted((a, b) => a.drop - b.drop);
+  return chooseSound && { place: chooseSound.place, by: "loss" };
 }
 
-const leastBy = (cost: (figures: Figures) => number, results: readonly Result[]): Result | undefined =>
+const lowestBy = (cost: (figures: Figures) => number, results: readonly Result[]): Result | undefined =>
   results.toSorted((a, b) => cost(a) - cost(b) || a.drop - b.drop)[0];
 
-const smallestOf = (results: readonly Result[]): Result | undefined => leastBy(({ size }) => size, results);
+const smallestOf = (results: readonly Result[]): Result | undefined => lowestBy(({ size }) => size, results);
 
 /** Also names the smallest result that the objective excludes. */
 function least(results: readonly Result[], { id, cost, misses }: Objective): Choice | undefined {
   const [only, ...more] = results;
   if (only !== undefined && more.length === 0) return { place: only.place, by: "only" };
   const allowed = results.filter((one) => misses(one) === 0);
-  const best = leastBy(cost, allowed);
+  const best = lowestBy(cost, allowed);
   if (best !== undefined) {
     const smallest = smallestOf(results);
     const isOver = smallest !== undefined && !allowed.includes(smallest);
     return { place: best.place, by: id, ...(isOver ? { over: smallest.place } : {}) };
   }
   // A result that misses the speed is written with a warning.
-  const fastest = leastBy(({ speed = 0 }) => -speed, results);
+  const fastest = lowestBy(({ speed = 0 }) => -speed, results);
   return fastest && { place: fastest.place, by: "none allowed" };
 }
 
 /** Returns the other acceptable results on the Pareto front of size, drop and speed. */
-export function frontBeside(contenders: readonly Contender[], chosen: number | undefined): readonly number[] {
+export function otherFrontPlaces(contenders: readonly Contender[], chosen: number | undefined): readonly number[] {
   if (chosen === undefined) return [];
   const sound = resultsOf(contenders).filter((one) => one.sound);
-  return frontOf(sound, (one) => one).flatMap(({ place }) => (place === chosen ? [] : [place]));
+  return paretoFrontOf(sound, (one) => one).flatMap(({ place }) => (place === chosen ? [] : [place]));
 }

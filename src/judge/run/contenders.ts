@@ -1,12 +1,12 @@
 /** Selects one of several results of recipes. */
 import { type Goal, isWithin, judge } from "../compare/compare.ts";
 import type { Choice, Measured, Timing } from "../record/data.ts";
-import { dropWithSearch, workAt } from "../record/verdict.ts";
+import { dropWithSearch, relativeWorkOf } from "../record/verdict.ts";
 import { type Contender, choose } from "./choose.ts";
-import { nothingGained } from "./improvement.ts";
+import { whyNothingGained } from "./improvement.ts";
 import { type Objective, objectiveOf, sizeFor } from "./objective.ts";
 import type { RunOptions } from "./run.ts";
-import { speedAt } from "./timing.ts";
+import { speedOf } from "./timing.ts";
 import type { Trials } from "./trials.ts";
 import type { Attempt } from "./variant.ts";
 
@@ -20,7 +20,7 @@ export interface Decision {
   readonly chosen: number | undefined;
 }
 
-export async function decide(
+export async function selectResult(
   attempts: readonly Attempt[],
   timing: Timing | undefined,
   { evaluator, goal }: Pick<Trials, "evaluator" | "goal">,
@@ -31,13 +31,17 @@ export async function decide(
   for (const attempt of attempts) results.push(await sized(attempt, evaluator));
   const objective = objectiveOf(options, goal?.maxDrop, original);
   // An untimed result cannot reach a speed target.
-  const unknown = options.rounds === 0 ? undefined : 0;
+  const speedIfUntimed = options.rounds === 0 ? undefined : 0;
   const tried = results.map((one, place) =>
-    onTarget(withGain(original, one, workAt({ latency: timing }, place)), speedAt(timing, place) ?? unknown, objective),
+    rejectOffTarget(
+      rejectWithoutGain(original, one, relativeWorkOf({ latency: timing }, place)),
+      speedOf(timing, place) ?? speedIfUntimed,
+      objective,
+    ),
   );
   const contenders = tried.map((one, place) => ({
-    ...contender(one, goal, options.purpose),
-    speed: speedAt(timing, place),
+    ...contenderOf(one, goal, options.purpose),
+    speed: speedOf(timing, place),
   }));
   const force = options.force === true;
   const choice = choose(contenders, force, objective);
@@ -53,7 +57,7 @@ async function sized({ variant, evaluation, ...rest }: Attempt, evaluator: Trial
   };
 }
 
-export function leastLost(tried: readonly Attempt[]): number | undefined {
+export function indexOfSmallestDrop(tried: readonly Attempt[]): number | undefined {
   const drops = tried.flatMap(({ evaluation, variant }, place) =>
     evaluation === undefined || variant.refusedAs === "unchanged"
       ? []
@@ -63,7 +67,7 @@ export function leastLost(tried: readonly Attempt[]): number | undefined {
 }
 
 /** Uses the validation samples, if any, or the search samples as well if the goal was missed there. The estimate decides, because many results pass only for lack of samples. */
-function contender(
+function contenderOf(
   { evaluation, usable, variant }: Attempt,
   goal: Goal | undefined,
   purpose: RunOptions["purpose"],
@@ -72,25 +76,28 @@ function contender(
   const comparison = validation?.comparison ?? evaluation?.comparison;
   const judged =
     (validation === undefined ? verdict : validation.verdict) ?? (comparison && judge(comparison, { maxDrop: 0 }));
-  const open = usable && (validation !== undefined || refused === undefined);
-  const met = validation !== undefined || verdict?.met !== false;
+  const isEligible = usable && (validation !== undefined || refused === undefined);
+  const meetsGoal = validation !== undefined || verdict?.met !== false;
   const drop = dropWithSearch(variant, goal) ?? judged?.drop.value;
   return {
     size: evaluation && sizeFor(purpose, evaluation.measured),
-    sound: open && met && (judged === undefined || goal === undefined || isWithin({ value: drop ?? Number.NaN }, goal)),
-    drop: open && Number.isFinite(drop) ? drop : undefined,
+    sound:
+      isEligible &&
+      meetsGoal &&
+      (judged === undefined || goal === undefined || isWithin({ value: drop ?? Number.NaN }, goal)),
+    drop: isEligible && Number.isFinite(drop) ? drop : undefined,
   };
 }
 
-function withGain(original: Measured, tried: Attempt, work: number | undefined): Attempt {
+function rejectWithoutGain(original: Measured, tried: Attempt, work: number | undefined): Attempt {
   const { variant } = tried;
   if (variant.refused !== undefined) return tried;
-  const idle = nothingGained(original, variant, work);
-  if (idle === undefined) return tried;
-  return { ...tried, usable: false, variant: { ...variant, refused: idle, refusedAs: "no gain" } };
+  const noGainText = whyNothingGained(original, variant, work);
+  if (noGainText === undefined) return tried;
+  return { ...tried, usable: false, variant: { ...variant, refused: noGainText, refusedAs: "no gain" } };
 }
 
-function onTarget(tried: Attempt, speed: number | undefined, { lacks, misses }: Objective): Attempt {
+function rejectOffTarget(tried: Attempt, speed: number | undefined, { lacks, misses }: Objective): Attempt {
   const { variant } = tried;
   if (lacks === undefined || variant.result === undefined || variant.refused !== undefined) return tried;
   return misses({ size: variant.result.bytes, speed, drop: 0 }) === 0

@@ -13,7 +13,7 @@ import type { Store } from "../steps/store.ts";
 import type { RunOptions } from "./run.ts";
 import type { CandidateSteps } from "./variant.ts";
 
-export async function judgingOf(
+export async function metricInputsOf(
   { original }: Store,
   { metric, test }: Task,
   parts: Parts,
@@ -29,7 +29,7 @@ export async function judgingOf(
   };
 }
 
-const mostTelling = 64;
+const maxHashedSamples = 64;
 
 /** Identifies samples by their hash, or if they are too large by number, 64 of them and the file's hash; a stream by its file or name. */
 export async function samplesKey(dataset: Dataset | undefined, samples: Samples | undefined): Promise<unknown> {
@@ -37,7 +37,7 @@ export async function samplesKey(dataset: Dataset | undefined, samples: Samples 
   if (dataset === undefined || samples === undefined || sha256 !== undefined) return sha256;
   const file = (await fileKind(name)) === "file" ? await fileHash(name) : undefined;
   if (!isIndexed(dataset)) return { count, name: file ?? name };
-  return { count, file, some: await contentHash(evenlyOf(dataset, mostTelling)) };
+  return { count, file, some: await contentHash(evenlyOf(dataset, maxHashedSamples)) };
 }
 
 export const keyOfSamples = async (dataset: Dataset | undefined): Promise<unknown> =>

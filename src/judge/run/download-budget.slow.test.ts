@@ -3,7 +3,7 @@ import { parseModel } from "../../core/graph/text.ts";
 import { completeContext, type OptionValues } from "../../core/pass/pass.ts";
 import { inMemory, viewBytes } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
-import { withinDownload } from "./download-budget.ts";
+import { fitToDownload } from "./download-budget.ts";
 
 const mebibyte = 2 ** 20;
 
@@ -24,6 +24,6 @@ const pass = { downloadSettings: () => [0, 1000, 12_000, 30_000].map((noise) => 
 const run = async ({ noise }: OptionValues) => ({ model: modelWith(Number(noise)), changes: [], misses: [] });
 
 test("compresses large files whole before it accepts a setting", async () => {
-  const { options } = await withinDownload({ pass, options: {}, run }, 10_000, completeContext({}));
+  const { options } = await fitToDownload({ pass, options: {}, run }, 10_000, completeContext({}));
   expect(options).toEqual({ noise: 1000 });
 });

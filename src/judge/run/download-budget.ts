@@ -4,14 +4,14 @@ import { bytes as bytesText } from "../../core/numbers.ts";
 import { encodedSource } from "../../core/onnx/encode.ts";
 import type { AnyPass, Context, OptionValues } from "../../core/pass/pass.ts";
 import { brotliSize, size } from "../../runtime/run/size.ts";
-import { firstSetting, type SparingRequest, type StepOutput } from "./sparing.ts";
+import { bisectSettings, type SparingRequest, type StepOutput } from "./sparing.ts";
 
 /**
  * Bisects the settings, whose compressed size falls with their loss.
  * @param bytes maximum of the compressed file (brotli).
  * @throws PithError E_UNSUPPORTED with the minimum if it is higher; E_STOPPED on the signal.
  */
-export async function withinDownload(
+export async function fitToDownload(
   {
     pass,
     options,
@@ -22,7 +22,7 @@ export async function withinDownload(
 ): Promise<{ readonly made: StepOutput; readonly options: OptionValues }> {
   const settings = (pass.downloadSettings?.(options) ?? []).toReversed();
   let smallest = Number.POSITIVE_INFINITY;
-  const result = await firstSetting(settings, context, async (own) => {
+  const result = await bisectSettings(settings, context, async (own) => {
     const changed = { ...options, ...own };
     const output = await run(changed);
     const file = await encodedSource(output.model);

@@ -6,7 +6,7 @@ import { zeros } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
 import { prune } from "../../techniques/prune/index.ts";
 import { quantize } from "../../techniques/quantize/index.ts";
-import { announceCalibration, announced } from "./duration-notice.ts";
+import { announceCalibration, announceDuration } from "./duration-notice.ts";
 
 interface Run {
   readonly samples: number;
@@ -18,7 +18,7 @@ interface Run {
 function noticesOf({ samples, seconds }: Run, passes: number, all = samples): string[] {
   const texts: string[] = [];
   let now = 0;
-  const context = announced(
+  const context = announceDuration(
     { log: ({ text }) => texts.push(text), progress: (_done: number, _total?: number) => {} },
     all,
     passes,

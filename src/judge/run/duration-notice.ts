@@ -11,7 +11,7 @@ import { createRunner, type Runner } from "../../runtime/run/run.ts";
 /** Calibration runs batches of this size, which take less time per sample than single samples. */
 const batchSize = 16;
 /** Seconds above which no batch is timed: a sample alone is close enough for a model that is this slow. */
-const mostTimed = 1;
+const maxSampleSeconds = 1;
 
 export async function announceCalibration(
   { sampleWork }: AnyPass,
@@ -27,7 +27,7 @@ export async function announceCalibration(
   try {
     const alone = await secondsOf(runner, samples, 1);
     const size = Math.min(batchSize, samples.count ?? batchSize);
-    const each = alone * size > mostTimed ? alone : (await secondsOf(runner, samples, size)) / size;
+    const each = alone * size > maxSampleSeconds ? alone : (await secondsOf(runner, samples, size)) / size;
     const time = waiting(each * runs * Math.min(count, samples.count ?? count));
     if (time !== undefined) log({ id: "duration", text: `${sampleWork?.name} take ${time}` });
   } finally {
@@ -60,7 +60,7 @@ const fewestSeconds = 0.5;
 const fewestBatches = 2;
 
 /** Announces the total duration once, from the first of `passes` runs, because other work lies between runs. `now` is in seconds. */
-export function announced<C extends Reporting>(
+export function announceDuration<C extends Reporting>(
   context: C,
   samples: number | undefined,
   passes: number,

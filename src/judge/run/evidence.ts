@@ -12,7 +12,7 @@ import { viewsOf } from "../record/samples.ts";
 const comparedSamples = 16;
 
 /** @param ready the inputs of the models. @param stored the same samples before preprocessing, if available. */
-export async function seenSamples(
+export async function addSampleViews(
   found: readonly Disagreement[],
   ready: Dataset,
   stored: Dataset | undefined,

@@ -37,7 +37,7 @@ export interface Division {
 }
 
 /** Draws validation samples by the seed, or takes the first ones if neighboring samples are similar. Undefined if there are too few. */
-export function divide(count: number, seed: number, inOrder: boolean): Division | undefined {
+export function drawHoldout(count: number, seed: number, inOrder: boolean): Division | undefined {
   const validation = Math.floor(validationShare * count);
   if (validation < minValidation) return undefined;
   const order = inOrder ? range(count) : random(seed, "choose").permutation(count);

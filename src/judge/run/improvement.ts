@@ -33,7 +33,7 @@ export async function plainFile(model: Model): Promise<PlainFile | undefined> {
 }
 
 /** Returns why a result is not smaller; undefined if it is. Dropping the exporter's metadata does not count as a gain. */
-export async function noSmallerThan(original: Model, result: Model): Promise<string | undefined> {
+export async function whyNotSmaller(original: Model, result: Model): Promise<string | undefined> {
   const [before, size] = [await encodedSize(original), await encodedSize(result)];
   const plain = await plainFile(original);
   const idle = noSmaller(plain?.file.size ?? before, size);
@@ -46,7 +46,7 @@ function sizeText(before: number, after: number): string {
 }
 
 /** @param work processor time of a run relative to the original's; undefined if not measured. */
-export function nothingGained(
+export function whyNothingGained(
   original: Measured,
   { result, comparison }: Variant,
   work: number | undefined,

@@ -24,27 +24,27 @@ import { lossText, lossWarning, noGainText } from "../record/verdict.ts";
 import { memoryModels } from "../steps/loose-models.ts";
 import { Runner, type StepResult } from "../steps/runner.ts";
 import { runStep, trains } from "../steps/step.ts";
-import { withinDownload } from "./download-budget.ts";
+import { fitToDownload } from "./download-budget.ts";
 import { announceCalibration } from "./duration-notice.ts";
-import { noSmallerThan } from "./improvement.ts";
+import { whyNotSmaller } from "./improvement.ts";
 import { judgeResult, type Lost } from "./judgement.ts";
-import { type KeptFunction, keptAndLoads, type Training, withOutputsOf } from "./kept-function.ts";
-import { withinBytes } from "./size-budget.ts";
+import { checkFunctionAndLoading, type KeptFunction, type Training, withOutputsOf } from "./kept-function.ts";
+import { fitToBytes } from "./size-budget.ts";
 import {
+  findFallback,
+  formatSettings,
   type Sparing,
   type SparingJudge,
   type SparingRequest,
   type StepOutput,
-  settingsText,
-  spare,
 } from "./sparing.ts";
-import { randomSearch, type SearchedApart, searchedApart } from "./sparing-samples.ts";
+import { randomSearch, type SeparateSearch, separateSearchSamples } from "./sparing-samples.ts";
 import { lessLossyAdvice } from "./step-advice.ts";
 import {
+  allowsLargeDrop,
   type Compared,
   checkGoal,
   type GoalCheck,
-  mayLose,
   openComparison,
   type StepComparison,
 } from "./step-comparison.ts";
@@ -62,7 +62,7 @@ export interface JudgedStep {
   /** Number of samples, disjoint from the test samples, that chose the options. */
   readonly searched: number | undefined;
   /** The sentence that nothing was gained, if the pass should make the file smaller and did not. */
-  readonly idle: string | undefined;
+  readonly noGainText: string | undefined;
   /** Undefined if the result can be kept. */
   readonly rejection: Rejection | undefined;
 }
@@ -84,11 +84,11 @@ export interface Rejection {
   readonly blamed: Blame | undefined;
   readonly changes: readonly Change[];
   /** The estimate meets the goal, but a strict goal requires more. */
-  readonly unshown: boolean;
+  readonly isUnshown: boolean;
   /** The result misses the goal against the reference, but is as good as the input model: the loss comes from earlier steps. */
-  readonly lostBefore: boolean;
+  readonly isLostBefore: boolean;
   /** Whether the result has weights that can be trained. */
-  readonly trainable: boolean;
+  readonly isTrainable: boolean;
 }
 
 interface OpenStep extends StepRequest {
@@ -103,31 +103,31 @@ export async function runJudgedStep(request: StepRequest, context: StepContext):
   context.stage(pass.id);
   const store = memoryModels(copyInput(request), request.temporary);
   const runner = new Runner({ store, parts: task ?? {} }, context);
-  const { step, options, searched } = await withinLimit({ ...request, context, comparison });
+  const { step, options, searched } = await chooseOptionsForLimit({ ...request, context, comparison });
   if (!dryRun) await announceCalibration(pass, options, input.model, task?.calibrate, context);
   const outcome = await runner.run({ pass, options }, store.original);
   context.engine.forget();
-  const unjudged = { outcome, judgement: undefined, comparison, sparing: undefined, searched, rejection: undefined };
-  if (outcome.changes.length === 0) return { ...unjudged, result: undefined, idle: undefined };
+  const baseResult = { outcome, judgement: undefined, comparison, sparing: undefined, searched, rejection: undefined };
+  if (outcome.changes.length === 0) return { ...baseResult, result: undefined, noGainText: undefined };
   const result = await store.open(outcome.output);
-  if (dryRun) return { ...unjudged, result, idle: undefined };
-  const idle = pass.makesSmaller === "file" ? await noSmallerThan(input.model, result) : undefined;
-  if (idle !== undefined && !force) return { ...unjudged, result, idle };
+  if (dryRun) return { ...baseResult, result, noGainText: undefined };
+  const idle = pass.makesSmaller === "file" ? await whyNotSmaller(input.model, result) : undefined;
+  if (idle !== undefined && !force) return { ...baseResult, result, noGainText: idle };
   const judgement = await judgeModel(step, result);
   const spared = await keepWithFallback(step, { ...outcome, model: result }, judgement);
   if (spared === undefined || spared instanceof Miss) {
-    const rejection = await rejectionOf(step, result, judgement, outcome.changes, spared?.reason);
+    const rejection = await findRejection(step, result, judgement, outcome.changes, spared?.reason);
     if (rejection === undefined || force) warnOfLoss(step, judgement);
-    return { ...unjudged, result, judgement, idle, rejection };
+    return { ...baseResult, result, judgement, noGainText: idle, rejection };
   }
   const { made, sparing, judgement: sparedJudgement } = spared;
-  const rejection = await rejectionOf(step, made.model, sparedJudgement, made.changes, textOfFallback(sparing));
+  const rejection = await findRejection(step, made.model, sparedJudgement, made.changes, describeFallback(sparing));
   if (rejection === undefined || force) warnOfLoss(step, sparedJudgement);
   const { changes, misses, model } = made;
   return {
     ...{ outcome: { ...outcome, changes, misses }, result: model, judgement: sparedJudgement, comparison, sparing },
     searched: spared.searched,
-    idle: undefined,
+    noGainText: undefined,
     rejection,
   };
 }
@@ -144,17 +144,17 @@ async function judgeModel(step: OpenStep, result: Model): Promise<Judgement> {
   if (comparison !== undefined) context.stage("evaluate");
   const compared = await comparison?.compare(result);
   const goalCheck = compared && checkGoal(compared, comparison?.goal, input.path);
-  const missed =
+  const goalLoss =
     goalCheck === undefined || goalCheck.verdict.met
       ? undefined
-      : `${goalCheck.prefix}${lossText(goalCheck.comparison, goalCheck.verdict, goalCheck.goal, unusedSamples(step, compared))}`;
+      : `${goalCheck.prefix}${lossText(goalCheck.comparison, goalCheck.verdict, goalCheck.goal, sampleCounts(step, compared))}`;
   const kept = await checkFunction(step, result, compared);
-  const settled = await judgeResult({ comparison: compared?.comparison, missed, kept }, force, () => {
+  const verdict = await judgeResult({ comparison: compared?.comparison, missed: goalLoss, kept }, force, () => {
     const { engine, seed } = context;
     const checked = { samples: task?.test, output, seed };
     return reportTargets(engine, targets, withOutputsOf(input.model, result), result, checked, context);
   });
-  return { compared, goalCheck, kept, ...settled };
+  return { compared, goalCheck, kept, ...verdict };
 }
 
 async function checkFunction(
@@ -170,11 +170,17 @@ async function checkFunction(
   const trained: Training = trains(pass) ? "labels" : "none";
   if (trained === "none" || test === undefined) context.stage("compare");
   try {
-    const answered = compared?.answers.given.length ?? 0;
-    const kept = await keptAndLoads(context, like, result, { test, answered, trained, output, forced: force });
+    const predictionCount = compared?.answers.given.length ?? 0;
+    const kept = await checkFunctionAndLoading(context, like, result, {
+      test,
+      answered: predictionCount,
+      trained,
+      output,
+      forced: force,
+    });
     const { likeness } = kept;
     if (typeof likeness === "object" && likeness.lost === undefined && isWeak(likeness))
-      context.log({ id: "dissimilar", text: dissimilarText(likeness), level: "warning" });
+      context.log({ id: "dissimilar", text: formatDissimilarity(likeness), level: "warning" });
     return kept;
   } catch (error) {
     if (!(error instanceof PithError) || error.code === "E_STOPPED" || error instanceof ResultFails) throw error;
@@ -186,19 +192,19 @@ async function checkFunction(
 const isWeak = ({ unmoved, same, signalToNoise }: Likeness): boolean =>
   unmoved === undefined && (same === undefined ? signalToNoise < fewDecibels : same < minSame);
 
-function dissimilarText({ output, same, ofData }: Likeness): string {
-  const which = output === undefined ? "" : ` "${output}"`;
-  const far =
+function formatDissimilarity({ output, same, ofData }: Likeness): string {
+  const outputName = output === undefined ? "" : ` "${output}"`;
+  const difference =
     same === undefined
       ? "the error is more than a tenth of the variance"
       : "fewer than half of the elements equal those";
-  const on = ofData ? "the samples" : "random inputs";
-  const measure = ofData ? "" : ": measure the result on your own samples (`data`)";
-  return `on ${on} ${far} of the original's output${which}${measure}`;
+  const inputs = ofData ? "the samples" : "random inputs";
+  const advice = ofData ? "" : ": measure the result on your own samples (`data`)";
+  return `on ${inputs} ${difference} of the original's output${outputName}${advice}`;
 }
 
 /** Returns numbers of samples that the verdict did not use. */
-function unusedSamples(
+function sampleCounts(
   { task }: OpenStep,
   compared: Compared | undefined,
 ): { readonly available?: number; readonly of?: number } {
@@ -226,29 +232,29 @@ async function keepWithFallback(
   if (force || !fallback || pass.milderForms === undefined) return undefined;
   if (condition === undefined) {
     if (lost === undefined) return undefined;
-    const isOnSamples = lost.because === "goal" || lost.because === "broken";
-    const isFunction = lost.because === "function" || lost.because === "form";
-    if (task === undefined ? !isFunction : !isOnSamples) return undefined;
+    const isLossOnSamples = lost.because === "goal" || lost.because === "broken";
+    const isLossOfFunction = lost.because === "function" || lost.because === "form";
+    if (task === undefined ? !isLossOfFunction : !isLossOnSamples) return undefined;
     // A rejection by a strict goal alone needs more samples instead.
     if (goalCheck !== undefined && isWithin(goalCheck.verdict.drop, goalCheck.goal)) return undefined;
   }
-  const why =
-    condition !== undefined ? "tokens of texts are lost" : goalCheck === undefined ? lost?.text : dropText(goalCheck);
-  context.log({ id: "sparing", text: `${why}: looking for the layers with the largest error` });
+  const cause =
+    condition !== undefined ? "tokens of texts are lost" : goalCheck === undefined ? lost?.text : formatDrop(goalCheck);
+  context.log({ id: "sparing", text: `${cause}: looking for the layers with the largest error` });
   context.stage("sparing");
-  const { apart, request, quiet } = await openSearch(step);
-  if (apart instanceof Miss) return apart;
+  const { apart: separateSearch, request, quiet } = await openSearch(step);
+  if (separateSearch instanceof Miss) return separateSearch;
   const search = (await condition?.(request.search, quiet)) ?? request.search;
-  const shown = { ...quiet, log: context.log, progress: context.progress };
-  const spared = await spare({ ...request, search, plain }, shown);
+  const searchContext = { ...quiet, log: context.log, progress: context.progress };
+  const spared = await findFallback({ ...request, search, plain }, searchContext);
   if (spared instanceof Miss) {
     // The model may pass alone, but must not be written.
     if (condition !== undefined) throw new PithError("E_ACCURACY_LOST", `${capitalize(spared.reason)}.`);
     return spared;
   }
   const { made, sparing } = spared;
-  const judgement = await judgeModel(onOtherSamples(step, apart), made.model);
-  return { made, sparing, judgement, searched: apart?.searched };
+  const judgement = await judgeModel(compareOnOtherSamples(step, separateSearch), made.model);
+  return { made, sparing, judgement, searched: separateSearch?.searched };
 }
 
 interface LimitedStep {
@@ -258,7 +264,7 @@ interface LimitedStep {
 }
 
 /** Chooses the options for the limit of the request, to be evaluated on other samples. */
-async function withinLimit(step: OpenStep): Promise<LimitedStep> {
+async function chooseOptionsForLimit(step: OpenStep): Promise<LimitedStep> {
   const { limit, options, context } = step;
   if (limit === undefined) return { step, options, searched: undefined };
   context.stage("bits");
@@ -267,25 +273,25 @@ async function withinLimit(step: OpenStep): Promise<LimitedStep> {
   const { samples } = request.search;
   const output =
     limit.of === "download"
-      ? await withinDownload(request, limit.bytes, shown)
-      : await withinBytes({ ...request, samples }, limit.bytes, shown);
+      ? await fitToDownload(request, limit.bytes, shown)
+      : await fitToBytes({ ...request, samples }, limit.bytes, shown);
   const otherSamples = apart instanceof Miss ? undefined : apart;
   // Layers at higher precision would exceed the limit again.
   return {
-    step: onOtherSamples({ ...step, fallback: false }, otherSamples),
+    step: compareOnOtherSamples({ ...step, fallback: false }, otherSamples),
     options: output.options,
     searched: otherSamples?.searched,
   };
 }
 
-const onOtherSamples = (step: OpenStep, apart: SearchedApart | undefined): OpenStep =>
+const compareOnOtherSamples = (step: OpenStep, apart: SeparateSearch | undefined): OpenStep =>
   apart === undefined || step.comparison === undefined
     ? step
     : { ...step, comparison: { ...step.comparison, compare: (model) => apart.compare(model) } };
 
 interface Search {
   /** Undefined without data; a Miss if there are too few samples, so random inputs are used. */
-  readonly apart: SearchedApart | Miss | undefined;
+  readonly apart: SeparateSearch | Miss | undefined;
   readonly request: Omit<SparingRequest, "plain">;
   /** Does not log or show progress. */
   readonly quiet: Context;
@@ -299,7 +305,7 @@ async function openSearch(step: OpenStep): Promise<Search> {
   const otherSamples =
     task === undefined || goal === undefined
       ? undefined
-      : await searchedApart(input.model, task, { batch, output }, goal, quiet);
+      : await separateSearchSamples(input.model, task, { batch, output }, goal, quiet);
   const search: SparingJudge =
     otherSamples === undefined || otherSamples instanceof Miss
       ? randomSearch(input.model, output, quiet)
@@ -312,17 +318,17 @@ async function openSearch(step: OpenStep): Promise<Search> {
 }
 
 /** "1.4 points lost, 1.0 points allowed" */
-function dropText({ comparison: { unit }, verdict: { drop }, goal }: GoalCheck): string {
+function formatDrop({ comparison: { unit }, verdict: { drop }, goal }: GoalCheck): string {
   if (!Number.isFinite(drop.value)) return `the metric is ${drop.value}`;
   return `${allowance(unit, drop.value)} lost, ${allowance(unit, goal.maxDrop)} allowed`;
 }
 
-const textOfFallback = ({ settings, spared }: Sparing): string =>
+const describeFallback = ({ settings, spared }: Sparing): string =>
   settings === undefined
     ? `this includes ${counted(spared.length, "layer")} at higher precision`
-    : `this is with ${settingsText(settings)}`;
+    : `this is with ${formatSettings(settings)}`;
 
-async function rejectionOf(
+async function findRejection(
   step: OpenStep,
   result: Model,
   { compared, goalCheck, lost }: Judgement,
@@ -339,7 +345,16 @@ async function rejectionOf(
     compared?.reference?.judges === true &&
     isWithin(judge(compared.comparison, goalCheck.goal).drop, goalCheck.goal);
   const trainable = hasFloatWeights(result, infer(result));
-  return { because, text, tried, blamed, changes, unshown, lostBefore, trainable };
+  return {
+    because,
+    text,
+    tried,
+    blamed,
+    changes,
+    isUnshown: unshown,
+    isLostBefore: lostBefore,
+    isTrainable: trainable,
+  };
 }
 
 /** Returns the changed layer with the largest error. */
@@ -366,14 +381,15 @@ function warnOfLoss(step: OpenStep, { compared, goalCheck }: Judgement): void {
   const { pass, input, options, comparison, context } = step;
   const warn = (id: string, text: string): void => context.log({ id, text, level: "warning" });
   const advice = lessLossyAdvice(pass, options);
-  const worse =
+  const lossSentence =
     goalCheck?.verdict.met === true ? lossWarning(goalCheck.comparison, goalCheck.verdict, goalCheck.goal) : undefined;
-  if (worse !== undefined) warn("worse", `${goalCheck?.prefix}${worse}.${advice}`);
+  if (lossSentence !== undefined) warn("worse", `${goalCheck?.prefix}${lossSentence}.${advice}`);
   const reference = compared?.reference;
-  const useless = reference && noGainText(input.path, compared.comparison);
-  if (useless !== undefined && (worse === undefined || reference?.judges === true)) warn("gain", useless);
+  const noGainSentence = reference && noGainText(input.path, compared.comparison);
+  if (noGainSentence !== undefined && (lossSentence === undefined || reference?.judges === true))
+    warn("gain", noGainSentence);
   // Pruning before a training may lose accuracy, but not all of it.
-  const knowledge = mayLose(step) && !pass.beginsAnew ? comparison?.judge.holdout.knowledge : undefined;
-  const ruined = knowledge && compared && lostKnowledge(knowledge, compared.answers);
-  if (ruined !== undefined) warn("lost", `${ruined}.${advice}`);
+  const knowledge = allowsLargeDrop(step) && !pass.beginsAnew ? comparison?.judge.holdout.knowledge : undefined;
+  const lostKnowledgeSentence = knowledge && compared && lostKnowledge(knowledge, compared.answers);
+  if (lostKnowledgeSentence !== undefined) warn("lost", `${lostKnowledgeSentence}.${advice}`);
 }

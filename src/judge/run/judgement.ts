@@ -21,15 +21,18 @@ export async function judgeResult(
   forced: boolean,
   onTargets: () => Promise<readonly OnTarget[]>,
 ): Promise<{ readonly lost: Lost | undefined; readonly targets: readonly OnTarget[] }> {
-  const broken = comparison === undefined ? undefined : brokenText(comparison);
-  const other = kept?.lost;
-  const both = missed === undefined || other === undefined ? missed : `${missed}; ${other.text}`;
+  const brokenSentence = comparison === undefined ? undefined : brokenText(comparison);
+  const lostFunction = kept?.lost;
+  const goalSentence = missed === undefined || lostFunction === undefined ? missed : `${missed}; ${lostFunction.text}`;
   const lost =
-    (other?.because === "form" ? other : undefined) ?? lostBy(broken, "broken") ?? lostBy(both, "goal") ?? other;
+    (lostFunction?.because === "form" ? lostFunction : undefined) ??
+    lossBecause(brokenSentence, "broken") ??
+    lossBecause(goalSentence, "goal") ??
+    lostFunction;
   const targets = lost === undefined || forced ? await onTargets() : [];
-  return { lost: lost ?? lostBy(wrongText(targets), "target"), targets };
+  return { lost: lost ?? lossBecause(wrongText(targets), "target"), targets };
 }
 
-function lostBy(text: string | undefined, because: Lost["because"]): Lost | undefined {
+function lossBecause(text: string | undefined, because: Lost["because"]): Lost | undefined {
   return text === undefined ? undefined : { text, because };
 }

@@ -56,13 +56,13 @@ export function withOutputsOf(original: Model, result: Model): Model {
   return reference;
 }
 
-export async function keptFunction(
+export async function checkFunction(
   { engine, seed, signal, progress }: Context,
-  whole: Model,
+  fullOriginal: Model,
   result: Model,
   { test, answered, trained, output, forced }: FunctionTest,
 ): Promise<KeptFunction> {
-  const original = withOutputsOf(whole, result);
+  const original = withOutputsOf(fullOriginal, result);
   const options = { output, seed, signal, progress };
   const attempt = async <T>(work: Promise<T>): Promise<T | string> =>
     work.catch((error: unknown) => {
@@ -92,13 +92,13 @@ export async function keptFunction(
 }
 
 /** Also checks that the result loads as its users load it. @throws ResultFails if it does not. */
-export async function keptAndLoads(
+export async function checkFunctionAndLoading(
   context: Context & { readonly engine: WatchedEngine },
   original: Model,
   result: Model,
   judged: FunctionTest,
 ): Promise<KeptFunction> {
-  const kept = await keptFunction(context, original, result, judged);
+  const kept = await checkFunction(context, original, result, judged);
   await requireLoads(context.engine, result, original);
   return kept;
 }

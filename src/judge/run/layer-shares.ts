@@ -15,10 +15,10 @@ export interface ErrorsRequest extends Omit<SparingRequest, "search"> {
 
 const samplesOfErrors = 32;
 /** Maximum weight bytes of an original that is run; larger ones have only their weights compared. */
-const largestRun = 2 ** 29;
+const maxRunBytes = 2 ** 29;
 
 /** Shares of layers that were not run alone are estimated from noise or gradients, whichever predicts the measured shares better. */
-export async function errorsOf(
+export async function errorSharesOf(
   { pass, options: requested, original, plain, run, samples, output }: ErrorsRequest,
   layers: ReadonlySet<string>,
   context: Context,
@@ -29,23 +29,23 @@ export async function errorsOf(
   let slopes: ReadonlyMap<string, number> = new Map();
   const noiseOf = (decibels: number): number =>
     Number.isNaN(decibels) ? Number.POSITIVE_INFINITY : 10 ** (-decibels / 10);
-  if (storedBytes(original.graph) <= largestRun)
+  if (storedBytes(original.graph) <= maxRunBytes)
     try {
-      const unrounded = await equalizedReference(
+      const reference = await equalizedReference(
         pass,
         original,
         plain.changes,
         async (of) => (await run(requested, of)).model,
       );
       const options = { samples: samplesOfErrors, output, seed, signal };
-      const errors = await layerErrors(engine, unrounded, plain.model, samples, options);
+      const errors = await layerErrors(engine, reference, plain.model, samples, options);
       for (const { layer, own, share, signalToNoise } of errors instanceof Miss ? [] : errors.layers) {
         if (!layers.has(layer)) continue;
         noise.set(layer, noiseOf(own ?? signalToNoise));
         if (share !== undefined) shares.set(layer, share);
       }
       if (shares.size < noise.size && samples !== undefined)
-        slopes = await taylorErrors(unrounded, plain.model, samples, options, context);
+        slopes = await taylorErrors(reference, plain.model, samples, options, context);
     } catch (error) {
       asPithError(error);
       throwIfAborted(signal);

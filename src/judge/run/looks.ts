@@ -22,7 +22,7 @@ interface Look {
   readonly compared: PairedResult;
 }
 
-const usualFirst = 512;
+const defaultFirstLook = 512;
 const all = Number.POSITIVE_INFINITY;
 
 export class Looks {
@@ -57,7 +57,7 @@ export class Looks {
     task: Judged,
     options: PairedMetricsOptions,
     context: Context,
-    firstLook = usualFirst,
+    firstLook = defaultFirstLook,
   ): Looks {
     const { test } = task;
     const early = earlyLooks(task, firstLook);
@@ -97,7 +97,7 @@ export class Looks {
     known?: Rows,
   ): Promise<Look> {
     let rows = known;
-    const at = async (samples: number, level?: Level): Promise<Look> => {
+    const lookAt = async (samples: number, level?: Level): Promise<Look> => {
       const before = this.#answered;
       const original = await this.#original(
         samples,
@@ -110,10 +110,10 @@ export class Looks {
       return { rows, compared: original.beside(rows, level) };
     };
     for (const samples of isSettled === undefined ? [] : this.#early) {
-      const look = await at(samples, early);
+      const look = await lookAt(samples, early);
       if (isSettled?.(look.compared) === true) return look;
     }
-    return at(all);
+    return lookAt(all);
   }
 
   get #answered(): number {
@@ -127,12 +127,12 @@ export class Looks {
     const { test, metric } = this.#task;
     const firstSamples = isIndexed(test) && samples < test.count ? view(test, test.name, range(samples)) : test;
     // Messages about the first samples were logged before.
-    const telling = this.#originals.size === 0 ? context : { ...context, log: () => {} };
+    const createContext = this.#originals.size === 0 ? context : { ...context, log: () => {} };
     const metrics = await PairedMetrics.create(
       this.#model,
       { metric, test: firstSamples },
       this.#options,
-      telling,
+      createContext,
       this.#rows,
     );
     this.#originals.set(samples, metrics);

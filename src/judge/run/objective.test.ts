@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { frontOf, objectiveOf, sizeFor } from "./objective.ts";
+import { objectiveOf, paretoFrontOf, sizeFor } from "./objective.ts";
 
 const original = { bytes: 400 };
 const figures = { size: 100, speed: 1, drop: 0 };
@@ -62,7 +62,7 @@ describe("sizeFor", () => {
     ["download", [90, 30, 20]],
   ] as const)("returns for %s the size of the file or its download, also on the front", (purpose, front) => {
     const sized = files.map(({ drop, ...file }) => ({ size: sizeFor(purpose, file), drop }));
-    expect(frontOf(sized, (one) => one).map(({ size }) => size)).toEqual(front);
+    expect(paretoFrontOf(sized, (one) => one).map(({ size }) => size)).toEqual(front);
   });
 
   test("returns the size of the file if the download size is unknown", () => {

@@ -63,17 +63,17 @@ export function objectiveOf(
   original: { readonly bytes: number },
 ): Objective {
   const unit = maxDrop === undefined || maxDrop === 0 ? 1 : maxDrop;
-  const worse = ({ drop }: Figures): number => (maxDrop === undefined ? 0 : Math.max(0, drop - maxDrop) / unit);
-  const slower = ({ speed }: Figures, least: number): number =>
+  const excessDrop = ({ drop }: Figures): number => (maxDrop === undefined ? 0 : Math.max(0, drop - maxDrop) / unit);
+  const missingSpeed = ({ speed }: Figures, least: number): number =>
     speed === undefined ? 0 : Math.max(0, 1 - speed / least);
-  const larger = ({ size }: Figures, most: number): number => Math.max(0, size / most - 1);
+  const excessSize = ({ size }: Figures, most: number): number => Math.max(0, size / most - 1);
   const byDrop = ({ drop, size }: Figures): number => Math.max(0, drop) / unit + Math.log2(size) / 1000;
   if (targetSize !== undefined)
     return {
       id: "target-size",
       cost: byDrop,
       slack: slackOfTarget,
-      misses: (figures) => larger(figures, targetSize),
+      misses: (figures) => excessSize(figures, targetSize),
       lacks: `it has more than ${bytesText(targetSize)}`,
     };
   if (faster !== undefined)
@@ -81,7 +81,7 @@ export function objectiveOf(
       id: "faster",
       cost: byDrop,
       slack: slackOfTarget,
-      misses: (figures) => slower(figures, (1 - timingSlack) * faster),
+      misses: (figures) => missingSpeed(figures, (1 - timingSlack) * faster),
       lacks: `it is not ${times(faster)} as fast as the original`,
     };
   if (purpose === "speed")
@@ -89,30 +89,34 @@ export function objectiveOf(
       id: "speed",
       cost: ({ speed = 1 }) => -Math.log2(speed),
       slack: slackOfGoal,
-      misses: (figures) => Math.max(worse(figures), larger(figures, original.bytes)),
+      misses: (figures) => Math.max(excessDrop(figures), excessSize(figures, original.bytes)),
     };
   const cost = ({ size }: Figures): number => Math.log2(size);
-  const byGoal = { cost, slack: slackOfGoal, misses: worse };
+  const byGoal = { cost, slack: slackOfGoal, misses: excessDrop };
   if (purpose === "size" || purpose === "download") return { ...byGoal, id: purpose };
-  return { ...byGoal, id: "usual", misses: (figures) => Math.max(worse(figures), slower(figures, leastSpeed)) };
+  return {
+    ...byGoal,
+    id: "usual",
+    misses: (figures) => Math.max(excessDrop(figures), missingSpeed(figures, leastSpeed)),
+  };
 }
 
 /** Whether only size and drop count, so no speed is measured. */
 export const isBySize = ({ id }: Pick<Objective, "id">): boolean =>
   id === "size" || id === "download" || id === "target-size";
 
-export function frontOf<T>(all: readonly T[], figuresOf: (one: T) => Figures): readonly T[] {
+export function paretoFrontOf<T>(all: readonly T[], figuresOf: (one: T) => Figures): readonly T[] {
   const axes = all.map((one) => {
     const { size, drop, speed = 0 } = figuresOf(one);
     return [size, Math.max(0, drop), -speed] as const;
   });
   return all.filter((_, at) => {
-    const ownAxes = axes[at];
+    const axesHere = axes[at];
     return !axes.some(
       (other, place) =>
-        ownAxes !== undefined &&
-        other.every((value, axis) => value <= (ownAxes[axis] ?? 0)) &&
-        (other.some((value, axis) => value < (ownAxes[axis] ?? 0)) || place < at),
+        axesHere !== undefined &&
+        other.every((value, axis) => value <= (axesHere[axis] ?? 0)) &&
+        (other.some((value, axis) => value < (axesHere[axis] ?? 0)) || place < at),
     );
   });
 }

@@ -12,7 +12,7 @@ import { type BatchNote, chooseBatch } from "../compare/batch-dependence.ts";
 import { answersWithNaN, type Goal, judge, usualDrop } from "../compare/compare.ts";
 import type { Validated } from "../record/data.ts";
 import { chanceSentence } from "../record/verdict.ts";
-import { divide, Holdout, type HoldoutComparison, joinRuns, type Rows } from "./holdout.ts";
+import { drawHoldout, Holdout, type HoldoutComparison, joinRuns, type Rows } from "./holdout.ts";
 
 export interface PairedMetricsOptions {
   /** Samples per run (64; one if outputs depend on the batch). */
@@ -31,7 +31,7 @@ export interface PairedResult extends HoldoutComparison {
 }
 
 /** This number of samples of several classes rarely contains only one. */
-const leastToTell = 8;
+const minSamplesOfClasses = 8;
 
 type Judged = Pick<Task, "test" | "metric">;
 
@@ -57,7 +57,7 @@ export class PairedMetrics {
     this.#options = options;
     this.#context = context;
     const count = isIndexed(task.test) ? task.test.count : all.said.given.length;
-    const divided = options.choice === true ? divide(count, context.seed, !isIndexed(task.test)) : undefined;
+    const divided = options.choice === true ? drawHoldout(count, context.seed, !isIndexed(task.test)) : undefined;
     this.holdout = new Holdout(task.metric, all, divided?.test ?? range(count));
     this.validation = divided === undefined ? undefined : new Holdout(task.metric, all, divided.validation);
   }
@@ -90,7 +90,7 @@ export class PairedMetrics {
     const { truth, interval } = this.#task.metric;
     const knowledge = this.holdout.knowledge;
     const isOwn = truth === "original" && interval === "proportion" && this.#options.truth === undefined;
-    return isOwn && knowledge?.chance === 1 && knowledge.given.length >= leastToTell;
+    return isOwn && knowledge?.chance === 1 && knowledge.given.length >= minSamplesOfClasses;
   }
 
   get original(): HoldoutComparison {

@@ -8,9 +8,9 @@ import type { StepResult } from "../steps/runner.ts";
 import { recordOnce } from "../steps/store.ts";
 import { keyOfSamples } from "./data-parts.ts";
 import type { Evaluation } from "./evaluator.ts";
-import { withinBytes } from "./size-budget.ts";
-import { type StepOutput, spare } from "./sparing.ts";
-import { onValidation } from "./sparing-samples.ts";
+import { fitToBytes } from "./size-budget.ts";
+import { findFallback, type StepOutput } from "./sparing.ts";
+import { searchOnValidation } from "./sparing-samples.ts";
 import type { RunContext } from "./variant.ts";
 
 /**
@@ -27,7 +27,7 @@ export async function runRecipeStep(step: PassStep, input: string, run: RunConte
   const key = { bitsWithin: bytes, samples, output, of: await runner.keyOf(step, input) };
   const options = await recordOnce(store.records, key, async (): Promise<OptionValues> => {
     const request = { ...(await stepRequest(step, input, run)), samples: task.calibrate };
-    return (await withinBytes(request, bytes, { ...context, log: () => {} })).options;
+    return (await fitToBytes(request, bytes, { ...context, log: () => {} })).options;
   });
   return runner.run({ ...step, options }, input);
 }
@@ -49,7 +49,7 @@ export async function findLessLossyStep(
   const { drop, met } = judge(comparison, goal);
   if (met || isWithin(drop, goal)) return undefined;
   const warn = (text: string): void => context.log({ id: "sparing", text: `${step.name}: ${text}`, level: "warning" });
-  const search = onValidation(evaluator.metrics, task.test, goal);
+  const search = searchOnValidation(evaluator.metrics, task.test, goal);
   if (search instanceof Miss) {
     warn(`no layers are kept at higher precision: ${search.reason}`);
     return undefined;
@@ -70,7 +70,7 @@ export async function findLessLossyStep(
     });
     const quiet: Context = { ...context, log: (event) => (event.id === "duration" ? context.log(event) : undefined) };
     const request = { ...(await stepRequest(step, input, run)), plain: await openOutput(plain, run), search };
-    const result = await spare(request, quiet);
+    const result = await findFallback(request, quiet);
     if (result instanceof Miss) return { reason: result.reason };
     const { changes, misses } = result.made;
     return { options: result.options, changes, misses: misses.map(({ at, reason, by }) => ({ at, reason, by })) };

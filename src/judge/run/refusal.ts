@@ -7,15 +7,15 @@ import { lossText } from "../record/verdict.ts";
 import { whyUnchanged } from "./variant.ts";
 
 /** E_UNSUPPORTED if no step changed anything, else E_ACCURACY_LOST. */
-export function refusal(run: Run): PithError {
+export function errorOfRun(run: Run): PithError {
   const [only, ...more] = run.variants;
   const hint = "Edit the recipe, train longer, or force it.";
   const lost = (text: string): PithError => new PithError("E_ACCURACY_LOST", `${capitalize(text)}.`, { hint });
   if (only === undefined) return new PithError("E_OPTION", "There was nothing to try.");
-  const missed = run.missed === undefined ? undefined : run.variants[run.missed];
-  if (missed !== undefined) return lost(missedText(missed, run));
-  const off = offTarget(run);
-  if (off !== undefined) return off;
+  const missedVariant = run.missed === undefined ? undefined : run.variants[run.missed];
+  if (missedVariant !== undefined) return lost(missedText(missedVariant, run));
+  const offTargetError = offTarget(run);
+  if (offTargetError !== undefined) return offTargetError;
   if (more.length > 0) return nothingToDo(run) ?? nothingSmaller(run) ?? lost("No variant meets the goal");
   const { refused, refusedAs, comparison, verdict } = only;
   if (refused !== undefined)

@@ -3,10 +3,10 @@ import { version } from "../../core/version.ts";
 import type { Dataset } from "../../data/index.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import { type Disagreement, type Run, runFormat, type StepRecord, type Timing } from "../record/data.ts";
-import { type Decision, leastLost } from "./contenders.ts";
+import { type Decision, indexOfSmallestDrop } from "./contenders.ts";
 import type { Parts } from "./data-parts.ts";
 import type { Evaluator } from "./evaluator.ts";
-import { noiseOf, seenSamples } from "./evidence.ts";
+import { addSampleViews, noiseOf } from "./evidence.ts";
 import type { RunOptions } from "./run.ts";
 import type { Trials } from "./trials.ts";
 
@@ -22,10 +22,10 @@ export async function runRecord(
   const { about, targets = [], seen } = options;
   const { metrics } = evaluator;
   const { name, unit, better } = task.metric;
-  const examined = chosen ?? leastLost(tried);
+  const examined = chosen ?? indexOfSmallestDrop(tried);
   const evaluation = tried[examined ?? -1]?.evaluation;
   const disagreements =
-    evaluation === undefined ? [] : await seenSamples(evaluator.disagreements(evaluation), task.test, seen);
+    evaluation === undefined ? [] : await addSampleViews(evaluator.disagreements(evaluation), task.test, seen);
   return {
     format: runFormat,
     version,

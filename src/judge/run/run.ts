@@ -15,16 +15,16 @@ import type { Measured, Run } from "../record/data.ts";
 import { benchCommand, filesOf } from "../record/shell-command.ts";
 import { lossWarning } from "../record/verdict.ts";
 import { type Store, type StoreOptions, withStore } from "../steps/store.ts";
-import { frontBeside } from "./choose.ts";
-import { type Decision, decide } from "./contenders.ts";
+import { otherFrontPlaces } from "./choose.ts";
+import { type Decision, selectResult } from "./contenders.ts";
 import type { Evaluation } from "./evaluator.ts";
 import type { ObjectiveOptions } from "./objective.ts";
 import { type GoalOptions, logBatch } from "./paired-metrics.ts";
-import { refusal } from "./refusal.ts";
+import { errorOfRun } from "./refusal.ts";
 import { runRecord } from "./run-record.ts";
 import { durationText } from "./time-estimate.ts";
-import { timed } from "./timing.ts";
-import { isChoice, openTrials, type Trials } from "./trials.ts";
+import { timeIfChanged } from "./timing.ts";
+import { openTrials, reservesValidation, type Trials } from "./trials.ts";
 import { type Attempt, type Candidate, runCandidate } from "./variant.ts";
 
 /** Keeps the result that meets the objective; default: the smallest that is about as fast as the original. */
@@ -93,7 +93,7 @@ export async function runRecipe(
   context: Partial<Context> = {},
 ): Promise<{ readonly run: Run; readonly model: Model; readonly bytes: Uint8Array }> {
   const { run, result } = await compress(model, [{ name: recipeName(recipe), recipe }], task, options, context);
-  if (result === undefined) throw refusal(run);
+  if (result === undefined) throw errorOfRun(run);
   return { run, ...result };
 }
 
@@ -131,14 +131,20 @@ export async function compressIn(
       base.log(event);
     },
   };
-  const trials = await openTrials(store, recipes, task, { ...options, choice: isChoice(recipes, options) }, context);
+  const trials = await openTrials(
+    store,
+    recipes,
+    task,
+    { ...options, choice: reservesValidation(recipes, options) },
+    context,
+  );
   const { candidates, evaluator } = trials;
   const duration = await durationOf(trials, task);
   if (duration !== undefined) context.log({ id: "duration", text: duration });
   const results: Attempt[] = [];
   for (const candidate of candidates) results.push(await runCandidate(candidate, candidates.length > 1, trials));
-  const timing = await timed(evaluator, results, options, context);
-  const decision = await decide(results, timing, trials, options);
+  const timing = await timeIfChanged(evaluator, results, options, context);
+  const decision = await selectResult(results, timing, trials, options);
   const { tried, contenders, chosen } = decision;
   const kept = tried[chosen ?? -1];
   // If the outputs of the original depend on the batch, that was logged before.
@@ -149,7 +155,7 @@ export async function compressIn(
   const record = await runRecord(decision, trials, timing, task, options, context);
   const run: Run = { ...record, date, warnings, seconds: secondsSince(started) };
   if (kept?.evaluation === undefined) {
-    const { code, message } = refusal(run);
+    const { code, message } = errorOfRun(run);
     return { run: { ...run, refused: { code, message } }, candidates: recipes, result: undefined, others: [] };
   }
   const bytesOf = async ({ measured }: Evaluation): Promise<Uint8Array> => {
@@ -160,7 +166,7 @@ export async function compressIn(
   const result = await openBytes(bytes);
   result.graph.operators = original.graph.operators;
   const frontFiles: { readonly place: number; readonly bytes: Uint8Array }[] = [];
-  for (const place of options.front === true ? frontBeside(contenders, chosen) : []) {
+  for (const place of options.front === true ? otherFrontPlaces(contenders, chosen) : []) {
     const other = tried[place]?.evaluation;
     if (other !== undefined) frontFiles.push({ place, bytes: await bytesOf(other) });
   }

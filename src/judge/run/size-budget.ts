@@ -4,8 +4,8 @@ import { allocate, type Item } from "../../core/math/allocate.ts";
 import { bytes as bytesText } from "../../core/numbers.ts";
 import { encodedSize } from "../../core/onnx/encode.ts";
 import type { Context, OptionValues } from "../../core/pass/pass.ts";
-import { type ErrorsRequest, errorsOf } from "./layer-shares.ts";
-import { bytesOfLayers, type StepOutput, withForms } from "./sparing.ts";
+import { type ErrorsRequest, errorSharesOf } from "./layer-shares.ts";
+import { applyForms, bytesOfLayers, type StepOutput } from "./sparing.ts";
 
 /** Integers have 8 and 4 bits, and convolutions support 4 bits only with ONNX operators. Other bits are palettes. */
 export const optionsForBits = (bits: number): OptionValues =>
@@ -20,7 +20,7 @@ const mostAttempts = 4;
  * @param bytes maximum of the file.
  * @throws PithError E_UNSUPPORTED with the minimum if it is higher; E_STOPPED on the context's signal, and whatever the pass throws.
  */
-export async function withinBytes(
+export async function fitToBytes(
   request: Omit<ErrorsRequest, "plain">,
   bytes: number,
   context: Context,
@@ -41,7 +41,7 @@ export async function withinBytes(
   const [middle, last] = [outputs.get(measured), [...outputs.values()].at(-1)];
   if (middle === undefined || last === undefined) throw new Error("No bits are offered.");
   const layers = middle.changes.flatMap(({ at, kind }) => (kind === "quantized" ? [at] : []));
-  const { estimates } = await errorsOf(
+  const { estimates } = await errorSharesOf(
     { ...request, options: { ...options, ...optionsForBits(measured), rounder: "nearest" }, plain: middle },
     new Set(layers),
     context,
@@ -71,7 +71,7 @@ export async function withinBytes(
       if (layer === undefined) return [];
       return [{ layer, form: choice === undefined ? { float: true } : optionsForBits(choice.bits) }];
     });
-    const chosen = withForms({ ...options, ...optionsForBits(offered[0] ?? 8) }, forms);
+    const chosen = applyForms({ ...options, ...optionsForBits(offered[0] ?? 8) }, forms);
     let size = await encodedSize((await run({ ...chosen, rounder: "nearest" })).model);
     if (size <= bytes) {
       const result = await run(chosen);

@@ -10,60 +10,60 @@ import type { Task } from "../../runtime/metrics/types.ts";
 import { fewDecibels } from "../../runtime/noise/layers.ts";
 import { type Goal, isWithin, judge } from "../compare/compare.ts";
 import { compareFunction, lossOf } from "../compare/compare-function.ts";
-import { divide } from "./holdout.ts";
+import { drawHoldout } from "./holdout.ts";
 import { Looks } from "./looks.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "./paired-metrics.ts";
 import type { SparingJudge, SparingVerdict } from "./sparing.ts";
 
-export interface SearchedApart {
+export interface SeparateSearch {
   readonly search: SparingJudge;
   readonly searched: number;
   compare(model: Model): Promise<PairedResult>;
 }
 
 /** Draws a third of the test samples for the search. @returns a Miss if there are too few. */
-export async function searchedApart(
+export async function separateSearchSamples(
   original: Model,
   task: Pick<Task, "test" | "metric">,
   options: PairedMetricsOptions,
   goal: Goal,
   context: Context,
-): Promise<SearchedApart | Miss> {
+): Promise<SeparateSearch | Miss> {
   const { test } = task;
   if (!isIndexed(test) || task.metric.gathered !== undefined) {
     // Ordered samples run as one sequence.
     const metrics = await PairedMetrics.create(original, task, { ...options, choice: true }, context);
-    const search = onValidation(metrics, test, goal);
+    const search = searchOnValidation(metrics, test, goal);
     if (search instanceof Miss) return search;
     const searched = metrics.validation?.samples.length ?? 0;
     return { search, searched, compare: (model) => metrics.compare(model) };
   }
-  const parts = divide(test.count, context.seed, false);
-  if (parts === undefined) return new Miss(tooFew);
+  const parts = drawHoldout(test.count, context.seed, false);
+  if (parts === undefined) return new Miss(tooFewSamples);
   const [samples, testSamples] = [parts.validation, parts.test].map((positions) => view(test, test.name, positions));
-  if (samples === undefined || testSamples === undefined) return new Miss(tooFew);
+  if (samples === undefined || testSamples === undefined) return new Miss(tooFewSamples);
   const searching = Looks.drawn(original, { ...task, test: samples }, options, context);
   const judging = Looks.drawn(original, { ...task, test: testSamples }, options, context);
   return {
     searched: samples.count,
     search: {
       samples,
-      measure: async (model) => measured(await searching.compare(model, goal), goal),
+      measure: async (model) => verdictOf(await searching.compare(model, goal), goal),
     },
     compare: (model) => judging.compare(model, goal),
   };
 }
 
-const tooFew = "there are too few samples for both the search and the evaluation";
+const tooFewSamples = "there are too few samples for both the search and the evaluation";
 
-export function onValidation(metrics: PairedMetrics, test: Dataset, goal: Goal): SparingJudge | Miss {
+export function searchOnValidation(metrics: PairedMetrics, test: Dataset, goal: Goal): SparingJudge | Miss {
   const { validation } = metrics;
-  if (validation === undefined) return new Miss(tooFew);
+  if (validation === undefined) return new Miss(tooFewSamples);
   return {
     samples: isIndexed(test) ? view(test, test.name, validation.samples) : test,
     async measure(model) {
       const validated = (await metrics.compare(model)).validation;
-      return validated === undefined ? { holds: "no", text: "not measured" } : measured(validated, goal);
+      return validated === undefined ? { holds: "no", text: "not measured" } : verdictOf(validated, goal);
     },
   };
 }
@@ -71,7 +71,7 @@ export function onValidation(metrics: PairedMetrics, test: Dataset, goal: Goal):
 /** Standard errors by which a result must be within the goal. With one, 40 layers of MobileNetV2 lost 4.2 points on other samples. */
 const standardErrors = 2;
 
-function measured({ comparison }: Pick<PairedResult, "comparison">, goal: Goal): SparingVerdict {
+function verdictOf({ comparison }: Pick<PairedResult, "comparison">, goal: Goal): SparingVerdict {
   const { drop, verdict } = judge(comparison, goal);
   const error = Math.sqrt(comparison.variance / drop.count);
   const isClear = verdict === "kept" || isWithin({ ...drop, value: drop.value + standardErrors * error }, goal);

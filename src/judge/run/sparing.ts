@@ -22,8 +22,8 @@ import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import type { Dataset } from "../../data/index.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
 import type { StepResult } from "../steps/runner.ts";
-import { noSmallerThan } from "./improvement.ts";
-import { errorsOf } from "./layer-shares.ts";
+import { whyNotSmaller } from "./improvement.ts";
+import { errorSharesOf } from "./layer-shares.ts";
 
 export interface StepOutput extends Pick<StepResult, "changes" | "misses"> {
   readonly model: Model;
@@ -73,28 +73,28 @@ interface SparingAttempt {
   readonly found: string;
 }
 
-const mostAttempts = 24;
+const maxAttempts = 24;
 /** If at least this many moves keep the file smaller, all are tried first. With fewer, doubling from one move is as fast. */
-const minReach = 5;
+const minPrefix = 5;
 
-interface Spared {
+interface FallbackOutput {
   readonly made: StepOutput;
   readonly options: OptionValues;
   readonly sparing: Sparing;
 }
 
 /** Finds milder settings, or the layers to keep at higher precision. @returns a Miss if there are none, or the result would not be smaller. */
-export async function spare(request: SparingRequest, context: Context): Promise<Spared | Miss> {
-  return (await withMilderSettings(request, context)) ?? withLayersSpared(request, context);
+export async function findFallback(request: SparingRequest, context: Context): Promise<FallbackOutput | Miss> {
+  return (await findMilderSettings(request, context)) ?? findSparedLayers(request, context);
 }
 
 /** Bisects the settings for the lossiest that clearly meets the goal. @returns undefined if none does. */
-async function withMilderSettings(
+async function findMilderSettings(
   { pass, options, run, search }: SparingRequest,
   context: Context,
-): Promise<Spared | undefined> {
+): Promise<FallbackOutput | undefined> {
   const attempts: SparingAttempt[] = [];
-  return firstSetting(pass.milderSettings?.(options) ?? [], context, async (settings) => {
+  return bisectSettings(pass.milderSettings?.(options) ?? [], context, async (settings) => {
     const changed = { ...options, ...settings };
     const output = await run(changed);
     const { holds, text } = await search.measure(output.model);
@@ -105,18 +105,18 @@ async function withMilderSettings(
 }
 
 /** Bisects settings, of which all after the first that suits do as well. @throws PithError E_STOPPED on the signal. */
-export async function firstSetting<T>(
+export async function bisectSettings<T>(
   settings: readonly OptionValues[],
   { progress, signal }: Context,
-  suits: (settings: OptionValues) => Promise<T | undefined>,
+  evaluate: (settings: OptionValues) => Promise<T | undefined>,
 ): Promise<T | undefined> {
   let [lossiest, attempts] = [undefined as T | undefined, 0];
   for (let [low, high] = [0, settings.length]; low < high; ) {
     const middle = Math.floor((low + high) / 2);
     const setting = settings[middle] ?? {};
     throwIfAborted(signal, "Stopped while settings were searched.");
-    progress(attempts++, Math.ceil(Math.log2(settings.length + 1)), settingsText(setting));
-    const result = await suits(setting);
+    progress(attempts++, Math.ceil(Math.log2(settings.length + 1)), formatSettings(setting));
+    const result = await evaluate(setting);
     if (result === undefined) low = middle + 1;
     else [lossiest, high] = [result, middle];
   }
@@ -124,54 +124,54 @@ export async function firstSetting<T>(
 }
 
 /** "distortion 0.01" */
-export const settingsText = (settings: OptionValues): string =>
+export const formatSettings = (settings: OptionValues): string =>
   Object.entries(settings)
     .map(([name, value]) => `${name} ${value}`)
     .join(", ");
 
-async function withLayersSpared(request: SparingRequest, context: Context): Promise<Spared | Miss> {
+async function findSparedLayers(request: SparingRequest, context: Context): Promise<FallbackOutput | Miss> {
   const { original, plain, options, search } = request;
-  const { moves, shares } = await movesOf(request, context);
+  const { moves, shares } = await rankMoves(request, context);
   if (moves.length === 0) return new Miss("none of its layers has a higher-precision form");
   const attempts: SparingAttempt[] = [];
-  const tried = new Map<string, SparingVerdict["holds"] | "no smaller">();
-  let kept: { readonly made: StepOutput; readonly moves: readonly MilderStep[] } | undefined;
-  let closest = "";
+  const verdicts = new Map<string, SparingVerdict["holds"] | "no smaller">();
+  let best: { readonly made: StepOutput; readonly moves: readonly MilderStep[] } | undefined;
+  let lastText = "";
   const attempt = async (
     moves: readonly MilderStep[],
-    enough: readonly SparingVerdict["holds"][],
+    accepted: readonly SparingVerdict["holds"][],
   ): Promise<SparingVerdict["holds"] | "no smaller"> => {
-    const changed = withForms(options, moves);
+    const changed = applyForms(options, moves);
     const key = JSON.stringify(changed.overrides);
-    const earlier = tried.get(key);
-    if (earlier !== undefined) return earlier;
+    const verdictBefore = verdicts.get(key);
+    if (verdictBefore !== undefined) return verdictBefore;
     throwIfAborted(context.signal, "Stopped while layers to keep at higher precision were searched.");
     const layers = layersOf(moves).length;
-    context.progress(attempts.length, mostAttempts, `${counted(layers, "layer")} at higher precision`);
-    const begun = performance.now();
+    context.progress(attempts.length, maxAttempts, `${counted(layers, "layer")} at higher precision`);
+    const startTime = performance.now();
     const output = await request.run(changed);
-    if ((await noSmallerThan(original, output.model)) !== undefined) {
-      tried.set(key, "no smaller");
+    if ((await whyNotSmaller(original, output.model)) !== undefined) {
+      verdicts.set(key, "no smaller");
       return "no smaller";
     }
     const { holds, text } = await search.measure(output.model);
-    tried.set(key, holds);
+    verdicts.set(key, holds);
     attempts.push({ layers, found: text });
-    closest = `with ${counted(layers, "layer")} at higher precision ${text}`;
-    if (enough.includes(holds)) kept = { made: output, moves };
+    lastText = `with ${counted(layers, "layer")} at higher precision ${text}`;
+    if (accepted.includes(holds)) best = { made: output, moves };
     if (attempts.length === 1) {
-      const time = waiting(mostAttempts * secondsSince(begun));
-      if (time !== undefined) context.log({ id: "duration", text: `${time} at most, for ${mostAttempts} attempts` });
+      const time = waiting(maxAttempts * secondsSince(startTime));
+      if (time !== undefined) context.log({ id: "duration", text: `${time} at most, for ${maxAttempts} attempts` });
     }
     return holds;
   };
   let [failing, passing, limit] = [0, 0, moves.length + 1];
-  const reach = await longestSmaller(moves, original, plain.model);
-  if (reach >= minReach) {
-    const holds = await attempt(moves.slice(0, reach), ["clearly", "barely"]);
-    if (holds === "no") return new Miss(`no choice of layers keeps the goal and makes the file smaller: ${closest}`);
-    if (holds === "clearly") passing = reach;
-    else limit = reach;
+  const longestPrefix = await longestPrefixSmallerThanOriginal(moves, original, plain.model);
+  if (longestPrefix >= minPrefix) {
+    const holds = await attempt(moves.slice(0, longestPrefix), ["clearly", "barely"]);
+    if (holds === "no") return new Miss(`no choice of layers keeps the goal and makes the file smaller: ${lastText}`);
+    if (holds === "clearly") passing = longestPrefix;
+    else limit = longestPrefix;
   }
   for (let count = 1; passing === 0 && count > failing; ) {
     const holds = await attempt(moves.slice(0, count), ["clearly", "barely"]);
@@ -180,34 +180,38 @@ async function withLayersSpared(request: SparingRequest, context: Context): Prom
     else failing = count;
     count = limit > moves.length ? Math.min(2 * count, moves.length) : Math.floor((failing + limit) / 2);
   }
-  if (kept === undefined)
-    return new Miss(`no choice of layers keeps the goal and makes the file smaller${closest && `: ${closest}`}`);
+  if (best === undefined)
+    return new Miss(`no choice of layers keeps the goal and makes the file smaller${lastText && `: ${lastText}`}`);
   // A barely passing result has no layers to return.
   const isClear = passing > 0;
-  for (let [low, high] = [failing, passing]; high - low > 1 && attempts.length < mostAttempts; ) {
+  for (let [low, high] = [failing, passing]; high - low > 1 && attempts.length < maxAttempts; ) {
     const middle = Math.floor((low + high) / 2);
     if ((await attempt(moves.slice(0, middle), ["clearly"])) === "clearly") high = middle;
     else low = middle;
   }
-  for (let size = isClear ? Math.floor(layersOf(kept.moves).length / 2) : 0; size >= 1; size = Math.floor(size / 2)) {
-    const names = layersOf(kept.moves).toReversed();
-    for (let at = 0; at < names.length && attempts.length < mostAttempts; at += size) {
-      const back = new Set(names.slice(at, at + size));
-      const remaining = kept.moves.filter(({ layer }) => !back.has(layer));
+  for (let size = isClear ? Math.floor(layersOf(best.moves).length / 2) : 0; size >= 1; size = Math.floor(size / 2)) {
+    const names = layersOf(best.moves).toReversed();
+    for (let at = 0; at < names.length && attempts.length < maxAttempts; at += size) {
+      const returnedLayers = new Set(names.slice(at, at + size));
+      const remaining = best.moves.filter(({ layer }) => !returnedLayers.has(layer));
       if (remaining.length > 0) await attempt(remaining, ["clearly"]);
     }
   }
-  const { made } = kept;
-  const spared = describeSpared(kept.moves, shares, plain, made);
-  return { made: explained(made, spared), options: withForms(options, kept.moves), sparing: { spared, attempts } };
+  const { made } = best;
+  const spared = sparedLayersOf(best.moves, shares, plain, made);
+  return { made: addReasons(made, spared), options: applyForms(options, best.moves), sparing: { spared, attempts } };
 }
 
 /** Estimates how many moves leave the file smaller than the original. */
-async function longestSmaller(moves: readonly MilderStep[], original: Model, plain: Model): Promise<number> {
-  let room = (await encodedSize(original)) - (await encodedSize(plain));
+async function longestPrefixSmallerThanOriginal(
+  moves: readonly MilderStep[],
+  original: Model,
+  plain: Model,
+): Promise<number> {
+  let remainingBytes = (await encodedSize(original)) - (await encodedSize(plain));
   const index = moves.findIndex(({ bytes }) => {
-    room -= bytes;
-    return room < 0;
+    remainingBytes -= bytes;
+    return remainingBytes < 0;
   });
   return index < 0 ? moves.length : index;
 }
@@ -226,44 +230,45 @@ interface MilderStep {
 const floatBits = 32;
 const bitsIn = ({ bits }: OptionValues): number => (typeof bits === "number" ? bits : floatBits);
 /** Overhead of a layer with its own format in bytes, so that tiny layers do not count as a gain. */
-const leastBytes = 256;
+const overheadBytes = 256;
 
-async function movesOf(
+async function rankMoves(
   request: SparingRequest,
   context: Context,
 ): Promise<{ readonly moves: readonly MilderStep[]; readonly shares: ReadonlyMap<string, number> }> {
   const { pass, options, original, plain } = request;
-  const ladders = new Map<string, { readonly change: Change; readonly forms: readonly OptionValues[] }>();
+  const formsByLayer = new Map<string, { readonly change: Change; readonly forms: readonly OptionValues[] }>();
   for (const change of plain.changes) {
     const forms = pass.milderForms?.(options, change) ?? [];
-    if (forms.length > 0) ladders.set(change.at, { change, forms });
+    if (forms.length > 0) formsByLayer.set(change.at, { change, forms });
   }
   const { samples } = request.search;
-  const { shares, estimates } = await errorsOf({ ...request, samples }, new Set(ladders.keys()), context);
-  const numbers = new Map(
+  const { shares, estimates } = await errorSharesOf({ ...request, samples }, new Set(formsByLayer.keys()), context);
+  const elementCounts = new Map(
     allLayers(original, infer(original)).map(({ name, effective }) => [
       name,
       elementCount(fixedDims(effective.type?.dims) ?? []),
     ]),
   );
-  const moves = [...ladders].flatMap(([layer, { change, forms }]) =>
+  const moves = [...formsByLayer].flatMap(([layer, { change, forms }]) =>
     forms.map((form, at): MilderStep => {
-      const asked = change.bits ?? 0;
-      const [before, after] = [at === 0 ? asked : bitsIn(forms[at - 1] ?? {}), bitsIn(form)];
-      const errorShare = (bits: number): number => (bits === floatBits ? 0 : 4 ** (asked - bits));
-      const bytes = ((numbers.get(layer) ?? 0) * (after - before)) / 8;
+      const requestedBits = change.bits ?? 0;
+      const [before, after] = [at === 0 ? requestedBits : bitsIn(forms[at - 1] ?? {}), bitsIn(form)];
+      const remainingError = (bits: number): number => (bits === floatBits ? 0 : 4 ** (requestedBits - bits));
+      const bytes = ((elementCounts.get(layer) ?? 0) * (after - before)) / 8;
       return {
         layer,
         form,
         bytes,
-        gain: ((errorShare(before) - errorShare(after)) * (estimates.get(layer) ?? 0)) / (leastBytes + bytes),
+        gain:
+          ((remainingError(before) - remainingError(after)) * (estimates.get(layer) ?? 0)) / (overheadBytes + bytes),
       };
     }),
   );
   return { moves: moves.toSorted((a, b) => b.gain - a.gain), shares };
 }
 
-export function withForms(options: OptionValues, moves: readonly Pick<MilderStep, "layer" | "form">[]): OptionValues {
+export function applyForms(options: OptionValues, moves: readonly Pick<MilderStep, "layer" | "form">[]): OptionValues {
   const overrides = new Map<string, object>(Object.entries(Object(options.overrides)));
   for (const { layer, form } of moves) {
     const override = overrides.get(layer);
@@ -274,7 +279,7 @@ export function withForms(options: OptionValues, moves: readonly Pick<MilderStep
   return { ...options, overrides: Object.fromEntries(overrides) };
 }
 
-function describeSpared(
+function sparedLayersOf(
   moves: readonly MilderStep[],
   shares: ReadonlyMap<string, number>,
   plain: StepOutput,
@@ -310,28 +315,28 @@ export function bytesOfLayers(model: Model): ReadonlyMap<string, number> {
   );
 }
 
-function explained<M extends StepOutput>(made: M, spared: readonly SparedLayer[]): M {
-  const why = new Map(spared.map((one) => [one.layer, whySpared(one)]));
+function addReasons<M extends StepOutput>(made: M, spared: readonly SparedLayer[]): M {
+  const reasons = new Map(spared.map((one) => [one.layer, sparingReason(one)]));
   return {
     ...made,
     changes: made.changes.map((change) => {
-      const reason = change.kind === "quantized" ? why.get(change.at) : undefined;
+      const reason = change.kind === "quantized" ? reasons.get(change.at) : undefined;
       return reason === undefined ? change : { ...change, what: `${change.what}; ${reason}` };
     }),
     misses: made.misses.map((miss) => {
-      const reason = why.get(miss.at ?? "");
+      const reason = reasons.get(miss.at ?? "");
       return reason === undefined ? miss : { ...miss, reason: `kept in float; ${reason}` };
     }),
   };
 }
 
 /** "conv1: kept at 8 bits; it causes 96 % of the error (+36.9 kB)" */
-export const sparedLine = (one: SparedLayer): string => `${one.layer}: ${sparedAs(one)}`;
+export const formatSparedLayer = (one: SparedLayer): string => `${one.layer}: ${describeSparedLayer(one)}`;
 
-export const sparedAs = (one: SparedLayer): string =>
-  `kept ${one.bits === undefined ? "in float" : `at ${counted(one.bits, "bit")}`}; ${whySpared(one)}`;
+export const describeSparedLayer = (one: SparedLayer): string =>
+  `kept ${one.bits === undefined ? "in float" : `at ${counted(one.bits, "bit")}`}; ${sparingReason(one)}`;
 
-function whySpared({ share, bytes }: SparedLayer): string {
+function sparingReason({ share, bytes }: SparedLayer): string {
   const cause =
     share === undefined || share <= 0
       ? "needed to meet the goal"

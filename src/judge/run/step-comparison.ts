@@ -7,7 +7,7 @@ import { draw } from "../../data/batches/select.ts";
 import { evaluate } from "../../runtime/metrics/evaluate.ts";
 import { type Comparison, type Goal, judge, type Verdict } from "../compare/compare.ts";
 import { trains } from "../steps/step.ts";
-import { announced } from "./duration-notice.ts";
+import { announceDuration } from "./duration-notice.ts";
 import { Looks } from "./looks.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "./paired-metrics.ts";
 import { keepingAdvice } from "./step-advice.ts";
@@ -48,7 +48,7 @@ interface MeasuredReference {
 }
 
 /** Returns whether a large drop is acceptable because a later training recovers it. */
-export function mayLose({ pass, goal, options }: Pick<StepRequest, "pass" | "goal" | "options">): boolean {
+export function allowsLargeDrop({ pass, goal, options }: Pick<StepRequest, "pass" | "goal" | "options">): boolean {
   return pass.beginsAnew === true || (goal?.maxDrop === undefined && pass.cutsFirst?.(options) === true);
 }
 
@@ -77,7 +77,7 @@ export async function openComparison(
 ): Promise<StepComparison> {
   const { pass, input, references, force, usesAllSamples, batch, output } = request;
   context.stage("original");
-  const measuring = announced(context, task.test.count, references?.first === undefined ? 2 : 3);
+  const measuring = announceDuration(context, task.test.count, references?.first === undefined ? 2 : 3);
   const settings = { batch, output };
   const isTraining = trains(pass) || pass.beginsAnew === true;
   if (isTraining || usesAllSamples) return compareOnAll(request, task, settings, measuring);
@@ -146,7 +146,7 @@ async function reportTeacher(
 }
 
 function goalFor(metrics: PairedMetrics, request: StepRequest): Goal | undefined {
-  return mayLose(request) ? undefined : metrics.goal(request.goal ?? {}, trains(request.pass));
+  return allowsLargeDrop(request) ? undefined : metrics.goal(request.goal ?? {}, trains(request.pass));
 }
 
 function textBeforeTraining(

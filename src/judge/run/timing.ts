@@ -3,7 +3,7 @@ import type { Context } from "../../core/pass/pass.ts";
 import { isUnsteady } from "../../runtime/run/latency.ts";
 import type { RunTarget } from "../../runtime/run/run-target.ts";
 import type { Timing } from "../record/data.ts";
-import { workAt } from "../record/verdict.ts";
+import { relativeWorkOf } from "../record/verdict.ts";
 import type { Evaluation, Evaluator } from "./evaluator.ts";
 import type { RunOptions } from "./run.ts";
 import type { Attempt } from "./variant.ts";
@@ -11,7 +11,7 @@ import type { Attempt } from "./variant.ts";
 const usualRounds = 30;
 
 /** Returns undefined if nothing changed or no rounds are requested. */
-export async function timed(
+export async function timeIfChanged(
   evaluator: Evaluator,
   tried: readonly Attempt[],
   { rounds = usualRounds, targets, onStage }: RunOptions,
@@ -20,11 +20,11 @@ export async function timed(
   const isChanged = tried.some(({ evaluation }) => evaluation !== undefined && evaluator.isChanged(evaluation));
   if (rounds === 0 || !isChanged) return undefined;
   onStage?.("timing the finalists");
-  return time(evaluator, tried, { rounds, targets }, context);
+  return timeFiles(evaluator, tried, { rounds, targets }, context);
 }
 
 /** Times each distinct file once, interleaved with the original. */
-export async function time(
+export async function timeFiles(
   evaluator: Evaluator,
   tried: readonly Attempt[],
   { rounds, targets: [target] = [] }: { readonly rounds: number; readonly targets?: readonly RunTarget[] | undefined },
@@ -54,8 +54,8 @@ export async function time(
 }
 
 /** Speed relative to the original; on a busy machine by processor time. */
-export function speedAt(timing: Timing | undefined, place: number): number | undefined {
-  if (timing?.unsteady === true) return 1 / (workAt({ latency: timing }, place) ?? Number.NaN) || undefined;
+export function speedOf(timing: Timing | undefined, place: number): number | undefined {
+  if (timing?.unsteady === true) return 1 / (relativeWorkOf({ latency: timing }, place) ?? Number.NaN) || undefined;
   return timing?.models[place + 1]?.speedup.median;
 }
 

@@ -6,7 +6,7 @@ import type { Goal } from "../compare/compare.ts";
 import { openCurves, stepsOf } from "../recipe/pass-steps.ts";
 import { Runner } from "../steps/runner.ts";
 import { type Store, withStore } from "../steps/store.ts";
-import { judgingOf, type Parts, partsOf, samplesKey } from "./data-parts.ts";
+import { metricInputsOf, type Parts, partsOf, samplesKey } from "./data-parts.ts";
 import { Evaluator, type EvaluatorOptions } from "./evaluator.ts";
 import { FigureRecords } from "./figure-records.ts";
 import { goalOf } from "./objective.ts";
@@ -43,7 +43,7 @@ export async function openTrials(
     }),
   );
   const parts = await partsOf(task, candidates);
-  const judging = await judgingOf(store, task, parts, options);
+  const judging = await metricInputsOf(store, task, parts, options);
   const figures = new FigureRecords(store, judging);
   const level = options.compared === undefined ? undefined : levelOf(options.compared);
   const evaluator = await Evaluator.create(figures, task, { ...options, name, level }, context);
@@ -69,7 +69,7 @@ export async function openTrials(
 }
 
 /** Whether test samples are reserved for choosing: among several recipes, or for the precision fallback. */
-export const isChoice = (recipes: readonly Candidate[], { choice, passes }: RunOptions): boolean =>
+export const reservesValidation = (recipes: readonly Candidate[], { choice, passes }: RunOptions): boolean =>
   choice ?? (recipes.length > 1 || recipes.some(({ recipe }) => stepsOf(recipe, passes).some(({ spares }) => spares)));
 
 /**
@@ -84,7 +84,7 @@ export async function runIn(
   context: Partial<Context> = {},
 ): Promise<void> {
   await withStore(original, options, async (store) => {
-    const choice = isChoice([candidate], options);
+    const choice = reservesValidation([candidate], options);
     const trials = await openTrials(store, [candidate], task, { ...options, choice }, completeContext(context));
     for (const opened of trials.candidates) await runCandidate(opened, false, trials);
   });

@@ -13,7 +13,7 @@ import { trains } from "../steps/step.ts";
 import { recordOnce, type Store } from "../steps/store.ts";
 import type { Evaluation, Evaluator } from "./evaluator.ts";
 import { judgeResult } from "./judgement.ts";
-import { type KeptFunction, keptFunction, trainingOf, withOutputsOf } from "./kept-function.ts";
+import { checkFunction, type KeptFunction, trainingOf, withOutputsOf } from "./kept-function.ts";
 import type { Purpose } from "./objective.ts";
 import type { GoalOptions } from "./paired-metrics.ts";
 import { findLessLossyStep, runRecipeStep } from "./recipe-step.ts";
@@ -127,7 +127,7 @@ async function compareFunctions(
     if (trained !== "labels") onStage("compare");
     const answered = evaluation.answers.given.length;
     const judged = { test: task.test, answered, trained, output: evaluator.output, forced: false };
-    return keptFunction(context, await evaluator.open(evaluator.original), await evaluator.open(evaluation), judged);
+    return checkFunction(context, await evaluator.open(evaluator.original), await evaluator.open(evaluation), judged);
   });
 }
 

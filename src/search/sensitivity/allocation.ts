@@ -15,9 +15,9 @@ import { type Recipe, recipeFrom } from "../../judge/recipe/recipe.ts";
 import { runStep } from "../../judge/steps/step.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { relativeTimer, shareOfTime } from "../../runtime/run/relative-time.ts";
-import { countSavedBytes, foldPruned } from "./measuring.ts";
+import { countSavedBytes, foldMasksOfPruned } from "./measuring.ts";
 import type { Sensitivity, SensitivityCost, SensitivityKind, SensitivityRow } from "./sensitivity-record.ts";
-import { middleOf, optionsOf, sweeps } from "./sweeps.ts";
+import { middleSettingOf, optionsOf, sweeps } from "./sweeps.ts";
 
 export interface AllocationOptions {
   /** Share of the cost to keep (default: the share that the middle setting leaves on every layer: 40 % pruned, 4 bits, half of the rank). */
@@ -251,7 +251,7 @@ const settingsOf = (rows: readonly SensitivityRow[]): Settings =>
   new Map(rows.flatMap(({ layers, setting }) => layers.map((layer) => [layer, setting] as const)));
 
 const middleOfEach = (rows: readonly SensitivityRow[], kind: SensitivityKind): Settings =>
-  settingsOf(rows.filter((row) => row.kind === kind && row.setting === middleOf(kind)));
+  settingsOf(rows.filter((row) => row.kind === kind && row.setting === middleSettingOf(kind)));
 
 async function changeModel(
   original: Model,
@@ -261,6 +261,6 @@ async function changeModel(
 ): Promise<Model> {
   const model = original.clone();
   await runStep(sweeps[kind].pass, model, optionsOf(sweeps[kind], settings), {}, context);
-  await foldPruned(model);
+  await foldMasksOfPruned(model);
   return model;
 }

@@ -8,7 +8,7 @@ import { storedBytes } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { answersWithNaN, judge, usualDrop } from "../../judge/compare/compare.ts";
-import { judgingOf, partsOf } from "../../judge/run/data-parts.ts";
+import { metricInputsOf, partsOf } from "../../judge/run/data-parts.ts";
 import { Looks } from "../../judge/run/looks.ts";
 import type { PairedMetrics, PairedMetricsOptions, PairedResult } from "../../judge/run/paired-metrics.ts";
 import type { Store } from "../../judge/steps/store.ts";
@@ -80,7 +80,10 @@ export class Measuring {
     const looks = Looks.drawn(model, task, options, context, firstLook);
     const first = await looks.first();
     requireWorkingOriginal(first, task);
-    const judging = { judging: await judgingOf(store, task, await partsOf(task, []), options), seed: context.seed };
+    const judging = {
+      judging: await metricInputsOf(store, task, await partsOf(task, []), options),
+      seed: context.seed,
+    };
     const { original: estimate } = first.original.comparison;
     return new Measuring({ model, original: estimate, store, task, looks, judging, timed, context, said: messages });
   }
@@ -152,11 +155,11 @@ async function changeLayers(
   const model = original.clone();
   const changes = await applySetting(kind, layers, setting, model, context);
   if (changes instanceof Miss) return new Miss(`${kindWords[kind].text(setting)}: ${changes.reason}`, layers[0]);
-  await foldPruned(model);
+  await foldMasksOfPruned(model);
   return model;
 }
 
-export async function foldPruned(model: Model): Promise<void> {
+export async function foldMasksOfPruned(model: Model): Promise<void> {
   if (isPruned(model)) await remove(model);
 }
 

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { PithError } from "../../core/errors.ts";
-import { type Sensitivity, sensitivityFormat, sensitivityKinds } from "./sensitivity-record.ts";
+import { type Sensitivity, sensitivityFormatVersion, sensitivityKinds } from "./sensitivity-record.ts";
 
 /** Accepts a number or null, because JSON stores NaN and infinities as null. */
 const figureSchema = v.pipe(
@@ -18,7 +18,7 @@ const kindSchema = v.picklist(sensitivityKinds);
 const bytesSchema = v.pipe(v.number(), v.minValue(0));
 
 const schema = v.object({
-  format: v.literal(sensitivityFormat),
+  format: v.literal(sensitivityFormatVersion),
   version: v.string(),
   model: v.string(),
   bytes: bytesSchema,

@@ -14,7 +14,7 @@ export type SensitivityKind = (typeof sensitivityKinds)[number];
 export const sensitivityCosts = ["bytes", "macs", "time"] as const;
 export type SensitivityCost = (typeof sensitivityCosts)[number];
 
-export const sensitivityFormat = 1;
+export const sensitivityFormatVersion = 1;
 
 export interface SensitivityRow {
   readonly kind: SensitivityKind;
@@ -34,7 +34,7 @@ export interface SensitivityRow {
 }
 
 export interface Sensitivity {
-  readonly format: typeof sensitivityFormat;
+  readonly format: typeof sensitivityFormatVersion;
   readonly version: string;
   readonly model: string;
   /** Number of bytes of all stored values. */

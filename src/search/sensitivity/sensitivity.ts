@@ -19,7 +19,7 @@ import {
   type Sensitivity,
   type SensitivityKind,
   type SensitivityRow,
-  sensitivityFormat,
+  sensitivityFormatVersion,
   sensitivityKinds,
 } from "./sensitivity-record.ts";
 import { type Measurement, orderMeasurements, sweeps, type Unit, unitsOf } from "./sweeps.ts";
@@ -127,7 +127,7 @@ async function sweepIn(
     else rowsByUnit.get(unit)?.set(setting, { ...unit, setting, ...measured });
   }
   return {
-    format: sensitivityFormat,
+    format: sensitivityFormatVersion,
     version,
     model: name,
     bytes: storedBytes(model.graph),

@@ -95,7 +95,7 @@ export async function applySetting(
   }
 }
 
-export function middleOf(kind: SensitivityKind): number {
+export function middleSettingOf(kind: SensitivityKind): number {
   const { settings } = sweeps[kind];
   return settings[Math.floor((settings.length - 1) / 2)] ?? 0;
 }
@@ -157,7 +157,7 @@ export async function unitsOf(
 export function orderMeasurements(units: readonly Unit[]): readonly Measurement[] {
   const ranks = units.flatMap((unit) => {
     const { settings } = sweeps[unit.kind];
-    const middle = settings.indexOf(middleOf(unit.kind));
+    const middle = settings.indexOf(middleSettingOf(unit.kind));
     return settings.map((setting, index) => ({ unit, setting, distance: Math.abs(index - middle) }));
   });
   return ranks.toSorted((a, b) => a.distance - b.distance);

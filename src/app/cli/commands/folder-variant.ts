@@ -1,7 +1,7 @@
 /** Makes one variant of a folder's model as the command `quantize` would, and gives its figures to the folder's record. */
 import { capitalize, PithError } from "../../../core/errors.ts";
 import { bytes } from "../../../core/numbers.ts";
-import { sparedLine } from "../../../judge/run/sparing.ts";
+import { formatSparedLayer } from "../../../judge/run/sparing.ts";
 import { optionsOfDtype } from "../../../techniques/quantize/options.ts";
 import { comparedNearness } from "../../folder/end-to-end.ts";
 import type { FileFigures } from "../../folder/records.ts";
@@ -71,7 +71,7 @@ export function variantWriter(
 
 function figuresOf(result: WrittenOutput): FileFigures {
   const { after, samples, preprocessing, sparing } = result;
-  const spared = sparing === undefined ? {} : { spared: sparing.spared.map(sparedLine) };
+  const spared = sparing === undefined ? {} : { spared: sparing.spared.map(formatSparedLayer) };
   const judgedOn = samples && [
     samplesLine(samples),
     ...(preprocessing === undefined ? [] : [`preprocessing: ${preprocessing}`]),

@@ -96,7 +96,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const model = modelIn(modelFile, referenceModel, name);
       requireMeaningfulDrop(maxDrop, metric);
       const data = dataRequest(options);
-      requireGiven(pass, data, referenceModel);
+      requireMandatoryFlags(pass, data, referenceModel);
       if (data === undefined && maxDrop !== undefined)
         throw new PithError("E_USAGE", "--max-drop needs --data, to measure the drop.");
       // Invalid settings are rejected before any data is read.
@@ -164,7 +164,7 @@ function modelIn(word: string | undefined, aim: unknown, name: string): string {
   );
 }
 
-function requireGiven(
+function requireMandatoryFlags(
   { id: name, options, reference, command }: AnyPass,
   data: DataRequest | undefined,
   aim: unknown,

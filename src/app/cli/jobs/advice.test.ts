@@ -25,7 +25,7 @@ test.each(commands.map((pass) => [pass.id, pass] as const))("advises only flags 
         options,
         data: data === undefined ? undefined : { path: data },
       };
-      const lost = [lostAdvice(pass, input), lostAdvice(pass, input, { unshown: true })];
+      const lost = [lostAdvice(pass, input), lostAdvice(pass, input, { isUnshown: true })];
       const sentences = [keepingAdvice(pass, options), lessLossyAdvice(pass, options)];
       const texts = [...sentences.map((text) => asFlags(text, new Set([...keys, "force"]))), ...lost];
       expect(texts.flatMap(flagsIn).filter((flag) => !flags.has(flag))).toEqual([]);
@@ -48,7 +48,7 @@ test("lostAdvice names changed layers, recovery for a spread loss, and another m
       { model: "m.onnx", out: "thin.onnx", options, data: { path: "data/" } },
       {
         blamed: { layers, kind: "layer", operator: "Conv", share },
-        trainable,
+        isTrainable: trainable,
         changes: changed.map((at) => ({ at, what: "", decidedBy: "global" })),
       },
     );

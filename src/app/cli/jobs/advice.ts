@@ -39,12 +39,12 @@ export function lostAdvice(
   pass: AnyPass,
   { model, out, options, data }: Advised,
   {
-    unshown = false,
+    isUnshown: unshown = false,
     blamed,
     changes = [],
     because = "goal",
-    lostBefore = false,
-    trainable = true,
+    isLostBefore: lostBefore = false,
+    isTrainable: trainable = true,
     assumesScores = false,
   }: RejectedResult = {},
 ): string {

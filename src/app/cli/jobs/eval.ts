@@ -18,7 +18,7 @@ import { answersWithNaN, type Comparison, compareRows, judge, type Verdict } fro
 import type { Likeness } from "../../../judge/compare/compare-function.ts";
 import { compareOnSamples } from "../../../judge/compare/compare-function.ts";
 import type { OnTarget } from "../../../judge/compare/target-check.ts";
-import { announced } from "../../../judge/run/duration-notice.ts";
+import { announceDuration } from "../../../judge/run/duration-notice.ts";
 import { reportTargets } from "../../../judge/run/target-report.ts";
 import { comparisonMetrics, selectMetric } from "../../../judge/task/metrics.ts";
 import { storeStates } from "../../../judge/task/open-task.ts";
@@ -185,7 +185,7 @@ async function measureOnData(
     output,
   });
   if (note !== undefined) context.log({ id: "batch", text: note, ...(isWarning ? { level: "warning" } : {}) });
-  const judging = announced(
+  const judging = announceDuration(
     { ...context, log: (event) => context.log({ ...event, text: rewordOptionNames(event.text) }) },
     dataset.count,
     1,

@@ -180,7 +180,7 @@ async function changeModel(
   const opened = await openStep(input, targets, original, context);
   const { request, context: stepContext } = opened;
   const step = await rejectUnloadable(() => runJudgedStep(request, stepContext));
-  const { result, idle, judgement, rejection } = step;
+  const { result, noGainText: idle, judgement, rejection } = step;
   const report = await reportOf(opened, step);
   if (result === undefined) return report;
   if (input.dryRun) return { ...report, planned: await costOf(original, result, report, stepContext) };
@@ -335,7 +335,7 @@ function testedSamples(used: SampleUse, count: number | undefined, searched: num
 async function writeResult(
   { request, context: stepContext, continues }: OpenedStep,
   input: PassInput,
-  { result, judgement, idle, searched, rejection }: KeptStep,
+  { result, judgement, noGainText: idle, searched, rejection }: KeptStep,
   report: StepReport,
   context: JobContext,
 ): Promise<WrittenOutput> {

@@ -13,8 +13,8 @@ import {
   markOf,
   notChosenText,
   searchMissSentence,
+  steadyTimingOf,
   targetLines,
-  timesOf,
   timingText,
 } from "../../../judge/record/verdict.ts";
 import { choiceClause, sameSamplesWarning, slowerText } from "../../report/choice.ts";
@@ -43,7 +43,7 @@ export function show({ run, written }: CompressOutput, { demanded, replaced }: R
     goalMissed: chosenOf(run) === undefined || (demanded && chosenOf(run)?.verdict?.met === false),
     print(terminal) {
       printVariants(terminal, run);
-      const timing = timesOf(run);
+      const timing = steadyTimingOf(run);
       if (timing !== undefined) terminal.line(`timed: ${timingText(timing)}`);
       const { search } = run;
       const compared = search?.apart === true && search.isInterim !== true ? search.samples : undefined;

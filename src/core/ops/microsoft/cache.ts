@@ -14,7 +14,7 @@ import { typeCodes } from "../../tensor/types.ts";
 import type { Inferred, Site } from "../define.ts";
 import { constantIntegersOf, readFlag, readFloat, readInteger, readIntegers } from "../shared/attributes.ts";
 import { appendTo, capScores, mergeHeads, rotateHeads, splitHeads } from "../shared/heads.ts";
-import { defineMicrosoftOp, defineTyped } from "../shared/inert.ts";
+import { defineInertOp, defineMicrosoftOp } from "../shared/inert.ts";
 import { dimsAt, integersConstant, requireInput, sameAsInput, typeOf, withDims } from "../shared/rules.ts";
 import {
   attentionMacs,
@@ -171,7 +171,7 @@ function writeHiddenKeys(s: Settings, emit: Emit, queries: Value, keys: Value, l
   return emit.Or([isOutside, emit.Greater([positions, ends])]);
 }
 
-export const SparseAttention = defineTyped<GroupedHeads>({
+export const SparseAttention = defineInertOp<GroupedHeads>({
   name: "SparseAttention",
   read: readGroupedHeads,
   infer: (s, site): readonly Inferred[] | Miss => {
@@ -186,7 +186,7 @@ export const SparseAttention = defineTyped<GroupedHeads>({
   cost: () => new Miss("its inputs select the blocks that it multiplies"),
 });
 
-export const DecoderMaskedMultiHeadAttention = defineTyped({
+export const DecoderMaskedMultiHeadAttention = defineInertOp({
   name: "DecoderMaskedMultiHeadAttention",
   read: (site) => ({
     heads: readInteger(site, "num_heads", 1),
@@ -226,7 +226,7 @@ const packedFacets = {
   cost: () => new Miss("its inputs select which tokens attend to which"),
 };
 
-export const PackedAttention = defineTyped<Packed>({
+export const PackedAttention = defineInertOp<Packed>({
   name: "PackedAttention",
   read: readPacked,
   infer: (s, site): readonly Inferred[] => {
@@ -239,7 +239,7 @@ export const PackedAttention = defineTyped<Packed>({
   parameters: [1, 2],
 });
 
-export const PackedMultiHeadAttention = defineTyped<Packed>({
+export const PackedMultiHeadAttention = defineInertOp<Packed>({
   name: "PackedMultiHeadAttention",
   read: readPacked,
   infer: (s, site): readonly Inferred[] => {
@@ -253,7 +253,7 @@ export const PackedMultiHeadAttention = defineTyped<Packed>({
 });
 
 /** Outputs a bias of 1 × heads × queries × keys. Each table row is for a range of distances; the ranges widen with the distance. */
-export const RelativePositionBias = defineTyped({
+export const RelativePositionBias = defineInertOp({
   name: "RelativePositionBias",
   infer: (_, site): readonly Inferred[] => {
     const { type, dims } = requireInput(site, 0);
@@ -266,7 +266,7 @@ export const RelativePositionBias = defineTyped({
 });
 
 /** Outputs N × heads × length × length: the bias of each pair of positions, multiplied by gates that depend on the queries. */
-export const GatedRelativePositionBias = defineTyped({
+export const GatedRelativePositionBias = defineInertOp({
   name: "GatedRelativePositionBias",
   infer: (_, site): readonly Inferred[] => {
     const { type, dims } = requireInput(site, 0);

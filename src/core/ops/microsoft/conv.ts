@@ -24,7 +24,7 @@ import {
   transposeAround,
   withChannelsFirstData,
 } from "../shared/convolution.ts";
-import { defineInert, defineMicrosoftOp, defineTyped, gpuOnly } from "../shared/inert.ts";
+import { defineInert, defineInertOp, defineMicrosoftOp, gpuOnly } from "../shared/inert.ts";
 import { lowerFirst, quantizedAlready } from "../shared/misses.ts";
 import { inferShape, withDims } from "../shared/rules.ts";
 import { channelAxes, globalPoolDims, poolAttributes, poolDims, readPool, type Window } from "../shared/window.ts";
@@ -59,7 +59,7 @@ export const FusedConv = defineMicrosoftOp<ConvSettings & { readonly activation:
 });
 
 const defineNhwcConv = (name: string): Op =>
-  defineTyped<ConvSettings>({
+  defineInertOp<ConvSettings>({
     name,
     read: readConv,
     infer: (s, site) =>

@@ -6,7 +6,7 @@ import { addDims, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import type { AxisLink, CodedInput, Inferred, Op, Operand, Site, WeightRole } from "../define.ts";
 import { quantizedTypeOf, toScalar, twoQuantizedInputs, writeQuantize } from "../shared/codes.ts";
-import { defineMicrosoftOp, defineTyped } from "../shared/inert.ts";
+import { defineInertOp, defineMicrosoftOp } from "../shared/inert.ts";
 import { onIntegers } from "../shared/misses.ts";
 import {
   type GemmSettings,
@@ -135,7 +135,7 @@ export const QGemm = defineMicrosoftOp<GemmSettings>({
   ...onIntegers,
 });
 
-export const MatMulInteger16 = defineTyped({
+export const MatMulInteger16 = defineInertOp({
   name: "MatMulInteger16",
   infer: (_, site) => {
     const [a, b] = site.inputs.map((operand) => operand?.type);
@@ -147,7 +147,7 @@ export const MatMulInteger16 = defineTyped({
 });
 
 /** LSTM with quantized matrices (inputs × gates), which quantizes its inputs at every step. */
-export const DynamicQuantizeLSTM = defineTyped({
+export const DynamicQuantizeLSTM = defineInertOp({
   name: "DynamicQuantizeLSTM",
   infer: (_, site): readonly Inferred[] => {
     const [x, r] = [site.inputs[0]?.dims, site.inputs[2]?.dims];

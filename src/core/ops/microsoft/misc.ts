@@ -14,7 +14,7 @@ import { addDims, type Dim, floorDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import type { Op, OpDef, Operand } from "../define.ts";
 import { constantIntegersOf, readFloat, readInteger, readString, wrapAxis } from "../shared/attributes.ts";
-import { defineMicrosoftOp, defineTyped, gpuOnly } from "../shared/inert.ts";
+import { defineInertOp, defineMicrosoftOp, gpuOnly } from "../shared/inert.ts";
 import { lowerFirst } from "../shared/misses.ts";
 import { alignedAxes, inferShape, requireInput, sameAsInput, sameAxes, scalar } from "../shared/rules.ts";
 import { poolDims, readPool, type Window } from "../shared/window.ts";
@@ -101,7 +101,7 @@ export const GatherND = defineCounterpart({
 });
 
 /** Extracts sliding windows along an axis. The axis then counts windows; a new last axis contains their elements. */
-export const UnfoldTensor = defineTyped({
+export const UnfoldTensor = defineInertOp({
   name: "UnfoldTensor",
   needsFloat32: () => "ONNX Runtime has no kernel for it in float16",
   read: (site) => ({
@@ -119,7 +119,7 @@ export const UnfoldTensor = defineTyped({
 });
 
 const defineExperts = (name: string, parameters: readonly number[], reason: string): Op =>
-  defineTyped({
+  defineInertOp({
     name,
     infer: (_, site) => sameAsInput(site),
     reason,
@@ -148,7 +148,7 @@ function tanhGelu(emit: Emit, x: Value): Value {
 }
 
 export const microsoftMiscOperators: readonly Op[] = [
-  defineTyped({
+  defineInertOp({
     name: "Unique",
     infer: (_, site) => {
       const { type, dims } = requireInput(site, 0);
@@ -158,14 +158,18 @@ export const microsoftMiscOperators: readonly Op[] = [
     },
     reason: "its result depends on its data",
   }),
-  defineTyped({ name: "Inverse", infer: (_, site) => sameAsInput(site), reason: "inverts matrices" }),
-  defineTyped({ name: "NGramRepeatBlock", infer: (_, site) => sameAsInput(site, 1), reason: "masks repeated n-grams" }),
-  defineTyped({
+  defineInertOp({ name: "Inverse", infer: (_, site) => sameAsInput(site), reason: "inverts matrices" }),
+  defineInertOp({
+    name: "NGramRepeatBlock",
+    infer: (_, site) => sameAsInput(site, 1),
+    reason: "masks repeated n-grams",
+  }),
+  defineInertOp({
     name: "CDist",
     infer: (_, site) => inferShape(site, ([rows = 1] = [], [columns = 1] = []) => [rows, columns], undefined, [0, 1]),
     reason: "measures distances",
   }),
-  defineTyped({
+  defineInertOp({
     name: "CropAndResize",
     infer: (_, site) => {
       const [height = site.open(0, 2), width = site.open(0, 3)] = constantIntegersOf(site.inputs[3]) ?? [];
@@ -179,14 +183,14 @@ export const microsoftMiscOperators: readonly Op[] = [
     },
     reason: "crops boxes from images",
   }),
-  defineTyped<Window>({
+  defineInertOp<Window>({
     name: "MaxpoolWithMask",
     read: readPool,
     infer: (s, site) => inferShape(site, (dims) => poolDims(s, dims)),
     reason: "pools under a mask",
   }),
-  defineTyped({ name: "BiasSoftmax", infer: (_, site) => sameAsInput(site), reason: gpuOnly }),
-  defineTyped({
+  defineInertOp({ name: "BiasSoftmax", infer: (_, site) => sameAsInput(site), reason: gpuOnly }),
+  defineInertOp({
     name: "BiasSplitGelu",
     infer: (_, site) => inferShape(site, (dims) => dims.with(-1, floorDims(dims.at(-1) ?? 0, 2))),
     reason: gpuOnly,

@@ -17,7 +17,7 @@ import { type DataType, typeCodes } from "../../tensor/types.ts";
 import { type AxisLink, defineOp, type Inferred, type Op, type Site, type Wanted } from "../define.ts";
 import { readFloat, readInteger, wrapAxis } from "../shared/attributes.ts";
 import { writeDequantize } from "../shared/codes.ts";
-import { defineMicrosoftOp, defineTyped, gpuOnly } from "../shared/inert.ts";
+import { defineInertOp, defineMicrosoftOp, gpuOnly } from "../shared/inert.ts";
 import { noRank, quantizedAlready } from "../shared/misses.ts";
 import { homogeneousAlongLastAxes, normalizedAxes, rootMeanSquare, scaleAndShiftFacets } from "../shared/normalize.ts";
 import { range, requireInput, requirePositions, sameAsInput } from "../shared/rules.ts";
@@ -99,7 +99,7 @@ function defineSkipNormalization(name: string, shift: number | undefined, bias: 
 }
 
 const defineGroupNorm = (name: string): Op =>
-  defineTyped({
+  defineInertOp({
     name,
     infer: (_, site) => range(site.outputs).flatMap(() => sameAsInput(site)),
     reason: gpuOnly,

@@ -22,7 +22,7 @@ interface TypedDefinition<S>
 }
 
 /** Defines a com.microsoft operator with types and shapes, but without lowering, gradients, removal of channels and quantization. */
-export function defineTyped<S = null>({ reason, ...row }: TypedDefinition<S>): Op {
+export function defineInertOp<S = null>({ reason, ...row }: TypedDefinition<S>): Op {
   const miss = new Miss(reason);
   return defineInert<S>(miss, { weight: miss, lower: miss, ...row, domain: "com.microsoft" });
 }
