@@ -1,6 +1,6 @@
 /**
- * Measures the time that a search has spent. The store records the seconds per candidate, so that a stopped search continues with the remaining time.
- * Candidates that an earlier search has finished cost no time.
+ * Measures how much of its time limit a search has used. The store records the seconds of each candidate, so that a search that was stopped continues
+ * with the remaining time. Candidates that another search has finished earlier do not count.
  */
 
 import type { Context } from "../core/pass/pass.ts";

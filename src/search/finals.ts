@@ -81,7 +81,8 @@ export class Finals {
     context: Context,
   ): Promise<Compressed> {
     const { store, original, task, options, parts, trials } = this.#task;
-    // On separate samples only these candidates are compared; on the search samples, all tried ones were.
+    // The number of compared candidates widens the confidence intervals. On samples that the search did not use, only the given candidates count; on
+    // its own samples, all that it tried.
     const isApart = parts.isApart && test === parts.test;
     const candidates = scored.map(({ combination, attempt, figures }) => ({
       name: combination.name,
@@ -89,7 +90,7 @@ export class Finals {
       ...(isApart && figures && { searched: { drop: figures.drop, samples: sampleCountOf(attempt) ?? 0 } }),
     }));
     const compared = Math.max(1, isApart ? scored.length : this.#rounds.tried.length);
-    // Without labels, trained candidates have no goal of their own, so the finalists use the search's goal.
+    // Without labels, a run sets no goal for trained candidates. The search has one, which then applies to all finalists.
     const { maxDrop } = trials.goal ?? {};
     const goal = maxDrop === undefined ? evaluationOptions.goal : { ...evaluationOptions.goal, maxDrop };
     const storedParts =
@@ -153,8 +154,8 @@ function isNear(candidate: Usable, objective: Objective): boolean {
 }
 
 /**
- * Returns the candidates to evaluate if no finalist is kept: the two with the smallest drop, the two fastest if speeds are known, then others by
- * drop.
+ * Returns the candidates to evaluate if no finalist meets the goal: the two with the smallest drop, the two fastest if speeds are known, then others
+ * by drop.
  */
 export function reservesOf(
   tried: readonly Scored[],

@@ -61,7 +61,7 @@ export class Rounds {
   next(seconds: number): readonly Combination[] {
     if (this.#tried.length === 0) {
       const formats = this.#formats();
-      // No number format is offered for `techniques: ["prune", "recover"]` or an unreachable size.
+      // There are no number formats if `techniques` excludes quantization or none reaches the target size.
       if (formats.length > 0) return formats;
     }
     const families = new Set<string | undefined>();
@@ -77,18 +77,18 @@ export class Rounds {
   }
 
   /**
-   * Returns the candidates that fit into the remaining seconds, in the order in which to try them.
+   * Returns the untried candidates that fit into the remaining seconds, in the order in which to try them.
    *
-   * While no result meets the objective, candidates that are expected to meet it follow, cheapest first. If there are none, those follow that are
-   * expected to come closer than all tried ones, or that belong to an untried family.
+   * While no result meets the objective, these are the candidates that are expected to meet it, the least work first. If there are none, these are
+   * candidates that are expected to come closer than all tried ones, or that belong to an untried family.
    *
-   * Afterwards, candidates with an expected gain follow, highest gain per cost first. If there are none, less lossy formats of the best candidate
-   * follow.
+   * Afterwards, these are the candidates that are expected to be better than the best, the highest gain per work first. If there are none, these are
+   * less lossy formats of the best candidate.
    */
   promising(seconds: number): readonly Combination[] {
     const { all, work, forecast, objective, isDone } = this.#options;
     const done = new Set(this.#tried.map(({ combination }) => combination.name));
-    // Predictions for families without any result are the least certain.
+    // Families with a result. Predictions for the others are uncertain, so a first candidate of each is worth trying even if it misses the objective.
     const families = new Set(this.#tried.map(({ combination: { structure } }) => structure?.family));
     const [best, excess] = [this.#best?.figures, this.#excess];
     const nearest = Math.min(
@@ -144,9 +144,9 @@ export class Rounds {
   }
 
   /**
-   * Returns number formats, cheapest first, without those that are too large for a target size. Speeds do not count, because they are unknown. In
-   * each family, only the format that is expected to be best is tried. If only bytes count, a format is skipped that is expected to have about as
-   * many bytes as an earlier one.
+   * Returns number formats, cheapest first, without those that are too large for a target size. Speeds do not count, because they are unknown. Each
+   * family contributes only the format that is expected to be best. If only bytes count, a format that is expected to have about as many bytes as an
+   * earlier one is skipped.
    */
   #formats(): readonly Combination[] {
     const { all, forecast, objective, work } = this.#options;

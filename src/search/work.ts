@@ -1,12 +1,15 @@
 /**
- * Estimates the cost of trying a candidate. Its unit is runs of one sample, from the estimates of the moves; in seconds, it uses the measured time of
- * the passes. First steps that an earlier candidate shares are free.
+ * Estimates the work of trying a candidate: in runs of one sample, from the estimates of the moves, or in seconds, from the measured time of the
+ * passes. The first steps are free if an earlier candidate has them too, because their results are stored.
  */
 import { counted, waiting } from "../core/numbers.ts";
 import type { StepRecord } from "../judge/record/data.ts";
 import { type Combination, partsOf } from "./combinations.ts";
 
-/** Share of a format's work after another format of its family: statistics of the original are reused, those of rounded layers are not. */
+/**
+ * Share of a format's work that remains if another format of its family was tried before. Statistics of the original are then reused, but not those
+ * of rounded layers.
+ */
 const familyWorkShare = 0.5;
 /** Work of a candidate besides its moves and evaluation, in runs of one sample. */
 const overhead = 200;
@@ -23,7 +26,7 @@ export class Work {
   readonly #done = new Set<string>();
   readonly #byPass = new Map<string, MeasuredWork>();
   #evaluationWork: MeasuredWork;
-  /** Seconds per sample of the original, used for passes that have not been timed yet. */
+  /** Seconds that the original takes per sample. They estimate passes that have not been timed yet. */
   readonly #secondsPerSample: number;
 
   /** @param original number of samples that evaluate each candidate, and the original's duration on them. */
@@ -38,7 +41,7 @@ export class Work {
   add(combination: Combination, steps: readonly StepRecord[], seconds: number): void {
     let remainingSeconds = seconds;
     for (const [index, { pass }] of partsOf(combination).entries()) {
-      // The precision fallback is not a step, so the remaining seconds count for it.
+      // The precision fallback has no step record. Its time is the part of `seconds` that no step used.
       const stepSeconds = steps[index]?.seconds ?? (combination.sparing === undefined ? undefined : remainingSeconds);
       if (stepSeconds === undefined) continue;
       const runs = this.#runsOf(combination, index);

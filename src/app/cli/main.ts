@@ -14,7 +14,7 @@ let stoppedBy: keyof typeof codes | undefined;
 let isDone = false;
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.on(signal, () => {
-    // Only the reader of a pipe is still awaited.
+    // The command is finished, and only waits until the reader of its output has read everything.
     if (isDone) process.exit(codes[signal]);
     // A second signal ends at once. Exit handlers kill jobs and remove temporary files.
     if (stoppedBy !== undefined) {

@@ -131,7 +131,7 @@ export async function continueEach(
   return tokens;
 }
 
-/** Returns the reason if a variant is lost: significantly fewer than half of the tokens equal the original's. */
+/** Returns the reason to reject a variant: significantly fewer than half of its tokens equal the original's. Returns undefined if there is none. */
 export function lostEndToEnd({ tokens = 0, same = 0, blamed }: EndToEnd): string | undefined {
   if (tokens === 0 || wilson(same, tokens).high >= 0.5) return undefined;
   const first = blamed === undefined ? "" : ` ${blamed}.`;

@@ -8,13 +8,19 @@ import { lostEndToEnd } from "./end-to-end.ts";
 import { sessionKeys } from "./loader-config.ts";
 
 export const loaderOutcome = v.object({
-  /** "not checked": the run ended before. "unused": the model's class loads other files. "fails": not even the originals load. */
+  /**
+   * "not checked": the command ended before the check. "not tried": the originals do not run on the inputs, so the check shows nothing. "unused": the
+   * model's class loads other files. "fails": not even the originals load.
+   */
   outcome: v.picklist(["not checked", "runs", "loads", "not tried", "unused", "fails"]),
   version: v.optional(v.string()),
   reason: v.optional(v.string()),
-  /** In decibels, for the output that differs most; absent if nothing differs. For text generators, of the first token's scores. */
+  /**
+   * Signal-to-noise ratio in decibels of the output that differs most; absent if nothing differs. For text generators, it is that of the first
+   * token's scores.
+   */
   signalToNoise: v.optional(v.number()),
-  /** For text generators: number of tokens, each after the originals' tokens, and of equal ones. */
+  /** For text generators: number of generated tokens (`tokens`), each predicted after the originals' tokens, and of equal ones (`same`). */
   tokens: v.optional(v.number()),
   same: v.optional(v.number()),
 });
@@ -29,13 +35,13 @@ export interface LoaderAnswer {
   readonly tokens: readonly number[];
 }
 
-/** The failing part: no class for the model, loading, preprocessing, no suitable inputs, or running. */
+/** Step that failed: finding the model's class, loading, preprocessing, making inputs, or running. */
 interface Failure {
   readonly failed: "class" | "load" | "prepare" | "feed" | "run";
   readonly reason: string;
 }
 
-/** `sessions` are the models that the class loads, by its names; `ran` those that it ran. */
+/** Outputs of the files, or the failure. `sessions` contains the names of the models that the class loads, `ran` of those that it ran. */
 export type LoaderAnswers =
   | {
       readonly answers: readonly LoaderAnswer[];
@@ -46,15 +52,15 @@ export type LoaderAnswers =
 
 export interface Loader {
   readonly version: string;
-  /** The inputs are the user's, so a loss rejects the variant. */
+  /** Whether the inputs are the user's. A variant that loses an output on them is rejected. */
   readonly judges: boolean;
-  /** The originals are small enough to be loaded as well. */
+  /** Whether the originals are small enough to be loaded for a comparison. */
   readonly compares: boolean;
   /** Loads and runs these files; for fp32 those of the input folder. `forced`: tokens per input that replace the generated ones (teacher forcing). */
   ask(dtypes: ModuleDtypes, forced: readonly (readonly number[])[] | undefined): Promise<LoaderAnswers>;
 }
 
-/** Less than half of the original's output power is explained below this. */
+/** Signal-to-noise ratio in decibels below which the variant explains less than half of the power of the original's output. */
 const minDecibels = 10 * Math.log10(2);
 
 type Findings = ReadonlyMap<string, LoaderOutcome | { readonly refused: string }>;
@@ -114,20 +120,20 @@ function refusal({ version }: Loader, { failed, reason }: Failure): string {
 function unableText(version: string, { failed, reason }: Failure): Pick<LoaderOutcome, "outcome" | "reason"> {
   const name = `transformers.js ${version}`;
   if (failed === "class") return { outcome: "not tried", reason };
-  // The inputs may be unsuitable for the model.
+  // Pith makes the inputs, so they can be unsuitable: this does not show that transformers.js cannot run the model.
   if (failed === "run") return { outcome: "not tried", reason: `it does not run the original: ${reason}` };
   const cannot = failed === "load" ? "load the original" : "make inputs for it of a text, an image or a sound";
   return { outcome: "fails", reason: `${name} does not ${cannot}: ${reason}` };
 }
 
-/** "decoder_model*.onnx: transformers.js loads model.onnx for this model, not these" */
+/** Returns "decoder_model*.onnx: transformers.js loads model.onnx for this model, not these". */
 function unusedText(dtypes: ModuleDtypes, unused: readonly string[], isUsed: (base: string) => boolean): string {
   const used = Object.keys(dtypes).filter(isUsed);
   const files = (bases: readonly string[], end: string): string => bases.map((base) => `${base}${end}`).join(", ");
   return `${files(unused, "*.onnx")}: transformers.js loads ${files(used, ".onnx")} for this model, not these`;
 }
 
-/** Finds the modules that fail with original versions of the others. */
+/** Returns a sentence with the modules that fail although all other modules are originals. */
 async function findFailing(loader: Loader, dtypes: ModuleDtypes, together: Failure): Promise<Findings> {
   const changed = listChanged(dtypes);
   const failures = new Map<string, { readonly refused: string }>();
@@ -181,7 +187,7 @@ function findLoss({ signalToNoise, tokens, same }: Likeness): string | undefined
   return `on the texts, less than half of the original's signal is left (signal to noise ${figure("dB", signalToNoise)}).`;
 }
 
-/** "31.2 dB", "97.4 % of 192" */
+/** Formats the similarity: "31.2 dB", "97.4 % of 192". */
 export function loaderText({ outcome, signalToNoise, tokens = 0, same = 0 }: LoaderOutcome): string {
   if (outcome === "loads" || outcome === "not checked") return outcome;
   if (outcome !== "runs") return "";

@@ -34,7 +34,7 @@ export async function makeFile(
   const madeFrom = await sourcesHash(run, hash, settings);
   const earlierRecord = records.get(file);
   if (earlierRecord?.made_from === madeFrom && (await isUnchanged(out, file, written))) {
-    // transformers.js runs the file again, because the folder may have lacked a file before.
+    // The file is checked in transformers.js again, because the folder can have lacked a file, such as a tokenizer, at the last check.
     rows.set(file, { dtype, file, ...figuresOf(earlierRecord), loader: undefined, verdict: "there" });
     return;
   }

@@ -62,7 +62,8 @@ export async function searchModules(run: FolderRun): Promise<void> {
     fronts.push(front);
     await placeResult(run, front);
   }
-  // Each failure rejects at least one result. If no front has a next point, the remaining results are tried once more.
+  // A failed check rejects at least one result, so the loop ends. If no module has a larger result, the check is repeated with the results that
+  // remain.
   while (fronts.length > 0 && !(await checkJointly(run))) {
     const next = cheapestStep(fronts, options.purpose);
     if (next === undefined) continue;

@@ -153,7 +153,7 @@ export function judge(comparison: Comparison, goal: Goal): Verdict {
 /** Returns whether a drop is significant at 95 %, even if its interval has a higher confidence because several candidates are compared. */
 function isSignificant({ pairs, better, truth }: Comparison, drop: Estimate): boolean {
   if (pairs !== undefined) {
-    // This condition is the same as that the 95 % interval of `pairedScores` excludes 0.
+    // This is true if and only if the 95 % interval of `pairedScores` excludes 0.
     const { onlyOriginal, onlyCandidate } = pairs;
     const lost = better === "higher" ? onlyOriginal - onlyCandidate : onlyCandidate - onlyOriginal;
     return lost > z95 * Math.sqrt(onlyOriginal + onlyCandidate);
@@ -165,7 +165,7 @@ function isSignificant({ pairs, better, truth }: Comparison, drop: Estimate): bo
 
 /** Returns whether the estimated drop meets the goal. */
 export function isWithin({ value }: Pick<Estimate, "value">, { maxDrop }: Goal): boolean {
-  // 0.93 − 0.92 is more than 0.01 in binary.
+  // The tolerance covers rounding: in binary, 0.93 − 0.92 is slightly more than 0.01.
   return value <= maxDrop + 1e-12;
 }
 

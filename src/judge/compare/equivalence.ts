@@ -106,7 +106,7 @@ async function compareRun(
   if (runs.otherDraws !== undefined) return runs.otherDraws;
   const first = findLargest(models, runs, run, tolerance);
   if (first.difference <= tolerance || !Number.isFinite(first.difference)) return first;
-  // The original's rounding error is measured only if it affects the result.
+  // The rounding error is measured by a second run of the original, which is skipped if it cannot change the result.
   const again = await pairedRuns(engine, models.original, models.original, { ...options, optimize: run !== "fused" });
   if (again instanceof Miss || again.pairs.length !== runs.pairs.length) return first;
   return findLargest(models, runs, run, tolerance, again.pairs);

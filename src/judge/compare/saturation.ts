@@ -86,7 +86,7 @@ function findSaturating(output: Value, inference: Inference) {
   for (const { node, bound } of makersOf(output, inference)) {
     const bounds = bound.saturates();
     if (bounds !== undefined) return { input: node.inputs[0], bounds, moves };
-    // Conversions of the output do not apply to the input.
+    // Casts and dequantization after the operator are not repeated on its input, which has another type.
     if (bound.unchanged() === undefined && !convertsQuantization(node, inference)) moves.unshift(node);
   }
   return undefined;

@@ -53,7 +53,7 @@ export interface RecipeStep {
    */
   readonly judge?: boolean | "spare";
   /**
-   * Maximum bytes of the file, to which the bits per layer are fitted (`withinBytes`). Only searches set it; their final recipes have `overrides`
+   * Maximum bytes of the file, to which the bits per layer are fitted (`fitToBytes`). Only searches set it; their final recipes have `overrides`
    * instead.
    */
   readonly bytes?: number;

@@ -3,11 +3,11 @@ import type { Choice } from "../record/data.ts";
 import { type Figures, type Objective, paretoFrontOf } from "./objective.ts";
 
 export interface Contender {
-  /** Undefined without a result. */
+  /** Bytes that the results are compared by; undefined if there is no result. */
   readonly size: Figures["size"] | undefined;
-  /** Not rejected, and within the goal. */
+  /** Whether the result was not rejected and meets the goal. */
   readonly sound: boolean;
-  /** Positive if worse than the original; undefined if rejected for another reason. */
+  /** Drop from the original, positive if the result is worse; undefined if the result was rejected for another reason than its drop. */
   readonly drop?: number | undefined;
   readonly speed?: Figures["speed"];
 }
@@ -17,7 +17,10 @@ interface Result extends Figures {
   readonly sound: boolean;
 }
 
-/** Returns the best acceptable result, else the one with the smallest drop for the test samples to decide, or the smallest file with `force`. */
+/**
+ * Returns the best acceptable result. If there is none, returns the one with the smallest drop, about which the test samples then decide; with
+ * `force`, the smallest file.
+ */
 export function choose(contenders: readonly Contender[], force: boolean, objective: Objective): Choice | undefined {
   const results = resultsOf(contenders);
   const sound = results.filter((one) => one.sound);
@@ -43,7 +46,7 @@ const lowestBy = (cost: (figures: Figures) => number, results: readonly Result[]
 
 const smallestOf = (results: readonly Result[]): Result | undefined => lowestBy(({ size }) => size, results);
 
-/** Also names the smallest result that the objective excludes. */
+/** Chooses among acceptable results by the objective. `over` is the smallest result if the objective excludes it. */
 function least(results: readonly Result[], { id, cost, misses }: Objective): Choice | undefined {
   const [only, ...more] = results;
   if (only !== undefined && more.length === 0) return { place: only.place, by: "only" };
@@ -54,7 +57,7 @@ function least(results: readonly Result[], { id, cost, misses }: Objective): Cho
     const isOver = smallest !== undefined && !allowed.includes(smallest);
     return { place: best.place, by: id, ...(isOver ? { over: smallest.place } : {}) };
   }
-  // A result that misses the speed is written with a warning.
+  // No result reaches the required value. The fastest one is written, with a warning.
   const fastest = lowestBy(({ speed = 0 }) => -speed, results);
   return fastest && { place: fastest.place, by: "none allowed" };
 }

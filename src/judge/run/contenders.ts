@@ -12,7 +12,7 @@ import type { Attempt } from "./variant.ts";
 
 export interface Decision {
   readonly original: Measured;
-  /** All attempts; those without gain or off target are marked as rejected. */
+  /** All attempts. Those that gain nothing or miss the target are marked as rejected. */
   readonly tried: readonly Attempt[];
   readonly contenders: readonly Contender[];
   /** Undefined if nothing can be kept. */
@@ -30,7 +30,7 @@ export async function selectResult(
   const results: Attempt[] = [];
   for (const attempt of attempts) results.push(await sized(attempt, evaluator));
   const objective = objectiveOf(options, goal?.maxDrop, original);
-  // An untimed result cannot reach a speed target.
+  // With timing, a result without a speed counts as infinitely slow, so that it cannot reach a speed target.
   const speedIfUntimed = options.rounds === 0 ? undefined : 0;
   const tried = results.map((one, place) =>
     rejectOffTarget(
@@ -66,7 +66,11 @@ export function indexOfSmallestDrop(tried: readonly Attempt[]): number | undefin
   return drops.toSorted((a, b) => a.drop - b.drop)[0]?.place;
 }
 
-/** Uses the validation samples, if any, or the search samples as well if the goal was missed there. The estimate decides, because many results pass only for lack of samples. */
+/**
+ * Returns the figures by which an attempt is compared with others. Its drop is measured on the validation samples if there are any. If a search
+ * missed the goal on its samples, these count as well. The estimated drop must meet the goal, because with few samples many results pass only for
+ * lack of significance.
+ */
 function contenderOf(
   { evaluation, usable, variant }: Attempt,
   goal: Goal | undefined,

@@ -31,7 +31,10 @@ export async function metricInputsOf(
 
 const maxHashedSamples = 64;
 
-/** Identifies samples by their hash, or if they are too large by number, 64 of them and the file's hash; a stream by its file or name. */
+/**
+ * Returns plain data that identifies samples: their hash; for samples that are too large to hash, their number, the hash of 64 of them, and the hash
+ * of the file; for a stream, its file's hash or its name.
+ */
 export async function samplesKey(dataset: Dataset | undefined, samples: Samples | undefined): Promise<unknown> {
   const { name = "", count, sha256 } = samples ?? {};
   if (dataset === undefined || samples === undefined || sha256 !== undefined) return sha256;

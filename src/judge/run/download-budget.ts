@@ -7,7 +7,7 @@ import { brotliSize, size } from "../../runtime/run/size.ts";
 import { bisectSettings, type SparingRequest, type StepOutput } from "./sparing.ts";
 
 /**
- * Bisects the settings, whose compressed size falls with their loss.
+ * Finds the least lossy setting whose compressed file is small enough, by bisection: settings that lose more compress better.
  * @param bytes maximum of the compressed file (brotli).
  * @throws PithError E_UNSUPPORTED with the minimum if it is higher; E_STOPPED on the signal.
  */

@@ -8,9 +8,9 @@ import { take } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/index.ts";
 import { createRunner, type Runner } from "../../runtime/run/run.ts";
 
-/** Calibration runs batches of this size, which take less time per sample than single samples. */
+/** Batch size of calibration. A batch takes less time per sample than single samples. */
 const batchSize = 16;
-/** Seconds above which no batch is timed: a sample alone is close enough for a model that is this slow. */
+/** If a single sample takes longer than this many seconds, no batch is timed, because the sample alone gives a sufficient estimate. */
 const maxSampleSeconds = 1;
 
 export async function announceCalibration(
@@ -59,7 +59,10 @@ interface Reporting {
 const fewestSeconds = 0.5;
 const fewestBatches = 2;
 
-/** Announces the total duration once, from the first of `passes` runs, because other work lies between runs. `now` is in seconds. */
+/**
+ * Returns a context that logs the estimated total duration once, early in the first of several runs over the samples. @param passes number of runs
+ * over all samples. @param now returns the time in seconds.
+ */
 export function announceDuration<C extends Reporting>(
   context: C,
   samples: number | undefined,

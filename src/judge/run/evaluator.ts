@@ -35,7 +35,10 @@ export interface EvaluatorOptions extends PairedMetricsOptions {
   readonly name: string;
   /** Tokens of a sequence for timing and for counting operations (128). */
   readonly length?: number | undefined;
-  /** Samples of the first interim look, for samples in random order; further looks double. Looks reject only certain misses. */
+  /**
+   * Number of samples of the first interim look; each further look doubles it. Requires samples in random order. An interim look can only reject a
+   * candidate that clearly misses the goal.
+   */
   readonly firstLook?: number | undefined;
 }
 
@@ -105,7 +108,10 @@ export class Evaluator {
     return this.#of.figures.store.open(measured.sha256);
   }
 
-  /** Adds the sizes after compression, which take seconds: each file is compressed once, and only files that are shown or compared by them. */
+  /**
+   * Adds the sizes after compression, each computed once per file. Compression takes seconds, so only files that are shown, or compared by these
+   * sizes, need this call.
+   */
   async sized<M extends Measured>(measured: M): Promise<M & CompressedSize> {
     const { store } = this.#of.figures;
     const { sha256 } = measured;
@@ -128,7 +134,10 @@ export class Evaluator {
     return { seconds: this.#of.seconds, samples: this.metrics.rows.said.given.length };
   }
 
-  /** @param made digest of a step's output, possibly with masks. @param goal a model that certainly misses it is not measured on further samples. */
+  /**
+   * Measures a stored model. @param made digest of a step's output, which can have masks. @param goal if an interim look shows that the model misses
+   * it, the other samples are skipped.
+   */
   async measure(made: string, name: string, goal?: Goal): Promise<Evaluation> {
     const { store } = this.#of.figures;
     const { digest, model } = await ship(made, store);
@@ -213,7 +222,7 @@ function chunksOf<T>(all: readonly T[], sizeOf: (one: T) => number, most: number
   return chunks;
 }
 
-/** Returns the sample; token sequences are replaced by random inputs of the given length. */
+/** Returns the sample. If its inputs are token sequences, returns random inputs with the given number of tokens instead. */
 async function withLength(
   { engine, seed }: Context,
   model: Model,

@@ -11,7 +11,10 @@ import { viewsOf } from "../record/samples.ts";
 /** Number of samples, because all layer outputs of both models are in memory at once. */
 const comparedSamples = 16;
 
-/** @param ready the inputs of the models. @param stored the same samples before preprocessing, if available. */
+/**
+ * Adds a small image, text or first values to each disagreement, for reports. @param ready samples as the models receive them. @param stored the same
+ * samples before preprocessing, if available.
+ */
 export async function addSampleViews(
   found: readonly Disagreement[],
   ready: Dataset,

@@ -13,7 +13,7 @@ import type { BatchNote } from "../compare/batch-dependence.ts";
 import { type Comparison, compareRows } from "../compare/compare.ts";
 
 export interface Rows {
-  /** samples × columns of the metric. */
+  /** Metric values, samples × columns. */
   readonly rows: Float64Array;
   readonly said: Answers;
   readonly batchNote?: BatchNote | undefined;
@@ -26,9 +26,9 @@ export interface HoldoutComparison {
 }
 
 const validationShare = 1 / 3;
-/** With fewer validation samples, the test samples choose. */
+/** With fewer validation samples than this, none are reserved, and results are chosen on the test samples. */
 const minValidation = 30;
-/** The minimum number of test samples for reserving validation samples. */
+/** Minimum number of test samples from which validation samples are drawn. */
 export const minDivided = minValidation / validationShare;
 
 export interface Division {

@@ -9,7 +9,9 @@ import { judge } from "../compare/compare.ts";
 import type { Measured, Variant } from "../record/data.ts";
 
 const leastGain = 1.005;
-/** Ratios of processor time above this may be noise: one network measured 0.85 to 1.15 of itself. */
+/**
+ * Maximum ratio of processor times that counts as faster. Closer ratios can be noise: measured twice, one network took 0.85 to 1.15 times as long.
+ */
 const clearlyLess = 0.8;
 
 function noSmaller(before: number, after: number): string | undefined {
@@ -32,7 +34,10 @@ export async function plainFile(model: Model): Promise<PlainFile | undefined> {
   return { file, metadata: bytes - file.size };
 }
 
-/** Returns why a result is not smaller; undefined if it is. Dropping the exporter's metadata does not count as a gain. */
+/**
+ * Returns the reason why a result is not smaller than its original; undefined if it is smaller. Dropping the exporter's metadata does not count as a
+ * gain.
+ */
 export async function whyNotSmaller(original: Model, result: Model): Promise<string | undefined> {
   const [before, size] = [await encodedSize(original), await encodedSize(result)];
   const plain = await plainFile(original);
@@ -45,7 +50,10 @@ function sizeText(before: number, after: number): string {
   return after / before < leastGain ? "the file is no smaller (1.00 ×)" : `the file is ${times(after / before)} larger`;
 }
 
-/** @param work processor time of a run relative to the original's; undefined if not measured. */
+/**
+ * Returns the reason why a result gains nothing; undefined if it is smaller, cheaper, faster or more accurate. @param work processor time of a run
+ * relative to the original's; undefined if not measured.
+ */
 export function whyNothingGained(
   original: Measured,
   { result, comparison }: Variant,

@@ -61,7 +61,7 @@ export interface JudgedStep {
   readonly sparing: Sparing | undefined;
   /** Number of samples, disjoint from the test samples, that chose the options. */
   readonly searched: number | undefined;
-  /** The sentence that nothing was gained, if the pass should make the file smaller and did not. */
+  /** Reason why nothing was gained; undefined if the file became smaller or the pass is not meant to make it smaller. */
   readonly noGainText: string | undefined;
   /** Undefined if the result can be kept. */
   readonly rejection: Rejection | undefined;
@@ -70,7 +70,7 @@ export interface JudgedStep {
 export interface Judgement {
   readonly compared: Compared | undefined;
   readonly goalCheck: GoalCheck | undefined;
-  /** Undefined if weights were discarded on purpose. */
+  /** Comparison of the outputs; undefined for a pass that discards the trained weights on purpose. */
   readonly kept: KeptFunction | undefined;
   readonly lost: Lost | undefined;
   readonly targets: readonly OnTarget[];
@@ -79,13 +79,13 @@ export interface Judgement {
 export interface Rejection {
   readonly because: Lost["because"];
   readonly text: string;
-  /** Attempts of the precision fallback, as the end of a sentence. */
+  /** Result of the precision fallback, as the end of a sentence; undefined if the fallback was not used. */
   readonly tried: string | undefined;
   readonly blamed: Blame | undefined;
   readonly changes: readonly Change[];
-  /** The estimate meets the goal, but a strict goal requires more. */
+  /** Whether only a strict goal rejects the result: the estimated drop meets the goal, but the whole interval does not. */
   readonly isUnshown: boolean;
-  /** The result misses the goal against the reference, but is as good as the input model: the loss comes from earlier steps. */
+  /** Whether the drop comes from earlier steps: the result misses the goal relative to the reference, but meets it relative to the input model. */
   readonly isLostBefore: boolean;
   /** Whether the result has weights that can be trained. */
   readonly isTrainable: boolean;
@@ -96,7 +96,11 @@ interface OpenStep extends StepRequest {
   readonly comparison: StepComparison | undefined;
 }
 
-/** @throws PithError E_DATA if the original is at chance level, E_ACCURACY_LOST if it fails together with other models, errors of the pass. */
+/**
+ * Runs a step and decides whether its result can be kept. With `fallback`, a result that misses the goal gets layers at higher precision. @throws
+ * PithError E_DATA if the original is at chance level, E_ACCURACY_LOST if no result passes together with the other models of a folder, and the errors
+ * of the pass.
+ */
 export async function runJudgedStep(request: StepRequest, context: StepContext): Promise<JudgedStep> {
   const { pass, input, task, dryRun = false, force = false } = request;
   const comparison = task === undefined || dryRun ? undefined : await openComparison(request, task, context);
@@ -132,7 +136,7 @@ export async function runJudgedStep(request: StepRequest, context: StepContext):
   };
 }
 
-/** Returns a copy of the input model that records the preprocessing. */
+/** Returns a copy of the input model whose metadata records the preprocessing of the data. */
 function copyInput({ input, record = new Map() }: StepRequest): Model {
   const model = input.model.clone();
   for (const [key, value] of record) model.header.metadata.set(key, value);
@@ -203,7 +207,7 @@ function formatDissimilarity({ output, same, ofData }: Likeness): string {
   return `on ${inputs} ${difference} of the original's output${outputName}${advice}`;
 }
 
-/** Returns numbers of samples that the verdict did not use. */
+/** Returns the number of available samples, and the total if the verdict used fewer (`of`). */
 function sampleCounts(
   { task }: OpenStep,
   compared: Compared | undefined,
@@ -222,7 +226,10 @@ interface FallbackResult {
   readonly searched: number | undefined;
 }
 
-/** Looks for options that lose less, and evaluates the result on other samples. @returns undefined if the fallback does not apply; a Miss if it fails. */
+/**
+ * Runs the precision fallback: searches options that lose less, and evaluates the result on samples that the search did not use. @returns undefined
+ * if the fallback does not apply; a Miss if it finds nothing.
+ */
 async function keepWithFallback(
   step: OpenStep,
   plain: StepOutput,
@@ -235,7 +242,7 @@ async function keepWithFallback(
     const isLossOnSamples = lost.because === "goal" || lost.because === "broken";
     const isLossOfFunction = lost.because === "function" || lost.because === "form";
     if (task === undefined ? !isLossOfFunction : !isLossOnSamples) return undefined;
-    // A rejection by a strict goal alone needs more samples instead.
+    // If only a strict goal rejects the result, more samples can help, and higher precision is not needed.
     if (goalCheck !== undefined && isWithin(goalCheck.verdict.drop, goalCheck.goal)) return undefined;
   }
   const cause =
@@ -248,7 +255,7 @@ async function keepWithFallback(
   const searchContext = { ...quiet, log: context.log, progress: context.progress };
   const spared = await findFallback({ ...request, search, plain }, searchContext);
   if (spared instanceof Miss) {
-    // The model may pass alone, but must not be written.
+    // The model is rejected although it passes alone, because it fails together with other models.
     if (condition !== undefined) throw new PithError("E_ACCURACY_LOST", `${capitalize(spared.reason)}.`);
     return spared;
   }
@@ -263,7 +270,10 @@ interface LimitedStep {
   readonly searched: number | undefined;
 }
 
-/** Chooses the options for the limit of the request, to be evaluated on other samples. */
+/**
+ * Chooses the options with which the result fits into the requested size. The returned step evaluates its result on samples that this choice did not
+ * use.
+ */
 async function chooseOptionsForLimit(step: OpenStep): Promise<LimitedStep> {
   const { limit, options, context } = step;
   if (limit === undefined) return { step, options, searched: undefined };
@@ -276,7 +286,7 @@ async function chooseOptionsForLimit(step: OpenStep): Promise<LimitedStep> {
       ? await fitToDownload(request, limit.bytes, shown)
       : await fitToBytes({ ...request, samples }, limit.bytes, shown);
   const otherSamples = apart instanceof Miss ? undefined : apart;
-  // Layers at higher precision would exceed the limit again.
+  // The precision fallback is off, because layers at higher precision would exceed the limit.
   return {
     step: compareOnOtherSamples({ ...step, fallback: false }, otherSamples),
     options: output.options,
@@ -290,10 +300,13 @@ const compareOnOtherSamples = (step: OpenStep, apart: SeparateSearch | undefined
     : { ...step, comparison: { ...step.comparison, compare: (model) => apart.compare(model) } };
 
 interface Search {
-  /** Undefined without data; a Miss if there are too few samples, so random inputs are used. */
+  /**
+   * Split of the samples between the search and the evaluation. Undefined without data, a Miss if there are too few samples; the search then uses
+   * random inputs.
+   */
   readonly apart: SeparateSearch | Miss | undefined;
   readonly request: Omit<SparingRequest, "plain">;
-  /** Does not log or show progress. */
+  /** Context without log and progress. */
   readonly quiet: Context;
 }
 
@@ -357,14 +370,14 @@ async function findRejection(
   };
 }
 
-/** Returns the changed layer with the largest error. */
+/** Returns the changed layer that contributes most to the output error; undefined if no single layer can be the cause. */
 async function blameLayer(
   { pass, options, input, like = input.model, task, output, context }: OpenStep,
   result: Model,
   because: Lost["because"],
   changes: readonly Change[],
 ): Promise<Blame | undefined> {
-  // Training changes all layers, a target check names the layer itself, and no layer's error explains a different output shape.
+  // Training changes all layers together. A failed target check already names its layer. A missing or reshaped output is not the error of a layer.
   if (trains(pass) || because === "target" || because === "overflow" || because === "form") return undefined;
   if (!namesAt(pass.options).includes("except")) return undefined;
   const reference = await equalizedReference(pass, like, changes, async (by) => {
@@ -388,7 +401,7 @@ function warnOfLoss(step: OpenStep, { compared, goalCheck }: Judgement): void {
   const noGainSentence = reference && noGainText(input.path, compared.comparison);
   if (noGainSentence !== undefined && (lossSentence === undefined || reference?.judges === true))
     warn("gain", noGainSentence);
-  // Pruning before a training may lose accuracy, but not all of it.
+  // A large drop is allowed if a training will follow. A model at chance level, which has lost everything, still gets a warning.
   const knowledge = allowsLargeDrop(step) && !pass.beginsAnew ? comparison?.judge.holdout.knowledge : undefined;
   const lostKnowledgeSentence = knowledge && compared && lostKnowledge(knowledge, compared.answers);
   if (lostKnowledgeSentence !== undefined) warn("lost", `${lostKnowledgeSentence}.${advice}`);

@@ -5,7 +5,9 @@ import type { KeptFunction, LostFunction } from "./kept-function.ts";
 
 export interface Lost {
   readonly text: string;
-  /** The metric is NaN, the goal is missed, a target computes wrongly, or see `LostFunction`. */
+  /**
+   * "broken": the metric is NaN; "goal": the goal is missed; "target": the outputs on a target runtime are wrong. For the others see `LostFunction`.
+   */
   readonly because: "broken" | "goal" | "target" | LostFunction["because"];
 }
 
@@ -15,7 +17,10 @@ export interface Findings {
   readonly kept: KeptFunction | undefined;
 }
 
-/** @param onTargets is called only if the result is not rejected yet, or `forced`. */
+/**
+ * Combines the findings about a result: returns the most important reason to reject it, if any. @param onTargets checks the target runtimes. It is
+ * called only if nothing else rejects the result, or if `forced`.
+ */
 export async function judgeResult(
   { comparison, missed, kept }: Findings,
   forced: boolean,

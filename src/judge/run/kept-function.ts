@@ -1,4 +1,7 @@
-/** Checks what the metric does not measure: other outputs, random inputs without data, and raw outputs if samples are few. */
+/**
+ * Checks that a result still computes the function of its original, where the metric cannot: outputs that it does not evaluate, all outputs if there
+ * are few samples, and all outputs on random inputs without data.
+ */
 
 import { asPithError, stripPeriod, uncapitalize } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -11,9 +14,9 @@ import type { PassStep } from "../recipe/pass-steps.ts";
 import { trains } from "../steps/step.ts";
 
 export interface KeptFunction {
-  /** For all outputs on random inputs or few samples, or why it is unknown; undefined if the metric suffices. */
+  /** Comparison of all outputs, on random inputs or few samples, or the reason why they could not be compared; undefined if the metric suffices. */
   readonly likeness: Likeness | string | undefined;
-  /** For the outputs that the metric does not evaluate, or why they were not compared. */
+  /** Comparison of the outputs that the metric does not evaluate, or the reason why they could not be compared. */
   readonly others: Likeness | string | undefined;
   readonly lost: LostFunction | undefined;
 }
@@ -43,11 +46,14 @@ export interface FunctionTest {
   readonly answered: number;
   readonly trained: Training;
   readonly output: string | undefined;
-  /** An impossible comparison is not an error. */
+  /** Whether an error of the comparison becomes its result, instead of being thrown. */
   readonly forced: boolean;
 }
 
-/** Keeps the outputs that the result has. A step reports a removed output (`requirePorts` in `judge/steps/step.ts`), so removal is intended. */
+/**
+ * Returns the original with only those outputs that the result still has. `requirePorts` (`judge/steps/step.ts`) has checked that a missing output
+ * was removed on purpose.
+ */
 export function withOutputsOf(original: Model, result: Model): Model {
   const names = new Set(result.graph.outputs.map(({ name }) => name));
   if (original.graph.outputs.every(({ name }) => names.has(name))) return original;
@@ -91,7 +97,10 @@ export async function checkFunction(
   };
 }
 
-/** Also checks that the result loads as its users load it. @throws ResultFails if it does not. */
+/**
+ * Compares the function of both models, then checks that the result loads with the options that its users have. @throws ResultFails if it does not
+ * load.
+ */
 export async function checkFunctionAndLoading(
   context: Context & { readonly engine: WatchedEngine },
   original: Model,

@@ -1,4 +1,4 @@
-/** Shares of quantized layers in the output error: measured, or estimated if that takes too long. */
+/** Share of each quantized layer in the output error: measured with only this layer quantized, or estimated if that would take too long. */
 
 import { asPithError, Miss, throwIfAborted } from "../../core/errors.ts";
 import { storedBytes } from "../../core/graph/graph.ts";
@@ -14,10 +14,13 @@ export interface ErrorsRequest extends Omit<SparingRequest, "search"> {
 }
 
 const samplesOfErrors = 32;
-/** Maximum weight bytes of an original that is run; larger ones have only their weights compared. */
+/** Maximum weight bytes of an original that is run. For larger originals, only the weights are compared. */
 const maxRunBytes = 2 ** 29;
 
-/** Shares of layers that were not run alone are estimated from noise or gradients, whichever predicts the measured shares better. */
+/**
+ * Measures or estimates the error share of each layer. Layers that were not measured are estimated from their output noise or from gradients,
+ * whichever predicts the measured shares better.
+ */
 export async function errorSharesOf(
   { pass, options: requested, original, plain, run, samples, output }: ErrorsRequest,
   layers: ReadonlySet<string>,
@@ -62,7 +65,10 @@ export async function errorSharesOf(
   return { shares, estimates: new Map(estimates) };
 }
 
-/** Scales other values by the median ratio to the shares; `spread` is the median deviation of the log ratios. */
+/**
+ * Returns a function that predicts shares from other figures of the layers: the figure times the median ratio of share to figure. `spread` is the
+ * median deviation of the logarithmic ratios, so a small one means good predictions.
+ */
 function predictor(shares: ReadonlyMap<string, number>, figures: ReadonlyMap<string, number>) {
   const ratios = [...shares].map(([layer, share]) => share / (figures.get(layer) ?? Number.NaN));
   const ratio = median(ratios.filter(Number.isFinite)) ?? 1;

@@ -1,8 +1,9 @@
 /**
  * Decides with as few samples as possible. Interim looks use the first samples (default: 512), then twice as many, and so on.
  *
- * An interim look decides only if its 99.73 % interval is entirely on one side of the goal (Haybittle and Peto). It adds at most 0.27 % to the error,
- * so the last look needs no correction. The schedule does not depend on results.
+ * An interim look decides only if its 99.73 % interval is entirely on one side of the goal (Haybittle and Peto). These looks add at most 0.27 % to
+ * the probability of a wrong decision, so the last look, at all samples, uses an uncorrected interval. The numbers of samples do not depend on
+ * results.
  */
 
 import type { Model } from "../../core/graph/model.ts";
@@ -35,7 +36,10 @@ export class Looks {
   readonly #originals = new Map<number, PairedMetrics>();
   #rows: Rows | undefined;
 
-  /** @param task in random order, unless the only look is at all samples. @param known rows of the original on the first samples or all. */
+  /**
+   * @param task test samples in random order; any order if `firstLook` includes all samples. @param known rows of the original for the first samples
+   * or all, which are not run again.
+   */
   constructor(
     model: Model,
     task: Judged,
@@ -104,7 +108,7 @@ export class Looks {
         this.#progress((done) => (before + done) / 2),
       );
       const after = this.#answered;
-      // The original's run is the other half of the work.
+      // If the original was run as well, its run was the first half of the progress.
       const progress = this.#progress((done) => (after > before ? (after + done) / 2 : done));
       rows = await this.#rowsOf(model, samples, progress, rows);
       return { rows, compared: original.beside(rows, level) };
@@ -126,7 +130,7 @@ export class Looks {
     this.#rows = await this.#rowsOf(this.#model, samples, context, this.#rows);
     const { test, metric } = this.#task;
     const firstSamples = isIndexed(test) && samples < test.count ? view(test, test.name, range(samples)) : test;
-    // Messages about the first samples were logged before.
+    // The metrics of the first look have logged their messages, which would be the same for later looks.
     const createContext = this.#originals.size === 0 ? context : { ...context, log: () => {} };
     const metrics = await PairedMetrics.create(
       this.#model,

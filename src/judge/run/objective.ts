@@ -12,13 +12,13 @@ export interface Figures {
 
 export interface Objective {
   readonly id: "size" | "speed" | "download" | "usual" | "target-size" | "faster";
-  /** Lower is better; doubling adds about one unit. */
+  /** Cost of a result, lower is better. A factor of two in size or speed, or the allowed drop, is about one unit. */
   cost(figures: Figures): number;
-  /** Relative distance from the required value; 0 if it is reached, or if a required speed was not measured. */
+  /** Relative distance from the required size, speed or drop; 0 if it is reached, or if a required speed was not measured. */
   misses(figures: Figures): number;
-  /** Tolerance of `misses` for predicted values that are still worth trying. */
+  /** Largest `misses` of predicted figures at which a candidate is still worth trying. */
   readonly slack: number;
-  /** Why a result that misses the target is rejected regardless of its drop. */
+  /** Reason for rejecting a result that misses a size or speed target; undefined for objectives without a target. */
   readonly lacks?: string;
 }
 
@@ -33,15 +33,15 @@ export const sizeFor = (
 
 export interface ObjectiveOptions {
   readonly purpose?: Purpose | undefined;
-  /** Maximum bytes; minimizes the drop. */
+  /** Maximum bytes of the result. Among results within it, the one with the smallest drop is best. */
   readonly targetSize?: number | undefined;
-  /** Minimum speed relative to the original; minimizes the drop. */
+  /** Minimum speed relative to the original. Among results that reach it, the one with the smallest drop is best. */
   readonly faster?: number | undefined;
   /** Relative speed from which a result counts as equally fast (0.95). */
   readonly leastSpeed?: number | undefined;
 }
 
-/** A size or speed target replaces the goal, unless both are given. */
+/** Returns the goal of a search. With a size or speed target alone, any drop is allowed. */
 export function goalOf<G extends { readonly maxDrop?: number | undefined }>({
   goal,
   targetSize,
@@ -53,10 +53,13 @@ export function goalOf<G extends { readonly maxDrop?: number | undefined }>({
 
 const timingSlack = 0.03;
 
-/** Bytes and speeds are predictable; drops are not. */
+/** Slack of predictions: small for targets of size and speed, which are predictable, and larger for goals, because drops are not. */
 const [slackOfTarget, slackOfGoal] = [0.05, 0.25];
 
-/** @param maxDrop of the goal; undefined if the original has nothing to lose. */
+/**
+ * Creates the objective that the options describe. @param maxDrop maximum drop of the goal; undefined if the original is at chance level, so that no
+ * drop counts.
+ */
 export function objectiveOf(
   { purpose, targetSize, faster, leastSpeed = 0.95 }: ObjectiveOptions,
   maxDrop: number | undefined,

@@ -30,7 +30,7 @@ export interface PairedResult extends HoldoutComparison {
   readonly validation: HoldoutComparison | undefined;
 }
 
-/** This number of samples of several classes rarely contains only one. */
+/** Minimum number of samples for the conclusion that the model predicts only one class. */
 const minSamplesOfClasses = 8;
 
 type Judged = Pick<Task, "test" | "metric">;
@@ -42,7 +42,7 @@ export interface GoalOptions {
 
 export class PairedMetrics {
   readonly holdout: Holdout;
-  /** Undefined without a choice or with too few samples. */
+  /** Validation samples; undefined without `choice`, or if there are too few samples. */
   readonly validation: Holdout | undefined;
   readonly #truth: Model;
   readonly #task: Judged;
@@ -102,7 +102,7 @@ export class PairedMetrics {
     return this.holdout.knowledge?.chance;
   }
 
-  /** Only labels can show that a model is at chance level. */
+  /** Whether the original is better than chance, or there are no labels that could show it. */
   get aboveChance(): boolean {
     const knowledge = this.holdout.knowledge;
     return knowledge === undefined || knowledge.name === "agreement" || knowledge.original > knowledge.chance;
@@ -115,7 +115,10 @@ export class PairedMetrics {
       : chanceSentence(knowledge.original, knowledge.chance);
   }
 
-  /** Returns undefined at chance level, and by default for models trained without other ground truth, because training may change predictions. */
+  /**
+   * Returns the goal, with the default maximum drop if none is requested. Returns undefined if the original is at chance level. Also returns
+   * undefined for a trained model if there are no labels and no requested maximum drop, because training can change predictions for the better.
+   */
   goal({ maxDrop, strict }: GoalOptions, trained: boolean): Goal | undefined {
     const { metric } = this.#task;
     const isOwnTruth = metric.truth === "original" && this.#options.truth === undefined;
@@ -171,7 +174,7 @@ export class PairedMetrics {
   }
 }
 
-/** @param whose the model; undefined for the original. */
+/** Logs the note that outputs depend on the batch. @param whose the model in words; undefined for the original. */
 export function logBatch({ log }: Pick<Context, "log">, found: BatchNote | undefined, whose?: string): void {
   if (found?.note === undefined) return;
   const text = whose === undefined ? found.note : `${whose}: ${found.note}`;

@@ -14,7 +14,7 @@ import { searchOnValidation } from "./sparing-samples.ts";
 import type { RunContext } from "./variant.ts";
 
 /**
- * Runs a step on a stored model, with bits per layer for the maximum bytes of the step if it has one.
+ * Runs a step on a stored model. If the step has a maximum size, first chooses the bits of each layer for it.
  * @throws PithError E_UNSUPPORTED if no choice of bits fits; errors of the pass.
  */
 export async function runRecipeStep(step: PassStep, input: string, run: RunContext): Promise<StepResult> {
@@ -87,7 +87,7 @@ type SparedRecord =
   | { readonly options?: undefined; readonly reason: string }
   | (Pick<StepResult, "changes" | "misses"> & { readonly options: OptionValues });
 
-/** Describes a step to a search for options. Results of its attempts stay in the store. */
+/** Returns the request with which a search tries other options of a step. The results of these attempts are kept in the store. */
 async function stepRequest(step: PassStep, input: string, run: RunContext) {
   const { runner, evaluator, context, store } = run;
   return {

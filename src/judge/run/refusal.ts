@@ -6,7 +6,10 @@ import type { Run, Variant } from "../record/data.ts";
 import { lossText } from "../record/verdict.ts";
 import { whyUnchanged } from "./variant.ts";
 
-/** E_UNSUPPORTED if no step changed anything, else E_ACCURACY_LOST. */
+/**
+ * Returns the error of a run that kept no result: E_ACCURACY_LOST if accuracy was lost; E_UNSUPPORTED if nothing changed, nothing became smaller, or
+ * no result reached a target.
+ */
 export function errorOfRun(run: Run): PithError {
   const [only, ...more] = run.variants;
   const hint = "Edit the recipe, train longer, or force it.";

@@ -10,7 +10,7 @@ import { addSampleViews, noiseOf } from "./evidence.ts";
 import type { RunOptions } from "./run.ts";
 import type { Trials } from "./trials.ts";
 
-/** Excludes what is known only at the end. */
+/** Returns the record of a run, without the fields that are known only at its end. */
 export async function runRecord(
   { original, tried, choice, chosen }: Decision,
   { evaluator, parts, goal }: Trials,
@@ -68,7 +68,7 @@ function dataRecord(
   { preprocessing, available }: RunOptions,
   steps: readonly StepRecord[],
 ): Run["data"] {
-  // If several steps train, the one with the most samples counts.
+  // If several steps train, the record has the samples of the step that used the most.
   const [learnt] = steps.flatMap((step) => step.learnt ?? []).sort((a, b) => (b.fitted ?? 0) - (a.fitted ?? 0));
   return {
     name: task.test.name,

@@ -58,7 +58,7 @@ export interface RunOptions extends StoreOptions, ObjectiveOptions {
   readonly available?: number | undefined;
   readonly preprocessing?: string | undefined;
   readonly about?: Partial<Pick<Run, "command" | "paths" | "machine">>;
-  /** Called with the name of what progress counts. */
+  /** Called when a stage begins, with its name. Progress then refers to this stage. */
   readonly onStage?: (name: string) => void;
   /** Called with each measurement of the original or a step's output. */
   readonly onMeasured?: (measured: Measured) => void;
@@ -66,7 +66,7 @@ export interface RunOptions extends StoreOptions, ObjectiveOptions {
 
 export interface Compressed {
   readonly run: Run;
-  /** In the order of the run's variants. */
+  /** Candidates in the order of the run's variants. */
   readonly candidates: readonly Candidate[];
   /** The kept result; undefined if there is none. */
   readonly result: { readonly model: Model; readonly bytes: Uint8Array } | undefined;
@@ -147,7 +147,7 @@ export async function compressIn(
   const decision = await selectResult(results, timing, trials, options);
   const { tried, contenders, chosen } = decision;
   const kept = tried[chosen ?? -1];
-  // If the outputs of the original depend on the batch, that was logged before.
+  // The note about the original was logged when it was opened, so a second one about the result would repeat it.
   if (kept?.evaluation !== undefined && evaluator.original.batchNote === undefined)
     logBatch(context, kept.evaluation.batchNote, kept.variant.name);
   if (timing?.unsteady === true) warnOfBusyMachine(decision.original, kept, options, context);

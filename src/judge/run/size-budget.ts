@@ -1,4 +1,7 @@
-/** Chooses bits per layer for a file size. Shares of the error are measured at 4 bits; each further bit divides them by four (6 dB). */
+/**
+ * Chooses bits per layer for a file size. The error share of each layer is measured at 4 bits. Each further bit is assumed to divide it by four (6
+ * dB).
+ */
 import { PithError, throwIfAborted } from "../../core/errors.ts";
 import { allocate, type Item } from "../../core/math/allocate.ts";
 import { bytes as bytesText } from "../../core/numbers.ts";
@@ -7,13 +10,16 @@ import type { Context, OptionValues } from "../../core/pass/pass.ts";
 import { type ErrorsRequest, errorSharesOf } from "./layer-shares.ts";
 import { applyForms, bytesOfLayers, type StepOutput } from "./sparing.ts";
 
-/** Integers have 8 and 4 bits, and convolutions support 4 bits only with ONNX operators. Other bits are palettes. */
+/**
+ * Returns the options for a bit width: integers for 8 and 4 bits, in standard ONNX operators because convolutions support 4 bits only there; palettes
+ * for other widths.
+ */
 export const optionsForBits = (bits: number): OptionValues =>
   bits === 8 ? { bits } : bits === 4 ? { bits, onnxOnly: true } : { bits, weights: "palette" };
-/** Integers, then palettes. */
+/** Bit widths to choose from: integers (8, 4) and palettes (3, 2). */
 const offered = [8, 4, 3, 2];
 const measured = 4;
-/** The file size is known only after writing: a result that is too large is retried with a smaller budget. */
+/** Maximum number of attempts. The file size is known only after writing, so a result that is too large is retried with a smaller budget. */
 const mostAttempts = 4;
 
 /**
@@ -28,13 +34,15 @@ export async function fitToBytes(
   const { options, original, run } = request;
   const outputs = new Map<number, StepOutput>();
   for (const [at, bits] of offered.entries()) {
-    // Fewer bits lose more than estimated, and well-rounded 4 bits less.
+    // If all layers fit with the measured 4 bits, 3 and 2 bits are not tried: they lose more than their estimates, and 4 bits with a good rounding
+    // method lose less.
     const fits = outputs.get(measured);
     if (fits !== undefined && (await encodedSize(fits.model)) <= bytes) break;
     throwIfAborted(context.signal, "Stopped while bits were chosen.");
     context.progress(at, offered.length + 1, `${bits} bits`);
     const form = optionsForBits(bits);
-    // The rounding method does not change sizes and hardly the order of errors; only the result uses the requested one. Palettes have none.
+    // Attempts use the fastest rounding method, which changes neither sizes nor, much, the order of errors. Only the result uses the requested
+    // method. Palettes have no rounding method.
     const rounder = form.weights === undefined ? "nearest" : undefined;
     outputs.set(bits, await run({ ...options, ...form, rounder }));
   }

@@ -1,4 +1,7 @@
-/** Separates the samples of the fallback search from those that evaluate its result; without data, random inputs with two seeds. */
+/**
+ * Splits the samples between the search of the precision fallback and the evaluation of its result. Without data, both use random inputs with
+ * different seeds.
+ */
 
 import { Miss } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -21,7 +24,7 @@ export interface SeparateSearch {
   compare(model: Model): Promise<PairedResult>;
 }
 
-/** Draws a third of the test samples for the search. @returns a Miss if there are too few. */
+/** Draws a third of the test samples for the search; the others evaluate its result. @returns a Miss if there are too few samples for both. */
 export async function separateSearchSamples(
   original: Model,
   task: Pick<Task, "test" | "metric">,
@@ -31,7 +34,7 @@ export async function separateSearchSamples(
 ): Promise<SeparateSearch | Miss> {
   const { test } = task;
   if (!isIndexed(test) || task.metric.gathered !== undefined) {
-    // Ordered samples run as one sequence.
+    // Samples that must run in order, or together, are run once, and the rows are split afterwards.
     const metrics = await PairedMetrics.create(original, task, { ...options, choice: true }, context);
     const search = searchOnValidation(metrics, test, goal);
     if (search instanceof Miss) return search;
@@ -68,7 +71,10 @@ export function searchOnValidation(metrics: PairedMetrics, test: Dataset, goal: 
   };
 }
 
-/** Standard errors by which a result must be within the goal. With one, 40 layers of MobileNetV2 lost 4.2 points on other samples. */
+/**
+ * Number of standard errors by which the drop must be below the maximum, so that it is also met on other samples. With one standard error, a result
+ * with 40 layers of MobileNetV2 lost 4.2 points there.
+ */
 const standardErrors = 2;
 
 function verdictOf({ comparison }: Pick<PairedResult, "comparison">, goal: Goal): SparingVerdict {
@@ -81,7 +87,7 @@ function verdictOf({ comparison }: Pick<PairedResult, "comparison">, goal: Goal)
   return { holds, text };
 }
 
-/** Uses another seed than the final comparison. */
+/** Returns a judge that compares outputs on random inputs. The seed differs from the one of the final comparison. */
 export function randomSearch(original: Model, output: string | undefined, context: Context): SparingJudge {
   const { engine, seed, signal } = context;
   return {

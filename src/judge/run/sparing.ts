@@ -1,13 +1,15 @@
 /**
  * Precision fallback: keeps as few layers as possible at higher precision, so that a step meets its goal.
  *
- * 1. Measures each layer's share of the output error with only that layer quantized (`runtime/noise/layer-errors.ts`). b more bits leave 4⁻ᵇ of it.
- * 2. Orders the steps to higher-precision formats by error reduction per byte. The longest prefix that is smaller than the original is tried first:
- *    if it misses the goal, none meets it. Then the shortest passing prefix is searched by doubling and bisection.
+ * 1. Measures each layer's share of the output error with only that layer quantized (`runtime/noise/layer-errors.ts`). With b more bits, 4⁻ᵇ of this
+ * error remains.
+ * 2. Orders the steps to higher-precision formats by error reduction per byte. The longest prefix of this order whose file is smaller than the
+ * original is tried first:
+ * if it misses the goal, shorter ones miss it, too. Then doubling and bisection find the shortest prefix that meets the goal.
  * 3. Returns unneeded layers to the requested format: half of them at a time, then a quarter, down to individual ones. This corrects a wrong
  *    order.
  *
- * Every attempt runs the whole step on the original, and is measured on samples that do not evaluate the result.
+ * Every attempt runs the whole step on the original. Attempts are measured on other samples than the final evaluation.
  */
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers } from "../../core/analysis/layers.ts";
@@ -35,9 +37,9 @@ export interface SparingJudge {
 }
 
 export interface SparingVerdict {
-  /** "barely": by the estimate, so other samples are as likely to miss. */
+  /** Whether the goal is met. "barely": only the estimate meets it, so that on other samples the result could as well miss it. */
   readonly holds: "clearly" | "barely" | "no";
-  /** "0.4 points lost" */
+  /** Measured drop in words: "0.4 points lost". */
   readonly text: string;
 }
 
@@ -56,13 +58,13 @@ export interface SparedLayer {
   readonly layer: string;
   /** Bits of the weight; undefined for float. */
   readonly bits: number | undefined;
-  /** Share in the output error with only this layer quantized as requested; undefined if not measured. */
+  /** Output error with only this layer quantized as requested, as a share of the error with all layers quantized; undefined if not measured. */
   readonly share: number | undefined;
   readonly bytes: number;
 }
 
 export interface Sparing {
-  /** Settings that lose less than the requested ones; then no layers are kept at higher precision. */
+  /** Less lossy settings that replaced the requested ones. If present, no layer is kept at higher precision. */
   readonly settings?: OptionValues;
   readonly spared: readonly SparedLayer[];
   readonly attempts: readonly SparingAttempt[];
@@ -74,7 +76,7 @@ interface SparingAttempt {
 }
 
 const maxAttempts = 24;
-/** If at least this many moves keep the file smaller, all are tried first. With fewer, doubling from one move is as fast. */
+/** Minimum number of moves for which all moves that keep the file smaller are tried first. With fewer moves, doubling from one is as fast. */
 const minPrefix = 5;
 
 interface FallbackOutput {
@@ -83,12 +85,15 @@ interface FallbackOutput {
   readonly sparing: Sparing;
 }
 
-/** Finds milder settings, or the layers to keep at higher precision. @returns a Miss if there are none, or the result would not be smaller. */
+/**
+ * Finds less lossy settings, or else the layers to keep at higher precision. @returns a Miss if nothing meets the goal with a file smaller than the
+ * original.
+ */
 export async function findFallback(request: SparingRequest, context: Context): Promise<FallbackOutput | Miss> {
   return (await findMilderSettings(request, context)) ?? findSparedLayers(request, context);
 }
 
-/** Bisects the settings for the lossiest that clearly meets the goal. @returns undefined if none does. */
+/** Finds the lossiest of the pass's less lossy settings that clearly meets the goal. @returns undefined if none does. */
 async function findMilderSettings(
   { pass, options, run, search }: SparingRequest,
   context: Context,
@@ -104,7 +109,10 @@ async function findMilderSettings(
   });
 }
 
-/** Bisects settings, of which all after the first that suits do as well. @throws PithError E_STOPPED on the signal. */
+/**
+ * Finds the first setting for which `evaluate` returns a result, by bisection: later settings are assumed to have results as well. @returns this
+ * result; undefined if there is none. @throws PithError E_STOPPED on the signal.
+ */
 export async function bisectSettings<T>(
   settings: readonly OptionValues[],
   { progress, signal }: Context,
@@ -182,7 +190,7 @@ async function findSparedLayers(request: SparingRequest, context: Context): Prom
   }
   if (best === undefined)
     return new Miss(`no choice of layers keeps the goal and makes the file smaller${lastText && `: ${lastText}`}`);
-  // A barely passing result has no layers to return.
+  // A result that barely meets the goal keeps all of its layers at higher precision.
   const isClear = passing > 0;
   for (let [low, high] = [failing, passing]; high - low > 1 && attempts.length < maxAttempts; ) {
     const middle = Math.floor((low + high) / 2);
@@ -202,7 +210,7 @@ async function findSparedLayers(request: SparingRequest, context: Context): Prom
   return { made: addReasons(made, spared), options: applyForms(options, best.moves), sparing: { spared, attempts } };
 }
 
-/** Estimates how many moves leave the file smaller than the original. */
+/** Returns the estimated number of first moves after which the file is still smaller than the original. */
 async function longestPrefixSmallerThanOriginal(
   moves: readonly MilderStep[],
   original: Model,
@@ -221,7 +229,7 @@ const layersOf = (moves: readonly MilderStep[]): readonly string[] => [...new Se
 interface MilderStep {
   readonly layer: string;
   readonly form: OptionValues;
-  /** Estimated bytes that it adds. */
+  /** Estimated bytes that this step adds to the file. */
   readonly bytes: number;
   /** Reduction of the output error per byte. */
   readonly gain: number;
@@ -229,7 +237,7 @@ interface MilderStep {
 
 const floatBits = 32;
 const bitsIn = ({ bits }: OptionValues): number => (typeof bits === "number" ? bits : floatBits);
-/** Overhead of a layer with its own format in bytes, so that tiny layers do not count as a gain. */
+/** Bytes that are added to the cost of every step, for the overhead of a separate format. Without them, tiny layers would seem nearly free. */
 const overheadBytes = 256;
 
 async function rankMoves(
@@ -272,7 +280,7 @@ export function applyForms(options: OptionValues, moves: readonly Pick<MilderSte
   const overrides = new Map<string, object>(Object.entries(Object(options.overrides)));
   for (const { layer, form } of moves) {
     const override = overrides.get(layer);
-    // The last matching pattern decides.
+    // The last matching pattern has precedence, so the override must be the last entry.
     overrides.delete(layer);
     overrides.set(layer, { ...override, ...form });
   }

@@ -1,9 +1,9 @@
-/** Advice in sentences of a run. Options are in backticks, which the command line turns into flags. */
+/** Advice for messages. Names of options are in backticks, which the command line replaces by flags. */
 import type { AnyPass, OptionValues } from "../../core/pass/pass.ts";
 import { namesAt } from "../../core/pass/schema.ts";
 import { trains } from "../steps/step.ts";
 
-/** Returns the end of a sentence: how to keep trained weights that are not written. */
+/** Returns the end of the sentence about a trained model that is not written: how to keep its weights. */
 export function keepingAdvice({ options: schema }: AnyPass, { checkpoint }: OptionValues): string {
   if (typeof checkpoint === "string")
     return `; ${checkpoint} keeps the trained weights. \`force\` writes it in any case.`;

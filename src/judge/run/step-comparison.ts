@@ -15,9 +15,9 @@ import type { StepContext, StepRequest, StepTask } from "./step-request.ts";
 
 export interface Reference {
   readonly model: string;
-  /** Without labels, its predictions replace them and metrics measure agreement. */
+  /** Whether the reference's predictions replace missing labels, so that metrics measure the agreement with them. */
   readonly isTruth: boolean;
-  /** The goal limits the drop from this model instead of the input model. */
+  /** Whether the goal limits the drop from the reference, and not the drop from the input model. */
   readonly judges: boolean;
   readonly comparison: Comparison;
 }
@@ -31,12 +31,12 @@ export interface GoalCheck {
   readonly goal: Goal;
   readonly verdict: Verdict;
   readonly against: string;
-  /** The same path for the start of a sentence, if there is a reference too. */
+  /** Start of a sentence that names the compared model; "" if there is only one. */
   readonly prefix: string;
 }
 
 export interface StepComparison {
-  /** Metrics of the input model, or of the reference if the goal is about it. */
+  /** Metrics of the model that the goal refers to: the reference if it `judges`, else the input model. */
   readonly judge: PairedMetrics;
   readonly goal: Goal | undefined;
   compare(result: Model): Promise<Compared>;
@@ -112,7 +112,7 @@ async function compareOnAll(
   for (const { path, model } of references?.others ?? []) await reportTeacher(path, model, task, settings, context);
   if (!trains(pass) && !pass.beginsAnew && !force) metrics.requireAboveChance();
   if (!pass.beginsAnew && !force) (reference?.metrics ?? metrics).requireAnswers();
-  // Distillation should approach the reference, so other passes or a maximum drop make the reference the judge.
+  // Distillation only has to improve on the input model. For other passes, or with a maximum drop, the goal limits the drop from the reference.
   const judges = reference !== undefined && (asked.maxDrop !== undefined || pass.learnsAnswers !== true);
   const judging = judges ? reference.metrics : metrics;
   const goal = goalFor(judging, request);
@@ -163,7 +163,7 @@ function textBeforeTraining(
 
 const maxSeenSamples = 512;
 
-/** Warns if the model is far more accurate on validation samples than on test samples: then it was trained on them. */
+/** Warns if the model is far more accurate on the validation samples than on test samples, because then it was probably trained on them. */
 async function warnOfSeen(
   { input, options: { validation } }: StepRequest,
   { train, metric }: StepTask,
@@ -174,7 +174,7 @@ async function warnOfSeen(
   if (typeof validation !== "number" || train?.count === undefined || metric.truth === "original") return;
   const count = Math.min(maxSeenSamples, Math.round(validation * train.count));
   if (count === 0) return;
-  // The training draws its validation samples with the same seed, and these come first.
+  // The validation samples are the first of this shuffled order, because the training draws them with the same seed.
   const { engine, signal, seed } = context;
   const onValidation = (await evaluate(engine, input.model, draw(train, count, seed), metric, { batch, signal }))
     .estimate;

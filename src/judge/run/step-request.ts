@@ -1,4 +1,4 @@
-/** A step to run on one model, its references, and what decides about the result. */
+/** Request to run a step on one model: references, data, goal and limits. */
 import type { Model } from "../../core/graph/model.ts";
 import type { AnyPass, Context, OptionValues } from "../../core/pass/pass.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
@@ -15,12 +15,12 @@ export interface NamedModel {
 export interface References {
   /** The model that the result approximates, if it is not the input model: a teacher, or the model before pruning. */
   readonly first: NamedModel | undefined;
-  /** Further teachers. */
+  /** Teachers in addition to the first. */
   readonly others: readonly NamedModel[];
 }
 
 export interface StepTask extends Task {
-  /** Classes are compared although nothing shows that the output is class scores. */
+  /** Whether the metric assumes class scores although nothing shows that the output has them. */
   readonly assumesScores?: boolean | undefined;
   /** Number of all test samples, if the task has a part of them. */
   readonly available?: number | undefined;
@@ -33,7 +33,7 @@ export interface StepRequest {
   readonly references?: References;
   /** Model whose outputs the result should have, if it is not the input model: the one that the pass restores. */
   readonly like?: Model;
-  /** Undefined: models are compared on random inputs. */
+  /** Data and metric; undefined to compare models on random inputs. */
   readonly task?: StepTask | undefined;
   /** Metadata of the data that the result records. */
   readonly record?: ReadonlyMap<string, string> | undefined;
@@ -49,7 +49,10 @@ export interface StepRequest {
   readonly fallback?: boolean;
   /** Maximum bytes of the file, or of the compressed file, for which options are chosen. */
   readonly limit?: { readonly of: "file" | "download"; readonly bytes: number } | undefined;
-  /** A further condition: the result fails together with other models, and must pass with them. */
+  /**
+   * Further condition for a result that failed together with the other models of its folder. Receives the judge of this model alone, and returns one
+   * that also requires the models to pass together.
+   */
   readonly condition?: ((alone: SparingJudge, context: Context) => Promise<SparingJudge>) | undefined;
   /** Report what would change, without an evaluation. */
   readonly dryRun?: boolean;
@@ -60,6 +63,6 @@ export interface StepRequest {
 
 export interface StepContext extends Context {
   readonly engine: WatchedEngine;
-  /** Names what progress counts. */
+  /** Starts a stage. Later progress refers to it. */
   stage(name: string): void;
 }

@@ -5,7 +5,10 @@ import { checkTargets, type OnTarget, type TargetCheckOptions } from "../compare
 import { onTargetText } from "../record/verdict.ts";
 import type { StepContext } from "./step-request.ts";
 
-/** Compares a result on its target runtimes with the original, and warns of each target without a clear answer. */
+/**
+ * Compares a result on its target runtimes with the original. Warns of each target on which the outputs are less accurate than natively, or could not
+ * be checked.
+ */
 export async function reportTargets(
   engine: Engine,
   targets: readonly RunTarget[],

@@ -3,8 +3,8 @@
  *
  *     ‖y(w + Δ) − y(w)‖²  ≈  ‖J Δ‖²  =  E (uᵀ J Δ)²,     J = ∂y/∂w,  u random signs (Hutchinson 1990)
  *
- * uᵀ J is the gradient of the loss Σ u y. Signs of different samples are independent, so the square of a batch estimates the sum over its samples.
- * Labels are not used.
+ * uᵀ J is the gradient of the loss Σ u y. The signs of different samples are independent, so the squared sum over a batch estimates the sum of the
+ * squares of its samples. Labels are not used.
  */
 import { infer } from "../../core/analysis/infer.ts";
 import { layers as layersOf } from "../../core/analysis/layers.ts";
@@ -97,7 +97,7 @@ async function changesOf(
   return weightChanges;
 }
 
-/** Σ u y over the output, with other signs for each batch. */
+/** Returns the loss Σ u y of an output y, with new random signs u for each batch. */
 function projected(output: string | undefined, seed: number): Loss {
   return {
     name: "projection",

@@ -5,7 +5,7 @@ import type { Task } from "../../runtime/metrics/types.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
 import { completeOptions, partFor } from "../steps/step.ts";
 
-/** A training step costs a forward and a backward pass, which takes about twice as long. */
+/** Time of a training step per sample, in forward passes: one forward pass, and a backward pass that takes about twice as long. */
 const trainingCost = 3;
 
 export interface OriginalTime {
@@ -13,14 +13,17 @@ export interface OriginalTime {
   readonly samples: number;
 }
 
-/** Excludes computations on weights alone. @param task for the size of its training split and the runs of its metric. */
+/**
+ * Estimates the seconds of a step from its runs of the model. Computations on weights alone are not included. @param task provides the size of the
+ * training split, and the metric.
+ */
 export function stepSeconds(
   steps: readonly PassStep[],
   { seconds, samples }: OriginalTime,
   { train, metric }: Pick<Task, "train" | "metric">,
 ): number {
   const perSample = seconds / Math.max(1, samples);
-  // A metric relative to the original runs both models.
+  // A metric that compares with the original runs both models.
   const judging = seconds * (metric.truth === "original" ? 2 : 1);
   const ownSeconds = ({ pass, options }: PassStep): number => {
     if (partFor(pass, options) === undefined) return 0;
@@ -32,7 +35,7 @@ export function stepSeconds(
   return steps.reduce((sum, step) => sum + (step.judged ? judging : 0) + ownSeconds(step), 0);
 }
 
-/** "about 4 minutes: 3 steps, each evaluated on 1,000 samples"; undefined for short runs. */
+/** Returns "about 4 minutes: 3 steps, each evaluated on 1,000 samples"; undefined for short runs. */
 export function durationText(
   steps: readonly PassStep[],
   took: OriginalTime,

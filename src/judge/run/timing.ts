@@ -10,7 +10,7 @@ import type { Attempt } from "./variant.ts";
 
 const usualRounds = 30;
 
-/** Returns undefined if nothing changed or no rounds are requested. */
+/** Times the original and all attempts. Returns undefined if no attempt changed the model or no rounds are requested. */
 export async function timeIfChanged(
   evaluator: Evaluator,
   tried: readonly Attempt[],
@@ -53,7 +53,7 @@ export async function timeFiles(
   };
 }
 
-/** Speed relative to the original; on a busy machine by processor time. */
+/** Returns the speed of an attempt relative to the original; on a busy machine from the processor time, which other processes affect less. */
 export function speedOf(timing: Timing | undefined, place: number): number | undefined {
   if (timing?.unsteady === true) return 1 / (relativeWorkOf({ latency: timing }, place) ?? Number.NaN) || undefined;
   return timing?.models[place + 1]?.speedup.median;

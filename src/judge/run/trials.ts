@@ -63,12 +63,12 @@ export async function openTrials(
   return {
     ...{ candidates, parts, goal, runner, judging, evaluator, task },
     ...{ context, onStage, onMeasured, targets, store, purpose },
-    // Trained and other candidates have the same goal.
+    // The goal of the run applies to trained candidates, too.
     asked: { ...asked, maxDrop: goal?.maxDrop ?? asked.maxDrop },
   };
 }
 
-/** Whether test samples are reserved for choosing: among several recipes, or for the precision fallback. */
+/** Returns whether test samples are reserved for validation: to choose among several recipes, or for the precision fallback. */
 export const reservesValidation = (recipes: readonly Candidate[], { choice, passes }: RunOptions): boolean =>
   choice ?? (recipes.length > 1 || recipes.some(({ recipe }) => stepsOf(recipe, passes).some(({ spares }) => spares)));
 

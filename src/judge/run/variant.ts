@@ -45,12 +45,15 @@ export interface RunContext {
 
 export interface Attempt {
   readonly variant: Variant;
-  /** No step failed, something changed, and the result is smaller if there are other candidates. */
+  /** Whether no step failed, something changed, and, if there are other candidates, the result is smaller than the original. */
   readonly usable: boolean;
   readonly evaluation: Evaluation | undefined;
 }
 
-/** Continues after the last step that an earlier run finished. With other candidates, a failure or a larger result is a rejection. */
+/**
+ * Runs a candidate's steps, and continues after the last one that an earlier run finished. If there are other candidates, a failed step or a result
+ * that is not smaller rejects this one, and does not throw.
+ */
 export async function runCandidate(
   candidate: CandidateSteps,
   hasOtherCandidates: boolean,
@@ -66,7 +69,7 @@ export async function runCandidate(
   try {
     let input = run.store.original;
     for (const [at, step] of candidate.steps.entries()) {
-      // Results of other candidates are needed for timing and reports.
+      // With several candidates, earlier results are still needed for timing and reports, so none is removed.
       if (!hasOtherCandidates) await run.store.trim([input, evaluator.original.measured.sha256]);
       const result = await takeStep(step, input, { done: at < done, candidate: candidate.name, goal }, run);
       records.push(result.record);
@@ -105,12 +108,12 @@ export async function runCandidate(
     ...(kept?.others === undefined ? {} : { others: kept.others }),
     ...(targets.length === 0 ? {} : { targets }),
   };
-  // Test samples show a lost function, and they must not choose.
+  // A function that is lost on test samples does not exclude the candidate here, because test samples must not influence the choice.
   const fails = lost?.because === "broken" || lost?.because === "target" || lost?.because === "form";
   return { variant, usable: (unchanged ?? larger) === undefined && !fails, evaluation };
 }
 
-/** Trained candidates may have to predict differently than the original. */
+/** Returns whether a step trains the model, so that its predictions can intentionally differ from the original's. */
 export function isTrained({ steps }: CandidateSteps): boolean {
   return steps.some(({ pass }) => trains(pass));
 }
@@ -170,7 +173,7 @@ async function takeStep(
   let evaluation: Evaluation | undefined;
   const measure = async ({ output }: StepResult): Promise<Evaluation> => {
     onStage("evaluate");
-    // A recipe with one step is named after it.
+    // A recipe with one step has the name of this step, which is then not repeated.
     return evaluator.measure(output, candidate === name ? `after ${name}` : `${candidate}, after ${name}`, goal);
   };
   if (judged) evaluation = await measure(plain);

@@ -13,14 +13,14 @@ import { linear } from "./linear.ts";
 import { applyInside, type Module, type ModuleScope, mismatch, requireCount, requireDims } from "./module.ts";
 
 export interface AttentionOptions {
-  /** The network input [batch, tokens] that is 0 for tokens to ignore (padding). */
+  /** Name of the network input [batch, tokens] that is 0 for tokens to ignore (padding). */
   readonly mask?: string;
   /** Let each token attend only to itself and earlier tokens. */
   readonly causal?: boolean;
   readonly bias?: boolean;
 }
 
-/** Added to masked scores, so that their exponential is 0. */
+/** Constant that is added to masked scores, so that their exponential is 0. */
 const unseen = -1e9;
 
 /**

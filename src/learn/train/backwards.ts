@@ -30,7 +30,7 @@ export function backwards({ graph, loss, varying, inference, emit, sums, channel
   const type = loss.type?.type === "float64" ? "float64" : "float32";
   const dims = fixedDims(loss.type?.dims) ?? [];
   sums.add(loss, emit.constant(fromNumbers(type, dims, [1]), "one"));
-  // Copied, because the walk appends nodes.
+  // The list is copied, because the walk appends nodes to the graph.
   for (const node of [...graph.nodesBackwards()]) {
     const upstream = node.outputs.map((output) => (output === undefined ? undefined : sums.sum(output)));
     const needsGradient = (input: number): boolean => {
@@ -140,7 +140,7 @@ export function contributions(emit: Emit) {
     },
     isOnly: (value: Value, contribution: Value | undefined): boolean =>
       contribution !== undefined && sums.get(value)?.value === contribution,
-    /** Removes and returns the sum so far, for an operator that adds to it. */
+    /** Removes the sum so far and returns it, for an operator that can start from it. */
     take(value: Value): Contribution | undefined {
       const contribution = sums.get(value);
       sums.delete(value);

@@ -41,7 +41,7 @@ export async function requireFreeFolder(folder: string, resume: boolean): Promis
 const progressKey = "pith.training";
 const prefix = "pith.training/";
 
-/** Writes a checkpoint. @throws PithError E_FILE if it cannot be written; the previous file then stays. */
+/** Writes a checkpoint. @throws PithError E_FILE if it cannot be written; the previous file is then kept. */
 export async function writeCheckpoint(path: string, { model, state, progress }: Checkpoint): Promise<void> {
   const written = model.clone();
   for (const [name, dense] of Object.entries(state))
@@ -87,7 +87,7 @@ export interface Identity {
   /** Trained tensors and their sizes: `[64, 3, 3, 3]`. */
   readonly trained: Readonly<Record<string, string>>;
   readonly nodes: number;
-  /** Options by name; null if not given. */
+  /** Options by name, with null for options that were not given. */
   readonly settings: Readonly<Record<string, unknown>>;
   readonly samples: number | null;
   readonly first: string;

@@ -29,7 +29,10 @@ export interface DifferentiateOptions {
   readonly loss: string;
   /** Selects the stored tensors to differentiate by. */
   readonly wrt: (value: Value) => boolean;
-  /** Outputs g + carry · c with c fed: momentum, which a matrix product can take as its bias without another pass over memory. */
+  /**
+   * With a factor, each gradient output is g + carry · c, where the caller feeds c, usually the last output. This is momentum: a matrix product adds
+   * it as its bias, without another pass over memory.
+   */
   readonly carry?: number | undefined;
   /** Values to keep for the backward pass; values between them are recomputed. `true` chooses cut points for the least memory. */
   readonly checkpoint?: readonly string[] | boolean;
@@ -48,7 +51,10 @@ export interface Training {
   readonly gradients: ReadonlyMap<string, string>;
   /** Parameter → name of the input that is carried, with `carry`. */
   readonly carried: ReadonlyMap<string, string>;
-  /** Parameter → a node without gradient (Round, a comparison, an index) on every path to the loss: it cannot be trained. */
+  /**
+   * Parameters that cannot be trained, each with a node without gradient (Round, a comparison, an index) on its way to the loss. All of its paths end
+   * at such nodes.
+   */
   readonly stopped: ReadonlyMap<string, Node>;
 }
 
@@ -101,7 +107,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   const gradients = new Map<string, string>();
   const outputs: Value[] = [loss, ...states.map(([, next]) => next)];
   for (const parameter of parameters) {
-    // If nothing was added to the carried value, the loss has no gradient for this parameter.
+    // If the sum is only the carried value, no gradient of the loss reaches this parameter.
     if (sums.isOnly(parameter, inputs.get(parameter))) continue;
     const gradient = sums.sum(parameter);
     if (gradient === undefined) continue;

@@ -6,7 +6,10 @@ import { validationLoss } from "./forward-loss.ts";
 import type { Plan, Validation } from "./plan.ts";
 import type { Counters, Epoch, TrainingSummary } from "./training-state.ts";
 
-/** @param moment Before a step, at the end of an epoch, or at the end of a training that ends inside an epoch. */
+/**
+ * Returns whether the weights are evaluated now. @param moment "step" before each step, "epoch" at the end of an epoch, or the end of a training
+ * inside an epoch.
+ */
 export function isEvaluationDue(counters: Counters, plan: Plan, moment: "step" | "epoch" | "end"): boolean {
   const { steps, epoch, evaluations, history } = counters;
   if (plan.validation === undefined) return false;
@@ -38,8 +41,8 @@ export function evaluationText({ metric }: Validation, step: number, figure: num
 }
 
 /**
- * Records an evaluation and returns whether it is the best (any number beats NaN).
- * @param isPruning the evaluation cannot be the best, because more weights will be masked.
+ * Records an evaluation and returns whether it is the best so far; any number is better than NaN. @param isPruning whether masks will still grow, so
+ * that these weights cannot be the result.
  */
 export function countEvaluation(
   counters: Counters,

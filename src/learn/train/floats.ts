@@ -65,7 +65,10 @@ export function floatMemory(bytes: readonly number[]): (values: Floats) => Float
 type Kernel = "move" | "roll" | "adam" | "lion" | "scale" | "squares";
 type Kernels = Readonly<Record<Kernel, (bytes: number, ...more: number[]) => number | undefined>>;
 
-/** Elements that a kernel processes at once: four arrays of this length stay in a core's cache. Squares are summed per piece in every memory. */
+/**
+ * Number of elements that a kernel processes at once: four arrays of this length fit into a core's cache. Sums of squares are added piece by piece,
+ * also for arrays outside the memory, so that the result does not depend on where arrays are.
+ */
 const piece = 2 ** 16;
 
 /**

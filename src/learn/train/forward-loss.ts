@@ -76,8 +76,9 @@ export function forwardLoss(
 const maxEntries = 16;
 
 /**
- * Caches by batch sizes. The least recently used entries are released if there are too many or they keep too much memory.
- * @param make `bytes` is the memory of one run's values, which a session keeps for the next run.
+ * Returns a function that creates an object for the sizes of a batch, or returns the cached one. The least recently used objects are released if
+ * there are too many, or if they use too much memory. @param make creates the object. Its `bytes` are the memory of one run's values, which a session
+ * keeps for the next run.
  */
 export function cacheBySizes<T extends { readonly bytes: number }>(
   make: (example: Batch) => Promise<T>,

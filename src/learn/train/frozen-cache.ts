@@ -20,11 +20,11 @@ import { bytesOf } from "./memory.ts";
 
 export interface CacheBudget {
   bytesLeft: number;
-  /** Samples of an epoch, if known: a cache that cannot hold all of them is disabled. */
+  /** Number of samples of an epoch, if known. A cache that is too small for all of them is disabled. */
   readonly samples: number | undefined;
 }
 
-/** The cache is disabled if fewer than this share of the samples was cached after `patience` epochs. */
+/** Minimum share of the samples whose outputs come from the cache after `patience` epochs. With fewer, the cache is disabled. */
 const minCachedShare = 0.1;
 const patience = 3;
 
@@ -71,7 +71,7 @@ export function withOutputCache(session: FrozenPart, frozen: Model, budget: Cach
     await storage.release();
   };
 
-  /** Starts the cache after the first batch that shows that outputs are per sample and fit. */
+  /** Starts the cache if a batch shows that outputs do not depend on other samples, and if those of an epoch fit. */
   const begin = async (feeds: Batch, outputs: Batch, keys: readonly string[]): Promise<void> => {
     const count = keys.length;
     if (new Set(keys).size < 2 && count > 1) return;

@@ -57,9 +57,9 @@ interface MaskedPair {
 }
 
 export interface GradualPruning {
-  /** Called after a step's gradients, before its update. */
+  /** Adds a step's gradients to the scores. Called before the step updates the weights. */
   observe(): void;
-  /** Called after `step` of `total` steps. */
+  /** Updates the masks, if they are due. Called after `step` of `total` steps. */
   prune(step: number, total: number): Promise<void>;
   isOver(step: number, total: number): boolean;
   state(): Batch;
@@ -89,7 +89,7 @@ export function gradualPruning(gradual: Gradual, pairs: readonly MaskedPair[]): 
   const pruneTo = async (indices: readonly number[], kept: number): Promise<void> => {
     const scores = indices.map(scoresOf);
     const lowest = isMovement ? Math.min(...scores.map(smallest)) : 0;
-    // `cutSmallest` selects the smallest |score|, and movement scores are signed.
+    // `cutSmallest` selects the entries with the smallest magnitude. Movement scores have a sign, so the lowest one is subtracted from all.
     const sizes = isMovement ? scores.map((values) => Float64Array.from(values, (value) => value - lowest)) : scores;
     const parts = sizes.map((values) => ({
       size: values.length,

@@ -112,16 +112,16 @@ class TrainingLoop {
   readonly #context: Context;
   readonly #resumed: OpenCheckpoint | undefined;
   readonly #counters: Counters;
-  /** Set by the first batch, which provides the sizes. */
+  /** Undefined before the first batch, which provides the sizes. */
   #training: TrainingState | undefined;
   #best: readonly Floats[] | undefined;
   #identity: Identity | undefined;
-  /** Completed steps in the checkpoint. */
+  /** Number of completed steps in the last checkpoint. */
   #savedSteps: number | undefined;
   #log: TrainingLog | undefined;
   /** Sum over the batches of the current step. */
   #loss = 0;
-  /** The callback that ended the training. */
+  /** The callback that ended the training by returning "stop". */
   #stoppedBy: "onStep" | "onEpoch" | undefined;
 
   constructor(model: Model, plan: Plan, context: Context, resumed: OpenCheckpoint | undefined) {
@@ -181,7 +181,7 @@ class TrainingLoop {
     else if (this.#isDone()) this.#context.log({ id: "patience", text: patienceText(counters) });
   }
 
-  /** The checkpoint continues inside the epoch. */
+  /** The training ends inside an epoch, and its checkpoint continues there. */
   async #endInsideEpoch(training: TrainingState): Promise<void> {
     await this.#evaluateIfDue(training, "end");
     await this.#save();
@@ -193,7 +193,10 @@ class TrainingLoop {
     this.#context.log({ id: "stop", text });
   }
 
-  /** @param example Default: the first batch, for a training that resumes after its last one. */
+  /**
+   * Creates the training state for batches like `example`. @param example default: the first batch of the data, for a training that resumes after its
+   * last step.
+   */
   async #begin(example?: Batch): Promise<TrainingState> {
     if (this.#training !== undefined) return this.#training;
     const { data, size, log, validation, checkpoint, keepStep } = this.#plan;

@@ -139,7 +139,7 @@ async function batchOf(
 /** Options that can differ from the checkpoint's in a resumed training. */
 const changeable: ReadonlySet<string> = new Set([
   ...["epochs", "every", "patience", "checkpoint", "resume", "log", "onStep", "onEpoch", "threads", "checkpointing"],
-  // Compared by content and by the actual batch size.
+  // These are compared separately: data by its content, and the batch size that was finally chosen.
   ...["data", "batch"],
 ]);
 

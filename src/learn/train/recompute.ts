@@ -61,7 +61,10 @@ export function recompute(step: GradientStep, boundaries: ReadonlySet<Value>): v
 interface Copying {
   readonly step: GradientStep;
   readonly isKept: (value: Value) => boolean;
-  /** Returns whether a kept value is read after the barrier: values without inputs are there from the start. */
+  /**
+   * Returns whether copies read this kept value after a barrier. Values that are computed from no inputs need none, because they exist from the
+   * start.
+   */
   readonly waits: (value: Value) => boolean;
   readonly copies: Copies;
   readonly gate: Value | undefined;
@@ -163,7 +166,7 @@ export function chooseBoundaries(step: GradientStep, parameters: readonly Value[
   return new Set(chosen.flatMap((index) => cuts[index] ?? []));
 }
 
-/** @param sizes Bytes of each cut point. @param read Bytes read of all before: the start, each cut point, and the end. */
+/** @param sizes bytes of each cut point. @param read total bytes that the backward pass reads up to the start, each cut point, and the end. */
 export function minimizeMemory(sizes: readonly number[], read: readonly number[]): readonly number[] {
   const total = read.at(-1) ?? 0;
   let minimum = total;

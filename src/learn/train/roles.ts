@@ -47,7 +47,7 @@ export async function declareRoles(
   const inference = infer(model);
   const trained = parametersOf(model, inference);
   const declared = new Map<Value, Role>();
-  // In file order: the first of two equal matrices is the one that is trained.
+  // Parameters are listed in file order, because the first of two equal matrices is the one that is trained.
   const parameters = [...model.graph.values()].filter((value) => trained.has(value));
   for (const value of await buffersAmong(parameters.filter(({ role }) => role === undefined)))
     declared.set(value, buffer);

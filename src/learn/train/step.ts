@@ -60,7 +60,7 @@ export async function createStep(
   context: Partial<Context> = {},
 ): Promise<Step> {
   const declared = model.clone();
-  // The same preparation as in `train`, so that the same tensors are trained.
+  // The model is prepared as in `train`, so that the same tensors are trained.
   storeWeights(declared);
   const { ownStatistics, parted } = await declareRoles(declared);
   const step = await stepOf(declared, example, options, completeContext(context));

@@ -74,7 +74,7 @@ export async function trainInPlace(
   const plan = await planOf(model, options, context);
   const roles = await declareRoles(model, options);
   report(roles, context);
-  // After the roles, because tied matrices are not pruned.
+  // This follows the decision about roles, because tied matrices are not pruned.
   const { weights, misses: unprunable } =
     plan.gradual === undefined
       ? { weights: [], misses: [] }
@@ -128,7 +128,7 @@ function report({ declared, parted }: Declaration, context: Context): void {
     context.log({ id: "states", text: `${states.length} running statistics are updated from the batches` });
 }
 
-/** A share of zeros from which a matrix without a mask counts as pruned. */
+/** Minimum share of zeros at which a matrix without a mask counts as pruned. */
 const minZeroShare = 0.1;
 
 /**

@@ -124,7 +124,7 @@ export interface Counters {
   history: Epoch[];
   curve: Curve;
   best: EvaluationFigure | undefined;
-  /** Evaluations since the best. */
+  /** Number of evaluations since the best one. */
   worse: number;
 }
 
@@ -202,7 +202,7 @@ export interface Curve {
   count: number;
 }
 
-/** Above this number, pairs of intervals are merged. */
+/** Maximum number of intervals. Above it, pairs of intervals are merged. */
 const maxIntervals = 200;
 
 export function startCurve(first = 0): Curve {

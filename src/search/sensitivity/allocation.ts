@@ -220,7 +220,7 @@ async function useSlack(
     const fits = async (option: Option | undefined): Promise<boolean> =>
       (await shareAt(base.with(index, option))) <= budget;
     for (const option of options.slice(0, options.indexOf(base[index]))) {
-      // Savings of formats add up, so an estimate shows whether the exact count is worthwhile.
+      // The savings of number formats add up. By this estimate, some settings give back more than the slack; they are skipped without an exact count.
       if (none === undefined && savingAt(base[index]) - savingAt(option) > slack) continue;
       if (!(await fits(option))) continue;
       chosen = base.with(index, option);

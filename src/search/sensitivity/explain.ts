@@ -32,7 +32,10 @@ export interface ChannelsExplanation {
   readonly freeThroughNorms: number;
   readonly together: readonly string[];
   readonly reasons: readonly { readonly channels: number; readonly reason: string }[];
-  /** Lowest amount (in steps of 0.1 %) at which `prune` removes the given channel by magnitude, or the reason why it never does. */
+  /**
+   * The channel that the caller asked about: the lowest amount (in steps of 0.1 %) at which `prune` removes it by magnitude, or the reason why it
+   * never does.
+   */
   readonly one?: { readonly channel: number; readonly from?: number; readonly reason?: string };
 }
 

@@ -1,8 +1,8 @@
 /**
  * Measures the sensitivity of each layer: changes only this layer, by one setting after another, and compares the model with the original.
  *
- * Each measurement uses as few samples as determine the drop to one point, or to a quarter of its value if that is more. Layers that can only be
- * pruned together are changed together.
+ * Each measurement stops as soon as its samples determine the drop to one point, or to a quarter of its value if that is more. Layers that can only
+ * be pruned together are changed together.
  */
 import { throwIfAborted } from "../../core/errors.ts";
 import { storedBytes } from "../../core/graph/graph.ts";

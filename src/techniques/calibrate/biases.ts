@@ -64,7 +64,7 @@ export async function correctBiases(
   return changed;
 }
 
-/** Returns whether a shift exceeds float32 resolution in any channel. */
+/** Returns whether the shift of any channel is larger than the rounding error of float32. */
 function isAboveRounding(shift: Float64Array, { mean, variance }: Moments): boolean {
   return shift.some((change, channel) => {
     const size = Math.hypot(mean[channel] ?? 0, Math.sqrt(variance[channel] ?? 0));

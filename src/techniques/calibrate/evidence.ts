@@ -94,7 +94,7 @@ export async function withEvidence<T>(
   }
 }
 
-/** Returns a Miss if the statistic reads an input that is not finite. Values that the runtime reduces are not checked. */
+/** Returns a Miss if the statistic reads an input that is not finite. Statistics that the runtime computes (`reduce`) are not checked. */
 function requireFinite<R>(statistic: Statistic<R>): Statistic<R | Miss> {
   if (statistic.reduce !== undefined) return statistic;
   return {

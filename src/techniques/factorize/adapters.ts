@@ -91,7 +91,7 @@ export async function insert(
     const emit = emitInto(model, { before: following.get(node), by: "lora" });
     // The layer itself adds its bias.
     const inputs = node.inputs.map((input, index) => (index === role.input || index === role.data ? input : undefined));
-    // The sum takes over the output's name, so an unnamed node gets its name first.
+    // An unnamed node is called after its output, whose name the sum gets. So the node gets this name explicitly first.
     node.name = nodeName(node);
     const chain = role.chain?.(emit, inputs, branch.parts);
     const scaled = emit.named(`${name}.lora.output`).Mul([chain, branch.scale]);

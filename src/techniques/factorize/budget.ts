@@ -85,7 +85,7 @@ export async function planBudget(
   return plan instanceof Miss ? [plan, ...misses] : plan;
 }
 
-/** Returns the number of output positions per sample (unknown sizes count as 1): each weight is multiplied once per position. */
+/** Returns the number of output positions per sample, at each of which every weight is multiplied once. Unknown sizes count as 1. */
 function placesOf({ node, outputs }: Layer): number {
   const dims = node.outputs[0]?.type?.dims ?? [];
   return outputs === 0 ? 0 : elementCount(dims.map((dim) => (typeof dim === "number" ? dim : 1))) / outputs;

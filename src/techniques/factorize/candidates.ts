@@ -41,7 +41,7 @@ export function findCandidates(chosen: readonly Layer[], all: readonly Layer[], 
   const possible = readable.filter(isChosen);
   const candidates = possible.filter((layer) => {
     const readerBeside = (layers: readonly Candidate[]): string | undefined => {
-      // Factors of groups fit only layers with the same number of groups.
+      // Factors have the groups of their layer, so they fit only layers with the same number of groups.
       const sharing = findSharing(layer, layers).filter(({ role }) => role.groups === layer.role.groups);
       return findOtherReader(layer.weight, sharing, inference);
     };
@@ -80,11 +80,11 @@ function findOtherReader(value: Value, readers: readonly Layer[], inference: Inf
 
 interface LayerRule extends RankRule {
   readonly method: Options["method"];
-  /** Whether the budget of the pass chooses the ranks: the layer has neither a rank nor a budget of its own. */
+  /** Whether the budget of the pass chooses the ranks, because no override sets a rank or a budget for this layer. */
   readonly inBudget: boolean;
 }
 
-/** Returns how the ranks of a layer are chosen. Its own rank or budget replaces that of the pass. */
+/** Returns how the ranks of a layer are chosen. A rank or budget of an override replaces those of the pass. */
 export function ruleOf({ budget, rank, ...others }: Options, layer: Layer): LayerRule {
   const unset: Options = { ...others, budget: undefined, rank: undefined };
   const { own } = optionsOfLayer(unset, layer, rules);

@@ -13,7 +13,7 @@ import type { Dense } from "../../core/tensor/types.ts";
 import { type Part, type PartShape, type Problem, product } from "./decomposition.ts";
 
 export interface Reading {
-  /** The value before transpositions: layers that read the same one share factors. */
+  /** Stored value before any transposition. Layers that read the same value share factors. */
   readonly source: Value;
   readonly isTransposed: boolean;
   readonly out: number;

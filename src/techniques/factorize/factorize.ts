@@ -178,7 +178,7 @@ async function factorsOf(
   }
   let best: Choice | undefined;
   let speed: number | undefined;
-  // Chooses the first that is not slower, else the fastest.
+  // The first candidate that is not slower is chosen, or else the fastest.
   for (const candidate of choices) {
     const measured = await timer?.speedup(layer, problem.dims, candidate.step.parts);
     if (best === undefined || measured === undefined || measured > (speed ?? 0)) [best, speed] = [candidate, measured];

@@ -20,7 +20,7 @@ import type { Target } from "./targets.ts";
 interface LayerAmount {
   readonly amount: Amount;
   readonly decidedBy: NonNullable<Change["decidedBy"]>;
-  /** Whether the layer may lose all of its entries, because that was requested. */
+  /** Whether the layer can lose all of its entries, because the request says so. */
   readonly empties: boolean;
   /** The entries below a threshold that all layers share. */
   readonly cut?: SharedCut | undefined;
@@ -41,7 +41,7 @@ interface Spread {
   /** Layers with an amount of their own are left out of the allocation. */
   readonly overrides?: Readonly<Record<string, { readonly amount?: Amount | undefined }>> | undefined;
   readonly importanceScores?: Tensors | undefined;
-  /** Whether a layer may lose all of its entries although less was requested. */
+  /** Whether a layer can lose all of its entries although a smaller amount was requested. */
   readonly empties: boolean;
   /** The largest share that the allocation may remove of a layer (1). */
   readonly maxLayerAmount?: number | undefined;

@@ -25,9 +25,10 @@ export interface PlacedUnit {
 }
 
 /**
- * Orders the candidates of a group that is ranked alone. Layers can have different units, as the stages of a network whose shortcuts fill up
- * channels with zeros. Units of the same layers are ranked among themselves and ordered by their ranks, as shares of their channels, so each
- * layer loses its share at any amount. If shares are equal, the unit with more channels is first, so the total is missed by less.
+ * Orders the candidates of a group that is ranked alone. Its layers can have different units: a shortcut that adds channels of zeros makes later
+ * stages wider, for example. Units with the same layers are ranked among themselves. All units are then ordered by these ranks, as shares of the
+ * channels, so that each layer loses its share at any amount. On a tie, the unit with more channels is first, so that the total deviates less from
+ * the amount.
  * @param candidates in ascending order of their scores.
  */
 function orderByShare(candidates: readonly Candidate[]): readonly Candidate[] {
@@ -45,8 +46,9 @@ function orderByShare(candidates: readonly Candidate[]): readonly Candidate[] {
 }
 
 /**
- * An amount is a share of channels, and a unit can have several. A unit is removed if the middle of its channels is within the amount, counted in units of mean
- * size. So a unit that is removed at an amount is removed at every larger one, and the amount is missed by at most half a unit.
+ * Gives each unit its place in the order of removal. An amount is a share of channels, and a unit can have several channels. A unit is removed if the
+ * middle of its channels is within the amount, where places count units of mean size. So a unit that is removed at one amount is also removed at all
+ * larger ones, and the removed share differs from the amount by at most half a unit.
  * @param candidates in the order of removal.
  */
 function placeUnits(candidates: readonly Candidate[]): readonly PlacedUnit[] {
@@ -84,7 +86,7 @@ function sizesOf(group: Group): UnitSizes {
   });
   const free = removable(group);
   const means = Float64Array.from(channels, (count, unit) => count / Math.max(1, counts[unit] ?? 0));
-  // Divided by the first before summing, so that equal sizes are exactly 1.
+  // Sizes are divided by the first size before they are summed, so that equal sizes are exactly 1.
   const first = means[free[0] ?? 0] || 1;
   const sizes = means.map((mean) => mean / first);
   const total = free.reduce((sum, unit) => sum + (sizes[unit] ?? 0), 0);
@@ -215,7 +217,7 @@ function rankCandidates(groups: readonly ScoredGroup[]): readonly Candidate[] {
     .sort((a, b) => a.score - b.score);
 }
 
-/** Counts the indices that can still be removed from each axis that units reach. Groups can share an axis (the parts of a Concat). */
+/** Counts, for each axis that units reach, the indices that can still be removed. Several groups can reach one axis, for example behind a Concat. */
 class RemainingChannels {
   readonly #removable: number[] = [];
   /** For each unit: positions in `#removable`, each with the number of the unit's indices along that axis. */

@@ -23,7 +23,7 @@ export interface MaskChoice {
   readonly before: number;
   readonly after: number;
   readonly decidedBy?: Change["decidedBy"];
-  /** Whether an entry stays only because the layer would be empty. */
+  /** Whether an entry is kept only because the layer would otherwise be empty. */
   readonly spared?: boolean;
   mask(): Promise<Mask>;
   /** Opens a reader that zeroes entries without a mask, if weights rank themselves. */

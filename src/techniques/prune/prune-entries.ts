@@ -36,7 +36,7 @@ export function pruneLeast(
       const read = await readRanked(target, options.importanceScores, scorer);
       if (read instanceof Miss) return read;
       const { ranked, mask, scores, before } = read;
-      // The values stay in memory for all readings; the mask itself is computed on the last one.
+      // The search for the threshold reads scores and mask several times, so it gets both from memory.
       const inHand = { ...ranked, mask: async () => mask, scores: async () => scores };
       const { name } = target.layer;
       try {

@@ -214,7 +214,7 @@ export const randomStructured: Pass<v.GenericSchema<RandomStructuredOptions>> = 
   options: randomStructuredSchema,
   run: (model, options, context) =>
     pruneChannelsBy(model, options, ({ parameter }, mask, count) => {
-      // The remaining count in the name gives repeated calls new random numbers.
+      // The number of remaining entries is a part of the seed, so that repeated calls draw other random numbers.
       const numbers = random(options.seed ?? context.seed, "prune", plainName(parameter), keptCount(mask));
       return Float64Array.from({ length: count }, () => numbers.uniform());
     }),

@@ -41,7 +41,7 @@ const sampleCount = 64;
 /** Approximate error of the outputs that rounding adds while sensitivities are measured. */
 const probeError = 0.02;
 
-/** The relative squared error of bfloat16 is about 1e-6; it must be small compared with the distortion. */
+/** Minimum distortion for rounding floats to bfloat16, whose relative squared error of about 1e-6 must be small in comparison. */
 const minShortened = 1e-4;
 
 /** Quantizes with an error of `lowEntropy.distortion` in the outputs, and rounds the parameters that stay in float32. */
@@ -192,7 +192,8 @@ async function measureSensitivities(
     (layer, error) => errors.set(layer, error),
   );
   const copy = model.clone();
-  // All attempts of a goal measure the same, also with layers that stay in float.
+  // These options are the same for all attempts of a search, which can keep different layers in float. So all attempts share the measured
+  // sensitivities.
   const alike = { bits: 8, overrides: undefined } as const;
   await quantizeBy({ ...options, ...weightsAlone, ...alike, rounder: probe as Solver }, copy, silenceLog(context));
   const part = draw(data, sampleCount, seed + 1);
@@ -220,7 +221,7 @@ async function measureSensitivities(
   return new Map(Array.from(energies, ([layer, energy]) => [layer, ratios.get(layer) ?? median / energy]));
 }
 
-/** Fewer values are not worth an error. */
+/** Minimum number of elements of a rounded parameter. For smaller ones, the saved bytes are not worth an error. */
 const minElements = 4;
 
 /**

@@ -74,7 +74,7 @@ export async function placeMeasured(
       const dense = await readStoredValue(model, value, context.engine);
       const { min, max } = channelRanges(dense, undefined);
       const range = { min: min[0] ?? 0, max: max[0] ?? 0 };
-      // An int32 bias has per-channel scales, so its range does not matter.
+      // A bias is stored as int32 with a scale per channel, which resolves any range.
       const reason = placement.constants.has(value)
         ? explainUnfitRange(range, measureLostShare(dense, range, bitsOf(value)), "needed", bitsOf(value))
         : explainNotFinite(range);

@@ -57,7 +57,8 @@ export const quantizeMoves: Moves = (request) => {
   });
   const int8 = move("int8 weights", 8, { scheme: "weights" });
   const float16: Move = { ...move("float16", 16, { scheme: "float16" }), spares: false };
-  // Values of fixed length take more bits than low-entropy values with the same loss. Integer arithmetic loses more, and shortens nothing.
+  // For the same loss, quantized values of fixed length need more bytes after compression than low-entropy values. Integer arithmetic loses more, and
+  // does not make the download smaller.
   if (request.forDownload === true && calibrate > 0) {
     const lowEntropy = distortions.map((distortion): Move => {
       const options = { scheme: "weights", rounder: rdoq.id, distortion };

@@ -49,7 +49,8 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
   const excluded = new Map<string, string>();
   for (const layer of all) {
     const { name, role, weight } = layer;
-    // A quantized copy of a table only saves bytes; one of a product saves time as well.
+    // If another node reads the matrix in float, a quantized copy makes the file larger. It is only worthwhile for products on integers, which are
+    // faster.
     const reader = scheme === "weights" || role.kind === "lookup" ? tied.get(name) : undefined;
     if (fixed.has(weight)) excluded.set(name, "its table contains fixed positions, which are not trained");
     else if (staysFloat(layer, options)) excluded.set(name, "stays in float: set by an override");

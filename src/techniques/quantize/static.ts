@@ -65,7 +65,7 @@ export async function quantizeStatically(
   const chosen = selectLayers(all, options);
   const measured = await placeMeasured(model, inference, chosen, measuring, context, existing);
   const { placement, scales } = measured;
-  // A normalization that was not folded already has its reason in the list.
+  // The list can already contain a normalization that was not folded, with its reason.
   for (const further of [placement.misses, unsupportedWeights(model, inference, all, false, quantizedInside)]) {
     const explained = new Set(misses.map(({ at }) => at));
     misses.push(...further.filter(({ at }) => !explained.has(at)));

@@ -48,7 +48,7 @@ export async function quantizeToWeights(
   const excluded = unsupportedWeights(model, inference, all, true);
   const { changes, misses } = await writePlan(model, plan, inference, rounding, context);
   const wider = changes.filter(({ bits = 0 }) => bits > options.bits).length;
-  // The file name contains the requested bits.
+  // The name of the file contains the requested bits, so a warning is needed if most layers have more.
   if (2 * wider > changes.length && options.overrides === undefined) {
     const text = `${wider} of ${changes.length} layers are kept at more than ${options.bits} bits, and the list says why`;
     context.log({ id: "wider", text, level: "warning" });
@@ -63,7 +63,7 @@ function raiseFor(model: Model, opset: number): boolean {
     raiseOpset(model, opset);
   } catch (error) {
     if (!(error instanceof PithError)) throw error;
-    // A later opset can support what the next one does not.
+    // Operators that cannot be converted to this opset can have a form in a later one.
     if (opset < 13) raiseOpset(model, 13);
     else if (opset > 13 || (model.opsets.get("") ?? 0) < 10) throw error;
     else {

@@ -46,7 +46,7 @@ export function endToEnd(options: EndToEndOptions): Stage {
         const settings = { data, epochs, batch: size, learningRate, loss: imitated, log };
         await trainInPlace(trial, parseOptions("train", trainOptions, settings), { ...scope.context, signal });
       } catch (error) {
-        // If the time is over, the progress counts.
+        // If the stage's time limit ended the training, its progress is the result.
         const overdue = timer.signal.aborted && !scope.context.signal.aborted;
         if (!overdue || !(error instanceof PithError) || error.code !== "E_STOPPED")
           return { changed: 0, what: "", misses: [untrainable(error, "end-to-end")] };

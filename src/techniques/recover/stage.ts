@@ -19,7 +19,7 @@ export interface Scope {
   readonly data: IndexedDataset;
   readonly context: Context;
   readonly storage: Storage;
-  /** Whether the time limit is reached; a stage then ends with its progress. */
+  /** Returns whether the time limit is reached. A stage then ends, and its progress so far is the result. */
   overdue(): boolean;
 }
 

@@ -22,7 +22,10 @@ const sessions: Session[] = [];
 /** Minimum milliseconds between two progress reports. */
 const progressInterval = 1000;
 
-/** Functions that the driver calls. `model`, `feeds` and the names are files in the page's input element. `load` returns the index of its session. */
+/**
+ * Functions that the driver calls. Parameters with models or feeds are names of files in the page's input element. `load` returns the index of the
+ * session.
+ */
 const functions = {
   start(runtime: RuntimeName): Promise<PageFacts> {
     engine = createEngine({ runtime });

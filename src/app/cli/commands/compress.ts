@@ -109,7 +109,7 @@ export default defineCommand({
     for (const model of models) await requireModel(model);
     const places = placesOf(models, options.out);
     for (const { model, out } of places) {
-      // If the recipe is the file in the output folder, it is not an input that would be overwritten.
+      // The recipe can be the one that an earlier run wrote into the output folder. Overwriting it is then no error.
       const isInOutputFolder = recipe !== undefined && (await isSamePlace(join(out, recipeFileName), recipe));
       await requireFreeFolder(out, runFolder, [
         ["the model itself", model],

@@ -4,7 +4,7 @@ import type { FolderFile } from "../../folder/run.ts";
 import { folderTable } from "../../folder/table.ts";
 import type { Result } from "../command.ts";
 
-/** @param isChoice one file per model is kept. */
+/** Returns the result of a command on a folder. @param isChoice whether only one file per model is kept. */
 export function folderResult(
   out: string,
   files: readonly FolderFile[],

@@ -95,7 +95,7 @@ export function searcherOf(
       const report = written.find((path) => path.endsWith(".html")) ?? join(out, "report.html");
       terminal.note("search", `${base}: ${tried} tried, see ${report}`);
       if (run.refused !== undefined) throw new PithError(run.refused.code, run.refused.message);
-      // A smaller model was rejected because it is slow.
+      // The choice names a smaller model (`over`) that was rejected because it is slow.
       if (run.choice?.over !== undefined) terminal.note("search", `${base}: ${choiceSentence(run)}`);
       return candidatesOf(run, out);
     },
@@ -157,7 +157,10 @@ function figuresOf(
   };
 }
 
-/** Files that fail on a target are not written, so only passes and unknowns occur. */
+/**
+ * Returns the targets on which the outputs are right, with "?" if that is unknown. Files that fail on a target are not written, so no target is
+ * missing.
+ */
 export function targetsField(targets: readonly OnTarget[]): Pick<FileFigures, "rightOn"> {
   if (targets.length === 0) return {};
   return { rightOn: targets.map(({ target, right }) => (right === undefined ? `${target}?` : target)) };

@@ -105,7 +105,7 @@ export async function variantsOf(
   const dtypeNames = dtypes === "all" ? defaultDtypes : dtypes;
   const isRounded = isLowEntropy(passed);
   const otherDtypes = withoutLowEntropy(dtypeNames, passed);
-  // Rounding needs samples, also of a model that only texts compare.
+  // Rounding methods need samples, even if the model is only compared on texts.
   const samples = isAlone && (!isText || isRounded) ? data : undefined;
   const { targetDownload } = options;
   requireFolderArguments({ targetDownload, maxDrop, passed }, { bases, isRounded, data, samples });
@@ -128,7 +128,7 @@ export async function variantsOf(
       "warning",
     );
   const set = parseSettings(options.set ?? []);
-  // A model without a tokenizer can read a table as well.
+  // Without a tokenizer, a table contains values of inputs instead of texts.
   const { texts, column }: Texts =
     data === undefined || (await openTokenizer(folder)) === undefined ? { texts: [] } : await textsIn(data.path);
   const captured = isRounded && !isAlone ? await temporaryFolder() : undefined;
@@ -176,7 +176,7 @@ export async function variantsOf(
       time: isTimed ? timer(targets.length === 0 ? ["node"] : targets, set, session) : undefined,
       settings: { ...settings, spare, data: samples && { ...samples, path: undefined }, version },
       judgedBy: data && (await identityOf(data.path)),
-      // Without the precision fallback, texts cannot repair anything.
+      // Texts are only used to repair files, which requires the precision fallback.
       texts: force || spare === false ? undefined : texts,
       search:
         search === undefined || data === undefined || hasFewTexts

@@ -37,7 +37,7 @@ export async function requireWritableFolder(path: string, names: readonly string
       for (const name of names) await tryToWrite(join(path, name));
     } catch (error) {
       if (await isThere(path)) throw error;
-      // Another process that checks the same folder has removed it.
+      // Another process that checked the same folder has removed the new, empty folder, so it is created again.
       await requireWritableFolder(path, names);
     }
   } finally {

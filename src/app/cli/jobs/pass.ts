@@ -90,7 +90,7 @@ interface StepReport extends Pick<StepResult, "changes" | "misses" | "training" 
   readonly before: Weight;
   readonly preprocessing?: string | undefined;
   readonly samples?: SampleUse | undefined;
-  /** Whether the original is at chance level, so that nothing can be lost. */
+  /** Whether the original is at chance level, so that no drop can be measured. */
   readonly knewNothing?: boolean | undefined;
   readonly goal?: Goal | undefined;
   readonly targets: Judgement["targets"];
@@ -201,7 +201,7 @@ async function openStep(
   const pass = steps.get(input.command);
   if (pass === undefined) throw new Error(`There is no pass "${input.command}".`);
   await requireOtherThanWeights(input.out, original, input.model);
-  // Checked first, because opening the data records the preprocessing in the model.
+  // This is decided before the data is opened, because opening it records the preprocessing in the model.
   const continues = isChanged(original);
   requireOutputs(original, input.model);
   requireLayers(original, input.options);

@@ -49,7 +49,7 @@ export const drawScript = `
       text.setAttribute("y", Math.min(Math.max(frame.y, window.top) + size, frame.y + frame.height - 0.2 * size).toFixed(1));
       text.setAttribute("x", Math.max(frame.x - size / 2, minX).toFixed(1));
     }
-    // At low zoom, names of layers are right of them in screen size, if there is room.
+    // At low zoom, the names of layers are written next to them in a readable size, if there is room.
     let free = -Infinity;
     const readable = scene.classList.contains("far") ? rows.filter(({ y }) => {
       if (y - size / 2 < free || y < window.top || y > window.bottom) return false;
@@ -108,7 +108,7 @@ export const drawScript = `
     if (box.note) group.append(shape("text", { class: "note", x: 6, y: height / 2 + 12, text: box.note }));
     return group;
   }
-  // One column per cell, darker for larger norms; one path per shade.
+  // Draws one column per cell, darker for larger norms. All columns of a shade are one path.
   function heat(layer) {
     if (layer.cells === 0) return [];
     const { x, y, width, height } = data.strip;
@@ -151,7 +151,7 @@ export const drawScript = `
     labelsLayer.replaceChildren(...graph.frames.map(({ label }) => shape("text", { text: label })));
     rows = layerRows(graph);
   }
-  // Layers of one row, and the start of a line next to them: right of their block, if any.
+  // Collects the layers of each row, and where the text next to them starts: to the right of their block, if they are in one.
   let rows = [];
   function layerRows({ boxes, layers, frames }) {
     const rowsByY = new Map();

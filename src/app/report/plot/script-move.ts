@@ -60,7 +60,7 @@ export const moveScript = `
   function boxAt(event) {
     const point = pointOf(event);
     const [x, y] = [(point.x - place.x) / place.scale, (point.y - place.y) / place.scale];
-    // Fingers and small boxes need a tolerance.
+    // Taps next to a box select it, because fingers are imprecise and boxes can be small.
     const slack = Math.min(12, 4 / place.scale);
     const index = graph.boxes.findIndex((box) => within(box, { left: x - slack, right: x + slack, top: y - slack, bottom: y + slack }));
     return index < 0 ? undefined : index;
@@ -80,7 +80,7 @@ export const moveScript = `
       const distance = (point) => Math.hypot(point.x - other.x, point.y - other.y);
       zoom(distance(now) / Math.max(1, distance(before)), (now.x + other.x) / 2, (now.y + other.y) / 2);
     }
-    // Two fingers move and zoom the point between them.
+    // With two fingers, the drawing follows the point between them, and zooms with their distance.
     const part = other === undefined ? 1 : 0.5;
     place.x += (now.x - before.x) * part;
     place.y += (now.y - before.y) * part;

@@ -22,7 +22,7 @@ const ending = (text, maxLength) => {
 };
 // Keeps the beginning of a sentence, in whole words.
 const cutOff = (text, maxLength) => text.length <= maxLength ? text : text.slice(0, maxLength).replace(/[\\s,:;(]*\\S*$/, "") + " …";
-// Joins names; after the first one only their differences.
+// Joins names. Names after the first are shortened to the part that differs from the first.
 const joinNames = ([first, ...rest]) => [ending(first, 29), ...rest.map((name) => {
   const [parts, firstParts] = [name.split(/[./]/), first.split(/[./]/)];
   const difference = parts.findIndex((part, index) => part !== firstParts[index]);

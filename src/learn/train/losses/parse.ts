@@ -15,7 +15,7 @@ export const positive = v.optional(v.pipe(v.string(), v.toNumber(), v.gtValue(0,
 /** A loss that text can name; `Known` is context beyond its settings, such as teachers. */
 export interface DeclaredLoss<Known extends readonly unknown[] = []> {
   readonly name: string;
-  /** At most 52 characters for losses over a teacher: a line of help. */
+  /** Description for the help. Losses with a teacher have at most 52 characters, so that their line fits. */
   readonly meaning: string;
   /** The weight if the text gives none (1). */
   readonly weight?: number | undefined;

@@ -143,7 +143,7 @@ function settingsText({ data, overrides, layers, except, ...settings }: RoundedS
   return JSON.stringify(settings);
 }
 
-/** Scales the inputs of a layer, because another group of the same layer may follow. */
+/** Multiplies the observed inputs of a layer by the chosen factors, because another group of the same layer can follow. */
 function scaleSeen(
   inputSamples: Map<Layer, InputSample>,
   layer: Layer,

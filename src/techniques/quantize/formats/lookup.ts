@@ -19,7 +19,7 @@ import { handOnLayerName, keepLayerName } from "../../../rewrite/edit/keep-layer
 import type { WeightSettings } from "../weight.ts";
 import type { StoredCodes } from "./dequantize-linear.ts";
 
-/** Returns whether a layer multiplies with the transposed table only, so that its outputs are the rows of the table. */
+/** Returns whether a layer multiplies by the transposed table, so that its outputs correspond to rows of the table. */
 export function turnsTable(layer: Layer, table: Layer, inference: Inference): boolean {
   const { producer } = layer.effective;
   if (table.effective !== layer.weight || producer?.inputs.length !== 1 || producer.inputs[0] !== layer.weight)
