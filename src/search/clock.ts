@@ -44,8 +44,8 @@ export class Clock {
    * has already spent on them.
    */
   async begin(candidates: readonly Candidate[]): Promise<{ readonly known: number; readonly spent: number }> {
-    const begun = (await this.#store.records?.read(this.#startKey)) as SearchStart | undefined;
-    this.#startTime = begun?.ended === false ? begun.at : Date.now();
+    const start = (await this.#store.records?.read(this.#startKey)) as SearchStart | undefined;
+    this.#startTime = start?.ended === false ? start.at : Date.now();
     await this.#writeStart(false);
     let [knownCount, spent] = [0, 0];
     for (const candidate of candidates) {
@@ -98,7 +98,7 @@ export class Clock {
   }
 
   async #writeStart(ended: boolean): Promise<void> {
-    const begun: SearchStart = { at: this.#startTime, ended };
-    await this.#store.records?.write(this.#startKey, begun);
+    const startRecord: SearchStart = { at: this.#startTime, ended };
+    await this.#store.records?.write(this.#startKey, startRecord);
   }
 }

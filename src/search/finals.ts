@@ -27,10 +27,11 @@ const isTooSlow = ({ choice, variants }: Run): boolean =>
 /** Returns whether the run kept a result that is fast enough and whose estimated drop meets the goal. */
 function meetsGoal(run: Run): boolean {
   const { variants, chosen, goal } = run;
-  const kept = variants[chosen ?? -1];
+  const keptVariant = variants[chosen ?? -1];
   if (isTooSlow(run)) return false;
-  if (kept === undefined || goal === undefined || kept.verdict === undefined) return kept !== undefined;
-  return isWithin({ value: dropWithSearch(kept, goal) ?? kept.verdict.drop.value }, goal);
+  if (keptVariant === undefined || goal === undefined || keptVariant.verdict === undefined)
+    return keptVariant !== undefined;
+  return isWithin({ value: dropWithSearch(keptVariant, goal) ?? keptVariant.verdict.drop.value }, goal);
 }
 
 export class Finals {
@@ -118,18 +119,23 @@ export const maxFinalists = 4;
  * the Pareto front. If none meets the objective, returns those that come closest.
  */
 export function finalistsOf(tried: readonly Scored[], objective: Objective, bySize: Objective): readonly Scored[] {
-  const usable = distinctUsableOf(tried);
-  if (usable.length === 0) return tried.slice(0, maxFinalists);
+  const usableCandidates = distinctUsableOf(tried);
+  if (usableCandidates.length === 0) return tried.slice(0, maxFinalists);
   const cost = (candidate: Usable): number => objective.cost(candidate.figures);
   const misses = (candidate: Usable): number => objective.misses(candidate.figures);
-  const meetingObjective = usable.filter((candidate) => misses(candidate) === 0).toSorted((a, b) => cost(a) - cost(b));
-  if (meetingObjective.length === 0) return usable.toSorted((a, b) => misses(a) - misses(b)).slice(0, maxFinalists);
-  const smallest = usable
+  const meetingObjective = usableCandidates
+    .filter((candidate) => misses(candidate) === 0)
+    .toSorted((a, b) => cost(a) - cost(b));
+  if (meetingObjective.length === 0)
+    return usableCandidates.toSorted((a, b) => misses(a) - misses(b)).slice(0, maxFinalists);
+  const smallest = usableCandidates
     .filter((candidate) => bySize.misses(candidate.figures) === 0)
     .toSorted((a, b) => a.figures.size - b.figures.size)
     .slice(0, 1);
   const cheapest = meetingObjective.slice(0, Math.ceil(maxFinalists / 2));
-  const nearGoal = usable.filter((candidate) => isNear(candidate, objective)).toSorted((a, b) => cost(a) - cost(b));
+  const nearGoal = usableCandidates
+    .filter((candidate) => isNear(candidate, objective))
+    .toSorted((a, b) => cost(a) - cost(b));
   const cheapestNear = nearGoal.slice(0, 1);
   const chosen = [
     ...new Set([
@@ -166,8 +172,8 @@ export function reservesOf(
     (candidate) => !finalists.includes(candidate) && objective.misses(candidate.figures) === 0,
   );
   const byDrop = candidates.toSorted((a, b) => a.figures.drop - b.figures.drop);
-  const timed = candidates.filter(({ figures }) => figures.speed !== undefined);
-  const bySpeed = timed.toSorted((a, b) => (b.figures.speed ?? 0) - (a.figures.speed ?? 0));
+  const timedCandidates = candidates.filter(({ figures }) => figures.speed !== undefined);
+  const bySpeed = timedCandidates.toSorted((a, b) => (b.figures.speed ?? 0) - (a.figures.speed ?? 0));
   const half = maxFinalists / 2;
   return [...new Set([...byDrop.slice(0, half), ...bySpeed.slice(0, half), ...byDrop])].slice(0, maxFinalists);
 }

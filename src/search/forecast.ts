@@ -222,11 +222,11 @@ export class Forecast {
     const ratios = this.#trials.flatMap(({ combination: { structure, numbers }, figures, sameAs }) => {
       if (structure === undefined || numbers?.name !== name || figures?.speed === undefined || sameAs !== undefined)
         return [];
-      const alone = this.#trials.find(
+      const structureTrial = this.#trials.find(
         ({ combination: other, figures }) =>
           other.structure?.name === structure.name && other.numbers === undefined && figures?.speed !== undefined,
       );
-      return alone?.figures?.speed === undefined ? [] : [figures.speed / alone.figures.speed];
+      return structureTrial?.figures?.speed === undefined ? [] : [figures.speed / structureTrial.figures.speed];
     });
     return geometricMean(ratios);
   }

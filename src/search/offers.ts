@@ -55,11 +55,11 @@ function combineOffers(
 }
 
 function passesOf(techniques: readonly string[] | undefined): readonly AnyPass[] {
-  const unknown = techniques?.find((name) => !searchedPasses.some(({ id }) => id === name));
-  if (unknown !== undefined)
+  const unknownName = techniques?.find((name) => !searchedPasses.some(({ id }) => id === name));
+  if (unknownName !== undefined)
     throw new PithError(
       "E_OPTION",
-      `\`techniques\`: unknown technique: expected ${searchedPasses.map(({ id }) => id).join(", ")}, got "${unknown}".`,
+      `\`techniques\`: unknown technique: expected ${searchedPasses.map(({ id }) => id).join(", ")}, got "${unknownName}".`,
     );
   return searchedPasses.filter(({ id }) => techniques === undefined || techniques.includes(id));
 }

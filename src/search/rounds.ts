@@ -87,15 +87,15 @@ export class Rounds {
    */
   promising(seconds: number): readonly Combination[] {
     const { all, work, forecast, objective, isDone } = this.#options;
-    const done = new Set(this.#tried.map(({ combination }) => combination.name));
+    const triedNames = new Set(this.#tried.map(({ combination }) => combination.name));
     // Families with a result. Predictions for the others are uncertain, so a first candidate of each is worth trying even if it misses the objective.
     const families = new Set(this.#tried.map(({ combination: { structure } }) => structure?.family));
     const [best, excess] = [this.#best?.figures, this.#excess];
-    const nearest = Math.min(
+    const minMisses = Math.min(
       ...this.#tried.flatMap((scored) => (isUsable(scored) ? [objective.misses(scored.figures)] : [])),
     );
     const candidates = all.flatMap((combination) => {
-      if (done.has(combination.name)) return [];
+      if (triedNames.has(combination.name)) return [];
       if (!isDone(combination.name) && work.secondsOf(combination) > seconds) return [];
       const figures = forecast.predict(combination);
       if (figures === undefined) return [];
@@ -104,7 +104,7 @@ export class Rounds {
         const misses = objective.misses({ ...figures, size: figures.size * excess });
         if (misses <= objective.slack) return [{ combination, misses: 0, worth: 1 / runs }];
         const isNew = combination.structure !== undefined && !families.has(combination.structure.family);
-        return isNew || misses < nearest - minGain ? [{ combination, misses, worth: 1 / runs }] : [];
+        return isNew || misses < minMisses - minGain ? [{ combination, misses, worth: 1 / runs }] : [];
       }
       const gain = objective.cost(best) - objective.cost(figures);
       return objective.misses(figures) > objective.slack || gain < minGain

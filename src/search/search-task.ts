@@ -54,12 +54,12 @@ export async function openSearchTask(
   const parts = searchParts(task.test, context.seed);
   const target = (options.targets ?? []).map(({ name }) => name);
   const all = combinationsFor(await store.open(store.original), task, { ...options, target });
-  const late = new AbortController();
+  const timeLimit = new AbortController();
   let isOpened = false;
   const stage: SearchTask["stage"] = {};
   const quiet: Context = {
     ...context,
-    signal: AbortSignal.any([context.signal, late.signal]),
+    signal: AbortSignal.any([context.signal, timeLimit.signal]),
     // The record of each candidate already contains the messages of its passes.
     log: (event) => isOpened || context.log(event),
   };
@@ -78,7 +78,7 @@ export async function openSearchTask(
   );
   if (options.force !== true) trials.evaluator.metrics.requireAboveChance();
   isOpened = true;
-  return { store, original, task, options, context, parts, all, trials, timeLimitController: late, stage };
+  return { store, original, task, options, context, parts, all, trials, timeLimitController: timeLimit, stage };
 }
 
 /** Warns if the search and the final evaluation use the same samples because there are few. */

@@ -129,8 +129,8 @@ class Search {
     this.#work = new Work(evaluator.took);
     this.#rounds = new Rounds({ all, objective, forecast, work: this.#work, isDone });
     const { targets, about, purpose } = options;
-    const timed = { machine: about?.machine, judging: trials.judging, threads: options.threads };
-    this.#scores = { evaluator, objective, purpose, metric: task.metric, store, targets, timed };
+    const timingKey = { machine: about?.machine, judging: trials.judging, threads: options.threads };
+    this.#scores = { evaluator, objective, purpose, metric: task.metric, store, targets, timed: timingKey };
     this.#finals = new Finals(opened, this.#rounds, objective);
     this.#stepsOf = new Map(candidates.map((candidate) => [candidate.name, candidate]));
   }
@@ -198,14 +198,14 @@ class Search {
     const likely = isLast
       ? []
       : this.#rounds.promising(budget.secondsLeft).filter((combination) => !round.includes(combination));
-    const missing = (combinations: readonly Combination[]): readonly string[] =>
+    const missingNames = (combinations: readonly Combination[]): readonly string[] =>
       combinations.map(({ name }) => name).filter((name) => !this.#clock.isDone(name));
-    const names = missing(next);
+    const names = missingNames(next);
     if (names.length === 0) return;
     options.onStage?.(`${counted(names.length, "candidate")}, ${integer(ahead.jobs)} at a time`);
     const cancel = this.#stopWhenLate();
-    const within = { signal: AbortSignal.any([context.signal, late.signal]), progress: context.progress };
-    await ahead.doRound(names, missing(likely), within).finally(cancel);
+    const roundContext = { signal: AbortSignal.any([context.signal, late.signal]), progress: context.progress };
+    await ahead.doRound(names, missingNames(likely), roundContext).finally(cancel);
     throwIfAborted(context.signal, "Stopped while candidates were tried.");
   }
 

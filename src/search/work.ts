@@ -73,9 +73,13 @@ export class Work {
     const evaluationSeconds = (seconds / Math.max(1, evaluatedRuns)) * (this.#evaluationSamples + overhead);
     return partsOf(combination).reduce((sum, { pass }, index) => {
       const runs = this.#runsOf(combination, index);
-      const timed = this.#byPass.get(pass);
+      const measuredWork = this.#byPass.get(pass);
       return (
-        sum + runs * (timed === undefined || timed.runs === 0 ? this.#secondsPerSample : timed.seconds / timed.runs)
+        sum +
+        runs *
+          (measuredWork === undefined || measuredWork.runs === 0
+            ? this.#secondsPerSample
+            : measuredWork.seconds / measuredWork.runs)
       );
     }, evaluationSeconds);
   }

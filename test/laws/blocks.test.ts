@@ -9,7 +9,7 @@ import { removeUnused } from "../../src/core/graph/remove-unused.ts";
 import { replaceUses } from "../../src/core/graph/replace.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { open } from "../../src/core/onnx/index.ts";
-import { skipOf } from "../../src/techniques/prune/repeated-layers.ts";
+import { replacementOf } from "../../src/techniques/prune/repeated-layers.ts";
 import { expectSameInARow, folder, inputsOf, networks, run } from "./block-laws.ts";
 
 /** Repeated consecutive blocks of one kind, by network. */
@@ -76,7 +76,7 @@ describe.skipIf(folder === undefined)("blocks of exported networks", () => {
     const before = await run(model, await inputsOf(name));
     const [repeated = []] = blocks(model, infer(model)).repeats;
     const block = repeated.at(-1);
-    const way = block === undefined ? undefined : skipOf(block);
+    const way = block === undefined ? undefined : replacementOf(block);
     if (way === undefined || way instanceof Miss) throw new Error(way?.reason);
     // The skip connects the output of the previous block.
     expect(repeated.at(-2)?.outputs).toEqual([way.input]);

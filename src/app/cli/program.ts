@@ -43,10 +43,10 @@ export async function runProgram(line: readonly string[], surroundings: Surround
     name: string,
     { isHere = false, ...how }: JobOptions = {},
   ): Promise<Awaited<ReturnType<J>>> => {
-    const usual = isHere
+    const defaultWorker = isHere
       ? (await import("../../runtime/job/here.ts")).runHere
       : (await import("../../runtime/job/run.ts")).runJob;
-    const run = surroundings.runJob ?? usual;
+    const run = surroundings.runJob ?? defaultWorker;
     const { rewordOptionNames } = await import("./flags/invalid-options.ts");
     const flags = command === undefined ? undefined : flagsOf(command);
     let stage = "";

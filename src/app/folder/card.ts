@@ -128,9 +128,9 @@ function adviceOf(
     );
   } else {
     const isWeighed = files.some(({ work }) => work !== undefined);
-    const fast = isWeighed ? " that is about as fast as the original, or faster" : "";
+    const speedClause = isWeighed ? " that is about as fast as the original, or faster" : "";
     const best = { size: "the smallest", download: "the smallest download", speed: "the fastest" };
-    const looked = purpose === undefined ? `the smallest${fast}` : best[purpose];
+    const looked = purpose === undefined ? `the smallest${speedClause}` : best[purpose];
     const dtypes = tried.filter((name) => name !== "searched").join(", ");
     const searchText = tried.includes("searched") ? " and a search over all techniques" : "";
     lines.push(`The best file of each model that passes the check, of ${dtypes}${searchText}: ${looked}.`);
@@ -147,9 +147,11 @@ function adviceOf(
 }
 
 function fastestOf(files: readonly Records[string][]): string {
-  const timed = files.flatMap(({ dtype, speeds: [first] = [] }) => (first === undefined ? [] : { dtype, ...first }));
-  const [fastest] = timed.sort((a, b) => b.factor - a.factor);
-  if (fastest === undefined || timed.length < 2) return "";
+  const timedFiles = files.flatMap(({ dtype, speeds: [first] = [] }) =>
+    first === undefined ? [] : { dtype, ...first },
+  );
+  const [fastest] = timedFiles.sort((a, b) => b.factor - a.factor);
+  if (fastest === undefined || timedFiles.length < 2) return "";
   const which = fastest.factor > 1 ? `\`${fastest.dtype}\` was the fastest` : "none was faster than fp32";
   return `${which} in ${escapeMarkdown(fastest.where)}`;
 }

@@ -1,3 +1,4 @@
+/** Compares all models of a folder together with their originals, on texts that they continue or on samples. */
 import * as v from "valibot";
 import { joinPath } from "#platform";
 import type { Engine } from "../../core/engine/index.ts";
@@ -95,13 +96,13 @@ export async function compareEndToEnd(
   const options = { steps: generatedTokens, padding: tokenizer.padding, begin, signal };
   const counted = { tokens: 0, same: 0, alike: 0 };
   const forced = await continueEach(engine, original, prompts, options);
-  const alone = await continueEach(engine, result, prompts, { ...options, forced });
-  const together = await generate(engine, result, prompts, { ...options, forced });
+  const singleTokens = await continueEach(engine, result, prompts, { ...options, forced });
+  const batchTokens = await generate(engine, result, prompts, { ...options, forced });
   for (const [sample, tokens] of forced.entries())
     for (const [position, token] of tokens.entries()) {
       counted.tokens++;
-      if (alone[sample]?.[position] === token) counted.same++;
-      if (alone[sample]?.[position] === together[sample]?.[position]) counted.alike++;
+      if (singleTokens[sample]?.[position] === token) counted.same++;
+      if (singleTokens[sample]?.[position] === batchTokens[sample]?.[position]) counted.alike++;
     }
   const { tokens, same, alike } = counted;
   const equality = { tokens, same, batch: alike / tokens };

@@ -58,9 +58,9 @@ export async function generate(
   try {
     const session = await load(decoder);
     const embed = models.embed === undefined ? undefined : await load(models.embed);
-    const longest = Math.max(...prompts.map(({ length }) => length));
+    const maxLength = Math.max(...prompts.map(({ length }) => length));
     const padLeft = (row: readonly number[], fill: number) => [
-      ...Array<number>(longest - row.length).fill(fill),
+      ...Array<number>(maxLength - row.length).fill(fill),
       ...row,
     ];
     let ids: Rows = prompts.map((row) => padLeft(row, padding));
@@ -92,13 +92,13 @@ export async function generate(
           : await embed.run(feedsOf(models.embed, rows, true));
       const [inputs] = Object.values(embedded ?? {});
       const branch = { use_cache_branch: fromNumbers("bool", [1], [step > 0 ? 1 : 0]) };
-      const extra: Batch = {
+      const decoderInputs: Batch = {
         ...encoded,
         ...states,
         ...branch,
         ...(inputs === undefined ? {} : { inputs_embeds: inputs }),
       };
-      const outputs = await session.run(feedsOf(decoder, rows, false, extra));
+      const outputs = await session.run(feedsOf(decoder, rows, false, decoderInputs));
       const next = largestOf(outputs.logits ?? Object.values(outputs)[0]);
       for (const [sample, token] of next.entries()) generated[sample]?.push(token);
       states = nextStates(states, outputs, step);

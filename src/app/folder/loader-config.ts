@@ -1,3 +1,4 @@
+/** Writes the settings of config.json with which transformers.js loads the variants. */
 import { isObject, type PlainObject } from "../../core/plain.ts";
 import { type DtypeName, dtypeNames, dtypes } from "../../techniques/quantize/dtypes.ts";
 import { dataFileCounts } from "./layout.ts";

@@ -85,15 +85,15 @@ export function loaderCheck(loader: Loader | Miss): (dtypes: ModuleDtypes) => Pr
       const { failed, reason } = after;
       if (failed === "feed") return assignOutcome(dtypes, { outcome: "loads", version, reason });
       // Large originals are tried only if the variant fails.
-      const alone = failed === "load" || failed === "run" ? await originals(dtypes) : after;
-      if ("failed" in alone && alone.failed !== "feed") return unable(alone);
+      const originalsAlone = failed === "load" || failed === "run" ? await originals(dtypes) : after;
+      if ("failed" in originalsAlone && originalsAlone.failed !== "feed") return unable(originalsAlone);
       const failures = await findFailing(loader, dtypes, after);
       return failures.size > 0 ? failures : refused(refusal(loader, after));
     }
     const likeness = before === undefined || "failed" in before ? {} : compareAnswers(before.answers, after.answers);
     if (typeof likeness === "string") return refused(refusal(loader, { failed: "run", reason: likeness }));
-    const lost = loader.judges ? findLoss(likeness) : undefined;
-    if (lost !== undefined) return refused(`In transformers.js ${version}: ${lost}`);
+    const lossSentence = loader.judges ? findLoss(likeness) : undefined;
+    if (lossSentence !== undefined) return refused(`In transformers.js ${version}: ${lossSentence}`);
     const outcomes = assignOutcome(dtypes, { outcome: "runs", version, ...likeness });
     const keys = sessionKeys(Object.keys(dtypes));
     const isUsed = (base: string): boolean => after.sessions.includes(keys.get(base) ?? base);
@@ -140,8 +140,9 @@ async function findFailing(loader: Loader, dtypes: ModuleDtypes, together: Failu
   if (changed.length === 1) return failures;
   for (const [base, dtype] of changed) {
     const singleDtypes = Object.fromEntries(Object.keys(dtypes).map((name) => [name, name === base ? dtype : "fp32"]));
-    const alone = await loader.ask(singleDtypes, undefined);
-    if ("failed" in alone && alone.failed === together.failed) failures.set(base, { refused: refusal(loader, alone) });
+    const singleAnswers = await loader.ask(singleDtypes, undefined);
+    if ("failed" in singleAnswers && singleAnswers.failed === together.failed)
+      failures.set(base, { refused: refusal(loader, singleAnswers) });
   }
   return failures;
 }

@@ -1,3 +1,4 @@
+/** Handles a model of a folder with its external data: hashes, removes and recognizes the files. */
 import { fileKind, fileNameOf, joinPath, listFolder, removeFile } from "#platform";
 import { Miss, PithError } from "../../core/errors.ts";
 import { fileHash } from "../../core/files/hash.ts";

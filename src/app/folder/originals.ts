@@ -1,3 +1,4 @@
+/** Copies the originals of a folder, and the files next to them, to the output folder. */
 import {
   fileKind,
   fileNameOf,
@@ -99,9 +100,12 @@ export async function copyBeside(
     const newConfig = configureOriginals(isFewer ? { ...config, num_hidden_layers: after } : config, bases, modelNames);
     copies.push(await fileOfBytes(configName, bytesOfText(formatJson(newConfig))));
     // An earlier result can differ only in the number of layers.
-    const earlier = await readSettings(joinPath(out, configName));
+    const earlierSettings = await readSettings(joinPath(out, configName));
     const layers = { num_hidden_layers: 0 };
-    if (earlier !== undefined && formatJson({ ...earlier, ...layers }) === formatJson({ ...newConfig, ...layers }))
+    if (
+      earlierSettings !== undefined &&
+      formatJson({ ...earlierSettings, ...layers }) === formatJson({ ...newConfig, ...layers })
+    )
       written.set(configName, [await fileHash(joinPath(out, configName))]);
   }
   const { writes, kept } = await planWrites(out, copies, written);
@@ -194,11 +198,11 @@ export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): 
   const searched = run.modules.map(({ base }) => fileOf(base, "searched")).filter((file) => run.records.has(file));
   const copied = files.filter(({ path }) => !searched.some((file) => isFileOfModel(file, path)));
   const { writes, kept } = await planWrites(out, copied, written);
-  const broken: NewFile[] = [];
+  const otherModels: NewFile[] = [];
   for (const path of kept) {
     const [model] = run.modules.map(({ base }) => `onnx/${base}.onnx`).filter((file) => isFileOfModel(file, path));
     if (model !== undefined && (await tryOpenModel(joinPath(out, model))) instanceof Miss)
-      broken.push(...files.filter((file) => file.path === path));
+      otherModels.push(...files.filter((file) => file.path === path));
     else if (path.startsWith("onnx/")) {
       const text = `${joinPath(out, path)} is not that of "${folder}", and Pith did not write it: variants next to it would belong to another model.`;
       throw new PithError("E_OPTION", text, { hint: "Write to another folder." });
@@ -206,7 +210,7 @@ export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): 
   }
   await makeFolder(joinPath(out, "onnx"));
   await writeRecorded(run, []);
-  for (const { path, parts } of [...writes, ...broken]) {
+  for (const { path, parts } of [...writes, ...otherModels]) {
     throwIfAborted(context.signal, "Stopped on request.");
     await writeFileAtomically(joinPath(out, path), parts());
   }

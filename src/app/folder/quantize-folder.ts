@@ -136,19 +136,19 @@ async function dropOutdated(run: FolderRun): Promise<void> {
 async function keepBest(run: FolderRun): Promise<void> {
   const { modules, main, requestedDtypes, rows, options } = run;
   const bestOf = (base: string): FolderFile | undefined => {
-    const sound = [...requestedDtypes, "searched" as const]
+    const soundDtypes = [...requestedDtypes, "searched" as const]
       .flatMap((dtype) => rows.get(fileOf(base, dtype)) ?? [])
       .filter(({ verdict }) => verdict !== "refused");
     const { purpose } = options;
     const choice = choose(
-      sound.map(({ bytes, brotli, work }) => ({
+      soundDtypes.map(({ bytes, brotli, work }) => ({
         size: bytes && sizeFor(purpose, { bytes, brotli }),
         ...{ sound: true, speed: work && 1 / work },
       })),
       false,
       objectiveOf({ purpose, leastSpeed: minSpeed }, undefined, { bytes: Number.POSITIVE_INFINITY }),
     );
-    return sound[choice?.place ?? -1];
+    return soundDtypes[choice?.place ?? -1];
   };
   for (;;) {
     const best = new Map(modules.map(({ base }) => [base, bestOf(base)]));
@@ -162,9 +162,9 @@ async function keepBest(run: FolderRun): Promise<void> {
       !((await runInLoader(run, dtypeOf)) && (await checkTogether(run, row, dtypeOf)))
     )
       continue;
-    const kept = new Set(Array.from(best.values(), (row) => row?.file));
+    const keptFiles = new Set(Array.from(best.values(), (row) => row?.file));
     for (const row of rows.values()) {
-      if (row.verdict === "refused" || kept.has(row.file)) continue;
+      if (row.verdict === "refused" || keptFiles.has(row.file)) continue;
       await removeResult(run, row.file);
       rows.set(row.file, { ...row, verdict: "passed over" });
     }
@@ -183,12 +183,12 @@ const inputMakers: readonly { readonly inputs: readonly string[]; readonly files
  */
 export function missingText(names: readonly string[], inputs: readonly string[]): string | undefined {
   const neededMakers = inputMakers.filter((maker) => maker.inputs.some((input) => inputs.includes(input)));
-  const missing = ["config.json", ...neededMakers.flatMap(({ files }) => files)].filter(
+  const missingFiles = ["config.json", ...neededMakers.flatMap(({ files }) => files)].filter(
     (name) => !names.includes(name),
   );
-  if (missing.length === 0) return undefined;
-  const verb = missing.length === 1 ? "is" : "are";
-  return `${joinList(missing, missing.length)} ${verb} missing: transformers.js cannot run this folder`;
+  if (missingFiles.length === 0) return undefined;
+  const verb = missingFiles.length === 1 ? "is" : "are";
+  return `${joinList(missingFiles, missingFiles.length)} ${verb} missing: transformers.js cannot run this folder`;
 }
 
 /**

@@ -1,3 +1,4 @@
+/** Options and state of a run over a folder, which the other files of this directory share. */
 import type { Encoding } from "#platform";
 import type { Miss } from "../../core/errors.ts";
 import type { FileHashes } from "../../core/files/own-files.ts";

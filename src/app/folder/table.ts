@@ -40,10 +40,10 @@ export function nearnessText({
   high,
   confidence = defaultLevel.confidence,
 }: Nearness): string {
-  const on = samples === undefined ? "" : ` ${unit === "share" ? "of" : "on"} ${integer(samples)}`;
+  const samplesText = samples === undefined ? "" : ` ${unit === "share" ? "of" : "on"} ${integer(samples)}`;
   const sure = confidence === defaultLevel.confidence ? "" : `${confidenceText({ confidence })}: `;
   const interval = low === undefined || high === undefined ? "" : ` (${sure}${changeInterval(unit, { low, high })})`;
-  return `${figure(unit, value)}${on}${interval}`;
+  return `${figure(unit, value)}${samplesText}${interval}`;
 }
 
 /** Returns the row of an original, with its own value of the variants' metric. */
@@ -93,12 +93,12 @@ export function folderTable<R extends Row>(
     ...Array.from(originals, ([file, bytes]) => originalRow(file, bytes, files)),
     ...files,
   ];
-  const distinct = (text: (row: Row) => string | undefined) =>
+  const distinctTexts = (text: (row: Row) => string | undefined) =>
     [...new Set(rows.map(text))].filter((text) => text !== undefined && text !== "");
-  const metrics = distinct((row) => nearnessOf(row)?.metric);
+  const metrics = distinctTexts((row) => nearnessOf(row)?.metric);
   const targets = [...new Set(rows.flatMap(({ speeds = [] }) => speeds.map(({ target }) => target)))];
   const findSpeed = ({ speeds = [] }: Row, name: string) => speeds.find(({ target }) => target === name);
-  const batch = distinct(({ together }) => batchText(together));
+  const batch = distinctTexts(({ together }) => batchText(together));
   const isSameInBatch = batch.length === 1 && batch[0]?.startsWith("yes") === true;
   const columns = [
     { title: "dtype", text: ({ dtype }: Row) => dtype },
@@ -130,15 +130,15 @@ export function folderTable<R extends Row>(
   ];
   const shows = (isMatch: (text: string) => boolean): boolean =>
     columns.some(({ text }) => rows.some((row) => isMatch(text(row))));
-  const timed = [...new Set(rows.flatMap(({ speeds = [] }) => speeds.map(({ where }) => where)))];
-  const slower = targets.flatMap((target) => {
-    const slow = rows.filter((row) => (findSpeed(row, target)?.high ?? 1) < 1).map(({ dtype }) => dtype);
-    return slow.length === 0 ? [] : `${[...new Set(slow)].join(", ")} on ${target}`;
+  const timedTargets = [...new Set(rows.flatMap(({ speeds = [] }) => speeds.map(({ where }) => where)))];
+  const slowerTexts = targets.flatMap((target) => {
+    const slowDtypes = rows.filter((row) => (findSpeed(row, target)?.high ?? 1) < 1).map(({ dtype }) => dtype);
+    return slowDtypes.length === 0 ? [] : `${[...new Set(slowDtypes)].join(", ")} on ${target}`;
   });
   const notes = [
-    timed.length > 0 &&
-      `Speed in ${timed.join(", ")}: compared with the original, for one sample. Sequences have 128 tokens, or the tokenizer's maximum.`,
-    slower.length > 0 && `Slower than the original: ${slower.join("; ")}.`,
+    timedTargets.length > 0 &&
+      `Speed in ${timedTargets.join(", ")}: compared with the original, for one sample. Sequences have 128 tokens, or the tokenizer's maximum.`,
+    slowerTexts.length > 0 && `Slower than the original: ${slowerTexts.join("; ")}.`,
     rows.some((row) => nearnessOf(row)?.low !== undefined) &&
       "In brackets: the 95 % interval of the difference from the original; for shares in points.",
     shows((text) => / dB\b/.test(text)) && decibelsNote,
@@ -146,7 +146,7 @@ export function folderTable<R extends Row>(
     shows((text) => text.startsWith(estimateSign)) && `${estimateSign}: estimated from parts of the file.`,
     copiesNote(rows),
     isSameInBatch ? `Outputs are equal alone and in a padded batch: ${batch[0]}.` : batch.length > 0 && batchNote,
-    ...distinct(({ loader }) => loader && loaderNote(loader)),
+    ...distinctTexts(({ loader }) => loader && loaderNote(loader)),
     ...rows.flatMap(({ file, spared = [] }) =>
       spared.length === 0
         ? []

@@ -51,11 +51,11 @@ export async function searchTogether(
         expectedTokens.length,
         generated.flat().filter((token, index) => token === expectedTokens[index]).length,
       ];
-      const holds = wilson(same, tokens).low >= 0.5 ? "clearly" : 2 * same >= tokens ? "barely" : "no";
+      const verdict = wilson(same, tokens).low >= 0.5 ? "clearly" : 2 * same >= tokens ? "barely" : "no";
       const text = `${same} of ${tokens} tokens equal the original's`;
-      if (holds === "no") return { holds, text };
+      if (verdict === "no") return { holds: verdict, text };
       const verdictAlone = await alone.measure(model);
-      return order.indexOf(verdictAlone.holds) < order.indexOf(holds) ? verdictAlone : { holds, text };
+      return order.indexOf(verdictAlone.holds) < order.indexOf(verdict) ? verdictAlone : { holds: verdict, text };
     },
   };
 }

@@ -1,3 +1,4 @@
+/** Checks the files of a folder together, in transformers.js and end to end, and repairs or rejects those that fail. */
 import { joinPath } from "#platform";
 import { counted } from "../../core/numbers.ts";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
@@ -14,19 +15,21 @@ function findRecorded({ records }: FolderRun, base: string, dtype: FileDtype | u
 export async function runInLoader(run: FolderRun, dtypeOf: (base: string) => FileDtype | undefined): Promise<boolean> {
   const used = run.modules.map(({ base }) => [base, findRecorded(run, base, dtypeOf(base)) ?? "fp32"] as const);
   if (run.check === undefined || used.every(([, dtype]) => dtype === "fp32")) return true;
-  let holds = true;
-  const fails = run.missing === undefined ? undefined : ({ outcome: "fails", reason: run.missing } as const);
-  const outcomes = fails ? used.map(([base]) => [base, fails] as const) : await run.check(Object.fromEntries(used));
+  let isRunning = true;
+  const missingOutcome = run.missing === undefined ? undefined : ({ outcome: "fails", reason: run.missing } as const);
+  const outcomes = missingOutcome
+    ? used.map(([base]) => [base, missingOutcome] as const)
+    : await run.check(Object.fromEntries(used));
   for (const [base, outcome] of outcomes) {
     const dtype = findRecorded(run, base, dtypeOf(base));
     if (dtype === undefined) continue;
     if ("refused" in outcome) {
-      holds = false;
+      isRunning = false;
       await rejectFile(run, fileOf(base, dtype), dtype, outcome.refused);
     } else recordFigures(run, fileOf(base, dtype), { loader: outcome });
   }
   await describe(run);
-  return holds;
+  return isRunning;
 }
 
 function pathsOf(run: FolderRun, dtypeOf: (base: string) => FileDtype | undefined): readonly ModulePaths[] {
@@ -48,14 +51,18 @@ export async function checkOrRepair(run: FolderRun, dtype: DtypeName): Promise<v
   const row = rowNow();
   if (row === undefined || (await checkTogether(run, row, () => dtype))) return;
   const module = modules.find(({ base }) => base === main);
-  const lost = rows.get(file)?.reason;
+  const rejectionReason = rows.get(file)?.reason;
   if (module === undefined || texts.length === 0) return;
   await makeFile(run, module, dtype, { folder, base: main, modules: pathsOf(run, () => dtype), texts });
   const repaired = rowNow();
   if (repaired !== undefined && (await checkTogether(run, repaired, () => dtype))) return timeFile(run, module, dtype);
   const { reason = "", ...refused } = rows.get(file) ?? { dtype, file, verdict: "refused" };
-  const tried = repaired?.spared && ` This includes ${counted(repaired.spared.length, "layer")} at higher precision.`;
-  rows.set(file, { ...refused, reason: tried === undefined ? `${lost} ${reason}` : `${reason}${tried}` });
+  const repairText =
+    repaired?.spared && ` This includes ${counted(repaired.spared.length, "layer")} at higher precision.`;
+  rows.set(file, {
+    ...refused,
+    reason: repairText === undefined ? `${rejectionReason} ${reason}` : `${reason}${repairText}`,
+  });
 }
 
 /** Runs all modules together and compares them with the originals. If they fail, rejects the file of `row` and returns false. */
@@ -72,10 +79,10 @@ export async function checkTogether(
       ? undefined
       : (modules: readonly ModulePaths[]) => compareTogether(folder, modules, texts, context));
   if (compareModules === undefined) return true;
-  const together = await compareModules(pathsOf(run, dtypeOf));
-  const lost = lostEndToEnd(together);
-  if (lost === undefined) recordFigures(run, row.file, { together });
-  else await rejectFile(run, row.file, row.dtype, lost);
+  const endToEnd = await compareModules(pathsOf(run, dtypeOf));
+  const lossReason = lostEndToEnd(endToEnd);
+  if (lossReason === undefined) recordFigures(run, row.file, { together: endToEnd });
+  else await rejectFile(run, row.file, row.dtype, lossReason);
   await describe(run);
-  return lost === undefined;
+  return lossReason === undefined;
 }

@@ -111,18 +111,18 @@ export async function trimFolder(
   const rows = Math.max(tokenizer.vocabularySize, ...configs.flatMap(([, config]) => configuredSizes(config)));
   const used = new Set(configs.flatMap(([, config]) => configuredIds(config)).filter((id) => id < rows));
   for await (const { text, pair } of textsIn(texts)) for (const id of tokenizer.encode(text, pair).ids) used.add(id);
-  const kept = keptIds(contents, used);
-  if (kept.length >= tokenizer.vocabularySize)
+  const keptTokens = keptIds(contents, used);
+  if (keptTokens.length >= tokenizer.vocabularySize)
     throw new PithError(
       "E_UNSUPPORTED",
-      `All ${kept.length} tokens occur in these texts, or are needed to say any other: none can be removed.`,
+      `All ${keptTokens.length} tokens occur in these texts, or are needed to say any other: none can be removed.`,
     );
-  const trimmed = trimTokenizer(contents, kept);
-  const smaller = tokenizerOf(folder, trimmed, configs);
+  const trimmed = trimTokenizer(contents, keptTokens);
+  const trimmedTokenizer = tokenizerOf(folder, trimmed, configs);
   let count = 0;
   for await (const text of textsIn(texts)) {
     throwIfAborted(context.signal, "Stopped on request.");
-    requireSameTokens([tokenizer, smaller], kept, text);
+    requireSameTokens([tokenizer, trimmedTokenizer], keptTokens, text);
     if (text.isRunning === undefined && ++count % 1024 === 0) context.progress(count);
   }
   const sizes = new Set([tokenizer.vocabularySize]);
@@ -131,19 +131,19 @@ export async function trimFolder(
     const file = `onnx/${base}.onnx`;
     const original = await open(joinPath(folder, file));
     const model = original.clone();
-    const { changes, misses, hasTables, size, scores } = await trimVocabulary(model, kept);
+    const { changes, misses, hasTables, size, scores } = await trimVocabulary(model, keptTokens);
     const [miss] = misses;
     if (miss !== undefined && hasTables)
       throw new PithError("E_UNSUPPORTED", `${file}: its vocabulary cannot be reduced: ${formatReason(miss)}.`);
     if (size !== undefined) sizes.add(size);
     await dropNotes(model, {}, context);
     const pair = { file, original, model, scores };
-    const compared = await compare(pair, [tokenizer, smaller], kept, texts, context);
+    const compared = await compare(pair, [tokenizer, trimmedTokenizer], keptTokens, texts, context);
     results.push({ model, report: { file, changes, compared } });
   }
   if (results.every(({ report }) => report.changes.length === 0))
     throw new PithError("E_UNSUPPORTED", `No model of "${folder}" looks tokens up in a table.`);
-  const smallerConfigs = configs.map(([name, config]) => [name, trimConfig(config, kept, [...sizes])] as const);
+  const smallerConfigs = configs.map(([name, config]) => [name, trimConfig(config, keptTokens, [...sizes])] as const);
   await makeFolder(joinPath(out, "onnx"));
   for (const { model, report } of results) await save(model, joinPath(out, report.file));
   const modelNames = await listFolder(joinPath(out, "onnx"));
@@ -151,7 +151,12 @@ export async function trimFolder(
     ([name, config]) => [name, name === configName ? configureOriginals(config, names, modelNames) : config] as const,
   );
   await write(folder, out, [...tokenizerFiles(trimmed), ...configured]);
-  return { kept, tokens: tokenizer.vocabularySize, texts: count, models: results.map(({ report }) => report) };
+  return {
+    kept: keptTokens,
+    tokens: tokenizer.vocabularySize,
+    texts: count,
+    models: results.map(({ report }) => report),
+  };
 }
 
 async function contentsOf(folder: string): Promise<TokenizerContents> {

@@ -54,10 +54,10 @@ export async function makeVariant(
   const [folder, name] = [folderOf(out), fileNameOf(out)];
   const parts = [name, ...dataFilesOf(name, await listFolder(folder))].map((part) => joinPath(folder, part));
   const { bytes, gzip, brotli } = await size(...parts);
-  const spared = (sparing?.spared ?? []).map(formatSparedLayer);
+  const sparedTexts = (sparing?.spared ?? []).map(formatSparedLayer);
   return {
     ...{ bytes, gzip, brotli },
-    ...(spared.length === 0 ? {} : { spared }),
+    ...(sparedTexts.length === 0 ? {} : { spared: sparedTexts }),
     ...randomNearness(judgement?.kept?.likeness),
   };
 }

@@ -158,13 +158,13 @@ function bytesAxis(sizes: readonly number[], { left, right }: Frame, count: numb
 
 function drawPoint({ kind, name, value, interval, paired }: Point, x: number, y: (value: number) => number): Markup {
   const cap = (end: number): Markup => line(x - 4, x + 4, y(end), y(end), "own");
-  const thin = interval && [
+  const intervalLine = interval && [
     line(x, x, y(interval.low), y(interval.high), "own"),
     cap(interval.low),
     cap(interval.high),
   ];
   const thick = paired && line(x, x, y(paired.low), y(paired.high), "paired");
-  return html`<g class="point ${kind}"><title>${name}</title>${thin}${thick}<circle cx="${px(x)}" cy="${px(y(value))}" r="${pointRadius}"/></g>`;
+  return html`<g class="point ${kind}"><title>${name}</title>${intervalLine}${thick}<circle cx="${px(x)}" cy="${px(y(value))}" r="${pointRadius}"/></g>`;
 }
 
 /** Draws each name on the side of its point that has more room, and separates overlapping names. */

@@ -1,3 +1,4 @@
+/** Formulates why a run kept its result, and what was smaller or faster but not kept. */
 import { bytes, counted, difference, integer, times } from "../../core/numbers.ts";
 import { isWithin } from "../../judge/compare/compare.ts";
 import type { Run } from "../../judge/record/data.ts";
@@ -36,10 +37,10 @@ function samplesSentence(run: Run): string | undefined {
   const measured = run.variants.filter(({ result }) => result !== undefined).length;
   if (run.search !== undefined) {
     const { points, samples, apart, isInterim } = run.search;
-    const tried = `${counted(points.length, "candidate")} ${points.length === 1 ? "was" : "were"} compared on ${counted(samples, "sample")}`;
+    const comparedText = `${counted(points.length, "candidate")} ${points.length === 1 ? "was" : "were"} compared on ${counted(samples, "sample")}`;
     if (isInterim === true)
-      return `This is the best so far: the search is not over, and it was not evaluated on other samples. ${tried}. The same command continues.`;
-    return apart ? `${tried}, and the best ${measured} on other samples.` : sameSamplesWarning(run);
+      return `This is the best so far: the search is not over, and it was not evaluated on other samples. ${comparedText}. The same command continues.`;
+    return apart ? `${comparedText}, and the best ${measured} on other samples.` : sameSamplesWarning(run);
   }
   if (measured < 2) return undefined;
   const { validation } = run.data;
@@ -55,11 +56,11 @@ export function sameSamplesWarning({ search, data, variants }: Run): string | un
       : !search.apart && search.isInterim !== true;
   if (!isSame) return undefined;
   const { count } = data.test;
-  const enough = search === undefined ? minDivided : 2 * minSamples;
-  const isFew = count !== undefined && count < enough;
+  const requiredSamples = search === undefined ? minDivided : 2 * minSamples;
+  const isFew = count !== undefined && count < requiredSamples;
   const samples = isFew ? `Only ${counted(count, "test sample")}, so the same ones` : "The same samples";
-  const more = isFew ? `; provide ${enough} or more` : "";
-  return `${samples} chose and evaluated the result. Expect a slightly worse value in practice${more}.`;
+  const advice = isFew ? `; provide ${requiredSamples} or more` : "";
+  return `${samples} chose and evaluated the result. Expect a slightly worse value in practice${advice}.`;
 }
 
 /**
@@ -70,7 +71,7 @@ export function choiceClause(run: Run): string | undefined {
   const { choice, goal } = run;
   if (choice === undefined) return undefined;
   const { by, place } = choice;
-  const within = goal === undefined ? [] : ["within the goal"];
+  const conditions = goal === undefined ? [] : ["within the goal"];
   const isTimed = speedupOf(run, place) !== undefined;
   const isUntimed = !isTimed && relativeWorkOf(run, place) === undefined;
   const fastest = isTimed ? "the fastest" : "the lowest in processor time";
@@ -80,22 +81,22 @@ export function choiceClause(run: Run): string | undefined {
     case "usual":
       // If the machine was too busy, the sentence about the gain says so.
       if (isUntimed)
-        return `${amongAll("the smallest", run, within)}${run.latency?.unsteady === true ? "" : "; speed was not measured"}`;
+        return `${amongAll("the smallest", run, conditions)}${run.latency?.unsteady === true ? "" : "; speed was not measured"}`;
       return amongAll("the smallest", run, [
-        ...within,
+        ...conditions,
         isTimed ? "about as fast as the original" : "close to the original in processor time",
       ]);
     case "size":
-      return amongAll("the smallest", run, within);
+      return amongAll("the smallest", run, conditions);
     case "speed":
-      return amongAll(fastest, run, within);
+      return amongAll(fastest, run, conditions);
     case "download":
-      return amongAll("the smallest download", run, within);
+      return amongAll("the smallest download", run, conditions);
     case "target-size":
-      return amongAll("the most accurate", run, [...within, "of the requested size"]);
+      return amongAll("the most accurate", run, [...conditions, "of the requested size"]);
     case "faster":
       return amongAll("the most accurate", run, [
-        ...within,
+        ...conditions,
         isTimed ? "as fast as requested" : "as low in processor time as requested",
       ]);
     case "none allowed":
@@ -121,28 +122,28 @@ function amongAll(superlative: string, run: Run, conditions: readonly string[]):
  */
 export function slowerText(run: Run): string {
   const { over } = run.choice ?? {};
-  const smaller = over === undefined ? undefined : run.variants[over];
-  if (smaller?.result === undefined) return "";
+  const smallerVariant = over === undefined ? undefined : run.variants[over];
+  if (smallerVariant?.result === undefined) return "";
   const speed = speedupOf(run, over)?.median;
   const cost =
     speed === undefined
       ? `takes ${times(relativeWorkOf(run, over) ?? Number.NaN)} the processor time`
       : `${times(speed)} as fast`;
-  return ` ${smaller.name} is smaller (${bytes(smaller.result.bytes)}) and ${cost}: --for size keeps it.`;
+  return ` ${smallerVariant.name} is smaller (${bytes(smallerVariant.result.bytes)}) and ${cost}: --for size keeps it.`;
 }
 
 /** Returns "int8 static; 4 bits are smaller and kept the goal in the search, but missed it on the other samples: −3.2 points, −4.0 points." */
 function smallerButLostSentence({ variants, chosen, goal, search, metric: { unit } }: Run): string | undefined {
-  const kept = variants[chosen ?? -1]?.result;
-  if (kept === undefined || goal === undefined || search?.apart !== true) return undefined;
+  const keptResult = variants[chosen ?? -1]?.result;
+  if (keptResult === undefined || goal === undefined || search?.apart !== true) return undefined;
   const sizeOf = comparedSize(search);
-  const lost = variants.filter(({ name, result, verdict }) => {
+  const lostVariants = variants.filter(({ name, result, verdict }) => {
     const { drop = Number.POSITIVE_INFINITY } = search.points.find((point) => point.name === name) ?? {};
-    const isSmaller = result !== undefined && sizeOf(result) < sizeOf(kept);
+    const isSmaller = result !== undefined && sizeOf(result) < sizeOf(keptResult);
     return isSmaller && drop <= goal.maxDrop && verdict !== undefined && !isWithin(verdict.drop, goal);
   });
-  if (lost.length === 0) return undefined;
-  const drops = lost.map(({ comparison }) => difference(unit, comparison?.difference.value ?? Number.NaN));
-  const names = lost.map(({ name }) => name).join("; ");
-  return `${names} ${lost.length === 1 ? "is" : "are"} smaller and kept the goal in the search, but missed it on the other samples: ${drops.join(", ")}.`;
+  if (lostVariants.length === 0) return undefined;
+  const drops = lostVariants.map(({ comparison }) => difference(unit, comparison?.difference.value ?? Number.NaN));
+  const names = lostVariants.map(({ name }) => name).join("; ");
+  return `${names} ${lostVariants.length === 1 ? "is" : "are"} smaller and kept the goal in the search, but missed it on the other samples: ${drops.join(", ")}.`;
 }

@@ -1,3 +1,4 @@
+/** Builds the page and the texts of `pith debug`: how much each layer of a model differs from its original. */
 import { integer, minus, percent } from "../../core/numbers.ts";
 import { type Blame, blameText, isSpread, type LayerError } from "../../runtime/noise/layer-errors.ts";
 import { html, type Markup, page } from "./markup.ts";

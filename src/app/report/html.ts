@@ -46,9 +46,9 @@ function caption(run: Run): string {
   const { metric, goal, search } = run;
   const [first] = run.variants.flatMap(({ comparison }) => comparison ?? []);
   const level = (estimate: Pick<Estimate, "confidence">): string => confidenceText(estimate);
-  const exact = comparesWithOriginal(run) ? " The original agrees with itself by definition." : "";
+  const originalText = comparesWithOriginal(run) ? " The original agrees with itself by definition." : "";
   const sentences = [
-    `Each point is a model of the table below. Thin line: ${level(run.original.estimate)} confidence interval of its ${metric.name}.${exact}`,
+    `Each point is a model of the table below. Thin line: ${level(run.original.estimate)} confidence interval of its ${metric.name}.${originalText}`,
     first &&
       `Thick line: ${level(first.difference)} confidence interval of its difference from the original, sample by sample.`,
     first &&
@@ -112,8 +112,8 @@ function view(shown: SampleView): Content {
       return html`<blockquote>${shown.text}</blockquote>`;
     case "numbers":
       return shown.inputs.map(({ name, numbers, count }) => {
-        const more = count > numbers.length ? `, … ${integer(count)} in all` : "";
-        return html`<p class="numbers">${name}: ${numbers.join(", ")}${more}</p>`;
+        const countText = count > numbers.length ? `, … ${integer(count)} in all` : "";
+        return html`<p class="numbers">${name}: ${numbers.join(", ")}${countText}</p>`;
       });
   }
 }
@@ -124,9 +124,9 @@ export function noiseSection(run: Run): Markup | undefined {
   if (noise === undefined || (noise.layers.length === 0 && noise.misses.length === 0)) return undefined;
   const changed = noise.layers.filter(({ signalToNoise }) => signalToNoise !== undefined);
   const loudest = changed.toSorted((a, b) => decibels(a) - decibels(b)).slice(0, maxLayers);
-  const same = noise.layers.length - changed.length;
+  const equalCount = noise.layers.length - changed.length;
   return html`<h2>Layers changed most</h2>
-<p class="note">Signal to noise at the output of each layer, ${resultText(run)} compared with the original, on ${integer(noise.samples)} test samples. Errors propagate: the first layer with a low ratio is the most likely cause.${same > 0 && ` ${counted(same, "layer")} ${same === 1 ? "is" : "are"} exactly equal.`}</p>
+<p class="note">Signal to noise at the output of each layer, ${resultText(run)} compared with the original, on ${integer(noise.samples)} test samples. Errors propagate: the first layer with a low ratio is the most likely cause.${equalCount > 0 && ` ${counted(equalCount, "layer")} ${equalCount === 1 ? "is" : "are"} exactly equal.`}</p>
 ${loudest.length > 0 && noiseTable(loudest, noise.layers)}
 ${skippedText(noise.misses)}`;
 }

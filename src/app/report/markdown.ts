@@ -1,3 +1,4 @@
+/** Formats a run as Markdown: the verdict and the table of variants. */
 import type { Run } from "../../judge/record/data.ts";
 import { gainSentence } from "../../judge/record/verdict.ts";
 import { verdictSentences } from "./choice.ts";

@@ -1,3 +1,4 @@
+/** Counts of operations that can depend on symbolic sizes: reads them as formulas, compares and formats them. */
 import { count } from "../../core/numbers.ts";
 import { type Dim, dimText, isUnknownDim, productParts, symbol } from "../../core/tensor/dims.ts";
 

@@ -23,8 +23,8 @@ export function searchSection({ search, goal, metric: { unit, better } }: Run): 
   const sizeOf = comparedSize(search);
   const statusOf = ({ refused, drop, isOnFront, samples = search.samples }: SearchedPoint): string => {
     if (refused !== undefined) return refused;
-    const few = samples < search.samples ? ` on the first ${counted(samples, "sample")}` : "";
-    if (goal !== undefined && drop !== undefined && drop > goal.maxDrop) return `misses the goal${few}`;
+    const samplesText = samples < search.samples ? ` on the first ${counted(samples, "sample")}` : "";
+    if (goal !== undefined && drop !== undefined && drop > goal.maxDrop) return `misses the goal${samplesText}`;
     return isOnFront ? "on the Pareto front" : "";
   };
   const row = (point: SearchedPoint, index: number): Markup => {

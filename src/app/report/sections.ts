@@ -1,3 +1,4 @@
+/** Builds the sections of a run's page: key figures, steps, rejected variants, circumstances and training charts. */
 import {
   bytes,
   confidenceText,
@@ -183,8 +184,8 @@ ${all.length > maxChanges && html`<p class="note">and ${integer(all.length - max
 function namesText(names: readonly string[]): Content {
   const shown = names.slice(0, maxNames);
   const list = shown.map((name, index) => [index > 0 && ", ", html`<span class="name">${clip(name)}</span>`]);
-  const more = names.length - shown.length;
-  return [list, more > 0 && ` and ${integer(more)} more`];
+  const hiddenCount = names.length - shown.length;
+  return [list, hiddenCount > 0 && ` and ${integer(hiddenCount)} more`];
 }
 
 function clip(text: string): string {

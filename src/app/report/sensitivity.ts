@@ -1,3 +1,4 @@
+/** Builds the page of `pith sensitivity`: charts and tables of the drop of each layer by technique and setting. */
 import { allowance, bytes, changeInterval, counted, figure, unitOfChange } from "../../core/numbers.ts";
 import {
   dropText,

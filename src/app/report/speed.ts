@@ -44,15 +44,15 @@ interface Computed {
 export function notFasterText(factor: number, { before, changes, uneven }: Computed, after: Macs): string | undefined {
   const [all, remaining] = comparableCounts(before.macs, after.macs) ?? [1, 1];
   if (remaining > maxMacs * all || factor - 1 >= minGain * (all / remaining - 1)) return undefined;
-  const slower = changes.filter((change) => change.speed !== undefined && isSlower(change.speed)).length;
+  const slowerCount = changes.filter((change) => change.speed !== undefined && isSlower(change.speed)).length;
   const reasons = [
-    ...(slower === 0
+    ...(slowerCount === 0
       ? []
-      : [`${integer(slower)} of the ${integer(changes.length)} changed layers are slower than before`]),
+      : [`${integer(slowerCount)} of the ${integer(changes.length)} changed layers are slower than before`]),
     ...(uneven === undefined || uneven.layers === 0 ? [] : [unevenText(uneven)]),
   ];
-  const why = reasons.length === 0 ? "its time is spent elsewhere" : reasons.join("; ");
-  return `${percent(remaining / all, 0)} of the MACs, but ${factorText(factor)}: ${why}`;
+  const cause = reasons.length === 0 ? "its time is spent elsewhere" : reasons.join("; ");
+  return `${percent(remaining / all, 0)} of the MACs, but ${factorText(factor)}: ${cause}`;
 }
 
 function unevenText({ layers, convolutions, counts }: UnevenChannels): string {

@@ -126,9 +126,11 @@ function statusOf(variant: Variant, isChosen: boolean, goal: Goal | undefined): 
   const { refused, verdict } = variant;
   if (refused !== undefined) return refused;
   const standing = verdict === undefined || goal === undefined ? "" : goalStatus(verdict, goal);
-  const passed = isChosen ? undefined : notChosenText(variant, goal);
-  const where = variant.file === undefined ? "" : `written as ${variant.file}`;
-  return [isChosen ? "kept as the result" : where, standing, passed ?? ""].filter((part) => part !== "").join("; ");
+  const notChosenReason = isChosen ? undefined : notChosenText(variant, goal);
+  const fileText = variant.file === undefined ? "" : `written as ${variant.file}`;
+  return [isChosen ? "kept as the result" : fileText, standing, notChosenReason ?? ""]
+    .filter((part) => part !== "")
+    .join("; ");
 }
 
 function goalStatus({ verdict, met, drop }: Verdict, goal: Goal): string {

@@ -75,12 +75,12 @@ export async function batchInvariance(
       const batched = vectors(await runner.run(read), read, options);
       for (let sample = 0; sample < count; sample++) {
         const row = withoutPadding(sliceBatch(read, sample, sample + 1));
-        const alone = vectors(await runner.run(row), row, options);
+        const singleVectors = vectors(await runner.run(row), row, options);
         const { width } = batched;
-        if (alone.width !== width) return new Miss("without padding its output has another size");
+        if (singleVectors.width !== width) return new Miss("without padding its output has another size");
         const difference = new Difference();
         for (let index = 0; index < width; index++) {
-          const [x = 0, y = 0] = [alone.values[index], batched.values[sample * width + index]];
+          const [x = 0, y = 0] = [singleVectors.values[index], batched.values[sample * width + index]];
           // NaN in both runs is not a dependence on the batch.
           if (!(Number.isNaN(x) && Number.isNaN(y))) difference.add(x, y);
         }

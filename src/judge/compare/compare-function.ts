@@ -82,8 +82,8 @@ export async function compareFunction(
     if (error.code === "E_ENGINE_MISSING") return stripPeriod(error.message);
     if (!(error instanceof ResultFails) || error.loading) throw error;
     const { cause } = error;
-    const lost = `the result does not run: ${stripPeriod(cause instanceof Error ? cause.message : error.message)}`;
-    return { ...nothingCompared, lost };
+    const lossSentence = `the result does not run: ${stripPeriod(cause instanceof Error ? cause.message : error.message)}`;
+    return { ...nothingCompared, lost: lossSentence };
   }
 }
 

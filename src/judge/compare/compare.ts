@@ -69,7 +69,7 @@ export function compareRows(
     const counts = [original, candidate].map((rows) => rows.length / metric.columns);
     throw new PithError("E_DATA", `A comparison needs the same samples of both models, got ${counts.join(" and ")}.`);
   }
-  const common = {
+  const fields = {
     metric: metric.name,
     unit: metric.unit,
     better: metric.better,
@@ -79,7 +79,7 @@ export function compareRows(
   };
   const best = metric.truth === "original" ? bestOf(metric) : undefined;
   const isBest =
-    best === common.original.value || Math.abs(common.original.value - (best ?? Number.NaN)) < roundingTolerance;
+    best === fields.original.value || Math.abs(fields.original.value - (best ?? Number.NaN)) < roundingTolerance;
   const limitToPossible = ({ value, low, high, ...rest }: Estimate): Estimate => ({
     ...rest,
     value,
@@ -91,17 +91,17 @@ export function compareRows(
     const { onlyCandidate, onlyOriginal } = pairs;
     const count = original.length;
     const difference = limitToPossible(pairedScores(count, onlyCandidate, onlyOriginal, level));
-    return { ...common, difference, variance: (onlyCandidate + onlyOriginal) / count, pairs };
+    return { ...fields, difference, variance: (onlyCandidate + onlyOriginal) / count, pairs };
   }
   if (metric.interval !== undefined) {
     const differences = candidate.map((value, index) => value - (original[index] ?? 0));
     const difference = limitToPossible(pairedMeans(original, candidate, level));
-    return { ...common, difference, variance: moments(differences).variance, pairs };
+    return { ...fields, difference, variance: moments(differences).variance, pairs };
   }
   const difference = bootstrapPairs(original, candidate, metric.columns, (rows) => metric.reduce(rows), 0, level);
   const standardError = (difference.high - difference.low) / (2 * level.z);
   return {
-    ...common,
+    ...fields,
     difference: limitToPossible(difference),
     variance: standardError * standardError * difference.count,
     pairs,
@@ -146,8 +146,8 @@ export function judge(comparison: Comparison, goal: Goal): Verdict {
     comparison.better === "lower" ? difference : { ...difference, value: 0 - value, low: 0 - high, high: 0 - low };
   if (isBroken(comparison)) return { verdict: "lost", met: false, drop };
   const verdict = drop.high <= goal.maxDrop ? "kept" : drop.low > goal.maxDrop ? "lost" : "not shown";
-  const met = goal.strict === true ? verdict === "kept" : isWithin(drop, goal) || !isSignificant(comparison, drop);
-  return { verdict, met, drop };
+  const isMet = goal.strict === true ? verdict === "kept" : isWithin(drop, goal) || !isSignificant(comparison, drop);
+  return { verdict, met: isMet, drop };
 }
 
 /** Returns whether a drop is significant at 95 %, even if its interval has a higher confidence because several candidates are compared. */
@@ -155,8 +155,8 @@ function isSignificant({ pairs, better, truth }: Comparison, drop: Estimate): bo
   if (pairs !== undefined) {
     // This is true if and only if the 95 % interval of `pairedScores` excludes 0.
     const { onlyOriginal, onlyCandidate } = pairs;
-    const lost = better === "higher" ? onlyOriginal - onlyCandidate : onlyCandidate - onlyOriginal;
-    return lost > z95 * Math.sqrt(onlyOriginal + onlyCandidate);
+    const netLoss = better === "higher" ? onlyOriginal - onlyCandidate : onlyCandidate - onlyOriginal;
+    return netLoss > z95 * Math.sqrt(onlyOriginal + onlyCandidate);
   }
   // If the original is the truth, the interval ends at 0, so only its upper half shows the deviation.
   const halfWidth = truth === "original" && drop.low <= 0 ? drop.high - drop.value : drop.value - drop.low;

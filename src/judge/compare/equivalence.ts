@@ -77,10 +77,10 @@ export async function compareOutputs(
   options: SameOptions = {},
 ): Promise<Sameness | string> {
   const names = new Set(other.graph.outputs.map(({ name }) => name));
-  const missing = original.graph.outputs.find(({ name }) => !names.has(name));
-  if (missing !== undefined)
+  const missingOutput = original.graph.outputs.find(({ name }) => !names.has(name));
+  if (missingOutput !== undefined)
     return {
-      ...{ inputs: 0, difference: Number.POSITIVE_INFINITY, at: missing.name },
+      ...{ inputs: 0, difference: Number.POSITIVE_INFINITY, at: missingOutput.name },
       ...{ tolerance: toleranceOf(original), run: "as written" },
     };
   const copy = original.clone();
@@ -126,9 +126,9 @@ function findLargest(
   );
   let largest = { at: undefined as string | undefined, difference: 0, rounding: 0, tolerance };
   for (const output of differences) {
-    const allowed = Math.max(tolerance, roundingFactor * output.rounding);
-    if (output.difference / allowed > largest.difference / largest.tolerance)
-      largest = { ...output, tolerance: allowed };
+    const outputTolerance = Math.max(tolerance, roundingFactor * output.rounding);
+    if (output.difference / outputTolerance > largest.difference / largest.tolerance)
+      largest = { ...output, tolerance: outputTolerance };
   }
   const isConstant = models.original.graph.feeds.length > 0 && areConstant(pairs.map(({ expected }) => expected));
   return {

@@ -58,8 +58,8 @@ export async function halfOverflow(
     .filter(([, value]) => value > maxFloat16 && !isFill(value))
     .toSorted((a, b) => b[1] - a[1]);
   if (worst === undefined) return undefined;
-  const on = data === undefined ? "random inputs" : "the samples";
-  return `on ${on} ${worst[0]} computes values up to ${count(worst[1])} in the original, above the float16 maximum of 65,504`;
+  const inputsText = data === undefined ? "random inputs" : "the samples";
+  return `on ${inputsText} ${worst[0]} computes values up to ${count(worst[1])} in the original, above the float16 maximum of 65,504`;
 }
 
 /**

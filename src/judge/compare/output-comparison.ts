@@ -82,7 +82,7 @@ export function compareEachOutput(
   const applicableOptions: OutputsOptions = otherDraws === undefined ? options : { values: "none" };
   const { output: requested, values = "all", before = new Map<string, string>() } = applicableOptions;
   const resultNames = new Set(result.graph.outputs.map(({ name }) => name));
-  const missing = original.graph.outputs.filter(({ name }) => !resultNames.has(name));
+  const missingOutputs = original.graph.outputs.filter(({ name }) => !resultNames.has(name));
   const replaced = new Set(before.values());
   const expected = pairs[0]?.expected ?? {};
   const outputs = Object.entries(expected).filter(([name]) => !replaced.has(name));
@@ -95,7 +95,7 @@ export function compareEachOutput(
     return values !== "none" && requested === undefined && name !== answer;
   };
   return [
-    ...missing.map(({ name }) => withOtherForm(name, `the result has no output "${name}"`)),
+    ...missingOutputs.map(({ name }) => withOtherForm(name, `the result has no output "${name}"`)),
     ...outputs.map(([name, dense]) => {
       const form = findOtherForm(name, pairs, isOpen(name));
       if (form !== undefined) return withOtherForm(name, `on ${inputs} ${form}`);

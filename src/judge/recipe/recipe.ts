@@ -325,8 +325,8 @@ function checkOptions(
 
 function fail(source: Source, path: Path, part: "key" | "value", sentence: string, hint?: string): never {
   const steps = path.map((key) => (typeof key === "number" ? `[${key}]` : `.${key}`)).join("");
-  const where = steps === "" ? "" : ` ${steps.slice(1)}:`;
-  throw new PithError("E_OPTION", `${source.at(path, part)}:${where} ${sentence}.`, { hint });
+  const stepText = steps === "" ? "" : ` ${steps.slice(1)}:`;
+  throw new PithError("E_OPTION", `${source.at(path, part)}:${stepText} ${sentence}.`, { hint });
 }
 
 function didYouMean(typed: string, names: readonly string[]): string | undefined {

@@ -23,8 +23,8 @@ export async function viewsOf(
   ready: Dataset,
   stored: Dataset | undefined,
 ): Promise<readonly (SampleView | undefined)[]> {
-  const same = stored !== undefined && stored.count === ready.count ? stored : undefined;
-  const before = same === undefined ? [] : await samplesAt(same, positions);
+  const storedSamples = stored !== undefined && stored.count === ready.count ? stored : undefined;
+  const before = storedSamples === undefined ? [] : await samplesAt(storedSamples, positions);
   const after = await samplesAt(ready, positions);
   return positions.map((_, index) => viewOf(after[index], before[index]));
 }

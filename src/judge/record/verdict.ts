@@ -195,10 +195,10 @@ export function othersSentence(others: Likeness | string): string {
   if (typeof others === "string") return `The other outputs were not compared: ${others}.`;
   const { output = "", outputs = 1, relativeError, samples, lost } = others;
   if (lost !== undefined) return `${capitalize(lost)}.`;
-  const on = `on ${counted(samples, "sample")}`;
-  if (relativeError === 0) return `The other outputs are equal ${on}.`;
+  const samplesText = `on ${counted(samples, "sample")}`;
+  if (relativeError === 0) return `The other outputs are equal ${samplesText}.`;
   const which = outputs === 1 ? "" : `${integer(outputs)} `;
-  return `Of the ${which}other outputs "${output}" differs most: ${outputDifferenceText(others)} ${on}.`;
+  return `Of the ${which}other outputs "${output}" differs most: ${outputDifferenceText(others)} ${samplesText}.`;
 }
 
 /** Returns the difference of an output: `signal to noise 31.2 dB`, `99.2 % of its elements equal` or `3.1 % apart`. */
@@ -219,16 +219,18 @@ export function onTargetText({ where, found, layer }: OnTarget): string {
 }
 
 export function wrongText(checks: readonly OnTarget[]): string | undefined {
-  const wrong = checks.find(({ right }) => right === false);
-  return wrong === undefined ? undefined : `on ${wrong.target} the result is not right: ${onTargetText(wrong)}`;
+  const wrongTarget = checks.find(({ right }) => right === false);
+  return wrongTarget === undefined
+    ? undefined
+    : `on ${wrongTarget.target} the result is not right: ${onTargetText(wrongTarget)}`;
 }
 
 /** Returns "30 rounds of 27 runs, the original and all variants interleaved, 2 threads, on input_ids int64[1, 128]". */
 export function timingText({ where, rounds, repeats, threads, inputs = {} }: Timing): string {
-  const on = inputsText(inputs);
+  const inputsList = inputsText(inputs);
   const place = where === undefined ? "" : `${where}: `;
-  const how = `${counted(rounds, "round")} of ${counted(repeats, "run")}, the original and all variants interleaved, ${counted(threads, "thread")}`;
-  return `${place}${how}${on && `, on ${on}`}`;
+  const method = `${counted(rounds, "round")} of ${counted(repeats, "run")}, the original and all variants interleaved, ${counted(threads, "thread")}`;
+  return `${place}${method}${inputsList && `, on ${inputsList}`}`;
 }
 
 const maxInputs = 4;
@@ -236,16 +238,17 @@ const maxInputs = 4;
 /** Returns "input_ids int64[1, 128], attention_mask int64[1, 128]". */
 export function inputsText(inputs: Readonly<Record<string, string>>): string {
   const all = Object.entries(inputs).map(([name, text]) => `${name} ${text}`);
-  const more = all.length > maxInputs ? [`${integer(all.length - maxInputs)} more`] : [];
-  return [...all.slice(0, maxInputs), ...more].join(", ");
+  const moreText = all.length > maxInputs ? [`${integer(all.length - maxInputs)} more`] : [];
+  return [...all.slice(0, maxInputs), ...moreText].join(", ");
 }
 
 function alikeSentence(likeness: Variant["likeness"]): string {
   if (likeness === undefined) return "";
   if (typeof likeness === "string") return ` There are few samples, and their outputs were not compared: ${likeness}.`;
   if (likeness.lost !== undefined) return ` There are few samples, and ${likeness.lost}.`;
-  const near = likeness.relativeError === 0 ? "are equal" : `match the original's: ${outputDifferenceText(likeness)}`;
-  return ` There are few samples; their outputs ${near}.`;
+  const similarity =
+    likeness.relativeError === 0 ? "are equal" : `match the original's: ${outputDifferenceText(likeness)}`;
+  return ` There are few samples; their outputs ${similarity}.`;
 }
 
 function isIdentical({ noise }: Run): boolean {
@@ -278,19 +281,19 @@ export function verdictSentence(
   against?: string,
 ): string {
   const { drop } = verdict;
-  const beside = against === undefined ? "" : ` against ${against}`;
+  const againstText = against === undefined ? "" : ` against ${against}`;
   const [allowed = ""] = allowance(unit, goal.maxDrop).split(" ");
   const gain = drop.value < 0 ? ", a gain" : "";
-  const loss = `Measured loss${beside}: ${allowance(unit, drop.value)}${gain} (goal: ${allowed}), ${lossInterval(unit, drop)}`;
+  const loss = `Measured loss${againstText}: ${allowance(unit, drop.value)}${gain} (goal: ${allowed}), ${lossInterval(unit, drop)}`;
   return `${loss}. ${verdictPhrase(verdict, goal, unit, others)}.`;
 }
 
 function verdictPhrase({ verdict, met, drop }: Verdict, goal: Goal, unit: Unit, others: Others): string {
   if (verdict === "kept") return "The goal is met";
   if (!met && (verdict === "lost" || !isWithin(drop, goal))) return "The goal is missed";
-  const more = moreSamples(drop, goal, unit, others);
-  if (met && drop.count < minSamplesToDecide) return more;
-  const advice = more === "" ? "" : `; ${more}`;
+  const samplesAdvice = moreSamples(drop, goal, unit, others);
+  if (met && drop.count < minSamplesToDecide) return samplesAdvice;
+  const advice = samplesAdvice === "" ? "" : `; ${samplesAdvice}`;
   if (met) return `With ${counted(drop.count, "sample")} this could be chance${advice}`;
   return `--strict requires the whole interval to meet the goal${advice}`;
 }
@@ -303,12 +306,12 @@ export function brokenText(comparison: Comparison): string | undefined {
 /** Returns "accuracy went from 93.0 % to 81.4 %: −11.6 points (95 % interval …); 1.0 points allowed". */
 export function lossText(comparison: Comparison, verdict: Verdict, goal: Goal, others: Others = {}): string {
   const { unit } = comparison;
-  const broken = brokenText(comparison);
-  if (broken !== undefined) return broken;
+  const brokenSentence = brokenText(comparison);
+  if (brokenSentence !== undefined) return brokenSentence;
   const text = `${changeTextOf(comparison)}; ${allowance(unit, goal.maxDrop)} allowed`;
   if (!isWithin(verdict.drop, goal)) return text;
-  const more = moreSamples(verdict.drop, goal, unit, others);
-  return `${text}, and --strict requires the whole interval to be within that${more === "" ? "" : `; ${more}`}`;
+  const advice = moreSamples(verdict.drop, goal, unit, others);
+  return `${text}, and --strict requires the whole interval to be within that${advice === "" ? "" : `; ${advice}`}`;
 }
 
 /**
@@ -321,14 +324,14 @@ export function lossWarning(
   goal: Goal,
 ): string | undefined {
   const { drop } = verdict;
-  const by = difference(unit, moved.value);
+  const differenceText = difference(unit, moved.value);
   if (!isWithin(drop, goal))
-    return `${metric} is worse by the estimate (${by}; ${allowance(unit, goal.maxDrop)} allowed), which is not statistically significant`;
+    return `${metric} is worse by the estimate (${differenceText}; ${allowance(unit, goal.maxDrop)} allowed), which is not statistically significant`;
   if (!(drop.low > 0)) return undefined;
   const isSlight = isWithin(drop, { maxDrop: usualDrop({ unit, better }, original.value) });
   // If the original is the truth, its own value has no error, so any difference would be significant.
   if (isSlight && truth === "original") return undefined;
-  return `${metric} is ${isSlight ? "slightly " : ""}worse (${by}), more than chance explains`;
+  return `${metric} is ${isSlight ? "slightly " : ""}worse (${differenceText}), more than chance explains`;
 }
 
 /** Returns "accuracy of resnet20.onnx: 93.0 %; the result is 23.7 points below it (95 % interval −28.7 … −18.9, 300 samples)". */
@@ -338,9 +341,9 @@ export function distanceText(
 ): string {
   const [, interval = ""] = /( \(.*)$/.exec(differenceWithInterval(unit, moved)) ?? [];
   const distance = difference(unit, Math.abs(moved.value)).replace("+", "");
-  const where =
+  const position =
     candidate.value === original.value ? "equals it" : `is ${distance} ${moved.value < 0 ? "below" : "above"} it`;
-  return `${metric} of ${model}: ${figure(unit, original.value)}; the result ${where}${interval}`;
+  return `${metric} of ${model}: ${figure(unit, original.value)}; the result ${position}${interval}`;
 }
 
 /** Returns a warning if a training gained nothing: "no gain over thin.onnx is shown: accuracy went from 92.6 % to 92.7 % (…)". */

@@ -23,8 +23,8 @@ interface Result extends Figures {
  */
 export function choose(contenders: readonly Contender[], force: boolean, objective: Objective): Choice | undefined {
   const results = resultsOf(contenders);
-  const sound = results.filter((one) => one.sound);
-  if (sound.length > 0) return least(sound, objective);
+  const soundResults = results.filter((one) => one.sound);
+  if (soundResults.length > 0) return least(soundResults, objective);
   if (!force) return chooseSmallestDrop(contenders);
   const smallest = smallestOf(results);
   return smallest && { place: smallest.place, by: "force" };
@@ -50,11 +50,11 @@ const smallestOf = (results: readonly Result[]): Result | undefined => lowestBy(
 function least(results: readonly Result[], { id, cost, misses }: Objective): Choice | undefined {
   const [only, ...more] = results;
   if (only !== undefined && more.length === 0) return { place: only.place, by: "only" };
-  const allowed = results.filter((one) => misses(one) === 0);
-  const best = lowestBy(cost, allowed);
+  const allowedResults = results.filter((one) => misses(one) === 0);
+  const best = lowestBy(cost, allowedResults);
   if (best !== undefined) {
     const smallest = smallestOf(results);
-    const isOver = smallest !== undefined && !allowed.includes(smallest);
+    const isOver = smallest !== undefined && !allowedResults.includes(smallest);
     return { place: best.place, by: id, ...(isOver ? { over: smallest.place } : {}) };
   }
   // No result reaches the required value. The fastest one is written, with a warning.
@@ -65,6 +65,6 @@ function least(results: readonly Result[], { id, cost, misses }: Objective): Cho
 /** Returns the other acceptable results on the Pareto front of size, drop and speed. */
 export function otherFrontPlaces(contenders: readonly Contender[], chosen: number | undefined): readonly number[] {
   if (chosen === undefined) return [];
-  const sound = resultsOf(contenders).filter((one) => one.sound);
-  return paretoFrontOf(sound, (one) => one).flatMap(({ place }) => (place === chosen ? [] : [place]));
+  const soundResults = resultsOf(contenders).filter((one) => one.sound);
+  return paretoFrontOf(soundResults, (one) => one).flatMap(({ place }) => (place === chosen ? [] : [place]));
 }

@@ -32,21 +32,21 @@ export async function selectResult(
   const objective = objectiveOf(options, goal?.maxDrop, original);
   // With timing, a result without a speed counts as infinitely slow, so that it cannot reach a speed target.
   const speedIfUntimed = options.rounds === 0 ? undefined : 0;
-  const tried = results.map((one, place) =>
+  const judgedAttempts = results.map((one, place) =>
     rejectOffTarget(
       rejectWithoutGain(original, one, relativeWorkOf({ latency: timing }, place)),
       speedOf(timing, place) ?? speedIfUntimed,
       objective,
     ),
   );
-  const contenders = tried.map((one, place) => ({
+  const contenders = judgedAttempts.map((one, place) => ({
     ...contenderOf(one, goal, options.purpose),
     speed: speedOf(timing, place),
   }));
   const force = options.force === true;
   const choice = choose(contenders, force, objective);
-  const isChosen = choice !== undefined && (force || isKept(tried[choice.place]));
-  return { original, tried, contenders, choice, chosen: isChosen ? choice.place : undefined };
+  const isChosen = choice !== undefined && (force || isKept(judgedAttempts[choice.place]));
+  return { original, tried: judgedAttempts, contenders, choice, chosen: isChosen ? choice.place : undefined };
 }
 
 async function sized({ variant, evaluation, ...rest }: Attempt, evaluator: Trials["evaluator"]): Promise<Attempt> {
@@ -78,17 +78,17 @@ function contenderOf(
 ): Contender {
   const { validation, verdict, refused } = variant;
   const comparison = validation?.comparison ?? evaluation?.comparison;
-  const judged =
+  const goalVerdict =
     (validation === undefined ? verdict : validation.verdict) ?? (comparison && judge(comparison, { maxDrop: 0 }));
   const isEligible = usable && (validation !== undefined || refused === undefined);
   const meetsGoal = validation !== undefined || verdict?.met !== false;
-  const drop = dropWithSearch(variant, goal) ?? judged?.drop.value;
+  const drop = dropWithSearch(variant, goal) ?? goalVerdict?.drop.value;
   return {
     size: evaluation && sizeFor(purpose, evaluation.measured),
     sound:
       isEligible &&
       meetsGoal &&
-      (judged === undefined || goal === undefined || isWithin({ value: drop ?? Number.NaN }, goal)),
+      (goalVerdict === undefined || goal === undefined || isWithin({ value: drop ?? Number.NaN }, goal)),
     drop: isEligible && Number.isFinite(drop) ? drop : undefined,
   };
 }

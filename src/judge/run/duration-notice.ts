@@ -25,10 +25,11 @@ export async function announceCalibration(
   if (samples === undefined || runs === 0 || storedBytes(model.graph) > largestModel) return;
   const runner = await createRunner(engine, model, samples.name, { optimize: false, threads: 1, spinning: false });
   try {
-    const alone = await secondsOf(runner, samples, 1);
+    const singleSeconds = await secondsOf(runner, samples, 1);
     const size = Math.min(batchSize, samples.count ?? batchSize);
-    const each = alone * size > maxSampleSeconds ? alone : (await secondsOf(runner, samples, size)) / size;
-    const time = waiting(each * runs * Math.min(count, samples.count ?? count));
+    const secondsPerSample =
+      singleSeconds * size > maxSampleSeconds ? singleSeconds : (await secondsOf(runner, samples, size)) / size;
+    const time = waiting(secondsPerSample * runs * Math.min(count, samples.count ?? count));
     if (time !== undefined) log({ id: "duration", text: `${sampleWork?.name} take ${time}` });
   } finally {
     await runner.release();

@@ -38,20 +38,20 @@ export async function noiseOf(original: Model, result: Model, test: Dataset, con
       samples: comparedSamples,
       signal,
     });
-    const sound = layers.filter(
+    const finiteLayers = layers.filter(
       ({ signalToNoise, maxError }) => signalToNoise > -Infinity && Number.isFinite(maxError),
     );
-    const broken = layers.filter((layer) => !sound.includes(layer));
+    const brokenLayers = layers.filter((layer) => !finiteLayers.includes(layer));
     return {
       samples: Math.min(comparedSamples, test.count ?? comparedSamples),
-      layers: sound.map(({ layer, signalToNoise, cosine, maxError }) => ({
+      layers: finiteLayers.map(({ layer, signalToNoise, cosine, maxError }) => ({
         layer,
         signalToNoise: signalToNoise === Infinity ? undefined : signalToNoise,
         cosine,
         maxError,
       })),
       misses: [
-        ...broken.map(({ layer }) => ({ at: layer, reason: "its output is not finite" })),
+        ...brokenLayers.map(({ layer }) => ({ at: layer, reason: "its output is not finite" })),
         ...misses.map(({ at, reason }) => ({ at, reason })),
       ],
     };

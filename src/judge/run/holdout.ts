@@ -100,6 +100,6 @@ function rowsAt(rows: Float64Array, columns: number, samples: Uint32Array): Floa
 }
 
 function agreementOf(original: Answers, other: Answers): Estimate | undefined {
-  const same = sameAnswers(original, other);
-  return same === undefined ? undefined : estimate(agreement(), same);
+  const sameRows = sameAnswers(original, other);
+  return sameRows === undefined ? undefined : estimate(agreement(), sameRows);
 }

@@ -41,9 +41,9 @@ export async function plainFile(model: Model): Promise<PlainFile | undefined> {
 export async function whyNotSmaller(original: Model, result: Model): Promise<string | undefined> {
   const [before, size] = [await encodedSize(original), await encodedSize(result)];
   const plain = await plainFile(original);
-  const idle = noSmaller(plain?.file.size ?? before, size);
-  if (idle === undefined || noSmaller(before, size) !== undefined) return idle;
-  return `${idle} than the original without the exporter's metadata, which \`pith simplify\` drops`;
+  const noGainText = noSmaller(plain?.file.size ?? before, size);
+  if (noGainText === undefined || noSmaller(before, size) !== undefined) return noGainText;
+  return `${noGainText} than the original without the exporter's metadata, which \`pith simplify\` drops`;
 }
 
 function sizeText(before: number, after: number): string {
@@ -68,6 +68,6 @@ export function whyNothingGained(
     isLess(original.macs, result.macs);
   const isBetter = comparison !== undefined && judge(comparison, { maxDrop: 0 }).drop.value < 0;
   if (isSmaller || isBetter || (work !== undefined && work < clearlyLess)) return undefined;
-  const faster = work === undefined ? "" : ", and takes as long";
-  return `nothing was gained: ${sizeText(original.bytes, result.bytes)}${faster}`;
+  const timeText = work === undefined ? "" : ", and takes as long";
+  return `nothing was gained: ${sizeText(original.bytes, result.bytes)}${timeText}`;
 }

@@ -115,22 +115,22 @@ export async function runJudgedStep(request: StepRequest, context: StepContext):
   if (outcome.changes.length === 0) return { ...baseResult, result: undefined, noGainText: undefined };
   const result = await store.open(outcome.output);
   if (dryRun) return { ...baseResult, result, noGainText: undefined };
-  const idle = pass.makesSmaller === "file" ? await whyNotSmaller(input.model, result) : undefined;
-  if (idle !== undefined && !force) return { ...baseResult, result, noGainText: idle };
+  const noGain = pass.makesSmaller === "file" ? await whyNotSmaller(input.model, result) : undefined;
+  if (noGain !== undefined && !force) return { ...baseResult, result, noGainText: noGain };
   const judgement = await judgeModel(step, result);
-  const spared = await keepWithFallback(step, { ...outcome, model: result }, judgement);
-  if (spared === undefined || spared instanceof Miss) {
-    const rejection = await findRejection(step, result, judgement, outcome.changes, spared?.reason);
+  const fallbackResult = await keepWithFallback(step, { ...outcome, model: result }, judgement);
+  if (fallbackResult === undefined || fallbackResult instanceof Miss) {
+    const rejection = await findRejection(step, result, judgement, outcome.changes, fallbackResult?.reason);
     if (rejection === undefined || force) warnOfLoss(step, judgement);
-    return { ...baseResult, result, judgement, noGainText: idle, rejection };
+    return { ...baseResult, result, judgement, noGainText: noGain, rejection };
   }
-  const { made, sparing, judgement: sparedJudgement } = spared;
+  const { made, sparing, judgement: sparedJudgement } = fallbackResult;
   const rejection = await findRejection(step, made.model, sparedJudgement, made.changes, describeFallback(sparing));
   if (rejection === undefined || force) warnOfLoss(step, sparedJudgement);
   const { changes, misses, model } = made;
   return {
     ...{ outcome: { ...outcome, changes, misses }, result: model, judgement: sparedJudgement, comparison, sparing },
-    searched: spared.searched,
+    searched: fallbackResult.searched,
     noGainText: undefined,
     rejection,
   };
@@ -152,13 +152,17 @@ async function judgeModel(step: OpenStep, result: Model): Promise<Judgement> {
     goalCheck === undefined || goalCheck.verdict.met
       ? undefined
       : `${goalCheck.prefix}${lossText(goalCheck.comparison, goalCheck.verdict, goalCheck.goal, sampleCounts(step, compared))}`;
-  const kept = await checkFunction(step, result, compared);
-  const verdict = await judgeResult({ comparison: compared?.comparison, missed: goalLoss, kept }, force, () => {
-    const { engine, seed } = context;
-    const checked = { samples: task?.test, output, seed };
-    return reportTargets(engine, targets, withOutputsOf(input.model, result), result, checked, context);
-  });
-  return { compared, goalCheck, kept, ...verdict };
+  const functionCheck = await checkFunction(step, result, compared);
+  const verdict = await judgeResult(
+    { comparison: compared?.comparison, missed: goalLoss, kept: functionCheck },
+    force,
+    () => {
+      const { engine, seed } = context;
+      const checked = { samples: task?.test, output, seed };
+      return reportTargets(engine, targets, withOutputsOf(input.model, result), result, checked, context);
+    },
+  );
+  return { compared, goalCheck, kept: functionCheck, ...verdict };
 }
 
 async function checkFunction(
@@ -175,17 +179,17 @@ async function checkFunction(
   if (trained === "none" || test === undefined) context.stage("compare");
   try {
     const predictionCount = compared?.answers.given.length ?? 0;
-    const kept = await checkFunctionAndLoading(context, like, result, {
+    const functionCheck = await checkFunctionAndLoading(context, like, result, {
       test,
       answered: predictionCount,
       trained,
       output,
       forced: force,
     });
-    const { likeness } = kept;
+    const { likeness } = functionCheck;
     if (typeof likeness === "object" && likeness.lost === undefined && isWeak(likeness))
       context.log({ id: "dissimilar", text: formatDissimilarity(likeness), level: "warning" });
-    return kept;
+    return functionCheck;
   } catch (error) {
     if (!(error instanceof PithError) || error.code === "E_STOPPED" || error instanceof ResultFails) throw error;
     const hint = "The result could not be compared with the original, and was not written: `force` writes it.";
@@ -253,13 +257,13 @@ async function keepWithFallback(
   if (separateSearch instanceof Miss) return separateSearch;
   const search = (await condition?.(request.search, quiet)) ?? request.search;
   const searchContext = { ...quiet, log: context.log, progress: context.progress };
-  const spared = await findFallback({ ...request, search, plain }, searchContext);
-  if (spared instanceof Miss) {
+  const fallbackOutput = await findFallback({ ...request, search, plain }, searchContext);
+  if (fallbackOutput instanceof Miss) {
     // The model is rejected although it passes alone, because it fails together with other models.
-    if (condition !== undefined) throw new PithError("E_ACCURACY_LOST", `${capitalize(spared.reason)}.`);
-    return spared;
+    if (condition !== undefined) throw new PithError("E_ACCURACY_LOST", `${capitalize(fallbackOutput.reason)}.`);
+    return fallbackOutput;
   }
-  const { made, sparing } = spared;
+  const { made, sparing } = fallbackOutput;
   const judgement = await judgeModel(compareOnOtherSamples(step, separateSearch), made.model);
   return { made, sparing, judgement, searched: separateSearch?.searched };
 }

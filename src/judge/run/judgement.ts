@@ -29,13 +29,13 @@ export async function judgeResult(
   const brokenSentence = comparison === undefined ? undefined : brokenText(comparison);
   const lostFunction = kept?.lost;
   const goalSentence = missed === undefined || lostFunction === undefined ? missed : `${missed}; ${lostFunction.text}`;
-  const lost =
+  const loss =
     (lostFunction?.because === "form" ? lostFunction : undefined) ??
     lossBecause(brokenSentence, "broken") ??
     lossBecause(goalSentence, "goal") ??
     lostFunction;
-  const targets = lost === undefined || forced ? await onTargets() : [];
-  return { lost: lost ?? lossBecause(wrongText(targets), "target"), targets };
+  const targets = loss === undefined || forced ? await onTargets() : [];
+  return { lost: loss ?? lossBecause(wrongText(targets), "target"), targets };
 }
 
 function lossBecause(text: string | undefined, because: Lost["because"]): Lost | undefined {

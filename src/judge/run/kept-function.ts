@@ -107,7 +107,7 @@ export async function checkFunctionAndLoading(
   result: Model,
   judged: FunctionTest,
 ): Promise<KeptFunction> {
-  const kept = await checkFunction(context, original, result, judged);
+  const functionCheck = await checkFunction(context, original, result, judged);
   await requireLoads(context.engine, result, original);
-  return kept;
+  return functionCheck;
 }

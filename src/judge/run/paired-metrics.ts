@@ -124,8 +124,8 @@ export class PairedMetrics {
     const isOwnTruth = metric.truth === "original" && this.#options.truth === undefined;
     if (!this.aboveChance || maxDrop === Number.POSITIVE_INFINITY || (maxDrop === undefined && trained && isOwnTruth))
       return undefined;
-    const allowed = maxDrop ?? usualDrop(metric, this.original.comparison.original.value);
-    return { maxDrop: allowed, strict };
+    const allowedDrop = maxDrop ?? usualDrop(metric, this.original.comparison.original.value);
+    return { maxDrop: allowedDrop, strict };
   }
 
   async compare(model: Model): Promise<PairedResult> {
@@ -198,14 +198,14 @@ export async function rowsOf(
   const count = isIndexed(test) ? Math.min(first, test.count) : before;
   if (known !== undefined && before >= count) return known;
   const positions = range(count - before).map((at) => before + at);
-  const missing = isIndexed(test) && positions.length < test.count ? view(test, test.name, positions) : test;
+  const missingSamples = isIndexed(test) && positions.length < test.count ? view(test, test.name, positions) : test;
   const models = metric.truth === "original" && truth !== model ? [truth, model] : [model];
   const { batch, note, isWarning } = await chooseBatch(context.engine, models, test, metric.name, {
     batch: asked,
     signal: context.signal,
     output,
   });
-  const measured = await measure(context.engine, models, missing, [metric, answers(output)], {
+  const measured = await measure(context.engine, models, missingSamples, [metric, answers(output)], {
     batch,
     signal: context.signal,
     progress: (done, total) => context.progress(before + done, total && before + total),

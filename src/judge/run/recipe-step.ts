@@ -62,7 +62,7 @@ export async function findLessLossyStep(
     }
   }
   const key = { sparedFor: goal, judging, of: await runner.keyOf(step, input) };
-  const spared = await recordOnce(store.records, key, async (): Promise<SparedRecord> => {
+  const record = await recordOnce(store.records, key, async (): Promise<SparedRecord> => {
     const [lost, allowed] = [drop.value, goal.maxDrop].map((value) => allowance(comparison.unit, value));
     context.log({
       id: "sparing",
@@ -75,11 +75,11 @@ export async function findLessLossyStep(
     const { changes, misses } = result.made;
     return { options: result.options, changes, misses: misses.map(({ at, reason, by }) => ({ at, reason, by })) };
   });
-  if (spared.options === undefined) {
-    warn(spared.reason);
+  if (record.options === undefined) {
+    warn(record.reason);
     return undefined;
   }
-  const { options, changes, misses } = spared;
+  const { options, changes, misses } = record;
   return { ...(await runner.run({ ...step, options }, input)), changes, misses };
 }
 

@@ -13,35 +13,36 @@ import { whyUnchanged } from "./variant.ts";
 export function errorOfRun(run: Run): PithError {
   const [only, ...more] = run.variants;
   const hint = "Edit the recipe, train longer, or force it.";
-  const lost = (text: string): PithError => new PithError("E_ACCURACY_LOST", `${capitalize(text)}.`, { hint });
+  const accuracyLost = (text: string): PithError => new PithError("E_ACCURACY_LOST", `${capitalize(text)}.`, { hint });
   if (only === undefined) return new PithError("E_OPTION", "There was nothing to try.");
   const missedVariant = run.missed === undefined ? undefined : run.variants[run.missed];
-  if (missedVariant !== undefined) return lost(missedText(missedVariant, run));
+  if (missedVariant !== undefined) return accuracyLost(missedText(missedVariant, run));
   const offTargetError = offTarget(run);
   if (offTargetError !== undefined) return offTargetError;
-  if (more.length > 0) return nothingToDo(run) ?? nothingSmaller(run) ?? lost("No variant meets the goal");
+  if (more.length > 0) return nothingToDo(run) ?? nothingSmaller(run) ?? accuracyLost("No variant meets the goal");
   const { refused, refusedAs, comparison, verdict } = only;
   if (refused !== undefined)
-    return refusedAs === "lost" ? lost(refused) : new PithError("E_UNSUPPORTED", `${capitalize(refused)}.`);
-  if (comparison === undefined || verdict === undefined || run.goal === undefined) return lost("Nothing was kept");
-  return lost(lossText(comparison, verdict, run.goal, run.data));
+    return refusedAs === "lost" ? accuracyLost(refused) : new PithError("E_UNSUPPORTED", `${capitalize(refused)}.`);
+  if (comparison === undefined || verdict === undefined || run.goal === undefined)
+    return accuracyLost("Nothing was kept");
+  return accuracyLost(lossText(comparison, verdict, run.goal, run.data));
 }
 
 /** "int8 static was chosen on 333 validation samples; on the 667 test samples accuracy went from …" */
 function missedText({ name, refused, comparison, verdict }: Variant, { data, goal }: Run): string {
-  const by = `${name} was chosen on ${counted(data.validation ?? 0, "validation sample")}`;
+  const choiceText = `${name} was chosen on ${counted(data.validation ?? 0, "validation sample")}`;
   if (refused !== undefined || comparison === undefined || verdict === undefined || goal === undefined)
-    return `${by}, and not kept: ${refused ?? "its metric is not known"}`;
+    return `${choiceText}, and not kept: ${refused ?? "its metric is not known"}`;
   const tested = integer(comparison.difference.count);
-  return `${by}; on the ${tested} test samples ${lossText(comparison, verdict, goal, data)}`;
+  return `${choiceText}; on the ${tested} test samples ${lossText(comparison, verdict, goal, data)}`;
 }
 
 function offTarget({ variants }: Run): PithError | undefined {
-  const off = variants.find(({ refusedAs }) => refusedAs === "off target");
+  const offTargetVariant = variants.find(({ refusedAs }) => refusedAs === "off target");
   const changedVariants = variants.filter(({ refusedAs }) => refusedAs !== "off target" && refusedAs !== "unchanged");
-  if (off === undefined || changedVariants.some(({ refused }) => refused === undefined)) return undefined;
-  const least = Math.min(...variants.map(({ result }) => result?.bytes ?? Number.POSITIVE_INFINITY));
-  const sentence = `No variant is on target: ${off.refused?.replace(/^it /, `${off.name} `)}; the smallest has ${bytes(least)}.`;
+  if (offTargetVariant === undefined || changedVariants.some(({ refused }) => refused === undefined)) return undefined;
+  const minBytes = Math.min(...variants.map(({ result }) => result?.bytes ?? Number.POSITIVE_INFINITY));
+  const sentence = `No variant is on target: ${offTargetVariant.refused?.replace(/^it /, `${offTargetVariant.name} `)}; the smallest has ${bytes(minBytes)}.`;
   return new PithError("E_UNSUPPORTED", sentence, {
     hint: "Search longer (--minutes), or choose an easier target.",
   });

@@ -146,15 +146,15 @@ export async function compressIn(
   const timing = await timeIfChanged(evaluator, results, options, context);
   const decision = await selectResult(results, timing, trials, options);
   const { tried, contenders, chosen } = decision;
-  const kept = tried[chosen ?? -1];
+  const keptAttempt = tried[chosen ?? -1];
   // The note about the original was logged when it was opened, so a second one about the result would repeat it.
-  if (kept?.evaluation !== undefined && evaluator.original.batchNote === undefined)
-    logBatch(context, kept.evaluation.batchNote, kept.variant.name);
-  if (timing?.unsteady === true) warnOfBusyMachine(decision.original, kept, options, context);
-  if (kept !== undefined) warnOf(kept, decision, trials.goal, context);
+  if (keptAttempt?.evaluation !== undefined && evaluator.original.batchNote === undefined)
+    logBatch(context, keptAttempt.evaluation.batchNote, keptAttempt.variant.name);
+  if (timing?.unsteady === true) warnOfBusyMachine(decision.original, keptAttempt, options, context);
+  if (keptAttempt !== undefined) warnOf(keptAttempt, decision, trials.goal, context);
   const record = await runRecord(decision, trials, timing, task, options, context);
   const run: Run = { ...record, date, warnings, seconds: secondsSince(started) };
-  if (kept?.evaluation === undefined) {
+  if (keptAttempt?.evaluation === undefined) {
     const { code, message } = errorOfRun(run);
     return { run: { ...run, refused: { code, message } }, candidates: recipes, result: undefined, others: [] };
   }
@@ -162,7 +162,7 @@ export async function compressIn(
     const file = await store.file(measured.sha256);
     return file.read(0, file.size);
   };
-  const bytes = await bytesOf(kept.evaluation);
+  const bytes = await bytesOf(keptAttempt.evaluation);
   const result = await openBytes(bytes);
   result.graph.operators = original.graph.operators;
   const frontFiles: { readonly place: number; readonly bytes: Uint8Array }[] = [];
@@ -175,13 +175,13 @@ export async function compressIn(
 
 /** Estimates the duration of steps that are not in the store. */
 async function durationOf({ candidates, runner, evaluator }: Trials, task: Task): Promise<string | undefined> {
-  const open = new Map<unknown, PassStep>();
+  const openSteps = new Map<unknown, PassStep>();
   for (const { steps } of candidates)
     for (const [at, { id, done }] of (await runner.work(steps)).entries()) {
       const step = steps[at];
-      if (!done && step !== undefined) open.set(id, step);
+      if (!done && step !== undefined) openSteps.set(id, step);
     }
-  return durationText([...open.values()], evaluator.took, task);
+  return durationText([...openSteps.values()], evaluator.took, task);
 }
 
 function warnOf(
@@ -191,11 +191,11 @@ function warnOf(
   { log }: Context,
 ): void {
   const { comparison, verdict } = variant;
-  const worse =
+  const warning =
     comparison === undefined || goal === undefined || verdict?.met !== true
       ? undefined
       : lossWarning(comparison, verdict, goal);
-  if (worse !== undefined) log({ id: "worse", text: worse, level: "warning" });
+  if (warning !== undefined) log({ id: "worse", text: warning, level: "warning" });
   if (evaluation !== undefined && evaluation.measured.bytes >= original.bytes)
     log({ id: "size", text: notSmaller(original, evaluation.measured), level: "warning" });
 }

@@ -36,8 +36,8 @@ export async function fitToBytes(
   for (const [at, bits] of offered.entries()) {
     // If all layers fit with the measured 4 bits, 3 and 2 bits are not tried: they lose more than their estimates, and 4 bits with a good rounding
     // method lose less.
-    const fits = outputs.get(measured);
-    if (fits !== undefined && (await encodedSize(fits.model)) <= bytes) break;
+    const measuredOutput = outputs.get(measured);
+    if (measuredOutput !== undefined && (await encodedSize(measuredOutput.model)) <= bytes) break;
     throwIfAborted(context.signal, "Stopped while bits were chosen.");
     context.progress(at, offered.length + 1, `${bits} bits`);
     const form = optionsForBits(bits);
@@ -70,7 +70,7 @@ export async function fitToBytes(
   const ofLast = bytesOfLayers(last.model);
   const rest = (await encodedSize(last.model)) - layers.reduce((sum, layer) => sum + (ofLast.get(layer) ?? 0), 0);
   let budget = bytes;
-  let least = Number.POSITIVE_INFINITY;
+  let minBytes = Number.POSITIVE_INFINITY;
   for (let attempt = 0; attempt < mostAttempts; attempt++) {
     const { taken } = allocate(items, budget, rest);
     const forms = items.flatMap(({ offers }, at) => {
@@ -86,10 +86,10 @@ export async function fitToBytes(
       size = await encodedSize(result.model);
       if (size <= bytes) return { made: result, options: chosen };
     }
-    least = Math.min(least, size);
+    minBytes = Math.min(minBytes, size);
     budget -= size - bytes;
   }
-  const smallest = Math.min(least, await encodedSize(last.model));
+  const smallest = Math.min(minBytes, await encodedSize(last.model));
   throw new PithError(
     "E_UNSUPPORTED",
     `No choice of bits fits ${bytesText(bytes)}: the smallest file has ${bytesText(smallest)}.`,

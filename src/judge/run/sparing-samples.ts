@@ -81,10 +81,10 @@ function verdictOf({ comparison }: Pick<PairedResult, "comparison">, goal: Goal)
   const { drop, verdict } = judge(comparison, goal);
   const error = Math.sqrt(comparison.variance / drop.count);
   const isClear = verdict === "kept" || isWithin({ ...drop, value: drop.value + standardErrors * error }, goal);
-  const holds = isClear ? "clearly" : verdict !== "lost" && isWithin(drop, goal) ? "barely" : "no";
+  const sparingVerdict = isClear ? "clearly" : verdict !== "lost" && isWithin(drop, goal) ? "barely" : "no";
   const text =
     drop.value > 0 ? `${allowance(comparison.unit, drop.value)} lost` : `${difference(comparison.unit, -drop.value)}`;
-  return { holds, text };
+  return { holds: sparingVerdict, text };
 }
 
 /** Returns a judge that compares outputs on random inputs. The seed differs from the one of the final comparison. */
@@ -97,8 +97,8 @@ export function randomSearch(original: Model, output: string | undefined, contex
       if (typeof likeness === "string") return { holds: "no", text: likeness };
       const isNear =
         likeness.unmoved !== undefined || likeness.same !== undefined || likeness.signalToNoise >= fewDecibels;
-      const holds = lossOf(likeness) !== undefined ? "no" : isNear ? "clearly" : "barely";
-      return { holds, text: `the signal to noise is ${likeness.signalToNoise.toFixed(1)} dB` };
+      const verdict = lossOf(likeness) !== undefined ? "no" : isNear ? "clearly" : "barely";
+      return { holds: verdict, text: `the signal to noise is ${likeness.signalToNoise.toFixed(1)} dB` };
     },
   };
 }

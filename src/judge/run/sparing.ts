@@ -176,15 +176,15 @@ async function findSparedLayers(request: SparingRequest, context: Context): Prom
   let [failing, passing, limit] = [0, 0, moves.length + 1];
   const longestPrefix = await longestPrefixSmallerThanOriginal(moves, original, plain.model);
   if (longestPrefix >= minPrefix) {
-    const holds = await attempt(moves.slice(0, longestPrefix), ["clearly", "barely"]);
-    if (holds === "no") return new Miss(`no choice of layers keeps the goal and makes the file smaller: ${lastText}`);
-    if (holds === "clearly") passing = longestPrefix;
+    const verdict = await attempt(moves.slice(0, longestPrefix), ["clearly", "barely"]);
+    if (verdict === "no") return new Miss(`no choice of layers keeps the goal and makes the file smaller: ${lastText}`);
+    if (verdict === "clearly") passing = longestPrefix;
     else limit = longestPrefix;
   }
   for (let count = 1; passing === 0 && count > failing; ) {
-    const holds = await attempt(moves.slice(0, count), ["clearly", "barely"]);
-    if (holds === "clearly") passing = count;
-    else if (holds === "no smaller") limit = count;
+    const prefixVerdict = await attempt(moves.slice(0, count), ["clearly", "barely"]);
+    if (prefixVerdict === "clearly") passing = count;
+    else if (prefixVerdict === "no smaller") limit = count;
     else failing = count;
     count = limit > moves.length ? Math.min(2 * count, moves.length) : Math.floor((failing + limit) / 2);
   }
@@ -206,8 +206,12 @@ async function findSparedLayers(request: SparingRequest, context: Context): Prom
     }
   }
   const { made } = best;
-  const spared = sparedLayersOf(best.moves, shares, plain, made);
-  return { made: addReasons(made, spared), options: applyForms(options, best.moves), sparing: { spared, attempts } };
+  const sparedLayers = sparedLayersOf(best.moves, shares, plain, made);
+  return {
+    made: addReasons(made, sparedLayers),
+    options: applyForms(options, best.moves),
+    sparing: { spared: sparedLayers, attempts },
+  };
 }
 
 /** Returns the estimated number of first moves after which the file is still smaller than the original. */
@@ -310,13 +314,13 @@ export function bytesOfLayers(model: Model): ReadonlyMap<string, number> {
   return new Map(
     allLayers(model, infer(model)).map(({ name, node, effective }) => {
       const stored = new Set<Value>();
-      const open = [effective, ...node.inputs].filter(
+      const pendingValues = [effective, ...node.inputs].filter(
         (value): value is Value => value !== undefined && isStored(value),
       );
-      for (let value = open.pop(); value !== undefined; value = open.pop()) {
+      for (let value = pendingValues.pop(); value !== undefined; value = pendingValues.pop()) {
         if (stored.has(value)) continue;
         stored.add(value);
-        if (value.producer !== undefined) open.push(...usedValues(value.producer));
+        if (value.producer !== undefined) pendingValues.push(...usedValues(value.producer));
       }
       return [name, [...stored].reduce((sum, { tensor }) => sum + (tensor?.bytes ?? 0), 0)] as const;
     }),

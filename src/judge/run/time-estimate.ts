@@ -43,7 +43,7 @@ export function durationText(
 ): string | undefined {
   const time = waiting(stepSeconds(steps, took, task));
   if (time === undefined) return undefined;
-  const judged = steps.filter((step) => step.judged).length;
-  const which = judged < steps.length ? `, ${integer(judged)} of them` : steps.length === 1 ? "" : ", each";
+  const judgedCount = steps.filter((step) => step.judged).length;
+  const which = judgedCount < steps.length ? `, ${integer(judgedCount)} of them` : steps.length === 1 ? "" : ", each";
   return `${time}: ${counted(steps.length, "step")}${which} evaluated on ${counted(took.samples, "sample")}`;
 }

@@ -34,7 +34,7 @@ export async function openTrials(
   context: Context,
 ): Promise<Trials> {
   const { name = "original", onStage = () => {}, onMeasured = () => {} } = options;
-  const asked = goalOf(options) ?? {};
+  const requestedGoal = goalOf(options) ?? {};
   onStage("original");
   const candidates = await Promise.all(
     recipes.map(async (candidate): Promise<CandidateSteps> => {
@@ -53,7 +53,7 @@ export async function openTrials(
   if (options.force !== true && !candidates.some(isTrained)) evaluator.metrics.requireAboveChance();
   const { atChance } = evaluator.metrics;
   if (atChance !== undefined) context.log({ id: "chance", text: atChance, level: "warning" });
-  const goal = evaluator.metrics.goal(asked, candidates.every(isTrained));
+  const goal = evaluator.metrics.goal(requestedGoal, candidates.every(isTrained));
   const samples = {
     train: await samplesKey(task.train, parts.train),
     calibrate: await samplesKey(task.calibrate, parts.calibrate),
@@ -64,7 +64,7 @@ export async function openTrials(
     ...{ candidates, parts, goal, runner, judging, evaluator, task },
     ...{ context, onStage, onMeasured, targets, store, purpose },
     // The goal of the run applies to trained candidates, too.
-    asked: { ...asked, maxDrop: goal?.maxDrop ?? asked.maxDrop },
+    asked: { ...requestedGoal, maxDrop: goal?.maxDrop ?? requestedGoal.maxDrop },
   };
 }
 

@@ -84,13 +84,13 @@ export async function runCandidate(
   if (evaluation === undefined)
     return { variant: failed(candidate.name, records, "it has no steps"), usable: false, evaluation: undefined };
   const { comparison, agreement, measured } = evaluation;
-  const unchanged = evaluator.isChanged(evaluation) ? undefined : nothingChanged(records);
-  const kept = unchanged === undefined ? await compareFunctions(evaluation, candidate, run) : undefined;
-  const { lost, targets } = await judgeResult({ comparison, kept }, false, async () =>
-    unchanged === undefined ? onTargets(evaluation, run) : [],
+  const unchangedReason = evaluator.isChanged(evaluation) ? undefined : nothingChanged(records);
+  const functionCheck = unchangedReason === undefined ? await compareFunctions(evaluation, candidate, run) : undefined;
+  const { lost, targets } = await judgeResult({ comparison, kept: functionCheck }, false, async () =>
+    unchangedReason === undefined ? onTargets(evaluation, run) : [],
   );
   const sizeOf = (one: Measured): Promise<number> => evaluator.sizeFor(run.purpose, one);
-  const larger =
+  const largerReason =
     hasOtherCandidates && (await sizeOf(measured)) >= (await sizeOf(evaluator.original.measured))
       ? "it is not smaller than the original"
       : undefined;
@@ -102,15 +102,15 @@ export async function runCandidate(
     comparison,
     agreement,
     verdict: goal === undefined ? undefined : judgeGoal(comparison, goal),
-    ...refusedAs(unchanged, lost?.text, larger),
+    ...refusedAs(unchangedReason, lost?.text, largerReason),
     validation: evaluator.metrics.onValidation(evaluation, goal),
-    ...(kept?.likeness === undefined ? {} : { likeness: kept.likeness }),
-    ...(kept?.others === undefined ? {} : { others: kept.others }),
+    ...(functionCheck?.likeness === undefined ? {} : { likeness: functionCheck.likeness }),
+    ...(functionCheck?.others === undefined ? {} : { others: functionCheck.others }),
     ...(targets.length === 0 ? {} : { targets }),
   };
   // A function that is lost on test samples does not exclude the candidate here, because test samples must not influence the choice.
-  const fails = lost?.because === "broken" || lost?.because === "target" || lost?.because === "form";
-  return { variant, usable: (unchanged ?? larger) === undefined && !fails, evaluation };
+  const isUnusable = lost?.because === "broken" || lost?.because === "target" || lost?.because === "form";
+  return { variant, usable: (unchangedReason ?? largerReason) === undefined && !isUnusable, evaluation };
 }
 
 /** Returns whether a step trains the model, so that its predictions can intentionally differ from the original's. */
@@ -129,8 +129,13 @@ async function compareFunctions(
   return recordOnce(store.records, key, async () => {
     if (trained !== "labels") onStage("compare");
     const answered = evaluation.answers.given.length;
-    const judged = { test: task.test, answered, trained, output: evaluator.output, forced: false };
-    return checkFunction(context, await evaluator.open(evaluator.original), await evaluator.open(evaluation), judged);
+    const functionTest = { test: task.test, answered, trained, output: evaluator.output, forced: false };
+    return checkFunction(
+      context,
+      await evaluator.open(evaluator.original),
+      await evaluator.open(evaluation),
+      functionTest,
+    );
   });
 }
 
@@ -177,9 +182,9 @@ async function takeStep(
     return evaluator.measure(output, candidate === name ? `after ${name}` : `${candidate}, after ${name}`, goal);
   };
   if (judged) evaluation = await measure(plain);
-  const spared = evaluation && (await findLessLossyStep(step, input, plain, evaluation, goal, run));
-  if (spared !== undefined) evaluation = await measure(spared);
-  const { output, warnings, history, curve, training, ...result } = spared ?? plain;
+  const lessLossyStep = evaluation && (await findLessLossyStep(step, input, plain, evaluation, goal, run));
+  if (lessLossyStep !== undefined) evaluation = await measure(lessLossyStep);
+  const { output, warnings, history, curve, training, ...result } = lessLossyStep ?? plain;
   if (done) for (const text of warnings) context.log({ id: "before", text, level: "warning" });
   const { by, unit } = training?.chosen ?? {};
   const record: StepRecord = {
@@ -194,8 +199,8 @@ async function takeStep(
 }
 
 function failed(name: string, records: readonly StepRecord[], refused: string): Variant {
-  const unknown = { result: undefined, comparison: undefined, agreement: undefined, verdict: undefined };
-  return { name, steps: records, ...unknown, refused: stripPeriod(refused), refusedAs: "failed" };
+  const noResult = { result: undefined, comparison: undefined, agreement: undefined, verdict: undefined };
+  return { name, steps: records, ...noResult, refused: stripPeriod(refused), refusedAs: "failed" };
 }
 
 function refusedAs(
@@ -209,8 +214,8 @@ function refusedAs(
 }
 
 function nothingChanged(records: readonly StepRecord[]): string {
-  const why = whyUnchanged(records);
-  return why === undefined ? "nothing changed" : `nothing changed: ${why}`;
+  const reason = whyUnchanged(records);
+  return reason === undefined ? "nothing changed" : `nothing changed: ${reason}`;
 }
 
 export function whyUnchanged(records: readonly StepRecord[]): string | undefined {

@@ -42,11 +42,13 @@ export async function storeComputed(model: Model, path: string, minBytes = minSt
     return tensor === undefined || tensor.stored !== undefined || tensor.small !== undefined ? [] : [{ value, tensor }];
   });
   if (computedValues.reduce((sum, { tensor }) => sum + tensor.bytes, 0) < minBytes) return;
-  const beside = new Model();
+  const storage = new Model();
   const tensors = new Set(computedValues.map(({ tensor }) => tensor));
-  const names = new Map([...tensors].map((tensor, index) => [tensor, beside.graph.addTensor(`${index}`, tensor).name]));
+  const names = new Map(
+    [...tensors].map((tensor, index) => [tensor, storage.graph.addTensor(`${index}`, tensor).name]),
+  );
   try {
-    await save(beside, path, { externalData: true });
+    await save(storage, path, { externalData: true });
   } catch (error) {
     if (error instanceof PithError && error.code === "E_FILE") return;
     throw error;

@@ -65,9 +65,9 @@ export class Pool implements Ahead {
     });
     this.#fill();
     for (;;) {
-      const done = round.filter((name) => this.#finished.has(name)).length;
-      context.progress?.(done, round.length);
-      if (this.#stop.signal.aborted || done === round.length) return;
+      const finishedJobs = round.filter((name) => this.#finished.has(name)).length;
+      context.progress?.(finishedJobs, round.length);
+      if (this.#stop.signal.aborted || finishedJobs === round.length) return;
       await Promise.race([stopped, ...this.#running.values()]);
     }
   }

@@ -179,9 +179,9 @@ export class Runner {
       if (model === "original") return this.#options.store.original;
       return modelDigest(typeof model === "string" ? await this.#context.open(model) : model);
     };
-    const pending = this.#digests.get(model) ?? digest();
-    this.#digests.set(model, pending);
-    return pending;
+    const digestPromise = this.#digests.get(model) ?? digest();
+    this.#digests.set(model, digestPromise);
+    return digestPromise;
   }
 
   /** Converts options to plain data: models to their digest, functions and class instances to a word. */

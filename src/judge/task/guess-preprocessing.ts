@@ -91,17 +91,17 @@ export async function guessPreprocessing(
   const first = tried ?? candidates(channels).map((how) => replaceGeometry(how, defaultGeometry));
   const variants = tried === undefined ? geometries : [];
   const total = maxRuns(first.length + variants.length, sample.count);
-  let done = 0;
+  let runsDone = 0;
   const runRound = async (all: readonly Preprocessing[], samples: IndexedDataset): Promise<readonly Trial[]> => {
     const trials: Trial[] = [];
     const evaluated = evaluateEach(engine, model, samples, batch, all, [accuracy(), scaledLosses()], {
       ...rest,
-      progress: (ran) => progress?.(done + ran, total),
+      progress: (ran) => progress?.(runsDone + ran, total),
     });
     for await (const { preprocessing, evaluations } of evaluated) {
       const [right, loss] = evaluations;
       if (right === undefined || loss === undefined) throw new PithError("E_OPTION", "There is no metric to measure.");
-      done += right.rows.length;
+      runsDone += right.rows.length;
       trials.push({ preprocessing, accuracy: right.estimate, right: right.rows, ...bestLosses(loss.rows) });
     }
     return trials;
@@ -112,10 +112,10 @@ export async function guessPreprocessing(
   const isTrusted = ({ accuracy: { low, count } }: Trial): boolean => low > chanceOf(count);
   const latest = new Map<Preprocessing, Trial>();
   let chosen: Trial | undefined;
-  let open = first;
+  let remainingTrials = first;
   for (const size of rounds) {
     const samples = take(sample, size);
-    let trials = (await runRound(open, samples)).toSorted(order);
+    let trials = (await runRound(remainingTrials, samples)).toSorted(order);
     const [leader] = trials;
     if (size === rounds[0] && leader !== undefined) {
       const leaderVariants = variants.map((geometry) => replaceGeometry(leader.preprocessing, geometry));
@@ -126,7 +126,7 @@ export async function guessPreprocessing(
     [chosen] = remaining;
     if (chosen === undefined || sample.count <= size) break;
     if (isTrusted(chosen) ? remaining.length === 1 : size >= samplesForChance) break;
-    open = remaining.slice(0, halve(trials.length)).map((trial) => trial.preprocessing);
+    remainingTrials = remaining.slice(0, halve(trials.length)).map((trial) => trial.preprocessing);
   }
   if (chosen === undefined) throw new PithError("E_OPTION", "There is no preprocessing to try.");
   const best = preferNarrow(chosen, [...latest.values()]);
@@ -163,8 +163,8 @@ export async function* evaluateEach(
     if (stored?.geometry !== geometry)
       stored = { geometry, samples: await collect(withStoredImages(dataset, input, preprocessing)) };
     const { resize: _, crop: __, ...values } = preprocessing;
-    const ready = preprocess(stored.samples, input, geometry === "" ? preprocessing : values);
-    yield { preprocessing, evaluations: await evaluateAll(engine, model, ready, metrics, options) };
+    const prepared = preprocess(stored.samples, input, geometry === "" ? preprocessing : values);
+    yield { preprocessing, evaluations: await evaluateAll(engine, model, prepared, metrics, options) };
   }
 }
 
@@ -197,8 +197,8 @@ function maxRuns(candidateCount: number, count: number): number {
   return rounds.reduce((sum, size, round) => {
     const before = rounds[round - 1];
     if (before !== undefined && count <= before) return sum;
-    const tried = rounds.slice(0, round).reduce(halve, candidateCount);
-    return sum + tried * Math.min(size, count);
+    const candidatesInRound = rounds.slice(0, round).reduce(halve, candidateCount);
+    return sum + candidatesInRound * Math.min(size, count);
   }, 0);
 }
 
@@ -277,8 +277,10 @@ function isWorse(trial: Trial, best: Trial): boolean {
   if (isLessAccurate(trial, best)) return true;
   const count = Math.min(trial.losses.length, best.losses.length);
   if (count < minLosses) return false;
-  const extra = pairedMeans(best.losses.slice(0, count), trial.losses.slice(0, count));
-  return extra.low > 0 && extra.value > minLossDifference * lossOf(best) && !isLessAccurate(best, trial);
+  const lossDifference = pairedMeans(best.losses.slice(0, count), trial.losses.slice(0, count));
+  return (
+    lossDifference.low > 0 && lossDifference.value > minLossDifference * lossOf(best) && !isLessAccurate(best, trial)
+  );
 }
 
 /** Returns whether the candidate predicts significantly fewer of the common samples correctly (McNemar's test, 5 %). */

@@ -84,12 +84,12 @@ async function sidecarsOf(models: readonly Model[]): Promise<Sidecars> {
   let sidecars = noSidecars;
   for (const { place } of models) {
     if (place === undefined) continue;
-    const more = await readSidecars(place);
+    const nextSidecars = await readSidecars(place);
     sidecars = {
-      preprocessing: sidecars.preprocessing ?? more.preprocessing,
-      tokenizer: sidecars.tokenizer ?? more.tokenizer,
-      classes: sidecars.classes ?? more.classes,
-      architecture: sidecars.architecture ?? more.architecture,
+      preprocessing: sidecars.preprocessing ?? nextSidecars.preprocessing,
+      tokenizer: sidecars.tokenizer ?? nextSidecars.tokenizer,
+      classes: sidecars.classes ?? nextSidecars.classes,
+      architecture: sidecars.architecture ?? nextSidecars.architecture,
     };
   }
   return { ...sidecars, missingFiles: models.map(missingSidecars).find((files) => files !== undefined) };
@@ -128,9 +128,9 @@ export async function openTask(
   storeStates(model, options.states);
   const fed = [...new Set([model, reference, options.alike])].filter((each) => each !== undefined);
   const { stated, recorded } = statedPreprocessing(options.preprocess, fed);
-  const beside = await sidecarsOf(fed);
-  const how = { beside, stated, set };
-  const reading = readingFor(model, beside, stated);
+  const sidecars = await sidecarsOf(fed);
+  const preparationSettings = { beside: sidecars, stated, set };
+  const reading = readingFor(model, sidecars, stated);
   const stored =
     options.data === randomName && learns === "answers"
       ? await randomParts(model, samples, context)
@@ -165,16 +165,16 @@ export async function openTask(
     const text = `calibrated on ${counted(calibrating, "sample")} only, which may not represent others: use 100 or more`;
     context.log({ id: "calibration", text, level: "warning" });
   }
-  const seen = stored.test;
+  const testSamples = stored.test;
   const {
     record: settings,
     texts,
     ...preparation
   } = await prepare(
     model,
-    seen,
+    testSamples,
     {
-      ...how,
+      ...preparationSettings,
       recorded,
       batch: options.batch,
       by: reference ?? model,
@@ -196,23 +196,23 @@ export async function openTask(
   for (const [key, value] of record) model.header.metadata.set(key, value);
   const { ready, labelled } = preparation;
   // For running text, the labels are its own tokens, so they are never withheld.
-  const withheld = learns !== undefined && stored.divided && (await firstBatch(seen)).tokens === undefined;
+  const withheld = learns !== undefined && stored.divided && (await firstBatch(testSamples)).tokens === undefined;
   if (labelled && metric === "accuracy" && outputKind(model, output) === "vector")
     context.log({
       id: "labels",
-      text: `the labels of ${seen.name} are not used, because the model's output is an embedding`,
+      text: `the labels of ${testSamples.name} are not used, because the model's output is an embedding`,
     });
   else if (withheld && labelled)
     context.log({
       id: "labels",
-      text: `${(stored.testSource ?? seen).name} has one part: its labels are used for testing, not for training`,
+      text: `${(stored.testSource ?? testSamples).name} has one part: its labels are used for testing, not for training`,
     });
   const judging = typeof metric === "string" ? selectMetric(model, metric, output, preparation) : metric;
   if (texts !== undefined) {
     const truth = judging.truth === "original" ? `; no labels: ${judging.name} with the original is measured` : "";
-    context.log({ id: "texts", text: `texts: column "${texts}" of ${seen.name}${truth}` });
+    context.log({ id: "texts", text: `texts: column "${texts}" of ${testSamples.name}${truth}` });
   }
-  const isAssumed = metric === "accuracy" && judging.truth === "original" && beside.classes === undefined;
+  const isAssumed = metric === "accuracy" && judging.truth === "original" && sidecars.classes === undefined;
   const assumed = isAssumed ? assumedScores(model, output) : undefined;
   if (assumed !== undefined)
     context.log({
@@ -226,11 +226,11 @@ export async function openTask(
       ? {}
       : { train: ready(samples === undefined ? train : draw(train, samples, context.seed)) }),
     ...(stored.calibrate === undefined ? {} : { calibrate: ready(stored.calibrate) }),
-    test: ready(seen),
+    test: ready(testSamples),
     metric: judging,
     assumesScores: assumed !== undefined,
     stored,
-    seen,
+    seen: testSamples,
     record,
     trained,
     openOther: (path) => openDataset(path, reading),
@@ -251,9 +251,10 @@ async function partsFor(
   const drawn = drawnText(chosen, options.trains === true);
   const { name, count } = chosen.test;
   if (trained?.all === true) context.log({ id: "trained-on", text: `${name}: ${trained.text}`, level: "warning" });
-  const why = trained === undefined || trained.all || options.trains === true ? "" : `; ${trained.text}`;
-  const text = drawn ?? (why === "" ? undefined : `${name}: ${count} samples, drawn at random, are for the test`);
-  if (text !== undefined) context.log({ id: "parts", text: `${text}${why}` });
+  const trainedText = trained === undefined || trained.all || options.trains === true ? "" : `; ${trained.text}`;
+  const text =
+    drawn ?? (trainedText === "" ? undefined : `${name}: ${count} samples, drawn at random, are for the test`);
+  if (text !== undefined) context.log({ id: "parts", text: `${text}${trainedText}` });
   return chosen;
 }
 

@@ -57,26 +57,26 @@ export async function prepareImages(
     const isStated = how.resize !== undefined || how.crop !== undefined || geometry === "";
     return `${how.name}${isStated ? "" : ` ${geometry}`}${source}`;
   };
-  const done = (how: Preprocessing, preprocessing: string, atChance = false): PreparedTask => {
+  const preparedTask = (how: Preprocessing, preprocessing: string, atChance = false): PreparedTask => {
     const record = { images: how };
     const prepared = ready((part) => preprocess(part, input, how));
     return { preprocessing, preset: how.name, warnings, atChance, labelled, record, ready: prepared };
   };
   if (!labelled && needsLabels) {
-    if (declared !== undefined) return done(declared, describe(declared));
-    return { ...done(presets.unit, ""), preprocessing: undefined, record: {} };
+    if (declared !== undefined) return preparedTask(declared, describe(declared));
+    return { ...preparedTask(presets.unit, ""), preprocessing: undefined, record: {} };
   }
   if (stated.images !== undefined && !recorded && !learns && outputKind(by, undefined) === "classes") {
     onGuess();
     const options = { batch, signal: context.signal };
-    const better = await findConfidentPreprocessing(context.engine, by, dataset, stated.images, options);
-    if (better !== undefined) doubt("preprocessing", confidenceText(stated.images.name, better));
+    const confident = await findConfidentPreprocessing(context.engine, by, dataset, stated.images, options);
+    if (confident !== undefined) doubt("preprocessing", confidenceText(stated.images.name, confident));
   }
   if (!labelled) {
-    if (declared !== undefined) return done(declared, describe(declared));
-    const why =
+    if (declared !== undefined) return preparedTask(declared, describe(declared));
+    const reason =
       first.label === undefined ? `${dataset.name} has no labels` : "Classes are not ground truth for a detector";
-    throw new PithError("E_DATA", `${why}, so the preprocessing of its images cannot be guessed.`, {
+    throw new PithError("E_DATA", `${reason}, so the preprocessing of its images cannot be guessed.`, {
       hint: `Set the one that the application or the model card uses: \`preprocess: "imagenet"\` (or cifar10, mnist, unit, symmetric, raw, caffe).`,
     });
   }
@@ -101,7 +101,7 @@ export async function prepareImages(
     doubt("preprocessing", undecidedText(chosen.name, fitting, count));
   else if (calibrates && fitting.some((other) => rangesDiffer(other, chosen)))
     doubt("preprocessing", rangeText(chosen, fitting));
-  return done(chosen, declared === undefined ? guessText(chosen.name, fitting) : describe(chosen), !trusted);
+  return preparedTask(chosen, declared === undefined ? guessText(chosen.name, fitting) : describe(chosen), !trusted);
 }
 
 /** Returns doubts that mean and std are meant for another scale of pixels. */
@@ -140,9 +140,9 @@ async function requireClassFolders(model: Model, dataset: Dataset): Promise<void
   if (image?.type !== "string" || label === undefined || typeof classes !== "number") return;
   const isClass = Array.from(toFloat64(label), (value) => value < Math.max(2, classes));
   const folders = image.data.map((path) => path.split(/[/\\]/).at(-2) ?? "");
-  const wrong = folders.filter((folder, index) => isClass[index] === false && /^\d+$/.test(folder));
-  if (wrong.length === 0) return;
-  const listed = truncateList([...new Set(wrong)].sort());
+  const invalidFolders = folders.filter((folder, index) => isClass[index] === false && /^\d+$/.test(folder));
+  if (invalidFolders.length === 0) return;
+  const listed = truncateList([...new Set(invalidFolders)].sort());
   throw new PithError(
     "E_DATA",
     `The folders ${listed} were taken as class labels, and the model has ${counted(classes, "class")} (0 to ${classes - 1}).`,
@@ -182,13 +182,13 @@ export function chanceQuestion(
   learns = false,
   whose = "the model",
 ): string {
-  const how = preprocessing === undefined ? "" : `With preprocessing "${preprocessing}" `;
+  const condition = preprocessing === undefined ? "" : `With preprocessing "${preprocessing}" `;
   const scores = `${percent(reached)} against ${percent(chance)}${tried === undefined ? "" : ` on ${integer(tried)} samples tried`}`;
   const suspects =
     preprocessing === undefined ? "the labels and the model" : "the preprocessing, the labels and the model";
   const comparisonText = reached > chance ? "not clearly better" : "no better";
   const fresh = learns ? " An untrained network scores like this, too." : "";
-  return `${how === "" ? capitalize(whose) : how + whose} scores ${comparisonText} than always predicting the most frequent class (${scores}). Check ${suspects}.${fresh}`;
+  return `${condition === "" ? capitalize(whose) : condition + whose} scores ${comparisonText} than always predicting the most frequent class (${scores}). Check ${suspects}.${fresh}`;
 }
 
 export interface ConfidentPreprocessing {

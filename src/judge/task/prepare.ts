@@ -98,7 +98,7 @@ async function prepareKind(
 ): Promise<PreparedTask> {
   const { beside, stated } = options;
   const fixed = contents(model, options.set);
-  const ready = (change: (dataset: Dataset) => Dataset) => (part: Dataset) => withContents(change(part), fixed);
+  const preparation = (change: (dataset: Dataset) => Dataset) => (part: Dataset) => withContents(change(part), fixed);
   const kind = kindOf(model, first, dataset.name);
   if (kind !== "images" && stated.images !== undefined && !options.recorded) {
     throw new PithError("E_OPTION", `\`preprocess\` is for stored images, and ${dataset.name} has none.`);
@@ -108,47 +108,47 @@ async function prepareKind(
     first.label !== undefined &&
     model.graph.feeds.every(({ name }) => name !== "label") &&
     outputKind(model, undefined) !== "boxes";
-  const common = { warnings: [], atChance: false, labelled, record: {} };
+  const defaults = { warnings: [], atChance: false, labelled, record: {} };
   switch (kind) {
     case "images": {
       const classes = first.label !== undefined && elementCount(first.label.dims) === first.label.dims[0];
-      const judged = labelled && !(classes && isBeyondClasses(model));
-      return prepareImages(model, dataset, { first, labelled: judged, ready }, options, context);
+      const hasUsableLabels = labelled && !(classes && isBeyondClasses(model));
+      return prepareImages(model, dataset, { first, labelled: hasUsableLabels, ready: preparation }, options, context);
     }
     case "tokens": {
       const language = readingFor(model, beside, stated).running !== undefined;
       const { tokenizer, missingFiles } = beside;
       const { length } = stated;
       const name = tokensText(first, beside, length);
-      const unknown = tokenizer === undefined ? 0 : await unknownShare(dataset, tokenizer);
-      const warnings = unknown > maxUnknown ? [unknownText(unknown, dataset.name)] : [];
+      const unknownTokenShare = tokenizer === undefined ? 0 : await unknownShare(dataset, tokenizer);
+      const warnings = unknownTokenShare > maxUnknown ? [unknownText(unknownTokenShare, dataset.name)] : [];
       for (const text of warnings) context.log({ id: "unknown-tokens", text, level: "warning" });
       return {
-        ...common,
+        ...defaults,
         preprocessing: name,
         preset: name,
         warnings,
         labelled: labelled || language,
         record: { length },
         texts: unusualTextColumn(await firstBatch(dataset, checkedCells), dataset.name),
-        ready: ready((part) => tokenize(part, model.graph.feeds, { language, tokenizer, length, missingFiles })),
+        ready: preparation((part) => tokenize(part, model.graph.feeds, { language, tokenizer, length, missingFiles })),
       };
     }
     case "sound": {
       const input = soundInput(model)?.name ?? "audio";
       const rate = rateInput(model.graph.feeds)?.name;
       const { frame, context: before = 0, rate: hertz } = readingFor(model, beside, stated).frames ?? { frame: 0 };
-      const how = [
+      const steps = [
         `frame=${frame}`,
         ...(before > 0 ? [`context=${before}`] : []),
         ...(hertz ? [`rate=${hertz}`] : []),
       ].join(" ");
       return {
-        ...common,
-        preprocessing: `${stated.frames === undefined ? "guessed " : ""}${how}${carriedStates(model, [input, rate ?? ""])}`,
-        preset: how,
+        ...defaults,
+        preprocessing: `${stated.frames === undefined ? "guessed " : ""}${steps}${carriedStates(model, [input, rate ?? ""])}`,
+        preset: steps,
         record: { frames: stated.frames },
-        ready: ready((part) => mapBatches(part, (batch) => soundBatch(batch, input, rate))),
+        ready: preparation((part) => mapBatches(part, (batch) => soundBatch(batch, input, rate))),
       };
     }
     default: {
@@ -164,7 +164,7 @@ async function prepareKind(
         context.log({ id, text, level: "warning" });
         warnings.push(text);
       }
-      return { ...common, warnings, preprocessing, preset: undefined, ready: ready((part) => part) };
+      return { ...defaults, warnings, preprocessing, preset: undefined, ready: preparation((part) => part) };
     }
   }
 }

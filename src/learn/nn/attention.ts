@@ -56,10 +56,10 @@ export function attention(width: number, heads: number, options: AttentionOption
     const masked = masks.reduce((sum, mask) => emit.named(`${name}.masked`).Add([sum, mask]), scores);
     const weights = emit.named(`${name}.weights`).Softmax([masked], { axis: -1 });
     const mixed = emit.named(`${name}.mixed`).MatMul([weights, value]);
-    const together = emit.named(`${name}.together`).Transpose([mixed], { perm: [0, 2, 1, 3] });
+    const transposed = emit.named(`${name}.together`).Transpose([mixed], { perm: [0, 2, 1, 3] });
     const joined = emit
       .named(`${name}.joined`)
-      .Reshape([together, emit.constant(int64([3], [0, 0, width]), `${name}.width`)]);
+      .Reshape([transposed, emit.constant(int64([3], [0, 0, width]), `${name}.width`)]);
     return applyInside(scope, "output", layer, joined);
   };
 }

@@ -58,11 +58,11 @@ function windowOf(
   const sizes = perAxis(`${moduleName}: window`, window, axes, 1);
   const padding = perAxis(`${moduleName}: padding`, options.padding ?? 0, axes, 0);
   // With more than half, a window could contain only padding.
-  const wide = padding.findIndex((size, axis) => 2 * size > (sizes[axis] ?? 0));
-  if (wide >= 0)
+  const axisWithWidePadding = padding.findIndex((size, axis) => 2 * size > (sizes[axis] ?? 0));
+  if (axisWithWidePadding >= 0)
     throw new PithError(
       "E_OPTION",
-      `${moduleName}: a padding of ${padding[wide]} is more than half of ${sizes[wide]}.`,
+      `${moduleName}: a padding of ${padding[axisWithWidePadding]} is more than half of ${sizes[axisWithWidePadding]}.`,
     );
   return {
     kernel_shape: sizes,

@@ -102,13 +102,13 @@ function withoutGradient(node: Node, { reason }: Miss): PithError {
 
 /** Returns the gradients by the operator definition. */
 function operatorGradients(node: Node, scope: GradientScope, inference: Inference): readonly (Value | undefined)[] {
-  const open = [...node.inputs, ...node.outputs].find(
+  const valueWithoutSize = [...node.inputs, ...node.outputs].find(
     (value) => value !== undefined && fixedDims(value.type?.dims) === undefined,
   );
-  if (open !== undefined) {
+  if (valueWithoutSize !== undefined) {
     throw new PithError(
       "E_SHAPE_MISMATCH",
-      `${describe(node)}: the dimensions of "${open.name}" are not fixed: ${dimsText(open.type?.dims)}.`,
+      `${describe(node)}: the dimensions of "${valueWithoutSize.name}" are not fixed: ${dimsText(valueWithoutSize.type?.dims)}.`,
     );
   }
   const bound = inference.at(node);
@@ -203,9 +203,10 @@ function surrogateGradient(emit: Emit, node: Node, role: StraightThrough, up: Va
     return new Miss(`its straight-through bounds need floats, and ${actualType}`);
   }
   const number = (value: number, like: Value): Value => emit.constant(fromNumbers(floatOf(like), [], [value]));
-  const passed = slope === undefined ? up : emit.Mul([up, number(slope, up)]);
+  const scaledGradient = slope === undefined ? up : emit.Mul([up, number(slope, up)]);
   const zero = bounded ? number(0, up) : undefined;
-  const above = high === undefined ? passed : emit.Where([emit.LessOrEqual([x, number(high, x)]), passed, zero]);
+  const above =
+    high === undefined ? scaledGradient : emit.Where([emit.LessOrEqual([x, number(high, x)]), scaledGradient, zero]);
   return low === undefined ? above : emit.Where([emit.GreaterOrEqual([x, number(low, x)]), above, zero]);
 }
 

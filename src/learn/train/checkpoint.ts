@@ -129,9 +129,9 @@ export function requireSameTraining(
   }
   if (before.nodes !== now.nodes) throw otherModelError(path, `it has ${before.nodes} nodes, not ${now.nodes}`);
   for (const [name, value] of Object.entries(now.settings)) {
-    const old = before.settings[name];
-    if (old === undefined || JSON.stringify(old) === JSON.stringify(value)) continue;
-    throw otherTrainingError(files, settingDifference(name, old, value), "settings");
+    const oldSetting = before.settings[name];
+    if (oldSetting === undefined || JSON.stringify(oldSetting) === JSON.stringify(value)) continue;
+    throw otherTrainingError(files, settingDifference(name, oldSetting, value), "settings");
   }
   if (before.samples !== now.samples)
     throw otherTrainingError(

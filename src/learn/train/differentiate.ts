@@ -144,18 +144,19 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
       varying,
       arriving,
     };
-    const kept = checkpoint === true ? chooseBoundaries(differentiated, parameters) : keptValues(graph, checkpoint);
-    recompute(differentiated, kept);
+    const boundaries =
+      checkpoint === true ? chooseBoundaries(differentiated, parameters) : keptValues(graph, checkpoint);
+    recompute(differentiated, boundaries);
     removeUnused(graph);
   }
 
   const trained = parameters.filter((parameter) => gradients.has(parameter.name));
   const fed = [...trained, ...states.map(([state]) => state)];
   for (const value of fed) value.tensor = undefined;
-  const idle = new Set([...inputs.values()].filter(({ uses }) => uses.size === 0));
-  graph.setInputs([...graph.inputs.filter((input) => !fed.includes(input) && !idle.has(input)), ...fed]);
+  const unusedInputs = new Set([...inputs.values()].filter(({ uses }) => uses.size === 0));
+  graph.setInputs([...graph.inputs.filter((input) => !fed.includes(input) && !unusedInputs.has(input)), ...fed]);
   const carried = new Map<string, string>();
-  for (const [parameter, input] of inputs) if (!idle.has(input)) carried.set(parameter.name, input.name);
+  for (const [parameter, input] of inputs) if (!unusedInputs.has(input)) carried.set(parameter.name, input.name);
   const frozen = splitFrozen(step, forward, fed, inference);
   if (channelBlock !== undefined) writeInChannelBlocks(step, inference, channelBlock);
   runInOrder(step.graph);

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { float32 } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
 import { accuracy } from "../../runtime/metrics/metrics.ts";
-import { countEvaluation, stayedText } from "./evaluating.ts";
+import { countEvaluation, explainUnchanged } from "./evaluating.ts";
 import type { Validation } from "./plan.ts";
 import { startCounters } from "./training-state.ts";
 
@@ -36,7 +36,7 @@ describe("stayedText", () => {
     const unit = by === "accuracy" ? "share" : "";
     const chosen = { samples: 60, by, unit, best, evaluations: figures.length } as const;
     const evaluations = figures.map((figure, step) => ({ step, figure }));
-    return stayedText({ samples: 240, chosen, average: undefined }, [
+    return explainUnchanged({ samples: 240, chosen, average: undefined }, [
       { epoch: 1, loss: 1, steps: figures.length, seconds: 1, evaluations },
     ]);
   };

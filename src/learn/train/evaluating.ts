@@ -74,7 +74,7 @@ export function patienceText({ steps, worse, best }: Counters): string {
 const momentText = (step: number): string => (step === 0 ? "before the first step" : `after ${counted(step, "step")}`);
 
 /** Explains why the result is the initial weights. A smaller learning rate can help only if the evaluations changed. */
-export function stayedText({ chosen }: TrainingSummary, history: readonly Epoch[]): string {
+export function explainUnchanged({ chosen }: TrainingSummary, history: readonly Epoch[]): string {
   const { evaluations = 0, samples, best, by, unit } = chosen ?? {};
   const [first, ...later] = history.flatMap((epoch) => epoch.evaluations.map(({ figure }) => figure));
   if (best !== undefined && Number.isNaN(best.figure))

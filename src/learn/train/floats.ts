@@ -82,9 +82,11 @@ export function run(kernel: Kernel, changed: readonly Floats[], read: readonly F
   const other = arrays.find((array) => array.length !== length);
   if (other !== undefined)
     throw new PithError("E_SHAPE_MISMATCH", `${length} parameters have as many gradients, got ${other.length}.`);
-  const common = memories.get(first);
-  const isShared = arrays.every((a) => memories.get(a) === common && a.BYTES_PER_ELEMENT === first.BYTES_PER_ELEMENT);
-  const memory = isShared ? common : undefined;
+  const firstMemory = memories.get(first);
+  const isShared = arrays.every(
+    (a) => memories.get(a) === firstMemory && a.BYTES_PER_ELEMENT === first.BYTES_PER_ELEMENT,
+  );
+  const memory = isShared ? firstMemory : undefined;
   let sum = 0;
   for (let from = 0; from < length; from += piece) {
     const pieces = arrays.map((array) => array.subarray(from, from + piece));

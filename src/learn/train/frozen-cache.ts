@@ -106,17 +106,17 @@ export function withOutputCache(session: FrozenPart, frozen: Model, budget: Cach
         await disable();
         return outputs;
       }
-      const missing = [...new Map(keys.map((key, index) => [key, index]))].filter(([key]) => !positions.has(key));
-      if (missing.length === 0) return outputs;
+      const missingKeys = [...new Map(keys.map((key, index) => [key, index]))].filter(([key]) => !positions.has(key));
+      if (missingKeys.length === 0) return outputs;
       const added = rows(
         values,
-        missing.map(([, index]) => index),
+        missingKeys.map(([, index]) => index),
       );
       const bytes = batchBytes(added);
       if (bytes > budget.bytesLeft) return outputs;
       budget.bytesLeft -= bytes;
       bytesUsed += bytes;
-      for (const [index, [key]] of missing.entries()) positions.set(key, store.count + index);
+      for (const [index, [key]] of missingKeys.entries()) positions.set(key, store.count + index);
       await store.add(added);
       return outputs;
     },

@@ -129,15 +129,15 @@ export function gradualPruning(gradual: Gradual, pairs: readonly MaskedPair[]): 
     async prune(step, total) {
       const [first, last] = prunedSteps(total);
       if (step <= first || step > last || ((step - first) % every !== 0 && step !== last)) return;
-      const done = (step - first) / (last - first);
+      const doneShare = (step - first) / (last - first);
       if (threshold !== undefined) pruneBelow(threshold + penalty * step);
       else if (scope === "global") {
         const all = counts.reduce((sum, count) => sum + count, 0);
         const share = counts.reduce((sum, count, index) => sum + count * (firstShares[index] ?? 1), 0) / all;
-        await pruneTo([...pairs.keys()], keptCount(all, share, done));
+        await pruneTo([...pairs.keys()], keptCount(all, share, doneShare));
       } else
         for (const [index, count] of counts.entries())
-          await pruneTo([index], keptCount(count, firstShares[index] ?? 1, done));
+          await pruneTo([index], keptCount(count, firstShares[index] ?? 1, doneShare));
     },
     isOver: (step, total) => step >= prunedSteps(total)[1],
     state: () => ({

@@ -37,7 +37,7 @@ export function decaysOf(model: Model): (name: string, dims: readonly number[]) 
   const weights = new Set(layersOf(model, inference).map(({ weight }) => weight.name));
   return (name, dims) => {
     const value = model.graph.value(name);
-    const reads = value === undefined ? [] : [...readings(value, inference)];
+    const reads = value === undefined ? [] : [...readingNodes(value, inference)];
     const isExempt = reads.length > 0 && reads.every(isBiasOrScale);
     return weights.has(name) || (!isExempt && dims.filter((size) => size > 1).length > 1);
   };
@@ -70,7 +70,7 @@ interface Reading {
 }
 
 /** Yields the nodes that read a parameter or state: directly, in part, or after a mask, transposition or expansion. */
-export function* readings(value: Value, inference: Inference): Generator<Reading> {
+export function* readingNodes(value: Value, inference: Inference): Generator<Reading> {
   const count = sizeOf(value);
   for (const { node, input } of value.uses) {
     const [output] = node.outputs;
@@ -80,14 +80,14 @@ export function* readings(value: Value, inference: Inference): Generator<Reading
     if (inference.operand(output)?.stored === true) {
       // A tensor smaller than the result is a scale.
       const size = sizeOf(output);
-      if (count !== undefined && size !== undefined && count >= size) yield* readings(output, inference);
+      if (count !== undefined && size !== undefined && count >= size) yield* readingNodes(output, inference);
     } else if (bound.parameters().includes(input) || bound.training()?.states.includes(input) === true) {
       yield { node, bound, input };
     } else if (
       otherInputs.length > 0 &&
       otherInputs.every((other) => other?.type !== undefined && !isFloat(other.type.type))
     ) {
-      yield* readings(output, inference);
+      yield* readingNodes(output, inference);
     }
   }
 }

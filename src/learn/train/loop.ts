@@ -91,7 +91,7 @@ export async function runLoop(model: Model, plan: Plan, context: Context): Promi
 }
 
 /** Builds the step and logs the plan of the training without running it. */
-export async function rehearse(model: Model, plan: Plan, context: Context): Promise<LoopOutcome> {
+export async function logPlan(model: Model, plan: Plan, context: Context): Promise<LoopOutcome> {
   const { data, size, epochs, accumulate, loss, optimizer, learningRate } = plan;
   const { step } = await startTraining(model, await firstBatch(data, size), plan, context);
   const names = step.parameters.flatMap(({ name }) => (step.own.has(name) ? [] : [name]));
@@ -333,10 +333,10 @@ class TrainingLoop {
 
   #requireFinite({ step }: TrainingState): void {
     const { steps } = this.#counters;
-    const broken = changedValues(step).find(({ values }) => !values.every(Number.isFinite));
-    if (broken === undefined) return;
-    if (steps > 0) throw this.#diverged(`"${broken.name}" is no longer finite`, steps);
-    throw new PithError("E_DIVERGED", `"${broken.name}" is not finite, and training has not begun.`, {
+    const nonFinite = changedValues(step).find(({ values }) => !values.every(Number.isFinite));
+    if (nonFinite === undefined) return;
+    if (steps > 0) throw this.#diverged(`"${nonFinite.name}" is no longer finite`, steps);
+    throw new PithError("E_DIVERGED", `"${nonFinite.name}" is not finite, and training has not begun.`, {
       hint: "Check the model: a weight is already NaN or infinite.",
     });
   }
@@ -394,8 +394,8 @@ function requireNumbers(batch: Batch, name: string, { epoch, batches }: Counters
 async function requireTeachers(model: Model, batch: Batch, { loss }: Plan, context: Context): Promise<void> {
   for (const teacher of loss.teachers ?? []) {
     const counter = { name: "broken outputs", build: (scope: LossScope) => countBroken(scope, teacher) };
-    const broken = forwardLoss(model, counter, context);
-    const count = await broken.of(batch).finally(broken.release);
+    const countNonFinite = forwardLoss(model, counter, context);
+    const count = await countNonFinite.of(batch).finally(countNonFinite.release);
     if (count === 0) continue;
     const which = teacher.place === undefined ? "teacher" : `teacher "${teacherName(teacher)}"`;
     throw new PithError("E_DATA", `The ${which} outputs NaN or infinity.`, {

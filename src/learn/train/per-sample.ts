@@ -87,11 +87,15 @@ function requireStateless({ states: [state] }: Step): void {
 /** Compares losses in inference mode. @throws PithError E_UNSUPPORTED if samples mix, E_DATA if a loss is not finite. */
 async function requireSeparate(losses: ForwardLoss, rows: (start: number, end: number) => Batch): Promise<void> {
   const [first, second, both] = [await losses.of(rows(0, 1)), await losses.of(rows(1, 2)), await losses.of(rows(0, 2))];
-  const broken = [first, second].findIndex((loss) => !Number.isFinite(loss));
-  if (broken >= 0)
-    throw new PithError("E_DATA", `The loss of sample ${broken + 1} of a batch is ${[first, second][broken]}.`, {
-      hint: "Check the model, the data and the preprocessing for NaN and overflow.",
-    });
+  const nonFiniteIndex = [first, second].findIndex((loss) => !Number.isFinite(loss));
+  if (nonFiniteIndex >= 0)
+    throw new PithError(
+      "E_DATA",
+      `The loss of sample ${nonFiniteIndex + 1} of a batch is ${[first, second][nonFiniteIndex]}.`,
+      {
+        hint: "Check the model, the data and the preprocessing for NaN and overflow.",
+      },
+    );
   if (Math.abs(both - (first + second) / 2) <= tolerance * Math.max(Math.abs(first), Math.abs(second), 1e-30)) return;
   const figures = `${both.toPrecision(6)}, that of each ${first.toPrecision(6)} and ${second.toPrecision(6)}`;
   throw new PithError(

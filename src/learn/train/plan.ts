@@ -86,9 +86,10 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
     const text = `${data.name} has an unknown number of samples: the learning rate stays ${learningRate}, without schedule and warm-up`;
     context.log({ id: "no-schedule", text, level: "warning" });
   }
-  const late = typeof schedule === "function" ? [] : milestonesOf(schedule).filter((milestone) => milestone >= epochs);
-  if (late.length > 0) {
-    const text = `schedule: the training ends after ${counted(epochs, "epoch")}, before the learning rate falls at ${late.join(", ")}`;
+  const lateMilestones =
+    typeof schedule === "function" ? [] : milestonesOf(schedule).filter((milestone) => milestone >= epochs);
+  if (lateMilestones.length > 0) {
+    const text = `schedule: the training ends after ${counted(epochs, "epoch")}, before the learning rate falls at ${lateMilestones.join(", ")}`;
     context.log({ id: "late-milestones", text, level: "warning" });
   }
   const plan: Plan = {

@@ -14,7 +14,7 @@ import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Tensor } from "../../core/tensor/types.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { isBiasOrScale, readings, rolesOf } from "./groups.ts";
+import { isBiasOrScale, readingNodes, rolesOf } from "./groups.ts";
 import { declareRoles, quantizedWeights } from "./roles.ts";
 import { logSeparated } from "./shared-constants.ts";
 import { copyOfTied } from "./ties.ts";
@@ -107,7 +107,7 @@ type Initialization = number | { readonly variance: number };
 
 /** Returns undefined for unclassified parameters, such as quantization scales. */
 function initializationOf(value: Value, inference: Inference): Initialization | undefined {
-  const reads = [...readings(value, inference)];
+  const reads = [...readingNodes(value, inference)];
   for (const { node, bound, input } of reads) {
     const role = rolesOf(bound).find((role) => role.input === input && role.kind !== "lookup");
     if (role !== undefined) return { variance: weightVariance(node, role, inference) };
@@ -147,7 +147,7 @@ function isElementwise(bound: Bound, rank: number | undefined): boolean {
   const rule = bound.axes();
   if (rule instanceof Miss || rank === undefined) return false;
   const links = rule.links.filter((link) => "from" in link && link.from[0] === "in0" && link.to[0] === "out0");
-  const kept = links.filter((link) => "from" in link && link.from[1] === link.to[1] && link.map === undefined);
+  const identityLinks = links.filter((link) => "from" in link && link.from[1] === link.to[1] && link.map === undefined);
   const isRefused = rule.links.some((link) => "refuses" in link && link.refuses[0] === "in0");
-  return !isRefused && links.length === rank && kept.length === rank;
+  return !isRefused && links.length === rank && identityLinks.length === rank;
 }

@@ -26,8 +26,8 @@ import { type Plan, rateFactor } from "./plan.ts";
 import {
   type Counters,
   changedValues,
+  restoreArrays,
   restoreTraining,
-  setAll,
   startCurve,
   type TrainingState,
 } from "./training-state.ts";
@@ -80,10 +80,12 @@ export async function openCheckpoint(
 
 function lengthText({ epoch, steps }: Counters, before: number | undefined, plan: Plan): string | undefined {
   const { epochs } = plan;
-  const done = epoch - 1;
-  if (done >= epochs) {
+  const completedEpochs = epoch - 1;
+  if (completedEpochs >= epochs) {
     const all =
-      done > epochs ? `${done} epochs, more than the ${epochs} requested` : `the ${epochs} epochs that are requested`;
+      completedEpochs > epochs
+        ? `${completedEpochs} epochs, more than the ${epochs} requested`
+        : `the ${epochs} epochs that are requested`;
     return `the checkpoint has done ${all}: nothing is trained, and its weights are the result`;
   }
   if (before === undefined || before === epochs) return undefined;
@@ -141,7 +143,7 @@ export async function continueTraining(
     values: best[index] ?? new Float32Array(),
   }));
   // The file of the best weights does not contain parameters of the loss.
-  await setAll(
+  await restoreArrays(
     arrays.filter(({ name }) => !training.step.own.has(name)),
     checkpoint.best,
   );

@@ -25,14 +25,14 @@ export const rewind = definePass({
 });
 
 function restoreWeights(model: Model): Outcome {
-  const kept = keptWeights(model);
-  if (kept.size === 0)
+  const storedWeights = keptWeights(model);
+  if (storedWeights.size === 0)
     throw new PithError("E_OPTION", "rewind: the model contains no weights of an earlier step.", {
       hint: "Train it with `keepStep`, the step to rewind to; folding masks in removes these weights.",
     });
   const changes: Change[] = [];
   const misses: Miss[] = [];
-  for (const [name, { tensor }] of kept) {
+  for (const [name, { tensor }] of storedWeights) {
     const value = model.graph.value(name);
     const parameter = value && (maskingOfProduct(value)?.parameter ?? value);
     if (parameter?.tensor === undefined || tensor === undefined)

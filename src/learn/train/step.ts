@@ -22,7 +22,7 @@ import type { OptimizedParameter } from "./optimizer.ts";
 import { declareRoles } from "./roles.ts";
 import { applyCopies } from "./shared-constants.ts";
 import { loadStepGraph, releaseStepGraph, type StepOptions } from "./step-graph.ts";
-import { copyOfTied, type Tie, tie } from "./ties.ts";
+import { copyOfTied, type Tie, tieMatrices } from "./ties.ts";
 import { type Progress, trainingEnd } from "./write-loss.ts";
 
 export interface Step {
@@ -149,7 +149,7 @@ async function trainableCopy(original: Model, options: StepOptions, context: Con
   raiseOpset(model, gradientOpset);
   const decays = decaysOf(model);
   const selected = options.parameters === undefined ? trainedValues(model, options) : new Set(options.parameters);
-  const ties = tie(model, selected);
+  const ties = tieMatrices(model, selected);
   for (const { name, of } of ties)
     context.log({ id: "tied", text: `"${name}" and "${of}" hold the same matrix and are trained as one` });
   const copies = new Set(ties.map(({ name }) => name));

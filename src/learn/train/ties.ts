@@ -69,7 +69,7 @@ function sumOf({ data }: Dense): number {
 }
 
 /** Redirects readers of a copy to the first matrix, in place; returns the copies. `trained` names the trained tensors. */
-export function tie(model: Model, trained: ReadonlySet<string>): readonly Tie[] {
+export function tieMatrices(model: Model, trained: ReadonlySet<string>): readonly Tie[] {
   const ties = [...model.graph.values()].flatMap(({ name, role, tensor }): Tie[] => {
     const isTied = tensor !== undefined && role?.kind === "tied" && trained.has(role.name);
     return isTied ? [{ name, of: role.name, transposed: role.transposed }] : [];
@@ -83,12 +83,14 @@ function substituteCopy(model: Model, { name, of, transposed }: Tie): void {
   if (copy === undefined || first === undefined) return;
   const [before] = model.graph.nodes();
   const emit = emitInto(model, { by: "train", before });
-  const same = transposed ? emit.Transpose([first], { perm: [1, 0] }) : first;
+  const equalValue = transposed ? emit.Transpose([first], { perm: [1, 0] }) : first;
   const [copyType, firstType] = [copy.tensor?.type, first.tensor?.type];
   // One of the two can be in half precision.
   replaceUses(
     copy,
-    copyType === undefined || copyType === firstType ? same : emit.Cast([same], { to: typeCodes[copyType] }),
+    copyType === undefined || copyType === firstType
+      ? equalValue
+      : emit.Cast([equalValue], { to: typeCodes[copyType] }),
   );
 }
 

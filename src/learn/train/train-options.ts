@@ -53,8 +53,8 @@ const shareOrPath = v.pipe(
 );
 
 const prunedShare = openShare("takes a share above 0 and below 1, like 90%");
-const within = "takes a share of the training from 0 to 1";
-const moment = v.pipe(v.number(within), v.minValue(0, within), v.maxValue(1, within));
+const shareMessage = "takes a share of the training from 0 to 1";
+const moment = v.pipe(v.number(shareMessage), v.minValue(0, shareMessage), v.maxValue(1, shareMessage));
 
 const gradualObject = v.pipe(
   v.strictObject({
@@ -234,7 +234,7 @@ type Dependent = Partial<
   Pick<v.InferInput<typeof trainEntries>, "checkpoint" | "resume" | "validation" | "every" | "patience">
 >;
 
-export function unmet({ resume, checkpoint, validation, every, patience }: Dependent): string | undefined {
+export function unmetRequirement({ resume, checkpoint, validation, every, patience }: Dependent): string | undefined {
   if (resume && checkpoint === undefined) return "resume needs checkpoint, the folder to continue from";
   if (validation !== undefined) return undefined;
   if (every !== undefined) return "every needs validation, a share held out for evaluation: 10%";
@@ -245,8 +245,8 @@ export function unmet({ resume, checkpoint, validation, every, patience }: Depen
 export const trainOptions = v.pipe(
   trainEntries,
   v.check(
-    (options) => unmet(options) === undefined,
-    ({ input }) => unmet(input) ?? "",
+    (options) => unmetRequirement(options) === undefined,
+    ({ input }) => unmetRequirement(input) ?? "",
   ),
 );
 

@@ -14,10 +14,10 @@ import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { keptWeights } from "../../rewrite/edit/kept-weights.ts";
 import { stored } from "../../rewrite/edit/mask.ts";
 import { takeState } from "./checkpoint.ts";
-import { stayedText } from "./evaluating.ts";
+import { explainUnchanged } from "./evaluating.ts";
 import { maskWithOnes, selectPrunedWeights } from "./gradual.ts";
 import { trainedValues } from "./groups.ts";
-import { rehearse, runLoop } from "./loop.ts";
+import { logPlan, runLoop } from "./loop.ts";
 import { planOf } from "./plan.ts";
 import { type Declaration, declareRoles, quantizedWeights } from "./roles.ts";
 import { logSeparated } from "./shared-constants.ts";
@@ -82,12 +82,12 @@ export async function trainInPlace(
   await maskWithOnes(model, weights);
   const zeros = await describeUnmaskedZeros(model, options);
   if (zeros !== undefined) context.log({ id: "unmasked-zeros", text: zeros, level: "warning" });
-  const { names, isUnchanged, ...outcome } = await (context.dryRun ? rehearse : runLoop)(model, plan, context);
+  const { names, isUnchanged, ...outcome } = await (context.dryRun ? logPlan : runLoop)(model, plan, context);
   if (isUnchanged)
     return {
       ...outcome,
       changes: options.keepStep === undefined ? [] : keptChanges(model, options.keepStep),
-      misses: [...roles.misses, new Miss(stayedText(outcome.training, outcome.history))],
+      misses: [...roles.misses, new Miss(explainUnchanged(outcome.training, outcome.history))],
     };
   takeState(model);
   const changed = names.flatMap((name) => model.graph.value(name) ?? []);

@@ -67,21 +67,21 @@ async function openCsvLog(
   const rows = lines
     .map((line) => line.split(","))
     .filter((row) => row.length === width && Number(row[0]) <= (resumedAfter ?? 0));
-  let pending = Number(rows.at(-1)?.[0]) === resumedAfter ? rows.pop() : undefined;
-  const earlier = [header, ...rows.map((row) => row.join(","))].map((line) => `${line}\n`).join("");
-  await writeFileAtomically(path, [bytesOfText(earlier)]);
+  let pendingRow = Number(rows.at(-1)?.[0]) === resumedAfter ? rows.pop() : undefined;
+  const earlierText = [header, ...rows.map((row) => row.join(","))].map((line) => `${line}\n`).join("");
+  await writeFileAtomically(path, [bytesOfText(earlierText)]);
   const log: TrainingLog = {
     async step({ step, epoch, loss = "", learningRate = "" }) {
       await log.flush();
-      pending = Array.from({ length: width }, (_, index) => String([step, epoch, loss, learningRate][index] ?? ""));
+      pendingRow = Array.from({ length: width }, (_, index) => String([step, epoch, loss, learningRate][index] ?? ""));
     },
     async evaluated(logged, value) {
-      if (pending === undefined) await log.step(logged);
-      pending?.splice(width - 1, 1, String(value));
+      if (pendingRow === undefined) await log.step(logged);
+      pendingRow?.splice(width - 1, 1, String(value));
     },
     async flush() {
-      if (pending !== undefined) await appendFile(path, `${pending.join(",")}\n`);
-      pending = undefined;
+      if (pendingRow !== undefined) await appendFile(path, `${pendingRow.join(",")}\n`);
+      pendingRow = undefined;
     },
   };
   return log;
@@ -93,8 +93,8 @@ async function openEventLog(
   resumedAfter: number | undefined,
 ): Promise<TrainingLog> {
   const isResumed = resumedAfter !== undefined && (await fileKind(path)) !== undefined;
-  const earlier = isResumed ? recordsUntil(await readFile(path), resumedAfter) : undefined;
-  await writeFileAtomically(path, [earlier ?? versionRecord(secondsNow())]);
+  const earlierRecords = isResumed ? recordsUntil(await readFile(path), resumedAfter) : undefined;
+  await writeFileAtomically(path, [earlierRecords ?? versionRecord(secondsNow())]);
   const append = (step: number, scalars: Readonly<Record<string, number>>): Promise<void> =>
     appendFile(path, scalarRecord({ wallTime: secondsNow(), step, scalars }));
   return {

@@ -87,7 +87,7 @@ const averaged = "average";
 export async function restoreTraining(training: TrainingState, plan: Plan, stored: Model, state: Batch): Promise<void> {
   const { step, average } = training;
   const changing = changedValues(step);
-  await setAll(changing, stored, state);
+  await restoreArrays(changing, stored, state);
   plan.optimizer.restore(step.parameters, state);
   training.pruning?.restore(state);
   for (const [index, values] of average?.values.entries() ?? []) {
@@ -99,7 +99,7 @@ export async function restoreTraining(training: TrainingState, plan: Plan, store
 const checkpointOwner = "The training in the checkpoint";
 
 /** Sets arrays to the values that a checkpoint stores for their names. */
-export async function setAll(arrays: readonly State[], stored: Model, state: Batch = {}): Promise<void> {
+export async function restoreArrays(arrays: readonly State[], stored: Model, state: Batch = {}): Promise<void> {
   for (const { name, values } of arrays) {
     const dense = state[`${name}/${master}`] ?? (await stored.graph.value(name)?.tensor?.read());
     values.set(requireFloats(dense, values.length, checkpointOwner, name));

@@ -72,8 +72,8 @@ export async function allocationFrom(
     return share;
   };
   try {
-    const allowed = budget ?? (await shareOf(middleOfEach(found.rows, kind)));
-    const rows = await chooseWithinBudget(units, { kind, budget: allowed, savingOf }, (chosenRows) =>
+    const maxShare = budget ?? (await shareOf(middleOfEach(found.rows, kind)));
+    const rows = await chooseWithinBudget(units, { kind, budget: maxShare, savingOf }, (chosenRows) =>
       shareOf(settingsOf(chosenRows)),
     );
     if (rows.length === 0) return undefined;
@@ -228,8 +228,8 @@ async function useSlack(
     }
     const harsh = chosen[index];
     if (none === undefined || harsh === undefined) continue;
-    const mild = options[options.indexOf(harsh) - 1]?.row.setting ?? none;
-    chosen = chosen.with(index, await findMildest(harsh, mild, fits));
+    const milderSetting = options[options.indexOf(harsh) - 1]?.row.setting ?? none;
+    chosen = chosen.with(index, await findMildest(harsh, milderSetting, fits));
   }
   return chosen;
 }

@@ -127,9 +127,9 @@ export class Measuring {
 
   async #dropOf(model: Model): Promise<Estimate> {
     const resolution = usualDrop(this.#setup.task.metric, this.original.value);
-    const lost = ({ comparison }: PairedResult): Estimate => judge(comparison, { maxDrop: resolution }).drop;
-    const isSettled = (result: PairedResult): boolean => isResolved(lost(result), resolution);
-    return lost((await this.#setup.looks.look(model, isSettled)).compared);
+    const dropOf = ({ comparison }: PairedResult): Estimate => judge(comparison, { maxDrop: resolution }).drop;
+    const isSettled = (result: PairedResult): boolean => isResolved(dropOf(result), resolution);
+    return dropOf((await this.#setup.looks.look(model, isSettled)).compared);
   }
 
   #key({ unit: { kind, layers }, setting }: Measurement): unknown {

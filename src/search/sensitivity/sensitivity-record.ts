@@ -135,14 +135,16 @@ export function isResolved({ value, low, high }: Estimate, resolution: number): 
  */
 export function unresolvedText(sensitivity: Sensitivity): string | undefined {
   const resolution = resolutionOf(sensitivity);
-  const open = sensitivity.rows.filter(({ drop }) => Number.isFinite(drop.value) && !isResolved(drop, resolution));
-  if (open.length === 0) return undefined;
-  const widths = open.map(({ drop: { low, high } }) => (high - low) / 2).toSorted((a, b) => a - b);
+  const unresolvedRows = sensitivity.rows.filter(
+    ({ drop }) => Number.isFinite(drop.value) && !isResolved(drop, resolution),
+  );
+  if (unresolvedRows.length === 0) return undefined;
+  const widths = unresolvedRows.map(({ drop: { low, high } }) => (high - low) / 2).toSorted((a, b) => a - b);
   const width = widths[Math.floor(widths.length / 2)] ?? Number.NaN;
   const { unit } = sensitivity.metric;
-  const measured = `${integer(open.length)} of ${counted(sensitivity.rows.length, "drop")}`;
+  const measured = `${integer(unresolvedRows.length)} of ${counted(sensitivity.rows.length, "drop")}`;
   if (!Number.isFinite(width)) return `${measured} cannot be told from chance: there are too few test samples.`;
-  const count = Math.max(...open.map(({ drop }) => drop.count));
+  const count = Math.max(...unresolvedRows.map(({ drop }) => drop.count));
   const sampleCount = Math.ceil((count * (width / resolution) ** 2) / 100) * 100;
   return `${measured} are known only to ±${allowance(unit, width)} on ${counted(count, "test sample")}, so smaller drops do not show, and recipes may choose the wrong layers. About ${integer(sampleCount)} samples tell ±${allowance(unit, resolution)}.`;
 }
@@ -150,12 +152,12 @@ export function unresolvedText(sensitivity: Sensitivity): string | undefined {
 /** Returns "conv1 is the most sensitive layer" for the layer with the largest drop for most techniques. */
 export function headline(sensitivity: Sensitivity): string {
   if (sensitivity.rows.length === 0) return "No layer was measured";
-  const lost = sensitivity.rows.filter(({ drop }) => Number.isNaN(drop.value) || drop.low > 0);
+  const lossyRows = sensitivity.rows.filter(({ drop }) => Number.isNaN(drop.value) || drop.low > 0);
   const mostSensitive = sensitivityKinds.flatMap(
-    (kind) => selectKind({ ...sensitivity, rows: lost }, kind).layers[0]?.name ?? [],
+    (kind) => selectKind({ ...sensitivity, rows: lossyRows }, kind).layers[0]?.name ?? [],
   );
   const [mostFrequent] = [...groupBy(mostSensitive, (name) => name).values()].toSorted((a, b) => b.length - a.length);
   if (mostFrequent === undefined) return "No layer lost a statistically significant amount";
-  const isOne = lost.some(({ layers }) => layers.length === 1 && layers[0] === mostFrequent[0]);
+  const isOne = lossyRows.some(({ layers }) => layers.length === 1 && layers[0] === mostFrequent[0]);
   return `${mostFrequent[0]} ${isOne ? "is the most sensitive layer" : "are the most sensitive layers"}`;
 }

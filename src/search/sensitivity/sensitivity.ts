@@ -112,14 +112,14 @@ async function sweepIn(
   const secondsLeft = (): number =>
     minutes === undefined ? Number.POSITIVE_INFINITY : 60 * minutes - secondsSince(started);
   if (ahead !== undefined) await measureAhead(ahead, measuring, all, secondsLeft(), context);
-  let open = 0;
+  let unmeasured = 0;
   for (const [index, measurement] of all.entries()) {
     const { unit, setting } = measurement;
     throwIfAborted(context.signal, `Stopped before ${measurementText(measurement)}.`);
     context.progress(index, all.length, measurementText(measurement));
     const stored = await measuring.readStored(measurement);
     if (stored === undefined && secondsLeft() < 0) {
-      open++;
+      unmeasured++;
       continue;
     }
     const measured = stored ?? (await measuring.measure(measurement));
@@ -139,7 +139,7 @@ async function sweepIn(
       sweeps[unit.kind].settings.flatMap((setting) => rowsByUnit.get(unit)?.get(setting) ?? []),
     ),
     misses,
-    open,
+    open: unmeasured,
     seconds: secondsSince(started),
   };
 }
@@ -151,12 +151,13 @@ async function measureAhead(
   seconds: number,
   { signal }: Context,
 ): Promise<void> {
-  const missing: Measurement[] = [];
-  for (const measurement of all) if ((await measuring.readStored(measurement)) === undefined) missing.push(measurement);
-  if (missing.length === 0) return;
-  const late = new AbortController();
-  const cancel = abortAfter(late, seconds);
-  await ahead(missing, AbortSignal.any([signal, late.signal])).finally(cancel);
+  const missingMeasurements: Measurement[] = [];
+  for (const measurement of all)
+    if ((await measuring.readStored(measurement)) === undefined) missingMeasurements.push(measurement);
+  if (missingMeasurements.length === 0) return;
+  const timeLimit = new AbortController();
+  const cancel = abortAfter(timeLimit, seconds);
+  await ahead(missingMeasurements, AbortSignal.any([signal, timeLimit.signal])).finally(cancel);
   throwIfAborted(signal, "Stopped while layers were measured.");
 }
 

@@ -212,8 +212,8 @@ export class Calibration {
   ): AsyncGenerator<{ readonly stored: Batch; readonly computed: Batch }> {
     const { engine, signal } = this.#options;
     const { columns } = this.#store;
-    const missing = write === undefined ? names.filter((name) => !columns.includes(name)) : names;
-    const part = missing.length === 0 ? undefined : this.#part(missing, write);
+    const missingNames = write === undefined ? names.filter((name) => !columns.includes(name)) : names;
+    const part = missingNames.length === 0 ? undefined : this.#part(missingNames, write);
     const load = { optimize: false, spinning: false };
     const runner = part === undefined ? undefined : await createRunner(engine, part, this.#owner, load);
     // Reads only the stored values that are needed.
@@ -238,19 +238,19 @@ export class Calibration {
 
   /** Stores the values before a node, so that everything from it on can change. */
   async reach(node: Node): Promise<void> {
-    const live = liveValuesOf(this.model, node);
-    const missing = live.filter((name) => !this.#kept.includes(name));
-    if (missing.length === 0) return;
+    const liveNames = liveValuesOf(this.model, node);
+    const newNames = liveNames.filter((name) => !this.#kept.includes(name));
+    if (newNames.length === 0) return;
     const [before, next] = [this.#store, this.#options.storage.store(this.#owner)];
-    const kept = before.columns.filter((name) => !this.#kept.includes(name) || live.includes(name));
-    for await (const { stored, computed } of this.#run([...kept, ...missing])) {
+    const keptNames = before.columns.filter((name) => !this.#kept.includes(name) || liveNames.includes(name));
+    for await (const { stored, computed } of this.#run([...keptNames, ...newNames])) {
       const count = sampleCount(stored, this.#owner);
       if (Object.values(computed).some(({ dims }) => dims[0] !== count)) return next.release();
-      await next.add({ ...withNames(stored, kept), ...computed });
+      await next.add({ ...withNames(stored, keptNames), ...computed });
     }
     await before.release();
     this.#store = next;
-    this.#kept = [...this.#kept.filter((name) => live.includes(name)), ...missing];
+    this.#kept = [...this.#kept.filter((name) => liveNames.includes(name)), ...newNames];
   }
 
   async release(): Promise<void> {
@@ -280,10 +280,10 @@ function liveValuesOf({ graph }: Model, node: Node): readonly string[] {
   const [first] = graph.feeds;
   const samples = first?.type?.dims?.[0];
   const before = new Set<Value>();
-  const live = new Set<string>();
+  const liveNames = new Set<string>();
   let isReached = false;
   const note = (value: Value): void => {
-    if (before.has(value)) live.add(value.name);
+    if (before.has(value)) liveNames.add(value.name);
   };
   for (const graphNode of graph.nodes()) {
     isReached ||= graphNode === node;
@@ -292,7 +292,7 @@ function liveValuesOf({ graph }: Model, node: Node): readonly string[] {
       for (const value of graphNode.outputs) if (value !== undefined && isPerSample(value, samples)) before.add(value);
   }
   for (const value of graph.outputs) note(value);
-  return [...live];
+  return [...liveNames];
 }
 
 function isPerSample(value: Value, samples: Dim | undefined): boolean {

@@ -28,10 +28,12 @@ function laterReadersOf(layer: Layer, model: Model): readonly Layer[] {
     JSON.stringify([kind, out, inputs, outTaps, groups]);
   const all = layers(model, infer(model));
   const index = all.findIndex(({ node, role }) => node === layer.node && role.input === layer.role.input);
-  const later = index < 0 ? [] : all.slice(index + 1);
+  const laterLayers = index < 0 ? [] : all.slice(index + 1);
   return [
     layer,
-    ...later.filter(({ effective, role }) => effective === layer.effective && axesOf(role) === axesOf(layer.role)),
+    ...laterLayers.filter(
+      ({ effective, role }) => effective === layer.effective && axesOf(role) === axesOf(layer.role),
+    ),
   ];
 }
 
@@ -101,9 +103,9 @@ function requireFinite<R>(statistic: Statistic<R>): Statistic<R | Miss> {
     ...(statistic.ofTables && { ofTables: statistic.ofTables }),
     begin(multiply) {
       const running = statistic.begin(multiply);
-      let broken: string | undefined;
+      let nonFiniteText: string | undefined;
       const checkFinite = <N extends ArrayLike<number>>(numbers: N): N => {
-        broken ??= describeNonFinite(numbers);
+        nonFiniteText ??= describeNonFinite(numbers);
         return numbers;
       };
       const watchFeatures = (batch: Features): Features => ({
@@ -117,8 +119,11 @@ function requireFinite<R>(statistic: Statistic<R>): Statistic<R | Miss> {
       });
       return {
         add: (batch, original) =>
-          broken === undefined ? running.add(watchFeatures(batch), original && watchFeatures(original)) : undefined,
-        end: () => (broken === undefined ? running.end() : new Miss(`its input ${broken} on these samples`)),
+          nonFiniteText === undefined
+            ? running.add(watchFeatures(batch), original && watchFeatures(original))
+            : undefined,
+        end: () =>
+          nonFiniteText === undefined ? running.end() : new Miss(`its input ${nonFiniteText} on these samples`),
       };
     },
   };

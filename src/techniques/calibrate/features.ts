@@ -52,10 +52,10 @@ export function featuresOf(
   if (data !== undefined) return { name: data.name, axis: role.dataAxis };
   const features = inputs * taps;
   const { window } = role;
-  const single = window === undefined ? [] : [role.in];
+  const singleInputAxes = window === undefined ? [] : [role.in];
   const picking = { ...role, groups: window === undefined ? role.groups : role.groups * inputs };
   const shape = dims.map((dim, axis) =>
-    axis === role.out ? features * role.groups : [...single, ...(role.outTaps ?? [])].includes(axis) ? 1 : dim,
+    axis === role.out ? features * role.groups : [...singleInputAxes, ...(role.outTaps ?? [])].includes(axis) ? 1 : dim,
   );
   const type = effective.type?.type ?? "float32";
   if (!isFloat(type)) return no(`its weight is codes (${type}), which are multiplied with codes`);

@@ -36,8 +36,8 @@ export async function measureOnce<R>(
 ): Promise<ReadonlyMap<string, R>> {
   if (!isIndexed(dataset)) return measure(names);
   const cache = openCache(dataset, setting, await hashOf(model));
-  const missing = names.filter((name) => !cache.has(name));
-  if (missing.length > 0) for (const [name, statistic] of await measure(missing)) cache.set(name, statistic);
+  const missingNames = names.filter((name) => !cache.has(name));
+  if (missingNames.length > 0) for (const [name, statistic] of await measure(missingNames)) cache.set(name, statistic);
   return new Map(names.flatMap((name) => (cache.has(name) ? [[name, cache.get(name) as R]] : [])));
 }
 
@@ -60,8 +60,8 @@ export function observeOnce<R>(
 ): Promise<ReadonlyMap<string, R>> {
   const names = places.map(({ name }) => name);
   return measureOnce(model, of, setting, names, (missing) => {
-    const unknown = places.filter(({ name }) => missing.includes(name));
-    return observe(engine, model, part, unknown, statistic, options);
+    const missingPlaces = places.filter(({ name }) => missing.includes(name));
+    return observe(engine, model, part, missingPlaces, statistic, options);
   });
 }
 

@@ -49,31 +49,39 @@ export async function matchOriginal(changed: Model, original: Model, engine: Eng
   const counterparts = counterpartsAmong(layersOf(reference, referenceInference));
   const misses: Miss[] = [];
   const matched: LayerMatch[] = [];
-  const cut = new Map<string, readonly number[]>();
+  const cutChannels = new Map<string, readonly number[]>();
   const used = new Set<Layer>();
   for (const [position, layer] of all.entries()) {
     const counterpart = counterparts(layer).find((other) => !used.has(other));
     const recorded = counterpart && readRecordedChannels(reference, counterpart, model, layer);
     if (counterpart !== undefined && recorded !== undefined && recorded.length < counterpart.outputs)
-      cut.set(counterpart.effective.name, recorded);
-    const same = requireComparable(layer, counterpart);
-    const kept = same instanceof Miss ? same : await findKeptChannels(reference, same, model, layer, engine);
-    if (same instanceof Miss || kept instanceof Miss) {
-      misses.push(new Miss(kept instanceof Miss ? kept.reason : "it has no counterpart in the original", layer.name));
+      cutChannels.set(counterpart.effective.name, recorded);
+    const comparablePair = requireComparable(layer, counterpart);
+    const keptChannels =
+      comparablePair instanceof Miss
+        ? comparablePair
+        : await findKeptChannels(reference, comparablePair, model, layer, engine);
+    if (comparablePair instanceof Miss || keptChannels instanceof Miss) {
+      misses.push(
+        new Miss(
+          keptChannels instanceof Miss ? keptChannels.reason : "it has no counterpart in the original",
+          layer.name,
+        ),
+      );
       continue;
     }
-    used.add(same);
-    if (kept !== undefined) cut.set(same.effective.name, kept);
+    used.add(comparablePair);
+    if (keptChannels !== undefined) cutChannels.set(comparablePair.effective.name, keptChannels);
     matched.push({
       name: layer.name,
       place: position,
-      original: biasedOutput(same, referenceInference)?.output.name ?? "",
+      original: biasedOutput(comparablePair, referenceInference)?.output.name ?? "",
       axis: layer.role.outputAxis,
-      kept,
+      kept: keptChannels,
       normalized: isNormalized(layer, inference),
     });
   }
-  return { original: reference, layers: matched, kept: cut, misses };
+  return { original: reference, layers: matched, kept: cutChannels, misses };
 }
 
 async function foldLike(original: Model, changed: readonly Layer[], inference: Inference): Promise<Model> {
@@ -114,15 +122,15 @@ async function findKeptChannels(
   const recorded = readRecordedChannels(original, before, changed, after);
   if (recorded !== undefined) return recorded;
   const originalRows = rowsOf(await readStoredValue(original, before.effective, engine), before);
-  const kept: number[] = [];
+  const channels: number[] = [];
   let next = 0;
   for (const row of rowsOf(await readStoredValue(changed, after.effective, engine), after)) {
     while (next < originalRows.length && !isPart(row, originalRows[next] ?? [])) next++;
     if (next === originalRows.length)
       return new Miss("channels were cut and the weights changed since: cannot map channels to the original");
-    kept.push(next++);
+    channels.push(next++);
   }
-  return kept;
+  return channels;
 }
 
 /** Returns the remaining channels in the metadata if they fit: the original may have lost channels before. */
@@ -134,9 +142,10 @@ function readRecordedChannels(
 ): readonly number[] | undefined {
   const base = recordedChannels(original, before.name);
   const recorded = recordedChannels(changed, before.name) ?? recordedChannels(changed, after.name);
-  const kept = recorded?.map((channel) => (base === undefined ? channel : base.indexOf(channel)));
-  const fits = kept?.length === after.outputs && kept.every((channel) => channel >= 0 && channel < before.outputs);
-  return fits ? kept : undefined;
+  const channels = recorded?.map((channel) => (base === undefined ? channel : base.indexOf(channel)));
+  const isFitting =
+    channels?.length === after.outputs && channels.every((channel) => channel >= 0 && channel < before.outputs);
+  return isFitting ? channels : undefined;
 }
 
 /** Returns a row of weights per output channel and input channel. */

@@ -87,9 +87,9 @@ export const valueRange: Statistic<ValueRange> = {
       add(batch) {
         const { data } = batch.matrix();
         for (let index = 0; index < data.length; index += 3) {
-          const broken = (data[index + 2] ?? 0) > 0 ? Number.NaN : 0;
-          min = Math.min(min, broken + (data[index] ?? 0));
-          max = Math.max(max, broken + (data[index + 1] ?? 0));
+          const nanOrZero = (data[index + 2] ?? 0) > 0 ? Number.NaN : 0;
+          min = Math.min(min, nanOrZero + (data[index] ?? 0));
+          max = Math.max(max, nanOrZero + (data[index + 1] ?? 0));
         }
       },
       end: () => ({ min, max }),
@@ -125,10 +125,10 @@ export async function observeWithStates<R extends ValueRange>(
 /** Returns inputs that can be empty, with the outputs that they are fed with later. */
 function statesOf(model: Model, names: readonly string[]): ReadonlyMap<string, string> {
   const { feeds } = model.graph;
-  const open = feeds.filter(
+  const emptyInputs = feeds.filter(
     ({ name, type }) => names.includes(name) && type?.dims?.slice(1).some((dim) => typeof dim !== "number"),
   );
-  if (open.length === 0) return new Map();
-  const fixed = feeds.flatMap((feed) => (open.includes(feed) ? [] : [feed.name]));
+  if (emptyInputs.length === 0) return new Map();
+  const fixed = feeds.flatMap((feed) => (emptyInputs.includes(feed) ? [] : [feed.name]));
   return new Map(findStates(model, fixed).map(({ input, output }) => [input, output]));
 }

@@ -64,9 +64,9 @@ export interface Layout {
 
 export function readFeatures(dense: Dense, { axis, axes, rank, groups = 1, taps = 1 }: Layout): Features {
   const { dims } = dense;
-  const single = { outer: elementCount(dims), count: 1, inner: 1 };
+  const singleColumn = { outer: elementCount(dims), count: 1, inner: 1 };
   const samples = axis !== undefined && axis >= 0 && rank !== undefined && dims.length === rank + 1 ? 1 : 0;
-  const { outer, count, inner } = axis === undefined ? single : alongAxis(dims, samples + axis, axes);
+  const { outer, count, inner } = axis === undefined ? singleColumn : alongAxis(dims, samples + axis, axes);
   const [all, width] = [outer * inner, count / groups];
   // Avoids conversion of float32, because often few values are read.
   const values = (): Float32Array | Float64Array => (dense.type === "float32" ? dense.data : toFloat64(dense));
@@ -111,7 +111,9 @@ export function writeObserved(
   if (value === undefined) throw new PithError("E_NAME", `The model has no value "${name}" to observe.`);
   if (reduce === undefined) return { value, axis, rank: value.type?.dims?.length };
   const emit = emitInto(model);
-  const single = emit.constant(fromNumbers("int64", [2], [1, 1]), "single");
-  const numbers = reduce(emit, value).map((sum) => emit.Reshape([emit.Cast([sum], { to: typeCodes.float64 }), single]));
+  const singleShape = emit.constant(fromNumbers("int64", [2], [1, 1]), "single");
+  const numbers = reduce(emit, value).map((sum) =>
+    emit.Reshape([emit.Cast([sum], { to: typeCodes.float64 }), singleShape]),
+  );
   return { value: emit.named(`${name}.reduced`).Concat(numbers, { axis: 1 }), axis: 1 };
 }

@@ -17,7 +17,7 @@ import { lossNames } from "../../learn/train/losses/parse.ts";
 import { hasRunningStatistics } from "../../learn/train/roles.ts";
 import { requireFittingTeacher } from "../../learn/train/teacher.ts";
 import { betterTraining, train } from "../../learn/train/train.ts";
-import { defaultBatch, unmet } from "../../learn/train/train-options.ts";
+import { defaultBatch, unmetRequirement } from "../../learn/train/train-options.ts";
 import { keptLayers } from "../prune/keep-layers.ts";
 import { chooseLoss, distillation, hintonText, imitations, settingsOfAnotherLoss } from "./distillation.ts";
 import { temperatureOf } from "./losses/answers.ts";
@@ -32,7 +32,7 @@ const minBatchForStatistics = 16;
 
 const alphaRange = "takes a number from 0 to 1";
 
-type DistillSettings = Parameters<typeof unmet>[0] & {
+type DistillSettings = Parameters<typeof unmetRequirement>[0] & {
   readonly teacher?: unknown;
   readonly shrink?: unknown;
   readonly keepLayers?: unknown;
@@ -48,7 +48,7 @@ function describeLack({ teacher, ...rest }: DistillSettings): string | undefined
   if (teacher === undefined && !makesStudent(rest))
     return "teacher is needed, or shrink or keepLayers, which make a smaller student of the model itself";
   if (rest.loss !== undefined && (rest.temperature ?? rest.alpha) !== undefined) return settingsOfAnotherLoss;
-  return unmet(rest);
+  return unmetRequirement(rest);
 }
 
 /**
@@ -170,11 +170,11 @@ export const distill = definePass({
       hasRunningStatistics(model, infer(model)) &&
       (options.batch ?? batchSize(model, defaultBatch, {}, teachers).size) >= minBatchForStatistics;
     const settings = { temperature: temperature ?? 4, alpha: alpha ?? (labelled ? 0.7 : 1) };
-    const why = defaultLoss === undefined ? "" : `, because ${defaultLoss.why} (\`loss\` sets another)`;
+    const reason = defaultLoss === undefined ? "" : `, because ${defaultLoss.why} (\`loss\` sets another)`;
     const noLabels =
       loss === undefined && !labelled && alpha === undefined ? "; the training samples have no labels" : "";
     const text = loss ?? hintonText(settings.temperature, settings.alpha);
-    context.log({ id: "loss", text: `loss: ${text}${why}${noLabels}` });
+    context.log({ id: "loss", text: `loss: ${text}${reason}${noLabels}` });
     const imitation = distillation({ teacher: teachers, loss, match, ...(loss === undefined ? settings : {}) });
     const trained = await train(model, { ...options, batchStatistics, loss: imitation }, context);
     return { ...trained, changes: [...removals, ...trained.changes] };

@@ -4,7 +4,7 @@ import type { Move, Moves } from "../../core/pass/moves.ts";
 
 const epochs = [1, 3, 8, 20];
 /** Enough samples to see whether more training is worth its time. */
-const few = 4000;
+const fewSamples = 4000;
 /** Cost of a training sample, as measured: one forward run, a backward pass of two to six, and one run of the teacher. */
 const runsOfStep = 8;
 /** With fewer samples the student overfits. */
@@ -22,7 +22,9 @@ export const distillMoves: Moves = ({ samples: { train } }) => {
     trains: true,
   });
   return [
-    ...(train > 2 * few ? [move(`${integer(few)} samples`, few / train, { epochs: 1, samples: few })] : []),
+    ...(train > 2 * fewSamples
+      ? [move(`${integer(fewSamples)} samples`, fewSamples / train, { epochs: 1, samples: fewSamples })]
+      : []),
     ...epochs.map((count) => move(`${count} ${count === 1 ? "epoch" : "epochs"}`, count, { epochs: count })),
   ];
 };

@@ -57,7 +57,7 @@ export const adaptedLayers = (model: Model): ReadonlySet<string> =>
 export const dimsOf = ({ role: { packed }, effective }: Layer): readonly number[] =>
   packed === undefined ? (fixedDims(effective.type?.dims) ?? []) : [packed.outputs, packed.inputs];
 
-export function rankRefusal(layer: Layer, rank: number): Miss | undefined {
+export function explainRank(layer: Layer, rank: number): Miss | undefined {
   const { outputs, inputs, taps } = weightShape(layer.role, dimsOf(layer));
   const features = inputs * taps;
   return rank < Math.min(outputs, features)
@@ -78,7 +78,7 @@ export async function insert(
   for (const layer of chosen) {
     const { node, name, role } = layer;
     const [output] = node.outputs;
-    const unmergeable = mergeRefusal(layer, chosen.filter((other) => areReadAlike(layer, other)).length);
+    const unmergeable = explainMerge(layer, chosen.filter((other) => areReadAlike(layer, other)).length);
     const before = inserted.get(name);
     const otherwise =
       before === undefined || areReadAlike(before.by, layer)
@@ -120,7 +120,7 @@ function refusal(layer: Layer): Miss | undefined {
 }
 
 /** Returns why an adapter cannot be merged into a weight that `readers` layers share. */
-export function mergeRefusal(layer: Layer, readers: number): Miss | undefined {
+export function explainMerge(layer: Layer, readers: number): Miss | undefined {
   const isMasked = layer.effective !== layer.weight;
   const masked = isMasked ? new Miss("its weight is masked, `remove` makes the mask permanent", layer.name) : undefined;
   return requireWeight(layer, { ...weightNeeds.solve, readers }) ?? masked;
@@ -178,19 +178,19 @@ export function adapters(model: Model): readonly Adapter[] {
 export function warnOfUnfused(model: Model, { changes }: Outcome, { log }: Pick<Context, "log">): void {
   const adapted = new Set(changes.map(({ at }) => at));
   const inference = infer(model);
-  const slower = layersOf(model, inference).filter((layer) => adapted.has(layer.name) && readsCodes(layer));
-  if (slower.length === 0) return;
-  const inFloat = slower.filter(({ node }) => {
+  const slowerLayers = layersOf(model, inference).filter((layer) => adapted.has(layer.name) && readsCodes(layer));
+  if (slowerLayers.length === 0) return;
+  const inFloat = slowerLayers.filter(({ node }) => {
     const bound = inference.at(node);
     const rule = bound instanceof Miss ? bound : bound.quantize();
     return rule instanceof Miss || rule.kind !== "weighted" || rule.floatResult !== true;
   });
-  const names = joinList(slower.map(({ name }) => name));
+  const names = joinList(slowerLayers.map(({ name }) => name));
   const float =
     inFloat.length === 0
       ? ""
       : ` ${integer(inFloat.length)} of them now run in float, because no integer kernel with float output exists.`;
-  const text = `Adapters slow down ${counted(slower.length, "layer")} in integer arithmetic (${names}): the runtime fuses a layer with the quantization of its input and output, and an adapter adds a node in between.${float} To keep adapters, quantize with the scheme "weights".`;
+  const text = `Adapters slow down ${counted(slowerLayers.length, "layer")} in integer arithmetic (${names}): the runtime fuses a layer with the quantization of its input and output, and an adapter adds a node in between.${float} To keep adapters, quantize with the scheme "weights".`;
   log({ id: "unfused", text, level: "warning" });
 }
 

@@ -93,12 +93,12 @@ function placesOf({ node, outputs }: Layer): number {
 
 /** @param total cost of the whole model, of which `budget` is the remaining share. */
 function allocateBudget(layers: readonly LayerChoices[], total: number, { budget = 1, cost }: Options): Plan | Miss {
-  const allowed = budget * total;
+  const maxCost = budget * total;
   const fixedCost = total - layers.reduce((sum, { whole }) => sum + whole, 0);
-  const { taken, cost: remaining } = allocate(layers, allowed, fixedCost);
-  if (remaining <= allowed) return new Map(layers.map(({ source }, layer) => [source, taken[layer]?.choice]));
+  const { taken, cost: remaining } = allocate(layers, maxCost, fixedCost);
+  if (remaining <= maxCost) return new Map(layers.map(({ source }, layer) => [source, taken[layer]?.choice]));
   const unit = cost === "macs" ? "multiply-accumulates" : "weights";
-  const figures = `${integer(remaining)} of ${integer(total)} ${unit}, and ${integer(allowed)} are allowed`;
+  const figures = `${integer(remaining)} of ${integer(total)} ${unit}, and ${integer(maxCost)} are allowed`;
   const min = Math.ceil((1000 * remaining) / total) / 1000;
   const hint = min < 1 ? `the smallest possible \`budget\` is ${min}` : "no layer can be made smaller";
   return new Miss(`the lowest ranks keep ${figures}: ${hint}`, "budget");

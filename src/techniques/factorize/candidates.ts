@@ -47,11 +47,11 @@ export function findCandidates(chosen: readonly Layer[], all: readonly Layer[], 
     };
     const other = readerBeside(possible);
     if (other === undefined) return true;
-    const why =
+    const reason =
       readerBeside(readable) === undefined
         ? ": layers that share a weight can only be factorized together"
         : ", so the file would need both the weight and the factors";
-    misses.push(new Miss(`${other} also reads its weight${why}`, layer.name));
+    misses.push(new Miss(`${other} also reads its weight${reason}`, layer.name));
     return false;
   });
   return { candidates, misses };
@@ -111,8 +111,8 @@ export async function readProblem(
   candidates: readonly Candidate[],
 ): Promise<LayerProblem | Miss> {
   const stored = await readStoredValue(model, layer.effective, context.engine);
-  const broken = describeNonFinite(toFloat64(stored));
-  if (broken !== undefined) return new Miss(`its weight ${broken}`, layer.name);
+  const nonFiniteText = describeNonFinite(toFloat64(stored));
+  if (nonFiniteText !== undefined) return new Miss(`its weight ${nonFiniteText}`, layer.name);
   // One factorization serves all layers that read the weight from this side.
   const readers = findSharing(layer, candidates).filter(
     ({ reading, role }) => reading.out === layer.reading.out && role.kind === layer.role.kind,

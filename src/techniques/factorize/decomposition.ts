@@ -90,8 +90,8 @@ export const ranksUpTo = (full: number): readonly number[] => Array.from({ lengt
 
 /** Returns W, or W S with input weights. */
 export async function applyInputWeights(weight: Matrix, group: number, { inputs, multiply }: Problem): Promise<Matrix> {
-  const by = inputs?.[group];
-  return by === undefined ? weight : multiply(weight, by);
+  const inputWeights = inputs?.[group];
+  return inputWeights === undefined ? weight : multiply(weight, inputWeights);
 }
 
 /** Returns ‖W - Ŵ‖ / ‖W‖ over all groups from the relative error of each. */

@@ -16,7 +16,7 @@ import type { LayerSelection } from "../../core/pass/options.ts";
 import type { Context, Outcome } from "../../core/pass/pass.ts";
 import { readMatrices } from "../../rewrite/edit/weight-numbers.ts";
 import { noiseMeter } from "../../runtime/noise/answer-noise.ts";
-import { adaptedLayers, dimsOf, insert, rankRefusal, storeBranch } from "./adapters.ts";
+import { adaptedLayers, dimsOf, explainRank, insert, storeBranch } from "./adapters.ts";
 import type { Problem } from "./decomposition.ts";
 import { decompositions } from "./decompositions.ts";
 
@@ -44,13 +44,13 @@ export async function insertErrors(
       if (first === undefined) return new Miss("the original has no layer of this name", name);
       if (!isQuantized(layer) && isQuantized(first))
         return new Miss("its weight is float, and that of the original is quantized: the two models are swapped", name);
-      const refused = rankRefusal(layer, rank);
+      const refused = explainRank(layer, rank);
       if (refused !== undefined) return refused;
-      const exact = await readMatrices(original, first, engine);
-      if (exact instanceof Miss) return exact;
-      const quantized = await readMatrices(model, layer, engine);
-      if (quantized instanceof Miss) return quantized;
-      const errors = subtractMatrices(exact, quantized, name);
+      const originalMatrices = await readMatrices(original, first, engine);
+      if (originalMatrices instanceof Miss) return originalMatrices;
+      const quantizedMatrices = await readMatrices(model, layer, engine);
+      if (quantizedMatrices instanceof Miss) return quantizedMatrices;
+      const errors = subtractMatrices(originalMatrices, quantizedMatrices, name);
       if (errors instanceof Miss) return errors;
       const { svd } = decompositions;
       const dims = dimsOf(layer);

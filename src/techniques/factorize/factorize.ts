@@ -109,10 +109,10 @@ async function factorizeLayers(
   const plan = options.budget === undefined ? undefined : await planBudget(run, all, candidates);
   if (plan !== undefined && "length" in plan) return { changes, misses: plan };
   const factorsBySource = new Map<Value, Factors | Miss>();
-  const done = plan?.size ?? 0;
+  const plannedCount = plan?.size ?? 0;
   for (const [index, layer] of candidates.entries()) {
     throwIfAborted(context.signal, `Stopped before layer "${layer.name}".`);
-    context.progress(done + index, done + candidates.length, layer.name);
+    context.progress(plannedCount + index, plannedCount + candidates.length, layer.name);
     const { decidedBy } = optionsOfLayer(options, layer);
     const { source } = layer.reading;
     const first = factorsBySource.get(source);
@@ -130,7 +130,7 @@ async function factorizeLayers(
     changes.push({ at: layer.name, what, ...(speed === undefined ? {} : { speed }), decidedBy });
   }
   if (changes.length > 0) removeReplaced(model, before);
-  context.progress(done + candidates.length, done + candidates.length);
+  context.progress(plannedCount + candidates.length, plannedCount + candidates.length);
   return { changes: changes.toSorted((a, b) => (errors.get(b.at) ?? 0) - (errors.get(a.at) ?? 0)), misses };
 }
 

@@ -39,11 +39,11 @@ import {
   adapters,
   areReadAlike,
   dimsOf,
+  explainMerge,
+  explainRank,
   insert,
   layerOf,
-  mergeRefusal,
   partOf,
-  rankRefusal,
   scaleName,
   storeBranch,
   storeScale,
@@ -156,7 +156,7 @@ async function insertNew(
   const { changes, misses } = await insert(model, chosen, async (layer) => {
     const { groups, outputs, inputs, taps } = weightShape(layer.role, dimsOf(layer));
     const features = inputs * taps;
-    const refused = rankRefusal(layer, rank);
+    const refused = explainRank(layer, rank);
     if (refused !== undefined) return refused;
     const draw = random(seed, "lora", layer.name);
     // As in PyTorch's linear layer: Kaiming's uniform distribution with a slope of √5.
@@ -179,9 +179,9 @@ async function insertSaved(model: Model, { graph, place }: Model, selection: Lor
   if (names.size === 0)
     throw new PithError("E_OPTION", `There are no adapters in ${file}.`, { hint: "`save` writes those of a model." });
   const all = layersOf(model, infer(model));
-  const missing = [...names].find((name) => all.every((layer) => layer.name !== name));
-  if (missing !== undefined) {
-    const text = `An adapter in ${file} is for a layer "${missing}", which this model does not have.`;
+  const missingName = [...names].find((name) => all.every((layer) => layer.name !== name));
+  if (missingName !== undefined) {
+    const text = `An adapter in ${file} is for a layer "${missingName}", which this model does not have.`;
     throw new PithError("E_NAME", text, {
       hint: "Use the model that the adapters were trained with.",
     });
@@ -201,10 +201,10 @@ async function insertSaved(model: Model, { graph, place }: Model, selection: Lor
     const { outputs, inputs, taps } = weightShape(role, dims);
     const [down, up] = [await read(weightName(name, "down")), await read(weightName(name, "up"))];
     const rank = (down.dims[role.out] ?? 0) / (role.out === 0 ? role.groups : 1);
-    const fits =
+    const isFitting =
       sameDims(down.dims, partDims(layer, dims, { rows: rank, columns: inputs * taps, window: windowAxes(layer) })) &&
       sameDims(up.dims, partDims(layer, dims, { rows: outputs, columns: rank, window: [] }));
-    if (!fits) {
+    if (!isFitting) {
       const matrices = `[${down.dims}] and [${up.dims}]`;
       throw new PithError(
         "E_SHAPE_MISMATCH",
@@ -255,7 +255,7 @@ async function merge(model: Model, { save, ...selection }: LoraOptions, { engine
     for (const adapter of chosen) {
       const { base, output, scale, sum } = adapter;
       const sharing = chosen.filter((other) => other.scale === scale && areReadAlike(other.base, base));
-      const refused = mergeRefusal(base, sharing.length);
+      const refused = explainMerge(base, sharing.length);
       if (refused !== undefined) {
         misses.push(new Miss(`keeps its adapter: ${refused.reason}`, base.name));
         continue;

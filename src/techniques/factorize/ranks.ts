@@ -33,8 +33,8 @@ export async function chooseSteps(
   }
   if (choices.length === 0 && refused !== undefined) return refused;
   if (rule.rank !== undefined) return choices;
-  const by = rule.share === undefined ? of : "lost";
-  return choices.toSorted((a, b) => (a.step[by] ?? 0) - (b.step[by] ?? 0));
+  const criterion = rule.share === undefined ? of : "lost";
+  return choices.toSorted((a, b) => (a.step[criterion] ?? 0) - (b.step[criterion] ?? 0));
 }
 
 /** @param alone no other method is compared with this one, so a share needs no losses. */
@@ -57,8 +57,8 @@ async function chooseStep(
   if (share !== undefined) {
     const unscored = alone ? decomposition.steps?.(problem) : undefined;
     const steps = unscored ?? (await decomposition.spectrum(problem));
-    const fits = steps.findLast((step) => step[of] <= share * layerCost[of]);
-    return fits === undefined ? new Miss("no rank fits its budget") : requireSaving(fits);
+    const largestFitting = steps.findLast((step) => step[of] <= share * layerCost[of]);
+    return largestFitting === undefined ? new Miss("no rank fits its budget") : requireSaving(largestFitting);
   }
   const steps = await decomposition.spectrum(problem);
   // A tolerance of 1e-12 ignores rounding.

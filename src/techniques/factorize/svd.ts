@@ -65,15 +65,15 @@ function defineSvd(
         matrices.map((weight, group) => applyInputWeights(unfold(weight, after), group, problem)),
       );
       const shares = await Promise.all(counting.map((weight) => energyShares(weight, multiply)));
-      const lost = new Float64Array(full + 1);
+      const lostSquares = new Float64Array(full + 1);
       for (const [group, share] of shareOfGroups(counting.map(frobenius)).entries()) {
         let sum = 0;
         for (let rank = full - 1; rank >= 0; rank--) {
           sum += shares[group]?.[rank] ?? 0;
-          lost[rank] = (lost[rank] ?? 0) + share * sum;
+          lostSquares[rank] = (lostSquares[rank] ?? 0) + share * sum;
         }
       }
-      return steps(problem).map((step) => ({ ...step, lost: lost[step.ranks[0] ?? 0] ?? 0 }));
+      return steps(problem).map((step) => ({ ...step, lost: lostSquares[step.ranks[0] ?? 0] ?? 0 }));
     },
     async factors(problem, { ranks: [rank = 1], parts }) {
       const { matrices, inputs, multiply, seed } = problem;

@@ -35,8 +35,8 @@ export function createTimer(source: Model, engine: Engine, signal: AbortSignal):
       const { domain, op } = layer.node;
       const key = JSON.stringify([domain, op, layer.role.window, layer.role.groups, dims, data, parts]);
       const chain = parts.map((part): Piece => ({ dims: partDims(layer, dims, part), window: part.window }));
-      const single = [{ dims, window: (layer.role.window?.axes ?? []).map((_, axis) => axis) }];
-      const speedup = speedups.get(key) ?? measureSpeedup(source, layer, [single, chain], data, engine, signal);
+      const singlePart = [{ dims, window: (layer.role.window?.axes ?? []).map((_, axis) => axis) }];
+      const speedup = speedups.get(key) ?? measureSpeedup(source, layer, [singlePart, chain], data, engine, signal);
       speedups.set(key, speedup);
       return speedup;
     },

@@ -50,8 +50,8 @@ export const tucker2: Decomposition = {
     const shares = shareOfGroups(matrices.map(frobenius));
     const keptShares = await Promise.all(matrices.map((weight) => measureKeptShares(weight, inputs, multiply)));
     const step = (out: number, input: number): Lossy => {
-      const kept = keptShares.reduce((sum, keptOf, group) => sum + (shares[group] ?? 0) * keptOf(out, input), 0);
-      return { ...stepOf(problem, out, input), lost: Math.max(0, 1 - kept) };
+      const keptSquares = keptShares.reduce((sum, keptOf, group) => sum + (shares[group] ?? 0) * keptOf(out, input), 0);
+      return { ...stepOf(problem, out, input), lost: Math.max(0, 1 - keptSquares) };
     };
     return path(step, ranksUpTo(maxOut), ranksUpTo(maxIn));
   },

@@ -104,9 +104,9 @@ async function sharesOf(
   onSpread?.(remains, share);
   return new Map(
     [...layers].map(([target, { ranked, before }]) => {
-      const cut = shares.get(target) ?? 0;
-      const amount = { fraction: fractionLost(cut, before) };
-      return [target, typeof cut === "number" ? { amount } : { amount, cut: { ranked, before, cut } }];
+      const cutShare = shares.get(target) ?? 0;
+      const amount = { fraction: fractionLost(cutShare, before) };
+      return [target, typeof cutShare === "number" ? { amount } : { amount, cut: { ranked, before, cut: cutShare } }];
     }),
   );
 }

@@ -54,8 +54,8 @@ function weightReader(model: Model, engine: Engine): WeightReader {
   return async (slice) => {
     const { value, layer } = slice;
     const numbers = layer === undefined ? await readStored(slice) : await readWeight(model, layer, engine);
-    const broken = numbers instanceof Miss ? undefined : describeNonFinite(numbers.values);
-    return broken === undefined ? numbers : new Miss(`"${value.name}" ${broken}`);
+    const nonFiniteText = numbers instanceof Miss ? undefined : describeNonFinite(numbers.values);
+    return nonFiniteText === undefined ? numbers : new Miss(`"${value.name}" ${nonFiniteText}`);
   };
 }
 
@@ -89,7 +89,7 @@ export async function unitScorerOf(
         "E_OPTION",
         `${whose}: expected a Float64Array with a score for each unit of "${name}", got ${text}.`,
       );
-    const over = (how: "mean" | "sum") => (place: ChannelPlace, score: (channels: Channels) => ArrayLike<number>) =>
+    const scoreAll = (how: "mean" | "sum") => (place: ChannelPlace, score: (channels: Channels) => ArrayLike<number>) =>
       reduceSlices(group, network, place, how, async (slice) => {
         const { value, axis, layer, unitOf } = slice;
         const evidence = evidenceOf.get(layer?.weight ?? value);
@@ -103,7 +103,7 @@ export async function unitScorerOf(
         return scores;
       });
     const numbers = random(context.seed, "importance", id, name);
-    const units = { count: group.units, evidence, random: numbers, mean: over("mean"), sum: over("sum") };
+    const units = { count: group.units, evidence, random: numbers, mean: scoreAll("mean"), sum: scoreAll("sum") };
     const scores = await awaitedAnswerOf(whose, async () => criterion.units?.(units));
     if (scores instanceof Miss) return scores;
     if (!(scores instanceof Float64Array)) throw fault("another value");
@@ -127,7 +127,7 @@ export async function defaultUnitScorer(
   if (options.importance !== undefined) return scoreBy({});
   if (data === undefined) return scoreBy({ importance: magnitude });
   const note = (text: string): void => context.log({ id: "criterion", text, level: "note" });
-  let why = "the model does not score classes";
+  let reason = "the model does not score classes";
   if (loss !== undefined || outputKind(model, undefined) === "classes") {
     try {
       const scorer = await scoreBy({ importance: taylor, loss: loss ?? (await evenCrossEntropy()) });
@@ -136,11 +136,11 @@ export async function defaultUnitScorer(
     } catch (error) {
       // An explicit loss must fit.
       if (loss !== undefined || !(error instanceof PithError) || error.code === "E_STOPPED") throw error;
-      why = stripPeriod(error.message);
+      reason = stripPeriod(error.message);
     }
   }
   const scorer = await scoreBy({ importance: activation });
-  note(`channels are ranked by activations: ${why}`);
+  note(`channels are ranked by activations: ${reason}`);
   return scorer;
 }
 

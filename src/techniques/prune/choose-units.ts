@@ -84,13 +84,13 @@ function sizesOf(group: Group): UnitSizes {
       layers[unit] += mark;
     });
   });
-  const free = removable(group);
+  const removableUnits = removable(group);
   const means = Float64Array.from(channels, (count, unit) => count / Math.max(1, counts[unit] ?? 0));
   // Sizes are divided by the first size before they are summed, so that equal sizes are exactly 1.
-  const first = means[free[0] ?? 0] || 1;
+  const first = means[removableUnits[0] ?? 0] || 1;
   const sizes = means.map((mean) => mean / first);
-  const total = free.reduce((sum, unit) => sum + (sizes[unit] ?? 0), 0);
-  return { layers, channels, sizes: sizes.map((size) => (size * free.length) / total) };
+  const total = removableUnits.reduce((sum, unit) => sum + (sizes[unit] ?? 0), 0);
+  return { layers, channels, sizes: sizes.map((size) => (size * removableUnits.length) / total) };
 }
 
 export interface RankingOptions {

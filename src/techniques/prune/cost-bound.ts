@@ -57,8 +57,8 @@ async function findSmallestAmount(
     throwIfAborted(context.signal);
     const restore = snapshot(model);
     try {
-      const failed = await cut(model, removals(amount));
-      if (failed instanceof Miss) throw new PithError("E_UNSUPPORTED", `prune: ${formatReason(failed)}`);
+      const failure = await cut(model, removals(amount));
+      if (failure instanceof Miss) throw new PithError("E_UNSUPPORTED", `prune: ${formatReason(failure)}`);
       return await measure();
     } finally {
       restore();

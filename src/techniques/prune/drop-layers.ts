@@ -47,10 +47,10 @@ export async function dropLayers(
   const listed = bypasses.map(({ block }) => `${block.name} ${influenceOf(block).toFixed(3)}`).join(", ");
   context.log({ id: "influence", text: `influence of the repeated layers, 1 − cos(input, output): ${listed}` });
   const ascending = bypasses.toSorted((a, b) => influenceOf(a.block) - influenceOf(b.block));
-  const least = new Set(ascending.slice(0, count));
-  const dropped = bypasses.filter((bypass) => least.has(bypass));
+  const leastInfluential = new Set(ascending.slice(0, count));
+  const droppedLayers = bypasses.filter((bypass) => leastInfluential.has(bypass));
   const textOf = (block: Block): string => `removed (influence ${influenceOf(block).toFixed(3)})`;
-  return { changes: removeLayers(model, dropped, context, textOf), misses };
+  return { changes: removeLayers(model, droppedLayers, context, textOf), misses };
 }
 
 /** @throws PithError E_OPTION if fewer than `count` layers can be removed, E_UNSUPPORTED if no layers repeat. */
@@ -65,13 +65,17 @@ export function removableLayers(
   const bypasses = all.filter((bypass): bypass is Bypass => !(bypass instanceof Miss));
   if (count < all.length && count <= bypasses.length) return { bypasses, misses };
   const reasons = [...new Set(misses.map((miss) => `${miss.at}: ${formatReason(miss)}`))].slice(0, 3).join("; ");
-  const able = `${bypasses.length} of ${all.length} repeated layers can be removed${reasons && ` (${reasons})`}`;
-  throw new PithError("E_OPTION", `${counted(count, "layer")} cannot be dropped: ${able}, and at least one is kept.`, {
-    hint:
-      bypasses.length === 0
-        ? "Remove channels instead, with `structured`."
-        : `Drop at most ${Math.min(bypasses.length, all.length - 1)}.`,
-  });
+  const removableText = `${bypasses.length} of ${all.length} repeated layers can be removed${reasons && ` (${reasons})`}`;
+  throw new PithError(
+    "E_OPTION",
+    `${counted(count, "layer")} cannot be dropped: ${removableText}, and at least one is kept.`,
+    {
+      hint:
+        bypasses.length === 0
+          ? "Remove channels instead, with `structured`."
+          : `Drop at most ${Math.min(bypasses.length, all.length - 1)}.`,
+    },
+  );
 }
 
 export async function blockInfluence(

@@ -34,8 +34,10 @@ export const keepLayers = definePass({
   gentler: () => "Keep more layers",
   async run(model, { keep }, context) {
     const stacks = repeatedLayers(model);
-    const kept = new Set(typeof keep === "number" ? selectEvenly(stacks, keep) : selectBlocks(stacks.flat(), keep));
-    const removed = stacks.flat().filter((block) => !kept.has(block));
+    const keptBlocks = new Set(
+      typeof keep === "number" ? selectEvenly(stacks, keep) : selectBlocks(stacks.flat(), keep),
+    );
+    const removed = stacks.flat().filter((block) => !keptBlocks.has(block));
     if (removed.length === 0) return { changes: [], misses: [new Miss("all repeated layers are kept")] };
     const bypasses = removed.map((block) => bypassOf(model, block));
     const misses = bypasses.filter((bypass) => bypass instanceof Miss);

@@ -86,11 +86,11 @@ function haveSameNumbers(a: Dense, b: Dense): boolean {
 }
 
 function nothingOf({ target: { layer }, before, after }: MaskChoice): Miss {
-  const why =
+  const reason =
     after < before
       ? "the weights to remove are already 0: use a larger amount, since stored zeros count"
       : "the number of weights to remove rounds to 0, or is all of them";
-  return new Miss(before === 0 ? "it has no weights left" : why, layer.name);
+  return new Miss(before === 0 ? "it has no weights left" : reason, layer.name);
 }
 
 /** Prunes by rules that return masks directly. */
@@ -130,15 +130,15 @@ export async function thresholdChoice(
 
 async function zeroEntries({ target: { parameter }, mask, keep }: MaskChoice): Promise<void> {
   const keepByMask = async (): Promise<Keep> => {
-    const kept = await mask();
-    return (weights, start) => applyMask(weights, kept.subarray(start, start + weights.length));
+    const oldMask = await mask();
+    return (weights, start) => applyMask(weights, oldMask.subarray(start, start + weights.length));
   };
   parameter.tensor = await maskBlocks(stored(parameter), floatOf(parameter), keep ?? keepByMask);
 }
 
 function changeOf({ target, before, after, decidedBy = "global", spared }: MaskChoice): Change {
   const size = elementCount(stored(target.parameter).dims);
-  const why = spared ? ": the largest is kept, so that the layer is not empty" : "";
-  const text = `${integer(before - after)} of ${integer(before)} pruned, ${integer(after)} of ${integer(size)} left${why}`;
+  const reason = spared ? ": the largest is kept, so that the layer is not empty" : "";
+  const text = `${integer(before - after)} of ${integer(before)} pruned, ${integer(after)} of ${integer(size)} left${reason}`;
   return { at: target.layer.name, what: target.kind === "bias" ? `bias: ${text}` : text, decidedBy };
 }

@@ -28,9 +28,9 @@ export const pruneMoves: Moves = ({ model, samples }) => {
   );
   if (samples.calibrate === 0) return channels;
   const stacks = findStacks(model);
-  const longest = Math.max(0, ...stacks.map((stack) => stack.length));
+  const maxLayers = Math.max(0, ...stacks.map((stack) => stack.length));
   const share = shareOfLayer(stacks, model);
-  const layers = Array.from({ length: Math.floor(longest / 2) }, (_, index): Move => {
+  const layers = Array.from({ length: Math.floor(maxLayers / 2) }, (_, index): Move => {
     const count = index + 1;
     return {
       name: `layers −${count}`,

@@ -43,10 +43,10 @@ export function pruneLeast(
         const count = countOf(amount, before);
         if (count === 0 && decidedBy !== "global")
           return new Miss("its own amount in `overrides` removes nothing", name);
-        const spared = !empties && count > 0 && count === before;
-        const [cut] = await cutSmallest([inHand], spared ? count - 1 : count);
+        const keepsOneEntry = !empties && count > 0 && count === before;
+        const [cut] = await cutSmallest([inHand], keepsOneEntry ? count - 1 : count);
         if (cut === undefined) throw new Error("internal: nothing was cut");
-        return { ...(await thresholdChoice(target, ranked, before, cut)), decidedBy, spared };
+        return { ...(await thresholdChoice(target, ranked, before, cut)), decidedBy, spared: keepsOneEntry };
       } catch (error) {
         if (!(error instanceof PithError)) throw error;
         const hint = `To prune the other layers, exclude this one: \`except: "${name}"\`.`;
@@ -125,8 +125,8 @@ async function readNumbers(target: Target, scorer: Scorer): Promise<LayerNumbers
   const { scores, mask = new Uint8Array(scores.length).fill(1) } = read;
   const { dims } = stored(parameter);
   const remaining = scores.map((score, index) => (mask[index] === 1 ? score : 0));
-  const kept = weightMatrices(layer.role, dims, mask).map(({ data }) => Uint8Array.from(data));
-  return { flat: scores, scores: weightMatrices(layer.role, dims, remaining), mask, kept };
+  const masks = weightMatrices(layer.role, dims, mask).map(({ data }) => Uint8Array.from(data));
+  return { flat: scores, scores: weightMatrices(layer.role, dims, remaining), mask, kept: masks };
 }
 
 /** Reports errors of a custom pattern by its name. */

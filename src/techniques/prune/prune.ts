@@ -177,7 +177,7 @@ function pruneUnstructured(
     maxLayerAmount,
     onSpread: (layers, share) => warnOfNarrowLayers(layers, share, "weights", context),
   });
-  const by = solver === undefined ? undefined : solvers.of(solver);
-  if (by === undefined && pattern === undefined) return pruneLeast(model, choice, amountsFor, scorerFor);
-  return pruneBySolver(model, { ...choice, ...scoring, solver: by, pattern }, amountsFor, scorerFor, context);
+  const chosenSolver = solver === undefined ? undefined : solvers.of(solver);
+  if (chosenSolver === undefined && pattern === undefined) return pruneLeast(model, choice, amountsFor, scorerFor);
+  return pruneBySolver(model, { ...choice, ...scoring, solver: chosenSolver, pattern }, amountsFor, scorerFor, context);
 }

@@ -51,8 +51,8 @@ export async function readRanked(target: Target, givenScores: Tensors | undefine
   if (ranked instanceof Miss) return ranked;
   const [mask, scores] = [await ranked.mask(), await ranked.scores()];
   const before = mask === undefined ? ranked.size : keptCount(mask);
-  const broken = ranked.from === "weights" ? findBroken(target, scores, mask) : undefined;
-  return broken ?? { ranked: { ...ranked, sample: sampleOf(scores, mask) }, mask, scores, before };
+  const brokenMiss = ranked.from === "weights" ? findBroken(target, scores, mask) : undefined;
+  return brokenMiss ?? { ranked: { ...ranked, sample: sampleOf(scores, mask) }, mask, scores, before };
 }
 
 /** Ranks by given scores, the masked weight or a criterion, independently of later changes of the model. */
@@ -73,14 +73,14 @@ async function rankEntries(
   };
   if (scorer === byMagnitude || targetScores !== undefined) return ranked;
   const [mask, weights] = [await ranked.mask(), await ranked.scores()];
-  const broken = findBroken(target, weights, mask);
-  if (broken !== undefined) return broken;
+  const brokenMiss = findBroken(target, weights, mask);
+  if (brokenMiss !== undefined) return brokenMiss;
   const values = mask === undefined ? weights : applyMask(weights, mask);
   const scores = scorer.scores(layer, tensor.dims, values, weightStorage(layer) === "float");
   return scores instanceof Miss ? scores : { ...ranked, scores: async () => scores, from: "memory" };
 }
 
 function findBroken({ kind, layer }: Target, values: Scores, mask: Mask | undefined): Miss | undefined {
-  const broken = describeNonFinite(values, mask);
-  return broken === undefined ? undefined : new Miss(`its ${kind} ${broken}`, layer.name);
+  const nonFiniteText = describeNonFinite(values, mask);
+  return nonFiniteText === undefined ? undefined : new Miss(`its ${kind} ${nonFiniteText}`, layer.name);
 }

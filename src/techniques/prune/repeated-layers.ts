@@ -29,7 +29,7 @@ export function repeatedLayers(model: Model): readonly (readonly Block[])[] {
 }
 
 /** Returns a block's output and its replacement: the latest of the inputs with the same type and shape. */
-export function skipOf({ inputs, outputs, name }: Omit<Block, "kind">) {
+export function replacementOf({ inputs, outputs, name }: Omit<Block, "kind">) {
   const [output] = outputs;
   if (output === undefined || outputs.length > 1) return new Miss(`it has ${outputs.length} outputs`, name);
   const candidates = new Set(inputs.filter((input) => isSameType(input, output)));
@@ -56,7 +56,7 @@ export function bypassOf({ graph }: Model, block: Block): Bypass | Miss {
   const isRead = ({ uses }: Value): boolean => [...uses].some((use) => !nodes.has(outermostNode(use.node, graph)));
   const read = block.outputs.filter(isRead);
   const outputs = read.length > 0 ? read : block.outputs;
-  const skip = skipOf({ ...block, outputs });
+  const skip = replacementOf({ ...block, outputs });
   if (skip instanceof Miss) return skip;
   return { block, ...skip, leftOver: block.outputs.filter((output) => !outputs.includes(output)) };
 }
@@ -92,7 +92,7 @@ export function removeLayers(
   const outputs = new Set(
     bypasses.flatMap(({ leftOver, output }) => (output.uses.size > 0 ? [...leftOver, output] : leftOver)),
   );
-  const lost = graph.outputs.filter((output) => outputs.has(output));
+  const removedOutputs = graph.outputs.filter((output) => outputs.has(output));
   graph.setOutputs(graph.outputs.filter((output) => !outputs.has(output)));
   const before = new Map(bypasses.map(({ input, output }) => [output, input]));
   for (const { output } of bypasses) {
@@ -101,11 +101,11 @@ export function removeLayers(
     replaceUses(output, input);
   }
   removeReplaced(model, stored);
-  const idle = new Set(fed.filter((input) => input.uses.size === 0 && !graph.isOutput(input)));
-  graph.setInputs(graph.inputs.filter((input) => !idle.has(input)));
-  for (const input of idle) graph.removeValue(input);
-  const renamed = renumber(graph, [...idle, ...lost]);
-  if (idle.size + lost.length + renamed.length > 0) {
+  const unusedInputs = new Set(fed.filter((input) => input.uses.size === 0 && !graph.isOutput(input)));
+  graph.setInputs(graph.inputs.filter((input) => !unusedInputs.has(input)));
+  for (const input of unusedInputs) graph.removeValue(input);
+  const renamed = renumber(graph, [...unusedInputs, ...removedOutputs]);
+  if (unusedInputs.size + removedOutputs.length + renamed.length > 0) {
     const text =
       "inputs and outputs of removed layers were removed: set num_hidden_layers in config.json to the number of remaining layers";
     log({ id: "layers", text, level: "warning" });
@@ -113,7 +113,9 @@ export function removeLayers(
   const changed = (at: string, what: string) => ({ at, what, kind: removedPortKind, decidedBy: "global" }) as const;
   return [
     ...blocks.map((block) => ({ at: block.name, what: whatOf(block), decidedBy: "global" }) as const),
-    ...[...idle, ...lost].map(({ name }) => changed(name, "removed from the model's inputs and outputs")),
+    ...[...unusedInputs, ...removedOutputs].map(({ name }) =>
+      changed(name, "removed from the model's inputs and outputs"),
+    ),
     ...renamed.map(([from, to]) => changed(from, `renamed to "${to}"`)),
   ];
 }
@@ -132,13 +134,13 @@ function renumber(graph: Graph, removed: readonly Value[]): readonly (readonly [
   const renamed: [string, string][] = [];
   const numbered = [...graph.feeds, ...graph.outputs].map(parse);
   for (const { value, number, family } of numbered.sort((a, b) => a.number - b.number)) {
-    const free = freeNumbers.get(family);
-    if (free === undefined || !(number > free)) continue;
-    const name = family.replace("#", String(free));
+    const freeNumber = freeNumbers.get(family);
+    if (freeNumber === undefined || !(number > freeNumber)) continue;
+    const name = family.replace("#", String(freeNumber));
     if (graph.value(name) !== undefined) continue;
     renamed.push([value.name, name]);
     graph.rename(value, name);
-    freeNumbers.set(family, free + 1);
+    freeNumbers.set(family, freeNumber + 1);
   }
   return renamed;
 }

@@ -197,9 +197,11 @@ function pruneChannelsBy(
     const channels = alongAxis(stored(target.parameter).dims, channelAxis(target.parameter, dim));
     const scores = await scoresOfChannels(target, mask, channels.count);
     if (scores instanceof Miss) return scores;
-    const kept = keptChannels(mask, channels);
+    const remainingChannels = keptChannels(mask, channels);
     const score = (channel: number): number => scores[channel] ?? 0;
-    const lowest = kept.toSorted((a, b) => score(a) - score(b)).slice(0, countOf(amount, kept.length, "channels"));
+    const lowest = remainingChannels
+      .toSorted((a, b) => score(a) - score(b))
+      .slice(0, countOf(amount, remainingChannels.length, "channels"));
     return pruneChannels(mask, channels, lowest);
   });
 }
@@ -238,10 +240,10 @@ export const customFromMask: Pass<v.GenericSchema<CustomOptions>> = definePass({
       const chosen = readTarget(options.mask, target);
       if (chosen === undefined) throw new PithError("E_OPTION", `custom-from-mask: "mask" has no entry for "${name}".`);
       checkSameDims("A mask", chosen.dims, target.parameter);
-      const kept = toFloat64(chosen);
-      if (kept.some((entry) => entry !== 0 && entry !== 1))
+      const keepFlags = toFloat64(chosen);
+      if (keepFlags.some((entry) => entry !== 0 && entry !== 1))
         throw new PithError("E_OPTION", `custom-from-mask: the mask for "${name}": expected only 0 and 1.`);
-      return intersect(mask, Uint8Array.from(kept));
+      return intersect(mask, Uint8Array.from(keepFlags));
     }),
 });
 

@@ -90,8 +90,8 @@ export async function pruneStructured(model: Model, options: Options, context: C
   );
   const allMisses = [...misses, ...ranked.misses, ...untouched, ...refused];
   if (removals.length > 0) {
-    const failed = await cut(model, removals);
-    if (failed instanceof Miss) return { changes: [], misses: [...allMisses, failed] };
+    const failure = await cut(model, removals);
+    if (failure instanceof Miss) return { changes: [], misses: [...allMisses, failure] };
   }
   const spread = removals.filter(({ group }) => !isOverridden(group, options));
   warnOfNarrowLayers(spread.flatMap(channelsLeft), amount, "channels", context);

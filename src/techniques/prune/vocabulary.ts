@@ -94,11 +94,11 @@ function decideVocabulary(
     if (node === undefined) continue;
     for (const { port, value, axis } of labelledEnds(node, labels)) {
       if (refusal !== undefined) return refusal;
-      const here = (end: End): boolean => end.port === port && end.axis === axis;
+      const isThisEnd = (end: End): boolean => end.port === port && end.axis === axis;
       if (isTable.has(node) && port === "in0") continue;
-      const no = refuses.find(({ end }) => here(end));
+      const no = refuses.find(({ end }) => isThisEnd(end));
       if (no !== undefined) return new Miss(no.reason, describe(node));
-      if (!links.some(({ from, to }) => here(from) || here(to)))
+      if (!links.some(({ from, to }) => isThisEnd(from) || isThisEnd(to)))
         return new Miss(`a node needs all tokens: axis ${axis} of "${value.name}"`, describe(node));
     }
   }
@@ -143,18 +143,18 @@ export async function trimVocabulary(model: Model, kept: readonly number[]): Pro
     return { ...none, hasTables: false, misses: [new Miss("token ids read no embedding table")] };
   if (vocabulary instanceof Miss) return { ...none, misses: [vocabulary] };
   const { size, tables, scores, slices } = vocabulary;
-  const wrong = kept.find((id, index) => !(id < size) || id <= (kept[index - 1] ?? -1));
-  if (wrong !== undefined || kept.length === 0)
+  const invalidId = kept.find((id, index) => !(id < size) || id <= (kept[index - 1] ?? -1));
+  if (invalidId !== undefined || kept.length === 0)
     throw new PithError(
       "E_OPTION",
-      `Token ids: expected an ascending list of ids below ${size}, got ${wrong ?? "none"}.`,
+      `Token ids: expected an ascending list of ids below ${size}, got ${invalidId ?? "none"}.`,
     );
   const ids = new Set(kept);
   const removed = Array.from({ length: size }, (_, id) => id).filter((id) => !ids.has(id));
   const result = { hasTables: true, size, scores: new Map(scores.map(({ output, axis }) => [output.name, axis])) };
   if (removed.length === 0) return { ...result, changes: [], misses: [new Miss("all tokens are kept")] };
-  const failed = await cut(model, [{ group: { units: size, slices }, units: removed }]);
-  if (failed instanceof Miss) return { ...result, changes: [], misses: [failed] };
+  const failure = await cut(model, [{ group: { units: size, slices }, units: removed }]);
+  if (failure instanceof Miss) return { ...result, changes: [], misses: [failure] };
   const text = `${kept.length} of ${size} tokens kept`;
   const changed = [...new Set([...tables.map(({ name }) => name), ...result.scores.keys()])];
   return { ...result, changes: changed.map((at): Change => ({ at, what: text, decidedBy: "global" })), misses: [] };

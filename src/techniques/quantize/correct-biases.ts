@@ -23,7 +23,7 @@ const maxHeldOut = 32;
 /** Minimum share of the noise that a correction must remove; a smaller gain is not significant. */
 const minGain = 0.02;
 
-export async function correctRounded(
+export async function correctRoundedBiases(
   model: Model,
   original: Model,
   { biasCorrection, scheme, data, samples }: RoundedSettings,
@@ -65,8 +65,8 @@ export async function correctRounded(
     return corrected > 0;
   });
   if (gain === undefined) return [];
-  const on = counted(Math.min(heldOut.count, maxHeldOut), "other sample");
-  const text = `biases of ${counted(corrected, "layer")} corrected: ${gain} to ${on}`;
+  const samplesText = counted(Math.min(heldOut.count, maxHeldOut), "other sample");
+  const text = `biases of ${counted(corrected, "layer")} corrected: ${gain} to ${samplesText}`;
   return [{ at: "bias correction", what: text, decidedBy: "global" }];
 }
 

@@ -27,8 +27,8 @@ import { measureOnce } from "../calibrate/kept.ts";
 import type { Solver } from "../calibrate/solver.ts";
 import { withClassScores } from "./class-scores.ts";
 import { centerOf, nearestCodes } from "./grid.ts";
-import { moveFactors, quantizeBy } from "./round-model.ts";
-import { towardsOriginal } from "./rounders/gptaq.ts";
+import { equalizeModel, quantizeBy } from "./round-model.ts";
+import { matchOriginalOutputs } from "./rounders/gptaq.ts";
 import { lambdaFor, rdoqBy } from "./rounders/rdoq.ts";
 import { type LowEntropy, type RoundedSettings, staysFloat } from "./settings.ts";
 import { weightMiss } from "./weight.ts";
@@ -50,7 +50,7 @@ export async function quantizeForDownload(options: DownloadSettings, model: Mode
   const folded = await fuseBatchNorms(model, { trained: true, into: ({ name }) => requested.has(name) });
   // Equalization changes the layers' outputs, and with them the sensitivities. It gains nothing for weights alone, whose steps follow the inputs.
   const equalize = options.equalize && options.scheme !== "weights";
-  const migration = await moveFactors(model, { ...options, equalize }, context);
+  const migration = await equalizeModel(model, { ...options, equalize }, context);
   const parameters = selectParameters(model, requested);
   const rounder = await chooseMethod(model, options, context);
   // No bias correction: the error that rdoq minimizes includes the mean error.
@@ -70,8 +70,8 @@ function requestedLayers(model: Model, options: RoundedSettings): ReadonlySet<st
 function selectParameters(model: Model, requested: ReadonlySet<string>): readonly Value[] {
   const inference = infer(model);
   const excluded = allLayers(model, inference).filter(({ name }) => !requested.has(name));
-  const kept = new Set(excluded.flatMap(({ node, weight }) => [weight, ...node.inputs]));
-  return [...parametersOf(model, inference)].filter((parameter) => !kept.has(parameter));
+  const keptValues = new Set(excluded.flatMap(({ node, weight }) => [weight, ...node.inputs]));
+  return [...parametersOf(model, inference)].filter((parameter) => !keptValues.has(parameter));
 }
 
 /** Returns the rounding method. With a training, it first trains layers, and the method keeps their values and steps. */
@@ -152,7 +152,7 @@ async function distributeError(
     // A layer whose outputs are 0 has an infinite sensitivity or none, so its λ is 0.
     return (sensitivity === undefined ? lambda * (await energyOf()) : lambda / sensitivity) || 0;
   }, note);
-  return { ...rounder, ...towardsOriginal(rounder) } as Solver;
+  return { ...rounder, ...matchOriginalOutputs(rounder) } as Solver;
 }
 
 /** Measures sensitivities once for all distortions of a search, because they do not depend on the distortion. */

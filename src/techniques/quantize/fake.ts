@@ -29,7 +29,7 @@ import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { oneRun } from "../../runtime/run/feeding.ts";
 import { placeMeasured } from "./measure.ts";
 import { calibrationNeed, quantizeOptions } from "./options.ts";
-import { prepare, tryOut } from "./prepare.ts";
+import { findCoverage, prepare } from "./prepare.ts";
 import { missingData } from "./ranges.ts";
 import { roundLayers } from "./round-layers.ts";
 import { nearest } from "./rounders/nearest.ts";
@@ -138,7 +138,7 @@ async function fakeStatic(
   const rounded = layers(model, infer(model)).filter((layer) => findRounding(layer.effective) !== undefined);
   if (rounded.length > 0)
     return { changes: [], misses: rounded.map((layer) => new Miss("already has fake quantization", layer.name)) };
-  const { targets, misses: rejected } = tryOut(model, options);
+  const { targets, misses: rejected } = findCoverage(model, options);
   if (targets.length === 0) return { changes: [], misses: rejected };
   const measuring = { ...options, data: await trainPart(options.data) };
   raiseOpset(model, opset);
@@ -205,14 +205,20 @@ async function roundWeights(
     const { effective, node, role, name } = layer;
     const { own: settings, decidedBy } = optionsOfLayer(options, layer);
     const { bits, perChannel, learnScales } = settings;
-    const earlier = roundedWeights.get(effective) ?? [];
-    const shared = roundingOf(layer, earlier);
+    const existingRoundings = roundedWeights.get(effective) ?? [];
+    const shared = roundingOf(layer, existingRoundings);
     const rounded = shared ?? (await roundWeight(model, emit, layer, settings, context, rounding));
-    if (shared === undefined) roundedWeights.set(effective, [...earlier, rounded]);
+    if (shared === undefined) roundedWeights.set(effective, [...existingRoundings, rounded]);
     model.graph.setInput(node, role.input, rounded.result);
     const kind = `${perChannel ? "per-channel scales" : "one scale"}${learnScales ? ", trainable" : ""}`;
-    const by = rounding.rounder === nearest ? "" : `, scales by ${rounding.rounder.id}`;
-    changes.push({ at: name, what: `weight rounded to ${bits} bits, ${kind}${by}`, kind: "rounded", bits, decidedBy });
+    const scalesText = rounding.rounder === nearest ? "" : `, scales by ${rounding.rounder.id}`;
+    changes.push({
+      at: name,
+      what: `weight rounded to ${bits} bits, ${kind}${scalesText}`,
+      kind: "rounded",
+      bits,
+      decidedBy,
+    });
   }
   return changes;
 }

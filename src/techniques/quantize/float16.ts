@@ -99,8 +99,8 @@ async function narrow(model: Model, value: Value, type: "float16" | "bfloat16"):
     by: "quantize",
     opsets: model.header.opsets,
   });
-  const wide = emit.named(`${value.name}_float32`).Cast([value], { to: typeCodes.float32 });
-  replaceUses(value, wide, wide.producer);
+  const float32Value = emit.named(`${value.name}_float32`).Cast([value], { to: typeCodes.float32 });
+  replaceUses(value, float32Value, float32Value.producer);
   // The closure must not hold the values: weights are read one at a time.
   const readNarrowed = async () => fromNumbers(type, dims, toFloats(await source.read()));
   value.tensor = await deferTensor(type, dims, readNarrowed);
@@ -117,8 +117,8 @@ export function explainUnfitHalf(
   for (const number of numbers) largest = Math.max(largest, Math.abs(number));
   if (type === "float16" && largest >= smallestInfinite)
     return `contains ${largest.toPrecision(3)}; the largest float16 is 65,504`;
-  const lost = lostShare(numbers, toFloats(fromNumbers(type, [numbers.length], numbers)));
-  return lost > maxLost ? `is too small: ${type} would lose ${(100 * lost).toFixed(0)} % of it` : undefined;
+  const lostRatio = lostShare(numbers, toFloats(fromNumbers(type, [numbers.length], numbers)));
+  return lostRatio > maxLost ? `is too small: ${type} would lose ${(100 * lostRatio).toFixed(0)} % of it` : undefined;
 }
 
 /** Returns the relative rounding error |x − r| / |x|. */

@@ -142,8 +142,8 @@ export const maxSteps = 255;
  */
 export function computeScale(grid: Grid, min: number, max: number, steps = 0): ScaleAndZeroPoint {
   const { type, symmetric, low, high } = grid;
-  const exact = steps === 0 || grid.block !== undefined ? undefined : exactScale(grid, min, max, steps);
-  if (exact !== undefined) return exact;
+  const exactScaleOfValues = steps === 0 || grid.block !== undefined ? undefined : exactScale(grid, min, max, steps);
+  if (exactScaleOfValues !== undefined) return exactScaleOfValues;
   if (grid.block !== undefined) return blockScale(min, max, { bits: bitsOfBlocks(grid), symmetric });
   if (!symmetric) return scaleAndZeroPoint(min, max, { type, symmetric, reduceRange: high - low === 128 });
   const [like, levels] = high - low === 15 ? (["int4", 15] as const) : (["int8", 254] as const);
@@ -166,9 +166,9 @@ function exactScale(
   const step = Math.fround(Math.max(-bottom, top) / steps);
   const [below, above] = [Math.round(-bottom / step), Math.round(top / step)];
   const codes = symmetric ? high - middle[type] : high - low;
-  const required = symmetric ? steps : below + above;
-  if (required > codes || (symmetric ? (high - low) / 2 : codes) % required === 0) return undefined;
-  const cuts = cutsOf(required, codes);
+  const requiredSteps = symmetric ? steps : below + above;
+  if (requiredSteps > codes || (symmetric ? (high - low) / 2 : codes) % requiredSteps === 0) return undefined;
+  const cuts = cutsOf(requiredSteps, codes);
   const scale = Math.fround(step / cuts);
   if (scale < smallestScale) return undefined;
   return { scale, zeroPoint: symmetric ? middle[type] : low + below * cuts };

@@ -160,35 +160,35 @@ interface Screening {
 function chooseNodes(model: Model, nodes: readonly Node[], { unfit, endless, named }: Screening) {
   const inference = infer(model);
   const misses: Miss[] = [];
-  const able = new Map<Node, Halves>();
+  const halvesByNode = new Map<Node, Halves>();
   for (const node of nodes) {
     if (!(node.inputs.some(isFloat32) || readFill(node) !== undefined) || subgraphs(node).length > 0) continue;
     const halves = findHalves(node, inference);
     const reason = halves instanceof Miss ? halves.reason : explainFloat(node, unfit);
-    if (!(halves instanceof Miss) && reason === undefined) able.set(node, halves);
+    if (!(halves instanceof Miss) && reason === undefined) halvesByNode.set(node, halves);
     else if (node.outputs.some(isFloat32) && reason !== undefined)
       misses.push(new Miss(reason, named.get(node)?.name ?? describe(node)));
   }
   // A second pass is needed: only after the first it is known which nodes stay in float32.
   const isMadeOfIntegers = (value: Value | undefined): boolean => {
     const { producer } = value ?? {};
-    if (producer === undefined || able.has(producer) || !isFloat32(value)) return false;
+    if (producer === undefined || halvesByNode.has(producer) || !isFloat32(value)) return false;
     const graphs = subgraphs(producer);
     return graphs.length > 0
       ? graphs.some(({ outputs }) => outputs.some(isMadeOfIntegers))
       : makesFloatsOfIntegers(producer, inference);
   };
-  for (const node of [...able.keys()].filter(({ inputs }) => inputs.some(isMadeOfIntegers))) {
+  for (const node of [...halvesByNode.keys()].filter(({ inputs }) => inputs.some(isMadeOfIntegers))) {
     // Masks are computed from flags, which are exact.
     if (node.inputs.some((input) => input !== undefined && endless.has(input))) continue;
-    able.delete(node);
+    halvesByNode.delete(node);
     const layer = named.get(node);
     if (layer !== undefined) misses.push(new Miss("it reads values represented by integers", layer.name));
   }
-  const isolated = removeIsolated(nodes, able).flatMap((node) => named.get(node)?.name ?? []);
+  const isolated = removeIsolated(nodes, halvesByNode).flatMap((node) => named.get(node)?.name ?? []);
   const reason = `its weight has fewer than ${minElements} elements, and its neighbors stay in float32`;
   misses.push(...isolated.map((layer) => new Miss(reason, layer)));
-  return { halved: able, misses };
+  return { halved: halvesByNode, misses };
 }
 
 function explainFloat(node: Node, unfit: ReadonlyMap<Value, string>): string | undefined {
@@ -338,9 +338,11 @@ function clipMasked(model: Model, node: Node): Change {
 export async function writeInHalf(model: Model, halved: ReadonlyMap<Node, Halves>): Promise<readonly Change[]> {
   const clamped: Change[] = [];
   const noteClamped = async (at: string, tensor: Tensor): Promise<void> => {
-    const far = toFloats(await tensor.read()).find((number, _, all) => number !== clampToHalf(number, 0, all));
-    if (far === undefined || Number.isNaN(far)) return;
-    const text = `its ${far.toPrecision(3)} stands for infinity and becomes ${Math.sign(far) * halfClampValue}: float16 ends at 65,504`;
+    const clippedNumber = toFloats(await tensor.read()).find(
+      (number, _, all) => number !== clampToHalf(number, 0, all),
+    );
+    if (clippedNumber === undefined || Number.isNaN(clippedNumber)) return;
+    const text = `its ${clippedNumber.toPrecision(3)} stands for infinity and becomes ${Math.sign(clippedNumber) * halfClampValue}: float16 ends at 65,504`;
     clamped.push({ at, what: text, decidedBy: "global" });
   };
   const { opsets } = model.header;
@@ -360,8 +362,8 @@ export async function writeInHalf(model: Model, halved: ReadonlyMap<Node, Halves
   };
   const narrow = new Map<Value, Value>();
   for (const [node, { outputs }] of halved) {
-    const wrong = node.graph.parent === undefined ? undefined : entryOf(node)?.wrongInHalfInside;
-    if (wrong !== undefined) node.graph.setAttribute(node, wrong, undefined);
+    const wrongInputs = node.graph.parent === undefined ? undefined : entryOf(node)?.wrongInHalfInside;
+    if (wrongInputs !== undefined) node.graph.setAttribute(node, wrongInputs, undefined);
     const filled = readFill(node);
     if (filled !== undefined) {
       await noteClamped(describe(node), filled[1]);
@@ -371,10 +373,10 @@ export async function writeInHalf(model: Model, halved: ReadonlyMap<Node, Halves
       const value = node.outputs[output];
       if (value === undefined) continue;
       const { dims } = value.type ?? {};
-      const wide = cast(value, "float32");
-      replaceUses(value, wide, wide.producer);
+      const float32Value = cast(value, "float32");
+      replaceUses(value, float32Value, float32Value.producer);
       value.type = { type: "float16", dims };
-      narrow.set(wide, value);
+      narrow.set(float32Value, value);
     }
   }
   for (const [node, { inputs }] of halved) {

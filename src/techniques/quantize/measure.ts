@@ -16,10 +16,10 @@ import { measureRanges } from "./ranges.ts";
 import {
   explainNotFinite,
   explainUnfitRange,
+  formatNumber,
   isUnresolved,
   measureLostShare,
   reportUnresolved,
-  short,
 } from "./resolution.ts";
 import type { ModelRoundings } from "./rounding.ts";
 import { type ActivationType, isWide, type StaticSettings } from "./settings.ts";
@@ -61,7 +61,7 @@ export async function placeMeasured(
   const inFloat = new Map<Node, string>();
   const ranges = new Map<Value, ValueRange>();
   const stored = new Set<Value>();
-  let broken: PithError | undefined;
+  let firstError: PithError | undefined;
   for (;;) {
     const placement = place(model, inference, chosen, { unfit, inFloat });
     const before = unfit.size + inFloat.size;
@@ -97,14 +97,14 @@ export async function placeMeasured(
         unfit.set(value, reason);
         if (isUnresolved(lost, kind)) unresolved.set(value, range);
         if (!(range.min > range.max) && !Number.isFinite(range.max - range.min))
-          broken ??= notFiniteError(value.name, range);
+          firstError ??= notFiniteError(value.name, range);
       }
     }
     const rangeOf = (value: Value): ValueRange => roundedRange(value, placement, ranges, existing);
     for (const [node, reason] of unevenJoins(placement, inference, rangeOf)) inFloat.set(node, reason);
     for (const [node, reason] of coarseFactors(placement, inference, rangeOf)) inFloat.set(node, reason);
     if (unfit.size + inFloat.size > before) continue;
-    if (placement.targets.length === 0 && broken !== undefined) throw broken;
+    if (placement.targets.length === 0 && firstError !== undefined) throw firstError;
     reportUnresolved(unresolved, options, context);
     return withoutClamps(placement, scalesOf(placement, inference, ranges, options, existing), inference);
   }
@@ -210,7 +210,7 @@ function unevenJoins(
       .filter((width) => width > 0);
     const [narrow, wide] = [Math.min(...widths), Math.max(...widths)];
     if (widths.length < 2 || wide <= maxUneven * narrow) return [];
-    const ranges = `${short(narrow)} and ${short(wide)}`;
+    const ranges = `${formatNumber(narrow)} and ${formatNumber(wide)}`;
     return [[node, `stays in float: it concatenates ranges of ${ranges}, and one scale would not resolve both`]];
   });
 }

@@ -27,17 +27,20 @@ interface Reach {
 
 /** Returns a grid of -127 … 127 with |q₁ + q₂| ≤ 128 for neighbors, with scales at most those of the given -64 … 64 grid. */
 export function withNeighbours(grid: ScaledGrid & Along, reachOf: (slice: number) => Reach): ScaledGrid & Along {
-  const wide = symmetricGrid("int8", grid.axis, { low: -127, high: 127 });
+  const wideGrid = symmetricGrid("int8", grid.axis, { low: -127, high: 127 });
   const scale = grid.scale.map((coarse, slice) => {
     const { min, max, steps, pair } = reachOf(slice);
     const largest = Math.max(-min, max);
     const reach = Math.max(largest, pair);
     // Weights on a grid stay exact if the sums of neighbors fit, too.
     const sums = Math.round((reach * steps) / largest);
-    if (steps > 0 && sums > wide.high && steps <= grid.high) return coarse;
-    return Math.min(coarse, computeScale(wide, -reach, reach, steps === 0 || sums > wide.high ? 0 : sums).scale);
+    if (steps > 0 && sums > wideGrid.high && steps <= grid.high) return coarse;
+    return Math.min(
+      coarse,
+      computeScale(wideGrid, -reach, reach, steps === 0 || sums > wideGrid.high ? 0 : sums).scale,
+    );
   });
-  return { ...wide, zeroPoint: grid.zeroPoint, scale };
+  return { ...wideGrid, zeroPoint: grid.zeroPoint, scale };
 }
 
 /**

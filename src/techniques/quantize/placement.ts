@@ -96,11 +96,14 @@ export function place(
   for (const node of model.graph.nodes()) {
     const layer = layers.get(node);
     if (layer !== undefined && !keepsFloatArithmetic(layer)) {
-      const able = findTarget(layer, inference);
+      const layerTarget = findTarget(layer, inference);
       const staysFloat = (output: Value): boolean =>
-        !(able instanceof Miss) && able.rule.floatResult === true && unfit.has(output);
+        !(layerTarget instanceof Miss) && layerTarget.rule.floatResult === true && unfit.has(output);
       const results = node.outputs.filter(isFloat).filter((output) => !staysFloat(output));
-      const target = able instanceof Miss ? able : (unfitMiss([able.data, layer.bias, ...results], layer.name) ?? able);
+      const target =
+        layerTarget instanceof Miss
+          ? layerTarget
+          : (unfitMiss([layerTarget.data, layer.bias, ...results], layer.name) ?? layerTarget);
       if (target instanceof Miss) misses.push(target);
       else {
         targets.push(target);

@@ -70,13 +70,13 @@ export const weightFormChoice =
   (inference: Inference, existing: ModelRoundings): FormChoice<WeightsSettings> =>
   (layer, options) => {
     const learned = existingRounding(layer, { existing });
-    let why: string | undefined;
+    let reason: string | undefined;
     for (const [name, formOf] of weightFormats) {
       const form = formOf(layer, options, inference, learned);
-      if (form instanceof Miss) why ??= `not ${name}: ${form.reason}`;
-      else if (form !== undefined) return { form, why };
+      if (form instanceof Miss) reason ??= `not ${name}: ${form.reason}`;
+      else if (form !== undefined) return { form, why: reason };
     }
-    return new Miss(why ?? "no format supports it", layer.name);
+    return new Miss(reason ?? "no format supports it", layer.name);
   };
 
 /** Returns whether a layer of an integer scheme stores quantized weights but computes in float, as embedding lookups do. */

@@ -36,7 +36,7 @@ export interface Coverage {
 }
 
 /** Finds layers that can compute on integers without changing the model. @param inside includes subgraphs, which are not measured. */
-export function tryOut(model: Model, selection: Selection, inside = false): Coverage {
+export function findCoverage(model: Model, selection: Selection, inside = false): Coverage {
   const layersOf = inside ? allLayers : layers;
   const { able, ...rest } = tentatively(model, () => {
     dropRoundings(model);
@@ -47,20 +47,20 @@ export function tryOut(model: Model, selection: Selection, inside = false): Cove
     const inference = infer(model);
     const all = layersOf(model, inference);
     const misses: Miss[] = [];
-    const able = new Set<Node>();
+    const targetNodes = new Set<Node>();
     for (const layer of selectLayers(all, selection)) {
       const target = findTarget(layer, inference);
       if (target instanceof Miss) misses.push(target);
-      else able.add(layer.node);
+      else targetNodes.add(layer.node);
     }
     const integersAt = (isTarget: boolean) =>
       integersOf(
         model,
         inference,
-        all.filter(({ node }) => able.has(node) === isTarget),
+        all.filter(({ node }) => targetNodes.has(node) === isTarget),
       );
     const excluded = unsupportedWeights(model, inference, all, inside, quantizedInside);
-    return { able, integers: integersAt(true), kept: integersAt(false), misses: [...misses, ...excluded] };
+    return { able: targetNodes, integers: integersAt(true), kept: integersAt(false), misses: [...misses, ...excluded] };
   });
   return { ...rest, targets: layersOf(model, infer(model)).filter(({ node }) => able.has(node)) };
 }

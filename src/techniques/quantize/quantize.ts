@@ -11,7 +11,7 @@ import { storeFewValues } from "./few-values.ts";
 import { quantizeMoves } from "./moves.ts";
 import { calibrationNeed, type QuantizeOptions, quantizeOptions, runsPerSample } from "./options.ts";
 import { downloadSettings, milderForms, milderSettings } from "./precision-fallback.ts";
-import { moveFactors, quantizeBy, storeForm } from "./round-model.ts";
+import { equalizeModel, quantizeBy, storeForm } from "./round-model.ts";
 import { rounders } from "./rounders/index.ts";
 import { isHalf, settingsOfSteps } from "./settings.ts";
 
@@ -34,7 +34,7 @@ export const equalize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
     await storeForm(model, context);
     const changes: Change[] = [];
     for (const step of settingsOfSteps(options))
-      if (!isHalf(step)) changes.push(...(await moveFactors(model, step, context)));
+      if (!isHalf(step)) changes.push(...(await equalizeModel(model, step, context)));
     return { changes, misses: [] };
   },
 });

@@ -27,7 +27,7 @@ const entropyLevels = 128;
 export const clippedBy: Readonly<Record<"percentile" | "mse" | "entropy", (seen: Histogram) => ValueRange>> = {
   percentile({ min, max, counts, start, width }) {
     const total = counts.reduce((sum, count) => sum + count, 0);
-    const cut = (total * outside) / 2;
+    const cutCount = (total * outside) / 2;
     const partAt = (maxShare: number, from: readonly number[]): number => {
       let sum = 0;
       for (const part of from) {
@@ -37,7 +37,7 @@ export const clippedBy: Readonly<Record<"percentile" | "mse" | "entropy", (seen:
       return from.at(-1) ?? 0;
     };
     const parts = Array.from(counts.keys());
-    const [low, high] = [partAt(cut, parts), partAt(cut, parts.toReversed())];
+    const [low, high] = [partAt(cutCount, parts), partAt(cutCount, parts.toReversed())];
     return within({ min, max }, start + low * width, start + (high + 1) * width);
   },
   mse({ min, max, counts, start, width }) {
@@ -132,15 +132,16 @@ export async function measureRanges(
     const measure = (missing: readonly string[]) => observeWithStates(engine, model, data, missing, valueRange, all);
     const ranges = await measureOnce(model, data, `${method} of ${samples} samples, seed ${seed}`, names, measure);
     const countable = names.filter((name) => isCountable(ranges.get(name)));
-    const few = { ...order, samples: Math.min(countedSamples, samples) };
+    const countedOrder = { ...order, samples: Math.min(countedSamples, samples) };
     const losing = (name: string): Statistic<number> => shareLost(ranges.get(name) ?? nothing, bits.get(name) ?? 8);
-    const lost = new Map<string, number>();
+    const lostShares = new Map<string, number>();
     for (const width of new Set(bits.values())) {
-      const kept = { of: data, setting: `lost at ${width} bits, ${method} of ${samples} samples, seed ${seed}` };
+      const cacheKey = { of: data, setting: `lost at ${width} bits, ${method} of ${samples} samples, seed ${seed}` };
       const values = countable.flatMap((name) => (bits.get(name) === width ? [{ name }] : []));
-      for (const [name, share] of await observeOnce(engine, model, kept, values, losing, few)) lost.set(name, share);
+      for (const [name, share] of await observeOnce(engine, model, cacheKey, values, losing, countedOrder))
+        lostShares.set(name, share);
     }
-    for (const [name, range] of ranges) measured.set(name, { range, lost: lost.get(name) ?? 0 });
+    for (const [name, range] of ranges) measured.set(name, { range, lost: lostShares.get(name) ?? 0 });
   } else {
     const histograms = await observeWithStates(engine, model, data, names, histogram, all);
     for (const [name, bins] of histograms) {

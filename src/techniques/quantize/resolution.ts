@@ -40,13 +40,13 @@ export function explainUnfitRange(
 ): string | undefined {
   const { min, max } = range;
   if (min > max) return "has no elements in any sample, and so no range";
-  const broken = explainNotFinite(range);
-  if (broken !== undefined) return broken;
+  const notFiniteReason = explainNotFinite(range);
+  if (notFiniteReason !== undefined) return notFiniteReason;
   const { step, largest } = stepOf(range, bits);
   if (largest > 0 && step < smallestScale)
     return `is at most ${largest.toExponential(1)}: too small for a float32 scale`;
   if (!isUnresolved(lost, kind)) return undefined;
-  return `ranges from ${short(min)} to ${short(max)}: ${bits} bits would not resolve most of its values`;
+  return `ranges from ${formatNumber(min)} to ${formatNumber(max)}: ${bits} bits would not resolve most of its values`;
 }
 
 export function explainNotFinite({ min, max }: ValueRange): string | undefined {
@@ -112,7 +112,7 @@ function stepOf({ min, max }: ValueRange, bits: number): { readonly step: number
 }
 
 /** Formats a number with three significant digits: -1e9, 6.29. */
-export function short(value: number): string {
+export function formatNumber(value: number): string {
   const rounded = Number(value.toPrecision(3));
   return Math.abs(rounded) < 1e6 ? String(rounded) : rounded.toExponential().replace("+", "");
 }
@@ -126,7 +126,7 @@ export function reportUnresolved(
 ): void {
   if (unresolved.size === 0) return;
   const [[first, { min, max }] = [undefined, { min: 0, max: 0 }]] = unresolved;
-  const example = `"${first?.name}" from ${short(min)} to ${short(max)}`;
+  const example = `"${first?.name}" from ${formatNumber(min)} to ${formatNumber(max)}`;
   const moreText = unresolved.size > 1 ? `, and ${integer(unresolved.size - 1)} more` : "";
   const advice = [
     ...(equalize === false ? ["omit `equalize: false`, because equalization makes channel ranges similar"] : []),

@@ -120,8 +120,8 @@ function measureWeight(
 
 function explainUnfitWeight(dense: Dense, largest: number): string | undefined {
   if (!Number.isFinite(largest)) {
-    const broken = describeNonFinite(toFloat32(dense));
-    return `its weight ${broken}${dense.type === "float64" ? " in float32" : ""}`;
+    const nonFiniteText = describeNonFinite(toFloat32(dense));
+    return `its weight ${nonFiniteText}${dense.type === "float64" ? " in float32" : ""}`;
   }
   if (largest === 0 || largest >= 127 * smallestScale) return undefined;
   return `its weight is at most ${largest.toExponential(1)}: too small for a float32 scale`;

@@ -17,10 +17,10 @@ import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { quantizeToHalf } from "./float16.ts";
 import { floatCodesForm } from "./formats/dequantize-linear.ts";
 import { chooseIntegerForm } from "./formats/integer-operators.ts";
-import { turnsTable } from "./formats/lookup.ts";
+import { readsTableTransposed } from "./formats/lookup.ts";
 import { quantizeToHalfArithmetic } from "./half-arithmetic.ts";
 import { keepsFloatArithmetic, planLayer, planOf, weightFormChoice, writePlan } from "./plan.ts";
-import { prepare, tryOut } from "./prepare.ts";
+import { findCoverage, prepare } from "./prepare.ts";
 import { roundLayers } from "./round-layers.ts";
 import { findRoundings, noRoundings, removeRoundings } from "./rounding.ts";
 import { type DynamicSettings, isHalf, type QuantizeSettings, type RoundedSettings, staysFloat } from "./settings.ts";
@@ -40,7 +40,7 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
     return options.arithmetic === "float16"
       ? quantizeToHalfArithmetic(model, options, context)
       : quantizeToHalf(options.scheme, model, options, context);
-  const migration = await moveFactors(model, options, context);
+  const migration = await equalizeModel(model, options, context);
   const { scheme } = options;
   const tied = floatReaders(model, options);
   const inference = infer(model);
@@ -87,7 +87,7 @@ async function roundByScheme(
 }
 
 /** Equalizes before anything is rounded, so that rounding methods see samples of the equalized model. */
-export async function moveFactors(
+export async function equalizeModel(
   model: Model,
   options: RoundedSettings,
   context: Context,
@@ -105,7 +105,7 @@ async function correctBiases(
   context: Context,
 ): Promise<readonly Change[]> {
   if (options.data === undefined || options.biasCorrection === "none") return [];
-  return (await import("./correct-biases.ts")).correctRounded(model, original, options, context);
+  return (await import("./correct-biases.ts")).correctRoundedBiases(model, original, options, context);
 }
 
 function withTie(change: Change, reader: Node | undefined): Change {
@@ -130,7 +130,7 @@ function floatReaders(model: Model, selection: Selection): ReadonlyMap<string, N
     const readers = chosen.filter((layer) => layer.weight === weight);
     const tables = readers.filter(isTable);
     return readers.every((layer) =>
-      tables.every((table) => layer.effective === table.effective || turnsTable(layer, table, inference)),
+      tables.every((table) => layer.effective === table.effective || readsTableTransposed(layer, table, inference)),
     );
   };
   const weights = new Set(all.map(({ node, role }) => node.inputs[role.input]));
@@ -180,7 +180,7 @@ export async function quantizeDynamically(
   rounding: Rounding,
 ): Promise<Outcome> {
   const { existing } = rounding;
-  const { targets, kept, misses: rejected } = tryOut(model, options, true);
+  const { targets, kept, misses: rejected } = findCoverage(model, options, true);
   const stores = selectLayers(allLayers(model, infer(model)), options).some(keepsFloatArithmetic);
   if (targets.length === 0 && !stores) return { changes: [], misses: rejected };
   raiseOpset(model, stores ? opsetOfCodes : opset);

@@ -30,7 +30,7 @@ export type Lacks = Readonly<Partial<Record<TargetName, string>>>;
 
 export const bfloat16: Lacks = { webgpu: "not for WebGPU in onnxruntime-web 1.30, which has no Cast of bfloat16" };
 
-export function lackOf(
+export function missingSupportOf(
   lacks: Lacks,
   { target = [] }: { readonly target?: readonly TargetName[] | undefined },
 ): Miss | undefined {

@@ -22,7 +22,7 @@ import { dequantizedConstant, floatCodesForm, measuredCodesForm } from "./format
 import { type MeasuredPlacement, placeMeasured, type ScaledType } from "./measure.ts";
 import type { Placement } from "./placement.ts";
 import { keepsFloatArithmetic, planOf, writePlan } from "./plan.ts";
-import { prepare, quantizedInside, tryOut } from "./prepare.ts";
+import { findCoverage, prepare, quantizedInside } from "./prepare.ts";
 import { missingData } from "./ranges.ts";
 import { removeRoundings } from "./rounding.ts";
 import { type ActivationType, isWide, type StaticSettings } from "./settings.ts";
@@ -44,7 +44,7 @@ export async function quantizeStatically(
   const { existing } = rounding;
   if (options.data === undefined && existing.activations.size === 0) throw missingData("quantize");
   const measuring = { ...options, data: await trainPart(options.data) };
-  const { targets, integers, misses: rejected } = tryOut(model, options);
+  const { targets, integers, misses: rejected } = findCoverage(model, options);
   if (targets.length === 0) return { changes: [], misses: rejected };
   const isOther = targets.some((layer) => {
     const { activations, bits } = optionsOfLayer(options, layer).own;
@@ -110,12 +110,12 @@ async function writeConstants(
     for (const node of operators) {
       const [type] = node.inputs.flatMap((input) => (input === undefined ? [] : (scales.get(input)?.type ?? [])));
       if (type === undefined || !node.inputs.includes(value)) continue;
-      const close =
+      const floatValue =
         dequantized.get(type) ??
         dequantizedConstant(emit, value.name, quantizeWeights({ dense, type, symmetric: false }));
-      dequantized.set(type, close);
+      dequantized.set(type, floatValue);
       node.inputs.forEach((input, index) => {
-        if (input === value) model.graph.setInput(node, index, close);
+        if (input === value) model.graph.setInput(node, index, floatValue);
       });
     }
   }
@@ -163,11 +163,11 @@ function writeActivations({ graph }: Model, emit: Emit, { placement, scales, cla
         ? named.QuantizeLinear([target, scale, zeroPoint])
         : move(named, [from, ...settings], zeroPoint);
     codesOf.set(value, codes);
-    const close = emit.named(`${name}_DequantizeLinear_Output`).DequantizeLinear([codes, scale, zeroPoint]);
+    const dequantized = emit.named(`${name}_DequantizeLinear_Output`).DequantizeLinear([codes, scale, zeroPoint]);
     // A graph input stays unchanged, even if it is also an output.
-    if (graph.isInput(target)) replaceReads(target, close, codes.producer);
-    else replaceUses(target, close, codes.producer);
-    for (const { node, input } of [...close.uses])
+    if (graph.isInput(target)) replaceReads(target, dequantized, codes.producer);
+    else replaceUses(target, dequantized, codes.producer);
+    for (const { node, input } of [...dequantized.uses])
       if (placement.unrounded.has(node)) graph.setInput(node, input, target);
     if (target.name !== name) graph.rename(target, graph.freshName(`${name}_QuantizeLinear_Input`));
   }

@@ -38,7 +38,7 @@ export function findTarget(layer: Layer, inference: Inference): Target | Miss {
       layer.name,
     );
   const expected = new Set([data, input, bias]);
-  const extra = layer.node.inputs.findIndex((value, index) => value !== undefined && !expected.has(index));
-  if (extra >= 0) return new Miss(`its input ${extra} is computed at run time`, layer.name);
+  const unexpectedInput = layer.node.inputs.findIndex((value, index) => value !== undefined && !expected.has(index));
+  if (unexpectedInput >= 0) return new Miss(`its input ${unexpectedInput} is computed at run time`, layer.name);
   return { layer, rule, data: x };
 }

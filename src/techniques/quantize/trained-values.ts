@@ -100,7 +100,7 @@ export async function trainValues(
   };
   await trainInPlace(trial, parseOptions("train", trainOptions, settings), context);
   const candidate = model.clone();
-  await adopt(candidate, trial, terms, context);
+  await storeTrained(candidate, trial, terms, context);
   const noise = noiseMeter(withClassScores(model), async () => parts.validation, context, maxValidationSamples);
   /** @param floats has the other parameters, before they are quantized. */
   const costOf = async (candidate: Model, floats: Model): Promise<number> => {
@@ -109,7 +109,7 @@ export async function trainValues(
   };
   const [before, after] = [await costOf(rounded, model), await costOf(candidate, candidate)];
   if (after < before) {
-    await adopt(model, trial, terms, context);
+    await storeTrained(model, trial, terms, context);
     return names;
   }
   const text = `after the training, error and code length together are ${times(after / before)} those of the values before it, which are kept`;
@@ -235,10 +235,10 @@ async function setStartValues(
   scales: ValueTraining["scales"],
   { engine }: Context,
 ): Promise<void> {
-  const quantized = new Map(allLayers(rounded, infer(rounded)).map(({ name, effective }) => [name, effective]));
+  const quantizedWeights = new Map(allLayers(rounded, infer(rounded)).map(({ name, effective }) => [name, effective]));
   for (const layer of layers) {
     const { name, weight, effective } = layer;
-    const value = quantized.get(name);
+    const value = quantizedWeights.get(name);
     if (value === undefined || weight.tensor === undefined) continue;
     const before = toFloat32(await readStoredValue(trial, effective, engine));
     const start = toFloat32(await readStoredValue(rounded, value, engine));
@@ -259,7 +259,7 @@ async function setStartValues(
 }
 
 /** Stores the rounded weights, and the other parameters. */
-async function adopt(model: Model, trial: Model, terms: readonly Term[], { engine }: Context): Promise<void> {
+async function storeTrained(model: Model, trial: Model, terms: readonly Term[], { engine }: Context): Promise<void> {
   const { graph } = model;
   for (const { name, tensor } of trial.graph.values()) {
     const value = graph.value(name);

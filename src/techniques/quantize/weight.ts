@@ -244,8 +244,8 @@ export async function roundWeight(
   const context = await rounding.contextOf(layer);
   const weight = sliceWeight(layer, await read(), grid.scale.length);
   const codes = await withLayerName(layer, () => computeCodes(rounder, grid, weight, context));
-  const quantized = fromNumbers(grid.type, storedDims, asTensor(layer, storedDims, codes));
-  return { ...parameters, quantized: inMemory(turns ? transposed(quantized) : quantized) };
+  const quantizedDense = fromNumbers(grid.type, storedDims, asTensor(layer, storedDims, codes));
+  return { ...parameters, quantized: inMemory(turns ? transposed(quantizedDense) : quantizedDense) };
 }
 
 /** Stores equal scales once. */
@@ -293,12 +293,12 @@ function transposed(dense: Dense<QuantizedType>): Dense<QuantizedType> {
   const [rows = 0, columns = 0] = dense.dims;
   const from = isPacked(dense.type) ? toFloat32(dense) : dense.data;
   const codes = makeCodes(dense.type, from.length);
-  turn(from, codes, { rows, columns });
+  transposeTensor(from, codes, { rows, columns });
   return codesTensor(dense.type, [columns, rows], codes);
 }
 
 /** Transposes a matrix in tiles, because element by element each access would miss the cache. */
-export function turn(
+export function transposeTensor(
   from: ArrayLike<number>,
   to: Float32Array | Codes,
   { rows, columns }: { readonly rows: number; readonly columns: number },
@@ -317,10 +317,10 @@ export function codesText(layer: Layer, { type, perChannel, bits }: WeightSettin
   const width = type === "int4" ? 4 : 8;
   const levelBits = learned === undefined ? bits : Math.round(Math.log2(learned.high - learned.low + 1));
   // 7 bits belong to integer arithmetic and are not reported.
-  const few = levelBits < width && levelBits !== 7 ? ` (${levelBits}-bit values stored in ${width} bits)` : "";
+  const levelText = levelBits < width && levelBits !== 7 ? ` (${levelBits}-bit values stored in ${width} bits)` : "";
   const scales = layer.role.kind === "lookup" ? "a scale per row" : "per-channel scales";
-  const by = learned !== undefined || rounder === nearest ? "" : `, rounded by ${rounder.id}`;
-  return `weight as ${type}${few}, ${perChannel ? (rounder.scalesText ?? scales) : "one scale"}${by}`;
+  const methodText = learned !== undefined || rounder === nearest ? "" : `, rounded by ${rounder.id}`;
+  return `weight as ${type}${levelText}, ${perChannel ? (rounder.scalesText ?? scales) : "one scale"}${methodText}`;
 }
 
 /** Returns how the options store a weight as integers of a width; up to 4 bits are stored as int4. */

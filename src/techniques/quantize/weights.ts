@@ -17,7 +17,7 @@ import type { Model } from "../../core/graph/model.ts";
 import type { Context, Outcome } from "../../core/pass/pass.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { planOf, requiredOpset, weightFormChoice, writePlan } from "./plan.ts";
-import { tryOut } from "./prepare.ts";
+import { findCoverage } from "./prepare.ts";
 import { removeRoundings } from "./rounding.ts";
 import type { WeightsSettings } from "./settings.ts";
 import { type Rounding, weightMiss } from "./weight.ts";
@@ -29,11 +29,13 @@ export async function quantizeToWeights(
   rounding: Rounding,
 ): Promise<Outcome> {
   const { existing } = rounding;
-  const able = selectLayers(allLayers(model, infer(model)), options).filter((layer) => weightMiss(layer) === undefined);
+  const supportedLayers = selectLayers(allLayers(model, infer(model)), options).filter(
+    (layer) => weightMiss(layer) === undefined,
+  );
   // A model without any supported layer stays unchanged.
-  if (able.length > 0) {
-    const kept = existing.activations.size === 0 ? undefined : tryOut(model, options, true).kept;
-    removeRoundings(model, existing, able, (value) => kept?.has(value) !== true);
+  if (supportedLayers.length > 0) {
+    const keptActivations = existing.activations.size === 0 ? undefined : findCoverage(model, options, true).kept;
+    removeRoundings(model, existing, supportedLayers, (value) => keptActivations?.has(value) !== true);
   }
   const prepare = () => {
     const inference = infer(model);

@@ -15,7 +15,7 @@ import { fromNumbers, isFloat } from "../../core/tensor/convert.ts";
 import { inMemory } from "../../core/tensor/dense.ts";
 import type { Calibration } from "../calibrate/calibration.ts";
 import { channelMoments } from "../calibrate/column-statistics.ts";
-import { type Stage, walk } from "./stage.ts";
+import { type Stage, startCalibration } from "./stage.ts";
 
 export const recalibrateNorms: Stage = {
   name: "batch-norm",
@@ -23,7 +23,7 @@ export const recalibrateNorms: Stage = {
     let changed = 0;
     const misses: Miss[] = [];
     const norms = normsOf(model, infer(model));
-    const way = await walk(model, scope);
+    const way = await startCalibration(model, scope);
     for (const [index, norm] of norms.entries()) {
       if (scope.overdue()) break;
       scope.context.progress(index, norms.length);

@@ -2,12 +2,12 @@
 
 import { counted } from "../../core/numbers.ts";
 import { correctBiases } from "../calibrate/biases.ts";
-import { type Stage, walk } from "./stage.ts";
+import { type Stage, startCalibration } from "./stage.ts";
 
 export const biasStage: Stage = {
   name: "bias",
   async run(model, scope) {
-    const changed = await correctBiases(model, scope.data, () => walk(model, scope), scope);
+    const changed = await correctBiases(model, scope.data, () => startCalibration(model, scope), scope);
     return { changed, misses: scope.match.misses, what: counted(changed, "layer") };
   },
 };

@@ -23,7 +23,14 @@ import { Difference } from "../../runtime/run/difference.ts";
 import { overSamples } from "../../runtime/run/over-samples.ts";
 import { survivorsOf } from "./kept-channels.ts";
 import { type Samples, type Source, samplesOf, targetColumn } from "./samples.ts";
-import { adopt, defaultBatch, type Scope, type Stage, untrainable, walk } from "./stage.ts";
+import {
+  copyTrainedTensors,
+  defaultBatch,
+  explainUntrainable,
+  type Scope,
+  type Stage,
+  startCalibration,
+} from "./stage.ts";
 
 interface BlockWiseOptions {
   readonly batch: number | undefined;
@@ -43,7 +50,11 @@ export function blockWise(options: BlockWiseOptions): Stage {
       let changed = 0;
       const parts = partsOf(model, scope.match.original);
       const survivors = await survivorsOf(scope.match);
-      const ways = { own: await walk(model, scope), theirs: await walk(scope.match.original, scope), survivors };
+      const ways = {
+        own: await startCalibration(model, scope),
+        theirs: await startCalibration(scope.match.original, scope),
+        survivors,
+      };
       for (const [index, part] of parts.entries()) {
         if (scope.overdue()) break;
         const { context } = scope;
@@ -89,7 +100,7 @@ async function trainPart(
     const samples = await samplesOf(store, source, part.name, batch);
     if (samples instanceof Miss) return samples;
     const miss = await fitPart(part.name, model, output.name, samples, scope, options);
-    return miss ?? adopt(own.model, model);
+    return miss ?? copyTrainedTensors(own.model, model);
   } finally {
     await store.release();
   }
@@ -122,7 +133,7 @@ async function fitPart(
     await train(model, settings, { ...scope.context, log: () => {} });
     return undefined;
   } catch (error) {
-    return untrainable(error, name);
+    return explainUntrainable(error, name);
   }
 }
 

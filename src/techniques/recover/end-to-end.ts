@@ -16,7 +16,7 @@ import { imitation } from "../../learn/train/losses/imitation.ts";
 import { trainInPlace } from "../../learn/train/train.ts";
 import { trainOptions } from "../../learn/train/train-options.ts";
 import { abortAfter } from "../../runtime/run/elapsed.ts";
-import { adopt, defaultBatch, type Stage, untrainable } from "./stage.ts";
+import { copyTrainedTensors, defaultBatch, explainUntrainable, type Stage } from "./stage.ts";
 
 export interface EndToEndOptions {
   readonly data: Dataset;
@@ -49,11 +49,11 @@ export function endToEnd(options: EndToEndOptions): Stage {
         // If the stage's time limit ended the training, its progress is the result.
         const overdue = timer.signal.aborted && !scope.context.signal.aborted;
         if (!overdue || !(error instanceof PithError) || error.code !== "E_STOPPED")
-          return { changed: 0, what: "", misses: [untrainable(error, "end-to-end")] };
+          return { changed: 0, what: "", misses: [explainUntrainable(error, "end-to-end")] };
       } finally {
         cancel();
       }
-      const changed = adopt(model, trial);
+      const changed = copyTrainedTensors(model, trial);
       return { changed, what: `${changed} tensors trained`, misses: [] };
     },
   };

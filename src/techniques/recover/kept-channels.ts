@@ -12,11 +12,11 @@ type Kept = Match["kept"];
 
 export async function survivorsOf({ original, kept }: Match): Promise<Survivors> {
   if (kept.size === 0) return new Map();
-  const free = await withFreeChannels(original);
-  const inference = infer(free);
+  const freeModel = await withFreeChannels(original);
+  const inference = infer(freeModel);
   // Tries tracing through norms first; a result that does not fit the layers is wrong.
   for (const throughNorms of [true, false]) {
-    const groups = channelGroups(free, inference, { throughNorms });
+    const groups = channelGroups(freeModel, inference, { throughNorms });
     if (groups.every((group) => group.layers.every((layer) => isWhole(group, layer, kept))))
       return traceSurvivors(groups, kept);
   }

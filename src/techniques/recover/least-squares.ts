@@ -30,7 +30,7 @@ import type { LayerMatch } from "../calibrate/match.ts";
 import { readFeatures } from "../calibrate/statistic.ts";
 import { zipAsync } from "../calibrate/zip-async.ts";
 import { type Norm, normsOf, recalibrate } from "./batch-norm.ts";
-import { type Scope, type Stage, walk } from "./stage.ts";
+import { type Scope, type Stage, startCalibration } from "./stage.ts";
 
 export const solveLayers: Stage = {
   name: "least-squares",
@@ -44,8 +44,8 @@ export const solveLayers: Stage = {
     // At least four batches, so that one is left for validation.
     const batch = Math.max(1, Math.floor(Math.min(samplesAtOnce, scope.data.count / checkEvery, fitting)));
     const walks: Walks = {
-      own: await walk(model, scope, batch),
-      original: await walk(scope.match.original, scope, batch),
+      own: await startCalibration(model, scope, batch),
+      original: await startCalibration(scope.match.original, scope, batch),
       inference,
       norms: normsOf(model, inference).filter((norm): norm is Norm => !(norm instanceof Miss)),
     };
@@ -132,8 +132,8 @@ async function linearLayer(
   const { role, effective, name } = layer;
   const miss = requireWeight(layer, weightNeeds.solve);
   if (miss !== undefined) return miss;
-  const seen = featuresOf(layer);
-  if (seen instanceof Miss) return seen;
+  const inputFeatures = featuresOf(layer);
+  if (inputFeatures instanceof Miss) return inputFeatures;
   const dense = await readStoredValue(model, effective, engine);
   const { outputs, inputs, taps } = weightShape(role, dense.dims);
   const features = inputs * taps;
@@ -158,7 +158,7 @@ async function linearLayer(
     );
     return matrix(features + 1, outputs, joinArrays(Float64Array, [transposed.data, biasRow]));
   });
-  return { seen, features, outputs, takesBias, before };
+  return { seen: inputFeatures, features, outputs, takesBias, before };
 }
 
 /** Replaces weights of a layer except masked ones. */
@@ -188,7 +188,7 @@ async function bestWeights(
 ): Promise<Matrix | Miss> {
   const gradient = await gradientAt(fit, before, multiply);
   const zeros = before.data.subarray(0, features * outputs).some((value) => value === 0);
-  const free = zeros
+  const freeEntries = zeros
     ? Uint8Array.from(before.data, (value, index) => Number(value !== 0 || index >= features * outputs))
     : undefined;
   const power = check.power.reduce((sum, groupPower) => sum + groupPower, 0);
@@ -197,7 +197,7 @@ async function bestWeights(
   if (least <= 1e-12 * power) return before;
   let refused: Miss | undefined;
   for (const damping of dampings) {
-    const settings = { damping, free, ones: takesBias ? features : undefined };
+    const settings = { damping, free: freeEntries, ones: takesBias ? features : undefined };
     const step = await solveRidge(fit, gradient, settings, multiply);
     if (step instanceof Miss) {
       refused = step;
@@ -255,12 +255,12 @@ async function sumsOf(
     const chosen = choosePlaces(p.rows, Math.ceil(rows * (answer.dims[0] ?? 1)), draw);
     const part = step++ % checkEvery === checkEvery - 1 ? sums.check : sums.fit;
     for (const [group, groupSums] of part.entries()) {
-      const kept = range(group * outputs, outputs).map((output) => {
+      const columns = range(group * outputs, outputs).map((output) => {
         const channel = Math.floor(output / columnsPerMatrix);
         return (matched.kept?.[channel] ?? channel) * columnsPerMatrix + (output % columnsPerMatrix);
       });
       const seenRows = takesBias ? withOnes(p.matrix(group, chosen)) : p.matrix(group, chosen);
-      await addRows(groupSums, seenRows, y.matrix(undefined, chosen, kept), multiply);
+      await addRows(groupSums, seenRows, y.matrix(undefined, chosen, columns), multiply);
     }
   }
   return sums;

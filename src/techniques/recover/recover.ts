@@ -167,10 +167,10 @@ async function recoverModel(model: Model, options: Options, context: Context): P
       continue;
     }
     stageTexts.push(stage.name);
-    const done = await attempt(model, stage, accepted, score, scope, misses);
-    if (done === undefined) continue;
-    changes.push(done.change);
-    accepted = done.accepted;
+    const stageResult = await attempt(model, stage, accepted, score, scope, misses);
+    if (stageResult === undefined) continue;
+    changes.push(stageResult.change);
+    accepted = stageResult.accepted;
   }
   const trained = stageTexts.at(-1) === "end-to-end";
   const sampleCounts = { fitted: trained ? all.count : fit.count, checked: check.count };
@@ -190,8 +190,8 @@ function planStages(last: (typeof stageNames)[number], { fit, check, all }: Samp
   log({ id: "plan", text });
   const changes = stageMeanings.slice(0, 1 + stageNames.indexOf(last)).map(([at, meaning]): Change => {
     const count = at === "end-to-end" ? all.count : fit.count;
-    const on = count === undefined ? "" : `, on ${counted(count, "sample")}`;
-    return { at, what: `${meaning}${on}`, decidedBy: "global" };
+    const samplesText = count === undefined ? "" : `, on ${counted(count, "sample")}`;
+    return { at, what: `${meaning}${samplesText}`, decidedBy: "global" };
   });
   return { changes, misses: [] };
 }

@@ -31,12 +31,16 @@ export interface Stage {
 
 export const defaultBatch = 64;
 
-export function walk(model: Model, { data, context, storage }: Scope, batch = samplesAtOnce): Promise<Calibration> {
+export function startCalibration(
+  model: Model,
+  { data, context, storage }: Scope,
+  batch = samplesAtOnce,
+): Promise<Calibration> {
   return Calibration.begin(model, data, { engine: context.engine, signal: context.signal, batch, storage });
 }
 
 /** Copies tensors that a copy or a part of a model has learned; returns their number. */
-export function adopt({ graph }: Model, trained: Model): number {
+export function copyTrainedTensors({ graph }: Model, trained: Model): number {
   let count = 0;
   for (const { name, tensor } of trained.graph.values()) {
     const value = graph.value(name);
@@ -48,7 +52,7 @@ export function adopt({ graph }: Model, trained: Model): number {
 }
 
 /** Returns why something cannot be trained. @throws any other error. */
-export function untrainable(error: unknown, at: string): Miss {
+export function explainUntrainable(error: unknown, at: string): Miss {
   // E_TYPE_MISMATCH: weights are stored as integers.
   const reasons = ["E_NOT_DIFFERENTIABLE", "E_TYPE_MISMATCH", "E_UNSUPPORTED", "E_DIVERGED"];
   if (error instanceof PithError && reasons.includes(error.code)) return new Miss(error.message, at);

@@ -201,16 +201,16 @@ function compressFolder(path: string, options: Options, session: Session): Promi
     });
   requireMeaningfulDrop(options.maxDrop, metric);
   const { out = `${path.replace(/[/\\]+$/, "")}.compressed` } = options;
-  const passed = target === undefined ? {} : { target };
-  const how = { dtypes: "all", keepSmallest: true, purpose } as const;
+  const targetOptions = target === undefined ? {} : { target };
+  const choiceOptions = { dtypes: "all", keepSmallest: true, purpose } as const;
   const workers = workerOptionsOf(options);
   return withTexts(options, (texts) =>
     hasSamples
       ? withSteps(out, { fresh, terminal: session.terminal }, (resumeFolder) => {
           const search = { folder: join(out, "search"), resumeFolder, minutes, steps, techniques, workers };
-          return variantsOf(path, { ...texts, out, search }, how, passed, session);
+          return variantsOf(path, { ...texts, out, search }, choiceOptions, targetOptions, session);
         })
-      : variantsOf(path, { ...texts, out }, how, passed, session),
+      : variantsOf(path, { ...texts, out }, choiceOptions, targetOptions, session),
   );
 }
 

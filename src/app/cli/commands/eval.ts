@@ -127,8 +127,9 @@ export default defineCommand({
       goalMissed:
         measured?.atChance === true || goals.some(({ met }) => !met) || targets.some(({ right }) => right === false),
       print(terminal) {
-        const on = measured === undefined ? "" : ` on ${measured.dataset}, ${counted(measured.samples, "sample")}`;
-        terminal.line(`${terminal.color.bold(model)}${on}`);
+        const samplesText =
+          measured === undefined ? "" : ` on ${measured.dataset}, ${counted(measured.samples, "sample")}`;
+        terminal.line(`${terminal.color.bold(model)}${samplesText}`);
         if (measured?.preprocessing !== undefined) terminal.line(`preprocessing: ${measured.preprocessing}`);
         const rows = rowsOf(result);
         if (rows.length > 0)
@@ -177,12 +178,12 @@ function dropGoals({ measured, score }: EvalOutput, maxDrop: number): readonly G
       text: verdictSentence({ maxDrop }, verdict, comparison.unit, measured),
     });
   if (score?.original !== undefined) {
-    const met = score.original - score.value <= maxDrop;
+    const isMet = score.original - score.value <= maxDrop;
     const scores = `${figure("", score.value)}, original ${figure("", score.original)}`;
     goals.push({
       kind: "score",
-      met,
-      text: `${met ? "met" : "missed"}: score ${scores}, a drop of ${maxDrop} allowed`,
+      met: isMet,
+      text: `${isMet ? "met" : "missed"}: score ${scores}, a drop of ${maxDrop} allowed`,
     });
   }
   return goals;
@@ -209,13 +210,13 @@ function goalOf(measured: Measurement, kind: string, minimum: number, strict: bo
   }
   const { unit } = figureOfKind;
   const { value, low, high, count } = figureOfKind.estimate;
-  const met = (strict ? low : value) >= minimum;
+  const isMet = (strict ? low : value) >= minimum;
   const [actual, demanded] = formatDistinct(unit, value, minimum);
   const interval =
     unit === "share"
       ? ` (${formatDistinct(unit, low, minimum)[0]} … ${formatDistinct(unit, high, minimum)[0]}, n = ${integer(count)})`
       : `, n = ${integer(count)}`;
-  return { kind, met, text: `${met ? "met" : "missed"}: ${kind} ${actual}${interval}, ${demanded} required` };
+  return { kind, met: isMet, text: `${isMet ? "met" : "missed"}: ${kind} ${actual}${interval}, ${demanded} required` };
 }
 
 function rowsOf({ score, measured }: EvalOutput): [name: string, value: string, interval: string][] {
@@ -240,8 +241,9 @@ function figureRows({
   if (alone !== undefined) {
     const { worst, apart, samples } = alone;
     const isSame = apart === 0 ? "yes" : worst >= minEqualCosine ? "nearly" : "NO";
-    const how = isSame === "nearly" ? `${percent(apart)} apart at most` : `cosine ${minus(cosineText(worst))} at worst`;
-    rows.push(["same alone and in batch", isSame, `${how}, of ${counted(samples, "sample")}`]);
+    const differenceText =
+      isSame === "nearly" ? `${percent(apart)} apart at most` : `cosine ${minus(cosineText(worst))} at worst`;
+    rows.push(["same alone and in batch", isSame, `${differenceText}, of ${counted(samples, "sample")}`]);
   }
   // A metric that compares with the original has no value for the original.
   if (comparison === undefined || truth === "original") return rows;

@@ -1,3 +1,4 @@
+/** Prints the result of a command on a folder. */
 import { basename, join } from "node:path";
 import { noneText } from "../../folder/card.ts";
 import type { FolderFile } from "../../folder/run.ts";

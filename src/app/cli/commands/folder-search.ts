@@ -91,9 +91,9 @@ export function searcherOf(
         `search ${source}`,
         { keeps: true },
       );
-      const tried = counted(run.search?.points.length ?? 0, "candidate");
+      const candidateCount = counted(run.search?.points.length ?? 0, "candidate");
       const report = written.find((path) => path.endsWith(".html")) ?? join(out, "report.html");
-      terminal.note("search", `${base}: ${tried} tried, see ${report}`);
+      terminal.note("search", `${base}: ${candidateCount} tried, see ${report}`);
       if (run.refused !== undefined) throw new PithError(run.refused.code, run.refused.message);
       // The choice names a smaller model (`over`) that was rejected because it is slow.
       if (run.choice?.over !== undefined) terminal.note("search", `${base}: ${choiceSentence(run)}`);

@@ -1,3 +1,4 @@
+/** Times the files of a folder on the target runtimes. */
 import { basename } from "node:path";
 import { asPithError, Miss } from "../../../core/errors.ts";
 import type { Settings } from "../../../judge/task/contents.ts";

@@ -71,13 +71,13 @@ export function variantWriter(
 
 function figuresOf(result: WrittenOutput): FileFigures {
   const { after, samples, preprocessing, sparing } = result;
-  const spared = sparing === undefined ? {} : { spared: sparing.spared.map(formatSparedLayer) };
+  const sparedField = sparing === undefined ? {} : { spared: sparing.spared.map(formatSparedLayer) };
   const judgedOn = samples && [
     samplesLine(samples),
     ...(preprocessing === undefined ? [] : [`preprocessing: ${preprocessing}`]),
   ];
   const sizes = { bytes: after.bytes, gzip: after.gzip, brotli: after.brotli };
-  return { ...sizes, ...spared, ...nearnessOf(result), ...(judgedOn === undefined ? {} : { judgedOn }) };
+  return { ...sizes, ...sparedField, ...nearnessOf(result), ...(judgedOn === undefined ? {} : { judgedOn }) };
 }
 
 function nearnessOf({

@@ -111,13 +111,13 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const { out } = place;
       const copies = copiesOf(out, precompress);
       const files = await openPlaces(pass, passed, place, { model, aim: referenceModel, data }, copies);
-      const kept = Object.entries(passed).filter(([key]) => !(dryRun && command.writes?.includes(key)));
+      const keptOptions = Object.entries(passed).filter(([key]) => !(dryRun && command.writes?.includes(key)));
       // If the pass itself has an option `targetSize` (share to prune), the flag does not choose bits.
       const choosesBits = targetSize !== undefined && !keysOf(pass.options).has("targetSize");
       const input = {
         ...{ command: name, model, original, out, seed, precompress, data, metric, output },
         ...{ maxDrop, strict, force, spare, dryRun, targetDownload },
-        options: Object.fromEntries(kept),
+        options: Object.fromEntries(keptOptions),
         copiesSidecars: place.folder !== undefined,
         targetBytes: choosesBits ? bytesOf(targetSize) : undefined,
       };
@@ -181,10 +181,10 @@ function requireMandatoryFlags(
 async function requireNoSamples({ id: name, options, data }: AnyPass, passed: Session["passed"]): Promise<void> {
   if (typeof data !== "object") return;
   const opened = await openModules(name, options, passed);
-  const why = data.when(opened);
-  if (why === undefined) return;
+  const reason = data.when(opened);
+  if (reason === undefined) return;
   const labels = data.labelled?.(opened) ? "with labels" : "labels are not needed";
-  throw new PithError("E_USAGE", `${name} needs --data here: ${why}.`, {
+  throw new PithError("E_USAGE", `${name} needs --data here: ${reason}.`, {
     hint: `Representative samples; ${labels}. See --data in pith ${name} --help.`,
   });
 }
@@ -261,18 +261,18 @@ export function withDownload({ downloadSettings }: AnyPass, session: Session, go
   requireOneSize(goals);
   const { passed, terminal } = session;
   const settings = settingsForDownload(() => downloadSettings(passed));
-  const required: Record<string, unknown> = {};
+  const requiredOptions: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(settings[0] ?? {})) {
-    if (settings.every((other) => other[key] === value)) required[key] = value;
+    if (settings.every((other) => other[key] === value)) requiredOptions[key] = value;
     else if (passed[key] !== undefined)
       throw new PithError("E_USAGE", `--target-download chooses the ${key}, and ${flagName(key)} gives one.`, {
         hint: "Give one: the size after brotli, or the error.",
       });
   }
-  for (const [key, value] of Object.entries(required))
+  for (const [key, value] of Object.entries(requiredOptions))
     if (passed[key] === undefined)
       terminal.note(key, `--target-download uses ${flagName(key)} ${value} (docs/download.md)`);
-  return { ...session, passed: { ...passed, ...required } };
+  return { ...session, passed: { ...passed, ...requiredOptions } };
 }
 
 /** Reads the settings of a download size. @throws PithError E_OPTION whose message starts with the flag. */

@@ -11,22 +11,22 @@ import type { VocabularyOutput } from "../jobs/vocabulary.ts";
 import { columns } from "../print/table.ts";
 import { passCommand } from "./pass.ts";
 
-const single = passCommand(prune);
+const modelCommand = passCommand(prune);
 
 const options = v.object({
-  ...single.options.entries,
+  ...modelCommand.options.entries,
   vocabulary: option(v.array(v.string()), "keep only tokens that occur in these texts (model folders; .txt, .csv, …)", {
     value: "texts",
   }),
 });
 
 export default defineCommand({
-  ...single,
+  ...modelCommand,
   options,
-  examples: [...single.examples, "prune minilm/ --vocabulary queries.txt -o minilm.small/"],
+  examples: [...modelCommand.examples, "prune minilm/ --vocabulary queries.txt -o minilm.small/"],
   run([path = ""], { vocabulary, ...passFlags }: v.InferOutput<typeof options>, session) {
     return vocabulary === undefined
-      ? single.run([path], passFlags, session)
+      ? modelCommand.run([path], passFlags, session)
       : trimVocabulary(path, vocabulary, passFlags.out, session);
   },
 });

@@ -11,12 +11,12 @@ import { besideFolder, isFolder } from "../files/files.ts";
 import { textFlag, variantsOf, withTexts } from "./folder.ts";
 import { passCommand, requireOneSize, withCalibration, withDownload } from "./pass.ts";
 
-const single = passCommand(quantize);
+const modelCommand = passCommand(quantize);
 
 const fourBits = "4 bits: --dtype q4; in other files --scheme weights --bits 4.";
 
 const options = v.object({
-  ...single.options.entries,
+  ...modelCommand.options.entries,
   dtype: option(v.array(v.picklist([...dtypeNames, "all"])), "variant for transformers.js; folders: several", {
     value: "dtype",
     common: true,
@@ -37,11 +37,11 @@ const options = v.object({
 type Options = v.InferOutput<typeof options>;
 
 export default defineCommand({
-  ...single,
+  ...modelCommand,
   arguments: [{ name: "model.onnx", description: "the model, or its folder as transformers.js lays it out" }],
   options,
-  reserved: [...(single.reserved ?? []), "dtype"],
-  examples: [...single.examples, "quantize minilm/ --dtype q8,q4,fp16 --chunk 24MB -o minilm.web/"],
+  reserved: [...(modelCommand.reserved ?? []), "dtype"],
+  examples: [...modelCommand.examples, "quantize minilm/ --dtype q8,q4,fp16 --chunk 24MB -o minilm.web/"],
   folders: () => true,
   run: ([path = ""], options: Options, calledSession) =>
     withTexts(options, async ({ dtype, chunk, isText = false, ...rest }) => {
@@ -89,8 +89,8 @@ export default defineCommand({
           { hint: "For instance pith quantize minilm/ --dtype q8,q4." },
         );
       }
-      const passed = dtype === undefined ? session.passed : { ...session.passed, dtype: dtype[0] };
-      return single.run([path], rest, { ...session, passed });
+      const passOptions = dtype === undefined ? session.passed : { ...session.passed, dtype: dtype[0] };
+      return modelCommand.run([path], rest, { ...session, passed: passOptions });
     }),
 });
 

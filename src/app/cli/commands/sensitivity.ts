@@ -99,9 +99,9 @@ export default defineCommand({
       ...workerOptionsOf(options),
     };
     // With a queue, a stop waits until queued jobs that no worker has started are removed.
-    const how = { keeps: input.queue !== undefined };
+    const jobOptions = { keeps: input.queue !== undefined };
     const work = (resumeFolder: string) =>
-      session.job<typeof sensitivityJob>("sensitivity", { ...input, resumeFolder }, `sensitivity ${path}`, how);
+      session.job<typeof sensitivityJob>("sensitivity", { ...input, resumeFolder }, `sensitivity ${path}`, jobOptions);
     const {
       found: sensitivity,
       preprocessing,

@@ -38,7 +38,7 @@ export default defineCommand({
     const { terminal, signal } = session;
     const rename = await moduleFinder(modules);
     const shared = await openSharedStore(store);
-    let done = 0;
+    let finishedJobs = 0;
     const onReady = (): void => terminal.note("worker", `takes work from ${publicAddress(url)} until it is stopped`);
     await serve(
       url,
@@ -50,7 +50,7 @@ export default defineCommand({
           name = `${work.name} of ${basename(work.input.model)}`;
           const received = await receiveInput(shared, work.input, rename);
           await session.job<Job>(work.kind, received as never, name, { keeps: true, modules });
-          done++;
+          finishedJobs++;
           terminal.note("done", `${name}: ${duration(performance.now() - started)}`);
         } catch (error) {
           if (!signal.aborted) terminal.note("failed", `${name}: ${errorMessage(error)}`, "warning");
@@ -59,6 +59,6 @@ export default defineCommand({
       },
       { signal, jobs, onReady },
     );
-    return { data: { done }, print: (to) => to.line(`${done} done`) };
+    return { data: { done: finishedJobs }, print: (to) => to.line(`${finishedJobs} done`) };
   },
 });

@@ -1,3 +1,4 @@
+/** Names, checks and sizes of the files that commands read and write. */
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { readFile, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
@@ -102,9 +103,9 @@ async function placeOf(path: string): Promise<string> {
 
 /** Runs `body`, and removes the temporary files that writing to `paths` leaves if it fails or is killed. */
 export async function withoutLeftovers<T>(paths: readonly string[], body: () => Promise<T>): Promise<T> {
-  const earlier = new Set(paths.flatMap(temporaries));
+  const earlierFiles = new Set(paths.flatMap(temporaries));
   const sweep = (): void => {
-    for (const file of paths.flatMap(temporaries)) if (!earlier.has(file)) rmSync(file, { force: true });
+    for (const file of paths.flatMap(temporaries)) if (!earlierFiles.has(file)) rmSync(file, { force: true });
   };
   const work = body();
   // Exit listeners run in order of registration, so the job's process is killed before its files are removed.

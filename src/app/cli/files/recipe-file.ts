@@ -33,14 +33,14 @@ export async function readRecipe(
 }
 
 async function requireModules({ steps: all }: Recipe, owner: string, allowed: readonly string[]): Promise<void> {
-  const missing = new Set<string>();
+  const missingModules = new Set<string>();
   await renameModules(all, async (module) => {
     const matches = await Promise.all(allowed.map((path) => isSamePlace(path, module)));
-    if (!matches.includes(true)) missing.add(module);
+    if (!matches.includes(true)) missingModules.add(module);
     return module;
   });
-  if (missing.size === 0) return;
-  const names = [...missing];
+  if (missingModules.size === 0) return;
+  const names = [...missingModules];
   const verb = names.length === 1 ? "is" : "are";
   throw new PithError(
     "E_OPTION",

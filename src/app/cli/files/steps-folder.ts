@@ -59,15 +59,15 @@ export async function withSteps<T>(
     const before = await stepsIn(folder);
     try {
       const result = await work(folder);
-      const kept = await folderBytes(folder, isStoreName);
-      if (kept > 0) terminal.note("steps", `steps kept: ${bytes(kept)} in ${folder}; --fresh starts again`);
+      const keptBytes = await folderBytes(folder, isStoreName);
+      if (keptBytes > 0) terminal.note("steps", `steps kept: ${bytes(keptBytes)} in ${folder}; --fresh starts again`);
       return result;
     } catch (error) {
-      const kept = await stepsIn(folder);
+      const keptSteps = await stepsIn(folder);
       // Finished steps and trainings are always kept. Metrics of the original are kept only if the run was stopped.
       const isStep = (name: string): boolean => !name.endsWith(".json") && !before.includes(name);
       const isWorthKeeping =
-        error instanceof PithError && kept.some((name) => error.code === "E_STOPPED" || isStep(name));
+        error instanceof PithError && keptSteps.some((name) => error.code === "E_STOPPED" || isStep(name));
       if (isWorthKeeping) throw withResumeHint(error, folder);
       if (before.length === 0) await trimFolder(folder, 0, isStoreName);
       throw error;

@@ -26,8 +26,8 @@ export async function requireAppendable(path: string): Promise<void> {
 /** Creates the folder if it is missing, and checks it. @throws PithError E_FILE if it could not contain files of these names. */
 export async function requireWritableFolder(path: string, names: readonly string[]): Promise<void> {
   requireFile(path);
-  const missing = await missingFolders(path);
-  if (missing.length > 0 && /\.onnx$/i.test(path))
+  const newFolders = await missingFolders(path);
+  if (newFolders.length > 0 && /\.onnx$/i.test(path))
     throw new PithError("E_FILE", `"${path}" is the name of a file: the results go into a folder.`, {
       hint: `Name the folder: ${path.slice(0, -".onnx".length)}.`,
     });
@@ -42,18 +42,18 @@ export async function requireWritableFolder(path: string, names: readonly string
     }
   } finally {
     // Only empty folders are removed, because another process can already use them.
-    for (const folder of missing) await rmdir(folder).catch(() => {});
+    for (const folder of newFolders) await rmdir(folder).catch(() => {});
   }
 }
 
 /** Returns the missing folders of a path, innermost first. @throws PithError E_FILE if one of them exists as a file. */
 async function missingFolders(path: string): Promise<readonly string[]> {
-  const missing: string[] = [];
+  const folders: string[] = [];
   for (let folder = resolve(path); ; folder = dirname(folder)) {
     const stats = await stat(folder).catch(() => undefined);
-    if (stats?.isDirectory() === true) return missing;
+    if (stats?.isDirectory() === true) return folders;
     if (stats === undefined && dirname(folder) !== folder) {
-      missing.push(folder);
+      folders.push(folder);
       continue;
     }
     const place = folder === resolve(path) ? `"${path}"` : `In "${path}" "${folder}"`;

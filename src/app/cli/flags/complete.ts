@@ -1,3 +1,4 @@
+/** Computes the candidates of shell completion. */
 import type { Command, Option } from "commander";
 import { Flag } from "./options.ts";
 

@@ -1,3 +1,4 @@
+/** Flags for the metric and for the maximum drop, and checks of their values. */
 import * as v from "valibot";
 import { PithError } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";

@@ -1,3 +1,4 @@
+/** Parses flags that assign numbers to names: `--set` and `--dim`. */
 import { PithError } from "../../../core/errors.ts";
 import type { Settings } from "../../../judge/task/contents.ts";
 

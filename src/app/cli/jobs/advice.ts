@@ -49,17 +49,17 @@ export function lostAdvice(
   }: RejectedResult = {},
 ): string {
   const { checkpoint } = options;
-  const kept = typeof checkpoint === "string" ? `The trained weights are kept in ${checkpoint}. ` : "";
+  const checkpointText = typeof checkpoint === "string" ? `The trained weights are kept in ${checkpoint}. ` : "";
   const gentler = unshown ? "Evaluate it on more samples, or without --strict" : gentlerThan(pass, options, lostBefore);
   const spread = blamed !== undefined && isSpread(blamed);
   const first = spread ? undefined : changes.find(({ at }) => at === blamed?.layers[0])?.at;
-  const without = first === undefined ? undefined : `skip that layer: --except ${exceptText(options, first)}`;
+  const exceptAdvice = first === undefined ? undefined : `skip that layer: --except ${exceptText(options, first)}`;
   const state = { trainable, holds: false };
   const next = spread ? pass.command?.next?.(options, nextFiles({ model, out }, data, state)) : undefined;
   const offers = [
-    ...(gentler === undefined || (without !== undefined && gentler.includes("--except")) ? [] : [gentler]),
+    ...(gentler === undefined || (exceptAdvice !== undefined && gentler.includes("--except")) ? [] : [gentler]),
     ...(lostBefore ? [`start from a model that lost less than ${model}`] : []),
-    ...(without === undefined ? [] : [without]),
+    ...(exceptAdvice === undefined ? [] : [exceptAdvice]),
     ...(because === "target" ? ["try another version of ONNX Runtime"] : []),
     ...(data === undefined
       ? ["measure it on your own samples (--data)"]
@@ -70,11 +70,12 @@ export function lostAdvice(
           ]
         : []),
   ];
-  const later = trains(pass) || next !== undefined || because === "target" ? "" : " (before fine-tuning, for instance)";
+  const timeText =
+    trains(pass) || next !== undefined || because === "target" ? "" : " (before fine-tuning, for instance)";
   const shown = blamed === undefined ? "" : "; then pith debug shows every layer";
   const ending = next === undefined ? `${shown}.` : `, then pith ${next.replace(/ +#.*$/, "")}`;
   const anyway = `${offers.length === 0 ? "" : "or "}write it anyway: --force`;
-  return `${kept}${capitalize([...offers, anyway].join(", "))}${later}${ending}`;
+  return `${checkpointText}${capitalize([...offers, anyway].join(", "))}${timeText}${ending}`;
 }
 
 function exceptText({ except }: OptionValues, layer: string): string {

@@ -185,8 +185,8 @@ async function write(
     const folder = isEarlier ? joinPath(out, refusedFolder) : out;
     return writeResults(folder, run, reports, context, runFolder);
   }
-  const missing = await sidecarsMissingAt(model, out);
-  const links = await outerLinksAmong(missing);
+  const missingSidecars = await sidecarsMissingAt(model, out);
+  const links = await outerLinksAmong(missingSidecars);
   if (links.length > 0) {
     const text = `not copied, because these links lead out of their folder: ${joinList(links.map(([, path]) => path))}`;
     context.log({ id: "links", text, level: "warning" });
@@ -206,7 +206,7 @@ async function write(
     }),
     // The tokenizer is copied, because running the result requires it.
     ...(await Promise.all(
-      missing
+      missingSidecars
         .filter((file) => !links.includes(file))
         .map(async ([name, path]) => [name, await readFile(path)] as const),
     )),

@@ -63,9 +63,11 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
       : await openRequest(engine, original, data, { alike: model }, input, context).catch(explain);
   const samples = data?.samples ?? defaultSamples;
   context.stage("layers");
-  const ready = task?.ready(task.seen);
-  const lost = await findLostForm(engine, original, model, ready, { seed, signal: context.signal }).catch(explain);
-  const errors = await layerErrors(engine, original, model, ready, {
+  const preparedSamples = task?.ready(task.seen);
+  const lostForm = await findLostForm(engine, original, model, preparedSamples, { seed, signal: context.signal }).catch(
+    explain,
+  );
+  const errors = await layerErrors(engine, original, model, preparedSamples, {
     output,
     seed,
     samples,
@@ -89,11 +91,18 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
       },
     );
   const layers = errors.layers.map((layer) => ({ ...layer, weight: weights.get(layer.layer) }));
-  const on =
+  const inputsText =
     task === undefined
       ? "random inputs"
       : `${task.seen.name}, ${counted(Math.min(samples, task.seen.count ?? samples), "sample")}`;
-  const result = { layers, lost, blamed: errors.blamed, misses: errors.misses, on, preprocessing: task?.preprocessing };
+  const result = {
+    layers,
+    lost: lostForm,
+    blamed: errors.blamed,
+    misses: errors.misses,
+    on: inputsText,
+    preprocessing: task?.preprocessing,
+  };
   if (input.out !== undefined) {
     const page = debugPage({ ...result, original: input.original, model: input.model });
     await writeFileAtomically(input.out, [bytesOfText(page)]);

@@ -175,11 +175,11 @@ async function measureOnData(
   const predictionMetric = answers(output);
   const prepared = task.ready(dataset);
   // Labels that the metric does not use are removed, because they need not fit: they can belong to other data.
-  const ready =
+  const preparedSamples =
     mainMetric.truth === "original" && labelled ? mapBatches(prepared, ({ label: _, ...batch }) => batch) : prepared;
   context.stage("evaluate");
   const models = original === undefined ? [candidate] : [original, candidate];
-  const { batch, note, isWarning } = await chooseBatch(engine, models, ready, mainMetric.name, {
+  const { batch, note, isWarning } = await chooseBatch(engine, models, preparedSamples, mainMetric.name, {
     batch: data.batch,
     signal: context.signal,
     output,
@@ -190,7 +190,7 @@ async function measureOnData(
     dataset.count,
     1,
   );
-  const rows = await measure(engine, models, ready, [...metrics, predictionMetric], {
+  const rows = await measure(engine, models, preparedSamples, [...metrics, predictionMetric], {
     batch,
     held: original !== undefined,
     signal: context.signal,
@@ -227,13 +227,15 @@ async function measureOnData(
   const lookOptions = { samples: samplesLookedInto, seed: input.seed, signal: context.signal };
   const otherOutputs =
     original &&
-    (await compareOnSamples(engine, keepOnlyOutput(original, output), candidate, ready, {
+    (await compareOnSamples(engine, keepOnlyOutput(original, output), candidate, preparedSamples, {
       ...lookOptions,
       output,
       values: "all but the answer",
     }).catch(explain));
   const isVector = outputKind(candidate, output) === "vector";
-  const alone = isVector ? await batchInvariance(engine, candidate, ready, { ...lookOptions, output }) : undefined;
+  const invariance = isVector
+    ? await batchInvariance(engine, candidate, preparedSamples, { ...lookOptions, output })
+    : undefined;
   const measured: Measurement = {
     dataset: dataset.name,
     samples: figures[0]?.estimate.count ?? 0,
@@ -247,12 +249,12 @@ async function measureOnData(
         ? undefined
         : judge(comparison, { maxDrop: input.maxDrop, strict: input.strict }),
     others: otherOutputs,
-    alone: alone instanceof Miss ? undefined : alone,
+    alone: invariance instanceof Miss ? undefined : invariance,
     note,
     atChance,
     unmeasured,
   };
-  return { measured, samples: ready };
+  return { measured, samples: preparedSamples };
 }
 
 function keepOnlyOutput(model: Model, name: string | undefined): Model {

@@ -37,8 +37,8 @@ export async function withJobPool<I extends SharedInput, T>(
 ): Promise<T> {
   if (address === undefined) {
     const bytes = Math.max(0, ...models.map(({ model }) => storedBytes(model.graph)));
-    const unchanged = (input: I): I => input;
-    return work(jobs > 1 ? createProcessPool(jobs, bytes, (name) => workOf(name, unchanged)) : undefined, unchanged);
+    const identity = (input: I): I => input;
+    return work(jobs > 1 ? createProcessPool(jobs, bytes, (name) => workOf(name, identity)) : undefined, identity);
   }
   const store = await openSharedStore(address.store);
   const queue = await openQueue(address.url);

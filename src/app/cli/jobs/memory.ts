@@ -42,10 +42,10 @@ export function startMemoryMeter(): () => number {
     return () => Math.max(0, linuxPeak() - before);
   } catch {
     const before = process.memoryUsage.rss();
-    const earlier = processPeak();
+    const peakBefore = processPeak();
     return () => {
-      const later = processPeak();
-      return Math.max(0, (later > earlier ? later : process.memoryUsage.rss()) - before);
+      const peakAfter = processPeak();
+      return Math.max(0, (peakAfter > peakBefore ? peakAfter : process.memoryUsage.rss()) - before);
     };
   }
 }

@@ -1,3 +1,4 @@
+/** Opens the models of a command, warns about questionable ones, and writes the result. */
 import { type Encoding, folderOf, makeFolder } from "#platform";
 import { infer } from "../../../core/analysis/infer.ts";
 import { layers } from "../../../core/analysis/layers.ts";
@@ -45,12 +46,12 @@ export async function saveResult(
   { model, out, copiesSidecars, fileBytes, precompress: encodings }: Writing,
   { log, stage }: Pick<JobContext, "log" | "stage">,
 ): Promise<Partial<CompressedSize>> {
-  const missing = copiesSidecars ? [] : await recordMissingSidecars(result, model, out);
+  const missingSidecars = copiesSidecars ? [] : await recordMissingSidecars(result, model, out);
   await makeFolder(folderOf(out));
   await save(result, out, { fileBytes });
   const outdated = await outdatedCopies(out, encodings);
   if (outdated.length > 0) log({ id: "outdated", text: formatOutdated(out, joinList(outdated)), level: "warning" });
-  if (missing.length > 0) log({ id: "sidecars", text: missingText(missing) });
+  if (missingSidecars.length > 0) log({ id: "sidecars", text: missingText(missingSidecars) });
   if (encodings === undefined) return {};
   stage("compress");
   return precompress(filesOfModel(await open(out), out), encodings);

@@ -1,3 +1,4 @@
+/** Opens model and data for a search of `pith compress`, in the command and in its parallel jobs. */
 import { basename } from "node:path";
 import { createEngine } from "../../../core/engine/index.ts";
 import type { Model } from "../../../core/graph/model.ts";

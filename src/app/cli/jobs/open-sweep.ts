@@ -1,3 +1,4 @@
+/** Opens model and data for `pith sensitivity`, in the command and in its parallel jobs. */
 import { createEngine } from "../../../core/engine/index.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import type { Context } from "../../../core/pass/pass.ts";

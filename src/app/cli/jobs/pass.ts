@@ -385,10 +385,10 @@ function warnOfSpeed(
   { log }: JobContext,
 ): void {
   if (speed === undefined || "unmeasured" in speed.found || speed.against !== model) return;
-  const slower = slowerText(speed);
-  const text = notFasterText(speed.found.factor, computed, after) ?? slower;
+  const warning = slowerText(speed);
+  const text = notFasterText(speed.found.factor, computed, after) ?? warning;
   if (text === undefined) return;
-  const advice = slower === undefined ? "" : fasterAdvice(pass, options);
+  const advice = warning === undefined ? "" : fasterAdvice(pass, options);
   log({ id: "speed", text: `${text}${advice}`, level: "warning" });
 }
 

@@ -131,21 +131,21 @@ async function compare(
 }
 
 function differenceError({ difference, at, tolerance, run, own }: Sameness): PithError {
-  const far = Number.isFinite(difference)
+  const differenceText = Number.isFinite(difference)
     ? `differs by ${difference.toExponential(1)} of its largest value`
     : "is another";
   const explained = own === undefined ? "" : ` (rounding error of the original: ${own.toExponential(1)})`;
   if (run === "as written" || tolerance < codesTolerance)
     return new PithError(
       "E_ACCURACY_LOST",
-      `Output "${at}" ${far}; rounding explains ${Number(tolerance.toPrecision(2))}${explained}. Nothing was written.`,
+      `Output "${at}" ${differenceText}; rounding explains ${Number(tolerance.toPrecision(2))}${explained}. Nothing was written.`,
       {
         hint: "Please report this with the model: a rewrite may be wrong. --force writes the result anyway; then compare it on your own data (pith eval --against).",
       },
     );
   return new PithError(
     "E_ACCURACY_LOST",
-    `Output "${at}" ${far} with ONNX Runtime's fusions, more than ${tolerance}, but not when run node by node. Nothing was written.`,
+    `Output "${at}" ${differenceText} with ONNX Runtime's fusions, more than ${tolerance}, but not when run node by node. Nothing was written.`,
     { hint: "--force writes the result anyway; then evaluate it on your own data (pith eval --against)." },
   );
 }

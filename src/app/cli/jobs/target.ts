@@ -1,3 +1,4 @@
+/** Opens the runtimes of `--target`: the native one, or ONNX Runtime in a browser. */
 import { createEngine } from "../../../core/engine/index.ts";
 import { type RuntimeName, runtimeName } from "../../../core/engine/runtime.ts";
 import { PithError } from "../../../core/errors.ts";
@@ -84,12 +85,12 @@ export async function withTargets<T>(
   context: JobContext,
   work: (targets: readonly OpenTarget[]) => Promise<T>,
 ): Promise<T> {
-  const open: OpenTarget[] = [];
+  const openTargets: OpenTarget[] = [];
   try {
-    for (const name of new Set(names)) open.push(await openTarget(name, context));
-    return await work(open);
+    for (const name of new Set(names)) openTargets.push(await openTarget(name, context));
+    return await work(openTargets);
   } finally {
-    for (const target of open) await target.close();
+    for (const target of openTargets) await target.close();
   }
 }
 

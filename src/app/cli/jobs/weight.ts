@@ -1,3 +1,4 @@
+/** Measures a model for the output of commands: bytes, compressed sizes, parameters, operations and speed. */
 import { cost } from "../../../core/analysis/cost.ts";
 import { infer } from "../../../core/analysis/infer.ts";
 import { learnedCount, learnedTensors } from "../../../core/analysis/learned.ts";

@@ -13,13 +13,15 @@ const maxShown = 5;
 
 /** Formats changes. Layers that became slower come first, the slowest at the top. */
 export function changedLines(changes: readonly Change[], dim: Paint): string[] {
-  const slower = changes.filter(({ speed = 1 }) => isSlower(speed)).sort((a, b) => (a.speed ?? 1) - (b.speed ?? 1));
-  const lines = [...slower, ...changes.filter((change) => !slower.includes(change))].map((change) => ({
+  const slowerChanges = changes
+    .filter(({ speed = 1 }) => isSlower(speed))
+    .sort((a, b) => (a.speed ?? 1) - (b.speed ?? 1));
+  const lines = [...slowerChanges, ...changes.filter((change) => !slowerChanges.includes(change))].map((change) => ({
     at: change.at,
     text: changeText(change),
   }));
   return listGroups(
-    `changed (${integer(changes.length)})${slowerText(slower.map(({ speed = 1 }) => speed))}`,
+    `changed (${integer(changes.length)})${slowerText(slowerChanges.map(({ speed = 1 }) => speed))}`,
     lines,
     dim,
   );
@@ -30,11 +32,11 @@ const [maxEqual, maxPlanned] = [8, 40];
 
 /** Returns planned changes in network order. In long plans, equal layers of repeated blocks share a row. @returns also the number of omitted rows. */
 export function plannedRows(changes: readonly Change[]): { readonly rows: string[][]; readonly more: number } {
-  const each = changes.map(({ at, what, decidedBy }) => ({
+  const changeRows = changes.map(({ at, what, decidedBy }) => ({
     name: at,
     cells: [what, decidedBy === "global" ? "" : decidedBy],
   }));
-  const merged = each.length > maxEqual ? mergeRows(each) : each;
+  const merged = changeRows.length > maxEqual ? mergeRows(changeRows) : changeRows;
   const groups = groupBy(merged, ({ cells }) => cells.join());
   const rows = merged.flatMap((row) => {
     const group = groups.get(row.cells.join()) ?? [row];
@@ -79,12 +81,12 @@ function listGroups(
   const groups = [...groupBy(lines, ({ text }) => text)];
   const shown = groups.slice(0, maxShown).map(([text, group]) => {
     const places = group.flatMap(({ at }) => at ?? []);
-    const by = [...new Set(group.flatMap((line) => line.by ?? []))];
-    return `  ${places.length === 0 ? "" : `${joinList(places)}: `}${text}${by.length === 0 ? "" : ` (${joinList(by)})`}`;
+    const deciders = [...new Set(group.flatMap((line) => line.by ?? []))];
+    return `  ${places.length === 0 ? "" : `${joinList(places)}: `}${text}${deciders.length === 0 ? "" : ` (${joinList(deciders)})`}`;
   });
   const rest = groups.slice(maxShown).map(([, group]) => group.filter(({ at }) => at !== undefined).length);
-  const more = rest.reduce((sum, places) => sum + Math.max(1, places), 0);
-  return [`${title}:`, ...shown, ...(more > 0 ? [`  ${dim(moreText(more))}`] : [])];
+  const hiddenPlaces = rest.reduce((sum, places) => sum + Math.max(1, places), 0);
+  return [`${title}:`, ...shown, ...(hiddenPlaces > 0 ? [`  ${dim(moreText(hiddenPlaces))}`] : [])];
 }
 
 export const moreText = (count: number): string => `and ${integer(count)} more (--json has all)`;

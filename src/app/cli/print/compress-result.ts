@@ -1,3 +1,4 @@
+/** Prints the result of `pith compress`: the table of variants, the choice and the written files. */
 import { PithError } from "../../../core/errors.ts";
 import { allowance, counted, difference, integer } from "../../../core/numbers.ts";
 import { groupBy } from "../../../core/tensor/group-by.ts";
@@ -54,9 +55,9 @@ export function show({ run, written }: CompressOutput, { demanded, replaced }: R
       if (chosen.targets !== undefined) for (const line of targetLines(chosen.targets)) terminal.line(line);
       terminal.line(`written: ${written.join("  ")}${replaced ? " (replaced)" : ""}`);
       const reason = choiceClause(run);
-      const kept = `${terminal.color.bold(chosen.name)}${reason === undefined ? "" : `, ${reason}`}`;
+      const keptText = `${terminal.color.bold(chosen.name)}${reason === undefined ? "" : `, ${reason}`}`;
       const gain = [`${gainSentence(run)}${slowerText(run)}`, downloadSentence(run) ?? ""].join(" ").trimEnd();
-      terminal.line(`kept: ${kept}. ${gain}`);
+      terminal.line(`kept: ${keptText}. ${gain}`);
       const cost = [accuracySentence(run), goalSentence(run), searchMissSentence(run), sameSamplesWarning(run)];
       if (cost.some((text) => text !== undefined)) terminal.line(cost.filter((text) => text !== undefined).join(" "));
       terminal.line(`next: ${benchCommand(filesOf(run), run.targets)}`);
@@ -120,20 +121,20 @@ function printVariants(terminal: Terminal, run: Run): void {
       ["", run.original.name, ...cellsOf(0), ""],
       ...run.variants.map((variant, index) => {
         const mark = markOf(variant, run.goal);
-        const kept = mark === "✗" ? "← written (--force)" : "← kept";
+        const keptMark = mark === "✗" ? "← written (--force)" : "← kept";
         const other = variant.file === undefined ? (notChosenText(variant, run.goal) ?? "") : `← ${variant.file}`;
-        const notes = [noteOf(variant, run), index === run.chosen ? kept : other];
+        const notes = [noteOf(variant, run), index === run.chosen ? keptMark : other];
         const text = notes.filter((note) => note !== "").join("  ");
         return [colored[mark](mark), variant.name, ...cellsOf(index + 1), text];
       }),
     ],
   );
   for (const { name, steps } of run.variants) {
-    const missed = steps.flatMap((step) => step.misses);
-    const misses = Array.from(groupBy(missed, ({ at, reason }) => `${at}: ${reason}`).values(), ([first]) => first);
+    const allMisses = steps.flatMap((step) => step.misses);
+    const misses = Array.from(groupBy(allMisses, ({ at, reason }) => `${at}: ${reason}`).values(), ([first]) => first);
     if (misses.length === 0) continue;
-    const unchanged = `${counted(misses.length, "place")} as ${misses.length === 1 ? "it was" : "they were"}`;
-    terminal.line(dim(`${name} left ${unchanged}: ${reasonsOf(misses)}`));
+    const unchangedText = `${counted(misses.length, "place")} as ${misses.length === 1 ? "it was" : "they were"}`;
+    terminal.line(dim(`${name} left ${unchangedText}: ${reasonsOf(misses)}`));
   }
 }
 
@@ -158,7 +159,7 @@ function noteOf({ refused, comparison, verdict }: Variant, { goal }: Run): strin
   const { value } = comparison.difference;
   const text = value === 0 ? "unchanged" : difference(unit, value);
   if (goal === undefined || verdict === undefined) return text;
-  const allowed = allowance(unit, goal.maxDrop);
-  if (!isWithin(verdict.drop, goal)) return `${text}, ${allowed} allowed${verdict.met ? ", not significant" : ""}`;
-  return verdict.met ? text : `${text}, not shown to be within ${allowed} (--strict)`;
+  const allowedDrop = allowance(unit, goal.maxDrop);
+  if (!isWithin(verdict.drop, goal)) return `${text}, ${allowedDrop} allowed${verdict.met ? ", not significant" : ""}`;
+  return verdict.met ? text : `${text}, not shown to be within ${allowedDrop} (--strict)`;
 }

@@ -1,3 +1,4 @@
+/** Prints the output of `pith inspect`. */
 import { basename } from "node:path";
 import { formatReason } from "../../../core/errors.ts";
 import { bytes, count, counted, integer, percent, times } from "../../../core/numbers.ts";
@@ -168,8 +169,8 @@ export function tableLine({ layer, tied, bytes: now, int8, int4 }: TableSaving, 
     tied.length === 0
       ? ""
       : `, also the weight of ${tied.slice(0, 2).join(" and ")}, which shares its quantized values`;
-  const few = int4 === undefined ? "" : `, ${bytes(int4)} in 4 (quantize --scheme weights --bits 4)`;
-  return `embedding table ${layer}${shared}: ${bytes(now)}, ${percent(now / file)} of the file; ${bytes(int8)} in 8 bits${few}`;
+  const int4Text = int4 === undefined ? "" : `, ${bytes(int4)} in 4 (quantize --scheme weights --bits 4)`;
+  return `embedding table ${layer}${shared}: ${bytes(now)}, ${percent(now / file)} of the file; ${bytes(int8)} in 8 bits${int4Text}`;
 }
 
 function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: Terminal): void {

@@ -1,3 +1,4 @@
+/** Prints the result of a command that changes one model: what changed, sizes, metrics and verdict. */
 import { capitalize } from "../../../core/errors.ts";
 import {
   allowance,
@@ -67,8 +68,9 @@ function plannedLines({ before, changes }: PassOutput, { parameters, macs, time,
     ...(counts === undefined ? [] : [`${count(counts[1])} MACs (${times(counts[0] / counts[1])} fewer)`]),
     ...(time === undefined ? [] : [`${factorText(1 / time)} on one thread here`]),
   ];
-  const slow = time === undefined ? undefined : notFasterText(1 / time, { before, changes, uneven }, { macs });
-  return [`result: ${parts.join(", ")}`, ...(slow === undefined ? [] : [`speed: ${slow}`])];
+  const notFasterReason =
+    time === undefined ? undefined : notFasterText(1 / time, { before, changes, uneven }, { macs });
+  return [`result: ${parts.join(", ")}`, ...(notFasterReason === undefined ? [] : [`speed: ${notFasterReason}`])];
 }
 
 export interface OutputFiles {
@@ -264,9 +266,9 @@ function similarityLine(likeness: Likeness | string): string {
   const which = output === undefined || outputs > 1 ? "outputs" : `output "${output}"`;
   const rest = uncompared.length === 0 ? "" : `; not compared: ${uncompared.map((name) => `"${name}"`).join(", ")}`;
   const count = counted(samples, ofData ? "sample" : "random input");
-  const better = ofData ? "" : "; use --data for a better test";
+  const advice = ofData ? "" : "; use --data for a better test";
   const moved =
-    unmoved === undefined ? "" : `; ${unmovedNote[unmoved]} for all of them: this is weak evidence${better}`;
+    unmoved === undefined ? "" : `; ${unmovedNote[unmoved]} for all of them: this is weak evidence${advice}`;
   return `${which}: ${outcome}, on ${count}${moved}${rest}${withoutNote(without)}`;
 }
 
@@ -278,15 +280,15 @@ const unmovedNote = {
 
 /** Returns `on 9,000 samples; the weights are those after 421 steps: validation loss 0.03256 on 1,000 samples, the best of 3 evaluations`. */
 function trainingText({ samples, chosen, average }: NonNullable<PassOutput["training"]>): string {
-  const on = samples === undefined ? "on a stream of samples" : `on ${counted(samples, "sample")}`;
+  const samplesText = samples === undefined ? "on a stream of samples" : `on ${counted(samples, "sample")}`;
   const averaged = average === undefined ? "" : ` averaged over the steps (decay ${average})`;
-  if (chosen === undefined) return averaged === "" ? on : `${on}; the weights are${averaged}`;
+  if (chosen === undefined) return averaged === "" ? samplesText : `${samplesText}; the weights are${averaged}`;
   const { best, by, unit, evaluations } = chosen;
   const bestFigure = `validation ${by} ${unit === "" ? best.figure.toPrecision(4) : figure(unit, best.figure)}`;
   const sampleText = chosen.samples === undefined ? "" : ` on ${counted(chosen.samples, "sample")}`;
   const among = evaluations === 1 ? "the only evaluation" : `the best of ${integer(evaluations)} evaluations`;
   const weights = averaged === "" ? "those" : `${averaged.trim()},`;
-  return `${on}; the weights are ${weights} after ${counted(best.step, "step")}: ${bestFigure}${sampleText}, ${among}`;
+  return `${samplesText}; the weights are ${weights} after ${counted(best.step, "step")}: ${bestFigure}${sampleText}, ${among}`;
 }
 
 function nothingFound(model: string): string {

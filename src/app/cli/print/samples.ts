@@ -1,3 +1,4 @@
+/** Formats lines about the samples that a command used. */
 import { integer } from "../../../core/numbers.ts";
 import type { Part, SampleUse } from "../jobs/task.ts";
 

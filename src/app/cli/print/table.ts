@@ -1,3 +1,4 @@
+/** Formats tables for the terminal. */
 import { stripVTControlCharacters } from "node:util";
 import type { Column } from "../../report/tables.ts";
 import { printable, removeMarks } from "./printable.ts";

@@ -120,8 +120,8 @@ export class Terminal {
       const { code } = error;
       const message = this.#typed(this.#withoutSecrets(error.message));
       const hint = error.hint === undefined ? undefined : this.#typed(this.#withoutSecrets(error.hint));
-      const more = hint === undefined ? "" : `\nhint: ${printable(hint)}`;
-      const text = `${this.#errorColor.red(code)}: ${printable(message)}${more}`;
+      const hintText = hint === undefined ? "" : `\nhint: ${printable(hint)}`;
+      const text = `${this.#errorColor.red(code)}: ${printable(message)}${hintText}`;
       this.#error(this.json ? printable(JSON.stringify({ error: { code, message, hint } })) : text);
     } else {
       const thrown = error instanceof Error ? error : new Error(String(error));

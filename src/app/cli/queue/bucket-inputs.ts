@@ -44,7 +44,7 @@ export async function receiveFolder(bucket: Bucket, folder: string, place: strin
       if (!path.startsWith(unfinished + sep))
         throw new PithError("E_DATA", `The store names "${name}", which leaves its folder.`);
       const bytes = await bucket.read(objectName(hash));
-      if (bytes === undefined) throw missing(objectName(hash));
+      if (bytes === undefined) throw missingError(objectName(hash));
       await mkdir(dirname(path), { recursive: true });
       await writeFileAtomically(path, bytes);
       if ((await fileHash(path)) !== hash) throw damaged(objectName(hash));
@@ -54,12 +54,13 @@ export async function receiveFolder(bucket: Bucket, folder: string, place: strin
 
 async function listOf(bucket: Bucket, place: string): Promise<readonly HashedFile[]> {
   const text = await textOf(bucket, listName(place));
-  if (text === undefined) throw missing(listName(place));
+  if (text === undefined) throw missingError(listName(place));
   if (!place.endsWith(`/${await textHash(text)}`)) throw damaged(listName(place));
   return JSON.parse(text);
 }
 
-const missing = (name: string): PithError => new PithError("E_DATA", `"${name}" is not in the bucket of the store.`);
+const missingError = (name: string): PithError =>
+  new PithError("E_DATA", `"${name}" is not in the bucket of the store.`);
 
 const damaged = (name: string): PithError =>
   new PithError("E_DATA", `"${name}" in the bucket of the store is not what its hash says.`, {

@@ -148,18 +148,18 @@ function failureOf(cause: unknown, bucket: string): PithError {
   const detail = /^(unknown.*)?$/i.test(errorMessage(cause)) ? "" : `: ${stripPeriod(errorMessage(cause))}`;
   const url = endpoint();
   const server = url === undefined ? "Amazon S3" : publicAddress(url);
-  const failed = (sentence: string, hint?: string): PithError => new PithError("E_FILE", sentence, { hint });
+  const fileError = (sentence: string, hint?: string): PithError => new PithError("E_FILE", sentence, { hint });
   if (name === "NoSuchBucket")
-    return failed(
+    return fileError(
       `There is no bucket "${bucket}" at ${server}.`,
       "Create it first, or set AWS_ENDPOINT_URL for another server.",
     );
   if (/Credentials|ExpiredToken/.test(name) || status === 401 || status === 403)
-    return failed(`The bucket "${bucket}" denies access${detail}.`, keysHint);
-  if (/region is missing/i.test(detail)) return failed("The region of the bucket is not known.", "Set AWS_REGION.");
+    return fileError(`The bucket "${bucket}" denies access${detail}.`, keysHint);
+  if (/region is missing/i.test(detail)) return fileError("The region of the bucket is not known.", "Set AWS_REGION.");
   if (/^(E[A-Z_]+)$/.test(code) || name === "TimeoutError")
-    return failed(`No server answers at ${server} (${code || name}).`, "Set AWS_ENDPOINT_URL for another server.");
-  return failed(`The bucket "${bucket}" at ${server} cannot be used${detail || ` (${name} ${status ?? ""})`}.`);
+    return fileError(`No server answers at ${server} (${code || name}).`, "Set AWS_ENDPOINT_URL for another server.");
+  return fileError(`The bucket "${bucket}" at ${server} cannot be used${detail || ` (${name} ${status ?? ""})`}.`);
 }
 
 /** Fields of the SDK's errors that are used here. */

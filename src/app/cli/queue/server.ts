@@ -1,3 +1,4 @@
+/** Connects to the Valkey or Redis server of a queue. */
 import type { Redis, RedisOptions } from "ioredis";
 import { errorMessage, PithError, stripPeriod } from "../../../core/errors.ts";
 

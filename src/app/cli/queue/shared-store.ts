@@ -161,9 +161,9 @@ function storedFolder(path: string, kind: keyof typeof pathPatterns): string {
  * @throws PithError E_DATA.
  */
 async function requireNoLinks(store: string, paths: readonly string[]): Promise<void> {
-  const within = resolve(store);
+  const storePath = resolve(store);
   // The cache of a bucket need not exist yet.
-  const root = await realpath(store).catch(() => within);
+  const root = await realpath(store).catch(() => storePath);
   const refuse = (path: string): never => {
     throw new PithError("E_DATA", `The store has a link: expected a file or a folder, got "${relative(root, path)}".`, {
       hint: "Pith writes no links into a store: remove the link, and find out who created it.",
@@ -177,7 +177,7 @@ async function requireNoLinks(store: string, paths: readonly string[]): Promise<
       } else if (!entry.isFile()) refuse(path);
     }
   };
-  const stored = paths.filter((path) => path.startsWith(within + sep)).map((path) => relative(within, path));
+  const stored = paths.filter((path) => path.startsWith(storePath + sep)).map((path) => relative(storePath, path));
   for (const folder of new Set(stored.map((path) => join(root, ...path.split(sep).slice(0, 2))))) {
     if ((await realpath(folder).catch(() => folder)) !== folder) refuse(folder);
     await check(folder, true);

@@ -1,3 +1,4 @@
+/** Collects what `pith inspect` shows: ports, layers with their possible savings, blocks and sizes. */
 import { blocks, extractBlock } from "../../../core/analysis/blocks.ts";
 import { branchAdvice } from "../../../core/analysis/branches.ts";
 import { channelGroups } from "../../../core/analysis/channels.ts";
@@ -32,7 +33,7 @@ import type { Blocks, InspectedLayer, Inspection, Port, StoredTensors } from "./
 import { estimateSavings } from "./savings.ts";
 
 /** Describes a model. @param model copy of the model, whose weights in Constant nodes become stored tensors. */
-export async function collect(model: Model): Promise<Inspection> {
+export async function inspectModel(model: Model): Promise<Inspection> {
   const { header, graph } = model;
   const operators = countOperators(graph);
   storeWeights(model);
@@ -42,8 +43,8 @@ export async function collect(model: Model): Promise<Inspection> {
   const layers = allLayers(model, inference).filter(({ isScale }) => isScale !== true);
   const learned = await learnedTensors(model, inference);
   // Channels are found in the same way as in `prune`.
-  const free = await withFreeChannels(model);
-  const groups = channelGroups(free, infer(free));
+  const freeModel = await withFreeChannels(model);
+  const groups = channelGroups(freeModel, infer(freeModel));
   const channels = channelFinder(groups);
   return {
     prepared: header.metadata.get(preprocessingKey),

@@ -105,6 +105,6 @@ export interface Inspection {
  */
 export async function inspect(model: Model): Promise<Inspection> {
   // The package's entry point exports this function. A static import would load every operator with it.
-  const { collect } = await import("./collect.ts");
+  const { inspectModel: collect } = await import("./collect.ts");
   return collect(model.clone());
 }

@@ -54,13 +54,13 @@ export function estimateSavings(
   learned: ReadonlyMap<Value, number>,
 ): Savings {
   const int8 = { layers: 0, before: 0, after: 0 };
-  const seen = new Set<Value>();
+  const visited = new Set<Value>();
   for (const { weight, role, outputs, inputs } of layers) {
     const { tensor } = weight;
     if (tensor?.type !== "float32") continue;
     int8.layers++;
-    if (seen.has(weight)) continue;
-    seen.add(weight);
+    if (visited.has(weight)) continue;
+    visited.add(weight);
     int8.before += tensor.bytes;
     int8.after += elementCount(tensor.dims) + bytesPerChannel * (role.kind === "lookup" ? inputs : outputs);
   }

@@ -233,7 +233,7 @@ function frameAround(label: string, boxes: readonly Framed[]): Frame {
 
 /** Returns whether two frames overlap by more than the space between two rows. */
 function overlap(a: Frame, b: Frame): boolean {
-  const deep = Math.min(a.y + a.height, b.y + b.height) - Math.max(a.y, b.y);
-  const wide = Math.min(a.x + a.width, b.x + b.width) - Math.max(a.x, b.x);
-  return wide > 0 && deep > padding.head + padding.foot;
+  const overlapHeight = Math.min(a.y + a.height, b.y + b.height) - Math.max(a.y, b.y);
+  const overlapWidth = Math.min(a.x + a.width, b.x + b.width) - Math.max(a.x, b.x);
+  return overlapWidth > 0 && overlapHeight > padding.head + padding.foot;
 }

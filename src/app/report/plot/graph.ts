@@ -269,6 +269,6 @@ function stringText(value: string | Uint8Array): string {
 }
 
 function listText(elements: readonly string[]): string {
-  const more = elements.length > maxElements ? `, … ${elements.length} in all` : "";
-  return `[${elements.slice(0, maxElements).join(", ")}${more}]`;
+  const countText = elements.length > maxElements ? `, … ${elements.length} in all` : "";
+  return `[${elements.slice(0, maxElements).join(", ")}${countText}]`;
 }

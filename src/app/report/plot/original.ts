@@ -58,11 +58,11 @@ export function compareWith({ name, model }: Original, layers: readonly Layer[],
     const [original] = originalsOf(layer);
     return original === undefined || weightText(original) !== weightText(layer);
   });
-  const kept = new Set([...matched].map(({ weight }) => weight));
+  const keptWeights = new Set([...matched].map(({ weight }) => weight));
   return {
     summary: `${total}, ${changed.length} of ${counted(layers.length, "layer")} ${changed.length === 1 ? "differs" : "differ"} in shape or type`,
     removed: removed.map((layer) => `${layer.name}: ${weightText(layer)} ${bytes(bytesOf(layer.weight))}`),
-    removedText: `${counted(removed.length, "layer")} of the original without a counterpart, ${bytes(freedBytes(removed, kept))}`,
+    removedText: `${counted(removed.length, "layer")} of the original without a counterpart, ${bytes(freedBytes(removed, keptWeights))}`,
     of(layer) {
       const [original] = originalsOf(layer);
       const now = bytes(bytesOf(layer.weight));
@@ -71,11 +71,11 @@ export function compareWith({ name, model }: Original, layers: readonly Layer[],
       const then = bytes(bytesOf(original.weight));
       const originalParts = partsOf(original);
       const changedParts = partsOf(layer).filter((part, index) => part !== originalParts[index]);
-      const more = (replacements.get(original)?.length ?? 1) - 1;
+      const otherCount = (replacements.get(original)?.length ?? 1) - 1;
       const title = original.name === layer.name ? "original" : `original ${original.name}`;
       return {
         brief: `${then} → ${now}${changedParts.length === 0 ? "" : `, ${joinParts(changedParts)}`}`,
-        full: `${title}: ${weightText(original)} ${then} → ${weightText(layer)} ${now}${more === 0 ? "" : `, and ${counted(more, "more layer")}`}`,
+        full: `${title}: ${weightText(original)} ${then} → ${weightText(layer)} ${now}${otherCount === 0 ? "" : `, and ${counted(otherCount, "more layer")}`}`,
       };
     },
   };

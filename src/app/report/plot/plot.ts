@@ -50,9 +50,9 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
   const costs = cost(model, inference);
   const compared = original && compareWith(original, allLayers(model, inference), costs.bytes);
   const learned = parametersOf(model, inference);
-  const free = await withFreeChannels(model);
-  const groups = channelGroups(free, infer(free));
-  const orders = await cutOrders(free, groups, { scope: isomorphic });
+  const freeModel = await withFreeChannels(model);
+  const groups = channelGroups(freeModel, infer(freeModel));
+  const orders = await cutOrders(freeModel, groups, { scope: isomorphic });
   const context = { inference, learned, channels: channelFinder(groups), orders };
   const pictures = collect(model, inference, layers, costs);
   const plotted = await plotLayers(model, context, pictures, options);
@@ -129,8 +129,11 @@ async function plotLayers(
     if (shared === undefined) {
       const picture = await weightPicture(model, layer, inference);
       const refused = requireStored(layer.weight, { ...weightNeeds.prune, learned });
-      const kept = channels(layer).kept ?? new Miss("its channels are not known");
-      byWeight.set(layer.weight, layerData(layer, { picture, refused, order: orders.get(layer.name), kept }));
+      const keptReason = channels(layer).kept ?? new Miss("its channels are not known");
+      byWeight.set(
+        layer.weight,
+        layerData(layer, { picture, refused, order: orders.get(layer.name), kept: keptReason }),
+      );
     }
     plotted.set(layer, shared === undefined ? (byWeight.get(layer.weight) ?? {}) : { ...shared, first: false });
     progress?.(plotted.size, shown.length);

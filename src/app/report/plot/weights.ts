@@ -41,8 +41,8 @@ export async function weightPicture(model: Model, layer: Layer, inference: Infer
   const values = dense.type === "float64" ? toFloat64(dense) : toFloat32(dense);
   const masked = maskingOf(layer.weight)?.mask.tensor;
   const mask = masked === undefined ? undefined : toFloat32(await masked.read());
-  const broken = describeNonFinite(values);
-  if (broken !== undefined) return new Miss(`it ${broken}`);
+  const brokenText = describeNonFinite(values);
+  if (brokenText !== undefined) return new Miss(`it ${brokenText}`);
   const output = storedOutputAxis(layer, inference);
   return pictureOf(values, mask, tensor.dims, output?.renumbered === false ? output.axis : undefined);
 }
@@ -80,11 +80,11 @@ export function pictureOf(
   }
   const stride = Math.max(1, Math.ceil(entries / maxSampled));
   const sampled = new Uint32Array(Math.ceil(entries / stride));
-  let seen = 0;
+  let seenEntries = 0;
   for (let index = 0; index < values.length; index++) {
     if (mask?.[index] === 0) continue;
-    if (seen % stride === 0) sampled[seen / stride] = index;
-    seen++;
+    if (seenEntries % stride === 0) sampled[seenEntries / stride] = index;
+    seenEntries++;
   }
   const magnitudeAt = (index: number): number => Math.abs(values[index] ?? 0);
   const magnitudes =

@@ -88,8 +88,8 @@ export function huber({ delta = 1, ...options }: HuberOptions = {}): Loss {
 
 /** Huber's function of each error: with c = e clipped to ±δ, c·(e - c/2) covers both branches. */
 export function huberOf(emit: Emit, error: Value, delta: number): Value {
-  const cut = emit.Clip([error, -delta, delta]);
-  return emit.Mul([cut, emit.Sub([error, emit.Mul([cut, 0.5])])]);
+  const clippedError = emit.Clip([error, -delta, delta]);
+  return emit.Mul([clippedError, emit.Sub([error, emit.Mul([clippedError, 0.5])])]);
 }
 
 /** Squared length at or below which a vector becomes 0, without gradient. */
@@ -97,8 +97,8 @@ const shortest = 1e-16;
 
 export function directions(emit: Emit, vectors: Value): Value {
   const squares = emit.ReduceSum([emit.Mul([vectors, vectors]), [-1]], { keepdims: 1 });
-  const long = emit.Where([emit.Greater([squares, shortest]), vectors, 0]);
-  return emit.Div([long, emit.Sqrt([emit.Max([squares, shortest])])]);
+  const nonzeroVectors = emit.Where([emit.Greater([squares, shortest]), vectors, 0]);
+  return emit.Div([nonzeroVectors, emit.Sqrt([emit.Max([squares, shortest])])]);
 }
 
 /**

@@ -136,9 +136,9 @@ function parseTerm<Known extends readonly unknown[]>(
     const [key = "", ...value] = setting.split("=");
     return setting.trim() === "" ? [] : [[key.trim(), value.join("=").trim()] as const];
   });
-  const unknown = pairs.find(([key]) => !definition.settings.includes(key))?.[0];
-  if (unknown !== undefined) {
-    const message = `The loss ${name} has no setting "${unknown}": it has ${definition.settings.join(", ")}.`;
+  const unknownSetting = pairs.find(([key]) => !definition.settings.includes(key))?.[0];
+  if (unknownSetting !== undefined) {
+    const message = `The loss ${name} has no setting "${unknownSetting}": it has ${definition.settings.join(", ")}.`;
     throw new PithError("E_OPTION", message);
   }
   const factor = weight === undefined ? definition.weight : Number(weight);

@@ -43,8 +43,8 @@ export function sizeOf(value: Value): readonly number[] {
 const text = ({ name, type }: Value): string => `"${name}" ${dimsText(type?.dims)}`;
 
 export function mismatch({ student, teacher }: Pair, wrong: string, hint?: string): PithError {
-  const both = `The student's ${text(student)} and the teacher's ${text(teacher)}`;
-  return new PithError("E_SHAPE_MISMATCH", `${both} ${wrong}.`, hint === undefined ? {} : { hint });
+  const shapesText = `The student's ${text(student)} and the teacher's ${text(teacher)}`;
+  return new PithError("E_SHAPE_MISMATCH", `${shapesText} ${wrong}.`, hint === undefined ? {} : { hint });
 }
 
 /** Returns the common shape. @throws PithError E_SHAPE_MISMATCH if the shapes differ. */
@@ -63,8 +63,8 @@ export function requireSeveralSamples(pair: Pair): Pair {
 
 /** @throws PithError E_SHAPE_MISMATCH unless both have one of these ranks. */
 export function requireRank(pair: Pair, ranks: readonly number[], shapeName: string): void {
-  const both = [pair.student, pair.teacher].map((value) => sizeOf(value).length);
-  if (both.every((rank) => ranks.includes(rank))) return;
+  const pairRanks = [pair.student, pair.teacher].map((value) => sizeOf(value).length);
+  if (pairRanks.every((rank) => ranks.includes(rank))) return;
   throw mismatch(pair, `are not both ${shapeName}`, "Name what to compare: student=…, teacher=….");
 }
 
@@ -127,8 +127,8 @@ export function poolToSameArea(emit: Emit, pair: Pair): Pair {
     const [rows = 1, columns = 1] = sizeOf(value).slice(2);
     if (rows === height && columns === width) return value;
     const areas = emit.MatMul([constantLike(emit, value, [height, rows], averages(rows, height)), value]);
-    const right = constantLike(emit, value, [width, columns], averages(columns, width));
-    return emit.MatMul([areas, transpose(emit, right)]);
+    const averagingMatrix = constantLike(emit, value, [width, columns], averages(columns, width));
+    return emit.MatMul([areas, transpose(emit, averagingMatrix)]);
   });
 }
 

@@ -77,11 +77,11 @@ async function findCandidates(model: Model, options: RoundedSettings, { engine, 
   const outputs = [...pairs].map(([name, { layer }]) => ({ name, axis: layer.role.outputAxis }));
   const order = { samples: Math.min(samples, maxSamples), shuffle: seed, signal };
   const opened = await trainPart(data);
-  const kept = { of: opened, setting: `moments on ${order.samples} samples, seed ${seed}` };
-  const seen = await observeOnce(engine, model, kept, outputs, channelMoments, order);
+  const cacheKey = { of: opened, setting: `moments on ${order.samples} samples, seed ${seed}` };
+  const momentsByName = await observeOnce(engine, model, cacheKey, outputs, channelMoments, order);
   return [...pairs]
     .flatMap(([name, pair]) => {
-      const moments = seen.get(name);
+      const moments = momentsByName.get(name);
       return moments === undefined ? [] : [{ pair, moments, shrink: shrinkOf(moments) }];
     })
     .filter(({ shrink }) => shrink >= minShrink)

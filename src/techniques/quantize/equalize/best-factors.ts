@@ -63,9 +63,9 @@ export async function bestFactors(
   search: FactorSearch,
   multiply: Multiply,
 ): Promise<FactorChoice | undefined> {
-  const exact = new Map<Reader, Matrix>();
-  for (const reader of readers) exact.set(reader, await multiply(reader.seen.rows, transpose(reader.weight)));
-  const numbers = [...exact.values()].map(({ data }) => data);
+  const exactProducts = new Map<Reader, Matrix>();
+  for (const reader of readers) exactProducts.set(reader, await multiply(reader.seen.rows, transpose(reader.weight)));
+  const numbers = [...exactProducts.values()].map(({ data }) => data);
   // Layers with infinite values stay in float, with the reason.
   if (![...numbers, ...(start === undefined ? [] : [start.min, start.max])].every((all) => all.every(Number.isFinite)))
     return undefined;
@@ -73,7 +73,7 @@ export async function bestFactors(
     // The value at the start of the group is rounded, too.
     const range = start === undefined ? { low: 0, high: 0 } : rangeOf(start, factors);
     let sum = 0;
-    for (const [reader, outputs] of exact)
+    for (const [reader, outputs] of exactProducts)
       sum += await errorOfReader(reader, outputs, factors, range, search, multiply);
     return sum;
   };

@@ -21,7 +21,7 @@ import { columnRange } from "../../calibrate/column-statistics.ts";
 import { featuresOf } from "../../calibrate/features.ts";
 import { measureOnce, observeOnce } from "../../calibrate/kept.ts";
 import type { Statistic } from "../../calibrate/statistic.ts";
-import { tryOut } from "../prepare.ts";
+import { findCoverage } from "../prepare.ts";
 import { type RoundedSettings, staysFloat } from "../settings.ts";
 import { bestFactors, type FactorReaders, type FactorSearch, type InputSample, type Reader } from "./best-factors.ts";
 import type { Transformation } from "./index.ts";
@@ -35,20 +35,22 @@ export const searchFactors =
   async (model: Model, options: RoundedSettings, context: Context): Promise<readonly Change[]> => {
     if (options.data === undefined) return [];
     // Layers other than products with float32 data are rounded differently, or not at all.
-    const targets = new Set(tryOut(model, options).targets.map(({ node }) => node));
+    const targets = new Set(findCoverage(model, options).targets.map(({ node }) => node));
     if (targets.size === 0) return [];
     const inference = infer(model);
     const all = layers(model, inference);
     const groups = scaleGroups(model, inference).filter(({ units, refused }) => refused.size < units);
-    const able = selectLayers(all, options).filter(
+    const supportedLayers = selectLayers(all, options).filter(
       (layer) =>
         !staysFloat(layer, options) && search.counts(optionsOfLayer(options, layer).own) && targets.has(layer.node),
     );
-    const inGroups = new Set(able.filter((layer) => groups.some((group) => sliceOf(group, layer) !== undefined)));
+    const inGroups = new Set(
+      supportedLayers.filter((layer) => groups.some((group) => sliceOf(group, layer) !== undefined)),
+    );
     const { minGainOfNode } = search;
     /** Returns groups of layers whose inputs can be scaled only by an additional node. */
     const inputGroups = new Map<Layer, ScaleGroup>();
-    for (const layer of minGainOfNode === undefined ? [] : able) {
+    for (const layer of minGainOfNode === undefined ? [] : supportedLayers) {
       const group = inGroups.has(layer) ? undefined : groupOfInput(layer);
       if (group !== undefined) inputGroups.set(layer, group);
     }
@@ -72,22 +74,22 @@ export const searchFactors =
     const starts = groups.flatMap(({ starts: [first] }) =>
       first?.value === undefined ? [] : { name: first.value.name, axis: first.axis },
     );
-    const kept = { of: data, setting: `reach on ${samples} samples, seed ${seed}` };
-    const reaches = await observeOnce(engine, model, kept, starts, columnRange, { samples, shuffle: seed, signal });
+    const cacheKey = { of: data, setting: `reach on ${samples} samples, seed ${seed}` };
+    const reaches = await observeOnce(engine, model, cacheKey, starts, columnRange, { samples, shuffle: seed, signal });
     const products = engineMultiply(engine);
     const original = model.clone();
-    const earlier: string[] = [];
+    const earlierGroups: string[] = [];
     const choose = async (id: string, group: ScaleGroup, read: FactorReaders, minGain: number) => {
       if (read.readers.length === 0) return undefined;
       const choice = [id, ...read.readers.map((reader) => reader.layer.name + settingsText(reader.options))].join();
-      const name = [...earlier, choice].join("\n");
+      const name = [...earlierGroups, choice].join("\n");
       const setting = `factors by ${search.id} on ${samples} samples, seed ${seed}`;
       const choices = await measureOnce(original, data, setting, [name], async () => {
         const best = await bestFactors(group, read, { ...search, minGain }, products.multiply);
         return new Map([[name, best]]);
       });
       const best = choices.get(name);
-      if (best !== undefined) earlier.push(choice);
+      if (best !== undefined) earlierGroups.push(choice);
       return best;
     };
     const changeAt = ({ name: at }: Layer, description: string): Change => ({

@@ -230,7 +230,7 @@ async function writeBias(
   const { codes, scale } = await withLayerName(layer, () => quantizeBias(bias, dataScale, weightScales));
   const dims = scale.length === 1 ? [] : [scale.length];
   const axis = scale.length === 1 ? {} : { axis: 0 };
-  const close = emit
+  const dequantized = emit
     .named(`${value.name}_DequantizeLinear_Output`)
     .DequantizeLinear(
       [
@@ -243,6 +243,6 @@ async function writeBias(
       ],
       axis,
     );
-  model.graph.setInput(node, role.bias, close);
+  model.graph.setInput(node, role.bias, dequantized);
   if (rule.biasAttribute !== undefined) model.graph.setAttribute(node, rule.biasAttribute, undefined);
 }

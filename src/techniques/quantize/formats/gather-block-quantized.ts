@@ -16,7 +16,7 @@ import type { Value } from "../../../core/graph/graph.ts";
 import { int64 } from "../../../core/tensor/dense.ts";
 import { typeCodes } from "../../../core/tensor/types.ts";
 import type { BlockSettings } from "../grid.ts";
-import { type Lacks, lackOf } from "../runtimes.ts";
+import { type Lacks, missingSupportOf } from "../runtimes.ts";
 import { integerWeight } from "../weight.ts";
 import { codesForm } from "./dequantize-linear.ts";
 import type { Form, Format } from "./format.ts";
@@ -41,7 +41,7 @@ export const rowBlocksFor: Format = (layer, options) => {
   if (even < smallestBlock)
     return new Miss(`rows of ${width} numbers are an odd number of blocks of ${block}`, layer.name);
   const settings = { bits, block: even, symmetric: false } as const;
-  const everywhere = options.everywhere === true || lackOf(lacks, options) !== undefined;
+  const everywhere = options.everywhere === true || missingSupportOf(lacks, options) !== undefined;
   return rowsForm(settings, codesForm(integerWeight(options)), everywhere);
 };
 

@@ -20,7 +20,7 @@ import type { WeightSettings } from "../weight.ts";
 import type { StoredCodes } from "./dequantize-linear.ts";
 
 /** Returns whether a layer multiplies by the transposed table, so that its outputs correspond to rows of the table. */
-export function turnsTable(layer: Layer, table: Layer, inference: Inference): boolean {
+export function readsTableTransposed(layer: Layer, table: Layer, inference: Inference): boolean {
   const { producer } = layer.effective;
   if (table.effective !== layer.weight || producer?.inputs.length !== 1 || producer.inputs[0] !== layer.weight)
     return false;
@@ -29,7 +29,9 @@ export function turnsTable(layer: Layer, table: Layer, inference: Inference): bo
 }
 
 export const readsTable = (layer: Layer, table: Layer, inference: Inference): boolean =>
-  layer.effective === table.effective ? layer.role.out === table.role.in : turnsTable(layer, table, inference);
+  layer.effective === table.effective
+    ? layer.role.out === table.role.in
+    : readsTableTransposed(layer, table, inference);
 
 /** Writes a lookup in quantized rows; per-row scales require symmetric values. */
 export function writeLookup(
@@ -52,9 +54,9 @@ export function writeLookup(
 function rowByRow(emit: Emit, rows: Value, indices: Value, scale: Value, type: WeightSettings["type"]): Value {
   const unit = emit.constant(fromNumbers("float32", [], [1]), `${rows.name}_unit`);
   const middle = type === "int8" ? [] : [emit.constant(fromNumbers(type, [], [128]), `${rows.name}_zero_point`)];
-  const picked = emit.Gather([scale, indices], { axis: 0 });
+  const selectedScales = emit.Gather([scale, indices], { axis: 0 });
   const last = emit.constant(fromNumbers("int64", [1], [-1]), "last");
-  return emit.Mul([emit.DequantizeLinear([rows, unit, ...middle]), emit.Unsqueeze([picked, last])]);
+  return emit.Mul([emit.DequantizeLinear([rows, unit, ...middle]), emit.Unsqueeze([selectedScales, last])]);
 }
 
 /** @param pick returns the selected rows and their float32 values. */

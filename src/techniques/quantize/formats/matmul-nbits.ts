@@ -25,7 +25,7 @@ import {
   computeScales,
   type RoundingSource,
   scaleAxis,
-  turn,
+  transposeTensor,
   weightReader,
   withLayerName,
 } from "../weight.ts";
@@ -180,7 +180,7 @@ export function rowsOfWeight(layer: Layer, dense: Dense): Float32Array {
   const values = toFloat32(dense);
   if (scaleAxis(layer) === 0) return values;
   const turned = new Float32Array(rows * width);
-  turn(values, turned, { rows: width, columns: rows });
+  transposeTensor(values, turned, { rows: width, columns: rows });
   return turned;
 }
 
@@ -191,6 +191,6 @@ export function blocksText(
   { rounder }: RoundingSource,
 ): string {
   const isBlind = rounder === nearest || (role.kind === "lookup" && rounder.evidence !== undefined);
-  const by = isBlind ? "" : `, rounded by ${rounder.id}`;
-  return `weight in ${bits} bits, blocks of ${block}${symmetric ? "" : " with zero points"}${by}`;
+  const methodText = isBlind ? "" : `, rounded by ${rounder.id}`;
+  return `weight in ${bits} bits, blocks of ${block}${symmetric ? "" : " with zero points"}${methodText}`;
 }

@@ -92,16 +92,16 @@ const storePalette = (emit: Emit, layer: Layer, bits: number, run: Writing): Pro
 
 /** Returns the palette in ascending order, without the fixed 0. */
 function paletteOf(values: Float32Array, size: number): { readonly centroids: Float32Array; readonly zero: boolean } {
-  const distinct = new Set<number>();
+  const distinctValues = new Set<number>();
   let zeros = 0;
   for (const value of values) {
     if (value === 0) zeros++;
-    else if (distinct.size <= size) distinct.add(value);
+    else if (distinctValues.size <= size) distinctValues.add(value);
   }
   const zero = zeros * size >= values.length && zeros > 0;
   const count = zero ? size - 1 : size;
-  const free = zero || zeros === 0 ? distinct : distinct.add(0);
-  if (free.size <= count) return { centroids: Float32Array.from(free).sort(), zero };
+  const freeEntries = zero || zeros === 0 ? distinctValues : distinctValues.add(0);
+  if (freeEntries.size <= count) return { centroids: Float32Array.from(freeEntries).sort(), zero };
   const centroids = kmeans(zero ? values.filter((value) => value !== 0) : values, count);
   return { centroids: Float32Array.from(centroids), zero };
 }

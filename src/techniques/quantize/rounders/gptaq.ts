@@ -17,7 +17,7 @@ type Codes<E> = (weight: SlicedWeight, grid: ScaledGrid, context: LayerContext<E
  *
  * whose outputs on the changed inputs P̂ are nearest to those of w on the original inputs P.
  */
-export function towardsOriginal<E = undefined>(solver: {
+export function matchOriginalOutputs<E = undefined>(solver: {
   readonly evidence: Pick<Statistic<E>, "ofTables">;
   readonly codes: Codes<E | Gram | undefined>;
 }) {
@@ -51,8 +51,8 @@ const isGram = (evidence: unknown): evidence is Gram =>
 async function fitOriginal(weight: Matrix, gram: Matrix, cross: Matrix, multiply: Multiply): Promise<Matrix> {
   const factor = await cholesky(dampDiagonal(gram), multiply);
   if (factor instanceof Miss) return weight;
-  const right = await multiply(dampDiagonal(cross, gram), transpose(weight));
-  const { rows, columns, data } = transpose(await solveCholesky(factor, right, multiply));
+  const crossProduct = await multiply(dampDiagonal(cross, gram), transpose(weight));
+  const { rows, columns, data } = transpose(await solveCholesky(factor, crossProduct, multiply));
   return matrix(
     rows,
     columns,
@@ -61,7 +61,7 @@ async function fitOriginal(weight: Matrix, gram: Matrix, cross: Matrix, multiply
 }
 
 export const gptaq = {
-  ...towardsOriginal(gptq),
+  ...matchOriginalOutputs(gptq),
   id: "gptaq",
   summary: "GPTQ towards the original model's layer outputs (needs samples)",
   blind: true,

@@ -236,10 +236,10 @@ function cheapest({ scale, zeroPoint, low, high }: ScaledGrid, lambda: number, b
     const [step = 1, zero = 0] = [scale[slice], zeroPoint[slice]];
     const costOf = (code: number): number =>
       curvature * (value - (code - zero) * step) ** 2 + lambda * (bits[code - low] ?? 0);
-    const nearest = Math.min(high, Math.max(low, roundHalfEven(value / step) + zero));
-    let best = present ?? nearest;
+    const nearestValue = Math.min(high, Math.max(low, roundHalfEven(value / step) + zero));
+    let best = present ?? nearestValue;
     let minCost = costOf(best);
-    for (const code of [nearest, nearest - Math.sign(nearest - zero), zero]) {
+    for (const code of [nearestValue, nearestValue - Math.sign(nearestValue - zero), zero]) {
       if (code === best) continue;
       const cost = costOf(code);
       if (cost < minCost) [best, minCost] = [code, cost];
