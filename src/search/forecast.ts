@@ -69,8 +69,8 @@ export class Forecast {
       numbers && this.#predictFormat(numbers, training, structureEffect === "refused" ? undefined : structureEffect);
     if (format === "refused" || structureEffect === "refused") return undefined;
     const parts = [format, structureEffect].filter((part) => part !== undefined);
-    const { left: formatShare, fixed } = format ?? { left: 1, fixed: 0 };
-    const remainingShare = fixed + (structureEffect?.left ?? 1) * (formatShare - fixed);
+    const { left: formatShare, fixed: fixedShare } = format ?? { left: 1, fixed: 0 };
+    const remainingShare = fixedShare + (structureEffect?.left ?? 1) * (formatShare - fixedShare);
     const speedAfterStructure = numbers && structure && this.#speedupAfterStructure(numbers);
     const { size, speed = 1 } = this.#original;
     return {
@@ -113,7 +113,7 @@ export class Forecast {
     structureShare: number,
   ): FormatEffect | "refused" {
     const targetShare = bytes / this.#original.size;
-    const { fixed = 0 } = numbers;
+    const { fixed: fixedShare = 0 } = numbers;
     const failedShares = this.#trials.flatMap(
       ({ combination: { structure, healing, numbers: otherNumbers, training }, figures }) => {
         const isRounded =
@@ -122,12 +122,12 @@ export class Forecast {
       },
     );
     const maxShare = Math.min(
-      (floatBits * (targetShare - minCertainFixed * fixed)) / minBits,
+      (floatBits * (targetShare - minCertainFixed * fixedShare)) / minBits,
       ...failedShares.map(maxRetriedShare),
     );
     if (structureShare > maxShare) return "refused";
     const bitsOf = (share: number): number =>
-      Math.min(maxBits, Math.max(minBits, (floatBits * (targetShare - fixed)) / share));
+      Math.min(maxBits, Math.max(minBits, (floatBits * (targetShare - fixedShare)) / share));
     const bits = bitsOf(structureShare);
     const [formatAlone] = this.#trials.filter(
       ({ combination: { structure, numbers: otherNumbers, training } }) =>
@@ -139,8 +139,8 @@ export class Forecast {
         : { bits: bitsOf(1), drop: Math.max(formatAlone.figures.drop, minDrop * this.#goalDrop) };
     const remainingDrop = remainingDropShare(training === undefined ? [] : [training]);
     return {
-      left: fixed + bits / floatBits,
-      fixed,
+      left: fixedShare + bits / floatBits,
+      fixed: fixedShare,
       speed: 1,
       drop: measured.drop * 4 ** (measured.bits - bits) * remainingDrop,
     };
@@ -165,17 +165,18 @@ export class Forecast {
     const excess = this.#byteExcess(numbers);
     const familyPrediction = training === undefined ? this.#predictByFamily(numbers) : undefined;
     if (familyPrediction !== undefined) return familyPrediction;
-    const [expectedShare, fixed] = [(numbers.left ?? 1) * excess, (numbers.fixed ?? 0) * excess];
+    const [expectedShare, fixedShare] = [(numbers.left ?? 1) * excess, (numbers.fixed ?? 0) * excess];
     const remains = remainingDropShare(training === undefined ? [] : [training]);
     const prior = priorFormatDrop * (numbers.loses ?? 1);
-    if (training === undefined) return { left: expectedShare, fixed, speed: 1, drop: prior * this.#goalDrop };
+    if (training === undefined)
+      return { left: expectedShare, fixed: fixedShare, speed: 1, drop: prior * this.#goalDrop };
     for (const { combination, figures } of formatTrials) {
       if (combination.training === undefined || figures === undefined) continue;
       const part = this.#formatEffectOf(numbers, figures);
       return { ...part, drop: (part.drop * remains) / remainingDropShare([combination.training]) };
     }
     return isAlone
-      ? { left: expectedShare, fixed, speed: 1, drop: priorUntrainedDrop * this.#goalDrop * remains }
+      ? { left: expectedShare, fixed: fixedShare, speed: 1, drop: priorUntrainedDrop * this.#goalDrop * remains }
       : "refused";
   }
 
@@ -184,7 +185,12 @@ export class Forecast {
    * expected shares. The drop is interpolated between two measured formats (linear in the logarithms of drop and expected loss). If only one side is
    * measured, the drop is proportional to the expected loss.
    */
-  #predictByFamily({ family, loses = 1, left = 1, fixed = 0 }: Offer): FormatEffect | undefined {
+  #predictByFamily({
+    family,
+    loses = 1,
+    left: remainingShare = 1,
+    fixed: fixedShare = 0,
+  }: Offer): FormatEffect | undefined {
     const measured = this.#trials.flatMap(({ combination: { structure, numbers, training }, figures }) =>
       (structure ?? training) !== undefined || numbers?.family !== family || figures === undefined
         ? []
@@ -201,18 +207,22 @@ export class Forecast {
     const { left: measuredShare, speed } = this.#relativeToOriginal(nearest.figures);
     const excess = measuredShare / (nearest.left ?? 1);
     const drop = Math.exp(logOf(nearest) - slope * nearest.depth);
-    return { left: left * excess, fixed: Math.min(fixed * excess, maxFixedShare * left * excess), speed, drop };
+    const left = remainingShare * excess;
+    return { left, fixed: Math.min(fixedShare * excess, maxFixedShare * left), speed, drop };
   }
 
   /**
    * Returns the factor by which a format's bytes exceed the expected ones, from candidates with this format and a structural change. Format and
    * structural change can both cause the excess, so each gets its square root. The candidate with the lowest excess counts.
    */
-  #byteExcess({ name, left = 1, fixed = 0 }: Offer): number {
+  #byteExcess({ name, left: remainingShare = 1, fixed: fixedShare = 0 }: Offer): number {
     const excesses = this.#trials.flatMap(({ combination: { structure, numbers, training }, figures }) =>
       structure === undefined || numbers?.name !== name || training !== undefined || figures === undefined
         ? []
-        : [this.#relativeToOriginal(figures).left / (fixed + (structure.left ?? 1) * (left - fixed))],
+        : [
+            this.#relativeToOriginal(figures).left /
+              (fixedShare + (structure.left ?? 1) * (remainingShare - fixedShare)),
+          ],
     );
     return excesses.length === 0 ? 1 : Math.sqrt(Math.min(...excesses));
   }
@@ -310,9 +320,9 @@ export class Forecast {
     };
   }
 
-  #formatEffectOf({ fixed = 0 }: Offer, figures: Figures): FormatEffect {
+  #formatEffectOf({ fixed: fixedShare = 0 }: Offer, figures: Figures): FormatEffect {
     const part = this.#relativeToOriginal(figures);
-    return { ...part, fixed: Math.min(fixed, maxFixedShare * part.left) };
+    return { ...part, fixed: Math.min(fixedShare, maxFixedShare * part.left) };
   }
 
   #relativeToOriginal({ size, speed = 1, drop }: Figures): Effect {

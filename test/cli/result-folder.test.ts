@@ -4,7 +4,7 @@ import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, write
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { escapeMarkdown } from "../../src/app/report/markdown.ts";
-import { ownedEnding } from "../../src/core/platform/node-leftovers.ts";
+import { processSuffix } from "../../src/core/platform/node-leftovers.ts";
 import type { Run } from "../../src/judge/record/data.ts";
 import { compressing, filesIn, reports, results, textOf } from "./compressing.ts";
 import { pith } from "./run.ts";
@@ -35,7 +35,7 @@ test("a killed run does not lock the folder", async () => {
   const steps = join(out, "pith-steps");
   mkdirSync(steps, { recursive: true });
   const { pid = 0 } = spawnSync(process.execPath, ["--version"]);
-  const claimed = ownedEnding().replace(/-\d+\./, `-${pid}.`);
+  const claimed = processSuffix().replace(/-\d+\./, `-${pid}.`);
   writeFileSync(join(steps, `.run.claim.${claimed}.tmp`), "");
   expect(await compress(out)).toMatchObject({ code: 0 });
   expect(filesIn(out)).toEqual(results.toSorted());

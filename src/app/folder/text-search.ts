@@ -14,7 +14,7 @@ export interface Together {
   readonly texts: readonly string[];
 }
 
-/** Texts that are used if the user provides no others. */
+/** The search uses these texts if the user provides none beyond the first `maxTexts`, which evaluate the result. */
 export const defaultTexts = [
   "The quick brown fox jumps over the lazy dog.",
   "What a wonderful film, I would see it again!",

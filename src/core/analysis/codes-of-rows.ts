@@ -1,7 +1,7 @@
 /**
- * Finds tables of quantized values whose rows are selected before dequantization:
+ * Finds dequantizations of selected table rows. Layers need the row width, and the Gathers of scales must not count as layers.
  *      h = (digits(Gather(values, ids)) - digits(Gather(zero_point, ids))) · Gather(scale, ids)
- * Values below 8 bits share bytes, so a row has more elements than stored bytes.
+ * `digits` unpacks values of a byte. Values below 8 bits share bytes, so a row has more elements than stored bytes.
  */
 import { type Node, usedValues, type Value } from "../graph/graph.ts";
 import type { WeightRole } from "../ops/entry.ts";
@@ -44,6 +44,7 @@ export function rowsOfCodes(node: Node, { input, data }: WeightRole, inference: 
         reached.add(output);
         const outputWidth = lastDim(output);
         const isRow = output.type?.dims?.length === picked.type?.dims?.length && isFloat(output.type?.type ?? "bool");
+        // A byte holds at most 8 values.
         if (isRow && outputWidth !== undefined && outputWidth <= 8 * elements) width = Math.max(width, outputWidth);
       }
     }

@@ -1,4 +1,4 @@
-/** Decides which axes are multiplied by the factors of units and which are divided by them. */
+/** Follows the links of `scale-groups.ts` from each start and records, per axis, whether its unit's factor multiplies (1) or divides (−1) it. */
 import type { Value } from "../graph/graph.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import type { Link } from "./channel-links.ts";

@@ -35,7 +35,7 @@ describe.skipIf(cases.length === 0)("block quantization against ONNX Runtime's q
         expect(Array.from(scale, unsigned)).toEqual([...goldenNumbers(expected.scales)].map(unsigned));
         const packedZeros = expected.zero_points_packed_per_row;
         if (packedZeros !== undefined)
-          expect([...packRows(zeroPoint, { width, size: 8 / bits, bits, fill: () => 2 ** (bits - 1) })]).toEqual([
+          expect([...packRows(zeroPoint, { width, block: 8 / bits, bits, fill: () => 2 ** (bits - 1) })]).toEqual([
             ...goldenNumbers(packedZeros),
           ]);
         // The padding of the last block can have any value.

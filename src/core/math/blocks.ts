@@ -212,9 +212,9 @@ export interface BlockScales {
   readonly zeroPoint: Uint8Array | Int32Array;
 }
 
-export interface PackedRows {
+export interface RowPacking {
   readonly width: number;
-  readonly size: number;
+  readonly block: number;
   readonly bits: BlockBits;
   /** Returns the quantized value that fills the last block of a row; 0 by default. */
   readonly fill?: (row: number) => number;
@@ -222,12 +222,12 @@ export interface PackedRows {
 
 /**
  * Packs quantized rows into bytes, low bits first, each row padded to complete blocks.
- * @returns rows × ⌈width / size⌉ blocks of size · bits / 8 bytes.
+ * @returns rows × ⌈width / block⌉ blocks of block · bits / 8 bytes.
  */
-export function packRows(codes: ArrayLike<number>, { width, size, bits, fill = () => 0 }: PackedRows): Uint8Array {
+export function packRows(codes: ArrayLike<number>, { width, block, bits, fill = () => 0 }: RowPacking): Uint8Array {
   const valuesPerByte = 8 / bits;
   const rows = width === 0 ? 0 : codes.length / width;
-  const paddedWidth = Math.ceil(width / size) * size;
+  const paddedWidth = Math.ceil(width / block) * block;
   const stored = paddedWidth / valuesPerByte;
   const packed = new Uint8Array(rows * stored);
   for (let row = 0; row < rows; row++)

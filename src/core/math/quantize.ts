@@ -40,7 +40,7 @@ export function isSigned(type: QuantizedType): boolean {
   return type.startsWith("int");
 }
 
-/** Returns the quantized values that are used. For 8 and 16 bits, a symmetric signed range omits the most negative value. */
+/** Returns the lowest and highest quantized value. Without `reduceRange`, a symmetric int8 or int16 range omits the most negative value. */
 export function quantizationRange(options: RangeOptions): QuantizationRange {
   const { type, reduceRange = false, symmetric = isSigned(type) } = options;
   const [low, high] = reduceRange ? (reducedRange[type] ?? integerRange[type]) : integerRange[type];

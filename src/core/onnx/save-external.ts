@@ -2,7 +2,7 @@
  * Saves weights in separate files. Because two files cannot be replaced at once, weights are first written under unused names, then the model that
  * refers to them. The weights are then renamed in steps that each leave a consistent model.
  */
-import { folderOf, joinPath, ownedEnding, type Parts, renameWhileRead, writeFilesAtomically } from "#platform";
+import { folderOf, joinPath, type Parts, processSuffix, renameWhileRead, writeFilesAtomically } from "#platform";
 import { allValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Tensor } from "../tensor/types.ts";
@@ -33,7 +33,7 @@ const alignment = 4096;
 export async function saveOutside(model: Model, path: string, fileBytes = Number.POSITIVE_INFINITY): Promise<void> {
   const { places, files } = layOutTensors(model, fileBytes);
   const { names, replaced } = await chooseDataNames(path, files.length);
-  const ending = ownedEnding();
+  const ending = processSuffix();
   const temporaryNames = names.map((name) => `${name}.${ending}`);
   const modelWith = async (locations: readonly string[]): Promise<Parts> => {
     const place = (_: Value, tensor: Tensor): ExternalPlace | undefined => {

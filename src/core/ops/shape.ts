@@ -1,3 +1,4 @@
+/** Operators that output dimensions or constants, and casts between element types. */
 import { Miss } from "../errors.ts";
 import { fromNumbers, isFloat, toNumbers } from "../tensor/convert.ts";
 import { float32, inMemory, int64 } from "../tensor/dense.ts";

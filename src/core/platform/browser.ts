@@ -42,7 +42,7 @@ export const appendFile = (path: string): Promise<void> => unwritable(path, "Lea
 // A browser writes no files, so there are no leftovers of killed processes.
 export const removeLeftovers = async (): Promise<void> => {};
 export const isLeftBehind = async (): Promise<boolean> => false;
-export const ownedEnding = (): string => "";
+export const processSuffix = (): string => "";
 export const temporaryOf = (): undefined => undefined;
 
 export async function readFile(path: string): Promise<Uint8Array> {

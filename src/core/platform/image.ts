@@ -152,7 +152,7 @@ export function upright({ width, height, data }: Pixels, orientation: number): P
   const isTransposed = orientation > 4;
   const [newWidth, newHeight] = isTransposed ? [height, width] : [width, height];
   const result = new Uint8Array(data.length);
-  // These tell whether the image is mirrored horizontally or vertically.
+  // Whether the stored pixels are read from right to left, and from bottom to top.
   const mirroredX = orientation === 2 || orientation === 3 || orientation === 7 || orientation === 8;
   const mirroredY = orientation === 3 || orientation === 4 || orientation === 6 || orientation === 7;
   for (let y = 0; y < newHeight; y++) {

@@ -5,7 +5,7 @@ import { beforeEach, expect, test } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
 import { claimFolder, openFile, touchFile, trimFolder } from "./node.ts";
 import { folderBytes } from "./node-bounded.ts";
-import { ownedEnding } from "./node-leftovers.ts";
+import { processSuffix } from "./node-leftovers.ts";
 
 let folder: string;
 const at = (name: string): string => join(folder, name);
@@ -55,8 +55,8 @@ test("trimFolder removes subfolders as units by their last write, and empty ones
 
 test("trimFolder removes partial files of dead processes, but not of running ones", async () => {
   const { pid = 0 } = spawnSync(process.execPath, ["--version"]);
-  const living = `.x.${ownedEnding()}.tmp`;
-  const dead = `.x.${ownedEnding().replace(/-\d+\./, `-${pid}.`)}.tmp`;
+  const living = `.x.${processSuffix()}.tmp`;
+  const dead = `.x.${processSuffix().replace(/-\d+\./, `-${pid}.`)}.tmp`;
   for (const name of [living, dead]) writeFileSync(at(name), "half");
   await trimFolder(folder, 1000, isOwn);
   expect([living, dead].map((name) => existsSync(at(name)))).toEqual([true, false]);
@@ -72,7 +72,7 @@ test("trimFolder keeps foreign files, links and their targets", async () => {
   for (const name of ["kept/best", "kept/notes.txt", "old/best", "notes/best"]) write(name, -9);
   symlinkSync(join(other, "a"), at("empty"));
   symlinkSync(join(other, "best"), at("old/last"));
-  const link = `.x.${ownedEnding()}.tmp`;
+  const link = `.x.${processSuffix()}.tmp`;
   symlinkSync(other, at(link));
   expect(await folderBytes(folder, isOwn)).toBe(60);
   expect((await trimFolder(folder, 0, isOwn)).toSorted()).toEqual(["a", "b", "c", "d"]);

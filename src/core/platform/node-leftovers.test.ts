@@ -5,7 +5,7 @@ import { readdir, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
-import { ownedEnding, removeDeadTemporaries, removeLeftovers, temporaryOf } from "./node-leftovers.ts";
+import { processSuffix, removeDeadTemporaries, removeLeftovers, temporaryOf } from "./node-leftovers.ts";
 import { temporaryFolder as ownFolder } from "./node-temporary.ts";
 
 /** Returns the id of a process that has ended. */
@@ -24,7 +24,7 @@ async function folderWith(files: Readonly<Record<string, number>>): Promise<stri
   return folder;
 }
 
-const [here = ""] = ownedEnding().split("-");
+const [here = ""] = processSuffix().split("-");
 const random = "0123456789ab";
 
 test("removeLeftovers removes only the temporary files of dead processes", async () => {
@@ -71,7 +71,7 @@ test("removeLeftovers accepts a missing folder", async () => {
 });
 
 test("temporaryOf reads the name of the final file from a temporary name", () => {
-  const ending = ownedEnding();
+  const ending = processSuffix();
   expect(temporaryOf(`.a.b.onnx.${ending}.tmp`)).toEqual({ name: "a.b.onnx", ending });
   expect(temporaryOf(`.m.onnx_data.${ending}.${ending}.tmp`)).toEqual({ name: `m.onnx_data.${ending}`, ending });
   expect(temporaryOf(`m.onnx_data.${ending}`)).toBeUndefined();

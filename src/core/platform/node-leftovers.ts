@@ -30,7 +30,7 @@ const ownerPattern = /^([0-9a-f]{8})-(\d+)\.[0-9a-zA-Z]+$/;
 const temporaryPattern = /^\.(.+?)\.([0-9a-f]{8}-\d+\.[0-9a-f]{12})\.tmp$/s;
 
 /** Returns a suffix that identifies this process, with random digits. */
-export function ownedEnding(): string {
+export function processSuffix(): string {
   return `${ownerPrefix()}${randomBytes(6).toString("hex")}`;
 }
 
@@ -40,7 +40,7 @@ function ownerPrefix(): string {
 
 /** Returns the path of a new temporary file in the folder of a file. */
 export function temporaryPathFor(path: string): string {
-  return join(dirname(path), `.${basename(path)}.${ownedEnding()}.tmp`);
+  return join(dirname(path), `.${basename(path)}.${processSuffix()}.tmp`);
 }
 
 /** Returns the final name and the suffix of a temporary file; undefined for other files. */
@@ -62,7 +62,7 @@ export async function removeLeftovers(path: string): Promise<void> {
   }
 }
 
-/** Returns whether the process that made a file with this suffix (`ownedEnding`) has ended. Files from other hosts count as abandoned after a day. */
+/** Returns whether the process that made a file with this suffix (`processSuffix`) has ended. Files from other hosts count as abandoned after a day. */
 export async function isLeftBehind(path: string, ending: string): Promise<boolean> {
   const stats = await stat(path).catch(() => undefined);
   if (stats === undefined) return false;

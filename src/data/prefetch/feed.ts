@@ -43,7 +43,7 @@ export interface Feed {
 const maxWaiting = 0.02;
 /** The approximate time to start a thread, in milliseconds. */
 const startCost = 200;
-/** The minimum number of measured batches. The first batch is not measured, because models are built during it. */
+/** The minimum number of measured batches. The first batch is not measured, because the consumer still builds its models. */
 const minMeasured = 2;
 /** The maximum bytes of batches in progress. If two batches exceed it, two are still prepared. */
 const maxBytes = 2 ** 29;

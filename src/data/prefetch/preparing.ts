@@ -24,8 +24,8 @@ const kinds: Readonly<Record<string, (settings: never) => BatchChange>> = {
 const changes = new Map<number, BatchChange>();
 
 export default async function prepare({ batch, steps }: PreparingQuestion): Promise<Answer> {
-  for (const { id, portable } of steps) {
-    const change = portable && kinds[portable.kind]?.(portable.settings as never);
+  for (const { id, portable: portableChange } of steps) {
+    const change = portableChange && kinds[portableChange.kind]?.(portableChange.settings as never);
     if (change !== undefined) changes.set(id, change);
   }
   let prepared = batch;

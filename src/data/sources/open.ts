@@ -33,8 +33,11 @@ export interface OpenDatasetOptions extends SourceReading {
  * @example
  * const test = await openDataset("mnist/", { part: "test" });
  */
-export async function openDataset(reference: string, { part, ...reading }: OpenDatasetOptions = {}): Promise<Dataset> {
-  return readPart(await openSource(reference, reading), part);
+export async function openDataset(
+  reference: string,
+  { part, ...readingOptions }: OpenDatasetOptions = {},
+): Promise<Dataset> {
+  return readPart(await openSource(reference, readingOptions), part);
 }
 
 /** Returns a given dataset, or the training split of the dataset at a path. */
@@ -46,8 +49,8 @@ export async function trainPart<D extends Dataset | undefined>(data: D | string)
  * Opens the data at a path without selecting a split.
  * @throws PithError as `openDataset` does, except for missing splits.
  */
-export async function openSource(reference: string, { inOrder, ...reading }: SourceReading): Promise<Source> {
-  const source = await (await layoutOf(reference)).open(reading);
+export async function openSource(reference: string, { inOrder, ...readingOptions }: SourceReading): Promise<Source> {
+  const source = await (await layoutOf(reference)).open(readingOptions);
   if (inOrder !== true) return source;
   const ordered = (read: () => Promise<Dataset>) => async () => streamOf(await read());
   return { ...source, usual: ordered(source.usual), parts: mapParts(source.parts, ordered) };
@@ -64,7 +67,7 @@ export async function dataFiles(reference: string): Promise<readonly string[]> {
 /** The kind of data at a path: which files it consists of, for all splits, and how they are opened. */
 interface Layout {
   files(): Promise<readonly string[]>;
-  open(reading: Reading): Promise<Source>;
+  open(readingOptions: Reading): Promise<Source>;
 }
 
 async function layoutOf(reference: string): Promise<Layout> {
@@ -108,13 +111,13 @@ async function layoutOfFolder(folder: string): Promise<Layout> {
   if ((await findImageFiles(folder)) !== undefined)
     return {
       files: () => filesOfImages(folder),
-      open: async (reading) => sourceOfPart(folder, "test", () => images(folder, reading)),
+      open: async (readingOptions) => sourceOfPart(folder, "test", () => images(folder, readingOptions)),
     };
   const sounds = names.filter((name) => extensionOf(name) === ".wav").map((name) => joinPath(folder, name));
   if (sounds.length > 0)
     return {
       files: async () => sounds,
-      open: async (reading) => sourceOfPart(folder, "test", () => openSounds(folder, sounds, reading)),
+      open: async (readingOptions) => sourceOfPart(folder, "test", () => openSounds(folder, sounds, readingOptions)),
     };
   return layoutOfTables(folder, names);
 }
@@ -139,15 +142,15 @@ function layoutOfTables(folder: string, names: readonly string[]): Layout {
 }
 
 function fileLayout(path: string): Layout {
-  return { files: async () => [path], open: (reading) => openFileAt(path, reading) };
+  return { files: async () => [path], open: (readingOptions) => openFileAt(path, readingOptions) };
 }
 
 function namedLayout(owner: string, folder: string, names: Names, usual?: Part): Layout {
   const paths = mapParts(names, (name) => joinPath(folder, name));
   return {
     files: async () => Object.values(paths),
-    open: async (reading) => {
-      const open = (path: string) => async () => (await openFileAt(path, reading)).usual();
+    open: async (readingOptions) => {
+      const open = (path: string) => async () => (await openFileAt(path, readingOptions)).usual();
       return sourceOfParts(owner, mapParts(paths, open), usual);
     },
   };
@@ -160,8 +163,8 @@ function foldersLayout(folder: string, names: Names): Layout {
       const files = Object.values(paths).map(async (path) => (await layoutOfFolder(path)).files());
       return (await Promise.all(files)).flat();
     },
-    async open(reading) {
-      const open = (path: string) => async () => (await (await layoutOfFolder(path)).open(reading)).usual();
+    async open(readingOptions) {
+      const open = (path: string) => async () => (await (await layoutOfFolder(path)).open(readingOptions)).usual();
       return sourceOfParts(folder, mapParts(paths, open));
     },
   };
@@ -226,14 +229,14 @@ function isDataFile(name: string): boolean {
   return /\.(npz|npy|csv|tsv|jsonl|txt|wav)(\.gz)?$/i.test(name) || tokenFile(name) !== undefined;
 }
 
-async function openFileAt(path: string, reading: Reading): Promise<Source> {
+async function openFileAt(path: string, readingOptions: Reading): Promise<Source> {
   const record = cifarFile(fileNameOf(path));
   if (record !== undefined)
     return sourceOfPart(path, record.part, async () => cifar(path, [await openFile(path)], record.labels));
   const tokens = tokenFile(fileNameOf(path));
-  if (tokens !== undefined) return sourceOfPart(path, "test", () => openTokens(path, tokens, reading));
+  if (tokens !== undefined) return sourceOfPart(path, "test", () => openTokens(path, tokens, readingOptions));
   if (isImageFile(path)) return sourceOfPart(path, "test", async () => imageFiles(path, [path]));
-  return openSingle(path, reading);
+  return openSingle(path, readingOptions);
 }
 
 type Names = { readonly [part in Part]?: string };

@@ -37,7 +37,7 @@ type Unmoved = "equal" | "nearly equal" | "one class";
 
 export interface ComparedOutput {
   readonly name: string;
-  /** Finding; a string with the reason if values could not be compared; undefined if only the form was compared and is equal. */
+  /** The comparison's result; a text with the reason if values could not be compared; undefined if only type and shape were compared and match. */
   readonly likeness: OutputLikeness | string | undefined;
   /** Whether the output has positions or classes next to numeric outputs. It is lost only if other classes are predicted. */
   readonly isAuxiliary: boolean;

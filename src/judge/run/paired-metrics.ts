@@ -88,9 +88,9 @@ export class PairedMetrics {
   /** Whether results are compared with the original's predictions, and these are all one class. */
   get namesOneClass(): boolean {
     const { truth, interval } = this.#task.metric;
-    const knowledge = this.holdout.knowledge;
+    const accuracyBaseline = this.holdout.knowledge;
     const isOwn = truth === "original" && interval === "proportion" && this.#options.truth === undefined;
-    return isOwn && knowledge?.chance === 1 && knowledge.given.length >= minSamplesOfClasses;
+    return isOwn && accuracyBaseline?.chance === 1 && accuracyBaseline.given.length >= minSamplesOfClasses;
   }
 
   get original(): HoldoutComparison {
@@ -104,15 +104,19 @@ export class PairedMetrics {
 
   /** Whether the original is better than chance, or there are no labels that could show it. */
   get aboveChance(): boolean {
-    const knowledge = this.holdout.knowledge;
-    return knowledge === undefined || knowledge.name === "agreement" || knowledge.original > knowledge.chance;
+    const accuracyBaseline = this.holdout.knowledge;
+    return (
+      accuracyBaseline === undefined ||
+      accuracyBaseline.name === "agreement" ||
+      accuracyBaseline.original > accuracyBaseline.chance
+    );
   }
 
   get atChance(): string | undefined {
-    const knowledge = this.holdout.knowledge;
-    return knowledge === undefined || this.aboveChance
+    const accuracyBaseline = this.holdout.knowledge;
+    return accuracyBaseline === undefined || this.aboveChance
       ? undefined
-      : chanceSentence(knowledge.original, knowledge.chance);
+      : chanceSentence(accuracyBaseline.original, accuracyBaseline.chance);
   }
 
   /**

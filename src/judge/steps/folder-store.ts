@@ -4,7 +4,7 @@ import {
   joinPath,
   makeFolder,
   openFile,
-  ownedEnding,
+  processSuffix,
   readText,
   removeFile,
   renameFile,
@@ -61,7 +61,7 @@ export function folderStore(folder: string, maxBytes?: number): StoreOfResults {
         }
       }
       // The name is a hash of the contents, so it is known only after writing.
-      const unnamed = pathOf(`.model.${ownedEnding()}.tmp`);
+      const unnamed = pathOf(`.model.${processSuffix()}.tmp`);
       await writeFileAtomically(unnamed, hashed());
       const digest = await hash.end();
       // An existing file has the same contents and may be open.

@@ -16,7 +16,7 @@ import {
   weights,
 } from "../../../test/train/corners.ts";
 import { open } from "../../core/onnx/index.ts";
-import { ownedEnding } from "../../core/platform/node-leftovers.ts";
+import { processSuffix } from "../../core/platform/node-leftovers.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
 import { mapBatches, memory } from "../../data/index.ts";
 import { accuracy } from "../../runtime/metrics/metrics.ts";
@@ -159,7 +159,7 @@ describe("checkpoints", () => {
   test("temporary files of a killed training are removed", async () => {
     const checkpoint = temporaryFolder();
     await expect(trained({ checkpoint, validation }, stopAfter(10))).rejects.toMatchObject({ code: "E_STOPPED" });
-    const killed = ownedEnding().replace(/-\d+/, `-${spawnSync(process.execPath, ["-e", ""]).pid}`);
+    const killed = processSuffix().replace(/-\d+/, `-${spawnSync(process.execPath, ["-e", ""]).pid}`);
     for (const file of ["last", "best"]) writeFileSync(joinPath(checkpoint, `.${file}.onnx.${killed}.tmp`), "half");
     await trained({ checkpoint, validation, resume: true });
     expect(readdirSync(checkpoint).sort()).toEqual(["best.onnx", "last.onnx"]);

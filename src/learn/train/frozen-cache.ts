@@ -175,9 +175,9 @@ const joinSamples = (batch: Batch): Batch =>
     return { ...dense, dims: [count * rowsOfSample, ...innerDims] } as Dense;
   });
 
-function areEqual(some: Batch, others: Batch): boolean {
-  return Object.entries(some).every(([name, dense]) => {
-    const other = others[name];
+function areEqual(a: Batch, b: Batch): boolean {
+  return Object.entries(a).every(([name, dense]) => {
+    const other = b[name];
     return other !== undefined && sameDims(dense.dims, other.dims) && haveSameElements(dense, other);
   });
 }

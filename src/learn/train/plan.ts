@@ -1,3 +1,4 @@
+/** Resolves the options of a training: applies defaults, opens datasets, and creates the objects that options name. */
 import { infer } from "../../core/analysis/infer.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";

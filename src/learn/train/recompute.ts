@@ -61,10 +61,7 @@ export function recompute(step: GradientStep, boundaries: ReadonlySet<Value>): v
 interface Copying {
   readonly step: GradientStep;
   readonly isKept: (value: Value) => boolean;
-  /**
-   * Returns whether copies read this kept value after a barrier. Values that are computed from no inputs need none, because they exist from the
-   * start.
-   */
+  /** Returns whether copies read this kept value after a barrier: only if it depends on a model input and its elements are unknown. */
   readonly waits: (value: Value) => boolean;
   readonly copies: Copies;
   readonly gate: Value | undefined;
@@ -142,7 +139,7 @@ function keepTest(
 // Σ bytes(cᵢ chosen) + max over parts of what the backward pass reads of a part. For each of some budgets for the second term,
 // dynamic programming minimizes the first.
 
-/** Number of budgets, as fractions of the memory without checkpointing. */
+/** The budgets are k / 64 (k = 1 … 63) of the bytes that the backward pass reads without checkpointing. */
 const budgetCount = 64;
 
 /** Returns the values to keep; none if keeping everything needs less. */

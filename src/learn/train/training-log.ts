@@ -51,7 +51,7 @@ export async function requireLog(path: string): Promise<void> {
 
 const columns = "step,epoch,loss,learning_rate";
 
-/** Delays each row until the next step or save, because an evaluation of its weights belongs to it. */
+/** Opens a CSV log. It writes each row at the next step or save, because the row includes an evaluation after its step. */
 async function openCsvLog(
   path: string,
   column: string | undefined,

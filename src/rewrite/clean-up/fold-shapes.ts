@@ -88,6 +88,7 @@ function contents(value: Value, inference: Inference): Dense | undefined {
   return fromNumbers(type, dims.length === 0 ? [] : [elements.length], elements as readonly number[]);
 }
 
+/** Replaces computed shape inputs by the stored form that the facet `resize` returns if no channel is removed. @returns whether any input changed. */
 function restate(node: Node, inference: Inference): boolean {
   if (node.inputs.every((input) => input === undefined || input.tensor !== undefined)) return false;
   const rule = inference.facet(node, "axes");

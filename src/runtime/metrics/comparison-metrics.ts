@@ -69,7 +69,7 @@ export function signalToNoise(options: MetricOptions = {}): Metric {
 /** Relative rounding error of a sum of squares of equal values. */
 const roundingShare = 1e-12;
 
-/** Maximum number of means per sample in R²; more values are averaged in this number of equal parts. */
+/** Maximum number of separate means over the samples. Larger outputs are divided into this number of equal parts, each with one mean. */
 const maxMeans = 32;
 
 /**

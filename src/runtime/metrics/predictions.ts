@@ -85,6 +85,7 @@ export function commonestShare(answers: Float64Array): number | undefined {
 const lostShare = 0.5;
 const significance = 0.05;
 
+/** The original's predictions, with their accuracy and that of chance. Without labels, agreement with the original replaces accuracy. */
 export interface Knowledge {
   readonly name: "accuracy" | "agreement";
   /** −1 if unknown. */

@@ -75,10 +75,10 @@ export async function exchange(
     if (hostValue === undefined || first === undefined) return new Miss(`"${before[0]}" is not in both models`);
     const isSelected = emit.Gather([select, emit.constant(int64([], [index]))], { axis: 0 });
     // The runtime has no Where for narrower floats.
-    const wide = hostValue.type?.type === "float64" ? "float64" : "float32";
-    const [mine, theirs] = [as(hostValue, wide), as(first, wide)];
+    const wideType = hostValue.type?.type === "float64" ? "float64" : "float32";
+    const [mine, theirs] = [as(hostValue, wideType), as(first, wideType)];
     const chosen = emit.Where([isSelected, theirs, mine]);
-    chosen.type = { type: wide, dims: hostValue.type?.dims };
+    chosen.type = { type: wideType, dims: hostValue.type?.dims };
     const reader = (from: Value, cast: Value): Node | undefined => (from === cast ? chosen : cast).producer;
     const castBack = as(chosen, hostValue.type?.type);
     if (graph.isOutput(hostValue)) replaceUses(hostValue, castBack, reader(hostValue, mine));

@@ -32,10 +32,10 @@ export type UnitScorer = (group: Group) => Promise<Float64Array | Miss>;
 
 /** @param norm 1 for sums of |score|, 2 for sums of squares. */
 export function scoreByNorm(model: Model, scorer: Scorer, norm: 1 | 2, engine: Engine): UnitScorer {
-  const [network, read] = [networkOf(model), weightReader(model, engine)];
+  const [network, readSlice] = [networkOf(model), weightReader(model, engine)];
   return (group) =>
     reduceSlices(group, network, "layers", "mean", async (slice) => {
-      const weight = await read(slice);
+      const weight = await readSlice(slice);
       if (weight instanceof Miss) return weight;
       const { dims, values } = weight;
       const scores = slice.layer === undefined ? values : scorer.scores(slice.layer, dims, values);
@@ -78,7 +78,7 @@ export async function unitScorerOf(
   const evidenceOf: ReadonlyMap<object, unknown> = isChannelEvidence(statistic)
     ? await channelEvidence(model, groups, id, statistic, options, context)
     : await createEvidence(id, statistic, model, layers, options, context);
-  const [network, read] = [networkOf(model), weightReader(model, context.engine)];
+  const [network, readSlice] = [networkOf(model), weightReader(model, context.engine)];
   const whose = `The importance "${id}"`;
   return async (group) => {
     const evidence = evidenceOf.get(group);
@@ -94,7 +94,7 @@ export async function unitScorerOf(
         const { value, axis, layer, unitOf } = slice;
         const evidence = evidenceOf.get(layer?.weight ?? value);
         if (evidence instanceof Miss) return evidence;
-        const weight = place === "activations" ? { dims: [0], values: new Float64Array() } : await read(slice);
+        const weight = place === "activations" ? { dims: [0], values: new Float64Array() } : await readSlice(slice);
         if (weight instanceof Miss) return weight;
         const { dims, values } = weight;
         const rows = (numbers: ArrayLike<number> = values) => rowsAlong(numbers, dims, axis);

@@ -11,7 +11,8 @@ const amounts = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6];
 const powerOfBytes = 1.75;
 /** Runs of the model for the gradient of each sample. */
 export const runsOfGradients = 6;
-const samplesOfInfluence = 64;
+/** Assumed number of samples that measure the influence of layers, to estimate the work. */
+const influenceSampleCount = 64;
 
 export const pruneMoves: Moves = ({ model, samples }) => {
   // Channels that are normalized together can be removed if a later step recovers the loss.
@@ -38,7 +39,7 @@ export const pruneMoves: Moves = ({ model, samples }) => {
       kind: "structure",
       family: "layers",
       left: 1 - count * share,
-      runs: samplesOfInfluence,
+      runs: influenceSampleCount,
     };
   });
   return [...channels, ...layers];

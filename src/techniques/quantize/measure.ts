@@ -140,17 +140,17 @@ function withoutClamps(
   const activations = new Map(placement.activations);
   const clamps: Node[] = [];
   const { unrounded } = placement;
-  const codesOf = new Map<Value, ScaledType | undefined>();
+  const gridOf = new Map<Value, ScaledType | undefined>();
   // In a chain of clamps, the grid after the last one counts.
   for (const [input, output] of [...placement.limited].toReversed()) {
     const { producer: clamp } = output;
     const rule = ruleOf(clamp, inference);
-    const codes = codesOf.get(output) ?? scales.get(output);
-    if (clamp === undefined || codes === undefined || rule?.kind !== "clamp" || !saturates(rule, codes)) continue;
+    const grid = gridOf.get(output) ?? scales.get(output);
+    if (clamp === undefined || grid === undefined || rule?.kind !== "clamp" || !saturates(rule, grid)) continue;
     if ([...output.uses].some(({ node }) => unrounded.has(node))) continue;
     activations.delete(input);
     clamps.unshift(clamp);
-    codesOf.set(input, codes);
+    gridOf.set(input, grid);
   }
   return { placement: { ...placement, activations }, scales, clamps };
 }

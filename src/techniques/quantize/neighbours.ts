@@ -16,7 +16,7 @@ import type { Dense } from "../../core/tensor/types.ts";
 import type { ScaledGrid } from "../calibrate/solver.ts";
 import { type Along, computeScale, symmetricGrid } from "./grid.ts";
 
-interface Reach {
+interface SliceExtremes {
   readonly min: number;
   readonly max: number;
   /** See `steps` of `computeScale`. */
@@ -26,7 +26,10 @@ interface Reach {
 }
 
 /** Returns a grid of -127 … 127 with |q₁ + q₂| ≤ 128 for neighbors, with scales at most those of the given -64 … 64 grid. */
-export function withNeighbours(grid: ScaledGrid & Along, reachOf: (slice: number) => Reach): ScaledGrid & Along {
+export function withNeighbours(
+  grid: ScaledGrid & Along,
+  reachOf: (slice: number) => SliceExtremes,
+): ScaledGrid & Along {
   const wideGrid = symmetricGrid("int8", grid.axis, { low: -127, high: 127 });
   const scale = grid.scale.map((coarse, slice) => {
     const { min, max, steps, pair } = reachOf(slice);

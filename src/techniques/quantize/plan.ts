@@ -136,10 +136,10 @@ export async function writePlan(
     const other = plans
       .slice(0, index)
       .find(({ layer: { weight, effective } }) => weight === layer.weight && effective !== layer.effective);
-    const stored = other === undefined ? 0 : countLargeTensors(plan);
+    const largeTensorsBefore = other === undefined ? 0 : countLargeTensors(plan);
     await form.write(emitInto(model, { before: layer.node, by: "quantize", onNode: inference.visit }), plan, run);
     const note =
-      other !== undefined && countLargeTensors(plan) > stored
+      other !== undefined && countLargeTensors(plan) > largeTensorsBefore
         ? `stored a second time: "${other.layer.name}" reads the same matrix in another form`
         : undefined;
     const details = [text, why, note].filter((part) => part !== undefined).join(", ");

@@ -117,8 +117,7 @@ export function formatNumber(value: number): string {
   return Math.abs(rounded) < 1e6 ? String(rounded) : rounded.toExponential().replace("+", "");
 }
 
-/** Warns about activations that stay in float because 8 bits do not resolve their range (`resolution.ts`). */
-
+/** Warns about activations that stay in float because 8 bits do not resolve their range. */
 export function reportUnresolved(
   unresolved: ReadonlyMap<Value, ValueRange>,
   { equalize, ranges = "min-max" }: Pick<MeasureOptions, "equalize" | "ranges">,

@@ -160,19 +160,18 @@ function floatReaders(model: Model, selection: Selection): ReadonlyMap<string, N
   );
 }
 
-/**
- * Integer arithmetic with ranges found at run time (`formats/integer-operators.ts`). With x ≈ (q - z) · s and W ≈ Q · w:
- *
- *     x · W ≈ s · w · Σ (q - z) · Q
- *
- * Integer sums are exact, so their order does not matter.
- */
-
 /** DynamicQuantizeLinear requires opset 11. */
 const opset = 11;
 /** Per-channel scales require opset 13. */
 const opsetOfCodes = 13;
 
+/**
+ * Writes integer arithmetic with ranges found at run time (`formats/integer-operators.ts`). With x ≈ (q - z) · s and W ≈ Q · w:
+ *
+ *     x · W ≈ s · w · Σ (q - z) · Q
+ *
+ * Integer sums are exact, so their order does not matter.
+ */
 export async function quantizeDynamically(
   model: Model,
   options: DynamicSettings,

@@ -153,8 +153,6 @@ function readNumber(value: Value | undefined): number | undefined {
   return small === undefined ? undefined : toNumbers(small)[0];
 }
 
-/** Finds the fake quantization of a model. Integer schemes use its scales instead of measured ranges. */
-
 export interface WeightRounding extends FakeRounding {
   /** Axis of the scales; undefined for a single scale. */
   readonly axis: number | undefined;
@@ -169,6 +167,7 @@ export interface ModelRoundings {
 
 export const noRoundings: ModelRoundings = { weights: new Map(), activations: new Map(), roundings: [] };
 
+/** Finds the fake quantization of a model. Integer schemes use its scales instead of measured ranges. */
 export async function findRoundings(model: Model): Promise<ModelRoundings> {
   const weights = new Map<Value, WeightRounding[]>();
   const activations = new Map<Value, { readonly scale: number; readonly low: number }>();

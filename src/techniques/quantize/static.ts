@@ -122,13 +122,12 @@ async function writeConstants(
 }
 
 /**
- * QuantizeLinear and DequantizeLinear around float operators:
+ * Writes QuantizeLinear and DequantizeLinear around float operators:
  *
  *     h = Conv(x, w, b)      q = QuantizeLinear(x, s, z);  x' = DequantizeLinear(q, s, z)
  *     a = Relu(h)            h = Conv(x', DequantizeLinear(w_quantized), DequantizeLinear(b_quantized))
  *                            a = DequantizeLinear(QuantizeLinear(h, …), …)          # quantized a starts at 0: Relu is saturation
  */
-
 function writeActivations({ graph }: Model, emit: Emit, { placement, scales, clamps }: MeasuredPlacement): void {
   // Quantized lookups have replaced values under the same names.
   const surviving = new Map(

@@ -38,7 +38,7 @@ export function endToEnd(options: EndToEndOptions): Stage {
       const trial = model.clone();
       const { data, epochs, batch, learningRate, loss, output, log } = options;
       const timer = new AbortController();
-      const cancel = abortAfter(timer, options.secondsLeft());
+      const cancelTimeLimit = abortAfter(timer, options.secondsLeft());
       const signal = AbortSignal.any([scope.context.signal, timer.signal]);
       try {
         const size = batch ?? (await chooseBatchSize(trial, defaultBatch, data, [scope.original])).size;
@@ -51,7 +51,7 @@ export function endToEnd(options: EndToEndOptions): Stage {
         if (!overdue || !(error instanceof PithError) || error.code !== "E_STOPPED")
           return { changed: 0, what: "", misses: [explainUntrainable(error, "end-to-end")] };
       } finally {
-        cancel();
+        cancelTimeLimit();
       }
       const changed = copyTrainedTensors(model, trial);
       return { changed, what: `${changed} tensors trained`, misses: [] };

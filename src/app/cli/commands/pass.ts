@@ -285,7 +285,10 @@ function settingsForDownload<T>(read: () => T): T {
   }
 }
 
-/** Returns the error of a stop, with a sentence about the files that it left. A training with a checkpoint folder already has a hint. */
+/**
+ * Adds to the error of a stopped command what was written or kept. Returns other errors unchanged. With checkpoints, an error that already has a hint is
+ * unchanged, too.
+ */
 function describeStop(
   error: unknown,
   {

@@ -110,7 +110,10 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
   return result;
 }
 
-/** Returns whether two models are related. A weight is similar to its counterpart, or sizes differ (pruning) but most layers have a counterpart. */
+/**
+ * Returns whether the last layers agree, a weight resembles its counterpart, or, without comparable weights, at least half of the layers have
+ * counterparts.
+ */
 function areRelated(
   original: Model,
   model: Model,

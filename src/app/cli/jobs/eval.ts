@@ -37,7 +37,7 @@ import { scoreOf } from "./score.ts";
 import { withTargets } from "./target.ts";
 import { openRequest } from "./task.ts";
 
-const samplesLookedInto = 32;
+const comparedSamples = 32;
 
 export interface EvalInput
   extends Pick<PassInput, "model" | "data" | "metric" | "output" | "maxDrop" | "strict" | "seed"> {
@@ -224,17 +224,17 @@ async function measureOnData(
   if (atChance && !task.atChance && unmeasured === undefined) {
     context.log({ id: "chance", text: chanceQuestion(task.preset, originalScore, chance), level: "warning" });
   }
-  const lookOptions = { samples: samplesLookedInto, seed: input.seed, signal: context.signal };
+  const comparisonOptions = { samples: comparedSamples, seed: input.seed, signal: context.signal };
   const otherOutputs =
     original &&
     (await compareOnSamples(engine, keepOnlyOutput(original, output), candidate, preparedSamples, {
-      ...lookOptions,
+      ...comparisonOptions,
       output,
       values: "all but the answer",
     }).catch(explain));
   const isVector = outputKind(candidate, output) === "vector";
   const invariance = isVector
-    ? await batchInvariance(engine, candidate, preparedSamples, { ...lookOptions, output })
+    ? await batchInvariance(engine, candidate, preparedSamples, { ...comparisonOptions, output })
     : undefined;
   const measured: Measurement = {
     dataset: dataset.name,

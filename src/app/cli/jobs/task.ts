@@ -113,7 +113,7 @@ export async function openStepsTask(
     0,
     ...recipes
       .flatMap((recipe) => stepsOf(recipe))
-      // For a training step, the option `samples` counts training samples.
+      // Only calibrating steps count here, because `samples` of a training step counts training samples.
       .filter(({ pass }) => typeof pass.data === "object")
       .map(({ options }) => Number(options.samples ?? 0)),
   );

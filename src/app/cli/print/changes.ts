@@ -27,7 +27,7 @@ export function changedLines(changes: readonly Change[], dim: Paint): string[] {
   );
 }
 
-/** Maximum rows: of equal changes before they are joined, and of all changes. */
+/** Maximum number of equal changes with separate rows (more are joined into one row), and maximum number of rows. */
 const [maxEqual, maxPlanned] = [8, 40];
 
 /** Returns planned changes in network order. In long plans, equal layers of repeated blocks share a row. @returns also the number of omitted rows. */

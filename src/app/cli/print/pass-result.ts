@@ -287,8 +287,8 @@ function trainingText({ samples, chosen, average }: NonNullable<PassOutput["trai
   const bestFigure = `validation ${by} ${unit === "" ? best.figure.toPrecision(4) : figure(unit, best.figure)}`;
   const sampleText = chosen.samples === undefined ? "" : ` on ${counted(chosen.samples, "sample")}`;
   const among = evaluations === 1 ? "the only evaluation" : `the best of ${integer(evaluations)} evaluations`;
-  const weights = averaged === "" ? "those" : `${averaged.trim()},`;
-  return `${samplesText}; the weights are ${weights} after ${counted(best.step, "step")}: ${bestFigure}${sampleText}, ${among}`;
+  const weightsText = averaged === "" ? "those" : `${averaged.trim()},`;
+  return `${samplesText}; the weights are ${weightsText} after ${counted(best.step, "step")}: ${bestFigure}${sampleText}, ${among}`;
 }
 
 function nothingFound(model: string): string {

@@ -135,7 +135,7 @@ function nbitsMatrix(s: NBits, emit: Emit, [, codes, scales, zero, order]: Value
   return takeFirst(emit, reshape(emit, scaledValues, [s.outputs, count * s.block]), 1, s.inputs);
 }
 
-/** Links the indices of each run of `length`, so that they are cut together because they share a block or a byte. */
+/** Links the indices in each run of `length`. They share a block or byte, so a cut removes all of them. */
 function linkRuns(end: AxisEnd, length: number, size: number): AxisLink {
   return { from: end, to: end, map: (index) => indicesOfRun(Math.floor(index / length), length, size) };
 }

@@ -46,7 +46,7 @@ function follow(scope: StructureScope, dims: readonly Dim[], nodes: readonly Nod
   return atoms;
 }
 
-/** Returns the shortest form that computes `to` from `from`. */
+/** Returns the form with the fewest nodes that turns dimensions `from` into `to`; undefined if no form does. */
 function shortestForm(from: readonly Dim[], to: readonly Dim[], atoms: AtomizedAxes): Form | undefined {
   const position = positionsOf(atoms);
   const outAxes = atoms.axes.map((axis) => axis.map(position));
@@ -61,7 +61,7 @@ function shortestForm(from: readonly Dim[], to: readonly Dim[], atoms: AtomizedA
   return possible.toSorted((a, b) => nodeCount(a) - nodeCount(b))[0];
 }
 
-/** Transposes the axes of the input; the dimensions change afterward. */
+/** Returns the form with a Transpose of the input's axes, followed by a change of dimensions; undefined if impossible. */
 function transposedFirst(
   from: readonly Dim[],
   to: readonly Dim[],
@@ -81,7 +81,7 @@ function transposedFirst(
   return after && { before: { op: "none" }, perm, after };
 }
 
-/** Changes the dimensions first, to those of the result in the input's order. */
+/** Returns the form with a change of dimensions, followed by a Transpose to the result's axes; undefined if impossible. */
 function transposedLast(
   from: readonly Dim[],
   to: readonly Dim[],

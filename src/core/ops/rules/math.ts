@@ -123,12 +123,12 @@ const zeroStatePair: Pair = {
   },
 };
 
-function isZero(value: Value, operand: PairScope["operand"]): boolean {
-  if (isConstant(operand(value), 0)) return true;
+function isZero(value: Value, operandOf: PairScope["operand"]): boolean {
+  if (isConstant(operandOf(value), 0)) return true;
   const { producer } = value;
   const [source] = producer?.inputs ?? [];
   if (producer === undefined || source === undefined || producer.domain !== "") return false;
-  if (movingOperators.includes(producer.op)) return isZero(source, operand);
+  if (movingOperators.includes(producer.op)) return isZero(source, operandOf);
   if (producer.op !== "ConstantOfShape") return false;
   const fill = producer.attributes.get("value");
   const small = fill?.kind === "tensor" ? fill.value.small : undefined;

@@ -79,10 +79,10 @@ const entryOf = ({ starts, ends, steps }: Bounds, index: number) => ({
 });
 
 /** Returns the bounds of both slices in one, if the reader is a Slice with stored bounds. */
-function mergeReader(scope: PairScope, inner: Bounds, reader: Node): Bounds | undefined {
+function mergeReader(scope: PairScope, innerBounds: Bounds, reader: Node): Bounds | undefined {
   const dims = scope.firstSite.inputs[0]?.dims;
   const outer = reader.op === "Slice" && reader.domain === "" ? bounds(scope.site(reader)) : undefined;
-  return dims && outer && mergeBounds(inner, outer, dims);
+  return dims && outer && mergeBounds(innerBounds, outer, dims);
 }
 
 /** A first slice with several readers is replaced if all of them are slices. */
@@ -93,12 +93,12 @@ const slices: Pair = {
   second: ["Slice"],
   fuse(scope) {
     const { first, second, firstSite, input, isOnlyReader, emit } = scope;
-    const inner = bounds(firstSite);
+    const innerBounds = bounds(firstSite);
     const [sliced] = first.outputs;
-    if (inner === undefined || sliced === undefined || input !== 0) return undefined;
-    const merged = mergeReader(scope, inner, second);
+    if (innerBounds === undefined || sliced === undefined || input !== 0) return undefined;
+    const merged = mergeReader(scope, innerBounds, second);
     if (merged === undefined) return undefined;
-    const merges = (use: Use): boolean => use.input === 0 && mergeReader(scope, inner, use.node) !== undefined;
+    const merges = (use: Use): boolean => use.input === 0 && mergeReader(scope, innerBounds, use.node) !== undefined;
     const isReplaced =
       sliced.uses.size <= maxReaders && !sliced.graph.isOutput(sliced) && [...sliced.uses].every(merges);
     if (!isOnlyReader && !isReplaced) return undefined;

@@ -39,8 +39,8 @@ export function convWeight(s: ConvSettings, site: Site): WeightRole | Miss {
   if (site.inputs[1]?.stored !== true) return new Miss("the kernel is an activation");
   const bias = site.inputs[2]?.stored === true ? { bias: 2 } : {};
   const isPadded = s.autoPad.startsWith("SAME") || s.pads.some((pad) => pad !== 0);
-  const zeros = isPadded ? ({ readsZeros: true } as const) : {};
-  return { input: 1, out: 0, in: 1, groups: s.group, data: 0, dataAxis: 1, outputAxis: 1, ...bias, ...zeros };
+  const paddingFlag = isPadded ? ({ readsZeros: true } as const) : {};
+  return { input: 1, out: 0, in: 1, groups: s.group, data: 0, dataAxis: 1, outputAxis: 1, ...bias, ...paddingFlag };
 }
 
 /** Replaces a convolution by a chain. A part without window axes is a 1 × 1 convolution. Only the last part has the bias, so that padding stays zero. */

@@ -48,7 +48,7 @@ export const channelAxes = (channelAxis = 1): readonly AxisLink[] =>
 export const padAttributes = ({ autoPad, pads }: Pick<Window, "autoPad" | "pads">) =>
   autoPad.startsWith("SAME") ? { auto_pad: autoPad } : { pads };
 
-/** Returns the equivalent attributes of MaxPool. */
+/** Returns the attributes of a MaxPool with this window. AveragePool takes the same, but `dilations` only since opset 19. */
 export const poolAttributes = ({ kernel, strides, dilations, ceil, ...window }: Window) => ({
   kernel_shape: kernel,
   strides,

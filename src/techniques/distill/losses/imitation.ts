@@ -92,7 +92,7 @@ export function meanOfFeatures({ emit, mask }: Writing, entries: Value): Value {
   return mean(emit, emit.ReduceMean([entries, [-1]], { keepdims: 0 }), mask);
 }
 
-/** Σ p (log p - log q) over the last axis, of logarithms. */
+/** Writes the Kullback-Leibler divergence Σ p (log p − log q) over the last axis. The operands are log p and log q. */
 export const divergenceOf = (emit: Emit, p: Value, q: Value): Value =>
   sumLast(emit, emit.Mul([emit.Exp([p]), emit.Sub([p, q])]));
 

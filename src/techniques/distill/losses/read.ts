@@ -196,17 +196,17 @@ function outputPairs(scope: LossScope, teacher: NamedValues): readonly Pair[] {
 const unmatched = ({ reason }: Miss): PithError =>
   new PithError("E_OPTION", `Layers of student and teacher cannot be matched: ${reason}.`);
 
-function requireValue(of: NamedValues, name: string, whose: "student" | "teacher"): Value {
-  const value = valueNamed(of.network(), name, whose);
+function requireValue(values: NamedValues, name: string, whose: "student" | "teacher"): Value {
+  const value = valueNamed(values.network(), name, whose);
   if (value instanceof Miss) throw new PithError("E_NAME", `Nothing to compare: ${value.reason}.`);
   return value;
 }
 
 /** Returns the value in the graph of the loss. [batch, channels, length] becomes a map of height 1; [batch, tokens, width] does not. */
-function featureOf({ emit }: LossScope, of: NamedValues, { name }: Value): Value {
-  const value = of.value(name);
+function featureOf({ emit }: LossScope, values: NamedValues, { name }: Value): Value {
+  const value = values.value(name);
   if (value.type?.dims?.length !== 3) return value;
-  const network = of.network();
+  const network = values.network();
   const source = network.graph.value(name);
   const isMap = source !== undefined && channelAxis(source, infer(network)) === 1;
   return isMap ? emit.named(value.name).Unsqueeze([value, [2]]) : value;

@@ -165,12 +165,13 @@ export async function equalizingFactors(
 }
 
 /**
- * Factors cannot move through a clamp to [0, 6] because its bound is a scalar. A stored bound per channel can be scaled:
+ * Rewrites clamps to [0, high] after layers. Factors cannot move through a clamp to [0, 6] because its bound is a scalar. A stored
+ * bound per channel can be scaled:
  *
  *     y = Clip(h, 0, 6)        y = Min(Relu(h), b)    b = 6 for each channel of the layer that computes h
+ *
+ * @returns a function that restores the clamps for which `isIdle` returns true.
  */
-
-/** Rewrites clamps to [0, high] after layers. @returns a function that restores the clamps for which `isIdle` returns true. */
 function boundChannels(model: Model): (isIdle: (bounds: Value) => boolean) => void {
   const inference = infer(model);
   const replaced: { readonly clamp: NodeSpec; readonly bounded: Value; readonly bounds: Value }[] = [];

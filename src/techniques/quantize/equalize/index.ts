@@ -1,18 +1,19 @@
-import { infer } from "../../../core/analysis/infer.ts";
-import { Miss, throwIfAborted } from "../../../core/errors.ts";
+/**
+ * Tries transformations that make channels easier to quantize, in a fixed order. Each is kept only if the noise of the output, or of the layers that it
+ * scales, falls.
+ */
 import type { Model } from "../../../core/graph/model.ts";
-import { type Change, type Context, scaledKind } from "../../../core/pass/pass.ts";
+import type { Change, Context } from "../../../core/pass/pass.ts";
 import { draw } from "../../../data/batches/select.ts";
 import { trainPart } from "../../../data/sources/open.ts";
-import { rotate, rotationStreams } from "../../../rewrite/edit/rotate.ts";
 import { type NoiseMeter, noiseMeter } from "../../../runtime/noise/answer-noise.ts";
-import { createTrials } from "../../../runtime/noise/noise-trials.ts";
 import { rounders } from "../rounders/index.ts";
 import { mse } from "../rounders/mse.ts";
-import { everySetting, type RoundedSettings } from "../settings.ts";
+import type { RoundedSettings } from "../settings.ts";
 import { absorbBiases } from "./absorb-biases.ts";
 import { awq } from "./awq.ts";
 import { crossLayer } from "./cross-layer.ts";
+import { rotation } from "./rotation.ts";
 import { smoothQuant } from "./smooth-quant.ts";
 
 /** @param quantizeBy quantizes a model in place. */
@@ -71,39 +72,6 @@ function answerNoise(model: Model, options: RoundedSettings, quantizeBy: Quantiz
     },
   };
 }
-
-/**
- * Rotation of residual streams (QuaRot, Ashkboos et al. 2024, arXiv 2404.00456; SpinQuant, Liu et al. 2024, arXiv 2405.16406): a
- * Hadamard matrix mixes outlier channels with the others. Kept if the float outputs stay the same and the noise falls.
- */
-
-const minGain = 0.1;
-/** Maximum noise of float32 arithmetic relative to the outputs: 90 dB. */
-const maxNoise = 1e-9;
-/** With fewer channels, a rotation does not spread outliers enough to remove them. */
-const minUnits = 16;
-
-export const rotation: Transformation = {
-  suits: (options) =>
-    options.data !== undefined &&
-    everySetting(options).some(({ scheme, bits }) => scheme === "static" || scheme === "dynamic" || bits < 8),
-  async move(model, _, { seed, signal }, noise) {
-    const changes: Change[] = [];
-    const trial = createTrials(model, noise.rounded, minGain);
-    for (const stream of rotationStreams(model, infer(model))) {
-      if (stream.units < minUnits) continue;
-      throwIfAborted(signal, "Stopped on request.");
-      const gain = await trial(async () => {
-        if ((await rotate(model, stream, seed)) instanceof Miss) return false;
-        return ((await noise.plain(model)) ?? Number.POSITIVE_INFINITY) < maxNoise;
-      });
-      if (gain === undefined) continue;
-      const text = `its ${stream.units} channels are rotated together: ${gain}`;
-      changes.push({ at: stream.name, what: text, kind: scaledKind, decidedBy: "global" });
-    }
-    return changes;
-  },
-};
 
 /** Each transformation starts from the result of the previous ones. A rotation must keep the outputs, so it precedes absorbed biases. */
 const transformations: readonly Transformation[] = [crossLayer, rotation, absorbBiases, smoothQuant, awq];

@@ -27,11 +27,11 @@ export interface Form {
   /** Minimum opset, if the layers do not require it anyway. */
   readonly opset?: number;
   readonly blocks?: BlockSettings;
-  text(layer: Layer, run: Writing): string;
+  text(layer: Layer, writing: Writing): string;
   /** Called for all layers before the first is written. */
-  begin?(planned: LayerPlan, run: Writing): Promise<void>;
+  begin?(planned: LayerPlan, writing: Writing): Promise<void>;
   /** Writes a layer; its data and weight are in the graph before `emit`. */
-  write(emit: Emit, planned: LayerPlan, run: Writing): Promise<void>;
+  write(emit: Emit, planned: LayerPlan, writing: Writing): Promise<void>;
   /** Returns a table's form for a product that shares its values, a reason, or undefined. @param requested the form without the table. */
   tied?(product: Layer, requested: Form, inference: Inference): Form | Miss | undefined;
   readonly otherwise?: Form;
@@ -67,14 +67,19 @@ export const emitBeside = ({ weight }: Layer, { model, inference }: Writing): Em
  * Returns an emitter before the layer, or in the weight's graph if subgraphs read it: ONNX Runtime (1.30) rejects a MatMul in a branch
  * after a DequantizeLinear of outer values.
  */
-export const emitAround = (emit: Emit, layer: Layer, run: Writing): Emit =>
-  run.readInside.has(layer.weight) ? emitBeside(layer, run) : emit;
+export const emitAround = (emit: Emit, layer: Layer, writing: Writing): Emit =>
+  writing.readInside.has(layer.weight) ? emitBeside(layer, writing) : emit;
 
-export function oncePerRun<T>(): (run: Writing, weight: Value, form: unknown, make: () => Promise<T>) => Promise<T> {
+export function oncePerRun<T>(): (
+  writing: Writing,
+  weight: Value,
+  form: unknown,
+  make: () => Promise<T>,
+) => Promise<T> {
   const runs = new WeakMap<Writing, Map<Value, Map<unknown, T>>>();
-  return async (run, weight, form, make) => {
-    const weights = runs.get(run) ?? new Map<Value, Map<unknown, T>>();
-    runs.set(run, weights);
+  return async (writing, weight, form, make) => {
+    const weights = runs.get(writing) ?? new Map<Value, Map<unknown, T>>();
+    runs.set(writing, weights);
     const forms = weights.get(weight) ?? new Map<unknown, T>();
     weights.set(weight, forms);
     const result = forms.get(form) ?? (await make());

@@ -80,7 +80,7 @@ export const blocksOf = (layer: Layer, settings: BlockSettings, run: Writing, fl
     const { bits, symmetric } = settings;
     const blocks = await roundBlocks(run, layer, settings, packedLayout(settings, flat));
     const { rows, count, scale, zeroPoint } = blocks;
-    const zeros = packRows(zeroPoint, { width: count, size: 8 / bits, bits, fill: () => 2 ** (bits - 1) });
+    const zeros = packRows(zeroPoint, { width: count, block: 8 / bits, bits, fill: () => 2 ** (bits - 1) });
     return {
       ...blocks,
       codes: emit.constant(blocks.codes, `${name}_quantized`),
@@ -100,7 +100,6 @@ const packedLayout =
   };
 
 /** Blocks of a layer's weight: the weight is a set of rows, and consecutive elements of a row share a scale. */
-
 export interface BlockShape {
   readonly rows: number;
   readonly width: number;
@@ -153,7 +152,7 @@ export async function roundBlocks(
     const fill = (row: number): number => scales.zeroPoint[(row + 1) * shape.count - 1] ?? 0;
     const [matrix] = codes;
     const values = codes.length === 1 && matrix !== undefined ? matrix.data : codes.flatMap(({ data }) => [...data]);
-    return [scales, inMemory(layout.of(packRows(values, { width: shape.width, size, bits, fill })))];
+    return [scales, inMemory(layout.of(packRows(values, { width: shape.width, block: size, bits, fill })))];
   };
   const [{ scale, zeroPoint }, computed] = await withLayerName(layer, round);
   const codesOf = nearestBlocks(read, rowsOf(layer), { size, bits, scale, zeroPoint }, layout);
