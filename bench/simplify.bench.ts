@@ -1,185 +1,192 @@
 /**
- * Compares the nodes and bytes after `simplify` with onnxsim, if a Python has it, for every model in the shared folder.
+ * Compares `pith simplify` with the simplifiers PyPI onnxslim, PyPI onnxsim and npm onnxsim on every model in the shared folder: 15 minutes.
  *
- *     npm run bench -- simplify [--models resnet20,hf_gpt2] [--python path] [--folder path]
+ *     npm run bench -- simplify [--models resnet20,hf_gpt2] [--python path] [--folder path] [--limit 120]
  *
- * Node counts include all subgraphs and Constant nodes. "apart" is the largest difference between original and result in ONNX Runtime on random
- * inputs, relative to the largest output value. A row is marked if onnxsim leaves fewer nodes. onnxsim runs with its default settings, and without
- * its optimizer if that fails, which is printed.
+ * The bench installs pinned versions of the rivals, into bench/peers/venv and a folder node_modules; `--python` uses another Python as it is.
+ * Each tool runs once per model with its default settings, in a process of its own that is stopped after `--limit` seconds.
+ *
+ * - Nodes are those of the main graph and all subgraphs. Constant nodes are stored tensors and do not count, for any tool.
+ * - Bytes are those of the file and its external data.
+ * - Time is processor time of all processes of the tool, from its start. Pith's includes its comparison with the original; the rivals compare nothing.
+ * - Memory is the peak of the total resident memory, read every 50 ms.
+ * - Results are compared with the original in ONNX Runtime on random inputs. A result that differs, or does not load, is "not exact".
+ * - A result whose tensors need more than 1 % more bytes than the original's "stores more": it duplicates a weight or stores a computed tensor.
+ *
+ * A row is MISSED if an exact result of a rival has fewer nodes, and does not store more, or if its file is more than 1 % smaller than Pith's.
  */
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import type { Model } from "pith";
-import { open, save, simplify } from "pith";
 import { createEngine } from "pith/engine";
-import { allGraphs, verify } from "pith/extend";
-import { filesOfModel } from "../src/app/cli/files/files.ts";
-import { compareOutputs, type Sameness } from "../src/judge/compare/equivalence.ts";
+import { open } from "../src/core/onnx/index.ts";
+import { shared } from "../test/shared.ts";
+import { heading, line, table } from "./lib/print.ts";
+import { type ModelSize, measureSize, measureTool, type Result } from "./simplify/measure.ts";
+import { findPith, installRivals, type Tool } from "./simplify/tools.ts";
 
 const { values: options } = parseArgs({
-  options: { models: { type: "string" }, python: { type: "string" }, folder: { type: "string" } },
+  options: {
+    models: { type: "string" },
+    python: { type: "string" },
+    folder: { type: "string" },
+    limit: { type: "string", default: "120" },
+  },
 });
-const here = fileURLToPath(new URL(".", import.meta.url));
-const shared = options.folder ?? join(process.env.PITH_SHARED ?? join(here, "../../shared"), "data");
-if (!existsSync(shared)) {
-  process.stdout.write(`There is no folder of models at ${shared}: name one with --folder.\n`);
+
+interface Row {
+  readonly name: string;
+  readonly before: ModelSize;
+  /** Results of the tools, Pith's first. */
+  readonly results: readonly Result[];
+}
+
+function findModels(): readonly (readonly [name: string, path: string])[] {
+  const data = options.folder === undefined ? shared("data") : undefined;
+  const roots = options.folder === undefined ? (data === undefined ? [] : ["models", "zoo"]) : [""];
+  const base = options.folder ?? data ?? "";
+  const selected = options.models?.split(",");
+  return roots
+    .map((root) => join(base, root))
+    .filter((root) => existsSync(root))
+    .flatMap((root) => readdirSync(root, { recursive: true, withFileTypes: true }))
+    .filter((entry) => entry.isFile() && entry.name.endsWith(".onnx"))
+    .map((entry) => join(entry.parentPath, entry.name))
+    .map((path) => [path.slice(base.length + 1).replace(/\.onnx$/, ""), path] as const)
+    .filter(([name]) => selected?.some((part) => name.includes(part)) ?? true)
+    .sort();
+}
+
+const storesMore = (row: Row, { size }: Result): boolean =>
+  size !== undefined && size.stored > 1.01 * row.before.stored;
+
+/** Returns in which respects a rival's result is ahead of Pith's: nodes, bytes or both. */
+function findLeads(row: Row, result: Result): readonly ("nodes" | "bytes")[] {
+  const [pithResult] = row.results;
+  const [size, ours] = [result.size, pithResult?.size];
+  if (size === undefined || result.fault !== undefined || result === pithResult) return [];
+  if (ours === undefined || pithResult?.fault !== undefined) return ["nodes", "bytes"];
+  return [
+    ...(size.nodes < ours.nodes && !storesMore(row, result) ? (["nodes"] as const) : []),
+    ...(size.bytes < 0.99 * ours.bytes ? (["bytes"] as const) : []),
+  ];
+}
+
+function formatRemarks(row: Row, tools: readonly Tool[]): string {
+  return row.results
+    .flatMap((result, index) => {
+      const leads = findLeads(row, result);
+      const remarks = [
+        ...(leads.length > 0 ? [`MISSED, fewer ${leads.join(" and ")}`] : []),
+        ...(result.fault === undefined ? [] : [result.fault]),
+        ...(storesMore(row, result) ? ["stores more"] : []),
+      ];
+      return remarks.length === 0 ? [] : [`${tools[index]?.name}: ${remarks.join(", ")}`];
+    })
+    .join("; ");
+}
+
+function printTables(rows: readonly Row[], tools: readonly Tool[]): void {
+  const names = tools.map(({ name }) => `>${name}`);
+  const formatSizes = (row: Row, key: "nodes" | "bytes"): string[] =>
+    [row.before, ...row.results.map(({ size }) => size)].map((size) => `${size?.[key] ?? "–"}`);
+  line("\nNodes and bytes of the results");
+  table(
+    ["", ">nodes", ...names, ">bytes", ...names, "remarks"],
+    rows.map((row) => [
+      row.name,
+      ...formatSizes(row, "nodes"),
+      ...formatSizes(row, "bytes"),
+      formatRemarks(row, tools),
+    ]),
+  );
+  line("\nSeconds of processor time and MB of memory");
+  table(
+    ["", ...names.map((name) => `${name}, s`), ...names.map((name) => `${name}, MB`)],
+    rows.map(({ name, results }) => [
+      name,
+      ...results.map(({ processor }) => processor?.toFixed(1) ?? "–"),
+      ...results.map(({ peak }) => (peak === undefined ? "–" : (peak / 1e6).toFixed(0))),
+    ]),
+  );
+}
+
+/** @returns whether no rival is ahead and every result of Pith is exact. */
+function printSummary(rows: readonly Row[], tools: readonly Tool[]): boolean {
+  const finished = rows.filter(({ results }) => results.every(({ size }) => size !== undefined));
+  line(`\n${rows.length} models; totals of the ${finished.length} that every tool finished`);
+  const sum = (values: readonly (number | undefined)[]): number =>
+    values.reduce<number>((all, value = 0) => all + value, 0);
+  table(
+    ["", ">nodes", ">bytes", ">s", ">peak, MB", ">not exact", ">stores more", ">failed or timed out"],
+    [
+      [
+        "original",
+        `${sum(finished.map(({ before }) => before.nodes))}`,
+        `${sum(finished.map(({ before }) => before.bytes))}`,
+        ...["", "", "", "", ""],
+      ],
+      ...tools.map(({ name }, index) => {
+        const resultsIn = (list: readonly Row[]): readonly Result[] =>
+          list.flatMap(({ results }) => results[index] ?? []);
+        const results = resultsIn(finished);
+        const all = resultsIn(rows);
+        return [
+          name,
+          `${sum(results.map(({ size }) => size?.nodes))}`,
+          `${sum(results.map(({ size }) => size?.bytes))}`,
+          sum(results.map(({ processor }) => processor)).toFixed(1),
+          (Math.max(0, ...results.map(({ peak = 0 }) => peak)) / 1e6).toFixed(0),
+          `${all.filter(({ size, fault }) => size !== undefined && fault !== undefined).length}`,
+          `${rows.filter((row) => row.results[index] !== undefined && storesMore(row, row.results[index])).length}`,
+          `${all.filter(({ size }) => size === undefined).length}`,
+        ];
+      }),
+    ],
+  );
+  let met = true;
+  for (const respect of ["nodes", "bytes"] as const) {
+    const missed = rows.filter((row) => row.results.some((result) => findLeads(row, result).includes(respect)));
+    const names = missed.map(({ name }) => name).join(", ");
+    line(`a rival has fewer ${respect}: ${missed.length === 0 ? "none, met" : `MISSED in ${missed.length}: ${names}`}`);
+    met = met && missed.length === 0;
+  }
+  const inexact = rows.filter(({ results }) => results[0]?.fault !== undefined).map(({ name }) => name);
+  line(`Pith's results are exact: ${inexact.length === 0 ? "met" : `MISSED in ${inexact.join(", ")}`}`);
+  return met && inexact.length === 0;
+}
+
+const models = findModels();
+const pith = findPith();
+if (models.length === 0 || pith === undefined) {
+  line(
+    pith === undefined
+      ? "There is no dist/app/cli/main.js: npm run build makes it."
+      : "There are no models: name a folder with --folder.",
+  );
   process.exit(2);
 }
-
-function modelsIn(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith(".onnx"))
-    .map((entry) => join(entry.parentPath, entry.name));
-}
-
-const asked = options.models?.split(",");
-const roots = options.folder === undefined ? [join(shared, "models"), join(shared, "zoo")] : [shared];
-const paths = roots
-  .filter((root) => existsSync(root))
-  .flatMap(modelsIn)
-  .filter((path) => asked === undefined || asked.some((name) => path.includes(name)))
-  .sort();
-
-interface Peer {
-  readonly path: string;
-  readonly after?: number;
-  readonly bytes?: number;
-  readonly written?: string;
-  readonly error?: string;
-}
-
-const temporary = mkdtempSync(join(tmpdir(), "pith-simplify-"));
-
-/** Returns onnxsim's results by path, from the first Python that has it. */
-function peers(): { readonly version: string; readonly rows: ReadonlyMap<string, Peer> } | undefined {
-  const script = join(here, "peers/simplify_onnxsim.py");
-  const pythons = [options.python, process.env.PITH_PYTHON, join(here, "peers/venv/bin/python"), "python3"];
-  for (const python of pythons) {
-    if (python === undefined) continue;
-    const { stdout } = spawnSync(python, [script, temporary, ...paths], { encoding: "utf8", maxBuffer: 1 << 26 });
-    const rows = (stdout ?? "").split("\n").flatMap((line) => (line === "" ? [] : [JSON.parse(line)]));
-    const [first, ...peerRows] = rows as [{ version: string }?, ...Peer[]];
-    if (first?.version !== undefined)
-      return { version: first.version, rows: new Map(peerRows.map((row) => [row.path, row])) };
-  }
-  return undefined;
-}
-
-const nodesIn = (model: Model): number => [...allGraphs(model.graph)].reduce((sum, graph) => sum + graph.nodeCount, 0);
-const bytesIn = (model: Model, path: string): number =>
-  filesOfModel(model, path).reduce((sum, file) => sum + statSync(file).size, 0);
+heading("Simplifiers", 1);
+const tools = [pith, ...installRivals(options.python, line)];
+line(tools.map(({ name, version }) => `${name} ${version}`).join(", "));
 
 const engine = createEngine();
-const peerResults = peers();
-process.stdout.write(
-  peerResults === undefined
-    ? "onnxsim: not found (pip install onnxsim; --python says where)\n\n"
-    : `onnxsim ${peerResults.version}\n\n`,
-);
-const comparing = {
-  sizes: new Map<string, number>(),
-  set: {},
-  seed: 1,
-  signal: new AbortController().signal,
-  progress: () => {},
-};
-const formatDifference = (sameness: Sameness | string): string => {
-  if (typeof sameness === "string") return `not compared: ${sameness.slice(0, 60)}`;
-  return sameness.difference === 0 ? "0" : sameness.difference.toExponential(1);
-};
-
-const header = ["model", "before", "pith", "onnxsim", "bytes before", "pith", "onnxsim", "s", "apart: pith", "onnxsim"];
-const lines: string[][] = [];
-const totals = {
-  models: 0,
-  before: 0,
-  ours: 0,
-  both: 0,
-  oursOfBoth: 0,
-  theirs: 0,
-  more: 0,
-  fewer: 0,
-  faulty: 0,
-  apart: 0,
-  failed: 0,
-};
-const refusals: string[] = [];
-for (const path of paths) {
-  const name = path.slice(shared.length + 1).replace(/\.onnx$/, "");
-  const theirs = peerResults?.rows.get(path);
-  try {
-    const model = await open(path);
-    const original = model.clone();
-    const before = nodesIn(original);
-    const start = performance.now();
-    await simplify(model, {}, { engine });
-    const seconds = (performance.now() - start) / 1000;
-    const target = join(temporary, `${name.replaceAll("/", "_")}.pith.onnx`);
-    await save(model, target);
-    const ours = nodesIn(model);
-    const result = await open(target);
-    const mine = await compareOutputs(engine, original, result, comparing);
-    const other = theirs?.written === undefined ? undefined : await theirOutputs(original, theirs.written);
-    totals.models++;
-    totals.before += before;
-    totals.ours += ours;
-    if (theirs?.after !== undefined) {
-      totals.both++;
-      totals.oursOfBoth += ours;
-      totals.theirs += theirs.after;
+const folder = await mkdtemp(join(tmpdir(), "pith-simplify-"));
+const rows: Row[] = [];
+try {
+  for (const [name, path] of models) {
+    const results: Result[] = [];
+    for (const [index, tool] of tools.entries()) {
+      const out = join(folder, `${rows.length}-${index}.onnx`);
+      results.push(await measureTool(engine, tool, path, out, Number(options.limit)));
     }
-    if (theirs?.error !== undefined) refusals.push(`${name}: ${theirs.error.split("\n")[0]?.slice(0, 160)}`);
-    if (verify(result).length > 0) totals.faulty++;
-    if (typeof mine !== "string" && !(mine.difference <= mine.tolerance)) totals.apart++;
-    const more = theirs?.after !== undefined && ours > theirs.after;
-    if (more) totals.more++;
-    if (theirs?.after !== undefined && ours < theirs.after) totals.fewer++;
-    lines.push([
-      name,
-      String(before),
-      `${ours}${more ? " (more)" : ""}`,
-      theirs === undefined ? "" : String(theirs.after ?? "failed"),
-      String(bytesIn(original, path)),
-      String(bytesIn(result, target)),
-      String(theirs?.bytes ?? ""),
-      seconds.toFixed(2),
-      formatDifference(mine),
-      other ?? "",
-    ]);
-  } catch (error) {
-    totals.failed++;
-    lines.push([name, "", `failed: ${error instanceof Error ? error.message : String(error)}`]);
+    rows.push({ name, before: await measureSize(await open(path), path), results });
+    process.stderr.write(`${rows.length} of ${models.length}: ${name}\n`);
   }
+} finally {
+  await rm(folder, { recursive: true, force: true });
 }
-
-async function theirOutputs(original: Model, path: string): Promise<string> {
-  try {
-    return formatDifference(await compareOutputs(engine, original, await open(path), comparing));
-  } catch (error) {
-    return `fails: ${(error instanceof Error ? error.message : String(error)).slice(0, 60)}`;
-  }
-}
-
-const widths = header.map((title, column) =>
-  Math.max(title.length, ...lines.map((line) => (line.length > 3 ? (line[column] ?? "").length : 0))),
-);
-const row = (cells: readonly string[]): string =>
-  cells
-    .map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)))
-    .join("  ");
-process.stdout.write(`${[header, ...lines].map(row).join("\n")}\n\n`);
-const { models, before, ours, both, oursOfBoth, theirs, more, fewer, faulty, failed } = totals;
-if (refusals.length > 0)
-  process.stdout.write(`onnxsim fails with its own settings on\n${refusals.map((one) => `  ${one}\n`).join("")}\n`);
-process.stdout.write(`${models} models, ${before} nodes: pith leaves ${ours}\n`);
-if (peerResults !== undefined)
-  process.stdout.write(
-    `${both} models that onnxsim does too: pith leaves ${oursOfBoth}, onnxsim ${theirs}; fewer in ${fewer}, more in ${more}\n`,
-  );
-process.stdout.write(`${faulty} illegal, ${totals.apart} computing something else, ${failed} failed\n`);
-rmSync(temporary, { recursive: true, force: true });
-process.exitCode = more + faulty + failed + totals.apart === 0 ? 0 : 1;
+printTables(rows, tools);
+process.exitCode = printSummary(rows, tools) ? 0 : 1;

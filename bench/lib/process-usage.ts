@@ -24,7 +24,7 @@ export async function measureProcesses(program: string, words: readonly string[]
   const timer = setInterval(() => {
     const memory = memoryBelow(child.pid ?? 0);
     [anonymous, all] = [Math.max(anonymous, memory.own), Math.max(all, memory.all)];
-  }, 200);
+  }, 50);
   const code = await new Promise<number>((resolve) => child.on("close", (status) => resolve(status ?? 1)));
   clearInterval(timer);
   const [user = 0, system = 0, seconds = 0] = (error.trim().split("\n").at(-1) ?? "").split(" ").slice(1).map(Number);
