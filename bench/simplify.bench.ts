@@ -1,5 +1,5 @@
 /**
- * Compares `pith simplify` with the simplifiers PyPI onnxslim, PyPI onnxsim and npm onnxsim on every model in the shared folder: 15 minutes.
+ * Compares `pith simplify` with the simplifiers PyPI onnxslim, PyPI onnxsim and npm onnxsim on every model in the shared folder: 40 minutes on two busy cores.
  *
  *     npm run bench -- simplify [--models resnet20,hf_gpt2] [--python path] [--folder path] [--limit 120]
  *

@@ -3,16 +3,15 @@ import { existsSync } from "node:fs";
 import { fileBytes, filesOfModel } from "../../src/app/cli/files/files.ts";
 import type { Engine } from "../../src/core/engine/index.ts";
 import { errorMessage } from "../../src/core/errors.ts";
-import { storedBytes } from "../../src/core/graph/elements.ts";
+import { allNodes, storedBytes } from "../../src/core/graph/elements.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";
-import { allGraphs } from "../../src/extend.ts";
 import { compareOutputs } from "../../src/judge/compare/equivalence.ts";
 import { measureProcesses } from "../lib/process-usage.ts";
 import type { Tool } from "./tools.ts";
 
 export interface ModelSize {
-  /** Nodes of the main graph and all subgraphs; Constant nodes are stored tensors for Pith's reader, so they do not count. */
+  /** Nodes of the main graph and all subgraphs, without Constant nodes, which are stored tensors. */
   readonly nodes: number;
   /** Bytes of the file and its external data, and of its tensors. */
   readonly bytes: number;
@@ -30,7 +29,7 @@ export interface Result {
 
 export async function measureSize(model: Model, path: string): Promise<ModelSize> {
   return {
-    nodes: [...allGraphs(model.graph)].reduce((sum, graph) => sum + graph.nodeCount, 0),
+    nodes: [...allNodes(model.graph)].filter(({ op }) => op !== "Constant").length,
     bytes: await fileBytes(filesOfModel(model, path)),
     stored: storedBytes(model.graph),
   };
