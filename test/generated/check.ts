@@ -17,13 +17,18 @@ export interface Search {
   readonly limit: number;
   /** Seed of the networks; by default random, or the fixed seed of the test suites. */
   readonly seed?: number;
+  /** The networks; by default, all kinds. */
+  readonly from?: fc.Arbitrary<Description>;
 }
 
 /**
  * @throws Error with the smallest network that was found, as text and as a file.
  */
-export async function expectKept({ name, keep }: Promised, { networks, limit, ...given }: Search): Promise<void> {
-  const property = fc.asyncProperty(descriptions, async (description) => {
+export async function expectKept(
+  { name, keep }: Promised,
+  { networks, limit, from = descriptions, ...given }: Search,
+): Promise<void> {
+  const property = fc.asyncProperty(from, async (description) => {
     const network = build(description);
     fc.pre(await runs(network));
     await keep(network).catch(async (error: unknown) => {

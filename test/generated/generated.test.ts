@@ -5,9 +5,10 @@ import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { operators } from "../../src/core/ops/index.ts";
 import fc from "../property.ts";
 import { expectKept, runs } from "./check.ts";
-import { build, descriptions, starts } from "./network.ts";
+import { build, descriptions } from "./network.ts";
 import { pastFailures } from "./past-failures.ts";
 import { promises } from "./promises.ts";
+import { starts } from "./starts.ts";
 
 describe("generated networks", () => {
   test.each(promises.map((promised, at) => [promised.name, promised, at] as const))("%s", async (_, promised, seed) => {

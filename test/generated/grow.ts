@@ -1,7 +1,7 @@
 /** A graph that grows block by block. Blocks pick values to read, store weights and add inputs. */
 import { type Inference, infer } from "../../src/core/analysis/infer.ts";
 import { type Emit, emitInto } from "../../src/core/graph/emit.ts";
-import type { Value } from "../../src/core/graph/graph.ts";
+import type { Node, Value } from "../../src/core/graph/graph.ts";
 import { Model } from "../../src/core/graph/model.ts";
 import { fromNumbers } from "../../src/core/tensor/convert.ts";
 import { float32, int64 } from "../../src/core/tensor/dense.ts";
@@ -27,6 +27,16 @@ export interface Style {
   readonly names: "modules" | "numbers" | "odd";
 }
 
+/** A model to grow from, with the ranges of its inputs. */
+export interface Begun {
+  readonly model: Model;
+  readonly ranges: ReadonlyMap<string, Range>;
+  /** The node before which blocks are written, which do not read the outputs of the model then. Undefined: the end. */
+  readonly before?: Node;
+  /** Values that were grown in front, for blocks to read. */
+  readonly front?: readonly Value[];
+}
+
 type NumericType = Exclude<DataType, "string" | "complex64" | "complex128" | "float8e8m0">;
 
 export class Grower {
@@ -42,13 +52,14 @@ export class Grower {
   #next = 0;
   #count = 0;
 
-  constructor(style: Style, start?: { readonly model: Model; readonly ranges: ReadonlyMap<string, Range> }) {
+  constructor(style: Style, start?: Begun) {
     this.style = style;
     this.model = start?.model ?? new Model(undefined, { opsets: new Map([["", style.opset]]) });
     this.inference = infer(this.model);
-    this.emit = emitInto(this.model, { onNode: this.inference.visit });
+    this.emit = emitInto(this.model, { before: start?.before, onNode: this.inference.visit });
     this.ranges = new Map(start?.ranges);
-    this.values.push(...this.model.graph.feeds, ...this.model.graph.outputs);
+    this.values.push(...this.model.graph.feeds, ...(start?.front ?? []));
+    if (start?.before === undefined) this.values.push(...this.model.graph.outputs);
   }
 
   /** Sets the choices of the next block. */

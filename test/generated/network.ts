@@ -1,25 +1,22 @@
 /**
  * Random networks: a description (plain data, which can shrink) and the graph that is built from it.
  *
- * A network starts empty, or with an example of any operator (`test/ops/*.examples.ts`) between two layers; blocks are added one after another.
+ * A network starts empty, or with an example of any operator or rule (`starts.ts`); blocks are added one after another, also in front of a rule.
  * The description determines the network including all weights.
  */
-import { infer, isRandom } from "../../src/core/analysis/infer.ts";
-import { Miss, PithError } from "../../src/core/errors.ts";
-import { emitInto } from "../../src/core/graph/emit.ts";
+import { PithError } from "../../src/core/errors.ts";
 import { allGraphs, type Value } from "../../src/core/graph/graph.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { fromNumbers } from "../../src/core/tensor/convert.ts";
-import { elementCount, isSymbolic } from "../../src/core/tensor/dims.ts";
+import { type Dim, elementCount, isSymbolic, sameDims, symbol } from "../../src/core/tensor/dims.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
-import { examples } from "../laws/examples.ts";
-import { numberOf, symbolicModel } from "../laws/harness.ts";
-import type { Example } from "../ops/define.examples.ts";
+import { numberOf } from "../laws/harness.ts";
 import fc from "../property.ts";
 import { oldestFormat } from "../zoo/variants.ts";
 import { layerBlocks } from "./blocks.ts";
-import { Grower, type Range } from "./grow.ts";
+import { type Begun, Grower, type Range, type Style, sizeAt } from "./grow.ts";
 import { shapingBlocks } from "./shaping.ts";
+import { plants, type Start, type Started, starts } from "./starts.ts";
 import { weightOf } from "./weights.ts";
 
 const blocks = { ...layerBlocks, ...shapingBlocks };
@@ -32,7 +29,14 @@ export interface Description {
   readonly oldest: boolean;
   /** Title of the example to start with; undefined: none. */
   readonly start: string | undefined;
-  readonly steps: readonly { readonly block: string; readonly choices: readonly number[] }[];
+  /** Blocks in front of the example. Undefined: none. */
+  readonly before?: readonly Step[];
+  readonly steps: readonly Step[];
+}
+
+interface Step {
+  readonly block: string;
+  readonly choices: readonly number[];
 }
 
 export interface Network {
@@ -55,46 +59,81 @@ const notOverNone: ReadonlySet<string> = new Set([
   "if",
 ]);
 
-/** Operators that return zeros, because ONNX Runtime reuses the buffer of their first input for the output if no other node reads it. */
-const overwriting: ReadonlySet<string> = new Set(["MoE"]);
-
-/** Examples that a network can start with: ONNX Runtime runs them with reproducible outputs. */
-export const starts: readonly Example[] = examples.filter(
-  (example) =>
-    example.except.run === undefined &&
-    example.except.sequence === undefined &&
-    example.misses.read === undefined &&
-    ![...symbolicModel(example).graph.nodes()].some((node) => isRandom(node) || overwriting.has(node.op)),
+const opset = fc.constantFrom(21, 17, 13, 18, 23);
+const batch = fc.oneof(
+  { arbitrary: fc.constantFrom("batch", "N", "batch_size", "unk__12", "b 0", "?"), weight: 4 },
+  { arbitrary: fc.constantFrom(1, 2), weight: 1 },
 );
+const names = fc.constantFrom("modules" as const, "numbers" as const, "odd" as const);
+const oldest = fc.oneof({ arbitrary: fc.constant(false), weight: 7 }, { arbitrary: fc.constant(true), weight: 1 });
+const step: fc.Arbitrary<Step> = fc.record({
+  block: fc.constantFrom(...Object.keys(blocks)),
+  choices: fc.array(fc.nat(999), { minLength: 24, maxLength: 24 }),
+});
 
 export const descriptions: fc.Arbitrary<Description> = fc.record({
-  opset: fc.constantFrom(21, 17, 13, 18, 23),
-  batch: fc.oneof(
-    { arbitrary: fc.constantFrom("batch", "N", "batch_size", "unk__12", "b 0", "?"), weight: 4 },
-    { arbitrary: fc.constantFrom(1, 2), weight: 1 },
-  ),
-  names: fc.constantFrom("modules", "numbers", "odd"),
-  oldest: fc.oneof({ arbitrary: fc.constant(false), weight: 7 }, { arbitrary: fc.constant(true), weight: 1 }),
+  ...{ opset, batch, names, oldest },
   start: fc.oneof(
     { arbitrary: fc.constant(undefined), weight: 2 },
     { arbitrary: fc.constantFrom(...starts.map(({ title }) => title)), weight: 1 },
   ),
-  steps: fc.array(
-    fc.record({
-      block: fc.constantFrom(...Object.keys(blocks)),
-      choices: fc.array(fc.nat(999), { minLength: 24, maxLength: 24 }),
-    }),
-    { minLength: 1, maxLength: 7, size: "max" },
-  ),
+  steps: fc.array(step, { minLength: 1, maxLength: 7, size: "max" }),
 });
+
+/** Networks around one of the rules' examples. */
+export function descriptionsAround(titles: readonly string[], hasFront: boolean): fc.Arbitrary<Description> {
+  return fc.record({
+    ...{ opset, batch, names, oldest, start: fc.constantFrom(...titles) },
+    before: fc.array(step, { maxLength: hasFront ? 3 : 0, size: "max" }),
+    steps: fc.array(step, { maxLength: 4, size: "max" }),
+  });
+}
 
 /** Builds the network of a description. */
 export function build(description: Description): Network {
-  const example = starts.find(({ title }) => title === description.start);
-  const started = example === undefined ? undefined : between(example);
-  const style = { ...description, opset: example?.opset ?? description.opset };
-  const g = new Grower(style, started);
-  for (const { block, choices } of description.steps) {
+  const start = [...starts, ...plants].find(({ title }) => title === description.start);
+  const started = start === undefined ? undefined : write(start, description);
+  const read = started?.model.graph.outputs.filter(({ uses }) => uses.size > 0);
+  const kept = start !== undefined && "rule" in start ? read : undefined;
+  const sizes = start?.sizes ?? {};
+  const style = { ...description, opset: started?.model.opsets.get("") ?? description.opset };
+  const g = new Grower(style, started && growFront(style, started, description.before ?? []));
+  growBlocks(g, description.steps);
+  const { model } = g;
+  if (!g.values.some(({ producer }) => producer !== undefined)) g.add(g.emit.Neg([g.row()]));
+  finish(model, g.values, kept);
+  if (description.oldest && fitsOldest(model)) oldestFormat(model);
+  return {
+    model,
+    batches: typeof description.batch === "number" ? [description.batch] : [1, 2, 3],
+    takesNone:
+      typeof description.batch === "string" &&
+      start === undefined &&
+      !description.steps.some(({ block }) => notOverNone.has(block)),
+    feeds(batch, seed = 1) {
+      const feeds = g.feeds(batch, seed);
+      if (start === undefined) return feeds;
+      // Inputs of the example have the sizes and contents that it lists.
+      return Object.fromEntries(
+        model.graph.feeds.map(({ name, type }) => {
+          const exampleFeed = feeds[name];
+          const dims = (type?.dims ?? []).map((dim) => {
+            const size = numberOf(dim, sizes);
+            return Number.isNaN(size) && isSymbolic(dim) ? g.size(dim.text, batch) : size;
+          });
+          const listed = start.feeds[name];
+          if (exampleFeed === undefined) throw new Error(`"${name}" is not fed`);
+          if (listed !== undefined && !("from" in listed))
+            return [name, fromNumbers(exampleFeed.type as "float32", dims, listed)];
+          return [name, resized(exampleFeed, dims, g.ranges.get(name), seed)];
+        }),
+      );
+    },
+  };
+}
+
+function growBlocks(g: Grower, steps: readonly Step[]): void {
+  for (const { block, choices } of steps) {
     const { since = 13, grow } = blocks[block] ?? {};
     if (grow === undefined || g.opset < since) continue;
     g.begin(choices);
@@ -105,37 +144,49 @@ export function build(description: Description): Network {
       if (!(error instanceof PithError && error.code === "E_UNSUPPORTED")) throw error;
     }
   }
-  const { model } = g;
-  if (!g.values.some(({ producer }) => producer !== undefined)) g.add(g.emit.Neg([g.row()]));
-  finish(model, g.values);
-  if (description.oldest && fitsOldest(model)) oldestFormat(model);
-  return {
-    model,
-    batches: typeof description.batch === "number" ? [description.batch] : [1, 2, 3],
-    takesNone:
-      typeof description.batch === "string" &&
-      example === undefined &&
-      !description.steps.some(({ block }) => notOverNone.has(block)),
-    feeds(batch, seed = 1) {
-      const feeds = g.feeds(batch, seed);
-      if (example === undefined) return feeds;
-      // Inputs of the example have the sizes and contents that it lists.
-      return Object.fromEntries(
-        model.graph.feeds.map(({ name, type }) => {
-          const exampleFeed = feeds[name];
-          const dims = (type?.dims ?? []).map((dim) => {
-            const size = numberOf(dim, example.sizes);
-            return Number.isNaN(size) && isSymbolic(dim) ? g.size(dim.text, batch) : size;
-          });
-          const listed = example.feeds[name];
-          if (exampleFeed === undefined) throw new Error(`"${name}" is not fed`);
-          if (listed !== undefined && !("from" in listed))
-            return [name, fromNumbers(exampleFeed.type as "float32", dims, listed)];
-          return [name, resized(exampleFeed, dims, g.ranges.get(name), seed)];
-        }),
-      );
-    },
-  };
+}
+
+/** Writes an example, whose batch axis gets the name of the description. */
+function write(start: Start, { batch }: Description): Started {
+  const started = start.write();
+  if (typeof batch === "string" && "rule" in start)
+    for (const input of started.model.graph.inputs) {
+      if (input.type?.dims === undefined) continue;
+      const { type, dims } = input.type;
+      input.type = { type, dims: dims.map((dim) => (dim === symbol("batch") ? symbol(batch) : dim)) };
+    }
+  return started;
+}
+
+/** Grows blocks in front of an example, and connects its inputs to the newest values of the same dimensions, or to a product that has them. */
+function growFront(style: Style, started: Started, steps: readonly Step[]): Begun {
+  const { graph } = started.model;
+  const before = graph.nodes().next().value;
+  if (steps.length === 0 || before === undefined) return started;
+  const inputs = graph.feeds.map((input) => ({ input, uses: [...input.uses] }));
+  const g = new Grower(style, { ...started, before });
+  growBlocks(g, steps);
+  const front = g.values.filter(({ producer }) => producer !== undefined);
+  for (const { input, uses } of inputs) {
+    const value = g.isFloat(input) ? fitting(g, front, g.dims(input)) : undefined;
+    if (value !== undefined) for (const { node, input: port } of uses) node.graph.setInput(node, port, value);
+  }
+  return { ...started, ranges: g.ranges, front };
+}
+
+/** Returns the newest value of the dimensions, or a product with the newest that differs only in the last one. */
+function fitting(g: Grower, values: readonly Value[], dims: readonly Dim[]): Value | undefined {
+  const newestFirst = values.toReversed().filter((value) => g.isFloat(value));
+  const same = newestFirst.find((value) => sameDims(g.dims(value), dims));
+  if (same !== undefined) return same;
+  const [stack, last] = [dims.slice(0, -1), sizeAt(dims, -1)];
+  if (stack.length === 0 || last === 0) return undefined;
+  const near = newestFirst.find(
+    (value) => sameDims(g.dims(value).slice(0, -1), stack) && sizeAt(g.dims(value), -1) > 0,
+  );
+  if (near === undefined) return undefined;
+  const inputs = sizeAt(g.dims(near), -1);
+  return g.named("MatMul").MatMul([near, g.weight("weight", [inputs, last], inputs)]);
 }
 
 /** Returns whether IR version 3 supports the model: it has no initializers in subgraphs, and no newer opsets. */
@@ -155,8 +206,8 @@ function resized(own: Batch[string], dims: readonly number[], range: Range | und
   return fromNumbers(own.type as "float32", dims, numbers);
 }
 
-/** Makes all values without a reader outputs, and one value in the middle if there are many. */
-function finish(model: Model, values: readonly Value[]): void {
+/** Makes all values without a reader and the `kept` ones outputs, and one value in the middle if there are many. */
+function finish(model: Model, values: readonly Value[], kept: readonly Value[] = []): void {
   const { graph } = model;
   const free = values.filter(
     (value) =>
@@ -164,69 +215,11 @@ function finish(model: Model, values: readonly Value[]): void {
   );
   const outputs = new Set([
     ...graph.outputs.filter(({ uses, producer }) => uses.size === 0 && producer !== undefined),
+    ...kept,
     ...free,
   ]);
   if (outputs.size === 0) for (const value of values.slice(-1)) outputs.add(value);
   const middle = values.filter((value) => value.producer !== undefined && !outputs.has(value));
   if (middle.length > 4) for (const value of middle.slice(2, 3)) outputs.add(value);
   graph.setOutputs([...outputs]);
-}
-
-/** Returns an example with a layer before each input that accepts any numbers, and one after each output, if the sizes are known. */
-function between(example: Example): { readonly model: Model; readonly ranges: ReadonlyMap<string, Range> } {
-  const model = symbolicModel(example);
-  const { graph } = model;
-  const ranges = new Map<string, Range>();
-  for (const { name, type } of graph.feeds) {
-    const exampleFeed = example.feeds[name];
-    const float = type?.type.startsWith("float") === true;
-    ranges.set(
-      name,
-      exampleFeed !== undefined && "from" in exampleFeed
-        ? { low: exampleFeed.from, high: exampleFeed.to }
-        : float
-          ? { low: -1, high: 1 }
-          : { low: 0, high: type?.type === "bool" ? 2 : 4 },
-    );
-  }
-  const inference = infer(model);
-  for (const input of graph.feeds) {
-    const dims = input.type?.dims;
-    const last = dims?.at(-1);
-    if (
-      input.type?.type !== "float32" ||
-      dims === undefined ||
-      dims.length < 2 ||
-      typeof last !== "number" ||
-      last === 0
-    )
-      continue;
-    const [first] = [...graph.nodes()];
-    if (first === undefined || example.feeds[input.name] !== undefined) continue;
-    const uses = [...input.uses];
-    // A layer cannot compute boxes and positions.
-    const isWanted = uses.some(({ node, input: port }) => {
-      const bound = inference.at(node);
-      return !(bound instanceof Miss) && bound.wants([]).some((wanted) => wanted.input === port);
-    });
-    if (isWanted) continue;
-    const emit = emitInto(model, { before: first, onNode: inference.visit });
-    const weight = emit.constant(
-      weightOf([last, last], 0, `${input.name} before`, last),
-      `${input.name}.before.weight`,
-    );
-    const product = emit.named(`${input.name}.before`).MatMul([input, weight]);
-    for (const { node, input: port } of uses) node.graph.setInput(node, port, product);
-  }
-  for (const output of [...graph.outputs]) {
-    const outputType = inference.operand(output);
-    const last = outputType?.dims?.at(-1);
-    if (outputType?.type !== "float32" || (outputType.dims?.length ?? 0) < 2 || typeof last !== "number" || last === 0)
-      continue;
-    const emit = emitInto(model, { onNode: inference.visit });
-    const weight = emit.constant(weightOf([last, 3], 0, `${output.name} behind`, last), `${output.name}.behind.weight`);
-    const product = emit.named(`${output.name}.behind`).MatMul([output, weight]);
-    graph.setOutputs(graph.outputs.map((other) => (other === output ? product : other)));
-  }
-  return { model, ranges };
 }

@@ -62,6 +62,7 @@ export async function expectSame(
   batches: readonly Batch[],
   expected: readonly Batch[],
   optimize = true,
+  tolerance = toleranceOf(original),
 ): Promise<void> {
   const [fault] = verify(result);
   expectThat(fault === undefined, `illegal: ${fault}`);
@@ -76,10 +77,17 @@ export async function expectSame(
         `"${name}" was ${dense.type}[${dense.dims}], is ${other?.type}[${other?.dims}]`,
       );
       const gap = largestDifference(dense, other);
-      if (gap <= toleranceOf(original)) continue;
+      if (gap <= tolerance) continue;
       // Fused products with 8-bit weights round their activations, and which ones are fused depends on the surrounding nodes.
       if (optimize && holdsCodes(original))
-        return expectSame({ model: original }, result, batches, await answers(original, batches, false), false);
+        return expectSame(
+          { model: original },
+          result,
+          batches,
+          await answers(original, batches, false),
+          false,
+          tolerance,
+        );
       rounding ??= ownRounding(original, batches);
       const allowed = Math.max(...(await rounding).map((runs) => largestDifference(dense, runs[at]?.[name])));
       expectThat(gap <= 8 * allowed, `"${name}" differs by ${gap} where rounding explains ${allowed} (batch ${at})`);

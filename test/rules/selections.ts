@@ -93,11 +93,14 @@ export const selections: readonly RuleExample[] = [
       "all parts of a Split": nodes(
         "  a, b = Split(x) {axis=1, num_outputs=2}\n  c = Concat(a, b) {axis=1}\n  y = Relu(c)",
       ),
-      "all parts of an axis of unknown length": nodes(`
+      "all parts of an axis of unknown length": nodes(
+        `
         sizes: int64[2] = [1, 3]
         n = Neg(x)
         a, b = Split(n, sizes) {axis=0}
-        y = Concat(a, b) {axis=0}`),
+        y = Concat(a, b) {axis=0}`,
+        "x: float32[rows, 8]",
+      ),
       "slices that meet": nodes(`
         n = Neg(x)
         a = Slice(n, zero, two, zero)
@@ -137,7 +140,7 @@ export const selections: readonly RuleExample[] = [
         "x: float32[batch, 8], z: float32[batch, 8]",
       ),
     },
-    sizes: { batch: 4 },
+    sizes: { batch: 4, rows: 4 },
   },
   {
     rule: "sliced-shape",
