@@ -85,7 +85,7 @@ export function descriptionsAround(titles: readonly string[], hasFront: boolean)
   return fc.record({
     ...{ opset, batch, names, oldest, start: fc.constantFrom(...titles) },
     before: fc.array(step, { maxLength: hasFront ? 3 : 0, size: "max" }),
-    steps: fc.array(step, { maxLength: 4, size: "max" }),
+    steps: fc.array(step, { maxLength: 6, size: "max" }),
   });
 }
 
