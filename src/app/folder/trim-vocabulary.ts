@@ -33,7 +33,7 @@ import {
   trimTokenizer,
 } from "../../data/text/trimmed-tokenizer.ts";
 import { toleranceOf } from "../../judge/compare/equivalence.ts";
-import { dropNotes } from "../../rewrite/clean-up/drop-unused.ts";
+import { dropNotes } from "../../rewrite/clean-up/drop-notes.ts";
 import { createRunner } from "../../runtime/run/run.ts";
 import { trimVocabulary } from "../../techniques/prune/index.ts";
 import { configName } from "./describe.ts";

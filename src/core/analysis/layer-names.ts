@@ -16,10 +16,16 @@ export const matrixName = (name: string): string => name.replace(codesEnding, ""
  * For 2 and 3, `part` is appended to distinguish the weights of one node.
  */
 export function layerName(name: string, node: Node, part: string | undefined): string {
+  return stemOf(name) ?? partName(moduleOf(node) ?? nodeName(node), part);
+}
+
+/** Returns whether the name of a weight names its layer, so that the module path of the node is not needed. */
+export const namesLayer = (name: string): boolean => stemOf(name) !== undefined;
+
+function stemOf(name: string): string | undefined {
   const matrix = matrixName(name);
   const stem = matrix.replace(weightEnding, "");
-  if (stem !== matrix && stem !== "") return stem;
-  return partName(moduleOf(node) ?? nodeName(node), part);
+  return stem === matrix || stem === "" ? undefined : stem;
 }
 
 export function partName(base: string, part: string | undefined): string {

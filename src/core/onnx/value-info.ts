@@ -93,6 +93,17 @@ export function readValueInfo(message: Uint8Array, base: number, unknownDims: Un
   };
 }
 
+/** Returns whether fields of a ValueInfoProto in wire format have more than metadata with such keys. */
+export function statesMoreThanNotes(fields: Uint8Array, isNote: (key: string) => boolean): boolean {
+  const all = splitFields(fields);
+  const [metadata, role] = readMetadata(all.filter(({ number }) => number === valueInfoFields.metadata));
+  return (
+    role !== undefined ||
+    all.some(({ number }) => number !== valueInfoFields.metadata) ||
+    [...metadata.keys()].some((key) => !isNote(key))
+  );
+}
+
 /** Parses the type in a TypeProto; undefined if it is missing or of an unsupported kind. */
 function readType(message: Uint8Array, base: number, name: string, unknownDims: UnknownDims): AnyType | undefined {
   const fields = splitFields(message, base).filter(({ number }) => number !== typeFields.denotation);

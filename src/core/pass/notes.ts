@@ -13,8 +13,11 @@ const notes = /^(pkg\.(torch|onnxscript)\..*|namespace)$/;
 /** Matches a stack trace, which older PyTorch exporters wrote into the documentation of nodes. */
 const trace = /\.py\(\d+\): |^\s*File ".*", line \d+/m;
 
+/** Returns whether metadata under this key was written by an exporter, and names no layer. */
+export const isExporterKey = (key: string): boolean => notes.test(key) && key !== scopesKey;
+
 const isExporterText = {
-  key: (key: string) => notes.test(key) && key !== scopesKey,
+  key: isExporterKey,
   doc: (text: string) => trace.test(text),
 };
 

@@ -1,18 +1,8 @@
 import { allGraphs, allNodes, type Graph } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { isUsed, removeUnused } from "../../core/graph/remove-unused.ts";
-import { clearNotes } from "../../core/pass/notes.ts";
 import type { Change } from "../../core/pass/pass.ts";
 import { change, defineCleanUp } from "./clean-up.ts";
-
-/**
- * Removes exporter metadata from nodes, values and graphs.
- * @example
- * await dropNotes(model);
- */
-export const dropNotes = defineCleanUp("drop-notes", "Remove the exporter's metadata", (model) =>
-  clearNotes(model).map((at) => change(at, "exporter's metadata removed")),
-);
 
 /** Removes unused nodes, stored tensors, opset imports and weights among the inputs. Other inputs stay: they are the model's interface. */
 export const dropUnused = defineCleanUp("drop-unused", "Remove nodes that no output depends on", (model) => {
