@@ -16,8 +16,11 @@ export const dropNotes = defineCleanUp("drop-notes", "Remove the exporter's meta
   for (const graph of allGraphs(model.graph)) {
     const constants = constantsIn(graph.nodes());
     for (const node of graph.nodes()) {
-      if (!node.metadata.has(scopesKey) || readsUnnamedWeight(node, constants)) continue;
-      node.metadata = new Map([...node.metadata].filter(([key]) => key !== scopesKey));
+      const scopes = node.metadata.get(scopesKey);
+      const remaining = readsUnnamedWeight(node, constants) ? innermost(scopes) : undefined;
+      if (scopes === remaining) continue;
+      const others = [...node.metadata].filter(([key]) => key !== scopesKey);
+      node.metadata = new Map(remaining === undefined ? others : [...others, [scopesKey, remaining]]);
       cleared.add(describe(node));
     }
     const interfaceValues = new Set([...graph.inputs, ...graph.outputs]);
@@ -30,6 +33,12 @@ export const dropNotes = defineCleanUp("drop-notes", "Remove the exporter's meta
   }
   return [...cleared].map((at) => change(at, "exporter's metadata removed"));
 });
+
+/** Shortens a list of nested modules to the last module and the node: "['', 'a', 'a.b', 'linear']" becomes "['a.b', 'linear']". */
+function innermost(scopes: string | undefined): string | undefined {
+  const parts = scopes?.match(/'[^']*'/g) ?? [];
+  return parts.length < 3 ? scopes : `[${parts.slice(-2).join(", ")}]`;
+}
 
 /** Returns the stored tensors behind each value that is computed from stored tensors alone. Nodes must be in order. */
 function constantsIn(nodes: Iterable<Node>): ReadonlyMap<Value, ReadonlySet<Value>> {
@@ -44,14 +53,16 @@ function constantsIn(nodes: Iterable<Node>): ReadonlyMap<Value, ReadonlySet<Valu
   return roots;
 }
 
-/** Returns whether a node reads a tensor, such as a weight, whose name does not name the layer. Shapes and scalars are no weights. */
+/**
+ * Returns whether the module path of a node can name a layer: it reads tensors without a layer's name. A vector next to a named weight is its bias.
+ * Shapes and scalars are no weights.
+ */
 function readsUnnamedWeight(node: Node, constants: ReadonlyMap<Value, ReadonlySet<Value>>): boolean {
-  return node.inputs.some((input) => {
-    if (input === undefined) return false;
-    const roots = input.tensor === undefined ? (constants.get(input) ?? []) : [input];
-    return [...roots].some(
-      ({ name, tensor }) =>
-        tensor !== undefined && tensor.type !== "int64" && elementCount(tensor.dims) > 1 && !namesLayer(name),
-    );
+  const tensors = node.inputs.flatMap((input) => {
+    if (input === undefined) return [];
+    return input.tensor === undefined ? [...(constants.get(input) ?? [])] : [input];
   });
+  const weights = tensors.filter(({ tensor }) => tensor?.type !== "int64" && elementCount(tensor?.dims ?? []) > 1);
+  const unnamed = weights.filter(({ name }) => !namesLayer(name));
+  return unnamed.some(({ tensor }) => unnamed.length === weights.length || (tensor?.dims.length ?? 0) > 1);
 }
