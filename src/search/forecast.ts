@@ -207,8 +207,8 @@ export class Forecast {
     const { left: measuredShare, speed } = this.#relativeToOriginal(nearest.figures);
     const excess = measuredShare / (nearest.left ?? 1);
     const drop = Math.exp(logOf(nearest) - slope * nearest.depth);
-    const left = remainingShare * excess;
-    return { left, fixed: Math.min(fixedShare * excess, maxFixedShare * left), speed, drop };
+    const share = remainingShare * excess;
+    return { left: share, fixed: Math.min(fixedShare * excess, maxFixedShare * share), speed, drop };
   }
 
   /**

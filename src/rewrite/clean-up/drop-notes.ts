@@ -19,8 +19,8 @@ export const dropNotes = defineCleanUp("drop-notes", "Remove the exporter's meta
       const scopes = node.metadata.get(scopesKey);
       const remaining = readsUnnamedWeight(node, constants) ? innermost(scopes) : undefined;
       if (scopes === remaining) continue;
-      const others = [...node.metadata].filter(([key]) => key !== scopesKey);
-      node.metadata = new Map(remaining === undefined ? others : [...others, [scopesKey, remaining]]);
+      const otherMetadata = [...node.metadata].filter(([key]) => key !== scopesKey);
+      node.metadata = new Map(remaining === undefined ? otherMetadata : [...otherMetadata, [scopesKey, remaining]]);
       cleared.add(describe(node));
     }
     const interfaceValues = new Set([...graph.inputs, ...graph.outputs]);
