@@ -87,8 +87,8 @@ const forms = {
 export type Form = keyof typeof forms;
 export const allForms = Object.keys(forms) as readonly Form[];
 
-/** A network of about so many nodes, with numbers drawn from a seed. */
-export function networkOf(form: Form, nodes: number): Model {
+/** Writes a network of about so many nodes, with weights of this standard deviation drawn from a seed. */
+export function networkOf(form: Form, nodes: number, deviation = 0.5): Model {
   const model = new Model();
   const { graph } = model;
   const x = graph.addInput("x", { type: "float32", dims: [symbol("batch"), width] });
@@ -96,7 +96,7 @@ export function networkOf(form: Form, nodes: number): Model {
   let count = 0;
   const emit = emitInto(model);
   const weight = (dims: readonly number[]): Value => {
-    const data = new Float32Array(dims.reduce((size, dim) => size * dim, 1)).map(() => numbers.normal() / 2);
+    const data = new Float32Array(dims.reduce((size, dim) => size * dim, 1)).map(() => deviation * numbers.normal());
     return emit.constant(float32(dims, data), `w${count++}`);
   };
   const y = forms[form]({ model, emit, x, nodes, weight });
