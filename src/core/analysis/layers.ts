@@ -88,7 +88,7 @@ function distinguishNames(candidates: readonly Layer[]): readonly Layer[] {
 }
 
 /** Returns the name of the weight before masking. A weight that the node reads directly has no mask, so its readers are not searched. */
-function weightName({ effective, weight }: Pick<Layer, "effective" | "weight">): string {
+export function weightName({ effective, weight }: Pick<Layer, "effective" | "weight">): string {
   return effective === weight ? weight.name : plainName(weight);
 }
 

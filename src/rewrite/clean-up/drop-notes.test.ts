@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { infer } from "../../core/analysis/infer.ts";
-import { layers } from "../../core/analysis/layers.ts";
-import { allGraphs, type Carried } from "../../core/graph/graph.ts";
+import { allLayers, layers } from "../../core/analysis/layers.ts";
+import { allGraphs, allNodes, type Carried } from "../../core/graph/graph.ts";
 import { structureHash } from "../../core/graph/hash.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
@@ -97,6 +97,21 @@ graph (x: float32[batch, 2]) -> (y) {
     await dropNotes(model);
     const [, first, reshape, last] = [...model.graph.nodes()].map(({ metadata }) => metadata.has(scopes));
     expect([first, reshape, last]).toEqual([true, false, false]);
+  });
+
+  test("keeps the names of layers in branches that read a weight computed outside", async () => {
+    const model = parseModel(`opset 21
+graph (x: float32[batch, 2], flag: bool[]) -> (z) {
+  val_3: int8[2, 2] = [[1, 2], [3, 4]]
+  s: float32[] = 0.5
+  w = DequantizeLinear(val_3, s)
+  z = If(flag) {then_branch=graph () -> (t) { t = MatMul(x, w) }, else_branch=graph () -> (e) { e = Abs(x) }}
+}`);
+    for (const node of allNodes(model.graph)) node.metadata = new Map([[scopes, "['', 'head', 'linear']"]]);
+    const before = [...allLayers(model, infer(model))].map(({ name }) => name);
+    await dropNotes(model);
+    expect(before).toEqual(["head"]);
+    expect([...allLayers(model, infer(model))].map(({ name }) => name)).toEqual(before);
   });
 
   test("does not change a model without it", async () => {
