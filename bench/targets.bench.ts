@@ -51,7 +51,7 @@ const targets: readonly { readonly name: string; readonly of: (original: number)
 const structures = /^(channels|weakest channels|low rank|layers) /;
 const trainings = ["4,000 samples", "1 epoch"].map((amount) => `distilled, ${amount}`);
 
-function isOfGrid({ structure, healing, training, sparing }: Combination): boolean {
+function isOfGrid({ structure, recovery: healing, training, sparing }: Combination): boolean {
   if (sparing !== undefined) return false;
   if (structure !== undefined && !structures.test(structure.name)) return false;
   const trained = [...healing, ...(training === undefined ? [] : [training])].filter(({ trains }) => trains === true);
@@ -81,7 +81,14 @@ else {
   const grid = some(all, 200).map((combination) => ({ name: combination.name, recipe: recipeOf(combination) }));
   const trials = await openTrials(store, grid, { ...task, test: parts.search }, { choice: true }, context);
   const { evaluator } = trials;
-  const scores = { evaluator, purpose: undefined, metric: task.metric, store, targets: undefined, timed: undefined };
+  const scores = {
+    evaluator,
+    purpose: undefined,
+    metric: task.metric,
+    store,
+    targets: undefined,
+    timingKey: undefined,
+  };
   const timed = { ...scores, objective: objectiveOf({ faster: 1 }, undefined, evaluator.original.measured) };
   const begun = performance.now();
   const measured: { readonly at: number; readonly figures: Figures }[] = [];

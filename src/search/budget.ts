@@ -1,15 +1,16 @@
+/** Limits a search by time or number of candidates, and tells how much is left. */
 import { integer } from "../core/numbers.ts";
 import { secondsSince } from "../runtime/run/elapsed.ts";
 
 export interface BudgetOptions {
   /** Duration of the search in minutes (default: 10). */
   readonly minutes?: number | undefined;
-  /** Maximum number of candidates, instead of a time limit. The result then depends on the machine's speed only if the objective measures speed. */
+  /** Maximum number of candidates, instead of a time limit. If the objective does not measure speed, every machine then finds the same result. */
   readonly steps?: number | undefined;
 }
 
 export const defaultMinutes = 10;
-/** Factor of the time limit at which the running candidate is stopped. */
+/** Factor on the time limit. The running candidate is stopped when this longer time has passed. */
 const maxOverrun = 1.1;
 
 export class Budget {
@@ -38,7 +39,7 @@ export class Budget {
     return this.#maxCandidates - this.#triedCount;
   }
 
-  /** Wall-clock seconds left: the limit minus the time since this process started, or minus the recorded time of all candidates if that is longer. */
+  /** Remaining wall-clock seconds: the limit minus the longer of the time since this process started and the recorded time of all candidates. */
   get secondsLeft(): number {
     return 60 * this.minutes - Math.max(this.#spentSeconds, secondsSince(this.#startTime));
   }

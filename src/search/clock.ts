@@ -10,8 +10,8 @@ import { secondsSince } from "../runtime/run/elapsed.ts";
 import type { SearchOptions } from "./search-task.ts";
 
 /**
- * Recorded duration of a candidate. `at` is its end in milliseconds since 1970, comparable between processes and machines. `by` identifies the search
- * options.
+ * Recorded duration of a candidate. `at` is the time of its end in milliseconds since 1970. `by` identifies the options of the search that evaluated
+ * the candidate.
  */
 interface CandidateTime {
   readonly seconds: number;
@@ -40,8 +40,8 @@ export class Clock {
   }
 
   /**
-   * @param candidates of this search; some can have results of an earlier run. @returns the number with a record, and the seconds that this search
-   * has already spent on them.
+   * Starts the clock, or continues that of the same search if it was stopped. @param candidates all candidates of the search.
+   * @returns the number of candidates with a record, and the seconds that this search has already spent on them.
    */
   async begin(candidates: readonly Candidate[]): Promise<{ readonly known: number; readonly spent: number }> {
     const start = (await this.#store.records?.read(this.#startKey)) as SearchStart | undefined;
@@ -62,14 +62,14 @@ export class Clock {
     return this.#writeStart(true);
   }
 
-  /** Returns whether an earlier search has evaluated the candidate, so that it takes no time unless its intermediate files were removed. */
+  /** Returns whether an earlier search has evaluated the candidate. It then takes almost no time, unless its stored files were removed. */
   isDone(name: string): boolean {
     return this.#finishedEarlier.has(name);
   }
 
   /**
-   * @param started value of `performance.now()` at the start, in ms. @returns the duration in seconds, and the part of it that counts as time of this
-   * search.
+   * Records the duration of a candidate, unless a record exists. @param started value of `performance.now()` at the start, in ms.
+   * @returns the duration in seconds, and its part that counts as time of this search.
    */
   async measure(candidate: Candidate, started: number): Promise<{ readonly seconds: number; readonly spent: number }> {
     const seconds = secondsSince(started);
@@ -97,8 +97,8 @@ export class Clock {
     return (await this.#store.records?.read(this.#key(candidate))) as CandidateTime | undefined;
   }
 
-  async #writeStart(ended: boolean): Promise<void> {
-    const startRecord: SearchStart = { at: this.#startTime, ended };
+  async #writeStart(hasEnded: boolean): Promise<void> {
+    const startRecord: SearchStart = { at: this.#startTime, ended: hasEnded };
     await this.#store.records?.write(this.#startKey, startRecord);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Combines moves of passes into candidates: at most one structural change, recovery or refitting after it, one number format, and training of the
- * quantized values.
+ * Combines the moves that passes offer into candidates of a search. A candidate has at most one structural change (such as pruning), steps that
+ * recover accuracy after it, one number format (such as int8), and training of the quantized model.
  */
 import type { Move } from "../core/pass/moves.ts";
 import { type Recipe, type RecipeStep, recipeVersion } from "../judge/recipe/recipe.ts";
@@ -12,11 +12,11 @@ export interface Offer extends Move {
 export interface Combination {
   readonly name: string;
   readonly structure: Offer | undefined;
-  /** Recovery steps after the structural change: the cheapest move of each earlier family, then one more move. */
-  readonly healing: readonly Offer[];
+  /** Recovery steps after the structural change: the cheapest move of each cheaper family, then one more move. */
+  readonly recovery: readonly Offer[];
   readonly numbers: Offer | undefined;
   readonly training: Offer | undefined;
-  /** Fallback that keeps sensitive layers at higher precision. It is tried if the candidate without it misses the goal. */
+  /** Precision fallback, which keeps sensitive layers at higher precision. It is tried if the candidate without the fallback misses the goal. */
   readonly sparing: SparingOffer | undefined;
 }
 
@@ -28,49 +28,49 @@ export interface SparingOffer extends CombinationPart {
 
 /** Expected number of attempts of the precision fallback. */
 const expectedAttempts = 10;
-/** Cost of evaluating one attempt, in runs of one sample. */
+/** Cost of evaluating one attempt of the fallback, in runs of the original on one sample. */
 const evaluationRuns = 200;
 
 /** Share of a target size that is reserved for the metadata of training: tensor roles and the data's hash. */
 const trainingMetadataShare = 0.01;
 
-/** Returns all candidates that the moves form. Without a structural change, recovery is only used to train quantized values. */
+/** Returns all candidates that the moves form. Recovery steps follow a structural change; those that train can also follow a number format. */
 export function combinationsOf(offers: readonly Offer[]): readonly Combination[] {
-  const ofKind = (kind: Offer["kind"]): readonly Offer[] => offers.filter((offer) => offer.kind === kind);
-  const structures: readonly (Offer | undefined)[] = [undefined, ...ofKind("structure")];
-  const healing = ofKind("healing");
-  const trainings = healing.filter(({ trains }) => trains === true);
-  const formats = ofKind("numbers").flatMap((numbers): readonly Pick<Combination, "numbers" | "training">[] => [
+  const offersOf = (kind: Offer["kind"]): readonly Offer[] => offers.filter((offer) => offer.kind === kind);
+  const structures: readonly (Offer | undefined)[] = [undefined, ...offersOf("structure")];
+  const recovery = offersOf("healing");
+  const trainings = recovery.filter(({ trains }) => trains === true);
+  const formats = offersOf("numbers").flatMap((numbers): readonly Pick<Combination, "numbers" | "training">[] => [
     ...(numbers.needsTraining === true ? [] : [{ numbers, training: undefined }]),
     ...(numbers.isTrainable === true ? trainings.map((training) => ({ numbers, training })) : []),
   ]);
-  const healingSequences = healingSequencesOf(healing);
+  const recoverySequences = recoverySequencesOf(recovery);
   return structures.flatMap((structure) =>
-    (structure === undefined ? [[]] : healingSequences).flatMap((healing) =>
+    (structure === undefined ? [[]] : recoverySequences).flatMap((recovery) =>
       [{ numbers: undefined, training: undefined }, ...formats].flatMap((format): readonly Combination[] => {
-        const combination = { structure, healing, ...format, sparing: undefined };
+        const combination = { structure, recovery, ...format, sparing: undefined };
         const parts = partsOf(combination);
         if (parts.length === 0) return [];
         const name = parts.map((part) => part.name).join(", ");
         const { numbers, training } = format;
-        const plain: Combination = { name, ...combination };
-        if (numbers?.spares !== true || training !== undefined) return [plain];
-        const sparing = sparingOf(name, numbers);
-        return [plain, { ...plain, name: `${name}, ${sparing.name}`, sparing }];
+        const candidate: Combination = { name, ...combination };
+        if (numbers?.spares !== true || training !== undefined) return [candidate];
+        const sparing = fallbackOf(name, numbers);
+        return [candidate, { ...candidate, name: `${name}, ${sparing.name}`, sparing }];
       }),
     ),
   );
 }
 
-const sparingOf = (plainName: string, { runs }: Offer): SparingOffer => ({
+const fallbackOf = (plainName: string, { runs }: Offer): SparingOffer => ({
   ...{ name: "sensitive layers at higher precision", pass: "sparing", plainName },
   runs: expectedAttempts * (runs + evaluationRuns),
 });
 
 /**
- * Returns the possible recovery sequences: none; each move of the cheapest family; each other move after the cheapest move of every earlier family.
+ * Returns the possible sequences of recovery steps: the empty one, and for each move, the cheapest move of every cheaper family and then this move.
  */
-function healingSequencesOf(offers: readonly Offer[]): readonly (readonly Offer[])[] {
+function recoverySequencesOf(offers: readonly Offer[]): readonly (readonly Offer[])[] {
   const sorted = offers.toSorted((a, b) => a.runs - b.runs);
   const families = [...new Set(sorted.map(({ family }) => family))];
   const cheapestMoves = families.map((family) => sorted.find((offer) => offer.family === family));
@@ -86,10 +86,10 @@ function healingSequencesOf(offers: readonly Offer[]): readonly (readonly Offer[
 export const partsOf = (combination: Omit<Combination, "name">): readonly CombinationPart[] =>
   [...stepsOf(combination), combination.sparing].filter((part) => part !== undefined);
 
-const stepsOf = ({ structure, healing, numbers, training }: Omit<Combination, "name">): readonly Offer[] =>
-  [structure, ...healing, numbers, training].filter((offer) => offer !== undefined);
+const stepsOf = ({ structure, recovery, numbers, training }: Omit<Combination, "name">): readonly Offer[] =>
+  [structure, ...recovery, numbers, training].filter((offer) => offer !== undefined);
 
-/** Returns the candidate's recipe. Only the last step is judged, because earlier steps can lose accuracy that later ones recover. */
+/** Returns the candidate's recipe. Only the last step is measured, because later steps can recover the accuracy that earlier ones lose. */
 export function recipeOf(combination: Combination): Recipe {
   const parts = stepsOf(combination);
   return {

@@ -1,4 +1,4 @@
-/** Evaluates the best candidates of a search: interim results on the search samples, and finalists on samples that the search did not use. */
+/** Evaluates the best candidates of a search: the best so far on the search samples, and at the end the finalists on other samples. */
 
 import { counted } from "../core/numbers.ts";
 import type { Context } from "../core/pass/pass.ts";
@@ -47,9 +47,9 @@ export class Finals {
 
   async evaluateInterim(best: Scored): Promise<Compressed> {
     const { options, context, parts } = this.#task;
-    const silent: Context = { ...context, log: () => {}, progress: () => {} };
-    const quiet = { ...options, rounds: 0, front: false, onStage: () => {} };
-    const result = await this.#evaluate([best], parts.search, quiet, silent);
+    const silentContext: Context = { ...context, log: () => {}, progress: () => {} };
+    const quietOptions = { ...options, rounds: 0, front: false, onStage: () => {} };
+    const result = await this.#evaluate([best], parts.search, quietOptions, silentContext);
     return this.#withRecord(result, true);
   }
 
@@ -58,21 +58,21 @@ export class Finals {
     const { tried } = this.#rounds;
     const bySize = objectiveOf({ purpose: "size" }, trials.goal?.maxDrop, trials.evaluator.original.measured);
     const finalists = finalistsOf(tried, this.#objective, bySize);
-    const [all, best] = [counted(tried.length, "candidate"), counted(finalists.length, "finalist")];
+    const [triedText, finalistsText] = [counted(tried.length, "candidate"), counted(finalists.length, "finalist")];
     const samplesText = `on ${parts.isApart ? "other" : "the same"} samples`;
-    context.log({ id: "finalists", text: `${all} tried; ${best} evaluated ${samplesText}` });
+    context.log({ id: "finalists", text: `${triedText} tried; ${finalistsText} evaluated ${samplesText}` });
     const log: Context["log"] = (event) => event.id === "resume" || context.log(event);
     const evaluateAll = (scored: readonly Scored[], evaluationOptions: AheadOptions) =>
       this.#evaluate(scored, parts.test, evaluationOptions, { ...context, log });
     const result = await evaluateAll(finalists, options);
-    const reserves = reservesOf(tried, finalists, this.#objective);
-    if (meetsGoal(result.run) || reserves.length === 0) return this.#withRecord(result);
-    const reservesText = counted(reserves.length, "other");
+    const reserveCandidates = reservesOf(tried, finalists, this.#objective);
+    if (meetsGoal(result.run) || reserveCandidates.length === 0) return this.#withRecord(result);
+    const reservesText = counted(reserveCandidates.length, "other");
     context.log({
       id: "reserves",
       text: `no finalist ${isTooSlow(result.run) ? "is as fast when it is timed again" : `meets the goal ${samplesText}`}; evaluating ${reservesText}`,
     });
-    return this.#withRecord(await evaluateAll([...finalists, ...reserves], options));
+    return this.#withRecord(await evaluateAll([...finalists, ...reserveCandidates], options));
   }
 
   async #evaluate(
@@ -82,8 +82,8 @@ export class Finals {
     context: Context,
   ): Promise<Compressed> {
     const { store, original, task, options, parts, trials } = this.#task;
-    // The number of compared candidates widens the confidence intervals. On samples that the search did not use, only the given candidates count; on
-    // its own samples, all that it tried.
+    // The number of compared candidates widens the confidence intervals. On samples that the search did not use, these are the evaluated candidates;
+    // on the search samples, all candidates that were tried.
     const isApart = parts.isApart && test === parts.test;
     const candidates = scored.map(({ combination, attempt, figures }) => ({
       name: combination.name,
@@ -91,7 +91,7 @@ export class Finals {
       ...(isApart && figures && { searched: { drop: figures.drop, samples: sampleCountOf(attempt) ?? 0 } }),
     }));
     const compared = Math.max(1, isApart ? scored.length : this.#rounds.tried.length);
-    // Without labels, a run sets no goal for trained candidates. The search has one, which then applies to all finalists.
+    // Without labels, a run has no goal for trained candidates by default. The goal of the search then applies to all finalists.
     const { maxDrop } = trials.goal ?? {};
     const goal = maxDrop === undefined ? evaluationOptions.goal : { ...evaluationOptions.goal, maxDrop };
     const storedParts =
@@ -99,8 +99,8 @@ export class Finals {
         ? searchParts(evaluationOptions.seen, context.seed)
         : undefined;
     const samplesToShow = storedParts && { seen: test === parts.search ? storedParts.search : storedParts.test };
-    const judging = { ...evaluationOptions, ...samplesToShow, goal, choice: false, compared, onMeasured: () => {} };
-    return compressIn(store, original, candidates, { ...task, test }, judging, context);
+    const runOptions = { ...evaluationOptions, ...samplesToShow, goal, choice: false, compared, onMeasured: () => {} };
+    return compressIn(store, original, candidates, { ...task, test }, runOptions, context);
   }
 
   #withRecord(result: Compressed, isInterim = false): Compressed {
@@ -116,7 +116,7 @@ export const maxFinalists = 4;
 
 /**
  * Selects up to `maxFinalists` candidates: the cheapest by the objective, the smallest that meets `bySize`, the cheapest near the goal, and others of
- * the Pareto front. If none meets the objective, returns those that come closest.
+ * the Pareto front. If no candidate meets the objective, returns those that come closest.
  */
 export function finalistsOf(tried: readonly Scored[], objective: Objective, bySize: Objective): readonly Scored[] {
   const usableCandidates = distinctUsableOf(tried);
@@ -150,8 +150,8 @@ export function finalistsOf(tried: readonly Scored[], objective: Objective, bySi
 }
 
 /**
- * Returns whether the candidate could meet the objective on other samples. Its drop is lowered by half of the distance to the interval's lower end,
- * about one standard error.
+ * Returns whether the candidate could meet the objective on other samples: it meets the objective with a drop that is about one standard error lower
+ * (half of the distance to the interval's lower end).
  */
 function isNear(candidate: Usable, objective: Objective): boolean {
   const { drop, ...figures } = candidate.figures;
@@ -160,8 +160,8 @@ function isNear(candidate: Usable, objective: Objective): boolean {
 }
 
 /**
- * Returns the candidates to evaluate if no finalist meets the goal: the two with the smallest drop, the two fastest if speeds are known, then others
- * by drop.
+ * Returns the candidates to evaluate if no finalist meets the goal: the two with the smallest drop, the two fastest if the search measured speeds,
+ * and others in the order of their drops.
  */
 export function reservesOf(
   tried: readonly Scored[],

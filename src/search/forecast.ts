@@ -1,11 +1,11 @@
 /**
  * Predicts bytes, speed and drop of untried candidates from the results of tried ones.
  *
- *     bytes = (fixed + left(structure) · (left(format) − fixed)) · original
+ *     bytes = (fixed + share(structure) · (share(format) − fixed)) · original
  *     speed = speed(structure) · speed(format) · original
  *     drop  = drop(structure, recovery) + drop(format)
  *
- * - `left` is the share of bytes that remains. Nodes, names and scales of a format are `fixed`: no structural change reduces them.
+ * - `share` is the share of bytes that remains. `fixed` is its part that no structural change reduces: nodes, names and scales of a format.
  * - The drop of a structural change that leaves the share l of the bytes is proportional to 1/l − 1. The factor comes from the tried structural change
  *   of the same family with the nearest l, preferably one with the same recovery.
  * - `exponentOfSpeed` predicts the speed from l.
@@ -23,18 +23,19 @@ export interface Trial {
   readonly isUnchanged?: boolean;
 }
 
-/**
- * Assumed drops before any measurement, in units of the goal's maximum drop: for a structural change that leaves half of the bytes, without recovery;
- * for a format; for a low-bit format that still has to be trained.
- */
-const [priorStructureDrop, priorFormatDrop, priorUntrainedDrop] = [10, 0.3, 3];
-/** Bits per weight: of float, and the maximum and minimum of integers and palettes. */
+/** Drops that are assumed before any measurement, in multiples of the goal's maximum drop. */
+const [priorStructureDrop, priorFormatDrop, priorUntrainedDrop] = [
+  10, // a structural change that leaves half of the bytes, without recovery
+  0.3, // a number format
+  3, // a low-bit format that still has to be trained
+];
+/** Bits per weight: of float32, and the maximum and minimum of integer formats and palettes. */
 const [floatBits, maxBits, minBits] = [32, 8, 2];
 /** A structural change that leaves more than this share of the bytes counts as no change. */
 const minUnchangedShare = 0.99;
-/** Limits of estimates: the maximum fixed share of a format's bytes, and the minimum share of the bytes that a structural change leaves. */
+/** Limits of estimates: the maximum ratio of fixed to remaining bytes of a format, and the minimum share of bytes after a structural change. */
 const [maxFixedShare, minRemainingShare] = [0.9, 0.01];
-/** The fixed bytes are an estimate. A target size is out of reach only if it is too small even for half of them. */
+/** Share of the estimated fixed bytes that certainly exists. A target size is rejected only if it is too small even for this share. */
 const minCertainFixed = 0.5;
 /** Drops below this multiple of the goal's maximum drop count as noise. */
 const minDrop = 0.1;
@@ -52,25 +53,25 @@ export class Forecast {
 
   add(trial: Trial): void {
     this.#figures.set(trial.combination.name, trial.figures);
-    // With the precision fallback, the drop is not the one of the format, so it must not predict other candidates.
+    // With the precision fallback, the drop is not that of the format alone, so it must not predict other candidates.
     if (trial.combination.sparing === undefined) this.#trials.push(trial);
   }
 
   /**
-   * Returns undefined if the candidate should not be tried now:
+   * Predicts size, speed and drop of a candidate. Returns undefined if the candidate should not be tried now:
    * - its structural change or its format has failed, or would not reach the target size;
    * - it trains a format that has not been tried alone;
    * - it adds the precision fallback to a candidate that has no result, or that meets the goal without it.
    */
-  predict({ structure, healing, numbers, training, sparing }: Combination): Figures | undefined {
+  predict({ structure, recovery, numbers, training, sparing }: Combination): Figures | undefined {
     if (sparing !== undefined) return this.#predictFallback(sparing);
-    const structureEffect = structure && this.#predictStructure(structure, healing);
+    const structureEffect = structure && this.#predictStructure(structure, recovery);
     const format =
       numbers && this.#predictFormat(numbers, training, structureEffect === "refused" ? undefined : structureEffect);
     if (format === "refused" || structureEffect === "refused") return undefined;
     const parts = [format, structureEffect].filter((part) => part !== undefined);
-    const { left: formatShare, fixed: fixedShare } = format ?? { left: 1, fixed: 0 };
-    const remainingShare = fixedShare + (structureEffect?.left ?? 1) * (formatShare - fixedShare);
+    const { remainingShare: formatShare, fixed: fixedShare } = format ?? { remainingShare: 1, fixed: 0 };
+    const remainingShare = fixedShare + (structureEffect?.remainingShare ?? 1) * (formatShare - fixedShare);
     const speedAfterStructure = numbers && structure && this.#speedupAfterStructure(numbers);
     const { size, speed = 1 } = this.#original;
     return {
@@ -85,19 +86,19 @@ export class Forecast {
    * r = 1 − g / d of the error. Few layers cause most of the error, so the fallback is assumed to double the size of the share r² of the bytes.
    */
   #predictFallback({ plainName }: SparingOffer): Figures | undefined {
-    const plain = this.#figures.get(plainName);
-    if (plain === undefined || plain.drop <= this.#goalDrop) return undefined;
-    const growth = 1 + (1 - this.#goalDrop / plain.drop) ** 2;
-    return { size: plain.size * growth, speed: plain.speed, drop: this.#goalDrop };
+    const withoutFallback = this.#figures.get(plainName);
+    if (withoutFallback === undefined || withoutFallback.drop <= this.#goalDrop) return undefined;
+    const growth = 1 + (1 - this.#goalDrop / withoutFallback.drop) ** 2;
+    return { size: withoutFallback.size * growth, speed: withoutFallback.speed, drop: this.#goalDrop };
   }
 
   #predictFormat(
     numbers: Offer,
     training: Offer | undefined,
-    structureEffect: Pick<Effect, "left"> | undefined,
+    structureEffect: Pick<Effect, "remainingShare"> | undefined,
   ): FormatEffect | "refused" {
     if (numbers.bytes !== undefined)
-      return this.#predictFitted(numbers, numbers.bytes, training, structureEffect?.left ?? 1);
+      return this.#predictFitted(numbers, numbers.bytes, training, structureEffect?.remainingShare ?? 1);
     return this.#predictFormatAlone(numbers, training, structureEffect === undefined);
   }
 
@@ -115,10 +116,10 @@ export class Forecast {
     const targetShare = bytes / this.#original.size;
     const { fixed: fixedShare = 0 } = numbers;
     const failedShares = this.#trials.flatMap(
-      ({ combination: { structure, healing, numbers: otherNumbers, training }, figures }) => {
-        const isRounded =
-          otherNumbers?.name === numbers.name && [...healing, training].every((step) => step?.trains !== true);
-        return isRounded && figures === undefined ? [structure?.left ?? 1] : [];
+      ({ combination: { structure, recovery, numbers: otherNumbers, training }, figures }) => {
+        const isQuantizedWithoutTraining =
+          otherNumbers?.name === numbers.name && [...recovery, training].every((step) => step?.trains !== true);
+        return isQuantizedWithoutTraining && figures === undefined ? [structure?.left ?? 1] : [];
       },
     );
     const maxShare = Math.min(
@@ -133,22 +134,22 @@ export class Forecast {
       ({ combination: { structure, numbers: otherNumbers, training } }) =>
         structure === undefined && otherNumbers?.name === numbers.name && training === undefined,
     );
-    const measured =
+    const measuredFormat =
       formatAlone?.figures === undefined
         ? { bits: 4, drop: priorFormatDrop * this.#goalDrop }
         : { bits: bitsOf(1), drop: Math.max(formatAlone.figures.drop, minDrop * this.#goalDrop) };
     const remainingDrop = remainingDropShare(training === undefined ? [] : [training]);
     return {
-      left: fixedShare + bits / floatBits,
+      remainingShare: fixedShare + bits / floatBits,
       fixed: fixedShare,
       speed: 1,
-      drop: measured.drop * 4 ** (measured.bits - bits) * remainingDrop,
+      drop: measuredFormat.drop * 4 ** (measuredFormat.bits - bits) * remainingDrop,
     };
   }
 
   /**
-   * Predicts a format as if there were no structural change. Refuses a trained format together with a structural change until the trained format was
-   * tried alone.
+   * Predicts a format as if there were no structural change. For a trained format that has not been tried alone, returns "refused" if the candidate
+   * also has a structural change.
    */
   #predictFormatAlone(numbers: Offer, training: Offer | undefined, isAlone: boolean): FormatEffect | "refused" {
     const formatTrials = this.#trials.filter(
@@ -162,28 +163,33 @@ export class Forecast {
       return trialWithSameTraining.figures === undefined
         ? "refused"
         : this.#formatEffectOf(numbers, trialWithSameTraining.figures);
-    const excess = this.#byteExcess(numbers);
+    const byteExcess = this.#byteExcess(numbers);
     const familyPrediction = training === undefined ? this.#predictByFamily(numbers) : undefined;
     if (familyPrediction !== undefined) return familyPrediction;
-    const [expectedShare, fixedShare] = [(numbers.left ?? 1) * excess, (numbers.fixed ?? 0) * excess];
-    const remains = remainingDropShare(training === undefined ? [] : [training]);
+    const [expectedShare, fixedShare] = [(numbers.left ?? 1) * byteExcess, (numbers.fixed ?? 0) * byteExcess];
+    const remainingDrop = remainingDropShare(training === undefined ? [] : [training]);
     const prior = priorFormatDrop * (numbers.loses ?? 1);
     if (training === undefined)
-      return { left: expectedShare, fixed: fixedShare, speed: 1, drop: prior * this.#goalDrop };
+      return { remainingShare: expectedShare, fixed: fixedShare, speed: 1, drop: prior * this.#goalDrop };
     for (const { combination, figures } of formatTrials) {
       if (combination.training === undefined || figures === undefined) continue;
-      const part = this.#formatEffectOf(numbers, figures);
-      return { ...part, drop: (part.drop * remains) / remainingDropShare([combination.training]) };
+      const effect = this.#formatEffectOf(numbers, figures);
+      return { ...effect, drop: (effect.drop * remainingDrop) / remainingDropShare([combination.training]) };
     }
     return isAlone
-      ? { left: expectedShare, fixed: fixedShare, speed: 1, drop: priorUntrainedDrop * this.#goalDrop * remains }
+      ? {
+          remainingShare: expectedShare,
+          fixed: fixedShare,
+          speed: 1,
+          drop: priorUntrainedDrop * this.#goalDrop * remainingDrop,
+        }
       : "refused";
   }
 
   /**
    * Predicts a format from measured formats of its family. The bytes are those of the format with the nearest expected loss, scaled by the ratio of the
-   * expected shares. The drop is interpolated between two measured formats (linear in the logarithms of drop and expected loss). If only one side is
-   * measured, the drop is proportional to the expected loss.
+   * expected shares. The drop is interpolated between a less and a more lossy measured format (linear in the logarithms of drop and expected loss).
+   * Without one of the two, the drop is proportional to the expected loss.
    */
   #predictByFamily({
     family,
@@ -191,43 +197,43 @@ export class Forecast {
     left: remainingShare = 1,
     fixed: fixedShare = 0,
   }: Offer): FormatEffect | undefined {
-    const measured = this.#trials.flatMap(({ combination: { structure, numbers, training }, figures }) =>
+    const measuredFormats = this.#trials.flatMap(({ combination: { structure, numbers, training }, figures }) =>
       (structure ?? training) !== undefined || numbers?.family !== family || figures === undefined
         ? []
         : [{ ...numbers, depth: Math.log((numbers.loses ?? 1) / loses), figures }],
     );
-    const sorted = measured.toSorted((a, b) => Math.abs(a.depth) - Math.abs(b.depth));
-    const [nearest] = sorted;
+    const byDistance = measuredFormats.toSorted((a, b) => Math.abs(a.depth) - Math.abs(b.depth));
+    const [nearest] = byDistance;
     if (nearest === undefined) return undefined;
-    const secondTrial = sorted.find(({ depth }) => depth * nearest.depth < 0);
-    const logOf = ({ figures: { drop } }: (typeof sorted)[number]): number =>
+    const secondTrial = byDistance.find(({ depth }) => depth * nearest.depth < 0);
+    const logOf = ({ figures: { drop } }: (typeof byDistance)[number]): number =>
       Math.log(Math.max(drop, minDrop * this.#goalDrop));
     const slope =
       secondTrial === undefined ? 1 : (logOf(secondTrial) - logOf(nearest)) / (secondTrial.depth - nearest.depth);
-    const { left: measuredShare, speed } = this.#relativeToOriginal(nearest.figures);
+    const { remainingShare: measuredShare, speed } = this.#relativeToOriginal(nearest.figures);
     const excess = measuredShare / (nearest.left ?? 1);
     const drop = Math.exp(logOf(nearest) - slope * nearest.depth);
     const share = remainingShare * excess;
-    return { left: share, fixed: Math.min(fixedShare * excess, maxFixedShare * share), speed, drop };
+    return { remainingShare: share, fixed: Math.min(fixedShare * excess, maxFixedShare * share), speed, drop };
   }
 
   /**
-   * Returns the factor by which a format's bytes exceed the expected ones, from candidates with this format and a structural change. Format and
-   * structural change can both cause the excess, so each gets its square root. The candidate with the lowest excess counts.
+   * Returns the factor by which a format's bytes exceed the expected ones, from candidates with this format and a structural change. Both can cause
+   * the excess, so the format's part is assumed to be the square root. The candidate with the lowest excess counts.
    */
   #byteExcess({ name, left: remainingShare = 1, fixed: fixedShare = 0 }: Offer): number {
     const excesses = this.#trials.flatMap(({ combination: { structure, numbers, training }, figures }) =>
       structure === undefined || numbers?.name !== name || training !== undefined || figures === undefined
         ? []
         : [
-            this.#relativeToOriginal(figures).left /
+            this.#relativeToOriginal(figures).remainingShare /
               (fixedShare + (structure.left ?? 1) * (remainingShare - fixedShare)),
           ],
     );
     return excesses.length === 0 ? 1 : Math.sqrt(Math.min(...excesses));
   }
 
-  /** Returns the geometric mean of a format's speedups after structural changes. It can be lower than on the original, because layers are smaller. */
+  /** Returns the geometric mean of a format's speedups after structural changes. The smaller layers can gain less than those of the original. */
   #speedupAfterStructure({ name }: Offer): number | undefined {
     const ratios = this.#trials.flatMap(({ combination: { structure, numbers }, figures, sameAs }) => {
       if (structure === undefined || numbers?.name !== name || figures?.speed === undefined || sameAs !== undefined)
@@ -241,20 +247,26 @@ export class Forecast {
     return geometricMean(ratios);
   }
 
-  #predictStructure(structure: Offer, healing: readonly Offer[]): Effect | "refused" {
+  #predictStructure(structure: Offer, recovery: readonly Offer[]): Effect | "refused" {
     const { left: expectedShare = 1 } = structure;
     const identicalPairs = this.#findIdenticalPairs(structure.family);
-    if (identicalPairs.some(({ strong, mild }) => strong <= expectedShare && expectedShare < mild)) return "refused";
+    if (
+      identicalPairs.some(
+        ({ strongerShare, milderShare }) => strongerShare <= expectedShare && expectedShare < milderShare,
+      )
+    )
+      return "refused";
     const measured = this.#trials.flatMap(({ combination, figures, sameAs }) => {
       const member = combination.structure;
       if (member?.family !== structure.family) return [];
       const effect = figures === undefined ? undefined : this.#removeFormatEffect(combination, figures);
-      const part = effect !== undefined && effect.left > minUnchangedShare ? undefined : effect;
+      const part = effect !== undefined && effect.remainingShare > minUnchangedShare ? undefined : effect;
       const isTimed = figures?.speed !== undefined && sameAs === undefined;
-      return [{ member, part, isTimed, remains: remainingDropShare(combination.healing) }];
+      return [{ member, part, isTimed, remainingDrop: remainingDropShare(combination.recovery) }];
     });
-    const remains = remainingDropShare(healing);
-    const hasSameRecovery = (candidate: { readonly remains: number }): boolean => candidate.remains === remains;
+    const remainingDrop = remainingDropShare(recovery);
+    const hasSameRecovery = (candidate: { readonly remainingDrop: number }): boolean =>
+      candidate.remainingDrop === remainingDrop;
     const trialsOfStructure = measured.filter(({ member }) => member.name === structure.name);
     if (trialsOfStructure.length > 0 && trialsOfStructure.every(({ part }) => part === undefined)) return "refused";
     const withEffect = measured.flatMap(({ part, ...rest }) => (part === undefined ? [] : [{ ...rest, part }]));
@@ -270,76 +282,83 @@ export class Forecast {
     );
     const predictSpeed = (share: number): number => geometricMean(speeds) ?? share ** -exponent;
     if (nearest === undefined) {
-      // Structural changes of this family that left the file unchanged removed nothing. The expected share of the strongest of them counts as 1.
+      // If structural changes of this family removed nothing, the expected share of the strongest of them counts as 1.
       const remainingShare =
-        expectedShare / Math.min(1, ...identicalPairs.flatMap(({ strong, mild }) => (mild === 1 ? [strong] : [])));
+        expectedShare /
+        Math.min(
+          1,
+          ...identicalPairs.flatMap(({ strongerShare, milderShare }) => (milderShare === 1 ? [strongerShare] : [])),
+        );
       return {
-        left: remainingShare,
+        remainingShare,
         speed: predictSpeed(remainingShare),
-        drop: priorStructureDrop * this.#goalDrop * (1 / remainingShare - 1) * remains,
+        drop: priorStructureDrop * this.#goalDrop * (1 / remainingShare - 1) * remainingDrop,
       };
     }
     const { part } = nearest;
     const nearestShare = nearest.member.left ?? expectedShare;
-    const remainingShare = part.left ** (Math.log(expectedShare) / Math.log(nearestShare));
+    const remainingShare = part.remainingShare ** (Math.log(expectedShare) / Math.log(nearestShare));
     const [relativeDrop, drop] = [
       pruningStrength(expectedShare) / pruningStrength(nearestShare),
       Math.max(part.drop, minDrop * this.#goalDrop),
     ];
     return {
-      left: remainingShare,
+      remainingShare,
       speed: predictSpeed(remainingShare),
-      drop: drop * relativeDrop * (remains / nearest.remains),
+      drop: drop * relativeDrop * (remainingDrop / nearest.remainingDrop),
     };
   }
 
   /**
    * Returns pairs of structural changes of a family that gave the same file, each as the shares of bytes that were expected to remain. A structural
-   * change that left the original unchanged forms a pair with the share 1. Settings between the two of a pair are expected to give the same file.
+   * change that left the original unchanged forms a pair with the share 1. A structural change between both shares is expected to give the same file.
    */
-  #findIdenticalPairs(family: string): readonly { readonly strong: number; readonly mild: number }[] {
+  #findIdenticalPairs(family: string): readonly { readonly strongerShare: number; readonly milderShare: number }[] {
     return this.#trials.flatMap(({ combination: { structure }, sameAs, isUnchanged = false }) => {
       if (structure?.family !== family) return [];
       const twin = this.#trials.find(({ combination }) => combination.name === sameAs)?.combination;
       const other = isUnchanged ? undefined : twin?.structure;
       if ((!isUnchanged && twin === undefined) || (other !== undefined && other.family !== family)) return [];
       const [a, b] = [structure.left ?? 1, other === undefined ? 1 : (other.left ?? 1)];
-      return [{ strong: Math.min(a, b), mild: Math.max(a, b) }];
+      return [{ strongerShare: Math.min(a, b), milderShare: Math.max(a, b) }];
     });
   }
 
   /** Returns the effect of a candidate's structural change: its result without the predicted effect of its format. */
   #removeFormatEffect({ structure, numbers, training }: Combination, figures: Figures): Effect {
-    const total = this.#relativeToOriginal(figures);
-    const format = numbers && this.#predictFormat(numbers, training, { left: structure?.left ?? 1 });
-    if (format === undefined || format === "refused") return total;
+    const totalEffect = this.#relativeToOriginal(figures);
+    const format = numbers && this.#predictFormat(numbers, training, { remainingShare: structure?.left ?? 1 });
+    if (format === undefined || format === "refused") return totalEffect;
     return {
-      left: Math.max(minRemainingShare, (total.left - format.fixed) / (format.left - format.fixed)),
-      speed: total.speed / ((numbers && this.#speedupAfterStructure(numbers)) ?? format.speed),
-      drop: total.drop - Math.max(0, format.drop),
+      remainingShare: Math.max(
+        minRemainingShare,
+        (totalEffect.remainingShare - format.fixed) / (format.remainingShare - format.fixed),
+      ),
+      speed: totalEffect.speed / ((numbers && this.#speedupAfterStructure(numbers)) ?? format.speed),
+      drop: totalEffect.drop - Math.max(0, format.drop),
     };
   }
 
   #formatEffectOf({ fixed: fixedShare = 0 }: Offer, figures: Figures): FormatEffect {
     const part = this.#relativeToOriginal(figures);
-    return { ...part, fixed: Math.min(fixedShare, maxFixedShare * part.left) };
+    return { ...part, fixed: Math.min(fixedShare, maxFixedShare * part.remainingShare) };
   }
 
   #relativeToOriginal({ size, speed = 1, drop }: Figures): Effect {
-    return { left: size / this.#original.size, speed, drop };
+    return { remainingShare: size / this.#original.size, speed, drop };
   }
 }
 
 /** Effect of a part of a candidate, relative to the original. */
 interface Effect {
-  /** Share of the bytes that remains. */
-  readonly left: number;
+  /** Share of the original's bytes that remains. */
+  readonly remainingShare: number;
   readonly speed: number;
   readonly drop: number;
 }
 
 interface FormatEffect extends Effect {
-  /** Share of the original's bytes, a part of `left`, that no structural change reduces. */
+  /** Share of the original's bytes that no structural change reduces. It is included in the remaining share. */
   readonly fixed: number;
 }
 
@@ -350,25 +369,27 @@ function geometricMean(values: readonly number[]): number | undefined {
 
 const maxRetriedShare = (share: number): number => 0.75 * share;
 
-/** Returns 1/l − 1, to which the drop of a structural change is proportional. */
+/** Returns 1/l − 1 for a remaining share l of the bytes. The drop of a structural change is proportional to this value. */
 const pruningStrength = (share: number): number => Math.max(1e-3, 1 / share - 1);
 
-/** Returns the expected share of a drop that remains after recovery: that of the most effective step. */
-const remainingDropShare = (healing: readonly Offer[]): number =>
-  healing.reduce((share, { heals = 0 }) => Math.min(share, 1 - heals), 1);
+/** Returns the expected share of a drop that remains after recovery. Only the most effective recovery step counts. */
+const remainingDropShare = (recovery: readonly Offer[]): number =>
+  recovery.reduce((share, { heals = 0 }) => Math.min(share, 1 - heals), 1);
 
 /**
  * Estimates the exponent e in speed = l⁻ᵉ for structural changes of a family that leave a share l of the bytes. It is the mean of the prior e₀ and one
- * estimate e₁ per measurement, weighted by the inverse variances. The standard error of ln(speed) is about 0.1, because some channel counts are slow
- * and other processes use the machine:
+ * estimate e₁ per measurement, weighted by the inverse variances. The standard error of ln(speed) is about 0.1: some channel counts are slow, and
+ * other processes disturb the timing.
  *
  *     e₀ = 0.6                      variance 0.3²
  *     e₁ = ln(speed) / ln(1 / l)    variance (0.1 / ln(1 / l))²
  */
-export function exponentOfSpeed(measured: readonly { readonly left: number; readonly speed: number }[]): number {
+export function exponentOfSpeed(
+  measured: readonly { readonly remainingShare: number; readonly speed: number }[],
+): number {
   let [weight, sum] = [1 / priorDeviation ** 2, priorExponent / priorDeviation ** 2];
-  for (const { left, speed } of measured) {
-    const depth = Math.log(1 / left);
+  for (const { remainingShare, speed } of measured) {
+    const depth = Math.log(1 / remainingShare);
     weight += (depth / logSpeedError) ** 2;
     sum += (depth * Math.log(speed)) / logSpeedError ** 2;
   }

@@ -1,3 +1,4 @@
+/** Lists the candidates of a search: collects the moves that passes offer for a model, and combines them. */
 import { infer } from "../core/analysis/infer.ts";
 import { PithError } from "../core/errors.ts";
 import type { Model } from "../core/graph/model.ts";
@@ -27,7 +28,7 @@ export function combinationsFor(
   return combineOffers(model, { samples, hasLabels: metric.truth !== "original" }, options);
 }
 
-/** Returns recipes under the assumption that calibration and training samples exist, because the task is opened only after its recipes are known. */
+/** Returns the recipes of a search before its data is opened, under the assumption that calibration and training samples exist. */
 export function recipesFor(model: Model, options: OffersOptions): readonly Recipe[] {
   const samples = { calibrate: samplesToCalibrate, train: Number.POSITIVE_INFINITY };
   return combineOffers(model.clone(), { samples, hasLabels: true }, options).map(recipeOf);

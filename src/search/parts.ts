@@ -1,24 +1,28 @@
+/** Splits the test samples of a search into search samples, on which candidates are compared, and evaluation samples. */
 import { random } from "../core/tensor/random.ts";
 import { isIndexed, view } from "../data/batches/indexed.ts";
 import type { Dataset } from "../data/index.ts";
 
-/** Minimum number of samples in each half. With fewer, the search and the evaluation both use all samples. */
+/** Minimum number of samples for the search and for the evaluation. With fewer, both use all samples. */
 export const minSamples = 100;
 /** Maximum number of search samples. If 8 % of the predictions change, the standard error of a drop is then 0.6 points. */
 const maxSearchSamples = 2048;
-/** Number of samples of the interim look. A candidate stops there if its 99.7 % interval misses the goal: by about 7.5 points if 15 % of the predictions change. */
+/**
+ * Number of samples of the first interim look. A candidate is rejected there if its whole 99.7 % interval misses the goal. If 15 % of the predictions
+ * change, the drop must exceed the goal by about 7.5 points.
+ */
 export const firstLook = 256;
 
 export interface SearchParts {
-  /** Samples that compare candidates: in random order, unless they are all samples. */
+  /** Samples on which candidates are compared, in random order. In a small data set or stream, all samples in their order. */
   readonly search: Dataset;
   readonly test: Dataset;
   readonly isApart: boolean;
 }
 
 /**
- * Splits the test samples: at most half of them compare candidates, and the others evaluate the finalists. Small datasets and streams are used for
- * both.
+ * Splits the test samples: candidates are compared on at most half of them, and finalists are evaluated on the others. Small data sets and streams
+ * are not split.
  */
 export function searchParts(test: Dataset, seed: number): SearchParts {
   if (!isIndexed(test) || test.count < 2 * minSamples) return { search: test, test, isApart: false };

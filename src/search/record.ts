@@ -1,4 +1,4 @@
-/** Records the candidates of a search for reports. */
+/** Tried candidates of a search with their results, and their record for reports (`run.search`). */
 import { judge } from "../judge/compare/compare.ts";
 import { isRepeat, type Recipe, type RecipeSamples, recipeText } from "../judge/recipe/recipe.ts";
 import type { SearchRecord } from "../judge/record/data.ts";
@@ -20,12 +20,12 @@ export interface Scored extends Trial {
 export type Usable = Scored & { readonly figures: Figures };
 
 /**
- * Returns whether the candidate has metric values and was not rejected. A good metric alone does not suffice: the model can have lost its function.
+ * Returns whether the candidate has metric values and was not rejected. A model with a good metric value is rejected if its other outputs are wrong.
  */
 export const isUsable = (scored: Scored): scored is Usable =>
   scored.figures !== undefined && scored.attempt.usable && scored.attempt.variant.refused === undefined;
 
-/** Returns the usable candidates, without those whose file an earlier candidate has. */
+/** Returns the usable candidates, without those that have the same file as an earlier candidate. */
 export const distinctUsableOf = (tried: readonly Scored[]): readonly Usable[] =>
   tried.filter(isUsable).filter(({ sameAs }) => sameAs === undefined);
 
@@ -38,8 +38,8 @@ export function nameOfSameFile({ evaluation }: Attempt, tried: readonly Scored[]
 export function recordOf(
   tried: readonly Scored[],
   samples: number,
-  apart: boolean,
-  division: RecipeSamples | undefined,
+  isApart: boolean,
+  recipeSamples: RecipeSamples | undefined,
   isInterim: boolean,
   purpose: Purpose | undefined,
 ): SearchRecord {
@@ -55,9 +55,9 @@ export function recordOf(
     isOnFront: front.has(scored),
     refused: scored.sameAs === undefined ? scored.attempt.variant.refused : `the same file as ${scored.sameAs}`,
     seconds: scored.seconds,
-    recipe: recipeText(resolveRecipe(scored.combination, scored.attempt, division)),
+    recipe: recipeText(resolveRecipe(scored.combination, scored.attempt, recipeSamples)),
   }));
-  return { samples, apart, ...(isInterim ? { isInterim } : {}), points };
+  return { samples, apart: isApart, ...(isInterim ? { isInterim } : {}), points };
 }
 
 export function sampleCountOf({ evaluation }: Attempt): number | undefined {
@@ -67,8 +67,8 @@ export function sampleCountOf({ evaluation }: Attempt): number | undefined {
 }
 
 /**
- * Returns the 95 % interval of the drop, or 99.73 % after an interim look. With the precision fallback, the comparison covers n samples, but the drop
- * all N search samples. The interval is then scaled by √(n / N).
+ * Returns the interval of the drop, with 95 % confidence, or 99.73 % if an interim look rejected the candidate. With validation samples, the
+ * comparison covers n samples, but the drop all N search samples. The interval is then scaled by √(n / N).
  */
 export function intervalOf({ attempt, figures }: Scored): SearchRecord["points"][number]["interval"] {
   const { evaluation } = attempt;
@@ -78,7 +78,7 @@ export function intervalOf({ attempt, figures }: Scored): SearchRecord["points"]
   return { low: figures.drop - scale * (value - low), high: figures.drop + scale * (high - value) };
 }
 
-/** Returns the candidate's recipe with the formats that the run chose for individual layers, so that running it searches nothing again. */
+/** Returns the candidate's recipe with the formats that the run chose for individual layers. Running this recipe does not search for them again. */
 export function resolveRecipe(
   combination: Combination,
   { variant }: Attempt,
@@ -90,11 +90,11 @@ export function resolveRecipe(
     ...(samples && { samples }),
     steps: recipe.steps.map((step, index) => {
       if (isRepeat(step)) return step;
-      const { judge: _, bytes: __, ...plain } = step;
+      const { judge: _, bytes: __, ...stepWithoutJudge } = step;
       const { overrides } = variant.steps[index]?.options ?? {};
       const isLast = index === recipe.steps.length - 1;
       const options = overrides === undefined ? step.options : { ...step.options, overrides };
-      return { ...plain, options, ...(isLast ? {} : { judge: false }) };
+      return { ...stepWithoutJudge, options, ...(isLast ? {} : { judge: false }) };
     }),
   };
 }

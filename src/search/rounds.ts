@@ -1,4 +1,4 @@
-/** Chooses the next candidates: number formats alone first, then those with the highest expected gain per cost. */
+/** Chooses the next candidates of a search: number formats alone first, then candidates with the highest expected gain per work. */
 
 import type { Objective } from "../judge/run/objective.ts";
 import type { Combination } from "./combinations.ts";
@@ -8,7 +8,7 @@ import type { Work } from "./work.ts";
 
 const candidatesPerRound = 3;
 const maxLessLossy = 2;
-/** Minimum expected gain of the objective's cost, a base-2 logarithm: 0.03 is 2 % of the bytes. */
+/** Minimum expected decrease of the objective's cost. The cost is a base-2 logarithm, so 0.03 is 2 % of the bytes. */
 const minGain = 0.03;
 
 export interface RoundsOptions {
@@ -55,13 +55,13 @@ export class Rounds {
   }
 
   /**
-   * Returns the next candidates. The first round has number formats, cheapest first. Each later round has one candidate per family of structural
-   * changes. @param seconds seconds left.
+   * Returns the candidates of the next round. The first round has number formats, the least work first. Each later round has one candidate per family
+   * of structural changes. @param seconds remaining seconds.
    */
   next(seconds: number): readonly Combination[] {
     if (this.#tried.length === 0) {
-      const formats = this.#formats();
-      // There are no number formats if `techniques` excludes quantization or none reaches the target size.
+      const formats = this.#firstFormats();
+      // There are no number formats if `techniques` excludes quantization, or if no format reaches the target size.
       if (formats.length > 0) return formats;
     }
     const families = new Set<string | undefined>();
@@ -79,18 +79,18 @@ export class Rounds {
   /**
    * Returns the untried candidates that fit into the remaining seconds, in the order in which to try them.
    *
-   * While no result meets the objective, these are the candidates that are expected to meet it, the least work first. If there are none, these are
-   * candidates that are expected to come closer than all tried ones, or that belong to an untried family.
+   * While no result meets the objective, these are the candidates that are expected to meet it, the least work first. If no candidate is expected to
+   * meet it, these are candidates that are expected to come closer than all tried ones, or that belong to an untried family.
    *
-   * Afterwards, these are the candidates that are expected to be better than the best, the highest gain per work first. If there are none, these are
-   * less lossy formats of the best candidate.
+   * Once a result meets the objective, these are the candidates that are expected to be better than the best, the highest gain per work first. If no
+   * candidate is expected to be better, these are less lossy formats of the best candidate.
    */
   promising(seconds: number): readonly Combination[] {
     const { all, work, forecast, objective, isDone } = this.#options;
     const triedNames = new Set(this.#tried.map(({ combination }) => combination.name));
-    // Families with a result. Predictions for the others are uncertain, so a first candidate of each is worth trying even if it misses the objective.
+    // Families with a result. Predictions for other families are uncertain: even if they miss the objective, a first candidate is worth trying.
     const families = new Set(this.#tried.map(({ combination: { structure } }) => structure?.family));
-    const [best, excess] = [this.#best?.figures, this.#excess];
+    const [best, byteExcess] = [this.#best?.figures, this.#byteExcess];
     const minMisses = Math.min(
       ...this.#tried.flatMap((scored) => (isUsable(scored) ? [objective.misses(scored.figures)] : [])),
     );
@@ -101,7 +101,7 @@ export class Rounds {
       if (figures === undefined) return [];
       const runs = work.runsOf(combination);
       if (best === undefined) {
-        const misses = objective.misses({ ...figures, size: figures.size * excess });
+        const misses = objective.misses({ ...figures, size: figures.size * byteExcess });
         if (misses <= objective.slack) return [{ combination, misses: 0, worth: 1 / runs }];
         const isNew = combination.structure !== undefined && !families.has(combination.structure.family);
         return isNew || misses < minMisses - minGain ? [{ combination, misses, worth: 1 / runs }] : [];
@@ -112,23 +112,23 @@ export class Rounds {
         : [{ combination, misses: 0, worth: gain / runs }];
     });
     if (candidates.length === 0) return this.#lessLossyThanBest(seconds);
-    const reaching = candidates.filter(({ misses }) => misses === 0);
-    return (reaching.length > 0 ? reaching : candidates)
+    const meetingObjective = candidates.filter(({ misses }) => misses === 0);
+    return (meetingObjective.length > 0 ? meetingObjective : candidates)
       .toSorted((a, b) => a.misses - b.misses || b.worth - a.worth)
       .map(({ combination }) => combination);
   }
 
-  /** Returns the best candidate with less lossy formats of the same family, because it may miss the goal on other samples. */
+  /** Returns variants of the best candidate with less lossy formats of the same family, in case the best misses the goal on other samples. */
   #lessLossyThanBest(seconds: number): readonly Combination[] {
     const { all, work, isDone } = this.#options;
     const best = this.#best?.combination;
     const loses = best?.numbers?.loses;
     if (best === undefined || loses === undefined) return [];
-    const { structure, healing, numbers } = best;
+    const { structure, recovery, numbers } = best;
     return all
       .filter(
         (other) =>
-          other.structure === structure && other.healing === healing && other.numbers?.family === numbers?.family,
+          other.structure === structure && other.recovery === recovery && other.numbers?.family === numbers?.family,
       )
       .filter((other) => (other.numbers?.loses ?? loses) < loses)
       .toSorted((a, b) => (b.numbers?.loses ?? 0) - (a.numbers?.loses ?? 0))
@@ -138,19 +138,19 @@ export class Rounds {
   }
 
   /** Returns the geometric mean of the ratios of measured to expected bytes, at least 1. */
-  get #excess(): number {
+  get #byteExcess(): number {
     const logs = this.#ratios.map(Math.log);
     return Math.max(1, Math.exp(logs.reduce((sum, log) => sum + log, 0) / Math.max(1, logs.length)));
   }
 
   /**
-   * Returns number formats, cheapest first, without those that are too large for a target size. Speeds do not count, because they are unknown. Each
-   * family contributes only the format that is expected to be best. If only bytes count, a format that is expected to have about as many bytes as an
-   * earlier one is skipped.
+   * Returns the number formats to try first, the least work first, without those that are too large for a target size. Speeds do not count, because
+   * they are not known yet. Each family contributes only the format that is expected to be best. If only bytes count, a format with about the same
+   * expected bytes as an earlier one is skipped.
    */
-  #formats(): readonly Combination[] {
+  #firstFormats(): readonly Combination[] {
     const { all, forecast, objective, work } = this.#options;
-    const fitting = all.flatMap((combination) => {
+    const fittingFormats = all.flatMap((combination) => {
       const { structure, numbers, training, sparing } = combination;
       if ((structure ?? training ?? sparing) !== undefined || numbers?.trains === true) return [];
       const figures = forecast.predict(combination);
@@ -158,13 +158,13 @@ export class Rounds {
         ? [{ combination, cost: objective.cost(figures), misses: objective.misses(figures) }]
         : [];
     });
-    type Fitting = (typeof fitting)[number];
-    const isBefore = (a: Fitting, b: Fitting): boolean =>
+    type Fitting = (typeof fittingFormats)[number];
+    const isBetter = (a: Fitting, b: Fitting): boolean =>
       a.combination.numbers?.family === b.combination.numbers?.family && (a.misses - b.misses || a.cost - b.cost) < 0;
     const isByBytes = objective.id === "size" || objective.id === "download";
     const costs: number[] = [];
-    return fitting
-      .filter((format) => !fitting.some((other) => isBefore(other, format)))
+    return fittingFormats
+      .filter((format) => !fittingFormats.some((other) => isBetter(other, format)))
       .toSorted((a, b) => work.runsOf(a.combination) - work.runsOf(b.combination))
       .flatMap(({ combination, cost }) => {
         if (isByBytes && costs.some((other) => Math.abs(other - cost) < minGain)) return [];

@@ -1,4 +1,4 @@
-/** Scores of a candidate on the search samples: bytes, drop, and speed if it counts. */
+/** Measures a candidate on the search samples: bytes, drop, and if the objective depends on it, speed. */
 
 import { bytes, change, times } from "../core/numbers.ts";
 import { judge } from "../judge/compare/compare.ts";
@@ -18,14 +18,14 @@ export interface ScoresOptions {
   readonly metric: Metric;
   readonly store: Store;
   readonly targets: readonly RunTarget[] | undefined;
-  readonly timed: unknown;
+  readonly timingKey: unknown;
 }
 
 type Evaluated = NonNullable<Attempt["evaluation"]>;
 
 const timingRounds = 7;
 
-/** Returns undefined if the candidate cannot be evaluated or does not change the model. */
+/** Returns bytes, drop and speed of a candidate; undefined if the candidate has no finite metric value or does not change the model. */
 export async function figuresOf(attempt: Attempt, options: ScoresOptions): Promise<Figures | undefined> {
   const { evaluation, variant } = attempt;
   if (evaluation === undefined || variant.refusedAs === "unchanged") return undefined;
@@ -40,7 +40,7 @@ export async function figuresOf(attempt: Attempt, options: ScoresOptions): Promi
   };
 }
 
-/** Returns the drop on all samples: those of the comparison, and the validation samples of the precision fallback, which make it more reliable. */
+/** Returns the drop on all search samples, those of the comparison and the validation samples together. More samples give a more precise estimate. */
 function dropOf({ comparison, agreement, validation }: Evaluated, { truth, interval }: Metric): number {
   const parts = [{ comparison, agreement }, ...(validation === undefined ? [] : [validation])].map((part) => ({
     ...judge(part.comparison, { maxDrop: 0 }).drop,
@@ -54,17 +54,18 @@ function dropOf({ comparison, agreement, validation }: Evaluated, { truth, inter
 }
 
 /**
- * Returns undefined if the objective does not depend on speed, and 0 if a target speed cannot be timed. Timings of a busy machine are not recorded.
+ * Returns the speed relative to the original; undefined if the objective does not depend on speed. Returns 0 if a minimum speed is required but the
+ * candidate cannot be timed. Timings of a busy machine are not recorded.
  */
 async function measureSpeed(
   attempt: Attempt,
   { measured }: Evaluated,
-  { evaluator, objective, store: { records }, targets, timed }: ScoresOptions,
+  { evaluator, objective, store: { records }, targets, timingKey }: ScoresOptions,
 ): Promise<number | undefined> {
   if (isBySize(objective)) return undefined;
   const target = targets?.[0]?.name;
   // The key includes the machine, because records can come from another one.
-  const key = { speed: measured.sha256, beside: evaluator.original.measured.sha256, timed, target };
+  const key = { speed: measured.sha256, beside: evaluator.original.measured.sha256, timed: timingKey, target };
   const recorded = (await records?.read(key)) as number | undefined;
   if (recorded !== undefined) return recorded;
   const timing = await timeFiles(evaluator, [attempt], { rounds: timingRounds, targets }, { log: () => {} });
@@ -82,15 +83,15 @@ export function scoreText(
   if (figures === undefined) return `${name}: rejected: ${variant.refused ?? "it cannot be evaluated"}`;
   const dropChange = change(unit, (better === "higher" ? -1 : 1) * figures.drop);
   const speed = figures.speed === undefined ? "" : `, roughly ${times(figures.speed)} as fast`;
-  const refused = usable ? "" : `; rejected: ${variant.refused ?? ""}`;
-  const packed = objective.id === "download" ? " after brotli" : "";
-  return `${name}: ${bytes(figures.size)}${packed}, ${dropChange}${speed}${refused}`;
+  const rejection = usable ? "" : `; rejected: ${variant.refused ?? ""}`;
+  const sizeNote = objective.id === "download" ? " after brotli" : "";
+  return `${name}: ${bytes(figures.size)}${sizeNote}, ${dropChange}${speed}${rejection}`;
 }
 
 /**
- * Estimates the drop of accuracy on other samples. With few samples, the measured difference is mostly noise, but the share f of changed predictions
- * is precise. About 0.4 of the changes are a net loss (0.33 to 0.45 for ResNet-20 in 4 bits, with and without pruning). Both estimates are weighted
- * by their inverse variances, for n samples:
+ * Estimates the drop of accuracy on other samples, from two estimates. With few samples, the measured difference d₁ is mostly noise, but the share f
+ * of changed predictions is precise, and of these changes about 0.4 are a net loss (0.33 to 0.45 for ResNet-20 in 4 bits, with and without pruning).
+ * For n samples, both estimates are weighted by their inverse variances:
  *
  *     d₁ = (lost − gained) / n     variance f / n
  *     d₂ = 0.4 f                   variance (0.15 f)² + 0.4² f (1 − f) / n

@@ -14,14 +14,14 @@ import { type Combination, recipeOf } from "./combinations.ts";
 import { combinationsFor, type OffersOptions } from "./offers.ts";
 import { firstLook, minSamples, type SearchParts, searchParts } from "./parts.ts";
 
-/** Options without `choice`, `compared` and `passes`: the search chooses results itself and uses only Pith's passes. */
+/** Options of a run, without `choice`, `compared` and `passes`: a search decides these itself and uses only Pith's passes. */
 export interface SearchOptions
   extends Omit<RunOptions, "choice" | "compared" | "passes">,
     BudgetOptions,
     Pick<OffersOptions, "techniques"> {
-  /** Called with each result that is better than all before. The result was evaluated on the search samples only. */
+  /** Called with each result that is better than all earlier ones. The result was evaluated on the search samples only. */
   readonly onBest?: (best: Compressed) => Promise<void>;
-  /** Numbers of calibration and training samples, to be written into the recipes of results. */
+  /** Numbers of calibration and training samples, which recipes of results record. */
   readonly samples?: RecipeSamples | undefined;
 }
 
@@ -37,7 +37,7 @@ export interface SearchTask {
   readonly options: AheadOptions;
   readonly context: Context;
   readonly parts: SearchParts;
-  readonly all: readonly Combination[];
+  readonly combinations: readonly Combination[];
   readonly trials: Trials;
   readonly stage: { name?: string };
   /** Aborted at the time limit to stop the running candidate. */
@@ -53,11 +53,11 @@ export async function openSearchTask(
 ): Promise<SearchTask> {
   const parts = searchParts(task.test, context.seed);
   const target = (options.targets ?? []).map(({ name }) => name);
-  const all = combinationsFor(await store.open(store.original), task, { ...options, target });
+  const combinations = combinationsFor(await store.open(store.original), task, { ...options, target });
   const timeLimit = new AbortController();
   let isOpened = false;
   const stage: SearchTask["stage"] = {};
-  const quiet: Context = {
+  const searchContext: Context = {
     ...context,
     signal: AbortSignal.any([context.signal, timeLimit.signal]),
     // The record of each candidate already contains the messages of its passes.
@@ -65,7 +65,7 @@ export async function openSearchTask(
   };
   const trials = await openTrials(
     store,
-    all.map((combination) => ({ name: combination.name, recipe: recipeOf(combination) })),
+    combinations.map((combination) => ({ name: combination.name, recipe: recipeOf(combination) })),
     { ...task, test: parts.search },
     {
       ...options,
@@ -74,11 +74,22 @@ export async function openSearchTask(
       onMeasured: (measured) => isOpened || options.onMeasured?.(measured),
       onStage: (name) => options.onStage?.(stage.name === undefined ? name : `${stage.name}: ${name}`),
     },
-    quiet,
+    searchContext,
   );
   if (options.force !== true) trials.evaluator.metrics.requireAboveChance();
   isOpened = true;
-  return { store, original, task, options, context, parts, all, trials, timeLimitController: timeLimit, stage };
+  return {
+    store,
+    original,
+    task,
+    options,
+    context,
+    parts,
+    combinations,
+    trials,
+    timeLimitController: timeLimit,
+    stage,
+  };
 }
 
 /** Warns if the search and the final evaluation use the same samples because there are few. */
@@ -89,11 +100,11 @@ export function warnOfSharedSamples({ parts: { test, isApart }, context }: Searc
 }
 
 /**
- * Evaluates the original on the evaluation samples before any candidate is tried. @throws PithError E_DATA if it is at chance level, unless `force`.
+ * Checks the original on the evaluation samples before any candidate is tried. @throws PithError E_DATA if it is at chance level, unless `force`.
  */
 export async function requireAboveChance({ store, task, options, context, parts }: SearchTask): Promise<void> {
   if (!parts.isApart) return;
-  const quiet: Context = { ...context, log: () => {} };
-  const silent = { ...options, choice: false, onMeasured: () => {}, onStage: () => {} };
-  await openTrials(store, [], { ...task, test: parts.test }, silent, quiet);
+  const quietContext: Context = { ...context, log: () => {} };
+  const quietOptions = { ...options, choice: false, onMeasured: () => {}, onStage: () => {} };
+  await openTrials(store, [], { ...task, test: parts.test }, quietOptions, quietContext);
 }

@@ -2,7 +2,7 @@
  * Searches for the model with the lowest cost that meets an objective. Moves that passes offer (`core/pass/moves.ts`) form the candidates, and
  * `forecast.ts` predicts untried candidates from results. Number formats alone come first, because they need no training.
  *
- * Half of the test samples compare candidates. The other half evaluates only the finalists.
+ * Candidates are compared on half of the test samples. Finalists are evaluated on the other half.
  */
 import { throwIfAborted } from "../core/errors.ts";
 import type { Model } from "../core/graph/model.ts";
@@ -62,18 +62,18 @@ export async function searchAhead(
   const context = completeContext(partialContext);
   return withStore(original, options, async (store) => {
     const started = performance.now();
-    const opened = await openSearchTask(store, original, task, options, context);
-    await requireAboveChance(opened);
-    warnOfSharedSamples(opened);
-    const { evaluator } = opened.trials;
-    const searched = new Search(
-      opened,
+    const searchTask = await openSearchTask(store, original, task, options, context);
+    await requireAboveChance(searchTask);
+    warnOfSharedSamples(searchTask);
+    const { evaluator } = searchTask.trials;
+    const searchProcess = new Search(
+      searchTask,
       secondsSince(started),
       await evaluator.sizeFor(options.purpose, evaluator.original.measured),
     );
-    // Parallel work would disturb the timing of the finalists.
-    await searched.run().finally(() => options.ahead?.close());
-    const result = await searched.finals();
+    // Jobs in other processes would disturb the timing of the finalists, so they end first.
+    await searchProcess.run().finally(() => options.ahead?.close());
+    const result = await searchProcess.finals();
     return { ...result, run: { ...result.run, seconds: secondsSince(started) } };
   });
 }
@@ -113,10 +113,10 @@ class Search {
   readonly #stepsOf: ReadonlyMap<string, CandidateSteps>;
   readonly #secondsBefore: number;
 
-  constructor(opened: SearchTask, secondsBefore: number, size: number) {
-    this.#task = opened;
+  constructor(searchTask: SearchTask, secondsBefore: number, size: number) {
+    this.#task = searchTask;
     this.#secondsBefore = secondsBefore;
-    const { trials, options, store, task, context, all } = opened;
+    const { trials, options, store, task, context, combinations } = searchTask;
     const { evaluator, goal, candidates } = trials;
     const { measured } = evaluator.original;
     const clock = new Clock(store, options, trials.judging, context);
@@ -127,25 +127,26 @@ class Search {
     this.#clock = clock;
     this.#budget = new Budget(options);
     this.#work = new Work(evaluator.took);
-    this.#rounds = new Rounds({ all, objective, forecast, work: this.#work, isDone });
+    this.#rounds = new Rounds({ all: combinations, objective, forecast, work: this.#work, isDone });
     const { targets, about, purpose } = options;
     const timingKey = { machine: about?.machine, judging: trials.judging, threads: options.threads };
-    this.#scores = { evaluator, objective, purpose, metric: task.metric, store, targets, timed: timingKey };
-    this.#finals = new Finals(opened, this.#rounds, objective);
+    this.#scores = { evaluator, objective, purpose, metric: task.metric, store, targets, timingKey };
+    this.#finals = new Finals(searchTask, this.#rounds, objective);
     this.#stepsOf = new Map(candidates.map((candidate) => [candidate.name, candidate]));
   }
 
   async run(): Promise<void> {
-    const { options, trials, context, all } = this.#task;
+    const { options, trials, context, combinations } = this.#task;
     const [budget, rounds] = [this.#budget, this.#rounds];
-    // With a bucket, the requests for each candidate would take longer than they save.
-    const { known, spent } = await this.#clock.begin(options.bucket === undefined ? trials.candidates : []);
+    // With a bucket, reading the record of every candidate would take longer than it saves.
+    const { known: knownCount, spent } = await this.#clock.begin(options.bucket === undefined ? trials.candidates : []);
     if (Number.isFinite(budget.minutes))
       context.log({
         id: "duration",
-        text: this.#work.timeText(all, budget.minutes, spent, this.#secondsOutsideSearch),
+        text: this.#work.timeText(combinations, budget.minutes, spent, this.#secondsOutsideSearch),
       });
-    if (known > 0) context.log({ id: "known", text: `${counted(known, "candidate")} known from earlier runs` });
+    if (knownCount > 0)
+      context.log({ id: "known", text: `${counted(knownCount, "candidate")} known from earlier runs` });
     for (let round = rounds.next(budget.secondsLeft); round.length > 0; round = rounds.next(budget.secondsLeft)) {
       await this.#tryAhead(round);
       for (const combination of round) {
@@ -164,7 +165,7 @@ class Search {
     if (budget.isOpen) context.log({ id: "ended", text: "no other candidate is expected to gain anything in time" });
   }
 
-  /** Estimates the seconds before and after the search. Each finalist is assumed to take as long per sample as the original. */
+  /** Estimated seconds of the command before and after the search. Each finalist is assumed to take as long per sample as the original. */
   get #secondsOutsideSearch(): number {
     const { trials, parts } = this.#task;
     const { seconds, samples } = trials.evaluator.took;
@@ -187,29 +188,29 @@ class Search {
     if (options.ahead === undefined) await store.trim([trials.evaluator.original.measured.sha256]);
   }
 
-  /** Evaluates a round, and likely next candidates on idle processes. These do not affect which candidates count. */
+  /** Evaluates a round in parallel processes. Idle processes evaluate likely next candidates, which do not change the order of the search. */
   async #tryAhead(round: readonly Combination[]): Promise<void> {
-    const { options, context, timeLimitController: late } = this.#task;
+    const { options, context, timeLimitController: timeLimit } = this.#task;
     const budget = this.#budget;
     const { ahead } = options;
     if (ahead === undefined || !budget.isOpen) return;
-    const next = round.slice(0, budget.candidatesLeft);
-    const isLast = next.length >= budget.candidatesLeft;
-    const likely = isLast
+    const nextCandidates = round.slice(0, budget.candidatesLeft);
+    const isLast = nextCandidates.length >= budget.candidatesLeft;
+    const likelyCandidates = isLast
       ? []
       : this.#rounds.promising(budget.secondsLeft).filter((combination) => !round.includes(combination));
     const missingNames = (combinations: readonly Combination[]): readonly string[] =>
       combinations.map(({ name }) => name).filter((name) => !this.#clock.isDone(name));
-    const names = missingNames(next);
+    const names = missingNames(nextCandidates);
     if (names.length === 0) return;
     options.onStage?.(`${counted(names.length, "candidate")}, ${integer(ahead.jobs)} at a time`);
     const cancel = this.#stopWhenLate();
-    const roundContext = { signal: AbortSignal.any([context.signal, late.signal]), progress: context.progress };
-    await ahead.doRound(names, missingNames(likely), roundContext).finally(cancel);
+    const roundContext = { signal: AbortSignal.any([context.signal, timeLimit.signal]), progress: context.progress };
+    await ahead.doRound(names, missingNames(likelyCandidates), roundContext).finally(cancel);
     throwIfAborted(context.signal, "Stopped while candidates were tried.");
   }
 
-  /** Stops the running candidate at the time limit, unless no result meets the objective yet. @returns a function that cancels this. */
+  /** Starts a timer that stops the running candidate at the time limit, if a result meets the objective. @returns a function that stops the timer. */
   #stopWhenLate(): () => void {
     return abortAfter(
       this.#task.timeLimitController,
@@ -219,7 +220,7 @@ class Search {
 
   /** Evaluates a candidate. Returns undefined if the time limit stopped it. */
   async #try(combination: Combination): Promise<Scored | undefined> {
-    const { trials, options, context, timeLimitController: late, stage } = this.#task;
+    const { trials, options, context, timeLimitController: timeLimit, stage } = this.#task;
     const { tried, best } = this.#rounds;
     const candidate = this.#stepsOf.get(combination.name);
     if (candidate === undefined) throw new RangeError(`"${combination.name}" is not a candidate`);
@@ -234,7 +235,7 @@ class Search {
       const { seconds, spent } = await this.#clock.measure(candidate, started);
       return { combination, attempt, figures, seconds, spent, sameAs: nameOfSameFile(attempt, tried) };
     } catch (error) {
-      if (late.signal.aborted && !context.signal.aborted) return undefined;
+      if (timeLimit.signal.aborted && !context.signal.aborted) return undefined;
       throw error;
     } finally {
       cancel();

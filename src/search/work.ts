@@ -1,17 +1,17 @@
 /**
- * Estimates the work of trying a candidate: in runs of one sample, from the estimates of the moves, or in seconds, from the measured time of the
- * passes. The first steps are free if an earlier candidate has them too, because their results are stored.
+ * Estimates the work of trying a candidate: in runs of the original on one sample, from the estimates of the moves, or in seconds, from the measured
+ * time of the passes. If an earlier candidate begins with the same steps, these steps cost nothing, because their results are stored.
  */
 import { counted, waiting } from "../core/numbers.ts";
 import type { StepRecord } from "../judge/record/data.ts";
 import { type Combination, partsOf } from "./combinations.ts";
 
 /**
- * Share of a format's work that remains if another format of its family was tried before. Statistics of the original are then reused, but not those
- * of rounded layers.
+ * Share of a format's work that remains if another format of its family was tried before. Activation statistics of the original are then reused, but
+ * statistics that are measured on already quantized layers are not.
  */
 const familyWorkShare = 0.5;
-/** Work of a candidate besides its moves and evaluation, in runs of one sample. */
+/** Work of a candidate in addition to its moves and evaluation, in runs of the original on one sample. */
 const overhead = 200;
 
 interface MeasuredWork {
@@ -19,14 +19,14 @@ interface MeasuredWork {
   readonly seconds: number;
 }
 
-const nothing: MeasuredWork = { runs: 0, seconds: 0 };
+const noWork: MeasuredWork = { runs: 0, seconds: 0 };
 
 export class Work {
   readonly #evaluationSamples: number;
-  readonly #done = new Set<string>();
+  readonly #finishedPrefixes = new Set<string>();
   readonly #byPass = new Map<string, MeasuredWork>();
   #evaluationWork: MeasuredWork;
-  /** Seconds that the original takes per sample. They estimate passes that have not been timed yet. */
+  /** Seconds that the original takes per sample, for estimating passes that have not been timed yet. */
   readonly #secondsPerSample: number;
 
   /** @param original number of samples that evaluate each candidate, and the original's duration on them. */
@@ -37,7 +37,7 @@ export class Work {
     this.#evaluationWork = { runs: samples, seconds };
   }
 
-  /** @param seconds duration of the candidate, including the precision fallback and the evaluation. */
+  /** Adds the measured time of a candidate. @param seconds its duration, including the precision fallback and the evaluation. */
   add(combination: Combination, steps: readonly StepRecord[], seconds: number): void {
     let remainingSeconds = seconds;
     for (const [index, { pass }] of partsOf(combination).entries()) {
@@ -45,13 +45,13 @@ export class Work {
       const stepSeconds = steps[index]?.seconds ?? (combination.sparing === undefined ? undefined : remainingSeconds);
       if (stepSeconds === undefined) continue;
       const runs = this.#runsOf(combination, index);
-      if (!this.#done.has(prefixOf(combination, index))) {
-        const { runs: earlierRuns, seconds: spent } = this.#byPass.get(pass) ?? nothing;
+      if (!this.#finishedPrefixes.has(prefixOf(combination, index))) {
+        const { runs: earlierRuns, seconds: spent } = this.#byPass.get(pass) ?? noWork;
         this.#byPass.set(pass, { runs: earlierRuns + runs, seconds: spent + stepSeconds });
         remainingSeconds -= stepSeconds;
       }
-      this.#done.add(prefixOf(combination, index));
-      this.#done.add(familyOf(combination, index));
+      this.#finishedPrefixes.add(prefixOf(combination, index));
+      this.#finishedPrefixes.add(familyOf(combination, index));
     }
     if (combination.sparing !== undefined) return;
     const { runs, seconds: spent } = this.#evaluationWork;
@@ -87,21 +87,21 @@ export class Work {
   /**
    * Returns "10 minutes of search at most, about 12 minutes in all. 10 minutes are too short for most training-based candidates: `minutes: 30`
    * includes some".
-   * @param spent seconds of an earlier process of the same search.
+   * @param spent seconds that this search has spent before it was stopped and continued.
    * @param otherSeconds seconds that the command takes before and after the search.
    */
   timeText(all: readonly Combination[], minutes: number, spent: number, otherSeconds: number): string {
     const time = minutes < 1 ? counted(Math.round(60 * minutes), "second") : counted(minutes, "minute");
-    const before = spent < 1 ? "" : `, of which ${counted(Math.round(spent), "second")} were spent before the stop`;
+    const spentText = spent < 1 ? "" : `, of which ${counted(Math.round(spent), "second")} were spent before the stop`;
     const totalTime = waiting(Math.max(0, 60 * minutes - spent) + otherSeconds);
-    const limitText = `${time} of search at most${before}${totalTime === undefined ? "" : `, ${totalTime} in all with the final evaluation`}`;
+    const limitText = `${time} of search at most${spentText}${totalTime === undefined ? "" : `, ${totalTime} in all with the final evaluation`}`;
     const isLong = (combination: Combination): boolean => this.secondsOf(combination) > 30 * minutes;
     const longCandidates = all.filter(isLong);
     if (longCandidates.length === 0) return limitText;
-    const trained = all.filter(({ healing, numbers, training }) =>
-      [...healing, numbers, training].some((offer) => offer?.trains === true),
+    const trainedCandidates = all.filter(({ recovery, numbers, training }) =>
+      [...recovery, numbers, training].some((offer) => offer?.trains === true),
     );
-    const share = trained.filter(isLong).length > trained.length / 2 ? "most" : "some";
+    const share = trainedCandidates.filter(isLong).length > trainedCandidates.length / 2 ? "most" : "some";
     const suggestedMinutes =
       Math.ceil((4 * Math.min(...longCandidates.map((combination) => this.secondsOf(combination)))) / 600) * 10;
     return `${limitText}. ${time} ${minutes === 1 ? "is" : "are"} too short for ${share} training-based candidates: \`minutes: ${suggestedMinutes}\` includes some`;
@@ -109,8 +109,10 @@ export class Work {
 
   #runsOf(combination: Combination, index: number): number {
     const { runs = 0, loses } = partsOf(combination)[index] ?? {};
-    if (this.#done.has(prefixOf(combination, index))) return 0;
-    return loses !== undefined && this.#done.has(familyOf(combination, index)) ? familyWorkShare * runs : runs;
+    if (this.#finishedPrefixes.has(prefixOf(combination, index))) return 0;
+    return loses !== undefined && this.#finishedPrefixes.has(familyOf(combination, index))
+      ? familyWorkShare * runs
+      : runs;
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * Checks whether the output for a sample depends on the other samples of its batch. Such a model breaks a stored index of embeddings, because each
- * query runs alone.
+ * Checks whether a model's output for a sample depends on the other samples of its batch, and chooses the batch size of evaluations. Embeddings that
+ * were computed in batches by such a model differ from those of queries that run alone.
  */
 import { hasBatchAxis } from "../../core/analysis/batch-axis.ts";
 import { hasRandomNodes } from "../../core/analysis/fixed-draws.ts";
@@ -31,7 +31,7 @@ export interface Invariance {
   /** Lowest cosine of any sample between its outputs alone and in a batch. */
   readonly worst: number;
   readonly mean: number;
-  /** Largest relative difference (root mean square); 0 if floating-point rounding explains it. */
+  /** Largest relative difference (root mean square) of any sample; 0 if all are within the rounding tolerance. */
   readonly apart: number;
 }
 
@@ -65,16 +65,16 @@ export async function batchInvariance(
   const runner = await createRunner(engine, model, dataset.name);
   let [done, sum, worst, maxBatch, maxError] = [0, 0, 1, 0, 0];
   try {
-    for await (const read of dataset.batches({ size: batch, ...(isIndexed(dataset) ? { shuffle: seed } : {}) })) {
+    for await (const rows of dataset.batches({ size: batch, ...(isIndexed(dataset) ? { shuffle: seed } : {}) })) {
       throwIfAborted(signal, "The evaluation was stopped.");
-      const count = Math.min(sampleCount(read, dataset.name), samples - done);
+      const count = Math.min(sampleCount(rows, dataset.name), samples - done);
       if (count < 1) break;
-      if (findStates(model, Object.keys(read)).length > 0)
+      if (findStates(model, Object.keys(rows)).length > 0)
         return new Miss("the model carries states from one sample to the next");
-      maxBatch = Math.max(maxBatch, sampleCount(read, dataset.name));
-      const batched = vectors(await runner.run(read), read, options);
+      maxBatch = Math.max(maxBatch, sampleCount(rows, dataset.name));
+      const batched = vectors(await runner.run(rows), rows, options);
       for (let sample = 0; sample < count; sample++) {
-        const row = withoutPadding(sliceBatch(read, sample, sample + 1));
+        const row = withoutPadding(sliceBatch(rows, sample, sample + 1));
         const singleVectors = vectors(await runner.run(row), row, options);
         const { width } = batched;
         if (singleVectors.width !== width) return new Miss("without padding its output has another size");
@@ -105,7 +105,7 @@ export const minEqualCosine = 0.9999;
 /** Formats a cosine with four digits. A value below `minEqualCosine` is rounded down, so that the text stays below it, too. */
 export const cosineText = (worst: number): string =>
   (worst < minEqualCosine ? Math.floor(1e4 * worst) / 1e4 : worst).toFixed(4);
-/** Number of samples that suffices to detect ranges that the model computes per batch. */
+/** Number of samples that `chooseBatch` compares: enough to detect quantization ranges that the model computes per batch. */
 const samplesForNote = 16;
 
 export interface BatchNote {
@@ -118,7 +118,7 @@ export interface BatchChoice extends BatchNote {
 }
 
 /**
- * Returns the batch size for evaluation: the requested one, else `defaultBatch`, or 1 if an output depends on the other samples of its batch.
+ * Returns the batch size for evaluation: the requested one, if there is one. The default is `defaultBatch`, or 1 if outputs depend on the batch.
  * @param metric name of the metric, for the note.
  */
 export async function chooseBatch(
@@ -129,9 +129,9 @@ export async function chooseBatch(
   { batch, ...options }: InvarianceOptions = {},
 ): Promise<BatchChoice> {
   const size = batch ?? defaultBatch(models);
-  const plain = { batch: size, note: await describeInputs(models, dataset), isWarning: false };
+  const defaultChoice = { batch: size, note: await describeInputs(models, dataset), isWarning: false };
   // A model that draws random numbers draws different ones alone and in a batch, so outputs cannot be compared.
-  if (size < 2 || models.some(hasRandomNodes)) return plain;
+  if (size < 2 || models.some(hasRandomNodes)) return defaultChoice;
   for (const model of models) {
     const invariance = await batchInvariance(engine, model, dataset, {
       ...options,
@@ -140,16 +140,16 @@ export async function chooseBatch(
     }).catch(asPithError);
     if (invariance instanceof PithError || invariance instanceof Miss || invariance.apart === 0) continue;
     const { samples, apart, worst } = invariance;
-    const change = Number.isNaN(apart) ? "one of both is NaN" : `they differ by up to ${percent(apart)}`;
-    const compared = `${counted(samples, "sample")} of a batch of ${integer(invariance.batch)} and the same samples alone`;
-    const differs = `The outputs depend on the batch: for ${compared}, ${change}`;
+    const changeText = Number.isNaN(apart) ? "one of both is NaN" : `they differ by up to ${percent(apart)}`;
+    const samplesText = `${counted(samples, "sample")} of a batch of ${integer(invariance.batch)} and the same samples alone`;
+    const differenceText = `The outputs depend on the batch: for ${samplesText}, ${changeText}`;
     const note =
       batch === undefined
-        ? `${differs}. ${capitalize(metric)} is measured one sample at a time; to measure in batches: \`batch: ${size}\`.`
-        : `${differs}. ${capitalize(metric)} is measured in batches of ${size}; to measure single samples: \`batch: 1\`.`;
+        ? `${differenceText}. ${capitalize(metric)} is measured one sample at a time; to measure in batches: \`batch: ${size}\`.`
+        : `${differenceText}. ${capitalize(metric)} is measured in batches of ${size}; to measure single samples: \`batch: 1\`.`;
     return { batch: batch ?? 1, note, isWarning: !(worst >= minEqualCosine) };
   }
-  return plain;
+  return defaultChoice;
 }
 
 /** Returns a note if the models draw random numbers, or if each row of the data is run alone. */

@@ -1,6 +1,6 @@
 /**
- * Checks whether a changed model computes the same function as its original. Differences on random inputs are judged leniently, because models are
- * not made for them.
+ * Checks whether a changed model still computes about the same function as its original, on random inputs or samples of data. Only large differences
+ * count as lost, because models are not trained on random inputs.
  */
 
 import type { Engine } from "../../core/engine/index.ts";
@@ -20,7 +20,7 @@ import {
 } from "./output-comparison.ts";
 import { withSaturating } from "./saturation.ts";
 
-/** Finding for the output that differs most. Among equal findings, an output that depends on the inputs comes first. */
+/** Comparison of the output that differs most. Among outputs without a difference, one that depends on the inputs is preferred. */
 export interface Likeness extends OutputLikeness {
   /** Name of the output if the model has several, or of the compared internal value, such as "map before saturation". */
   readonly output?: string;
@@ -41,20 +41,20 @@ export interface AlikeOptions {
   readonly progress?: (done: number, total?: number) => void;
 }
 
-/** Numbers of samples: for comparing values, and for comparing only names, types and dimensions. */
+/** Number of samples for comparing values (`maxSamples`), and for comparing only names, types and dimensions (`formSamples`). */
 const [maxSamples, formSamples] = [32, 2];
 
-/** Minimum number of samples for a verdict by predictions. With fewer, all predictions can be right or wrong by chance, so raw outputs show more. */
+/** Minimum number of samples for a verdict by the metric. With fewer, predictions can be right or wrong by chance, so all outputs are compared. */
 export const fewSamples = 30;
-/** Minimum share of equal elements at which two outputs count as similar. */
+/** Minimum share of equal elements at which two outputs of classes, indices or booleans count as similar. */
 export const minSame = 0.5;
 
 const noNumbers = "the model has no numeric output";
 
 /**
  * Checks whether a changed model still computes the same function, on 4 to 32 random inputs depending on the model's cost.
- * @returns a sentence if they cannot be compared.
- * @throws PithError E_ENGINE if the original loads and the result does not, E_DATA if the original has no such output, E_STOPPED on the signal.
+ * @returns a sentence with the reason if the models cannot be compared.
+ * @throws PithError E_ENGINE if the original loads and the result does not, E_DATA if the original lacks `output`, E_STOPPED on the signal.
  * @example
  * const likeness = await compareFunction(createEngine(), await open("model.onnx"), await open("model.int8.onnx"));
  * if (typeof likeness === "object" && likeness.lost !== undefined) console.warn(likeness.lost);
@@ -102,7 +102,7 @@ export async function compareOnSamples(
   return (await compareModels(engine, original, result, dataset, options)).likeness;
 }
 
-/** Returns a sentence about an output that is missing or has a different type or shape. @param data samples to run on; undefined: random inputs. */
+/** Returns a sentence about an output that is missing or has a different type or shape. @param data samples to run on (default: random inputs). */
 export async function findLostForm(
   engine: Engine,
   original: Model,
@@ -175,7 +175,7 @@ export function compareRuns(runs: PairedRuns, data: Dataset | undefined, options
 }
 
 /**
- * Returns the finding for the output that differs most; undefined if no values were compared and no form differs.
+ * Returns the finding for the output that differs most; undefined if no values were compared and no name, type or shape differs.
  * @param isNamed whether the finding names its output.
  */
 function summarize(outputs: readonly ComparedOutput[], isNamed: boolean): Likeness | string | undefined {
@@ -210,8 +210,8 @@ interface Finding extends ComparedOutput {
 }
 
 /**
- * Orders findings: outputs of another form, other lost outputs, different outputs, equal outputs. Within the last two, outputs that do not depend on
- * the inputs come later.
+ * Returns the rank of a finding, the most serious first: another form, other lost outputs, different outputs, equal outputs. Among different and
+ * among equal outputs, those that do not depend on the inputs come last.
  */
 function rankOf({ likeness: { lost, otherForm, relativeError, unmoved }, isAuxiliary }: Finding): number {
   if (lost !== undefined) return otherForm ? 0 : 1;

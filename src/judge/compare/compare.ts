@@ -66,10 +66,13 @@ export function compareRows(
   level: Level = defaultLevel,
 ): Comparison {
   if (original.length !== candidate.length || original.length === 0) {
-    const counts = [original, candidate].map((rows) => rows.length / metric.columns);
-    throw new PithError("E_DATA", `A comparison needs the same samples of both models, got ${counts.join(" and ")}.`);
+    const sampleCounts = [original, candidate].map((rows) => rows.length / metric.columns);
+    throw new PithError(
+      "E_DATA",
+      `A comparison needs the same samples of both models, got ${sampleCounts.join(" and ")}.`,
+    );
   }
-  const fields = {
+  const commonFields = {
     metric: metric.name,
     unit: metric.unit,
     better: metric.better,
@@ -79,7 +82,8 @@ export function compareRows(
   };
   const best = metric.truth === "original" ? bestOf(metric) : undefined;
   const isBest =
-    best === fields.original.value || Math.abs(fields.original.value - (best ?? Number.NaN)) < roundingTolerance;
+    best === commonFields.original.value ||
+    Math.abs(commonFields.original.value - (best ?? Number.NaN)) < roundingTolerance;
   const limitToPossible = ({ value, low, high, ...rest }: Estimate): Estimate => ({
     ...rest,
     value,
@@ -91,24 +95,24 @@ export function compareRows(
     const { onlyCandidate, onlyOriginal } = pairs;
     const count = original.length;
     const difference = limitToPossible(pairedScores(count, onlyCandidate, onlyOriginal, level));
-    return { ...fields, difference, variance: (onlyCandidate + onlyOriginal) / count, pairs };
+    return { ...commonFields, difference, variance: (onlyCandidate + onlyOriginal) / count, pairs };
   }
   if (metric.interval !== undefined) {
     const differences = candidate.map((value, index) => value - (original[index] ?? 0));
     const difference = limitToPossible(pairedMeans(original, candidate, level));
-    return { ...fields, difference, variance: moments(differences).variance, pairs };
+    return { ...commonFields, difference, variance: moments(differences).variance, pairs };
   }
   const difference = bootstrapPairs(original, candidate, metric.columns, (rows) => metric.reduce(rows), 0, level);
   const standardError = (difference.high - difference.low) / (2 * level.z);
   return {
-    ...fields,
+    ...commonFields,
     difference: limitToPossible(difference),
     variance: standardError * standardError * difference.count,
     pairs,
   };
 }
 
-/** Tolerance for rounding errors of the original's own value, such as the cosine of a vector with itself. */
+/** Tolerance for rounding errors when the original is compared with itself: the cosine of a vector with itself can be slightly below 1. */
 const roundingTolerance = 1e-9;
 
 export interface Goal {
@@ -125,7 +129,7 @@ export interface Verdict {
   readonly drop: Estimate;
 }
 
-/** Default maximum drop: one point of a share or of a metric with best value 1, 0.01 nats, 1 % of an error or perplexity. */
+/** Default maximum drop: 0.01 as an absolute value (one point of accuracy, 0.01 nats), and 1 % of an unbounded error or perplexity. */
 const defaultShare = 0.01;
 const defaultDecibels = 0.1;
 
@@ -165,19 +169,19 @@ function isSignificant({ pairs, better, truth }: Comparison, drop: Estimate): bo
 
 /** Returns whether the estimated drop meets the goal. */
 export function isWithin({ value }: Pick<Estimate, "value">, { maxDrop }: Goal): boolean {
-  // The tolerance covers rounding: in binary, 0.93 − 0.92 is slightly more than 0.01.
+  // The tolerance covers floating-point rounding: 0.93 − 0.92 is slightly more than 0.01.
   return value <= maxDrop + 1e-12;
 }
 
 /**
- * Returns whether the candidate's metric is not finite although the original's is different. Identical outputs have an infinite signal to noise,
- * which is not a fault.
+ * Returns whether the candidate's metric value is NaN or infinite, and the original's is not the same. Identical outputs have an infinite signal to
+ * noise in both models, which is not an error.
  */
 export function isBroken({ original, candidate }: Comparison): boolean {
   return !Number.isFinite(candidate.value) && candidate.value !== original.value;
 }
 
-/** Returns whether outputs are NaN, so that the metric shows nothing. Then the model does not agree with itself, or all scores are NaN. */
+/** Returns whether NaN outputs make the metric meaningless: the original does not agree with itself, or it is never right and all scores are NaN. */
 export function answersWithNaN(
   { truth, better, interval }: Metric,
   originalEstimate: Estimate,

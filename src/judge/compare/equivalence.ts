@@ -22,7 +22,7 @@ import { type Pair, type PairedRuns, pairedRuns } from "../../runtime/run/paired
 import { areConstant } from "./output-comparison.ts";
 import { type SaturatingModels, withSaturating } from "./saturation.ts";
 
-/** Returns the tolerance for sums in another order: at least eight unit roundoffs of the shortest float type, relative to the largest value. */
+/** Returns the tolerance for sums in another order, relative to the largest value: at least eight unit roundoffs of the shortest float type. */
 export function toleranceOf(model: Model): number {
   const types = new Set<string | undefined>();
   for (const { type } of allValues(model.graph)) types.add(type?.type);
@@ -32,13 +32,14 @@ export function toleranceOf(model: Model): number {
 /** Tolerance for quantized models, where rounding can yield the neighboring quantized value in any layer. A wrong rewrite differs far more. */
 export const codesTolerance = 0.1;
 
-/** Factor on the original's difference from itself: both models round, and each in two ways. */
+/** Factor on the difference between two runs of the original. The compared models both round, and each with or without fusion. */
 const roundingFactor = 4;
 
 export interface Sameness {
   readonly inputs: number;
-  /** Difference that exceeds its tolerance most, relative to the largest value of its output. */
+  /** Difference of the output that exceeds its tolerance most, relative to the largest value of this output. */
   readonly difference: number;
+  /** Name of that output; undefined if no output differs. */
   readonly at: string | undefined;
   readonly tolerance: number;
   /** Run mode: "as written" runs node by node, "fused" lets the runtime optimize the graph. */
@@ -64,7 +65,7 @@ export interface SameOptions {
 
 /**
  * Returns the largest difference between the outputs of two models on at least four random inputs; infinite for a missing output or another shape.
- * @returns a sentence if they cannot be compared.
+ * @returns a sentence with the reason if the models cannot be compared.
  * @throws PithError E_ENGINE or E_UNSUPPORTED if the original runs and the other does not, E_STOPPED on the signal.
  * @example
  * const same = await compareOutputs(createEngine(), await open("model.onnx"), await open("model.simplified.onnx"));
@@ -86,11 +87,11 @@ export async function compareOutputs(
   const copy = original.clone();
   const models = withSaturating(original, other);
   if (!roundsToCodes(copy, infer(copy))) return compareRun(engine, models, options, "fused", toleranceOf(original));
-  const written = await compareRun(engine, models, options, "as written", toleranceOf(original));
-  if (typeof written === "string" || !(written.difference <= written.tolerance)) return written;
+  const unfused = await compareRun(engine, models, options, "as written", toleranceOf(original));
+  if (typeof unfused === "string" || !(unfused.difference <= unfused.tolerance)) return unfused;
   const fused = await compareRun(engine, models, options, "fused", codesTolerance);
-  if (typeof fused === "string") return written;
-  return fused.difference <= fused.tolerance ? { ...written, fused: fused.difference } : fused;
+  if (typeof fused === "string") return unfused;
+  return fused.difference <= fused.tolerance ? { ...unfused, fused: fused.difference } : fused;
 }
 
 async function compareRun(
@@ -104,15 +105,18 @@ async function compareRun(
   const runs = await pairedRuns(engine, models.original, models.other, options);
   if (runs instanceof Miss) return runs.reason;
   if (runs.otherDraws !== undefined) return runs.otherDraws;
-  const first = findLargest(models, runs, run, tolerance);
-  if (first.difference <= tolerance || !Number.isFinite(first.difference)) return first;
+  const firstFinding = findLargest(models, runs, run, tolerance);
+  if (firstFinding.difference <= tolerance || !Number.isFinite(firstFinding.difference)) return firstFinding;
   // The rounding error is measured by a second run of the original, which is skipped if it cannot change the result.
-  const again = await pairedRuns(engine, models.original, models.original, { ...options, optimize: run !== "fused" });
-  if (again instanceof Miss || again.pairs.length !== runs.pairs.length) return first;
-  return findLargest(models, runs, run, tolerance, again.pairs);
+  const repeatedRuns = await pairedRuns(engine, models.original, models.original, {
+    ...options,
+    optimize: run !== "fused",
+  });
+  if (repeatedRuns instanceof Miss || repeatedRuns.pairs.length !== runs.pairs.length) return firstFinding;
+  return findLargest(models, runs, run, tolerance, repeatedRuns.pairs);
 }
 
-/** @param repeated runs of the original in the other mode, with or without fusion. */
+/** Returns the difference that exceeds its tolerance most. @param repeated runs of the original in the other mode, with or without fusion. */
 function findLargest(
   models: SaturatingModels,
   { pairs, without }: PairedRuns,
@@ -147,8 +151,8 @@ interface OutputDifference {
 }
 
 /**
- * Compares outputs. If quantization can round differently, integers of equal shape are not compared, because a difference can be one rounding step or
- * a wrong result.
+ * Compares the outputs of one pair of runs. For quantized models with fusion, integer outputs of equal shape are not compared: a difference can be
+ * one rounding step or a wrong result.
  */
 function compareRounded(
   { outputs, before }: SaturatingModels,

@@ -1,6 +1,6 @@
 /**
- * Finds values that overflow float16. It measures values of the float32 original, because runtimes without float16 kernels compute the result in
- * float32, too.
+ * Finds values of a float16 result that overflow float16. They are measured in the float32 original, because runtimes without float16 kernels
+ * compute the result in float32, where nothing overflows.
  */
 import { convertsQuantization } from "../../core/analysis/codes.ts";
 import { infer } from "../../core/analysis/infer.ts";
@@ -26,11 +26,11 @@ const maxSamples = 8;
 const maxMaskBytes = 2 ** 24;
 
 /**
- * Returns a sentence about the value that overflows; undefined if none does, or if nothing is computed in float16.
- * @param data samples to run on; undefined: random inputs.
+ * Returns a sentence about the value that overflows most; undefined if no value overflows, or if the result computes nothing in float16.
+ * @param data samples to run on (default: random inputs).
  * @throws PithError as runs of the original do, E_STOPPED on the signal.
  */
-export async function halfOverflow(
+export async function findHalfOverflow(
   engine: Engine,
   original: Model,
   result: Model,
@@ -63,8 +63,8 @@ export async function halfOverflow(
 }
 
 /**
- * Adds nodes that compute the maximum magnitude of each named value. Returns the added outputs of the main graph, each with a description of the node
- * that computes the value.
+ * Adds nodes that compute the maximum magnitude of each value in `names`. Returns the names of the added outputs of the main graph, each with a
+ * description of the node that computes the value.
  *
  * Subgraphs return their maxima as additional outputs. The other branch of an If returns zero, and Loop and Scan return one maximum per iteration.
  */
@@ -105,18 +105,18 @@ function addMaxima(model: Model, names: ReadonlySet<string>): ReadonlyMap<string
 
 /** Clamps stored values that represent infinity, as the conversion to float16 does: a mask of −1e9 is not an overflow. */
 async function clampConstants({ graph }: Model): Promise<void> {
-  const clamped = async (tensor: Tensor | undefined): Promise<Dense | undefined> => {
+  const clampTensor = async (tensor: Tensor | undefined): Promise<Dense | undefined> => {
     if (tensor?.type !== "float32" || tensor.bytes > maxMaskBytes) return undefined;
     const values = toFloats(await tensor.read());
     return values.some(isInfiniteInHalf) ? float32(tensor.dims, values.map(clampToHalf)) : undefined;
   };
   for (const node of [...allNodes(graph)]) {
     const [output] = node.outputs;
-    const dense = await clamped(constantOf(node));
+    const dense = await clampTensor(constantOf(node));
     if (output !== undefined && dense !== undefined) storeInPlace(output, dense);
   }
   for (const value of allValues(graph)) {
-    const dense = await clamped(value.tensor);
+    const dense = await clampTensor(value.tensor);
     if (dense !== undefined) value.tensor = inMemory(dense);
   }
 }
@@ -126,10 +126,11 @@ function halfValues(model: Model): ReadonlySet<string> {
   const inference = infer(model);
   const isHalf = (value: Value | undefined): boolean =>
     value !== undefined && value.tensor === undefined && inference.operand(value)?.type === "float16";
-  const names = new Set<string>();
+  const float16Names = new Set<string>();
   for (const node of allNodes(model.graph)) {
-    const isWidened = convertsQuantization(node, inference) && isHalf(node.inputs[0]);
-    for (const value of node.outputs) if (value !== undefined && (isWidened || isHalf(value))) names.add(value.name);
+    const isFloat16Source = convertsQuantization(node, inference) && isHalf(node.inputs[0]);
+    for (const value of node.outputs)
+      if (value !== undefined && (isFloat16Source || isHalf(value))) float16Names.add(value.name);
   }
-  return names;
+  return float16Names;
 }

@@ -22,7 +22,7 @@ export interface OutputLikeness {
   readonly samples: number;
   /** Ratio in decibels of the variance of the original's output over the samples to the mean squared difference. */
   readonly signalToNoise: number;
-  /** Root mean square of the difference, relative to that of the original. */
+  /** Root mean square of the difference, relative to the root mean square of the original's output. */
   readonly relativeError: number;
   /** Share of equal elements; only for classes, indices or booleans, whose differences have no meaning. */
   readonly same?: number;
@@ -39,7 +39,7 @@ export interface ComparedOutput {
   readonly name: string;
   /** The comparison's result; a text with the reason if values could not be compared; undefined if only type and shape were compared and match. */
   readonly likeness: OutputLikeness | string | undefined;
-  /** Whether the output has positions or classes next to numeric outputs. It is lost only if other classes are predicted. */
+  /** Whether the output contains positions or classes, and the model has numeric outputs as well. It is lost only if other classes are predicted. */
   readonly isAuxiliary: boolean;
   /** Whether the output changes by less than 1 % of the range of its saturating operator. */
   readonly isSaturated: boolean;
@@ -58,17 +58,17 @@ export interface OutputsOptions {
 
 export const nothingCompared = { samples: 0, signalToNoise: Number.NaN, relativeError: Number.NaN };
 
-/** Minimum variance of an output that depends on its input, as a share of its power. */
+/** Minimum variance over the samples, as a share of the mean square, at which an output counts as depending on its inputs. */
 const minVariation = 1e-3;
-/** Minimum change of an output of a saturating operator, as a share of its range. */
+/** Minimum change over the samples, as a share of the operator's range, at which the output of a saturating operator is not saturated. */
 const minChange = 0.01;
-/** Maximum noise that counts as rounding, as a share of the output's power. */
-const rounding = 0.01;
+/** Maximum squared error that counts as rounding, as a share of the output's squared values. */
+const maxRoundingNoise = 0.01;
 /**
  * Relative error at which an output that does not depend on the inputs is lost. Real networks in int8, int4 and float16 differ by at most 12 %; with
- * two values, by 46 % and more.
+ * weights of only two values, by 46 % and more.
  */
-const farApart = 0.3;
+const minUnmovedLoss = 0.3;
 
 /**
  * Compares every output of the original. If the models draw different random numbers, only names, types and shapes are compared.
@@ -88,7 +88,7 @@ export function compareEachOutput(
   const outputs = Object.entries(expected).filter(([name]) => !replaced.has(name));
   const answer = outputs.length > 0 ? mainOutputName(expected, requested) : undefined;
   const hasNumericOutput = outputs.some(([, dense]) => isNumeric(dense));
-  const isOpen = dataDependentSizes(original);
+  const isDataDependent = dataDependentSizes(original);
   const inference = infer(original);
   const shouldCompareValues = (name: string): boolean => {
     if (values === "all") return requested === undefined || (before.get(name) ?? name) === requested;
@@ -97,7 +97,7 @@ export function compareEachOutput(
   return [
     ...missingOutputs.map(({ name }) => withOtherForm(name, `the result has no output "${name}"`)),
     ...outputs.map(([name, dense]) => {
-      const form = findOtherForm(name, pairs, isOpen(name));
+      const form = findOtherForm(name, pairs, isDataDependent(name));
       if (form !== undefined) return withOtherForm(name, `on ${inputs} ${form}`);
       const kind = { isNumeric: isNumeric(dense), isAuxiliary: hasNumericOutput && !isNumeric(dense) };
       if (!shouldCompareValues(name)) return { name, ...kind, likeness: undefined, isSaturated: false };
@@ -108,7 +108,7 @@ export function compareEachOutput(
   ];
 }
 
-/** Returns whether elements are quantities that can be rounded, and not texts, classes or positions. */
+/** Returns whether the elements are quantities with a rounding error, and not texts, classes or positions. */
 function isNumeric({ type }: Dense): boolean {
   return isFloat(type) || type === "int8" || type === "uint8";
 }
@@ -118,16 +118,18 @@ function withOtherForm(name: string, lost: string): ComparedOutput {
   return { name, likeness, isAuxiliary: false, isSaturated: false };
 }
 
-/** @param isOpen whether sizes depend on the values of the inputs, so that only types and ranks must be equal. */
-function findOtherForm(name: string, pairs: readonly Pair[], isOpen: boolean): string | undefined {
+/** Returns how type or shape of an output differ. @param isDataDependent whether sizes can differ, and only type and rank must be equal. */
+function findOtherForm(name: string, pairs: readonly Pair[], isDataDependent: boolean): string | undefined {
   for (const { expected, got } of pairs) {
     const [before, after] = [expected[name], got[name]];
     if (before === undefined) continue;
     const isSameType = after?.type === before.type;
     const isSameRank = after?.dims.length === before.dims.length;
-    if (isSameType && isSameRank && (isOpen || sameDims(before.dims, after.dims))) continue;
-    const [is, was] = [after, before].map((dense) => `${isSameType ? "" : dense?.type}${dimsText(dense?.dims)}`);
-    return `output "${name}" is ${is} instead of ${was}`;
+    if (isSameType && isSameRank && (isDataDependent || sameDims(before.dims, after.dims))) continue;
+    const [formAfter, formBefore] = [after, before].map(
+      (dense) => `${isSameType ? "" : dense?.type}${dimsText(dense?.dims)}`,
+    );
+    return `output "${name}" is ${formAfter} instead of ${formBefore}`;
   }
   return undefined;
 }
@@ -136,7 +138,7 @@ interface OutputKind extends Pick<ComparedOutput, "name" | "isAuxiliary"> {
   readonly isNumeric: boolean;
   /** Place in messages, such as "on random inputs". */
   readonly on: string;
-  /** Width of the interval of the saturating operator that computes the output, such as 1 for Sigmoid. */
+  /** Width of the output range of the saturating operator that computes the output: 1 for Sigmoid. Undefined for other operators. */
   readonly range: number | undefined;
 }
 
@@ -185,26 +187,26 @@ function findObstacle(before: Dense, after: Dense): string | undefined {
   return before.dims.includes(0) ? "its output has no elements" : undefined;
 }
 
-/** @param power mean square that errors are relative to, times the number of values. @param disagreement sentence about changed predictions. */
+/** Returns why an output is lost. @param power sum of squares that errors are relative to. @param disagreement how predictions have changed. */
 function findLoss(
   { on, isNumeric, isAuxiliary }: OutputKind,
-  { brokenCount, variation, samples, error: { noise } }: Sums,
+  { nonFiniteCount, variation, samples, error: { noise } }: Sums,
   power: number,
   unmoved: Unmoved | undefined,
   disagreement: string | undefined,
 ): string | undefined {
-  if (brokenCount > 0) return `${on} the result is not a number where the original is`;
+  if (nonFiniteCount > 0) return `${on} the result is not a number where the original is`;
   if (noise === 0) return undefined;
   const deviationText = `the result is ${(100 * Math.sqrt(noise / power)).toFixed(0)} % apart from`;
   if (samples < minSamples) return isNumeric && noise >= power / 2 ? `${on} ${deviationText} the original` : undefined;
   if (unmoved !== undefined) {
-    const isFar = isNumeric && noise >= farApart ** 2 * power;
+    const isFar = isNumeric && noise >= minUnmovedLoss ** 2 * power;
     return isFar ? `${on}, which hardly move the original, ${deviationText} it` : undefined;
   }
   if (noise < variation / 2) return undefined;
   const distanceText = `${on} the signal to noise is ${figure("dB", decibels(variation, noise))}, at least 3 dB are required`;
   if (disagreement !== undefined) return isNumeric ? `${distanceText}; ${disagreement}` : `${on} ${disagreement}`;
-  if (isAuxiliary || noise < rounding * power) return undefined;
+  if (isAuxiliary || noise < maxRoundingNoise * power) return undefined;
   return noise < variation ? distanceText : `${distanceText}; a constant would be as close to the original`;
 }
 
@@ -212,8 +214,8 @@ function comparePredictions(name: string, values: readonly OutputPair[]) {
   const metric = answers(name);
   const [before, after] = (["expected", "got"] as const).map((side) => {
     const rows = values.flatMap(({ pair, before: dense, samples }) => {
-      const counted: Dense = { ...dense, dims: [samples] };
-      return [...metric.rows(pair[side], { samples: counted })];
+      const sampleCountColumn: Dense = { ...dense, dims: [samples] };
+      return [...metric.rows(pair[side], { samples: sampleCountColumn })];
     });
     return answersOf(Float64Array.from(rows));
   });
@@ -221,13 +223,13 @@ function comparePredictions(name: string, values: readonly OutputPair[]) {
   return { knowledge, disagreement: knowledge && after && lostKnowledge(knowledge, after) };
 }
 
-/** Sums over all samples, without fill values and values that are not finite in the original. */
+/** Sums over all samples. They exclude mask values such as −1e9, and values that are not finite in the original. */
 interface Sums {
   readonly samples: number;
   readonly finiteCount: number;
   readonly equalCount: number;
   /** Number of values that are finite in the original but not in the result. */
-  readonly brokenCount: number;
+  readonly nonFiniteCount: number;
   readonly error: Difference;
   /** Sum Σ (x − m)² of the original's values x, with the mean m of each position over the samples. */
   readonly variation: number;
@@ -241,7 +243,7 @@ function sumDifferences(values: readonly OutputPair[]): Sums {
   const lows = new Float64Array(width).fill(Number.POSITIVE_INFINITY);
   const highs = new Float64Array(width).fill(Number.NEGATIVE_INFINITY);
   const error = new Difference();
-  let [finiteCount, equalCount, brokenCount] = [0, 0, 0];
+  let [finiteCount, equalCount, nonFiniteCount] = [0, 0, 0];
   for (const { before, after } of values) {
     const [xs, ys] = [toFloat64(before), toFloat64(after)];
     const isFill = fills(xs, before.type);
@@ -251,7 +253,7 @@ function sumDifferences(values: readonly OutputPair[]): Sums {
       finiteCount++;
       if (x === y) equalCount++;
       if (!Number.isFinite(y)) {
-        brokenCount++;
+        nonFiniteCount++;
         continue;
       }
       const position = index % width;
@@ -264,13 +266,13 @@ function sumDifferences(values: readonly OutputPair[]): Sums {
   }
   return {
     samples: values.reduce((sum, { samples }) => sum + samples, 0),
-    ...{ finiteCount, equalCount, brokenCount, error },
+    ...{ finiteCount, equalCount, nonFiniteCount, error },
     variation: Math.max(0, variation(error.signal, sums, counts)),
     change: highs.reduce((largest, high, position) => Math.max(largest, high - (lows[position] ?? high)), 0),
   };
 }
 
-/** Returns the number of positions with a separate mean. For texts of different lengths, all positions share the means of the last axis. */
+/** Returns the number of elements per sample, each with a mean over the samples. If sample sizes differ, returns the size of the last axis. */
 function positionsPerSample(values: readonly OutputPair[]): number {
   const sizes = new Set(values.map(({ before, samples }) => before.data.length / samples));
   const lastSizes = new Set(values.map(({ before }) => before.dims.at(-1) ?? 1));

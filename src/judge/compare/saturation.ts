@@ -1,4 +1,4 @@
-/** Adds the inputs of saturating operators (Sigmoid, Softmax) as outputs. Outputs near 0 or 1 for all inputs do not show whether two models agree. */
+/** Adds the inputs of saturating operators (Sigmoid, Softmax) as outputs, for comparing two models. Outputs near 0 or 1 hide their differences. */
 
 import { convertsQuantization } from "../../core/analysis/codes.ts";
 import { type Inference, infer } from "../../core/analysis/infer.ts";
@@ -44,7 +44,7 @@ export function withSaturating(original: Model, other: Model, selected?: readonl
   return { ...copies, outputs: new Set(inputs.map(([output]) => output)), before };
 }
 
-/** The input of a saturating operator, and the nodes that move its output afterward, first to last. */
+/** The input of a saturating operator, and the nodes after it that only move elements (Transpose, Slice), in order. */
 interface Saturated {
   readonly input: Value;
   readonly moves: readonly Node[];
@@ -60,7 +60,7 @@ function repeatMove({ graph }: Model, { op, domain, inputs, attributes, outputs 
   return output;
 }
 
-/** Returns the bounds from the operator that computes an output: 0 and 1 for Sigmoid. */
+/** Returns the bounds of the saturating operator that computes an output: 0 and 1 for Sigmoid. Undefined for other operators. */
 export function boundsOf(output: Value, inference: Inference): readonly [low: number, high: number] | undefined {
   return findSaturating(output, inference)?.bounds;
 }
@@ -70,7 +70,7 @@ export function isShare(output: Value, inference: Inference): boolean {
   return boundsOf(output, inference)?.[0] === 0;
 }
 
-/** Returns the float inputs of the operators that saturate outputs, by output. */
+/** Returns the float inputs of the saturating operators that compute the outputs, by name of the output. */
 function saturatingInputs(model: Model): ReadonlyMap<string, Saturated> {
   const inference = infer(model);
   return new Map(

@@ -1,4 +1,4 @@
-/** Compares a result's outputs on its target runtime with the original's outputs on the native one. Only the error that the target adds counts. */
+/** Checks a result on its target runtimes: is its error relative to the original larger there than on the native runtime? */
 
 import type { Engine } from "../../core/engine/index.ts";
 import { asPithError, Miss, stripPeriod } from "../../core/errors.ts";
@@ -33,8 +33,8 @@ export interface TargetCheckOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const comparedInputs = 8;
-/** Signal-to-noise ratio in decibels that a result can lose on a target. */
+const inputCount = 8;
+/** Maximum decrease of the signal-to-noise ratio, in decibels, from the native runtime to a target. */
 const maxTargetLoss = 1;
 /** Maximum relative error at which an output that does not depend on the inputs counts as right. */
 const maxUnmovedError = 0.1;
@@ -57,7 +57,7 @@ export async function checkTargets(
   options: TargetCheckOptions,
 ): Promise<readonly OnTarget[]> {
   const { samples: data, seed, signal } = options;
-  const size = { samples: comparedInputs, batch: comparedInputs };
+  const size = { samples: inputCount, batch: inputCount };
   const runs = await runPair(engine, original, result, data, { ...size, seed, signal });
   if (runs instanceof Miss)
     return targets.map(({ name, where }) => ({ target: name, where, ...notCompared(runs.reason) }));
@@ -73,7 +73,7 @@ export async function checkTargets(
 
 const notCompared = (reason: string) => ({ right: undefined, found: `not compared: ${reason}` });
 
-/** Returns the reason why the outputs are unreliable if the target lacks a type that the result uses. */
+/** Returns the reason why the outputs on a target cannot be checked: it lacks a type that the result uses. Undefined if it has all types. */
 function missingType({ lacks }: RunTarget, result: Model): string | undefined {
   if (lacks === undefined) return undefined;
   return [...allValues(result.graph)].some(({ type }) => type?.type === lacks.type) ? lacks.why : undefined;
@@ -123,7 +123,7 @@ function levelOf(likeness: Likeness | string): number {
   return likeness.unmoved === undefined ? likeness.signalToNoise : -20 * Math.log10(likeness.relativeError);
 }
 
-/** Returns the first layer whose output differs from the native run. On the native runtime, compares with the original. */
+/** Returns the first layer whose output on the target differs from the native run. For the native target, the reference is the original. */
 async function findLayer(
   engine: Engine,
   target: RunTarget,

@@ -1,3 +1,4 @@
+/** Schedules of recipes: options of a repeated step whose numbers change from round to round (`{ from, to, curve }`). */
 import * as v from "valibot";
 import { PithError } from "../../core/errors.ts";
 import { type Curve, curves, dropLastDigits } from "../../core/math/curves.ts";
@@ -32,13 +33,13 @@ export interface Round {
 
 export type Path = readonly (string | number)[];
 
-export function findSchedules(pass: AnyPass, options: OptionValues): readonly { path: Path; given: unknown }[] {
-  const schedules: { path: Path; given: unknown }[] = [];
-  replaceSchedules(pass, options, [], (given, path) => schedules.push({ path, given }));
+export function findSchedules(pass: AnyPass, options: OptionValues): readonly { path: Path; schedule: unknown }[] {
+  const schedules: { path: Path; schedule: unknown }[] = [];
+  replaceSchedules(pass, options, [], (schedule, path) => schedules.push({ path, schedule }));
   return schedules;
 }
 
-/** Returns the options for one round. Integer options are rounded. @param options their schedules must fit `scheduleSchema`. */
+/** Returns the options of a step in one round, with numbers instead of schedules. @param options their schedules must fit `scheduleSchema`. */
 export function optionsInRound(pass: AnyPass, options: OptionValues, { number, total }: Round): OptionValues {
   return replaceSchedules(pass, options, [], (schedule, path) => {
     const value = valueInRound(number, total, schedule as OptionSchedule);
@@ -48,28 +49,28 @@ export function optionsInRound(pass: AnyPass, options: OptionValues, { number, t
 
 /** Replaces module paths of curves by the functions that the modules export. @throws PithError E_OPTION if a module exports no function. */
 export async function withCurves(pass: AnyPass, options: OptionValues): Promise<OptionValues> {
-  const opened = new Map<unknown, OptionSchedule>();
-  for (const { given } of findSchedules(pass, options)) {
-    const course = given as OptionSchedule;
-    if (typeof course.curve !== "string" || course.curve in curves) continue;
-    const at = `${pass.id}: "curve"`;
-    const curve = await defaultExport(course.curve, at);
+  const openedSchedules = new Map<unknown, OptionSchedule>();
+  for (const { schedule } of findSchedules(pass, options)) {
+    const optionSchedule = schedule as OptionSchedule;
+    if (typeof optionSchedule.curve !== "string" || optionSchedule.curve in curves) continue;
+    const optionText = `${pass.id}: "curve"`;
+    const curve = await defaultExport(optionSchedule.curve, optionText);
     if (typeof curve !== "function")
-      throw new PithError("E_OPTION", `${at}: ${course.curve} has no function as its default export.`, {
+      throw new PithError("E_OPTION", `${optionText}: ${optionSchedule.curve} has no function as its default export.`, {
         hint: "export default (t) => t ** 2, for example: from 0 to 1, and to 1 at 1.",
       });
-    opened.set(given, { ...course, curve: (t) => Number(Reflect.apply(curve, undefined, [t])) });
+    openedSchedules.set(schedule, { ...optionSchedule, curve: (t) => Number(Reflect.apply(curve, undefined, [t])) });
   }
-  return opened.size === 0
+  return openedSchedules.size === 0
     ? options
-    : (replaceSchedules(pass, options, [], (schedule) => opened.get(schedule) ?? schedule) as OptionValues);
+    : (replaceSchedules(pass, options, [], (schedule) => openedSchedules.get(schedule) ?? schedule) as OptionValues);
 }
 
 function replaceSchedules(
   pass: AnyPass,
   value: unknown,
   path: Path,
-  replace: (given: unknown, path: Path) => unknown,
+  replace: (schedule: unknown, path: Path) => unknown,
 ): unknown {
   if (Array.isArray(value))
     return value.map((inner, index) => replaceSchedules(pass, inner, [...path, index], replace));
@@ -80,7 +81,7 @@ function replaceSchedules(
   );
 }
 
-/** Returns whether an object is a schedule, because an option of the pass can also be an object with keys such as "from". */
+/** Returns whether an object in place of a number is a schedule: it has a key of a schedule that the option at this path does not have itself. */
 function isSchedule(pass: AnyPass, value: object, path: Path): boolean {
   if (path.length === 0 || numbersAt(pass.options, path) === undefined) return false;
   const names = namesAt(pass.options, path);
@@ -92,12 +93,13 @@ export interface OptionSchedule {
   readonly from: number;
   readonly to: number;
   /**
-   * Curve: a name ("linear"), a function, or the path of a module that exports one. It maps the share of the rounds to the share of the way (0 to 1).
+   * Curve: a name ("linear"), a function, or the path of a module that exports a function. The function maps the share of the rounds to the share of
+   * the way from `from` to `to` (0 to 1).
    */
   readonly curve?: string | ((t: number) => number) | undefined;
 }
 
-/** Returns the value in a round, counted from 1 to `rounds`. @throws PithError E_OPTION if the curve gives no finite value. */
+/** Returns the value in a round (1 to `rounds`). @throws PithError E_OPTION if the curve gives no finite value, or no share from 0 to 1. */
 export function valueInRound(round: number, rounds: number, { from, to, curve = "linear" }: OptionSchedule): number {
   const t = round / rounds;
   const curveFunction =

@@ -17,7 +17,7 @@ export interface PassStep {
   readonly judged: boolean;
   /** Whether the precision fallback is used if the result misses the goal. */
   readonly spares?: boolean;
-  /** Maximum bytes of the file, to which the bits of each layer are fitted. */
+  /** Maximum bytes of the file, for which the bits of each layer are chosen. */
   readonly bytes?: number;
 }
 
@@ -25,20 +25,20 @@ export function stepsOf(recipe: Recipe, passes: readonly AnyPass[] = []): readon
   const names = [...stepNames(recipe)];
   return recipe.steps.flatMap((entry): readonly PassStep[] => {
     const steps = isRepeat(entry) ? entry.steps : [entry];
-    const ownNames = names.splice(0, steps.length);
-    const stepsWithPass = steps.map((step, index) => ({
+    const entryNames = names.splice(0, steps.length);
+    const namedSteps = steps.map((step, index) => ({
       ...step,
       pass: passOf(step, passes),
-      name: ownNames[index] ?? step.id,
+      name: entryNames[index] ?? step.id,
     }));
-    if (!isRepeat(entry)) return stepsWithPass.map(({ judge = true, ...step }) => ({ ...step, ...judging(judge) }));
+    if (!isRepeat(entry)) return namedSteps.map(({ judge = true, ...step }) => ({ ...step, ...judging(judge) }));
     return Array.from({ length: entry.repeat }, (_, before) => ({ number: before + 1, total: entry.repeat })).flatMap(
       (round) =>
-        stepsWithPass.map(({ judge, ...step }, index) => ({
+        namedSteps.map(({ judge, ...step }, index) => ({
           ...step,
           name: `${step.name}, round ${round.number} of ${round.total}`,
           options: optionsInRound(step.pass, step.options, round),
-          ...judging(judge ?? (round.number === round.total && index === stepsWithPass.length - 1)),
+          ...judging(judge ?? (round.number === round.total && index === namedSteps.length - 1)),
         })),
     );
   });
@@ -76,7 +76,7 @@ export function calibrationSamples(recipe: Recipe, passes: readonly AnyPass[] = 
   return maxSamplesOf(recipe, passes, (pass, options) => partFor(pass, options) === "calibrate");
 }
 
-/** Returns whether a training pass learns the outputs of another model instead of labels. */
+/** Returns whether a training pass learns the outputs of a model (the original or a teacher) instead of labels. */
 export const learnsAnswers = ({ data, learnsAnswers }: AnyPass): boolean =>
   learnsAnswers === true || typeof data === "object";
 
@@ -88,14 +88,15 @@ export function samplesToLearnFrom(recipe: Recipe, passes: readonly AnyPass[] = 
 function maxSamplesOf(
   recipe: Recipe,
   passes: readonly AnyPass[],
-  wants: (pass: AnyPass, options: OptionValues) => boolean,
+  usesSamples: (pass: AnyPass, options: OptionValues) => boolean,
 ): number {
   const counts = stepsOf(recipe, passes).map(({ pass, options }) => {
-    const complete = completeOptions(pass, options);
-    if (!wants(pass, complete)) return 0;
-    const isTraining = partFor(pass, complete) === "train";
+    const completedOptions = completeOptions(pass, options);
+    if (!usesSamples(pass, completedOptions)) return 0;
+    const isTraining = partFor(pass, completedOptions) === "train";
     // A pass that calibrates and trains uses `samples` only for calibration, and trains on all.
-    if (typeof complete.samples === "number" && !(isTraining && typeof pass.data === "object")) return complete.samples;
+    if (typeof completedOptions.samples === "number" && !(isTraining && typeof pass.data === "object"))
+      return completedOptions.samples;
     return isTraining ? Number.POSITIVE_INFINITY : 0;
   });
   return Math.max(0, ...counts);

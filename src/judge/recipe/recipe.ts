@@ -31,7 +31,7 @@ export const recipeVersion = 1;
 
 export interface Recipe {
   readonly version: typeof recipeVersion;
-  /** Numbers of samples (default: as the steps request). A search records them, so that its recipe reproduces the file. */
+  /** Numbers of samples (default: as the steps request). A search records these numbers, so that its recipe reproduces the file. */
   readonly samples?: RecipeSamples | undefined;
   readonly steps: readonly (RecipeStep | Repeat)[];
 }
@@ -53,8 +53,8 @@ export interface RecipeStep {
    */
   readonly judge?: boolean | "spare";
   /**
-   * Maximum bytes of the file, to which the bits per layer are fitted (`fitToBytes`). Only searches set it; their final recipes have `overrides`
-   * instead.
+   * Maximum bytes of the file, for which the bits per layer are chosen (`fitToBytes`). Only searches set `bytes`; their final recipes contain the
+   * chosen bits as `overrides` instead.
    */
   readonly bytes?: number;
 }
@@ -95,24 +95,24 @@ type Passes = ReadonlyMap<string, AnyPass>;
 
 /** Formats a recipe as YAML. @throws PithError E_OPTION for an option that is a function, a model or a data set. */
 export function recipeText(recipe: Recipe): string {
-  const plain = ({ id, options, judge }: RecipeStep): object => ({
+  const toPlainStep = ({ id, options, judge }: RecipeStep): object => ({
     [id]: options,
     ...(judge === undefined ? {} : { judge }),
   });
   const steps = recipe.steps.map((entry) =>
-    isRepeat(entry) ? { repeat: entry.repeat, steps: entry.steps.map(plain) } : plain(entry),
+    isRepeat(entry) ? { repeat: entry.repeat, steps: entry.steps.map(toPlainStep) } : toPlainStep(entry),
   );
-  const requirePlain = (key: unknown, value: unknown): unknown => {
+  const assertPlain = (key: unknown, value: unknown): unknown => {
     const isOfClass = typeof value === "object" && value !== null && !Array.isArray(value) && !isObject(value);
     if (typeof value !== "function" && !isOfClass) return value;
     const kind = isOfClass ? "an object" : "a function";
     throw new PithError("E_OPTION", `"${String(key)}" is ${kind}, which a recipe in text cannot have.`);
   };
   const { version, samples } = recipe;
-  return stringify({ version, ...(samples && { samples }), steps }, requirePlain, { lineWidth: 120 });
+  return stringify({ version, ...(samples && { samples }), steps }, assertPlain, { lineWidth: 120 });
 }
 
-const topNames = ["version", "samples", "steps"];
+const recipeKeys = ["version", "samples", "steps"];
 
 /** Maximum nesting of values in a recipe. Valid options have at most four levels. */
 const maxDepth = 20;
@@ -124,9 +124,9 @@ function check(source: Source, passes: Passes): Recipe {
   if (!isObject(data)) fail(source, [], "value", `a recipe is an object with "steps", got ${kindOf(data)}`);
   for (const key of Object.keys(data)) {
     // Editors use `$schema` to find the schema of a JSON file.
-    if (topNames.includes(key) || key === "$schema") continue;
-    const reason = `there is no "${key}" in a recipe; it has ${topNames.join(" and ")}`;
-    fail(source, [key], "key", reason, didYouMean(key, topNames));
+    if (recipeKeys.includes(key) || key === "$schema") continue;
+    const reason = `there is no "${key}" in a recipe; it has ${recipeKeys.join(" and ")}`;
+    fail(source, [key], "key", reason, didYouMean(key, recipeKeys));
   }
   const { version = recipeVersion, samples, steps: list } = data;
   if (version !== recipeVersion) {
@@ -134,16 +134,16 @@ function check(source: Source, passes: Passes): Recipe {
   }
   if (!Array.isArray(list) || list.length === 0)
     fail(source, ["steps"], "value", `"steps" is a list of at least one step, got ${kindOf(list)}`);
-  const division = samples === undefined ? {} : { samples: checkSamples(source, samples) };
-  return { version: recipeVersion, ...division, steps: checkList(source, list, passes) };
+  const recipeSamples = samples === undefined ? {} : { samples: checkSamples(source, samples) };
+  return { version: recipeVersion, ...recipeSamples, steps: checkList(source, list, passes) };
 }
 
 function checkSamples(source: Source, samples: unknown): RecipeSamples {
   const { calibration, training } = isObject(samples) ? samples : {};
   const isCount = (value: unknown): value is number => Number.isInteger(value) && Number(value) >= 0;
   if (isCount(calibration) && (isCount(training) || training === "all")) return { calibration, training };
-  const form = '"samples" is like { calibration: 256, training: all }, with numbers of samples';
-  return fail(source, ["samples"], "value", `${form}, got ${JSON.stringify(samples)}`);
+  const expectation = '"samples" is like { calibration: 256, training: all }, with numbers of samples';
+  return fail(source, ["samples"], "value", `${expectation}, got ${JSON.stringify(samples)}`);
 }
 
 const maxSteps = 10_000;
@@ -167,8 +167,8 @@ function stepCount(entry: unknown): number {
   return Math.max(1, entry.repeat * entry.steps.length);
 }
 
-const repeatNames = ["repeat", "steps"];
-/** Maximum number of rounds, because the output of each step stays on disk until the run ends. */
+const repeatKeys = ["repeat", "steps"];
+/** Maximum number of rounds of a repeat. The output of each step is stored on disk until the run ends. */
 export const maxRounds = 1000;
 
 function checkRepeat(
@@ -179,10 +179,10 @@ function checkRepeat(
   isLast: boolean,
 ): Repeat {
   for (const key of Object.keys(repeatOptions)) {
-    if (repeatNames.includes(key)) continue;
-    const reason = `there is no "${key}" next to "repeat", only ${repeatNames.join(" and ")}`;
-    const inside = key === "judge" || passes.has(key) ? 'It belongs to "steps".' : didYouMean(key, repeatNames);
-    fail(source, [...path, key], "key", reason, inside);
+    if (repeatKeys.includes(key)) continue;
+    const reason = `there is no "${key}" next to "repeat", only ${repeatKeys.join(" and ")}`;
+    const hint = key === "judge" || passes.has(key) ? 'It belongs to "steps".' : didYouMean(key, repeatKeys);
+    fail(source, [...path, key], "key", reason, hint);
   }
   const { repeat, steps: list } = repeatOptions;
   if (typeof repeat !== "number" || !Number.isInteger(repeat) || repeat < 1 || repeat > maxRounds) {
@@ -201,17 +201,17 @@ function checkRepeat(
   return { repeat, steps };
 }
 
-interface StepPlace {
+interface StepPosition {
   readonly rounds?: number;
   readonly isLast: boolean;
 }
 
-function checkStep(source: Source, path: Path, step: unknown, passes: Passes, place: StepPlace): RecipeStep {
+function checkStep(source: Source, path: Path, step: unknown, passes: Passes, position: StepPosition): RecipeStep {
   const names = [...passes.keys()];
-  const form = 'a step is one name with its options, like "train: { epochs: 2 }"';
-  if (!isObject(step)) fail(source, path, "value", `${form}, got ${kindOf(step)}`);
-  const [id, second] = Object.keys(step).filter((key) => key !== "judge");
-  if (id === undefined) fail(source, path, "value", `${form}, got none`);
+  const expectation = 'a step is one name with its options, like "train: { epochs: 2 }"';
+  if (!isObject(step)) fail(source, path, "value", `${expectation}, got ${kindOf(step)}`);
+  const [id, extraKey] = Object.keys(step).filter((key) => key !== "judge");
+  if (id === undefined) fail(source, path, "value", `${expectation}, got none`);
   const pass = passes.get(id);
   if (pass === undefined) {
     const reason = `there is no step "${id}"; steps are ${names.join(", ")}`;
@@ -220,17 +220,17 @@ function checkStep(source: Source, path: Path, step: unknown, passes: Passes, pl
       [...path, id],
       "key",
       reason,
-      didYouMean(id, place.rounds === undefined ? [...names, "repeat"] : names),
+      didYouMean(id, position.rounds === undefined ? [...names, "repeat"] : names),
     );
   }
-  if (second !== undefined) {
-    const reason = `${form}; start a new step with "-" for "${second}", or indent it below "${id}"`;
-    fail(source, [...path, second], "key", reason, didYouMean(second, ["judge"]));
+  if (extraKey !== undefined) {
+    const reason = `${expectation}; start a new step with "-" for "${extraKey}", or indent it below "${id}"`;
+    fail(source, [...path, extraKey], "key", reason, didYouMean(extraKey, ["judge"]));
   }
   const stepOptions = withShares(step[id] ?? {});
   if (!isObject(stepOptions))
     fail(source, [...path, id], "value", `expected the options of ${id}, got ${kindOf(stepOptions)}`);
-  checkRounds(source, [...path, id], pass, stepOptions, place);
+  checkRounds(source, [...path, id], pass, stepOptions, position);
   const { judge } = step;
   if (judge === undefined) return { id, options: stepOptions };
   const judgePath = [...path, "judge"];
@@ -239,7 +239,7 @@ function checkStep(source: Source, path: Path, step: unknown, passes: Passes, pl
     fail(source, judgePath, "value", `${id} has no higher-precision form for individual layers`, "quantize has.");
   if (typeof judge !== "boolean")
     fail(source, judgePath, "value", `expected true, false or spare, got ${kindOf(judge)}`);
-  if (!judge && place.isLast) {
+  if (!judge && position.isLast) {
     fail(
       source,
       judgePath,
@@ -250,14 +250,14 @@ function checkStep(source: Source, path: Path, step: unknown, passes: Passes, pl
   return { id, options: stepOptions, judge };
 }
 
-function checkRounds(source: Source, path: Path, pass: AnyPass, options: OptionValues, { rounds }: StepPlace): void {
-  const courses = findSchedules(pass, options);
-  for (const course of courses) checkCourse(source, [...path, ...course.path], course.given, rounds);
-  if (rounds === undefined || courses.length === 0) {
+function checkRounds(source: Source, path: Path, pass: AnyPass, options: OptionValues, { rounds }: StepPosition): void {
+  const schedules = findSchedules(pass, options);
+  for (const schedule of schedules) checkSchedule(source, [...path, ...schedule.path], schedule.schedule, rounds);
+  if (rounds === undefined || schedules.length === 0) {
     checkOptions(source, path, pass, options, () => "");
     return;
   }
-  const schedulePaths = new Set(courses.map((course) => course.path.join()));
+  const schedulePaths = new Set(schedules.map((schedule) => schedule.path.join()));
   for (let number = 1; number <= rounds; number++) {
     const roundPrefix = (path: Path): string =>
       schedulePaths.has(path.join()) ? `in round ${number} of ${rounds}: ` : "";
@@ -265,7 +265,7 @@ function checkRounds(source: Source, path: Path, pass: AnyPass, options: OptionV
   }
 }
 
-function checkCourse(source: Source, path: Path, schedule: unknown, rounds: number | undefined): void {
+function checkSchedule(source: Source, path: Path, schedule: unknown, rounds: number | undefined): void {
   if (rounds === undefined) {
     const reason = `only a step inside "repeat" has values that change, got ${shown(schedule)}`;
     fail(source, path, "value", reason, 'Put the step into one: "repeat: 10", and the step in its "steps".');
@@ -291,14 +291,14 @@ function withShares(value: unknown): unknown {
   return percentage === undefined ? value : Number(percentage) / 100;
 }
 
-const besideStep = 'Write it next to the step: "- train: { epochs: 1 }", and "judge" below "train".';
+const judgePlacementHint = 'Write it next to the step: "- train: { epochs: 1 }", and "judge" below "train".';
 
 function checkOptions(
   source: Source,
   path: Path,
   pass: AnyPass,
   stepOptions: OptionValues,
-  when: (at: Path) => string,
+  prefixOf: (at: Path) => string,
 ): void {
   const { id, options } = pass;
   const accepted = namesAt(options).filter((name) => !runOptionNames.includes(name));
@@ -307,7 +307,7 @@ function checkOptions(
     if (name === "data" && pass.data !== undefined)
       fail(source, [...path, name], "key", "data is not part of a recipe: it is given to the run");
     const { sentence, hint } = unknownName([name], accepted, id);
-    fail(source, [...path, name], "key", sentence, name === "judge" ? besideStep : hint);
+    fail(source, [...path, name], "key", sentence, name === "judge" ? judgePlacementHint : hint);
   }
   if (typeof stepOptions.validation === "string" && pass.data !== undefined) {
     const reason = `data is not part of a recipe: "validation" is a share of the training samples, such as 10%, got ${shown(stepOptions.validation)}`;
@@ -320,7 +320,7 @@ function checkOptions(
     withheld: runOptionNames,
     standIns: placeholderOptions(pass),
   });
-  fail(source, [...path, ...misfit.path], misfit.part, `${when(misfit.path)}${misfit.sentence}`, misfit.hint);
+  fail(source, [...path, ...misfit.path], misfit.part, `${prefixOf(misfit.path)}${misfit.sentence}`, misfit.hint);
 }
 
 function fail(source: Source, path: Path, part: "key" | "value", sentence: string, hint?: string): never {
@@ -341,7 +341,7 @@ function kindOf(value: unknown): string {
 
 interface Source {
   readonly data: unknown;
-  /** Returns a position such as "recipe.yaml:4:15" of a value or key. If it is missing, the nearest parent counts. */
+  /** Returns the position of a value or key, such as "recipe.yaml:4:15". For a missing value, returns the position of the nearest parent. */
   at(path: Path, part: "key" | "value"): string;
 }
 
@@ -384,8 +384,8 @@ function readSource(text: string, name: string): Source {
             isScalar(item.key) ? String(item.key.value) === String(key) : false,
           );
           node = pair?.value;
-          const chosen = part === "key" && depth === path.length - 1 ? pair?.key : (pair?.value ?? pair?.key);
-          offset = startOf(chosen) ?? offset;
+          const target = part === "key" && depth === path.length - 1 ? pair?.key : (pair?.value ?? pair?.key);
+          offset = startOf(target) ?? offset;
         } else {
           node = isSeq(parent) ? parent.items[Number(key)] : undefined;
           offset = startOf(node) ?? offset;

@@ -26,11 +26,11 @@ export interface Run {
   readonly machine: Machine | undefined;
   readonly data: RunData;
   readonly metric: { readonly name: string; readonly unit: Unit; readonly better: "higher" | "lower" };
-  /** Undefined if no drop can be measured: the original is at chance level, or the result was trained without labels. */
+  /** Undefined if no drop is checked: the original is at chance level, or the result was trained without labels and no maximum drop was requested. */
   readonly goal: Goal | undefined;
   readonly original: Measured;
   readonly variants: readonly Variant[];
-  /** Index in `variants` of the kept variant; undefined if none was kept. */
+  /** Index in `variants` of the kept variant; undefined if no variant was kept. */
   readonly chosen: number | undefined;
   readonly choice?: Choice;
   /** Index of the variant that won on the validation samples but failed on the test samples, so that nothing is kept. */
@@ -38,9 +38,9 @@ export interface Run {
   readonly refused?: { readonly code: ErrorCode; readonly message: string };
   /** Candidates of a search, compared on the search samples. `variants` contains the best of them. */
   readonly search?: SearchRecord;
-  /** Interleaved timing of all models; undefined if none was timed. */
+  /** Interleaved timing of all models; undefined if no model was timed. */
   readonly latency: Timing | undefined;
-  /** Index of the variant whose predictions and layers are compared in detail: the kept one, else the one with the smallest drop. */
+  /** Index of the variant whose predictions and layers are compared in detail: the kept variant, or without one, that with the smallest drop. */
   readonly examined?: number;
   /** Some samples, evenly spread, on which the predictions of the original and the examined variant differ. */
   readonly disagreements: readonly Disagreement[];
@@ -66,7 +66,7 @@ export interface SearchedPoint {
   readonly brotli?: number | undefined;
   /** Speed relative to the original; undefined if it was not timed. */
   readonly speed?: number | undefined;
-  /** Number of evaluated samples. It is lower than the search's number if fewer samples showed that the goal is missed. */
+  /** Number of evaluated samples. It is lower than `SearchRecord.samples` if fewer samples showed that the goal is missed. */
   readonly samples?: number | undefined;
   /**
    * Drop in the metric's unit, positive if worse than the original. `interval` has 95 % confidence, or 99.73 % if not all search samples were used.
@@ -96,7 +96,7 @@ export interface Choice {
   readonly over?: number;
 }
 
-/** Timing of the original, then of each variant in order; undefined for a variant without a result. */
+/** Timing of models: first the original, then each variant in order. The timing of a variant without a result is undefined. */
 export interface Timing extends Omit<LatencyReport, "models"> {
   readonly models: readonly (Latency | undefined)[];
   readonly unsteady?: boolean;
@@ -118,7 +118,7 @@ export interface Machine {
 /** Samples by use. The splits are disjoint. */
 export interface RunData {
   readonly name: string;
-  /** Preprocessing of images, such as "imagenet", with a note if it was guessed; undefined for unprocessed data. */
+  /** Preprocessing of images, such as "imagenet", with a note if it was guessed; undefined for data that is fed unchanged. */
   readonly preprocessing: string | undefined;
   readonly train: Samples | undefined;
   readonly calibrate: Samples | undefined;
@@ -140,8 +140,9 @@ export interface Samples {
   readonly name?: string;
   /** Number of samples; undefined for a stream. */
   readonly count: number | undefined;
-  /** Number of samples that training used (`fitted`), and number of samples that selected the weights (`checked`). */
+  /** Number of samples that the weights were trained on. */
   readonly fitted?: number | undefined;
+  /** Number of validation samples that selected the best weights. */
   readonly checked?: number | undefined;
   readonly sha256: string | undefined;
 }
@@ -153,10 +154,11 @@ export interface Measured {
   readonly sha256: string;
   /** Number of bytes without the exporter's metadata, which results do not contain. */
   readonly bytes: number;
-  /** Bytes of the exporter's metadata; undefined if there is none. */
+  /** Bytes of the exporter's metadata; undefined without such metadata. */
   readonly metadata?: number | undefined;
-  /** Number of bytes after gzip (level 9) and brotli (quality 11); undefined without a compressor, and for steps. */
+  /** Number of bytes after gzip (level 9); undefined if the platform has no compressor, and for intermediate steps. */
   readonly gzip?: number | undefined;
+  /** Number of bytes after brotli (quality 11); undefined as `gzip`. */
   readonly brotli?: number | undefined;
   /** Whether `gzip` and `brotli` are estimated from a part of the file. */
   readonly sampled?: boolean | undefined;
@@ -186,13 +188,13 @@ export interface Variant {
   readonly refusedAs?: "failed" | "unchanged" | "lost" | "not smaller" | "no gain" | "off target";
   /** Comparison on the validation samples; undefined if no variant is chosen or there are too few samples. */
   readonly validation?: Validated | undefined;
-  /** Estimated drop on those samples of a search that are not test samples. */
+  /** Estimated drop on the search samples that are not test samples. */
   readonly searched?: { readonly drop: number; readonly samples: number };
-  /** Comparison of the outputs if there are very few samples, or the reason why there is none. */
+  /** Comparison of all outputs if there are very few samples, or the reason why they could not be compared. */
   readonly likeness?: Likeness | string;
   /**
-   * Comparison of outputs that the metric does not evaluate, or the reason why there is none. Undefined without such outputs, and after training on
-   * labels.
+   * Comparison of the outputs that the metric does not evaluate, or the reason why they could not be compared. Undefined without such outputs, and
+   * after training on labels.
    */
   readonly others?: Likeness | string;
   readonly targets?: readonly OnTarget[];
@@ -227,7 +229,7 @@ export interface StepRecord {
   readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
   /** Losses and metric values by epoch; undefined for steps without training. */
   readonly history: readonly TrainedEpoch[] | undefined;
-  /** Mean losses: each covers `every` training steps, after the `first` steps. Undefined for steps without training. */
+  /** Loss curve. Each loss is the mean over `every` training steps; the curve starts after `first` steps. Undefined for steps without training. */
   readonly curve?: TrainedCurve | undefined;
   readonly learnt?: Learnt | undefined;
   readonly seconds: number;

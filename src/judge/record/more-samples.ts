@@ -8,11 +8,11 @@ import type { Goal } from "../compare/compare.ts";
 export interface Others {
   /** Number of validation samples. */
   readonly validation?: number | undefined;
-  /** Number of search samples, which equals the number of test samples up to a limit. */
+  /** Number of search samples: half of all samples, up to a limit. */
   readonly searched?: number | undefined;
   /** Total number of samples; undefined unless --samples limited the used ones. */
   readonly available?: number | undefined;
-  /** Total number of samples, if fewer seemed enough. */
+  /** Total number of samples, if interim looks used fewer. */
   readonly of?: number | undefined;
 }
 
@@ -24,7 +24,7 @@ const enoughToDecide = 100;
  * Returns advice on the number of samples:
  *     "--samples left out 700 of the 1,000 there are: --samples 1000 uses all"
  *     "about 1,500 samples, more than the 1,000 there are, narrow the interval to ±1.0 points"
- * The number includes validation and search samples. It follows from the width of the interval, because the true drop is unknown.
+ * The advised number includes validation and search samples. It is computed from the width of the interval, because the true drop is unknown.
  */
 export function moreSamples(
   { count, low, high }: Estimate,
@@ -37,7 +37,7 @@ export function moreSamples(
   // The width of the interval is proportional to 1/√n for n samples.
   const widthRatio = maxDrop === 0 ? 0 : (high - low) / 2 / maxDrop;
   const testSamplesNeeded = used * widthRatio ** 2;
-  // A search divides the samples into halves, so it needs as many as the test, unless the search half is at its limit.
+  // A search divides the samples into halves, so it needs the same number as the test, unless its half already has the maximum number.
   const needed = roundUp(testSamplesNeeded + (searched < used - 1 ? searched : testSamplesNeeded));
   if (count < minSamplesToDecide) {
     const number = Math.max(enoughToDecide, Number.isFinite(needed) ? needed : 0);

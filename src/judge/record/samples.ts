@@ -1,4 +1,4 @@
-/** Shows samples to people: small images, texts, or the first values of inputs. */
+/** Converts samples to views for reports: small images, texts, or the first values of each input. */
 import { encode } from "fast-png";
 import { toNumbers } from "../../core/tensor/convert.ts";
 import type { Batch } from "../../core/tensor/types.ts";
@@ -15,8 +15,8 @@ const maxInputs = 4;
 const maxCharacters = 280;
 
 /**
- * Returns a view of each sample; undefined if the sample is not accessible. @param ready samples as fed to the model. @param stored samples before
- * preprocessing.
+ * Returns a view of the samples at `positions`; undefined for a sample that is not accessible.
+ * @param ready samples as fed to the model. @param stored samples before preprocessing.
  */
 export async function viewsOf(
   positions: readonly number[],
@@ -24,9 +24,9 @@ export async function viewsOf(
   stored: Dataset | undefined,
 ): Promise<readonly (SampleView | undefined)[]> {
   const storedSamples = stored !== undefined && stored.count === ready.count ? stored : undefined;
-  const before = storedSamples === undefined ? [] : await samplesAt(storedSamples, positions);
-  const after = await samplesAt(ready, positions);
-  return positions.map((_, index) => viewOf(after[index], before[index]));
+  const storedViews = storedSamples === undefined ? [] : await samplesAt(storedSamples, positions);
+  const readyViews = await samplesAt(ready, positions);
+  return positions.map((_, index) => viewOf(readyViews[index], storedViews[index]));
 }
 
 export function viewOf(ready: Batch | undefined, stored?: Batch): SampleView | undefined {
@@ -42,11 +42,11 @@ export function viewOf(ready: Batch | undefined, stored?: Batch): SampleView | u
     .filter(([name, { type }]) => name !== "label" && type !== "string")
     .slice(0, maxInputs)
     .map(([name, dense]) => {
-      const all = toNumbers(dense);
+      const values = toNumbers(dense);
       return {
         name,
-        numbers: all.slice(0, maxNumbers).map((value) => Number(value.toPrecision(4))),
-        count: all.length,
+        numbers: values.slice(0, maxNumbers).map((value) => Number(value.toPrecision(4))),
+        count: values.length,
       };
     });
   return inputs.length === 0 ? undefined : { kind: "numbers", inputs };

@@ -1,4 +1,4 @@
-/** Formats commands that a reader can type. */
+/** Formats shell commands for reports and messages, such as the `pith bench` that times the files of a run. */
 import type { TargetName } from "../../runtime/run/run-target.ts";
 import type { Measured, Run } from "./data.ts";
 

@@ -1,3 +1,4 @@
+/** Sentences about the result of a run: size, speed, accuracy and whether the goal is met. The command line and the reports show them. */
 import { capitalize } from "../../core/errors.ts";
 import type { Unit } from "../../core/estimate.ts";
 import {
@@ -43,12 +44,12 @@ export function outcomeOf(run: Run): Outcome {
   return { word, mood: verdict === "kept" ? "good" : met ? "doubt" : "bad" };
 }
 
-/** Returns whether the metric uses the original's outputs as truth. The original's own value is then perfect by definition and has no interval. */
+/** Returns whether the metric uses the original's outputs as truth. The original's metric value is then perfect by definition and has no interval. */
 export function comparesWithOriginal({ variants }: Pick<Run, "variants">): boolean {
   return variants.some(({ comparison }) => comparison?.truth === "original");
 }
 
-/** Returns the timing; undefined if nothing was timed or the machine was too busy. */
+/** Returns the timing of a run; undefined if nothing was timed, or other processes kept the machine too busy. */
 export function steadyTimingOf({ latency }: Pick<Run, "latency">): Timing | undefined {
   return latency?.unsteady === true ? undefined : latency;
 }
@@ -115,8 +116,8 @@ export function relativeWorkOf({ latency }: Pick<Run, "latency">, variant: numbe
 }
 
 /**
- * Returns ✓ if the drop meets the goal on all samples, ? if its estimate misses the goal insignificantly, ✗ if the variant was rejected, "" without a
- * goal.
+ * Returns ✗ if the variant was rejected, "" without a goal, and ✓ if the estimated drop meets the goal on test, validation and search samples.
+ * Returns ? if one of these estimates misses the goal, but the miss is not statistically significant.
  */
 export function markOf(variant: Variant, goal: Goal | undefined): "✓" | "?" | "✗" | "" {
   const { refused, verdict } = variant;
@@ -135,14 +136,14 @@ export function notChosenText(variant: Variant, goal: Goal | undefined): string 
       ? `not chosen: ${dropText(comparison, drop)} together with the samples of the search`
       : undefined;
   if (validation?.verdict === undefined || isWithin(validation.verdict.drop, goal)) return undefined;
-  const { unit, difference: moved } = validation.comparison;
-  return `not chosen: ${difference(unit, moved.value)} on the validation samples`;
+  const { unit, difference: change } = validation.comparison;
+  return `not chosen: ${difference(unit, change.value)} on the validation samples`;
 }
 
 /**
- * Returns a conservative drop for a candidate that missed the goal on the search samples; undefined for others. It is the larger of two drops: on the
- * test samples, and on test and search samples together. The miss can be by chance, but so can a good result on the test samples if several
- * candidates are tested.
+ * Returns a conservative drop for a candidate that missed the goal on the search samples; undefined for other candidates. It is the larger of two
+ * drops: on the test samples, and on test and search samples together. The miss can be by chance, but if several candidates are tested, a good
+ * result on the test samples can be by chance, too.
  */
 export function dropWithSearch({ searched, verdict }: Variant, goal: Goal | undefined): number | undefined {
   if (searched === undefined || verdict === undefined || goal === undefined) return undefined;
@@ -151,7 +152,7 @@ export function dropWithSearch({ searched, verdict }: Variant, goal: Goal | unde
   return Math.max(value, (searched.drop * searched.samples + value * count) / (searched.samples + count));
 }
 
-/** Returns "4 bits missed the goal on the 150 samples of the search: −2.1 points."; undefined if the goal was met there. */
+/** Returns "4 bits missed the goal on the 150 samples of the search: −2.1 points."; undefined if the chosen variant met the goal in the search. */
 export function searchMissSentence(run: Run): string | undefined {
   const chosen = chosenOf(run);
   if (chosen?.searched === undefined || chosen.comparison === undefined) return undefined;
@@ -172,10 +173,10 @@ export function storageSentence(run: Run): string | undefined {
   const storedBits = Math.max(...quantizedBits, ...(quantizedBits.length === 0 ? [8] : []));
   const roundedBits = new Set(bitsOf("rounded").filter((bits) => bits < storedBits));
   if (roundedBits.size === 0) return undefined;
-  const rounded = `Weights were rounded to the values of ${[...roundedBits].toSorted().join(" or ")} bits`;
+  const roundingText = `Weights were rounded to the values of ${[...roundedBits].toSorted().join(" or ")} bits`;
   return quantizedBits.length > 0
-    ? `${rounded}, and are stored in ${storedBits === 8 ? "8: a byte each" : storedBits}.`
-    : `${rounded}, and are stored as floats.`;
+    ? `${roundingText}, and are stored in ${storedBits === 8 ? "8: a byte each" : storedBits}.`
+    : `${roundingText}, and are stored as floats.`;
 }
 
 /** Returns "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6, 1,000 samples)."; with a goal, without the difference. */
@@ -197,8 +198,8 @@ export function othersSentence(others: Likeness | string): string {
   if (lost !== undefined) return `${capitalize(lost)}.`;
   const samplesText = `on ${counted(samples, "sample")}`;
   if (relativeError === 0) return `The other outputs are equal ${samplesText}.`;
-  const which = outputs === 1 ? "" : `${integer(outputs)} `;
-  return `Of the ${which}other outputs "${output}" differs most: ${outputDifferenceText(others)} ${samplesText}.`;
+  const countText = outputs === 1 ? "" : `${integer(outputs)} `;
+  return `Of the ${countText}other outputs "${output}" differs most: ${outputDifferenceText(others)} ${samplesText}.`;
 }
 
 /** Returns the difference of an output: `signal to noise 31.2 dB`, `99.2 % of its elements equal` or `3.1 % apart`. */
@@ -278,14 +279,14 @@ export function verdictSentence(
   verdict: Verdict,
   unit: Unit,
   others: Others = {},
-  against?: string,
+  reference?: string,
 ): string {
   const { drop } = verdict;
-  const againstText = against === undefined ? "" : ` against ${against}`;
-  const [allowed = ""] = allowance(unit, goal.maxDrop).split(" ");
+  const againstText = reference === undefined ? "" : ` against ${reference}`;
+  const [maxDropText = ""] = allowance(unit, goal.maxDrop).split(" ");
   const gain = drop.value < 0 ? ", a gain" : "";
-  const loss = `Measured loss${againstText}: ${allowance(unit, drop.value)}${gain} (goal: ${allowed}), ${lossInterval(unit, drop)}`;
-  return `${loss}. ${verdictPhrase(verdict, goal, unit, others)}.`;
+  const lossPhrase = `Measured loss${againstText}: ${allowance(unit, drop.value)}${gain} (goal: ${maxDropText}), ${lossInterval(unit, drop)}`;
+  return `${lossPhrase}. ${verdictPhrase(verdict, goal, unit, others)}.`;
 }
 
 function verdictPhrase({ verdict, met, drop }: Verdict, goal: Goal, unit: Unit, others: Others): string {
@@ -315,16 +316,16 @@ export function lossText(comparison: Comparison, verdict: Verdict, goal: Goal, o
 }
 
 /**
- * Returns a warning about a result that meets the goal: "accuracy is slightly worse (−0.1 points), more than chance explains". Undefined if no drop
- * is shown.
+ * Returns a warning about a result that meets the goal: "accuracy is slightly worse (−0.1 points), more than chance explains". Undefined if the drop
+ * is not statistically significant.
  */
 export function lossWarning(
-  { metric, unit, better, truth, original, difference: moved }: Comparison,
+  { metric, unit, better, truth, original, difference: change }: Comparison,
   verdict: Verdict,
   goal: Goal,
 ): string | undefined {
   const { drop } = verdict;
-  const differenceText = difference(unit, moved.value);
+  const differenceText = difference(unit, change.value);
   if (!isWithin(drop, goal))
     return `${metric} is worse by the estimate (${differenceText}; ${allowance(unit, goal.maxDrop)} allowed), which is not statistically significant`;
   if (!(drop.low > 0)) return undefined;
@@ -337,12 +338,12 @@ export function lossWarning(
 /** Returns "accuracy of resnet20.onnx: 93.0 %; the result is 23.7 points below it (95 % interval −28.7 … −18.9, 300 samples)". */
 export function distanceText(
   model: string,
-  { metric, unit, original, candidate, difference: moved }: Comparison,
+  { metric, unit, original, candidate, difference: change }: Comparison,
 ): string {
-  const [, interval = ""] = /( \(.*)$/.exec(differenceWithInterval(unit, moved)) ?? [];
-  const distance = difference(unit, Math.abs(moved.value)).replace("+", "");
+  const [, interval = ""] = /( \(.*)$/.exec(differenceWithInterval(unit, change)) ?? [];
+  const distance = difference(unit, Math.abs(change.value)).replace("+", "");
   const position =
-    candidate.value === original.value ? "equals it" : `is ${distance} ${moved.value < 0 ? "below" : "above"} it`;
+    candidate.value === original.value ? "equals it" : `is ${distance} ${change.value < 0 ? "below" : "above"} it`;
   return `${metric} of ${model}: ${figure(unit, original.value)}; the result ${position}${interval}`;
 }
 
@@ -352,11 +353,11 @@ export function noGainText(model: string, comparison: Comparison): string | unde
   return `no gain over ${model} is shown: ${changeTextOf(comparison)}`;
 }
 
-/** Returns "the result agrees with the original on all 20 samples (95 %: at least 83.9 %)"; undefined if it does not, or with labels. */
+/** Returns "the result agrees with the original on all 20 samples (95 %: at least 83.9 %)"; undefined if it disagrees, or the data has labels. */
 function allAgree({ truth, unit, pairs, candidate }: Comparison): string | undefined {
   if (truth === undefined || pairs?.bothRight !== candidate.count) return undefined;
-  const sure = `${confidenceText(candidate)}: at least ${figure(unit, candidate.low)}`;
-  return `the result agrees with the original on all ${counted(candidate.count, "sample")} (${sure})`;
+  const confidence = `${confidenceText(candidate)}: at least ${figure(unit, candidate.low)}`;
+  return `the result agrees with the original on all ${counted(candidate.count, "sample")} (${confidence})`;
 }
 
 function changeTextOf(comparison: Comparison): string {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type Contender, choose, otherFrontPlaces } from "./choose.ts";
+import { type Contender, choose, otherFrontIndices } from "./choose.ts";
 import { objectiveOf } from "./objective.ts";
 
 const original = { bytes: 400 };
@@ -59,7 +59,7 @@ test("frontBeside returns the other sound results on the Pareto front", () => {
     { ...result(90, 0.4), drop: 0.01 },
     { ...result(80, 2, false), drop: 0.5 },
   ];
-  expect(otherFrontPlaces(some, 1)).toEqual([0, 3]);
-  expect(otherFrontPlaces(some, 0)).toEqual([1, 3]);
-  expect(otherFrontPlaces(some, undefined)).toEqual([]);
+  expect(otherFrontIndices(some, 1)).toEqual([0, 3]);
+  expect(otherFrontIndices(some, 0)).toEqual([1, 3]);
+  expect(otherFrontIndices(some, undefined)).toEqual([]);
 });

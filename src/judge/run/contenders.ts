@@ -1,4 +1,4 @@
-/** Selects one of several results of recipes. */
+/** Selects the result of a run to keep, among the results of all its recipes. Rejects results that gain nothing or miss a size or speed target. */
 import { type Goal, isWithin, judge } from "../compare/compare.ts";
 import type { Choice, Measured, Timing } from "../record/data.ts";
 import { dropWithSearch, relativeWorkOf } from "../record/verdict.ts";
@@ -12,11 +12,12 @@ import type { Attempt } from "./variant.ts";
 
 export interface Decision {
   readonly original: Measured;
-  /** All attempts. Those that gain nothing or miss the target are marked as rejected. */
+  /** All attempts. Attempts that gain nothing, or miss a size or speed target, are marked as rejected. */
   readonly tried: readonly Attempt[];
   readonly contenders: readonly Contender[];
-  /** Undefined if nothing can be kept. */
+  /** The best result and the reason for its choice; undefined if no attempt has a result that can be kept. */
   readonly choice: Choice | undefined;
+  /** Index of the kept attempt; undefined if the chosen one was rejected on the test samples. */
   readonly chosen: number | undefined;
 }
 
@@ -28,20 +29,20 @@ export async function selectResult(
 ): Promise<Decision> {
   const original = await evaluator.sized(evaluator.original.measured);
   const results: Attempt[] = [];
-  for (const attempt of attempts) results.push(await sized(attempt, evaluator));
+  for (const attempt of attempts) results.push(await addCompressedSizes(attempt, evaluator));
   const objective = objectiveOf(options, goal?.maxDrop, original);
   // With timing, a result without a speed counts as infinitely slow, so that it cannot reach a speed target.
   const speedIfUntimed = options.rounds === 0 ? undefined : 0;
-  const judgedAttempts = results.map((one, place) =>
+  const judgedAttempts = results.map((attempt, index) =>
     rejectOffTarget(
-      rejectWithoutGain(original, one, relativeWorkOf({ latency: timing }, place)),
-      speedOf(timing, place) ?? speedIfUntimed,
+      rejectWithoutGain(original, attempt, relativeWorkOf({ latency: timing }, index)),
+      speedOf(timing, index) ?? speedIfUntimed,
       objective,
     ),
   );
-  const contenders = judgedAttempts.map((one, place) => ({
-    ...contenderOf(one, goal, options.purpose),
-    speed: speedOf(timing, place),
+  const contenders = judgedAttempts.map((attempt, index) => ({
+    ...contenderOf(attempt, goal, options.purpose),
+    speed: speedOf(timing, index),
   }));
   const force = options.force === true;
   const choice = choose(contenders, force, objective);
@@ -49,7 +50,10 @@ export async function selectResult(
   return { original, tried: judgedAttempts, contenders, choice, chosen: isChosen ? choice.place : undefined };
 }
 
-async function sized({ variant, evaluation, ...rest }: Attempt, evaluator: Trials["evaluator"]): Promise<Attempt> {
+async function addCompressedSizes(
+  { variant, evaluation, ...rest }: Attempt,
+  evaluator: Trials["evaluator"],
+): Promise<Attempt> {
   return {
     ...rest,
     variant: { ...variant, result: variant.result && (await evaluator.sized(variant.result)) },
@@ -58,18 +62,18 @@ async function sized({ variant, evaluation, ...rest }: Attempt, evaluator: Trial
 }
 
 export function indexOfSmallestDrop(tried: readonly Attempt[]): number | undefined {
-  const drops = tried.flatMap(({ evaluation, variant }, place) =>
+  const drops = tried.flatMap(({ evaluation, variant }, index) =>
     evaluation === undefined || variant.refusedAs === "unchanged"
       ? []
-      : [{ place, drop: judge(evaluation.comparison, { maxDrop: 0 }).drop.value }],
+      : [{ place: index, drop: judge(evaluation.comparison, { maxDrop: 0 }).drop.value }],
   );
   return drops.toSorted((a, b) => a.drop - b.drop)[0]?.place;
 }
 
 /**
- * Returns the figures by which an attempt is compared with others. Its drop is measured on the validation samples if there are any. If a search
- * missed the goal on its samples, these count as well. The estimated drop must meet the goal, because with few samples many results pass only for
- * lack of significance.
+ * Returns the values by which an attempt is compared with others. The drop is measured on the validation samples if there are any. If the candidate
+ * missed the goal on the search samples, these count as well. The estimated drop must meet the goal, because with few samples even a large drop is
+ * not significant.
  */
 function contenderOf(
   { evaluation, usable, variant }: Attempt,
@@ -78,17 +82,17 @@ function contenderOf(
 ): Contender {
   const { validation, verdict, refused } = variant;
   const comparison = validation?.comparison ?? evaluation?.comparison;
-  const goalVerdict =
+  const choiceVerdict =
     (validation === undefined ? verdict : validation.verdict) ?? (comparison && judge(comparison, { maxDrop: 0 }));
   const isEligible = usable && (validation !== undefined || refused === undefined);
   const meetsGoal = validation !== undefined || verdict?.met !== false;
-  const drop = dropWithSearch(variant, goal) ?? goalVerdict?.drop.value;
+  const drop = dropWithSearch(variant, goal) ?? choiceVerdict?.drop.value;
   return {
     size: evaluation && sizeFor(purpose, evaluation.measured),
     sound:
       isEligible &&
       meetsGoal &&
-      (goalVerdict === undefined || goal === undefined || isWithin({ value: drop ?? Number.NaN }, goal)),
+      (choiceVerdict === undefined || goal === undefined || isWithin({ value: drop ?? Number.NaN }, goal)),
     drop: isEligible && Number.isFinite(drop) ? drop : undefined,
   };
 }

@@ -1,4 +1,4 @@
-/** Identifies the samples of a run, because stored results depend on them. */
+/** Computes keys that identify the samples and settings of a run. Stored results are found again only under the same keys. */
 import { fileKind } from "#platform";
 import { fileHash } from "../../core/files/hash.ts";
 import { openModules } from "../../core/pass/modules.ts";
@@ -32,8 +32,8 @@ export async function metricInputsOf(
 const maxHashedSamples = 64;
 
 /**
- * Returns plain data that identifies samples: their hash; for samples that are too large to hash, their number, the hash of 64 of them, and the hash
- * of the file; for a stream, its file's hash or its name.
+ * Returns plain data that identifies samples: the hash of their contents. Samples that are too large to hash are identified by their number, the hash
+ * of 64 of them, and the hash of their file; a stream by the hash of its file or by its name.
  */
 export async function samplesKey(dataset: Dataset | undefined, samples: Samples | undefined): Promise<unknown> {
   const { name = "", count, sha256 } = samples ?? {};
@@ -46,30 +46,34 @@ export async function samplesKey(dataset: Dataset | undefined, samples: Samples 
 export const keyOfSamples = async (dataset: Dataset | undefined): Promise<unknown> =>
   dataset && samplesKey(dataset, await samplesOf(dataset));
 
-function evenlyOf(dataset: IndexedDataset, most: number): Dataset {
-  const count = Math.min(most, dataset.count);
-  const positions = range(count).map((at) => Math.floor((at * dataset.count) / count));
+function evenlyOf(dataset: IndexedDataset, maxCount: number): Dataset {
+  const count = Math.min(maxCount, dataset.count);
+  const positions = range(count).map((index) => Math.floor((index * dataset.count) / count));
   return view(dataset, dataset.name, positions);
 }
 
 export type Parts = Pick<Run["data"], "train" | "calibrate" | "test">;
 
-/** Records only splits that a step uses. */
+/** Describes the splits of a task by number and hash. The training and calibration splits are included only if a step uses them. */
 export async function partsOf(task: Task, candidates: readonly CandidateSteps[]): Promise<Parts> {
   const usedParts = new Set<string | undefined>();
   for (const { pass, options } of candidates.flatMap(({ steps }) => steps))
     usedParts.add(partFor(pass, await openModules(pass.id, pass.options, options)));
-  const used = async (part: "train" | "calibrate"): Promise<Samples | undefined> => {
+  const describeUsed = async (part: "train" | "calibrate"): Promise<Samples | undefined> => {
     const samples = usedParts.has(part) ? task[part] : undefined;
     return samples === undefined ? undefined : samplesOf(samples);
   };
-  return { train: await used("train"), calibrate: await used("calibrate"), test: await samplesOf(task.test) };
+  return {
+    train: await describeUsed("train"),
+    calibrate: await describeUsed("calibrate"),
+    test: await samplesOf(task.test),
+  };
 }
 
-/** Larger splits are not hashed, because that takes longer than the rest. */
+/** Maximum bytes of a split that is hashed. Hashing a larger split would take longer than the run. */
 const maxHashedBytes = 2 ** 30;
 
-/** A stream of unknown length may be infinite or differ each time. */
+/** Returns name, number and hash of samples. A stream of unknown length has no hash, because it can be infinite or differ each time. */
 async function samplesOf(dataset: Dataset): Promise<Samples> {
   const { name, count } = dataset;
   if (count === undefined) return { name, count, sha256: undefined };

@@ -1,4 +1,4 @@
-/** Chooses the setting of a step that loses least among those whose compressed file is small enough. */
+/** Chooses the settings of a step for a maximum download size (`limit.of: "download"`): the least lossy ones that fit. */
 import { PithError } from "../../core/errors.ts";
 import { bytes as bytesText } from "../../core/numbers.ts";
 import { encodedSource } from "../../core/onnx/encode.ts";
@@ -9,7 +9,7 @@ import { bisectSettings, type SparingRequest, type StepOutput } from "./sparing.
 /**
  * Finds the least lossy setting whose compressed file is small enough, by bisection: settings that lose more compress better.
  * @param bytes maximum of the compressed file (brotli).
- * @throws PithError E_UNSUPPORTED with the minimum if it is higher; E_STOPPED on the signal.
+ * @throws PithError E_UNSUPPORTED if even the smallest file is larger; E_STOPPED on the signal.
  */
 export async function fitToDownload(
   {
@@ -22,16 +22,16 @@ export async function fitToDownload(
 ): Promise<{ readonly made: StepOutput; readonly options: OptionValues }> {
   const settings = (pass.downloadSettings?.(options) ?? []).toReversed();
   let smallest = Number.POSITIVE_INFINITY;
-  const result = await bisectSettings(settings, context, async (own) => {
-    const changed = { ...options, ...own };
-    const output = await run(changed);
+  const result = await bisectSettings(settings, context, async (setting) => {
+    const changedOptions = { ...options, ...setting };
+    const output = await run(changedOptions);
     const file = await encodedSource(output.model);
     const { sampled, ...estimate } = await size(file);
     let brotli = estimate.brotli ?? Number.NaN;
-    // The size of a large file is an estimate, and the goal is a maximum.
+    // For a large file, `size` compresses only a part and estimates the rest. The maximum must hold for the whole file.
     if (sampled && brotli <= bytes) brotli = (await brotliSize(file)) ?? Number.NaN;
     smallest = Math.min(smallest, brotli);
-    return brotli <= bytes ? { made: output, options: changed } : undefined;
+    return brotli <= bytes ? { made: output, options: changedOptions } : undefined;
   });
   if (result !== undefined) return result;
   throw new PithError(

@@ -1,4 +1,4 @@
-/** Estimates the duration of calibration and evaluation from a few samples. */
+/** Logs how long calibration and evaluation will take, estimated from the time of a few samples. */
 import { processorTime } from "#platform";
 import { storedBytes } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -21,8 +21,8 @@ export async function announceCalibration(
   { engine, log }: Context,
 ): Promise<void> {
   const runs = sampleWork?.runs(options) ?? 0;
-  const count = typeof options.samples === "number" ? options.samples : usualSamples;
-  if (samples === undefined || runs === 0 || storedBytes(model.graph) > largestModel) return;
+  const count = typeof options.samples === "number" ? options.samples : defaultSamples;
+  if (samples === undefined || runs === 0 || storedBytes(model.graph) > maxModelBytes) return;
   const runner = await createRunner(engine, model, samples.name, { optimize: false, threads: 1, spinning: false });
   try {
     const singleSeconds = await secondsOf(runner, samples, 1);
@@ -36,7 +36,7 @@ export async function announceCalibration(
   }
 }
 
-/** Returns the processor time of a run, which does not depend on what else the machine does. */
+/** Returns the processor seconds of one run with `size` samples. Unlike elapsed time, it hardly depends on other processes. */
 async function secondsOf(runner: Runner, samples: Dataset, size: number): Promise<number> {
   for await (const batch of take(samples, size).batches({ size })) {
     // The first run is slow and does not count.
@@ -48,21 +48,21 @@ async function secondsOf(runner: Runner, samples: Dataset, size: number): Promis
   return 0;
 }
 
-/** Maximum bytes of weights to load once more for the estimate. */
-const largestModel = 2 ** 29;
-const usualSamples = 200;
+/** Maximum bytes of weights of a model that is loaded once more for the estimate. */
+const maxModelBytes = 2 ** 29;
+const defaultSamples = 200;
 
 interface Reporting {
   log(event: { readonly id: string; readonly text: string; readonly level?: "note" | "warning" }): void;
   progress(done: number, total?: number, figures?: string): void;
 }
 
-const fewestSeconds = 0.5;
-const fewestBatches = 2;
+const minSeconds = 0.5;
+const minBatches = 2;
 
 /**
- * Returns a context that logs the estimated total duration once, early in the first of several runs over the samples. @param passes number of runs
- * over all samples. @param now returns the time in seconds.
+ * Returns a context whose `progress` logs the estimated total duration once, early in the first of several evaluations.
+ * @param passes number of evaluations of all samples. @param now returns the time in seconds.
  */
 export function announceDuration<C extends Reporting>(
   context: C,
@@ -70,24 +70,24 @@ export function announceDuration<C extends Reporting>(
   passes: number,
   now: () => number = () => performance.now() / 1000,
 ): C {
-  let first: { readonly done: number; readonly at: number } | undefined;
+  let start: { readonly done: number; readonly at: number } | undefined;
   let batches = 0;
-  let isOpen = samples !== undefined;
+  let isPending = samples !== undefined;
   return {
     ...context,
     progress(done: number, total?: number, figures?: string) {
       context.progress(done, total, figures);
-      if (!isOpen || samples === undefined || done === 0) return;
-      isOpen = done < (total ?? samples);
-      if (first === undefined) {
-        first = { done, at: now() };
+      if (!isPending || samples === undefined || done === 0) return;
+      isPending = done < (total ?? samples);
+      if (start === undefined) {
+        start = { done, at: now() };
         return;
       }
       batches++;
-      const seconds = now() - first.at;
-      if (batches < fewestBatches || seconds < fewestSeconds) return;
-      isOpen = false;
-      const time = waiting((seconds / (done - first.done)) * samples * passes);
+      const seconds = now() - start.at;
+      if (batches < minBatches || seconds < minSeconds) return;
+      isPending = false;
+      const time = waiting((seconds / (done - start.done)) * samples * passes);
       const text = `evaluation on all ${counted(samples, "sample")} takes ${time}. Use fewer: \`samples\``;
       if (time !== undefined) context.log({ id: "duration", text });
     },

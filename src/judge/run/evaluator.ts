@@ -1,4 +1,4 @@
-/** Measures models as they would be written (masks folded, encoded, reopened) relative to the original on the same samples. */
+/** Measures stored models as they would be written (pruning masks applied), and compares them with the original on the same samples. */
 import { cost } from "../../core/analysis/cost.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { learnedCount, learnedTensors } from "../../core/analysis/learned.ts";
@@ -36,8 +36,8 @@ export interface EvaluatorOptions extends PairedMetricsOptions {
   /** Tokens of a sequence for timing and for counting operations (128). */
   readonly length?: number | undefined;
   /**
-   * Number of samples of the first interim look; each further look doubles it. Requires samples in random order. An interim look can only reject a
-   * candidate that clearly misses the goal.
+   * Number of samples of the first interim look (default: no interim looks); each further look doubles it. Requires samples in random order. An
+   * interim look can only reject a candidate that clearly misses the goal.
    */
   readonly firstLook?: number | undefined;
 }
@@ -59,14 +59,14 @@ interface MeasuredOriginal {
   readonly seconds: number;
 }
 
-const disagreementsKept = 10;
+const maxDisagreements = 10;
 
 export class Evaluator {
-  readonly #of: MeasuredOriginal;
+  readonly #measured: MeasuredOriginal;
   readonly #compressed = new Map<string, Promise<CompressedSize>>();
 
-  private constructor(of: MeasuredOriginal) {
-    this.#of = of;
+  private constructor(measuredOriginal: MeasuredOriginal) {
+    this.#measured = measuredOriginal;
   }
 
   static async create(
@@ -77,10 +77,10 @@ export class Evaluator {
   ): Promise<Evaluator> {
     const { name, length, firstLook = Number.POSITIVE_INFINITY, ...rest } = options;
     const { store } = figures;
-    const { digest, model } = await ship(store.original, store);
+    const { digest, model } = await storeWithoutMasks(store.original, store);
     const feeding = await oneRun(model, task.test);
     const run = { ...feeding, feeds: await withLength(context, model, feeding.feeds, length) };
-    const record = await figures.found(digest);
+    const record = await figures.read(digest);
     const started = performance.now();
     const looks = new Looks(model, task, rest, context, firstLook, record?.rows);
     const metrics = await looks.whole();
@@ -93,31 +93,31 @@ export class Evaluator {
   }
 
   get original(): Evaluation {
-    return this.#of.evaluation;
+    return this.#measured.evaluation;
   }
 
   get metrics(): PairedMetrics {
-    return this.#of.metrics;
+    return this.#measured.metrics;
   }
 
   get output(): string | undefined {
-    return this.#of.options.output;
+    return this.#measured.options.output;
   }
 
   open({ measured }: Evaluation): Promise<Model> {
-    return this.#of.figures.store.open(measured.sha256);
+    return this.#measured.figures.store.open(measured.sha256);
   }
 
   /**
-   * Adds the sizes after compression, each computed once per file. Compression takes seconds, so only files that are shown, or compared by these
-   * sizes, need this call.
+   * Adds the sizes after gzip and brotli, computed once per file. Compression takes seconds, so call this only for files that are shown, or compared
+   * by these sizes.
    */
   async sized<M extends Measured>(measured: M): Promise<M & CompressedSize> {
-    const { store } = this.#of.figures;
+    const { store } = this.#measured.figures;
     const { sha256 } = measured;
     const compress = async (): Promise<CompressedSize> => {
-      const plain = await plainFile(await store.open(sha256));
-      const { bytes: _, ...compressed } = await size(plain?.file ?? (await store.file(sha256)));
+      const withoutMetadata = await plainFile(await store.open(sha256));
+      const { bytes: _, ...compressed } = await size(withoutMetadata?.file ?? (await store.file(sha256)));
       return compressed;
     };
     const sizes = this.#compressed.get(sha256) ?? recordOnce(store.records, { compressed: sha256 }, compress);
@@ -125,29 +125,29 @@ export class Evaluator {
     return { ...measured, ...(await sizes) };
   }
 
-  /** Compresses the file only if the download counts. */
+  /** Returns the size by which results are compared. Compresses the file only if that is the download size. */
   async sizeFor(purpose: Purpose | undefined, measured: Measured): Promise<number> {
     return sizeFor(purpose, purpose === "download" ? await this.sized(measured) : measured);
   }
 
   get took(): OriginalTime {
-    return { seconds: this.#of.seconds, samples: this.metrics.rows.said.given.length };
+    return { seconds: this.#measured.seconds, samples: this.metrics.rows.said.given.length };
   }
 
   /**
-   * Measures a stored model. @param made digest of a step's output, which can have masks. @param goal if an interim look shows that the model misses
-   * it, the other samples are skipped.
+   * Measures a stored model. @param digestBefore digest of a step's output, which can have masks. @param goal if an interim look shows that the model misses
+   * this goal, the other samples are skipped.
    */
-  async measure(made: string, name: string, goal?: Goal): Promise<Evaluation> {
-    const { store } = this.#of.figures;
-    const { digest, model } = await ship(made, store);
-    const record = await this.#of.figures.found(digest);
+  async measure(digestBefore: string, name: string, goal?: Goal): Promise<Evaluation> {
+    const { store } = this.#measured.figures;
+    const { digest, model } = await storeWithoutMasks(digestBefore, store);
+    const record = await this.#measured.figures.read(digest);
     const started = performance.now();
     const misses = goal && (({ comparison }: PairedResult) => judge(comparison, goal).drop.low > goal.maxDrop);
-    const { rows, compared } = await this.#of.looks.look(model, misses, earlyLevel, record?.rows);
+    const { rows, compared } = await this.#measured.looks.look(model, misses, earlyLevel, record?.rows);
     const seconds = (record?.seconds ?? 0) + secondsSince(started);
-    const facts = record?.facts ?? (await factsOf(digest, store, this.#of.run));
-    if (rows !== record?.rows) await this.#of.figures.keep({ facts, rows, seconds });
+    const facts = record?.facts ?? (await factsOf(digest, store, this.#measured.run));
+    if (rows !== record?.rows) await this.#measured.figures.keep({ facts, rows, seconds });
     const measured = { name, ...facts, estimate: compared.comparison.candidate };
     return { measured, batchNote: rows.batchNote, ...compared };
   }
@@ -156,15 +156,15 @@ export class Evaluator {
     return measured.sha256 !== this.original.measured.sha256;
   }
 
-  /** Returns samples with different predictions, evenly spread because data may be sorted by class. */
+  /** Returns some samples with other predictions than the original's. They are evenly spread, because data can be sorted by class. */
   disagreements({ answers }: Evaluation): readonly Disagreement[] {
     const { given, labels } = this.original.answers;
     const differing = Array.from(given.keys()).filter((sample) => given[sample] !== answers.given[sample]);
-    const step = Math.max(1, differing.length / disagreementsKept);
-    return Array.from({ length: Math.min(differing.length, disagreementsKept) }, (_, place) => {
-      const at = differing[Math.floor(place * step)] ?? 0;
-      const [original = -1, variant = -1, label = -1] = [given[at], answers.given[at], labels[at]];
-      const sample = this.metrics.holdout.samples[at] ?? at;
+    const step = Math.max(1, differing.length / maxDisagreements);
+    return Array.from({ length: Math.min(differing.length, maxDisagreements) }, (_, index) => {
+      const row = differing[Math.floor(index * step)] ?? 0;
+      const [original = -1, variant = -1, label = -1] = [given[row], answers.given[row], labels[row]];
+      const sample = this.metrics.holdout.samples[row] ?? row;
       return { sample, label: label < 0 ? undefined : label, original, variant };
     });
   }
@@ -173,10 +173,10 @@ export class Evaluator {
     evaluations: readonly Evaluation[],
     options: { readonly rounds: number; readonly target?: RunTarget | undefined },
   ): Promise<LatencyReport & Pick<Timing, "inputs" | "where">> {
-    const [first = [], ...furtherChunks] = chunksOf(evaluations, ({ measured }) => measured.bytes, mostTimedTogether);
+    const [first = [], ...furtherChunks] = chunksOf(evaluations, ({ measured }) => measured.bytes, maxTimedBytes);
     const report = await this.#timeTogether(first, options);
     const models = [...report.models];
-    for (const some of furtherChunks) models.push(...(await this.#timeTogether(some, options)).models.slice(1));
+    for (const chunk of furtherChunks) models.push(...(await this.#timeTogether(chunk, options)).models.slice(1));
     return { ...report, models };
   }
 
@@ -184,10 +184,10 @@ export class Evaluator {
     evaluations: readonly Evaluation[],
     { rounds, target }: { readonly rounds: number; readonly target?: RunTarget | undefined },
   ): Promise<LatencyReport & Pick<Timing, "inputs" | "where">> {
-    const { engine, signal, progress } = this.#of.context;
-    const { feeds } = this.#of.run;
-    const all = await Promise.all([this.original, ...evaluations].map((evaluation) => this.open(evaluation)));
-    const threads = this.#of.options.threads;
+    const { engine, signal, progress } = this.#measured.context;
+    const { feeds } = this.#measured.run;
+    const models = await Promise.all([this.original, ...evaluations].map((evaluation) => this.open(evaluation)));
+    const threads = this.#measured.options.threads;
     const options = {
       rounds,
       signal,
@@ -196,24 +196,24 @@ export class Evaluator {
     };
     const report =
       target === undefined
-        ? await latency(engine, all, feeds, options)
+        ? await latency(engine, models, feeds, options)
         : await target.latency(
-            all,
-            all.map(() => feeds),
+            models,
+            models.map(() => feeds),
             options,
           );
     return { ...report, inputs: inputTexts(feeds), ...(target === undefined ? {} : { where: target.where }) };
   }
 }
 
-const mostTimedTogether = 2 ** 28;
+const maxTimedBytes = 2 ** 28;
 
-function chunksOf<T>(all: readonly T[], sizeOf: (one: T) => number, most: number): readonly (readonly T[])[] {
+function chunksOf<T>(items: readonly T[], sizeOf: (item: T) => number, maxSize: number): readonly (readonly T[])[] {
   const chunks: T[][] = [];
   let size = Number.POSITIVE_INFINITY;
-  for (const item of all) {
+  for (const item of items) {
     size += sizeOf(item);
-    if (size > most) {
+    if (size > maxSize) {
       chunks.push([]);
       size = sizeOf(item);
     }
@@ -222,7 +222,7 @@ function chunksOf<T>(all: readonly T[], sizeOf: (one: T) => number, most: number
   return chunks;
 }
 
-/** Returns the sample. If its inputs are token sequences, returns random inputs with the given number of tokens instead. */
+/** Returns the inputs for timing: the sample itself, or for token sequences random inputs with the given number of tokens. */
 async function withLength(
   { engine, seed }: Context,
   model: Model,
@@ -250,14 +250,14 @@ async function withLength(
   }
 }
 
-interface Shipped {
+interface StoredModel {
   readonly digest: string;
   readonly model: Model;
 }
 
-async function ship(made: string, store: Store): Promise<Shipped> {
-  const model = await store.open(made);
-  if (!isPruned(model)) return { digest: made, model };
+async function storeWithoutMasks(outputDigest: string, store: Store): Promise<StoredModel> {
+  const model = await store.open(outputDigest);
+  if (!isPruned(model)) return { digest: outputDigest, model };
   await remove(model);
   assertValid(model);
   const digest = await store.keep(model);
@@ -266,20 +266,20 @@ async function ship(made: string, store: Store): Promise<Shipped> {
 
 async function factsOf(digest: string, store: Store, run: OneRun): Promise<Omit<Measured, "estimate" | "name">> {
   const model = await store.open(digest);
-  const plain = await plainFile(model);
+  const withoutMetadata = await plainFile(model);
   storeWeights(model);
   const learned = await learnedTensors(model, infer(model));
   return {
     sha256: digest,
-    bytes: (plain?.file ?? (await store.file(digest))).size,
-    ...(plain === undefined ? {} : { metadata: plain.metadata }),
+    bytes: (withoutMetadata?.file ?? (await store.file(digest))).size,
+    ...(withoutMetadata === undefined ? {} : { metadata: withoutMetadata.metadata }),
     parameters: learnedCount(learned),
     zeros: await zeroShare(learned.keys()),
     macs: macsOfOne(await store.open(digest), run),
   };
 }
 
-/** Counts multiply-accumulates per sample; undefined if they cannot be counted. Changes the model's input sizes to those of the run. */
+/** Counts multiply-accumulates per sample; undefined if they depend on more than the run's input sizes, to which the model's are set. */
 export function macsOfOne(model: Model, { feeds, size: batch }: OneRun): number | undefined {
   try {
     fixInputs(model, Object.fromEntries(Object.entries(feeds).map(([name, { dims }]) => [name, dims])));

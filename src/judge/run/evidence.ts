@@ -1,5 +1,4 @@
-/** Collects samples and layers with differences for reports. */
-
+/** Collects details for reports: samples with other predictions, and the difference of each layer from the original. */
 import { asPithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
@@ -8,26 +7,26 @@ import { compareLayers } from "../../runtime/noise/layers.ts";
 import type { Disagreement, Noise } from "../record/data.ts";
 import { viewsOf } from "../record/samples.ts";
 
-/** Number of samples, because all layer outputs of both models are in memory at once. */
+/** Number of samples for comparing layers. It is small, because the outputs of all layers of both models are in memory at once. */
 const comparedSamples = 16;
 
 /**
- * Adds a small image, text or first values to each disagreement, for reports. @param ready samples as the models receive them. @param stored the same
- * samples before preprocessing, if available.
+ * Adds a view of the sample (a small image, text or first values) to each disagreement.
+ * @param ready samples as the models receive them. @param stored the same samples before preprocessing, if available.
  */
 export async function addSampleViews(
-  found: readonly Disagreement[],
+  disagreements: readonly Disagreement[],
   ready: Dataset,
   stored: Dataset | undefined,
 ): Promise<readonly Disagreement[]> {
   const views = await viewsOf(
-    found.map(({ sample }) => sample),
+    disagreements.map(({ sample }) => sample),
     ready,
     stored,
   );
-  return found.map((one, place) => {
-    const shown = views[place];
-    return shown === undefined ? one : { ...one, shown };
+  return disagreements.map((disagreement, index) => {
+    const shown = views[index];
+    return shown === undefined ? disagreement : { ...disagreement, shown };
   });
 }
 

@@ -1,5 +1,4 @@
-/** Stores measurements under everything that determines them, so that no model is measured twice. */
-
+/** Records the measurements of models in the store, by the model's digest and the key of samples and metric. No model is measured twice. */
 import type { Measured } from "../record/data.ts";
 import type { Store } from "../steps/store.ts";
 import type { Rows } from "./holdout.ts";
@@ -10,7 +9,7 @@ export interface MeasuredModel {
   readonly seconds: number;
 }
 
-interface PlainFigures extends Omit<MeasuredModel, "rows">, Pick<Rows, "batchNote"> {
+interface FigureRecord extends Omit<MeasuredModel, "rows">, Pick<Rows, "batchNote"> {
   readonly rows: readonly number[];
   readonly given: readonly number[];
   readonly labels: readonly number[];
@@ -18,15 +17,15 @@ interface PlainFigures extends Omit<MeasuredModel, "rows">, Pick<Rows, "batchNot
 
 export class FigureRecords {
   readonly store: Store;
-  readonly #judging: unknown;
+  readonly #judgingKey: unknown;
 
   constructor(store: Store, judging: unknown) {
     this.store = store;
-    this.#judging = judging;
+    this.#judgingKey = judging;
   }
 
-  async found(digest: string): Promise<MeasuredModel | undefined> {
-    const record = (await this.store.records?.read(this.#key(digest))) as PlainFigures | undefined;
+  async read(digest: string): Promise<MeasuredModel | undefined> {
+    const record = (await this.store.records?.read(this.#key(digest))) as FigureRecord | undefined;
     if (record === undefined) return undefined;
     const { facts, seconds, rows, given, labels, batchNote } = record;
     const answers = { given: Float64Array.from(given), labels: Float64Array.from(labels) };
@@ -35,11 +34,11 @@ export class FigureRecords {
 
   async keep({ facts, seconds, rows: { rows, said, batchNote } }: MeasuredModel): Promise<void> {
     const [predictions, labels] = [[...said.given], [...said.labels]];
-    const record: PlainFigures = { facts, seconds, rows: [...rows], given: predictions, labels, batchNote };
+    const record: FigureRecord = { facts, seconds, rows: [...rows], given: predictions, labels, batchNote };
     await this.store.records?.write(this.#key(facts.sha256), record);
   }
 
   #key(digest: string): unknown {
-    return { model: digest, judging: this.#judging };
+    return { model: digest, judging: this.#judgingKey };
   }
 }

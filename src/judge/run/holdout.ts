@@ -1,5 +1,4 @@
-/** Splits samples into validation and test. A result chosen by its metric value has a biased value, so test samples report it. */
-
+/** Splits samples into validation samples, on which a result is chosen, and test samples, on which it is reported. The chosen value is biased. */
 import type { Estimate } from "../../core/estimate.ts";
 import type { Level } from "../../core/math/interval.ts";
 import { joinArrays } from "../../core/tensor/dense.ts";
@@ -26,9 +25,9 @@ export interface HoldoutComparison {
 }
 
 const validationShare = 1 / 3;
-/** With fewer validation samples than this, none are reserved, and results are chosen on the test samples. */
+/** Minimum number of validation samples. With fewer, the split is not divided, and results are chosen on the test samples. */
 const minValidation = 30;
-/** Minimum number of test samples from which validation samples are drawn. */
+/** Minimum number of samples that are divided into validation and test. */
 export const minDivided = minValidation / validationShare;
 
 export interface Division {
@@ -36,7 +35,7 @@ export interface Division {
   readonly test: Uint32Array;
 }
 
-/** Draws validation samples by the seed, or takes the first ones if neighboring samples are similar. Undefined if there are too few. */
+/** Draws validation samples by the seed, or takes the first ones (`inOrder`) if samples run in order. Undefined if there are too few samples. */
 export function drawHoldout(count: number, seed: number, inOrder: boolean): Division | undefined {
   const validation = Math.floor(validationShare * count);
   if (validation < minValidation) return undefined;
@@ -54,14 +53,14 @@ export class Holdout {
   constructor(metric: Metric, all: Rows, samples: Uint32Array) {
     this.#metric = metric;
     this.samples = samples;
-    const { rows, said } = this.#of(all);
+    const { rows, said } = this.#select(all);
     this.#rows = rows;
     this.original = { comparison: compareRows(metric, rows, rows), agreement: agreementOf(said, said), answers: said };
     this.knowledge = knowledgeOf(said);
   }
 
   compare(all: Rows, level?: Level): HoldoutComparison {
-    const { rows, said } = this.#of(all);
+    const { rows, said } = this.#select(all);
     return {
       comparison: compareRows(this.#metric, this.#rows, rows, level),
       agreement: agreementOf(this.original.answers, said),
@@ -69,7 +68,7 @@ export class Holdout {
     };
   }
 
-  #of({ rows, said }: Rows): Rows {
+  #select({ rows, said }: Rows): Rows {
     return {
       rows: rowsAt(rows, this.#metric.columns, this.samples),
       said: { given: rowsAt(said.given, 1, this.samples), labels: rowsAt(said.labels, 1, this.samples) },
@@ -91,10 +90,10 @@ export function joinRuns(first: Rows, second: Rows): Rows {
 
 function rowsAt(rows: Float64Array, columns: number, samples: Uint32Array): Float64Array {
   const selected = new Float64Array(columns * samples.length);
-  samples.forEach((sample, place) => {
+  samples.forEach((sample, index) => {
     const end = columns * (sample + 1);
     if (end > rows.length) throw new RangeError(`no row of sample ${sample} among ${rows.length / columns}`);
-    selected.set(rows.subarray(columns * sample, end), columns * place);
+    selected.set(rows.subarray(columns * sample, end), columns * index);
   });
   return selected;
 }

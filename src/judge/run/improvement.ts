@@ -8,14 +8,15 @@ import type { ByteSource } from "../../core/tensor/types.ts";
 import { judge } from "../compare/compare.ts";
 import type { Measured, Variant } from "../record/data.ts";
 
-const leastGain = 1.005;
+const minGain = 1.005;
 /**
- * Maximum ratio of processor times that counts as faster. Closer ratios can be noise: measured twice, one network took 0.85 to 1.15 times as long.
+ * Maximum ratio of processor times (result to original) that counts as faster. Ratios closer to 1 can be noise: measured twice, the same network took
+ * 0.85 to 1.15 times as long.
  */
-const clearlyLess = 0.8;
+const maxFasterRatio = 0.8;
 
-function noSmaller(before: number, after: number): string | undefined {
-  return before / after >= leastGain ? undefined : `nothing was gained: ${sizeText(before, after)}`;
+function noGainOfSize(before: number, after: number): string | undefined {
+  return before / after >= minGain ? undefined : `nothing was gained: ${sizeText(before, after)}`;
 }
 
 interface PlainFile {
@@ -24,30 +25,30 @@ interface PlainFile {
   readonly metadata: number;
 }
 
-/** Returns the original's file without the exporter's metadata, for a fair comparison; undefined if it has none, or does not fit into one file. */
+/** Returns the original's file without the exporter's metadata, for a fair comparison; undefined without metadata or if one file cannot hold it. */
 export async function plainFile(model: Model): Promise<PlainFile | undefined> {
-  const plain = model.clone();
-  if (clearNotes(plain).length === 0) return undefined;
+  const copy = model.clone();
+  if (clearNotes(copy).length === 0) return undefined;
   const bytes = await encodedSize(model).catch(asPithError);
   if (typeof bytes !== "number") return undefined;
-  const file = await encodedSource(plain);
+  const file = await encodedSource(copy);
   return { file, metadata: bytes - file.size };
 }
 
 /**
- * Returns the reason why a result is not smaller than its original; undefined if it is smaller. Dropping the exporter's metadata does not count as a
- * gain.
+ * Returns the reason why a result's file is not smaller than its original's; undefined if it is smaller. Dropping the exporter's metadata does not
+ * count as a gain.
  */
 export async function whyNotSmaller(original: Model, result: Model): Promise<string | undefined> {
   const [before, size] = [await encodedSize(original), await encodedSize(result)];
-  const plain = await plainFile(original);
-  const noGainText = noSmaller(plain?.file.size ?? before, size);
-  if (noGainText === undefined || noSmaller(before, size) !== undefined) return noGainText;
+  const withoutMetadata = await plainFile(original);
+  const noGainText = noGainOfSize(withoutMetadata?.file.size ?? before, size);
+  if (noGainText === undefined || noGainOfSize(before, size) !== undefined) return noGainText;
   return `${noGainText} than the original without the exporter's metadata, which \`pith simplify\` drops`;
 }
 
 function sizeText(before: number, after: number): string {
-  return after / before < leastGain ? "the file is no smaller (1.00 ×)" : `the file is ${times(after / before)} larger`;
+  return after / before < minGain ? "the file is no smaller (1.00 ×)" : `the file is ${times(after / before)} larger`;
 }
 
 /**
@@ -61,13 +62,13 @@ export function whyNothingGained(
 ): string | undefined {
   if (result === undefined) return undefined;
   const isLess = (before: number | undefined, after: number | undefined): boolean =>
-    before !== undefined && after !== undefined && before / after >= leastGain;
+    before !== undefined && after !== undefined && before / after >= minGain;
   const isSmaller =
     isLess(original.bytes, result.bytes) ||
     isLess(original.brotli, result.brotli) ||
     isLess(original.macs, result.macs);
   const isBetter = comparison !== undefined && judge(comparison, { maxDrop: 0 }).drop.value < 0;
-  if (isSmaller || isBetter || (work !== undefined && work < clearlyLess)) return undefined;
+  if (isSmaller || isBetter || (work !== undefined && work < maxFasterRatio)) return undefined;
   const timeText = work === undefined ? "" : ", and takes as long";
   return `nothing was gained: ${sizeText(original.bytes, result.bytes)}${timeText}`;
 }

@@ -1,4 +1,4 @@
-/** Runs one step on a model, compares the result with its references, and decides whether it can be kept. */
+/** Runs one pass for a command such as `pith quantize`: compares the result with its references, and decides whether it can be kept. */
 
 import { infer } from "../../core/analysis/infer.ts";
 import { hasFloatWeights } from "../../core/analysis/weight.ts";
@@ -59,9 +59,9 @@ export interface JudgedStep {
   readonly judgement: Judgement | undefined;
   readonly comparison: StepComparison | undefined;
   readonly sparing: Sparing | undefined;
-  /** Number of samples, disjoint from the test samples, that chose the options. */
+  /** Number of samples, disjoint from the test samples, on which the options or layers were chosen; undefined without such a choice. */
   readonly searched: number | undefined;
-  /** Reason why nothing was gained; undefined if the file became smaller or the pass is not meant to make it smaller. */
+  /** Reason why nothing was gained; undefined if the file is smaller, or the pass is not meant to reduce the file size. */
   readonly noGainText: string | undefined;
   /** Undefined if the result can be kept. */
   readonly rejection: Rejection | undefined;
@@ -97,9 +97,9 @@ interface OpenStep extends StepRequest {
 }
 
 /**
- * Runs a step and decides whether its result can be kept. With `fallback`, a result that misses the goal gets layers at higher precision. @throws
- * PithError E_DATA if the original is at chance level, E_ACCURACY_LOST if no result passes together with the other models of a folder, and the errors
- * of the pass.
+ * Runs a step and decides whether its result can be kept. With `fallback`, a result that misses the goal gets layers at higher precision.
+ * @throws PithError E_DATA if the original is at chance level, E_ACCURACY_LOST if no result passes together with the other models of a folder, and
+ * the errors of the pass.
  */
 export async function runJudgedStep(request: StepRequest, context: StepContext): Promise<JudgedStep> {
   const { pass, input, task, dryRun = false, force = false } = request;
@@ -115,14 +115,14 @@ export async function runJudgedStep(request: StepRequest, context: StepContext):
   if (outcome.changes.length === 0) return { ...baseResult, result: undefined, noGainText: undefined };
   const result = await store.open(outcome.output);
   if (dryRun) return { ...baseResult, result, noGainText: undefined };
-  const noGain = pass.makesSmaller === "file" ? await whyNotSmaller(input.model, result) : undefined;
-  if (noGain !== undefined && !force) return { ...baseResult, result, noGainText: noGain };
+  const noGainText = pass.makesSmaller === "file" ? await whyNotSmaller(input.model, result) : undefined;
+  if (noGainText !== undefined && !force) return { ...baseResult, result, noGainText };
   const judgement = await judgeModel(step, result);
   const fallbackResult = await keepWithFallback(step, { ...outcome, model: result }, judgement);
   if (fallbackResult === undefined || fallbackResult instanceof Miss) {
     const rejection = await findRejection(step, result, judgement, outcome.changes, fallbackResult?.reason);
     if (rejection === undefined || force) warnOfLoss(step, judgement);
-    return { ...baseResult, result, judgement, noGainText: noGain, rejection };
+    return { ...baseResult, result, judgement, noGainText, rejection };
   }
   const { made, sparing, judgement: sparedJudgement } = fallbackResult;
   const rejection = await findRejection(step, made.model, sparedJudgement, made.changes, describeFallback(sparing));
@@ -211,7 +211,7 @@ function formatDissimilarity({ output, same, ofData }: Likeness): string {
   return `on ${inputs} ${difference} of the original's output${outputName}${advice}`;
 }
 
-/** Returns the number of available samples, and the total if the verdict used fewer (`of`). */
+/** Returns the number of available samples, and if interim looks used only a part of the test samples, the number of these (`of`). */
 function sampleCounts(
   { task }: OpenStep,
   compared: Compared | undefined,
@@ -231,8 +231,8 @@ interface FallbackResult {
 }
 
 /**
- * Runs the precision fallback: searches options that lose less, and evaluates the result on samples that the search did not use. @returns undefined
- * if the fallback does not apply; a Miss if it finds nothing.
+ * Runs the precision fallback: searches options that lose less, and evaluates the result on samples that the search did not use.
+ * @returns undefined if the fallback does not apply; a Miss if no options meet the goal.
  */
 async function keepWithFallback(
   step: OpenStep,
@@ -275,20 +275,19 @@ interface LimitedStep {
 }
 
 /**
- * Chooses the options with which the result fits into the requested size. The returned step evaluates its result on samples that this choice did not
- * use.
+ * Chooses options so that the result has at most the requested size. The returned step evaluates its result on samples that this choice did not use.
  */
 async function chooseOptionsForLimit(step: OpenStep): Promise<LimitedStep> {
   const { limit, options, context } = step;
   if (limit === undefined) return { step, options, searched: undefined };
   context.stage("bits");
   const { apart, request, quiet } = await openSearch(step);
-  const shown = { ...quiet, progress: context.progress };
+  const withProgress = { ...quiet, progress: context.progress };
   const { samples } = request.search;
   const output =
     limit.of === "download"
-      ? await fitToDownload(request, limit.bytes, shown)
-      : await fitToBytes({ ...request, samples }, limit.bytes, shown);
+      ? await fitToDownload(request, limit.bytes, withProgress)
+      : await fitToBytes({ ...request, samples }, limit.bytes, withProgress);
   const otherSamples = apart instanceof Miss ? undefined : apart;
   // The precision fallback is off, because layers at higher precision would exceed the limit.
   return {
@@ -305,8 +304,8 @@ const compareOnOtherSamples = (step: OpenStep, apart: SeparateSearch | undefined
 
 interface Search {
   /**
-   * Split of the samples between the search and the evaluation. Undefined without data, a Miss if there are too few samples; the search then uses
-   * random inputs.
+   * Split of the samples between the search and the evaluation. Undefined without data or goal, a Miss if there are too few samples; in both cases
+   * the search uses random inputs.
    */
   readonly apart: SeparateSearch | Miss | undefined;
   readonly request: Omit<SparingRequest, "plain">;
@@ -327,14 +326,14 @@ async function openSearch(step: OpenStep): Promise<Search> {
     otherSamples === undefined || otherSamples instanceof Miss
       ? randomSearch(input.model, output, quiet)
       : otherSamples.search;
-  const run = async (changed: OptionValues, other: AnyPass = pass): Promise<StepOutput> => {
+  const run = async (changedOptions: OptionValues, otherPass: AnyPass = pass): Promise<StepOutput> => {
     const model = copyInput(step);
-    return { model, ...(await runStep(other, model, changed, task ?? {}, quiet)) };
+    return { model, ...(await runStep(otherPass, model, changedOptions, task ?? {}, quiet)) };
   };
   return { apart: otherSamples, request: { pass, options, original: input.model, run, search, output }, quiet };
 }
 
-/** "1.4 points lost, 1.0 points allowed" */
+/** Returns "1.4 points lost, 1.0 points allowed". */
 function formatDrop({ comparison: { unit }, verdict: { drop }, goal }: GoalCheck): string {
   if (!Number.isFinite(drop.value)) return `the metric is ${drop.value}`;
   return `${allowance(unit, drop.value)} lost, ${allowance(unit, goal.maxDrop)} allowed`;
@@ -350,31 +349,31 @@ async function findRejection(
   result: Model,
   { compared, goalCheck, lost }: Judgement,
   changes: readonly Change[],
-  tried: string | undefined,
+  fallbackText: string | undefined,
 ): Promise<Rejection | undefined> {
   if (lost === undefined) return undefined;
   const { because, text } = lost;
   const isWithinGoal = goalCheck !== undefined && isWithin(goalCheck.verdict.drop, goalCheck.goal);
-  const unshown = because === "goal" && isWithinGoal;
-  const blamed = unshown || step.force ? undefined : await blameLayer(step, result, because, changes);
-  const lostBefore =
+  const isUnshown = because === "goal" && isWithinGoal;
+  const blamed = isUnshown || step.force ? undefined : await blameLayer(step, result, because, changes);
+  const isLostBefore =
     goalCheck !== undefined &&
     compared?.reference?.judges === true &&
     isWithin(judge(compared.comparison, goalCheck.goal).drop, goalCheck.goal);
-  const trainable = hasFloatWeights(result, infer(result));
+  const isTrainable = hasFloatWeights(result, infer(result));
   return {
     because,
     text,
-    tried,
+    tried: fallbackText,
     blamed,
     changes,
-    isUnshown: unshown,
-    isLostBefore: lostBefore,
-    isTrainable: trainable,
+    isUnshown,
+    isLostBefore,
+    isTrainable,
   };
 }
 
-/** Returns the changed layer that contributes most to the output error; undefined if no single layer can be the cause. */
+/** Returns the changed layer with the largest error contribution; undefined if no single layer can be the cause. */
 async function blameLayer(
   { pass, options, input, like = input.model, task, output, context }: OpenStep,
   result: Model,

@@ -1,3 +1,4 @@
+/** Combines all checks of a result (metric, outputs, target runtimes) into one reason to reject it. */
 import type { Comparison } from "../compare/compare.ts";
 import type { OnTarget } from "../compare/target-check.ts";
 import { brokenText, wrongText } from "../record/verdict.ts";
@@ -6,7 +7,8 @@ import type { KeptFunction, LostFunction } from "./kept-function.ts";
 export interface Lost {
   readonly text: string;
   /**
-   * "broken": the metric is NaN; "goal": the goal is missed; "target": the outputs on a target runtime are wrong. For the others see `LostFunction`.
+   * "broken": the metric is NaN; "goal": the goal is missed; "target": the outputs on a target runtime are wrong. `LostFunction` describes the other
+   * values.
    */
   readonly because: "broken" | "goal" | "target" | LostFunction["because"];
 }
@@ -18,8 +20,8 @@ export interface Findings {
 }
 
 /**
- * Combines the findings about a result: returns the most important reason to reject it, if any. @param onTargets checks the target runtimes. It is
- * called only if nothing else rejects the result, or if `forced`.
+ * Returns the most important reason to reject a result, if there is a reason.
+ * @param onTargets checks the target runtimes. It is called only if no other check rejects the result, or if `forced`.
  */
 export async function judgeResult(
   { comparison, missed, kept }: Findings,

@@ -1,20 +1,19 @@
 /**
- * Checks that a result still computes the function of its original, where the metric cannot: outputs that it does not evaluate, all outputs if there
- * are few samples, and all outputs on random inputs without data.
+ * Checks that a result still computes the function of its original, for outputs that the metric does not cover: all other outputs; with few samples,
+ * all outputs; without data, all outputs on random inputs.
  */
-
 import { asPithError, stripPeriod, uncapitalize } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { ResultFails, requireLoads, type WatchedEngine } from "../../runtime/run/load-check.ts";
 import { compareFunction, compareOnSamples, fewSamples, type Likeness, lossOf } from "../compare/compare-function.ts";
-import { halfOverflow } from "../compare/half-overflow.ts";
+import { findHalfOverflow } from "../compare/half-overflow.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
 import { trains } from "../steps/step.ts";
 
 export interface KeptFunction {
-  /** Comparison of all outputs, on random inputs or few samples, or the reason why they could not be compared; undefined if the metric suffices. */
+  /** Comparison of all outputs on random inputs or few samples, or why they could not be compared; undefined if the metric covers the main output. */
   readonly likeness: Likeness | string | undefined;
   /** Comparison of the outputs that the metric does not evaluate, or the reason why they could not be compared. */
   readonly others: Likeness | string | undefined;
@@ -28,8 +27,8 @@ export interface LostFunction {
 }
 
 /**
- * "answers": all training imitates the original's outputs, so predictions must be kept. "labels": training by labels or another model, which may
- * change predictions.
+ * Kind of training among the steps. "answers": all training steps learn the original's outputs, so predictions must be kept. "labels": a step learns
+ * labels or another model's outputs, which can change predictions.
  */
 export type Training = "none" | "answers" | "labels";
 
@@ -46,7 +45,7 @@ export interface FunctionTest {
   readonly answered: number;
   readonly trained: Training;
   readonly output: string | undefined;
-  /** Whether an error of the comparison becomes its result, instead of being thrown. */
+  /** Whether an error of the comparison is returned as the reason why outputs could not be compared, instead of being thrown. */
   readonly forced: boolean;
 }
 
@@ -72,9 +71,9 @@ export async function checkFunction(
   const options = { output, seed, signal, progress };
   const attempt = async <T>(work: Promise<T>): Promise<T | string> =>
     work.catch((error: unknown) => {
-      const refusal = asPithError(error);
-      if (!forced || refusal instanceof ResultFails) throw error;
-      return uncapitalize(stripPeriod(refusal.message));
+      const pithError = asPithError(error);
+      if (!forced || pithError instanceof ResultFails) throw error;
+      return uncapitalize(stripPeriod(pithError.message));
     });
   const isFew = answered < fewSamples && trained === "none";
   const values = trained === "labels" ? "none" : isFew ? "all" : "all but the answer";
@@ -86,10 +85,10 @@ export async function checkFunction(
   const [likeness, randomComparison] = test === undefined || isFew ? [comparison, undefined] : [undefined, comparison];
   const text = lossOf(comparison);
   if (text !== undefined) {
-    const isForm = typeof comparison === "object" && comparison.otherForm === true;
-    return { likeness, others: randomComparison, lost: { text, because: isForm ? "form" : "function" } };
+    const hasOtherForm = typeof comparison === "object" && comparison.otherForm === true;
+    return { likeness, others: randomComparison, lost: { text, because: hasOtherForm ? "form" : "function" } };
   }
-  const overflow = await attempt(halfOverflow(engine, original, result, test, { seed, signal }));
+  const overflow = await attempt(findHalfOverflow(engine, original, result, test, { seed, signal }));
   return {
     likeness,
     others: randomComparison,
@@ -98,8 +97,8 @@ export async function checkFunction(
 }
 
 /**
- * Compares the function of both models, then checks that the result loads with the options that its users have. @throws ResultFails if it does not
- * load.
+ * Compares the function of both models, then checks that the result loads with default session options.
+ * @throws ResultFails if the result does not load.
  */
 export async function checkFunctionAndLoading(
   context: Context & { readonly engine: WatchedEngine },

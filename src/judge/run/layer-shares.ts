@@ -1,5 +1,4 @@
-/** Share of each quantized layer in the output error: measured with only this layer quantized, or estimated if that would take too long. */
-
+/** Computes each quantized layer's share of the output error: measured with only this layer quantized, or estimated if that would take too long. */
 import { asPithError, Miss, throwIfAborted } from "../../core/errors.ts";
 import { storedBytes } from "../../core/graph/graph.ts";
 import { type Context, equalizedReference } from "../../core/pass/pass.ts";
@@ -14,7 +13,7 @@ export interface ErrorsRequest extends Omit<SparingRequest, "search"> {
 }
 
 const samplesOfErrors = 32;
-/** Maximum weight bytes of an original that is run. For larger originals, only the weights are compared. */
+/** Maximum weight bytes of an original whose layers are run. For larger originals, the error of a layer is estimated from its weights alone. */
 const maxRunBytes = 2 ** 29;
 
 /**
@@ -38,7 +37,7 @@ export async function errorSharesOf(
         pass,
         original,
         plain.changes,
-        async (of) => (await run(requested, of)).model,
+        async (otherPass) => (await run(requested, otherPass)).model,
       );
       const options = { samples: samplesOfErrors, output, seed, signal };
       const errors = await layerErrors(engine, reference, plain.model, samples, options);
@@ -66,16 +65,19 @@ export async function errorSharesOf(
 }
 
 /**
- * Returns a function that predicts shares from other figures of the layers: the figure times the median ratio of share to figure. `spread` is the
- * median deviation of the logarithmic ratios, so a small one means good predictions.
+ * Returns a function that predicts a layer's share from another figure of it: the figure times the median ratio of share to figure. `spread` is the
+ * median deviation of the logarithmic ratios; a small spread means good predictions.
  */
 function predictor(shares: ReadonlyMap<string, number>, figures: ReadonlyMap<string, number>) {
   const ratios = [...shares].map(([layer, share]) => share / (figures.get(layer) ?? Number.NaN));
   const ratio = median(ratios.filter(Number.isFinite)) ?? 1;
   return {
     spread:
-      median(ratios.map((own) => Math.abs(Math.log(own / ratio))).filter((far) => !Number.isNaN(far))) ??
-      Number.POSITIVE_INFINITY,
+      median(
+        ratios
+          .map((layerRatio) => Math.abs(Math.log(layerRatio / ratio)))
+          .filter((deviation) => !Number.isNaN(deviation)),
+      ) ?? Number.POSITIVE_INFINITY,
     of(layer: string): number | undefined {
       const figure = figures.get(layer);
       return figure === undefined ? undefined : ratio * figure;

@@ -105,7 +105,7 @@ test("completes an evaluation that ended at a look if all samples are requested"
   const fresh = await openStore(original, {});
   const early = await evaluate(store, 128);
   expect(early.answers.given.length).toBeLessThan(128);
-  const kept = (await new FigureRecords(store, "test").found(early.measured.sha256)) ?? expect.fail();
+  const kept = (await new FigureRecords(store, "test").read(early.measured.sha256)) ?? expect.fail();
   expect(countOf(kept)).toBe(128);
   expect(await evaluate(store)).toEqual(await evaluate(fresh));
   // A look that was continued equals one measured at once, in the default order.

@@ -31,14 +31,14 @@ export class Looks {
   readonly #task: Judged;
   readonly #options: PairedMetricsOptions;
   readonly #context: Context;
-  /** Samples of the interim looks; none for ordered samples, few samples, or metrics that need all samples. */
-  readonly #early: readonly number[];
+  /** Number of samples of each interim look; empty for samples that run in order, few samples, or metrics that need all samples. */
+  readonly #interimLooks: readonly number[];
   readonly #originals = new Map<number, PairedMetrics>();
   #rows: Rows | undefined;
 
   /**
-   * @param task test samples in random order; any order if `firstLook` includes all samples. @param known rows of the original for the first samples
-   * or all, which are not run again.
+   * @param task test samples in random order; any order if `firstLook` includes all samples.
+   * @param known metric rows of the original for the first samples or all, which are not run again.
    */
   constructor(
     model: Model,
@@ -53,7 +53,7 @@ export class Looks {
     this.#options = options;
     this.#context = context;
     this.#rows = known;
-    this.#early = earlyLooks(task, firstLook);
+    this.#interimLooks = interimLookSizes(task, firstLook);
   }
 
   static drawn(
@@ -64,17 +64,17 @@ export class Looks {
     firstLook = defaultFirstLook,
   ): Looks {
     const { test } = task;
-    const early = earlyLooks(task, firstLook);
-    if (!isIndexed(test) || early.length === 0) return new Looks(model, task, options, context, all);
+    const interimLooks = interimLookSizes(task, firstLook);
+    if (!isIndexed(test) || interimLooks.length === 0) return new Looks(model, task, options, context, all);
     const order = random(context.seed, "looks").permutation(test.count);
     // Sorted, because files are read in order.
-    for (const [look, from] of [0, ...early].entries()) order.subarray(from, early[look]).sort();
+    for (const [look, from] of [0, ...interimLooks].entries()) order.subarray(from, interimLooks[look]).sort();
     return new Looks(model, { ...task, test: view(test, test.name, order) }, options, context, firstLook);
   }
 
   /** @throws PithError E_DATA if the test split does not fit the model. */
   first(context = this.#context): Promise<PairedMetrics> {
-    return this.#original(this.#early[0] ?? all, context);
+    return this.#original(this.#interimLooks[0] ?? all, context);
   }
 
   whole(): Promise<PairedMetrics> {
@@ -89,8 +89,8 @@ export class Looks {
   }
 
   /**
-   * Looks until the result is settled. The number of samples does not depend on `known`.
-   * @param isSettled undefined: all samples are used.
+   * Compares a model with the original on more and more samples until `isSettled` returns true. The number of samples does not depend on `known`.
+   * @param isSettled returns whether the comparison decides; without it, all samples are used.
    * @param early confidence level of interim intervals (95 %).
    * @param known rows of the first samples or all, which are not run again.
    */
@@ -102,18 +102,18 @@ export class Looks {
   ): Promise<Look> {
     let rows = known;
     const lookAt = async (samples: number, level?: Level): Promise<Look> => {
-      const before = this.#answered;
+      const alreadyRun = this.#answered;
       const original = await this.#original(
         samples,
-        this.#progress((done) => (before + done) / 2),
+        this.#progress((done) => (alreadyRun + done) / 2),
       );
       const after = this.#answered;
       // If the original was run as well, its run was the first half of the progress.
-      const progress = this.#progress((done) => (after > before ? (after + done) / 2 : done));
+      const progress = this.#progress((done) => (after > alreadyRun ? (after + done) / 2 : done));
       rows = await this.#rowsOf(model, samples, progress, rows);
       return { rows, compared: original.beside(rows, level) };
     };
-    for (const samples of isSettled === undefined ? [] : this.#early) {
+    for (const samples of isSettled === undefined ? [] : this.#interimLooks) {
       const look = await lookAt(samples, early);
       if (isSettled?.(look.compared) === true) return look;
     }
@@ -153,7 +153,7 @@ export class Looks {
   }
 }
 
-function earlyLooks({ test, metric }: Judged, first: number): readonly number[] {
+function interimLookSizes({ test, metric }: Judged, first: number): readonly number[] {
   if (!isIndexed(test) || metric.gathered !== undefined) return [];
   const looks: number[] = [];
   for (let samples = first; samples < test.count; samples *= 2) looks.push(samples);

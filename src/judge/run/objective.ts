@@ -1,12 +1,12 @@
-/** The objective of a search: the lowest cost among allowed results. */
+/** The objective by which a run or search chooses a result: a cost to minimize (file size, download, time), and limits that exclude results. */
 import { bytes as bytesText, times } from "../../core/numbers.ts";
 
 export interface Figures {
   /** Bytes of the file, or of its download (`sizeFor`). */
   readonly size: number;
-  /** Relative to the original; undefined if not measured. */
+  /** Speed relative to the original; undefined if not measured. */
   readonly speed?: number | undefined;
-  /** Positive if worse than the original, in the units of the metric. */
+  /** Drop in the unit of the metric; positive if the result is worse than the original. */
   readonly drop: number;
 }
 
@@ -33,9 +33,9 @@ export const sizeFor = (
 
 export interface ObjectiveOptions {
   readonly purpose?: Purpose | undefined;
-  /** Maximum bytes of the result. Among results within it, the one with the smallest drop is best. */
+  /** Maximum bytes of the result. Among results that are small enough, the one with the smallest drop is best. */
   readonly targetSize?: number | undefined;
-  /** Minimum speed relative to the original. Among results that reach it, the one with the smallest drop is best. */
+  /** Minimum speed relative to the original. Among results that are fast enough, the one with the smallest drop is best. */
   readonly faster?: number | undefined;
   /** Relative speed from which a result counts as equally fast (0.95). */
   readonly leastSpeed?: number | undefined;
@@ -51,14 +51,14 @@ export function goalOf<G extends { readonly maxDrop?: number | undefined }>({
   return { ...goal, maxDrop: Number.POSITIVE_INFINITY };
 }
 
-const timingSlack = 0.03;
+const maxTimingError = 0.03;
 
-/** Slack of predictions: small for targets of size and speed, which are predictable, and larger for goals, because drops are not. */
+/** `Objective.slack`: small for size and speed targets, which are predictable (`slackOfTarget`), and larger for drops (`slackOfGoal`). */
 const [slackOfTarget, slackOfGoal] = [0.05, 0.25];
 
 /**
- * Creates the objective that the options describe. @param maxDrop maximum drop of the goal; undefined if the original is at chance level, so that no
- * drop counts.
+ * Creates the objective that the options describe.
+ * @param maxDrop maximum drop of the goal; undefined if the original is at chance level. Drops then do not count.
  */
 export function objectiveOf(
   { purpose, targetSize, faster, leastSpeed = 0.95 }: ObjectiveOptions,
@@ -67,9 +67,9 @@ export function objectiveOf(
 ): Objective {
   const unit = maxDrop === undefined || maxDrop === 0 ? 1 : maxDrop;
   const excessDrop = ({ drop }: Figures): number => (maxDrop === undefined ? 0 : Math.max(0, drop - maxDrop) / unit);
-  const missingSpeed = ({ speed }: Figures, least: number): number =>
-    speed === undefined ? 0 : Math.max(0, 1 - speed / least);
-  const excessSize = ({ size }: Figures, most: number): number => Math.max(0, size / most - 1);
+  const missingSpeed = ({ speed }: Figures, minSpeed: number): number =>
+    speed === undefined ? 0 : Math.max(0, 1 - speed / minSpeed);
+  const excessSize = ({ size }: Figures, maxSize: number): number => Math.max(0, size / maxSize - 1);
   const byDrop = ({ drop, size }: Figures): number => Math.max(0, drop) / unit + Math.log2(size) / 1000;
   if (targetSize !== undefined)
     return {
@@ -84,7 +84,7 @@ export function objectiveOf(
       id: "faster",
       cost: byDrop,
       slack: slackOfTarget,
-      misses: (figures) => missingSpeed(figures, (1 - timingSlack) * faster),
+      misses: (figures) => missingSpeed(figures, (1 - maxTimingError) * faster),
       lacks: `it is not ${times(faster)} as fast as the original`,
     };
   if (purpose === "speed")
@@ -104,22 +104,22 @@ export function objectiveOf(
   };
 }
 
-/** Whether only size and drop count, so no speed is measured. */
+/** Returns whether only size and drop count. Speed is then not measured. */
 export const isBySize = ({ id }: Pick<Objective, "id">): boolean =>
   id === "size" || id === "download" || id === "target-size";
 
-export function paretoFrontOf<T>(all: readonly T[], figuresOf: (one: T) => Figures): readonly T[] {
-  const axes = all.map((one) => {
-    const { size, drop, speed = 0 } = figuresOf(one);
+export function paretoFrontOf<T>(items: readonly T[], figuresOf: (item: T) => Figures): readonly T[] {
+  const axes = items.map((item) => {
+    const { size, drop, speed = 0 } = figuresOf(item);
     return [size, Math.max(0, drop), -speed] as const;
   });
-  return all.filter((_, at) => {
-    const axesHere = axes[at];
+  return items.filter((_, index) => {
+    const itemAxes = axes[index];
     return !axes.some(
-      (other, place) =>
-        axesHere !== undefined &&
-        other.every((value, axis) => value <= (axesHere[axis] ?? 0)) &&
-        (other.some((value, axis) => value < (axesHere[axis] ?? 0)) || place < at),
+      (other, otherIndex) =>
+        itemAxes !== undefined &&
+        other.every((value, axis) => value <= (itemAxes[axis] ?? 0)) &&
+        (other.some((value, axis) => value < (itemAxes[axis] ?? 0)) || otherIndex < index),
     );
   });
 }

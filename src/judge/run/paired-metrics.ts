@@ -1,3 +1,4 @@
+/** Measures the original's metric on the test samples, and compares other models with it sample by sample. */
 import { notFiniteHint, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Level } from "../../core/math/interval.ts";
@@ -57,9 +58,9 @@ export class PairedMetrics {
     this.#options = options;
     this.#context = context;
     const count = isIndexed(task.test) ? task.test.count : all.said.given.length;
-    const divided = options.choice === true ? drawHoldout(count, context.seed, !isIndexed(task.test)) : undefined;
-    this.holdout = new Holdout(task.metric, all, divided?.test ?? range(count));
-    this.validation = divided === undefined ? undefined : new Holdout(task.metric, all, divided.validation);
+    const division = options.choice === true ? drawHoldout(count, context.seed, !isIndexed(task.test)) : undefined;
+    this.holdout = new Holdout(task.metric, all, division?.test ?? range(count));
+    this.validation = division === undefined ? undefined : new Holdout(task.metric, all, division.validation);
   }
 
   /**
@@ -85,12 +86,12 @@ export class PairedMetrics {
     return metrics;
   }
 
-  /** Whether results are compared with the original's predictions, and these are all one class. */
+  /** Whether results are compared with the original's predictions, and all these predictions are the same class. */
   get namesOneClass(): boolean {
     const { truth, interval } = this.#task.metric;
-    const accuracyBaseline = this.holdout.knowledge;
-    const isOwn = truth === "original" && interval === "proportion" && this.#options.truth === undefined;
-    return isOwn && accuracyBaseline?.chance === 1 && accuracyBaseline.given.length >= minSamplesOfClasses;
+    const baseline = this.holdout.knowledge;
+    const comparesWithItself = truth === "original" && interval === "proportion" && this.#options.truth === undefined;
+    return comparesWithItself && baseline?.chance === 1 && baseline.given.length >= minSamplesOfClasses;
   }
 
   get original(): HoldoutComparison {
@@ -104,19 +105,13 @@ export class PairedMetrics {
 
   /** Whether the original is better than chance, or there are no labels that could show it. */
   get aboveChance(): boolean {
-    const accuracyBaseline = this.holdout.knowledge;
-    return (
-      accuracyBaseline === undefined ||
-      accuracyBaseline.name === "agreement" ||
-      accuracyBaseline.original > accuracyBaseline.chance
-    );
+    const baseline = this.holdout.knowledge;
+    return baseline === undefined || baseline.name === "agreement" || baseline.original > baseline.chance;
   }
 
   get atChance(): string | undefined {
-    const accuracyBaseline = this.holdout.knowledge;
-    return accuracyBaseline === undefined || this.aboveChance
-      ? undefined
-      : chanceSentence(accuracyBaseline.original, accuracyBaseline.chance);
+    const baseline = this.holdout.knowledge;
+    return baseline === undefined || this.aboveChance ? undefined : chanceSentence(baseline.original, baseline.chance);
   }
 
   /**
@@ -152,13 +147,16 @@ export class PairedMetrics {
     return { comparison, verdict: goal === undefined ? undefined : judge(comparison, { maxDrop: goal.maxDrop }) };
   }
 
-  /** @throws PithError E_DATA for NaN outputs or none of the labels' classes. */
+  /** Checks that the original's outputs make the metric meaningful. @throws PithError E_DATA if they are NaN. */
   requireAnswers(): void {
     const { metric } = this.#task;
     const original = this.original.comparison.original;
-    const isAlone = metric.truth === "original";
-    if (!(isAlone && this.#options.truth !== undefined) && answersWithNaN(metric, original, this.rows.said)) {
-      const value = `${metric.name}${isAlone ? " with itself" : ""} is ${figure(metric.unit, original.value)}`;
+    const comparesWithOriginal = metric.truth === "original";
+    if (
+      !(comparesWithOriginal && this.#options.truth !== undefined) &&
+      answersWithNaN(metric, original, this.rows.said)
+    ) {
+      const value = `${metric.name}${comparesWithOriginal ? " with itself" : ""} is ${figure(metric.unit, original.value)}`;
       throw new PithError(
         "E_DATA",
         `The original outputs NaN on some of ${counted(original.count, "sample")}, or all: its ${value}. Nothing was done.`,
@@ -169,7 +167,7 @@ export class PairedMetrics {
     }
   }
 
-  /** @throws PithError E_DATA if the labels show that the original is at chance level, where every metric would be noise. */
+  /** Checks that the original is better than chance, because otherwise no drop can be measured. @throws PithError E_DATA if it is not. */
   requireAboveChance(): void {
     if (this.atChance === undefined) return;
     throw new PithError("E_DATA", `${this.atChance} Nothing was done.`, {
@@ -178,22 +176,23 @@ export class PairedMetrics {
   }
 }
 
-/** Logs the note that outputs depend on the batch. @param whose the model in words; undefined for the original. */
-export function logBatch({ log }: Pick<Context, "log">, found: BatchNote | undefined, whose?: string): void {
-  if (found?.note === undefined) return;
-  const text = whose === undefined ? found.note : `${whose}: ${found.note}`;
-  log({ id: "batch", text, ...(found.isWarning ? { level: "warning" } : {}) });
+/** Logs the note that outputs depend on the batch. @param subject the model in words; undefined for the original. */
+export function logBatch({ log }: Pick<Context, "log">, batchNote: BatchNote | undefined, subject?: string): void {
+  if (batchNote?.note === undefined) return;
+  const text = subject === undefined ? batchNote.note : `${subject}: ${batchNote.note}`;
+  log({ id: "batch", text, ...(batchNote.isWarning ? { level: "warning" } : {}) });
 }
 
 /**
- * Runs a model on all samples, or on the first ones. A model whose predictions are the truth runs with it.
+ * Runs a model on the first samples or all, and returns its metric rows and predictions. If a model's predictions are the truth, it runs as well.
  * @param known rows of some first samples, which are not run again.
+ * @param first number of samples (default: all).
  */
 export async function rowsOf(
   model: Model,
   truth: Model,
   { test, metric }: Judged,
-  { batch: asked, output, threads }: PairedMetricsOptions,
+  { batch: requestedBatch, output, threads }: PairedMetricsOptions,
   context: Context,
   known?: Rows,
   first = Number.POSITIVE_INFINITY,
@@ -201,11 +200,11 @@ export async function rowsOf(
   const before = known?.said.given.length ?? 0;
   const count = isIndexed(test) ? Math.min(first, test.count) : before;
   if (known !== undefined && before >= count) return known;
-  const positions = range(count - before).map((at) => before + at);
+  const positions = range(count - before).map((index) => before + index);
   const missingSamples = isIndexed(test) && positions.length < test.count ? view(test, test.name, positions) : test;
   const models = metric.truth === "original" && truth !== model ? [truth, model] : [model];
   const { batch, note, isWarning } = await chooseBatch(context.engine, models, test, metric.name, {
-    batch: asked,
+    batch: requestedBatch,
     signal: context.signal,
     output,
   });

@@ -1,4 +1,4 @@
-/** Runs a step of a recipe with options that fit a file size, and looks for options that lose less if it misses the goal. */
+/** Runs a step of a recipe: first chooses bits for a maximum file size, and after a missed goal, options that lose less (precision fallback). */
 import { Miss, throwIfAborted } from "../../core/errors.ts";
 import { allowance } from "../../core/numbers.ts";
 import type { Context, OptionValues } from "../../core/pass/pass.ts";
@@ -34,7 +34,7 @@ export async function runRecipeStep(step: PassStep, input: string, run: RunConte
 
 /**
  * Applies the precision fallback to a step that misses the goal, on the validation samples.
- * @returns undefined if the goal is met or no layers help. @throws PithError of the pass.
+ * @returns undefined if the goal is met, or no layers at higher precision reach it. @throws PithError of the pass.
  */
 export async function findLessLossyStep(
   step: PassStep,
@@ -87,7 +87,7 @@ type SparedRecord =
   | { readonly options?: undefined; readonly reason: string }
   | (Pick<StepResult, "changes" | "misses"> & { readonly options: OptionValues });
 
-/** Returns the request with which a search tries other options of a step. The results of these attempts are kept in the store. */
+/** Returns the request for trying other options of a step. The results of these attempts are kept in the store. */
 async function stepRequest(step: PassStep, input: string, run: RunContext) {
   const { runner, evaluator, context, store } = run;
   return {

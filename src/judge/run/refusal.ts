@@ -1,4 +1,4 @@
-/** Errors of a run that kept nothing. */
+/** Creates the error of a run that kept no result. */
 import { capitalize, PithError } from "../../core/errors.ts";
 import { bytes, counted, integer } from "../../core/numbers.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
@@ -11,16 +11,16 @@ import { whyUnchanged } from "./variant.ts";
  * no result reached a target.
  */
 export function errorOfRun(run: Run): PithError {
-  const [only, ...more] = run.variants;
+  const [onlyVariant, ...more] = run.variants;
   const hint = "Edit the recipe, train longer, or force it.";
   const accuracyLost = (text: string): PithError => new PithError("E_ACCURACY_LOST", `${capitalize(text)}.`, { hint });
-  if (only === undefined) return new PithError("E_OPTION", "There was nothing to try.");
-  const missedVariant = run.missed === undefined ? undefined : run.variants[run.missed];
-  if (missedVariant !== undefined) return accuracyLost(missedText(missedVariant, run));
+  if (onlyVariant === undefined) return new PithError("E_OPTION", "There was nothing to try.");
+  const failedChoice = run.missed === undefined ? undefined : run.variants[run.missed];
+  if (failedChoice !== undefined) return accuracyLost(missedText(failedChoice, run));
   const offTargetError = offTarget(run);
   if (offTargetError !== undefined) return offTargetError;
   if (more.length > 0) return nothingToDo(run) ?? nothingSmaller(run) ?? accuracyLost("No variant meets the goal");
-  const { refused, refusedAs, comparison, verdict } = only;
+  const { refused, refusedAs, comparison, verdict } = onlyVariant;
   if (refused !== undefined)
     return refusedAs === "lost" ? accuracyLost(refused) : new PithError("E_UNSUPPORTED", `${capitalize(refused)}.`);
   if (comparison === undefined || verdict === undefined || run.goal === undefined)
@@ -28,13 +28,13 @@ export function errorOfRun(run: Run): PithError {
   return accuracyLost(lossText(comparison, verdict, run.goal, run.data));
 }
 
-/** "int8 static was chosen on 333 validation samples; on the 667 test samples accuracy went from …" */
+/** Returns "int8 static was chosen on 333 validation samples; on the 667 test samples accuracy went from …". */
 function missedText({ name, refused, comparison, verdict }: Variant, { data, goal }: Run): string {
   const choiceText = `${name} was chosen on ${counted(data.validation ?? 0, "validation sample")}`;
   if (refused !== undefined || comparison === undefined || verdict === undefined || goal === undefined)
     return `${choiceText}, and not kept: ${refused ?? "its metric is not known"}`;
-  const tested = integer(comparison.difference.count);
-  return `${choiceText}; on the ${tested} test samples ${lossText(comparison, verdict, goal, data)}`;
+  const testCount = integer(comparison.difference.count);
+  return `${choiceText}; on the ${testCount} test samples ${lossText(comparison, verdict, goal, data)}`;
 }
 
 function offTarget({ variants }: Run): PithError | undefined {
@@ -50,8 +50,8 @@ function offTarget({ variants }: Run): PithError | undefined {
 
 function nothingSmaller({ variants }: Run): PithError | undefined {
   const isLarger = ({ refusedAs }: Variant): boolean => refusedAs === "not smaller" || refusedAs === "no gain";
-  const isOut = (variant: Variant): boolean => isLarger(variant) || variant.refusedAs === "unchanged";
-  if (!variants.every(isOut) || !variants.some(isLarger)) return undefined;
+  const isUseless = (variant: Variant): boolean => isLarger(variant) || variant.refusedAs === "unchanged";
+  if (!variants.every(isUseless) || !variants.some(isLarger)) return undefined;
   return new PithError("E_UNSUPPORTED", "No variant is smaller than the original.");
 }
 
@@ -62,7 +62,7 @@ function nothingToDo({ variants }: Run): PithError | undefined {
     (refusedAs === "failed" ? refused : whyUnchanged(steps)) ?? "nothing changed";
   const reasons = Array.from(
     groupBy(variants, reasonOf),
-    ([reason, by]) => `${by.map(({ name }) => name).join(", ")}: ${reason}`,
+    ([reason, group]) => `${group.map(({ name }) => name).join(", ")}: ${reason}`,
   );
   return new PithError("E_UNSUPPORTED", `There was nothing to do (${reasons.join("; ")}).`);
 }

@@ -1,3 +1,4 @@
+/** Collects what `run.json` and the reports show of a run. */
 import type { Context } from "../../core/pass/pass.ts";
 import { version } from "../../core/version.ts";
 import type { Dataset } from "../../data/index.ts";
@@ -10,7 +11,7 @@ import { addSampleViews, noiseOf } from "./evidence.ts";
 import type { RunOptions } from "./run.ts";
 import type { Trials } from "./trials.ts";
 
-/** Returns the record of a run, without the fields that are known only at its end. */
+/** Returns the record of a run (`run.json`), without the fields that are known only at its end. */
 export async function runRecord(
   { original, tried, choice, chosen }: Decision,
   { evaluator, parts, goal }: Trials,
@@ -82,8 +83,8 @@ function dataRecord(
   };
 }
 
-function namesOf(found: readonly Disagreement[], classes: Dataset["classes"]): Pick<Run["data"], "classes"> {
-  const names = found
+function namesOf(disagreements: readonly Disagreement[], classes: Dataset["classes"]): Pick<Run["data"], "classes"> {
+  const names = disagreements
     .flatMap(({ label, original, variant }) => [label ?? -1, original, variant])
     .flatMap((value) => (classes?.[value] === undefined ? [] : [[value, classes[value]] as const]));
   return names.length === 0 ? {} : { classes: Object.fromEntries(names) };

@@ -1,5 +1,4 @@
-/** Runs recipes: steps in order on a copy of a model, with measurements; keeps one of several results (`choose`). */
-
+/** Runs recipes on copies of a model, measures the results, and keeps the best one that meets the goal: `runRecipe`, `compress`. */
 import type { Model } from "../../core/graph/model.ts";
 import { bytes, times } from "../../core/numbers.ts";
 import { open as openBytes } from "../../core/onnx/index.ts";
@@ -15,7 +14,7 @@ import type { Measured, Run } from "../record/data.ts";
 import { benchCommand, filesOf } from "../record/shell-command.ts";
 import { lossWarning } from "../record/verdict.ts";
 import { type Store, type StoreOptions, withStore } from "../steps/store.ts";
-import { otherFrontPlaces } from "./choose.ts";
+import { otherFrontIndices } from "./choose.ts";
 import { type Decision, selectResult } from "./contenders.ts";
 import type { Evaluation } from "./evaluator.ts";
 import type { ObjectiveOptions } from "./objective.ts";
@@ -27,13 +26,13 @@ import { timeIfChanged } from "./timing.ts";
 import { openTrials, reservesValidation, type Trials } from "./trials.ts";
 import { type Attempt, type Candidate, runCandidate } from "./variant.ts";
 
-/** Keeps the result that meets the objective; default: the smallest that is about as fast as the original. */
+/** Options of a run. By default, it keeps the smallest result that meets the goal and is about as fast as the original. */
 export interface RunOptions extends StoreOptions, ObjectiveOptions {
   /** The original's file name in the report. */
   readonly name?: string;
   /** Custom passes in addition to Pith's. */
   readonly passes?: readonly AnyPass[];
-  /** Maximum drop (`usualDrop`). */
+  /** The largest accepted drop of the metric (default: `usualDrop`), and with `strict`, that its whole confidence interval must be within it. */
   readonly goal?: GoalOptions | undefined;
   readonly force?: boolean;
   /** Reserve a third of the test samples for choosing among results (default: true for several results). */
@@ -54,7 +53,7 @@ export interface RunOptions extends StoreOptions, ObjectiveOptions {
   /** Target runtimes: the result must be correct on all, and is timed on the first. */
   readonly targets?: readonly RunTarget[];
   readonly seen?: Dataset;
-  /** Number of all test samples if the task has a part of them, for the report. */
+  /** Number of all test samples for the report, if the task has only a part of them. */
   readonly available?: number | undefined;
   readonly preprocessing?: string | undefined;
   readonly about?: Partial<Pick<Run, "command" | "paths" | "machine">>;
@@ -75,7 +74,7 @@ export interface Compressed {
 }
 
 /**
- * Runs a recipe on a copy of a model and measures it relative to the original after every judged step; times it at the end.
+ * Runs a recipe on a copy of a model, measures the result of every judged step relative to the original, and times the final result.
  * @param task disjoint training, calibration and test samples, and the metric.
  * @returns the model with masks folded in, its file, and all measurements as plain data.
  * @throws PithError E_ACCURACY_LOST if the result misses the goal or computes another function, E_UNSUPPORTED if no step changed anything (both
@@ -98,8 +97,8 @@ export async function runRecipe(
 }
 
 /**
- * Tries candidates one after the other and keeps the best that meets the goal. A third of the test split chooses; the rest reports. A failing
- * candidate is rejected, or thrown if it is alone.
+ * Tries candidates one after the other and keeps the best that meets the goal. It is chosen on a third of the test split and reported on the rest. If
+ * a candidate fails, it is rejected; the error is thrown if there is no other candidate.
  * @throws PithError E_DATA if the data does not fit the model, E_STOPPED on the context's signal.
  */
 export function compress(
@@ -118,17 +117,17 @@ export async function compressIn(
   recipes: readonly Candidate[],
   task: Task,
   options: RunOptions,
-  given: Partial<Context>,
+  partialContext: Partial<Context>,
 ): Promise<Compressed> {
   const started = performance.now();
   const date = new Date().toISOString();
-  const base = completeContext(given);
+  const baseContext = completeContext(partialContext);
   const warnings: string[] = [];
   const context: Context = {
-    ...base,
+    ...baseContext,
     log(event) {
       if (event.level === "warning") warnings.push(event.text);
-      base.log(event);
+      baseContext.log(event);
     },
   };
   const trials = await openTrials(
@@ -166,7 +165,7 @@ export async function compressIn(
   const result = await openBytes(bytes);
   result.graph.operators = original.graph.operators;
   const frontFiles: { readonly place: number; readonly bytes: Uint8Array }[] = [];
-  for (const place of options.front === true ? otherFrontPlaces(contenders, chosen) : []) {
+  for (const place of options.front === true ? otherFrontIndices(contenders, chosen) : []) {
     const other = tried[place]?.evaluation;
     if (other !== undefined) frontFiles.push({ place, bytes: await bytesOf(other) });
   }
@@ -177,8 +176,8 @@ export async function compressIn(
 async function durationOf({ candidates, runner, evaluator }: Trials, task: Task): Promise<string | undefined> {
   const openSteps = new Map<unknown, PassStep>();
   for (const { steps } of candidates)
-    for (const [at, { id, done }] of (await runner.work(steps)).entries()) {
-      const step = steps[at];
+    for (const [index, { id, done }] of (await runner.states(steps)).entries()) {
+      const step = steps[index];
       if (!done && step !== undefined) openSteps.set(id, step);
     }
   return durationText([...openSteps.values()], evaluator.took, task);
@@ -213,9 +212,9 @@ function warnOfBusyMachine(
 
 function notSmaller(original: Measured, result: Measured): string {
   const [before, after] = [original.bytes, result.bytes].map(bytes);
-  const packed =
+  const compressedText =
     original.brotli !== undefined && result.brotli !== undefined && result.brotli < original.brotli
       ? `; after brotli it is ${times(original.brotli / result.brotli)} smaller`
       : "";
-  return `the result is not smaller than the original: ${after} against ${before}${packed}`;
+  return `the result is not smaller than the original: ${after} against ${before}${compressedText}`;
 }

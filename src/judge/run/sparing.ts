@@ -3,9 +3,9 @@
  *
  * 1. Measures each layer's share of the output error with only that layer quantized (`runtime/noise/layer-errors.ts`). With b more bits, 4⁻ᵇ of this
  * error remains.
- * 2. Orders the steps to higher-precision formats by error reduction per byte. The longest prefix of this order whose file is smaller than the
- * original is tried first:
- * if it misses the goal, shorter ones miss it, too. Then doubling and bisection find the shortest prefix that meets the goal.
+ * 2. Orders the moves of layers to higher-precision formats by error reduction per byte. The longest prefix of this order whose file is smaller than
+ * the original is tried first: if it misses the goal, shorter prefixes miss it, too. Then doubling and bisection find the shortest prefix that meets
+ * the goal.
  * 3. Returns unneeded layers to the requested format: half of them at a time, then a quarter, down to individual ones. This corrects a wrong
  *    order.
  *
@@ -37,7 +37,7 @@ export interface SparingJudge {
 }
 
 export interface SparingVerdict {
-  /** Whether the goal is met. "barely": only the estimate meets it, so that on other samples the result could as well miss it. */
+  /** Whether the goal is met. "barely": the estimate meets the goal, but by so little that the result can miss it on other samples. */
   readonly holds: "clearly" | "barely" | "no";
   /** Measured drop in words: "0.4 points lost". */
   readonly text: string;
@@ -76,7 +76,7 @@ interface SparingAttempt {
 }
 
 const maxAttempts = 24;
-/** Minimum number of moves for which all moves that keep the file smaller are tried first. With fewer moves, doubling from one is as fast. */
+/** Minimum number of moves at which the longest prefix is tried first. With fewer moves, doubling from one move is as fast. */
 const minPrefix = 5;
 
 interface FallbackOutput {
@@ -86,26 +86,26 @@ interface FallbackOutput {
 }
 
 /**
- * Finds less lossy settings, or else the layers to keep at higher precision. @returns a Miss if nothing meets the goal with a file smaller than the
- * original.
+ * Finds less lossy settings, or if the pass has none that meet the goal, the layers to keep at higher precision.
+ * @returns a Miss if nothing meets the goal with a file smaller than the original.
  */
 export async function findFallback(request: SparingRequest, context: Context): Promise<FallbackOutput | Miss> {
   return (await findMilderSettings(request, context)) ?? findSparedLayers(request, context);
 }
 
-/** Finds the lossiest of the pass's less lossy settings that clearly meets the goal. @returns undefined if none does. */
+/** Tries the pass's less lossy settings. @returns the lossiest one that clearly meets the goal; undefined if no setting meets it. */
 async function findMilderSettings(
   { pass, options, run, search }: SparingRequest,
   context: Context,
 ): Promise<FallbackOutput | undefined> {
   const attempts: SparingAttempt[] = [];
   return bisectSettings(pass.milderSettings?.(options) ?? [], context, async (settings) => {
-    const changed = { ...options, ...settings };
-    const output = await run(changed);
+    const changedOptions = { ...options, ...settings };
+    const output = await run(changedOptions);
     const { holds, text } = await search.measure(output.model);
     attempts.push({ found: text });
     const sparing = { settings, spared: [], attempts };
-    return holds === "clearly" ? { made: output, options: changed, sparing } : undefined;
+    return holds === "clearly" ? { made: output, options: changedOptions, sparing } : undefined;
   });
 }
 
@@ -118,7 +118,7 @@ export async function bisectSettings<T>(
   { progress, signal }: Context,
   evaluate: (settings: OptionValues) => Promise<T | undefined>,
 ): Promise<T | undefined> {
-  let [lossiest, attempts] = [undefined as T | undefined, 0];
+  let [bestResult, attempts] = [undefined as T | undefined, 0];
   for (let [low, high] = [0, settings.length]; low < high; ) {
     const middle = Math.floor((low + high) / 2);
     const setting = settings[middle] ?? {};
@@ -126,12 +126,12 @@ export async function bisectSettings<T>(
     progress(attempts++, Math.ceil(Math.log2(settings.length + 1)), formatSettings(setting));
     const result = await evaluate(setting);
     if (result === undefined) low = middle + 1;
-    else [lossiest, high] = [result, middle];
+    else [bestResult, high] = [result, middle];
   }
-  return lossiest;
+  return bestResult;
 }
 
-/** "distortion 0.01" */
+/** Returns "distortion 0.01". */
 export const formatSettings = (settings: OptionValues): string =>
   Object.entries(settings)
     .map(([name, value]) => `${name} ${value}`)

@@ -31,12 +31,12 @@ export interface GoalCheck {
   readonly goal: Goal;
   readonly verdict: Verdict;
   readonly against: string;
-  /** Start of a sentence that names the compared model; "" if there is only one. */
+  /** Start of a sentence that names the compared model, "against teacher.onnx, "; "" if the only reference is the input model. */
   readonly prefix: string;
 }
 
 export interface StepComparison {
-  /** Metrics of the model that the goal refers to: the reference if it `judges`, else the input model. */
+  /** Metrics of the model that the goal refers to: the reference if `Reference.judges`, the input model if not. */
   readonly judge: PairedMetrics;
   readonly goal: Goal | undefined;
   compare(result: Model): Promise<Compared>;
@@ -69,7 +69,7 @@ export function checkGoal(
   };
 }
 
-/** Measures the input model and its references. @throws PithError E_DATA if the original scores no better than chance, unless it is trained. */
+/** Measures the input model and its references. @throws PithError E_DATA if the input model is at chance level, unless the pass trains it. */
 export async function openComparison(
   request: StepRequest,
   task: StepTask,
@@ -77,12 +77,12 @@ export async function openComparison(
 ): Promise<StepComparison> {
   const { pass, input, references, force, usesAllSamples, batch, output } = request;
   context.stage("original");
-  const measuring = announceDuration(context, task.test.count, references?.first === undefined ? 2 : 3);
+  const announcingContext = announceDuration(context, task.test.count, references?.first === undefined ? 2 : 3);
   const settings = { batch, output };
   const isTraining = trains(pass) || pass.beginsAnew === true;
-  if (isTraining || usesAllSamples) return compareOnAll(request, task, settings, measuring);
+  if (isTraining || usesAllSamples) return compareOnAll(request, task, settings, announcingContext);
   const looks = Looks.drawn(input.model, task, settings, context);
-  const metrics = await looks.first(measuring);
+  const metrics = await looks.first(announcingContext);
   if (!force) {
     metrics.requireAnswers();
     metrics.requireAboveChance();
@@ -97,14 +97,14 @@ async function compareOnAll(
   settings: PairedMetricsOptions,
   context: Context,
 ): Promise<StepComparison> {
-  const { pass, input, references, goal: asked = {}, force = false } = request;
+  const { pass, input, references, goal: requestedGoal = {}, force = false } = request;
   // A teacher is optional; recovery requires its original.
-  const isNeeded = pass.reference !== "teacher" || asked.maxDrop !== undefined;
+  const isNeeded = pass.reference !== "teacher" || requestedGoal.maxDrop !== undefined;
   const { metrics, reference } = await measureBoth(request, isNeeded, task, settings, context);
-  const isTaught = pass.reference === "teacher";
-  if (reference !== undefined && isTaught) warnAtChance(reference, context);
+  const hasTeacher = pass.reference === "teacher";
+  if (reference !== undefined && hasTeacher) warnAtChance(reference, context);
   await warnOfSeen(request, task, metrics, settings, context);
-  if (isTaught && reference?.metrics.aboveChance === true && !metrics.aboveChance)
+  if (hasTeacher && reference?.metrics.aboveChance === true && !metrics.aboveChance)
     context.log({
       id: "student",
       text: `${input.path} begins no better than chance, as an untrained network does; if it was trained, its preprocessing may be another than that of ${reference.path}`,
@@ -113,13 +113,17 @@ async function compareOnAll(
   if (!trains(pass) && !pass.beginsAnew && !force) metrics.requireAboveChance();
   if (!pass.beginsAnew && !force) (reference?.metrics ?? metrics).requireAnswers();
   // Distillation only has to improve on the input model. For other passes, or with a maximum drop, the goal limits the drop from the reference.
-  const judges = reference !== undefined && (asked.maxDrop !== undefined || pass.learnsAnswers !== true);
-  const judging = judges ? reference.metrics : metrics;
-  const goal = goalFor(judging, request);
+  const limitsDropFromReference =
+    reference !== undefined && (requestedGoal.maxDrop !== undefined || pass.learnsAnswers !== true);
+  const judgingMetrics = limitsDropFromReference ? reference.metrics : metrics;
+  const goal = goalFor(judgingMetrics, request);
   if (goal !== undefined && trains(pass) && !force)
-    context.log({ id: "goal", text: textBeforeTraining(judging, goal, judges ? reference.path : input.path, request) });
+    context.log({
+      id: "goal",
+      text: textBeforeTraining(judgingMetrics, goal, limitsDropFromReference ? reference.path : input.path, request),
+    });
   return {
-    judge: judging,
+    judge: judgingMetrics,
     goal,
     async compare(result) {
       const rows = await metrics.rowsOf(result);
@@ -127,7 +131,10 @@ async function compareOnAll(
       if (reference === undefined) return compared;
       const { comparison } = reference.metrics.beside(rows);
       const isTruth = task.metric.truth === "original";
-      return { ...compared, reference: { model: reference.path, isTruth, judges, comparison } };
+      return {
+        ...compared,
+        reference: { model: reference.path, isTruth, judges: limitsDropFromReference, comparison },
+      };
     },
   };
 }
@@ -163,7 +170,7 @@ function textBeforeTraining(
 
 const maxSeenSamples = 512;
 
-/** Warns if the model is far more accurate on the validation samples than on test samples, because then it was probably trained on them. */
+/** Warns if the model is far more accurate on validation than on test samples: it was then probably trained on the validation samples. */
 async function warnOfSeen(
   { input, options: { validation } }: StepRequest,
   { train, metric }: StepTask,
@@ -195,8 +202,8 @@ function warnAtChance({ path, metrics }: MeasuredReference, { log }: Pick<Contex
 }
 
 /**
- * Measures the input model and the reference on all samples. Without labels, the reference's predictions are the truth for both. A teacher that fails
- * to run is left out with a warning, unless the goal is measured against it.
+ * Measures the input model and the reference on all samples. Without labels, the reference's predictions are the truth for both models. If the
+ * reference fails to run, logs a warning and returns only the input model; throws if the goal needs the reference.
  */
 async function measureBoth(
   { input, references }: StepRequest,

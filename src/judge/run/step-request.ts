@@ -20,9 +20,9 @@ export interface References {
 }
 
 export interface StepTask extends Task {
-  /** Whether the metric assumes class scores although nothing shows that the output has them. */
+  /** Whether the metric treats the output as class scores, although nothing in the model shows that it has class scores. */
   readonly assumesScores?: boolean | undefined;
-  /** Number of all test samples, if the task has a part of them. */
+  /** Number of all test samples, if the task has only a part of them. */
   readonly available?: number | undefined;
 }
 
@@ -31,7 +31,7 @@ export interface StepRequest {
   readonly options: OptionValues;
   readonly input: NamedModel;
   readonly references?: References;
-  /** Model whose outputs the result should have, if it is not the input model: the one that the pass restores. */
+  /** Model whose outputs the result should have, if it is not the input model: the model before pruning that `recover` restores. */
   readonly like?: Model;
   /** Data and metric; undefined to compare models on random inputs. */
   readonly task?: StepTask | undefined;
@@ -50,8 +50,8 @@ export interface StepRequest {
   /** Maximum bytes of the file, or of the compressed file, for which options are chosen. */
   readonly limit?: { readonly of: "file" | "download"; readonly bytes: number } | undefined;
   /**
-   * Further condition for a result that failed together with the other models of its folder. Receives the judge of this model alone, and returns one
-   * that also requires the models to pass together.
+   * Further condition for a model whose result failed together with the other models of its folder. Receives the judge of this model alone, and
+   * returns a judge that also requires that the models of the folder pass together.
    */
   readonly condition?: ((alone: SparingJudge, context: Context) => Promise<SparingJudge>) | undefined;
   /** Report what would change, without an evaluation. */

@@ -1,3 +1,4 @@
+/** Checks the result of a command on its target runtimes, and logs warnings. */
 import type { Engine } from "../../core/engine/engine.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { RunTarget } from "../../runtime/run/run-target.ts";
@@ -6,8 +7,8 @@ import { onTargetText } from "../record/verdict.ts";
 import type { StepContext } from "./step-request.ts";
 
 /**
- * Compares a result on its target runtimes with the original. Warns of each target on which the outputs are less accurate than natively, or could not
- * be checked.
+ * Checks a result on its target runtimes. Warns of each target on which the outputs are less accurate than on the native runtime, or could not be
+ * checked.
  */
 export async function reportTargets(
   engine: Engine,
@@ -19,10 +20,10 @@ export async function reportTargets(
 ): Promise<readonly OnTarget[]> {
   if (targets.length === 0) return [];
   stage("targets");
-  const answers = await checkTargets(engine, targets, original, result, { samples, output, seed, signal });
-  for (const answer of answers) {
-    if (answer.right === undefined || answer.isWeak === true)
-      log({ id: "target", text: `${answer.target}: ${onTargetText(answer)}`, level: "warning" });
+  const checks = await checkTargets(engine, targets, original, result, { samples, output, seed, signal });
+  for (const check of checks) {
+    if (check.right === undefined || check.isWeak === true)
+      log({ id: "target", text: `${check.target}: ${onTargetText(check)}`, level: "warning" });
   }
-  return answers;
+  return checks;
 }

@@ -1,5 +1,5 @@
 /**
- * First-order effect of a change Δ of each layer's weight on the outputs y, for all layers in the same passes:
+ * Estimates how much a change Δ of each layer's weight changes the outputs y, to first order, for all layers in the same forward and backward passes:
  *
  *     ‖y(w + Δ) − y(w)‖²  ≈  ‖J Δ‖²  =  E (uᵀ J Δ)²,     J = ∂y/∂w,  u random signs (Hutchinson 1990)
  *
@@ -28,6 +28,7 @@ export interface TaylorOptions {
 }
 
 /**
+ * Estimates the output error that each layer's changed weight causes.
  * @param candidate the same network with other weights, in any format.
  * @returns E (uᵀ J Δ)² by layer, up to a common factor; without layers whose weight is computed or that no gradient reaches.
  * @throws PithError E_NOT_DIFFERENTIABLE, E_SHAPE_MISMATCH, E_DATA if the data does not fit, E_STOPPED on the context's signal.
@@ -49,7 +50,7 @@ export async function taylorErrors(
       let sum = 0;
       return {
         add(gradient: ArrayLike<number>) {
-          const slope = change.reduce((dot, own, at) => dot + own * (gradient[at] ?? 0), 0);
+          const slope = change.reduce((dot, delta, index) => dot + delta * (gradient[index] ?? 0), 0);
           sum += slope * slope;
         },
         end: () => sum,
@@ -57,7 +58,7 @@ export async function taylorErrors(
     },
   };
   if (changes.size === 0) return new Map();
-  const loss = projected(output, context.seed);
+  const loss = projectionLoss(output, context.seed);
   const gradients = await observeGradients(
     model,
     [...changes.keys()],
@@ -68,7 +69,7 @@ export async function taylorErrors(
   return new Map(Array.from(gradients, ([weight, square]) => [changes.get(weight)?.layer ?? weight, square]));
 }
 
-/** Samples per draw of signs; more draws reduce the variance. */
+/** Batch size. Each batch has new random signs, so smaller batches reduce the variance. */
 const batch = 2;
 
 interface WeightChange {
@@ -86,33 +87,36 @@ async function changesOf(
   for (const layer of layersOf(original, infer(original))) {
     const { name, effective, weight } = layer;
     if (effective !== weight || effective.type?.type !== "float32") continue;
-    const numbers = await numbersOf(layer);
-    if (numbers === undefined) continue;
+    const values = await numbersOf(layer);
+    if (values === undefined) continue;
     const before = toFloats(await readStoredValue(original, effective, engine));
     weightChanges.set(weight.name, {
       layer: name,
-      change: Float32Array.from(before, (value, at) => (numbers[at] ?? 0) - value),
+      change: Float32Array.from(before, (value, at) => (values[at] ?? 0) - value),
     });
   }
   return weightChanges;
 }
 
 /** Returns the loss Σ u y of an output y, with new random signs u for each batch. */
-function projected(output: string | undefined, seed: number): Loss {
+function projectionLoss(output: string | undefined, seed: number): Loss {
   return {
     name: "projection",
     build(scope) {
       const { emit, model } = scope;
-      const answer = castToFloat32(emit, outputOf(scope, output));
-      const dims = fixedDims(answer.type?.dims);
+      const outputValue = castToFloat32(emit, outputOf(scope, output));
+      const dims = fixedDims(outputValue.type?.dims);
       if (dims === undefined)
-        throw new PithError("E_SHAPE_MISMATCH", `"${answer.name}" has no fixed shape: ${dimsText(answer.type?.dims)}.`);
+        throw new PithError(
+          "E_SHAPE_MISMATCH",
+          `"${outputValue.name}" has no fixed shape: ${dimsText(outputValue.type?.dims)}.`,
+        );
       const signs = model.graph.addInput(model.graph.freshName("signs"), { type: "float32", dims });
       const { uniform } = random(seed, "signs");
-      const draw = () => Float32Array.from({ length: elementCount(dims) }, () => (uniform() < 0.5 ? -1 : 1));
+      const drawSigns = () => Float32Array.from({ length: elementCount(dims) }, () => (uniform() < 0.5 ? -1 : 1));
       return {
-        value: emit.ReduceSum([emit.Mul([answer, signs])], { keepdims: 0 }),
-        feeds: () => ({ [signs.name]: float32(dims, draw()) }),
+        value: emit.ReduceSum([emit.Mul([outputValue, signs])], { keepdims: 0 }),
+        feeds: () => ({ [signs.name]: float32(dims, drawSigns()) }),
       };
     },
   };

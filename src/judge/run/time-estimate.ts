@@ -5,7 +5,7 @@ import type { Task } from "../../runtime/metrics/types.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
 import { completeOptions, partFor } from "../steps/step.ts";
 
-/** Time of a training step per sample, in forward passes: one forward pass, and a backward pass that takes about twice as long. */
+/** Time of training on a sample, in forward passes: one forward pass, and a backward pass that takes about twice as long. */
 const trainingCost = 3;
 
 export interface OriginalTime {
@@ -14,25 +14,27 @@ export interface OriginalTime {
 }
 
 /**
- * Estimates the seconds of a step from its runs of the model. Computations on weights alone are not included. @param task provides the size of the
- * training split, and the metric.
+ * Estimates the seconds of steps from their runs of the model. Computations on weights alone are not included.
+ * @param task provides the size of the training split, and the metric.
  */
 export function stepSeconds(
   steps: readonly PassStep[],
   { seconds, samples }: OriginalTime,
   { train, metric }: Pick<Task, "train" | "metric">,
 ): number {
-  const perSample = seconds / Math.max(1, samples);
+  const secondsPerSample = seconds / Math.max(1, samples);
   // A metric that compares with the original runs both models.
-  const judging = seconds * (metric.truth === "original" ? 2 : 1);
-  const ownSeconds = ({ pass, options }: PassStep): number => {
+  const evaluationSeconds = seconds * (metric.truth === "original" ? 2 : 1);
+  const passSeconds = ({ pass, options }: PassStep): number => {
     if (partFor(pass, options) === undefined) return 0;
     const { epochs, samples } = completeOptions(pass, options);
-    const some = typeof samples === "number" ? samples : undefined;
-    if (typeof epochs !== "number") return (some ?? 0) * perSample;
-    return trainingCost * epochs * Math.min(some ?? Number.POSITIVE_INFINITY, train?.count ?? 0) * perSample;
+    const sampleLimit = typeof samples === "number" ? samples : undefined;
+    if (typeof epochs !== "number") return (sampleLimit ?? 0) * secondsPerSample;
+    return (
+      trainingCost * epochs * Math.min(sampleLimit ?? Number.POSITIVE_INFINITY, train?.count ?? 0) * secondsPerSample
+    );
   };
-  return steps.reduce((sum, step) => sum + (step.judged ? judging : 0) + ownSeconds(step), 0);
+  return steps.reduce((sum, step) => sum + (step.judged ? evaluationSeconds : 0) + passSeconds(step), 0);
 }
 
 /** Returns "about 4 minutes: 3 steps, each evaluated on 1,000 samples"; undefined for short runs. */
@@ -44,6 +46,7 @@ export function durationText(
   const time = waiting(stepSeconds(steps, took, task));
   if (time === undefined) return undefined;
   const judgedCount = steps.filter((step) => step.judged).length;
-  const which = judgedCount < steps.length ? `, ${integer(judgedCount)} of them` : steps.length === 1 ? "" : ", each";
-  return `${time}: ${counted(steps.length, "step")}${which} evaluated on ${counted(took.samples, "sample")}`;
+  const countText =
+    judgedCount < steps.length ? `, ${integer(judgedCount)} of them` : steps.length === 1 ? "" : ", each";
+  return `${time}: ${counted(steps.length, "step")}${countText} evaluated on ${counted(took.samples, "sample")}`;
 }

@@ -1,3 +1,4 @@
+/** Times the results of a run interleaved with the original. */
 import { PithError } from "../../core/errors.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { isUnsteady } from "../../runtime/run/latency.ts";
@@ -8,13 +9,13 @@ import type { Evaluation, Evaluator } from "./evaluator.ts";
 import type { RunOptions } from "./run.ts";
 import type { Attempt } from "./variant.ts";
 
-const usualRounds = 30;
+const defaultRounds = 30;
 
-/** Times the original and all attempts. Returns undefined if no attempt changed the model or no rounds are requested. */
+/** Times the original and all attempts. Returns undefined if no attempt changed the model or `rounds` is 0. */
 export async function timeIfChanged(
   evaluator: Evaluator,
   tried: readonly Attempt[],
-  { rounds = usualRounds, targets, onStage }: RunOptions,
+  { rounds = defaultRounds, targets, onStage }: RunOptions,
   context: Pick<Context, "log">,
 ): Promise<Timing | undefined> {
   const isChanged = tried.some(({ evaluation }) => evaluation !== undefined && evaluator.isChanged(evaluation));
@@ -53,7 +54,7 @@ export async function timeFiles(
   };
 }
 
-/** Returns the speed of an attempt relative to the original; on a busy machine from the processor time, which other processes affect less. */
+/** Returns an attempt's speed relative to the original. On a busy machine, it is computed from processor time, which other processes affect less. */
 export function speedOf(timing: Timing | undefined, place: number): number | undefined {
   if (timing?.unsteady === true) return 1 / (relativeWorkOf({ latency: timing }, place) ?? Number.NaN) || undefined;
   return timing?.models[place + 1]?.speedup.median;

@@ -1,3 +1,4 @@
+/** Prepares a run: expands the recipes, measures the original, and determines the goal. */
 import type { Model } from "../../core/graph/model.ts";
 import { levelOf } from "../../core/math/interval.ts";
 import { type Context, completeContext } from "../../core/pass/pass.ts";
@@ -22,9 +23,10 @@ export interface Trials extends RunContext {
 }
 
 /**
- * Measures the original.
- * @param recipes of all candidates that will be tried.
- * @throws PithError E_DATA if the data does not fit the model, or the original is at chance level, unless `force` or all train.
+ * Prepares the trials of candidates: expands their recipes, measures the original and determines the goal.
+ * @param recipes all candidates that will be tried.
+ * @throws PithError E_DATA if the data does not fit the model. Without `force`, also if its outputs are NaN, or if it is at chance level and no
+ * recipe trains.
  */
 export async function openTrials(
   store: Store,

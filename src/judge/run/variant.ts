@@ -45,14 +45,14 @@ export interface RunContext {
 
 export interface Attempt {
   readonly variant: Variant;
-  /** Whether no step failed, something changed, and, if there are other candidates, the result is smaller than the original. */
+  /** Whether the result can be chosen: no step or check failed, something changed, and with other candidates, it is smaller than the original. */
   readonly usable: boolean;
   readonly evaluation: Evaluation | undefined;
 }
 
 /**
- * Runs a candidate's steps, and continues after the last one that an earlier run finished. If there are other candidates, a failed step or a result
- * that is not smaller rejects this one, and does not throw.
+ * Runs a candidate's steps, and continues after the last step that an earlier run finished. If there are other candidates, a failed step does not
+ * throw but rejects the candidate, and so does a result that is not smaller.
  */
 export async function runCandidate(
   candidate: CandidateSteps,
@@ -60,18 +60,18 @@ export async function runCandidate(
   run: RunContext,
 ): Promise<Attempt> {
   const { runner, evaluator, context } = run;
-  const { length: done } = (await runner.work(candidate.steps)).filter((step) => step.done);
+  const { length: doneCount } = (await runner.states(candidate.steps)).filter((step) => step.done);
   const goal = evaluator.metrics.goal(run.asked, isTrained(candidate));
   const records: StepRecord[] = [];
   let evaluation: Evaluation | undefined;
-  const last = candidate.steps[done - 1];
+  const last = candidate.steps[doneCount - 1];
   if (last !== undefined) context.log({ id: "resume", text: `${candidate.name}: continued after ${last.name}` });
   try {
     let input = run.store.original;
-    for (const [at, step] of candidate.steps.entries()) {
-      // With several candidates, earlier results are still needed for timing and reports, so none is removed.
+    for (const [index, step] of candidate.steps.entries()) {
+      // With several candidates, no stored result is removed, because timing and reports need all of them.
       if (!hasOtherCandidates) await run.store.trim([input, evaluator.original.measured.sha256]);
-      const result = await takeStep(step, input, { done: at < done, candidate: candidate.name, goal }, run);
+      const result = await takeStep(step, input, { done: index < doneCount, candidate: candidate.name, goal }, run);
       records.push(result.record);
       evaluation = result.evaluation;
       input = result.output;
@@ -79,19 +79,19 @@ export async function runCandidate(
   } catch (error) {
     const { code, message } = asPithError(error);
     if (!hasOtherCandidates || code === "E_SOURCE_CHANGED") throw error;
-    return { variant: failed(candidate.name, records, message), usable: false, evaluation: undefined };
+    return { variant: failedVariant(candidate.name, records, message), usable: false, evaluation: undefined };
   }
   if (evaluation === undefined)
-    return { variant: failed(candidate.name, records, "it has no steps"), usable: false, evaluation: undefined };
+    return { variant: failedVariant(candidate.name, records, "it has no steps"), usable: false, evaluation: undefined };
   const { comparison, agreement, measured } = evaluation;
   const unchangedReason = evaluator.isChanged(evaluation) ? undefined : nothingChanged(records);
   const functionCheck = unchangedReason === undefined ? await compareFunctions(evaluation, candidate, run) : undefined;
   const { lost, targets } = await judgeResult({ comparison, kept: functionCheck }, false, async () =>
     unchangedReason === undefined ? onTargets(evaluation, run) : [],
   );
-  const sizeOf = (one: Measured): Promise<number> => evaluator.sizeFor(run.purpose, one);
+  const comparedSizeOf = (file: Measured): Promise<number> => evaluator.sizeFor(run.purpose, file);
   const largerReason =
-    hasOtherCandidates && (await sizeOf(measured)) >= (await sizeOf(evaluator.original.measured))
+    hasOtherCandidates && (await comparedSizeOf(measured)) >= (await comparedSizeOf(evaluator.original.measured))
       ? "it is not smaller than the original"
       : undefined;
   const variant: Variant = {
@@ -109,8 +109,8 @@ export async function runCandidate(
     ...(targets.length === 0 ? {} : { targets }),
   };
   // A function that is lost on test samples does not exclude the candidate here, because test samples must not influence the choice.
-  const isUnusable = lost?.because === "broken" || lost?.because === "target" || lost?.because === "form";
-  return { variant, usable: (unchangedReason ?? largerReason) === undefined && !isUnusable, evaluation };
+  const isWrong = lost?.because === "broken" || lost?.because === "target" || lost?.because === "form";
+  return { variant, usable: (unchangedReason ?? largerReason) === undefined && !isWrong, evaluation };
 }
 
 /** Returns whether a step trains the model, so that its predictions can intentionally differ from the original's. */
@@ -155,10 +155,10 @@ async function onTargets(evaluation: Evaluation, run: RunContext): Promise<reado
       signal,
     });
   };
-  return recordOnce(store.records, key, work, (found) => found.every(({ right }) => right !== undefined));
+  return recordOnce(store.records, key, work, (checks) => checks.every(({ right }) => right !== undefined));
 }
 
-interface StepPlace {
+interface StepState {
   readonly candidate: string;
   readonly goal: Goal | undefined;
   readonly done: boolean;
@@ -167,7 +167,7 @@ interface StepPlace {
 async function takeStep(
   step: PassStep,
   input: string,
-  { candidate, goal, done }: StepPlace,
+  { candidate, goal, done }: StepState,
   run: RunContext,
 ): Promise<{ readonly record: StepRecord; readonly evaluation: Evaluation | undefined; readonly output: string }> {
   const { evaluator, context, onStage, onMeasured } = run;
@@ -198,7 +198,7 @@ async function takeStep(
   return { record: { ...record, after: measured, comparison, agreement }, evaluation, output };
 }
 
-function failed(name: string, records: readonly StepRecord[], refused: string): Variant {
+function failedVariant(name: string, records: readonly StepRecord[], refused: string): Variant {
   const noResult = { result: undefined, comparison: undefined, agreement: undefined, verdict: undefined };
   return { name, steps: records, ...noResult, refused: stripPeriod(refused), refusedAs: "failed" };
 }

@@ -1,4 +1,4 @@
-/** Folder store that several machines share through a bucket, so that each machine finds the results of the others. */
+/** Store in a folder that several machines share through a bucket (object storage). Each machine finds the results of the others there. */
 import { fileKind, joinPath, makeFolder, writeFileAtomically } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import { bytesOfFile } from "../../core/files/hash.ts";
@@ -17,8 +17,8 @@ export interface Bucket {
 
 /**
  * Returns a store that reads its folder first, then the bucket. A model is written to the bucket before its record, and the record is written to the
- * folder last. So the bucket has everything that a record in the folder refers to. Checkpoints stay on this machine.
- * @param folder can be shared by processes of this machine.
+ * folder last. So the bucket has every model that a record in the folder refers to. Checkpoints are not copied to the bucket.
+ * @param folder local folder, which several processes of this machine can share.
  */
 export function bucketStore(folder: string, bucket: Bucket): StoreOfResults {
   const local = folderStore(folder);

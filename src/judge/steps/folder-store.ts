@@ -1,4 +1,4 @@
-/** Store in a folder that contains `<digest>.onnx`, `<key>.json`, and folders of checkpoints. */
+/** Store of models and records in a folder, as `<digest>.onnx`, `<key>.json`, and folders of training checkpoints. */
 import {
   fileKind,
   joinPath,
@@ -23,12 +23,12 @@ import { bestFile, lastFile, readCheckpoint } from "../../learn/train/checkpoint
 import { digestOf, isStoreName, keyText } from "./keys.ts";
 import type { StoreOfResults } from "./store.ts";
 
-/** @param maxBytes maximum bytes of the folder after trimming; undefined: unlimited. */
+/** Returns the store in a folder. @param maxBytes maximum bytes of the folder after `trim` (default: unlimited). */
 export function folderStore(folder: string, maxBytes?: number): StoreOfResults {
   const pathOf = (name: string): string => joinPath(folder, name);
-  const modelAt = (digest: string): string => pathOf(`${digest}.onnx`);
-  const recordAt = async (key: unknown): Promise<string> => pathOf(`${await keyText(key)}.json`);
-  const checkpointAt = async (key: unknown): Promise<string> => pathOf(await keyText(key));
+  const modelPath = (digest: string): string => pathOf(`${digest}.onnx`);
+  const recordPath = async (key: unknown): Promise<string> => pathOf(`${await keyText(key)}.json`);
+  const checkpointPath = async (key: unknown): Promise<string> => pathOf(await keyText(key));
   const verifiedDigests = new Set<string>();
   const markUsed = async (path: string): Promise<void> => {
     if (maxBytes !== undefined) await touchFile(path);
@@ -39,10 +39,10 @@ export function folderStore(folder: string, maxBytes?: number): StoreOfResults {
     for (const name of removed) verifiedDigests.delete(name.replace(/\.onnx$/, ""));
   };
   const has = async (digest: string): Promise<boolean> => {
-    await markUsed(modelAt(digest));
+    await markUsed(modelPath(digest));
     if (verifiedDigests.has(digest)) return true;
-    if ((await fileKind(modelAt(digest))) !== "file") return false;
-    const isIntact = (await digestOf(bytesOfFile(modelAt(digest)))) === digest;
+    if ((await fileKind(modelPath(digest))) !== "file") return false;
+    const isIntact = (await digestOf(bytesOfFile(modelPath(digest)))) === digest;
     if (isIntact) verifiedDigests.add(digest);
     return isIntact;
   };
@@ -54,53 +54,53 @@ export function folderStore(folder: string, maxBytes?: number): StoreOfResults {
     async keep(model) {
       await makeFolder(folder);
       const hash = sha256();
-      async function* hashed(): AsyncIterable<Uint8Array> {
+      async function* hashChunks(): AsyncIterable<Uint8Array> {
         for await (const chunk of encode(model)) {
           hash.add(chunk);
           yield chunk;
         }
       }
       // The name is a hash of the contents, so it is known only after writing.
-      const unnamed = pathOf(`.model.${processSuffix()}.tmp`);
-      await writeFileAtomically(unnamed, hashed());
+      const temporaryPath = pathOf(`.model.${processSuffix()}.tmp`);
+      await writeFileAtomically(temporaryPath, hashChunks());
       const digest = await hash.end();
       // An existing file has the same contents and may be open.
-      if (await has(digest)) await removeFile(unnamed);
+      if (await has(digest)) await removeFile(temporaryPath);
       else {
-        await markUsed(unnamed);
-        await renameFile(unnamed, modelAt(digest));
+        await markUsed(temporaryPath);
+        await renameFile(temporaryPath, modelPath(digest));
       }
       verifiedDigests.add(digest);
       return digest;
     },
-    open: (digest) => open(modelAt(digest)),
-    file: (digest) => openFile(modelAt(digest)),
+    open: (digest) => open(modelPath(digest)),
+    file: (digest) => openFile(modelPath(digest)),
     records: {
       async read(key) {
-        const path = await recordAt(key);
+        const path = await recordPath(key);
         if ((await fileKind(path)) !== "file") return undefined;
         await markUsed(path);
         return plainOf(await readText(path));
       },
       async write(key, record) {
         await makeFolder(folder);
-        await writeFileAtomically(await recordAt(key), [bytesOfText(plainText(record))]);
+        await writeFileAtomically(await recordPath(key), [bytesOfText(plainText(record))]);
       },
       async checkpoint(key) {
         await makeFolder(folder);
-        const checkpoint = await checkpointAt(key);
+        const checkpoint = await checkpointPath(key);
         const resume = await isCheckpoint(lastFile(checkpoint));
         if (!resume) await removeCheckpoint(checkpoint);
         return { checkpoint, resume };
       },
-      removeCheckpoint: async (key) => removeCheckpoint(await checkpointAt(key)),
+      removeCheckpoint: async (key) => removeCheckpoint(await checkpointPath(key)),
     },
     trim,
     release: () => trim([]),
   };
 }
 
-/** Returns whether training can resume from a file. After a damaged checkpoint, training starts from the beginning. */
+/** Returns whether training can resume from a file: the file exists and is an undamaged checkpoint. */
 async function isCheckpoint(path: string): Promise<boolean> {
   if ((await fileKind(path)) === undefined) return false;
   try {

@@ -1,4 +1,4 @@
-/** Names of files in a store: the SHA-256 of a model's file, or of all inputs of a record. */
+/** Computes the names of files in a store: a model is named by the SHA-256 of its file, a record by the SHA-256 of everything that determines it. */
 import { packageVersion, sha256 } from "#platform";
 import { sha256Text } from "../../core/files/hash.ts";
 import { plainText } from "../../core/plain.ts";

@@ -1,4 +1,4 @@
-/** Store for a single run whose results are written elsewhere. Models stay in memory, and there are no records. */
+/** Store in memory without records, for a single step whose result the caller writes to a file. */
 import { joinPath } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import { allValues } from "../../core/graph/graph.ts";
@@ -7,7 +7,7 @@ import { encodedSource } from "../../core/onnx/encode.ts";
 import { open, save } from "../../core/onnx/index.ts";
 import type { Store } from "./store.ts";
 
-/** @param folder for weights that are computed whenever they are read; undefined: they are computed each time. */
+/** Returns the store. @param folder for files of weights that would be computed at each reading; undefined: no files are written. */
 export function memoryModels(original: Model, folder: string | undefined): Store {
   const models = [original];
   const modelOf = (name: string): Model => {
@@ -32,10 +32,10 @@ export function memoryModels(original: Model, folder: string | undefined): Store
   };
 }
 
-/** Minimum bytes of computed weights that are written. Below this, computing them again is faster than writing and reading them. */
+/** Minimum bytes of computed weights that are written to a file. Fewer bytes are faster to compute again than to write and read. */
 const minStored = 2 ** 26;
 
-/** Writes computed tensors to a file, from which the model then reads them. If the disk has no space, the tensors stay computed. */
+/** Writes tensors that would be computed at each reading to a file, and lets the model read the file. If the disk has no space, changes nothing. */
 export async function storeComputed(model: Model, path: string, minBytes = minStored): Promise<void> {
   const computedValues = [...allValues(model.graph)].flatMap((value) => {
     const { tensor } = value;

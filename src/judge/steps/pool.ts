@@ -1,6 +1,6 @@
 /**
- * Runs jobs ahead of time in other processes. The requesting process then does the same work and finds the results in the shared store. So results do
- * not depend on the number of jobs.
+ * Runs jobs speculatively in other processes. The search then does the same work itself, and finds the results in the shared store. So results do not
+ * depend on the number of jobs.
  */
 
 export interface RoundContext {
@@ -9,13 +9,12 @@ export interface RoundContext {
 }
 
 export interface Ahead {
-  /** Maximum number of parallel jobs, which changes as queue workers come and go. */
+  /** Maximum number of parallel jobs. It changes when workers of a job queue start or stop. */
   readonly jobs: number;
   /**
-   * Waits until every job of the round has ended, successfully or not. If there is capacity, jobs of `others` start in order, and they can outlast
-   * the round.
-   * A job that a later call does not list is dropped, unless it has started. The signal stops all jobs. Progress counts finished jobs of the round.
-   * @throws the error of a job.
+   * Starts the jobs of the round, and if there is capacity, those of `others` in order. Waits until every job of the round has ended; others can
+   * still run then. A job that has not started is dropped if a later call does not list it.
+   * The context's signal stops all jobs. Its `progress` counts the finished jobs of the round. @throws the error of a job.
    */
   doRound(round: readonly string[], others: readonly string[], context: RoundContext): Promise<void>;
   /** Stops running jobs and waits until they have ended. @throws the error of a job. */
@@ -24,7 +23,7 @@ export interface Ahead {
 
 export interface PoolJob {
   readonly stop: AbortSignal;
-  /** Returns whether the last `doRound` lists the job. If not, the job need not start. */
+  /** Returns whether the last `doRound` lists the job. A job that it does not list need not start. */
   isWanted(): boolean;
 }
 

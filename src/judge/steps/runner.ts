@@ -1,6 +1,6 @@
 /**
- * Runs steps on models of a store. Steps and results are plain data that refer to models and samples by digest. With records, no finished step is
- * repeated, neither in a resumed run nor in a recipe with the same first steps.
+ * Runs the steps of recipes on models of a store. A record of each finished step refers to its input, output and samples by digest. So no finished
+ * step is repeated, neither in a resumed run nor in a recipe that begins with the same steps.
  */
 import { readFile } from "#platform";
 import type { Miss } from "../../core/errors.ts";
@@ -23,7 +23,7 @@ export interface Step {
 
 export interface StepResult {
   readonly output: string;
-  /** Options with defaults, as plain data. Models are replaced by their digests. */
+  /** Options including defaults, as JSON data. Models are replaced by their digests. */
   readonly options: OptionValues;
   readonly changes: readonly Change[];
   readonly misses: readonly Pick<Miss, "at" | "reason" | "by">[];
@@ -51,7 +51,7 @@ export class Runner {
   readonly #digests = new Map<Model | string, Promise<string>>();
   readonly #failures = new Map<string, unknown>();
 
-  /** @param context its model "original" is replaced by the store's original. */
+  /** @param context is used with a changed `open`: the name "original" opens the store's original. */
   constructor(options: RunnerOptions, context: Context) {
     const { store } = options;
     this.#options = options;
@@ -61,20 +61,20 @@ export class Runner {
     };
   }
 
-  /** Returns an id and the state of each step, starting from the original. Equal work has equal ids. */
-  async work(steps: readonly Step[]): Promise<readonly { readonly id: string; readonly done: boolean }[]> {
+  /** Returns for each step an id and whether its result is stored, starting from the original. Steps with equal inputs and options have equal ids. */
+  async states(steps: readonly Step[]): Promise<readonly { readonly id: string; readonly done: boolean }[]> {
     let input = this.#options.store.original;
-    const work: { readonly id: string; readonly done: boolean }[] = [];
+    const states: { readonly id: string; readonly done: boolean }[] = [];
     for (const step of steps) {
       const key = await this.keyOf(step, input);
       const [id, stored] = [await keyText(key), await this.#readResult(key)];
-      work.push({ id, done: stored !== undefined });
+      states.push({ id, done: stored !== undefined });
       input = stored?.output ?? id;
     }
-    return work;
+    return states;
   }
 
-  /** Runs a step on a model, unless its result is stored. @throws PithError as its pass, also if a stored run did. */
+  /** Runs a step on a model, or returns its stored result. @throws PithError as the pass; after a failed run of this step, the same error again. */
   async run(step: Step, input: string): Promise<StepResult> {
     const result = await this.#runOnce(step, input);
     const options = await this.#plain(completeOptions(step.pass, step.options), wordOf);
@@ -138,23 +138,23 @@ export class Runner {
     return stored !== undefined && (await store.has(stored.output)) ? stored : undefined;
   }
 
-  /** Returns everything that determines a step's result, as plain data. */
+  /** Returns everything that determines a step's result, as JSON data. */
   async keyOf(step: Step, input: string): Promise<unknown> {
     const { pass, options } = step;
     const { samples, parts } = this.#options;
-    const part = partFor(pass, await openModules(pass.id, pass.options, options));
+    const split = partFor(pass, await openModules(pass.id, pass.options, options));
     const { reference, furtherReferences } = pass;
     const further = furtherReferences === undefined ? [] : [options[furtherReferences] ?? []].flat();
-    const named = reference === undefined ? [] : [options[reference] ?? "original", ...further];
+    const references = reference === undefined ? [] : [options[reference] ?? "original", ...further];
     return {
       step: pass.id,
       options: await this.#plain(withoutModules(pass, completeOptions(pass, options)), uniqueWordOf),
       files: await this.#filesOf(step),
       input,
-      samples: part && samples?.[part],
+      samples: split && samples?.[split],
       metric: selectionMetric(pass, options, parts.metric)?.name,
       references: await Promise.all(
-        named.map((reference) =>
+        references.map((reference) =>
           typeof reference === "string" ? this.#digestOf(reference) : this.#plain(reference, uniqueWordOf),
         ),
       ),
@@ -163,11 +163,11 @@ export class Runner {
     };
   }
 
-  /** Returns the hashes of files that options name: modules, and files that the pass reads except references. */
+  /** Returns the hashes of files that options name: modules, and files that the pass reads, except the models of `furtherReferences`. */
   async #filesOf({ pass, options }: Step): Promise<Readonly<Record<string, string>>> {
-    const read = (pass.command?.reads ?? []).filter((name) => name !== pass.furtherReferences);
+    const readOptions = (pass.command?.reads ?? []).filter((name) => name !== pass.furtherReferences);
     const hashes = Object.entries(options).map(async ([name, value]) =>
-      typeof value === "string" && (read.includes(name) || isModule(pass.options, name, value))
+      typeof value === "string" && (readOptions.includes(name) || isModule(pass.options, name, value))
         ? [[name, await sha256Text([await readFile(value)])] as const]
         : [],
     );
@@ -184,7 +184,7 @@ export class Runner {
     return digestPromise;
   }
 
-  /** Converts options to plain data: models to their digest, functions and class instances to a word. */
+  /** Converts options to JSON data: models to their digest, functions and class instances to the result of `word`. */
   async #plain(value: unknown, word: (thing: object) => string): Promise<unknown> {
     if (value instanceof Model) return this.#digestOf(value);
     if (Array.isArray(value)) return Promise.all(value.map((element) => this.#plain(element, word)));
@@ -198,8 +198,8 @@ export class Runner {
 }
 
 /**
- * Returns options without module paths, which differ between machines: keys have the contents of modules. Paths of models remain, because the weights
- * of a model can be in another file next to it.
+ * Returns options without module paths, which differ between machines. A key contains the hashes of modules instead. Paths of models remain, because
+ * a model's weights can be in another file, which the model's hash does not cover.
  */
 const withoutModules = (pass: AnyPass, options: OptionValues): OptionValues =>
   Object.fromEntries(Object.entries(options).filter(([name, value]) => !isModule(pass.options, name, value)));

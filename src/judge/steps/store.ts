@@ -1,6 +1,6 @@
 /**
- * Stores the results of a run: models under the hash of their file, and records under the hash of their inputs. So a changed input never finds old
- * results. The store is a folder that several machines can share through a bucket, or memory if there is no disk.
+ * Stores the results of a run: models under the hash of their file, and records under the hash of everything that determines them. After a change of
+ * the inputs, no old result is found. The store is a folder, which machines can share through a bucket, or memory if there is no disk.
  */
 import { bytesSource, temporaryFolder } from "#platform";
 import { PithError } from "../../core/errors.ts";
@@ -19,16 +19,16 @@ export interface Store {
   readonly original: string;
   /** Stores a model. @returns its name: the SHA-256 of its file. */
   keep(model: Model): Promise<string>;
-  /** Opens the original or a stored model. Each call reads it again, so the caller can change it. */
+  /** Opens the original or a stored model. Each call returns another object, which the caller can change. */
   open(digest: string): Promise<Model>;
   file(digest: string): Promise<ByteSource>;
-  /** Returns whether the model is present and complete: files can be removed or damaged between runs. */
+  /** Returns whether the model's file is present and undamaged. */
   has(digest: string): Promise<boolean>;
-  /** Records of finished steps; undefined if every step always runs. */
+  /** Records of finished steps; undefined in a store without records, in which every step always runs. */
   readonly records: Records | undefined;
   /**
-   * Removes the least recently used files until the folder is below its limit, but no `needed` model. Call it between steps, while no other process
-   * runs one.
+   * Removes the least recently used files until the folder is below its limit, except the models in `needed`. Call this method between steps, while
+   * no process that shares the folder runs a step.
    */
   trim(needed: readonly string[]): Promise<void>;
   release(): Promise<void>;
@@ -39,7 +39,7 @@ export interface Records {
   read(key: unknown): Promise<unknown>;
   /** @param record plain data, in which numbers can be NaN or infinite. */
   write(key: unknown, record: unknown): Promise<void>;
-  /** Returns the training options that write checkpoints here, and resume if there is one; undefined in a temporary store. */
+  /** Returns the training options for checkpoints in this store, with `resume` if a checkpoint exists; undefined in a temporary store. */
   checkpoint(key: unknown): Promise<{ readonly checkpoint: string; readonly resume: boolean } | undefined>;
   removeCheckpoint(key: unknown): Promise<void>;
 }
@@ -57,8 +57,8 @@ export interface StoreOptions {
 }
 
 /**
- * Returns the record under a key. If there is none, does the work and records its result.
- * @param isFinal returns false for a result that can be different next time and is not recorded.
+ * Returns the record under a key. Without such a record, does the work and records its result.
+ * @param isFinal returns false for a result that can differ next time. Such a result is not recorded.
  */
 export async function recordOnce<T>(
   records: Records | undefined,
@@ -77,12 +77,12 @@ export interface StoreOfResults extends Omit<Store, "original"> {
   readonly records: Records;
 }
 
-/** Returns the SHA-256 of the file that the model would be; writes no file. */
+/** Returns the SHA-256 of the model's encoded file, without writing a file. */
 export const modelDigest = (model: Model): Promise<string> => digestOf(encode(model));
 
 /**
- * Opens the folder of the options; without one a temporary folder, or memory if there is no disk.
- * @param original is not copied into the store. Models that are opened get its custom operators.
+ * Opens the store in `resumeFolder`, or by default in a temporary folder, or in memory if there is no disk.
+ * @param original is not copied into the store. Opened models get the custom operators of the original.
  */
 export async function openStore(original: Model, options: StoreOptions): Promise<Store> {
   const digest = await modelDigest(original);
@@ -90,15 +90,16 @@ export async function openStore(original: Model, options: StoreOptions): Promise
   return {
     ...store,
     original: digest,
-    async open(requested) {
-      if (requested === digest) return original.clone();
-      const model = await store.open(requested);
+    async open(requestedDigest) {
+      if (requestedDigest === digest) return original.clone();
+      const model = await store.open(requestedDigest);
       model.graph.operators = original.graph.operators;
       model.place = original.place;
       return model;
     },
-    file: async (requested) => (requested === digest ? encodedSource(original) : store.file(requested)),
-    has: async (requested) => requested === digest || store.has(requested),
+    file: async (requestedDigest) =>
+      requestedDigest === digest ? encodedSource(original) : store.file(requestedDigest),
+    has: async (requestedDigest) => requestedDigest === digest || store.has(requestedDigest),
   };
 }
 

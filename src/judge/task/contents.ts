@@ -1,3 +1,4 @@
+/** Feeds constant values to inputs that the data does not provide: the option `set`, such as `{ sr: 16000 }`. */
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { fixedDims } from "../../core/tensor/dims.ts";
@@ -9,7 +10,7 @@ import { contentOf } from "../../rewrite/clean-up/set-inputs.ts";
 /** Constant values of inputs, by name: one number for all elements, or a list. */
 export type Settings = Readonly<Record<string, number | number[]>>;
 
-/** Converts settings to tensors. @throws PithError as `contentOf`, E_SHAPE_MISMATCH for an input without a fixed size. */
+/** Converts constant values of inputs to tensors. @throws PithError as `contentOf`; E_SHAPE_MISMATCH for an input without a fixed size. */
 export function contents(model: Model, set: Settings): ReadonlyMap<string, Dense> {
   return new Map(
     Object.entries(set).map(([name, values]) => {
@@ -23,8 +24,8 @@ export function contents(model: Model, set: Settings): ReadonlyMap<string, Dense
 export function withContents(dataset: Dataset, fixed: ReadonlyMap<string, Dense>): Dataset {
   if (fixed.size === 0) return dataset;
   return mapBatches(dataset, (batch) => {
-    const repeated = (dense: Dense): Dense =>
+    const repeatForBatch = (dense: Dense): Dense =>
       gatherRows({ ...dense, dims: [1, ...dense.dims] }, new Uint32Array(samplesIn(batch)));
-    return { ...batch, ...Object.fromEntries([...fixed].map(([name, dense]) => [name, repeated(dense)])) };
+    return { ...batch, ...Object.fromEntries([...fixed].map(([name, dense]) => [name, repeatForBatch(dense)])) };
   });
 }

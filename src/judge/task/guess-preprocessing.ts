@@ -1,4 +1,4 @@
-/** Guesses the preprocessing that a model was trained with. It tries common ones, because accuracy is far higher with the right one. */
+/** Guesses the image preprocessing that a model was trained with: tries common ones on labeled samples, and chooses the most accurate one. */
 
 import type { Engine } from "../../core/engine/engine.ts";
 import { PithError } from "../../core/errors.ts";
@@ -31,9 +31,9 @@ import type { Metric } from "../../runtime/metrics/types.ts";
 /** Numbers of samples in the rounds of successive halving. */
 const rounds = [32, 64, 256, 1024] as const;
 const maxSamples = 1024;
-/** Number of samples after which the guess ends if the best candidate is still at chance level. */
+/** Number of samples after which the guess ends if even the best candidate is still at chance level. */
 const samplesForChance = 256;
-/** Minimum number of losses for a comparison. With fewer, the normal interval is too narrow, because losses have long tails. */
+/** Minimum number of samples for a comparison by losses. With fewer, the normal interval is too narrow, because losses have long tails. */
 const minLosses = 32;
 /** Seed of the random samples. It is constant, so that the guess depends only on model and data. */
 export const drawSeed = 0;
@@ -42,7 +42,7 @@ export interface PreprocessingGuess {
   readonly chosen: Preprocessing;
   /** Scores of all tried preprocessings, best first. */
   readonly scores: readonly PreprocessingScore[];
-  /** Preprocessings that the samples do not distinguish from the chosen one. */
+  /** Preprocessings that are not significantly worse than the chosen one on these samples. */
   readonly indistinct: readonly Preprocessing[];
   /** Accuracy of always predicting the most common label. */
   readonly chance: number;
@@ -53,7 +53,7 @@ export interface PreprocessingGuess {
 export interface PreprocessingScore {
   readonly preprocessing: Preprocessing;
   readonly accuracy: Estimate;
-  /** Mean cross-entropy in nats at the best temperature. The temperature removes an advantage of inputs with a wide range. */
+  /** Mean cross-entropy in nats, with logits scaled by the best temperature. Otherwise a wide input range would have an advantage. */
   readonly loss: number;
   /** Number of wrongly classified samples without a loss, because their outputs contain NaN or infinity. */
   readonly broken: number;
@@ -74,7 +74,7 @@ export async function guessPreprocessing(
   dataset: Dataset,
   options: EvaluateOptions & { readonly tried?: readonly Preprocessing[] } = {},
 ): Promise<PreprocessingGuess> {
-  const { tried, progress, ...rest } = options;
+  const { tried, progress, ...evaluateOptions } = options;
   const sample = await collect(draw(dataset, maxSamples, drawSeed));
   const batch = await sample.gather(Uint32Array.of(0));
   const input = imageInput(model);
@@ -88,14 +88,17 @@ export async function guessPreprocessing(
     });
   }
   const [defaultGeometry, ...geometries] = imageGeometries(batch, input);
-  const first = tried ?? candidates(channels).map((how) => replaceGeometry(how, defaultGeometry));
-  const variants = tried === undefined ? geometries : [];
-  const total = maxRuns(first.length + variants.length, sample.count);
+  const firstCandidates = tried ?? candidates(channels).map((how) => replaceGeometry(how, defaultGeometry));
+  const otherGeometries = tried === undefined ? geometries : [];
+  const total = maxRuns(firstCandidates.length + otherGeometries.length, sample.count);
   let runsDone = 0;
-  const runRound = async (all: readonly Preprocessing[], samples: IndexedDataset): Promise<readonly Trial[]> => {
+  const runRound = async (
+    preprocessings: readonly Preprocessing[],
+    samples: IndexedDataset,
+  ): Promise<readonly Trial[]> => {
     const trials: Trial[] = [];
-    const evaluated = evaluateEach(engine, model, samples, batch, all, [accuracy(), scaledLosses()], {
-      ...rest,
+    const evaluated = evaluateEach(engine, model, samples, batch, preprocessings, [accuracy(), scaledLosses()], {
+      ...evaluateOptions,
       progress: (ran) => progress?.(runsDone + ran, total),
     });
     for await (const { preprocessing, evaluations } of evaluated) {
@@ -106,22 +109,22 @@ export async function guessPreprocessing(
     }
     return trials;
   };
-  const all = await sample.gather(Uint32Array.from({ length: sample.count }, (_, index) => index));
-  const labels = toFloat64(all.label ?? batch.label);
+  const allSamples = await sample.gather(Uint32Array.from({ length: sample.count }, (_, index) => index));
+  const labels = toFloat64(allSamples.label ?? batch.label);
   const chanceOf = (samples: number): number => commonestShare(labels.subarray(0, samples)) ?? 0;
   const isTrusted = ({ accuracy: { low, count } }: Trial): boolean => low > chanceOf(count);
-  const latest = new Map<Preprocessing, Trial>();
+  const latestTrials = new Map<Preprocessing, Trial>();
   let chosen: Trial | undefined;
-  let remainingTrials = first;
+  let remainingTrials = firstCandidates;
   for (const size of rounds) {
     const samples = take(sample, size);
-    let trials = (await runRound(remainingTrials, samples)).toSorted(order);
+    let trials = (await runRound(remainingTrials, samples)).toSorted(compareTrials);
     const [leader] = trials;
     if (size === rounds[0] && leader !== undefined) {
-      const leaderVariants = variants.map((geometry) => replaceGeometry(leader.preprocessing, geometry));
-      trials = [...trials, ...(await runRound(leaderVariants, samples))].sort(order);
+      const leaderVariants = otherGeometries.map((geometry) => replaceGeometry(leader.preprocessing, geometry));
+      trials = [...trials, ...(await runRound(leaderVariants, samples))].sort(compareTrials);
     }
-    for (const trial of trials) latest.set(trial.preprocessing, trial);
+    for (const trial of trials) latestTrials.set(trial.preprocessing, trial);
     const remaining = dropWorse(trials);
     [chosen] = remaining;
     if (chosen === undefined || sample.count <= size) break;
@@ -129,8 +132,8 @@ export async function guessPreprocessing(
     remainingTrials = remaining.slice(0, halve(trials.length)).map((trial) => trial.preprocessing);
   }
   if (chosen === undefined) throw new PithError("E_OPTION", "There is no preprocessing to try.");
-  const best = preferNarrow(chosen, [...latest.values()]);
-  const beaten = [...latest.values()].filter((trial) => trial !== best).sort(order);
+  const best = preferNarrow(chosen, [...latestTrials.values()]);
+  const beaten = [...latestTrials.values()].filter((trial) => trial !== best).sort(compareTrials);
   return {
     chosen: best.preprocessing,
     scores: [best, ...beaten].map(({ right, losses, ...score }) => ({
@@ -170,7 +173,7 @@ export async function* evaluateEach(
 
 /** Returns the trials that are not significantly worse than the best, sorted by loss. @param trials trials sorted by accuracy. */
 function dropWorse(trials: readonly Trial[]): readonly Trial[] {
-  // If accuracies tie, losses decide. They include the confidence, so the same number of samples shows more.
+  // If accuracies tie, losses decide. Losses include the confidence, so they show a difference with fewer samples.
   const tied = trials.filter((trial) => !isLessAccurate(trial, trials[0])).sort((a, b) => lossOf(a) - lossOf(b));
   const [best] = tied;
   return tied.filter((trial) => best !== undefined && !isWorse(trial, best));
@@ -186,10 +189,10 @@ function preferNarrow(best: Trial, trials: readonly Trial[]): Trial {
   const tied = trials.filter((trial) => trial.accuracy.count === count && !isWorse(trial, best));
   const narrowest = Math.min(...tied.map(({ preprocessing }) => contrastOf(preprocessing)));
   const isNarrow = ({ preprocessing }: Trial): boolean => contrastOf(preprocessing) <= similarRange * narrowest;
-  return isNarrow(best) ? best : (tied.filter(isNarrow).sort(order)[0] ?? best);
+  return isNarrow(best) ? best : (tied.filter(isNarrow).sort(compareTrials)[0] ?? best);
 }
 
-/** Ratio of two input ranges below which a confusion of them costs almost no accuracy. */
+/** Maximum ratio of two input ranges at which a model loses almost no accuracy if it gets the wrong one. */
 export const similarRange = 2;
 
 /** Returns the total number of sample runs if no round drops a candidate early. */
@@ -203,14 +206,14 @@ function maxRuns(candidateCount: number, count: number): number {
 }
 
 /** Returns the number of candidates that remain after a round: half of them, at least two. */
-function halve(tried: number): number {
-  return Math.max(Math.min(tried, 2), Math.ceil(tried / 2));
+function halve(count: number): number {
+  return Math.max(Math.min(count, 2), Math.ceil(count / 2));
 }
 
-export function replaceGeometry(how: Preprocessing, geometry: Geometry | undefined): Preprocessing {
-  if (geometry === undefined) return how;
-  const { resize: _, crop: __, filter: ___, ...values } = how;
-  const [name = how.name] = how.name.split(" ");
+export function replaceGeometry(preprocessing: Preprocessing, geometry: Geometry | undefined): Preprocessing {
+  if (geometry === undefined) return preprocessing;
+  const { resize: _, crop: __, filter: ___, ...values } = preprocessing;
+  const [name = preprocessing.name] = preprocessing.name.split(" ");
   return { ...values, ...geometry, name: `${name} ${geometryText(geometry)}` };
 }
 
@@ -219,7 +222,7 @@ export function replaceGeometry(how: Preprocessing, geometry: Geometry | undefin
  * (Guo et al. 2017, arXiv 1706.04599).
  */
 const logitFactors = Array.from({ length: 22 }, (_, index) => 2 ** (index - 9));
-/** Minimum relative difference of losses that counts, because the steps between the temperatures cause smaller ones. */
+/** Minimum relative difference of losses that counts. The steps between the temperatures cause smaller differences. */
 const minLossDifference = 0.1;
 
 function scaledLosses(): Metric {
@@ -261,7 +264,7 @@ interface Trial extends Omit<PreprocessingScore, "broken"> {
 }
 
 /** Orders trials by accuracy, then by loss. The sort is stable, so the more common of two equal preprocessings stays first. */
-function order(a: Trial, b: Trial): number {
+function compareTrials(a: Trial, b: Trial): number {
   return b.accuracy.value - a.accuracy.value || lossOf(a) - lossOf(b);
 }
 
@@ -270,8 +273,8 @@ function lossOf({ loss }: Trial): number {
 }
 
 /**
- * Returns whether the samples of both trials show that the candidate is worse than the best. Predictions decide first, then losses unless predictions
- * contradict.
+ * Returns whether a trial is significantly worse than the best one on their common samples: it has fewer right predictions, or higher losses without
+ * significantly more right predictions.
  */
 function isWorse(trial: Trial, best: Trial): boolean {
   if (isLessAccurate(trial, best)) return true;
@@ -283,20 +286,20 @@ function isWorse(trial: Trial, best: Trial): boolean {
   );
 }
 
-/** Returns whether the candidate predicts significantly fewer of the common samples correctly (McNemar's test, 5 %). */
+/** Returns whether a trial has significantly fewer right predictions on the common samples than the best one (McNemar's test, 5 %). */
 function isLessAccurate(trial: Trial, best: Trial | undefined): boolean {
   if (best === undefined || trial === best) return false;
   let onlyBest = 0;
-  let onlyThis = 0;
+  let onlyTrial = 0;
   for (let sample = 0; sample < Math.min(trial.right.length, best.right.length); sample++) {
     const [inTrial = 0, inBest = 0] = [trial.right[sample], best.right[sample]];
     if (inTrial < inBest) onlyBest++;
-    else if (inTrial > inBest) onlyThis++;
+    else if (inTrial > inBest) onlyTrial++;
   }
-  return onlyThis < onlyBest && mcnemarExact(onlyBest, onlyThis) <= 0.05;
+  return onlyTrial < onlyBest && mcnemarExact(onlyBest, onlyTrial) <= 0.05;
 }
 
-/** Returns the model's only input, or its only input with the shape of images. */
+/** Returns the model's only input, or the only one of several inputs that has 4 axes. @throws PithError E_DATA without such an input. */
 export function imageInput(model: Model): ImageInput {
   const { feeds } = model.graph;
   const shaped = feeds.filter(({ type }) => type?.dims?.length === 4);

@@ -1,3 +1,4 @@
+/** Names the metrics of commands and options, and selects the metric of a model by its outputs and the labels of the data. */
 import { dataDependentSizes } from "../../core/analysis/data-dependent-sizes.ts";
 import { distributionOf } from "../../core/analysis/distribution.ts";
 import { infer } from "../../core/analysis/infer.ts";
@@ -62,7 +63,7 @@ export function selectMetric(
   return comparisonMetrics(model, output)[0] ?? agreement({ output });
 }
 
-/** Checks that outputs can be classes. @throws PithError E_DATA for one number per step, where agreement would treat steps as classes. */
+/** Checks that outputs can be classes. @throws PithError E_DATA for shape [batch, steps, 1], where agreement would treat steps as classes. */
 function requireClasses(model: Model, output: string | undefined): void {
   const value = mainOutput(model.graph.outputs, output);
   const dims = value?.type?.dims;
@@ -74,7 +75,7 @@ function requireClasses(model: Model, output: string | undefined): void {
   );
 }
 
-/** Names of metrics for numeric outputs. A model that is evaluated with one has no class scores. */
+/** Names of metrics for numeric outputs. If one of them is requested, the outputs are not class scores. */
 const numericMetrics: ReadonlySet<MetricName> = new Set([
   "mean-squared-error",
   "psnr",
@@ -84,7 +85,7 @@ const numericMetrics: ReadonlySet<MetricName> = new Set([
 
 /**
  * Returns the metrics for a comparison with the original, most informative first.
- * @param options number of samples and requested metric. A numeric metric marks ambiguous outputs as numbers instead of class scores.
+ * @param options number of samples, and requested metric: if it is numeric, ambiguous outputs count as numbers instead of class scores.
  */
 export function comparisonMetrics(
   model: Model,
@@ -122,8 +123,8 @@ export function comparisonMetrics(
 }
 
 /**
- * Decides from the graph whether outputs are probabilities, because quantization can change their sum. If the graph does not show it, the values
- * decide.
+ * Decides from the graph whether the main output contains probabilities, because after quantization their sum is not 1. If the graph does not show
+ * this, the metric decides by the values.
  */
 export function readingOf(model: Model, output: string | undefined): MetricOptions {
   const inference = infer(model);

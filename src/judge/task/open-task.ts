@@ -30,8 +30,8 @@ export interface TaskOptions {
   /** Path of the samples, see `openDataset`. "random" generates inputs, to learn another model's outputs. */
   readonly data: string;
   /**
-   * Split to test on (default: the test split). Without predefined splits, all samples that are not used for training or calibration, now or (if
-   * recorded) by earlier commands. "all" includes those.
+   * Split to test on (default: the test split). Without predefined splits, the test split has all samples that are not used for training or
+   * calibration, by this command or (if the model records them) earlier ones. "all" also includes used samples.
    */
   readonly part?: PartsOptions["part"];
   /**
@@ -45,9 +45,9 @@ export interface TaskOptions {
   readonly states?: readonly string[];
   /** Number of calibration samples (default: 0), which are a part of the training samples. */
   readonly calibrate?: number;
-  /** Number of training samples without labels if the data has one split (default: 0). Infinity uses four fifths of it. */
+  /** Number of training samples without labels if the data has no predefined splits (default: 0). Infinity: four fifths of the samples. */
   readonly trainAlone?: number;
-  /** Minimum number of test samples if one split is divided (default: 0), but at most half of it. A search needs 200. */
+  /** Minimum number of test samples if the data has no predefined splits (default: 0), but at most half of the samples. A search needs 200. */
   readonly leastTested?: number;
   /** Maximum number of samples per split (default: all). */
   readonly samples?: number | undefined;
@@ -59,14 +59,14 @@ export interface TaskOptions {
   readonly output?: string | undefined;
   /** Original or teacher of the model. Its preprocessing is the default. */
   readonly reference?: Model | undefined;
-  /** Another model that gets the same samples. Both must have the same recorded preprocessing. */
+  /** Another model that gets the same samples. Both models must have the same recorded preprocessing. */
   readonly alike?: Model | undefined;
   /**
    * Targets of a training, if there is one. A table or array without splits then provides four fifths for training, and the model can be at chance
    * level. "labels" requires training samples.
    */
   readonly learns?: "labels" | "answers" | undefined;
-  /** Whether the caller fails without labels (default: false). Preprocessing is then not guessed for unlabeled data. */
+  /** Whether the caller fails without labels (default: false). If true, preprocessing is not guessed for unlabeled data. */
   readonly needsLabels?: boolean | undefined;
   /** Called before preprocessing is guessed. Progress calls after it belong to the guess. */
   readonly onGuess?: () => void;
@@ -79,7 +79,7 @@ const noSidecars: Sidecars = {
   architecture: undefined,
 };
 
-/** Returns the first sidecar file of each kind, because a result is often in another folder than its original. */
+/** Returns the first sidecar file of each kind (such as tokenizer.json) of several models, because a result can be in another folder. */
 async function sidecarsOf(models: readonly Model[]): Promise<Sidecars> {
   let sidecars = noSidecars;
   for (const { place } of models) {
@@ -96,20 +96,20 @@ async function sidecarsOf(models: readonly Model[]): Promise<Sidecars> {
 }
 
 export interface OpenedTask extends Task, Preparation {
-  /** Whether the metric assumes class scores although nothing shows that outputs are scores. */
+  /** Whether the metric treats outputs as class scores, although nothing in the model shows that they are scores. */
   readonly assumesScores: boolean;
   readonly stored: Parts;
   readonly seen: Dataset;
   /** Metadata to be recorded in the model: its preprocessing, and the samples it is trained on. */
   readonly record: ReadonlyMap<string, string>;
-  /** Opens another path (all samples or the test split) in the same way as the task's data, but without preprocessing. */
+  /** Opens another path in the same way as the task's data, but without preprocessing. */
   openOther(path: string): Promise<Dataset>;
 }
 
 /**
- * Opens data for a model in disjoint splits. Preprocessing comes from `preprocess`, the model's metadata, or the files beside it
- * (preprocessor_config.json, tokenizer.json, config.json). For labeled images, it is otherwise the guess with the best score. It is returned in
- * `preprocessing` and recorded in the model. Doubts, such as results at chance level, are logged as warnings.
+ * Opens data for a model in disjoint splits. Preprocessing comes from `preprocess`, the model's metadata, or the files next to the model
+ * (preprocessor_config.json, tokenizer.json, config.json). If none of these states it, the preprocessing of labeled images is guessed. The result is
+ * returned in `preprocessing` and recorded in the model. Doubts, such as results at chance level, are logged as warnings.
  * @throws PithError E_DATA and E_FILE as `openDataset`; E_DATA if preprocessing cannot be determined, the model and its reference disagree, or
  * training samples are missing; E_OPTION and E_NAME for options that do not fit the model.
  * @example
@@ -126,19 +126,19 @@ export async function openTask(
   const { samples, reference, learns, output, metric = "accuracy", set = {} } = options;
   const { calibrate = 0, trainAlone = 0, leastTested = 0, onGuess = () => {} } = options;
   storeStates(model, options.states);
-  const fed = [...new Set([model, reference, options.alike])].filter((each) => each !== undefined);
-  const { stated, recorded } = statedPreprocessing(options.preprocess, fed);
-  const sidecars = await sidecarsOf(fed);
+  const models = [...new Set([model, reference, options.alike])].filter((each) => each !== undefined);
+  const { stated, recorded } = statedPreprocessing(options.preprocess, models);
+  const sidecars = await sidecarsOf(models);
   const preparationSettings = { beside: sidecars, stated, set };
-  const reading = readingFor(model, sidecars, stated);
+  const readingOptions = readingFor(model, sidecars, stated);
   const stored =
     options.data === randomName && learns === "answers"
       ? await randomParts(model, samples, context)
       : await partsFor(
-          fed,
+          models,
           options.data,
           {
-            ...reading,
+            ...readingOptions,
             warn: (text) => context.log({ id: "skipped", text, level: "warning" }),
             note: noteOnce((text) => context.log({ id: "classes", text })),
             part: options.part,
@@ -160,14 +160,14 @@ export async function openTask(
       },
     );
   }
-  const { count: calibrating } = stored.calibrate ?? {};
-  if (calibrating !== undefined && calibrating < minCalibrated) {
-    const text = `calibrated on ${counted(calibrating, "sample")} only, which may not represent others: use 100 or more`;
+  const { count: calibrationCount } = stored.calibrate ?? {};
+  if (calibrationCount !== undefined && calibrationCount < minCalibrated) {
+    const text = `calibrated on ${counted(calibrationCount, "sample")} only, which may not represent others: use 100 or more`;
     context.log({ id: "calibration", text, level: "warning" });
   }
   const testSamples = stored.test;
   const {
-    record: settings,
+    record: preparedSpec,
     texts,
     ...preparation
   } = await prepare(
@@ -185,41 +185,43 @@ export async function openTask(
     },
     context,
   );
-  // Preprocessing that was guessed at chance level is recorded only if the model is trained with it.
+  // If the model is at chance level with the guessed preprocessing, the guess is recorded only if the model will be trained with it.
   const isDoubtful = preparation.atChance && learns === undefined && options.preprocess === undefined && !recorded;
-  const { images, length, frames } = isDoubtful ? {} : settings;
-  const prepared = preprocessingSpecText({ images, length, frames });
-  const trained = learns !== undefined ? await trainedEntry(model, options.data, stored) : undefined;
+  const { images, length, frames } = isDoubtful ? {} : preparedSpec;
+  const preprocessingText = preprocessingSpecText({ images, length, frames });
+  const trainedText = learns !== undefined ? await trainedEntry(model, options.data, stored) : undefined;
   const record = new Map<string, string>();
-  if (prepared !== "") record.set(preprocessingKey, prepared);
-  if (trained !== undefined) record.set(trainedKey, trained);
+  if (preprocessingText !== "") record.set(preprocessingKey, preprocessingText);
+  if (trainedText !== undefined) record.set(trainedKey, trainedText);
   for (const [key, value] of record) model.header.metadata.set(key, value);
   const { ready, labelled } = preparation;
   // For running text, the labels are its own tokens, so they are never withheld.
-  const withheld = learns !== undefined && stored.divided && (await firstBatch(testSamples)).tokens === undefined;
+  const withholdsLabels =
+    learns !== undefined && stored.divided && (await firstBatch(testSamples)).tokens === undefined;
   if (labelled && metric === "accuracy" && outputKind(model, output) === "vector")
     context.log({
       id: "labels",
       text: `the labels of ${testSamples.name} are not used, because the model's output is an embedding`,
     });
-  else if (withheld && labelled)
+  else if (withholdsLabels && labelled)
     context.log({
       id: "labels",
       text: `${(stored.testSource ?? testSamples).name} has one part: its labels are used for testing, not for training`,
     });
-  const judging = typeof metric === "string" ? selectMetric(model, metric, output, preparation) : metric;
+  const taskMetric = typeof metric === "string" ? selectMetric(model, metric, output, preparation) : metric;
   if (texts !== undefined) {
-    const truth = judging.truth === "original" ? `; no labels: ${judging.name} with the original is measured` : "";
+    const truth =
+      taskMetric.truth === "original" ? `; no labels: ${taskMetric.name} with the original is measured` : "";
     context.log({ id: "texts", text: `texts: column "${texts}" of ${testSamples.name}${truth}` });
   }
-  const isAssumed = metric === "accuracy" && judging.truth === "original" && sidecars.classes === undefined;
-  const assumed = isAssumed ? assumedScores(model, output) : undefined;
-  if (assumed !== undefined)
+  const isAssumed = metric === "accuracy" && taskMetric.truth === "original" && sidecars.classes === undefined;
+  const assumedOutput = isAssumed ? assumedScores(model, output) : undefined;
+  if (assumedOutput !== undefined)
     context.log({
       id: "metric",
-      text: `"${assumed.name}" ${dimsText(assumed.type?.dims)} is treated as class scores, and results are compared by the class with the highest score: ${ofNumbers}`,
+      text: `"${assumedOutput.name}" ${dimsText(assumedOutput.type?.dims)} is treated as class scores, and results are compared by the class with the highest score: ${ofNumbers}`,
     });
-  const train = withheld ? unlabelled(stored.train) : stored.train;
+  const train = withholdsLabels ? removeLabels(stored.train) : stored.train;
   return {
     ...preparation,
     ...(train === undefined
@@ -227,17 +229,17 @@ export async function openTask(
       : { train: ready(samples === undefined ? train : draw(train, samples, context.seed)) }),
     ...(stored.calibrate === undefined ? {} : { calibrate: ready(stored.calibrate) }),
     test: ready(testSamples),
-    metric: judging,
-    assumesScores: assumed !== undefined,
+    metric: taskMetric,
+    assumesScores: assumedOutput !== undefined,
     stored,
     seen: testSamples,
     record,
-    trained,
-    openOther: (path) => openDataset(path, reading),
+    trained: trainedText,
+    openOther: (path) => openDataset(path, readingOptions),
   };
 }
 
-/** Opens the splits. Test samples exclude those that one of the models was trained on, unless the caller requests them. */
+/** Opens the splits. Samples that one of the models was trained on are not used for testing, unless the caller requests all samples. */
 async function partsFor(
   models: readonly Model[],
   path: string,
@@ -245,37 +247,40 @@ async function partsFor(
   context: Context,
 ): Promise<Parts> {
   const parts = await openParts(path, options);
-  const isOpen = options.part === undefined || options.part === "test";
-  const trained = isOpen ? await findTrainingUse(models, path, parts) : undefined;
-  const chosen = trained === undefined || trained.all ? parts : await openParts(path, { ...options, heldOut: true });
-  const drawn = drawnText(chosen, options.trains === true);
-  const { name, count } = chosen.test;
-  if (trained?.all === true) context.log({ id: "trained-on", text: `${name}: ${trained.text}`, level: "warning" });
-  const trainedText = trained === undefined || trained.all || options.trains === true ? "" : `; ${trained.text}`;
+  const choosesTestSamples = options.part === undefined || options.part === "test";
+  const trainingUse = choosesTestSamples ? await findTrainingUse(models, path, parts) : undefined;
+  const chosenParts =
+    trainingUse === undefined || trainingUse.all ? parts : await openParts(path, { ...options, heldOut: true });
+  const splitText = describeSplits(chosenParts, options.trains === true);
+  const { name, count } = chosenParts.test;
+  if (trainingUse?.all === true)
+    context.log({ id: "trained-on", text: `${name}: ${trainingUse.text}`, level: "warning" });
+  const trainedText =
+    trainingUse === undefined || trainingUse.all || options.trains === true ? "" : `; ${trainingUse.text}`;
   const text =
-    drawn ?? (trainedText === "" ? undefined : `${name}: ${count} samples, drawn at random, are for the test`);
+    splitText ?? (trainedText === "" ? undefined : `${name}: ${count} samples, drawn at random, are for the test`);
   if (text !== undefined) context.log({ id: "parts", text: `${text}${trainedText}` });
-  return chosen;
+  return chosenParts;
 }
 
-function drawnText({ train, calibrate, test, whole }: Parts, trains: boolean): string | undefined {
+function describeSplits({ train, calibrate, test, whole }: Parts, trains: boolean): string | undefined {
   if (whole === undefined) return undefined;
   const uses = Object.entries({ training: trains ? train : undefined, calibration: calibrate, "the test": test });
   const counts = uses.flatMap(([use, part]) => (part?.count === undefined ? [] : [{ use, samples: part.count }]));
-  const listed = counts.map(({ use, samples }) => `${integer(samples)} for ${use}`);
-  const all = [listed.slice(0, -1).join(", "), listed.at(-1)].filter((text) => text !== "").join(" and ");
+  const countTexts = counts.map(({ use, samples }) => `${integer(samples)} for ${use}`);
+  const all = [countTexts.slice(0, -1).join(", "), countTexts.at(-1)].filter((text) => text !== "").join(" and ");
   const name = test.name.replace(/ \((test|train)\)$/, "");
-  const lacking = /\.[^./\\]+$/.test(name) ? "no predefined split" : "no train/ or test/ folder";
-  const drawn = counts.reduce((sum, { samples }) => sum + samples, 0);
+  const lackText = /\.[^./\\]+$/.test(name) ? "no predefined split" : "no train/ or test/ folder";
+  const drawnCount = counts.reduce((sum, { samples }) => sum + samples, 0);
   const samples = counted(whole, "sample");
-  const isSplit = drawn === whole && counts.length > 1;
+  const isSplit = drawnCount === whole && counts.length > 1;
   const text = isSplit
     ? `its ${samples} are split at random into ${all}`
     : all.replace(" ", ` of its ${samples}, drawn at random, are `);
-  return `${name} has ${lacking}: ${text}`;
+  return `${name} has ${lackText}: ${text}`;
 }
 
-/** Returns a function that logs only its first note, because all splits of a data set have the same classes. */
+/** Returns a function that logs only its first note. All splits of a data set would log the same note about classes. */
 function noteOnce(note: (text: string) => void): (text: string) => void {
   let isNoted = false;
   return (text) => {
@@ -284,7 +289,7 @@ function noteOnce(note: (text: string) => void): (text: string) => void {
   };
 }
 
-function unlabelled(data: Dataset | undefined): Dataset | undefined {
+function removeLabels(data: Dataset | undefined): Dataset | undefined {
   return data && mapBatches(data, ({ label: _, ...inputs }) => inputs);
 }
 
@@ -303,7 +308,7 @@ export function storeStates(model: Model, states: readonly string[] = []): void 
   if (states.length > 0) setStates(model, states.map(parseState));
 }
 
-/** Returns the preprocessing that the caller states, or the one that the models record. @throws PithError E_DATA if the models disagree. */
+/** Returns the preprocessing that the caller states, or that the models record. @throws PithError E_DATA if the models record different ones. */
 export function statedPreprocessing(
   preprocess: TaskOptions["preprocess"],
   models: readonly Model[],
@@ -315,7 +320,7 @@ export function statedPreprocessing(
     .map((model) => preprocessingSpecText(recordedPreprocessing(model)))
     .filter((text) => text !== "");
   const [text = ""] = texts;
-  const other = texts.find((each) => each !== text);
+  const other = texts.find((otherText) => otherText !== text);
   if (other === undefined) return { stated: parsePreprocessingSpec(text), recorded: text !== "" };
   throw new PithError("E_DATA", `The model declares the preprocessing "${text}", the other model "${other}".`, {
     hint: "Use a teacher or original with the same preprocessing, or set one for both with `preprocess`.",

@@ -1,3 +1,4 @@
+/** Determines the preprocessing of stored images for a model: as stated, recorded in the model, or guessed. Warns if it seems wrong. */
 import { infer } from "../../core/analysis/infer.ts";
 import { mainOutput, outputKind } from "../../core/analysis/output-kind.ts";
 import type { Engine } from "../../core/engine/engine.ts";
@@ -32,7 +33,7 @@ interface Images {
   readonly ready: (change: (dataset: Dataset) => Dataset) => (part: Dataset) => Dataset;
 }
 
-/** Minimum contrast. Below it, images are nearly constant; common preprocessing has at least 1. */
+/** Minimum difference of black and white after preprocessing. Below this, images are nearly constant; common preprocessings have at least 1. */
 const minContrast = 0.05;
 
 export async function prepareImages(
@@ -44,7 +45,7 @@ export async function prepareImages(
 ): Promise<PreparedTask> {
   const input = imageInput(model);
   const warnings: string[] = [];
-  const doubt = (id: string, text: string): void => {
+  const warn = (id: string, text: string): void => {
     warnings.push(text);
     context.log({ id, text, level: "warning" });
   };
@@ -70,7 +71,7 @@ export async function prepareImages(
     onGuess();
     const options = { batch, signal: context.signal };
     const confident = await findConfidentPreprocessing(context.engine, by, dataset, stated.images, options);
-    if (confident !== undefined) doubt("preprocessing", confidenceText(stated.images.name, confident));
+    if (confident !== undefined) warn("preprocessing", confidenceText(stated.images.name, confident));
   }
   if (!labelled) {
     if (declared !== undefined) return preparedTask(declared, describe(declared));
@@ -89,22 +90,22 @@ export async function prepareImages(
     ...(declared === undefined ? {} : { tried: [declared] }),
   });
   const { broken = 0, accuracy: { value = 0, count = 0 } = {} } = scores[0] ?? {};
-  const whose = by === model ? "the model" : (by.place ?? "the reference model");
+  const modelText = by === model ? "the model" : (by.place ?? "the reference model");
   if (broken > 0) {
-    const text = `With preprocessing "${chosen.name}" ${whose} outputs NaN or infinity on ${integer(broken)} of ${counted(count, "sample")} tried.`;
-    doubt("nan", text);
+    const text = `With preprocessing "${chosen.name}" ${modelText} outputs NaN or infinity on ${integer(broken)} of ${counted(count, "sample")} tried.`;
+    warn("nan", text);
   } else if (!trusted) {
-    doubt("chance", chanceQuestion(chosen.name, value, chance, count, learns && by === model, whose));
+    warn("chance", chanceQuestion(chosen.name, value, chance, count, learns && by === model, modelText));
   }
   const fitting = broken === 0 ? indistinct : [];
   if (declared === undefined && fitting.length > 0 && count < fewSamples)
-    doubt("preprocessing", undecidedText(chosen.name, fitting, count));
+    warn("preprocessing", undecidedText(chosen.name, fitting, count));
   else if (calibrates && fitting.some((other) => rangesDiffer(other, chosen)))
-    doubt("preprocessing", rangeText(chosen, fitting));
+    warn("preprocessing", rangeText(chosen, fitting));
   return preparedTask(chosen, declared === undefined ? guessText(chosen.name, fitting) : describe(chosen), !trusted);
 }
 
-/** Returns doubts that mean and std are meant for another scale of pixels. */
+/** Returns warnings if mean and std of a stated preprocessing seem to be meant for another scale of pixels. */
 function scaleDoubts(preprocessing: Preprocessing): readonly string[] {
   const { name, scale, mean } = preprocessing;
   const contrast = contrastOf(preprocessing);
@@ -129,7 +130,7 @@ function guessText(name: string, indistinct: readonly Preprocessing[]): string {
   return `guessed "${name}"${doubt}. ${set}`;
 }
 
-/** Number of labels to check. If folders are named by years, all labels are invalid. */
+/** Number of labels to check. A few suffice: if folders are named by years, for example, all labels are invalid. */
 const checkedLabels = 64;
 
 /** Checks that class folders fit the model. @throws PithError E_DATA if numeric folder names, such as years, are not classes of the model. */
@@ -142,18 +143,18 @@ async function requireClassFolders(model: Model, dataset: Dataset): Promise<void
   const folders = image.data.map((path) => path.split(/[/\\]/).at(-2) ?? "");
   const invalidFolders = folders.filter((folder, index) => isClass[index] === false && /^\d+$/.test(folder));
   if (invalidFolders.length === 0) return;
-  const listed = truncateList([...new Set(invalidFolders)].sort());
+  const folderList = truncateList([...new Set(invalidFolders)].sort());
   throw new PithError(
     "E_DATA",
-    `The folders ${listed} were taken as class labels, and the model has ${counted(classes, "class")} (0 to ${classes - 1}).`,
+    `The folders ${folderList} were taken as class labels, and the model has ${counted(classes, "class")} (0 to ${classes - 1}).`,
     { hint: "Put photos without labels in one folder." },
   );
 }
 
 function confidenceText(name: string, { preprocessing, tried, confidence, samples }: ConfidentPreprocessing): string {
-  const [less, more] = [percent(tried), percent(confidence)];
+  const [statedConfidence, presetConfidence] = [percent(tried), percent(confidence)];
   const [preset = name] = name.split(" ");
-  return `With preprocessing "${preset}" the model is less confident in its predictions (mean top probability ${less}) than with "${preprocessing.name}" (${more}, on ${samples} images): is it the one that the model was trained with? Otherwise set \`preprocess: "${preprocessing.name}"\`.`;
+  return `With preprocessing "${preset}" the model is less confident in its predictions (mean top probability ${statedConfidence}) than with "${preprocessing.name}" (${presetConfidence}, on ${samples} images): is it the one that the model was trained with? Otherwise set \`preprocess: "${preprocessing.name}"\`.`;
 }
 
 function rangesDiffer(a: Preprocessing, b: Preprocessing): boolean {
@@ -172,7 +173,8 @@ function undecidedText(name: string, indistinct: readonly Preprocessing[], count
 
 /**
  * Returns the warning that a model scores at chance level.
- * @param chance share of the most frequent class. @param tried number of samples. @param learns whether the model will be trained.
+ * @param reached accuracy of the model. @param chance share of the most frequent class. @param tried number of samples. @param learns whether the
+ * model will be trained. @param whose the model in words.
  */
 export function chanceQuestion(
   preprocessing: string | undefined,
@@ -187,14 +189,15 @@ export function chanceQuestion(
   const suspects =
     preprocessing === undefined ? "the labels and the model" : "the preprocessing, the labels and the model";
   const comparisonText = reached > chance ? "not clearly better" : "no better";
-  const fresh = learns ? " An untrained network scores like this, too." : "";
-  return `${condition === "" ? capitalize(whose) : condition + whose} scores ${comparisonText} than always predicting the most frequent class (${scores}). Check ${suspects}.${fresh}`;
+  const trainingNote = learns ? " An untrained network scores like this, too." : "";
+  return `${condition === "" ? capitalize(whose) : condition + whose} scores ${comparisonText} than always predicting the most frequent class (${scores}). Check ${suspects}.${trainingNote}`;
 }
 
 export interface ConfidentPreprocessing {
   readonly preprocessing: Preprocessing;
-  /** Mean highest probability per image: with the stated preprocessing (`tried`), and with this one (`confidence`). */
+  /** Mean highest probability per image with the stated preprocessing. */
   readonly tried: number;
+  /** Mean highest probability per image with this preprocessing. */
   readonly confidence: number;
   readonly samples: number;
 }
@@ -203,15 +206,15 @@ export interface ConfidentPreprocessing {
 const maxImages = 64;
 const minDifference = 0.05;
 /**
- * Maximum ratio of the input range to the stated one. A network almost without biases is more confident on larger inputs, so a wider range proves
- * nothing.
+ * Maximum ratio of a preprocessing's input range to that of the stated one. A network almost without biases is more confident on larger inputs, so
+ * a higher confidence with a wider range proves nothing.
  */
 const maxRangeRatio = 1.01;
 
 /**
- * Returns the common preprocessing with which the classifier is most confident, if it is more confident than with the stated one. The stated one is
- * then probably wrong. Only presets with a range no wider than the stated one are tried.
- * @returns undefined if none is better, or the data has no images.
+ * Finds a common preprocessing with which a classifier is more confident than with the stated one, which is then probably wrong. Tries only presets
+ * whose input range is not wider than the stated one.
+ * @returns the preset with the highest confidence; undefined if no preset is better, or the data has no images.
  */
 export async function findConfidentPreprocessing(
   engine: Engine,

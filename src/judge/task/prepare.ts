@@ -1,3 +1,4 @@
+/** Prepares the samples of a task as the model requires: detects images, texts and sound, and applies their preprocessing. */
 import { isBeyondClasses, outputKind } from "../../core/analysis/output-kind.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
@@ -26,33 +27,33 @@ export interface Preparation {
   readonly preset: string | undefined;
   /** Doubts about the results, as complete sentences. */
   readonly warnings: readonly string[];
-  /** Whether `warnings` includes that the model scores at chance level. */
+  /** Whether the model is at chance level, which `warnings` reports. */
   readonly atChance: boolean;
-  /** Whether the samples have labels for the metric. */
+  /** Whether the samples have labels that the metric can use. */
   readonly labelled: boolean;
   ready(dataset: Dataset): Dataset;
 }
 
 export interface PreparedTask extends Preparation {
-  /** Name of the table's text column, if the name does not say that it contains text. */
+  /** Name of the table's text column, if the name is not a usual one such as "text". */
   readonly texts?: string | undefined;
   readonly record: Partial<PreprocessingSpec>;
 }
 
 export interface PreparationContext {
   readonly stated: PreprocessingSpec;
-  /** Whether the preprocessing is recorded in the model, and not stated by the caller. */
+  /** Whether `stated` comes from the model's metadata, and not from the caller. */
   readonly recorded: boolean;
   readonly beside: Sidecars;
   readonly set: Settings;
   readonly batch: number | undefined;
-  /** Model that evaluates guesses: the original instead of a damaged result. */
+  /** Model with which preprocessings are tried: the original, because a result can be damaged. */
   readonly by: Model;
   /** Whether the model will be trained, so that it can be at chance level now. */
   readonly learns: boolean;
-  /** Whether statistics that depend on the input scale, such as value ranges, will be measured. */
+  /** Whether the samples will calibrate value ranges, which depend on the input scale. */
   readonly calibrates: boolean;
-  /** Whether the caller fails without labels, so that nothing is guessed for unlabeled data. */
+  /** Whether the caller fails without labels. If true, no preprocessing is guessed for unlabeled data. */
   readonly needsLabels: boolean;
   /** Called before the preprocessing is guessed, which can take minutes. */
   onGuess(): void;
@@ -64,12 +65,12 @@ export async function prepare(
   options: PreparationContext,
   context: Context,
 ): Promise<PreparedTask> {
-  const ignored = model.graph.outputs
+  const ignoredOutputs = model.graph.outputs
     .filter(({ foreign }) => foreign?.type !== undefined)
     .map(({ name }) => `"${name}"`);
-  if (ignored.length > 0) {
-    const kind = ignored.length === 1 ? "is a sequence or a map" : "are sequences or maps";
-    const text = `Output ${ignored.join(", ")} ${kind}: it is ignored; the outputs that are tensors are compared.`;
+  if (ignoredOutputs.length > 0) {
+    const kind = ignoredOutputs.length === 1 ? "is a sequence or a map" : "are sequences or maps";
+    const text = `Output ${ignoredOutputs.join(", ")} ${kind}: it is ignored; the outputs that are tensors are compared.`;
     context.log({ id: "outputs", text, level: "warning" });
   }
   const first = await firstBatch(dataset);
@@ -83,10 +84,10 @@ export async function prepare(
 function inputsText({ graph }: Model, batch: Batch): string | undefined {
   const names = inputsLikeLabels(graph.feeds).filter((name) => batch[name] !== undefined);
   if (names.length === 0) return undefined;
-  const listed = names.map((name) => `"${name}"`).join(", ");
+  const nameList = names.map((name) => `"${name}"`).join(", ");
   return names.length === 1
-    ? `${listed} is fed to the input of that name, and is not a label`
-    : `${listed} are fed to the inputs of these names, and are not labels`;
+    ? `${nameList} is fed to the input of that name, and is not a label`
+    : `${nameList} are fed to the inputs of these names, and are not labels`;
 }
 
 async function prepareKind(
@@ -97,8 +98,9 @@ async function prepareKind(
   context: Context,
 ): Promise<PreparedTask> {
   const { beside, stated } = options;
-  const fixed = contents(model, options.set);
-  const preparation = (change: (dataset: Dataset) => Dataset) => (part: Dataset) => withContents(change(part), fixed);
+  const constants = contents(model, options.set);
+  const preparation = (change: (dataset: Dataset) => Dataset) => (part: Dataset) =>
+    withContents(change(part), constants);
   const kind = kindOf(model, first, dataset.name);
   if (kind !== "images" && stated.images !== undefined && !options.recorded) {
     throw new PithError("E_OPTION", `\`preprocess\` is for stored images, and ${dataset.name} has none.`);
@@ -111,12 +113,12 @@ async function prepareKind(
   const defaults = { warnings: [], atChance: false, labelled, record: {} };
   switch (kind) {
     case "images": {
-      const classes = first.label !== undefined && elementCount(first.label.dims) === first.label.dims[0];
-      const hasUsableLabels = labelled && !(classes && isBeyondClasses(model));
+      const hasOneClassPerSample = first.label !== undefined && elementCount(first.label.dims) === first.label.dims[0];
+      const hasUsableLabels = labelled && !(hasOneClassPerSample && isBeyondClasses(model));
       return prepareImages(model, dataset, { first, labelled: hasUsableLabels, ready: preparation }, options, context);
     }
     case "tokens": {
-      const language = readingFor(model, beside, stated).running !== undefined;
+      const isLanguageModel = readingFor(model, beside, stated).running !== undefined;
       const { tokenizer, missingFiles } = beside;
       const { length } = stated;
       const name = tokensText(first, beside, length);
@@ -128,19 +130,25 @@ async function prepareKind(
         preprocessing: name,
         preset: name,
         warnings,
-        labelled: labelled || language,
+        labelled: labelled || isLanguageModel,
         record: { length },
         texts: unusualTextColumn(await firstBatch(dataset, checkedCells), dataset.name),
-        ready: preparation((part) => tokenize(part, model.graph.feeds, { language, tokenizer, length, missingFiles })),
+        ready: preparation((part) =>
+          tokenize(part, model.graph.feeds, { language: isLanguageModel, tokenizer, length, missingFiles }),
+        ),
       };
     }
     case "sound": {
       const input = soundInput(model)?.name ?? "audio";
       const rate = rateInput(model.graph.feeds)?.name;
-      const { frame, context: before = 0, rate: hertz } = readingFor(model, beside, stated).frames ?? { frame: 0 };
+      const {
+        frame,
+        context: contextSamples = 0,
+        rate: hertz,
+      } = readingFor(model, beside, stated).frames ?? { frame: 0 };
       const steps = [
         `frame=${frame}`,
-        ...(before > 0 ? [`context=${before}`] : []),
+        ...(contextSamples > 0 ? [`context=${contextSamples}`] : []),
         ...(hertz ? [`rate=${hertz}`] : []),
       ].join(" ");
       return {
@@ -152,14 +160,14 @@ async function prepareKind(
       };
     }
     default: {
-      const states = carriedStates(model, [...Object.keys(first), ...fixed.keys()]);
+      const states = carriedStates(model, [...Object.keys(first), ...constants.keys()]);
       const preprocessing = states === "" ? undefined : states.slice("; ".length);
-      const doubts = [
+      const textsById = [
         ["preprocessing", await rangeText(model, dataset, stated.images ?? beside.preprocessing)],
         ["not-finite", await brokenRowsText(model, dataset)],
       ] as const;
       const warnings: string[] = [];
-      for (const [id, text] of doubts) {
+      for (const [id, text] of textsById) {
         if (text === undefined) continue;
         context.log({ id, text, level: "warning" });
         warnings.push(text);
@@ -169,8 +177,8 @@ async function prepareKind(
   }
 }
 
-/** Number of samples for the range check, and ratio of ranges above which data counts as not preprocessed. */
-const [rangeSamples, farRange] = [64, 4];
+/** Number of samples for the range check, and ratio of value ranges above which data probably lacks the preprocessing. */
+const [rangeSamples, maxRangeRatio] = [64, 4];
 
 /** Returns a sentence if the values of the only input have another range than the preprocessing would give. */
 async function rangeText(
@@ -187,7 +195,7 @@ async function rangeText(
   const expected = rangeOf(how);
   const rangeRatio = (high - low) / (expected.high - expected.low);
   // A range of zero, from equal values, shows nothing.
-  if (!(rangeRatio > farRange || (rangeRatio > 0 && rangeRatio < 1 / farRange))) return;
+  if (!(rangeRatio > maxRangeRatio || (rangeRatio > 0 && rangeRatio < 1 / maxRangeRatio))) return;
   const figures = (...bounds: readonly number[]): string =>
     bounds.map((bound) => minus(String(Number(bound.toPrecision(3))))).join(" … ");
   return `The values of ${dataset.name} (${figures(low, high)}) are fed unchanged, but preprocessing "${how.name}" of the model gives ${figures(expected.low, expected.high)}: apply it, or provide images as bytes (uint8), to which Pith applies it.`;
@@ -199,7 +207,7 @@ function columnOf({ label: _, ...columns }: Batch, { name }: Value): Dense | und
   return columns[name] ?? (more.length === 0 ? only : undefined);
 }
 
-/** Number of values after which the search for NaN and infinity stops. */
+/** Maximum number of values that are searched for NaN and infinity. */
 const searchedValues = 2 ** 24;
 
 async function brokenRowsText({ graph }: Model, dataset: Dataset): Promise<string | undefined> {
@@ -248,15 +256,19 @@ function requireNoImages({ graph }: Model, { image }: Batch, owner: string): voi
   const input = tokenInput(graph.feeds);
   if (input === undefined || !/^u?int/.test(input.type?.type ?? "") || image === undefined) return;
   if (graph.feeds.some(({ type }) => type?.dims?.length === 4)) return;
-  const takes = `${input.type?.type}${dimsText(input.type?.dims)}`;
-  throw new PithError("E_DATA", `${owner} holds images, and input "${input.name}" ${takes} takes tokens of texts.`, {
-    hint: "Texts are .txt, .csv, .tsv or .jsonl files, with tokenizer.json beside the model.",
-  });
+  const inputText = `${input.type?.type}${dimsText(input.type?.dims)}`;
+  throw new PithError(
+    "E_DATA",
+    `${owner} holds images, and input "${input.name}" ${inputText} takes tokens of texts.`,
+    {
+      hint: "Texts are .txt, .csv, .tsv or .jsonl files, with tokenizer.json beside the model.",
+    },
+  );
 }
 
 /** Number of cells that suffice to distinguish numbers from text. */
 const checkedCells = 64;
-/** Maximum share of unknown tokens in text of the language that the model was trained on. */
+/** Share of unknown tokens above which a warning says that the text is probably not in the language of the model. */
 const maxUnknown = 0.2;
 
 function unknownText(share: number, name: string): string {

@@ -1,4 +1,4 @@
-/** Generates random inputs as a data set, to learn another model's outputs without samples. */
+/** Generates random inputs as a data set, for distillation without samples (`data: "random"`). */
 
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -13,7 +13,7 @@ import { firstThatRuns, guesses, type Length, likelyLengths, randomInputs } from
 export const randomName = "random";
 
 const sampleCount = 10_000;
-/** Ranges of sequence lengths to try, longer ones first, because each position is a training sample. */
+/** Ranges of sequence lengths to try. Longer ones are first, because the student learns from the outputs at every position. */
 const lengths: readonly Length[] = [[64, 224], [32, 64], ...likelyLengths];
 
 /** Returns 10,000 random samples in sizes that the model accepts. @throws PithError E_UNSUPPORTED for inputs for which no random values exist. */
@@ -29,11 +29,11 @@ export async function randomData(
   await session.release();
   if (run instanceof PithError) throw run;
   const { shapes } = run.guess;
-  const [wide] = [...shapes].find(([, dims]) => dims[0] !== 1) ?? [];
-  if (wide !== undefined)
+  const [wideInput] = [...shapes].find(([, dims]) => dims[0] !== 1) ?? [];
+  if (wideInput !== undefined)
     throw new PithError(
       "E_UNSUPPORTED",
-      `The input "${wide}" does not take single samples, so no random ones can be generated.`,
+      `The input "${wideInput}" does not take single samples, so no random ones can be generated.`,
     );
   const sample = (position: number) => inputs.draw(shapes, random(seed, "random data", position));
   return indexed(`${randomName} inputs`, sampleCount, (positions) =>

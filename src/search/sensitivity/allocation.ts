@@ -1,8 +1,9 @@
 /**
- * Chooses a setting for each layer so that the model's cost meets a budget with minimum loss (`core/math/allocate.ts`).
+ * Turns a sensitivity sweep into a recipe: chooses a setting for each layer so that the model's cost meets a budget with minimum loss
+ * (`core/math/allocate.ts`).
  *
- * Savings of layers do not add up, because neighbors share them, so the whole model's cost is counted. A layer's loss is the upper end of its
- * interval, and losses are summed as an estimate.
+ * The savings of layers do not add up, because a removed channel also saves weights in the next layer. So the cost of the whole changed model is
+ * counted. A layer's loss is the upper end of the drop's interval, and the sum of the losses estimates the loss of the model.
  */
 import { fixedMacs } from "../../core/analysis/fixed-macs.ts";
 import { Miss, throwIfAborted } from "../../core/errors.ts";
@@ -20,7 +21,7 @@ import type { Sensitivity, SensitivityCost, SensitivityKind, SensitivityRow } fr
 import { middleSettingOf, optionsOf, sweeps } from "./sweeps.ts";
 
 export interface AllocationOptions {
-  /** Share of the cost to keep (default: the share that the middle setting leaves on every layer: 40 % pruned, 4 bits, half of the rank). */
+  /** Share of the cost to keep (default: what remains with the middle setting on every layer: 40 % pruned, 4 bits, or half of the rank). */
   readonly budget?: number | undefined;
   /** Quantity that the budget limits (default: "bytes", where pruned weights do not count). "time" is processor time on one thread. */
   readonly cost?: SensitivityCost | undefined;
@@ -29,9 +30,9 @@ export interface AllocationOptions {
 export interface Allocation {
   /** Recipe with one step. Its `overrides` map each changed layer to its setting. */
   readonly recipe: Recipe;
-  /** Chosen settings of layers that change together. A setting that was not measured has the drop of the next harsher one. */
+  /** Chosen setting of each unit, the layers that change together. A setting that was not measured has the drop of the next harsher one. */
   readonly rows: readonly SensitivityRow[];
-  /** Share of the cost that remains. It is above the budget if the harshest settings do not suffice. */
+  /** Share of the cost that remains. It exceeds the budget if even the harshest settings do not suffice. */
   readonly share: number;
 }
 
@@ -49,14 +50,14 @@ type Settings = ReadonlyMap<string, number>;
  */
 export async function allocationFrom(
   original: Model,
-  found: Pick<Sensitivity, "rows" | "bytes">,
+  sensitivity: Pick<Sensitivity, "rows" | "bytes">,
   kind: SensitivityKind,
   { budget, cost = "bytes" }: AllocationOptions = {},
   partialContext: Partial<Context> = {},
 ): Promise<Allocation | undefined> {
   const context: Context = { ...completeContext(partialContext), log: () => {}, progress: () => {} };
-  const savingOf = (row: SensitivityRow): number => savedShare(row, cost, found.bytes);
-  const units = unitsOf(found.rows, kind, savingOf);
+  const savingOf = (row: SensitivityRow): number => savedShare(row, cost, sensitivity.bytes);
+  const units = unitsOf(sensitivity.rows, kind, savingOf);
   if (units.length === 0) return undefined;
   const model = original.clone();
   storeWeights(model);
@@ -72,7 +73,7 @@ export async function allocationFrom(
     return share;
   };
   try {
-    const maxShare = budget ?? (await shareOf(middleOfEach(found.rows, kind)));
+    const maxShare = budget ?? (await shareOf(middleSettings(sensitivity.rows, kind)));
     const rows = await chooseWithinBudget(units, { kind, budget: maxShare, savingOf }, (chosenRows) =>
       shareOf(settingsOf(chosenRows)),
     );
@@ -107,12 +108,12 @@ async function openMeter(
     return { shareOf: (changed) => macsOf(changed) / totalMacs };
   }
   const totalBytes = storedBytes(original.graph);
-  const all = {
+  const allUnits = {
     kind,
     layers: units.flatMap(([first]) => first?.row.layers ?? []),
     bytes: units.reduce((sum, [first]) => sum + (first?.row.bytes ?? 0), 0),
   };
-  return { shareOf: async (changed) => 1 - (await countSavedBytes(all, original, changed)) / totalBytes };
+  return { shareOf: async (changed) => 1 - (await countSavedBytes(allUnits, original, changed)) / totalBytes };
 }
 
 function macsOf(model: Model): number {
@@ -132,10 +133,10 @@ function unitsOf(
   kind: SensitivityKind,
   savingOf: (row: SensitivityRow) => number,
 ): readonly Unit[] {
-  const useful = rows.filter((row) => row.kind === kind && savingOf(row) > 0 && Number.isFinite(row.drop.value));
-  return [...groupBy(useful, ({ layers }) => JSON.stringify(layers)).values()].map((unit) => {
+  const savingRows = rows.filter((row) => row.kind === kind && savingOf(row) > 0 && Number.isFinite(row.drop.value));
+  return [...groupBy(savingRows, ({ layers }) => JSON.stringify(layers)).values()].map((unit) => {
     let loss = Number.POSITIVE_INFINITY;
-    // A setting loses at most as much as a harsher one, even if its measurement says otherwise.
+    // A setting is assumed to lose at most as much as a harsher one. If its measured drop is larger, the drop of the harsher one counts.
     const monotonic = unit.toReversed().map((row): Option => {
       loss = Math.min(loss, lossOf(row));
       return { row, loss };
@@ -165,8 +166,8 @@ interface Budget {
 }
 
 /**
- * Returns the first choice within the budget on the path from no change to the harshest settings. Afterwards makes individual layers milder while the
- * budget allows.
+ * Returns one row per changed unit. Takes the first choice within the budget on the path from no change to the harshest settings. Then makes settings
+ * of individual units milder while the budget allows.
  */
 async function chooseWithinBudget(
   units: readonly Unit[],
@@ -189,18 +190,18 @@ async function chooseWithinBudget(
     if (await fits(path[middle] ?? [])) high = middle;
     else low = middle;
   }
-  const [before, after] = [path[high - 1] ?? [], path[high] ?? []];
-  const last = after.findIndex((option, index) => option !== before[index]);
-  const byLoss = [...units.keys()].toSorted((a, b) => (after[b]?.loss ?? 0) - (after[a]?.loss ?? 0));
+  const [choiceBefore, firstFitting] = [path[high - 1] ?? [], path[high] ?? []];
+  const last = firstFitting.findIndex((option, index) => option !== choiceBefore[index]);
+  const byLoss = [...units.keys()].toSorted((a, b) => (firstFitting[b]?.loss ?? 0) - (firstFitting[a]?.loss ?? 0));
   const order = [last, ...byLoss.filter((index) => index !== last)];
-  return rowsOf(await useSlack(units, after, { kind, budget, savingOf, order }, shareAt));
+  return rowsOf(await useSlack(units, firstFitting, { kind, budget, savingOf, order }, shareAt));
 }
 
-/** Share of the original's cost. While at least this much of the budget is unused, continuous settings are made milder. */
+/** Minimum unused budget, as a share of the original's cost, at which continuous settings are still made milder. */
 const minSlack = 0.02;
 
 /**
- * Makes settings of units milder, or leaves units unchanged, while the budget allows. Channels are removed in blocks, so the chosen settings can
+ * Makes settings of units milder, or resets units to no change, while the budget allows. Channels are removed in blocks, so the chosen settings can
  * leave much of the budget unused.
  */
 async function useSlack(
@@ -209,26 +210,26 @@ async function useSlack(
   { kind, budget, savingOf, order }: Budget & { readonly order: readonly number[] },
   shareAt: (choice: Choice) => Promise<number>,
 ): Promise<Choice> {
-  const { none } = sweeps[kind];
+  const { unchangedSetting } = sweeps[kind];
   const savingAt = (option: Option | undefined): number => (option === undefined ? 0 : savingOf(option.row));
   let chosen = choice;
   for (const index of order) {
     const slack = budget - (await shareAt(chosen));
-    if (none !== undefined && index !== order[0] && slack < minSlack) break;
+    if (unchangedSetting !== undefined && index !== order[0] && slack < minSlack) break;
     const options = [undefined, ...(units[index] ?? [])];
-    const base = chosen;
+    const baseChoice = chosen;
     const fits = async (option: Option | undefined): Promise<boolean> =>
-      (await shareAt(base.with(index, option))) <= budget;
-    for (const option of options.slice(0, options.indexOf(base[index]))) {
-      // The savings of number formats add up. By this estimate, some settings give back more than the slack; they are skipped without an exact count.
-      if (none === undefined && savingAt(base[index]) - savingAt(option) > slack) continue;
+      (await shareAt(baseChoice.with(index, option))) <= budget;
+    for (const option of options.slice(0, options.indexOf(baseChoice[index]))) {
+      // The savings of number formats add up. If a milder setting would cost more than the slack by this estimate, it is skipped without a count.
+      if (unchangedSetting === undefined && savingAt(baseChoice[index]) - savingAt(option) > slack) continue;
       if (!(await fits(option))) continue;
-      chosen = base.with(index, option);
+      chosen = baseChoice.with(index, option);
       break;
     }
     const harsh = chosen[index];
-    if (none === undefined || harsh === undefined) continue;
-    const milderSetting = options[options.indexOf(harsh) - 1]?.row.setting ?? none;
+    if (unchangedSetting === undefined || harsh === undefined) continue;
+    const milderSetting = options[options.indexOf(harsh) - 1]?.row.setting ?? unchangedSetting;
     chosen = chosen.with(index, await findMildest(harsh, milderSetting, fits));
   }
   return chosen;
@@ -250,7 +251,7 @@ async function findMildest(harsh: Option, mild: number, fits: (option: Option) =
 const settingsOf = (rows: readonly SensitivityRow[]): Settings =>
   new Map(rows.flatMap(({ layers, setting }) => layers.map((layer) => [layer, setting] as const)));
 
-const middleOfEach = (rows: readonly SensitivityRow[], kind: SensitivityKind): Settings =>
+const middleSettings = (rows: readonly SensitivityRow[], kind: SensitivityKind): Settings =>
   settingsOf(rows.filter((row) => row.kind === kind && row.setting === middleSettingOf(kind)));
 
 async function changeModel(

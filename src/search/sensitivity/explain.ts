@@ -1,4 +1,4 @@
-/** Explains what each technique does to a layer, and why channels cannot be removed. */
+/** Explains what each technique does to a layer, and why channels cannot be removed (`pith explain`). */
 import { channelGroups, type Group, outputsOf } from "../../core/analysis/channels.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers, type Layer } from "../../core/analysis/layers.ts";
@@ -18,23 +18,26 @@ import { applySetting, sweeps } from "./sweeps.ts";
 /** Effect of one technique applied to this layer only. */
 export interface TechniqueExplanation {
   readonly kind: SensitivityKind;
-  /** Mildest setting that changes the layer; undefined if there is none. */
+  /** Mildest setting that changes the layer; undefined if no setting does. */
   readonly setting: number | undefined;
-  /** Effect of the setting. If no setting has one: the reason for the mildest rejected setting, or "nothing changes". */
+  /** Effect of this setting. If no setting changes the layer: the reason for the mildest setting, or "nothing changes". */
   readonly text: string;
 }
 
 export interface ChannelsExplanation {
-  /** Layer's `count` output channels, of which `free` can be removed. */
+  /** Number of the layer's output channels. */
   readonly count: number;
+  /** Number of channels that can be removed. */
   readonly free: number;
   /** Number of channels that can be removed with `throughNorms`, which changes the statistics of normalizations. */
   readonly freeThroughNorms: number;
+  /** Names of other layers that lose the same channels. */
   readonly together: readonly string[];
+  /** Reasons why channels cannot be removed, each with the number of channels. */
   readonly reasons: readonly { readonly channels: number; readonly reason: string }[];
   /**
-   * The channel that the caller asked about: the lowest amount (in steps of 0.1 %) at which `prune` removes it by magnitude, or the reason why it
-   * never does.
+   * The channel that the caller asked about. `from` is the lowest amount (in steps of 0.1 %) at which `prune` removes the channel by magnitude.
+   * `reason` says why `prune` never removes it.
    */
   readonly one?: { readonly channel: number; readonly from?: number; readonly reason?: string };
 }
@@ -114,8 +117,8 @@ async function explainChannels(
   const parts = ownChannels(groups, name);
   const count = parts[0]?.unitOf.length ?? 0;
   if (channel !== undefined && channel >= count) {
-    const has = count === 0 ? "no output channels that could be told" : `the channels 0 to ${count - 1}`;
-    throw new PithError("E_OPTION", `Layer "${name}" has ${has}, got ${channel}.`);
+    const channelsText = count === 0 ? "no output channels that could be told" : `the channels 0 to ${count - 1}`;
+    throw new PithError("E_OPTION", `Layer "${name}" has ${channelsText}, got ${channel}.`);
   }
   if (count === 0) return undefined;
   const refusals = parts.flatMap(({ group, unitOf }) =>
@@ -133,7 +136,7 @@ async function explainChannels(
   };
 }
 
-/** Channels of a layer that belong to one group. Other channels of the layer can be in other groups, for example after a Split. */
+/** Output channels of a layer that belong to one pruning group. After a Split, for example, channels of one layer are in several groups. */
 interface OwnChannels {
   readonly group: Group;
   readonly unitOf: Int32Array;
@@ -166,6 +169,8 @@ async function explainChannel(
   const refused = part.group.refused.get(part.unitOf[channel] ?? -1);
   if (refused !== undefined) return { channel, reason: formatReason(refused) };
   const order = (await cutOrders(model, groups, { scope: isomorphic }, context)).get(name);
-  const from = order && amountThatCuts(order, channel);
-  return from === undefined ? { channel, reason: "its layer keeps at least one channel" } : { channel, from };
+  const minAmount = order && amountThatCuts(order, channel);
+  return minAmount === undefined
+    ? { channel, reason: "its layer keeps at least one channel" }
+    : { channel, from: minAmount };
 }

@@ -1,4 +1,4 @@
-/** Measures the drop of a model after some layers have been changed. Uses only as many samples as the required precision of the drop needs. */
+/** Measures the drop of a model with some layers changed, for `sensitivity`. Uses only as many samples as the precision of the drop requires. */
 import { fixedMacs } from "../../core/analysis/fixed-macs.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers } from "../../core/analysis/layers.ts";
@@ -22,13 +22,13 @@ import { applySetting, type Measurement, sweeps, type Unit } from "./sweeps.ts";
 
 type LogEvent = Parameters<Context["log"]>[0];
 
-export type Found =
+export type MeasurementResult =
   | Pick<SensitivityRow, "drop" | "saved" | "savedMacs" | "savedTime">
   | { readonly miss: { readonly at: string | undefined; readonly reason: string } };
 
-/** Stored measurement. Its messages are included, so that each process that reads the record logs them again. */
+/** Stored measurement. Its log messages (`said`) are included, so that each process that reads the record logs them again. */
 interface MeasurementRecord {
-  readonly found: Found;
+  readonly found: MeasurementResult;
   readonly said: readonly LogEvent[];
 }
 
@@ -39,17 +39,17 @@ export interface SweepCosts {
 
 const firstLook = 128;
 interface MeasuredOriginal {
-  /** The original with its weights as initializers, as passes expect them. */
+  /** The original, with constants stored as initializers. */
   readonly model: Model;
   readonly original: Estimate;
   readonly store: Store;
   readonly task: Task;
   readonly looks: Looks;
-  /** Key of stored measurements, without layers and setting: it contains everything else that affects a result. */
+  /** The part of a measurement's key that is the same for all layers and settings: model, samples, metric and seed. */
   readonly judging: unknown;
   readonly timed: boolean;
   readonly context: Context;
-  readonly said: LogEvent[];
+  readonly loggedEvents: LogEvent[];
 }
 
 export class Measuring {
@@ -59,7 +59,7 @@ export class Measuring {
     this.#setup = setup;
   }
 
-  /** @throws PithError E_DATA if the data does not fit the model, or the original is at chance level. */
+  /** Measures the original. @throws PithError E_DATA if the data does not fit the model, or the original is at chance level. */
   static async open(
     store: Store,
     original: Model,
@@ -85,7 +85,17 @@ export class Measuring {
       seed: context.seed,
     };
     const { original: estimate } = first.original.comparison;
-    return new Measuring({ model, original: estimate, store, task, looks, judging, timed, context, said: messages });
+    return new Measuring({
+      model,
+      original: estimate,
+      store,
+      task,
+      looks,
+      judging,
+      timed,
+      context,
+      loggedEvents: messages,
+    });
   }
 
   get model(): Model {
@@ -96,21 +106,21 @@ export class Measuring {
     return this.#setup.original;
   }
 
-  async readStored(measurement: Measurement): Promise<Found | undefined> {
+  async readStored(measurement: Measurement): Promise<MeasurementResult | undefined> {
     const record = (await this.#setup.store.records?.read(this.#key(measurement))) as MeasurementRecord | undefined;
     for (const event of record?.said ?? []) this.#setup.context.log(event);
     return record?.found;
   }
 
-  async measure(measurement: Measurement): Promise<Found> {
-    const loggedCount = this.#setup.said.length;
+  async measure(measurement: Measurement): Promise<MeasurementResult> {
+    const loggedCount = this.#setup.loggedEvents.length;
     const outcome = await this.#measureChange(measurement);
-    const record: MeasurementRecord = { found: outcome, said: this.#setup.said.slice(loggedCount) };
+    const record: MeasurementRecord = { found: outcome, said: this.#setup.loggedEvents.slice(loggedCount) };
     await this.#setup.store.records?.write(this.#key(measurement), record);
     return outcome;
   }
 
-  async #measureChange({ unit, setting }: Measurement): Promise<Found> {
+  async #measureChange({ unit, setting }: Measurement): Promise<MeasurementResult> {
     const changed = await changeLayers(unit, setting, this.model, this.#setup.context);
     if (changed instanceof Miss) return { miss: { at: changed.at, reason: changed.reason } };
     const [before, after] = [this.model, changed].map(fixedMacs);

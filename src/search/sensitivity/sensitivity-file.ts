@@ -1,3 +1,4 @@
+/** Reads `sensitivity.json`, the output of `pith sensitivity`. */
 import * as v from "valibot";
 import { PithError } from "../../core/errors.ts";
 import { type Sensitivity, sensitivityFormatVersion, sensitivityKinds } from "./sensitivity-record.ts";
@@ -70,6 +71,6 @@ export function parseSensitivity(text: string, name = "sensitivity.json"): Sensi
   const result = v.safeParse(schema, data);
   if (result.success) return result.output;
   const [issue] = result.issues;
-  const at = v.getDotPath(issue) ?? "the whole";
-  throw new PithError("E_DATA", `${name} was not written by pith sensitivity: ${at}: ${issue.message}.`);
+  const path = v.getDotPath(issue) ?? "the whole";
+  throw new PithError("E_DATA", `${name} was not written by pith sensitivity: ${path}: ${issue.message}.`);
 }

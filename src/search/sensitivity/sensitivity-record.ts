@@ -1,4 +1,4 @@
-/** Sensitivities of layers as plain data, and sentences about them. */
+/** The result of `pith sensitivity` as JSON data (`sensitivity.json`), and sentences about it. */
 
 import type { Estimate } from "../../core/estimate.ts";
 import { allowance, change, counted, integer, percent } from "../../core/numbers.ts";
@@ -7,7 +7,7 @@ import { usualDrop } from "../../judge/compare/compare.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 
 export const sensitivityKinds = ["prune", "channels", "bits", "rank"] as const;
-/** Technique: unstructured pruning of weights, removal of channels, bits per weight, or rank (share of the weights after factorization). */
+/** Technique: unstructured pruning ("prune"), removal of channels, quantization of weights ("bits"), or factorization ("rank"). */
 export type SensitivityKind = (typeof sensitivityKinds)[number];
 
 /** Quantities that the budget of a recipe can limit: stored bytes, multiply-accumulates, or processor time on one thread. */
@@ -18,18 +18,18 @@ export const sensitivityFormatVersion = 1;
 
 export interface SensitivityRow {
   readonly kind: SensitivityKind;
-  /** Layers that change together, because their channels are coupled or their names differ only in numbers. */
+  /** Layers that change together: their channels are coupled, or with `alike`, their names differ only in numbers. */
   readonly layers: readonly string[];
   /** Pruned share, bits per weight, or remaining share of the weights, depending on the kind. */
   readonly setting: number;
   readonly drop: Estimate;
   /** Number of bytes of these layers' weights. */
   readonly bytes: number;
-  /** Saved bytes of all stored values. For unstructured pruning, bytes of the weights that have become zero. */
+  /** Saved bytes of the model's stored values. For unstructured pruning, bytes of the weights that have become zero. */
   readonly saved: number;
   /** Saved share of the model's multiply-accumulates; undefined if they cannot be counted. */
   readonly savedMacs?: number | undefined;
-  /** Saved share of the model's processor time on this machine; undefined if not measured. */
+  /** Saved share of the model's processor time on this machine; undefined if time was not measured. */
   readonly savedTime?: number | undefined;
 }
 
@@ -59,7 +59,7 @@ interface KindWords {
   readonly title: string;
   /** Formats a setting: "40 %", "4 bits", "rank 50 %". */
   text(setting: number): string;
-  /** Whether the largest setting is the harshest. */
+  /** Whether a larger setting is harsher (default: a smaller setting is harsher). */
   readonly isRising?: boolean;
 }
 
@@ -130,8 +130,8 @@ export function isResolved({ value, low, high }: Estimate, resolution: number): 
 }
 
 /**
- * Returns a note if the samples did not suffice: "45 of 60 drops are known only to ±3.7 points: …". The width of an interval is proportional to 1/√n
- * for n samples.
+ * Returns a note if the samples did not suffice: "45 of 60 drops are known only to ±3.7 points: …". The advised number of samples follows from the
+ * width of an interval, which is proportional to 1/√n for n samples.
  */
 export function unresolvedText(sensitivity: Sensitivity): string | undefined {
   const resolution = resolutionOf(sensitivity);
@@ -142,11 +142,11 @@ export function unresolvedText(sensitivity: Sensitivity): string | undefined {
   const widths = unresolvedRows.map(({ drop: { low, high } }) => (high - low) / 2).toSorted((a, b) => a - b);
   const width = widths[Math.floor(widths.length / 2)] ?? Number.NaN;
   const { unit } = sensitivity.metric;
-  const measured = `${integer(unresolvedRows.length)} of ${counted(sensitivity.rows.length, "drop")}`;
-  if (!Number.isFinite(width)) return `${measured} cannot be told from chance: there are too few test samples.`;
+  const countText = `${integer(unresolvedRows.length)} of ${counted(sensitivity.rows.length, "drop")}`;
+  if (!Number.isFinite(width)) return `${countText} cannot be told from chance: there are too few test samples.`;
   const count = Math.max(...unresolvedRows.map(({ drop }) => drop.count));
   const sampleCount = Math.ceil((count * (width / resolution) ** 2) / 100) * 100;
-  return `${measured} are known only to ±${allowance(unit, width)} on ${counted(count, "test sample")}, so smaller drops do not show, and recipes may choose the wrong layers. About ${integer(sampleCount)} samples tell ±${allowance(unit, resolution)}.`;
+  return `${countText} are known only to ±${allowance(unit, width)} on ${counted(count, "test sample")}, so smaller drops do not show, and recipes may choose the wrong layers. About ${integer(sampleCount)} samples tell ±${allowance(unit, resolution)}.`;
 }
 
 /** Returns "conv1 is the most sensitive layer" for the layer with the largest drop for most techniques. */

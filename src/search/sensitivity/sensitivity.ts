@@ -1,8 +1,9 @@
 /**
- * Measures the sensitivity of each layer: changes only this layer, by one setting after another, and compares the model with the original.
+ * Measures the sensitivity of each layer (`pith sensitivity`): changes only this layer, by one setting after another, and compares the model with the
+ * original.
  *
- * Each measurement stops as soon as its samples determine the drop to one point, or to a quarter of its value if that is more. Layers that can only
- * be pruned together are changed together.
+ * Each measurement ends as soon as its samples determine the drop to ± one point, or to ± a quarter of the drop if that is more. Layers with coupled
+ * channels are changed together.
  */
 import { throwIfAborted } from "../../core/errors.ts";
 import { storedBytes } from "../../core/graph/graph.ts";
@@ -39,13 +40,13 @@ export interface SensitivityOptions extends LayerSelection, StoreOptions, SweepC
 }
 
 export interface SweepOptions extends SensitivityOptions {
-  /** Measures in other processes, which call `measureIn` with the same `resumeFolder`. It must end early if the signal is aborted. */
+  /** Runs measurements in other processes, which call `measureIn` with the same `resumeFolder`. An aborted signal must end the function early. */
   readonly ahead?: ((measurements: readonly Measurement[], signal: AbortSignal) => Promise<void>) | undefined;
 }
 
 /**
  * Measures how much a model loses if individual layers are pruned, lose channels, are quantized, or factorized. The model is not changed.
- * @param task its test samples and metric are used.
+ * @param task only its test samples and metric are used.
  * @throws PithError E_DATA for unsuitable data or a model at chance level, E_NAME for unknown layers, E_STOPPED on the context's signal.
  * @example
  * const losses = await sensitivity(model, { test: data, metric: accuracy() }, { kinds: ["prune"] });
@@ -73,7 +74,7 @@ export function sweep(
   );
 }
 
-/** Measures and stores the results in `resumeFolder`, where a sweep with the same folder finds them. @throws PithError as `sensitivity`. */
+/** Runs measurements and stores their results in `resumeFolder` for a sweep with the same folder. @throws PithError as `sensitivity`. */
 export async function measureIn(
   model: Model,
   task: Task,
@@ -103,28 +104,28 @@ async function sweepIn(
   const { kinds = sensitivityKinds, alike = false, minutes, name = "model", batch, output, timed, ahead } = options;
   const { layers, except } = options;
   const { metric, test } = task;
-  const inside = quietContext(context);
-  const measuring = await Measuring.open(store, original, task, { batch, output, timed }, inside);
+  const quiet = quietContext(context);
+  const measuring = await Measuring.open(store, original, task, { batch, output, timed }, quiet);
   const { model } = measuring;
-  const { units, misses } = await unitsOf(model, kinds, alike, { layers, except }, inside);
+  const { units, misses } = await unitsOf(model, kinds, alike, { layers, except }, quiet);
   const rowsByUnit = new Map<Unit, Map<number, SensitivityRow>>(units.map((unit) => [unit, new Map()]));
-  const all = orderMeasurements(units);
+  const measurements = orderMeasurements(units);
   const secondsLeft = (): number =>
     minutes === undefined ? Number.POSITIVE_INFINITY : 60 * minutes - secondsSince(started);
-  if (ahead !== undefined) await measureAhead(ahead, measuring, all, secondsLeft(), context);
+  if (ahead !== undefined) await measureAhead(ahead, measuring, measurements, secondsLeft(), context);
   let unmeasured = 0;
-  for (const [index, measurement] of all.entries()) {
+  for (const [index, measurement] of measurements.entries()) {
     const { unit, setting } = measurement;
     throwIfAborted(context.signal, `Stopped before ${measurementText(measurement)}.`);
-    context.progress(index, all.length, measurementText(measurement));
-    const stored = await measuring.readStored(measurement);
-    if (stored === undefined && secondsLeft() < 0) {
+    context.progress(index, measurements.length, measurementText(measurement));
+    const storedResult = await measuring.readStored(measurement);
+    if (storedResult === undefined && secondsLeft() < 0) {
       unmeasured++;
       continue;
     }
-    const measured = stored ?? (await measuring.measure(measurement));
-    if ("miss" in measured) misses.push({ kind: unit.kind, ...measured.miss });
-    else rowsByUnit.get(unit)?.set(setting, { ...unit, setting, ...measured });
+    const result = storedResult ?? (await measuring.measure(measurement));
+    if ("miss" in result) misses.push({ kind: unit.kind, ...result.miss });
+    else rowsByUnit.get(unit)?.set(setting, { ...unit, setting, ...result });
   }
   return {
     format: sensitivityFormatVersion,
@@ -147,12 +148,12 @@ async function sweepIn(
 async function measureAhead(
   ahead: NonNullable<SweepOptions["ahead"]>,
   measuring: Measuring,
-  all: readonly Measurement[],
+  measurements: readonly Measurement[],
   seconds: number,
   { signal }: Context,
 ): Promise<void> {
   const missingMeasurements: Measurement[] = [];
-  for (const measurement of all)
+  for (const measurement of measurements)
     if ((await measuring.readStored(measurement)) === undefined) missingMeasurements.push(measurement);
   if (missingMeasurements.length === 0) return;
   const timeLimit = new AbortController();
@@ -161,7 +162,7 @@ async function measureAhead(
   throwIfAborted(signal, "Stopped while layers were measured.");
 }
 
-/** Logs each message once and hides progress, because the command counts measurements. */
+/** Returns a context that logs each message once and hides progress, because the sweep itself reports the number of measurements. */
 function quietContext(context: Context): Context {
   const loggedTexts = new Set<string>();
   return {

@@ -1,4 +1,4 @@
-/** Settings of each technique in a sweep, from the mildest to the harshest. */
+/** Techniques and settings that a sensitivity sweep applies to each layer, and the layers that change together. */
 
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers, type Layer } from "../../core/analysis/layers.ts";
@@ -17,15 +17,16 @@ import type { Sensitivity, SensitivityKind, SensitivityRow } from "./sensitivity
 export interface Sweep {
   readonly pass: AnyPass;
   readonly shared: OptionValues;
+  /** Settings from the mildest to the harshest. */
   readonly settings: readonly number[];
-  /** Setting that changes the most layers. A small share of few channels rounds to none, so this is not always the mildest. */
-  readonly widest: number;
-  /** Setting that changes nothing; undefined if settings are not continuous. */
-  readonly none?: number;
+  /** Setting that changes the most layers. This is not always the mildest: a small share of a few channels rounds to no channel. */
+  readonly widestSetting: number;
+  /** Setting that changes nothing; undefined if settings are discrete formats. */
+  readonly unchangedSetting?: number;
   readonly isCoupled?: true;
   readonly storesZeros?: true;
   layerOptions(setting: number): OptionValues;
-  /** Returns whether a change used the requested format. Layers that do not support it get another. */
+  /** Returns whether a change used the requested format. Layers that do not support this format get another one. */
   isRequested?(change: Change, setting: number): boolean;
 }
 
@@ -37,8 +38,8 @@ export const sweeps: Readonly<Record<SensitivityKind, Sweep>> = {
     pass: prune,
     shared: { amount: 0 },
     settings: amounts,
-    widest: 0.8,
-    none: 0,
+    widestSetting: 0.8,
+    unchangedSetting: 0,
     storesZeros: true,
     layerOptions: amount,
   },
@@ -46,8 +47,8 @@ export const sweeps: Readonly<Record<SensitivityKind, Sweep>> = {
     pass: prune,
     shared: { structured: true, amount: 0 },
     settings: amounts,
-    widest: 0.8,
-    none: 0,
+    widestSetting: 0.8,
+    unchangedSetting: 0,
     isCoupled: true,
     layerOptions: amount,
   },
@@ -55,7 +56,7 @@ export const sweeps: Readonly<Record<SensitivityKind, Sweep>> = {
     pass: quantize,
     shared: { scheme: "weights" },
     settings: [8, 4, 3],
-    widest: 8,
+    widestSetting: 8,
     layerOptions: optionsForBits,
     isRequested: ({ bits }, setting) => bits === setting,
   },
@@ -63,8 +64,8 @@ export const sweeps: Readonly<Record<SensitivityKind, Sweep>> = {
     pass: factorize,
     shared: { timing: false },
     settings: [0.75, 0.5, 0.25],
-    widest: 0.75,
-    none: 1,
+    widestSetting: 0.75,
+    unchangedSetting: 1,
     layerOptions: (budget) => ({ budget }),
   },
 };
@@ -75,7 +76,7 @@ export const optionsOf = ({ shared, layerOptions }: Sweep, settings: ReadonlyMap
   overrides: Object.fromEntries([...settings].map(([layer, setting]) => [layer, layerOptions(setting)])),
 });
 
-/** Changes some layers in place, all by the same setting. @returns the changes, or the reason why there are none. */
+/** Changes some layers in place, all by the same setting. @returns the changes, or a Miss with the reason why nothing changes. */
 export async function applySetting(
   kind: SensitivityKind,
   layers: readonly string[],
@@ -102,6 +103,7 @@ export function middleSettingOf(kind: SensitivityKind): number {
 
 export type SensitivityMiss = Sensitivity["misses"][number];
 
+/** Layers that a technique changes together: one layer, layers with coupled channels, or layers with similar names. */
 export type Unit = Pick<SensitivityRow, "kind" | "layers" | "bytes">;
 
 export interface Measurement {
@@ -110,8 +112,8 @@ export interface Measurement {
 }
 
 /**
- * Returns the units of each kind, which together are the layers that the pass changes if all are requested. Layers with coupled channels form one
- * unit.
+ * Returns the units of each technique. They contain every layer that the pass changes if all layers are requested.
+ * @param alike combine layers whose names differ only in numbers.
  */
 export async function unitsOf(
   model: Model,
@@ -123,20 +125,26 @@ export async function unitsOf(
   const units: Unit[] = [];
   const misses: SensitivityMiss[] = [];
   const layers = allLayers(model, infer(model));
-  const inGraph = [...new Set(layers.map(({ name }) => name))];
+  const layerNames = [...new Set(layers.map(({ name }) => name))];
   for (const kind of kinds) {
     throwIfAborted(context.signal);
-    const { pass, shared, layerOptions, widest, isCoupled } = sweeps[kind];
-    const all = await runStep(pass, model.clone(), { ...shared, ...layerOptions(widest), ...selection }, {}, context);
-    misses.push(...all.misses.map(({ at, reason }) => ({ kind, at, reason })));
-    const remainingLayers = new Set(all.changes.map(({ at }) => at));
+    const { pass, shared, layerOptions, widestSetting, isCoupled } = sweeps[kind];
+    const outcome = await runStep(
+      pass,
+      model.clone(),
+      { ...shared, ...layerOptions(widestSetting), ...selection },
+      {},
+      context,
+    );
+    misses.push(...outcome.misses.map(({ at, reason }) => ({ kind, at, reason })));
+    const remainingLayers = new Set(outcome.changes.map(({ at }) => at));
     const groups: (readonly string[])[] = [];
-    for (const name of inGraph.filter((layer) => remainingLayers.has(layer))) {
+    for (const name of layerNames.filter((layer) => remainingLayers.has(layer))) {
       if (!remainingLayers.has(name)) continue;
-      const options = optionsOf(sweeps[kind], new Map([[name, widest]]));
+      const options = optionsOf(sweeps[kind], new Map([[name, widestSetting]]));
       const { changes } = isCoupled ? await runStep(pass, model.clone(), options, {}, context) : { changes: [] };
       const coupledNames = changes.map(({ at }) => at);
-      const group = inGraph.filter(
+      const group = layerNames.filter(
         (layer) => layer === name || (remainingLayers.has(layer) && coupledNames.includes(layer)),
       );
       for (const layer of group) remainingLayers.delete(layer);
