@@ -7,7 +7,7 @@ import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
 import type { FolderOptions } from "../../src/app/folder/run.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
-import { outerLinksAmong, sidecarsMissingAt } from "../../src/data/sidecars/sidecars.ts";
+import { listMissingSidecars, outerLinksAmong } from "../../src/data/sidecars/sidecars.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 const network = parseModel(`opset 17
@@ -70,7 +70,7 @@ describe("links that lead out of a model's folder", () => {
 
   test("are not among the files that a model requires", async () => {
     for (const name of names) link(name, at("private", name));
-    const missing = await sidecarsMissingAt(at("model", "onnx", "model.onnx"), at("out"));
+    const missing = await listMissingSidecars(at("model", "onnx", "model.onnx"), at("out"));
     const links = await outerLinksAmong(missing);
     expect(links.map(([name]) => name)).toEqual(["config.json", "tokenizer.json"]);
   });

@@ -1,7 +1,7 @@
 /**
- * Binds columns of a dataset to model inputs by name. If the model has one input and the data one column besides the label, these are bound
- * regardless of names. Types are converted: integers change width, floats are rounded. Dimensions are adapted if the number of elements is equal: [N,
- * 784] fits an input of [1, 784, 1].
+ * Binds columns of a dataset to model inputs by name, before every run. If the model has one input and the data one column besides the label, names
+ * need not match. Types are converted: integers change width, floats are rounded. Dimensions are adapted if the number of elements is equal: [N, 784]
+ * fits an input of [1, 784, 1].
  */
 import { PithError, truncateList } from "../../core/errors.ts";
 import type { ValueType } from "../../core/graph/graph.ts";
@@ -16,34 +16,36 @@ export interface ModelInput {
   readonly type: ValueType | undefined;
 }
 
-export function plainInput({ name, type }: ModelInput): ModelInput {
+export function copyInput({ name, type }: ModelInput): ModelInput {
   return { name, type };
 }
 
 export interface Binding {
-  /** The number of samples per run if the model fixes it; undefined otherwise. */
+  /** The number of samples per run if the model has a fixed batch size; undefined for any batch size. */
   readonly size: number | undefined;
   /** Returns the model's inputs for a batch. If `size` is defined, the batch must have this number of samples. */
   feeds(batch: Batch): Batch;
 }
 
 /**
- * Binds batches with the layout of `batch` to inputs.
+ * Binds batches to inputs. All batches must have the columns and dimensions of `batch`. @param owner The name of the dataset in errors.
  * @throws PithError E_DATA if an input has no column, or if its column does not fit.
  */
 export function bindInputs(inputs: readonly ModelInput[], batch: Batch, owner: string): Binding {
-  const links = inputs.map((input) => bindInput(input, inputs.length, batch, owner));
-  const sizes = new Map(links.flatMap(({ size, input }) => (size === undefined ? [] : [[size, input.name] as const])));
+  const bindings = inputs.map((input) => bindInput(input, inputs.length, batch, owner));
+  const sizes = new Map(
+    bindings.flatMap(({ size, input }) => (size === undefined ? [] : [[size, input.name] as const])),
+  );
   if (sizes.size > 1) {
-    const listed = [...sizes].map(([size, name]) => `"${name}" takes ${size}`).join(", ");
-    throw new PithError("E_DATA", `${owner}: the inputs have different fixed batch sizes: ${listed}.`);
+    const inputList = [...sizes].map(([size, name]) => `"${name}" takes ${size}`).join(", ");
+    throw new PithError("E_DATA", `${owner}: the inputs have different fixed batch sizes: ${inputList}.`);
   }
   const [size] = sizes.keys();
   return {
     size,
     feeds: (fed) =>
       Object.fromEntries(
-        links.map(({ input, column, shape }) => {
+        bindings.map(({ input, column, shape }) => {
           const dense = fed[column];
           if (dense === undefined) throw new PithError("E_DATA", `${owner}: a batch has no "${column}".`);
           return [input.name, convert({ ...dense, dims: shape(dense) } as Dense, input, column, owner)];
@@ -61,8 +63,8 @@ interface InputBinding {
 
 function bindInput(input: ModelInput, inputs: number, batch: Batch, owner: string): InputBinding {
   const columns = Object.keys(batch).filter((name) => name !== "label" && name !== beginColumn);
-  const only = inputs === 1 && columns.length === 1 ? columns[0] : undefined;
-  const column = batch[input.name] === undefined ? only : input.name;
+  const onlyColumn = inputs === 1 && columns.length === 1 ? columns[0] : undefined;
+  const column = batch[input.name] === undefined ? onlyColumn : input.name;
   const dense = column === undefined ? undefined : batch[column];
   if (column === undefined || dense === undefined) {
     throw new PithError(
@@ -72,22 +74,22 @@ function bindInput(input: ModelInput, inputs: number, batch: Batch, owner: strin
     );
   }
   const declared = input.type?.dims;
-  const link = { input, column };
-  if (declared === undefined) return { ...link, size: undefined, shape: ({ dims }) => dims };
-  const sample = dense.dims.slice(1);
+  const binding = { input, column };
+  if (declared === undefined) return { ...binding, size: undefined, shape: ({ dims }) => dims };
+  const sampleDims = dense.dims.slice(1);
   const [first, ...rest] = declared;
   const size = typeof first === "number" ? first : undefined;
-  if (first !== undefined && fits(rest, sample)) return { ...link, size, shape: ({ dims }) => dims };
+  if (first !== undefined && fitsDims(rest, sampleDims)) return { ...binding, size, shape: ({ dims }) => dims };
   const elements = rowLength(dense);
-  const fixed = fixedDims(rest);
-  if (first !== undefined && fixed !== undefined && elementCount(fixed) === elements) {
-    return { ...link, size, shape: ({ dims }) => [dims[0] ?? 0, ...fixed] };
+  const fixedSampleDims = fixedDims(rest);
+  if (first !== undefined && fixedSampleDims !== undefined && elementCount(fixedSampleDims) === elements) {
+    return { ...binding, size, shape: ({ dims }) => [dims[0] ?? 0, ...fixedSampleDims] };
   }
   // A model for one sample has no batch axis.
-  if (fits(declared, sample)) return { ...link, size: 1, shape: ({ dims }) => dims.slice(1) };
-  const unbatched = fixedDims(declared);
-  if (unbatched !== undefined && elementCount(unbatched) === elements)
-    return { ...link, size: 1, shape: () => unbatched };
+  if (fitsDims(declared, sampleDims)) return { ...binding, size: 1, shape: ({ dims }) => dims.slice(1) };
+  const dimsWithoutBatch = fixedDims(declared);
+  if (dimsWithoutBatch !== undefined && elementCount(dimsWithoutBatch) === elements)
+    return { ...binding, size: 1, shape: () => dimsWithoutBatch };
   throw new PithError(
     "E_DATA",
     `${owner}: "${column}" is ${dimsText(dense.dims)}, input "${input.name}" takes ${dimsText(declared)}.`,
@@ -111,7 +113,7 @@ function textHint({ type }: ModelInput): { readonly hint?: string } {
   return { hint: `${mismatch}: is this the data for this model? Text requires a model with token inputs.` };
 }
 
-export function fits(declared: readonly Dim[], dims: readonly number[]): boolean {
+export function fitsDims(declared: readonly Dim[], dims: readonly number[]): boolean {
   return (
     declared.length === dims.length && declared.every((dim, axis) => typeof dim !== "number" || dim === dims[axis])
   );

@@ -1,11 +1,11 @@
-/** Computes content hashes of datasets, which are equal if and only if two runs used the same samples. */
+/** Computes content hashes of datasets. Runs record these hashes, so that a reader can check whether two runs used the same samples. */
 import { sha256, sha256Text } from "../../core/files/hash.ts";
 import { bytesOf, bytesOfText } from "../../core/tensor/dense.ts";
 import type { Dense } from "../../core/tensor/types.ts";
 import { sampleCount } from "./rows.ts";
 import type { Dataset } from "./types.ts";
 
-/** The number of samples per digest. It is part of the hash's definition, so a change would change all hashes. */
+/** The number of samples per digest. Another number would change all hashes, also those in existing records. */
 const chunk = 256;
 
 /**

@@ -1,6 +1,7 @@
 /**
- * Creates datasets with random access, in memory and as views of others. Their batches can be read before they are prepared. A preparation depends
- * only on settings, batch and positions, so threads can prepare batches in any order (`feed.ts`).
+ * Creates datasets with random access: in memory, as subsets (`view`), and with a preparation such as image preprocessing (`mapBatches`). Raw batches
+ * can be read first and prepared later. A preparation depends only on settings, batch and positions, so threads can prepare batches in any order
+ * (`feed.ts`).
  */
 import { PithError } from "../../core/errors.ts";
 import { random } from "../../core/tensor/random.ts";
@@ -30,7 +31,7 @@ export interface PlacedChange {
   readonly portable: Portable | undefined;
 }
 
-/** A batch and the preparations that are still to be applied, in order. */
+/** A batch with the preparations that still have to be applied to it, in order. */
 export interface PendingBatch {
   readonly batch: Batch;
   readonly changes: readonly PlacedChange[];
@@ -39,7 +40,7 @@ export interface PendingBatch {
 type Gather = (positions: Uint32Array, epoch?: number) => PendingBatch | Promise<PendingBatch>;
 type Batches = (options: BatchOptions, skip: number) => AsyncIterable<PendingBatch>;
 
-// Keyed by the public functions, so that a dataset which replaces such a function is not bypassed.
+// The keys are the public functions. If a user's dataset copies a dataset but replaces such a function, the new function is called.
 const pendingGathers = new WeakMap<IndexedDataset["gather"], Gather>();
 const pendingStreams = new WeakMap<Dataset["batches"], Batches>();
 
@@ -62,7 +63,7 @@ async function gatherPending(dataset: IndexedDataset, positions: Uint32Array, ep
   return gather?.(positions, epoch) ?? { batch: await dataset.gather(positions, epoch), changes: [] };
 }
 
-/** Yields batches that are still to be prepared, without the first `skip` batches. Skipped batches are read only if necessary. */
+/** Yields batches with pending preparations, without the first `skip` batches. Skipped batches are read only if the dataset is a stream. */
 export async function* pendingBatches(dataset: Dataset, options: BatchOptions, skip = 0): AsyncGenerator<PendingBatch> {
   const stream = pendingStreams.get(dataset.batches);
   if (stream !== undefined) {
@@ -75,7 +76,7 @@ export async function* pendingBatches(dataset: Dataset, options: BatchOptions, s
 
 const epochOf = ({ epoch, shuffle }: BatchOptions): number | undefined => epoch ?? shuffle;
 
-/** Creates a dataset from a function that reads samples by position. Batches, shuffling and views are derived from it. */
+/** Creates a dataset from a function that reads samples by position. The dataset then supports batches, shuffling and views. */
 export function indexed(
   name: string,
   count: number,
@@ -107,13 +108,13 @@ export function indexed(
 
 /** Creates a dataset from a function that reads samples before their preparation. */
 function indexedPending({ name, classes }: Dataset, count: number, gather: Gather): IndexedDataset {
-  const complete: IndexedDataset["gather"] = async (...place) => completeBatch(await gather(...place));
-  pendingGathers.set(complete, gather);
-  return indexed(name, count, complete, classes);
+  const gatherComplete: IndexedDataset["gather"] = async (...request) => completeBatch(await gather(...request));
+  pendingGathers.set(gatherComplete, gather);
+  return indexed(name, count, gatherComplete, classes);
 }
 
 /**
- * Creates a dataset in memory from named tensors whose axis 0 counts samples. Elements keep their type until a batch is made.
+ * Creates a dataset in memory from named tensors whose axis 0 counts samples.
  * @param classes Names of the classes for reports, in the order of the label values.
  * @throws PithError E_DATA if there are no columns, or if their numbers of samples differ.
  * @example
@@ -125,8 +126,13 @@ function indexedPending({ name, classes }: Dataset, count: number, gather: Gathe
  */
 export function memory(name: string, columns: Batch, classes?: readonly string[]): IndexedDataset {
   const count = sampleCount(columns, name);
-  const plain = plainArrays(columns);
-  return indexed(name, count, (positions) => mapColumns(plain, (dense) => gatherRows(dense, positions)), classes);
+  const plainColumns = plainArrays(columns);
+  return indexed(
+    name,
+    count,
+    (positions) => mapColumns(plainColumns, (dense) => gatherRows(dense, positions)),
+    classes,
+  );
 }
 
 /** Returns the samples of a dataset at the given positions as a dataset. */
@@ -142,7 +148,7 @@ export function view(dataset: IndexedDataset, name: string, positions: Uint32Arr
 
 /**
  * Returns a dataset whose batches are changed by a function, which must keep the number of samples.
- * @param portable A description with which another thread can apply the change, if possible.
+ * @param portable Describes the change, so that another thread can apply it; undefined if only this thread can.
  */
 export function mapBatches(dataset: IndexedDataset, change: BatchChange, portable?: Portable): IndexedDataset;
 export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Portable): Dataset;
@@ -156,7 +162,7 @@ export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Por
       withChange(await gatherPending(dataset, positions, epoch), positions, epoch),
     );
   const { name, count, classes } = dataset;
-  async function* pending(options: BatchOptions, skip: number): AsyncGenerator<PendingBatch> {
+  async function* pendingWithChange(options: BatchOptions, skip: number): AsyncGenerator<PendingBatch> {
     let [start, skipped] = [0, 0];
     // Skipped batches are read, because later positions depend on their sizes.
     for await (const batch of pendingBatches(dataset, options)) {
@@ -165,15 +171,15 @@ export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Por
       if (skipped++ >= skip) yield withChange(batch, samples, epochOf(options));
     }
   }
-  const changed: Dataset = {
+  const changedDataset: Dataset = {
     name,
     count,
     classes,
     async *batches(options) {
-      for await (const batch of pending(options, 0)) yield await completeBatch(batch);
+      for await (const batch of pendingWithChange(options, 0)) yield await completeBatch(batch);
     },
   };
-  return register(changed, pending);
+  return register(changedDataset, pendingWithChange);
 }
 
 export function isIndexed(dataset: Dataset): dataset is IndexedDataset {

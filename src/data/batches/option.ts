@@ -1,3 +1,4 @@
+/** Schemas of options that accept a dataset, or the path of one. */
 import * as v from "valibot";
 import type { Dataset } from "./types.ts";
 

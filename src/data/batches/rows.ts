@@ -1,4 +1,4 @@
-/** Slices, gathers and joins tensors along axis 0, which counts samples. */
+/** Slices, gathers and joins batches: named tensors whose axis 0 counts samples. */
 import { PithError } from "../../core/errors.ts";
 import { fromNumbers, isFloat } from "../../core/tensor/convert.ts";
 import { plainBytes } from "../../core/tensor/dense.ts";
@@ -11,22 +11,22 @@ import { type Batch, bitsOf, type Dense } from "../../core/tensor/types.ts";
  */
 export function sampleCount(batch: Batch, owner: string): number {
   let count: number | undefined;
-  let first = "";
+  let firstName = "";
   for (const [name, dense] of Object.entries(batch)) {
     const [rows] = dense.dims;
     if (rows === undefined)
       throw new PithError("E_DATA", `${owner}: "${name}" is a single number; axis 0 must be the batch axis.`);
     if (count !== undefined && rows !== count) {
-      throw new PithError("E_DATA", `${owner}: "${name}" has ${rows} samples, "${first}" has ${count}.`);
+      throw new PithError("E_DATA", `${owner}: "${name}" has ${rows} samples, "${firstName}" has ${count}.`);
     }
-    if (count === undefined) first = name;
+    if (count === undefined) firstName = name;
     count = rows;
   }
   if (count === undefined) throw new PithError("E_DATA", `${owner} has no tensors.`);
   return count;
 }
 
-/** Returns the number of samples in the first column. Columns of states are not suitable, because their samples are along another axis. */
+/** Returns the number of samples, by the first column. Other columns can be states, whose samples are along another axis. */
 export function samplesIn(batch: Batch): number {
   const [first] = Object.values(batch);
   return first?.dims[0] ?? 0;
@@ -43,7 +43,7 @@ export function sliceRows(dense: Dense, start: number, end: number): Dense {
   return { type: dense.type, dims, data } as Dense;
 }
 
-/** Returns rows at the given positions. Rows are copied unless the positions are consecutive; then the result shares memory with the tensor. */
+/** Returns rows at the given positions. If the positions are consecutive, the result shares memory with the tensor; other rows are copied. */
 export function gatherRows(dense: Dense, positions: Uint32Array): Dense {
   const [first] = positions;
   if (first !== undefined && positions.every((position, index) => position === first + index)) {
@@ -102,15 +102,15 @@ export function joinRows(name: string, parts: readonly (Dense | undefined)[], ow
 }
 
 /**
- * Pads tensors to equal sizes on all axes but the first, such as for different numbers of boxes. Floats are
- * padded with NaN, integers with 0. Text and tensors of a different rank are returned unchanged.
+ * Pads tensors to equal sizes on all axes except the first, for example outputs with different numbers of boxes. Floats are padded with NaN, integers
+ * with 0. Text and tensors of a different rank are returned unchanged.
  */
 export function padRows(parts: readonly (Dense | undefined)[]): readonly (Dense | undefined)[] {
   const [first] = parts;
-  const largest = (first?.dims ?? []).map((_, axis) => Math.max(...parts.map((part) => part?.dims[axis] ?? 0)));
+  const maxDims = (first?.dims ?? []).map((_, axis) => Math.max(...parts.map((part) => part?.dims[axis] ?? 0)));
   return parts.map((part) => {
-    const dims = [part?.dims[0] ?? 0, ...largest.slice(1)];
-    if (part === undefined || part.type === "string" || part.dims.length !== largest.length) return part;
+    const dims = [part?.dims[0] ?? 0, ...maxDims.slice(1)];
+    if (part === undefined || part.type === "string" || part.dims.length !== maxDims.length) return part;
     return sameDims(part.dims, dims) || elementCount(part.dims) !== part.data.length ? part : enlarge(part, dims);
   });
 }
@@ -122,13 +122,13 @@ function enlarge(dense: Exclude<Dense, Dense<"string">>, dims: readonly number[]
     copy(filler, 0, data.length, data, 0);
   }
   const [from, to] = [stridesOf(dense.dims), stridesOf(dims)];
-  const run = dense.dims.at(-1) ?? 1;
-  for (let start = 0; start < dense.data.length; start += run) {
+  const rowSize = dense.dims.at(-1) ?? 1;
+  for (let start = 0; start < dense.data.length; start += rowSize) {
     const target = to.reduce(
       (sum, step, axis) => sum + (Math.floor(start / (from[axis] ?? 1)) % (dense.dims[axis] ?? 1)) * step,
       0,
     );
-    copy(dense, start, start + run, data, target);
+    copy(dense, start, start + rowSize, data, target);
   }
   return { type: dense.type, dims, data } as Dense;
 }
@@ -169,8 +169,8 @@ export function rowLength({ type, dims }: Pick<Dense, "type" | "dims">): number 
 
 type Numeric = Exclude<Dense, Dense<"string">>["data"];
 
-function empty(like: Exclude<Dense, Dense<"string">>, length: number): Numeric {
-  const ArrayType = like.data.constructor as new (length: number) => Numeric;
+function empty(sameType: Exclude<Dense, Dense<"string">>, length: number): Numeric {
+  const ArrayType = sameType.data.constructor as new (length: number) => Numeric;
   return new ArrayType(length);
 }
 
@@ -180,7 +180,7 @@ function copy(from: Dense, start: number, end: number, to: Numeric, offset: numb
   (to as Uint8Array).set(from.data.subarray(start, end) as Uint8Array, offset);
 }
 
-/** Returns a batch and its memory for a transfer to another thread. Views of larger arrays are copied first. */
+/** Returns a batch and its array buffers for a transfer to another thread. Arrays that are views of larger buffers are copied first. */
 export function transferable(batch: Batch): { readonly batch: Batch; readonly memory: readonly ArrayBuffer[] } {
   const memory = new Set<ArrayBuffer>();
   const columns = mapColumns(batch, (dense) => {
@@ -197,12 +197,12 @@ export function bytesOfBatch(batch: Batch): number {
   return Object.values(batch).reduce((sum, { type, data }) => sum + (type === "string" ? 0 : data.byteLength), 0);
 }
 
-/** Copies the arrays of a batch, because a dataset can reuse them for the next batch. */
+/** Copies the arrays of a batch. A user's dataset can reuse its arrays for the next batch. */
 export function copyArrays(batch: Batch): Batch {
   return mapColumns(batch, (dense) => ({ ...dense, data: dense.data.slice() }) as Dense);
 }
 
-/** Returns columns with plain arrays instead of Node Buffers, which users may pass. */
+/** Returns columns with Uint8Arrays instead of Node Buffers, which users can pass. */
 export function plainArrays(batch: Batch): Batch {
   return mapColumns(batch, (dense) =>
     dense.data instanceof Uint8Array ? ({ ...dense, data: plainBytes(dense.data) } as Dense) : dense,
@@ -211,7 +211,7 @@ export function plainArrays(batch: Batch): Batch {
 
 export const attentionMask = /attention_?mask/i;
 
-/** Returns the column of a text batch that is 1 for tokens and 0 for padding; undefined if there is none. */
+/** Returns the attention mask of a text batch, which is 1 for tokens and 0 for padding; undefined without such a column. */
 export function attentionMaskOf(batch: Batch): Dense | undefined {
   const name = Object.keys(batch).find((column) => attentionMask.test(column));
   return name === undefined ? undefined : batch[name];

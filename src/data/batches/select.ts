@@ -1,4 +1,4 @@
-/** Returns subsets of samples: the first ones, random ones, disjoint splits, or a stream read into memory. */
+/** Selects samples of a dataset: the first ones, random ones, or disjoint splits. Also reads streams into memory. */
 import { PithError } from "../../core/errors.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Batch } from "../../core/tensor/types.ts";
@@ -29,13 +29,13 @@ export function take(dataset: Dataset, count: number): Dataset {
   };
 }
 
-/** Returns the samples in order and without random access, for sequences in which order matters. */
+/** Returns the dataset as a stream, which cannot be shuffled: for sequences in which the order matters. */
 export function streamOf(dataset: Dataset): Dataset {
   if (!isIndexed(dataset)) return dataset;
   const { name, count, classes, batches } = dataset;
-  const inOrder = ({ size, dropLast = false }: BatchOptions): BatchOptions => ({ size, dropLast });
-  const stream: Dataset = { name, count, classes, batches: (options) => batches(inOrder(options)) };
-  return register(stream, (options, skip) => pendingBatches(dataset, inOrder(options), skip));
+  const withoutShuffle = ({ size, dropLast = false }: BatchOptions): BatchOptions => ({ size, dropLast });
+  const stream: Dataset = { name, count, classes, batches: (options) => batches(withoutShuffle(options)) };
+  return register(stream, (options, skip) => pendingBatches(dataset, withoutShuffle(options), skip));
 }
 
 /**
@@ -68,11 +68,11 @@ export function skip(dataset: Dataset, count: number): Dataset {
     count: dataset.count === undefined ? undefined : Math.max(0, dataset.count - count),
     classes: dataset.classes,
     async *batches(options) {
-      let ahead = count;
+      let remainingSkips = count;
       for await (const batch of dataset.batches(options)) {
         const size = sampleCount(batch, dataset.name);
-        const skipped = Math.min(ahead, size);
-        ahead -= skipped;
+        const skipped = Math.min(remainingSkips, size);
+        remainingSkips -= skipped;
         if (skipped === size || (skipped > 0 && options.dropLast === true)) continue;
         yield skipped === 0 ? batch : sliceBatch(batch, skipped, size);
       }
@@ -102,7 +102,7 @@ export function split(dataset: Dataset, fractions: readonly number[], seed: numb
   let start = 0;
   return fractions.map((fraction, index) => {
     sum += fraction;
-    // The running sum is rounded, so that splits whose fractions sum to 1 contain every sample exactly once.
+    // The cumulative sum is rounded instead of each size, so that splits whose fractions sum to 1 contain every sample exactly once.
     const end = Math.min(dataset.count, Math.round(sum * dataset.count));
     const positions = order.slice(start, end).sort();
     start = end;

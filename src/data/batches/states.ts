@@ -1,5 +1,6 @@
 /**
- * Handles stateful models, in which an output is fed as an input at the next step. The pairs are stored in the model's metadata or guessed:
+ * Finds the states of models in which an output is fed as an input at the next step. Pairs of output and input are stored in the model's metadata, or
+ * guessed:
  * - An input without data is paired with an output of equal type and shape.
  * - If several outputs fit, names decide (state and stateN, h0 and hn, past.0 and present.0), then the order.
  * - A single output is the prediction unless its name matches.
@@ -25,7 +26,7 @@ interface Port {
   readonly type: ValueType | undefined;
 }
 
-/** The part of a `Model` that is needed to find states. */
+/** The part of a `Model` in which states are found. */
 export interface StatefulModel {
   readonly graph: { readonly feeds: readonly Port[]; readonly outputs: readonly Port[] };
   readonly header: { readonly metadata: Map<string, string> };
@@ -40,13 +41,13 @@ const statesKey = "pith.states";
 export function setStates(model: StatefulModel, states: readonly State[]): void {
   const { feeds, outputs } = model.graph;
   for (const { input, output } of states) {
-    requireNamed(feeds, input, "input");
-    requireNamed(outputs, output, "output");
+    requirePort(feeds, input, "input");
+    requirePort(outputs, output, "output");
   }
   model.header.metadata.set(statesKey, JSON.stringify(states.map(({ output, input }) => [output, input])));
 }
 
-function requireNamed(ports: readonly Port[], name: string, kind: string): void {
+function requirePort(ports: readonly Port[], name: string, kind: string): void {
   if (ports.some((port) => port.name === name)) return;
   const names = ports.map((port) => port.name).join(", ");
   throw new PithError("E_NAME", `The model has no ${kind} "${name}" to carry a state, only ${names}.`);
@@ -67,30 +68,34 @@ export function parseState(text: string): State {
 /** Returns the stored states, and guessed states for inputs that the data does not contain. */
 export function findStates(model: StatefulModel, columns: readonly string[]): readonly State[] {
   const { feeds, outputs } = model.graph;
-  const stored = storedStates(model).filter(({ input }) => !columns.includes(input));
-  const open = feeds.filter(({ name }) => !columns.includes(name) && !stored.some(({ input }) => input === name));
+  const knownStates = storedStates(model).filter(({ input }) => !columns.includes(input));
+  const unfedInputs = feeds.filter(
+    ({ name }) => !columns.includes(name) && !knownStates.some(({ input }) => input === name),
+  );
   // A model's only input is always fed from the data.
-  if (feeds.length < 2 || open.length === 0) return stored;
-  const free = outputs.filter(({ name }) => !stored.some(({ output }) => output === name));
-  const fittingOutputs = open.map((input) => free.filter((output) => matches(input.type, output.type)));
+  if (feeds.length < 2 || unfedInputs.length === 0) return knownStates;
+  const unusedOutputs = outputs.filter(({ name }) => !knownStates.some(({ output }) => output === name));
+  const fittingOutputs = unfedInputs.map((input) =>
+    unusedOutputs.filter((output) => haveSameForm(input.type, output.type)),
+  );
   const guesses = new Map<Port, Port>();
   const isPaired = (output: Port): boolean => [...guesses.values()].includes(output);
   const pair = (input: Port, output: Port | undefined): void => {
     if (output !== undefined && !isPaired(output) && !guesses.has(input)) guesses.set(input, output);
   };
-  open.forEach((input, index) => {
-    const named = fittingOutputs[index]?.filter((output) => areNamedAlike(input.name, output.name)) ?? [];
-    if (named.length === 1) pair(input, named[0]);
+  unfedInputs.forEach((input, index) => {
+    const sameNameOutputs = fittingOutputs[index]?.filter((output) => areNamedAlike(input.name, output.name)) ?? [];
+    if (sameNameOutputs.length === 1) pair(input, sameNameOutputs[0]);
   });
-  open.forEach((input, index) => {
+  unfedInputs.forEach((input, index) => {
     const unpaired = fittingOutputs[index]?.filter((output) => !isPaired(output)) ?? [];
-    const rivals = open.filter(
+    const rivals = unfedInputs.filter(
       (other, otherIndex) => !guesses.has(other) && sameFits(fittingOutputs[otherIndex], fittingOutputs[index]),
     );
-    // If as many inputs as outputs have one shape, they are paired in order.
+    // If equally many inputs and outputs have the same shape, they are paired in order.
     if (outputs.length > 1 && unpaired.length === rivals.length) pair(input, unpaired[0]);
   });
-  return [...stored, ...Array.from(guesses, ([input, output]) => ({ input: input.name, output: output.name }))];
+  return [...knownStates, ...Array.from(guesses, ([input, output]) => ({ input: input.name, output: output.name }))];
 }
 
 function storedStates(model: StatefulModel): readonly State[] {
@@ -110,25 +115,25 @@ function sameFits(a: readonly Port[] | undefined, b: readonly Port[] | undefined
 }
 
 /** Returns whether two types can belong to one state: equal element type and rank of at least two, without different fixed sizes. */
-function matches(input: ValueType | undefined, output: ValueType | undefined): boolean {
+function haveSameForm(input: ValueType | undefined, output: ValueType | undefined): boolean {
   if (input === undefined || output === undefined || input.type !== output.type) return false;
   const [a, b] = [input.dims, output.dims];
   if (a === undefined || a.length < 2) return false;
-  return b === undefined || (a.length === b.length && a.every((dim, axis) => compatible(dim, b[axis])));
+  return b === undefined || (a.length === b.length && a.every((dim, axis) => areCompatible(dim, b[axis])));
 }
 
-function compatible(a: Dim, b: Dim | undefined): boolean {
+function areCompatible(a: Dim, b: Dim | undefined): boolean {
   return typeof a !== "number" || typeof b !== "number" || a === b;
 }
 
-/** Matches the parts of names that distinguish input and output of a state. */
+/** Matches the words in names by which the input and the output of a state differ, such as "past" and "present". */
 const directionWords =
   /past|present|prev(?:ious)?|next|new|old|last|initial|init|updated?|input|output|in(?![a-z])|out(?![a-z])|key_values/gi;
 
 /** Returns whether two names belong to one state, such as "state" and "stateN", "h0" and "hn", or "past_key_values.0.key" and "present.0.key". */
 function areNamedAlike(input: string, output: string): boolean {
-  const bare = (name: string): string => name.replaceAll(directionWords, "").replaceAll(/[^a-z0-9]/gi, "");
-  const [a, b] = [bare(input), bare(output)];
+  const removeDirection = (name: string): string => name.replaceAll(directionWords, "").replaceAll(/[^a-z0-9]/gi, "");
+  const [a, b] = [removeDirection(input), removeDirection(output)];
   if (a.toLowerCase() === b.toLowerCase() && a !== "") return true;
   return a !== "" && a.replace(/0$/, "").toLowerCase() === b.replace(/[nN]$/, "").toLowerCase();
 }
@@ -139,33 +144,33 @@ export function statesText(states: readonly State[]): string {
 
 /**
  * Returns zeros for the state of one sample.
- * @param size Returns the size of a dimension that the model fixes. Other dimensions count samples.
+ * @param size Returns the size of a dimension if it is fixed. Dimensions of unknown size count samples, so their size is 1.
  */
 export function initialState(input: Port, size: (dim: Dim) => Dim): Dense {
   const { type, dims } = input.type ?? { type: "float32" as const, dims: undefined };
   if (dims === undefined || type === "string") {
     throw new PithError("E_DATA", `The state "${input.name}" has no fixed shape, so it cannot start with zeros.`);
   }
-  const fixed = dims.map((dim) => {
+  const stateDims = dims.map((dim) => {
     const resolved = size(dim);
     return typeof resolved === "number" ? resolved : 1;
   });
-  return viewBytes(type, fixed, new Uint8Array(bytesFor(type, elementCount(fixed))));
+  return viewBytes(type, stateDims, new Uint8Array(bytesFor(type, elementCount(stateDims))));
 }
 
 /**
  * Returns an output as the input of the next step.
  * @throws PithError E_DATA if its shape differs from the previous state.
  */
-export function nextState(outputs: Batch, { output, input }: State, before: Dense): Dense {
+export function nextState(outputs: Batch, { output, input }: State, previous: Dense): Dense {
   const dense = outputs[output];
-  if (dense !== undefined && dense.type === before.type && dense.data.length === before.data.length) {
-    return { ...dense, dims: before.dims } as Dense;
+  if (dense !== undefined && dense.type === previous.type && dense.data.length === previous.data.length) {
+    return { ...dense, dims: previous.dims } as Dense;
   }
   const got = dense === undefined ? "nothing" : `${dense.type}${dimsText(dense.dims)}`;
   throw new PithError(
     "E_DATA",
-    `The state "${input}" is ${before.type}${dimsText(before.dims)}, "${output}" gives ${got}.`,
+    `The state "${input}" is ${previous.type}${dimsText(previous.dims)}, "${output}" gives ${got}.`,
     { hint: 'Set the states: `states: "output=input"`.' },
   );
 }

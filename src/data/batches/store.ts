@@ -48,12 +48,12 @@ export interface StorageOptions {
   readonly file?: () => Promise<ScratchFile>;
 }
 
-/** The share of the available memory that stores use by default. The rest is for the model, the runtime and batches in use. */
-const shareOfMemory = 1 / 4;
+/** The share of the available memory that stores use by default. The model, the runtime and batches in use need the rest. */
+const memoryShare = 1 / 4;
 
 /** Creates storage for batches. The caller must release it, even after an error. */
 export function openStorage(options: StorageOptions = {}): Storage {
-  const room: Room = { left: options.memory ?? shareOfMemory * availableMemory() };
+  const room: Room = { freeBytes: options.memory ?? memoryShare * availableMemory() };
   const stores = new Set<Store>();
   return {
     store(name) {
@@ -69,7 +69,7 @@ export function openStorage(options: StorageOptions = {}): Storage {
 }
 
 interface Room {
-  left: number;
+  freeBytes: number;
 }
 
 interface OnDisk {
@@ -89,7 +89,7 @@ class Store implements BatchStore {
   readonly name: string;
   readonly #room: Room;
   readonly #createFile: () => Promise<ScratchFile>;
-  #written: StoredBatch[] = [];
+  #batches: StoredBatch[] = [];
   #file: ScratchFile | undefined;
   #usedBytes = 0;
   count = 0;
@@ -101,28 +101,28 @@ class Store implements BatchStore {
   }
 
   get columns(): readonly string[] {
-    return [...(this.#written[0]?.columns.keys() ?? [])];
+    return [...(this.#batches[0]?.columns.keys() ?? [])];
   }
 
   async add(batch: Batch): Promise<void> {
     const count = sampleCount(batch, this.name);
     const columns = new Map<string, Dense | OnDisk>();
     for (const [name, dense] of Object.entries(batch)) columns.set(name, await this.#keep(dense));
-    this.#written.push({ first: this.count, count, columns });
+    this.#batches.push({ first: this.count, count, columns });
     this.count += count;
   }
 
   async *batches(columns = this.columns): AsyncGenerator<Batch> {
-    for (const index of this.#written.keys()) yield await this.batch(index, columns);
+    for (const index of this.#batches.keys()) yield await this.batch(index, columns);
   }
 
   async batch(index: number, columns = this.columns): Promise<Batch> {
-    const written = this.#written[index];
-    if (written === undefined)
-      throw new PithError("E_DATA", `${this.name} has no batch ${index}: it ends after ${this.#written.length}.`);
+    const storedBatch = this.#batches[index];
+    if (storedBatch === undefined)
+      throw new PithError("E_DATA", `${this.name} has no batch ${index}: it ends after ${this.#batches.length}.`);
     const batch: Record<string, Dense> = {};
     for (const name of columns) {
-      const column = written.columns.get(name);
+      const column = storedBatch.columns.get(name);
       if (column !== undefined) batch[name] = "data" in column ? column : await this.#read(column);
     }
     return batch;
@@ -134,11 +134,11 @@ class Store implements BatchStore {
     const batch: Record<string, Dense> = {};
     for (const name of this.columns) {
       const rows = samples.map((sample) => sample[name]);
-      const [first, different] = [rows[0], rows.find((row) => formOf(row) !== formOf(rows[0]))];
-      if (different !== undefined)
+      const [first, differentRow] = [rows[0], rows.find((row) => formOf(row) !== formOf(rows[0]))];
+      if (differentRow !== undefined)
         throw new PithError(
           "E_DATA",
-          `${this.name}: "${name}" is ${formOf(first)} for one sample and ${formOf(different)} for another.`,
+          `${this.name}: "${name}" is ${formOf(first)} for one sample and ${formOf(differentRow)} for another.`,
         );
       batch[name] = joinRows(name, rows, this.name);
     }
@@ -146,8 +146,8 @@ class Store implements BatchStore {
   }
 
   async release(): Promise<void> {
-    this.#room.left += this.#usedBytes;
-    [this.#written, this.#usedBytes, this.count] = [[], 0, 0];
+    this.#room.freeBytes += this.#usedBytes;
+    [this.#batches, this.#usedBytes, this.count] = [[], 0, 0];
     const file = this.#file;
     this.#file = undefined;
     await file?.close();
@@ -157,8 +157,8 @@ class Store implements BatchStore {
     // Text is small and has no bytes to write.
     if (dense.type === "string") return dense;
     const bytes = bytesOf(dense);
-    if (bytes.byteLength <= this.#room.left) {
-      this.#room.left -= bytes.byteLength;
+    if (bytes.byteLength <= this.#room.freeBytes) {
+      this.#room.freeBytes -= bytes.byteLength;
       this.#usedBytes += bytes.byteLength;
       return dense;
     }
@@ -168,22 +168,22 @@ class Store implements BatchStore {
   }
 
   async #read({ type, dims, start, bytes }: OnDisk): Promise<Dense> {
-    const read = new Uint8Array(bytes);
-    await this.#file?.fill(read, start);
-    return viewBytes(type, dims, read);
+    const bytesRead = new Uint8Array(bytes);
+    await this.#file?.fill(bytesRead, start);
+    return viewBytes(type, dims, bytesRead);
   }
 
   async #sample(position: number): Promise<Batch> {
-    const next = firstIndex(1, this.#written.length, (index) => (this.#written[index]?.first ?? 0) > position);
-    const written = this.#written[next - 1];
-    const row = position - (written?.first ?? 0);
-    if (written === undefined || row >= written.count)
+    const next = firstIndex(1, this.#batches.length, (index) => (this.#batches[index]?.first ?? 0) > position);
+    const storedBatch = this.#batches[next - 1];
+    const row = position - (storedBatch?.first ?? 0);
+    if (storedBatch === undefined || row >= storedBatch.count)
       throw new PithError("E_DATA", `${this.name} has no sample ${position}: it ends after ${this.count}.`);
     const sample: Record<string, Dense> = {};
-    for (const [name, column] of written.columns) {
+    for (const [name, column] of storedBatch.columns) {
       if ("data" in column) sample[name] = sliceRows(column, row, row + 1);
       else {
-        const bytes = rowLength(column) === 0 ? 0 : column.bytes / written.count;
+        const bytes = rowLength(column) === 0 ? 0 : column.bytes / storedBatch.count;
         const dims = [1, ...column.dims.slice(1)];
         sample[name] = await this.#read({ type: column.type, dims, start: column.start + row * bytes, bytes });
       }

@@ -1,3 +1,4 @@
+/** Types of datasets and their batches. */
 import type { Batch } from "../../core/tensor/types.ts";
 
 export interface BatchOptions {
@@ -6,11 +7,11 @@ export interface BatchOptions {
   readonly shuffle?: number | undefined;
   /** Whether to omit a last batch with fewer than `size` samples. */
   readonly dropLast?: boolean;
-  /** The number that determines random changes of samples; `shuffle` by default. */
+  /** The number of the epoch, which determines random augmentations; `shuffle` by default. */
   readonly epoch?: number | undefined;
 }
 
-/** Named tensors with samples along axis 0. Columns are bound to model inputs by name; "label" (int64) is the class. */
+/** Samples as batches of named tensors (columns), whose axis 0 counts samples. Columns are bound to inputs by name; "label" (int64) is the class. */
 export interface Dataset {
   readonly name: string;
   /** The number of samples; undefined if it is unknown before reading. */
@@ -25,7 +26,7 @@ export interface IndexedDataset extends Dataset {
   readonly count: number;
   /**
    * Returns the samples at these positions, in this order, as one batch.
-   * @param epoch Determines random changes of samples.
+   * @param epoch The number of the epoch, which determines random augmentations.
    */
   gather(positions: Uint32Array, epoch?: number): Batch | Promise<Batch>;
 }

@@ -1,10 +1,10 @@
-/** Reads compressed files in pieces. Checks size limits before decompression. */
+/** Reads files with data, decompressing gzip. Size limits are checked before and during decompression. */
 import { inflated } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import { concatBytes, plainBytes } from "../../core/tensor/dense.ts";
 import type { ByteSource } from "../../core/tensor/types.ts";
 
-/** The maximum bytes of text and records, which is the maximum length of strings in JavaScript. */
+/** The maximum bytes of text and records, about the maximum length of strings in JavaScript. */
 const maxText = 2 ** 29;
 
 /**
@@ -22,7 +22,7 @@ export async function readAll(source: ByteSource): Promise<Uint8Array<ArrayBuffe
   if (a + 2 ** 8 * b + 2 ** 16 * c + 2 ** 24 * d > maxText) throw tooLarge(source.name);
   const parts: Uint8Array[] = [];
   let size = 0;
-  for await (const part of pieces(source.name, chunksOf(source))) {
+  for await (const part of decompress(source.name, chunksOf(source))) {
     size += part.length;
     if (size > maxText) throw tooLarge(source.name);
     parts.push(part);
@@ -41,11 +41,11 @@ export async function isGzip(source: ByteSource): Promise<boolean> {
   return first === 0x1f && second === 0x8b;
 }
 
-/** Returns at least the first `size` uncompressed bytes of a gzip source, if it has that many. */
+/** Returns the beginning of a gzip source, uncompressed: at least `size` bytes, or all if there are fewer. */
 export async function gzipHead(source: ByteSource, size: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let read = 0;
-  for await (const part of pieces(source.name, chunksOf(source))) {
+  for await (const part of decompress(source.name, chunksOf(source))) {
     parts.push(part);
     read += part.length;
     if (read >= size) break;
@@ -54,12 +54,12 @@ export async function gzipHead(source: ByteSource, size: number): Promise<Uint8A
 }
 
 /**
- * Counts uncompressed bytes in memory.
- * @throws PithError E_DATA above the limit.
+ * Adds uncompressed bytes to the number in memory; a negative number frees them.
+ * @throws PithError E_DATA above the limit of the file.
  */
 type MemoryCounter = (bytes: number) => void;
 
-/** The maximum uncompressed bytes of a file's arrays. They are kept in memory, because gzip can be read only in order. */
+/** The maximum uncompressed bytes of a file's arrays. Uncompressed arrays are kept in memory, because gzip can be read only in order. */
 const maxUnpacked = 2 ** 31;
 
 /** The bytes of memory that an open decompression stream needs: two pieces of output and zlib's buffers. */
@@ -77,20 +77,20 @@ export function archiveMemory(name: string): MemoryCounter {
 }
 
 /**
- * Returns a source of the uncompressed bytes of a gzip source. They are decompressed when read. Reading throws E_DATA if they are damaged, or if
- * their number is not `size`.
+ * Returns a source of the `size` uncompressed bytes of a gzip source, which are decompressed on reading. Reading throws E_DATA if the data is
+ * damaged, or if it has another number of bytes.
  * @param checksum The CRC-32 of the uncompressed data, if `packed` is deflate data without a gzip header, as in zip archives.
  */
-export function unpackGzip(packed: ByteSource, size: number, memory: MemoryCounter, checksum?: number): ByteSource {
-  const { name } = packed;
-  const parts = pieces(name, checksum === undefined ? chunksOf(packed) : asGzip(packed, size, checksum));
+export function unpackGzip(compressed: ByteSource, size: number, memory: MemoryCounter, checksum?: number): ByteSource {
+  const { name } = compressed;
+  const parts = decompress(name, checksum === undefined ? chunksOf(compressed) : asGzip(compressed, size, checksum));
   let unpackedBytes = new Uint8Array();
   let count = 0;
   let [isBegun, isComplete] = [false, false];
   const unpackUpTo = async (end: number): Promise<void> => {
     if (!isBegun) memory(streamMemory);
     isBegun = true;
-    // Continues after the last byte, because the checksum follows it.
+    // After the last byte, reading continues to the end of the stream, so that the decompressor checks the checksum.
     while (count < end || (count === size && !isComplete)) {
       const { done, value } = await parts.next();
       if (done === true && count < size)
@@ -114,23 +114,23 @@ export function unpackGzip(packed: ByteSource, size: number, memory: MemoryCount
     }
   };
   // Reads wait for each other, because the stream has only one order.
-  let last = Promise.resolve();
+  let lastRead = Promise.resolve();
   return {
     name,
     size,
     async read(start, end) {
-      last = last.then(() => unpackUpTo(end));
-      await last;
+      lastRead = lastRead.then(() => unpackUpTo(end));
+      await lastRead;
       return unpackedBytes.subarray(start, end);
     },
   };
 }
 
 /** Wraps deflate data as gzip, so that the decompressor checks the checksum and the size (RFC 1952, 2.3). */
-async function* asGzip(packed: ByteSource, size: number, checksum: number): AsyncGenerator<Uint8Array> {
+async function* asGzip(compressed: ByteSource, size: number, checksum: number): AsyncGenerator<Uint8Array> {
   const [deflate, unknownSystem] = [8, 255];
   yield Uint8Array.of(0x1f, 0x8b, deflate, 0, 0, 0, 0, 0, 0, unknownSystem);
-  yield* chunksOf(packed);
+  yield* chunksOf(compressed);
   const end = new DataView(new ArrayBuffer(8));
   end.setUint32(0, checksum, true);
   end.setUint32(4, size % 2 ** 32, true);
@@ -139,12 +139,12 @@ async function* asGzip(packed: ByteSource, size: number, checksum: number): Asyn
 
 const chunkBytes = 2 ** 16;
 
-async function* chunksOf(packed: ByteSource): AsyncGenerator<Uint8Array> {
-  for (let start = 0; start < packed.size; start += chunkBytes)
-    yield await packed.read(start, Math.min(packed.size, start + chunkBytes));
+async function* chunksOf(compressed: ByteSource): AsyncGenerator<Uint8Array> {
+  for (let start = 0; start < compressed.size; start += chunkBytes)
+    yield await compressed.read(start, Math.min(compressed.size, start + chunkBytes));
 }
 
-async function* pieces(name: string, gzipped: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* decompress(name: string, gzipped: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   try {
     for await (const part of inflated(gzipped)) yield plainBytes(part);
   } catch (cause) {

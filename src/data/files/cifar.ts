@@ -13,11 +13,11 @@ const sideLength = 32;
 const imageBytes = 3 * sideLength * sideLength;
 
 /** Matches the file names of CIFAR-10 (data_batch_1.bin, test_batch.bin.gz) and CIFAR-100 (train.bin, test.bin). */
-const pattern = /^(?:(data_batch)(?:[_.-].*)?|(test_batch)(?:[_.-].*)?|(train)|(test))\.bin(?:\.gz)?$/i;
+const fileNamePattern = /^(?:(data_batch)(?:[_.-].*)?|(test_batch)(?:[_.-].*)?|(train)|(test))\.bin(?:\.gz)?$/i;
 
 /** Returns the split and the number of label bytes per record by the file's name; undefined for other names. */
 export function cifarFile(name: string): { readonly part: Part; readonly labels: 1 | 2 } | undefined {
-  const [file, batch10, test10, train100] = pattern.exec(name) ?? [];
+  const [file, batch10, test10, train100] = fileNamePattern.exec(name) ?? [];
   if (file === undefined) return undefined;
   const part = (batch10 ?? train100) === undefined ? "test" : "train";
   return { part, labels: (batch10 ?? test10) === undefined ? 2 : 1 };
@@ -35,19 +35,20 @@ export async function cifar(name: string, files: readonly ByteSource[], labels: 
   const gather = async (positions: Uint32Array): Promise<Batch> => {
     const image = new Uint8Array(positions.length * imageBytes);
     const label = new BigInt64Array(positions.length);
-    for (let at = 0; at < positions.length; ) {
-      const part = ends.findIndex((end) => (positions[at] ?? 0) < end);
-      const first = ends[part - 1] ?? 0;
-      const last = ends[part] ?? 0;
-      let next = at + 1;
-      while (next < positions.length && (positions[next] ?? 0) >= first && (positions[next] ?? 0) < last) next++;
-      const rows = positions.slice(at, next).map((position) => position - first);
+    for (let index = 0; index < positions.length; ) {
+      const part = ends.findIndex((end) => (positions[index] ?? 0) < end);
+      const partStart = ends[part - 1] ?? 0;
+      const partEnd = ends[part] ?? 0;
+      let runEnd = index + 1;
+      while (runEnd < positions.length && (positions[runEnd] ?? 0) >= partStart && (positions[runEnd] ?? 0) < partEnd)
+        runEnd++;
+      const rows = positions.slice(index, runEnd).map((position) => position - partStart);
       const bytes = (await parts[part]?.rows(rows)) ?? new Uint8Array();
-      for (let start = 0; start < bytes.length; start += recordBytes, at++) {
-        label[at] = BigInt(bytes[start + labels - 1] ?? 0);
-        image.set(bytes.subarray(start + labels, start + recordBytes), at * imageBytes);
+      for (let start = 0; start < bytes.length; start += recordBytes, index++) {
+        label[index] = BigInt(bytes[start + labels - 1] ?? 0);
+        image.set(bytes.subarray(start + labels, start + recordBytes), index * imageBytes);
       }
-      at = next;
+      index = runEnd;
     }
     return {
       image: { type: "uint8", dims: [positions.length, 3, sideLength, sideLength], data: image },
@@ -62,13 +63,13 @@ interface Records {
   rows(positions: Uint32Array): Promise<Uint8Array>;
 }
 
-async function recordsOf(file: ByteSource, record: number): Promise<Records> {
+async function recordsOf(file: ByteSource, recordBytes: number): Promise<Records> {
   const source = await withBytes(file);
-  if (source.size === 0 || source.size % record !== 0) {
+  if (source.size === 0 || source.size % recordBytes !== 0) {
     throw new PithError(
       "E_DATA",
-      `${file.name}: ${source.size} bytes are not a whole number of CIFAR records of ${record} bytes.`,
+      `${file.name}: ${source.size} bytes are not a whole number of CIFAR records of ${recordBytes} bytes.`,
     );
   }
-  return { count: source.size / record, rows: (positions) => readRows(source, 0, record, positions) };
+  return { count: source.size / recordBytes, rows: (positions) => readRows(source, 0, recordBytes, positions) };
 }

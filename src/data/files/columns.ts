@@ -1,4 +1,4 @@
-/** Represents columns of a dataset, in memory or as ranges of a file that are read on demand. */
+/** Columns of datasets in array files (.npy, idx, CIFAR): in memory, or as rows of a file that are read on demand. */
 import { bytesSource, readRanges } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import { viewBytes } from "../../core/tensor/dense.ts";
@@ -17,10 +17,10 @@ export interface Column {
   rows(positions: Uint32Array): Dense | Promise<Dense>;
 }
 
-/** The maximum bytes of a file that is read at once, because many small reads cost more than the memory. */
+/** The maximum bytes of a file that is read into memory. For larger files, rows are read on demand. */
 export const maxInMemory = 2 ** 25;
 
-/** The maximum bytes of one sample. Larger ones are rejected, because a batch of them does not fit into memory. */
+/** The maximum bytes of one sample. A batch of larger samples would not fit into memory. */
 const maxSampleBytes = 2 ** 30;
 
 /**
@@ -37,13 +37,13 @@ export function columnInMemory(dense: Dense): Column {
 }
 
 /** Returns a column whose samples have another shape, such as N × 1 × 28 × 28 instead of N × 28 × 28. */
-export function reshapeSamples(column: Column, sample: readonly number[]): Column {
+export function reshapeSamples(column: Column, sampleDims: readonly number[]): Column {
   return {
     type: column.type,
-    dims: [column.dims[0] ?? 0, ...sample],
+    dims: [column.dims[0] ?? 0, ...sampleDims],
     async rows(positions) {
       const dense = await column.rows(positions);
-      return { ...dense, dims: [positions.length, ...sample] } as Dense;
+      return { ...dense, dims: [positions.length, ...sampleDims] } as Dense;
     },
   };
 }
@@ -59,19 +59,19 @@ export interface FileRows {
 
 /** Returns a column of fixed-size rows in a file. Elements are in row-major order from `start` on, little-endian by default. */
 export function columnInFile(source: ByteSource, { start, type, dims, width, bigEndian = false }: FileRows): Column {
-  const sample = dims.slice(1);
-  const pitch = elementCount(sample) * width;
-  if (pitch > maxSampleBytes)
+  const sampleDims = dims.slice(1);
+  const rowBytes = elementCount(sampleDims) * width;
+  if (rowBytes > maxSampleBytes)
     throw new PithError(
       "E_DATA",
-      `${source.name}: a sample ${type}${dimsText(sample)} takes ${pitch} bytes: expected at most 1 GiB.`,
+      `${source.name}: a sample ${type}${dimsText(sampleDims)} takes ${rowBytes} bytes: expected at most 1 GiB.`,
     );
   return {
     type,
     dims,
     async rows(positions) {
-      const bytes = await readRows(source, start, pitch, positions);
-      return viewBytes(type, [positions.length, ...sample], bigEndian ? swapBytes(bytes, width) : bytes);
+      const bytes = await readRows(source, start, rowBytes, positions);
+      return viewBytes(type, [positions.length, ...sampleDims], bigEndian ? swapBytes(bytes, width) : bytes);
     },
   };
 }
@@ -80,15 +80,15 @@ export function columnInFile(source: ByteSource, { start, type, dims, width, big
 export async function readRows(
   source: ByteSource,
   start: number,
-  pitch: number,
+  rowBytes: number,
   positions: Uint32Array,
 ): Promise<Uint8Array> {
   const ranges: { start: number; end: number }[] = [];
   for (const position of positions) {
-    const from = start + position * pitch;
-    const last = ranges.at(-1);
-    if (last?.end === from) last.end += pitch;
-    else ranges.push({ start: from, end: from + pitch });
+    const rowStart = start + position * rowBytes;
+    const lastRange = ranges.at(-1);
+    if (lastRange?.end === rowStart) lastRange.end += rowBytes;
+    else ranges.push({ start: rowStart, end: rowStart + rowBytes });
   }
   return readRanges(source, ranges);
 }

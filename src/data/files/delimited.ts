@@ -1,4 +1,4 @@
-/** Parses .csv (RFC 4180) and .tsv files. In .tsv files, each line is a record, and quotation marks count only around a complete field. */
+/** Splits .csv (RFC 4180) and .tsv files into records. In .tsv files, each line is a record, and quotation marks count only around a whole field. */
 import { PithError } from "../../core/errors.ts";
 import { requireShortLines } from "./lines.ts";
 
@@ -16,48 +16,48 @@ export function records(text: string, name: string): TextRecord[] {
   const source = text.startsWith("\uFEFF") ? text.slice(1) : text;
   requireShortLines(source, name);
   const firstEnd = source.indexOf("\n");
-  const tabs = source.slice(0, firstEnd < 0 ? undefined : firstEnd).includes("\t");
-  return tabs ? tabRecords(source) : commaRecords(source, name);
+  const hasTabs = source.slice(0, firstEnd < 0 ? undefined : firstEnd).includes("\t");
+  return hasTabs ? tabRecords(source) : commaRecords(source, name);
 }
 
 function tabRecords(source: string): TextRecord[] {
   return source.split(/\r?\n/).flatMap((line, index) => {
     if (line.trim() === "") return [];
-    const fields = line.split("\t").map((field) => (/^"(?:[^"]|"")*"$/.test(field) ? unquoted(field) : field));
+    const fields = line.split("\t").map((field) => (/^"(?:[^"]|"")*"$/.test(field) ? unquote(field) : field));
     return [{ fields, line: index + 1 }];
   });
 }
 
-function unquoted(field: string): string {
+function unquote(field: string): string {
   return field.slice(1, -1).replaceAll('""', '"');
 }
 
 function commaRecords(source: string, name: string): TextRecord[] {
   const result: TextRecord[] = [];
-  let at = 0;
+  let offset = 0;
   let line = 1;
-  while (at < source.length) {
+  while (offset < source.length) {
     const fields: string[] = [];
     const firstLine = line;
     let hasMoreFields = true;
     while (hasMoreFields) {
       let field = "";
-      if (source[at] === '"') {
-        const end = closingQuote(source, at + 1);
+      if (source[offset] === '"') {
+        const end = closingQuote(source, offset + 1);
         if (end < 0) throw new PithError("E_DATA", `${name}, line ${firstLine}: a quotation mark is never closed.`);
-        const quoted = source.slice(at, end + 1);
+        const quoted = source.slice(offset, end + 1);
         line += quoted.split("\n").length - 1;
-        field = unquoted(quoted);
-        at = end + 1;
+        field = unquote(quoted);
+        offset = end + 1;
       }
-      const rest = /[,\n]/g;
-      rest.lastIndex = at;
-      const end = rest.exec(source)?.index ?? source.length;
-      const last = source[end] !== ",";
-      field += last ? source.slice(at, end).replace(/\r$/, "") : source.slice(at, end);
+      const delimiter = /[,\n]/g;
+      delimiter.lastIndex = offset;
+      const end = delimiter.exec(source)?.index ?? source.length;
+      const isLastField = source[end] !== ",";
+      field += isLastField ? source.slice(offset, end).replace(/\r$/, "") : source.slice(offset, end);
       fields.push(field);
-      at = end + 1;
-      hasMoreFields = !last;
+      offset = end + 1;
+      hasMoreFields = !isLastField;
     }
     line++;
     if (fields.length > 1 || fields[0]?.trim() !== "") result.push({ fields, line: firstLine });
@@ -65,9 +65,9 @@ function commaRecords(source: string, name: string): TextRecord[] {
   return result;
 }
 
-/** Returns the index of the closing quotation mark, which is the next one that is not doubled; -1 if there is none. */
+/** Returns the index of the closing quotation mark, the next one that is not doubled; −1 without a closing one. */
 function closingQuote(source: string, from: number): number {
-  let at = source.indexOf('"', from);
-  while (at >= 0 && source[at + 1] === '"') at = source.indexOf('"', at + 2);
-  return at;
+  let index = source.indexOf('"', from);
+  while (index >= 0 && source[index + 1] === '"') index = source.indexOf('"', index + 2);
+  return index;
 }

@@ -1,6 +1,6 @@
 /**
- * Splits sound into frames for streaming models. Each sample is a frame of `context` previous values and `frame` new ones. Frames of a file are in
- * order, so that models can carry states. "begin" marks the first frame of a file, and the last frame is padded with silence.
+ * Splits sound into frames for streaming models. Each sample of the dataset is a frame of `context` previous values and `frame` new ones. Frames of a
+ * file are in order, because models carry states from frame to frame. "begin" marks the first frame of a file. The last frame is padded with silence.
  */
 import { PithError } from "../../core/errors.ts";
 import { random } from "../../core/tensor/random.ts";
@@ -25,11 +25,15 @@ export interface FrameOptions {
  */
 export function frames(name: string, sounds: readonly Sound[], options: FrameOptions): Dataset {
   const { frame, context = 0, rate } = options;
-  const wrong = sounds.find((sound) => rate !== undefined && sound.rate !== rate);
-  if (wrong !== undefined) {
-    throw new PithError("E_DATA", `${wrong.name} has a sample rate of ${wrong.rate} Hz: the model takes ${rate} Hz.`, {
-      hint: `Resample it: ffmpeg -i in.wav -ar ${rate} -ac 1 out.wav`,
-    });
+  const wrongSound = sounds.find((sound) => rate !== undefined && sound.rate !== rate);
+  if (wrongSound !== undefined) {
+    throw new PithError(
+      "E_DATA",
+      `${wrongSound.name} has a sample rate of ${wrongSound.rate} Hz: the model takes ${rate} Hz.`,
+      {
+        hint: `Resample it: ffmpeg -i in.wav -ar ${rate} -ac 1 out.wav`,
+      },
+    );
   }
   const framesOf = (sound: Sound): number => Math.ceil(sound.length / frame);
   const count = sounds.reduce((sum, sound) => sum + framesOf(sound), 0);
@@ -44,8 +48,12 @@ export function frames(name: string, sounds: readonly Sound[], options: FrameOpt
       for (const index of order) {
         const sound = sounds[index];
         if (sound === undefined) continue;
-        for (let at = 0; at < framesOf(sound); at++) {
-          rows.push({ values: await frameAt(sound, at, frame, context), begin: at === 0, rate: sound.rate });
+        for (let frameIndex = 0; frameIndex < framesOf(sound); frameIndex++) {
+          rows.push({
+            values: await readFrame(sound, frameIndex, frame, context),
+            begin: frameIndex === 0,
+            rate: sound.rate,
+          });
           if (rows.length < size) continue;
           yield batchOf(rows, context + frame);
           rows = [];
@@ -62,11 +70,11 @@ interface Row {
   readonly rate: number;
 }
 
-async function frameAt(sound: Sound, index: number, frame: number, context: number): Promise<Float32Array> {
+async function readFrame(sound: Sound, index: number, frame: number, context: number): Promise<Float32Array> {
   const values = new Float32Array(context + frame);
   const start = index * frame - context;
-  const from = Math.max(0, start);
-  values.set(await sound.read(from, Math.min(sound.length, start + context + frame)), from - start);
+  const firstValue = Math.max(0, start);
+  values.set(await sound.read(firstValue, Math.min(sound.length, start + context + frame)), firstValue - start);
   return values;
 }
 

@@ -47,10 +47,10 @@ function sizeOf({ dims, width }: FileRows): number {
 
 function requireSize(header: FileRows, size: number, name: string): void {
   const expected = sizeOf(header);
-  const got = size - header.start;
-  if (got === expected) return;
+  const actual = size - header.start;
+  if (actual === expected) return;
   const array = `${header.type}${dimsText(header.dims)}`;
-  throw new PithError("E_DATA", `${name}: ${array} takes ${expected} bytes, the file has ${got}.`);
+  throw new PithError("E_DATA", `${name}: ${array} takes ${expected} bytes, the file has ${actual}.`);
 }
 
 /**
@@ -74,12 +74,14 @@ const maxHeader = 4 + 4 * 255;
  */
 export async function idxColumn(source: ByteSource): Promise<Column> {
   const { name } = source;
-  const packed = await isGzip(source);
-  const head = packed ? await gzipHead(source, maxHeader) : await source.read(0, Math.min(maxHeader, source.size));
+  const isCompressed = await isGzip(source);
+  const head = isCompressed
+    ? await gzipHead(source, maxHeader)
+    : await source.read(0, Math.min(maxHeader, source.size));
   const header = readHeader(head, name);
   const { type, width, dims, start } = header;
-  // The uncompressed size follows from the header.
-  const bytes = packed ? unpackGzip(source, start + sizeOf(header), archiveMemory(name)) : source;
+  // gzip does not store the size of large files, but the idx header determines it.
+  const bytes = isCompressed ? unpackGzip(source, start + sizeOf(header), archiveMemory(name)) : source;
   requireSize(header, bytes.size, name);
   if (bytes.size <= maxInMemory) return columnInMemory(parseIdx(await bytes.read(0, bytes.size), name));
   return columnInFile(bytes, { start, type, dims, width, bigEndian: width > 1 });

@@ -1,4 +1,4 @@
-/** Handles labels. The column "label" contains the class of each sample as int64. Files can use any common name for it. */
+/** Finds the label column of a file by its common names, and converts labels to class numbers: the column "label" (int64). */
 import { PithError, truncateList } from "../../core/errors.ts";
 import { toFloat64, toInt64 } from "../../core/tensor/convert.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
@@ -9,25 +9,25 @@ export const labelNames: readonly string[] = "label labels target targets class 
 );
 
 /**
- * Checks that columns have distinct names and that only one has a label's name.
- * @throws PithError E_DATA that names the columns.
+ * Checks that column names are distinct, ignoring case in names of labels.
+ * @throws PithError E_DATA with the numbers of the columns that have the same name.
  */
 export function requireDistinct(titles: readonly string[], owner: string): void {
   const canonicalTitles = titles.map((title) => {
     const lower = title.trim().toLowerCase();
     return labelNames.includes(lower) ? lower : title.trim();
   });
-  const firsts = new Map<string, number>();
-  const second = canonicalTitles.findIndex((title, column) => {
-    if (firsts.has(title)) return true;
-    firsts.set(title, column);
+  const firstColumns = new Map<string, number>();
+  const duplicateColumn = canonicalTitles.findIndex((title, column) => {
+    if (firstColumns.has(title)) return true;
+    firstColumns.set(title, column);
     return false;
   });
-  const first = firsts.get(canonicalTitles[second] ?? "");
-  if (first === undefined) return;
+  const firstColumn = firstColumns.get(canonicalTitles[duplicateColumn] ?? "");
+  if (firstColumn === undefined) return;
   throw new PithError(
     "E_DATA",
-    `${owner}: the columns ${first + 1} and ${second + 1} are both called "${canonicalTitles[second]}".`,
+    `${owner}: the columns ${firstColumn + 1} and ${duplicateColumn + 1} are both called "${canonicalTitles[duplicateColumn]}".`,
     { hint: "Rename one of them, or leave it out." },
   );
 }
@@ -40,14 +40,17 @@ export function classLabels(labels: Dense, owner: string): Dense<"int64"> {
   if (labels.type === "int64") return labels;
   if (labels.type === "string") throw new PithError("E_DATA", `${owner}: labels are text; give each class its number.`);
   const numbers = toFloat64(labels);
-  const wrong = numbers.findIndex((value) => !Number.isInteger(value));
-  if (wrong >= 0)
-    throw new PithError("E_DATA", `${owner}: label ${wrong} is ${numbers[wrong]}, not the number of a class.`);
+  const wrongIndex = numbers.findIndex((value) => !Number.isInteger(value));
+  if (wrongIndex >= 0)
+    throw new PithError(
+      "E_DATA",
+      `${owner}: label ${wrongIndex} is ${numbers[wrongIndex]}, not the number of a class.`,
+    );
   return { type: "int64", dims: labels.dims, data: BigInt64Array.from(Array.from(numbers, toInt64)) };
 }
 
 /**
- * Returns the name of the label column; undefined if there is none.
+ * Returns the name of the label column; undefined if no column has a common name of labels.
  * @param inputs The inputs of the model. A column with the name of an input is not the label.
  */
 export function labelName(columns: readonly string[], inputs: readonly NamedInput[] = []): string | undefined {
@@ -79,10 +82,10 @@ export function withLabel(columns: Batch, owner: string, inputs: readonly NamedI
     );
   }
   const rest = Object.fromEntries(Object.entries(columns).filter(([name]) => name !== title));
-  return { ...rest, label: isClass(label) ? flattenLabels(classLabels(label, owner)) : label };
+  return { ...rest, label: areClasses(label) ? flattenLabels(classLabels(label, owner)) : label };
 }
 
-function isClass(label: Dense): boolean {
+function areClasses(label: Dense): boolean {
   if (label.type === "string" || label.type === "int64") return true;
   return toFloat64(label).every((value) => Number.isInteger(value));
 }
@@ -98,10 +101,10 @@ function flattenLabels(label: Dense<"int64">): Dense<"int64"> {
  * @throws PithError E_DATA for an unknown class.
  */
 export function classNumber(name: string, classes: readonly string[], place: string): number {
-  const exact = classes.indexOf(name);
-  if (exact >= 0) return exact;
-  const similar = classes.findIndex((candidate) => normalizeName(candidate) === normalizeName(name));
-  if (similar >= 0) return similar;
+  const exactIndex = classes.indexOf(name);
+  if (exactIndex >= 0) return exactIndex;
+  const similarIndex = classes.findIndex((candidate) => normalizeName(candidate) === normalizeName(name));
+  if (similarIndex >= 0) return similarIndex;
   if (/^\d+$/.test(name)) return Number(name);
   throw new PithError(
     "E_DATA",
@@ -119,7 +122,7 @@ function normalizeName(name: string): string {
     .trim();
 }
 
-/** Returns class names in the order of their numbers. They are sorted unless `classes` gives the order. */
+/** Returns class names in the order of their numbers: `classes`, or by default the sorted names. */
 export function classOrder(names: readonly string[], classes: readonly string[] | undefined): readonly string[] {
   return classes ?? [...new Set(names)].sort();
 }

@@ -1,4 +1,4 @@
-/** Reads text with one sample per line. One pass finds where lines start, and their text is read on demand. Memory thus holds 16 bytes per line. */
+/** Reads text with one sample per line. Only the offsets of lines (16 bytes per line) are kept in memory; the text of lines is read on demand. */
 import { readRanges } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import type { ByteSource } from "../../core/tensor/types.ts";
@@ -33,12 +33,12 @@ export async function textLines(file: ByteSource): Promise<IndexedDataset> {
 async function lineBounds(source: ByteSource): Promise<Float64Array> {
   let bounds = new Float64Array(2 ** 16);
   let [count, start, isBlank] = [0, 0, true];
-  const close = (end: number): void => {
+  const endLine = (end: number): void => {
     if (!isBlank) {
       if (count === bounds.length) {
-        const grown = new Float64Array(2 * count);
-        grown.set(bounds);
-        bounds = grown;
+        const larger = new Float64Array(2 * count);
+        larger.set(bounds);
+        bounds = larger;
       }
       bounds[count++] = start;
       bounds[count++] = end;
@@ -51,11 +51,11 @@ async function lineBounds(source: ByteSource): Promise<Float64Array> {
     if (from === 0) requireText(bytes, source.name);
     for (let index = 0; index < bytes.length; index++) {
       const byte = bytes[index] ?? 0;
-      if (byte === newline) close(from + index);
+      if (byte === newline) endLine(from + index);
       else if (byte > 0x20) isBlank = false;
     }
   }
-  close(source.size);
+  endLine(source.size);
   return bounds.slice(0, count);
 }
 
@@ -72,7 +72,7 @@ export function* linesOf(text: string): Generator<{ readonly line: string; reado
 }
 
 /**
- * Checks all lines before any is parsed.
+ * Checks the length of all lines, before they are parsed.
  * @throws PithError E_DATA for a line that is too long.
  */
 export function requireShortLines(text: string, name: string): void {

@@ -1,3 +1,4 @@
+/** Converts nested arrays, from JSON lines or a user's module, to tensors. */
 import { PithError, truncateList } from "../../core/errors.ts";
 import { sameDims } from "../../core/tensor/dims.ts";
 import type { Dense } from "../../core/tensor/types.ts";

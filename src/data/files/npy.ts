@@ -1,6 +1,6 @@
 /**
- * Reads and writes NumPy's .npy format (a Python dictionary as header, then the elements) and .npz (a zip
- * archive of them). Source: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html.
+ * Reads and writes NumPy's .npy format (a Python dictionary as header, then the elements) and .npz format (a zip archive of .npy files).
+ * Source: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html.
  */
 
 import { zipSync } from "fflate";
@@ -31,10 +31,10 @@ const types: Readonly<Record<string, Exclude<DataType, "string">>> = {
 };
 
 interface NpyHeader extends Required<FileRows> {
-  /** The bytes per number: half of `width` for complex types. */
-  readonly part: number;
+  /** The bytes per real number: `width`, or half of it for complex types. */
+  readonly numberBytes: number;
   /** Whether elements are in Fortran order (column-major), in which the first axis is contiguous. */
-  readonly fortran: boolean;
+  readonly isFortran: boolean;
 }
 
 /** The maximum bytes of a header. Longer headers belong to records with many fields, which are not supported. */
@@ -58,8 +58,8 @@ function readHeader(bytes: Uint8Array, size: number, name: string): NpyHeader {
   const order = /'fortran_order'\s*:\s*(True|False)/.exec(header)?.[1];
   const type = types[descriptor?.[2] ?? ""];
   if (type === undefined || shape === undefined || order === undefined) {
-    const shown = header.length > 200 ? `${header.slice(0, 200)}…` : header.trim();
-    throw new PithError("E_DATA", `${name}: its header ${shown} is not that of an array of numbers.`);
+    const headerText = header.length > 200 ? `${header.slice(0, 200)}…` : header.trim();
+    throw new PithError("E_DATA", `${name}: its header ${headerText} is not that of an array of numbers.`);
   }
   const dims = shape
     .split(",")
@@ -71,14 +71,14 @@ function readHeader(bytes: Uint8Array, size: number, name: string): NpyHeader {
     throw new PithError("E_DATA", `${name}: ${type}${dimsText(dims)} takes ${expected} bytes, the file has ${got}.`);
   }
   const width = Number(descriptor?.[2]?.slice(1));
-  const complex = type === "complex64" || type === "complex128";
+  const isComplex = type === "complex64" || type === "complex128";
   return {
     type,
     dims,
     width,
-    part: complex ? width / 2 : width,
+    numberBytes: isComplex ? width / 2 : width,
     bigEndian: descriptor?.[1] === ">",
-    fortran: order === "True" && dims.length > 1,
+    isFortran: order === "True" && dims.length > 1,
     start,
   };
 }
@@ -88,10 +88,10 @@ function readHeader(bytes: Uint8Array, size: number, name: string): NpyHeader {
  * @throws PithError E_DATA if the file is damaged, or if its elements are text, objects or records.
  */
 export function parseNpy(bytes: Uint8Array, name: string): Dense {
-  const { type, dims, width, part, bigEndian, fortran, start } = readHeader(bytes, bytes.length, name);
+  const { type, dims, width, numberBytes, bigEndian, isFortran, start } = readHeader(bytes, bytes.length, name);
   const elements = bytes.subarray(start);
-  const ordered = fortran ? toRowMajor(elements, dims, width) : elements;
-  return viewBytes(type, dims, bigEndian ? swapBytes(ordered, part) : ordered);
+  const rowMajor = isFortran ? toRowMajor(elements, dims, width) : elements;
+  return viewBytes(type, dims, bigEndian ? swapBytes(rowMajor, numberBytes) : rowMajor);
 }
 
 /**
@@ -106,9 +106,9 @@ async function columnOf(source: ByteSource, inMemory: boolean): Promise<Column> 
   const { name, size } = source;
   // Checks the header before more data is read or decompressed.
   const header = readHeader(await source.read(0, Math.min(maxHeader, size)), size, name);
-  const { start, type, dims, part: width, bigEndian, fortran } = header;
-  const complex = type === "complex64" || type === "complex128";
-  if (!inMemory && !fortran && !complex) return columnInFile(source, { start, type, dims, width, bigEndian });
+  const { start, type, dims, numberBytes: width, bigEndian, isFortran } = header;
+  const isComplex = type === "complex64" || type === "complex128";
+  if (!inMemory && !isFortran && !isComplex) return columnInFile(source, { start, type, dims, width, bigEndian });
   if (size > maxReordered)
     throw new PithError(
       "E_DATA",
@@ -177,15 +177,15 @@ function toRowMajor(bytes: Uint8Array, dims: readonly number[], width: number): 
   const strides = stridesOf([...dims].reverse()).reverse();
   const count = elementCount(dims);
   const index = new Array<number>(dims.length).fill(0);
-  let from = 0;
-  for (let to = 0; to < count; to++) {
-    result.set(bytes.subarray(from * width, (from + 1) * width), to * width);
+  let sourceIndex = 0;
+  for (let targetIndex = 0; targetIndex < count; targetIndex++) {
+    result.set(bytes.subarray(sourceIndex * width, (sourceIndex + 1) * width), targetIndex * width);
     for (let axis = dims.length - 1; axis >= 0; axis--) {
       const next = (index[axis] ?? 0) + 1;
-      from += strides[axis] ?? 0;
+      sourceIndex += strides[axis] ?? 0;
       index[axis] = next;
       if (next < (dims[axis] ?? 0)) break;
-      from -= next * (strides[axis] ?? 0);
+      sourceIndex -= next * (strides[axis] ?? 0);
       index[axis] = 0;
     }
   }

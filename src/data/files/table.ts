@@ -1,3 +1,4 @@
+/** Reads tables (.csv, .tsv) and JSON lines (.jsonl) into memory as datasets. */
 import { PithError } from "../../core/errors.ts";
 import { isObject, type PlainObject } from "../../core/plain.ts";
 import type { Dense } from "../../core/tensor/types.ts";
@@ -12,7 +13,7 @@ import { flattenNested, TensorBuilder } from "./nested.ts";
 export interface TableOptions {
   /** The class names in the model's order. By default, label names are sorted. */
   readonly classes?: readonly string[] | undefined;
-  /** The model's inputs. A column with the name of an input that takes one value per sample is fed to this input, so it is not the label. */
+  /** The model's inputs. If an input takes one value per sample, a column of its name is fed to this input and is not the label. */
   readonly inputs?: readonly ModelInput[];
 }
 
@@ -27,7 +28,7 @@ export interface TableOptions {
  */
 export function csv(name: string, text: string, options: TableOptions = {}): IndexedDataset {
   const { titles, rows } = parseTable(name, text);
-  const inputs = (options.inputs ?? []).filter(takesOne);
+  const inputs = (options.inputs ?? []).filter(takesOneValue);
   const isInput = titles.map((title) => inputs.some((input) => input.name === title));
   const label = labelName(titles.flatMap((title, column) => (isInput[column] ? [] : [title.toLowerCase()])));
   const labelColumn = titles.findIndex((title, column) => !isInput[column] && title.toLowerCase() === label);
@@ -77,7 +78,7 @@ export function csv(name: string, text: string, options: TableOptions = {}): Ind
 }
 
 /** Returns whether a model input takes one value per sample. */
-function takesOne({ type }: ModelInput): boolean {
+function takesOneValue({ type }: ModelInput): boolean {
   return type?.dims?.slice(1).every((dim) => dim === 1) === true;
 }
 
@@ -85,27 +86,28 @@ function parseTable(
   name: string,
   text: string,
 ): { readonly titles: readonly string[]; readonly rows: readonly TextRecord[] } {
-  const [header, ...below] = records(text, name);
-  const numeric = header?.fields.map(isNumber) ?? [];
-  if (header !== undefined && numeric.includes(true) && numeric.includes(false)) {
-    return { titles: defaultTitles(numeric, name), rows: [header, ...below] };
+  const [header, ...otherRows] = records(text, name);
+  const areNumbers = header?.fields.map(isNumber) ?? [];
+  if (header !== undefined && areNumbers.includes(true) && areNumbers.includes(false)) {
+    return { titles: defaultTitles(areNumbers, name), rows: [header, ...otherRows] };
   }
-  if (header === undefined || below.length === 0) throw new PithError("E_DATA", `${name} has no rows below a header.`);
-  if (!numeric.includes(false)) {
+  if (header === undefined || otherRows.length === 0)
+    throw new PithError("E_DATA", `${name} has no rows below a header.`);
+  if (!areNumbers.includes(false)) {
     throw new PithError("E_DATA", `${name}: its first line holds numbers, not the names of the columns.`, {
       hint: 'Add a header line; call the label column "label".',
     });
   }
   requireDistinct(header.fields, name);
-  return { titles: header.fields.map((title) => title.trim()), rows: below };
+  return { titles: header.fields.map((title) => title.trim()), rows: otherRows };
 }
 
 /** Returns the column names for a table without header: one or two texts, and a label. */
-function defaultTitles(numeric: readonly boolean[], name: string): readonly string[] {
+function defaultTitles(areNumbers: readonly boolean[], name: string): readonly string[] {
   const texts = ["text", "text_pair"];
-  const titles = numeric.map((isLabel) => (isLabel ? "label" : (texts.shift() ?? "")));
+  const titles = areNumbers.map((isLabel) => (isLabel ? "label" : (texts.shift() ?? "")));
   if (new Set(titles).size === titles.length && !titles.includes("")) return titles;
-  const text = `its first line holds numbers beside text in ${numeric.length} columns, which need names`;
+  const text = `its first line holds numbers beside text in ${areNumbers.length} columns, which need names`;
   throw new PithError("E_DATA", `${name}: ${text}.`, {
     hint: 'Add a header line, like "sentence1,sentence2,label".',
   });
@@ -118,7 +120,7 @@ function isNumber(field: string): boolean {
 /**
  * Parses JSON lines, in which each key is a column. Numbers and nested rectangular arrays become tensors: int64 if all values are integers, otherwise
  * float32. Text becomes a string tensor, and class names in the label column become class numbers.
- * @throws PithError E_DATA that names the line if it is not an object or does not fit the first line.
+ * @throws PithError E_DATA with the number of a line that is not an object, or whose values do not fit those of the first line.
  */
 export function jsonl(name: string, text: string, options: TableOptions = {}): IndexedDataset {
   requireShortLines(text, name);

@@ -22,7 +22,7 @@ const float = 3;
 const extensible = 0xfffe;
 /** The maximum number of chunks before the sample data. */
 const maxChunks = 64;
-/** The maximum bytes of the format chunk, as in the extended format. */
+/** The maximum bytes of the format chunk that are read: the length of the extended format. */
 const maxFormatBytes = 40;
 
 /**
@@ -31,18 +31,18 @@ const maxFormatBytes = 40;
  */
 export async function openWav(source: ByteSource): Promise<Sound> {
   const { name, size } = source;
-  const head = viewOf(await source.read(0, Math.min(12, size)));
-  if (head.byteLength < 12 || textAt(head, 0) !== "RIFF" || textAt(head, 8) !== "WAVE") {
+  const riffHeader = viewOf(await source.read(0, Math.min(12, size)));
+  if (riffHeader.byteLength < 12 || textAt(riffHeader, 0) !== "RIFF" || textAt(riffHeader, 8) !== "WAVE") {
     throw new PithError("E_DATA", `${name} is not a WAV file.`, {
       hint: "Convert other formats: ffmpeg -i sound.mp3 sound.wav",
     });
   }
   let format: Format | undefined;
-  let at = 12;
-  for (let chunk = 0; chunk < maxChunks && at + 8 <= size; chunk++) {
-    const header = viewOf(await source.read(at, at + 8));
+  let chunkStart = 12;
+  for (let chunk = 0; chunk < maxChunks && chunkStart + 8 <= size; chunk++) {
+    const header = viewOf(await source.read(chunkStart, chunkStart + 8));
     const [id, length] = [textAt(header, 0), header.getUint32(4, true)];
-    const start = at + 8;
+    const start = chunkStart + 8;
     if (id === "fmt ")
       format = readFormat(
         viewOf(await source.read(start, Math.min(size, start + Math.min(length, maxFormatBytes)))),
@@ -61,7 +61,7 @@ export async function openWav(source: ByteSource): Promise<Sound> {
       return soundAt(source, format, start, isUnknownLength ? size - start : length);
     }
     // Chunks are padded to an even length.
-    at = start + length + (length % 2);
+    chunkStart = start + length + (length % 2);
   }
   throw new PithError("E_DATA", `${name} has no samples.`);
 }
@@ -111,13 +111,16 @@ function soundAt(source: ByteSource, format: Format, start: number, bytes: numbe
   };
 }
 
-function reader({ kind, width }: Format): (view: DataView, at: number) => number {
+function reader({ kind, width }: Format): (view: DataView, offset: number) => number {
   if (kind === "float")
-    return width === 4 ? (view, at) => view.getFloat32(at, true) : (view, at) => view.getFloat64(at, true);
-  if (kind === "unsigned") return (view, at) => (view.getUint8(at) - 128) / 128;
-  if (width === 2) return (view, at) => view.getInt16(at, true) / 2 ** 15;
-  if (width === 3) return (view, at) => (view.getInt8(at + 2) * 2 ** 16 + view.getUint16(at, true)) / 2 ** 23;
-  return (view, at) => view.getInt32(at, true) / 2 ** 31;
+    return width === 4
+      ? (view, offset) => view.getFloat32(offset, true)
+      : (view, offset) => view.getFloat64(offset, true);
+  if (kind === "unsigned") return (view, offset) => (view.getUint8(offset) - 128) / 128;
+  if (width === 2) return (view, offset) => view.getInt16(offset, true) / 2 ** 15;
+  if (width === 3)
+    return (view, offset) => (view.getInt8(offset + 2) * 2 ** 16 + view.getUint16(offset, true)) / 2 ** 23;
+  return (view, offset) => view.getInt32(offset, true) / 2 ** 31;
 }
 
 function textAt(view: DataView, at: number): string {

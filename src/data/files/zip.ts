@@ -1,6 +1,5 @@
 /**
- * Lists the files of a zip archive by its directory, without decompressing them. Source: PKWARE, APPNOTE.TXT
- * 6.3.10, 4.3 and 4.5.3 (zip64).
+ * Opens the files of a zip archive (.npz) as sources, which are decompressed on reading. Source: PKWARE, APPNOTE.TXT 6.3.10, 4.3 and 4.5.3 (zip64).
  */
 
 import { PithError } from "../../core/errors.ts";
@@ -17,7 +16,7 @@ const endLength = 22;
 const maxComment = 65535;
 /** The bytes of a local file header before the name. */
 const localLength = 30;
-/** The 32-bit value that refers to a 64-bit value in an extra field. */
+/** The 32-bit value that stands for a larger value, which is then in a zip64 extra field. */
 const overflow = 0xffffffff;
 const zip64Field = 1;
 const stored = 0;
@@ -34,34 +33,35 @@ export async function zipEntries(archive: ByteSource): Promise<ReadonlyMap<strin
   const view = viewOf(await archive.read(directoryStart, end));
   const entries = new Map<string, ByteSource>();
   const extents: Extent[] = [];
-  let at = 0;
-  while (at + 46 <= view.byteLength && view.getUint32(at, true) === entryMark) {
-    const lengths = [28, 30, 32].map((place) => view.getUint16(at + place, true));
+  let entryStart = 0;
+  while (entryStart + 46 <= view.byteLength && view.getUint32(entryStart, true) === entryMark) {
+    const lengths = [28, 30, 32].map((headerStart) => view.getUint16(entryStart + headerStart, true));
     const [nameLength = 0, extraLength = 0, commentLength = 0] = lengths;
-    const extraStart = at + 46 + nameLength;
+    const extraStart = entryStart + 46 + nameLength;
     const next = extraStart + extraLength + commentLength;
     if (next > view.byteLength) throw archiveError(archive);
-    const name = new TextDecoder().decode(new Uint8Array(view.buffer, view.byteOffset + at + 46, nameLength));
+    const name = new TextDecoder().decode(new Uint8Array(view.buffer, view.byteOffset + entryStart + 46, nameLength));
     const extra = new DataView(view.buffer, view.byteOffset + extraStart, extraLength);
-    const [size = 0, packedSize = 0, place = 0] = withLargeValues(
-      [24, 20, 42].map((field) => view.getUint32(at + field, true)),
+    const [size = 0, packedSize = 0, headerStart = 0] = withLargeValues(
+      [24, 20, 42].map((field) => view.getUint32(entryStart + field, true)),
       extra,
     );
-    const packing = view.getUint16(at + 10, true);
-    if (packing === stored && size !== packedSize) throw archiveError(archive);
-    extents.push({ name, start: place, end: place + localLength + nameLength + packedSize });
-    const packed = fileAt(archive, `${archive.name}: ${name}`, place, packedSize);
-    if (packing === stored) entries.set(name, packed);
-    else if (packing === deflated) entries.set(name, unpackGzip(packed, size, memory, view.getUint32(at + 16, true)));
-    else throw new PithError("E_DATA", `${archive.name}: ${name} uses an unsupported compression (${packing}).`);
-    at = next;
+    const compression = view.getUint16(entryStart + 10, true);
+    if (compression === stored && size !== packedSize) throw archiveError(archive);
+    extents.push({ name, start: headerStart, end: headerStart + localLength + nameLength + packedSize });
+    const contents = openEntry(archive, `${archive.name}: ${name}`, headerStart, packedSize);
+    if (compression === stored) entries.set(name, contents);
+    else if (compression === deflated)
+      entries.set(name, unpackGzip(contents, size, memory, view.getUint32(entryStart + 16, true)));
+    else throw new PithError("E_DATA", `${archive.name}: ${name} uses an unsupported compression (${compression}).`);
+    entryStart = next;
   }
-  if (at !== view.byteLength) throw archiveError(archive);
+  if (entryStart !== view.byteLength) throw archiveError(archive);
   requireSeparate(archive, extents, directoryStart);
   return entries;
 }
 
-/** The range of an archive that a file with its header occupies at least. */
+/** The minimum range of bytes that a file and its header occupy in an archive. */
 interface Extent {
   readonly name: string;
   readonly start: number;
@@ -81,20 +81,24 @@ function requireSeparate(archive: ByteSource, extents: readonly Extent[], limit:
 }
 
 async function directoryOf(archive: ByteSource): Promise<{ readonly start: number; readonly end: number }> {
-  const from = Math.max(0, archive.size - endLength - maxComment);
-  const tail = viewOf(await archive.read(from, archive.size));
-  let at = tail.byteLength - endLength;
-  while (at >= 0 && tail.getUint32(at, true) !== endMark) at--;
-  if (at < 0) throw archiveError(archive);
-  const [length, start] = [tail.getUint32(at + 12, true), tail.getUint32(at + 16, true)];
+  const tailStart = Math.max(0, archive.size - endLength - maxComment);
+  const tail = viewOf(await archive.read(tailStart, archive.size));
+  let endRecordStart = tail.byteLength - endLength;
+  while (endRecordStart >= 0 && tail.getUint32(endRecordStart, true) !== endMark) endRecordStart--;
+  if (endRecordStart < 0) throw archiveError(archive);
+  const [length, start] = [tail.getUint32(endRecordStart + 12, true), tail.getUint32(endRecordStart + 16, true)];
   if (length !== overflow && start !== overflow) return checkedRange(archive, start, start + length);
   // In a zip64 archive, a locator precedes the end record.
-  if (at < 20) throw archiveError(archive);
-  const record = checkedRange(archive, number(tail, at - 12), number(tail, at - 12) + 56);
-  const wide = viewOf(await archive.read(record.start, record.end));
-  if (wide.getUint32(0, true) !== end64Mark) throw archiveError(archive);
-  const wideStart = number(wide, 48);
-  return checkedRange(archive, wideStart, wideStart + number(wide, 40));
+  if (endRecordStart < 20) throw archiveError(archive);
+  const record = checkedRange(
+    archive,
+    readUint64(tail, endRecordStart - 12),
+    readUint64(tail, endRecordStart - 12) + 56,
+  );
+  const record64 = viewOf(await archive.read(record.start, record.end));
+  if (record64.getUint32(0, true) !== end64Mark) throw archiveError(archive);
+  const directoryStart = readUint64(record64, 48);
+  return checkedRange(archive, directoryStart, directoryStart + readUint64(record64, 40));
 }
 
 function checkedRange(
@@ -106,39 +110,39 @@ function checkedRange(
   return { start, end };
 }
 
-/** Replaces 32-bit values that overflowed by the 64-bit values of the extra field, which are in the same order. */
+/** Replaces 32-bit values that overflowed by the 64-bit values of the extra field, which has only these, in the same order. */
 function withLargeValues(numbers: readonly number[], extra: DataView): readonly number[] {
   if (!numbers.includes(overflow)) return numbers;
-  for (let at = 0; at + 4 <= extra.byteLength; ) {
-    const length = extra.getUint16(at + 2, true);
-    if (extra.getUint16(at, true) === zip64Field) {
-      let next = at + 4;
+  for (let fieldStart = 0; fieldStart + 4 <= extra.byteLength; ) {
+    const length = extra.getUint16(fieldStart + 2, true);
+    if (extra.getUint16(fieldStart, true) === zip64Field) {
+      let next = fieldStart + 4;
       return numbers.map((value) => {
         if (value !== overflow || next + 8 > extra.byteLength) return value;
         next += 8;
-        return number(extra, next - 8);
+        return readUint64(extra, next - 8);
       });
     }
-    at += 4 + length;
+    fieldStart += 4 + length;
   }
   return numbers;
 }
 
 /** Returns the bytes of a file in the archive. The length of its local header is read on first access. */
-function fileAt(archive: ByteSource, name: string, place: number, size: number): ByteSource {
-  let first: Promise<number> | undefined;
-  const begin = async (): Promise<number> => {
-    const header = viewOf(await archive.read(place, Math.min(archive.size, place + localLength)));
+function openEntry(archive: ByteSource, name: string, headerStart: number, size: number): ByteSource {
+  let contentStart: Promise<number> | undefined;
+  const readContentStart = async (): Promise<number> => {
+    const header = viewOf(await archive.read(headerStart, Math.min(archive.size, headerStart + localLength)));
     if (header.byteLength < localLength || header.getUint32(0, true) !== localMark) throw archiveError(archive);
-    const start = place + localLength + header.getUint16(26, true) + header.getUint16(28, true);
+    const start = headerStart + localLength + header.getUint16(26, true) + header.getUint16(28, true);
     return checkedRange(archive, start, start + size).start;
   };
   return {
     name,
     size,
     async read(start, end) {
-      first ??= begin();
-      const offset = await first;
+      contentStart ??= readContentStart();
+      const offset = await contentStart;
       return archive.read(offset + start, offset + end);
     },
   };
@@ -148,6 +152,6 @@ function archiveError({ name }: ByteSource): PithError {
   return new PithError("E_DATA", `${name} is not a zip archive, as .npz files are, or it is damaged or truncated.`);
 }
 
-function number(view: DataView, at: number): number {
-  return Number(view.getBigUint64(at, true));
+function readUint64(view: DataView, offset: number): number {
+  return Number(view.getBigUint64(offset, true));
 }

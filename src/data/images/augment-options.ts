@@ -1,3 +1,4 @@
+/** Options of image augmentation, as text ("crop=4 flip") or as an object. */
 import * as v from "valibot";
 import { PithError } from "../../core/errors.ts";
 
@@ -38,15 +39,15 @@ export function parseAugmentation(options: string | Augmentation): Augmentation 
   const result = v.safeParse(augmentationSchema, typeof options === "string" ? wordsOf(options) : options);
   if (!result.success) {
     const [issue] = result.issues;
-    const at = v.getDotPath(issue);
-    if (issue.type === "strict_object" && at !== null && !(at in augmentationSchema.entries)) {
+    const path = v.getDotPath(issue);
+    if (issue.type === "strict_object" && path !== null && !(path in augmentationSchema.entries)) {
       const names = Object.keys(augmentationSchema.entries).join(", ");
-      throw optionError(`"${at}" is not known, only ${names}.`);
+      throw optionError(`"${path}" is not known, only ${names}.`);
     }
     // In the text form, a word without a value has the value `true`.
-    if (at !== null && issue.input === true)
-      throw optionError(`${at} ${numbers.get(at) ?? "takes a word: layout=NCHW"}.`);
-    throw optionError(`${at === null ? "" : `${at}: `}${issue.message}.`);
+    if (path !== null && issue.input === true)
+      throw optionError(`${path} ${valueHints.get(path) ?? "takes a word: layout=NCHW"}.`);
+    throw optionError(`${path === null ? "" : `${path}: `}${issue.message}.`);
   }
   const { layout: _, views, ...effects } = result.output;
   if (Object.values(effects).every((value) => value === undefined || value === false || value === 0))
@@ -60,7 +61,7 @@ export function parseAugmentation(options: string | Augmentation): Augmentation 
   return result.output;
 }
 
-const numbers: ReadonlyMap<string, string> = new Map([
+const valueHints: ReadonlyMap<string, string> = new Map([
   ["crop", "takes a number: crop=4"],
   ["jitter", "takes a share: jitter=0.2"],
   ["noise", "takes a number: noise=0.05"],

@@ -11,7 +11,7 @@ import type { BatchChange } from "../batches/indexed.ts";
 import { mapBatches } from "../batches/indexed.ts";
 import { rowLength } from "../batches/rows.ts";
 import type { Dataset, IndexedDataset } from "../batches/types.ts";
-import { type ImageShape, viewOf } from "./augment-image.ts";
+import { augmentImage, type ImageShape } from "./augment-image.ts";
 import { type Augmentation, parseAugmentation } from "./augment-options.ts";
 
 export interface AugmentedOptions {
@@ -49,9 +49,9 @@ export interface AugmentationSettings extends AugmentedOptions {
 export function augmentation({ owner, how, seed, classes = 0 }: AugmentationSettings): BatchChange {
   const { mixup = 0, views = Number.POSITIVE_INFINITY } = how;
   return (batch, { samples, epoch }) => {
-    const draws = (sample: number, what: string): Random => random(seed, "augment", epoch % views, sample, what);
-    const seen = augmentBatch(batch, samples, how, draws, owner);
-    return mixup > 0 ? mixSamples(seen, samples, mixup, classes, draws, owner) : seen.batch;
+    const generatorOf = (sample: number, what: string): Random => random(seed, "augment", epoch % views, sample, what);
+    const augmentedBatch = augmentBatch(batch, samples, how, generatorOf, owner);
+    return mixup > 0 ? mixSamples(augmentedBatch, samples, mixup, classes, generatorOf, owner) : augmentedBatch.batch;
   };
 }
 
@@ -73,11 +73,11 @@ function augmentBatch(batch: Batch, samples: Uint32Array, how: Augmentation, dra
     write(
       data,
       row * width,
-      viewOf(image, shape, how, (what) => draws(sample, what)),
+      augmentImage(image, shape, how, (what) => draws(sample, what)),
     );
   });
-  const changed = { type: images.type, dims: images.dims, data } as Images;
-  return { batch: { ...batch, [name]: changed }, name, images: changed };
+  const augmentedImages = { type: images.type, dims: images.dims, data } as Images;
+  return { batch: { ...batch, [name]: augmentedImages }, name, images: augmentedImages };
 }
 
 function write(data: Images["data"], start: number, numbers: Float64Array): void {
@@ -97,10 +97,10 @@ function mixSamples(
   const shares = Array.from(samples, (sample) => beta(alpha, draws(sample, "mixup")));
   const mix = (from: ArrayLike<number>, width: number, set: (start: number, numbers: Float64Array) => void): void => {
     shares.forEach((share, row) => {
-      const other = (partners[row] ?? row) * width;
+      const partnerStart = (partners[row] ?? row) * width;
       const numbers = Float64Array.from(
         { length: width },
-        (_, index) => share * (from[row * width + index] ?? 0) + (1 - share) * (from[other + index] ?? 0),
+        (_, index) => share * (from[row * width + index] ?? 0) + (1 - share) * (from[partnerStart + index] ?? 0),
       );
       set(row * width, numbers);
     });
@@ -110,9 +110,9 @@ function mixSamples(
   const result: Record<string, Dense> = { ...batch, [name]: { ...images, data } as Images };
   const { label } = batch;
   if (label === undefined) return result;
-  const soft = sharesOf(label, samples.length, classes, owner);
-  const targets = new Float32Array(soft.length);
-  mix(soft, classes, (start, numbers) => targets.set(numbers, start));
+  const classShares = sharesOf(label, samples.length, classes, owner);
+  const targets = new Float32Array(classShares.length);
+  mix(classShares, classes, (start, numbers) => targets.set(numbers, start));
   return { ...result, label: float32([samples.length, classes], targets) };
 }
 
@@ -132,9 +132,9 @@ function sharesOf(label: Dense, rows: number, classes: number, owner: string): F
 }
 
 /** Draws from Beta(α, α) with α ≤ 1 by Jöhnk's method: draws u^(1/α) and v^(1/α) for uniform u and v until their sum is at most 1. */
-function beta(alpha: number, numbers: Random): number {
+function beta(alpha: number, generator: Random): number {
   for (;;) {
-    const [a, b] = [numbers.uniform() ** (1 / alpha), numbers.uniform() ** (1 / alpha)];
+    const [a, b] = [generator.uniform() ** (1 / alpha), generator.uniform() ** (1 / alpha)];
     if (a + b > 0 && a + b <= 1) return a / (a + b);
   }
 }
@@ -162,9 +162,9 @@ function findImages(batch: Batch, owner: string): { readonly name: string; reado
 function shapeOf({ dims }: Images, layout: Augmentation["layout"], owner: string): ImageShape {
   const [, a = 0, b = 0, c = 0] = dims;
   const isChannelCount = (size: number): boolean => size === 1 || size === 3 || size === 4;
-  const detected = layout ?? (isChannelCount(a) ? "NCHW" : isChannelCount(c) ? "NHWC" : undefined);
-  if (detected === "NCHW") return { layout: detected, channels: a, height: b, width: c };
-  if (detected === "NHWC") return { layout: detected, channels: c, height: a, width: b };
+  const imageLayout = layout ?? (isChannelCount(a) ? "NCHW" : isChannelCount(c) ? "NHWC" : undefined);
+  if (imageLayout === "NCHW") return { layout: imageLayout, channels: a, height: b, width: c };
+  if (imageLayout === "NHWC") return { layout: imageLayout, channels: c, height: a, width: b };
   throw new PithError("E_DATA", `${owner}: the channel axis of ${dimsText(dims)} is ambiguous.`, {
     hint: "Set layout=NCHW or layout=NHWC.",
   });

@@ -19,7 +19,7 @@ export interface Geometry {
   readonly filter?: Filter;
 }
 
-/** Returns the common geometries for an input size. The first is the default. */
+/** Returns the resizes and crops with which networks of this input size are usually trained. The first is the default. */
 export function commonGeometries(size: Extent): readonly Geometry[] {
   const { height, width } = size;
   const resizedImage: Geometry = { resize: size };
@@ -28,7 +28,7 @@ export function commonGeometries(size: Extent): readonly Geometry[] {
   return height < minCropped ? [{ resize: height, crop: size }] : [cropped, resizedImage];
 }
 
-/** The minimum image size at which networks are usually trained on center crops. Below it, they are trained on complete images (CIFAR, faces). */
+/** The minimum image size at which networks are usually trained on center crops. For smaller sizes (CIFAR, faces), they see complete images. */
 const minCropped = 160;
 /** The share of each side that torchvision and Keras keep in a center crop. */
 const cropShare = 0.875;
@@ -71,25 +71,28 @@ export function fitTo(
   channels = 3,
 ): Extent & { readonly data: Uint8Array } {
   const size = resizedExtent(extent, resize);
-  const scaled = resample(data, extent, size, filter, channels);
+  const resized = resample(data, extent, size, filter, channels);
   if (crop === undefined || (crop.height === size.height && crop.width === size.width))
-    return { ...size, data: scaled };
+    return { ...size, data: resized };
   const result = new Uint8Array(crop.height * crop.width * channels);
   const top = cropStart(size.height, crop.height);
   const start = cropStart(size.width, crop.width);
   const firstColumn = Math.max(0, -start);
   const columns = Math.min(crop.width, size.width - start) - firstColumn;
   for (let row = Math.max(0, -top); row < Math.min(crop.height, size.height - top); row++) {
-    const from = ((top + row) * size.width + start + firstColumn) * channels;
-    result.set(scaled.subarray(from, from + columns * channels), (row * crop.width + firstColumn) * channels);
+    const sourceStart = ((top + row) * size.width + start + firstColumn) * channels;
+    result.set(
+      resized.subarray(sourceStart, sourceStart + columns * channels),
+      (row * crop.width + firstColumn) * channels,
+    );
   }
   return { ...crop, data: result };
 }
 
-function resizedExtent(from: Extent, resize: number | Extent | undefined): Extent {
-  if (resize === undefined) return from;
+function resizedExtent(extent: Extent, resize: number | Extent | undefined): Extent {
+  if (resize === undefined) return extent;
   if (typeof resize === "object") return resize;
-  const { height, width } = from;
+  const { height, width } = extent;
   const longSide = Math.max(1, Math.trunc((resize * Math.max(height, width)) / Math.min(height, width)));
   return height <= width ? { height: resize, width: longSide } : { height: longSide, width: resize };
 }

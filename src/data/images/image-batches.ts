@@ -1,3 +1,4 @@
+/** Reads, decodes and resizes the images of a batch to the size and channels of a model input. */
 import { decodeImage, imageHeader, type Pixels, readFile } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import type { ValueType } from "../../core/graph/graph.ts";
@@ -13,21 +14,23 @@ export interface ImageTarget {
 
 /** Returns the size and channels that an input requires. A flat input ([N, 784]) counts as a square image. */
 export function imageTarget(type: ValueType | undefined, layout: "NCHW" | "NHWC" | undefined): ImageTarget {
-  const free: ImageTarget = { channels: 3, size: undefined };
+  const anySize: ImageTarget = { channels: 3, size: undefined };
   const dims = type?.dims;
-  if (dims === undefined) return free;
+  if (dims === undefined) return anySize;
   // An input with three dimensions has no batch axis.
   const [a, b, c] = dims.slice(-3);
   if (dims.length >= 3 && a !== undefined && b !== undefined && c !== undefined) {
-    if (layout !== "NHWC" && isChannels(a) && extent(b, c) !== "no") return { channels: a, size: fixedSize(b, c) };
-    if (layout !== "NCHW" && isChannels(c) && extent(a, b) !== "no") return { channels: c, size: fixedSize(a, b) };
+    if (layout !== "NHWC" && isChannels(a) && extentOfAxes(b, c) !== "no")
+      return { channels: a, size: fixedSize(b, c) };
+    if (layout !== "NCHW" && isChannels(c) && extentOfAxes(a, b) !== "no")
+      return { channels: c, size: fixedSize(a, b) };
   }
   const elements = dims.slice(1).reduce<number>((product, dim) => (typeof dim === "number" ? product * dim : 0), 1);
   for (const channels of [1, 3] as const) {
     const side = Math.sqrt(elements / channels);
     if (Number.isInteger(side) && side > 1) return { channels, size: { height: side, width: side } };
   }
-  return free;
+  return anySize;
 }
 
 /** Returns whether an input has the shape of images. */
@@ -35,7 +38,7 @@ export function takesImages(type: ValueType | undefined): boolean {
   if (type?.dims?.length !== 4) return false;
   const [, a, b, c] = type.dims;
   if (a === undefined || b === undefined || c === undefined) return false;
-  return (isChannels(a) && extent(b, c) !== "no") || (isChannels(c) && extent(a, b) !== "no");
+  return (isChannels(a) && extentOfAxes(b, c) !== "no") || (isChannels(c) && extentOfAxes(a, b) !== "no");
 }
 
 export function isChannels(dim: Dim | undefined): dim is 1 | 3 {
@@ -43,24 +46,25 @@ export function isChannels(dim: Dim | undefined): dim is 1 | 3 {
 }
 
 /** Returns the extent of two axes: "free" if a size is not fixed, "no" if a size is 1, because such axes belong to flat inputs. */
-function extent(height: Dim, width: Dim): Extent | "free" | "no" {
+function extentOfAxes(height: Dim, width: Dim): Extent | "free" | "no" {
   if (height === 1 || width === 1) return "no";
   return typeof height === "number" && typeof width === "number" ? { height, width } : "free";
 }
 
 function fixedSize(height: Dim, width: Dim): Extent | undefined {
-  const size = extent(height, width);
+  const size = extentOfAxes(height, width);
   return typeof size === "object" ? size : undefined;
 }
 
-/** Completes a stated geometry with the size that the model requires. Without a stated geometry, returns the usual one for this size. */
+/** Completes a stated resize and crop with the size that the model requires. By default, returns the usual resize and crop for this size. */
 export function geometryFor({ resize, crop, filter }: Geometry, { size }: ImageTarget): Geometry {
-  const how = filter === undefined ? {} : { filter };
+  const filterOption = filter === undefined ? {} : { filter };
   if (resize === undefined && crop === undefined)
-    return size === undefined ? {} : { ...commonGeometries(size)[0], ...how };
-  if (crop !== undefined) return resize === undefined ? { crop } : { resize, crop, ...how };
-  if (resize === undefined || typeof resize === "object" || size === undefined) return { resize: resize ?? 1, ...how };
-  return { resize, crop: size, ...how };
+    return size === undefined ? {} : { ...commonGeometries(size)[0], ...filterOption };
+  if (crop !== undefined) return resize === undefined ? { crop } : { resize, crop, ...filterOption };
+  if (resize === undefined || typeof resize === "object" || size === undefined)
+    return { resize: resize ?? 1, ...filterOption };
+  return { resize, crop: size, ...filterOption };
 }
 
 /** Returns the column of image paths; undefined if the batch has none. */
@@ -69,30 +73,30 @@ export function imageFiles(batch: Batch): Dense<"string"> | undefined {
   return column?.type === "string" && column.dims.length === 1 ? column : undefined;
 }
 
-/** The number of images that are decoded concurrently. It keeps the decoder's threads busy while images are resized and the model runs. */
+/** The number of images that are decoded concurrently, so that the decoder's threads are busy while images are resized and the model runs. */
 const concurrentImages = 8;
 
-/** The maximum pixels of an image that is decoded concurrently, because several large images at once would need gigabytes. */
+/** The maximum pixels of an image that is decoded concurrently. Several larger images at once would need gigabytes of memory. */
 const maxConcurrentPixels = 2 ** 25;
 
 async function* decodeAhead(paths: readonly string[]): AsyncIterable<Pixels> {
   // An error is thrown when its image is requested. Until then, it must not count as unhandled.
-  const handled = <T>(promise: Promise<T>): Promise<T> => {
+  const withHandledError = <T>(promise: Promise<T>): Promise<T> => {
     promise.catch(() => {});
     return promise;
   };
-  const begin = async (path: string): Promise<() => Promise<Pixels>> => {
+  const startDecoding = async (path: string): Promise<() => Promise<Pixels>> => {
     const bytes = await readFile(path);
     const { width, height } = imageHeader(bytes, path);
     if (width * height > maxConcurrentPixels) return () => decodeImage(bytes, path);
-    const decoded = handled(decodeImage(bytes, path));
+    const decoded = withHandledError(decodeImage(bytes, path));
     return () => decoded;
   };
-  const pending = paths.slice(0, concurrentImages).map((path) => handled(begin(path)));
+  const pending = paths.slice(0, concurrentImages).map((path) => withHandledError(startDecoding(path)));
   for (const next of paths.keys()) {
     const finish = await pending.shift();
     const path = paths[next + concurrentImages];
-    if (path !== undefined) pending.push(handled(begin(path)));
+    if (path !== undefined) pending.push(withHandledError(startDecoding(path)));
     if (finish !== undefined) yield await finish();
   }
 }
@@ -115,8 +119,8 @@ export async function readImages(
     const fitted = fitTo(values, image, geometry, channels);
     size ??= { height: fitted.height, width: fitted.width };
     if (fitted.height !== size.height || fitted.width !== size.width) {
-      const [actual, first] = [fitted, size].map(({ height, width }) => `${height}×${width}`);
-      throw new PithError("E_DATA", `${paths[index]} is ${actual}, the images before it are ${first}.`, {
+      const [actualText, first] = [fitted, size].map(({ height, width }) => `${height}×${width}`);
+      throw new PithError("E_DATA", `${paths[index]} is ${actualText}, the images before it are ${first}.`, {
         hint: 'The model takes any size: set one with `preprocess: "resize=224 crop=224"`.',
       });
     }
@@ -140,15 +144,15 @@ function toGray(rgb: Uint8Array): Uint8Array {
 /** Resizes stored images (N × C × H × W or N × H × W × C) to N × H × W × C. */
 export function fitStored(
   stored: Dense<"uint8">,
-  from: Extent & { readonly channels: number; readonly layout: "NCHW" | "NHWC" },
+  storedForm: Extent & { readonly channels: number; readonly layout: "NCHW" | "NHWC" },
   geometry: Geometry,
 ): Dense<"uint8"> {
   const count = stored.dims[0] ?? 0;
-  const { channels, height, width } = from;
+  const { channels, height, width } = storedForm;
   const values = height * width * channels;
   const fitted = Array.from({ length: count }, (_, sample) => {
     const image = stored.data.subarray(sample * values, (sample + 1) * values);
-    return fitTo(from.layout === "NHWC" ? image : interleave(image, channels), from, geometry, channels);
+    return fitTo(storedForm.layout === "NHWC" ? image : interleave(image, channels), storedForm, geometry, channels);
   });
   const size = fitted[0] ?? { height: 0, width: 0 };
   const dims = [count, size.height, size.width, channels];

@@ -1,4 +1,4 @@
-/** Opens folders of image files. The column "image" contains paths, from which `preprocess` reads pixels, so that a dataset needs little memory. */
+/** Opens folders of image files as datasets. The column "image" contains only paths; `preprocess` reads and decodes the files. */
 import { extensionOf, fileKind, imageExtensions, joinPath, listFolder, readText } from "#platform";
 import { joinList, PithError, truncateList } from "../../core/errors.ts";
 import { nearest } from "../../core/graph/nearest.ts";
@@ -49,14 +49,14 @@ export async function images(folder: string, options: ImagesOptions = {}): Promi
     if (unused.length > 0) options.warn?.(unusedText(folder, unused, why));
   };
   const names = await listFolder(folder);
-  const listed = names.find((name) => name === "names.txt" || name === "classes.txt");
-  const classes = options.classes ?? (listed === undefined ? undefined : await linesOf(joinPath(folder, listed)));
+  const classFile = names.find((name) => name === "names.txt" || name === "classes.txt");
+  const classes = options.classes ?? (classFile === undefined ? undefined : await linesOf(joinPath(folder, classFile)));
   const table = names.find((name) => /^labels\.(csv|tsv)$/i.test(name));
-  const all = await readableImages(folder);
+  const allFiles = await readableImages(folder);
   if (contents.kind === "folders") {
     const used = new Set(contents.folders);
-    const deeper = all.filter((file) => file.split("/").length > 2 || !used.has(file.split("/")[0] ?? ""));
-    warnOfUnused(deeper, "they are in subfolders of class folders");
+    const unusedFiles = allFiles.filter((file) => file.split("/").length > 2 || !used.has(file.split("/")[0] ?? ""));
+    warnOfUnused(unusedFiles, "they are in subfolders of class folders");
     const { dataset, counts } = await fromFolders(folder, contents.folders, classes);
     if (classes === undefined) options.note?.(`classes by folder: ${joinList(counts, maxClassesShown)}`);
     return dataset;
@@ -64,13 +64,13 @@ export async function images(folder: string, options: ImagesOptions = {}): Promi
   if (table !== undefined) {
     const { dataset, used } = await fromTable(folder, joinPath(folder, table), new Set(names), classes);
     warnOfUnused(
-      all.filter((file) => !used.has(file)),
+      allFiles.filter((file) => !used.has(file)),
       `${table} does not name them`,
     );
     return dataset;
   }
   warnOfUnused(
-    all.filter((file) => file.includes("/")),
+    allFiles.filter((file) => file.includes("/")),
     "they are in folders beside images without classes",
   );
   return imageFiles(
@@ -102,7 +102,7 @@ export function imageFiles(
   return memory(name, { image, label: { type: "int64", dims: [labels.length], data } }, classes);
 }
 
-/** The number of subfolder levels that are searched for unused images. */
+/** The maximum depth of subfolders that are searched for unused images. */
 const maxDepth = 3;
 
 async function readableImages(folder: string, inside = "", depth = maxDepth): Promise<readonly string[]> {
@@ -112,7 +112,7 @@ async function readableImages(folder: string, inside = "", depth = maxDepth): Pr
     if (name.startsWith(".")) continue;
     const path = inside === "" ? name : `${inside}/${name}`;
     if (readable.includes(extensionOf(name))) files.push(path);
-    // Most file names have an extension, and most folder names do not, so files are tested first.
+    // The extension is tested first, because testing for a folder reads the disk.
     else if (depth > 0 && (await fileKind(joinPath(folder, path))) === "folder")
       files.push(...(await readableImages(folder, path, depth - 1)));
   }
@@ -137,7 +137,7 @@ type ImageFiles = { readonly skipped: readonly string[] } & (
   | { readonly kind: "folders"; readonly folders: readonly string[] }
 );
 
-/** Returns the image files in a folder, or its subfolders that contain images; undefined if there are none. */
+/** Returns the image files in a folder, or its subfolders that contain images; undefined if neither exist. */
 export async function findImageFiles(folder: string): Promise<ImageFiles | undefined> {
   const names = await listFolder(folder);
   const readable = await imageExtensions();
@@ -146,18 +146,18 @@ export async function findImageFiles(folder: string): Promise<ImageFiles | undef
   const files = names.filter(isRead);
   const skipped = names.filter(isSkipped);
   if (files.length > 0) return { kind: "files", files, skipped };
-  const table = names.some((name) => /^labels\.(csv|tsv)$/i.test(name));
+  const hasTable = names.some((name) => /^labels\.(csv|tsv)$/i.test(name));
   const folders: string[] = [];
   for (const name of names) {
     const path = joinPath(folder, name);
     if (name.startsWith(".") || (await fileKind(path)) !== "folder") continue;
-    const inside = await listFolder(path);
-    if (!inside.some(isRead)) continue;
+    const fileNames = await listFolder(path);
+    if (!fileNames.some(isRead)) continue;
     folders.push(name);
-    skipped.push(...inside.filter(isSkipped).map((file) => `${name}/${file}`));
+    skipped.push(...fileNames.filter(isSkipped).map((file) => `${name}/${file}`));
   }
   if (folders.length === 0) return undefined;
-  return table ? { kind: "files", files: [], skipped: [] } : { kind: "folders", folders, skipped };
+  return hasTable ? { kind: "files", files: [], skipped: [] } : { kind: "folders", folders, skipped };
 }
 
 async function fromFolders(
@@ -167,20 +167,20 @@ async function fromFolders(
 ): Promise<{ readonly dataset: IndexedDataset; readonly counts: readonly string[] }> {
   // If all folder names are numbers, these are the class numbers. torchvision would sort "10" before "2".
   const readable = await imageExtensions();
-  const numbered = folders.every((name) => /^\d+$/.test(name));
-  const order = classes ?? (numbered ? undefined : folders);
+  const areNumbers = folders.every((name) => /^\d+$/.test(name));
+  const order = classes ?? (areNumbers ? undefined : folders);
   const paths: string[] = [];
   const labels: number[] = [];
   const counts: string[] = [];
   for (const name of folders) {
-    const before = paths.length;
+    const countBefore = paths.length;
     const label = order === undefined ? Number(name) : classNumber(name, order, `"${folder}"`);
     for (const file of await listFolder(joinPath(folder, name))) {
       if (!readable.includes(extensionOf(file))) continue;
       paths.push(joinPath(folder, name, file));
       labels.push(label);
     }
-    counts.push(`${name} (${paths.length - before})`);
+    counts.push(`${name} (${paths.length - countBefore})`);
   }
   return { dataset: imageFiles(folder, paths, labels, order), counts };
 }
@@ -195,24 +195,24 @@ async function fromTable(
   const [first] = rows;
   if (first === undefined) throw new PithError("E_DATA", `${path} has no rows.`);
   const titles = first.fields.map((title) => title.trim().toLowerCase());
-  const titled = !first.fields.some((field) => isImageFile(field.trim()));
-  if (titled) requireDistinct(first.fields, path);
-  const fileColumn = titled ? titles.findIndex((title) => fileTitles.includes(title)) : 0;
+  const hasTitles = !first.fields.some((field) => isImageFile(field.trim()));
+  if (hasTitles) requireDistinct(first.fields, path);
+  const fileColumn = hasTitles ? titles.findIndex((title) => fileTitles.includes(title)) : 0;
   const label = labelName(titles);
-  const labelColumn = titled ? (label === undefined ? -1 : titles.indexOf(label)) : 1;
+  const labelColumn = hasTitles ? (label === undefined ? -1 : titles.indexOf(label)) : 1;
   if (fileColumn < 0 || labelColumn < 0) {
     throw new PithError("E_DATA", `${path} has the columns ${truncateList(first.fields)}: expected file and label.`, {
       hint: "Write the column names file,label in the first line, and rows such as photo.jpg,3 below.",
     });
   }
-  const body = titled ? rows.slice(1) : rows;
+  const dataRows = hasTitles ? rows.slice(1) : rows;
   const order = classOrder(
-    body.flatMap(({ fields }) => fields[labelColumn]?.trim() ?? []),
+    dataRows.flatMap(({ fields }) => fields[labelColumn]?.trim() ?? []),
     classes,
   );
   const files: string[] = [];
   const labels: number[] = [];
-  for (const { fields, line } of body) {
+  for (const { fields, line } of dataRows) {
     const [file, text] = [fields[fileColumn]?.trim(), fields[labelColumn]?.trim()];
     const place = `${path}, line ${line}`;
     if (file === undefined || text === undefined || file === "" || text === "") {
@@ -226,18 +226,18 @@ async function fromTable(
     labels.push(/^\d+$/.test(text) ? Number(text) : classNumber(text, order, place));
   }
   // Numeric labels are class numbers, so there are no class names.
-  const named = classes !== undefined || !order.every((name) => /^\d+$/.test(name));
+  const hasClassNames = classes !== undefined || !order.every((name) => /^\d+$/.test(name));
   const paths = files.map((file) => joinPath(folder, file));
   const used = new Set(files.map((file) => file.replace(/^(\.\/)+/, "")));
-  return { dataset: imageFiles(folder, paths, labels, named ? order : undefined), used };
+  return { dataset: imageFiles(folder, paths, labels, hasClassNames ? order : undefined), used };
 }
 
 function missingFile(file: string, place: string, names: ReadonlySet<string>): PithError {
-  const meant = nearest(file, names);
+  const suggestion = nearest(file, names);
   const hint =
-    meant === undefined
+    suggestion === undefined
       ? "Add the file, or remove the row. Names are relative to the folder of the table."
-      : `Did you mean "${meant}"?`;
+      : `Did you mean "${suggestion}"?`;
   return new PithError("E_DATA", `${place}: there is no file "${file}".`, { hint });
 }
 

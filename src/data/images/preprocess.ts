@@ -1,12 +1,11 @@
 /**
- * Converts images to model inputs: x = (byte · scale − mean) / std per channel. The values come from a table of
- * 256 entries, each of which is rounded once.
+ * Converts images to model inputs: x = (byte · scale − mean) / std per channel. The value of each of the 256 bytes is computed once.
  */
 import { PithError, truncateList } from "../../core/errors.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
 import { dimsText, elementCount, fixedDims, isSymbolic } from "../../core/tensor/dims.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
-import { fits, type ModelInput, plainInput } from "../batches/bind.ts";
+import { copyInput, fitsDims, type ModelInput } from "../batches/bind.ts";
 import type { BatchChange } from "../batches/indexed.ts";
 import { mapBatches } from "../batches/indexed.ts";
 import type { Dataset, IndexedDataset } from "../batches/types.ts";
@@ -38,7 +37,7 @@ export interface StoredImages {
 export function preprocess(dataset: IndexedDataset, input: ImageInput, how: Preprocessing): IndexedDataset;
 export function preprocess(dataset: Dataset, input: ImageInput, how: Preprocessing): Dataset;
 export function preprocess(dataset: Dataset, input: ImageInput, how: Preprocessing): Dataset {
-  const settings = { owner: dataset.name, input: plainInput(input), how };
+  const settings = { owner: dataset.name, input: copyInput(input), how };
   return mapBatches(dataset, preprocessing(settings), { kind: "preprocess", settings });
 }
 
@@ -66,12 +65,12 @@ export async function storedImages(batch: Batch, input: ImageInput, how: Preproc
   return { ...batch, [images.name]: fitStored(stored, images, geometryFor(how, target)) };
 }
 
-/** Returns the samples with images as bytes of the size that the model requires (N × H × W × C), for repeated preprocessing with different values. */
+/** Returns the samples with decoded, resized images (uint8, N × H × W × C), to which several scales and means can then be applied. */
 export function withStoredImages(dataset: Dataset, input: ImageInput, how: Preprocessing): Dataset {
   return mapBatches(dataset, (batch) => storedImages(batch, input, how));
 }
 
-/** Returns the usual geometries of image files for a model, most likely first. Stored images have none. */
+/** Returns the usual resizes and crops of image files for a model, most likely first; empty for stored images, which are not resized. */
 export function imageGeometries(batch: Batch, input: ImageInput): readonly Geometry[] {
   const { size } = imageTarget(input.type, undefined);
   return imageFiles(batch) === undefined || size === undefined ? [] : commonGeometries(size);
@@ -83,7 +82,7 @@ export function imageChannels(batch: Batch, input: ImageInput): number | undefin
   return findImages(batch)?.channels;
 }
 
-/** Returns the geometry that is applied to image files, as `parsePreprocessing` reads it; "" for none. */
+/** Returns the resize and crop that are applied to images, as `parsePreprocessing` reads them; "" if images are not resized. */
 export function usedGeometryText(batch: Batch, input: ImageInput, how: Preprocessing): string {
   if (imageFiles(batch) === undefined) return geometryText(how);
   return geometryText(geometryFor(how, imageTarget(input.type, how.layout)));
@@ -107,7 +106,7 @@ export function preprocessBatch(batch: Batch, input: ImageInput, how: Preprocess
   return { [input.name]: toInputType(numbers, [count, ...target.dims], input, how), ...Object.fromEntries(rest) };
 }
 
-/** Returns the column of stored images: "image", or else the first uint8 column with the dimensions of images. */
+/** Returns the column of stored images: "image", or without such a column, the first uint8 column with the dimensions of images. */
 export function findImages(batch: Batch): StoredImages | undefined {
   const names = Object.keys(batch).filter((name) => name !== "label");
   for (const name of names.includes("image") ? ["image"] : names) {
@@ -135,26 +134,26 @@ function inputShapeFor(images: StoredImages, input: ImageInput, how: Preprocessi
   const targets = how.layout === undefined ? [planes, pixels] : how.layout === "NCHW" ? [planes] : [pixels];
   const declared = input.type?.dims;
   if (declared === undefined) return targets[0] ?? planes;
-  // Tries the shape with a batch axis, then the shape of a model for a single image.
-  for (const rest of [declared.slice(1), declared]) {
-    const exact = targets.find((target) => fits(rest, target.dims));
-    if (exact !== undefined) return exact;
-    const fixed = fixedDims(rest);
+  // First without the batch axis; then all axes, for a model that takes a single image without a batch axis.
+  for (const inputDims of [declared.slice(1), declared]) {
+    const exactTarget = targets.find((target) => fitsDims(inputDims, target.dims));
+    if (exactTarget !== undefined) return exactTarget;
+    const fixedInputDims = fixedDims(inputDims);
     if (
-      fixed !== undefined &&
-      elementCount(fixed) === channels * height * width &&
-      rest.length < 3 + Number(channels === 1)
+      fixedInputDims !== undefined &&
+      elementCount(fixedInputDims) === channels * height * width &&
+      inputDims.length < 3 + Number(channels === 1)
     ) {
-      return { dims: fixed, layout: how.layout ?? "NCHW" };
+      return { dims: fixedInputDims, layout: how.layout ?? "NCHW" };
     }
   }
   const size = `${height}×${width} with ${channelsText(channels)}`;
   // The input accepts neither image planes nor flat pixels.
   if (declared.length < 3 && declared.slice(1).some(isSymbolic)) {
-    const takes = `${input.type?.type}${dimsText(declared)}`;
+    const inputText = `${input.type?.type}${dimsText(declared)}`;
     throw new PithError(
       "E_DATA",
-      `Input "${input.name}" takes ${takes}, which is not the shape of an image: the images are ${size}.`,
+      `Input "${input.name}" takes ${inputText}, which is not the shape of an image: the images are ${size}.`,
       { hint: "Is this the data for this model?" },
     );
   }
@@ -179,9 +178,9 @@ function fittingText(how: Preprocessing, size: Extent | undefined): string {
   const isGeometry = (word: string): boolean => /^(resize|crop)=/.test(word);
   const words = how.name.split(" ");
   const values = words.filter((word) => !isGeometry(word));
-  // In trials, stored images already have their size, so only the name contains the geometry.
-  const stated = { ...parsePreprocessing(words.filter(isGeometry).join(" ")), ...how };
-  const geometry = size === undefined ? "resize=…" : geometryText(fittingGeometry(stated, size));
+  // While preprocessings are tried, images are already resized, and only the name contains resize and crop.
+  const statedGeometry = { ...parsePreprocessing(words.filter(isGeometry).join(" ")), ...how };
+  const geometry = size === undefined ? "resize=…" : geometryText(fittingGeometry(statedGeometry, size));
   return [...values, geometry].join(" ");
 }
 

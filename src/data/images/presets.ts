@@ -1,3 +1,4 @@
+/** Common preprocessings of images, and text that describes them: "imagenet", or "scale=1 mean=123,117,104 std=1 channels=BGR". */
 import { PithError } from "../../core/errors.ts";
 import { nearest } from "../../core/graph/nearest.ts";
 import { isObject, type PlainObject } from "../../core/plain.ts";
@@ -24,13 +25,13 @@ export function contrastOf({ scale, std }: Preprocessing): number {
 /** Returns the lowest and highest model values of black and white over all channels. */
 export function rangeOf({ scale, mean, std }: Preprocessing): { readonly low: number; readonly high: number } {
   const channels = Math.max(mean.length, std.length);
-  const ends = Array.from({ length: channels }, (_, channel) =>
+  const bounds = Array.from({ length: channels }, (_, channel) =>
     [0, 255 * scale].map((value) => (value - (mean[channel] ?? mean[0] ?? 0)) / (std[channel] ?? std[0] ?? 1)),
   ).flat();
-  return { low: Math.min(...ends), high: Math.max(...ends) };
+  return { low: Math.min(...bounds), high: Math.max(...bounds) };
 }
 
-/** Returns whether a mean is implausible: in the range 0 … 255 for pixels in 0 … 1, or vice versa. */
+/** Returns whether a mean is implausible: in the range 0 … 255 for pixels from 0 to 1, or in 0 … 1 for pixels from 0 to 255. */
 export function hasOddMean({ scale, mean }: Preprocessing): boolean {
   const shares = mean.map((value) => value / (255 * scale));
   return shares.some((share) => share !== 0 && (share <= 1 / 255 || share >= 1));
@@ -60,9 +61,9 @@ export function candidates(channels: number): readonly Preprocessing[] {
 }
 
 /**
- * Parses preprocessing text. It is the name of a preset ("imagenet"), or settings that change "unit" or a preset before them, separated by spaces:
- * `scale=1 mean=123,117,104 std=1 channels=BGR layout=NHWC` or `cifar10 channels=BGR`. Settings for the size are `resize=256` (the short side),
- * `resize=240x320` (height × width), `crop=224` and `filter=bicubic`.
+ * Parses preprocessing text: the name of a preset ("imagenet"), settings, or both, separated by spaces. Settings change the preset, or "unit" by
+ * default: `scale=1 mean=123,117,104 std=1 channels=BGR layout=NHWC` or `cifar10 channels=BGR`. Settings for the size are `resize=256` (the short
+ * side), `resize=240x320` (height × width), `crop=224` and `filter=bicubic`.
  * @throws PithError E_OPTION that names the unknown word.
  */
 export function parsePreprocessing(text: string): Preprocessing {
@@ -80,24 +81,24 @@ export function parsePreprocessing(text: string): Preprocessing {
 }
 
 /**
- * Returns the preprocessing in a preprocessor_config.json (transformers).
- * @throws PithError E_DATA if the file has another form.
+ * Returns the preprocessing that a preprocessor_config.json (transformers) describes.
+ * @throws PithError E_DATA if the file is not an object.
  */
 export function fromPreprocessorConfig(config: unknown): Preprocessing {
   if (!isObject(config)) throw new PithError("E_DATA", "preprocessor_config.json should hold an object.");
-  const list = (key: string, otherwise: readonly number[]): readonly number[] => {
+  const readNumbers = (key: string, defaultValues: readonly number[]): readonly number[] => {
     const value = config[key];
     if (typeof value === "number") return [value];
-    return Array.isArray(value) && value.every((entry) => typeof entry === "number") ? value : otherwise;
+    return Array.isArray(value) && value.every((entry) => typeof entry === "number") ? value : defaultValues;
   };
-  const factor = config.rescale_factor;
-  const rescaled = config.do_rescale !== false;
-  const normalized = config.do_normalize !== false;
+  const rescaleFactor = config.rescale_factor;
+  const isRescaled = config.do_rescale !== false;
+  const isNormalized = config.do_normalize !== false;
   const result: Preprocessing = {
     name: "preprocessor_config.json",
-    scale: !rescaled ? 1 : typeof factor === "number" ? factor : 1 / 255,
-    mean: normalized ? list("image_mean", [0]) : [0],
-    std: normalized ? list("image_std", [1]) : [1],
+    scale: !isRescaled ? 1 : typeof rescaleFactor === "number" ? rescaleFactor : 1 / 255,
+    mean: isNormalized ? readNumbers("image_mean", [0]) : [0],
+    std: isNormalized ? readNumbers("image_std", [1]) : [1],
     channels: config.do_flip_channel_order === true ? "BGR" : "RGB",
     ...declaredGeometry(config),
   };
@@ -106,26 +107,26 @@ export function fromPreprocessorConfig(config: unknown): Preprocessing {
 }
 
 /**
- * Returns the geometry in the settings. A size is a number, { height, width } or { shortest_edge }. Filters are
- * Pillow's numbers, where 2 is bilinear and 3 is bicubic.
+ * Returns resize and crop of a preprocessor_config.json. A size is a number, { height, width } or { shortest_edge }. Filters are Pillow's numbers: 2
+ * is bilinear and 3 is bicubic.
  */
 function declaredGeometry(settings: PlainObject): Geometry {
-  const declared = (value: unknown): number | Extent | undefined => {
+  const parseSize = (value: unknown): number | Extent | undefined => {
     if (typeof value === "number") return value;
     if (typeof value !== "object" || value === null) return undefined;
     const { shortest_edge: short, height, width } = value as Readonly<Record<string, unknown>>;
     if (typeof short === "number") return short;
     return typeof height === "number" && typeof width === "number" ? { height, width } : undefined;
   };
-  const size = settings.do_resize === false ? undefined : declared(settings.size);
-  const crop = settings.do_center_crop === true ? declared(settings.crop_size) : undefined;
-  const square = (size: number | Extent): Extent => (typeof size === "number" ? { height: size, width: size } : size);
-  // A number is the length of the short side if a crop follows, and of both sides otherwise.
+  const size = settings.do_resize === false ? undefined : parseSize(settings.size);
+  const crop = settings.do_center_crop === true ? parseSize(settings.crop_size) : undefined;
+  const toExtent = (size: number | Extent): Extent => (typeof size === "number" ? { height: size, width: size } : size);
+  // If a crop follows, a number is the length of the short side. Without a crop, it is the length of both sides.
   const resize =
-    typeof size === "number" && crop === undefined && typeof settings.size === "number" ? square(size) : size;
+    typeof size === "number" && crop === undefined && typeof settings.size === "number" ? toExtent(size) : size;
   return {
     ...(resize === undefined ? {} : { resize }),
-    ...(crop === undefined ? {} : { crop: square(crop) }),
+    ...(crop === undefined ? {} : { crop: toExtent(crop) }),
     ...(settings.resample === 3 ? { filter: "bicubic" as const } : {}),
   };
 }
@@ -155,9 +156,9 @@ function parseSide(text: string, word: string): number {
 }
 
 function parseFraction(text: string, word: string): number {
-  const [above = "", below = "1"] = text.split("/", 2);
-  const value = Number(above) / Number(below);
-  if (above.trim() === "" || below.trim() === "" || !Number.isFinite(value)) throw unknownWord(word);
+  const [numerator = "", denominator = "1"] = text.split("/", 2);
+  const value = Number(numerator) / Number(denominator);
+  if (numerator.trim() === "" || denominator.trim() === "" || !Number.isFinite(value)) throw unknownWord(word);
   return value;
 }
 
@@ -174,8 +175,8 @@ function isPreset(name: string): name is PresetName {
 }
 
 function unknownWord(word: string): PithError {
-  const meant = nearest(word, Object.keys(presets));
+  const suggestion = nearest(word, Object.keys(presets));
   return new PithError("E_OPTION", `Preprocessing: "${word}" is not understood.`, {
-    hint: `${meant === undefined ? "" : `Did you mean ${meant}? `}Presets: ${Object.keys(presets).join(", ")}. Settings: scale=1/255 mean=0.5,0.5,0.5 std=0.5 channels=RGB|BGR layout=NCHW|NHWC resize=256 crop=224 filter=bilinear|bicubic.`,
+    hint: `${suggestion === undefined ? "" : `Did you mean ${suggestion}? `}Presets: ${Object.keys(presets).join(", ")}. Settings: scale=1/255 mean=0.5,0.5,0.5 std=0.5 channels=RGB|BGR layout=NCHW|NHWC resize=256 crop=224 filter=bilinear|bicubic.`,
   });
 }

@@ -25,30 +25,33 @@ const kernels: Readonly<Record<Filter, Kernel>> = {
   },
 };
 
-/** The fraction bits of a weight: 32, minus 8 for the pixel and 2 for intermediate sums above 1. */
+/** The fraction bits of a weight: 32, minus 8 for the pixel and 2 for sums of weights that are temporarily above 1. */
 const precision = 22;
-/** The initial value of sums, which makes the final truncation round to nearest. */
-const half = 1 << (precision - 1);
+/** The initial value of sums: one half. The final truncation then rounds to nearest. */
+const roundingOffset = 1 << (precision - 1);
 
+/** The weights of input pixels for each output pixel along one axis. */
 interface Taps {
-  /** For each output pixel, the first input pixel. `count` is the number of its weights, and `size` the stride of `weights`. */
+  /** For each output pixel, the first input pixel with a weight. */
   readonly start: Int32Array;
+  /** For each output pixel, the number of input pixels with a weight. */
   readonly count: Int32Array;
+  /** The weights; those of output pixel i start at index i · `size`. */
   readonly weights: Int32Array;
   readonly size: number;
 }
 
-function tapsFor(from: number, to: number, { support, weight }: Kernel): Taps {
-  const scale = from / to;
+function computeTaps(inputSize: number, outputSize: number, { support, weight }: Kernel): Taps {
+  const scale = inputSize / outputSize;
   const stretch = Math.max(1, scale);
-  const reach = support * stretch;
-  const size = Math.ceil(reach) * 2 + 1;
-  const [start, count] = [new Int32Array(to), new Int32Array(to)];
-  const weights = new Int32Array(to * size);
-  for (let out = 0; out < to; out++) {
+  const radius = support * stretch;
+  const size = Math.ceil(radius) * 2 + 1;
+  const [start, count] = [new Int32Array(outputSize), new Int32Array(outputSize)];
+  const weights = new Int32Array(outputSize * size);
+  for (let out = 0; out < outputSize; out++) {
     const center = (out + 0.5) * scale;
-    const first = Math.max(0, Math.trunc(center - reach + 0.5));
-    const last = Math.min(from, Math.trunc(center + reach + 0.5));
+    const first = Math.max(0, Math.trunc(center - radius + 0.5));
+    const last = Math.min(inputSize, Math.trunc(center + radius + 0.5));
     const values = Array.from({ length: last - first }, (_, index) =>
       weight((index + first - center + 0.5) * (1 / stretch)),
     );
@@ -63,7 +66,7 @@ function tapsFor(from: number, to: number, { support, weight }: Kernel): Taps {
   return { start, count, weights, size };
 }
 
-/** Resamples `lines` lines of pixels to `to` pixels each. Steps are the strides of pixels, and pitches those of lines. */
+/** Resamples `lines` rows or columns of pixels to `to` pixels each. A step is the stride between pixels of a line, a pitch that between lines. */
 function resampleLines(
   source: Uint8Array,
   target: Uint8Array,
@@ -82,7 +85,7 @@ function resampleLines(
       const targetIndex = line * targetPitch + out * targetStep;
       // One loop for three channels is twice as fast as three loops.
       if (channels === 3) {
-        let [red, green, blue] = [half, half, half];
+        let [red, green, blue] = [roundingOffset, roundingOffset, roundingOffset];
         for (let tap = 0, from = first; tap < tapCount; tap++, from += sourceStep) {
           const weight = weights[firstWeight + tap] ?? 0;
           red = (red + Math.imul(source[from] ?? 0, weight)) | 0;
@@ -95,7 +98,7 @@ function resampleLines(
         continue;
       }
       for (let channel = 0; channel < channels; channel++) {
-        let sum = half;
+        let sum = roundingOffset;
         for (let tap = 0, from = first + channel; tap < tapCount; tap++, from += sourceStep) {
           sum = (sum + Math.imul(source[from] ?? 0, weights[firstWeight + tap] ?? 0)) | 0;
         }
@@ -121,7 +124,7 @@ export function resample(
   let rows = data;
   if (from.width !== to.width) {
     rows = new Uint8Array(from.height * to.width * channels);
-    resampleLines(data, rows, tapsFor(from.width, to.width, kernel), {
+    resampleLines(data, rows, computeTaps(from.width, to.width, kernel), {
       lines: from.height,
       channels,
       to: to.width,
@@ -133,7 +136,7 @@ export function resample(
   }
   if (from.height === to.height) return rows;
   const result = new Uint8Array(to.height * to.width * channels);
-  resampleLines(rows, result, tapsFor(from.height, to.height, kernel), {
+  resampleLines(rows, result, computeTaps(from.height, to.height, kernel), {
     lines: to.width,
     channels,
     to: to.height,

@@ -1,12 +1,12 @@
 /**
  * Prefetches batches in worker threads, because a model run blocks the JavaScript thread.
  *
- * Threads are started if the consumer waits for more than 2 % of the time, and the waiting has cost as much as starting a thread. If a batch takes
- * time w to wait for and time u to use, w/u threads keep up. If n threads do not keep up, n · (w + u) / u are needed, limited by the number of cores.
- * At most two batches per thread are prepared ahead.
+ * Threads are started if the consumer waits for more than 2 % of the time, and has waited at least as long as starting a thread takes. If it waits a
+ * time w for each batch and uses the batch for a time u, w/u threads suffice. If n threads do not suffice, n · (w + u) / u are started, limited by
+ * the number of cores. At most two batches per thread are prepared ahead.
  *
- * Batches keep their order, and are bit-identical in any thread (`indexed.ts`). Changes that threads cannot apply run in this thread: functions, and
- * all changes in a browser. All feeds share the threads.
+ * Batches keep their order, and are bit-identical in any thread (`indexed.ts`). Changes that other threads cannot apply run in this thread: functions
+ * of users, and all changes in a browser. All feeds share the threads.
  */
 import { startThread, type Thread, threadCount } from "#platform";
 import { moduleOf } from "#root";
@@ -24,7 +24,7 @@ import type { BatchOptions, Dataset } from "../batches/types.ts";
 import type { PreparingQuestion } from "./preparing.ts";
 
 export interface Round extends BatchOptions {
-  /** The number of initial batches to skip. They are not prepared, and not read if possible. */
+  /** The number of batches to skip at the start. Skipped batches are not prepared, and are read only if the dataset is a stream. */
   readonly skip?: number;
 }
 
@@ -39,13 +39,13 @@ export interface Feed {
   close(): Promise<void>;
 }
 
-/** The maximum share of time spent waiting. Less waiting does not justify a thread. */
+/** The maximum share of time that the consumer waits before a thread is started. */
 const maxWaiting = 0.02;
 /** The approximate time to start a thread, in milliseconds. */
 const startCost = 200;
 /** The minimum number of measured batches. The first batch is not measured, because the consumer still builds its models. */
 const minMeasured = 2;
-/** The maximum bytes of batches in progress. If two batches exceed it, two are still prepared. */
+/** The maximum bytes of batches in progress. Two batches are always allowed, even if they are larger. */
 const maxBytes = 2 ** 29;
 
 /**
@@ -56,7 +56,11 @@ const maxBytes = 2 ** 29;
  * for (const _ of [1, 2, 3]) for await (const batch of feed.batches()) console.log(batch);
  * await feed.close();
  */
-export function createFeed(dataset: Dataset, rounds: Iterable<Round>, { threads: fixed }: FeedOptions = {}): Feed {
+export function createFeed(
+  dataset: Dataset,
+  rounds: Iterable<Round>,
+  { threads: fixedThreads }: FeedOptions = {},
+): Feed {
   const source = readRounds(dataset, rounds);
   const hasPositions = isIndexed(dataset);
   const release = holdWorkers();
@@ -64,17 +68,17 @@ export function createFeed(dataset: Dataset, rounds: Iterable<Round>, { threads:
   const queue: Promise<Batch | undefined>[] = [];
   let reading: Promise<unknown> = Promise.resolve();
   let [isExhausted, hasPortable, isLate] = [false, false, false];
-  let largest = 1;
+  let maxBatchBytes = 1;
   let measured = { count: 0, waited: 0, used: 0 };
   /** The number of batches that are not measured yet: the first one, and those in progress when threads are started. */
   let unmeasured = 1;
 
   const usableThreads = (): number =>
-    hasPortable ? Math.min(readyWorkers(), fixed ?? (isLate ? Number.POSITIVE_INFINITY : 0)) : 0;
+    hasPortable ? Math.min(readyWorkers(), fixedThreads ?? (isLate ? Number.POSITIVE_INFINITY : 0)) : 0;
 
   const aheadCount = (): number => {
     const count = usableThreads();
-    if (count > 0) return Math.max(2, Math.min(2 * count, Math.floor(maxBytes / largest)));
+    if (count > 0) return Math.max(2, Math.min(2 * count, Math.floor(maxBytes / maxBatchBytes)));
     // Reading ahead needs no thread. Only a dataset with positions allows it, because a stream can reuse its arrays.
     return isLate && hasPositions && !areWorkersStarting() ? 1 : 0;
   };
@@ -86,11 +90,11 @@ export function createFeed(dataset: Dataset, rounds: Iterable<Round>, { threads:
     if (count === 0) return completeBatch({ batch: isLate && hasPositions ? copyArrays(batch) : batch, changes });
     let prepared = batch;
     for (let next = 0; next < changes.length; ) {
-      const local = changes.findIndex((change, index) => index >= next && !isPortable(change));
-      const end = local < 0 ? changes.length : Math.max(local, next + 1);
+      const localIndex = changes.findIndex((change, index) => index >= next && !isPortable(change));
+      const end = localIndex < 0 ? changes.length : Math.max(localIndex, next + 1);
       const steps = changes.slice(next, end);
-      const answer = local === next ? undefined : await prepareInWorker(prepared, steps, count);
-      prepared = answer ?? (await completeBatch({ batch: prepared, changes: steps }));
+      const preparedInWorker = localIndex === next ? undefined : await prepareInWorker(prepared, steps, count);
+      prepared = preparedInWorker ?? (await completeBatch({ batch: prepared, changes: steps }));
       next = end;
     }
     return prepared;
@@ -117,29 +121,29 @@ export function createFeed(dataset: Dataset, rounds: Iterable<Round>, { threads:
       return;
     }
     measured = { count: measured.count + 1, waited: measured.waited + waited, used: measured.used + used };
-    const { count, waited: wait, used: use } = measured;
-    if (wait <= maxWaiting * (wait + use) || count < minMeasured || wait < startCost) return;
+    const { count, waited: totalWait, used: totalUse } = measured;
+    if (totalWait <= maxWaiting * (totalWait + totalUse) || count < minMeasured || totalWait < startCost) return;
     measured = { count: 0, waited: 0, used: 0 };
     isLate = true;
     if (!hasPortable) return;
     unmeasured = 2 * threadCount();
     void startWorkers(
-      Math.min(threadCount(), usableThreads() + Math.ceil((Math.max(1, usableThreads()) * wait) / use)),
+      Math.min(threadCount(), usableThreads() + Math.ceil((Math.max(1, usableThreads()) * totalWait) / totalUse)),
     );
   };
 
   return {
     async *batches() {
-      if (fixed !== undefined) await startWorkers(fixed);
+      if (fixedThreads !== undefined) await startWorkers(fixedThreads);
       for (;;) {
         const requested = performance.now();
         while (queue.length <= aheadCount() && !isExhausted) queue.push(begin());
         const batch = await queue.shift();
         if (batch === undefined) return;
         const received = performance.now();
-        largest = Math.max(largest, bytesOfBatch(batch));
+        maxBatchBytes = Math.max(maxBatchBytes, bytesOfBatch(batch));
         yield batch;
-        if (fixed === undefined) measure(received - requested, performance.now() - received);
+        if (fixedThreads === undefined) measure(received - requested, performance.now() - received);
       }
     },
     async close() {
@@ -199,9 +203,9 @@ let feedCount = 0;
 let endTimer: ReturnType<typeof setTimeout> | undefined;
 
 function liveWorkers(): readonly PoolWorker[] {
-  const live = workers.filter(({ thread }) => !thread.ended);
-  hasFailed ||= live.length < workers.length;
-  workers = live;
+  const running = workers.filter(({ thread }) => !thread.ended);
+  hasFailed ||= running.length < workers.length;
+  workers = running;
   return workers;
 }
 
@@ -220,7 +224,7 @@ async function startWorker(): Promise<void> {
   try {
     thread = startThread(moduleOf("data/prefetch/preparing"));
   } catch {
-    // Bundles can lack module URLs; this thread then does the work.
+    // In a bundle, the URL of the worker module can be missing. This thread then does the work.
   }
   const worker: PoolWorker | undefined = thread && { thread, ids: new Map(), isReady: false };
   if (worker !== undefined) {
@@ -231,7 +235,7 @@ async function startWorker(): Promise<void> {
   if (worker?.isReady !== true) hasFailed = true;
 }
 
-/** Keeps the threads running for a feed. Returns a function that lets them end if no other feed uses them. */
+/** Keeps the threads running while a feed uses them. Returns the function that the feed calls at its end. */
 function holdWorkers(): () => void {
   feedCount++;
   clearTimeout(endTimer);
@@ -267,10 +271,10 @@ async function prepareInWorker(
   const { thread, ids } = worker;
   const steps = changes.flatMap(({ portable, place }): PreparingQuestion["steps"] => {
     if (portable === undefined) return [];
-    const present = ids.get(portable);
-    const id = present ?? ids.size;
+    const knownId = ids.get(portable);
+    const id = knownId ?? ids.size;
     ids.set(portable, id);
-    return [present === undefined ? { id, place, portable } : { id, place }];
+    return [knownId === undefined ? { id, place, portable } : { id, place }];
   });
   // Transferred arrays could belong to the dataset, so the batch is copied first.
   const { batch: copy, memory } = transferable(copyArrays(batch));

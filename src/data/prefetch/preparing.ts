@@ -1,4 +1,4 @@
-/** Prepares batches in another thread. Their arrays are transferred back without copying. */
+/** The worker module of `feed.ts`: prepares batches in another thread, and transfers their arrays back without copying. */
 import type { Answer } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import type { Batch } from "../../core/tensor/types.ts";
@@ -10,7 +10,7 @@ import { tokenization } from "../text/sequences.ts";
 
 export interface PreparingQuestion {
   readonly batch: Batch;
-  /** The changes to apply, in order. Settings are sent once per thread, because they can include a vocabulary. */
+  /** The changes to apply, in order. `portable` is sent only once per thread and `id`, because its settings can include a large vocabulary. */
   readonly steps: readonly { readonly id: number; readonly place: Place; readonly portable?: Portable }[];
 }
 

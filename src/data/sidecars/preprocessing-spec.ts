@@ -1,6 +1,6 @@
 /**
- * Stores preprocessing settings in the model. Later commands then do not guess them again, which could give a
- * different result for a compressed model.
+ * Stores preprocessing settings in the model's metadata. Later commands then do not guess the preprocessing again. With a compressed model, the guess
+ * could be different.
  */
 import { PithError } from "../../core/errors.ts";
 import type { FrameOptions } from "../files/frames.ts";
@@ -91,8 +91,8 @@ export function preprocessingSpecText({ images, length, frames }: PreprocessingS
 /**
  * Returns the name of a preset, such as "imagenet", or the settings, such as "scale=1 mean=123,117,104 std=1 channels=BGR". The geometry is appended.
  */
-function preprocessingText(how: Preprocessing): string {
-  const { scale, mean, std, channels, layout } = how;
+function preprocessingText(preprocessing: Preprocessing): string {
+  const { scale, mean, std, channels, layout } = preprocessing;
   const matchingPreset = Object.values(presets).find(
     (preset: Preprocessing) =>
       preset.scale === scale &&
@@ -104,7 +104,7 @@ function preprocessingText(how: Preprocessing): string {
   return [
     ...(matchingPreset === undefined ? values : [matchingPreset.name]),
     ...(layout ? [`layout=${layout}`] : []),
-    geometryText(how),
+    geometryText(preprocessing),
   ]
     .filter((word) => word !== "")
     .join(" ");

@@ -1,4 +1,4 @@
-/** Reads the files in a model's folder (configuration, tokenizer) that determine how the model's data is read. */
+/** Reads sidecar files: files in a model's folder (configuration, tokenizer) that determine how the model's data is read. */
 import { fileKind, fileNameOf, folderOf, joinPath, leavesFolder, realPath } from "#platform";
 import type { Model } from "../../core/graph/model.ts";
 import type { ModelInput } from "../batches/bind.ts";
@@ -17,7 +17,7 @@ export interface Sidecars {
   readonly classes: readonly string[] | undefined;
   /** The architecture in config.json, such as "BertForSequenceClassification". */
   readonly architecture: string | undefined;
-  /** The files that were not copied with the model, with the name of their folder. */
+  /** Names of the files that were not copied with the model, as text, each with the name of its original folder. */
   readonly missingFiles?: string | undefined;
 }
 
@@ -48,7 +48,7 @@ export async function readSidecars(modelPath: string): Promise<Sidecars> {
   };
 }
 
-/** Names of the files that Pith or transformers.js read. */
+/** Names of the sidecar files: those that Pith or transformers.js read. */
 export const sidecarNames: readonly string[] = [
   "chat_template.jinja",
   "config.json",
@@ -62,13 +62,13 @@ export const sidecarNames: readonly string[] = [
 
 export const sidecarsOf = (modelPath: string): Promise<readonly Named[]> => sidecarsAt(folderOf(modelPath));
 
-/** Returns the sidecar files of a model that would not be found from another folder. */
-export async function sidecarsMissingAt(modelPath: string, folder: string): Promise<readonly Named[]> {
-  const there = new Map(await sidecarsAt(folder));
-  return (await sidecarsOf(modelPath)).filter(([name]) => !there.has(name));
+/** Returns the sidecar files of a model that a model in another folder would not find, because they are not in that folder. */
+export async function listMissingSidecars(modelPath: string, folder: string): Promise<readonly Named[]> {
+  const existing = new Map(await sidecarsAt(folder));
+  return (await sidecarsOf(modelPath)).filter(([name]) => !existing.has(name));
 }
 
-/** Returns links that lead out of their folder. Their targets can be private, whereas results are published. */
+/** Returns the files that are links to a target outside of their folder. Such a target can be private, and results are published. */
 export async function outerLinksAmong(files: readonly Named[]): Promise<readonly Named[]> {
   const areOuter = await Promise.all(files.map(([name, path]) => leavesFolder(folderOf(path), name)));
   return files.filter((_, index) => areOuter[index]);
@@ -81,7 +81,7 @@ export const missingSidecars = ({ header }: Recording): string | undefined => he
 
 /** Records the sidecar files that are missing in a model's new folder. Only folder names are recorded, not paths. Returns the paths of the files. */
 export async function recordMissingSidecars(model: Recording, source: string, out: string): Promise<readonly string[]> {
-  const missing = await sidecarsMissingAt(source, folderOf(out));
+  const missing = await listMissingSidecars(source, folderOf(out));
   const folders = await Promise.all(missing.map(async ([, path]) => fileNameOf(folderOf(await realPath(path)))));
   const text = missing.map(([name], index) => joinPath(folders[index] ?? "", name)).join(", ");
   if (text !== "") model.header.metadata.set(missingKey, text);
@@ -104,11 +104,11 @@ function classNames(id2label: unknown): readonly string[] | undefined {
   const names = Object.entries(id2label)
     .map(([id, name]) => ({ id: Number(id), name: String(name) }))
     .sort((a, b) => a.id - b.id);
-  const usable = names.every(({ id, name }, index) => id === index && !/^LABEL_\d+$/.test(name));
-  return usable && names.length > 0 ? names.map(({ name }) => name) : undefined;
+  const areUsable = names.every(({ id, name }, index) => id === index && !/^LABEL_\d+$/.test(name));
+  return areUsable && names.length > 0 ? names.map(({ name }) => name) : undefined;
 }
 
-/** Returns the options for opening datasets of a model. */
+/** Returns the options for opening datasets for a model: class names, tokenizer, and frames of sound. */
 export function readingFor(
   model: Model,
   sidecars: Sidecars,
@@ -116,29 +116,29 @@ export function readingFor(
 ): Omit<OpenDatasetOptions, "part"> {
   const { feeds, outputs } = model.graph;
   const { tokenizer, classes, architecture, missingFiles } = sidecars;
-  const language = isLanguageModel(feeds, outputs, tokenizer?.vocabularySize, architecture);
+  const isLanguage = isLanguageModel(feeds, outputs, tokenizer?.vocabularySize, architecture);
   const { length } = stated;
   const window = length ?? Math.min(defaultWindow, tokenizer?.longest ?? defaultWindow);
   const frames = stated.frames ?? fixedFrames(model);
   // A token cache (KV cache) is a state, too, but it is empty at the start of each sequence.
-  const stateful = tokenInput(feeds) === undefined && findStates(model, []).length > 0;
+  const isStateful = tokenInput(feeds) === undefined && findStates(model, []).length > 0;
   return {
     inputs: feeds,
     classes,
-    ...(language ? { running: { tokenizer, length: window, missingFiles } } : {}),
+    ...(isLanguage ? { running: { tokenizer, length: window, missingFiles } } : {}),
     frames,
-    ...(stateful ? { inOrder: true } : {}),
+    ...(isStateful ? { inOrder: true } : {}),
   };
 }
 
 /** The default number of tokens per window of running text. */
 const defaultWindow = 128;
 
-/** Returns the sound input of a model: the first float input that is not a state, or else the first float input. */
+/** Returns the sound input of a model: the first float input that is not a state. If all are states, returns the first float input. */
 export function soundInput(model: Model): ModelInput | undefined {
   const states = findStates(model, []).map(({ input }) => input);
-  const floats = model.graph.feeds.filter(({ type }) => type?.type === "float32" || type?.type === "float16");
-  return floats.find(({ name }) => !states.includes(name)) ?? floats[0];
+  const floatInputs = model.graph.feeds.filter(({ type }) => type?.type === "float32" || type?.type === "float16");
+  return floatInputs.find(({ name }) => !states.includes(name)) ?? floatInputs[0];
 }
 
 export function rateInput(inputs: readonly ModelInput[]): ModelInput | undefined {
@@ -148,8 +148,8 @@ export function rateInput(inputs: readonly ModelInput[]): ModelInput | undefined
 /** Returns the frame length of the sound input; undefined if the model does not fix it. */
 function fixedFrames(model: Model): FrameOptions | undefined {
   const dims = soundInput(model)?.type?.dims;
-  const last = dims?.at(-1);
-  const before = dims?.slice(0, -1) ?? [];
-  const flat = before.every((dim, axis) => dim === 1 || (axis === 0 && typeof dim !== "number"));
-  return flat && typeof last === "number" && last > 1 && before.length <= 2 ? { frame: last } : undefined;
+  const lastDim = dims?.at(-1);
+  const otherDims = dims?.slice(0, -1) ?? [];
+  const isFlat = otherDims.every((dim, axis) => dim === 1 || (axis === 0 && typeof dim !== "number"));
+  return isFlat && typeof lastDim === "number" && lastDim > 1 && otherDims.length <= 2 ? { frame: lastDim } : undefined;
 }

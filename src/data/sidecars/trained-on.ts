@@ -1,5 +1,5 @@
 /**
- * Records in a model on which datasets it was trained, so that later tests can exclude these samples:
+ * Records in a model's metadata on which datasets it was trained, so that later tests can exclude these samples:
  *      pith.trained-on = [["reviews.tsv",872,"5f0c9a…"]]
  */
 import * as v from "valibot";
@@ -14,9 +14,9 @@ import type { Recording } from "./preprocessing-spec.ts";
 
 export const trainedKey = "pith.trained-on";
 
-/** One record: the file's name, the number of samples, their `fingerprint`, and "all" if training used all samples. */
-const entry = v.looseTuple([v.string(), v.number(), v.string()]);
-type Entry = v.InferOutput<typeof entry>;
+/** A record: the file's name, the number of samples, their `fingerprint`, and "all" if training used all samples. */
+const entrySchema = v.looseTuple([v.string(), v.number(), v.string()]);
+type Entry = v.InferOutput<typeof entrySchema>;
 
 /** Returns the metadata after training on a dataset; undefined if the samples are unknown. */
 export async function trainedEntry(
@@ -26,34 +26,38 @@ export async function trainedEntry(
 ): Promise<string | undefined> {
   if (trainSource === undefined) return undefined;
   const samples = await entryOf(path, trainSource);
-  const entries = recorded(model);
-  const isAll = whole === undefined || entries.some((used) => isSame(used, samples) && usesAll(used));
-  const rest = entries.filter((used) => !isSame(used, samples));
-  return JSON.stringify([...rest, isAll ? [...samples, "all"] : samples]);
+  const entries = readEntries(model);
+  const isAll =
+    whole === undefined || entries.some((entrySchema) => isSame(entrySchema, samples) && usesAll(entrySchema));
+  const otherEntries = entries.filter((entrySchema) => !isSame(entrySchema, samples));
+  return JSON.stringify([...otherEntries, isAll ? [...samples, "all"] : samples]);
 }
 
 export interface TrainingUse {
-  /** Whether training used all samples, so that none are left for a test. */
+  /** Whether training used all samples, so that no samples remain for a test. */
   readonly all: boolean;
   readonly text: string;
 }
 
-/** Returns how one of the models was trained on these samples, naming the file if its name differs; undefined if none was. */
+/**
+ * If one of the models was trained on this data set, or on a part of it: returns whether training used all samples, and a sentence for the user. The
+ * sentence names the training file if it has another name than `path`. Returns undefined if no model was trained on it.
+ */
 export async function findTrainingUse(
   models: readonly Recording[],
   path: string,
   { testSource }: Pick<Parts, "testSource">,
 ): Promise<TrainingUse | undefined> {
-  const entries = models.flatMap(recorded);
+  const entries = models.flatMap(readEntries);
   if (testSource === undefined || entries.length === 0) return undefined;
   const samples = await entryOf(path, testSource);
-  const sameSamples = entries.filter((used) => isSame(used, samples));
+  const sameSamples = entries.filter((entrySchema) => isSame(entrySchema, samples));
   const match = sameSamples.find(usesAll) ?? sameSamples[0];
   if (match === undefined) return undefined;
-  const all = usesAll(match);
+  const usedAll = usesAll(match);
   const file = match[0] === samples[0] ? "" : ` (in ${match[0]})`;
-  const trained = `${models.length === 1 ? "the model" : "one of the models"} was trained on`;
-  return { all, text: `${trained} ${all ? "these samples" : "the others"}${file}` };
+  const sentence = `${models.length === 1 ? "the model" : "one of the models"} was trained on`;
+  return { all: usedAll, text: `${sentence} ${usedAll ? "these samples" : "the others"}${file}` };
 }
 
 const entryOf = async (path: string, samples: IndexedDataset): Promise<Entry> => [
@@ -64,11 +68,11 @@ const entryOf = async (path: string, samples: IndexedDataset): Promise<Entry> =>
 
 const usesAll = (used: Entry): boolean => used[3] === "all";
 
-function isSame([, count, print]: Entry, [, otherCount, otherPrint]: Entry): boolean {
-  return count === otherCount && print === otherPrint;
+function isSame([, count, hash]: Entry, [, otherCount, otherPrint]: Entry): boolean {
+  return count === otherCount && hash === otherPrint;
 }
 
-/** The maximum number of hashed samples, because files can be large. */
+/** The number of samples in a fingerprint. A few suffice to identify a dataset, and hashing large files would take long. */
 const maxHashed = 64;
 
 /** Returns a hash of evenly spread samples. Images are hashed by their files. Labels are left out, because class numbers depend on the model. */
@@ -81,15 +85,15 @@ async function fingerprint(all: IndexedDataset): Promise<string> {
   const images = imageFiles(columns);
   const image = images && { ...images, data: await Promise.all(images.data.map(fileHash)) };
   const inputs = image === undefined ? columns : { ...columns, image };
-  const hashed = Object.keys(inputs).length === 0 && label !== undefined ? { label } : inputs;
-  return (await contentHash(memory(all.name, hashed))).slice(0, 16);
+  const columnsToHash = Object.keys(inputs).length === 0 && label !== undefined ? { label } : inputs;
+  return (await contentHash(memory(all.name, columnsToHash))).slice(0, 16);
 }
 
-/** Returns the records in a model's metadata. Invalid ones are ignored, because other tools can write any metadata. */
-function recorded({ header }: Recording): readonly Entry[] {
+/** Returns the records in a model's metadata. Invalid records are ignored, because other tools can write any metadata. */
+function readEntries({ header }: Recording): readonly Entry[] {
   try {
     const parsed: unknown = JSON.parse(header.metadata.get(trainedKey) ?? "[]");
-    return Array.isArray(parsed) ? parsed.filter((value) => v.is(entry, value)) : [];
+    return Array.isArray(parsed) ? parsed.filter((value) => v.is(entrySchema, value)) : [];
   } catch {
     return [];
   }

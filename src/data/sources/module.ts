@@ -54,14 +54,15 @@ export function moduleSource(
 }
 
 function sourceOf(name: string, exports: Readonly<Record<string, unknown>>, inputs: readonly ModelInput[]): Source {
-  const standard = exports.default;
-  const named = isObject(standard) && !isDataset(standard) ? { ...standard, ...exports } : exports;
-  const isSplit = named.train !== undefined || named.test !== undefined;
-  const single = exports.batches ?? standard;
-  if (!isSplit && isDataset(single)) return sourceOfSamples(checkedDataset(name, single));
+  const defaultExport = exports.default;
+  const namedExports =
+    isObject(defaultExport) && !isDataset(defaultExport) ? { ...defaultExport, ...exports } : exports;
+  const isSplit = namedExports.train !== undefined || namedExports.test !== undefined;
+  const singleExport = exports.batches ?? defaultExport;
+  if (!isSplit && isDataset(singleExport)) return sourceOfSamples(checkedDataset(name, singleExport));
   const read = (part: Part | undefined) => async (): Promise<Dataset> => {
     const key = part ?? "test";
-    const value = isSplit ? named[key] : single;
+    const value = isSplit ? namedExports[key] : singleExport;
     if (isDataset(value)) return checkedDataset(name, value);
     if (typeof value === "function" && !isClass(value)) return fromFunction(name, value, part, inputs);
     const contents =
@@ -70,23 +71,23 @@ function sourceOf(name: string, exports: Readonly<Record<string, unknown>>, inpu
       hint: "Export `train` and `test`, or `batches` or a default: a data set (memory(name, columns) makes one), or a generator of batches: function* () { yield { input: [[0.1, 0.2], [0.3, 0.4]], label: [0, 1] }; }",
     });
   };
-  const parts = mapParts(isSplit ? named : { train: single, test: single }, (_, part) => read(part));
+  const parts = mapParts(isSplit ? namedExports : { train: singleExport, test: singleExport }, (_, part) => read(part));
   return { owner: name, usual: read(undefined), parts, divisible: false };
 }
 
 /**
  * Yields the batches of a user's code and checks each one.
- * @param inputs The inputs of the model; undefined if labels already have their final name.
+ * @param inputs The inputs of the model, which tell the label column from the input columns; undefined if the label column is already named "label".
  * @throws PithError E_DATA for any error of the code.
  */
 async function* guardedBatches(
   name: string,
-  code: () => unknown,
+  createBatches: () => unknown,
   inputs: readonly ModelInput[] | undefined,
 ): AsyncGenerator<Batch> {
   let index = 0;
   try {
-    for await (const batch of requireIterable(await code(), name))
+    for await (const batch of requireIterable(await createBatches(), name))
       yield checkedBatch(batch, `${name}, batch ${++index}`, inputs);
   } catch (cause) {
     throw failureOfCode("E_DATA", name, cause);
@@ -100,14 +101,14 @@ async function fromFunction(
   inputs: readonly ModelInput[],
 ): Promise<Dataset> {
   const call = (options: ModuleOptions): unknown => Reflect.apply(code, undefined, [options]);
-  let first: unknown;
+  let firstResult: unknown;
   try {
-    first = await call({ part, size: 64 });
-    if (isDataset(first)) return checkedDataset(name, first);
+    firstResult = await call({ part, size: 64 });
+    if (isDataset(firstResult)) return checkedDataset(name, firstResult);
   } catch (cause) {
     throw failureOfCode("E_DATA", name, cause);
   }
-  requireIterable(first, name);
+  requireIterable(firstResult, name);
   return {
     name,
     count: undefined,
@@ -115,15 +116,15 @@ async function fromFunction(
   };
 }
 
-/** Checked datasets by the user's object. If both splits are the same object, the module has no splits. */
+/** The checked dataset of each user's object. If a module exports one object for both splits, the dataset is the same and counts as not split. */
 const checkedDatasets = new WeakMap<Dataset, Dataset>();
 
 /** Returns a dataset that checks the batches of a user's object. Datasets that Pith created are returned unchanged. */
 function checkedDataset(module: string, dataset: Dataset): Dataset {
   if (isRegistered(dataset)) return dataset;
-  const checked = checkedDatasets.get(dataset) ?? withChecks(module, dataset);
-  checkedDatasets.set(dataset, checked);
-  return checked;
+  const checkedVersion = checkedDatasets.get(dataset) ?? withChecks(module, dataset);
+  checkedDatasets.set(dataset, checkedVersion);
+  return checkedVersion;
 }
 
 function withChecks(module: string, dataset: Dataset): Dataset {
@@ -157,20 +158,20 @@ function checkedBatch(value: unknown, place: string, inputs: readonly ModelInput
   if (!isObject(value)) throw new PithError("E_DATA", `${place}: expected named tensors, got ${describe(value)}.`);
   const label = inputs === undefined ? "label" : labelName(Object.keys(value), inputs);
   const tensors = Object.entries(value).map(([name, column]) => {
-    const at = `${place}, "${name}"`;
-    if (isArray(column)) return [name, columnOf(column, at, name === label)] as const;
-    checkTensor(column, at);
+    const columnText = `${place}, "${name}"`;
+    if (isArray(column)) return [name, columnOf(column, columnText, name === label)] as const;
+    checkTensor(column, columnText);
     return [name, column] as const;
   });
-  const plain = plainArrays(Object.fromEntries(tensors));
-  const batch = inputs === undefined ? plain : withLabel(plain, place, inputs);
+  const columns = plainArrays(Object.fromEntries(tensors));
+  const batch = inputs === undefined ? columns : withLabel(columns, place, inputs);
   sampleCount(batch, place);
   return batch;
 }
 
 /**
- * Converts an array to a column. In labels, integers are classes. Other numbers become float64, so that all
- * batches have one type, and are converted to the model's inputs later.
+ * Converts an array to a column. In labels, integers are classes (int64). Numbers of other columns become float64, so that all batches have the same
+ * type; they are converted to the types of the model's inputs later.
  */
 function columnOf(array: ArrayLike<unknown>, place: string, isLabel: boolean): Dense {
   const tensor = tensorOf(flattenNested(array, place), place);
@@ -195,7 +196,7 @@ function checkTensor(value: unknown, place: string): asserts value is Dense {
 
 function describe(value: unknown): string {
   if (value === undefined) return "nothing";
-  const isNamed = typeof value === "object" && value !== null && !isArray(value);
-  if (isNamed) return `{ ${Object.keys(value).slice(0, 5).join(", ")} }`;
+  const isPlainObject = typeof value === "object" && value !== null && !isArray(value);
+  if (isPlainObject) return `{ ${Object.keys(value).slice(0, 5).join(", ")} }`;
   return typeof value === "function" ? (isClass(value) ? "a class" : "a function") : errorMessage(value);
 }

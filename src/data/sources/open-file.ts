@@ -1,3 +1,4 @@
+/** Opens a single file as a dataset by its extension: tables, arrays, text, sound, tokens or a user's module. */
 import { extensionOf, importModule, openFile } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import type { ByteSource } from "../../core/tensor/types.ts";
@@ -18,9 +19,9 @@ import { type TokenFile, tokensInFile, tokensOfText } from "../text/tokens.ts";
 import { moduleSource } from "./module.ts";
 import { mapParts, type Source, sourceOfPart, sourceOfParts, sourceOfSamples } from "./source.ts";
 
-/** How the contents of files are read. */
+/** Options for reading the contents of files. */
 export interface Reading {
-  /** The inputs of the model. A column with the name of an input is fed to it, even if "y" or "score" would otherwise be the label. */
+  /** The inputs of the model. A column with the name of an input is fed to it and is not the label, even if it is called "y" or "score". */
   readonly inputs?: readonly ModelInput[];
   /** The class names for labels that are names, in the model's order. */
   readonly classes?: readonly string[] | undefined;
@@ -41,7 +42,7 @@ export interface Reading {
 export const accepted =
   "Accepted: a folder of images (class folders, labels.csv, train/ and val/), of WAV files, of idx files (MNIST) or CIFAR .bin files; .npz, .npy, .csv, .tsv, .jsonl, .txt, .wav, .jpg, .png, .webp; token ids (name_u16le.bin); an ES module (.mjs, .js, .ts) that exports batches.";
 
-/** The default number of tokens per window. Small language models were trained with it, and it suffices for comparing large ones. */
+/** The default number of tokens per window. Small language models were trained with this length, and it suffices for comparing large ones. */
 const defaultWindow = 128;
 
 export async function openSingle(path: string, reading: Reading): Promise<Source> {
@@ -65,9 +66,9 @@ export async function openSingle(path: string, reading: Reading): Promise<Source
     case ".txt":
       return sourceOfPart(path, "test", () => openText(source, reading));
   }
-  const head = await source.read(0, Math.min(4, source.size));
+  const firstBytes = await source.read(0, Math.min(4, source.size));
   // An idx file with another name is recognized by its header.
-  if (head[0] === 0 && head[1] === 0 && head.length === 4)
+  if (firstBytes[0] === 0 && firstBytes[1] === 0 && firstBytes.length === 4)
     return sourceOfSamples(fromColumns(path, { data: await idxColumn(source) }));
   throw new PithError("E_DATA", `"${path}" is not a data set in a known format.`, { hint: accepted });
 }
@@ -96,14 +97,14 @@ export async function openSounds(name: string, paths: readonly string[], reading
 
 /** Opens the arrays of a .npz file. The arrays x_train, y_train, x_test and y_test form two splits. */
 function openArrays(path: string, arrays: Readonly<Record<string, Column>>, { inputs }: Reading): Source {
-  const labelled = (name: string, columns: Readonly<Record<string, Column>>): Dataset =>
+  const withLabels = (name: string, columns: Readonly<Record<string, Column>>): Dataset =>
     mapBatches(fromColumns(name, columns), (batch) => withLabel(batch, path, inputs));
-  const named = (part: Part) =>
+  const arraysOfPart = (part: Part) =>
     Object.entries(arrays).flatMap(([name, array]) =>
       name.endsWith(`_${part}`) ? [[name.slice(0, -part.length - 1), array] as const] : [],
     );
-  const parts = mapParts({ train: named("train"), test: named("test") }, (columns, part) =>
-    columns.length === 0 ? undefined : async () => labelled(`${path} (${part})`, Object.fromEntries(columns)),
+  const parts = mapParts({ train: arraysOfPart("train"), test: arraysOfPart("test") }, (columns, part) =>
+    columns.length === 0 ? undefined : async () => withLabels(`${path} (${part})`, Object.fromEntries(columns)),
   );
-  return parts.train || parts.test ? sourceOfParts(path, parts) : sourceOfSamples(labelled(path, arrays));
+  return parts.train || parts.test ? sourceOfParts(path, parts) : sourceOfSamples(withLabels(path, arrays));
 }

@@ -1,4 +1,4 @@
-/** Opens the dataset at a path. File names determine its kind. Splits never overlap. */
+/** Opens the dataset at a path: recognizes its format, files and splits by the names of files and folders. */
 import { extensionOf, fileKind, fileNameOf, folderOf, joinPath, listFolder, openFile } from "#platform";
 import { PithError, truncateList } from "../../core/errors.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
@@ -20,7 +20,7 @@ export interface OpenDatasetOptions extends SourceReading {
   /**
    * The requested split; the test split by default. Splits are recognized by the names of files and folders (train, test, dev, val, …).
    * - A training file includes the test file in the same folder; a test file is read without the training file.
-   * - A table or array without splits is divided 80 : 20, reproducibly. Without `part`, all of it is used.
+   * - A table or array without splits is divided 80 : 20, reproducibly. Without `part`, all its samples are used.
    * - Images, texts, tokens and sounds without splits are test samples.
    */
   readonly part?: Part;
@@ -86,11 +86,11 @@ async function layoutOf(reference: string): Promise<Layout> {
     const family = files.filter((other) => other.family === file.family);
     return idxLayout(folder, file.part === "train" ? family : family.filter(({ part }) => part === "test"), file.part);
   }
-  const named = namedPart(name);
-  if (cifarFile(name) !== undefined || named === undefined || !isDataFile(name)) return fileLayout(reference);
+  const nameOfPart = namedPart(name);
+  if (cifarFile(name) !== undefined || nameOfPart === undefined || !isDataFile(name)) return fileLayout(reference);
   // A training file includes the test file in the same folder; a test file is read without the training file.
-  const siblings = named.part === "train" ? namesOf(await listFolder(folder), named.family) : {};
-  return namedLayout(reference, folder, { ...siblings, [named.part]: name }, named.part);
+  const siblings = nameOfPart.part === "train" ? namesOf(await listFolder(folder), nameOfPart.family) : {};
+  return namedLayout(reference, folder, { ...siblings, [nameOfPart.part]: name }, nameOfPart.part);
 }
 
 async function layoutOfFolder(folder: string): Promise<Layout> {
@@ -129,12 +129,12 @@ async function layoutOfFolder(folder: string): Promise<Layout> {
 function layoutOfTables(folder: string, names: readonly string[]): Layout {
   const files = names.filter(isDataFile);
   const tables = files.filter((name) => extensionOf(name) !== ".txt");
-  const chosen = tables.length > 0 ? tables : files;
-  const families = new Set(chosen.flatMap((name) => namedPart(name)?.family ?? []));
+  const candidates = tables.length > 0 ? tables : files;
+  const families = new Set(candidates.flatMap((name) => namedPart(name)?.family ?? []));
   const [family] = families;
-  if (families.size === 1 && family !== undefined) return namedLayout(folder, folder, namesOf(chosen, family));
-  const [only] = chosen;
-  if (chosen.length === 1 && only !== undefined) return fileLayout(joinPath(folder, only));
+  if (families.size === 1 && family !== undefined) return namedLayout(folder, folder, namesOf(candidates, family));
+  const [onlyFile] = candidates;
+  if (candidates.length === 1 && onlyFile !== undefined) return fileLayout(joinPath(folder, onlyFile));
   const contents = names.length === 0 ? "it is empty" : `it holds ${truncateList(names)}`;
   const kinds = [...new Set(names.filter(isUnreadImage).map(extensionOf))].toSorted();
   const hint = kinds.length === 0 ? accepted : `Convert the ${kinds.join(", ")} files to .jpg or .png.`;
@@ -145,13 +145,13 @@ function fileLayout(path: string): Layout {
   return { files: async () => [path], open: (readingOptions) => openFileAt(path, readingOptions) };
 }
 
-function namedLayout(owner: string, folder: string, names: Names, usual?: Part): Layout {
+function namedLayout(sourceName: string, folder: string, names: Names, usual?: Part): Layout {
   const paths = mapParts(names, (name) => joinPath(folder, name));
   return {
     files: async () => Object.values(paths),
     open: async (readingOptions) => {
       const open = (path: string) => async () => (await openFileAt(path, readingOptions)).usual();
-      return sourceOfParts(owner, mapParts(paths, open), usual);
+      return sourceOfParts(sourceName, mapParts(paths, open), usual);
     },
   };
 }
@@ -170,7 +170,7 @@ function foldersLayout(folder: string, names: Names): Layout {
   };
 }
 
-/** Creates the layout of files whose names contain their split. A split can consist of several files. */
+/** Creates the layout of idx or CIFAR files, whose names contain their split. A split can consist of several files. */
 function groupedLayout<F extends PartFile>(
   folder: string,
   files: readonly F[],
@@ -218,8 +218,8 @@ function cifarLayout(folder: string, files: readonly (PartFile & { readonly labe
   return groupedLayout(folder, files, async (group, name) => {
     const labels = group[0]?.labels ?? 1;
     if (group.some((file) => file.labels !== labels)) {
-      const listed = group.map(({ path }) => fileNameOf(path)).join(", ");
-      throw new PithError("E_DATA", `"${folder}" holds files of CIFAR-10 and of CIFAR-100: ${listed}.`);
+      const fileList = group.map(({ path }) => fileNameOf(path)).join(", ");
+      throw new PithError("E_DATA", `"${folder}" holds files of CIFAR-10 and of CIFAR-100: ${fileList}.`);
     }
     return cifar(name, await Promise.all(group.map(({ path }) => openFile(path))), labels);
   });
@@ -230,11 +230,11 @@ function isDataFile(name: string): boolean {
 }
 
 async function openFileAt(path: string, readingOptions: Reading): Promise<Source> {
-  const record = cifarFile(fileNameOf(path));
-  if (record !== undefined)
-    return sourceOfPart(path, record.part, async () => cifar(path, [await openFile(path)], record.labels));
-  const tokens = tokenFile(fileNameOf(path));
-  if (tokens !== undefined) return sourceOfPart(path, "test", () => openTokens(path, tokens, readingOptions));
+  const cifarFormat = cifarFile(fileNameOf(path));
+  if (cifarFormat !== undefined)
+    return sourceOfPart(path, cifarFormat.part, async () => cifar(path, [await openFile(path)], cifarFormat.labels));
+  const tokenFormat = tokenFile(fileNameOf(path));
+  if (tokenFormat !== undefined) return sourceOfPart(path, "test", () => openTokens(path, tokenFormat, readingOptions));
   if (isImageFile(path)) return sourceOfPart(path, "test", async () => imageFiles(path, [path]));
   return openSingle(path, readingOptions);
 }
@@ -248,35 +248,35 @@ async function partFolders(folder: string, names: readonly string[]): Promise<Na
   return folders.length === 0 ? undefined : namesOf(folders, "*");
 }
 
-/** Words in the names of training splits. `partWords` continues with those of test splits, in descending priority. */
+/** Words in the names of training splits. In `partWords`, the words of test splits follow, in descending priority. */
 const trainWords = ["train", "training"];
 const partWords = [...trainWords, "test", "testing", "dev", "val", "valid", "validation", "eval"];
 
-const pattern = new RegExp(`(^|[._-])(${partWords.join("|")})(?=[._-]|$)`, "i");
+const partPattern = new RegExp(`(^|[._-])(${partWords.join("|")})(?=[._-]|$)`, "i");
 
 interface NamedPart {
   readonly part: Part;
-  /** The name without its split and number of rows. Files with equal names of this kind are splits of one dataset. */
+  /** The name without split and number of rows. Files with equal families are splits of one dataset. */
   readonly family: string;
   /** The priority among names of one split, where lower is better: "test" precedes "dev". */
   readonly rank: number;
 }
 
-/** Returns the split that the name of a file or folder contains; undefined if there is none. */
+/** Returns the split that the name of a file or folder contains; undefined for a name without a split. */
 function namedPart(name: string): NamedPart | undefined {
-  const [, before = "", word] = pattern.exec(name) ?? [];
+  const [, before = "", word] = partPattern.exec(name) ?? [];
   if (word === undefined) return undefined;
-  const family = name.replace(pattern, `${before}*`).replace(/\d+(?=x\d+[._-])/, "n");
+  const family = name.replace(partPattern, `${before}*`).replace(/\d+(?=x\d+[._-])/, "n");
   const rank = partWords.indexOf(word.toLowerCase());
   return { part: rank < trainWords.length ? "train" : "test", family: family.toLowerCase(), rank };
 }
 
-/** Returns, for each split, the name with the highest priority. */
+/** Returns for each split the file or folder of a dataset with the highest priority. */
 function namesOf(names: readonly string[], family: string): Names {
   const candidates = names.flatMap((name) => {
     const named = namedPart(name);
     return named?.family === family ? [{ ...named, name }] : [];
   });
-  const best = candidates.sort((a, b) => a.rank - b.rank).toReversed();
-  return mapParts<string, string>(Object.fromEntries(best.map(({ part, name }) => [part, name])), (name) => name);
+  const byPriority = candidates.sort((a, b) => a.rank - b.rank).toReversed();
+  return mapParts<string, string>(Object.fromEntries(byPriority.map(({ part, name }) => [part, name])), (name) => name);
 }

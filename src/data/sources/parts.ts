@@ -1,4 +1,4 @@
-/** Provides disjoint training, calibration and test samples. Subsets are random, because files are often sorted by class. */
+/** Divides the data at a path into disjoint training, calibration and test samples. Subsets are random, because files are often sorted by class. */
 import { PithError } from "../../core/errors.ts";
 import { isIndexed } from "../batches/indexed.ts";
 import { collect, draw, setAside, skip, take } from "../batches/select.ts";
@@ -7,7 +7,7 @@ import { openSource, type SourceReading } from "./open.ts";
 import { defaultTestCount, readPart, type Source, sourceOfSamples } from "./source.ts";
 
 export interface Parts {
-  /** The training samples. Undefined if the source has a single split, unless `trains` or `trainAlone` requires some of it. */
+  /** The training samples. From a single split, they are taken only with `trains` or `trainAlone`, and are undefined by default. */
   readonly train: Dataset | undefined;
   readonly calibrate: Dataset | undefined;
   readonly test: Dataset;
@@ -32,15 +32,15 @@ export interface PartsOptions extends SourceReading {
   /** Whether training samples are required; false by default. They are four fifths of a table or array without splits. */
   readonly trains?: boolean;
   /**
-   * The number of calibration samples, 0 by default and at most half of the training samples. If there is only one split, they are taken from samples
-   * that `test` does not use, or are at most a fifth. Small splits provide up to 32 samples, but at most half.
+   * The number of calibration samples, 0 by default and at most half of the training samples. From a single split, at most a fifth is taken, or more
+   * if `test` leaves more samples unused. A small split provides up to 32 samples, but at most half.
    */
   readonly calibrate?: number;
-  /** The number of training samples if the source has only one split, 0 by default. It is limited like `calibrate`; Infinity requests four fifths. */
+  /** The number of training samples from a single split, 0 by default. It is limited as `calibrate` is; Infinity requests four fifths. */
   readonly trainAlone?: number;
-  /** The minimum number of test samples if a single split is divided, 0 by default. It is limited to half of the split. */
+  /** The minimum number of test samples if a single split is divided: 0 by default, and at most half of the split. */
   readonly leastTested?: number;
-  /** Whether to test only on the fifth of the test samples that no training uses, because a model was trained on the others. False by default. */
+  /** Whether a model was trained on a part of the test samples; false by default. If true, only the fifth that no training uses is tested on. */
   readonly heldOut?: boolean;
   /** The maximum number of test samples; all by default. The selection does not depend on the other options. */
   readonly test?: number;
@@ -48,9 +48,9 @@ export interface PartsOptions extends SourceReading {
   readonly seed?: number;
 }
 
-/** The maximum share of a single split that is taken away from testing, except for small splits. */
+/** The maximum share of a single split that training and calibration take. Small splits provide up to `minCalibrated` samples. */
 const maxShareOfOnePart = 0.2;
-/** The minimum number of samples that suffices for measuring or fitting. */
+/** The minimum number of samples for a useful calibration. */
 export const minCalibrated = 32;
 /** The maximum share of training samples that is used for calibration. */
 const maxShareOfTraining = 0.5;
@@ -104,51 +104,50 @@ async function divideSource(source: Source, options: PartsOptions): Promise<Part
   // The function of a module can return one dataset for both splits.
   if (train !== undefined && train === test) return divideSource(sourceOfSamples(train), options);
   if (train !== undefined && test !== undefined) {
-    const sources = { trainSource: indexed(train), testSource: indexed(test) };
+    const sources = { trainSource: asIndexed(train), testSource: asIndexed(test) };
     const tested = heldOut ? await readPart(sourceOfSamples(test), "test") : test;
     return { ...(await withCalibration(train)), ...testSubset(tested), ...sources, divided: false };
   }
-  const only = train ?? test ?? (await source.usual());
-  const all = indexed(only);
-  const sources = { trainSource: all, testSource: all };
+  const singleSplit = train ?? test ?? (await source.usual());
+  const indexedSplit = asIndexed(singleSplit);
+  const sources = { trainSource: indexedSplit, testSource: indexedSplit };
   // The number of samples in a stream is unknown, so a share of it cannot be computed.
-  const trainCount = only.count === undefined && trainAlone === Number.POSITIVE_INFINITY ? 0 : trainAlone;
+  const trainCount = singleSplit.count === undefined && trainAlone === Number.POSITIVE_INFINITY ? 0 : trainAlone;
   const minTested = (count: number): number =>
     Math.max(defaultTestCount(count), Math.min(leastTested, Math.ceil(count / 2)));
   const maxTaken = (count: number): number =>
     trainCount === Number.POSITIVE_INFINITY
       ? count - minTested(count)
       : Math.max(maxShareOfOnePart * count, Math.min(minCalibrated, count / 2), count - (limit ?? count));
-  if (all !== undefined && (heldOut || trainCount > 0 || (source.divisible && (trains || part === "test")))) {
-    // Training samples are taken from the start of one fixed random order, so that no training uses the last
-    // fifth.
+  if (indexedSplit !== undefined && (heldOut || trainCount > 0 || (source.divisible && (trains || part === "test")))) {
+    // Training samples are the first ones of a random order that is always the same. So no training uses the last fifth.
     const tested = (count: number): number => {
       if (heldOut) return defaultTestCount(count);
       if (source.divisible) return minTested(count);
       return Math.max(minTested(count), count - Math.min(trainCount + calibrationCount, maxTaken(count)));
     };
-    const [first, last] = [
-      await readPart(sourceOfSamples(all), "train", tested),
-      await readPart(sourceOfSamples(all), "test", tested),
+    const [trainSamples, lastSamples] = [
+      await readPart(sourceOfSamples(indexedSplit), "train", tested),
+      await readPart(sourceOfSamples(indexedSplit), "test", tested),
     ];
     return {
-      ...(await withCalibration(first)),
-      ...testSubset(last),
+      ...(await withCalibration(trainSamples)),
+      ...testSubset(lastSamples),
       divided: !source.divisible,
-      whole: all.count,
+      whole: indexedSplit.count,
       ...sources,
     };
   }
-  if (trainCount + calibrationCount === 0) return { ...untrained, ...testSubset(only), ...sources };
-  const { drawn, rest } = await divide(only, trainCount + calibrationCount, maxTaken, seed, limit);
-  const testable = only.count === undefined ? undefined : only.count - (drawn.count ?? 0);
-  const tested = { ...testSubset(rest), testable, whole: only.count, ...sources };
+  if (trainCount + calibrationCount === 0) return { ...untrained, ...testSubset(singleSplit), ...sources };
+  const { drawn, rest } = await divide(singleSplit, trainCount + calibrationCount, maxTaken, seed, limit);
+  const testable = singleSplit.count === undefined ? undefined : singleSplit.count - (drawn.count ?? 0);
+  const tested = { ...testSubset(rest), testable, whole: singleSplit.count, ...sources };
   return trainCount === 0
     ? { train: undefined, calibrate: drawn, ...tested, divided: false }
     : { ...(await withCalibration(drawn)), ...tested, divided: true };
 }
 
-const indexed = (dataset: Dataset): IndexedDataset | undefined => (isIndexed(dataset) ? dataset : undefined);
+const asIndexed = (dataset: Dataset): IndexedDataset | undefined => (isIndexed(dataset) ? dataset : undefined);
 
 /**
  * Divides a dataset into randomly drawn samples and the rest.
@@ -170,7 +169,7 @@ async function divide(
       hint: `Give ${minCalibrated} or more: those that are set aside, and others to test on.`,
     });
   }
-  // The first samples of a stream are kept in memory. All later reads skip them.
+  // From a stream, the first samples are drawn and kept in memory. `rest` skips these samples.
   if (!isIndexed(dataset)) return { drawn: await collect(take(dataset, count)), rest: skip(dataset, count) };
   if (restCount >= dataset.count - count) return setAside(dataset, count, seed);
   const { drawn, rest } = setAside(dataset, restCount, seed);

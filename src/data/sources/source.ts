@@ -1,3 +1,4 @@
+/** The data at a path as it is stored: with predefined splits, as test samples only, or as one set that can be divided. */
 import { PithError } from "../../core/errors.ts";
 import { isIndexed } from "../batches/indexed.ts";
 import { split } from "../batches/select.ts";
@@ -7,10 +8,10 @@ import type { Dataset, Part } from "../batches/types.ts";
 export interface Source {
   /** The name of the source, for error messages. */
   readonly owner: string;
-  /** Opens the samples that are used if no split is requested. */
+  /** Opens the default samples, which are used if no split is requested. */
   usual(): Promise<Dataset>;
   readonly parts: { readonly [part in Part]?: () => Promise<Dataset> };
-  /** Whether the source has no splits, and any sample can be used for training or testing. Other data without splits is for testing. */
+  /** Whether the source has no splits and can be divided into training and test samples. Images and texts without splits are test samples. */
   readonly divisible: boolean;
 }
 
@@ -28,7 +29,7 @@ export function mapParts<A, B>(
   return Object.fromEntries(entries);
 }
 
-/** Creates a source with splits. By default, its usual samples are those of the test split. */
+/** Creates a source with splits. Its default samples are those of `usualPart`, or of the training split if that part is missing. */
 export function sourceOfParts(owner: string, parts: Source["parts"], usualPart: Part = "test"): Source {
   const usual = parts[usualPart] ?? parts.train;
   if (usual === undefined) throw new Error(`${owner} has no parts.`);
@@ -44,19 +45,19 @@ export function sourceOfSamples(dataset: Dataset): Source {
 }
 
 /**
- * Returns a split, or the usual samples if `part` is undefined.
- * @param tested Returns the number of test samples if the source has to be divided.
- * @throws PithError E_DATA
+ * Returns a split, or the default samples if `part` is undefined.
+ * @param testCountOf Returns the number of test samples if the source has to be divided.
+ * @throws PithError E_DATA if the source lacks the split and cannot be divided.
  */
 export async function readPart(
   { owner, usual, parts, divisible }: Source,
   part: Part | undefined,
-  tested: (count: number) => number = defaultTestCount,
+  testCountOf: (count: number) => number = defaultTestCount,
 ): Promise<Dataset> {
   if (part === undefined) return usual();
   const { [part]: read } = parts;
   if (read !== undefined) return read();
-  if (divisible) return splitOff(await usual(), part, tested);
+  if (divisible) return splitOff(await usual(), part, testCountOf);
   const available = partNames.filter((name) => parts[name] !== undefined).join(" and ");
   throw new PithError("E_DATA", `"${owner}" has no ${part} part, only ${available}.`);
 }
@@ -65,12 +66,12 @@ export async function readPart(
 export const defaultTestCount = (count: number): number => 0.2 * count;
 
 /**
- * Returns the training or test samples of a dataset without splits, with seed 0.
+ * Returns the training or test samples of a dataset without splits. The division is random, but always the same.
  * @throws PithError E_DATA for the training samples if there are too few samples to divide.
  */
-function splitOff(dataset: Dataset, part: Part, tested: (count: number) => number): Dataset {
+function splitOff(dataset: Dataset, part: Part, testCountOf: (count: number) => number): Dataset {
   if (!isIndexed(dataset)) return dataset;
-  const share = tested(dataset.count) / Math.max(1, dataset.count);
+  const share = testCountOf(dataset.count) / Math.max(1, dataset.count);
   const [train = dataset, test = dataset] = split(dataset, [1 - share, share], 0);
   if (test.count > 0) return { ...(part === "train" ? train : test), name: `${dataset.name} (${part})` };
   if (part === "test") return dataset;

@@ -5,14 +5,14 @@ import { openDataset } from "./open.ts";
 
 export interface Texts {
   readonly texts: readonly string[];
-  /** The column of the texts, if its name is not a common name of text columns. */
+  /** The column of the texts if its name is unusual; undefined for a common name such as "text". */
   readonly column?: string | undefined;
 }
 
 const batchRows = 1024;
 
 /**
- * Returns the texts of a file; none for other kinds of files.
+ * Returns the texts of a .txt file or a table; no texts for other kinds of files.
  * @throws PithError E_DATA as `openDataset` does, and if the column of texts is ambiguous.
  */
 export async function textsIn(path: string): Promise<Texts> {

@@ -1,15 +1,15 @@
 /**
  * Converts texts and tokens to the inputs of transformers. Texts are padded to the longest one of the batch, or to the fixed length of the model.
- * - attention_mask is 1 for tokens.
+ * - attention_mask is 1 for tokens and 0 for padding.
  * - position_ids count tokens from 0.
  * - token_type_ids distinguish the two texts of a pair.
  * - The cache (past_key_values) is empty.
- * For language models, the label of a token is the next token, or −100 if there is none.
+ * For language models, the label of a token is the next token, or −100 for the last token of a text.
  */
 import { PithError, truncateList } from "../../core/errors.ts";
 import { type Dim, dimsText } from "../../core/tensor/dims.ts";
 import type { Batch, DataType, Dense } from "../../core/tensor/types.ts";
-import { type ModelInput, plainInput } from "../batches/bind.ts";
+import { copyInput, type ModelInput } from "../batches/bind.ts";
 import type { BatchChange } from "../batches/indexed.ts";
 import { mapBatches } from "../batches/indexed.ts";
 import { attentionMask } from "../batches/rows.ts";
@@ -27,7 +27,7 @@ import {
 export interface SequenceOptions {
   /** The tokenizer; undefined if the data is already tokenized. */
   readonly tokenizer?: TextTokenizer | undefined;
-  /** The maximum number of tokens of a text, beyond which it is truncated. By default the model's maximum. */
+  /** The maximum number of tokens of a text; the model's maximum by default. Longer texts are truncated. */
   readonly length?: number | undefined;
   /** Sidecar files that were not copied to the model's folder, for an error message. */
   readonly missingFiles?: string | undefined;
@@ -50,8 +50,8 @@ export function tokenize(
 ): IndexedDataset;
 export function tokenize(dataset: Dataset, inputs: readonly ModelInput[], options: SequenceOptions): Dataset;
 export function tokenize(dataset: Dataset, inputs: readonly ModelInput[], options: SequenceOptions): Dataset {
-  const { tokenizer, ...rest } = options;
-  const settings = { owner: dataset.name, inputs: inputs.map(plainInput), rest, files: tokenizer?.files };
+  const { tokenizer, ...otherOptions } = options;
+  const settings = { owner: dataset.name, inputs: inputs.map(copyInput), rest: otherOptions, files: tokenizer?.files };
   const portable = tokenizer !== undefined && settings.files === undefined ? undefined : { kind: "tokenize", settings };
   return mapBatches(dataset, tokenization(settings, tokenizer), portable);
 }
@@ -96,13 +96,13 @@ export function textColumns(batch: Batch, owner: string): readonly [string] | re
   );
   const [first, second] = texts;
   if (first === undefined) return undefined;
-  const lower = new Map(texts.map((name) => [name.toLowerCase(), name]));
+  const columnByLowerName = new Map(texts.map((name) => [name.toLowerCase(), name]));
   for (const names of pairNames) {
-    const [text, pair] = names.map((name) => lower.get(name));
+    const [text, pair] = names.map((name) => columnByLowerName.get(name));
     if (text !== undefined && pair !== undefined) return [text, pair];
   }
   for (const name of singleNames) {
-    const column = lower.get(name);
+    const column = columnByLowerName.get(name);
     if (column !== undefined) return [column];
   }
   if (second === undefined) return [first];
@@ -112,7 +112,7 @@ export function textColumns(batch: Batch, owner: string): readonly [string] | re
 }
 
 /**
- * Returns the only text column if its name is not a common name of text columns.
+ * Returns the name of the only text column if it is unusual; undefined for a common name, and for pairs of texts.
  * @throws PithError E_DATA as `textColumns` does, or if the column contains only numbers.
  */
 export function unusualTextColumn(batch: Batch, owner: string): string | undefined {
@@ -128,19 +128,19 @@ export function unusualTextColumn(batch: Batch, owner: string): string | undefin
   return column;
 }
 
-/** Returns the input for token ids: one with a usual name, or else the only integer input of shape N × T. */
+/** Returns the input for token ids: an input with a usual name. Without such a name, returns the only integer input of shape N × T. */
 export function tokenInput(inputs: readonly ModelInput[]): ModelInput | undefined {
-  const named = inputs.find(({ name }) => /^(?:input[_.]?ids?|ids|tokens?|input_tokens)(?::\d+)?$/i.test(name));
-  if (named !== undefined) return named;
+  const namedInput = inputs.find(({ name }) => /^(?:input[_.]?ids?|ids|tokens?|input_tokens)(?::\d+)?$/i.test(name));
+  if (namedInput !== undefined) return namedInput;
   const integers: readonly DataType[] = ["int64", "int32"];
-  const fitting = inputs.filter(
+  const integerInputs = inputs.filter(
     ({ type }) => type !== undefined && integers.includes(type.type) && type.dims?.length === 2,
   );
-  return fitting.length === 1 ? fitting[0] : undefined;
+  return integerInputs.length === 1 ? integerInputs[0] : undefined;
 }
 
 /**
- * Returns whether a model scores all possible next tokens at every token.
+ * Returns whether a model is a language model: at every token, it scores all possible next tokens.
  * @param architecture The architecture in config.json.
  */
 export function isLanguageModel(
@@ -151,8 +151,8 @@ export function isLanguageModel(
 ): boolean {
   const inputDims = tokenInput(inputs)?.type?.dims;
   if (inputDims?.length !== 2 || (architecture !== undefined && !/CausalLM|LMHead/.test(architecture))) return false;
-  const scores = outputs.find(({ name }) => name === "logits") ?? outputs[0];
-  const dims = scores?.type?.dims;
+  const scoreOutput = outputs.find(({ name }) => name === "logits") ?? outputs[0];
+  const dims = scoreOutput?.type?.dims;
   const classes = dims?.[2];
   if (dims?.length !== 3 || typeof classes !== "number") return false;
   // A model with few classes labels tokens (tagging) instead.
@@ -166,39 +166,43 @@ function tokenizeBatch(batch: Batch, inputs: readonly ModelInput[], options: Seq
     throw new PithError("E_DATA", `None of the inputs ${names} takes token ids, and ${owner} is text.`);
   }
   const rows = encodings(batch, target, options, owner);
-  const declared = target.type?.dims?.[1];
-  const longest = rows.reduce((most, { ids }) => Math.max(most, ids.length), 1);
-  const length = typeof declared === "number" ? declared : longest;
-  if (longest > length) {
+  const fixedLength = target.type?.dims?.[1];
+  const maxLength = rows.reduce((max, { ids }) => Math.max(max, ids.length), 1);
+  const length = typeof fixedLength === "number" ? fixedLength : maxLength;
+  if (maxLength > length) {
     throw new PithError(
       "E_DATA",
-      `${owner} has samples of ${longest} tokens, input "${target.name}" takes ${length}.`,
+      `${owner} has samples of ${maxLength} tokens, input "${target.name}" takes ${length}.`,
       { hint: `Set it: \`preprocess: "length=${length}"\`.` },
     );
   }
   const { padding = 0, paddingSide = "right" } = options.tokenizer ?? {};
-  const grid = (value: (row: Encoding, at: number) => number, filler: number): Dense<"int64"> => {
+  const padRows = (value: (row: Encoding, position: number) => number, filler: number): Dense<"int64"> => {
     const data = new BigInt64Array(rows.length * length).fill(BigInt(filler));
     rows.forEach((row, index) => {
       const start = index * length + (paddingSide === "left" ? length - row.ids.length : 0);
-      for (let at = 0; at < row.ids.length; at++) data[start + at] = BigInt(value(row, at));
+      for (let position = 0; position < row.ids.length; position++)
+        data[start + position] = BigInt(value(row, position));
     });
     return { type: "int64", dims: [rows.length, length], data };
   };
-  const fed: Record<string, Dense> = {};
+  const feeds: Record<string, Dense> = {};
   for (const input of inputs) {
     const column = batch[input.name];
-    if (input === target) fed[input.name] = grid(({ ids }, at) => ids[at] ?? 0, padding);
-    else if (attentionMask.test(input.name)) fed[input.name] = grid(() => 1, 0);
-    else if (/position_?ids/i.test(input.name)) fed[input.name] = grid((_, at) => at, 0);
-    else if (/token_?type|segment_?ids/i.test(input.name)) fed[input.name] = grid(({ types }, at) => types[at] ?? 0, 0);
-    else if (/^past|past_key|cache/i.test(input.name)) fed[input.name] = emptyCache(input, rows.length);
-    else if (column !== undefined) fed[input.name] = column;
+    if (input === target) feeds[input.name] = padRows(({ ids }, position) => ids[position] ?? 0, padding);
+    else if (attentionMask.test(input.name)) feeds[input.name] = padRows(() => 1, 0);
+    else if (/position_?ids/i.test(input.name)) feeds[input.name] = padRows((_, position) => position, 0);
+    else if (/token_?type|segment_?ids/i.test(input.name))
+      feeds[input.name] = padRows(({ types }, position) => types[position] ?? 0, 0);
+    else if (/^past|past_key|cache/i.test(input.name)) feeds[input.name] = emptyCache(input, rows.length);
+    else if (column !== undefined) feeds[input.name] = column;
   }
   const existingLabel = batch.tokens === undefined && options.language === true ? undefined : batch.label;
   const label =
-    options.language === true ? (existingLabel ?? grid(({ ids }, at) => ids[at + 1] ?? -100, -100)) : existingLabel;
-  return label === undefined ? fed : { ...fed, label };
+    options.language === true
+      ? (existingLabel ?? padRows(({ ids }, position) => ids[position + 1] ?? -100, -100))
+      : existingLabel;
+  return label === undefined ? feeds : { ...feeds, label };
 }
 
 function encodings(batch: Batch, target: ModelInput, options: SequenceOptions, owner: string): readonly Encoding[] {
@@ -222,7 +226,7 @@ function encodings(batch: Batch, target: ModelInput, options: SequenceOptions, o
   return texts.map((text, row) => tokenizer.encode(text, pairs[row], longest));
 }
 
-/** Returns an empty cache. Its first axis counts samples, and a second axis of unknown size counts tokens, which are 0. */
+/** Returns an empty key-value cache. Its first axis counts samples; an axis of unknown size counts cached tokens and has size 0. */
 function emptyCache(input: ModelInput, count: number): Dense {
   const dims = input.type?.dims;
   const type = input.type?.type ?? "float32";
@@ -230,22 +234,22 @@ function emptyCache(input: ModelInput, count: number): Dense {
   if (dims === undefined || (type !== "float32" && type !== "float16")) {
     throw new PithError("E_DATA", `Input "${input.name}" is a cache of ${type}, which cannot be left empty.`);
   }
-  const empty = dims.map((dim: Dim, axis) => (axis === 0 ? count : typeof dim === "number" ? dim : 0));
-  if (!empty.includes(0)) {
+  const cacheDims = dims.map((dim: Dim, axis) => (axis === 0 ? count : typeof dim === "number" ? dim : 0));
+  if (!cacheDims.includes(0)) {
     throw new PithError(
       "E_DATA",
       `Input "${input.name}" ${dimsText(dims)} is a cache of a fixed length: it cannot be empty.`,
     );
   }
   return type === "float32"
-    ? { type, dims: empty, data: new Float32Array() }
-    : { type, dims: empty, data: new Uint16Array() };
+    ? { type, dims: cacheDims, data: new Float32Array() }
+    : { type, dims: cacheDims, data: new Uint16Array() };
 }
 
 /** The maximum number of samples that `unknownShare` reads. */
 const maxSamples = 256;
 
-/** Returns the share of unknown tokens in the first samples, without marks; 0 if there are no tokens. */
+/** Returns the share of unknown tokens in the first samples, not counting marks such as [CLS]; 0 if there are no tokens. */
 export async function unknownShare(dataset: Dataset, tokenizer: TextTokenizer): Promise<number> {
   let [unknown, total] = [0, 0];
   if (tokenizer.unknown === undefined) return 0;

@@ -35,7 +35,7 @@ export interface TextTokenizer {
 /** The name of tokenizer.json, and the contents of tokenizer.json, tokenizer_config.json and config.json. */
 export type TokenizerFiles = readonly [name: string, file: PlainObject, settings: PlainObject, model: PlainObject];
 
-/** Lengths from this value on mean "unlimited", for which transformers writes 10³⁰. */
+/** Lengths of at least this value mean "unlimited", for which transformers writes 10³⁰. */
 const noLimit = 1e6;
 
 /**
@@ -79,12 +79,12 @@ export function missingTokenizerError(
   });
 }
 
-/** The maximum nesting of settings, because the code that reads them is recursive. */
+/** The maximum nesting of settings. The code that reads settings is recursive, so deeper ones could overflow the stack. */
 const maxDepth = 100;
 
 /**
  * Reads a JSON object from a file; returns undefined if the file does not exist.
- * @throws PithError E_DATA if the file contains anything else.
+ * @throws PithError E_DATA if the file does not contain a JSON object.
  */
 export async function readSettings(path: string): Promise<PlainObject | undefined> {
   if ((await fileKind(path)) !== "file") return undefined;
@@ -125,13 +125,13 @@ export function createTokenizer(
     throw new PithError("E_DATA", text, { cause });
   }
   const unknown = unknownId(library, vocabularyModel);
-  // For words that a vocabulary of whole words lacks, the library returns undefined instead of an id.
+  // For a word that a WordLevel vocabulary lacks, the library returns undefined instead of an id.
   const checkedIds = (ids: readonly (number | undefined)[]): readonly number[] =>
     ids.map((id = unknown ?? 0) => {
       if (Number.isSafeInteger(id)) return id;
       throw new PithError("E_DATA", `${name}: ids of tokens are whole numbers, got ${JSON.stringify(id)}.`);
     });
-  const plain = (text: string): readonly number[] =>
+  const encodePlain = (text: string): readonly number[] =>
     checkedIds(library.encode(text, { add_special_tokens: false }).ids);
   const encodeAll = (text: string, pair: string | undefined): Encoding => {
     const options = { add_special_tokens: true, return_token_type_ids: true as const };
@@ -149,16 +149,16 @@ export function createTokenizer(
     paddingSide: settings.padding_side === "left" ? "left" : "right",
     unknown,
     files: [name, file, settings, model],
-    plain,
+    plain: encodePlain,
     encode(text, pair, longest) {
       const encoding = encodeAll(text, pair);
       if (longest === undefined || encoding.ids.length <= longest) return encoding;
-      return truncate(encoding, plain(text), pair === undefined ? [] : plain(pair), longest);
+      return truncate(encoding, encodePlain(text), pair === undefined ? [] : encodePlain(pair), longest);
     },
   };
 }
 
-/** Shortens the texts between their marks until the encoding has `longest` tokens. */
+/** Shortens one or two texts until the encoding, including its marks such as [CLS], has `longest` tokens. */
 function truncate(
   { ids, types }: Encoding,
   first: readonly number[],
@@ -166,10 +166,10 @@ function truncate(
   longest: number,
 ): Encoding {
   const marks = ids.length - first.length - second.length;
-  const firstAt = positionOf(ids, first, 0);
-  const secondAt = second.length === 0 ? ids.length : positionOf(ids, second, firstAt + first.length);
+  const firstStart = positionOf(ids, first, 0);
+  const secondStart = second.length === 0 ? ids.length : positionOf(ids, second, firstStart + first.length);
   // If the texts cannot be found in the encoding, the end of the encoding is cut off.
-  if (marks < 0 || marks > longest || firstAt < 0 || secondAt < 0) {
+  if (marks < 0 || marks > longest || firstStart < 0 || secondStart < 0) {
     return { ids: ids.slice(0, longest), types: types.slice(0, longest) };
   }
   let [keptFirst, keptSecond] = [first.length, second.length];
@@ -177,9 +177,9 @@ function truncate(
     if (keptFirst >= keptSecond) keptFirst--;
     else keptSecond--;
   }
-  const isKept = (_: number, at: number): boolean => {
-    if (at >= firstAt && at < firstAt + first.length) return at < firstAt + keptFirst;
-    return at < secondAt + keptSecond || at >= secondAt + second.length;
+  const isKept = (_: number, position: number): boolean => {
+    if (position >= firstStart && position < firstStart + first.length) return position < firstStart + keptFirst;
+    return position < secondStart + keptSecond || position >= secondStart + second.length;
   };
   return { ids: ids.filter(isKept), types: types.filter(isKept) };
 }
@@ -199,7 +199,7 @@ function paddingId(library: LibraryTokenizer, settings: PlainObject, model: Plai
   return Number.isSafeInteger(model.pad_token_id) ? Number(model.pad_token_id) : 0;
 }
 
-/** Returns the id of unknown tokens. It is stated as a token, or as an index if the vocabulary is a list. */
+/** Returns the id of unknown tokens. tokenizer.json states the id (`unk_id`) or the token (`unk_token`). */
 function unknownId(library: LibraryTokenizer, { unk_token: token, unk_id: id }: PlainObject): number | undefined {
   if (typeof id === "number") return id;
   return typeof token === "string" ? library.token_to_id(token) : undefined;

@@ -1,7 +1,7 @@
 /**
- * Divides running text for language models into consecutive windows of n tokens. Each token is labeled with the
- * next one, and remaining tokens are dropped. Files of independent sequences contain their number and length in
- * the name (`_64x120_u16le.bin`). The last token of such a sequence has the label −100 (none).
+ * Divides running text for language models into consecutive windows of n tokens. The label of a token is the next token; tokens after the last window
+ * are dropped. Files of independent sequences have the number of sequences and their length in the file name (`_64x120_u16le.bin`). The last token of
+ * such a sequence has the label −100, which metrics ignore.
  */
 
 import { PithError } from "../../core/errors.ts";
@@ -55,8 +55,8 @@ export function tokensInFile(source: ByteSource, format: TokenFile, length: numb
     async read(start, end) {
       const bytes = await source.read(start * width, end * width);
       const view = viewOf(bytes);
-      return Array.from({ length: end - start }, (_, at) =>
-        width === 2 ? view.getUint16(2 * at, true) : view.getUint32(4 * at, true),
+      return Array.from({ length: end - start }, (_, index) =>
+        width === 2 ? view.getUint16(2 * index, true) : view.getUint32(4 * index, true),
       );
     },
   };
@@ -67,7 +67,7 @@ export function tokensInFile(source: ByteSource, format: TokenFile, length: numb
 }
 
 /**
- * Returns the windows of a text in the form of `tokensInFile`. The token ids need four bytes of memory each.
+ * Returns the windows of a text, with the columns of `tokensInFile`. The token ids are kept in memory, with four bytes each.
  * @throws PithError E_DATA if the text is too short for a window.
  */
 export function tokensOfText(name: string, text: string, tokenizer: TextTokenizer, length: number): IndexedDataset {
@@ -76,9 +76,9 @@ export function tokensOfText(name: string, text: string, tokenizer: TextTokenize
   for (const piece of pieces(text)) {
     const pieceIds = tokenizer.plain(piece);
     if (count + pieceIds.length > ids.length) {
-      const grown = new Uint32Array(2 * (count + pieceIds.length));
-      grown.set(ids);
-      ids = grown;
+      const larger = new Uint32Array(2 * (count + pieceIds.length));
+      larger.set(ids);
+      ids = larger;
     }
     ids.set(pieceIds, count);
     count += pieceIds.length;
@@ -86,10 +86,10 @@ export function tokensOfText(name: string, text: string, tokenizer: TextTokenize
   return windows(name, { count, read: (start, end) => ids.subarray(start, end) }, length, true);
 }
 
-/** The minimum number of characters that are tokenized at a time, so that a tokenizer does not process a whole book at once. */
+/** The minimum number of characters of a piece. A long text is tokenized piece by piece, because tokenizers are slow on very long texts. */
 const pieceLength = 2 ** 16;
 
-/** Yields pieces of a text that begin at the start of a line, which is also the start of a token. */
+/** Yields pieces of a text. Each piece begins at the start of a line, because no token crosses this position. */
 export function* pieces(text: string): Iterable<string> {
   let start = 0;
   while (start < text.length) {
@@ -104,10 +104,10 @@ export function* pieces(text: string): Iterable<string> {
 
 /**
  * Returns windows of `length` tokens.
- * @param followed Whether the token after a window is the label of the window's last token.
+ * @param isFollowed Whether the token after a window is the label of the window's last token, as in running text.
  */
-function windows(name: string, tokens: Tokens, length: number, followed: boolean): IndexedDataset {
-  const count = Math.floor((tokens.count - (followed ? 1 : 0)) / length);
+function windows(name: string, tokens: Tokens, length: number, isFollowed: boolean): IndexedDataset {
+  const count = Math.floor((tokens.count - (isFollowed ? 1 : 0)) / length);
   if (count < 1) {
     throw new PithError("E_DATA", `${name} has ${tokens.count} tokens, too few for a window of ${length}.`, {
       hint: 'Shorter windows: `preprocess: "length=32"`.',
@@ -118,11 +118,11 @@ function windows(name: string, tokens: Tokens, length: number, followed: boolean
     const label = new BigInt64Array(positions.length * length).fill(noLabel);
     for (const [row, position] of positions.entries()) {
       const start = position * length;
-      const windowIds = await tokens.read(start, start + length + (followed ? 1 : 0));
-      for (let at = 0; at < length; at++) {
-        ids[row * length + at] = BigInt(windowIds[at] ?? 0);
-        const next = at + 1 < length || followed ? windowIds[at + 1] : undefined;
-        if (next !== undefined) label[row * length + at] = BigInt(next);
+      const windowIds = await tokens.read(start, start + length + (isFollowed ? 1 : 0));
+      for (let position = 0; position < length; position++) {
+        ids[row * length + position] = BigInt(windowIds[position] ?? 0);
+        const next = position + 1 < length || isFollowed ? windowIds[position + 1] : undefined;
+        if (next !== undefined) label[row * length + position] = BigInt(next);
       }
     }
     const dims = [positions.length, length];

@@ -1,9 +1,9 @@
 /**
- * Reduces a tokenizer's vocabulary without changing the tokens of given texts. Kept are the tokens that occur, added and special tokens, and single
- * characters and bytes. They keep their order and get the ids 0, 1, 2, …
+ * Reduces a tokenizer's vocabulary so that given texts have the same tokens as before. It keeps the tokens that occur, added and special tokens, and
+ * single characters and bytes. Kept tokens stay in order and get the ids 0, 1, 2, …
  *
- * The longest match (WordPiece) and the best split (Unigram) do not depend on unused tokens. Byte pair encoding repeatedly merges the pair with the
- * lowest rank. The merges that build the kept tokens stay in order, so each step finds the same pair.
+ * For WordPiece (longest match) and Unigram (best split), tokens that do not occur have no effect. Byte pair encoding repeatedly merges the pair with
+ * the lowest rank. The merges that build the kept tokens stay in order, so each step merges the same pair as before.
  */
 import { PithError } from "../../core/errors.ts";
 import { isObject, type PlainObject } from "../../core/plain.ts";
@@ -55,21 +55,21 @@ export function keptIds({ file, settings }: TokenizerContents, used: Iterable<nu
 
 /** Returns the files of the tokenizer with the reduced vocabulary. */
 export function trimTokenizer({ file, settings }: TokenizerContents, kept: KeptIds): TokenizerContents {
-  const to = new Map(kept.map((id, index) => [id, index]));
+  const newIds = new Map(kept.map((id, index) => [id, index]));
   const { model } = file;
   if (!isObject(model)) return { file, settings };
   const tokens = tokensOf(model);
   const texts = new Set(kept.flatMap((id) => tokens.get(id) ?? []));
-  const needed = new Set(kept.flatMap((id) => mergesOf(model, tokens.get(id)).map(mergeKey)));
+  const neededMerges = new Set(kept.flatMap((id) => mergesOf(model, tokens.get(id)).map(mergeKey)));
   const merges = (Array.isArray(model.merges) ? model.merges : []).filter((merge) => {
     const pair = pairOf(merge);
-    return pair !== undefined && needed.has(mergeKey(pair)) && texts.has(pair.join(""));
+    return pair !== undefined && neededMerges.has(mergeKey(pair)) && texts.has(pair.join(""));
   });
   const vocab = Array.isArray(model.vocab)
     ? kept.flatMap((id) => (tokens.has(id) && Array.isArray(model.vocab) ? [model.vocab[id]] : []))
     : Object.fromEntries(kept.flatMap((id, index) => (tokens.has(id) ? [[tokens.get(id), index]] : [])));
-  const newIdOf = (id: number): number => to.get(id) ?? id;
-  const trimmed = {
+  const newIdOf = (id: number): number => newIds.get(id) ?? id;
+  const trimmedModel = {
     ...model,
     vocab,
     ...(model.merges === undefined ? {} : { merges }),
@@ -88,7 +88,7 @@ export function trimTokenizer({ file, settings }: TokenizerContents, kept: KeptI
           }),
       ...(file.post_processor === undefined ? {} : { post_processor: mapIds(file.post_processor, newIdOf) }),
       ...(padding === undefined ? {} : { padding: { ...padding, pad_id: newIdOf(Number(padding.pad_id)) } }),
-      model: trimmed,
+      model: trimmedModel,
     },
     settings: isObject(decoder)
       ? {
@@ -103,7 +103,7 @@ export function trimTokenizer({ file, settings }: TokenizerContents, kept: KeptI
 
 /**
  * Checks that both tokenizers split a text into the same tokens.
- * @throws PithError E_DATA if they do not.
+ * @throws PithError E_DATA if the tokens differ.
  */
 export function requireSameTokens(
   [before, after]: readonly [TextTokenizer, TextTokenizer],
@@ -116,8 +116,8 @@ export function requireSameTokens(
     trimmed.ids.every((id, index) => kept[id] === original.ids[index]) &&
     trimmed.types.every((type, index) => type === original.types[index]);
   if (isSame) return;
-  const shown = text.length > 60 ? `${text.slice(0, 60)}…` : text;
-  throw new PithError("E_DATA", `${at}: the smaller tokenizer reads ${JSON.stringify(shown)} as other tokens.`, {
+  const textStart = text.length > 60 ? `${text.slice(0, 60)}…` : text;
+  throw new PithError("E_DATA", `${at}: the smaller tokenizer reads ${JSON.stringify(textStart)} as other tokens.`, {
     hint: "This tokenizer cannot be made smaller for these texts.",
   });
 }
@@ -134,13 +134,13 @@ export function configuredSizes(config: unknown): readonly number[] {
   return sizes;
 }
 
-/** Returns the token ids in a configuration. Some can be invalid remnants of a larger model. */
+/** Returns the token ids in a configuration. They can exceed the vocabulary if the configuration was copied from a larger model. */
 export function configuredIds(config: unknown): readonly number[] {
   const ids: number[] = [];
   mapConfig(config, (key, value) => {
     if (!idKey.test(key)) return value;
-    // Suppressed tokens may be dropped, so they do not count. In pairs of position and token, the token is the
-    // last element.
+    // Suppressed tokens are not needed, because a token that is removed cannot occur. In pairs of position and token (forced_decoder_ids), the token
+    // is last.
     if (/suppress|bad_words/.test(key)) return value;
     for (const id of [value].flat()) {
       const last = Array.isArray(id) ? id.at(-1) : id;
@@ -153,19 +153,19 @@ export function configuredIds(config: unknown): readonly number[] {
 
 /**
  * Returns a configuration with the reduced sizes and new ids.
- * @param sizes The original vocabulary sizes: the number of tokens, and that of rows of the embedding table.
+ * @param sizes The original vocabulary sizes: the number of tokens, and the number of rows of the embedding table.
  */
 export function trimConfig(config: PlainObject, kept: KeptIds, sizes: readonly number[]): PlainObject {
-  const to = new Map(kept.map((id, index) => [id, index]));
-  const newIdOf = (ids: unknown): unknown => (typeof ids === "number" ? (to.get(ids) ?? ids) : ids);
+  const newIds = new Map(kept.map((id, index) => [id, index]));
+  const newIdOf = (ids: unknown): unknown => (typeof ids === "number" ? (newIds.get(ids) ?? ids) : ids);
   const trimmed = mapConfig(config, (key, value) => {
     if (key === "vocab_size") return typeof value === "number" && sizes.includes(value) ? kept.length : value;
     if (!idKey.test(key)) return value;
     if (!Array.isArray(value)) return newIdOf(value);
-    if (/suppress/.test(key)) return value.filter((id) => to.has(Number(id))).map(newIdOf);
+    if (/suppress/.test(key)) return value.filter((id) => newIds.has(Number(id))).map(newIdOf);
     if (key === "bad_words_ids")
       return value
-        .filter((ids) => Array.isArray(ids) && ids.every((id) => to.has(id)))
+        .filter((ids) => Array.isArray(ids) && ids.every((id) => newIds.has(id)))
         .map((ids: unknown[]) => ids.map(newIdOf));
     return value.map((id) => (Array.isArray(id) ? [...id.slice(0, -1), newIdOf(id.at(-1))] : newIdOf(id)));
   });
@@ -200,15 +200,15 @@ function tokensOf(model: unknown): ReadonlyMap<number, string> {
   return new Map(Object.entries(isObject(vocab) ? vocab : {}).map(([token, id]) => [Number(id), token]));
 }
 
-function addedIds(added: unknown): readonly number[] {
-  if (Array.isArray(added)) return added.flatMap((token) => (isObject(token) ? [Number(token.id)] : []));
-  return isObject(added) ? Object.keys(added).map(Number) : [];
+function addedIds(addedTokens: unknown): readonly number[] {
+  if (Array.isArray(addedTokens)) return addedTokens.flatMap((token) => (isObject(token) ? [Number(token.id)] : []));
+  return isObject(addedTokens) ? Object.keys(addedTokens).map(Number) : [];
 }
 
 /** Returns whether a token is a single character or byte, apart from affixes that mark word parts. */
 function isSingle(token: string, affixes: readonly string[]): boolean {
   if (/^<0x[0-9A-Fa-f]{2}>$/.test(token)) return true;
-  const bare = affixes.reduce(
+  const withoutAffixes = affixes.reduce(
     (text, affix) =>
       text.startsWith(affix) && text !== affix
         ? text.slice(affix.length)
@@ -217,10 +217,10 @@ function isSingle(token: string, affixes: readonly string[]): boolean {
           : text,
     token,
   );
-  return [...bare].length === 1;
+  return [...withoutAffixes].length === 1;
 }
 
-/** Returns the id of the piece with the lowest score; none for an empty vocabulary. */
+/** Returns the id of the piece with the lowest score, as an array; empty for an empty vocabulary. */
 function lowestPiece(vocab: unknown): readonly number[] {
   if (!Array.isArray(vocab) || vocab.length === 0) return [];
   const scores = vocab.map((piece: unknown) => (Array.isArray(piece) ? Number(piece[1]) : 0));
@@ -259,8 +259,8 @@ function mergesOf(model: PlainObject, token: string | undefined): readonly Pair[
   const result: Pair[] = [];
   for (;;) {
     let best: { readonly pair: Pair; readonly rank: number } | undefined;
-    for (let at = 0; at + 1 < parts.length; at++) {
-      const pair: Pair = [parts[at] ?? "", parts[at + 1] ?? ""];
+    for (let index = 0; index + 1 < parts.length; index++) {
+      const pair: Pair = [parts[index] ?? "", parts[index + 1] ?? ""];
       const rank = ranks.get(mergeKey(pair));
       if (rank !== undefined && (best === undefined || rank < best.rank)) best = { pair, rank };
     }
@@ -270,10 +270,10 @@ function mergesOf(model: PlainObject, token: string | undefined): readonly Pair[
     } = best;
     result.push([a, b]);
     const next: string[] = [];
-    for (let at = 0; at < parts.length; at++) {
-      const isPair = parts[at] === a && parts[at + 1] === b;
-      next.push(isPair ? a + b : (parts[at] ?? ""));
-      if (isPair) at++;
+    for (let index = 0; index < parts.length; index++) {
+      const isPair = parts[index] === a && parts[index + 1] === b;
+      next.push(isPair ? a + b : (parts[index] ?? ""));
+      if (isPair) index++;
     }
     parts = next;
   }

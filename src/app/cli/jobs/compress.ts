@@ -9,7 +9,7 @@ import type { Model } from "../../../core/graph/model.ts";
 import { bytes, counted, figure } from "../../../core/numbers.ts";
 import type { Context } from "../../../core/pass/pass.ts";
 import { bytesOfText } from "../../../core/tensor/dense.ts";
-import { outerLinksAmong, sidecarsMissingAt } from "../../../data/sidecars/sidecars.ts";
+import { listMissingSidecars, outerLinksAmong } from "../../../data/sidecars/sidecars.ts";
 import { recipeName } from "../../../judge/recipe/pass-steps.ts";
 import { recipeText } from "../../../judge/recipe/recipe.ts";
 import type { Machine, Measured, Run } from "../../../judge/record/data.ts";
@@ -185,7 +185,7 @@ async function write(
     const folder = isEarlier ? joinPath(out, refusedFolder) : out;
     return writeResults(folder, run, reports, context, runFolder);
   }
-  const missingSidecars = await sidecarsMissingAt(model, out);
+  const missingSidecars = await listMissingSidecars(model, out);
   const links = await outerLinksAmong(missingSidecars);
   if (links.length > 0) {
     const text = `not copied, because these links lead out of their folder: ${joinList(links.map(([, path]) => path))}`;
