@@ -169,7 +169,7 @@ async function divide(
       hint: `Give ${minCalibrated} or more: those that are set aside, and others to test on.`,
     });
   }
-  // From a stream, the first samples are drawn and kept in memory. `rest` skips these samples.
+  // For a stream, the first samples are drawn and kept in memory. `rest` skips these samples.
   if (!isIndexed(dataset)) return { drawn: await collect(take(dataset, count)), rest: skip(dataset, count) };
   if (restCount >= dataset.count - count) return setAside(dataset, count, seed);
   const { drawn, rest } = setAside(dataset, restCount, seed);
