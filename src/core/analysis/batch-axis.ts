@@ -3,11 +3,11 @@ import { dimValue, isSymbolic, isUnknownDim } from "../tensor/dims.ts";
 import { infer } from "./infer.ts";
 
 /**
- * Returns whether a model accepts several samples per run. A first input axis counts samples if the first axis
- * of an output is proportional to it. Otherwise it counts the steps of one sample:
+ * Returns whether a model accepts several samples per run. It does if the size of an output's first axis is proportional to the size of the inputs'
+ * first axis. In other models, the first input axis counts the steps of one sample:
  *      ids: [n] → scores: [n, 10]      n samples
  *      ids: [n] → scores: [10]         one sample of n steps
- * An output size that is known only at run time can be proportional, so the function then returns true.
+ * Returns true if an output size is known only at run time, because it may be proportional.
  */
 export function hasBatchAxis(model: Model): boolean {
   const copy = model.clone();

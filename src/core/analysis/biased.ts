@@ -8,7 +8,7 @@ import type { Layer } from "./layers.ts";
 /** A layer's output, after the bias has been added. */
 export interface BiasedOutput {
   readonly output: Value;
-  /** The addition after the layer, and the index of its input that holds the stored bias; undefined if there is none. */
+  /** The node that adds the bias after the layer, and the index of its input that is the stored bias. Undefined if no separate node adds a bias. */
   readonly sum: { readonly node: Node; readonly input: number; readonly vector: Value } | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** Describes a block by its operators, attributes, connections, dimensions, and stored integers (axes, sizes), but without trained values. */
+/** Writes a block's operators, attributes, connections, dimensions and stored integers (axes, sizes) as a text, to find equal blocks (`blocks.ts`). */
 import { type Attribute, allGraphs, describe, type Node, subgraphs, usedValues, type Value } from "../graph/graph.ts";
 import { inOrder } from "../graph/order.ts";
 import { dimsText } from "../tensor/dims.ts";
@@ -14,20 +14,20 @@ export function kindOf(outputs: readonly Value[], inputs: readonly Value[]): str
   let count = 0;
   const name = (value: Value | undefined): string => {
     if (value === undefined) return "-";
-    const before = labels.get(value);
-    if (before !== undefined) return before;
+    const label = labels.get(value);
+    if (label !== undefined) return label;
     const text = `v${count++}`;
     labels.set(value, text);
     if (value.tensor !== undefined) return `${text}=${tensorText(value.tensor)}`;
     return value.producer === undefined ? `${text}=fed` : text;
   };
   for (const node of nodes) {
-    const read = [...node.inputs, ...usedValues(node).filter((value) => !node.inputs.includes(value))];
-    const inside = subgraphs(node).flatMap((graph) =>
+    const readValues = [...node.inputs, ...usedValues(node).filter((value) => !node.inputs.includes(value))];
+    const subgraphOps = subgraphs(node).flatMap((graph) =>
       [...allGraphs(graph)].map((part) => [...part.nodes()].map(({ op }) => op).join()),
     );
     const attributes = [...node.attributes].map(([key, value]) => `${key}=${attributeText(value)}`).sort();
-    const parts = [node.domain, node.op, read.map(name), attributes, inside, node.outputs.map(name)];
+    const parts = [node.domain, node.op, readValues.map(name), attributes, subgraphOps, node.outputs.map(name)];
     lines.push(parts.join(" "));
   }
   return [...lines, outputs.map(name).join()].join("\n");

@@ -4,31 +4,32 @@ import { elementCount } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
 
 /**
- * Returns the command that replaces an `If` node by one of its branches. Returns undefined unless the condition
- * is stored or depends on one input element.
+ * Returns the `pith simplify` command that replaces an `If` node by one of its branches. Returns undefined if the
+ * condition depends on a float input or on more than one input element.
  */
 export function branchAdvice(node: Node, inference: Inference): string | undefined {
   const [condition] = node.inputs;
   if (subgraphs(node).length < 2 || condition === undefined) return undefined;
-  const deciding = decidingInput(condition, inference);
-  if (deciding === undefined) return undefined;
-  const { input, number } = deciding;
+  const decision = decidingInput(condition, inference);
+  if (decision === undefined) return undefined;
+  const { input, number } = decision;
   return input === undefined ? "`pith simplify`" : `\`pith simplify --set ${input}=${number ?? "…"}\``;
 }
 
-interface Deciding {
+interface DecidingInput {
   /** The name of the model input that decides; undefined if only stored values decide. */
   readonly input: string | undefined;
+  /** A stored number that the condition compares with, as an example for the command. */
   readonly number: number | undefined;
 }
 
-/** Returns the single input element that a condition depends on. Returns undefined if the condition depends on several elements or on float data. */
-function decidingInput(condition: Value, inference: Inference): Deciding | undefined {
+/** Returns the single integer or Boolean input element that a condition depends on. Returns undefined if it depends on several elements or on floats. */
+function decidingInput(condition: Value, inference: Inference): DecidingInput | undefined {
   const seen = new Set<Value>();
   const inputs: Value[] = [];
   let number: number | undefined;
-  const waiting = [condition];
-  for (let value = waiting.pop(); value !== undefined; value = waiting.pop()) {
+  const pending = [condition];
+  for (let value = pending.pop(); value !== undefined; value = pending.pop()) {
     if (seen.has(value)) continue;
     seen.add(value);
     const operand = inference.operand(value);
@@ -36,13 +37,13 @@ function decidingInput(condition: Value, inference: Inference): Deciding | undef
     if (operand?.stored === true) {
       if (operand.type !== "bool" && typeof element !== "object" && element !== undefined) number ??= Number(element);
     } else if (value.producer !== undefined) {
-      for (const input of value.producer.inputs) if (input !== undefined) waiting.push(input);
+      for (const input of value.producer.inputs) if (input !== undefined) pending.push(input);
     } else inputs.push(value);
   }
-  const [input, ...more] = inputs;
+  const [input, ...otherInputs] = inputs;
   if (input === undefined) return { input, number };
   const { type, dims } = inference.operand(input) ?? {};
-  if (more.length > 0 || type === undefined || isFloat(type) || dims === undefined || elementCount(dims) !== 1)
+  if (otherInputs.length > 0 || type === undefined || isFloat(type) || dims === undefined || elementCount(dims) !== 1)
     return undefined;
   return { input: input.name, number };
 }

@@ -1,17 +1,21 @@
-/** Resolves the axis links of all operators to values of the graph, for channel analysis. */
+/**
+ * Lists, for channel analysis (`channels.ts`), how the axes of each node's inputs and outputs correspond. Operator definitions state these links by
+ * port number; this file replaces the port numbers by values of the graph.
+ */
 import { Miss } from "../errors.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { AxisEnd, AxisLink } from "../ops/entry.ts";
+import { type Labels, sizeAlong, type ValueAxis } from "./channel-labels.ts";
 import type { Inference } from "./infer.ts";
-import { type Along, type Labels, sizeAlong } from "./units.ts";
 
-/** The kind of those refusals that `throughNorms` lifts: channels on this axis are normalized or averaged together. */
+/** The kind of the refusals that the option `throughNorms` lifts: the channels on this axis are normalized or averaged together. */
 export const statisticsKind = "statistics";
 
-/** Relations between axes of values: the links of a node, or those between two stored copies of one parameter. */
+/** How a node relates the axes of its inputs and outputs. A rule without a node relates two stored copies of one parameter. */
 export interface Rule {
   readonly node: Node | undefined;
+  /** Why the links of the node are unknown, if they are. */
   readonly refusal: Miss | undefined;
   readonly links: readonly Link[];
   /** Axes whose channels cannot be removed, according to the operator's definition. */
@@ -20,10 +24,12 @@ export interface Rule {
   readonly absorbs: readonly End[];
 }
 
-export interface End extends Along {
+/** One axis of an input or output of a node. `port` is "in0", "out0", …, or the name of a tied copy. */
+export interface End extends ValueAxis {
   readonly port: string;
 }
 
+/** Yields the axes of a node's inputs and outputs on which an index has a label. */
 export function* labelledEnds(
   { inputs, outputs }: Node,
   labels: Labels,
@@ -42,13 +48,13 @@ export interface Link {
   readonly from: End;
   readonly to: End;
   readonly hasImages: boolean;
-  /** For each index along `from`, the positions along `to`; computed on first access. Undefined if the index stays the same. */
+  /** For each index along `from`, the corresponding indices along `to`. Undefined if all indices are equal. Computed on first access. */
   readonly images: readonly (readonly number[])[] | undefined;
 }
 
 /**
  * Returns the rules of all nodes of the main graph, then those of tied parameters.
- * @param withStatistics Also follows axes of normalization statistics, which then cover only the remaining channels.
+ * @param withStatistics Also links axes over which a normalization computes statistics, although removing channels changes the statistics.
  */
 export function rulesOf(model: Model, inference: Inference, withStatistics: boolean): readonly Rule[] {
   const rules = [...model.graph.nodes()].map((node) => ruleOf(node, inference, withStatistics));
@@ -56,22 +62,22 @@ export function rulesOf(model: Model, inference: Inference, withStatistics: bool
 }
 
 function ruleOf(node: Node, inference: Inference, withStatistics: boolean): Rule {
-  const bound = inference.at(node);
-  const axes = bound instanceof Miss ? bound : bound.axes();
+  const definition = inference.at(node);
+  const axes = definition instanceof Miss ? definition : definition.axes();
   if (axes instanceof Miss)
     return { node, refusal: new Miss(axes.reason, describe(node)), links: [], refuses: [], absorbs: [] };
-  const all = withStatistics ? axes.links.map(followStatistics) : axes.links;
-  const links = all.flatMap((link) => ("from" in link ? [linkOf(node, link)] : []));
-  const refuses = all.flatMap((link) =>
+  const axisLinks = withStatistics ? axes.links.map(linkStatistics) : axes.links;
+  const links = axisLinks.flatMap((link) => ("from" in link ? [linkOf(node, link)] : []));
+  const refuses = axisLinks.flatMap((link) =>
     "refuses" in link
       ? [{ end: endOf(node, link.refuses), reason: link.reason, kind: link.statistics && statisticsKind }]
       : [],
   );
-  const absorbs = all.flatMap((link) => ("absorbs" in link ? [endOf(node, link.absorbs)] : []));
+  const absorbs = axisLinks.flatMap((link) => ("absorbs" in link ? [endOf(node, link.absorbs)] : []));
   return { node, refusal: undefined, links, refuses, absorbs };
 }
 
-function followStatistics(link: AxisLink): AxisLink {
+function linkStatistics(link: AxisLink): AxisLink {
   if (!("refuses" in link) || link.statistics === undefined) return link;
   const { to } = link.statistics;
   return to === undefined ? { absorbs: link.refuses } : { from: link.refuses, to };

@@ -1,16 +1,16 @@
 /**
- * Finds the reasons why channel units cannot be removed. Causes are the model's inputs and outputs, operators,
- * subgraphs, indivisible axes, or units that cover an entire axis.
+ * Finds the channels that cannot be removed, with the reasons: model inputs and outputs, operators, subgraphs, axes of
+ * unknown size, and units (sets of channels that are removed together, `channel-labels.ts`) that contain an entire axis.
  */
 import { Miss } from "../errors.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
+import { type Labels, sizeAlong, type ValueAxis } from "./channel-labels.ts";
 import { endKey as key, type Link, labelledEnds, type Rule } from "./channel-links.ts";
-import { type Along, type Labels, sizeAlong } from "./units.ts";
 
 /**
  * Returns the first reason found for each unit that cannot be removed.
- * @param closed Links that units do not follow, because an alternative link was chosen.
+ * @param closed Links along which units do not spread, because the operator offers several links and another one was chosen.
  */
 export function refusals(
   model: Model,
@@ -19,7 +19,7 @@ export function refusals(
   closed: ReadonlySet<Link>,
 ): ReadonlyMap<number, Miss> {
   const refused = new Map<number, Miss>();
-  for (const { end, miss } of refusedEnds(model, rules, labels, closed))
+  for (const { end, miss } of listRefusedAxes(model, rules, labels, closed))
     labels.at(end)?.forEach((label) => {
       const unit = label < 0 ? -1 : labels.find(label);
       if (unit >= 0 && !refused.has(unit)) refused.set(unit, miss);
@@ -28,13 +28,13 @@ export function refusals(
 }
 
 interface RefusedEnd {
-  readonly end: Along;
+  readonly end: ValueAxis;
   readonly miss: Miss;
 }
 
-const asOutput = "they are an output of the model";
+const outputReason = "they are an output of the model";
 
-function* refusedEnds(
+function* listRefusedAxes(
   model: Model,
   rules: readonly Rule[],
   labels: Labels,
@@ -42,7 +42,7 @@ function* refusedEnds(
 ): Generator<RefusedEnd> {
   const { graph } = model;
   for (const [values, reason] of [
-    [graph.outputs, asOutput],
+    [graph.outputs, outputReason],
     [graph.feeds, "they are an input of the model"],
   ] as const)
     for (const value of values)
@@ -54,55 +54,59 @@ function* refusedEnds(
   for (const rule of rules) {
     if (rule.node === undefined) continue;
     for (const { end, reason, kind } of rule.refuses) yield { end, miss: new Miss(reason, describe(rule.node), kind) };
-    yield* unfollowed(rule, rule.node, outputs);
-    yield* unmentioned(rule, rule.node, labels);
+    yield* refuseUntraceable(rule, rule.node, outputs);
+    yield* refuseUnlinked(rule, rule.node, labels);
     const reason = "they share an axis with channels that are removed instead";
     for (const link of rule.links)
       if (closed.has(link)) yield { end: link.from, miss: new Miss(reason, describe(rule.node)) };
   }
-  yield* wholeAxes(labels);
+  yield* refuseEntireAxes(labels);
 }
 
-function* unfollowed({ links }: Rule, node: Node, outputs: ReadonlySet<Value>): Generator<RefusedEnd> {
+function* refuseUntraceable({ links }: Rule, node: Node, outputs: ReadonlySet<Value>): Generator<RefusedEnd> {
   for (const { from, to } of links)
     for (const [end, other] of [
       [from, to],
       [to, from],
     ] as const) {
       if (other.value === undefined || sizeAlong(other) !== undefined) continue;
-      if (outputs.has(other.value)) yield { end, miss: new Miss(asOutput, other.value.name) };
+      if (outputs.has(other.value)) yield { end, miss: new Miss(outputReason, other.value.name) };
       const dim = other.value.type?.dims?.[other.axis];
-      const why =
+      const obstacle =
         typeof dim === "number"
           ? `an axis of ${dim.toLocaleString("en")} entries, which is too long to trace`
           : "an axis whose size is not known";
-      yield { end, miss: new Miss(`they reach ${why}`, describe(node)) };
+      yield { end, miss: new Miss(`they reach ${obstacle}`, describe(node)) };
     }
 }
 
-function* unmentioned({ links, refuses, absorbs, refusal }: Rule, node: Node, labels: Labels): Generator<RefusedEnd> {
-  const mentioned = new Set([
+function* refuseUnlinked(
+  { links, refuses, absorbs, refusal }: Rule,
+  node: Node,
+  labels: Labels,
+): Generator<RefusedEnd> {
+  const linkedEnds = new Set([
     ...links.flatMap(({ from, to }) => [key(from), key(to)]),
     ...refuses.map(({ end }) => key(end)),
     ...absorbs.map(key),
   ]);
   for (const end of labelledEnds(node, labels)) {
-    if (mentioned.has(key(end))) continue;
+    if (linkedEnds.has(key(end))) continue;
     const reason = `a node needs the whole axis ${end.axis} of "${end.value.name}"`;
     yield { end, miss: refusal ?? new Miss(reason, describe(node)) };
   }
 }
 
-/** Rejects units that cover an entire axis. Each label array is tested once, because tied axes share one. */
-function* wholeAxes(labels: Labels): Generator<RefusedEnd> {
+/** Rejects units that contain all indices of an axis. Tied axes share one label array, so each array is tested once. */
+function* refuseEntireAxes(labels: Labels): Generator<RefusedEnd> {
   const seen = new Set<Int32Array>();
   for (const { value, axis, label } of labels.ends()) {
     if (seen.has(label)) continue;
     seen.add(label);
     const first = label[0] ?? -1;
     if (first < 0 || !label.every((unit) => unit >= 0 && labels.find(unit) === labels.find(first))) continue;
-    const at = value.producer === undefined ? value.name : describe(value.producer);
+    const location = value.producer === undefined ? value.name : describe(value.producer);
     const reason = `they can only be removed together, which would empty axis ${axis}`;
-    yield { end: { value, axis }, miss: new Miss(reason, at) };
+    yield { end: { value, axis }, miss: new Miss(reason, location) };
   }
 }

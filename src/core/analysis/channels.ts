@@ -1,23 +1,23 @@
 /**
- * Finds channels that can only be removed together.
+ * Finds channels that can only be removed together. Such a set of channels is a unit.
  * 1. Each output channel of each layer starts as a separate unit.
  * 2. Units spread to indices of other axes through the links of operators, forward and backward. Units that
  *    meet at one index merge.
  * 3. Layers that share units form a group.
- * A merged axis offers alternatives (`spread.ts`): its units can follow the outer or an inner axis. If no axis is chosen, all units of one image
- * merge: a head of an attention layer, or the same position in each group of a grouped convolution. The outermost axis on which not all units are
- * refused is chosen; refused axes keep their size. The time is proportional to nodes × channels, times a few sweeps.
+ * If a Reshape merges several axes into one, units can spread from the merged axis to the outer axis or to an inner axis (`spread.ts`). Along the outer
+ * axis, a unit is a complete attention head; along an inner axis, it is the same position in every head. The outermost axis on which at least one unit
+ * is removable is chosen, and the other axes keep their size. The time is proportional to nodes × channels, times a few sweeps.
  */
 import type { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { groupBy } from "../tensor/group-by.ts";
+import { Labels, sizeAlong, type ValueAxis } from "./channel-labels.ts";
 import { type Rule, rulesOf } from "./channel-links.ts";
 import { refusals } from "./channel-refusals.ts";
 import type { Inference } from "./infer.ts";
 import { type Layer, layers as layersOf } from "./layers.ts";
-import { type Alternatives, alternativesIn, closedLinks, spread } from "./spread.ts";
+import { type Alternatives, closedLinks, findAlternatives, spread } from "./spread.ts";
 import { type Slice, unitGroups } from "./unit-groups.ts";
-import { type Along, Labels, sizeAlong } from "./units.ts";
 
 export type { Slice };
 
@@ -46,7 +46,7 @@ export function removable(group: Group): readonly number[] {
   return Array.from({ length: group.units }, (_, unit) => unit).filter((unit) => !group.refused.has(unit));
 }
 
-/** How many channels can be removed: layer output channels, then, as tie-breakers, channels of outermost units (complete heads), and units. */
+/** How many output channels of layers can be removed. Tie-breakers: how many of them without cutting into heads (`Group.inner`), and how many units. */
 export type Freedom = readonly [channels: number, outermost: number, units: number];
 
 /** Returns a positive number if `a` allows more removals than `b`. */
@@ -76,7 +76,7 @@ export function channelGroups(
   const layers = layersOf(model, inference).filter(({ role }) => role.kind !== "lookup");
   const rules = rulesOf(model, inference, throughNorms);
   const starts = layers.map(({ effective, role }) => ({ value: effective, axis: role.out }));
-  const { labels, refused, inner } = settleUnits(model, rules, starts);
+  const { labels, refused, inner } = findUnits(model, rules, starts);
   return unitGroups(starts, labels, labels.ends(), refused).map(({ starts: indices, ...group }) => ({
     ...group,
     layers: indices.flatMap((index) => layers[index] ?? []),
@@ -89,13 +89,13 @@ interface Units {
   readonly refused: ReadonlyMap<number, Miss>;
 }
 
-/** Spreads units along all alternatives. If all units of an axis are refused, uses the first alternative that leaves some removable. */
-function settleUnits(
+/** Spreads units along all alternative links. If all units of an axis are refused, chooses the first link for which at least one unit is removable. */
+function findUnits(
   model: Model,
   rules: readonly Rule[],
-  starts: readonly Along[],
-): Units & { readonly inner: readonly Along[] } {
-  const alternatives = alternativesIn(rules);
+  starts: readonly ValueAxis[],
+): Units & { readonly inner: readonly ValueAxis[] } {
+  const alternatives = findAlternatives(rules);
   const spreadUnits = (): Units => {
     const labels = new Labels();
     for (const { value, axis } of starts) if (value !== undefined) labels.start(value, axis);
@@ -104,17 +104,16 @@ function settleUnits(
   };
   let units = spreadUnits();
   const isStuck = (set: Alternatives): boolean => set.chosen === undefined && freedom(set, units) === "refused";
-  // Equal layers choose together, because the choice must match where they meet: repeated queries meet keys and
-  // values.
+  // Operators with equal sizes get the same choice, because their units meet: those of queries meet those of keys.
   for (const similar of groupBy(alternatives.filter(isOpen), sizesOf).values())
     for (let choice = 0; choice < (similar[0]?.links.length ?? 0); choice++) {
-      const tried = similar.filter(isStuck);
-      if (tried.length === 0) break;
-      for (const set of tried) set.chosen = set.links[choice];
+      const stuckSets = similar.filter(isStuck);
+      if (stuckSets.length === 0) break;
+      for (const set of stuckSets) set.chosen = set.links[choice];
       const retried = spreadUnits();
-      const failed = tried.filter((set) => freedom(set, retried) !== "free");
-      for (const set of failed) set.chosen = undefined;
-      if (failed.length < tried.length) units = failed.length === 0 ? retried : spreadUnits();
+      const failedSets = stuckSets.filter((set) => freedom(set, retried) !== "free");
+      for (const set of failedSets) set.chosen = undefined;
+      if (failedSets.length < stuckSets.length) units = failedSets.length === 0 ? retried : spreadUnits();
     }
   const inner = alternatives.filter(({ links, chosen }) => chosen !== undefined && chosen !== links[0]);
   return { ...units, inner: inner.flatMap(({ links: [link] }) => link?.to ?? []) };
@@ -125,7 +124,7 @@ const isOpen = ({ links }: Alternatives): boolean => links.length > 1 && links.e
 const sizesOf = ({ links }: Alternatives): string =>
   links.map(({ from, to }) => `${from.port} ${sizeAlong(from)} ${to.port} ${sizeAlong(to)}`).join();
 
-/** Returns "free" if a unit of the shared axis can be removed, "refused" if none can; undefined if the axis has no units. */
+/** Returns "free" if at least one unit of the merged axis can be removed, "refused" if none can be removed. Undefined if the axis has no units. */
 function freedom({ links: [link] }: Alternatives, { labels, refused }: Units): "free" | "refused" | undefined {
   const units = link && labels.at(link.to);
   if (units?.some((unit) => unit >= 0) !== true) return undefined;

@@ -1,9 +1,9 @@
 /**
- * Finds quantized values, which are recognized by their integer types of at most 16 bits.
+ * Finds quantized values, which are recognized by their integer types of at most 16 bits. The names of this file call quantized values codes.
  *      y = Conv(x, w);  q = QuantizeLinear(y, s, z);  seen = DequantizeLinear(q, s, z)
- * A rewrite that reorders a sum changes the last bits of its result, which quantization can turn into a full step. Such rewrites therefore check
- * whether quantization follows. The result of y = Floor(x) counts as quantized only if x is computed from the sum element by element. Elsewhere,
- * `Floor` mostly computes boxes and sizes.
+ * A rewrite that reorders a sum changes the last bits of its result, and a later quantization can turn this into a full step. Such rewrites therefore
+ * check whether quantization follows. The result of y = Floor(x) counts as quantized only if x is computed from the sum element by element, because
+ * other `Floor` nodes mostly compute boxes and sizes.
  */
 import { allNodes, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -14,19 +14,20 @@ import type { Inference } from "./infer.ts";
 
 /** Returns a function that tells whether a node's output may be quantized later. */
 export function leadsToCodes(model: Model, inference: Inference): (node: Node) => boolean {
-  const rounding = new Set<Node>();
-  const inSteps = new Set<Node>();
+  const quantizingNodes = new Set<Node>();
+  const steppingNodes = new Set<Node>();
   for (const node of allNodes(model.graph)) {
-    if (makesCodes(node, inference)) rounding.add(node);
-    if (entryOf(node)?.inSteps === true) inSteps.add(node);
+    if (makesCodes(node, inference)) quantizingNodes.add(node);
+    if (entryOf(node)?.inSteps === true) steppingNodes.add(node);
   }
   const isByElement = (node: Node): boolean => {
     if (entryOf(node)?.byElement === true) return true;
     return inference.facet(node, "affine") !== undefined || inference.facet(node, "quantize")?.kind === "clamp";
   };
-  // The search runs per call, because passes also ask about new nodes and most models never quantize.
+  // Searches the graph at each call, because rewrites also ask about nodes that they just added, and most models are not quantized.
   return (node) =>
-    (rounding.size > 0 && reaches(node, rounding)) || (inSteps.size > 0 && reaches(node, inSteps, isByElement));
+    (quantizingNodes.size > 0 && reaches(node, quantizingNodes)) ||
+    (steppingNodes.size > 0 && reaches(node, steppingNodes, isByElement));
 }
 
 /** Returns whether any node of the model quantizes computed values. */
@@ -35,14 +36,14 @@ export function roundsToCodes(model: Model, inference: Inference): boolean {
 }
 
 function makesCodes({ inputs, outputs }: Node, inference: Inference): boolean {
-  const computes = inputs.some(
+  const readsComputedFloats = inputs.some(
     (input) =>
       input?.type !== undefined &&
       isFloat(input.type.type) &&
       inference.operand(input)?.stored !== true &&
       !isCode(input),
   );
-  return computes && (outputs.some(isCode) || inputs.some(isCode));
+  return readsComputedFloats && (outputs.some(isCode) || inputs.some(isCode));
 }
 
 function isCode(value: Value | undefined): boolean {
@@ -54,41 +55,41 @@ function isCodeType(type: DataType | undefined): boolean {
   return type !== undefined && type !== "string" && type !== "bool" && bitsOf[type] <= 16 && !isFloat(type);
 }
 
-function reaches(start: Node, targets: ReadonlySet<Node>, through: (node: Node) => boolean = () => true): boolean {
+function reaches(start: Node, targets: ReadonlySet<Node>, canPass: (node: Node) => boolean = () => true): boolean {
   const seen = new Set<Value>();
-  const work: Value[] = [];
-  const follow = (values: readonly (Value | undefined)[]): void => {
+  const pending: Value[] = [];
+  const addPending = (values: readonly (Value | undefined)[]): void => {
     for (const value of values) {
       if (value === undefined || seen.has(value)) continue;
       seen.add(value);
-      work.push(value);
+      pending.push(value);
     }
   };
-  follow(start.outputs);
-  for (let value = work.pop(); value !== undefined; value = work.pop()) {
+  addPending(start.outputs);
+  for (let value = pending.pop(); value !== undefined; value = pending.pop()) {
     for (const { node } of value.uses) {
       if (targets.has(node)) return true;
-      if (!through(node)) continue;
-      follow(node.outputs);
-      for (const inner of subgraphs(node)) follow(inner.inputs);
+      if (!canPass(node)) continue;
+      addPending(node.outputs);
+      for (const inner of subgraphs(node)) addPending(inner.inputs);
     }
     // The outputs of a subgraph leave through its node, or enter the next iteration of a loop.
     const { graph } = value;
     if (graph.parent === undefined || !graph.isOutput(value)) continue;
-    follow(graph.parent.outputs);
-    follow(graph.inputs);
+    addPending(graph.parent.outputs);
+    addPending(graph.inputs);
   }
   return false;
 }
 
 /** Returns whether a node converts between float and quantized values, with stored scales. */
 export function convertsQuantization({ inputs, outputs }: Node, inference: Inference): boolean {
-  const [input, ...rest] = inputs;
+  const [input, ...scales] = inputs;
   const [output] = outputs;
   if (input === undefined || output === undefined) return false;
   const [from, to] = [input, output].map((value) => inference.operand(value)?.type);
   if (!isNumber(from) || !isNumber(to) || from === to || !(isFloat(from) || isFloat(to))) return false;
-  return rest.every((value) => value === undefined || inference.operand(value)?.stored === true);
+  return scales.every((value) => value === undefined || inference.operand(value)?.stored === true);
 }
 
 /**
@@ -99,10 +100,10 @@ export function valuesAsRead(value: Value, inference: Inference): readonly Value
   const codes = [...value.uses].map(({ node }) => (isRounding(node, inference) ? node.outputs[0] : undefined));
   if (codes.length === 0 || value.graph.isOutput(value) || codes.includes(undefined)) return [value];
   const readers = codes.flatMap((code) => [...(code?.uses ?? [])].map(({ node }) => node));
-  const floats = readers.filter(
+  const dequantizers = readers.filter(
     (node) => convertsQuantization(node, inference) && isFloatValue(node.outputs[0], inference),
   );
-  return floats.length === readers.length ? floats.flatMap(({ outputs }) => outputs[0] ?? []) : [];
+  return dequantizers.length === readers.length ? dequantizers.flatMap(({ outputs }) => outputs[0] ?? []) : [];
 }
 
 function isRounding(node: Node, inference: Inference): boolean {
@@ -125,20 +126,22 @@ function isNumber(type: DataType | undefined): type is DataType {
  *      Mul(Cast(MatMulInteger(a, weight, z)), Mul(s, scale))
  * Returns an empty array if another operation comes first, or if several nodes read the result.
  */
-export function factorsBehind({ outputs: [result] }: Node, inference: Inference): readonly Value[] {
+export function factorsAfter({ outputs: [result] }: Node, inference: Inference): readonly Value[] {
   for (let value = result; value !== undefined; ) {
     const [use] = value.uses;
     if (use === undefined || value.uses.size > 1) return [];
     const { node, input } = use;
-    const rest = node.inputs.filter((other, index) => index !== input && other !== undefined) as readonly Value[];
+    const otherInputs = node.inputs.filter(
+      (other, index) => index !== input && other !== undefined,
+    ) as readonly Value[];
     const quantized = entryOf(node)?.codes?.find((entry) => entry.input === input);
     const scale = quantized?.scale === undefined ? undefined : node.inputs[quantized.scale];
-    const factors = scale === undefined ? (isFactor(node, input, inference) ? rest : []) : [scale];
+    const factors = scale === undefined ? (isFactor(node, input, inference) ? otherInputs : []) : [scale];
     const stored = factors.flatMap((factor) => storedFactors(factor, inference));
     if (stored.length > 0) return stored;
     if (
       factors.length === 0 &&
-      !(rest.length === 0 && !isFloatValue(value, inference) && isFloatValue(node.outputs[0], inference))
+      !(otherInputs.length === 0 && !isFloatValue(value, inference) && isFloatValue(node.outputs[0], inference))
     )
       return [];
     value = node.outputs[0];

@@ -6,7 +6,7 @@ import type { Inference } from "./infer.ts";
 import { storedRoot } from "./stored-root.ts";
 
 export interface Cost {
-  /** Multiply-accumulate operations (MACs) of one run, symbolic in the batch size. Undefined if the MACs of a node with a weight are unknown. */
+  /** Multiply-accumulate operations (MACs) of one run, symbolic in named dimensions. Undefined if the MACs of a node with a weight are unknown. */
   readonly macs: Dim | undefined;
   /** MACs of one execution of each node, including nodes in subgraphs. */
   readonly perNode: ReadonlyMap<Node, Dim>;
@@ -20,7 +20,7 @@ export function cost(model: Model, inference: Inference): Cost {
   const perNode = new Map<Node, Dim>();
   const misses: Miss[] = [];
   let macs: Dim = 0;
-  let complete = true;
+  let isComplete = true;
   for (const node of allNodes(model.graph)) {
     const bound = inference.at(node);
     const nodeCost = bound instanceof Miss ? bound : bound.cost();
@@ -30,12 +30,12 @@ export function cost(model: Model, inference: Inference): Cost {
     if (!(nodeCost instanceof Miss)) macs = addDims(macs, nodeCost.macs);
     else {
       misses.push(nodeCost);
-      if (hasWeight(node)) complete = false;
+      if (hasWeight(node)) isComplete = false;
     }
   }
   let bytes = 0;
   for (const { tensor } of allValues(model.graph)) bytes += tensor?.bytes ?? 0;
-  return { macs: complete ? macs : undefined, perNode, bytes, misses };
+  return { macs: isComplete ? macs : undefined, perNode, bytes, misses };
 }
 
 const hasWeight = (node: Node): boolean =>

@@ -27,7 +27,7 @@ type Removals = ReadonlyMap<Value, ReadonlyMap<number, readonly number[]>>;
 
 /**
  * Removes channels from the model in place. Slices weights, biases, statistics, masks and constants, and rewrites stored sizes.
- * @returns The inference of the changed model, or a Miss if the result would contradict the graph; the model is then unchanged.
+ * @returns The inference of the changed model. If the result would not be a valid graph, returns a Miss and leaves the model unchanged.
  * @example
  * const [group] = channelGroups(model, infer(model));
  * if (group !== undefined) await cut(model, [{ group, units: [0, 3] }]);
@@ -39,7 +39,7 @@ export async function cut(model: Model, removals: readonly Removal[]): Promise<I
   for (const rewrite of rewritesOf(plan)) tensors.set(rewrite, await deferRewrite(rewrite));
   const channelsByLayer = keptChannels(model, plan.removed);
   const restore = snapshot(model);
-  const inference = carryOut(model, plan, (rewrite) => tensors.get(rewrite) ?? rewrite.tensor);
+  const inference = applyPlan(model, plan, (rewrite) => tensors.get(rewrite) ?? rewrite.tensor);
   if (inference instanceof Miss) restore();
   else recordChannels(model, channelsByLayer);
   return inference;
@@ -59,10 +59,10 @@ function keptChannels(model: Model, removed: Removals): ReadonlyMap<string, read
   return new Map(cutLayers);
 }
 
-/** Returns the reason why these units cannot be removed; undefined if they can. Does not read weights or change the model. */
+/** Returns the reason why units cannot be removed; undefined if all can be removed. Does not read weights or change the model. */
 export function whyNotCut(model: Model, removals: readonly Removal[]): Miss | undefined {
   const plan = planOf(model, removedIndices(removals));
-  const outcome = plan instanceof Miss ? plan : tentatively(model, () => carryOut(model, plan, resizeUnread));
+  const outcome = plan instanceof Miss ? plan : tentatively(model, () => applyPlan(model, plan, resizeUnread));
   return outcome instanceof Miss ? outcome : undefined;
 }
 
@@ -70,6 +70,7 @@ interface Rewrite extends Restored {
   readonly tensor: Tensor;
 }
 
+/** All changes that a removal requires: sliced tensors, and changed attributes and inputs of nodes. */
 interface Plan {
   readonly removed: Removals;
   readonly slices: ReadonlyMap<Value, Rewrite>;
@@ -114,10 +115,10 @@ function removedIndices(removals: readonly Removal[]): Removals {
       indicesByUnits.set(unitOf, indices);
       if (indices.length === 0) continue;
       const axes = removed.get(value) ?? new Map<number, readonly number[]>();
-      const before = axes.get(axis);
+      const earlierIndices = axes.get(axis);
       removed.set(
         value,
-        axes.set(axis, before === undefined ? indices : [...before, ...indices].sort((a, b) => a - b)),
+        axes.set(axis, earlierIndices === undefined ? indices : [...earlierIndices, ...indices].sort((a, b) => a - b)),
       );
     }
   }
@@ -153,8 +154,8 @@ function channelCut(node: Node, removed: Removals): ChannelCut {
   return { removed: indicesAlong, dims };
 }
 
-/** Applies a plan in place. Returns a Miss if inference then fails, or finds dimensions other than those the plan implies. */
-function carryOut(
+/** Applies a plan in place. Returns a Miss if inference of the changed model fails, or finds other dimensions than the plan expects. */
+function applyPlan(
   model: Model,
   { removed, slices, changes }: Plan,
   tensorOf: (rewrite: Rewrite) => Tensor,
@@ -171,22 +172,22 @@ function carryOut(
     applyChange(model, node, change);
     for (const [input, rewrite] of change.rewrites) setStored(node, input, tensorOf(rewrite));
   }
-  const missesBefore = new Set(before.misses.map(missText));
+  const previousMisses = new Set(before.misses.map(missText));
   const inference = infer(model);
-  const failed = inference.misses.find((miss) => !missesBefore.has(missText(miss)));
-  if (failed !== undefined) return failed;
+  const newMiss = inference.misses.find((miss) => !previousMisses.has(missText(miss)));
+  if (newMiss !== undefined) return newMiss;
   for (const [value, dims] of expected) {
     const inferred = value.type?.dims;
     if (inferred !== undefined && sameDims(inferred, dims)) continue;
-    const at = value.producer === undefined ? value.name : describe(value.producer);
-    return new Miss(`its output would be ${dimsText(inferred)} where ${dimsText(dims)} is needed`, at);
+    const location = value.producer === undefined ? value.name : describe(value.producer);
+    return new Miss(`its output would be ${dimsText(inferred)} where ${dimsText(dims)} is needed`, location);
   }
   return inference;
 }
 
 const missText = ({ reason, at }: Miss): string => `${at}: ${reason}`;
 
-/** Returns a tensor with the new dimensions. A large tensor is not read, so the result only serves to test the plan. */
+/** Returns a tensor with the new dimensions to test a plan. The elements of a large tensor are not sliced, because inference does not read them. */
 function resizeUnread({ tensor, dims, of }: Rewrite): Tensor {
   if (tensor.small !== undefined) return inMemory(of(tensor.small));
   return { type: tensor.type, dims, bytes: 0, small: undefined, stored: undefined, read: () => tensor.read() };

@@ -9,8 +9,8 @@ import { infer } from "./infer.ts";
  */
 export function dataDependentSizes(model: Model): (name: string, axis?: number) => boolean {
   infer(model);
-  const fed = model.graph.feeds.flatMap(({ type }) => type?.dims ?? []).filter(isSymbolic);
-  const sizes = Object.fromEntries(fed.map(({ text }) => [text, 1]));
+  const inputDims = model.graph.feeds.flatMap(({ type }) => type?.dims ?? []).filter(isSymbolic);
+  const sizes = Object.fromEntries(inputDims.map(({ text }) => [text, 1]));
   return (name, axis) => {
     const dims = model.graph.value(name)?.type?.dims;
     if (dims === undefined) return axis === undefined;

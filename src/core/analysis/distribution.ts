@@ -1,7 +1,7 @@
 /**
- * Detects whether a value is a distribution over classes: probabilities or log-probabilities, possibly moved, cast or quantized afterwards.
+ * Detects whether a value contains probabilities or log-probabilities of classes, possibly rearranged, cast or quantized after the Softmax. Callers
+ * that apply Softmax to an output need this: Softmax of log-probabilities gives the probabilities, but Softmax of probabilities does not.
  *      z = Gemm(…);  p = Softmax(z);  output = Identity(p)        probabilities
- * Softmax of log-probabilities restores the probabilities, but Softmax of probabilities gives a different, nearly uniform distribution.
  */
 import type { Value } from "../graph/graph.ts";
 import type { Distribution } from "../ops/define.ts";
@@ -12,13 +12,13 @@ import { makersOf } from "./makers.ts";
 export function distributionOf(value: Value, inference: Inference): Distribution["form"] | undefined {
   for (const { bound, output } of makersOf(value, inference)) {
     const distribution = bound.distribution();
-    if (distribution !== undefined) return overClasses(distribution, output, value, inference);
+    if (distribution !== undefined) return formIfOverClasses(distribution, output, value, inference);
   }
   return undefined;
 }
 
-/** Returns the form if the normalized axis can be the class axis, which is the last axis, or axis 1 of images. */
-function overClasses(
+/** Returns the form if the axes that Softmax normalizes can be the class axis (the last axis, or axis 1 of images); undefined if they cannot. */
+function formIfOverClasses(
   { form, axes }: Distribution,
   normalized: Value,
   value: Value,
@@ -29,7 +29,9 @@ function overClasses(
   if (normalizedDims === undefined || axes === undefined || dims === undefined) return form;
   const sizes = axes.map((axis) => normalizedDims[axis]);
   if (!sizes.every((size) => typeof size === "number")) return form;
-  const summed = sizes.reduce((product, size) => product * size, 1);
+  const normalizedSize = sizes.reduce((product, size) => product * size, 1);
   const classes = [dims.at(-1), dims.length > 2 ? dims[1] : undefined];
-  return classes.some((size) => size === summed || (size !== undefined && typeof size !== "number")) ? form : undefined;
+  return classes.some((size) => size === normalizedSize || (size !== undefined && typeof size !== "number"))
+    ? form
+    : undefined;
 }

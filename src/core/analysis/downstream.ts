@@ -1,21 +1,21 @@
-/** Finds dependence on the data of parameters or inputs. Dependence on their dimensions alone does not count. */
+/** Finds the values that depend on the elements of given values. A value that depends only on their dimensions is not included. */
 import { type Graph, usedValues, type Value } from "../graph/graph.ts";
 import type { Inference } from "./infer.ts";
 
 /**
- * Returns all values that change with the data of `sources`, including `sources`. Elements that inference knows
- * although an operand is unknown follow from dimensions alone, so they do not change.
+ * Returns all values that depend on the elements of `sources`, including `sources`. If inference knows the elements of an output but not those of the
+ * inputs, the output depends only on dimensions and is left out.
  */
 export function downstream(graph: Graph, sources: readonly Value[], inference: Inference): ReadonlySet<Value> {
-  const reached = new Set<Value>(sources);
+  const dependents = new Set<Value>(sources);
   for (const node of graph.nodes()) {
-    const changing = usedValues(node).filter((value) => reached.has(value));
-    if (changing.length === 0) continue;
-    const open = changing.every((value) => inference.operand(value)?.elements === undefined);
+    const changedInputs = usedValues(node).filter((value) => dependents.has(value));
+    if (changedInputs.length === 0) continue;
+    const areUnknown = changedInputs.every((value) => inference.operand(value)?.elements === undefined);
     for (const output of node.outputs) {
-      if (output === undefined || (open && inference.operand(output)?.elements !== undefined)) continue;
-      reached.add(output);
+      if (output === undefined || (areUnknown && inference.operand(output)?.elements !== undefined)) continue;
+      dependents.add(output);
     }
   }
-  return reached;
+  return dependents;
 }

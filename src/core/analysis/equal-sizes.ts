@@ -1,9 +1,9 @@
 /**
- * Finds dimension names that must be equal for a model to run. Axes of inputs correspond if a node joins,
- * multiplies or adds them, according to the operator's `axes`:
+ * Finds named dimensions that must be equal for a model to run. The links of an operator's `axes` show which axes have equal sizes: two inputs are
+ * linked directly (as in LSTM), or both are linked to one axis of an output (as in Add):
  *      h: [1, hb, hidden];  LSTM(x: [steps, batch, 8], W, R: [1, 256, 64], …, h)        hb = batch, hidden = 64
  *      Add(scores: [b, h, s, past + s], mask: [b, 1, 1, total])                         total = past + s
- * An axis of size 1 would broadcast instead, but equal sizes also run.
+ * In the second example, an axis of size 1 would also be valid, because it broadcasts.
  */
 import { allNodes, type Node } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -22,14 +22,14 @@ export function equalSizes(model: Model, inference: Inference): EqualSizes {
     if (isSymbolic(dim)) for (const [name, value] of values) rewritten = substituteDim(rewritten, name, value);
     return rewritten;
   };
-  const order = namesInOrder(model);
+  const firstUseOf = createFirstUseOf(model);
   for (const node of allNodes(model.graph)) {
     for (const [a, b] of equalDims(node, inference)) {
-      const [solved] = solveDims(rewrite(a), rewrite(b))
+      const [solution] = solveDims(rewrite(a), rewrite(b))
         .filter(([, value]) => isDimension(value) || isSymbolic(value))
-        .sort(([a, x], [b, y]) => rank(a, x) - rank(b, y) || order(b) - order(a));
-      if (solved === undefined) continue;
-      const [name, value] = solved;
+        .sort(([a, x], [b, y]) => rank(a, x) - rank(b, y) || firstUseOf(b) - firstUseOf(a));
+      if (solution === undefined) continue;
+      const [name, value] = solution;
       for (const [other, old] of values) values.set(other, substituteDim(old, name, value));
       values.set(name, value);
     }
@@ -38,16 +38,16 @@ export function equalSizes(model: Model, inference: Inference): EqualSizes {
 }
 
 /**
- * Returns the priority of an elimination; lower comes first. Names of run-time sizes go first, then names equal
- * to a number, a name, or a sum. Sums come last, because a difference can become negative.
+ * Returns the priority of replacing a name by an equal expression; the lowest comes first. Names of run-time sizes are replaced first. Of other
+ * names, those that equal a number, then another name, then a sum. Sums come last, because a difference can become negative.
  */
 function rank(name: string, value: Dim): number {
   if (name.startsWith("?")) return 0;
   return !isSymbolic(value) ? 1 : isDimension(value) ? 2 : 3;
 }
 
-/** Returns the position of a name's first use among the inputs. Names used later are replaced by names used earlier. */
-function namesInOrder(model: Model): (name: string) => number {
+/** Returns a function that gives the position of a name's first use among the model's inputs. Of two equal names, the one used later is replaced. */
+function createFirstUseOf(model: Model): (name: string) => number {
   const texts = model.graph.feeds.flatMap(
     ({ type }) => type?.dims?.map((dim) => (isSymbolic(dim) ? dim.text : "")) ?? [],
   );
@@ -59,7 +59,7 @@ function equalDims(node: Node, inference: Inference): readonly (readonly [Dim, D
   if (shapes.length < 2 || !shapes.some((dims) => dims?.some(isSymbolic))) return [];
   const rule = inference.facet(node, "axes");
   if (rule === undefined) return [];
-  const first = new Map<string, Dim>();
+  const sizeByOutputAxis = new Map<string, Dim>();
   const sizeOf = ([port, axis]: AxisEnd): Dim | undefined =>
     port.startsWith("in") ? shapes[Number(port.slice(2))]?.[axis] : undefined;
   return rule.links.flatMap((link): (readonly [Dim, Dim])[] => {
@@ -68,8 +68,8 @@ function equalDims(node: Node, inference: Inference): readonly (readonly [Dim, D
     // Axes of two directly linked inputs have equal sizes. Axes linked through an output can broadcast.
     if (to !== undefined) return from === undefined || from === to ? [] : [[from, to]];
     if (from === undefined || from === 1) return [];
-    const broadcastSize = first.get(link.to.join());
-    if (broadcastSize === undefined) first.set(link.to.join(), from);
+    const broadcastSize = sizeByOutputAxis.get(link.to.join());
+    if (broadcastSize === undefined) sizeByOutputAxis.set(link.to.join(), from);
     return broadcastSize === undefined || broadcastSize === from ? [] : [[from, broadcastSize]];
   });
 }

@@ -1,4 +1,4 @@
-/** Makes random operators deterministic, so that two models can be compared on the same random numbers. */
+/** Gives random operators (`RandomNormal`, …) fixed seeds, so that two models can be compared on the same random numbers. */
 import { allNodes, type Node } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { random } from "../tensor/random.ts";
@@ -12,7 +12,7 @@ export function hasRandomNodes(model: Model): boolean {
   return randomNodes(model).length > 0;
 }
 
-/** Returns whether both models have the same random nodes. `withFixedDraws` then gives them the same random numbers. */
+/** Returns whether `withFixedDraws` gives two models the same random numbers, because their random nodes have equal operators and output names. */
 export function haveSameDraws(first: Model, second: Model): boolean {
   const [a, b] = [first, second].map((model) =>
     randomNodes(model)

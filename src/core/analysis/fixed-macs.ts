@@ -7,7 +7,7 @@ import { infer } from "./infer.ts";
 /** The assumed size of dimensions that the file does not state, such as sequence lengths and image sides. */
 const defaultSize = 64;
 
-/** Returns the multiply-accumulates of one sample, with each named dimension except the batch set to 64; a Miss if they cannot be counted. */
+/** Returns the multiply-accumulates of one sample, with each named dimension except the batch set to 64. A Miss if they depend on run-time sizes. */
 export function fixedMacs(model: Model): number | Miss {
   const { macs, misses } = cost(model, infer(model));
   const sizes: Record<string, number> = {};

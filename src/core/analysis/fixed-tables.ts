@@ -1,5 +1,5 @@
 /**
- * Recognizes untrained tables by their elements:
+ * Recognizes untrained tables (attention masks and sinusoidal positions) by their elements, so that they are not counted or changed as weights:
  * - Attention masks contain 0, and −∞ or a large negative number for hidden keys.
  * - Sinusoidal position tables contain sin ωt and cos ωt, as halves of a row or alternating (Vaswani et al.
  *   2017), or in two tables (rotary embeddings, Su et al. 2021). The squares of each sine-cosine pair sum to 1.
@@ -24,13 +24,14 @@ const maxBytes = 2 ** 24;
 export const fixedTables = (layers: readonly Layer[]): Promise<ReadonlySet<Value>> =>
   smallBuffersAmong(new Set(layers.flatMap(({ role, weight }) => (role.kind === "lookup" ? [weight] : []))));
 
+/** Applies `buffersAmong` to the values that have no role and are small enough to be tested. */
 export const smallBuffersAmong = (values: Iterable<Value>): Promise<ReadonlySet<Value>> =>
   buffersAmong([...values].filter(({ role, tensor }) => role === undefined && (tensor?.bytes ?? 0) <= maxBytes));
 
-/** Returns the stored tensors that are masks or sinusoids. Reading stops as soon as neither is possible, which is early for most weights. */
+/** Returns the stored tensors that are masks or sinusoids. Stops reading a tensor as soon as it can be neither, which is early for most weights. */
 export async function buffersAmong(values: Iterable<Value>): Promise<ReadonlySet<Value>> {
   const buffers = new Set<Value>();
-  const waves: { readonly value: Value; readonly tensor: Tensor; readonly start: Float64Array }[] = [];
+  const waveCandidates: { readonly value: Value; readonly tensor: Tensor; readonly start: Float64Array }[] = [];
   for (const value of values) {
     const { tensor } = value;
     if (tensor === undefined || !isFloat(tensor.type) || tensor.dims.filter((size) => size > 1).length < 2) continue;
@@ -43,20 +44,20 @@ export async function buffersAmong(values: Iterable<Value>): Promise<ReadonlySet
     }
     if (properties.isOpen && (properties.isMask || properties.isSinusoids)) buffers.add(value);
     if (start === undefined || !properties.isWithinOne) continue;
-    for (const other of waves) {
+    for (const other of waveCandidates) {
       if (!sameDims(other.tensor.dims, tensor.dims) || !start.every((x, index) => onCircle(x, other.start[index] ?? 0)))
         continue;
       if (await areWaves(tensor, other.tensor)) buffers.add(value).add(other.value);
     }
-    waves.push({ value, tensor, start });
+    waveCandidates.push({ value, tensor, start });
   }
   return buffers;
 }
 
-/** The number of elements that are compared before two whole tables are. */
+/** The number of elements of two tables that are compared first, before the complete tables are read and compared. */
 const startCount = 64;
 
-/** Properties of the rows read so far. They decide whether a tensor is a mask or a table of sinusoids. */
+/** Collects, part by part, the properties that show whether a tensor is a mask or a table of sinusoids. */
 class TableProperties {
   readonly #columns: number;
   #isZeroOrHidden = true;
@@ -76,15 +77,15 @@ class TableProperties {
 
   add(numbers: Float64Array): void {
     const [columns, half] = [this.#columns, this.#columns / 2];
-    const pairs = (partner: (column: number) => number): boolean =>
+    const arePaired = (partner: (column: number) => number): boolean =>
       numbers.every((x, index) => onCircle(x, numbers[index - (index % columns) + partner(index % columns)] ?? 0));
     this.#isZeroOrHidden &&= numbers.every((x) => x === 0 || x <= hiddenScore);
     this.#hasHidden ||= numbers.some((x) => x <= hiddenScore);
     this.#isWithinOne &&= numbers.every((x) => Math.abs(x) <= 1 + tolerance);
     this.#hasOne ||= numbers.some(isOne);
     this.#hasBetween ||= numbers.some((x) => x !== 0 && !isOne(x));
-    this.#hasHalves &&= pairs((column) => (column + half) % columns);
-    this.#hasAdjacentPairs &&= pairs((column) => column ^ 1);
+    this.#hasHalves &&= arePaired((column) => (column + half) % columns);
+    this.#hasAdjacentPairs &&= arePaired((column) => column ^ 1);
   }
 
   get isOpen(): boolean {
@@ -99,7 +100,7 @@ class TableProperties {
     return this.#isWithinOne;
   }
 
-  /** Returns whether the elements can be sines or cosines: at most 1, equal to 1 at position 0 for cosines, and with others in between. */
+  /** Whether the elements can be sines or cosines: all magnitudes are at most 1, one is 1 (cos 0), and some are between 0 and 1. */
   get isWave(): boolean {
     return this.#isWithinOne && this.#hasOne && this.#hasBetween;
   }
@@ -109,7 +110,7 @@ class TableProperties {
   }
 }
 
-/** Returns whether two tables hold sines and cosines of the same positions. */
+/** Returns whether two tables contain the sines and the cosines of the same angles: element by element, their squares sum to 1. */
 async function areWaves(a: Tensor, b: Tensor): Promise<boolean> {
   const [first, second] = [toFloat64(await a.read()), toFloat64(await b.read())];
   const isWave = (numbers: Float64Array): boolean => {

@@ -1,8 +1,8 @@
 /**
- * Infers the types, dimensions and small contents of all values by calling the operator definitions in node order.
- * - Results are stored in `value.inferred`. They are not saved in the file if the file states a type.
- * - A type stated in the file is used if a definition cannot infer one; the reason is listed in `misses`.
- * - Subgraphs are inferred when the definition of their node requests it (`Site.body`).
+ * Infers the type, the dimensions and, if possible, the elements of every value, by calling the operator definitions in node order.
+ * - Results are stored in `value.inferred`. A type that the file states is saved unchanged, even if inference knows more.
+ * - If a definition cannot infer a type, the type that the file states is used, and `misses` lists the reason.
+ * - A subgraph is inferred when the definition of its node requests it (`Site.body`).
  * - Calls of model functions are inferred once per set of equal operands and attributes.
  * - `visit` infers a single new node, so that emitted graphs are typed at once.
  */
@@ -23,13 +23,13 @@ import { createSettle } from "./settle.ts";
 export interface Inference {
   /** Reasons why values could not be inferred, with the nodes' names. */
   readonly misses: readonly Miss[];
-  /** Returns the type, dimensions and elements of a value, as far as known; undefined if the type is unknown. */
+  /** Returns what is known about a value: its type, and possibly dimensions and elements. Undefined if the type is unknown. */
   operand(value: Value): Operand | undefined;
   /** Returns the inputs, attributes and opset version of a node, in the form that definitions read. */
   site(node: Node): Site;
   /** Returns the definition bound to a node; a Miss if the operator or an input type is unknown. */
   at(node: Node): Bound | Miss;
-  /** Returns the result of a definition's facet for a node; undefined if the definition lacks the facet, or the operator is unknown. */
+  /** Returns one property that the operator definition states about a node, such as `weights` or `axes`; undefined if it states none. */
   facet<F extends PlainFacet>(node: Node, facet: F): Facet<F> | undefined;
   /** Infers the outputs of one node again. */
   visit(node: Node): void;
@@ -81,36 +81,36 @@ export function calledFunction(model: Model, node: Node): LocalFunction | undefi
 }
 
 function inferModel(model: Model): Inference {
-  const facts = new Map<Value, Operand>();
-  const missed = new Map<Node, Miss>();
-  /** Names for each value's unknown dimensions. They must differ even between values of sibling subgraphs that share a name. */
+  const operands = new Map<Value, Operand>();
+  const missByNode = new Map<Node, Miss>();
+  /** The name of each value's unknown dimensions. Values of two subgraphs can share a name, but these names must differ. */
   const dimNames = new Map<Value, string>();
   const names = new Names();
-  /** Subgraphs inferred since the last visit of their node. */
+  /** Subgraphs that were inferred since the current visit of their node began. */
   const inferredGraphs = new Set<Graph>();
   /** Function bodies of calls with a data-dependent output size. */
   const callBodies = new Map<Node, Graph>();
   const opsetsOf = new Map<Graph, ReadonlyMap<string, number>>([[model.graph, model.opsets]]);
   /** Inputs of function bodies that the call leaves out. */
-  const absent = new Set<Value>();
+  const omittedInputs = new Set<Value>();
   /** Functions whose calls are being inferred, outermost first. */
   const activeFunctions = new Set<LocalFunction>();
   /** Outputs of functions by call text: function, attributes and operands. */
   const resultsByCall = new Map<string, readonly (Operand | undefined)[]>();
   let visitedInCalls = 0;
   const settle = createSettle();
-  /** Caches of `at` and `Body.macs`, which are valid for the revision `appliedAt`. */
-  const applied = new Map<Node, Bound | Miss>();
-  const summed = new Map<Graph, Dim | Miss>();
-  let appliedAt = -1;
+  /** Caches of `at` and `Body.macs`, valid for the graph revision `appliedAt`. */
+  const boundByNode = new Map<Node, Bound | Miss>();
+  const macsByGraph = new Map<Graph, Dim | Miss>();
+  let cacheRevision = -1;
 
   const operand = (value: Value): Operand | undefined => {
-    const fact = facts.get(value);
-    if (fact !== undefined) return fact;
+    const recorded = operands.get(value);
+    if (recorded !== undefined) return recorded;
     const { tensor, type, foreign } = value;
     if (tensor !== undefined) {
       const constant = { ...storedFacts(tensor.type, tensor.dims, tensor.small), stored: true };
-      facts.set(value, constant);
+      operands.set(value, constant);
       return constant;
     }
     if (type !== undefined) return { ...type, stored: false };
@@ -120,8 +120,8 @@ function inferModel(model: Model): Inference {
   const dimName = (node: Node, output: number): string => {
     const value = node.outputs[output];
     if (value === undefined) return `${node.outputs.find((other) => other !== undefined)?.name ?? node.name}:${output}`;
-    const before = dimNames.get(value);
-    if (before !== undefined) return before;
+    const assigned = dimNames.get(value);
+    if (assigned !== undefined) return assigned;
     const name = names.fresh(nameInDim(value.name));
     names.take(name);
     dimNames.set(value, name);
@@ -137,7 +137,7 @@ function inferModel(model: Model): Inference {
 
   const site = (node: Node): Site => ({
     version: versionFor(node),
-    inputs: node.inputs.map((input) => (input === undefined || absent.has(input) ? undefined : operand(input))),
+    inputs: node.inputs.map((input) => (input === undefined || omittedInputs.has(input) ? undefined : operand(input))),
     outputs: node.outputs.length,
     attribute: (name) => node.attributes.get(name),
     open: (output, axis) => unknownDim(dimName(node, output), axis),
@@ -152,7 +152,7 @@ function inferModel(model: Model): Inference {
     infer: (inputs) => {
       graph.inputs.forEach((value, index) => {
         const input = inputs[index];
-        if (input !== undefined) learn(value, input, false);
+        if (input !== undefined) record(value, input, false);
       });
       walk(graph);
       return graph.outputs.map(operand);
@@ -160,8 +160,8 @@ function inferModel(model: Model): Inference {
     settle: settle(graph),
     macs: () => {
       forgetOutdated();
-      const macs = summed.get(graph) ?? macsOf(graph);
-      summed.set(graph, macs);
+      const macs = macsByGraph.get(graph) ?? macsOf(graph);
+      macsByGraph.set(graph, macs);
       return macs;
     },
     get nested() {
@@ -184,22 +184,22 @@ function inferModel(model: Model): Inference {
 
   const forgetOutdated = (): void => {
     const { revision } = model.graph;
-    if (appliedAt === revision) return;
-    applied.clear();
-    summed.clear();
-    appliedAt = revision;
+    if (cacheRevision === revision) return;
+    boundByNode.clear();
+    macsByGraph.clear();
+    cacheRevision = revision;
   };
 
   const at = (node: Node): Bound | Miss => {
     forgetOutdated();
-    const before = applied.get(node);
-    if (before !== undefined) return before;
-    const bound = apply(node);
-    applied.set(node, bound);
+    const cached = boundByNode.get(node);
+    if (cached !== undefined) return cached;
+    const bound = bind(node);
+    boundByNode.set(node, bound);
     return bound;
   };
 
-  const apply = (node: Node): Bound | Miss => {
+  const bind = (node: Node): Bound | Miss => {
     const local = calledFunction(model, node);
     if (local !== undefined) {
       const reason = whyNotInlined(model, local);
@@ -209,11 +209,11 @@ function inferModel(model: Model): Inference {
     const op = entryOf(node);
     if (op === undefined) return new Miss("Pith does not know this operator", describe(node));
     for (const input of node.inputs) {
-      if (input === undefined || absent.has(input)) continue;
-      const fact = operand(input);
-      if (fact === undefined) return new Miss("the type of an input is not known", describe(node));
-      if (fact.container !== undefined && op.containers === undefined)
-        return new Miss(`does not take a ${fact.container.kind}`, describe(node));
+      if (input === undefined || omittedInputs.has(input)) continue;
+      const inputOperand = operand(input);
+      if (inputOperand === undefined) return new Miss("the type of an input is not known", describe(node));
+      if (inputOperand.container !== undefined && op.containers === undefined)
+        return new Miss(`does not take a ${inputOperand.container.kind}`, describe(node));
     }
     const bound = withNodeInErrors(node, () => op.at(site(node)));
     return bound instanceof Miss ? new Miss(bound.reason, describe(node)) : bound;
@@ -222,11 +222,13 @@ function inferModel(model: Model): Inference {
   const inferCall = (node: Node, local: LocalFunction): readonly (Inferred | undefined)[] | Miss => {
     if (activeFunctions.has(local)) return new Miss("calls itself");
     if (activeFunctions.size >= maxDepth) return new Miss(`its calls are nested more than ${maxDepth} deep`);
-    const inputs = node.inputs.map((input) => (input === undefined || absent.has(input) ? undefined : operand(input)));
+    const inputs = node.inputs.map((input) =>
+      input === undefined || omittedInputs.has(input) ? undefined : operand(input),
+    );
     const operands = operandsText(inputs);
     const call = JSON.stringify([identity(local), attributesText(node), operands]);
-    const before = resultsByCall.get(call);
-    if (before !== undefined) return before;
+    const cached = resultsByCall.get(call);
+    if (cached !== undefined) return cached;
     if (visitedInCalls > maxCallNodes)
       return new Miss(
         `calls of functions expand to more than the ${maxCallNodes.toLocaleString("en")} nodes that are looked into`,
@@ -235,10 +237,10 @@ function inferModel(model: Model): Inference {
     opsetsOf.set(body, local.opsets);
     body.inputs.forEach((value, index) => {
       const input = inputs[index];
-      if (input === undefined) absent.add(value);
+      if (input === undefined) omittedInputs.add(value);
       else {
-        absent.delete(value);
-        learn(value, input, input.stored);
+        omittedInputs.delete(value);
+        record(value, input, input.stored);
       }
     });
     activeFunctions.add(local);
@@ -249,31 +251,32 @@ function inferModel(model: Model): Inference {
     }
     const outputs = body.outputs.map(operand);
     // A data-dependent size is specific to one call, so the results of other calls cannot share it.
-    const outside = unknownDimsIn(operands);
-    if ([...unknownDimsIn(operandsText(outputs))].every((dim) => outside.has(dim))) resultsByCall.set(call, outputs);
+    const operandDims = unknownDimsIn(operands);
+    if ([...unknownDimsIn(operandsText(outputs))].every((dim) => operandDims.has(dim)))
+      resultsByCall.set(call, outputs);
     else callBodies.set(node, body);
     return outputs;
   };
 
-  /** Records the inferred facts of a value. The type stated in the file fills gaps. */
-  const learn = (value: Value, inferred: Inferred | undefined, stored: boolean): void => {
-    appliedAt = -1;
+  /** Records what was inferred about a value. The type that the file states fills in unknown dimensions. */
+  const record = (value: Value, inferred: Inferred | undefined, stored: boolean): void => {
+    cacheRevision = -1;
     const { stated, foreign } = value;
     if (inferred?.container !== undefined || (inferred === undefined && foreign?.container !== undefined)) {
       const container = inferred?.container ?? foreign?.container;
-      if (container !== undefined) facts.set(value, { ...containerOperand(container), stored: false });
+      if (container !== undefined) operands.set(value, { ...containerOperand(container), stored: false });
       value.inferred = undefined;
       return;
     }
     const type = inferred?.type ?? stated?.type;
     if (type === undefined) {
       value.inferred = undefined;
-      facts.delete(value);
+      operands.delete(value);
       return;
     }
     if (inferred?.dims !== undefined && !inferred.dims.some(isUnknownDim)) {
       value.inferred = { type, dims: inferred.dims };
-      facts.set(value, { ...inferred, stored });
+      operands.set(value, { ...inferred, stored });
       return;
     }
     const statedDims = stated?.type === type ? stated.dims : undefined;
@@ -281,45 +284,44 @@ function inferModel(model: Model): Inference {
     // The file can state a size that inference leaves unknown.
     const dims =
       inferred?.dims?.map((dim, axis) => {
-        const better = isUnknownDim(dim) && statedDims?.length === rank ? statedDims?.[axis] : undefined;
-        return better === undefined || isUnknownDim(better) ? dim : better;
+        const statedDim = isUnknownDim(dim) && statedDims?.length === rank ? statedDims?.[axis] : undefined;
+        return statedDim === undefined || isUnknownDim(statedDim) ? dim : statedDim;
       }) ?? statedDims;
     value.inferred = { type, dims };
-    facts.set(value, { ...inferred, type, dims, stored });
+    operands.set(value, { ...inferred, type, dims, stored });
   };
 
   const inferOutputs = (node: Node): readonly (Inferred | undefined)[] | Miss => {
-    const bound = apply(node);
+    const bound = bind(node);
     return bound instanceof Miss ? bound : withNodeInErrors(node, () => bound.infer());
   };
 
-  /** Infers the types of untyped inputs from the node's other inputs. */
-  const learnInputs = (node: Node): void => {
+  /** Infers the types of inputs whose producer is unknown from the node's other inputs (`mustBe` of the operator definition). */
+  const inferInputs = (node: Node): void => {
     const mustBe = entryOf(node)?.mustBe;
-    const open = (value: Value | undefined): value is Value =>
+    const isUntyped = (value: Value | undefined): value is Value =>
       value?.producer !== undefined && operand(value)?.dims === undefined && operand(value)?.container === undefined;
-    if (mustBe === undefined || !node.inputs.some(open)) return;
+    if (mustBe === undefined || !node.inputs.some(isUntyped)) return;
     for (const { input, type } of mustBe(site(node))) {
       const value = node.inputs[input];
-      if (!open(value) || (operand(value)?.type ?? type.type) !== type.type) continue;
+      if (!isUntyped(value) || (operand(value)?.type ?? type.type) !== type.type) continue;
       const dims = type.dims?.map((dim, axis) => (isUnknownDim(dim) ? unknownDim(value.name, axis) : dim));
-      learn(value, { type: type.type, dims }, false);
+      record(value, { type: type.type, dims }, false);
     }
   };
 
   const visit = (node: Node): void => {
     if (activeFunctions.size > 0) visitedInCalls++;
-    missed.delete(node);
-    learnInputs(node);
-    const inner = subgraphs(node);
-    for (const graph of inner) inferredGraphs.delete(graph);
+    missByNode.delete(node);
+    inferInputs(node);
+    const innerGraphs = subgraphs(node);
+    for (const graph of innerGraphs) inferredGraphs.delete(graph);
     const local = calledFunction(model, node);
     const outputs = local === undefined ? inferOutputs(node) : withNodeInErrors(node, () => inferCall(node, local));
-    // Also infers subgraphs that the definition did not request, such as branches that are not taken. Their
-    // errors are recorded, not thrown.
-    for (const graph of inner) if (!inferredGraphs.has(graph)) walkTolerantly(graph, node);
+    // Also infers subgraphs that the definition did not request, such as branches that are not taken. Errors in them become misses.
+    for (const graph of innerGraphs) if (!inferredGraphs.has(graph)) walkTolerantly(graph, node);
     const stored =
-      inner.length === 0 &&
+      innerGraphs.length === 0 &&
       local === undefined &&
       !isRandom(node) &&
       node.inputs.every((input) => input === undefined || operand(input)?.stored === true);
@@ -327,18 +329,19 @@ function inferModel(model: Model): Inference {
       outputs instanceof Miss
         ? -1
         : node.outputs.findIndex((value, index) => value !== undefined && outputs[index] === undefined);
-    if (outputs instanceof Miss) missed.set(node, new Miss(outputs.reason, describe(node)));
+    if (outputs instanceof Miss) missByNode.set(node, new Miss(outputs.reason, describe(node)));
     else if (unknownOutput >= 0)
-      missed.set(node, new Miss(`the type of output ${unknownOutput} is not known`, describe(node)));
-    // If the definition fails, the output gets the element type of an input that has the same type by
-    // definition.
-    const like = entryOf(node)?.sameType;
-    const source = like === undefined ? undefined : node.inputs[like];
-    const fact = source === undefined ? undefined : operand(source);
+      missByNode.set(node, new Miss(`the type of output ${unknownOutput} is not known`, describe(node)));
+    // If the definition fails, the outputs get the element type of the input that the definition declares to have the same type.
+    const sameTypeInput = entryOf(node)?.sameType;
+    const source = sameTypeInput === undefined ? undefined : node.inputs[sameTypeInput];
+    const sourceOperand = source === undefined ? undefined : operand(source);
     const typeOnly =
-      fact === undefined || fact.container !== undefined ? undefined : { type: fact.type, dims: undefined };
+      sourceOperand === undefined || sourceOperand.container !== undefined
+        ? undefined
+        : { type: sourceOperand.type, dims: undefined };
     node.outputs.forEach((value, index) => {
-      if (value !== undefined) learn(value, outputs instanceof Miss ? typeOnly : outputs[index], stored);
+      if (value !== undefined) record(value, outputs instanceof Miss ? typeOnly : outputs[index], stored);
     });
   };
 
@@ -347,7 +350,7 @@ function inferModel(model: Model): Inference {
       walk(graph);
     } catch (error) {
       if (!(error instanceof PithError)) throw error;
-      missed.set(node, new Miss(error.message, describe(node)));
+      missByNode.set(node, new Miss(error.message, describe(node)));
     }
   };
 
@@ -358,7 +361,7 @@ function inferModel(model: Model): Inference {
   walk(model.graph);
   return {
     get misses() {
-      return [...missed.values()];
+      return [...missByNode.values()];
     },
     operand,
     site,
@@ -374,7 +377,7 @@ function inferModel(model: Model): Inference {
 
 /** The maximum depth of nested calls. Exporters nest functions because they write each module as a function. */
 const maxDepth = 50;
-/** The maximum number of nodes visited in calls whose results cannot be shared. */
+/** The maximum number of nodes that are visited in function bodies. Calls with equal operands share one visit. */
 const maxCallNodes = 50_000;
 
 function operandsText(operands: readonly (Operand | undefined)[]): string {
@@ -389,8 +392,8 @@ function attributesText({ attributes }: Node): string {
   return JSON.stringify(
     Array.from(attributes, ([name, attribute]) => {
       const { kind, value } = attribute;
-      const numbers = kind === "int" || kind === "float" || kind === "ints" || kind === "floats";
-      return [name, kind, numbers || typeof value === "string" ? String(value) : identity(value)];
+      const isNumeric = kind === "int" || kind === "float" || kind === "ints" || kind === "floats";
+      return [name, kind, isNumeric || typeof value === "string" ? String(value) : identity(value)];
     }),
   );
 }

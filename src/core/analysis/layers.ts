@@ -1,15 +1,15 @@
-/** Finds layers: nodes with a weight, which can be read through masks, DequantizeLinear or other operations on stored tensors. */
+/** Finds layers: nodes with a trained weight. A mask, DequantizeLinear or other nodes can be between the stored tensor and the layer's node. */
 import { Miss } from "../errors.ts";
 import { allNodes, type Graph, type Node, nodeName, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { WeightRole } from "../ops/entry.ts";
 import { bytesFor } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
-import { rowsOfCodes } from "./codes-of-rows.ts";
+import { cachePerRevision } from "./cache-per-revision.ts";
+import { findRowDequantization } from "./codes-of-rows.ts";
 import type { Inference } from "./infer.ts";
 import { layerName, matrixName, partName } from "./layer-names.ts";
-import { plainName } from "./masks.ts";
-import { cachePerRevision } from "./remembered.ts";
+import { nameBeforeMasking } from "./masks.ts";
 import { storedRoot } from "./stored-root.ts";
 
 export interface Layer {
@@ -50,7 +50,7 @@ export const allLayers: (model: Model, inference: Inference) => readonly Layer[]
     }
     const scales = new Set(
       candidates.flatMap(({ node, role }) =>
-        role.kind === "lookup" ? (rowsOfCodes(node, role, inference)?.scales ?? []) : [],
+        role.kind === "lookup" ? (findRowDequantization(node, role, inference)?.scales ?? []) : [],
       ),
     );
     return distinguishNames(candidates.map((layer) => (scales.has(layer.node) ? { ...layer, isScale: true } : layer)));
@@ -58,8 +58,8 @@ export const allLayers: (model: Model, inference: Inference) => readonly Layer[]
 );
 
 /**
- * Renames layers that share a name, using node names or numbers. An embedding table that is also the output
- * layer keeps one name for its two layers, even if only one of them is quantized.
+ * Renames layers of different weights that share a name: uses node names, then numbers. Layers that share a weight, such as an embedding and the
+ * output layer tied to it, keep one name, even if the weight is quantized for only one of them.
  */
 function distinguishNames(candidates: readonly Layer[]): readonly Layer[] {
   const graphs = new Map<Graph, number>();
@@ -71,28 +71,28 @@ function distinguishNames(candidates: readonly Layer[]): readonly Layer[] {
   const matrices = new Map<string, Set<string>>();
   for (const layer of candidates)
     matrices.set(layer.name, (matrices.get(layer.name) ?? new Set()).add(matrixOf(layer)));
-  const named = candidates.map((layer) =>
+  const renamed = candidates.map((layer) =>
     matrices.get(layer.name)?.size === 1 ? layer : { ...layer, name: partName(nodeName(layer.node), layer.role.part) },
   );
-  const names = new Set(named.map(({ name }) => name));
-  const owners = new Map<string, string>();
-  return named.map((layer) => {
+  const names = new Set(renamed.map(({ name }) => name));
+  const matrixByName = new Map<string, string>();
+  return renamed.map((layer) => {
     const matrix = matrixOf(layer);
     let { name } = layer;
     const isTaken = (other: string): boolean =>
-      owners.has(other) ? owners.get(other) !== matrix : other !== layer.name && names.has(other);
+      matrixByName.has(other) ? matrixByName.get(other) !== matrix : other !== layer.name && names.has(other);
     for (let count = 2; isTaken(name); count++) name = `${layer.name}_${count}`;
-    owners.set(name, matrix);
+    matrixByName.set(name, matrix);
     return name === layer.name ? layer : { ...layer, name };
   });
 }
 
-/** Returns the name of the weight before masking. A weight that the node reads directly has no mask, so its readers are not searched. */
+/** Returns the name that the weight had before it was masked. A weight that the node reads directly has no mask. */
 export function weightName({ effective, weight }: Pick<Layer, "effective" | "weight">): string {
-  return effective === weight ? weight.name : plainName(weight);
+  return effective === weight ? weight.name : nameBeforeMasking(weight);
 }
 
-/** Returns the layer of a node, or the reason why it has none. For a node with several weights (recurrent), returns the first. */
+/** Returns the layer of a node, or a Miss if the node is not a layer. For a node with several weights (recurrent), returns the first layer. */
 export function layerAt(node: Node, inference: Inference): Layer | Miss {
   const bound = inference.at(node);
   const roles = bound instanceof Miss ? bound : bound.weights();
@@ -101,7 +101,7 @@ export function layerAt(node: Node, inference: Inference): Layer | Miss {
   return role === undefined ? new Miss("has no weight", node.name) : layerOf(node, role, inference);
 }
 
-/** Returns weights that nodes compute from several stored tensors, such as concatenations, so that no single stored tensor is the weight. */
+/** Returns the weights that are computed from several stored tensors, for example concatenated. Their nodes are not layers. */
 export function computedWeights(model: Model, inference: Inference): ReadonlySet<Value> {
   const weights = new Set<Value>();
   for (const node of allNodes(model.graph))
@@ -122,7 +122,7 @@ function layerOf(node: Node, role: WeightRole, inference: Inference): Layer | Mi
     return new Miss(`its weight is computed from constants${storageAdvice(effective, dims)}`, node.name);
   const bias = role.bias === undefined ? undefined : node.inputs[role.bias];
   const rowWidth =
-    role.packed?.outputs ?? (role.kind === "lookup" ? rowsOfCodes(node, role, inference)?.width : undefined);
+    role.packed?.outputs ?? (role.kind === "lookup" ? findRowDequantization(node, role, inference)?.width : undefined);
   return {
     name: layerName(weightName({ effective, weight }), node, role.part),
     node,
@@ -135,7 +135,7 @@ function layerOf(node: Node, role: WeightRole, inference: Inference): Layer | Mi
   };
 }
 
-/** Returns the number of elements of a weight, after unpacking. Scales and zero points count 0. */
+/** Returns the number of elements of a layer's weight, after unpacking; 0 if the layer only selects scales or zero points (`isScale`). */
 export function weightCount({ role, effective, outputs, inputs, isScale }: Layer): number {
   if (isScale) return 0;
   const dims = fixedDims(effective.type?.dims) ?? [];
@@ -143,7 +143,7 @@ export function weightCount({ role, effective, outputs, inputs, isScale }: Layer
   return role.kind === "lookup" ? (elementCount(dims) / (dims[role.out] || 1)) * outputs : elementCount(dims);
 }
 
-/** Returns advice to run the command that stores a computed weight, or an empty text if storing would need more bytes than the sources. */
+/** Returns the advice to store a computed weight with `pith simplify`; an empty text if it is larger than the tensors that it is computed from. */
 function storageAdvice(weight: Value, dims: readonly number[]): string {
   const { type } = weight;
   const sources = new Set([weight]);

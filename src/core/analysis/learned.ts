@@ -1,4 +1,4 @@
-/** Counts learned parameters, including quantized ones and excluding small buffers. A matrix that is stored twice counts twice. */
+/** Counts a model's learned parameters. Quantized parameters count, masks and position tables do not. A matrix that is stored twice counts twice. */
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { isFloat } from "../tensor/convert.ts";
@@ -20,13 +20,12 @@ export async function learnedTensors(model: Model, inference: Inference): Promis
   for (const value of model.graph.values())
     if (value.role?.kind === "tied" && value.tensor !== undefined) tensors.add(value);
   const layers = allLayers(model, inference);
-  // An int32 tensor that is converted to float is a bias. One that is joined with other integers is part of a
-  // shape.
+  // An int32 tensor that a node converts to float is a quantized bias. Other int32 tensors are sizes or indices.
   const roots = parameterReads(model, inference).flatMap(({ node, root }) =>
     root.tensor?.type !== "int32" || isFloat(node.outputs[0]?.type?.type ?? "int32") ? [root] : [],
   );
-  const consumed = [...roots, ...layers.flatMap(storedParts)];
-  for (const value of consumed) {
+  const candidates = [...roots, ...layers.flatMap(storedParts)];
+  for (const value of candidates) {
     const { tensor, role } = value;
     if (tensor !== undefined && role === undefined && !isFloat(tensor.type) && !arithmeticTypes.has(tensor.type))
       tensors.add(value);

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { parseModel } from "../graph/text.ts";
 import { infer } from "./infer.ts";
 import { layers } from "./layers.ts";
-import { allMaskings, maskingOf, plainName } from "./masks.ts";
+import { allMaskings, maskingOf, nameBeforeMasking } from "./masks.ts";
 import { parametersOf } from "./parameters.ts";
 import { requireStored, weightNeeds } from "./weight.ts";
 
@@ -41,7 +41,7 @@ describe("a mask", () => {
   });
 
   test("keeps the product's name as the layer name", () => {
-    expect(plainName(value("latent"))).toBe("fc1.weight");
+    expect(nameBeforeMasking(value("latent"))).toBe("fc1.weight");
     expect(layers(model, infer(model)).map(({ name }) => name)).toEqual(["fc1", "second", "sum", "third"]);
   });
 });

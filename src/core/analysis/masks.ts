@@ -1,5 +1,5 @@
 /**
- * Finds pruning masks. A mask is a value with the role `mask`, and a node multiplies it with a stored parameter:
+ * Finds pruning masks. A mask is a stored tensor with the role `mask`, which a node multiplies with a parameter:
  *      fc1.weight_orig: float32[128, 784] parameter
  *      fc1.weight_mask: float32[128, 784] mask
  *      fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)
@@ -34,11 +34,11 @@ export function allMaskings(graph: Graph): readonly Masking[] {
 function maskingOfNode(node: Node): Masking | undefined {
   if (!node.inputs.some((input) => input?.role?.kind === "mask")) return undefined;
   const parameter = node.inputs.find((input) => input?.tensor !== undefined && input.role?.kind !== "mask");
-  const masked = parameter === undefined ? undefined : maskingOf(parameter);
-  return masked?.node === node ? masked : undefined;
+  const masking = parameter === undefined ? undefined : maskingOf(parameter);
+  return masking?.node === node ? masking : undefined;
 }
 
-/** Returns the name of a parameter without the suffix that masking added. */
-export function plainName(parameter: Value): string {
+/** Returns the name that a parameter had before masking: "fc1.weight" for "fc1.weight_orig". */
+export function nameBeforeMasking(parameter: Value): string {
   return maskingOf(parameter)?.product.name ?? parameter.name;
 }

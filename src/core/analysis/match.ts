@@ -1,8 +1,8 @@
 /**
- * Pairs layers of two models.
+ * Pairs layers of two models, for distillation losses and comparisons.
  * - A changed model is matched with its original by name. A factorized layer is represented by its last factor.
  * - A student is matched with its teacher by block outputs (`blocks.ts`), in stages of equal resolution. If the
- *   numbers of stages differ, each network is one stage.
+ *   networks have different numbers of stages, each network counts as one stage.
  * Block i of n in a student's stage (from 0) matches block ⌈(i + 1) · m / n⌉ − 1 of m in the teacher's stage.
  */
 
@@ -49,7 +49,7 @@ const explicitAdvice =
  * if (!("reason" in matched)) for (const pair of matched) console.log(pair.student.name, pair.teacher.name);
  */
 export function matchLayers(student: Model, teacher: Model, by: Matching = "block"): readonly MatchedPair[] | Miss {
-  if (by === "name") return byName(student, teacher);
+  if (by === "name") return pairByName(student, teacher);
   if (typeof by === "object") {
     const pairs: MatchedPair[] = [];
     for (const [name, teacherName] of Object.entries(by)) {
@@ -64,14 +64,14 @@ export function matchLayers(student: Model, teacher: Model, by: Matching = "bloc
   const matched = matchedStates(student, teacher);
   if (matched instanceof Miss) return matched;
   const values = (states: readonly State[]): readonly Value[] => states.map(({ value }) => value);
-  if (by === "shape") return byShape(values(matched.student), values(matched.teacher));
-  return byStage(matched).map((pair) => ({ student: pair.student.value, teacher: pair.teacher.value }));
+  if (by === "shape") return pairByShape(values(matched.student), values(matched.teacher));
+  return pairByStage(matched).map((pair) => ({ student: pair.student.value, teacher: pair.teacher.value }));
 }
 
-function byStage({ student, teacher }: MatchedPair<readonly State[]>): readonly MatchedPair<State>[] {
+function pairByStage({ student, teacher }: MatchedPair<readonly State[]>): readonly MatchedPair<State>[] {
   const [stages, teacherStages] = [stagesOf(student), stagesOf(teacher)];
-  if (stages.length !== teacherStages.length) return byPosition(student, teacher);
-  return stages.flatMap((states, stage) => byPosition(states, teacherStages[stage] ?? []));
+  if (stages.length !== teacherStages.length) return pairByPosition(student, teacher);
+  return stages.flatMap((states, stage) => pairByPosition(states, teacherStages[stage] ?? []));
 }
 
 function stagesOf(states: readonly State[]): readonly (readonly State[])[] {
@@ -84,15 +84,15 @@ function stagesOf(states: readonly State[]): readonly (readonly State[])[] {
   return stages;
 }
 
-function byPosition<T>(students: readonly T[], teachers: readonly T[]): readonly MatchedPair<T>[] {
+function pairByPosition<T>(students: readonly T[], teachers: readonly T[]): readonly MatchedPair<T>[] {
   return students.flatMap((student, index) => {
     const teacher = teachers[Math.ceil(((index + 1) * teachers.length) / students.length) - 1];
     return teacher === undefined ? [] : [{ student, teacher }];
   });
 }
 
-/** Returns the value, layer output or block output with a name; a Miss that lists the first layers if there is none. */
-export function valueNamed(model: Model, name: string, whose: "student" | "teacher"): Value | Miss {
+/** Returns the value with a name, or the output of the layer or block with this name. A Miss that lists the first layers if no name matches. */
+export function valueNamed(model: Model, name: string, modelRole: "student" | "teacher"): Value | Miss {
   const value = model.graph.value(name);
   if (value !== undefined) return value;
   const inference = infer(model);
@@ -103,10 +103,10 @@ export function valueNamed(model: Model, name: string, whose: "student" | "teach
       .blocks.find((block) => block.name === name)
       ?.outputs.at(-1);
   const names = all.map((layer) => layer.name).slice(0, 8);
-  return output ?? new Miss(`the ${whose} has no value, layer or block "${name}"; layers are ${names.join(", ")}`);
+  return output ?? new Miss(`the ${modelRole} has no value, layer or block "${name}"; layers are ${names.join(", ")}`);
 }
 
-/** Returns the axis of a value that holds the output channels of the preceding layer; undefined if no axis or several axes do. */
+/** Returns the axis of a value along which the preceding layer's output channels are. Undefined if this is not exactly one axis. */
 export function channelAxis(
   value: Value,
   inference: Inference,
@@ -132,7 +132,7 @@ export function channelAxis(
   return axisOf.get(value);
 }
 
-function byName(student: Model, teacher: Model): readonly MatchedPair[] | Miss {
+function pairByName(student: Model, teacher: Model): readonly MatchedPair[] | Miss {
   const teacherOutputs = new Map(layers(teacher, infer(teacher)).map(({ name, node }) => [name, node.outputs[0]]));
   const pairs = layers(student, infer(student)).flatMap(({ name, node }) => {
     const [output, counterpart] = [node.outputs[0], teacherOutputs.get(name)];
@@ -174,8 +174,8 @@ function matchedStates(student: Model, teacher: Model): MatchedPair<readonly Sta
   if (statesByName !== undefined) return { student: statesByName, teacher: teacherStates.states };
   const studentStates = statesOf(student);
   const matched = {
-    student: atGranularityOf(teacherStates, studentStates),
-    teacher: atGranularityOf(studentStates, teacherStates),
+    student: joinToGranularity(teacherStates, studentStates),
+    teacher: joinToGranularity(studentStates, teacherStates),
   };
   if (matched.student.length === 0) return new Miss(`the student's graph shows no blocks: ${explicitAdvice}`);
   if (matched.teacher.length === 0) return new Miss(`the teacher's graph shows no blocks: ${explicitAdvice}`);
@@ -183,8 +183,8 @@ function matchedStates(student: Model, teacher: Model): MatchedPair<readonly Sta
 }
 
 /**
- * Finds states by name in a student derived from the teacher, whose graph may no longer show repetitions.
- * @returns The states; undefined if the student has layers that the teacher lacks, or if a state depends on different layers than in the teacher.
+ * Finds the teacher's block outputs by name in a student that was made from the teacher. The student's graph may no longer show repeated blocks.
+ * @returns The block outputs; undefined if the student has other layers than the teacher, or if an output depends on other layers than in the teacher.
  */
 function findStatesByName(student: Model, teacher: Model, states: readonly State[]): readonly State[] | undefined {
   const inference = infer(student);
@@ -197,66 +197,68 @@ function findStatesByName(student: Model, teacher: Model, states: readonly State
     teacherLayers.flatMap(({ node, name }) => (names.has(name) ? [[node, name] as const] : [])),
   );
   const studentStates: State[] = [];
-  let before = 0;
+  let previousCount = 0;
   for (const state of states) {
-    const expected = namesBefore(state.value, remainingNames);
-    if (expected.size === before) continue; // No layer of this block is left.
-    before = expected.size;
+    const expectedNames = namesBefore(state.value, remainingNames);
+    if (expectedNames.size === previousCount) continue; // No layer of this block is left.
+    previousCount = expectedNames.size;
     const value = student.graph.value(state.value.name);
     if (value === undefined) return undefined;
-    const present = namesBefore(value, originals);
-    if (present.size !== expected.size || ![...expected].every((name) => present.has(name))) return undefined;
+    const studentNames = namesBefore(value, originals);
+    if (studentNames.size !== expectedNames.size || ![...expectedNames].every((name) => studentNames.has(name)))
+      return undefined;
     studentStates.push({ value, resolution: resolutionOf(value, inference) });
   }
   return studentStates;
 }
 
-/** Returns the name itself if it is in `names`, or that of the layer it was derived from, such as "fc1" for the factor "fc1.down". */
+/** Returns the name if it is in `names`, or the name of the layer that a factor replaces ("fc1" for "fc1.down"). Undefined if neither is in `names`. */
 export function originalName(name: string, names: ReadonlySet<string>): string | undefined {
   if (names.has(name)) return name;
   const end = name.lastIndexOf(".");
   return end < 0 ? undefined : originalName(name.slice(0, end), names);
 }
 
-/** Returns the names of all listed nodes that a value depends on. */
+/** Returns the names of the nodes in `names` that a value depends on. */
 function namesBefore(value: Value, names: ReadonlyMap<Node, string | undefined>): ReadonlySet<string | undefined> {
   const seen = new Set<Node>();
-  const open = [value];
-  while (open.length > 0) {
-    const node = open.pop()?.producer;
+  const pending = [value];
+  while (pending.length > 0) {
+    const node = pending.pop()?.producer;
     if (node === undefined || seen.has(node)) continue;
     seen.add(node);
-    open.push(...usedValues(node));
+    pending.push(...usedValues(node));
   }
   return new Set([...seen].flatMap((node) => (names.has(node) ? [names.get(node)] : [])));
 }
 
-/** Returns the states of a network. A model output counts only if a repeated block computes it, because other blocks compute the final result. */
+/** Returns the block outputs of a network. A model output counts only if a repeated block computes it; others are the network's predictions. */
 function statesOf(model: Model): States {
   const { graph } = model;
   const inference = infer(model);
   const { blocks: all, repeats } = blocks(model, inference);
-  const read = new Set(all.flatMap(({ inputs }) => inputs));
+  const blockInputs = new Set(all.flatMap(({ inputs }) => inputs));
   const minLayers = all.some((block) => block.layers.length > 1) ? 2 : 1;
   const repeated = repeats.flat().filter((block) => block.layers.length >= minLayers);
   const states: BlockState[] = [];
-  let inBlock = false;
+  let isInsideBlock = false;
   for (const block of all) {
     const isState = minLayers > 1 && repeated.includes(block);
-    const value = block.outputs.find((output) => read.has(output)) ?? (isState ? block.outputs[0] : undefined);
+    const value = block.outputs.find((output) => blockInputs.has(output)) ?? (isState ? block.outputs[0] : undefined);
     const size = block.layers.length;
-    // An activation after a block belongs to the block if it preserves the shape. A final normalization with
-    // weights does not.
-    const before = states.at(-1);
+    // An activation after a block belongs to the block if it preserves the shape. A normalization with weights does not belong to it.
+    const previous = states.at(-1);
     const [node, ...more] = block.nodes;
-    const isPlain =
+    const isUnweighted =
       size === 0 && more.length === 0 && node?.inputs.some((input) => isArray(input, inference)) === false;
-    const continuesBlock = isPlain && before !== undefined && sizesOf(value) === sizesOf(before.value);
-    inBlock = size > 0 ? size >= minLayers : inBlock && continuesBlock;
-    if (value === undefined || !inBlock || (graph.isOutput(value) && !isState)) continue;
+    const continuesBlock = isUnweighted && previous !== undefined && sizesOf(value) === sizesOf(previous.value);
+    isInsideBlock = size > 0 ? size >= minLayers : isInsideBlock && continuesBlock;
+    if (value === undefined || !isInsideBlock || (graph.isOutput(value) && !isState)) continue;
     const state = { value, nodes: block.nodes, layers: size, resolution: resolutionOf(value, inference) };
     if (continuesBlock) states.pop();
-    states.push(continuesBlock ? { ...state, nodes: [...before.nodes, ...block.nodes], layers: before.layers } : state);
+    states.push(
+      continuesBlock ? { ...state, nodes: [...previous.nodes, ...block.nodes], layers: previous.layers } : state,
+    );
   }
   const [smallest] = repeated.sort((a, b) => a.layers.length - b.layers.length);
   return { states, blocks: all, repeated: smallest };
@@ -273,8 +275,10 @@ function resolutionOf(value: Value, inference: Inference): string {
   return dimsText(dims.filter((_, axis) => axis !== 0 && axis !== channels));
 }
 
-/** Joins blocks of a network without repetitions until each joined block has as many layers as a block of the other network. */
-function atGranularityOf(
+/**
+ * If only the other network has repeated blocks, joins consecutive blocks of this network until each has as many layers as a repeated block.
+ */
+function joinToGranularity(
   { repeated: reference }: States,
   { states, blocks: all, repeated }: States,
 ): readonly BlockState[] {
@@ -292,7 +296,7 @@ function atGranularityOf(
   return joined;
 }
 
-/** Extends a block by the nodes after its last layer while its trailing operators become more similar to those of the reference block. */
+/** Extends a block by nodes after its last layer so that as many trailing operators as possible equal those of the reference block. */
 function extendToMatch(reference: Block, state: BlockState, all: readonly Block[]): BlockState {
   const last = state.nodes.at(-1);
   let end = state;
@@ -301,13 +305,13 @@ function extendToMatch(reference: Block, state: BlockState, all: readonly Block[
     const [value] = block.outputs;
     if (value === undefined || block.layers.length > 0 || sizesOf(value) !== sizesOf(state.value)) break;
     end = { ...end, value, nodes: [...end.nodes, ...block.nodes] };
-    if (equalEnds(reference.nodes, end.nodes) > equalEnds(reference.nodes, best.nodes)) best = end;
+    if (countEqualEndings(reference.nodes, end.nodes) > countEqualEndings(reference.nodes, best.nodes)) best = end;
   }
   return best;
 }
 
-/** Returns the number of trailing operators in which two sequences agree. */
-function equalEnds(a: readonly Node[], b: readonly Node[]): number {
+/** Returns how many operators at the end of two sequences are equal. */
+function countEqualEndings(a: readonly Node[], b: readonly Node[]): number {
   let count = 0;
   while (count < a.length && a.at(-1 - count)?.op === b.at(-1 - count)?.op) count++;
   return count;
@@ -315,18 +319,18 @@ function equalEnds(a: readonly Node[], b: readonly Node[]): number {
 
 const sizesOf = (value: Value | undefined): string => dimsText(value?.type?.dims);
 
-function byShape(values: readonly Value[], other: readonly Value[]): readonly MatchedPair[] | Miss {
+function pairByShape(studentValues: readonly Value[], teacherValues: readonly Value[]): readonly MatchedPair[] | Miss {
   const size = ({ type }: Value): string => {
     const dims = type?.dims ?? [];
     return `${dims.length}: ${dimsText(dims.length > 3 ? dims.slice(2) : dims.slice(-1))}`;
   };
-  const otherBySize = new Map(other.map((value) => [size(value), value]));
-  const pairs = [...new Map(values.map((value) => [size(value), value]))].flatMap(([key, student]) => {
-    const teacher = otherBySize.get(key);
+  const teacherBySize = new Map(teacherValues.map((value) => [size(value), value]));
+  const pairs = [...new Map(studentValues.map((value) => [size(value), value]))].flatMap(([key, student]) => {
+    const teacher = teacherBySize.get(key);
     return teacher === undefined ? [] : [{ student, teacher }];
   });
   if (pairs.length > 0) return pairs;
-  const shapes = [values, other].map((list) => [...new Set(list.map(sizesOf))].join(", "));
+  const shapes = [studentValues, teacherValues].map((list) => [...new Set(list.map(sizesOf))].join(", "));
   return new Miss(
     `blocks of the student have the shapes ${shapes[0]}, those of the teacher ${shapes[1]}: match "block", or ${explicitAdvice}`,
   );

@@ -11,8 +11,8 @@ import { type Layer, layerAt } from "./layers.ts";
 /**
  * Returns a `Miss` for each node with a trained matrix that is not a layer: embeddings, recurrent layers,
  * unknown operators, subgraphs. If the model has no layers and no such node, returns one `Miss` for the model.
- * @param inside Whether `layers` includes those of subgraphs. Their nodes are then searched, too.
- * @param otherwise Advice that names a technique which changes layers in subgraphs.
+ * @param inside Whether `layers` includes layers in subgraphs. If true, the nodes of subgraphs are searched, too.
+ * @param otherwise Advice to use a technique that also changes layers in subgraphs.
  */
 export function unsupportedWeights(
   model: Model,
@@ -43,9 +43,10 @@ export function layersInside(model: Model, inference: Inference, otherwise?: str
   return [...model.graph.nodes()]
     .filter((node) => hasMatrices(node, inference))
     .map((node) => {
-      const wayOut = branchAdvice(node, inference);
-      const inlined = wayOut === undefined ? [] : [`run ${wayOut} first, which inlines the branch that is taken`];
-      const advice = [...inlined, ...(otherwise === undefined ? [] : [otherwise])].join(", or ");
+      const command = branchAdvice(node, inference);
+      const commandAdvice =
+        command === undefined ? [] : [`run ${command} first, which inlines the branch that is taken`];
+      const advice = [...commandAdvice, ...(otherwise === undefined ? [] : [otherwise])].join(", or ");
       const message = "layers inside subgraphs are not changed";
       return new Miss(advice === "" ? message : `${message}: ${advice}`, describe(node));
     });

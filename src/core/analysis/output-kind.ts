@@ -14,7 +14,7 @@ const classNames = /logits?|scores?|prob/i;
 const numberNames =
   /regress|^variable$|^(continuous_)?actions?$|landmark|keypoint|coord|(^|_)(pose|angles?|mu|mean|std)$/i;
 
-/** Returns whether one class per sample cannot score an output, because it holds boxes, or values at several positions. */
+/** Returns whether a label of one class per sample cannot be compared with the output, because it contains boxes, or values at several positions. */
 export function isBeyondClasses(model: Model): boolean {
   if (outputKind(model, undefined) === "boxes") return true;
   return hasManyPositions(mainOutput(model.graph.outputs)?.type?.dims);
@@ -22,12 +22,12 @@ export function isBeyondClasses(model: Model): boolean {
 
 export type OutputKind = "boxes" | "vector" | "class" | "classes" | "number" | "image";
 
-/** Returns what an output holds, judged by its name, type, shape and operators. */
+/** Guesses what an output contains from its name, type, shape and operators. Data loaders and metrics choose their defaults by this. */
 export function outputKind(model: Model, output: string | undefined): OutputKind {
   return guessOf(model, output).kind;
 }
 
-/** Returns the output if it is assumed to hold class scores but neither its name nor its operator shows this. A regression looks the same. */
+/** Returns the output if its shape alone suggests class scores, while its name and operators do not. A regression output can have the same shape. */
 export function assumedScores(model: Model, output: string | undefined): Value | undefined {
   return guessOf(model, output).assumed === true ? mainOutput(model.graph.outputs, output) : undefined;
 }
@@ -53,21 +53,21 @@ function guessOf(model: Model, output: string | undefined): Guess {
   const sizes = dims.slice(1);
   if (sizes.every((dim, index) => dim === 1 || (typeof dim !== "number" && index < sizes.length - 1)))
     return { kind: "number" };
-  // A second axis of batch size means that the output holds similarities between samples.
+  // If a second axis has the batch size, the output contains similarities between samples.
   if (typeof dims[0] !== "number" && sizes.some((dim) => dim === dims[0])) return { kind: "number" };
   if (distributionOf(main, inference) !== undefined || classNames.test(main.name)) return { kind: "classes" };
   if (isImage(dims)) return { kind: "image" };
   // Scores concatenated with boxes are the unprocessed output of a detector.
   if (hasManyPositions(dims) && isJoined(main, inference)) return { kind: "number" };
-  // Three axes with a last axis of 1 mean one number per step.
+  // An output [samples, steps, 1] has one number per step.
   if (dims.length === 3 && dims[2] === 1) return { kind: "number" };
   if (numberNames.test(main.name) || isBetweenSigns(main, inference)) return { kind: "number" };
   return hasClassAxis(dims) && !isLikeInput(model, dims) ? { kind: "classes", assumed: true } : { kind: "number" };
 }
 
 /**
- * Returns whether a value comes from a function with negative and positive bounds (tanh), possibly scaled
- * afterwards. Actions and joint positions are bounded like this, scores are not.
+ * Returns whether a value is computed by a function with a negative lower bound (tanh), possibly scaled afterwards.
+ * Actions and joint positions are bounded like this, class scores are not.
  */
 function isBetweenSigns(value: Value, inference: Inference): boolean {
   for (const { bound } of makersOf(value, inference, true)) {
@@ -105,7 +105,7 @@ function countOf(dims: readonly Dim[] | undefined): number | undefined {
   return dims === undefined || sizes === undefined || sizes.length < dims.length - 1 ? undefined : elementCount(sizes);
 }
 
-/** Returns whether the class axis has a fixed size. This is the last axis, or axis 1 of feature maps. A symbolic size is a sequence length. */
+/** Returns whether the class axis (the last axis, or axis 1 of feature maps) has a fixed size. A symbolic size is a sequence length. */
 function hasClassAxis(dims: readonly Dim[]): boolean {
   return typeof dims.at(-1) === "number" || (dims.length > 3 && typeof dims[1] === "number");
 }
@@ -124,9 +124,9 @@ function isLikeInput({ graph }: Model, dims: readonly Dim[]): boolean {
 function isImage([, ...dims]: readonly Dim[]): boolean {
   const [first, ...rest] = dims;
   const last = dims.at(-1);
-  const colors = (planes: Dim | undefined, extent: readonly Dim[]): boolean =>
+  const areColors = (planes: Dim | undefined, extent: readonly Dim[]): boolean =>
     (planes === 1 || planes === 3) && extent.every((dim) => dim !== 1);
-  return dims.length === 3 && (colors(first, rest) || colors(last, dims.slice(0, 2)));
+  return dims.length === 3 && (areColors(first, rest) || areColors(last, dims.slice(0, 2)));
 }
 
 /**

@@ -1,6 +1,6 @@
 /**
- * Finds trained tensors: those that operator definitions call parameters, unless the graph shows that they are constants. `untrained.ts` and
- * `fixed-tables.ts` recognize further constants by their elements. Constants visible in the graph are:
+ * Finds trained tensors: stored tensors that operators use as parameters (weights, biases, scales), except those that the graph shows to be constants.
+ * `untrained.ts` and `fixed-tables.ts` recognize further constants by their elements. Constants visible in the graph are:
  * - frequencies of rotary positions: a vector times 0, 1, 2, …, independent of float inputs and trained values;
  * - means and standard deviations of images, applied to inputs before any trained operator;
  * - the ones and zeros of a normalization that is followed by a separate scale and shift;
@@ -13,12 +13,12 @@ import type { Bound } from "../ops/define.ts";
 import { entryOf } from "../ops/index.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
+import { cachePerRevision } from "./cache-per-revision.ts";
 import type { Inference } from "./infer.ts";
-import { cachePerRevision } from "./remembered.ts";
 import { storedRoot } from "./stored-root.ts";
 import { isConstantWeight, isUnitNormalization } from "./untrained.ts";
 
-/** Returns the trained tensors: values with the role `parameter`, and float tensors that operators use as parameters and that have no other role. */
+/** Returns the trained tensors: tensors with the role `parameter`, and float tensors without a role that operators use as parameters. */
 export function parametersOf(model: Model, inference: Inference): ReadonlySet<Value> {
   const parameters = new Set<Value>();
   for (const value of model.graph.values())
@@ -43,22 +43,22 @@ export interface ParameterRead {
 }
 
 export const parameterReads: (model: Model, inference: Inference) => readonly ParameterRead[] = cachePerRevision(
-  (model, inference) => [...readsIn(model, inference)],
+  (model, inference) => [...findReads(model, inference)],
 );
 
-function* readsIn(model: Model, inference: Inference): Generator<ParameterRead, void, undefined> {
+function* findReads(model: Model, inference: Inference): Generator<ParameterRead, void, undefined> {
   for (const graph of allGraphs(model.graph)) {
     // In subgraphs, the operator definitions alone decide, because the inputs of subgraphs are unknown.
     const search = graph.parent === undefined ? new ParameterSearch(graph, inference) : undefined;
     for (const node of graph.nodes()) {
       const bound = inference.at(node);
-      const trained = search?.trainedInputs(node) ?? (bound instanceof Miss ? [] : bound.parameters());
-      search?.visit(node, trained.length > 0 || multipliesCodes(bound));
+      const trainedInputs = search?.trainedInputs(node) ?? (bound instanceof Miss ? [] : bound.parameters());
+      search?.visit(node, trainedInputs.length > 0 || multipliesCodes(bound));
       if (bound instanceof Miss || isUnitNormalization(node, bound, inference)) continue;
-      for (const input of trained) {
+      for (const input of trainedInputs) {
         const value = node.inputs[input];
         if (value === undefined) continue;
-        for (const root of rootsOf(search?.spread.get(value) ?? value, inference))
+        for (const root of rootsOf(search?.rootOfRepeated.get(value) ?? value, inference))
           if (!isConstant(node, bound, input, root)) yield { node, input, root };
       }
     }
@@ -77,8 +77,8 @@ function multipliesCodes(bound: Bound | Miss): boolean {
 }
 
 /**
- * Yields the stored tensors behind a value: the tensor itself, the one it is a slice of (fused attention
- * matrices), or those it concatenates (reordered gates).
+ * Yields the stored tensors that a value is made from: the tensor itself, the tensor that the value is a slice of (fused
+ * attention matrices), or the tensors that it concatenates (reordered gates).
  */
 function* rootsOf(value: Value, inference: Inference): Generator<Value, void, undefined> {
   const root = storedRoot(value);
@@ -105,11 +105,11 @@ function isFloatValue({ type }: Value): boolean {
 }
 
 class ParameterSearch {
-  /** Maps values that repeat a stored tensor for a batch, or slice it to a length, to that tensor. */
-  readonly spread = new Map<Value, Value>();
+  /** Maps each value that repeats a stored tensor for a batch, or slices one to a run-time length, to the stored tensor. */
+  readonly rootOfRepeated = new Map<Value, Value>();
   readonly #inference: Inference;
   /** Values that depend on a parameter. */
-  readonly #learned = new Set<Value>();
+  readonly #dependents = new Set<Value>();
   /** Values that depend on a parameter or a data input. Data inputs are floats or bytes (images); other integers are positions and token ids. */
   readonly #data = new Set<Value>();
 
@@ -129,40 +129,41 @@ class ParameterSearch {
   }
 
   /** Records whether the outputs of a node depend on parameters or data. */
-  visit(node: Node, trained: boolean): void {
-    const used = usedValues(node);
-    const open = used.every((value) => this.#inference.operand(value)?.elements === undefined);
-    const root = trained ? undefined : this.#spreadRoot(used);
+  visit(node: Node, isTrained: boolean): void {
+    const inputs = usedValues(node);
+    const areUnknown = inputs.every((value) => this.#inference.operand(value)?.elements === undefined);
+    const root = isTrained ? undefined : this.#spreadRoot(inputs);
     for (const output of node.outputs) {
       const operand = output === undefined ? undefined : this.#inference.operand(output);
-      if (output === undefined || (open && operand?.elements !== undefined)) continue;
-      const learned = trained || used.some((value) => this.#learned.has(value));
-      if (learned) this.#learned.add(output);
-      if (learned || used.some((value) => this.#data.has(value))) this.#data.add(output);
-      if (root !== undefined && operand?.stored === false && isFloatValue(output)) this.spread.set(output, root);
+      if (output === undefined || (areUnknown && operand?.elements !== undefined)) continue;
+      const dependsOnParameter = isTrained || inputs.some((value) => this.#dependents.has(value));
+      if (dependsOnParameter) this.#dependents.add(output);
+      if (dependsOnParameter || inputs.some((value) => this.#data.has(value))) this.#data.add(output);
+      if (root !== undefined && operand?.stored === false && isFloatValue(output))
+        this.rootOfRepeated.set(output, root);
     }
   }
 
   #at(node: Node): Bound | Miss {
     const bound = this.#inference.at(node);
-    if (bound instanceof Miss || !node.inputs.some((input) => input !== undefined && this.spread.has(input)))
+    if (bound instanceof Miss || !node.inputs.some((input) => input !== undefined && this.rootOfRepeated.has(input)))
       return bound;
     const site = this.#inference.site(node);
     const inputs = site.inputs.map((operand, input) => {
       const value = node.inputs[input];
-      return operand !== undefined && value !== undefined && this.spread.has(value)
+      return operand !== undefined && value !== undefined && this.rootOfRepeated.has(value)
         ? { ...operand, stored: true }
         : operand;
     });
     return entryOf(node)?.at({ ...site, inputs }) ?? bound;
   }
 
-  /** Returns the single stored tensor with several elements that a node repeats or slices; undefined if it reads other data. */
+  /** Returns the stored tensor that a node repeats or slices; undefined if the node reads several stored tensors or computed data. */
   #spreadRoot(used: readonly Value[]): Value | undefined {
     const roots = new Set<Value>();
     for (const value of used) {
       const operand = this.#inference.operand(value);
-      const root = this.spread.get(value);
+      const root = this.rootOfRepeated.get(value);
       if (root !== undefined) roots.add(root);
       else if (operand?.stored === true && isFloatValue(value)) {
         if ((elementsOf(value) ?? 0) > 1) roots.add(value);
@@ -172,17 +173,20 @@ class ParameterSearch {
     return more.length === 0 ? root : undefined;
   }
 
-  /** Returns whether a parameter is an untrained vector: it meets a value that no trained layer has computed. */
+  /** Returns whether an input is an untrained vector, such as frequencies or image means: the node's other input depends on no trained parameter. */
   #isBuffer(node: Node, input: number, bound: Bound): boolean {
     const parameter = node.inputs[input];
-    const [other, ...more] = node.inputs.filter((_, index) => index !== input);
-    if (parameter === undefined || other === undefined || more.length > 0) return false;
-    const long = (fixedDims((this.spread.get(parameter) ?? parameter).type?.dims) ?? []).filter((size) => size !== 1);
+    const [other, ...furtherInputs] = node.inputs.filter((_, index) => index !== input);
+    if (parameter === undefined || other === undefined || furtherInputs.length > 0) return false;
+    const longDims = (fixedDims((this.rootOfRepeated.get(parameter) ?? parameter).type?.dims) ?? []).filter(
+      (size) => size !== 1,
+    );
     const operand = this.#inference.operand(other);
-    if (long.length !== 1 || operand === undefined || operand.stored || this.spread.has(other)) return false;
+    if (longDims.length !== 1 || operand === undefined || operand.stored || this.rootOfRepeated.has(other))
+      return false;
     if (!isFloat(operand.type)) return false;
-    if (bound.weights() instanceof Miss) return !this.#learned.has(other);
-    const sums = operand.dims?.some((size) => size === long[0]) ?? true;
-    return !sums && !this.#data.has(other);
+    if (bound.weights() instanceof Miss) return !this.#dependents.has(other);
+    const isSummedOver = operand.dims?.some((size) => size === longDims[0]) ?? true;
+    return !isSummedOver && !this.#data.has(other);
   }
 }

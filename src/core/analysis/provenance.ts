@@ -1,7 +1,7 @@
 /**
- * Records in the model's metadata which channels of the original model each pruned layer still has:
+ * Records in the model's metadata which channels remain in each pruned layer:
  *      pith.kept = {"conv1":"0-3,5,8-15","fc1":"1-127"}
- * Indices refer to the channels of the layer before any pruning.
+ * The indices are those of the original model, before any pruning.
  */
 import type { Model } from "../graph/model.ts";
 
@@ -9,25 +9,30 @@ export const keptKey = "pith.kept";
 
 /**
  * Adds the remaining channels to the metadata.
- * @param kept The remaining output channels of each pruned layer, by layer name. Indices refer to the layer before this pruning step.
+ * @param kept The output channels that remain, by layer name, as indices of the layer before this pruning step.
  */
 export function recordChannels(model: Model, kept: ReadonlyMap<string, readonly number[]>): void {
-  const all = recorded(model);
+  const all = readRanges(model);
   for (const [layer, channels] of kept) {
-    const before = parseRanges(all.get(layer) ?? "");
-    all.set(layer, rangesText(before === undefined ? channels : channels.map((channel) => before[channel] ?? channel)));
+    const originalIndices = parseRanges(all.get(layer) ?? "");
+    all.set(
+      layer,
+      rangesText(
+        originalIndices === undefined ? channels : channels.map((channel) => originalIndices[channel] ?? channel),
+      ),
+    );
   }
   model.header.metadata.set(keptKey, JSON.stringify(Object.fromEntries(all)));
 }
 
 /** Returns the original indices of a layer's remaining channels; undefined if the metadata lists none. */
 export function recordedChannels(model: Model, layer: string): readonly number[] | undefined {
-  const text = recorded(model).get(layer);
+  const text = readRanges(model).get(layer);
   return text === undefined ? undefined : parseRanges(text);
 }
 
 /** Returns the recorded ranges by layer. Malformed entries are ignored, because other tools can write any metadata. */
-function recorded({ header }: Model): Map<string, string> {
+function readRanges({ header }: Model): Map<string, string> {
   try {
     const parsed: unknown = JSON.parse(header.metadata.get(keptKey) ?? "{}");
     if (typeof parsed !== "object" || parsed === null) return new Map();

@@ -1,6 +1,6 @@
 import { firstIndex } from "../tensor/first-index.ts";
 
-/** A piece of a sequence that occurs `count` times in a row: elements [start, start + period · count). */
+/** A piece of `period` elements that occurs `count` times in a row, from index `start`. */
 export interface Repeat {
   readonly start: number;
   readonly period: number;
@@ -11,8 +11,8 @@ export interface Repeat {
 const maxPeriod = 1000;
 
 /**
- * Returns disjoint repetitions in the order of the sequence. Chooses the repetition with the greatest total weight first, with its shortest period.
- * If the length is not a multiple of the period, the extra elements at the start are left out, because a repetition ends with its last piece.
+ * Finds repetitions in a sequence of block kinds that do not overlap, and returns them in order. Repetitions with a large total weight are chosen
+ * first, then those with a short period. If a periodic range does not have a multiple of `period` elements, elements at its start are left out.
  */
 export function repeats(kinds: readonly unknown[], weights: readonly number[]): readonly Repeat[] {
   const sums = [0];
@@ -22,34 +22,38 @@ export function repeats(kinds: readonly unknown[], weights: readonly number[]): 
     const start = to - period * count;
     return { from, to, start, period, count, weight: (sums[to] ?? 0) - (sums[start] ?? 0) };
   };
-  const order = (a: WeightedRepeat, b: WeightedRepeat): number =>
+  const compare = (a: WeightedRepeat, b: WeightedRepeat): number =>
     a.weight - b.weight || b.period - a.period || b.start - a.start;
-  const open = runsOf(kinds).map(completeRepeat).sort(order);
+  const candidates = runsOf(kinds).map(completeRepeat).sort(compare);
   const addCandidate = (run: Stretch): void => {
     if (run.to - run.from < 2 * run.period) return;
-    const cut = completeRepeat(run);
-    const position = firstIndex(0, open.length, (index) => order(open[index] ?? cut, cut) >= 0);
-    open.splice(position, 0, cut);
+    const candidate = completeRepeat(run);
+    const position = firstIndex(
+      0,
+      candidates.length,
+      (index) => compare(candidates[index] ?? candidate, candidate) >= 0,
+    );
+    candidates.splice(position, 0, candidate);
   };
 
-  const chosen: Repeat[] = [];
+  const selection: Repeat[] = [];
   const ends = new Int32Array(kinds.length);
-  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+  for (let next = candidates.pop(); next !== undefined; next = candidates.pop()) {
     const { from, to, start, period, count } = next;
-    let clash = from;
-    while (clash < to && ends[clash] === 0) clash++;
-    if (clash === to) {
+    let overlap = from;
+    while (overlap < to && ends[overlap] === 0) overlap++;
+    if (overlap === to) {
       ends.fill(to, start, to);
-      chosen.push({ start, period, count });
+      selection.push({ start, period, count });
     } else {
-      addCandidate({ from, to: clash, period });
-      addCandidate({ from: ends[clash] ?? to, to, period });
+      addCandidate({ from, to: overlap, period });
+      addCandidate({ from: ends[overlap] ?? to, to, period });
     }
   }
-  return chosen.sort((a, b) => a.start - b.start);
+  return selection.sort((a, b) => a.start - b.start);
 }
 
-/** A maximal range [from, to) in which each element equals the element one period later. */
+/** A maximal periodic range [from, to): each element equals the element one period later. */
 interface Stretch {
   readonly from: number;
   readonly to: number;

@@ -1,25 +1,24 @@
 /**
- * Finds where a positive factor s per channel can move without changing the model: one layer's weight and bias are multiplied by s, and the next
- * layer's weight is divided by s along its inputs. A unit is one factor. Units spread along links as channels do (`channels.ts`), through
- * `homogeneous` operators. Along an output axis of a product:
- * - A stored operand is adjusted, so the factors before and after the product are independent. If all products
- *   have a stored operand, new units start there.
- * - Without a stored operand, the output has the factor of a computed operand: the first one whose producer is
- *   homogeneous.
- * Along an axis that two operands sum over, one has the factor and the other the inverse. Units are refused at model inputs and outputs, at
- * inhomogeneous operators, at stored tensors with other readers, and if they meet their own inverse.
+ * Finds where a positive factor s per channel can be applied without changing the model (equalization): one layer's weight and bias are multiplied by
+ * s, and the next layer's weight is divided by s along its inputs. A unit is one such factor. Units spread along links as channels do (`channels.ts`),
+ * but only through operators that commute with a factor (`homogeneous`). Along an output axis of a product:
+ * - If an operand is stored, the operand is rescaled, so the factors before and after the product are independent.
+ *   If all products of a node have a stored operand, new units start at the node's output.
+ * - If no operand is stored, the output has the factor of a computed operand: the first whose producer is homogeneous.
+ * Along an axis that a product sums over, one operand has the factor and the other has its inverse. Units are refused at model inputs and outputs, at
+ * operators that are not homogeneous, at stored tensors with other readers, and if a unit meets its own inverse.
  */
 import { Miss } from "../errors.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { AxisEnd, AxisLink } from "../ops/entry.ts";
 import { isFloat } from "../tensor/convert.ts";
+import { Labels, sizeAlong, type ValueAxis } from "./channel-labels.ts";
 import { type End, endKey, endOf, type Link, labelledEnds, linkOf } from "./channel-links.ts";
 import type { Inference } from "./infer.ts";
 import { type PowerLink, type Powers, powersOf } from "./scale-powers.ts";
 import { spread } from "./spread.ts";
 import { type LabelledEnd, type Slice, unitGroups } from "./unit-groups.ts";
-import { type Along, Labels, sizeAlong } from "./units.ts";
 
 /** A stored tensor that is multiplied or divided by the factors of units along an axis. */
 export interface ScaledSlice extends Slice {
@@ -31,15 +30,16 @@ export interface ScaledSlice extends Slice {
 export interface ScaleGroup {
   readonly units: number;
   /** Outputs of layers, tables and normalizations where the units begin. */
-  readonly starts: readonly Along[];
+  readonly starts: readonly ValueAxis[];
   readonly slices: readonly ScaledSlice[];
   readonly refused: ReadonlyMap<number, Miss>;
 }
 
-/** The factor (power 1) or its inverse (power -1) at an end of a node. `positions` maps an index of a stored operand to positions along the end. */
+/** The factor (power 1) or its inverse (power -1) on an axis of a node's input or output. */
 interface Factor {
   readonly end: End;
   readonly power: 1 | -1;
+  /** Returns the indices along `end` whose factors apply to one index of the stored operand. */
   positions(index: number): readonly number[];
 }
 
@@ -56,9 +56,9 @@ interface Passage {
   readonly scaled: readonly ScaledOperand[];
   /** Output axes on which new units start, because a stored operand can absorb any factor. */
   readonly starts: readonly End[];
-  /** The ends that factors can reach, as keys of `endKey`. */
+  /** The axes that factors can reach, as keys of `endKey`. */
   readonly open: ReadonlySet<string>;
-  /** The reason for refusing units at all other ends. */
+  /** The reason for refusing units on all other axes of the node. */
   readonly reason: string;
 }
 
@@ -88,7 +88,7 @@ export function scaleGroups(model: Model, inference: Inference): readonly ScaleG
 
 type Refuse = (units: Iterable<number>, miss: Miss) => void;
 
-/** Returns the units along an axis of a stored operand; none if no unit reaches the axis. */
+/** Returns the units along an axis of a stored operand; an empty array if no unit reaches the axis. */
 function labelOperand(
   node: Node,
   { value, axis, factor }: ScaledOperand,
@@ -96,19 +96,19 @@ function labelOperand(
   powers: Powers,
   refuse: Refuse,
 ): readonly (LabelledEnd & { readonly power: 1 | -1 })[] {
-  const [reached, size] = [labels.at(factor.end), sizeAlong({ value, axis })];
-  if (reached === undefined || factor.end.value === undefined) return [];
+  const [units, size] = [labels.at(factor.end), sizeAlong({ value, axis })];
+  if (units === undefined || factor.end.value === undefined) return [];
   if (size === undefined) {
-    refuse(reached, new Miss("an axis has too many entries", value.name));
+    refuse(units, new Miss("an axis has too many entries", value.name));
     return [];
   }
   const label = new Int32Array(size).fill(-1);
   for (let index = 0; index < size; index++) {
     const positions = factor.positions(index);
-    label[index] = labels.common(reached, positions);
+    label[index] = labels.common(units, positions);
     if (label[index] === -1)
       refuse(
-        positions.map((position) => reached[position] ?? -1),
+        positions.map((position) => units[position] ?? -1),
         new Miss("one weight represents several channels", describe(node)),
       );
   }
@@ -139,7 +139,7 @@ function refuseScalesAtEnds({ graph }: Model, passages: readonly Passage[], labe
   }
 }
 
-type PlainLink = Extract<AxisLink, { readonly from: AxisEnd }>;
+type PortLink = Extract<AxisLink, { readonly from: AxisEnd }>;
 
 const isInput = ([port]: AxisEnd): boolean => port.startsWith("in");
 const inputOf = ([port]: AxisEnd): number => Number(port.slice(2));
@@ -155,7 +155,10 @@ function passageOf(node: Node, inference: Inference): Passage {
   if (axes instanceof Miss) return { ...passage, reason: axes.reason };
   const links = [...axes.links, ...(homogeneous.links ?? [])].flatMap((link) => ("from" in link ? [link] : []));
   const products = homogeneous.products.filter((product) => product.every((input) => node.inputs[input] !== undefined));
-  const parts = [...alongOutputs(node, products, links, inference), ...alongSums(node, products, links)];
+  const parts = [
+    ...passagesAlongOutputs(node, products, links, inference),
+    ...passagesAlongSums(node, products, links),
+  ];
   return {
     node,
     links: [
@@ -172,10 +175,10 @@ function passageOf(node: Node, inference: Inference): Passage {
 type PartialPassage = Partial<Pick<Passage, "links" | "scaled" | "starts">> & { readonly open: readonly End[] };
 
 /** Yields how factors pass along each output axis and the input axes linked to it. */
-function* alongOutputs(
+function* passagesAlongOutputs(
   node: Node,
   products: readonly (readonly number[])[],
-  links: readonly PlainLink[],
+  links: readonly PortLink[],
   inference: Inference,
 ): Generator<PartialPassage, void, undefined> {
   const outputEnds = links.flatMap(({ from, to }) => [from, to].filter((end) => !isInput(end)));
@@ -203,8 +206,7 @@ function* alongOutputs(
         return false;
       }
       const rest = operands.filter((input) => input !== stored);
-      // After a reshape, one axis can correspond to several, and a stored operand cannot adjust a part of an
-      // axis.
+      // After a reshape, one axis can correspond to several axes, and a stored operand cannot be rescaled along a part of an axis.
       if ([stored, ...rest].some((input) => intoOutput.filter(({ from }) => inputOf(from) === input).length !== 1))
         return true;
       factorsByInput.set(stored, remainingFactors(node, end, rest, intoOutput, factorsByInput));
@@ -229,12 +231,12 @@ function* alongOutputs(
   }
 }
 
-/** Returns the factors that a stored operand absorbs: the output's factor divided by those of the other operands of its product. */
+/** Returns the factors that rescale a stored operand: the output's factor, divided by the factors of the product's other operands. */
 function remainingFactors(
   node: Node,
   out: End,
   rest: readonly number[],
-  into: readonly PlainLink[],
+  into: readonly PortLink[],
   solved: ReadonlyMap<number, readonly Factor[]>,
 ): readonly Factor[] {
   const inverses = rest.flatMap((input): readonly Factor[] => {
@@ -246,15 +248,19 @@ function remainingFactors(
       : [{ end: endOf(node, link.from), power: -1, positions: inverseImages(linkOf(node, link)) }];
   });
   const output: Factor = { end: out, power: 1, positions: (position) => [position] };
-  const cancels = inverses.find(({ end, power }) => end.port === out.port && end.axis === out.axis && power === -1);
-  return cancels === undefined ? [output, ...inverses] : inverses.filter((factor) => factor !== cancels);
+  const cancelledFactor = inverses.find(
+    ({ end, power }) => end.port === out.port && end.axis === out.axis && power === -1,
+  );
+  return cancelledFactor === undefined
+    ? [output, ...inverses]
+    : inverses.filter((factor) => factor !== cancelledFactor);
 }
 
 function scaledOperands(
   node: Node,
   input: number,
   factors: readonly Factor[],
-  into: readonly PlainLink[],
+  into: readonly PortLink[],
 ): readonly ScaledOperand[] {
   const value = adjustableTensor(node, input);
   const link = into.find(({ from }) => inputOf(from) === input);
@@ -270,20 +276,20 @@ function scaledOperands(
   }));
 }
 
-/** Yields how factors pass along each axis that two operands of a product sum over. */
-function* alongSums(
+/** Yields how factors pass along each axis that a product of two operands sums over. */
+function* passagesAlongSums(
   node: Node,
   products: readonly (readonly number[])[],
-  links: readonly PlainLink[],
+  links: readonly PortLink[],
 ): Generator<PartialPassage, void, undefined> {
-  for (const plain of links) {
-    const { from, to } = plain;
+  for (const axisLink of links) {
+    const { from, to } = axisLink;
     if (!isInput(from) || !isInput(to) || from[0] === to[0]) continue;
     const [a, b] = [inputOf(from), inputOf(to)];
     if (!products.some((product) => product.includes(a) && product.includes(b))) continue;
-    const link = linkOf(node, plain);
+    const link = linkOf(node, axisLink);
     const [fromTensor, toTensor] = [adjustableTensor(node, a), adjustableTensor(node, b)];
-    const forwards = (index: number): readonly number[] => link.images?.[index] ?? [index];
+    const positionsOf = (index: number): readonly number[] => link.images?.[index] ?? [index];
     if (toTensor !== undefined)
       yield {
         scaled: [
@@ -293,14 +299,14 @@ function* alongSums(
       };
     else if (fromTensor !== undefined)
       yield {
-        scaled: [{ value: fromTensor, axis: from[1], factor: { end: link.to, power: -1, positions: forwards } }],
+        scaled: [{ value: fromTensor, axis: from[1], factor: { end: link.to, power: -1, positions: positionsOf } }],
         open: [link.to],
       };
     else yield { links: [{ ...link, inverse: true }], open: [link.from, link.to] };
   }
 }
 
-/** Returns a function that maps a position along the link's target to the positions along its source. */
+/** Returns a function that maps an index along `link.to` to the corresponding indices along `link.from`. */
 function inverseImages(link: Link): (position: number) => readonly number[] {
   if (!link.hasImages) return (position) => [position];
   let inverse: Map<number, number[]> | undefined;
@@ -308,9 +314,9 @@ function inverseImages(link: Link): (position: number) => readonly number[] {
     if (inverse === undefined) {
       inverse = new Map();
       for (const [index, image] of (link.images ?? []).entries())
-        for (const place of image) {
-          const indices = inverse.get(place);
-          if (indices === undefined) inverse.set(place, [index]);
+        for (const target of image) {
+          const indices = inverse.get(target);
+          if (indices === undefined) inverse.set(target, [index]);
           else indices.push(index);
         }
     }
@@ -318,13 +324,13 @@ function inverseImages(link: Link): (position: number) => readonly number[] {
   };
 }
 
-/** Returns the stored float tensor at an input if only this node reads the tensor and the tensor's role allows a change. */
+/** Returns the stored float tensor at an input. Undefined if other nodes read the tensor, or if its role (a mask, a tied copy) forbids a change. */
 function adjustableTensor(node: Node, input: number): Value | undefined {
   const value = node.inputs[input];
   if (value?.tensor === undefined || !isFloat(value.tensor.type)) return undefined;
-  const isFree = value.role === undefined || value.role.kind === "parameter" || value.role.kind === "buffer";
-  const isAlone = value.uses.size === 1 && value.graph === node.graph;
-  return isFree && isAlone && !value.graph.isOutput(value) && !value.graph.isInput(value) ? value : undefined;
+  const canChange = value.role === undefined || value.role.kind === "parameter" || value.role.kind === "buffer";
+  const hasOneReader = value.uses.size === 1 && value.graph === node.graph;
+  return canChange && hasOneReader && !value.graph.isOutput(value) && !value.graph.isInput(value) ? value : undefined;
 }
 
 function isInhomogeneous(value: Value | undefined, inference: Inference): boolean {

@@ -8,7 +8,7 @@ export interface Selection {
   readonly except?: string | readonly string[] | undefined;
   /** Options by layer name, pattern or operator type. */
   readonly overrides?: Readonly<Record<string, object>> | undefined;
-  /** Names of layers that are left out without an error. */
+  /** Names of layers that a technique does not support. They are left out without an error. */
   readonly unfit?: ReadonlySet<string>;
 }
 
@@ -27,8 +27,8 @@ export function selectLayers<L extends Selectable>(
   selection: Selection,
   extraTypes: ReadonlySet<string> = new Set(),
 ): readonly L[] {
-  const patterns = list(selection.layers);
-  const excluded = list(selection.except);
+  const patterns = splitPatterns(selection.layers);
+  const excluded = splitPatterns(selection.except);
   for (const pattern of [...(patterns ?? []), ...(excluded ?? [])]) {
     if (extraTypes.has(pattern) || all.some((layer) => isLayer([pattern], layer))) continue;
     const names = [...new Set(all.map(({ name }) => name))];
@@ -40,19 +40,19 @@ export function selectLayers<L extends Selectable>(
     const text = `\`overrides\`: no layer or operator type is called "${pattern}".`;
     throw new PithError("E_NAME", text, { hint: namesHint(pattern, names) });
   }
-  const chosen = all.filter(
+  const selectedLayers = all.filter(
     (layer) => (patterns === undefined || isLayer(patterns, layer)) && !isLayer(excluded, layer),
   );
-  if (chosen.length === 0 && patterns !== undefined && excluded !== undefined)
+  if (selectedLayers.length === 0 && patterns !== undefined && excluded !== undefined)
     throw new PithError("E_OPTION", 'No layer is left: "except" names every layer that "layers" names.');
-  return chosen.filter(({ name }) => selection.unfit?.has(name) !== true);
+  return selectedLayers.filter(({ name }) => selection.unfit?.has(name) !== true);
 }
 
 /**
- * Returns the options of a layer. Overrides of its operator type replace those of the pass, and overrides of
- * its name replace both. Later patterns replace earlier ones.
- * @param exclusive Options that replace each other: setting one unsets the others.
- * @returns The options as `own`, and the kind of the strongest override that applies as `decidedBy`.
+ * Returns the options of a layer. Overrides for the layer's operator type replace the options of the pass, and overrides
+ * for the layer's name replace both. Of several patterns that match, the last wins.
+ * @param exclusive Options that exclude each other: an override that sets one of them unsets the others.
+ * @returns `own`: the options. `decidedBy`: whether an override by name or by operator type applied.
  */
 export function optionsOfLayer<O extends Pick<Selection, "overrides">>(
   options: O,
@@ -60,39 +60,43 @@ export function optionsOfLayer<O extends Pick<Selection, "overrides">>(
   exclusive: readonly string[] = [],
 ): { readonly own: O; readonly decidedBy: "global" | "op" | "layer" } {
   const overrides = Object.entries(options.overrides ?? {});
-  const ofLayer = overrides.filter(([pattern]) => matches(pattern, name));
-  const ofOperator = overrides.filter(([pattern]) => pattern === node?.op && !matches(pattern, name));
-  const none = Object.fromEntries(exclusive.map((option) => [option, undefined]));
-  const layers = [...ofOperator, ...ofLayer].flatMap(([, values]) =>
-    exclusive.some((option) => Reflect.get(values, option) !== undefined) ? [none, values] : [values],
+  const layerOverrides = overrides.filter(([pattern]) => matches(pattern, name));
+  const operatorOverrides = overrides.filter(([pattern]) => pattern === node?.op && !matches(pattern, name));
+  const unsetOptions = Object.fromEntries(exclusive.map((option) => [option, undefined]));
+  const optionSets = [...operatorOverrides, ...layerOverrides].flatMap(([, values]) =>
+    exclusive.some((option) => Reflect.get(values, option) !== undefined) ? [unsetOptions, values] : [values],
   );
-  const merged: O = Object.assign({}, options, ...layers);
-  return { own: merged, decidedBy: ofLayer.length > 0 ? "layer" : ofOperator.length > 0 ? "op" : "global" };
+  const merged: O = Object.assign({}, options, ...optionSets);
+  return {
+    own: merged,
+    decidedBy: layerOverrides.length > 0 ? "layer" : operatorOverrides.length > 0 ? "op" : "global",
+  };
 }
 
 /** The maximum number of layer names in a hint. */
-const namesShown = 12;
+const maxHintNames = 12;
 
 /** Returns a hint such as `Did you mean "fc1"? Layers: fc1, fc2.`, with the most similar names first. */
 function namesHint(pattern: string, names: readonly string[]): string {
   if (names.length === 0) return "The model has no layers with a weight.";
-  const meant = nearest(pattern, names);
-  // If several names are equally similar, none is suggested.
-  const isUnique = meant === nearest(pattern, names.toReversed());
-  const question = meant === undefined || !isUnique ? "" : `Did you mean "${meant}"? `;
+  const suggestion = nearest(pattern, names);
+  // No name is suggested if several names are equally similar.
+  const isUnique = suggestion === nearest(pattern, names.toReversed());
+  const question = suggestion === undefined || !isUnique ? "" : `Did you mean "${suggestion}"? `;
   const sorted = byNearness(pattern, names);
-  return `${question}Layers: ${truncateList(sorted, namesShown)}.`;
+  return `${question}Layers: ${truncateList(sorted, maxHintNames)}.`;
 }
 
 const isLayer = (patterns: readonly string[] | undefined, { name, node }: Selectable): boolean =>
   isNamed(patterns, name) || patterns?.some((pattern) => pattern === node?.op) === true;
 
 /** Returns whether `except` names an operator type. */
-export const excludesType = ({ except }: Selection, type: string): boolean => list(except)?.includes(type) === true;
+export const excludesType = ({ except }: Selection, type: string): boolean =>
+  splitPatterns(except)?.includes(type) === true;
 
 /** Returns whether a name matches one of the patterns. */
 export function isNamed(patterns: Selection["layers"], name: string): boolean {
-  return (list(patterns) ?? []).some((pattern) => matches(pattern, name));
+  return (splitPatterns(patterns) ?? []).some((pattern) => matches(pattern, name));
 }
 
 function matches(pattern: string, name: string): boolean {
@@ -100,7 +104,7 @@ function matches(pattern: string, name: string): boolean {
   return new RegExp(`^${escaped.join(".*")}$`).test(name);
 }
 
-function list(patterns: string | readonly string[] | undefined): readonly string[] | undefined {
+function splitPatterns(patterns: string | readonly string[] | undefined): readonly string[] | undefined {
   if (patterns === undefined) return undefined;
   return typeof patterns === "string" ? patterns.split(",").map((pattern) => pattern.trim()) : patterns;
 }

@@ -1,14 +1,15 @@
 /**
- * Finds types of loop-carried values that are valid in every iteration. Drops what an iteration changes (elements, a size, the rank) until an
- * iteration changes nothing. A nested loop continues from its last result, because restarting it would take 2^depth iterations.
+ * Finds the types of loop-carried values that are valid in every iteration of a Loop or Scan. Repeats the inference of the loop body, and forgets what
+ * an iteration changes (elements, a size, the rank), until an iteration changes nothing. A nested loop continues from its last types, because
+ * inferring it from scratch each time would take 2^depth iterations.
  */
 import { Miss } from "../errors.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { Body, Inferred, Settled } from "../ops/entry.ts";
 import { mergeOperands } from "../ops/shared/merge-types.ts";
 
-/** The maximum number of iterations. Each one drops at least one fact, so real loops need fewer. */
-const maxTurns = 64;
+/** The maximum number of iterations. Each iteration forgets at least one element, size or rank, so real loops need fewer. */
+const maxIterations = 64;
 
 export type Settle = Body["settle"];
 
@@ -28,19 +29,20 @@ export function createSettle(): (body: Graph) => Settle {
       let states = merged.every((state) => state !== undefined) ? merged : initial;
       depth++;
       try {
-        for (let count = 0; count < maxTurns; count++) {
+        for (let count = 0; count < maxIterations; count++) {
           const returned = iterate(states);
           const next = states.map((state, index) => {
             const result = returned[index];
             return result === undefined ? undefined : mergeOperands(state, result, (axis) => open(index, axis));
           });
-          const lost = next.indexOf(undefined);
-          if (lost >= 0) return new Miss(`the type of loop-carried value ${lost} changes between iterations`);
-          const after = next.flatMap((state) => state ?? []);
-          lastStates.set(body, after);
-          if (JSON.stringify(after) === JSON.stringify(states))
-            return { states: after, others: returned.slice(states.length) };
-          states = after;
+          const conflictIndex = next.indexOf(undefined);
+          if (conflictIndex >= 0)
+            return new Miss(`the type of loop-carried value ${conflictIndex} changes between iterations`);
+          const nextStates = next.flatMap((state) => state ?? []);
+          lastStates.set(body, nextStates);
+          if (JSON.stringify(nextStates) === JSON.stringify(states))
+            return { states: nextStates, others: returned.slice(states.length) };
+          states = nextStates;
         }
       } finally {
         depth--;

@@ -1,21 +1,23 @@
-/** Spreads units along links until nothing changes. Finds which positions have a unit and which units are identical. */
+/**
+ * Spreads labels (`channel-labels.ts`) along the axis links of operators until nothing changes. Shows which indices of which axes belong together.
+ */
 import { DisjointSets } from "../math/disjoint-sets.ts";
 import { groupBy } from "../tensor/group-by.ts";
+import { type Labels, sizeAlong, type ValueAxis } from "./channel-labels.ts";
 import { endKey, type Link } from "./channel-links.ts";
-import { type Along, type Labels, sizeAlong } from "./units.ts";
 
 interface LinkRule {
   readonly links: readonly Link[];
 }
 
-/** Links from one operand to the same output axis, such as those of the axes that a Flatten merges. */
+/** Links from several axes of one operand to the same output axis, as for the axes that a Flatten merges. */
 export interface Alternatives {
   readonly links: readonly Link[];
-  /** The link that units follow; undefined if any link may apply. */
+  /** The link along which units spread; undefined while no link is chosen, so that each of them can apply. */
   chosen: Link | undefined;
 }
 
-export function alternativesIn(rules: readonly LinkRule[]): readonly Alternatives[] {
+export function findAlternatives(rules: readonly LinkRule[]): readonly Alternatives[] {
   return rules.flatMap(({ links }) =>
     [...groupBy(links, ({ from, to }) => `${from.port} ${endKey(to)}`).values()].map((set) => ({
       links: set,
@@ -24,7 +26,7 @@ export function alternativesIn(rules: readonly LinkRule[]): readonly Alternative
   );
 }
 
-/** Returns the links that units do not follow, because another alternative was chosen. */
+/** Returns the links along which units do not spread, because another alternative was chosen. */
 export function closedLinks(alternatives: readonly Alternatives[]): ReadonlySet<Link> {
   return new Set(
     alternatives.flatMap(({ links, chosen }) => (chosen === undefined ? [] : links.filter((link) => link !== chosen))),
@@ -32,15 +34,16 @@ export function closedLinks(alternatives: readonly Alternatives[]): ReadonlySet<
 }
 
 /**
- * Spreads units along links. A unit at index i spreads forward to the positions map(i). If all positions map(i) have one unit, it spreads backward to
- * i. Among alternatives, at least one must apply. If none does, the units of each image of the chosen (or outermost) link are merged.
+ * Spreads units along links. A unit at index i of `from` spreads forward to the indices images(i) of `to`. If all of images(i) have the same unit, it
+ * spreads backward to i. At least one link of each set of alternatives must allow the step backward. If none allows it, merges the units within each
+ * images(i) of the chosen (or outermost) link.
  */
-export function spread(rules: readonly LinkRule[], labels: Labels, alternatives = alternativesIn(rules)): void {
+export function spread(rules: readonly LinkRule[], labels: Labels, alternatives = findAlternatives(rules)): void {
   const closed = closedLinks(alternatives);
-  const open = rules.flatMap(({ links }) =>
+  const openLinks = rules.flatMap(({ links }) =>
     links.filter((link) => !closed.has(link) && (link.hasImages || !labels.tie(link.from, link.to))),
   );
-  for (const part of independentParts(open, alternatives, labels)) settle(part, labels);
+  for (const part of independentParts(openLinks, alternatives, labels)) spreadPart(part, labels);
 }
 
 interface Part {
@@ -48,7 +51,7 @@ interface Part {
   readonly alternatives: Alternatives[];
 }
 
-/** Splits links into independent parts, so that a merge in one part does not require a new sweep over the others. */
+/** Splits links into parts without common axes, so that a merge in one part does not require a new sweep over the other parts. */
 function independentParts(
   links: readonly Link[],
   alternatives: readonly Alternatives[],
@@ -56,11 +59,11 @@ function independentParts(
 ): Iterable<Part> {
   const sets = new DisjointSets();
   const numbers = new Map<object, number>();
-  const numberOf = (end: Along): number | undefined => {
-    const track = labels.trackOf(end);
-    if (track === undefined) return undefined;
-    const number = numbers.get(track) ?? sets.add();
-    numbers.set(track, number);
+  const numberOf = (end: ValueAxis): number | undefined => {
+    const identity = labels.identityOf(end);
+    if (identity === undefined) return undefined;
+    const number = numbers.get(identity) ?? sets.add();
+    numbers.set(identity, number);
     return number;
   };
   for (const { from, to } of links) {
@@ -83,18 +86,18 @@ function independentParts(
   return parts.values();
 }
 
-function settle({ links, alternatives }: Part, labels: Labels): void {
+function spreadPart({ links, alternatives }: Part, labels: Labels): void {
   const backwards = links.toReversed();
-  const lastFollowed = new Map<Link, LabelCounts>();
+  const countsAtLastSpread = new Map<Link, LabelCounts>();
   do {
-    let changed: boolean;
+    let hasChanged: boolean;
     do {
       const before = labels.changes;
-      for (const link of links) followOnce(link, labels, lastFollowed);
-      for (const link of backwards) followOnce(link, labels, lastFollowed);
-      changed = labels.changes !== before;
-    } while (changed);
-    // Merges the axes of one node at a time, because one merge can make the next unnecessary.
+      for (const link of links) spreadIfChanged(link, labels, countsAtLastSpread);
+      for (const link of backwards) spreadIfChanged(link, labels, countsAtLastSpread);
+      hasChanged = labels.changes !== before;
+    } while (hasChanged);
+    // Joins one set of alternatives at a time, because one merge can make the next unnecessary.
   } while (alternatives.some((set) => joinAlternatives(set, labels)));
 }
 
@@ -104,20 +107,20 @@ interface LabelCounts {
 }
 
 /**
- * Follows a link if it can have new units: one of its axes got a unit since the last time, or the link has
- * images and units merged. In a deep network, most links are skipped in most sweeps.
+ * Spreads units along a link, unless nothing has changed since the last time: no index of the two axes got a unit, and, for a link
+ * with images, no units merged. In a deep network, most links are skipped in most sweeps.
  */
-function followOnce(link: Link, labels: Labels, done: Map<Link, LabelCounts>): void {
+function spreadIfChanged(link: Link, labels: Labels, countsAtLastSpread: Map<Link, LabelCounts>): void {
   const { from, to, hasImages } = link;
-  const last = done.get(link);
-  const since = last?.changes ?? -1;
-  const isAtRest = labels.lastReached(from) <= since && labels.lastReached(to) <= since;
+  const last = countsAtLastSpread.get(link);
+  const lastChanges = last?.changes ?? -1;
+  const isAtRest = labels.lastChangeOf(from) <= lastChanges && labels.lastChangeOf(to) <= lastChanges;
   if (isAtRest && (!hasImages || labels.joins === last?.joins)) return;
-  done.set(link, { changes: labels.changes, joins: labels.joins });
-  follow(link, labels);
+  countsAtLastSpread.set(link, { changes: labels.changes, joins: labels.joins });
+  spreadAlong(link, labels);
 }
 
-function follow(link: Link, labels: Labels): void {
+function spreadAlong(link: Link, labels: Labels): void {
   const { from, to } = link;
   const start = labels.at(from);
   // Images need memory, so they are computed only for axes that units have reached.
@@ -133,8 +136,8 @@ function follow(link: Link, labels: Labels): void {
 }
 
 /**
- * Merges the units of each image of the chosen (or outermost) link if some labeled positions are not covered by
- * any alternative. Returns whether units were merged.
+ * Merges the units within each image of the chosen (or outermost) link that contains a unit without a step backward along any
+ * of the alternatives. Returns whether units were merged.
  */
 function joinAlternatives({ links, chosen }: Alternatives, labels: Labels): boolean {
   const link = chosen ?? links[0];
@@ -146,13 +149,13 @@ function joinAlternatives({ links, chosen }: Alternatives, labels: Labels): bool
       if (labels.common(end, image) < 0) return;
       for (let index = 0; index < image.length; index++) covered[image[index] ?? 0] = 1;
     });
-  let joined = false;
+  let hasJoined = false;
   link.images.forEach((image) => {
-    const open = image.find((position) => (end[position] ?? -1) >= 0 && covered[position] === 0);
-    const unit = open === undefined ? undefined : end[open];
+    const uncoveredPosition = image.find((position) => (end[position] ?? -1) >= 0 && covered[position] === 0);
+    const unit = uncoveredPosition === undefined ? undefined : end[uncoveredPosition];
     if (unit === undefined) return;
     labels.assign(link.to, 1, () => unit, [image]);
-    joined = true;
+    hasJoined = true;
   });
-  return joined;
+  return hasJoined;
 }

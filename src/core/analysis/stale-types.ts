@@ -1,5 +1,5 @@
 /**
- * Finds stated types that a graph change has made wrong. Inference itself keeps stated types, so that an
+ * Corrects types stated in the file that became wrong when the graph was changed. Inference does not correct them, so that an
  * unchanged model is saved with its original types.
  */
 import { allValues, type ValueType } from "../graph/graph.ts";

@@ -8,8 +8,8 @@ import type { Inference } from "./infer.ts";
 import type { Layer } from "./layers.ts";
 
 /**
- * Returns the stored tensor behind a value; undefined if there is none. Follows inputs with the same number of
- * elements, then inputs that can hold the elements packed. Masks are not followed.
+ * Returns the stored tensor that a value is computed from; undefined if the value has no single such tensor. Searches backward through the inputs
+ * with as many elements as the value, then through inputs that can contain the elements in packed form. Masks are not such inputs.
  */
 export function storedRoot(value: Value): Value | undefined {
   // Uses a stack instead of recursion, because the chain of nodes can be as long as the network is deep.
@@ -46,8 +46,8 @@ export function isStored(value: Value): boolean {
 }
 
 /**
- * Returns why `readStored` cannot read a value; undefined if it can. The value may depend on a model input, or
- * on an operator that Pith does not know.
+ * Returns why `readStored` cannot read a value: the value depends on a model input, or on an operator that Pith does not
+ * know. Undefined if the value can be read.
  */
 export function whyNotStored(value: Value): Miss | undefined {
   const seen = new Set<Value>();
@@ -67,7 +67,7 @@ export function whyNotStored(value: Value): Miss | undefined {
   return undefined;
 }
 
-/** Returns the input of a node that only transposes a matrix; undefined for values of other nodes. */
+/** Returns the matrix of which a value is the transpose; undefined if the value's producer is not a transposition. */
 export function transpositionOf({ producer: node, type }: Value, inference: Inference): Value | undefined {
   if (node === undefined || node.inputs.length !== 1 || type?.dims?.length !== 2) return undefined;
   const links = inference.facet(node, "axes")?.links ?? [];
@@ -77,16 +77,16 @@ export function transpositionOf({ producer: node, type }: Value, inference: Infe
 
 export interface StoredAxis {
   readonly axis: number;
-  /** Whether channel indices in the stored weight differ from those in the layer. */
+  /** Whether an output channel can have another index in the stored weight than in the layer, because a node between them rearranges channels. */
   readonly renumbered: boolean;
 }
 
-/** Returns the axis of the stored weight that holds the output channels; undefined if reshapes or other nodes hide it. */
+/** Returns the axis of the stored weight that corresponds to the layer's output channels; undefined if a reshape or another node merges this axis. */
 export function storedOutputAxis({ role, effective, weight }: Layer, inference: Inference): StoredAxis | undefined {
-  return axisBehind(effective, { axis: role.out, renumbered: false }, weight, inference);
+  return storedAxis(effective, { axis: role.out, renumbered: false }, weight, inference);
 }
 
-function axisBehind(
+function storedAxis(
   value: Value,
   { axis, renumbered }: StoredAxis,
   root: Value,
@@ -101,10 +101,10 @@ function axisBehind(
       [link.to, link.from],
       [link.from, link.to],
     ] as const) {
-      const before = valueAt(node, far[0]);
-      if (near[0] !== "out0" || near[1] !== axis || before === undefined || storedRoot(before) !== root) continue;
+      const source = valueAt(node, far[0]);
+      if (near[0] !== "out0" || near[1] !== axis || source === undefined || storedRoot(source) !== root) continue;
       const next = { axis: far[1], renumbered: renumbered || link.map !== undefined };
-      return axisBehind(before, next, root, inference);
+      return storedAxis(source, next, root, inference);
     }
   }
   return undefined;

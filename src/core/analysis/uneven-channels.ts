@@ -10,7 +10,7 @@ import { layers } from "./layers.ts";
 export const widestBlock = 16;
 
 export interface UnevenChannels {
-  /** The number of convolutions whose output channels changed to a number that does not fill complete blocks. */
+  /** The number of convolutions whose output channels changed to a number that is not a multiple of `widestBlock`. */
   readonly layers: number;
   /** The number of convolutions in the changed model. */
   readonly convolutions: number;

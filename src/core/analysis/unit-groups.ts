@@ -1,8 +1,8 @@
-/** Groups units that are removed or scaled in competition with each other: those that start on a common axis, or on axes with common units. */
+/** Groups units (`channel-labels.ts`) for removal or scaling: a group contains the units that start on one axis, or on several axes with units in common. */
 import type { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { DisjointSets } from "../math/disjoint-sets.ts";
-import type { Along, Labels } from "./units.ts";
+import type { Labels, ValueAxis } from "./channel-labels.ts";
 
 /** An axis of a value, with the group's unit at each index. */
 export interface Slice {
@@ -12,7 +12,7 @@ export interface Slice {
   readonly unitOf: Int32Array;
 }
 
-/** An axis of a value, with the unit at each index (`label`); -1 for an index without a unit. */
+/** An axis of a value, with the label at each index (`Labels.at`). */
 export interface LabelledEnd {
   readonly value: Value;
   readonly axis: number;
@@ -20,7 +20,7 @@ export interface LabelledEnd {
 }
 
 interface UnitGroup<E extends LabelledEnd> {
-  /** Indices of the group's starts. */
+  /** Indices of the axes on which the group's units start. */
   readonly starts: readonly number[];
   readonly units: number;
   readonly slices: readonly (Omit<E, "label"> & Slice)[];
@@ -28,23 +28,25 @@ interface UnitGroup<E extends LabelledEnd> {
 }
 
 /**
- * Groups starts that have a unit in common, in the order of their first starts. Units of a group are numbered in the order of the starts.
+ * Returns the groups in the order of their first starts. Units of a group are numbered in the order of the starts.
+ * @param starts The axes on which units start.
+ * @param ends All axes to which units spread.
  * @param refused The reason for each refused unit, by the unit's representative (`Labels.find`).
  */
 export function unitGroups<E extends LabelledEnd>(
-  starts: readonly Along[],
+  starts: readonly ValueAxis[],
   labels: Labels,
   ends: Iterable<E>,
   refused: ReadonlyMap<number, Miss>,
 ): readonly UnitGroup<E>[] {
-  // Joins each start with the first start that has the same unit.
-  const owner = new Int32Array(labels.units).fill(-1);
+  // Joins each start with the first start that has one of its units.
+  const firstStartOf = new Int32Array(labels.units).fill(-1);
   const sets = new DisjointSets();
   for (const start of starts) {
     const index = sets.add();
     eachUnit(start, labels, (unit) => {
-      const other = owner[unit] ?? -1;
-      if (other < 0) owner[unit] = index;
+      const other = firstStartOf[unit] ?? -1;
+      if (other < 0) firstStartOf[unit] = index;
       else sets.join(other, index);
     });
   }
@@ -52,13 +54,13 @@ export function unitGroups<E extends LabelledEnd>(
     number,
     { starts: number[]; units: number; slices: (Omit<E, "label"> & Slice)[]; refused: Map<number, Miss> }
   >();
-  const numbers = new Int32Array(labels.units).fill(-1);
+  const numberInGroup = new Int32Array(labels.units).fill(-1);
   for (const [index, start] of starts.entries()) {
     const first = sets.find(index);
     const group = groups.get(first) ?? { starts: [], units: 0, slices: [], refused: new Map<number, Miss>() };
     eachUnit(start, labels, (unit) => {
-      if (numbers[unit] !== -1) return;
-      numbers[unit] = group.units;
+      if (numberInGroup[unit] !== -1) return;
+      numberInGroup[unit] = group.units;
       const miss = refused.get(unit);
       if (miss !== undefined) group.refused.set(group.units, miss);
       group.units++;
@@ -67,20 +69,20 @@ export function unitGroups<E extends LabelledEnd>(
     if (group.units > 0) groups.set(first, group);
   }
   // Tied axes share one label array, so the slices of each array are computed once.
-  const slicesOf = new Map<Int32Array, ReadonlyMap<number, Int32Array>>();
+  const slicesByLabel = new Map<Int32Array, ReadonlyMap<number, Int32Array>>();
   for (const { label, ...end } of ends) {
-    const slices = slicesOf.get(label) ?? byGroup(label);
-    slicesOf.set(label, slices);
+    const slices = slicesByLabel.get(label) ?? sliceByGroup(label);
+    slicesByLabel.set(label, slices);
     for (const [first, unitOf] of slices) groups.get(first)?.slices.push({ ...end, unitOf });
   }
   return [...groups.values()];
 
-  function byGroup(label: Int32Array): ReadonlyMap<number, Int32Array> {
+  function sliceByGroup(label: Int32Array): ReadonlyMap<number, Int32Array> {
     const units = new Map<number, Int32Array>();
     for (let index = 0; index < label.length; index++) {
       const unit = label[index] ?? -1;
       const root = unit < 0 ? -1 : labels.find(unit);
-      const start = owner[root] ?? -1;
+      const start = firstStartOf[root] ?? -1;
       if (start < 0) continue;
       const first = sets.find(start);
       let unitOf = units.get(first);
@@ -88,13 +90,13 @@ export function unitGroups<E extends LabelledEnd>(
         unitOf = new Int32Array(label.length).fill(-1);
         units.set(first, unitOf);
       }
-      unitOf[index] = numbers[root] ?? -1;
+      unitOf[index] = numberInGroup[root] ?? -1;
     }
     return units;
   }
 }
 
-function eachUnit(start: Along, labels: Labels, visit: (unit: number) => void): void {
+function eachUnit(start: ValueAxis, labels: Labels, visit: (unit: number) => void): void {
   labels.at(start)?.forEach((unit) => {
     if (unit >= 0) visit(labels.find(unit));
   });

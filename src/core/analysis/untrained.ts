@@ -1,9 +1,9 @@
 /**
  * Recognizes untrained constants among tensors that are usually trained:
- * - A weight with one output (per group) and a single value sums or averages, as in a blur or in the squares of
- *   a normalization. Zeros count as learned, because pruning creates them. Vectors of ones or zeros count as
- *   learned, because scales and biases start with these values.
- * - A normalization with scale 1 and shift 0 is followed by the network's own scale and shift:
+ * - A weight with one output (per group) whose elements are all equal only sums or averages, as in a blur. Two cases
+ *   count as trained: a weight of zeros, because pruning creates it, and a vector of ones or zeros, because scales and biases start with
+ *   these values.
+ * - A normalization with scale 1 and shift 0 is untrained if a separate scale and shift follow it:
  *   GroupNorm(x) → Reshape → InstanceNormalization(1, 0) → Reshape → Mul(weight) → Add(bias).
  */
 
@@ -17,7 +17,7 @@ import type { Inference } from "./infer.ts";
 import type { Layer } from "./layers.ts";
 import { weightShape } from "./weight.ts";
 
-/** Returns the common value of all elements of a small float tensor; undefined if elements differ or the tensor is not in memory. */
+/** Returns the value of all elements of a float tensor; undefined if elements differ or the tensor is too large to be in memory. */
 export function uniformElement(tensor: Tensor | undefined): number | undefined {
   const small = tensor?.small;
   if (small === undefined || !isFloat(small.type)) return undefined;
@@ -27,7 +27,7 @@ export function uniformElement(tensor: Tensor | undefined): number | undefined {
 }
 
 /**
- * Returns whether a layer's stored weight is an untrained constant. A weight with an assigned role is not.
+ * Returns whether a layer's stored weight is an untrained constant. A weight with a role (`parameter`, …) never is.
  * @example
  * const learned = layers(model, infer(model)).filter((layer) => !isConstantWeight(layer));
  */
@@ -39,7 +39,7 @@ export function isConstantWeight({ node, role, weight }: Pick<Layer, "node" | "r
   return (uniformElement(weight.tensor) ?? 0) !== 0;
 }
 
-/** Returns whether a normalization has scale 1 and shift 0, and a separate stored scale follows, possibly after rearrangement. */
+/** Returns whether a normalization has scale 1 and shift 0, and a separate stored scale follows it, possibly after a Reshape. */
 export function isUnitNormalization(node: Node, bound: Bound, inference: Inference): boolean {
   const parameters = bound.parameters();
   const scales = bound.scales().filter((input) => parameters.includes(input));
@@ -60,6 +60,6 @@ function isScaledDownstream(value: Value | undefined, inference: Inference): boo
   if (!(affine instanceof Miss) && affine.kind === "arithmetic")
     return affine.inputs.some((input) => bound.scales().includes(input) && bound.parameters().includes(input));
   const rule = bound.quantize();
-  const isMoved = !(rule instanceof Miss) && rule.kind === "transparent" && use.input === 0;
-  return isMoved && isScaledDownstream(use.node.outputs[0], inference);
+  const isRearranged = !(rule instanceof Miss) && rule.kind === "transparent" && use.input === 0;
+  return isRearranged && isScaledDownstream(use.node.outputs[0], inference);
 }

@@ -1,8 +1,9 @@
 /**
- * Infers the value ranges that a model's inputs should have, from table sizes, clip bounds and the scale that the first layer expects:
+ * Infers the ranges of values that a model's inputs should have, to make plausible synthetic samples. Uses table sizes, clip bounds and the scale of
+ * values that the first layer expects:
  *      x = Div(Cast(pixels), 255);  y = Conv(x, w)        pixels: about 0 … 510
  *      h = Gather(words, ids)                             ids: 0 … rows - 1
- * Walks backward: each operator definition maps the required range of its output to its inputs. Scaling and shifting are inverted.
+ * Visits the nodes from last to first: each operator definition maps the required range of its output to its inputs.
  */
 import { Miss } from "../errors.ts";
 import { type Graph, type Node, subgraphs, type Value } from "../graph/graph.ts";
@@ -15,10 +16,10 @@ import type { Inference } from "./infer.ts";
 /** The maximum number of intervals that are stored per value. */
 const maxIntervals = 16;
 
-/** Returns the required intervals of model inputs by name. Inputs are left out if the graph shows no requirement. */
+/** Returns the required intervals of model inputs by name. Inputs for which the graph shows no requirement are left out. */
 export function wantedInputs(model: Model, inference: Inference): ReadonlyMap<string, readonly WantedInterval[]> {
   const needs = new Map<Value, WantedInterval[]>();
-  walk(model.graph, inference, needs);
+  collectNeeds(model.graph, inference, needs);
   return new Map(
     model.graph.feeds.flatMap((feed) => {
       const intervals = needs.get(feed);
@@ -27,17 +28,17 @@ export function wantedInputs(model: Model, inference: Inference): ReadonlyMap<st
   );
 }
 
-function walk(graph: Graph, inference: Inference, needs: Map<Value, WantedInterval[]>): void {
+function collectNeeds(graph: Graph, inference: Inference, needs: Map<Value, WantedInterval[]>): void {
   for (const node of [...graph.nodes()].reverse()) {
-    for (const inner of subgraphs(node)) walk(inner, inference, needs);
+    for (const inner of subgraphs(node)) collectNeeds(inner, inference, needs);
     const bound = inference.at(node);
     if (bound instanceof Miss) continue;
     for (const { input, ...interval } of wantsOf(node, bound, needs, inference)) {
       const value = node.inputs[input];
       if (value === undefined || inference.operand(value)?.stored === true) continue;
-      const before = needs.get(value) ?? [];
-      if (before.length < maxIntervals && !before.some((other) => isSameInterval(other, interval)))
-        needs.set(value, [...before, interval]);
+      const known = needs.get(value) ?? [];
+      if (known.length < maxIntervals && !known.some((other) => isSameInterval(other, interval)))
+        needs.set(value, [...known, interval]);
     }
   }
 }
@@ -61,17 +62,17 @@ function wantsOf(
   if (!(affine instanceof Miss)) return [...direct, ...beforeScaling(node, affine, output, inference)];
   const rule = bound.quantize();
   if (rule instanceof Miss || rule.kind !== "transparent") return direct;
-  const all = outputs.flat();
+  const intervals = outputs.flat();
   const [type] = node.outputs.map((value) => (value === undefined ? undefined : inference.operand(value)?.type));
-  const moved = node.inputs.flatMap((value, input) =>
+  const rearranged = node.inputs.flatMap((value, input) =>
     value !== undefined && inference.operand(value)?.type === type
-      ? all.map((interval) => ({ input, ...interval }))
+      ? intervals.map((interval) => ({ input, ...interval }))
       : [],
   );
-  return [...direct, ...moved];
+  return [...direct, ...rearranged];
 }
 
-/** Returns the ranges for the data inputs of layers: ± 2 standard deviations around 0. */
+/** Returns the ranges for the data inputs of layers: ± 2 standard deviations around 0 (`scaleOfData`). */
 function dataOfLayers(node: Node, bound: Bound, inference: Inference): readonly Wanted[] {
   const roles = bound.weights();
   if (roles instanceof Miss) return [];
@@ -97,11 +98,11 @@ function scaleOfData(node: Node, { input, out, bias }: WeightRole, inference: In
   if (numbers === undefined || typeof outputs !== "number") return 1;
   const deviation = rootMeanSquare(numbers) * Math.sqrt(numbers.length / outputs);
   const shift = rootMeanSquare(bias === undefined ? undefined : numbersOf(node, bias, inference));
-  const needed = Math.max(
+  const requiredDeviation = Math.max(
     shift,
     ...[...(node.outputs[0]?.uses ?? [])].map((use) => normalizedDeviation(use.node, inference)),
   );
-  return deviation > 0 && needed > maxBias * deviation ? needed / deviation : 1;
+  return deviation > 0 && requiredDeviation > maxBias * deviation ? requiredDeviation / deviation : 1;
 }
 
 /** Returns the average standard deviation that a normalization node stores; 0 for other nodes. */
@@ -122,8 +123,8 @@ function rootMeanSquare(numbers: Float64Array | undefined): number {
 }
 
 /**
- * Inverts an affine node: x = (y − shift) / scale, with scale and shift averaged over channels. The input range
- * of a normalization is mean ± 2 standard deviations.
+ * Maps the range of an affine node's output to its input by x = (y − shift) / scale, with scale and shift averaged over channels. For a normalization
+ * with stored statistics, the input range is mean ± 2 standard deviations.
  */
 function beforeScaling(
   node: Node,
@@ -135,8 +136,8 @@ function beforeScaling(
   if (statistics !== undefined) {
     const [mean, variance] = [numbers(statistics.mean), numbers(statistics.variance)].map(average);
     if (mean === undefined || variance === undefined) return [];
-    const reach = 2 * Math.sqrt(Math.max(0, variance));
-    return reach > 0 ? [{ input: data, low: mean - reach, high: mean + reach, strict: false }] : [];
+    const halfWidth = 2 * Math.sqrt(Math.max(0, variance));
+    return halfWidth > 0 ? [{ input: data, low: mean - halfWidth, high: mean + halfWidth, strict: false }] : [];
   }
   const vectors = inputs.map(numbers);
   if (!vectors.every((vector) => vector !== undefined)) return [];

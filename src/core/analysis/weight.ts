@@ -1,6 +1,6 @@
 /**
- * Represents a layer's weight as matrices, one per group, for all operators. Rows are outputs and columns are
- * features, where feature = input · taps + tap.
+ * Converts the weight of any layer to matrices, one per group, and back. Rows are outputs. Columns are features: feature = input · taps + tap, where
+ * taps are kernel positions.
  *      Gemm (outputs, inputs), MatMul (inputs, outputs)           one group
  *      Conv (groups · outputs, inputs, taps…)                     a group per group of output channels
  *      ConvTranspose (groups · inputs, outputs, taps…)            a group per group of input channels
@@ -83,14 +83,14 @@ export function weightNumbers(
 function positionsOf(role: WeightRole, dims: readonly number[]): Uint32Array {
   const { groups, outputs, inputs, taps } = weightShape(role, dims);
   const size = outputs * inputs * taps;
-  const [stack, rows] = [role.stack ?? [], [role.out, ...(role.outTaps ?? [])]];
-  const named = [...stack, ...rows, role.in];
-  const columns = [role.in, ...dims.flatMap((_, axis) => (named.includes(axis) ? [] : axis))];
+  const [stackAxes, rowAxes] = [role.stack ?? [], [role.out, ...(role.outTaps ?? [])]];
+  const outputAndInputAxes = [...stackAxes, ...rowAxes, role.in];
+  const columnAxes = [role.in, ...dims.flatMap((_, axis) => (outputAndInputAxes.includes(axis) ? [] : axis))];
   const steps = new Map<number, number>();
   for (const [axes, span] of [
-    [stack, groups * size],
-    [rows, size],
-    [columns, inputs * taps],
+    [stackAxes, groups * size],
+    [rowAxes, size],
+    [columnAxes, inputs * taps],
   ] as const) {
     let step = span;
     for (const axis of axes) {
@@ -111,7 +111,7 @@ function positionsOf(role: WeightRole, dims: readonly number[]): Uint32Array {
   return positions;
 }
 
-/** Returns "holds NaN" or "holds infinity" if an unmasked element is not finite; undefined otherwise. */
+/** Returns "holds NaN" or "holds infinity" if an unmasked element is not finite; undefined if all are finite. */
 export function describeNonFinite(values: ArrayLike<number>, mask?: ArrayLike<number>): string | undefined {
   for (let index = 0; index < values.length; index++) {
     const value = values[index] ?? 0;
@@ -121,8 +121,8 @@ export function describeNonFinite(values: ArrayLike<number>, mask?: ArrayLike<nu
 }
 
 /**
- * Returns how a weight is stored: as floats (possibly masked), as quantized values with scales, as packed
- * blocks, or as floats that other nodes transform.
+ * Returns how a weight is stored: "float" (possibly masked), "quantized" with scales, "packed" in the blocks of one operator, or
+ * "computed" from floats by other nodes.
  */
 export function weightStorage({
   weight,
@@ -131,7 +131,7 @@ export function weightStorage({
   isScale,
 }: Layer): "float" | "quantized" | "packed" | "computed" {
   if (role.packed !== undefined) return "packed";
-  // The weight of a Constant node has a type but no tensor, because the node stores the tensor in an attribute.
+  // If a Constant node makes the weight, the value has a type but no tensor, because the tensor is in the node's attribute.
   const type = weight.tensor?.type ?? weight.type?.type;
   if (isScale || type === undefined || !isFloat(type)) return "quantized";
   return effective === weight || maskingOf(weight)?.product === effective ? "float" : "computed";
@@ -142,7 +142,7 @@ export const isQuantized = (layer: Layer): boolean => ["quantized", "packed"].in
 export const hasFloatWeights = (model: Model, inference: Inference): boolean =>
   allLayers(model, inference).some((layer) => !isQuantized(layer));
 
-/** Returns the name of a stored tensor tied to this value, in either direction; undefined if there is none. */
+/** Returns the name of the tensor that this value is a tied copy of, or of its first tied copy; undefined if the value is not tied. */
 function tiedName({ role, graph, name }: Value): string | undefined {
   return role?.kind === "tied" ? role.name : graph.tiedTo(name)[0]?.value.name;
 }
@@ -151,9 +151,9 @@ function tiedName({ role, graph, name }: Value): string | undefined {
 export interface WeightNeeds {
   /** The allowed stored types; any float type by default. */
   readonly types?: readonly DataType[];
-  /** "stored": nothing but a mask is between the stored tensor and the node. "unrounded": neither fake quantization nor a cast is between them. */
+  /** "stored": the node reads the stored tensor directly or through a mask. "unrounded": no fake quantization or cast is between tensor and node. */
   readonly read?: "stored" | "unrounded";
-  /** "alone": the node computes only a product with the weight. "chain": the node can be replaced by several layers in a row. */
+  /** "alone": the node computes only a product with the weight. "chain": consecutive layers with smaller weights can replace the node. */
   readonly product?: "alone" | "chain";
   /** The maximum number of nodes that read the weight; unlimited by default. */
   readonly readers?: number;
@@ -184,7 +184,7 @@ const orderAdvice = (read: WeightNeeds["read"]): string =>
   read === "unrounded" ? ": `quantize` must be a later step" : "";
 
 /**
- * Returns why the stored tensor of a weight or bias does not meet the needs; undefined if it does.
+ * Returns why the stored tensor of a weight or bias does not meet a technique's needs; undefined if it meets them.
  * @param what The name of the tensor in the reason.
  */
 export function requireStored(
@@ -203,20 +203,23 @@ export function requireStored(
   return learned?.has(value) === false ? new Miss(`${what} contains constants, which are not trained`) : undefined;
 }
 
-/** Returns why a layer's weight does not meet a technique's needs; undefined if it does. All techniques take these reasons from here. */
+/** Returns why a layer's weight does not meet a technique's needs; undefined if it meets them. All techniques report these reasons. */
 export function requireWeight(layer: Layer, needs: WeightNeeds): Miss | undefined {
   const reason = requireStored(layer.weight, needs)?.reason ?? unmetNeed(layer, needs);
   return reason === undefined ? undefined : new Miss(reason, layer.name);
 }
 
-/** Returns why a layer is not exactly one matrix product; undefined if it is. */
+/** Returns why a layer is not a product with exactly one matrix; undefined if it is one. */
 export function requireProduct({ role, name, effective }: Layer): Miss | undefined {
   if (role.kind === "lookup") return new Miss("it is an embedding lookup, without a matrix product", name);
   if (role.fused !== undefined) return new Miss(`${role.fused} is fused into the layer: ${lowerFirst}`, name);
   if (role.stack === undefined) return undefined;
   const dims = fixedDims(effective.type?.dims) ?? [];
-  const isOne = role.stack.every((axis) => dims[axis] === 1);
-  return new Miss(isOne ? `its weight is [${dims.join(", ")}], not a matrix` : "it holds several matrices", name);
+  const hasOneMatrix = role.stack.every((axis) => dims[axis] === 1);
+  return new Miss(
+    hasOneMatrix ? `its weight is [${dims.join(", ")}], not a matrix` : "it holds several matrices",
+    name,
+  );
 }
 
 function unmetNeed(layer: Layer, { read, product, readers, inside }: WeightNeeds): string | undefined {
@@ -227,14 +230,14 @@ function unmetNeed(layer: Layer, { read, product, readers, inside }: WeightNeeds
   const dims = fixedDims(effective.type?.dims) ?? [];
   if (storage === "packed" || (type !== undefined && !isFloat(type)))
     return `its weight is quantized already${orderAdvice(read)}`;
-  // A chain requires a single product, or a lookup whose definition can be written as a chain.
-  const notProduct =
+  // "chain" requires a product with one matrix, or an operator whose definition states how a chain of layers replaces it.
+  const productMiss =
     product === undefined || (product === "chain" && role.chain !== undefined) ? undefined : requireProduct(layer);
-  if (notProduct !== undefined) return notProduct.reason;
+  if (productMiss !== undefined) return productMiss.reason;
   if (product === "chain" && role.chain === undefined) return "its operator cannot be written as a chain of layers";
   if (layer.isScale) return "it contains the scales of a table that is quantized already";
-  const unread = whyNotStored(effective);
-  if (unread !== undefined) return `its weight ${unread.reason}`;
+  const readMiss = whyNotStored(effective);
+  if (readMiss !== undefined) return `its weight ${readMiss.reason}`;
   if (read === "stored" && storage === "computed") return "its weight is computed";
   if (read === "unrounded" && isRounded(effective))
     return "its weight has fake quantization: `fake-quantize` must be a later step";

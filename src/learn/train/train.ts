@@ -1,7 +1,7 @@
 /** Training as a pass. Masks, fake quantization and a teacher are nodes of the graph, so they need no code here. */
 import type * as v from "valibot";
 import { infer } from "../../core/analysis/infer.ts";
-import { maskingOf, plainName } from "../../core/analysis/masks.ts";
+import { maskingOf, nameBeforeMasking } from "../../core/analysis/masks.ts";
 import type { Selection } from "../../core/analysis/selection.ts";
 import { joinList, Miss } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
@@ -110,7 +110,7 @@ async function maskChanges(weights: readonly Value[]): Promise<Outcome["changes"
     const entries = toFloats(await stored(mask).read());
     const remaining = entries.filter((entry: number) => entry !== 0).length.toLocaleString("en-US");
     const counts = `${remaining} of ${entries.length.toLocaleString("en-US")} left`;
-    changes.push({ at: plainName(at), what: counts, kind: "masked", decidedBy: "global" });
+    changes.push({ at: nameBeforeMasking(at), what: counts, kind: "masked", decidedBy: "global" });
   }
   return changes;
 }

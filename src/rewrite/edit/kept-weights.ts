@@ -2,7 +2,7 @@
  * Weights of an earlier training step, kept in the model for rewinding: unread stored tensors of the role `state`.
  *      pith.step/fc1.weight: float32[128, 784] state
  */
-import { plainName } from "../../core/analysis/masks.ts";
+import { nameBeforeMasking } from "../../core/analysis/masks.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 
@@ -14,7 +14,7 @@ export function keepWeights(model: Model, copy: Model): void {
   for (const value of [...model.graph.values()]) {
     const current = copy.graph.value(value.name)?.tensor;
     if (current === undefined || current === value.tensor || value.role?.kind === "mask") continue;
-    model.graph.addTensor(`${prefix}${plainName(value)}`, current, { kind: "state" });
+    model.graph.addTensor(`${prefix}${nameBeforeMasking(value)}`, current, { kind: "state" });
   }
 }
 

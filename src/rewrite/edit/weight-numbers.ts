@@ -4,7 +4,7 @@
  *      quantized          (code - zero point) · scale, with the scale nearby or later: Mul(Cast(MatMulInteger(…)), Mul(s, scale))
  *      packed in blocks   the matrix that the operator's definition computes
  */
-import { factorsBehind } from "../../core/analysis/codes.ts";
+import { factorsAfter } from "../../core/analysis/codes.ts";
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import type { Layer } from "../../core/analysis/layers.ts";
 import { weightMatrices } from "../../core/analysis/weight.ts";
@@ -109,6 +109,6 @@ function meaningOf(model: Model, { node, role, effective }: Layer, inference: In
   }
   const coded = entryOf(node)?.codes?.find(({ input }) => input === role.input);
   const scale = coded?.scale === undefined ? undefined : node.inputs[coded.scale];
-  const scales = scale === undefined ? factorsBehind(node, inference) : [scale];
+  const scales = scale === undefined ? factorsAfter(node, inference) : [scale];
   return { scales, zeroPoint: coded && node.inputs[coded.zeroPoint] };
 }

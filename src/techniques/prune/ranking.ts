@@ -1,5 +1,5 @@
 /** Reads the entries of a parameter in the order in which they are pruned, and its present mask. */
-import { maskingOf, plainName } from "../../core/analysis/masks.ts";
+import { maskingOf, nameBeforeMasking } from "../../core/analysis/masks.ts";
 import { describeNonFinite, weightStorage } from "../../core/analysis/weight.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
@@ -38,7 +38,7 @@ export function checkSameDims(label: string, dims: readonly number[], parameter:
   if (sameDims(dims, expected)) return;
   throw new PithError(
     "E_SHAPE_MISMATCH",
-    `${label} for "${plainName(parameter)}": expected dimensions [${expected.join(", ")}], got [${dims.join(", ")}].`,
+    `${label} for "${nameBeforeMasking(parameter)}": expected dimensions [${expected.join(", ")}], got [${dims.join(", ")}].`,
   );
 }
 

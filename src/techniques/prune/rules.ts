@@ -5,7 +5,7 @@
  */
 
 import * as v from "valibot";
-import { plainName } from "../../core/analysis/masks.ts";
+import { nameBeforeMasking } from "../../core/analysis/masks.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -217,7 +217,7 @@ export const randomStructured: Pass<v.GenericSchema<RandomStructuredOptions>> = 
   run: (model, options, context) =>
     pruneChannelsBy(model, options, ({ parameter }, mask, count) => {
       // The number of remaining entries is a part of the seed, so that repeated calls draw other random numbers.
-      const numbers = random(options.seed ?? context.seed, "prune", plainName(parameter), keptCount(mask));
+      const numbers = random(options.seed ?? context.seed, "prune", nameBeforeMasking(parameter), keptCount(mask));
       return Float64Array.from({ length: count }, () => numbers.uniform());
     }),
 });
@@ -257,7 +257,7 @@ export const identity: Pass<v.GenericSchema<ParameterSelection>> = definePass({
 
 function channelAxis(parameter: Value, axis: number): number {
   const { dims } = stored(parameter);
-  const name = `"${plainName(parameter)}"`;
+  const name = `"${nameBeforeMasking(parameter)}"`;
   if (dims.length < 2)
     throw new PithError("E_SHAPE_MISMATCH", `Channels of ${name}: expected at least 2 axes, got [${dims.join(", ")}].`);
   if (axis >= dims.length || axis < -dims.length)

@@ -6,13 +6,14 @@
  * Kept tokens stay in order; the index is the new id. A tied head is cut with the table, also through a transposition; a separate
  * one is found by its output size.
  */
+
+import { Labels } from "../../core/analysis/channel-labels.ts";
 import { type End, labelledEnds, type Rule, rulesOf } from "../../core/analysis/channel-links.ts";
 import type { Slice } from "../../core/analysis/channels.ts";
 import { cut } from "../../core/analysis/cut.ts";
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers } from "../../core/analysis/layers.ts";
 import { spread } from "../../core/analysis/spread.ts";
-import { Labels } from "../../core/analysis/units.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import { describe, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";

@@ -7,7 +7,7 @@
 import * as v from "valibot";
 import { infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers } from "../../core/analysis/layers.ts";
-import { plainName } from "../../core/analysis/masks.ts";
+import { nameBeforeMasking } from "../../core/analysis/masks.ts";
 import { unsupportedWeights } from "../../core/analysis/no-layers.ts";
 import { optionsOfLayer, selectLayers } from "../../core/analysis/selection.ts";
 import { Miss } from "../../core/errors.ts";
@@ -243,7 +243,7 @@ async function roundWeight(
   const dims = scaleDims(dense.dims, axis, scale.length);
   const sharing = elementCount(dense.dims) / scale.length;
   const written = { scale: [...scale], low, high, ...training(options, sharing) };
-  const { result } = round(emit, plainName(layer.weight), layer.effective, written, dims);
+  const { result } = round(emit, nameBeforeMasking(layer.weight), layer.effective, written, dims);
   return { result, axis: slicedAxis(layer, options.perChannel) };
 }
 

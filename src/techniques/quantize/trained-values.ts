@@ -8,7 +8,7 @@
  */
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers, isInside, type Layer } from "../../core/analysis/layers.ts";
-import { maskingOfProduct, plainName } from "../../core/analysis/masks.ts";
+import { maskingOfProduct, nameBeforeMasking } from "../../core/analysis/masks.ts";
 import { parametersOf } from "../../core/analysis/parameters.ts";
 import { type Emit, emitInto } from "../../core/graph/emit.ts";
 import type { Value } from "../../core/graph/graph.ts";
@@ -197,7 +197,13 @@ function writeRoundings(
     const scale = [...(scales.get(name) ?? [])];
     const axis = scale.length === 1 ? undefined : scaleAxis(layer);
     const dims = scaleDims(fixedDims(weight.type?.dims) ?? [], axis, scale.length);
-    const { result, division } = round(emit, plainName(weight), effective, { scale, low: -limit, high: limit }, dims);
+    const { result, division } = round(
+      emit,
+      nameBeforeMasking(weight),
+      effective,
+      { scale, low: -limit, high: limit },
+      dims,
+    );
     replaceUses(effective, result, division);
     const mean = scale.reduce((sum, step) => sum + step, 0) / scale.length;
     return { layer: name, result, steps: division?.outputs[0]?.name ?? "", weight: weight.name, scale: mean };

@@ -3,7 +3,7 @@ import type { Cost } from "../../../core/analysis/cost.ts";
 import type { Inference } from "../../../core/analysis/infer.ts";
 import { layerName, moduleOf } from "../../../core/analysis/layer-names.ts";
 import { type Layer, layerAt } from "../../../core/analysis/layers.ts";
-import { plainName } from "../../../core/analysis/masks.ts";
+import { nameBeforeMasking } from "../../../core/analysis/masks.ts";
 import { weightBits } from "../../../core/analysis/stored-form.ts";
 import { storedRoot } from "../../../core/analysis/stored-root.ts";
 import { weightStorage } from "../../../core/analysis/weight.ts";
@@ -176,7 +176,7 @@ function tableOf(node: Node, parameters: readonly number[]): string | undefined 
   });
   const table = roots.find(({ tensor }) => (tensor?.dims ?? []).filter((size) => size !== 1).length >= 2);
   if (table === undefined) return undefined;
-  const name = plainName(table);
+  const name = nameBeforeMasking(table);
   const stem = layerName(name, node, undefined);
   return name.startsWith(stem) ? stem : name;
 }

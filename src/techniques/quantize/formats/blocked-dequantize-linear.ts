@@ -10,7 +10,7 @@
  * than a block have one scale. 2 bits are excluded: ONNX Runtime 1.30 computes wrong products if outputs % 4 ≠ 0.
  */
 import type { Layer } from "../../../core/analysis/layers.ts";
-import { plainName } from "../../../core/analysis/masks.ts";
+import { nameBeforeMasking } from "../../../core/analysis/masks.ts";
 import { Miss } from "../../../core/errors.ts";
 import type { Emit } from "../../../core/graph/emit.ts";
 import type { Value } from "../../../core/graph/graph.ts";
@@ -79,7 +79,7 @@ function numbersOf(
   axis: number,
   { codes, scale, zeroPoint }: StoredCodes,
 ): Value {
-  const named = emit.named(`${plainName(layer.weight)}_DequantizeLinear_Output`);
+  const named = emit.named(`${nameBeforeMasking(layer.weight)}_DequantizeLinear_Output`);
   return named.DequantizeLinear([codes, scale, zeroPoint], { axis, block_size: block });
 }
 
@@ -88,7 +88,7 @@ const stored = oncePerRun<StoredCodes>();
 /** @param turned inputs × outputs, as a product reads them. */
 const blocksOf = (layer: Layer, settings: BlockSettings, turned: boolean, run: Writing): Promise<StoredCodes> =>
   stored(run, layer.effective, `${Object.values(settings).join(" ")} ${turned} ${layer.role.out}`, async () => {
-    const name = plainName(layer.weight);
+    const name = nameBeforeMasking(layer.weight);
     const emit = emitBeside(layer, run);
     const { bits, symmetric } = settings;
     const blocks = await roundBlocks(run, layer, settings, layoutOf(settings, turned));

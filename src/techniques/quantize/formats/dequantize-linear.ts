@@ -1,6 +1,6 @@
 /** Weights as W ≈ DequantizeLinear(codes, scale, zero point), with 8 bits, per slice or per tensor. */
 import type { Layer } from "../../../core/analysis/layers.ts";
-import { plainName } from "../../../core/analysis/masks.ts";
+import { nameBeforeMasking } from "../../../core/analysis/masks.ts";
 import type { Emit } from "../../../core/graph/emit.ts";
 import type { Value } from "../../../core/graph/graph.ts";
 import type { Model } from "../../../core/graph/model.ts";
@@ -81,7 +81,7 @@ export const codesForm = (settings: WeightSettings, measured?: ActivationGrid): 
     if (role.kind === "lookup") return writeLookup(emit, layer, shared, settings.type);
     const emitNear = emitAround(emit, layer, run);
     const read = effective === table.effective ? shared : turned(emitNear, shared);
-    read.numbers ??= numbersOf(emitNear, plainName(layer.weight), read, read.axis, effective.type?.type);
+    read.numbers ??= numbersOf(emitNear, nameBeforeMasking(layer.weight), read, read.axis, effective.type?.type);
     node.graph.setInput(node, role.input, read.numbers);
     const sum = shared.added.get(layer);
     if (measured !== undefined && sum !== undefined)
@@ -115,7 +115,7 @@ export async function codesOf(layer: Layer, settings: WeightSettings, run: Writi
   return stored(run, layer.effective, form, async () => {
     const grown = { grown: createScaleGrowth([...sums.values()]) };
     const tensor = await roundWeight(run.model, layer, settings, run.plain, run.context.engine, grown);
-    const codes = storeQuantized(emitBeside(layer, run), plainName(layer.weight), tensor);
+    const codes = storeQuantized(emitBeside(layer, run), nameBeforeMasking(layer.weight), tensor);
     const scales = tensor.scale.data;
     return { ...codes, scales, added: sums, axis: tensor.axis, numbers: undefined, turned: undefined };
   });

@@ -9,7 +9,7 @@
  */
 import type { Inference } from "../../../core/analysis/infer.ts";
 import type { Layer } from "../../../core/analysis/layers.ts";
-import { plainName } from "../../../core/analysis/masks.ts";
+import { nameBeforeMasking } from "../../../core/analysis/masks.ts";
 import { Miss } from "../../../core/errors.ts";
 import type { Emit } from "../../../core/graph/emit.ts";
 import type { Node, Value } from "../../../core/graph/graph.ts";
@@ -75,7 +75,7 @@ const storeIntegers = (target: Target, settings: WeightSettings, run: Writing): 
     const { type } = tensor.zeroPoint;
     // Per-channel ranges are symmetric, so the first zero point holds for all.
     const zero = toNumbers(tensor.zeroPoint)[0] ?? 0;
-    const { codes, scale, zeroPoint } = storeQuantized(emitBeside(layer, run), plainName(layer.weight), {
+    const { codes, scale, zeroPoint } = storeQuantized(emitBeside(layer, run), nameBeforeMasking(layer.weight), {
       ...tensor,
       scale: float32(tensor.axis === undefined ? [] : rule.channelDims(layer.outputs), tensor.scale.data),
       zeroPoint: fromNumbers(type, [], [zero]),

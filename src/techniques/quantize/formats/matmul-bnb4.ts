@@ -6,7 +6,7 @@
  * The weight is flattened (outputs × inputs) and divided into blocks whose scale is their largest magnitude. The first of two
  * indices is the high half of its byte.
  */
-import { plainName } from "../../../core/analysis/masks.ts";
+import { nameBeforeMasking } from "../../../core/analysis/masks.ts";
 import { Miss } from "../../../core/errors.ts";
 import type { Value } from "../../../core/graph/graph.ts";
 import { largestOfBlocks, tableCodes } from "../../../core/math/table-codes.ts";
@@ -42,7 +42,7 @@ const bnb4Form = (block: number, target: Target): Form => ({
       const largest = largestOfBlocks(await numbers(), block);
       const dims = [Math.ceil((outputs * inputs) / 2)];
       const pack = packed(numbers, largest, block, dims);
-      const plain = plainName(layer.weight);
+      const plain = nameBeforeMasking(layer.weight);
       const store = emitBeside(layer, run);
       return [
         store.constant(await deferTensor("uint8", dims, pack), `${plain}_quantized`),

@@ -8,7 +8,7 @@
  * slower and those for 4 bits 3.6 times. The products change by less than 0.5 % of the largest.
  */
 import type { Layer } from "../../../core/analysis/layers.ts";
-import { plainName } from "../../../core/analysis/masks.ts";
+import { nameBeforeMasking } from "../../../core/analysis/masks.ts";
 import { Miss } from "../../../core/errors.ts";
 import { type BlockRows, type BlockScales, blockCodes, blockScales, packRows } from "../../../core/math/blocks.ts";
 import { toFloat32 } from "../../../core/tensor/convert.ts";
@@ -75,7 +75,7 @@ const stored = oncePerRun<StoredBlocks>();
 /** @param flat the blocks of a row have no separate axis. */
 export const blocksOf = (layer: Layer, settings: BlockSettings, run: Writing, flat = false): Promise<StoredBlocks> =>
   stored(run, layer.effective, blocksKey(layer, settings), async () => {
-    const name = plainName(layer.weight);
+    const name = nameBeforeMasking(layer.weight);
     const emit = emitBeside(layer, run);
     const { bits, symmetric } = settings;
     const blocks = await roundBlocks(run, layer, settings, packedLayout(settings, flat));

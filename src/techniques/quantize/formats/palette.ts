@@ -10,7 +10,7 @@
  * entry: Concat([0], fc1.weight_palette). A weight with few enough distinct values is stored exactly.
  */
 import type { Layer } from "../../../core/analysis/layers.ts";
-import { plainName } from "../../../core/analysis/masks.ts";
+import { nameBeforeMasking } from "../../../core/analysis/masks.ts";
 import { Miss } from "../../../core/errors.ts";
 import type { Emit } from "../../../core/graph/emit.ts";
 import type { Value } from "../../../core/graph/graph.ts";
@@ -76,7 +76,7 @@ const once = oncePerRun<StoredPalette>();
 
 const storePalette = (emit: Emit, layer: Layer, bits: number, run: Writing): Promise<StoredPalette> =>
   once(run, layer.effective, `${bits} ${layer.role.kind}`, async () => {
-    const name = plainName(layer.weight);
+    const name = nameBeforeMasking(layer.weight);
     const read = await weightReader(run.model, layer, run.context.engine);
     const dense = await read();
     const { centroids, zero } = paletteOf(toFloat32(dense), 2 ** bits);

@@ -1,44 +1,50 @@
-/** Assigns units to indices along axes of values, and merges units. */
+/**
+ * Stores labels for channel analysis (`channels.ts`). Each index along an axis can have a label: the number of its unit. A unit is a set of indices,
+ * on any axes, that must be removed (or scaled) together. Units that meet at one index are merged (union-find). Axes of equal size that an operator
+ * passes through unchanged are tied: they share one label array.
+ */
 import type { Value } from "../graph/graph.ts";
 import { DisjointSets } from "../math/disjoint-sets.ts";
 
-export interface Along {
+/** One axis of a value. */
+export interface ValueAxis {
   readonly value: Value | undefined;
   readonly axis: number;
 }
 
 /**
- * The maximum axis length that is followed, enough for a flattened 2,048 × 2,048 image. A file can state any size, but each position needs memory.
+ * The maximum length of a labeled axis, enough for a flattened 2,048 × 2,048 image. A file can state any size, but each index needs memory.
  */
 const maxAxis = 2 ** 22;
 
 /** Returns the size of an axis; undefined if it is unknown or too long. */
-export function sizeAlong({ value, axis }: Along): number | undefined {
+export function sizeAlong({ value, axis }: ValueAxis): number | undefined {
   const dim = (value?.tensor?.dims ?? value?.type?.dims)?.[axis];
   return typeof dim === "number" && dim <= maxAxis ? dim : undefined;
 }
 
-/** The units along an axis and along all axes tied to it. */
-class Track {
+/** The labels along an axis and along all axes tied to it. */
+class AxisLabels {
+  /** The label at each index; -1 for an index without a unit. Undefined if no index has a unit. */
   label: Int32Array | undefined;
   /** The value of `Labels.changes` when an index of this axis last got a unit. */
-  reached = 0;
-  #into: Track | undefined;
+  lastChange = 0;
+  #parent: AxisLabels | undefined;
 
   constructor(readonly size: number) {}
 
-  /** The track that all tied axes share. */
-  get whole(): Track {
-    let at: Track = this;
-    for (let next = at.#into; next !== undefined; next = at.#into) {
-      at.#into = next.#into ?? next;
-      at = next;
+  /** Returns the object that all tied axes share. */
+  get root(): AxisLabels {
+    let current: AxisLabels = this;
+    for (let next = current.#parent; next !== undefined; next = current.#parent) {
+      current.#parent = next.#parent ?? next;
+      current = next;
     }
-    return at;
+    return current;
   }
 
-  joinTo(other: Track): void {
-    this.#into = other;
+  tieTo(other: AxisLabels): void {
+    this.#parent = other;
     this.label = undefined;
   }
 }
@@ -48,62 +54,62 @@ export class Labels {
   changes = 0;
   /** The number of merges included in `changes`. */
   joins = 0;
-  readonly #tracks = new Map<Value, Map<number, Track>>();
+  readonly #tracks = new Map<Value, Map<number, AxisLabels>>();
   readonly #sets = new DisjointSets();
 
-  /** Assigns a new unit to each index along an axis that has none. */
+  /** Assigns a new unit to each index of an axis, except the indices that have a unit. */
   start(value: Value, axis: number): void {
     const track = this.#track({ value, axis });
     if (track === undefined) return;
     const label = labelOf(track);
     for (let index = 0; index < label.length; index++) if (label[index] === -1) label[index] = this.#sets.add();
-    track.reached = ++this.changes;
+    track.lastChange = ++this.changes;
   }
 
   /** Makes two axes of equal size share their units, index by index, from now on. Returns false if the sizes are unknown or differ. */
-  tie(first: Along, second: Along): boolean {
+  tie(first: ValueAxis, second: ValueAxis): boolean {
     const [a, b] = [this.#track(first), this.#track(second)];
     if (a === undefined || b === undefined || a.size !== b.size) return false;
     if (a === b) return true;
     const { label } = b;
     if (label !== undefined) {
       labelOf(a);
-      a.reached = ++this.changes;
+      a.lastChange = ++this.changes;
       for (let index = 0; index < label.length; index++)
         if ((label[index] ?? -1) >= 0) this.#put(a, index, label[index] ?? -1);
     }
-    b.joinTo(a);
+    b.tieTo(a);
     return true;
   }
 
   /**
-   * Returns the unit at each index along an axis, -1 for none; undefined if no index has a unit. Tied axes
-   * share one array. Pass each unit to `find`, because units merge.
+   * Returns the label at each index along an axis, -1 for an index without a unit; undefined if no index has a
+   * unit. Tied axes share one array. Labels of merged units differ, so pass each label to `find`.
    */
-  at({ value, axis }: Along): Int32Array | undefined {
-    return value === undefined ? undefined : this.#tracks.get(value)?.get(axis)?.whole.label;
+  at({ value, axis }: ValueAxis): Int32Array | undefined {
+    return value === undefined ? undefined : this.#tracks.get(value)?.get(axis)?.root.label;
   }
 
   /** Returns the value of `changes` when an index of this axis last got a unit. */
-  lastReached({ value, axis }: Along): number {
-    return value === undefined ? 0 : (this.#tracks.get(value)?.get(axis)?.whole.reached ?? 0);
+  lastChangeOf({ value, axis }: ValueAxis): number {
+    return value === undefined ? 0 : (this.#tracks.get(value)?.get(axis)?.root.lastChange ?? 0);
   }
 
   /** Returns an object that identifies the axis and all axes tied to it; undefined if the size is unknown. */
-  trackOf(end: Along): object | undefined {
+  identityOf(end: ValueAxis): object | undefined {
     return this.#track(end);
   }
 
   /** Yields the axes of a value on which an index has a unit. */
   *axes(value: Value): Generator<number, void, undefined> {
-    for (const [axis, track] of this.#tracks.get(value) ?? []) if (track.whole.label !== undefined) yield axis;
+    for (const [axis, track] of this.#tracks.get(value) ?? []) if (track.root.label !== undefined) yield axis;
   }
 
   /** Yields all axes on which an index has a unit. */
   *ends(): Generator<{ readonly value: Value; readonly axis: number; readonly label: Int32Array }> {
     for (const [value, axes] of this.#tracks)
       for (const [axis, track] of axes) {
-        const { label } = track.whole;
+        const { label } = track.root;
         if (label !== undefined) yield { value, axis, label };
       }
   }
@@ -119,11 +125,11 @@ export class Labels {
   }
 
   /**
-   * Assigns the unit `unitAt(index)` to `positions[index]`, or to `index` itself without `positions`. -1
-   * assigns nothing. Absent values and axes of unknown size are skipped.
+   * For each index below `count`: assigns the unit `unitAt(index)` to all of `positions[index]`, or to `index` if `positions` is
+   * undefined. A unit of -1 is not assigned. Does nothing for axes of unknown size.
    */
   assign(
-    end: Along,
+    end: ValueAxis,
     count: number,
     unitAt: (index: number) => number,
     positions?: readonly (readonly number[])[],
@@ -141,7 +147,7 @@ export class Labels {
     }
   }
 
-  /** Returns the unit that all positions share; -1 if a position has none or units differ. */
+  /** Returns the unit that all positions have; -1 if their units differ or a position has no unit. */
   common(label: Int32Array, positions: readonly number[]): number {
     // Plain loops are deliberate: iterator objects were 40 % of the allocations when pruning a transformer.
     let shared = -1;
@@ -156,14 +162,14 @@ export class Labels {
   }
 
   /** Assigns a unit to an index. If the index already has a different unit, merges the two. */
-  #put(track: Track, index: number, unit: number): void {
+  #put(track: AxisLabels, index: number, unit: number): void {
     if (index >= track.size) return;
     const label = labelOf(track);
     const present = label[index] ?? -1;
     if (present === unit) return;
     if (present < 0) {
       label[index] = unit;
-      track.reached = ++this.changes;
+      track.lastChange = ++this.changes;
       return;
     }
     if (!this.#sets.join(present, unit)) return;
@@ -171,24 +177,24 @@ export class Labels {
     this.joins++;
   }
 
-  #track({ value, axis }: Along): Track | undefined {
+  #track({ value, axis }: ValueAxis): AxisLabels | undefined {
     if (value === undefined) return undefined;
     let axes = this.#tracks.get(value);
     const present = axes?.get(axis);
-    if (present !== undefined) return present.whole;
+    if (present !== undefined) return present.root;
     const size = sizeAlong({ value, axis });
     if (size === undefined) return undefined;
     if (axes === undefined) {
       axes = new Map();
       this.#tracks.set(value, axes);
     }
-    const track = new Track(size);
+    const track = new AxisLabels(size);
     axes.set(axis, track);
     return track;
   }
 }
 
-function labelOf(track: Track): Int32Array {
+function labelOf(track: AxisLabels): Int32Array {
   track.label ??= new Int32Array(track.size).fill(-1);
   return track.label;
 }
