@@ -1,4 +1,6 @@
-/** Writes a block's operators, attributes, connections, dimensions and stored integers (axes, sizes) as a text, to find equal blocks (`blocks.ts`). */
+/**
+ * Writes a block's operators, attributes, connections, dimensions and stored integers (axes, sizes) as a text, by which `blocks.ts` compares blocks.
+ */
 import { type Attribute, allGraphs, describe, type Node, subgraphs, usedValues, type Value } from "../graph/graph.ts";
 import { inOrder } from "../graph/order.ts";
 import { dimsText } from "../tensor/dims.ts";

@@ -300,9 +300,7 @@ export function outermostNode(node: Node, graph: Graph): Node {
   return ancestor;
 }
 
-/**
- * Returns the longest common prefix of names, cut at a dot or slash: "encoder.layer.3" for "encoder.layer.3.query" and "encoder.layer.3.output".
- */
+/** Returns the longest common prefix of names, cut at a dot or slash: "encoder.layer.3" for "encoder.layer.3.query" and "encoder.layer.3.output". */
 function commonName(names: readonly string[]): string | undefined {
   const [first, ...rest] = names.map((name) => name.split(/[./]/));
   if (first === undefined) return undefined;

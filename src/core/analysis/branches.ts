@@ -23,7 +23,7 @@ interface DecidingInput {
   readonly number: number | undefined;
 }
 
-/** Returns the single integer or Boolean input element that a condition depends on. Returns undefined if it depends on several elements or on floats. */
+/** Returns the only input element that a condition depends on. Returns undefined if the condition depends on several elements or on floats. */
 function decidingInput(condition: Value, inference: Inference): DecidingInput | undefined {
   const seen = new Set<Value>();
   const inputs: Value[] = [];

@@ -8,7 +8,7 @@ interface CacheEntry<T> {
   readonly result: T;
 }
 
-/** Wraps a function of a model and its inference so that its result is cached until the graph changes. Callers share the result and must not modify it. */
+/** Makes a function of a model and its inference cache its result until the graph changes. Callers share the result, so they must not modify it. */
 export function cachePerRevision<T>(
   compute: (model: Model, inference: Inference) => T,
 ): (model: Model, inference: Inference) => T {

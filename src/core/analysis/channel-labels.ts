@@ -12,9 +12,7 @@ export interface ValueAxis {
   readonly axis: number;
 }
 
-/**
- * The maximum length of a labeled axis, enough for a flattened 2,048 × 2,048 image. A file can state any size, but each index needs memory.
- */
+/** The maximum length of a labeled axis, enough for a flattened 2,048 × 2,048 image. A file can state any size, but each index needs memory. */
 const maxAxis = 2 ** 22;
 
 /** Returns the size of an axis; undefined if it is unknown or too long. */

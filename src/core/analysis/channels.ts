@@ -1,12 +1,11 @@
 /**
  * Finds channels that can only be removed together. Such a set of channels is a unit.
  * 1. Each output channel of each layer starts as a separate unit.
- * 2. Units spread to indices of other axes through the links of operators, forward and backward. Units that
- *    meet at one index merge.
+ * 2. Units spread to indices of other axes through the links of operators, forward and backward. Units that meet at one index merge.
  * 3. Layers that share units form a group.
- * If a Reshape merges several axes into one, units can spread from the merged axis to the outer axis or to an inner axis (`spread.ts`). Along the outer
- * axis, a unit is a complete attention head; along an inner axis, it is the same position in every head. The outermost axis on which at least one unit
- * is removable is chosen, and the other axes keep their size. The time is proportional to nodes × channels, times a few sweeps.
+ * If a Reshape merges several axes into one, units can spread from the merged axis to the outer axis or to an inner axis (`spread.ts`). Along the
+ * outer axis, a unit is a complete attention head; along an inner axis, it is the same position in every head. The outermost axis on which at least
+ * one unit is removable is chosen, and the other axes keep their size. The time is proportional to nodes × channels, times a few sweeps.
  */
 import type { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
@@ -46,7 +45,7 @@ export function removable(group: Group): readonly number[] {
   return Array.from({ length: group.units }, (_, unit) => unit).filter((unit) => !group.refused.has(unit));
 }
 
-/** How many output channels of layers can be removed. Tie-breakers: how many of them without cutting into heads (`Group.inner`), and how many units. */
+/** How many output channels of layers can be removed. Tie-breakers: how many of them as parts of outer units (complete heads), and how many units. */
 export type Freedom = readonly [channels: number, outermost: number, units: number];
 
 /** Returns a positive number if `a` allows more removals than `b`. */
@@ -89,7 +88,7 @@ interface Units {
   readonly refused: ReadonlyMap<number, Miss>;
 }
 
-/** Spreads units along all alternative links. If all units of an axis are refused, chooses the first link for which at least one unit is removable. */
+/** Spreads units along all alternative links. If all units of an axis are refused, chooses the first link for which a unit is removable. */
 function findUnits(
   model: Model,
   rules: readonly Rule[],

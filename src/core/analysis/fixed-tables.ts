@@ -1,9 +1,8 @@
 /**
  * Recognizes untrained tables (attention masks and sinusoidal positions) by their elements, so that they are not counted or changed as weights:
  * - Attention masks contain 0, and −∞ or a large negative number for hidden keys.
- * - Sinusoidal position tables contain sin ωt and cos ωt, as halves of a row or alternating (Vaswani et al.
- *   2017), or in two tables (rotary embeddings, Su et al. 2021). The squares of each sine-cosine pair sum to 1.
- *   Unlike in a permutation matrix, some elements are neither 0 nor ±1.
+ * - Sinusoidal position tables contain sin ωt and cos ωt, as halves of a row or alternating (Vaswani et al. 2017), or in two tables (rotary
+ *   embeddings, Su et al. 2021). The squares of each sine-cosine pair sum to 1. Unlike in a permutation matrix, some elements are neither 0 nor ±1.
  */
 import type { Value } from "../graph/graph.ts";
 import { isFloat, toFloat64 } from "../tensor/convert.ts";

@@ -33,9 +33,7 @@ export function partName(base: string, part: string | undefined): string {
   return part === undefined ? base : `${base}.${part}`;
 }
 
-/**
- * The metadata key under which PyTorch lists a node's enclosing modules, outermost first, then the node: "['', 'bert', 'bert.pooler', 'linear']".
- */
+/** The metadata key under which PyTorch lists a node's enclosing modules, outermost first, then the node: "['', 'bert', 'bert.pooler', 'linear']". */
 export const scopesKey = "pkg.torch.onnx.name_scopes";
 
 /**

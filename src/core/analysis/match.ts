@@ -41,8 +41,7 @@ const explicitAdvice =
  * Pairs the values that a loss compares, in the order of the student.
  * - `"block"`: outputs of blocks, by relative position.
  * - `"name"`: outputs of layers of the same name.
- * - `"shape"`: the last block outputs of equal size: height and width of feature maps, width of tokens and
- *   vectors.
+ * - `"shape"`: the last block outputs of equal size: height and width of feature maps, width of tokens and vectors.
  * @returns The pairs, or a Miss if values cannot be matched. Its reason names the option to set instead.
  * @example
  * const matched = matchLayers(student, teacher, "block");
@@ -184,7 +183,8 @@ function matchedStates(student: Model, teacher: Model): MatchedPair<readonly Sta
 
 /**
  * Finds the teacher's block outputs by name in a student that was made from the teacher. The student's graph may no longer show repeated blocks.
- * @returns The block outputs; undefined if the student has other layers than the teacher, or if an output depends on other layers than in the teacher.
+ * @returns The block outputs; undefined if the student has layers that the teacher lacks, or if an output depends on other layers than in the
+ * teacher.
  */
 function findStatesByName(student: Model, teacher: Model, states: readonly State[]): readonly State[] | undefined {
   const inference = infer(student);
@@ -212,7 +212,7 @@ function findStatesByName(student: Model, teacher: Model, states: readonly State
   return studentStates;
 }
 
-/** Returns the name if it is in `names`, or the name of the layer that a factor replaces ("fc1" for "fc1.down"). Undefined if neither is in `names`. */
+/** Returns the name if `names` has it, or the name of the layer that a factor replaces ("fc1" for "fc1.down"). Undefined if `names` has neither. */
 export function originalName(name: string, names: ReadonlySet<string>): string | undefined {
   if (names.has(name)) return name;
   const end = name.lastIndexOf(".");
@@ -275,9 +275,7 @@ function resolutionOf(value: Value, inference: Inference): string {
   return dimsText(dims.filter((_, axis) => axis !== 0 && axis !== channels));
 }
 
-/**
- * If only the other network has repeated blocks, joins consecutive blocks of this network until each has as many layers as a repeated block.
- */
+/** If only the other network has repeated blocks, joins consecutive blocks of this network until each has as many layers as a repeated block. */
 function joinToGranularity(
   { repeated: reference }: States,
   { states, blocks: all, repeated }: States,

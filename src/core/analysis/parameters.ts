@@ -1,6 +1,6 @@
 /**
- * Finds trained tensors: stored tensors that operators use as parameters (weights, biases, scales), except those that the graph shows to be constants.
- * `untrained.ts` and `fixed-tables.ts` recognize further constants by their elements. Constants visible in the graph are:
+ * Finds trained tensors: stored tensors that operators use as parameters (weights, biases, scales), except those that the graph shows to be
+ * constants. `untrained.ts` and `fixed-tables.ts` recognize further constants by their elements. Constants visible in the graph are:
  * - frequencies of rotary positions: a vector times 0, 1, 2, …, independent of float inputs and trained values;
  * - means and standard deviations of images, applied to inputs before any trained operator;
  * - the ones and zeros of a normalization that is followed by a separate scale and shift;

@@ -1,6 +1,6 @@
 /**
- * Finds the types of loop-carried values that are valid in every iteration of a Loop or Scan. Repeats the inference of the loop body, and forgets what
- * an iteration changes (elements, a size, the rank), until an iteration changes nothing. A nested loop continues from its last types, because
+ * Finds the types of loop-carried values that are valid in every iteration of a Loop or Scan. Repeats the inference of the loop body, and forgets
+ * what an iteration changes (elements, a size, the rank), until an iteration changes nothing. A nested loop continues from its last types, because
  * inferring it from scratch each time would take 2^depth iterations.
  */
 import { Miss } from "../errors.ts";

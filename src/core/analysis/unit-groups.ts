@@ -1,4 +1,4 @@
-/** Groups units (`channel-labels.ts`) for removal or scaling: a group contains the units that start on one axis, or on several axes with units in common. */
+/** Groups units (`channel-labels.ts`) for removal or scaling: a group has the units that start on one axis, or on several axes that share units. */
 import type { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { DisjointSets } from "../math/disjoint-sets.ts";

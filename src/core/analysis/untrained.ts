@@ -1,10 +1,9 @@
 /**
  * Recognizes untrained constants among tensors that are usually trained:
- * - A weight with one output (per group) whose elements are all equal only sums or averages, as in a blur. Two cases
- *   count as trained: a weight of zeros, because pruning creates it, and a vector of ones or zeros, because scales and biases start with
- *   these values.
- * - A normalization with scale 1 and shift 0 is untrained if a separate scale and shift follow it:
- *   GroupNorm(x) → Reshape → InstanceNormalization(1, 0) → Reshape → Mul(weight) → Add(bias).
+ * - A weight with one output (per group) whose elements are all equal only sums or averages, as in a blur. Two cases count as trained: a weight of
+ *   zeros, because pruning creates it, and a vector of ones or zeros, because scales and biases start with these values.
+ * - A normalization with scale 1 and shift 0 is untrained if a separate scale and shift follow it: GroupNorm(x) → Reshape → InstanceNormalization(1,
+ *   0) → Reshape → Mul(weight) → Add(bias).
  */
 
 import { Miss } from "../errors.ts";

@@ -243,8 +243,7 @@ function unmetNeed(layer: Layer, { read, product, readers, inside }: WeightNeeds
     return "its weight has fake quantization: `fake-quantize` must be a later step";
   if (read === "unrounded" && type !== weight.tensor?.type)
     return `its weight is ${weight.tensor?.type}, but used as ${type}`;
-  // Replacing the values would change a model output. After factorization, the output would keep the original
-  // weight in the file.
+  // Replacing the values would change a model output. After factorization, the output would keep the original weight in the file.
   if (
     (readers !== undefined || product === "chain") &&
     [weight, effective].some((value) => value.graph.isOutput(value))

@@ -11,7 +11,9 @@ export interface LoadOptions {
   readonly inPlace?: boolean;
   /** Saves memory if there are only few runs: weights are mapped from their file and not packed (native). Runs take twice as long. */
   readonly lean?: boolean;
-  /** Prepares for alternating runs of several sessions: threads stop spinning after each run, so that other sessions can use the processors (native). */
+  /**
+   * Prepares for alternating runs of several sessions: threads stop spinning after each run, so that other sessions can use the processors (native).
+   */
   readonly amongOthers?: boolean;
   /** Whether threads spin while waiting for work (default: true). False saves a quarter of the processor time of single-threaded runs (native). */
   readonly spinning?: boolean;

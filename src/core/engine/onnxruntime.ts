@@ -1,6 +1,6 @@
 /**
- * Runs models on ONNX Runtime: onnxruntime-node in Node, onnxruntime-web in a browser or on request. Memory patterns are always disabled, because they
- * take 50 % more memory.
+ * Runs models on ONNX Runtime: onnxruntime-node in Node, onnxruntime-web in a browser or on request. Memory patterns are always disabled, because
+ * they take 50 % more memory.
  */
 import type { InferenceSession, OnnxValue, Tensor as RuntimeTensor } from "onnxruntime-node";
 import { errorMessage, PithError } from "../errors.ts";

@@ -1,4 +1,6 @@
-/** Reduces ONNX Runtime's error messages to a sentence without source locations, signatures and conditions. The `cause` of an error has the full text. */
+/**
+ * Reduces ONNX Runtime's error messages to a sentence without source locations, signatures and conditions. The `cause` of an error has the full text.
+ */
 import { stripPeriod } from "../errors.ts";
 
 /** The maximum length of a message in characters. Longer messages are truncated after a sentence. */

@@ -66,8 +66,8 @@ function gigabytes(bytes: number): string {
 
 /**
  * Rejects a model before it is loaded.
- * @throws PithError E_UNSUPPORTED for an input or output type that cannot be passed, a value larger than the machine's memory, or functions that expand
- * to too many nodes.
+ * @throws PithError E_UNSUPPORTED for an input or output type that cannot be passed, a value larger than the machine's memory, or functions that
+ * expand to too many nodes.
  */
 export function screenModel(model: Model): void {
   const reason = whyNotExpanded(model);

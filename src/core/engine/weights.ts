@@ -1,7 +1,8 @@
 /**
  * Passes a model to the runtime without copying its weights.
- * - Native: the encoded graph refers to unchanged weights in their files (external data), which the runtime maps into memory. Other weights are inline,
- *   or in a temporary file if they exceed protobuf's limit of 2 GiB. The runtime opens only files below one folder, so a common folder is used.
+ * - Native: the encoded graph refers to unchanged weights in their files (external data), which the runtime maps into memory. Other weights are
+ *   inline, or in a temporary file if they exceed protobuf's limit of 2 GiB. The runtime opens only files below one folder, so a common folder is
+ *   used.
  * - WebAssembly has no files: large weights are passed as buffers, which saves a copy in its 4 GiB of memory.
  */
 import { fileNameOf, folderOf, joinPath, pathOf, realPath, temporaryFolder, writeFileAtomically } from "#platform";

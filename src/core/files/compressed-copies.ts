@@ -11,7 +11,9 @@ export const sizeNames = { gzip: "gzip", br: "brotli" } as const;
 export const copiesOf = (path: string, requested: readonly Encoding[] = []): readonly string[] =>
   encodings.filter((encoding) => requested.includes(encoding)).map((encoding) => `${path}${fileEndings[encoding]}`);
 
-/** Returns the compressed copies of an earlier model at this path that `written` does not replace. A server would send them instead of the new model. */
+/**
+ * Returns the compressed copies of an earlier model at this path that `written` does not replace. A server would send them instead of the new model.
+ */
 export async function outdatedCopies(path: string, written: readonly Encoding[] = []): Promise<readonly string[]> {
   const unwritten = encodings.filter((encoding) => !written.includes(encoding));
   const copies = copiesOf(path, unwritten).map(async (copy) => ((await fileKind(copy)) ? [copy] : []));

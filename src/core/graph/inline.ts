@@ -31,8 +31,7 @@ export function inlineGraph(
   for (const node of from.nodes()) {
     // ONNX Runtime rejects two nodes with the same name.
     const name = node.name === "" ? "" : to.freshNodeName(`${prefix}${node.name}`);
-    // Candidates must differ from each other, because all outputs of a node are named before any of them
-    // exists.
+    // Candidates must differ from each other, because all outputs of a node are named before any of them exists.
     const outputNames = new Set<string>();
     const output = (value: Value): string => {
       const stem = `${prefix}${value.name}`;

@@ -8,14 +8,13 @@ import { checkForm, schemasOf } from "./schema.ts";
 
 /**
  * Returns one sentence per violation in a model, naming the place. Checks these rules, including in subgraphs:
- * - Each node input is a graph input, stored, or produced earlier. Outputs exist and belong to their graph,
- *   because ONNX Runtime rejects subgraphs that output an outer value.
+ * - Each node input is a graph input, stored, or produced earlier. Outputs exist and belong to their graph, because ONNX Runtime rejects subgraphs
+ *   that output an outer value.
  * - Values and nodes agree about producers, uses, inputs and outputs.
  * - Value names are unique among nested graphs, and node names within a graph, as ONNX Runtime requires.
  * - A stored tensor has the declared type and dimensions of its value.
  * - A mask is stored or fed, and a tied value refers to a tensor of matching dimensions.
- * - The imported opset defines each operator with these inputs, outputs and attributes. Domains without a
- *   schema are accepted.
+ * - The imported opset defines each operator with these inputs, outputs and attributes. Domains without a schema are accepted.
  */
 export function verify(model: Model): readonly string[] {
   const faults: string[] = [];
@@ -202,8 +201,7 @@ function operatorFaults(node: Node, opsets: ReadonlyMap<string, number>): string
   const version = opsets.get(domain);
   if (version === undefined)
     return [`${describe(node)}: the model imports no operator set "${standard ? "ai.onnx" : domain}".`];
-  // Operators of other domains can be functions of the model or known to a custom runtime, so they are accepted
-  // without a schema.
+  // Operators of other domains can be functions of the model or known to a custom runtime, so they are accepted without a schema.
   if (!standard && schemasOf(domain, op).length === 0) return [];
   const operator = checkForm(domain, op, version, {
     inputs: node.inputs,

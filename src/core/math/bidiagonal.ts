@@ -27,8 +27,7 @@ export function* bidiagonalize(source: Matrix): Steps<Bidiagonal> {
   for (let from = 0; from < count; from += blockSize) {
     const size = Math.min(blockSize, count - from);
     const width = count - from;
-    // The reflections of this block turn the matrix into A − Vᵀ Y − Xᵀ U. Rows of V, Y, X and U are vectors
-    // without the entries before `from`.
+    // The reflections of this block turn the matrix into A − Vᵀ Y − Xᵀ U. Rows of V, Y, X and U are vectors without the entries before `from`.
     const [v, y, x, u] = [matrix(size, width), matrix(size, width), matrix(size, width), matrix(size, width)];
     const [tauLeft, tauRight] = [new Float64Array(size), new Float64Array(size)];
     for (let step = 0; step < size; step++) {

@@ -29,10 +29,7 @@ export function levelOf(intervals: number): Level {
   return { confidence, z: zOf(confidence) };
 }
 
-/**
- * Returns z for a confidence, accurate to 5 · 10⁻⁴ (Abramowitz and Stegun, Handbook of Mathematical Functions,
- * 26.2.23).
- */
+/** Returns z for a confidence, accurate to 5 · 10⁻⁴ (Abramowitz and Stegun, Handbook of Mathematical Functions, 26.2.23). */
 export function zOf(confidence: number): number {
   if (confidence === defaultLevel.confidence) return defaultLevel.z;
   const t = Math.sqrt(-2 * Math.log((1 - confidence) / 2));

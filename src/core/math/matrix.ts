@@ -52,8 +52,7 @@ export function fromDense(dense: Dense): Matrix {
 export function transpose(source: Matrix): Matrix {
   const { rows, columns, data } = source;
   const result = matrix(columns, rows);
-  // Transposes in squares that fit into the L1 cache. Otherwise, every element would miss the cache on one
-  // side.
+  // Transposes in squares that fit into the L1 cache. Otherwise, every element would miss the cache on one side.
   const size = 32;
   for (let top = 0; top < rows; top += size) {
     const bottom = Math.min(rows, top + size);
@@ -84,8 +83,7 @@ export function multiply(a: Matrix, b: Matrix): Matrix {
   const aData = a.data;
   const bData = b.data;
   const out = result.data;
-  // Each result row is a sum of rows of b, which are added four at a time. A panel of b stays in the cache for
-  // all rows of a.
+  // Each result row is a sum of rows of b, which are added four at a time. A panel of b stays in the cache for all rows of a.
   const panel = Math.max(4, Math.min(inner, 4 * Math.ceil(32768 / Math.max(1, 4 * width))));
   for (let from = 0; from < inner; from += panel) {
     const to = Math.min(inner, from + panel);

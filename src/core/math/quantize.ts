@@ -48,8 +48,7 @@ export function quantizationRange(options: RangeOptions): QuantizationRange {
   return { low: restricted ? -high : low, high };
 }
 
-// Ranges with one unused bit, as in ONNX Runtime. Types of 2 bits are missing, because they cannot leave a bit
-// unused.
+// Ranges with one unused bit, as in ONNX Runtime. Types of 2 bits are missing, because they cannot leave a bit unused.
 const reducedRange: Readonly<Partial<Record<QuantizedType, readonly [number, number]>>> = {
   int8: [-64, 64],
   uint8: [0, 127],

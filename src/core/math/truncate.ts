@@ -1,9 +1,7 @@
 /**
  * Computes the best approximation of a given rank, and its error.
- * - Exact (Eckart and Young 1936): the leading singular triplets. The error is the norm of the other singular
- *   values.
- * - Randomized (Halko, Martinsson and Tropp 2011), for few singular values of a large matrix: subspace
- *   iteration
+ * - Exact (Eckart and Young 1936): the leading singular triplets. The error is the norm of the other singular values.
+ * - Randomized (Halko, Martinsson and Tropp 2011), for few singular values of a large matrix: subspace iteration
  *      Q ← orth(A V),   Z ← Aᵀ Q,   V ← orth(Z), …;   A ≈ Q Zᵀ,   svd(Z) = V diag(s) Wᵀ,   U = Q W
  *   It starts from a random V, or from powers of AᵀA applied to it, and stops when the captured energy ‖Z‖²
  * stops growing. Q is orthonormal, so the error is known exactly: ‖A − U diag(s) Vᵀ‖² = ‖A‖² − Σ s².
@@ -78,10 +76,7 @@ async function exactSvd(
   return { u, s: s.slice(0, rank), v, error, relativeError: norm === 0 ? 0 : error / norm, method: "exact" };
 }
 
-/**
- * The number of extra columns beyond the rank, which make the subspace converge faster (Halko et al., section
- * 4.3).
- */
+/** The number of extra columns beyond the rank, which make the subspace converge faster (Halko et al., section 4.3). */
 const oversampling = 16;
 
 const maxIterations = 12;

@@ -117,8 +117,7 @@ async function readHeaderFields(
         else header[text] = fieldText(field);
       }
     }
-    // The writer omits fields with default values, so fields that contain a default are carried
-    // (`writeHeader`).
+    // The writer omits fields with default values, so fields that contain a default are carried (`writeHeader`).
     if (containsDefault(field) || field.number === modelFields.opsetImport) unknown.push(field);
   }
   // Before IR version 3, there was a single opset, which files did not state.

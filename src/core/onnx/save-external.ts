@@ -46,8 +46,7 @@ export async function saveOutside(model: Model, path: string, fileBytes = Number
   const inFolder = (file = ""): string => joinPath(folderOf(path), file);
   const data = files.map((pieces, file) => [inFolder(temporaryNames[file]), parts(pieces)] as const);
   await writeFilesAtomically([...data, [path, await modelWith(temporaryNames)]], "replaced");
-  // At this point the model is saved. If its weights cannot be renamed, they keep their temporary names, which
-  // the next save replaces.
+  // At this point the model is saved. If its weights cannot be renamed, they keep their temporary names, which the next save replaces.
   const rename = async (): Promise<void> => {
     for (const [file, name] of names.entries()) {
       const renamed = [...names.slice(0, file + 1), ...temporaryNames.slice(file + 1)];

@@ -62,7 +62,9 @@ export async function removeLeftovers(path: string): Promise<void> {
   }
 }
 
-/** Returns whether the process that made a file with this suffix (`processSuffix`) has ended. Files from other hosts count as abandoned after a day. */
+/**
+ * Returns whether the process that made a file with this suffix (`processSuffix`) has ended. Files from other hosts count as abandoned after a day.
+ */
 export async function isLeftBehind(path: string, ending: string): Promise<boolean> {
   const stats = await stat(path).catch(() => undefined);
   if (stats === undefined) return false;

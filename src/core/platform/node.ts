@@ -67,8 +67,7 @@ export async function fileKind(path: string): Promise<"file" | "folder" | "other
  */
 export async function makeFolder(path: string): Promise<void> {
   const folder = resolve(path);
-  // Creates parents one by one, because Node's recursive mkdir never returns on a file system that denies a
-  // folder ("/proc/a").
+  // Creates parents one by one, because Node's recursive mkdir never returns on a file system that denies a folder ("/proc/a").
   if ((await fileKind(folder)) === "folder") return;
   if (dirname(folder) !== folder) await makeFolder(dirname(folder));
   await mkdir(folder).catch(async (cause) => {
@@ -129,8 +128,7 @@ let memory: number | undefined;
 
 /** Returns the memory of the machine, or of the container if that is less, in bytes. */
 export function machineMemory(): number {
-  // The result is cached, because both functions read system files, and callers ask once per value of a loaded
-  // model.
+  // The result is cached, because both functions read system files, and callers ask once per value of a loaded model.
   memory ??= Math.min(process.constrainedMemory() || Number.POSITIVE_INFINITY, totalmem());
   return memory;
 }

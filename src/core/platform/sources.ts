@@ -114,8 +114,7 @@ export function checkRange(name: string, size: number, start: number, end: numbe
 }
 
 async function request(url: string, start?: number, end?: number): Promise<Response> {
-  // The cache is not used: if a server compresses complete files, a browser could take ranges of the compressed
-  // bytes.
+  // The cache is not used: if a server compresses complete files, a browser could take ranges of the compressed bytes.
   const range: RequestInit =
     start === undefined || end === undefined
       ? {}

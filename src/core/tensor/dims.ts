@@ -111,7 +111,9 @@ export function floorDims(a: Dim, b: Dim): Dim {
   return divideDims(a, b) ?? symbol(`floor((${dimText(a)})/${divisorText(b)})`);
 }
 
-/** Returns a / b, which can be fractional, for sizes that a graph multiplies by fractions. `floorDims` and `ceilDims` round quotients to dimensions. */
+/**
+ * Returns a / b, which can be fractional, for sizes that a graph multiplies by fractions. `floorDims` and `ceilDims` round quotients to dimensions.
+ */
 export function quotientDims(a: Dim, b: Dim): Dim {
   if (typeof a === "number" && typeof b === "number") return a / b;
   const exactQuotient = divideDims(a, b);

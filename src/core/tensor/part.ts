@@ -41,8 +41,8 @@ export async function* partsOf(tensor: Tensor): AsyncGenerator<Part, void, undef
 const blockBytes = 2 ** 20;
 
 /**
- * Yields all elements as vectors, in blocks of a megabyte if the tensor is computed in blocks or stored in a file. Each block overwrites the memory of
- * the previous block.
+ * Yields all elements as vectors, in blocks of a megabyte if the tensor is computed in blocks or stored in a file. Each block overwrites the memory
+ * of the previous block.
  */
 export async function* blocksOf(tensor: Tensor): AsyncGenerator<Dense, void, undefined> {
   const { type, stored } = tensor;

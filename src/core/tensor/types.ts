@@ -1,7 +1,7 @@
 /**
  * Element types and tensors. Types are named as in onnxruntime, so that a `Dense` can be fed without conversion. Types without a JavaScript array are
- * stored as bits: 16-bit floats in a Uint16Array, float8 in a Uint8Array, types below 8 bits packed as in the file (`packed.ts` unpacks them). Complex
- * numbers are stored as pairs of floats.
+ * stored as bits: 16-bit floats in a Uint16Array, float8 in a Uint8Array, types below 8 bits packed as in the file (`packed.ts` unpacks them).
+ * Complex numbers are stored as pairs of floats.
  */
 
 /** The code in TensorProto.DataType, bits per element, and array class of each type except strings (code 8). */
@@ -105,6 +105,9 @@ export interface Tensor {
   readonly stored: StoredBytes | undefined;
   /** Reads all elements. The result can share memory, so it is read-only. */
   read(): Promise<Dense>;
-  /** Yields the bytes in blocks of complete elements. Each block overwrites the memory of the previous. Only defined if elements are computed in blocks. */
+  /**
+   * Yields the bytes in blocks of complete elements. Each block overwrites the memory of the previous. Only defined if elements are computed in
+   * blocks.
+   */
   blocks?(): AsyncIterable<Uint8Array>;
 }
