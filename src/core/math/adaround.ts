@@ -4,9 +4,9 @@
  *      min  Σ over rows (ŵ − w) G (ŵ − w)ᵀ / n  +  λ Σ (1 − |2h − 1|^β),                n = mean s² · mean of diag G
  * Here s is the scale, v the variable that Adam optimizes, σ the sigmoid, and G = Σ x xᵀ over layer inputs x. Each step needs one matrix product. The
  * regularizer (weight λ) starts after a fifth of the steps; β then falls from 20 to 2 along a cosine. Finally, individual weights are rounded the
- * other way as long as the error falls. If the layer must match the original on other inputs, `slope` is half of the error's gradient at ŵ = w. The
- * paper uses n = 1, λ = 0.01 and 10,000 steps with a learning rate of 0.001. Dividing by n makes rows independent of the input scale and allows fewer
- * steps.
+ * other way as long as this reduces the error. If the target outputs differ from w · x, the error has a gradient at ŵ = w; `slope` is half of it. The
+ * paper uses n = 1, λ = 0.01 and 10,000 steps with a learning rate of 0.001. Dividing by n makes the result independent of the scale of the inputs
+ * and allows fewer steps.
  */
 import { type Matrix, type Multiply, matrix } from "./matrix.ts";
 import { product, runWith, type Steps } from "./steps.ts";
@@ -20,14 +20,15 @@ const [firstBeta, lastBeta] = [20, 2];
 const warmupShare = 0.2;
 /** Adam's learning rate for v. */
 const learningRate = 0.05;
-const [decay, secondDecay, tiny] = [0.9, 0.999, 1e-8];
+const [meanDecay, squareDecay, tiny] = [0.9, 0.999, 1e-8];
 /** The maximum number of greedy passes over a row after the optimization. */
 const maxSweeps = 20;
 
 export interface RoundingProblem {
   readonly weight: Matrix;
-  /** Per weight: the scale. `low` and `high` are the lowest and highest quantized values, relative to the zero point. */
+  /** The scale of each weight (outputs × inputs). */
   readonly scale: Float64Array;
+  /** The lowest and highest quantized value of each weight, relative to the zero point. */
   readonly low: Float64Array;
   readonly high: Float64Array;
   /** G = Σ x xᵀ over layer inputs x, inputs × inputs. */
@@ -44,23 +45,23 @@ export const adaptiveCodes = (problem: RoundingProblem, steps: number, multiply:
   runWith(roundAdaptively(problem, steps), multiply);
 
 function* roundAdaptively(problem: RoundingProblem, steps: number): Steps<Matrix> {
-  const relaxed = yield* roundGreedily(problem, yield* relax(problem, steps));
+  const optimized = yield* roundGreedily(problem, yield* relax(problem, steps));
   const nearest = yield* roundGreedily(problem, nearestOf(problem));
   // Takes the better of the two results for each row, because rows are independent.
-  const { rows, columns } = relaxed.codes;
+  const { rows, columns } = optimized.codes;
   for (let row = 0; row < rows; row++)
-    if ((nearest.error[row] ?? 0) < (relaxed.error[row] ?? 0))
-      relaxed.codes.data.set(nearest.codes.data.subarray(row * columns, (row + 1) * columns), row * columns);
-  return relaxed.codes;
+    if ((nearest.error[row] ?? 0) < (optimized.error[row] ?? 0))
+      optimized.codes.data.set(nearest.codes.data.subarray(row * columns, (row + 1) * columns), row * columns);
+  return optimized.codes;
 }
 
-const clamped = ({ low, high }: RoundingProblem, at: number, code: number): number =>
+const clampCode = ({ low, high }: RoundingProblem, at: number, code: number): number =>
   Math.min(high[at] ?? 0, Math.max(low[at] ?? 0, code));
 
 function nearestOf(problem: RoundingProblem): Matrix {
   const { weight, scale } = problem;
   const codes = weight.data.map((value, at) =>
-    value === 0 ? 0 : clamped(problem, at, Math.round(value / (scale[at] ?? 1))),
+    value === 0 ? 0 : clampCode(problem, at, Math.round(value / (scale[at] ?? 1))),
   );
   return matrix(weight.rows, weight.columns, codes);
 }
@@ -70,49 +71,51 @@ function* relax(problem: RoundingProblem, steps: number): Steps<Matrix> {
   const { rows, columns, data } = weight;
   const floor = data.map((value, at) => Math.floor(value / (scale[at] ?? 1)));
   const v = data.map((value, at) => {
-    const rest = Math.min(0.99, Math.max(0.01, value / (scale[at] ?? 1) - (floor[at] ?? 0)));
-    return -Math.log((zeta - gamma) / (rest - gamma) - 1);
+    const fraction = Math.min(0.99, Math.max(0.01, value / (scale[at] ?? 1) - (floor[at] ?? 0)));
+    return -Math.log((zeta - gamma) / (fraction - gamma) - 1);
   });
   const [h, slopes] = [new Float64Array(data.length), new Float64Array(data.length)];
-  const [first, second] = [new Float64Array(data.length), new Float64Array(data.length)];
-  const rowUnits = rowUnitsOf(problem);
+  const [means, meanSquares] = [new Float64Array(data.length), new Float64Array(data.length)];
+  const rowNorms = rowNormsOf(problem);
   const error = matrix(rows, columns);
   for (let step = 1; step <= steps; step++) {
     for (let at = 0; at < data.length; at++) {
       const sigmoid = 1 / (1 + Math.exp(-(v[at] ?? 0)));
       const unclipped = sigmoid * (zeta - gamma) + gamma;
-      const up = Math.min(1, Math.max(0, unclipped));
-      const code = (floor[at] ?? 0) + up;
-      const inRange = clamped(problem, at, code);
-      h[at] = up;
-      slopes[at] = up === unclipped && inRange === code ? (zeta - gamma) * sigmoid * (1 - sigmoid) : 0;
-      error.data[at] = inRange * (scale[at] ?? 0) - (data[at] ?? 0);
+      const roundUp = Math.min(1, Math.max(0, unclipped));
+      const code = (floor[at] ?? 0) + roundUp;
+      const clampedCode = clampCode(problem, at, code);
+      h[at] = roundUp;
+      slopes[at] = roundUp === unclipped && clampedCode === code ? (zeta - gamma) * sigmoid * (1 - sigmoid) : 0;
+      error.data[at] = clampedCode * (scale[at] ?? 0) - (data[at] ?? 0);
     }
     const gradient = yield* product(error, gram);
     const share = (step / steps - warmupShare) / (1 - warmupShare);
     const beta = lastBeta + 0.5 * (firstBeta - lastBeta) * (1 + Math.cos(Math.PI * share));
-    const [bias, secondBias] = [1 - decay ** step, 1 - secondDecay ** step];
+    const [meanCorrection, squareCorrection] = [1 - meanDecay ** step, 1 - squareDecay ** step];
     for (let at = 0; at < data.length; at++) {
       if (data[at] === 0) continue;
-      const side = 2 * (h[at] ?? 0) - 1;
-      const pull = share > 0 ? 2 * lambda * beta * Math.sign(side) * Math.abs(side) ** (beta - 1) : 0;
+      const signedRounding = 2 * (h[at] ?? 0) - 1;
+      const regularizer =
+        share > 0 ? 2 * lambda * beta * Math.sign(signedRounding) * Math.abs(signedRounding) ** (beta - 1) : 0;
       const slopeHere = (gradient.data[at] ?? 0) + (slope?.data[at] ?? 0);
       const change =
-        ((2 * (scale[at] ?? 0) * slopeHere) / (rowUnits[Math.floor(at / columns)] ?? 1) - pull) * (slopes[at] ?? 0);
-      const mean = decay * (first[at] ?? 0) + (1 - decay) * change;
-      const square = secondDecay * (second[at] ?? 0) + (1 - secondDecay) * change * change;
-      first[at] = mean;
-      second[at] = square;
-      v[at] = (v[at] ?? 0) - (learningRate * (mean / bias)) / (Math.sqrt(square / secondBias) + tiny);
+        ((2 * (scale[at] ?? 0) * slopeHere) / (rowNorms[Math.floor(at / columns)] ?? 1) - regularizer) *
+        (slopes[at] ?? 0);
+      const mean = meanDecay * (means[at] ?? 0) + (1 - meanDecay) * change;
+      const square = squareDecay * (meanSquares[at] ?? 0) + (1 - squareDecay) * change * change;
+      means[at] = mean;
+      meanSquares[at] = square;
+      v[at] = (v[at] ?? 0) - (learningRate * (mean / meanCorrection)) / (Math.sqrt(square / squareCorrection) + tiny);
     }
   }
   const codes = data.map((value, at) =>
-    value === 0 ? 0 : clamped(problem, at, (floor[at] ?? 0) + ((h[at] ?? 0) >= 0.5 ? 1 : 0)),
+    value === 0 ? 0 : clampCode(problem, at, (floor[at] ?? 0) + ((h[at] ?? 0) >= 0.5 ? 1 : 0)),
   );
   return matrix(rows, columns, codes);
 }
 
-function rowUnitsOf({ weight: { rows, columns }, scale, gram }: RoundingProblem): Float64Array {
+function rowNormsOf({ weight: { rows, columns }, scale, gram }: RoundingProblem): Float64Array {
   let meanSquare = 0;
   for (let at = 0; at < columns; at++) meanSquare += (gram.data[at * (columns + 1)] ?? 0) / columns;
   return Float64Array.from({ length: rows }, (_, row) => {
@@ -121,7 +124,7 @@ function rowUnitsOf({ weight: { rows, columns }, scale, gram }: RoundingProblem)
   });
 }
 
-/** Rounds individual weights the other way as long as this reduces the error of their row. Returns the quantized values and the error per row. */
+/** Rounds individual weights the other way (up instead of down) while this reduces the row's error. Returns quantized values and the rows' errors. */
 function* roundGreedily(
   problem: RoundingProblem,
   start: Matrix,
@@ -132,7 +135,7 @@ function* roundGreedily(
   const errors = codes.map((code, at) => code * (scale[at] ?? 0) - (weight.data[at] ?? 0));
   const gradient = (yield* product(matrix(rows, columns, errors), gram)).data.slice();
   if (slope !== undefined) axpy(1, slope.data, 0, gradient, 0, gradient.length);
-  for (let row = 0; row < rows; row++) descendRow(problem, row, codes, gradient);
+  for (let row = 0; row < rows; row++) roundRowGreedily(problem, row, codes, gradient);
   // The error of a row with ε = ŵ − w is ε G εᵀ + 2 slope · ε, and `gradient` is ε G + slope.
   const error = new Float64Array(rows);
   codes.forEach((code, at) => {
@@ -143,24 +146,24 @@ function* roundGreedily(
   return { codes: matrix(rows, columns, codes), error };
 }
 
-function descendRow(problem: RoundingProblem, row: number, codes: Float64Array, gradient: Float64Array): void {
+function roundRowGreedily(problem: RoundingProblem, row: number, codes: Float64Array, gradient: Float64Array): void {
   const { weight, scale, gram } = problem;
   const { columns } = weight;
   const start = row * columns;
-  for (let sweep = 0, changed = true; changed && sweep < maxSweeps; sweep++) {
-    changed = false;
+  for (let sweep = 0, hasChanged = true; hasChanged && sweep < maxSweeps; sweep++) {
+    hasChanged = false;
     for (let column = 0; column < columns; column++) {
       const at = start + column;
       const [value, size, code] = [weight.data[at] ?? 0, scale[at] ?? 0, codes[at] ?? 0];
       if (value === 0) continue;
-      const below = Math.floor(value / size);
-      const other = clamped(problem, at, code === below ? below + 1 : below);
-      const change = (other - code) * size;
+      const floorCode = Math.floor(value / size);
+      const otherCode = clampCode(problem, at, code === floorCode ? floorCode + 1 : floorCode);
+      const change = (otherCode - code) * size;
       const gain = change * (2 * (gradient[at] ?? 0) + change * (gram.data[column * (columns + 1)] ?? 0));
       // Ignores changes within the rounding error of the sums.
       if (!(gain < -1e-12 * Math.abs(change * (gradient[at] ?? 0)))) continue;
-      codes[at] = other;
-      changed = true;
+      codes[at] = otherCode;
+      hasChanged = true;
       axpy(change, gram.data, column * columns, gradient, start, columns);
     }
   }

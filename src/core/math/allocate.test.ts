@@ -6,7 +6,7 @@ import { allocate, type Item } from "./allocate.ts";
 function leastLoss(items: readonly Item<unknown>[], budget: number): number {
   const [first, ...rest] = items;
   if (first === undefined) return budget >= 0 ? 0 : Number.POSITIVE_INFINITY;
-  const ways = [{ cost: first.whole, loss: 0 }, ...first.offers];
+  const ways = [{ cost: first.unchangedCost, loss: 0 }, ...first.offers];
   return Math.min(...ways.map(({ cost, loss }) => loss + leastLoss(rest, budget - cost)));
 }
 
@@ -31,8 +31,8 @@ describe("allocate", () => {
       { cost: 5, loss: 6, choice: "worse" },
       { cost: 2, loss: 8, choice: "least" },
     ];
-    expect(allocate([{ whole: 10, offers }], 9).taken[0]?.choice).toBe("as good, for less");
-    expect(allocate([{ whole: 10, offers }], 4).taken[0]?.choice).toBe("least");
+    expect(allocate([{ unchangedCost: 10, offers }], 9).taken[0]?.choice).toBe("as good, for less");
+    expect(allocate([{ unchangedCost: 10, offers }], 4).taken[0]?.choice).toBe("least");
   });
 
   test("takes the cheapest offers if none fits the budget", () => {
@@ -53,7 +53,7 @@ describe("allocate", () => {
           loss += step * price;
           return { cost, loss, choice };
         });
-        return { whole: 20, offers };
+        return { unchangedCost: 20, offers };
       });
       const budget = 40 + numbers.integer(40);
       const { taken, cost } = allocate(items, budget);

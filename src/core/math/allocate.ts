@@ -1,7 +1,7 @@
 /**
- * Distributes one budget over several items with the lowest total loss. Each item is unchanged or gets one of its offers (cost, loss). Items move to
- * cheaper offers in ascending order of Δ loss / Δ cost along their lower convex hulls. This is optimal up to the last move (generalized Lagrange
- * multipliers, Everett 1963).
+ * Distributes one budget (bytes, MACs) over several items (layers) with the lowest total loss. Each item is left unchanged or gets one of its offers
+ * (cost, loss). Moves to cheaper offers are made in ascending order of Δ loss / Δ cost, along the lower convex hull of each item's offers. The result
+ * is optimal except for the last move (generalized Lagrange multipliers, Everett 1963).
  */
 
 export interface Offer<T> {
@@ -12,15 +12,15 @@ export interface Offer<T> {
 
 export interface Item<T> {
   /** The cost of the unchanged item. */
-  readonly whole: number;
+  readonly unchangedCost: number;
   readonly offers: readonly Offer<T>[];
 }
 
 /**
  * Selects one offer per item so that the total cost is within the budget and the total loss is low.
  * @param fixed The cost of everything except the items.
- * @returns `taken`, the selected offer of each item (undefined if unchanged), and the total cost. It exceeds
- * the budget only if no selection is within it.
+ * @returns `taken`: the selected offer of each item, undefined if the item is unchanged. `cost`: the total cost, which exceeds the budget only if no
+ * selection is within the budget.
  * @example
  * const item = (loss: number) => ({ whole: 10, offers: [{ cost: 4, loss, choice: "4 bits" }] });
  * allocate([item(1), item(5)], 14); // { taken: [the first offer, undefined], cost: 14 }
@@ -30,15 +30,15 @@ export function allocate<T>(
   budget: number,
   fixed = 0,
 ): { readonly taken: readonly (Offer<T> | undefined)[]; readonly cost: number } {
-  const selection = unchanged(items);
-  let cost = fixed + items.reduce((sum, { whole }) => sum + whole, 0);
+  const selection = selectUnchanged(items);
+  let cost = fixed + items.reduce((sum, { unchangedCost: whole }) => sum + whole, 0);
   for (const { item, to } of movesOf(items)) {
     if (cost <= budget) break;
     const otherCosts = cost - (selection[item]?.cost ?? 0);
-    // The last move can instead select a more expensive offer with a lower loss, if it is within the budget.
+    // The last move selects the offer with the lowest loss that is within the budget, instead of the cheapest offer.
     const affordable = (items[item]?.offers ?? []).filter(({ cost }) => cost >= to.cost && otherCosts + cost <= budget);
     const next = affordable.reduce(
-      (best: Taken<T>, offer) => (offer.loss < best.loss ? { cost: offer.cost, loss: offer.loss, offer } : best),
+      (best: Selected<T>, offer) => (offer.loss < best.loss ? { cost: offer.cost, loss: offer.loss, offer } : best),
       to,
     );
     selection[item] = next;
@@ -48,10 +48,11 @@ export function allocate<T>(
 }
 
 /**
- * Returns all selections that `allocate` passes through, one move apart. Use it if costs are not additive, so that each selection must be measured.
+ * Returns the sequence of selections that `allocate` goes through, one move at a time. Callers use it if costs do not add up, to measure each
+ * selection.
  */
 export function allocations<T>(items: readonly Item<T>[]): readonly (readonly (Offer<T> | undefined)[])[] {
-  const selection = unchanged(items);
+  const selection = selectUnchanged(items);
   const offers = (): (Offer<T> | undefined)[] => selection.map(({ offer }) => offer);
   return [
     offers(),
@@ -62,22 +63,22 @@ export function allocations<T>(items: readonly Item<T>[]): readonly (readonly (O
   ];
 }
 
-interface Taken<T> {
+interface Selected<T> {
   readonly cost: number;
   readonly loss: number;
   readonly offer: Offer<T> | undefined;
 }
 
-const unchanged = <T>(items: readonly Item<T>[]): Taken<T>[] =>
-  items.map(({ whole }) => ({ cost: whole, loss: 0, offer: undefined }));
+const selectUnchanged = <T>(items: readonly Item<T>[]): Selected<T>[] =>
+  items.map(({ unchangedCost: whole }) => ({ cost: whole, loss: 0, offer: undefined }));
 
 /** Returns all steps along the lower convex hulls, in ascending order of Δ loss / Δ cost. */
-function movesOf<T>(items: readonly Item<T>[]): readonly { readonly item: number; readonly to: Taken<T> }[] {
-  const moves = items.flatMap(({ whole, offers }, item) => {
-    const falling = offers.toSorted((a, b) => b.cost - a.cost || b.loss - a.loss);
+function movesOf<T>(items: readonly Item<T>[]): readonly { readonly item: number; readonly to: Selected<T> }[] {
+  const moves = items.flatMap(({ unchangedCost: whole, offers }, item) => {
+    const byFallingCost = offers.toSorted((a, b) => b.cost - a.cost || b.loss - a.loss);
     const hull = lowerHull([
       { cost: whole, loss: 0, offer: undefined },
-      ...falling.map((offer) => ({ cost: offer.cost, loss: offer.loss, offer })),
+      ...byFallingCost.map((offer) => ({ cost: offer.cost, loss: offer.loss, offer })),
     ]);
     return hull.slice(1).map((to, index) => {
       const from = hull[index] ?? to;
@@ -88,8 +89,8 @@ function movesOf<T>(items: readonly Item<T>[]): readonly { readonly item: number
 }
 
 /** Returns the lower convex hull of points in descending order of cost. */
-function lowerHull<T>(points: readonly Taken<T>[]): readonly Taken<T>[] {
-  const hull: Taken<T>[] = [];
+function lowerHull<T>(points: readonly Selected<T>[]): readonly Selected<T>[] {
+  const hull: Selected<T>[] = [];
   for (const point of points) {
     for (;;) {
       const [a, b] = [hull.at(-2), hull.at(-1)];

@@ -4,14 +4,14 @@ import type { Matrix } from "./matrix.ts";
 import { rotate } from "./vector.ts";
 
 /**
- * Entries below this value count as 0. It is far below the rounding error for entries near 1, and its fourth
- * power, which the shift needs, does not underflow.
+ * Entries with a magnitude below this value count as 0. The value is far below the rounding error of entries near 1. Its fourth power, which the
+ * shift needs, does not underflow.
  */
 const tiny = 2 ** -220;
 const epsilon = 2 ** -52;
 
 /** The maximum number of values of collected rotations (four per rotation) before they are applied. */
-const maxCollected = 2 ** 17;
+const maxRotationValues = 2 ** 17;
 /** Columns per tile, chosen so that a tile fits into the second-level cache. */
 const tile = 64;
 
@@ -34,53 +34,53 @@ function rotation(f: number, g: number): { readonly cosine: number; readonly sin
 }
 
 /**
- * Returns the singular values, unsorted and of either sign. Entries must have magnitudes near 1. Transforms the
- * rows of `left` and `right` into singular vectors.
+ * Returns the singular values, unsorted, positive or negative. The entries of the matrix must have magnitudes near 1. Applies the rotations to the
+ * rows of `left` and `right`: identity matrices become the singular vectors.
  */
 export function bidiagonalSvd({ diagonal, above }: Bidiagonal, left: Matrix, right: Matrix): Float64Array {
   const count = diagonal.length;
   const [d, e] = [diagonal.slice(), new Float64Array(count)];
   e.set(above);
   const at = (values: Float64Array, index: number): number => values[index] ?? 0;
-  const [lefts, rights]: [number[], number[]] = [[], []];
+  const [leftRotations, rightRotations]: [number[], number[]] = [[], []];
   const collect = (rotations: number[], p: number, q: number, cosine: number, sine: number): void => {
     rotations.push(p, q, -sine, -sine / (1 + cosine));
-    if (rotations.length < maxCollected) return;
-    rotateRows(lefts, left);
-    rotateRows(rights, right);
+    if (rotations.length < maxRotationValues) return;
+    rotateRows(leftRotations, left);
+    rotateRows(rightRotations, right);
   };
 
   for (let end = count - 1; end > 0; ) {
     let start = end;
-    const small = (index: number): boolean =>
+    const isAboveNegligible = (index: number): boolean =>
       Math.abs(at(e, index)) <= tiny + epsilon * (Math.abs(at(d, index)) + Math.abs(at(d, index + 1)));
-    while (start > 0 && !small(start - 1)) start--;
+    while (start > 0 && !isAboveNegligible(start - 1)) start--;
     if (start > 0) e[start - 1] = 0;
     if (start === end) {
       end--;
       continue;
     }
     let zero = end;
-    const missing = (index: number): boolean =>
+    const isDiagonalNegligible = (index: number): boolean =>
       Math.abs(at(d, index)) <= tiny + epsilon * (Math.abs(at(e, index)) + Math.abs(at(e, index - 1)));
-    while (zero >= start && !missing(zero)) zero--;
-    if (zero === end) liftLast(start, end);
+    while (zero >= start && !isDiagonalNegligible(zero)) zero--;
+    if (zero === end) clearColumn(start, end);
     else if (zero >= start) clearRow(zero, end);
-    else step(start, end);
+    else stepQr(start, end);
   }
-  rotateRows(lefts, left);
-  rotateRows(rights, right);
+  rotateRows(leftRotations, left);
+  rotateRows(rightRotations, right);
   return d;
 
   /** If the last diagonal entry is zero, eliminates the entry above it by column rotations. */
-  function liftLast(start: number, end: number): void {
+  function clearColumn(start: number, end: number): void {
     d[end] = 0;
     let rest = at(e, end - 1);
     e[end - 1] = 0;
     for (let j = end - 1; j >= start; j--) {
       const { cosine, sine, length } = rotation(at(d, j), rest);
       d[j] = length;
-      collect(rights, j, end, cosine, sine);
+      collect(rightRotations, j, end, cosine, sine);
       if (j === start) break;
       rest = -sine * at(e, j - 1);
       e[j - 1] = cosine * at(e, j - 1);
@@ -95,13 +95,13 @@ export function bidiagonalSvd({ diagonal, above }: Bidiagonal, left: Matrix, rig
     for (let j = zero + 1; j <= end; j++) {
       const { cosine, sine, length } = rotation(at(d, j), rest);
       d[j] = length;
-      collect(lefts, j, zero, cosine, sine);
+      collect(leftRotations, j, zero, cosine, sine);
       rest = -sine * at(e, j);
       e[j] = cosine * at(e, j);
     }
   }
 
-  function step(start: number, end: number): void {
+  function stepQr(start: number, end: number): void {
     const [first, last, before, besideLast] = [at(d, start), at(d, end), at(d, end - 1), at(e, end - 1)];
     const b = ((before + last) * (before - last) + besideLast ** 2) / 2;
     const c = (last * besideLast) ** 2;
@@ -115,14 +115,14 @@ export function bidiagonalSvd({ diagonal, above }: Bidiagonal, left: Matrix, rig
       e[j] = columns.cosine * at(e, j) - columns.sine * at(d, j);
       g = columns.sine * at(d, j + 1);
       d[j + 1] = columns.cosine * at(d, j + 1);
-      collect(rights, j, j + 1, columns.cosine, columns.sine);
+      collect(rightRotations, j, j + 1, columns.cosine, columns.sine);
       const rows = rotation(f, g);
       d[j] = rows.length;
       f = rows.cosine * at(e, j) + rows.sine * at(d, j + 1);
       d[j + 1] = rows.cosine * at(d, j + 1) - rows.sine * at(e, j);
       g = rows.sine * at(e, j + 1);
       e[j + 1] = rows.cosine * at(e, j + 1);
-      collect(lefts, j, j + 1, rows.cosine, rows.sine);
+      collect(leftRotations, j, j + 1, rows.cosine, rows.sine);
     }
     e[end - 1] = f;
   }

@@ -4,10 +4,10 @@
  *      symmetric    s = −m / 2ᵇ⁻¹ with the element m of largest magnitude, z = 2ᵇ⁻¹; m becomes 0, s can be negative
  *      asymmetric   s = (max − min) / (2ᵇ − 1) over a range that contains 0, z = round(−min / s)
  * Quantized values are q = clamp(round(w · (1 / s) + z)). Unlike `QuantizeLinear`, this multiplies by 1 / s and rounds halves away from 0. A block of
- * zeros has s = 0. Elements that are already on a grid with few enough steps keep their values exactly: s is then the grid's step divided by a power
- * of two.
+ * zeros has s = 0. If all elements are integer multiples of a common step, and b bits suffice for these multiples, they keep their values exactly: s
+ * is then the step divided by a power of two.
  */
-import { commonSteps, cutsOf } from "./common-step.ts";
+import { commonSteps, subdivisionOf } from "./common-step.ts";
 import type { ScaleAndZeroPoint } from "./quantize.ts";
 
 /** Bits per quantized value, limited to the widths that divide a byte. */
@@ -35,9 +35,7 @@ function zeroPointOf(min: number, scale: number, bits: BlockBits, symmetric: boo
   return Math.min((1 << bits) - 1, Math.floor(Math.fround(-Math.min(min, 0) / scale) + 0.5));
 }
 
-/**
- * Returns a scale s that represents all elements exactly, as integer multiples of s. Returns 0 if there is none or if the usual scale is exact, too.
- */
+/** Returns a scale that represents all elements of a block exactly. Returns 0 if no scale does, or if the default scale (`scaleOf`) also does. */
 function exactScaleOf(
   values: Float32Array,
   from: number,
@@ -54,16 +52,16 @@ function exactScaleOf(
   const steps = commonSteps(values, from, outer, stride, inner, largest, codes);
   if (steps === 0) return 0;
   const step = Math.fround(largest / steps);
-  const [below, above] = [Math.round(-Math.min(min, 0) / step), Math.round(Math.max(max, 0) / step)];
-  const usedSteps = symmetric ? steps : below + above;
-  // The usual scale has one more quantized value on the side of the largest element.
+  const [stepsBelow, stepsAbove] = [Math.round(-Math.min(min, 0) / step), Math.round(Math.max(max, 0) / step)];
+  const usedSteps = symmetric ? steps : stepsBelow + stepsAbove;
+  // The default scale has one more quantized value on the side of the element of largest magnitude.
   const parts = symmetric ? 1 << (bits - 1) : codes;
-  const fits = !symmetric || Math.min(below, above) < steps;
-  if (usedSteps > codes || (parts % usedSteps === 0 && fits)) return 0;
-  return Math.fround(step / cutsOf(usedSteps, codes));
+  const hasSpareCode = !symmetric || Math.min(stepsBelow, stepsAbove) < steps;
+  if (usedSteps > codes || (parts % usedSteps === 0 && hasSpareCode)) return 0;
+  return Math.fround(step / subdivisionOf(usedSteps, codes));
 }
 
-/** The rows that are divided into blocks. They are contiguous, or, if `turned`, the columns of the tensor. */
+/** The rows that are divided into blocks: the rows of a row-major tensor, or, if `turned`, its columns. */
 export interface BlockRows {
   readonly rows: number;
   readonly width: number;
@@ -71,13 +69,12 @@ export interface BlockRows {
 }
 
 /**
- * The number of rows processed together. `stretch` is the number of elements of each row at a time. Both make
- * column-major rows read each cache line once.
+ * The number of rows that are processed together. With `stretch` elements of each row at a time, each cache line is read once if rows are columns.
  */
 const tile = 1024;
 const stretch = 8;
 
-/** Returns scales and zero points (rows × blocks), and the largest magnitude. The latter is not finite if an element is not. */
+/** Returns scales and zero points (rows × blocks), and the largest magnitude of all elements, which is infinite or NaN if an element is. */
 export function blockScales(
   values: Float32Array,
   { rows, width, turned }: BlockRows,
@@ -101,15 +98,15 @@ export function blockScales(
         widenRanges(below, above, patterns, first * nextRow + column * next, tileRows, nextRow, steps, next);
       }
       for (let row = 0, index = first * count + block; row < tileRows; row++, index += count) {
-        const least = -(min[row] ?? 0);
-        const most = max[row] ?? 0;
+        const rowMin = -(min[row] ?? 0);
+        const rowMax = max[row] ?? 0;
         const start = (first + row) * nextRow + block * size * next;
         const width = end - block * size;
-        const exact = turned
-          ? exactScaleOf(values, start, width, next, 1, least, most, bits, symmetric)
-          : exactScaleOf(values, start, 1, 1, width, least, most, bits, symmetric);
-        scale[index] = exact === 0 ? scaleOf(least, most, bits, symmetric) : exact;
-        zeroPoint[index] = zeroPointOf(least, scale[index] ?? 0, bits, symmetric);
+        const exactScale = turned
+          ? exactScaleOf(values, start, width, next, 1, rowMin, rowMax, bits, symmetric)
+          : exactScaleOf(values, start, 1, 1, width, rowMin, rowMax, bits, symmetric);
+        scale[index] = exactScale === 0 ? scaleOf(rowMin, rowMax, bits, symmetric) : exactScale;
+        zeroPoint[index] = zeroPointOf(rowMin, scale[index] ?? 0, bits, symmetric);
         largest[0] = Math.max(largest[0] ?? 0, below[row] ?? 0, above[row] ?? 0);
       }
     }
@@ -118,8 +115,8 @@ export function blockScales(
 }
 
 /**
- * Updates the largest magnitudes below and above 0 of each row by `steps` more elements. Compares float32
- * magnitudes as integers without branches. Avoids destructuring, which is slow until a loop is compiled.
+ * Updates the largest magnitudes of the negative and of the positive elements of each row with `steps` more elements. Compares float32 magnitudes as
+ * integers without branches. Avoids destructuring, which is slow until a loop is compiled.
  */
 function widenRanges(
   below: Int32Array,
@@ -132,18 +129,18 @@ function widenRanges(
   next: number,
 ): void {
   for (let row = 0, start = from; row < rows; row++, start += nextRow) {
-    let least = below[row] ?? 0;
-    let most = above[row] ?? 0;
+    let maxBelow = below[row] ?? 0;
+    let maxAbove = above[row] ?? 0;
     for (let step = 0, at = start; step < steps; step++, at += next) {
       const pattern = patterns[at] ?? 0;
       const sign = pattern >> 31;
-      const less = ((pattern & sign & 0x7fff_ffff) - least) | 0;
-      least = (least + (less & ~(less >> 31))) | 0;
-      const more = ((pattern & ~sign) - most) | 0;
-      most = (most + (more & ~(more >> 31))) | 0;
+      const excessBelow = ((pattern & sign & 0x7fff_ffff) - maxBelow) | 0;
+      maxBelow = (maxBelow + (excessBelow & ~(excessBelow >> 31))) | 0;
+      const excessAbove = ((pattern & ~sign) - maxAbove) | 0;
+      maxAbove = (maxAbove + (excessAbove & ~(excessAbove >> 31))) | 0;
     }
-    below[row] = least;
-    above[row] = most;
+    below[row] = maxBelow;
+    above[row] = maxAbove;
   }
 }
 
@@ -167,9 +164,9 @@ export function blockCodes(
       }
       for (let word = 0, column = block * size; word < words; word++, column += valuesPerWord) {
         const from = first * nextRow + column * next;
-        const filled = Math.max(0, Math.min(32, (width - column) * bits));
+        const bitCount = Math.max(0, Math.min(32, (width - column) * bits));
         const to = packed.subarray((first * count + block) * words + word);
-        packWords(to, count * words, values, from, tileRows, nextRow, filled, next, bits, factors, zeros);
+        packWords(to, count * words, values, from, tileRows, nextRow, bitCount, next, bits, factors, zeros);
       }
     }
   }
@@ -177,8 +174,8 @@ export function blockCodes(
 }
 
 /**
- * Packs 32 bits of each row; bits from `filled` on contain the quantized value of 0. Halves round away from 0.
- * The comparison with −1/2 makes the branch predictable.
+ * Quantizes and packs the next 32 bits of each row. Bits from `filled` on, beyond the end of the row, get the zero point. Halves round away from 0.
+ * Comparing with −1/2 instead of 0 makes the branch predictable.
  */
 function packWords(
   to: Int32Array,
@@ -187,7 +184,7 @@ function packWords(
   from: number,
   rows: number,
   nextRow: number,
-  filled: number,
+  bitCount: number,
   next: number,
   bits: number,
   factors: Float32Array,
@@ -198,11 +195,11 @@ function packWords(
     const factor = factors[row] ?? 0;
     const zero = zeros[row] ?? 0;
     let word = 0;
-    for (let shift = 0, at = start; shift < filled; shift += bits, at += next) {
+    for (let shift = 0, at = start; shift < bitCount; shift += bits, at += next) {
       const code = Math.fround(Math.fround((values[at] ?? 0) * factor) + zero);
       word |= (code >= maxCode ? maxCode : code > -0.5 ? (code + 0.5) | 0 : 0) << shift;
     }
-    for (let shift = filled; shift < 32; shift += bits) word |= zero << shift;
+    for (let shift = bitCount; shift < 32; shift += bits) word |= zero << shift;
     to[target] = word;
   }
 }
@@ -228,16 +225,16 @@ export function packRows(codes: ArrayLike<number>, { width, block, bits, fill = 
   const valuesPerByte = 8 / bits;
   const rows = width === 0 ? 0 : codes.length / width;
   const paddedWidth = Math.ceil(width / block) * block;
-  const stored = paddedWidth / valuesPerByte;
-  const packed = new Uint8Array(rows * stored);
+  const bytesPerRow = paddedWidth / valuesPerByte;
+  const packed = new Uint8Array(rows * bytesPerRow);
   for (let row = 0; row < rows; row++)
-    for (let byte = 0; byte < stored; byte++) {
+    for (let byte = 0; byte < bytesPerRow; byte++) {
       let bundle = 0;
       for (let part = valuesPerByte - 1; part >= 0; part--) {
         const column = byte * valuesPerByte + part;
         bundle = (bundle << bits) | (column < width ? (codes[row * width + column] ?? 0) : fill(row));
       }
-      packed[row * stored + byte] = bundle;
+      packed[row * bytesPerRow + byte] = bundle;
     }
   return packed;
 }

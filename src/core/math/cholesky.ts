@@ -23,7 +23,7 @@ export function cholesky(source: Matrix, multiply?: Multiply): Matrix | Miss | P
   return runWith(factorize(source), multiply);
 }
 
-/** Factorizes panel by panel: subtracts the contribution of previous panels, factorizes the corner C, and solves X · Cᵀ = rest for the rows below. */
+/** For each panel of columns: subtracts the products of previous panels, factorizes the top square C, and solves X · Cᵀ = R for the rows R below. */
 export function* factorize(source: Matrix, size = squareSize(source)): Steps<Matrix | Miss> {
   const lower = matrix(size, size);
   for (let from = 0; from < size; from += panel) {
@@ -36,8 +36,8 @@ export function* factorize(source: Matrix, size = squareSize(source)): Steps<Mat
       axpy(-1, change.data, 0, columns.data, 0, change.data.length);
     }
     const corner = sliceRows(columns, 0, width);
-    const failed = factorizeHere(corner, from, size);
-    if (failed !== undefined) return failed;
+    const failure = factorizeSmall(corner, from, size);
+    if (failure !== undefined) return failure;
     for (let row = 0; row < width; row++) corner.data.fill(0, row * width + row + 1, (row + 1) * width);
     if (to < size) {
       const below = yield* product(sliceRows(columns, width, columns.rows), transpose(yield* invert(corner)));
@@ -50,7 +50,7 @@ export function* factorize(source: Matrix, size = squareSize(source)): Steps<Mat
 }
 
 /** Factorizes a small square matrix in place. Entries above the diagonal are not accessed. */
-function factorizeHere({ columns: size, data }: Matrix, from: number, order: number): Miss | undefined {
+function factorizeSmall({ columns: size, data }: Matrix, from: number, order: number): Miss | undefined {
   for (let row = 0; row < size; row++) {
     const start = row * size;
     for (let column = 0; column < row; column++) {
@@ -82,11 +82,11 @@ function* solve(lower: Matrix, right: Matrix): Steps<Matrix> {
       `A system of ${size} equations needs ${size} right-hand rows, got ${right.rows}.`,
     );
   }
-  return yield* backward(lower, yield* forward(lower, matrix(size, right.columns, right.data.slice())));
+  return yield* solveBackward(lower, yield* solveForward(lower, matrix(size, right.columns, right.data.slice())));
 }
 
 /** Solves L · X = B for a lower triangular L, in place. */
-function* forward(lower: Matrix, solution: Matrix): Steps<Matrix> {
+function* solveForward(lower: Matrix, solution: Matrix): Steps<Matrix> {
   const { rows: size, columns: width, data } = solution;
   for (let from = 0; from < size; from += blockSize) {
     const to = Math.min(size, from + blockSize);
@@ -105,7 +105,7 @@ function* forward(lower: Matrix, solution: Matrix): Steps<Matrix> {
 }
 
 /** Solves Lᵀ · X = B for a lower triangular L, in place. */
-function* backward(lower: Matrix, solution: Matrix): Steps<Matrix> {
+function* solveBackward(lower: Matrix, solution: Matrix): Steps<Matrix> {
   const { rows: size, columns: width, data } = solution;
   for (let from = Math.floor(Math.max(0, size - 1) / blockSize) * blockSize; from >= 0; from -= blockSize) {
     const to = Math.min(size, from + blockSize);
@@ -134,23 +134,23 @@ export function invertLower(lower: Matrix, multiply?: Multiply): Matrix | Promis
 /** Inverts a lower triangular matrix by halves: [A 0; B C]⁻¹ = [A⁻¹ 0; −C⁻¹ B A⁻¹ C⁻¹]. */
 export function* invert(lower: Matrix): Steps<Matrix> {
   const size = lower.rows;
-  if (size <= blockSize) return invertHere(lower);
+  if (size <= blockSize) return invertSmall(lower);
   const half = size >> 1;
-  const under = sliceRows(lower, half, size);
+  const lowerRows = sliceRows(lower, half, size);
   const first = yield* invert(sliceColumns(sliceRows(lower, 0, half), 0, half));
-  const second = yield* invert(sliceColumns(under, half, size));
-  const between = yield* product(second, yield* product(sliceColumns(under, 0, half), first));
+  const second = yield* invert(sliceColumns(lowerRows, half, size));
+  const coupling = yield* product(second, yield* product(sliceColumns(lowerRows, 0, half), first));
   const inverse = matrix(size, size);
   for (let row = 0; row < half; row++) inverse.data.set(first.data.subarray(row * half, (row + 1) * half), row * size);
   for (let row = half; row < size; row++) {
-    axpy(-1, between.data, (row - half) * half, inverse.data, row * size, half);
+    axpy(-1, coupling.data, (row - half) * half, inverse.data, row * size, half);
     const start = (row - half) * second.columns;
     inverse.data.set(second.data.subarray(start, start + second.columns), row * size + half);
   }
   return inverse;
 }
 
-function invertHere(lower: Matrix): Matrix {
+function invertSmall(lower: Matrix): Matrix {
   const size = lower.rows;
   const inverse = matrix(size, size);
   const { data } = inverse;

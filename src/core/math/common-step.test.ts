@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { random } from "../tensor/random.ts";
-import { commonSteps, cutsOf } from "./common-step.ts";
+import { commonSteps, subdivisionOf } from "./common-step.ts";
 
 const steps = (values: readonly number[], most = 255): number =>
   commonSteps(Float32Array.from(values), 0, 1, 0, values.length, Math.fround(Math.max(...values.map(Math.abs))), most);
@@ -36,5 +36,5 @@ test("commonSteps reads strided slices", () => {
 });
 
 test("cutsOf divides a step by powers of two within the range", () => {
-  expect([100, 64, 63, 1].map((count) => cutsOf(count, 127))).toEqual([1, 1, 2, 64]);
+  expect([100, 64, 63, 1].map((count) => subdivisionOf(count, 127))).toEqual([1, 1, 2, 64]);
 });

@@ -1,21 +1,20 @@
 /**
- * Detects numbers that are already on a grid: wᵢ = jᵢ · s with integers jᵢ. With m = max |wᵢ| = k · s, finds the lowest k for which
+ * Detects weights that are already quantized: wᵢ = jᵢ · s with integers jᵢ and a common step s. With m = max |wᵢ|, finds the lowest k for which
  *      wᵢ · k / m is an integer for all i,
- * up to the float32 rounding of wᵢ and m. For random numbers, the first one that is neither 0 nor m excludes every k, so few numbers are examined.
+ * up to the float32 rounding of wᵢ and m; the step is m / k. Unquantized weights need few tests, because the first wᵢ other than 0 and ±m excludes
+ * nearly every k.
  */
 
 /** The relative tolerance: half a unit in the last place of float32, for each number and for the maximum. */
 const relativeTolerance = 2 ** -22;
-/**
- * The maximum number of examined values: `maxPasses` complete passes plus `maxExtraValues` values. The limit matters for
- * sparse numbers, where each k could need a pass.
- */
+/** The maximum number of tests: `maxPasses` times the number of values, plus `maxExtraValues`. Sparse weights can reach it: zeros exclude no k. */
 const [maxPasses, maxExtraValues] = [8, 1000];
 
 /**
- * Returns the lowest k ≤ `most` for which all numbers are integer multiples of the largest magnitude divided by k. Returns 0 if there is none, or if
- * all numbers are 0. The numbers are `outer` runs of `inner` elements, `stride` apart. Allocates no objects, because blocks call it millions of
- * times.
+ * Returns the lowest k ≤ `maxSteps` for which all values are integer multiples of `largest` / k. Returns 0 if there is no such k, or if all values
+ * are 0. Avoids objects as parameters, because block quantization calls the function millions of times.
+ * @param outer The number of runs of `inner` consecutive values. Runs start `stride` apart.
+ * @param largest The largest magnitude of the values.
  */
 export function commonSteps(
   values: ArrayLike<number>,
@@ -24,27 +23,27 @@ export function commonSteps(
   stride: number,
   inner: number,
   largest: number,
-  most: number,
+  maxSteps: number,
 ): number {
   if (largest === 0 || !Number.isFinite(largest)) return 0;
-  let first = 1;
-  for (let block = 0, start = from; block < outer && first === 1; block++, start += stride)
-    for (let at = start; at < start + inner && first === 1; at++) {
+  let firstShare = 1;
+  for (let block = 0, start = from; block < outer && firstShare === 1; block++, start += stride)
+    for (let at = start; at < start + inner && firstShare === 1; at++) {
       const share = Math.abs(values[at] ?? 0) / largest;
-      if (share !== 0) first = share;
+      if (share !== 0) firstShare = share;
     }
   let budget = maxPasses * outer * inner + maxExtraValues;
-  for (let steps = 1; steps <= most; steps++) {
-    if (!isWhole(first * steps)) continue;
-    const examined = countUntilFraction(values, from, outer, stride, inner, steps / largest);
-    if (examined === outer * inner) return steps;
-    budget -= examined;
+  for (let steps = 1; steps <= maxSteps; steps++) {
+    if (!isNearInteger(firstShare * steps)) continue;
+    const examinedCount = countUntilFraction(values, from, outer, stride, inner, steps / largest);
+    if (examinedCount === outer * inner) return steps;
+    budget -= examinedCount;
     if (budget < 0) return 0;
   }
   return 0;
 }
 
-/** Returns the number of values before the first one that is not an integer multiple; all of them if there is none. */
+/** Returns the number of values before the first value that is not an integer multiple of 1 / `factor`. */
 function countUntilFraction(
   values: ArrayLike<number>,
   from: number,
@@ -55,16 +54,16 @@ function countUntilFraction(
 ): number {
   for (let block = 0, start = from; block < outer; block++, start += stride)
     for (let at = start; at < start + inner; at++)
-      if (!isWhole((values[at] ?? 0) * factor)) return block * inner + at - start;
+      if (!isNearInteger((values[at] ?? 0) * factor)) return block * inner + at - start;
   return outer * inner;
 }
 
-function isWhole(number: number): boolean {
+function isNearInteger(number: number): boolean {
   const nearest = Math.round(number);
   return Math.abs(number - nearest) <= relativeTolerance * Math.abs(nearest);
 }
 
-/** Returns the largest power of two by which each step can be divided so that at most `most` steps result. Quantized values stay exact. */
-export function cutsOf(steps: number, most: number): number {
-  return 2 ** Math.floor(Math.log2(most / steps));
+/** Returns the largest power of two by which a step can be divided so that at most `maxSteps` steps reach the largest magnitude. */
+export function subdivisionOf(steps: number, maxSteps: number): number {
+  return 2 ** Math.floor(Math.log2(maxSteps / steps));
 }

@@ -20,10 +20,10 @@ export interface Level {
 }
 
 export const defaultLevel: Level = { confidence: 0.95, z: z95 };
-/** The level of 99.73 % for interim looks (Haybittle-Peto), see docs/verdicts.md. */
+/** The confidence level of 99.73 % for interim analyses (Haybittle-Peto), see docs/verdicts.md. */
 export const earlyLevel: Level = { confidence: 0.9973, z: 3 };
 
-/** Returns the level that each of several intervals needs so that all are jointly valid at 95 % (Bonferroni). */
+/** Returns the level for each of several intervals so that all of them contain the true value with a confidence of 95 % (Bonferroni). */
 export function levelOf(intervals: number): Level {
   const confidence = 1 - (1 - defaultLevel.confidence) / intervals;
   return { confidence, z: zOf(confidence) };
@@ -39,10 +39,10 @@ export function zOf(confidence: number): number {
 /** The minimum number of samples for a bootstrap interval. Fewer samples give unbounded intervals. */
 const minBootstrapSamples = 8;
 
-/** The maximum number of resamples. The ends of a 95 % interval are then the 50th values from each side. */
+/** The maximum number of resamples. The limits of a 95 % interval are then the 50th lowest and the 50th highest value. */
 const maxResamples = 2000;
 const minResamples = 200;
-/** The maximum number of drawn samples over all resamples, which reduces the resamples of large data. */
+/** The maximum number of samples drawn for all resamples together. Large data therefore gets fewer resamples. */
 const maxDraws = 2e7;
 
 /**
@@ -55,9 +55,9 @@ export function wilson(successes: number, count: number): Estimate {
   const z2 = z95 * z95;
   const denominator = 1 + z2 / count;
   const center = (share + z2 / (2 * count)) / denominator;
-  const half = (z95 / denominator) * Math.sqrt((share * (1 - share)) / count + z2 / (4 * count * count));
-  const low = successes === 0 ? 0 : center - half;
-  const high = successes === count ? 1 : center + half;
+  const halfWidth = (z95 / denominator) * Math.sqrt((share * (1 - share)) / count + z2 / (4 * count * count));
+  const low = successes === 0 ? 0 : center - halfWidth;
+  const high = successes === count ? 1 : center + halfWidth;
   return { value: share, low, high, count, confidence: defaultLevel.confidence };
 }
 
@@ -66,8 +66,9 @@ export function meanInterval(values: Float64Array, level: Level = defaultLevel):
   const { length: count } = values;
   requireSamples(count);
   const { mean, variance } = moments(values);
-  const half = count > 1 ? studentQuantile(level, count - 1) * Math.sqrt(variance / count) : Number.POSITIVE_INFINITY;
-  return { value: mean, low: mean - half, high: mean + half, count, confidence: level.confidence };
+  const halfWidth =
+    count > 1 ? studentQuantile(level, count - 1) * Math.sqrt(variance / count) : Number.POSITIVE_INFINITY;
+  return { value: mean, low: mean - halfWidth, high: mean + halfWidth, count, confidence: level.confidence };
 }
 
 /**
@@ -137,17 +138,17 @@ function resample(
   // With very few samples, the resamples could agree by chance and give a far too narrow interval.
   if (count < minBootstrapSamples) return [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
   const draw = random(seed, "bootstrap");
-  const drawn = series.map((rows) => new Float64Array(rows.length));
+  const resampled = series.map((rows) => new Float64Array(rows.length));
   const values = new Float64Array(Math.max(minResamples, Math.min(maxResamples, Math.floor(maxDraws / count))));
   for (let index = 0; index < values.length; index++) {
     for (let to = 0; to < count * columns; to += columns) {
       const from = draw.integer(count) * columns;
       for (const [seriesIndex, rows] of series.entries()) {
         for (let column = 0; column < columns; column++)
-          (drawn[seriesIndex] ?? rows)[to + column] = rows[from + column] ?? 0;
+          (resampled[seriesIndex] ?? rows)[to + column] = rows[from + column] ?? 0;
       }
     }
-    values[index] = reduce(drawn);
+    values[index] = reduce(resampled);
   }
   values.sort();
   const tail = normalTail(studentQuantile(level, count - 1) * Math.sqrt(count / (count - 1)));
@@ -166,14 +167,14 @@ function difference(first: number, second: number): number {
 }
 
 /**
- * Returns the difference second − first of two proportions over the same samples. Only the second is correct on `gained` samples, and only the first
- * on `lost` samples.
+ * Returns the difference of two models' proportions of correct samples, second − first, with its interval. On `gained` samples only the second model
+ * is correct, on `lost` samples only the first.
  *
  * Wald's interval is too narrow if the models disagree on few samples. Tango's score interval (Statistics in Medicine 17, 1998, 891-908) contains
  * each difference d that the n samples do not contradict, using the variance that holds if d is true:
  *     gained − lost − n d = ± z √(n (2 q + d (1 − d))),  q is the likeliest share of lost samples given d:
  *     2 n q² + (−gained − lost + (2 n − gained + lost) d) q − lost d (1 − d) = 0
- * If the models agree on all samples, the ends are Wilson's, ± z² / (n + z²).
+ * If the models agree on all samples, the interval is Wilson's, ± z² / (n + z²).
  */
 export function pairedScores(count: number, gained: number, lost: number, level: Level = defaultLevel): Estimate {
   requireSamples(count);
@@ -186,21 +187,21 @@ export function pairedScores(count: number, gained: number, lost: number, level:
     const distance = gained - lost - count * d;
     return variance > 0 ? distance / Math.sqrt(variance) : Math.sign(distance) * Number.POSITIVE_INFINITY;
   };
-  return { value, low: crossing(score, -1, value, z), high: crossing(score, value, 1, -z), count, confidence };
+  return { value, low: argumentAt(score, -1, value, z), high: argumentAt(score, value, 1, -z), count, confidence };
 }
 
-/** Returns where a falling function reaches `target`, by bisection. */
-function crossing(falling: (at: number) => number, from: number, to: number, target: number): number {
+/** Returns the argument at which a decreasing function has the value `target`, by bisection. */
+function argumentAt(decreasing: (at: number) => number, from: number, to: number, target: number): number {
   let [low, high] = [from, to];
   for (let step = 0; step < 60; step++) {
     const middle = (low + high) / 2;
-    if (falling(middle) > target) low = middle;
+    if (decreasing(middle) > target) low = middle;
     else high = middle;
   }
   return (low + high) / 2;
 }
 
-/** Returns the mean of second − first, paired by sample, with Student's interval. */
+/** Returns the mean over samples of the difference second − first, with Student's interval. */
 export function pairedMeans(first: Float64Array, second: Float64Array, level: Level = defaultLevel): Estimate {
   if (first.length !== second.length) {
     throw new PithError("E_DATA", `Pairs need the same samples: got ${first.length} and ${second.length}.`);

@@ -23,13 +23,13 @@ export function kmeans(numbers: ArrayLike<number>, clusters: number): Float64Arr
   const sums = new Float64Array(sorted.length + 1);
   for (let index = 0; index < sorted.length; index++) sums[index + 1] = (sums[index] ?? 0) + (sorted[index] ?? 0);
   const centroids = evenlySpaced(sorted, clusters);
-  let bounds = boundaries(sorted, centroids);
-  for (let iteration = 0; iteration < maxIterations && recenter(centroids, bounds, sorted, sums); iteration++)
-    bounds = boundaries(sorted, centroids);
+  let clusterEnds = boundaries(sorted, centroids);
+  for (let iteration = 0; iteration < maxIterations && moveCentroids(centroids, clusterEnds, sorted, sums); iteration++)
+    clusterEnds = boundaries(sorted, centroids);
   return centroids;
 }
 
-/** Returns the index of the nearest centroid for each number. Centroids must be in ascending order. A tie selects the lower one. */
+/** Returns the index of the nearest centroid for each number; of two equally near centroids, the lower. Centroids must be in ascending order. */
 export function assign(numbers: ArrayLike<number>, centroids: Float64Array): Uint32Array {
   return Uint32Array.from(numbers, (value) =>
     firstIndex(0, centroids.length - 1, (index) =>
@@ -39,8 +39,8 @@ export function assign(numbers: ArrayLike<number>, centroids: Float64Array): Uin
 }
 
 /**
- * Returns whether a value is nearer to the lower of two centroids. Unlike rounded distances, the midpoint
- * preserves the order of centroids and separates equal ones.
+ * Returns whether a value belongs to the lower of two centroids. Compares with the midpoint, because rounding errors in the two distances could put
+ * values in the wrong order.
  */
 function belongsToLower(value: number, lower: number, upper: number): boolean {
   return value <= lower + (upper - lower) / 2;
@@ -64,8 +64,13 @@ function boundaries(sorted: Float64Array, centroids: Float64Array): Uint32Array 
   });
 }
 
-function recenter(centroids: Float64Array, bounds: Uint32Array, sorted: Float64Array, sums: Float64Array): boolean {
-  let moved = false;
+function moveCentroids(
+  centroids: Float64Array,
+  bounds: Uint32Array,
+  sorted: Float64Array,
+  sums: Float64Array,
+): boolean {
+  let hasMoved = false;
   let from = 0;
   for (let cluster = 0; cluster < centroids.length; cluster++) {
     const to = bounds[cluster] ?? 0;
@@ -75,10 +80,10 @@ function recenter(centroids: Float64Array, bounds: Uint32Array, sorted: Float64A
       const centroid = Math.max(sorted[from] ?? 0, Math.min(sorted[to - 1] ?? 0, mean));
       if (centroid !== centroids[cluster]) {
         centroids[cluster] = centroid;
-        moved = true;
+        hasMoved = true;
       }
     }
     from = Math.max(from, to);
   }
-  return moved;
+  return hasMoved;
 }

@@ -1,7 +1,7 @@
 /**
  * Ridge regression of a correction δ to weights w, for features P and targets y. It minimizes ‖r − P δ‖² + λ ‖δ‖² from sums over rows in float64:
  *      (PᵀP + λ I) δ = Pᵀ r,    r = y − P w,    so  Pᵀr = PᵀY − PᵀP w
- * The ridge λ does not apply to a column of ones (the bias). If some weights must stay zero, each output has a separate system.
+ * The ridge λ does not apply to a feature that is 1 in all rows (the bias). If some weights must stay zero, each output has a separate linear system.
  */
 
 import { Miss } from "../errors.ts";
@@ -55,14 +55,14 @@ export async function residual(sums: Sums, weights: Matrix, multiply: Multiply):
   return Math.max(0, sum);
 }
 
-/** The maximum number of multiplications for solving separate systems. */
+/** The maximum number of multiplications for solving the separate linear systems of outputs with different masks. */
 const maxMultiplications = 2e10;
 
 /**
  * Returns the correction δ.
  * @param gradient Pᵀ r (f × o).
- * @param settings `damping` is λ as a share of the mean square of a feature. `free` is 1 for entries (f × o)
- * that can change; undefined allows all. `ones` is the index of the feature that is 1 in every row.
+ * @param settings `damping` is λ as a share of the mean square of a feature. `free` is 1 for entries (f × o) that can change; if undefined, all can
+ * change. `ones` is the index of the feature that is 1 in every row, if there is one.
  */
 export async function solveRidge(
   { gram }: Sums,
@@ -89,14 +89,14 @@ export async function solveRidge(
   return solveEach(damped, gradient, free);
 }
 
-/** Solves one system for each set of outputs that have the same free entries. */
+/** Solves one linear system for each set of outputs that have the same free entries. */
 function solveEach(damped: Matrix, gradient: Matrix, free: Uint8Array): Matrix | Miss {
   const [size, outputs] = [gradient.rows, gradient.columns];
   const systems = new Map<string, { readonly kept: readonly number[]; readonly outputs: number[] }>();
   for (let output = 0; output < outputs; output++) {
-    const kept = Array.from({ length: size }, (_, at) => at).filter((at) => free[at * outputs + output] === 1);
-    const key = kept.join();
-    const system = systems.get(key) ?? { kept, outputs: [] };
+    const freeFeatures = Array.from({ length: size }, (_, at) => at).filter((at) => free[at * outputs + output] === 1);
+    const key = freeFeatures.join();
+    const system = systems.get(key) ?? { kept: freeFeatures, outputs: [] };
     system.outputs.push(output);
     systems.set(key, system);
   }
@@ -106,10 +106,10 @@ function solveEach(damped: Matrix, gradient: Matrix, free: Uint8Array): Matrix |
   for (const { kept, outputs: sameOutputs } of systems.values()) {
     const lower = cholesky(pick(damped, kept, kept));
     if (lower instanceof Miss) return lower;
-    const solved = solveCholesky(lower, pick(gradient, kept, sameOutputs));
+    const correction = solveCholesky(lower, pick(gradient, kept, sameOutputs));
     kept.forEach((at, row) => {
       sameOutputs.forEach((output, column) => {
-        result.data[at * outputs + output] = solved.data[row * sameOutputs.length + column] ?? 0;
+        result.data[at * outputs + output] = correction.data[row * sameOutputs.length + column] ?? 0;
       });
     });
   }
@@ -117,11 +117,11 @@ function solveEach(damped: Matrix, gradient: Matrix, free: Uint8Array): Matrix |
 }
 
 function pick({ columns: width, data }: Matrix, rows: readonly number[], columns: readonly number[]): Matrix {
-  const picked = matrix(rows.length, columns.length);
+  const submatrix = matrix(rows.length, columns.length);
   rows.forEach((row, at) => {
     columns.forEach((column, to) => {
-      picked.data[at * columns.length + to] = data[row * width + column] ?? 0;
+      submatrix.data[at * columns.length + to] = data[row * width + column] ?? 0;
     });
   });
-  return picked;
+  return submatrix;
 }

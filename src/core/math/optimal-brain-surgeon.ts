@@ -2,7 +2,7 @@
  * Optimal brain surgeon by columns (Hassibi and Stork 1993; GPTQ and SparseGPT, Frantar et al. 2022 and 2023).
  * Later weights of a row w compensate for the effect of earlier changes on w · x:
  *      H = Σ x xᵀ,  H⁻¹ = Uᵀ U with U upper triangular:     e = (wⱼ − new wⱼ) / Uⱼⱼ,     w ← w − e · (row j of U)
- * Rows are independent. Each block of columns updates the later columns with one matrix product.
+ * Rows are independent. After each block of columns, one matrix product updates the later columns.
  */
 import { Miss } from "../errors.ts";
 import { factorize, invert } from "./cholesky.ts";
@@ -31,7 +31,7 @@ export function dampDiagonal(source: Matrix, reference = source): Matrix {
 export interface InverseHessian {
   /** U, upper triangular. */
   readonly upper: Matrix;
-  /** 1 for an input that is always zero, whose weights are set to 0. */
+  /** 1 for each input that is zero in all samples. The weights of such inputs are set to 0. */
   readonly dead: Uint8Array;
 }
 
@@ -41,10 +41,10 @@ export interface InverseHessian {
  * @param share The damping as a share of the mean of H's diagonal; 0.01 by default.
  */
 export const invertHessian = (gram: Matrix, multiply: Multiply, share = damping): Promise<InverseHessian | Miss> =>
-  runWith(inversion(gram, share), multiply);
+  runWith(factorizeInverse(gram, share), multiply);
 
 /** Factorizes H with rows and columns in reverse order. In the original order, this gives H = L Lᵀ with an upper triangular L, so U = L⁻¹. */
-function* inversion(gram: Matrix, share: number): Steps<InverseHessian | Miss> {
+function* factorizeInverse(gram: Matrix, share: number): Steps<InverseHessian | Miss> {
   const { rows: size } = gram;
   const damped = matrix(size, size, gram.data.slice());
   const diagonal = Array.from({ length: size }, (_, at) => at * (size + 1));
@@ -61,31 +61,31 @@ function* inversion(gram: Matrix, share: number): Steps<InverseHessian | Miss> {
 }
 
 export interface ColumnUpdate {
-  /** The number of columns that `visit` receives before any of them changes; all by default. */
+  /** The number of columns that `visit` receives at once, before any of them changes; all columns by default. */
   readonly step?: number;
   /**
    * Is called before a step changes columns.
-   * @param columns The corrected columns from `from` on, one matrix per group.
+   * @param columns The next columns, starting at `from`, corrected for all earlier changes; one matrix per group.
    */
   visit?(columns: readonly Matrix[], from: number): void;
   /** Returns the new value of a weight, such as its rounded value. */
   project(group: number, row: number, column: number, value: number): number;
 }
 
-/** Changes the weights of several matrices of equal width with `update`. Later columns of each row compensate. */
+/** Changes the weights of several matrices of equal width, column by column, with `update`. Later columns of each row compensate for each change. */
 export const updateColumns = (
   weights: readonly Matrix[],
   inverses: readonly InverseHessian[],
   update: ColumnUpdate,
   multiply: Multiply,
-): Promise<readonly Matrix[]> => runWith(updating(weights, inverses, update), multiply);
+): Promise<readonly Matrix[]> => runWith(updateBlocks(weights, inverses, update), multiply);
 
-function* updating(
+function* updateBlocks(
   weights: readonly Matrix[],
   inverses: readonly InverseHessian[],
   { step = Number.POSITIVE_INFINITY, visit, project }: ColumnUpdate,
 ): Steps<readonly Matrix[]> {
-  const results = weights.map((weight, group) => withoutDead(weight, inverses[group]?.dead));
+  const results = weights.map((weight, group) => zeroDeadInputs(weight, inverses[group]?.dead));
   const width = weights[0]?.columns ?? 0;
   const stride = Number.isFinite(step) ? Math.max(1, Math.floor(blockSize / step)) * step : blockSize;
   for (let from = 0; from < width; from += stride) {
@@ -109,9 +109,9 @@ function* updating(
           for (let column = start; column < end; column++) {
             const [at, factorIndex] = [row * width + column, (column - from) * (size + 1)];
             const value = data[at] ?? 0;
-            const after = project(group, row, column, value);
-            const error = (value - after) / (upper[factorIndex] ?? 1);
-            data[at] = after;
+            const newValue = project(group, row, column, value);
+            const error = (value - newValue) / (upper[factorIndex] ?? 1);
+            data[at] = newValue;
             blockErrors[row * size + column - from] = error;
             if (error !== 0) axpy(-error, upper, factorIndex + 1, data, at + 1, to - column - 1);
           }
@@ -129,7 +129,7 @@ function* updating(
   return results;
 }
 
-const withoutDead = ({ rows, columns, data }: Matrix, dead: Uint8Array | undefined): Matrix =>
+const zeroDeadInputs = ({ rows, columns, data }: Matrix, dead: Uint8Array | undefined): Matrix =>
   matrix(
     rows,
     columns,

@@ -8,19 +8,19 @@ import type { Random } from "../tensor/random.ts";
 import { type Matrix, matrix } from "./matrix.ts";
 import { axpy, dot } from "./vector.ts";
 
-const four = matrix(
+const hadamard4 = matrix(
   4,
   4,
   Float64Array.from({ length: 16 }, (_, at) => (at % 5 === 0 ? -0.5 : 0.5)),
 );
 
-/** Returns the Kronecker factors of Q, outermost first. The last one contains the part of `size` that is not a power of 4. */
+/** Returns the Kronecker factors of Q, outermost first. The size of the last factor is what remains of `size` after division by 4. */
 export function orthogonalFactors(size: number, source: Random): readonly Matrix[] {
   const factors: Matrix[] = [];
   let rest = size;
-  // Size 8 is kept whole, because for size 2 only the identity and the exchange preserve 1.
+  // Size 8 is not divided into 4 · 2: for size 2, only the identity and the exchange of both entries preserve means.
   while (rest % 4 === 0 && rest !== 8) {
-    factors.push(four);
+    factors.push(hadamard4);
     rest /= 4;
   }
   return rest === 1 ? factors : [...factors, randomOrthogonal(rest, source)];
@@ -53,7 +53,7 @@ function basis(size: number, source: Random): Float64Array {
 
 /**
  * Multiplies the vectors x along an axis by the Kronecker product Q, in place: y[j] = Σ x[i] · Q[i, j].
- * @param order The index along the axis for each entry of x.
+ * @param order The index along the axis of each entry of x, if the entries are permuted.
  */
 export function multiplyAlong(
   numbers: Float64Array,

@@ -31,7 +31,7 @@ export interface QuantizedTensor {
 export interface QuantizeWeightsOptions {
   readonly dense: Dense;
   readonly type: QuantizedType;
-  /** The axis whose slices have one scale each; negative values count from the end. Without it, the tensor has a single scale. */
+  /** The axis whose slices have one scale each; negative values count from the end. If undefined, the tensor has a single scale. */
   readonly axis?: number | undefined;
   readonly symmetric?: boolean;
   readonly reduceRange?: boolean;
@@ -57,7 +57,7 @@ export function quantizeWeights(options: QuantizeWeightsOptions): QuantizedTenso
   });
 }
 
-/** Returns minimum and maximum of each slice along `axis`, or of all elements without it; 0 for an empty slice. */
+/** Returns minimum and maximum of each slice along `axis`, or of all elements if `axis` is undefined; 0 for an empty slice. */
 export function channelRanges(
   dense: Dense,
   axis: number | undefined,
@@ -80,7 +80,7 @@ export function channelRanges(
     for (let channel = 0; channel < channels; channel++) {
       let low = min[channel] ?? 0;
       let high = max[channel] ?? 0;
-      // NaN is rejected later, so the comparison must not drop it.
+      // The caller rejects a range of NaN, so NaN elements must not get lost in comparisons.
       let hasNaN = Number.isNaN(low);
       for (const end = at + inner; at < end; at++) {
         const value = values[at] ?? 0;
@@ -95,7 +95,7 @@ export function channelRanges(
   return { min, max };
 }
 
-/** Returns, for each slice along `axis` (or all elements), the number of grid steps that `commonSteps` finds. */
+/** Returns, for each slice along `axis` (or all elements), the largest magnitude as a number of common steps (`commonSteps`). */
 export function sliceSteps(
   dense: Dense,
   axis: number | undefined,
@@ -109,7 +109,7 @@ export function sliceSteps(
   );
 }
 
-const preferNaN = (before: number, value: number): number => (Number.isNaN(before) ? before : value);
+const preferNaN = (bound: number, value: number): number => (Number.isNaN(bound) ? bound : value);
 
 /** Returns scales and zero points as tensors: scalars, or vectors along `axis`. */
 export function quantizationParameters({
@@ -129,7 +129,7 @@ export function quantizationParameters({
 
 /**
  * Quantizes a tensor with given scales and zero points, either one of each or one per slice along `axis`.
- * @throws PithError E_SHAPE_MISMATCH if their number differs from that of the slices; E_DATA for NaN.
+ * @throws PithError E_SHAPE_MISMATCH if the number of scales differs from the number of slices; E_DATA if an element is NaN.
  */
 export function quantizeTensor(
   dense: Dense,

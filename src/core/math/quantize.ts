@@ -1,7 +1,6 @@
 /**
- * Affine quantization x ≈ (q − zero point) · scale, with exactly the results of ONNX Runtime. It divides in float32 and rounds half to even;
- * multiplying by the reciprocal would give different results. Dividing in float64 and rounding the quotient to float32 gives the float32 quotient,
- * because 53 ≥ 2 · 24 + 2 bits.
+ * Affine quantization x ≈ (q − zero point) · scale, with exactly the results of ONNX Runtime, which divides in float32 and rounds half to even. This
+ * code divides in float64 and rounds the quotient to float32, which gives the same quotient, because float64 has more than 2 · 24 + 1 bits.
  */
 import { PithError } from "../errors.ts";
 import { integerRange } from "../tensor/convert.ts";
@@ -23,7 +22,7 @@ export interface RangeOptions {
 }
 
 export interface ScaleOptions extends RangeOptions {
-  /** The minimum difference between the ends of the range. */
+  /** The minimum difference between the upper and lower end of the range. */
   readonly minimumRange?: number;
 }
 
@@ -40,12 +39,12 @@ export function isSigned(type: QuantizedType): boolean {
   return type.startsWith("int");
 }
 
-/** Returns the lowest and highest quantized value. Without `reduceRange`, a symmetric int8 or int16 range omits the most negative value. */
+/** Returns the lowest and highest quantized value. A symmetric int8 or int16 range excludes −128 or −32,768, except with `reduceRange`. */
 export function quantizationRange(options: RangeOptions): QuantizationRange {
   const { type, reduceRange = false, symmetric = isSigned(type) } = options;
   const [low, high] = reduceRange ? (reducedRange[type] ?? integerRange[type]) : integerRange[type];
-  const restricted = symmetric && !reduceRange && (type === "int8" || type === "int16");
-  return { low: restricted ? -high : low, high };
+  const isRestricted = symmetric && !reduceRange && (type === "int8" || type === "int16");
+  return { low: isRestricted ? -high : low, high };
 }
 
 // Ranges with one unused bit, as in ONNX Runtime. Types of 2 bits are missing, because they cannot leave a bit unused.
@@ -82,10 +81,10 @@ export function scaleAndZeroPoint(min: number, max: number, options: ScaleOption
     bottom = -top;
   }
   const float32Range = Math.fround(top - bottom);
-  const exact = (Number.isFinite(float32Range) ? float32Range : top - bottom) / (high - low);
-  if (exact < smallestScale) return { scale: 1, zeroPoint: 0 };
-  const zeroPoint = roundHalfEven(symmetric ? (low + high) / 2 : low - bottom / exact);
-  return { scale: Math.fround(exact), zeroPoint };
+  const unroundedScale = (Number.isFinite(float32Range) ? float32Range : top - bottom) / (high - low);
+  if (unroundedScale < smallestScale) return { scale: 1, zeroPoint: 0 };
+  const zeroPoint = roundHalfEven(symmetric ? (low + high) / 2 : low - bottom / unroundedScale);
+  return { scale: Math.fround(unroundedScale), zeroPoint };
 }
 
 /**
@@ -121,10 +120,10 @@ export function quantizeBias(
 }
 
 /**
- * Returns the weight scale, enlarged if necessary so that a bias fits into int32. As in ONNX Runtime, the
- * condition is: input scale · weight scale ≥ 1.0001 · 2 |bias| / (2³² − 2). The product is also at least the
- * smallest normal float32. The zero point stays valid, because both ends of the range grow by the same factor.
- * @param weightScale 0 for weights that are all zero. The result is then the smallest scale that fits the bias.
+ * Returns the weight scale, enlarged if necessary so that a bias fits into int32. As in ONNX Runtime, the condition is: input scale · weight scale ≥
+ * 1.0001 · 2 |bias| / (2³² − 2). The product is also at least the smallest normal float32. The zero point stays valid, because both ends of the range
+ * grow by the same factor.
+ * @param weightScale The scale, or 0 if all weights are zero; the result is then the smallest scale at which the bias fits.
  */
 export function weightScaleForBias(inputScale: number, weightScale: number, bias: number): number {
   const smallest = Math.max(smallestBiasScale(bias), smallestScale * 1.0001);
@@ -159,12 +158,12 @@ export function quantizeStretch(
   zeroPoint: number,
   { low, high }: QuantizationRange,
 ): void {
-  const [least, most] = [low - zeroPoint, high - zeroPoint];
+  const [minQuotient, maxQuotient] = [low - zeroPoint, high - zeroPoint];
   for (let at = from; at < from + count; at++) {
     const quotient = Math.fround(Math.fround(values[at] ?? 0) / scale);
     if (Number.isNaN(quotient)) throw notANumber(at, values, scale);
-    const limited = quotient < least ? least : quotient > most ? most : quotient;
-    codes[at] = limited + roundingShift - roundingShift + zeroPoint;
+    const clamped = quotient < minQuotient ? minQuotient : quotient > maxQuotient ? maxQuotient : quotient;
+    codes[at] = clamped + roundingShift - roundingShift + zeroPoint;
   }
 }
 
@@ -182,8 +181,8 @@ export function quantizeColumns(
       const zero = zeroPoint[column] ?? 0;
       const quotient = Math.fround((values[row + column] ?? 0) / (scale[column] ?? 0));
       if (Number.isNaN(quotient)) throw notANumber(row + column, values, scale[column] ?? 0);
-      const limited = quotient < low - zero ? low - zero : quotient > high - zero ? high - zero : quotient;
-      codes[row + column] = limited + roundingShift - roundingShift + zero;
+      const clamped = quotient < low - zero ? low - zero : quotient > high - zero ? high - zero : quotient;
+      codes[row + column] = clamped + roundingShift - roundingShift + zero;
     }
   }
 }

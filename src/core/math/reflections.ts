@@ -55,7 +55,7 @@ export function* reflectByAll(target: Matrix, blocks: readonly Block[]): Steps<v
 /**
  * Computes A = Q R in place. The rows of `columns` are the columns of A (count × length, count ≤ length). Row j becomes column j of R, followed by
  * zeros.
- * @returns The blocks whose product is Q. Their reflectors include leading zeros, because slicing long vectors would cost more.
+ * @returns The blocks whose product is Q. Their reflectors have the full length with leading zeros, because slicing long vectors would take longer.
  */
 export function* triangularize(columns: Matrix): Steps<readonly Block[]> {
   const { rows: count, columns: length } = columns;

@@ -59,7 +59,7 @@ test.each([
       return cut === undefined ? [] : [...cutMask(mask, scores, cut)];
     });
     expect(Uint8Array.from(masks)).toEqual(bySorting(parts, count));
-    expect(cuts.reduce((sum, { gone }) => sum + gone, 0)).toBe(count);
+    expect(cuts.reduce((sum, { prunedCount: gone }) => sum + gone, 0)).toBe(count);
   }
 });
 
@@ -127,7 +127,7 @@ test("cutSmallest does not round float64 scores when it ranks them with float32 
   const [a, b] = [Float64Array.from({ length: 70_000 }, (_, at) => 1 + at * 2 ** -50), new Float32Array(10).fill(1)];
   const parts = [a, b].map((scores) => partOf(scores, new Uint8Array(scores.length).fill(1)));
   const [first, second] = await cutSmallest(parts, 30_000);
-  expect([first?.gone, second?.gone]).toEqual([29_990, 10]);
+  expect([first?.prunedCount, second?.prunedCount]).toEqual([29_990, 10]);
   expect(first?.limit).toBe(1 + 29_989 * 2 ** -50);
 });
 

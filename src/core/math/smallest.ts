@@ -1,13 +1,13 @@
-/** Selects the entries of smallest magnitude in one pass over data that is read in parts and never kept in memory as a whole. */
+/** Selects the entries of smallest magnitude for pruning, in one pass over weights or scores that are read in parts to save memory. */
 import { PithError } from "../errors.ts";
 import { joinArrays } from "../tensor/dense.ts";
 
-/** 1 for each entry that is kept, 0 for each one that is pruned. */
+/** 1 for each entry that is kept, 0 for each pruned entry. */
 export type Mask = Uint8Array;
 
 export type Scores = Float32Array | Float64Array;
 
-/** Prunes entries with a magnitude below `limit`, and the first `ties` entries with a magnitude equal to it. */
+/** Selects for pruning: entries with a magnitude below `limit`, and the first `ties` entries with a magnitude equal to `limit`. */
 export interface Threshold {
   readonly limit: number;
   readonly ties: number;
@@ -15,10 +15,10 @@ export interface Threshold {
 
 export interface Cut extends Threshold {
   /** The total number of pruned entries. */
-  readonly gone: number;
+  readonly prunedCount: number;
 }
 
-/** Entries that are ranked together with others. Each pass reads them again. */
+/** A weight whose entries are ranked together with those of other weights. Each pass over the entries calls `mask` and `scores` again. */
 export interface RankedEntries {
   readonly size: number;
   /** The result of `sampleOf`, if available, which saves a pass. */
@@ -31,7 +31,7 @@ export interface RankedEntries {
 /** The sampling interval: a prime, so that it does not align with the rows of a matrix. */
 const stride = 251;
 
-/** The minimum number of entries for sampling. With fewer, all magnitudes are collected. */
+/** The minimum number of entries for sampling. If there are fewer entries, all magnitudes are collected. */
 const minSampled = 2 ** 16;
 
 /** Returns every 251st magnitude, except those of masked entries. */
@@ -43,15 +43,16 @@ export function sampleOf(scores: Scores, mask: Mask | undefined): Scores {
   return sizes.subarray(0, count);
 }
 
+/** A range of magnitudes that is expected to contain the threshold. */
 interface Bracket {
   readonly low: number;
   readonly high: number;
 }
 
-const everything: Bracket = { low: 0, high: Number.POSITIVE_INFINITY };
+const unbounded: Bracket = { low: 0, high: Number.POSITIVE_INFINITY };
 
 /** The number of magnitudes below a bracket and at its ends, and the magnitudes inside it. */
-interface Located {
+interface BracketCounts {
   readonly below: number;
   readonly atLow: number;
   readonly between: readonly number[];
@@ -62,13 +63,13 @@ interface Located {
  * Counts and collects the magnitudes of unmasked entries relative to a bracket.
  * @throws PithError E_DATA if the score of an unmasked entry is NaN, because it cannot be ranked.
  */
-function locate(scores: Scores, mask: Mask | undefined, { low, high }: Bracket): Located {
+function countAround(scores: Scores, mask: Mask | undefined, { low, high }: Bracket): BracketCounts {
   const between: number[] = [];
   let [below, atLow, atHigh] = [0, 0, 0];
   for (let index = 0; index < scores.length; index++) {
     if (mask?.[index] === 0) continue;
     const size = Math.abs(scores[index] ?? 0);
-    // Counts without a branch. About half of the entries are below, so a branch would often be mispredicted.
+    // Counts without a branch. About half of the entries are below the bracket, so a branch would often be mispredicted.
     const isBelow = Number(size < low);
     below += isBelow;
     if ((isBelow | Number(size > high)) !== 0) continue;
@@ -88,8 +89,8 @@ export function cutMask(mask: Mask | undefined, scores: Scores, { limit, ties }:
 }
 
 /**
- * Returns a function that returns consecutive blocks with pruned entries set to 0. Of entries with equal
- * magnitude, the first are pruned. The returned blocks can share a buffer.
+ * Returns a function that sets the pruned entries of a block to 0. Call it for consecutive blocks of one tensor: it counts the remaining ties. The
+ * returned blocks can share a buffer.
  */
 export function createCutter({ limit, ties }: Threshold): (scores: Scores, mask: Mask | undefined) => Scores {
   let remainingTies = ties;
@@ -119,7 +120,7 @@ export function applyMask(numbers: Scores, mask: Mask): Scores {
 const bitsOf = ({ buffer, byteOffset, length }: Float32Array): Int32Array => new Int32Array(buffer, byteOffset, length);
 
 /**
- * Prunes float32 scores that have no mask, in half the time of `cutEntries`.
+ * Copies float32 scores with pruned entries set to 0. For scores without a mask, this takes half the time of `cutEntries`.
  * @returns The number of ties that later blocks still have to prune.
  */
 function zeroFloats(scores: Float32Array, result: Float32Array, limit: number, ties: number): number {
@@ -156,18 +157,22 @@ function cutEntries(mask: Mask, scores: Scores, limit: number, ties: number): nu
   return remainingTies;
 }
 
-/** Returns the cuts that prune `count` entries in total; undefined if the `count`-th smallest magnitude is outside the bracket. */
-function cutsWithin(parts: readonly Located[], { low, high }: Bracket, count: number): readonly Cut[] | undefined {
-  const sum = (term: (part: Located) => number): number => parts.reduce((total, part) => total + term(part), 0);
+/** Returns one cut per part, which together prune `count` entries; undefined if the `count`-th smallest magnitude is outside the bracket. */
+function cutsWithin(
+  parts: readonly BracketCounts[],
+  { low, high }: Bracket,
+  count: number,
+): readonly Cut[] | undefined {
+  const sum = (term: (part: BracketCounts) => number): number => parts.reduce((total, part) => total + term(part), 0);
   const rank = count - sum(({ below }) => below);
   const rankInside = rank - sum(({ atLow }) => atLow);
-  const inside = joinArrays(
+  const insideMagnitudes = joinArrays(
     Float64Array,
     parts.map(({ between }) => between),
   );
-  const rankAbove = rankInside - inside.length;
+  const rankAbove = rankInside - insideMagnitudes.length;
   if (rank <= 0 || rankAbove > sum(({ atHigh }) => atHigh)) return undefined;
-  const limit = rankInside <= 0 ? low : rankAbove > 0 ? high : numberAtRank(inside, rankInside - 1);
+  const limit = rankInside <= 0 ? low : rankAbove > 0 ? high : numberAtRank(insideMagnitudes, rankInside - 1);
   const counts = parts.map(({ below, atLow, between, atHigh }) => {
     if (limit === low) return { less: below, equal: atLow };
     const less = between.reduce((total, size) => total + Number(size < limit), below + atLow);
@@ -217,13 +222,13 @@ export async function cutSmallest(parts: readonly RankedEntries[], count: number
   const ascending = joinArrays(Float64Array, samples).sort();
   const rank = count / stride;
   // Starts with a bracket of ± 4 standard deviations of the rank.
-  for (let reach = 4 * Math.sqrt(rank * Math.max(0, 1 - count / size)) + 1; ; reach *= 8) {
-    const low = ascending[Math.floor(rank - reach)] ?? everything.low;
-    const high = ascending[Math.ceil(rank + reach)] ?? everything.high;
-    const bracket = size < minSampled ? everything : { low, high };
-    const located: Located[] = [];
-    for (const { mask, scores } of parts) located.push(locate(await scores(), await mask(), bracket));
-    const cuts = cutsWithin(located, bracket, count);
+  for (let halfWidth = 4 * Math.sqrt(rank * Math.max(0, 1 - count / size)) + 1; ; halfWidth *= 8) {
+    const low = ascending[Math.floor(rank - halfWidth)] ?? unbounded.low;
+    const high = ascending[Math.ceil(rank + halfWidth)] ?? unbounded.high;
+    const bracket = size < minSampled ? unbounded : { low, high };
+    const counts: BracketCounts[] = [];
+    for (const { mask, scores } of parts) counts.push(countAround(await scores(), await mask(), bracket));
+    const cuts = cutsWithin(counts, bracket, count);
     if (cuts !== undefined) return cuts;
   }
 }
@@ -233,6 +238,6 @@ export async function cutSmallest(parts: readonly RankedEntries[], count: number
  * @throws PithError E_DATA if the score of an unmasked entry is NaN.
  */
 export function cutLeast(mask: Mask, scores: Scores, count: number): Mask {
-  const [cut] = count === 0 ? [] : (cutsWithin([locate(scores, mask, everything)], everything, count) ?? []);
+  const [cut] = count === 0 ? [] : (cutsWithin([countAround(scores, mask, unbounded)], unbounded, count) ?? []);
   return cut === undefined ? mask.slice() : cutMask(mask, scores, cut);
 }

@@ -1,9 +1,10 @@
 /**
- * Runs algorithms that are generators and yield the large products a · b that they need. They run
- * synchronously, or asynchronously with a given `Multiply`.
+ * Lets one implementation of a matrix algorithm run synchronously, or asynchronously with a `Multiply`. The algorithm is a generator that yields the
+ * factors of each large product and receives the product.
  */
 import { type Matrix, type Multiply, multiply as multiplyHere } from "./matrix.ts";
 
+/** A matrix algorithm that yields pairs of factors, receives their products, and returns T. */
 export type Steps<T> = Generator<readonly [Matrix, Matrix], T, Matrix>;
 
 /** Requests a product from the caller of a generator: `yield* product(a, b)`. */

@@ -1,7 +1,7 @@
 /**
  * Singular value decomposition A = U · diag(s) · Vᵀ by orthogonal transformations, as in LAPACK's `gesvd`:
  *      A = Q R (if there are more rows than columns),   R = Q₂ B P₂ᵀ with B bidiagonal,   B = U₁ Σ V₁ᵀ by QR steps
- * No Gram matrix is used, so small singular values are accurate relative to s₁, as NumPy's rank requires.
+ * No Gram matrix is computed, so the errors of small singular values are near 2⁻⁵³ · s₁, as the tolerance of NumPy's matrix rank assumes.
  */
 import { PithError } from "../errors.ts";
 import { type Bidiagonal, bidiagonalize } from "./bidiagonal.ts";
@@ -45,18 +45,18 @@ export function singularValues(source: Matrix, multiply?: Multiply): Float64Arra
 
 /** Returns all singular values, and the singular vectors of the `rank` largest ones. */
 export function* leadingTriplets(source: Matrix, rank: number): Steps<Svd> {
-  const wide = source.rows < source.columns;
+  const isWide = source.rows < source.columns;
   const { columns, scale } = scaledColumns(source);
   const { values, left, right } = yield* rowSvd(columns, rank);
   const [u, v] = [transpose(left), transpose(right)];
   const s = values.map((value) => value * scale);
-  return wide ? { u: v, s, v: u } : { u, s, v };
+  return isWide ? { u: v, s, v: u } : { u, s, v };
 }
 
 function* valuesOnly(source: Matrix): Steps<Float64Array> {
   const { columns, scale } = scaledColumns(source);
-  const none = matrix(columns.rows, 0);
-  return bidiagonalSvd(yield* reduce(columns), none, none)
+  const noVectors = matrix(columns.rows, 0);
+  return bidiagonalSvd(yield* reduce(columns), noVectors, noVectors)
     .map((value) => Math.abs(value) * scale)
     .sort()
     .reverse();
@@ -83,19 +83,19 @@ function scaledColumns(source: Matrix): { readonly columns: Matrix; readonly sca
 }
 
 interface Reduced extends Bidiagonal {
-  readonly outer: readonly Block[];
+  readonly qrBlocks: readonly Block[];
 }
 
 function* reduce(columns: Matrix): Steps<Reduced> {
   const { rows: count, columns: length } = columns;
-  if (count === length) return { ...(yield* bidiagonalize(transpose(columns))), outer: [] };
+  if (count === length) return { ...(yield* bidiagonalize(transpose(columns))), qrBlocks: [] };
   const outer = yield* triangularize(columns);
   const square = matrix(count, count);
   for (let column = 0; column < count; column++) {
     for (let row = 0; row <= column; row++)
       square.data[row * count + column] = columns.data[column * length + row] ?? 0;
   }
-  return { ...(yield* bidiagonalize(square)), outer };
+  return { ...(yield* bidiagonalize(square)), qrBlocks: outer };
 }
 
 /** The singular vectors as rows, with the values in descending order. */
@@ -108,25 +108,25 @@ interface RowSvd {
 function* rowSvd(columns: Matrix, rank: number): Steps<RowSvd> {
   const reduced = yield* reduce(columns);
   const [leftVectors, rightVectors] = [identity(columns.rows), identity(columns.rows)];
-  const signed = bidiagonalSvd(reduced, leftVectors, rightVectors);
-  const values = signed.map(Math.abs);
+  const signedValues = bidiagonalSvd(reduced, leftVectors, rightVectors);
+  const values = signedValues.map(Math.abs);
   const order = Uint32Array.from(values, (_, index) => index).sort((a, b) => (values[b] ?? 0) - (values[a] ?? 0));
   const leading = order.subarray(0, rank);
   const u = rowsOf(leftVectors, leading, columns.columns);
   const v = rowsOf(rightVectors, leading, columns.rows);
   leading.forEach((row, index) => {
     const vector = v.data.subarray(index * v.columns, (index + 1) * v.columns);
-    if ((signed[row] ?? 0) < 0) vector.set(vector.map((entry) => -entry));
+    if ((signedValues[row] ?? 0) < 0) vector.set(vector.map((entry) => -entry));
   });
   yield* reflectByAll(u, reduced.left);
-  yield* reflectByAll(u, reduced.outer);
+  yield* reflectByAll(u, reduced.qrBlocks);
   yield* reflectByAll(v, reduced.right);
   return { values: Float64Array.from(order, (index) => values[index] ?? 0), left: u, right: v };
 }
 
-function rowsOf(source: Matrix, chosen: Uint32Array, width: number): Matrix {
-  const result = matrix(chosen.length, width);
-  chosen.forEach((row, index) => {
+function rowsOf(source: Matrix, rowIndices: Uint32Array, width: number): Matrix {
+  const result = matrix(rowIndices.length, width);
+  rowIndices.forEach((row, index) => {
     result.data.set(source.data.subarray(row * source.columns, (row + 1) * source.columns), index * width);
   });
   return result;

@@ -1,4 +1,4 @@
-/** Codebook quantization: an index represents a table value times the largest magnitude of its block. */
+/** Codebook quantization (as NF4): a weight is stored as the index of a table value, which is multiplied by the largest magnitude of the block. */
 
 export function largestOfBlocks(values: ArrayLike<number>, block: number): Float32Array {
   const largest = new Float32Array(Math.ceil(values.length / block));
@@ -10,7 +10,7 @@ export function largestOfBlocks(values: ArrayLike<number>, block: number): Float
 }
 
 /**
- * Returns the index of the nearest table value for each number, scaled by its block's largest magnitude. A tie selects the lower value.
+ * Returns for each number, divided by its block's largest magnitude, the index of the nearest table value; of two equally near values, the lower.
  * @param table Values in ascending order.
  */
 export function tableCodes(

@@ -1,10 +1,10 @@
 /**
- * Computes the best approximation of a given rank, and its error.
+ * Computes the best approximation of a matrix with a given rank, and its error.
  * - Exact (Eckart and Young 1936): the leading singular triplets. The error is the norm of the other singular values.
  * - Randomized (Halko, Martinsson and Tropp 2011), for few singular values of a large matrix: subspace iteration
  *      Q ← orth(A V),   Z ← Aᵀ Q,   V ← orth(Z), …;   A ≈ Q Zᵀ,   svd(Z) = V diag(s) Wᵀ,   U = Q W
- *   It starts from a random V, or from powers of AᵀA applied to it, and stops when the captured energy ‖Z‖²
- * stops growing. Q is orthonormal, so the error is known exactly: ‖A − U diag(s) Vᵀ‖² = ‖A‖² − Σ s².
+ * The iteration starts from a random V, or from (AᵀA)ᵏ V, and ends when the captured energy ‖Z‖² no longer grows. Q is orthonormal, so the error is
+ * known exactly: ‖A − U diag(s) Vᵀ‖² = ‖A‖² − Σ s².
  */
 import { Miss, PithError } from "../errors.ts";
 import { random } from "../tensor/random.ts";
@@ -82,7 +82,7 @@ const oversampling = 16;
 const maxIterations = 12;
 
 /** The iteration stops if it reduces the squared error by less than this share. */
-const standstill = 2e-3;
+const minGain = 2e-3;
 
 async function randomizedSvd(source: Matrix, rank: number, options: TruncationOptions): Promise<TruncatedSvd> {
   const { multiply = multiplyHere, seed = 0 } = options;
@@ -96,37 +96,37 @@ async function randomizedSvd(source: Matrix, rank: number, options: TruncationOp
   if (norm === 0) return exactSvd(source, rank, options);
   // Scales the matrix so that squares neither overflow nor underflow.
   const scale = Math.abs(Math.log2(norm)) < 400 ? 1 : Math.max(norm, 2 ** -1000);
-  const unit = scale === 1 ? source : scaleRows(source, new Float64Array(source.rows).fill(1 / scale));
+  const scaled = scale === 1 ? source : scaleRows(source, new Float64Array(source.rows).fill(1 / scale));
   const squaredNorm = (norm / scale) ** 2;
-  const wide = source.rows < source.columns;
-  const transposedUnit = transpose(unit);
-  const [a, transposed] = wide ? [transposedUnit, unit] : [unit, transposedUnit];
+  const isWide = source.rows < source.columns;
+  const scaledTransposed = transpose(scaled);
+  const [a, transposed] = isWide ? [scaledTransposed, scaled] : [scaled, scaledTransposed];
   const width = Math.min(rank + oversampling, a.columns);
   const stream = random(seed, "truncatedSvd");
   const start = matrix(a.columns, width);
   for (let at = 0; at < start.data.length; at++) start.data[at] = stream.uniform(-1, 1);
-  const parts = { a, transposed, whole: squaredNorm, multiply };
+  const problem = { a, transposed, whole: squaredNorm, multiply };
   const gram = a.columns <= 4 * width ? await multiply(transposed, a) : undefined;
   const startSpace =
     gram === undefined ? { vectors: start, caught: 0 } : await iterateBySquaring(gram, start, multiply);
-  const needsIteration = gram === undefined || 1 - startSpace.caught < hiddenInGram;
+  const needsIteration = gram === undefined || 1 - startSpace.capturedShare < gramResolution;
   const {
     left: basis,
     right,
     small,
-  } = needsIteration ? await iterateSubspace(parts, startSpace) : await project(parts, startSpace.vectors);
+  } = needsIteration ? await iterateSubspace(problem, startSpace) : await project(problem, startSpace.vectors);
   const u = await multiply(basis, sliceColumns(small.u, 0, rank));
   const s = small.s.slice(0, rank);
   const v =
     right === undefined ? sliceColumns(small.v, 0, rank) : await multiply(right, sliceColumns(small.v, 0, rank));
-  // The error follows from the energies, or from the explicit difference if the energies would cancel.
-  const missing = 1 - s.reduce((sum, value) => sum + value * value, 0) / squaredNorm;
+  // Computes the error from the energies, or, if it is so small that their difference would be inaccurate, from the difference of the matrices.
+  const errorShare = 1 - s.reduce((sum, value) => sum + value * value, 0) / squaredNorm;
   const relativeError =
-    missing > 1e-8
-      ? Math.sqrt(missing)
+    errorShare > 1e-8
+      ? Math.sqrt(errorShare)
       : frobenius(subtract(a, await multiply(scaleColumns(u, s), transpose(v)))) / Math.sqrt(squaredNorm);
   return {
-    ...(wide ? { u: v, v: u } : { u, v }),
+    ...(isWide ? { u: v, v: u } : { u, v }),
     s: s.map((value) => value * scale),
     error: relativeError * norm,
     relativeError,
@@ -134,76 +134,79 @@ async function randomizedSvd(source: Matrix, rank: number, options: TruncationOp
   };
 }
 
-interface Parts {
+interface Problem {
   readonly a: Matrix;
   readonly transposed: Matrix;
   /** ‖A‖² */
-  readonly whole: number;
+  readonly totalEnergy: number;
   readonly multiply: Multiply;
 }
 
 /** A subspace, and the share of the energy ‖A‖² that it captures. */
 interface Subspace {
   readonly vectors: Matrix;
-  readonly caught: number;
+  readonly capturedShare: number;
 }
 
-/** A ≈ left · small · rightᵀ with orthonormal columns in `left` and `right`. Without `right`, A ≈ left · small. */
+/** A ≈ left · small · rightᵀ with orthonormal columns in `left` and `right`. If `right` is undefined, A ≈ left · small. */
 interface Projection {
   readonly left: Matrix;
   readonly right?: Matrix;
   readonly small: Svd;
 }
 
-async function iterateSubspace({ a, transposed, whole, multiply }: Parts, startSpace: Subspace): Promise<Projection> {
-  let { vectors, caught } = startSpace;
+async function iterateSubspace(
+  { a, transposed, totalEnergy: whole, multiply }: Problem,
+  startSpace: Subspace,
+): Promise<Projection> {
+  let { vectors, capturedShare } = startSpace;
   for (let iteration = 0; ; iteration++) {
     const { basis } = await orthonormalize(await multiply(a, vectors), multiply);
     const image = await multiply(transposed, basis);
     const captured = energy(image, image) / whole;
-    if (captured - caught <= Math.max(standstill * (1 - captured), 1e-15) || iteration === maxIterations) {
+    if (captured - capturedShare <= Math.max(minGain * (1 - captured), 1e-15) || iteration === maxIterations) {
       const { u, s, v } = await svd(image, multiply);
       return { left: basis, small: { u: v, s, v: u } };
     }
-    caught = captured;
+    capturedShare = captured;
     ({ basis: vectors } = await orthonormalize(image, multiply));
   }
 }
 
-/** Projects A to the subspace of vectors V that need no more iterations, as A V Vᵀ. */
-async function project({ a, multiply }: Parts, vectors: Matrix): Promise<Projection> {
+/** Projects A to the subspace of the final vectors V, as A V Vᵀ. */
+async function project({ a, multiply }: Problem, vectors: Matrix): Promise<Projection> {
   const { basis: right } = await orthonormalize(vectors, multiply);
   const image = await multiply(a, right);
   const { basis: leftBasis } = await orthonormalize(image, multiply);
   return { left: leftBasis, right, small: await svd(await multiply(transpose(leftBasis), image), multiply) };
 }
 
-/** The share of uncaptured energy below which rounding errors of (AᵀA)² hide the rest, so that iteration with A must continue. */
-const hiddenInGram = 1e-7;
+/** The share of energy not yet captured below which rounding errors of (AᵀA)² dominate, so that the iteration must continue with A. */
+const gramResolution = 1e-7;
 
-/** The same limit as `standstill` for a squaring step, which equals as many iterations as all steps before it. */
-const standstillOfSquaring = 2e-2;
+/** The limit that corresponds to `standstill` for a squaring step. One squaring equals as many iterations as all steps before it together. */
+const minSquaringGain = 2e-2;
 
 const maxSquarings = 5;
 
 /**
- * Subspace iteration with powers of G = AᵀA, scaled to trace 1, for slowly decaying singular values. It cannot
- * resolve directions below the rounding error of G.
+ * Subspace iteration with powers of G = AᵀA, scaled to trace 1, which needs fewer steps if singular values decay slowly. It cannot find directions
+ * whose energy is below the rounding error of G.
  */
 async function iterateBySquaring(product: Matrix, start: Matrix, multiply: Multiply): Promise<Subspace> {
   let trace = 0;
   for (let at = 0; at < product.data.length; at += product.rows + 1) trace += product.data[at] ?? 0;
   const gram = scaleRows(product, new Float64Array(product.rows).fill(1 / trace));
   let power = await multiply(gram, gram);
-  let [vectors, caught] = [start, 0];
+  let [vectors, capturedShare] = [start, 0];
   for (let squarings = 1; ; squarings++) {
     const image = await multiply(power, vectors);
     const { basis, spread } = await orthonormalize(image, multiply, 1e-8);
     vectors = basis;
     const captured = energy(vectors, await multiply(gram, vectors));
-    const done = captured - caught <= standstillOfSquaring * (1 - captured);
-    caught = captured;
-    if (done || squarings === maxSquarings) return { vectors, caught };
+    const isDone = captured - capturedShare <= minSquaringGain * (1 - captured);
+    capturedShare = captured;
+    if (isDone || squarings === maxSquarings) return { vectors, capturedShare: capturedShare };
     // Squaring the power also squares `spread`, which must stay above the rounding error of a Gram matrix.
     if (spread > 1e-3) power = await multiply(power, power);
   }
@@ -222,7 +225,7 @@ export interface Basis {
 
 /**
  * Returns an orthonormal basis of the columns of Y by Cholesky QR: Y ← Y L⁻ᵀ with L Lᵀ = YᵀY. Repeats this once if the result deviates from
- * orthonormality by more than `defect`. Nearly dependent columns, for which it fails, use Householder reflections.
+ * orthonormality by more than `defect`. Cholesky QR fails for nearly dependent columns; Householder reflections are then used.
  */
 export async function orthonormalize(source: Matrix, multiply: Multiply, defect = 2 ** -46): Promise<Basis> {
   let [basis, spread] = [source, 0];

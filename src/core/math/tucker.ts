@@ -53,15 +53,15 @@ export async function tucker2(weight: Matrix, inputs: number, options: Tucker2Op
   }
   const byInput = swapChannels(weight, inputs);
   const norm = frobenius(weight);
-  const leading = async (unfolded: Matrix, rank: number) => leadingVectors(unfolded, rank, options);
-  let out = await leading(weight, rankOut);
-  let input = await leading(byInput, rankIn);
+  const leadingOf = async (unfolded: Matrix, rank: number) => leadingVectors(unfolded, rank, options);
+  let out = await leadingOf(weight, rankOut);
+  let input = await leadingOf(byInput, rankIn);
   for (let iteration = 0; iteration < iterations; iteration++) {
-    out = await leading(swapChannels(await multiply(transpose(input), byInput), weight.rows), rankOut);
-    input = await leading(swapChannels(await multiply(transpose(out), weight), inputs), rankIn);
+    out = await leadingOf(swapChannels(await multiply(transpose(input), byInput), weight.rows), rankOut);
+    input = await leadingOf(swapChannels(await multiply(transpose(out), weight), inputs), rankIn);
   }
-  const halved = swapChannels(await multiply(transpose(out), weight), inputs);
-  const core = swapChannels(await multiply(transpose(input), halved), rankOut);
+  const partialCore = swapChannels(await multiply(transpose(out), weight), inputs);
+  const core = swapChannels(await multiply(transpose(input), partialCore), rankOut);
   const relativeError = norm === 0 ? 0 : Math.sqrt(Math.max(0, 1 - (frobenius(core) / norm) ** 2));
   return { out, in: input, core, relativeError };
 }
@@ -79,7 +79,7 @@ export function swapChannels(source: Matrix, second: number): Matrix {
   return result;
 }
 
-/** Returns the `rank` leading left singular vectors. If there are fewer columns, completes the basis. */
+/** Returns the `rank` leading left singular vectors. If the matrix has fewer columns, adds further orthonormal vectors. */
 async function leadingVectors(unfolded: Matrix, rank: number, options: TruncationOptions): Promise<Matrix> {
   if (rank <= unfolded.columns) return (await truncatedSvd(unfolded, rank, options)).u;
   const padded = matrix(unfolded.rows, rank);

@@ -34,8 +34,8 @@ export function axpy(
 }
 
 /**
- * Computes out[r] = row r of `a` · x, for `rows` rows of `count` elements that start `stride` apart. Processes
- * four rows at a time, so that x is read once for them.
+ * Computes out[r] = (row r of `a`) · x, for `rows` rows of `count` elements that start `stride` apart. Processes four rows at a time, so that x is
+ * read once per four rows.
  */
 export function dotRows(
   a: Float64Array,
@@ -73,7 +73,7 @@ export function dotRows(
   for (; row < rows; row++) out[fromOut + row] = dot(a, fromA + row * stride, x, fromX, count);
 }
 
-/** Computes out += Σ x[r] · row r of `a`, for `rows` rows of `count` elements that start `stride` apart. */
+/** Computes out += Σ x[r] · (row r of `a`), for `rows` rows of `count` elements that start `stride` apart. */
 export function addRows(
   a: Float64Array,
   fromA: number,

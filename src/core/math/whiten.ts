@@ -1,7 +1,7 @@
 /**
  * Truncation that preserves outputs instead of weights (SVD-LLM, Wang et al. 2024). For inputs X (tokens × in) with XᵀX = S Sᵀ, the output error is
- * ‖X (W − Ŵ)ᵀ‖ = ‖(W − Ŵ) S‖. So W S is truncated to U diag(s) Vᵀ = U Uᵀ W S, which gives Ŵ = U Uᵀ W; S can be singular. The squared error of the
- * outputs is the sum of the squared singular values that are left out.
+ * ‖X (W − Ŵ)ᵀ‖ = ‖(W − Ŵ) S‖. So W S is truncated to U diag(s) Vᵀ = U Uᵀ W S, which gives Ŵ = U Uᵀ W. The squared error of the outputs is the sum of
+ * the squared singular values that are left out.
  */
 import { Miss } from "../errors.ts";
 import { cholesky } from "./cholesky.ts";

@@ -58,7 +58,7 @@ export async function fitToBytes(
   const originalBytes = bytesOfLayers(original);
   const items = layers.map(
     (layer): Item<{ readonly layer: string; readonly bits: number }> => ({
-      whole: originalBytes.get(layer) ?? 0,
+      unchangedCost: originalBytes.get(layer) ?? 0,
       offers: [...outputs].flatMap(([bits, { changes }]) => {
         const change = changes.find(({ at, kind }) => kind === "quantized" && at === layer);
         if (change?.bits !== bits) return [];

@@ -176,7 +176,7 @@ async function chooseWithinBudget(
 ): Promise<readonly SensitivityRow[]> {
   const items = units.map(
     (options): Item<Option> => ({
-      whole: 0,
+      unchangedCost: 0,
       offers: options.map((option) => ({ cost: -savingOf(option.row), loss: option.loss, choice: option })),
     }),
   );

@@ -115,7 +115,7 @@ const entryCount = (layers: readonly Pick<RankedTarget, "before">[]): number =>
   layers.reduce((sum, { before }) => sum + before, 0);
 
 const fractionLost = (share: Share, before: number): number =>
-  typeof share === "number" ? share : share.gone / Math.max(1, before);
+  typeof share === "number" ? share : share.prunedCount / Math.max(1, before);
 
 /** @throws PithError E_OPTION unless the allocation gives a share for each layer. */
 async function requestShares(

@@ -114,7 +114,7 @@ export async function thresholdChoice(
   before: number,
   cut: Cut,
 ): Promise<MaskChoice> {
-  const after = before - cut.gone;
+  const after = before - cut.prunedCount;
   const computeMask = async (): Promise<Mask> => cutMask(await mask(), await scores(), cut);
   if (from === "memory") {
     const result = await computeMask();

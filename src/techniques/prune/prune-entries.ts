@@ -31,7 +31,7 @@ export function pruneLeast(
     const amountOf = await amountsFor(targets, scorer);
     return async (target) => {
       const { amount, decidedBy, empties, cut: shared } = amountOf(target);
-      if (shared !== undefined && (empties || shared.cut.gone < shared.before))
+      if (shared !== undefined && (empties || shared.cut.prunedCount < shared.before))
         return { ...(await thresholdChoice(target, shared.ranked, shared.before, shared.cut)), decidedBy };
       const read = await readRanked(target, options.importanceScores, scorer);
       if (read instanceof Miss) return read;

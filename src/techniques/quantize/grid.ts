@@ -7,7 +7,7 @@
 import type { Layer } from "../../core/analysis/layers.ts";
 import { weightMatrices, weightNumbers } from "../../core/analysis/weight.ts";
 import { type BlockBits, blockScale } from "../../core/math/blocks.ts";
-import { cutsOf } from "../../core/math/common-step.ts";
+import { subdivisionOf } from "../../core/math/common-step.ts";
 import { type Matrix, matrix } from "../../core/math/matrix.ts";
 import {
   fullRange,
@@ -168,7 +168,7 @@ function exactScale(
   const codes = symmetric ? high - middle[type] : high - low;
   const requiredSteps = symmetric ? steps : below + above;
   if (requiredSteps > codes || (symmetric ? (high - low) / 2 : codes) % requiredSteps === 0) return undefined;
-  const cuts = cutsOf(requiredSteps, codes);
+  const cuts = subdivisionOf(requiredSteps, codes);
   const scale = Math.fround(step / cuts);
   if (scale < smallestScale) return undefined;
   return { scale, zeroPoint: symmetric ? middle[type] : low + below * cuts };
