@@ -2,7 +2,7 @@
 import type { Attribute } from "./elements.ts";
 import { type Carried, Graph, type Node, type Value } from "./graph.ts";
 
-/** Maps values to their copies, or to undefined if the copy omits them. Values that are not in the map are used directly. */
+/** Maps values to their copies, or to undefined if inputs that read the value are to be omitted. Values that are not in the map are used directly. */
 export type Copies = Map<Value, Value | undefined>;
 
 export function copyGraph(graph: Graph): Graph {
@@ -16,10 +16,10 @@ function copyInto(from: Graph, to: Graph, copies: Copies): void {
   to.name = from.name;
   copyAnnotations(from, to);
   for (const value of from.values()) copyValue(value, to.addValue(value.name), copies);
-  const present = (value: Value): Value => copyOf(value, copies) ?? value;
-  to.setInputs(from.inputs.map(present));
+  const copyOrSame = (value: Value): Value => copyOf(value, copies) ?? value;
+  to.setInputs(from.inputs.map(copyOrSame));
   for (const node of from.nodes()) copyNode(node, to, copies, { node: node.name, output: ({ name }) => name });
-  to.setOutputs(from.outputs.map(present));
+  to.setOutputs(from.outputs.map(copyOrSame));
 }
 
 export function copyOf(value: Value, copies: Copies): Value | undefined {
@@ -37,7 +37,7 @@ export function copyValue(value: Value, copy: Value, copies: Copies): void {
   copies.set(value, copy);
 }
 
-/** Copies a node with its subgraphs to the end of a graph, or before another node. References in the copy point to copied values. */
+/** Copies a node with its subgraphs to the end of a graph, or before another node. The copy reads the values that `copies` lists for its inputs. */
 export function copyNode(
   node: Node,
   to: Graph,
@@ -59,7 +59,7 @@ export function copyNode(
   copyAnnotations(node, copy);
   node.outputs.forEach((output, index) => {
     const copiedOutput = copy.outputs[index];
-    // Values that already have a copy or a replacement keep it.
+    // A value that already has a copy or a replacement keeps this one.
     if (output !== undefined && copiedOutput !== undefined && !copies.has(output))
       copyValue(output, copiedOutput, copies);
   });

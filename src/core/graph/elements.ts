@@ -1,4 +1,4 @@
-/** Defines the elements of graphs (values, nodes, attributes), and traversals that include subgraphs. Changes go through the methods of `Graph`. */
+/** Defines the elements of graphs (values, nodes, attributes), and iterations that include subgraphs. Only methods of `Graph` change elements. */
 import type { Dim } from "../tensor/dims.ts";
 import type { DataType, Tensor } from "../tensor/types.ts";
 import type { Graph } from "./graph.ts";
@@ -11,8 +11,9 @@ export interface ValueType {
   readonly dims: readonly Dim[] | undefined;
 }
 
+/** A type other than a tensor. `of` is the type of its elements. */
 export type Container =
-  /** `items`: the type of each element, if their number is known. */
+  /** `items`: the type of each element, if the number of elements is known. */
   | { readonly kind: "sequence"; readonly of: AnyType; readonly items?: readonly AnyType[] }
   | { readonly kind: "optional"; readonly of: AnyType }
   | { readonly kind: "map"; readonly key: DataType; readonly of: AnyType }
@@ -30,7 +31,7 @@ export interface Use {
   readonly input: number;
 }
 
-/** Metadata and bytes of a file that are written back unchanged. */
+/** Contents of a file that Pith carries along and writes back unchanged: documentation, metadata, and unknown fields. */
 export interface Carried {
   doc: string | undefined;
   metadata: ReadonlyMap<string, string>;
@@ -38,13 +39,13 @@ export interface Carried {
   unknown: Uint8Array | undefined;
 }
 
-/** The shared empty map of values and nodes without metadata. */
+/** An empty map that all values and nodes without metadata share. */
 export const noMetadata: ReadonlyMap<string, string> = new Map();
 
 export interface Value extends Carried {
   readonly name: string;
   readonly graph: Graph;
-  /** The inferred type if there is one, otherwise the stated type. Setting `type` sets the stated type and removes the inferred one. */
+  /** The inferred type, or the stated type if no type was inferred. Setting `type` sets the stated type and removes the inferred type. */
   type: ValueType | undefined;
   /** The type that the file states or that was set explicitly. It is saved with the model. */
   readonly stated: ValueType | undefined;
@@ -56,13 +57,13 @@ export interface Value extends Carried {
   role: Role | undefined;
   /** Whether the file lists the value in `value_info`. The type is then saved there. */
   declared: boolean;
-  /** The file's description of a value that is not a plain tensor. It is written back unchanged. */
+  /** The file's description of a value that is not a dense tensor, or further information about its type. It is written back unchanged. */
   foreign: ForeignValue | undefined;
 }
 
 /**
- * Protobuf messages in wire format: `type` is the TypeProto of a sequence, map or optional; `sparse` a
- * SparseTensorProto; `info` further type information of a stored tensor.
+ * Protobuf messages in wire format. `type` is the TypeProto of a sequence, map or optional; `sparse` is a SparseTensorProto; `info` is the type
+ * information of a stored tensor, as far as it exceeds element type and dimensions.
  */
 export interface ForeignValue {
   readonly type?: Uint8Array;
@@ -90,15 +91,12 @@ export interface NodeSpec {
   readonly overload?: string;
   readonly name?: string;
   readonly inputs: readonly (Value | undefined)[];
-  /** Output names, or the number of outputs to name automatically. An undefined name omits an output. */
+  /** The names of the outputs, where undefined omits an output; or the number of outputs, which then get automatic names. */
   readonly outputs?: number | readonly (string | undefined)[];
   readonly attributes?: ReadonlyMap<string, Attribute> | Readonly<Record<string, Attribute>>;
 }
 
-/**
- * Node attributes, tagged with their kind so that the integer 1 and the float 1 differ. `unknown` contains
- * fields that Pith does not parse, in wire format.
- */
+/** A node attribute. `kind` distinguishes the integer 1 from the float 1. `unknown` contains fields that Pith does not parse, in wire format. */
 export type Attribute =
   | { readonly kind: "float"; readonly value: number }
   | { readonly kind: "int"; readonly value: number | bigint }
@@ -133,7 +131,7 @@ export function describe(node: Node): string {
   return `${operatorName(node)} "${nodeName(node)}"`;
 }
 
-/** Returns a node's name, or the name of its first output if it has none. */
+/** Returns a node's name, or the name of its first output if the node has no name. */
 export function nodeName({ name, outputs }: Node): string {
   return name === "" ? (outputs.find((output) => output !== undefined)?.name ?? "") : name;
 }
@@ -142,32 +140,32 @@ export function nodeName({ name, outputs }: Node): string {
 export function subgraphs(node: Node): readonly Graph[] {
   let graphs = noGraphs;
   for (const attribute of node.attributes.values()) {
-    const more = graphsOf(attribute);
-    if (more.length > 0) graphs = graphs.length === 0 ? more : [...graphs, ...more];
+    const attributeGraphs = graphsOf(attribute);
+    if (attributeGraphs.length > 0) graphs = graphs.length === 0 ? attributeGraphs : [...graphs, ...attributeGraphs];
   }
   return graphs;
 }
 
-/** A shared empty list, which avoids an allocation per node in every traversal. */
+/** An empty list that is shared to avoid an allocation per node. */
 const noGraphs: readonly Graph[] = [];
 
-/** Returns the values that a node reads: its inputs, and outer values that its subgraphs read. A value occurs once per use. */
+/** Returns the values that a node reads: its inputs, and values of outer graphs that its subgraphs read. A value occurs once per use. */
 export function usedValues(node: Node): readonly Value[] {
-  const used: Value[] = [];
-  const inside = new Set<Graph>();
+  const readValues: Value[] = [];
+  const innerGraphs = new Set<Graph>();
   const collect = (value: Value | undefined): void => {
-    if (value !== undefined && !inside.has(value.graph)) used.push(value);
+    if (value !== undefined && !innerGraphs.has(value.graph)) readValues.push(value);
   };
   const visit = (inner: Node): void => {
     for (const input of inner.inputs) collect(input);
     for (const graph of subgraphs(inner)) {
-      inside.add(graph);
+      innerGraphs.add(graph);
       for (const innermost of graph.nodes()) visit(innermost);
       for (const output of graph.outputs) collect(output);
     }
   };
   visit(node);
-  return used;
+  return readValues;
 }
 
 /** Yields a graph, then its subgraphs, depth first. */
@@ -184,7 +182,7 @@ export function* allValues(graph: Graph): Generator<Value, void, undefined> {
   for (const inner of allGraphs(graph)) yield* inner.values();
 }
 
-/** Yields the stored tensors of all graphs, including those in attributes. A shared tensor occurs once per use. */
+/** Yields the tensors of all values and attributes, including those in subgraphs. A tensor that several of them share occurs several times. */
 export function* allTensors(graph: Graph): Generator<Tensor, void, undefined> {
   for (const { tensor } of allValues(graph)) if (tensor !== undefined) yield tensor;
   for (const { attributes } of allNodes(graph)) {

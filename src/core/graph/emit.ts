@@ -1,6 +1,7 @@
 /**
- * Writes nodes: `emit.Conv([x, w], { strides: [2, 2] })` adds a node and returns its first output. The TypeScript types come from the ONNX schema.
- * Each node is checked against the model's opset at run time, because the types also allow attributes of older versions (`axes` of ReduceMean).
+ * Adds nodes to graphs: `emit.Conv([x, w], { strides: [2, 2] })` adds a node and returns its first output. The TypeScript types come from the ONNX
+ * schema. Each node is checked against the model's opset at run time, because the types also allow attributes of older versions (`axes` of
+ * ReduceMean).
  */
 import { Miss, PithError } from "../errors.ts";
 import { fromNumbers, scalarOf } from "../tensor/convert.ts";
@@ -34,8 +35,8 @@ type Split<Text, Separator extends string> = Text extends `${infer First}${Separ
 type Contents<Version, Before> = Version extends `${string} ${string}` ? Version : Before;
 
 /**
- * The contents of all versions of a schema line that are valid in opset 7 or later. A version that is only a number
- * has the contents of the preceding version.
+ * All versions of an operator in a line of the schema, except those that no opset from 7 on uses. A version that is only a number has the contents of
+ * the preceding version.
  */
 type Versions<Line, Before = never> = Line extends `${infer Version}|${infer Rest}`
   ?
@@ -62,10 +63,10 @@ type SchemaAttributes<New extends string, All extends string> = {
 } & {
   [Pair in All as Exclude<NameOf<Pair>, NameOf<Required<New>>>]?: TypeOf<Pair>;
 };
-type Flat<T> = keyof T extends never ? Record<string, never> : { [Key in keyof T]: T[Key] };
+type Flattened<T> = keyof T extends never ? Record<string, never> : { [Key in keyof T]: T[Key] };
 
 /** The attributes that `emit` accepts for an operator. */
-export type AttributesOf<Op extends OpName> = Flat<
+export type AttributesOf<Op extends OpName> = Flattened<
   SchemaAttributes<Pairs<Split<Newest<(typeof schema)[Op]>, " ">>, Pairs<Split<Versions<(typeof schema)[Op]>, " ">>>
 >;
 
@@ -73,14 +74,14 @@ export type AttributesOf<Op extends OpName> = Flat<
 export const passKey = "pith.pass";
 
 /**
- * Builds a subgraph attribute: writes nodes into `body` and returns the subgraph's outputs. Add inputs with
- * `body.addInput`. Nodes can read outer values.
+ * Builds a subgraph attribute: a function that adds nodes to `body` and returns the subgraph's outputs. It adds inputs with `body.addInput`. The
+ * nodes can also read values of outer graphs.
  */
 export type Subgraph = (emit: Emit, body: Graph) => readonly Value[];
 
 /**
- * An input of a new node. Undefined omits the input. A number becomes a scalar constant of the other inputs'
- * type (except bool), and a list becomes an int64 vector.
+ * An input of a new node. Undefined omits the input. A number becomes a scalar constant with the type of the first other input that is not bool. A
+ * list becomes an int64 vector.
  */
 export type Input = Value | undefined | number | readonly number[];
 
@@ -95,7 +96,7 @@ export type Emit = {
 } & EmitTools;
 
 export interface EmitTools {
-  /** Adds a node with several outputs. `outputs` is their number, or tells for each output whether it is created and returned. */
+  /** Adds a node with several outputs. `outputs` is the number of outputs, or a list that states for each output whether it is to be created. */
   many<Op extends OpName, const Outputs extends number | readonly boolean[]>(
     op: Op,
     inputs: readonly Input[],
@@ -104,11 +105,11 @@ export interface EmitTools {
   ): Wanted<Outputs>;
   /** Adds a stored tensor under `name`, or under a similar name if `name` is taken. The caller must not change the data afterward. */
   constant(tensor: Dense | Tensor, name?: string, role?: Role): Value;
-  /** Returns an `Emit` that uses this name for the next node's first output or the next constant. A number is appended if the name is taken. */
+  /** Returns an `Emit` that gives this name to the first output of the next node, or to the next constant. Appends a number if the name is taken. */
   named(name: string): Emit;
 }
 
-/** The created outputs: a tuple if the number of outputs is a literal, or else an array. */
+/** The outputs that `many` creates: a tuple if their number is a literal type, an array otherwise. */
 export type Wanted<Outputs extends number | readonly boolean[]> = Outputs extends number
   ? Counted<Outputs>
   : Outputs extends readonly [infer First, ...infer Rest extends readonly boolean[]]
@@ -162,17 +163,17 @@ interface Target {
 type Inputs = readonly Input[];
 
 function withName(target: Target, name: string | undefined): Emit {
-  let pending = name;
+  let nextName = name;
   const takeName = (): string | undefined => {
-    const next = pending;
-    pending = undefined;
+    const next = nextName;
+    nextName = undefined;
     return next;
   };
   const write = (key: string, inputs: Inputs, attributes: object, outputs: readonly boolean[]): readonly Value[] =>
     writeNode(target, key, inputs, Object.entries(attributes), outputs, takeName);
   const tools: { readonly [Tool in keyof EmitTools]: unknown } = {
     many: (op: string, inputs: Inputs, attributes: object | undefined, outputs: number | readonly boolean[]) =>
-      write(op, inputs, attributes ?? {}, typeof outputs === "number" ? allOf(outputs) : outputs),
+      write(op, inputs, attributes ?? {}, typeof outputs === "number" ? createFlags(outputs) : outputs),
     constant: (tensor: Dense | Tensor, name?: string, role?: Role) =>
       target.graph.addTensor(takeName() ?? name ?? "constant", "read" in tensor ? tensor : inMemory(tensor), role),
     named: (name: string) => withName(target, name),
@@ -184,12 +185,12 @@ function withName(target: Target, name: string | undefined): Emit {
       if (!Object.hasOwn(schema, key)) return undefined;
       // Creates all mandatory outputs, although only the first is returned.
       return (inputs: Inputs, attributes: object = {}) =>
-        write(key, inputs, attributes, allOf(minOutputs(target, key)))[0];
+        write(key, inputs, attributes, createFlags(minOutputs(target, key)))[0];
     },
   });
 }
 
-const allOf = (count: number): readonly boolean[] => new Array<boolean>(count).fill(true);
+const createFlags = (count: number): readonly boolean[] => new Array<boolean>(count).fill(true);
 
 function splitKey(key: string): readonly [domain: string, op: string] {
   const dot = key.lastIndexOf(".");
@@ -223,28 +224,31 @@ function writeNode(
   const [domain, op] = splitKey(key);
   const version = importedVersion(target, domain);
   const presentAttributes = attributes.filter(([, value]) => value !== undefined);
-  // Omits trailing absent inputs, except those that count towards the operator's minimum (Loop).
+  // Omits trailing absent inputs, unless the operator requires this number of inputs (Loop).
   const minInputs = schemaAt(domain, op, version)?.inputs.min ?? 0;
-  const present = operands.slice(0, Math.max(minInputs, operands.findLastIndex((input) => input !== undefined) + 1));
-  const form = { inputs: present, outputs, attributes: presentAttributes.map(([name]) => name) };
+  const givenInputs = operands.slice(
+    0,
+    Math.max(minInputs, operands.findLastIndex((input) => input !== undefined) + 1),
+  );
+  const form = { inputs: givenInputs, outputs, attributes: presentAttributes.map(([name]) => name) };
   const operator = checkForm(domain, op, version, form);
   if (operator instanceof Miss) throw new PithError("E_UNSUPPORTED", operator.reason);
 
-  const tagged: [string, Attribute][] = [];
+  const nodeAttributes: [string, Attribute][] = [];
   const subgraphs: [string, Subgraph][] = [];
   for (const [name, value] of presentAttributes) {
     const kind = operator.attributes.get(name);
     if (kind === "graph" && typeof value === "function") subgraphs.push([name, value as Subgraph]);
-    else tagged.push([name, tag(`${key}: attribute ${name}`, kind, value)]);
+    else nodeAttributes.push([name, toAttribute(`${key}: attribute ${name}`, kind, value)]);
   }
   const stem = takeName() ?? op;
-  const shown = present.map((input) =>
-    input === undefined || isValue(input) ? input : graph.addTensor(...writtenConstant(key, input, present)),
+  const inputValues = givenInputs.map((input) =>
+    input === undefined || isValue(input) ? input : graph.addTensor(...constantFor(key, input, givenInputs)),
   );
   const names = outputNames(graph, stem, outputs);
   if (!options.opsets.has(domain) && domain !== "") options.opsets.set(domain, version);
   const node = graph.addNode(
-    { op, domain, inputs: shown, outputs: names, attributes: new Map(tagged) },
+    { op, domain, inputs: inputValues, outputs: names, attributes: new Map(nodeAttributes) },
     { before: target.before },
   );
   if (options.by !== undefined) node.metadata = new Map([[passKey, options.by]]);
@@ -260,11 +264,7 @@ function writeNode(
 
 const isValue = (input: Input): input is Value => typeof input === "object" && "uses" in input;
 
-function writtenConstant(
-  key: string,
-  numbers: number | readonly number[],
-  inputs: Inputs,
-): [name: string, tensor: Tensor] {
+function constantFor(key: string, numbers: number | readonly number[], inputs: Inputs): [name: string, tensor: Tensor] {
   if (typeof numbers !== "number") return ["integers", inMemory(fromNumbers("int64", [numbers.length], numbers))];
   const types = inputs.map((input) => (isValue(input) ? input.type?.type : undefined));
   const type = types.find((type) => type !== undefined && type !== "bool");
@@ -283,7 +283,7 @@ function outputNames(graph: Graph, stem: string, outputs: readonly boolean[]): (
   });
 }
 
-function tag(place: string, kind: Attribute["kind"] | undefined, value: unknown): Attribute {
+function toAttribute(place: string, kind: Attribute["kind"] | undefined, value: unknown): Attribute {
   if (kind === "int" && isInteger(value)) return { kind, value };
   if (kind === "float" && isNumber(value)) return { kind, value };
   if (kind === "string" && isText(value)) return { kind, value };
@@ -299,6 +299,6 @@ const isInteger = (value: unknown): value is number => Number.isInteger(value);
 const isNumber = (value: unknown): value is number => typeof value === "number";
 const isText = (value: unknown): value is string => typeof value === "string";
 
-function isListOf<T>(value: unknown, is: (item: unknown) => item is T): value is readonly T[] {
-  return Array.isArray(value) && value.every(is);
+function isListOf<T>(value: unknown, isItem: (item: unknown) => item is T): value is readonly T[] {
+  return Array.isArray(value) && value.every(isItem);
 }

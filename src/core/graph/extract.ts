@@ -6,9 +6,9 @@ import { inOrder } from "./order.ts";
 import { parameter } from "./role.ts";
 
 /**
- * Returns a model that computes `outputs` from `inputs`, in this order, and from other inputs of the given model as needed. Names and roles stay the
- * same, and tensors are shared. The given model is unchanged. A value tied to a tensor outside the extracted part becomes a parameter. Values can be
- * in subgraphs. The time is proportional to the size of the extracted part.
+ * Returns a model that computes `outputs` from `inputs`, in this order, and from further inputs of the given model if they are needed. Names and
+ * roles stay the same, and both models share tensors. The given model is unchanged. A value tied to a tensor outside the extracted part becomes a
+ * parameter. `outputs` and `inputs` can be values of subgraphs. The time is proportional to the size of the extracted part.
  * @throws PithError E_MODEL if an output depends on an input of a subgraph (a loop body) that is not among `inputs`.
  */
 export function extract(model: Model, outputs: readonly Value[], inputs: readonly Value[] = []): Model {
@@ -30,8 +30,8 @@ export function extract(model: Model, outputs: readonly Value[], inputs: readonl
   };
   const sourceNodes = (values: readonly Value[]): Node[] => values.flatMap((value) => sourceNode(value) ?? []);
   const nodes = inOrder(sourceNodes(outputs), (node) => sourceNodes(usedValues(node)), describe);
-  const fed = model.graph.inputs.filter((value) => feeds.has(value));
-  for (const value of fed) copyValue(value, graph.addInput(name(value), undefined), copies);
+  const neededInputs = model.graph.inputs.filter((value) => feeds.has(value));
+  for (const value of neededInputs) copyValue(value, graph.addInput(name(value), undefined), copies);
   for (const node of nodes) copyNode(node, graph, copies, { node: node.name, output: name });
   graph.setOutputs(outputs.map((value) => copies.get(value) ?? value));
   for (const value of graph.values())

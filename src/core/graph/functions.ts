@@ -1,4 +1,4 @@
-/** Handles model-local functions: graphs that nodes call by domain and name. `instantiate` creates the body for one call, with its attributes. */
+/** Handles the local functions of ONNX models: graphs that nodes call by domain and name. Used by inference, `simplify` and model reading. */
 
 import { memoize } from "../tensor/memoize.ts";
 import { copyGraph } from "./clone.ts";
@@ -12,9 +12,9 @@ export interface LocalFunction {
   /** Distinguishes functions with the same name; usually "". */
   readonly overload: string;
   readonly opsets: ReadonlyMap<string, number>;
-  /** The attributes of the function with their default values; undefined for one without a default. */
+  /** The attributes of the function with their default values. An attribute without a default value is undefined. */
   readonly attributes: ReadonlyMap<string, Attribute | undefined>;
-  /** For each node of the body: a map from its attribute names to the call's attributes that supply the values. */
+  /** For each node of the body: its attributes whose values come from the call, mapped to the names of the call's attributes. */
   readonly references: ReadonlyMap<Node, ReadonlyMap<string, string>>;
   /** The body. Its inputs and outputs correspond to those of a call by position. Immutable, because copies of the model share it. */
   readonly graph: Graph;
@@ -24,7 +24,7 @@ export interface LocalFunction {
 export function functionOf({ functions }: Model, node: Node): LocalFunction | undefined {
   return functions.length === 0
     ? undefined
-    : inventoryOf(functions).named.get(nameOf(node.domain, node.op, node.overload));
+    : indexOf(functions).byName.get(nameOf(node.domain, node.op, node.overload));
 }
 
 /** The maximum number of nodes that functions may expand to. Runtimes expand all calls when they load a model. */
@@ -34,17 +34,17 @@ const maxExpandedNodes = 250_000;
  * Returns the number of nodes of a call with all nested calls expanded, or infinity for a cycle. The number can
  * be astronomical, because each level of calls can multiply it.
  */
-function expandedNodes({ functions }: Model, called: LocalFunction): number {
-  return inventoryOf(functions).expanded.get(called) ?? Number.POSITIVE_INFINITY;
+function countExpandedNodes({ functions }: Model, called: LocalFunction): number {
+  return indexOf(functions).expandedNodes.get(called) ?? Number.POSITIVE_INFINITY;
 }
 
-/** Returns why Pith does not expand the functions of a model; undefined if it can. */
+/** Returns why Pith does not expand the functions of a model (they have too many nodes); undefined if it can expand them. */
 export function whyNotExpanded(model: Model): string | undefined {
   if (model.functions.length === 0) return undefined;
   let nodes = 0;
   for (const node of allNodes(model.graph)) {
     const called = functionOf(model, node);
-    if (called !== undefined) nodes += expandedNodes(model, called);
+    if (called !== undefined) nodes += countExpandedNodes(model, called);
   }
   return nodes > maxExpandedNodes ? `its functions expand ${excessText(nodes)}` : undefined;
 }
@@ -55,26 +55,26 @@ function excessText(nodes: number): string {
   return `to ${text} nodes, at most ${maxExpandedNodes.toLocaleString("en")} are possible`;
 }
 
-interface Inventory {
-  readonly named: ReadonlyMap<string, LocalFunction>;
-  readonly expanded: ReadonlyMap<LocalFunction, number>;
+interface FunctionIndex {
+  readonly byName: ReadonlyMap<string, LocalFunction>;
+  readonly expandedNodes: ReadonlyMap<LocalFunction, number>;
 }
 
-const inventories = new WeakMap<Model["functions"], Inventory>();
+const indexes = new WeakMap<Model["functions"], FunctionIndex>();
 
-function inventoryOf(functions: Model["functions"]): Inventory {
-  return memoize(inventories, functions, () => {
-    // The first function with a name takes precedence.
+function indexOf(functions: Model["functions"]): FunctionIndex {
+  return memoize(indexes, functions, () => {
+    // If several functions share a name, calls refer to the first.
     const named = new Map(
       functions.toReversed().map((local) => [nameOf(local.domain, local.name, local.overload), local]),
     );
-    return { named, expanded: expansions(functions, named) };
+    return { byName: named, expandedNodes: countAllExpandedNodes(functions, named) };
   });
 }
 
 const nameOf = (...parts: readonly [domain: string, name: string, overload: string]): string => parts.join("\0");
 
-function expansions(
+function countAllExpandedNodes(
   functions: Model["functions"],
   named: ReadonlyMap<string, LocalFunction>,
 ): ReadonlyMap<LocalFunction, number> {
@@ -93,16 +93,16 @@ function expansions(
     nodes.set(definition, nodeCount);
     openCallsOf.set(definition, calls);
   }
-  const ready = functions.filter((local) => openCallsOf.get(local) === 0);
-  for (const definition of ready) {
+  const countedFunctions = functions.filter((local) => openCallsOf.get(local) === 0);
+  for (const definition of countedFunctions) {
     for (const caller of callers.get(definition) ?? []) {
       nodes.set(caller, (nodes.get(caller) ?? 0) + (nodes.get(definition) ?? 0));
       const openCalls = (openCallsOf.get(caller) ?? 0) - 1;
       openCallsOf.set(caller, openCalls);
-      if (openCalls === 0) ready.push(caller);
+      if (openCalls === 0) countedFunctions.push(caller);
     }
   }
-  return new Map(ready.map((local) => [local, nodes.get(local) ?? 0]));
+  return new Map(countedFunctions.map((local) => [local, nodes.get(local) ?? 0]));
 }
 
 /**
@@ -128,15 +128,15 @@ export function instantiate(called: LocalFunction, call: Node): Graph {
   return copy;
 }
 
-/** Returns why a function cannot be inlined (different opset versions, or too many nodes); undefined if it can. */
+/** Returns why a function cannot be inlined (different opset versions, or too many nodes); undefined if it can be inlined. */
 export function whyNotInlined(model: Model, called: LocalFunction): string | undefined {
   const { opsets, graph } = called;
-  const nodes = expandedNodes(model, called);
+  const nodes = countExpandedNodes(model, called);
   if (nodes > maxExpandedNodes) return `the function expands ${excessText(nodes)}`;
-  const used = domainsOf(graph);
+  const usedDomains = domainsOf(graph);
   for (const [domain, version] of opsets) {
     const modelVersion = model.opsets.get(domain);
-    if (modelVersion !== undefined && modelVersion !== version && used.has(domain))
+    if (modelVersion !== undefined && modelVersion !== version && usedDomains.has(domain))
       return `the function is written in ${domain || "ai.onnx"} ${version}, the model in ${modelVersion}`;
   }
   return undefined;

@@ -1,6 +1,6 @@
 /**
- * The graph: values, nodes, and uses. A graph owns its nodes and values; nodes of a subgraph can also read values of outer graphs. All changes go
- * through the methods of `Graph`. They keep each value's uses consistent with each node's inputs, in O(1) per change.
+ * A graph of nodes and values. Nodes of a subgraph can also read values of outer graphs. All changes are made by the methods of `Graph`, which keep
+ * each value's uses consistent with the inputs of nodes, in O(1) per change.
  */
 import { PithError } from "../errors.ts";
 import type { Tensor } from "../tensor/types.ts";
@@ -51,7 +51,7 @@ export class Graph implements Carried {
   readonly #values = new Map<string, ValueImplementation>();
   readonly #nodes = new NodeList<NodeImplementation>();
   readonly #nodeNames = new Names();
-  /** A set for fast lookup, because files up to IR version 3 list thousands of weights as inputs. */
+  /** The inputs, as a set for fast lookup: files up to IR version 3 list all weights as inputs. */
   #inputs = new Set<ValueImplementation>();
   #inputList: readonly ValueImplementation[] | undefined;
   #outputs: ValueImplementation[] = [];
@@ -67,12 +67,14 @@ export class Graph implements Carried {
     return this.#shared.revision;
   }
 
-  /** Counts a change that the graph does not detect, such as one of metadata or documentation. */
+  /** Increases the revision after a change that the graph does not notice, such as a change of metadata or documentation. */
   touch(): void {
     this.#shared.revision++;
   }
 
-  /** Operator definitions that `addOperators` (`pith/extend`) added to the model. Copies and extracted parts share them. */
+  /**
+   * Operator definitions that `addOperators` (`pith/extend`) added to the model. Copies and extracted parts of the model have the same definitions.
+   */
   get operators(): object | undefined {
     return this.#shared.operators;
   }
@@ -82,7 +84,7 @@ export class Graph implements Carried {
     this.touch();
   }
 
-  /** The declared inputs, in order. Old files also list weights as inputs; these values have a tensor. */
+  /** The declared inputs, in order. In files up to IR version 3, weights are inputs, too; their values have a tensor. */
   get inputs(): readonly Value[] {
     this.#inputList ??= [...this.#inputs];
     return this.#inputList;
@@ -131,17 +133,17 @@ export class Graph implements Carried {
     return this.#values.values();
   }
 
-  /** Returns the value with a name in this graph, or else in an outer graph. */
+  /** Returns the value with a name in this graph, or, if this graph has no such value, in the nearest outer graph. */
   value(name: string): Value | undefined {
     return this.#values.get(name) ?? this.parent?.graph.value(name);
   }
 
-  /** Returns the value with a name in this graph, but not in an outer graph. */
+  /** Returns the value with a name in this graph, without searching outer graphs. */
   ownValue(name: string): Value | undefined {
     return this.#values.get(name);
   }
 
-  /** Returns whether nodes of this graph can read a value: the value belongs to this graph or to an outer one. */
+  /** Returns whether nodes of this graph can read a value, because the value belongs to this graph or to an outer graph. */
   sees(value: Value): boolean {
     return value.graph === this || (this.parent?.graph.sees(value) ?? false);
   }
@@ -186,19 +188,19 @@ export class Graph implements Carried {
   }
 
   setInputs(values: readonly Value[]): void {
-    this.#inputs = new Set(values.map((value) => this.#own(value)));
+    this.#inputs = new Set(values.map((value) => this.#requireOwn(value)));
     this.#inputList = undefined;
     this.#shared.revision++;
   }
 
   addOutput(value: Value): void {
-    this.#outputs.push(this.#reachable(value));
+    this.#outputs.push(this.#requireVisible(value));
     this.#outputSet = undefined;
     this.#shared.revision++;
   }
 
   setOutputs(values: readonly Value[]): void {
-    this.#outputs = values.map((value) => this.#reachable(value));
+    this.#outputs = values.map((value) => this.#requireVisible(value));
     this.#outputSet = undefined;
     this.#shared.revision++;
   }
@@ -209,22 +211,22 @@ export class Graph implements Carried {
    */
   addNode(spec: NodeSpec, place: { readonly before?: Node | undefined } | { readonly after?: Node } = {}): Node {
     const node = new NodeImplementation(this, spec, this.#shared, this.#nodeNames);
-    const before = "before" in place && place.before !== undefined ? this.#ownNode(place.before) : undefined;
-    const after = "after" in place && place.after !== undefined ? this.#ownNode(place.after) : undefined;
-    const inputs = spec.inputs.map((value) => (value === undefined ? undefined : this.#reachable(value)));
+    const before = "before" in place && place.before !== undefined ? this.#requireOwnNode(place.before) : undefined;
+    const after = "after" in place && place.after !== undefined ? this.#requireOwnNode(place.after) : undefined;
+    const inputs = spec.inputs.map((value) => (value === undefined ? undefined : this.#requireVisible(value)));
     const outputs = spec.outputs ?? 1;
     const names = typeof outputs === "number" ? new Array<undefined>(outputs).fill(undefined) : outputs;
     // Checks all names before any change, so that an error leaves the graph unchanged.
     const seen = new Set<string>();
     for (const name of names) {
       if (name === undefined) continue;
-      this.#producible(name, spec, seen.has(name));
+      this.#requireProducible(name, spec, seen.has(name));
       seen.add(name);
     }
     for (const requestedName of names) {
       // Requests each fresh name just before its use, because the next request would return the same name.
       const name = typeof outputs === "number" ? this.freshName(spec.op) : requestedName;
-      node.outputs.push(name === undefined ? undefined : this.#produced(name, node));
+      node.outputs.push(name === undefined ? undefined : this.#addProduced(name, node));
     }
     for (const [index, value] of inputs.entries()) this.#connect(node, index, value);
     const attributes = spec.attributes instanceof Map ? spec.attributes : Object.entries(spec.attributes ?? {});
@@ -235,9 +237,9 @@ export class Graph implements Carried {
   }
 
   addNodeOutput(node: Node, name: string): Value {
-    const ownedNode = this.#ownNode(node);
-    this.#producible(name, ownedNode, false);
-    const value = this.#produced(name, ownedNode);
+    const ownedNode = this.#requireOwnNode(node);
+    this.#requireProducible(name, ownedNode, false);
+    const value = this.#addProduced(name, ownedNode);
     ownedNode.outputs.push(value);
     return value;
   }
@@ -247,7 +249,7 @@ export class Graph implements Carried {
    * @throws PithError E_MODEL if an output is still used.
    */
   removeNode(node: Node): void {
-    const ownedNode = this.#ownNode(node);
+    const ownedNode = this.#requireOwnNode(node);
     for (const output of ownedNode.outputs) {
       if (output !== undefined && (output.uses.size > 0 || this.isOutput(output))) {
         throw new PithError("E_MODEL", `${describe(node)}: its output "${output.name}" is still used.`);
@@ -268,7 +270,7 @@ export class Graph implements Carried {
    * @throws PithError E_MODEL if the value is used or has a producer.
    */
   removeValue(value: Value): void {
-    const ownedValue = this.#own(value);
+    const ownedValue = this.#requireOwn(value);
     if (ownedValue.uses.size > 0 || ownedValue.producer !== undefined || this.isOutput(ownedValue)) {
       throw new PithError("E_MODEL", `"${value.name}" cannot be removed: it is still used.`);
     }
@@ -278,7 +280,7 @@ export class Graph implements Carried {
   }
 
   setInput(node: Node, input: number, value: Value | undefined): void {
-    const ownedNode = this.#ownNode(node);
+    const ownedNode = this.#requireOwnNode(node);
     this.#connect(ownedNode, input, value);
     while (ownedNode.inputs.length > 0 && ownedNode.inputs.at(-1) === undefined) {
       ownedNode.inputs.pop();
@@ -287,23 +289,24 @@ export class Graph implements Carried {
     this.#shared.revision++;
   }
 
-  /** Sets an attribute, or removes it if undefined. A removed subgraph no longer uses outer values. */
+  /** Sets an attribute, or removes it if `attribute` is undefined. A removed subgraph no longer counts as a reader of outer values. */
   setAttribute(node: Node, name: string, attribute: Attribute | undefined): void {
-    const ownedNode = this.#ownNode(node);
+    const ownedNode = this.#requireOwnNode(node);
     const kept = new Set(attribute === undefined ? [] : graphsOf(attribute));
-    const before = ownedNode.attributes.get(name);
-    for (const graph of before === undefined ? [] : graphsOf(before)) if (!kept.has(graph)) graph.#clear();
+    const previousAttribute = ownedNode.attributes.get(name);
+    for (const graph of previousAttribute === undefined ? [] : graphsOf(previousAttribute))
+      if (!kept.has(graph)) graph.#clear();
     if (attribute === undefined) ownedNode.attributes.delete(name);
     else ownedNode.attributes.set(name, attribute);
     this.#shared.revision++;
   }
 
   /**
-   * Renames a value, also in roles that refer to it.
-   * @throws PithError E_NAME if this graph or an outer one already contains the name.
+   * Renames a value. Roles of values that are tied to it get the new name.
+   * @throws PithError E_NAME if this graph or an outer graph already has a value with the name.
    */
   rename(value: Value, name: string): void {
-    const ownedValue = this.#own(value);
+    const ownedValue = this.#requireOwn(value);
     const { name: before } = ownedValue;
     if (before === name) return;
     if (this.value(name) !== undefined) {
@@ -319,10 +322,12 @@ export class Graph implements Carried {
 
   /** Sorts the nodes topologically. The sort is stable. */
   sort(): void {
-    // Only producers in this graph count. Values of a subgraph are produced inside the node.
-    const needs = (node: Node): NodeImplementation[] =>
-      [...usedValues(node)].flatMap(({ producer }) => (producer?.graph === this ? [this.#ownNode(producer)] : []));
-    this.#nodes.reorder(inOrder([...this.#nodes.forwards()], needs, describe));
+    // Ignores producers in outer graphs, which are not sorted here.
+    const producersOf = (node: Node): NodeImplementation[] =>
+      [...usedValues(node)].flatMap(({ producer }) =>
+        producer?.graph === this ? [this.#requireOwnNode(producer)] : [],
+      );
+    this.#nodes.reorder(inOrder([...this.#nodes.forwards()], producersOf, describe));
     this.#shared.revision++;
   }
 
@@ -331,14 +336,14 @@ export class Graph implements Carried {
    * @throws PithError E_MODEL if another node reads an output of a moved node.
    */
   moveToEnd(nodes: readonly Node[]): void {
-    const last = nodes.map((node) => this.#ownNode(node));
-    const moved = new Set(last);
-    const rest = [...this.#nodes.forwards()].filter((node) => !moved.has(node));
-    const reader = rest.find((node) =>
-      usedValues(node).some(({ producer }) => moved.has(producer as NodeImplementation)),
+    const lastNodes = nodes.map((node) => this.#requireOwnNode(node));
+    const movedNodes = new Set(lastNodes);
+    const otherNodes = [...this.#nodes.forwards()].filter((node) => !movedNodes.has(node));
+    const reader = otherNodes.find((node) =>
+      usedValues(node).some(({ producer }) => movedNodes.has(producer as NodeImplementation)),
     );
     if (reader !== undefined) throw new PithError("E_MODEL", `${describe(reader)} would stand before what it reads.`);
-    this.#nodes.reorder([...rest, ...last]);
+    this.#nodes.reorder([...otherNodes, ...lastNodes]);
     this.#shared.revision++;
   }
 
@@ -376,9 +381,9 @@ export class Graph implements Carried {
   }
 
   #encloses(inner: Graph): boolean {
-    let at: Graph | undefined = inner;
-    while (at !== undefined && at !== this) at = at.parent?.graph;
-    return at === this;
+    let ancestor: Graph | undefined = inner;
+    while (ancestor !== undefined && ancestor !== this) ancestor = ancestor.parent?.graph;
+    return ancestor === this;
   }
 
   #untie(removed: Value): void {
@@ -409,7 +414,7 @@ export class Graph implements Carried {
     return value;
   }
 
-  #producible(name: string, { op, name: node = "" }: Pick<NodeSpec, "op" | "name">, twice: boolean): void {
+  #requireProducible(name: string, { op, name: node = "" }: Pick<NodeSpec, "op" | "name">, twice: boolean): void {
     const existing = this.#values.get(name);
     const isTaken =
       existing !== undefined && (existing.producer ?? existing.tensor ?? existing.foreign?.sparse) !== undefined;
@@ -418,24 +423,24 @@ export class Graph implements Carried {
     }
   }
 
-  #produced(name: string, node: NodeImplementation): ValueImplementation {
+  #addProduced(name: string, node: NodeImplementation): ValueImplementation {
     const value = this.#values.get(name) ?? this.#create(name, undefined);
     value.producer = node;
     return value;
   }
 
   #connect(node: NodeImplementation, input: number, value: Value | undefined): void {
-    const to = value === undefined ? undefined : this.#reachable(value);
-    const before = node.uses[input];
-    if (before !== undefined) node.inputs[input]?.uses.delete(before);
+    const source = value === undefined ? undefined : this.#requireVisible(value);
+    const previousUse = node.uses[input];
+    if (previousUse !== undefined) node.inputs[input]?.uses.delete(previousUse);
     while (node.inputs.length <= input) {
       node.inputs.push(undefined);
       node.uses.push(undefined);
     }
-    const use = to === undefined ? undefined : { node, input };
-    node.inputs[input] = to;
+    const use = source === undefined ? undefined : { node, input };
+    node.inputs[input] = source;
     node.uses[input] = use;
-    if (to !== undefined && use !== undefined) to.uses.add(use);
+    if (source !== undefined && use !== undefined) source.uses.add(use);
   }
 
   #forget(value: ValueImplementation): void {
@@ -444,19 +449,19 @@ export class Graph implements Carried {
     this.#shared.revision++;
   }
 
-  #own(value: Value): ValueImplementation {
+  #requireOwn(value: Value): ValueImplementation {
     if (value.graph !== this || !(value instanceof ValueImplementation)) {
       throw new PithError("E_MODEL", `"${value.name}" belongs to another graph.`);
     }
     return value;
   }
 
-  #reachable(value: Value): ValueImplementation {
+  #requireVisible(value: Value): ValueImplementation {
     if (this.sees(value) && value instanceof ValueImplementation) return value;
     throw new PithError("E_MODEL", `"${value.name}" belongs to a graph that is not visible from graph "${this.name}".`);
   }
 
-  #ownNode(node: Node): NodeImplementation {
+  #requireOwnNode(node: Node): NodeImplementation {
     if (node.graph !== this || !(node instanceof NodeImplementation) || node.removed) {
       throw new PithError("E_MODEL", `${describe(node)} is not in graph "${this.name}".`);
     }

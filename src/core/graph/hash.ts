@@ -1,6 +1,7 @@
 /**
- * Computes a fingerprint of a model without reading tensor contents, to verify that a pass changed nothing. Tensors are immutable, so each one is
- * represented by a number. These numbers make fingerprints comparable only within one process. Clones share tensors, so their fingerprints are equal.
+ * Computes a fingerprint of a model without reading tensor contents, to verify that a pass changed nothing. Tensors are immutable, so each tensor
+ * object is represented by a number. Fingerprints are therefore comparable only within one process. A clone shares all tensors, so its fingerprint is
+ * equal.
  */
 import { hexadecimal } from "../tensor/dense.ts";
 import { memoize } from "../tensor/memoize.ts";
@@ -42,7 +43,7 @@ export function structureHash(
     for (const node of graph.nodes()) annotations.push(annotationsOf(node));
   }
   const { header } = model;
-  const rest = {
+  const headerFields = {
     ...header,
     modelVersion: String(header.modelVersion),
     opsets: [...header.opsets],
@@ -50,7 +51,7 @@ export function structureHash(
     functions: header.functions.map(bytesText),
     unknown: bytesText(header.unknown),
   };
-  return digest(`${text}\n${JSON.stringify(annotations)}\n${JSON.stringify(rest)}`);
+  return digest(`${text}\n${JSON.stringify(annotations)}\n${JSON.stringify(headerFields)}`);
 }
 
 function annotationsOf({ doc, metadata, unknown }: Carried): readonly unknown[] {

@@ -14,8 +14,8 @@ export interface InlineOptions {
 }
 
 /**
- * Copies the nodes and stored tensors of `from` into `to`. Outer values are read directly. Names are changed if
- * they are taken; `restoreNames` restores them once `from` has been removed.
+ * Copies the nodes and stored tensors of `from` into `to`. The copied nodes read values of outer graphs directly. Copies whose names are taken get
+ * new names; `restoreNames` gives them their original names after `from` has been removed.
  */
 export function inlineGraph(
   from: Graph,
@@ -31,7 +31,7 @@ export function inlineGraph(
   for (const node of from.nodes()) {
     // ONNX Runtime rejects two nodes with the same name.
     const name = node.name === "" ? "" : to.freshNodeName(`${prefix}${node.name}`);
-    // Candidates must differ from each other, because all outputs of a node are named before any of them exists.
+    // Compares with the names of the node's other outputs, because these values do not exist yet.
     const outputNames = new Set<string>();
     const output = (value: Value): string => {
       const stem = `${prefix}${value.name}`;
@@ -64,6 +64,7 @@ export function restoreNames(graph: Graph, { names }: Pick<Inlined, "names">): v
   }
 }
 
+/** The result of `mergeGraph`, which copies a guest model into a host model. */
 export interface Merged {
   /** The guest's output values in the host, by their original names. */
   readonly outputs: ReadonlyMap<string, Value>;
@@ -72,8 +73,9 @@ export interface Merged {
 }
 
 /**
- * Copies `guest` into `host`, with the given inputs and prefixed names. The copies get no roles, so they are
- * not trained. Returns a Miss if opset versions differ.
+ * Copies the main graph of `guest` into `host`, with prefixed names. The copies get no roles, so they are not trained. Returns a Miss if opset
+ * versions differ.
+ * @param inputs Values of `host` that replace the inputs of `guest`.
  */
 export function mergeGraph(
   host: Model,

@@ -13,7 +13,7 @@ export interface ModelHeader {
   /** Opset version by domain; "" is the default domain, ai.onnx. */
   readonly opsets: Map<string, number>;
   readonly metadata: Map<string, string>;
-  /** Model-local functions, as stored in the file. */
+  /** The local functions of the model, as FunctionProto messages in wire format. */
   functions: readonly Uint8Array[];
   /** Protobuf fields of the model that Pith does not read, in wire format. */
   unknown: Uint8Array | undefined;
@@ -22,9 +22,9 @@ export interface ModelHeader {
 export class Model {
   readonly graph: Graph;
   readonly header: ModelHeader;
-  /** The functions of `header`, as graphs. Change both together. */
+  /** The parsed functions of `header`. Whoever changes them must change both. */
   functions: readonly LocalFunction[] = [];
-  /** The path or URL from which the model was opened, next to which companion files are located. */
+  /** The path or URL from which the model was opened. External data and configuration files are next to it. */
   place: string | undefined;
 
   constructor(graph: Graph = new Graph(), header: Partial<ModelHeader> = {}) {

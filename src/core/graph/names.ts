@@ -2,11 +2,11 @@
 import { allGraphs } from "./graph.ts";
 import type { Model } from "./model.ts";
 
-/** Gives nodes and subgraphs distinct names. The first node with a name keeps it. */
+/** Gives nodes and subgraphs distinct names. Of several nodes with the same name, the first keeps the name. */
 export function makeNamesDistinct(model: Model): void {
   if (hasDistinctNames(model)) return;
   const graphs = [...allGraphs(model.graph)];
-  const all = new Set(graphs.flatMap((graph) => [...graph.nodes()].map(({ name }) => name)));
+  const allNames = new Set(graphs.flatMap((graph) => [...graph.nodes()].map(({ name }) => name)));
   const usedNames = new Set<string>();
   for (const graph of graphs) {
     if (graph.name === "") graph.name = "graph";
@@ -14,9 +14,9 @@ export function makeNamesDistinct(model: Model): void {
       if (node.name === "") continue;
       if (usedNames.has(node.name)) {
         let number = 1;
-        while (all.has(`${node.name}_${number}`)) number++;
+        while (allNames.has(`${node.name}_${number}`)) number++;
         node.name = `${node.name}_${number}`;
-        all.add(node.name);
+        allNames.add(node.name);
       }
       usedNames.add(node.name);
     }

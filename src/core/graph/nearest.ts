@@ -1,5 +1,6 @@
 /**
- * Returns the name with the fewest edits (insert, delete, replace, swap), ignoring case; undefined if the edits exceed a third of the name's length.
+ * Returns the most similar of `names`, for "did you mean" hints: the name with the fewest edits (insert, delete, replace, swap), ignoring case.
+ * Returns undefined if more characters than a third of `name` would have to be edited.
  */
 export function nearest(name: string, names: Iterable<string>): string | undefined {
   return allNearest(name, names)[0];
@@ -18,29 +19,29 @@ export function allNearest(name: string, names: Iterable<string>): readonly stri
   return best;
 }
 
-/** Sorts names by similarity: those that contain `name` first, then by edits relative to the length. The sort is stable. */
+/** Sorts names by similarity: names that contain `name` first, then names with few edits relative to their length. The sort is stable. */
 export function byNearness(name: string, names: Iterable<string>): readonly string[] {
-  const typed = name.toLowerCase();
+  const lowerName = name.toLowerCase();
   const editShare = (candidate: string): number => {
     const other = candidate.toLowerCase();
-    if (typed !== "" && other.includes(typed)) return -1;
-    return distance(typed, other) / Math.max(typed.length, other.length, 1);
+    if (lowerName !== "" && other.includes(lowerName)) return -1;
+    return distance(lowerName, other) / Math.max(lowerName.length, other.length, 1);
   };
-  const measured = [...names].map((candidate) => ({ candidate, edits: editShare(candidate) }));
-  return measured.toSorted((a, b) => a.edits - b.edits).map(({ candidate }) => candidate);
+  const ratedNames = [...names].map((candidate) => ({ candidate, edits: editShare(candidate) }));
+  return ratedNames.toSorted((a, b) => a.edits - b.edits).map(({ candidate }) => candidate);
 }
 
 function distance(a: string, b: string): number {
-  let [before, row]: [number[], number[]] = [[], Array.from({ length: b.length + 1 }, (_, column) => column)];
+  let [previousRow, row]: [number[], number[]] = [[], Array.from({ length: b.length + 1 }, (_, column) => column)];
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++) {
-      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      const swapped =
-        i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1] ? (before[j - 2] ?? 0) + 1 : replaced;
-      next.push(Math.min(replaced, swapped, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+      const replaceEdits = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      const swapEdits =
+        i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1] ? (previousRow[j - 2] ?? 0) + 1 : replaceEdits;
+      next.push(Math.min(replaceEdits, swapEdits, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
     }
-    [before, row] = [row, next];
+    [previousRow, row] = [row, next];
   }
   return row[b.length] ?? 0;
 }

@@ -5,11 +5,11 @@ interface Linked<N> {
 }
 
 /**
- * A linked list of nodes that can change during iteration:
- * - A node inserted after the current one is visited; a node inserted before it is not.
+ * A linked list of nodes that can change while it is iterated:
+ * - A node that is inserted after the current node is visited. A node that is inserted before the current node is not visited.
  * - Any node can be removed. Removed nodes are not visited.
- * - A node that replaces the current one is not visited, so a rewrite does not meet its own result.
- * A removed node keeps its neighbors, which lead the iteration back to the list.
+ * - A rewrite inserts nodes before the node that it replaces, so the iteration does not visit the result of the rewrite.
+ * A removed node keeps references to its neighbors, so that an iteration can continue from it.
  */
 export class NodeList<N extends Linked<N>> {
   #first: N | undefined;

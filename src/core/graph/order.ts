@@ -1,9 +1,9 @@
 import { PithError } from "../errors.ts";
 
 /**
- * Sorts topologically, depth first and without recursion. The sort is stable.
+ * Sorts nodes, and the nodes that they depend on, topologically: depth first, without recursion. The sort is stable.
  * @param needsOf Returns the nodes that must come before a node.
- * @throws PithError E_MODEL for a cycle.
+ * @throws PithError E_MODEL if a node depends on itself.
  */
 export function inOrder<N>(
   nodes: readonly N[],
@@ -11,21 +11,21 @@ export function inOrder<N>(
   nameOf: (node: N) => string,
 ): readonly N[] {
   const order: N[] = [];
-  const state = new Map<N, "open" | "done">();
+  const stateOf = new Map<N, "open" | "done">();
   for (const root of nodes) {
-    if (state.has(root)) continue;
+    if (stateOf.has(root)) continue;
     const stack = [{ node: root, needs: needsOf(root), next: 0 }];
-    state.set(root, "open");
+    stateOf.set(root, "open");
     for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
       const need = top.needs[top.next++];
       if (need === undefined) {
-        state.set(top.node, "done");
+        stateOf.set(top.node, "done");
         order.push(top.node);
         stack.pop();
-      } else if (state.get(need) === "open") {
+      } else if (stateOf.get(need) === "open") {
         throw new PithError("E_MODEL", `${nameOf(need)} depends on itself.`);
-      } else if (state.get(need) === undefined) {
-        state.set(need, "open");
+      } else if (stateOf.get(need) === undefined) {
+        stateOf.set(need, "open");
         stack.push({ node: need, needs: needsOf(need), next: 0 });
       }
     }

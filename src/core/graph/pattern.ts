@@ -6,37 +6,38 @@ import { Graph, type Node, type Value } from "./graph.ts";
 export type Operands<Name extends string> = Readonly<Record<Name, Value>>;
 
 /**
- * Returns a function that matches a value against a pattern. It returns the pattern's operands, or undefined if the value does not match. Operators,
- * input order and roles must be equal. An operand that occurs several times must match the same value. Nodes with attributes never match.
+ * Returns a function that matches a value and the nodes before it against a pattern. The function returns the values that the pattern's operands
+ * stand for, or undefined if the value does not match. Operators, input order and roles must be equal. An operand that occurs several times must
+ * match the same value each time. Nodes with attributes never match.
  */
 export function pattern<Name extends string>(
   names: readonly Name[],
   write: (emit: Emit, operands: Operands<Name>) => Value,
 ): (value: Value) => Operands<Name> | undefined {
   const graph = new Graph();
-  const operands = record(names, (name) => graph.addInput(name, undefined));
-  const written = write(emitter(graph, { opsets: new Map([["", newestOpset]]) }), operands);
+  const operands = recordOf(names, (name) => graph.addInput(name, undefined));
+  const patternValue = write(emitter(graph, { opsets: new Map([["", newestOpset]]) }), operands);
   return (value) => {
     const operandValues = new Map<Value, Value>();
-    if (!matches(written, value, operandValues)) return undefined;
-    return record(names, (name) => required(operandValues.get(operands[name]), name));
+    if (!matches(patternValue, value, operandValues)) return undefined;
+    return recordOf(names, (name) => required(operandValues.get(operands[name]), name));
   };
 }
 
-/** The opset in which patterns are written, because it has all operators. Patterns match in any opset. */
+/** The opset in which patterns are written. Patterns match in any opset. */
 const newestOpset = 24;
 
-function matches(written: Value, value: Value, operands: Map<Value, Value>): boolean {
-  const patternNode = written.producer;
+function matches(patternValue: Value, value: Value, operands: Map<Value, Value>): boolean {
+  const patternNode = patternValue.producer;
   if (patternNode === undefined) {
-    const before = operands.get(written) ?? value;
-    operands.set(written, before);
-    return before === value;
+    const bound = operands.get(patternValue) ?? value;
+    operands.set(patternValue, bound);
+    return bound === value;
   }
   const node = value.producer;
   if (node === undefined || node.op !== patternNode.op || node.domain !== patternNode.domain) return false;
-  if (written.role !== undefined && written.role.kind !== value.role?.kind) return false;
-  if (node.outputs.indexOf(value) !== patternNode.outputs.indexOf(written)) return false;
+  if (patternValue.role !== undefined && patternValue.role.kind !== value.role?.kind) return false;
+  if (node.outputs.indexOf(value) !== patternNode.outputs.indexOf(patternValue)) return false;
   if (node.inputs.length !== patternNode.inputs.length || node.attributes.size + patternNode.attributes.size > 0)
     return false;
   return patternNode.inputs.every((input, index) => {
@@ -45,7 +46,7 @@ function matches(written: Value, value: Value, operands: Map<Value, Value>): boo
   });
 }
 
-function record<Name extends string, V>(names: readonly Name[], of: (name: Name) => V): Record<Name, V> {
+function recordOf<Name extends string, V>(names: readonly Name[], of: (name: Name) => V): Record<Name, V> {
   return Object.fromEntries(names.map((name) => [name, of(name)])) as Record<Name, V>;
 }
 
@@ -58,35 +59,36 @@ export interface Match<Name extends string, Part extends string> {
   readonly nodes: ReadonlySet<Node>;
 }
 
-/** The last value of a pattern, and values whose producers a match returns by name. */
+/** A pattern of `structure`: its last value, and the values whose producers are returned by name as `Match.parts`. */
 export interface Written<Part extends string> {
   readonly last: Value;
   readonly parts: Readonly<Record<Part, Value>>;
 }
 
 /**
- * Returns a function that matches a value against any of several patterns, like `pattern` with these differences: the inputs of Add and Mul
- * match in either order; attributes and stored inputs that the pattern omits are not compared, so the caller checks them in `parts`. A pattern
- * gets a function that returns an operand that matches any value.
+ * Returns a function that matches a value against any of several patterns. It differs from `pattern` in these points:
+ * - The inputs of commutative operators (Add, Mul, …) match in either order.
+ * - Attributes, and stored inputs that the pattern omits, are not compared. The caller checks them in `parts`.
+ * - `any()` returns an operand without a name, which matches any value.
  */
 export function structure<Name extends string, Part extends string>(
   names: readonly Name[],
   ...writers: readonly ((emit: Emit, operands: Operands<Name>, any: () => Value) => Written<Part>)[]
 ): (value: Value) => Match<Name, Part> | undefined {
-  const written = writers.map((write) => {
+  const patterns = writers.map((write) => {
     const graph = new Graph();
-    const operands = record(names, (name) => graph.addInput(name, undefined));
+    const operands = recordOf(names, (name) => graph.addInput(name, undefined));
     const any = (): Value => graph.addInput(graph.freshName("any"), undefined);
     return { operands, ...write(emitter(graph, { opsets: new Map([["", newestOpset]]) }), operands, any) };
   });
   return (value) => {
-    for (const { operands, last, parts } of written) {
+    for (const { operands, last, parts } of patterns) {
       const [bound] = bind(last, value, { values: new Map(), nodes: new Map() });
       if (bound === undefined) continue;
       const nodeOf = ({ producer }: Value): Node | undefined => producer && bound.nodes.get(producer);
       return {
-        operands: record(names, (name) => required(bound.values.get(operands[name]), name)),
-        parts: record(Object.keys(parts) as Part[], (part) => required(nodeOf(parts[part]), part)),
+        operands: recordOf(names, (name) => required(bound.values.get(operands[name]), name)),
+        parts: recordOf(Object.keys(parts) as Part[], (part) => required(nodeOf(parts[part]), part)),
         nodes: new Set(bound.nodes.values()),
       };
     }
@@ -101,7 +103,7 @@ interface Bindings {
   readonly nodes: ReadonlyMap<Node, Node>;
 }
 
-/** Operators of the default domain whose two inputs can be swapped without a change of any bit. Max and Min differ in the sign of zero. */
+/** Operators of the default domain whose inputs can be swapped with bitwise equal results. Max and Min are not: the sign of zero can change. */
 export const commutative: ReadonlySet<string> = new Set([
   "Add",
   "Mul",
@@ -115,45 +117,45 @@ export const commutative: ReadonlySet<string> = new Set([
 ]);
 
 /** Yields each way to extend the bindings so that `written` matches `value`. */
-function* bind(written: Value, value: Value, bindings: Bindings): Generator<Bindings> {
-  const like = written.producer;
-  if (like === undefined) {
-    const earlier = bindings.values.get(written);
-    if (earlier === undefined) yield { ...bindings, values: new Map([...bindings.values, [written, value]]) };
+function* bind(patternValue: Value, value: Value, bindings: Bindings): Generator<Bindings> {
+  const patternNode = patternValue.producer;
+  if (patternNode === undefined) {
+    const earlier = bindings.values.get(patternValue);
+    if (earlier === undefined) yield { ...bindings, values: new Map([...bindings.values, [patternValue, value]]) };
     else if (earlier === value) yield bindings;
     return;
   }
   const node = value.producer;
-  if (node === undefined || node.op !== like.op || node.domain !== like.domain) return;
-  if (node.outputs.indexOf(value) !== like.outputs.indexOf(written)) return;
-  const earlier = bindings.nodes.get(like);
+  if (node === undefined || node.op !== patternNode.op || node.domain !== patternNode.domain) return;
+  if (node.outputs.indexOf(value) !== patternNode.outputs.indexOf(patternValue)) return;
+  const earlier = bindings.nodes.get(patternNode);
   if (earlier !== undefined) {
     if (earlier === node) yield bindings;
     return;
   }
-  const { length } = like.inputs;
+  const { length } = patternNode.inputs;
   if (node.inputs.slice(length).some((input) => input !== undefined && input.tensor === undefined)) return;
   const inputs = node.inputs.slice(0, length);
-  const withNode = { ...bindings, nodes: new Map([...bindings.nodes, [like, node]]) };
-  yield* bindAll(like.inputs, inputs, withNode);
-  if (commutative.has(like.op)) yield* bindAll(like.inputs, inputs.toReversed(), withNode);
+  const withNode = { ...bindings, nodes: new Map([...bindings.nodes, [patternNode, node]]) };
+  yield* bindAll(patternNode.inputs, inputs, withNode);
+  if (commutative.has(patternNode.op)) yield* bindAll(patternNode.inputs, inputs.toReversed(), withNode);
 }
 
-/** Yields each way in which all inputs match. There is at least one. */
+/** Yields each way to extend the bindings so that all inputs match. The list of inputs must not be empty. */
 function* bindAll(
-  [written, ...rest]: readonly (Value | undefined)[],
-  [value, ...restValues]: readonly (Value | undefined)[],
+  [patternValue, ...otherPatternValues]: readonly (Value | undefined)[],
+  [value, ...otherValues]: readonly (Value | undefined)[],
   bindings: Bindings,
 ): Generator<Bindings> {
-  const ways =
-    written === undefined || value === undefined
-      ? written === value
+  const extensions =
+    patternValue === undefined || value === undefined
+      ? patternValue === value
         ? [bindings]
         : []
-      : bind(written, value, bindings);
-  for (const way of ways) {
-    if (rest.length === 0) yield way;
-    else yield* bindAll(rest, restValues, way);
+      : bind(patternValue, value, bindings);
+  for (const extension of extensions) {
+    if (otherPatternValues.length === 0) yield extension;
+    else yield* bindAll(otherPatternValues, otherValues, extension);
   }
 }
 

@@ -12,26 +12,26 @@ export function isUsed(value: Value): boolean {
  */
 export function removeUnused(graph: Graph, kept: ReadonlySet<Value> = new Set()): number {
   const outputs = new Set([...graph.outputs, ...kept]);
-  let removed = 0;
+  let removedCount = 0;
   for (const node of graph.nodesBackwards()) {
     if (node.outputs.some((value) => value !== undefined && (value.uses.size > 0 || outputs.has(value)))) continue;
     graph.removeNode(node);
-    removed++;
+    removedCount++;
   }
   const inputs = new Set(graph.inputs);
   for (const value of [...graph.values()]) {
     if (value.tensor === undefined || value.uses.size > 0 || outputs.has(value) || inputs.has(value)) continue;
     graph.removeValue(value);
   }
-  return removed;
+  return removedCount;
 }
 
-/** Removes unused nodes in all graphs. Starts with the innermost, because removing a node in a subgraph can leave outer values unused. */
+/** Removes unused nodes in all graphs. Starts with the innermost graphs, because removing a node in a subgraph can leave outer values unused. */
 export function removeUnusedEverywhere(model: Model): void {
   for (const graph of [...allGraphs(model.graph)].reverse()) removeUnused(graph);
 }
 
-/** Removes unused nodes and those tensors that were used before a technique ran, even if an old file lists them as inputs. Other inputs are kept. */
+/** Removes unused nodes, and tensors that are no longer used after a technique ran, even if a file lists them as inputs. Other inputs are kept. */
 export function removeReplaced(model: Model, usedBefore: ReadonlySet<Value>): void {
   removeUnusedEverywhere(model);
   for (const value of usedBefore) {

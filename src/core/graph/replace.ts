@@ -3,9 +3,10 @@ import { PithError } from "../errors.ts";
 import type { Graph, Node, Value } from "./graph.ts";
 
 /**
- * Connects every reader of `old`, including subgraphs and graph outputs, to `replacement`; `except` is a node that continues to read `old`. If `old`
- * is an output of its graph, the replacement is renamed to it. If the replacement must keep its name (`canTakeName`), an Identity node copies it to
- * the output. The time is proportional to the number of uses.
+ * Connects every reader of `old`, including subgraphs and graph outputs, to `replacement`. If `old` is an output of its graph, the replacement gets
+ * the name of `old`; or, if it must keep its own name (`canTakeName`), an Identity node copies it to an output with the name of `old`. The time is
+ * proportional to the number of uses.
+ * @param except A node that continues to read `old`.
  * @throws PithError E_MODEL if `replacement` is not visible in the graph of `old`. The graph is then unchanged.
  */
 export function replaceUses(old: Value, replacement: Value, except?: Node): void {
@@ -17,16 +18,16 @@ export function replaceUses(old: Value, replacement: Value, except?: Node): void
       `"${replacement.name}" belongs to a graph that is not visible from graph "${graph.name}".`,
     );
   const isOutput = graph.isOutput(old);
-  const copied = isOutput && !canTakeName(replacement, graph);
+  const needsCopy = isOutput && !canTakeName(replacement, graph);
   replaceReads(old, replacement, except);
   if (!isOutput) return;
   graph.rename(old, graph.freshName(`${name}_replaced`));
-  if (!copied) {
+  if (!needsCopy) {
     graph.rename(replacement, name);
     // The stated type contains the names of the output's dimensions, which are part of the model's interface.
     if (replacement.producer !== undefined && old.stated !== undefined) replacement.type = old.stated;
   }
-  const output = copied ? copyTo(name, replacement, old) : replacement;
+  const output = needsCopy ? copyTo(name, replacement, old) : replacement;
   graph.setOutputs(graph.outputs.map((value) => (value === old ? output : value)));
 }
 
@@ -35,21 +36,21 @@ export function replaceReads(old: Value, replacement: Value, except?: Node): voi
   for (const { node, input } of [...old.uses]) if (node !== except) node.graph.setInput(node, input, replacement);
 }
 
-/** Replaces a value for all readers. The replacement is renamed to `old` if possible (`canTakeName`). Removes the old producer if it is unused. */
+/** Replaces a value for all readers. The replacement gets the old name if possible (`canTakeName`). Removes the old producer if it is unused. */
 export function substitute(old: Value, replacement: Value): void {
   const { graph, name, producer } = old;
   if (graph.ownValue(name) !== old) return;
   replaceUses(old, replacement);
-  const isIdle = (value: Value | undefined): boolean =>
+  const isUnused = (value: Value | undefined): boolean =>
     value === undefined || (value.uses.size === 0 && !graph.isOutput(value));
-  if (producer?.outputs.every(isIdle)) graph.removeNode(producer);
+  if (producer?.outputs.every(isUnused)) graph.removeNode(producer);
   if (replacement.name === name || !canTakeName(replacement, graph)) return;
   if (graph.ownValue(name) === old) graph.rename(old, graph.freshName(`${name}_replaced`));
   if (graph.freshName(name) === name) graph.rename(replacement, name);
 }
 
 /**
- * Replaces a node by one value per output. Each value is renamed to the output and gets its stated type (`substitute`).
+ * Replaces a node by one value per output (`substitute`). Each value gets the stated type of the output.
  * @throws PithError E_MODEL if an output without a replacement is used.
  */
 export function replaceNode(node: Node, values: readonly (Value | undefined)[]): void {

@@ -1,4 +1,4 @@
-/** Defines the roles of values. Files store them as metadata, every pass respects them, and `finalize` removes them. */
+/** Defines the roles of values, such as parameter or mask. Files store roles as metadata, every pass respects them, and `finalize` removes them. */
 
 export type Role =
   | { readonly kind: "parameter" }
@@ -6,13 +6,13 @@ export type Role =
   | { readonly kind: "buffer" }
   /** A pruning mask of 0 and 1, which multiplies a parameter. It is never trained or folded. */
   | { readonly kind: "mask" }
-  /** Carried over from run to run, such as running statistics and optimizer moments. */
+  /** Training state that each training step updates, such as running statistics and optimizer moments. */
   | { readonly kind: "state" }
   /** The same parameter as `name`, possibly transposed. The two are trained as one. */
   | Tied
   /**
-   * The output of a node without a useful gradient (rounding, sign, comparison). The gradient for its first
-   * input x is that of slope · clip(x, low, high). The slope is 1 and the bounds are infinite by default.
+   * The output of a node without a useful gradient (rounding, sign, comparison). As the gradient for the node's first input x, training uses the
+   * gradient of slope · clip(x, low, high). By default, the slope is 1 and the bounds are infinite.
    */
   | StraightThrough;
 
@@ -45,15 +45,15 @@ const settings = ["low", "high", "slope"] as const;
 /** Formats a role as "parameter", "tied(embedding.weight, transposed)", "straight-through(low=-1, high=1)" and so on. Ambiguous names are quoted. */
 export function roleText(role: Role): string {
   if (role.kind === "straight-through") {
-    const words = settings.flatMap((name) => (role[name] === undefined ? [] : [`${name}=${role[name]}`]));
-    return words.length === 0 ? role.kind : `${role.kind}(${words.join(", ")})`;
+    const settingTexts = settings.flatMap((name) => (role[name] === undefined ? [] : [`${name}=${role[name]}`]));
+    return settingTexts.length === 0 ? role.kind : `${role.kind}(${settingTexts.join(", ")})`;
   }
   if (role.kind !== "tied") return role.kind;
   const name = /^"|, transposed$/.test(role.name) ? JSON.stringify(role.name) : role.name;
   return `tied(${name}${role.transposed ? ", transposed" : ""})`;
 }
 
-const plainWords = {
+const descriptions = {
   parameter: "trainable",
   buffer: "frozen",
   mask: "a pruning mask",
@@ -64,7 +64,7 @@ const plainWords = {
 
 /** Returns a description of a role for messages. */
 export function roleWords({ kind }: Role): string {
-  return plainWords[kind];
+  return descriptions[kind];
 }
 
 /** Parses the output of `roleText`; returns undefined for other text. */
@@ -77,15 +77,15 @@ export function parseRole(text: string): Role | undefined {
     case "straight-through":
       return { kind: text };
   }
-  const [, surrogate] = /^straight-through\((.*)\)$/s.exec(text) ?? [];
-  if (surrogate !== undefined) return parseSurrogate(surrogate);
-  const [, written, transposed] = /^tied\((.*?)(, transposed)?\)$/s.exec(text) ?? [];
-  const name = written === undefined ? undefined : unquoted(written);
+  const [, settingsText] = /^straight-through\((.*)\)$/s.exec(text) ?? [];
+  if (settingsText !== undefined) return parseStraightThrough(settingsText);
+  const [, nameText, transposed] = /^tied\((.*?)(, transposed)?\)$/s.exec(text) ?? [];
+  const name = nameText === undefined ? undefined : unquote(nameText);
   return name === undefined ? undefined : { kind: "tied", name, transposed: transposed !== undefined };
 }
 
-/** Parses settings such as `low=-1, high=1, slope=0.5`. Each must occur at most once and be finite. The order is free. */
-function parseSurrogate(text: string): StraightThrough | undefined {
+/** Parses settings such as `low=-1, high=1, slope=0.5` in any order. Returns undefined if a setting occurs twice or is not a finite number. */
+function parseStraightThrough(text: string): StraightThrough | undefined {
   const values: { low?: number; high?: number; slope?: number } = {};
   for (const part of text.split(",")) {
     const [, name, number] = /^\s*(\w+)\s*=\s*([-+]?[\d.]+(?:e[-+]?\d+)?)\s*$/i.exec(part) ?? [];
@@ -97,7 +97,7 @@ function parseSurrogate(text: string): StraightThrough | undefined {
   return { kind: "straight-through", ...values };
 }
 
-function unquoted(text: string): string | undefined {
+function unquote(text: string): string | undefined {
   if (!text.startsWith('"')) return text;
   try {
     return String(JSON.parse(text));

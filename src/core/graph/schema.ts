@@ -1,13 +1,13 @@
 /**
- * Gives the ONNX schema of operators per opset version: number of inputs and outputs, and types of attributes. The generated table has one line per
- * operator, which is parsed on first use. Versions in a line are separated by "|". Each version is
+ * Looks up the ONNX schema of operators per opset version: number of inputs and outputs, and types of attributes. The generated table has one line
+ * per operator, which is parsed on first use. Versions in a line are separated by "|". Each version is
  *      since  inputs  outputs  attributes…        11 2-3 1-1 I=kernel_shape,pads i=group s=auto_pad
- * - A version that is only a number has the contents of the preceding one; only its element types changed.
- *   "gone" means that the operator was removed.
+ * - A version that is only a number has the contents of the preceding version; only the allowed element types changed. "gone" means that the operator
+ *   was removed.
  * - `2?0-3` means two to three inputs (`*`: any number), of which input 0 can be absent.
- * - Attributes are grouped by type letter; `!` marks required ones.
- * - `~ab.>a` lists the inputs and outputs that can be float16 as well as float32. Equal letters must have equal
- *   types, `.` marks other types, and a final `+` repeats the last letter.
+ * - Attributes are grouped by type letter; `!` marks required attributes.
+ * - `~ab.>a` has one letter per input and, after `>`, per output that can be float16 as well as float32. Inputs and outputs with equal letters must
+ *   have equal types. `.` marks other types, and a final `+` repeats the last letter.
  */
 import { Miss } from "../errors.ts";
 import { memoize } from "../tensor/memoize.ts";
@@ -34,7 +34,7 @@ export interface OperatorSchema {
   readonly attributes: ReadonlyMap<string, Attribute["kind"]>;
   /** The names of required attributes. */
   readonly required: ReadonlySet<string>;
-  /** Letters for the inputs and outputs that can be float32 or float16; those with equal letters must have equal types. Undefined for other types. */
+  /** A letter for each input and output that can be float32 or float16, undefined for others. Those with equal letters must have equal types. */
   readonly half: { readonly input: LetterAt; readonly output: LetterAt };
 }
 
@@ -47,15 +47,15 @@ export interface NodeForm {
   readonly attributes: Iterable<string>;
 }
 
-const parsed = new Map<string, readonly OperatorSchema[]>();
+const schemasByOperator = new Map<string, readonly OperatorSchema[]>();
 
-/** Returns all versions of an operator, oldest first; none if the operator does not exist. "" and "ai.onnx" are the default domain. */
+/** Returns all versions of an operator, oldest first; an empty list if the operator does not exist. "" and "ai.onnx" are the default domain. */
 export function schemasOf(domain: string, op: string): readonly OperatorSchema[] {
   const key = domain === "" || domain === "ai.onnx" ? op : `${domain}.${op}`;
-  return memoize(parsed, key, () => (Object.hasOwn(lines, key) ? parseLine(lines[key] ?? "") : []));
+  return memoize(schemasByOperator, key, () => (Object.hasOwn(lines, key) ? parseLine(lines[key] ?? "") : []));
 }
 
-/** Returns the operator's definition in an opset version; undefined if the operator does not exist in it. */
+/** Returns the operator's definition in an opset version; undefined if this version does not have the operator. */
 export function schemaAt(domain: string, op: string, version: number): OperatorSchema | undefined {
   return schemasOf(domain, op).findLast((candidate) => candidate.since <= version);
 }
@@ -63,9 +63,9 @@ export function schemaAt(domain: string, op: string, version: number): OperatorS
 /** Returns the definition that a node must follow, or a Miss that describes how the node violates it. */
 export function checkForm(domain: string, op: string, version: number, form: NodeForm): OperatorSchema | Miss {
   const versions = schemasOf(domain, op);
-  const standard = domain === "" || domain === "ai.onnx";
-  const name = standard ? op : `${domain}.${op}`;
-  const set = standard ? "opset" : "version";
+  const isStandard = domain === "" || domain === "ai.onnx";
+  const name = isStandard ? op : `${domain}.${op}`;
+  const set = isStandard ? "opset" : "version";
   const operator = schemaAt(domain, op, version);
   if (operator === undefined) {
     const [first] = versions;
@@ -95,15 +95,15 @@ function attributesReason(
   for (const attribute of names) {
     if (operator.attributes.has(attribute)) continue;
     const isKnown = (candidate: OperatorSchema): boolean => candidate.attributes.has(attribute);
-    const before = versions.findLast((candidate) => candidate.since < operator.since && isKnown(candidate));
-    if (before !== undefined) {
-      const since = versions[versions.indexOf(before) + 1]?.since ?? operator.since;
-      return operator.inputs.max > before.inputs.max
+    const earlier = versions.findLast((candidate) => candidate.since < operator.since && isKnown(candidate));
+    if (earlier !== undefined) {
+      const since = versions[versions.indexOf(earlier) + 1]?.since ?? operator.since;
+      return operator.inputs.max > earlier.inputs.max
         ? `${place} takes ${attribute} as an input: it is not an attribute since ${set} ${since}.`
         : `${place} has no attribute ${attribute}: it was removed in ${set} ${since}.`;
     }
-    const after = versions.find((candidate) => candidate.since > operator.since && isKnown(candidate));
-    if (after !== undefined) return `${place} has no attribute ${attribute}: it exists from ${set} ${after.since} on.`;
+    const later = versions.find((candidate) => candidate.since > operator.since && isKnown(candidate));
+    if (later !== undefined) return `${place} has no attribute ${attribute}: it exists from ${set} ${later.since} on.`;
     const names = [...operator.attributes.keys()].sort().join(", ");
     return `${name} has no attribute ${attribute}${names === "" ? "" : `, but ${names}`}.`;
   }
@@ -173,10 +173,10 @@ function parseLine(line: string): OperatorSchema[] {
   const versions: OperatorSchema[] = [];
   for (const part of line.split("|")) {
     const [since = "", inputs, outputs, ...groups] = part.split(" ");
-    const before = versions.at(-1);
+    const previous = versions.at(-1);
     versions.push(
-      inputs === undefined && before !== undefined
-        ? { ...before, since: Number(since) }
+      inputs === undefined && previous !== undefined
+        ? { ...previous, since: Number(since) }
         : parseVersion(Number(since), inputs ?? "", outputs ?? "", groups),
     );
   }
@@ -186,12 +186,12 @@ function parseLine(line: string): OperatorSchema[] {
 function parseVersion(since: number, inputs: string, outputs: string, groups: readonly string[]): OperatorSchema {
   const attributes = new Map<string, Attribute["kind"]>();
   const required = new Set<string>();
-  const [halves = "", ...kinds] = groups[0]?.startsWith("~") ? groups : ["~>", ...groups];
+  const [halfLetters = "", ...kinds] = groups[0]?.startsWith("~") ? groups : ["~>", ...groups];
   for (const group of kinds) {
-    for (const marked of group.slice(2).split(",")) {
-      const name = marked.replace("!", "");
+    for (const nameWithMark of group.slice(2).split(",")) {
+      const name = nameWithMark.replace("!", "");
       attributes.set(name, kindOf[group.charAt(0)] ?? "opaque");
-      if (marked !== name) required.add(name);
+      if (nameWithMark !== name) required.add(name);
     }
   }
   const [low = "", high = ""] = inputs.split("-");
@@ -204,7 +204,7 @@ function parseVersion(since: number, inputs: string, outputs: string, groups: re
     outputs: inputs === "gone" ? noArity : { min: Number(outputLow), max: limit(outputHigh) },
     attributes,
     required,
-    half: { input: lettersOf(halves.slice(1).split(">")[0]), output: lettersOf(halves.split(">")[1]) },
+    half: { input: lettersOf(halfLetters.slice(1).split(">")[0]), output: lettersOf(halfLetters.split(">")[1]) },
   };
 }
 

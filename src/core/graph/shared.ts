@@ -1,7 +1,9 @@
-/** Names in use, with the number of uses of each. */
+/** State that all graphs of a model share: the names in use, the revision, and ties between parameters. */
+
+/** The names in use, with the number of uses of each name. */
 export class Names {
   readonly #useCounts = new Map<string, number>();
-  /** The number to try next for each stem. */
+  /** For each stem, the first number that may be free. */
   readonly #nextNumbers = new Map<string, number>();
 
   take(name: string): void {
@@ -23,7 +25,7 @@ export class Names {
     else this.#useCounts.set(name, count - 1);
   }
 
-  /** Returns `stem`, or `stem` with the first free number if it is taken. */
+  /** Returns `stem`, or, if this name is taken, `stem` with the first free number. */
   fresh(stem: string): string {
     if (!this.#useCounts.has(stem)) return stem;
     let number = this.#nextNumbers.get(stem) ?? 1;
@@ -57,10 +59,10 @@ export class Shared<V> {
   }
 
   snapshotTies(): () => void {
-    const all = [...this.#ties].map(([name, values]) => [name, [...values]] as const);
+    const entries = [...this.#ties].map(([name, values]) => [name, [...values]] as const);
     return () => {
       this.#ties.clear();
-      for (const [name, values] of all) this.#ties.set(name, new Set(values));
+      for (const [name, values] of entries) this.#ties.set(name, new Set(values));
     };
   }
 }

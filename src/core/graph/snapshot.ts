@@ -17,7 +17,7 @@ export function graphSnapshot(graph: Graph): GraphSnapshot {
     restore() {
       if (isCurrent()) return;
       restore();
-      // Continues with a new revision, because inferences cached for the old one can include later changes.
+      // The restored graph has a new revision number: an inference that is cached for the old number can include later changes.
       revision = graph.revision;
     },
   };

@@ -115,10 +115,10 @@ function parseCall(scanner: Scanner): Omit<NodeSyntax, "kind" | "outputs"> {
 
 function parseDeclaration(scanner: Scanner, withTensor: boolean): Declaration {
   const name = requiredName(scanner);
-  const typed = scanner.take(":");
-  const type = typed ? parseType(scanner) : undefined;
-  const role = typed && (type === undefined || !scanner.lineBroken) ? parseRoleWord(scanner) : undefined;
-  if (typed && type === undefined && role === undefined)
+  const hasColon = scanner.take(":");
+  const type = hasColon ? parseType(scanner) : undefined;
+  const role = hasColon && (type === undefined || !scanner.followsLineBreak) ? parseRoleWord(scanner) : undefined;
+  if (hasColon && type === undefined && role === undefined)
     scanner.fail(`expected a type or a role, got ${scanner.upcoming()}`);
   const tensor = withTensor && scanner.take("=") ? storedTensor(scanner, type) : undefined;
   return { ...name, type, role, tensor };
@@ -152,8 +152,8 @@ function parseType(scanner: Scanner): ValueType | undefined {
 }
 
 function parseDim(scanner: Scanner): Dim {
-  const named = scanner.string();
-  if (named !== undefined) return symbol(named);
+  const quotedName = scanner.string();
+  if (quotedName !== undefined) return symbol(quotedName);
   const start = scanner.position;
   const text = scanner.until(",]\n");
   scanner.skip();

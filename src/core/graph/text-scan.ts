@@ -1,4 +1,4 @@
-/** Reads text from left to right and locates errors. White space and comments (from `#` or `//` to the end of the line) separate tokens. */
+/** Splits the text of a model into tokens and locates errors. White space and comments (from `#` or `//` to the end of the line) separate tokens. */
 import { PithError } from "../errors.ts";
 
 /** Names that need no quotes: `fc1.weight`, `/layer1/Conv_output_0`, `onnx::MatMul_12`, `batch-size`. */
@@ -20,7 +20,7 @@ export class Scanner {
     return this.position >= this.text.length;
   }
 
-  /** Consumes `token` if it comes next, and returns whether it did. A word must match completely. */
+  /** Consumes `token` if it comes next, and returns whether it came next. A word must match completely. */
   take(token: string): boolean {
     if (!this.text.startsWith(token, this.position)) return false;
     if (/\w$/.test(token) && this.#at(word, this.position) !== token) return false;
@@ -55,8 +55,8 @@ export class Scanner {
   }
 
   /**
-   * Consumes and returns the text of a number; undefined if something else comes next. Only text without point,
-   * exponent, `inf` or `nan` is an integer.
+   * Consumes and returns the text of a number; undefined if something else comes next. Text with a point, an exponent, `inf` or `nan` denotes a
+   * float.
    */
   number(): string | undefined {
     return this.#take(number);
@@ -70,11 +70,11 @@ export class Scanner {
   }
 
   /** Returns whether a line break precedes the next token. */
-  get lineBroken(): boolean {
-    let before = this.position;
-    while (before > 0 && /\s/.test(this.text.charAt(before - 1))) {
-      before--;
-      if (this.text.charAt(before) === "\n") return true;
+  get followsLineBreak(): boolean {
+    let position = this.position;
+    while (position > 0 && /\s/.test(this.text.charAt(position - 1))) {
+      position--;
+      if (this.text.charAt(position) === "\n") return true;
     }
     return false;
   }
@@ -84,8 +84,11 @@ export class Scanner {
   }
 
   fail(problem: string, position = this.position): never {
-    const before = this.text.slice(0, position).split("\n");
-    throw new PithError("E_MODEL", `Line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1}: ${problem}.`);
+    const linesBefore = this.text.slice(0, position).split("\n");
+    throw new PithError(
+      "E_MODEL",
+      `Line ${linesBefore.length}, column ${(linesBefore.at(-1)?.length ?? 0) + 1}: ${problem}.`,
+    );
   }
 
   /** Returns the next token in quotes, for messages. */

@@ -3,8 +3,8 @@
  * - `zeros`, `ones`
  * - `random(seed 1)`: uniform with mean 0. For a matrix or kernel, the variance is 1 / (elements per row). For a vector, the range is ±1.
  * - `random(seed 1, from 0.5 to 1.5)`: uniform in [0.5, 1.5). Integer types require a range.
- * A tensor from a recipe is written as the recipe, which is short and gives the same elements again. Elements of small float types can also be
- * written as bits: `0x7e01`.
+ * A tensor that was read from a recipe is also written as the recipe, because the text is short and gives the same elements again. Elements of small
+ * float types can also be written as bits: `0x7e01`.
  */
 import { errorMessage, PithError, stripPeriod } from "../errors.ts";
 import { fromNumbers, integerRange, toNumbers } from "../tensor/convert.ts";
@@ -46,12 +46,12 @@ export function elementsText(dense: Dense): string {
   return dense.dims.length === 0 && elements.length === 1 ? String(elements[0]) : `[${elements.join(", ")}]`;
 }
 
-/** Returns the shortest decimal text that rounds to `value` in float32. If `value` is not a float32, returns its usual text. */
+/** Returns the shortest decimal text that rounds to `value` in float32. If `value` is not a float32, returns the text that JavaScript writes. */
 export function float32Text(value: number): string {
   if (value === 0 || Math.fround(value) !== value) return numberText(value);
   for (const digits of [6, 7, 8]) {
-    const short = Number(value.toPrecision(digits));
-    if (Math.fround(short) === value) return numberText(short);
+    const rounded = Number(value.toPrecision(digits));
+    if (Math.fround(rounded) === value) return numberText(rounded);
   }
   return numberText(Number(value.toPrecision(9)));
 }
@@ -165,9 +165,9 @@ function fromTokens(type: DataType, dims: readonly number[], tokens: readonly st
         : undefined;
   if (range !== undefined) {
     const [low = 0, high = 0] = range;
-    const wrong = numbers.find((value) => !(Number.isInteger(value) && value >= low && value <= high));
-    if (wrong !== undefined)
-      throw new PithError("E_MODEL", `${type} holds integers from ${low} to ${high}, got ${wrong}.`);
+    const invalidNumber = numbers.find((value) => !(Number.isInteger(value) && value >= low && value <= high));
+    if (invalidNumber !== undefined)
+      throw new PithError("E_MODEL", `${type} holds integers from ${low} to ${high}, got ${invalidNumber}.`);
   }
   let next = 0;
   return filled(type, dims, () => numbers[next++] ?? 0);
@@ -189,7 +189,7 @@ function encodeElement(type: SmallFloat, token: string): number {
   if (token.startsWith("0x")) return Number(token);
   if (type === "float8e8m0") throw new PithError("E_MODEL", "The elements of float8e8m0 are written as their bits.");
   const value = parseNumber(token);
-  // An infinity is kept. A finite number beyond the type's range becomes the largest finite value.
+  // A finite number beyond the type's range becomes the largest finite value. Infinity stays infinite.
   return encodeFloats(type, [value], { saturate: Number.isFinite(value) })[0] ?? 0;
 }
 

@@ -9,13 +9,14 @@
  *        g = com.microsoft.FusedMatMul(a, a)
  *        y = If(flag) {then_branch=graph () -> (z) { z = Relu(g) }, else_branch=graph () -> (w) { w = Neg(g) }}
  *      }
- * - Attributes show their kind: `1` is an int, `1.0` a float, `"a"` a string, `[1, 2]` ints, `int64[1] [3]` a tensor.
- *   Empty lists of other kinds name it: `floats []`. Binary data: `bytes "00ff"`, `opaque "0a03"`.
+ * - The syntax of an attribute shows its kind: `1` is an int, `1.0` a float, `"a"` a string, `[1, 2]` ints, `int64[1] [3]` a tensor. `[]` is an empty
+ *   list of ints; other empty lists name their kind: `floats []`. Binary data: `bytes "00ff"`, `opaque "0a03"`.
  * - Types: `float32[batch, 2*seq + 1]`; `float32[]` is a scalar; `float32[...]` has an unknown rank.
  * - Roles follow the type: `parameter`, `mask`, `tied(embedding.weight, transposed)`.
- * - Other names are quoted. Inputs that are also weights (old files) have their contents in the list of inputs.
- * Types of intermediate values in the text count as declared: unlike inferred types, they are saved.
- * The text omits metadata, documentation strings, local functions and unknown fields.
+ * - Names with other characters than `fc1.weight` or `/layer1/Conv` are quoted. If an input is also a weight (up to IR version 3), its contents are
+ *   in the list of inputs.
+ * A model that is parsed from text saves the types of intermediate values that the text states. The text omits metadata, documentation strings, local
+ * functions and unknown fields.
  */
 import { PithError } from "../errors.ts";
 import { hexadecimal } from "../tensor/dense.ts";
@@ -33,11 +34,12 @@ export { parseModel } from "./text-parse.ts";
 export type TensorWriter = (tensor: Tensor) => string;
 
 /**
- * Formats a model as text that `parseModel` reads. With `abbreviate`, the elements of larger tensors are omitted, which suits messages.
+ * Formats a model as text that `parseModel` reads. With `abbreviate`, the elements of larger tensors are left out, so `parseModel` cannot read the
+ * text.
  * @throws PithError E_UNSUPPORTED if a tensor above 8 KiB is not in memory. Use `printWholeModel` then.
  */
 export function printModel(model: Model, options: { readonly abbreviate?: boolean } = {}): string {
-  return writeModel(model, options.abbreviate ? abbreviatedContents : wholeContents);
+  return writeModel(model, options.abbreviate ? abbreviatedContents : completeContents);
 }
 
 /** Formats a model with the elements of every tensor. Reads all weights. */
@@ -46,7 +48,7 @@ export async function printWholeModel(model: Model): Promise<string> {
   for (const tensor of allTensors(model.graph)) {
     if (!contents.has(tensor)) contents.set(tensor, recipeOf(tensor) ?? elementsText(await tensor.read()));
   }
-  return writeModel(model, (tensor) => contents.get(tensor) ?? wholeContents(tensor));
+  return writeModel(model, (tensor) => contents.get(tensor) ?? completeContents(tensor));
 }
 
 /** Formats a node as one line such as `h = Gemm "fc1" (x, fc1.weight) {transB=1}`, with large tensors abbreviated. */
@@ -54,7 +56,7 @@ export function printNode(node: Node): string {
   return new Printer(abbreviatedContents, true).node(node, "");
 }
 
-/** Formats a model with a custom format for tensor contents. `inferred: false` omits types that a file would not list. */
+/** Formats a model. `tensors` formats the contents of tensors. `inferred: false` omits types that a file would not contain. */
 export function writeModel(
   model: Model,
   tensors: TensorWriter,
@@ -67,7 +69,7 @@ export function writeModel(
   return `${ir}opset ${opsets.join(", ")}\n${new Printer(tensors, inferred).graph(model.graph, "")}\n`;
 }
 
-function wholeContents(tensor: Tensor): string {
+function completeContents(tensor: Tensor): string {
   const recipe = recipeOf(tensor);
   if (recipe !== undefined) return recipe;
   if (tensor.small === undefined) {
@@ -82,7 +84,7 @@ function wholeContents(tensor: Tensor): string {
   return elementsText(tensor.small);
 }
 
-/** The maximum number of characters of tensor contents in a message. A longer text is replaced by a fingerprint. */
+/** The maximum number of characters of a tensor's contents in abbreviated text. Longer contents are replaced by a fingerprint. */
 const maxContentsLength = 60;
 
 function abbreviatedContents(tensor: Tensor): string {
@@ -102,7 +104,7 @@ function fingerprint(text: string): string {
 class Printer {
   readonly #tensors: TensorWriter;
   readonly #inferred: boolean;
-  /** The values whose type and role have been written already. They are written only at a value's first occurrence. */
+  /** The values that have been written already. Type and role are written only at a value's first occurrence. */
   readonly #declared = new Set<Value>();
 
   constructor(tensors: TensorWriter, inferred: boolean) {
@@ -149,12 +151,12 @@ class Printer {
     const name = quoteName(value.name);
     if (this.#declared.has(value)) return name;
     this.#declared.add(value);
-    const listed = value.producer === undefined || value.declared || value.graph.isOutput(value);
-    const type = (this.#inferred ? value.type : listed ? value.stated : undefined) ?? value.tensor;
+    const isListed = value.producer === undefined || value.declared || value.graph.isOutput(value);
+    const type = (this.#inferred ? value.type : isListed ? value.stated : undefined) ?? value.tensor;
     const words = [type === undefined ? "" : typeText(type), value.role === undefined ? "" : roleText(value.role)];
-    const described = words.filter((word) => word !== "").join(" ");
+    const description = words.filter((word) => word !== "").join(" ");
     const contents = value.tensor === undefined ? "" : ` = ${this.#tensors(value.tensor)}`;
-    return `${name}${described === "" ? "" : `: ${described}`}${contents}`;
+    return `${name}${description === "" ? "" : `: ${description}`}${contents}`;
   }
 
   #attribute(attribute: Attribute, indent: string): string {
@@ -199,7 +201,7 @@ function typeText(type: ValueType): string {
   return `${type.type}[${type.dims === undefined ? "..." : type.dims.map(dimensionText).join(", ")}]`;
 }
 
-/** Returns a dimension as text, in quotes if the name could not be parsed between commas. */
+/** Returns a dimension as text, in quotes if `parseModel` could not read the name without them. */
 function dimensionText(dim: Dim): string {
   const text = dimText(dim);
   return !isSymbolic(dim) || /^[A-Za-z_-][\w.*+()/ -]*$|^\d+\*[\w.*+()/ -]*$/.test(text) ? text : JSON.stringify(text);

@@ -1,4 +1,4 @@
-/** Checks the invariants of a model. Runs after every pass in tests, and with `--verify`. Reads names, types and dimensions, but no weights. */
+/** Checks that a model is valid. Called after every pass in tests, and with `--verify`. Reads names, types and dimensions, but no weights. */
 import { Miss, PithError } from "../errors.ts";
 import { dimsText } from "../tensor/dims.ts";
 import { allGraphs, allNodes, describe, type Graph, type Node, subgraphs, type Use, type Value } from "./graph.ts";
@@ -7,7 +7,7 @@ import { roleText } from "./role.ts";
 import { checkForm, schemasOf } from "./schema.ts";
 
 /**
- * Returns one sentence per violation in a model, naming the place. Checks these rules, including in subgraphs:
+ * Returns one sentence per violation of these rules, in the main graph and in subgraphs:
  * - Each node input is a graph input, stored, or produced earlier. Outputs exist and belong to their graph, because ONNX Runtime rejects subgraphs
  *   that output an outer value.
  * - Values and nodes agree about producers, uses, inputs and outputs.
@@ -32,8 +32,7 @@ export function verify(model: Model): readonly string[] {
 }
 
 /**
- * Throws the first new violation that `verify` finds.
- * @param known Violations that existed before, which are ignored.
+ * Throws the first violation that `verify` finds and that is not in `known`, the violations that existed before.
  * @throws PithError E_MODEL
  */
 export function assertValid(model: Model, known: readonly string[] = []): void {
@@ -53,12 +52,12 @@ export function assertValid(model: Model, known: readonly string[] = []): void {
  */
 function flowFaults(graph: Graph, visible: ReadonlySet<Value>, place: string): string[] {
   const faults: string[] = [];
-  const present = new Set(visible);
-  for (const input of graph.inputs) present.add(input);
-  for (const value of graph.values()) if (isStored(value)) present.add(value);
+  const availableValues = new Set(visible);
+  for (const input of graph.inputs) availableValues.add(input);
+  for (const value of graph.values()) if (isStored(value)) availableValues.add(value);
   for (const node of graph.nodes()) {
     for (const [index, input] of node.inputs.entries()) {
-      if (input === undefined || present.has(input)) continue;
+      if (input === undefined || availableValues.has(input)) continue;
       const reason =
         input.graph.ownValue(input.name) !== input
           ? "is no longer in the model"
@@ -70,14 +69,14 @@ function flowFaults(graph: Graph, visible: ReadonlySet<Value>, place: string): s
     for (const inner of subgraphs(node)) {
       if (inner.parent !== node)
         faults.push(`${describe(node)}: its subgraph "${inner.name}" belongs to another node.`);
-      faults.push(...flowFaults(inner, present, ` of the graph in ${describe(node)}`));
+      faults.push(...flowFaults(inner, availableValues, ` of the graph in ${describe(node)}`));
     }
-    for (const output of node.outputs) if (output !== undefined) present.add(output);
+    for (const output of node.outputs) if (output !== undefined) availableValues.add(output);
   }
   for (const output of graph.outputs) {
     if (output.graph !== graph) {
       faults.push(`Output "${output.name}"${place} is a value of an outer graph: put an Identity between them.`);
-    } else if (!present.has(output)) {
+    } else if (!availableValues.has(output)) {
       faults.push(`Output "${output.name}"${place} is neither an input, nor stored, nor produced.`);
     }
   }
@@ -187,9 +186,9 @@ function tiedFaults(value: Value, role: Extract<Value["role"], { kind: "tied" }>
   if (target === value) return [`${claim}: to itself.`];
   if (target.role?.kind === "tied") return [`${claim}, which is itself tied.`];
   const ownDims = value.type?.dims;
-  const other = target.type?.dims;
-  if (ownDims === undefined || other === undefined) return [];
-  const expected = role.transposed ? [...other.slice(0, -2), ...other.slice(-2).reverse()] : other;
+  const targetDims = target.type?.dims;
+  if (ownDims === undefined || targetDims === undefined) return [];
+  const expected = role.transposed ? [...targetDims.slice(0, -2), ...targetDims.slice(-2).reverse()] : targetDims;
   return dimsText(ownDims) === dimsText(expected)
     ? []
     : [`${claim}, but has the dimensions ${dimsText(ownDims)}, expected ${dimsText(expected)}.`];
@@ -197,12 +196,12 @@ function tiedFaults(value: Value, role: Extract<Value["role"], { kind: "tied" }>
 
 function operatorFaults(node: Node, opsets: ReadonlyMap<string, number>): string[] {
   const { domain, op, attributes } = node;
-  const standard = domain === "";
+  const isStandard = domain === "";
   const version = opsets.get(domain);
   if (version === undefined)
-    return [`${describe(node)}: the model imports no operator set "${standard ? "ai.onnx" : domain}".`];
+    return [`${describe(node)}: the model imports no operator set "${isStandard ? "ai.onnx" : domain}".`];
   // Operators of other domains can be functions of the model or known to a custom runtime, so they are accepted without a schema.
-  if (!standard && schemasOf(domain, op).length === 0) return [];
+  if (!isStandard && schemasOf(domain, op).length === 0) return [];
   const operator = checkForm(domain, op, version, {
     inputs: node.inputs,
     outputs: node.outputs,
