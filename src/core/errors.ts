@@ -5,7 +5,7 @@
 
 /** All codes of a `PithError`. Codes are stable, because scripts match on them. */
 export const errorCodes = [
-  "E_USAGE", // the command line cannot be parsed: an unknown command or flag, or a flag without one that it requires
+  "E_USAGE", // the command line cannot be parsed: an unknown command or flag, or a flag that requires another flag
   "E_OPTION", // the value of an option or flag is invalid, or a required option is missing
   "E_FILE", // a file cannot be read or written
   "E_NOT_ONNX", // the bytes are not an ONNX model
@@ -13,7 +13,7 @@ export const errorCodes = [
   "E_UNSUPPORTED", // valid ONNX that this operation does not support
   "E_SHAPE_MISMATCH", // dimensions do not fit each other
   "E_TYPE_MISMATCH", // element types do not fit each other
-  "E_NAME", // no value, layer or operator of this name, or more than one
+  "E_NAME", // no value, layer or operator has this name, or several have it
   "E_SOURCE_CHANGED", // a file has changed since it was opened
   "E_DATA", // the data set cannot be read or does not fit the model
   "E_ENGINE", // ONNX Runtime refused or failed
@@ -32,9 +32,9 @@ export class PithError extends Error {
   readonly code: ErrorCode;
   /** Advice for the user. */
   readonly hint: string | undefined;
-  /** The parts of the hint, which are separate because some concern only the library or only the command line. */
+  /** The sentences of the hint. They are separate because some concern only the library or only the command line. */
   readonly advice: readonly string[];
-  /** The file, tensor or option at the start of the message, if it was passed separately. */
+  /** The file, tensor or option that the message names first, if it was passed as `at`. */
   readonly at: string | undefined;
   /** The message without `at`. */
   readonly sentence: string;
@@ -60,7 +60,7 @@ export class PithError extends Error {
     this.sentence = sentence;
   }
 
-  /** Returns the same error with a place before its message, or with another hint. */
+  /** Returns an error with the same code, with a place before the message or with another hint. */
   reworded(changes: { readonly at?: string; readonly hint?: string | readonly string[] }): PithError {
     return new PithError(this.code, this.message, { hint: this.advice, ...changes, cause: this });
   }
@@ -68,15 +68,15 @@ export class PithError extends Error {
 
 /**
  * Throws an error if a stop was requested. Long loops call this function regularly.
- * @throws PithError E_STOPPED with this sentence.
+ * @throws PithError E_STOPPED with `sentence` as its message.
  */
 export function throwIfAborted(signal: AbortSignal | undefined, sentence = "Stopped on request."): void {
   if (signal?.aborted === true) throw new PithError("E_STOPPED", sentence, { cause: signal.reason });
 }
 
 /**
- * Returns the error if it concerns only the current piece of work. Rethrows all others: bugs, a requested stop,
- * and system errors such as a full disk.
+ * Returns an error that concerns only the current piece of work, so that callers can continue with other work. Rethrows all other errors: bugs, a
+ * requested stop, and system errors such as a full disk.
  */
 export function asPithError(error: unknown): PithError {
   if (!(error instanceof PithError) || error.code === "E_STOPPED" || isSystemError(error)) throw error;
@@ -91,13 +91,13 @@ function isSystemError({ cause }: Error): boolean {
   return ("code" in cause && systemErrorCodes.includes(cause.code)) || isSystemError(cause);
 }
 
-/** The reason why something was not done, and where. It is returned and never thrown. */
+/** The reason why something was not done, and the node, layer or value that it concerns. A Miss is returned and never thrown. */
 export class Miss {
   readonly reason: string;
   readonly at: string | undefined;
   /** Identifies the reason for code that must not depend on its text. */
   readonly kind: string | undefined;
-  /** The node or output that prevents the change, if it is not `at`. */
+  /** The node or output that prevents the change, if another one than `at`. */
   readonly by: string | undefined;
 
   constructor(reason: string, at?: string, kind?: string, by?: string) {
@@ -125,14 +125,14 @@ export function errorMessage(cause: unknown): string {
 
 /**
  * Returns the error for an exception in a user's module, method or function.
- * @param whose The name of this code in the message.
+ * @param codeName The name of this code in the message.
  */
-export function failureOfCode(code: ErrorCode, whose: string, cause: unknown): PithError {
+export function failureOfCode(code: ErrorCode, codeName: string, cause: unknown): PithError {
   if (cause instanceof PithError) return cause;
   const stack = cause instanceof Error ? String(cause.stack) : "";
   const place = /^\s*at (?:.*\()?(.+:\d+:\d+)\)?$/m.exec(stack)?.[1];
   const hint = place === undefined ? undefined : `It was thrown at ${place}.`;
-  return new PithError(code, `${whose} failed: ${stripPeriod(errorMessage(cause))}.`, { hint, cause });
+  return new PithError(code, `${codeName} failed: ${stripPeriod(errorMessage(cause))}.`, { hint, cause });
 }
 
 /** The hint for errors about values that are NaN or infinite. */
@@ -147,9 +147,9 @@ export function truncateList(names: readonly string[], max = 8): string {
 /** Formats a list as "a, b and c", or as "a, b and 17 more" if it has more than `max` names. */
 export function joinList(names: readonly string[], max = 3): string {
   // Names that consist of digits are quoted, because they would read as numbers.
-  const quoted = names.slice(0, max).map((name) => (/^\d+$/.test(name) ? `"${name}"` : name));
-  const shown = names.length > max ? [...quoted.slice(0, -1), `${names.length - max + 1} more`] : quoted;
-  return [shown.slice(0, -1).join(", "), ...shown.slice(-1)].filter((text) => text !== "").join(" and ");
+  const firstNames = names.slice(0, max).map((name) => (/^\d+$/.test(name) ? `"${name}"` : name));
+  const shownNames = names.length > max ? [...firstNames.slice(0, -1), `${names.length - max + 1} more`] : firstNames;
+  return [shownNames.slice(0, -1).join(", "), ...shownNames.slice(-1)].filter((text) => text !== "").join(" and ");
 }
 
 export function capitalize(text: string): string {

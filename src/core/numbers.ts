@@ -29,7 +29,7 @@ export function percent(fraction: number, digits = 1): string {
   return isMisleading && digits < 4 ? percent(fraction, digits + 1) : `${minus(text)} %`;
 }
 
-/** Returns whether tables should show sparsity: one of two models has a relevant share of zeros, or the shares differ. */
+/** Returns whether tables should show sparsity: more than 5 % of the weights of one of two models are zero, or the shares differ by 1 % or more. */
 export function sparsityMatters(share: number | undefined, other: number | undefined): boolean {
   if (share === undefined || other === undefined) return false;
   return Math.abs(share - other) >= 0.01 || Math.max(share, other) > 0.05;
@@ -73,8 +73,8 @@ export function figureInterval(unit: Unit, { low, high }: Pick<Estimate, "low" |
 /** Formats a change without its unit, such as "+0.3" or "−2.1". */
 export function change(unit: Unit, value: number, digits = 1): string {
   const text = (unit === "share" ? (100 * value).toFixed(digits) : value.toPrecision(3)).replace("Infinity", "∞");
-  const zero = Number(text) === 0;
-  return zero ? text.replace("-", "") : minus(value > 0 ? `+${text}` : text);
+  const isZero = Number(text) === 0;
+  return isZero ? text.replace("-", "") : minus(value > 0 ? `+${text}` : text);
 }
 
 export function changeInterval(unit: Unit, { low, high }: Pick<Estimate, "low" | "high">): string {
@@ -156,8 +156,12 @@ export function runTime(milliseconds = Number.NaN): string {
 
 /** Formats a time as on a clock, such as "0:04", "12:30" or "1:02:05". */
 export function clock(seconds: number): string {
-  const total = Math.round(seconds);
-  const two = (value: number): string => String(value).padStart(2, "0");
-  const [hours, minutes, rest] = [Math.floor(total / 3600), Math.floor(total / 60) % 60, total % 60];
-  return hours > 0 ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+  const totalSeconds = Math.round(seconds);
+  const padTwo = (value: number): string => String(value).padStart(2, "0");
+  const [hours, minutes, rest] = [
+    Math.floor(totalSeconds / 3600),
+    Math.floor(totalSeconds / 60) % 60,
+    totalSeconds % 60,
+  ];
+  return hours > 0 ? `${hours}:${padTwo(minutes)}:${padTwo(rest)}` : `${minutes}:${padTwo(rest)}`;
 }

@@ -1,7 +1,9 @@
-/** An object from a file or a caller, whose properties are unchecked. */
+/** Helpers for plain data: objects, arrays and values as in JSON, including NaN and infinities. */
+
+/** An object from a file or a caller. Its properties have not been checked. */
 export type PlainObject = Readonly<Record<string, unknown>>;
 
-/** Returns whether a value is a plain object, which means neither an array nor an instance of a class. */
+/** Returns whether a value is an object, but not an array or an instance of a class. */
 export function isObject(value: unknown): value is PlainObject {
   if (typeof value !== "object" || value === null) return false;
   const kind: unknown = Object.getPrototypeOf(value);
@@ -9,23 +11,23 @@ export function isObject(value: unknown): value is PlainObject {
 }
 
 /** Returns whether arrays and objects are nested more than `levels` deep, or in a cycle. */
-export function isDeeper(value: unknown, levels: number): boolean {
+export function isNestedDeeper(value: unknown, levels: number): boolean {
   if (typeof value !== "object" || value === null) return false;
-  return levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1));
+  return levels === 0 || Object.values(value).some((inner) => isNestedDeeper(inner, levels - 1));
 }
 
 /** The key of objects that represent NaN and infinities. */
 const numberKey = "pith.number";
 
-/** Formats data as JSON, including NaN and infinities, for which JSON has no form. `plainOf` parses the result. */
-export function plainText(plain: unknown): string {
+/** Formats data as JSON, with NaN and infinities as objects. `parsePlain` parses the result. */
+export function stringifyPlain(plain: unknown): string {
   return JSON.stringify(plain, (_, value) =>
     typeof value === "number" && !Number.isFinite(value) ? { [numberKey]: String(value) } : value,
   );
 }
 
-/** Parses the output of `plainText`; undefined for invalid text. */
-export function plainOf(text: string | undefined): unknown {
+/** Parses the output of `stringifyPlain`; undefined for invalid text. */
+export function parsePlain(text: string | undefined): unknown {
   try {
     return text === undefined
       ? undefined

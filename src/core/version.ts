@@ -1,2 +1,2 @@
-/** Pith's version. Results record it, and a run reuses earlier results only if they are of the same version. */
+/** Pith's version. It is recorded with results, and a run reuses earlier results only if they have the same version. */
 export const version = "0.1.0";

@@ -12,7 +12,7 @@ import { dataFilesOf, maxChunks } from "./layout.ts";
 
 export function isFileOfModel(file: string, path: string): boolean {
   const data = parseDataName(path);
-  return path === file || (data?.model === file && data.final === path);
+  return path === file || (data?.model === file && data.finalName === path);
 }
 
 /**

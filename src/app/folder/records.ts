@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { joinPath } from "#platform";
 import { encodings } from "../../core/files/compressed-copies.ts";
-import { type FileHashes, parseWritten } from "../../core/files/own-files.ts";
+import { type FileHashes, parseFileHashes } from "../../core/files/own-files.ts";
 import { readSettings } from "../../data/text/tokenizer.ts";
 import { dtypeNames } from "../../techniques/quantize/dtypes.ts";
 import { endToEndSchema, nearnessSchema } from "./end-to-end.ts";
@@ -79,5 +79,5 @@ export interface FolderRecord {
 export async function readFolderRecord(out: string): Promise<FolderRecord> {
   const { files, written, ...others } = (await readSettings(joinPath(out, recordName))) ?? {};
   const parsed = v.safeParse(v.record(v.string(), recordSchema), files);
-  return { files: parsed.success ? parsed.output : {}, written: parseWritten(written), others };
+  return { files: parsed.success ? parsed.output : {}, written: parseFileHashes(written), others };
 }

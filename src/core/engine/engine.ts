@@ -3,32 +3,33 @@ import { bytesOf } from "../tensor/dense.ts";
 import type { Batch } from "../tensor/types.ts";
 
 export interface LoadOptions {
-  /** Whether the runtime optimizes the graph (default: true). Training steps disable optimization, because it would merge recomputed nodes. */
+  /** Whether the runtime optimizes the graph (default: true). False in training, where optimization would merge nodes that are computed twice. */
   readonly optimize?: boolean;
-  /** The number of threads per operator; 0 lets the runtime choose. In WebAssembly, the first session sets it for all sessions. */
+  /** The number of threads per operator; 0 lets the runtime choose. In WebAssembly, all sessions use the number of the first session. */
   readonly threads?: number | undefined;
-  /** Prepares for runs that pass output buffers, which the native runtime then fills without an additional copy. */
+  /** Prepares for runs that pass output buffers: the native runtime can then write outputs into them without an additional copy. */
   readonly inPlace?: boolean;
-  /** Saves memory if there are only few runs: weights are mapped from their file and not packed (native). Runs take twice as long. */
+  /** Saves memory, for few runs: the native runtime maps weights from their file and does not pack them. Runs then take twice as long. */
   readonly lean?: boolean;
   /**
-   * Prepares for alternating runs of several sessions: threads stop spinning after each run, so that other sessions can use the processors (native).
+   * Prepares for alternating runs of several sessions: threads of the native runtime stop spinning after each run, so that other sessions can use the
+   * processors.
    */
   readonly amongOthers?: boolean;
-  /** Whether threads spin while waiting for work (default: true). False saves a quarter of the processor time of single-threaded runs (native). */
+  /** Whether native threads spin while they wait for work (default: true). False saves a quarter of the processor time of single-threaded runs. */
   readonly spinning?: boolean;
 }
 
 export interface Session {
   /**
-   * Runs the graph. Fed arrays are read without a copy and not kept.
+   * Runs the graph. The arrays of `feeds` are not copied, and not read after the run.
    * @param fetch The names of the requested outputs (default: all tensors), or buffers that the outputs are written to.
    */
   run(feeds: Batch, fetch?: readonly string[] | Batch): Promise<Batch>;
   release(): Promise<void>;
 }
 
-/** Returns the outputs. If `fetch` contains buffers, copies the outputs into these buffers and returns them. */
+/** Returns the outputs. If `fetch` contains buffers, copies the outputs into the buffers and returns the buffers. */
 export function deliverOutputs(outputs: Batch, fetch: readonly string[] | Batch | undefined): Batch {
   if (fetch === undefined || isNames(fetch)) return outputs;
   for (const [name, output] of Object.entries(outputs)) {

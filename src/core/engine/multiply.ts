@@ -5,7 +5,7 @@ import { type Matrix, type Multiply, multiply as multiplyHere } from "../math/ma
 import { symbol } from "../tensor/dims.ts";
 import type { Engine, Session } from "./engine.ts";
 
-/** The number of multiplications from which on the runtime is faster despite its overhead of about 0.1 ms. */
+/** The minimum number of multiplications for which the runtime is faster than JavaScript, despite its overhead of about 0.1 ms. */
 const minEngineMultiplications = 100_000;
 
 export interface EngineMultiply {
@@ -13,7 +13,7 @@ export interface EngineMultiply {
   release(): Promise<void>;
 }
 
-/** Returns a function that multiplies matrices, large ones with the engine. The first large product loads a session, which `release` frees. */
+/** Returns a function that multiplies matrices and uses the engine for large ones. The first large product loads a session, which `release` frees. */
 export function engineMultiply(engine: Engine): EngineMultiply {
   let session: Promise<Session> | undefined;
   const multiply: Multiply = async (a, b) => {

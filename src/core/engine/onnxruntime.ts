@@ -11,11 +11,11 @@ import { type FoundRuntime, findRuntime, type RuntimeName, setWebThreads } from 
 import { plainMessage, unknownOperator } from "./runtime-messages.ts";
 import {
   addListOutput,
+  ensureDistinctNames,
   requirePassableType,
   screenModel,
   screenSession,
   unsupportedTypeError,
-  withNames,
 } from "./screen.ts";
 import { type Handover, handOverBuffers, handOverFiles } from "./weights.ts";
 
@@ -40,9 +40,9 @@ export function createEngine(options: EngineOptions = {}): Engine {
       const runtime = await runtimePromise;
       screenModel(model);
       const isWeb = runtime.name !== "native";
-      const named = withNames(loadOptions.inPlace === true && !isWeb ? addListOutput(model) : model);
+      const preparedModel = ensureDistinctNames(loadOptions.inPlace === true && !isWeb ? addListOutput(model) : model);
       if (isWeb) setWebThreads(runtime, loadOptions.threads);
-      const handover = await (isWeb ? handOverBuffers(named) : handOverFiles(named));
+      const handover = await (isWeb ? handOverBuffers(preparedModel) : handOverFiles(preparedModel));
       try {
         const session = await createSession(runtime, handover, loadOptions);
         return wrapSession(runtime, session, handover);
@@ -94,7 +94,7 @@ function sessionOptions(options: LoadOptions): InferenceSession.SessionOptions {
   return {
     graphOptimizationLevel: options.optimize === false ? "disabled" : "all",
     enableMemPattern: false,
-    // Errors are thrown as exceptions; the runtime's log lines would repeat them.
+    // Disables log lines about errors, which repeat the messages of exceptions.
     logSeverityLevel: 4,
     ...(options.threads === undefined || options.threads === 0 ? {} : { intraOpNumThreads: options.threads }),
   };
@@ -106,23 +106,23 @@ function wrapSession({ ort, name: runtime }: FoundRuntime, session: InferenceSes
     requirePassableType(name, dense.type);
     return new ort.Tensor(dense.type as "float32", dense.data as Float32Array, dense.dims);
   };
-  const isTensor = ({ isTensor: is }: { readonly isTensor: boolean }): boolean => is;
+  const isTensor = ({ isTensor: tensorFlag }: { readonly isTensor: boolean }): boolean => tensorFlag;
   const tensorNames = session.outputMetadata.filter(isTensor).map(({ name }) => name);
   const nonTensorNames = session.outputNames.filter((name) => !tensorNames.includes(name));
   const listOutput = session.outputMetadata[0]?.isTensor === false ? session.outputNames[0] : undefined;
-  // Outputs that are not tensors, such as a classifier's sequence of maps, are not fetched unless the model has no tensor outputs.
+  // Does not fetch outputs that are not tensors, such as a classifier's sequence of maps, unless the model has no other outputs.
   const fetchedNames = tensorNames.length === 0 ? undefined : tensorNames;
-  let previous: { readonly feeds: Batch; readonly tensors: Record<string, RuntimeTensor> } | undefined;
-  let released: Promise<void> | undefined;
+  let previousRun: { readonly feeds: Batch; readonly tensors: Record<string, RuntimeTensor> } | undefined;
+  let releasePromise: Promise<void> | undefined;
   return {
     async run(feeds, fetch) {
       const tensors: Record<string, RuntimeTensor> = {};
       for (const [name, dense] of Object.entries(feeds)) {
-        // A buffer that is fed again (weights) is not wrapped again.
+        // Reuses the runtime's tensor for a buffer that was also fed in the previous run (weights).
         tensors[name] =
-          previous?.feeds[name] === dense ? (previous.tensors[name] as RuntimeTensor) : toRuntime(name, dense);
+          previousRun?.feeds[name] === dense ? (previousRun.tensors[name] as RuntimeTensor) : toRuntime(name, dense);
       }
-      previous = { feeds, tensors };
+      previousRun = { feeds, tensors };
       try {
         if (isNative && fetch !== undefined && !isNames(fetch)) {
           const buffers: Record<string, OnnxValue | null> = {};
@@ -137,7 +137,7 @@ function wrapSession({ ort, name: runtime }: FoundRuntime, session: InferenceSes
         return deliverOutputs(Object.fromEntries(outputs), fetch);
       } catch (cause) {
         if (cause instanceof PithError) throw cause;
-        // The run has filled the buffers, then failed at the sequence output that prevents a copy (`addListOutput`).
+        // The run has filled the buffers. It then failed at the sequence output, as intended (`addListOutput`).
         if (isNative && listOutput !== undefined && fetch !== undefined && !isNames(fetch) && isNonTensorError(cause))
           return fetch;
         if (isNonTensorError(cause)) throw nonTensorError(nonTensorNames, cause);
@@ -145,8 +145,8 @@ function wrapSession({ ort, name: runtime }: FoundRuntime, session: InferenceSes
       }
     },
     release() {
-      released ??= session.release().finally(() => handover.release());
-      return released;
+      releasePromise ??= session.release().finally(() => handover.release());
+      return releasePromise;
     },
   };
 }
@@ -172,8 +172,8 @@ function nonTensorError(names: readonly string[], cause: unknown): PithError {
 }
 
 function engineError(summary: string, cause: unknown): PithError {
-  const unknown = unknownOperator(errorMessage(cause));
-  const hint = `This runtime has no kernel for ${unknown === undefined ? "" : operatorName(unknown)}. Pruning, and storing weights as integers or float16, do not run the model.`;
-  const options = unknown === undefined ? { cause } : { cause, hint };
+  const operator = unknownOperator(errorMessage(cause));
+  const hint = `This runtime has no kernel for ${operator === undefined ? "" : operatorName(operator)}. Pruning, and storing weights as integers or float16, do not run the model.`;
+  const options = operator === undefined ? { cause } : { cause, hint };
   return new PithError("E_ENGINE", `${summary}: ${plainMessage(errorMessage(cause))}.`, options);
 }

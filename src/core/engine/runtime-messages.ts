@@ -1,5 +1,5 @@
 /**
- * Reduces ONNX Runtime's error messages to a sentence without source locations, signatures and conditions. The `cause` of an error has the full text.
+ * Reduces ONNX Runtime's error messages to a sentence without source locations, signatures and conditions. The full text is in the `cause` of errors.
  */
 import { stripPeriod } from "../errors.ts";
 
@@ -42,10 +42,10 @@ export interface UnknownOperator {
   readonly op: string;
 }
 
-/** Returns the operator that the runtime does not support, from its error message. Undefined for other errors. */
+/** Returns the operator that an error message of the runtime names as unsupported. Undefined for other messages. */
 export function unknownOperator(text: string): UnknownOperator | undefined {
-  const [, custom, name] = /([\w.-]+):([\w.-]+)\(-?\d+\) is not a registered function\/op/.exec(text) ?? [];
-  if (custom !== undefined && name !== undefined) return { domain: custom, op: name };
+  const [, customDomain, name] = /([\w.-]+):([\w.-]+)\(-?\d+\) is not a registered function\/op/.exec(text) ?? [];
+  if (customDomain !== undefined && name !== undefined) return { domain: customDomain, op: name };
   const [, op, domain] =
     /In Node, \("[^"]*", ([^,]+), "([^"]*)".*(?:No Op registered|No opset import) for/s.exec(text) ?? [];
   return op === undefined || domain === undefined ? undefined : { domain, op };

@@ -4,7 +4,7 @@ import { PithError } from "../errors.ts";
 
 export type Runtime = typeof import("onnxruntime-node");
 
-/** `native`: onnxruntime-node on the CPU; `wasm` and `webgpu`: onnxruntime-web, the latter only in browsers. */
+/** `native`: onnxruntime-node on the CPU. `wasm`: onnxruntime-web. `webgpu`: onnxruntime-web in a browser. */
 export type RuntimeName = "native" | "wasm" | "webgpu";
 
 export interface FoundRuntime {

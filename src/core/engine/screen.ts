@@ -15,7 +15,7 @@ import { hasDistinctNames, makeNamesDistinct } from "../graph/names.ts";
 import { dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
 import { bitsOf, type DataType, typeOfCode } from "../tensor/types.ts";
 
-/** Element types that ONNX Runtime's JavaScript interface cannot pass, so that only values inside a graph can have them. */
+/** Element types that ONNX Runtime's JavaScript interface cannot pass. Inputs and outputs of a model cannot have these types. */
 export const internalTypes: ReadonlySet<string> = new Set<DataType>([
   "int4",
   "uint4",
@@ -50,7 +50,7 @@ function typeError(subject: string, type: string): PithError {
 }
 
 /** Requires that a value is not larger than the machine's memory. @throws PithError E_UNSUPPORTED */
-export function requireRoom(name: string, type: DataType, dims: readonly number[]): void {
+export function requireMemory(name: string, type: DataType, dims: readonly number[]): void {
   const bytes = elementCount(dims) * (type === "string" ? 1 : bitsOf[type] / 8);
   const memory = machineMemory();
   if (bytes > memory)
@@ -82,7 +82,7 @@ export function screenModel(model: Model): void {
   for (const value of [...model.graph.feeds, ...model.graph.outputs]) requirePassableType(value.name, value.type?.type);
   for (const { name, type, tensor } of allValues(model.graph)) {
     const dims = tensor === undefined ? fixedDims(type?.dims) : undefined;
-    if (type !== undefined && dims !== undefined) requireRoom(name, type.type, dims);
+    if (type !== undefined && dims !== undefined) requireMemory(name, type.type, dims);
   }
 }
 
@@ -92,9 +92,9 @@ export function screenSession(session: InferenceSession): void {
 }
 
 /**
- * Returns a copy of the model with an empty sequence as an additional first output. onnxruntime-node copies all outputs, even if they are in passed
- * buffers, which takes up to a tenth of a training step. It stops copying at an output that is not a tensor. If the opset has no sequences, returns a
- * plain copy.
+ * Returns a copy of the model with an empty sequence as an additional first output, which makes runs with output buffers faster. onnxruntime-node
+ * also copies outputs that it has written into buffers, which takes up to a tenth of a training step, but stops copying at an output that is not a
+ * tensor. If the opset has no sequences, the copy has no additional output.
  */
 export function addListOutput(model: Model): Model {
   const copy = model.clone();
@@ -106,8 +106,8 @@ export function addListOutput(model: Model): Model {
 
 const minSequenceOpset = 11;
 
-/** Returns the model if its names are distinct, as the runtime requires; otherwise a copy with distinct names. */
-export function withNames(model: Model): Model {
+/** Returns the model if its node and graph names are distinct, as the runtime requires. If they are not, returns a copy with distinct names. */
+export function ensureDistinctNames(model: Model): Model {
   if (hasDistinctNames(model)) return model;
   const copy = model.clone();
   makeNamesDistinct(copy);

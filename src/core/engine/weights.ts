@@ -1,8 +1,8 @@
 /**
  * Passes a model to the runtime without copying its weights.
- * - Native: the encoded graph refers to unchanged weights in their files (external data), which the runtime maps into memory. Other weights are
- *   inline, or in a temporary file if they exceed protobuf's limit of 2 GiB. The runtime opens only files below one folder, so a common folder is
- *   used.
+ * - Native: the encoded graph refers to weights in the files from which they were opened (external data), which the runtime maps into memory. Other
+ *   weights are inline, or in a temporary file if they exceed protobuf's limit of 2 GiB. The runtime opens only files below one folder, so paths are
+ *   relative to a folder that contains all files.
  * - WebAssembly has no files: large weights are passed as buffers, which saves a copy in its 4 GiB of memory.
  */
 import { fileNameOf, folderOf, joinPath, pathOf, realPath, temporaryFolder, writeFileAtomically } from "#platform";
@@ -15,13 +15,14 @@ import { type Piece, sizeOf, stream } from "../onnx/writer.ts";
 import { bytesOf } from "../tensor/dense.ts";
 import type { ByteSource, Tensor } from "../tensor/types.ts";
 
-/** The minimum bytes of a weight that stays in its file. The optimizer reads smaller weights, and each file range takes a system call. */
+/** The minimum bytes of a large weight, which stays in its file. Smaller weights are inline, because the runtime's graph optimizer reads them. */
 const minLargeWeightBytes = 2 ** 16;
-/** The minimum total bytes of large weights. For fewer bytes, a copy takes only milliseconds. */
+/** The minimum total bytes of large weights. If there are fewer, all weights are inline, because copying them takes only milliseconds. */
 const minLargeTotalBytes = 2 ** 25;
 /** The maximum bytes of inline weights: a protobuf message is smaller than 2 GiB, including nodes. */
 const maxInlineBytes = 2 ** 31 - 2 ** 26;
 
+/** A model as it is passed to the runtime. */
 export interface Handover {
   /** The encoded model. */
   readonly bytes: Uint8Array;
@@ -38,13 +39,13 @@ const releaseNothing = (): Promise<void> => Promise.resolve();
 export async function handOverFiles(model: Model): Promise<Handover> {
   const weights = largeWeights(model);
   if (weights.length === 0) return { bytes: await encodeToBytes(model), release: releaseNothing };
-  const { placed, loose } = await splitByFile(weights);
-  const temporary = totalBytes(loose) > maxInlineBytes ? await writeTemporary(loose) : undefined;
+  const { placed: rangesByTensor, loose: otherWeights } = await splitByFile(weights);
+  const temporary = totalBytes(otherWeights) > maxInlineBytes ? await writeTemporary(otherWeights) : undefined;
   try {
-    for (const [tensor, place] of temporary?.places ?? []) placed.set(tensor, place);
-    const folder = commonFolder(new Set([...placed.values()].map(({ file }) => file)));
+    for (const [tensor, place] of temporary?.places ?? []) rangesByTensor.set(tensor, place);
+    const folder = commonFolder(new Set([...rangesByTensor.values()].map(({ file }) => file)));
     const placeOf = (_: Value, tensor: Tensor): ExternalPlace | undefined => {
-      const range = placed.get(tensor);
+      const range = rangesByTensor.get(tensor);
       return range === undefined || folder === undefined
         ? undefined
         : { location: relativePath(folder, range.file), offset: range.start, length: range.end - range.start };
@@ -73,7 +74,7 @@ export async function handOverBuffers(model: Model): Promise<Handover> {
   return { bytes, files, release: releaseNothing };
 }
 
-/** Returns the large weights; none if their total size is small. */
+/** Returns the large weights; an empty list if their total size is small. */
 function largeWeights(model: Model): Tensor[] {
   const tensors = new Set<Tensor>();
   for (const { tensor } of allValues(model.graph)) {
@@ -101,7 +102,7 @@ async function splitByFile(
   const rangesByTensor = new Map<Tensor, FileRange>();
   const otherWeights: Tensor[] = [];
   const paths = new Map<ByteSource, string | undefined>();
-  let root: string | undefined;
+  let rootFolder: string | undefined;
   for (const tensor of weights) {
     const { stored } = tensor;
     if (stored !== undefined && !paths.has(stored.source)) {
@@ -110,8 +111,8 @@ async function splitByFile(
     }
     const file = stored === undefined ? undefined : paths.get(stored.source);
     // On Windows, files on different drives have no common folder.
-    if (file !== undefined) root ??= rootOf(file);
-    if (stored === undefined || file === undefined || rootOf(file) !== root) otherWeights.push(tensor);
+    if (file !== undefined) rootFolder ??= rootOf(file);
+    if (stored === undefined || file === undefined || rootOf(file) !== rootFolder) otherWeights.push(tensor);
     else rangesByTensor.set(tensor, { file, start: stored.start, end: stored.end });
   }
   return { placed: rangesByTensor, loose: otherWeights };
@@ -146,9 +147,9 @@ function commonFolder(files: ReadonlySet<string>): string | undefined {
   for (const file of files) {
     folder ??= folderOf(file);
     while (!isBelow(folder, file)) {
-      const above = folderOf(folder);
-      if (above === folder) return undefined;
-      folder = above;
+      const parentFolder = folderOf(folder);
+      if (parentFolder === folder) return undefined;
+      folder = parentFolder;
     }
   }
   return folder;

@@ -1,4 +1,4 @@
-/** Compressed copies of models: `model.onnx.gz`, `model.onnx.br`. Static file servers send them instead of the model. */
+/** Writes and finds compressed copies of models: `model.onnx.gz`, `model.onnx.br`. Static file servers send these copies instead of the model. */
 import { type Chunks, compressed, type Encoding, fileKind, openFile, writeFileAtomically } from "#platform";
 import { throwIfAborted } from "../errors.ts";
 import { concatBytes } from "../tensor/dense.ts";
@@ -12,7 +12,8 @@ export const copiesOf = (path: string, requested: readonly Encoding[] = []): rea
   encodings.filter((encoding) => requested.includes(encoding)).map((encoding) => `${path}${fileEndings[encoding]}`);
 
 /**
- * Returns the compressed copies of an earlier model at this path that `written` does not replace. A server would send them instead of the new model.
+ * Returns the compressed copies of an earlier model at this path, except those in the encodings that the caller writes (`written`). A server would
+ * send the returned copies instead of the new model.
  */
 export async function outdatedCopies(path: string, written: readonly Encoding[] = []): Promise<readonly string[]> {
   const unwritten = encodings.filter((encoding) => !written.includes(encoding));
@@ -27,7 +28,7 @@ export const formatOutdated = (path: string, outdated: string): string =>
 interface CopySizes {
   readonly gzip?: number;
   readonly brotli?: number;
-  /** False if both sizes are measured instead of estimated from a sample. */
+  /** False if both sizes were measured. Sizes that are estimated from a sample have no such field. */
   readonly sampled?: false;
 }
 

@@ -1,14 +1,14 @@
 import { fileKind, openFile } from "#platform";
 import { bytesOfText, concatBytes, hexadecimal } from "../tensor/dense.ts";
 
-/** Returns whether `target` is a file with the same content as `source`. */
+/** Returns whether `target` is a file with the same contents as `source`. */
 export async function isCopy(source: string, target: string): Promise<boolean> {
   if ((await fileKind(target)) !== "file") return false;
   if ((await openFile(source)).size !== (await openFile(target)).size) return false;
   return (await fileHash(source)) === (await fileHash(target));
 }
 
-/** The size of a hashed piece in bytes. */
+/** The size in bytes of the pieces that are hashed separately. */
 const pieceBytes = 2 ** 22;
 
 export async function* bytesOfFile(path: string): AsyncIterable<Uint8Array> {
@@ -21,7 +21,7 @@ function* piecesOf(bytes: Uint8Array): Iterable<Uint8Array> {
   for (let start = 0; start < bytes.length; start += pieceBytes) yield bytes.subarray(start, start + pieceBytes);
 }
 
-/** Returns the SHA-256 of the hashes of 4 MiB pieces, so that large files need not fit in memory. */
+/** Returns the SHA-256 of the list of SHA-256 hashes of 4 MiB pieces, so that only one piece of a large file is in memory. */
 export async function fileHash(path: string): Promise<string> {
   return hashOf(bytesOfFile(path));
 }

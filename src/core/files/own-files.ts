@@ -1,4 +1,4 @@
-/** Tracks by content hashes which files of a folder Pith wrote. All other files belong to the author of the folder and are not changed. */
+/** Records by hashes which files of an output folder Pith wrote. All other files belong to the author of the folder and are never overwritten. */
 
 import * as v from "valibot";
 import { fileKind, folderOf, joinPath, writeFilesAtomically } from "#platform";
@@ -7,15 +7,15 @@ import { bytesOfText } from "../tensor/dense.ts";
 import { bytesHash, fileHash } from "./hash.ts";
 
 /**
- * Hashes of written files by relative path. While a file is replaced, both the old and the new hash are recorded, because a killed process can leave
- * either content. An empty list marks a file whose content is not known before it is written.
+ * Hashes of the files that Pith wrote, by relative path. While a file is being replaced, both the old and the new hash are recorded, because a killed
+ * process can leave the old or the new contents. An empty list marks a file whose contents are not known before it is written.
  */
 export type FileHashes = Map<string, readonly string[]>;
 
 const hashesSchema = v.record(v.string(), v.array(v.string()));
 
 /** Parses recorded hashes. Returns an empty map for an invalid record. */
-export function parseWritten(value: unknown): FileHashes {
+export function parseFileHashes(value: unknown): FileHashes {
   const parsed = v.safeParse(hashesSchema, value);
   return new Map(parsed.success ? Object.entries(parsed.output) : []);
 }
@@ -32,8 +32,8 @@ export async function fileOfBytes(path: string, bytes: Uint8Array): Promise<NewF
 }
 
 /**
- * Selects the files to write, and lists the paths of authored files that are kept instead.
- * @param written Receives the hashes of the files to write. It must be recorded before they are written.
+ * Selects the files to write, and lists the paths that are skipped because the author of the folder has a file there.
+ * @param written Receives the hashes of the files to write. The caller must save it before it writes the files.
  */
 export async function planWrites(
   folder: string,
@@ -55,7 +55,7 @@ export async function planWrites(
   return { writes, kept: keptPaths };
 }
 
-/** Writes files and the record of their folder (at `path`) atomically. The record is written first. */
+/** Writes files, and the record of their folder at `path`, atomically. The record is written first. */
 export function writeOwned(
   path: string,
   record: object,

@@ -15,7 +15,8 @@ type Kind = keyof typeof attributeTypes;
 
 const kinds = Object.keys(attributeTypes) as Kind[];
 const kindOfType = new Map<number, Kind>(kinds.map((kind) => [attributeTypes[kind], kind]));
-/** Reads an AttributeProto. Sparse tensors, types and references in functions become `opaque`. */
+
+/** Reads an AttributeProto. Sparse tensors, types and references in functions become `opaque` attributes. */
 export async function readAttribute(
   reading: Reading,
   message: Field,
@@ -24,7 +25,7 @@ export async function readAttribute(
   place: string,
 ): Promise<readonly [name: string, attribute: Attribute]> {
   const { file } = reading;
-  const fields = await file.inside(message);
+  const fields = await file.fieldsInside(message);
   const name = textOf(fields, f.name);
   if (name === "") throw new PithError("E_MODEL", `${place}: an attribute has no name.`);
   const kind = fields.some((field) => field.number === f.reference)
@@ -34,19 +35,20 @@ export async function readAttribute(
   const values = fields.filter((field) => field.number === f[kind]);
   const attribute = await readValue(reading, kind, values, node, depth, `${place}, attribute "${name}"`);
   if (kind === "graph" || kind === "graphs" || !isLoaded(message)) {
-    // Graphs can change, and other values are not in memory, so only the remaining fields are carried.
+    // The message cannot be written back as a whole: graphs can be edited, and a message that is not loaded is not in memory. Keeps the other fields.
     const readNumbers = new Set<number>([f.name, f.type, f[kind]]);
-    const rest = fields.filter((field) => !readNumbers.has(field.number));
-    const carried = joinCarried(await Promise.all(rest.map((field) => file.loaded(field))));
-    if (carried === undefined) return [name, attribute];
-    // Copies of a model share attributes other than graphs, so these remember the fields by object identity.
-    if (attribute.kind === "graph" || attribute.kind === "graphs") return [name, { ...attribute, unknown: carried }];
-    setOrigin(attribute, { carried });
-  } else setOrigin(attribute, { whole: payload(message), name });
+    const otherFields = fields.filter((field) => !readNumbers.has(field.number));
+    const carriedFields = joinCarried(await Promise.all(otherFields.map((field) => file.loaded(field))));
+    if (carriedFields === undefined) return [name, attribute];
+    // Attributes other than graphs are immutable, and copies of a model share them, so `origin.ts` can map the object to its fields.
+    if (attribute.kind === "graph" || attribute.kind === "graphs")
+      return [name, { ...attribute, unknown: carriedFields }];
+    setOrigin(attribute, { carried: carriedFields });
+  } else setOrigin(attribute, { message: payload(message), name });
   return [name, attribute];
 }
 
-/** Returns the kind of an attribute. Before IR version 2, files omit the type, so the present field determines the kind. */
+/** Returns the kind of an attribute. Before IR version 2, files omit the type, so the kind is that of the field that the message contains. */
 function kindOf(type: number, fields: readonly Field[]): Kind | undefined {
   if (type !== 0) return kindOfType.get(type);
   return kinds.find((kind) => fields.some((field) => field.number === f[kind]));
@@ -61,45 +63,46 @@ async function readValue(
   place: string,
 ): Promise<Attribute> {
   const { file, external } = reading;
-  const tensors = async (): Promise<Tensor[]> => {
-    const read: Tensor[] = [];
-    for (const field of values) read.push((await readTensor(file, await file.inside(field), external, place)).tensor);
-    return read;
+  const readTensors = async (): Promise<Tensor[]> => {
+    const tensors: Tensor[] = [];
+    for (const field of values)
+      tensors.push((await readTensor(file, await file.fieldsInside(field), external, place)).tensor);
+    return tensors;
   };
-  const graphs = async (): Promise<Graph[]> => {
-    const read: Graph[] = [];
+  const readGraphs = async (): Promise<Graph[]> => {
+    const graphs: Graph[] = [];
     for (const field of values) {
       const graph = new Graph(node);
-      await reading.graph(await file.inside(field), graph, depth + 1);
-      read.push(graph);
+      await reading.graph(await file.fieldsInside(field), graph, depth + 1);
+      graphs.push(graph);
     }
-    return read;
+    return graphs;
   };
-  const loaded = async (): Promise<Field[]> => Promise.all(values.map((field) => file.loaded(field)));
-  const missing = (): never => {
+  const loadValues = async (): Promise<Field[]> => Promise.all(values.map((field) => file.loaded(field)));
+  const throwMissing = (): never => {
     throw new PithError("E_MODEL", `${place}: it has no value.`);
   };
   switch (kind) {
     case "float":
-      return { kind, value: floats(await loaded()).at(-1) ?? 0 };
+      return { kind, value: floats(await loadValues()).at(-1) ?? 0 };
     case "int":
-      return { kind, value: integers(await loaded()).at(-1) ?? 0 };
+      return { kind, value: integers(await loadValues()).at(-1) ?? 0 };
     case "string":
-      return { kind, value: strings(await loaded()).at(-1) ?? "" };
+      return { kind, value: strings(await loadValues()).at(-1) ?? "" };
     case "tensor":
-      return { kind, value: (await tensors()).at(-1) ?? missing() };
+      return { kind, value: (await readTensors()).at(-1) ?? throwMissing() };
     case "graph":
-      return { kind, value: values.length > 1 ? missing() : ((await graphs())[0] ?? missing()) };
+      return { kind, value: values.length > 1 ? throwMissing() : ((await readGraphs())[0] ?? throwMissing()) };
     case "floats":
-      return { kind, value: floats(await loaded()) };
+      return { kind, value: floats(await loadValues()) };
     case "ints":
-      return { kind, value: integers(await loaded()) };
+      return { kind, value: integers(await loadValues()) };
     case "strings":
-      return { kind, value: strings(await loaded()) };
+      return { kind, value: strings(await loadValues()) };
     case "tensors":
-      return { kind, value: await tensors() };
+      return { kind, value: await readTensors() };
     case "graphs":
-      return { kind, value: await graphs() };
+      return { kind, value: await readGraphs() };
   }
 }
 
@@ -133,8 +136,8 @@ export function writeAttribute(
     writer.bytes(number, attribute.value);
     return;
   }
-  if (origin?.whole !== undefined && origin.name === name) {
-    writer.bytes(number, origin.whole);
+  if (origin?.message !== undefined && origin.name === name) {
+    writer.bytes(number, origin.message);
     return;
   }
   writer.message(

@@ -12,7 +12,7 @@ import type { Reading } from "./reading.ts";
 import { graphFields, modelFields, sparseFields } from "./schema.ts";
 import { readTensor } from "./tensor.ts";
 import { readValueInfo, UnknownDims, type ValueInfo } from "./value-info.ts";
-import { malformedError, PastEnd } from "./wire.ts";
+import { FieldPastEndError, malformedError } from "./wire.ts";
 
 /** The maximum nesting depth of subgraphs. Real models have three or four levels. */
 const depthLimit = 100;
@@ -39,7 +39,7 @@ export async function decodeModel(
   if (graphs.length > 1) throw new PithError("E_NOT_ONNX", `it has ${graphs.length} graphs, and a model has one.`);
   const model = new Model(undefined, { irVersion: 0, producerName: "", opsets: new Map() });
   await readHeaderFields(reading, fields, model.header, warn);
-  await decodeGraph(reading, await reading.file.inside(graph), model.graph, 0);
+  await decodeGraph(reading, await reading.file.fieldsInside(graph), model.graph, 0);
   model.functions = await readFunctions(model.header.functions, (file) => {
     const functionReading: Reading = {
       ...reading,
@@ -51,8 +51,8 @@ export async function decodeModel(
   return model;
 }
 
-/** The error for a file that ends before its last field does. */
-export class CutOff extends PithError {
+/** The error for a truncated file: its last field extends beyond its end. */
+export class TruncatedFileError extends PithError {
   constructor(bytes: number, min: number) {
     const [available, minimum] = [bytes, min].map((number) => number.toLocaleString("en"));
     super("E_NOT_ONNX", `it is cut off after ${available} bytes, of at least ${minimum}.`, {
@@ -66,13 +66,14 @@ async function fieldsOf(file: LazyFile): Promise<Field[]> {
   try {
     return await file.fields(0, size);
   } catch (error) {
-    // Only a field number of a model indicates a truncated model. Other files usually have other numbers here.
-    if (error instanceof PastEnd && numbers.has(error.number)) throw new CutOff(size, error.end);
+    // A truncated model has a field number of ModelProto here. Files of other formats usually have other numbers.
+    if (error instanceof FieldPastEndError && modelFieldNumbers.has(error.number))
+      throw new TruncatedFileError(size, error.end);
     throw error;
   }
 }
 
-const numbers: ReadonlySet<number> = new Set(Object.values(modelFields));
+const modelFieldNumbers: ReadonlySet<number> = new Set(Object.values(modelFields));
 
 async function readHeaderFields(
   reading: Reading,
@@ -83,9 +84,9 @@ async function readHeaderFields(
   const metadata: Field[] = [];
   const functions: Uint8Array[] = [];
   const unknown: Field[] = [];
-  for (const lazy of fields) {
-    if (lazy.number === modelFields.graph) continue;
-    const field = await reading.file.loaded(lazy);
+  for (const unloadedField of fields) {
+    if (unloadedField.number === modelFields.graph) continue;
+    const field = await reading.file.loaded(unloadedField);
     switch (field.number) {
       case modelFields.irVersion:
         header.irVersion = Number(lastVarint(field));
@@ -95,11 +96,11 @@ async function readHeaderFields(
         break;
       case modelFields.opsetImport: {
         const [domain, version] = readOpset(field);
-        const other = header.opsets.get(domain);
-        if (other !== undefined && other !== version) {
+        const otherVersion = header.opsets.get(domain);
+        if (otherVersion !== undefined && otherVersion !== version) {
           const name = domain === "" ? "ai.onnx" : domain;
           warn(
-            `operator set ${name} is imported twice: ${version}, the last, counts, as in ONNX Runtime, not ${other}`,
+            `operator set ${name} is imported twice: ${version}, the last, counts, as in ONNX Runtime, not ${otherVersion}`,
           );
         }
         header.opsets.set(domain, version);
@@ -117,7 +118,7 @@ async function readHeaderFields(
         else header[text] = fieldText(field);
       }
     }
-    // The writer omits fields with default values, so fields that contain a default are carried (`writeHeader`).
+    // The writer omits fields with default values. Fields that state a default value are therefore kept as bytes (`unknown`).
     if (containsDefault(field) || field.number === modelFields.opsetImport) unknown.push(field);
   }
   // Before IR version 3, there was a single opset, which files did not state.
@@ -146,13 +147,13 @@ async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Gr
   const unknown: Field[] = [];
   const inputs: ValueInfo[] = [];
   const outputs: ValueInfo[] = [];
-  const declared: { readonly info: ValueInfo; readonly field: Field }[] = [];
+  const declaredTypes: { readonly info: ValueInfo; readonly field: Field }[] = [];
   const nodes: ReadNode[] = [];
-  const info = async (field: Field): Promise<ValueInfo> => {
+  const readInfo = async (field: Field): Promise<ValueInfo> => {
     const loaded = await file.loaded(field);
-    const read = readValueInfo(payload(loaded), loaded.start, reading.unknownDims);
-    file.count(1 + read.metadata.size + (read.type?.dims?.length ?? 0));
-    return read;
+    const valueInfo = readValueInfo(payload(loaded), loaded.start, reading.unknownDims);
+    file.count(1 + valueInfo.metadata.size + (valueInfo.type?.dims?.length ?? 0));
+    return valueInfo;
   };
   for (const field of fields) {
     switch (field.number) {
@@ -173,13 +174,13 @@ async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Gr
         graph.doc = fieldText(await file.loaded(field));
         break;
       case graphFields.input:
-        inputs.push(await info(field));
+        inputs.push(await readInfo(field));
         break;
       case graphFields.output:
-        outputs.push(await info(field));
+        outputs.push(await readInfo(field));
         break;
       case graphFields.valueInfo:
-        declared.push({ info: await info(field), field });
+        declaredTypes.push({ info: await readInfo(field), field });
         break;
       case graphFields.metadata:
         metadata.push(await file.loaded(field));
@@ -190,11 +191,11 @@ async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Gr
   }
   [graph.metadata] = readMetadata(metadata);
   addInputs(graph, inputs);
-  const produced = producedNames(graph, nodes);
-  for (const { info, field } of declared) {
-    const value = graph.ownValue(info.name) ?? (produced.has(info.name) ? graph.addValue(info.name) : undefined);
+  const outputNames = producedNames(graph, nodes);
+  for (const { info, field } of declaredTypes) {
+    const value = graph.ownValue(info.name) ?? (outputNames.has(info.name) ? graph.addValue(info.name) : undefined);
     if (value === undefined) {
-      // Another tool removed the value but not its type. The type has no effect and is carried.
+      // Another tool removed the value but not its type. The type has no effect and is kept as bytes.
       unknown.push(await file.loaded(field));
       continue;
     }
@@ -203,7 +204,7 @@ async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Gr
   }
   graph.unknown = joinCarried(unknown);
   // Creates all values before the nodes, because nodes can be unsorted and subgraphs read outer values.
-  for (const name of produced) if (graph.ownValue(name) === undefined) graph.addValue(name);
+  for (const name of outputNames) if (graph.ownValue(name) === undefined) graph.addValue(name);
   for (const node of nodes) await addNode(reading, node, graph, depth);
   graph.setOutputs(
     outputs.map((output) => {
@@ -220,25 +221,25 @@ async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Gr
 async function addInitializer(reading: Reading, field: Field, graph: Graph): Promise<void> {
   const { file } = reading;
   file.count(1);
-  const read = await readTensor(file, await file.inside(field), reading.external, "tensor");
-  const { name, tensor } = read;
+  const readResult = await readTensor(file, await file.fieldsInside(field), reading.external, "tensor");
+  const { name, tensor } = readResult;
   if (name === "") throw new PithError("E_MODEL", `graph "${graph.name}": a stored tensor has no name.`);
   if (graph.ownValue(name) !== undefined) throw duplicateError(graph, name);
   const value = graph.addValue(name, { type: tensor.type, dims: tensor.dims });
   value.tensor = tensor;
-  value.doc = read.doc;
-  value.unknown = read.unknown;
-  [value.metadata, value.role] = readMetadata(read.metadata);
+  value.doc = readResult.doc;
+  value.unknown = readResult.unknown;
+  [value.metadata, value.role] = readMetadata(readResult.metadata);
 }
 
-/** Adds a sparse weight. Its name and type are known; its elements are carried without being read. */
-async function addSparse(reading: Reading, lazy: Field, graph: Graph): Promise<void> {
+/** Adds a sparse weight. Only name and type are parsed; the elements are kept as bytes. */
+async function addSparse(reading: Reading, unloadedField: Field, graph: Graph): Promise<void> {
   const { file } = reading;
-  const field = await file.loaded(lazy);
+  const field = await file.loaded(unloadedField);
   const parts = splitFields(payload(field), field.start);
   const values = parts.find((part) => part.number === sparseFields.values);
   if (values === undefined) throw malformedError(field.from, "a sparse tensor has no values");
-  const { name, tensor } = await readTensor(file, await file.inside(values), reading.external, "sparse tensor");
+  const { name, tensor } = await readTensor(file, await file.fieldsInside(values), reading.external, "sparse tensor");
   if (name === "" || graph.ownValue(name) !== undefined) throw duplicateError(graph, name);
   const dims: number[] = [];
   for (const part of parts)
@@ -276,11 +277,11 @@ function applyInfo(value: Value, info: ValueInfo): void {
   if (value.tensor !== undefined) {
     // The tensor's type takes precedence. An equal declared type is kept as written in the file.
     const { dims } = value.tensor;
-    const agrees =
+    const hasEqualType =
       info.type?.type === value.tensor.type &&
       info.type.dims?.length === dims.length &&
       info.type.dims.every((dim, axis) => dim === dims[axis]);
-    if (agrees) value.type = info.type;
+    if (hasEqualType) value.type = info.type;
     if (info.rest !== undefined) value.foreign = { ...value.foreign, info: info.rest };
     return;
   }

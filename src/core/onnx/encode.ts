@@ -33,8 +33,8 @@ export interface EncodeOptions {
 }
 
 /**
- * Encodes a model as an ONNX file, in chunks of about 1 MB. Weights that are stored in files are copied from
- * there, so memory contains only the graph and one chunk.
+ * Encodes a model as an ONNX file, in chunks of about 1 MB. Weights that are stored in files are copied from these files, so only the graph and one
+ * chunk are in memory.
  * @throws PithError E_UNSUPPORTED if the file would be 2 GiB or larger, so that weights must be stored in
  * separate files; E_SOURCE_CHANGED if a file that contains weights has changed.
  *
@@ -85,27 +85,27 @@ export async function encodedSource(model: Model): Promise<ByteSource> {
     name: "a model that is not written",
     async read(start, end) {
       const bytes = new Uint8Array(end - start);
-      let at = 0;
+      let pieceStart = 0;
       for (const piece of pieces) {
-        const [from, to] = [Math.max(start, at), Math.min(end, at + sizeOf(piece))];
-        if (from < to) bytes.set(await readPiece(piece, from - at, to - at), from - start);
-        at += sizeOf(piece);
+        const [from, to] = [Math.max(start, pieceStart), Math.min(end, pieceStart + sizeOf(piece))];
+        if (from < to) bytes.set(await readPiece(piece, from - pieceStart, to - pieceStart), from - start);
+        pieceStart += sizeOf(piece);
       }
       return bytes;
     },
   };
 }
 
-export function fits(pieces: readonly Piece[], fileBytes = protobufLimit): boolean {
+export function fitInFile(pieces: readonly Piece[], fileBytes = protobufLimit): boolean {
   return totalSize(pieces) <= Math.min(fileBytes, protobufLimit);
 }
 
 /**
- * Returns the pieces if they fit into one file.
- * @throws PithError E_UNSUPPORTED if they do not.
+ * Returns the pieces unchanged.
+ * @throws PithError E_UNSUPPORTED if the pieces are too large for one file.
  */
 export function requireFit(pieces: readonly Piece[]): readonly Piece[] {
-  if (fits(pieces)) return pieces;
+  if (fitInFile(pieces)) return pieces;
   throw new PithError(
     "E_UNSUPPORTED",
     `The model takes ${totalSize(pieces)} bytes, and an ONNX file can take ${protobufLimit}.`,
@@ -135,8 +135,8 @@ export async function modelPieces(model: Model, options: EncodeOptions): Promise
   if (header.doc !== "") writer.text(modelFields.doc, header.doc);
   writer.message(modelFields.graph, (message) => writing.graph(message, model.graph), model.graph.unknown);
   for (const [domain, version] of header.opsets) {
-    const carried = opsets.get(`${domain} ${version}`);
-    if (carried !== undefined) writer.bytes(modelFields.opsetImport, carried);
+    const originalBytes = opsets.get(`${domain} ${version}`);
+    if (originalBytes !== undefined) writer.bytes(modelFields.opsetImport, originalBytes);
     else {
       writer.message(modelFields.opsetImport, (message) => {
         if (domain !== "") message.text(opsetFields.domain, domain);
@@ -149,7 +149,7 @@ export async function modelPieces(model: Model, options: EncodeOptions): Promise
   return writer.finish();
 }
 
-/** Returns opset imports as the file wrote them. The default domain, for example, can be written explicitly. */
+/** Returns the opset imports as bytes of the opened file, in which the default domain, for example, can be written explicitly. */
 function carriedOpsets(unknown: Uint8Array | undefined): Map<string, Uint8Array> {
   const opsets = new Map<string, Uint8Array>();
   for (const field of unknown === undefined ? [] : splitFields(unknown)) {
@@ -191,7 +191,7 @@ function writeGraph(writer: Writer, graph: Graph, writing: Writing, options: Enc
   writeMetadata(writer, graphFields.metadata, graph.metadata);
 }
 
-/** Returns the types that the file declared for missing values, except for names that exist by now. */
+/** Returns the type declarations of the opened file for names that no value of the graph has. */
 function strayInfos(graph: Graph): Uint8Array[] {
   if (graph.unknown === undefined) return [];
   return splitFields(graph.unknown)
@@ -207,7 +207,7 @@ function isDeclared(value: Value): boolean {
   return value.declared && (value.stated !== undefined || value.foreign?.type !== undefined);
 }
 
-/** Returns whether a value that is not stored has a role, metadata, documentation or unknown fields. */
+/** Returns whether a value without a stored tensor has a role, metadata, documentation or unknown fields. */
 function hasAnnotations(value: Value): boolean {
   if (value.tensor !== undefined || value.foreign?.sparse !== undefined) return false;
   return value.role !== undefined || value.metadata.size > 0 || value.doc !== undefined || value.unknown !== undefined;
@@ -239,11 +239,14 @@ function writeTexts(writer: Writer, texts: readonly (readonly [number: number, t
   for (const [number, text] of texts) if (text !== "") writer.text(number, text);
 }
 
-/** Writes a sparse tensor. Its name is stored in the tensor of its values. */
+/** Writes a sparse tensor. The message of its values contains the name, so it is rewritten if the name has changed. */
 function writeSparse(writer: Writer, name: string, sparse: Uint8Array): void {
   const values = splitFields(sparse).find((field) => field.number === sparseFields.values);
-  const old = values === undefined ? [] : splitFields(payload(values));
-  if (values === undefined || old.some((field) => field.number === tensorFields.name && fieldText(field) === name)) {
+  const oldFields = values === undefined ? [] : splitFields(payload(values));
+  if (
+    values === undefined ||
+    oldFields.some((field) => field.number === tensorFields.name && fieldText(field) === name)
+  ) {
     writer.bytes(graphFields.sparseInitializer, sparse);
     return;
   }
@@ -255,7 +258,7 @@ function writeSparse(writer: Writer, name: string, sparse: Uint8Array): void {
   );
 }
 
-/** Reads string tensors that are not stored in a file, because their encoded size depends on the contents. */
+/** Reads string tensors that are not stored in a file, because the size of their encoding depends on the contents. */
 async function readStrings(graph: Graph): Promise<Map<Tensor, Dense<"string">>> {
   const strings = new Map<Tensor, Dense<"string">>();
   for (const tensor of new Set(allTensors(graph))) {

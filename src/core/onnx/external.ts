@@ -47,7 +47,7 @@ export class ExternalFiles {
 
 /**
  * Returns the file and range of a tensor's elements.
- * @throws PithError E_MODEL if the entry is incomplete or beyond the end of the file.
+ * @throws PithError E_MODEL if the fields do not name a file, or if the range exceeds the file.
  */
 export async function readExternal(
   fields: readonly Field[],
@@ -86,8 +86,8 @@ export async function readExternal(
   return { source, start, end };
 }
 
-function parseInteger(text: string | undefined, otherwise: number, place: string): number {
-  if (text === undefined) return otherwise;
+function parseInteger(text: string | undefined, defaultValue: number, place: string): number {
+  if (text === undefined) return defaultValue;
   const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
   if (!Number.isSafeInteger(value)) throw new PithError("E_MODEL", `${place}: "${text}" is not an offset or length.`);
   return value;

@@ -1,9 +1,11 @@
-/** Represents the fields of a protobuf message. Fields are located first and read on demand. */
+/** Splits protobuf messages into fields. A field first has only its offsets in the file, and is read and parsed on demand. */
 import { PithError } from "../errors.ts";
 import { concatBytes } from "../tensor/dense.ts";
 import { Cursor, decodeText, type Header, malformedError, readHeader, type WireType } from "./wire.ts";
 
-/** A field with its offsets in the file. Consecutive unpacked numbers with the same field number form one field: a sequence of tags and payloads. */
+/**
+ * A field with its offsets in the file. Consecutive unpacked numbers with equal field numbers count as one field: a sequence of tags and payloads.
+ */
 export interface Field {
   readonly number: number;
   readonly wire: WireType;
@@ -13,8 +15,8 @@ export interface Field {
   readonly start: number;
   /** The offset of the first byte after the field. */
   readonly end: number;
-  /** The bytes from `from` to `end` if they are in memory. */
-  readonly whole: Uint8Array | undefined;
+  /** The bytes from `from` to `end`, including tags; undefined if they are not in memory. */
+  readonly bytes: Uint8Array | undefined;
 }
 
 /** The maximum number of fields of a message. A field needs far more memory than file space, and real models have fewer. */
@@ -40,7 +42,7 @@ class FieldInMemory implements Field {
     this.#base = base;
   }
 
-  get whole(): Uint8Array {
+  get bytes(): Uint8Array {
     return this.#bytes.subarray(this.from - this.#base, this.end - this.#base);
   }
 
@@ -63,14 +65,19 @@ export class FieldList {
   #from = 0;
   #end = 0;
 
-  /** @param findMemory Returns the memory that contains a field, if any. */
+  /** @param findMemory Returns the part of the file in memory that contains a field; undefined if the field is not in memory. */
   constructor(findMemory: (from: number, end: number) => FilePart | undefined) {
     this.#findMemory = findMemory;
   }
 
   add(from: number, header: Header): void {
-    const last = this.#header;
-    if (last !== undefined && last.number === header.number && last.wire === header.wire && header.wire !== 2) {
+    const previousHeader = this.#header;
+    if (
+      previousHeader !== undefined &&
+      previousHeader.number === header.number &&
+      previousHeader.wire === header.wire &&
+      header.wire !== 2
+    ) {
       this.#end = header.end;
       return;
     }
@@ -89,7 +96,7 @@ export class FieldList {
     const memory = this.#findMemory(this.#from, this.#end);
     this.#fields.push(
       memory === undefined
-        ? { ...header, from: this.#from, end: this.#end, whole: undefined }
+        ? { ...header, from: this.#from, end: this.#end, bytes: undefined }
         : new FieldInMemory(header, this.#from, this.#end, memory.bytes, memory.base),
     );
     this.#header = undefined;
@@ -115,23 +122,23 @@ export function splitFields(bytes: Uint8Array, base = 0): Field[] {
 }
 
 export function isLoaded(field: Field): boolean {
-  return field instanceof FieldInMemory || field.whole !== undefined;
+  return field instanceof FieldInMemory || field.bytes !== undefined;
 }
 
 /** Returns the fields of a submessage, which must be in memory. */
 export const partsOf = (field: Field): Field[] => splitFields(payload(field), field.start);
 
-/** Returns the last field with a number. For repeated fields, protobuf uses the last one. */
+/** Returns the last field with a number. If a field that is not a list occurs several times, protobuf uses the last. */
 export const lastField = (fields: readonly Field[], number: number): Field | undefined =>
   fields.findLast((field) => field.number === number);
 
-/** Returns the text of the last field with a number; "" if there is none. */
+/** Returns the text of the last field with a number; "" if no field has this number. */
 export function textOf(fields: readonly Field[], number: number): string {
   const field = lastField(fields, number);
   return field === undefined ? "" : fieldText(field);
 }
 
-/** Returns the integer of the last field with a number; 0 if there is none. */
+/** Returns the integer of the last field with a number; 0 if no field has this number. */
 export function integerOf(fields: readonly Field[], number: number): number {
   const field = lastField(fields, number);
   return field === undefined ? 0 : Number(lastVarint(field));
@@ -144,20 +151,20 @@ export function payload(field: Field): Uint8Array {
 }
 
 export function lastVarint(field: Field): number | bigint {
-  let last: number | bigint = 0;
+  let lastValue: number | bigint = 0;
   eachVarint(field, (cursor) => {
-    last = cursor.signed;
+    lastValue = cursor.signed;
   });
-  return last;
+  return lastValue;
 }
 
 /** Calls `visit` for each integer of a field, packed or not. */
 export function eachVarint(field: Field, visit: (cursor: Cursor) => void): void {
-  const packed = field.wire === 2;
-  const bytes = inMemory(field, packed ? 2 : 0);
-  const cursor = new Cursor(bytes, packed ? field.start - field.from : 0, field.from);
+  const isPacked = field.wire === 2;
+  const bytes = inMemory(field, isPacked ? 2 : 0);
+  const cursor = new Cursor(bytes, isPacked ? field.start - field.from : 0, field.from);
   while (cursor.position < bytes.byteLength) {
-    if (!packed) cursor.varint(bytes.byteLength);
+    if (!isPacked) cursor.varint(bytes.byteLength);
     cursor.varint(bytes.byteLength);
     visit(cursor);
   }
@@ -177,15 +184,15 @@ export function fixedBytes(field: Field, wire: 1 | 5): Uint8Array {
   }
   const bytes = inMemory(field, wire);
   const cursor = new Cursor(bytes, 0, field.from);
-  const joined = new Uint8Array(bytes.byteLength);
+  const values = new Uint8Array(bytes.byteLength);
   let length = 0;
   while (cursor.position < bytes.byteLength) {
     cursor.varint(bytes.byteLength);
-    joined.set(bytes.subarray(cursor.position, cursor.position + width), length);
+    values.set(bytes.subarray(cursor.position, cursor.position + width), length);
     cursor.position += width;
     length += width;
   }
-  return joined.subarray(0, length);
+  return values.subarray(0, length);
 }
 
 /**
@@ -198,7 +205,7 @@ export function fieldText(field: Field): string {
   return text;
 }
 
-/** Joins fields with their tags into one array, which is written back unchanged; undefined if there are none. */
+/** Joins fields with their tags into one array, which is written back unchanged; undefined if `fields` is empty. */
 export function joinCarried(fields: readonly Field[]): Uint8Array | undefined {
   return fields.length === 0 ? undefined : concatBytes(fields.map(loadedBytes));
 }
@@ -210,7 +217,7 @@ function inMemory(field: Field, wire: WireType): Uint8Array {
   return loadedBytes(field);
 }
 
-function loadedBytes({ whole, from, number }: Field): Uint8Array {
+function loadedBytes({ bytes: whole, from, number }: Field): Uint8Array {
   if (whole === undefined) throw malformedError(from, `field ${number} is far too long`);
   return whole;
 }

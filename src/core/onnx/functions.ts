@@ -16,7 +16,7 @@ import { Writer } from "./writer.ts";
 
 type ReadingOf = (file: LazyFile) => Reading;
 
-/** Returns the functions that can be read. All functions, including others, are kept as bytes in the header. */
+/** Returns the functions that Pith can read. The header keeps all functions as bytes, so none is lost. */
 export async function readFunctions(
   messages: readonly Uint8Array[],
   readingOf: ReadingOf,
@@ -34,30 +34,30 @@ export async function readFunctions(
 
 async function readFunction(message: Uint8Array, readingOf: ReadingOf): Promise<LocalFunction> {
   const fields = splitFields(message);
-  const all = (number: number): readonly Field[] => fields.filter((field) => field.number === number);
+  const fieldsWith = (number: number): readonly Field[] => fields.filter((field) => field.number === number);
   const writer = new Writer(undefined, 4096);
-  for (const node of all(f.node)) writer.bytes(graphFields.node, payload(node));
+  for (const node of fieldsWith(f.node)) writer.bytes(graphFields.node, payload(node));
   writer.text(graphFields.name, textOf(fields, f.name));
   for (const [from, to] of [
     [f.input, graphFields.input],
     [f.output, graphFields.output],
   ] as const) {
-    for (const name of all(from)) writer.message(to, (info) => info.text(valueInfoFields.name, fieldText(name)));
+    for (const name of fieldsWith(from)) writer.message(to, (info) => info.text(valueInfoFields.name, fieldText(name)));
   }
-  for (const info of all(f.valueInfo)) writer.bytes(graphFields.valueInfo, payload(info));
+  for (const info of fieldsWith(f.valueInfo)) writer.bytes(graphFields.valueInfo, payload(info));
   const reading = readingOf(new LazyFile(sourceOf(writer)));
   const graph = new Graph();
   await reading.graph(await reading.file.fields(0, reading.file.source.size), graph, 0);
   const attributes = new Map<string, Attribute | undefined>();
-  for (const name of all(f.attribute)) attributes.set(fieldText(name), undefined);
-  if (all(f.defaults).length > 0) await readDefaults(all(f.defaults), readingOf, attributes);
+  for (const name of fieldsWith(f.attribute)) attributes.set(fieldText(name), undefined);
+  if (fieldsWith(f.defaults).length > 0) await readDefaults(fieldsWith(f.defaults), readingOf, attributes);
   return {
     domain: defaultDomain(textOf(fields, f.domain)),
     name: textOf(fields, f.name),
     overload: textOf(fields, f.overload),
-    opsets: new Map(all(f.opsetImport).map(readOpset)),
+    opsets: new Map(fieldsWith(f.opsetImport).map(readOpset)),
     attributes,
-    references: referencesIn(graph),
+    references: findReferences(graph),
     graph,
   };
 }
@@ -79,7 +79,7 @@ async function readDefaults(
   }
 }
 
-function referencesIn(graph: Graph): ReadonlyMap<Node, ReadonlyMap<string, string>> {
+function findReferences(graph: Graph): ReadonlyMap<Node, ReadonlyMap<string, string>> {
   const references = new Map<Node, ReadonlyMap<string, string>>();
   for (const node of allNodes(graph)) {
     const nodeReferences = new Map<string, string>();
@@ -93,36 +93,36 @@ function referencesIn(graph: Graph): ReadonlyMap<Node, ReadonlyMap<string, strin
   return references;
 }
 
-/** Tells which metadata keys and documentation texts are removed. */
-export interface Notes {
+/** Decides which metadata keys and documentation texts of an exporter are removed. */
+export interface RemovedNotes {
   key(key: string): boolean;
   doc(text: string): boolean;
 }
 
 /** Returns a function's message without exporter metadata of the function and its nodes. All other bytes are unchanged. */
-export function functionWithout(message: Uint8Array, notes: Notes): Uint8Array {
+export function functionWithout(message: Uint8Array, notes: RemovedNotes): Uint8Array {
   return messageWithout(message, f, notes, (node) => messageWithout(node, nodeFields, notes));
 }
 
 function messageWithout(
   message: Uint8Array,
   numbers: { readonly doc: number; readonly metadata: number; readonly node?: number },
-  notes: Notes,
+  notes: RemovedNotes,
   ofNode?: (node: Uint8Array) => Uint8Array,
 ): Uint8Array {
   const writer = new Writer(undefined, message.byteLength);
-  let changed = false;
+  let hasChanged = false;
   for (const field of splitFields(message)) {
     const { number } = field;
     const isNote =
       (number === numbers.doc && notes.doc(fieldText(field))) ||
       (number === numbers.metadata && notes.key(readEntry(field)[0]));
     const node = number === numbers.node ? ofNode?.(payload(field)) : undefined;
-    changed ||= isNote || (node !== undefined && node.byteLength !== payload(field).byteLength);
+    hasChanged ||= isNote || (node !== undefined && node.byteLength !== payload(field).byteLength);
     if (node !== undefined) writer.bytes(number, node);
-    else if (!isNote && field.whole !== undefined) writer.field(number, field.whole);
+    else if (!isNote && field.bytes !== undefined) writer.field(number, field.bytes);
   }
-  return changed ? bytesOf(writer) : message;
+  return hasChanged ? bytesOf(writer) : message;
 }
 
 function bytesOf(writer: Writer): Uint8Array {

@@ -3,8 +3,8 @@ import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { ownDataFiles, removeAbandoned, removeUnread } from "./data-files.ts";
-import { CutOff, decodeModel } from "./decode.ts";
-import { fits, modelPieces, requireFit } from "./encode.ts";
+import { decodeModel, TruncatedFileError } from "./decode.ts";
+import { fitInFile, modelPieces, requireFit } from "./encode.ts";
 import type { OpenExternal } from "./external.ts";
 import { type SaveOptions, saveOutside } from "./save-external.ts";
 import { sniff, sniffedBytes } from "./sniff.ts";
@@ -16,7 +16,7 @@ export interface OpenOptions {
    * or URL. Paths outside the folder are rejected.
    */
   readonly external?: OpenExternal;
-  /** Is called with one sentence for each contradiction in the file, which names the value that Pith uses. */
+  /** Is called with one sentence for each contradiction in the file. The sentence states which of the contradicting values Pith uses. */
   readonly warn?: (text: string) => void;
 }
 
@@ -35,11 +35,11 @@ export async function open(
   options: OpenOptions = {},
 ): Promise<Model> {
   const bytes = await sourceOf(source);
-  const isPlace = typeof source === "string" || source instanceof URL;
-  const external = options.external ?? (isPlace ? (location: string) => openBeside(bytes.name, location) : undefined);
+  const hasPath = typeof source === "string" || source instanceof URL;
+  const external = options.external ?? (hasPath ? (location: string) => openBeside(bytes.name, location) : undefined);
   try {
     const model = await decodeModel(bytes, external, options.warn);
-    if (isPlace) model.place = bytes.name;
+    if (hasPath) model.place = bytes.name;
     return model;
   } catch (error) {
     throw await explain(error, bytes);
@@ -64,12 +64,12 @@ export async function open(
  */
 export async function save(model: Model, path: string, options: SaveOptions = {}): Promise<void> {
   const { externalData, fileBytes } = options;
-  // Temporary files are removed before writing, because they may fill the disk.
+  // Removes abandoned files before writing, because they can fill the disk.
   await removeAbandoned(path);
   if (externalData !== true) {
     const pieces = await modelPieces(model, {});
     if (externalData === false) requireFit(pieces);
-    if (externalData === false || fits(pieces, fileBytes)) {
+    if (externalData === false || fitInFile(pieces, fileBytes)) {
       const replaced = await ownDataFiles(path);
       await writeFileAtomically(path, parts(pieces));
       return removeUnread(path, replaced);
@@ -102,12 +102,12 @@ async function explain(error: unknown, source: ByteSource): Promise<unknown> {
   if (code === "E_NOT_ONNX") {
     if (source.size === 0) return new PithError(code, `"${source.name}" is empty.`, { cause: error });
     const guess = sniff(await source.read(0, Math.min(sniffedBytes, source.size)), source.name);
-    if (guess === undefined && error instanceof CutOff) return error.reworded({ at: `"${source.name}"` });
+    if (guess === undefined && error instanceof TruncatedFileError) return error.reworded({ at: `"${source.name}"` });
     const { what, hint } = guess ?? { what: undefined, hint: error.advice };
     const sentence = what === undefined ? error.message : `it looks like ${what}.`;
     return new PithError(code, sentence, { at: `"${source.name}" is not an ONNX model`, hint, cause: error });
   }
-  // Read errors already name the file. Errors in the model's contents get the file name as their place.
+  // Read errors already name the file. Errors about the contents of the model get the file's name here.
   const isInside = code === "E_MODEL" || code === "E_UNSUPPORTED" || (code === "E_FILE" && error.at !== undefined);
   return isInside ? error.reworded({ at: `"${source.name}"` }) : error;
 }

@@ -8,18 +8,18 @@ import type { ByteSource } from "../tensor/types.ts";
 import { type Field, FieldList, isLoaded, payload, splitFields } from "./fields.ts";
 import { headerLimit, malformedError, readHeader } from "./wire.ts";
 
-/** The maximum bytes of a field that is read together with the fields around it. */
-const wholeBytes = 2 ** 16;
+/** The maximum size in bytes of messages and fields that are read completely. */
+const maxCompleteBytes = 2 ** 16;
 /** The minimum bytes per read. */
-const firstWindow = 2 ** 12;
+const minWindowBytes = 2 ** 12;
 /** The maximum bytes per read during sequential reads. */
-const lastWindow = 2 ** 18;
+const maxWindowBytes = 2 ** 18;
 
 /** The maximum number of fields, which need 100 bytes of memory each. A network of 100,000 nodes has two million fields. */
 const fieldsLimit = 2 ** 22;
 /**
- * The maximum number of nodes, outputs, attributes, inputs, types and tensors together, which need up to 2 KB
- * of memory each. A network of 100,000 nodes has half a million.
+ * The maximum number of nodes, outputs, attributes, inputs, types and tensors together, which need up to 2 KB of memory each. A network of 100,000
+ * nodes has half a million of these elements.
  */
 const elementsLimit = 2 ** 20;
 /** The maximum total bytes of long texts, functions and other contents that are kept in memory. */
@@ -29,10 +29,10 @@ export class LazyFile {
   readonly source: ByteSource;
   #fields = 0;
   #elements = 0;
-  #carried = 0;
+  #loadedBytes = 0;
   #window: Uint8Array = new Uint8Array(0);
-  #base = 0;
-  #next = firstWindow;
+  #windowStart = 0;
+  #nextWindowBytes = minWindowBytes;
 
   constructor(source: ByteSource) {
     this.source = source;
@@ -41,15 +41,17 @@ export class LazyFile {
   /** Returns the bytes of a range of the file. */
   async bytes(start: number, end: number): Promise<Uint8Array> {
     if (!this.#holds(start, end)) await this.#load(start, end - start);
-    return this.#window.subarray(start - this.#base, end - this.#base);
+    return this.#window.subarray(start - this.#windowStart, end - this.#windowStart);
   }
 
   /** Returns the fields of the message in a range of the file. */
   async fields(start: number, end: number): Promise<Field[]> {
-    if (end - start <= wholeBytes) return this.#counted(splitFields(await this.bytes(start, end), start));
+    if (end - start <= maxCompleteBytes) return this.#countFields(splitFields(await this.bytes(start, end), start));
     const list = new FieldList((from, last) =>
-      // A sequence of numbers that exceeds the window is not kept in memory.
-      last - from <= wholeBytes && this.#holds(from, last) ? { bytes: this.#window, base: this.#base } : undefined,
+      // A long sequence of numbers is not kept in memory.
+      last - from <= maxCompleteBytes && this.#holds(from, last)
+        ? { bytes: this.#window, base: this.#windowStart }
+        : undefined,
     );
     for (let position = start; position < end; ) {
       const limit = Math.min(end, position + headerLimit);
@@ -57,8 +59,8 @@ export class LazyFile {
         list.finish();
         await this.#load(position, limit - position);
       }
-      const header = readHeader(this.#window, this.#base, position, end);
-      if (header.wire === 2 && header.end - position <= wholeBytes && !this.#holds(position, header.end)) {
+      const header = readHeader(this.#window, this.#windowStart, position, end);
+      if (header.wire === 2 && header.end - position <= maxCompleteBytes && !this.#holds(position, header.end)) {
         list.finish();
         await this.#load(position, header.end - position);
       }
@@ -66,15 +68,15 @@ export class LazyFile {
       if (header.wire === 2) list.finish();
       position = header.end;
     }
-    const fields = this.#counted(joinRuns(list.finish()));
+    const fields = this.#countFields(joinRuns(list.finish()));
     return Promise.all(fields.map((field) => (isShortRun(field) ? this.loaded(field) : field)));
   }
 
   /** Returns the fields of a submessage. */
-  async inside(field: Field): Promise<Field[]> {
+  async fieldsInside(field: Field): Promise<Field[]> {
     if (field.wire !== 2) throw malformedError(field.from, `field ${field.number} is not a message`);
     if (!isLoaded(field)) return this.fields(field.start, field.end);
-    return this.#counted(splitFields(payload(field), field.start));
+    return this.#countFields(splitFields(payload(field), field.start));
   }
 
   /**
@@ -83,18 +85,18 @@ export class LazyFile {
    */
   async loaded(field: Field): Promise<Field> {
     if (isLoaded(field)) return field;
-    this.#carried += field.end - field.from;
-    if (this.#carried > carriedLimit) {
+    this.#loadedBytes += field.end - field.from;
+    if (this.#loadedBytes > carriedLimit) {
       throw new PithError(
         "E_UNSUPPORTED",
         `at byte ${field.from}: all parts except the weights take more than ${carriedLimit} bytes.`,
       );
     }
-    return { ...field, whole: await this.source.read(field.from, field.end) };
+    return { ...field, bytes: await this.source.read(field.from, field.end) };
   }
 
   /**
-   * Counts elements of graphs.
+   * Adds to the number of graph elements that the file contains.
    * @throws PithError E_UNSUPPORTED if the file has too many of them.
    */
   count(elements: number): void {
@@ -107,41 +109,41 @@ export class LazyFile {
     }
   }
 
-  #counted(fields: Field[]): Field[] {
+  #countFields(fields: Field[]): Field[] {
     this.#fields += fields.length;
     if (this.#fields > fieldsLimit) throw new PithError("E_UNSUPPORTED", `it has more than ${fieldsLimit} fields.`);
     return fields;
   }
 
   #holds(start: number, end: number): boolean {
-    return start >= this.#base && end <= this.#base + this.#window.byteLength;
+    return start >= this.#windowStart && end <= this.#windowStart + this.#window.byteLength;
   }
 
   async #load(start: number, min: number): Promise<void> {
-    const windowEnd = this.#base + this.#window.byteLength;
-    const sequential = start <= windowEnd && start >= windowEnd - wholeBytes;
-    this.#next = sequential ? Math.min(2 * this.#next, lastWindow) : firstWindow;
-    const end = Math.min(this.source.size, start + Math.max(min, this.#next));
+    const windowEnd = this.#windowStart + this.#window.byteLength;
+    const isSequential = start <= windowEnd && start >= windowEnd - maxCompleteBytes;
+    this.#nextWindowBytes = isSequential ? Math.min(2 * this.#nextWindowBytes, maxWindowBytes) : minWindowBytes;
+    const end = Math.min(this.source.size, start + Math.max(min, this.#nextWindowBytes));
     this.#window = await this.source.read(start, end);
-    this.#base = start;
+    this.#windowStart = start;
   }
 }
 
-/** Joins adjacent parts of one sequence of numbers that were read in different windows. */
+/** Joins adjacent fields that belong to one sequence of numbers and were read in different windows. */
 function joinRuns(fields: readonly Field[]): Field[] {
-  const joined: Field[] = [];
+  const joinedFields: Field[] = [];
   for (const field of fields) {
-    const last = joined.at(-1);
+    const last = joinedFields.at(-1);
     if (last === undefined || field.wire === 2 || last.number !== field.number || last.wire !== field.wire) {
-      joined.push(field);
+      joinedFields.push(field);
       continue;
     }
     const { number, wire, from, start } = last;
-    joined[joined.length - 1] = { number, wire, from, start, end: field.end, whole: undefined };
+    joinedFields[joinedFields.length - 1] = { number, wire, from, start, end: field.end, bytes: undefined };
   }
-  return joined;
+  return joinedFields;
 }
 
 function isShortRun(field: Field): boolean {
-  return field.wire !== 2 && !isLoaded(field) && field.end - field.from <= wholeBytes;
+  return field.wire !== 2 && !isLoaded(field) && field.end - field.from <= maxCompleteBytes;
 }

@@ -34,7 +34,7 @@ export async function readNode(file: LazyFile, message: Field): Promise<ReadNode
   const metadata: Field[] = [];
   const unknown: Field[] = [];
   let doc: string | undefined;
-  for (const field of await file.inside(message)) {
+  for (const field of await file.fieldsInside(message)) {
     if (field.number === nodeFields.attribute) {
       attributes.push(field);
       continue;
@@ -70,20 +70,20 @@ export async function readNode(file: LazyFile, message: Field): Promise<ReadNode
 }
 
 /** Adds a node with attributes and subgraphs to a graph. All values that the node uses must exist. */
-export async function addNode(reading: Reading, read: ReadNode, graph: Graph, depth: number): Promise<void> {
-  const place = `${read.op} "${read.name || (read.outputs.find((name) => name !== undefined) ?? "")}"`;
-  const inputs = read.inputs.map((name) => {
+export async function addNode(reading: Reading, parsedNode: ReadNode, graph: Graph, depth: number): Promise<void> {
+  const place = `${parsedNode.op} "${parsedNode.name || (parsedNode.outputs.find((name) => name !== undefined) ?? "")}"`;
+  const inputs = parsedNode.inputs.map((name) => {
     if (name === undefined) return undefined;
     const value = graph.value(name);
     if (value === undefined) throw new PithError("E_MODEL", `${place}: nothing produces its input "${name}".`);
     return value;
   });
-  const { op, domain, overload, name, outputs } = read;
+  const { op, domain, overload, name, outputs } = parsedNode;
   const node = graph.addNode({ op, domain, overload, name, inputs, outputs });
-  node.doc = read.doc;
-  node.unknown = read.unknown;
-  [node.metadata] = readMetadata(read.metadata);
-  for (const field of read.attributes) {
+  node.doc = parsedNode.doc;
+  node.unknown = parsedNode.unknown;
+  [node.metadata] = readMetadata(parsedNode.metadata);
+  for (const field of parsedNode.attributes) {
     const [key, attribute] = await readAttribute(reading, field, node, depth, place);
     if (node.attributes.has(key)) throw new PithError("E_MODEL", `${place}: its attribute "${key}" is given twice.`);
     graph.setAttribute(node, key, attribute);

@@ -1,15 +1,16 @@
 /**
- * Remembers how the file encoded immutable types, attributes and tensors. Unchanged objects are written back byte for byte, including unknown fields.
+ * Maps immutable types, attributes and tensors to their bytes in the file from which they were read. The encoder writes these objects back byte for
+ * byte, including unknown fields.
  */
 import type { Attribute, ValueType } from "../graph/graph.ts";
 import type { StoredBytes, Tensor } from "../tensor/types.ts";
 
 export interface Origin {
-  /** The complete message. */
-  readonly whole?: Uint8Array;
+  /** The complete message, if it can be written back unchanged. */
+  readonly message?: Uint8Array;
   /**
-   * The fields except the value, for values that can change or are not in memory. For a tensor, these are all
-   * fields except dimensions, type and data.
+   * All fields that Pith did not parse, for a message that cannot be written back as a whole. For a tensor, all fields except
+   * dimensions, type and data.
    */
   readonly carried?: Uint8Array | undefined;
   readonly name?: string;

@@ -6,7 +6,7 @@ import type { LazyFile } from "./lazy.ts";
 import type { UnknownDims } from "./value-info.ts";
 import type { Writer } from "./writer.ts";
 
-/** The state of reading a model, shared by all its messages. */
+/** State that all functions which read one model share. */
 export interface Reading {
   readonly file: LazyFile;
   readonly external: ExternalFiles;
@@ -15,8 +15,9 @@ export interface Reading {
   readonly graph: (fields: readonly Field[], graph: Graph, depth: number) => Promise<void>;
 }
 
+/** State that all functions which write one model share. */
 export interface Writing {
-  /** The elements of string tensors that are not stored in a file, read in advance because their encoded size depends on the contents. */
+  /** The elements of string tensors that are not stored in a file. They are read in advance, because the size of their encoding depends on them. */
   readonly strings: ReadonlyMap<Tensor, Dense<"string">>;
   readonly graph: (writer: Writer, graph: Graph) => void;
 }

@@ -1,6 +1,6 @@
 /**
- * Saves weights in separate files. Because two files cannot be replaced at once, weights are first written under unused names, then the model that
- * refers to them. The weights are then renamed in steps that each leave a consistent model.
+ * Saves models with weights in separate files. Several files cannot be replaced at once, so weights are first written under unused names, then the
+ * model that refers to these names. After that, the weight files get their final names one by one, and the model is valid at every step.
  */
 import { folderOf, joinPath, type Parts, processSuffix, renameWhileRead, writeFilesAtomically } from "#platform";
 import { allValues, type Value } from "../graph/graph.ts";
@@ -23,7 +23,7 @@ export interface SaveOptions {
 
 /** The minimum bytes of an external tensor. Smaller tensors stay in the model, because shape inference of other tools reads them. */
 const minExternalBytes = 1024;
-/** The alignment of tensors in bytes, because runtimes map the file into memory by pages. */
+/** The alignment of tensors in bytes. It is the page size, because runtimes map the file into memory. */
 const alignment = 4096;
 
 /**
@@ -35,7 +35,7 @@ export async function saveOutside(model: Model, path: string, fileBytes = Number
   const { names, replaced } = await chooseDataNames(path, files.length);
   const ending = processSuffix();
   const temporaryNames = names.map((name) => `${name}.${ending}`);
-  const modelWith = async (locations: readonly string[]): Promise<Parts> => {
+  const encodeWith = async (locations: readonly string[]): Promise<Parts> => {
     const place = (_: Value, tensor: Tensor): ExternalPlace | undefined => {
       const entry = places.get(tensor);
       const location = locations[entry?.file ?? -1];
@@ -45,13 +45,13 @@ export async function saveOutside(model: Model, path: string, fileBytes = Number
   };
   const inFolder = (file = ""): string => joinPath(folderOf(path), file);
   const data = files.map((pieces, file) => [inFolder(temporaryNames[file]), parts(pieces)] as const);
-  await writeFilesAtomically([...data, [path, await modelWith(temporaryNames)]], "replaced");
-  // At this point the model is saved. If its weights cannot be renamed, they keep their temporary names, which the next save replaces.
+  await writeFilesAtomically([...data, [path, await encodeWith(temporaryNames)]], "replaced");
+  // The model is now saved. If weight files cannot be renamed, they keep their temporary names until the next `save`.
   const rename = async (): Promise<void> => {
     for (const [file, name] of names.entries()) {
-      const renamed = [...names.slice(0, file + 1), ...temporaryNames.slice(file + 1)];
+      const currentNames = [...names.slice(0, file + 1), ...temporaryNames.slice(file + 1)];
       await renameWhileRead(inFolder(temporaryNames[file]), inFolder(name), async () =>
-        writeFilesAtomically([[path, await modelWith(renamed)]], "replaced"),
+        writeFilesAtomically([[path, await encodeWith(currentNames)]], "replaced"),
       );
     }
   };

@@ -1,4 +1,4 @@
-/** Field numbers of ONNX messages from onnx.proto (IR version 13). Fields that are not listed are carried as bytes. */
+/** Field numbers of ONNX messages from onnx.proto (IR version 13). Fields that are not listed are kept as bytes and written back. */
 
 export const modelFields = {
   irVersion: 1,

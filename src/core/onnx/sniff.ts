@@ -15,17 +15,17 @@ const weightsOnly = "Export the model that the weights belong to, with torch.onn
 const llama = "Take the ONNX export of the model: optimum-cli export onnx --model <name> <folder>.";
 const zip = "If it is a PyTorch checkpoint, export the network with torch.onnx.export; else unpack it.";
 const unpack = "Unpack it, and name the .onnx file in it.";
-const other = "Name the .onnx file.";
-const picture = [other, "A folder of pictures can be the `data`."];
-const data = [other, "It can be the `data`."];
+const nameFile = "Name the .onnx file.";
+const picture = [nameFile, "A folder of pictures can be the `data`."];
+const data = [nameFile, "It can be the `data`."];
 const source = "Take the ONNX model that it was made from.";
 const text = "Write it as a file first: onnx.save(onnx.parser.parse_model(text), path).";
 
 /** The number of bytes at the start of a file from which the format is guessed. */
 export const sniffedBytes = 512;
 
-/** Patterns of the first bytes, in which control characters are replaced by points. For a zip archive, they match the first file name. */
-const beginnings: readonly (readonly [bytes: RegExp, what: string, hint: Guess["hint"]])[] = [
+/** Patterns of the first bytes. Control characters are replaced by points before matching. For a zip archive, patterns match the first file name. */
+const beginningPatterns: readonly (readonly [bytes: RegExp, what: string, hint: Guess["hint"]])[] = [
   [/^PK\.{2}.{26}.*(data\.pkl|constants\.pkl|version|byteorder|\.data\/)/s, "a PyTorch checkpoint", pytorch],
   [/^PK\.{2}.{26}((metadata|config)\.json|.*weights\.h5)/s, "a Keras model", keras],
   [/^PK\.{2}.{26}.*\.npy/s, "a NumPy archive (.npz): arrays without a network", data],
@@ -44,17 +44,17 @@ const beginnings: readonly (readonly [bytes: RegExp, what: string, hint: Guess["
   [/^\xff\xd8\xff/, "a JPEG picture", picture],
   [/^(GIF8|RIFF.{4}WEBP)/s, "a picture", picture],
   [/^RIFF.{4}WAVE/s, "a WAV recording", data],
-  [/^%PDF/, "a PDF document", other],
+  [/^%PDF/, "a PDF document", nameFile],
   [/^version https:\/\/git-lfs/, "a placeholder of Git LFS, not the file itself", "Run git lfs pull."],
   [/^<ir_version/, "an ONNX model as text", text],
   [/^<\?xml/, "XML, perhaps an OpenVINO model", source],
   [/^</, "a web page or XML", "The download link led to a page: fetch the file itself."],
-  [/^\{/, "JSON", other],
+  [/^\{/, "JSON", nameFile],
 ];
 
 /** Patterns of file names, for files whose first bytes match nothing. */
-const endings: typeof beginnings = [
-  [/\.(onnx_data(_\d+)?|onnx\.data|data)$/i, "the weights of an ONNX model, kept beside it", other],
+const namePatterns: typeof beginningPatterns = [
+  [/\.(onnx_data(_\d+)?|onnx\.data|data)$/i, "the weights of an ONNX model, kept beside it", nameFile],
   [/\.(pt|pth|bin|ckpt|pkl)$/i, "a PyTorch checkpoint", pytorch],
   [/\.(h5|hdf5|keras)$/i, "a Keras model", keras],
   [/\.tflite$/i, "a TensorFlow Lite model", lite],
@@ -64,13 +64,15 @@ const endings: typeof beginnings = [
   [/\.(mlmodel|mlpackage|caffemodel|prototxt)$/i, "a Core ML or Caffe model", source],
 ];
 
-/** Guesses the format of a file from its first bytes, or else from its name; undefined if neither is known. */
+/** Guesses the format of a file from its first bytes, or, if they match no format, from its name. Undefined if the name does not match either. */
 export function sniff(head: Uint8Array, name: string): Guess | undefined {
   const bytes = String.fromCharCode(...head.subarray(0, sniffedBytes).map((byte) => (byte < 32 ? 46 : byte)));
   const [, format, hint] =
-    beginnings.find(([beginning]) => beginning.test(bytes)) ?? endings.find(([ending]) => ending.test(name)) ?? [];
+    beginningPatterns.find(([beginning]) => beginning.test(bytes)) ??
+    namePatterns.find(([ending]) => ending.test(name)) ??
+    [];
   if (format !== undefined && hint !== undefined) return { what: format, hint };
   const isText =
     head.length >= 16 && head.every((byte) => (byte >= 32 && byte < 127) || byte === 9 || byte === 10 || byte === 13);
-  return isText ? { what: "a text file", hint: other } : undefined;
+  return isText ? { what: "a text file", hint: nameFile } : undefined;
 }

@@ -1,6 +1,6 @@
 /**
- * Reads tensors (TensorProto). Tensors above 8 KiB are read on demand. Their data fields are remembered as file
- * ranges, from which unchanged tensors are copied byte for byte.
+ * Reads tensors (TensorProto). The elements of tensors above 8 KiB are read on demand. The file ranges of their data fields are recorded, so that
+ * saving can copy them byte for byte.
  */
 import { PithError } from "../errors.ts";
 import { bytesFor, maxSmallBytes, viewBytes } from "../tensor/dense.ts";
@@ -24,8 +24,8 @@ import { maxRank } from "./value-info.ts";
 const { floatData, int32Data, stringData, int64Data, rawData, doubleData, uint64Data } = f;
 const dataFields = new Set<number>([floatData, int32Data, stringData, int64Data, rawData, doubleData, uint64Data]);
 
-function tensorOf(facts: Omit<Tensor, "read">, origin: Origin, place: string): Tensor {
-  const tensor = { ...facts, read: () => readElements(facts, origin, place) };
+function tensorOf(description: Omit<Tensor, "read">, origin: Origin, place: string): Tensor {
+  const tensor = { ...description, read: () => readElements(description, origin, place) };
   setOrigin(tensor, origin);
   return tensor;
 }
@@ -112,12 +112,12 @@ export async function readTensor(
       else unknown.push(loaded);
     }
   }
-  // If a tensor has inline data, its external locations are ignored and carried.
+  // If a tensor has inline data, its external locations are ignored, and kept as bytes.
   if (!isExternal) unreadFields.push(...externalEntries);
   otherFields.push(...unreadFields);
   unknown.push(...unreadFields);
   const place = name === "" ? owner : `${owner} "${name}"`;
-  const type = checkedType(code, place);
+  const type = requireType(code, place);
   checkDims(dims, place);
   const carried = joinCarried(otherFields);
   const attachments = { name, doc: docText, metadata, unknown: joinCarried(unknown) };
@@ -129,15 +129,15 @@ export async function readTensor(
       bytes <= maxSmallBytes ? viewBytes(type, dims, await stored.source.read(stored.start, stored.end)) : undefined;
     return { ...attachments, tensor: tensorOf({ type, dims, bytes, small, stored }, { carried }, place) };
   }
-  const { bytes, stored } = locate(file, type, dims, data, place);
+  const { bytes, stored } = locateElements(file, type, dims, data, place);
   const inMemory = bytes <= maxSmallBytes ? await Promise.all(data.map((field) => file.loaded(field))) : undefined;
   const small = inMemory === undefined ? undefined : decode(type, dims, inMemory, place);
   const pieces = inMemory === undefined ? ranges(file.source, data) : inMemory.map(pieceOf);
   return { ...attachments, tensor: tensorOf({ type, dims, bytes, small, stored }, { carried, pieces }, place) };
 }
 
-/** Returns the size of the elements in bytes, and their file range if they are stored contiguously. */
-function locate(
+/** Returns the size of the elements in bytes, and their file range if they are stored there as raw little-endian bytes. */
+function locateElements(
   file: LazyFile,
   type: DataType,
   dims: readonly number[],
@@ -149,28 +149,28 @@ function locate(
   }
   const bytes = bytesFor(type, elementCount(dims));
   const raw = data.filter((field) => field.number === rawData);
-  const [only] = raw.length > 0 ? raw : data;
+  const [dataField] = raw.length > 0 ? raw : data;
   if (raw.length > 1 || (raw.length === 1 && data.length > 1)) {
     throw new PithError("E_MODEL", `${place}: its elements are given twice.`);
   }
-  if (only === undefined) {
+  if (dataField === undefined) {
     if (bytes > 0) checkCount(elementCount(dims), 0, "elements", place);
     return { bytes, stored: undefined };
   }
   const number = typedField(type);
   const isFixedWidth = number === floatData || number === doubleData;
   const isContiguous =
-    raw.length === 1 || (isFixedWidth && data.length === 1 && only.number === number && only.wire === 2);
+    raw.length === 1 || (isFixedWidth && data.length === 1 && dataField.number === number && dataField.wire === 2);
   if (!isContiguous) {
     const available = data.reduce((size, field) => size + field.end - field.start, 0);
     const min = slotCount(type, dims);
     if (min > available) checkCount(min, available, "elements at most", place);
     return { bytes, stored: undefined };
   }
-  if (only.wire !== 2 || only.end - only.start !== bytes) {
-    checkCount(bytes, only.end - only.start, "bytes", `${place}, ${type}${dimsText(dims)}`);
+  if (dataField.wire !== 2 || dataField.end - dataField.start !== bytes) {
+    checkCount(bytes, dataField.end - dataField.start, "bytes", `${place}, ${type}${dimsText(dims)}`);
   }
-  return { bytes, stored: range(file.source, only.start, only.end) };
+  return { bytes, stored: range(file.source, dataField.start, dataField.end) };
 }
 
 function decode(type: DataType, dims: readonly number[], fields: readonly Field[], place: string): Dense {
@@ -182,25 +182,25 @@ function decode(type: DataType, dims: readonly number[], fields: readonly Field[
 }
 
 function pieceOf(field: Field): DataPiece {
-  return { number: field.number, piece: field.whole ?? new Uint8Array(0) };
+  return { number: field.number, piece: field.bytes ?? new Uint8Array(0) };
 }
 
 /** Returns the file ranges of fields. Adjacent fields form one range, so that a tensor of many strings is read at once. */
 function ranges(source: ByteSource, fields: readonly Field[]): DataPiece[] {
-  const joined: { number: number; piece: StoredBytes }[] = [];
+  const pieces: { number: number; piece: StoredBytes }[] = [];
   for (const { number, from, end } of fields) {
-    const last = joined.at(-1);
+    const last = pieces.at(-1);
     if (last?.number === number && last.piece.end === from) last.piece = range(source, last.piece.start, end);
-    else joined.push({ number, piece: range(source, from, end) });
+    else pieces.push({ number, piece: range(source, from, end) });
   }
-  return joined;
+  return pieces;
 }
 
 function range(source: ByteSource, start: number, end: number): StoredBytes {
   return { source, start, end };
 }
 
-function checkedType(code: number, place: string): DataType {
+function requireType(code: number, place: string): DataType {
   const type = typeOfCode(code);
   if (type !== undefined) return type;
   if (code === 0) throw new PithError("E_MODEL", `${place}: the tensor has no element type.`);

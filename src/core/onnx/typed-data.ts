@@ -38,10 +38,10 @@ export function decodeTyped(type: DataType, dims: readonly number[], fields: rea
   const typedFields = fields.filter((field) => field.number === number);
   if (number === floatData || number === doubleData) {
     const parts = typedFields.map((field) => fixedBytes(field, number === floatData ? 5 : 1));
-    const [only] = parts;
-    const joined = parts.length === 1 && only !== undefined ? only : concatBytes(parts);
-    checkCount(bytesFor(type, elementCount(dims)), joined.byteLength, "bytes", place);
-    return viewBytes(type, dims, joined);
+    const [singlePart] = parts;
+    const bytes = parts.length === 1 && singlePart !== undefined ? singlePart : concatBytes(parts);
+    checkCount(bytesFor(type, elementCount(dims)), bytes.byteLength, "bytes", place);
+    return viewBytes(type, dims, bytes);
   }
   const expected = slotCount(type, dims);
   // Checks the size before memory is allocated, because each number needs at least one byte.
@@ -58,7 +58,7 @@ export function decodeTyped(type: DataType, dims: readonly number[], fields: rea
   return dense;
 }
 
-/** Returns the number of entries in the typed field: one per element, or one per byte of packed elements. */
+/** Returns the number of integers in the typed field: one per element, or, for types below 8 bits, one per byte of packed elements. */
 export function slotCount(type: Exclude<DataType, "string">, dims: readonly number[]): number {
   return bitsOf[type] < 8 ? bytesFor(type, elementCount(dims)) : elementCount(dims);
 }

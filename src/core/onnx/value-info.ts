@@ -43,7 +43,7 @@ export const maxRank = 1024;
 /** The maximum length of a dimension's text in characters. Longer text counts as unknown. */
 const maxDimLength = 1024;
 
-/** Names dimensions that a file leaves unknown. */
+/** Generates unique names for dimensions that a file leaves unknown. */
 export class UnknownDims {
   readonly #counts = new Map<string, number>();
 
@@ -73,17 +73,18 @@ export function readValueInfo(message: Uint8Array, base: number, unknownDims: Un
       else unknown.push(field);
     }
   }
-  const stated = typeField === undefined ? undefined : payload(typeField);
-  const parsed = stated === undefined ? undefined : readType(stated, typeField?.start ?? 0, name, unknownDims);
-  const container = parsed !== undefined && isContainer(parsed) ? parsed : undefined;
-  const type = parsed === undefined || isContainer(parsed) ? undefined : parsed;
+  const typeMessage = typeField === undefined ? undefined : payload(typeField);
+  const parsedType =
+    typeMessage === undefined ? undefined : readType(typeMessage, typeField?.start ?? 0, name, unknownDims);
+  const container = parsedType !== undefined && isContainer(parsedType) ? parsedType : undefined;
+  const type = parsedType === undefined || isContainer(parsedType) ? undefined : parsedType;
   const [metadata, role] = readMetadata(entries);
   return {
     name,
     type,
     foreign:
-      type === undefined && stated !== undefined
-        ? { type: stated, ...(container === undefined ? {} : { container }) }
+      type === undefined && typeMessage !== undefined
+        ? { type: typeMessage, ...(container === undefined ? {} : { container }) }
         : undefined,
     doc,
     metadata,
@@ -93,38 +94,38 @@ export function readValueInfo(message: Uint8Array, base: number, unknownDims: Un
   };
 }
 
-/** Returns whether fields of a ValueInfoProto in wire format have more than metadata with such keys. */
+/** Returns whether fields of a ValueInfoProto state anything else than metadata whose keys satisfy `isNote`. */
 export function statesMoreThanNotes(fields: Uint8Array, isNote: (key: string) => boolean): boolean {
-  const all = splitFields(fields);
-  const [metadata, role] = readMetadata(all.filter(({ number }) => number === valueInfoFields.metadata));
+  const allFields = splitFields(fields);
+  const [metadata, role] = readMetadata(allFields.filter(({ number }) => number === valueInfoFields.metadata));
   return (
     role !== undefined ||
-    all.some(({ number }) => number !== valueInfoFields.metadata) ||
+    allFields.some(({ number }) => number !== valueInfoFields.metadata) ||
     [...metadata.keys()].some((key) => !isNote(key))
   );
 }
 
-/** Parses the type in a TypeProto; undefined if it is missing or of an unsupported kind. */
+/** Parses a TypeProto; undefined if it contains no type, or a type of an unsupported kind. */
 function readType(message: Uint8Array, base: number, name: string, unknownDims: UnknownDims): AnyType | undefined {
   const fields = splitFields(message, base).filter(({ number }) => number !== typeFields.denotation);
   const field = fields.at(-1);
   if (field === undefined || fields.some(({ number }) => number !== field.number)) return undefined;
   if (field.number === typeFields.tensor) {
     const type = readTensorType(field, name, (axis) => unknownDims.next(name, axis));
-    if (type !== undefined) setOrigin(type, { whole: message });
+    if (type !== undefined) setOrigin(type, { message: message });
     return type;
   }
   try {
     return readContainer(field, name, 0);
   } catch (error) {
-    // A type that cannot be parsed is carried unchanged.
+    // The bytes of a type that cannot be parsed are kept (`foreign`).
     if (error instanceof PithError) return undefined;
     throw error;
   }
 }
 
-/** Field numbers of the types other than tensors in a TypeProto. The line below has the field numbers in their messages. */
-const alternatives = { sequence: 4, map: 5, sparse: 8, optional: 9 } as const;
+/** Field numbers of TypeProto for types other than tensors. The next line has the field numbers of element, key and value in their messages. */
+const containerFields = { sequence: 4, map: 5, sparse: 8, optional: 9 } as const;
 const [elementField, keyField, mapValueField] = [1, 1, 2];
 
 /** The maximum nesting of types. Real models have two or three levels. */
@@ -132,29 +133,29 @@ const maxTypeDepth = 8;
 
 function readContainer(field: Field, name: string, depth: number): Container | undefined {
   if (depth > maxTypeDepth || field.wire !== 2) return undefined;
-  const last = (number: number): Field | undefined => lastField(partsOf(field), number);
+  const lastWith = (number: number): Field | undefined => lastField(partsOf(field), number);
   /** Parses the tensor type of elements. Unstated dimensions get unique names, because they can differ between elements. */
-  const tensor = (message: Field) => readTensorType(message, name, (axis) => unknownDim(`${name}:element`, axis));
-  const inner = (number: number): AnyType | undefined => {
-    const message = last(number);
+  const parseElement = (message: Field) => readTensorType(message, name, (axis) => unknownDim(`${name}:element`, axis));
+  const elementTypeAt = (number: number): AnyType | undefined => {
+    const message = lastWith(number);
     const typeField = message && partsOf(message).find((part) => part.number !== typeFields.denotation);
     if (typeField === undefined) return undefined;
-    return typeField.number === typeFields.tensor ? tensor(typeField) : readContainer(typeField, name, depth + 1);
+    return typeField.number === typeFields.tensor ? parseElement(typeField) : readContainer(typeField, name, depth + 1);
   };
   switch (field.number) {
-    case alternatives.sequence:
-    case alternatives.optional: {
-      const element = inner(elementField);
-      return element && { kind: field.number === alternatives.sequence ? "sequence" : "optional", of: element };
+    case containerFields.sequence:
+    case containerFields.optional: {
+      const element = elementTypeAt(elementField);
+      return element && { kind: field.number === containerFields.sequence ? "sequence" : "optional", of: element };
     }
-    case alternatives.map: {
-      const key = last(keyField);
+    case containerFields.map: {
+      const key = lastWith(keyField);
       const type = key && typeOfCode(Number(lastVarint(key)));
-      const element = inner(mapValueField);
+      const element = elementTypeAt(mapValueField);
       return type && element && { kind: "map", key: type, of: element };
     }
-    case alternatives.sparse: {
-      const element = tensor(field);
+    case containerFields.sparse: {
+      const element = parseElement(field);
       return element && { kind: "sparse", of: element };
     }
     default:
@@ -186,8 +187,8 @@ function readShape(shape: Field, name: string, nameUnknownDim: (axis: number) =>
         dim = typeof value === "number" && value >= 0 ? value : undefined;
       } else if (part.number === dimFields.parameter) {
         const text = fieldText(part);
-        const named = text === "" || text === "?" || text.length > maxDimLength ? undefined : symbol(text);
-        dim = named !== undefined && isUnknownDim(named) ? undefined : named;
+        const namedDim = text === "" || text === "?" || text.length > maxDimLength ? undefined : symbol(text);
+        dim = namedDim !== undefined && isUnknownDim(namedDim) ? undefined : namedDim;
       }
     }
     if (dims.length >= maxRank) {
@@ -198,7 +199,7 @@ function readShape(shape: Field, name: string, nameUnknownDim: (axis: number) =>
   return dims;
 }
 
-/** Returns the type to save: the stated type, or the inferred one for new values, for which the format requires a type. */
+/** Returns the type to save: the stated type, or, if a value of the main graph has none, the inferred type, because the format requires a type. */
 function statedType({ stated, inferred, declared, foreign, graph }: Value): ValueType | undefined {
   const needsType = !declared && foreign?.type === undefined && graph.parent === undefined;
   return stated ?? (needsType ? inferred : undefined);
@@ -206,20 +207,20 @@ function statedType({ stated, inferred, declared, foreign, graph }: Value): Valu
 
 /** Writes a value into a list of inputs, outputs or value types. The metadata of stored tensors is written with the tensor instead. */
 export function writeValueInfo(writer: Writer, number: number, value: Value): void {
-  const stored = value.tensor !== undefined;
+  const isStored = value.tensor !== undefined;
   writer.message(
     number,
     (info) => {
       info.text(valueInfoFields.name, value.name);
       const type = statedType(value);
-      const origin = type === undefined ? value.foreign?.type : originOf(type)?.whole;
+      const origin = type === undefined ? value.foreign?.type : originOf(type)?.message;
       if (origin !== undefined) info.bytes(valueInfoFields.type, origin);
       else if (type !== undefined) info.message(valueInfoFields.type, (writer) => writeType(writer, type));
-      if (stored) return;
+      if (isStored) return;
       if (value.doc !== undefined) info.text(valueInfoFields.doc, value.doc);
       writeMetadata(info, valueInfoFields.metadata, value.metadata, value.role);
     },
-    stored ? value.foreign?.info : value.unknown,
+    isStored ? value.foreign?.info : value.unknown,
   );
 }
 

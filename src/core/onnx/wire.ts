@@ -6,7 +6,7 @@ import { PithError } from "../errors.ts";
 
 export type WireType = 0 | 1 | 2 | 5;
 
-/** Reads varints. `low` and `high` are the 32-bit halves of the last one. */
+/** Reads varints. `low` and `high` are the 32-bit halves of the varint that was read last. */
 export class Cursor {
   position: number;
   low = 0;
@@ -47,7 +47,7 @@ export class Cursor {
     return this.high * 2 ** 32 + this.low;
   }
 
-  /** The last varint as an int64, which is a bigint if a number would be inexact. */
+  /** The last varint as an int64: a bigint if a number would be inexact. */
   get signed(): number | bigint {
     const value = (this.high | 0) * 2 ** 32 + this.low;
     return Number.isSafeInteger(value) ? value : (BigInt(this.high | 0) << 32n) | BigInt(this.low);
@@ -58,7 +58,7 @@ export class Cursor {
   }
 }
 
-/** A tag and the offsets of its payload. `end` is checked against the message. */
+/** The tag of a field, and the offsets of its payload. `end` does not exceed the message. */
 export interface Header {
   readonly number: number;
   readonly wire: WireType;
@@ -94,11 +94,11 @@ export function readHeader(bytes: Uint8Array, base: number, position: number, me
     start = cursor.position + base;
     end = start + cursor.unsigned;
   } else throw malformedError(position, `invalid wire type ${wire}`);
-  if (end > messageEnd) throw new PastEnd(position, number, end, messageEnd);
+  if (end > messageEnd) throw new FieldPastEndError(position, number, end, messageEnd);
   return { number, wire, start, end };
 }
 
-const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const strictDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Returns the text of UTF-8 bytes; undefined if they are invalid. */
 export function decodeText(bytes: Uint8Array): string | undefined {
@@ -114,27 +114,27 @@ export function decodeText(bytes: Uint8Array): string | undefined {
     if (index === bytes.byteLength) return text;
   }
   try {
-    return strict.decode(bytes);
+    return strictDecoder.decode(bytes);
   } catch {
     return undefined;
   }
 }
 
-const damaged = "The file is damaged or cut off, or not an ONNX model: copy or download it again.";
+const damagedHint = "The file is damaged or cut off, or not an ONNX model: copy or download it again.";
 
-/** The error for a field that ends after its message. */
-export class PastEnd extends PithError {
+/** The error for a field that extends beyond the end of its message. */
+export class FieldPastEndError extends PithError {
   readonly number: number;
   readonly end: number;
 
   constructor(offset: number, number: number, end: number, messageEnd: number) {
     const sentence = `field ${number} ends at ${end}, past the end of its message at ${messageEnd}`;
-    super("E_NOT_ONNX", `at byte ${offset}: ${sentence}.`, { hint: damaged });
+    super("E_NOT_ONNX", `at byte ${offset}: ${sentence}.`, { hint: damagedHint });
     this.number = number;
     this.end = end;
   }
 }
 
 export function malformedError(offset: number, problem: string): PithError {
-  return new PithError("E_NOT_ONNX", `at byte ${offset}: ${problem}.`, { hint: damaged });
+  return new PithError("E_NOT_ONNX", `at byte ${offset}: ${problem}.`, { hint: damagedHint });
 }

@@ -1,4 +1,4 @@
-/** Writes tensors (TensorProto). Unchanged tensors are written with their original encoding, others as raw bytes. */
+/** Writes tensors (TensorProto): tensors of the opened file in their original encoding, new tensors as raw bytes. */
 import type { Role } from "../graph/role.ts";
 import { bytesOf } from "../tensor/dense.ts";
 import { type Dense, type Tensor, typeCodes } from "../tensor/types.ts";
@@ -25,22 +25,22 @@ export interface TensorAttachments {
   readonly strings: ReadonlyMap<Tensor, Dense<"string">>;
 }
 
-export function writeTensor(writer: Writer, tensor: Tensor, beside: TensorAttachments): void {
-  const { name, place } = beside;
+export function writeTensor(writer: Writer, tensor: Tensor, attachments: TensorAttachments): void {
+  const { name, place } = attachments;
   for (const dim of tensor.dims) writer.integer(f.dims, dim);
   writer.integer(f.type, typeCodes[tensor.type]);
   const pieces = place === undefined ? originOf(tensor)?.pieces : undefined;
   for (const { number, piece } of pieces ?? []) if (number < f.name) writer.field(number, piece);
   if (pieces === undefined && tensor.type === "string") {
-    for (const text of beside.strings.get(tensor)?.data ?? []) writer.text(f.stringData, text);
+    for (const text of attachments.strings.get(tensor)?.data ?? []) writer.text(f.stringData, text);
   }
   if (name !== undefined) writer.text(f.name, name);
   for (const { number, piece } of pieces ?? []) if (number > f.name) writer.field(number, piece);
   if (pieces === undefined && place === undefined && tensor.type !== "string")
     writer.piece(f.rawData, rawPiece(tensor));
-  if (beside.doc !== undefined) writer.text(f.doc, beside.doc);
+  if (attachments.doc !== undefined) writer.text(f.doc, attachments.doc);
   if (place !== undefined) writeExternal(writer, place);
-  writeMetadata(writer, f.metadata, beside.metadata ?? new Map(), beside.role);
+  writeMetadata(writer, f.metadata, attachments.metadata ?? new Map(), attachments.role);
 }
 
 function writeExternal(writer: Writer, { location, offset, length }: ExternalPlace): void {
@@ -54,7 +54,7 @@ function writeExternal(writer: Writer, { location, offset, length }: ExternalPla
   writer.integer(f.location, 1);
 }
 
-/** Returns the raw bytes of a tensor's elements: a file range if they are stored in one, or else bytes produced on writing. */
+/** Returns the raw bytes of a tensor's elements as a file range, as bytes in memory, or as a function that computes them while they are written. */
 export function rawPiece(tensor: Tensor): Piece {
   if (tensor.stored !== undefined) return tensor.stored;
   if (tensor.small !== undefined && tensor.small.type !== "string") return bytesOf(tensor.small);

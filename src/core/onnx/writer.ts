@@ -1,18 +1,19 @@
 /**
- * Writes protobuf messages as pieces of known size (bytes, file ranges, produced blocks), so that large parts do not need to be in memory. Fields are
- * written in ascending order, as protobuf's serializers do. Carried fields, which are written back unchanged, are inserted in this order.
+ * Writes protobuf messages as pieces of known size (bytes, file ranges, computed blocks), so that weights do not need to be in memory. Fields are
+ * written in ascending order, as protobuf's serializers do. Carried fields, which come from the opened file and are written back unchanged, are
+ * inserted in this order.
  */
 import type { StoredBytes } from "../tensor/types.ts";
 import { type Field, splitFields } from "./fields.ts";
 
-/** A piece of `size` bytes that is produced when it is written, as a whole or in blocks. */
-export interface Produced {
+/** A piece of `size` bytes that is computed while it is written, at once or in blocks. */
+export interface ComputedPiece {
   readonly size: number;
   produce(): Promise<Uint8Array>;
   blocks?(): AsyncIterable<Uint8Array>;
 }
 
-export type Piece = Uint8Array | StoredBytes | Produced;
+export type Piece = Uint8Array | StoredBytes | ComputedPiece;
 
 export function sizeOf(piece: Piece): number {
   if (piece instanceof Uint8Array) return piece.byteLength;
@@ -22,7 +23,7 @@ export function sizeOf(piece: Piece): number {
 const utf8 = new TextEncoder();
 
 /** The minimum size in bytes of an array that becomes a separate piece. Smaller arrays are copied into one buffer. */
-const copyBelow = 1024;
+const minPieceBytes = 1024;
 
 export class Writer {
   #buffer: Uint8Array;
@@ -34,7 +35,7 @@ export class Writer {
 
   /**
    * Creates a writer.
-   * @param carried Fields in wire format to be written back. Fields with a number that the caller writes are dropped.
+   * @param carried Fields in wire format to be written back. Those whose number the caller also writes are dropped.
    * @param room The initial buffer size in bytes.
    */
   constructor(carried?: Uint8Array, room = 128) {
@@ -103,13 +104,13 @@ export class Writer {
     return this.#size + this.#length;
   }
 
-  /** Writes the carried fields with a lower number, and drops those with the same number. */
+  /** Writes the carried fields with a lower number, and drops the carried fields with the same number. */
   #carry(number: number): void {
     for (;;) {
       const next = this.#carried[this.#nextCarried];
       if (next === undefined || next.number > number) return;
       this.#nextCarried++;
-      if (next.number < number && next.whole !== undefined) this.#append(next.whole);
+      if (next.number < number && next.bytes !== undefined) this.#append(next.bytes);
     }
   }
 
@@ -138,7 +139,7 @@ export class Writer {
   }
 
   #append(piece: Piece): void {
-    if (piece instanceof Uint8Array && piece.byteLength < copyBelow) {
+    if (piece instanceof Uint8Array && piece.byteLength < minPieceBytes) {
       this.#reserve(piece.byteLength);
       this.#buffer.set(piece, this.#length);
       this.#length += piece.byteLength;
@@ -173,17 +174,17 @@ const chunkBytes = 2 ** 20;
  * share memory with pieces, so they must not be modified.
  */
 export async function* stream(pieces: readonly Piece[]): AsyncGenerator<Uint8Array, void, undefined> {
-  let rest = pieces.reduce((size, piece) => size + sizeOf(piece), 0);
-  let buffer = new Uint8Array(Math.min(rest, chunkBytes));
+  let remainingBytes = pieces.reduce((size, piece) => size + sizeOf(piece), 0);
+  let buffer = new Uint8Array(Math.min(remainingBytes, chunkBytes));
   let length = 0;
   for await (const part of parts(pieces)) {
     const size = sizeOf(part);
     if (length > 0 && length + size > chunkBytes) {
       yield buffer.subarray(0, length);
-      buffer = new Uint8Array(Math.min(rest, chunkBytes));
+      buffer = new Uint8Array(Math.min(remainingBytes, chunkBytes));
       length = 0;
     }
-    rest -= size;
+    remainingBytes -= size;
     if (size <= chunkBytes) {
       buffer.set(part instanceof Uint8Array ? part : await part.source.read(part.start, part.end), length);
       length += size;
@@ -197,7 +198,7 @@ export async function* stream(pieces: readonly Piece[]): AsyncGenerator<Uint8Arr
   if (length > 0) yield buffer.subarray(0, length);
 }
 
-/** Yields the pieces, with produced ones replaced by their bytes. File ranges are kept, because the file writer copies them efficiently. */
+/** Yields the pieces, with the bytes of computed pieces. File ranges are passed on, because the file writer copies them efficiently. */
 export async function* parts(pieces: readonly Piece[]): AsyncGenerator<Uint8Array | StoredBytes, void, undefined> {
   for (const piece of pieces) {
     if (piece instanceof Uint8Array || !("produce" in piece)) {

@@ -17,27 +17,27 @@ export type { Answer, Thread } from "./threads.ts";
  * @throws PithError E_FILE if the file cannot be fetched.
  */
 export async function openFile(place: string | URL | Blob): Promise<ByteSource> {
-  return place instanceof Blob ? blobSource(place) : urlSource(absolute(String(place)));
+  return place instanceof Blob ? blobSource(place) : urlSource(absoluteUrl(String(place)));
 }
 
 export function openBeside(owner: string, location: string): Promise<ByteSource> {
-  return urlBeside(absolute(owner), location);
+  return urlBeside(absoluteUrl(owner), location);
 }
 
 export const pathOf = async (): Promise<string | undefined> => undefined;
 
 const memoryAdvice = "Keep the result in memory.";
 
-const unwritable = (path: string, hint: string): Promise<never> =>
+const rejectWrite = (path: string, hint: string): Promise<never> =>
   refuse(`"${path}" cannot be written in a browser.`, hint);
 
 const downloadAdvice = "`await encodeToBytes(model)` gives the bytes of a model: offer them as a download.";
 
-export const writeFileAtomically = (path: string): Promise<void> => unwritable(path, downloadAdvice);
+export const writeFileAtomically = (path: string): Promise<void> => rejectWrite(path, downloadAdvice);
 export const writeFilesAtomically = (files: readonly (readonly [path: string, parts: Parts])[]): Promise<void> =>
-  unwritable(files.map(([path]) => path).join('", "'), downloadAdvice);
-export const renameWhileRead = (_from: string, to: string): Promise<void> => unwritable(to, downloadAdvice);
-export const appendFile = (path: string): Promise<void> => unwritable(path, "Leave the file out.");
+  rejectWrite(files.map(([path]) => path).join('", "'), downloadAdvice);
+export const renameWhileRead = (_from: string, to: string): Promise<void> => rejectWrite(to, downloadAdvice);
+export const appendFile = (path: string): Promise<void> => rejectWrite(path, "Leave the file out.");
 
 // A browser writes no files, so there are no leftovers of killed processes.
 export const removeLeftovers = async (): Promise<void> => {};
@@ -58,7 +58,7 @@ export const listFolder = (path: string): Promise<string[]> =>
   refuse(`The folder "${path}" cannot be listed in a browser.`, "Name the files, or pass Blobs.");
 
 export async function fileKind(path: string): Promise<"file" | "folder" | "other" | undefined> {
-  return (await fetch(absolute(path), { method: "HEAD" }).catch(() => undefined))?.ok ? "file" : undefined;
+  return (await fetch(absoluteUrl(path), { method: "HEAD" }).catch(() => undefined))?.ok ? "file" : undefined;
 }
 
 export const makeFolder = (path: string): Promise<void> =>
@@ -82,11 +82,11 @@ export function scratchFile(): Promise<ScratchFile> {
 
 export const leavesFolder = async (): Promise<boolean> => false;
 
-export const realPath = async (path: string): Promise<string> => absolute(path);
+export const realPath = async (path: string): Promise<string> => absoluteUrl(path);
 
-export const renameFile = (_from: string, to: string): Promise<void> => unwritable(to, memoryAdvice);
+export const renameFile = (_from: string, to: string): Promise<void> => rejectWrite(to, memoryAdvice);
 
-/** Returns a digest that collects all data before it hashes, because Web Crypto cannot hash in parts. */
+/** Returns a digest that hashes all data at the end, because Web Crypto cannot hash in parts. */
 export function sha256(): Digest {
   const parts: Uint8Array[] = [];
   return {
@@ -131,8 +131,8 @@ export function joinPath(...parts: readonly string[]): string {
 }
 
 export function folderOf(path: string): string {
-  const cut = path.lastIndexOf("/");
-  return cut < 0 ? "." : cut === 0 ? "/" : path.slice(0, cut);
+  const slashIndex = path.lastIndexOf("/");
+  return slashIndex < 0 ? "." : slashIndex === 0 ? "/" : path.slice(0, slashIndex);
 }
 
 export function fileNameOf(path: string): string {
@@ -145,7 +145,7 @@ export function extensionOf(path: string): string {
 
 export async function importModule(path: string, code: ErrorCode): Promise<Readonly<Record<string, unknown>>> {
   try {
-    return (await import(absolute(path))) as Readonly<Record<string, unknown>>;
+    return (await import(absoluteUrl(path))) as Readonly<Record<string, unknown>>;
   } catch (cause) {
     throw new PithError(code, `${path} cannot be imported: ${stripPeriod(errorMessage(cause))}.`, { cause });
   }
@@ -153,12 +153,12 @@ export async function importModule(path: string, code: ErrorCode): Promise<Reado
 
 export function packageVersion(): undefined {}
 
-/** Returns the number of threads. It is 1 unless the page is cross-origin isolated, because only then threads can share memory. */
+/** Returns the number of threads: 1 if the page is not cross-origin isolated, because threads of such pages cannot share memory. */
 export function threadCount(): number {
   return globalThis.crossOriginIsolated === true ? navigator.hardwareConcurrency : 1;
 }
 
-/** Undefined, because browsers do not report processor time. */
+/** Returns undefined, because browsers do not report processor time. */
 export const processorTime = (): number | undefined => undefined;
 
 /** Returns undefined, because only the bundler knows the URLs of a page's modules. */
@@ -199,7 +199,7 @@ export async function* inflated(packed: AsyncIterable<Uint8Array>): AsyncIterabl
   }
 }
 
-function absolute(path: string): string {
+function absoluteUrl(path: string): string {
   return URL.canParse(path) ? path : new URL(path, globalThis.location.href).href;
 }
 

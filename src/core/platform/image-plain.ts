@@ -1,4 +1,4 @@
-/** Decodes images in JavaScript, for machines without a native decoder. This is five to ten times slower. */
+/** Decodes images in JavaScript, for machines without sharp. This is five to ten times slower. */
 import { decode as decodePng } from "fast-png";
 import { Unzlib } from "fflate";
 import { decode as decodeJpeg } from "jpeg-js";
@@ -34,7 +34,7 @@ export function decodePlainly(bytes: Uint8Array, name: string): Pixels {
 function fromPng(bytes: Uint8Array): Pixels {
   const { width, height, data, channels, depth, palette } = decodePng(pixelChunks(bytes), { checkCrc: true });
   const result = new Uint8Array(width * height * 3);
-  const sample = sampler(data, width, channels, depth);
+  const sample = createSampler(data, width, channels, depth);
   const scale = palette === undefined && depth < 8 ? 255 / (2 ** depth - 1) : 1;
   for (let pixel = 0; pixel < width * height; pixel++) {
     const first = sample(pixel, 0);
@@ -61,22 +61,22 @@ function pixelChunks(bytes: Uint8Array): Uint8Array {
   const inflator = new Unzlib((piece) => {
     remaining -= piece.length;
   });
-  for (let at = signature; at + 12 <= bytes.length; ) {
-    const next = at + 12 + view.getUint32(at);
-    const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
-    const content = bytes.subarray(at + 8, next - 4);
-    if (pixelChunkTypes.has(type)) parts.push(bytes.subarray(at, next));
-    if (type === "IHDR" && content.length >= 10) remaining = maxInflatedBytes(view, at + 8);
+  for (let chunkStart = signature; chunkStart + 12 <= bytes.length; ) {
+    const next = chunkStart + 12 + view.getUint32(chunkStart);
+    const type = String.fromCharCode(...bytes.subarray(chunkStart + 4, chunkStart + 8));
+    const content = bytes.subarray(chunkStart + 8, next - 4);
+    if (pixelChunkTypes.has(type)) parts.push(bytes.subarray(chunkStart, next));
+    if (type === "IHDR" && content.length >= 10) remaining = maxInflatedBytes(view, chunkStart + 8);
     for (let start = 0; type === "IDAT" && start < content.length; start += inflatedPiece) {
       inflator.push(content.subarray(start, start + inflatedPiece));
       if (remaining < 0) throw new Error("it holds more than its pixels");
     }
-    at = next;
+    chunkStart = next;
   }
   return concatBytes(parts);
 }
 
-/** The number of packed bytes that are unpacked between checks of the unpacked size. They unpack to at most 4 MiB. */
+/** The number of compressed bytes that are decompressed between two checks of the total size. They expand to at most 4 MiB. */
 const inflatedPiece = 4096;
 /** The number of samples per pixel, by the PNG color type. */
 const samplesOfPixel: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
@@ -91,9 +91,10 @@ function maxInflatedBytes(header: DataView, at: number): number {
 }
 
 /**
- * Returns a function that reads a sample as 0 to 255. For a single channel of at most 8 bits, it returns the stored value, such as a palette index.
+ * Returns a function that reads a sample of a pixel, of 16 bits the upper 8. Samples below 8 bits (gray values, palette indices) are returned as
+ * stored.
  */
-function sampler(
+function createSampler(
   data: ArrayLike<number>,
   width: number,
   channels: number,

@@ -1,5 +1,5 @@
 /**
- * Reads image headers, and defines the pixel format. Every image becomes upright 8-bit RGB:
+ * Reads the headers of image files, and defines the pixel format to which every image is decoded, upright 8-bit RGB:
  * - Gray images get three equal channels.
  * - 16-bit samples are reduced to their upper 8 bits.
  * - Transparency is dropped, as in Pillow's `convert("RGB")`.
@@ -20,8 +20,8 @@ export interface Pixels {
 export const maxPixels = 2 ** 28;
 
 /**
- * The maximum number of pixels per byte. DEFLATE expands at most 1,032 times (8 pixels per byte), and JPEG
- * needs at least one bit per 64 pixels. WebP limits only the sides, to 14 bits.
+ * The maximum number of pixels per byte of the file. DEFLATE (PNG) expands at most 1,032 times, and a byte can contain 8 pixels. JPEG needs at least
+ * one bit per 64 pixels. WebP limits only width and height, to 14 bits.
  */
 const pixelsOfByte = { PNG: 8 * 1032, JPEG: 8 * 64, WebP: Number.POSITIVE_INFINITY } as const;
 
@@ -71,14 +71,14 @@ const headers = { PNG: pngHeader, JPEG: jpegHeader, WebP: webpHeader } as const;
 
 /** Reads the size from the first chunk of a WebP file, which describes the canvas or the only frame (RFC 9649). */
 function webpHeader(bytes: Uint8Array): Omit<ImageHeader, "format"> {
-  const [kind, number] = [textAt(bytes, 12), (at: number, size: number) => littleEndian(bytes, at, size)];
-  const packed = number(21, 4);
+  const [kind, readNumber] = [textAt(bytes, 12), (at: number, size: number) => littleEndian(bytes, at, size)];
+  const packed = readNumber(21, 4);
   const [width, height] =
     kind === "VP8X"
-      ? [1 + number(24, 3), 1 + number(27, 3)]
+      ? [1 + readNumber(24, 3), 1 + readNumber(27, 3)]
       : kind === "VP8L"
         ? [1 + (packed % 2 ** 14), 1 + (Math.floor(packed / 2 ** 14) % 2 ** 14)]
-        : [number(26, 2) % 2 ** 14, number(28, 2) % 2 ** 14];
+        : [readNumber(26, 2) % 2 ** 14, readNumber(28, 2) % 2 ** 14];
   return { width, height, orientation: 1, components: 3 };
 }
 
@@ -105,20 +105,24 @@ export function damagedImageError(format: string, name: string, cause: unknown):
 function jpegHeader(bytes: Uint8Array): Omit<ImageHeader, "format"> {
   const view = viewOf(bytes);
   let [orientation, components, width, height] = [1, 3, 0, 0];
-  let at = 2;
-  while (at + 4 <= bytes.length && bytes[at] === 0xff) {
-    const marker = bytes[at + 1] ?? 0;
+  let segmentStart = 2;
+  while (segmentStart + 4 <= bytes.length && bytes[segmentStart] === 0xff) {
+    const marker = bytes[segmentStart + 1] ?? 0;
     if (marker === 0xda) break;
-    const end = Math.min(bytes.length, at + 2 + view.getUint16(at + 2));
-    if (marker === 0xe1 && end - at > 18 && view.getUint32(at + 4) === exif) {
-      orientation = orientationIn(view, at + 10, end);
+    const end = Math.min(bytes.length, segmentStart + 2 + view.getUint16(segmentStart + 2));
+    if (marker === 0xe1 && end - segmentStart > 18 && view.getUint32(segmentStart + 4) === exif) {
+      orientation = readOrientation(view, segmentStart + 10, end);
     }
     // SOF0 to SOF15 start a frame, except for three markers with other meanings.
     const isFrame = marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc;
-    if (isFrame && at + 10 <= bytes.length)
-      [height, width, components] = [view.getUint16(at + 5), view.getUint16(at + 7), view.getUint8(at + 9)];
-    if (end <= at + 2) break;
-    at = end;
+    if (isFrame && segmentStart + 10 <= bytes.length)
+      [height, width, components] = [
+        view.getUint16(segmentStart + 5),
+        view.getUint16(segmentStart + 7),
+        view.getUint8(segmentStart + 9),
+      ];
+    if (end <= segmentStart + 2) break;
+    segmentStart = end;
   }
   return { width, height, orientation, components };
 }
@@ -128,19 +132,19 @@ const exif = 0x45786966;
 const orientationTag = 0x0112;
 
 /**
- * Returns the orientation in an EXIF block, 1 if it has none. The TIFF header at `start` contains the byte
- * order and the offset of the first directory, which has entries of 12 bytes.
+ * Returns the orientation that an EXIF block states, or 1 if it states none. The TIFF header at `start` contains the byte order and the offset of the
+ * first directory, which has entries of 12 bytes.
  */
-function orientationIn(view: DataView, start: number, end: number): number {
-  const little = view.getUint16(start) === 0x4949;
-  const directory = start + view.getUint32(start + 4, little);
+function readOrientation(view: DataView, start: number, end: number): number {
+  const isLittleEndian = view.getUint16(start) === 0x4949;
+  const directory = start + view.getUint32(start + 4, isLittleEndian);
   if (directory + 2 > end) return 1;
-  const entries = view.getUint16(directory, little);
+  const entries = view.getUint16(directory, isLittleEndian);
   for (let entry = 0; entry < entries; entry++) {
     const at = directory + 2 + 12 * entry;
     if (at + 12 > end) return 1;
-    if (view.getUint16(at, little) !== orientationTag) continue;
-    const value = view.getUint16(at + 8, little);
+    if (view.getUint16(at, isLittleEndian) !== orientationTag) continue;
+    const value = view.getUint16(at + 8, isLittleEndian);
     return value >= 1 && value <= 8 ? value : 1;
   }
   return 1;
@@ -153,13 +157,13 @@ export function upright({ width, height, data }: Pixels, orientation: number): P
   const [newWidth, newHeight] = isTransposed ? [height, width] : [width, height];
   const result = new Uint8Array(data.length);
   // Whether the stored pixels are read from right to left, and from bottom to top.
-  const mirroredX = orientation === 2 || orientation === 3 || orientation === 7 || orientation === 8;
-  const mirroredY = orientation === 3 || orientation === 4 || orientation === 6 || orientation === 7;
+  const isMirroredX = orientation === 2 || orientation === 3 || orientation === 7 || orientation === 8;
+  const isMirroredY = orientation === 3 || orientation === 4 || orientation === 6 || orientation === 7;
   for (let y = 0; y < newHeight; y++) {
     for (let x = 0; x < newWidth; x++) {
       const [column, row] = isTransposed ? [y, x] : [x, y];
-      const fromX = mirroredX ? width - 1 - column : column;
-      const fromY = mirroredY ? height - 1 - row : row;
+      const fromX = isMirroredX ? width - 1 - column : column;
+      const fromY = isMirroredY ? height - 1 - row : row;
       const from = 3 * (fromY * width + fromX);
       const to = 3 * (y * newWidth + x);
       result[to] = data[from] ?? 0;

@@ -37,19 +37,19 @@ export async function claimFolder(folder: string, shown = folder): Promise<() =>
   });
 }
 
-/** Returns whether a claim is the oldest one. Claims of equal age are compared by name. */
+/** Returns whether a claim is the oldest claim of the folder. Claims of equal age are compared by name. */
 async function isFirst(claim: string, name: string): Promise<boolean> {
   const folder = dirname(name);
   const claimTime = async (file: string): Promise<bigint | undefined> =>
     (await stat(file, { bigint: true }).catch(() => undefined))?.mtimeNs;
-  const began = await claimTime(claim);
+  const beginTime = await claimTime(claim);
   for (const file of await readdir(folder)) {
-    const other = join(folder, file);
-    if (other === claim || temporaryOf(file)?.name !== basename(name)) continue;
-    const otherBegan = await claimTime(other);
-    // The other claim was released in the meantime.
-    if (otherBegan === undefined || began === undefined) continue;
-    if (otherBegan < began || (otherBegan === began && other < claim)) return false;
+    const otherClaim = join(folder, file);
+    if (otherClaim === claim || temporaryOf(file)?.name !== basename(name)) continue;
+    const otherBeginTime = await claimTime(otherClaim);
+    // Ignores a claim that was released in the meantime.
+    if (otherBeginTime === undefined || beginTime === undefined) continue;
+    if (otherBeginTime < beginTime || (otherBeginTime === beginTime && otherClaim < claim)) return false;
   }
   return true;
 }

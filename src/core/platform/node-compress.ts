@@ -4,8 +4,8 @@ import { createBrotliCompress, createGunzip, createGzip, constants as zlib } fro
 import type { Chunks, Encoding } from "./files.ts";
 
 /**
- * The strategies of zlib, all of which are tried. The best one depends on the weights: low-entropy weights are
- * up to 9 % smaller than with the default strategy.
+ * The strategies of zlib. All are tried, because the best strategy depends on the weights: low-entropy weights become up to 9 % smaller than with the
+ * default strategy.
  */
 const strategies = [zlib.Z_DEFAULT_STRATEGY, zlib.Z_FILTERED, zlib.Z_HUFFMAN_ONLY, zlib.Z_RLE];
 
@@ -17,38 +17,38 @@ const compressors: Readonly<Record<Encoding, readonly (() => Transform)[]>> = {
   br: [() => createBrotliCompress({ params: brotli })],
 };
 
-/** Returns the number of bytes that `compressed` yields: with gzip at level 9 and the best strategy, or with brotli at quality 11. */
+/** Returns the compressed size in bytes: with gzip at level 9 and the best strategy, or with brotli at quality 11. */
 export async function compressedSize(chunks: () => Chunks, encoding: Encoding): Promise<number> {
-  return Math.min(...(await sizes(chunks, encoding)));
+  return Math.min(...(await compressedSizes(chunks, encoding)));
 }
 
-/** Yields the compressed bytes lazily; their number is `compressedSize`. */
+/** Yields the compressed bytes lazily, with the same settings as `compressedSize`. */
 export async function* compressed(chunks: () => Chunks, encoding: Encoding): AsyncIterable<Uint8Array> {
-  const choices = compressors[encoding];
-  const bytes = choices.length === 1 ? [0] : await sizes(chunks, encoding);
-  const best = choices[bytes.indexOf(Math.min(...bytes))];
-  if (best !== undefined) yield* through(chunks(), best());
+  const candidates = compressors[encoding];
+  const bytes = candidates.length === 1 ? [0] : await compressedSizes(chunks, encoding);
+  const best = candidates[bytes.indexOf(Math.min(...bytes))];
+  if (best !== undefined) yield* transformChunks(chunks(), best());
 }
 
-function sizes(chunks: () => Chunks, encoding: Encoding): Promise<readonly number[]> {
+function compressedSizes(chunks: () => Chunks, encoding: Encoding): Promise<readonly number[]> {
   return Promise.all(
     compressors[encoding].map(async (create) => {
       let size = 0;
-      for await (const piece of through(chunks(), create())) size += piece.length;
+      for await (const piece of transformChunks(chunks(), create())) size += piece.length;
       return size;
     }),
   );
 }
 
-/** The bytes per unpacked piece. Large pieces need fewer steps. */
+/** The bytes per decompressed piece. Large pieces need fewer steps. */
 const pieceSize = 2 ** 18;
 
-/** Unpacks a gzip file lazily, in pieces. Damaged bytes cause zlib's own error. */
+/** Decompresses a gzip file lazily, in pieces. Damaged bytes cause an error of zlib. */
 export function inflated(packed: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-  return through(packed, createGunzip({ chunkSize: pieceSize }));
+  return transformChunks(packed, createGunzip({ chunkSize: pieceSize }));
 }
 
 /** Passes chunks through a transform. Failures are thrown when the result is read. */
-function through(chunks: Chunks, transform: Transform): AsyncIterable<Uint8Array> {
+function transformChunks(chunks: Chunks, transform: Transform): AsyncIterable<Uint8Array> {
   return pipeline(Readable.from(chunks), transform, () => {});
 }

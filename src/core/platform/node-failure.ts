@@ -36,11 +36,11 @@ export const maxSystemCall = 2 ** 30;
 
 /** Fills `bytes` with a file's data from offset `start` on. Returns false if the file ends earlier. */
 export async function readFully(handle: FileHandle, bytes: Uint8Array, start: number): Promise<boolean> {
-  for (let filled = 0; filled < bytes.byteLength; ) {
-    const length = Math.min(maxSystemCall, bytes.byteLength - filled);
-    const { bytesRead } = await handle.read(bytes, filled, length, start + filled);
+  for (let filledBytes = 0; filledBytes < bytes.byteLength; ) {
+    const length = Math.min(maxSystemCall, bytes.byteLength - filledBytes);
+    const { bytesRead } = await handle.read(bytes, filledBytes, length, start + filledBytes);
     if (bytesRead === 0) return false;
-    filled += bytesRead;
+    filledBytes += bytesRead;
   }
   return true;
 }

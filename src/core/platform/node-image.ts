@@ -1,21 +1,21 @@
-/** Decodes images in Node. Uses sharp (libjpeg-turbo, libpng) in threads if it is installed, or else JavaScript. */
+/** Decodes images in Node: with sharp (libjpeg-turbo, libpng), which uses threads, or in JavaScript if sharp is not installed. */
 import { errorMessage } from "../errors.ts";
 import { damagedImageError, imageHeader, maxPixels, type Pixels } from "./image.ts";
 
 type Sharp = typeof import("sharp").default;
-let loaded: Promise<Sharp | undefined> | undefined;
+let sharpPromise: Promise<Sharp | undefined> | undefined;
 
 /** Returns sharp; undefined if it is not installed or does not support this machine. */
 function loadSharp(): Promise<Sharp | undefined> {
-  loaded ??= import("sharp").then(
+  sharpPromise ??= import("sharp").then(
     (module) => {
-      // Datasets read every image once, so libvips's cache has no use.
+      // Data sets read every image once, so the cache of libvips (used by sharp) has no use.
       module.default.cache(false);
       return module.default;
     },
     () => undefined,
   );
-  return loaded;
+  return sharpPromise;
 }
 
 /** Matches warnings of libjpeg about pixels that it could not decode and replaced. Warnings about extra bytes between segments are harmless. */
@@ -43,14 +43,14 @@ export async function decodeImage(bytes: Uint8Array, name: string): Promise<Pixe
       .raw({ depth: "uchar" })
       .toBuffer({ resolveWithObject: true });
   try {
-    const decoded =
+    const decoding =
       format === "JPEG"
         ? decode("warning").catch((warning: unknown) => {
             if (lostPixels.test(errorMessage(warning))) throw warning;
             return decode("error");
           })
         : decode("error");
-    const { data, info } = await decoded;
+    const { data, info } = await decoding;
     const { width, height, channels } = info;
     return { width, height, data: channels === 1 ? grayPixels(data) : data };
   } catch (cause) {

@@ -1,8 +1,8 @@
 /**
- * Removes the temporary files and folders of killed processes. Temporary files are named after their writer:
- * `.model.onnx.<host>-<process>.<random>.tmp`. Process ids are valid only on one host, which is a machine or container. Files from other hosts count
- * as abandoned after a day without changes. Folders, `pith-<host>-<process>.<random>`, can be in use for days without changes. They are removed only
- * if they belong to a dead process of this host.
+ * Removes the temporary files and folders of killed processes. The names of temporary files contain the process that writes them:
+ * `.model.onnx.<host>-<process>.<random>.tmp`. A process id is valid only on one host, which is a machine or container. Files of processes on other
+ * hosts count as abandoned after a day without changes. Folders, `pith-<host>-<process>.<random>`, can be in use for days without changes, so they
+ * are removed only if they belong to a dead process of this host.
  */
 import { createHash, randomBytes } from "node:crypto";
 import type { Stats } from "node:fs";
@@ -15,7 +15,7 @@ const dayMs = 24 * 60 * 60 * 1000;
 /** The assumed maximum difference in milliseconds between the clocks of file systems and processes. */
 const clockSlack = 2000;
 
-/** Identifies the host on which this process's id is valid. */
+/** A hash that identifies the host on which this process's id is valid. */
 const hostId = createHash("sha256").update(`${hostname()} ${processNamespace()}`).digest("hex").slice(0, 8);
 
 function processNamespace(): string {
@@ -29,7 +29,7 @@ function processNamespace(): string {
 const ownerPattern = /^([0-9a-f]{8})-(\d+)\.[0-9a-zA-Z]+$/;
 const temporaryPattern = /^\.(.+?)\.([0-9a-f]{8}-\d+\.[0-9a-f]{12})\.tmp$/s;
 
-/** Returns a suffix that identifies this process, with random digits. */
+/** Returns a new suffix for file names: host, process and random digits. */
 export function processSuffix(): string {
   return `${ownerPrefix()}${randomBytes(6).toString("hex")}`;
 }
@@ -43,7 +43,7 @@ export function temporaryPathFor(path: string): string {
   return join(dirname(path), `.${basename(path)}.${processSuffix()}.tmp`);
 }
 
-/** Returns the final name and the suffix of a temporary file; undefined for other files. */
+/** Splits the name of a temporary file into the name of the final file and the suffix (`processSuffix`); undefined for other files. */
 export function temporaryOf(file: string): { readonly name: string; readonly ending: string } | undefined {
   const [, name, ending] = temporaryPattern.exec(file) ?? [];
   return name === undefined || ending === undefined ? undefined : { name, ending };
@@ -63,19 +63,20 @@ export async function removeLeftovers(path: string): Promise<void> {
 }
 
 /**
- * Returns whether the process that made a file with this suffix (`processSuffix`) has ended. Files from other hosts count as abandoned after a day.
+ * Returns whether a file is abandoned: the process in its suffix (`processSuffix`) has ended, or, if that process is on another host, a day has
+ * passed since the last change.
  */
 export async function isLeftBehind(path: string, ending: string): Promise<boolean> {
   const stats = await stat(path).catch(() => undefined);
   if (stats === undefined) return false;
-  return isOfDead(stats, ending) ?? Date.now() - stats.mtimeMs > dayMs;
+  return belongsToDead(stats, ending) ?? Date.now() - stats.mtimeMs > dayMs;
 }
 
-/** Returns whether a file belongs to a dead process; undefined for files from other hosts. */
-function isOfDead({ mtimeMs }: Stats, ending: string): boolean | undefined {
-  const [, place, owner] = ownerPattern.exec(ending) ?? [];
-  if (place !== hostId) return undefined;
-  // Process ids are reused. In a container, each start of a program can even have the same id.
+/** Returns whether a file belongs to a dead process; undefined if the process is on another host. */
+function belongsToDead({ mtimeMs }: Stats, ending: string): boolean | undefined {
+  const [, host, owner] = ownerPattern.exec(ending) ?? [];
+  if (host !== hostId) return undefined;
+  // A dead process can have had the id of this process: ids are reused, and in a container, every start of a program can have the same id.
   if (Number(owner) === process.pid) return mtimeMs < Date.now() - process.uptime() * 1000 - clockSlack;
   return !isAlive(Number(owner));
 }
@@ -96,7 +97,7 @@ export async function removeDeadTemporaries(folder: string): Promise<void> {
     if (stats === undefined || stats.isSymbolicLink()) continue;
     // Without this check, root could remove files of other users.
     if (process.getuid !== undefined && stats.uid !== process.getuid()) continue;
-    if (isOfDead(stats, name.slice(prefix.length)) === true)
+    if (belongsToDead(stats, name.slice(prefix.length)) === true)
       await rm(path, { recursive: true, force: true }).catch(() => {});
   }
 }
@@ -112,7 +113,7 @@ function isAlive(owner: number): boolean {
   }
 }
 
-/** Returns whether a process on Linux has ended but was not collected by its parent. Containers may never collect it. */
+/** Returns whether a process has ended although its id still exists, because its parent has not waited for it. In containers, this can last. */
 function isZombie(owner: number): boolean {
   try {
     // The process name precedes the state in parentheses and can contain any characters.

@@ -1,4 +1,4 @@
-/** Creates scratch files for data that does not fit in memory. They are unlinked right after opening, so that nothing remains even after kill -9. */
+/** Creates scratch files for data that does not fit in memory. They are unlinked right after opening, so that no file remains even after kill -9. */
 import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 import { type FileHandle, open, rm, statfs } from "node:fs/promises";
@@ -10,7 +10,7 @@ import { fileError, maxSystemCall, readFully } from "./node-failure.ts";
 import { temporaryPrefix } from "./node-leftovers.ts";
 
 /**
- * Opens an unnamed file in TMPDIR, or else in the system's temporary folder.
+ * Opens an unlinked file in TMPDIR, or, if this variable is not set, in a temporary folder of the system that is not in memory.
  * @throws PithError E_FILE if the file cannot be created.
  */
 export async function scratchFile(): Promise<ScratchFile> {
@@ -20,28 +20,28 @@ export async function scratchFile(): Promise<ScratchFile> {
   try {
     handle = await open(path, "wx+", 0o600);
   } catch (cause) {
-    throw noRoom(folder, cause);
+    throw writeError(folder, cause);
   }
-  const sweep = (): void => rmSync(path, { force: true });
-  // Some systems keep the names of open files. The file is then removed when the process ends.
+  const removeFile = (): void => rmSync(path, { force: true });
+  // Some systems cannot unlink open files. The file is then removed when the process ends.
   const isNamed = await rm(path).then(
     () => false,
     () => true,
   );
-  if (isNamed) process.on("exit", sweep);
+  if (isNamed) process.on("exit", removeFile);
   let end = 0;
   return {
     async append(bytes) {
       const start = end;
-      // Advances even if the write fails, so that later data cannot overlap these bytes.
+      // Advances the end even if the write fails, so that later data cannot overlap these bytes.
       end += bytes.byteLength;
       try {
-        for (let done = 0; done < bytes.byteLength; ) {
-          const length = Math.min(maxSystemCall, bytes.byteLength - done);
-          done += (await handle.write(bytes, done, length, start + done)).bytesWritten;
+        for (let writtenBytes = 0; writtenBytes < bytes.byteLength; ) {
+          const length = Math.min(maxSystemCall, bytes.byteLength - writtenBytes);
+          writtenBytes += (await handle.write(bytes, writtenBytes, length, start + writtenBytes)).bytesWritten;
         }
       } catch (cause) {
-        throw noRoom(folder, cause);
+        throw writeError(folder, cause);
       }
       return start;
     },
@@ -55,7 +55,7 @@ export async function scratchFile(): Promise<ScratchFile> {
     async close() {
       await handle.close();
       if (!isNamed) return;
-      process.off("exit", sweep);
+      process.off("exit", removeFile);
       await rm(path, { force: true }).catch(() => {});
     },
   };
@@ -74,7 +74,7 @@ async function scratchFolder(): Promise<string> {
   return systemFolder;
 }
 
-function noRoom(folder: string, cause: unknown): PithError {
+function writeError(folder: string, cause: unknown): PithError {
   const hint = "Set TMPDIR to a folder on a disk with more space, or use fewer samples.";
   return fileError(`A temporary file in "${folder}" cannot be written`, cause).reworded({ hint });
 }

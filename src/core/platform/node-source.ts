@@ -13,7 +13,7 @@ import { type ByteRange, blobSource, checkRange, readRanges as readOneByOne, url
 
 const handles = new FinalizationRegistry<FileHandle>((handle) => void handle.close().catch(() => {}));
 
-/** Identifies a file's contents at one time. */
+/** Identifies a file and the state of its contents. */
 interface Identity {
   readonly device: bigint;
   readonly inode: bigint;
@@ -48,7 +48,7 @@ export class FileSource implements ByteSource {
     return bytes;
   }
 
-  /** Fills `bytes` synchronously with data from offset `start` on. Callers that copy many ranges call `requireUnchanged` once at the end. */
+  /** Fills `bytes` synchronously with data from offset `start` on. Does not detect a changed file, so callers call `requireUnchanged` at the end. */
   fill(bytes: Uint8Array, start: number): void {
     checkRange(this.name, this.size, start, start + bytes.byteLength);
     try {
@@ -64,7 +64,7 @@ export class FileSource implements ByteSource {
   }
 
   /**
-   * Checks that the file is still the one that was opened.
+   * Checks that the contents of the open file have not changed.
    * @throws PithError E_SOURCE_CHANGED if it was modified, so that earlier reads may be invalid.
    */
   async requireUnchanged(): Promise<void> {
@@ -74,8 +74,8 @@ export class FileSource implements ByteSource {
 }
 
 /**
- * Reads ranges of a source in order and returns them joined. Files are read synchronously, because a thread
- * switch takes twenty times as long as reading a few hundred bytes.
+ * Reads ranges of a source in order and returns their bytes as one array. Files are read synchronously, because a thread switch takes twenty times as
+ * long as reading a few hundred bytes.
  */
 export async function readRanges(source: ByteSource, ranges: readonly ByteRange[]): Promise<Uint8Array> {
   if (!(source instanceof FileSource)) return readOneByOne(source, ranges);
@@ -118,67 +118,68 @@ async function folderError(path: string): Promise<PithError> {
   const models = [...names, ...onnxNames.map((name) => join("onnx", name))]
     .filter((name) => name.endsWith(".onnx"))
     .sort();
-  const listed = models.slice(0, 8).join(", ");
+  const shownModels = models.slice(0, 8).join(", ");
   const isSavedModel = names.includes("saved_model.pb");
   const hint = isSavedModel
     ? "It is a TensorFlow SavedModel: convert it with python -m tf2onnx.convert --saved-model <folder> --output model.onnx."
     : models.length === 0
       ? undefined
-      : `It holds ${models.length > 1 ? `${models.length} models: ` : ""}${listed}${models.length > 8 ? ", …" : ""}. Name one.`;
+      : `It holds ${models.length > 1 ? `${models.length} models: ` : ""}${shownModels}${models.length > 8 ? ", …" : ""}. Name one.`;
   return new PithError("E_FILE", `"${path}" is not a file but a folder.`, { hint });
 }
 
 /**
- * Opens a file that another file refers to. Model files are untrusted, so the file must be in the same folder or below. Rejected are:
+ * Opens a file that a model file refers to. Model files are not trusted, so the file must be in the model's folder or below it. Rejects:
  * - absolute paths and "..";
- * - links that lead outside, unless to the folder that the model's own link leads to;
- * - files with several hard links, because these can be other files under a second name.
+ * - links that lead out of the folder, except to the folder with the target of the model's path, if that is a link;
+ * - files with several hard links, because a hard link can give any other file a name in the folder.
  * @throws PithError E_MODEL if the path leaves the folder; E_FILE if the file cannot be opened.
  */
 export async function openBeside(owner: string, location: string): Promise<ByteSource> {
   if (/^https?:/i.test(owner)) return urlBeside(owner, location);
-  const rejection = (why: string): PithError =>
-    new PithError("E_MODEL", `"${owner}" refers to "${location}": ${why}.`, {
+  const rejectionError = (reason: string): PithError =>
+    new PithError("E_MODEL", `"${owner}" refers to "${location}": ${reason}.`, {
       hint: "External data must be files of their own in the model's folder. A link may lead to another place in it, or into the folder of the file that the model itself is a link to.",
     });
   const parts = location.split(/[/\\]/);
-  if (location === "" || location.includes("\0")) throw rejection("which is not a file name");
-  if (isAbsolute(location) || /^[A-Za-z]:/.test(location) || parts[0] === "") throw rejection("an absolute path");
-  if (parts.includes("..")) throw rejection("the path leaves the model's folder");
+  if (location === "" || location.includes("\0")) throw rejectionError("which is not a file name");
+  if (isAbsolute(location) || /^[A-Za-z]:/.test(location) || parts[0] === "") throw rejectionError("an absolute path");
+  if (parts.includes("..")) throw rejectionError("the path leaves the model's folder");
   const path = join(dirname(owner), location);
-  let real: string;
+  let target: string;
   try {
-    real = await realpath(path);
-    // Model hubs' caches store files under the hash of their contents, with folders of links to them. Model and
-    // weights are then in one folder at the link targets.
+    target = await realpath(path);
+    // In the cache of a model hub, a model's folder contains links, and the targets of the model and its weights are in one other folder.
     const folders = [await realpath(dirname(owner)), dirname(await realpath(owner).catch(() => owner))];
-    if (!folders.some((folder) => isInside(folder, real)))
-      throw rejection("a link that leads neither into the model's folder nor to the folder of the model's own file");
-    const stats = await lstat(real);
-    if (stats.isDirectory()) throw rejection("a folder");
+    if (!folders.some((folder) => isInside(folder, target)))
+      throw rejectionError(
+        "a link that leads neither into the model's folder nor to the folder of the model's own file",
+      );
+    const stats = await lstat(target);
+    if (stats.isDirectory()) throw rejectionError("a folder");
     if (stats.nlink > 1)
-      throw rejection(`the file has ${stats.nlink} hard links and may be another file under this name`);
+      throw rejectionError(`the file has ${stats.nlink} hard links and may be another file under this name`);
   } catch (cause) {
     throw fileError(`"${owner}" keeps weights in "${path}", which cannot be opened`, cause);
   }
-  return openFile(real);
+  return openFile(target);
 }
 
-/** Matches files in the cache of a model hub, to which the folders of models link (`snapshots/…/config.json` → `../../blobs/…`). */
-const inHubCache = /[/\\](models|datasets|spaces)--[^/\\]+[/\\]blobs[/\\][0-9a-f]{40,64}$/;
+/** Matches a file in the cache of a model hub. The folders of models contain links to such files: `snapshots/…/config.json` → `../../blobs/…`. */
+const hubCachePattern = /[/\\](models|datasets|spaces)--[^/\\]+[/\\]blobs[/\\][0-9a-f]{40,64}$/;
 
-/** Returns whether a file's link leads out of the folder. Links into the cache of a model hub are allowed. */
+/** Returns whether a file is a link to a place outside of the folder. Links into the cache of a model hub do not count. */
 export async function leavesFolder(folder: string, name: string): Promise<boolean> {
-  const real = await realpath(join(folder, name)).catch(() => undefined);
-  return real !== undefined && !isInside(await realpath(folder), real) && !inHubCache.test(real);
+  const target = await realpath(join(folder, name)).catch(() => undefined);
+  return target !== undefined && !isInside(await realpath(folder), target) && !hubCachePattern.test(target);
 }
 
 function isInside(folder: string, path: string): boolean {
-  const inside = relative(folder, path);
-  return !(inside.startsWith(`..${sep}`) || inside === ".." || isAbsolute(inside));
+  const relativePath = relative(folder, path);
+  return !(relativePath.startsWith(`..${sep}`) || relativePath === ".." || isAbsolute(relativePath));
 }
 
-/** Returns the path of a source that is a file; undefined for other sources, or if the path now leads to another file. */
+/** Returns the path of a source that is a file; undefined for other sources, or if the file was replaced after it had been opened. */
 export async function pathOf(source: ByteSource): Promise<string | undefined> {
   if (!(source instanceof FileSource)) return undefined;
   let handle: FileHandle | undefined;

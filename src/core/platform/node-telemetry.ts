@@ -1,13 +1,13 @@
 /**
- * Disables ONNX Runtime's telemetry. From version 1.29 on, its builds for Linux and macOS record sessions in
- * the home folder and send them. The records contain graph name, producer, opsets, hashes of weights, and a
- * device id. The runtime reads the process environment once, when the first session is created.
+ * Disables ONNX Runtime's telemetry. From version 1.29 on, the runtime's builds for Linux and macOS record sessions in the home folder and send the
+ * records: graph name, producer, opsets, hashes of weights, and a device id. The runtime reads the variable that disables this once, when the first
+ * session is created.
  */
 import { isMainThread } from "node:worker_threads";
 import { PithError } from "../errors.ts";
 
 const variable = "ORT_DISABLE_TELEMETRY";
-/** The maximum waiting time for the main thread in milliseconds. It answers while it runs JavaScript or waits, but not during a native call. */
+/** The maximum waiting time in milliseconds for the main thread, which does not answer during a native call. */
 const timeoutMs = 10_000;
 
 /**

@@ -8,13 +8,13 @@ import { removeDeadTemporaries, temporaryPrefix } from "./node-leftovers.ts";
 export interface TemporaryFolder {
   /** The absolute path, with links resolved. */
   readonly path: string;
-  /** Removes the folder. Without this call, it is removed when the process ends. */
+  /** Removes the folder. If this function is not called, the folder is removed when the process ends. */
   remove(): Promise<void>;
 }
 
 /** Retries of the removal, because ending processes can still write into the folder. */
 const retries = { maxRetries: 10, retryDelay: 50 };
-let isSwept = false;
+let hasRemovedDead = false;
 
 /**
  * Creates an empty temporary folder. The first call removes folders that killed processes left.
@@ -24,21 +24,21 @@ export async function temporaryFolder(): Promise<TemporaryFolder> {
   const systemFolder = tmpdir();
   try {
     const root = await realpath(systemFolder);
-    if (!isSwept) await removeDeadTemporaries(root);
-    isSwept = true;
+    if (!hasRemovedDead) await removeDeadTemporaries(root);
+    hasRemovedDead = true;
     const path = await mkdtemp(join(root, temporaryPrefix()));
-    const sweep = (): void => {
+    const removeFolder = (): void => {
       try {
         rmSync(path, { recursive: true, force: true, ...retries });
       } catch {
         // Ignored, because leftovers in the system's temporary folder do no harm.
       }
     };
-    process.on("exit", sweep);
+    process.on("exit", removeFolder);
     return {
       path,
       async remove() {
-        process.off("exit", sweep);
+        process.off("exit", removeFolder);
         await rm(path, { recursive: true, force: true, ...retries }).catch(() => {});
       },
     };

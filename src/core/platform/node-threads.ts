@@ -1,6 +1,6 @@
 /**
- * Runs worker threads in Node. Memory can be transferred to them without copying. They end with the process,
- * and work even while the event loop is blocked.
+ * Runs worker threads in Node, which answer questions (`threads.ts`). Memory can be transferred to a thread without copying. A thread ends with the
+ * process, and works even while the event loop of the main thread is blocked.
  */
 
 import { Worker } from "node:worker_threads";
@@ -10,7 +10,7 @@ import { loaderOfSources, sourceCondition } from "./source-modules.ts";
 import type { FromThread } from "./thread-entry.ts";
 import type { Answer, Thread } from "./threads.ts";
 
-interface ThreadRequest {
+interface OpenQuestion {
   resolve(answered: Answer | undefined): void;
   reject(error: unknown): void;
 }
@@ -20,21 +20,21 @@ interface ThreadRequest {
  * question is unanswered. Returns undefined if threads are unavailable.
  */
 export function startThread(module: URL): Thread | undefined {
-  const openQuestions = new Map<number, ThreadRequest>();
-  let [ended, questions] = [false, 0];
+  const openQuestions = new Map<number, OpenQuestion>();
+  let [hasEnded, questionCount] = [false, 0];
   let worker: Worker;
   try {
-    worker = start(module);
+    worker = startWorker(module);
   } catch {
     return undefined;
   }
   worker.unref();
   const close = (): void => {
-    ended = true;
+    hasEnded = true;
     for (const { resolve } of openQuestions.values()) resolve(undefined);
     openQuestions.clear();
   };
-  // The reason is irrelevant. The caller then does the work itself and meets the errors of the work.
+  // Ignores the reason: the caller then does the work in its own thread, where the same error occurs again if the work causes it.
   worker.on("error", close);
   worker.on("exit", close);
   worker.on("message", (message: FromThread) => {
@@ -46,14 +46,14 @@ export function startThread(module: URL): Thread | undefined {
   });
   return {
     get ended() {
-      return ended;
+      return hasEnded;
     },
     get busy() {
       return openQuestions.size;
     },
     ask(content, transfer = []) {
-      if (ended) return Promise.resolve(undefined);
-      const question = questions++;
+      if (hasEnded) return Promise.resolve(undefined);
+      const question = questionCount++;
       return new Promise((resolve, reject) => {
         worker.postMessage({ question, content }, [...transfer]);
         openQuestions.set(question, { resolve, reject });
@@ -66,10 +66,10 @@ export function startThread(module: URL): Thread | undefined {
   };
 }
 
-function start(module: URL): Worker {
+function startWorker(module: URL): Worker {
   const entry = moduleOf("core/platform/thread-entry");
   const options = { name: "pith", workerData: module.href };
-  // The program's flags concern only its first module, so the thread gets none.
+  // The thread gets no flags of Node, because the program's flags (`--import`, …) apply only to the program's first module.
   if (!entry.pathname.endsWith(".ts")) return new Worker(entry, { ...options, execArgv: [] });
   // In Node 20, loaders cannot load the first module of a thread, so a data URL registers the loader.
   const loader = JSON.stringify(loaderOfSources("esm/api/index.mjs"));

@@ -1,6 +1,6 @@
 /**
- * Writes files atomically. Each file is written under a temporary name, synced, and renamed. Related files are renamed in order; if one fails, the
- * previous contents of all are restored. A killed process can leave only temporary files, which the next writer of the same file removes.
+ * Writes files atomically. Each file is written under a temporary name, synced, and renamed. Related files are renamed in order; if a rename fails,
+ * the previous contents of all files are restored. A killed process can leave only temporary files, which the next write to the same path removes.
  */
 import { writeSync } from "node:fs";
 import {
@@ -28,30 +28,31 @@ import { FileSource } from "./node-source.ts";
 const bufferBytes = 2 ** 18;
 
 /**
- * The bytes per system write. Linux tries to allocate a memory block of this length, and blocks above 32 KiB become rare. Longer writes took up to
- * three times as long for files of several gigabytes. Shorter ones need more calls.
+ * The bytes per system write. Linux tries to allocate a memory block of this length, and free blocks above 32 KiB become rare. With longer writes,
+ * files of several gigabytes took up to three times as long. Shorter writes need more calls.
  */
 const writeBytes = 2 ** 15;
 
 /** The bytes between pauses for other work. Writing this many takes about ten milliseconds. */
 const pauseBytes = 2 ** 23;
 
-interface Staged {
+/** A file that is being written under a temporary name. */
+interface StagedFile {
   readonly path: string;
   /** The path with links resolved, or `path` itself if a link is to be replaced. */
   readonly target: string;
   readonly temporary: string;
   /** The permissions of the replaced file; undefined if the file is new. */
   readonly mode: number | undefined;
-  /** The path of a copy of the old file, from which it can be restored. */
+  /** The path of a copy of the old file, from which the old file can be restored. */
   backup: string | undefined;
   /** Whether the temporary file has been renamed to its target. */
-  placed: boolean;
+  isRenamed: boolean;
 }
 
 /**
- * Writes a file atomically. A temporary file is renamed to `path` once it is complete and synced. The parts can
- * be ranges of the replaced file. If the write fails, the old file is unchanged.
+ * Writes a file atomically: a temporary file is renamed to `path` after it is complete and synced. If the write fails, the old file is unchanged. The
+ * parts can be ranges of the replaced file.
  * @throws PithError E_FILE if the file cannot be written, and any error of the parts.
  */
 export function writeFileAtomically(path: string, parts: Parts): Promise<void> {
@@ -66,31 +67,31 @@ export async function writeFilesAtomically(
   files: readonly (readonly [path: string, parts: Parts])[],
   links: Links = "followed",
 ): Promise<void> {
-  const staged: Staged[] = [];
+  const stagedFiles: StagedFile[] = [];
   try {
     for (const [path, parts] of files) {
-      const file = await stage(path, links).catch(unwritable(path));
-      staged.push(file);
+      const file = await stage(path, links).catch(throwUnwritable(path));
+      stagedFiles.push(file);
       await writeTemporary(file, parts);
     }
-    for (const [index, file] of staged.entries()) {
-      // After the last rename, no step can fail, so the last file needs no backup.
-      await putInPlace(file, index < staged.length - 1).catch(unwritable(file.path));
+    for (const [index, file] of stagedFiles.entries()) {
+      // The last file needs no backup, because no step after its rename can fail.
+      await renameToTarget(file, index < stagedFiles.length - 1).catch(throwUnwritable(file.path));
     }
   } catch (error) {
-    for (const file of staged.reverse()) await undo(file);
+    for (const file of stagedFiles.reverse()) await undo(file);
     throw error;
   }
-  for (const { backup } of staged) if (backup !== undefined) await rm(backup, { force: true }).catch(() => {});
-  for (const folder of new Set(staged.map(({ target }) => dirname(target)))) await syncFolder(folder);
+  for (const { backup } of stagedFiles) if (backup !== undefined) await rm(backup, { force: true }).catch(() => {});
+  for (const folder of new Set(stagedFiles.map(({ target }) => dirname(target)))) await syncFolder(folder);
 }
 
 /**
- * Checks that a file can be written, which avoids a failure after hours of work. An existing file is unchanged.
+ * Checks that a file can be written, so that this does not fail after hours of work. Does not change an existing file.
  * @throws PithError E_FILE as `writeFileAtomically` does.
  */
 export async function tryToWrite(path: string): Promise<void> {
-  const file = await stage(path, "followed").catch(unwritable(path));
+  const file = await stage(path, "followed").catch(throwUnwritable(path));
   try {
     await writeTemporary(file, []);
   } finally {
@@ -99,49 +100,49 @@ export async function tryToWrite(path: string): Promise<void> {
 }
 
 /**
- * Renames a file over another one in the same folder, while processes read the file by either name. While
- * `between` runs, both names refer to the new file.
+ * Renames a file to the name of another file in the same folder, while processes read the file by either name. While `between` runs, both names refer
+ * to the file.
  * @throws PithError E_FILE, and any error of `between`; the file then still has its old name.
  */
 export async function renameWhileRead(from: string, to: string, between: () => Promise<void>): Promise<void> {
-  const second = temporaryPathFor(to);
-  const isLink = await symlink(basename(from), second).then(
+  const secondName = temporaryPathFor(to);
+  const isLink = await symlink(basename(from), secondName).then(
     () => true,
     () => false,
   );
-  if (!isLink) await addName(from, second).catch(unwritable(to));
-  await rename(second, to).catch(async (cause) => {
-    await rm(second, { force: true }).catch(() => {});
-    unwritable(to)(cause);
+  if (!isLink) await addName(from, secondName).catch(throwUnwritable(to));
+  await rename(secondName, to).catch(async (cause) => {
+    await rm(secondName, { force: true }).catch(() => {});
+    throwUnwritable(to)(cause);
   });
   await between();
-  await (isLink ? rename(from, to) : rm(from)).catch(unwritable(to));
+  await (isLink ? rename(from, to) : rm(from)).catch(throwUnwritable(to));
   await syncFolder(dirname(to));
 }
 
-async function stage(path: string, links: Links): Promise<Staged> {
+async function stage(path: string, links: Links): Promise<StagedFile> {
   const target = links === "followed" ? await realpath(path).catch(() => path) : path;
-  const old = await stat(target).catch(() => undefined);
-  if (old !== undefined && !old.isFile()) {
+  const oldStats = await stat(target).catch(() => undefined);
+  if (oldStats !== undefined && !oldStats.isFile()) {
     throw new PithError(
       "E_FILE",
-      `"${path}" cannot be written: it is ${old.isDirectory() ? "a folder" : "not a file"}.`,
+      `"${path}" cannot be written: it is ${oldStats.isDirectory() ? "a folder" : "not a file"}.`,
     );
   }
-  const mode = old === undefined ? undefined : old.mode & 0o777;
+  const mode = oldStats === undefined ? undefined : oldStats.mode & 0o777;
   // Renaming requires permissions only for the folder, so a read-only file must be rejected explicitly.
   if (mode !== undefined && (mode & 0o222) === 0)
     throw new PithError("E_FILE", `"${path}" cannot be written: the file is read-only.`, {
       hint: "Name another file, or make this one writable.",
     });
   await removeLeftovers(target);
-  return { path, target, temporary: temporaryPathFor(target), mode, backup: undefined, placed: false };
+  return { path, target, temporary: temporaryPathFor(target), mode, backup: undefined, isRenamed: false };
 }
 
-async function writeTemporary({ temporary, path, mode }: Staged, parts: Parts): Promise<void> {
-  const handle = await open(temporary, "wx", mode ?? 0o666).catch(unwritable(path));
+async function writeTemporary({ temporary, path, mode }: StagedFile, parts: Parts): Promise<void> {
+  const handle = await open(temporary, "wx", mode ?? 0o666).catch(throwUnwritable(path));
   try {
-    if (mode !== undefined) await handle.chmod(mode).catch(unwritable(path));
+    if (mode !== undefined) await handle.chmod(mode).catch(throwUnwritable(path));
     const output = new Output(handle, path);
     for await (const part of parts) await output.add(part);
     await output.finish();
@@ -149,7 +150,7 @@ async function writeTemporary({ temporary, path, mode }: Staged, parts: Parts): 
     await handle.close().catch(() => {});
     throw error;
   }
-  await handle.close().catch(unwritable(path));
+  await handle.close().catch(throwUnwritable(path));
 }
 
 /**
@@ -194,7 +195,7 @@ class Output {
   async finish(): Promise<void> {
     this.#flush();
     for (const source of this.#sources) await source.requireUnchanged();
-    await this.#handle.sync().catch(unwritable(this.#path));
+    await this.#handle.sync().catch(throwUnwritable(this.#path));
   }
 
   #flush(): void {
@@ -204,30 +205,30 @@ class Output {
         written += writeSync(this.#handle.fd, this.#buffer, written, length);
       }
     } catch (cause) {
-      unwritable(this.#path)(cause);
+      throwUnwritable(this.#path)(cause);
     }
     this.#written += this.#filled;
     this.#filled = 0;
   }
 }
 
-async function putInPlace(file: Staged, keepOld: boolean): Promise<void> {
+async function renameToTarget(file: StagedFile, keepOld: boolean): Promise<void> {
   if (keepOld && file.mode !== undefined) {
     const backup = temporaryPathFor(file.target);
     file.backup = backup;
     await addName(file.target, backup);
   }
   await rename(file.temporary, file.target);
-  file.placed = true;
+  file.isRenamed = true;
 }
 
-/** Gives a file a second name by a hard link, or else by a copy. */
+/** Gives a file a second name by a hard link, or by a copy if the file system has no hard links. */
 async function addName(file: string, name: string): Promise<void> {
   await link(file, name).catch(() => copyFile(file, name, constants.COPYFILE_FICLONE));
 }
 
 /** Restores the previous files. Errors are ignored, because the original error is more informative. */
-async function undo({ temporary, target, backup, placed }: Staged): Promise<void> {
+async function undo({ temporary, target, backup, isRenamed: placed }: StagedFile): Promise<void> {
   await rm(temporary, { force: true }).catch(() => {});
   if (placed) await (backup === undefined ? rm(target, { force: true }) : rename(backup, target)).catch(() => {});
   else if (backup !== undefined) await rm(backup, { force: true }).catch(() => {});
@@ -239,4 +240,4 @@ async function syncFolder(folder: string): Promise<void> {
   await handle?.close().catch(() => {});
 }
 
-const unwritable = (path: string): ((cause: unknown) => never) => throwFileError(`"${path}" cannot be written`);
+const throwUnwritable = (path: string): ((cause: unknown) => never) => throwFileError(`"${path}" cannot be written`);

@@ -120,13 +120,13 @@ export function processorTime(): number {
 }
 
 export function availableMemory(): number {
-  // This function is experimental in Node, but no other one respects the memory limits of containers.
+  // Node calls this function experimental, but it is the only one that respects the memory limits of containers.
   return process.availableMemory();
 }
 
 let memory: number | undefined;
 
-/** Returns the memory of the machine, or of the container if that is less, in bytes. */
+/** Returns the memory of the machine in bytes, or the memory limit of the container if that is lower. */
 export function machineMemory(): number {
   // The result is cached, because both functions read system files, and callers ask once per value of a loaded model.
   memory ??= Math.min(process.constrainedMemory() || Number.POSITIVE_INFINITY, totalmem());

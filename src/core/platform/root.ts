@@ -1,5 +1,6 @@
 /**
- * Locates Pith's own modules. This module is imported as "#root" and never bundled, because the URL of a bundle does not locate the other modules.
+ * Locates Pith's modules, for threads and processes that load them by URL. This module is imported as "#root" and never bundled, because other
+ * modules cannot be found relative to the URL of a bundle.
  */
 
 export function root(): URL {

@@ -1,4 +1,4 @@
-/** Locates the loader that lets other processes and threads read modules as TypeScript. */
+/** Locates tsx, the loader with which processes and threads run the TypeScript sources in the repository. */
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 

@@ -26,15 +26,15 @@ export function blobSource(blob: Blob): ByteSource {
         return new Uint8Array(await blob.slice(start, end).arrayBuffer());
       } catch (cause) {
         // Browsers refuse to read a File that changed on disk after it was chosen.
-        const changed = cause instanceof DOMException && cause.name === "NotReadableError";
-        throw new PithError(changed ? "E_SOURCE_CHANGED" : "E_FILE", `${name} cannot be read any more.`, { cause });
+        const hasChanged = cause instanceof DOMException && cause.name === "NotReadableError";
+        throw new PithError(hasChanged ? "E_SOURCE_CHANGED" : "E_FILE", `${name} cannot be read any more.`, { cause });
       }
     },
   };
 }
 
 /**
- * Opens a file over HTTP. Reads ranges if the server supports them, or else the complete file at once.
+ * Opens a file over HTTP. Reads ranges if the server supports this; otherwise, reads the complete file at once.
  * @throws PithError E_FILE if the file cannot be fetched.
  */
 export async function urlSource(url: URL | string): Promise<ByteSource> {
@@ -44,7 +44,7 @@ export async function urlSource(url: URL | string): Promise<ByteSource> {
   await probe.body?.cancel();
   const total = /^bytes \d+-\d+\/(\d+)$/.exec(probe.headers.get("content-range") ?? "")?.[1];
   if (total === undefined) {
-    // Without the total size, the end is unknown. Servers of other origins can hide the header.
+    // Ranges cannot be read if the total size is not known. Servers of other origins can hide this header.
     return bytesSource(new Uint8Array(await (await request(name)).arrayBuffer()), name);
   }
   const size = Number(total);
@@ -68,7 +68,7 @@ export async function urlSource(url: URL | string): Promise<ByteSource> {
 }
 
 /**
- * Opens a file over HTTP that another file refers to. It must be in the same folder or below.
+ * Opens a file over HTTP that a model file refers to. It must be in the model's folder or below.
  * @throws PithError E_MODEL if the location leaves the folder; E_FILE if the file cannot be fetched.
  */
 export async function urlBeside(owner: string, location: string): Promise<ByteSource> {
@@ -90,15 +90,15 @@ export interface ByteRange {
   readonly end: number;
 }
 
-/** Reads ranges of a source in order and returns them joined. */
+/** Reads ranges of a source in order and returns their bytes as one array. */
 export async function readRanges(source: ByteSource, ranges: readonly ByteRange[]): Promise<Uint8Array> {
-  const [only] = ranges;
-  if (only !== undefined && ranges.length === 1) return source.read(only.start, only.end);
+  const [singleRange] = ranges;
+  if (singleRange !== undefined && ranges.length === 1) return source.read(singleRange.start, singleRange.end);
   const result = new Uint8Array(ranges.reduce((sum, { start, end }) => sum + end - start, 0));
-  let at = 0;
+  let offset = 0;
   for (const { start, end } of ranges) {
-    result.set(await source.read(start, end), at);
-    at += end - start;
+    result.set(await source.read(start, end), offset);
+    offset += end - start;
   }
   return result;
 }
@@ -114,7 +114,7 @@ export function checkRange(name: string, size: number, start: number, end: numbe
 }
 
 async function request(url: string, start?: number, end?: number): Promise<Response> {
-  // The cache is not used: if a server compresses complete files, a browser could take ranges of the compressed bytes.
+  // Does not use the browser's cache: if a server compresses complete files, the browser could return ranges of the compressed bytes.
   const range: RequestInit =
     start === undefined || end === undefined
       ? {}
@@ -130,7 +130,7 @@ async function request(url: string, start?: number, end?: number): Promise<Respo
   return response;
 }
 
-/** Returns the entity tag or modification time of a response; "" if it has neither. */
+/** Returns the entity tag of a response, or its modification time, to detect changes; "" if it states neither. */
 function versionOf(response: Response): string {
   return response.headers.get("etag") ?? response.headers.get("last-modified") ?? "";
 }

@@ -1,14 +1,14 @@
-/** A function that runs in a thread. Questions and answers are copied (structured clone), except for transferred memory. */
+/** A worker thread that answers questions. Questions and answers are copied (structured clone), except memory that is transferred. */
 export interface Thread {
   /** Whether the thread has ended, or failed to start because of a missing module or missing memory. */
   readonly ended: boolean;
   /** The number of unanswered questions. */
   readonly busy: number;
   /**
-   * Passes a question to the function.
+   * Passes a question to the thread's function (`Answering`).
    * @param transfer Memory to transfer instead of copying.
    * @returns The answer; undefined if the thread has ended.
-   * @throws The function's error, in which a `PithError` keeps code and hint; a DataCloneError if the question cannot be copied.
+   * @throws The error of the function, with code and hint if it is a `PithError`; a DataCloneError if the question cannot be copied.
    */
   ask(question: unknown, transfer?: readonly ArrayBuffer[]): Promise<Answer | undefined>;
   end(): void;

@@ -1,6 +1,6 @@
 /**
- * Converts elements of any type to numbers and back. Floats and integers are rounded once from the double, half to even; integers saturate.
- * Saturation preserves ONNX's "to the end" (2^63 - 1), which a double represents as 2^63.
+ * Converts elements of any type to JavaScript numbers and back. Values are rounded once, half to even, and integers saturate. Saturation preserves
+ * the slice end 2^63 - 1, with which ONNX writes "to the end": as a double it is 2^63.
  */
 import { PithError } from "../errors.ts";
 import { dimsText, elementCount } from "./dims.ts";
@@ -24,23 +24,23 @@ export function isHalf(type: DataType): type is "float16" | "bfloat16" {
 }
 
 /**
- * Returns all elements in float64. The result can share memory, so it is read-only. @throws PithError E_TYPE_MISMATCH for strings and complex
- * numbers.
+ * Returns all elements in float64. The result can share memory with the tensor, so it must not be changed.
+ * @throws PithError E_TYPE_MISMATCH for strings and complex numbers.
  */
 export function toFloat64(dense: Dense): Float64Array {
   return dense.type === "float64" ? dense.data : new Float64Array(numbersOf(dense));
 }
 
 /**
- * Returns all elements in float32. The result can share memory, so it is read-only. @throws PithError E_TYPE_MISMATCH for strings and complex
- * numbers.
+ * Returns all elements in float32. The result can share memory with the tensor, so it must not be changed.
+ * @throws PithError E_TYPE_MISMATCH for strings and complex numbers.
  */
 export function toFloat32(dense: Dense): Float32Array {
   const numbers = numbersOf(dense);
   return numbers instanceof Float32Array ? numbers : new Float32Array(numbers);
 }
 
-/** Returns all elements in float32 if it represents the type exactly, otherwise in float64. The result can share memory, so it is read-only. */
+/** Returns all elements in float32 if it represents the type exactly, and in float64 for other types. The result must not be changed. */
 export function toFloats(dense: Dense): Float32Array | Float64Array {
   return dense.type === "float32" || isHalf(dense.type) ? toFloat32(dense) : toFloat64(dense);
 }
@@ -51,8 +51,8 @@ export function toNumbers(dense: Dense): number[] {
 }
 
 /**
- * Converts row-major numbers to a tensor, rounded to its type. Floats of 8 and 4 bits saturate.
- * @throws PithError E_SHAPE_MISMATCH if the count of numbers does not fit the dimensions, E_DATA for NaN in an integer type.
+ * Converts row-major numbers to a tensor and rounds them to its type. Floats of 8 and 4 bits saturate.
+ * @throws PithError E_SHAPE_MISMATCH if the dimensions imply another number of elements; E_DATA if a number is NaN and the type an integer.
  * @example
  * fromNumbers("int8", [3], [0.5, 1.5, 300]).data; // Int8Array [0, 2, 127]
  */
@@ -75,7 +75,7 @@ export function scalarOf(type: DataType, value: number): Dense {
   return fromNumbers(type, [], [value]);
 }
 
-/** Returns the nearest signed 64-bit integer, saturated. */
+/** Returns the nearest signed 64-bit integer; numbers beyond the range become its ends. */
 export function toInt64(value: number): bigint {
   return saturatedBigInt(value, -(2n ** 63n), 2n ** 63n - 1n);
 }

@@ -1,4 +1,4 @@
-/** Tensors whose elements are computed when they are read, so that a pass need not keep all new weights in memory. */
+/** Tensors whose elements are computed each time they are read, so that a pass does not need to keep all new weights in memory. */
 import { bytesFor, inMemory, viewBytes } from "./dense.ts";
 import { elementCount } from "./dims.ts";
 import type { DataType, Dense, Tensor } from "./types.ts";
@@ -7,8 +7,8 @@ import type { DataType, Dense, Tensor } from "./types.ts";
 const minDeferredBytes = 2 ** 20;
 
 /**
- * Returns a tensor whose elements are computed on every read. Elements below `minDeferredBytes` bytes in total are computed once and kept in memory.
- * @param compute Must always return the same elements, so it can read immutable tensors, but not a graph.
+ * Returns a tensor whose elements are computed at every read. The elements of tensors below `minDeferredBytes` are computed once and kept in memory.
+ * @param compute Returns the elements. It must return equal elements each time, so it can read immutable tensors, but not a graph that may change.
  */
 export async function deferTensor(
   type: Exclude<DataType, "string">,

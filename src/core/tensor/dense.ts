@@ -2,10 +2,10 @@ import { PithError } from "../errors.ts";
 import { dimsText, elementCount } from "./dims.ts";
 import { arrayOf, bitsOf, type DataType, type Dense, type Tensor } from "./types.ts";
 
-/** The maximum size in bytes of a small tensor. Opening a file reads small tensors into memory: shapes, axes, scales, small biases. */
+/** The maximum size in bytes of a small tensor. Opening a model reads its small tensors into memory: shapes, axes, scales, small biases. */
 export const maxSmallBytes = 8192;
 
-/** Returns the number of bytes of `count` elements; those below 8 bits share bytes. */
+/** Returns the number of bytes of `count` elements. Elements below 8 bits share bytes. */
 export function bytesFor(type: Exclude<DataType, "string">, count: number): number {
   return Math.ceil((count * bitsOf[type]) / 8);
 }
@@ -34,14 +34,14 @@ export function viewBytes(type: Exclude<DataType, "string">, dims: readonly numb
   }
   const array = arrayOf(type);
   const width = array.BYTES_PER_ELEMENT;
-  const unwrappedBytes = plainBytes(bytes);
-  const aligned = unwrappedBytes.byteOffset % width === 0 ? unwrappedBytes : unwrappedBytes.slice();
-  const data = new array(aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.byteLength / width);
+  const unwrappedBytes = unwrapBuffer(bytes);
+  const alignedBytes = unwrappedBytes.byteOffset % width === 0 ? unwrappedBytes : unwrappedBytes.slice();
+  const data = new array(alignedBytes.buffer as ArrayBuffer, alignedBytes.byteOffset, alignedBytes.byteLength / width);
   return { type, dims, data } as Dense;
 }
 
 /** Returns a plain Uint8Array over a Node Buffer, whose `slice` does not copy and whose constructor is deprecated. */
-export function plainBytes(bytes: Uint8Array): Uint8Array {
+export function unwrapBuffer(bytes: Uint8Array): Uint8Array {
   if (bytes.constructor === Uint8Array) return bytes;
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
@@ -52,10 +52,10 @@ export function joinArrays<A extends { set(part: ArrayLike<number>, at: number):
   parts: readonly ArrayLike<number>[],
 ): A {
   const joinedArray = new array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
+  let offset = 0;
   for (const part of parts) {
-    joinedArray.set(part, at);
-    at += part.length;
+    joinedArray.set(part, offset);
+    offset += part.length;
   }
   return joinedArray;
 }

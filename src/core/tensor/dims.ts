@@ -1,7 +1,7 @@
 /**
- * Dimensions: numbers, or polynomials over named dimensions ("batch", "2*seq + 1"). Symbolic dimensions are interned, so equal ones are `===`.
- * Their text is in normal form: monomials with sorted factors, the highest degree first, the constant last. A polynomial with too long a text is
- * replaced by a name ("?long0").
+ * Dimensions of tensors: numbers, or polynomials over named dimensions ("batch", "2*seq + 1"). Symbolic dimensions are interned, so equal dimensions
+ * are `===`. Their text is in normal form: monomials with sorted factors, the highest degree first, the constant last. A polynomial whose text is too
+ * long is replaced by a name ("?long0").
  */
 
 import { PithError } from "../errors.ts";
@@ -23,17 +23,17 @@ export interface Symbolic {
 
 export type Dim = number | Symbolic;
 
-const interned = new Map<string, Symbolic>();
+const symbolsByText = new Map<string, Symbolic>();
 const polynomials = new WeakMap<Symbolic, Polynomial>();
 
-/** Returns the dimension for a text as in ONNX files: a polynomial ("2*seq + 1"), or else a name. Text in another form ("height/2") is one name. */
+/** Returns the dimension for a text as in ONNX files: a polynomial ("2*seq + 1"), or a name. Text that is not a polynomial ("height/2") is a name. */
 export function symbol(text: string): Symbolic {
-  const existing = interned.get(text);
+  const existing = symbolsByText.get(text);
   if (existing !== undefined) return existing;
   if (text === "") throw new PithError("E_NAME", "A named dimension needs a name.");
   if (text.length > maxTextLength) return longDim(text);
-  const parsed = parsePolynomial(text);
-  const dim = parsed === undefined ? undefined : normalize(parsed);
+  const polynomial = parsePolynomial(text);
+  const dim = polynomial === undefined ? undefined : normalize(polynomial);
   return dim === undefined || typeof dim === "number" ? intern(new Map([[text, 1]]), text) : dim;
 }
 
@@ -46,7 +46,7 @@ export function nameInDim(value: string): string {
   return value.replaceAll(/[^\w./:]/g, "_");
 }
 
-/** Returns whether a dimension is data-dependent, or computed from one that is. */
+/** Returns whether a dimension is data-dependent, or computed from a data-dependent dimension. */
 export function isUnknownDim(dim: Dim): boolean {
   return isSymbolic(dim) && /(^|[-+*( ])\?./.test(dim.text);
 }
@@ -135,7 +135,7 @@ export function ceilDims(a: Dim, b: Dim): Dim {
   return divideDims(a, b) ?? symbol(`ceil((${dimText(a)})/${divisorText(b)})`);
 }
 
-/** Returns the maximum or minimum, as a symbol if unknown. Operands in the symbol are sorted, so that max(a, b) and max(b, a) are the same symbol. */
+/** Returns the maximum or minimum, as a symbol if it depends on names. Operands are sorted, so that max(a, b) and max(b, a) are the same symbol. */
 export function extremeDims(name: "max" | "min", dims: readonly Dim[]): Dim {
   const symbols = [...new Set(dims.filter(isSymbolic))];
   // Names are nonnegative: 18·n ≥ 9·n, and n + 1 ≥ n.
@@ -163,7 +163,7 @@ function divisorText(dim: Dim): string {
 }
 
 /**
- * Returns the value of a dimension for known names; undefined if a name is missing.
+ * Returns the value of a dimension for given sizes of names; undefined if the size of a name is missing.
  * @example dimValue(symbol("floor((n + 1)/2)*batch"), { n: 4, batch: 3 }) // 6
  */
 export function dimValue(dim: Dim, sizes: Readonly<Record<string, number>>): number | undefined {
@@ -184,22 +184,22 @@ export function dimValue(dim: Dim, sizes: Readonly<Record<string, number>>): num
 /** Returns the value of a function: floor((a)/b), ceil((a)*0.5), (a)/(b), max(a, …), min(a, …) or slice(size, start, end, step). */
 function functionValue(text: string, sizes: Readonly<Record<string, number>>): number | undefined {
   const value = (part: string | undefined): number | undefined => {
-    const inner = part === undefined ? "" : unwrapParentheses(part);
-    if (/^-?\d+(\.\d+)?(e[-+]?\d+)?$/.test(inner)) return Number(inner);
-    return inner === "" ? undefined : dimValue(symbol(inner), sizes);
+    const innerText = part === undefined ? "" : unwrapParentheses(part);
+    if (/^-?\d+(\.\d+)?(e[-+]?\d+)?$/.test(innerText)) return Number(innerText);
+    return innerText === "" ? undefined : dimValue(symbol(innerText), sizes);
   };
-  const [, name = "", inside = text] = /^(floor|ceil|max|min|slice)\((.*)\)$/s.exec(text) ?? [];
+  const [, name = "", argumentsText = text] = /^(floor|ceil|max|min|slice)\((.*)\)$/s.exec(text) ?? [];
   if (name === "max" || name === "min" || name === "slice") {
-    const values = splitOutside(inside, /^, /).parts.map(value);
+    const values = splitOutside(argumentsText, /^, /).parts.map(value);
     if (!values.every((part) => part !== undefined)) return undefined;
     const [size = 0, start = 0, end = 0, step = 1] = values;
     return name === "slice" ? sliceCount(size, start, end, step) : Math[name](...values);
   }
-  const { parts, separators } = splitOutside(inside, /^[/*]/);
+  const { parts, separators } = splitOutside(argumentsText, /^[/*]/);
   if (parts.length === 1 && unwrapParentheses(parts[0] ?? "") === text) return undefined;
-  const [first, ...furtherValues] = parts.map(value);
+  const [first, ...otherValues] = parts.map(value);
   let result = first;
-  for (const [index, other] of furtherValues.entries()) {
+  for (const [index, other] of otherValues.entries()) {
     if (result === undefined || other === undefined) return undefined;
     result = separators[index] === "/" ? result / other : result * other;
   }
@@ -233,7 +233,7 @@ export function elementCount(dims: readonly Dim[]): Dim {
   return dims.reduce<Dim>(multiplyDims, 1);
 }
 
-/** Returns the dimensions if all of them are numbers, otherwise undefined. */
+/** Returns the dimensions if all of them are numbers; undefined if one is symbolic. */
 export function fixedDims(dims: readonly Dim[] | undefined): readonly number[] | undefined {
   return dims?.every((dim) => typeof dim === "number") ? (dims as readonly number[]) : undefined;
 }
@@ -242,7 +242,7 @@ export function dimText(dim: Dim): string {
   return typeof dim === "number" ? String(dim) : dim.text;
 }
 
-/** Splits a product into its coefficient and the rest: 4 and "batch" for "4*batch", 4 and "" for 4. Undefined for sums. */
+/** Splits a product into its coefficient and its names: 4 and "batch" for "4*batch", 4 and "" for 4. Undefined for sums. */
 export function productParts(dim: Dim): readonly [count: number, of: string] | undefined {
   const [[name, count] = ["", 0], ...otherTerms] = polynomialOf(dim);
   return otherTerms.length === 0 ? [count, name] : undefined;
@@ -315,7 +315,7 @@ const longDims = new Map<string, Symbolic>();
 
 function intern(terms: Polynomial, text: string): Symbolic {
   if (text.length > maxTextLength) return longDim(text);
-  return memoize(interned, text, () => {
+  return memoize(symbolsByText, text, () => {
     const dim = Object.freeze({ text });
     polynomials.set(dim, terms);
     return dim;

@@ -1,5 +1,6 @@
 /**
- * Returns the first index in [low, high) for which a condition holds, or `high` if there is none. The condition must then hold for all later indices.
+ * Returns the first index in [low, high) for which a condition is true, by binary search; `high` if it is false for all. If the condition is true for
+ * an index, it must be true for all later indices.
  */
 export function firstIndex(low: number, high: number, isReached: (index: number) => boolean): number {
   let [first, last] = [low, high];

@@ -1,7 +1,7 @@
 /**
- * Floats of 16, 8 and 4 bits, with m mantissa bits and smallest normal exponent e₀. Numbers with exponent e are multiples of 2^(max(e, e₀) - m).
- * Encoding scales the double by an exact power of two, rounds half to even once, and adds (max(e, e₀) - e₀) · 2^m. The hidden bit and a rounded-up
- * mantissa thereby carry into the exponent bits. Decoding uses a table of at most 2^16 values.
+ * Encodes and decodes floats of 16, 8 and 4 bits, with m mantissa bits and smallest normal exponent e₀. Numbers with exponent e are multiples of
+ * 2^(max(e, e₀) - m). Encoding divides the double by this power of two, rounds half to even, and adds (max(e, e₀) - e₀) · 2^m. The hidden bit, and
+ * the overflow of a mantissa that is rounded up, thereby add to the exponent bits. Decoding uses a table of at most 2^16 values.
  */
 import { memoize } from "./memoize.ts";
 import { bitsOf, type DataOf } from "./types.ts";
@@ -10,24 +10,24 @@ interface Format {
   /** The number of mantissa bits. */
   readonly mantissa: number;
   /** The smallest exponent of normal numbers. */
-  readonly lowest: number;
+  readonly minExponent: number;
   /** The bits of the largest finite number. */
   readonly largest: number;
   /** The bits of infinity, if the format has one. */
   readonly infinity?: number;
-  /** The bits of the NaN that is written, if the format has NaN. The formats that end with "uz" have it in the place of negative zero. */
+  /** The bits with which NaN is written, if the format has NaN. In formats that end with "uz", these are the bits of negative zero. */
   readonly nan?: number;
 }
 
 // Sources: IEEE 754 (binary16), the ONNX pages "Float stored in 8 bits" and "Float stored in 4 bits".
 const formats = {
-  float16: { mantissa: 10, lowest: -14, largest: 0x7bff, infinity: 0x7c00, nan: 0x7e00 },
-  bfloat16: { mantissa: 7, lowest: -126, largest: 0x7f7f, infinity: 0x7f80, nan: 0x7fc0 },
-  float8e4m3fn: { mantissa: 3, lowest: -6, largest: 0x7e, nan: 0x7f },
-  float8e4m3fnuz: { mantissa: 3, lowest: -7, largest: 0x7f, nan: 0x80 },
-  float8e5m2: { mantissa: 2, lowest: -14, largest: 0x7b, infinity: 0x7c, nan: 0x7f },
-  float8e5m2fnuz: { mantissa: 2, lowest: -15, largest: 0x7f, nan: 0x80 },
-  float4e2m1: { mantissa: 1, lowest: 0, largest: 0x7 },
+  float16: { mantissa: 10, minExponent: -14, largest: 0x7bff, infinity: 0x7c00, nan: 0x7e00 },
+  bfloat16: { mantissa: 7, minExponent: -126, largest: 0x7f7f, infinity: 0x7f80, nan: 0x7fc0 },
+  float8e4m3fn: { mantissa: 3, minExponent: -6, largest: 0x7e, nan: 0x7f },
+  float8e4m3fnuz: { mantissa: 3, minExponent: -7, largest: 0x7f, nan: 0x80 },
+  float8e5m2: { mantissa: 2, minExponent: -14, largest: 0x7b, infinity: 0x7c, nan: 0x7f },
+  float8e5m2fnuz: { mantissa: 2, minExponent: -15, largest: 0x7f, nan: 0x80 },
+  float4e2m1: { mantissa: 1, minExponent: 0, largest: 0x7 },
 } as const satisfies Readonly<Record<string, Format>>;
 
 type SignedFloat = keyof typeof formats;
@@ -47,7 +47,7 @@ export function encodeFloats<T extends SignedFloat>(
 ): DataOf[T] {
   const format: Format = formats[type];
   const codes = new (type.endsWith("16") ? Uint16Array : Uint8Array)(values.length);
-  const { mantissa, lowest, largest } = format;
+  const { mantissa, minExponent: lowest, largest } = format;
   const sign = signOf(type);
   const nan = format.nan ?? largest;
   const overflow = saturate || format.nan === undefined ? largest : (format.infinity ?? nan);
@@ -65,9 +65,9 @@ export function encodeFloats<T extends SignedFloat>(
     let code = overflow;
     if (step < scales.length) {
       // Adding and subtracting 2^52 rounds half to even (round.ts), because the operand is nonnegative and far below 2^52.
-      const units = Math.abs(value) * (scales[step] ?? 0);
-      const finite = step * (1 << mantissa) + (units + twoTo52 - twoTo52);
-      if (finite <= largest) code = finite;
+      const scaledValue = Math.abs(value) * (scales[step] ?? 0);
+      const finiteCode = step * (1 << mantissa) + (scaledValue + twoTo52 - twoTo52);
+      if (finiteCode <= largest) code = finiteCode;
     }
     if (high < 0) code = code !== 0 || format.nan !== sign ? code | sign : 0;
     codes[index] = code;
@@ -123,19 +123,19 @@ function floatTable(format: Format, sign: number): Float32Array {
         : magnitude > format.largest
           ? Number.NaN
           : field === 0
-            ? fraction * 2 ** (format.lowest - format.mantissa)
-            : (fraction + 2 ** format.mantissa) * 2 ** (field - 1 + format.lowest - format.mantissa);
+            ? fraction * 2 ** (format.minExponent - format.mantissa)
+            : (fraction + 2 ** format.mantissa) * 2 ** (field - 1 + format.minExponent - format.mantissa);
     return code >= sign ? -value : value;
   });
 }
 
-/** Returns whether a stored number represents infinity, such as -1e9 in a mask, and must be clamped for float16. For use with `some`. */
+/** Returns whether a stored number stands for infinity, such as -1e9 in a mask, and must be clamped for float16. Can be passed to `some`. */
 export const isInfiniteInHalf = (number: number, _?: number, all?: ArrayLike<number>): boolean =>
   Math.abs(number) >= 1e9 || (number < -65_504 && all?.length === 1);
 
 /** Half of the largest float16 number, so that the sum of two clamped numbers is finite. */
 export const halfClampValue = 32_752;
 
-/** Clamps a stored number that represents infinity to ±`halfClampValue`. For use with `map`. */
+/** Clamps a stored number that stands for infinity to ±`halfClampValue`. Can be passed to `map`. */
 export const clampToHalf = (number: number, _: number, all: ArrayLike<number>): number =>
   Number.isFinite(number) && isInfiniteInHalf(number, 0, all) ? Math.sign(number) * halfClampValue : number;

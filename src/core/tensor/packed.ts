@@ -1,10 +1,10 @@
-/** Packs elements below 8 bits as ONNX does: consecutive, in each byte from the low bits on, with zero bits at the end of the last byte. */
+/** Packs elements below 8 bits as ONNX does: in order, the first element in the low bits of a byte, with zero bits at the end of the last byte. */
 import { PithError } from "../errors.ts";
 
 /** Element types of which several elements share a byte. */
 export type PackedType = "int4" | "uint4" | "int2" | "uint2" | "float4e2m1";
 
-/** Bits per element, minimum and maximum. float4e2m1 is packed as its bits 0 to 15, which half.ts decodes. */
+/** Bits per element, minimum and maximum. Elements of float4e2m1 are packed as integers from 0 to 15, which half.ts decodes. */
 const layouts = {
   int4: { bits: 4, low: -8, high: 7 },
   uint4: { bits: 4, low: 0, high: 15 },
@@ -23,19 +23,19 @@ export function isPacked(type: string): type is PackedType {
  */
 export function unpack(type: PackedType, packed: Uint8Array, count: number): Int8Array | Uint8Array {
   const { bits, low, high } = layouts[type];
-  const perByte = 8 / bits;
+  const elementsPerByte = 8 / bits;
   const shift = bits === 4 ? 1 : 2; // log2 of perByte
-  if (packed.length * perByte < count) {
+  if (packed.length * elementsPerByte < count) {
     throw new PithError(
       "E_SHAPE_MISMATCH",
-      `${count} elements of ${type} take ${Math.ceil(count / perByte)} bytes, got ${packed.length}.`,
+      `${count} elements of ${type} take ${Math.ceil(count / elementsPerByte)} bytes, got ${packed.length}.`,
     );
   }
   const values = low < 0 ? new Int8Array(count) : new Uint8Array(count);
   const mask = (1 << bits) - 1;
   const range = mask + 1;
   for (let index = 0; index < count; index++) {
-    const code = ((packed[index >>> shift] ?? 0) >> ((index & (perByte - 1)) * bits)) & mask;
+    const code = ((packed[index >>> shift] ?? 0) >> ((index & (elementsPerByte - 1)) * bits)) & mask;
     values[index] = code > high ? code - range : code;
   }
   return values;

@@ -3,9 +3,9 @@ import { bytesFor, viewBytes } from "./dense.ts";
 import { elementCount } from "./dims.ts";
 import { bitsOf, type Dense, type StoredBytes, type Tensor } from "./types.ts";
 
-/** The number of elements of sequential parts, which a file provides in about a millisecond. */
-const longPart = 2 ** 18;
-const shortPart = 2 ** 10;
+/** The number of elements of a part in the sequential reading. Reading a part from a file takes about a millisecond. */
+const longPartElements = 2 ** 18;
+const shortPartElements = 2 ** 10;
 
 /** A part of a tensor's elements; `start` is the index of its first element. */
 export interface Part {
@@ -13,7 +13,7 @@ export interface Part {
   readonly numbers: Float64Array;
 }
 
-/** Yields rows of a float tensor: first some from the start and the middle, so that a reader can stop early, then all in order. */
+/** Yields the rows of a float tensor: first some rows from the start and the middle, after which many readers stop, then all rows in order. */
 export async function* partsOf(tensor: Tensor): AsyncGenerator<Part, void, undefined> {
   const { type, dims, stored, small } = tensor;
   if (stored === undefined || small !== undefined || !isFloat(type)) {
@@ -30,10 +30,10 @@ export async function* partsOf(tensor: Tensor): AsyncGenerator<Part, void, undef
     const numbers = toFloat64(viewBytes(type, [bytes.byteLength / bytesFor(type, 1)], bytes));
     return { start: from * columns, numbers };
   };
-  const shortRows = Math.max(1, Math.floor(shortPart / columns));
+  const shortRows = Math.max(1, Math.floor(shortPartElements / columns));
   yield readRows(0, shortRows);
   if (rows > 2 * shortRows) yield readRows(Math.floor(rows / 2), shortRows);
-  const longRows = Math.max(1, Math.floor(longPart / columns));
+  const longRows = Math.max(1, Math.floor(longPartElements / columns));
   for (let row = 0; row < rows; row += longRows) yield readRows(row, longRows);
 }
 
@@ -41,19 +41,19 @@ export async function* partsOf(tensor: Tensor): AsyncGenerator<Part, void, undef
 const blockBytes = 2 ** 20;
 
 /**
- * Yields all elements as vectors, in blocks of a megabyte if the tensor is computed in blocks or stored in a file. Each block overwrites the memory
- * of the previous block.
+ * Yields all elements as vectors: in blocks of a megabyte if the tensor is computed in blocks or stored in a file, otherwise at once. Each block
+ * overwrites the memory of the previous block.
  */
 export async function* blocksOf(tensor: Tensor): AsyncGenerator<Dense, void, undefined> {
   const { type, stored } = tensor;
-  const blocks = tensor.blocks?.() ?? (stored && rangesOf(stored));
+  const blocks = tensor.blocks?.() ?? (stored && readBlocks(stored));
   if (type === "string" || blocks === undefined) yield await tensor.read();
   else
     for await (const bytes of blocks) yield viewBytes(type, [Math.floor((8 * bytes.byteLength) / bitsOf[type])], bytes);
 }
 
 /** Yields the bytes of a stored tensor in blocks. All blocks share one buffer, because allocating each block would dominate garbage collection. */
-async function* rangesOf({ source, start, end }: StoredBytes): AsyncGenerator<Uint8Array, void, undefined> {
+async function* readBlocks({ source, start, end }: StoredBytes): AsyncGenerator<Uint8Array, void, undefined> {
   const buffer = new Uint8Array(Math.min(blockBytes, end - start));
   for (let offset = start; offset < end; offset += blockBytes) {
     const bytes = buffer.subarray(0, end - offset);

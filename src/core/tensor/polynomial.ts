@@ -1,6 +1,6 @@
 /** Polynomials over names with integer coefficients ("2*seq + 1"). A factor is a name, or a function with parentheses: "floor((n + 1)/2)". */
 
-/** Maps monomials (sorted factors joined by `*`; "" for the constant) to nonzero coefficients. */
+/** Maps monomials (sorted factors joined by `*`; "" for the constant term) to coefficients other than 0. */
 export type Polynomial = ReadonlyMap<string, number>;
 
 export function add(a: Polynomial, b: Polynomial): Polynomial {
@@ -27,7 +27,7 @@ function removeZeros(terms: Polynomial): Polynomial {
 /** The maximum number of terms of a quotient. If b does not divide a, the remainder can grow with every step. */
 const maxQuotientTerms = 64;
 
-/** Returns a / b if b divides a exactly and the quotient has at most `maxQuotientTerms` terms. */
+/** Returns a / b if b divides a exactly and the quotient has at most `maxQuotientTerms` terms; undefined in other cases. */
 export function divide(a: Polynomial, b: Polynomial): Polynomial | undefined {
   const [lead, leadCoefficient] = leadingTerm(b);
   let remainder = a;
@@ -39,10 +39,11 @@ export function divide(a: Polynomial, b: Polynomial): Polynomial | undefined {
     [top, coefficient] = leadingTerm(remainder)
   ) {
     const monomial = divideMonomials(top, lead);
-    const times = coefficient / leadCoefficient;
-    if (monomial === undefined || !Number.isInteger(times) || quotient.size === maxQuotientTerms) return undefined;
-    quotient.set(monomial, times);
-    remainder = add(remainder, multiply(b, new Map([[monomial, -times]])));
+    const quotientCoefficient = coefficient / leadCoefficient;
+    if (monomial === undefined || !Number.isInteger(quotientCoefficient) || quotient.size === maxQuotientTerms)
+      return undefined;
+    quotient.set(monomial, quotientCoefficient);
+    remainder = add(remainder, multiply(b, new Map([[monomial, -quotientCoefficient]])));
   }
   return quotient;
 }
@@ -76,7 +77,7 @@ export function factors(monomial: string): string[] {
   return monomial === "" ? [] : splitOutside(monomial, /^\*/).parts;
 }
 
-/** Parses a polynomial, also one that is not in normal form. Undefined for text that is not a polynomial and must be a name. */
+/** Parses a polynomial, which need not be in normal form. Undefined for text that is not a polynomial and must be a name. */
 export function parsePolynomial(text: string): Polynomial | undefined {
   const { parts, separators } = splitOutside(text.replace(/^-/, ""), /^ [+-] /);
   let sum: Polynomial = new Map();
@@ -121,10 +122,10 @@ export function splitOutside(
 export function polynomialText(terms: Polynomial): string {
   return [...terms]
     .sort(([a], [b]) => compareByDegree(a, b))
-    .reduce((written, [monomial, coefficient], index) => {
+    .reduce((text, [monomial, coefficient], index) => {
       const size = Math.abs(coefficient);
       const term = monomial === "" ? String(size) : size === 1 ? monomial : `${size}*${monomial}`;
       const sign = coefficient < 0 ? "-" : "+";
-      return index === 0 ? (coefficient < 0 ? `-${term}` : term) : `${written} ${sign} ${term}`;
+      return index === 0 ? (coefficient < 0 ? `-${term}` : term) : `${text} ${sign} ${term}`;
     }, "");
 }

@@ -1,7 +1,7 @@
 /**
  * Seeded random numbers, equal on every machine: xoshiro128** (Blackman and Vigna 2018), period 2^128 - 1, integer arithmetic only. Normal numbers
- * use Marsaglia's polar method with a custom logarithm, because engines round `Math.log` differently. The seed and a name (any words and numbers) are
- * hashed to the state of a stream. Streams are therefore independent, and a new stream never changes others.
+ * use Marsaglia's polar method with a custom logarithm, because JavaScript engines round `Math.log` differently. A stream's first state is a hash of
+ * the seed and a name (any words and numbers). Streams are therefore independent, and a new stream never changes the numbers of other streams.
  */
 import { PithError } from "../errors.ts";
 
@@ -10,7 +10,7 @@ export interface Random {
   bits(): number;
   /** Returns a uniformly distributed number in [low, high), by default [0, 1) in steps of 2^-53. */
   uniform(low?: number, high?: number): number;
-  /** Returns a normally distributed number; default: mean 0, standard deviation 1. */
+  /** Returns a normally distributed number, by default with mean 0 and standard deviation 1. */
   normal(mean?: number, deviation?: number): number;
   /** Returns an integer from 0 to count - 1. */
   integer(count: number): number;
@@ -69,7 +69,7 @@ export function random(seed: number, ...stream: readonly (number | string)[]): R
     if (!Number.isInteger(count) || count < 1 || count > 0x100000000) {
       throw new PithError("E_OPTION", `A random integer needs a count from 1 to 2^32, got ${count}.`);
     }
-    // Numbers above the last multiple of `count` are redrawn, so that small results are not more likely.
+    // Redraws numbers above the last multiple of `count`. Otherwise, small results would be more likely.
     const limit = 0x100000000 - (0x100000000 % count);
     for (;;) {
       const randomBits = bits();
@@ -85,10 +85,10 @@ export function random(seed: number, ...stream: readonly (number | string)[]): R
     permutation(count) {
       const order = Uint32Array.from({ length: count }, (_, index) => index);
       for (let last = count - 1; last > 0; last--) {
-        const chosen = integer(last + 1);
+        const randomIndex = integer(last + 1);
         const lastIndex = order[last] ?? 0;
-        order[last] = order[chosen] ?? 0;
-        order[chosen] = lastIndex;
+        order[last] = order[randomIndex] ?? 0;
+        order[randomIndex] = lastIndex;
       }
       return order;
     },

@@ -9,9 +9,9 @@ import type { Dense } from "./types.ts";
  * takeIndices(float32([2, 2], [1, 2, 3, 4]), 1, [1]); // [[2], [4]]
  */
 export function takeIndices(dense: Dense, axis: number, indices: readonly number[]): Dense {
-  const dims = dense.dims.map((dim, other) => (other === axis ? indices.length : dim));
+  const dims = dense.dims.map((dim, dimAxis) => (dimAxis === axis ? indices.length : dim));
   const { type } = dense;
-  const copyPicked = <W extends Words>(from: W, to: W): W => {
+  const copySelected = <W extends Words>(from: W, to: W): W => {
     const { outer, count: size } = alongAxis(dense.dims, axis);
     const width = indices.length === 0 ? 0 : to.length / outer / indices.length;
     let next = 0;
@@ -27,20 +27,20 @@ export function takeIndices(dense: Dense, axis: number, indices: readonly number
   };
   const count = elementCount(dims);
   if (type === "string") {
-    const positions = copyPicked(Uint32Array.from(dense.data.keys()), new Uint32Array(count));
+    const positions = copySelected(Uint32Array.from(dense.data.keys()), new Uint32Array(count));
     return { type, dims, data: Array.from(positions, (position) => dense.data[position] ?? "") };
   }
   if (isPacked(type)) {
     const codes = unpack(type, new Uint8Array(bytesOf(dense)), elementCount(dense.dims));
     const to = codes instanceof Int8Array ? new Int8Array(count) : new Uint8Array(count);
-    return viewBytes(type, dims, pack(type, copyPicked<Words>(codes, to)));
+    return viewBytes(type, dims, pack(type, copySelected<Words>(codes, to)));
   }
   // Elements of complete bytes are copied in the widest words that divide an element.
   const bytes = bytesFor(type, 1);
   const Word = bytes % 4 === 0 ? Uint32Array : bytes % 2 === 0 ? Uint16Array : Uint8Array;
   const { buffer, byteOffset, byteLength } = dense.data;
   const from = new Word(buffer as ArrayBuffer, byteOffset, byteLength / Word.BYTES_PER_ELEMENT);
-  const to = copyPicked<Words>(from, new Word((count * bytes) / Word.BYTES_PER_ELEMENT));
+  const to = copySelected<Words>(from, new Word((count * bytes) / Word.BYTES_PER_ELEMENT));
   return viewBytes(type, dims, new Uint8Array(to.buffer));
 }
 

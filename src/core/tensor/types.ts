@@ -1,10 +1,10 @@
 /**
- * Element types and tensors. Types are named as in onnxruntime, so that a `Dense` can be fed without conversion. Types without a JavaScript array are
- * stored as bits: 16-bit floats in a Uint16Array, float8 in a Uint8Array, types below 8 bits packed as in the file (`packed.ts` unpacks them).
+ * Element types and tensors. Types have the names of onnxruntime, so that a `Dense` can be fed without conversion. Types for which JavaScript has no
+ * array are stored as bits: 16-bit floats in a Uint16Array, float8 in a Uint8Array, types below 8 bits packed as in the file (`packed.ts`).
  * Complex numbers are stored as pairs of floats.
  */
 
-/** The code in TensorProto.DataType, bits per element, and array class of each type except strings (code 8). */
+/** For each type except strings (code 8): its code in TensorProto.DataType, bits per element, and array class. */
 const elementTypes = {
   float32: [1, 32, Float32Array],
   uint8: [2, 8, Uint8Array],
@@ -69,7 +69,7 @@ export type Dense<T extends DataType = DataType> = {
   readonly [K in T]: { readonly type: K; readonly dims: readonly number[]; readonly data: DataOf[K] };
 }[T];
 
-/** Named tensors: inputs or outputs of a graph. */
+/** Tensors by name: inputs or outputs of a graph. */
 export type Batch = Readonly<Record<string, Dense>>;
 
 /** Random access to the bytes of a file, a Blob, an HTTP resource, or memory. */
@@ -78,11 +78,11 @@ export interface ByteSource {
   /** The name in messages, such as a path or URL. */
   readonly name: string;
   /**
-   * Reads the bytes [start, end). The result can share memory with the source, so it is read-only.
+   * Reads the bytes [start, end). The result can share memory with the source, so it must not be changed.
    * @throws PithError E_SOURCE_CHANGED if the file was replaced, E_FILE if it cannot be read.
    */
   read(start: number, end: number): Promise<Uint8Array>;
-  /** Reads synchronously into `bytes`, from position `start` on. Only defined if that is faster. The next `read` detects a replaced file. */
+  /** Fills `bytes` synchronously with data from offset `start` on. Only defined if this is faster than `read`. Does not detect a changed file. */
   fill?(bytes: Uint8Array, start: number): void;
 }
 
@@ -99,15 +99,15 @@ export interface Tensor {
   readonly dims: readonly number[];
   /** The stored size of the elements in bytes; for strings the sum of their UTF-8 lengths. */
   readonly bytes: number;
-  /** The elements if they have at most 8 KiB, available without waiting for a file. */
+  /** The elements, if they have at most 8 KiB: they are then in memory. */
   readonly small: Dense | undefined;
   /** The location of the elements in a file, from which they can be copied without decoding. */
   readonly stored: StoredBytes | undefined;
-  /** Reads all elements. The result can share memory, so it is read-only. */
+  /** Reads all elements. The result can be shared, so it must not be changed. */
   read(): Promise<Dense>;
   /**
-   * Yields the bytes in blocks of complete elements. Each block overwrites the memory of the previous. Only defined if elements are computed in
-   * blocks.
+   * Yields the bytes in blocks of complete elements. Each block overwrites the memory of the previous block. Only defined if the elements are
+   * computed in blocks.
    */
   blocks?(): AsyncIterable<Uint8Array>;
 }

@@ -1,7 +1,7 @@
 /** Slices, gathers and joins batches: named tensors whose axis 0 counts samples. */
 import { PithError } from "../../core/errors.ts";
 import { fromNumbers, isFloat } from "../../core/tensor/convert.ts";
-import { plainBytes } from "../../core/tensor/dense.ts";
+import { unwrapBuffer } from "../../core/tensor/dense.ts";
 import { dimsText, elementCount, sameDims, stridesOf } from "../../core/tensor/dims.ts";
 import { type Batch, bitsOf, type Dense } from "../../core/tensor/types.ts";
 
@@ -205,7 +205,7 @@ export function copyArrays(batch: Batch): Batch {
 /** Returns columns with Uint8Arrays instead of Node Buffers, which users can pass. */
 export function plainArrays(batch: Batch): Batch {
   return mapColumns(batch, (dense) =>
-    dense.data instanceof Uint8Array ? ({ ...dense, data: plainBytes(dense.data) } as Dense) : dense,
+    dense.data instanceof Uint8Array ? ({ ...dense, data: unwrapBuffer(dense.data) } as Dense) : dense,
   );
 }
 

@@ -1,7 +1,7 @@
 /** Reads files with data, decompressing gzip. Size limits are checked before and during decompression. */
 import { inflated } from "#platform";
 import { PithError } from "../../core/errors.ts";
-import { concatBytes, plainBytes } from "../../core/tensor/dense.ts";
+import { concatBytes, unwrapBuffer } from "../../core/tensor/dense.ts";
 import type { ByteSource } from "../../core/tensor/types.ts";
 
 /** The maximum bytes of text and records, about the maximum length of strings in JavaScript. */
@@ -14,7 +14,7 @@ const maxText = 2 ** 29;
 export async function readAll(source: ByteSource): Promise<Uint8Array<ArrayBuffer>> {
   if (!(await isGzip(source))) {
     if (source.size > maxText) throw tooLarge(source.name);
-    const bytes = plainBytes(await source.read(0, source.size));
+    const bytes = unwrapBuffer(await source.read(0, source.size));
     return bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : Uint8Array.from(bytes);
   }
   // The last four bytes of a gzip file are the uncompressed size.
@@ -146,7 +146,7 @@ async function* chunksOf(compressed: ByteSource): AsyncGenerator<Uint8Array> {
 
 async function* decompress(name: string, gzipped: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   try {
-    for await (const part of inflated(gzipped)) yield plainBytes(part);
+    for await (const part of inflated(gzipped)) yield unwrapBuffer(part);
   } catch (cause) {
     if (cause instanceof PithError) throw cause;
     throw new PithError("E_DATA", `${name}: the compressed data is damaged or truncated.`, { cause });

@@ -6,7 +6,7 @@
 import { zipSync } from "fflate";
 import { bytesSource } from "#platform";
 import { PithError } from "../../core/errors.ts";
-import { bytesFor, bytesOf, bytesOfText, plainBytes, viewBytes, viewOf } from "../../core/tensor/dense.ts";
+import { bytesFor, bytesOf, bytesOfText, unwrapBuffer, viewBytes, viewOf } from "../../core/tensor/dense.ts";
 import { dimsText, elementCount, stridesOf } from "../../core/tensor/dims.ts";
 import type { Batch, ByteSource, DataType, Dense } from "../../core/tensor/types.ts";
 import { swapBytes } from "./bytes.ts";
@@ -153,7 +153,7 @@ function npyBytes(dense: Dense): Uint8Array {
   start.set([0x93, ...bytesOfText("NUMPY"), 1, 0, (length - 10) & 0xff, (length - 10) >> 8]);
   start.set(bytesOfText(header), 10);
   start[length - 1] = 0x0a;
-  const elements = plainBytes(bytesOf(dense));
+  const elements = unwrapBuffer(bytesOf(dense));
   const bytes = new Uint8Array(length + elements.length);
   bytes.set(start);
   bytes.set(elements, length);

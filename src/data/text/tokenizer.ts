@@ -6,7 +6,7 @@
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { fileKind, folderOf, joinPath, readText } from "#platform";
 import { errorMessage, PithError } from "../../core/errors.ts";
-import { isDeeper, isObject, type PlainObject } from "../../core/plain.ts";
+import { isNestedDeeper, isObject, type PlainObject } from "../../core/plain.ts";
 
 export interface Encoding {
   readonly ids: readonly number[];
@@ -95,7 +95,7 @@ export async function readSettings(path: string): Promise<PlainObject | undefine
     if (cause instanceof PithError) throw cause;
     throw new PithError("E_DATA", `${path} is not JSON.`, { cause });
   }
-  if (isDeeper(parsed, maxDepth))
+  if (isNestedDeeper(parsed, maxDepth))
     throw new PithError("E_DATA", `${path}: expected at most ${maxDepth} levels of arrays and objects, got more.`);
   if (isObject(parsed)) return parsed;
   throw new PithError("E_DATA", `${path} should hold an object.`);

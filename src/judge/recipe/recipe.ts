@@ -21,7 +21,7 @@ import { integer } from "../../core/numbers.ts";
 import { inWords, misfitOf, shown, unknownName } from "../../core/pass/option-errors.ts";
 import type { AnyPass, OptionValues } from "../../core/pass/pass.ts";
 import { namesAt } from "../../core/pass/schema.ts";
-import { isDeeper, isObject } from "../../core/plain.ts";
+import { isNestedDeeper, isObject } from "../../core/plain.ts";
 import { placeholderOptions, runOptionNames } from "../steps/step.ts";
 import { findSchedules, optionsInRound, type Path, scheduleSchema, valueInRound } from "./courses.ts";
 import { stepPasses } from "./steps.ts";
@@ -120,7 +120,7 @@ const tooDeep = `expected at most ${maxDepth} levels, got values nested deeper, 
 
 function check(source: Source, passes: Passes): Recipe {
   const { data } = source;
-  if (isDeeper(data, maxDepth)) fail(source, [], "value", tooDeep);
+  if (isNestedDeeper(data, maxDepth)) fail(source, [], "value", tooDeep);
   if (!isObject(data)) fail(source, [], "value", `a recipe is an object with "steps", got ${kindOf(data)}`);
   for (const key of Object.keys(data)) {
     // Editors use `$schema` to find the schema of a JSON file.

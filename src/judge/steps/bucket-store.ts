@@ -2,7 +2,7 @@
 import { fileKind, joinPath, makeFolder, writeFileAtomically } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import { bytesOfFile } from "../../core/files/hash.ts";
-import { plainText } from "../../core/plain.ts";
+import { stringifyPlain } from "../../core/plain.ts";
 import { bytesOfText } from "../../core/tensor/dense.ts";
 import { folderStore } from "./folder-store.ts";
 import { keyText } from "./keys.ts";
@@ -66,7 +66,7 @@ export function bucketStore(folder: string, bucket: Bucket): StoreOfResults {
         );
       },
       async write(key, record) {
-        await bucket.write(await recordName(key), [bytesOfText(plainText(record))]);
+        await bucket.write(await recordName(key), [bytesOfText(stringifyPlain(record))]);
         await local.records.write(key, record);
       },
     },

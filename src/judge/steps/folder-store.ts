@@ -17,7 +17,7 @@ import { PithError } from "../../core/errors.ts";
 import { bytesOfFile } from "../../core/files/hash.ts";
 import { encode } from "../../core/onnx/encode.ts";
 import { open } from "../../core/onnx/index.ts";
-import { plainOf, plainText } from "../../core/plain.ts";
+import { parsePlain, stringifyPlain } from "../../core/plain.ts";
 import { bytesOfText } from "../../core/tensor/dense.ts";
 import { bestFile, lastFile, readCheckpoint } from "../../learn/train/checkpoint.ts";
 import { digestOf, isStoreName, keyText } from "./keys.ts";
@@ -80,11 +80,11 @@ export function folderStore(folder: string, maxBytes?: number): StoreOfResults {
         const path = await recordPath(key);
         if ((await fileKind(path)) !== "file") return undefined;
         await markUsed(path);
-        return plainOf(await readText(path));
+        return parsePlain(await readText(path));
       },
       async write(key, record) {
         await makeFolder(folder);
-        await writeFileAtomically(await recordPath(key), [bytesOfText(plainText(record))]);
+        await writeFileAtomically(await recordPath(key), [bytesOfText(stringifyPlain(record))]);
       },
       async checkpoint(key) {
         await makeFolder(folder);

@@ -1,7 +1,7 @@
 /** Computes the names of files in a store: a model is named by the SHA-256 of its file, a record by the SHA-256 of everything that determines it. */
 import { packageVersion, sha256 } from "#platform";
 import { sha256Text } from "../../core/files/hash.ts";
-import { plainText } from "../../core/plain.ts";
+import { stringifyPlain } from "../../core/plain.ts";
 import { bytesOfText } from "../../core/tensor/dense.ts";
 import { version } from "../../core/version.ts";
 
@@ -18,4 +18,4 @@ export async function digestOf(chunks: AsyncIterable<Uint8Array>): Promise<strin
 export const isStoreName = (path: string): boolean =>
   /^[0-9a-f]{64}(\.onnx|\.json|\/(last|best)\.onnx(_data.*)?)?$/.test(path);
 
-export const keyText = (key: unknown): Promise<string> => sha256Text([bytesOfText(plainText([computedBy, key]))]);
+export const keyText = (key: unknown): Promise<string> => sha256Text([bytesOfText(stringifyPlain([computedBy, key]))]);

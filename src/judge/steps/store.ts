@@ -8,7 +8,7 @@ import { sha256Text } from "../../core/files/hash.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { encode, encodedSource, encodeToBytes } from "../../core/onnx/encode.ts";
 import { open } from "../../core/onnx/index.ts";
-import { plainOf, plainText } from "../../core/plain.ts";
+import { parsePlain, stringifyPlain } from "../../core/plain.ts";
 import type { ByteSource } from "../../core/tensor/types.ts";
 import { type Bucket, bucketStore } from "./bucket-store.ts";
 import { folderStore } from "./folder-store.ts";
@@ -154,9 +154,9 @@ export function memoryStore(): StoreOfResults {
     file,
     has: async (digest) => models.has(digest),
     records: {
-      read: async (key) => plainOf(records.get(await keyText(key))),
+      read: async (key) => parsePlain(records.get(await keyText(key))),
       async write(key, record) {
-        records.set(await keyText(key), plainText(record));
+        records.set(await keyText(key), stringifyPlain(record));
       },
       checkpoint: async () => undefined,
       removeCheckpoint: async () => {},

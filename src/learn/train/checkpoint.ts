@@ -10,7 +10,7 @@ import { allTensors } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { writeModel } from "../../core/graph/text.ts";
 import { open, save } from "../../core/onnx/index.ts";
-import { plainOf, plainText } from "../../core/plain.ts";
+import { parsePlain, stringifyPlain } from "../../core/plain.ts";
 import { bytesOfText, inMemory } from "../../core/tensor/dense.ts";
 import { dimsText, sameDims } from "../../core/tensor/dims.ts";
 import type { Batch, Dense, Tensor } from "../../core/tensor/types.ts";
@@ -46,14 +46,14 @@ export async function writeCheckpoint(path: string, { model, state, progress }: 
   const written = model.clone();
   for (const [name, dense] of Object.entries(state))
     written.graph.addTensor(`${prefix}${name}`, inMemory(dense), { kind: "state" });
-  written.header.metadata.set(progressKey, plainText(progress));
+  written.header.metadata.set(progressKey, stringifyPlain(progress));
   await save(written, path);
 }
 
 /** @throws PithError E_DATA if the file is not a checkpoint, E_FILE and the errors of `open`. */
 export async function readCheckpoint(path: string): Promise<Checkpoint> {
   const model = await open(path);
-  const progress = plainOf(model.header.metadata.get(progressKey));
+  const progress = parsePlain(model.header.metadata.get(progressKey));
   if (progress === undefined) throw noTraining(path);
   const state: Record<string, Dense> = {};
   for (const [name, tensor] of takeState(model)) state[name] = await tensor.read();

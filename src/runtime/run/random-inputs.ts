@@ -8,7 +8,7 @@ import { equalSizes } from "../../core/analysis/equal-sizes.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { wantedInputs } from "../../core/analysis/wanted-inputs.ts";
 import type { Session } from "../../core/engine/index.ts";
-import { requireRoom } from "../../core/engine/screen.ts";
+import { requireMemory } from "../../core/engine/screen.ts";
 import { asPithError, PithError } from "../../core/errors.ts";
 import { allValues, type ValueType } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -67,7 +67,8 @@ export function randomInputs(model: Model): RandomInputs {
         dimValue(equal(dim), Object.fromEntries(sizes)) ?? dimValue(dim, Object.fromEntries(sizes));
       for (const { name, type, tensor } of allValues(copy.graph)) {
         const dims = tensor === undefined ? type?.dims?.map(sizeNow) : undefined;
-        if (type !== undefined && dims?.every((dim) => dim !== undefined) === true) requireRoom(name, type.type, dims);
+        if (type !== undefined && dims?.every((dim) => dim !== undefined) === true)
+          requireMemory(name, type.type, dims);
       }
       return Object.fromEntries(
         drawable.map(({ name, type, wanted }) => {

@@ -11,7 +11,7 @@ import {
   fileOfBytes,
   formatKept,
   isAuthoredFile,
-  parseWritten,
+  parseFileHashes,
   planWrites,
   writeOwned,
 } from "../../../core/files/own-files.ts";
@@ -141,6 +141,6 @@ async function readWritten(out: string, record: string): Promise<FileHashes | un
   const settings = await readSettings(joinPath(out, record)).catch(() => null);
   if (settings === undefined) return new Map();
   const { written: recorded, ...content } = settings ?? {};
-  const written = parseWritten(recorded);
+  const written = parseFileHashes(recorded);
   return written.get(record)?.[0] === (await textHash(JSON.stringify(content))) ? written : undefined;
 }
