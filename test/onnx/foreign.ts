@@ -30,10 +30,8 @@ async function outOfOrder(bytes: Uint8Array, seed: number): Promise<Uint8Array> 
     const fields = splitFields(message);
     const rank = new Map(fields.map(({ number }) => [number, numbers.uniform()]));
     const parts: Uint8Array[] = [];
-    for (const { number, bytes: whole } of fields.toSorted(
-      (a, b) => (rank.get(a.number) ?? 0) - (rank.get(b.number) ?? 0),
-    ))
-      parts.push(await inner(number, whole ?? new Uint8Array(0)));
+    for (const { number, bytes } of fields.toSorted((a, b) => (rank.get(a.number) ?? 0) - (rank.get(b.number) ?? 0)))
+      parts.push(await inner(number, bytes ?? new Uint8Array(0)));
     return Uint8Array.from(Buffer.concat(parts));
   };
   return shuffled(bytes, async (number, whole) => {

@@ -65,10 +65,10 @@ const indexes = new WeakMap<Model["functions"], FunctionIndex>();
 function indexOf(functions: Model["functions"]): FunctionIndex {
   return memoize(indexes, functions, () => {
     // If several functions share a name, calls refer to the first.
-    const named = new Map(
+    const byName = new Map(
       functions.toReversed().map((local) => [nameOf(local.domain, local.name, local.overload), local]),
     );
-    return { byName: named, expandedNodes: countAllExpandedNodes(functions, named) };
+    return { byName, expandedNodes: countAllExpandedNodes(functions, byName) };
   });
 }
 

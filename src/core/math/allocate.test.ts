@@ -16,8 +16,8 @@ const lossOf = (taken: readonly ({ readonly loss: number } | undefined)[]): numb
 describe("allocate", () => {
   test("takes the offers with the lowest loss per saving", () => {
     const items = [
-      { whole: 10, offers: [{ cost: 4, loss: 1, choice: "a" }] },
-      { whole: 10, offers: [{ cost: 4, loss: 5, choice: "b" }] },
+      { unchangedCost: 10, offers: [{ cost: 4, loss: 1, choice: "a" }] },
+      { unchangedCost: 10, offers: [{ cost: 4, loss: 5, choice: "b" }] },
     ];
     expect(allocate(items, 20).taken).toEqual([undefined, undefined]);
     expect(allocate(items, 14)).toEqual({ taken: [items[0]?.offers[0], undefined], cost: 14 });
@@ -36,7 +36,7 @@ describe("allocate", () => {
   });
 
   test("takes the cheapest offers if none fits the budget", () => {
-    const items = [{ whole: 10, offers: [{ cost: 4, loss: 1, choice: "a" }] }];
+    const items = [{ unchangedCost: 10, offers: [{ cost: 4, loss: 1, choice: "a" }] }];
     expect(allocate(items, 1)).toEqual({ taken: [items[0]?.offers[0]], cost: 4 });
     expect(allocate([], 1, 3)).toEqual({ taken: [], cost: 3 });
   });

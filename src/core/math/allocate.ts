@@ -31,7 +31,7 @@ export function allocate<T>(
   fixed = 0,
 ): { readonly taken: readonly (Offer<T> | undefined)[]; readonly cost: number } {
   const selection = selectUnchanged(items);
-  let cost = fixed + items.reduce((sum, { unchangedCost: whole }) => sum + whole, 0);
+  let cost = fixed + items.reduce((sum, { unchangedCost }) => sum + unchangedCost, 0);
   for (const { item, to } of movesOf(items)) {
     if (cost <= budget) break;
     const otherCosts = cost - (selection[item]?.cost ?? 0);
@@ -70,14 +70,14 @@ interface Selected<T> {
 }
 
 const selectUnchanged = <T>(items: readonly Item<T>[]): Selected<T>[] =>
-  items.map(({ unchangedCost: whole }) => ({ cost: whole, loss: 0, offer: undefined }));
+  items.map(({ unchangedCost }) => ({ cost: unchangedCost, loss: 0, offer: undefined }));
 
 /** Returns all steps along the lower convex hulls, in ascending order of Δ loss / Δ cost. */
 function movesOf<T>(items: readonly Item<T>[]): readonly { readonly item: number; readonly to: Selected<T> }[] {
-  const moves = items.flatMap(({ unchangedCost: whole, offers }, item) => {
+  const moves = items.flatMap(({ unchangedCost, offers }, item) => {
     const byFallingCost = offers.toSorted((a, b) => b.cost - a.cost || b.loss - a.loss);
     const hull = lowerHull([
-      { cost: whole, loss: 0, offer: undefined },
+      { cost: unchangedCost, loss: 0, offer: undefined },
       ...byFallingCost.map((offer) => ({ cost: offer.cost, loss: offer.loss, offer })),
     ]);
     return hull.slice(1).map((to, index) => {

@@ -59,7 +59,7 @@ test.each([
       return cut === undefined ? [] : [...cutMask(mask, scores, cut)];
     });
     expect(Uint8Array.from(masks)).toEqual(bySorting(parts, count));
-    expect(cuts.reduce((sum, { prunedCount: gone }) => sum + gone, 0)).toBe(count);
+    expect(cuts.reduce((sum, { prunedCount }) => sum + prunedCount, 0)).toBe(count);
   }
 });
 

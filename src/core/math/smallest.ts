@@ -185,7 +185,7 @@ function cutsWithin(
   return counts.map(({ less, equal }) => {
     const ties = Math.min(remainingTies, equal);
     remainingTies -= ties;
-    return { limit, ties, gone: less + ties };
+    return { limit, ties, prunedCount: less + ties };
   });
 }
 
@@ -215,7 +215,7 @@ function numberAtRank(numbers: Float64Array, rank: number): number {
  * @throws PithError E_DATA if the score of an unmasked entry is NaN.
  */
 export async function cutSmallest(parts: readonly RankedEntries[], count: number): Promise<readonly Cut[]> {
-  if (count === 0) return parts.map(() => ({ limit: 0, ties: 0, gone: 0 }));
+  if (count === 0) return parts.map(() => ({ limit: 0, ties: 0, prunedCount: 0 }));
   const size = parts.reduce((sum, part) => sum + part.size, 0);
   const samples: Scores[] = [];
   for (const { sample, mask, scores } of parts) samples.push(sample ?? sampleOf(await scores(), await mask()));

@@ -105,10 +105,10 @@ async function randomizedSvd(source: Matrix, rank: number, options: TruncationOp
   const stream = random(seed, "truncatedSvd");
   const start = matrix(a.columns, width);
   for (let at = 0; at < start.data.length; at++) start.data[at] = stream.uniform(-1, 1);
-  const problem = { a, transposed, whole: squaredNorm, multiply };
+  const problem = { a, transposed, totalEnergy: squaredNorm, multiply };
   const gram = a.columns <= 4 * width ? await multiply(transposed, a) : undefined;
   const startSpace =
-    gram === undefined ? { vectors: start, caught: 0 } : await iterateBySquaring(gram, start, multiply);
+    gram === undefined ? { vectors: start, capturedShare: 0 } : await iterateBySquaring(gram, start, multiply);
   const needsIteration = gram === undefined || 1 - startSpace.capturedShare < gramResolution;
   const {
     left: basis,
@@ -156,14 +156,14 @@ interface Projection {
 }
 
 async function iterateSubspace(
-  { a, transposed, totalEnergy: whole, multiply }: Problem,
+  { a, transposed, totalEnergy, multiply }: Problem,
   startSpace: Subspace,
 ): Promise<Projection> {
   let { vectors, capturedShare } = startSpace;
   for (let iteration = 0; ; iteration++) {
     const { basis } = await orthonormalize(await multiply(a, vectors), multiply);
     const image = await multiply(transposed, basis);
-    const captured = energy(image, image) / whole;
+    const captured = energy(image, image) / totalEnergy;
     if (captured - capturedShare <= Math.max(minGain * (1 - captured), 1e-15) || iteration === maxIterations) {
       const { u, s, v } = await svd(image, multiply);
       return { left: basis, small: { u: v, s, v: u } };

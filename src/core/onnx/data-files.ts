@@ -31,8 +31,8 @@ interface DataName {
 }
 
 export function parseDataName(name: string): DataName | undefined {
-  const [, final, model, saver] = /^((.+)_data(?:_\d+)?)(?:\.([0-9a-f]{8}-\d+\.[0-9a-f]{12}))?$/s.exec(name) ?? [];
-  return final === undefined || model === undefined ? undefined : { model, finalName: final, saver };
+  const [, finalName, model, saver] = /^((.+)_data(?:_\d+)?)(?:\.([0-9a-f]{8}-\d+\.[0-9a-f]{12}))?$/s.exec(name) ?? [];
+  return finalName === undefined || model === undefined ? undefined : { model, finalName, saver };
 }
 
 /**

@@ -217,7 +217,7 @@ function inMemory(field: Field, wire: WireType): Uint8Array {
   return loadedBytes(field);
 }
 
-function loadedBytes({ bytes: whole, from, number }: Field): Uint8Array {
-  if (whole === undefined) throw malformedError(from, `field ${number} is far too long`);
-  return whole;
+function loadedBytes({ bytes, from, number }: Field): Uint8Array {
+  if (bytes === undefined) throw malformedError(from, `field ${number} is far too long`);
+  return bytes;
 }

@@ -77,16 +77,16 @@ async function entryAt(folder: string, name: string, isOwn: (path: string) => bo
     return { name, files: undefined, bytes: stats.size, lastUseMs: Math.max(stats.atimeMs, stats.mtimeMs) };
   if (stats?.isDirectory() !== true) return undefined;
   const files: string[] = [];
-  let [bytes, used] = [0, 0];
+  let [bytes, lastUseMs] = [0, 0];
   for (const file of await listNames(path)) {
     if (!isOwn(`${name}/${file}`) && temporaryOf(file) === undefined) continue;
     const stats = await lstat(join(path, file)).catch(() => undefined);
     if (stats?.isFile() !== true) continue;
     files.push(file);
     bytes += stats.size;
-    used = Math.max(used, stats.mtimeMs);
+    lastUseMs = Math.max(lastUseMs, stats.mtimeMs);
   }
-  return { name, files, bytes, lastUseMs: used };
+  return { name, files, bytes, lastUseMs };
 }
 
 /** Removes an entry and returns whether this succeeded. A folder that contains files of others is not removed. */

@@ -228,9 +228,9 @@ async function addName(file: string, name: string): Promise<void> {
 }
 
 /** Restores the previous files. Errors are ignored, because the original error is more informative. */
-async function undo({ temporary, target, backup, isRenamed: placed }: StagedFile): Promise<void> {
+async function undo({ temporary, target, backup, isRenamed }: StagedFile): Promise<void> {
   await rm(temporary, { force: true }).catch(() => {});
-  if (placed) await (backup === undefined ? rm(target, { force: true }) : rename(backup, target)).catch(() => {});
+  if (isRenamed) await (backup === undefined ? rm(target, { force: true }) : rename(backup, target)).catch(() => {});
   else if (backup !== undefined) await rm(backup, { force: true }).catch(() => {});
 }
 

@@ -47,7 +47,7 @@ export function encodeFloats<T extends SignedFloat>(
 ): DataOf[T] {
   const format: Format = formats[type];
   const codes = new (type.endsWith("16") ? Uint16Array : Uint8Array)(values.length);
-  const { mantissa, minExponent: lowest, largest } = format;
+  const { mantissa, minExponent, largest } = format;
   const sign = signOf(type);
   const nan = format.nan ?? largest;
   const overflow = saturate || format.nan === undefined ? largest : (format.infinity ?? nan);
@@ -61,7 +61,7 @@ export function encodeFloats<T extends SignedFloat>(
       codes[index] = nan;
       continue;
     }
-    const step = exponent > lowest ? exponent - lowest : 0;
+    const step = exponent > minExponent ? exponent - minExponent : 0;
     let code = overflow;
     if (step < scales.length) {
       // Adding and subtracting 2^52 rounds half to even (round.ts), because the operand is nonnegative and far below 2^52.
@@ -92,9 +92,11 @@ const highWord = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1 ? 1 : 0;
 
 /** Returns 2^(mantissa - exponent) for each exponent of the format, from the lowest on. These factors scale numbers to units in the last place. */
 function scalesOf(type: SignedFloat): Float64Array {
-  const { mantissa, lowest, largest } = formats[type];
+  const { mantissa, minExponent, largest } = formats[type];
   const length = (largest >> mantissa) + 1;
-  return memoize(scaleTables, type, () => Float64Array.from({ length }, (_, step) => 2 ** (mantissa - lowest - step)));
+  return memoize(scaleTables, type, () =>
+    Float64Array.from({ length }, (_, step) => 2 ** (mantissa - minExponent - step)),
+  );
 }
 
 const scaleTables = new Map<SmallFloat, Float64Array>();

@@ -94,7 +94,7 @@ function placesOf({ node, outputs }: Layer): number {
 /** @param total cost of the whole model, of which `budget` is the remaining share. */
 function allocateBudget(layers: readonly LayerChoices[], total: number, { budget = 1, cost }: Options): Plan | Miss {
   const maxCost = budget * total;
-  const fixedCost = total - layers.reduce((sum, { unchangedCost: whole }) => sum + whole, 0);
+  const fixedCost = total - layers.reduce((sum, { unchangedCost }) => sum + unchangedCost, 0);
   const { taken, cost: remaining } = allocate(layers, maxCost, fixedCost);
   if (remaining <= maxCost) return new Map(layers.map(({ source }, layer) => [source, taken[layer]?.choice]));
   const unit = cost === "macs" ? "multiply-accumulates" : "weights";

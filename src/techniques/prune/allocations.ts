@@ -23,7 +23,7 @@ async function sharesOfConverted(
   convert: (scores: Scores) => Float32Array,
 ): Promise<readonly number[]> {
   const cuts = await cutLayers(layers, amount, (layer) => ({ scores: async () => convert(await layer.scores()) }));
-  return cuts.map(({ prunedCount: gone }, index) => gone / Math.max(1, layers[index]?.left ?? 0));
+  return cuts.map(({ prunedCount }, index) => prunedCount / Math.max(1, layers[index]?.left ?? 0));
 }
 
 export const uniform = {
