@@ -5,7 +5,7 @@
 
 /** All codes of a `PithError`. Codes are stable, because scripts match on them. */
 export const errorCodes = [
-  "E_USAGE", // the command line cannot be parsed: an unknown command or flag, or a flag that requires another flag
+  "E_USAGE", // the command line cannot be parsed: an unknown command or flag, or a flag without another flag that it requires
   "E_OPTION", // the value of an option or flag is invalid, or a required option is missing
   "E_FILE", // a file cannot be read or written
   "E_NOT_ONNX", // the bytes are not an ONNX model

@@ -36,7 +36,7 @@ function collectNeeds(graph: Graph, inference: Inference, needs: Map<Value, Want
     for (const { input, ...interval } of wantsOf(node, bound, needs, inference)) {
       const value = node.inputs[input];
       if (value === undefined || inference.operand(value)?.stored === true) continue;
-      const known = needs.get(value) ?? [];
+      const recorded = needs.get(value) ?? [];
       if (known.length < maxIntervals && !known.some((other) => isSameInterval(other, interval)))
         needs.set(value, [...known, interval]);
     }
