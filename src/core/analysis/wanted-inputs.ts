@@ -37,8 +37,8 @@ function collectNeeds(graph: Graph, inference: Inference, needs: Map<Value, Want
       const value = node.inputs[input];
       if (value === undefined || inference.operand(value)?.stored === true) continue;
       const recorded = needs.get(value) ?? [];
-      if (known.length < maxIntervals && !known.some((other) => isSameInterval(other, interval)))
-        needs.set(value, [...known, interval]);
+      if (recorded.length < maxIntervals && !recorded.some((other) => isSameInterval(other, interval)))
+        needs.set(value, [...recorded, interval]);
     }
   }
 }
