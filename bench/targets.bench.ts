@@ -51,13 +51,13 @@ const targets: readonly { readonly name: string; readonly of: (original: number)
 const structures = /^(channels|weakest channels|low rank|layers) /;
 const trainings = ["4,000 samples", "1 epoch"].map((amount) => `distilled, ${amount}`);
 
-function isOfGrid({ structure, recovery: healing, training, sparing }: Combination): boolean {
+function isOfGrid({ structure, recovery, training, sparing }: Combination): boolean {
   if (sparing !== undefined) return false;
   if (structure !== undefined && !structures.test(structure.name)) return false;
-  const trained = [...healing, ...(training === undefined ? [] : [training])].filter(({ trains }) => trains === true);
+  const trained = [...recovery, ...(training === undefined ? [] : [training])].filter(({ trains }) => trains === true);
   if (trained.some(({ name }) => !trainings.includes(name))) return false;
   // A pruned structure is recovered, and trained only once.
-  return structure === undefined || (healing.length > 0 && training === undefined);
+  return structure === undefined || (recovery.length > 0 && training === undefined);
 }
 
 /** Returns `count` elements, evenly spaced over the list. */

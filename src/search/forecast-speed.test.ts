@@ -27,8 +27,8 @@ describe("the exponent of speed", () => {
   });
 
   test("stays near 0.6 after mild pruning, and follows the measurement after strong pruning", () => {
-    expect(exponentOfSpeed([{ remainingShare: 0.95, speed: 0.97 }])).toBeGreaterThan(0.45);
-    const deep = exponentOfSpeed([{ remainingShare: 0.3, speed: 1 }]);
+    expect(exponentOfSpeed([{ share: 0.95, speed: 0.97 }])).toBeGreaterThan(0.45);
+    const deep = exponentOfSpeed([{ share: 0.3, speed: 1 }]);
     expect(deep).toBeGreaterThan(0);
     expect(deep).toBeLessThan(0.05);
   });
@@ -37,7 +37,7 @@ describe("the exponent of speed", () => {
     const [depth, speed] = [Math.log(2), 1.2];
     const [before, precision] = [1 / 0.3 ** 2, (depth / 0.1) ** 2];
     const mean = (0.6 * before + (Math.log(speed) / depth) * precision) / (before + precision);
-    expect(exponentOfSpeed([{ remainingShare: 0.5, speed }])).toBeCloseTo(mean, 12);
+    expect(exponentOfSpeed([{ share: 0.5, speed }])).toBeCloseTo(mean, 12);
   });
 });
 

@@ -23,12 +23,11 @@ export interface Trial {
   readonly isUnchanged?: boolean;
 }
 
-/** Drops that are assumed before any measurement, in multiples of the goal's maximum drop. */
-const [priorStructureDrop, priorFormatDrop, priorUntrainedDrop] = [
-  10, // a structural change that leaves half of the bytes, without recovery
-  0.3, // a number format
-  3, // a low-bit format that still has to be trained
-];
+/**
+ * Drops that are assumed before any measurement, in multiples of the goal's maximum drop: of a structural change that leaves half of the bytes
+ * (without recovery), of a number format, and of a low-bit format that still has to be trained.
+ */
+const [priorStructureDrop, priorFormatDrop, priorUntrainedDrop] = [10, 0.3, 3];
 /** Bits per weight: of float32, and the maximum and minimum of integer formats and palettes. */
 const [floatBits, maxBits, minBits] = [32, 8, 2];
 /** A structural change that leaves more than this share of the bytes counts as no change. */
@@ -70,8 +69,8 @@ export class Forecast {
       numbers && this.#predictFormat(numbers, training, structureEffect === "refused" ? undefined : structureEffect);
     if (format === "refused" || structureEffect === "refused") return undefined;
     const parts = [format, structureEffect].filter((part) => part !== undefined);
-    const { remainingShare: formatShare, fixed: fixedShare } = format ?? { remainingShare: 1, fixed: 0 };
-    const remainingShare = fixedShare + (structureEffect?.remainingShare ?? 1) * (formatShare - fixedShare);
+    const { share: formatShare, fixed: fixedShare } = format ?? { share: 1, fixed: 0 };
+    const remainingShare = fixedShare + (structureEffect?.share ?? 1) * (formatShare - fixedShare);
     const speedAfterStructure = numbers && structure && this.#speedupAfterStructure(numbers);
     const { size, speed = 1 } = this.#original;
     return {
@@ -95,10 +94,10 @@ export class Forecast {
   #predictFormat(
     numbers: Offer,
     training: Offer | undefined,
-    structureEffect: Pick<Effect, "remainingShare"> | undefined,
+    structureEffect: Pick<Effect, "share"> | undefined,
   ): FormatEffect | "refused" {
     if (numbers.bytes !== undefined)
-      return this.#predictFitted(numbers, numbers.bytes, training, structureEffect?.remainingShare ?? 1);
+      return this.#predictFitted(numbers, numbers.bytes, training, structureEffect?.share ?? 1);
     return this.#predictFormatAlone(numbers, training, structureEffect === undefined);
   }
 
@@ -117,9 +116,9 @@ export class Forecast {
     const { fixed: fixedShare = 0 } = numbers;
     const failedShares = this.#trials.flatMap(
       ({ combination: { structure, recovery, numbers: otherNumbers, training }, figures }) => {
-        const isQuantizedWithoutTraining =
+        const isUntrained =
           otherNumbers?.name === numbers.name && [...recovery, training].every((step) => step?.trains !== true);
-        return isQuantizedWithoutTraining && figures === undefined ? [structure?.left ?? 1] : [];
+        return isUntrained && figures === undefined ? [structure?.left ?? 1] : [];
       },
     );
     const maxShare = Math.min(
@@ -140,7 +139,7 @@ export class Forecast {
         : { bits: bitsOf(1), drop: Math.max(formatAlone.figures.drop, minDrop * this.#goalDrop) };
     const remainingDrop = remainingDropShare(training === undefined ? [] : [training]);
     return {
-      remainingShare: fixedShare + bits / floatBits,
+      share: fixedShare + bits / floatBits,
       fixed: fixedShare,
       speed: 1,
       drop: measuredFormat.drop * 4 ** (measuredFormat.bits - bits) * remainingDrop,
@@ -170,7 +169,7 @@ export class Forecast {
     const remainingDrop = remainingDropShare(training === undefined ? [] : [training]);
     const prior = priorFormatDrop * (numbers.loses ?? 1);
     if (training === undefined)
-      return { remainingShare: expectedShare, fixed: fixedShare, speed: 1, drop: prior * this.#goalDrop };
+      return { share: expectedShare, fixed: fixedShare, speed: 1, drop: prior * this.#goalDrop };
     for (const { combination, figures } of formatTrials) {
       if (combination.training === undefined || figures === undefined) continue;
       const effect = this.#formatEffectOf(numbers, figures);
@@ -178,7 +177,7 @@ export class Forecast {
     }
     return isAlone
       ? {
-          remainingShare: expectedShare,
+          share: expectedShare,
           fixed: fixedShare,
           speed: 1,
           drop: priorUntrainedDrop * this.#goalDrop * remainingDrop,
@@ -210,11 +209,11 @@ export class Forecast {
       Math.log(Math.max(drop, minDrop * this.#goalDrop));
     const slope =
       secondTrial === undefined ? 1 : (logOf(secondTrial) - logOf(nearest)) / (secondTrial.depth - nearest.depth);
-    const { remainingShare: measuredShare, speed } = this.#relativeToOriginal(nearest.figures);
+    const { share: measuredShare, speed } = this.#relativeToOriginal(nearest.figures);
     const excess = measuredShare / (nearest.left ?? 1);
     const drop = Math.exp(logOf(nearest) - slope * nearest.depth);
     const share = remainingShare * excess;
-    return { remainingShare: share, fixed: Math.min(fixedShare * excess, maxFixedShare * share), speed, drop };
+    return { share, fixed: Math.min(fixedShare * excess, maxFixedShare * share), speed, drop };
   }
 
   /**
@@ -226,7 +225,7 @@ export class Forecast {
       structure === undefined || numbers?.name !== name || training !== undefined || figures === undefined
         ? []
         : [
-            this.#relativeToOriginal(figures).remainingShare /
+            this.#relativeToOriginal(figures).share /
               (fixedShare + (structure.left ?? 1) * (remainingShare - fixedShare)),
           ],
     );
@@ -250,17 +249,13 @@ export class Forecast {
   #predictStructure(structure: Offer, recovery: readonly Offer[]): Effect | "refused" {
     const { left: expectedShare = 1 } = structure;
     const identicalPairs = this.#findIdenticalPairs(structure.family);
-    if (
-      identicalPairs.some(
-        ({ strongerShare, milderShare }) => strongerShare <= expectedShare && expectedShare < milderShare,
-      )
-    )
+    if (identicalPairs.some(({ lowShare, highShare }) => lowShare <= expectedShare && expectedShare < highShare))
       return "refused";
     const measured = this.#trials.flatMap(({ combination, figures, sameAs }) => {
       const member = combination.structure;
       if (member?.family !== structure.family) return [];
       const effect = figures === undefined ? undefined : this.#removeFormatEffect(combination, figures);
-      const part = effect !== undefined && effect.remainingShare > minUnchangedShare ? undefined : effect;
+      const part = effect !== undefined && effect.share > minUnchangedShare ? undefined : effect;
       const isTimed = figures?.speed !== undefined && sameAs === undefined;
       return [{ member, part, isTimed, remainingDrop: remainingDropShare(combination.recovery) }];
     });
@@ -285,25 +280,22 @@ export class Forecast {
       // If structural changes of this family removed nothing, the expected share of the strongest of them counts as 1.
       const remainingShare =
         expectedShare /
-        Math.min(
-          1,
-          ...identicalPairs.flatMap(({ strongerShare, milderShare }) => (milderShare === 1 ? [strongerShare] : [])),
-        );
+        Math.min(1, ...identicalPairs.flatMap(({ lowShare, highShare }) => (highShare === 1 ? [lowShare] : [])));
       return {
-        remainingShare,
+        share: remainingShare,
         speed: predictSpeed(remainingShare),
         drop: priorStructureDrop * this.#goalDrop * (1 / remainingShare - 1) * remainingDrop,
       };
     }
     const { part } = nearest;
     const nearestShare = nearest.member.left ?? expectedShare;
-    const remainingShare = part.remainingShare ** (Math.log(expectedShare) / Math.log(nearestShare));
+    const remainingShare = part.share ** (Math.log(expectedShare) / Math.log(nearestShare));
     const [relativeDrop, drop] = [
       pruningStrength(expectedShare) / pruningStrength(nearestShare),
       Math.max(part.drop, minDrop * this.#goalDrop),
     ];
     return {
-      remainingShare,
+      share: remainingShare,
       speed: predictSpeed(remainingShare),
       drop: drop * relativeDrop * (remainingDrop / nearest.remainingDrop),
     };
@@ -313,27 +305,24 @@ export class Forecast {
    * Returns pairs of structural changes of a family that gave the same file, each as the shares of bytes that were expected to remain. A structural
    * change that left the original unchanged forms a pair with the share 1. A structural change between both shares is expected to give the same file.
    */
-  #findIdenticalPairs(family: string): readonly { readonly strongerShare: number; readonly milderShare: number }[] {
+  #findIdenticalPairs(family: string): readonly { readonly lowShare: number; readonly highShare: number }[] {
     return this.#trials.flatMap(({ combination: { structure }, sameAs, isUnchanged = false }) => {
       if (structure?.family !== family) return [];
       const twin = this.#trials.find(({ combination }) => combination.name === sameAs)?.combination;
       const other = isUnchanged ? undefined : twin?.structure;
       if ((!isUnchanged && twin === undefined) || (other !== undefined && other.family !== family)) return [];
       const [a, b] = [structure.left ?? 1, other === undefined ? 1 : (other.left ?? 1)];
-      return [{ strongerShare: Math.min(a, b), milderShare: Math.max(a, b) }];
+      return [{ lowShare: Math.min(a, b), highShare: Math.max(a, b) }];
     });
   }
 
   /** Returns the effect of a candidate's structural change: its result without the predicted effect of its format. */
   #removeFormatEffect({ structure, numbers, training }: Combination, figures: Figures): Effect {
     const totalEffect = this.#relativeToOriginal(figures);
-    const format = numbers && this.#predictFormat(numbers, training, { remainingShare: structure?.left ?? 1 });
+    const format = numbers && this.#predictFormat(numbers, training, { share: structure?.left ?? 1 });
     if (format === undefined || format === "refused") return totalEffect;
     return {
-      remainingShare: Math.max(
-        minRemainingShare,
-        (totalEffect.remainingShare - format.fixed) / (format.remainingShare - format.fixed),
-      ),
+      share: Math.max(minRemainingShare, (totalEffect.share - format.fixed) / (format.share - format.fixed)),
       speed: totalEffect.speed / ((numbers && this.#speedupAfterStructure(numbers)) ?? format.speed),
       drop: totalEffect.drop - Math.max(0, format.drop),
     };
@@ -341,18 +330,18 @@ export class Forecast {
 
   #formatEffectOf({ fixed: fixedShare = 0 }: Offer, figures: Figures): FormatEffect {
     const part = this.#relativeToOriginal(figures);
-    return { ...part, fixed: Math.min(fixedShare, maxFixedShare * part.remainingShare) };
+    return { ...part, fixed: Math.min(fixedShare, maxFixedShare * part.share) };
   }
 
   #relativeToOriginal({ size, speed = 1, drop }: Figures): Effect {
-    return { remainingShare: size / this.#original.size, speed, drop };
+    return { share: size / this.#original.size, speed, drop };
   }
 }
 
 /** Effect of a part of a candidate, relative to the original. */
 interface Effect {
   /** Share of the original's bytes that remains. */
-  readonly remainingShare: number;
+  readonly share: number;
   readonly speed: number;
   readonly drop: number;
 }
@@ -384,12 +373,10 @@ const remainingDropShare = (recovery: readonly Offer[]): number =>
  *     e₀ = 0.6                      variance 0.3²
  *     e₁ = ln(speed) / ln(1 / l)    variance (0.1 / ln(1 / l))²
  */
-export function exponentOfSpeed(
-  measured: readonly { readonly remainingShare: number; readonly speed: number }[],
-): number {
+export function exponentOfSpeed(measured: readonly { readonly share: number; readonly speed: number }[]): number {
   let [weight, sum] = [1 / priorDeviation ** 2, priorExponent / priorDeviation ** 2];
-  for (const { remainingShare, speed } of measured) {
-    const depth = Math.log(1 / remainingShare);
+  for (const { share, speed } of measured) {
+    const depth = Math.log(1 / share);
     weight += (depth / logSpeedError) ** 2;
     sum += (depth * Math.log(speed)) / logSpeedError ** 2;
   }

@@ -54,12 +54,12 @@ export async function openSearchTask(
   const parts = searchParts(task.test, context.seed);
   const target = (options.targets ?? []).map(({ name }) => name);
   const combinations = combinationsFor(await store.open(store.original), task, { ...options, target });
-  const timeLimit = new AbortController();
+  const timeLimitController = new AbortController();
   let isOpened = false;
   const stage: SearchTask["stage"] = {};
   const searchContext: Context = {
     ...context,
-    signal: AbortSignal.any([context.signal, timeLimit.signal]),
+    signal: AbortSignal.any([context.signal, timeLimitController.signal]),
     // The record of each candidate already contains the messages of its passes.
     log: (event) => isOpened || context.log(event),
   };
@@ -78,18 +78,7 @@ export async function openSearchTask(
   );
   if (options.force !== true) trials.evaluator.metrics.requireAboveChance();
   isOpened = true;
-  return {
-    store,
-    original,
-    task,
-    options,
-    context,
-    parts,
-    combinations,
-    trials,
-    timeLimitController: timeLimit,
-    stage,
-  };
+  return { store, original, task, options, context, parts, combinations, trials, timeLimitController, stage };
 }
 
 /** Warns if the search and the final evaluation use the same samples because there are few. */
@@ -99,9 +88,7 @@ export function warnOfSharedSamples({ parts: { test, isApart }, context }: Searc
   context.log({ id: "samples", text, level: "warning" });
 }
 
-/**
- * Checks the original on the evaluation samples before any candidate is tried. @throws PithError E_DATA if it is at chance level, unless `force`.
- */
+/** Checks the original on the evaluation samples before any candidate is tried. @throws PithError E_DATA if it is at chance level, unless `force`. */
 export async function requireAboveChance({ store, task, options, context, parts }: SearchTask): Promise<void> {
   if (!parts.isApart) return;
   const quietContext: Context = { ...context, log: () => {} };

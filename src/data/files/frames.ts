@@ -30,9 +30,7 @@ export function frames(name: string, sounds: readonly Sound[], options: FrameOpt
     throw new PithError(
       "E_DATA",
       `${wrongSound.name} has a sample rate of ${wrongSound.rate} Hz: the model takes ${rate} Hz.`,
-      {
-        hint: `Resample it: ffmpeg -i in.wav -ar ${rate} -ac 1 out.wav`,
-      },
+      { hint: `Resample it: ffmpeg -i in.wav -ar ${rate} -ac 1 out.wav` },
     );
   }
   const framesOf = (sound: Sound): number => Math.ceil(sound.length / frame);
@@ -48,12 +46,8 @@ export function frames(name: string, sounds: readonly Sound[], options: FrameOpt
       for (const index of order) {
         const sound = sounds[index];
         if (sound === undefined) continue;
-        for (let frameIndex = 0; frameIndex < framesOf(sound); frameIndex++) {
-          rows.push({
-            values: await readFrame(sound, frameIndex, frame, context),
-            begin: frameIndex === 0,
-            rate: sound.rate,
-          });
+        for (let index = 0; index < framesOf(sound); index++) {
+          rows.push({ values: await readFrame(sound, index, frame, context), begin: index === 0, rate: sound.rate });
           if (rows.length < size) continue;
           yield batchOf(rows, context + frame);
           rows = [];

@@ -33,10 +33,7 @@ const minCropped = 160;
 /** The share of each side that torchvision and Keras keep in a center crop. */
 const cropShare = 0.875;
 
-/**
- * Returns the short side before a crop: 256 for crops of 224 to 256, as in torchvision and Caffe, and 342 for
- * 299.
- */
+/** Returns the short side before a crop: 256 for crops of 224 to 256, as in torchvision and Caffe, and 342 for 299. */
 function shortSideFor(crop: number): number {
   return crop >= 224 && crop <= 256 ? 256 : Math.round(crop / cropShare);
 }

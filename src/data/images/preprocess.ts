@@ -1,6 +1,4 @@
-/**
- * Converts images to model inputs: x = (byte · scale − mean) / std per channel. The value of each of the 256 bytes is computed once.
- */
+/** Converts images to model inputs: x = (byte · scale − mean) / std per channel. The value of each of the 256 bytes is computed once. */
 import { PithError, truncateList } from "../../core/errors.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
 import { dimsText, elementCount, fixedDims, isSymbolic } from "../../core/tensor/dims.ts";

@@ -63,10 +63,7 @@ export class PairedMetrics {
     this.validation = division === undefined ? undefined : new Holdout(task.metric, all, division.validation);
   }
 
-  /**
-   * @param known earlier measurement of the model on these samples or more.
-   * @throws PithError E_DATA if the test split does not fit the model.
-   */
+  /** @param known earlier measurement of the model on these samples or more. @throws PithError E_DATA if the test split does not fit the model. */
   static async create(
     model: Model,
     task: Judged,

@@ -113,14 +113,13 @@ async function compareOnAll(
   if (!trains(pass) && !pass.beginsAnew && !force) metrics.requireAboveChance();
   if (!pass.beginsAnew && !force) (reference?.metrics ?? metrics).requireAnswers();
   // Distillation only has to improve on the input model. For other passes, or with a maximum drop, the goal limits the drop from the reference.
-  const limitsDropFromReference =
-    reference !== undefined && (requestedGoal.maxDrop !== undefined || pass.learnsAnswers !== true);
-  const judgingMetrics = limitsDropFromReference ? reference.metrics : metrics;
+  const limitsDrop = reference !== undefined && (requestedGoal.maxDrop !== undefined || pass.learnsAnswers !== true);
+  const judgingMetrics = limitsDrop ? reference.metrics : metrics;
   const goal = goalFor(judgingMetrics, request);
   if (goal !== undefined && trains(pass) && !force)
     context.log({
       id: "goal",
-      text: textBeforeTraining(judgingMetrics, goal, limitsDropFromReference ? reference.path : input.path, request),
+      text: textBeforeTraining(judgingMetrics, goal, limitsDrop ? reference.path : input.path, request),
     });
   return {
     judge: judgingMetrics,
@@ -131,10 +130,7 @@ async function compareOnAll(
       if (reference === undefined) return compared;
       const { comparison } = reference.metrics.beside(rows);
       const isTruth = task.metric.truth === "original";
-      return {
-        ...compared,
-        reference: { model: reference.path, isTruth, judges: limitsDropFromReference, comparison },
-      };
+      return { ...compared, reference: { model: reference.path, isTruth, judges: limitsDrop, comparison } };
     },
   };
 }

@@ -260,9 +260,7 @@ function requireNoImages({ graph }: Model, { image }: Batch, owner: string): voi
   throw new PithError(
     "E_DATA",
     `${owner} holds images, and input "${input.name}" ${inputText} takes tokens of texts.`,
-    {
-      hint: "Texts are .txt, .csv, .tsv or .jsonl files, with tokenizer.json beside the model.",
-    },
+    { hint: "Texts are .txt, .csv, .tsv or .jsonl files, with tokenizer.json beside the model." },
   );
 }
 

@@ -49,7 +49,7 @@ interface MeasuredOriginal {
   readonly judging: unknown;
   readonly timed: boolean;
   readonly context: Context;
-  readonly loggedEvents: LogEvent[];
+  readonly messages: LogEvent[];
 }
 
 export class Measuring {
@@ -85,17 +85,7 @@ export class Measuring {
       seed: context.seed,
     };
     const { original: estimate } = first.original.comparison;
-    return new Measuring({
-      model,
-      original: estimate,
-      store,
-      task,
-      looks,
-      judging,
-      timed,
-      context,
-      loggedEvents: messages,
-    });
+    return new Measuring({ model, original: estimate, store, task, looks, judging, timed, context, messages });
   }
 
   get model(): Model {
@@ -113,9 +103,9 @@ export class Measuring {
   }
 
   async measure(measurement: Measurement): Promise<MeasurementResult> {
-    const loggedCount = this.#setup.loggedEvents.length;
+    const loggedCount = this.#setup.messages.length;
     const outcome = await this.#measureChange(measurement);
-    const record: MeasurementRecord = { found: outcome, said: this.#setup.loggedEvents.slice(loggedCount) };
+    const record: MeasurementRecord = { found: outcome, said: this.#setup.messages.slice(loggedCount) };
     await this.#setup.store.records?.write(this.#key(measurement), record);
     return outcome;
   }

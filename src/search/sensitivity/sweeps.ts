@@ -129,13 +129,8 @@ export async function unitsOf(
   for (const kind of kinds) {
     throwIfAborted(context.signal);
     const { pass, shared, layerOptions, widestSetting, isCoupled } = sweeps[kind];
-    const outcome = await runStep(
-      pass,
-      model.clone(),
-      { ...shared, ...layerOptions(widestSetting), ...selection },
-      {},
-      context,
-    );
+    const widestOptions = { ...shared, ...layerOptions(widestSetting), ...selection };
+    const outcome = await runStep(pass, model.clone(), widestOptions, {}, context);
     misses.push(...outcome.misses.map(({ at, reason }) => ({ kind, at, reason })));
     const remainingLayers = new Set(outcome.changes.map(({ at }) => at));
     const groups: (readonly string[])[] = [];

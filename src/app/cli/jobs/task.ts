@@ -40,10 +40,7 @@ export interface StepsTask {
   readonly task: OpenedTask;
   readonly samples: RecipeSamples;
   readonly used: SampleUse;
-  /**
-   * Opens other samples that select weights, with the same preprocessing.
-   * @throws PithError E_DATA if they are test or training samples.
-   */
+  /** Opens other samples that select weights, with the same preprocessing. @throws PithError E_DATA if they are test or training samples. */
   openValidation(path: string): Promise<Dataset>;
 }
 
