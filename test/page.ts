@@ -67,7 +67,7 @@ export async function inPage(
   try {
     await opened.page.goto(`http://127.0.0.1:${port}/`);
     const run = `import("/module.mjs").then(({ default: run }) => run()).then((result) => JSON.stringify(result))`;
-    return JSON.parse(await Promise.race([opened.page.evaluate<string>(run), opened.lost]));
+    return JSON.parse(await Promise.race([opened.page.evaluate<string>(run), opened.failure]));
   } finally {
     await opened.close();
     server.closeAllConnections();

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { inject } from "vitest";
-import type { Surroundings } from "../../src/app/cli/program.ts";
+import type { ProgramEnvironment } from "../../src/app/cli/program.ts";
 import type { Job, JobContext } from "../../src/runtime/job/job.ts";
 import type { RunOptions } from "../../src/runtime/job/run.ts";
 import { temporaryFolder } from "../temporary.ts";
@@ -46,7 +46,7 @@ export const pith = (...words: string[]): Promise<Ran> => run(words, { runJob })
 /** Runs each job in a process of its own, as the installed program does. */
 export const runWithProcesses = (...words: string[]): Promise<Ran> => run(words, {});
 
-export async function run(words: readonly string[], how: Pick<Surroundings, "runJob">): Promise<Ran> {
+export async function run(words: readonly string[], how: Pick<ProgramEnvironment, "runJob">): Promise<Ran> {
   const text = { out: "", err: "" };
   const stream = (name: "out" | "err") => ({
     write: (more: string) => {

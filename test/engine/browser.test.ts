@@ -142,7 +142,7 @@ describe.skipIf(program === undefined)("a page in a browser", () => {
     const server = createServer(send);
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const { port } = server.address() as AddressInfo;
-    const { page: tab, lost, close } = await openPage(temporaryFolder());
+    const { page: tab, failure: lost, close } = await openPage(temporaryFolder());
     try {
       await tab.goto(`http://127.0.0.1:${port}/`);
       const run = `import("/stdin.js").then(({ answer }) => answer.toBase64())`;

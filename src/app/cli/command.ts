@@ -1,4 +1,4 @@
-/** Defines commands and builds them with commander. */
+/** Defines the interface of a command, and builds a command with its flags and help from a definition, with commander. */
 
 import { Argument, Command } from "commander";
 import * as v from "valibot";
@@ -26,13 +26,13 @@ export interface CommandDefinition<S extends v.GenericSchema = v.GenericSchema> 
   readonly arguments: readonly CommandArgument[];
   /** Object schema in which each entry is a flag (`flags/options.ts`). */
   readonly options: S;
-  /** Options of the underlying operation. They also have flags, and are passed on without a check. */
+  /** Schema of the underlying operation's options, such as those of a pass. They also get flags, and the operation validates them. */
   readonly passed?: v.GenericSchema;
   /** Names of options in `passed` that the command sets itself. */
   readonly reserved?: readonly string[];
   /** Names of options in `options` that get no flag. */
   readonly without?: readonly string[];
-  /** Returns whether a folder as an argument means the folder itself, and not the model in it. */
+  /** Returns whether a folder as an argument means the whole folder, and not the model in it. */
   folders?(options: v.InferOutput<S>): boolean;
   /** Whether the command has no `--seed`. */
   readonly deterministic?: boolean;
@@ -51,14 +51,14 @@ export interface Session {
   /** Model file → folder that the user named instead of the file. */
   readonly folders: ReadonlyMap<string, string>;
   /**
-   * Runs a job (`jobs/<module>.ts`) in a separate process, or in this one with `isHere`. With `keeps`, a stop waits until the job has saved its work. `modules` are the user
-   * modules that the job may import.
+   * Runs a job (`jobs/<module>.ts`) in a separate process, or with `isHere` in this process. With `keeps`, a stop waits until the job has saved its
+   * work. `modules` are the user's modules that the job can import.
    */
   job<J extends Job>(
     module: string | URL,
     input: Parameters<J>[0],
     name: string,
-    how?: JobOptions,
+    jobOptions?: JobOptions,
   ): Promise<Awaited<ReturnType<J>>>;
 }
 
@@ -118,7 +118,7 @@ export function defineCommand<S extends v.GenericSchema>(definition: CommandDefi
   return definition;
 }
 
-/** @param isFullHelp whether the help shows every flag. */
+/** Builds the commander command of a definition. @param isFullHelp whether the help shows every flag. */
 export function buildCommand<S extends v.GenericSchema>(
   definition: CommandDefinition<S>,
   execute: (options: SharedOptions, body: (session: Session) => Promise<Result>) => Promise<void>,
@@ -172,21 +172,21 @@ function addHelp(
   { name, passed, options, examples }: CommandDefinition,
   { program, isFullHelp }: { readonly program: string; readonly isFullHelp: boolean },
 ): void {
-  const total = command.options.length;
-  const isFull = isFullHelp || total <= maxFlags;
+  const flagCount = command.options.length;
+  const isFull = isFullHelp || flagCount <= maxFlags;
   for (const flag of command.options) {
     if (isFull || !(flag instanceof Flag)) continue;
     flag.hideHelp(!flag.isCommon).helpGroup("Options:");
   }
   const visible = command.options.filter(({ hidden }) => !hidden);
-  if (total > maxFlags) command.option("--help-all", "print help of all options");
+  if (flagCount > maxFlags) command.option("--help-all", "print help of all options");
   const keys = new Set(visible.map((flag) => flag.attributeName()));
   for (const [key, { title, rows }] of [...(passed === undefined ? [] : meaningsOf(passed)), ...meaningsOf(options)]) {
     if (!keys.has(key)) continue;
     const width = Math.max(...rows.map(([word]) => word.length));
-    command.addHelpText("after", ({ command: shown }) => {
-      const help = shown.createHelp();
-      help.prepareContext({ helpWidth: shown.configureOutput().getOutHelpWidth?.() ?? 80 });
+    command.addHelpText("after", ({ command: helpCommand }) => {
+      const help = helpCommand.createHelp();
+      help.prepareContext({ helpWidth: helpCommand.configureOutput().getOutHelpWidth?.() ?? 80 });
       return `\n${title}\n${rows.map(([word, meaning]) => help.formatItem(word, width, meaning, help)).join("\n")}`;
     });
   }
@@ -194,7 +194,7 @@ function addHelp(
   command.addHelpText(
     "after",
     [
-      ...(isFull ? [] : ["", `More options: ${total - visible.length}. See ${program} ${name} --help-all.`]),
+      ...(isFull ? [] : ["", `More options: ${flagCount - visible.length}. See ${program} ${name} --help-all.`]),
       ...["", "Examples:", ...examples.map((line) => `  $ ${program} ${line}`)],
       ...(guide === undefined ? [] : ["", `Guide: ${guide}`]),
     ].join("\n"),

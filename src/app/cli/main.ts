@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** Executable: connects signals and streams with `runProgram`. */
+/** The executable `pith`: runs the command line (`runProgram`) with this process's streams and signals. */
 import * as module from "node:module";
 
 // Node 22 and newer cache compiled code. Only imports after this call benefit.
@@ -25,7 +25,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     controller.abort();
   });
 }
-// The reader of a pipe can leave early (`| head`), which is no failure. Any other unwritten result is one.
+// The reader of a pipe can end early (`| head`), which is not a failure. If the output cannot be written for another reason, the program fails.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(exitCode.ok);
   const reason = error.code === "ENOSPC" ? "the disk is full" : error.message;

@@ -15,11 +15,11 @@ export function blameModule(error: unknown): unknown {
   return file === undefined ? error : failureOfCode("E_OPTION", file, error);
 }
 
-/** Returns the file outside Pith that threw an error. Code of Node or packages that it called counts as part of it. */
+/** Returns the user's file that threw an error, directly or in code of Node or packages that it called; undefined if Pith's code threw it. */
 function throwingFile({ stack }: Error): string | undefined {
   const sources = fileURLToPath(root());
-  for (const [, place = ""] of String(stack).matchAll(/^\s*at (?:.*\()?(.+?):\d+:\d+\)?$/gm)) {
-    const file = place.startsWith("file:") ? fileURLToPath(place) : place;
+  for (const [, location = ""] of String(stack).matchAll(/^\s*at (?:.*\()?(.+?):\d+:\d+\)?$/gm)) {
+    const file = location.startsWith("file:") ? fileURLToPath(location) : location;
     if (file.startsWith(sources)) return undefined;
     if (!/^node:|[/\\]node_modules[/\\]|^<|^\(/.test(file)) return file;
   }

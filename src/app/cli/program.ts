@@ -12,12 +12,12 @@ import { commands, type ListedCommand } from "./commands.ts";
 import { publicWords, secretRemover } from "./print/addresses.ts";
 import { type Environment, type Stream, Terminal, widthOf } from "./print/terminal.ts";
 
-/** Codes of errors that another command line avoids, such as a wrong flag, an invalid setting or an unknown layer. */
+/** Codes of errors that another command line would avoid, such as a wrong flag, an invalid setting or an unknown layer. */
 const usageCodes: ReadonlySet<ErrorCode> = new Set(["E_USAGE", "E_OPTION", "E_NAME"]);
 
 export const exitCode = { ok: 0, failed: 1, usage: 2 } as const;
 
-export interface Surroundings {
+export interface ProgramEnvironment {
   readonly out: Stream;
   readonly err: Stream;
   readonly signal: AbortSignal;
@@ -29,10 +29,10 @@ export interface Surroundings {
 }
 
 /** Runs a command line and returns the exit code: 0 done, 1 failed or a goal missed, 2 wrong usage. */
-export async function runProgram(line: readonly string[], surroundings: Surroundings): Promise<number> {
+export async function runProgram(line: readonly string[], surroundings: ProgramEnvironment): Promise<number> {
   const { signal } = surroundings;
   const words = line.map((word) => (word.startsWith("file://") ? fileURLToPath(word) : word));
-  // Some programs use -V for the version, others -v, so both are accepted.
+  // Some programs use -V for the version, and others -v, so Pith accepts both flags.
   if (words[0] === "-V") words[0] = "-v";
   const terminal = openTerminal(surroundings, words);
   let code: number = exitCode.ok;
@@ -41,7 +41,7 @@ export async function runProgram(line: readonly string[], surroundings: Surround
     module: string | URL,
     input: Parameters<J>[0],
     name: string,
-    { isHere = false, ...how }: JobOptions = {},
+    { isHere = false, ...runOptions }: JobOptions = {},
   ): Promise<Awaited<ReturnType<J>>> => {
     const defaultWorker = isHere
       ? (await import("../../runtime/job/here.ts")).runHere
@@ -56,7 +56,7 @@ export async function runProgram(line: readonly string[], surroundings: Surround
     };
     const url = typeof module === "string" ? moduleOf(`app/cli/jobs/${module}`) : module;
     try {
-      return await run<J>(url, input, { ...how, name, signal, onEvent });
+      return await run<J>(url, input, { ...runOptions, name, signal, onEvent });
     } catch (error) {
       throw describeStoppedStage(error, words[0] ?? "", stage);
     }
@@ -76,8 +76,8 @@ export async function runProgram(line: readonly string[], surroundings: Surround
     // When a shell completes a word, it ignores errors.
     if (words[0] === "complete" && words[1] === "--") {
       const { completionCandidates } = await import("./flags/complete.ts");
-      const typed = words.slice(2);
-      const completions = completionCandidates(await buildProgram(typed, surroundings, execute, true), typed);
+      const typedWords = words.slice(2);
+      const completions = completionCandidates(await buildProgram(typedWords, surroundings, execute, true), typedWords);
       terminal.text(completions.map(({ word, meaning }) => `${word}\t${meaning}\n`).join(""));
       return exitCode.ok;
     }
@@ -85,10 +85,10 @@ export async function runProgram(line: readonly string[], surroundings: Surround
     const parsed = words.map((word) => (word === fullHelp ? "--help" : word));
     const program = await buildProgram(parsed, surroundings, execute, isFullHelp);
     command = program.commands.find((candidate) => candidate.name() === parsed[0]);
-    const settled =
+    const separatedWords =
       command === undefined ? parsed : (await import("./flags/options.ts")).separateFlagValues(command, parsed);
     await requireCommand(program, parsed);
-    await program.parseAsync([...settled], { from: "user" });
+    await program.parseAsync([...separatedWords], { from: "user" });
     return code;
   } catch (error) {
     terminal.close();
@@ -109,16 +109,17 @@ const fullHelp = "--help-all";
 /** Checks that the command exists, because commander would print the help for an unknown one. @throws PithError E_USAGE. */
 async function requireCommand(program: Command, words: readonly string[]): Promise<void> {
   const [first, second] = words;
-  const typed = first === "help" ? second : first;
+  const typedName = first === "help" ? second : first;
   const names = program.commands.map((command) => command.name());
-  if (typed === undefined || typed === "help" || /^--?[a-z]/i.test(typed) || names.includes(typed)) return;
+  if (typedName === undefined || typedName === "help" || /^--?[a-z]/i.test(typedName) || names.includes(typedName))
+    return;
   const { nearest } = await import("../../core/graph/nearest.ts");
-  const similar = nearest(typed, names);
-  const hint = similar === undefined ? "See pith --help." : `Did you mean ${similar}?`;
-  throw new PithError("E_USAGE", `Unknown command '${typed}'.`, { hint });
+  const similarName = nearest(typedName, names);
+  const hint = similarName === undefined ? "See pith --help." : `Did you mean ${similarName}?`;
+  throw new PithError("E_USAGE", `Unknown command '${typedName}'.`, { hint });
 }
 
-/** Returns the error with the failed module of the user, suggested paths, and flags instead of option names. */
+/** Returns the error with additions for the user: the user's module that failed, similar paths, and flags instead of option names. */
 async function withAdvice(error: unknown, command: Command | undefined, words: readonly string[]): Promise<unknown> {
   const failure = error instanceof PithError ? error : (await import("./module-failure.ts")).blameModule(error);
   if (!(failure instanceof PithError) || command === undefined) return failure;
@@ -131,10 +132,10 @@ function flagsOf(command: Command): ReadonlySet<string> {
   return new Set(["--help", ...command.options.flatMap(({ long }) => long ?? [])]);
 }
 
-/** Returns the program with all command names, of which only the command that the words name is loaded. */
+/** Returns the program with the names of all commands. Only the command that the words name is loaded. */
 async function buildProgram(
   words: readonly string[],
-  { out, err, commands: listing = commands, program: name = "pith" }: Surroundings,
+  { out, err, commands: listing = commands, program: name = "pith" }: ProgramEnvironment,
   execute: (options: SharedOptions, body: (session: Session) => Promise<Result>) => Promise<void>,
   isFullHelp: boolean,
 ): Promise<Command> {
@@ -146,12 +147,15 @@ async function buildProgram(
     .version(version, "-v, --version", "print the version")
     .helpCommand("help [command]", "print help of a command")
     .showSuggestionAfterError(true);
-  const named = words.slice(0, words[0] === "help" ? 2 : 1);
-  for (const listed of listing) {
-    if (named.includes(listed.name)) {
-      const [{ buildCommand }, { default: definition }] = await Promise.all([import("./command.ts"), listed.load()]);
+  const namedCommands = words.slice(0, words[0] === "help" ? 2 : 1);
+  for (const listedCommand of listing) {
+    if (namedCommands.includes(listedCommand.name)) {
+      const [{ buildCommand }, { default: definition }] = await Promise.all([
+        import("./command.ts"),
+        listedCommand.load(),
+      ]);
       program.addCommand(buildCommand(definition, execute, { program: name, isFullHelp }));
-    } else program.command(listed.name).summary(listed.summary);
+    } else program.command(listedCommand.name).summary(listedCommand.summary);
   }
   for (const command of [program, ...program.commands]) {
     command
@@ -194,11 +198,11 @@ async function suggestFlag(
   { code, message }: CommanderError,
   command: Command | undefined,
 ): Promise<string | undefined> {
-  const typed = code === "commander.unknownOption" ? /'(--[^']+)'/.exec(message)?.[1] : undefined;
-  if (typed === undefined) return undefined;
+  const typedFlag = code === "commander.unknownOption" ? /'(--[^']+)'/.exec(message)?.[1] : undefined;
+  if (typedFlag === undefined) return undefined;
   const { unknownOptionHint } = await import("../../core/pass/suggest-option.ts");
   const flags = (command?.options ?? []).flatMap(({ long }) => long ?? []);
-  return unknownOptionHint(typed, flags);
+  return unknownOptionHint(typedFlag, flags);
 }
 
 const stageTexts = new Map([
@@ -217,7 +221,10 @@ export function describeStoppedStage(error: unknown, command: string, stage: str
   return new PithError("E_STOPPED", `${command} was stopped while ${activity}.`, options);
 }
 
-function openTerminal({ out, err, env = {}, program = "pith" }: Surroundings, words: readonly string[]): Terminal {
+function openTerminal(
+  { out, err, env = {}, program = "pith" }: ProgramEnvironment,
+  words: readonly string[],
+): Terminal {
   const about = `pith ${version}, Node ${process.version}, ${process.platform} ${process.arch}`;
   return new Terminal({
     ...{ out, err, json: words.includes("--json"), env, about },
@@ -226,7 +233,7 @@ function openTerminal({ out, err, env = {}, program = "pith" }: Surroundings, wo
   });
 }
 
-/** Pattern of folders that npx and scripts of npm, pnpm and yarn add to the PATH. The user's shell does not have them. */
+/** Pattern of folders that npx and scripts of npm, pnpm and yarn add to the PATH. They are not on the PATH of the user's shell. */
 const projectFolder = /[/\\]node_modules[/\\]\.bin[/\\]?$/;
 
 /** Returns the words that start Pith. If it is installed in a project, there is no `pith` on the PATH. */

@@ -1,4 +1,4 @@
-/** Records the inputs of each model while the originals jointly continue texts. These inputs are samples for a search of the model alone. */
+/** Records the inputs of each model while the models of a folder generate text together. These inputs are samples for compressing a model alone. */
 import type { Engine } from "../../core/engine/index.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
@@ -15,12 +15,12 @@ export interface CapturedInputs {
   readonly fixed: Batch;
 }
 
-/** Maximum bytes of a model's samples, because decoder caches are large. */
+/** Maximum bytes of a model's samples. Decoder caches are large, so the number of texts is reduced until they fit. */
 const maxBytes = 2 ** 26;
 
 /**
- * Returns, for each model, the inputs of the run with the most values. For a decoder with a cache, this is the last run.
- * @param texts first the texts that evaluate results, which are not used, then others.
+ * Returns for each model the inputs of the run with the most values. For a decoder with a cache, this is the last run.
+ * @param texts first the texts that evaluate results, which are not used here; then others.
  * @returns undefined if the models do not continue texts.
  */
 export async function capturedInputs(
@@ -38,12 +38,12 @@ export async function capturedInputs(
   for (;;) {
     const largest = new Map<string, Batch>();
     await generate(watchFeeds(engine, originals, largest), generator, prompts, options);
-    const maxFound = Math.max(...Array.from(largest.values(), bytesIn));
-    if (maxFound <= maxBytes || prompts.length === 1) {
+    const maxFoundBytes = Math.max(...Array.from(largest.values(), bytesIn));
+    if (maxFoundBytes <= maxBytes || prompts.length === 1) {
       const count = prompts.length;
       return new Map(Array.from(largest, ([base, feeds]) => [base, divideFeeds(feeds, count)]));
     }
-    prompts = prompts.slice(0, Math.max(1, Math.floor((prompts.length * maxBytes) / maxFound)));
+    prompts = prompts.slice(0, Math.max(1, Math.floor((prompts.length * maxBytes) / maxFoundBytes)));
   }
 }
 
@@ -54,8 +54,8 @@ function watchFeeds(engine: Engine, models: ReadonlyMap<string, Model>, largest:
       const base = [...models].find(([, candidate]) => candidate === model)?.[0];
       return {
         run(feeds, fetch) {
-          const before = base === undefined ? undefined : largest.get(base);
-          if (base !== undefined && bytesIn(feeds) >= (before === undefined ? 0 : bytesIn(before)))
+          const largestSoFar = base === undefined ? undefined : largest.get(base);
+          if (base !== undefined && bytesIn(feeds) >= (largestSoFar === undefined ? 0 : bytesIn(largestSoFar)))
             largest.set(base, feeds);
           return session.run(feeds, fetch);
         },
@@ -72,10 +72,10 @@ const bytesIn = (batch: Batch): number =>
   );
 
 function divideFeeds(feeds: Batch, count: number): CapturedInputs {
-  const all = Object.entries(feeds);
-  const isSample = ([, { dims }]: (typeof all)[number]): boolean => dims[0] === count;
+  const entries = Object.entries(feeds);
+  const isSample = ([, { dims }]: (typeof entries)[number]): boolean => dims[0] === count;
   return {
-    samples: Object.fromEntries(all.filter(isSample)),
-    fixed: Object.fromEntries(all.filter((entry) => !isSample(entry))),
+    samples: Object.fromEntries(entries.filter(isSample)),
+    fixed: Object.fromEntries(entries.filter((entry) => !isSample(entry))),
   };
 }

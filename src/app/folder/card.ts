@@ -1,4 +1,4 @@
-/** Writes Pith's section in a folder's README.md, between marks: file sizes and similarity to the originals. */
+/** Writes Pith's section in a folder's README.md (the model card), between two marks: file sizes, similarity to the originals, and example code. */
 import { stripPeriod } from "../../core/errors.ts";
 import type { Purpose } from "../../judge/run/objective.ts";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
@@ -8,29 +8,29 @@ import type { Records } from "./records.ts";
 import type { FileDtype } from "./run.ts";
 import { folderTable } from "./table.ts";
 
-const begin = "<!-- pith: written by Pith; what is changed here is lost -->";
-const end = "<!-- /pith -->";
+const beginMark = "<!-- pith: written by Pith; what is changed here is lost -->";
+const endMark = "<!-- /pith -->";
 
 export interface Card {
   readonly name: string;
   readonly config: Readonly<Record<string, unknown>>;
   readonly originals: ReadonlyMap<string, number>;
   readonly records: Records;
-  /** Default dtype: the first requested one that passes its check; undefined if it differs between modules. */
+  /** Default dtype: the first requested dtype that passes its check; undefined if modules have different ones. */
   readonly chosen: DtypeName | "fp32" | undefined;
   readonly madeWith: string | undefined;
   readonly fails: string | undefined;
-  /** Dtypes that were tried, if only the best file of each module was kept; else undefined. */
+  /** Dtypes that were tried, if only the best file of each module was kept; undefined if all files were kept. */
   readonly tried: readonly FileDtype[] | undefined;
   readonly purpose: Purpose | undefined;
 }
 
 export function withCard(before: string, card: Card): string {
-  const section = `${begin}\n${renderSection(card)}\n${end}`;
+  const section = `${beginMark}\n${renderSection(card)}\n${endMark}`;
   // The last begin mark and the end mark after it delimit the section, so that an unpaired mark does not remove the author's text.
-  const start = before.lastIndexOf(begin);
-  const stop = before.indexOf(end, start);
-  if (start >= 0 && stop > start) return `${before.slice(0, start)}${section}${before.slice(stop + end.length)}`;
+  const start = before.lastIndexOf(beginMark);
+  const stop = before.indexOf(endMark, start);
+  if (start >= 0 && stop > start) return `${before.slice(0, start)}${section}${before.slice(stop + endMark.length)}`;
   return before === ""
     ? `${metadataOf(card)}# ${escapeMarkdown(card.name)}\n\n${section}\n`
     : `${before.trimEnd()}\n\n${section}\n`;
@@ -45,9 +45,9 @@ function metadataOf({ config }: Card): string {
 
 function renderSection({ name, config, originals, records, chosen, madeWith, tried, purpose, fails }: Card): string {
   const files = Object.entries(records).map(([file, record]) => ({ ...record, file }));
-  const { rows, columns, notes: explained } = folderTable(files, originals);
-  const unusable = fails === undefined ? [] : [`${stripPeriod(fails)}.`];
-  const notes = new Set([...explained, ...unusable].map(escapeMarkdown));
+  const { rows, columns, notes: tableNotes } = folderTable(files, originals);
+  const failureNotes = fails === undefined ? [] : [`${stripPeriod(fails)}.`];
+  const notes = new Set([...tableNotes, ...failureNotes].map(escapeMarkdown));
   if (madeWith !== undefined) notes.add(`Made with ${codeSpan(madeWith)}.`);
   const table = markdownTable(
     columns,
@@ -57,8 +57,8 @@ function renderSection({ name, config, originals, records, chosen, madeWith, tri
   const programLine = (path: string): string =>
     `const run = await pipeline("${taskOf(config) ?? "feature-extraction"}", ${JSON.stringify(path)}${options});`;
   const path = `/models/${encodeURIComponent(name)}`;
-  const loaded = files.find(({ dtype }) => dtype === chosen)?.dtype;
-  const programs = `In Node, beside the folder:
+  const loadedDtype = files.find(({ dtype }) => dtype === chosen)?.dtype;
+  const examples = `In Node, beside the folder:
 
 \`\`\`js
 import { pipeline } from "@huggingface/transformers";
@@ -78,14 +78,14 @@ ${programLine(path)}
 
 ${table}
 
-${[...notes].map((note) => `${note}\n\n`).join("")}${adviceOf(files, originals.size, { tried, purpose, loaded: fails === undefined ? loaded : undefined, task: taskOf(config) })}${fails === undefined ? `\n${programs}` : ""}`.trimEnd();
+${[...notes].map((note) => `${note}\n\n`).join("")}${adviceOf(files, originals.size, { tried, purpose, loaded: fails === undefined ? loadedDtype : undefined, task: taskOf(config) })}${fails === undefined ? `\n${examples}` : ""}`.trimEnd();
 }
 
-/** Text for a folder without variants from Pith. Other variants can exist. */
+/** Text for a folder in which Pith wrote no variant. Variants of others can exist. */
 export const noneText = "No variant was written: use the originals.";
 
 /** Returns the dtypes that every model of the folder has, smallest total size first. */
-function bySize(files: readonly Records[string][], modules: number): readonly FileDtype[] {
+function completeDtypesBySize(files: readonly Records[string][], modules: number): readonly FileDtype[] {
   const bytesOf = (dtype: FileDtype): readonly number[] =>
     files.flatMap((file) => (file.dtype === dtype ? file.bytes : []));
   const completeDtypes = [...new Set(files.map(({ dtype }) => dtype))].filter(
@@ -94,7 +94,7 @@ function bySize(files: readonly Records[string][], modules: number): readonly Fi
   return completeDtypes.toSorted((a, b) => sum(bytesOf(a)) - sum(bytesOf(b)));
 }
 
-interface Advised extends Pick<Card, "tried" | "purpose"> {
+interface AdviceContext extends Pick<Card, "tried" | "purpose"> {
   /** Dtype that the example programs on the card load. */
   readonly loaded: FileDtype | undefined;
   readonly task: string | undefined;
@@ -103,12 +103,12 @@ interface Advised extends Pick<Card, "tried" | "purpose"> {
 function adviceOf(
   files: readonly Records[string][],
   modules: number,
-  { tried, purpose, loaded, task }: Advised,
+  { tried, purpose, loaded, task }: AdviceContext,
 ): string {
   if (files.length === 0) return `- ${noneText}\n`;
   const lines: string[] = [];
   if (tried === undefined) {
-    const completeDtypes = bySize(files, modules);
+    const completeDtypes = completeDtypesBySize(files, modules);
     const [smallest] = completeDtypes;
     const isChoice = new Set(files.map(({ dtype }) => dtype)).size > 1;
     const clauses = [
@@ -120,28 +120,29 @@ function adviceOf(
     if (text !== "") lines.push(`Node and WebAssembly: ${text}.`);
     const first = (...names: readonly DtypeName[]): string =>
       names.find((name) => completeDtypes.includes(name)) ?? "fp32";
-    const [half, full] = [first("q4f16", "fp16", "q4"), first("q4")];
+    const [withHalf, withoutHalf] = [first("q4f16", "fp16", "q4"), first("q4")];
     lines.push(
-      half === full
-        ? `WebGPU: \`${full}\`.`
-        : `WebGPU: \`${half}\` where the device has \`shader-f16\`, \`${full}\` elsewhere.`,
+      withHalf === withoutHalf
+        ? `WebGPU: \`${withoutHalf}\`.`
+        : `WebGPU: \`${withHalf}\` where the device has \`shader-f16\`, \`${withoutHalf}\` elsewhere.`,
     );
   } else {
-    const isWeighed = files.some(({ work }) => work !== undefined);
-    const speedClause = isWeighed ? " that is about as fast as the original, or faster" : "";
+    const hasTimes = files.some(({ work }) => work !== undefined);
+    const speedClause = hasTimes ? " that is about as fast as the original, or faster" : "";
     const best = { size: "the smallest", download: "the smallest download", speed: "the fastest" };
-    const looked = purpose === undefined ? `the smallest${speedClause}` : best[purpose];
+    const criterion = purpose === undefined ? `the smallest${speedClause}` : best[purpose];
     const dtypes = tried.filter((name) => name !== "searched").join(", ");
     const searchText = tried.includes("searched") ? " and a search over all techniques" : "";
-    lines.push(`The best file of each model that passes the check, of ${dtypes}${searchText}: ${looked}.`);
+    lines.push(`The best file of each model that passes the check, of ${dtypes}${searchText}: ${criterion}.`);
   }
-  const varying = files.filter(({ together }) => batchText(together).startsWith("no"));
-  if (varying.length > 0) {
-    const names = varying.map(({ dtype }) => `\`${dtype}\``).join(", ");
-    // Only embeddings are compared with outputs of other batches.
-    const isEmbedding = task === undefined && varying.some(({ together }) => together?.tokens === undefined);
-    const other = isEmbedding ? ": use another variant for vectors that you store" : "";
-    lines.push(`The outputs of ${names} depend on the other samples of a batch${other}.`);
+  const batchDependentFiles = files.filter(({ together }) => batchText(together).startsWith("no"));
+  if (batchDependentFiles.length > 0) {
+    const names = batchDependentFiles.map(({ dtype }) => `\`${dtype}\``).join(", ");
+    // Only embeddings are stored and later compared with the outputs of other batches.
+    const isEmbedding =
+      task === undefined && batchDependentFiles.some(({ together }) => together?.tokens === undefined);
+    const embeddingAdvice = isEmbedding ? ": use another variant for vectors that you store" : "";
+    lines.push(`The outputs of ${names} depend on the other samples of a batch${embeddingAdvice}.`);
   }
   return lines.map((line) => `- ${line}\n`).join("");
 }
@@ -152,8 +153,8 @@ function fastestOf(files: readonly Records[string][]): string {
   );
   const [fastest] = timedFiles.sort((a, b) => b.factor - a.factor);
   if (fastest === undefined || timedFiles.length < 2) return "";
-  const which = fastest.factor > 1 ? `\`${fastest.dtype}\` was the fastest` : "none was faster than fp32";
-  return `${which} in ${escapeMarkdown(fastest.where)}`;
+  const result = fastest.factor > 1 ? `\`${fastest.dtype}\` was the fastest` : "none was faster than fp32";
+  return `${result} in ${escapeMarkdown(fastest.where)}`;
 }
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);

@@ -1,4 +1,4 @@
-/** Writes the descriptions of a folder: the record, config.json for transformers.js, and README.md for people. */
+/** Writes the files that describe a folder's variants: Pith's record, config.json for transformers.js, and README.md for people. */
 
 import { fileKind, fileNameOf, joinPath, leavesFolder, listFolder, openFile, readText, realPath } from "#platform";
 import {
@@ -25,14 +25,14 @@ export async function describe(run: FolderRun): Promise<void> {
   const { folder, out, requestedDtypes, modules, records, options } = run;
   const { keepSmallest = false, purpose } = options;
   const chunks = dataFileCounts(await listFolder(joinPath(out, "onnx")));
-  // The result of a search has the file name of the original, so its dtype is fp32.
+  // The result of a search replaces the original under its file name, so transformers.js loads it as dtype fp32.
   const chosen = new Map(
     modules.map(
       ({ base }) => [base, requestedDtypes.find((dtype) => records.has(fileOf(base, dtype))) ?? "fp32"] as const,
     ),
   );
-  const [ofConfig, ofCard] = [await baseOf(run, configName), await baseOf(run, cardName)];
-  const config = (await readSettings(ofConfig.path)) ?? {};
+  const [configBase, cardBase] = [await findBase(run, configName), await findBase(run, cardName)];
+  const config = (await readSettings(configBase.path)) ?? {};
   const isForeign = await leavesFolder(folder, configName);
   const source = (isForeign ? undefined : await readSettings(joinPath(folder, configName))) ?? {};
   const originals = await originalBytes(
@@ -44,7 +44,7 @@ export async function describe(run: FolderRun): Promise<void> {
     name: await nameOf(out),
     config,
     originals,
-    records: inOrder(records),
+    records: sortRecords(records),
     chosen: otherDtypes.length === 0 ? first : undefined,
     madeWith: options.madeWith,
     tried: keepSmallest
@@ -54,14 +54,14 @@ export async function describe(run: FolderRun): Promise<void> {
     fails: run.missing ?? [...records.values()].find(({ loader }) => loader?.outcome === "fails")?.loader?.reason,
   };
   const newConfig = addLoaderSettings(config, source, { chunks, chosen, keepSmallest });
-  const isThere = (await fileKind(joinPath(out, configName))) !== undefined;
+  const hasConfig = (await fileKind(joinPath(out, configName))) !== undefined;
   // A user's config.json with equal content keeps its formatting.
-  const isUnchangedConfig = ofConfig.isAuthored && formatJson(newConfig) === formatJson(config);
-  const mustWriteConfig = (Object.keys(newConfig).length > 0 || isThere) && !isUnchangedConfig;
-  const readme = withCard((await readIfFile(ofCard.path)) ?? "", card);
+  const isUnchangedConfig = configBase.isAuthored && formatJson(newConfig) === formatJson(config);
+  const mustWriteConfig = (Object.keys(newConfig).length > 0 || hasConfig) && !isUnchangedConfig;
+  const readme = withCard((await readIfFile(cardBase.path)) ?? "", card);
   await writeTexts(run, [
-    ...(mustWriteConfig ? [{ ...ofConfig, text: formatJson(newConfig) }] : []),
-    { ...ofCard, text: readme },
+    ...(mustWriteConfig ? [{ ...configBase, text: formatJson(newConfig) }] : []),
+    { ...cardBase, text: readme },
   ]);
 }
 
@@ -79,40 +79,40 @@ export async function originalBytes(folder: string, bases: readonly string[]): P
   return bytes;
 }
 
-interface Base {
+interface BaseFile {
   readonly name: string;
   readonly path: string;
   readonly isAuthored: boolean;
 }
 
-/** Returns the file to extend: the one in the output folder if the user changed it, else the one in the source folder. */
-export async function baseOf(run: FolderRun, name: string): Promise<Base> {
+/** Returns the file to extend: the file in the output folder if the user changed it, or the file in the source folder if not. */
+export async function findBase(run: FolderRun, name: string): Promise<BaseFile> {
   const { folder, out, inPlace, reportedFiles, context, written } = run;
-  const changed = inPlace || (await isAuthoredFile(out, name, written));
-  if (changed && !inPlace && !reportedFiles.has(name)) {
+  const isChanged = inPlace || (await isAuthoredFile(out, name, written));
+  if (isChanged && !inPlace && !reportedFiles.has(name)) {
     reportedFiles.add(name);
     const text = `${joinPath(out, name)} was not written by Pith, or changed since: only Pith's section is replaced`;
     context.log({ id: "kept", text });
   }
-  const isForeign = !changed && (await leavesFolder(folder, name));
-  return { name, path: joinPath(changed || isForeign ? out : folder, name), isAuthored: changed };
+  const isForeign = !isChanged && (await leavesFolder(folder, name));
+  return { name, path: joinPath(isChanged || isForeign ? out : folder, name), isAuthored: isChanged };
 }
 
-async function writeTexts(run: FolderRun, texts: readonly (Base & { readonly text: string })[]): Promise<void> {
+async function writeTexts(run: FolderRun, texts: readonly (BaseFile & { readonly text: string })[]): Promise<void> {
   const { out, written } = run;
-  const [ownFiles, merged]: [NewFile[], NewFile[]] = [[], []];
+  const [pithFiles, userFiles]: [NewFile[], NewFile[]] = [[], []];
   for (const { name, text, isAuthored } of texts)
-    (isAuthored ? merged : ownFiles).push(await fileOfBytes(name, bytesOfText(text)));
+    (isAuthored ? userFiles : pithFiles).push(await fileOfBytes(name, bytesOfText(text)));
   // A file that contains text of the user counts as the user's, so that the next run keeps that text, too.
-  for (const { path } of merged) written.delete(path);
-  const { writes } = await planWrites(out, ownFiles, written);
-  await writeRecorded(run, [...writes, ...merged]);
+  for (const { path } of userFiles) written.delete(path);
+  const { writes } = await planWrites(out, pithFiles, written);
+  await writeRecorded(run, [...writes, ...userFiles]);
 }
 
-/** Writes files, and the record before them. */
+/** Writes the record, then files. */
 export function writeRecorded(run: FolderRun, files: readonly NewFile[]): Promise<void> {
   const { out, others, records, written } = run;
-  return writeOwned(joinPath(out, recordName), { ...others, files: inOrder(records) }, written, files);
+  return writeOwned(joinPath(out, recordName), { ...others, files: sortRecords(records) }, written, files);
 }
 
 async function nameOf(folder: string): Promise<string> {
@@ -120,7 +120,7 @@ async function nameOf(folder: string): Promise<string> {
   return /^\.{0,2}$/.test(name) ? fileNameOf(await realPath(folder)) : name;
 }
 
-function inOrder(records: FolderRun["records"]): Records {
+function sortRecords(records: FolderRun["records"]): Records {
   const order: readonly string[] = dtypeNames;
   const rankOf = ({ dtype }: Records[string]): number => order.indexOf(dtype);
   return Object.fromEntries([...records].sort(([a, x], [b, y]) => rankOf(x) - rankOf(y) || (a < b ? -1 : 1)));

@@ -1,4 +1,4 @@
-/** Compares all models of a folder together with their originals, on texts that they continue or on samples. */
+/** Compares all models of a folder end to end with their originals: on texts that they continue, or on samples. */
 import * as v from "valibot";
 import { joinPath } from "#platform";
 import type { Engine } from "../../core/engine/index.ts";
@@ -32,20 +32,21 @@ export type Nearness = v.InferOutput<typeof nearnessSchema>;
 
 /** Returns the similarity of a comparison; undefined if a value is not finite, which a record cannot contain. */
 export function comparedNearness({ metric, unit, candidate, difference }: Comparison): Nearness | undefined {
-  const { value: moved, low, high, count: samples, confidence } = difference;
-  if (!Number.isFinite(candidate.value) || !Number.isFinite(moved)) return undefined;
+  const { value: change, low, high, count: samples, confidence } = difference;
+  if (!Number.isFinite(candidate.value) || !Number.isFinite(change)) return undefined;
   const interval = Number.isFinite(low) && Number.isFinite(high) ? { low, high, confidence } : {};
-  return { metric, unit, value: candidate.value, samples, difference: moved, ...interval };
+  return { metric, unit, value: candidate.value, samples, difference: change, ...interval };
 }
 
 export const endToEndSchema = v.object({
   answers: v.optional(nearnessSchema),
-  /** Number of generated tokens (`tokens`), each predicted after the original's tokens, and of equal ones (`same`). */
+  /** Number of generated tokens. Each is predicted after the original's tokens (teacher forcing). */
   tokens: v.optional(v.number()),
+  /** Number of these tokens that equal the original's. */
   same: v.optional(v.number()),
-  /** Share of tokens that are equal alone and in a padded batch. For other outputs, the lowest cosine between both. */
+  /** Share of tokens that are the same alone and in a padded batch. For other outputs, the lowest cosine of an output alone and in a batch. */
   batch: v.optional(v.number()),
-  /** Largest relative difference between an output alone and in a batch; 0 if floating-point rounding explains it. */
+  /** Largest relative difference between an output alone and in a batch; 0 if it is within the rounding tolerance. */
   batchApart: v.optional(v.number()),
   /** Number of compared samples, if no tokens are generated. */
   batchSamples: v.optional(v.number()),
@@ -70,7 +71,7 @@ export const maxTexts = 8;
 const maxTokens = 48;
 export const generatedTokens = 24;
 
-/** Compares models end to end. Keys of the maps are file names without suffix. @throws PithError as `generate` and `batchInvariance` do. */
+/** Compares models end to end. Keys of the maps are file names without ".onnx". @throws PithError as `generate` and `batchInvariance` do. */
 export async function compareEndToEnd(
   engine: Engine,
   originals: ReadonlyMap<string, Model>,
@@ -94,18 +95,18 @@ export async function compareEndToEnd(
   if (tokenizer === undefined || texts.length === 0) return {};
   const prompts = promptsOf(tokenizer, texts);
   const options = { steps: generatedTokens, padding: tokenizer.padding, begin, signal };
-  const counted = { tokens: 0, same: 0, alike: 0 };
-  const forced = await continueEach(engine, original, prompts, options);
-  const singleTokens = await continueEach(engine, result, prompts, { ...options, forced });
-  const batchTokens = await generate(engine, result, prompts, { ...options, forced });
-  for (const [sample, tokens] of forced.entries())
+  const counts = { tokens: 0, same: 0, alike: 0 };
+  const originalTokens = await continueEach(engine, original, prompts, options);
+  const singleTokens = await continueEach(engine, result, prompts, { ...options, forced: originalTokens });
+  const batchTokens = await generate(engine, result, prompts, { ...options, forced: originalTokens });
+  for (const [sample, tokens] of originalTokens.entries())
     for (const [position, token] of tokens.entries()) {
-      counted.tokens++;
-      if (singleTokens[sample]?.[position] === token) counted.same++;
-      if (singleTokens[sample]?.[position] === batchTokens[sample]?.[position]) counted.alike++;
+      counts.tokens++;
+      if (singleTokens[sample]?.[position] === token) counts.same++;
+      if (singleTokens[sample]?.[position] === batchTokens[sample]?.[position]) counts.alike++;
     }
-  const { tokens, same, alike } = counted;
-  const equality = { tokens, same, batch: alike / tokens };
+  const { tokens, same, alike: sameInBatch } = counts;
+  const equality = { tokens, same, batch: sameInBatch / tokens };
   if (lostEndToEnd(equality) === undefined) return equality;
   const blamed = await layerToBlame(engine, original.decoder, result.decoder, undefined, { signal });
   return { ...equality, ...(blamed === undefined ? {} : { blamed: blameText(blamed) }) };
@@ -126,24 +127,26 @@ export async function continueEach(
 ): Promise<number[][]> {
   const tokens: number[][] = [];
   for (const [index, prompt] of prompts.entries()) {
-    const follow = forced?.[index];
-    tokens.push(...(await generate(engine, models, [prompt], { ...options, ...(follow && { forced: [follow] }) })));
+    const forcedTokens = forced?.[index];
+    tokens.push(
+      ...(await generate(engine, models, [prompt], { ...options, ...(forcedTokens && { forced: [forcedTokens] }) })),
+    );
   }
   return tokens;
 }
 
-/** Returns the reason to reject a variant: significantly fewer than half of its tokens equal the original's. Returns undefined if there is none. */
+/** Returns the reason to reject a variant: significantly fewer than half of its tokens equal the original's. Undefined without this reason. */
 export function lostEndToEnd({ tokens = 0, same = 0, blamed }: EndToEnd): string | undefined {
   if (tokens === 0 || wilson(same, tokens).high >= 0.5) return undefined;
-  const first = blamed === undefined ? "" : ` ${blamed}.`;
-  return `Only ${same} of ${tokens} generated tokens equal the original's.${first}`;
+  const blamedText = blamed === undefined ? "" : ` ${blamed}.`;
+  return `Only ${same} of ${tokens} generated tokens equal the original's.${blamedText}`;
 }
 
-export function tokensFound({ tokens = 0, same = 0 }: EndToEnd = {}): Nearness | undefined {
+export function tokenNearness({ tokens = 0, same = 0 }: EndToEnd = {}): Nearness | undefined {
   if (tokens === 0) return undefined;
   const { value, low, high, confidence } = wilson(same, tokens);
-  const moved = { difference: value - 1, low: low - 1, high: high - 1, confidence };
-  return { metric: "tokens", unit: "share", value, samples: tokens, ...moved };
+  const interval = { difference: value - 1, low: low - 1, high: high - 1, confidence };
+  return { metric: "tokens", unit: "share", value, samples: tokens, ...interval };
 }
 
 export const batchNote =
@@ -178,9 +181,9 @@ export async function compareTogether(
   { engine, seed, signal }: Context,
   evaluation: { readonly samples?: Dataset | undefined; readonly metric?: Metric | undefined } = {},
 ): Promise<EndToEnd> {
-  const { originals, results, ...reading } = await openTogether(folder, modules);
+  const { originals, results, ...textOptions } = await openTogether(folder, modules);
   const { samples, metric } = evaluation;
-  return compareEndToEnd(engine, originals, results, { ...reading, texts, samples, metric, seed, signal });
+  return compareEndToEnd(engine, originals, results, { ...textOptions, texts, samples, metric, seed, signal });
 }
 
 export async function openTogether(folder: string, modules: readonly ModulePaths[]) {

@@ -16,7 +16,7 @@ export interface Generator {
   readonly embed: Model | undefined;
 }
 
-/** Returns the models of a folder that generate texts, by file name; undefined if there is no decoder with a cache. */
+/** Returns the models of a folder that generate texts together, by file name; undefined if no model is a decoder with a cache. */
 export function generatorOf(models: ReadonlyMap<string, Model>): Generator | undefined {
   const decoder = models.get("decoder_model_merged") ?? models.get("model");
   if (decoder?.graph.feeds.some(({ name }) => isPast(name)) !== true) return undefined;
@@ -31,7 +31,7 @@ export interface GenerateOptions {
   readonly padding: number;
   /** First token of a decoder that follows an encoder. */
   readonly begin: number;
-  /** Tokens that replace each prompt's generated ones as inputs (teacher forcing). */
+  /** For each prompt, tokens that are fed instead of the generated ones (teacher forcing). */
   readonly forced?: readonly (readonly number[])[];
   readonly signal?: AbortSignal | undefined;
 }
@@ -39,7 +39,7 @@ export interface GenerateOptions {
 type Rows = readonly (readonly number[])[];
 
 /**
- * Returns the most likely token after each prompt, and after each following token: [prompts × steps].
+ * Returns the most likely token after each prompt and after each further token: one row of `steps` tokens per prompt.
  * @throws PithError E_UNSUPPORTED for a model with an input that no text provides, E_STOPPED on the signal.
  */
 export async function generate(
@@ -70,12 +70,12 @@ export async function generate(
         0,
       ),
     );
-    const encoded: Record<string, Dense> = {};
+    const encoderOutputs: Record<string, Dense> = {};
     if (models.encoder !== undefined) {
       const encoderFeeds = feedsOf(models.encoder, { input_ids: ids, attention_mask: mask });
       const [hidden] = Object.values(await (await load(models.encoder)).run(encoderFeeds));
-      if (hidden !== undefined) encoded.encoder_hidden_states = hidden;
-      Object.assign(encoded, feedsOf(decoder, { encoder_attention_mask: mask }, true));
+      if (hidden !== undefined) encoderOutputs.encoder_hidden_states = hidden;
+      Object.assign(encoderOutputs, feedsOf(decoder, { encoder_attention_mask: mask }, true));
       ids = prompts.map(() => [begin]);
       mask = prompts.map(() => [1]);
     }
@@ -86,23 +86,23 @@ export async function generate(
       const width = ids[0]?.length ?? 0;
       const positions = mask.map((row) => positionsOf(row).slice(-width));
       const rows = { input_ids: ids, attention_mask: mask, position_ids: positions };
-      const embedded =
+      const embeddings =
         embed === undefined || models.embed === undefined
           ? undefined
           : await embed.run(feedsOf(models.embed, rows, true));
-      const [inputs] = Object.values(embedded ?? {});
-      const branch = { use_cache_branch: fromNumbers("bool", [1], [step > 0 ? 1 : 0]) };
+      const [inputs] = Object.values(embeddings ?? {});
+      const cacheBranch = { use_cache_branch: fromNumbers("bool", [1], [step > 0 ? 1 : 0]) };
       const decoderInputs: Batch = {
-        ...encoded,
+        ...encoderOutputs,
         ...states,
-        ...branch,
+        ...cacheBranch,
         ...(inputs === undefined ? {} : { inputs_embeds: inputs }),
       };
       const outputs = await session.run(feedsOf(decoder, rows, false, decoderInputs));
-      const next = largestOf(outputs.logits ?? Object.values(outputs)[0]);
-      for (const [sample, token] of next.entries()) generated[sample]?.push(token);
+      const nextTokens = largestOf(outputs.logits ?? Object.values(outputs)[0]);
+      for (const [sample, token] of nextTokens.entries()) generated[sample]?.push(token);
       states = nextStates(states, outputs, step);
-      ids = next.map((token, sample) => [forced?.[sample]?.[step] ?? token]);
+      ids = nextTokens.map((token, sample) => [forced?.[sample]?.[step] ?? token]);
       mask = mask.map((row) => [...row, 1]);
     }
     return generated;
@@ -111,7 +111,7 @@ export async function generate(
   }
 }
 
-/** Returns positions, counted from the first token that is not padding. */
+/** Returns the position of each token, counted from the first token that is not padding. */
 function positionsOf(mask: readonly number[]): readonly number[] {
   let count = 0;
   return mask.map((isToken) => {
@@ -150,7 +150,7 @@ function zeroStates(decoder: Model, count: number): Record<string, Dense> {
   return states;
 }
 
-/** Returns the updated cache. The encoder's part stays as after the first step, because merged decoders return it only once. */
+/** Returns the updated cache. After the first step, the encoder's part does not change, because merged decoders return it only once. */
 function nextStates(states: Record<string, Dense>, outputs: Batch, step: number): Record<string, Dense> {
   return Object.fromEntries(
     Object.entries(states).map(([name, before]) => {

@@ -7,7 +7,7 @@ const suffixes = [...Object.values(dtypes).map(({ suffix }) => suffix), "_q1", "
 
 export const maxChunks = 100;
 
-/** Returns the names of original models without ".onnx". A name with another dot is a result of Pith, such as `model.pruned.onnx`. */
+/** Returns the names of original models without ".onnx". Names with another dot are results of Pith, such as `model.pruned.onnx`. */
 export function basesIn(files: readonly string[]): readonly string[] {
   return files
     .filter((file) => file.endsWith(".onnx") && !isVariant(file))
@@ -16,13 +16,13 @@ export function basesIn(files: readonly string[]): readonly string[] {
     .sort();
 }
 
-/** Returns the module that predicts, and whether it runs without other modules. */
+/** Returns the module whose outputs are the predictions, and whether it runs without other modules. */
 export function mainOf(bases: readonly string[]): { readonly base: string; readonly isAlone: boolean } {
   const isAlone = !bases.includes("decoder_model_merged");
   return { base: isAlone ? "model" : "decoder_model_merged", isAlone };
 }
 
-/** Returns whether a file is copied: files that transformers.js reads next to the models, and licenses. */
+/** Returns whether a file is copied: a file that transformers.js reads next to the models, or a license. */
 export function isCopied(name: string): boolean {
   return sidecarNames.includes(name) || /^(licen[cs]e|copying|notice)\b/i.test(name);
 }

@@ -1,9 +1,9 @@
-/** Writes the settings of config.json with which transformers.js loads the variants. */
+/** Computes the settings in config.json with which transformers.js loads the variants. */
 import { isObject, type PlainObject } from "../../core/plain.ts";
 import { type DtypeName, dtypeNames, dtypes } from "../../techniques/quantize/dtypes.ts";
 import { dataFileCounts } from "./layout.ts";
 
-/** Returns the session names that differ from file names. Without `model.onnx`, the first of these files has the session "model". */
+/** Returns the session names of transformers.js that differ from file names. Without `model.onnx`, one other file has the session "model". */
 export function sessionKeys(bases: readonly string[]): ReadonlyMap<string, string> {
   const main = ["encoder_model", "language_model", "text_encoder", "vision_encoder"].find((base) =>
     bases.includes(base),
@@ -23,53 +23,55 @@ interface LoaderFiles {
 const loaderKey = "transformers.js_config";
 
 /**
- * Returns config.json with settings for transformers.js: the dtype per module, and the number of external data files. A module has two keys, its file
- * name (for the loader) and its session name (for the registry). Settings of the source are kept, except dtypes whose file is missing. Settings for a
- * device override those for all devices.
+ * Returns config.json with settings for transformers.js: the dtype of each module, and the number of its external data files. A module has two keys:
+ * its file name (for the loader) and its session name (for the registry). Settings of the source are kept, except dtypes whose file is missing.
+ * transformers.js prefers settings for a device, so these are updated as well.
  */
 export function addLoaderSettings(
   config: PlainObject,
   source: PlainObject,
   { chunks, chosen, keepSmallest }: LoaderFiles,
 ): PlainObject {
-  const { [loaderKey]: before, ...others } = config;
-  const { dtype: _, use_external_data_format: __, ...kept } = objectOr(before);
-  const { dtype: usual, use_external_data_format: external } = objectOr(source[loaderKey]);
+  const { [loaderKey]: oldSettings, ...others } = config;
+  const { dtype: _, use_external_data_format: __, ...keptSettings } = objectOr(oldSettings);
+  const { dtype: defaultDtype, use_external_data_format: externalData } = objectOr(source[loaderKey]);
   const session = sessionKeys([...chosen.keys()]);
   const keysOf = (base: string): readonly string[] => [base, session.get(base) ?? base];
-  const areThere = (named: unknown): boolean =>
+  const haveFiles = (dtypeSetting: unknown): boolean =>
     [...chosen.keys()].every((base) =>
       keysOf(base).every((key) => {
-        const suffix = suffixOf(typeof named === "string" ? named : objectOr(named)[key]);
+        const suffix = suffixOf(typeof dtypeSetting === "string" ? dtypeSetting : objectOr(dtypeSetting)[key]);
         return suffix === undefined || chunks.has(`${base}${suffix}.onnx`);
       }),
     );
-  const added = Object.fromEntries([...chosen].flatMap(([base, name]) => keysOf(base).map((key) => [key, name])));
-  const settingsFor = (named: unknown, counted: unknown, isAdded: boolean): PlainObject => {
-    const dtype = isAdded || !areThere(named) ? { ...objectOr(named), ...added } : named;
-    const isNeeded = [...chunks.values()].some((count) => count > 0) || Boolean(counted);
+  const chosenDtypes = Object.fromEntries(
+    [...chosen].flatMap(([base, name]) => keysOf(base).map((key) => [key, name])),
+  );
+  const settingsFor = (dtypeSetting: unknown, chunkSetting: unknown, isAdded: boolean): PlainObject => {
+    const dtype = isAdded || !haveFiles(dtypeSetting) ? { ...objectOr(dtypeSetting), ...chosenDtypes } : dtypeSetting;
+    const isNeeded = [...chunks.values()].some((count) => count > 0) || Boolean(chunkSetting);
     return {
       ...(dtype === undefined ? {} : { dtype }),
-      ...(isNeeded ? { use_external_data_format: { ...objectOr(counted), ...Object.fromEntries(chunks) } } : {}),
+      ...(isNeeded ? { use_external_data_format: { ...objectOr(chunkSetting), ...Object.fromEntries(chunks) } } : {}),
     };
   };
-  const ofDevice = (part: PlainObject): PlainObject => {
+  const updateDevice = (part: PlainObject): PlainObject => {
     const deviceSettings = Object.entries(settingsFor(part.dtype, part.use_external_data_format, false));
     return { ...part, ...Object.fromEntries(deviceSettings.filter(([key]) => key in part)) };
   };
-  const devices = Object.entries(objectOr(kept.device_config)).map(([name, part]) => [
+  const devices = Object.entries(objectOr(keptSettings.device_config)).map(([name, part]) => [
     name,
-    isObject(part) ? ofDevice(part) : part,
+    isObject(part) ? updateDevice(part) : part,
   ]);
   const settings = {
-    ...kept,
+    ...keptSettings,
     ...(devices.length === 0 ? {} : { device_config: Object.fromEntries(devices) }),
-    ...settingsFor(usual, external, chosen.size > 1 || keepSmallest),
+    ...settingsFor(defaultDtype, externalData, chosen.size > 1 || keepSmallest),
   };
   return Object.keys(settings).length === 0 ? others : { ...others, [loaderKey]: settings };
 }
 
-/** Returns config.json for a folder that has originals and no variants. @param names file names in its `onnx/`. */
+/** Returns config.json for a folder with originals and without variants. @param names file names in its `onnx/`. */
 export function configureOriginals(
   config: PlainObject,
   bases: readonly string[],

@@ -1,4 +1,4 @@
-/** Checks with transformers.js whether it loads and runs a variant, and how similar its outputs are to the originals'. */
+/** Checks whether transformers.js loads and runs a variant, and how similar the variant's outputs are to the originals'. */
 import * as v from "valibot";
 import { Miss, stripPeriod } from "../../core/errors.ts";
 import { figure, percent } from "../../core/numbers.ts";
@@ -9,19 +9,21 @@ import { sessionKeys } from "./loader-config.ts";
 
 export const loaderOutcome = v.object({
   /**
-   * "not checked": the command ended before the check. "not tried": the originals do not run on the inputs, so the check shows nothing. "unused": the
-   * model's class loads other files. "fails": not even the originals load.
+   * "runs": transformers.js loads and runs the variant. "loads": it loads the variant, but has no inputs to run it. "not checked": the command ended
+   * before the check. "not tried": the originals do not run on the inputs, so the check shows nothing. "unused": the model's class loads other files.
+   * "fails": not even the originals load.
    */
   outcome: v.picklist(["not checked", "runs", "loads", "not tried", "unused", "fails"]),
   version: v.optional(v.string()),
   reason: v.optional(v.string()),
   /**
-   * Signal-to-noise ratio in decibels of the output that differs most; absent if nothing differs. For text generators, it is that of the first
-   * token's scores.
+   * Signal-to-noise ratio in decibels of the output that differs most; absent if nothing differs. For text generators, this output is the scores of
+   * the first token.
    */
   signalToNoise: v.optional(v.number()),
-  /** For text generators: number of generated tokens (`tokens`), each predicted after the originals' tokens, and of equal ones (`same`). */
+  /** For text generators: number of generated tokens. Each is predicted after the originals' tokens (teacher forcing). */
   tokens: v.optional(v.number()),
+  /** For text generators: number of these tokens that equal the originals'. */
   same: v.optional(v.number()),
 });
 
@@ -41,7 +43,7 @@ interface Failure {
   readonly reason: string;
 }
 
-/** Outputs of the files, or the failure. `sessions` contains the names of the models that the class loads, `ran` of those that it ran. */
+/** Outputs of the files, or the failure. `sessions` has the names of the models that the class loaded, `ran` the names of those that ran. */
 export type LoaderAnswers =
   | {
       readonly answers: readonly LoaderAnswer[];
@@ -52,11 +54,11 @@ export type LoaderAnswers =
 
 export interface Loader {
   readonly version: string;
-  /** Whether the inputs are the user's. A variant that loses an output on them is rejected. */
+  /** Whether the inputs are the user's texts. If so, a variant with a lost output is rejected. */
   readonly judges: boolean;
   /** Whether the originals are small enough to be loaded for a comparison. */
   readonly compares: boolean;
-  /** Loads and runs these files; for fp32 those of the input folder. `forced`: tokens per input that replace the generated ones (teacher forcing). */
+  /** Loads and runs the files with these dtypes; fp32 means the originals. `forced`: for each input, tokens to feed instead of the generated ones. */
   ask(dtypes: ModuleDtypes, forced: readonly (readonly number[])[] | undefined): Promise<LoaderAnswers>;
 }
 
@@ -75,33 +77,38 @@ export function loaderCheck(loader: Loader | Miss): (dtypes: ModuleDtypes) => Pr
     return originalAnswers;
   };
   return async (dtypes) => {
-    const unable = (failure: Failure) => assignOutcome(dtypes, { version, ...unableText(version, failure) });
-    const refused = (reason: string): Findings => new Map([[mainOf(dtypes), { refused: reason }]]);
-    const before = compares ? await originals(dtypes) : undefined;
-    if (before !== undefined && "failed" in before && before.failed !== "feed") return unable(before);
-    const forced = before && "answers" in before ? before.answers.map(({ tokens }) => tokens) : undefined;
-    const after = await loader.ask(dtypes, forced);
-    if ("failed" in after) {
-      const { failed, reason } = after;
+    const notTried = (failure: Failure) => assignOutcome(dtypes, { version, ...unableText(version, failure) });
+    const rejectMain = (reason: string): Findings => new Map([[mainOf(dtypes), { refused: reason }]]);
+    const originalAnswer = compares ? await originals(dtypes) : undefined;
+    if (originalAnswer !== undefined && "failed" in originalAnswer && originalAnswer.failed !== "feed")
+      return notTried(originalAnswer);
+    const forced =
+      originalAnswer && "answers" in originalAnswer ? originalAnswer.answers.map(({ tokens }) => tokens) : undefined;
+    const variantAnswer = await loader.ask(dtypes, forced);
+    if ("failed" in variantAnswer) {
+      const { failed, reason } = variantAnswer;
       if (failed === "feed") return assignOutcome(dtypes, { outcome: "loads", version, reason });
-      // Large originals are tried only if the variant fails.
-      const originalsAlone = failed === "load" || failed === "run" ? await originals(dtypes) : after;
-      if ("failed" in originalsAlone && originalsAlone.failed !== "feed") return unable(originalsAlone);
-      const failures = await findFailing(loader, dtypes, after);
-      return failures.size > 0 ? failures : refused(refusal(loader, after));
+      // Large originals are loaded only if the variant fails, to see whether they fail as well.
+      const originalsAlone = failed === "load" || failed === "run" ? await originals(dtypes) : variantAnswer;
+      if ("failed" in originalsAlone && originalsAlone.failed !== "feed") return notTried(originalsAlone);
+      const failures = await findFailing(loader, dtypes, variantAnswer);
+      return failures.size > 0 ? failures : rejectMain(refusal(loader, variantAnswer));
     }
-    const likeness = before === undefined || "failed" in before ? {} : compareAnswers(before.answers, after.answers);
-    if (typeof likeness === "string") return refused(refusal(loader, { failed: "run", reason: likeness }));
+    const likeness =
+      originalAnswer === undefined || "failed" in originalAnswer
+        ? {}
+        : compareAnswers(originalAnswer.answers, variantAnswer.answers);
+    if (typeof likeness === "string") return rejectMain(refusal(loader, { failed: "run", reason: likeness }));
     const lossSentence = loader.judges ? findLoss(likeness) : undefined;
-    if (lossSentence !== undefined) return refused(`In transformers.js ${version}: ${lossSentence}`);
+    if (lossSentence !== undefined) return rejectMain(`In transformers.js ${version}: ${lossSentence}`);
     const outcomes = assignOutcome(dtypes, { outcome: "runs", version, ...likeness });
     const keys = sessionKeys(Object.keys(dtypes));
-    const isUsed = (base: string): boolean => after.sessions.includes(keys.get(base) ?? base);
+    const isUsed = (base: string): boolean => variantAnswer.sessions.includes(keys.get(base) ?? base);
     const unused = [...outcomes.keys()].filter((base) => !isUsed(base));
     for (const base of outcomes.keys())
       if (unused.includes(base))
         outcomes.set(base, { outcome: "unused", version, reason: unusedText(dtypes, unused, isUsed) });
-      else if (!after.ran.includes(keys.get(base) ?? base))
+      else if (!variantAnswer.ran.includes(keys.get(base) ?? base))
         outcomes.set(base, { outcome: "loads", version, reason: "nothing here is fed to it" });
     return outcomes;
   };
@@ -120,20 +127,20 @@ function refusal({ version }: Loader, { failed, reason }: Failure): string {
 function unableText(version: string, { failed, reason }: Failure): Pick<LoaderOutcome, "outcome" | "reason"> {
   const name = `transformers.js ${version}`;
   if (failed === "class") return { outcome: "not tried", reason };
-  // Pith makes the inputs, so they can be unsuitable: this does not show that transformers.js cannot run the model.
+  // Pith makes the inputs, and they can be unsuitable. So a failed run does not show that transformers.js cannot run the model.
   if (failed === "run") return { outcome: "not tried", reason: `it does not run the original: ${reason}` };
-  const cannot = failed === "load" ? "load the original" : "make inputs for it of a text, an image or a sound";
-  return { outcome: "fails", reason: `${name} does not ${cannot}: ${reason}` };
+  const activity = failed === "load" ? "load the original" : "make inputs for it of a text, an image or a sound";
+  return { outcome: "fails", reason: `${name} does not ${activity}: ${reason}` };
 }
 
 /** Returns "decoder_model*.onnx: transformers.js loads model.onnx for this model, not these". */
 function unusedText(dtypes: ModuleDtypes, unused: readonly string[], isUsed: (base: string) => boolean): string {
-  const used = Object.keys(dtypes).filter(isUsed);
+  const usedBases = Object.keys(dtypes).filter(isUsed);
   const files = (bases: readonly string[], end: string): string => bases.map((base) => `${base}${end}`).join(", ");
-  return `${files(unused, "*.onnx")}: transformers.js loads ${files(used, ".onnx")} for this model, not these`;
+  return `${files(unused, "*.onnx")}: transformers.js loads ${files(usedBases, ".onnx")} for this model, not these`;
 }
 
-/** Returns a sentence with the modules that fail although all other modules are originals. */
+/** Returns the modules that fail even if all other modules are originals, each with the reason. */
 async function findFailing(loader: Loader, dtypes: ModuleDtypes, together: Failure): Promise<Findings> {
   const changed = listChanged(dtypes);
   const failures = new Map<string, { readonly refused: string }>();
@@ -175,9 +182,9 @@ function compareAnswers(before: readonly LoaderAnswer[], after: readonly LoaderA
       }
     }
   }
-  const worst = Math.min(...Array.from(differences.values(), (difference) => difference.signalToNoise));
+  const minSignalToNoise = Math.min(...Array.from(differences.values(), (difference) => difference.signalToNoise));
   return {
-    ...(Number.isFinite(worst) ? { signalToNoise: worst } : {}),
+    ...(Number.isFinite(minSignalToNoise) ? { signalToNoise: minSignalToNoise } : {}),
     ...(tokens === 0 ? {} : { tokens, same }),
   };
 }

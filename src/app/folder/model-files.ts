@@ -1,4 +1,4 @@
-/** Handles a model of a folder with its external data: hashes, removes and recognizes the files. */
+/** Handles the files of a model in a folder (the model and its external data): recognizes, hashes and removes them. */
 import { fileKind, fileNameOf, joinPath, listFolder, removeFile } from "#platform";
 import { Miss, PithError } from "../../core/errors.ts";
 import { fileHash } from "../../core/files/hash.ts";
@@ -16,17 +16,17 @@ export function isFileOfModel(file: string, path: string): boolean {
 }
 
 /**
- * Returns the first file of a model that the user wrote or changed. Unreadable files, and unrecorded ones with Pith's nodes, do not count: a killed
- * process left them.
+ * Returns the first file of a model that the user wrote or changed. Two kinds of files do not count, because a killed process of Pith left them:
+ * files of an unreadable model, and files of a model with Pith's metadata that the record does not list.
  */
 export async function authoredModel(out: string, file: string, written: FileHashes): Promise<string | undefined> {
   const existing = await filesOf(out, file);
-  let changed: string | undefined;
-  for (const path of existing) if (await isAuthoredFile(out, path, written)) changed ??= path;
-  if (changed === undefined || !existing.includes(file)) return changed;
+  let authoredFile: string | undefined;
+  for (const path of existing) if (await isAuthoredFile(out, path, written)) authoredFile ??= path;
+  if (authoredFile === undefined || !existing.includes(file)) return authoredFile;
   const model = await tryOpenModel(joinPath(out, file));
   if (model instanceof Miss) return undefined;
-  return !written.has(file) && model !== undefined && isPiths(model) ? undefined : changed;
+  return !written.has(file) && model !== undefined && isMadeByPith(model) ? undefined : authoredFile;
 }
 
 /** Opens a model. @returns undefined if it is valid but unsupported, a Miss if it is invalid or incomplete. */
@@ -39,41 +39,41 @@ export async function tryOpenModel(path: string): Promise<Model | Miss | undefin
   }
 }
 
-const isPiths = ({ graph }: Model): boolean => [...allNodes(graph)].some(({ metadata }) => metadata.has(passKey));
+const isMadeByPith = ({ graph }: Model): boolean => [...allNodes(graph)].some(({ metadata }) => metadata.has(passKey));
 
 async function filesOf(out: string, file: string): Promise<readonly string[]> {
   const names = await listFolder(joinPath(out, "onnx")).catch((): string[] => []);
   return names.map((name) => `onnx/${name}`).filter((path) => isFileOfModel(file, path));
 }
 
-/** Returns the names of the files that contain tensors. This includes the model's own file if it embeds any. */
+/** Returns the names of the files that contain the model's tensors. The model's file is one of them if it embeds tensors. */
 export function weightFilesOf({ graph }: Model): ReadonlySet<string> {
-  const used = new Set<string>();
+  const files = new Set<string>();
   for (const { tensor } of allValues(graph))
-    if (tensor?.stored !== undefined) used.add(tensor.stored.source.name.replace(/^.*[/\\]/, ""));
-  return used;
+    if (tensor?.stored !== undefined) files.add(tensor.stored.source.name.replace(/^.*[/\\]/, ""));
+  return files;
 }
 
 /**
- * Hashes a model and its data files, and removes data files that it does not read. @throws PithError E_FILE for unknown data names, E_OPTION for too
- * many files.
+ * Hashes a model and its external data files, and removes data files that the model does not read. @throws PithError E_FILE if the model reads a data
+ * file of another name, E_OPTION for too many files.
  */
 export async function hashAndPrune(out: string, file: string): Promise<FileHashes> {
   const [folder, name] = [joinPath(out, "onnx"), fileNameOf(file)];
-  const used = weightFilesOf(await open(joinPath(out, file)));
+  const readFiles = weightFilesOf(await open(joinPath(out, file)));
   const data = dataFilesOf(name, await listFolder(folder));
   await removeUnread(
     joinPath(out, file),
-    data.filter((dataFile) => !used.has(dataFile)),
+    data.filter((dataFile) => !readFiles.has(dataFile)),
   );
-  const files = [name, ...data.filter((dataFile) => used.has(dataFile))];
+  const files = [name, ...data.filter((dataFile) => readFiles.has(dataFile))];
   if (files.length - 1 > maxChunks) {
     const text = `"${name}" has ${files.length - 1} files of weights; transformers.js reads ${maxChunks}.`;
     throw new PithError("E_OPTION", text, { hint: "Allow larger files (`fileBytes`)." });
   }
-  const stray = [...used].find((usedFile) => !files.includes(usedFile));
-  if (stray !== undefined)
-    throw new PithError("E_FILE", `The weights of "${name}" are in "${joinPath(folder, stray)}".`, {
+  const otherFile = [...readFiles].find((usedFile) => !files.includes(usedFile));
+  if (otherFile !== undefined)
+    throw new PithError("E_FILE", `The weights of "${name}" are in "${joinPath(folder, otherFile)}".`, {
       hint: "Another model reads the file that they should be in. Write to another folder.",
     });
   const hashes = files.map(

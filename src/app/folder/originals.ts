@@ -1,4 +1,4 @@
-/** Copies the originals of a folder, and the files next to them, to the output folder. */
+/** Copies the original models of a folder, and the files next to them, to the output folder. */
 import {
   fileKind,
   fileNameOf,
@@ -32,7 +32,7 @@ import { isFileOfModel, tryOpenModel, weightFilesOf } from "./model-files.ts";
 import { recordName } from "./records.ts";
 import { type FolderRun, fileOf, type Module } from "./run.ts";
 
-const maxNamed = 6;
+const maxListed = 6;
 
 export interface Originals {
   readonly modules: readonly Module[];
@@ -40,10 +40,10 @@ export interface Originals {
   readonly copies: readonly NewFile[];
 }
 
-export async function originalsIn(folder: string): Promise<Originals> {
+export async function findOriginals(folder: string): Promise<Originals> {
   const names = await listFolder(joinPath(folder, "onnx")).catch((): string[] => []);
   const bases = basesIn(names);
-  if (bases.length === 0) throw await noModels(folder, names);
+  if (bases.length === 0) throw await noModelsError(folder, names);
   const copies = await sidecarsIn(folder);
   const modules: Module[] = [];
   const inputs: string[] = [];
@@ -70,9 +70,9 @@ async function filesOf(folder: string, base: string, model: Model, names: readon
 }
 
 /**
- * Copies the files next to a changed model into its new folder. config.json is copied without settings for quantized variants, which the new folder
- * lacks.
- * @param file path of the model in both folders. For "onnx/model.onnx" other models are copied, for "model.onnx" they are not.
+ * Copies the files next to a changed model into the folder of the result. The copy of config.json has no settings for quantized variants, because
+ * these are not copied.
+ * @param file path of the model in both folders. The other models in the folder are copied only if this path is in `onnx/`.
  */
 export async function copyBeside(
   folder: string,
@@ -80,12 +80,12 @@ export async function copyBeside(
   file: string,
   { log }: Pick<Context, "log">,
 ): Promise<void> {
-  const [inside, changed] = [folderOf(file), fileNameOf(file).replace(/\.onnx$/, "")];
-  const names = await listFolder(joinPath(folder, inside));
-  const bases = inside === "onnx" ? basesIn(names) : [changed];
+  const [subfolder, changedBase] = [folderOf(file), fileNameOf(file).replace(/\.onnx$/, "")];
+  const names = await listFolder(joinPath(folder, subfolder));
+  const bases = subfolder === "onnx" ? basesIn(names) : [changedBase];
   const copies = await sidecarsIn(folder);
-  for (const base of bases.filter((base) => base !== changed)) {
-    const model = await open(joinPath(folder, inside, `${base}.onnx`));
+  for (const base of bases.filter((base) => base !== changedBase)) {
+    const model = await open(joinPath(folder, subfolder, `${base}.onnx`));
     copies.push(...(await filesOf(folder, base, model, names)));
   }
   const links = await outerLinks(folder);
@@ -93,13 +93,17 @@ export async function copyBeside(
   const config = links.includes(configName) ? undefined : await readSettings(joinPath(folder, configName));
   const written: FileHashes = new Map();
   if (config !== undefined) {
-    const modelNames = [...(await listFolder(joinPath(out, inside))), ...copies.map(({ path }) => fileNameOf(path))];
+    const modelNames = [...(await listFolder(joinPath(out, subfolder))), ...copies.map(({ path }) => fileNameOf(path))];
     const [before, after] = [await open(joinPath(folder, file)), await open(joinPath(out, file))].map(cachedLayers);
-    const isFewer = before !== after && config.num_hidden_layers === before;
-    if (isFewer) log({ id: "layers", text: `num_hidden_layers of ${joinPath(out, configName)} is ${after}` });
-    const newConfig = configureOriginals(isFewer ? { ...config, num_hidden_layers: after } : config, bases, modelNames);
+    const hasFewerLayers = before !== after && config.num_hidden_layers === before;
+    if (hasFewerLayers) log({ id: "layers", text: `num_hidden_layers of ${joinPath(out, configName)} is ${after}` });
+    const newConfig = configureOriginals(
+      hasFewerLayers ? { ...config, num_hidden_layers: after } : config,
+      bases,
+      modelNames,
+    );
     copies.push(await fileOfBytes(configName, bytesOfText(formatJson(newConfig))));
-    // An earlier result can differ only in the number of layers.
+    // A config.json that differs only in the number of layers is one that Pith wrote for an earlier result, so it can be replaced.
     const earlierSettings = await readSettings(joinPath(out, configName));
     const layers = { num_hidden_layers: 0 };
     if (
@@ -113,19 +117,19 @@ export async function copyBeside(
   for (const path of kept) log({ id: "kept", text: formatKept(joinPath(out, path)), level: "warning" });
 }
 
-/** Returns the number of layers with a cache. transformers.js creates as many caches as config.json states layers. */
+/** Returns the number of layers with a cache. It must equal `num_hidden_layers` in config.json, for which transformers.js creates caches. */
 function cachedLayers({ graph }: Model): number {
   return new Set(graph.feeds.flatMap(({ name }) => /^past_key_values\.(\d+)\./.exec(name)?.[1] ?? [])).size;
 }
 
-async function noModels(folder: string, names: readonly string[]): Promise<PithError> {
+async function noModelsError(folder: string, names: readonly string[]): Promise<PithError> {
   const variants = names.filter((name) => name.endsWith(".onnx"));
   if (variants.length > 0)
     return new PithError("E_FILE", `"${folder}" has only variants (${variants.join(", ")}): the original is missing.`, {
       hint: "Put it next to them, in float32, as onnx/model.onnx.",
     });
-  const top = await listFolder(folder).catch((): string[] => []);
-  const model = top.find((name) => name.endsWith(".onnx"));
+  const topFiles = await listFolder(folder).catch((): string[] => []);
+  const model = topFiles.find((name) => name.endsWith(".onnx"));
   if (model !== undefined) {
     const text = `"${joinPath(folder, model)}" is not in a folder "onnx", where transformers.js looks for models.`;
     const isInner = fileNameOf(folder) === "onnx";
@@ -134,7 +138,7 @@ async function noModels(folder: string, names: readonly string[]): Promise<PithE
       : `mkdir ${joinPath(folder, "onnx")} && mv ${joinPath(folder, "*.onnx*")} ${joinPath(folder, "onnx")}`;
     return new PithError("E_FILE", text, { hint });
   }
-  const [other] = top.flatMap((name) => sniff(new Uint8Array(), name) ?? []);
+  const [other] = topFiles.flatMap((name) => sniff(new Uint8Array(), name) ?? []);
   return new PithError("E_FILE", `"${folder}" contains no ONNX model.`, {
     hint: other?.hint ?? "transformers.js looks for onnx/model.onnx next to config.json.",
   });
@@ -149,7 +153,7 @@ async function copyOf(folder: string, path: string): Promise<NewFile> {
   return { path, hash: await fileHash(file), parts };
 }
 
-/** @throws PithError E_FILE for a link that leads out of the folder. Results are published, and the target may be private. */
+/** Rejects links to private files, because results are published. @throws PithError E_FILE for a link that leads out of the folder. */
 export async function requireInside(folder: string, path: string): Promise<void> {
   if (!(await leavesFolder(folder, path))) return;
   throw new PithError("E_FILE", `"${joinPath(folder, path)}" is a link that leads out of "${folder}".`, {
@@ -157,7 +161,7 @@ export async function requireInside(folder: string, path: string): Promise<void>
   });
 }
 
-/** Returns the names of links that lead out of the folder. They are not copied, because results are published and targets may be private. */
+/** Returns the names of links that lead out of the folder. They are not copied, because results are published and the targets can be private. */
 async function outerLinks(folder: string): Promise<readonly string[]> {
   const names: string[] = [];
   for (const name of await listFolder(folder)) {
@@ -168,9 +172,9 @@ async function outerLinks(folder: string): Promise<readonly string[]> {
 }
 
 const outerLinksText = (folder: string, names: readonly string[]): string =>
-  `not copied, because these links lead out of "${folder}": ${joinList(names, maxNamed)}`;
+  `not copied, because these links lead out of "${folder}": ${joinList(names, maxListed)}`;
 
-/** Returns the files next to the models that are copied. config.json and README.md are missing, because Pith extends them. */
+/** Returns the files to copy that are next to the models. config.json and README.md are not among them, because Pith extends these. */
 export async function sidecarsIn(folder: string): Promise<NewFile[]> {
   const files: NewFile[] = [];
   const links = await outerLinks(folder);
@@ -182,8 +186,8 @@ export async function sidecarsIn(folder: string): Promise<NewFile[]> {
 }
 
 /**
- * Copies originals and their sidecar files. @throws PithError E_OPTION if another model has the name of an original, because variants would not
- * belong to it.
+ * Copies the original models and their sidecar files to the output folder. @throws PithError E_OPTION if the output folder has another model under
+ * the name of an original: the variants next to it would not be made from it.
  */
 export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): Promise<void> {
   const { folder, out, context, written } = run;
@@ -191,13 +195,13 @@ export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): 
   if (links.length > 0) context.log({ id: "links", text: outerLinksText(folder, links), level: "warning" });
   const uncopied = (await findUncopied(folder, files)).filter((path) => !links.includes(path));
   if (uncopied.length > 0) {
-    const text = `not copied (transformers.js does not load it): ${joinList(uncopied, maxNamed)}`;
+    const text = `not copied (transformers.js does not load it): ${joinList(uncopied, maxListed)}`;
     context.log({ id: "left", text });
   }
   // If a search result has replaced an original, it is kept.
-  const searched = run.modules.map(({ base }) => fileOf(base, "searched")).filter((file) => run.records.has(file));
-  const copied = files.filter(({ path }) => !searched.some((file) => isFileOfModel(file, path)));
-  const { writes, kept } = await planWrites(out, copied, written);
+  const searchResults = run.modules.map(({ base }) => fileOf(base, "searched")).filter((file) => run.records.has(file));
+  const filesToCopy = files.filter(({ path }) => !searchResults.some((file) => isFileOfModel(file, path)));
+  const { writes, kept } = await planWrites(out, filesToCopy, written);
   const otherModels: NewFile[] = [];
   for (const path of kept) {
     const [model] = run.modules.map(({ base }) => `onnx/${base}.onnx`).filter((file) => isFileOfModel(file, path));
@@ -224,12 +228,12 @@ export async function restoreOriginal(run: FolderRun, module: Module): Promise<v
   await writeRecorded(run, writes);
 }
 
-/** Returns files that are not copied although the user may expect them. Hidden files and variants are not expected. */
+/** Returns the files that are not copied although the user might expect it. Hidden files and variants are not listed. */
 async function findUncopied(folder: string, copies: readonly NewFile[]): Promise<readonly string[]> {
   const handledNames = ["onnx", configName, cardName, recordName];
-  const top = (await listFolder(folder)).filter((name) => !handledNames.includes(name));
+  const topFiles = (await listFolder(folder)).filter((name) => !handledNames.includes(name));
   const models = (await listFolder(joinPath(folder, "onnx"))).filter((name) => !isVariant(name));
-  return [...top, ...models.map((name) => `onnx/${name}`)].filter(
+  return [...topFiles, ...models.map((name) => `onnx/${name}`)].filter(
     (path) => !fileNameOf(path).startsWith(".") && !copies.some((copy) => copy.path === path),
   );
 }

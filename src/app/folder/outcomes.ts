@@ -1,4 +1,4 @@
-/** Makes, finds or rejects each file of a folder, and records the outcome. */
+/** Makes, reuses, times or rejects the variants of a folder one by one, and records each outcome. */
 import { fileNameOf, folderOf, joinPath } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import { textHash } from "../../core/files/hash.ts";
@@ -17,7 +17,7 @@ import { makeVariant } from "./variant.ts";
 
 const defaultFileBytes = 2e9;
 const endingCodes: readonly string[] = ["E_STOPPED", "E_OPTION", "E_USAGE", "E_NAME", "E_FILE"];
-export const endsRun = ({ code }: PithError): boolean => endingCodes.includes(code);
+export const isFatal = ({ code }: PithError): boolean => endingCodes.includes(code);
 
 export async function makeFile(
   run: FolderRun,
@@ -34,14 +34,14 @@ export async function makeFile(
   const madeFrom = await sourcesHash(run, hash, settings);
   const earlierRecord = records.get(file);
   if (earlierRecord?.made_from === madeFrom && (await isUnchanged(out, file, written))) {
-    // The file is checked in transformers.js again, because the folder can have lacked a file, such as a tokenizer, at the last check.
+    // The file is checked in transformers.js again, because a file such as the tokenizer could be missing at the last check.
     rows.set(file, { dtype, file, ...figuresOf(earlierRecord), loader: undefined, verdict: "there" });
     return;
   }
-  const authored = await authoredModel(out, file, written);
-  if (authored !== undefined) {
-    const stays = formatKept(authored === file ? "it" : authored);
-    return rejectFile(run, file, dtype, `${stays}. Remove it, or write to another folder.`);
+  const authoredFile = await authoredModel(out, file, written);
+  if (authoredFile !== undefined) {
+    const keptText = formatKept(authoredFile === file ? "it" : authoredFile);
+    return rejectFile(run, file, dtype, `${keptText}. Remove it, or write to another folder.`);
   }
   // The record is removed first, because the process can be killed before it records the new file.
   await removeCopies(run, file);
@@ -55,12 +55,12 @@ export async function makeFile(
     records.set(file, { ...record, ...figures });
     rows.set(file, { dtype, file, ...figures, verdict: "kept" });
   } catch (error) {
-    if (!(error instanceof PithError) || endsRun(error)) throw error;
+    if (!(error instanceof PithError) || isFatal(error)) throw error;
     await rejectFile(run, file, dtype, error.message);
   }
 }
 
-/** Returns the size of an original. It is compressed once for all of its variants. */
+/** Returns the size of an original. The result is stored, so that an original with several variants is compressed only once. */
 function originalSize({ originalSizes }: FolderRun, source: string): Promise<Size> {
   const measure = async (): Promise<Size> => {
     const files = new Set([fileNameOf(source), ...weightFilesOf(await open(source))]);
@@ -71,7 +71,7 @@ function originalSize({ originalSizes }: FolderRun, source: string): Promise<Siz
   return measurement;
 }
 
-/** Returns a hash of everything that a file is made from. @param hash hash of the original. */
+/** Returns a hash of everything that determines a variant's file. @param hash hash of the original. */
 export function sourcesHash({ sidecars, options }: FolderRun, hash: string, settings: object): Promise<string> {
   return textHash(JSON.stringify([hash, sidecars, options.judgedBy, settings]));
 }

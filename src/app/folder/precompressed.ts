@@ -1,4 +1,7 @@
-/** Manages compressed copies of a folder's files. They are recorded like the files. */
+/**
+ * Writes and removes .gz and .br copies of the model files in an output folder, for web servers. The folder's record lists the copies that Pith
+ * wrote; other copies are never overwritten.
+ */
 import { fileKind, joinPath, listFolder, removeFile } from "#platform";
 import { joinList } from "../../core/errors.ts";
 import { copiesOf, encodings, formatOutdated, precompress } from "../../core/files/compressed-copies.ts";
@@ -50,7 +53,7 @@ async function precompressFile(
     if (!(await isAuthoredFile(out, copy, written))) continue;
     return context.log({ id: "kept", text: formatKept(joinPath(out, copy)), level: "warning" });
   }
-  // The names are recorded first. If the process is killed, a copy without a record would look like the user's.
+  // The names are recorded before the copies are written. If the process is killed, a copy without a record would look like one of the user.
   for (const copy of copies) written.set(copy, []);
   await writeRecorded(run, []);
   const sizes = await precompress(
@@ -59,7 +62,7 @@ async function precompressFile(
     context.signal,
   );
   for (const copy of copies) written.set(copy, [await fileHash(joinPath(out, copy))]);
-  const compressed = {
+  const compressedSizes = {
     ...sizes,
     copies: encodings.filter((encoding) => requested.includes(encoding) || record.copies?.includes(encoding)),
   };
@@ -69,7 +72,7 @@ async function precompressFile(
     ...(brotli === undefined ? [] : [`brotli ${bytes(brotli)}`]),
   ];
   context.log({ id: "compressed", text: `${file}: ${text.join(", ")}` });
-  records.set(file, { ...record, ...compressed });
-  rows.set(file, { ...row, ...compressed });
+  records.set(file, { ...record, ...compressedSizes });
+  rows.set(file, { ...row, ...compressedSizes });
   await describe(run);
 }

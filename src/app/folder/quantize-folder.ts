@@ -14,11 +14,11 @@ import { choose } from "../../judge/run/choose.ts";
 import { objectiveOf, sizeFor } from "../../judge/run/objective.ts";
 import { type DtypeName, defaultDtypes, dtypeBits, dtypeNames } from "../../techniques/quantize/dtypes.ts";
 import { withoutLowEntropy } from "../../techniques/quantize/options.ts";
-import { baseOf, configName, describe, writeRecorded } from "./describe.ts";
+import { configName, describe, findBase, writeRecorded } from "./describe.ts";
 import { mainOf } from "./layout.ts";
 import { loaderCheck } from "./loader.ts";
 import { isUnchanged } from "./model-files.ts";
-import { copyOriginals, type Originals, originalsIn } from "./originals.ts";
+import { copyOriginals, findOriginals, type Originals } from "./originals.ts";
 import { makeFile, rejectFile, removeResult, timeFile } from "./outcomes.ts";
 import { precompressFiles } from "./precompressed.ts";
 import { readFolderRecord } from "./records.ts";
@@ -26,7 +26,7 @@ import { type FileDtype, type FolderFile, type FolderOptions, type FolderRun, fi
 import { dropOtherSearches, searchModules } from "./search-modules.ts";
 import { checkOrRepair, checkTogether, runInLoader } from "./together.ts";
 
-/** Files next to the models whose contents affect outputs. */
+/** Sidecar files whose contents affect the outputs of models. */
 const outputSidecars = ["tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"];
 
 /**
@@ -46,12 +46,12 @@ export async function quantizeFolder(
   options: FolderOptions,
   context: Partial<Context> = {},
 ): Promise<readonly FolderFile[]> {
-  const originals = await originalsIn(folder);
+  const originals = await findOriginals(folder);
   if (options.quantize !== undefined) withoutLowEntropy(dtypesOf(options), options.quantize);
   await makeFolder(options.out);
   const release = await claimFolder(options.out);
   try {
-    return await quantizeAll(await begin(folder, originals, options, completeContext(context)));
+    return await quantizeAll(await openRun(folder, originals, options, completeContext(context)));
   } finally {
     release();
   }
@@ -80,7 +80,7 @@ async function quantizeAll(run: FolderRun): Promise<readonly FolderFile[]> {
 const dtypesOf = ({ dtypes }: Pick<FolderOptions, "dtypes">): readonly DtypeName[] =>
   dtypes === "all" ? defaultDtypes : dtypes;
 
-async function begin(
+async function openRun(
   folder: string,
   { modules, inputs, copies }: Originals,
   options: FolderOptions,
@@ -104,14 +104,14 @@ async function begin(
   };
   await dropOtherSearches(run);
   if (!run.inPlace) await copyOriginals(run, copies);
-  run.missing = missingText(await namesIn(run), inputs);
+  run.missing = missingText(await listNames(run), inputs);
   if (run.missing !== undefined) context.log({ id: "incomplete", text: run.missing, level: "warning" });
   await dropOutdated(run);
   return run;
 }
 
-async function namesIn(run: FolderRun): Promise<readonly string[]> {
-  const config = await baseOf(run, configName);
+async function listNames(run: FolderRun): Promise<readonly string[]> {
+  const config = await findBase(run, configName);
   const names = (await listFolder(run.out)).filter((name) => name !== configName);
   return (await fileKind(config.path)) === "file" ? [...names, configName] : names;
 }
@@ -132,7 +132,7 @@ async function dropOutdated(run: FolderRun): Promise<void> {
   if (isOutdated) await writeRecorded(run, []);
 }
 
-/** Keeps only the best acceptable file of each module. If these have different dtypes, they must also pass the end-to-end check. */
+/** Keeps only the best acceptable file of each module. If the best files have different dtypes, they must also pass the end-to-end check. */
 async function keepBest(run: FolderRun): Promise<void> {
   const { modules, main, requestedDtypes, rows, options } = run;
   const bestOf = (base: string): FolderFile | undefined => {
@@ -151,18 +151,18 @@ async function keepBest(run: FolderRun): Promise<void> {
     return soundDtypes[choice?.place ?? -1];
   };
   for (;;) {
-    const best = new Map(modules.map(({ base }) => [base, bestOf(base)]));
-    const row = best.get(main);
-    const isMixed = new Set(Array.from(best.values(), (row) => row?.dtype)).size > 1;
+    const bestFiles = new Map(modules.map(({ base }) => [base, bestOf(base)]));
+    const row = bestFiles.get(main);
+    const isMixed = new Set(Array.from(bestFiles.values(), (row) => row?.dtype)).size > 1;
     // Files of the same dtype were checked end to end when they were made.
-    const dtypeOf = (base: string): FileDtype | undefined => best.get(base)?.dtype;
+    const dtypeOf = (base: string): FileDtype | undefined => bestFiles.get(base)?.dtype;
     if (
       row !== undefined &&
       isMixed &&
       !((await runInLoader(run, dtypeOf)) && (await checkTogether(run, row, dtypeOf)))
     )
       continue;
-    const keptFiles = new Set(Array.from(best.values(), (row) => row?.file));
+    const keptFiles = new Set(Array.from(bestFiles.values(), (row) => row?.file));
     for (const row of rows.values()) {
       if (row.verdict === "refused" || keptFiles.has(row.file)) continue;
       await removeResult(run, row.file);
@@ -178,8 +178,8 @@ const inputMakers: readonly { readonly inputs: readonly string[]; readonly files
 ];
 
 /**
- * Returns a sentence about missing files, without its period; undefined if none is missing. @param inputs names of the inputs of all models of the
- * folder.
+ * Returns a sentence about missing files, without its period; undefined if no file is missing.
+ * @param inputs names of the inputs of all models of the folder.
  */
 export function missingText(names: readonly string[], inputs: readonly string[]): string | undefined {
   const neededMakers = inputMakers.filter((maker) => maker.inputs.some((input) => inputs.includes(input)));
@@ -192,33 +192,33 @@ export function missingText(names: readonly string[], inputs: readonly string[])
 }
 
 /**
- * Minimum relative speed of a file that counts as equally fast: 1.25 times the original's processor time. The same network measured from 0.85 to 1.15
- * times itself.
+ * Minimum relative speed of a file that counts as equally fast: its processor time is at most 1.25 times the original's. Repeated measurements of the
+ * same network vary from 0.85 to 1.15.
  */
 export const minSpeed = 0.8;
 
-/** Removes files with a precision fallback that are neither smaller nor faster than a higher-precision dtype of the same module. */
+/** Removes files with a precision fallback that are neither smaller nor faster than a file of the same module with a higher-precision dtype. */
 export async function dropRedundant(run: FolderRun): Promise<void> {
   const { modules, requestedDtypes, records, out, written } = run;
   let hasDropped = false;
   for (const { base } of modules)
     for (const dtype of requestedDtypes) {
       const file = fileOf(base, dtype);
-      const repaired = records.get(file);
-      if (repaired?.spared === undefined) continue;
-      for (const milder of dtypeNames.filter((name) => dtypeBits(name) > dtypeBits(dtype))) {
-        const other = fileOf(base, milder);
-        const milderRecord = records.get(other);
+      const fallbackRecord = records.get(file);
+      if (fallbackRecord?.spared === undefined) continue;
+      for (const milderDtype of dtypeNames.filter((name) => dtypeBits(name) > dtypeBits(dtype))) {
+        const milderFile = fileOf(base, milderDtype);
+        const milderRecord = records.get(milderFile);
         if (
           milderRecord === undefined ||
-          milderRecord.bytes > repaired.bytes ||
-          !(await isUnchanged(out, other, written))
+          milderRecord.bytes > fallbackRecord.bytes ||
+          !(await isUnchanged(out, milderFile, written))
         )
           continue;
-        const isFaster = repaired.work !== undefined && repaired.work < minSpeed * (milderRecord.work ?? 0);
+        const isFaster = fallbackRecord.work !== undefined && fallbackRecord.work < minSpeed * (milderRecord.work ?? 0);
         if (isFaster) continue;
-        const [repairedSize, milderSize] = [repaired.bytes, milderRecord.bytes].map(bytes);
-        const text = `After repair it takes ${repairedSize}, not less than ${milder} with ${milderSize}: ${stripPeriod(repaired.spared.join("; "))}.`;
+        const [repairedSize, milderSize] = [fallbackRecord.bytes, milderRecord.bytes].map(bytes);
+        const text = `After repair it takes ${repairedSize}, not less than ${milderDtype} with ${milderSize}: ${stripPeriod(fallbackRecord.spared.join("; "))}.`;
         await rejectFile(run, file, dtype, text);
         hasDropped = true;
         break;

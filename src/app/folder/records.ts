@@ -14,7 +14,7 @@ const speedSchema = v.object({
   target: v.string(),
   /** Runtime and browser, such as "WebAssembly in HeadlessChrome/156.0.0.0". */
   where: v.string(),
-  /** Speed relative to the original: median over the rounds (`factor`), 10th (`low`) and 90th (`high`) percentile. */
+  /** Speed relative to the original: the median over the rounds. `low` and `high` are the 10th and 90th percentile. */
   factor: v.number(),
   low: v.number(),
   high: v.number(),
@@ -26,10 +26,10 @@ const figuresSchema = v.object({
   gzip: v.optional(v.number()),
   brotli: v.optional(v.number()),
   originalBrotli: v.optional(v.number()),
-  /** Encodings of the compressed copies. `gzip` and `brotli` are then sizes of these copies. */
+  /** Encodings of the written compressed copies. For these encodings, `gzip` and `brotli` are the exact sizes of the copies. */
   copies: v.optional(v.array(v.picklist(encodings))),
   measured: v.string(),
-  /** Comparison on samples, or on random inputs in decibels. */
+  /** Similarity to the original: a metric value on samples, or decibels on random inputs. */
   nearness: v.optional(nearnessSchema),
   /** Lines about samples and preprocessing, such as "tested on: reviews.tsv (872)". */
   judgedOn: v.optional(v.array(v.string())),
@@ -39,7 +39,7 @@ const figuresSchema = v.object({
   recipe: v.optional(v.object({ name: v.string(), text: v.string() })),
   /** Target runtimes on which the outputs are right. "webgpu?" means that this machine cannot check. */
   rightOn: v.optional(v.array(v.string())),
-  /** Speeds on targets, without those on which the machine was busy. */
+  /** Speeds on the target runtimes, except those during whose timing the machine was too busy. */
   speeds: v.optional(v.array(speedSchema)),
   /** Processor time of a run on the first target, relative to the original's; undefined if it cannot be measured. */
   work: v.optional(v.number()),
@@ -69,7 +69,7 @@ export function figuresOf(fileRecord: v.InferOutput<typeof recordSchema>): FileF
 /** Records by path in the folder. */
 export type Records = Readonly<Record<string, v.InferOutput<typeof recordSchema>>>;
 
-/** Contents of quantize_config.json. `others` has the keys of other programs, which are kept. */
+/** Contents of quantize_config.json. `others` are entries of other programs, which Pith keeps. */
 export interface FolderRecord {
   readonly files: Records;
   readonly written: FileHashes;

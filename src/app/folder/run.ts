@@ -1,4 +1,4 @@
-/** Options and state of a run over a folder, which the other files of this directory share. */
+/** Options of `quantizeFolder`, and the state of a run over a folder, which the other files of this directory share. */
 import type { Encoding } from "#platform";
 import type { Miss } from "../../core/errors.ts";
 import type { FileHashes } from "../../core/files/own-files.ts";
@@ -15,7 +15,7 @@ import type { Together } from "./text-search.ts";
 export interface FolderOptions {
   /** Dtypes of the variants, by the names of transformers.js, or "all". */
   readonly dtypes: readonly DtypeName[] | "all";
-  /** Output folder. If it is the input folder, it keeps its files and gets the variants in addition. */
+  /** Output folder. If it is the input folder, the variants are written next to the existing files. */
   readonly out: string;
   /** Maximum bytes of a weight file (default: 2e9), because hosts and phones limit file sizes. */
   readonly fileBytes?: number | undefined;
@@ -23,16 +23,16 @@ export interface FolderOptions {
   readonly precompress?: readonly Encoding[] | undefined;
   /** Other options of `quantize`, for every variant. */
   readonly quantize?: Omit<QuantizeOptions, "scheme" | "dtype"> | undefined;
-  /** Other settings that affect results, for the record. A variant with other settings is made again. */
+  /** Further settings that affect results and are recorded. A variant that was made with different settings is made again. */
   readonly settings?: Readonly<Record<string, unknown>> | undefined;
-  /** Identifies samples and texts. Measurements on others are dropped. */
+  /** Hash of the samples and texts. Recorded measurements on other samples or texts are dropped. */
   readonly judgedBy?: string | undefined;
-  /** Makes a file, or rejects it with a PithError. Default: quantizes, and compares with the original on random inputs. */
+  /** Makes a file, or throws a PithError to reject it. Default: quantizes, and compares with the original on random inputs. */
   readonly make?: ((variant: Variant) => Promise<FileFigures>) | undefined;
   readonly time?:
     | ((file: Pick<Variant, "source" | "out">) => Promise<Pick<FileFigures, "speeds" | "work">>)
     | undefined;
-  /** Texts on which each variant is compared and repaired end to end. Text generators use them, and `together` if it is given. */
+  /** Texts on which variants of text generators are compared with the originals and repaired end to end. */
   readonly texts?: readonly string[] | undefined;
   /** Whether only the best acceptable variant of each module is kept. */
   readonly keepSmallest?: boolean | undefined;
@@ -42,7 +42,7 @@ export interface FolderOptions {
   readonly madeWith?: string | undefined;
   /** transformers.js, which runs every variant, or the reason why it is not available. */
   readonly loader?: Loader | Miss | undefined;
-  /** Compares a variant of all models end to end, instead of the comparison on `texts`. */
+  /** Compares one variant of each model end to end, instead of the default comparison on `texts`. */
   readonly together?: ((modules: readonly ModulePaths[]) => Promise<EndToEnd>) | undefined;
   /**
    * Searches each model over all techniques, with `keepSmallest` only. A result that is better than the variants replaces the copy of the original.
@@ -51,7 +51,7 @@ export interface FolderOptions {
 }
 
 export interface ModuleSearch {
-  /** Other settings that affect results of the search, for the record. */
+  /** Further settings that affect results of the search and are recorded. */
   readonly settings: Readonly<Record<string, unknown>>;
   /**
    * Searches one module.
@@ -82,7 +82,7 @@ export interface Variant {
   readonly out: string;
   readonly dtype: DtypeName;
   readonly fileBytes: number;
-  /** Models with which the file failed end to end. Layers are then kept at higher precision until all pass jointly. */
+  /** Models with which the file failed end to end. Layers are then kept at higher precision until all models pass jointly. */
   readonly together?: Together | undefined;
 }
 
@@ -94,8 +94,8 @@ export interface FolderFile extends Partial<FileFigures> {
   /** Path in the folder, such as `onnx/model_q4.onnx`. */
   readonly file: string;
   /**
-   * Outcome. "there" was made by an earlier run, "passed over" is worse than another file. "unusable" means that transformers.js cannot run the
-   * folder (`loader.reason`).
+   * Outcome. "kept": made and kept. "there": made by an earlier run. "passed over": another file is better. "unusable": transformers.js cannot run
+   * the folder (`loader.reason`). "refused": rejected (`reason`).
    */
   readonly verdict: "kept" | "there" | "passed over" | "unusable" | "refused";
   readonly reason?: string;
@@ -121,7 +121,7 @@ export interface FolderRun {
   readonly inPlace: boolean;
   /** Sizes of the originals, by path. */
   readonly originalSizes: Map<string, Promise<Size>>;
-  /** Files of the user that were already reported as kept. */
+  /** Names of files of the user that were already reported as kept. */
   readonly reportedFiles: Set<string>;
 }
 

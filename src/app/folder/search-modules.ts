@@ -1,10 +1,10 @@
 /**
- * Searches all techniques for each model of a folder, one after the other. The result replaces the copy of the original:
+ * Searches candidates of all techniques for each model of a folder, one model after the other. The result replaces the copy of the original:
  *
  *     onnx/model.onnx   the original   →   the result, if all modules pass jointly and no dtype is better
  *
- * A search returns several points per module, which trade size for drop. The smallest points are tried jointly first. While they fail, one module is
- * replaced by its next larger point: the module with the lowest price, in size per saved drop.
+ * A search returns several points (results) per module: larger ones have a smaller drop. The smallest points of all modules are checked jointly
+ * first. While the check fails, one module gets its next larger point: the module for which this costs the least size per saved drop.
  */
 
 import { PithError, throwIfAborted } from "../../core/errors.ts";
@@ -13,13 +13,13 @@ import { formatKept, planWrites } from "../../core/files/own-files.ts";
 import { sizeFor } from "../../judge/run/objective.ts";
 import { describe, originalBytes, writeRecorded } from "./describe.ts";
 import { hashAndPrune, isFileOfModel, isUnchanged } from "./model-files.ts";
-import { endsRun, rejectFile, sourcesHash, timeFile } from "./outcomes.ts";
+import { isFatal, rejectFile, sourcesHash, timeFile } from "./outcomes.ts";
 import { removeCopies } from "./precompressed.ts";
 import { figuresOf } from "./records.ts";
 import { type FolderRun, type Found, fileOf, type Module } from "./run.ts";
 import { checkTogether, runInLoader } from "./together.ts";
 
-/** Removes records of results with other settings, so that the run restores the originals. */
+/** Removes the records of search results that were made with other settings. The run then restores the originals. */
 export async function dropOtherSearches(run: FolderRun): Promise<void> {
   const { modules, records, out, written } = run;
   for (const module of modules) {
@@ -57,15 +57,14 @@ export async function searchModules(run: FolderRun): Promise<void> {
       rows.set(file, { dtype: "searched", file, ...figuresOf(record), verdict: "there" });
       continue;
     }
-    const front = await frontOf(run, module, share, options.search);
+    const front = await searchFront(run, module, share, options.search);
     if (front === undefined) continue;
     fronts.push(front);
     await placeResult(run, front);
   }
-  // A failed check rejects at least one result, so the loop ends. If no module has a larger result, the check is repeated with the results that
-  // remain.
+  // A failed check rejects at least one result, so the loop ends. If no module has a larger point, the check is repeated with the remaining results.
   while (fronts.length > 0 && !(await checkJointly(run))) {
-    const next = cheapestStep(fronts, options.purpose);
+    const next = findCheapestFront(fronts, options.purpose);
     if (next === undefined) continue;
     next.position += 1;
     for (const front of fronts) await placeResult(run, front);
@@ -78,12 +77,12 @@ async function sharesOf({ folder, modules }: FolderRun): Promise<readonly (reado
     folder,
     modules.map(({ base }) => base),
   );
-  const all = [...sizes.values()].reduce((sum, size) => sum + size, 0);
-  return modules.map((module) => [module, (sizes.get(`onnx/${module.base}.onnx`) ?? 0) / all]);
+  const totalBytes = [...sizes.values()].reduce((sum, size) => sum + size, 0);
+  return modules.map((module) => [module, (sizes.get(`onnx/${module.base}.onnx`) ?? 0) / totalBytes]);
 }
 
-/** Returns the results of a search; undefined if it found none, which is logged. */
-async function frontOf(
+/** Searches one module. Returns its points; undefined if the search found no acceptable result. */
+async function searchFront(
   run: FolderRun,
   module: Module,
   share: number,
@@ -98,7 +97,7 @@ async function frontOf(
       if (other.drop < (points.at(-1)?.drop ?? 0) && weigh(other) > weigh(best)) points.push(other);
     return { module, points, position: 0 };
   } catch (error) {
-    if (!(error instanceof PithError) || endsRun(error)) throw error;
+    if (!(error instanceof PithError) || isFatal(error)) throw error;
     await rejectFile(run, fileOf(module.base, "searched"), "searched", error.message);
     return undefined;
   }
@@ -113,7 +112,7 @@ async function placeResult(run: FolderRun, { module, points, position }: Front):
   const copy = { path: file, hash, parts: () => bytesOfFile(point.path) };
   const { writes, kept } = await planWrites(out, [copy], written);
   if (kept.length > 0) return rejectFile(run, file, "searched", `${formatKept(file)}. Write to another folder.`);
-  // Without a record, the file is not a result, so a stopped run restores the original.
+  // The record is removed until the file is complete. If the run is stopped before that, the next run restores the original.
   records.delete(file);
   await removeCopies(run, file);
   await writeRecorded(run, writes);
@@ -131,7 +130,7 @@ async function placeResult(run: FolderRun, { module, points, position }: Front):
   await describe(run);
 }
 
-/** Checks all results in transformers.js and end to end, and rejects those that fail. */
+/** Checks all search results together, in transformers.js and end to end. Rejects results that fail. Returns whether the check passes. */
 async function checkJointly(run: FolderRun): Promise<boolean> {
   const { modules, main, rows } = run;
   if (!(await runInLoader(run, () => "searched"))) return false;
@@ -143,7 +142,7 @@ async function checkJointly(run: FolderRun): Promise<boolean> {
 }
 
 /** Returns the front with the lowest price: additional size per saved drop. Returns undefined if no front has a next point. */
-function cheapestStep(fronts: readonly Front[], purpose: FolderRun["options"]["purpose"]): Front | undefined {
+function findCheapestFront(fronts: readonly Front[], purpose: FolderRun["options"]["purpose"]): Front | undefined {
   const price = ({ points, position }: Front): number => {
     const [current, next] = [points[position], points[position + 1]];
     if (current === undefined || next === undefined) return Number.POSITIVE_INFINITY;

@@ -7,7 +7,7 @@ import { bytes, changeInterval, confidenceText, counted, figure, integer, times 
 import { isEstimated } from "../../runtime/run/size.ts";
 import { dtypeNames } from "../../techniques/quantize/dtypes.ts";
 import type { Column } from "../report/tables.ts";
-import { batchNote, batchText, type Nearness, tokensFound } from "./end-to-end.ts";
+import { batchNote, batchText, type Nearness, tokenNearness } from "./end-to-end.ts";
 import { loaderNote, loaderText } from "./loader.ts";
 import type { FileFigures } from "./records.ts";
 import { fileOf } from "./run.ts";
@@ -23,9 +23,9 @@ export interface FolderTable<R> {
   readonly notes: readonly string[];
 }
 
-/** Returns the most complete comparison of a file: generated tokens or predictions on texts, else the comparison of the module alone. */
+/** Returns the most complete comparison of a file: end to end on texts (tokens or predictions), or without texts, that of the module alone. */
 function nearnessOf({ together, nearness }: Partial<FileFigures>): Nearness | undefined {
-  return tokensFound(together) ?? together?.answers ?? nearness;
+  return tokenNearness(together) ?? together?.answers ?? nearness;
 }
 
 /**
@@ -41,12 +41,13 @@ export function nearnessText({
   confidence = defaultLevel.confidence,
 }: Nearness): string {
   const samplesText = samples === undefined ? "" : ` ${unit === "share" ? "of" : "on"} ${integer(samples)}`;
-  const sure = confidence === defaultLevel.confidence ? "" : `${confidenceText({ confidence })}: `;
-  const interval = low === undefined || high === undefined ? "" : ` (${sure}${changeInterval(unit, { low, high })})`;
+  const confidenceNote = confidence === defaultLevel.confidence ? "" : `${confidenceText({ confidence })}: `;
+  const interval =
+    low === undefined || high === undefined ? "" : ` (${confidenceNote}${changeInterval(unit, { low, high })})`;
   return `${figure(unit, value)}${samplesText}${interval}`;
 }
 
-/** Returns the row of an original, with its own value of the variants' metric. */
+/** Returns the row of an original, with its value of the metric that its variants are compared by. */
 function originalRow(file: string, bytes: number, rows: readonly Row[]): Row {
   const base = file.replace(/^onnx\/|\.onnx$/g, "");
   const dtypes = [...dtypeNames, "searched"] as const;
@@ -62,7 +63,7 @@ function originalRow(file: string, bytes: number, rows: readonly Row[]): Row {
 
 const estimateSign = "≈";
 
-/** Formats a compressed size. Sizes of written copies are exact, others can be estimates. */
+/** Formats a compressed size. Sizes of written copies are exact; other sizes can be estimates, which are marked. */
 function compressedText({ bytes: fileBytes = 0, copies = [], ...sizes }: Row, encoding: Encoding): string {
   const size = sizes[sizeNames[encoding]];
   if (size === undefined) return "";
@@ -98,8 +99,8 @@ export function folderTable<R extends Row>(
   const metrics = distinctTexts((row) => nearnessOf(row)?.metric);
   const targets = [...new Set(rows.flatMap(({ speeds = [] }) => speeds.map(({ target }) => target)))];
   const findSpeed = ({ speeds = [] }: Row, name: string) => speeds.find(({ target }) => target === name);
-  const batch = distinctTexts(({ together }) => batchText(together));
-  const isSameInBatch = batch.length === 1 && batch[0]?.startsWith("yes") === true;
+  const batchTexts = distinctTexts(({ together }) => batchText(together));
+  const isSameInBatch = batchTexts.length === 1 && batchTexts[0]?.startsWith("yes") === true;
   const columns = [
     { title: "dtype", text: ({ dtype }: Row) => dtype },
     { title: "file", text: ({ file }: Row) => file },
@@ -128,7 +129,7 @@ export function folderTable<R extends Row>(
     ...(isSameInBatch ? [] : [{ title: "same in batch", text: ({ together }: Row) => batchText(together) }]),
     { title: "transformers.js", text: ({ loader }: Row) => (loader === undefined ? "" : loaderText(loader)) },
   ];
-  const shows = (isMatch: (text: string) => boolean): boolean =>
+  const hasText = (isMatch: (text: string) => boolean): boolean =>
     columns.some(({ text }) => rows.some((row) => isMatch(text(row))));
   const timedTargets = [...new Set(rows.flatMap(({ speeds = [] }) => speeds.map(({ where }) => where)))];
   const slowerTexts = targets.flatMap((target) => {
@@ -141,11 +142,13 @@ export function folderTable<R extends Row>(
     slowerTexts.length > 0 && `Slower than the original: ${slowerTexts.join("; ")}.`,
     rows.some((row) => nearnessOf(row)?.low !== undefined) &&
       "In brackets: the 95 % interval of the difference from the original; for shares in points.",
-    shows((text) => / dB\b/.test(text)) && decibelsNote,
+    hasText((text) => / dB\b/.test(text)) && decibelsNote,
     rows.some(({ brotli }) => brotli !== undefined) && "brotli: size after compression with brotli at quality 11.",
-    shows((text) => text.startsWith(estimateSign)) && `${estimateSign}: estimated from parts of the file.`,
+    hasText((text) => text.startsWith(estimateSign)) && `${estimateSign}: estimated from parts of the file.`,
     copiesNote(rows),
-    isSameInBatch ? `Outputs are equal alone and in a padded batch: ${batch[0]}.` : batch.length > 0 && batchNote,
+    isSameInBatch
+      ? `Outputs are equal alone and in a padded batch: ${batchTexts[0]}.`
+      : batchTexts.length > 0 && batchNote,
     ...distinctTexts(({ loader }) => loader && loaderNote(loader)),
     ...rows.flatMap(({ file, spared = [] }) =>
       spared.length === 0

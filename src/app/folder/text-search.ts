@@ -1,4 +1,4 @@
-/** Evaluates attempts of the precision fallback if a folder loses tokens end to end. The texts are not those that evaluate the result. */
+/** Evaluates attempts of the precision fallback by generated tokens, on texts that do not evaluate the result. Used if a folder fails end to end. */
 import { wilson } from "../../core/math/interval.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import type { SparingJudge, SparingVerdict } from "../../judge/run/sparing.ts";
@@ -14,7 +14,7 @@ export interface Together {
   readonly texts: readonly string[];
 }
 
-/** The search uses these texts if the user provides none beyond the first `maxTexts`, which evaluate the result. */
+/** Texts for the precision fallback, if the user provides only the first `maxTexts`, which evaluate the result. */
 export const defaultTexts = [
   "The quick brown fox jumps over the lazy dog.",
   "What a wonderful film, I would see it again!",
@@ -26,26 +26,26 @@ export function textsForSearch(texts: readonly string[]): readonly string[] {
   return otherTexts.length > 0 ? otherTexts : defaultTexts;
 }
 
-const order: readonly SparingVerdict["holds"][] = ["no", "barely", "clearly"];
+const verdictOrder: readonly SparingVerdict["holds"][] = ["no", "barely", "clearly"];
 
-/** Returns a judge that compares generated tokens. @param alone judge of the module alone, which must pass too. */
+/** Returns a judge that compares generated tokens. @param judgeAlone judge of the module alone, which must accept the result as well. */
 export async function searchTogether(
   { folder, base, modules, texts }: Together,
-  alone: SparingJudge,
+  judgeAlone: SparingJudge,
   { engine, signal }: Context,
 ): Promise<SparingJudge> {
   const { originals, results, tokenizer, begin = 0 } = await openTogether(folder, modules);
   const original = generatorOf(originals);
-  if (original === undefined || tokenizer === undefined) return alone;
+  if (original === undefined || tokenizer === undefined) return judgeAlone;
   const prompts = promptsOf(tokenizer, textsForSearch(texts));
   const options = { steps: generatedTokens, padding: tokenizer.padding, begin, signal };
   const forced = await continueEach(engine, original, prompts, options);
   const expectedTokens = forced.flat();
   return {
-    samples: alone.samples,
+    samples: judgeAlone.samples,
     async measure(model) {
       const result = generatorOf(new Map([...results, [base, model]]));
-      if (result === undefined) return alone.measure(model);
+      if (result === undefined) return judgeAlone.measure(model);
       const generated = await continueEach(engine, result, prompts, { ...options, forced });
       const [tokens, same] = [
         expectedTokens.length,
@@ -54,8 +54,10 @@ export async function searchTogether(
       const verdict = wilson(same, tokens).low >= 0.5 ? "clearly" : 2 * same >= tokens ? "barely" : "no";
       const text = `${same} of ${tokens} tokens equal the original's`;
       if (verdict === "no") return { holds: verdict, text };
-      const verdictAlone = await alone.measure(model);
-      return order.indexOf(verdictAlone.holds) < order.indexOf(verdict) ? verdictAlone : { holds: verdict, text };
+      const verdictAlone = await judgeAlone.measure(model);
+      return verdictOrder.indexOf(verdictAlone.holds) < verdictOrder.indexOf(verdict)
+        ? verdictAlone
+        : { holds: verdict, text };
     },
   };
 }

@@ -1,4 +1,4 @@
-/** Checks the files of a folder together, in transformers.js and end to end, and repairs or rejects those that fail. */
+/** Checks the files of all modules together, in transformers.js and end to end. Files that fail are repaired or rejected. */
 import { joinPath } from "#platform";
 import { counted } from "../../core/numbers.ts";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
@@ -11,15 +11,15 @@ function findRecorded({ records }: FolderRun, base: string, dtype: FileDtype | u
   return dtype !== undefined && records.has(fileOf(base, dtype)) ? dtype : undefined;
 }
 
-/** Runs the files in transformers.js. Rejects those that it cannot load or run, and then returns false. */
+/** Runs the files in transformers.js. Rejects files that it cannot load or run. Returns whether it runs all files. */
 export async function runInLoader(run: FolderRun, dtypeOf: (base: string) => FileDtype | undefined): Promise<boolean> {
-  const used = run.modules.map(({ base }) => [base, findRecorded(run, base, dtypeOf(base)) ?? "fp32"] as const);
-  if (run.check === undefined || used.every(([, dtype]) => dtype === "fp32")) return true;
+  const usedDtypes = run.modules.map(({ base }) => [base, findRecorded(run, base, dtypeOf(base)) ?? "fp32"] as const);
+  if (run.check === undefined || usedDtypes.every(([, dtype]) => dtype === "fp32")) return true;
   let isRunning = true;
   const missingOutcome = run.missing === undefined ? undefined : ({ outcome: "fails", reason: run.missing } as const);
   const outcomes = missingOutcome
-    ? used.map(([base]) => [base, missingOutcome] as const)
-    : await run.check(Object.fromEntries(used));
+    ? usedDtypes.map(([base]) => [base, missingOutcome] as const)
+    : await run.check(Object.fromEntries(usedDtypes));
   for (const [base, outcome] of outcomes) {
     const dtype = findRecorded(run, base, dtypeOf(base));
     if (dtype === undefined) continue;
@@ -44,23 +44,23 @@ export async function checkOrRepair(run: FolderRun, dtype: DtypeName): Promise<v
   const { folder, main, modules, options, rows } = run;
   const { texts = [] } = options;
   const file = fileOf(main, dtype);
-  const rowNow = (): FolderFile | undefined => {
+  const currentRow = (): FolderFile | undefined => {
     const row = rows.get(file);
     return row?.verdict === "refused" ? undefined : row;
   };
-  const row = rowNow();
+  const row = currentRow();
   if (row === undefined || (await checkTogether(run, row, () => dtype))) return;
   const module = modules.find(({ base }) => base === main);
   const rejectionReason = rows.get(file)?.reason;
   if (module === undefined || texts.length === 0) return;
   await makeFile(run, module, dtype, { folder, base: main, modules: pathsOf(run, () => dtype), texts });
-  const repaired = rowNow();
+  const repaired = currentRow();
   if (repaired !== undefined && (await checkTogether(run, repaired, () => dtype))) return timeFile(run, module, dtype);
-  const { reason = "", ...refused } = rows.get(file) ?? { dtype, file, verdict: "refused" };
+  const { reason = "", ...rejectedRow } = rows.get(file) ?? { dtype, file, verdict: "refused" };
   const repairText =
     repaired?.spared && ` This includes ${counted(repaired.spared.length, "layer")} at higher precision.`;
   rows.set(file, {
-    ...refused,
+    ...rejectedRow,
     reason: repairText === undefined ? `${rejectionReason} ${reason}` : `${reason}${repairText}`,
   });
 }

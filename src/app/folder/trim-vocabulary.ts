@@ -1,8 +1,8 @@
 /**
- * Trims the vocabulary of a folder in the layout of transformers.js to the tokens of given texts.
+ * Trims the vocabulary of a folder in the layout of transformers.js to the tokens of given texts (`pith prune --vocabulary`).
  *
- * Before anything is written, two checks must pass. Both tokenizers must give the same tokens for every text, and the outputs of the models must be
- * equal.
+ * Before anything is written, two checks must pass. The trimmed tokenizer must split every text into the same tokens, and the trimmed models must
+ * have the same outputs.
  */
 import { fileKind, joinPath, listFolder, makeFolder, readText, writeFileAtomically } from "#platform";
 import { asPithError, formatReason, PithError, throwIfAborted } from "../../core/errors.ts";
@@ -57,10 +57,11 @@ export interface TrimmedModel {
 }
 
 export interface TrimmedFolder {
-  /** Old ids of the kept tokens. The index of each is its new id. */
+  /** Old ids of the kept tokens. The index of an old id is the new id. */
   readonly kept: KeptIds;
-  /** Number of tokens before trimming (`tokens`), and number of texts with equal tokens (`texts`). */
+  /** Number of tokens before trimming. */
   readonly tokens: number;
+  /** Number of checked texts. */
   readonly texts: number;
   readonly models: readonly TrimmedModel[];
 }
@@ -72,20 +73,20 @@ interface Text {
   readonly pair?: string | undefined;
   /** Location of the text, for messages. */
   readonly at: string;
-  /** Present if the text is several lines of a .txt file, joined. */
+  /** Present if the text consists of several lines of a .txt file. */
   readonly isRunning?: true;
 }
 
 const acceptedTexts = "A .txt file, a text per line; or a .csv, .tsv or .jsonl file with a column of texts.";
 const [tokenizerName, settingsName] = ["tokenizer.json", "tokenizer_config.json"];
 const configNames = [configName, "generation_config.json"];
-/** Limits for the comparison of models: texts per data set, and tokens per text. */
+/** Maximum number of texts per data set, and of tokens per text, for the comparison of models. */
 const [maxCompared, maxTokens] = [64, 128];
 
 /**
- * Keeps the tokens that occur in texts, added and special tokens, and tokens that can spell any text.
- * @throws PithError E_FILE if a model or tokenizer is missing, E_OPTION for an output folder with files, E_DATA for texts with other tokens,
- * E_UNSUPPORTED for a tokenizer or model that cannot be trimmed, E_ACCURACY_LOST if outputs differ.
+ * Keeps the tokens that occur in the texts, added and special tokens, and the single bytes or characters from which any text can be built.
+ * @throws PithError E_FILE if a model or tokenizer is missing, E_OPTION for an output folder with files, E_DATA for a text that the trimmed tokenizer
+ * splits into other tokens, E_UNSUPPORTED for a tokenizer or model that cannot be trimmed, E_ACCURACY_LOST if outputs differ.
  * @example
  * const { kept, tokens } = await trimFolder("minilm", { texts: ["queries.txt"], out: "minilm.small" });
  * console.log(`${kept.length} of ${tokens} tokens`);
@@ -93,15 +94,15 @@ const [maxCompared, maxTokens] = [64, 128];
 export async function trimFolder(
   folder: string,
   { texts, out }: TrimOptions,
-  partial: Partial<Context> = {},
+  partialContext: Partial<Context> = {},
 ): Promise<TrimmedFolder> {
-  const context = completeContext(partial);
+  const context = completeContext(partialContext);
   if ((await fileKind(out)) !== undefined && (await listFolder(out)).length > 0)
     throw new PithError("E_OPTION", `"${out}" already contains files.`, {
       hint: "Choose a folder that does not exist.",
     });
-  const names = basesIn(await listFolder(joinPath(folder, "onnx")).catch((): string[] => []));
-  if (names.length === 0)
+  const bases = basesIn(await listFolder(joinPath(folder, "onnx")).catch((): string[] => []));
+  if (bases.length === 0)
     throw new PithError("E_FILE", `"${folder}" has no model in onnx/.`, {
       hint: "transformers.js looks for onnx/model.onnx next to config.json and tokenizer.json.",
     });
@@ -109,16 +110,16 @@ export async function trimFolder(
   const configs = await configsOf(folder);
   const tokenizer = tokenizerOf(folder, contents, configs);
   const rows = Math.max(tokenizer.vocabularySize, ...configs.flatMap(([, config]) => configuredSizes(config)));
-  const used = new Set(configs.flatMap(([, config]) => configuredIds(config)).filter((id) => id < rows));
-  for await (const { text, pair } of textsIn(texts)) for (const id of tokenizer.encode(text, pair).ids) used.add(id);
-  const keptTokens = keptIds(contents, used);
+  const usedIds = new Set(configs.flatMap(([, config]) => configuredIds(config)).filter((id) => id < rows));
+  for await (const { text, pair } of textsIn(texts)) for (const id of tokenizer.encode(text, pair).ids) usedIds.add(id);
+  const keptTokens = keptIds(contents, usedIds);
   if (keptTokens.length >= tokenizer.vocabularySize)
     throw new PithError(
       "E_UNSUPPORTED",
       `All ${keptTokens.length} tokens occur in these texts, or are needed to say any other: none can be removed.`,
     );
-  const trimmed = trimTokenizer(contents, keptTokens);
-  const trimmedTokenizer = tokenizerOf(folder, trimmed, configs);
+  const trimmedContents = trimTokenizer(contents, keptTokens);
+  const trimmedTokenizer = tokenizerOf(folder, trimmedContents, configs);
   let count = 0;
   for await (const text of textsIn(texts)) {
     throwIfAborted(context.signal, "Stopped on request.");
@@ -127,7 +128,7 @@ export async function trimFolder(
   }
   const sizes = new Set([tokenizer.vocabularySize]);
   const results: { readonly model: Model; readonly report: TrimmedModel }[] = [];
-  for (const base of names) {
+  for (const base of bases) {
     const file = `onnx/${base}.onnx`;
     const original = await open(joinPath(folder, file));
     const model = original.clone();
@@ -147,10 +148,10 @@ export async function trimFolder(
   await makeFolder(joinPath(out, "onnx"));
   for (const { model, report } of results) await save(model, joinPath(out, report.file));
   const modelNames = await listFolder(joinPath(out, "onnx"));
-  const configured = smallerConfigs.map(
-    ([name, config]) => [name, name === configName ? configureOriginals(config, names, modelNames) : config] as const,
+  const configuredConfigs = smallerConfigs.map(
+    ([name, config]) => [name, name === configName ? configureOriginals(config, bases, modelNames) : config] as const,
   );
-  await write(folder, out, [...tokenizerFiles(trimmed), ...configured]);
+  await writeConfigs(folder, out, [...tokenizerFiles(trimmedContents), ...configuredConfigs]);
   return {
     kept: keptTokens,
     tokens: tokenizer.vocabularySize,
@@ -209,7 +210,7 @@ async function* textsIn(paths: readonly string[]): AsyncGenerator<Text> {
   }
 }
 
-/** Opens a data set of texts. @throws PithError E_FILE and E_DATA, with the accepted formats. */
+/** Opens a data set of texts. @throws PithError E_FILE and E_DATA; the hint lists the accepted formats. */
 async function openTexts(path: string): Promise<Dataset> {
   try {
     return await openDataset(path);
@@ -219,7 +220,7 @@ async function openTexts(path: string): Promise<Dataset> {
   }
 }
 
-interface Compared {
+interface ModelPair {
   readonly file: string;
   readonly original: Model;
   readonly model: Model;
@@ -228,7 +229,7 @@ interface Compared {
 
 /** Runs both models on the first texts, each with its tokenizer. @throws PithError E_ACCURACY_LOST if outputs differ. */
 async function compare(
-  { file, original, model, scores }: Compared,
+  { file, original, model, scores }: ModelPair,
   tokenizers: readonly [TextTokenizer, TextTokenizer],
   kept: KeptIds,
   texts: readonly string[],
@@ -250,9 +251,9 @@ async function compare(
         throwIfAborted(signal, "Stopped on request.");
         const expectedOutputs = await runners[0].run(batch);
         const trimmedOutputs = await runners[1].run((await trimmedBatches?.next())?.value ?? {});
-        for (const [name, answer] of Object.entries(expectedOutputs)) {
+        for (const [name, expected] of Object.entries(expectedOutputs)) {
           const axis = scores.get(name);
-          const keptScores = axis === undefined ? answer : takeIndices(answer, axis, kept);
+          const keptScores = axis === undefined ? expected : takeIndices(expected, axis, kept);
           difference = Math.max(difference, relativeDifference(keptScores, trimmedOutputs[name]));
         }
         count += Object.values(batch)[0]?.dims[0] ?? 0;
@@ -288,8 +289,8 @@ function relativeDifference(expected: Dense, actual: Dense | undefined): number 
   return maxDifference === 0 ? 0 : maxDifference / largest;
 }
 
-async function write(folder: string, out: string, contents: readonly Config[]): Promise<void> {
-  // The vocabulary is not indented, because that would make the file 50 % larger.
+async function writeConfigs(folder: string, out: string, contents: readonly Config[]): Promise<void> {
+  // tokenizer.json is written without indentation, which would make the file 50 % larger.
   for (const [name, content] of contents)
     await writeFileAtomically(joinPath(out, name), [
       bytesOfText(name === tokenizerName ? JSON.stringify(content) : formatJson(content)),

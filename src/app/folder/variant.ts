@@ -1,4 +1,4 @@
-/** Makes one variant of one model, without running a command. */
+/** Makes one variant of a model, as the default of `FolderOptions.make`: quantizes the model, and compares it with the original on random inputs. */
 import { fileNameOf, folderOf, joinPath, listFolder } from "#platform";
 import { capitalize, PithError } from "../../core/errors.ts";
 import { counted } from "../../core/numbers.ts";
@@ -18,7 +18,7 @@ import type { FileFigures } from "./records.ts";
 import type { FolderOptions, Variant } from "./run.ts";
 import { searchTogether } from "./text-search.ts";
 
-/** Formats a comparison on random inputs for the record. */
+/** Converts a comparison on random inputs to entries of the record. */
 export function randomNearness(
   likeness: Likeness | string | undefined,
 ): Pick<FileFigures, "measured" | "nearness" | "judgedOn"> {
@@ -40,11 +40,11 @@ export async function makeVariant(
     options: { ...optionsOfDtype(dtype, options ?? {}), dtype },
     input: { path: source, model: await open(source) },
     fallback: true,
-    condition: together && ((alone, quiet) => searchTogether(together, alone, quiet)),
+    condition: together && ((alone, quietContext) => searchTogether(together, alone, quietContext)),
   };
   const stepContext = { ...context, engine: watchLoads(context.engine), log: () => {}, stage: () => {} };
-  const { result, noGainText: idle, judgement, rejection, sparing } = await runJudgedStep(request, stepContext);
-  if (idle !== undefined) throw new PithError("E_UNSUPPORTED", `${capitalize(idle)}.`);
+  const { result, noGainText, judgement, rejection, sparing } = await runJudgedStep(request, stepContext);
+  if (noGainText !== undefined) throw new PithError("E_UNSUPPORTED", `${capitalize(noGainText)}.`);
   if (rejection !== undefined) {
     const { text, tried } = rejection;
     throw new PithError("E_ACCURACY_LOST", `${capitalize([text, tried ?? []].flat().join("; "))}.`);

@@ -1,4 +1,4 @@
-/** Determines from the graph alone what effect each technique could have on a layer, or why it has none. */
+/** Determines from the graph alone what effect each technique could have on a layer, or why the technique skips it (`pith inspect`, `pith plot`). */
 import type { Group } from "../../core/analysis/channels.ts";
 import type { Inference } from "../../core/analysis/infer.ts";
 import type { Layer } from "../../core/analysis/layers.ts";
@@ -22,16 +22,16 @@ export interface Channels {
 }
 
 export function channelFinder(groups: readonly Group[]): (layer: Layer) => Channels {
-  const byAxis = new Map<string, { readonly unitOf: Int32Array; readonly refused: Group["refused"] }>();
+  const slicesByAxis = new Map<string, { readonly unitOf: Int32Array; readonly refused: Group["refused"] }>();
   const keyOf = (value: Value, axis: number): string => `${axis} ${value.name}`;
   for (const { slices, refused } of groups) {
     for (const { value, axis, unitOf } of slices) {
       const key = keyOf(value, axis);
-      if (!byAxis.has(key)) byAxis.set(key, { unitOf, refused });
+      if (!slicesByAxis.has(key)) slicesByAxis.set(key, { unitOf, refused });
     }
   }
   return ({ effective, role }) => {
-    const { unitOf = [], refused } = byAxis.get(keyOf(effective, role.out)) ?? {};
+    const { unitOf = [], refused } = slicesByAxis.get(keyOf(effective, role.out)) ?? {};
     const units = [...unitOf];
     const [kept] = units.flatMap((unit) => refused?.get(unit) ?? []);
     return { cuttable: units.filter((unit) => unit >= 0 && refused?.has(unit) !== true).length, kept };
@@ -39,8 +39,8 @@ export function channelFinder(groups: readonly Group[]): (layer: Layer) => Chann
 }
 
 /**
- * Returns the maximum rank at which two factors of the matrix (outputs × inputs · kernel positions) save bytes; 0 if none does. Undefined if
- * `factorize` skips the layer.
+ * Returns the maximum rank at which two factors of the matrix (outputs × inputs · kernel positions) save bytes; 0 if no rank saves bytes. Returns
+ * undefined if `factorize` skips the layer.
  */
 export function payingRank(layer: Layer): number | undefined {
   if (requireWeight(layer, weightNeeds.factorize) !== undefined) return undefined;
@@ -70,8 +70,8 @@ export function offersOf(
 function channelEffect({ outputs }: Layer, { cuttable, kept }: Channels): string | Miss {
   const reason = kept && formatReason(kept);
   if (cuttable === 0) return new Miss(reason ?? "its channels are not known");
-  const rest = reason === undefined ? "" : `; not the others: ${reason}`;
-  return `${integer(cuttable)} of ${integer(outputs)} channels can be removed${rest}`;
+  const otherText = reason === undefined ? "" : `; not the others: ${reason}`;
+  return `${integer(cuttable)} of ${integer(outputs)} channels can be removed${otherText}`;
 }
 
 function quantizeEffect({ node, effective }: Layer, inference: Inference): string {

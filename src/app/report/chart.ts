@@ -1,5 +1,5 @@
 /**
- * Draws the chart of a run: compared size against metric. Thin lines are intervals of the metric, thick lines are intervals of the paired difference.
+ * Draws the chart of a run: file or download size against metric. Thin lines are intervals of the metric, thick lines those of the paired difference.
  */
 import { bytes, figure } from "../../core/numbers.ts";
 import type { Run } from "../../judge/record/data.ts";
@@ -42,13 +42,13 @@ export const chartWidths = { wide: 980, narrow: 440 } as const;
 const margin = { top: 34, right: 20, bottom: 44, left: 62 };
 const pointRadius = 4.5;
 const lineHeight = 17;
-/** Ratio of the largest to the smallest size above which the axis is logarithmic. */
+/** Ratio of the largest to the smallest size above which the size axis is logarithmic. */
 const maxLinearRatio = 2;
 const padding = 0.12;
 const letterWidth = 7.2;
 const nameShare = 0.22;
 const labelGap = 12;
-/** Maximum drop of drawn candidates, as a multiple of the allowed drop. Larger drops would compress the axis. */
+/** Maximum drop of drawn candidates, as a multiple of the allowed drop. With larger drops, the other points would be too close together. */
 const maxDrops = 5;
 
 export function chart(run: Run, width: number): Markup {
@@ -151,9 +151,9 @@ function bytesAxis(sizes: readonly number[], { left, right }: Frame, count: numb
   const [low, high] = [Math.log10(smallest) - room, Math.log10(largest) + room];
   const powers = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((factor) => factor * 10 ** power)).flat();
   const scale = linear(low, high, left, right);
-  const inside = powers.filter((tick) => Math.log10(tick) >= low && Math.log10(tick) <= high);
-  const shown = inside.filter((tick) => inside.length <= count || String(tick).startsWith("1"));
-  return { scale: (size) => scale(Math.log10(Math.max(1, size))), ticks: shown, isLogarithmic: true };
+  const visibleTicks = powers.filter((tick) => Math.log10(tick) >= low && Math.log10(tick) <= high);
+  const shownTicks = visibleTicks.filter((tick) => visibleTicks.length <= count || String(tick).startsWith("1"));
+  return { scale: (size) => scale(Math.log10(Math.max(1, size))), ticks: shownTicks, isLogarithmic: true };
 }
 
 function drawPoint({ kind, name, value, interval, paired }: Point, x: number, y: (value: number) => number): Markup {
@@ -163,8 +163,8 @@ function drawPoint({ kind, name, value, interval, paired }: Point, x: number, y:
     cap(interval.low),
     cap(interval.high),
   ];
-  const thick = paired && line(x, x, y(paired.low), y(paired.high), "paired");
-  return html`<g class="point ${kind}"><title>${name}</title>${intervalLine}${thick}<circle cx="${px(x)}" cy="${px(y(value))}" r="${pointRadius}"/></g>`;
+  const pairedLine = paired && line(x, x, y(paired.low), y(paired.high), "paired");
+  return html`<g class="point ${kind}"><title>${name}</title>${intervalLine}${pairedLine}<circle cx="${px(x)}" cy="${px(y(value))}" r="${pointRadius}"/></g>`;
 }
 
 /** Draws each name on the side of its point that has more room, and separates overlapping names. */
@@ -182,7 +182,7 @@ function drawLabels(
     const side = start + letterWidth * text.length < right ? 1 : -1;
     return { text, kind, side, x: x(bytes), y: y(value), labelX: side === 1 ? start : findFreeX(xs, x(bytes), -1) };
   });
-  const drawn = [1, -1].flatMap((side) => {
+  const placedLabels = [1, -1].flatMap((side) => {
     const members = labels.filter((each) => each.side === side);
     const ys = spreadOut(
       members.map((each) => each.y),
@@ -192,7 +192,7 @@ function drawLabels(
     );
     return members.map((each, index) => ({ ...each, labelY: ys[index] ?? 0 }));
   });
-  return html`<g class="names">${drawn.map(({ text, kind, side, x, y, labelX, labelY }) => {
+  return html`<g class="names">${placedLabels.map(({ text, kind, side, x, y, labelX, labelY }) => {
     const isMoved = Math.abs(labelY - y) > 6 || Math.abs(labelX - x) > labelGap;
     return html`${isMoved && line(x + side * pointRadius, labelX - side * 3, y, labelY)}${label(labelX, labelY + 4, text, side === 1 ? "start" : "end", kind)}`;
   })}</g>`;
@@ -211,17 +211,17 @@ function findFreeX(xs: readonly number[], pointX: number, side: number): number 
 
 /** Formats sizes with as many digits as distinguish them: "1.0942 MB" and "1.0944 MB". */
 function sizeTexts(sizes: readonly number[]): readonly string[] {
-  const short = sizes.map((size) =>
+  const shortTexts = sizes.map((size) =>
     bytes(size)
       .replace(/\.0+ /, " ")
       .replace(/(\.\d)0 /, "$1 "),
   );
-  if (new Set(short).size === sizes.length) return short;
+  if (new Set(shortTexts).size === sizes.length) return shortTexts;
   const [, unit = "bytes"] = bytes(Math.max(...sizes)).split(" ");
   const scale = { bytes: 1, kB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 }[unit] ?? 1;
   for (let digits = 3; digits < 12; digits++) {
     const texts = sizes.map((size) => `${(size / scale).toFixed(digits)} ${unit}`);
     if (new Set(texts).size === sizes.length) return texts;
   }
-  return short;
+  return shortTexts;
 }

@@ -34,19 +34,19 @@ export function choiceSentence(run: Run): string | undefined {
 }
 
 function samplesSentence(run: Run): string | undefined {
-  const measured = run.variants.filter(({ result }) => result !== undefined).length;
+  const resultCount = run.variants.filter(({ result }) => result !== undefined).length;
   if (run.search !== undefined) {
     const { points, samples, apart, isInterim } = run.search;
     const comparedText = `${counted(points.length, "candidate")} ${points.length === 1 ? "was" : "were"} compared on ${counted(samples, "sample")}`;
     if (isInterim === true)
       return `This is the best so far: the search is not over, and it was not evaluated on other samples. ${comparedText}. The same command continues.`;
-    return apart ? `${comparedText}, and the best ${measured} on other samples.` : sameSamplesWarning(run);
+    return apart ? `${comparedText}, and the best ${resultCount} on other samples.` : sameSamplesWarning(run);
   }
-  if (measured < 2) return undefined;
+  if (resultCount < 2) return undefined;
   const { validation } = run.data;
   return validation === undefined
     ? sameSamplesWarning(run)
-    : `${integer(validation)} validation samples chose it among ${measured} variants, and the test samples evaluated it.`;
+    : `${integer(validation)} validation samples chose it among ${resultCount} variants, and the test samples evaluated it.`;
 }
 
 export function sameSamplesWarning({ search, data, variants }: Run): string | undefined {
@@ -111,9 +111,9 @@ export function choiceClause(run: Run): string | undefined {
 const noun = ({ search }: Run): string => (search === undefined ? "variant" : "candidate");
 
 function amongAll(superlative: string, run: Run, conditions: readonly string[]): string {
-  const all = run.search?.points.length ?? run.variants.length;
-  const among = all > 1 ? `${superlative} of ${counted(all, noun(run))}` : `${superlative} ${noun(run)}`;
-  return conditions.length === 0 ? among : `${among} that is ${conditions.join(" and ")}`;
+  const count = run.search?.points.length ?? run.variants.length;
+  const phrase = count > 1 ? `${superlative} of ${counted(count, noun(run))}` : `${superlative} ${noun(run)}`;
+  return conditions.length === 0 ? phrase : `${phrase} that is ${conditions.join(" and ")}`;
 }
 
 /**

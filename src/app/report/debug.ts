@@ -7,7 +7,7 @@ import { reportStyle } from "./style.ts";
 import { numberCell, numberHead, textHead, wideTable } from "./tables.ts";
 
 export interface DebuggedLayer extends LayerError {
-  /** Signal-to-noise ratio of the stored weight in decibels; undefined if there is none, or if it cannot be read. */
+  /** Signal-to-noise ratio of the stored weight in decibels; undefined if the layer has no weight, or if it cannot be read. */
   readonly weight: number | undefined;
 }
 
@@ -67,7 +67,7 @@ const style = `
 
 const margin = { top: 16, right: 20, bottom: 30, left: 56 };
 const [minWidth, widthPerLayer] = [980, 9];
-/** Decibels at which equal layers are drawn. */
+/** Signal-to-noise ratio in decibels at which equal layers, whose ratio is infinite, are drawn. */
 const maxDecibels = 100;
 
 function drawLayers(layers: readonly DebuggedLayer[], first: string | undefined): Markup {

@@ -62,20 +62,20 @@ function caption(run: Run): string {
 
 const maxLayers = 10;
 const maxReasons = 5;
-/** Signal-to-noise ratio in decibels at which a bar is empty. The noise is then a thousandth of the signal. */
+/** Signal-to-noise ratio in decibels at which a bar is empty: the noise has a thousandth of the signal's amplitude. */
 const emptyBar = 60;
 
 export function disagreementsSection(run: Run): Markup | undefined {
   const { disagreements, data } = run;
   if (disagreements.length === 0) return undefined;
   const { agreement } = comparedVariant(run) ?? {};
-  const differ = `on which original and ${resultText(run)} differ`;
-  const all = agreement === undefined ? 0 : Math.round((1 - agreement.value) * agreement.count);
-  const shown = disagreements.length;
+  const differText = `on which original and ${resultText(run)} differ`;
+  const differCount = agreement === undefined ? 0 : Math.round((1 - agreement.value) * agreement.count);
+  const shownCount = disagreements.length;
   const samples =
-    all > shown
-      ? `${integer(shown)} of the ${integer(all)} samples ${differ}, spread over them`
-      : `${counted(shown, "sample")} ${differ}`;
+    differCount > shownCount
+      ? `${integer(shownCount)} of the ${integer(differCount)} samples ${differText}, spread over them`
+      : `${counted(shownCount, "sample")} ${differText}`;
   return html`<h2>Samples with different predictions</h2>
 <p class="note">${samples}, numbered by position in the test samples.</p>
 <ul class="samples">
@@ -122,12 +122,12 @@ function view(shown: SampleView): Content {
 export function noiseSection(run: Run): Markup | undefined {
   const { noise } = run;
   if (noise === undefined || (noise.layers.length === 0 && noise.misses.length === 0)) return undefined;
-  const changed = noise.layers.filter(({ signalToNoise }) => signalToNoise !== undefined);
-  const loudest = changed.toSorted((a, b) => decibels(a) - decibels(b)).slice(0, maxLayers);
-  const equalCount = noise.layers.length - changed.length;
+  const changedLayers = noise.layers.filter(({ signalToNoise }) => signalToNoise !== undefined);
+  const noisiestLayers = changedLayers.toSorted((a, b) => decibels(a) - decibels(b)).slice(0, maxLayers);
+  const equalCount = noise.layers.length - changedLayers.length;
   return html`<h2>Layers changed most</h2>
 <p class="note">Signal to noise at the output of each layer, ${resultText(run)} compared with the original, on ${integer(noise.samples)} test samples. Errors propagate: the first layer with a low ratio is the most likely cause.${equalCount > 0 && ` ${counted(equalCount, "layer")} ${equalCount === 1 ? "is" : "are"} exactly equal.`}</p>
-${loudest.length > 0 && noiseTable(loudest, noise.layers)}
+${noisiestLayers.length > 0 && noiseTable(noisiestLayers, noise.layers)}
 ${skippedText(noise.misses)}`;
 }
 

@@ -1,4 +1,4 @@
-/** Formats a run as Markdown: the verdict and the table of variants. */
+/** Formats a run as Markdown (`report.md`): the verdict and the table of variants. */
 import type { Run } from "../../judge/record/data.ts";
 import { gainSentence } from "../../judge/record/verdict.ts";
 import { verdictSentences } from "./choice.ts";

@@ -32,7 +32,7 @@ export function trusted(markup: string): Markup {
   return { markup };
 }
 
-/** Escapes HTML. Invisible characters, with which a name could imitate another, are replaced by a visible one. */
+/** Escapes HTML. Replaces invisible characters by a visible one, because they could make two names look the same. */
 export function escapeText(text: string): string {
   return text
     .replace(unprintable, (character) => (character === "\n" || character === "\t" ? character : "\ufffd"))

@@ -1,4 +1,4 @@
-/** Counts of operations that can depend on symbolic sizes: reads them as formulas, compares and formats them. */
+/** Converts, compares and formats counts of operations that can depend on symbolic sizes, such as multiply-accumulates per batch. */
 import { count } from "../../core/numbers.ts";
 import { type Dim, dimText, isUnknownDim, productParts, symbol } from "../../core/tensor/dims.ts";
 
@@ -23,7 +23,7 @@ export function operationsFormula({ count, per }: OperationCount): string {
   return count === 1 ? per : `${count}*${per}`;
 }
 
-/** Returns the counts of two models; undefined if they refer to different sizes. */
+/** Returns the counts of two models; undefined if they are per different sizes, such as per sample and per token. */
 export function comparableCounts(
   a: OperationCount | undefined,
   b: OperationCount | undefined,

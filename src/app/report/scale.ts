@@ -1,4 +1,4 @@
-/** Scales, axes and lines that the charts of all pages use. */
+/** Draws axes, grids and labels, and computes scales, for the charts of all pages. */
 import type { Unit } from "../../core/estimate.ts";
 import { minus } from "../../core/numbers.ts";
 import { type Content, html, type Markup } from "./markup.ts";
@@ -69,9 +69,9 @@ export function truncate(name: string, length: number): string {
 export function ticks(low: number, high: number, count: number): readonly number[] {
   const span = high - low;
   if (!(span > 0) || !Number.isFinite(span)) return [low];
-  const raw = span / Math.max(1, count);
-  const power = 10 ** Math.floor(Math.log10(raw));
-  const step = power * ([1, 2, 5, 10].find((factor) => factor * power >= raw) ?? 10);
+  const minStep = span / Math.max(1, count);
+  const power = 10 ** Math.floor(Math.log10(minStep));
+  const step = power * ([1, 2, 5, 10].find((factor) => factor * power >= minStep) ?? 10);
   const first = Math.ceil(low / step - 1e-9);
   const last = Math.floor(high / step + 1e-9);
   return Array.from({ length: last - first + 1 }, (_, index) => Number(((first + index) * step).toPrecision(12)));
@@ -82,26 +82,26 @@ export function linear(low: number, high: number, from: number, to: number): (va
   return (value) => (high > low ? from + ((value - low) / (high - low)) * (to - from) : (from + to) / 2);
 }
 
-/** Returns positions that are at least `gap` apart and as close as possible to the preferred ones. Colliding positions are centered on their mean. */
+/** Returns positions that are at least `gap` apart and as close as possible to the preferred ones. Colliding ones are centered on their mean. */
 export function spreadOut(preferred: readonly number[], gap: number, low: number, high: number): readonly number[] {
   const order = preferred.map((_, index) => index).sort((a, b) => (preferred[a] ?? 0) - (preferred[b] ?? 0));
-  const runs: { sum: number; members: number[] }[] = [];
-  const start = ({ sum, members }: { sum: number; members: number[] }): number => {
+  const clusters: { sum: number; members: number[] }[] = [];
+  const startOf = ({ sum, members }: { sum: number; members: number[] }): number => {
     const centered = sum / members.length - ((members.length - 1) * gap) / 2;
     return Math.max(low, Math.min(centered, high - (members.length - 1) * gap));
   };
   for (const index of order) {
-    let run = { sum: preferred[index] ?? 0, members: [index] };
-    for (let last = runs.at(-1); last !== undefined; last = runs.at(-1)) {
-      if (start(last) + last.members.length * gap <= start(run)) break;
-      runs.pop();
-      run = { sum: last.sum + run.sum, members: [...last.members, ...run.members] };
+    let cluster = { sum: preferred[index] ?? 0, members: [index] };
+    for (let last = clusters.at(-1); last !== undefined; last = clusters.at(-1)) {
+      if (startOf(last) + last.members.length * gap <= startOf(cluster)) break;
+      clusters.pop();
+      cluster = { sum: last.sum + cluster.sum, members: [...last.members, ...cluster.members] };
     }
-    runs.push(run);
+    clusters.push(cluster);
   }
   const positions = new Array<number>(preferred.length).fill(0);
-  for (const run of runs) {
-    for (const [rank, index] of run.members.entries()) positions[index] = start(run) + rank * gap;
+  for (const cluster of clusters) {
+    for (const [rank, index] of cluster.members.entries()) positions[index] = startOf(cluster) + rank * gap;
   }
   return positions;
 }

@@ -1,4 +1,4 @@
-/** Builds the table of a search's candidates. Points of the chart link to its rows. */
+/** Builds the table of a search's candidates in the report. Points of the chart link to the rows of this table. */
 import { bytes, change, changeInterval, counted, duration, times } from "../../core/numbers.ts";
 import type { Run, SearchedPoint, SearchRecord } from "../../judge/record/data.ts";
 import { html, type Markup } from "./markup.ts";
@@ -28,16 +28,17 @@ export function searchSection({ search, goal, metric: { unit, better } }: Run): 
     return isOnFront ? "on the Pareto front" : "";
   };
   const row = (point: SearchedPoint, index: number): Markup => {
-    const { name, bytes: raw, brotli, speed, drop, interval, seconds, isOnFront, recipe } = point;
+    const { name, bytes: fileBytes, brotli, speed, drop, interval, seconds, isOnFront, recipe } = point;
     const [a = Number.NaN, b = Number.NaN] = [interval?.low, interval?.high].map((bound) => sign * (bound ?? 0));
-    const ends = interval && changeInterval(unit, { low: Math.min(a, b), high: Math.max(a, b) });
+    const intervalText = interval && changeInterval(unit, { low: Math.min(a, b), high: Math.max(a, b) });
     return html`<tr id="${rowId(index)}" class="${isOnFront ? "tried" : "refused"}"><td class="text"><details><summary>${name}</summary><pre>${recipe}</pre></details><small>${statusOf(point)}</small></td>
-${numberCell(raw === undefined ? undefined : bytes(sizeOf({ bytes: raw, brotli })))}${numberCell(drop === undefined ? undefined : change(unit, sign * drop), ends)}${numberCell(speed === undefined ? undefined : times(speed))}${numberCell(duration(1000 * seconds))}</tr>`;
+${numberCell(fileBytes === undefined ? undefined : bytes(sizeOf({ bytes: fileBytes, brotli })))}${numberCell(drop === undefined ? undefined : change(unit, sign * drop), intervalText)}${numberCell(speed === undefined ? undefined : times(speed))}${numberCell(duration(1000 * seconds))}</tr>`;
   };
   const titles = [isByDownload(search) ? "brotli" : "bytes", changeTitle(unit), "speed (rough)", "time"];
-  const disjoint = search.apart && search.isInterim !== true ? ", which are not among those of the variants above" : "";
+  const disjointText =
+    search.apart && search.isInterim !== true ? ", which are not among those of the variants above" : "";
   return html`<h2>Candidates</h2>
-<p class="note">Measured on ${String(search.samples)} samples${disjoint}. For accuracy, the change is an estimate that also uses the predictions that changed. Each name opens its recipe.</p>
+<p class="note">Measured on ${String(search.samples)} samples${disjointText}. For accuracy, the change is an estimate that also uses the predictions that changed. Each name opens its recipe.</p>
 ${wideTable([textHead("candidate"), titles.map(numberHead)], search.points.map(row))}`;
 }
 

@@ -1,4 +1,4 @@
-/** Builds the sections of a run's page: key figures, steps, rejected variants, circumstances and training charts. */
+/** Builds the sections of a run's page: key figures, steps with training charts, rejected variants, and the setup of the run. */
 import {
   bytes,
   confidenceText,
@@ -39,7 +39,7 @@ export function keyFigures(run: Run): Markup {
   const chosen = chosenOf(run);
   const { original, metric } = run;
   const result = chosen?.result;
-  const box = (title: string, text: Content, note?: Content): Markup =>
+  const renderFigure = (title: string, text: Content, note?: Content): Markup =>
     html`<div><dt>${title}</dt><dd>${text}${note !== undefined && html`<small>${note}</small>`}</dd></div>`;
   const fromTo = (before: number | undefined, after: number | undefined, text: (value: number) => string): Content => {
     if (before === undefined) return "–";
@@ -51,12 +51,12 @@ export function keyFigures(run: Run): Markup {
   const hasInterval = result !== undefined || !comparesWithOriginal(run);
   const speed = run.chosen === undefined ? undefined : steadyTimingOf(run)?.models[run.chosen + 1];
   return html`<dl class="figures">
-${box("bytes", fromTo(original.bytes, result?.bytes, bytes))}
-${original.gzip !== undefined && box("compressed (gzip)", fromTo(original.gzip, result?.gzip, bytes))}
-${original.brotli !== undefined && box("compressed (brotli)", fromTo(original.brotli, result?.brotli, bytes))}
-${box(metric.name, figure(metric.unit, estimate.value), hasInterval ? `${confidenceText(estimate)} interval ${figureInterval(metric.unit, estimate)}` : undefined)}
-${speed !== undefined && box("speed", times(speed.speedup.median), `${runTime(speed.milliseconds.median)} per run`)}
-${original.macs !== undefined && box("multiply-accumulates", fromTo(original.macs, result?.macs, count))}
+${renderFigure("bytes", fromTo(original.bytes, result?.bytes, bytes))}
+${original.gzip !== undefined && renderFigure("compressed (gzip)", fromTo(original.gzip, result?.gzip, bytes))}
+${original.brotli !== undefined && renderFigure("compressed (brotli)", fromTo(original.brotli, result?.brotli, bytes))}
+${renderFigure(metric.name, figure(metric.unit, estimate.value), hasInterval ? `${confidenceText(estimate)} interval ${figureInterval(metric.unit, estimate)}` : undefined)}
+${speed !== undefined && renderFigure("speed", times(speed.speedup.median), `${runTime(speed.milliseconds.median)} per run`)}
+${original.macs !== undefined && renderFigure("multiply-accumulates", fromTo(original.macs, result?.macs, count))}
 </dl>`;
 }
 
@@ -96,27 +96,27 @@ function reasonsList(items: readonly Content[]): Markup {
 export function circumstances(run: Run): Markup {
   const { machine, data, latency } = run;
   const versions = Object.entries({ pith: run.version, ...machine?.versions }).map((entry) => entry.join(" "));
-  const samples = (part: string, split: Samples | undefined): string => {
+  const samplesText = (part: string, split: Samples | undefined): string => {
     const { count, fitted = count } = split ?? {};
     return split === undefined ? "" : `${part} ${fitted === undefined ? "a stream" : integer(fitted)}`;
   };
   const { test, validation } = data;
   const parts = [
-    samples("training", data.train),
-    samples("calibration", data.calibrate),
+    samplesText("training", data.train),
+    samplesText("calibration", data.calibrate),
     validation === undefined ? "" : `validation ${integer(validation)}`,
-    samples("test", { ...test, count: test.count === undefined ? undefined : test.count - (validation ?? 0) }),
+    samplesText("test", { ...test, count: test.count === undefined ? undefined : test.count - (validation ?? 0) }),
   ];
   const targets = chosenOf(run)?.targets;
-  const busy = latency?.unsteady === true ? "; the machine was too busy for reliable timing" : "";
-  const estimated = isEstimated(run) ? "; estimated for files above 8 MiB" : "";
+  const busyNote = latency?.unsteady === true ? "; the machine was too busy for reliable timing" : "";
+  const estimateNote = isEstimated(run) ? "; estimated for files above 8 MiB" : "";
   const facts: readonly (readonly [title: string, text: Content])[] = [
     ["data", `${data.name}; samples: ${parts.filter((part) => part !== "").join(", ")}`],
     ["preprocessing", data.preprocessing],
     ["chance", data.chance && `${percent(data.chance)}, the score of always predicting the most frequent class`],
     [validation === undefined ? "test samples" : "validation and test samples", hashText(data.test.sha256)],
     ["original", html`<span class="name">${run.original.name}, sha256 ${run.original.sha256}</span>`],
-    ["timing", latency && `${timingText(latency)}; median and 10th to 90th percentile${busy}`],
+    ["timing", latency && `${timingText(latency)}; median and 10th to 90th percentile${busyNote}`],
     [
       "runtimes",
       targets &&
@@ -131,7 +131,7 @@ export function circumstances(run: Run): Markup {
     [
       "compressed",
       run.original.brotli !== undefined &&
-        `gzip at level 9, brotli at quality 11, as static files are compressed once${estimated}`,
+        `gzip at level 9, brotli at quality 11, as static files are compressed once${estimateNote}`,
     ],
     ["versions", versions.join(", ")],
     ["seed", String(run.seed)],
@@ -171,13 +171,13 @@ function lossText({ history }: StepRecord): string {
   return `loss ${first.loss.toPrecision(3)} → ${last.loss.toPrecision(3)} in ${counted(history?.length ?? 0, "epoch")}`;
 }
 
-/** Returns the changes of a step, equal ones grouped. Each group shows which setting decided it, unless that was the step's option. */
+/** Returns the changes of a step as a list. Layers with equal changes are grouped. A group names an override for its operator or layer. */
 function changesOf({ changes }: StepRecord): Content {
   if (changes.length === 0) return html`<p class="note">No changes.</p>`;
-  const item = ([text, places]: readonly [string, readonly Change[]]): Markup =>
+  const toItem = ([text, places]: readonly [string, readonly Change[]]): Markup =>
     html`${clip(text)} <span class="note">${places.length > 1 && `${integer(places.length)} places`}</span><br>${namesText(places.map(({ at }) => at))}`;
   const all = [...groupBy(changes, changeText)];
-  return html`${reasonsList(all.slice(0, maxChanges).map(item))}
+  return html`${reasonsList(all.slice(0, maxChanges).map(toItem))}
 ${all.length > maxChanges && html`<p class="note">and ${integer(all.length - maxChanges)} more kinds of change; run.json has each.</p>`}`;
 }
 
@@ -215,11 +215,12 @@ export function trainingChart({ curve, history }: Pick<StepRecord, "curve" | "hi
   const lossAxis = axisOf(losses);
   const path = (points: readonly Point[], { scale }: Axis): string =>
     pathThrough(points.map(({ step, value }) => [x(step), scale(value)]));
-  const ends = (points: readonly Point[], text: (value: number) => string): string =>
+  const firstToLast = (points: readonly Point[], text: (value: number) => string): string =>
     `${text(points[0]?.value ?? Number.NaN)} → ${text(points.at(-1)?.value ?? Number.NaN)}`;
   const metric = by === undefined ? "" : `validation ${by}`;
-  const metricEnds = evaluations.length === 0 ? "" : `; ${metric} ${ends(evaluations, (value) => figure(unit, value))}`;
-  const title = `training loss ${ends(losses, (value) => value.toPrecision(3))} over ${counted(last, "step")}${metricEnds}`;
+  const metricEnds =
+    evaluations.length === 0 ? "" : `; ${metric} ${firstToLast(evaluations, (value) => figure(unit, value))}`;
+  const title = `training loss ${firstToLast(losses, (value) => value.toPrecision(3))} over ${counted(last, "step")}${metricEnds}`;
   const stepTicks = ticks(first, last, 7).filter((tick) => Number.isInteger(tick));
   const drawEvaluations = (axis: Axis): Markup => html`
 <g class="tick">${axis.ticks.map((tick) => label(right + 10, axis.scale(tick) + 4, tickText(unit, tick, axis.ticks), "start"))}</g>

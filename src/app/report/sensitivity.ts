@@ -35,12 +35,12 @@ export function sensitivityPage(sensitivity: Sensitivity): string {
   const { model, metric, original, data, misses, open, seed, version } = sensitivity;
   const kinds = sensitivityKinds.filter((kind) => sensitivity.rows.some((row) => row.kind === kind));
   const samples = data.count === undefined ? "samples" : `at most ${counted(data.count, "sample")}`;
-  const unresolved = unresolvedText(sensitivity);
+  const unresolvedNote = unresolvedText(sensitivity);
   const body = html`<main>
 <header><div class="eyebrow">Sensitivity of the layers of <span class="name">${model}</span></div>
 <h1>${headline(sensitivity)}</h1>
 <p class="lead">Each layer was changed alone, and ${metric.name} was compared with the original's (${figure(metric.unit, original.value)} on the first ${counted(original.count, "sample")}) on ${samples} of ${data.name}. Sampling stopped once the drop was known to ±${allowance(metric.unit, resolutionOf(sensitivity))} or ±25 %.</p>
-${unresolved !== undefined && html`<p class="doubt">${unresolved}</p>`}
+${unresolvedNote !== undefined && html`<p class="doubt">${unresolvedNote}</p>`}
 ${open > 0 && html`<p class="doubt">${counted(open, "setting")} not measured: the time limit was reached.</p>`}
 </header>
 ${kinds.map((kind) => kindSection(sensitivity, kind))}
@@ -102,19 +102,19 @@ function drawSweep(sensitivity: Sensitivity, kind: SensitivityKind): Markup {
   const axis = verticalAxis(frame, Math.min(...values), Math.max(...values) || 0.01, 5);
   const y = axis.scale;
   const x = linear(-1, settings.length - 1, left, right);
-  const ends = lines.slice(0, namedLayerCount).map(({ points, ...layer }) => {
+  const lineEnds = lines.slice(0, namedLayerCount).map(({ points, ...layer }) => {
     const { setting, drop } = points.at(-1) ?? { setting: -1, drop: 0 };
     return { ...layer, x: x(setting), y: y(drop) };
   });
   const labelYs = spreadOut(
-    ends.map((end) => end.y),
+    lineEnds.map((end) => end.y),
     16,
     top,
     bottom,
   );
   const drawLine = ({ name, points, className }: (typeof lines)[number]): Markup =>
     html`<g class="${className}"><title>${name}</title><path d="${pathThrough(points.map(({ setting, drop }) => [x(setting), y(drop)]))}"/>${points.slice(1).map(({ setting, drop }) => html`<circle cx="${px(x(setting))}" cy="${px(y(drop))}" r="3"><title>${name}, ${text(settings[setting] ?? 0)}: ${dropText(unit, drop)}</title></circle>`)}</g>`;
-  const drawName = ({ name, className, x, y }: (typeof ends)[number], index: number): Content => {
+  const drawName = ({ name, className, x, y }: (typeof lineEnds)[number], index: number): Content => {
     const labelY = labelYs[index] ?? 0;
     const text = label(right + 12, labelY + 4, truncate(name, nameLength), "start", className);
     return [line(x + 4, right + 10, y, labelY, className), text];
@@ -124,6 +124,6 @@ ${drawGrid(frame, axis, (tick) => tickText(unit, tick, axis.ticks))}
 <g class="tick">${["unchanged", ...settings.map(text)].map((setting, index) => label(x(index - 1), bottom + 18, setting, "middle"))}</g>
 <g class="axis">${line(left, right, bottom, bottom)}${label(2, 14, `↑ drop of ${metric}`, "start")}</g>
 ${lines.toReversed().map(drawLine)}
-<g class="names">${ends.map(drawName)}</g>
+<g class="names">${lineEnds.map(drawName)}</g>
 </svg>`;
 }

@@ -42,8 +42,8 @@ interface Computed {
  * fewer.
  */
 export function notFasterText(factor: number, { before, changes, uneven }: Computed, after: Macs): string | undefined {
-  const [all, remaining] = comparableCounts(before.macs, after.macs) ?? [1, 1];
-  if (remaining > maxMacs * all || factor - 1 >= minGain * (all / remaining - 1)) return undefined;
+  const [originalMacs, resultMacs] = comparableCounts(before.macs, after.macs) ?? [1, 1];
+  if (resultMacs > maxMacs * originalMacs || factor - 1 >= minGain * (originalMacs / resultMacs - 1)) return undefined;
   const slowerCount = changes.filter((change) => change.speed !== undefined && isSlower(change.speed)).length;
   const reasons = [
     ...(slowerCount === 0
@@ -52,7 +52,7 @@ export function notFasterText(factor: number, { before, changes, uneven }: Compu
     ...(uneven === undefined || uneven.layers === 0 ? [] : [unevenText(uneven)]),
   ];
   const cause = reasons.length === 0 ? "its time is spent elsewhere" : reasons.join("; ");
-  return `${percent(remaining / all, 0)} of the MACs, but ${factorText(factor)}: ${cause}`;
+  return `${percent(resultMacs / originalMacs, 0)} of the MACs, but ${factorText(factor)}: ${cause}`;
 }
 
 function unevenText({ layers, convolutions, counts }: UnevenChannels): string {

@@ -62,8 +62,8 @@ export function variantColumns(run: Run): readonly VariantColumn[] {
   const { unit } = metric;
   const speeds = steadyTimingOf(run)?.models;
   const models = [original, ...variants.map(({ result }) => result)];
-  const withZeros = variants.some(({ result }) => sparsityMatters(result?.zeros, original.zeros));
-  const amounts = (key: "bytes" | "gzip" | "brotli" | "macs", text: (value: number) => string): VariantColumn => ({
+  const hasZerosColumn = variants.some(({ result }) => sparsityMatters(result?.zeros, original.zeros));
+  const amountColumn = (key: "bytes" | "gzip" | "brotli" | "macs", text: (value: number) => string): VariantColumn => ({
     title: key === "macs" ? "MACs" : key,
     cells: models.map((model) => {
       const value = model?.[key];
@@ -71,11 +71,16 @@ export function variantColumns(run: Run): readonly VariantColumn[] {
     }),
   });
   const columns: readonly VariantColumn[] = [
-    ...[amounts("bytes", bytes), amounts("gzip", bytes), amounts("brotli", bytes), amounts("macs", count)],
+    ...[
+      amountColumn("bytes", bytes),
+      amountColumn("gzip", bytes),
+      amountColumn("brotli", bytes),
+      amountColumn("macs", count),
+    ],
     {
       title: "zeros",
       cells: models.map((model) =>
-        withZeros && model?.zeros !== undefined ? { text: percent(model.zeros) } : undefined,
+        hasZerosColumn && model?.zeros !== undefined ? { text: percent(model.zeros) } : undefined,
       ),
     },
     {
@@ -125,10 +130,10 @@ ${rows}`,
 function statusOf(variant: Variant, isChosen: boolean, goal: Goal | undefined): string {
   const { refused, verdict } = variant;
   if (refused !== undefined) return refused;
-  const standing = verdict === undefined || goal === undefined ? "" : goalStatus(verdict, goal);
+  const goalText = verdict === undefined || goal === undefined ? "" : goalStatus(verdict, goal);
   const notChosenReason = isChosen ? undefined : notChosenText(variant, goal);
   const fileText = variant.file === undefined ? "" : `written as ${variant.file}`;
-  return [isChosen ? "kept as the result" : fileText, standing, notChosenReason ?? ""]
+  return [isChosen ? "kept as the result" : fileText, goalText, notChosenReason ?? ""]
     .filter((part) => part !== "")
     .join("; ");
 }

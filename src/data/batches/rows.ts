@@ -5,10 +5,7 @@ import { unwrapBuffer } from "../../core/tensor/dense.ts";
 import { dimsText, elementCount, sameDims, stridesOf } from "../../core/tensor/dims.ts";
 import { type Batch, bitsOf, type Dense } from "../../core/tensor/types.ts";
 
-/**
- * Returns the number of samples in named tensors.
- * @throws PithError E_DATA if there are no tensors, or if their numbers of samples differ.
- */
+/** Returns the number of samples in named tensors. @throws PithError E_DATA if there are no tensors, or if their numbers of samples differ. */
 export function sampleCount(batch: Batch, owner: string): number {
   let count: number | undefined;
   let firstName = "";
@@ -62,10 +59,7 @@ export function gatherRows(dense: Dense, positions: Uint32Array): Dense {
   return { type: dense.type, dims, data } as Dense;
 }
 
-/**
- * Concatenates tensors along axis 0.
- * @throws PithError E_DATA if types or other dimensions differ, or if a tensor is a scalar.
- */
+/** Concatenates tensors along axis 0. @throws PithError E_DATA if types or other dimensions differ, or if a tensor is a scalar. */
 export function joinRows(name: string, parts: readonly (Dense | undefined)[], owner: string): Dense {
   const [first] = parts;
   if (first === undefined) throw new PithError("E_DATA", `${owner}: "${name}" is missing in the first batch.`);
@@ -156,10 +150,7 @@ export function mapColumns(batch: Batch, change: (dense: Dense, name: string) =>
   return Object.fromEntries(Object.entries(batch).map(([name, dense]) => [name, change(dense, name)]));
 }
 
-/**
- * Returns the number of array elements per row.
- * @throws PithError E_DATA for types below 8 bits.
- */
+/** Returns the number of array elements per row. @throws PithError E_DATA for types below 8 bits. */
 export function rowLength({ type, dims }: Pick<Dense, "type" | "dims">): number {
   if (type !== "string" && bitsOf[type] < 8)
     throw new PithError("E_DATA", `A data set cannot hold ${type}: its elements are packed.`);

@@ -121,10 +121,7 @@ export async function collect(dataset: Dataset, limit = Number.POSITIVE_INFINITY
   return memory(dataset.name, joinBatches(batches, dataset.name), dataset.classes);
 }
 
-/**
- * Returns the first batch, with up to `size` samples.
- * @throws PithError E_DATA if there are no samples.
- */
+/** Returns the first batch, with up to `size` samples. @throws PithError E_DATA if there are no samples. */
 export async function firstBatch(dataset: Dataset, size = 1): Promise<Batch> {
   for await (const batch of dataset.batches({ size })) return batch;
   throw new PithError("E_DATA", `${dataset.name} has no samples.`);

@@ -34,10 +34,7 @@ export interface StatefulModel {
 
 const statesKey = "pith.states";
 
-/**
- * Stores which outputs of a model are fed as which inputs at the next step.
- * @throws PithError E_NAME for an unknown input or output.
- */
+/** Stores which outputs of a model are fed as which inputs at the next step. @throws PithError E_NAME for an unknown input or output. */
 export function setStates(model: StatefulModel, states: readonly State[]): void {
   const { feeds, outputs } = model.graph;
   for (const { input, output } of states) {
@@ -53,10 +50,7 @@ function requirePort(ports: readonly Port[], name: string, kind: string): void {
   throw new PithError("E_NAME", `The model has no ${kind} "${name}" to carry a state, only ${names}.`);
 }
 
-/**
- * Parses a state such as "stateN=state": the output, then the input.
- * @throws PithError E_OPTION
- */
+/** Parses a state such as "stateN=state": the output, then the input. @throws PithError E_OPTION */
 export function parseState(text: string): State {
   const [, output = "", input = ""] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
   if (output !== "") return { output, input };
@@ -158,10 +152,7 @@ export function initialState(input: Port, size: (dim: Dim) => Dim): Dense {
   return viewBytes(type, stateDims, new Uint8Array(bytesFor(type, elementCount(stateDims))));
 }
 
-/**
- * Returns an output as the input of the next step.
- * @throws PithError E_DATA if its shape differs from the previous state.
- */
+/** Returns an output as the input of the next step. @throws PithError E_DATA if its shape differs from the previous state. */
 export function nextState(outputs: Batch, { output, input }: State, previous: Dense): Dense {
   const dense = outputs[output];
   if (dense !== undefined && dense.type === previous.type && dense.data.length === previous.data.length) {

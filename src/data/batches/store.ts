@@ -14,25 +14,13 @@ export interface BatchStore {
   readonly count: number;
   /** Column names of the first batch. */
   readonly columns: readonly string[];
-  /**
-   * Adds a batch, which must not change afterward.
-   * @throws PithError E_FILE if the disk is full; E_UNSUPPORTED in a browser if memory is used up.
-   */
+  /** Adds a batch, which must not change afterward. @throws PithError E_FILE if the disk is full; E_UNSUPPORTED in a browser if memory is used up. */
   add(batch: Batch): Promise<void>;
-  /**
-   * Yields all batches in order.
-   * @param columns The columns to read; all by default.
-   */
+  /** Yields all batches in order. @param columns The columns to read; all by default. */
   batches(columns?: readonly string[]): AsyncGenerator<Batch>;
-  /**
-   * Returns one batch.
-   * @throws PithError E_DATA if it does not exist.
-   */
+  /** Returns one batch. @throws PithError E_DATA if it does not exist. */
   batch(index: number): Promise<Batch>;
-  /**
-   * Returns samples as one batch.
-   * @throws PithError E_DATA if their sizes differ.
-   */
+  /** Returns samples as one batch. @throws PithError E_DATA if their sizes differ. */
   gather(positions: Uint32Array): Promise<Batch>;
   release(): Promise<void>;
 }

@@ -7,10 +7,7 @@ import type { ByteSource } from "../../core/tensor/types.ts";
 /** The maximum bytes of text and records, about the maximum length of strings in JavaScript. */
 const maxText = 2 ** 29;
 
-/**
- * Reads a source completely, decompressing gzip.
- * @throws PithError E_DATA if compressed data is damaged, or if the result exceeds 512 MiB.
- */
+/** Reads a source completely, decompressing gzip. @throws PithError E_DATA if compressed data is damaged, or if the result exceeds 512 MiB. */
 export async function readAll(source: ByteSource): Promise<Uint8Array<ArrayBuffer>> {
   if (!(await isGzip(source))) {
     if (source.size > maxText) throw tooLarge(source.name);
@@ -53,10 +50,7 @@ export async function gzipHead(source: ByteSource, size: number): Promise<Uint8A
   return concatBytes(parts);
 }
 
-/**
- * Adds uncompressed bytes to the number in memory; a negative number frees them.
- * @throws PithError E_DATA above the limit of the file.
- */
+/** Adds uncompressed bytes to the number in memory; a negative number frees them. @throws PithError E_DATA above the limit of the file. */
 type MemoryCounter = (bytes: number) => void;
 
 /** The maximum uncompressed bytes of a file's arrays. Uncompressed arrays are kept in memory, because gzip can be read only in order. */

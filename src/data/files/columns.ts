@@ -93,10 +93,7 @@ export async function readRows(
   return readRanges(source, ranges);
 }
 
-/**
- * Creates a dataset of columns.
- * @throws PithError E_DATA if their numbers of samples differ.
- */
+/** Creates a dataset of columns. @throws PithError E_DATA if their numbers of samples differ. */
 export function fromColumns(name: string, columns: Readonly<Record<string, Column>>): IndexedDataset {
   const entries = Object.entries(columns);
   // `sampleCount` needs only the dimensions.

@@ -25,10 +25,7 @@ const types = new Map([
   [0x0e, { type: "float64", width: 8 }],
 ] as const);
 
-/**
- * Parses the header of an idx file.
- * @throws PithError E_DATA if it is invalid.
- */
+/** Parses the header of an idx file. @throws PithError E_DATA if it is invalid. */
 function readHeader(bytes: Uint8Array, name: string): FileRows {
   const format = types.get((bytes[2] ?? 0) as 0x08);
   const rank = bytes[3] ?? 0;
@@ -53,10 +50,7 @@ function requireSize(header: FileRows, size: number, name: string): void {
   throw new PithError("E_DATA", `${name}: ${array} takes ${expected} bytes, the file has ${actual}.`);
 }
 
-/**
- * Parses an idx file.
- * @throws PithError E_DATA if the header is invalid, or if the file's length does not match it.
- */
+/** Parses an idx file. @throws PithError E_DATA if the header is invalid, or if the file's length does not match it. */
 export function parseIdx(bytes: Uint8Array, name: string): Dense {
   const header = readHeader(bytes, name);
   requireSize(header, bytes.length, name);
@@ -68,10 +62,7 @@ export function parseIdx(bytes: Uint8Array, name: string): Dense {
 /** The maximum bytes of a header, which has at most 255 dimensions. */
 const maxHeader = 4 + 4 * 255;
 
-/**
- * Opens an idx file as a column. Rows of a large file are read on demand.
- * @throws PithError as `parseIdx` does.
- */
+/** Opens an idx file as a column. Rows of a large file are read on demand. @throws PithError as `parseIdx` does. */
 export async function idxColumn(source: ByteSource): Promise<Column> {
   const { name } = source;
   const isCompressed = await isGzip(source);

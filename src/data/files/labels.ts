@@ -32,10 +32,7 @@ export function requireDistinct(titles: readonly string[], owner: string): void 
   );
 }
 
-/**
- * Converts integer labels to int64 classes.
- * @throws PithError E_DATA if a label is not an integer.
- */
+/** Converts integer labels to int64 classes. @throws PithError E_DATA if a label is not an integer. */
 export function classLabels(labels: Dense, owner: string): Dense<"int64"> {
   if (labels.type === "int64") return labels;
   if (labels.type === "string") throw new PithError("E_DATA", `${owner}: labels are text; give each class its number.`);
@@ -66,10 +63,7 @@ interface NamedInput {
   readonly name: string;
 }
 
-/**
- * Renames the label column to "label", and converts integer labels to int64 classes.
- * @throws PithError E_DATA if a model input is called "label".
- */
+/** Renames the label column to "label", and converts integer labels to int64 classes. @throws PithError E_DATA if a model input is called "label". */
 export function withLabel(columns: Batch, owner: string, inputs: readonly NamedInput[] = []): Batch {
   const title = labelName(Object.keys(columns), inputs);
   const label = title === undefined ? undefined : columns[title];

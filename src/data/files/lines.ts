@@ -71,10 +71,7 @@ export function* linesOf(text: string): Generator<{ readonly line: string; reado
   }
 }
 
-/**
- * Checks the length of all lines, before they are parsed.
- * @throws PithError E_DATA for a line that is too long.
- */
+/** Checks the length of all lines, before they are parsed. @throws PithError E_DATA for a line that is too long. */
 export function requireShortLines(text: string, name: string): void {
   for (const { line, number } of linesOf(text))
     if (line.length > maxLine)
@@ -83,10 +80,7 @@ export function requireShortLines(text: string, name: string): void {
       });
 }
 
-/**
- * Decodes UTF-8 text.
- * @throws PithError E_DATA if the text contains zero bytes.
- */
+/** Decodes UTF-8 text. @throws PithError E_DATA if the text contains zero bytes. */
 export function textOf(bytes: Uint8Array, name: string): string {
   requireText(bytes.subarray(0, chunkBytes), name);
   return new TextDecoder().decode(bytes);

@@ -13,10 +13,7 @@ export interface Nested {
 /** The maximum number of nested arrays. */
 const maxAxes = 32;
 
-/**
- * Flattens nested arrays.
- * @throws PithError E_DATA for values other than numbers and text, for more than 32 levels, or if rows differ in length.
- */
+/** Flattens nested arrays. @throws PithError E_DATA for values other than numbers and text, for more than 32 levels, or if rows differ in length. */
 export function flattenNested(value: unknown, place: string): Nested {
   const dims: number[] = [];
   for (let inner = value; isArray(inner); inner = inner[0]) {
@@ -81,10 +78,7 @@ export class TensorBuilder {
     this.#name = name;
   }
 
-  /**
-   * Adds a row.
-   * @throws PithError E_DATA if its dimensions differ from those of the first row.
-   */
+  /** Adds a row. @throws PithError E_DATA if its dimensions differ from those of the first row. */
   add({ dims, values }: Nested, place: string): void {
     this.#dims ??= dims;
     if (!sameDims(dims, this.#dims))

@@ -83,10 +83,7 @@ function readHeader(bytes: Uint8Array, size: number, name: string): NpyHeader {
   };
 }
 
-/**
- * Parses a .npy file to a row-major tensor.
- * @throws PithError E_DATA if the file is damaged, or if its elements are text, objects or records.
- */
+/** Parses a .npy file to a row-major tensor. @throws PithError E_DATA if the file is damaged, or if its elements are text, objects or records. */
 export function parseNpy(bytes: Uint8Array, name: string): Dense {
   const { type, dims, width, numberBytes, bigEndian, isFortran, start } = readHeader(bytes, bytes.length, name);
   const elements = bytes.subarray(start);
@@ -94,10 +91,7 @@ export function parseNpy(bytes: Uint8Array, name: string): Dense {
   return viewBytes(type, dims, bigEndian ? swapBytes(rowMajor, numberBytes) : rowMajor);
 }
 
-/**
- * Opens a .npy file as a column. Rows of a large file are read on demand.
- * @throws PithError as `parseNpy` does.
- */
+/** Opens a .npy file as a column. Rows of a large file are read on demand. @throws PithError as `parseNpy` does. */
 export function npyColumn(source: ByteSource): Promise<Column> {
   return columnOf(source, source.size <= maxInMemory);
 }
@@ -160,10 +154,7 @@ function npyBytes(dense: Dense): Uint8Array {
   return bytes;
 }
 
-/**
- * Parses all arrays of a .npz file.
- * @throws PithError as `npzColumns` does.
- */
+/** Parses all arrays of a .npz file. @throws PithError as `npzColumns` does. */
 export async function parseNpz(bytes: Uint8Array, name: string): Promise<Record<string, Dense>> {
   const arrays: Record<string, Dense> = {};
   for (const [array, npy] of await arraysIn(bytesSource(bytes, name)))

@@ -25,10 +25,7 @@ const maxChunks = 64;
 /** The maximum bytes of the format chunk that are read: the length of the extended format. */
 const maxFormatBytes = 40;
 
-/**
- * Opens a WAV file.
- * @throws PithError E_DATA if the file is not a WAV file, is truncated, or has an unsupported format.
- */
+/** Opens a WAV file. @throws PithError E_DATA if the file is not a WAV file, is truncated, or has an unsupported format. */
 export async function openWav(source: ByteSource): Promise<Sound> {
   const { name, size } = source;
   const riffHeader = viewOf(await source.read(0, Math.min(12, size)));

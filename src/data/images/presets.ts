@@ -80,10 +80,7 @@ export function parsePreprocessing(text: string): Preprocessing {
   return words.length === 1 && words[0] === result.name ? result : { ...result, name: words.join(" ") || result.name };
 }
 
-/**
- * Returns the preprocessing that a preprocessor_config.json (transformers) describes.
- * @throws PithError E_DATA if the file is not an object.
- */
+/** Returns the preprocessing that a preprocessor_config.json (transformers) describes. @throws PithError E_DATA if the file is not an object. */
 export function fromPreprocessorConfig(config: unknown): Preprocessing {
   if (!isObject(config)) throw new PithError("E_DATA", "preprocessor_config.json should hold an object.");
   const readNumbers = (key: string, defaultValues: readonly number[]): readonly number[] => {

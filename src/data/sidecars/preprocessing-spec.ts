@@ -16,10 +16,7 @@ export interface PreprocessingSpec {
   readonly frames: FrameOptions | undefined;
 }
 
-/**
- * Parses `length=128` (text), `frame=512 context=64 rate=16000` (sound), and the settings of `parsePreprocessing`.
- * @throws PithError E_OPTION
- */
+/** Parses `length=128` (text), `frame=512 context=64 rate=16000` (sound), and the settings of `parsePreprocessing`. @throws PithError E_OPTION */
 export function parsePreprocessingSpec(text: string): PreprocessingSpec {
   const imageWords: string[] = [];
   const numbers = new Map<string, number>();
@@ -60,10 +57,7 @@ export interface Recording {
 
 const emptySpec: PreprocessingSpec = { images: undefined, length: undefined, frames: undefined };
 
-/**
- * Returns the preprocessing settings stored in a model.
- * @throws PithError E_DATA if they are invalid.
- */
+/** Returns the preprocessing settings stored in a model. @throws PithError E_DATA if they are invalid. */
 export function recordedPreprocessing({ header }: Recording): PreprocessingSpec {
   const text = header.metadata.get(preprocessingKey);
   if (text === undefined) return emptySpec;

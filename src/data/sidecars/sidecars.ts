@@ -21,10 +21,7 @@ export interface Sidecars {
   readonly missingFiles?: string | undefined;
 }
 
-/**
- * Reads the files that exporters write into a model's folder or its parent folder.
- * @throws PithError E_DATA that names an invalid file.
- */
+/** Reads the files that exporters write into a model's folder or its parent folder. @throws PithError E_DATA that names an invalid file. */
 export async function readSidecars(modelPath: string): Promise<Sidecars> {
   const modelFolder = folderOf(modelPath);
   const folders = [modelFolder, joinPath(modelFolder, "..")];

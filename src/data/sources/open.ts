@@ -45,10 +45,7 @@ export async function trainPart<D extends Dataset | undefined>(data: D | string)
   return typeof data === "string" ? openDataset(data, { part: "train" }) : data;
 }
 
-/**
- * Opens the data at a path without selecting a split.
- * @throws PithError as `openDataset` does, except for missing splits.
- */
+/** Opens the data at a path without selecting a split. @throws PithError as `openDataset` does, except for missing splits. */
 export async function openSource(reference: string, { inOrder, ...readingOptions }: SourceReading): Promise<Source> {
   const source = await (await layoutOf(reference)).open(readingOptions);
   if (inOrder !== true) return source;
@@ -56,10 +53,7 @@ export async function openSource(reference: string, { inOrder, ...readingOptions
   return { ...source, usual: ordered(source.usual), parts: mapParts(source.parts, ordered) };
 }
 
-/**
- * Returns the files that `openDataset` reads at a path, for all splits.
- * @throws PithError as `openDataset` does for a path without data.
- */
+/** Returns the files that `openDataset` reads at a path, for all splits. @throws PithError as `openDataset` does for a path without data. */
 export async function dataFiles(reference: string): Promise<readonly string[]> {
   return (await layoutOf(reference)).files();
 }

@@ -178,10 +178,7 @@ async function divide(
 
 const untrained = { train: undefined, calibrate: undefined, divided: false } as const;
 
-/**
- * Returns all samples of a source.
- * @throws PithError E_OPTION if the source has several splits.
- */
+/** Returns all samples of a source. @throws PithError E_OPTION if the source has several splits. */
 function wholeOf({ owner, parts, usual }: Source): Promise<Dataset> {
   if (parts.train === undefined || parts.test === undefined) return usual();
   throw new PithError("E_OPTION", `\`part: "all"\`: ${owner} is already split into "train" and "test".`);

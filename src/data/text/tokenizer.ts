@@ -101,10 +101,7 @@ export async function readSettings(path: string): Promise<PlainObject | undefine
   throw new PithError("E_DATA", `${path} should hold an object.`);
 }
 
-/**
- * Creates a tokenizer from the contents of its files.
- * @throws PithError E_DATA for an unsupported kind.
- */
+/** Creates a tokenizer from the contents of its files. @throws PithError E_DATA for an unsupported kind. */
 export function createTokenizer(
   name: string,
   file: PlainObject,

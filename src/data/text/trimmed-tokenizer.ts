@@ -101,10 +101,7 @@ export function trimTokenizer({ file, settings }: TokenizerContents, kept: KeptI
   };
 }
 
-/**
- * Checks that both tokenizers split a text into the same tokens.
- * @throws PithError E_DATA if the tokens differ.
- */
+/** Checks that both tokenizers split a text into the same tokens. @throws PithError E_DATA if the tokens differ. */
 export function requireSameTokens(
   [before, after]: readonly [TextTokenizer, TextTokenizer],
   kept: KeptIds,
@@ -183,10 +180,7 @@ function mapConfig(config: unknown, change: (key: string, value: unknown) => unk
   return Object.fromEntries(entries);
 }
 
-/**
- * Returns the tokens of a vocabulary by id. In a list, the index is the id.
- * @throws PithError E_UNSUPPORTED for unsupported kinds of tokenizers.
- */
+/** Returns the tokens of a vocabulary by id. In a list, the index is the id. @throws PithError E_UNSUPPORTED for unsupported kinds of tokenizers. */
 function tokensOf(model: unknown): ReadonlyMap<number, string> {
   const kinds = ["WordPiece", "BPE", "Unigram", "WordLevel"];
   const vocab = isObject(model) ? model.vocab : undefined;

@@ -42,7 +42,7 @@ test.skipIf((await findChromium().catch(() => undefined)) === undefined)(
   "reports a page that crashes and removes the profile",
   async () => {
     const folder = temporaryFolder();
-    const { page, lost, close } = await openPage(folder);
+    const { page, failure: lost, close } = await openPage(folder);
     // The navigation does not end.
     page.goto("chrome://crash").catch(() => {});
     await expect(lost).rejects.toMatchObject({

@@ -1,13 +1,13 @@
 /**
- * Runs a headless Chromium with one page. Playwright drives it through a pipe, so no port is open. The browser ends with the pipe, even if this
- * process is killed.
+ * Opens a page in a headless Chromium, for targets in a browser. Playwright controls the browser through a pipe, so no port is open. If this process
+ * is killed, the pipe closes and the browser ends.
  */
 import { access, constants, mkdtemp, rm } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import type { BrowserType, Page } from "playwright-core";
 import { PithError } from "../../../core/errors.ts";
 
-/** Names of programs on the PATH. Where the PATH has none, `installPaths` lists usual locations. */
+/** Names of programs that are looked up on the PATH, before the locations in `installPaths`. */
 const names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge"];
 
 const installPaths: Readonly<Partial<Record<NodeJS.Platform, readonly string[]>>> = {
@@ -24,22 +24,22 @@ const installPaths: Readonly<Partial<Record<NodeJS.Platform, readonly string[]>>
 };
 
 /**
- * Finds a Chromium: CHROME_PATH, else an installed one, else the one that `npx playwright-core install chromium` installs.
- * @throws PithError E_ENGINE_MISSING if there is none, E_FILE if CHROME_PATH is not a program.
+ * Finds the program of a Chromium: CHROME_PATH if it is set, then an installed browser, then the one of `npx playwright-core install chromium`.
+ * @throws PithError E_ENGINE_MISSING if there is no browser, E_FILE if CHROME_PATH is not a program.
  */
 export async function findChromium(): Promise<string> {
-  const chosen = process.env.CHROME_PATH ?? "";
-  if (chosen !== "") {
-    if (await isProgram(chosen)) return chosen;
-    throw new PithError("E_FILE", `CHROME_PATH is "${chosen}", which is not an executable.`);
+  const chromePath = process.env.CHROME_PATH ?? "";
+  if (chromePath !== "") {
+    if (await isProgram(chromePath)) return chromePath;
+    throw new PithError("E_FILE", `CHROME_PATH is "${chromePath}", which is not an executable.`);
   }
   const folders = (process.env.PATH ?? "").split(delimiter).filter((folder) => folder !== "");
-  const installed = names.flatMap((name) => folders.map((folder) => join(folder, name)));
-  for (const path of [...installed, ...(installPaths[process.platform] ?? [])]) {
+  const pathCandidates = names.flatMap((name) => folders.map((folder) => join(folder, name)));
+  for (const path of [...pathCandidates, ...(installPaths[process.platform] ?? [])]) {
     if (await isProgram(path)) return path;
   }
-  const downloaded = (await loadDriver()).executablePath();
-  if (await isProgram(downloaded)) return downloaded;
+  const downloadedPath = (await loadDriver()).executablePath();
+  if (await isProgram(downloadedPath)) return downloadedPath;
   throw new PithError("E_ENGINE_MISSING", "There is no Chromium, Chrome or Edge on this machine.", {
     hint: "Install one (npx playwright-core install chromium), or set CHROME_PATH to its executable.",
   });
@@ -65,19 +65,19 @@ async function loadDriver(): Promise<BrowserType> {
   }
 }
 
-/** Milliseconds after which starting a browser that does not respond to Playwright fails. */
+/** Milliseconds in which a started browser must respond to Playwright. */
 const startTimeout = 300_000;
 
 export interface OpenPage {
   readonly page: Page;
   /** Rejects if the page or the browser ends, or if a script of the page throws an error. */
-  readonly lost: Promise<never>;
+  readonly failure: Promise<never>;
   close(): Promise<void>;
 }
 
 /**
- * Opens a page in a new browser. @param temporary folder for the browser's profile. @throws PithError as `findChromium` and `loadDriver` do, E_ENGINE
- * if the browser does not start.
+ * Opens a page in a new browser. @param temporary folder for the browser's profile.
+ * @throws PithError as `findChromium` and `loadDriver` do, E_ENGINE if the browser does not start.
  */
 export async function openPage(temporary: string): Promise<OpenPage> {
   const executablePath = await findChromium();
@@ -104,16 +104,16 @@ export async function openPage(temporary: string): Promise<OpenPage> {
   const page = context.pages()[0] ?? (await context.newPage());
   page.setDefaultTimeout(0);
   const lost = new Promise<never>((_, reject) => {
-    const lose = (text: string) => reject(new PithError("E_ENGINE", text));
-    context.on("close", () => lose("The browser exited."));
-    page.on("crash", () => lose("The page crashed: the model may be too large for a browser."));
-    page.on("pageerror", ({ message }) => lose(`In the browser: ${message}`));
+    const rejectWith = (text: string) => reject(new PithError("E_ENGINE", text));
+    context.on("close", () => rejectWith("The browser exited."));
+    page.on("crash", () => rejectWith("The page crashed: the model may be too large for a browser."));
+    page.on("pageerror", ({ message }) => rejectWith(`In the browser: ${message}`));
   });
   // Prevents an unhandled rejection if no caller awaits `lost`.
   lost.catch(() => {});
   return {
     page,
-    lost,
+    failure: lost,
     async close() {
       await context.close();
       await removeProfile();

@@ -1,4 +1,4 @@
-/** Engine that runs in a page of a headless browser. Models are timed inside the page, so that the transfer of data does not count. */
+/** Engine that runs models in a page of a headless browser. Models are timed inside the page, so that the transfer of data does not count. */
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Download, JSHandle } from "playwright-core";
@@ -34,21 +34,21 @@ export interface BrowserOptions extends Pick<JobContext, "temporary" | "signal">
 }
 
 /**
- * Opens a page. @param options `temporary` is the folder for files of models and of the browser.
+ * Opens a browser with a page that runs models. @param options `temporary` is the folder for files of models and of the browser.
  * @throws PithError as `openPage` does, E_ENGINE_MISSING without onnxruntime-web, E_ENGINE if the browser ends, E_STOPPED on the signal.
  */
 export async function openBrowser(
   runtime: "wasm" | "webgpu",
   { temporary, signal, runtimes }: BrowserOptions,
 ): Promise<BrowserEngine> {
-  const { page, lost, close } = await openPage(temporary);
+  const { page, failure: pageFailure, close } = await openPage(temporary);
   let stop = (): void => {};
-  const stopped = new Promise<never>((_, reject) => {
+  const stopRequested = new Promise<never>((_, reject) => {
     stop = () => reject(new PithError("E_STOPPED", "Stopped on request."));
   });
-  stopped.catch(() => {});
+  stopRequested.catch(() => {});
   signal.addEventListener("abort", stop, { once: true });
-  const orEnd = <T>(work: Promise<T>): Promise<T> => Promise.race([work, lost, stopped]);
+  const raceWithEnd = <T>(work: Promise<T>): Promise<T> => Promise.race([work, pageFailure, stopRequested]);
 
   let module: JSHandle<typeof import("./page.ts")> | undefined;
   const call = async <K extends keyof PageFunctions>(
@@ -59,7 +59,7 @@ export async function openBrowser(
       module ??= await page.evaluateHandle<typeof import("./page.ts")>(`import("${pageModule}")`);
       return module.evaluate(({ perform }, sent) => perform(sent as Call), [name, parameters] as Call);
     };
-    const reply = await orEnd(work()).catch((cause) => {
+    const reply = await raceWithEnd(work()).catch((cause) => {
       throw cause instanceof PithError ? cause : new PithError("E_ENGINE", `In the browser: ${errorMessage(cause)}`);
     });
     if ("fault" in reply) throw failure(reply);
@@ -75,7 +75,7 @@ export async function openBrowser(
         const names = models.map((_, index) => `${index}.onnx`);
         for (const [index, model] of models.entries()) await save(model, join(folder, `${index}.onnx`), { fileBytes });
         const files = (await readdir(folder)).map((name) => join(folder, name));
-        await orEnd(page.setInputFiles("input", files));
+        await raceWithEnd(page.setInputFiles("input", files));
         return await use(names);
       } finally {
         await rm(folder, { recursive: true, force: true });
@@ -86,24 +86,24 @@ export async function openBrowser(
   };
   const run = (session: number, feeds: Batch, names: readonly string[] | undefined): Promise<Batch> =>
     withFiles([storeBatch(feeds)], async ([name = ""]) => {
-      const arrived = new Promise<Download>((resolve) => page.once("download", resolve));
+      const downloadStarted = new Promise<Download>((resolve) => page.once("download", resolve));
       await call("run", session, name, names);
-      const download = await orEnd(arrived);
+      const download = await raceWithEnd(downloadStarted);
       try {
         return await readBatch(await open(await download.path()));
       } finally {
         await download.delete();
       }
     });
-  let progressed: (done: number, total?: number) => void = () => {};
+  let reportProgress: (done: number, total?: number) => void = () => {};
   const closeAll = async (): Promise<void> => {
     signal.removeEventListener("abort", stop);
     await close();
   };
 
   try {
-    await orEnd(provideModules(page, { runtime, runtimes }));
-    await page.exposeFunction("progressed", (done: number, total?: number) => progressed(done, total));
+    await raceWithEnd(provideModules(page, { runtime, runtimes }));
+    await page.exposeFunction("progressed", (done: number, total?: number) => reportProgress(done, total));
     return {
       facts: await call("start", runtime),
       load: (model, options = {}) =>
@@ -116,7 +116,7 @@ export async function openBrowser(
         }),
       time: (models, feeds, timing, progress) =>
         withFiles([...models, ...feeds.map(storeBatch)], (names) => {
-          progressed = progress;
+          reportProgress = progress;
           const [modelNames, feedNames] = [names.slice(0, models.length), names.slice(models.length)];
           return call("time", modelNames, feedNames, timing);
         }),

@@ -1,5 +1,6 @@
 /**
- * Values that the page and its driver exchange. Models and tensors travel as files, because Playwright's own encoding takes seconds for megabytes.
+ * Values that the page and its driver (`engine.ts`) exchange. Models and tensors are transferred as files, because Playwright's encoding of values
+ * takes seconds for megabytes.
  */
 import { Model } from "../../../core/graph/model.ts";
 import type { Fault } from "../../../core/platform/serialized-error.ts";
@@ -26,10 +27,10 @@ export interface PageTiming {
   readonly threads: number | undefined;
 }
 
-/** Result of a call. Errors are converted, because an error object loses its code between page and driver. */
+/** Result of a call. Errors are converted to plain data, because an error object loses its code between page and driver. */
 export type Reply = { readonly value: unknown } | { readonly fault: Fault; readonly cause: string | undefined };
 
-/** Returns a model that only stores tensors, because its file format supports all tensor types. */
+/** Returns a model that only stores the tensors of a batch, as a file format for all tensor types. */
 export function storeBatch(batch: Batch): Model {
   const model = new Model();
   for (const [name, tensor] of Object.entries(batch)) model.graph.addTensor(name, inMemory(tensor));

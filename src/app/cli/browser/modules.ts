@@ -7,7 +7,7 @@ import type { Page } from "playwright-core";
 import { moduleExtension, root } from "#root";
 import { PithError } from "../../../core/errors.ts";
 
-/** Address of the page, which no server has. It is a secure context, which WebGPU and shared memory require. */
+/** Address of the page. No server has this address; requests are answered here. https makes a secure context, which WebGPU and threads require. */
 const origin = "https://pith.invalid/";
 /** Folder of Pith's modules: `src` or `dist`. */
 const modulesFolder = fileURLToPath(root());
@@ -26,8 +26,8 @@ export interface ModulesOptions {
 }
 
 /**
- * Opens an empty page that can import `pageModule`. All other requests fail, so the page has no network access. @throws PithError E_ENGINE_MISSING
- * without onnxruntime-web.
+ * Opens an empty page that can import `pageModule` and its imports. All other requests fail, so the page has no network access.
+ * @throws PithError E_ENGINE_MISSING without onnxruntime-web.
  */
 export async function provideModules(
   page: Page,
@@ -35,15 +35,15 @@ export async function provideModules(
 ): Promise<void> {
   await page.context().route("**/*", async (route) => {
     const [, area, ...parts] = new URL(route.request().url()).pathname.split("/");
-    const inside = join(...parts);
-    const contentType = extname(inside) === ".wasm" ? "application/wasm" : "text/javascript";
+    const subpath = join(...parts);
+    const contentType = extname(subpath) === ".wasm" ? "application/wasm" : "text/javascript";
     try {
       if (area === "") await route.fulfill({ headers, contentType: "text/html", body: pageText(runtime) });
       else if (area === "code")
-        await route.fulfill({ headers, contentType, body: await moduleText(join(modulesFolder, inside)) });
+        await route.fulfill({ headers, contentType, body: await moduleText(join(modulesFolder, subpath)) });
       else if (area === "lib")
-        await route.fulfill({ headers, contentType, path: fileURLToPath(import.meta.resolve(inside)) });
-      else await route.fulfill({ headers, contentType, path: join(runtimes, inside) });
+        await route.fulfill({ headers, contentType, path: fileURLToPath(import.meta.resolve(subpath)) });
+      else await route.fulfill({ headers, contentType, path: join(runtimes, subpath) });
     } catch {
       await route.abort();
     }
@@ -57,9 +57,9 @@ export const pageModule = `${origin}code/app/cli/browser/page${extension}`;
 function runtimeFolder(): string {
   const project = createRequire(join(process.cwd(), "package.json"));
   const transformers = () => createRequire(project.resolve("@huggingface/transformers"));
-  for (const from of [() => project, transformers, () => require]) {
+  for (const createLookup of [() => project, transformers, () => require]) {
     try {
-      return join(from().resolve("onnxruntime-web"), "..");
+      return join(createLookup().resolve("onnxruntime-web"), "..");
     } catch {}
   }
   throw new PithError("E_ENGINE_MISSING", "A browser runs models with onnxruntime-web, which is not installed.", {

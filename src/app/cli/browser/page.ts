@@ -1,4 +1,4 @@
-/** Loads, runs and times models in a browser page. */
+/** The code inside the browser page: loads, runs and times models for its driver (`engine.ts`). */
 import { blobSource, threadCount } from "#platform";
 import { createEngine, type Engine, type LoadOptions, type Session } from "../../../core/engine/index.ts";
 import { findRuntime, type RuntimeName } from "../../../core/engine/runtime.ts";
@@ -22,10 +22,7 @@ const sessions: Session[] = [];
 /** Minimum milliseconds between two progress reports. */
 const progressInterval = 1000;
 
-/**
- * Functions that the driver calls. Parameters with models or feeds are names of files in the page's input element. `load` returns the index of the
- * session.
- */
+/** Functions that the driver calls. Models and feeds are passed as names of files in the page's input element. `load` returns a session's index. */
 const functions = {
   start(runtime: RuntimeName): Promise<PageFacts> {
     engine = createEngine({ runtime });
@@ -85,7 +82,7 @@ async function download(outputs: Batch): Promise<void> {
   link.href = URL.createObjectURL(new Blob(parts));
   link.download = "outputs.onnx";
   link.click();
-  // The browser reads the file after the click, so its address must remain valid for a while.
+  // The browser reads the object URL after the click, so the URL must remain valid for a while.
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 

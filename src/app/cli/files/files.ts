@@ -1,4 +1,4 @@
-/** Names, checks and sizes of the files that commands read and write. */
+/** Names, checks and measures the files that commands read and write. */
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { readFile, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
@@ -48,7 +48,7 @@ export function besideFolder(folder: string, suffix: string): string {
   return join(folder, "..", `${basename(resolve(folder))}${suffix}`);
 }
 
-/** Compares paths after following links. @throws PithError E_OPTION if the output would overwrite an input. */
+/** Checks that the output is not an input, also through links. @throws PithError E_OPTION if the output would overwrite an input. */
 export async function requireOther(
   out: string,
   inputs: readonly (readonly [name: string, path: unknown])[],
@@ -61,7 +61,7 @@ export async function requireOther(
   }
 }
 
-/** @throws PithError E_OPTION if the default output file exists and was not written by Pith. */
+/** Checks that a page can be written under its default name. @throws PithError E_OPTION if the file exists and was not written by Pith. */
 export async function requireOwnPage(out: string): Promise<void> {
   if (!(await isThere(out)) || (await readFile(out, "utf8").catch(() => pageMark)).includes(pageMark)) return;
   throw new PithError("E_OPTION", `"${out}" exists, and was not written by Pith.`, {
@@ -69,7 +69,7 @@ export async function requireOwnPage(out: string): Promise<void> {
   });
 }
 
-/** @throws PithError E_MODEL for a model without outputs, because all of it would be removed as unused. */
+/** Checks that a model has outputs. Without outputs, all nodes would be removed as unused. @throws PithError E_MODEL. */
 export function requireOutputs(model: Model, path: string): void {
   if (model.graph.outputs.length > 0) return;
   throw new PithError("E_MODEL", `"${path}" has no outputs: there is nothing to compute.`, {
@@ -94,33 +94,33 @@ export async function isFolder(path: string): Promise<boolean> {
 }
 
 export async function isSamePlace(a: string, b: string): Promise<boolean> {
-  return (await placeOf(a)) === (await placeOf(b));
+  return (await realPathOf(a)) === (await realPathOf(b));
 }
 
-async function placeOf(path: string): Promise<string> {
+async function realPathOf(path: string): Promise<string> {
   return realpath(path).catch(() => resolve(path));
 }
 
-/** Runs `body`, and removes the temporary files that writing to `paths` leaves if it fails or is killed. */
+/** Runs `body`, which writes to `paths`. If it fails or is killed, removes the temporary files that it left there. */
 export async function withoutLeftovers<T>(paths: readonly string[], body: () => Promise<T>): Promise<T> {
-  const earlierFiles = new Set(paths.flatMap(temporaries));
-  const sweep = (): void => {
-    for (const file of paths.flatMap(temporaries)) if (!earlierFiles.has(file)) rmSync(file, { force: true });
+  const earlierFiles = new Set(paths.flatMap(listTemporaries));
+  const removeNewFiles = (): void => {
+    for (const file of paths.flatMap(listTemporaries)) if (!earlierFiles.has(file)) rmSync(file, { force: true });
   };
   const work = body();
   // Exit listeners run in order of registration, so the job's process is killed before its files are removed.
-  process.on("exit", sweep);
+  process.on("exit", removeNewFiles);
   try {
     return await work;
   } catch (error) {
-    sweep();
+    removeNewFiles();
     throw error;
   } finally {
-    process.off("exit", sweep);
+    process.off("exit", removeNewFiles);
   }
 }
 
-function temporaries(path: string): string[] {
+function listTemporaries(path: string): string[] {
   const [folder, name] = [dirname(path), basename(path)];
   if (!existsSync(folder)) return [];
   const files = readdirSync(folder).filter((file) => {

@@ -8,7 +8,7 @@ import { isFolder } from "./files.ts";
 /** Names of command and pass options whose values are models. */
 const modelFlags = ["against", "original", "teacher", "otherTeachers", "errorOf", "from"];
 
-/** Returns the path of a model. For a folder with exactly one original model, returns that model and prints a note; variants of it are ignored. */
+/** Returns the path of a model. For a folder with exactly one original model, returns that model and prints a note. Variants do not count. */
 export async function findModel(path: string, terminal: Pick<Terminal, "note">): Promise<string> {
   if (!(await isFolder(path))) return path;
   const models: string[] = [];
@@ -29,7 +29,7 @@ export async function findModel(path: string, terminal: Pick<Terminal, "note">):
 }
 
 /**
- * Runs before checks of output paths, because their default names derive from the model's path. @throws PithError E_FILE if the model does not exist.
+ * Checks that a model exists. Call this before checks of output paths, whose default names derive from the model's path. @throws PithError E_FILE.
  */
 export async function requireModel(path: string): Promise<void> {
   if (/^(https?|file):/i.test(path)) return;

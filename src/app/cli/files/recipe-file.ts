@@ -1,4 +1,4 @@
-/** Reads recipe files, which can be untrusted. A recipe imports only modules that the command line names, and writes only into the output folder. */
+/** Reads recipe files, which can be untrusted. A recipe imports only modules that the command line names, and writes only to the output folder. */
 import { readFile, realpath } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { joinList, PithError } from "../../../core/errors.ts";
@@ -52,27 +52,27 @@ async function requireModules({ steps: all }: Recipe, owner: string, allowed: re
 }
 
 function filesWritten({ id, options }: RecipeStep): readonly string[] {
-  const written = (steps.get(id)?.command?.writes ?? []).map((name) => options[name]);
-  return written.filter((file) => typeof file === "string");
+  const optionValues = (steps.get(id)?.command?.writes ?? []).map((name) => options[name]);
+  return optionValues.filter((file) => typeof file === "string");
 }
 
 async function requireInside(out: string, file: string, step: string): Promise<void> {
   const [folder, path] = [await withoutLinks(resolve(out)), await withoutLinks(resolve(file))];
   if (path.startsWith(folder + sep)) return;
-  const inside = join(out, basename(file));
+  const suggestedPath = join(out, basename(file));
   throw new PithError(
     "E_OPTION",
     `${step}: "${file}" is outside of "${out}", and a recipe writes only into the folder of results.`,
     {
-      hint: `Write "${inside}" in the recipe.`,
+      hint: `Write "${suggestedPath}" in the recipe.`,
     },
   );
 }
 
 /** Resolves symbolic links in an absolute path, as far as the path exists. */
 async function withoutLinks(path: string): Promise<string> {
-  const above = dirname(path);
+  const parent = dirname(path);
   return realpath(path).catch(async () =>
-    above === path ? path : join(await withoutLinks(above), relative(above, path)),
+    parent === path ? path : join(await withoutLinks(parent), relative(parent, path)),
   );
 }

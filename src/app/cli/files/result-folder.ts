@@ -1,4 +1,4 @@
-/** Manages output folders of `pith compress` and `pith sensitivity`. A record in the folder lists the files that Pith wrote. */
+/** Checks, writes and cleans the output folders of `pith compress` and `pith sensitivity`. A record in the folder lists the files that Pith wrote. */
 import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
@@ -30,13 +30,13 @@ export function frontNames(index: number): readonly [model: string, recipe: stri
 
 interface FolderContents {
   readonly record: string;
-  readonly needed?: string;
+  readonly mainFile?: string;
   readonly names: readonly string[];
 }
 
 export const runFolder: FolderContents = {
   record: "run.json",
-  needed: modelName,
+  mainFile: modelName,
   names: [
     modelName,
     ...copiesOf(modelName, encodings),
@@ -54,8 +54,8 @@ export const sweptFolder: FolderContents = {
 };
 
 /**
- * Checks that results can be written. @throws PithError E_OPTION if they would overwrite inputs or files of the user; E_FILE if they cannot be
- * written.
+ * Checks that results can be written into a folder.
+ * @throws PithError E_OPTION if they would overwrite inputs or files of the user; E_FILE if they cannot be written.
  */
 export async function requireFreeFolder(
   out: string,
@@ -67,7 +67,7 @@ export async function requireFreeFolder(
   await requireOwnResults(out, folder);
 }
 
-async function requireOwnResults(out: string, { record, needed }: FolderContents): Promise<void> {
+async function requireOwnResults(out: string, { record, mainFile: needed }: FolderContents): Promise<void> {
   const written = await readWritten(out, record);
   const isChanged = needed !== undefined && written !== undefined && (await isAuthoredFile(out, needed, written));
   const name = written === undefined ? record : isChanged ? needed : undefined;
@@ -80,8 +80,8 @@ async function requireOwnResults(out: string, { record, needed }: FolderContents
 }
 
 /**
- * Writes a record and its files, all or none. Reports and recipes that the user edited are kept, with a warning. Other files of an earlier run are
- * removed.
+ * Writes a record and its files: all of them, or after an error none. Reports and recipes that the user edited are kept, with a warning. Files that
+ * only an earlier run wrote are removed.
  * @returns the paths of the files that Pith wrote.
  */
 export async function writeResults(
@@ -100,15 +100,15 @@ export async function writeResults(
   written.set(record, [await textHash(JSON.stringify(content))]);
   await makeFolder(out);
   await writeOwned(joinPath(out, record), content, written, writes);
-  const all = new Set([...contents.map(([name]) => name), record]);
+  const newNames = new Set([...contents.map(([name]) => name), record]);
   for (const name of names)
-    if (written.has(name) && !all.has(name) && !(await isAuthoredFile(out, name, written)))
+    if (written.has(name) && !newNames.has(name) && !(await isAuthoredFile(out, name, written)))
       await removeFile(joinPath(out, name));
-  const inOrder = [...names.filter((name) => all.delete(name)), ...all];
-  return inOrder.filter((name) => !kept.includes(name)).map((name) => joinPath(out, name));
+  const orderedNames = [...names.filter((name) => newNames.delete(name)), ...newNames];
+  return orderedNames.filter((name) => !kept.includes(name)).map((name) => joinPath(out, name));
 }
 
-/** Removes files that have not changed since Pith wrote them, and the folder if it is then empty. */
+/** Removes the files of an earlier run, except those that the user changed. Removes the folder if it is then empty. */
 export async function removeResults(out: string, { record, names }: FolderContents): Promise<void> {
   const written = await readWritten(out, record);
   if (written === undefined || !written.has(record)) return;
@@ -140,7 +140,7 @@ export async function readInterim(
 async function readWritten(out: string, record: string): Promise<FileHashes | undefined> {
   const settings = await readSettings(joinPath(out, record)).catch(() => null);
   if (settings === undefined) return new Map();
-  const { written: recorded, ...content } = settings ?? {};
-  const written = parseFileHashes(recorded);
+  const { written: writtenEntry, ...content } = settings ?? {};
+  const written = parseFileHashes(writtenEntry);
   return written.get(record)?.[0] === (await textHash(JSON.stringify(content))) ? written : undefined;
 }

@@ -1,6 +1,6 @@
 /**
- * Decides whether a result is a file or a folder. It is a folder if the model is given as a folder that transformers.js loads, or if `--out` is a
- * folder.
+ * Decides whether a result is written as a file or as a folder with the files next to the model. It is a folder if the user names a folder that
+ * transformers.js loads instead of the model, or if `--out` is a folder.
  *
  *     minilm/config.json  minilm/onnx/model.onnx   →   minilm.pruned/config.json  minilm.pruned/onnx/model.onnx
  */
@@ -29,7 +29,7 @@ export const folderForFolder = "a folder that transformers.js loads gives a fold
 
 export interface ResultPlace {
   readonly out: string;
-  /** Output folder, and input folder from which other files are copied; undefined if the result is a file. */
+  /** Output folder, and input folder (`source`) from which other files are copied; undefined if the result is a file. */
   readonly folder?: { readonly out: string } & SourceFolder;
 }
 
@@ -47,26 +47,30 @@ interface NamedModels {
 
 /**
  * Decides where a result is written.
- * @param named value of `--out`: a file, or a folder if the model is in one.
+ * @param outOption value of `--out`: a file, or a folder if the model is in one.
  * @param suffix suffix of the default name, such as ".pruned".
  */
-export function resolveResultPlace(models: NamedModels, named: string | undefined, suffix: string): ResultPlace {
-  const source = /\.onnx$/i.test(named ?? "") ? undefined : sourceFolder(models, named);
+export function resolveResultPlace(models: NamedModels, outOption: string | undefined, suffix: string): ResultPlace {
+  const source = /\.onnx$/i.test(outOption ?? "") ? undefined : sourceFolder(models, outOption);
   const isLoaded = source !== undefined && dirname(source.file) === "onnx";
-  if (source === undefined || (named === undefined && !isLoaded))
-    return { out: named ?? outputName(models.model, suffix) };
-  const out = named ?? besideFolder(source.source, suffix);
+  if (source === undefined || (outOption === undefined && !isLoaded))
+    return { out: outOption ?? outputName(models.model, suffix) };
+  const out = outOption ?? besideFolder(source.source, suffix);
   return { out: join(out, source.file), folder: { ...source, out } };
 }
 
-function sourceFolder({ model, aim, folders }: NamedModels, named: string | undefined): SourceFolder | undefined {
+function sourceFolder(
+  { model, aim: referenceModel, folders }: NamedModels,
+  outOption: string | undefined,
+): SourceFolder | undefined {
   const namedFolder = folders.get(model);
   if (namedFolder !== undefined) return { source: namedFolder, file: relative(namedFolder, model) };
-  if (named === undefined || !isFolderName(named)) return undefined;
-  const [inside, name] = [dirname(model), basename(model)];
-  if (basename(inside) === "onnx" && !isVariant(name)) return { source: dirname(inside), file: join("onnx", name) };
-  const aimFolder = typeof aim === "string" ? folders.get(aim) : undefined;
-  return aimFolder === undefined ? undefined : { source: aimFolder, file: relative(aimFolder, String(aim)) };
+  if (outOption === undefined || !isFolderName(outOption)) return undefined;
+  const [modelFolder, name] = [dirname(model), basename(model)];
+  if (basename(modelFolder) === "onnx" && !isVariant(name))
+    return { source: dirname(modelFolder), file: join("onnx", name) };
+  const aimFolder = typeof referenceModel === "string" ? folders.get(referenceModel) : undefined;
+  return aimFolder === undefined ? undefined : { source: aimFolder, file: relative(aimFolder, String(referenceModel)) };
 }
 
 function isFolderName(path: string): boolean {
@@ -90,7 +94,7 @@ export async function requireWritablePlace(
   );
 }
 
-/** @throws PithError E_OPTION for a new file without the extension .onnx. */
+/** Checks the name of an output file. @throws PithError E_OPTION for a new file without the extension .onnx. */
 function requireModelName(out: string): void {
   const isOther = out === "-" || out === "" || /[/\\]$|\.onnx$/i.test(out);
   if (isOther || statSync(out, { throwIfNoEntry: false }) !== undefined) return;

@@ -1,4 +1,4 @@
-/** Manages the folder in which a command saves finished steps, so that a later run can continue, even with another goal. */
+/** Manages the folder `pith-steps` in an output folder. A command saves finished steps there, so that a later run can continue or reuse them. */
 import { rmdirSync } from "node:fs";
 import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -25,7 +25,7 @@ export const freshFlag = {
 export const maxKeptBytes = (model: Model): number => Math.max(2e9, 20 * storedBytes(model.graph));
 
 /**
- * Creates the folder inside the output folder, runs the work, and removes the folder if it is then empty.
+ * Creates the folder inside the output folder, runs `work` with it, and then removes the folder if it is empty.
  * @param fresh whether steps of earlier runs are removed first.
  * @throws PithError of the work, with a hint about saved steps; E_FILE for a symbolic link, or if another process uses the folder.
  */
@@ -44,7 +44,7 @@ export async function withSteps<T>(
     );
   await makeFolder(folder);
   const release = await claimFolder(folder, out);
-  const sweep = (): void => {
+  const removeEmptyFolders = (): void => {
     try {
       rmdirSync(folder);
       if (isCreatedHere) rmdirSync(out);
@@ -53,44 +53,44 @@ export async function withSteps<T>(
     }
   };
   // Exit listeners run in order of registration, so the claim on the folder is released first.
-  process.on("exit", sweep);
+  process.on("exit", removeEmptyFolders);
   try {
     if (fresh) await trimFolder(folder, 0, isStoreName);
-    const before = await stepsIn(folder);
+    const earlierSteps = await listSteps(folder);
     try {
       const result = await work(folder);
       const keptBytes = await folderBytes(folder, isStoreName);
       if (keptBytes > 0) terminal.note("steps", `steps kept: ${bytes(keptBytes)} in ${folder}; --fresh starts again`);
       return result;
     } catch (error) {
-      const keptSteps = await stepsIn(folder);
-      // Finished steps and trainings are always kept. Metrics of the original are kept only if the run was stopped.
-      const isStep = (name: string): boolean => !name.endsWith(".json") && !before.includes(name);
+      const keptSteps = await listSteps(folder);
+      // New steps and checkpoints are always kept. If there are only records, such as metrics of the original, they are kept after a stop only.
+      const isStep = (name: string): boolean => !name.endsWith(".json") && !earlierSteps.includes(name);
       const isWorthKeeping =
         error instanceof PithError && keptSteps.some((name) => error.code === "E_STOPPED" || isStep(name));
       if (isWorthKeeping) throw withResumeHint(error, folder);
-      if (before.length === 0) await trimFolder(folder, 0, isStoreName);
+      if (earlierSteps.length === 0) await trimFolder(folder, 0, isStoreName);
       throw error;
     }
   } finally {
     release();
-    process.off("exit", sweep);
-    sweep();
+    process.off("exit", removeEmptyFolders);
+    removeEmptyFolders();
   }
 }
 
 export function withStepsFolders<T>(
-  [out, ...more]: readonly string[],
-  how: Parameters<typeof withSteps>[1],
+  [out, ...otherOuts]: readonly string[],
+  settings: Parameters<typeof withSteps>[1],
   work: (folders: readonly string[]) => Promise<T>,
 ): Promise<T> {
   if (out === undefined) return work([]);
-  return withSteps(out, how, (folder) =>
-    withStepsFolders(more, how, (otherFolders) => work([folder, ...otherFolders])),
+  return withSteps(out, settings, (folder) =>
+    withStepsFolders(otherOuts, settings, (otherFolders) => work([folder, ...otherFolders])),
   );
 }
 
-async function stepsIn(folder: string): Promise<readonly string[]> {
+async function listSteps(folder: string): Promise<readonly string[]> {
   const names = await readdir(folder).catch(() => []);
   return names.filter((name) => temporaryOf(name) === undefined);
 }

@@ -6,11 +6,11 @@ import { nearest } from "../../../core/graph/nearest.ts";
 import { isFolder, isThere } from "./files.ts";
 
 export async function suggestPath(error: PithError, words: readonly string[]): Promise<PithError> {
-  // An output path need not exist. Errors of jobs arrive without their cause, so only the message shows this.
+  // Output paths need not exist. Errors of jobs arrive without their cause, so only the message tells that the path is an output path.
   if (error.code !== "E_FILE" || error.message.includes("cannot be written")) return error;
   // A path can be a part of a word: `--data=cifar10`, `--modules a.mjs,b.mjs`.
-  const typed = words.flatMap((word) => [word, ...word.replace(/^--?[^=]+=/, "").split(",")]);
-  const path = typed.find((word) => word !== "" && error.message.includes(`"${word}"`));
+  const candidatePaths = words.flatMap((word) => [word, ...word.replace(/^--?[^=]+=/, "").split(",")]);
+  const path = candidatePaths.find((word) => word !== "" && error.message.includes(`"${word}"`));
   if (path === undefined || (await isThere(path))) return error;
   const similar = await similarPaths(path);
   if (similar.length === 0) return hubId.test(path) ? error.reworded({ hint: downloadHint(path) }) : error;
@@ -25,23 +25,25 @@ function downloadHint(id: string): string {
   return `Pith downloads nothing. For a model of the Hugging Face Hub: hf download ${id} --local-dir ${folder}`;
 }
 
-/** Returns files of the same name in subfolders, or paths in which the first missing part is corrected. */
+/** Returns paths similar to a missing one: files of the same name in subfolders, or paths in which the first missing part is corrected. */
 export async function similarPaths(path: string): Promise<readonly string[]> {
-  let [folder, missing, rest] = [dirname(path), basename(path), ""];
+  let [folder, missing, remainder] = [dirname(path), basename(path), ""];
   while (!(await isThere(folder))) {
     if (dirname(folder) === folder) return [];
-    [folder, missing, rest] = [dirname(folder), basename(folder), join(missing, rest)];
+    [folder, missing, remainder] = [dirname(folder), basename(folder), join(missing, remainder)];
   }
   const matches = await findBelow(folder, basename(path));
   if (matches.length > 0) return matches.slice(0, maxShown);
-  const names = await namesIn(folder);
-  const typed = missing.toLowerCase();
-  const longer = names.filter((name) => name.toLowerCase().startsWith(typed)).sort((a, b) => a.length - b.length);
-  const name = nearest(missing, names) ?? longer[0];
+  const names = await listNames(folder);
+  const lowerName = missing.toLowerCase();
+  const longerNames = names
+    .filter((name) => name.toLowerCase().startsWith(lowerName))
+    .sort((a, b) => a.length - b.length);
+  const name = nearest(missing, names) ?? longerNames[0];
   if (name === undefined) return [];
-  const candidate = join(folder, name, rest);
+  const candidate = join(folder, name, remainder);
   if (await isThere(candidate)) return [await showPath(candidate)];
-  return rest === "" ? [] : similarPaths(candidate);
+  return remainder === "" ? [] : similarPaths(candidate);
 }
 
 const maxShown = 3;
@@ -51,23 +53,23 @@ const [maxDepth, maxFolders] = [3, 500];
 async function findBelow(folder: string, name: string): Promise<readonly string[]> {
   const matches: string[] = [];
   let visited = 0;
-  let level = [folder];
+  let folders = [folder];
   for (let depth = 0; depth <= maxDepth; depth++) {
-    const next: string[] = [];
-    for (const path of level) {
+    const subfolders: string[] = [];
+    for (const path of folders) {
       if (++visited > maxFolders) return matches;
       for (const entry of await readdir(path, { withFileTypes: true }).catch(() => [])) {
         if (entry.name.startsWith(".") || entry.name === "node_modules") continue;
         if (depth > 0 && entry.name === name) matches.push(await showPath(join(path, entry.name)));
-        if (entry.isDirectory()) next.push(join(path, entry.name));
+        if (entry.isDirectory()) subfolders.push(join(path, entry.name));
       }
     }
-    level = next;
+    folders = subfolders;
   }
   return matches;
 }
 
-const namesIn = async (folder: string): Promise<readonly string[]> =>
+const listNames = async (folder: string): Promise<readonly string[]> =>
   (await readdir(folder).catch((): string[] => [])).filter((name) => !name.startsWith("."));
 
 async function showPath(path: string): Promise<string> {

@@ -1,4 +1,4 @@
-/** Checks before long work that its results can be written, by writing them. Leaves no files behind. */
+/** Checks before long work that its results can be written, by writing and removing empty files. */
 import { open, rm, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { makeFolder } from "#platform";
@@ -56,8 +56,8 @@ async function missingFolders(path: string): Promise<readonly string[]> {
       folders.push(folder);
       continue;
     }
-    const place = folder === resolve(path) ? `"${path}"` : `In "${path}" "${folder}"`;
-    throw new PithError("E_FILE", `${place} is a file: the results go into a folder.`);
+    const subject = folder === resolve(path) ? `"${path}"` : `In "${path}" "${folder}"`;
+    throw new PithError("E_FILE", `${subject} is a file: the results go into a folder.`);
   }
 }
 

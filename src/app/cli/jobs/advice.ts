@@ -1,4 +1,4 @@
-/** Advice for results that are worse than the original. It mentions only flags of the command that ran. */
+/** Formats advice for results that are worse than the original. It mentions only flags that the command has. */
 import { capitalize, PithError } from "../../../core/errors.ts";
 import type { AnyPass, OptionValues } from "../../../core/pass/pass.ts";
 import type { Rejection } from "../../../judge/run/judged-step.ts";
@@ -31,7 +31,7 @@ export function rejectionError(
 }
 
 interface RejectedResult extends Partial<Rejection> {
-  /** Whether classes were compared although nothing shows that the output has class scores. */
+  /** Whether classes were compared, although nothing in the model shows that its output has class scores. */
   readonly assumesScores?: boolean | undefined;
 }
 
@@ -50,14 +50,19 @@ export function lostAdvice(
 ): string {
   const { checkpoint } = options;
   const checkpointText = typeof checkpoint === "string" ? `The trained weights are kept in ${checkpoint}. ` : "";
-  const gentler = unshown ? "Evaluate it on more samples, or without --strict" : gentlerThan(pass, options, lostBefore);
-  const spread = blamed !== undefined && isSpread(blamed);
-  const first = spread ? undefined : changes.find(({ at }) => at === blamed?.layers[0])?.at;
-  const exceptAdvice = first === undefined ? undefined : `skip that layer: --except ${exceptText(options, first)}`;
+  const gentlerAdvice = unshown
+    ? "Evaluate it on more samples, or without --strict"
+    : adviseGentler(pass, options, lostBefore);
+  const isSpreadError = blamed !== undefined && isSpread(blamed);
+  const blamedLayer = isSpreadError ? undefined : changes.find(({ at }) => at === blamed?.layers[0])?.at;
+  const exceptAdvice =
+    blamedLayer === undefined ? undefined : `skip that layer: --except ${exceptText(options, blamedLayer)}`;
   const state = { trainable, holds: false };
-  const next = spread ? pass.command?.next?.(options, nextFiles({ model, out }, data, state)) : undefined;
-  const offers = [
-    ...(gentler === undefined || (exceptAdvice !== undefined && gentler.includes("--except")) ? [] : [gentler]),
+  const nextCommand = isSpreadError ? pass.command?.next?.(options, nextFiles({ model, out }, data, state)) : undefined;
+  const suggestions = [
+    ...(gentlerAdvice === undefined || (exceptAdvice !== undefined && gentlerAdvice.includes("--except"))
+      ? []
+      : [gentlerAdvice]),
     ...(lostBefore ? [`start from a model that lost less than ${model}`] : []),
     ...(exceptAdvice === undefined ? [] : [exceptAdvice]),
     ...(because === "target" ? ["try another version of ONNX Runtime"] : []),
@@ -71,11 +76,11 @@ export function lostAdvice(
         : []),
   ];
   const timeText =
-    trains(pass) || next !== undefined || because === "target" ? "" : " (before fine-tuning, for instance)";
-  const shown = blamed === undefined ? "" : "; then pith debug shows every layer";
-  const ending = next === undefined ? `${shown}.` : `, then pith ${next.replace(/ +#.*$/, "")}`;
-  const anyway = `${offers.length === 0 ? "" : "or "}write it anyway: --force`;
-  return `${checkpointText}${capitalize([...offers, anyway].join(", "))}${timeText}${ending}`;
+    trains(pass) || nextCommand !== undefined || because === "target" ? "" : " (before fine-tuning, for instance)";
+  const debugAdvice = blamed === undefined ? "" : "; then pith debug shows every layer";
+  const ending = nextCommand === undefined ? `${debugAdvice}.` : `, then pith ${nextCommand.replace(/ +#.*$/, "")}`;
+  const forceAdvice = `${suggestions.length === 0 ? "" : "or "}write it anyway: --force`;
+  return `${checkpointText}${capitalize([...suggestions, forceAdvice].join(", "))}${timeText}${ending}`;
 }
 
 function exceptText({ except }: OptionValues, layer: string): string {
@@ -83,13 +88,13 @@ function exceptText({ except }: OptionValues, layer: string): string {
   return /^[\w./:,-]+$/.test(text) ? text : `'${text}'`;
 }
 
-/** Returns a sentence about faster settings; "" if the pass suggests none. */
+/** Returns a sentence about faster settings; "" if the pass has no suggestion. */
 export function fasterAdvice({ faster, options: schema }: AnyPass, options: OptionValues): string {
   const advice = faster?.(options);
   return advice === undefined ? "" : `. ${asFlags(advice, keysOf(schema))}.`;
 }
 
-function gentlerThan(
+function adviseGentler(
   { gentler, options: schema }: AnyPass,
   options: OptionValues,
   lostBefore = false,

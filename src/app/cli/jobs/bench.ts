@@ -29,11 +29,11 @@ export interface BenchInput {
   readonly dims: readonly string[];
   readonly set: Settings;
   readonly rounds: number;
-  /** Maximum seconds, see `LatencyOptions`. A browser runs all rounds regardless. */
+  /** Maximum seconds of timing, see `LatencyOptions`. In a browser, all rounds run regardless of this limit. */
   readonly seconds?: number;
   readonly threads: number | undefined;
   readonly seed: number;
-  /** Whether the first model is known to be the original, so that no warning about the order is logged. */
+  /** Whether the first model is known to be the original. No warning about the order of models is then logged. */
   readonly inOrder?: boolean;
 }
 
@@ -89,7 +89,7 @@ export async function timedTokenCount(path: string): Promise<number> {
   return Math.min(timedLength, (await tokenizerBeside(path).catch(() => undefined))?.longest ?? timedLength);
 }
 
-/** Returns the number of samples per run: the first dimension of the inputs if it is symbolic and the same for all, else 1. */
+/** Returns the samples per run: the size of the inputs' first dimension if all inputs have the same symbolic one; 1 for other models. */
 export function samplesPerRun(model: Model, dims: readonly string[]): number {
   const firstDims = model.graph.feeds.map(({ type }) => type?.dims?.[0]);
   const [batch, ...differentDims] = new Set(

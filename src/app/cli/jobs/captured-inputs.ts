@@ -23,7 +23,7 @@ export interface CapturedFile {
   readonly set: Settings;
 }
 
-/** @returns files by model, without models that do not run. */
+/** Returns the file with the inputs of each model, by the model's name. Models that do not run have no file. */
 export default async function capturedInputsJob(
   { folder, modules, texts, out }: CaptureRequest,
   { signal, stage }: JobContext,

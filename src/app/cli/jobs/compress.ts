@@ -33,7 +33,7 @@ import { openStoreOptions, type WorkerOptions, withJobPool } from "./job-pool.ts
 import { warnOfDefaults } from "./open-model.ts";
 import { type OpenedSearch, withSearch } from "./open-search.ts";
 
-/** Subfolder for the reports if nothing is kept and the folder contains an earlier result. */
+/** Subfolder for the reports of a run without a result, if the output folder contains an earlier result. */
 const refusedFolder = "refused";
 
 export interface CompressInput extends SearchInput, WorkerOptions {
@@ -62,7 +62,7 @@ async function runAndWrite(
   opened: OpenedSearch,
   context: JobContext,
 ): Promise<CompressOutput> {
-  const { model, task, running } = opened;
+  const { model, task, partialContext: running } = opened;
   const options: SearchOptions = {
     ...opened.options,
     about: {
@@ -74,13 +74,13 @@ async function runAndWrite(
     onMeasured: (measured) => context.log({ id: "measured", text: stepText(measured, task.metric) }),
     resumeBytes: input.queue === undefined ? maxKeptBytes(model) : undefined,
   };
-  let originalFileFacts: ReturnType<typeof fileFacts> | undefined;
+  let originalFacts: ReturnType<typeof fileFacts> | undefined;
   const factsOf = ({ original }: Run): ReturnType<typeof fileFacts> => {
-    originalFileFacts ??= fileFacts(model, input.model, original);
-    return originalFileFacts;
+    originalFacts ??= fileFacts(model, input.model, original);
+    return originalFacts;
   };
   const recordOf = async ({ run, others }: Compressed): Promise<Run> => ({
-    ...withFileNames(inFlagWords(run), others),
+    ...withFileNames(withFlagNames(run), others),
     warnings: [...task.warnings, ...run.warnings].map((text) => capitalize(rewordOptionNames(text))),
     original: { ...run.original, ...(await factsOf(run)) },
   });
@@ -102,10 +102,10 @@ async function runAndWrite(
   return { run, written };
 }
 
-/** Returns a run whose chosen variant has the sizes of the compressed copies. */
+/** Returns a run in which the chosen variant has the sizes of the written compressed copies. */
 function withSizes(run: Run, sizes: Partial<CompressedSize>): Run {
-  const variants = run.variants.map((variant, place) =>
-    place === run.chosen && variant.result !== undefined
+  const variants = run.variants.map((variant, index) =>
+    index === run.chosen && variant.result !== undefined
       ? { ...variant, result: { ...variant.result, ...sizes } }
       : variant,
   );
@@ -131,7 +131,7 @@ function runSearch(
   );
 }
 
-function inFlagWords(run: Run): Run {
+function withFlagNames(run: Run): Run {
   const { refused } = run;
   return {
     ...run,
@@ -148,11 +148,11 @@ function inFlagWords(run: Run): Run {
 }
 
 function withFileNames(run: Run, others: Compressed["others"]): Run {
-  const fileOf = (place: number): { readonly file?: string } => {
-    const at = others.findIndex((other) => other.place === place);
-    return at < 0 ? {} : { file: frontNames(at)[0] };
+  const fileOf = (index: number): { readonly file?: string } => {
+    const frontIndex = others.findIndex((other) => other.place === index);
+    return frontIndex < 0 ? {} : { file: frontNames(frontIndex)[0] };
   };
-  return { ...run, variants: run.variants.map((variant, place) => ({ ...variant, ...fileOf(place) })) };
+  return { ...run, variants: run.variants.map((variant, index) => ({ ...variant, ...fileOf(index) })) };
 }
 
 async function readCandidate(file: RecipeFile, out: string): Promise<Candidate> {
@@ -196,8 +196,8 @@ async function write(
     ...copies,
     ...reports,
     ["recipe.yaml", bytesOfText(recipeText(recipe))],
-    ...others.flatMap(({ place, bytes }, at): readonly (readonly [string, Uint8Array])[] => {
-      const [model, recipeFile] = frontNames(at);
+    ...others.flatMap(({ place, bytes }, index): readonly (readonly [string, Uint8Array])[] => {
+      const [model, recipeFile] = frontNames(index);
       const variantRecipe = candidates[place]?.recipe;
       return [
         [model, bytes],

@@ -17,12 +17,12 @@ import { type LayerErrors, layerErrors } from "../../../runtime/noise/layer-erro
 import { weightErrors } from "../../../runtime/noise/weight-errors.ts";
 import type { DebuggedLayer } from "../../report/debug.ts";
 import { debugPage } from "../../report/debug.ts";
-import { explainByInputs, notMade } from "./inputs.ts";
+import { explainByInputs, wrongOriginalHint } from "./inputs.ts";
 import { isChanged, openModel, warnOfOrder } from "./open-model.ts";
 import type { PassInput } from "./pass.ts";
 import { openRequest } from "./task.ts";
 
-/** Minimum signal-to-noise ratio of outputs, in decibels, that shows that two models are related. */
+/** Minimum signal-to-noise ratio of the last layers in decibels, at which a model counts as derived from its original. */
 const minSimilarity = 10;
 
 const defaultSamples = 32;
@@ -87,7 +87,7 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
       "E_UNSUPPORTED",
       `No layer of ${input.model} is like one of ${input.original}: nothing can be compared layer by layer.`,
       {
-        hint: notMade,
+        hint: wrongOriginalHint,
       },
     );
   const layers = errors.layers.map((layer) => ({ ...layer, weight: weights.get(layer.layer) }));
@@ -111,8 +111,8 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
 }
 
 /**
- * Returns whether the last layers agree, a weight resembles its counterpart, or, without comparable weights, at least half of the layers have
- * counterparts.
+ * Returns whether a model seems to be derived from its original: the last layers agree, or a weight resembles its counterpart. Without comparable
+ * weights, at least half of the layers must have counterparts.
  */
 function areRelated(
   original: Model,
@@ -124,6 +124,6 @@ function areRelated(
   if (weights.size > 0) return [...weights.values()].some((decibels) => decibels > 0);
   const originalLayers = allLayers(original, infer(original));
   const counterparts = counterpartsAmong(allLayers(model, infer(model)));
-  const matched = originalLayers.filter((layer) => counterparts(layer).length > 0);
-  return 2 * matched.length >= originalLayers.length;
+  const matchedLayers = originalLayers.filter((layer) => counterparts(layer).length > 0);
+  return 2 * matchedLayers.length >= originalLayers.length;
 }

@@ -14,7 +14,7 @@ export interface EndToEndInput {
   readonly folder: string;
   readonly modules: readonly ModulePaths[];
   readonly data: DataRequest;
-  /** Whether the data are texts. Models that predict directly have then not been compared on them yet. */
+  /** Whether the data are texts. Models that do not generate text were then not compared by their metric yet, and are compared here. */
   readonly isText: boolean;
   readonly seed: number;
 }
@@ -24,11 +24,11 @@ const maxSamples = 64;
 export default async function endToEndJob(input: EndToEndInput, context: JobContext): Promise<EndToEnd> {
   const { folder, modules, data, seed } = input;
   const engine = createEngine();
-  const [only] = modules.length === 1 ? modules : modules.filter(({ base }) => base === "model");
-  const original = only === undefined ? undefined : await open(only.original);
-  const answers = original !== undefined && generatorOf(new Map([["model", original]])) === undefined;
-  const { texts } = answers ? { texts: [] } : await textsIn(data.path);
-  const task = answers
+  const [mainModule] = modules.length === 1 ? modules : modules.filter(({ base }) => base === "model");
+  const original = mainModule === undefined ? undefined : await open(mainModule.original);
+  const predictsDirectly = original !== undefined && generatorOf(new Map([["model", original]])) === undefined;
+  const { texts } = predictsDirectly ? { texts: [] } : await textsIn(data.path);
+  const task = predictsDirectly
     ? await openRequest(engine, original, { ...data, samples: maxSamples }, {}, { seed }, context)
     : undefined;
   context.stage("compare");

@@ -58,7 +58,7 @@ export interface Figure {
 export interface EvalOutput {
   readonly score: { readonly value: number; readonly original: number | undefined } | undefined;
   readonly measured: Measurement | undefined;
-  /** Results of the targets, each compared with the native original, on the data or else on random inputs. */
+  /** Checks of the target runtimes, each compared with the original on the native runtime: on the data, or without data on random inputs. */
   readonly targets: readonly OnTarget[];
 }
 
@@ -75,12 +75,12 @@ export interface Measurement {
   readonly comparison: Comparison | undefined;
   readonly verdict: Verdict | undefined;
   /**
-   * Similarity of the outputs that the metric does not evaluate, or the reason why it is unknown. Undefined without such outputs, if all have the
-   * same form.
+   * Similarity of the outputs that the metric does not evaluate, or the reason why they were not compared. Undefined if there are no such outputs and
+   * all outputs have the same type and shape.
    */
   readonly others: Likeness | string | undefined;
   readonly alone: Invariance | undefined;
-  /** Whether the model or its original is no better than always predicting the most frequent class. */
+  /** Whether the original (or without one, the model) is not better than always predicting the most frequent class. */
   readonly atChance: boolean;
   readonly unmeasured: string | undefined;
 }
@@ -133,7 +133,7 @@ async function measureOnData(
         { model: original, path: against },
         { model: candidate, path: input.model },
       ],
-      (before, after) => ["eval", after, "--against", before],
+      (originalMetricRows, candidateMetricRows) => ["eval", candidateMetricRows, "--against", originalMetricRows],
       context,
     );
   const reference = original ?? candidate;
@@ -141,7 +141,7 @@ async function measureOnData(
   const explain = (error: unknown): never => {
     throw original === undefined ? error : (explainByInputs(candidate, original, error) ?? error);
   };
-  // The preprocessing is guessed with the original, because a damaged candidate could mislead.
+  // The preprocessing is guessed with the original, because the guess could be wrong with a damaged candidate.
   const task = await openRequest(
     engine,
     reference,
@@ -153,11 +153,11 @@ async function measureOnData(
   const { labelled, preprocessing, seen: dataset } = task;
   const available = task.stored.testable;
   if (!labelled && original === undefined) {
-    const stated = preprocessing === undefined ? "" : ` (${preprocessing})`;
+    const preprocessingNote = preprocessing === undefined ? "" : ` (${preprocessing})`;
     const first = await firstBatch(dataset);
     const text =
       first.label === undefined
-        ? `${dataset.name} has no labels${stated}${await columnsText(dataset)}.`
+        ? `${dataset.name} has no labels${preprocessingNote}${await columnsText(dataset)}.`
         : `${dataset.name} has class labels, which are no ground truth for this model.`;
     throw new PithError("E_DATA", text, {
       hint: `${first.label === undefined ? `${labelsHint(first)} ` : ""}Without labels a model can be compared with its original: --against original.onnx.`,
@@ -173,10 +173,12 @@ async function measureOnData(
     original === undefined ? [] : comparisonMetrics(original, output, { samples: dataset.count, metric: input.metric });
   const metrics = [mainMetric, ...otherMetrics.filter(({ name }) => name !== mainMetric.name)];
   const predictionMetric = answers(output);
-  const prepared = task.ready(dataset);
-  // Labels that the metric does not use are removed, because they need not fit: they can belong to other data.
+  const readySamples = task.ready(dataset);
+  // Labels that the metric does not use are removed, because they can have a form that does not fit the model.
   const preparedSamples =
-    mainMetric.truth === "original" && labelled ? mapBatches(prepared, ({ label: _, ...batch }) => batch) : prepared;
+    mainMetric.truth === "original" && labelled
+      ? mapBatches(readySamples, ({ label: _, ...batch }) => batch)
+      : readySamples;
   context.stage("evaluate");
   const models = original === undefined ? [candidate] : [original, candidate];
   const { batch, note, isWarning } = await chooseBatch(engine, models, preparedSamples, mainMetric.name, {
@@ -185,7 +187,7 @@ async function measureOnData(
     output,
   });
   if (note !== undefined) context.log({ id: "batch", text: note, ...(isWarning ? { level: "warning" } : {}) });
-  const judging = announceDuration(
+  const announcingContext = announceDuration(
     { ...context, log: (event) => context.log({ ...event, text: rewordOptionNames(event.text) }) },
     dataset.count,
     1,
@@ -194,32 +196,35 @@ async function measureOnData(
     batch,
     held: original !== undefined,
     signal: context.signal,
-    progress: (done, total) => judging.progress(done, total),
+    progress: (done, total) => announcingContext.progress(done, total),
   }).catch(explain);
-  const last = rows.at(-1) ?? [];
+  const candidateRows = rows.at(-1) ?? [];
   const figures = metrics.map((metric, index): Figure => {
     const { name, unit, better } = metric;
-    const metricRows = last[index] ?? new Float64Array();
+    const metricRows = candidateRows[index] ?? new Float64Array();
     return { metric: name, unit, better, estimate: estimate(metric, metricRows), detail: metric.detail?.(metricRows) };
   });
-  const [before, after] = [rows[0]?.[0], rows[1]?.[0]];
-  const comparison = before === undefined || after === undefined ? undefined : compareRows(mainMetric, before, after);
-  const noAnswers = answersOf(new Float64Array());
+  const [originalMetricRows, candidateMetricRows] = [rows[0]?.[0], rows[1]?.[0]];
+  const comparison =
+    originalMetricRows === undefined || candidateMetricRows === undefined
+      ? undefined
+      : compareRows(mainMetric, originalMetricRows, candidateMetricRows);
+  const noPredictions = answersOf(new Float64Array());
   const predictions = rows.map((modelRows) => answersOf(modelRows[metrics.length] ?? new Float64Array()));
   const isNaNBefore =
-    comparison !== undefined && answersWithNaN(mainMetric, comparison.original, predictions[0] ?? noAnswers);
+    comparison !== undefined && answersWithNaN(mainMetric, comparison.original, predictions[0] ?? noPredictions);
   const values = figures.map(({ estimate: { value } }) => value);
   // For NaN outputs, accuracy is 0, so predictions are checked as well.
   const isNaNAfter =
     !values.some((value) => value !== 0 && !Number.isNaN(value)) &&
-    (values.some(Number.isNaN) || isAllNaN(predictions.at(-1) ?? noAnswers));
+    (values.some(Number.isNaN) || isAllNaN(predictions.at(-1) ?? noPredictions));
   const unmeasured = isNaNBefore ? against : isNaNAfter ? input.model : undefined;
   // Only the original must be above chance, because the candidate can have lost everything.
   const originalScore =
     labelled && mainMetric.interval === "proportion"
       ? estimate(mainMetric, rows[0]?.[0] ?? new Float64Array()).value
       : undefined;
-  const chance = commonestShare((predictions[0] ?? noAnswers).labels);
+  const chance = commonestShare((predictions[0] ?? noPredictions).labels);
   const atChance = originalScore !== undefined && chance !== undefined && originalScore <= chance;
   if (atChance && !task.atChance && unmeasured === undefined) {
     context.log({ id: "chance", text: chanceQuestion(task.preset, originalScore, chance), level: "warning" });

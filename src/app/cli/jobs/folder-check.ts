@@ -1,4 +1,4 @@
-/** Job that runs before any work on a folder. It checks that models, samples and runtimes are usable, so that failures come early. */
+/** Job that runs before other work on a folder: checks that models, samples and target runtimes are usable, so that errors appear early. */
 import { joinPath } from "#platform";
 import { infer } from "../../../core/analysis/infer.ts";
 import { allLayers } from "../../../core/analysis/layers.ts";

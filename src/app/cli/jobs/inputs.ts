@@ -1,4 +1,4 @@
-/** Detects that two models have different inputs although they get the same samples. */
+/** Explains errors of comparisons in which two models get the same samples but have different inputs. */
 import { type ErrorCode, PithError } from "../../../core/errors.ts";
 import type { Value } from "../../../core/graph/graph.ts";
 import type { Model } from "../../../core/graph/model.ts";
@@ -12,7 +12,7 @@ const inputErrorCodes: ReadonlySet<ErrorCode> = new Set([
   "E_NAME",
 ]);
 
-export const notMade = "Is the original the model that this one was made from?";
+export const wrongOriginalHint = "Is the original the model that this one was made from?";
 
 /**
  * Returns an error that explains a failed run by different inputs; undefined if the inputs are the same. Models with different inputs can still run
@@ -27,7 +27,7 @@ export function explainByInputs(candidate: Model, original: Model, error: unknow
   if (isSame) return undefined;
   const text = `The models differ: this one takes ${inputsText(feeds)}, the original ${inputsText(originalFeeds)}.`;
   return new PithError(error.code, `${text} Both are fed the same samples. ${error.message}`, {
-    hint: notMade,
+    hint: wrongOriginalHint,
     cause: error,
   });
 }

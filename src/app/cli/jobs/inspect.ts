@@ -1,3 +1,4 @@
+/** Job of `pith inspect`: describes a model, and on request measures its weights. */
 import { infer } from "../../../core/analysis/infer.ts";
 import { allLayers } from "../../../core/analysis/layers.ts";
 import { learnedTensors } from "../../../core/analysis/learned.ts";
@@ -27,11 +28,11 @@ export default async function inspectJob(
   const description = { file: path, bytes: await fileBytes(filesOfModel(model, path)), ...(await inspect(model)) };
   if (!input.weights) return { description, weights: undefined, zeros: undefined };
   storeWeights(model);
-  const weights = await numbersOf(model, context);
+  const weights = await measureWeights(model, context);
   return { description, weights, zeros: await zeroShare((await learnedTensors(model, infer(model))).keys()) };
 }
 
-async function numbersOf(model: Model, context: JobContext): Promise<readonly WeightNumbers[]> {
+async function measureWeights(model: Model, context: JobContext): Promise<readonly WeightNumbers[]> {
   const layers = allLayers(model, infer(model));
   const engine = createEngine();
   context.stage("weights");
@@ -43,14 +44,14 @@ async function numbersOf(model: Model, context: JobContext): Promise<readonly We
     // Packed blocks contain quantized values instead of weights.
     if (role.packed !== undefined) continue;
     const matrix = fromDense(await readStoredValue(model, effective, engine));
-    rows.push({ name, ...range(matrix.data), ranks: await ranksOf(matrix, products.multiply) });
+    rows.push({ name, ...measureRange(matrix.data), ranks: await ranksOf(matrix, products.multiply) });
   }
   context.progress(layers.length, layers.length);
   await products.release();
   return rows;
 }
 
-function range(numbers: Float64Array): Pick<WeightNumbers, "zeros" | "least" | "greatest"> {
+function measureRange(numbers: Float64Array): Pick<WeightNumbers, "zeros" | "least" | "greatest"> {
   let [zeros, least, greatest] = [0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (const value of numbers) {
     if (value === 0) zeros++;

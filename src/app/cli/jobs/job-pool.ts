@@ -25,8 +25,8 @@ export interface WorkerOptions {
 /**
  * Opens a pool of processes or a queue, and runs `work` with it.
  * @param models the models of the jobs, each with the input that its jobs share.
- * @param workOf returns the job with a name. `toStored` maps an input to one whose paths are in the queue's store.
- * @param work receives the pool, if any, and `toLocal`, which maps an input to one whose paths exist locally.
+ * @param workOf returns the job with this name. `toStored` replaces the paths of an input by paths in the queue's store.
+ * @param work receives the pool (undefined if only one job runs), and `toLocal`, which replaces the paths of an input by local paths.
  */
 export async function withJobPool<I extends SharedInput, T>(
   models: readonly { readonly input: I; readonly model: Model }[],
@@ -48,9 +48,9 @@ export async function withJobPool<I extends SharedInput, T>(
     const onFiles = (names: readonly string[]): void =>
       context.log({ id: "store", text: `${counted(names.length, "file")} for the workers: ${joinList(names, 6)}` });
     for (const { input } of models) {
-      const stored = await shareInput(store, input, onFiles);
-      await requireStored(resolveInput(store, stored));
-      storedInputs.set(input, stored);
+      const storedInput = await shareInput(store, input, onFiles);
+      await requireStored(resolveInput(store, storedInput));
+      storedInputs.set(input, storedInput);
     }
     const [first] = models;
     const modules = first === undefined ? [] : await modulesOf(first.input);
@@ -67,7 +67,7 @@ export const openStoreOptions = async ({ resumeFolder, bucket }: SharedInput) =>
   bucket: bucket === undefined ? undefined : await openBucket(bucket),
 });
 
-/** Estimated memory of a process: bytes without a model, and copies of the model. */
+/** Estimated memory of a process: bytes without a model (`processBytes`), and number of copies of the model's weights (`modelCopies`). */
 const [processBytes, modelCopies] = [400e6, 20];
 
 /** Returns a pool of local processes, as many as fit into the free memory. @param bytes bytes of the largest model's weights. */
@@ -99,8 +99,11 @@ async function createQueuePool(
   await queue.countWorkers();
   const server = publicAddress(url);
   const flag = modules.length === 0 ? "" : ` --modules ${modules.map((path) => basename(path)).join()}`;
-  const none = `no worker yet: pith worker ${server} --store …${flag}`;
-  log({ id: "queue", text: `${server}: ${queue.room === 0 ? none : `${counted(queue.room, "job")} at a time`}` });
+  const noWorkerText = `no worker yet: pith worker ${server} --store …${flag}`;
+  log({
+    id: "queue",
+    text: `${server}: ${queue.room === 0 ? noWorkerText : `${counted(queue.room, "job")} at a time`}`,
+  });
   if (modules.length > 0)
     log({ id: "modules", text: `only workers started with${flag} run these jobs; the rest runs here` });
   let isLossLogged = false;
@@ -121,7 +124,7 @@ async function createQueuePool(
       return pool.jobs;
     },
     // The order is reversed, because a worker takes the job that was queued last.
-    doRound: (round, others, within) => pool.doRound(round.toReversed(), others, within),
+    doRound: (round, others, roundContext) => pool.doRound(round.toReversed(), others, roundContext),
     close: () => pool.close(),
   };
 }

@@ -1,4 +1,4 @@
-/** Finds models that fail only because of ONNX Runtime's graph optimizations. `pith simplify` removes the nodes that these would optimize. */
+/** Finds models that load only after `pith simplify`, because ONNX Runtime's graph optimizations fail on them. */
 import { createEngine } from "../../../core/engine/index.ts";
 import { PithError } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";

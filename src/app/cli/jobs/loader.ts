@@ -1,4 +1,4 @@
-/** Job of commands on a folder: loads and runs the folder's models in transformers.js. Its process contains no other ONNX Runtime. */
+/** Job of commands on a folder: loads and runs the folder's models in transformers.js. Its process must not load another ONNX Runtime. */
 
 import { resolve } from "node:path";
 import { errorMessage } from "../../../core/errors.ts";
@@ -11,10 +11,10 @@ export interface LoaderInput {
   readonly chunks?: Readonly<Record<string, number>>;
   readonly dtypes: ModuleDtypes;
   readonly texts: readonly string[];
-  /** Tokens for each input that replace the generated ones. */
+  /** For each input, tokens that are fed instead of the generated ones (teacher forcing). */
   readonly forced: readonly (readonly number[])[] | undefined;
-  /** Whether large weights have only one copy in memory. */
-  readonly lean: boolean;
+  /** Whether weights must have only one copy in memory, which makes runs slower. */
+  readonly usesLeanMemory: boolean;
 }
 
 interface Library {
@@ -58,16 +58,16 @@ interface Tensor {
 
 type Feeds = Readonly<Record<string, unknown>>;
 
-/** Maximum numbers of tokens: of a text, and generated for a text. */
+/** Maximum number of tokens of a text (`maxTokens`), and of generated tokens (`maxNewTokens`). */
 const [maxTokens, maxNewTokens] = [48, 16];
 /** Maximum number of compared values of an output. For larger outputs, the last values are compared. */
 const maxValues = 2 ** 18;
 /** Log level of transformers.js without any output. */
-const silent = 50;
+const silentLogLevel = 50;
 
 export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswers> {
   const library: Library = await import(input.library);
-  Object.assign(library.env, { allowRemoteModels: false, logLevel: silent });
+  Object.assign(library.env, { allowRemoteModels: false, logLevel: silentLogLevel });
   // transformers.js could look up a relative name on the Hub, but not an absolute path.
   const folder = resolve(input.folder);
   let stage: "class" | "load" | "prepare" | "run" = "class";
@@ -80,13 +80,13 @@ export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswe
       device: "cpu",
       ...(input.chunks === undefined ? {} : { use_external_data_format: input.chunks }),
       // Prepacking would copy all weights into the order of the kernels.
-      ...(input.lean ? { session_options: { extra: { session: { disable_prepacking: "1" } } } } : {}),
+      ...(input.usesLeanMemory ? { session_options: { extra: { session: { disable_prepacking: "1" } } } } : {}),
     });
     stage = "prepare";
     const feeds = await feedsOf(library, folder, model, input.texts);
     if (typeof feeds === "string") return { failed: "feed", reason: feeds };
     stage = "run";
-    const ran = watchRuns(model);
+    const sessionsRun = watchRuns(model);
     const answers: LoaderAnswer[] = [];
     for (const [index, feed] of feeds.entries())
       answers.push(
@@ -95,20 +95,20 @@ export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswe
           : { outputs: valuesOf(library, await model(feed)), tokens: [] },
       );
     await model.dispose();
-    return { answers, sessions: Object.keys(model.sessions), ran: [...ran] };
+    return { answers, sessions: Object.keys(model.sessions), ran: [...sessionsRun] };
   } catch (error) {
     return { failed: stage, reason: errorMessage(error) };
   }
 }
 
-/** Returns the class that config.json names, else the generic class if it supports the model type. Returns a name if the class is missing. */
+/** Returns the class that config.json names, or the generic class if this supports the model type. Returns the name of a missing class as text. */
 function classOf(
   library: Library,
   { architectures, model_type: kind }: Awaited<ReturnType<Library["AutoConfig"]["from_pretrained"]>>,
 ): ModelClass | string {
   const [name]: readonly unknown[] = Array.isArray(architectures) ? architectures : [];
-  const named: unknown = typeof name === "string" ? Reflect.get(library, name) : undefined;
-  if (isModelClass(library, named)) return named;
+  const namedClass: unknown = typeof name === "string" ? Reflect.get(library, name) : undefined;
+  if (isModelClass(library, namedClass)) return namedClass;
   if (typeof kind === "string" && library.AutoModel.MODEL_CLASS_MAPPINGS.some((kinds) => kinds.has(kind)))
     return library.AutoModel;
   return typeof name === "string" ? name : `models of type ${JSON.stringify(kind ?? "")}`;
@@ -119,19 +119,19 @@ function isModelClass({ PreTrainedModel }: Library, value: unknown): value is Mo
 }
 
 function watchRuns({ sessions }: Model): ReadonlySet<string> {
-  const ran = new Set<string>();
+  const sessionsRun = new Set<string>();
   for (const [name, session] of Object.entries(sessions)) {
     if (session === undefined) continue;
     const run = session.run.bind(session);
     session.run = (...feeds) => {
-      ran.add(name);
+      sessionsRun.add(name);
       return run(...feeds);
     };
   }
-  return ran;
+  return sessionsRun;
 }
 
-/** Returns inputs made from the texts, or from a constant image or sound. Returns a reason if the model accepts none of these. */
+/** Returns inputs made from the texts, or from a constant image or sound. Returns a text with the reason if the model has other inputs. */
 async function feedsOf(
   library: Library,
   folder: string,
@@ -163,8 +163,8 @@ async function feedsOf(
 }
 
 /**
- * Generates tokens greedily, but continues with the `forced` token instead of each generated one. Returns the generated tokens, and the scores of the
- * first step.
+ * Generates tokens greedily, and feeds the `forced` tokens instead of the generated ones. Returns the generated tokens, and the scores of the first
+ * step.
  */
 async function generate(
   library: Library,
@@ -178,16 +178,16 @@ async function generate(
     _call(_: unknown, logits: Tensor): Tensor {
       const { data } = logits;
       if (tokens.length === 0) scores = data.slice(-maxValues);
-      const instead = forced[tokens.length];
+      const forcedToken = forced[tokens.length];
       tokens.push(data.reduce((best, value, index) => (value > (data[best] ?? 0) ? index : best), 0));
-      if (instead !== undefined) data[instead] = Number.POSITIVE_INFINITY;
+      if (forcedToken !== undefined) data[forcedToken] = Number.POSITIVE_INFINITY;
       return logits;
     }
   }
   const recorders = new library.LogitsProcessorList();
   recorders.push(new Recorder());
-  const greedy = { max_new_tokens: maxNewTokens, do_sample: false, num_beams: 1, eos_token_id: null };
-  await model.generate({ ...feeds, ...greedy, logits_processor: recorders });
+  const greedyOptions = { max_new_tokens: maxNewTokens, do_sample: false, num_beams: 1, eos_token_id: null };
+  await model.generate({ ...feeds, ...greedyOptions, logits_processor: recorders });
   return { outputs: { logits: scores }, tokens };
 }
 

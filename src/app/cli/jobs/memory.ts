@@ -1,4 +1,4 @@
-/** Job that loads and runs one model in a separate process, because peak memory can only be measured per process. */
+/** Job of `pith bench`: measures the peak memory of loading and running one model. It needs a separate process, because the peak is per process. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { createEngine } from "../../../core/engine/index.ts";
 import type { RuntimeName } from "../../../core/engine/runtime.ts";
@@ -19,7 +19,7 @@ export default async function memoryJob(input: MemoryInput, _context: JobContext
   const engine = createEngine({ runtime: input.runtime });
   const model = await open(input.model);
   const feeds = timedFeeds(model, input.shapes, input.seed, contentsFor(model, input.set));
-  // Started before the measurement, which then excludes the memory of the runtime and its code.
+  // The runtime starts before the measurement, so that its own memory does not count.
   await startRuntime(engine, input.threads);
   const peak = startMemoryMeter();
   const session = await engine.load(model, { threads: input.threads });
@@ -30,10 +30,10 @@ export default async function memoryJob(input: MemoryInput, _context: JobContext
 }
 
 /**
- * Starts to measure resident memory. The returned function gives the number of bytes by which the peak exceeds the present value.
+ * Starts to measure resident memory. The returned function returns the number of bytes by which the peak since then exceeds the memory at the start.
  *
- * Linux can reset the peak. On other systems, the peak is that of the whole process so far. If the measured work does not exceed it, the memory at
- * the end counts.
+ * On Linux, the peak can be reset. On other systems, only the peak of the whole process is known. If it was reached before the start, the memory at
+ * the end counts instead.
  */
 export function startMemoryMeter(): () => number {
   try {

@@ -1,4 +1,4 @@
-/** Opens the models of a command, warns about questionable ones, and writes the result. */
+/** Opens the models of a command, warns about models that are probably not what the user means, and writes the result. */
 import { type Encoding, folderOf, makeFolder } from "#platform";
 import { infer } from "../../../core/analysis/infer.ts";
 import { layers } from "../../../core/analysis/layers.ts";
@@ -38,7 +38,7 @@ interface Writing {
 }
 
 /**
- * Writes a result. If sidecar files (tokenizer, configuration) are not next to it, the result records where they are.
+ * Writes a result. If sidecar files (tokenizer, configuration) are not copied next to it, the result records their names.
  * @returns the sizes of compressed copies.
  */
 export async function saveResult(
@@ -88,18 +88,18 @@ export async function warnOfOrder(
 ): Promise<void> {
   if (first === undefined) return;
   const [other, ...more] = laterModels;
-  const mark = other && resultSigns.find(([, isOf]) => isOf(first.model) !== isOf(other.model));
-  if (mark !== undefined && other !== undefined && more.length === 0 && mark[1](first.model)) {
+  const resultSign = other && resultSigns.find(([, isOf]) => isOf(first.model) !== isOf(other.model));
+  if (resultSign !== undefined && other !== undefined && more.length === 0 && resultSign[1](first.model)) {
     const line = ["pith", ...words(other.path, first.path)].map(quoteWord).join(" ");
-    const text = `"${first.path}" was given as the original, and looks like a result of "${other.path}": ${mark[0]}. Did you mean: ${line}`;
+    const text = `"${first.path}" was given as the original, and looks like a result of "${other.path}": ${resultSign[0]}. Did you mean: ${line}`;
     log({ id: "swapped", text, level: "warning" });
   }
   const files = filesOfModel(first.model, first.path);
   for (const { path, model } of laterModels) {
-    const ownFiles = filesOfModel(model, path);
-    if (ownFiles.length !== files.length) continue;
-    const equal = await Promise.all(ownFiles.map((file, index) => isCopy(file, files[index] ?? "")));
-    if (equal.every((isEqual) => isEqual))
+    const modelFiles = filesOfModel(model, path);
+    if (modelFiles.length !== files.length) continue;
+    const areEqual = await Promise.all(modelFiles.map((file, index) => isCopy(file, files[index] ?? "")));
+    if (areEqual.every((isEqual) => isEqual))
       log({ id: "same", text: `"${path}" and "${first.path}" are the same, byte for byte.`, level: "warning" });
   }
 }

@@ -20,7 +20,7 @@ import { openStepsTask, type StepsTask } from "./task.ts";
 export interface OpenedSearch extends StepsTask {
   readonly model: Model;
   readonly options: SearchOptions & { readonly resumeFolder: string };
-  readonly running: Partial<Context>;
+  readonly partialContext: Partial<Context>;
 }
 
 export const withSearch = <T>(
@@ -42,19 +42,19 @@ async function openSearch(
   const engine = createEngine();
   const { techniques } = input.search;
   const recipes = fixedRecipes ?? recipesFor(model, { target: input.targets, techniques });
-  const before = model.header.metadata.get(trainedKey);
-  const opened = await openStepsTask(engine, model, { ...input, recipes }, context);
-  const { task, used } = opened;
-  // Only a training step records trained samples, so that the recipe of a result reproduces the file.
-  if (before === undefined) model.header.metadata.delete(trainedKey);
-  else model.header.metadata.set(trainedKey, before);
+  const trainedBefore = model.header.metadata.get(trainedKey);
+  const stepsTask = await openStepsTask(engine, model, { ...input, recipes }, context);
+  const { task, used } = stepsTask;
+  // Opening the data can record training samples in the model. The record is undone, because only a training step writes it into results.
+  if (trainedBefore === undefined) model.header.metadata.delete(trainedKey);
+  else model.header.metadata.set(trainedKey, trainedBefore);
   return {
-    ...opened,
+    ...stepsTask,
     model,
-    running: contextOf(engine, input, context),
+    partialContext: contextOf(engine, input, context),
     options: {
       ...input.search,
-      samples: opened.samples,
+      samples: stepsTask.samples,
       name: basename(input.model),
       goal: input.goal,
       force: input.force,

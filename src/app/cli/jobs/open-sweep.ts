@@ -20,7 +20,7 @@ export interface OpenedSweep {
   readonly options: Pick<SensitivityOptions, "batch" | "output" | "bucket" | "timed"> & {
     readonly resumeFolder: string;
   };
-  readonly running: Partial<Context>;
+  readonly partialContext: Partial<Context>;
 }
 
 export async function openSweep(input: SweepInput, context: JobContext): Promise<OpenedSweep> {
@@ -34,6 +34,6 @@ export async function openSweep(input: SweepInput, context: JobContext): Promise
     model,
     task,
     options: { batch: data.batch, output, timed, ...(await openStoreOptions(input)) },
-    running: contextOf(engine, input, context),
+    partialContext: contextOf(engine, input, context),
   };
 }

@@ -51,7 +51,7 @@ import { countsOf, measureSpeed, weightOf, withCompressed, withGzip } from "./we
 export interface PassInput {
   readonly command: string;
   readonly model: string;
-  /** Path of the model before pruning; for passes without another reference. */
+  /** Path of the model before earlier compression, with which the result is compared; for passes without another reference. */
   readonly original?: string | undefined;
   readonly out: string;
   /** Whether the command copies the model's sidecar files to the result. */
@@ -67,9 +67,9 @@ export interface PassInput {
   readonly force: boolean;
   /** Whether the precision fallback is used if the result loses too much (default: true). */
   readonly spare?: boolean | undefined;
-  /** Other models of the folder, with which the result is compared end to end. It can fail there although it passes alone. */
+  /** Other models of the folder, with which the result must also pass end to end. */
   readonly together?: Together | undefined;
-  /** Maximum bytes of the file, to which the bits per layer are fitted. */
+  /** Maximum bytes of the file, for which the bits per layer are chosen. */
   readonly targetBytes?: number | undefined;
   /** Maximum size of the compressed file, in the syntax of `downloadOption`. */
   readonly targetDownload?: string | undefined;
@@ -79,7 +79,7 @@ export interface PassInput {
   readonly fileBytes?: number;
   /** Encodings of compressed copies of the result. */
   readonly precompress?: readonly Encoding[] | undefined;
-  /** Whether the size after gzip is measured for the input model as well (true). */
+  /** Whether the size after gzip is measured for the input model as well (default: true). */
   readonly compressesOriginal?: boolean;
   readonly seed: number;
 }
@@ -90,7 +90,7 @@ interface StepReport extends Pick<StepResult, "changes" | "misses" | "training" 
   readonly before: Weight;
   readonly preprocessing?: string | undefined;
   readonly samples?: SampleUse | undefined;
-  /** Whether the original is at chance level, so that no drop can be measured. */
+  /** Whether the model that the goal refers to is at chance level, so that no drop can be measured. */
   readonly knewNothing?: boolean | undefined;
   readonly goal?: Goal | undefined;
   readonly targets: Judgement["targets"];
@@ -127,7 +127,7 @@ export interface WrittenOutput extends StepReport, Partial<Pick<KeptFunction, "l
   /** Present if the input model is a result of Pith, and no original is given. The measured loss then excludes the earlier loss. */
   readonly continues?: true | undefined;
   readonly lost?: string | undefined;
-  /** Comparison with the original or teacher; undefined if there is none, or if it could not run. */
+  /** Comparison with the original or teacher; undefined without such a model, or if it could not run. */
   readonly reference?: Reference | undefined;
   /** Speed relative to the reference or the input model; undefined if the operators and sizes are the same. */
   readonly speed?: Timed | undefined;
@@ -180,11 +180,11 @@ async function changeModel(
   const opened = await openStep(input, targets, original, context);
   const { request, context: stepContext } = opened;
   const step = await rejectUnloadable(() => runJudgedStep(request, stepContext));
-  const { result, noGainText: idle, judgement, rejection } = step;
+  const { result, noGainText, judgement, rejection } = step;
   const report = await reportOf(opened, step);
   if (result === undefined) return report;
   if (input.dryRun) return { ...report, planned: await costOf(original, result, report, stepContext) };
-  if (judgement === undefined) return { ...report, idle };
+  if (judgement === undefined) return { ...report, idle: noGainText };
   if (request.pass.beginsAnew) await warnOfUnknownPreparation(result, input.model, stepContext);
   if (rejection !== undefined && !input.force)
     throw rejectionError(request.pass, input, rejection, opened.data?.task.assumesScores);
@@ -201,7 +201,7 @@ async function openStep(
   const pass = steps.get(input.command);
   if (pass === undefined) throw new Error(`There is no pass "${input.command}".`);
   await requireOtherThanWeights(input.out, original, input.model);
-  // This is decided before the data is opened, because opening it records the preprocessing in the model.
+  // This is decided before the data is opened, because opening the data records the preprocessing in the model's metadata.
   const continues = isChanged(original);
   requireOutputs(original, input.model);
   requireLayers(original, input.options);
@@ -217,7 +217,7 @@ async function openStep(
       context,
     );
   const stepContext = { ...wordedContext(pass, context, input), stage: context.stage.bind(context) };
-  const restored = pass.restores === undefined ? undefined : input.options[pass.restores];
+  const restoredPath = pass.restores === undefined ? undefined : input.options[pass.restores];
   const data =
     input.data === undefined
       ? undefined
@@ -227,7 +227,7 @@ async function openStep(
     ...{ pass, references, force, output, dryRun, targets },
     options: data?.options ?? input.options,
     input: { path: input.model, model: original },
-    ...(typeof restored === "string" ? { like: await open(restored) } : {}),
+    ...(typeof restoredPath === "string" ? { like: await open(restoredPath) } : {}),
     task: data && { ...data.task, available: data.samples.test.available },
     record: data?.task.record,
     goal: { maxDrop, strict },
@@ -249,12 +249,12 @@ async function openStep(
 /** Returns a context that replaces option names in messages by the command's flags. */
 function wordedContext(pass: AnyPass, context: JobContext, input: PassInput) {
   const keys = new Set([...keysOf(pass.options), "maxDrop", "force", "data", "samples"]);
-  const worded: typeof context = {
+  const contextWithFlags: typeof context = {
     ...context,
     log: (event) => context.log({ ...event, text: asFlags(event.text, keys) }),
     progress: (...progress) => context.progress(...progress),
   };
-  return contextOf(watchLoads(createEngine()), input, worded);
+  return contextOf(watchLoads(createEngine()), input, contextWithFlags);
 }
 
 async function openReferences(
@@ -264,9 +264,9 @@ async function openReferences(
 ): Promise<References> {
   const first = reference === undefined ? original : options[reference];
   const further = furtherReferences === undefined ? undefined : options[furtherReferences];
-  const named = [...(typeof first === "string" ? [first] : []), ...(v.is(v.array(v.string()), further) ? further : [])];
+  const paths = [...(typeof first === "string" ? [first] : []), ...(v.is(v.array(v.string()), further) ? further : [])];
   const opened: NamedModel[] = [];
-  for (const path of named) {
+  for (const path of paths) {
     for (const other of opened) {
       if (await isSamePlace(path, other.path))
         throw new PithError("E_OPTION", `${path} is named twice: each ${reference} has the same weight.`);
@@ -275,9 +275,9 @@ async function openReferences(
     await checkReference?.(model, referenceModel.model, options);
     opened.push(referenceModel);
   }
-  const aim = typeof first === "string" ? opened.shift() : undefined;
-  const isInput = aim !== undefined && (await isSamePlace(aim.path, path));
-  return { first: isInput ? undefined : aim, others: opened };
+  const firstReference = typeof first === "string" ? opened.shift() : undefined;
+  const isInput = firstReference !== undefined && (await isSamePlace(firstReference.path, path));
+  return { first: isInput ? undefined : firstReference, others: opened };
 }
 
 /** Opens the data. @throws PithError E_DATA if it does not fit the model, before anything is run. */
@@ -321,8 +321,8 @@ async function reportOf(
 }
 
 /**
- * Returns sample counts with the tested ones, which are fewer if the comparison ended early. @param searched number of other samples, which chose the
- * options.
+ * Returns the numbers of used samples with the number of tested ones, which is lower if interim looks decided the comparison.
+ * @param searched number of other samples, on which options were chosen.
  */
 function testedSamples(used: SampleUse, count: number | undefined, searched: number | undefined): SampleUse {
   const { test } = used;
@@ -356,7 +356,7 @@ async function writeResult(
   const speed = masked ? undefined : await measureSpeed(result, references?.first ?? original, stepContext);
   warnOfSpeed(speed, { ...report, uneven }, after, pass, input, context);
   const isJudgedAlone = trains(pass) && pass.reference === undefined && compared?.reference === undefined;
-  const hasOwnGoal = goalCheck !== undefined && references?.first === undefined;
+  const hasGoalWithoutReference = goalCheck !== undefined && references?.first === undefined;
   return {
     ...report,
     ...{ before, after, masked, uneven, targets, idle, speed },
@@ -366,7 +366,7 @@ async function writeResult(
     verdict: goalCheck?.verdict,
     against: goalCheck?.against,
     pruned: isJudgedAlone && wasPruned(original.model) ? true : undefined,
-    continues: continues && hasOwnGoal ? true : undefined,
+    continues: continues && hasGoalWithoutReference ? true : undefined,
     likeness: kept?.likeness,
     others: kept?.others,
     lost: rejection?.text,
@@ -378,17 +378,17 @@ async function writeResult(
 /** Warns about a result that is slower than the input model, or that is no faster although it computes less. */
 function warnOfSpeed(
   speed: Timed | undefined,
-  computed: Parameters<typeof notFasterText>[1],
+  reasons: Parameters<typeof notFasterText>[1],
   after: Weight,
   pass: AnyPass,
   { model, options }: PassInput,
   { log }: JobContext,
 ): void {
   if (speed === undefined || "unmeasured" in speed.found || speed.against !== model) return;
-  const warning = slowerText(speed);
-  const text = notFasterText(speed.found.factor, computed, after) ?? warning;
+  const slowerWarning = slowerText(speed);
+  const text = notFasterText(speed.found.factor, reasons, after) ?? slowerWarning;
   if (text === undefined) return;
-  const advice = warning === undefined ? "" : fasterAdvice(pass, options);
+  const advice = slowerWarning === undefined ? "" : fasterAdvice(pass, options);
   log({ id: "speed", text: `${text}${advice}`, level: "warning" });
 }
 

@@ -9,7 +9,7 @@ import { withSearch } from "./open-search.ts";
 
 export default async function recipeJob(input: RecipeInput, context: JobContext): Promise<void> {
   const recipe = parseRecipe(input.recipe);
-  await withSearch(input, context, [recipe], ({ model, task, options, running }) =>
+  await withSearch(input, context, [recipe], ({ model, task, options, partialContext: running }) =>
     runIn(model, { name: recipeName(recipe), recipe }, task, options, running),
   );
 }

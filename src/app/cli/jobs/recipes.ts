@@ -1,4 +1,4 @@
-/** Job that runs a recipe on several models, in other processes or by the workers of a queue. */
+/** Job of `pith compress` with several models: runs a recipe on each, in other processes or by the workers of a queue. */
 import { asPithError, throwIfAborted } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { counted, integer } from "../../../core/numbers.ts";

@@ -1,10 +1,11 @@
+/** Starts and warms up runtimes before measurements. */
 import type { Engine } from "../../../core/engine/index.ts";
 import { parseModel } from "../../../core/graph/text.ts";
 
 /** Starts the runtime and its threads by loading a minimal graph, so that measurements of later sessions exclude the start. */
 export async function startRuntime(engine: Engine, threads: number | undefined): Promise<void> {
-  const nothing = parseModel("opset 21\ngraph (x: float32[1]) -> (y: float32[1]) {\n  y = Identity(x)\n}\n");
-  await (await engine.load(nothing, { threads })).release();
+  const minimalModel = parseModel("opset 21\ngraph (x: float32[1]) -> (y: float32[1]) {\n  y = Identity(x)\n}\n");
+  await (await engine.load(minimalModel, { threads })).release();
 }
 
 /** Numbers of warm-up runs. Browsers and Node first compile WebAssembly quickly, then optimize it in the background. */

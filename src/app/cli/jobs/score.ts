@@ -1,4 +1,4 @@
-/** Evaluates a model file with a user-defined metric, as in `--score ./score.mjs`. */
+/** Evaluates a model file with a function of the user, as in `--score ./score.mjs`. */
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { errorMessage, PithError } from "../../../core/errors.ts";

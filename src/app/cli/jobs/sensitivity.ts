@@ -45,14 +45,16 @@ export interface SensitivityOutput {
 
 export default async function sensitivityJob(input: SensitivityInput, context: JobContext): Promise<SensitivityOutput> {
   const opened = await openSweep(input, context);
-  const { model, task, running } = opened;
+  const { model, task, partialContext: running } = opened;
   context.stage("layers");
   const { out, kinds, layers, except, alike, minutes, budget, cost } = input;
   const options = { ...opened.options, kinds, layers, except, alike, minutes, name: basename(input.model) };
-  const measured = await measure(input, model, context, (more) => sweep(model, task, { ...options, ...more }, running));
+  const sweptSensitivity = await measure(input, model, context, (more) =>
+    sweep(model, task, { ...options, ...more }, running),
+  );
   const sensitivity: Sensitivity = {
-    ...measured,
-    misses: measured.misses.map((miss) => ({ ...miss, reason: rewordOptionNames(miss.reason) })),
+    ...sweptSensitivity,
+    misses: sweptSensitivity.misses.map((miss) => ({ ...miss, reason: rewordOptionNames(miss.reason) })),
   };
   const recipes: (readonly [string, Uint8Array])[] = [];
   for (const [index, kind] of sensitivityKinds.entries()) {
@@ -62,11 +64,11 @@ export default async function sensitivityJob(input: SensitivityInput, context: J
     const overBudgetText =
       budget === undefined || allocation.share <= budget ? undefined : overBudget(kind, allocation, budget, cost);
     if (overBudgetText !== undefined) context.log({ id: "budget", text: overBudgetText, level: "warning" });
-    recipes.push([`${kind}.yaml`, bytesOfText(textOf(allocation, sensitivity, cost))]);
+    recipes.push([`${kind}.yaml`, bytesOfText(formatRecipe(allocation, sensitivity, cost))]);
   }
   throwIfAborted(context.signal, "Stopped before anything was written.");
-  const unresolved = unresolvedText(sensitivity);
-  if (unresolved !== undefined) context.log({ id: "unresolved", text: unresolved, level: "warning" });
+  const unresolvedNote = unresolvedText(sensitivity);
+  if (unresolvedNote !== undefined) context.log({ id: "unresolved", text: unresolvedNote, level: "warning" });
   const page = ["sensitivity.html", bytesOfText(sensitivityPage(sensitivity))] as const;
   const written = await writeResults(out, sensitivity, [page, ...recipes], context, sweptFolder);
   return { found: sensitivity, preprocessing: task.preprocessing, written };
@@ -76,7 +78,7 @@ function measure(
   input: SensitivityInput,
   model: Model,
   context: JobContext,
-  work: (more: Pick<SweepOptions, "ahead" | "resumeFolder" | "resumeBytes" | "bucket">) => Promise<Sensitivity>,
+  work: (sweepOptions: Pick<SweepOptions, "ahead" | "resumeFolder" | "resumeBytes" | "bucket">) => Promise<Sensitivity>,
 ): Promise<Sensitivity> {
   const { model: path, resumeFolder, data, seed, metric, output, timed, jobs, queue } = input;
   const shared: SweepInput = { model: path, resumeFolder, data, seed, metric, output, timed };
@@ -102,8 +104,8 @@ function measure(
 }
 
 /**
- * Number of jobs per process. Opening model and data takes seconds, so a job contains several measurements. Several jobs per process balance their
- * durations.
+ * Number of jobs per process. A job contains several measurements, because opening model and data takes seconds. With several jobs per process, all
+ * processes end at about the same time.
  */
 const jobsPerProcess = 3;
 
@@ -130,6 +132,6 @@ const remainingCostText = ({ share }: Allocation, cost: SensitivityCost): string
 const overBudget = (kind: SensitivityKind, allocation: Allocation, budget: number, cost: SensitivityCost): string =>
   `${kind}.yaml leaves ${remainingCostText(allocation, cost)}, more than the ${percent(budget, 0)} of --budget: harsher settings were not measured`;
 
-function textOf(allocation: Allocation, { model }: Sensitivity, cost: SensitivityCost): string {
+function formatRecipe(allocation: Allocation, { model }: Sensitivity, cost: SensitivityCost): string {
   return `# Settings with the lowest sum of losses of individual layers that leave ${remainingCostText(allocation, cost)} in ${JSON.stringify(model)}.\n${recipeText(allocation.recipe)}`;
 }

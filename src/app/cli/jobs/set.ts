@@ -1,11 +1,12 @@
+/** Converts the values of `--set` to inputs of models. */
 import type { Model } from "../../../core/graph/model.ts";
 import type { Batch } from "../../../core/tensor/types.ts";
 import type { Settings } from "../../../judge/task/contents.ts";
 import { contentOf } from "../../../rewrite/clean-up/set-inputs.ts";
 
 /**
- * Returns the constant inputs of a model. Skips names that it lacks, because several models can have different inputs. @throws PithError as
- * `contentOf`.
+ * Returns the constant inputs of a model. Skips names that the model lacks, because several models can have different inputs.
+ * @throws PithError as `contentOf`.
  */
 export function contentsFor(model: Model, set: Settings): Batch {
   const settings = Object.entries(set).filter(([name]) => model.graph.feeds.some((feed) => feed.name === name));

@@ -72,7 +72,7 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   const outcome = await simplify(model, options, passContext);
   engine.forget();
   context.stage("compare");
-  keepComparable(original, model);
+  addComparableOutputs(original, model);
   const comparison = await rejectUnloadable(async () => {
     const sameness =
       outcome.changes.length === 0 ? "nothing changed" : await compare(engine, original, model, input, context);
@@ -97,7 +97,7 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   };
 }
 
-/** Compares outputs. @throws PithError E_ENGINE if only the result fails to run. Without `force`, also throws if the comparison is not possible. */
+/** Compares outputs. @throws PithError E_ENGINE if only the result does not load. Without `force`, also throws if the comparison is not possible. */
 async function compare(
   engine: Engine,
   original: Model,
@@ -106,24 +106,24 @@ async function compare(
   context: JobContext,
 ): Promise<Sameness | string> {
   try {
-    const fixed = original.clone();
-    await fixDimensions(fixed, { fix });
+    const fixedOriginal = original.clone();
+    await fixDimensions(fixedOriginal, { fix });
     if (keepOutputs.length > 0)
-      fixed.graph.setOutputs(fixed.graph.outputs.filter(({ name }) => keepOutputs.includes(name)));
-    return await compareOutputs(engine, fixed, model, {
+      fixedOriginal.graph.setOutputs(fixedOriginal.graph.outputs.filter(({ name }) => keepOutputs.includes(name)));
+    return await compareOutputs(engine, fixedOriginal, model, {
       sizes: new Map(Object.entries(sizes)),
-      set: await setFeeds(fixed, set),
+      set: await setFeeds(fixedOriginal, set),
       seed,
       signal: context.signal,
       progress: (done, total) => context.progress(done, total),
     });
   } catch (error) {
-    const refusal = asPithError(error);
-    if (refusal instanceof ResultFails && refusal.loading) throw error;
-    const reason = stripPeriod(refusal.message);
+    const pithError = asPithError(error);
+    if (pithError instanceof ResultFails && pithError.loading) throw error;
+    const reason = stripPeriod(pithError.message);
     if (force) return uncapitalize(reason);
     throw new PithError(
-      refusal.code,
+      pithError.code,
       `${reason}. The result could not be compared with the original. Nothing was written.`,
       { hint: "--force writes the result without a comparison.", cause: error },
     );
@@ -134,11 +134,11 @@ function differenceError({ difference, at, tolerance, run, own }: Sameness): Pit
   const differenceText = Number.isFinite(difference)
     ? `differs by ${difference.toExponential(1)} of its largest value`
     : "is another";
-  const explained = own === undefined ? "" : ` (rounding error of the original: ${own.toExponential(1)})`;
+  const explanation = own === undefined ? "" : ` (rounding error of the original: ${own.toExponential(1)})`;
   if (run === "as written" || tolerance < codesTolerance)
     return new PithError(
       "E_ACCURACY_LOST",
-      `Output "${at}" ${differenceText}; rounding explains ${Number(tolerance.toPrecision(2))}${explained}. Nothing was written.`,
+      `Output "${at}" ${differenceText}; rounding explains ${Number(tolerance.toPrecision(2))}${explanation}. Nothing was written.`,
       {
         hint: "Please report this with the model: a rewrite may be wrong. --force writes the result anyway; then compare it on your own data (pith eval --against).",
       },
@@ -154,8 +154,8 @@ function nodesIn(model: Model): number {
   return [...allGraphs(model.graph)].reduce((sum, graph) => sum + graph.nodeCount, 0);
 }
 
-/** Adds outputs to the original for values that have become outputs of the result. */
-function keepComparable(original: Model, { graph }: Model): void {
+/** Adds outputs to the original for values that are outputs only of the result, so that they can be compared. */
+function addComparableOutputs(original: Model, { graph }: Model): void {
   const outputNames = new Set(original.graph.outputs.map(({ name }) => name));
   for (const { name, type } of graph.outputs) {
     const value = outputNames.has(name) ? undefined : original.graph.ownValue(name);

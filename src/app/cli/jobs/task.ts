@@ -1,5 +1,6 @@
 /**
- * Splits a command's data into disjoint training, calibration and test samples. All commands use this function, so that recipes get the same splits.
+ * Opens a command's data as disjoint training, calibration and test samples. All commands use these functions, so that the same data and recipe give
+ * the same splits.
  */
 import { resolve, sep } from "node:path";
 import type { Engine } from "../../../core/engine/index.ts";
@@ -47,7 +48,10 @@ export interface StepsTask {
 export interface SampleUse {
   readonly train: Part | undefined;
   readonly calibrate: Part | undefined;
-  /** `of`: the total if fewer samples were enough. `available`: the total if `--samples` limited them. `searched`: number of other samples that chose the bits. */
+  /**
+   * `of`: total number if interim looks used fewer. `available`: total number if `--samples` limits it. `searched`: number of other samples, on which
+   * options were chosen.
+   */
   readonly test: Part & { readonly of?: number; readonly available?: number; readonly searched?: number };
 }
 
@@ -86,7 +90,7 @@ export async function openStepsTask(
 ): Promise<StepsTask> {
   const recipes = await Promise.all(writtenRecipes.map(openRecipe));
   requireLossOutputs(model, recipes);
-  const learning = recipes.flatMap((recipe) =>
+  const trainingPasses = recipes.flatMap((recipe) =>
     stepsOf(recipe).flatMap(({ pass, options }) => (partFor(pass, options) === "train" ? [pass] : [])),
   );
   const maxOf = (countOf: (recipe: Recipe) => number): number =>
@@ -99,8 +103,8 @@ export async function openStepsTask(
     trainAlone: maxOf(({ samples, ...recipe }) =>
       samples === undefined ? samplesToLearnFrom(recipe) : trainingSampleCount(samples.training),
     ),
-    learns: findTrainingTargets(learning, recipes),
-    // A search, or a recipe from one, needs test samples to compare many candidates.
+    learns: findTrainingTargets(trainingPasses, recipes),
+    // A search, or a recipe from a search, divides the test samples in two halves, so it needs a minimum number.
     leastTested: recipes.some((recipe) => recipes.length > 1 || recipe.samples !== undefined) ? 2 * minSamples : 0,
   } as const;
   const task = await openRequest(engine, model, data, options, { seed }, context);
@@ -127,15 +131,15 @@ export async function openStepsTask(
       training: Number.isFinite(options.trainAlone) ? options.trainAlone : "all",
     },
     used: {
-      train: learning.length > 0 && train !== undefined ? partOf(train) : undefined,
+      train: trainingPasses.length > 0 && train !== undefined ? partOf(train) : undefined,
       calibrate: measuredOn && partOf(measuredOn),
       test: available === undefined || available === seen.count ? partOf(seen) : { ...partOf(seen), available },
     },
     async openValidation(validation) {
-      const chosen = await task.openOther(validation);
+      const validationSamples = await task.openOther(validation);
       const uses = [[seen.name, "is test data"], ...(train === undefined ? [] : [[train.name, "is training data"]])];
       for (const [name = "", use = ""] of uses) {
-        if (!overlap(placeOf(name), placeOf(chosen.name))) continue;
+        if (!overlap(placeOf(name), placeOf(validationSamples.name))) continue;
         throw new PithError(
           "E_DATA",
           `--validation ${validation}: ${name} ${use} already${originText(name, data.path)}.`,
@@ -144,7 +148,7 @@ export async function openStepsTask(
           },
         );
       }
-      return task.ready(chosen);
+      return task.ready(validationSamples);
     },
   };
 }
@@ -152,7 +156,7 @@ export async function openStepsTask(
 const trainingSampleCount = (training: RecipeSamples["training"]): number =>
   training === "all" ? Number.POSITIVE_INFINITY : training;
 
-/** Returns the targets that the recipes train on. A recipe from a search has the split of that search, even if it trains nothing. */
+/** Returns the targets of training in the recipes. A recipe from a search has the splits of that search, even if it trains nothing. */
 function findTrainingTargets(
   learning: readonly AnyPass[],
   recipes: readonly Recipe[],
@@ -173,7 +177,7 @@ function placeOf(name: string): string {
   return resolve(name.replace(/ \([^()]*\)$/, ""));
 }
 
-/** Explains samples that the user did not name: dev.tsv next to --data train.tsv is the test split. */
+/** Explains samples that the user did not name: with --data train.tsv, for example, dev.tsv next to it is the test split. */
 function originText(name: string, path: string): string {
   if (overlap(placeOf(name), resolve(path))) return "";
   return `: it is next to --data ${path}, and its name says that it is another part of it`;

@@ -21,11 +21,11 @@ import { timedTokenCount } from "./bench.ts";
 
 /** Measures a model. The bytes exclude the exporter's metadata, which results do not contain. */
 export async function weightOf(model: Model, path: string): Promise<Weight> {
-  const plain = await plainFile(model);
+  const withoutMetadata = await plainFile(model);
   return {
-    ...(plain === undefined
+    ...(withoutMetadata === undefined
       ? { bytes: await fileBytes(filesOfModel(model, path)) }
-      : { bytes: plain.file.size, metadata: plain.metadata }),
+      : { bytes: withoutMetadata.file.size, metadata: withoutMetadata.metadata }),
     ...(await countsOf(model)),
   };
 }
@@ -38,15 +38,17 @@ export async function withCompressed(
   copySizes: Partial<CompressedSize> = {},
 ): Promise<Weight> {
   if (copySizes.sampled !== undefined) return { ...weight, ...copySizes };
-  const plain = await plainFile(model);
-  const { bytes: _, ...sizes } = await size(...(plain === undefined ? filesOfModel(model, path) : [plain.file]));
+  const withoutMetadata = await plainFile(model);
+  const { bytes: _, ...sizes } = await size(
+    ...(withoutMetadata === undefined ? filesOfModel(model, path) : [withoutMetadata.file]),
+  );
   return { ...weight, ...sizes, ...copySizes };
 }
 
-/** Adds the size after gzip alone, with which a result can be compared: brotli would take most of a command's time. */
+/** Adds the size after gzip, for the comparison with a result. Brotli is left out, because it would take most of a command's time. */
 export async function withGzip(weight: Weight, model: Model, path: string): Promise<Weight> {
-  const plain = await plainFile(model);
-  const gzip = await gzipSize(...(plain === undefined ? filesOfModel(model, path) : [plain.file]));
+  const withoutMetadata = await plainFile(model);
+  const gzip = await gzipSize(...(withoutMetadata === undefined ? filesOfModel(model, path) : [withoutMetadata.file]));
   return { ...weight, gzip, sampled: isEstimated(weight.bytes) };
 }
 
@@ -62,7 +64,7 @@ export async function countsOf(model: Model): Promise<Pick<Weight, "parameters" 
   };
 }
 
-/** Times both models. Returns undefined if both run the same operators with weights of the same types and sizes. */
+/** Times both models. Returns undefined if both have the same operators and weights of the same types and sizes, and so the same speed. */
 export async function measureSpeed(
   result: Model,
   { model, path }: { readonly model: Model; readonly path: string },

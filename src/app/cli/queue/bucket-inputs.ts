@@ -1,4 +1,4 @@
-/** Stores folders in a bucket. Each file is stored under its content hash, and the list of a folder's files under the hash of the list. */
+/** Stores folders with models and data in a bucket. A file is stored under its content hash, the list of a folder's files under the list's hash. */
 import { chmod, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
 import { writeFileAtomically } from "#platform";
@@ -8,12 +8,12 @@ import type { Bucket } from "../../../judge/steps/bucket-store.ts";
 import { isThere } from "../files/files.ts";
 import { textOf } from "./bucket.ts";
 
-/** Number of concurrent transfers, because data can consist of tens of thousands of images. */
+/** Number of concurrent transfers. One after the other, tens of thousands of images would take too long. */
 const concurrency = 16;
 const objectName = (hash: string): string => `files/${hash}`;
-const listName = (place: string): string => `${place}.json`;
+const listName = (folderName: string): string => `${folderName}.json`;
 
-/** File's name in its folder (with "/") and content hash. */
+/** A file: its path in the folder (with "/"), and its content hash. */
 export type HashedFile = readonly [name: string, hash: string];
 
 /** Returns the list of a folder's files as text. The hash of this text names the folder. */
@@ -21,53 +21,53 @@ export const listText = (files: readonly HashedFile[]): string => JSON.stringify
 
 export async function sendFolder(
   bucket: Bucket,
-  place: string,
+  folderName: string,
   files: readonly HashedFile[],
   paths: readonly string[],
 ): Promise<void> {
-  if (await bucket.has(listName(place))) return;
-  await forAll([...files.entries()], async ([index, [, hash]]) => {
+  if (await bucket.has(listName(folderName))) return;
+  await forEachConcurrently([...files.entries()], async ([index, [, hash]]) => {
     if (!(await bucket.has(objectName(hash)))) await bucket.write(objectName(hash), bytesOfFile(paths[index] ?? ""));
   });
   // The list is written last, because it marks the folder as complete.
-  await bucket.write(listName(place), [new TextEncoder().encode(listText(files))]);
+  await bucket.write(listName(folderName), [new TextEncoder().encode(listText(files))]);
 }
 
 /**
  * Copies a folder of the bucket to this machine, unless it already exists here.
  * @throws PithError E_DATA if a file is missing or does not match its hash.
  */
-export async function receiveFolder(bucket: Bucket, folder: string, place: string): Promise<void> {
-  await createFolder(join(folder, place), async (unfinished) => {
-    await forAll(await listOf(bucket, place), async ([name, hash]) => {
-      const path = resolve(unfinished, name);
-      if (!path.startsWith(unfinished + sep))
+export async function receiveFolder(bucket: Bucket, folder: string, folderName: string): Promise<void> {
+  await createFolder(join(folder, folderName), async (temporaryFolder) => {
+    await forEachConcurrently(await listOf(bucket, folderName), async ([name, hash]) => {
+      const path = resolve(temporaryFolder, name);
+      if (!path.startsWith(temporaryFolder + sep))
         throw new PithError("E_DATA", `The store names "${name}", which leaves its folder.`);
       const bytes = await bucket.read(objectName(hash));
       if (bytes === undefined) throw missingError(objectName(hash));
       await mkdir(dirname(path), { recursive: true });
       await writeFileAtomically(path, bytes);
-      if ((await fileHash(path)) !== hash) throw damaged(objectName(hash));
+      if ((await fileHash(path)) !== hash) throw damagedError(objectName(hash));
     });
   });
 }
 
-async function listOf(bucket: Bucket, place: string): Promise<readonly HashedFile[]> {
-  const text = await textOf(bucket, listName(place));
-  if (text === undefined) throw missingError(listName(place));
-  if (!place.endsWith(`/${await textHash(text)}`)) throw damaged(listName(place));
+async function listOf(bucket: Bucket, folderName: string): Promise<readonly HashedFile[]> {
+  const text = await textOf(bucket, listName(folderName));
+  if (text === undefined) throw missingError(listName(folderName));
+  if (!folderName.endsWith(`/${await textHash(text)}`)) throw damagedError(listName(folderName));
   return JSON.parse(text);
 }
 
 const missingError = (name: string): PithError =>
   new PithError("E_DATA", `"${name}" is not in the bucket of the store.`);
 
-const damaged = (name: string): PithError =>
+const damagedError = (name: string): PithError =>
   new PithError("E_DATA", `"${name}" in the bucket of the store is not what its hash says.`, {
     hint: "Remove it there, and run the same command again.",
   });
 
-async function forAll<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+async function forEachConcurrently<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
   const remaining = items.values();
   const next = async (): Promise<void> => {
     for (const item of remaining) await work(item);
@@ -76,21 +76,21 @@ async function forAll<T>(items: readonly T[], work: (item: T) => Promise<void>):
 }
 
 /**
- * Creates a folder by filling a temporary one and renaming it, so that the folder is always complete. If several processes do this, the first one
- * succeeds.
+ * Creates a folder: fills a temporary folder and renames it, so that the folder is always complete. If several processes create the same folder, that
+ * of the first one is used.
  */
 export async function createFolder(target: string, fill: (folder: string) => Promise<void>): Promise<void> {
   if (await isThere(target)) return;
   await mkdir(dirname(target), { recursive: true });
-  const unfinished = await mkdtemp(`${target}.`);
+  const temporaryFolder = await mkdtemp(`${target}.`);
   try {
-    await fill(unfinished);
+    await fill(temporaryFolder);
     // Workers that run as other users must be able to read the folder.
-    await chmod(unfinished, 0o755);
-    await rename(unfinished, target).catch(async (error: unknown) => {
+    await chmod(temporaryFolder, 0o755);
+    await rename(temporaryFolder, target).catch(async (error: unknown) => {
       if (!(await isThere(target))) throw error;
     });
   } finally {
-    await rm(unfinished, { recursive: true, force: true });
+    await rm(temporaryFolder, { recursive: true, force: true });
   }
 }

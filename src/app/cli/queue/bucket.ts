@@ -7,19 +7,19 @@ import { bytesOfText } from "../../../core/tensor/dense.ts";
 import type { Bucket } from "../../../judge/steps/bucket-store.ts";
 import { publicAddress } from "../print/addresses.ts";
 
-/** Bytes per part of an upload. Four parts are in memory at a time, and an object has at most 10,000 parts. */
+/** Bytes per part of an upload. Four parts are in memory at a time. An object has at most 10,000 parts, which limits its size to 168 GB. */
 const partSize = 16 * 2 ** 20;
 const [connectionTimeout, socketTimeout] = [10_000, 60_000];
 const [maxAttempts, maxBreaks] = [6, 5];
 
-interface Place {
+interface BucketPlace {
   readonly bucket: string;
   /** Prefix of object names: "", or a text that ends in "/". */
   readonly prefix: string;
 }
 
 /** Parses the address of a store. @returns undefined for a folder. @throws PithError E_USAGE for an address other than s3://bucket/prefix. */
-export function bucketPlace(store: string): Place | undefined {
+export function bucketPlace(store: string): BucketPlace | undefined {
   if (!/^[a-z][a-z0-9+.-]+:\/\//i.test(store)) return undefined;
   const [, bucket = "", path = ""] = /^s3:\/\/([a-z0-9][a-z0-9._-]{1,61}[a-z0-9])(?:\/(.*))?$/.exec(store) ?? [];
   const parts = path.replace(/\/$/, "").split("/");
@@ -37,18 +37,18 @@ export async function openBucket(address: string): Promise<Bucket> {
   const { sdk, Upload } = await loadDriver();
   const client = clientOf(sdk);
   const addressOf = (name: string) => ({ Bucket: place.bucket, Key: `${place.prefix}${name}` });
-  const explain = <T>(request: Promise<T>): Promise<T> =>
+  const withExplanation = <T>(request: Promise<T>): Promise<T> =>
     request.catch((cause: unknown) => {
       throw failureOf(cause, place.bucket);
     });
   const unlessMissing = <T>(request: Promise<T>): Promise<T | undefined> =>
-    explain(
+    withExplanation(
       request.catch((cause: unknown) => {
         if (cause instanceof sdk.NoSuchKey || cause instanceof sdk.NotFound) return undefined;
         throw cause;
       }),
     );
-  const get = (name: string, Range?: string, IfMatch?: string) =>
+  const getObject = (name: string, Range?: string, IfMatch?: string) =>
     client.send(new sdk.GetObjectCommand({ ...addressOf(name), Range, IfMatch }));
   const bytesOf = async function* (name: string, first: GetObjectCommandOutput): AsyncIterable<Uint8Array> {
     let start = 0;
@@ -64,25 +64,25 @@ export async function openBucket(address: string): Promise<Bucket> {
       } catch (cause) {
         if (breaks === maxBreaks) throw failureOf(cause, place.bucket);
       }
-      response = await explain(get(name, `bytes=${start}-`, first.ETag));
+      response = await withExplanation(getObject(name, `bytes=${start}-`, first.ETag));
     }
   };
   return {
     has: async (name) => (await unlessMissing(client.send(new sdk.HeadObjectCommand(addressOf(name))))) !== undefined,
     async read(name) {
-      const first = await unlessMissing(get(name));
+      const first = await unlessMissing(getObject(name));
       return first && bytesOf(name, first);
     },
     async write(name, bytes) {
       const Body = Readable.from(bytes, { objectMode: true });
-      await explain(new Upload({ client, partSize, params: { ...addressOf(name), Body } }).done());
+      await withExplanation(new Upload({ client, partSize, params: { ...addressOf(name), Body } }).done());
     },
   };
 }
 
 /**
- * Tries every required operation, so that no work starts whose results could not be stored.
- * @returns a mark that identifies the bucket. A bucket whose objects were removed gets a new one.
+ * Tries every required operation on a bucket, so that errors appear before any work starts.
+ * @returns a mark that identifies the bucket. After all objects were removed, the bucket gets a new mark.
  * @throws PithError E_FILE.
  */
 export async function testBucket(bucket: Bucket): Promise<string> {

@@ -53,7 +53,7 @@ export const inputSchemas = {
   recipe: v.object({ ...searchSchema.entries, recipe: v.string() }),
 };
 
-/** Fields that the local machine adds and that are not part of a job. */
+/** Fields of an input that each machine adds, and that a job in the queue does not contain. */
 interface LocalFields {
   /** Address of the bucket that shares `resumeFolder`. */
   readonly bucket?: string | undefined;
@@ -63,7 +63,7 @@ interface LocalFields {
 
 type Input<S extends v.GenericSchema> = Readonly<v.InferOutput<S>> & LocalFields;
 
-/** Input that all jobs share. In a shared store, models and data are named by content hash. */
+/** Fields of the inputs of all jobs. In a shared store, models and data are named by content hash. */
 export type SharedInput = Input<typeof sharedSchema>;
 export type SearchInput = Input<typeof searchSchema>;
 export type SweepInput = Input<typeof sweepSchema>;

@@ -1,4 +1,4 @@
-/** Handles the user's modules in jobs for workers. A job names a module by file name and content hash, and a worker uses only its own copy. */
+/** Renames the user's modules in jobs for workers. A job names a module by content hash, and a worker imports only its own file with this hash. */
 import { basename, resolve } from "node:path";
 import { readFile } from "#platform";
 import { PithError } from "../../../core/errors.ts";
@@ -21,8 +21,8 @@ export async function nameInJobs(path: string): Promise<string> {
 }
 
 /**
- * Returns a function that finds the path of a module by its name in jobs. @throws PithError E_FILE; the function throws E_OPTION for an unknown
- * module.
+ * Returns a function that finds the path of a module by its name in jobs. The function throws E_OPTION for an unknown module.
+ * @throws PithError E_FILE.
  */
 export async function moduleFinder(paths: readonly string[]): Promise<RenameModule> {
   const names = paths.map(async (path) => [await nameInJobs(path), resolve(path)] as const);

@@ -14,13 +14,13 @@ interface QueuedJob extends Work {
 }
 
 const queueName = "pith";
-/** Milliseconds: until the job of an unresponsive process is reassigned, and between the checks for it. */
+/** Milliseconds after which the job of an unresponsive process is reassigned (`lockDuration`), and between checks for such jobs. */
 const [lockDuration, stalledInterval] = [30_000, 10_000];
-/** Number of processes that can die during one job. Then it fails, because the job itself may be the cause. */
+/** Number of processes that can die during one job. After that, the job fails, because it is probably the cause. */
 const maxDeaths = 5;
 /** Milliseconds between checks of a job's state. */
 const pollInterval = 500;
-/** Milliseconds without any worker after which a waiting job is given up. */
+/** Milliseconds without any worker after which a command no longer waits for a job. */
 const maxWait = 60_000;
 /** Number of reconnections, one per second, after which commands to a lost server fail. */
 const maxReconnections = 60;
@@ -47,7 +47,7 @@ async function openConnection(url: string, maxRetriesPerRequest: number | null):
 }
 
 export interface OpenedQueue {
-  /** Maximum number of concurrent jobs of all workers at the last check; 0 if the server is lost. */
+  /** Number of jobs that all workers together can run at a time, at the last check; 0 if the server is lost. */
   readonly room: number;
   /** Whether the server has not responded for a minute. Until it responds, jobs are not queued. */
   readonly isLost: boolean;
@@ -75,22 +75,22 @@ export async function openQueue(url: string, reconnections = maxReconnections): 
     isLost = false;
   });
   let noWorkersSince = performance.now();
-  let countedAt = Number.NEGATIVE_INFINITY;
+  let lastCountTime = Number.NEGATIVE_INFINITY;
   const countWorkers = async (): Promise<void> => {
-    if (performance.now() - countedAt < pollInterval) return;
-    countedAt = performance.now();
+    if (performance.now() - lastCountTime < pollInterval) return;
+    lastCountTime = performance.now();
     const workers = await queue.getWorkers();
     room = workers.reduce((sum, { rawname }) => sum + (Number(rawname?.split(":w:")[1]) || 1), 0);
     if (room > 0) noWorkersSince = performance.now();
   };
   const queueOne = async (work: Work, { stop, isWanted }: PoolJob): Promise<boolean> => {
-    const queued: QueuedJob = { version: ownVersion, ...work };
-    const jobId = await textHash(JSON.stringify(queued));
+    const queuedJob: QueuedJob = { version: ownVersion, ...work };
+    const jobId = await textHash(JSON.stringify(queuedJob));
     // The store can lack the result of an earlier equal job, so that job is removed and runs again.
     if (await hasEnded(jobId)) await queue.remove(jobId);
     // The latest job runs first, because it is the most urgent.
     const seconds = { age: 86_400 };
-    await queue.add(work.kind, queued, { jobId, lifo: true, removeOnFail: seconds, removeOnComplete: seconds });
+    await queue.add(work.kind, queuedJob, { jobId, lifo: true, removeOnFail: seconds, removeOnComplete: seconds });
     // A job that a worker has started is locked and cannot be removed.
     const remove = async (): Promise<boolean> => (await queue.remove(jobId).catch(() => 0)) === 1;
     while (!(await hasEnded(jobId))) {
@@ -138,7 +138,7 @@ export async function openQueue(url: string, reconnections = maxReconnections): 
 
 /**
  * Runs jobs of the queue until the signal is aborted. Unfinished jobs then return to the queue.
- * @param take runs a job. Any program can have written its data. If it throws, the job fails.
+ * @param take runs a job. It must validate the job's data, which any program can write. If it throws, the job fails.
  * @throws PithError E_USAGE, E_ENGINE_MISSING, E_FILE.
  */
 export async function serve(

@@ -59,12 +59,12 @@ export async function connect(redis: Redis, name: string): Promise<Redis> {
     failure ??= error;
   });
   let timer: NodeJS.Timeout | undefined;
-  const silence = new Promise<never>((_, reject) => {
+  const noResponse = new Promise<never>((_, reject) => {
     redis.once("connect", () => {
       timer = setTimeout(reject, responseTimeout, new Error("no answer"));
     });
   });
-  const [outcome] = await Promise.allSettled([Promise.race([redis.connect(), silence])]);
+  const [outcome] = await Promise.allSettled([Promise.race([redis.connect(), noResponse])]);
   clearTimeout(timer);
   if (outcome.status === "fulfilled" && failure === undefined) return redis;
   redis.disconnect();

@@ -1,4 +1,4 @@
-/** Folder or bucket that several machines share. It contains models and data under content hashes, and finished work. */
+/** The store of a queue: a folder or bucket that several machines share. It contains models and data under content hashes, and finished work. */
 import type { Dirent } from "node:fs";
 import { copyFile, mkdir, readdir, realpath, stat } from "node:fs/promises";
 import { homedir } from "node:os";
@@ -34,12 +34,12 @@ export async function openSharedStore(place: string): Promise<SharedStore> {
   return { folder, bucket: { address: place.replace(/\/$/, ""), objects } };
 }
 
-/** File's path relative to a folder of the store (with "/"), and local path. */
+/** A file: its path relative to a folder of the store (with "/"), and its local path. */
 type NamedFile = readonly [name: string, path: string];
 
 /**
- * Copies the files of the model and the data of a job into the store, but no modules.
- * @param onFiles receives the names of the files before any is copied.
+ * Copies the files of a job's model and data into the store. Modules of the user are not copied.
+ * @param onFiles receives the names of the files before they are copied.
  * @returns the input with paths relative to the store, and with modules named by hash.
  * @throws PithError E_OPTION if a worker must not run the job.
  */
@@ -52,12 +52,12 @@ export async function shareInput<I extends SharedInput>(
   const modelFiles = await filesOfModel(input.model);
   const data = isCode(input.data.path) ? undefined : await filesOfData(input.data.path);
   onFiles([...modelFiles, ...(data?.files ?? [])].map(([name]) => name));
-  const shared = await share(store, modelFiles);
+  const sharedFolder = await share(store, modelFiles);
   const path = data === undefined ? input.data.path : `${await share(store, data.files)}${data.suffix}`;
-  const key = await textHash(JSON.stringify([shared, path, input.seed]));
+  const key = await textHash(JSON.stringify([sharedFolder, path, input.seed]));
   return {
     ...input,
-    model: `${shared}/${basename(input.model)}`,
+    model: `${sharedFolder}/${basename(input.model)}`,
     data: { ...input.data, path },
     resumeFolder: `runs/${key}`,
   };
@@ -110,30 +110,30 @@ export async function receiveInput<I extends SharedInput>(
   rename: RenameModule,
 ): Promise<I> {
   const input = await withModules(job, rename);
-  const received = resolveInput(store, input);
+  const resolvedInput = resolveInput(store, input);
   if (store.bucket !== undefined)
     for (const folder of inputFolders(input)) await receiveFolder(store.bucket.objects, store.folder, folder);
-  await requireStored(received);
-  return received;
+  await requireStored(resolvedInput);
+  return resolvedInput;
 }
 
-/** Checks, when model and data are opened, that the files of a job are still inside its store. @throws PithError E_DATA. */
+/** Checks, before model and data are opened, that no link leads to the files of a job. @throws PithError E_DATA. */
 export async function requireStored({ store, model, data, resumeFolder }: SharedInput): Promise<void> {
   if (store !== undefined) await requireNoLinks(store, [model, data.path, resumeFolder]);
 }
 
 /** Copies files into a folder of the store that is named by their content hash. @returns the folder's path relative to the store. */
-async function share({ folder, bucket }: SharedStore, named: readonly NamedFile[]): Promise<string> {
-  const files = named.map(([, path]) => path);
-  const hashed: HashedFile[] = [];
-  for (const [name, path] of named) hashed.push([name, await fileHash(path)]);
-  const place = `inputs/${await textHash(listText(hashed))}`;
+async function share({ folder, bucket }: SharedStore, namedFiles: readonly NamedFile[]): Promise<string> {
+  const files = namedFiles.map(([, path]) => path);
+  const hashedFiles: HashedFile[] = [];
+  for (const [name, path] of namedFiles) hashedFiles.push([name, await fileHash(path)]);
+  const place = `inputs/${await textHash(listText(hashedFiles))}`;
   if (bucket !== undefined) {
-    await sendFolder(bucket.objects, place, hashed, files);
+    await sendFolder(bucket.objects, place, hashedFiles, files);
     return place;
   }
   await createFolder(join(folder, place), async (unfinished) => {
-    for (const [index, [name]] of hashed.entries()) {
+    for (const [index, [name]] of hashedFiles.entries()) {
       await mkdir(dirname(join(unfinished, name)), { recursive: true });
       await copyFile(files[index] ?? "", join(unfinished, name));
     }
@@ -156,15 +156,15 @@ function storedFolder(path: string, kind: keyof typeof pathPatterns): string {
 }
 
 /**
- * Rejects links, which could lead to any file of this machine.
- * @param paths absolute paths. Those that do not exist or are outside the store are not checked.
+ * Rejects links in a store, because they could lead to any file of this machine.
+ * @param paths absolute paths. Paths that do not exist or are outside the store are not checked.
  * @throws PithError E_DATA.
  */
 async function requireNoLinks(store: string, paths: readonly string[]): Promise<void> {
   const storePath = resolve(store);
   // The cache of a bucket need not exist yet.
   const root = await realpath(store).catch(() => storePath);
-  const refuse = (path: string): never => {
+  const rejectLink = (path: string): never => {
     throw new PithError("E_DATA", `The store has a link: expected a file or a folder, got "${relative(root, path)}".`, {
       hint: "Pith writes no links into a store: remove the link, and find out who created it.",
     });
@@ -174,12 +174,12 @@ async function requireNoLinks(store: string, paths: readonly string[]): Promise<
       const path = join(folder, entry.name);
       if (entry.isDirectory()) {
         if (isDeep) await check(path, true);
-      } else if (!entry.isFile()) refuse(path);
+      } else if (!entry.isFile()) rejectLink(path);
     }
   };
-  const stored = paths.filter((path) => path.startsWith(storePath + sep)).map((path) => relative(storePath, path));
-  for (const folder of new Set(stored.map((path) => join(root, ...path.split(sep).slice(0, 2))))) {
-    if ((await realpath(folder).catch(() => folder)) !== folder) refuse(folder);
+  const storedPaths = paths.filter((path) => path.startsWith(storePath + sep)).map((path) => relative(storePath, path));
+  for (const folder of new Set(storedPaths.map((path) => join(root, ...path.split(sep).slice(0, 2))))) {
+    if ((await realpath(folder).catch(() => folder)) !== folder) rejectLink(folder);
     await check(folder, true);
     // Sidecar files of a model can be in the parent folder.
     await check(dirname(folder), false);

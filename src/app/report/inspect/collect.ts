@@ -1,4 +1,4 @@
-/** Collects what `pith inspect` shows: ports, layers with their possible savings, blocks and sizes. */
+/** Collects what `pith inspect` shows: inputs and outputs, layers with their possible savings, repeated blocks and sizes. */
 import { blocks, extractBlock } from "../../../core/analysis/blocks.ts";
 import { branchAdvice } from "../../../core/analysis/branches.ts";
 import { channelGroups } from "../../../core/analysis/channels.ts";
@@ -39,7 +39,7 @@ export async function inspectModel(model: Model): Promise<Inspection> {
   storeWeights(model);
   const inference = infer(model);
   const costs = cost(model, inference);
-  const inner = [...allGraphs(graph)].slice(1);
+  const innerGraphs = [...allGraphs(graph)].slice(1);
   const layers = allLayers(model, inference).filter(({ isScale }) => isScale !== true);
   const learned = await learnedTensors(model, inference);
   // Channels are found in the same way as in `prune`.
@@ -51,8 +51,8 @@ export async function inspectModel(model: Model): Promise<Inspection> {
     producer: [header.producerName, header.producerVersion].filter((part) => part !== "").join(" "),
     irVersion: header.irVersion,
     opsets: Object.fromEntries([...header.opsets].map(([domain, version]) => [domain || "ai.onnx", version])),
-    inputs: graph.feeds.map(port),
-    outputs: graph.outputs.map(port),
+    inputs: graph.feeds.map(describePort),
+    outputs: graph.outputs.map(describePort),
     operators,
     parameters: learnedCount(learned),
     macs: operationCount(costs.macs),
@@ -77,8 +77,8 @@ export async function inspectModel(model: Model): Promise<Inspection> {
     savings: estimateSavings(layers, groups, channels, learned),
     notUnderstood: listDistinct([...inference.misses, ...costs.misses]),
     inside: {
-      graphs: inner.length,
-      nodes: inner.reduce((sum, { nodeCount }) => sum + nodeCount, 0),
+      graphs: innerGraphs.length,
+      nodes: innerGraphs.reduce((sum, { nodeCount }) => sum + nodeCount, 0),
       layers: layers.filter(isInside).length,
       wayOut: [...graph.nodes()].map((node) => branchAdvice(node, inference)).find((way) => way !== undefined),
     },
@@ -149,12 +149,12 @@ function sharersOf(layer: Layer): readonly string[] {
 }
 
 /**
- * Maximum number of listed nodes. A network that is unrolled over time reads one weight thousands of times, so complete lists would grow
- * quadratically.
+ * Maximum number of listed nodes that share a weight. In a network that is unrolled over time, thousands of nodes read one weight, so complete lists
+ * would grow quadratically.
  */
 const maxSharers = 8;
 
-function port(value: Value): Port {
+function describePort(value: Value): Port {
   return { name: value.name, type: value.type?.type, dims: dimsText(value.type?.dims) };
 }
 

@@ -1,4 +1,4 @@
-/** Contents of a model as data, as `pith inspect` prints them. */
+/** Describes the contents of a model as data, which `pith inspect` prints. */
 import type { Model } from "../../../core/graph/model.ts";
 import type { OperationCount } from "../operation-count.ts";
 import type { Savings } from "./savings.ts";
@@ -34,14 +34,15 @@ export interface InspectedLayer {
   readonly groups: number;
   readonly parameters: number;
   readonly macs: OperationCount | undefined;
-  /** Maximum rank at which two factors are smaller than the matrix; undefined if the weight is not a matrix. */
+  /** Maximum rank at which two factors are smaller than the matrix; undefined if `factorize` skips the layer. */
   readonly payingRank: number | undefined;
-  /** Number of output channels that can be removed (`cuttable`), and the reason why others cannot (`kept`). */
+  /** Number of output channels that can be removed. */
   readonly cuttable: number;
+  /** Reason why other channels cannot be removed; undefined if all can. */
   readonly kept: { readonly reason: string; readonly at: string | undefined } | undefined;
 }
 
-/** Part of the network with one value as input and one as output. */
+/** Part of the network between two values, through which all computation passes. */
 export interface InspectedBlock {
   readonly name: string;
   /** Number of the block's kind, which is equal for blocks that differ only in their weights. */
@@ -63,7 +64,7 @@ export interface Blocks {
 }
 
 export interface Inspection {
-  /** Preprocessing that an earlier command recorded in the file; undefined if there is none. */
+  /** Preprocessing that an earlier command recorded in the file; undefined without such a record. */
   readonly prepared: string | undefined;
   readonly producer: string;
   readonly irVersion: number;

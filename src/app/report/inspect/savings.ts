@@ -1,5 +1,5 @@
 /**
- * Estimates the savings of techniques from shapes.
+ * Estimates from shapes how many bytes each technique can save, for `inspect`.
  *
  * - 8-bit weights: one byte per weight, and a float scale and a zero point per output channel. Half precision: two bytes per weight.
  * - Pruning the share f of all prunable channels: of n elements, about n · Π (1 − f · r_a) remain. r_a is the prunable share of axis a.
@@ -37,7 +37,7 @@ export interface TableSaving {
 export interface Savings {
   readonly int8: Saving;
   readonly float16: Saving;
-  /** Savings if the share `share` of the `cuttable` channels is removed, of `channels` in all. */
+  /** Savings if the share `share` of the removable channels (`cuttable` of `channels` in all) is removed. */
   readonly channels: Saving & { readonly share: number; readonly cuttable: number; readonly channels: number };
   readonly lowRank: { readonly layers: number };
   /** Trained embedding tables with float values, largest first. */
@@ -82,13 +82,13 @@ function tableSavings(layers: readonly Layer[], learned: ReadonlyMap<Value, numb
     if (role.kind !== "lookup" || tensor === undefined || !isFloat(tensor.type) || !learned.has(weight)) continue;
     const readers = layers.filter((other) => other.weight === weight && other.role.kind !== "lookup");
     const blocks = width / blockSize;
-    const perRow = width / 2 + 4 * blocks + Math.ceil(blocks / 2);
+    const bytesPerRow = width / 2 + 4 * blocks + Math.ceil(blocks / 2);
     savings.set(weight, {
       layer: name,
       tied: readers.map(({ node }) => describe(node)),
       bytes: tensor.bytes,
       int8: rows * (width + bytesPerChannel),
-      int4: Number.isInteger(blocks) ? rows * perRow : undefined,
+      int4: Number.isInteger(blocks) ? rows * bytesPerRow : undefined,
     });
   }
   return [...savings.values()].sort((a, b) => b.bytes - a.bytes);
@@ -103,8 +103,8 @@ function channelSavings(
   for (const { slices, refused } of groups) {
     for (const { value, unitOf } of slices) {
       if (value.tensor === undefined) continue;
-      const prunable = unitOf.filter((unit) => unit >= 0 && !refused.has(unit)).length / unitOf.length;
-      keptShares.set(value, (keptShares.get(value) ?? 1) * (1 - assumedShare * prunable));
+      const prunableShare = unitOf.filter((unit) => unit >= 0 && !refused.has(unit)).length / unitOf.length;
+      keptShares.set(value, (keptShares.get(value) ?? 1) * (1 - assumedShare * prunableShare));
     }
   }
   const result = { layers: 0, before: 0, after: 0, share: assumedShare, cuttable: 0, channels: 0 };

@@ -1,24 +1,24 @@
-/** Computes the positions of boxes, in ranks from inputs to outputs, and the curves of edges. */
+/** Computes the drawing of a graph: positions of boxes in rows from inputs to outputs, curves of edges, and frames around repeated blocks. */
 
 import { groupBy } from "../../../core/tensor/group-by.ts";
 import type { Box, Picture } from "./graph.ts";
 import { layout, type Point } from "./layout.ts";
 
-export interface Placed {
+export interface PlacedBox {
   readonly x: number;
   readonly y: number;
   readonly width: number;
   readonly height: number;
 }
 
-export interface Line extends Omit<Framed, "path"> {
+export interface Line extends Omit<FramedBox, "path"> {
   readonly from: number;
   readonly to: number;
   readonly d: string;
 }
 
 export interface Drawing {
-  readonly places: readonly Placed[];
+  readonly places: readonly PlacedBox[];
   readonly lines: readonly Line[];
   readonly frames: readonly Frame[];
   readonly width: number;
@@ -51,7 +51,7 @@ export function draw(picture: Picture): Drawing {
   const sizes = boxes.map(sizeOf);
   const placement = layout(sizes, edges);
   const rows = rankRows(placement.boxes, sizes, placement.ranks);
-  const places = placement.boxes.map(({ x, rank }, index): Placed => {
+  const places = placement.boxes.map(({ x, rank }, index): PlacedBox => {
     const { width, height } = sizes[index] ?? { width: 0, height: 0 };
     return { x: round(x + margin), y: rows[rank]?.middle ?? 0, width: round(width), height };
   });
@@ -60,7 +60,7 @@ export function draw(picture: Picture): Drawing {
     if (start === undefined || end === undefined) return [];
     return [{ from, to, ...drawLine(placement.edges[index] ?? [], rows, start, end) }];
   });
-  const framed = boxes.flatMap(({ path }, index) => {
+  const framedBoxes = boxes.flatMap(({ path }, index) => {
     const { x, y, width, height } = places[index] ?? { x: 0, y: 0, width: 0, height: 0 };
     const right = x + Math.max(width / 2, sizes[index]?.right ?? 0);
     return path === "" ? [] : [{ path, left: x - width / 2, right, top: y - height / 2, bottom: y + height / 2 }];
@@ -68,7 +68,7 @@ export function draw(picture: Picture): Drawing {
   return {
     places,
     lines,
-    frames: frames(framed),
+    frames: frames(framedBoxes),
     width: Math.ceil(placement.width + 2 * margin),
     height: Math.ceil((rows.at(-1)?.middle ?? 0) + layerSize.height / 2 + margin),
   };
@@ -108,8 +108,13 @@ interface Spot {
   readonly y: number;
 }
 
-/** Returns the curve of an edge from the foot of one box, or a bend, to the head of another. It passes high boxes vertically. */
-function drawLine(points: readonly Point[], rows: readonly Row[], from: Placed, to: Placed): Omit<Line, "from" | "to"> {
+/** Returns the curve of an edge from the foot of a box, or from a bend, to the head of another box. In rows with high boxes, it is vertical. */
+function drawLine(
+  points: readonly Point[],
+  rows: readonly Row[],
+  from: PlacedBox,
+  to: PlacedBox,
+): Omit<Line, "from" | "to"> {
   const spots: Spot[] = [];
   for (const [index, point] of points.slice(0, -1).entries()) {
     const { middle, height } = rows[point.rank] ?? { middle: 0, height: 0 };
@@ -135,8 +140,8 @@ function drawLine(points: readonly Point[], rows: readonly Row[], from: Placed, 
  */
 function curveThrough(spots: readonly Spot[]): string {
   const slopes = spots.slice(1).map((spot, index) => {
-    const before = spots[index] ?? spot;
-    return spot.y === before.y ? 0 : (spot.x - before.x) / (spot.y - before.y);
+    const previous = spots[index] ?? spot;
+    return spot.y === previous.y ? 0 : (spot.x - previous.x) / (spot.y - previous.y);
   });
   const tangents = spots.map((_, index) => {
     const [a, b] = [slopes[index - 1] ?? 0, slopes[index] ?? 0];
@@ -146,16 +151,16 @@ function curveThrough(spots: readonly Spot[]): string {
   let path = `M${round(start.x)} ${round(start.y)}`;
   let straight = "";
   spots.slice(1).forEach((spot, index) => {
-    const before = spots[index] ?? spot;
-    if (Math.abs(before.x - spot.x) < 0.05) {
+    const previous = spots[index] ?? spot;
+    if (Math.abs(previous.x - spot.x) < 0.05) {
       straight = `V${round(spot.y)}`;
       return;
     }
-    const third = (spot.y - before.y) / 3;
+    const third = (spot.y - previous.y) / 3;
     // Longer handles at the ends look calmer.
-    const reach = (end: boolean): number => (end ? 1.5 * third : third);
-    const [out, into] = [reach(index === 0), reach(index === spots.length - 2)];
-    const first = `${round(before.x + (tangents[index] ?? 0) * out)} ${round(before.y + out)}`;
+    const handleLength = (end: boolean): number => (end ? 1.5 * third : third);
+    const [out, into] = [handleLength(index === 0), handleLength(index === spots.length - 2)];
+    const first = `${round(previous.x + (tangents[index] ?? 0) * out)} ${round(previous.y + out)}`;
     const second = `${round(spot.x - (tangents[index + 1] ?? 0) * into)} ${round(spot.y - into)}`;
     path += `${straight}C${first} ${second} ${round(spot.x)} ${round(spot.y)}`;
     straight = "";
@@ -171,7 +176,7 @@ function round(value: number): number {
   return Math.round(value * 10) / 10;
 }
 
-export interface Framed {
+export interface FramedBox {
   readonly path: string;
   readonly left: number;
   readonly right: number;
@@ -179,15 +184,15 @@ export interface Framed {
   readonly bottom: number;
 }
 
-export interface Frame extends Placed {
+export interface Frame extends PlacedBox {
   readonly label: string;
 }
 
 const minBoxes = 3;
 const padding = { side: 14, head: 12, foot: 12 };
 
-export function frames(boxes: readonly Framed[]): readonly Frame[] {
-  const members = new Map<string, { readonly stem: string; readonly label: string; readonly boxes: Framed[] }>();
+export function frames(boxes: readonly FramedBox[]): readonly Frame[] {
+  const members = new Map<string, { readonly stem: string; readonly label: string; readonly boxes: FramedBox[] }>();
   for (const box of boxes) {
     const named = blockOf(box.path);
     if (named === undefined) continue;
@@ -195,10 +200,14 @@ export function frames(boxes: readonly Framed[]): readonly Frame[] {
     members.set(named.key, block);
     block.boxes.push(box);
   }
-  const large = [...members.values()].filter((block) => block.boxes.length >= minBoxes);
-  const repeated = [...groupBy(large, ({ stem }) => stem).values()].filter(({ length }) => length > 1).flat();
+  const largeBlocks = [...members.values()].filter((block) => block.boxes.length >= minBoxes);
+  const repeatedBlocks = [...groupBy(largeBlocks, ({ stem }) => stem).values()]
+    .filter(({ length }) => length > 1)
+    .flat();
   const acceptedFrames: Frame[] = [];
-  for (const frame of repeated.map((block) => frameAround(block.label, block.boxes)).toSorted((a, b) => a.y - b.y))
+  for (const frame of repeatedBlocks
+    .map((block) => frameAround(block.label, block.boxes))
+    .toSorted((a, b) => a.y - b.y))
     if (!acceptedFrames.some((other) => overlap(frame, other))) acceptedFrames.push(frame);
   return acceptedFrames;
 }
@@ -214,16 +223,16 @@ function blockOf(path: string): { readonly key: string; readonly stem: string; r
   if (position < 0) return undefined;
   const part = parts[position] ?? "";
   const isBare = /^\d+$/.test(part);
-  const before = parts.slice(0, position);
+  const outerParts = parts.slice(0, position);
   return {
-    key: [...before, part].join("."),
-    stem: [...before, part.replace(/\d+$/, "")].join("."),
-    label: isBare && position > 0 ? `${before.at(-1)}.${part}` : part,
+    key: [...outerParts, part].join("."),
+    stem: [...outerParts, part.replace(/\d+$/, "")].join("."),
+    label: isBare && position > 0 ? `${outerParts.at(-1)}.${part}` : part,
   };
 }
 
-function frameAround(label: string, boxes: readonly Framed[]): Frame {
-  const max = (value: (box: Framed) => number): number =>
+function frameAround(label: string, boxes: readonly FramedBox[]): Frame {
+  const max = (value: (box: FramedBox) => number): number =>
     boxes.reduce((high, box) => Math.max(high, value(box)), -Infinity);
   const x = -max((box) => -box.left) - padding.side;
   const y = -max((box) => -box.top) - padding.head;

@@ -1,4 +1,4 @@
-/** Collects boxes and edges of a model's graphs, without nodes that only process stored values. Each subgraph is a separate picture. */
+/** Collects the boxes and edges that `pith plot` draws. Nodes that only process stored values are left out. Each subgraph is a separate picture. */
 import type { Cost } from "../../../core/analysis/cost.ts";
 import type { Inference } from "../../../core/analysis/infer.ts";
 import { layerName, moduleOf } from "../../../core/analysis/layer-names.ts";
@@ -28,18 +28,18 @@ export type Family = "port" | "layer" | "trained" | "compute" | "move" | "shape"
 export interface Box {
   readonly family: Family;
   readonly title: string;
-  /** Name for the selection of layers. For a table lookup it is the table's name, else the node's. */
+  /** Name by which options select the layer. For other nodes, the name of the trained table or of the node. */
   readonly name: string;
   /** Name of the trained table of a node that is not a layer, such as an embedding or positions. */
   readonly table: string | undefined;
   readonly layer: Layer | undefined;
-  readonly gives: DataType | undefined;
+  readonly outputType: DataType | undefined;
   /** Descriptions such as `x: float32 [N, 3]`, with a note if the value is stored. */
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly attributes: readonly (readonly [name: string, value: string])[];
   readonly macs: string | undefined;
-  /** Dimensions of the output; undefined if an input has the same. */
+  /** Dimensions of the output; undefined if an input has the same dimensions. */
   readonly shape: string | undefined;
   readonly miss: string | undefined;
   /** Minimum bits of the quantized values that the node reads or writes. For a layer, the bits of its weight. */
@@ -109,12 +109,14 @@ function collectGraph(
     return indexOf.get(value);
   };
   for (const node of graph.nodes()) {
-    const used = [...new Set(usedValues(node))];
+    const usedNodeValues = [...new Set(usedValues(node))];
     // Nodes that only compute constants are omitted, because they would hide the network.
-    if (used.every(isStored) && subgraphs(node).length === 0) continue;
-    const sources = new Set(used.map(sourceOf));
+    if (usedNodeValues.every(isStored) && subgraphs(node).length === 0) continue;
+    const sources = new Set(usedNodeValues.map(sourceOf));
     const parentBox = [index, boxes.length] as const;
-    const box = add(nodeBox(node, used, context, (body, title) => context.collectInner(body, title, parentBox)));
+    const box = add(
+      nodeBox(node, usedNodeValues, context, (body, title) => context.collectInner(body, title, parentBox)),
+    );
     for (const from of sources) if (from !== undefined) edges.push([from, box]);
     for (const output of node.outputs) if (output !== undefined) indexOf.set(output, box);
   }
@@ -129,14 +131,14 @@ function collectGraph(
 function port(value: Value): Box {
   const { name, type } = value;
   const shape = type?.dims === undefined ? undefined : dimsText(type.dims);
-  return { ...plainBox, family: "port", title: name, name, gives: type?.type, inputs: [valueText(value)], shape };
+  return { ...plainBox, family: "port", title: name, name, outputType: type?.type, inputs: [valueText(value)], shape };
 }
 
 function nodeBox(
   node: Node,
   used: readonly Value[],
   { inference, layerOf, costs }: CollectContext,
-  enter: (graph: Graph, title: string) => number,
+  addPicture: (graph: Graph, title: string) => number,
 ): Box {
   const bound = inference.at(node);
   const layer = layerOf.get(node) ?? innerLayer(node, inference);
@@ -153,7 +155,7 @@ function nodeBox(
     name,
     table,
     layer,
-    gives: first?.type?.type,
+    outputType: first?.type?.type,
     inputs: [...node.inputs, ...outer].flatMap((value) => (value === undefined ? [] : [inputText(value, inference)])),
     outputs: node.outputs.flatMap((value) => (value === undefined ? [] : [valueText(value)])),
     attributes: [...node.attributes].map(([key, value]) => [key, attributeText(value)]),
@@ -164,7 +166,7 @@ function nodeBox(
     path: module === undefined ? node.name : `${module}/${node.op}`,
     graphs: [...node.attributes].flatMap(([key, value]) => {
       const bodies = value.kind === "graph" ? [value.value] : value.kind === "graphs" ? value.value : [];
-      return bodies.map((graph): [string, number] => [key, enter(graph, `${name === "" ? title : name} ${key}`)]);
+      return bodies.map((graph): [string, number] => [key, addPicture(graph, `${name === "" ? title : name} ${key}`)]);
     }),
   };
 }
@@ -181,7 +183,7 @@ function tableOf(node: Node, parameters: readonly number[]): string | undefined 
   return name.startsWith(stem) ? stem : name;
 }
 
-/** Returns the layer of a node in a subgraph, so that its weight is shown. `layers` has only layers of the main graph. */
+/** Returns the layer of a node in a subgraph, so that its weight is shown. `collect` gets only the layers of the main graph. */
 function innerLayer(node: Node, inference: Inference): Layer | undefined {
   if (node.graph.parent === undefined) return undefined;
   const layer = layerAt(node, inference);

@@ -1,20 +1,20 @@
 /**
- * Merges boxes that only compute masks, shapes and positions from shapes and indices, because exporters write dozens of them.
+ * Merges boxes of nodes that only compute masks, shapes and positions into one box, because exporters write dozens of such nodes.
  *
  *     Shape, Range, Unsqueeze, Expand, And, …, Where → Add     becomes     mask, shapes · 24 nodes → Add
  *
- * A group must not be both before and after another box, or edges would form a cycle. Therefore each box has a level, which increases where an edge
- * goes from another box to a groupable one. All boxes of a group have the same level.
+ * A group must not be both before and after another box, because the edges would form a cycle. Therefore each box has a level. It increases along an
+ * edge from a box that cannot be merged to one that can. All boxes of a group have the same level.
  */
 import { inOrder } from "../../../core/graph/order.ts";
 import { groupBy } from "../../../core/tensor/group-by.ts";
 import type { DataType } from "../../../core/tensor/types.ts";
 import type { Box, Picture } from "./graph.ts";
 
-/** Box without properties of a node. */
+/** Default properties of a box that does not represent a node. */
 export const plainBox = {
   ...{ name: "", path: "", inputs: [], outputs: [], attributes: [], graphs: [] },
-  ...{ table: undefined, layer: undefined, gives: undefined, shape: undefined },
+  ...{ table: undefined, layer: undefined, outputType: undefined, shape: undefined },
   ...{ macs: undefined, miss: undefined, bits: undefined },
 } as const;
 
@@ -31,15 +31,15 @@ export function withGroups(pictures: readonly [Picture, ...Picture[]]): readonly
   const foldedPictures = pictures.map((picture, index) => {
     const addPicture = (group: readonly number[], box: number): number =>
       pictures.length - 1 + groups.push(extractGroup(picture, group, [index, box]));
-    return fold(picture, findGroups(picture), addPicture);
+    return foldGroups(picture, findGroups(picture), addPicture);
   });
   // Grouping can change the index of a box with subgraphs.
-  const updated = foldedPictures.map(({ picture }) => {
+  const updatedPictures = foldedPictures.map(({ picture }) => {
     const { parent } = picture;
     const box = parent === undefined ? undefined : foldedPictures[parent[0]]?.newIndices[parent[1]];
     return parent === undefined || box === undefined ? picture : { ...picture, parent: [parent[0], box] as const };
   });
-  const [main = pictures[0], ...inner] = [...updated, ...groups];
+  const [main = pictures[0], ...inner] = [...updatedPictures, ...groups];
   return [main, ...inner];
 }
 
@@ -58,32 +58,32 @@ function findGroups({ boxes, edges }: Picture): readonly (readonly number[])[] {
     return root;
   };
   for (const [index, box] of boxes.entries()) {
-    const read = sources[index] ?? [];
-    const readsIndices = read.every((from) => groupable[from] || isIndexPort(boxes[from]));
-    const canGroup = isGroupable(box, readsIndices);
-    groupable.push(canGroup);
-    const levelAfter = (from: number): number => (levels[from] ?? 0) + (canGroup && !groupable[from] ? 1 : 0);
-    const level = Math.max(0, ...read.map(levelAfter));
+    const sourceBoxes = sources[index] ?? [];
+    const readsIndices = sourceBoxes.every((from) => groupable[from] || isIndexPort(boxes[from]));
+    const isGroupableBox = isGroupable(box, readsIndices);
+    groupable.push(isGroupableBox);
+    const levelAfter = (from: number): number => (levels[from] ?? 0) + (isGroupableBox && !groupable[from] ? 1 : 0);
+    const level = Math.max(0, ...sourceBoxes.map(levelAfter));
     levels.push(level);
-    const joined = canGroup ? read.filter((from) => groupable[from] && levels[from] === level) : [];
-    for (const from of joined) parents[rootOf(from)] = rootOf(index);
+    const joinedBoxes = isGroupableBox ? sourceBoxes.filter((from) => groupable[from] && levels[from] === level) : [];
+    for (const from of joinedBoxes) parents[rootOf(from)] = rootOf(index);
   }
   const members = [...boxes.keys()].filter((index) => groupable[index]);
   return [...groupBy(members, rootOf).values()].filter(({ length }) => length >= minMembers);
 }
 
-/** @param readsIndices whether all inputs are indices, or computed from indices. */
+/** Returns whether a box can be merged. @param readsIndices whether all its inputs are indices, or computed from indices. */
 function isGroupable({ family, graphs }: Box, readsIndices: boolean): boolean {
   if (graphs.length > 0) return false;
   return family === "shape" || ((family === "compute" || family === "move") && readsIndices);
 }
 
 function isIndexPort(box: Box | undefined): boolean {
-  return box?.family === "port" && isIndexType(box.gives);
+  return box?.family === "port" && isIndexType(box.outputType);
 }
 
 /** Returns the picture with one box instead of each group. @param addPicture adds the group's own picture, and returns its index. */
-function fold(
+function foldGroups(
   picture: Picture,
   groups: readonly (readonly number[])[],
   addPicture: (group: readonly number[], box: number) => number,
@@ -130,26 +130,26 @@ function groupBox(members: readonly Box[], picture: number): Box {
 }
 
 function titleOf(members: readonly Box[]): string {
-  const hasMask = members.some(({ gives }) => gives === "bool");
+  const hasMask = members.some(({ outputType: gives }) => gives === "bool");
   return `${hasMask ? "mask, shapes" : "shapes, indices"} · ${members.length} nodes`;
 }
 
 /** Returns the picture of a group. Boxes that the group reads, and boxes that read it, become ports. */
 function extractGroup({ boxes, edges }: Picture, group: readonly number[], parent: readonly [number, number]): Picture {
   const members = new Set(group);
-  const touching = edges.filter(([from, to]) => members.has(from) || members.has(to));
-  const sources = new Set(touching.map(([from]) => from).filter((index) => !members.has(index)));
-  const readers = new Set(touching.map(([, to]) => to).filter((index) => !members.has(index)));
-  const drawn = [...sources, ...group, ...readers];
-  const newIndices = new Map(drawn.map((index, position) => [index, position]));
+  const groupEdges = edges.filter(([from, to]) => members.has(from) || members.has(to));
+  const sources = new Set(groupEdges.map(([from]) => from).filter((index) => !members.has(index)));
+  const readers = new Set(groupEdges.map(([, to]) => to).filter((index) => !members.has(index)));
+  const drawnBoxes = [...sources, ...group, ...readers];
+  const newIndices = new Map(drawnBoxes.map((index, position) => [index, position]));
   return {
     title: titleOf(group.flatMap((index) => boxes[index] ?? [])),
     parent,
-    boxes: drawn.flatMap((index) => {
+    boxes: drawnBoxes.flatMap((index) => {
       const box = boxes[index];
       return box === undefined ? [] : [members.has(index) ? box : asPort(box)];
     }),
-    edges: touching.map(([from, to]) => [newIndices.get(from) ?? 0, newIndices.get(to) ?? 0] as const),
+    edges: groupEdges.map(([from, to]) => [newIndices.get(from) ?? 0, newIndices.get(to) ?? 0] as const),
   };
 }
 
@@ -161,7 +161,7 @@ function asPort(box: Box): Box {
 
 function commonPath(paths: readonly string[]): string {
   const [first = [], ...rest] = paths.map((path) => path.split("/").slice(0, -1));
-  const different = first.findIndex((part, index) => rest.some((parts) => parts[index] !== part));
-  const shared = different < 0 ? first : first.slice(0, different);
-  return shared.some((part) => part !== "") ? [...shared, "group"].join("/") : "";
+  const differenceIndex = first.findIndex((part, index) => rest.some((parts) => parts[index] !== part));
+  const sharedParts = differenceIndex < 0 ? first : first.slice(0, differenceIndex);
+  return sharedParts.some((part) => part !== "") ? [...sharedParts, "group"].join("/") : "";
 }

@@ -1,8 +1,8 @@
 /**
  * Computes a layered drawing of a directed acyclic graph, from top to bottom (after Sugiyama, Tagawa, Toda 1981).
  *
- * 1. Rank: the longest path from a source. Sources are directly above their first consumer. Edges get a point on each rank between their ends, and
- * edges from the same box share these points.
+ * 1. Rank (row): the length of the longest path from a source. A source is in the rank above its first consumer. Edges get a point on each rank
+ * between their ends, and edges from the same box share these points.
  * 2. Order within a rank: sweeps move each box to the mean position of its neighbors, which reduces crossings.
  * 3. Position: the positions with the least squared distance to the means of the neighbors that keep order and minimum distance (isotonic regression
  * by pooling).
@@ -21,7 +21,7 @@ export interface Point {
 
 export interface Layout {
   readonly boxes: readonly Point[];
-  /** Points of each edge, including both ends. The longest edge of a box has all shared points; the other edges start where they leave it. */
+  /** Points of each edge. The longest edge of a box has all points from end to end; the other edges start where they leave the longest one. */
   readonly edges: readonly (readonly Point[])[];
   readonly ranks: number;
   readonly width: number;
@@ -40,39 +40,39 @@ interface Item {
 
 const gap = 20;
 const edgeGap = 6;
-/** Fraction by which a sweep moves boxes toward the middle. Without it, a deep network drifts sideways. */
-const pull = 0.1;
-/** Numbers of sweeps for order and position. The drawings of real networks no longer change after these. */
+/** Fraction by which each sweep moves boxes toward the middle. With 0, a deep network drifts sideways. */
+const centerPull = 0.1;
+/** Numbers of sweeps for order and for position. After these numbers, the drawings of real networks no longer change. */
 const orderSweeps = 8;
 const placeSweeps = 12;
 /** Number of sweeps that move every box to the middle of its neighbors, which straightens lines. */
 const straightSweeps = 16;
 
-/** Maximum number of points. Long edges over thousands of ranks would have millions, so further edges are straight. */
+/** Maximum number of boxes and points of edges. Long edges over thousands of ranks would have millions of points, so further edges are straight. */
 const maxItems = 200_000;
 
-/** @param edges pairs of indices into `boxes`, from a lower to a higher index in topological order. */
+/** Computes the layout. @param edges pairs of indices into `boxes`, which are in topological order: the first index is lower. */
 export function layout(boxes: readonly Box[], edges: readonly (readonly [number, number])[]): Layout {
   const rankOf = computeRanks(boxes.length, edges);
   const items = boxes.map((box, index) => createItem(rankOf[index] ?? 0, box, false));
-  const all = [...items];
+  const allItems = [...items];
   const railsOf = new Map<Item, Item[]>();
   for (const [from, to] of edges) {
     const [start, end] = [items[from], items[to]];
     if (start === undefined || end === undefined) continue;
     const rail = railsOf.get(start) ?? [];
     railsOf.set(start, rail);
-    while (start.rank + rail.length + 1 < end.rank && all.length < maxItems) {
+    while (start.rank + rail.length + 1 < end.rank && allItems.length < maxItems) {
       const bend = createItem(start.rank + rail.length + 1, { width: 1 }, true);
       connect(rail.at(-1) ?? start, bend);
       rail.push(bend);
-      all.push(bend);
+      allItems.push(bend);
     }
     connect(rail[end.rank - start.rank - 2] ?? start, end);
   }
   const ranks = rankOf.reduce((high, rank) => Math.max(high, rank), 0) + 1;
   const levels = Array.from({ length: ranks }, (): Item[] => []);
-  for (const item of all) levels[item.rank]?.push(item);
+  for (const item of allItems) levels[item.rank]?.push(item);
   for (const level of levels) renumber(level);
   for (let sweep = 0; sweep < orderSweeps; sweep++) {
     if (sweep % 2 === 0) for (const level of levels) reorder(level, "above");
@@ -82,23 +82,23 @@ export function layout(boxes: readonly Box[], edges: readonly (readonly [number,
   for (let sweep = 0; sweep < placeSweeps; sweep++) {
     const isDown = sweep % 2 === 0;
     for (const level of isDown ? levels : levels.toReversed())
-      placeLevel(level, (item) => (1 - pull) * alignedX(item, isDown));
+      placeLevel(level, (item) => (1 - centerPull) * alignedX(item, isDown));
   }
   for (let sweep = 0; sweep < straightSweeps; sweep++) {
     for (const level of sweep % 2 === 0 ? levels : levels.toReversed()) placeLevel(level, centeredX);
   }
-  const minX = all.reduce((low, item) => Math.min(low, item.x - item.left), 0);
-  const maxX = all.reduce((high, item) => Math.max(high, item.x + item.right), 0);
+  const minX = allItems.reduce((low, item) => Math.min(low, item.x - item.left), 0);
+  const maxX = allItems.reduce((high, item) => Math.max(high, item.x + item.right), 0);
   const point = (item: Item): Point => ({ x: item.x - minX, rank: item.rank });
-  const drawn = new Set<Item>();
+  const drawnSources = new Set<Item>();
   const lines = edges.map(([from, to]) => {
     const [start, end] = [items[from], items[to]];
     if (start === undefined || end === undefined) return [];
     const rail = railsOf.get(start) ?? [];
     const bends = end.rank - start.rank - 1;
     // The first edge of full length draws the shared line. Other edges leave it at their last bend.
-    if (bends < rail.length || drawn.has(start)) return [rail[bends - 1] ?? start, end].map(point);
-    drawn.add(start);
+    if (bends < rail.length || drawnSources.has(start)) return [rail[bends - 1] ?? start, end].map(point);
+    drawnSources.add(start);
     return [start, ...rail, end].map(point);
   });
   return { boxes: items.map(point), edges: lines, ranks, width: maxX - minX };
@@ -148,7 +148,7 @@ function centeredX({ above, below, x }: Item): number {
   return sides.reduce((sum, side) => sum + mean(side, (neighbor) => neighbor.x), 0) / sides.length;
 }
 
-/** Returns the mean position of the neighbors in the rank before, else of those in the rank after. */
+/** Returns the mean position of the neighbors in the rank that was placed before, or without such neighbors, of those in the other rank. */
 function alignedX({ above, below, x }: Item, isDown: boolean): number {
   const [first, second] = isDown ? [above, below] : [below, above];
   const neighbors = first.length > 0 ? first : second;
@@ -166,7 +166,7 @@ function placeLevel(level: readonly Item[], preferredX: (item: Item) => number):
   let offset = 0;
   let before: Item | undefined;
   for (const item of level) {
-    // After subtraction of the required distances, positions without overlap are positions that do not decrease.
+    // If the required distances are subtracted, positions do not overlap if and only if they do not decrease.
     if (before !== undefined) offset += before.right + item.left + (before.isBend && item.isBend ? edgeGap : gap);
     before = item;
     offsets.push(offset);

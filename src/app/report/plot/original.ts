@@ -1,4 +1,4 @@
-/** Compares the layers of a plotted model with those of its original, which are found by name or output. No weight is read. */
+/** Compares shapes, types and bytes of a plotted model's layers with those of its original (`pith plot --against`), without reading weights. */
 import { cost } from "../../../core/analysis/cost.ts";
 import { infer } from "../../../core/analysis/infer.ts";
 import { allLayers, type Layer } from "../../../core/analysis/layers.ts";
@@ -45,37 +45,40 @@ export function compareWith({ name, model }: Original, layers: readonly Layer[],
     const matches = counterparts(layer);
     return matches.length > 0 ? matches : (byName.get(originalName(layer.name, names) ?? "") ?? []);
   };
-  const matched = new Set(layers.flatMap(originalsOf));
-  if (matched.size === 0 && layers.length > 0 && originalLayers.length > 0)
+  const matchedLayers = new Set(layers.flatMap(originalsOf));
+  if (matchedLayers.size === 0 && layers.length > 0 && originalLayers.length > 0)
     throw new PithError("E_OPTION", `No layer of "${name}" has the name or the output of a layer of the model.`, {
       hint: "Give the model from which this one was made.",
     });
   const replacements = groupBy(layers, (layer) => originalsOf(layer)[0]);
-  const removed = originalLayers.filter((layer) => !matched.has(layer));
-  const before = cost(model, inference).bytes;
-  const total = `original ${name}: ${bytes(before)} → ${bytes(size)} (${percent(size / (before || 1))})`;
-  const changed = layers.filter((layer) => {
+  const removed = originalLayers.filter((layer) => !matchedLayers.has(layer));
+  const originalBytes = cost(model, inference).bytes;
+  const sizeText = `original ${name}: ${bytes(originalBytes)} → ${bytes(size)} (${percent(size / (originalBytes || 1))})`;
+  const changedLayers = layers.filter((layer) => {
     const [original] = originalsOf(layer);
     return original === undefined || weightText(original) !== weightText(layer);
   });
-  const keptWeights = new Set([...matched].map(({ weight }) => weight));
+  const keptWeights = new Set([...matchedLayers].map(({ weight }) => weight));
   return {
-    summary: `${total}, ${changed.length} of ${counted(layers.length, "layer")} ${changed.length === 1 ? "differs" : "differ"} in shape or type`,
+    summary: `${sizeText}, ${changedLayers.length} of ${counted(layers.length, "layer")} ${changedLayers.length === 1 ? "differs" : "differ"} in shape or type`,
     removed: removed.map((layer) => `${layer.name}: ${weightText(layer)} ${bytes(bytesOf(layer.weight))}`),
     removedText: `${counted(removed.length, "layer")} of the original without a counterpart, ${bytes(freedBytes(removed, keptWeights))}`,
     of(layer) {
       const [original] = originalsOf(layer);
-      const now = bytes(bytesOf(layer.weight));
+      const currentSize = bytes(bytesOf(layer.weight));
       if (original === undefined)
-        return { brief: `new, ${now}`, full: `new: the original has no such layer; ${weightText(layer)} ${now}` };
-      const then = bytes(bytesOf(original.weight));
+        return {
+          brief: `new, ${currentSize}`,
+          full: `new: the original has no such layer; ${weightText(layer)} ${currentSize}`,
+        };
+      const originalSize = bytes(bytesOf(original.weight));
       const originalParts = partsOf(original);
       const changedParts = partsOf(layer).filter((part, index) => part !== originalParts[index]);
       const otherCount = (replacements.get(original)?.length ?? 1) - 1;
       const title = original.name === layer.name ? "original" : `original ${original.name}`;
       return {
-        brief: `${then} → ${now}${changedParts.length === 0 ? "" : `, ${joinParts(changedParts)}`}`,
-        full: `${title}: ${weightText(original)} ${then} → ${weightText(layer)} ${now}${otherCount === 0 ? "" : `, and ${counted(otherCount, "more layer")}`}`,
+        brief: `${originalSize} → ${currentSize}${changedParts.length === 0 ? "" : `, ${joinParts(changedParts)}`}`,
+        full: `${title}: ${weightText(original)} ${originalSize} → ${weightText(layer)} ${currentSize}${otherCount === 0 ? "" : `, and ${counted(otherCount, "more layer")}`}`,
       };
     },
   };

@@ -1,4 +1,4 @@
-/** Builds the page of `pith plot`. It contains the graph as compressed data, of which a script draws the visible part (script-draw.ts). */
+/** Builds the page of `pith plot`. The page contains the graph as compressed data, and a script draws its visible part (`script-draw.ts`). */
 import { channelGroups } from "../../../core/analysis/channels.ts";
 import { cost } from "../../../core/analysis/cost.ts";
 import { type Inference, infer } from "../../../core/analysis/infer.ts";
@@ -55,7 +55,7 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
   const orders = await cutOrders(freeModel, groups, { scope: isomorphic });
   const context = { inference, learned, channels: channelFinder(groups), orders };
   const pictures = collect(model, inference, layers, costs);
-  const plotted = await plotLayers(model, context, pictures, options);
+  const layerDataOf = await plotLayers(model, context, pictures, options);
   const data = {
     amount,
     strip,
@@ -75,7 +75,7 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
         lines: lines.map(({ from, to, d, left, right, top, bottom }) => [from, to, d, left, right, top, bottom]),
         frames,
         layers: picture.boxes.map(({ layer }) =>
-          layer === undefined ? null : { ...plotted.get(layer), original: compared?.of(layer) },
+          layer === undefined ? null : { ...layerDataOf.get(layer), original: compared?.of(layer) },
         ),
       };
     }),
@@ -83,7 +83,7 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
   const parameters = learnedCount(await learnedTensors(model, inference));
   const nodes = [...allGraphs(model.graph)].reduce((sum, graph) => sum + graph.nodeCount, 0);
   const summary = `${counted(nodes, "node")}, ${counted(layers.length, "layer")}, ${count(parameters)} parameters, ${bytes(costs.bytes)}`;
-  const packed = new Blob([JSON.stringify(data)]).stream().pipeThrough(new CompressionStream("deflate"));
+  const compressedData = new Blob([JSON.stringify(data)]).stream().pipeThrough(new CompressionStream("deflate"));
   const body = html`<header>
 <div class="about"><h1>${name}</h1><p>${summary}</p>${compared && html`<p>${compared.summary}</p>${compared.removed.length > 0 && html`<details><summary>${compared.removedText}</summary><ul>${compared.removed.map((line) => html`<li>${line}</li>`)}</ul></details>`}`}</div>
 <form class="tools">
@@ -102,7 +102,7 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
 </main>
 <aside id="panel" hidden></aside>
 <footer class="legend"><span class="layer">layer</span><span class="trained">other parameters</span><span class="compute">computation</span><span class="move">data movement</span><span class="shape">shapes, indices</span><span class="unknown">not understood</span><span class="strip">output channels, darker: larger; hatched: would be removed</span></footer>
-<script id="data" type="application/octet-stream">${base64(new Uint8Array(await new Response(packed).arrayBuffer()))}</script>`;
+<script id="data" type="application/octet-stream">${base64(new Uint8Array(await new Response(compressedData).arrayBuffer()))}</script>`;
   return page({ title: name, style: plotStyle, body, script: plotScript });
 }
 
@@ -113,20 +113,20 @@ interface LayersContext {
   readonly orders: ReadonlyMap<string, CutOrder>;
 }
 
-/** Returns the data of each layer. Layers that share a weight share its picture. */
+/** Returns the data of each layer for the page. Layers that read the same weight share its picture. */
 async function plotLayers(
   model: Model,
   { inference, learned, channels, orders }: LayersContext,
   [main, ...inner]: readonly [Picture, ...Picture[]],
   { progress, signal }: PlotOptions,
 ): Promise<ReadonlyMap<Layer, object>> {
-  const shown = main.boxes.flatMap(({ layer }) => layer ?? []);
-  const plotted = new Map<Layer, object>();
+  const layers = main.boxes.flatMap(({ layer }) => layer ?? []);
+  const dataByLayer = new Map<Layer, object>();
   const byWeight = new Map<Value, object>();
-  for (const layer of shown) {
+  for (const layer of layers) {
     throwIfAborted(signal, `Stopped before layer "${layer.name}".`);
-    const shared = byWeight.get(layer.weight);
-    if (shared === undefined) {
+    const sharedData = byWeight.get(layer.weight);
+    if (sharedData === undefined) {
       const picture = await weightPicture(model, layer, inference);
       const refused = requireStored(layer.weight, { ...weightNeeds.prune, learned });
       const keptReason = channels(layer).kept ?? new Miss("its channels are not known");
@@ -135,25 +135,28 @@ async function plotLayers(
         layerData(layer, { picture, refused, order: orders.get(layer.name), kept: keptReason }),
       );
     }
-    plotted.set(layer, shared === undefined ? (byWeight.get(layer.weight) ?? {}) : { ...shared, first: false });
-    progress?.(plotted.size, shown.length);
+    dataByLayer.set(
+      layer,
+      sharedData === undefined ? (byWeight.get(layer.weight) ?? {}) : { ...sharedData, first: false },
+    );
+    progress?.(dataByLayer.size, layers.length);
   }
-  const inside = new Miss("it lies inside a node");
+  const insideMiss = new Miss("it lies inside a node");
   for (const layer of inner.flatMap(({ boxes }) => boxes.flatMap((box) => box.layer ?? [])))
-    plotted.set(layer, layerData(layer, { picture: inside, kept: inside }));
-  return plotted;
+    dataByLayer.set(layer, layerData(layer, { picture: insideMiss, kept: insideMiss }));
+  return dataByLayer;
 }
 
 interface LayerPicture {
   readonly picture: WeightPicture | Miss;
-  /** Reason why pruning skips the weight; undefined if it does not. */
+  /** Reason why pruning skips the weight; undefined if pruning can change it. */
   readonly refused?: Miss | undefined;
   readonly order?: CutOrder | undefined;
   /** Reason why channels cannot be removed. */
   readonly kept: Miss;
 }
 
-/** Returns the data of a layer. It is marked as the first that reads its weight, so that sums count the weight once. */
+/** Returns the data of a layer. `first` marks the first layer that reads a weight, so that sums count the weight once. */
 function layerData(layer: Layer, { picture, refused, order, kept }: LayerPicture): object {
   const { dims } = storedForm(layer);
   const bits = weightBits(layer);
@@ -176,7 +179,7 @@ function layerData(layer: Layer, { picture, refused, order, kept }: LayerPicture
   };
 }
 
-/** Returns the effect that each technique could have on the layer; none for subgraphs, because techniques change only the main graph. */
+/** Returns the effect that each technique could have on the layer; empty in subgraphs, because techniques change only the main graph. */
 function offers(model: Model, layer: Layer, { channels, inference, learned }: LayersContext) {
   if (layer.node.graph !== model.graph) return [];
   return offersOf(layer, channels(layer), inference, learned).map(({ technique, text, refused }) => [
@@ -187,8 +190,8 @@ function offers(model: Model, layer: Layer, { channels, inference, learned }: La
 }
 
 function boxData(box: Box) {
-  const { layer, table: _, gives: __, shape: ___, path: ____, ...shown } = box;
-  return { ...shown, label: titleOf(box), note: noteOf(box), weight: layer?.weight.name };
+  const { layer, table: _, outputType: __, shape: ___, path: ____, ...boxFields } = box;
+  return { ...boxFields, label: titleOf(box), note: noteOf(box), weight: layer?.weight.name };
 }
 
 /** Encodes the order in which channels are removed as little-endian 32-bit integers. Channels that cannot be removed get the maximum. */

@@ -1,4 +1,4 @@
-/** The part of the plot's JavaScript that handles amount, search and details. */
+/** The part of the plot's JavaScript that handles the pruning amount, the search, and the details of the selected box. */
 export const detailsScript = `
   function shade() {
     let [count, size, layerCount] = [0, 0, 0];

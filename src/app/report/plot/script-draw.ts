@@ -1,4 +1,4 @@
-/** The part of the plot's JavaScript that draws visible boxes and lines. If too many are visible, it draws one cached path per family. */
+/** The part of the plot's JavaScript that draws visible boxes and lines. If too many boxes are visible, it draws one path per kind of box. */
 export const drawScript = `
   const maxDrawn = 500;
   const [framesLayer, sketchLayer, linesLayer, boxesLayer] = ["frames", "sketch", "lines", "boxes"].map((name) => shape("g", { id: name }));

@@ -1,9 +1,9 @@
-/** The plot's JavaScript. Text from the model is inserted as text, never as markup. */
+/** The JavaScript of the page of `pith plot`. Text from the model is inserted as text, never as markup. */
 import { detailsScript } from "./script-details.ts";
 import { drawScript } from "./script-draw.ts";
 import { moveScript } from "./script-move.ts";
 
-/** Pruned counts: `removed` as `countOf` in `techniques/prune/amount.ts`, `shares` per cell of a layer's strip. Separate, so that tests can run it. */
+/** Functions without a document, which tests can run. `removed` rounds as `countOf` in `techniques/prune/amount.ts`. */
 export const plotArithmetic = `
 const removed = (amount, size) => amount * size + 4503599627370496 - 4503599627370496;
 const decode = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));

@@ -1,3 +1,4 @@
+/** The CSS of the page of `pith plot`. */
 import { tokens } from "../style.ts";
 
 const shade = (index: number): string =>

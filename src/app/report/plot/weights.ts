@@ -1,6 +1,6 @@
 /**
- * Computes compact data about which entries pruning by magnitude removes, for any amount. Numbers of entries are exact; a table has 21 amounts per
- * cell, a group of channels.
+ * Computes compact data with which `pith plot` shows the entries of a weight that pruning by magnitude removes, for any amount. Neighboring channels
+ * form a cell; a table has the removed share of each cell at 21 amounts.
  */
 import type { Inference } from "../../../core/analysis/infer.ts";
 import type { Layer } from "../../../core/analysis/layers.ts";
@@ -19,13 +19,13 @@ import { countOf } from "../../../techniques/prune/amount.ts";
 const maxCells = 48;
 /** Number of steps between the amounts of the table: 0, 5 %, …, 100 %. */
 export const curveSteps = 20;
-/** Maximum number of entries from which the table and the quantiles are computed. */
+/** Maximum number of entries from which the table and the quantiles are computed; larger weights are sampled evenly. */
 const maxSampled = 2 ** 18;
 
 export interface WeightPicture {
   /** Number of entries that are not masked yet. */
   readonly entries: number;
-  /** Magnitudes |w| at 0, 1, …, 100 % of the entries in rising order. */
+  /** Magnitudes |w| at 0, 1, …, 100 % of the entries in ascending order. */
   readonly quantiles: readonly number[];
   /** Mean norm of the channels in each cell, relative to the largest. */
   readonly heat: readonly number[];
@@ -39,8 +39,8 @@ export async function weightPicture(model: Model, layer: Layer, inference: Infer
   if (weightStorage(layer) === "quantized") return dequantizedPicture(model, layer);
   const dense = await tensor.read();
   const values = dense.type === "float64" ? toFloat64(dense) : toFloat32(dense);
-  const masked = maskingOf(layer.weight)?.mask.tensor;
-  const mask = masked === undefined ? undefined : toFloat32(await masked.read());
+  const maskTensor = maskingOf(layer.weight)?.mask.tensor;
+  const mask = maskTensor === undefined ? undefined : toFloat32(await maskTensor.read());
   const brokenText = describeNonFinite(values);
   if (brokenText !== undefined) return new Miss(`it ${brokenText}`);
   const output = storedOutputAxis(layer, inference);
@@ -48,8 +48,8 @@ export async function weightPicture(model: Model, layer: Layer, inference: Infer
 }
 
 /**
- * Returns the picture of a dequantized weight. With a scale per channel, the largest quantized value of every channel is 127, so quantized values are
- * not comparable.
+ * Returns the picture of a quantized weight, from its dequantized values. Quantized values of different channels are not comparable: with a scale per
+ * channel, the largest one of every channel is 127.
  */
 async function dequantizedPicture(model: Model, { effective, role }: Layer): Promise<WeightPicture | Miss> {
   try {
@@ -79,20 +79,22 @@ export function pictureOf(
     entries++;
   }
   const stride = Math.max(1, Math.ceil(entries / maxSampled));
-  const sampled = new Uint32Array(Math.ceil(entries / stride));
+  const sampledIndices = new Uint32Array(Math.ceil(entries / stride));
   let seenEntries = 0;
   for (let index = 0; index < values.length; index++) {
     if (mask?.[index] === 0) continue;
-    if (seenEntries % stride === 0) sampled[seenEntries / stride] = index;
+    if (seenEntries % stride === 0) sampledIndices[seenEntries / stride] = index;
     seenEntries++;
   }
   const magnitudeAt = (index: number): number => Math.abs(values[index] ?? 0);
   const magnitudes =
-    values instanceof Float32Array ? Float32Array.from(sampled, magnitudeAt) : Float64Array.from(sampled, magnitudeAt);
+    values instanceof Float32Array
+      ? Float32Array.from(sampledIndices, magnitudeAt)
+      : Float64Array.from(sampledIndices, magnitudeAt);
   const sorted = magnitudes.toSorted();
   const cells = Math.max(1, Math.min(count, maxCells));
   const cellOf = (channel: number): number => Math.floor((channel * cells) / count);
-  const cellAt = Uint8Array.from(sampled, (index) => cellOf(channelOf(index)));
+  const cellAt = Uint8Array.from(sampledIndices, (index) => cellOf(channelOf(index)));
   return {
     entries,
     quantiles: Array.from({ length: 101 }, (_, share) => {
@@ -105,11 +107,11 @@ export function pictureOf(
 
 function cellCurves(magnitudes: Scores, cellAt: Uint8Array, cells: number): Uint8Array {
   const steps = curveSteps + 1;
-  const all = new Uint8Array(magnitudes.length).fill(1);
+  const allEntries = new Uint8Array(magnitudes.length).fill(1);
   const curves = new Uint8Array(cells * steps);
-  const sizes = countByCell(cellAt, all, cells);
+  const sizes = countByCell(cellAt, allEntries, cells);
   for (let step = 0; step < steps; step++) {
-    const remaining = cutLeast(all, magnitudes, countOf({ fraction: step / curveSteps }, magnitudes.length));
+    const remaining = cutLeast(allEntries, magnitudes, countOf({ fraction: step / curveSteps }, magnitudes.length));
     for (const [cell, count] of countByCell(cellAt, remaining, cells).entries()) {
       const size = sizes[cell] ?? 0;
       curves[cell * steps + step] = size === 0 ? 255 : Math.round((255 * (size - count)) / size);
