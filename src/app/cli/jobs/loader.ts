@@ -14,7 +14,7 @@ export interface LoaderInput {
   /** For each input, tokens that are fed instead of the generated ones (teacher forcing). */
   readonly forced: readonly (readonly number[])[] | undefined;
   /** Whether weights must have only one copy in memory, which makes runs slower. */
-  readonly usesLeanMemory: boolean;
+  readonly lean: boolean;
 }
 
 interface Library {
@@ -80,7 +80,7 @@ export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswe
       device: "cpu",
       ...(input.chunks === undefined ? {} : { use_external_data_format: input.chunks }),
       // Prepacking would copy all weights into the order of the kernels.
-      ...(input.usesLeanMemory ? { session_options: { extra: { session: { disable_prepacking: "1" } } } } : {}),
+      ...(input.lean ? { session_options: { extra: { session: { disable_prepacking: "1" } } } } : {}),
     });
     stage = "prepare";
     const feeds = await feedsOf(library, folder, model, input.texts);
