@@ -15,7 +15,7 @@ import type { Model } from "../src/core/graph/model.ts";
 import { bytes, figure, percent, times } from "../src/core/numbers.ts";
 import { encodedSource } from "../src/core/onnx/encode.ts";
 import { open } from "../src/core/onnx/index.ts";
-import { completeContext } from "../src/core/pass/pass.ts";
+import { completeContext } from "../src/core/pass/run-pass.ts";
 import { draw } from "../src/data/batches/select.ts";
 import { latency, size } from "../src/judge/index.ts";
 import type { HoldoutComparison } from "../src/judge/run/holdout.ts";

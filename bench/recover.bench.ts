@@ -10,7 +10,7 @@
 import { parseArgs } from "node:util";
 import { createEngine } from "../src/core/engine/index.ts";
 import type { Model } from "../src/core/graph/model.ts";
-import { completeContext } from "../src/core/pass/pass.ts";
+import { completeContext } from "../src/core/pass/run-pass.ts";
 import { isIndexed } from "../src/data/batches/indexed.ts";
 import { draw } from "../src/data/batches/select.ts";
 import { openStorage } from "../src/data/batches/store.ts";

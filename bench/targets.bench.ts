@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { bytes, duration, percent, times } from "../src/core/numbers.ts";
 import { open } from "../src/core/onnx/index.ts";
-import { completeContext } from "../src/core/pass/pass.ts";
+import { completeContext } from "../src/core/pass/run-pass.ts";
 import { chosenOf } from "../src/judge/record/verdict.ts";
 import { type Figures, type ObjectiveOptions, objectiveOf } from "../src/judge/run/objective.ts";
 import { compressIn } from "../src/judge/run/run.ts";

@@ -9,7 +9,7 @@ import { type PruneOptions, prune } from "pith/prune";
 import { recover } from "pith/recover";
 import { fixedMacs } from "../../src/core/analysis/fixed-macs.ts";
 import { Miss } from "../../src/core/errors.ts";
-import { completeContext } from "../../src/core/pass/pass.ts";
+import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { take } from "../../src/data/batches/select.ts";
 import { storeWeights } from "../../src/rewrite/clean-up/store-constants.ts";
 import { relativeTimer } from "../../src/runtime/run/relative-time.ts";

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { completeContext } from "../core/pass/pass.ts";
+import { completeContext } from "../core/pass/run-pass.ts";
 import { recipeFrom } from "../judge/recipe/recipe.ts";
 import { memoryStore, type Store } from "../judge/steps/store.ts";
 import { Clock } from "./clock.ts";

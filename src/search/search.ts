@@ -7,7 +7,8 @@
 import { throwIfAborted } from "../core/errors.ts";
 import type { Model } from "../core/graph/model.ts";
 import { counted, integer } from "../core/numbers.ts";
-import { type Context, completeContext } from "../core/pass/pass.ts";
+import type { Context } from "../core/pass/pass.ts";
+import { completeContext } from "../core/pass/run-pass.ts";
 import { usualDrop } from "../judge/compare/compare.ts";
 import { objectiveOf } from "../judge/run/objective.ts";
 import type { Compressed } from "../judge/run/run.ts";

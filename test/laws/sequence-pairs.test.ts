@@ -1,7 +1,7 @@
 /** Tests that simplify replaces a tensor split into a sequence by outputs of one Split. */
 import { expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { completeContext } from "../../src/core/pass/pass.ts";
+import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
 import { run } from "./harness.ts";

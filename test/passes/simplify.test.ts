@@ -8,7 +8,7 @@ import { parseModel, printModel } from "../../src/core/graph/text.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { open } from "../../src/core/onnx/index.ts";
-import { completeContext } from "../../src/core/pass/pass.ts";
+import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { fromNumbers, toNumbers } from "../../src/core/tensor/convert.ts";
 import { dimText, elementCount } from "../../src/core/tensor/dims.ts";
 import { random } from "../../src/core/tensor/random.ts";

@@ -9,7 +9,7 @@ import { describe, expect, test } from "vitest";
 import { channelGroups, removable } from "../../src/core/analysis/channels.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { Miss } from "../../src/core/errors.ts";
-import { completeContext } from "../../src/core/pass/pass.ts";
+import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { unitScorerOf } from "../../src/techniques/prune/channel-scores.ts";
 import type { ScoringOptions } from "../../src/techniques/prune/importance.ts";
 

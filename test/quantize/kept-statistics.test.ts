@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";
-import { completeContext } from "../../src/core/pass/pass.ts";
+import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { Dataset } from "../../src/data/batches/types.ts";

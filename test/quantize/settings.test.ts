@@ -1,7 +1,7 @@
 /** Overrides for individual layers act as options for all layers do, and rounding uses samples if they help. */
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { completeContext } from "../../src/core/pass/pass.ts";
+import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/index.ts";

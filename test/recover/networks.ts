@@ -3,7 +3,7 @@
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { completeContext } from "../../src/core/pass/pass.ts";
+import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { elementCount } from "../../src/core/tensor/dims.ts";
 import { openStorage } from "../../src/data/batches/store.ts";

@@ -1,4 +1,4 @@
 /** Every pass in the tests is held to its contract: a legal graph afterwards, and "no change" means none. */
-import { contract } from "../../src/core/pass/pass.ts";
+import { contract } from "../../src/core/pass/run-pass.ts";
 
 contract.checked = true;

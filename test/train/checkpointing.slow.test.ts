@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { open } from "../../src/core/onnx/index.ts";
-import { completeContext } from "../../src/core/pass/pass.ts";
+import { completeContext } from "../../src/core/pass/run-pass.ts";
 import { parseNpz } from "../../src/data/files/npy.ts";
 import { meanSquaredError } from "../../src/learn/train/index.ts";
 import { createStep } from "../../src/learn/train/step.ts";

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { open } from "../../src/core/onnx/index.ts";
-import { completeContext } from "../../src/core/pass/pass.ts";
+import { completeContext } from "../../src/core/pass/run-pass.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
 import { parseNpz } from "../../src/data/files/npy.ts";
 import { crossEntropy, type Loss, meanSquaredError, sgd, sumOfLosses } from "../../src/learn/train/index.ts";

@@ -8,7 +8,8 @@
 import { claimFolder, fileKind, joinPath, listFolder, makeFolder, realPath } from "#platform";
 import { joinList, stripPeriod, throwIfAborted } from "../../core/errors.ts";
 import { bytes } from "../../core/numbers.ts";
-import { type Context, completeContext } from "../../core/pass/pass.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import { completeContext } from "../../core/pass/run-pass.ts";
 import { readSettings } from "../../data/text/tokenizer.ts";
 import { choose } from "../../judge/run/choose.ts";
 import { objectiveOf, sizeFor } from "../../judge/run/objective.ts";

@@ -9,7 +9,8 @@ import { asPithError, formatReason, PithError, throwIfAborted } from "../../core
 import { formatJson } from "../../core/files/own-files.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { open, save } from "../../core/onnx/index.ts";
-import { type Change, type Context, completeContext } from "../../core/pass/pass.ts";
+import type { Change, Context } from "../../core/pass/pass.ts";
+import { completeContext } from "../../core/pass/run-pass.ts";
 import type { PlainObject } from "../../core/plain.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import { bytesOfText } from "../../core/tensor/dense.ts";

@@ -6,7 +6,8 @@ import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
 import { modelOption } from "./modules.ts";
-import { atomically, definePass } from "./pass.ts";
+import { definePass } from "./pass.ts";
+import { atomically } from "./run-pass.ts";
 
 const network = () =>
   parseModel(`opset 12

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { parseModel } from "../../core/graph/text.ts";
-import { completeContext, type OptionValues } from "../../core/pass/pass.ts";
+import type { OptionValues } from "../../core/pass/pass.ts";
+import { completeContext } from "../../core/pass/run-pass.ts";
 import { inMemory, viewBytes } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
 import { fitToDownload } from "./download-budget.ts";

@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 import type { Engine } from "../../core/engine/engine.ts";
 import { parseModel } from "../../core/graph/text.ts";
-import { type AnyPass, completeContext, type OptionValues } from "../../core/pass/pass.ts";
+import type { AnyPass, OptionValues } from "../../core/pass/pass.ts";
+import { completeContext } from "../../core/pass/run-pass.ts";
 import { zeros } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
 import { prune } from "../../techniques/prune/index.ts";

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { createEngine } from "../../core/engine/index.ts";
 import { parseModel } from "../../core/graph/text.ts";
-import { completeContext } from "../../core/pass/pass.ts";
+import { completeContext } from "../../core/pass/run-pass.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
 import { agreement, meanKl, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";

@@ -2,7 +2,8 @@
 import type { Model } from "../../core/graph/model.ts";
 import { bytes, times } from "../../core/numbers.ts";
 import { open as openBytes } from "../../core/onnx/index.ts";
-import { type AnyPass, type Context, completeContext } from "../../core/pass/pass.ts";
+import type { AnyPass, Context } from "../../core/pass/pass.ts";
+import { completeContext } from "../../core/pass/run-pass.ts";
 import type { Dataset } from "../../data/index.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";

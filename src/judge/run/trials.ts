@@ -1,7 +1,8 @@
 /** Prepares a run: expands the recipes, measures the original, and determines the goal. */
 import type { Model } from "../../core/graph/model.ts";
 import { levelOf } from "../../core/math/interval.ts";
-import { type Context, completeContext } from "../../core/pass/pass.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import { completeContext } from "../../core/pass/run-pass.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import type { Goal } from "../compare/compare.ts";
 import { openCurves, stepsOf } from "../recipe/pass-steps.ts";

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { createEngine } from "../../core/engine/index.ts";
 import { parseModel } from "../../core/graph/text.ts";
-import { completeContext } from "../../core/pass/pass.ts";
+import { completeContext } from "../../core/pass/run-pass.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { cacheBySizes, validationLoss } from "./forward-loss.ts";

@@ -9,7 +9,8 @@
 
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { type Context, completeContext } from "../../core/pass/pass.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import { completeContext } from "../../core/pass/run-pass.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import { mapColumns, sampleCount, sliceRows } from "../../data/batches/rows.ts";
 import type { Floats } from "./floats.ts";

@@ -4,7 +4,7 @@ import { structureHash } from "../../core/graph/hash.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { encodeToBytes } from "../../core/onnx/encode.ts";
 import { open } from "../../core/onnx/index.ts";
-import { completeContext } from "../../core/pass/pass.ts";
+import { completeContext } from "../../core/pass/run-pass.ts";
 import { float32, inMemory, int64 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
 import { memory } from "../../data/index.ts";

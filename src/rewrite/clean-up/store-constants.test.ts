@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { infer } from "../../core/analysis/infer.ts";
 import { parseModel, printModel } from "../../core/graph/text.ts";
-import { atomically } from "../../core/pass/pass.ts";
+import { atomically } from "../../core/pass/run-pass.ts";
 import { storeWeights } from "./store-constants.ts";
 
 /** Layers with one shared matrix, which exporters write as `Identity(w)`. */

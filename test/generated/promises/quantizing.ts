@@ -5,7 +5,7 @@ import { layers } from "../../../src/core/analysis/layers.ts";
 import { Miss } from "../../../src/core/errors.ts";
 import { allNodes } from "../../../src/core/graph/graph.ts";
 import { channelRanges } from "../../../src/core/math/quantize-tensor.ts";
-import { completeContext } from "../../../src/core/pass/pass.ts";
+import { completeContext } from "../../../src/core/pass/run-pass.ts";
 import { toFloat32, toFloat64, toNumbers } from "../../../src/core/tensor/convert.ts";
 import { float32, inMemory } from "../../../src/core/tensor/dense.ts";
 import { stridesOf } from "../../../src/core/tensor/dims.ts";

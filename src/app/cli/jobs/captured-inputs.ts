@@ -2,7 +2,7 @@
 import { joinPath, makeFolder, writeFileAtomically } from "#platform";
 import { createEngine } from "../../../core/engine/index.ts";
 import { PithError } from "../../../core/errors.ts";
-import { completeContext } from "../../../core/pass/pass.ts";
+import { completeContext } from "../../../core/pass/run-pass.ts";
 import { toFloat64 } from "../../../core/tensor/convert.ts";
 import type { Dense } from "../../../core/tensor/types.ts";
 import { npzBytes } from "../../../data/files/npy.ts";

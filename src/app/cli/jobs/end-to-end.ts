@@ -2,7 +2,7 @@
 
 import { createEngine } from "../../../core/engine/index.ts";
 import { open } from "../../../core/onnx/index.ts";
-import { completeContext } from "../../../core/pass/pass.ts";
+import { completeContext } from "../../../core/pass/run-pass.ts";
 import { textsIn } from "../../../data/sources/texts.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { compareTogether, type EndToEnd, type ModulePaths } from "../../folder/end-to-end.ts";

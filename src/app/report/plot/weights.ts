@@ -10,7 +10,7 @@ import { describeNonFinite, weightStorage } from "../../../core/analysis/weight.
 import { asPithError, Miss } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { cutLeast, type Mask, type Scores } from "../../../core/math/smallest.ts";
-import { completeContext } from "../../../core/pass/pass.ts";
+import { completeContext } from "../../../core/pass/run-pass.ts";
 import { toFloat32, toFloat64 } from "../../../core/tensor/convert.ts";
 import { stridesOf } from "../../../core/tensor/dims.ts";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";

@@ -1,0 +1,124 @@
+/** Runs passes: checks their options, restores the model after a failure, and completes the changed graph. */
+import type * as v from "valibot";
+import { infer } from "../analysis/infer.ts";
+import { updateStatedTypes } from "../analysis/stale-types.ts";
+import { createEngine } from "../engine/index.ts";
+import { asPithError, PithError } from "../errors.ts";
+import { passKey } from "../graph/emit.ts";
+import type { Graph } from "../graph/graph.ts";
+import { structureHash } from "../graph/hash.ts";
+import type { Model } from "../graph/model.ts";
+import { makeNamesDistinct } from "../graph/names.ts";
+import { removeUnused } from "../graph/remove-unused.ts";
+import { type GraphSnapshot, graphSnapshot, snapshot } from "../graph/snapshot.ts";
+import { verify } from "../graph/verify.ts";
+import { open } from "../onnx/index.ts";
+import { openModels, openModules } from "./modules.ts";
+import { clearNotes } from "./notes.ts";
+import { type Context, type OptionValues, type Outcome, type PassDefinition, parseOptions } from "./pass.ts";
+
+/** Whether passes check their contract (see `definePass`). The check is slow, so only tests enable it. */
+export const contract = { checked: false };
+
+/** Runs a pass as `definePass` describes. */
+export async function runPass<S extends v.GenericSchema, R extends Outcome>(
+  definition: PassDefinition<S, R>,
+  model: Model,
+  values: OptionValues,
+  outer: Inside,
+): Promise<R> {
+  const { id, options, reference, run } = definition;
+  if (typeof (model as Partial<Model> | undefined)?.graph !== "object")
+    throw new PithError("E_OPTION", `${id} takes a model, as open() gives it, got ${typeof model}.`);
+  const parsed = parseOptions(id, options, await openModules(id, options, values));
+  const context = completeContext(outer);
+  const completed = await openModels(options, parsed as OptionValues, context.open);
+  // In a recipe, the name "original" stands for the recipe's input model.
+  if (reference === "original" && completed.original === undefined)
+    completed.original = await context.open("original").catch((error: unknown) => void asPithError(error));
+  if (snapshots.has(model.graph) && outer[changing] !== model.graph)
+    throw new PithError("E_OPTION", `${id}: another pass is changing this model.`, {
+      hint: "Await the first pass. A pass that calls another passes its own context.",
+    });
+  const inside: Context & Inside = { ...context, [changing]: model.graph };
+  const before = new Set(model.graph.nodes());
+  const hash = contract.checked ? structureHash(model) : "";
+  const faulty = contract.checked && verify(model).length > 0;
+  const outcome = await atomically(model, () => run(model, completed as v.InferOutput<S>, inside));
+  for (const node of model.graph.nodes()) {
+    if (!before.has(node) && !node.metadata.has(passKey)) node.metadata = new Map([...node.metadata, [passKey, id]]);
+  }
+  if (outcome.changes.length > 0) {
+    if (definition.command !== undefined) clearNotes(model);
+    finishPass(model);
+  }
+  if (contract.checked) checkContract(id, model, outcome, hash, faulty);
+  return outcome;
+}
+
+/** The context key for the graph that an outer pass is changing. Nested passes can change this graph, too. */
+const changing = Symbol("changing");
+type Inside = Partial<Context> & { readonly [changing]?: Graph };
+
+/** The graph state before the running pass. Nested passes share it until one of them changes the graph. */
+const snapshots = new WeakMap<Graph, GraphSnapshot>();
+
+/** Runs work on a model. Restores the model if the work throws, is aborted, or reports no change. */
+export async function atomically<R extends Outcome>(model: Model, work: () => Promise<R>): Promise<R> {
+  const { graph } = model;
+  const outer = snapshots.get(graph);
+  const before = outer?.isCurrent() === true ? outer : graphSnapshot(graph);
+  const restore = snapshot(model, before);
+  snapshots.set(graph, before);
+  try {
+    const outcome = await work();
+    if (outcome.changes.length > 0) graph.touch();
+    else restore();
+    return outcome;
+  } catch (error) {
+    restore();
+    throw error;
+  } finally {
+    if (outer === undefined) snapshots.delete(graph);
+  }
+}
+
+/** Updates the IR version, names and stated types after a change of the model. */
+function finishPass(model: Model): void {
+  leaveDefaults(model);
+  makeNamesDistinct(model);
+  infer(model);
+  updateStatedTypes(model);
+}
+
+/**
+ * Removes stored tensors from the inputs. Up to IR version 3, they are weights; later, they are overridable
+ * defaults, which passes treat as constants.
+ */
+function leaveDefaults(model: Model): void {
+  const old = model.header.irVersion < 4;
+  if (old) model.header.irVersion = 4;
+  if (model.graph.inputs.some(({ tensor }) => tensor !== undefined)) model.graph.setInputs(model.graph.feeds);
+  if (old) removeUnused(model.graph);
+}
+
+function checkContract(id: string, model: Model, { changes }: Outcome, before: string, faulty: boolean): void {
+  const [fault] = faulty ? [] : verify(model);
+  if (fault !== undefined) throw new Error(`${id} produced an invalid graph: ${fault}`);
+  infer(model);
+  if (changes.length === 0 && structureHash(model) !== before)
+    throw new Error(`${id} changed the model but reported no change.`);
+}
+
+/** Completes a context with defaults: the installed ONNX Runtime, models from files, seed 0, and no log output. */
+export function completeContext(context: Partial<Context> = {}): Context {
+  return {
+    engine: context.engine ?? createEngine(),
+    seed: context.seed ?? 0,
+    signal: context.signal ?? new AbortController().signal,
+    dryRun: context.dryRun,
+    log: context.log ?? (() => {}),
+    progress: context.progress ?? (() => {}),
+    open: context.open ?? open,
+  };
+}
