@@ -14,7 +14,7 @@ import { asPithError } from "../src/core/errors.ts";
 import { bytes, counted, times } from "../src/core/numbers.ts";
 import { open } from "../src/core/onnx/index.ts";
 import { isIndexed, range, view } from "../src/data/batches/indexed.ts";
-import { usualDrop } from "../src/judge/compare/compare.ts";
+import { usualDrop } from "../src/judge/compare/goal.ts";
 import { chosenOf } from "../src/judge/record/verdict.ts";
 import { compress } from "../src/judge/run/run.ts";
 import { searchParts } from "../src/search/parts.ts";

@@ -77,7 +77,7 @@ else {
   const folder = values.folder ?? temporary;
   const store = await openStore(model, { resumeFolder: folder });
   const context = completeContext({ seed });
-  const all = combinationsFor(await store.open(store.original), task, {}).filter(isOfGrid);
+  const all = (await combinationsFor(await store.open(store.original), task, {})).filter(isOfGrid);
   const grid = some(all, 200).map((combination) => ({ name: combination.name, recipe: recipeOf(combination) }));
   const trials = await openTrials(store, grid, { ...task, test: parts.search }, { choice: true }, context);
   const { evaluator } = trials;

@@ -4,7 +4,7 @@ import { curves } from "../../src/core/math/curves.ts";
 import { numbersAt } from "../../src/core/pass/schema.ts";
 import { parseRecipe } from "../../src/judge/recipe/recipe.ts";
 import { steps } from "../../src/judge/recipe/steps.ts";
-import { completeOptions, runOptionNames } from "../../src/judge/steps/step.ts";
+import { completeOptions, runOptionNames } from "../../src/judge/steps/step-options.ts";
 import { recipeSchema } from "./recipe-schema.ts";
 
 const schema: unknown = recipeSchema();

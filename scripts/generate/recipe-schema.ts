@@ -4,7 +4,7 @@ import type { AnyPass } from "../../src/core/pass/pass.ts";
 import { scheduleSchema } from "../../src/judge/recipe/courses.ts";
 import { maxRounds, recipeFrom, recipeVersion } from "../../src/judge/recipe/recipe.ts";
 import { steps } from "../../src/judge/recipe/steps.ts";
-import { runOptionNames } from "../../src/judge/steps/step.ts";
+import { runOptionNames } from "../../src/judge/steps/step-options.ts";
 import type { Generator } from "./generator.ts";
 
 const file = "docs/recipe.schema.json";

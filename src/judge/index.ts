@@ -10,6 +10,7 @@ export { type LayerErrors, layerErrors } from "../runtime/noise/layer-errors.ts"
 export { compareLayers } from "../runtime/noise/layers.ts";
 export { type Latency, type LatencyOptions, latency } from "../runtime/run/latency.ts";
 export { type Size, size } from "../runtime/run/size.ts";
-export { type Comparison, compare, compareRows, type Goal, judge, type Verdict } from "./compare/compare.ts";
+export { compare, compareRows } from "./compare/compare.ts";
 export { compareFunction, type Likeness } from "./compare/compare-function.ts";
 export { compareOutputs, type Sameness } from "./compare/equivalence.ts";
+export { type Comparison, type Goal, judge, type Verdict } from "./compare/goal.ts";

@@ -3,7 +3,7 @@
 import { counted } from "../core/numbers.ts";
 import type { Context } from "../core/pass/pass.ts";
 import type { Dataset } from "../data/index.ts";
-import { isWithin } from "../judge/compare/compare.ts";
+import { isWithin } from "../judge/compare/goal.ts";
 import type { Run } from "../judge/record/data.ts";
 import { dropWithSearch } from "../judge/record/verdict.ts";
 import { type Objective, objectiveOf, paretoFrontOf } from "../judge/run/objective.ts";

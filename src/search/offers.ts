@@ -23,22 +23,22 @@ export function combinationsFor(
   model: Model,
   { calibrate, train, metric }: Pick<Task, "calibrate" | "train" | "metric">,
   options: OffersOptions,
-): readonly Combination[] {
+): Promise<readonly Combination[]> {
   const samples = { calibrate: calibrate === undefined ? 0 : samplesToCalibrate, train: train?.count ?? 0 };
   return combineOffers(model, { samples, hasLabels: metric.truth !== "original" }, options);
 }
 
 /** Returns the recipes of a search before its data is opened, under the assumption that calibration and training samples exist. */
-export function recipesFor(model: Model, options: OffersOptions): readonly Recipe[] {
+export async function recipesFor(model: Model, options: OffersOptions): Promise<readonly Recipe[]> {
   const samples = { calibrate: samplesToCalibrate, train: Number.POSITIVE_INFINITY };
-  return combineOffers(model.clone(), { samples, hasLabels: true }, options).map(recipeOf);
+  return (await combineOffers(model.clone(), { samples, hasLabels: true }, options)).map(recipeOf);
 }
 
-function combineOffers(
+async function combineOffers(
   model: Model,
   taskProperties: Pick<MovesRequest, "samples" | "hasLabels">,
   { techniques, target = [], purpose, targetSize, faster }: OffersOptions,
-): readonly Combination[] {
+): Promise<readonly Combination[]> {
   const request = {
     model,
     inference: infer(model),
@@ -49,10 +49,12 @@ function combineOffers(
   };
   // The precision fallback serves an accuracy goal. A target for size or speed replaces that goal.
   const fallbackSetting = targetSize === undefined && faster === undefined ? {} : { spares: false };
-  const offers = passesOf(techniques).flatMap(({ id, moves }) =>
-    (moves?.(request) ?? []).map((move) => ({ ...move, ...fallbackSetting, pass: id })),
+  const offers = await Promise.all(
+    passesOf(techniques).map(async ({ id, moves }) =>
+      ((await moves?.(request)) ?? []).map((move) => ({ ...move, ...fallbackSetting, pass: id })),
+    ),
   );
-  return combinationsOf(offers);
+  return combinationsOf(offers.flat());
 }
 
 function passesOf(techniques: readonly string[] | undefined): readonly AnyPass[] {

@@ -1,7 +1,7 @@
 /** Measures a candidate on the search samples: bytes, drop, and if the objective depends on it, speed. */
 
 import { bytes, change, times } from "../core/numbers.ts";
-import { judge } from "../judge/compare/compare.ts";
+import { judge } from "../judge/compare/goal.ts";
 import type { Evaluator } from "../judge/run/evaluator.ts";
 import { type Figures, isBySize, type Objective, type Purpose } from "../judge/run/objective.ts";
 import { speedOf, timeFiles } from "../judge/run/timing.ts";

@@ -53,7 +53,7 @@ export async function openSearchTask(
 ): Promise<SearchTask> {
   const parts = searchParts(task.test, context.seed);
   const target = (options.targets ?? []).map(({ name }) => name);
-  const combinations = combinationsFor(await store.open(store.original), task, { ...options, target });
+  const combinations = await combinationsFor(await store.open(store.original), task, { ...options, target });
   const timeLimitController = new AbortController();
   let isOpened = false;
   const stage: SearchTask["stage"] = {};

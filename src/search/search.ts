@@ -9,7 +9,7 @@ import type { Model } from "../core/graph/model.ts";
 import { counted, integer } from "../core/numbers.ts";
 import type { Context } from "../core/pass/pass.ts";
 import { completeContext } from "../core/pass/run-pass.ts";
-import { usualDrop } from "../judge/compare/compare.ts";
+import { usualDrop } from "../judge/compare/goal.ts";
 import { objectiveOf } from "../judge/run/objective.ts";
 import type { Compressed } from "../judge/run/run.ts";
 import { type CandidateSteps, runCandidate } from "../judge/run/variant.ts";

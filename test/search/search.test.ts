@@ -3,7 +3,7 @@ import { beforeAll, expect, test, vi } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { memory } from "../../src/data/index.ts";
-import { usualDrop } from "../../src/judge/compare/compare.ts";
+import { usualDrop } from "../../src/judge/compare/goal.ts";
 import { agreement } from "../../src/judge/index.ts";
 import type { Compressed } from "../../src/judge/run/run.ts";
 import { runRecipe } from "../../src/judge/run/run.ts";

@@ -7,7 +7,7 @@ import type { Context } from "../../core/pass/pass.ts";
 import type { Likeness } from "../../judge/compare/compare-function.ts";
 import { outputDifferenceText } from "../../judge/record/verdict.ts";
 import { runJudgedStep } from "../../judge/run/judged-step.ts";
-import { formatSparedLayer } from "../../judge/run/sparing.ts";
+import { formatSparedLayer } from "../../judge/run/sparing-text.ts";
 import type { StepRequest } from "../../judge/run/step-request.ts";
 import { watchLoads } from "../../runtime/run/load-check.ts";
 import { size } from "../../runtime/run/size.ts";

@@ -1,6 +1,6 @@
 /** Formulates why a run kept its result, and what was smaller or faster but not kept. */
 import { bytes, counted, difference, integer, times } from "../../core/numbers.ts";
-import { isWithin } from "../../judge/compare/compare.ts";
+import { isWithin } from "../../judge/compare/goal.ts";
 import type { Run } from "../../judge/record/data.ts";
 import {
   accuracySentence,

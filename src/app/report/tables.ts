@@ -12,7 +12,7 @@ import {
   times,
   unitOfChange,
 } from "../../core/numbers.ts";
-import { type Goal, isWithin, type Verdict } from "../../judge/compare/compare.ts";
+import { type Goal, isWithin, type Verdict } from "../../judge/compare/goal.ts";
 import type { Run, Variant } from "../../judge/record/data.ts";
 import { comparesWithOriginal, markOf, notChosenText, steadyTimingOf } from "../../judge/record/verdict.ts";
 import { type Content, html, type Markup } from "./markup.ts";

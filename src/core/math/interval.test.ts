@@ -1,5 +1,6 @@
 import { describe, expect, it, test } from "vitest";
-import { type Comparison, compareRows, judge, usualDrop } from "../../judge/compare/compare.ts";
+import { compareRows } from "../../judge/compare/compare.ts";
+import { type Comparison, judge, usualDrop } from "../../judge/compare/goal.ts";
 import { agreement, meanKl } from "../../runtime/metrics/comparison-metrics.ts";
 import { cosine } from "../../runtime/metrics/embedding.ts";
 import { estimate } from "../../runtime/metrics/evaluate.ts";

@@ -51,4 +51,4 @@ export interface MovesRequest {
   readonly target: readonly string[];
 }
 
-export type Moves = (request: MovesRequest) => readonly Move[];
+export type Moves = (request: MovesRequest) => readonly Move[] | Promise<readonly Move[]>;

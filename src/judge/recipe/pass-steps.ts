@@ -3,7 +3,7 @@ import { PithError } from "../../core/errors.ts";
 import { openModules } from "../../core/pass/modules.ts";
 import type { AnyPass, OptionValues } from "../../core/pass/pass.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
-import { completeOptions, partFor } from "../steps/step.ts";
+import { completeOptions, partFor } from "../steps/step-options.ts";
 import { optionsInRound, withCurves } from "./courses.ts";
 import { isRepeat, type Recipe, type RecipeStep } from "./recipe.ts";
 import { stepPasses } from "./steps.ts";

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { PithError } from "../../core/errors.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { definePass } from "../../core/pass/pass.ts";
-import { completeOptions } from "../steps/step.ts";
+import { completeOptions } from "../steps/step-options.ts";
 import { calibrationSamples, recipeName, samplesToLearnFrom, stepsOf } from "./pass-steps.ts";
 import { parseRecipe, recipeFrom, recipeText } from "./recipe.ts";
 import { steps } from "./steps.ts";

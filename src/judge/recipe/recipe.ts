@@ -22,7 +22,7 @@ import { inWords, misfitOf, shown, unknownName } from "../../core/pass/option-er
 import type { AnyPass, OptionValues } from "../../core/pass/pass.ts";
 import { namesAt } from "../../core/pass/schema.ts";
 import { isNestedDeeper, isObject } from "../../core/plain.ts";
-import { placeholderOptions, runOptionNames } from "../steps/step.ts";
+import { placeholderOptions, runOptionNames } from "../steps/step-options.ts";
 import { findSchedules, optionsInRound, type Path, scheduleSchema, valueInRound } from "./courses.ts";
 import { stepPasses } from "./steps.ts";
 

@@ -5,8 +5,8 @@ import type { Change, Learnt } from "../../core/pass/pass.ts";
 import type { LayerDifference } from "../../runtime/noise/layers.ts";
 import type { Latency, LatencyReport } from "../../runtime/run/latency.ts";
 import type { TargetName } from "../../runtime/run/run-target.ts";
-import type { Comparison, Goal, Verdict } from "../compare/compare.ts";
 import type { Likeness } from "../compare/compare-function.ts";
+import type { Comparison, Goal, Verdict } from "../compare/goal.ts";
 import type { OnTarget } from "../compare/target-check.ts";
 
 /** Version of the `run.json` format. */

@@ -2,7 +2,7 @@
 
 import type { Estimate, Unit } from "../../core/estimate.ts";
 import { allowance, counted, integer } from "../../core/numbers.ts";
-import type { Goal } from "../compare/compare.ts";
+import type { Goal } from "../compare/goal.ts";
 
 /** Numbers of samples that the verdict did not use, or that were available. */
 export interface Others {

@@ -7,8 +7,9 @@ import { agreement } from "../../runtime/metrics/comparison-metrics.ts";
 import { cosine } from "../../runtime/metrics/embedding.ts";
 import { accuracy } from "../../runtime/metrics/metrics.ts";
 import { unsteadyNote } from "../../runtime/run/latency.ts";
-import { compareRows, judge, type Verdict } from "../compare/compare.ts";
+import { compareRows } from "../compare/compare.ts";
 import type { Likeness } from "../compare/compare-function.ts";
+import { judge, type Verdict } from "../compare/goal.ts";
 import type { Run, StepRecord, Variant } from "./data.ts";
 import {
   accuracySentence,

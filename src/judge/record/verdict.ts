@@ -17,8 +17,8 @@ import {
 import type { Change } from "../../core/pass/pass.ts";
 import type { Spread } from "../../runtime/run/latency.ts";
 import { workOf } from "../../runtime/run/latency.ts";
-import { type Comparison, type Goal, isBroken, isWithin, judge, usualDrop, type Verdict } from "../compare/compare.ts";
 import type { Likeness } from "../compare/compare-function.ts";
+import { type Comparison, type Goal, isBroken, isWithin, judge, usualDrop, type Verdict } from "../compare/goal.ts";
 import type { OnTarget } from "../compare/target-check.ts";
 import type { Measured, Run, Timing, Variant } from "./data.ts";
 import { minSamplesToDecide, moreSamples, type Others } from "./more-samples.ts";

@@ -1,5 +1,5 @@
 /** Selects the result of a run to keep, among the results of all its recipes. Rejects results that gain nothing or miss a size or speed target. */
-import { type Goal, isWithin, judge } from "../compare/compare.ts";
+import { type Goal, isWithin, judge } from "../compare/goal.ts";
 import type { Choice, Measured, Timing } from "../record/data.ts";
 import { dropWithSearch, relativeWorkOf } from "../record/verdict.ts";
 import { type Contender, choose } from "./choose.ts";

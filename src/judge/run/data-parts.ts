@@ -8,7 +8,7 @@ import { bytesOfBatch } from "../../data/batches/rows.ts";
 import type { Dataset, IndexedDataset } from "../../data/index.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import type { Run, Samples } from "../record/data.ts";
-import { partFor } from "../steps/step.ts";
+import { partFor } from "../steps/step-options.ts";
 import type { Store } from "../steps/store.ts";
 import type { RunOptions } from "./run.ts";
 import type { CandidateSteps } from "./variant.ts";

@@ -21,7 +21,7 @@ import { type CompressedSize, size } from "../../runtime/run/size.ts";
 import { inputTexts, sequenceNames, timedFeeds, timedShapes } from "../../runtime/run/timed-inputs.ts";
 import { isPruned, remove } from "../../techniques/prune/index.ts";
 import type { BatchNote } from "../compare/batch-dependence.ts";
-import { type Goal, judge } from "../compare/compare.ts";
+import { type Goal, judge } from "../compare/goal.ts";
 import type { Disagreement, Measured, Timing } from "../record/data.ts";
 import { recordOnce, type Store } from "../steps/store.ts";
 import type { FigureRecords } from "./figure-records.ts";

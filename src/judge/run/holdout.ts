@@ -9,7 +9,8 @@ import { estimate } from "../../runtime/metrics/evaluate.ts";
 import { type Answers, type Knowledge, knowledgeOf, sameAnswers } from "../../runtime/metrics/predictions.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 import type { BatchNote } from "../compare/batch-dependence.ts";
-import { type Comparison, compareRows } from "../compare/compare.ts";
+import { compareRows } from "../compare/compare.ts";
+import type { Comparison } from "../compare/goal.ts";
 
 export interface Rows {
   /** Metric values, samples × columns. */

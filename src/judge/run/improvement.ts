@@ -5,7 +5,7 @@ import { times } from "../../core/numbers.ts";
 import { encodedSize, encodedSource } from "../../core/onnx/encode.ts";
 import { clearNotes } from "../../core/pass/notes.ts";
 import type { ByteSource } from "../../core/tensor/types.ts";
-import { judge } from "../compare/compare.ts";
+import { judge } from "../compare/goal.ts";
 import type { Measured, Variant } from "../record/data.ts";
 
 const minGain = 1.005;

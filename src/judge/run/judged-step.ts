@@ -17,28 +17,23 @@ import { lostKnowledge } from "../../runtime/metrics/predictions.ts";
 import { type Blame, blameAmong, layerToBlame } from "../../runtime/noise/layer-errors.ts";
 import { fewDecibels } from "../../runtime/noise/layers.ts";
 import { ResultFails, requireLoads } from "../../runtime/run/load-check.ts";
-import { isWithin, judge } from "../compare/compare.ts";
 import { type Likeness, minSame } from "../compare/compare-function.ts";
+import { isWithin, judge } from "../compare/goal.ts";
 import type { OnTarget } from "../compare/target-check.ts";
 import { lossText, lossWarning, noGainText } from "../record/verdict.ts";
 import { memoryModels } from "../steps/loose-models.ts";
 import { Runner, type StepResult } from "../steps/runner.ts";
-import { runStep, trains } from "../steps/step.ts";
+import { runStep } from "../steps/step.ts";
+import { trains } from "../steps/step-options.ts";
 import { fitToDownload } from "./download-budget.ts";
 import { announceCalibration } from "./duration-notice.ts";
 import { whyNotSmaller } from "./improvement.ts";
 import { judgeResult, type Lost } from "./judgement.ts";
 import { checkFunctionAndLoading, type KeptFunction, type Training, withOutputsOf } from "./kept-function.ts";
 import { fitToBytes } from "./size-budget.ts";
-import {
-  findFallback,
-  formatSettings,
-  type Sparing,
-  type SparingJudge,
-  type SparingRequest,
-  type StepOutput,
-} from "./sparing.ts";
+import { findFallback, type SparingJudge, type SparingRequest, type StepOutput } from "./sparing.ts";
 import { randomSearch, type SeparateSearch, separateSearchSamples } from "./sparing-samples.ts";
+import { formatSettings, type Sparing } from "./sparing-text.ts";
 import { lessLossyAdvice } from "./step-advice.ts";
 import {
   allowsLargeDrop,

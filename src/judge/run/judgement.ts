@@ -1,5 +1,5 @@
 /** Combines all checks of a result (metric, outputs, target runtimes) into one reason to reject it. */
-import type { Comparison } from "../compare/compare.ts";
+import type { Comparison } from "../compare/goal.ts";
 import type { OnTarget } from "../compare/target-check.ts";
 import { brokenText, wrongText } from "../record/verdict.ts";
 import type { KeptFunction, LostFunction } from "./kept-function.ts";

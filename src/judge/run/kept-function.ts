@@ -10,7 +10,7 @@ import { ResultFails, requireLoads, type WatchedEngine } from "../../runtime/run
 import { compareFunction, compareOnSamples, fewSamples, type Likeness, lossOf } from "../compare/compare-function.ts";
 import { findHalfOverflow } from "../compare/half-overflow.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
-import { trains } from "../steps/step.ts";
+import { trains } from "../steps/step-options.ts";
 
 export interface KeptFunction {
   /** Comparison of all outputs on random inputs or few samples, or why they could not be compared; undefined if the metric covers the main output. */

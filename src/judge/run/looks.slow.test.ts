@@ -8,7 +8,8 @@ import { float32, int64 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
 import { memory } from "../../data/index.ts";
 import { accuracy, perplexity } from "../../runtime/metrics/metrics.ts";
-import { compareRows, judge } from "../compare/compare.ts";
+import { compareRows } from "../compare/compare.ts";
+import { judge } from "../compare/goal.ts";
 import { Looks } from "./looks.ts";
 
 const model = (nodes: string) =>

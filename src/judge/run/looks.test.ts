@@ -6,7 +6,7 @@ import { completeContext } from "../../core/pass/run-pass.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
 import { accuracy } from "../../runtime/metrics/metrics.ts";
-import { type Goal, judge } from "../compare/compare.ts";
+import { type Goal, judge } from "../compare/goal.ts";
 import { openStore } from "../steps/store.ts";
 import { Evaluator } from "./evaluator.ts";
 import { FigureRecords } from "./figure-records.ts";

@@ -12,7 +12,7 @@ import type { Context } from "../../core/pass/pass.ts";
 import { random } from "../../core/tensor/random.ts";
 import { isIndexed, range, view } from "../../data/batches/indexed.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
-import { type Goal, judge } from "../compare/compare.ts";
+import { type Goal, judge } from "../compare/goal.ts";
 import type { Rows } from "./holdout.ts";
 import { logBatch, PairedMetrics, type PairedMetricsOptions, type PairedResult, rowsOf } from "./paired-metrics.ts";
 

@@ -2,7 +2,7 @@
 import { Miss, throwIfAborted } from "../../core/errors.ts";
 import { allowance } from "../../core/numbers.ts";
 import type { Context, OptionValues } from "../../core/pass/pass.ts";
-import { type Goal, isWithin, judge } from "../compare/compare.ts";
+import { type Goal, isWithin, judge } from "../compare/goal.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
 import type { StepResult } from "../steps/runner.ts";
 import { recordOnce } from "../steps/store.ts";

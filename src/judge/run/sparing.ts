@@ -17,7 +17,7 @@ import { isStored } from "../../core/analysis/stored-root.ts";
 import { Miss, throwIfAborted } from "../../core/errors.ts";
 import { usedValues, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { bytes as bytesText, counted, percent, waiting } from "../../core/numbers.ts";
+import { counted, waiting } from "../../core/numbers.ts";
 import { encodedSize } from "../../core/onnx/encode.ts";
 import type { AnyPass, Change, Context, OptionValues } from "../../core/pass/pass.ts";
 import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
@@ -26,6 +26,7 @@ import { secondsSince } from "../../runtime/run/elapsed.ts";
 import type { StepResult } from "../steps/runner.ts";
 import { whyNotSmaller } from "./improvement.ts";
 import { errorSharesOf } from "./layer-shares.ts";
+import { formatSettings, type SparedLayer, type Sparing, type SparingAttempt, sparingReason } from "./sparing-text.ts";
 
 export interface StepOutput extends Pick<StepResult, "changes" | "misses"> {
   readonly model: Model;
@@ -52,27 +53,6 @@ export interface SparingRequest {
   run(options: OptionValues, pass?: AnyPass): Promise<StepOutput>;
   readonly search: SparingJudge;
   readonly output: string | undefined;
-}
-
-export interface SparedLayer {
-  readonly layer: string;
-  /** Bits of the weight; undefined for float. */
-  readonly bits: number | undefined;
-  /** Output error with only this layer quantized as requested, as a share of the error with all layers quantized; undefined if not measured. */
-  readonly share: number | undefined;
-  readonly bytes: number;
-}
-
-export interface Sparing {
-  /** Less lossy settings that replaced the requested ones. If present, no layer is kept at higher precision. */
-  readonly settings?: OptionValues;
-  readonly spared: readonly SparedLayer[];
-  readonly attempts: readonly SparingAttempt[];
-}
-
-interface SparingAttempt {
-  readonly layers?: number;
-  readonly found: string;
 }
 
 const maxAttempts = 24;
@@ -130,12 +110,6 @@ export async function bisectSettings<T>(
   }
   return bestResult;
 }
-
-/** Returns "distortion 0.01". */
-export const formatSettings = (settings: OptionValues): string =>
-  Object.entries(settings)
-    .map(([name, value]) => `${name} ${value}`)
-    .join(", ");
 
 async function findSparedLayers(request: SparingRequest, context: Context): Promise<FallbackOutput | Miss> {
   const { original, plain, options, search } = request;
@@ -340,20 +314,4 @@ function addReasons<M extends StepOutput>(made: M, spared: readonly SparedLayer[
       return reason === undefined ? miss : { ...miss, reason: `kept in float; ${reason}` };
     }),
   };
-}
-
-/** "conv1: kept at 8 bits; it causes 96 % of the error (+36.9 kB)" */
-export const formatSparedLayer = (one: SparedLayer): string => `${one.layer}: ${describeSparedLayer(one)}`;
-
-export const describeSparedLayer = (one: SparedLayer): string =>
-  `kept ${one.bits === undefined ? "in float" : `at ${counted(one.bits, "bit")}`}; ${sparingReason(one)}`;
-
-function sparingReason({ share, bytes }: SparedLayer): string {
-  const cause =
-    share === undefined || share <= 0
-      ? "needed to meet the goal"
-      : share === Number.POSITIVE_INFINITY
-        ? "it causes values that are not finite"
-        : `it causes ${percent(Math.min(1, share), 0)} of the error`;
-  return `${cause} (+${bytesText(bytes)})`;
 }

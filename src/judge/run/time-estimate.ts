@@ -3,7 +3,7 @@
 import { counted, integer, waiting } from "../../core/numbers.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
-import { completeOptions, partFor } from "../steps/step.ts";
+import { completeOptions, partFor } from "../steps/step-options.ts";
 
 /** Time of training on a sample, in forward passes: one forward pass, and a backward pass that takes about twice as long. */
 const trainingCost = 3;

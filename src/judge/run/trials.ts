@@ -4,7 +4,7 @@ import { levelOf } from "../../core/math/interval.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { completeContext } from "../../core/pass/run-pass.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
-import type { Goal } from "../compare/compare.ts";
+import type { Goal } from "../compare/goal.ts";
 import { openCurves, stepsOf } from "../recipe/pass-steps.ts";
 import { Runner } from "../steps/runner.ts";
 import { type Store, withStore } from "../steps/store.ts";

@@ -13,7 +13,8 @@ import { isObject } from "../../core/plain.ts";
 import type { Curve, Epoch, TrainingSummary } from "../../learn/train/training-state.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { keyText } from "./keys.ts";
-import { completeOptions, partFor, runStep, type StepParts, selectionMetric } from "./step.ts";
+import { runStep, type StepParts, selectionMetric } from "./step.ts";
+import { completeOptions, partFor } from "./step-options.ts";
 import { modelDigest, type Store } from "./store.ts";
 
 export interface Step {

@@ -1,10 +1,8 @@
-import * as v from "valibot";
 import type { Model } from "../../core/graph/model.ts";
 import { assertValid, verify } from "../../core/graph/verify.ts";
 import { openModules } from "../../core/pass/modules.ts";
 import {
   type AnyPass,
-  type CalibrationData,
   type Context,
   type Learnt,
   type OptionValues,
@@ -12,47 +10,12 @@ import {
   removedPortKind,
 } from "../../core/pass/pass.ts";
 import { namesAt } from "../../core/pass/schema.ts";
-import { zeros } from "../../core/tensor/dense.ts";
-import { memory } from "../../data/index.ts";
 import { trainedKey } from "../../data/sidecars/trained-on.ts";
 import type { TrainOutcome } from "../../learn/train/index.ts";
 import type { Metric, Task } from "../../runtime/metrics/types.ts";
+import { partFor } from "./step-options.ts";
 
 export type StepOutcome = Outcome & Partial<TrainOutcome>;
-
-export function trains(pass: AnyPass): boolean {
-  return pass.data === "train";
-}
-
-export const runOptionNames: readonly string[] = ["data", "metric", "checkpoint", "resume"];
-
-/** Returns the split whose samples a step needs. A calibrating pass needs samples only for some options, and trains with others. */
-export function partFor(pass: AnyPass, options: OptionValues): "train" | "calibrate" | undefined {
-  const { data } = pass;
-  if (data === undefined || data === "train") return data;
-  const complete = completeOptions(pass, options);
-  if (data.trains?.(complete) === true) return "train";
-  return wantsSamples(data, complete) ? "calibrate" : undefined;
-}
-
-const wantsSamples = (data: CalibrationData, options: OptionValues): boolean =>
-  data.when(options) !== undefined || data.helps?.(options) === true;
-
-/** Returns a step's options with the pass's defaults, without options that the run sets (`data`, `metric`, …). */
-export function completeOptions(pass: AnyPass, options: OptionValues): OptionValues {
-  const result = v.safeParse(pass.options, { ...options, ...placeholderOptions(pass) });
-  const complete = result.success ? result.output : options;
-  return Object.fromEntries(
-    Object.entries(complete as object).filter(([key, value]) => value !== undefined && !runOptionNames.includes(key)),
-  );
-}
-
-/** Returns placeholders for options that the run sets, so that the pass's schema can check the other options. */
-export function placeholderOptions({ data }: AnyPass): OptionValues {
-  return data === undefined ? {} : { data: noSamples };
-}
-
-const noSamples = memory("the run's data", { label: zeros("int64", [0]) });
 
 /** Samples that a step can use, and the metric that can select its weights. */
 export type StepParts = Pick<Task, "train" | "calibrate" | "trained"> & Partial<Pick<Task, "metric">>;

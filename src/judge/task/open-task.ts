@@ -23,7 +23,8 @@ import { minCalibrated, openParts, type Parts, type PartsOptions } from "../../d
 import { ofNumbers } from "../../runtime/metrics/output.ts";
 import type { Metric, Task } from "../../runtime/metrics/types.ts";
 import type { Settings } from "./contents.ts";
-import { type MetricName, selectMetric } from "./metrics.ts";
+import { selectMetric } from "./metrics.ts";
+import type { MetricName } from "./named-metrics.ts";
 import { type Preparation, prepare } from "./prepare.ts";
 import { randomData, randomName } from "./random-data.ts";
 

@@ -3,7 +3,7 @@
 import type { Estimate } from "../../core/estimate.ts";
 import { allowance, change, counted, integer, percent } from "../../core/numbers.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
-import { usualDrop } from "../../judge/compare/compare.ts";
+import { usualDrop } from "../../judge/compare/goal.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 
 export const sensitivityKinds = ["prune", "channels", "bits", "rank"] as const;

@@ -1,6 +1,6 @@
 /** Candidates that distillation adds to a search: training on the original's outputs, on some samples or for 1 to 20 epochs. */
 import { integer } from "../../core/numbers.ts";
-import type { Move, Moves } from "../../core/pass/moves.ts";
+import type { Move, MovesRequest } from "../../core/pass/moves.ts";
 
 const epochs = [1, 3, 8, 20];
 /** Enough samples to see whether more training is worth its time. */
@@ -10,7 +10,7 @@ const runsOfStep = 8;
 /** With fewer samples the student overfits. */
 const minSamples = 128;
 
-export const distillMoves: Moves = ({ samples: { train } }) => {
+export function distillMoves({ samples: { train } }: MovesRequest): readonly Move[] {
   if (train < minSamples) return [];
   const move = (text: string, passes: number, options: Move["options"]): Move => ({
     name: `distilled, ${text}`,
@@ -27,4 +27,4 @@ export const distillMoves: Moves = ({ samples: { train } }) => {
       : []),
     ...epochs.map((count) => move(`${count} ${count === 1 ? "epoch" : "epochs"}`, count, { epochs: count })),
   ];
-};
+}

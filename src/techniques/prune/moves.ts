@@ -3,18 +3,17 @@ import type { Block } from "../../core/analysis/blocks.ts";
 import { asPithError } from "../../core/errors.ts";
 import { storedBytes } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
-import type { Move, Moves } from "../../core/pass/moves.ts";
+import type { Move, MovesRequest } from "../../core/pass/moves.ts";
+import { runsOfGradients } from "./options.ts";
 import { repeatedLayers } from "./repeated-layers.ts";
 
 const amounts = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6];
 /** Without a share a of the channels, about (1 − a) to this power of the bytes is left: layers lose outputs and inputs. */
 const powerOfBytes = 1.75;
-/** Runs of the model for the gradient of each sample. */
-export const runsOfGradients = 6;
 /** Assumed number of samples that measure the influence of layers, to estimate the work. */
 const influenceSampleCount = 64;
 
-export const pruneMoves: Moves = ({ model, samples }) => {
+export function pruneMoves({ model, samples }: MovesRequest): readonly Move[] {
   // Channels that are normalized together can be removed if a later step recovers the loss.
   const through = samples.calibrate > 0 ? { throughNorms: true } : {};
   const channels = amounts.map(
@@ -43,7 +42,7 @@ export const pruneMoves: Moves = ({ model, samples }) => {
     };
   });
   return [...channels, ...layers];
-};
+}
 
 function shareOfLayer(stacks: readonly (readonly Block[])[], model: Model): number {
   const layers = stacks.flat();

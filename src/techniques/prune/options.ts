@@ -214,6 +214,9 @@ export type PruneSettings = v.InferOutput<typeof pruneOptions>;
 
 const costs = ["macs", "parameters", "targetSize", "faster"] as const;
 
+/** Runs of the model for the gradient of each sample. */
+export const runsOfGradients = 6;
+
 /** Returns the names of the given cost bounds. */
 export const costBounds = (options: Partial<Record<(typeof costs)[number], unknown>>) =>
   costs.filter((name) => options[name] !== undefined);

@@ -5,7 +5,6 @@
  */
 
 import type { Layer } from "../../core/analysis/layers.ts";
-import { weightMatrices, weightNumbers } from "../../core/analysis/weight.ts";
 import { type BlockBits, blockScale } from "../../core/math/blocks.ts";
 import { subdivisionOf } from "../../core/math/common-step.ts";
 import { type Matrix, matrix } from "../../core/math/matrix.ts";
@@ -18,11 +17,8 @@ import {
   smallestScale,
 } from "../../core/math/quantize.ts";
 import { channelRanges, sliceSteps } from "../../core/math/quantize-tensor.ts";
-import type { WeightRole } from "../../core/ops/entry.ts";
-import { toFloat32 } from "../../core/tensor/convert.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { roundHalfEven } from "../../core/tensor/round.ts";
-import type { Dense } from "../../core/tensor/types.ts";
 import type { Grid, ScaledGrid, SlicedWeight } from "../calibrate/solver.ts";
 
 /** Axis along which each index has a separate scale; undefined for a single scale. */
@@ -215,19 +211,6 @@ export function slicedWeight(matrices: readonly Matrix[], outputs: number, block
       return all;
     },
   };
-}
-
-export const sliceWeight = (layer: Layer, dense: Dense, outputs: number, block?: number): SlicedWeight =>
-  slicedWeight(weightMatrices(byRows(layer, block), dense.dims, toFloat32(dense)), outputs, block);
-
-/** Inverts `sliceWeight` without blocks: returns the values in the tensor's storage order. */
-export const asTensor = (layer: Layer, dims: readonly number[], matrices: readonly Matrix[]): Float64Array =>
-  weightNumbers(byRows(layer), dims, matrices);
-
-function byRows({ role }: Layer, block?: number): WeightRole {
-  // Each row of an embedding table is read separately.
-  if (role.kind === "lookup") return { ...role, out: role.in, in: role.out };
-  return block === undefined || role.out !== 0 ? role : { ...role, in: 1, outTaps: [] };
 }
 
 /** Returns whether the stored rows have one column per input of an output, in the order of the layer inputs. */

@@ -1,6 +1,6 @@
 import { allLayers } from "../../core/analysis/layers.ts";
 import { storedBytes } from "../../core/graph/graph.ts";
-import type { Move, Moves } from "../../core/pass/moves.ts";
+import type { Move, MovesRequest } from "../../core/pass/moves.ts";
 import type { OptionValues } from "../../core/pass/pass.ts";
 import { runsPerSample } from "./options.ts";
 import { distortions } from "./precision-fallback.ts";
@@ -21,7 +21,7 @@ const typicalDistortion = 0.003;
 /** Approximate bits per weight after brotli, such as 2.4 for 0.01. Each halving of a small distortion adds half a bit. */
 const bitsAt = (distortion: number): number => Math.log2(1 + 0.28 / distortion) / 2;
 
-export const quantizeMoves: Moves = (request) => {
+export function quantizeMoves(request: MovesRequest): readonly Move[] {
   const { target, bytes, model, inference } = request;
   const weights = new Set(allLayers(model, inference).flatMap(({ weight }) => weight.tensor ?? []));
   const modelBytes = Math.max(1, storedBytes(model.graph));
@@ -108,4 +108,4 @@ export const quantizeMoves: Moves = (request) => {
       : { ...fitting(bytes), isTrainable: true },
     float16,
   ];
-};
+}

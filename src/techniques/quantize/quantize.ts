@@ -1,19 +1,8 @@
 import type * as v from "valibot";
-import { infer } from "../../core/analysis/infer.ts";
-import { allLayers } from "../../core/analysis/layers.ts";
-import { selectLayers } from "../../core/analysis/selection.ts";
-import { isQuantized } from "../../core/analysis/weight.ts";
-import { PithError } from "../../core/errors.ts";
-import { type Change, definePass, type Outcome, type Pass, parseOptions } from "../../core/pass/pass.ts";
-import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { definePass, type Pass } from "../../core/pass/pass.ts";
 import { type DtypeName, dtypes } from "./dtypes.ts";
-import { storeFewValues } from "./few-values.ts";
-import { quantizeMoves } from "./moves.ts";
 import { calibrationNeed, type QuantizeOptions, quantizeOptions, runsPerSample } from "./options.ts";
 import { downloadSettings, milderForms, milderSettings } from "./precision-fallback.ts";
-import { equalizeModel, quantizeBy, storeForm } from "./round-model.ts";
-import { rounders } from "./rounders/index.ts";
-import { isHalf, settingsOfSteps } from "./settings.ts";
 
 /**
  * Moves factors between layers and rotates residual streams if that lowers the error of `quantize` with the same options. The
@@ -30,13 +19,7 @@ export const equalize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
   summary: "Move scales between layers to lower the quantization error",
   options: quantizeOptions,
   data: calibrationNeed,
-  async run(model, options, context) {
-    await storeForm(model, context);
-    const changes: Change[] = [];
-    for (const step of settingsOfSteps(options))
-      if (!isHalf(step)) changes.push(...(await equalizeModel(model, step, context)));
-    return { changes, misses: [] };
-  },
+  run: async (model, options, context) => (await import("./run.ts")).runEqualize(model, options, context),
 });
 
 /**
@@ -84,7 +67,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
   milderForms,
   milderSettings,
   downloadSettings,
-  moves: quantizeMoves,
+  moves: async (request) => (await import("./moves.ts")).quantizeMoves(request),
   sampleWork: { name: "calibration and rounding", runs: runsPerSample },
   unrounded: equalize,
   command: {
@@ -104,40 +87,6 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
       "quantize resnet20.onnx --scheme static --rounder rdoq --data cifar10/ --precompress gzip,br",
     ],
   },
-  async checkModel(copy, options) {
-    const steps = settingsOfSteps(parseOptions("quantize", quantizeOptions, options));
-    if (steps.some(isHalf)) return;
-    storeWeights(copy);
-    const chosen = selectLayers(allLayers(copy, infer(copy)), options);
-    if (chosen.length === 0 || !chosen.every(isQuantized)) return;
-    throw new PithError("E_UNSUPPORTED", "All weights are quantized already.", {
-      hint: "Use the float model that they were made from.",
-    });
-  },
-  async run(model, options, context) {
-    await storeForm(model, context);
-    const outcomes: Outcome[] = [];
-    for (const step of settingsOfSteps(options)) {
-      if (isHalf(step)) {
-        outcomes.push(await quantizeBy(step, model, context));
-        continue;
-      }
-      if (options.rounder === undefined && rounders.looksAtSamples(step.rounder)) {
-        const text = `weights are quantized layer by layer, to match the original's outputs on the calibration samples (${step.rounder}); --rounder mse takes seconds`;
-        context.log({ id: "rounder", text, level: "note" });
-      }
-      const { lowEntropy } = step;
-      // The code that reads data is loaded on demand.
-      const { changes, misses } =
-        lowEntropy === undefined
-          ? await quantizeBy(step, model, context)
-          : await (await import("./distortion.ts")).quantizeForDownload({ ...step, lowEntropy }, model, context);
-      const constants = changes.length === 0 ? [] : await storeFewValues(model, context);
-      outcomes.push({ changes: [...changes, ...constants], misses });
-    }
-    return {
-      changes: outcomes.flatMap(({ changes }) => changes),
-      misses: outcomes.flatMap(({ misses }) => misses),
-    };
-  },
+  checkModel: async (copy, options) => (await import("./run.ts")).requireFloatWeights(copy, options),
+  run: async (model, options, context) => (await import("./run.ts")).runQuantize(model, options, context),
 });

@@ -30,21 +30,12 @@ import type { Dense, Tensor } from "../../core/tensor/types.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { createStoredReader, readStoredValue } from "../../rewrite/edit/stored.ts";
 import type { Grid, LayerContext, ScaledGrid, SlicedWeight, Solver } from "../calibrate/solver.ts";
-import {
-  type Along,
-  asTensor,
-  centerOf,
-  computeScale,
-  gridOf,
-  maxSteps,
-  sliceWeight,
-  symmetricGrid,
-  type WeightType,
-} from "./grid.ts";
+import { type Along, centerOf, computeScale, gridOf, maxSteps, symmetricGrid, type WeightType } from "./grid.ts";
 import { type Kernels, neighbourSums, withNeighbours } from "./neighbours.ts";
 import { nearest } from "./rounders/nearest.ts";
 import type { ModelRoundings, WeightRounding } from "./rounding.ts";
 import type { WeightsSettings } from "./settings.ts";
+import { asTensor, sliceWeight } from "./sliced-weight.ts";
 
 export interface WeightSettings {
   readonly type: WeightType;

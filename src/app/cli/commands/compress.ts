@@ -13,10 +13,10 @@ import { precompressFlag } from "../files/result-place.ts";
 import { freshFlag, withSteps } from "../files/steps-folder.ts";
 import { dataFlags, dataRequest } from "../flags/data.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../flags/metrics.ts";
+import { textFlag, withTexts } from "../flags/texts.ts";
 import { workerFlags, workerOptionsOf } from "../flags/worker-flags.ts";
 import { show, showEach } from "../print/compress-result.ts";
 import { compressEach } from "./compress-each.ts";
-import { textFlag, variantsOf, withTexts } from "./folder.ts";
 
 const flags = v.object({
   out: option(v.string(), "folder to write (default: model.compressed, <folder>.compressed)", {
@@ -181,7 +181,8 @@ function requireSingle(models: readonly string[], options: Options): void {
     });
 }
 
-function compressFolder(path: string, options: Options, session: Session): Promise<Result> {
+async function compressFolder(path: string, options: Options, session: Session): Promise<Result> {
+  const { variantsOf } = await import("./folder.ts");
   const { target, metric, minutes, steps, techniques, fresh, force, for: purpose } = options;
   if (force === true)
     throw new PithError("E_USAGE", "--force is for a single model: of a folder only what passes the check is kept.", {

@@ -1,7 +1,7 @@
 /** Makes one variant of a folder's model as the command `quantize` would, and gives its figures to the folder's record. */
 import { capitalize, PithError } from "../../../core/errors.ts";
 import { bytes } from "../../../core/numbers.ts";
-import { formatSparedLayer } from "../../../judge/run/sparing.ts";
+import { formatSparedLayer } from "../../../judge/run/sparing-text.ts";
 import { optionsOfDtype } from "../../../techniques/quantize/options.ts";
 import { comparedNearness } from "../../folder/end-to-end.ts";
 import type { FileFigures } from "../../folder/records.ts";

@@ -1,12 +1,11 @@
 /** Commands on a folder in the layout of transformers.js. */
-import { readdir, stat, writeFile } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import * as v from "valibot";
 import { temporaryFolder } from "#platform";
 import { joinList, PithError } from "../../../core/errors.ts";
 import { fileHash, textHash } from "../../../core/files/hash.ts";
 import { counted } from "../../../core/numbers.ts";
-import { option } from "../../../core/pass/options.ts";
 import { version } from "../../../core/version.ts";
 import { type Texts, textsIn } from "../../../data/sources/texts.ts";
 import { openTokenizer } from "../../../data/text/tokenizer.ts";
@@ -36,36 +35,6 @@ import { folderResult } from "./folder-result.ts";
 import { captureInputs, type FolderSearch, searcherOf } from "./folder-search.ts";
 import { timer } from "./folder-times.ts";
 import { variantWriter } from "./folder-variant.ts";
-
-export const textFlag = (text: string) => option(v.array(v.string()), text, { value: "line" });
-
-interface TextFile {
-  readonly data?: string | undefined;
-  readonly isText?: boolean | undefined;
-}
-
-const textFile = /^\S+\.(txt|csv|tsv|jsonl)$/i;
-
-/** Writes the lines of `--text` to a temporary file. @throws PithError E_USAGE if `--data` is given, too. */
-export async function withTexts<O extends TextFile>(
-  { text, ...options }: O & { readonly text?: readonly string[] | undefined },
-  work: (options: Omit<O, "text"> & TextFile) => Promise<Result>,
-): Promise<Result> {
-  if (text === undefined) return work(options);
-  if (options.data !== undefined) throw new PithError("E_USAGE", "Give one of --text and --data.");
-  const [first = ""] = text;
-  // A word that looks like a file name is a file, so a missing file is not taken for a text.
-  const isFile = textFile.test(first) || (await stat(first).catch(() => undefined))?.isFile() === true;
-  if (text.length === 1 && isFile) return work({ ...options, data: first, isText: true });
-  const folder = await temporaryFolder();
-  try {
-    const data = join(folder.path, "texts.txt");
-    await writeFile(data, `${text.join("\n")}\n`);
-    return await work({ ...options, data, isText: true });
-  } finally {
-    await folder.remove();
-  }
-}
 
 /** Minimum number of texts for a search. */
 const minTexts = 16;

@@ -9,7 +9,7 @@ import { openModules } from "../../../core/pass/modules.ts";
 import { bytesOf, countOption, described, downloadOption, option, sizeOption } from "../../../core/pass/options.ts";
 import type { AnyPass } from "../../../core/pass/pass.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
-import { partFor } from "../../../judge/steps/step.ts";
+import { partFor } from "../../../judge/steps/step-options.ts";
 import { requireFreeFolder } from "../../../learn/train/checkpoint.ts";
 import { type CommandDefinition, defineCommand, type Session } from "../command.ts";
 import { isThere, nextFiles, outputName, requireOther, withoutLeftovers } from "../files/files.ts";

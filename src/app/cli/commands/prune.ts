@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { PithError } from "../../../core/errors.ts";
 import { bytes, counted, integer, times } from "../../../core/numbers.ts";
 import { option } from "../../../core/pass/options.ts";
-import { prune } from "../../../techniques/prune/index.ts";
+import { prune } from "../../../techniques/prune/prune.ts";
 import { defineCommand, type Result, type Session } from "../command.ts";
 import { besideFolder, isFolder, requireOther } from "../files/files.ts";
 import { requireWritableFolder } from "../files/writable.ts";

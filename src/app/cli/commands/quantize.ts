@@ -5,10 +5,10 @@ import { bytesOf, option, sizeOption } from "../../../core/pass/options.ts";
 import type { OptionValues } from "../../../core/pass/pass.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { dtypeNames } from "../../../techniques/quantize/dtypes.ts";
-import { quantize } from "../../../techniques/quantize/index.ts";
+import { quantize } from "../../../techniques/quantize/quantize.ts";
 import { defineCommand } from "../command.ts";
 import { besideFolder, isFolder } from "../files/files.ts";
-import { textFlag, variantsOf, withTexts } from "./folder.ts";
+import { textFlag, withTexts } from "../flags/texts.ts";
 import { passCommand, requireOneSize, withCalibration, withDownload } from "./pass.ts";
 
 const modelCommand = passCommand(quantize);
@@ -80,6 +80,7 @@ export default defineCommand({
         const dtypes = dtype.includes("all") ? ("all" as const) : dtype.filter((name) => name !== "all");
         const fileBytes = chunk === undefined ? undefined : bytesOf(chunk);
         const { passed } = withDownload(quantize, session, rest);
+        const { variantsOf } = await import("./folder.ts");
         return variantsOf(path, { ...rest, out, isText }, { dtypes, fileBytes }, passed, session);
       }
       if (chunk !== undefined || dtype?.includes("all") === true || (dtype?.length ?? 1) > 1) {

@@ -1,11 +1,8 @@
 /** Flags for the metric and for the maximum drop, and checks of their values. */
 import * as v from "valibot";
 import { PithError } from "../../../core/errors.ts";
-import type { Model } from "../../../core/graph/model.ts";
 import { described, type Meanings, option } from "../../../core/pass/options.ts";
-import { type MetricName, namedMetrics } from "../../../judge/task/index.ts";
-import { comparisonMetrics } from "../../../judge/task/metrics.ts";
-import type { Metric } from "../../../runtime/metrics/types.ts";
+import { type MetricName, namedMetrics } from "../../../judge/task/named-metrics.ts";
 
 export const metricNames = Object.keys(namedMetrics) as [MetricName, ...MetricName[]];
 
@@ -53,24 +50,4 @@ export function requireMeaningfulDrop(maxDrop: number | undefined, metric: Metri
     "E_OPTION",
     `--max-drop ${maxDrop} would allow any loss: write ${maxDrop}% (${points}) or ${maxDrop / 100}.`,
   );
-}
-
-export function requireMeasured(
-  original: Model,
-  path: string,
-  request: { readonly demanded?: readonly string[]; readonly metric: MetricName; readonly output: string | undefined },
-): void {
-  const { demanded = [] } = request;
-  const compared: readonly Metric[] =
-    demanded.length === 0 ? [] : comparisonMetrics(original, request.output, { metric: request.metric });
-  for (const kind of demanded) {
-    const measured = kind === "accuracy" || kind === request.metric || compared.some(({ name }) => name === kind);
-    if (measured) continue;
-    const names = compared.map(({ name }) => name).join(", ");
-    throw new PithError(
-      "E_OPTION",
-      `--min-${kind} cannot be checked: the output of "${path}" is measured by ${names}.`,
-      { hint: `--metric ${kind} measures it, regardless of the name of the output.` },
-    );
-  }
 }

@@ -2,7 +2,7 @@
 import { capitalize, PithError } from "../../../core/errors.ts";
 import type { AnyPass, OptionValues } from "../../../core/pass/pass.ts";
 import type { Rejection } from "../../../judge/run/judged-step.ts";
-import { trains } from "../../../judge/steps/step.ts";
+import { trains } from "../../../judge/steps/step-options.ts";
 import { blameText, isSpread } from "../../../runtime/noise/layer-errors.ts";
 import { nextFiles } from "../files/files.ts";
 import { asFlags } from "../flags/invalid-options.ts";

@@ -14,22 +14,24 @@ import { findImages } from "../../../data/images/preprocess.ts";
 import { type Dataset, mapBatches } from "../../../data/index.ts";
 import { textColumns } from "../../../data/text/sequences.ts";
 import { batchInvariance, chooseBatch, type Invariance } from "../../../judge/compare/batch-dependence.ts";
-import { answersWithNaN, type Comparison, compareRows, judge, type Verdict } from "../../../judge/compare/compare.ts";
+import { answersWithNaN, compareRows } from "../../../judge/compare/compare.ts";
 import type { Likeness } from "../../../judge/compare/compare-function.ts";
 import { compareOnSamples } from "../../../judge/compare/compare-function.ts";
+import { type Comparison, judge, type Verdict } from "../../../judge/compare/goal.ts";
 import type { OnTarget } from "../../../judge/compare/target-check.ts";
 import { announceDuration } from "../../../judge/run/duration-notice.ts";
 import { reportTargets } from "../../../judge/run/target-report.ts";
 import { comparisonMetrics, selectMetric } from "../../../judge/task/metrics.ts";
+import type { MetricName } from "../../../judge/task/named-metrics.ts";
 import { storeStates } from "../../../judge/task/open-task.ts";
 import { chanceQuestion } from "../../../judge/task/prepare-images.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { estimate, measure } from "../../../runtime/metrics/evaluate.ts";
 import { answers, answersOf, commonestShare, isAllNaN } from "../../../runtime/metrics/predictions.ts";
+import type { Metric } from "../../../runtime/metrics/types.ts";
 import type { RunTarget, TargetName } from "../../../runtime/run/run-target.ts";
 import type { DataRequest } from "../flags/data.ts";
 import { rewordOptionNames } from "../flags/invalid-options.ts";
-import { requireMeasured } from "../flags/metrics.ts";
 import { explainByInputs } from "./inputs.ts";
 import { openModel, warnOfOrder } from "./open-model.ts";
 import type { PassInput } from "./pass.ts";
@@ -290,4 +292,24 @@ async function columnsText(dataset: Dataset): Promise<string> {
     return `: its ${names.length === 1 ? "only column is" : "columns are"} ${listNames(names)}${remark}`;
   }
   return "";
+}
+
+function requireMeasured(
+  original: Model,
+  path: string,
+  request: { readonly demanded?: readonly string[]; readonly metric: MetricName; readonly output: string | undefined },
+): void {
+  const { demanded = [] } = request;
+  const compared: readonly Metric[] =
+    demanded.length === 0 ? [] : comparisonMetrics(original, request.output, { metric: request.metric });
+  for (const kind of demanded) {
+    const measured = kind === "accuracy" || kind === request.metric || compared.some(({ name }) => name === kind);
+    if (measured) continue;
+    const names = compared.map(({ name }) => name).join(", ");
+    throw new PithError(
+      "E_OPTION",
+      `--min-${kind} cannot be checked: the output of "${path}" is measured by ${names}.`,
+      { hint: `--metric ${kind} measures it, regardless of the name of the output.` },
+    );
+  }
 }

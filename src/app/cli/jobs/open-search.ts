@@ -41,7 +41,7 @@ async function openSearch(
   const model = await openModel(input.model, context);
   const engine = createEngine();
   const { techniques } = input.search;
-  const recipes = fixedRecipes ?? recipesFor(model, { target: input.targets, techniques });
+  const recipes = fixedRecipes ?? (await recipesFor(model, { target: input.targets, techniques }));
   const trainedBefore = model.header.metadata.get(trainedKey);
   const stepsTask = await openStepsTask(engine, model, { ...input, recipes }, context);
   const { task, used } = stepsTask;

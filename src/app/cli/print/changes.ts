@@ -3,7 +3,7 @@ import { joinList } from "../../../core/errors.ts";
 import { bytes as bytesText, counted, integer, isSlower, times } from "../../../core/numbers.ts";
 import { type Change, changeText } from "../../../core/pass/pass.ts";
 import { groupBy } from "../../../core/tensor/group-by.ts";
-import { describeSparedLayer, formatSettings, type Sparing } from "../../../judge/run/sparing.ts";
+import { describeSparedLayer, formatSettings, type Sparing } from "../../../judge/run/sparing-text.ts";
 import { rewordOptionNames } from "../flags/invalid-options.ts";
 import { mergeRows } from "./table.ts";
 

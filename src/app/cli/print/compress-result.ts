@@ -2,7 +2,7 @@
 import { PithError } from "../../../core/errors.ts";
 import { allowance, counted, difference, integer } from "../../../core/numbers.ts";
 import { groupBy } from "../../../core/tensor/group-by.ts";
-import { isWithin } from "../../../judge/compare/compare.ts";
+import { isWithin } from "../../../judge/compare/goal.ts";
 import type { Run, StepRecord, Variant } from "../../../judge/record/data.ts";
 import { benchCommand, filesOf } from "../../../judge/record/shell-command.ts";
 import {

@@ -14,8 +14,8 @@ import {
   sparsityMatters,
   times,
 } from "../../../core/numbers.ts";
-import { isWithin, judge } from "../../../judge/compare/compare.ts";
 import type { Likeness } from "../../../judge/compare/compare-function.ts";
+import { isWithin, judge } from "../../../judge/compare/goal.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import {
   distanceText,

@@ -15,10 +15,11 @@ import { toFloat32 } from "../../../core/tensor/convert.ts";
 import { deferTensor } from "../../../core/tensor/deferred.ts";
 import { float32, inMemory } from "../../../core/tensor/dense.ts";
 import type { DataType, Dense, Tensor } from "../../../core/tensor/types.ts";
-import { type BlockSettings, blockGrid, sliceWeight } from "../grid.ts";
+import { type BlockSettings, blockGrid } from "../grid.ts";
 import { rounders } from "../rounders/index.ts";
 import { nearest } from "../rounders/nearest.ts";
 import { areIntegers, type WeightsSettings } from "../settings.ts";
+import { sliceWeight } from "../sliced-weight.ts";
 import type { Target } from "../target.ts";
 import {
   computeCodes,

@@ -1,0 +1,46 @@
+/** Describes layers that are kept at higher precision, for reports and the command line. */
+import { bytes as bytesText, counted, percent } from "../../core/numbers.ts";
+import type { OptionValues } from "../../core/pass/pass.ts";
+
+export interface SparedLayer {
+  readonly layer: string;
+  /** Bits of the weight; undefined for float. */
+  readonly bits: number | undefined;
+  /** Output error with only this layer quantized as requested, as a share of the error with all layers quantized; undefined if not measured. */
+  readonly share: number | undefined;
+  readonly bytes: number;
+}
+
+export interface Sparing {
+  /** Less lossy settings that replaced the requested ones. If present, no layer is kept at higher precision. */
+  readonly settings?: OptionValues;
+  readonly spared: readonly SparedLayer[];
+  readonly attempts: readonly SparingAttempt[];
+}
+
+export interface SparingAttempt {
+  readonly layers?: number;
+  readonly found: string;
+}
+
+/** Returns "distortion 0.01". */
+export const formatSettings = (settings: OptionValues): string =>
+  Object.entries(settings)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(", ");
+
+/** "conv1: kept at 8 bits; it causes 96 % of the error (+36.9 kB)" */
+export const formatSparedLayer = (one: SparedLayer): string => `${one.layer}: ${describeSparedLayer(one)}`;
+
+export const describeSparedLayer = (one: SparedLayer): string =>
+  `kept ${one.bits === undefined ? "in float" : `at ${counted(one.bits, "bit")}`}; ${sparingReason(one)}`;
+
+export function sparingReason({ share, bytes }: SparedLayer): string {
+  const cause =
+    share === undefined || share <= 0
+      ? "needed to meet the goal"
+      : share === Number.POSITIVE_INFINITY
+        ? "it causes values that are not finite"
+        : `it causes ${percent(Math.min(1, share), 0)} of the error`;
+  return `${cause} (+${bytesText(bytes)})`;
+}

@@ -1,0 +1,39 @@
+/** Completes the options of a step, and states the samples that they need. */
+import * as v from "valibot";
+import type { AnyPass, CalibrationData, OptionValues } from "../../core/pass/pass.ts";
+import { zeros } from "../../core/tensor/dense.ts";
+import { memory } from "../../data/batches/indexed.ts";
+
+export function trains(pass: AnyPass): boolean {
+  return pass.data === "train";
+}
+
+export const runOptionNames: readonly string[] = ["data", "metric", "checkpoint", "resume"];
+
+/** Returns the split whose samples a step needs. A calibrating pass needs samples only for some options, and trains with others. */
+export function partFor(pass: AnyPass, options: OptionValues): "train" | "calibrate" | undefined {
+  const { data } = pass;
+  if (data === undefined || data === "train") return data;
+  const complete = completeOptions(pass, options);
+  if (data.trains?.(complete) === true) return "train";
+  return wantsSamples(data, complete) ? "calibrate" : undefined;
+}
+
+const wantsSamples = (data: CalibrationData, options: OptionValues): boolean =>
+  data.when(options) !== undefined || data.helps?.(options) === true;
+
+/** Returns a step's options with the pass's defaults, without options that the run sets (`data`, `metric`, …). */
+export function completeOptions(pass: AnyPass, options: OptionValues): OptionValues {
+  const result = v.safeParse(pass.options, { ...options, ...placeholderOptions(pass) });
+  const complete = result.success ? result.output : options;
+  return Object.fromEntries(
+    Object.entries(complete as object).filter(([key, value]) => value !== undefined && !runOptionNames.includes(key)),
+  );
+}
+
+/** Returns placeholders for options that the run sets, so that the pass's schema can check the other options. */
+export function placeholderOptions({ data }: AnyPass): OptionValues {
+  return data === undefined ? {} : { data: noSamples };
+}
+
+const noSamples = memory("the run's data", { label: zeros("int64", [0]) });

@@ -1,0 +1,70 @@
+/** The work of the passes `quantize` and `equalize`, which is loaded when one of them runs. */
+import type * as v from "valibot";
+import { infer } from "../../core/analysis/infer.ts";
+import { allLayers } from "../../core/analysis/layers.ts";
+import { selectLayers } from "../../core/analysis/selection.ts";
+import { isQuantized } from "../../core/analysis/weight.ts";
+import { PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { type Change, type Context, type OptionValues, type Outcome, parseOptions } from "../../core/pass/pass.ts";
+import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { quantizeForDownload } from "./distortion.ts";
+import { storeFewValues } from "./few-values.ts";
+import { quantizeOptions } from "./options.ts";
+import { equalizeModel, quantizeBy, storeForm } from "./round-model.ts";
+import { rounders } from "./rounders/index.ts";
+import { isHalf, settingsOfSteps } from "./settings.ts";
+
+export async function runEqualize(
+  model: Model,
+  options: v.InferOutput<typeof quantizeOptions>,
+  context: Context,
+): Promise<Outcome> {
+  await storeForm(model, context);
+  const changes: Change[] = [];
+  for (const step of settingsOfSteps(options))
+    if (!isHalf(step)) changes.push(...(await equalizeModel(model, step, context)));
+  return { changes, misses: [] };
+}
+
+export async function runQuantize(
+  model: Model,
+  options: v.InferOutput<typeof quantizeOptions>,
+  context: Context,
+): Promise<Outcome> {
+  await storeForm(model, context);
+  const outcomes: Outcome[] = [];
+  for (const step of settingsOfSteps(options)) {
+    if (isHalf(step)) {
+      outcomes.push(await quantizeBy(step, model, context));
+      continue;
+    }
+    if (options.rounder === undefined && rounders.looksAtSamples(step.rounder)) {
+      const text = `weights are quantized layer by layer, to match the original's outputs on the calibration samples (${step.rounder}); --rounder mse takes seconds`;
+      context.log({ id: "rounder", text, level: "note" });
+    }
+    const { lowEntropy } = step;
+    const { changes, misses } =
+      lowEntropy === undefined
+        ? await quantizeBy(step, model, context)
+        : await quantizeForDownload({ ...step, lowEntropy }, model, context);
+    const constants = changes.length === 0 ? [] : await storeFewValues(model, context);
+    outcomes.push({ changes: [...changes, ...constants], misses });
+  }
+  return {
+    changes: outcomes.flatMap(({ changes }) => changes),
+    misses: outcomes.flatMap(({ misses }) => misses),
+  };
+}
+
+/** @throws PithError E_UNSUPPORTED if all selected weights are quantized already. */
+export async function requireFloatWeights(copy: Model, options: OptionValues): Promise<void> {
+  const steps = settingsOfSteps(parseOptions("quantize", quantizeOptions, options));
+  if (steps.some(isHalf)) return;
+  storeWeights(copy);
+  const chosen = selectLayers(allLayers(copy, infer(copy)), options);
+  if (chosen.length === 0 || !chosen.every(isQuantized)) return;
+  throw new PithError("E_UNSUPPORTED", "All weights are quantized already.", {
+    hint: "Use the float model that they were made from.",
+  });
+}
