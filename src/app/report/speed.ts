@@ -1,6 +1,6 @@
 /** Reports the speed of a result relative to another model. */
 import type { UnevenChannels } from "../../core/analysis/uneven-channels.ts";
-import { widestBlock } from "../../core/engine/channel-block.ts";
+import { widestBlock } from "../../core/channel-block.ts";
 import { truncateList } from "../../core/errors.ts";
 import { integer, isSlower, percent, runTime } from "../../core/numbers.ts";
 import type { Change } from "../../core/pass/pass.ts";

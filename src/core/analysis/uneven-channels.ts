@@ -1,4 +1,4 @@
-import { widestBlock } from "../engine/channel-block.ts";
+import { widestBlock } from "../channel-block.ts";
 import type { Model } from "../graph/model.ts";
 import { infer } from "./infer.ts";
 import { layers } from "./layers.ts";

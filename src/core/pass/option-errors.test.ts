@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { PithError } from "../errors.ts";
-import { parseOptions } from "./pass.ts";
+import { parseOptions } from "./option-errors.ts";
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(1));
 const schema = v.strictObject({

@@ -1,7 +1,7 @@
 /** Formats violations of option schemas: the option, the accepted values, and the probable name. */
 
 import * as v from "valibot";
-import { stripPeriod } from "../errors.ts";
+import { PithError, stripPeriod } from "../errors.ts";
 import { isObject } from "../plain.ts";
 import { rejectionOf } from "./options.ts";
 import { insteadAt, namesAt } from "./schema.ts";
@@ -164,4 +164,20 @@ function isPlain(value: unknown): boolean {
   if (typeof value === "bigint" || typeof value === "symbol" || typeof value === "function") return false;
   if (typeof value !== "object" || value === null) return true;
   return (Array.isArray(value) || isObject(value)) && Object.values(value).every(isPlain);
+}
+
+/**
+ * Validates options and fills in defaults.
+ * @throws PithError E_OPTION with the path of the first invalid option and the accepted values. For a mistyped
+ * name, the hint contains the most similar one.
+ */
+export function parseOptions<S extends v.GenericSchema>(owner: string, schema: S, options: unknown): v.InferOutput<S> {
+  const result = v.safeParse(schema, options, inWords);
+  if (result.success) return result.output;
+  const { path, part, sentence, hint } = misfitOf(schema, result.issues, { owner });
+  // The message names the owner once: before the path, or, for an unknown option of the pass, in the sentence
+  // itself.
+  const at = path.length === 0 ? "" : `"${path.join(".")}": `;
+  const place = part === "key" && path.length === 1 ? "" : `${owner}: ${at}`;
+  throw new PithError("E_OPTION", `${place}${sentence}.`, { hint });
 }

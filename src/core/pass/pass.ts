@@ -1,10 +1,9 @@
 /** Defines passes: functions with metadata that the library, the command line and recipes share. */
 import * as v from "valibot";
 import type { Engine } from "../engine/index.ts";
-import { type Miss, PithError } from "../errors.ts";
+import type { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import type { Moves } from "./moves.ts";
-import { inWords, misfitOf } from "./option-errors.ts";
 
 export interface Context {
   readonly engine: Engine;
@@ -219,20 +218,4 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
     return runPass(definition, model, (options ?? {}) as OptionValues, context);
   };
   return Object.assign(call, description);
-}
-
-/**
- * Validates options and fills in defaults.
- * @throws PithError E_OPTION with the path of the first invalid option and the accepted values. For a mistyped
- * name, the hint contains the most similar one.
- */
-export function parseOptions<S extends v.GenericSchema>(owner: string, schema: S, options: unknown): v.InferOutput<S> {
-  const result = v.safeParse(schema, options, inWords);
-  if (result.success) return result.output;
-  const { path, part, sentence, hint } = misfitOf(schema, result.issues, { owner });
-  // The message names the owner once: before the path, or, for an unknown option of the pass, in the sentence
-  // itself.
-  const at = path.length === 0 ? "" : `"${path.join(".")}": `;
-  const place = part === "key" && path.length === 1 ? "" : `${owner}: ${at}`;
-  throw new PithError("E_OPTION", `${place}${sentence}.`, { hint });
 }

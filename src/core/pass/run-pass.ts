@@ -15,7 +15,8 @@ import { verify } from "../graph/verify.ts";
 import { open } from "../onnx/index.ts";
 import { openModels, openModules } from "./modules.ts";
 import { clearNotes } from "./notes.ts";
-import { type Context, type OptionValues, type Outcome, type PassDefinition, parseOptions } from "./pass.ts";
+import { parseOptions } from "./option-errors.ts";
+import type { Context, OptionValues, Outcome, PassDefinition } from "./pass.ts";
 
 /** Whether passes check their contract (see `definePass`). The check is slow, so only tests enable it. */
 export const contract = { checked: false };

@@ -1,7 +1,7 @@
 /** Chooses the lowest-scoring units of the groups that an allocation ranks together. Every axis keeps at least one index. */
 import { type Group, outputsOf, removable } from "../../core/analysis/channels.ts";
 import type { Removal } from "../../core/analysis/cut.ts";
-import { widestBlock } from "../../core/engine/channel-block.ts";
+import { widestBlock } from "../../core/channel-block.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
 import { roundHalfEven } from "../../core/tensor/round.ts";

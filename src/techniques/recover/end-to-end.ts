@@ -8,7 +8,7 @@
  */
 
 import { PithError } from "../../core/errors.ts";
-import { parseOptions } from "../../core/pass/pass.ts";
+import { parseOptions } from "../../core/pass/option-errors.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { chooseBatchSize } from "../../learn/train/batch-size.ts";
 import type { Loss } from "../../learn/train/loss.ts";
