@@ -605,6 +605,18 @@ async function losses(model: Model): Promise<readonly number[]> {
   }
 }
 
+test("a change names the node that was replaced, also if it has no name of its own", async () => {
+  const model = parseModel(`opset 21
+graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
+  w: float32[2, 2] = random(seed 1)
+  bias: float32[2] = [1, 2]
+  p = MatMul(x, w)
+  y = Add(p, bias)
+}`);
+  const { changes } = await simplify(model, {}, { engine });
+  expect(changes.map(({ at }) => at)).toEqual(['Add "y"']);
+});
+
 describe("simplify and finalize on a masked network", () => {
   test("keeps the training losses of a network, also after it is saved and opened", async () => {
     const model = parseModel(network);

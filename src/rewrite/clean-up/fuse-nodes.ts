@@ -81,8 +81,10 @@ function walk(
   const changes: Change[] = [];
   for (const node of allNodes(model.graph)) {
     const { graph } = node;
+    // The replacement takes the names of the outputs.
+    const at = describe(node);
     for (let rule = fuseAt(model, node, context); rule !== undefined; ) {
-      changes.push({ ...change(describe(node), rule.description), rule: rule.id });
+      changes.push({ ...change(at, rule.description), rule: rule.id });
       rule = graph.ownValue(node.outputs[0]?.name ?? "")?.producer === node ? fuseAt(model, node, context) : undefined;
     }
   }
