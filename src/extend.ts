@@ -36,7 +36,7 @@ export { type Random, random } from "./core/tensor/random.ts";
 export { type GradientStatistic, observeGradients } from "./learn/train/gradient-statistic.ts";
 export { fixInputs } from "./rewrite/clean-up/fix-inputs.ts";
 export { type Calibration, calibrate } from "./techniques/calibrate/calibration.ts";
-export { channelMoments, columnNorms } from "./techniques/calibrate/column-statistics.ts";
+export { channelMoments, columnNorms, type Moments } from "./techniques/calibrate/column-statistics.ts";
 export { type Gram, gramMatrices } from "./techniques/calibrate/gram.ts";
 export { histogram } from "./techniques/calibrate/histogram.ts";
 export { observe, valueRange } from "./techniques/calibrate/observe.ts";

@@ -3,6 +3,7 @@ import type { Command, Option } from "commander";
 import { buildCommand, type CommandDefinition, guideOf } from "../../src/app/cli/command.ts";
 import { Flag, meaningsOf } from "../../src/app/cli/flags/options.ts";
 import type { Meanings } from "../../src/core/pass/options.ts";
+import { ruleDescriptions } from "../../src/rewrite/clean-up/simplify.ts";
 import { type Generator, sourceNotice } from "./generator.ts";
 
 export const commandPage: Generator = {
@@ -127,6 +128,8 @@ function renderCommand(
         ]),
     ...sections,
     ...meanings.flatMap(([key, described]) => (sharedKeys.has(key) ? [] : [meaningTable(described)])),
+    // The command does not load the rules to show its help.
+    ...(name === "simplify" ? [meaningTable({ title: "Rules (--only, --skip)", rows: [...ruleDescriptions] })] : []),
     `Examples:\n\n\`\`\`sh\n${examples.map((line) => `npx pith ${line}`).join("\n")}\n\`\`\``,
   ].join("\n\n");
 }

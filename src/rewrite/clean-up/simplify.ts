@@ -40,12 +40,12 @@ const cleanUps = [
   dropNotes,
 ];
 
-/** The ids that `only` and `skip` accept: rules for nodes, and clean-ups that have no rules of their own. */
-export const ruleIds: readonly string[] = [
-  ...rulesById.keys(),
-  ...cleanUps.flatMap(({ id }) => (id === fuseNodes.id ? [] : [id])),
-  dropDeadChannelsId,
-];
+/** What `only` and `skip` select: rules for nodes, and clean-ups that have no rules of their own, by their ids. */
+export const ruleDescriptions: ReadonlyMap<string, string> = new Map([
+  ...[...rulesById.values()].map(({ id, description }) => [id, description] as const),
+  ...cleanUps.flatMap(({ id, summary }) => (id === fuseNodes.id ? [] : [[id, summary] as const])),
+  [dropDeadChannelsId, "Remove constant channels; fold them into the next biases"],
+]);
 
 /** The maximum number of rounds: more means that two passes undo each other, a bug. */
 const maxRounds = 50;
@@ -72,11 +72,13 @@ export const simplify = definePass({
     ),
   }),
   async run(model, { set, fix, keepOutputs: outputs, finalize: over, ...rules }, context) {
-    const unknown = [...(rules.only ?? []), ...rules.skip].find((id) => !ruleIds.includes(id));
-    if (unknown !== undefined)
+    const unknown = [...(rules.only ?? []), ...rules.skip].find((id) => !ruleDescriptions.has(id));
+    if (unknown !== undefined) {
+      const ids = [...ruleDescriptions.keys()];
       throw new PithError("E_NAME", `There is no rule "${unknown}".`, {
-        hint: didYouMean(unknown, ruleIds) ?? `The rules are ${joinList(ruleIds)}.`,
+        hint: didYouMean(unknown, ids) ?? `The rules are ${joinList(ids)}.`,
       });
+    }
     const isSelected = selectsRule(rules);
     const selected = cleanUps.filter(({ id }) => id === fuseNodes.id || isSelected(id));
     const requested: Outcome[] = [
