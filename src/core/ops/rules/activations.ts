@@ -1,4 +1,4 @@
-/** Activation functions that exporters write as arithmetic. */
+/** Rules that replace the arithmetic of activation functions, as exporters write it, by one operator. */
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { structure } from "../../graph/pattern.ts";
@@ -6,24 +6,24 @@ import { isNear } from "./constants.ts";
 import type { Structure } from "./rule.ts";
 
 type GeluOperand = "x" | "root" | "one" | "half";
-type Scaled = (emit: Emit, x: Value, root: Value) => Value;
+type ScaleWriter = (emit: Emit, x: Value, root: Value) => Value;
 
-/** The three orders in which x, 0.5 and 1 + f(x) are multiplied. */
-const products = (emit: Emit, x: Value, half: Value, sum: Value): readonly Value[] => [
+/** Writes 0.5 · x · sum in each of the three orders of multiplication that exporters use. */
+const writeProducts = (emit: Emit, x: Value, half: Value, sum: Value): readonly Value[] => [
   emit.Mul([emit.Mul([x, sum]), half]),
   emit.Mul([emit.Mul([x, half]), sum]),
   emit.Mul([emit.Mul([half, sum]), x]),
 ];
 
-/** Returns patterns of 0.5 · x · (1 + erf(x / √2)), with a product or a quotient inside. */
+/** Patterns of 0.5 · x · (1 + erf(x / √2)). The argument of erf can also be a product, x · √½. */
 const erfPatterns = ([0, 1, 2] as const).flatMap((order) =>
   [
     (emit: Emit, x: Value, root: Value) => emit.Div([x, root]),
     (emit: Emit, x: Value, root: Value) => emit.Mul([x, root]),
-  ].map((scale: Scaled) => (emit: Emit, { x, root, one, half }: Readonly<Record<GeluOperand, Value>>) => {
+  ].map((scale: ScaleWriter) => (emit: Emit, { x, root, one, half }: Readonly<Record<GeluOperand, Value>>) => {
     const scaled = scale(emit, x, root);
     const sum = emit.Add([emit.Erf([scaled]), one]);
-    const last = products(emit, x, half, sum)[order] ?? sum;
+    const last = writeProducts(emit, x, half, sum)[order] ?? sum;
     return { last, parts: { scaled } };
   }),
 );
@@ -38,10 +38,10 @@ const gelu: Structure = {
   reorders: true,
   fuse({ last, site, operand, match, emit }) {
     if (site(last).version < 20) return undefined;
-    const matched = match(findGelu);
-    if (matched === undefined) return undefined;
-    const { x, root, one, half } = matched.operands;
-    const factor = matched.parts.scaled.op === "Div" ? Math.SQRT2 : Math.SQRT1_2;
+    const result = match(findGelu);
+    if (result === undefined) return undefined;
+    const { x, root, one, half } = result.operands;
+    const factor = result.parts.scaled.op === "Div" ? Math.SQRT2 : Math.SQRT1_2;
     if (!isNear(operand(root), factor) || !isNear(operand(one), 1) || !isNear(operand(half), 0.5)) return undefined;
     return { value: emit.named(last.outputs[0]?.name ?? "gelu").Gelu([x]) };
   },
@@ -55,7 +55,7 @@ const tanhPatterns = ([0, 1, 2] as const).flatMap((order) =>
   cubes.map((cube) => (emit: Emit, { x, exponent, cubic, root, one, half }: Readonly<Record<TanhOperand, Value>>) => {
     const inner = emit.Add([x, emit.Mul([cube(emit, x, exponent), cubic])]);
     const sum = emit.Add([emit.Tanh([emit.Mul([inner, root])]), one]);
-    return { last: products(emit, x, half, sum)[order] ?? sum, parts: {} };
+    return { last: writeProducts(emit, x, half, sum)[order] ?? sum, parts: {} };
   }),
 );
 
@@ -69,9 +69,9 @@ const tanhGelu: Structure = {
   reorders: true,
   fuse({ last, site, operand, match, emit }) {
     if (site(last).version < 20) return undefined;
-    const matched = match(findTanhGelu);
-    if (matched === undefined) return undefined;
-    const { x, exponent, cubic, root, one, half } = matched.operands;
+    const result = match(findTanhGelu);
+    if (result === undefined) return undefined;
+    const { x, exponent, cubic, root, one, half } = result.operands;
     const isFormula =
       isNear(operand(exponent), 3) &&
       isNear(operand(cubic), 0.044715) &&
@@ -95,15 +95,15 @@ const hardSwish: Structure = {
   last: ["Mul"],
   fuse({ last, site, match, emit }) {
     if (site(last).version < 14) return undefined;
-    const matched = match(findHardSwish);
-    if (matched === undefined) return undefined;
-    const { sigmoid } = matched.parts;
-    const read = (name: string, usual: number): number => {
+    const result = match(findHardSwish);
+    if (result === undefined) return undefined;
+    const { sigmoid } = result.parts;
+    const read = (name: string, defaultValue: number): number => {
       const attribute = sigmoid.attributes.get(name);
-      return attribute?.kind === "float" ? attribute.value : usual;
+      return attribute?.kind === "float" ? attribute.value : defaultValue;
     };
     if (Math.abs(read("alpha", 0.2) - 1 / 6) > 1e-7 || read("beta", 0.5) !== 0.5) return undefined;
-    return { value: emit.named(last.outputs[0]?.name ?? "swish").HardSwish([matched.operands.x]) };
+    return { value: emit.named(last.outputs[0]?.name ?? "swish").HardSwish([result.operands.x]) };
   },
 };
 

@@ -1,5 +1,5 @@
 /**
- * Chains of sums, and of products, with stored numbers:
+ * Rules that merge two consecutive sums, or products, with stored numbers:
  *     (x + a) - b = x + (a - b)     a - (x - b) = (a + b) - x     (x · a) / b = x · (a / b)     -(x · a) = x · -a
  * The new constant is computed in float64 and rounded once.
  */
@@ -20,7 +20,7 @@ import {
 } from "./constants.ts";
 import { emitNamed, type Pair, type PairScope } from "./rule.ts";
 
-/** y = scale(c) · x + shift(c) with a stored c. */
+/** A node that computes y = scale(c) · x + shift(c), where c is a stored number. */
 export interface Linear {
   readonly data: number;
   readonly constant: Value | undefined;
@@ -29,14 +29,14 @@ export interface Linear {
   shift(c: number): number;
 }
 
-const unit: Numbers = { dims: [], values: Float64Array.of(1) };
+const one: Numbers = { dims: [], values: Float64Array.of(1) };
 
 type Form = Pick<Linear, "scale" | "shift">;
 
 const sum: Form = { scale: () => 1, shift: (c) => c };
 const product: Form = { scale: (c) => c, shift: () => 0 };
 
-/** The forms with the constant as the second and as the first operand. */
+/** For each operator: the form if the second operand is the constant, and the form if the first operand is the constant. */
 const forms: Readonly<Record<string, readonly [second: Form, first?: Form]>> = {
   Add: [sum, sum],
   Sub: [
@@ -51,7 +51,7 @@ const negation: Form = { scale: () => -1, shift: () => 0 };
 
 /** Reads a node as a linear function of its only input that is not stored. Before opset 7, attributes control broadcasting. */
 export function linearOf({ op, inputs }: Node, site: Site): Linear | undefined {
-  if (op === "Neg") return { data: 0, constant: undefined, numbers: unit, ...negation };
+  if (op === "Neg") return { data: 0, constant: undefined, numbers: one, ...negation };
   const data = site.inputs.findIndex((operand) => operand?.stored === false);
   const numbers = numbersOf(site.inputs[1 - data]);
   const form = forms[op]?.[data];
@@ -81,8 +81,8 @@ function chainOf(scope: PairScope): Chain | undefined {
   return { x, type, inner, outer };
 }
 
-/** Stores the constant that replaces both; undefined if the type cannot represent it, or if it enlarges the file. */
-function storeMerged({ emit }: PairScope, merged: Numbers, { type, inner, outer }: Chain): Value | undefined {
+/** Stores the constant that replaces both constants. Undefined if the type cannot represent the numbers, or if the file would become larger. */
+function storeConstant({ emit }: PairScope, merged: Numbers, { type, inner, outer }: Chain): Value | undefined {
   const dense = roundNumbers(merged, type);
   if (dense === undefined || !keepsSize([merged], [inner.constant, outer.constant])) return undefined;
   return emit.constant(dense, (outer.constant ?? inner.constant)?.name);
@@ -105,7 +105,7 @@ const factors: Pair = {
       !isFloat(type) || numbers.values.every((number) => isModerate(scale(number), type));
     if (!isSafe(inner) || !isSafe(outer)) return undefined;
     const merged = combineNumbers(inner.numbers, outer.numbers, (a, b) => inner.scale(a) * outer.scale(b));
-    const constant = merged && storeMerged(scope, merged, chain);
+    const constant = merged && storeConstant(scope, merged, chain);
     return constant && { value: emitNamed(scope).Mul([x, constant]) };
   },
 };
@@ -131,7 +131,7 @@ const terms: Pair = {
       const largest = Math.max(...[inner, outer].map((part) => (part.constant ? largestOf(part.numbers) : 0)));
       if (largest > maxCancellation * largestOf(merged) || largest > maxMagnitude(type)) return undefined;
     }
-    const constant = storeMerged(scope, merged, chain);
+    const constant = storeConstant(scope, merged, chain);
     if (constant === undefined) return undefined;
     const write = emitNamed(scope);
     return { value: inner.scale(1) * outer.scale(1) > 0 ? write.Add([x, constant]) : write.Sub([constant, x]) };

@@ -1,6 +1,6 @@
 /**
- * How operators change if the axes of their operands and outputs are permuted: with x' = Transpose(x) {perm} instead of x, they output Transpose(y) {perm}.
- * Elementwise operators stay as they are. Others state an axis, or a list per axis.
+ * Returns how to change a node so that it computes with permuted axes: if it reads x' = Transpose(x) {perm} instead of x, it outputs y' = Transpose(y)
+ * {perm}. Elementwise operators do not change. In other operators, an attribute `axis`, or a list with one entry per axis, changes.
  */
 import type { Attribute, Node } from "../../graph/graph.ts";
 import type { Site } from "../define.ts";
@@ -20,11 +20,11 @@ export interface AxisChange {
   /** The inputs whose axes are permuted. */
   readonly operands: readonly number[];
   readonly attributes?: Readonly<Record<string, Attribute>>;
-  /** New stored integers by their input. */
+  /** For each input that is a list of stored integers: the new integers. */
   readonly lists?: Readonly<Record<number, readonly number[]>>;
 }
 
-/** Elementwise operators without the trait `byElement`. */
+/** Elementwise operators whose definitions do not state `byElement`. */
 const elementwise = new Set(["Where", "Clip", "Max", "Min", "Sum", "Mean", "Cast"]);
 
 /** Returns whether an operator computes element by element, with NumPy's broadcasting. */
@@ -48,13 +48,13 @@ const axisDefaults: Readonly<Record<string, number>> = {
 
 type Rule = (node: Node, site: Site, rank: number, perm: readonly number[]) => AxisChange | undefined;
 
-/** The position of each axis after the permutation. */
+/** Returns the positions of axes after the permutation. */
 const moveAxes = (axes: readonly number[], rank: number, perm: readonly number[]): readonly number[] => {
   const positions = invertPermutation(perm);
   return axes.map((axis) => positions[wrapAxis(axis, rank)] ?? 0);
 };
 
-const withAxis: Rule = (node, site, rank, perm) => {
+const changeAxis: Rule = (node, site, rank, perm) => {
   const { op } = node;
   if (site.version < 13 && ["Softmax", "LogSoftmax", "Hardmax"].includes(op)) return undefined;
   if (op.startsWith("Arg") && !readFlag(site, "keepdims", true)) return undefined;
@@ -63,19 +63,19 @@ const withAxis: Rule = (node, site, rank, perm) => {
   return { operands, attributes: { axis: { kind: "int", value } } };
 };
 
-const reduction: Rule = (_, site, rank, perm) => {
+const changeReduction: Rule = (_, site, rank, perm) => {
   if (!readFlag(site, "keepdims", true)) return undefined;
   const axes = readAttributeOrInput(site, "axes", 1);
-  // Without axes, it reduces all of them or none.
+  // A node that names no axes reduces all axes or none, so it does not change.
   if (axes === undefined) return { operands: [0] };
   if (axes === "runtime" || axes.known.length === 0) return undefined;
-  const moved = [...moveAxes(axes.known, rank, perm)].sort((a, b) => a - b);
+  const movedAxes = [...moveAxes(axes.known, rank, perm)].sort((a, b) => a - b);
   return site.inputs[1] === undefined
-    ? { operands: [0], attributes: { axes: ints(moved) } }
-    : { operands: [0], lists: { 1: moved } };
+    ? { operands: [0], attributes: { axes: ints(movedAxes) } }
+    : { operands: [0], lists: { 1: movedAxes } };
 };
 
-const quantization: Rule = (_, site, rank, perm) => {
+const changeQuantization: Rule = (_, site, rank, perm) => {
   const scale = site.inputs[1]?.dims;
   const zeroPoint = site.inputs[2]?.dims ?? scale;
   if (scale === undefined || zeroPoint?.length !== scale.length || readInteger(site, "block_size", 0) !== 0)
@@ -86,40 +86,45 @@ const quantization: Rule = (_, site, rank, perm) => {
   return { operands: [0], attributes: { axis: { kind: "int", value } } };
 };
 
-const slice: Rule = (_, site, rank, perm) => {
+const changeSlice: Rule = (_, site, rank, perm) => {
   const starts = constantIntegersOf(site.inputs[1]);
   const axes = site.inputs[3] === undefined ? starts && range(starts.length) : constantIntegersOf(site.inputs[3]);
   if (site.version < 10 || axes === undefined) return undefined;
   return { operands: [0], lists: { 3: moveAxes(axes, rank, perm) } };
 };
 
-const pad: Rule = (_, site, rank, perm) => {
+const changePad: Rule = (_, site, rank, perm) => {
   const pads = site.version < 11 ? readIntegers(site, "pads") : constantIntegersOf(site.inputs[1]);
   if (pads?.length !== 2 * rank || site.inputs[3] !== undefined) return undefined;
-  const moved = [0, rank].flatMap((side) => perm.map((axis) => pads[side + axis] ?? 0));
+  const movedPads = [0, rank].flatMap((side) => perm.map((axis) => pads[side + axis] ?? 0));
   return site.version < 11
-    ? { operands: [0], attributes: { pads: ints(moved) } }
-    : { operands: [0], lists: { 1: moved } };
+    ? { operands: [0], attributes: { pads: ints(movedPads) } }
+    : { operands: [0], lists: { 1: movedPads } };
 };
 
 const rules: Readonly<Record<string, Rule>> = {
-  QuantizeLinear: quantization,
-  DequantizeLinear: quantization,
-  Slice: slice,
-  Pad: pad,
+  QuantizeLinear: changeQuantization,
+  DequantizeLinear: changeQuantization,
+  Slice: changeSlice,
+  Pad: changePad,
 };
 
-/** Returns the change of a node with outputs of the given rank; undefined if it depends on the order of axes. */
-export function permutedNode(node: Node, site: Site, rank: number, perm: readonly number[]): AxisChange | undefined {
+/** Returns the change of a node with outputs of the given rank; undefined if no change makes the node compute with permuted axes. */
+export function changeForPermutation(
+  node: Node,
+  site: Site,
+  rank: number,
+  perm: readonly number[],
+): AxisChange | undefined {
   if (isElementwise(node, site)) return { operands: range(node.inputs.length) };
   if (node.domain !== "") return undefined;
-  const rule = node.op.startsWith("Reduce") ? reduction : node.op in axisDefaults ? withAxis : rules[node.op];
+  const rule = node.op.startsWith("Reduce") ? changeReduction : node.op in axisDefaults ? changeAxis : rules[node.op];
   return rule?.(node, site, rank, perm);
 }
 
-/** Returns the change of a node that computes the same for any dimensions in the same storage order. */
-export function flatNode(node: Node, site: Site): AxisChange | undefined {
+/** Returns the change with which a node can read reshaped operands; undefined if its result depends on more than the storage order. */
+export function changeForReshape(node: Node, site: Site): AxisChange | undefined {
   if (isElementwise(node, site)) return { operands: range(node.inputs.length) };
-  const isScaled = node.domain === "" && rules[node.op] === quantization && site.inputs[1]?.dims?.length === 0;
+  const isScaled = node.domain === "" && rules[node.op] === changeQuantization && site.inputs[1]?.dims?.length === 0;
   return isScaled && readInteger(site, "block_size", 0) === 0 ? { operands: [0] } : undefined;
 }

@@ -1,5 +1,5 @@
 /**
- * Chains of operators that limit values, each y = min(max(x, low), high):
+ * Merges two consecutive operators that limit values, each y = min(max(x, low), high):
  *     Relu: [0, ∞)     Max(x, c): [c, ∞)     Min(x, c): (-∞, c]     Clip: [min, max], by default the range of finite numbers
  * Limits [a, b] and then [c, d] are the limits [clip(a, c, d), clip(b, c, d)], because limiting is monotonic. NaN passes through all four in
  * ONNX Runtime. A zero can lose its sign.
@@ -15,12 +15,12 @@ interface Limits {
   readonly data: number;
   readonly low: number;
   readonly high: number;
-  /** Stored bounds, by their numbers. */
+  /** The stored values that contain the bounds, by number. */
   readonly constants: ReadonlyMap<number, Value>;
 }
 
-/** The largest finite number: Clip without bounds limits infinities to it. */
-const largest: Readonly<Partial<Record<DataType, number>>> = {
+/** The largest finite number of each type, which is the default bound of Clip. */
+const largestNumbers: Readonly<Partial<Record<DataType, number>>> = {
   float16: 65504,
   float32: 3.4028234663852886e38,
   float64: Number.MAX_VALUE,
@@ -39,7 +39,7 @@ function numberOf(operand: Operand | undefined): number | undefined {
 }
 
 function limitsOf(node: Node, site: Site, type: DataType): Limits | undefined {
-  const unlimited = largest[type] ?? Number.POSITIVE_INFINITY;
+  const defaultBound = largestNumbers[type] ?? Number.POSITIVE_INFINITY;
   if (node.op === "Relu")
     return { data: 0, low: 0, high: Number.POSITIVE_INFINITY, constants: new Map<number, Value>() };
   if (node.op === "Clip") {
@@ -48,7 +48,7 @@ function limitsOf(node: Node, site: Site, type: DataType): Limits | undefined {
       if (isAttribute) return readFloat(site, name, byDefault);
       return site.inputs[input] === undefined ? byDefault : numberOf(site.inputs[input]);
     };
-    const [low, high] = [read("min", 1, -unlimited), read("max", 2, unlimited)];
+    const [low, high] = [read("min", 1, -defaultBound), read("max", 2, defaultBound)];
     if (low === undefined || high === undefined) return undefined;
     const entries = [low, high].flatMap((number, index) => {
       const value = isAttribute ? undefined : node.inputs[index + 1];
@@ -63,24 +63,24 @@ function limitsOf(node: Node, site: Site, type: DataType): Limits | undefined {
   return { data, low, high, constants: new Map([[number, constant]]) };
 }
 
-/** Returns whether no constant has more axes than x: Max and Min broadcast. */
+/** Returns whether no constant has more axes than x. Max and Min broadcast, so such a constant would add axes to the result. */
 function keepsRank(scope: PairScope, x: Value, constants: Iterable<Value>): boolean {
   const rank = dimsOf(scope, x)?.length ?? 0;
   return [...constants].every((value) => (dimsOf(scope, value)?.length ?? 1) <= rank);
 }
 
-const limiting = ["Relu", "Clip", "Max", "Min"];
+const limitOperators = ["Relu", "Clip", "Max", "Min"];
 
 const limits: Pair = {
   id: "limits",
   description: "two operators that limit values are one Clip, Max or Min",
-  first: limiting,
-  second: limiting,
+  first: limitOperators,
+  second: limitOperators,
   fuse(scope) {
     const { first, second, firstSite, secondSite, input, isOnlyReader, emit, canChange } = scope;
     const [output] = second.outputs;
     const type = output && scope.operand(output)?.type;
-    if (!isOnlyReader || type === undefined || (largest[type] === undefined && !integerTypes.includes(type)))
+    if (!isOnlyReader || type === undefined || (largestNumbers[type] === undefined && !integerTypes.includes(type)))
       return undefined;
     const [inner, outer] = [limitsOf(first, firstSite, type), limitsOf(second, secondSite, type)];
     const x = inner && first.inputs[inner.data];
@@ -88,26 +88,28 @@ const limits: Pair = {
     if (inner.low > inner.high || outer.low > outer.high) return undefined;
     const constants = new Map([...inner.constants, ...outer.constants]);
     if (![...constants.values()].every(canChange) || !keepsRank(scope, x, constants.values())) return undefined;
-    const limit = (number: number): number => Math.min(Math.max(number, outer.low), outer.high);
-    const [low, high] = [limit(inner.low), limit(inner.high)];
-    const bound = (number: number): Value => {
+    const applyOuterLimits = (number: number): number => Math.min(Math.max(number, outer.low), outer.high);
+    const [low, high] = [applyOuterLimits(inner.low), applyOuterLimits(inner.high)];
+    const boundValue = (number: number): Value => {
       const value = constants.get(number);
       return value !== undefined && dimsOf(scope, value)?.length === 0
         ? value
         : emit.constant(scalarOf(type, number), "bound");
     };
-    const write = emitNamed(scope);
+    const namedEmit = emitNamed(scope);
     // Integers since opset 12; before opset 11, the bounds of Clip are attributes.
     const { version } = secondSite;
     if (!isFloat(type) && version < 12) return undefined;
-    if (high === Number.POSITIVE_INFINITY) return version < 8 ? undefined : { value: write.Max([x, bound(low)]) };
-    if (low === Number.NEGATIVE_INFINITY) return version < 8 ? undefined : { value: write.Min([x, bound(high)]) };
-    if (version < 11) return type === "float32" ? { value: write.Clip([x], { min: low, max: high }) } : undefined;
-    // An absent bound is the largest number.
+    if (high === Number.POSITIVE_INFINITY)
+      return version < 8 ? undefined : { value: namedEmit.Max([x, boundValue(low)]) };
+    if (low === Number.NEGATIVE_INFINITY)
+      return version < 8 ? undefined : { value: namedEmit.Min([x, boundValue(high)]) };
+    if (version < 11) return type === "float32" ? { value: namedEmit.Clip([x], { min: low, max: high }) } : undefined;
+    // Omits a bound that equals the default of Clip.
     const [lower, upper] = [low, high].map((number) =>
-      Math.abs(number) === largest[type] ? undefined : bound(number),
+      Math.abs(number) === largestNumbers[type] ? undefined : boundValue(number),
     );
-    return { value: write.Clip([x, lower, upper]) };
+    return { value: namedEmit.Clip([x, lower, upper]) };
   },
 };
 

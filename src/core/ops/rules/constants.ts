@@ -1,4 +1,4 @@
-/** Conditions on constants in rules, and arithmetic with them. */
+/** Tests and computes stored constants, for rules that match or merge constants. */
 import { Miss } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import { fromNumbers, integerRange, isFloat, toFloat64 } from "../../tensor/convert.ts";
@@ -7,16 +7,16 @@ import type { DataType, Dense } from "../../tensor/types.ts";
 import type { Operand } from "../define.ts";
 import { broadcast, range } from "../shared/rules.ts";
 
-/** Relative difference of constants that exporters round to float32. */
-const rounding = 1e-6;
+/** The maximum relative error of a constant that an exporter rounded to float32. */
+const roundingTolerance = 1e-6;
 
 /** Returns whether a constant has one element, equal to `value` up to rounding in float32. */
 export function isNear(operand: Operand | undefined, value: number): boolean {
   const element = elementOf(operand);
-  return element !== undefined && Math.abs(element - value) <= rounding * Math.abs(value);
+  return element !== undefined && Math.abs(element - value) <= roundingTolerance * Math.abs(value);
 }
 
-/** Returns the element of a constant that has only one, and whose axes do not extend the other operand of a binary operator. */
+/** Returns the only element of a constant with at most one axis, which therefore adds no axes to the other operand of a binary operator. */
 export function elementOf(operand: Operand | undefined): number | undefined {
   const small = operand?.small;
   if (small === undefined || small.type === "string" || small.data.length !== 1) return undefined;
@@ -62,7 +62,7 @@ function broadcastPositions(dims: readonly number[], out: readonly number[]): re
   return positions;
 }
 
-/** The maximum magnitude of stored factors and terms: beyond it, intermediate results can overflow or underflow where the merged one does not. */
+/** The maximum magnitude of merged factors and terms. If they are larger, an intermediate result can overflow although the merged result does not. */
 export const maxMagnitude = (type: DataType): number => 2 ** (type === "float16" ? 6 : 40);
 
 /** Returns whether a factor is 0, or between 1 / `maxMagnitude` and `maxMagnitude`. */
@@ -71,30 +71,31 @@ export function isModerate(factor: number, type: DataType = "float32"): boolean 
   return size === 0 || (size <= limit && size >= 1 / limit);
 }
 
-/** The maximum ratio of a term to the merged sum: terms that cancel round x more coarsely than their sum does. */
+/** The maximum ratio of a term to the merged sum. If large terms cancel, adding them one by one rounds x more coarsely than adding their sum. */
 export const maxCancellation = 16;
 
 export const largestOf = ({ values }: Numbers): number =>
   values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
 
-/** Rounds numbers to a type once; undefined if one is not finite or lies outside the type. */
+/** Rounds numbers once to a type; undefined if a number is not finite or outside the range of the type. */
 export function roundNumbers({ dims, values }: Numbers, type: DataType): Dense | undefined {
   if (!isFloat(type) && type !== "int32" && type !== "int64") return undefined;
   const [low, high] = type === "int32" ? integerRange.int32 : [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
-  const fits = (value: number): boolean => isFloat(type) || (Number.isInteger(value) && value >= low && value <= high);
-  if (!values.every((value) => Number.isFinite(value) && fits(value))) return undefined;
+  const isInRange = (value: number): boolean =>
+    isFloat(type) || (Number.isInteger(value) && value >= low && value <= high);
+  if (!values.every((value) => Number.isFinite(value) && isInRange(value))) return undefined;
   const dense = fromNumbers(type, dims, values);
   return toFloat64(dense).every(Number.isFinite) ? dense : undefined;
 }
 
-/** The elements that a new constant can have in any case: the removed node takes more bytes. */
-const fewElements = 8;
+/** The number of elements by which new constants may exceed the replaced constants: the removed node takes more bytes in the file. */
+const maxExtraElements = 8;
 
-/** Returns whether new constants have at most the elements of the constants that only the replaced nodes read. */
+/** Returns whether new constants have hardly more elements than the constants that can be removed, because only the replaced nodes read them. */
 export function keepsSize(created: readonly Numbers[], replaced: readonly (Value | undefined)[]): boolean {
   const count = created.reduce((sum, { values }) => sum + values.length, 0);
-  const freed = replaced.flatMap((value) =>
+  const freedTensors = replaced.flatMap((value) =>
     value?.tensor !== undefined && value.uses.size === 1 ? [value.tensor] : [],
   );
-  return count <= fewElements + freed.reduce((sum, { dims }) => sum + elementCount(dims), 0);
+  return count <= maxExtraElements + freedTensors.reduce((sum, { dims }) => sum + elementCount(dims), 0);
 }

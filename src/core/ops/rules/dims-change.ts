@@ -1,4 +1,4 @@
-/** Writes changes of dimensions that keep the storage order. */
+/** Writes the node (Reshape, Squeeze or Unsqueeze) that gives a value other dimensions in the same storage order. */
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { type Dim, sameDims } from "../../tensor/dims.ts";
@@ -6,13 +6,13 @@ import type { Site } from "../define.ts";
 import { range } from "../shared/rules.ts";
 import { reshapeTarget } from "./layout.ts";
 
-/** One node that changes dimensions, or none. */
+/** The node that changes dimensions, or "none" if the dimensions are equal. */
 export type DimsChange =
   | { readonly op: "none" }
   | { readonly op: "Reshape"; readonly shape: readonly number[] }
   | { readonly op: "Squeeze" | "Unsqueeze"; readonly axes: readonly number[] };
 
-/** Returns the node that changes dimensions; undefined if no constant states them. */
+/** Returns the node that changes dimensions; undefined if no node with a stored shape or stored axes does. */
 export function dimsChange(from: readonly Dim[], to: readonly Dim[]): DimsChange | undefined {
   if (sameDims(from, to)) return { op: "none" };
   const shape = reshapeTarget(from, to);
@@ -26,12 +26,12 @@ export function dimsChange(from: readonly Dim[], to: readonly Dim[]): DimsChange
 /** Returns the axes of length 1 that `longer` has in addition to `shorter`; undefined if another axis differs. */
 function unitAxes(longer: readonly Dim[], shorter: readonly Dim[]): readonly number[] | undefined {
   let next = 0;
-  const extra = range(longer.length).filter((axis) => {
+  const extraAxes = range(longer.length).filter((axis) => {
     const isPresent = next < shorter.length && longer[axis] === shorter[next];
     if (isPresent) next++;
     return !isPresent;
   });
-  return next === shorter.length && extra.every((axis) => longer[axis] === 1) ? extra : undefined;
+  return next === shorter.length && extraAxes.every((axis) => longer[axis] === 1) ? extraAxes : undefined;
 }
 
 export function changeDims(emit: Emit, x: Value, change: DimsChange, version: Site["version"]): Value {

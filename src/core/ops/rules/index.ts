@@ -1,4 +1,4 @@
-/** Exact rules that replace several nodes by fewer, except for summation order (`reorders`). `rewrite/clean-up/fuse-nodes.ts` applies them. */
+/** Lists the rules that replace several nodes by fewer. Results are exact, except for rules that change the summation order (`reorders`). */
 
 import { countFromFront, readPieces, readPosition, splitPieces } from "../shared/sequences.ts";
 import { activationStructures } from "./activations.ts";
@@ -23,7 +23,7 @@ import { stridedGatherPair } from "./strided.ts";
 export type { Match } from "../../graph/pattern.ts";
 export type { PairResult, PairRules, StructureRules } from "./rule.ts";
 
-/** Replaces SequenceAt of a split tensor (torch.chunk, torch.split) by an output of Split. Each reader gets a separate Split; deduplication merges them. */
+/** Replaces SequenceAt of a split tensor (torch.chunk, torch.split) by an output of Split. Each reader gets a separate Split. */
 const sequencePiecePair: Pair = {
   id: "piece-of-sequence",
   description: "a piece of a sequence that was split is an output of Split",
@@ -71,7 +71,7 @@ export const rulesById: ReadonlyMap<string, Pair | Structure> = new Map(
   [...pairs, ...structures].map((rule) => [rule.id, rule]),
 );
 
-/** The ids of rules that merge parameters. They are not for rewrites after which the same layers must exist. */
+/** The ids of rules that merge parameters. Rewrites that must preserve all layers exclude these rules. */
 export const parameterRules: readonly string[] = [...rulesById.values()].flatMap(({ id, mergesParameters }) =>
   mergesParameters === true ? [id] : [],
 );

@@ -1,11 +1,11 @@
-/** Concatenated parts of one value are the value, a Slice of it, or one Gather. */
+/** A rule for a Concat of parts of one value: replaces the parts by the value itself, by one Slice, or by one Gather. */
 import type { Node, Value } from "../../graph/graph.ts";
 import { addDims, type Dim } from "../../tensor/dims.ts";
 import { constantIntegersOf, readInteger, wrapAxis } from "../shared/attributes.ts";
 import type { Structure, StructureScope } from "./rule.ts";
-import { bounds, runOf } from "./selections.ts";
+import { boundsOf, runOf } from "./selections.ts";
 
-/** Elements of a value along one axis: a range [start, end), or a list of indices. An infinite end is the last element. */
+/** The elements of `x` along one axis that the node `source` selects: a range [start, end), or a list of indices. An infinite end means all. */
 interface Part {
   readonly x: Value;
   readonly source: Node;
@@ -13,24 +13,25 @@ interface Part {
   readonly indices?: readonly number[];
 }
 
-/** Bounds of a Slice from here on select up to the end of any axis. */
-const endless = 2 ** 31 - 1;
+/** The minimum end of a Slice that always selects the rest of an axis. */
+const minUnlimitedEnd = 2 ** 31 - 1;
 
 function partOf({ site, operand }: StructureScope, value: Value, axis: number): Part | undefined {
   const { producer } = value;
   const [x] = producer?.inputs ?? [];
   const dims = x && operand(x)?.dims;
   if (producer === undefined || producer.domain !== "" || x === undefined || dims === undefined) return undefined;
-  const facts = site(producer);
-  const isAlong = (fallback: number): boolean => wrapAxis(readInteger(facts, "axis", fallback), dims.length) === axis;
+  const producerSite = site(producer);
+  const isAlong = (defaultAxis: number): boolean =>
+    wrapAxis(readInteger(producerSite, "axis", defaultAxis), dims.length) === axis;
   switch (producer.op) {
     case "Gather": {
-      const indices = constantIntegersOf(facts.inputs[1]);
-      if (indices === undefined || facts.inputs[1]?.dims?.length !== 1 || !isAlong(0)) return undefined;
+      const indices = constantIntegersOf(producerSite.inputs[1]);
+      if (indices === undefined || producerSite.inputs[1]?.dims?.length !== 1 || !isAlong(0)) return undefined;
       return { x, source: producer, indices };
     }
     case "Slice": {
-      const { starts = [], ends = [], steps = [], axes = [] } = bounds(facts) ?? {};
+      const { starts = [], ends = [], steps = [], axes = [] } = boundsOf(producerSite) ?? {};
       const [start = 0, end = 0] = [starts[0], ends[0]];
       if (axes.length !== 1 || axes[0] !== axis || steps[0] !== 1) return undefined;
       const size = dims[axis];
@@ -38,9 +39,9 @@ function partOf({ site, operand }: StructureScope, value: Value, axis: number): 
         const run = runOf(size, start, end, 1);
         return { x, source: producer, range: { start: run.start, end: run.start + run.count } };
       }
-      // Without a known length, negative bounds can cross others.
+      // If the length is unknown, the order of a negative and another bound is, too.
       if (start < 0 || end < start) return undefined;
-      return { x, source: producer, range: { start, end: end >= endless ? Number.POSITIVE_INFINITY : end } };
+      return { x, source: producer, range: { start, end: end >= minUnlimitedEnd ? Number.POSITIVE_INFINITY : end } };
     }
     case "Split": {
       if (!isAlong(0)) return undefined;
@@ -67,7 +68,7 @@ function join(a: Part, b: Part): Part | undefined {
   return { x, source, range: { start: a.range.start, end: b.range.end } };
 }
 
-/** Several consecutive inputs of a Concat that are parts of one value. */
+/** Consecutive inputs of a Concat, from index `first`, that are adjacent parts of one value. `joined` is the part that replaces them. */
 interface Run {
   readonly first: number;
   readonly parts: readonly Part[];
@@ -76,35 +77,35 @@ interface Run {
 
 function findRun(inputs: readonly (Part | undefined)[]): Run | undefined {
   for (let first = 0; first + 1 < inputs.length; first++) {
-    let joined = inputs[first];
-    const parts: Part[] = joined === undefined ? [] : [joined];
+    let joinedPart = inputs[first];
+    const parts: Part[] = joinedPart === undefined ? [] : [joinedPart];
     for (const next of inputs.slice(first + 1)) {
-      const longer = joined && next && join(joined, next);
-      if (longer === undefined || next === undefined) break;
-      joined = longer;
+      const extendedPart = joinedPart && next && join(joinedPart, next);
+      if (extendedPart === undefined || next === undefined) break;
+      joinedPart = extendedPart;
       parts.push(next);
     }
-    if (joined !== undefined && parts.length > 1) return { first, parts, joined };
+    if (joinedPart !== undefined && parts.length > 1) return { first, parts, joined: joinedPart };
   }
   return undefined;
 }
 
-/** Counts the nodes that nothing but the Concat reads. */
+/** Counts the nodes that can be removed, because only the Concat reads their outputs. */
 function countRemoved({ canChange, last }: StructureScope, parts: readonly Part[]): number {
   const isOnlyRead = (output: Value | undefined): boolean =>
     output === undefined || (canChange(output) && [...output.uses].every(({ node }) => node === last));
   return [...new Set(parts.map(({ source }) => source))].filter(({ outputs }) => outputs.every(isOnlyRead)).length;
 }
 
-/** The maximum number of indices that a merged Gather copies from indices with other readers. */
-const maxCopied = 16;
+/** The maximum number of indices of a merged Gather if the original indices have other readers, so that they cannot be removed. */
+const maxCopiedIndices = 16;
 
 function writeJoined(scope: StructureScope, run: Run, axis: number): { added: number; write(): Value } | undefined {
   const { emit, operand, last, site } = scope;
   const { x, range, indices } = run.joined;
   if (indices !== undefined) {
     const isCopied = run.parts.some(({ source }) => (source.inputs[1]?.uses.size ?? 0) > 1);
-    if (isCopied && indices.length > maxCopied) return undefined;
+    if (isCopied && indices.length > maxCopiedIndices) return undefined;
     return { added: 1, write: () => emit.Gather([x, indices], { axis }) };
   }
   if (range === undefined) return undefined;
@@ -112,7 +113,7 @@ function writeJoined(scope: StructureScope, run: Run, axis: number): { added: nu
   const size = operand(x)?.dims?.[axis];
   if (start === 0 && (end === size || end === Number.POSITIVE_INFINITY)) return { added: 0, write: () => x };
   if (typeof start !== "number" || typeof end !== "number" || site(last).version < 10) return undefined;
-  const limit = Math.min(end, endless);
+  const limit = Math.min(end, minUnlimitedEnd);
   return { added: 1, write: () => emit.Slice([x, [start], [limit], [axis]]) };
 }
 
@@ -122,17 +123,19 @@ export const joinedSelections: Structure = {
   last: ["Concat"],
   fuse(scope) {
     const { last, site } = scope;
-    const facts = site(last);
-    const rank = facts.inputs.find((operand) => operand?.dims !== undefined)?.dims?.length;
-    if (rank === undefined || facts.version < 4) return undefined;
-    const axis = wrapAxis(readInteger(facts, "axis", 1), rank);
+    const concatSite = site(last);
+    const rank = concatSite.inputs.find((operand) => operand?.dims !== undefined)?.dims?.length;
+    if (rank === undefined || concatSite.version < 4) return undefined;
+    const axis = wrapAxis(readInteger(concatSite, "axis", 1), rank);
     const run = findRun(last.inputs.map((value) => value && partOf(scope, value, axis)));
-    const joined = run && writeJoined(scope, run, axis);
-    if (run === undefined || joined === undefined) return undefined;
+    const replacement = run && writeJoined(scope, run, axis);
+    if (run === undefined || replacement === undefined) return undefined;
     const { first, parts } = run;
     const isAll = parts.length === last.inputs.length;
-    if (countRemoved(scope, parts) + (isAll ? 1 : 0) <= joined.added) return undefined;
-    if (isAll) return { value: joined.write() };
-    return { inputs: [...last.inputs.slice(0, first), joined.write(), ...last.inputs.slice(first + parts.length)] };
+    if (countRemoved(scope, parts) + (isAll ? 1 : 0) <= replacement.added) return undefined;
+    if (isAll) return { value: replacement.write() };
+    return {
+      inputs: [...last.inputs.slice(0, first), replacement.write(), ...last.inputs.slice(first + parts.length)],
+    };
   },
 };

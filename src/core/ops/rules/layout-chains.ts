@@ -1,5 +1,5 @@
 /**
- * Chains of transpositions and reshapes, written with as few nodes as possible: none, one, or a Transpose with a reshape before or after it.
+ * A rule that writes a chain of transpositions and reshapes with as few nodes as possible: none, one, or a Transpose and one reshape.
  *      t = Transpose(x) {perm=[0, 2, 1]}      # x: [2, 6, 8]
  *      r = Reshape(t, [2, 2, 4, 6])                              →    y = Reshape(x, [2, 6, 2, 4])
  *      y = Transpose(r) {perm=[0, 3, 1, 2]}
@@ -16,7 +16,7 @@ import { dimsOf, type Structure, type StructureScope } from "./rule.ts";
 /** The maximum number of nodes in a chain. */
 const maxChain = 8;
 
-/** At most one Transpose, and at most one change of dimensions on each side of it. */
+/** A chain with at most one Transpose, and at most one change of dimensions before and after it. */
 interface Form {
   readonly before: DimsChange;
   readonly perm: readonly number[] | undefined;
@@ -26,15 +26,15 @@ interface Form {
 const nodeCount = ({ before, perm, after }: Form): number =>
   [before.op !== "none", perm !== undefined, after.op !== "none"].filter(Boolean).length;
 
-/** Returns the axes that the node permutes; undefined if it is not a Transpose of known rank. */
+/** Returns the permutation of axes by a Transpose; undefined for other nodes, and if the rank is unknown. */
 export function permutationOf({ site }: Pick<StructureScope, "site">, node: Node): readonly number[] | undefined {
   return node.op === "Transpose" && node.domain === "" ? permutationAt(site(node)) : undefined;
 }
 
 export const isReshape = ({ op, domain }: Node): boolean => domain === "" && reshapeOperators.includes(op);
 
-/** Returns the atoms after the nodes of a chain, the first node first. */
-function follow(scope: StructureScope, dims: readonly Dim[], nodes: readonly Node[]): AtomizedAxes | undefined {
+/** Returns the atoms of the result of a chain of nodes. */
+function atomsOfChain(scope: StructureScope, dims: readonly Dim[], nodes: readonly Node[]): AtomizedAxes | undefined {
   let atoms = atomize(dims);
   for (const node of nodes) {
     if (atoms === undefined) return undefined;
@@ -51,29 +51,29 @@ function shortestForm(from: readonly Dim[], to: readonly Dim[], atoms: AtomizedA
   const position = positionsOf(atoms);
   const outAxes = atoms.axes.map((axis) => axis.map(position));
   const order = outAxes.flat();
-  const none: DimsChange = { op: "none" };
+  const noChange: DimsChange = { op: "none" };
   if (order.every((entry, index) => entry === index)) {
     const before = dimsChange(from, to);
-    return before && { before, perm: undefined, after: none };
+    return before && { before, perm: undefined, after: noChange };
   }
-  const forms = [transposedFirst(from, to, order, atoms), transposedLast(from, to, outAxes)];
-  const possible = forms.filter((form) => form !== undefined);
-  return possible.toSorted((a, b) => nodeCount(a) - nodeCount(b))[0];
+  const forms = [formWithTransposeFirst(from, to, order, atoms), formWithTransposeLast(from, to, outAxes)];
+  const possibleForms = forms.filter((form) => form !== undefined);
+  return possibleForms.toSorted((a, b) => nodeCount(a) - nodeCount(b))[0];
 }
 
 /** Returns the form with a Transpose of the input's axes, followed by a change of dimensions; undefined if impossible. */
-function transposedFirst(
+function formWithTransposeFirst(
   from: readonly Dim[],
   to: readonly Dim[],
   order: readonly number[],
-  { stored }: AtomizedAxes,
+  { storageOrder }: AtomizedAxes,
 ): Form | undefined {
-  const inputAxes = atomsPerAxis(from, stored);
+  const inputAxes = atomsPerAxis(from, storageOrder);
   if (inputAxes === undefined) return undefined;
-  // The position in the result of each atom of an input axis.
-  const places = inputAxes.map((axis) => axis.map((entry) => order.indexOf(entry)));
-  if (!areConsecutive(places)) return undefined;
-  const perm = alignUnits(from, to, sortAxes(places));
+  // For each input axis: the positions of its atoms in the result.
+  const resultPositions = inputAxes.map((axis) => axis.map((entry) => order.indexOf(entry)));
+  if (!areConsecutive(resultPositions)) return undefined;
+  const perm = alignUnits(from, to, sortAxes(resultPositions));
   const after = dimsChange(
     perm.map((axis) => from[axis] ?? 1),
     to,
@@ -82,7 +82,7 @@ function transposedFirst(
 }
 
 /** Returns the form with a change of dimensions, followed by a Transpose to the result's axes; undefined if impossible. */
-function transposedLast(
+function formWithTransposeLast(
   from: readonly Dim[],
   to: readonly Dim[],
   outAxes: readonly (readonly number[])[],
@@ -96,10 +96,10 @@ function transposedLast(
   return before && { before, perm: range(to.length).map((axis) => order.indexOf(axis)), after: { op: "none" } };
 }
 
-/** Returns the storage positions of the atoms of each input axis. */
+/** Returns the storage positions of the atoms of each input axis; undefined if an atom crosses the boundary of an axis. */
 function atomsPerAxis(
   dims: readonly Dim[],
-  stored: AtomizedAxes["stored"],
+  stored: AtomizedAxes["storageOrder"],
 ): readonly (readonly number[])[] | undefined {
   let next = 0;
   const axes: number[][] = [];
@@ -127,21 +127,21 @@ function sortAxes(axes: readonly (readonly number[])[]): number[] {
   return range(axes.length).sort((a, b) => (keys[a] ?? 0) - (keys[b] ?? 0) || a - b);
 }
 
-/** Moves axes of length 1 to the positions at which the result has them, if both have the same number. */
+/** Moves axes of length 1 to the positions at which the result has axes of length 1, if both have the same number of them. */
 function alignUnits(from: readonly Dim[], to: readonly Dim[], perm: readonly number[]): readonly number[] {
-  const [units, long] = [perm.filter((axis) => from[axis] === 1), perm.filter((axis) => from[axis] !== 1)];
-  if (from.length !== to.length || to.filter((dim) => dim === 1).length !== units.length) return perm;
-  const aligned = to.map((dim) => (dim === 1 ? units.shift() : long.shift()) ?? 0);
-  return aligned;
+  const [unitAxes, longAxes] = [perm.filter((axis) => from[axis] === 1), perm.filter((axis) => from[axis] !== 1)];
+  if (from.length !== to.length || to.filter((dim) => dim === 1).length !== unitAxes.length) return perm;
+  const alignedAxes = to.map((dim) => (dim === 1 ? unitAxes.shift() : longAxes.shift()) ?? 0);
+  return alignedAxes;
 }
 
 function write(emit: Emit, x: Value, form: Form, name: string, version: number): Value {
   const { before, perm, after } = form;
-  const named = emit.named(name);
+  const namedEmit = emit.named(name);
   const isLast = { before: perm === undefined && after.op === "none", transpose: after.op === "none" };
-  const first = changeDims(isLast.before ? named : emit, x, before, version);
-  const second = perm === undefined ? first : (isLast.transpose ? named : emit).Transpose([first], { perm });
-  return changeDims(named, second, after, version);
+  const first = changeDims(isLast.before ? namedEmit : emit, x, before, version);
+  const second = perm === undefined ? first : (isLast.transpose ? namedEmit : emit).Transpose([first], { perm });
+  return changeDims(namedEmit, second, after, version);
 }
 
 export const layoutChain: Structure = {
@@ -154,24 +154,24 @@ export const layoutChain: Structure = {
     const { version } = site(last);
     if (to === undefined || version < 7) return undefined;
     const chain: Node[] = [last];
-    // The nodes from `last` upward that nothing else reads.
-    let removed = 1;
+    // The number of nodes, counted backward from `last`, that only the chain reads, so that they can be removed.
+    let removableCount = 1;
     for (let length = 1; length < maxChain; length++) {
       const link = chain[0]?.inputs[0];
       const producer = link?.producer;
       if (link === undefined || producer === undefined || !canChange(link)) break;
       if (!isReshape(producer) && producer.op !== "Transpose") break;
       if (producer.domain !== "") break;
-      if (removed === length && link.uses.size === 1) removed++;
+      if (removableCount === length && link.uses.size === 1) removableCount++;
       chain.unshift(producer);
       const [x] = producer.inputs;
       const from = dimsOf(scope, x);
-      const atoms = from && follow(scope, from, chain);
+      const atoms = from && atomsOfChain(scope, from, chain);
       if (x === undefined || from === undefined || atoms === undefined) continue;
       const form = shortestForm(from, to, atoms);
-      if (form === undefined || nodeCount(form) >= removed) continue;
+      if (form === undefined || nodeCount(form) >= removableCount) continue;
       if (nodeCount(form) === 0 && !sameDims(from, to)) continue;
-      const nodes = new Set(chain.slice(-removed));
+      const nodes = new Set(chain.slice(-removableCount));
       if (match(() => ({ operands: {}, parts: {}, nodes })) === undefined) return undefined;
       return { value: write(emit, x, form, last.outputs[0]?.name ?? last.op, version) };
     }

@@ -1,9 +1,9 @@
 /**
- * Moves a Transpose or a reshape at the end of a group of nodes to the group's inputs, if fewer nodes remain.
+ * Moves a Transpose or a reshape from the end of a group of nodes (an island) to the group's inputs, if fewer nodes remain.
  *      t = Transpose(x) {perm=[0, 2, 3, 1]}
  *      s = Softmax(t) {axis=3}                      →    y = Softmax(x) {axis=1}
  *      y = Transpose(s) {perm=[0, 3, 1, 2]}
- * At an input, the moved node cancels or merges with one that is there. Stored operands get the new layout when the model is written.
+ * At an input, the moved node cancels or merges with a Transpose or reshape. Stored operands are rearranged once, instead of at run time.
  */
 import type { Node, Use, Value } from "../../graph/graph.ts";
 import { isUsed } from "../../graph/remove-unused.ts";
@@ -11,24 +11,24 @@ import { replaceUses } from "../../graph/replace.ts";
 import type { AxisChange } from "./axis-change.ts";
 import { reshapeOperators } from "./layout.ts";
 import { isReshape, permutationOf } from "./layout-chains.ts";
-import { type Layout, type Moved, reshapeLayout, transposeLayout } from "./layouts.ts";
+import { type Layout, type MovedOperand, reshapeLayout, transposeLayout } from "./layouts.ts";
 import type { Structure, StructureScope } from "./rule.ts";
 
 /** The maximum number of nodes in a group. */
-const maxIsland = 64;
+const maxIslandNodes = 64;
 
-/** A group of nodes, producers first, with their changes. */
+/** A group of nodes, producers first, and the change of each node to the new layout. */
 type Island = ReadonlyMap<Node, AxisChange>;
 
 const usedOutputs = ({ outputs }: Node): readonly Value[] =>
   outputs.filter((value) => value !== undefined && isUsed(value)).map((value) => value as Value);
 
-/** Collects the nodes before `value` that can compute in the layout, producers first. */
+/** Collects the nodes from which `value` is computed and that can compute in the new layout, producers first. */
 function collect(scope: StructureScope, layout: Layout, value: Value): Map<Node, AxisChange> {
   const seen = new Set<Node>();
   const island = new Map<Node, AxisChange>();
   const visit = ({ producer }: Value): void => {
-    if (producer === undefined || seen.has(producer) || seen.size >= maxIsland) return;
+    if (producer === undefined || seen.has(producer) || seen.size >= maxIslandNodes) return;
     seen.add(producer);
     if (!usedOutputs(producer).every(scope.canChange)) return;
     const change = layout.change(producer);
@@ -43,7 +43,7 @@ function collect(scope: StructureScope, layout: Layout, value: Value): Map<Node,
   return island;
 }
 
-/** Removes nodes whose outputs are also needed in the old layout. */
+/** Removes from the group the nodes whose outputs other nodes read in the old layout. */
 function shrink(island: Map<Node, AxisChange>, isExit: (use: Use) => boolean): void {
   const isInside = (use: Use): boolean => isExit(use) || island.get(use.node)?.operands.includes(use.input) === true;
   let count: number;
@@ -56,31 +56,32 @@ function shrink(island: Map<Node, AxisChange>, isExit: (use: Use) => boolean): v
   } while (island.size < count);
 }
 
+/** An operand of the group that is computed outside of the group. */
 interface Entry {
   readonly reader: Node;
   readonly input: number;
   readonly value: Value;
-  readonly moved: Moved;
+  readonly operand: MovedOperand;
 }
 
-/** Returns the operands that enter the group; undefined if one cannot change its layout. */
+/** Returns the operands that are computed outside of the group; undefined if an operand cannot get the new layout. */
 function findEntries(island: Island, layout: Layout): readonly Entry[] | undefined {
   const entries: Entry[] = [];
   for (const [reader, { operands }] of island) {
     for (const input of operands) {
       const value = reader.inputs[input];
       if (value === undefined || (value.producer !== undefined && island.has(value.producer))) continue;
-      const moved = layout.enter(value, island);
-      if (moved === undefined) return undefined;
-      entries.push({ reader, input, value, moved });
+      const operand = layout.enter(value, island);
+      if (operand === undefined) return undefined;
+      entries.push({ reader, input, value, operand });
     }
   }
   return entries;
 }
 
-/** Returns the nodes at the entries that nothing reads once the group has another layout. */
+/** Returns the producers of operands that have no readers any more after the group has changed its layout. */
 function idleEntries(scope: StructureScope, entries: readonly Entry[], island: Island): readonly Node[] {
-  const values = new Set(entries.filter(({ moved }) => moved.skips).map(({ value }) => value));
+  const values = new Set(entries.filter(({ operand }) => operand.skipsProducer).map(({ value }) => value));
   return [...values].flatMap((value) => {
     const { producer } = value;
     const isInside = ({ node, input }: Use): boolean => island.get(node)?.operands.includes(input) === true;
@@ -106,9 +107,9 @@ function moveLayout(scope: StructureScope, layout: Layout): { readonly value: Va
   for (const node of island.keys())
     for (const output of usedOutputs(node)) for (const use of output.uses) if (isExit(use)) exits.add(use.node);
   const idle = idleEntries(scope, entries, island);
-  const added = new Set(entries.map(({ moved }) => moved).filter(({ adds }) => adds)).size;
+  const added = new Set(entries.map(({ operand }) => operand).filter(({ addsNode }) => addsNode)).size;
   if (added >= exits.size + idle.length) return undefined;
-  for (const { reader, input, moved } of entries) reader.graph.setInput(reader, input, moved.write(reader));
+  for (const { reader, input, operand } of entries) reader.graph.setInput(reader, input, operand.write(reader));
   for (const [node, change] of island) changeNode(scope, node, change, layout);
   for (const exit of exits) {
     const [source] = exit.inputs;

@@ -20,17 +20,17 @@ export function axesOf(site: Site, rank: number | undefined): readonly number[] 
   return axes.known.map((axis) => wrapAxis(axis, rank));
 }
 
-/** Maps axes of a tensor that lacks the axes `missing` to those of the tensor that has them. */
+/** Converts axis numbers of a tensor without the axes `missing` to axis numbers of the tensor with these axes. */
 export function skipMissingAxes(axes: readonly number[], rank: number, missing: readonly number[]): readonly number[] {
-  const present = range(rank).filter((axis) => !missing.includes(axis));
-  return axes.map((axis) => present[axis] ?? 0);
+  const presentAxes = range(rank).filter((axis) => !missing.includes(axis));
+  return axes.map((axis) => presentAxes[axis] ?? 0);
 }
 
 export function writeAxes({ first, second, secondSite, emit }: PairScope, axes: readonly number[]): PairResult {
-  const sorted = [...axes].sort((a, b) => a - b);
+  const sortedAxes = [...axes].sort((a, b) => a - b);
   const [x] = first.inputs;
-  if (secondSite.inputs[1] === undefined) return { inputs: [x], attributes: { axes: ints(sorted) } };
-  return { inputs: [x, integersConstant(emit, sorted, `${second.outputs[0]?.name}_axes`)] };
+  if (secondSite.inputs[1] === undefined) return { inputs: [x], attributes: { axes: ints(sortedAxes) } };
+  return { inputs: [x, integersConstant(emit, sortedAxes, `${second.outputs[0]?.name}_axes`)] };
 }
 
 export function permutationAt(site: Site): readonly number[] | undefined {
@@ -52,7 +52,7 @@ const transposePair: Pair = {
 
 export const reshapeOperators = ["Reshape", "Flatten", "Squeeze", "Unsqueeze"];
 
-/** Both operators keep the order of elements, so the last shape suffices. It can be written if at most one dimension must be inferred. */
+/** Merges two reshapes into one Reshape to the final shape. This is possible if at most one dimension must be inferred. */
 const reshapePair: Pair = {
   id: "reshapes",
   description: "two reshapes are one",
@@ -65,11 +65,11 @@ const reshapePair: Pair = {
     const shape = second.op === "Reshape" ? constantIntegersOf(secondSite.inputs[1]) : undefined;
     // A 0 copies a dimension of the Reshape's input, which must be the same in the first input.
     const [before, between] = [dimsOf(scope, x), dimsOf(scope, first.outputs[0])];
-    const copies = (size: number, axis: number): boolean =>
+    const isCopyValid = (size: number, axis: number): boolean =>
       size !== 0 || (before?.[axis] !== undefined && before[axis] === between?.[axis]);
-    if (shape !== undefined && (readFlag(secondSite, "allowzero") || shape.every(copies)))
+    if (shape !== undefined && (readFlag(secondSite, "allowzero") || shape.every(isCopyValid)))
       return { inputs: [x, second.inputs[1]] };
-    // While the first node has other readers, no node is removed, and the new shape takes bytes.
+    // If the first node has other readers, no node could be removed, and the new shape would take bytes.
     const target = isOnlyReader ? reshapeTarget(dimsOf(scope, x), dimsOf(scope, second.outputs[0])) : undefined;
     return target && { value: emitNamed(scope).Reshape([x, target]) };
   },
@@ -87,29 +87,29 @@ const mergedTransposePair: Pair = {
   second: ["Reshape"],
   fuse(scope) {
     const { first, second, firstSite, input, emit } = scope;
-    const named = emitNamed(scope);
+    const namedEmit = emitNamed(scope);
     const merge = first.inputs[0]?.producer;
     const [x] = merge?.inputs ?? [];
     const perm = permutationAt(firstSite);
     if (merge?.op !== "Reshape" || merge.domain !== "" || x === undefined || input !== 0) return undefined;
-    const [dims, merged] = [dimsOf(scope, x), dimsOf(scope, first.inputs[0])];
+    const [dims, mergedDims] = [dimsOf(scope, x), dimsOf(scope, first.inputs[0])];
     const out = dimsOf(scope, second.outputs[0]);
-    if (perm === undefined || dims === undefined || merged === undefined || out === undefined) return undefined;
+    if (perm === undefined || dims === undefined || mergedDims === undefined || out === undefined) return undefined;
     // If nothing is merged, another rule removes the Reshape.
-    if (sameDims(dims, merged) || out.length <= merged.length) return undefined;
-    const transposed = perm.map((axis) => merged[axis] ?? 1);
-    const runs = runsOf(transposed, out);
+    if (sameDims(dims, mergedDims) || out.length <= mergedDims.length) return undefined;
+    const transposedDims = perm.map((axis) => mergedDims[axis] ?? 1);
+    const runs = runsOf(transposedDims, out);
     if (runs === undefined) return undefined;
-    const order = merged.flatMap((_, axis) => runs[perm.indexOf(axis)] ?? []);
+    const order = mergedDims.flatMap((_, axis) => runs[perm.indexOf(axis)] ?? []);
     const splitDims = order.map((axis) => out[axis] ?? 1);
     const attributes = { perm: range(out.length).map((axis) => order.indexOf(axis)) };
-    if (sameDims(dims, splitDims)) return { value: named.Transpose([x], attributes) };
+    if (sameDims(dims, splitDims)) return { value: namedEmit.Transpose([x], attributes) };
     const target = reshapeTarget(dims, splitDims);
-    return target && { value: named.Transpose([emit.Reshape([x, target])], attributes) };
+    return target && { value: namedEmit.Transpose([emit.Reshape([x, target])], attributes) };
   },
 };
 
-/** Splits the axes of `out` into consecutive runs, one for each size, with that size as the product. Undefined if this is impossible. */
+/** Divides the axes of `out` into consecutive runs: the product of each run's dimensions is one of `sizes`. Undefined if this is impossible. */
 function runsOf(sizes: readonly Dim[], out: readonly Dim[]): readonly (readonly number[])[] | undefined {
   let next = 0;
   const runs = sizes.map((size) => {
@@ -123,7 +123,7 @@ function runsOf(sizes: readonly Dim[], out: readonly Dim[]): readonly (readonly 
 
 /**
  * Returns the shape input of a Reshape from `dims` to `out`. Symbolic dimensions are written as 0 (copied) or -1 (inferred). Undefined if several
- * would be inferred, or if 0 and -1 would occur together, which fails for an empty batch.
+ * dimensions would be inferred, or if 0 and -1 would occur together, because this fails at run time if the batch is empty.
  */
 export function reshapeTarget(
   dims: readonly Dim[] | undefined,
@@ -131,8 +131,8 @@ export function reshapeTarget(
 ): readonly number[] | undefined {
   if (dims === undefined || out === undefined) return undefined;
   const target = out.map((dim, axis) => (isSymbolic(dim) ? (dim === dims[axis] ? 0 : -1) : dim));
-  const open = target.filter((dim) => dim === -1).length;
-  return out.includes(0) || open > 1 || (open === 1 && target.includes(0)) ? undefined : target;
+  const inferredCount = target.filter((dim) => dim === -1).length;
+  return out.includes(0) || inferredCount > 1 || (inferredCount === 1 && target.includes(0)) ? undefined : target;
 }
 
 const concatPair: Pair = {
@@ -150,8 +150,8 @@ const concatPair: Pair = {
 };
 
 /**
- * Zeros from a Pad become pads of the convolution or pool that reads it. For MaxPool, this applies to padding with -∞ if the input is never negative.
- * For other inputs, the runtime would return the lowest finite number for a window that contains only pads.
+ * Replaces a Pad with zeros by pads of the convolution or pool after it. For MaxPool, replaces a Pad with -∞, if the values are never negative: for a
+ * window that contains only pads, ONNX Runtime would return the lowest finite number instead of -∞.
  */
 export const padWindowPair: Pair = {
   id: "padded-window",
@@ -163,11 +163,11 @@ export const padWindowPair: Pair = {
     const rank = firstSite.inputs[0]?.dims?.length;
     const padInput = readAttributeOrInput(firstSite, "pads", 1);
     if (rank === undefined || input !== 0 || padInput === undefined || padInput === "runtime") return undefined;
-    // The indices that MaxPool outputs refer to the padded input.
+    // MaxPool can also output indices, which refer to the padded input.
     if (second.outputs.slice(1).some((output) => output !== undefined)) return undefined;
     if (firstSite.inputs[3] !== undefined || readString(firstSite, "mode", "constant") !== "constant") return undefined;
     const pads = padInput.known;
-    const spatial = rank - 2;
+    const spatialRank = rank - 2;
     const channelPads = [pads[0], pads[1], pads[rank], pads[rank + 1]];
     if (pads.length !== 2 * rank || channelPads.some((pad) => pad !== 0) || pads.some((pad) => pad < 0))
       return undefined;
@@ -177,7 +177,7 @@ export const padWindowPair: Pair = {
     const filler = fillerOf(firstSite);
     if (filler === undefined || filler !== (second.op === "MaxPool" ? Number.NEGATIVE_INFINITY : 0)) return undefined;
     const isAverage = second.op === "AveragePool";
-    // AveragePool counts all padding or none, so counted padding cannot be added to padding that is not counted.
+    // The zeros of Pad count in the average. AveragePool counts all its pads or none, so they cannot be added to pads that do not count.
     if (isAverage && !readFlag(secondSite, "count_include_pad") && windowPads?.some((pad) => pad !== 0))
       return undefined;
     if (second.op !== "Conv" && readFlag(secondSite, "ceil_mode")) return undefined;
@@ -185,13 +185,13 @@ export const padWindowPair: Pair = {
       (pad, index) => pad + (windowPads?.[index] ?? 0),
     );
     if (second.op === "MaxPool") {
-      // A dilated window can read only pads.
+      // A dilated window can consist of pads only.
       const isDilated = readIntegers(secondSite, "dilations")?.some((step) => step !== 1) === true;
       if (isDilated || !isAboveZero(first.inputs[0])) return undefined;
     }
     // ONNX Runtime requires pads smaller than the window.
     const kernel = readIntegers(secondSite, "kernel_shape");
-    if (second.op !== "Conv" && totalPads.some((pad, index) => pad >= (kernel?.[index % spatial] ?? 0)))
+    if (second.op !== "Conv" && totalPads.some((pad, index) => pad >= (kernel?.[index % spatialRank] ?? 0)))
       return undefined;
     return {
       inputs: [first.inputs[0], ...second.inputs.slice(1)],
@@ -208,7 +208,7 @@ export const padWindowPair: Pair = {
  * If a bias has more axes than the product, all of length 1, these axes are added to the sum by an Unsqueeze:
  *     p = MatMul(x, W)  # [n, 10]          p = MatMul(x, W)
  *     y = Add(p, b)     # b: [1, 1, 10] →  y = Unsqueeze(Add(p, Squeeze(b)))
- * This is required before quantization, because ONNX Runtime's fusion of integer product and sum outputs the axes of the product only.
+ * Quantization requires this, because ONNX Runtime's fusion of an integer product with a sum does not output the additional axes of the bias.
  */
 export const biasAxesPair: Pair = {
   id: "axes-of-sum",
@@ -221,8 +221,8 @@ export const biasAxesPair: Pair = {
     const biasDims = bias && operand(bias)?.dims;
     if (dims === undefined || biasDims === undefined) return undefined;
     const extraAxes = biasDims.length - dims.length;
-    const firstLong = biasDims.slice(0, -1).findIndex((dim) => dim !== 1);
-    const axes = range(firstLong < 0 ? biasDims.length - 1 : firstLong);
+    const firstLongAxis = biasDims.slice(0, -1).findIndex((dim) => dim !== 1);
+    const axes = range(firstLongAxis < 0 ? biasDims.length - 1 : firstLongAxis);
     if (extraAxes < 1 || axes.length < extraAxes) return undefined;
     const sum = emit.Add([product, emit.Squeeze([bias, axes])]);
     return { value: emit.Unsqueeze([sum, axes.slice(0, extraAxes)]) };

@@ -1,63 +1,64 @@
-/** The layouts that a Transpose or a reshape gives to a group of nodes (`layout-islands.ts`). */
+/** Defines the layout that a group of nodes gets if a Transpose or reshape moves from its end to its inputs (`layout-islands.ts`). */
 import type { Node, Value } from "../../graph/graph.ts";
 import { type Dim, fixedDims, sameDims } from "../../tensor/dims.ts";
 import type { Dense } from "../../tensor/types.ts";
-import { type AxisChange, flatNode, permutedNode } from "./axis-change.ts";
+import { type AxisChange, changeForPermutation, changeForReshape } from "./axis-change.ts";
 import { changeDims, dimsChange } from "./dims-change.ts";
 import { isReshape, permutationOf } from "./layout-chains.ts";
 import type { StructureScope } from "./rule.ts";
 
-/** An operand in the new layout. */
-export interface Moved {
-  /** It needs another node. */
-  readonly adds: boolean;
-  /** It is read before the node that computes it now. */
-  readonly skips: boolean;
+/** An operand of the group in the new layout. */
+export interface MovedOperand {
+  /** Whether a new node must be added to compute the operand. */
+  readonly addsNode: boolean;
+  /** Whether the new layout is computed from the input of the operand's producer, so that the producer is not needed for it. */
+  readonly skipsProducer: boolean;
   write(reader: Node): Value;
 }
 
 export interface Layout {
   /** Returns how a node changes; undefined if it cannot compute in this layout. */
   change(node: Node): AxisChange | undefined;
-  /** Returns an operand of a group in the new layout. Equal results stand for one node. */
-  enter(value: Value, readers: { has(node: Node): boolean }): Moved | undefined;
+  /** Returns an operand of the group in the new layout. If two calls return the same object, they share one new node. */
+  enter(value: Value, readers: { has(node: Node): boolean }): MovedOperand | undefined;
   /** Returns whether a node changes its first input to this layout. */
   isEqual(node: Node): boolean;
+  /** Converts the dimensions of a value to the new layout. */
   dims(before: readonly Dim[]): readonly Dim[];
 }
 
-/** The maximum bytes of a stored operand that is copied because nodes outside the group read it, too. */
-const maxCopied = 64;
+/** The maximum bytes of a stored operand that is copied into the new layout although nodes outside of the group read the operand, too. */
+const maxCopiedBytes = 64;
 
-const unchanged = (value: Value): Moved => ({ adds: false, skips: false, write: () => value });
+const keepOperand = (value: Value): MovedOperand => ({ addsNode: false, skipsProducer: false, write: () => value });
 
-function lazily(adds: boolean, skips: boolean, write: (reader: Node) => Value): Moved {
-  let written: Value | undefined;
-  return { adds, skips, write: (reader) => (written ??= write(reader)) };
+function writeOnce(addsNode: boolean, skipsProducer: boolean, write: (reader: Node) => Value): MovedOperand {
+  let result: Value | undefined;
+  return { addsNode, skipsProducer, write: (reader) => (result ??= write(reader)) };
 }
 
-/** Returns the results for equal values from a cache. */
-function cached(enter: Layout["enter"]): Layout["enter"] {
-  const cache = new Map<Value, Moved | undefined>();
+/** Makes `enter` return one object per value, so that readers share new nodes. */
+function cacheByValue(enter: Layout["enter"]): Layout["enter"] {
+  const cache = new Map<Value, MovedOperand | undefined>();
   return (value, readers) => {
-    const before = cache.get(value);
-    // An added node stands before its reader, so other readers need another one.
-    if (before !== undefined && (!before.adds || before.skips)) return before;
-    const moved = enter(value, readers);
-    cache.set(value, moved);
-    return moved;
+    const cachedOperand = cache.get(value);
+    // A node that was added just before its reader cannot be shared, because other readers can come earlier.
+    if (cachedOperand !== undefined && (!cachedOperand.addsNode || cachedOperand.skipsProducer)) return cachedOperand;
+    const operand = enter(value, readers);
+    cache.set(value, operand);
+    return operand;
   };
 }
 
 function canMoveStored(value: Value, readers: { has(node: Node): boolean }): boolean {
   const bytes = value.tensor?.bytes ?? 0;
-  return bytes <= maxCopied || [...value.uses].every(({ node }) => readers.has(node));
+  return bytes <= maxCopiedBytes || [...value.uses].every(({ node }) => readers.has(node));
 }
 
-/** Returns a stored tensor with other dimensions in the same storage order. */
-function restore(scope: StructureScope, value: Value, dims: readonly number[]): Moved {
+/** Returns a stored operand with other dimensions in the same storage order. */
+function restore(scope: StructureScope, value: Value, dims: readonly number[]): MovedOperand {
   const { small } = value.tensor ?? {};
-  return lazily(false, false, (reader) => {
+  return writeOnce(false, false, (reader) => {
     const emit = scope.emitBefore(reader);
     if (small === undefined) return emit.Reshape([value, dims]);
     const dense: Dense = { ...small, dims };
@@ -76,15 +77,15 @@ export function transposeLayout(scope: StructureScope, perm: readonly number[]):
     return dims?.length === 0 || (value.tensor !== undefined && dims !== undefined && isUnit(dims, rank));
   };
 
-  const enterStored = (value: Value, dims: readonly number[]): Moved => {
-    const padded = [...new Array<number>(rank - dims.length).fill(1), ...dims];
-    const longAxes = perm.filter((axis) => padded[axis] !== 1);
+  const enterStored = (value: Value, dims: readonly number[]): MovedOperand => {
+    const paddedDims = [...new Array<number>(rank - dims.length).fill(1), ...dims];
+    const longAxes = perm.filter((axis) => paddedDims[axis] !== 1);
     if (longAxes.every((axis, index) => index === 0 || axis > (longAxes[index - 1] ?? 0)))
-      return restore(scope, value, permute(padded));
-    return lazily(false, false, (reader) => {
+      return restore(scope, value, permute(paddedDims));
+    return writeOnce(false, false, (reader) => {
       const emit = scope.emitBefore(reader);
-      const full = dims.length === rank ? value : emit.Reshape([value, padded]);
-      return emit.Transpose([full], { perm });
+      const extended = dims.length === rank ? value : emit.Reshape([value, paddedDims]);
+      return emit.Transpose([extended], { perm });
     });
   };
 
@@ -93,32 +94,33 @@ export function transposeLayout(scope: StructureScope, perm: readonly number[]):
     isEqual: (node) => sameNumbers(permutationOf(scope, node), perm),
     change(node) {
       if (node.outputs.some((output) => output !== undefined && dimsOf(output)?.length !== rank)) return undefined;
-      const change = permutedNode(node, site(node), rank, perm);
-      const fits = change?.operands.every((input) => {
+      const change = changeForPermutation(node, site(node), rank, perm);
+      const haveFittingRanks = change?.operands.every((input) => {
         const value = node.inputs[input];
         if (value === undefined || isScalar(value)) return true;
         const operandRank = dimsOf(value)?.length ?? rank + 1;
         return operandRank === rank || (value.tensor !== undefined && operandRank < rank);
       });
-      return fits === true ? change : undefined;
+      return haveFittingRanks === true ? change : undefined;
     },
-    enter: cached((value, readers) => {
-      if (isScalar(value)) return unchanged(value);
+    enter: cacheByValue((value, readers) => {
+      if (isScalar(value)) return keepOperand(value);
       const dims = dimsOf(value);
       if (value.tensor !== undefined) {
-        const fixed = fixedDims(dims);
-        return canChange(value) && fixed !== undefined && canMoveStored(value, readers)
-          ? enterStored(value, fixed)
+        const knownDims = fixedDims(dims);
+        return canChange(value) && knownDims !== undefined && canMoveStored(value, readers)
+          ? enterStored(value, knownDims)
           : undefined;
       }
       const { producer } = value;
       const before = producer && canChange(value) ? permutationOf(scope, producer) : undefined;
       const [x] = producer?.inputs ?? [];
       if (producer === undefined || before === undefined || x === undefined)
-        return lazily(true, false, (reader) => scope.emitBefore(reader).Transpose([value], { perm }));
-      const both = perm.map((axis) => before[axis] ?? 0);
-      if (both.every((axis, index) => axis === index)) return { adds: false, skips: true, write: () => x };
-      return lazily(true, true, () => scope.emitBefore(producer).Transpose([x], { perm: both }));
+        return writeOnce(true, false, (reader) => scope.emitBefore(reader).Transpose([value], { perm }));
+      const combinedPerm = perm.map((axis) => before[axis] ?? 0);
+      if (combinedPerm.every((axis, index) => axis === index))
+        return { addsNode: false, skipsProducer: true, write: () => x };
+      return writeOnce(true, true, () => scope.emitBefore(producer).Transpose([x], { perm: combinedPerm }));
     }),
   };
 }
@@ -129,7 +131,7 @@ const sameNumbers = (a: readonly number[] | undefined, b: readonly number[]): bo
 const isUnit = (dims: readonly Dim[], maxRank: number): boolean =>
   dims.length <= maxRank && dims.every((dim) => dim === 1);
 
-/** The dimensions of `last` for a group of elementwise nodes; undefined if they are unknown, or if no constant states them. */
+/** Returns the layout in which elementwise nodes compute with the output dimensions of the reshape `last`; undefined if dimensions are unknown. */
 export function reshapeLayout(scope: StructureScope): Layout | undefined {
   const { last, operand, site, canChange } = scope;
   const dimsOf = (value: Value | undefined): readonly Dim[] | undefined => value && operand(value)?.dims;
@@ -137,10 +139,10 @@ export function reshapeLayout(scope: StructureScope): Layout | undefined {
   if (from === undefined || to === undefined || sameDims(from, to)) return undefined;
   const { version } = site(last);
 
-  /** The number of axes, counted from the end, that both layouts have. */
-  const shared = from.toReversed().findIndex((dim, index) => dim !== to.at(-1 - index));
-  const sharedAxes = shared < 0 ? from.length : shared;
-  /** Returns whether an operand broadcasts along the shared axes only. */
+  /** The number of trailing axes that are equal in both layouts. */
+  const firstDifference = from.toReversed().findIndex((dim, index) => dim !== to.at(-1 - index));
+  const sharedAxes = firstDifference < 0 ? from.length : firstDifference;
+  /** Returns whether an operand has axes longer than 1 only among these trailing axes, so that it broadcasts equally in both layouts. */
   const isAligned = (dims: readonly Dim[]): boolean => {
     const firstLong = dims.findIndex((dim) => dim !== 1);
     return dims.length <= to.length && (firstLong < 0 || dims.length - firstLong <= sharedAxes);
@@ -150,35 +152,39 @@ export function reshapeLayout(scope: StructureScope): Layout | undefined {
     dims: () => to,
     isEqual: (node) => isReshape(node) && sameDims(dimsOf(node.outputs[0]) ?? [], to) && to.length > 0,
     change(node) {
-      const change = flatNode(node, site(node));
+      const change = changeForReshape(node, site(node));
       const values = change?.operands.flatMap((input) => node.inputs[input] ?? []);
       if (values === undefined || node.outputs.length !== 1) return undefined;
       const shapes = values.map((value) => dimsOf(value));
-      const fits = shapes.every((dims) => dims !== undefined && (sameDims(dims, from) || isAligned(dims)));
-      const hasFull = values.some((value) => value.tensor === undefined && sameDims(dimsOf(value) ?? [], from));
-      return fits && hasFull && from.length > 0 && sameDims(dimsOf(node.outputs[0]) ?? [], from) ? change : undefined;
+      const haveFittingShapes = shapes.every((dims) => dims !== undefined && (sameDims(dims, from) || isAligned(dims)));
+      const hasComputedOperand = values.some(
+        (value) => value.tensor === undefined && sameDims(dimsOf(value) ?? [], from),
+      );
+      return haveFittingShapes && hasComputedOperand && from.length > 0 && sameDims(dimsOf(node.outputs[0]) ?? [], from)
+        ? change
+        : undefined;
     },
-    enter: cached((value, readers) => {
+    enter: cacheByValue((value, readers) => {
       const dims = dimsOf(value);
       if (dims === undefined) return undefined;
-      const fixed = fixedDims(to);
+      const knownDims = fixedDims(to);
       if (value.tensor !== undefined) {
-        if (isAligned(dims)) return unchanged(value);
-        return fixed !== undefined && canChange(value) && canMoveStored(value, readers)
-          ? restore(scope, value, fixed)
+        if (isAligned(dims)) return keepOperand(value);
+        return knownDims !== undefined && canChange(value) && canMoveStored(value, readers)
+          ? restore(scope, value, knownDims)
           : undefined;
       }
-      if (!sameDims(dims, from)) return unchanged(value);
+      if (!sameDims(dims, from)) return keepOperand(value);
       const { producer } = value;
       const [x] = producer?.inputs ?? [];
       const before = producer !== undefined && isReshape(producer) && canChange(value) ? dimsOf(x) : undefined;
-      const merged = before && dimsChange(before, to);
-      if (producer !== undefined && x !== undefined && merged !== undefined) {
-        if (merged.op === "none") return { adds: false, skips: true, write: () => x };
-        return lazily(true, true, () => changeDims(scope.emitBefore(producer), x, merged, version));
+      const mergedChange = before && dimsChange(before, to);
+      if (producer !== undefined && x !== undefined && mergedChange !== undefined) {
+        if (mergedChange.op === "none") return { addsNode: false, skipsProducer: true, write: () => x };
+        return writeOnce(true, true, () => changeDims(scope.emitBefore(producer), x, mergedChange, version));
       }
       const change = dimsChange(from, to);
-      return change && lazily(true, false, (reader) => changeDims(scope.emitBefore(reader), value, change, version));
+      return change && writeOnce(true, false, (reader) => changeDims(scope.emitBefore(reader), value, change, version));
     }),
   };
 }

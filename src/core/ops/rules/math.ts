@@ -1,4 +1,4 @@
-/** Rules for pairs of operators that compute: products with sums, casts, repeated operators. */
+/** Rules for pairs of arithmetic operators: a product and a sum, two casts, an operator applied twice. */
 import { Miss } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
 import { type Dim, sameDims } from "../../tensor/dims.ts";
@@ -7,7 +7,7 @@ import { readInteger, readIntegers } from "../shared/attributes.ts";
 import { broadcast, isConstant } from "../shared/rules.ts";
 import type { Pair, PairScope } from "./rule.ts";
 
-/** A matrix product plus a bias becomes a Gemm, only for float32 and float64, because ONNX Runtime's float16 Gemm is slow. */
+/** Merges a matrix product and the addition of a bias into a Gemm, for float32 and float64 only, because ONNX Runtime's float16 Gemm is slow. */
 const gemmPair: Pair = {
   id: "gemm",
   description: "a MatMul and the Add after it become a Gemm",
@@ -26,7 +26,7 @@ const gemmPair: Pair = {
     if (product?.dims === undefined || addend?.dims === undefined) return undefined;
     const dims = broadcast(product.dims, addend.dims);
     if (dims instanceof Miss || !sameDims(dims, product.dims) || addend.dims.length > 2) return undefined;
-    // Each bias dimension must be 1 or known to equal that of the product.
+    // Each dimension of the bias must be 1 or equal to the product's dimension.
     const alignsWithProduct = (dim: Dim, axis: number): boolean =>
       dim === 1 || dim === product.dims?.[axis + 2 - (addend.dims?.length ?? 0)];
     if (!addend.dims.every(alignsWithProduct)) return undefined;
@@ -56,7 +56,7 @@ const idempotentPair: Pair = {
   description: "applied twice is the same as once",
   first: ["Relu", "Abs", "Ceil", "Floor", "Round", "Sign"],
   second: ["Relu", "Abs", "Ceil", "Floor", "Round", "Sign"],
-  same: true,
+  requiresSameOperator: true,
   fuse: ({ second }) => (second.inputs[0] === undefined ? undefined : { value: second.inputs[0] }),
 };
 
@@ -65,7 +65,7 @@ const cancelingPair: Pair = {
   description: "applied twice cancels out",
   first: ["Not", "Neg"],
   second: ["Not", "Neg"],
-  same: true,
+  requiresSameOperator: true,
   fuse: ({ first }) => (first.inputs[0] === undefined ? undefined : { value: first.inputs[0] }),
 };
 
@@ -110,7 +110,7 @@ const movingOperators = [
   "Tile",
 ];
 
-/** An initial state of zeros is the default of recurrent layers, so it can be omitted. */
+/** Omits an initial state of zeros, which is the default of recurrent layers. */
 const zeroStatePair: Pair = {
   id: "zero-state",
   description: "an initial state of zeros is omitted",

@@ -1,5 +1,5 @@
 /**
- * Stored vectors after a normalization go into its scale γ and bias β:
+ * A rule that merges a product or sum with a stored vector into the scale γ and bias β of the normalization before it:
  *     s · (γ · x̂ + β) + t = (s · γ) · x̂ + (s · β + t)
  * The new vectors are computed in float64 and rounded once.
  */
@@ -29,38 +29,38 @@ interface Normalization {
   write(emit: Emit, inputs: Inputs, site: Site): Value;
   /** The axis along which scale and bias apply; undefined if they align with the last axes. */
   readonly axis?: number;
-  /** Scale and bias have one element per channel, and statistics do not depend on the node's mode. */
-  fits(site: Site): boolean;
+  /** Returns whether scale and bias have one element per channel and the node is not in training mode. */
+  supports(site: Site): boolean;
 }
 
 const always = (): boolean => true;
 
 const normalizations: Readonly<Record<string, Normalization>> = {
-  LayerNormalization: { write: (emit, inputs) => emit.LayerNormalization(inputs), fits: always },
-  RMSNormalization: { write: (emit, inputs) => emit.RMSNormalization(inputs), fits: always },
-  InstanceNormalization: { write: (emit, inputs) => emit.InstanceNormalization(inputs), axis: 1, fits: always },
+  LayerNormalization: { write: (emit, inputs) => emit.LayerNormalization(inputs), supports: always },
+  RMSNormalization: { write: (emit, inputs) => emit.RMSNormalization(inputs), supports: always },
+  InstanceNormalization: { write: (emit, inputs) => emit.InstanceNormalization(inputs), axis: 1, supports: always },
   GroupNormalization: {
     write: (emit, inputs, site) => emit.GroupNormalization(inputs, { num_groups: readInteger(site, "num_groups", 1) }),
     axis: 1,
     // Scale and bias are per group before opset 21.
-    fits: ({ version }) => version >= 21,
+    supports: ({ version }) => version >= 21,
   },
   BatchNormalization: {
     write: (emit, inputs) => emit.BatchNormalization(inputs),
     axis: 1,
     // Before opset 9, parameters can be per element.
-    fits: (site) => site.version >= 9 && site.outputs === 1 && !readFlag(site, "training_mode"),
+    supports: (site) => site.version >= 9 && site.outputs === 1 && !readFlag(site, "training_mode"),
   },
 };
 
-/** Returns the numbers of a vector in the axes of a normalization's scale; undefined if it varies along other axes. */
+/** Returns a vector with the axes of a normalization's scale; undefined if the vector has other axes longer than 1. */
 function alignNumbers({ dims, values }: Numbers, rank: number, axis: number | undefined): Numbers | undefined {
   if (dims.length > rank) return undefined;
-  const lead = rank - dims.length;
-  const long = dims.flatMap((dim, index) => (dim === 1 ? [] : [index + lead]));
-  if (axis === undefined) return { dims: dims.slice((long[0] ?? rank) - lead), values };
-  if (long.some((index) => index !== axis)) return undefined;
-  return { dims: long.length === 0 ? [] : [values.length], values };
+  const missingAxes = rank - dims.length;
+  const longAxes = dims.flatMap((dim, index) => (dim === 1 ? [] : [index + missingAxes]));
+  if (axis === undefined) return { dims: dims.slice((longAxes[0] ?? rank) - missingAxes), values };
+  if (longAxes.some((index) => index !== axis)) return undefined;
+  return { dims: longAxes.length === 0 ? [] : [values.length], values };
 }
 
 interface Vectors {
@@ -74,17 +74,17 @@ function mergeVectors({ scale, bias }: Vectors, vector: Numbers, linear: Linear)
   if (newScale === undefined || !sameDims(newScale.dims, scale.dims)) return undefined;
   const hasShift = vector.values.some((c) => linear.shift(c) !== 0);
   if (bias === undefined && !hasShift) return { scale: newScale, bias };
-  const before = bias ?? { dims: scale.dims, values: scale.values.map(() => 0) };
-  const newBias = combineNumbers(before, vector, (number, c) => number * linear.scale(c) + linear.shift(c));
-  const scaled = combineNumbers(before, vector, (number, c) => number * linear.scale(c));
-  if (newBias === undefined || scaled === undefined || !sameDims(newBias.dims, scale.dims)) return undefined;
+  const oldBias = bias ?? { dims: scale.dims, values: scale.values.map(() => 0) };
+  const newBias = combineNumbers(oldBias, vector, (number, c) => number * linear.scale(c) + linear.shift(c));
+  const scaledBias = combineNumbers(oldBias, vector, (number, c) => number * linear.scale(c));
+  if (newBias === undefined || scaledBias === undefined || !sameDims(newBias.dims, scale.dims)) return undefined;
   const shift = vector.values.reduce((largest, c) => Math.max(largest, Math.abs(linear.shift(c))), 0);
-  const cancels =
-    Math.max(largestOf(scaled), shift) > maxCancellation * Math.max(largestOf(newScale), largestOf(newBias));
-  return cancels ? undefined : { scale: newScale, bias: newBias };
+  const hasCancellation =
+    Math.max(largestOf(scaledBias), shift) > maxCancellation * Math.max(largestOf(newScale), largestOf(newBias));
+  return hasCancellation ? undefined : { scale: newScale, bias: newBias };
 }
 
-/** Returns the value that holds the numbers: the earlier one if they are equal. */
+/** Returns a stored value with the given numbers: `before` if its numbers (`earlier`) are equal, or a new constant. */
 function store({ emit }: PairScope, type: DataType, numbers: Numbers, before: Value | undefined, earlier?: Numbers) {
   if (before !== undefined && isEqual(numbers, earlier)) return before;
   const dense = roundNumbers(numbers, type);
@@ -113,23 +113,23 @@ const normalizationVectors: Pair = {
     const type = firstSite.inputs[1]?.type;
     const rank = dimsOf(scope, first.inputs[0])?.length;
     if (!isOnlyReader || normalization === undefined || linear?.data !== input || rank === undefined) return undefined;
-    if (first.outputs.slice(1).some((output) => output !== undefined) || !normalization.fits(firstSite))
+    if (first.outputs.slice(1).some((output) => output !== undefined) || !normalization.supports(firstSite))
       return undefined;
     if (type === undefined || !isFloat(type) || type !== secondSite.inputs[input]?.type) return undefined;
     if (linear.constant === undefined || !canChange(linear.constant)) return undefined;
     const vectors = readVectors(scope);
     const vector = alignNumbers(linear.numbers, rank, normalization.axis);
-    const merged = vectors && vector && mergeVectors(vectors, vector, linear);
-    if (vectors === undefined || merged === undefined) return undefined;
-    if (merged.bias !== undefined && first.op === "RMSNormalization") return undefined;
-    const changed = [
-      ...(isEqual(merged.scale, vectors.scale) ? [] : [merged.scale]),
-      ...(merged.bias === undefined || isEqual(merged.bias, vectors.bias) ? [] : [merged.bias]),
+    const mergedVectors = vectors && vector && mergeVectors(vectors, vector, linear);
+    if (vectors === undefined || mergedVectors === undefined) return undefined;
+    if (mergedVectors.bias !== undefined && first.op === "RMSNormalization") return undefined;
+    const changedVectors = [
+      ...(isEqual(mergedVectors.scale, vectors.scale) ? [] : [mergedVectors.scale]),
+      ...(mergedVectors.bias === undefined || isEqual(mergedVectors.bias, vectors.bias) ? [] : [mergedVectors.bias]),
     ];
-    if (!keepsSize(changed, [...first.inputs.slice(1, 3), linear.constant])) return undefined;
-    const scale = store(scope, type, merged.scale, first.inputs[1], vectors.scale);
-    const bias = merged.bias && store(scope, type, merged.bias, first.inputs[2], vectors.bias);
-    if (scale === undefined || (merged.bias !== undefined && bias === undefined)) return undefined;
+    if (!keepsSize(changedVectors, [...first.inputs.slice(1, 3), linear.constant])) return undefined;
+    const scale = store(scope, type, mergedVectors.scale, first.inputs[1], vectors.scale);
+    const bias = mergedVectors.bias && store(scope, type, mergedVectors.bias, first.inputs[2], vectors.bias);
+    if (scale === undefined || (mergedVectors.bias !== undefined && bias === undefined)) return undefined;
     const inputs = [first.inputs[0], scale, bias, ...first.inputs.slice(3)];
     const write = emit.named(second.outputs[0]?.name ?? "normalized");
     return replaceBy(normalization.write(write, inputs, firstSite), first);

@@ -1,4 +1,4 @@
-/** Normalizations that exporters write as arithmetic, and the bias of a normalization. */
+/** Rules that replace the arithmetic of normalizations, as exporters write it, by one operator, and that merge an Add into a normalization. */
 import type { Emit } from "../../graph/emit.ts";
 import type { Node, Value } from "../../graph/graph.ts";
 import { structure } from "../../graph/pattern.ts";
@@ -18,7 +18,7 @@ const quotients = [
   (emit: Emit, value: Value, root: Value) => emit.Mul([value, emit.Reciprocal([root])]),
 ];
 
-/** Returns patterns of d / √(mean of d² + ε) · scale. `center` writes d from x, and the mean over the same axes. */
+/** Creates the pattern d / √(mean of d² + ε) · scale. `center` writes d, computed from x, and names its nodes. */
 function normalizationPattern<Part extends string>(
   center: (emit: Emit, x: Value) => { readonly d: Value; readonly parts: Readonly<Record<Part, Value>> },
 ) {
@@ -45,16 +45,16 @@ const findLayerNormalization = normalizationPattern((emit, x) => {
 
 const findRmsNormalization = normalizationPattern((_, x) => ({ d: x, parts: {} }));
 
-/** Returns the normalized axes' length if a ReduceMean covers the last axes and keeps them. */
-function lastAxes({ site }: StructureScope, reduce: Node): number | undefined {
-  const facts = site(reduce);
-  const rank = facts.inputs[0]?.dims?.length;
-  const axes = readAttributeOrInput(facts, "axes", 1);
-  if (rank === undefined || axes === undefined || axes === "runtime" || !readFlag(facts, "keepdims", true))
+/** Returns the number of axes that a ReduceMean reduces; undefined if they are not the last axes, or if it removes them. */
+function countLastAxes({ site }: StructureScope, reduce: Node): number | undefined {
+  const reduceSite = site(reduce);
+  const rank = reduceSite.inputs[0]?.dims?.length;
+  const axes = readAttributeOrInput(reduceSite, "axes", 1);
+  if (rank === undefined || axes === undefined || axes === "runtime" || !readFlag(reduceSite, "keepdims", true))
     return undefined;
-  const sorted = axes.known.map((axis) => wrapAxis(axis, rank)).sort((a, b) => a - b);
-  const isLast = sorted.length > 0 && sorted.every((axis, index) => axis === rank - sorted.length + index);
-  return isLast ? sorted.length : undefined;
+  const sortedAxes = axes.known.map((axis) => wrapAxis(axis, rank)).sort((a, b) => a - b);
+  const isLast = sortedAxes.length > 0 && sortedAxes.every((axis, index) => axis === rank - sortedAxes.length + index);
+  return isLast ? sortedAxes.length : undefined;
 }
 
 /** Returns whether a scale has exactly the last `count` dimensions of x, and both are float32 or float64. */
@@ -66,19 +66,19 @@ function fitsScale({ operand }: StructureScope, x: Value, scale: Value, count: n
   return dims.length === count && sameDims(dims, data.dims.slice(-count));
 }
 
-/** Checks the constants, axes and dimensions of a match. @param means the nodes that compute means, over the same axes. */
+/** Checks the constants, axes and dimensions of a match. @param means The nodes that compute means, which must have the same axes. */
 function readMatch(scope: StructureScope, { x, epsilon, scale }: Operands, square: Node, means: readonly Node[]) {
   const { operand } = scope;
   const [, exponent] = square.inputs;
   if (square.op === "Pow" && (exponent === undefined || !isConstant(operand(exponent), 2))) return undefined;
-  const [count, ...otherCounts] = means.map((mean) => lastAxes(scope, mean));
-  const added = elementOf(operand(epsilon));
+  const [count, ...otherCounts] = means.map((mean) => countLastAxes(scope, mean));
+  const epsilonNumber = elementOf(operand(epsilon));
   if (count === undefined || otherCounts.some((other) => other !== count)) return undefined;
-  if (added === undefined || added < 0 || !fitsScale(scope, x, scale, count)) return undefined;
-  return { x, scale, count, epsilon: added };
+  if (epsilonNumber === undefined || epsilonNumber < 0 || !fitsScale(scope, x, scale, count)) return undefined;
+  return { x, scale, count, epsilon: epsilonNumber };
 }
 
-/** y = (x − mean) / √(mean of (x − mean)² + ε) · scale over the last axes (Ba et al. 2016); an operator since opset 17. */
+/** LayerNormalization: y = (x − mean) / √(mean of (x − mean)² + ε) · scale over the last axes (Ba et al. 2016); an operator since opset 17. */
 const layerNormalization: Structure = {
   id: "layer-normalization",
   description: "the arithmetic of LayerNormalization becomes one operator",
@@ -97,7 +97,7 @@ const layerNormalization: Structure = {
   },
 };
 
-/** y = x / √(mean of x² + ε) · scale over the last axes (Zhang and Sennrich 2019); an operator since opset 23. */
+/** RMSNormalization: y = x / √(mean of x² + ε) · scale over the last axes (Zhang and Sennrich 2019); an operator since opset 23. */
 const rmsNormalization: Structure = {
   id: "rms-normalization",
   description: "the arithmetic of RMSNormalization becomes one operator",
@@ -116,7 +116,7 @@ const rmsNormalization: Structure = {
   },
 };
 
-/** The bias of LayerNormalization is optional. */
+/** Merges an Add into a LayerNormalization without a bias. */
 const normalizationBias: Pair = {
   id: "normalization-bias",
   description: "a vector after LayerNormalization becomes its bias",
@@ -124,14 +124,14 @@ const normalizationBias: Pair = {
   second: ["Add"],
   fuse({ first, second, firstSite, secondSite, input, isOnlyReader, emit }) {
     const [x, scale, bias] = first.inputs;
-    const added = second.inputs[1 - input];
+    const addend = second.inputs[1 - input];
     const [scaleDims, addedDims] = [firstSite.inputs[1]?.dims, secondSite.inputs[1 - input]?.dims];
-    if (!isOnlyReader || x === undefined || scale === undefined || bias !== undefined || added === undefined)
+    if (!isOnlyReader || x === undefined || scale === undefined || bias !== undefined || addend === undefined)
       return undefined;
     if (scaleDims === undefined || addedDims === undefined || !sameDims(scaleDims, addedDims)) return undefined;
     if (first.outputs.slice(1).some((output) => output !== undefined) || !scaleDims.every(isNumber)) return undefined;
     const write = emit.named(second.outputs[0]?.name ?? "normalized");
-    return replaceBy(write.LayerNormalization([x, scale, added]), first);
+    return replaceBy(write.LayerNormalization([x, scale, addend]), first);
   },
 };
 

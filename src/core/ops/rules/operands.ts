@@ -1,4 +1,4 @@
-/** Operands that broadcasting repeats anyway, and pads of pads. */
+/** Rules that remove a node that repeats an operand if broadcasting repeats it anyway, and that merge two consecutive Pad nodes. */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Node, Use, Value } from "../../graph/graph.ts";
@@ -15,7 +15,7 @@ const broadcasting = [
   ...["Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"],
 ];
 
-/** Returns the value that a node repeats, and its dimensions. */
+/** Returns the value that a node repeats; for ConstantOfShape, a new scalar constant. */
 function repeatedValue(emit: Emit, { op, inputs, attributes }: Node): Value | undefined {
   if (op !== "ConstantOfShape") return inputs[0];
   const fill = attributes.get("value");
@@ -26,13 +26,13 @@ function repeatedValue(emit: Emit, { op, inputs, attributes }: Node): Value | un
   return emit.constant(dense, "fill");
 }
 
-/** Returns whether every axis that changes has length 1, so that the node repeats elements as broadcasting does. */
+/** Returns whether a node only repeats axes of length 1, as broadcasting does. */
 function repeatsUnits(dims: readonly Dim[], repeated: readonly Dim[]): boolean {
-  const lead = repeated.length - dims.length;
-  return lead >= 0 && dims.every((dim, axis) => dim === 1 || dim === repeated[lead + axis]);
+  const addedAxes = repeated.length - dims.length;
+  return addedAxes >= 0 && dims.every((dim, axis) => dim === 1 || dim === repeated[addedAxes + axis]);
 }
 
-/** Returns whether a node has the same output if one of its operands has other dimensions. */
+/** Returns whether a node has the same output dimensions if its operand `input` has the dimensions `dims`. */
 function broadcastsTo({ site, operand }: PairScope, { node, input }: Use, dims: readonly Dim[]): boolean {
   const [output] = node.outputs;
   const out = output && operand(output)?.dims;
@@ -68,7 +68,7 @@ const repeatedOperand: Pair = {
 /** The maximum number of readers of one repeated value. */
 const maxReaders = 16;
 
-/** Returns the pads of all axes: those before, then those after; undefined if they are computed. */
+/** Returns the pads before each axis, then the pads after each axis; undefined if they are computed at run time. */
 function padsOf(site: Site): readonly number[] | undefined {
   const rank = site.inputs[0]?.dims?.length;
   const pads = readAttributeOrInput(site, "pads", 1);
@@ -76,16 +76,16 @@ function padsOf(site: Site): readonly number[] | undefined {
   if (rank === undefined || pads === undefined || pads === "runtime") return undefined;
   if (site.inputs[3] === undefined) return pads.known.length === 2 * rank ? pads.known : undefined;
   if (axes === undefined || pads.known.length !== 2 * axes.length) return undefined;
-  const all = new Array<number>(2 * rank).fill(0);
+  const allPads = new Array<number>(2 * rank).fill(0);
   for (const [index, axis] of axes.entries()) {
     const position = wrapAxis(axis, rank);
-    all[position] = pads.known[index] ?? 0;
-    all[rank + position] = pads.known[axes.length + index] ?? 0;
+    allPads[position] = pads.known[index] ?? 0;
+    allPads[rank + position] = pads.known[axes.length + index] ?? 0;
   }
-  return all;
+  return allPads;
 }
 
-const padded: Pair = {
+const twoPads: Pair = {
   id: "padded-twice",
   description: "two pads with the same value are one",
   first: ["Pad"],
@@ -95,7 +95,7 @@ const padded: Pair = {
     const [mode, outerMode] = [firstSite, secondSite].map((site) => readString(site, "mode", "constant"));
     if (!isOnlyReader || input !== 0 || inner === undefined || outer === undefined || mode !== outerMode)
       return undefined;
-    // A negative pad removes elements, which the other pad could have added.
+    // A negative pad removes elements, possibly elements that the other Pad adds.
     if ([...inner, ...outer].some((pad) => pad < 0)) return undefined;
     if (mode === "constant") {
       const [filler, outerFiller] = [fillerOf(firstSite), fillerOf(secondSite)];
@@ -104,9 +104,9 @@ const padded: Pair = {
     const pads = inner.map((pad, index) => pad + (outer[index] ?? 0));
     const [x] = first.inputs;
     if (secondSite.version < 11) return { inputs: [x], attributes: { pads: ints(pads) } };
-    const stored = integersConstant(emit, pads, `${second.outputs[0]?.name}_pads`);
-    return { inputs: [x, stored, second.inputs[2]] };
+    const padsValue = integersConstant(emit, pads, `${second.outputs[0]?.name}_pads`);
+    return { inputs: [x, padsValue, second.inputs[2]] };
   },
 };
 
-export const operandPairs: readonly Pair[] = [repeatedOperand, padded];
+export const operandPairs: readonly Pair[] = [repeatedOperand, twoPads];

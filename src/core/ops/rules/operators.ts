@@ -1,4 +1,4 @@
-/** Two operators that are one: negated conditions, and values that are quantized again. */
+/** Rules that remove the first of two operators: a negated condition, and a dequantization before an equal quantization. */
 import { sameDims } from "../../tensor/dims.ts";
 import type { Operand } from "../define.ts";
 import { readInteger } from "../shared/attributes.ts";
@@ -15,13 +15,13 @@ const negatedCondition: Pair = {
     const [condition, yes, no] = [first.inputs[0], second.inputs[1], second.inputs[2]];
     const [negated] = first.outputs;
     if (input !== 0 || condition === undefined || negated === undefined || !canChange(negated)) return undefined;
-    // The Not is only removed if all its readers are conditions.
+    // The Not can be removed only if all its readers use it as a condition.
     const isCondition = [...negated.uses].every((use) => use.node.op === "Where" && use.input === 0);
     return isCondition ? { inputs: [condition, no, yes] } : undefined;
   },
 };
 
-/** Integers of at most 16 bits: (q - z) · s / s differs from q - z by less than a half in float32. */
+/** Types of at most 16 bits. For their values, (q - z) · s / s in float32 rounds to q - z. */
 const codeTypes: readonly string[] = ["int8", "uint8", "int16", "uint16", "int4", "uint4"];
 
 /** Scales s for which (q - z) · s neither overflows nor loses digits in float32. */

@@ -1,5 +1,5 @@
 /**
- * Consecutive products with stored weights, if the product of the weights has at most their elements:
+ * Rules that merge two consecutive products with stored weights, if the merged weight has at most as many elements as both weights:
  *     (x · A + a) · B + b = x · (A · B) + (a · B + b)
  * A convolution with a 1 × 1 kernel after another convolution is such a product for each position. `fold-constants` stores the new weight.
  */
@@ -48,11 +48,11 @@ function productOf(scope: PairScope, node: Node, site: Site): Product | undefine
   return { x, weight, isTransposed, inputs, outputs, bias };
 }
 
-/** Writes b, W · a, or W · a + b with a matrix of inputs × outputs. */
+/** Writes the bias of merged products: inner · matrix + outer. Either bias can be undefined. */
 function mergeBias(emit: Emit, matrix: Value, inner: Value | undefined, outer: Value | undefined): Value | undefined {
   if (inner === undefined) return outer;
-  const moved = emit.MatMul([inner, matrix]);
-  return outer === undefined ? moved : emit.Add([moved, outer]);
+  const innerProduct = emit.MatMul([inner, matrix]);
+  return outer === undefined ? innerProduct : emit.Add([innerProduct, outer]);
 }
 
 const chainedProducts: Pair = {
@@ -69,12 +69,13 @@ const chainedProducts: Pair = {
     if (inner === undefined || outer === undefined || inner.weight === outer.weight) return undefined;
     const { inputs, outputs: between } = inner;
     if (inputs * outer.outputs > inputs * between + between * outer.outputs) return undefined;
-    // Only Gemm has a bias, and its input is a matrix.
+    // A bias requires Gemm, whose input must be a matrix.
     const isMatrix = firstSite.inputs[0]?.dims?.length === 2;
     if (!isMatrix && (inner.bias !== undefined || outer.bias !== undefined)) return undefined;
-    const plain = ({ weight, isTransposed }: Product): Value => (isTransposed ? emit.Transpose([weight]) : weight);
-    const matrix = plain(outer);
-    const merged = emit.named(outer.weight.name).MatMul([plain(inner), matrix]);
+    const writeMatrix = ({ weight, isTransposed }: Product): Value =>
+      isTransposed ? emit.Transpose([weight]) : weight;
+    const matrix = writeMatrix(outer);
+    const merged = emit.named(outer.weight.name).MatMul([writeMatrix(inner), matrix]);
     const bias = mergeBias(emit, matrix, inner.bias, outer.bias);
     const write = emitNamed(scope);
     const value = bias === undefined ? write.MatMul([inner.x, merged]) : write.Gemm([inner.x, merged, bias]);
@@ -106,19 +107,19 @@ const chainedConvolutions: Pair = {
       return undefined;
     if (!isVector(scope, innerBias, firstSite.inputs[2], between)) return undefined;
     if (!isVector(scope, outerBias, secondSite.inputs[2], outputs)) return undefined;
-    const [strides, later] = [stridesOf(firstSite, window), stridesOf(secondSite, window)];
-    const isSame = readString(firstSite, "auto_pad", "NOTSET").startsWith("SAME");
-    // The padding of SAME depends on the stride.
-    if (isSame && later.some((stride) => stride !== 1)) return undefined;
-    const flat = (value: Value | undefined, rows: number): Value =>
+    const [strides, outerStrides] = [stridesOf(firstSite, window), stridesOf(secondSite, window)];
+    const hasSamePadding = readString(firstSite, "auto_pad", "NOTSET").startsWith("SAME");
+    // The padding that `auto_pad` SAME implies depends on the stride.
+    if (hasSamePadding && outerStrides.some((stride) => stride !== 1)) return undefined;
+    const flatten = (value: Value | undefined, rows: number): Value =>
       emit.Reshape([value, integersConstant(emit, [rows, -1])]);
-    const matrix = flat(outerWeight, outputs);
-    const product = emit.MatMul([matrix, flat(innerWeight, between)]);
+    const matrix = flatten(outerWeight, outputs);
+    const product = emit.MatMul([matrix, flatten(innerWeight, between)]);
     const shape = integersConstant(emit, [outputs, ...kernel]);
     const merged = emit.named(outerWeight?.name ?? "weight").Reshape([product, shape]);
     const bias = mergeBias(emit, emit.Transpose([matrix]), innerBias, outerBias);
     const value = emitNamed(scope).Conv([x, merged, bias], {
-      strides: strides.map((stride, axis) => stride * (later[axis] ?? 1)),
+      strides: strides.map((stride, axis) => stride * (outerStrides[axis] ?? 1)),
     });
     const result = replaceBy(value, first);
     if (value.producer !== undefined) value.producer.name = second.name;

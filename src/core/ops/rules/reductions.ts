@@ -1,16 +1,16 @@
-/** Pairs of reductions, and of a reduction with a change of its axes. */
+/** Rules that merge two reductions, or a reduction and a Squeeze or Unsqueeze. */
 import { isFloat } from "../../tensor/convert.ts";
 import { readFlag } from "../shared/attributes.ts";
 import { integersConstant, range } from "../shared/rules.ts";
 import { axesOf, skipMissingAxes, writeAxes } from "./layout.ts";
 import { emitNamed, type Pair } from "./rule.ts";
 
-const associative = ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1"];
+const associativeOperators = ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1"];
 
 const keptAxes: Pair = {
   id: "kept-axes",
   description: "keepdims moves into the reduction",
-  first: [...associative, "ReduceL2"],
+  first: [...associativeOperators, "ReduceL2"],
   second: ["Squeeze", "Unsqueeze"],
   fuse(scope) {
     const { first, firstSite, second, secondSite, isOnlyReader } = scope;
@@ -18,16 +18,17 @@ const keptAxes: Pair = {
     const [x, axesInput] = first.inputs;
     if (!isOnlyReader || rank === undefined || x === undefined) return undefined;
     const keeps = readFlag(firstSite, "keepdims", true);
-    // The axes of Squeeze and of Unsqueeze must both be axes of the reduction's input.
-    const longer = keeps ? secondSite.inputs[0]?.dims : second.outputs[0]?.type?.dims;
-    if (keeps === (second.op === "Unsqueeze") || longer?.length !== rank) return undefined;
-    const [reduced, moved] = [axesOf(firstSite, rank), axesOf(secondSite, rank)];
-    if (reduced === undefined || moved === undefined || readFlag(firstSite, "noop_with_empty_axes")) return undefined;
-    if ([...reduced].sort().join() !== [...moved].sort().join()) return undefined;
+    // The Squeeze removes, or the Unsqueeze adds, axes of the reduction's input.
+    const longerDims = keeps ? secondSite.inputs[0]?.dims : second.outputs[0]?.type?.dims;
+    if (keeps === (second.op === "Unsqueeze") || longerDims?.length !== rank) return undefined;
+    const [reducedAxes, changedAxes] = [axesOf(firstSite, rank), axesOf(secondSite, rank)];
+    if (reducedAxes === undefined || changedAxes === undefined || readFlag(firstSite, "noop_with_empty_axes"))
+      return undefined;
+    if ([...reducedAxes].sort().join() !== [...changedAxes].sort().join()) return undefined;
     const write = emitNamed(scope)[first.op as "ReduceSum"];
     const keepdims = keeps ? 0 : 1;
     if (axesInput !== undefined) return { value: write([x, axesInput], { keepdims }) };
-    return { value: write([x], { keepdims, axes: reduced } as { keepdims: number }) };
+    return { value: write([x], { keepdims, axes: reducedAxes } as { keepdims: number }) };
   },
 };
 
@@ -35,9 +36,9 @@ const keptAxes: Pair = {
 const reducedTwice: Pair = {
   id: "reduced-twice",
   description: "two reductions are one over the axes of both",
-  first: associative,
-  second: associative,
-  same: true,
+  first: associativeOperators,
+  second: associativeOperators,
+  requiresSameOperator: true,
   reorders: true,
   fuse(scope) {
     const { first, firstSite, secondSite, isOnlyReader } = scope;
@@ -54,15 +55,15 @@ const reducedTwice: Pair = {
 };
 
 /**
- * A global average is a mean over the axes after the second:
+ * Merges a global average, which is a mean over all axes after the second, and a reduction:
  *     ReduceMean(GlobalAveragePool(x)) {axes=[2, 3], keepdims=0} = ReduceMean(x) {axes=[2, 3], keepdims=0}
- * Along these axes only one element remains, so that its sum, extremum or product is the same.
+ * After the global average, these axes have one element, so its sum, extremum or product is the element itself.
  */
 const reducedPool: Pair = {
   id: "reduced-pool",
   description: "a reduction of a global average is one ReduceMean",
   first: ["GlobalAveragePool"],
-  second: associative,
+  second: associativeOperators,
   reorders: true,
   fuse(scope) {
     const { first, second, firstSite, secondSite, isOnlyReader, emit } = scope;
@@ -71,16 +72,16 @@ const reducedPool: Pair = {
     const axes = axesOf(secondSite, rank);
     if (!isOnlyReader || x === undefined || rank === undefined || axes === undefined || axes.length === 0)
       return undefined;
-    const pooled = range(rank - 2, 2);
+    const pooledAxes = range(rank - 2, 2);
     const keepdims = readFlag(secondSite, "keepdims", true) ? 1 : 0;
-    // Without keepdims, all pooled axes must disappear.
-    if (keepdims === 0 && !pooled.every((axis) => axes.includes(axis))) return undefined;
+    // If the reduction does not keep its axes, it must remove all axes of the average.
+    if (keepdims === 0 && !pooledAxes.every((axis) => axes.includes(axis))) return undefined;
     if (second.op === "ReduceL1") return undefined;
     if (second.op !== "ReduceMean" && !axes.every((axis) => axis >= 2)) return undefined;
-    const all = [...new Set([...axes, ...pooled])].sort((a, b) => a - b);
+    const allAxes = [...new Set([...axes, ...pooledAxes])].sort((a, b) => a - b);
     const write = emitNamed(scope);
-    if (secondSite.version < 18) return { value: write.ReduceMean([x], { axes: all, keepdims }) };
-    return { value: write.ReduceMean([x, integersConstant(emit, all)], { keepdims }) };
+    if (secondSite.version < 18) return { value: write.ReduceMean([x], { axes: allAxes, keepdims }) };
+    return { value: write.ReduceMean([x, integersConstant(emit, allAxes)], { keepdims }) };
   },
 };
 

@@ -4,7 +4,14 @@ import { parseModel } from "../../graph/text.ts";
 import { type Pair, rulesOf } from "./rule.ts";
 
 function rule(description: string, first: readonly string[], second: readonly string[], same?: true): Pair {
-  return { id: description, description, first, second, ...(same ? { same } : {}), fuse: () => undefined };
+  return {
+    id: description,
+    description,
+    first,
+    second,
+    ...(same ? { requiresSameOperator: same } : {}),
+    fuse: () => undefined,
+  };
 }
 
 const rulesFor = rulesOf([

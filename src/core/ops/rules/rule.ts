@@ -4,6 +4,7 @@ import type { Match } from "../../graph/pattern.ts";
 import type { Dim } from "../../tensor/dims.ts";
 import type { Operand, Site } from "../define.ts";
 
+/** The context of a rule for two consecutive nodes. */
 export interface PairScope {
   /** The producer of the value that the second node reads at `input`. */
   readonly first: Node;
@@ -11,17 +12,17 @@ export interface PairScope {
   readonly firstSite: Site;
   readonly secondSite: Site;
   readonly input: number;
-  /** True if only the second node reads the first, so that the first is removed with its last reader. */
+  /** Whether only the second node reads the first node, so that the rule removes the first node. */
   readonly isOnlyReader: boolean;
   readonly emit: Emit;
   site(node: Node): Site;
   /** Returns whether a value can change: it is stored or computed in the graph of `second`, is not an output, and has no role. */
   canChange(value: Value): boolean;
-  /** Returns the facts about a value. */
+  /** Returns what inference knows about a value: type, and possibly dimensions and elements. */
   operand(value: Value): Operand | undefined;
 }
 
-/** The value that replaces the second node's output, or the second node's new inputs and changed attributes. Undefined: the rule does not apply. */
+/** The value that replaces the second node's output; or new inputs and attributes of the second node; or undefined if the rule does not apply. */
 export type PairResult =
   | { readonly value: Value }
   | {
@@ -31,24 +32,25 @@ export type PairResult =
     }
   | undefined;
 
-interface Named {
-  /** Name for the options `only` and `skip`, unique among all rules. */
+/** The properties of every rule. */
+interface RuleProperties {
+  /** The name by which the options `only` and `skip` select the rule. Unique among all rules. */
   readonly id: string;
-  /** States the rule, for messages and test titles. */
+  /** A statement of the rule, for messages and test titles. */
   readonly description: string;
-  /** Changes the summation order, so last bits can change. */
+  /** Whether the rule changes the summation order, so that last bits can change. */
   readonly reorders?: true;
-  /** Computes one stored tensor from several, which can be the parameters of two layers. */
+  /** Whether the rule computes one stored tensor from several, which can be parameters of two layers. */
   readonly mergesParameters?: true;
 }
 
 /** A rule for two consecutive nodes. */
-export interface Pair extends Named {
+export interface Pair extends RuleProperties {
   /** Operator names, with the domain in front if it is not the default. */
   readonly first: readonly string[];
   readonly second: readonly string[];
-  /** True if both operators must be the same. */
-  readonly same?: true;
+  /** Whether both operators must be equal. */
+  readonly requiresSameOperator?: true;
   fuse(scope: PairScope): PairResult;
 }
 
@@ -58,20 +60,20 @@ export interface StructureScope {
   readonly emit: Emit;
   site(node: Node): Site;
   operand(value: Value): Operand | undefined;
-  /** Writes nodes before another node than `last`. */
+  /** Returns an `Emit` that adds nodes before the given node. (`emit` adds nodes before `last`.) */
   emitBefore(node: Node): Emit;
   /** Infers the outputs of a node again after the rule has changed the node. */
   visit(node: Node): void;
   /** Returns whether a value can change: it is stored or computed in the graph of `last`, is not an output, and has no role. */
   canChange(value: Value): boolean;
-  /** Matches the first output of `last`; undefined if a value inside the structure has a reader outside, a role, or is an output. */
+  /** Matches the first output of `last`. Undefined if a value inside of the structure has a reader outside of it, has a role, or is an output. */
   match<Name extends string, Part extends string>(
     find: (value: Value) => Match<Name, Part> | undefined,
   ): Match<Name, Part> | undefined;
 }
 
-/** A rule for several nodes that compute one operator. */
-export interface Structure extends Named {
+/** A rule for several nodes, the last of which is `last`, that one operator can replace. */
+export interface Structure extends RuleProperties {
   /** Operator names of the last node, with the domain in front if it is not the default. */
   readonly last: readonly string[];
   fuse(scope: StructureScope): PairResult;
@@ -93,7 +95,7 @@ export function rulesOf(pairs: readonly Pair[]): PairRules {
   const rules = new Map<string, Pair[]>();
   for (const pair of pairs) {
     for (const first of pair.first) {
-      for (const second of pair.same === true ? [first] : pair.second) {
+      for (const second of pair.requiresSameOperator === true ? [first] : pair.second) {
         const key = `${first} ${second}`;
         rules.set(key, [...(rules.get(key) ?? []), pair]);
       }
@@ -108,13 +110,13 @@ export function dimsOf(scope: Pick<PairScope, "operand">, value: Value | undefin
   return value && scope.operand(value)?.dims;
 }
 
-/** Gives a new node the name and the attributes of the node that it replaces, except those that it states itself. */
-export function replaceBy(value: Value, before: Node): PairResult {
+/** Gives the producer of `value` the name of the node that it replaces, and those attributes of the replaced node that it does not have. */
+export function replaceBy(value: Value, replacedNode: Node): PairResult {
   const { producer } = value;
   if (producer === undefined) return undefined;
-  for (const [name, attribute] of before.attributes)
+  for (const [name, attribute] of replacedNode.attributes)
     if (!producer.attributes.has(name)) producer.graph.setAttribute(producer, name, attribute);
-  producer.name = before.name;
+  producer.name = replacedNode.name;
   return { value };
 }
 

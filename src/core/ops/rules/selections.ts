@@ -1,4 +1,4 @@
-/** Pairs that select elements along axes: slices, and gathers at stored indices. */
+/** Rules for two nodes that select elements along axes: Slice, and Gather with stored indices. */
 import type { Node, Use, Value } from "../../graph/graph.ts";
 import { fromNumbers } from "../../tensor/convert.ts";
 import type { Dim } from "../../tensor/dims.ts";
@@ -8,6 +8,7 @@ import { integersConstant } from "../shared/rules.ts";
 import { axesOf } from "./layout.ts";
 import { emitNamed, type Pair, type PairScope } from "./rule.ts";
 
+/** The stored inputs of a Slice. */
 export interface Bounds {
   readonly starts: readonly number[];
   readonly ends: readonly number[];
@@ -15,7 +16,7 @@ export interface Bounds {
   readonly steps: readonly number[];
 }
 
-export function bounds(site: Site): Bounds | undefined {
+export function boundsOf(site: Site): Bounds | undefined {
   const rank = site.inputs[0]?.dims?.length;
   const [starts, ends] = [constantIntegersOf(site.inputs[1]), constantIntegersOf(site.inputs[2])];
   if (rank === undefined || site.version < 10 || starts === undefined || ends === undefined) return undefined;
@@ -40,20 +41,20 @@ export function runOf(size: number, start: number, end: number, step: number): R
   return { start: first, step, count: Math.max(0, Math.ceil((clamp(end) - first) / step)) };
 }
 
-/** Returns the bound after the last element; beyond the first element, it lies before any axis of this length. */
+/** Returns the `end` of a Slice that selects these elements. If steps are negative and the last element is element 0, `end` is -size - 1. */
 function endOf({ start, step, count }: Run, size: number): number {
   const last = start + (count - 1) * step;
   if (step > 0) return last + 1;
   return last === 0 ? -size - 1 : last - 1;
 }
 
-/** Returns the bounds of both slices in one; undefined if an axis that both cut has no known length, or nothing remains. */
+/** Merges the bounds of two consecutive slices; undefined if an axis that both slice has an unknown length, or if no element remains. */
 function mergeBounds(a: Bounds, b: Bounds, dims: readonly Dim[]): Bounds | undefined {
-  const merged = new Map(a.axes.map((axis, index) => [axis, entryOf(a, index)]));
+  const entryByAxis = new Map(a.axes.map((axis, index) => [axis, entryOf(a, index)]));
   for (const [index, axis] of b.axes.entries()) {
-    const [inner, outer] = [merged.get(axis), entryOf(b, index)];
+    const [inner, outer] = [entryByAxis.get(axis), entryOf(b, index)];
     if (inner === undefined) {
-      merged.set(axis, outer);
+      entryByAxis.set(axis, outer);
       continue;
     }
     const size = dims[axis];
@@ -66,10 +67,11 @@ function mergeBounds(a: Bounds, b: Bounds, dims: readonly Dim[]): Bounds | undef
       step: first.step * second.step,
       count: second.count,
     };
-    merged.set(axis, { start: run.start, step: run.step, end: endOf(run, size) });
+    entryByAxis.set(axis, { start: run.start, step: run.step, end: endOf(run, size) });
   }
-  const list = (key: "start" | "end" | "step"): readonly number[] => [...merged.values()].map((entry) => entry[key]);
-  return { starts: list("start"), ends: list("end"), steps: list("step"), axes: [...merged.keys()] };
+  const list = (key: "start" | "end" | "step"): readonly number[] =>
+    [...entryByAxis.values()].map((entry) => entry[key]);
+  return { starts: list("start"), ends: list("end"), steps: list("step"), axes: [...entryByAxis.keys()] };
 }
 
 const entryOf = ({ starts, ends, steps }: Bounds, index: number) => ({
@@ -78,14 +80,14 @@ const entryOf = ({ starts, ends, steps }: Bounds, index: number) => ({
   step: steps[index] ?? 1,
 });
 
-/** Returns the bounds of both slices in one, if the reader is a Slice with stored bounds. */
+/** Merges the bounds of a slice and its reader; undefined if the reader is not a Slice with stored bounds. */
 function mergeReader(scope: PairScope, innerBounds: Bounds, reader: Node): Bounds | undefined {
   const dims = scope.firstSite.inputs[0]?.dims;
-  const outer = reader.op === "Slice" && reader.domain === "" ? bounds(scope.site(reader)) : undefined;
+  const outer = reader.op === "Slice" && reader.domain === "" ? boundsOf(scope.site(reader)) : undefined;
   return dims && outer && mergeBounds(innerBounds, outer, dims);
 }
 
-/** A first slice with several readers is replaced if all of them are slices. */
+/** Merges two slices. If the first slice has several readers, all of them must be slices, so that the first can be removed. */
 const slices: Pair = {
   id: "slices",
   description: "two slices are one",
@@ -93,14 +95,14 @@ const slices: Pair = {
   second: ["Slice"],
   fuse(scope) {
     const { first, second, firstSite, input, isOnlyReader, emit } = scope;
-    const innerBounds = bounds(firstSite);
+    const innerBounds = boundsOf(firstSite);
     const [sliced] = first.outputs;
     if (innerBounds === undefined || sliced === undefined || input !== 0) return undefined;
     const merged = mergeReader(scope, innerBounds, second);
     if (merged === undefined) return undefined;
-    const merges = (use: Use): boolean => use.input === 0 && mergeReader(scope, innerBounds, use.node) !== undefined;
+    const canMerge = (use: Use): boolean => use.input === 0 && mergeReader(scope, innerBounds, use.node) !== undefined;
     const isReplaced =
-      sliced.uses.size <= maxReaders && !sliced.graph.isOutput(sliced) && [...sliced.uses].every(merges);
+      sliced.uses.size <= maxReaders && !sliced.graph.isOutput(sliced) && [...sliced.uses].every(canMerge);
     if (!isOnlyReader && !isReplaced) return undefined;
     const name = second.outputs[0]?.name ?? "slice";
     const list = (key: keyof Bounds): Value => integersConstant(emit, merged[key], `${name}_${key}`);
@@ -108,10 +110,10 @@ const slices: Pair = {
   },
 };
 
-/** The maximum number of slices of one slice that are replaced. */
+/** The maximum number of readers of the first slice. */
 const maxReaders = 16;
 
-/** Since opset 15 Shape accepts a range. */
+/** Merges Shape and a selection of its elements into a Shape with a range, which exists since opset 15. */
 const slicedShape: Pair = {
   id: "sliced-shape",
   description: "Shape and Slice are merged",
@@ -134,7 +136,7 @@ interface Interval {
 }
 
 function sliceRange(site: Site, rank: number): Interval | undefined {
-  const { starts = [], ends = [], steps = [] } = bounds(site) ?? {};
+  const { starts = [], ends = [], steps = [] } = boundsOf(site) ?? {};
   if (starts.length !== 1 || steps[0] !== 1) return undefined;
   const clamp = (bound = 0): number => Math.min(rank, Math.max(0, bound < 0 ? bound + rank : bound));
   return { start: clamp(starts[0]), end: clamp(ends[0]) };
@@ -143,11 +145,13 @@ function sliceRange(site: Site, rank: number): Interval | undefined {
 function gatherRange(site: Site, rank: number): Interval | undefined {
   const picks = constantIntegersOf(site.inputs[1]);
   if (picks === undefined || picks.length === 0 || site.inputs[1]?.dims?.length !== 1) return undefined;
-  const [start = 0, ...more] = picks.map((pick) => (pick < 0 ? pick + rank : pick));
-  return more.every((pick, index) => pick === start + 1 + index) ? { start, end: start + picks.length } : undefined;
+  const [start = 0, ...laterPicks] = picks.map((pick) => (pick < 0 ? pick + rank : pick));
+  return laterPicks.every((pick, index) => pick === start + 1 + index)
+    ? { start, end: start + picks.length }
+    : undefined;
 }
 
-/** A Gather with a one-element index vector keeps the axis. */
+/** Merges a Gather with a scalar index and the Unsqueeze that adds the axis again. A Gather with a vector of one index keeps the axis. */
 const gatheredAxis: Pair = {
   id: "gathered-axis",
   description: "one index is picked with its axis",
@@ -173,7 +177,7 @@ const maxIndices = 4096;
 interface Selection {
   readonly axis: number;
   readonly indices: readonly number[];
-  /** A Gather with a scalar index drops the axis. */
+  /** Whether the node removes the axis, as a Gather with a scalar index does. */
   readonly dropsAxis: boolean;
 }
 
@@ -186,7 +190,7 @@ function selectionOf(node: Node, site: Site): Selection | undefined {
     if (indices === undefined || rank === undefined || rank > 1) return undefined;
     return { axis: wrapAxis(readInteger(site, "axis", 0), dims.length), indices, dropsAxis: rank === 0 };
   }
-  const { starts = [], ends = [], steps = [], axes = [] } = bounds(site) ?? {};
+  const { starts = [], ends = [], steps = [], axes = [] } = boundsOf(site) ?? {};
   const [axis = 0] = axes;
   const size = dims[axis];
   if (axes.length !== 1 || typeof size !== "number" || size > maxIndices) return undefined;
@@ -210,12 +214,12 @@ const pickedTwice: Pair = {
     const count = inner.indices.length;
     const indices = outer.indices.flatMap((index) => inner.indices[index < 0 ? index + count : index] ?? []);
     if (indices.length !== outer.indices.length || indices.length === 0) return undefined;
-    // A longer list than both nodes have would enlarge the file.
+    // A list of indices that is longer than the lists of both nodes would enlarge the file.
     if (indices.length > Math.max(count, outer.indices.length, 8)) return undefined;
     const dims = outer.dropsAxis ? [] : [indices.length];
     const { emit } = scope;
-    const stored = emit.constant(fromNumbers("int64", dims, indices), `${second.outputs[0]?.name}_indices`);
-    return { value: emitNamed(scope).Gather([x, stored], { axis: inner.axis }) };
+    const indicesValue = emit.constant(fromNumbers("int64", dims, indices), `${second.outputs[0]?.name}_indices`);
+    return { value: emitNamed(scope).Gather([x, indicesValue], { axis: inner.axis }) };
   },
 };
 

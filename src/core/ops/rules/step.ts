@@ -1,9 +1,9 @@
 /**
- * Rules for faster training steps: a stack times one matrix becomes a single Gemm, which also adds the bias and transposes the matrix.
+ * Rules that make training steps faster: a stack of matrices times one matrix becomes a single Gemm, which also adds the bias and transposes.
  *      t = Transpose(w)           r = Reshape(x) [rows, inputs]
  *      p = MatMul(x, t)      →    g = Gemm(r, w, b) {transB=1}
  *      y = Add(p, b)              y = Reshape(g) [stack…, outputs]
- * In a file, this adds nodes without gain, because the runtime transposes and packs constant weights only once.
+ * In a model for inference, this would add nodes without any gain, because the runtime transposes and packs constant weights only once.
  */
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -27,7 +27,7 @@ function multiplyRows(
   return reshapeTo(emit, product(rows), [...stack, outputs]);
 }
 
-/** Returns the dimensions of the left operand of a MatMul if they are fixed, more than two, of float32, and the right operand is a matrix. */
+/** Returns the dimensions of a MatMul's left operand. Undefined if it is not a float32 stack of fixed size, or the right operand not a matrix. */
 function stackOf({ inputs: [stack, matrix] }: Site): readonly number[] | undefined {
   const dims = fixedDims(stack?.dims);
   if (dims === undefined || dims.length < 3 || matrix?.dims?.length !== 2) return undefined;
@@ -69,7 +69,7 @@ const transposedProductPair: Pair = {
   },
 };
 
-/** Rules for training steps. Each list is applied in a separate graph walk, so that products with a bias are fused before the remaining products. */
+/** Rules for training steps. Each list is applied to the whole graph before the next, so that products with a bias are fused first. */
 export const stepPairs: readonly (readonly Pair[])[] = [
   [biasedProductPair],
   [transposedGemmPair, transposedProductPair],

@@ -1,5 +1,5 @@
 /**
- * A Gather that selects all elements of a flat tensor in order is a Reshape. PyTorch exports `as_strided` this way if it only changes the memory layout:
+ * A rule that replaces a Gather of all elements of a flat tensor, in storage order, by a Reshape. PyTorch exports such an `as_strided` as follows:
  *      flat = Reshape(x, [-1])
  *      indices = Range(0, batch) · 768 + [0, 1, …, 767]        →    y = x
  *      y = Gather(flat, indices)
@@ -18,10 +18,10 @@ interface Grid {
   readonly steps: readonly number[];
 }
 
-/** The maximum depth of the index computation that is followed, in nodes. */
+/** The maximum depth, in nodes, of the computation of indices. */
 const maxNodes = 32;
 
-/** Returns the grid that nodes compute, following at most `depth` levels. Undefined if the value is not a grid. */
+/** Returns the grid that a value and at most `depth` levels of nodes before it compute. Undefined if the value is not a grid. */
 function gridOf(scope: PairScope, value: Value | undefined, depth = maxNodes): Grid | undefined {
   const operand = value && scope.operand(value);
   const dims = operand?.dims;
@@ -33,8 +33,8 @@ function gridOf(scope: PairScope, value: Value | undefined, depth = maxNodes): G
   if (producer === undefined || producer.domain !== "") return undefined;
   const [first, second, third] = producer.inputs;
   const constant = (input: Value | undefined): number | undefined => {
-    const [number, ...more] = (input && constantIntegersOf(scope.operand(input))) ?? [];
-    return more.length === 0 ? number : undefined;
+    const [number, ...otherNumbers] = (input && constantIntegersOf(scope.operand(input))) ?? [];
+    return otherNumbers.length === 0 ? number : undefined;
   };
   switch (producer.op) {
     case "Range": {
@@ -54,8 +54,9 @@ function gridOf(scope: PairScope, value: Value | undefined, depth = maxNodes): G
       for (const part of parts) {
         if (part === undefined) return undefined;
         offset += part.offset;
-        const lead = dims.length - part.steps.length;
-        for (const [axis, step] of part.steps.entries()) steps[axis + lead] = (steps[axis + lead] ?? 0) + step;
+        const missingAxes = dims.length - part.steps.length;
+        for (const [axis, step] of part.steps.entries())
+          steps[axis + missingAxes] = (steps[axis + missingAxes] ?? 0) + step;
       }
       return { offset, steps };
     }
@@ -78,7 +79,7 @@ function gridOfNumbers(numbers: readonly number[], dims: readonly Dim[]): Grid |
   const strides = stridesOf(dims);
   if (strides === undefined) return undefined;
   const steps = dims.map((size, axis) => (size === 1 ? 0 : (numbers[strides[axis] ?? 0] ?? 0) - offset));
-  const isEven = numbers.every((number, index) => {
+  const isGrid = numbers.every((number, index) => {
     let expected = offset;
     let remainder = index;
     for (const [axis, stride] of strides.entries()) {
@@ -87,7 +88,7 @@ function gridOfNumbers(numbers: readonly number[], dims: readonly Dim[]): Grid |
     }
     return number === expected;
   });
-  return isEven ? { offset, steps } : undefined;
+  return isGrid ? { offset, steps } : undefined;
 }
 
 function stridesOf(dims: readonly Dim[]): readonly number[] | undefined {
