@@ -83,7 +83,7 @@ graph (x: float32[2, 3, 2, 2], w: float32[4, 3, 1, 1], before: float32[4, 3, 1, 
   const emit = emitInto(model, { onNode: inference.visit });
   const take = () => ({ value: before, factor: 0.5 });
   const operands = [data, kernel, up] as const;
-  const added = emit.Identity([writeWeightGradient(s, emit, operands, { take, form: "one product" })]);
+  const added = emit.Identity([writeWeightGradient(s, emit, operands, { takePrevious: take, form: "one product" })]);
   const separate = emit.Add([
     writeWeightGradient(s, emit, operands, { form: "taps" }),
     emit.Mul([before, emit.constant(fromNumbers("float32", [], [0.5]))]),

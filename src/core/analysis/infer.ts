@@ -15,7 +15,7 @@ import { Names } from "../graph/shared.ts";
 import type { Bound } from "../ops/define.ts";
 import type { Body, Inferred, Operand, Site } from "../ops/entry.ts";
 import { entryOf, ownEntryOf } from "../ops/index.ts";
-import { storedFacts } from "../ops/shared/elements.ts";
+import { describeStored } from "../ops/shared/elements.ts";
 import { containerOperand } from "../ops/shared/merge-types.ts";
 import { addDims, type Dim, isUnknownDim, nameInDim, unknownDim, unknownDimsIn } from "../tensor/dims.ts";
 import { createSettle } from "./settle.ts";
@@ -109,7 +109,7 @@ function inferModel(model: Model): Inference {
     if (recorded !== undefined) return recorded;
     const { tensor, type, foreign } = value;
     if (tensor !== undefined) {
-      const constant = { ...storedFacts(tensor.type, tensor.dims, tensor.small), stored: true };
+      const constant = { ...describeStored(tensor.type, tensor.dims, tensor.small), stored: true };
       operands.set(value, constant);
       return constant;
     }

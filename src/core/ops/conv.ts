@@ -120,7 +120,7 @@ export const Conv = defineOp<ConvSettings>({
     const blocks = channelBlock === undefined ? undefined : createBlocks(emit, channelBlock);
     return [
       wanted(0) ? inputGradient(s, emit, [x, w, up], blocks, () => take(0)) : undefined,
-      wanted(1) ? writeWeightGradient(s, emit, [x, w, up], { blocks, take: () => take(1) }) : undefined,
+      wanted(1) ? writeWeightGradient(s, emit, [x, w, up], { blocks, takePrevious: () => take(1) }) : undefined,
       wanted(2) ? biasGradient(emit, up) : undefined,
     ];
   },

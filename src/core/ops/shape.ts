@@ -7,12 +7,12 @@ import { type DataType, type Dense, type Tensor, typeCodes } from "../tensor/typ
 import { type AxisLink, defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
 import { decodeText, readElementType, readInteger } from "./shared/attributes.ts";
 import {
+  describeStored,
   exactElements,
   isIntegerOrBool,
   isPlainFloat,
   maxElements,
   roundQuotient,
-  storedFacts,
   withElements,
   withUncheckedElements,
 } from "./shared/elements.ts";
@@ -77,7 +77,7 @@ function constantTensor(attribute: Site["attribute"]): Tensor | undefined {
 /** Returns the facts about a Constant. Undefined for a sparse tensor, which Pith passes on without reading it. */
 function constantFacts(site: Site): Inferred | undefined | Miss {
   const tensor = constantTensor(site.attribute);
-  if (tensor !== undefined) return storedFacts(tensor.type, tensor.dims, tensor.small);
+  if (tensor !== undefined) return describeStored(tensor.type, tensor.dims, tensor.small);
   return site.attribute("sparse_value") === undefined
     ? new Miss("contains a constant of an unsupported kind")
     : undefined;

@@ -1,4 +1,4 @@
-/** Activation functions inside recurrent layers and fused products, which name them by strings. */
+/** Reads and writes the activation functions that recurrent layers and fused products name in their attributes. */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -7,7 +7,7 @@ import { readFloats, readStrings } from "./attributes.ts";
 import { range } from "./rules.ts";
 
 export interface Activation {
-  /** "" for none. */
+  /** The name as in the attribute; "" for the identity. */
   readonly name: string;
   readonly parameters: readonly number[];
 }
@@ -57,7 +57,7 @@ const functionsByName: ReadonlyMap<string, ActivationFunction> = new Map([
   ["quickgelu", defineFunction((emit, x, [alpha = 0]) => emit.Mul([x, emit.Sigmoid([emit.Mul([x, alpha])])]), 1.702)],
 ]);
 
-/** Reads an activation; absent parameters have ONNX's defaults. */
+/** Returns an activation, with ONNX's defaults for absent parameters; a Miss if the name is unknown. */
 export function readActivation(name: string, parameters: readonly (number | undefined)[]): Activation | Miss {
   const defaults = functionsByName.get(name.toLowerCase())?.defaults;
   return defaults === undefined

@@ -1,4 +1,4 @@
-/** Readers of a node's attributes and constant inputs. An attribute of an unexpected kind throws PithError E_MODEL. */
+/** Reads a node's attributes and constant inputs. Throws PithError E_MODEL if an attribute has an unexpected kind. */
 import { PithError } from "../../errors.ts";
 import { type Attribute, toInteger } from "../../graph/graph.ts";
 import { type DataType, typeOfCode } from "../../tensor/types.ts";
@@ -63,7 +63,7 @@ export function readStrings(site: Site, name: string): readonly string[] | undef
 export const decodeText = (value: string | Uint8Array): string =>
   typeof value === "string" ? value : new TextDecoder().decode(value);
 
-/** Returns the integers of a constant input if all elements are known. */
+/** Returns the integers of an input; undefined if an element is computed at run time or symbolic. */
 export function constantIntegersOf(operand: Operand | undefined): readonly number[] | undefined {
   const elements = operand?.elements;
   return elements?.every((element) => typeof element === "number") ? (elements as readonly number[]) : undefined;
@@ -86,13 +86,13 @@ export function readAttributeOrInput(
 
 /** Converts a negative axis, which counts from the end, to a nonnegative one. @throws PithError E_MODEL if the axis is outside the rank. */
 export function wrapAxis(axis: number, rank: number): number {
-  const wrapped = axis < 0 ? axis + rank : axis;
-  if (wrapped < 0 || wrapped >= rank)
+  const position = axis < 0 ? axis + rank : axis;
+  if (position < 0 || position >= rank)
     throw new PithError("E_MODEL", `axis ${axis} lies outside a tensor of rank ${rank}.`);
-  return wrapped;
+  return position;
 }
 
-/** Returns the element type whose ONNX code is in an integer attribute. Undefined for an unknown code, or without attribute and default. */
+/** Returns the element type that an integer attribute names by its ONNX code. Undefined if the code is unknown, or without attribute and default. */
 export function readElementType(site: Site, name: string, defaultType?: DataType): DataType | undefined {
   const code = readInteger(site, name, undefined);
   return code === undefined ? defaultType : typeOfCode(code);

@@ -1,6 +1,6 @@
 /**
- * Convolutions over blocks of channels (`com.microsoft.nchwc`). ONNX Runtime's CPU optimizer uses this layout only for stored kernels; here it is
- * written for training, where kernels are inputs. A block has b channels, the number of floats in a SIMD register (16 or 8):
+ * Writes convolutions over blocks of channels (`com.microsoft.nchwc`) for training steps. In training, kernels are inputs, and ONNX Runtime's CPU
+ * optimizer uses this layout only for stored kernels. A block has b channels, the number of floats in a SIMD register (16 or 8):
  *     data       N × C × H × W  stored as  N × C/b × H × W × b  (ReorderInput converts to blocks, ReorderOutput back)
  *     kernel     M × C × h × w  stored as  M/b × C/b × h × w × b (of C) × b (of M)
  *     depthwise  C × 1 × h × w  stored as  C/b × h × w × b
@@ -16,7 +16,7 @@ import { fillWith, range, reshapeTo, sizesOf, typeOf } from "./rules.ts";
 export interface ChannelBlocks {
   /** The number of channels per block. */
   readonly size: number;
-  /** Returns the blocked form of x, which is written only once per value. */
+  /** Returns x in blocked layout. Calls with the same value share one ReorderInput. */
   toBlocked(x: Value): Value;
 }
 
@@ -33,7 +33,7 @@ const isReorder = ({ op, domain, attributes }: Node, name: string): boolean =>
 export const reorderFromBlocks = (emit: Emit, x: Value, channels = sizesOf(x)[1] ?? 1): Value =>
   emit["com.microsoft.nchwc.ReorderOutput"]([x], { channels });
 
-/** Reorders four channels into one block. The size of the result shows how many channels a block has on this machine. */
+/** Reorders four channels into one block. A run shows by the size of the result how many channels a block has on this machine. */
 export const reorderOneBlock = (emit: Emit, fourChannels: Value): Value =>
   emit["com.microsoft.nchwc.ReorderInput"]([fourChannels]);
 
@@ -45,18 +45,18 @@ export function createBlocks(emit: Emit, size: number): ChannelBlocks {
   return {
     size,
     toBlocked(x) {
-      const blocked = blockedForms.get(x) ?? blockedFormOf(x, size);
-      if (blocked !== undefined) return blocked;
+      const existingForm = blockedForms.get(x) ?? blockedFormOf(x, size);
+      if (existingForm !== undefined) return existingForm;
       const [batch = 1, channels = 1, ...spatial] = sizesOf(x);
-      // The kernel accepts multiples of four channels and fills blocks with zeros itself.
+      // ReorderInput requires a multiple of four channels. It fills the last block with zeros.
       const paddedToFours = padTo(emit, x, [batch, Math.ceil(channels / 4) * 4]);
       const existingReorder = [...paddedToFours.uses].find(({ node }) => isReorder(node, "ReorderInput"))?.node
         .outputs[0];
       const reordered = existingReorder ?? emit["com.microsoft.nchwc.ReorderInput"]([paddedToFours]);
       const dims = [batch, roundUpToBlocks(channels, size), ...spatial];
-      const typed = channels % size === 0 && channels % 16 === 0 ? reordered : reshapeTo(emit, reordered, dims);
-      blockedForms.set(x, typed);
-      return typed;
+      const blockedForm = channels % size === 0 && channels % 16 === 0 ? reordered : reshapeTo(emit, reordered, dims);
+      blockedForms.set(x, blockedForm);
+      return blockedForm;
     },
   };
 }
@@ -64,12 +64,12 @@ export function createBlocks(emit: Emit, size: number): ChannelBlocks {
 export function isFasterInBlocks(s: ConvSettings, channels: number, outputs: number, size: number): boolean {
   if (s.kernel.length !== 2 || elementCount(s.kernel) === 1) return false;
   if (s.group > 1) return s.group === channels && channels === outputs;
-  // Fewer input channels than a block are read one by one, which is faster only if the output channels fill blocks.
+  // If the input has fewer channels than a block, the kernel reads them one by one. This is faster only if the output channels fill blocks.
   if (channels < size) return outputs % size === 0;
   return roundUpToBlocks(channels, size) * roundUpToBlocks(outputs, size) <= (4 / 3) * channels * outputs;
 }
 
-/** Writes a kernel M × C × h × w in blocks. `isReversed` writes it for the data gradient: C × M × h × w with reversed kernel positions. */
+/** Writes a kernel M × C × h × w in blocks. With `isReversed`, writes the kernel of the data gradient: C × M × h × w with reversed kernel positions. */
 function reorderKernel(emit: Emit, w: Value, group: number, size: number, isReversed: boolean): Value {
   const [outputs = 1, inputs = 1, ...kernel] = sizesOf(w);
   const taps = elementCount(kernel);
@@ -97,9 +97,9 @@ function reorderKernel(emit: Emit, w: Value, group: number, size: number, isReve
 function padTo(emit: Emit, x: Value, sizes: readonly number[]): Value {
   return sizes.reduce((value, size, axis) => {
     const dims = sizesOf(value);
-    const missing = size - (dims[axis] ?? size);
-    if (missing === 0) return value;
-    return emit.Concat([value, fillWith(emit, typeOf(value), dims.with(axis, missing), 0)], { axis });
+    const missingCount = size - (dims[axis] ?? size);
+    if (missingCount === 0) return value;
+    return emit.Concat([value, fillWith(emit, typeOf(value), dims.with(axis, missingCount), 0)], { axis });
   }, x);
 }
 
@@ -181,13 +181,13 @@ function insertZeros(
 ): Value {
   if (strideY === 1 && strideX === 1) return blocked;
   const rows = (batch * channels * height) / size;
-  const widened = padRows(emit, blocked, [rows * width, size], 0, (strideX - 1) * size);
+  const spacedColumns = padRows(emit, blocked, [rows * width, size], 0, (strideX - 1) * size);
   const length = width * strideX * size;
-  const spaced = padRows(emit, widened, [rows, length], 0, (strideY - 1) * length);
-  return reshapeTo(emit, spaced, [batch, channels, height * strideY, width * strideX]);
+  const spacedRows = padRows(emit, spacedColumns, [rows, length], 0, (strideY - 1) * length);
+  return reshapeTo(emit, spacedRows, [batch, channels, height * strideY, width * strideX]);
 }
 
-/** Reshapes a value to rows of the given length, and pads each row with `before` zeros in front and `after` zeros behind. */
+/** Reshapes a value to rows of the given length, and pads each row with `before` zeros at its start and `after` zeros at its end. */
 export function padRows(
   emit: Emit,
   value: Value,
@@ -216,11 +216,11 @@ export function scaleInBlocks(emit: Emit, x: Value, { scale, shift, sum, activat
   return emit["com.microsoft.nchwc.Conv"]([x, kernel, shift, sum], settings);
 }
 
-/** Returns the inputs of a `scaleInBlocks` that produced y and has no other reader. A sum or activation can then be fused into it. */
+/** Returns the inputs of the `scaleInBlocks` that produced y, so that a sum or activation can be fused into it. Undefined if y has several readers. */
 export function matchScaleInBlocks(y: Value, size: number): (ScaleInputs & { readonly x: Value }) | undefined {
-  const blocked = blockedFormOf(y, size);
-  const node = blocked?.producer;
-  if (node?.op !== "Conv" || y.uses.size !== 1 || blocked?.uses.size !== 1) return undefined;
+  const blockedForm = blockedFormOf(y, size);
+  const node = blockedForm?.producer;
+  if (node?.op !== "Conv" || y.uses.size !== 1 || blockedForm?.uses.size !== 1) return undefined;
   const [x, scale, shift, sum] = node.inputs;
   if (x === undefined || scale === undefined || node.attributes.has("activation")) return undefined;
   return elementCount(sizesOf(scale)) === sizesOf(y)[1] ? { x, scale, shift, sum } : undefined;

@@ -1,4 +1,4 @@
-/** Shared rules of convolutions over N × C × spatial: dimensions, channels, groups, products. */
+/** Facets that all convolution operators share: output dimensions, weight, channel links, cost. Data is N × C × spatial. */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -43,7 +43,10 @@ export function convWeight(s: ConvSettings, site: Site): WeightRole | Miss {
   return { input: 1, out: 0, in: 1, groups: s.group, data: 0, dataAxis: 1, outputAxis: 1, ...bias, ...paddingFlag };
 }
 
-/** Replaces a convolution by a chain. A part without window axes is a 1 × 1 convolution. Only the last part has the bias, so that padding stays zero. */
+/**
+ * Replaces a convolution by a chain of convolutions. A part without window axes is a 1 × 1 convolution. Only the last part has the bias, because
+ * an earlier part would not add its bias at padded positions.
+ */
 export function convChain(s: ConvSettings): Chain {
   return (emit, [x, , bias], parts) => {
     const lastPart = parts.at(-1);
@@ -65,11 +68,11 @@ export function convChain(s: ConvSettings): Chain {
 }
 
 /**
- * Links the axes of a convolution. Without groups, input and output channels are cut independently. In a depthwise convolution, a channel is cut
- * together with its kernels. With groups, channels are cut at the same positions of every group.
+ * Links the axes of a convolution. With one group, input and output channels are removed independently. In a depthwise convolution, a channel is
+ * removed together with its kernels. With other groups, channels are removed at the same positions of every group.
  */
 export function convAxes(s: ConvSettings, site: Site): AxisRule | Miss {
-  // The weight gives the channel counts, even if the data's dimensions are unknown.
+  // Reads the numbers of channels from the weight, because the data's dimensions can be unknown.
   return withDims(site, [1], ([outputs, perGroupIn]) => {
     if (typeof outputs !== "number" || typeof perGroupIn !== "number")
       return new Miss("the dimensions of its weight are not known");
@@ -124,7 +127,7 @@ export const toChannelsLast = ([batch = 1, channels = 1, ...spatial]: readonly D
   channels,
 ];
 
-/** Returns the site with the dimensions of input 0 reordered from channels last to channels first. */
+/** Returns a copy of the site in which the dimensions of input 0 are reordered from channels last to channels first. */
 export function withChannelsFirstData(site: Site): Site {
   const [data] = site.inputs;
   return { ...site, inputs: site.inputs.with(0, data?.dims && { ...data, dims: toChannelsFirst(data.dims) }) };

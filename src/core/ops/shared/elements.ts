@@ -1,6 +1,7 @@
 /**
- * Arithmetic on elements known before the run, for shapes that the graph computes (Shape → Gather → Mul → Concat → Reshape). Elements can be symbolic.
- * A size multiplied by a fraction is a float: a number, a symbol, or a quotient of symbols. Rounding turns it into a dimension again.
+ * Computes elements of values that are known before the run, for shapes that the graph computes (Shape → Gather → Mul → Concat → Reshape).
+ * Elements can be symbolic. A size multiplied by a fraction is a float: a number, a symbol, or a quotient of symbols. After rounding, it is a
+ * dimension again.
  */
 import { integerRange, toNumbers } from "../../tensor/convert.ts";
 import {
@@ -20,12 +21,12 @@ import {
 import type { DataType, Dense } from "../../tensor/types.ts";
 import type { Inferred, Operand, Site } from "../define.ts";
 
-/** The maximum number of elements that are tracked. Shapes have few axes; a constant with more elements is data. */
+/** The maximum number of known elements of a value. Values with more elements are data, not shapes. */
 export const maxElements = 64;
 
 export const isIntegerOrBool = (type: DataType): boolean => type === "int64" || type === "int32" || type === "bool";
 
-/** Adds known elements to `inferred` if its type is integer or boolean. Adds none if one element is unknown or inexact. */
+/** Adds elements to `inferred` if its type is integer or boolean and all elements are known and exact. */
 export function withElements(inferred: Inferred, elements: readonly (Dim | undefined)[] | undefined): Inferred {
   if (!isIntegerOrBool(inferred.type) || elements === undefined || elements.length > maxElements) return inferred;
   return withUncheckedElements(
@@ -36,24 +37,24 @@ export function withElements(inferred: Inferred, elements: readonly (Dim | undef
   );
 }
 
-/** Returns the facts about a stored tensor: type and dimensions, and the elements if the tensor is small. */
-export function storedFacts(type: DataType, dims: readonly number[], small: Dense | undefined): Inferred {
+/** Returns what inference knows about a stored tensor: type and dimensions, and the elements if the tensor is small. */
+export function describeStored(type: DataType, dims: readonly number[], small: Dense | undefined): Inferred {
   if (small === undefined) return { type, dims };
-  const facts = { type, dims, small };
+  const description = { type, dims, small };
   const count = elementCount(dims);
   // Integer vectors of any length can be axes; other tensors are shapes only if they are short.
   const isAxes = (type === "int64" || type === "int32") && dims.length <= 1;
-  if (isAxes || (isIntegerOrBool(type) && count <= maxElements)) return { ...facts, elements: toNumbers(small) };
-  if (!isPlainFloat(type) || dims.length > 1 || count > maxFloats) return facts;
+  if (isAxes || (isIntegerOrBool(type) && count <= maxElements)) return { ...description, elements: toNumbers(small) };
+  if (!isPlainFloat(type) || dims.length > 1 || count > maxFloats) return description;
   const elements = toNumbers(small);
-  return elements.every(Number.isFinite) ? { ...facts, elements } : facts;
+  return elements.every(Number.isFinite) ? { ...description, elements } : description;
 }
 
-/** The maximum number of elements of a float vector that is tracked as scales: enough for the axes of an image. */
+/** The maximum number of known elements of a float vector: enough for scales of the axes of an image. */
 const maxFloats = 8;
 export const isPlainFloat = (type: DataType): boolean => type === "float32" || type === "float64" || type === "float16";
 
-/** Returns whether a double represents the element exactly: within the range of the type, and for int64 at most 2^53 in magnitude. */
+/** Returns whether an element is exact as a double: in the range of its type, and for int64 also at most 2^53 in magnitude. */
 function isExactlyRepresented(type: DataType, element: Dim): boolean {
   if (isSymbolic(element)) return true;
   if (!isIntegerOrBool(type)) return Number.isFinite(element);
@@ -70,7 +71,7 @@ export function exactElements(operand: Operand | undefined): readonly Dim[] | un
     : undefined;
 }
 
-/** Adds known elements without checks of type and exactness: elements that were only moved, or floats. */
+/** Adds elements to `inferred` if all are known, without checking type and exactness. For elements that were only moved, and for floats. */
 export function withUncheckedElements(
   inferred: Inferred,
   elements: readonly (Dim | undefined)[] | undefined,
@@ -94,7 +95,7 @@ export function knownTensorOf(operand: Operand | undefined): KnownTensor | undef
     : { dims, elements };
 }
 
-/** Maps a position of the result to the position of the source element. */
+/** Returns the position in the source of the element at a position of the result. */
 type Mapping = (position: readonly number[]) => readonly number[];
 
 function pickElements({ dims, elements }: KnownTensor, result: readonly number[], mapping: Mapping) {
@@ -116,8 +117,8 @@ export function withMovedElements(
 ): Inferred {
   const [contents, result] = [knownTensorOf(site.inputs[0]), fixedDims(inferred.dims)];
   if (contents === undefined || result === undefined) return inferred;
-  const from = mappingFor(contents.dims);
-  return from === undefined ? inferred : withUncheckedElements(inferred, pickElements(contents, result, from));
+  const mapping = mappingFor(contents.dims);
+  return mapping === undefined ? inferred : withUncheckedElements(inferred, pickElements(contents, result, mapping));
 }
 
 /** Combines all operands element by element, with broadcasting. Undefined if an operand is unknown. */
@@ -147,21 +148,21 @@ export function combineElements(
   });
 }
 
-/** Returns a · b of floats; undefined if a symbol is multiplied by a number that is not a recognizable fraction. */
+/** Returns a · b of floats; undefined if a symbol is multiplied by a number that is not a fraction with a small denominator. */
 export function multiplyFloats(a: Dim, b: Dim): Dim | undefined {
   if (!isSymbolic(a) && !isSymbolic(b)) return a * b;
   if (!isSymbolic(a)) return multiplyFloats(b, a);
-  const [upper, lower] = quotientParts(a) ?? [a, 1];
-  if (isSymbolic(b)) return quotientDims(multiplyDims(upper, b), lower);
+  const [numeratorA, denominatorA] = quotientParts(a) ?? [a, 1];
+  if (isSymbolic(b)) return quotientDims(multiplyDims(numeratorA, b), denominatorA);
   for (let divisor = 1; divisor <= maxDenominator; divisor++) {
-    const times = Math.round(b * divisor);
-    if (Math.abs(times - b * divisor) < tolerance)
-      return quotientDims(multiplyDims(upper, times), multiplyDims(lower, divisor));
+    const numerator = Math.round(b * divisor);
+    if (Math.abs(numerator - b * divisor) < tolerance)
+      return quotientDims(multiplyDims(numeratorA, numerator), multiplyDims(denominatorA, divisor));
   }
   return undefined;
 }
 
-/** The maximum denominator of a fraction that is recognized in a float32, which has seven decimal digits. */
+/** The maximum denominator of a fraction that is recognized from a float32, which has seven decimal digits. */
 const maxDenominator = 64;
 const tolerance = 1e-6;
 
@@ -192,7 +193,7 @@ export function roundQuotient(a: Dim, direction: "down" | "up"): Dim {
   return round(...(quotientParts(a) ?? [a, 1]));
 }
 
-/** Returns 1 if a and b are equal, 0 if they differ, undefined if unknown. A dimension is never negative. */
+/** Returns 1 if a and b are equal, 0 if they differ, undefined if this depends on names. A dimension differs from every negative number. */
 export function compareElements(a: Dim, b: Dim): Dim | undefined {
   if (a === b) return 1;
   if (!isSymbolic(a) && !isSymbolic(b)) return 0;

@@ -1,4 +1,4 @@
-/** Builders for elementwise operators. Gradients have the shape of the output; backpropagation sums them over broadcast axes. */
+/** Defines elementwise operators. Their gradients have the shape of the output; backpropagation sums gradients over broadcast axes. */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -31,7 +31,7 @@ interface OperatorRow<S> {
   readonly name: string;
   readonly read?: (site: Site) => S;
   readonly type?: DataType;
-  /** Computes the operator on dimensions, for shapes computed in the graph. */
+  /** Computes the operator on dimensions, for shapes that the graph computes. */
   readonly onDims?: (...operands: readonly Dim[]) => Dim | undefined;
   /** Computes the operator on floats derived from dimensions, such as half of a height. */
   readonly onFloats?: (...operands: readonly Dim[]) => Dim | undefined;
@@ -115,8 +115,8 @@ export interface BinaryRow<S> extends OperatorRow<S> {
   readonly neutral?: { readonly left?: number; readonly right?: number };
   /** Returns scale and shift of x for a stored value c on the right (`x ∘ c`) or on the left (`c ∘ x`). */
   readonly affine?: (c: number, side: "left" | "right") => readonly [scale: number, shift: number] | undefined;
-  /** True if only the second operand can be broadcast. */
-  readonly oneSided?: true;
+  /** Whether only the second operand can be broadcast. */
+  readonly broadcastsSecondOnly?: true;
   readonly homogeneous?: OpDef<S>["homogeneous"];
   readonly inChannelBlocks?: NonNullable<OpDef<S>["inChannelBlocks"]>;
   readonly parameters?: OpDef<S>["parameters"];
@@ -144,7 +144,12 @@ export function defineBinary<S = undefined>(row: BinaryRow<S>): Op {
     read: (site) =>
       alignsInnerAxes(site) ? new Miss("broadcasts along inner axes, as before opset 7") : (row.read?.(site) as S),
     infer: (_, site) => {
-      const outputs = inferShape(site, (a = [], b = []) => (row.oneSided ? a : broadcast(a, b)), row.type, [0, 1]);
+      const outputs = inferShape(
+        site,
+        (a = [], b = []) => (row.broadcastsSecondOnly ? a : broadcast(a, b)),
+        row.type,
+        [0, 1],
+      );
       return outputs instanceof Miss ? outputs : outputs.map((inferred) => addKnownElements(inferred, site, row));
     },
     unchanged: (_, site) => unchangedOperand(site, row.neutral),
@@ -178,7 +183,7 @@ function unchangedOperand(site: Site, neutral: BinaryRow<unknown>["neutral"] = {
   });
 }
 
-/** Returns the scale and shift by a stored operand that has at most one axis longer than 1. */
+/** Returns scale and shift per channel of an operator with one stored operand; a Miss if the operand has several axes longer than 1. */
 function affineOf(site: Site, scaleAndShift: BinaryRow<unknown>["affine"]): Affine | Miss {
   const constant = site.inputs[1]?.stored === true ? 1 : 0;
   const [c, x] = [site.inputs[constant], site.inputs[1 - constant]];
@@ -192,8 +197,8 @@ function affineOf(site: Site, scaleAndShift: BinaryRow<unknown>["affine"]): Affi
     return new Miss("does not scale or shift by stored numbers");
   const dims = broadcast(x.dims, c.dims);
   if (dims instanceof Miss || !sameDims(dims, x.dims)) return new Miss("broadcasts what it scales");
-  const [axis, ...more] = axesLongerThanOne(c.dims);
-  if (more.length > 0) return new Miss("scales or shifts by more than one number for each channel");
+  const [axis, ...otherAxes] = axesLongerThanOne(c.dims);
+  if (otherAxes.length > 0) return new Miss("scales or shifts by more than one number for each channel");
   const side = constant === 1 ? "right" : "left";
   if (scaleAndShift(1, side) === undefined) return new Miss("its stored operand is on the left");
   return {
@@ -212,8 +217,8 @@ const axesLongerThanOne = (dims: readonly Dim[]): readonly number[] =>
   dims.flatMap((dim, axis) => (dim === 1 ? [] : [axis]));
 
 /**
- * Returns the input that is a stored vector with one value per channel of the other input, an activation. Returns no matrix (mask, rotation) and no
- * vector that would broadcast the activation.
+ * Returns the input that is a stored vector with one value per channel of the other input, an activation; an empty list if no input is. Matrices
+ * (masks, rotations) and vectors along which the activation broadcasts do not count.
  */
 export function channelVectorInputs({ inputs }: Site): readonly number[] {
   if (inputs.length !== 2) return [];
@@ -221,8 +226,10 @@ export function channelVectorInputs({ inputs }: Site): readonly number[] {
     const [vector, data] = [inputs[input], inputs[1 - input]];
     if (vector?.stored !== true || data?.stored !== false || vector.dims === undefined || data.dims === undefined)
       return false;
-    const [axis, ...more] = axesLongerThanOne(vector.dims);
-    return axis !== undefined && more.length === 0 && data.dims.at(axis - vector.dims.length) === vector.dims[axis];
+    const [axis, ...otherAxes] = axesLongerThanOne(vector.dims);
+    return (
+      axis !== undefined && otherAxes.length === 0 && data.dims.at(axis - vector.dims.length) === vector.dims[axis]
+    );
   });
 }
 

@@ -1,4 +1,4 @@
-/** Attention heads: splitting, merging, and rotary embedding. */
+/** Writes the steps of attention operators that concern heads: splitting, merging, and rotary embedding. */
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
@@ -30,7 +30,7 @@ interface Rotation {
   readonly count: number;
   /** The number of all channels of a head. */
   readonly width: number;
-  /** True if the two channels of a pair are neighbors; otherwise their distance is count / 2. */
+  /** Whether the two channels of a pair are neighbors. If not, their distance is count / 2. */
   readonly interleaved: boolean;
   /** N × 1 × length × count/2 */
   readonly cos: Value;
@@ -49,13 +49,13 @@ export function rotatePairs(emit: Emit, x: Value, { count, width, interleaved, c
   const real = emit.Sub([emit.Mul([a, cos]), emit.Mul([b, sin])]);
   const imaginary = emit.Add([emit.Mul([a, sin]), emit.Mul([b, cos])]);
   const unsqueezeLast = (value: Value): Value => emit.Unsqueeze([value, [4]]);
-  const joined = interleaved
+  const rotated = interleaved
     ? emit.Reshape([emit.Concat([unsqueezeLast(real), unsqueezeLast(imaginary)], { axis: 4 }), [0, 0, 0, count]])
     : emit.Concat([real, imaginary], { axis: 3 });
-  return unrotatedPart === undefined ? joined : emit.Concat([joined, unrotatedPart], { axis: 3 });
+  return unrotatedPart === undefined ? rotated : emit.Concat([rotated, unrotatedPart], { axis: 3 });
 }
 
-/** Writes cos or sin of each token, N × 1 × length × pairs. `positions` lists one per token (N × length), or only the first (then N is 1). */
+/** Writes cos or sin of each token, N × 1 × length × pairs. `positions` has one position per token (N × length), or only the first (then N is 1). */
 function gatherAngles(emit: Emit, table: Value | undefined, positions: Value | undefined, length: Value): Value {
   if (positions?.type?.dims?.length === 2) return emit.Unsqueeze([emit.Gather([table, positions], { axis: 0 }), [1]]);
   const steps = emit.Range([0, emit.Squeeze([length, [0]]), 1]);
@@ -69,7 +69,7 @@ interface AngleTables {
   readonly width: number;
 }
 
-/** Rotates heads N × heads × length × width by the angles of their positions. `positions` lists one per token, or only the first. */
+/** Rotates heads N × heads × length × width by the angles of their positions. `positions` has one position per token, or only the first. */
 export function rotateHeads(emit: Emit, x: Value, positions: Value | undefined, tables: AngleTables): Value | Miss {
   const pairCount = tables.cos?.type?.dims?.[1];
   if (typeof pairCount !== "number") return new Miss("the number of rotated channels is not known");

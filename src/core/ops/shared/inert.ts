@@ -1,10 +1,10 @@
-/** Builders for operators with types, shapes and cost, but without gradients, removal of channels and quantization. */
+/** Defines operators that Pith cannot train, prune or quantize: only types, shapes and cost are known. */
 import { Miss } from "../../errors.ts";
 import { type Complete, defineOp, type Op, type OpDef } from "../define.ts";
 
 type InertDefinition<S> = Pick<OpDef<S>, Exclude<keyof OpDef<S>, "axes" | "quantize">>;
 
-/** Defines an operator without gradients, removal of channels and quantization, all for the same reason. */
+/** Defines an operator without gradients, removal of channels and quantization. `reason` is the reason for all three. */
 export function defineInert<S = null>(reason: Miss, row: InertDefinition<S>): Op {
   const { read = () => null as S, parameters = [], cost = () => 0, gradient = reason, ...rest } = row;
   return defineOp<S>({ ...rest, read, parameters, cost, gradient, axes: reason, quantize: reason });

@@ -1,6 +1,6 @@
 /**
- * Interpolation along one axis: the input positions and weights of each output position. `antialias` widens the kernel by 1 / scale when downsampling.
- * Coordinates are rounded to float32 as in ONNX Runtime, because ⌊x⌋ of an exact and of a rounded coordinate can differ.
+ * Computes, for interpolation along one axis (Resize), the input positions and weights of each output position. `antialias` widens the kernel by
+ * 1 / scale when downsampling. Coordinates are rounded to float32 as in ONNX Runtime, because ⌊x⌋ of the exact coordinate can differ.
  */
 
 export interface Interpolation {
@@ -67,20 +67,20 @@ export function weightsAt(s: Interpolation, position: number, axis: AxisScale): 
   const row = new Float64Array(input);
   const x = inputCoordinate(s.coordinates, position, axis);
   const stretch = s.antialias ? Math.min(1, scale) : 1;
-  const reach = (s.mode === "linear" ? 1 : 2) / stretch;
+  const kernelRadius = (s.mode === "linear" ? 1 : 2) / stretch;
   const kernel = s.mode === "linear" ? linearKernel : cubicKernel(s.cubicA);
-  // Positions outside the input have the value of the border, or weight 0 if they are excluded.
-  const dropsOutside = s.excludeOutside && (s.antialias || s.mode === "cubic");
+  // Positions outside of the input have the value at the border, or, if they are excluded, the weight 0.
+  const excludesOutside = s.excludeOutside && (s.antialias || s.mode === "cubic");
   const center = s.mode === "linear" && !s.antialias ? clamp(x, input) : x;
   let sum = 0;
-  for (let source = Math.ceil(center - reach); source <= Math.floor(center + reach); source++) {
+  for (let source = Math.ceil(center - kernelRadius); source <= Math.floor(center + kernelRadius); source++) {
     const weight = kernel((source - center) * stretch);
-    if (dropsOutside && (source < 0 || source >= input)) continue;
+    if (excludesOutside && (source < 0 || source >= input)) continue;
     const index = clamp(source, input);
     row[index] = (row[index] ?? 0) + weight;
     sum += weight;
   }
-  return (dropsOutside || s.antialias) && sum !== 0 ? row.map((weight) => weight / sum) : row;
+  return (excludesOutside || s.antialias) && sum !== 0 ? row.map((weight) => weight / sum) : row;
 }
 
 function linearKernel(distance: number): number {

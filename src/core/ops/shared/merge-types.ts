@@ -1,4 +1,7 @@
-/** Merges the facts about two values (branches, loop iterations, sequence elements). Equal facts are kept; different facts become unknown. */
+/**
+ * Merges what is known about two values of which a node returns one (branches, loop iterations, sequence elements). Dimensions and elements that differ
+ * become unknown.
+ */
 import { type AnyType, type Container, isContainer } from "../../graph/elements.ts";
 import { type Dim, sameDims } from "../../tensor/dims.ts";
 import type { DataType } from "../../tensor/types.ts";
@@ -58,10 +61,10 @@ function mergeDims(
   return a.map((dim, axis) => (dim === b[axis] ? dim : open(axis)));
 }
 
-/** The maximum length of a sequence whose elements are tracked individually. */
+/** The maximum length of a sequence of which each element's type is recorded. */
 export const maxItems = 256;
 
-/** Returns the type of a sequence with these items. `emptyType` is the element type if there are no items. */
+/** Returns the type of a sequence with these items; undefined if their types cannot be merged. `emptyType` is the element type of an empty sequence. */
 export function sequenceOf(items: readonly AnyType[], emptyType: AnyType, open: NewDimension): Sequence | undefined {
   const [first = emptyType, ...rest] = items;
   const element = rest.reduce<AnyType | undefined>((merged, item) => merged && mergeTypes(merged, item, open), first);

@@ -1,4 +1,4 @@
-/** Reasons for omitting a facet that many definitions share. */
+/** Reasons, shared by many operator definitions, why a definition lacks a facet. */
 import { Miss } from "../../errors.ts";
 
 export const noRank = new Miss("the rank of its input is not known");

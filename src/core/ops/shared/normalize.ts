@@ -5,7 +5,7 @@ import type { Dim } from "../../tensor/dims.ts";
 import type { AxisLink, Homogeneity, Site } from "../define.ts";
 import { alignedAxes, castLike, range, widenToFloat32 } from "./rules.ts";
 
-/** Facets of operators that scale by input 1 and shift by input 2, both stored. */
+/** Facets of operators that scale by the stored input 1 and shift by the stored input 2. */
 export const scaleAndShiftFacets = {
   parameters: [1, 2],
   scales: (): readonly number[] => [1],
@@ -31,7 +31,7 @@ interface NormalizedPorts {
   readonly reason: string;
 }
 
-/** Links the axes that are not normalized. Normalized axes of inputs and output 0 refuse cuts, because the statistics cover them. */
+/** Links the axes that are not normalized. Indices of normalized axes cannot be removed, because they are part of the statistics. */
 export function normalizedAxes(
   site: Site,
   dims: readonly Dim[],
@@ -48,10 +48,10 @@ export function normalizedAxes(
   const statistics = outputs.flatMap((output) =>
     range(first).map((axis): AxisLink => ({ from: [`out${output}`, axis], to: ["out0", axis] })),
   );
-  const normalized = range(dims.length - first, first).map(
+  const refusals = range(dims.length - first, first).map(
     (axis): AxisLink => ({ refuses: ["out0", axis], reason, statistics: {} }),
   );
-  return [...operands, ...normalized, ...statistics];
+  return [...operands, ...refusals, ...statistics];
 }
 
 const writeMean = (emit: Emit, value: Value, axes: readonly number[]): Value =>
@@ -78,7 +78,7 @@ export function rootMeanSquare(
   scale: Value | undefined,
   { axes, epsilon }: { readonly axes: readonly number[]; readonly epsilon: number },
 ) {
-  const widened = widenToFloat32(emit, x);
-  const inverse = emit.Reciprocal([writeDeviation(emit, writeMean(emit, emit.Mul([widened, widened]), axes), epsilon)]);
-  return { y: emit.Mul([castLike(emit, emit.Mul([widened, inverse]), scale), scale]), inverse };
+  const wideX = widenToFloat32(emit, x);
+  const inverse = emit.Reciprocal([writeDeviation(emit, writeMean(emit, emit.Mul([wideX, wideX]), axes), epsilon)]);
+  return { y: emit.Mul([castLike(emit, emit.Mul([wideX, inverse]), scale), scale]), inverse };
 }

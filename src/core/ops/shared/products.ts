@@ -18,24 +18,25 @@ import type {
 import { readFlag, readFloat } from "./attributes.ts";
 import { alignedAxes, broadcast, inferShape, requireValue, withDims } from "./rules.ts";
 
-/** Returns the site with only the listed inputs, in this order. Removes scales and zero points from the inputs of quantized operators. */
+/** Returns a copy of the site with only the listed inputs, in this order, to leave out scales and zero points of quantized operators. */
 export function pickInputs(site: Site, inputs: readonly number[]): Site {
   return { ...site, inputs: inputs.map((input): Operand | undefined => site.inputs[input]) };
 }
 
 /**
- * Converts the axis rule of a plain operator, such as Conv, to an operator with more inputs, such as QLinearConv.
- * @param inputs The inputs of the node that are the plain operator's operands, in order.
- * @param axisOf Maps an axis of the plain operator's data and result to the axis in the node.
+ * Converts the axis rule of a float operator, such as Conv, to an operator with more inputs, such as QLinearConv.
+ * @param floatRule The axis rule of the float operator.
+ * @param inputs The inputs of the node that correspond to the float operator's inputs, in order.
+ * @param axisOf Maps an axis of the float operator's data and result to the axis in the node.
  */
 export function mapLinksToInputs(
-  plain: AxisRule | readonly AxisLink[] | Miss,
+  floatRule: AxisRule | readonly AxisLink[] | Miss,
   inputs: readonly number[],
   extraLinks: readonly AxisLink[] = [],
   axisOf: (axis: number) => number = (axis) => axis,
 ): AxisRule | Miss {
-  if (plain instanceof Miss) return plain;
-  const { links, resize }: AxisRule = "links" in plain ? plain : { links: plain };
+  if (floatRule instanceof Miss) return floatRule;
+  const { links, resize }: AxisRule = "links" in floatRule ? floatRule : { links: floatRule };
   const endOf = ([port, axis]: AxisEnd): AxisEnd => {
     if (port === "out0") return [port, axisOf(axis)];
     const operand = Number(port.slice(2));
@@ -60,7 +61,7 @@ export function mapLinksToInputs(
 
 const severalAxes = new Miss("its scales or zero points vary along several axes");
 
-/** Links per-channel scales and zero points to an axis of the output. A Miss if one has several axes. */
+/** Links per-channel scales and zero points to an axis of the output. A Miss if a scale or zero point has several axes. */
 export function linkPerChannel(site: Site, inputs: readonly number[], axis: number): readonly AxisLink[] | Miss {
   const vectors = inputs.filter((input) => site.inputs[input]?.dims?.some((dim) => dim !== 1));
   if (vectors.some((input) => (site.inputs[input]?.dims?.length ?? 0) > 1)) return severalAxes;
@@ -74,11 +75,11 @@ export function productAxes(
   vectors: readonly number[],
   rows: readonly number[] = [],
 ): AxisRule | Miss {
-  const plain = pickInputs(site, operands);
-  const rank = Math.max(...plain.inputs.map((operand) => operand?.dims?.length ?? 0));
+  const productSite = pickInputs(site, operands);
+  const rank = Math.max(...productSite.inputs.map((operand) => operand?.dims?.length ?? 0));
   const [perColumn, perRow] = [linkPerChannel(site, vectors, rank - 1), linkPerChannel(site, rows, rank - 2)];
   if (perColumn instanceof Miss || perRow instanceof Miss) return severalAxes;
-  return mapLinksToInputs(matmulLinks(plain), operands, [...perColumn, ...perRow]);
+  return mapLinksToInputs(matmulLinks(productSite), operands, [...perColumn, ...perRow]);
 }
 
 export function matmulWeight(site: Site): WeightRole | Miss {
@@ -95,7 +96,7 @@ export function matmulWeight(site: Site): WeightRole | Miss {
   return new Miss(a.stored || b.stored ? "the stored operand is not a matrix" : "both operands are activations");
 }
 
-/** Replaces a layer with the weight at `input` by a chain. `product` multiplies the previous result by the weight of the next part. */
+/** Replaces a layer with the weight at `input` by a chain of products. `product` multiplies the result so far by the weight of the next part. */
 export function chainProducts(
   input: number,
   product: (emit: Emit, operands: Inputs, part: ChainPosition, nodeInputs: Inputs) => Value,

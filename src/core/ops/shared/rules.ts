@@ -7,8 +7,8 @@ import { type DataType, type Dense, typeCodes } from "../../tensor/types.ts";
 import type { AxisEnd, AxisLink, Inferred, NodeChange, Operand, Site, Wanted, WantedInterval } from "../define.ts";
 
 /**
- * Broadcasts shapes by NumPy's rule. A symbol and a number above 1 give the number; two different symbols give their maximum, because one of them
- * can be 1.
+ * Returns the dimensions to which shapes broadcast by NumPy's rule. A symbol and a number above 1 give the number. Two different symbols give their
+ * maximum, because one of them can be 1.
  */
 export function broadcast(...shapes: readonly (readonly Dim[])[]): readonly Dim[] | Miss {
   const rank = Math.max(0, ...shapes.map((dims) => dims.length));
@@ -29,14 +29,14 @@ export function broadcast(...shapes: readonly (readonly Dim[])[]): readonly Dim[
   return result;
 }
 
-/** Returns a required operand. Never throws for a verified model, which has all required inputs. */
+/** Returns an operand that the schema requires. @throws PithError E_MODEL if it is missing, which `verify` also reports. */
 export function requireInput(site: Site, input: number): Operand {
   const operand = site.inputs[input];
   if (operand === undefined) throw new PithError("E_MODEL", `input ${input} is missing.`);
   return operand;
 }
 
-/** Returns a required value. Never throws for a verified model, which has all required inputs. */
+/** Returns an input that the schema requires. @throws PithError E_MODEL if it is missing, which `verify` also reports. */
 export function requireValue(value: Value | undefined): Value {
   if (value === undefined) throw new PithError("E_MODEL", "a required input is missing.");
   return value;
@@ -50,18 +50,18 @@ export const range = (count: number, from = 0): number[] => Array.from({ length:
 
 export const invertPermutation = (perm: readonly number[]): number[] => perm.map((_, axis) => perm.indexOf(axis));
 
-/** Applies `compute` to the dimensions of inputs, or returns a Miss if they are unknown. */
+/** Returns the result of `compute` for the dimensions of inputs; a Miss if the rank of an input is unknown. */
 export function withDims<T>(
   site: Site,
   inputs: readonly number[],
   compute: (...dims: readonly (readonly Dim[])[]) => T,
 ): T | Miss {
-  const unknown = inputs.find((input) => site.inputs[input]?.dims === undefined);
-  if (unknown !== undefined) return new Miss(`the rank of input ${unknown} is not known`);
+  const unknownInput = inputs.find((input) => site.inputs[input]?.dims === undefined);
+  if (unknownInput !== undefined) return new Miss(`the rank of input ${unknownInput} is not known`);
   return compute(...inputs.map((input) => site.inputs[input]?.dims ?? []));
 }
 
-/** Infers a single output, whose dimensions `computeDims` derives from those of the inputs (default: input 0). */
+/** Infers a single output. `computeDims` computes its dimensions from the dimensions of `inputs` (default: input 0). */
 export function inferShape(
   site: Site,
   computeDims: (...dims: readonly (readonly Dim[])[]) => readonly Dim[] | undefined | Miss,
@@ -78,22 +78,22 @@ export function sameAsInput(site: Site, input = 0): readonly Inferred[] {
   return [container === undefined ? { type, dims } : { type, dims, container }];
 }
 
-/** Requires that an input contains positions along an axis of length `count`: 0 to count - 1. */
+/** Returns the requirement that an input contains positions along an axis of length `count`: 0 to count - 1. */
 export function requirePositions(input: number, count: Dim | undefined): readonly Wanted[] {
   return count === undefined ? [] : [{ input, low: 0, high: addDims(count, -1), strict: true }];
 }
 
-/** Requires that an input contains lengths from 1 to `count`. */
+/** Returns the requirement that an input contains lengths from 1 to `count`. */
 export function requireLengths(input: number, count: Dim | undefined): readonly Wanted[] {
   return count === undefined ? [] : [{ input, low: 1, high: count, strict: true }];
 }
 
-/** Requires that input 1 contains index tuples with one entry per axis. Every entry must be below the shortest of the axes. */
+/** Returns the requirements for an input 1 of index tuples with one entry per axis. Every entry must be below the length of the shortest axis. */
 export function requireTuples(axes: readonly Dim[]): readonly Wanted[] {
   return axes.flatMap((count) => requirePositions(1, count));
 }
 
-/** Requires that inputs lie in the intervals that the readers of the output need. */
+/** Returns the requirement that inputs are within the intervals that the readers of the output require. */
 export function forwardWanted(output: readonly WantedInterval[], ...inputs: readonly number[]): readonly Wanted[] {
   return inputs.flatMap((input) => output.map((interval) => ({ input, ...interval })));
 }
@@ -102,7 +102,7 @@ interface RefusedAxes {
   refused(axis: number): boolean;
   readonly reason: string;
   readonly input?: number;
-  /** True if axes are refused only because a mean or variance covers them. */
+  /** Whether axes are refused only because a mean or variance is computed over them. */
   readonly statistics?: boolean;
 }
 
@@ -145,7 +145,7 @@ export function countAttribute(name: string, count: Dim | undefined): NodeChange
   return typeof count === "number" ? { attributes: { [name]: { kind: "int", value: count } } } : {};
 }
 
-/** Returns the change that replaces lists of integers. Old opsets have them in attributes, newer ones in the inputs from 1 on. */
+/** Returns the change that replaces lists of integers, which are attributes in old opsets and the inputs from 1 on in new opsets. */
 export function replaceLists(isInAttributes: boolean, lists: Readonly<Record<string, readonly number[]>>): NodeChange {
   const entries = Object.entries(lists);
   if (isInAttributes)
@@ -154,7 +154,7 @@ export function replaceLists(isInAttributes: boolean, lists: Readonly<Record<str
   return { inputs: Object.fromEntries(dense) };
 }
 
-/** Returns the offsets to add to a shape that is assembled at run time, so that its known dimensions become `newDims`. */
+/** Returns the offsets to add to a shape that is computed at run time, so that its known dimensions become `newDims`. */
 export function shapeChange(shape: readonly Dim[], newDims: readonly (Dim | undefined)[]): Dense {
   const offsets = shape.map((dim, axis) => {
     const size = newDims[axis];
@@ -207,7 +207,7 @@ export function widenToFloat32(emit: Emit, x: Value): Value {
   return isHalf(typeOf(x)) ? emit.Cast([x], { to: typeCodes.float32 }) : x;
 }
 
-/** Returns the dimensions of a value as numbers. @throws RangeError if one is symbolic: gradients are written for fixed batch sizes. */
+/** Returns the dimensions of a value as numbers. @throws RangeError if a dimension is symbolic: gradients are written for fixed batch sizes. */
 export function sizesOf(value: Value | undefined): readonly number[] {
   const dims = fixedDims(value?.type?.dims);
   if (dims === undefined) throw new RangeError(`the dimensions of "${value?.name}" are not fixed`);

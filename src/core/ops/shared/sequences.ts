@@ -5,7 +5,7 @@ import { constantIntegersOf, readFlag, readInteger, wrapAxis } from "./attribute
 import { maxItems } from "./merge-types.ts";
 import { integersConstant, range } from "./rules.ts";
 
-/** Reads a position in a sequence from input 1. A negative position counts from the end. Undefined if computed at run time. */
+/** Reads a position in a sequence from input 1; undefined if it is computed at run time. A negative position counts from the end. */
 export const readPosition = (site: Site): { readonly position: number | undefined } => ({
   position: constantIntegersOf(site.inputs[1])?.[0],
 });
@@ -16,7 +16,7 @@ export const countFromFront = (position: number, length: number): number =>
 
 export interface PieceSettings {
   readonly axis: number;
-  /** True if pieces have the axis; otherwise each piece is one index of the axis. */
+  /** Whether pieces have the axis. If not, each piece is one index of the axis. */
   readonly keepsAxis: boolean;
   /** The sizes of the pieces along the axis; undefined if unknown. */
   readonly sizes: readonly number[] | undefined;

@@ -1,5 +1,5 @@
 /**
- * Forms of the kernel gradient of a convolution. X is padded, k is a tap (kernel position), and p runs over output positions:
+ * Writes the kernel gradient of a convolution in several equivalent forms. X is padded, k is a tap (kernel position), and p runs over output positions:
  *     dW[m, c, k] = Σ over samples and p   dY[m, p] · X[c, stride · p + dilation · k]
  * - taps: slices the data for each tap and multiplies matrices per sample.
  * - rows: concatenates the slices of one kernel row, so that one matrix product handles the row.
@@ -48,12 +48,12 @@ type BlockFormWriter = (
 
 export const writeByTaps: FormWriter = (s, emit, x, up, { batch, channels, outputs, out, positions }) => {
   const padded = padData(s, emit, x, 2);
-  const grouped = (value: Value, count: number): Value =>
+  const splitGroups = (value: Value, count: number): Value =>
     reshapeTo(emit, value, [batch, s.group, count / s.group, positions]);
-  const upstream = grouped(up, outputs);
+  const upstream = splitGroups(up, outputs);
   const products = tapsOf(s.kernel).map((tap) => {
     // (batch × groups × M/groups × positions) · (batch × groups × C/groups × positions)ᵀ is a product per sample; then samples are summed.
-    const data = grouped(readByTap(s, emit, padded, tap, out, 2), channels);
+    const data = splitGroups(readByTap(s, emit, padded, tap, out, 2), channels);
     return sumSamples(emit, emit["com.microsoft.FusedMatMul"]([upstream, data], { transB: 1 }));
   });
   return joinParts(emit, products, [outputs, channels / s.group, 1], 2);
@@ -71,8 +71,8 @@ export const writeByRows: FormWriter = (s, emit, x, up, { batch, channels, outpu
     const rowData = joinParts(emit, parts, [batch, channels, positions], 1);
     return sumSamples(emit, emit["com.microsoft.FusedMatMul"]([upstream, rowData], { transB: 1 }));
   });
-  const stacked = joinParts(emit, products, [outputs, length, channels], 1);
-  return emit.Transpose([stacked], { perm: [0, 2, 1] });
+  const gradient = joinParts(emit, products, [outputs, length, channels], 1);
+  return emit.Transpose([gradient], { perm: [0, 2, 1] });
 };
 
 export const writeChannelsLast: FormWriter = (s, emit, x, up, { batch, channels, outputs, out, positions }) => {
@@ -128,20 +128,26 @@ export const writeSamplesInBlocks: BlockFormWriter = (s, emit, x, up, { batch, c
   const { cropped, before, after } = cropUnread(s, emit, x, out);
   const [, , height = 1, width = 1] = sizesOf(cropped);
   const [padTop = 0, padLeft = 0] = before;
-  // A row of dY covers `strideY` data rows; leading zeros fill the part that it does not read.
+  // A row of dY corresponds to `strideY` data rows. Leading zeros fill the part that the row does not read.
   const start = (pitch: number, tap: number): number =>
     (padTop + strideY) * pitch - strideX * columns + padLeft - tap * dilationX;
-  const fits = (pitch: number): boolean =>
+  const isValidPitch = (pitch: number): boolean =>
     (pitch * strideY) % strideX === 0 && start(pitch, kernelColumns - 1) >= 0 && pitch * strideY >= strideX * columns;
   let pitch = width + Math.max(padLeft, after[1] ?? 0);
-  while (!fits(pitch)) pitch += 1;
+  while (!isValidPitch(pitch)) pitch += 1;
   const spacing = (pitch * strideY) / strideX;
   const length = rows * spacing;
   const lastStart = pitch * height - 1 - strideX * (length - 1);
 
-  const unit = channels * size;
+  const positionLength = channels * size;
   const samplesInner = moveSamplesLast(emit, cropped, blocks);
-  const data = padRows(emit, samplesInner, [groups * height, width * unit], 0, (pitch - width) * unit);
+  const data = padRows(
+    emit,
+    samplesInner,
+    [groups * height, width * positionLength],
+    0,
+    (pitch - width) * positionLength,
+  );
   const filterParts = [groups, size, filters / size, rows * columns, size];
   const filter = emit.Transpose([reshapeTo(emit, blocks.toBlocked(up), filterParts)], { perm: [0, 2, 3, 1, 4] });
   const blockArea = size * size;
@@ -164,8 +170,8 @@ export const writeSamplesInBlocks: BlockFormWriter = (s, emit, x, up, { batch, c
     );
     return reshapeTo(emit, product, [1, groups, filters * kernelRows * channels]);
   });
-  const summed = emit.ReduceSum([emit.Concat(products, { axis: 0 }), [1]], { keepdims: 0 });
-  const blocked = reshapeTo(emit, summed, [kernelColumns, filters / size, kernelRows, channels, size]);
+  const groupSum = emit.ReduceSum([emit.Concat(products, { axis: 0 }), [1]], { keepdims: 0 });
+  const blocked = reshapeTo(emit, groupSum, [kernelColumns, filters / size, kernelRows, channels, size]);
   const gradientDims = [filters, channels, kernelRows, kernelColumns];
   const gradient = reshapeTo(emit, emit.Transpose([blocked], { perm: [1, 4, 3, 2, 0] }), gradientDims);
   return outputs === filters ? gradient : emit.Slice([gradient, [0], [outputs], [0]]);
@@ -209,13 +215,13 @@ export const writeDepthwiseInBlocks: BlockFormWriter = (s, emit, x, up, { batch,
   return emit["com.microsoft.nchwc.ReorderOutput"]([sumSamples(emit, perSample, 1)], { channels });
 };
 
-/** Crops the positions that no tap reads. Also returns the padding per axis, `before` and `after` the data, that taps read. */
+/** Removes the positions of the data that no tap reads. Also returns the padding that taps read, `before` and `after` the data of each axis. */
 function cropUnread(s: ConvSettings, emit: Emit, x: Value, out: readonly number[]) {
   const spatial = sizesOf(x).slice(2);
   const padsBefore = explicitPads(s, spatial).slice(0, spatial.length);
   const overhang = spatial.map((size, axis) => {
-    const covered = ((out[axis] ?? 1) - 1) * (s.strides[axis] ?? 1) + kernelExtent(s, axis);
-    return covered - size - (padsBefore[axis] ?? 0);
+    const coveredLength = ((out[axis] ?? 1) - 1) * (s.strides[axis] ?? 1) + kernelExtent(s, axis);
+    return coveredLength - size - (padsBefore[axis] ?? 0);
   });
   const axes = [0, 1].filter((axis) => (overhang[axis] ?? 0) < 0);
   const padsAfter = overhang.map((pad) => Math.max(0, pad));
@@ -231,7 +237,7 @@ function cropUnread(s: ConvSettings, emit: Emit, x: Value, out: readonly number[
 /** Returns the coordinates of all taps of a kernel, row by row. */
 function tapsOf(kernel: readonly number[]): readonly (readonly number[])[] {
   return kernel.reduce<readonly (readonly number[])[]>(
-    (before, size) => before.flatMap((start) => range(size).map((index) => [...start, index])),
+    (taps, size) => taps.flatMap((start) => range(size).map((index) => [...start, index])),
     [[]],
   );
 }
@@ -267,7 +273,7 @@ const sumSamples = (emit: Emit, products: Value, keepdims = 0): Value => emit.Re
 
 /** Reshapes parts to equal dimensions and concatenates them. */
 function joinParts(emit: Emit, parts: readonly Value[], dims: readonly number[], axis: number): Value {
-  const shaped = parts.map((part) => reshapeTo(emit, part, dims));
-  const [only] = shaped;
-  return shaped.length === 1 && only !== undefined ? only : emit.Concat(shaped, { axis });
+  const reshapedParts = parts.map((part) => reshapeTo(emit, part, dims));
+  const [singlePart] = reshapedParts;
+  return reshapedParts.length === 1 && singlePart !== undefined ? singlePart : emit.Concat(reshapedParts, { axis });
 }

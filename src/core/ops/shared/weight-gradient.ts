@@ -1,6 +1,6 @@
 /**
- * Selects the form of the kernel gradient of a convolution (`weight-gradient-forms.ts`). Speed relative to "taps", measured on x64 with AVX-512 for
- * batches of 16 and 128:
+ * Selects the fastest form of the kernel gradient of a convolution (`weight-gradient-forms.ts`). Speed relative to "taps", measured on x64 with AVX-512
+ * for batches of 16 and 128:
  * - "taps": fastest for many positions and a medium number of channels.
  * - "rows": 3 to 4 times as fast for 1 or 3 channels, because products of single taps are too narrow.
  * - "channels last": twice as fast with strides and at least 32 channels; 10 to 50 % faster for at least 64 channels on small images; 25 % faster for
@@ -71,11 +71,13 @@ export function selectFastestForm(s: ConvSettings, x: Value, up: Value, block: n
     const hasFewPositions = positions * (channels + outputs) < channels * outputs;
     return s.group === 1 && hasFewPositions && isMatrixProduct(s, x) ? "one product" : "taps";
   }
-  const possible = possibleForms(s, x, up, block);
-  if (possible.includes("depthwise in blocks")) return "depthwise in blocks";
-  if (possible.includes("samples in blocks") && channels > 1) return "samples in blocks";
+  const availableForms = possibleForms(s, x, up, block);
+  if (availableForms.includes("depthwise in blocks")) return "depthwise in blocks";
+  if (availableForms.includes("samples in blocks") && channels > 1) return "samples in blocks";
   if (s.group > 1)
-    return possible.includes("channel by channel") && positions <= maxSmallPositions ? "channel by channel" : "taps";
+    return availableForms.includes("channel by channel") && positions <= maxSmallPositions
+      ? "channel by channel"
+      : "taps";
   if (channels <= 8) return channels === 1 ? "channels last" : "rows";
   const isStrided = s.strides.some((stride) => stride > 1);
   return (isStrided && channels >= 32) || (channels >= 64 && positions <= maxSmallPositions) ? "channels last" : "taps";
@@ -83,8 +85,8 @@ export function selectFastestForm(s: ConvSettings, x: Value, up: Value, block: n
 
 export interface WeightGradientOptions {
   readonly blocks?: ChannelBlocks | undefined;
-  /** Returns the previous contributions to the gradient, for a form that adds to them for free. */
-  readonly take?: () => Contribution | undefined;
+  /** Returns the previous contributions to the gradient. The form "one product" adds them at no cost. */
+  readonly takePrevious?: () => Contribution | undefined;
   readonly form?: Form;
 }
 
@@ -93,7 +95,11 @@ export function writeWeightGradient(
   s: ConvSettings,
   emit: Emit,
   [x, w, up]: readonly [Value, Value, Value],
-  { blocks, take = () => undefined, form = selectFastestForm(s, x, up, blocks?.size) }: WeightGradientOptions = {},
+  {
+    blocks,
+    takePrevious: take = () => undefined,
+    form = selectFastestForm(s, x, up, blocks?.size),
+  }: WeightGradientOptions = {},
 ): Value {
   const shape = shapesOf(x, up);
   if (form === "one product") return reshapeTo(emit, writeOneProduct(emit, x, up, shape, take()), sizesOf(w));

@@ -1,4 +1,4 @@
-/** Sliding windows of convolution and pooling: output sizes and `auto_pad`. */
+/** Reads the sliding windows of convolutions and pools, and computes output sizes and the pads that `auto_pad` implies. */
 
 import { Miss } from "../../errors.ts";
 import { addDims, ceilDims, type Dim, extremeDims, floorDims } from "../../tensor/dims.ts";
@@ -48,7 +48,7 @@ export const channelAxes = (channelAxis = 1): readonly AxisLink[] =>
 export const padAttributes = ({ autoPad, pads }: Pick<Window, "autoPad" | "pads">) =>
   autoPad.startsWith("SAME") ? { auto_pad: autoPad } : { pads };
 
-/** Returns the attributes of a MaxPool with this window. AveragePool takes the same, but `dilations` only since opset 19. */
+/** Returns the attributes of a MaxPool with this window. AveragePool has the same attributes, `dilations` only since opset 19. */
 export const poolAttributes = ({ kernel, strides, dilations, ceil, ...window }: Window) => ({
   kernel_shape: kernel,
   strides,
@@ -70,18 +70,18 @@ export function windowDims(window: Window, spatial: readonly Dim[]): readonly Di
   return spatial.map((size, axis) => {
     const stride = window.strides[axis] ?? 1;
     if (window.autoPad.startsWith("SAME")) return ceilDims(size, stride);
-    const reach = kernelExtent(window, axis);
-    const padded = addDims(size, totalPads(window, axis) - reach);
-    if (!window.ceil) return addDims(floorDims(padded, stride), 1);
-    const steps = addDims(ceilDims(padded, stride), 1);
+    const extent = kernelExtent(window, axis);
+    const paddedRest = addDims(size, totalPads(window, axis) - extent);
+    if (!window.ceil) return addDims(floorDims(paddedRest, stride), 1);
+    const steps = addDims(ceilDims(paddedRest, stride), 1);
     const [before = 0, after = 0] = [window.pads[axis], window.pads[window.kernel.length + axis]];
-    // The last window must start inside the input or its left padding; only large strides can violate this.
-    if (after + stride <= reach) return steps;
+    // The last window must start inside of the input or the padding before it. Only large strides can violate this.
+    if (after + stride <= extent) return steps;
     return extremeDims("min", [steps, ceilDims(addDims(size, before), stride)]);
   });
 }
 
-/** Returns the number of input positions that each window along an axis covers. `padding.counts` includes padding. */
+/** Returns the number of input positions that each window along an axis covers. With `padding.counts`, padding counts, too. */
 export function windowCounts(
   window: Window,
   axis: number,
@@ -91,12 +91,12 @@ export function windowCounts(
   const [first, end] = padding.counts ? [-padding.before, sizes.input + padding.after] : [0, sizes.input];
   return range(sizes.output).map((position) => {
     const start = position * (window.strides[axis] ?? 1) - padding.before;
-    const covered = range(window.kernel[axis] ?? 1).map((tap) => start + tap * (window.dilations[axis] ?? 1));
-    return covered.filter((index) => index >= first && index < end).length;
+    const coveredIndices = range(window.kernel[axis] ?? 1).map((tap) => start + tap * (window.dilations[axis] ?? 1));
+    return coveredIndices.filter((index) => index >= first && index < end).length;
   });
 }
 
-/** Returns the `pads` and `output_padding` with which a ConvTranspose maps output gradients of the window to the size of its input. */
+/** Returns the `pads` and `output_padding` of the ConvTranspose that spreads gradients of the window's output over the window's input. */
 export function spreadSettings(
   window: Window,
   spatial: readonly number[],
@@ -105,8 +105,8 @@ export function spreadSettings(
   const pads = [...explicitPads(window, spatial)];
   const rank = spatial.length;
   const outputPadding = spatial.map((size, axis) => {
-    const covered = ((out[axis] ?? 1) - 1) * (window.strides[axis] ?? 1) + kernelExtent(window, axis);
-    const neededEnd = covered - (pads[axis] ?? 0) - size;
+    const coveredLength = ((out[axis] ?? 1) - 1) * (window.strides[axis] ?? 1) + kernelExtent(window, axis);
+    const neededEnd = coveredLength - (pads[axis] ?? 0) - size;
     const end = Math.max(pads[rank + axis] ?? 0, neededEnd);
     pads[rank + axis] = end;
     return end - neededEnd;
