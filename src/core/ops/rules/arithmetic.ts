@@ -29,7 +29,7 @@ export interface Linear {
   shift(c: number): number;
 }
 
-const one: Numbers = { dims: [], values: Float64Array.of(1) };
+const unitNumbers: Numbers = { dims: [], values: Float64Array.of(1) };
 
 type Form = Pick<Linear, "scale" | "shift">;
 
@@ -51,7 +51,7 @@ const negation: Form = { scale: () => -1, shift: () => 0 };
 
 /** Reads a node as a linear function of its only input that is not stored. Before opset 7, attributes control broadcasting. */
 export function linearOf({ op, inputs }: Node, site: Site): Linear | undefined {
-  if (op === "Neg") return { data: 0, constant: undefined, numbers: one, ...negation };
+  if (op === "Neg") return { data: 0, constant: undefined, numbers: unitNumbers, ...negation };
   const data = site.inputs.findIndex((operand) => operand?.stored === false);
   const numbers = numbersOf(site.inputs[1 - data]);
   const form = forms[op]?.[data];

@@ -97,12 +97,12 @@ export function writeWeightGradient(
   [x, w, up]: readonly [Value, Value, Value],
   {
     blocks,
-    takePrevious: take = () => undefined,
+    takePrevious = () => undefined,
     form = selectFastestForm(s, x, up, blocks?.size),
   }: WeightGradientOptions = {},
 ): Value {
   const shape = shapesOf(x, up);
-  if (form === "one product") return reshapeTo(emit, writeOneProduct(emit, x, up, shape, take()), sizesOf(w));
+  if (form === "one product") return reshapeTo(emit, writeOneProduct(emit, x, up, shape, takePrevious()), sizesOf(w));
   if (blocks !== undefined && form === "samples in blocks")
     return reshapeTo(emit, writeSamplesInBlocks(s, emit, x, up, shape, blocks), sizesOf(w));
   if (blocks !== undefined && form === "depthwise in blocks")
