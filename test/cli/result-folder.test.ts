@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { escapeMarkdown } from "../../src/app/report/markdown.ts";
+import { escapeMarkdown } from "../../src/app/report/markdown-text.ts";
 import { processSuffix } from "../../src/core/platform/node-leftovers.ts";
 import type { Run } from "../../src/judge/record/data.ts";
 import { compressing, filesIn, reports, results, textOf } from "./compressing.ts";

@@ -2,7 +2,7 @@
 import { stripPeriod } from "../../core/errors.ts";
 import type { Purpose } from "../../judge/run/objective.ts";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
-import { codeSpan, escapeMarkdown, markdownTable } from "../report/markdown.ts";
+import { codeSpan, escapeMarkdown, markdownTable } from "../report/markdown-text.ts";
 import { batchText } from "./end-to-end.ts";
 import type { Records } from "./records.ts";
 import type { FileDtype } from "./run.ts";

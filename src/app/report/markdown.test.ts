@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { evilName, exampleRun } from "../../../test/report/example-run.ts";
-import { codeSpan, escapeMarkdown, reportMarkdown, variantsMarkdown } from "./markdown.ts";
+import { reportMarkdown, variantsMarkdown } from "./markdown.ts";
+import { codeSpan, escapeMarkdown } from "./markdown-text.ts";
 
 test("writes a row for the original and each variant, with equally many cells", () => {
   const lines = variantsMarkdown(exampleRun).split("\n");

@@ -23,6 +23,7 @@ import { Difference } from "../../runtime/run/difference.ts";
 import { Feeder } from "../../runtime/run/feeding.ts";
 import { createRunner } from "../../runtime/run/run.ts";
 import { toleranceOf } from "./equivalence.ts";
+import { minEqualCosine } from "./same-outputs.ts";
 
 export interface Invariance {
   readonly samples: number;
@@ -100,11 +101,6 @@ export async function batchInvariance(
   return { samples: done, batch: maxBatch, worst, mean: sum / done, apart: isRounding ? 0 : maxError };
 }
 
-/** Minimum cosine at which two outputs count as equal. */
-export const minEqualCosine = 0.9999;
-/** Formats a cosine with four digits. A value below `minEqualCosine` is rounded down, so that the text stays below it, too. */
-export const cosineText = (worst: number): string =>
-  (worst < minEqualCosine ? Math.floor(1e4 * worst) / 1e4 : worst).toFixed(4);
 /** Number of samples that `chooseBatch` compares: enough to detect quantization ranges that the model computes per batch. */
 const samplesForNote = 16;
 

@@ -6,8 +6,9 @@ import { fromNumbers } from "../../core/tensor/convert.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
 import { memory } from "../../data/index.ts";
-import { batchInvariance, chooseBatch, cosineText } from "../../judge/compare/batch-dependence.ts";
+import { batchInvariance, chooseBatch } from "../../judge/compare/batch-dependence.ts";
 import { answersWithNaN } from "../../judge/compare/compare.ts";
+import { cosineText } from "../../judge/compare/same-outputs.ts";
 import { cosine, embeddings, neighbourOverlap } from "./embedding.ts";
 import { evaluate } from "./evaluate.ts";
 

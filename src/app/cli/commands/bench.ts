@@ -7,7 +7,7 @@ import { inputsText } from "../../../judge/record/verdict.ts";
 import { isUnsteady, unsteadyNote } from "../../../runtime/run/latency.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";
-import { escapeMarkdown, markdownTable } from "../../report/markdown.ts";
+import { escapeMarkdown, markdownTable } from "../../report/markdown-text.ts";
 import type { Column } from "../../report/tables.ts";
 import { defineCommand, type Session } from "../command.ts";
 import { requireOther } from "../files/files.ts";

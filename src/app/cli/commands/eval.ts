@@ -13,11 +13,11 @@ import {
   percent,
 } from "../../../core/numbers.ts";
 import { option } from "../../../core/pass/options.ts";
-import { cosineText, minEqualCosine } from "../../../judge/compare/batch-dependence.ts";
+import { cosineText, minEqualCosine } from "../../../judge/compare/same-outputs.ts";
 import { quoteWord } from "../../../judge/record/shell-command.ts";
 import { othersSentence, targetLines, verdictSentence } from "../../../judge/record/verdict.ts";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";
-import { escapeMarkdown, markdownTable } from "../../report/markdown.ts";
+import { escapeMarkdown, markdownTable } from "../../report/markdown-text.ts";
 import { defineCommand } from "../command.ts";
 import { requireOther } from "../files/files.ts";
 import { requireAppendable } from "../files/writable.ts";
