@@ -25,7 +25,7 @@ let [knownCount, spent] = [0, 0];
 const begin = async (options?: SearchOptions, seed?: number): Promise<Clock> => {
   vi.advanceTimersByTime(1000);
   const clock = open(options, seed);
-  ({ known: knownCount, spent } = await clock.begin([a, b]));
+  ({ knownCount, spentSeconds: spent } = await clock.begin([a, b]));
   vi.advanceTimersByTime(1000);
   return clock;
 };

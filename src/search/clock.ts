@@ -43,19 +43,21 @@ export class Clock {
    * Starts the clock, or continues that of the same search if it was stopped. @param candidates all candidates of the search.
    * @returns the number of candidates with a record, and the seconds that this search has already spent on them.
    */
-  async begin(candidates: readonly Candidate[]): Promise<{ readonly known: number; readonly spent: number }> {
+  async begin(
+    candidates: readonly Candidate[],
+  ): Promise<{ readonly knownCount: number; readonly spentSeconds: number }> {
     const start = (await this.#store.records?.read(this.#startKey)) as SearchStart | undefined;
     this.#startTime = start?.ended === false ? start.at : Date.now();
     await this.#writeStart(false);
-    let [knownCount, spent] = [0, 0];
+    let [knownCount, spentSeconds] = [0, 0];
     for (const candidate of candidates) {
       const record = await this.#read(candidate);
       if (record === undefined) continue;
       knownCount++;
-      if (this.#isOfThisSearch(record)) spent += record.seconds;
+      if (this.#isOfThisSearch(record)) spentSeconds += record.seconds;
       else this.#finishedEarlier.add(candidate.name);
     }
-    return { known: knownCount, spent };
+    return { knownCount, spentSeconds };
   }
 
   end(): Promise<void> {

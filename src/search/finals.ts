@@ -19,7 +19,7 @@ import {
   type Usable,
 } from "./record.ts";
 import type { Rounds } from "./rounds.ts";
-import type { AheadOptions, SearchTask } from "./search-task.ts";
+import type { PooledSearchOptions, SearchTask } from "./search-task.ts";
 
 const isTooSlow = ({ choice, variants }: Run): boolean =>
   choice?.by === "none allowed" || variants.every(({ refusedAs }) => refusedAs === "off target");
@@ -62,7 +62,7 @@ export class Finals {
     const samplesText = `on ${parts.isApart ? "other" : "the same"} samples`;
     context.log({ id: "finalists", text: `${triedText} tried; ${finalistsText} evaluated ${samplesText}` });
     const log: Context["log"] = (event) => event.id === "resume" || context.log(event);
-    const evaluateAll = (scored: readonly Scored[], evaluationOptions: AheadOptions) =>
+    const evaluateAll = (scored: readonly Scored[], evaluationOptions: PooledSearchOptions) =>
       this.#evaluate(scored, parts.test, evaluationOptions, { ...context, log });
     const result = await evaluateAll(finalists, options);
     const reserveCandidates = reservesOf(tried, finalists, this.#objective);
@@ -78,7 +78,7 @@ export class Finals {
   async #evaluate(
     scored: readonly Scored[],
     test: Dataset,
-    evaluationOptions: AheadOptions,
+    evaluationOptions: PooledSearchOptions,
     context: Context,
   ): Promise<Compressed> {
     const { store, original, task, options, parts, trials } = this.#task;

@@ -251,7 +251,7 @@ export class Forecast {
     const identicalPairs = this.#findIdenticalPairs(structure.family);
     if (identicalPairs.some(({ lowShare, highShare }) => lowShare <= expectedShare && expectedShare < highShare))
       return "refused";
-    const measured = this.#trials.flatMap(({ combination, figures, sameAs }) => {
+    const familyTrials = this.#trials.flatMap(({ combination, figures, sameAs }) => {
       const member = combination.structure;
       if (member?.family !== structure.family) return [];
       const effect = figures === undefined ? undefined : this.#removeFormatEffect(combination, figures);
@@ -262,9 +262,9 @@ export class Forecast {
     const remainingDrop = remainingDropShare(recovery);
     const hasSameRecovery = (candidate: { readonly remainingDrop: number }): boolean =>
       candidate.remainingDrop === remainingDrop;
-    const trialsOfStructure = measured.filter(({ member }) => member.name === structure.name);
+    const trialsOfStructure = familyTrials.filter(({ member }) => member.name === structure.name);
     if (trialsOfStructure.length > 0 && trialsOfStructure.every(({ part }) => part === undefined)) return "refused";
-    const withEffect = measured.flatMap(({ part, ...rest }) => (part === undefined ? [] : [{ ...rest, part }]));
+    const withEffect = familyTrials.flatMap(({ part, ...rest }) => (part === undefined ? [] : [{ ...rest, part }]));
     const distance = ({ member }: { readonly member: Offer }): number =>
       Math.abs(Math.log((member.left ?? 1) / expectedShare));
     const [nearest] = withEffect.toSorted(
@@ -373,9 +373,9 @@ const remainingDropShare = (recovery: readonly Offer[]): number =>
  *     e₀ = 0.6                      variance 0.3²
  *     e₁ = ln(speed) / ln(1 / l)    variance (0.1 / ln(1 / l))²
  */
-export function exponentOfSpeed(measured: readonly { readonly share: number; readonly speed: number }[]): number {
+export function exponentOfSpeed(measurements: readonly { readonly share: number; readonly speed: number }[]): number {
   let [weight, sum] = [1 / priorDeviation ** 2, priorExponent / priorDeviation ** 2];
-  for (const { share, speed } of measured) {
+  for (const { share, speed } of measurements) {
     const depth = Math.log(1 / share);
     weight += (depth / logSpeedError) ** 2;
     sum += (depth * Math.log(speed)) / logSpeedError ** 2;

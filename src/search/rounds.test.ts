@@ -24,7 +24,7 @@ const opened = (
   some = all,
 ): Rounds =>
   new Rounds({
-    ...{ all: some, objective },
+    ...{ combinations: some, objective },
     forecast: new Forecast({ size: 1000, speed: 1, drop: 0 }, goal),
     work: new Work({ samples: 100, seconds: 1 }),
     isDone: (name) => done.includes(name),

@@ -12,7 +12,7 @@ const maxLessLossy = 2;
 const minGain = 0.03;
 
 export interface RoundsOptions {
-  readonly all: readonly Combination[];
+  readonly combinations: readonly Combination[];
   readonly objective: Objective;
   readonly forecast: Forecast;
   readonly work: Work;
@@ -43,8 +43,8 @@ export class Rounds {
     const { combination, attempt, seconds } = scored;
     const { work, forecast, objective } = this.#options;
     work.add(combination, attempt.variant.steps, seconds);
-    const expected = forecast.predict(combination);
-    if (expected !== undefined && isUsable(scored)) this.#ratios.push(scored.figures.size / expected.size);
+    const prediction = forecast.predict(combination);
+    if (prediction !== undefined && isUsable(scored)) this.#ratios.push(scored.figures.size / prediction.size);
     forecast.add({ ...scored, isUnchanged: attempt.variant.refusedAs === "unchanged" });
     this.#tried.push(scored);
     if (!isUsable(scored) || objective.misses(scored.figures) > 0) return false;
@@ -86,7 +86,7 @@ export class Rounds {
    * candidate is expected to be better, these are less lossy formats of the best candidate.
    */
   promising(seconds: number): readonly Combination[] {
-    const { all, work, forecast, objective, isDone } = this.#options;
+    const { combinations, work, forecast, objective, isDone } = this.#options;
     const triedNames = new Set(this.#tried.map(({ combination }) => combination.name));
     // Families with a result. Predictions for other families are uncertain: even if they miss the objective, a first candidate is worth trying.
     const families = new Set(this.#tried.map(({ combination: { structure } }) => structure?.family));
@@ -94,7 +94,7 @@ export class Rounds {
     const minMisses = Math.min(
       ...this.#tried.flatMap((scored) => (isUsable(scored) ? [objective.misses(scored.figures)] : [])),
     );
-    const candidates = all.flatMap((combination) => {
+    const candidates = combinations.flatMap((combination) => {
       if (triedNames.has(combination.name)) return [];
       if (!isDone(combination.name) && work.secondsOf(combination) > seconds) return [];
       const figures = forecast.predict(combination);
@@ -120,12 +120,12 @@ export class Rounds {
 
   /** Returns variants of the best candidate with less lossy formats of the same family, in case the best misses the goal on other samples. */
   #lessLossyThanBest(seconds: number): readonly Combination[] {
-    const { all, work, isDone } = this.#options;
+    const { combinations, work, isDone } = this.#options;
     const best = this.#best?.combination;
     const loses = best?.numbers?.loses;
     if (best === undefined || loses === undefined) return [];
     const { structure, recovery, numbers } = best;
-    return all
+    return combinations
       .filter(
         (other) =>
           other.structure === structure && other.recovery === recovery && other.numbers?.family === numbers?.family,
@@ -149,8 +149,8 @@ export class Rounds {
    * expected bytes as an earlier one is skipped.
    */
   #firstFormats(): readonly Combination[] {
-    const { all, forecast, objective, work } = this.#options;
-    const fittingFormats = all.flatMap((combination) => {
+    const { combinations, forecast, objective, work } = this.#options;
+    const fittingFormats = combinations.flatMap((combination) => {
       const { structure, numbers, training, sparing } = combination;
       if ((structure ?? training ?? sparing) !== undefined || numbers?.trains === true) return [];
       const figures = forecast.predict(combination);

@@ -66,8 +66,8 @@ async function measureSpeed(
   const target = targets?.[0]?.name;
   // The key includes the machine, because records can come from another one.
   const key = { speed: measured.sha256, beside: evaluator.original.measured.sha256, timed: timingKey, target };
-  const recorded = (await records?.read(key)) as number | undefined;
-  if (recorded !== undefined) return recorded;
+  const recordedSpeed = (await records?.read(key)) as number | undefined;
+  if (recordedSpeed !== undefined) return recordedSpeed;
   const timing = await timeFiles(evaluator, [attempt], { rounds: timingRounds, targets }, { log: () => {} });
   const speed = speedOf(timing, 0);
   if (speed !== undefined && timing?.unsteady !== true) await records?.write(key, speed);

@@ -6,7 +6,7 @@ import type { Context } from "../core/pass/pass.ts";
 import type { RecipeSamples } from "../judge/recipe/recipe.ts";
 import type { Compressed, RunOptions } from "../judge/run/run.ts";
 import { openTrials, type Trials } from "../judge/run/trials.ts";
-import type { Ahead } from "../judge/steps/pool.ts";
+import type { JobPool } from "../judge/steps/pool.ts";
 import type { Store } from "../judge/steps/store.ts";
 import type { Task } from "../runtime/metrics/types.ts";
 import type { BudgetOptions } from "./budget.ts";
@@ -25,16 +25,16 @@ export interface SearchOptions
   readonly samples?: RecipeSamples | undefined;
 }
 
-export interface AheadOptions extends SearchOptions {
+export interface PooledSearchOptions extends SearchOptions {
   /** Pool of processes that evaluate candidates in parallel. They call `tryIn` with the same `resumeFolder`. */
-  readonly ahead?: Ahead | undefined;
+  readonly jobPool?: JobPool | undefined;
 }
 
 export interface SearchTask {
   readonly store: Store;
   readonly original: Model;
   readonly task: Task;
-  readonly options: AheadOptions;
+  readonly options: PooledSearchOptions;
   readonly context: Context;
   readonly parts: SearchParts;
   readonly combinations: readonly Combination[];
@@ -48,7 +48,7 @@ export async function openSearchTask(
   store: Store,
   original: Model,
   task: Task,
-  options: AheadOptions,
+  options: PooledSearchOptions,
   context: Context,
 ): Promise<SearchTask> {
   const parts = searchParts(task.test, context.seed);

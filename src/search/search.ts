@@ -25,8 +25,8 @@ import { nameOfSameFile, type Scored } from "./record.ts";
 import { Rounds } from "./rounds.ts";
 import { figuresOf, type ScoresOptions, scoreText } from "./scores.ts";
 import {
-  type AheadOptions,
   openSearchTask,
+  type PooledSearchOptions,
   requireAboveChance,
   type SearchOptions,
   type SearchTask,
@@ -57,7 +57,7 @@ export function search(
 export async function searchAhead(
   original: Model,
   task: Task,
-  options: AheadOptions,
+  options: PooledSearchOptions,
   partialContext: Partial<Context>,
 ): Promise<Compressed> {
   const context = completeContext(partialContext);
@@ -73,7 +73,7 @@ export async function searchAhead(
       await evaluator.sizeFor(options.purpose, evaluator.original.measured),
     );
     // Jobs in other processes would disturb the timing of the finalists, so they end first.
-    await searchProcess.run().finally(() => options.ahead?.close());
+    await searchProcess.run().finally(() => options.jobPool?.close());
     const result = await searchProcess.finals();
     return { ...result, run: { ...result.run, seconds: secondsSince(started) } };
   });
@@ -128,7 +128,7 @@ class Search {
     this.#clock = clock;
     this.#budget = new Budget(options);
     this.#work = new Work(evaluator.took);
-    this.#rounds = new Rounds({ all: combinations, objective, forecast, work: this.#work, isDone });
+    this.#rounds = new Rounds({ combinations, objective, forecast, work: this.#work, isDone });
     const { targets, about, purpose } = options;
     const timingKey = { machine: about?.machine, judging: trials.judging, threads: options.threads };
     this.#scores = { evaluator, objective, purpose, metric: task.metric, store, targets, timingKey };
@@ -140,11 +140,11 @@ class Search {
     const { options, trials, context, combinations } = this.#task;
     const [budget, rounds] = [this.#budget, this.#rounds];
     // With a bucket, reading the record of every candidate would take longer than it saves.
-    const { known: knownCount, spent } = await this.#clock.begin(options.bucket === undefined ? trials.candidates : []);
+    const { knownCount, spentSeconds } = await this.#clock.begin(options.bucket === undefined ? trials.candidates : []);
     if (Number.isFinite(budget.minutes))
       context.log({
         id: "duration",
-        text: this.#work.timeText(combinations, budget.minutes, spent, this.#secondsOutsideSearch),
+        text: this.#work.timeText(combinations, budget.minutes, spentSeconds, this.#secondsOutsideSearch),
       });
     if (knownCount > 0)
       context.log({ id: "known", text: `${counted(knownCount, "candidate")} known from earlier runs` });
@@ -186,15 +186,15 @@ class Search {
   /** Removes stored files that are no longer needed. With parallel processes, files are removed only after the search. */
   async #trim(): Promise<void> {
     const { store, trials, options } = this.#task;
-    if (options.ahead === undefined) await store.trim([trials.evaluator.original.measured.sha256]);
+    if (options.jobPool === undefined) await store.trim([trials.evaluator.original.measured.sha256]);
   }
 
   /** Evaluates a round in parallel processes. Idle processes evaluate likely next candidates, which do not change the order of the search. */
   async #tryAhead(round: readonly Combination[]): Promise<void> {
     const { options, context, timeLimitController: timeLimit } = this.#task;
     const budget = this.#budget;
-    const { ahead } = options;
-    if (ahead === undefined || !budget.isOpen) return;
+    const { jobPool } = options;
+    if (jobPool === undefined || !budget.isOpen) return;
     const nextCandidates = round.slice(0, budget.candidatesLeft);
     const isLast = nextCandidates.length >= budget.candidatesLeft;
     const likelyCandidates = isLast
@@ -204,10 +204,10 @@ class Search {
       combinations.map(({ name }) => name).filter((name) => !this.#clock.isDone(name));
     const names = missingNames(nextCandidates);
     if (names.length === 0) return;
-    options.onStage?.(`${counted(names.length, "candidate")}, ${integer(ahead.jobs)} at a time`);
+    options.onStage?.(`${counted(names.length, "candidate")}, ${integer(jobPool.jobs)} at a time`);
     const cancel = this.#stopWhenLate();
     const roundContext = { signal: AbortSignal.any([context.signal, timeLimit.signal]), progress: context.progress };
-    await ahead.doRound(names, missingNames(likelyCandidates), roundContext).finally(cancel);
+    await jobPool.doRound(names, missingNames(likelyCandidates), roundContext).finally(cancel);
     throwIfAborted(context.signal, "Stopped while candidates were tried.");
   }
 
@@ -245,7 +245,7 @@ class Search {
 
   async #recordAttempt(scored: Scored): Promise<void> {
     const { context, options } = this.#task;
-    this.#budget.spend(scored.spent / (options.ahead?.jobs ?? 1));
+    this.#budget.spend(scored.spent / (options.jobPool?.jobs ?? 1));
     const isBest = this.#rounds.add(scored);
     context.log({ id: "tried", text: scoreText(scored, this.#scores) });
     if (!isBest) return;

@@ -90,15 +90,15 @@ export class Work {
    * @param spent seconds that this search has spent before it was stopped and continued.
    * @param otherSeconds seconds that the command takes before and after the search.
    */
-  timeText(all: readonly Combination[], minutes: number, spent: number, otherSeconds: number): string {
+  timeText(combinations: readonly Combination[], minutes: number, spent: number, otherSeconds: number): string {
     const time = minutes < 1 ? counted(Math.round(60 * minutes), "second") : counted(minutes, "minute");
     const spentText = spent < 1 ? "" : `, of which ${counted(Math.round(spent), "second")} were spent before the stop`;
     const totalTime = waiting(Math.max(0, 60 * minutes - spent) + otherSeconds);
     const limitText = `${time} of search at most${spentText}${totalTime === undefined ? "" : `, ${totalTime} in all with the final evaluation`}`;
     const isLong = (combination: Combination): boolean => this.secondsOf(combination) > 30 * minutes;
-    const longCandidates = all.filter(isLong);
+    const longCandidates = combinations.filter(isLong);
     if (longCandidates.length === 0) return limitText;
-    const trainedCandidates = all.filter(({ recovery, numbers, training }) =>
+    const trainedCandidates = combinations.filter(({ recovery, numbers, training }) =>
       [...recovery, numbers, training].some((offer) => offer?.trains === true),
     );
     const share = trainedCandidates.filter(isLong).length > trainedCandidates.length / 2 ? "most" : "some";

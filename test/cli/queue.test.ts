@@ -25,7 +25,7 @@ test.skipIf(noServer !== "")(
     const stopServer = await startRedis(temporaryFolder(), port);
     const queue = await openQueue(`redis://127.0.0.1:${port}`, 1);
     const work = { kind: "candidate", name: "int8", input: {} } as never;
-    const job = { stop: new AbortController().signal, isWanted: () => true };
+    const job = { stopSignal: new AbortController().signal, isWanted: () => true };
     const ended = queue.doOne(work, job);
     await queue.countWorkers();
     await stopServer();
@@ -45,7 +45,9 @@ test.skipIf(noServer !== "")(`queued jobs end on a stop after the server was los
   const controller = new AbortController();
   const work = { kind: "candidate", name: "int8", input: {} } as never;
   // Node warns of more than ten listeners of one signal.
-  const jobs = Array.from({ length: 12 }, () => queue.doOne(work, { stop: controller.signal, isWanted: () => true }));
+  const jobs = Array.from({ length: 12 }, () =>
+    queue.doOne(work, { stopSignal: controller.signal, isWanted: () => true }),
+  );
   await queue.countWorkers();
   await stopServer();
   // The client notices the end of the connection later than the server's process ends.

@@ -25,12 +25,12 @@ test("captures a sample of each model for each text that is not a test text", as
   const inputsByModel = await capturedInputs(folder, bases.map(module), texts, context);
   expect([...(inputsByModel?.keys() ?? [])].toSorted()).toEqual(bases.toSorted());
   const decoder = inputsByModel?.get("decoder_model_merged");
-  expect(decoder?.fixed).toEqual({ use_cache_branch: { type: "bool", dims: [1], data: Uint8Array.of(1) } });
+  expect(decoder?.constants).toEqual({ use_cache_branch: { type: "bool", dims: [1], data: Uint8Array.of(1) } });
   // At the last of 24 steps, the cache has 23 tokens, and the encoder the longest text.
   expect(decoder?.samples.input_ids?.dims).toEqual([3, 1]);
   expect(decoder?.samples["past_key_values.0.decoder.key"]?.dims).toEqual([3, 1, 23, 64]);
   expect(decoder?.samples.encoder_hidden_states?.dims).toEqual([3, 7, 64]);
-  for (const [base, { samples, fixed }] of inputsByModel ?? []) {
+  for (const [base, { samples, constants: fixed }] of inputsByModel ?? []) {
     const session = await context.engine.load(await open(module(base).source));
     const [answer] = Object.values(await session.run({ ...samples, ...fixed }));
     expect(answer?.dims[0]).toBe(3);

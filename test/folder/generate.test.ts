@@ -22,7 +22,7 @@ graph (input_ids: int64[batch, seq], past_key_values.0.key: float32[batch, past,
   logits = MatMul(both, head)
 }`);
 
-const options = { steps: 6, padding: 0, begin: 0 };
+const options = { steps: 6, padding: 0, startToken: 0 };
 const models = (model: Model) => new Map([["model", model]]);
 const generator = (model: Model) => {
   const modelGenerator = generatorOf(models(model));
@@ -130,7 +130,7 @@ test("a merged decoder after an encoder reuses its cache of the text", async () 
         ]),
       );
       if (parts === undefined) throw new Error("no generator");
-      return generate(createEngine(), parts, prompts, { ...options, begin: 2 });
+      return generate(createEngine(), parts, prompts, { ...options, startToken: 2 });
     }),
   );
   expect(outputs[0]).toEqual(outputs[1]);

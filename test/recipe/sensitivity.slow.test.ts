@@ -138,7 +138,7 @@ test("uses measurements of workers, and measures the others itself, with the sam
         kinds: ["prune"],
         minutes,
         resumeFolder,
-        async ahead(all) {
+        async runAhead(all) {
           measured.push(all.length);
           const some = all.slice(0, share * all.length);
           const half = some.length / 2;

@@ -50,7 +50,8 @@ async function runSpare(original: Model, options: OptionValues, goal: Goal = poi
     return { model, ...(await runStep(quantize, model, changed, task, context)) };
   };
   const plain = await run(options);
-  const request = { pass: quantize, options, original, plain, run, search: searchTask.search, output: undefined };
+  const { search } = searchTask;
+  const request = { pass: quantize, options, original, requestedOutput: plain, run, search, output: undefined };
   return { apart: searchTask, plain, found: await findFallback(request, context) };
 }
 
@@ -69,7 +70,7 @@ describe("precision fallback with one layer that quantization ruins", () => {
       if (found instanceof Miss) throw new Error(found.reason);
       const lost = await apart.compare(plain.model);
       expect(lost.comparison.difference.value).toBeLessThan(-0.1);
-      const { made, sparing } = found;
+      const { output: made, sparing } = found;
       expect(sparing.spared).toMatchObject([{ layer: "fc2", bits: undefined, share: expect.closeTo(1, 1) }]);
       expect(sparing.spared[0]?.bytes).toBeGreaterThan(2 * 64 * 48);
       const reason = expect.stringMatching(/^kept in float; it causes [\d.]+ % of the error \(\+[\d.]+ kB\)$/);
@@ -141,7 +142,7 @@ test("stops after one attempt if the longest smaller choice of layers misses the
   let measured = 0;
   const measure = async () => ({ holds: "no", text: `attempt ${++measured}` }) as const;
   const search = { samples: undefined, measure };
-  const request = { pass: quantize, options, original: sound, plain: await run(options), run, search };
+  const request = { pass: quantize, options, original: sound, requestedOutput: await run(options), run, search };
   expect(await findFallback({ ...request, output: undefined }, context)).toMatchObject({
     reason: expect.stringMatching(/^no choice of layers keeps the goal .* at higher precision attempt 1$/),
   });
@@ -162,7 +163,8 @@ test("tries no choice of layers twice", async () => {
   const plain = await run(options);
   tried.length = 0;
   const measure = async () => ({ holds: bits >= 12 ? "clearly" : "no", text: `${bits} bits` }) as const;
-  const request = { pass: quantize, options, original: sound, plain, run, search: { samples: undefined, measure } };
+  const search = { samples: undefined, measure };
+  const request = { pass: quantize, options, original: sound, requestedOutput: plain, run, search };
   const outcome = await findFallback({ ...request, output: undefined }, context);
   expect(outcome).toMatchObject({ sparing: { attempts: expect.any(Array) } });
   expect(tried.length).toBeGreaterThan(2);

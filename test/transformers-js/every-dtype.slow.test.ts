@@ -100,7 +100,7 @@ describe.skipIf(shared("a decoder with a cache generates equal texts") === undef
       const generator = generatorOf(new Map([["model", await open(join(folder, "onnx", file))]]));
       if (generator === undefined || ours === undefined) throw new Error("no generator");
       const prompts = asked.texts.map((text) => ours.encode(text).ids);
-      const tokenLists = await generate(createEngine(), generator, prompts, { steps: 24, padding: 0, begin: 0 });
+      const tokenLists = await generate(createEngine(), generator, prompts, { steps: 24, padding: 0, startToken: 0 });
       expect(tokenLists.map((tokens, at) => theirs.decode([...(prompts[at] ?? []), ...tokens]))).toEqual(
         libraryAnswers[dtype]?.batch,
       );

@@ -65,7 +65,7 @@ describe.each([
     const engine = createEngine();
     for (const [at, text] of texts.entries()) {
       const prompts = [tokenizer.encode(text).ids];
-      const [ours] = await generate(engine, generator, prompts, { steps: 16, padding: 0, begin: 0 });
+      const [ours] = await generate(engine, generator, prompts, { steps: 16, padding: 0, startToken: 0 });
       expect({ text, tokens: theirs.answers[at]?.tokens }).toEqual({ text, tokens: ours });
     }
   });

@@ -82,12 +82,14 @@ export async function runProgram(line: readonly string[], surroundings: ProgramE
       return exitCode.ok;
     }
     const isFullHelp = words.includes(fullHelp);
-    const parsed = words.map((word) => (word === fullHelp ? "--help" : word));
-    const program = await buildProgram(parsed, surroundings, execute, isFullHelp);
-    command = program.commands.find((candidate) => candidate.name() === parsed[0]);
+    const commandWords = words.map((word) => (word === fullHelp ? "--help" : word));
+    const program = await buildProgram(commandWords, surroundings, execute, isFullHelp);
+    command = program.commands.find((candidate) => candidate.name() === commandWords[0]);
     const separatedWords =
-      command === undefined ? parsed : (await import("./flags/options.ts")).separateFlagValues(command, parsed);
-    await requireCommand(program, parsed);
+      command === undefined
+        ? commandWords
+        : (await import("./flags/options.ts")).separateFlagValues(command, commandWords);
+    await requireCommand(program, commandWords);
     await program.parseAsync([...separatedWords], { from: "user" });
     return code;
   } catch (error) {

@@ -12,7 +12,7 @@ import { textsForSearch } from "./text-search.ts";
 
 export interface CapturedInputs {
   readonly samples: Batch;
-  readonly fixed: Batch;
+  readonly constants: Batch;
 }
 
 /** Maximum bytes of a model's samples. Decoder caches are large, so the number of texts is reduced until they fit. */
@@ -30,10 +30,10 @@ export async function capturedInputs(
   { engine, signal }: Context,
 ): Promise<ReadonlyMap<string, CapturedInputs> | undefined> {
   const paths = modules.map(({ base, source }) => ({ base, original: source, result: source }));
-  const { originals, tokenizer, begin = 0 } = await openTogether(folder, paths);
+  const { originals, tokenizer, startToken = 0 } = await openTogether(folder, paths);
   const generator = generatorOf(originals);
   if (generator === undefined || tokenizer === undefined) return undefined;
-  const options = { steps: generatedTokens, padding: tokenizer.padding, begin, signal };
+  const options = { steps: generatedTokens, padding: tokenizer.padding, startToken, signal };
   let prompts = promptsOf(tokenizer, textsForSearch(texts), texts.length);
   for (;;) {
     const largest = new Map<string, Batch>();
@@ -76,6 +76,6 @@ function divideFeeds(feeds: Batch, count: number): CapturedInputs {
   const isSample = ([, { dims }]: (typeof entries)[number]): boolean => dims[0] === count;
   return {
     samples: Object.fromEntries(entries.filter(isSample)),
-    fixed: Object.fromEntries(entries.filter((entry) => !isSample(entry))),
+    constants: Object.fromEntries(entries.filter((entry) => !isSample(entry))),
   };
 }

@@ -28,9 +28,10 @@ export interface Card {
 export function withCard(before: string, card: Card): string {
   const section = `${beginMark}\n${renderSection(card)}\n${endMark}`;
   // The last begin mark and the end mark after it delimit the section, so that an unpaired mark does not remove the author's text.
-  const start = before.lastIndexOf(beginMark);
-  const stop = before.indexOf(endMark, start);
-  if (start >= 0 && stop > start) return `${before.slice(0, start)}${section}${before.slice(stop + endMark.length)}`;
+  const startIndex = before.lastIndexOf(beginMark);
+  const endIndex = before.indexOf(endMark, startIndex);
+  if (startIndex >= 0 && endIndex > startIndex)
+    return `${before.slice(0, startIndex)}${section}${before.slice(endIndex + endMark.length)}`;
   return before === ""
     ? `${metadataOf(card)}# ${escapeMarkdown(card.name)}\n\n${section}\n`
     : `${before.trimEnd()}\n\n${section}\n`;

@@ -62,7 +62,7 @@ export interface EndToEndOptions {
   readonly tokenizer: TextTokenizer | undefined;
   readonly texts: readonly string[];
   /** First token of a decoder that follows an encoder (`decoder_start_token_id`). */
-  readonly begin?: number | undefined;
+  readonly startToken?: number | undefined;
   readonly samples: Dataset | undefined;
   readonly metric?: Metric | undefined;
   readonly seed?: number;
@@ -78,25 +78,25 @@ export async function compareEndToEnd(
   engine: Engine,
   originals: ReadonlyMap<string, Model>,
   results: ReadonlyMap<string, Model>,
-  { tokenizer, texts, begin = 0, samples, metric, seed = 0, signal }: EndToEndOptions,
+  { tokenizer, texts, startToken = 0, samples, metric, seed = 0, signal }: EndToEndOptions,
 ): Promise<EndToEnd> {
   const [original, result] = [generatorOf(originals), generatorOf(results)];
   if (original === undefined || result === undefined) {
     const [first, second] = [originals.get("model"), results.get("model")];
     if (first === undefined || second === undefined || samples === undefined) return {};
-    const stop = signal === undefined ? {} : { signal };
-    const invariance = await batchInvariance(engine, second, samples, { seed, ...stop });
+    const signalOption = signal === undefined ? {} : { signal };
+    const invariance = await batchInvariance(engine, second, samples, { seed, ...signalOption });
     const batch =
       invariance instanceof Miss
         ? {}
         : { batch: invariance.worst, batchApart: invariance.apart, batchSamples: invariance.samples };
     if (metric === undefined) return batch;
-    const compared = await compare(engine, first, second, samples, metric, { batch: 1, ...stop });
-    return { answers: comparedNearness(compared), ...batch };
+    const comparison = await compare(engine, first, second, samples, metric, { batch: 1, ...signalOption });
+    return { answers: comparedNearness(comparison), ...batch };
   }
   if (tokenizer === undefined || texts.length === 0) return {};
   const prompts = promptsOf(tokenizer, texts);
-  const options = { steps: generatedTokens, padding: tokenizer.padding, begin, signal };
+  const options = { steps: generatedTokens, padding: tokenizer.padding, startToken, signal };
   const counts = { tokens: 0, same: 0, alike: 0 };
   const originalTokens = await continueEach(engine, original, prompts, options);
   const singleTokens = await continueEach(engine, result, prompts, { ...options, forced: originalTokens });
@@ -189,13 +189,13 @@ export async function compareTogether(
 }
 
 export async function openTogether(folder: string, modules: readonly ModulePaths[]) {
-  const openAll = async (which: "original" | "result"): Promise<ReadonlyMap<string, Model>> =>
-    new Map(await Promise.all(modules.map(async (module) => [module.base, await open(module[which])] as const)));
-  const begin = (await readSettings(joinPath(folder, "config.json")))?.decoder_start_token_id;
+  const openAll = async (side: "original" | "result"): Promise<ReadonlyMap<string, Model>> =>
+    new Map(await Promise.all(modules.map(async (module) => [module.base, await open(module[side])] as const)));
+  const startToken = (await readSettings(joinPath(folder, "config.json")))?.decoder_start_token_id;
   return {
     originals: await openAll("original"),
     results: await openAll("result"),
     tokenizer: await openTokenizer(folder),
-    begin: typeof begin === "number" ? begin : undefined,
+    startToken: typeof startToken === "number" ? startToken : undefined,
   };
 }

@@ -30,7 +30,7 @@ export interface GenerateOptions {
   readonly steps: number;
   readonly padding: number;
   /** First token of a decoder that follows an encoder. */
-  readonly begin: number;
+  readonly startToken: number;
   /** For each prompt, tokens that are fed instead of the generated ones (teacher forcing). */
   readonly forced?: readonly (readonly number[])[];
   readonly signal?: AbortSignal | undefined;
@@ -46,7 +46,7 @@ export async function generate(
   engine: Engine,
   models: Generator,
   prompts: Rows,
-  { steps, padding, begin, forced, signal }: GenerateOptions,
+  { steps, padding, startToken, forced, signal }: GenerateOptions,
 ): Promise<number[][]> {
   const { decoder } = models;
   const sessions: Session[] = [];
@@ -76,7 +76,7 @@ export async function generate(
       const [hidden] = Object.values(await (await load(models.encoder)).run(encoderFeeds));
       if (hidden !== undefined) encoderOutputs.encoder_hidden_states = hidden;
       Object.assign(encoderOutputs, feedsOf(decoder, { encoder_attention_mask: mask }, true));
-      ids = prompts.map(() => [begin]);
+      ids = prompts.map(() => [startToken]);
       mask = prompts.map(() => [1]);
     }
     let states: Record<string, Dense> = zeroStates(decoder, prompts.length);

@@ -141,22 +141,22 @@ function unusedText(dtypes: ModuleDtypes, unused: readonly string[], isUsed: (ba
 }
 
 /** Returns the modules that fail even if all other modules are originals, each with the reason. */
-async function findFailing(loader: Loader, dtypes: ModuleDtypes, together: Failure): Promise<Findings> {
-  const changed = listChanged(dtypes);
+async function findFailing(loader: Loader, dtypes: ModuleDtypes, combinedFailure: Failure): Promise<Findings> {
+  const changedFiles = listChanged(dtypes);
   const failures = new Map<string, { readonly refused: string }>();
-  if (changed.length === 1) return failures;
-  for (const [base, dtype] of changed) {
+  if (changedFiles.length === 1) return failures;
+  for (const [base, dtype] of changedFiles) {
     const singleDtypes = Object.fromEntries(Object.keys(dtypes).map((name) => [name, name === base ? dtype : "fp32"]));
     const singleAnswers = await loader.ask(singleDtypes, undefined);
-    if ("failed" in singleAnswers && singleAnswers.failed === together.failed)
+    if ("failed" in singleAnswers && singleAnswers.failed === combinedFailure.failed)
       failures.set(base, { refused: refusal(loader, singleAnswers) });
   }
   return failures;
 }
 
 function mainOf(dtypes: ModuleDtypes): string {
-  const changed = listChanged(dtypes).map(([base]) => base);
-  return ["decoder_model_merged", "model"].find((base) => changed.includes(base)) ?? changed[0] ?? "";
+  const changedFiles = listChanged(dtypes).map(([base]) => base);
+  return ["decoder_model_merged", "model"].find((base) => changedFiles.includes(base)) ?? changedFiles[0] ?? "";
 }
 
 type Likeness = Pick<LoaderOutcome, "signalToNoise" | "tokens" | "same">;

@@ -34,11 +34,11 @@ export async function searchTogether(
   judgeAlone: SparingJudge,
   { engine, signal }: Context,
 ): Promise<SparingJudge> {
-  const { originals, results, tokenizer, begin = 0 } = await openTogether(folder, modules);
+  const { originals, results, tokenizer, startToken = 0 } = await openTogether(folder, modules);
   const original = generatorOf(originals);
   if (original === undefined || tokenizer === undefined) return judgeAlone;
   const prompts = promptsOf(tokenizer, textsForSearch(texts));
-  const options = { steps: generatedTokens, padding: tokenizer.padding, begin, signal };
+  const options = { steps: generatedTokens, padding: tokenizer.padding, startToken, signal };
   const forced = await continueEach(engine, original, prompts, options);
   const expectedTokens = forced.flat();
   return {

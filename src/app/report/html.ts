@@ -100,18 +100,18 @@ function predictions({ sample, label, original, variant }: Disagreement, names: 
 <p>original: ${prediction(original)}, result: ${prediction(variant)}</p>`;
 }
 
-function view(shown: SampleView): Content {
-  switch (shown.kind) {
+function view(sampleView: SampleView): Content {
+  switch (sampleView.kind) {
     case "image":
       // Any other address would load external content.
       return (
-        /^data:image\/png;base64,[\w+/=]+$/.test(shown.address) &&
-        html`<img alt="" width="${shown.width}" height="${shown.height}" src="${shown.address}">`
+        /^data:image\/png;base64,[\w+/=]+$/.test(sampleView.address) &&
+        html`<img alt="" width="${sampleView.width}" height="${sampleView.height}" src="${sampleView.address}">`
       );
     case "text":
-      return html`<blockquote>${shown.text}</blockquote>`;
+      return html`<blockquote>${sampleView.text}</blockquote>`;
     case "numbers":
-      return shown.inputs.map(({ name, numbers, count }) => {
+      return sampleView.inputs.map(({ name, numbers, count }) => {
         const countText = count > numbers.length ? `, … ${integer(count)} in all` : "";
         return html`<p class="numbers">${name}: ${numbers.join(", ")}${countText}</p>`;
       });

@@ -81,9 +81,9 @@ export function refusedSection(run: Run): Markup | undefined {
     if (names.length === 0) return clip(reason);
     return html`${clip(reason)} <span class="note">${counted(names.length, "place")}</span><br>${namesText(names)}`;
   });
-  const rejected = variants.map(({ name, refused = "" }) => html`<strong>${name}</strong>: ${clip(refused)}`);
+  const rejectedItems = variants.map(({ name, refused = "" }) => html`<strong>${name}</strong>: ${clip(refused)}`);
   const sections = [
-    ["Rejected variants", rejected],
+    ["Rejected variants", rejectedItems],
     ["Skipped layers", skipped],
   ] as const;
   return html`${sections.map(([title, items]) => items.length > 0 && html`<h2>${title}</h2>\n${reasonsList(items)}\n`)}`;

@@ -10,13 +10,13 @@ import { gatherRows, mapColumns, plainArrays, sampleCount } from "./rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
 
 /** The positions of a batch's samples in the dataset, and the epoch. */
-export interface Place {
+export interface BatchPosition {
   readonly samples: Uint32Array;
   readonly epoch: number;
 }
 
 /** Prepares a batch. The number and order of samples must stay the same. */
-export type BatchChange = (batch: Batch, place: Place) => Batch | Promise<Batch>;
+export type BatchChange = (batch: Batch, place: BatchPosition) => Batch | Promise<Batch>;
 
 /** A preparation that another thread can apply: its kind in `preparing.ts`, and its settings as plain data. */
 export interface Portable {
@@ -26,7 +26,7 @@ export interface Portable {
 
 export interface PlacedChange {
   readonly change: BatchChange;
-  readonly place: Place;
+  readonly position: BatchPosition;
   /** The preparation for other threads; undefined if only this thread can apply it. */
   readonly portable: Portable | undefined;
 }
@@ -54,7 +54,7 @@ export const isRegistered = ({ batches }: Dataset): boolean => pendingStreams.ha
 
 export async function completeBatch({ batch, changes }: PendingBatch): Promise<Batch> {
   let prepared = batch;
-  for (const { change, place } of changes) prepared = await change(prepared, place);
+  for (const { change, position } of changes) prepared = await change(prepared, position);
   return prepared;
 }
 
@@ -155,7 +155,7 @@ export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Por
 export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Portable): Dataset {
   const withChange = ({ batch, changes }: PendingBatch, samples: Uint32Array, epoch = 0): PendingBatch => ({
     batch,
-    changes: [...changes, { change, place: { samples, epoch }, portable }],
+    changes: [...changes, { change, position: { samples, epoch }, portable }],
   });
   if (isIndexed(dataset))
     return indexedPending(dataset, dataset.count, async (positions, epoch) =>

@@ -115,11 +115,11 @@ function enlarge(dense: Exclude<Dense, Dense<"string">>, dims: readonly number[]
     const filler = fromNumbers(dense.type, dims, new Float64Array(data.length).fill(Number.NaN));
     copy(filler, 0, data.length, data, 0);
   }
-  const [from, to] = [stridesOf(dense.dims), stridesOf(dims)];
+  const [sourceStrides, targetStrides] = [stridesOf(dense.dims), stridesOf(dims)];
   const rowSize = dense.dims.at(-1) ?? 1;
   for (let start = 0; start < dense.data.length; start += rowSize) {
-    const target = to.reduce(
-      (sum, step, axis) => sum + (Math.floor(start / (from[axis] ?? 1)) % (dense.dims[axis] ?? 1)) * step,
+    const target = targetStrides.reduce(
+      (sum, step, axis) => sum + (Math.floor(start / (sourceStrides[axis] ?? 1)) % (dense.dims[axis] ?? 1)) * step,
       0,
     );
     copy(dense, start, start + rowSize, data, target);
@@ -165,10 +165,10 @@ function empty(sameType: Exclude<Dense, Dense<"string">>, length: number): Numer
   return new ArrayType(length);
 }
 
-function copy(from: Dense, start: number, end: number, to: Numeric, offset: number): void {
-  if (from.type === "string") return;
+function copy(source: Dense, start: number, end: number, target: Numeric, offset: number): void {
+  if (source.type === "string") return;
   // Both arrays have the same class, but TypeScript knows only the union.
-  (to as Uint8Array).set(from.data.subarray(start, end) as Uint8Array, offset);
+  (target as Uint8Array).set(source.data.subarray(start, end) as Uint8Array, offset);
 }
 
 /** Returns a batch and its array buffers for a transfer to another thread. Arrays that are views of larger buffers are copied first. */

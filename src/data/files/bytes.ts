@@ -41,11 +41,11 @@ export async function isGzip(source: ByteSource): Promise<boolean> {
 /** Returns the beginning of a gzip source, uncompressed: at least `size` bytes, or all if there are fewer. */
 export async function gzipHead(source: ByteSource, size: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
-  let read = 0;
+  let readBytes = 0;
   for await (const part of decompress(source.name, chunksOf(source))) {
     parts.push(part);
-    read += part.length;
-    if (read >= size) break;
+    readBytes += part.length;
+    if (readBytes >= size) break;
   }
   return concatBytes(parts);
 }

@@ -94,7 +94,7 @@ function flattenLabels(label: Dense<"int64">): Dense<"int64"> {
  * Returns the number of a class. Case, spaces, "_" and "-" are ignored in names, and digits are the number itself.
  * @throws PithError E_DATA for an unknown class.
  */
-export function classNumber(name: string, classes: readonly string[], place: string): number {
+export function classNumber(name: string, classes: readonly string[], location: string): number {
   const exactIndex = classes.indexOf(name);
   if (exactIndex >= 0) return exactIndex;
   const similarIndex = classes.findIndex((candidate) => normalizeName(candidate) === normalizeName(name));
@@ -102,7 +102,7 @@ export function classNumber(name: string, classes: readonly string[], place: str
   if (/^\d+$/.test(name)) return Number(name);
   throw new PithError(
     "E_DATA",
-    `${place}: class "${name}" is not one of the ${classes.length} classes ${truncateList(classes, 4)}.`,
+    `${location}: class "${name}" is not one of the ${classes.length} classes ${truncateList(classes, 4)}.`,
     {
       hint: "List the classes in names.txt in the folder, one per line in the model's order, or use class numbers.",
     },

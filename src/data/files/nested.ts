@@ -14,34 +14,34 @@ export interface Nested {
 const maxAxes = 32;
 
 /** Flattens nested arrays. @throws PithError E_DATA for values other than numbers and text, for more than 32 levels, or if rows differ in length. */
-export function flattenNested(value: unknown, place: string): Nested {
+export function flattenNested(value: unknown, location: string): Nested {
   const dims: number[] = [];
   for (let inner = value; isArray(inner); inner = inner[0]) {
     if (dims.length === maxAxes)
-      throw new PithError("E_DATA", `${place}: the array is nested deeper than ${maxAxes} arrays.`);
+      throw new PithError("E_DATA", `${location}: the array is nested deeper than ${maxAxes} arrays.`);
     dims.push(inner.length);
   }
   const values: (number | string)[] = [];
   const collect = (part: unknown, axis: number): void => {
     if (isArray(part)) {
-      if (part.length !== dims[axis]) throw unevenError(place);
+      if (part.length !== dims[axis]) throw unevenError(location);
       for (let index = 0; index < part.length; index++) collect(part[index], axis + 1);
       return;
     }
     const isValue = typeof part === "number" || typeof part === "string";
     if (!isValue && typeof part !== "boolean" && typeof part !== "bigint") {
       const got = typeof part === "object" && part !== null ? `{${truncateList(Object.keys(part))}}` : String(part);
-      throw new PithError("E_DATA", `${place}: expected numbers or text, got ${got}.`);
+      throw new PithError("E_DATA", `${location}: expected numbers or text, got ${got}.`);
     }
-    if (axis !== dims.length) throw unevenError(place);
+    if (axis !== dims.length) throw unevenError(location);
     values.push(isValue ? part : Number(part));
   };
   collect(value, 0);
   return { dims, values };
 }
 
-const unevenError = (place: string): PithError =>
-  new PithError("E_DATA", `${place}: the rows of an array differ in length.`);
+const unevenError = (location: string): PithError =>
+  new PithError("E_DATA", `${location}: the rows of an array differ in length.`);
 
 export function isArray(value: unknown): value is ArrayLike<unknown> {
   return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
@@ -51,10 +51,10 @@ export function isArray(value: unknown): value is ArrayLike<unknown> {
  * Returns a tensor of strings, of int64 if all numbers are integers, or of float32 otherwise.
  * @throws PithError E_DATA if text and numbers are mixed.
  */
-export function tensorOf({ dims, values }: Nested, place: string): Dense {
+export function tensorOf({ dims, values }: Nested, location: string): Dense {
   const texts = values.filter((value) => typeof value === "string");
   if (values.length > 0 && texts.length === values.length) return { type: "string", dims, data: texts };
-  if (texts.length > 0) throw new PithError("E_DATA", `${place}: some values are text, some are numbers.`);
+  if (texts.length > 0) throw new PithError("E_DATA", `${location}: some values are text, some are numbers.`);
   return numbersOf(dims, Float64Array.from(values, Number));
 }
 
@@ -79,12 +79,12 @@ export class TensorBuilder {
   }
 
   /** Adds a row. @throws PithError E_DATA if its dimensions differ from those of the first row. */
-  add({ dims, values }: Nested, place: string): void {
+  add({ dims, values }: Nested, location: string): void {
     this.#dims ??= dims;
     if (!sameDims(dims, this.#dims))
       throw new PithError(
         "E_DATA",
-        `${place}: expected the dimensions [${this.#dims}] of the first line, got [${dims}].`,
+        `${location}: expected the dimensions [${this.#dims}] of the first line, got [${dims}].`,
       );
     this.#rows++;
     this.#reserve(values.length);

@@ -46,8 +46,8 @@ export function csv(name: string, text: string, options: TableOptions = {}): Ind
     Float64Array.from(rows, ({ fields, line }) => {
       const field = fields[column] ?? "";
       if (isNumber(field)) return Number(field);
-      const place = `${name}, line ${line}, column "${titles[column]}"`;
-      throw new PithError("E_DATA", `${place}: expected a number, got "${field}".`);
+      const location = `${name}, line ${line}, column "${titles[column]}"`;
+      throw new PithError("E_DATA", `${location}: expected a number, got "${field}".`);
     });
   const columns: Record<string, Dense> = {};
   const unlabeled = [...titles.keys()].filter((column) => column !== labelColumn);
@@ -127,11 +127,11 @@ export function jsonl(name: string, text: string, options: TableOptions = {}): I
   let builders: ReadonlyMap<string, TensorBuilder> | undefined;
   for (const { line, number } of linesOf(text)) {
     if (line.trim() === "") continue;
-    const place = `${name}, line ${number}`;
-    const row = parseObject(line, place);
+    const location = `${name}, line ${number}`;
+    const row = parseObject(line, location);
     builders ??= new Map(Object.keys(row).map((key) => [key, new TensorBuilder(`${name}, "${key}"`)]));
     for (const [key, builder] of builders) {
-      const cell = `${place}, "${key}"`;
+      const cell = `${location}, "${key}"`;
       builder.add(flattenNested(row[key], cell), cell);
     }
   }
@@ -148,13 +148,13 @@ export function jsonl(name: string, text: string, options: TableOptions = {}): I
   return memory(name, withLabel(columns, name, options.inputs), classes);
 }
 
-function parseObject(line: string, place: string): PlainObject {
+function parseObject(line: string, location: string): PlainObject {
   let parsed: unknown;
   try {
     parsed = JSON.parse(line);
   } catch (cause) {
-    throw new PithError("E_DATA", `${place}: not JSON.`, { cause });
+    throw new PithError("E_DATA", `${location}: not JSON.`, { cause });
   }
   if (isObject(parsed)) return parsed;
-  throw new PithError("E_DATA", `${place}: expected an object, {"name": numbers, …}.`);
+  throw new PithError("E_DATA", `${location}: expected an object, {"name": numbers, …}.`);
 }

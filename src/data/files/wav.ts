@@ -97,9 +97,9 @@ function soundAt(source: ByteSource, format: Format, start: number, bytes: numbe
     name: source.name,
     rate,
     length: Math.floor(bytes / sampleBytes),
-    async read(from, to) {
-      const view = viewOf(await source.read(start + from * sampleBytes, start + to * sampleBytes));
-      return Float32Array.from({ length: to - from }, (_, sample) => {
+    async read(firstSample, endSample) {
+      const view = viewOf(await source.read(start + firstSample * sampleBytes, start + endSample * sampleBytes));
+      return Float32Array.from({ length: endSample - firstSample }, (_, sample) => {
         let sum = 0;
         for (let channel = 0; channel < channels; channel++) sum += value(view, sample * sampleBytes + channel * width);
         return sum / channels;

@@ -19,8 +19,8 @@ const localLength = 30;
 /** The 32-bit value that stands for a larger value, which is then in a zip64 extra field. */
 const overflow = 0xffffffff;
 const zip64Field = 1;
-const stored = 0;
-const deflated = 8;
+const storedMethod = 0;
+const deflateMethod = 8;
 
 /**
  * Returns the contents of each file by name, in the order of the directory.
@@ -38,8 +38,8 @@ export async function zipEntries(archive: ByteSource): Promise<ReadonlyMap<strin
     const lengths = [28, 30, 32].map((headerStart) => view.getUint16(entryStart + headerStart, true));
     const [nameLength = 0, extraLength = 0, commentLength = 0] = lengths;
     const extraStart = entryStart + 46 + nameLength;
-    const next = extraStart + extraLength + commentLength;
-    if (next > view.byteLength) throw archiveError(archive);
+    const nextStart = extraStart + extraLength + commentLength;
+    if (nextStart > view.byteLength) throw archiveError(archive);
     const name = new TextDecoder().decode(new Uint8Array(view.buffer, view.byteOffset + entryStart + 46, nameLength));
     const extra = new DataView(view.buffer, view.byteOffset + extraStart, extraLength);
     const [size = 0, packedSize = 0, headerStart = 0] = withLargeValues(
@@ -47,14 +47,14 @@ export async function zipEntries(archive: ByteSource): Promise<ReadonlyMap<strin
       extra,
     );
     const compression = view.getUint16(entryStart + 10, true);
-    if (compression === stored && size !== packedSize) throw archiveError(archive);
+    if (compression === storedMethod && size !== packedSize) throw archiveError(archive);
     extents.push({ name, start: headerStart, end: headerStart + localLength + nameLength + packedSize });
     const contents = openEntry(archive, `${archive.name}: ${name}`, headerStart, packedSize);
-    if (compression === stored) entries.set(name, contents);
-    else if (compression === deflated)
+    if (compression === storedMethod) entries.set(name, contents);
+    else if (compression === deflateMethod)
       entries.set(name, unpackGzip(contents, size, memory, view.getUint32(entryStart + 16, true)));
     else throw new PithError("E_DATA", `${archive.name}: ${name} uses an unsupported compression (${compression}).`);
-    entryStart = next;
+    entryStart = nextStart;
   }
   if (entryStart !== view.byteLength) throw archiveError(archive);
   requireSeparate(archive, extents, directoryStart);

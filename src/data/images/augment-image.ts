@@ -6,7 +6,7 @@ import type { StoredImages } from "./preprocess.ts";
 export type ImageShape = Omit<StoredImages, "name">;
 
 /** Returns a random generator for one kind of change, such as "crop" or "noise". */
-export type Draws = (what: string) => Random;
+export type Draws = (purpose: string) => Random;
 
 /** Bounds of an erased rectangle (Zhong et al. 2020): its share of the image's area, and its aspect ratio. */
 const eraseBounds = { minShare: 0.02, maxShare: 0.33, minRatio: 0.3, attempts: 10 };
@@ -45,13 +45,13 @@ function stepsOf({ layout, channels, height, width }: ImageShape): readonly [num
   return layout === "NCHW" ? [height * width, width, 1] : [1, width * channels, channels];
 }
 
-function shiftAndFlip(from: Float64Array, shape: ImageShape, crop: number, flip: boolean, draws: Draws): Float64Array {
+function shiftAndFlip(input: Float64Array, shape: ImageShape, crop: number, flip: boolean, draws: Draws): Float64Array {
   const generator = draws("crop");
   const [shiftDown, shiftRight] =
     crop > 0 ? [generator.integer(2 * crop + 1) - crop, generator.integer(2 * crop + 1) - crop] : [0, 0];
   const isMirrored = flip && draws("flip").uniform() < 0.5;
-  if (shiftDown === 0 && shiftRight === 0 && !isMirrored) return from.slice();
-  const to = new Float64Array(from.length);
+  if (shiftDown === 0 && shiftRight === 0 && !isMirrored) return input.slice();
+  const output = new Float64Array(input.length);
   const { channels, height, width } = shape;
   const [perChannel, perRow, perColumn] = stepsOf(shape);
   const rows = [Math.max(0, -shiftDown), Math.min(height, height - shiftDown)] as const;
@@ -63,9 +63,9 @@ function shiftAndFlip(from: Float64Array, shape: ImageShape, crop: number, flip:
       for (let plane = 0; plane < planes; plane++) {
         const target = plane * perChannel + row * perRow + first * unit;
         const origin = target + shiftDown * perRow + shiftRight * unit;
-        to.set(from.subarray(origin, origin + (last - first) * unit), target);
+        output.set(input.subarray(origin, origin + (last - first) * unit), target);
       }
-    return to;
+    return output;
   }
   for (let row = rows[0]; row < rows[1]; row++) {
     for (let column = 0; column < width; column++) {
@@ -73,10 +73,10 @@ function shiftAndFlip(from: Float64Array, shape: ImageShape, crop: number, flip:
       if (source < 0 || source >= width) continue;
       const [target, origin] = [row * perRow + column * perColumn, (row + shiftDown) * perRow + source * perColumn];
       for (let channel = 0; channel < channels; channel++)
-        to[target + channel * perChannel] = from[origin + channel * perChannel] ?? 0;
+        output[target + channel * perChannel] = input[origin + channel * perChannel] ?? 0;
     }
   }
-  return to;
+  return output;
 }
 
 function eraseRectangle(image: Float64Array, shape: ImageShape, generator: Random): void {
@@ -111,9 +111,9 @@ function channelMean(image: Float64Array, shape: ImageShape, channel: number): n
 
 function meanAndDeviation(numbers: Float64Array): { readonly mean: number; readonly deviation: number } {
   let sum = 0;
-  for (const entry of numbers) sum += entry;
+  for (const value of numbers) sum += value;
   const mean = sum / numbers.length;
   let squares = 0;
-  for (const entry of numbers) squares += (entry - mean) ** 2;
+  for (const value of numbers) squares += (value - mean) ** 2;
   return { mean, deviation: Math.sqrt(squares / numbers.length) };
 }

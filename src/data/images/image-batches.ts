@@ -143,15 +143,15 @@ function toGray(rgb: Uint8Array): Uint8Array {
 
 /** Resizes stored images (N × C × H × W or N × H × W × C) to N × H × W × C. */
 export function fitStored(
-  stored: Dense<"uint8">,
+  storedImages: Dense<"uint8">,
   storedForm: Extent & { readonly channels: number; readonly layout: "NCHW" | "NHWC" },
   geometry: Geometry,
 ): Dense<"uint8"> {
-  const count = stored.dims[0] ?? 0;
+  const count = storedImages.dims[0] ?? 0;
   const { channels, height, width } = storedForm;
   const values = height * width * channels;
   const fitted = Array.from({ length: count }, (_, sample) => {
-    const image = stored.data.subarray(sample * values, (sample + 1) * values);
+    const image = storedImages.data.subarray(sample * values, (sample + 1) * values);
     return fitTo(storedForm.layout === "NHWC" ? image : interleave(image, channels), storedForm, geometry, channels);
   });
   const size = fitted[0] ?? { height: 0, width: 0 };

@@ -54,17 +54,17 @@ export async function images(folder: string, options: ImagesOptions = {}): Promi
   const table = names.find((name) => /^labels\.(csv|tsv)$/i.test(name));
   const allFiles = await readableImages(folder);
   if (contents.kind === "folders") {
-    const used = new Set(contents.folders);
-    const unusedFiles = allFiles.filter((file) => file.split("/").length > 2 || !used.has(file.split("/")[0] ?? ""));
+    const folders = new Set(contents.folders);
+    const unusedFiles = allFiles.filter((file) => file.split("/").length > 2 || !folders.has(file.split("/")[0] ?? ""));
     warnOfUnused(unusedFiles, "they are in subfolders of class folders");
     const { dataset, counts } = await fromFolders(folder, contents.folders, classes);
     if (classes === undefined) options.note?.(`classes by folder: ${joinList(counts, maxClassesShown)}`);
     return dataset;
   }
   if (table !== undefined) {
-    const { dataset, used } = await fromTable(folder, joinPath(folder, table), new Set(names), classes);
+    const { dataset, used: usedFiles } = await fromTable(folder, joinPath(folder, table), new Set(names), classes);
     warnOfUnused(
-      allFiles.filter((file) => !used.has(file)),
+      allFiles.filter((file) => !usedFiles.has(file)),
       `${table} does not name them`,
     );
     return dataset;
@@ -105,12 +105,12 @@ export function imageFiles(
 /** The maximum depth of subfolders that are searched for unused images. */
 const maxDepth = 3;
 
-async function readableImages(folder: string, inside = "", depth = maxDepth): Promise<readonly string[]> {
+async function readableImages(folder: string, subfolder = "", depth = maxDepth): Promise<readonly string[]> {
   const readable = await imageExtensions();
   const files: string[] = [];
-  for (const name of await listFolder(joinPath(folder, inside))) {
+  for (const name of await listFolder(joinPath(folder, subfolder))) {
     if (name.startsWith(".")) continue;
-    const path = inside === "" ? name : `${inside}/${name}`;
+    const path = subfolder === "" ? name : `${subfolder}/${name}`;
     if (readable.includes(extensionOf(name))) files.push(path);
     // The extension is tested first, because testing for a folder reads the disk.
     else if (depth > 0 && (await fileKind(joinPath(folder, path))) === "folder")
@@ -214,16 +214,16 @@ async function fromTable(
   const labels: number[] = [];
   for (const { fields, line } of dataRows) {
     const [file, text] = [fields[fileColumn]?.trim(), fields[labelColumn]?.trim()];
-    const place = `${path}, line ${line}`;
+    const location = `${path}, line ${line}`;
     if (file === undefined || text === undefined || file === "" || text === "") {
-      throw new PithError("E_DATA", `${place}: expected a file and a label, got "${fields.join(",")}".`);
+      throw new PithError("E_DATA", `${location}: expected a file and a label, got "${fields.join(",")}".`);
     }
     if (file.split(/[/\\]/).includes(".."))
-      throw new PithError("E_DATA", `${place}: "${file}" is outside the folder of the table.`);
+      throw new PithError("E_DATA", `${location}: "${file}" is outside the folder of the table.`);
     // The existence of files in subfolders is checked only when they are read.
-    if (!file.includes("/") && !names.has(file)) throw missingFile(file, place, names);
+    if (!file.includes("/") && !names.has(file)) throw missingFile(file, location, names);
     files.push(file);
-    labels.push(/^\d+$/.test(text) ? Number(text) : classNumber(text, order, place));
+    labels.push(/^\d+$/.test(text) ? Number(text) : classNumber(text, order, location));
   }
   // Numeric labels are class numbers, so there are no class names.
   const hasClassNames = classes !== undefined || !order.every((name) => /^\d+$/.test(name));
@@ -232,13 +232,13 @@ async function fromTable(
   return { dataset: imageFiles(folder, paths, labels, hasClassNames ? order : undefined), used };
 }
 
-function missingFile(file: string, place: string, names: ReadonlySet<string>): PithError {
+function missingFile(file: string, location: string, names: ReadonlySet<string>): PithError {
   const suggestion = nearest(file, names);
   const hint =
     suggestion === undefined
       ? "Add the file, or remove the row. Names are relative to the folder of the table."
       : `Did you mean "${suggestion}"?`;
-  return new PithError("E_DATA", `${place}: there is no file "${file}".`, { hint });
+  return new PithError("E_DATA", `${location}: there is no file "${file}".`, { hint });
 }
 
 const fileTitles = ["file", "filename", "file_name", "image", "path", "name"];

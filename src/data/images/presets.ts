@@ -111,8 +111,8 @@ function declaredGeometry(settings: PlainObject): Geometry {
   const parseSize = (value: unknown): number | Extent | undefined => {
     if (typeof value === "number") return value;
     if (typeof value !== "object" || value === null) return undefined;
-    const { shortest_edge: short, height, width } = value as Readonly<Record<string, unknown>>;
-    if (typeof short === "number") return short;
+    const { shortest_edge: shortEdge, height, width } = value as Readonly<Record<string, unknown>>;
+    if (typeof shortEdge === "number") return shortEdge;
     return typeof height === "number" && typeof width === "number" ? { height, width } : undefined;
   };
   const size = settings.do_resize === false ? undefined : parseSize(settings.size);

@@ -71,14 +71,14 @@ function resampleLines(
   source: Uint8Array,
   target: Uint8Array,
   { start, count, weights, size }: Taps,
-  layout: { readonly lines: number; readonly channels: number; readonly to: number } & Record<
+  layout: { readonly lines: number; readonly channels: number; readonly outputCount: number } & Record<
     "sourceStep" | "sourcePitch" | "targetStep" | "targetPitch",
     number
   >,
 ): void {
-  const { lines, channels, to, sourceStep, sourcePitch, targetStep, targetPitch } = layout;
+  const { lines, channels, outputCount, sourceStep, sourcePitch, targetStep, targetPitch } = layout;
   for (let line = 0; line < lines; line++) {
-    for (let out = 0; out < to; out++) {
+    for (let out = 0; out < outputCount; out++) {
       const first = line * sourcePitch + (start[out] ?? 0) * sourceStep;
       const tapCount = count[out] ?? 0;
       const firstWeight = out * size;
@@ -115,34 +115,34 @@ function toByte(sum: number): number {
 
 export function resample(
   data: Uint8Array,
-  from: { readonly width: number; readonly height: number },
-  to: { readonly width: number; readonly height: number },
+  sourceSize: { readonly width: number; readonly height: number },
+  targetSize: { readonly width: number; readonly height: number },
   filter: Filter = "bilinear",
   channels = 3,
 ): Uint8Array {
   const kernel = kernels[filter];
   let rows = data;
-  if (from.width !== to.width) {
-    rows = new Uint8Array(from.height * to.width * channels);
-    resampleLines(data, rows, computeTaps(from.width, to.width, kernel), {
-      lines: from.height,
+  if (sourceSize.width !== targetSize.width) {
+    rows = new Uint8Array(sourceSize.height * targetSize.width * channels);
+    resampleLines(data, rows, computeTaps(sourceSize.width, targetSize.width, kernel), {
+      lines: sourceSize.height,
       channels,
-      to: to.width,
+      outputCount: targetSize.width,
       sourceStep: channels,
-      sourcePitch: from.width * channels,
+      sourcePitch: sourceSize.width * channels,
       targetStep: channels,
-      targetPitch: to.width * channels,
+      targetPitch: targetSize.width * channels,
     });
   }
-  if (from.height === to.height) return rows;
-  const result = new Uint8Array(to.height * to.width * channels);
-  resampleLines(rows, result, computeTaps(from.height, to.height, kernel), {
-    lines: to.width,
+  if (sourceSize.height === targetSize.height) return rows;
+  const result = new Uint8Array(targetSize.height * targetSize.width * channels);
+  resampleLines(rows, result, computeTaps(sourceSize.height, targetSize.height, kernel), {
+    lines: targetSize.width,
     channels,
-    to: to.height,
-    sourceStep: to.width * channels,
+    outputCount: targetSize.height,
+    sourceStep: targetSize.width * channels,
     sourcePitch: channels,
-    targetStep: to.width * channels,
+    targetStep: targetSize.width * channels,
     targetPitch: channels,
   });
   return result;

@@ -69,7 +69,7 @@ export function createFeed(
   let reading: Promise<unknown> = Promise.resolve();
   let [isExhausted, hasPortable, isLate] = [false, false, false];
   let maxBatchBytes = 1;
-  let measured = { count: 0, waited: 0, used: 0 };
+  let totals = { count: 0, waited: 0, used: 0 };
   /** The number of batches that are not measured yet: the first one, and those in progress when threads are started. */
   let unmeasured = 1;
 
@@ -100,9 +100,9 @@ export function createFeed(
     return prepared;
   };
 
-  const begin = (): Promise<Batch | undefined> => {
-    const read = reading.then(() => source.next());
-    const prepared = read.then(({ done, value }) => {
+  const startBatch = (): Promise<Batch | undefined> => {
+    const pendingRead = reading.then(() => source.next());
+    const prepared = pendingRead.then(({ done, value }) => {
       isExhausted ||= done === true;
       return value === undefined ? undefined : prepare(value);
     });
@@ -110,7 +110,7 @@ export function createFeed(
     prepared.catch(() => {});
     // The next read starts only after this batch has been posted to a thread, because a stream can then reuse
     // its arrays.
-    reading = read.catch(() => {});
+    reading = pendingRead.catch(() => {});
     return prepared;
   };
 
@@ -120,10 +120,10 @@ export function createFeed(
       unmeasured--;
       return;
     }
-    measured = { count: measured.count + 1, waited: measured.waited + waited, used: measured.used + used };
-    const { count, waited: totalWait, used: totalUse } = measured;
+    totals = { count: totals.count + 1, waited: totals.waited + waited, used: totals.used + used };
+    const { count, waited: totalWait, used: totalUse } = totals;
     if (totalWait <= maxWaiting * (totalWait + totalUse) || count < minMeasured || totalWait < startCost) return;
-    measured = { count: 0, waited: 0, used: 0 };
+    totals = { count: 0, waited: 0, used: 0 };
     isLate = true;
     if (!hasPortable) return;
     unmeasured = 2 * threadCount();
@@ -136,14 +136,14 @@ export function createFeed(
     async *batches() {
       if (fixedThreads !== undefined) await startWorkers(fixedThreads);
       for (;;) {
-        const requested = performance.now();
-        while (queue.length <= aheadCount() && !isExhausted) queue.push(begin());
+        const requestTime = performance.now();
+        while (queue.length <= aheadCount() && !isExhausted) queue.push(startBatch());
         const batch = await queue.shift();
         if (batch === undefined) return;
-        const received = performance.now();
+        const receiveTime = performance.now();
         maxBatchBytes = Math.max(maxBatchBytes, bytesOfBatch(batch));
         yield batch;
-        if (fixedThreads === undefined) measure(received - requested, performance.now() - received);
+        if (fixedThreads === undefined) measure(receiveTime - requestTime, performance.now() - receiveTime);
       }
     },
     async close() {
@@ -269,12 +269,12 @@ async function prepareInWorker(
     .sort((a, b) => a.thread.busy - b.thread.busy);
   if (worker === undefined) return undefined;
   const { thread, ids } = worker;
-  const steps = changes.flatMap(({ portable, place }): PreparingQuestion["steps"] => {
+  const steps = changes.flatMap(({ portable, position }): PreparingQuestion["steps"] => {
     if (portable === undefined) return [];
     const knownId = ids.get(portable);
     const id = knownId ?? ids.size;
     ids.set(portable, id);
-    return [knownId === undefined ? { id, place, portable } : { id, place }];
+    return [knownId === undefined ? { id, place: position, portable } : { id, place: position }];
   });
   // Transferred arrays could belong to the dataset, so the batch is copied first.
   const { batch: copy, memory } = transferable(copyArrays(batch));

@@ -2,7 +2,7 @@
 import type { Answer } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import type { Batch } from "../../core/tensor/types.ts";
-import type { BatchChange, Place, Portable } from "../batches/indexed.ts";
+import type { BatchChange, BatchPosition, Portable } from "../batches/indexed.ts";
 import { transferable } from "../batches/rows.ts";
 import { augmentation } from "../images/augment.ts";
 import { preprocessing } from "../images/preprocess.ts";
@@ -11,7 +11,7 @@ import { tokenization } from "../text/sequences.ts";
 export interface PreparingQuestion {
   readonly batch: Batch;
   /** The changes to apply, in order. `portable` is sent only once per thread and `id`, because its settings can include a large vocabulary. */
-  readonly steps: readonly { readonly id: number; readonly place: Place; readonly portable?: Portable }[];
+  readonly steps: readonly { readonly id: number; readonly place: BatchPosition; readonly portable?: Portable }[];
 }
 
 /** Creates changes from their settings, by `Portable.kind`. */

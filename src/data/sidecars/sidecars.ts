@@ -78,11 +78,11 @@ export const missingSidecars = ({ header }: Recording): string | undefined => he
 
 /** Records the sidecar files that are missing in a model's new folder. Only folder names are recorded, not paths. Returns the paths of the files. */
 export async function recordMissingSidecars(model: Recording, source: string, out: string): Promise<readonly string[]> {
-  const missing = await listMissingSidecars(source, folderOf(out));
-  const folders = await Promise.all(missing.map(async ([, path]) => fileNameOf(folderOf(await realPath(path)))));
-  const text = missing.map(([name], index) => joinPath(folders[index] ?? "", name)).join(", ");
+  const missingEntries = await listMissingSidecars(source, folderOf(out));
+  const folders = await Promise.all(missingEntries.map(async ([, path]) => fileNameOf(folderOf(await realPath(path)))));
+  const text = missingEntries.map(([name], index) => joinPath(folders[index] ?? "", name)).join(", ");
   if (text !== "") model.header.metadata.set(missingKey, text);
-  return missing.map(([, path]) => path);
+  return missingEntries.map(([, path]) => path);
 }
 
 type Named = readonly [name: string, path: string];

@@ -22,20 +22,20 @@ type Entry = v.InferOutput<typeof entrySchema>;
 export async function trainedEntry(
   model: Recording,
   path: string,
-  { whole, trainSource }: Pick<Parts, "whole" | "trainSource">,
+  { totalCount, trainSource }: Pick<Parts, "totalCount" | "trainSource">,
 ): Promise<string | undefined> {
   if (trainSource === undefined) return undefined;
   const samples = await entryOf(path, trainSource);
   const entries = readEntries(model);
   const isAll =
-    whole === undefined || entries.some((entrySchema) => isSame(entrySchema, samples) && usesAll(entrySchema));
+    totalCount === undefined || entries.some((entrySchema) => isSame(entrySchema, samples) && usesAll(entrySchema));
   const otherEntries = entries.filter((entrySchema) => !isSame(entrySchema, samples));
   return JSON.stringify([...otherEntries, isAll ? [...samples, "all"] : samples]);
 }
 
 export interface TrainingUse {
   /** Whether training used all samples, so that no samples remain for a test. */
-  readonly all: boolean;
+  readonly usedAll: boolean;
   readonly text: string;
 }
 
@@ -57,7 +57,7 @@ export async function findTrainingUse(
   const usedAll = usesAll(match);
   const file = match[0] === samples[0] ? "" : ` (in ${match[0]})`;
   const sentence = `${models.length === 1 ? "the model" : "one of the models"} was trained on`;
-  return { all: usedAll, text: `${sentence} ${usedAll ? "these samples" : "the others"}${file}` };
+  return { usedAll, text: `${sentence} ${usedAll ? "these samples" : "the others"}${file}` };
 }
 
 const entryOf = async (path: string, samples: IndexedDataset): Promise<Entry> => [

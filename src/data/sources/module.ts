@@ -72,7 +72,7 @@ function sourceOf(name: string, exports: Readonly<Record<string, unknown>>, inpu
     });
   };
   const parts = mapParts(isSplit ? namedExports : { train: singleExport, test: singleExport }, (_, part) => read(part));
-  return { owner: name, usual: read(undefined), parts, divisible: false };
+  return { owner: name, openDefault: read(undefined), parts, divisible: false };
 }
 
 /**

@@ -49,8 +49,8 @@ export async function trainPart<D extends Dataset | undefined>(data: D | string)
 export async function openSource(reference: string, { inOrder, ...readingOptions }: SourceReading): Promise<Source> {
   const source = await (await layoutOf(reference)).open(readingOptions);
   if (inOrder !== true) return source;
-  const ordered = (read: () => Promise<Dataset>) => async () => streamOf(await read());
-  return { ...source, usual: ordered(source.usual), parts: mapParts(source.parts, ordered) };
+  const asStream = (read: () => Promise<Dataset>) => async () => streamOf(await read());
+  return { ...source, openDefault: asStream(source.openDefault), parts: mapParts(source.parts, asStream) };
 }
 
 /** Returns the files that `openDataset` reads at a path, for all splits. @throws PithError as `openDataset` does for a path without data. */
@@ -144,7 +144,7 @@ function namedLayout(sourceName: string, folder: string, names: Names, usual?: P
   return {
     files: async () => Object.values(paths),
     open: async (readingOptions) => {
-      const open = (path: string) => async () => (await openFileAt(path, readingOptions)).usual();
+      const open = (path: string) => async () => (await openFileAt(path, readingOptions)).openDefault();
       return sourceOfParts(sourceName, mapParts(paths, open), usual);
     },
   };
@@ -158,7 +158,8 @@ function foldersLayout(folder: string, names: Names): Layout {
       return (await Promise.all(files)).flat();
     },
     async open(readingOptions) {
-      const open = (path: string) => async () => (await (await layoutOfFolder(path)).open(readingOptions)).usual();
+      const open = (path: string) => async () =>
+        (await (await layoutOfFolder(path)).open(readingOptions)).openDefault();
       return sourceOfParts(folder, mapParts(paths, open));
     },
   };
@@ -268,8 +269,8 @@ function namedPart(name: string): NamedPart | undefined {
 /** Returns for each split the file or folder of a dataset with the highest priority. */
 function namesOf(names: readonly string[], family: string): Names {
   const candidates = names.flatMap((name) => {
-    const named = namedPart(name);
-    return named?.family === family ? [{ ...named, name }] : [];
+    const nameOfPart = namedPart(name);
+    return nameOfPart?.family === family ? [{ ...nameOfPart, name }] : [];
   });
   const byPriority = candidates.sort((a, b) => a.rank - b.rank).toReversed();
   return mapParts<string, string>(Object.fromEntries(byPriority.map(({ part, name }) => [part, name])), (name) => name);

@@ -42,7 +42,7 @@ describe("openParts on a table without splits", () => {
   test("uses all samples for testing if nothing is trained or calibrated", async () => {
     const path = await folder("table", { "rows.csv": sorted(100), "three.csv": sorted(3) });
     const parts = await openParts(join(path, "rows.csv"));
-    expect([parts.train, parts.calibrate, parts.whole, await column(parts.test)]).toEqual([
+    expect([parts.train, parts.calibrate, parts.totalCount, await column(parts.test)]).toEqual([
       undefined,
       undefined,
       undefined,
@@ -58,7 +58,7 @@ describe("openParts on a table without splits", () => {
       calibrate: 20,
     });
     const { calibrate, test: judged } = await all(parts);
-    expect([parts.train, calibrate.length, judged.length, parts.whole]).toEqual([undefined, 20, 80, 100]);
+    expect([parts.train, calibrate.length, judged.length, parts.totalCount]).toEqual([undefined, 20, 80, 100]);
     expect([...calibrate, ...judged].toSorted((a, b) => a - b)).toEqual(rows);
   });
 
@@ -66,7 +66,7 @@ describe("openParts on a table without splits", () => {
     const path = join(await folder("table", { "rows.csv": sorted(100) }), "rows.csv");
     const parts = await openParts(path, { trains: true, calibrate: 10, seed: 3 });
     const { train, calibrate, test: judged } = await all(parts);
-    expect([train.length, calibrate.length, judged.length, parts.whole]).toEqual([70, 10, 20, 100]);
+    expect([train.length, calibrate.length, judged.length, parts.totalCount]).toEqual([70, 10, 20, 100]);
     expect([...train, ...calibrate, ...judged].toSorted((a, b) => a - b)).toEqual(rows);
     expect(await column((await openParts(path, { part: "test" })).test)).toEqual(judged);
     const rest = await column((await openParts(path, { part: "train" })).test);

@@ -16,7 +16,7 @@ export interface Parts {
   /** Whether the training samples were taken from the only split. */
   readonly divided: boolean;
   /** The number of all samples, if all subsets were drawn from one split. */
-  readonly whole?: number | undefined;
+  readonly totalCount?: number | undefined;
   /** The samples from which the test samples are drawn; undefined for a stream. */
   readonly testSource?: IndexedDataset | undefined;
   /** The samples from which the training samples are drawn; undefined for a stream. */
@@ -97,8 +97,8 @@ async function divideSource(source: Source, options: PartsOptions): Promise<Part
       throw new PithError("E_OPTION", text, { hint });
     }
     if (part === "all") return { ...untrained, ...testSubset(await wholeOf(source)) };
-    const total = source.divisible ? (await source.usual()).count : undefined;
-    return { ...untrained, ...testSubset(await readPart(source, part)), whole: total };
+    const total = source.divisible ? (await source.openDefault()).count : undefined;
+    return { ...untrained, ...testSubset(await readPart(source, part)), totalCount: total };
   }
   const [train, test] = [await source.parts.train?.(), await source.parts.test?.()];
   // The function of a module can return one dataset for both splits.
@@ -108,7 +108,7 @@ async function divideSource(source: Source, options: PartsOptions): Promise<Part
     const tested = heldOut ? await readPart(sourceOfSamples(test), "test") : test;
     return { ...(await withCalibration(train)), ...testSubset(tested), ...sources, divided: false };
   }
-  const singleSplit = train ?? test ?? (await source.usual());
+  const singleSplit = train ?? test ?? (await source.openDefault());
   const indexedSplit = asIndexed(singleSplit);
   const sources = { trainSource: indexedSplit, testSource: indexedSplit };
   // The number of samples in a stream is unknown, so a share of it cannot be computed.
@@ -134,7 +134,7 @@ async function divideSource(source: Source, options: PartsOptions): Promise<Part
       ...(await withCalibration(trainSamples)),
       ...testSubset(lastSamples),
       divided: !source.divisible,
-      whole: indexedSplit.count,
+      totalCount: indexedSplit.count,
       ...sources,
     };
   }
@@ -179,7 +179,7 @@ async function divide(
 const untrained = { train: undefined, calibrate: undefined, divided: false } as const;
 
 /** Returns all samples of a source. @throws PithError E_OPTION if the source has several splits. */
-function wholeOf({ owner, parts, usual }: Source): Promise<Dataset> {
+function wholeOf({ owner, parts, openDefault: usual }: Source): Promise<Dataset> {
   if (parts.train === undefined || parts.test === undefined) return usual();
   throw new PithError("E_OPTION", `\`part: "all"\`: ${owner} is already split into "train" and "test".`);
 }

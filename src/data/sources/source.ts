@@ -9,7 +9,7 @@ export interface Source {
   /** The name of the source, for error messages. */
   readonly owner: string;
   /** Opens the default samples, which are used if no split is requested. */
-  usual(): Promise<Dataset>;
+  openDefault(): Promise<Dataset>;
   readonly parts: { readonly [part in Part]?: () => Promise<Dataset> };
   /** Whether the source has no splits and can be divided into training and test samples. Images and texts without splits are test samples. */
   readonly divisible: boolean;
@@ -31,9 +31,9 @@ export function mapParts<A, B>(
 
 /** Creates a source with splits. Its default samples are those of `usualPart`, or of the training split if that part is missing. */
 export function sourceOfParts(owner: string, parts: Source["parts"], usualPart: Part = "test"): Source {
-  const usual = parts[usualPart] ?? parts.train;
-  if (usual === undefined) throw new Error(`${owner} has no parts.`);
-  return { owner, usual, parts, divisible: false };
+  const openDefault = parts[usualPart] ?? parts.train;
+  if (openDefault === undefined) throw new Error(`${owner} has no parts.`);
+  return { owner, openDefault, parts, divisible: false };
 }
 
 export function sourceOfPart(owner: string, part: Part, read: () => Promise<Dataset>): Source {
@@ -41,7 +41,7 @@ export function sourceOfPart(owner: string, part: Part, read: () => Promise<Data
 }
 
 export function sourceOfSamples(dataset: Dataset): Source {
-  return { owner: dataset.name, usual: async () => dataset, parts: {}, divisible: true };
+  return { owner: dataset.name, openDefault: async () => dataset, parts: {}, divisible: true };
 }
 
 /**
@@ -50,14 +50,14 @@ export function sourceOfSamples(dataset: Dataset): Source {
  * @throws PithError E_DATA if the source lacks the split and cannot be divided.
  */
 export async function readPart(
-  { owner, usual, parts, divisible }: Source,
+  { owner, openDefault, parts, divisible }: Source,
   part: Part | undefined,
   testCountOf: (count: number) => number = defaultTestCount,
 ): Promise<Dataset> {
-  if (part === undefined) return usual();
+  if (part === undefined) return openDefault();
   const { [part]: read } = parts;
   if (read !== undefined) return read();
-  if (divisible) return splitOff(await usual(), part, testCountOf);
+  if (divisible) return splitOff(await openDefault(), part, testCountOf);
   const available = partNames.filter((name) => parts[name] !== undefined).join(" and ");
   throw new PithError("E_DATA", `"${owner}" has no ${part} part, only ${available}.`);
 }

@@ -218,8 +218,8 @@ function encodings(batch: Batch, target: ModelInput, options: SequenceOptions, o
   const { tokenizer } = options;
   if (columns === undefined) throw new PithError("E_DATA", `${owner} contains no text.`);
   if (tokenizer === undefined) throw missingTokenizerError(owner, options.missingFiles);
-  const declared = target.type?.dims?.[1];
-  const longest = options.length ?? (typeof declared === "number" ? declared : tokenizer.longest);
+  const fixedLength = target.type?.dims?.[1];
+  const longest = options.length ?? (typeof fixedLength === "number" ? fixedLength : tokenizer.longest);
   const [first, second] = columns.map((name) => batch[name]);
   const texts = first?.type === "string" ? first.data : [];
   const pairs = second?.type === "string" ? second.data : [];

@@ -202,12 +202,12 @@ function unknownId(library: LibraryTokenizer, { unk_token: token, unk_id: id }: 
   return typeof token === "string" ? library.token_to_id(token) : undefined;
 }
 
-function sizeOf(vocabulary: unknown, added: unknown): number {
+function sizeOf(vocabulary: unknown, tokens: unknown): number {
   const size = Array.isArray(vocabulary)
     ? vocabulary.length
     : isObject(vocabulary)
       ? Object.keys(vocabulary).length
       : 0;
-  const more = Array.isArray(added) ? added.map((token) => (isObject(token) ? Number(token.id) + 1 : 0)) : [];
+  const more = Array.isArray(tokens) ? tokens.map((token) => (isObject(token) ? Number(token.id) + 1 : 0)) : [];
   return Math.max(size, ...more);
 }

@@ -19,14 +19,14 @@ export interface TokenizerContents {
 
 /**
  * Returns the ids to keep.
- * @param used The ids of the texts' tokens, and other ids to keep.
+ * @param usedIds The ids of the texts' tokens, and other ids to keep.
  * @throws PithError E_UNSUPPORTED for unsupported kinds of tokenizers.
  */
-export function keptIds({ file, settings }: TokenizerContents, used: Iterable<number>): KeptIds {
+export function keptIds({ file, settings }: TokenizerContents, usedIds: Iterable<number>): KeptIds {
   const { model } = file;
   const tokens = tokensOf(model);
   const idOf = new Map([...tokens].map(([id, token]) => [token, id]));
-  const kept = new Set(used);
+  const kept = new Set(usedIds);
   const keepToken = (token: unknown): void => {
     const id = typeof token === "string" ? idOf.get(token) : undefined;
     if (id !== undefined) kept.add(id);
@@ -75,7 +75,7 @@ export function trimTokenizer({ file, settings }: TokenizerContents, kept: KeptI
     ...(model.merges === undefined ? {} : { merges }),
     ...(typeof model.unk_id === "number" ? { unk_id: newIdOf(model.unk_id) } : {}),
   };
-  const added = Array.isArray(file.added_tokens) ? file.added_tokens : [];
+  const addedTokens = Array.isArray(file.added_tokens) ? file.added_tokens : [];
   const padding = isObject(file.padding) && typeof file.padding.pad_id === "number" ? file.padding : undefined;
   const decoder = settings.added_tokens_decoder;
   return {
@@ -84,7 +84,9 @@ export function trimTokenizer({ file, settings }: TokenizerContents, kept: KeptI
       ...(file.added_tokens === undefined
         ? {}
         : {
-            added_tokens: added.map((token) => (isObject(token) ? { ...token, id: newIdOf(Number(token.id)) } : token)),
+            added_tokens: addedTokens.map((token) =>
+              isObject(token) ? { ...token, id: newIdOf(Number(token.id)) } : token,
+            ),
           }),
       ...(file.post_processor === undefined ? {} : { post_processor: mapIds(file.post_processor, newIdOf) }),
       ...(padding === undefined ? {} : { padding: { ...padding, pad_id: newIdOf(Number(padding.pad_id)) } }),

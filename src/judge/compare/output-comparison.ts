@@ -103,7 +103,10 @@ export function compareEachOutput(
       if (!shouldCompareValues(name)) return { name, ...kind, likeness: undefined, isSaturated: false };
       const value = original.graph.value(name);
       const bounds = value && boundsOf(value, inference);
-      return compareValues({ name, ...kind, on: `on ${inputs}`, range: bounds && bounds[1] - bounds[0] }, pairs);
+      return compareValues(
+        { name, ...kind, inputsPhrase: `on ${inputs}`, range: bounds && bounds[1] - bounds[0] },
+        pairs,
+      );
     }),
   ];
 }
@@ -137,7 +140,7 @@ function findOtherForm(name: string, pairs: readonly Pair[], isDataDependent: bo
 interface OutputKind extends Pick<ComparedOutput, "name" | "isAuxiliary"> {
   readonly isNumeric: boolean;
   /** Place in messages, such as "on random inputs". */
-  readonly on: string;
+  readonly inputsPhrase: string;
   /** Width of the output range of the saturating operator that computes the output: 1 for Sigmoid. Undefined for other operators. */
   readonly range: number | undefined;
 }
@@ -150,7 +153,7 @@ interface OutputPair {
 }
 
 function compareValues(output: OutputKind, pairs: readonly Pair[]): ComparedOutput {
-  const { name, on, range, isAuxiliary } = output;
+  const { name, inputsPhrase, range, isAuxiliary } = output;
   const values: OutputPair[] = [];
   for (const pair of pairs) {
     const [before, after] = [pair.expected[name], pair.got[name]];
@@ -162,7 +165,8 @@ function compareValues(output: OutputKind, pairs: readonly Pair[]): ComparedOutp
   const sums = sumDifferences(values);
   const { samples, finiteCount, change, error, variation } = sums;
   const isSaturated = range !== undefined && samples > 0 && change < minChange * range;
-  if (finiteCount === 0) return { name, isAuxiliary, likeness: `its output is not a number ${on}`, isSaturated };
+  if (finiteCount === 0)
+    return { name, isAuxiliary, likeness: `its output is not a number ${inputsPhrase}`, isSaturated };
   const { knowledge, disagreement } = comparePredictions(name, values);
   const isConstant = areConstant(values.map(({ before }) => ({ [name]: before })));
   const hardlyVaries = variation < minVariation * error.signal || isSaturated;
@@ -189,23 +193,25 @@ function findObstacle(before: Dense, after: Dense): string | undefined {
 
 /** Returns why an output is lost. @param power sum of squares that errors are relative to. @param disagreement how predictions have changed. */
 function findLoss(
-  { on, isNumeric, isAuxiliary }: OutputKind,
+  { inputsPhrase, isNumeric, isAuxiliary }: OutputKind,
   { nonFiniteCount, variation, samples, error: { noise } }: Sums,
   power: number,
   unmoved: Unmoved | undefined,
   disagreement: string | undefined,
 ): string | undefined {
-  if (nonFiniteCount > 0) return `${on} the result is not a number where the original is`;
+  if (nonFiniteCount > 0) return `${inputsPhrase} the result is not a number where the original is`;
   if (noise === 0) return undefined;
   const deviationText = `the result is ${(100 * Math.sqrt(noise / power)).toFixed(0)} % apart from`;
-  if (samples < minSamples) return isNumeric && noise >= power / 2 ? `${on} ${deviationText} the original` : undefined;
+  if (samples < minSamples)
+    return isNumeric && noise >= power / 2 ? `${inputsPhrase} ${deviationText} the original` : undefined;
   if (unmoved !== undefined) {
     const isFar = isNumeric && noise >= minUnmovedLoss ** 2 * power;
-    return isFar ? `${on}, which hardly move the original, ${deviationText} it` : undefined;
+    return isFar ? `${inputsPhrase}, which hardly move the original, ${deviationText} it` : undefined;
   }
   if (noise < variation / 2) return undefined;
-  const distanceText = `${on} the signal to noise is ${figure("dB", decibels(variation, noise))}, at least 3 dB are required`;
-  if (disagreement !== undefined) return isNumeric ? `${distanceText}; ${disagreement}` : `${on} ${disagreement}`;
+  const distanceText = `${inputsPhrase} the signal to noise is ${figure("dB", decibels(variation, noise))}, at least 3 dB are required`;
+  if (disagreement !== undefined)
+    return isNumeric ? `${distanceText}; ${disagreement}` : `${inputsPhrase} ${disagreement}`;
   if (isAuxiliary || noise < maxRoundingNoise * power) return undefined;
   return noise < variation ? distanceText : `${distanceText}; a constant would be as close to the original`;
 }

@@ -88,7 +88,7 @@ export function parseRecipe(text: string, name = "recipe", passes: readonly AnyP
  * const recipe = recipeFrom({ steps: [{ train: { epochs: 2 } }, { quantize: { scheme: "static" } }] });
  */
 export function recipeFrom(data: unknown, name = "recipe", passes: readonly AnyPass[] = []): Recipe {
-  return check({ data, at: () => name }, stepPasses(passes));
+  return check({ data, locate: () => name }, stepPasses(passes));
 }
 
 type Passes = ReadonlyMap<string, AnyPass>;
@@ -326,7 +326,7 @@ function checkOptions(
 function fail(source: Source, path: Path, part: "key" | "value", sentence: string, hint?: string): never {
   const steps = path.map((key) => (typeof key === "number" ? `[${key}]` : `.${key}`)).join("");
   const stepText = steps === "" ? "" : ` ${steps.slice(1)}:`;
-  throw new PithError("E_OPTION", `${source.at(path, part)}:${stepText} ${sentence}.`, { hint });
+  throw new PithError("E_OPTION", `${source.locate(path, part)}:${stepText} ${sentence}.`, { hint });
 }
 
 function didYouMean(typed: string, names: readonly string[]): string | undefined {
@@ -342,7 +342,7 @@ function kindOf(value: unknown): string {
 interface Source {
   readonly data: unknown;
   /** Returns the position of a value or key, such as "recipe.yaml:4:15". For a missing value, returns the position of the nearest parent. */
-  at(path: Path, part: "key" | "value"): string;
+  locate(path: Path, part: "key" | "value"): string;
 }
 
 /** Maximum number of characters of a recipe, because parsing cannot be interrupted. */
@@ -374,7 +374,7 @@ function readSource(text: string, name: string): Source {
   const resolveAlias = (node: unknown): unknown => (isAlias(node) ? node.resolve(document) : node);
   return {
     data,
-    at(path, part) {
+    locate(path, part) {
       let node: unknown = document.contents;
       let offset = startOf(node) ?? 0;
       path.forEach((key, depth) => {

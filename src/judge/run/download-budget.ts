@@ -19,7 +19,7 @@ export async function fitToDownload(
   }: Pick<SparingRequest, "options" | "run"> & { readonly pass: Pick<AnyPass, "downloadSettings"> },
   bytes: number,
   context: Context,
-): Promise<{ readonly made: StepOutput; readonly options: OptionValues }> {
+): Promise<{ readonly output: StepOutput; readonly options: OptionValues }> {
   const settings = (pass.downloadSettings?.(options) ?? []).toReversed();
   let smallest = Number.POSITIVE_INFINITY;
   const result = await bisectSettings(settings, context, async (setting) => {
@@ -31,7 +31,7 @@ export async function fitToDownload(
     // For a large file, `size` compresses only a part and estimates the rest. The maximum must hold for the whole file.
     if (sampled && brotli <= bytes) brotli = (await brotliSize(file)) ?? Number.NaN;
     smallest = Math.min(smallest, brotli);
-    return brotli <= bytes ? { made: output, options: changedOptions } : undefined;
+    return brotli <= bytes ? { output, options: changedOptions } : undefined;
   });
   if (result !== undefined) return result;
   throw new PithError(

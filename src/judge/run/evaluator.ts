@@ -83,7 +83,7 @@ export class Evaluator {
     const record = await figures.read(digest);
     const started = performance.now();
     const looks = new Looks(model, task, rest, context, firstLook, record?.rows);
-    const metrics = await looks.whole();
+    const metrics = await looks.measureAll();
     const seconds = record?.seconds ?? secondsSince(started);
     const facts = record?.facts ?? (await factsOf(digest, store, run));
     if (record === undefined) await figures.keep({ facts, rows: metrics.rows, seconds });
@@ -131,7 +131,7 @@ export class Evaluator {
   }
 
   get took(): OriginalTime {
-    return { seconds: this.#measured.seconds, samples: this.metrics.rows.said.given.length };
+    return { seconds: this.#measured.seconds, samples: this.metrics.rows.answers.given.length };
   }
 
   /**

@@ -29,11 +29,11 @@ export class FigureRecords {
     if (record === undefined) return undefined;
     const { facts, seconds, rows, given, labels, batchNote } = record;
     const answers = { given: Float64Array.from(given), labels: Float64Array.from(labels) };
-    return { facts, seconds, rows: { rows: Float64Array.from(rows), said: answers, batchNote } };
+    return { facts, seconds, rows: { rows: Float64Array.from(rows), answers, batchNote } };
   }
 
-  async keep({ facts, seconds, rows: { rows, said, batchNote } }: MeasuredModel): Promise<void> {
-    const [predictions, labels] = [[...said.given], [...said.labels]];
+  async keep({ facts, seconds, rows: { rows, answers, batchNote } }: MeasuredModel): Promise<void> {
+    const [predictions, labels] = [[...answers.given], [...answers.labels]];
     const record: FigureRecord = { facts, seconds, rows: [...rows], given: predictions, labels, batchNote };
     await this.store.records?.write(this.#key(facts.sha256), record);
   }

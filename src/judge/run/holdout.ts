@@ -15,7 +15,7 @@ import type { Comparison } from "../compare/goal.ts";
 export interface Rows {
   /** Metric values, samples × columns. */
   readonly rows: Float64Array;
-  readonly said: Answers;
+  readonly answers: Answers;
   readonly batchNote?: BatchNote | undefined;
 }
 
@@ -51,40 +51,40 @@ export class Holdout {
   readonly #metric: Metric;
   readonly #rows: Float64Array;
 
-  constructor(metric: Metric, all: Rows, samples: Uint32Array) {
+  constructor(metric: Metric, allRows: Rows, samples: Uint32Array) {
     this.#metric = metric;
     this.samples = samples;
-    const { rows, said } = this.#select(all);
+    const { rows, answers } = this.#select(allRows);
     this.#rows = rows;
-    this.original = { comparison: compareRows(metric, rows, rows), agreement: agreementOf(said, said), answers: said };
-    this.knowledge = knowledgeOf(said);
+    this.original = { comparison: compareRows(metric, rows, rows), agreement: agreementOf(answers, answers), answers };
+    this.knowledge = knowledgeOf(answers);
   }
 
-  compare(all: Rows, level?: Level): HoldoutComparison {
-    const { rows, said } = this.#select(all);
+  compare(allRows: Rows, level?: Level): HoldoutComparison {
+    const { rows, answers } = this.#select(allRows);
     return {
       comparison: compareRows(this.#metric, this.#rows, rows, level),
-      agreement: agreementOf(this.original.answers, said),
-      answers: said,
+      agreement: agreementOf(this.original.answers, answers),
+      answers,
     };
   }
 
-  #select({ rows, said }: Rows): Rows {
+  #select({ rows, answers }: Rows): Rows {
     return {
       rows: rowsAt(rows, this.#metric.columns, this.samples),
-      said: { given: rowsAt(said.given, 1, this.samples), labels: rowsAt(said.labels, 1, this.samples) },
+      answers: { given: rowsAt(answers.given, 1, this.samples), labels: rowsAt(answers.labels, 1, this.samples) },
     };
   }
 }
 
 export function joinRuns(first: Rows, second: Rows): Rows {
-  const { given, labels } = first.said;
+  const { given, labels } = first.answers;
   return {
     batchNote: first.batchNote ?? second.batchNote,
     rows: joinArrays(Float64Array, [first.rows, second.rows]),
-    said: {
-      given: joinArrays(Float64Array, [given, second.said.given]),
-      labels: joinArrays(Float64Array, [labels, second.said.labels]),
+    answers: {
+      given: joinArrays(Float64Array, [given, second.answers.given]),
+      labels: joinArrays(Float64Array, [labels, second.answers.labels]),
     },
   };
 }

@@ -119,10 +119,10 @@ export async function runJudgedStep(request: StepRequest, context: StepContext):
     if (rejection === undefined || force) warnOfLoss(step, judgement);
     return { ...baseResult, result, judgement, noGainText, rejection };
   }
-  const { made, sparing, judgement: sparedJudgement } = fallbackResult;
-  const rejection = await findRejection(step, made.model, sparedJudgement, made.changes, describeFallback(sparing));
+  const { output, sparing, judgement: sparedJudgement } = fallbackResult;
+  const rejection = await findRejection(step, output.model, sparedJudgement, output.changes, describeFallback(sparing));
   if (rejection === undefined || force) warnOfLoss(step, sparedJudgement);
-  const { changes, misses, model } = made;
+  const { changes, misses, model } = output;
   return {
     ...{ outcome: { ...outcome, changes, misses }, result: model, judgement: sparedJudgement, comparison, sparing },
     searched: fallbackResult.searched,
@@ -219,7 +219,7 @@ function sampleCounts(
 }
 
 interface FallbackResult {
-  readonly made: StepOutput;
+  readonly output: StepOutput;
   readonly sparing: Sparing;
   readonly judgement: Judgement;
   readonly searched: number | undefined;
@@ -231,7 +231,7 @@ interface FallbackResult {
  */
 async function keepWithFallback(
   step: OpenStep,
-  plain: StepOutput,
+  requestedOutput: StepOutput,
   { lost, goalCheck }: Judgement,
 ): Promise<FallbackResult | Miss | undefined> {
   const { pass, task, force, fallback, condition, context } = step;
@@ -248,19 +248,19 @@ async function keepWithFallback(
     condition !== undefined ? "tokens of texts are lost" : goalCheck === undefined ? lost?.text : formatDrop(goalCheck);
   context.log({ id: "sparing", text: `${cause}: looking for the layers with the largest error` });
   context.stage("sparing");
-  const { apart: separateSearch, request, quiet } = await openSearch(step);
+  const { separateSearch, request, quietContext } = await openSearch(step);
   if (separateSearch instanceof Miss) return separateSearch;
-  const search = (await condition?.(request.search, quiet)) ?? request.search;
-  const searchContext = { ...quiet, log: context.log, progress: context.progress };
-  const fallbackOutput = await findFallback({ ...request, search, plain }, searchContext);
+  const search = (await condition?.(request.search, quietContext)) ?? request.search;
+  const searchContext = { ...quietContext, log: context.log, progress: context.progress };
+  const fallbackOutput = await findFallback({ ...request, search, requestedOutput }, searchContext);
   if (fallbackOutput instanceof Miss) {
     // The model is rejected although it passes alone, because it fails together with other models.
     if (condition !== undefined) throw new PithError("E_ACCURACY_LOST", `${capitalize(fallbackOutput.reason)}.`);
     return fallbackOutput;
   }
-  const { made, sparing } = fallbackOutput;
-  const judgement = await judgeModel(compareOnOtherSamples(step, separateSearch), made.model);
-  return { made, sparing, judgement, searched: separateSearch?.searched };
+  const { output, sparing } = fallbackOutput;
+  const judgement = await judgeModel(compareOnOtherSamples(step, separateSearch), output.model);
+  return { output, sparing, judgement, searched: separateSearch?.searched };
 }
 
 interface LimitedStep {
@@ -276,14 +276,14 @@ async function chooseOptionsForLimit(step: OpenStep): Promise<LimitedStep> {
   const { limit, options, context } = step;
   if (limit === undefined) return { step, options, searched: undefined };
   context.stage("bits");
-  const { apart, request, quiet } = await openSearch(step);
-  const withProgress = { ...quiet, progress: context.progress };
+  const { separateSearch, request, quietContext } = await openSearch(step);
+  const withProgress = { ...quietContext, progress: context.progress };
   const { samples } = request.search;
   const output =
     limit.of === "download"
       ? await fitToDownload(request, limit.bytes, withProgress)
       : await fitToBytes({ ...request, samples }, limit.bytes, withProgress);
-  const otherSamples = apart instanceof Miss ? undefined : apart;
+  const otherSamples = separateSearch instanceof Miss ? undefined : separateSearch;
   // The precision fallback is off, because layers at higher precision would exceed the limit.
   return {
     step: compareOnOtherSamples({ ...step, fallback: false }, otherSamples),
@@ -292,40 +292,44 @@ async function chooseOptionsForLimit(step: OpenStep): Promise<LimitedStep> {
   };
 }
 
-const compareOnOtherSamples = (step: OpenStep, apart: SeparateSearch | undefined): OpenStep =>
-  apart === undefined || step.comparison === undefined
+const compareOnOtherSamples = (step: OpenStep, separateSearch: SeparateSearch | undefined): OpenStep =>
+  separateSearch === undefined || step.comparison === undefined
     ? step
-    : { ...step, comparison: { ...step.comparison, compare: (model) => apart.compare(model) } };
+    : { ...step, comparison: { ...step.comparison, compare: (model) => separateSearch.compare(model) } };
 
 interface Search {
   /**
    * Split of the samples between the search and the evaluation. Undefined without data or goal, a Miss if there are too few samples; in both cases
    * the search uses random inputs.
    */
-  readonly apart: SeparateSearch | Miss | undefined;
-  readonly request: Omit<SparingRequest, "plain">;
+  readonly separateSearch: SeparateSearch | Miss | undefined;
+  readonly request: Omit<SparingRequest, "requestedOutput">;
   /** Context without log and progress. */
-  readonly quiet: Context;
+  readonly quietContext: Context;
 }
 
 async function openSearch(step: OpenStep): Promise<Search> {
   const { pass, options, input, task, comparison, batch, output, context } = step;
   // The first run logged the step's messages, and the search reports progress per attempt.
-  const quiet: Context = { ...context, log: () => {}, progress: () => {} };
+  const quietContext: Context = { ...context, log: () => {}, progress: () => {} };
   const goal = comparison?.goal;
   const otherSamples =
     task === undefined || goal === undefined
       ? undefined
-      : await separateSearchSamples(input.model, task, { batch, output }, goal, quiet);
+      : await separateSearchSamples(input.model, task, { batch, output }, goal, quietContext);
   const search: SparingJudge =
     otherSamples === undefined || otherSamples instanceof Miss
-      ? randomSearch(input.model, output, quiet)
+      ? randomSearch(input.model, output, quietContext)
       : otherSamples.search;
   const run = async (changedOptions: OptionValues, otherPass: AnyPass = pass): Promise<StepOutput> => {
     const model = copyInput(step);
-    return { model, ...(await runStep(otherPass, model, changedOptions, task ?? {}, quiet)) };
+    return { model, ...(await runStep(otherPass, model, changedOptions, task ?? {}, quietContext)) };
   };
-  return { apart: otherSamples, request: { pass, options, original: input.model, run, search, output }, quiet };
+  return {
+    separateSearch: otherSamples,
+    request: { pass, options, original: input.model, run, search, output },
+    quietContext,
+  };
 }
 
 /** Returns "1.4 points lost, 1.0 points allowed". */
@@ -378,9 +382,9 @@ async function blameLayer(
   // Training changes all layers together. A failed target check already names its layer. A missing or reshaped output is not the error of a layer.
   if (trains(pass) || because === "target" || because === "overflow" || because === "form") return undefined;
   if (!namesAt(pass.options).includes("except")) return undefined;
-  const reference = await equalizedReference(pass, like, changes, async (by) => {
+  const reference = await equalizedReference(pass, like, changes, async (equalizingPass) => {
     const model = input.model.clone();
-    await runStep(by, model, options, task ?? {}, { ...context, log: () => {} });
+    await runStep(equalizingPass, model, options, task ?? {}, { ...context, log: () => {} });
     return model;
   });
   const { engine, seed, signal } = context;

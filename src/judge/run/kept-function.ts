@@ -104,9 +104,9 @@ export async function checkFunctionAndLoading(
   context: Context & { readonly engine: WatchedEngine },
   original: Model,
   result: Model,
-  judged: FunctionTest,
+  functionTest: FunctionTest,
 ): Promise<KeptFunction> {
-  const functionCheck = await checkFunction(context, original, result, judged);
+  const functionCheck = await checkFunction(context, original, result, functionTest);
   await requireLoads(context.engine, result, original);
   return functionCheck;
 }

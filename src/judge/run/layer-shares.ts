@@ -21,7 +21,7 @@ const maxRunBytes = 2 ** 29;
  * whichever predicts the measured shares better.
  */
 export async function errorSharesOf(
-  { pass, options: requested, original, plain, run, samples, output }: ErrorsRequest,
+  { pass, options: requestedOptions, original, requestedOutput, run, samples, output }: ErrorsRequest,
   layers: ReadonlySet<string>,
   context: Context,
 ): Promise<{ readonly shares: ReadonlyMap<string, number>; readonly estimates: ReadonlyMap<string, number> }> {
@@ -36,30 +36,30 @@ export async function errorSharesOf(
       const reference = await equalizedReference(
         pass,
         original,
-        plain.changes,
-        async (otherPass) => (await run(requested, otherPass)).model,
+        requestedOutput.changes,
+        async (otherPass) => (await run(requestedOptions, otherPass)).model,
       );
       const options = { samples: samplesOfErrors, output, seed, signal };
-      const errors = await layerErrors(engine, reference, plain.model, samples, options);
+      const errors = await layerErrors(engine, reference, requestedOutput.model, samples, options);
       for (const { layer, own, share, signalToNoise } of errors instanceof Miss ? [] : errors.layers) {
         if (!layers.has(layer)) continue;
         noise.set(layer, noiseOf(own ?? signalToNoise));
         if (share !== undefined) shares.set(layer, share);
       }
       if (shares.size < noise.size && samples !== undefined)
-        slopes = await taylorErrors(reference, plain.model, samples, options, context);
+        slopes = await taylorErrors(reference, requestedOutput.model, samples, options, context);
     } catch (error) {
       asPithError(error);
       throwIfAborted(signal);
     }
   if (noise.size === 0)
-    for (const [layer, decibels] of await weightErrors(engine, original, plain.model, signal))
+    for (const [layer, decibels] of await weightErrors(engine, original, requestedOutput.model, signal))
       if (layers.has(layer)) noise.set(layer, noiseOf(decibels));
   const predictors = [noise, slopes].map((figures) => predictor(shares, figures));
-  const [closest] = predictors.toSorted((a, b) => a.spread - b.spread);
+  const [bestPredictor] = predictors.toSorted((a, b) => a.spread - b.spread);
   const estimates = [...noise.keys()].map((layer) => {
-    const candidates = [shares.get(layer), closest?.of(layer), predictors[0]?.of(layer)];
-    return [layer, candidates.find((one) => one !== undefined) ?? 0] as const;
+    const candidates = [shares.get(layer), bestPredictor?.predict(layer), predictors[0]?.predict(layer)];
+    return [layer, candidates.find((estimate) => estimate !== undefined) ?? 0] as const;
   });
   return { shares, estimates: new Map(estimates) };
 }
@@ -78,7 +78,7 @@ function predictor(shares: ReadonlyMap<string, number>, figures: ReadonlyMap<str
           .map((layerRatio) => Math.abs(Math.log(layerRatio / ratio)))
           .filter((deviation) => !Number.isNaN(deviation)),
       ) ?? Number.POSITIVE_INFINITY,
-    of(layer: string): number | undefined {
+    predict(layer: string): number | undefined {
       const figure = figures.get(layer);
       return figure === undefined ? undefined : ratio * figure;
     },

@@ -53,7 +53,7 @@ const goal = { maxDrop: 0.01 };
 describe("a result compared with its original", () => {
   test("is accepted after as many random samples as show that it is equal", async () => {
     const { counted, context } = counting();
-    const looks = Looks.drawn(original, { test: samples(8000), metric: accuracy() }, { batch: 64 }, context);
+    const looks = Looks.drawSamples(original, { test: samples(8000), metric: accuracy() }, { batch: 64 }, context);
     const { comparison, answers } = await looks.compare(model("logits = Abs(x)"), goal);
     // Without disputed samples, the 99.73 % bound is 9 / (n + 9): above a point for 512 samples, below it for 1,024.
     expect(comparison.difference).toMatchObject({ value: 0, count: 1024, confidence: 0.9973 });
@@ -65,7 +65,7 @@ describe("a result compared with its original", () => {
 
   test("runs the original once on each sample for any number of models", async () => {
     const { counted, context } = counting();
-    const looks = Looks.drawn(original, { test: samples(2048), metric: accuracy() }, { batch: 64 }, context);
+    const looks = Looks.drawSamples(original, { test: samples(2048), metric: accuracy() }, { batch: 64 }, context);
     const all = () => looks.look(model("logits = Abs(x)"), () => false);
     const { compared: first } = await all();
     const before = counted.samples;
@@ -77,7 +77,7 @@ describe("a result compared with its original", () => {
 
   test("is rejected at the first look if everything is lost", async () => {
     const { context } = counting();
-    const looks = Looks.drawn(original, { test: samples(4000), metric: accuracy() }, { batch: 64 }, context);
+    const looks = Looks.drawSamples(original, { test: samples(4000), metric: accuracy() }, { batch: 64 }, context);
     const { comparison } = await looks.compare(model("logits = Neg(x)"), goal);
     expect(comparison.difference.count).toBe(512);
     expect(comparison.difference.high).toBeLessThan(-0.01);
@@ -88,7 +88,7 @@ describe("a result compared with its original", () => {
     const task = { test: samples(2000), metric: accuracy() };
     // The bias flips the samples of class 0 with the value 1, which are 5 % of all.
     const near = model("b: float32[2] = [-1.5, 0]\n  logits = Add(x, b)");
-    const looks = Looks.drawn(original, task, { batch: 64 }, context);
+    const looks = Looks.drawSamples(original, task, { batch: 64 }, context);
     const close = await looks.compare(near, { maxDrop: 0.05 });
     expect(close.comparison.difference).toMatchObject({ count: 2000, confidence: 0.95 });
     const plain = await looks.compare(original, undefined);
@@ -101,8 +101,8 @@ describe("a result compared with its original", () => {
     const task = { test: samples(3000), metric: perplexity() };
     const half = model("h: float32[1] = [0.999]\n  logits = Mul(x, h)");
     const [first, second] = [
-      await Looks.drawn(original, task, { batch: 64 }, context).compare(half, goal),
-      await Looks.drawn(original, task, { batch: 64 }, context).compare(half, goal),
+      await Looks.drawSamples(original, task, { batch: 64 }, context).compare(half, goal),
+      await Looks.drawSamples(original, task, { batch: 64 }, context).compare(half, goal),
     ];
     expect(first?.comparison).toEqual(second?.comparison);
     expect(first?.comparison.difference.count).toBe(512);
@@ -110,11 +110,11 @@ describe("a result compared with its original", () => {
 
   test("is evaluated on all samples if they are few or follow each other", async () => {
     const { context } = counting();
-    const few = Looks.drawn(original, { test: samples(500), metric: accuracy() }, { batch: 64 }, context);
+    const few = Looks.drawSamples(original, { test: samples(500), metric: accuracy() }, { batch: 64 }, context);
     expect((await few.compare(original, goal)).comparison.difference.count).toBe(500);
     const { name, count, batches } = samples(3000);
     const stream = { test: { name, count, batches }, metric: accuracy() };
-    const ordered = Looks.drawn(original, stream, { batch: 64 }, context);
+    const ordered = Looks.drawSamples(original, stream, { batch: 64 }, context);
     expect((await ordered.compare(original, goal)).comparison.difference.count).toBe(3000);
   });
 });

@@ -48,12 +48,12 @@ const look = (looks: Looks, candidate: Model, { maxDrop }: Goal = goal, known?: 
     known,
   );
 
-const countOf = ({ rows }: { readonly rows: Rows }): number => rows.said.given.length;
+const countOf = ({ rows }: { readonly rows: Rows }): number => rows.answers.given.length;
 
 describe("interim looks", () => {
   test("end if the result is settled", async () => {
     const { rows, compared } = await look(looksAt(100), broken);
-    expect(rows.said.given).toHaveLength(100);
+    expect(rows.answers.given).toHaveLength(100);
     expect(compared.comparison).toMatchObject({ original: { value: 1, count: 100 }, candidate: { value: 0 } });
   });
 

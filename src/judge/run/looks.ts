@@ -24,7 +24,7 @@ interface Look {
 }
 
 const defaultFirstLook = 512;
-const all = Number.POSITIVE_INFINITY;
+const infinite = Number.POSITIVE_INFINITY;
 
 export class Looks {
   readonly #model: Model;
@@ -38,7 +38,7 @@ export class Looks {
 
   /**
    * @param task test samples in random order; any order if `firstLook` includes all samples.
-   * @param known metric rows of the original for the first samples or all, which are not run again.
+   * @param knownRows metric rows of the original for the first samples or all, which are not run again.
    */
   constructor(
     model: Model,
@@ -46,17 +46,17 @@ export class Looks {
     options: PairedMetricsOptions,
     context: Context,
     firstLook: number,
-    known?: Rows,
+    knownRows?: Rows,
   ) {
     this.#model = model;
     this.#task = task;
     this.#options = options;
     this.#context = context;
-    this.#rows = known;
+    this.#rows = knownRows;
     this.#interimLooks = interimLookSizes(task, firstLook);
   }
 
-  static drawn(
+  static drawSamples(
     model: Model,
     task: Judged,
     options: PairedMetricsOptions,
@@ -65,7 +65,7 @@ export class Looks {
   ): Looks {
     const { test } = task;
     const interimLooks = interimLookSizes(task, firstLook);
-    if (!isIndexed(test) || interimLooks.length === 0) return new Looks(model, task, options, context, all);
+    if (!isIndexed(test) || interimLooks.length === 0) return new Looks(model, task, options, context, infinite);
     const order = random(context.seed, "looks").permutation(test.count);
     // Sorted, because files are read in order.
     for (const [look, from] of [0, ...interimLooks].entries()) order.subarray(from, interimLooks[look]).sort();
@@ -73,12 +73,12 @@ export class Looks {
   }
 
   /** @throws PithError E_DATA if the test split does not fit the model. */
-  first(context = this.#context): Promise<PairedMetrics> {
-    return this.#original(this.#interimLooks[0] ?? all, context);
+  measureFirst(context = this.#context): Promise<PairedMetrics> {
+    return this.#original(this.#interimLooks[0] ?? infinite, context);
   }
 
-  whole(): Promise<PairedMetrics> {
-    return this.#original(all, this.#context);
+  measureAll(): Promise<PairedMetrics> {
+    return this.#original(infinite, this.#context);
   }
 
   async compare(model: Model, goal: Goal | undefined): Promise<PairedResult> {
@@ -91,16 +91,16 @@ export class Looks {
   /**
    * Compares a model with the original on more and more samples until `isSettled` returns true. The number of samples does not depend on `known`.
    * @param isSettled returns whether the comparison decides; without it, all samples are used.
-   * @param early confidence level of interim intervals (95 %).
-   * @param known rows of the first samples or all, which are not run again.
+   * @param interimLevel confidence level of interim intervals (95 %).
+   * @param knownRows rows of the first samples or all, which are not run again.
    */
   async look(
     model: Model,
-    isSettled: ((found: PairedResult) => boolean) | undefined,
-    early: Level = defaultLevel,
-    known?: Rows,
+    isSettled: ((result: PairedResult) => boolean) | undefined,
+    interimLevel: Level = defaultLevel,
+    knownRows?: Rows,
   ): Promise<Look> {
-    let rows = known;
+    let rows = knownRows;
     const lookAt = async (samples: number, level?: Level): Promise<Look> => {
       const alreadyRun = this.#answered;
       const original = await this.#original(
@@ -111,17 +111,17 @@ export class Looks {
       // If the original was run as well, its run was the first half of the progress.
       const progress = this.#progress((done) => (after > alreadyRun ? (after + done) / 2 : done));
       rows = await this.#rowsOf(model, samples, progress, rows);
-      return { rows, compared: original.beside(rows, level) };
+      return { rows, compared: original.compareRowsTo(rows, level) };
     };
     for (const samples of isSettled === undefined ? [] : this.#interimLooks) {
-      const look = await lookAt(samples, early);
+      const look = await lookAt(samples, interimLevel);
       if (isSettled?.(look.compared) === true) return look;
     }
-    return lookAt(all);
+    return lookAt(infinite);
   }
 
   get #answered(): number {
-    return this.#rows?.said.given.length ?? 0;
+    return this.#rows?.answers.given.length ?? 0;
   }
 
   async #original(samples: number, context: Context): Promise<PairedMetrics> {
@@ -143,8 +143,8 @@ export class Looks {
     return metrics;
   }
 
-  #rowsOf(model: Model, samples: number, context: Context, known: Rows | undefined): Promise<Rows> {
-    return rowsOf(model, this.#options.truth ?? this.#model, this.#task, this.#options, context, known, samples);
+  #rowsOf(model: Model, samples: number, context: Context, knownRows: Rows | undefined): Promise<Rows> {
+    return rowsOf(model, this.#options.truth ?? this.#model, this.#task, this.#options, context, knownRows, samples);
   }
 
   #progress(share: (done: number) => number): Context {

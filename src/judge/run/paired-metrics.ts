@@ -52,32 +52,32 @@ export class PairedMetrics {
   readonly #context: Context;
   readonly rows: Rows;
 
-  private constructor(truth: Model, task: Judged, options: PairedMetricsOptions, context: Context, all: Rows) {
-    this.rows = all;
+  private constructor(truth: Model, task: Judged, options: PairedMetricsOptions, context: Context, allRows: Rows) {
+    this.rows = allRows;
     this.#truth = truth;
     this.#task = task;
     this.#options = options;
     this.#context = context;
-    const count = isIndexed(task.test) ? task.test.count : all.said.given.length;
+    const count = isIndexed(task.test) ? task.test.count : allRows.answers.given.length;
     const division = options.choice === true ? drawHoldout(count, context.seed, !isIndexed(task.test)) : undefined;
-    this.holdout = new Holdout(task.metric, all, division?.test ?? range(count));
-    this.validation = division === undefined ? undefined : new Holdout(task.metric, all, division.validation);
+    this.holdout = new Holdout(task.metric, allRows, division?.test ?? range(count));
+    this.validation = division === undefined ? undefined : new Holdout(task.metric, allRows, division.validation);
   }
 
-  /** @param known earlier measurement of the model on these samples or more. @throws PithError E_DATA if the test split does not fit the model. */
+  /** @param knownRows earlier measurement of the model on these samples or more. @throws PithError E_DATA if the test split does not fit the model. */
   static async create(
     model: Model,
     task: Judged,
     options: PairedMetricsOptions,
     context: Context,
-    known?: Rows,
+    knownRows?: Rows,
   ): Promise<PairedMetrics> {
     const truth = options.truth ?? model;
-    const rows = await rowsOf(model, truth, task, options, context, known);
+    const rows = await rowsOf(model, truth, task, options, context, knownRows);
     logBatch(context, rows.batchNote);
     const metrics = new PairedMetrics(truth, task, options, context, rows);
     if (metrics.namesOneClass) {
-      const samples = counted(rows.said.given.length, "sample");
+      const samples = counted(rows.answers.given.length, "sample");
       const text = `the original names the same class for all ${samples}, so ${task.metric.name} shows little: ${ofNumbers}`;
       context.log({ id: "one-class", text, level: "warning" });
     }
@@ -126,7 +126,7 @@ export class PairedMetrics {
   }
 
   async compare(model: Model): Promise<PairedResult> {
-    return this.beside(await this.rowsOf(model));
+    return this.compareRowsTo(await this.rowsOf(model));
   }
 
   async rowsOf(model: Model): Promise<Rows> {
@@ -135,7 +135,7 @@ export class PairedMetrics {
     return rows;
   }
 
-  beside(rows: Rows, level = this.#options.level): PairedResult {
+  compareRowsTo(rows: Rows, level = this.#options.level): PairedResult {
     return { ...this.holdout.compare(rows, level), validation: this.validation?.compare(rows, level) };
   }
 
@@ -152,7 +152,7 @@ export class PairedMetrics {
     const comparesWithOriginal = metric.truth === "original";
     if (
       !(comparesWithOriginal && this.#options.truth !== undefined) &&
-      answersWithNaN(metric, original, this.rows.said)
+      answersWithNaN(metric, original, this.rows.answers)
     ) {
       const value = `${metric.name}${comparesWithOriginal ? " with itself" : ""} is ${figure(metric.unit, original.value)}`;
       throw new PithError(
@@ -183,7 +183,7 @@ export function logBatch({ log }: Pick<Context, "log">, batchNote: BatchNote | u
 
 /**
  * Runs a model on the first samples or all, and returns its metric rows and predictions. If a model's predictions are the truth, it runs as well.
- * @param known rows of some first samples, which are not run again.
+ * @param knownRows rows of some first samples, which are not run again.
  * @param first number of samples (default: all).
  */
 export async function rowsOf(
@@ -192,12 +192,12 @@ export async function rowsOf(
   { test, metric }: Judged,
   { batch: requestedBatch, output, threads }: PairedMetricsOptions,
   context: Context,
-  known?: Rows,
+  knownRows?: Rows,
   first = Number.POSITIVE_INFINITY,
 ): Promise<Rows> {
-  const before = known?.said.given.length ?? 0;
+  const before = knownRows?.answers.given.length ?? 0;
   const count = isIndexed(test) ? Math.min(first, test.count) : before;
-  if (known !== undefined && before >= count) return known;
+  if (knownRows !== undefined && before >= count) return knownRows;
   const positions = range(count - before).map((index) => before + index);
   const missingSamples = isIndexed(test) && positions.length < test.count ? view(test, test.name, positions) : test;
   const models = metric.truth === "original" && truth !== model ? [truth, model] : [model];
@@ -215,8 +215,8 @@ export async function rowsOf(
   const [rows = new Float64Array(), columns = new Float64Array()] = measured.at(-1) ?? [];
   const measuredRows: Rows = {
     rows,
-    said: answersOf(columns),
+    answers: answersOf(columns),
     batchNote: note === undefined ? undefined : { note, isWarning },
   };
-  return known === undefined ? measuredRows : joinRuns(known, measuredRows);
+  return knownRows === undefined ? measuredRows : joinRuns(knownRows, measuredRows);
 }

@@ -39,7 +39,7 @@ export async function runRecipeStep(step: PassStep, input: string, run: RunConte
 export async function findLessLossyStep(
   step: PassStep,
   input: string,
-  plain: StepResult,
+  requestedResult: StepResult,
   { comparison }: Evaluation,
   goal: Goal | undefined,
   run: RunContext,
@@ -68,11 +68,15 @@ export async function findLessLossyStep(
       id: "sparing",
       text: `${step.name}: ${lost} lost, ${allowed} allowed: looking for the layers with the largest error`,
     });
-    const quiet: Context = { ...context, log: (event) => (event.id === "duration" ? context.log(event) : undefined) };
-    const request = { ...(await stepRequest(step, input, run)), plain: await openOutput(plain, run), search };
-    const result = await findFallback(request, quiet);
+    const quietContext: Context = {
+      ...context,
+      log: (event) => (event.id === "duration" ? context.log(event) : undefined),
+    };
+    const requestedOutput = await openOutput(requestedResult, run);
+    const request = { ...(await stepRequest(step, input, run)), requestedOutput, search };
+    const result = await findFallback(request, quietContext);
     if (result instanceof Miss) return { reason: result.reason };
-    const { changes, misses } = result.made;
+    const { changes, misses } = result.output;
     return { options: result.options, changes, misses: misses.map(({ at, reason, by }) => ({ at, reason, by })) };
   });
   if (record.options === undefined) {

@@ -27,10 +27,10 @@ const maxAttempts = 4;
  * @throws PithError E_UNSUPPORTED if even the smallest file is larger; E_STOPPED on the context's signal; errors of the pass.
  */
 export async function fitToBytes(
-  request: Omit<ErrorsRequest, "plain">,
+  request: Omit<ErrorsRequest, "requestedOutput">,
   bytes: number,
   context: Context,
-): Promise<{ readonly made: StepOutput; readonly options: OptionValues }> {
+): Promise<{ readonly output: StepOutput; readonly options: OptionValues }> {
   const { options, original, run } = request;
   const outputs = new Map<number, StepOutput>();
   for (const [at, bits] of bitWidths.entries()) {
@@ -40,17 +40,18 @@ export async function fitToBytes(
     if (measuredOutput !== undefined && (await encodedSize(measuredOutput.model)) <= bytes) break;
     throwIfAborted(context.signal, "Stopped while bits were chosen.");
     context.progress(at, bitWidths.length + 1, `${bits} bits`);
-    const form = optionsForBits(bits);
+    const formatOptions = optionsForBits(bits);
     // Attempts use the fastest rounding method: sizes are the same, and layers have about the same order by error. Only the result uses the requested
     // method. Palettes have no rounding method.
-    const rounder = form.weights === undefined ? "nearest" : undefined;
-    outputs.set(bits, await run({ ...options, ...form, rounder }));
+    const rounder = formatOptions.weights === undefined ? "nearest" : undefined;
+    outputs.set(bits, await run({ ...options, ...formatOptions, rounder }));
   }
   const [measuredResult, smallestResult] = [outputs.get(measuredBits), [...outputs.values()].at(-1)];
   if (measuredResult === undefined || smallestResult === undefined) throw new Error("No bits are offered.");
   const layers = measuredResult.changes.flatMap(({ at, kind }) => (kind === "quantized" ? [at] : []));
+  const measuredOptions = { ...options, ...optionsForBits(measuredBits), rounder: "nearest" };
   const { estimates } = await errorSharesOf(
-    { ...request, options: { ...options, ...optionsForBits(measuredBits), rounder: "nearest" }, plain: measuredResult },
+    { ...request, options: measuredOptions, requestedOutput: measuredResult },
     new Set(layers),
     context,
   );
@@ -86,7 +87,7 @@ export async function fitToBytes(
     if (size <= bytes) {
       const result = await run(chosen);
       size = await encodedSize(result.model);
-      if (size <= bytes) return { made: result, options: chosen };
+      if (size <= bytes) return { output: result, options: chosen };
     }
     minBytes = Math.min(minBytes, size);
     budget -= size - bytes;

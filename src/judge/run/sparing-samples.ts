@@ -46,8 +46,8 @@ export async function separateSearchSamples(
     view(test, test.name, positions),
   );
   if (samples === undefined || testSamples === undefined) return new Miss(tooFewSamples);
-  const searchLooks = Looks.drawn(original, { ...task, test: samples }, options, context);
-  const testLooks = Looks.drawn(original, { ...task, test: testSamples }, options, context);
+  const searchLooks = Looks.drawSamples(original, { ...task, test: samples }, options, context);
+  const testLooks = Looks.drawSamples(original, { ...task, test: testSamples }, options, context);
   return {
     searched: samples.count,
     search: {

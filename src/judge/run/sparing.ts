@@ -48,7 +48,7 @@ export interface SparingRequest {
   readonly pass: AnyPass;
   readonly options: OptionValues;
   readonly original: Model;
-  readonly plain: StepOutput;
+  readonly requestedOutput: StepOutput;
   /** Runs the step (or another pass) with other options on a copy of the original. */
   run(options: OptionValues, pass?: AnyPass): Promise<StepOutput>;
   readonly search: SparingJudge;
@@ -60,7 +60,7 @@ const maxAttempts = 24;
 const minPrefix = 5;
 
 interface FallbackOutput {
-  readonly made: StepOutput;
+  readonly output: StepOutput;
   readonly options: OptionValues;
   readonly sparing: Sparing;
 }
@@ -85,7 +85,7 @@ async function findMilderSettings(
     const { holds, text } = await search.measure(output.model);
     attempts.push({ found: text });
     const sparing = { settings, spared: [], attempts };
-    return holds === "clearly" ? { made: output, options: changedOptions, sparing } : undefined;
+    return holds === "clearly" ? { output, options: changedOptions, sparing } : undefined;
   });
 }
 
@@ -112,12 +112,12 @@ export async function bisectSettings<T>(
 }
 
 async function findSparedLayers(request: SparingRequest, context: Context): Promise<FallbackOutput | Miss> {
-  const { original, plain, options, search } = request;
+  const { original, requestedOutput, options, search } = request;
   const { moves, shares } = await rankMoves(request, context);
   if (moves.length === 0) return new Miss("none of its layers has a higher-precision form");
   const attempts: SparingAttempt[] = [];
   const verdicts = new Map<string, SparingVerdict["holds"] | "no smaller">();
-  let best: { readonly made: StepOutput; readonly moves: readonly MilderStep[] } | undefined;
+  let best: { readonly output: StepOutput; readonly moves: readonly MilderStep[] } | undefined;
   let lastText = "";
   const attempt = async (
     moves: readonly MilderStep[],
@@ -140,7 +140,7 @@ async function findSparedLayers(request: SparingRequest, context: Context): Prom
     verdicts.set(key, holds);
     attempts.push({ layers, found: text });
     lastText = `with ${counted(layers, "layer")} at higher precision ${text}`;
-    if (accepted.includes(holds)) best = { made: output, moves };
+    if (accepted.includes(holds)) best = { output, moves };
     if (attempts.length === 1) {
       const time = waiting(maxAttempts * secondsSince(startTime));
       if (time !== undefined) context.log({ id: "duration", text: `${time} at most, for ${maxAttempts} attempts` });
@@ -148,7 +148,7 @@ async function findSparedLayers(request: SparingRequest, context: Context): Prom
     return holds;
   };
   let [failing, passing, limit] = [0, 0, moves.length + 1];
-  const longestPrefix = await longestPrefixSmallerThanOriginal(moves, original, plain.model);
+  const longestPrefix = await longestPrefixSmallerThanOriginal(moves, original, requestedOutput.model);
   if (longestPrefix >= minPrefix) {
     const verdict = await attempt(moves.slice(0, longestPrefix), ["clearly", "barely"]);
     if (verdict === "no") return new Miss(`no choice of layers keeps the goal and makes the file smaller: ${lastText}`);
@@ -179,10 +179,10 @@ async function findSparedLayers(request: SparingRequest, context: Context): Prom
       if (remaining.length > 0) await attempt(remaining, ["clearly"]);
     }
   }
-  const { made } = best;
-  const sparedLayers = sparedLayersOf(best.moves, shares, plain, made);
+  const { output } = best;
+  const sparedLayers = sparedLayersOf(best.moves, shares, requestedOutput, output);
   return {
-    made: addReasons(made, sparedLayers),
+    output: addReasons(output, sparedLayers),
     options: applyForms(options, best.moves),
     sparing: { spared: sparedLayers, attempts },
   };
@@ -192,9 +192,9 @@ async function findSparedLayers(request: SparingRequest, context: Context): Prom
 async function longestPrefixSmallerThanOriginal(
   moves: readonly MilderStep[],
   original: Model,
-  plain: Model,
+  requestedModel: Model,
 ): Promise<number> {
-  let remainingBytes = (await encodedSize(original)) - (await encodedSize(plain));
+  let remainingBytes = (await encodedSize(original)) - (await encodedSize(requestedModel));
   const index = moves.findIndex(({ bytes }) => {
     remainingBytes -= bytes;
     return remainingBytes < 0;
@@ -222,9 +222,9 @@ async function rankMoves(
   request: SparingRequest,
   context: Context,
 ): Promise<{ readonly moves: readonly MilderStep[]; readonly shares: ReadonlyMap<string, number> }> {
-  const { pass, options, original, plain } = request;
+  const { pass, options, original, requestedOutput } = request;
   const formsByLayer = new Map<string, { readonly change: Change; readonly forms: readonly OptionValues[] }>();
-  for (const change of plain.changes) {
+  for (const change of requestedOutput.changes) {
     const forms = pass.milderForms?.(options, change) ?? [];
     if (forms.length > 0) formsByLayer.set(change.at, { change, forms });
   }
@@ -268,12 +268,12 @@ export function applyForms(options: OptionValues, moves: readonly Pick<MilderSte
 function sparedLayersOf(
   moves: readonly MilderStep[],
   shares: ReadonlyMap<string, number>,
-  plain: StepOutput,
-  made: StepOutput,
+  requestedOutput: StepOutput,
+  output: StepOutput,
 ): readonly SparedLayer[] {
-  const [before, after] = [bytesOfLayers(plain.model), bytesOfLayers(made.model)];
+  const [before, after] = [bytesOfLayers(requestedOutput.model), bytesOfLayers(output.model)];
   const bits = new Map(
-    made.changes.flatMap(({ at, kind, bits }) => (kind === "quantized" ? [[at, bits] as const] : [])),
+    output.changes.flatMap(({ at, kind, bits }) => (kind === "quantized" ? [[at, bits] as const] : [])),
   );
   return layersOf(moves).map((layer) => ({
     layer,
@@ -301,15 +301,15 @@ export function bytesOfLayers(model: Model): ReadonlyMap<string, number> {
   );
 }
 
-function addReasons<M extends StepOutput>(made: M, spared: readonly SparedLayer[]): M {
+function addReasons<M extends StepOutput>(output: M, spared: readonly SparedLayer[]): M {
   const reasons = new Map(spared.map((one) => [one.layer, sparingReason(one)]));
   return {
-    ...made,
-    changes: made.changes.map((change) => {
+    ...output,
+    changes: output.changes.map((change) => {
       const reason = change.kind === "quantized" ? reasons.get(change.at) : undefined;
       return reason === undefined ? change : { ...change, what: `${change.what}; ${reason}` };
     }),
-    misses: made.misses.map((miss) => {
+    misses: output.misses.map((miss) => {
       const reason = reasons.get(miss.at ?? "");
       return reason === undefined ? miss : { ...miss, reason: `kept in float; ${reason}` };
     }),

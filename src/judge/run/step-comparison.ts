@@ -81,8 +81,8 @@ export async function openComparison(
   const settings = { batch, output };
   const isTraining = trains(pass) || pass.beginsAnew === true;
   if (isTraining || usesAllSamples) return compareOnAll(request, task, settings, announcingContext);
-  const looks = Looks.drawn(input.model, task, settings, context);
-  const metrics = await looks.first(announcingContext);
+  const looks = Looks.drawSamples(input.model, task, settings, context);
+  const metrics = await looks.measureFirst(announcingContext);
   if (!force) {
     metrics.requireAnswers();
     metrics.requireAboveChance();
@@ -126,9 +126,9 @@ async function compareOnAll(
     goal,
     async compare(result) {
       const rows = await metrics.rowsOf(result);
-      const compared = metrics.beside(rows);
+      const compared = metrics.compareRowsTo(rows);
       if (reference === undefined) return compared;
-      const { comparison } = reference.metrics.beside(rows);
+      const { comparison } = reference.metrics.compareRowsTo(rows);
       const isTruth = task.metric.truth === "original";
       return { ...compared, reference: { model: reference.path, isTruth, judges: limitsDrop, comparison } };
     },

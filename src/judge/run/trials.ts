@@ -67,7 +67,7 @@ export async function openTrials(
     ...{ candidates, parts, goal, runner, judging, evaluator, task },
     ...{ context, onStage, onMeasured, targets, store, purpose },
     // The goal of the run applies to trained candidates, too.
-    asked: { ...requestedGoal, maxDrop: goal?.maxDrop ?? requestedGoal.maxDrop },
+    requestedGoal: { ...requestedGoal, maxDrop: goal?.maxDrop ?? requestedGoal.maxDrop },
   };
 }
 

@@ -34,7 +34,7 @@ export interface RunContext {
   readonly judging: unknown;
   readonly evaluator: Evaluator;
   readonly task: Task;
-  readonly asked: GoalOptions;
+  readonly requestedGoal: GoalOptions;
   readonly context: Context;
   readonly onStage: (name: string) => void;
   readonly onMeasured: (measured: Measured) => void;
@@ -61,7 +61,7 @@ export async function runCandidate(
 ): Promise<Attempt> {
   const { runner, evaluator, context } = run;
   const { length: doneCount } = (await runner.states(candidate.steps)).filter((step) => step.done);
-  const goal = evaluator.metrics.goal(run.asked, isTrained(candidate));
+  const goal = evaluator.metrics.goal(run.requestedGoal, isTrained(candidate));
   const records: StepRecord[] = [];
   let evaluation: Evaluation | undefined;
   const last = candidate.steps[doneCount - 1];
@@ -174,17 +174,17 @@ async function takeStep(
   const { id, name, judged } = step;
   throwIfAborted(context.signal, `Stopped before ${name}.`);
   if (!done) onStage(name);
-  const plain = await runRecipeStep(step, input, run);
+  const requestedResult = await runRecipeStep(step, input, run);
   let evaluation: Evaluation | undefined;
   const measure = async ({ output }: StepResult): Promise<Evaluation> => {
     onStage("evaluate");
     // A recipe with one step has the name of this step, which is then not repeated.
     return evaluator.measure(output, candidate === name ? `after ${name}` : `${candidate}, after ${name}`, goal);
   };
-  if (judged) evaluation = await measure(plain);
-  const lessLossyStep = evaluation && (await findLessLossyStep(step, input, plain, evaluation, goal, run));
+  if (judged) evaluation = await measure(requestedResult);
+  const lessLossyStep = evaluation && (await findLessLossyStep(step, input, requestedResult, evaluation, goal, run));
   if (lessLossyStep !== undefined) evaluation = await measure(lessLossyStep);
-  const { output, warnings, history, curve, training, ...result } = lessLossyStep ?? plain;
+  const { output, warnings, history, curve, training, ...result } = lessLossyStep ?? requestedResult;
   if (done) for (const text of warnings) context.log({ id: "before", text, level: "warning" });
   const { by, unit } = training?.chosen ?? {};
   const record: StepRecord = {

@@ -14,7 +14,7 @@ function poolOf(jobs: number) {
         begun.push(name);
         handles.set(name, job);
         ends.set(name, (isOver = true) => resolve(isOver));
-        job.stop.addEventListener("abort", () => resolve(true));
+        job.stopSignal.addEventListener("abort", () => resolve(true));
       }),
   });
   const end = async (name: string, isOver?: boolean): Promise<void> => {
@@ -86,7 +86,7 @@ test("stops all jobs on the signal, also after the round, and starts none afterw
   await end("a");
   await round;
   stop.abort();
-  expect(handles.get("b")?.stop.aborted).toBe(true);
+  expect(handles.get("b")?.stopSignal.aborted).toBe(true);
   await pool.close();
   await pool.doRound(["z"], [], { signal });
   expect(begun).toEqual(["a", "b"]);

@@ -8,7 +8,7 @@ export interface RoundContext {
   progress?(done: number, total: number): void;
 }
 
-export interface Ahead {
+export interface JobPool {
   /** Maximum number of parallel jobs. It changes when workers of a job queue start or stop. */
   readonly jobs: number;
   /**
@@ -22,7 +22,7 @@ export interface Ahead {
 }
 
 export interface PoolJob {
-  readonly stop: AbortSignal;
+  readonly stopSignal: AbortSignal;
   /** Returns whether the last `doRound` lists the job. A job that it does not list need not start. */
   isWanted(): boolean;
 }
@@ -34,7 +34,7 @@ export interface PoolOptions {
   doOne(name: string, job: PoolJob): Promise<boolean>;
 }
 
-export class Pool implements Ahead {
+export class Pool implements JobPool {
   readonly #options: PoolOptions;
   readonly #stop = new AbortController();
   readonly #running = new Map<string, Promise<void>>();
@@ -54,7 +54,7 @@ export class Pool implements Ahead {
     const { signal } = context;
     this.#round = new Set(round);
     this.#requested = new Set([...round, ...others]);
-    const stopped = new Promise<void>((resolve) => {
+    const stopPromise = new Promise<void>((resolve) => {
       const stop = (): void => {
         this.#stop.abort();
         resolve();
@@ -67,7 +67,7 @@ export class Pool implements Ahead {
       const finishedJobs = round.filter((name) => this.#finished.has(name)).length;
       context.progress?.(finishedJobs, round.length);
       if (this.#stop.signal.aborted || finishedJobs === round.length) return;
-      await Promise.race([stopped, ...this.#running.values()]);
+      await Promise.race([stopPromise, ...this.#running.values()]);
     }
   }
 
@@ -86,15 +86,15 @@ export class Pool implements Ahead {
   }
 
   #begin(name: string): void {
-    const job: PoolJob = { stop: this.#stop.signal, isWanted: () => this.#requested.has(name) };
+    const job: PoolJob = { stopSignal: this.#stop.signal, isWanted: () => this.#requested.has(name) };
     const end = async (): Promise<void> => {
       const isOver = await this.#options.doOne(name, job);
       this.#running.delete(name);
       if (isOver) this.#finished.add(name);
       this.#fill();
     };
-    const ended = end();
-    ended.catch(() => {});
-    this.#running.set(name, ended);
+    const endPromise = end();
+    endPromise.catch(() => {});
+    this.#running.set(name, endPromise);
   }
 }

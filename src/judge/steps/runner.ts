@@ -186,14 +186,16 @@ export class Runner {
   }
 
   /** Converts options to JSON data: models to their digest, functions and class instances to the result of `word`. */
-  async #plain(value: unknown, word: (thing: object) => string): Promise<unknown> {
+  async #plain(value: unknown, describe: (thing: object) => string): Promise<unknown> {
     if (value instanceof Model) return this.#digestOf(value);
-    if (Array.isArray(value)) return Promise.all(value.map((element) => this.#plain(element, word)));
+    if (Array.isArray(value)) return Promise.all(value.map((element) => this.#plain(element, describe)));
     if (typeof value === "bigint") return String(value);
-    if (typeof value === "function") return word(value);
+    if (typeof value === "function") return describe(value);
     if (typeof value !== "object" || value === null) return value;
-    if (!isObject(value)) return word(value);
-    const entries = Object.entries(value).map(async ([name, inner]) => [name, await this.#plain(inner, word)] as const);
+    if (!isObject(value)) return describe(value);
+    const entries = Object.entries(value).map(
+      async ([name, inner]) => [name, await this.#plain(inner, describe)] as const,
+    );
     return Object.fromEntries(await Promise.all(entries));
   }
 }
@@ -205,12 +207,12 @@ export class Runner {
 const withoutModules = (pass: AnyPass, options: OptionValues): OptionValues =>
   Object.fromEntries(Object.entries(options).filter(([name, value]) => !isModule(pass.options, name, value)));
 
-const wordOf = (thing: object): string => (typeof thing === "function" ? "a function" : "an object");
+const wordOf = (instance: object): string => (typeof instance === "function" ? "a function" : "an object");
 
 const words = new WeakMap<object, string>();
 
-function uniqueWordOf(thing: object): string {
-  const word = words.get(thing) ?? crypto.randomUUID();
-  words.set(thing, word);
+function uniqueWordOf(instance: object): string {
+  const word = words.get(instance) ?? crypto.randomUUID();
+  words.set(instance, word);
   return word;
 }

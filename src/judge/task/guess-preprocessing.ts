@@ -88,7 +88,7 @@ export async function guessPreprocessing(
     });
   }
   const [defaultGeometry, ...geometries] = imageGeometries(batch, input);
-  const firstCandidates = tried ?? candidates(channels).map((how) => replaceGeometry(how, defaultGeometry));
+  const firstCandidates = tried ?? candidates(channels).map((transform) => replaceGeometry(transform, defaultGeometry));
   const otherGeometries = tried === undefined ? geometries : [];
   const total = maxRuns(firstCandidates.length + otherGeometries.length, sample.count);
   let runsDone = 0;
@@ -97,11 +97,11 @@ export async function guessPreprocessing(
     samples: IndexedDataset,
   ): Promise<readonly Trial[]> => {
     const trials: Trial[] = [];
-    const evaluated = evaluateEach(engine, model, samples, batch, preprocessings, [accuracy(), scaledLosses()], {
+    const evaluationStream = evaluateEach(engine, model, samples, batch, preprocessings, [accuracy(), scaledLosses()], {
       ...evaluateOptions,
       progress: (ran) => progress?.(runsDone + ran, total),
     });
-    for await (const { preprocessing, evaluations } of evaluated) {
+    for await (const { preprocessing, evaluations } of evaluationStream) {
       const [right, loss] = evaluations;
       if (right === undefined || loss === undefined) throw new PithError("E_OPTION", "There is no metric to measure.");
       runsDone += right.rows.length;

@@ -16,7 +16,7 @@ import { type MetricName, namedMetrics } from "./named-metrics.ts";
 
 export interface Judging {
   readonly labelled: boolean;
-  readonly held?: boolean;
+  readonly hasOriginal?: boolean;
 }
 
 /** Returns the requested metric if the data supports it. Without labels, returns the metric that compares this kind of output with the original. */
@@ -24,7 +24,7 @@ export function selectMetric(
   model: Model,
   name: MetricName,
   output: string | undefined,
-  { labelled, held: hasOriginal = true }: Judging,
+  { labelled, hasOriginal = true }: Judging,
 ): Metric {
   const metric = namedMetrics[name](readingOf(model, output));
   if (name === "agreement") requireClasses(model, output);

@@ -129,9 +129,9 @@ export async function openTask(
   const { calibrate = 0, trainAlone = 0, leastTested = 0, onGuess = () => {} } = options;
   storeStates(model, options.states);
   const models = [...new Set([model, reference, options.alike])].filter((each) => each !== undefined);
-  const { stated, recorded } = statedPreprocessing(options.preprocess, models);
+  const { stated, isRecorded } = statedPreprocessing(options.preprocess, models);
   const sidecars = await sidecarsOf(models);
-  const preparationSettings = { beside: sidecars, stated, set };
+  const preparationSettings = { sidecars, stated, set };
   const readingOptions = readingFor(model, sidecars, stated);
   const stored =
     options.data === randomName && learns === "answers"
@@ -177,9 +177,9 @@ export async function openTask(
     testSamples,
     {
       ...preparationSettings,
-      recorded,
+      isRecorded,
       batch: options.batch,
-      by: reference ?? model,
+      reference: reference ?? model,
       learns: learns !== undefined,
       calibrates: calibrate > 0,
       needsLabels: options.needsLabels === true,
@@ -188,7 +188,7 @@ export async function openTask(
     context,
   );
   // If the model is at chance level with the guessed preprocessing, the guess is recorded only if the model will be trained with it.
-  const isDoubtful = preparation.atChance && learns === undefined && options.preprocess === undefined && !recorded;
+  const isDoubtful = preparation.atChance && learns === undefined && options.preprocess === undefined && !isRecorded;
   const { images, length, frames } = isDoubtful ? {} : preparedSpec;
   const preprocessingText = preprocessingSpecText({ images, length, frames });
   const trainedText = learns !== undefined ? await trainedEntry(model, options.data, stored) : undefined;
@@ -252,21 +252,21 @@ async function partsFor(
   const choosesTestSamples = options.part === undefined || options.part === "test";
   const trainingUse = choosesTestSamples ? await findTrainingUse(models, path, parts) : undefined;
   const chosenParts =
-    trainingUse === undefined || trainingUse.all ? parts : await openParts(path, { ...options, heldOut: true });
+    trainingUse === undefined || trainingUse.usedAll ? parts : await openParts(path, { ...options, heldOut: true });
   const splitText = describeSplits(chosenParts, options.trains === true);
   const { name, count } = chosenParts.test;
-  if (trainingUse?.all === true)
+  if (trainingUse?.usedAll === true)
     context.log({ id: "trained-on", text: `${name}: ${trainingUse.text}`, level: "warning" });
   const trainedText =
-    trainingUse === undefined || trainingUse.all || options.trains === true ? "" : `; ${trainingUse.text}`;
+    trainingUse === undefined || trainingUse.usedAll || options.trains === true ? "" : `; ${trainingUse.text}`;
   const text =
     splitText ?? (trainedText === "" ? undefined : `${name}: ${count} samples, drawn at random, are for the test`);
   if (text !== undefined) context.log({ id: "parts", text: `${text}${trainedText}` });
   return chosenParts;
 }
 
-function describeSplits({ train, calibrate, test, whole }: Parts, trains: boolean): string | undefined {
-  if (whole === undefined) return undefined;
+function describeSplits({ train, calibrate, test, totalCount }: Parts, trains: boolean): string | undefined {
+  if (totalCount === undefined) return undefined;
   const uses = Object.entries({ training: trains ? train : undefined, calibration: calibrate, "the test": test });
   const counts = uses.flatMap(([use, part]) => (part?.count === undefined ? [] : [{ use, samples: part.count }]));
   const countTexts = counts.map(({ use, samples }) => `${integer(samples)} for ${use}`);
@@ -274,8 +274,8 @@ function describeSplits({ train, calibrate, test, whole }: Parts, trains: boolea
   const name = test.name.replace(/ \((test|train)\)$/, "");
   const lackText = /\.[^./\\]+$/.test(name) ? "no predefined split" : "no train/ or test/ folder";
   const drawnCount = counts.reduce((sum, { samples }) => sum + samples, 0);
-  const samples = counted(whole, "sample");
-  const isSplit = drawnCount === whole && counts.length > 1;
+  const samples = counted(totalCount, "sample");
+  const isSplit = drawnCount === totalCount && counts.length > 1;
   const text = isSplit
     ? `its ${samples} are split at random into ${all}`
     : all.replace(" ", ` of its ${samples}, drawn at random, are `);
@@ -314,16 +314,16 @@ export function storeStates(model: Model, states: readonly string[] = []): void 
 export function statedPreprocessing(
   preprocess: TaskOptions["preprocess"],
   models: readonly Model[],
-): { readonly stated: PreprocessingSpec; readonly recorded: boolean } {
-  if (typeof preprocess === "string") return { stated: parsePreprocessingSpec(preprocess), recorded: false };
+): { readonly stated: PreprocessingSpec; readonly isRecorded: boolean } {
+  if (typeof preprocess === "string") return { stated: parsePreprocessingSpec(preprocess), isRecorded: false };
   if (preprocess !== undefined)
-    return { stated: { images: preprocess, length: undefined, frames: undefined }, recorded: false };
+    return { stated: { images: preprocess, length: undefined, frames: undefined }, isRecorded: false };
   const texts = models
     .map((model) => preprocessingSpecText(recordedPreprocessing(model)))
     .filter((text) => text !== "");
   const [text = ""] = texts;
   const other = texts.find((otherText) => otherText !== text);
-  if (other === undefined) return { stated: parsePreprocessingSpec(text), recorded: text !== "" };
+  if (other === undefined) return { stated: parsePreprocessingSpec(text), isRecorded: text !== "" };
   throw new PithError("E_DATA", `The model declares the preprocessing "${text}", the other model "${other}".`, {
     hint: "Use a teacher or original with the same preprocessing, or set one for both with `preprocess`.",
   });

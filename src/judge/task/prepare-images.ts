@@ -40,7 +40,7 @@ export async function prepareImages(
   model: Model,
   dataset: Dataset,
   { first, labelled, ready }: Images,
-  { stated, recorded, beside, batch, by, learns, calibrates, needsLabels, onGuess }: PreparationContext,
+  { stated, isRecorded, sidecars, batch, reference, learns, calibrates, needsLabels, onGuess }: PreparationContext,
   context: Context,
 ): Promise<PreparedTask> {
   const input = imageInput(model);
@@ -49,28 +49,28 @@ export async function prepareImages(
     warnings.push(text);
     context.log({ id, text, level: "warning" });
   };
-  const declared = stated.images ?? beside.preprocessing;
+  const declared = stated.images ?? sidecars.preprocessing;
   for (const text of declared === undefined ? [] : scaleDoubts(declared))
     context.log({ id: "preprocessing", text, level: "warning" });
-  const source = recorded ? ", recorded in the model" : "";
-  const describe = (how: Preprocessing): string => {
-    const geometry = usedGeometryText(first, input, how);
-    const isStated = how.resize !== undefined || how.crop !== undefined || geometry === "";
-    return `${how.name}${isStated ? "" : ` ${geometry}`}${source}`;
+  const source = isRecorded ? ", recorded in the model" : "";
+  const describe = (transform: Preprocessing): string => {
+    const geometry = usedGeometryText(first, input, transform);
+    const isStated = transform.resize !== undefined || transform.crop !== undefined || geometry === "";
+    return `${transform.name}${isStated ? "" : ` ${geometry}`}${source}`;
   };
-  const preparedTask = (how: Preprocessing, preprocessing: string, atChance = false): PreparedTask => {
-    const record = { images: how };
-    const prepared = ready((part) => preprocess(part, input, how));
-    return { preprocessing, preset: how.name, warnings, atChance, labelled, record, ready: prepared };
+  const preparedTask = (transform: Preprocessing, preprocessing: string, atChance = false): PreparedTask => {
+    const record = { images: transform };
+    const prepared = ready((part) => preprocess(part, input, transform));
+    return { preprocessing, preset: transform.name, warnings, atChance, labelled, record, ready: prepared };
   };
   if (!labelled && needsLabels) {
     if (declared !== undefined) return preparedTask(declared, describe(declared));
     return { ...preparedTask(presets.unit, ""), preprocessing: undefined, record: {} };
   }
-  if (stated.images !== undefined && !recorded && !learns && outputKind(by, undefined) === "classes") {
+  if (stated.images !== undefined && !isRecorded && !learns && outputKind(reference, undefined) === "classes") {
     onGuess();
     const options = { batch, signal: context.signal };
-    const confident = await findConfidentPreprocessing(context.engine, by, dataset, stated.images, options);
+    const confident = await findConfidentPreprocessing(context.engine, reference, dataset, stated.images, options);
     if (confident !== undefined) warn("preprocessing", confidenceText(stated.images.name, confident));
   }
   if (!labelled) {
@@ -81,21 +81,21 @@ export async function prepareImages(
       hint: `Set the one that the application or the model card uses: \`preprocess: "imagenet"\` (or cifar10, mnist, unit, symmetric, raw, caffe).`,
     });
   }
-  await requireClassFolders(by, dataset);
+  await requireClassFolders(reference, dataset);
   onGuess();
-  const { chosen, chance, trusted, scores, indistinct } = await guessPreprocessing(context.engine, by, dataset, {
+  const { chosen, chance, trusted, scores, indistinct } = await guessPreprocessing(context.engine, reference, dataset, {
     batch,
     signal: context.signal,
     progress: (ran, total) => context.progress(ran, total),
     ...(declared === undefined ? {} : { tried: [declared] }),
   });
   const { broken = 0, accuracy: { value = 0, count = 0 } = {} } = scores[0] ?? {};
-  const modelText = by === model ? "the model" : (by.place ?? "the reference model");
+  const modelText = reference === model ? "the model" : (reference.place ?? "the reference model");
   if (broken > 0) {
     const text = `With preprocessing "${chosen.name}" ${modelText} outputs NaN or infinity on ${integer(broken)} of ${counted(count, "sample")} tried.`;
     warn("nan", text);
   } else if (!trusted) {
-    warn("chance", chanceQuestion(chosen.name, value, chance, count, learns && by === model, modelText));
+    warn("chance", chanceQuestion(chosen.name, value, chance, count, learns && reference === model, modelText));
   }
   const fitting = broken === 0 ? indistinct : [];
   if (declared === undefined && fitting.length > 0 && count < fewSamples)
@@ -151,10 +151,13 @@ async function requireClassFolders(model: Model, dataset: Dataset): Promise<void
   );
 }
 
-function confidenceText(name: string, { preprocessing, tried, confidence, samples }: ConfidentPreprocessing): string {
-  const [statedConfidence, presetConfidence] = [percent(tried), percent(confidence)];
+function confidenceText(
+  name: string,
+  { preprocessing, statedConfidence, confidence, samples }: ConfidentPreprocessing,
+): string {
+  const [statedText, presetText] = [percent(statedConfidence), percent(confidence)];
   const [preset = name] = name.split(" ");
-  return `With preprocessing "${preset}" the model is less confident in its predictions (mean top probability ${statedConfidence}) than with "${preprocessing.name}" (${presetConfidence}, on ${samples} images): is it the one that the model was trained with? Otherwise set \`preprocess: "${preprocessing.name}"\`.`;
+  return `With preprocessing "${preset}" the model is less confident in its predictions (mean top probability ${statedText}) than with "${preprocessing.name}" (${presetText}, on ${samples} images): is it the one that the model was trained with? Otherwise set \`preprocess: "${preprocessing.name}"\`.`;
 }
 
 function rangesDiffer(a: Preprocessing, b: Preprocessing): boolean {
@@ -173,30 +176,30 @@ function undecidedText(name: string, indistinct: readonly Preprocessing[], count
 
 /**
  * Returns the warning that a model scores at chance level.
- * @param reached accuracy of the model. @param chance share of the most frequent class. @param tried number of samples. @param learns whether the
- * model will be trained. @param whose the model in words.
+ * @param accuracy accuracy of the model. @param chance share of the most frequent class. @param sampleCount number of samples. @param learns whether the
+ * model will be trained. @param modelText the model in words.
  */
 export function chanceQuestion(
   preprocessing: string | undefined,
-  reached: number,
+  accuracy: number,
   chance: number,
-  tried?: number,
+  sampleCount?: number,
   learns = false,
-  whose = "the model",
+  modelText = "the model",
 ): string {
   const condition = preprocessing === undefined ? "" : `With preprocessing "${preprocessing}" `;
-  const scores = `${percent(reached)} against ${percent(chance)}${tried === undefined ? "" : ` on ${integer(tried)} samples tried`}`;
+  const scores = `${percent(accuracy)} against ${percent(chance)}${sampleCount === undefined ? "" : ` on ${integer(sampleCount)} samples tried`}`;
   const suspects =
     preprocessing === undefined ? "the labels and the model" : "the preprocessing, the labels and the model";
-  const comparisonText = reached > chance ? "not clearly better" : "no better";
+  const comparisonText = accuracy > chance ? "not clearly better" : "no better";
   const trainingNote = learns ? " An untrained network scores like this, too." : "";
-  return `${condition === "" ? capitalize(whose) : condition + whose} scores ${comparisonText} than always predicting the most frequent class (${scores}). Check ${suspects}.${trainingNote}`;
+  return `${condition === "" ? capitalize(modelText) : condition + modelText} scores ${comparisonText} than always predicting the most frequent class (${scores}). Check ${suspects}.${trainingNote}`;
 }
 
 export interface ConfidentPreprocessing {
   readonly preprocessing: Preprocessing;
   /** Mean highest probability per image with the stated preprocessing. */
-  readonly tried: number;
+  readonly statedConfidence: number;
   /** Mean highest probability per image with this preprocessing. */
   readonly confidence: number;
   readonly samples: number;
@@ -229,20 +232,20 @@ export async function findConfidentPreprocessing(
   if (channels === undefined) return undefined;
   const { resize, crop, layout } = stated;
   const presets = candidates(channels)
-    .filter((how) => contrastOf(how) <= maxRangeRatio * contrastOf(stated) && !haveSameValues(how, stated))
-    .map((how) => ((resize ?? crop) ? replaceGeometry(how, stated) : how))
-    .map((how) => ({ ...how, ...(layout === undefined ? {} : { layout }) }));
+    .filter((preset) => contrastOf(preset) <= maxRangeRatio * contrastOf(stated) && !haveSameValues(preset, stated))
+    .map((preset) => ((resize ?? crop) ? replaceGeometry(preset, stated) : preset))
+    .map((preset) => ({ ...preset, ...(layout === undefined ? {} : { layout }) }));
   if (presets.length === 0) return undefined;
-  const evaluated = evaluateEach(engine, model, samples, batch, [stated, ...presets], [confidence()], options);
+  const evaluationStream = evaluateEach(engine, model, samples, batch, [stated, ...presets], [confidence()], options);
   let reference: Float64Array | undefined;
   let best: ConfidentPreprocessing | undefined;
-  for await (const { preprocessing, evaluations } of evaluated) {
+  for await (const { preprocessing, evaluations } of evaluationStream) {
     const rows = evaluations[0]?.rows ?? new Float64Array();
     reference ??= rows;
     const { value, low } = pairedMeans(reference, rows);
     // For NaN outputs, which have no confidence, these comparisons are false.
     if (low > 0 && value >= minDifference && mean(rows) > (best?.confidence ?? 0))
-      best = { preprocessing, tried: mean(reference), confidence: mean(rows), samples: reference.length };
+      best = { preprocessing, statedConfidence: mean(reference), confidence: mean(rows), samples: reference.length };
   }
   return best;
 }

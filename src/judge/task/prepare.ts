@@ -43,12 +43,12 @@ export interface PreparedTask extends Preparation {
 export interface PreparationContext {
   readonly stated: PreprocessingSpec;
   /** Whether `stated` comes from the model's metadata, and not from the caller. */
-  readonly recorded: boolean;
-  readonly beside: Sidecars;
+  readonly isRecorded: boolean;
+  readonly sidecars: Sidecars;
   readonly set: Settings;
   readonly batch: number | undefined;
   /** Model with which preprocessings are tried: the original, because a result can be damaged. */
-  readonly by: Model;
+  readonly reference: Model;
   /** Whether the model will be trained, so that it can be at chance level now. */
   readonly learns: boolean;
   /** Whether the samples will calibrate value ranges, which depend on the input scale. */
@@ -97,12 +97,12 @@ async function prepareKind(
   options: PreparationContext,
   context: Context,
 ): Promise<PreparedTask> {
-  const { beside, stated } = options;
+  const { sidecars, stated } = options;
   const constants = contents(model, options.set);
   const preparation = (change: (dataset: Dataset) => Dataset) => (part: Dataset) =>
     withContents(change(part), constants);
   const kind = kindOf(model, first, dataset.name);
-  if (kind !== "images" && stated.images !== undefined && !options.recorded) {
+  if (kind !== "images" && stated.images !== undefined && !options.isRecorded) {
     throw new PithError("E_OPTION", `\`preprocess\` is for stored images, and ${dataset.name} has none.`);
   }
   // The class of an image is not the truth for a detector.
@@ -118,10 +118,10 @@ async function prepareKind(
       return prepareImages(model, dataset, { first, labelled: hasUsableLabels, ready: preparation }, options, context);
     }
     case "tokens": {
-      const isLanguageModel = readingFor(model, beside, stated).running !== undefined;
-      const { tokenizer, missingFiles } = beside;
+      const isLanguageModel = readingFor(model, sidecars, stated).running !== undefined;
+      const { tokenizer, missingFiles } = sidecars;
       const { length } = stated;
-      const name = tokensText(first, beside, length);
+      const name = tokensText(first, sidecars, length);
       const unknownTokenShare = tokenizer === undefined ? 0 : await unknownShare(dataset, tokenizer);
       const warnings = unknownTokenShare > maxUnknown ? [unknownText(unknownTokenShare, dataset.name)] : [];
       for (const text of warnings) context.log({ id: "unknown-tokens", text, level: "warning" });
@@ -145,7 +145,7 @@ async function prepareKind(
         frame,
         context: contextSamples = 0,
         rate: hertz,
-      } = readingFor(model, beside, stated).frames ?? { frame: 0 };
+      } = readingFor(model, sidecars, stated).frames ?? { frame: 0 };
       const steps = [
         `frame=${frame}`,
         ...(contextSamples > 0 ? [`context=${contextSamples}`] : []),
@@ -163,7 +163,7 @@ async function prepareKind(
       const states = carriedStates(model, [...Object.keys(first), ...constants.keys()]);
       const preprocessing = states === "" ? undefined : states.slice("; ".length);
       const textsById = [
-        ["preprocessing", await rangeText(model, dataset, stated.images ?? beside.preprocessing)],
+        ["preprocessing", await rangeText(model, dataset, stated.images ?? sidecars.preprocessing)],
         ["not-finite", await brokenRowsText(model, dataset)],
       ] as const;
       const warnings: string[] = [];
@@ -184,21 +184,21 @@ const [rangeSamples, maxRangeRatio] = [64, 4];
 async function rangeText(
   { graph }: Model,
   dataset: Dataset,
-  how: Preprocessing | undefined,
+  transform: Preprocessing | undefined,
 ): Promise<string | undefined> {
   const [feed, ...more] = graph.feeds;
-  if (how === undefined || feed === undefined || more.length > 0 || !isFloat(feed.type?.type ?? "string")) return;
+  if (transform === undefined || feed === undefined || more.length > 0 || !isFloat(feed.type?.type ?? "string")) return;
   const column = columnOf(await firstBatch(dataset, rangeSamples), feed);
   if (column === undefined || column.type === "string") return;
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (const value of toFloat64(column)) [low, high] = [Math.min(low, value), Math.max(high, value)];
-  const expected = rangeOf(how);
+  const expected = rangeOf(transform);
   const rangeRatio = (high - low) / (expected.high - expected.low);
   // A range of zero, from equal values, shows nothing.
   if (!(rangeRatio > maxRangeRatio || (rangeRatio > 0 && rangeRatio < 1 / maxRangeRatio))) return;
   const figures = (...bounds: readonly number[]): string =>
     bounds.map((bound) => minus(String(Number(bound.toPrecision(3))))).join(" … ");
-  return `The values of ${dataset.name} (${figures(low, high)}) are fed unchanged, but preprocessing "${how.name}" of the model gives ${figures(expected.low, expected.high)}: apply it, or provide images as bytes (uint8), to which Pith applies it.`;
+  return `The values of ${dataset.name} (${figures(low, high)}) are fed unchanged, but preprocessing "${transform.name}" of the model gives ${figures(expected.low, expected.high)}: apply it, or provide images as bytes (uint8), to which Pith applies it.`;
 }
 
 /** Returns the column that feeds an input: the column of its name, or the only one. */

@@ -13,7 +13,7 @@ const prepared = (how?: string): Model => {
 
 test("prefers the stated preprocessing, else uses the one that the models record", () => {
   const name = (preprocess: string | undefined, models: readonly Model[]) => {
-    const { stated, recorded } = statedPreprocessing(preprocess, models);
+    const { stated, isRecorded: recorded } = statedPreprocessing(preprocess, models);
     return [stated.images?.name, recorded];
   };
   expect(name("unit", [prepared("raw"), prepared("imagenet")])).toEqual(["unit", false]);

@@ -89,7 +89,7 @@ export async function allocationFrom(
 
 interface Meter {
   /** Cost of the changed model relative to the original. */
-  shareOf(changed: Model): number | Promise<number>;
+  shareOf(result: Model): number | Promise<number>;
   release?(): Promise<void>;
 }
 
@@ -102,11 +102,11 @@ async function openMeter(
 ): Promise<Meter> {
   if (cost === "time") {
     const timer = await relativeTimer(original, context);
-    return { shareOf: async (changed) => shareOfTime(await timer.beside(changed)), release: () => timer.release() };
+    return { shareOf: async (result) => shareOfTime(await timer.beside(result)), release: () => timer.release() };
   }
   if (cost === "macs") {
     const totalMacs = Number(macsOf(original));
-    return { shareOf: (changed) => macsOf(changed) / totalMacs };
+    return { shareOf: (result) => macsOf(result) / totalMacs };
   }
   const totalBytes = storedBytes(original.graph);
   const allUnits = {
@@ -114,7 +114,7 @@ async function openMeter(
     layers: units.flatMap(([first]) => first?.row.layers ?? []),
     bytes: units.reduce((sum, [first]) => sum + (first?.row.bytes ?? 0), 0),
   };
-  return { shareOf: async (changed) => 1 - (await countSavedBytes(allUnits, original, changed)) / totalBytes };
+  return { shareOf: async (result) => 1 - (await countSavedBytes(allUnits, original, result)) / totalBytes };
 }
 
 function macsOf(model: Model): number {
@@ -192,9 +192,9 @@ async function chooseWithinBudget(
     else low = middle;
   }
   const [choiceBefore, firstFitting] = [path[high - 1] ?? [], path[high] ?? []];
-  const last = firstFitting.findIndex((option, index) => option !== choiceBefore[index]);
+  const lastChangedUnit = firstFitting.findIndex((option, index) => option !== choiceBefore[index]);
   const byLoss = [...units.keys()].toSorted((a, b) => (firstFitting[b]?.loss ?? 0) - (firstFitting[a]?.loss ?? 0));
-  const order = [last, ...byLoss.filter((index) => index !== last)];
+  const order = [lastChangedUnit, ...byLoss.filter((index) => index !== lastChangedUnit)];
   return rowsOf(await useSlack(units, firstFitting, { kind, budget, savingOf, order }, shareAt));
 }
 

@@ -78,8 +78,8 @@ export class Measuring {
     };
     const model = original.clone();
     storeWeights(model);
-    const looks = Looks.drawn(model, task, options, context, firstLook);
-    const first = await looks.first();
+    const looks = Looks.drawSamples(model, task, options, context, firstLook);
+    const first = await looks.measureFirst();
     requireWorkingOriginal(first, task);
     const judging = {
       judging: await metricInputsOf(store, task, await partsOf(task, []), options),
@@ -112,13 +112,13 @@ export class Measuring {
   }
 
   async #measureChange({ unit, setting }: Measurement): Promise<MeasurementResult> {
-    const changed = await changeLayers(unit, setting, this.model, this.#setup.context);
-    if (changed instanceof Miss) return { miss: { at: changed.at, reason: changed.reason } };
-    const [before, after] = [this.model, changed].map(fixedMacs);
-    const time = this.#setup.timed ? await relativeTime(this.model, changed, this.#setup.context) : undefined;
+    const changedModel = await changeLayers(unit, setting, this.model, this.#setup.context);
+    if (changedModel instanceof Miss) return { miss: { at: changedModel.at, reason: changedModel.reason } };
+    const [before, after] = [this.model, changedModel].map(fixedMacs);
+    const time = this.#setup.timed ? await relativeTime(this.model, changedModel, this.#setup.context) : undefined;
     return {
-      drop: await this.#dropOf(changed),
-      saved: await countSavedBytes(unit, this.model, changed),
+      drop: await this.#dropOf(changedModel),
+      saved: await countSavedBytes(unit, this.model, changedModel),
       ...(typeof before === "number" && typeof after === "number" && before > 0
         ? { savedMacs: 1 - after / before }
         : {}),
@@ -139,7 +139,7 @@ export class Measuring {
 }
 
 function requireWorkingOriginal({ atChance, original, rows }: PairedMetrics, { metric }: Task): void {
-  const isBroken = answersWithNaN(metric, original.comparison.original, rows.said);
+  const isBroken = answersWithNaN(metric, original.comparison.original, rows.answers);
   const text = isBroken ? "The original outputs NaN on some samples, or all." : atChance;
   if (text !== undefined)
     throw new PithError("E_DATA", `${text} Nothing was measured.`, {
@@ -165,13 +165,13 @@ export async function foldMasksOfPruned(model: Model): Promise<void> {
 }
 
 /** Returns the number of saved bytes. For unstructured pruning, these are the bytes of weights that have become zero. */
-export async function countSavedBytes({ kind, layers, bytes }: Unit, original: Model, changed: Model): Promise<number> {
-  if (!sweeps[kind].storesZeros) return storedBytes(original.graph) - storedBytes(changed.graph);
+export async function countSavedBytes({ kind, layers, bytes }: Unit, original: Model, result: Model): Promise<number> {
+  if (!sweeps[kind].storesZeros) return storedBytes(original.graph) - storedBytes(result.graph);
   const zeros = async (model: Model): Promise<number> => {
     const weights = allLayers(model, infer(model)).flatMap(({ name, weight }) =>
       layers.includes(name) ? [weight] : [],
     );
     return (await zeroShare(new Set(weights))) ?? 0;
   };
-  return Math.round(bytes * ((await zeros(changed)) - (await zeros(original))));
+  return Math.round(bytes * ((await zeros(result)) - (await zeros(original))));
 }

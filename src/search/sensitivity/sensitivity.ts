@@ -42,7 +42,7 @@ export interface SensitivityOptions extends LayerSelection, StoreOptions, SweepC
 
 export interface SweepOptions extends SensitivityOptions {
   /** Runs measurements in other processes, which call `measureIn` with the same `resumeFolder`. An aborted signal must end the function early. */
-  readonly ahead?: ((measurements: readonly Measurement[], signal: AbortSignal) => Promise<void>) | undefined;
+  readonly runAhead?: ((measurements: readonly Measurement[], signal: AbortSignal) => Promise<void>) | undefined;
 }
 
 /**
@@ -102,7 +102,7 @@ async function sweepIn(
   context: Context,
   started: number,
 ): Promise<Sensitivity> {
-  const { kinds = sensitivityKinds, alike = false, minutes, name = "model", batch, output, timed, ahead } = options;
+  const { kinds = sensitivityKinds, alike = false, minutes, name = "model", batch, output, timed, runAhead } = options;
   const { layers, except } = options;
   const { metric, test } = task;
   const quiet = quietContext(context);
@@ -113,7 +113,7 @@ async function sweepIn(
   const measurements = orderMeasurements(units);
   const secondsLeft = (): number =>
     minutes === undefined ? Number.POSITIVE_INFINITY : 60 * minutes - secondsSince(started);
-  if (ahead !== undefined) await measureAhead(ahead, measuring, measurements, secondsLeft(), context);
+  if (runAhead !== undefined) await measureAhead(runAhead, measuring, measurements, secondsLeft(), context);
   let unmeasured = 0;
   for (const [index, measurement] of measurements.entries()) {
     const { unit, setting } = measurement;
@@ -147,7 +147,7 @@ async function sweepIn(
 }
 
 async function measureAhead(
-  ahead: NonNullable<SweepOptions["ahead"]>,
+  runAhead: NonNullable<SweepOptions["runAhead"]>,
   measuring: Measuring,
   measurements: readonly Measurement[],
   seconds: number,
@@ -159,7 +159,7 @@ async function measureAhead(
   if (missingMeasurements.length === 0) return;
   const timeLimit = new AbortController();
   const cancel = abortAfter(timeLimit, seconds);
-  await ahead(missingMeasurements, AbortSignal.any([signal, timeLimit.signal])).finally(cancel);
+  await runAhead(missingMeasurements, AbortSignal.any([signal, timeLimit.signal])).finally(cancel);
   throwIfAborted(signal, "Stopped while layers were measured.");
 }
 

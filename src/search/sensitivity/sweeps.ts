@@ -16,7 +16,7 @@ import type { Sensitivity, SensitivityKind, SensitivityRow } from "./sensitivity
 
 export interface Sweep {
   readonly pass: AnyPass;
-  readonly shared: OptionValues;
+  readonly sharedOptions: OptionValues;
   /** Settings from the mildest to the harshest. */
   readonly settings: readonly number[];
   /** Setting that changes the most layers. This is not always the mildest: a small share of a few channels rounds to no channel. */
@@ -36,7 +36,7 @@ const amount = (share: number): OptionValues => ({ amount: share });
 export const sweeps: Readonly<Record<SensitivityKind, Sweep>> = {
   prune: {
     pass: prune,
-    shared: { amount: 0 },
+    sharedOptions: { amount: 0 },
     settings: amounts,
     widestSetting: 0.8,
     unchangedSetting: 0,
@@ -45,7 +45,7 @@ export const sweeps: Readonly<Record<SensitivityKind, Sweep>> = {
   },
   channels: {
     pass: prune,
-    shared: { structured: true, amount: 0 },
+    sharedOptions: { structured: true, amount: 0 },
     settings: amounts,
     widestSetting: 0.8,
     unchangedSetting: 0,
@@ -54,7 +54,7 @@ export const sweeps: Readonly<Record<SensitivityKind, Sweep>> = {
   },
   bits: {
     pass: quantize,
-    shared: { scheme: "weights" },
+    sharedOptions: { scheme: "weights" },
     settings: [8, 4, 3],
     widestSetting: 8,
     layerOptions: optionsForBits,
@@ -62,7 +62,7 @@ export const sweeps: Readonly<Record<SensitivityKind, Sweep>> = {
   },
   rank: {
     pass: factorize,
-    shared: { timing: false },
+    sharedOptions: { timing: false },
     settings: [0.75, 0.5, 0.25],
     widestSetting: 0.75,
     unchangedSetting: 1,
@@ -70,8 +70,11 @@ export const sweeps: Readonly<Record<SensitivityKind, Sweep>> = {
   },
 };
 
-export const optionsOf = ({ shared, layerOptions }: Sweep, settings: ReadonlyMap<string, number>): OptionValues => ({
-  ...shared,
+export const optionsOf = (
+  { sharedOptions, layerOptions }: Sweep,
+  settings: ReadonlyMap<string, number>,
+): OptionValues => ({
+  ...sharedOptions,
   layers: [...settings.keys()],
   overrides: Object.fromEntries([...settings].map(([layer, setting]) => [layer, layerOptions(setting)])),
 });
@@ -128,8 +131,8 @@ export async function unitsOf(
   const layerNames = [...new Set(layers.map(({ name }) => name))];
   for (const kind of kinds) {
     throwIfAborted(context.signal);
-    const { pass, shared, layerOptions, widestSetting, isCoupled } = sweeps[kind];
-    const widestOptions = { ...shared, ...layerOptions(widestSetting), ...selection };
+    const { pass, sharedOptions, layerOptions, widestSetting, isCoupled } = sweeps[kind];
+    const widestOptions = { ...sharedOptions, ...layerOptions(widestSetting), ...selection };
     const outcome = await runStep(pass, model.clone(), widestOptions, {}, context);
     misses.push(...outcome.misses.map(({ at, reason }) => ({ kind, at, reason })));
     const remainingLayers = new Set(outcome.changes.map(({ at }) => at));

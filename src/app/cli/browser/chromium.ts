@@ -98,8 +98,8 @@ export async function openPage(temporary: string): Promise<OpenPage> {
   const context = await chromium.launchPersistentContext(profile, options).catch(async (cause: Error) => {
     await removeProfile();
     const [first = ""] = cause.message.split("\n");
-    const [, last = first] = [...cause.message.matchAll(/^\[pid=\d+\]\[err\] (.*)$/gm)].at(-1) ?? [];
-    throw new PithError("E_ENGINE", `"${executablePath}" does not start: ${last}`, { cause });
+    const [, lastErrorLine = first] = [...cause.message.matchAll(/^\[pid=\d+\]\[err\] (.*)$/gm)].at(-1) ?? [];
+    throw new PithError("E_ENGINE", `"${executablePath}" does not start: ${lastErrorLine}`, { cause });
   });
   const page = context.pages()[0] ?? (await context.newPage());
   page.setDefaultTimeout(0);

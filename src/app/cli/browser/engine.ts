@@ -57,7 +57,7 @@ export async function openBrowser(
   ): Promise<Awaited<ReturnType<PageFunctions[K]>>> => {
     const work = async (): Promise<Reply> => {
       module ??= await page.evaluateHandle<typeof import("./page.ts")>(`import("${pageModule}")`);
-      return module.evaluate(({ perform }, sent) => perform(sent as Call), [name, parameters] as Call);
+      return module.evaluate(({ perform }, call) => perform(call as Call), [name, parameters] as Call);
     };
     const reply = await raceWithEnd(work()).catch((cause) => {
       throw cause instanceof PithError ? cause : new PithError("E_ENGINE", `In the browser: ${errorMessage(cause)}`);

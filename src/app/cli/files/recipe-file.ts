@@ -32,10 +32,10 @@ export async function readRecipe(
   return { text, recipe };
 }
 
-async function requireModules({ steps: all }: Recipe, owner: string, allowed: readonly string[]): Promise<void> {
+async function requireModules({ steps }: Recipe, owner: string, allowedModules: readonly string[]): Promise<void> {
   const missingModules = new Set<string>();
-  await renameModules(all, async (module) => {
-    const matches = await Promise.all(allowed.map((path) => isSamePlace(path, module)));
+  await renameModules(steps, async (module) => {
+    const matches = await Promise.all(allowedModules.map((path) => isSamePlace(path, module)));
     if (!matches.includes(true)) missingModules.add(module);
     return module;
   });

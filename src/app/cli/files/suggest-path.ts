@@ -12,9 +12,9 @@ export async function suggestPath(error: PithError, words: readonly string[]): P
   const candidatePaths = words.flatMap((word) => [word, ...word.replace(/^--?[^=]+=/, "").split(",")]);
   const path = candidatePaths.find((word) => word !== "" && error.message.includes(`"${word}"`));
   if (path === undefined || (await isThere(path))) return error;
-  const similar = await similarPaths(path);
-  if (similar.length === 0) return hubId.test(path) ? error.reworded({ hint: downloadHint(path) }) : error;
-  return error.reworded({ hint: `Did you mean ${similar.map((candidate) => `"${candidate}"`).join(" or ")}?` });
+  const suggestions = await similarPaths(path);
+  if (suggestions.length === 0) return hubId.test(path) ? error.reworded({ hint: downloadHint(path) }) : error;
+  return error.reworded({ hint: `Did you mean ${suggestions.map((candidate) => `"${candidate}"`).join(" or ")}?` });
 }
 
 /** Id of a model on the Hugging Face Hub, such as "Xenova/all-MiniLM-L6-v2". */
@@ -27,19 +27,19 @@ function downloadHint(id: string): string {
 
 /** Returns paths similar to a missing one: files of the same name in subfolders, or paths in which the first missing part is corrected. */
 export async function similarPaths(path: string): Promise<readonly string[]> {
-  let [folder, missing, remainder] = [dirname(path), basename(path), ""];
+  let [folder, missingPart, remainder] = [dirname(path), basename(path), ""];
   while (!(await isThere(folder))) {
     if (dirname(folder) === folder) return [];
-    [folder, missing, remainder] = [dirname(folder), basename(folder), join(missing, remainder)];
+    [folder, missingPart, remainder] = [dirname(folder), basename(folder), join(missingPart, remainder)];
   }
   const matches = await findBelow(folder, basename(path));
   if (matches.length > 0) return matches.slice(0, maxShown);
   const names = await listNames(folder);
-  const lowerName = missing.toLowerCase();
+  const lowerName = missingPart.toLowerCase();
   const longerNames = names
     .filter((name) => name.toLowerCase().startsWith(lowerName))
     .sort((a, b) => a.length - b.length);
-  const name = nearest(missing, names) ?? longerNames[0];
+  const name = nearest(missingPart, names) ?? longerNames[0];
   if (name === undefined) return [];
   const candidate = join(folder, name, remainder);
   if (await isThere(candidate)) return [await showPath(candidate)];

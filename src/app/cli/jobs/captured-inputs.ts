@@ -33,13 +33,13 @@ export default async function capturedInputsJob(
   if (inputs === undefined)
     throw new PithError("E_UNSUPPORTED", "The models do not continue texts, so the inputs of each model are unknown.");
   const files: Record<string, CapturedFile> = {};
-  for (const [base, { samples, fixed }] of inputs) {
+  for (const [base, { samples, constants }] of inputs) {
     const path = joinPath(out, base, "inputs.npz");
     await makeFolder(joinPath(out, base));
     await writeFileAtomically(path, [npzBytes(samples)]);
     files[base] = {
       path,
-      set: Object.fromEntries(Object.entries(fixed).map(([name, dense]) => [name, numbersOf(dense)])),
+      set: Object.fromEntries(Object.entries(constants).map(([name, dense]) => [name, numbersOf(dense)])),
     };
   }
   return files;

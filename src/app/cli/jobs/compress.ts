@@ -51,20 +51,20 @@ export interface CompressOutput {
 
 export default async function compressJob(input: CompressInput, context: JobContext): Promise<CompressOutput> {
   const recipeCandidate = input.recipe === undefined ? undefined : await readCandidate(input.recipe, input.out);
-  return withSearch(input, context, recipeCandidate && [recipeCandidate.recipe], (opened) =>
-    runAndWrite(input, recipeCandidate, opened, context),
+  return withSearch(input, context, recipeCandidate && [recipeCandidate.recipe], (openedSearch) =>
+    runAndWrite(input, recipeCandidate, openedSearch, context),
   );
 }
 
 async function runAndWrite(
   input: CompressInput,
   recipeCandidate: Candidate | undefined,
-  opened: OpenedSearch,
+  openedSearch: OpenedSearch,
   context: JobContext,
 ): Promise<CompressOutput> {
-  const { model, task, partialContext: running } = opened;
+  const { model, task, partialContext: running } = openedSearch;
   const options: SearchOptions = {
-    ...opened.options,
+    ...openedSearch.options,
     about: {
       command: input.command,
       paths: { original: input.model, result: joinPath(input.out, "model.onnx") },
@@ -126,8 +126,8 @@ function runSearch(
     name,
     input: { ...toStored(shared), combination: name },
   });
-  return withJobPool([{ input: shared, model }], { jobs, queue }, workOf, context, async (ahead, toLocal) =>
-    searchAhead(model, task, { ...options, ahead, ...(await openStoreOptions(toLocal(shared))) }, running),
+  return withJobPool([{ input: shared, model }], { jobs, queue }, workOf, context, async (jobPool, toLocal) =>
+    searchAhead(model, task, { ...options, jobPool, ...(await openStoreOptions(toLocal(shared))) }, running),
   );
 }
 

@@ -167,7 +167,7 @@ async function measureOnData(
   }
   const mainMetric = selectMetric(original ?? candidate, input.metric, output, {
     labelled,
-    held: original !== undefined,
+    hasOriginal: original !== undefined,
   });
   if (mainMetric.truth === "original" && original === undefined)
     throw new PithError("E_USAGE", `--metric ${input.metric} needs --against: it compares a model with its original.`);

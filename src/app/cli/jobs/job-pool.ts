@@ -6,7 +6,7 @@ import { joinList, PithError } from "../../../core/errors.ts";
 import { storedBytes } from "../../../core/graph/graph.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { counted } from "../../../core/numbers.ts";
-import { type Ahead, Pool } from "../../../judge/steps/pool.ts";
+import { type JobPool, Pool } from "../../../judge/steps/pool.ts";
 import type { Job, JobContext } from "../../../runtime/job/job.ts";
 import { runJob } from "../../../runtime/job/run.ts";
 import { publicAddress } from "../print/addresses.ts";
@@ -33,7 +33,7 @@ export async function withJobPool<I extends SharedInput, T>(
   { jobs, queue: address }: WorkerOptions,
   workOf: (name: string, toStored: (input: I) => I) => Work,
   context: JobContext,
-  work: (pool: Ahead | undefined, toLocal: (input: I) => I) => Promise<T>,
+  work: (pool: JobPool | undefined, toLocal: (input: I) => I) => Promise<T>,
 ): Promise<T> {
   if (address === undefined) {
     const bytes = Math.max(0, ...models.map(({ model }) => storedBytes(model.graph)));
@@ -71,11 +71,11 @@ export const openStoreOptions = async ({ resumeFolder, bucket }: SharedInput) =>
 const [processBytes, modelCopies] = [400e6, 20];
 
 /** Returns a pool of local processes, as many as fit into the free memory. @param bytes bytes of the largest model's weights. */
-export function createProcessPool(jobs: number, bytes: number, workOf: (name: string) => Work): Ahead {
+export function createProcessPool(jobs: number, bytes: number, workOf: (name: string) => Work): JobPool {
   const maxJobs = Math.max(1, Math.min(jobs, Math.floor(availableMemory() / (processBytes + modelCopies * bytes))));
   return new Pool({
     room: () => maxJobs,
-    async doOne(jobName, { stop: signal }) {
+    async doOne(jobName, { stopSignal: signal }) {
       const { kind, name, input } = workOf(jobName);
       const options = { name, signal, keeps: true, isBackground: true };
       try {
@@ -95,7 +95,7 @@ async function createQueuePool(
   workOf: (name: string) => Work,
   modules: readonly string[],
   { log }: Pick<JobContext, "log">,
-): Promise<Ahead> {
+): Promise<JobPool> {
   await queue.countWorkers();
   const server = publicAddress(url);
   const flag = modules.length === 0 ? "" : ` --modules ${modules.map((path) => basename(path)).join()}`;

@@ -27,7 +27,7 @@ interface Library {
   readonly RawImage: new (pixels: Uint8ClampedArray, width: number, height: number, channels: number) => object;
   readonly Tensor: new () => Tensor;
   readonly LogitsProcessor: new () => object;
-  readonly LogitsProcessorList: new () => { push(one: object): void };
+  readonly LogitsProcessorList: new () => { push(processor: object): void };
   readonly PreTrainedModel: ModelClass;
 }
 
@@ -47,7 +47,7 @@ interface Model {
 
 interface Session {
   readonly inputNames: readonly string[];
-  run(...given: readonly unknown[]): Promise<unknown>;
+  run(...parameters: readonly unknown[]): Promise<unknown>;
 }
 
 interface Tensor {

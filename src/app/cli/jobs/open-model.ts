@@ -57,8 +57,8 @@ export async function saveResult(
   return precompress(filesOfModel(await open(out), out), encodings);
 }
 
-function missingText(missing: readonly string[]): string {
-  return `not copied to the result: ${missing.join(", ")}; commands on texts and transformers.js read them next to the model: pass a folder to \`--out\` to copy them`;
+function missingText(files: readonly string[]): string {
+  return `not copied to the result: ${files.join(", ")}; commands on texts and transformers.js read them next to the model: pass a folder to \`--out\` to copy them`;
 }
 
 interface ModelAtPath {

@@ -44,7 +44,7 @@ async function openSearch(
   const recipes = fixedRecipes ?? (await recipesFor(model, { target: input.targets, techniques }));
   const trainedBefore = model.header.metadata.get(trainedKey);
   const stepsTask = await openStepsTask(engine, model, { ...input, recipes }, context);
-  const { task, used } = stepsTask;
+  const { task, sampleUse } = stepsTask;
   // Opening the data can record training samples in the model. The record is undone, because only a training step writes it into results.
   if (trainedBefore === undefined) model.header.metadata.delete(trainedKey);
   else model.header.metadata.set(trainedKey, trainedBefore);
@@ -62,7 +62,7 @@ async function openSearch(
       output: input.output,
       preprocessing: task.preprocessing,
       seen: task.seen,
-      available: used.test.available,
+      available: sampleUse.test.available,
       ...(await openStoreOptions(input)),
       length: await timedTokenCount(input.model),
       targets,

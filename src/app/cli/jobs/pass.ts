@@ -177,19 +177,19 @@ async function changeModel(
   context: JobContext,
   original: Model,
 ): Promise<PassOutput> {
-  const opened = await openStep(input, targets, original, context);
-  const { request, context: stepContext } = opened;
+  const openedStep = await openStep(input, targets, original, context);
+  const { request, context: stepContext } = openedStep;
   const step = await rejectUnloadable(() => runJudgedStep(request, stepContext));
   const { result, noGainText, judgement, rejection } = step;
-  const report = await reportOf(opened, step);
+  const report = await reportOf(openedStep, step);
   if (result === undefined) return report;
   if (input.dryRun) return { ...report, planned: await costOf(original, result, report, stepContext) };
   if (judgement === undefined) return { ...report, idle: noGainText };
   if (request.pass.beginsAnew) await warnOfUnknownPreparation(result, input.model, stepContext);
   if (rejection !== undefined && !input.force)
-    throw rejectionError(request.pass, input, rejection, opened.data?.task.assumesScores);
+    throw rejectionError(request.pass, input, rejection, openedStep.data?.task.assumesScores);
   throwIfAborted(context.signal, "Stopped on request.");
-  return writeResult(opened, input, { ...step, result, judgement }, report, context);
+  return writeResult(openedStep, input, { ...step, result, judgement }, report, context);
 }
 
 async function openStep(
@@ -240,7 +240,7 @@ async function openStep(
         : targetBytes === undefined
           ? undefined
           : { of: "file", bytes: targetBytes },
-    condition: together && ((alone, quiet) => searchTogether(together, alone, quiet)),
+    condition: together && ((judgeAlone, quietContext) => searchTogether(together, judgeAlone, quietContext)),
     temporary: context.temporary,
   };
   return { request, context: stepContext, data, continues };
@@ -265,19 +265,19 @@ async function openReferences(
   const first = reference === undefined ? original : options[reference];
   const further = furtherReferences === undefined ? undefined : options[furtherReferences];
   const paths = [...(typeof first === "string" ? [first] : []), ...(v.is(v.array(v.string()), further) ? further : [])];
-  const opened: NamedModel[] = [];
+  const openedModels: NamedModel[] = [];
   for (const path of paths) {
-    for (const other of opened) {
+    for (const other of openedModels) {
       if (await isSamePlace(path, other.path))
         throw new PithError("E_OPTION", `${path} is named twice: each ${reference} has the same weight.`);
     }
     const referenceModel = { path, model: await open(path) };
     await checkReference?.(model, referenceModel.model, options);
-    opened.push(referenceModel);
+    openedModels.push(referenceModel);
   }
-  const firstReference = typeof first === "string" ? opened.shift() : undefined;
+  const firstReference = typeof first === "string" ? openedModels.shift() : undefined;
   const isInput = firstReference !== undefined && (await isSamePlace(firstReference.path, path));
-  return { first: isInput ? undefined : firstReference, others: opened };
+  return { first: isInput ? undefined : firstReference, others: openedModels };
 }
 
 /** Opens the data. @throws PithError E_DATA if it does not fit the model, before anything is run. */
@@ -293,13 +293,13 @@ async function openData(
   const recipes: readonly Recipe[] = [{ version: recipeVersion, steps: [step] }];
   const {
     task,
-    used,
+    sampleUse,
     openValidation: evaluatedBy,
   } = await openStepsTask(engine, original, { ...input, data, recipes, reference: first?.model }, context);
   const { validation } = input.options;
   const options =
     typeof validation === "string" ? { ...input.options, validation: await evaluatedBy(validation) } : input.options;
-  return { task, samples: used, options };
+  return { task, samples: sampleUse, options };
 }
 
 async function reportOf(
@@ -324,12 +324,12 @@ async function reportOf(
  * Returns the numbers of used samples with the number of tested ones, which is lower if interim looks decided the comparison.
  * @param searched number of other samples, on which options were chosen.
  */
-function testedSamples(used: SampleUse, count: number | undefined, searched: number | undefined): SampleUse {
-  const { test } = used;
-  if (count === undefined) return used;
-  if (searched !== undefined) return { ...used, test: { ...test, count, searched } };
-  if (test.count === undefined || count >= test.count) return used;
-  return { ...used, test: { ...test, count, of: test.count } };
+function testedSamples(sampleUse: SampleUse, count: number | undefined, searched: number | undefined): SampleUse {
+  const { test } = sampleUse;
+  if (count === undefined) return sampleUse;
+  if (searched !== undefined) return { ...sampleUse, test: { ...test, count, searched } };
+  if (test.count === undefined || count >= test.count) return sampleUse;
+  return { ...sampleUse, test: { ...test, count, of: test.count } };
 }
 
 async function writeResult(
@@ -416,7 +416,7 @@ const layerOptionsSchema = v.object({
 
 function requireLayers(model: Model, options: PassInput["options"]): void {
   const { success, output: selection } = v.safeParse(layerOptionsSchema, options);
-  if (!success || Object.values(selection).every((named) => named === undefined)) return;
+  if (!success || Object.values(selection).every((layerNames) => layerNames === undefined)) return;
   const copy = model.clone();
   storeWeights(copy);
   selectLayers(allLayers(copy, infer(copy)), selection);

@@ -22,14 +22,14 @@ export default async function recipesJob(input: RecipesInput, context: JobContex
   const { text, recipe } = await readRecipe(file, outs);
   const name = recipeName(recipe);
   const inputs = models.map((model): RecipeInput => ({ ...model, recipe: text }));
-  const opened = (await Promise.all(inputs.map(openInput))).flatMap((entry) => entry ?? []);
-  const names = opened.map((_, index) => String(index));
+  const openedInputs = (await Promise.all(inputs.map(openInput))).flatMap((entry) => entry ?? []);
+  const names = openedInputs.map((_, index) => String(index));
   const workOf = (index: string, toStored: (input: RecipeInput) => RecipeInput): Work<RecipeInput> => {
-    const entry = opened[Number(index)];
+    const entry = openedInputs[Number(index)];
     if (entry === undefined) throw new RangeError(`there is no model ${index}`);
     return { kind: "recipe", name, input: toStored(entry.input) };
   };
-  return withJobPool(opened, { jobs, queue }, workOf, context, async (pool, toLocal) => {
+  return withJobPool(openedInputs, { jobs, queue }, workOf, context, async (pool, toLocal) => {
     if (pool !== undefined) {
       context.stage(`${counted(names.length, "model")}, ${integer(pool.jobs)} at a time`);
       await pool.doRound(names, [], context).finally(() => pool.close());

@@ -44,12 +44,12 @@ export interface SensitivityOutput {
 }
 
 export default async function sensitivityJob(input: SensitivityInput, context: JobContext): Promise<SensitivityOutput> {
-  const opened = await openSweep(input, context);
-  const { model, task, partialContext: running } = opened;
+  const openedSweep = await openSweep(input, context);
+  const { model, task, partialContext: running } = openedSweep;
   context.stage("layers");
   const { out, kinds, layers, except, alike, minutes, budget, cost } = input;
-  const options = { ...opened.options, kinds, layers, except, alike, minutes, name: basename(input.model) };
-  const sweptSensitivity = await measure(input, model, context, (more) =>
+  const options = { ...openedSweep.options, kinds, layers, except, alike, minutes, name: basename(input.model) };
+  const sweptSensitivity = await runSweep(input, model, context, (more) =>
     sweep(model, task, { ...options, ...more }, running),
   );
   const sensitivity: Sensitivity = {
@@ -74,23 +74,25 @@ export default async function sensitivityJob(input: SensitivityInput, context: J
   return { found: sensitivity, preprocessing: task.preprocessing, written };
 }
 
-function measure(
+function runSweep(
   input: SensitivityInput,
   model: Model,
   context: JobContext,
-  work: (sweepOptions: Pick<SweepOptions, "ahead" | "resumeFolder" | "resumeBytes" | "bucket">) => Promise<Sensitivity>,
+  work: (
+    sweepOptions: Pick<SweepOptions, "runAhead" | "resumeFolder" | "resumeBytes" | "bucket">,
+  ) => Promise<Sensitivity>,
 ): Promise<Sensitivity> {
   const { model: path, resumeFolder, data, seed, metric, output, timed, jobs, queue } = input;
-  const shared: SweepInput = { model: path, resumeFolder, data, seed, metric, output, timed };
+  const sharedInput: SweepInput = { model: path, resumeFolder, data, seed, metric, output, timed };
   const portions = new Map<string, readonly Measurement[]>();
   const workOf = (name: string, toStored: (input: SweepInput) => SweepInput): Work<MeasurementsInput> => ({
     kind: "measurements",
     name,
-    input: { ...toStored(shared), measurements: portions.get(name) ?? [] },
+    input: { ...toStored(sharedInput), measurements: portions.get(name) ?? [] },
   });
-  const models = [{ input: shared, model }];
+  const models = [{ input: sharedInput, model }];
   return withJobPool(models, { jobs, queue }, workOf, context, async (pool, toLocal) => {
-    const ahead: SweepOptions["ahead"] = async (all, signal) => {
+    const runAhead: SweepOptions["runAhead"] = async (all, signal) => {
       if (pool === undefined) return;
       for (const [name, portion] of portionsOf(all, pool.jobs)) portions.set(name, portion);
       context.stage(
@@ -99,7 +101,9 @@ function measure(
       await pool.doRound([...portions.keys()], [], { signal, progress: context.progress });
     };
     const resumeBytes = queue === undefined ? maxKeptBytes(model) : undefined;
-    return work({ ahead, resumeBytes, ...(await openStoreOptions(toLocal(shared))) }).finally(() => pool?.close());
+    return work({ runAhead, resumeBytes, ...(await openStoreOptions(toLocal(sharedInput))) }).finally(() =>
+      pool?.close(),
+    );
   });
 }
 

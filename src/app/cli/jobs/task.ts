@@ -40,7 +40,7 @@ export interface TaskRequest {
 export interface StepsTask {
   readonly task: OpenedTask;
   readonly samples: RecipeSamples;
-  readonly used: SampleUse;
+  readonly sampleUse: SampleUse;
   /** Opens other samples that select weights, with the same preprocessing. @throws PithError E_DATA if they are test or training samples. */
   openValidation(path: string): Promise<Dataset>;
 }
@@ -130,7 +130,7 @@ export async function openStepsTask(
       calibration: options.calibrate,
       training: Number.isFinite(options.trainAlone) ? options.trainAlone : "all",
     },
-    used: {
+    sampleUse: {
       train: trainingPasses.length > 0 && train !== undefined ? partOf(train) : undefined,
       calibrate: measuredOn && partOf(measuredOn),
       test: available === undefined || available === seen.count ? partOf(seen) : { ...partOf(seen), available },

@@ -83,7 +83,7 @@ export async function openQueue(url: string, reconnections = maxReconnections): 
     room = workers.reduce((sum, { rawname }) => sum + (Number(rawname?.split(":w:")[1]) || 1), 0);
     if (room > 0) noWorkersSince = performance.now();
   };
-  const queueOne = async (work: Work, { stop, isWanted }: PoolJob): Promise<boolean> => {
+  const queueOne = async (work: Work, { stopSignal, isWanted }: PoolJob): Promise<boolean> => {
     const queuedJob: QueuedJob = { version: ownVersion, ...work };
     const jobId = await textHash(JSON.stringify(queuedJob));
     // The store can lack the result of an earlier equal job, so that job is removed and runs again.
@@ -95,7 +95,7 @@ export async function openQueue(url: string, reconnections = maxReconnections): 
     const remove = async (): Promise<boolean> => (await queue.remove(jobId).catch(() => 0)) === 1;
     while (!(await hasEnded(jobId))) {
       await countWorkers();
-      if (stop.aborted || performance.now() - noWorkersSince > maxWait) {
+      if (stopSignal.aborted || performance.now() - noWorkersSince > maxWait) {
         await remove();
         break;
       }
@@ -121,7 +121,7 @@ export async function openQueue(url: string, reconnections = maxReconnections): 
     async doOne(work, job) {
       if (isLost) return true;
       try {
-        return await Promise.race([queueOne(work, job), stoppedWithoutServer(job.stop)]);
+        return await Promise.race([queueOne(work, job), stoppedWithoutServer(job.stopSignal)]);
       } catch (error) {
         if (redis.status === "ready") throw error;
         isLost = true;
@@ -138,12 +138,12 @@ export async function openQueue(url: string, reconnections = maxReconnections): 
 
 /**
  * Runs jobs of the queue until the signal is aborted. Unfinished jobs then return to the queue.
- * @param take runs a job. It must validate the job's data, which any program can write. If it throws, the job fails.
+ * @param work runs a job. It must validate the job's data, which any program can write. If it throws, the job fails.
  * @throws PithError E_USAGE, E_ENGINE_MISSING, E_FILE.
  */
 export async function serve(
   url: string,
-  take: (data: unknown) => Promise<void>,
+  work: (data: unknown) => Promise<void>,
   { signal, jobs, onReady }: { readonly signal: AbortSignal; readonly jobs: number; readonly onReady: () => void },
 ): Promise<void> {
   const { bull, redis } = await openConnection(url, null);
@@ -151,7 +151,7 @@ export async function serve(
     queueName,
     async (job, token) => {
       try {
-        await take(job.data);
+        await work(job.data);
       } catch (error) {
         if (!signal.aborted) throw error;
         await job.moveToWait(token);

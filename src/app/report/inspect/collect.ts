@@ -80,7 +80,7 @@ export async function inspectModel(model: Model): Promise<Inspection> {
       graphs: innerGraphs.length,
       nodes: innerGraphs.reduce((sum, { nodeCount }) => sum + nodeCount, 0),
       layers: layers.filter(isInside).length,
-      wayOut: [...graph.nodes()].map((node) => branchAdvice(node, inference)).find((way) => way !== undefined),
+      wayOut: [...graph.nodes()].map((node) => branchAdvice(node, inference)).find((advice) => advice !== undefined),
     },
     replaceable: graph.inputs.filter(({ tensor }) => tensor !== undefined).map(({ name }) => name),
     stored: countStored(graph),
