@@ -14,8 +14,10 @@ describe("prune", () => {
     const out = at("half.onnx");
     const result = await json("prune", at("right.onnx"), "--amount", "50%", ...data, "-o", out);
     expect(result).toMatchObject({ code: 0, comparison: { candidate: { value: 1 }, difference: { value: 0 } } });
-    const { before, after } = result as Record<string, { bytes: number; brotli: number }>;
-    expect(after?.brotli).toBeGreaterThan(0);
+    const { before, after } = result as Record<string, { bytes: number; gzip: number; brotli?: number }>;
+    expect(after?.gzip).toBeLessThan(before?.gzip ?? 0);
+    // Brotli takes seconds, so it is measured for downloads only.
+    expect(after?.brotli).toBeUndefined();
     expect(after?.bytes).toBe(before?.bytes);
     expect(await json("inspect", out)).toMatchObject({ operators: { Gemm: 1 }, roles: { parameter: 2 } });
   });

@@ -42,7 +42,7 @@ export function variantWriter(
       model: source,
       out,
       copiesSidecars: true,
-      compressesOriginal: false,
+      isVariant: true,
       fileBytes,
       seed: session.seed,
       ...settings,

@@ -34,6 +34,7 @@ import { watchLoads } from "../../../runtime/run/load-check.ts";
 import { relativeTime, shareOfTime } from "../../../runtime/run/relative-time.ts";
 import { type RunTarget, targetNames } from "../../../runtime/run/run-target.ts";
 import { isPruned } from "../../../techniques/prune/index.ts";
+import { isLowEntropy } from "../../../techniques/quantize/settings.ts";
 import { searchTogether, type Together } from "../../folder/text-search.ts";
 import { notFasterText, slowerText, type Timed } from "../../report/speed.ts";
 import { isSamePlace, requireOtherThanWeights, requireOutputs } from "../files/files.ts";
@@ -79,8 +80,8 @@ export interface PassInput {
   readonly fileBytes?: number;
   /** Encodings of compressed copies of the result. */
   readonly precompress?: readonly Encoding[] | undefined;
-  /** Whether the size after gzip is measured for the input model as well (default: true). */
-  readonly compressesOriginal?: boolean;
+  /** Whether the result is a variant of a folder: the folder measures its originals once, and compares the variants by brotli. */
+  readonly isVariant?: boolean;
   readonly seed: number;
 }
 
@@ -347,8 +348,8 @@ async function writeResult(
   context.stage("compress");
   const saved = await open(input.out);
   const [before, after] = await Promise.all([
-    input.compressesOriginal === false ? report.before : withGzip(report.before, original.model, input.model),
-    withCompressed(await weightOf(saved, input.out), saved, input.out, copies),
+    input.isVariant ? report.before : withGzip(report.before, original.model, input.model),
+    withCompressed(await weightOf(saved, input.out), saved, input.out, { copies, brotli: isForDownload(input) }),
   ]);
   const masked = isPruned(result);
   const uneven = hasDifferentMacs(report.before, after) ? unevenChannels(original.model, result) : undefined;
@@ -374,6 +375,10 @@ async function writeResult(
     written: input.out,
   };
 }
+
+/** Returns whether the size after brotli matters. It is not measured otherwise, because it takes two seconds per megabyte. */
+const isForDownload = ({ isVariant = false, targetDownload, options }: PassInput): boolean =>
+  isVariant || targetDownload !== undefined || isLowEntropy(options);
 
 /** Warns about a result that is slower than the input model, or that is no faster although it computes less. */
 function warnOfSpeed(

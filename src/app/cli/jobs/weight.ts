@@ -30,22 +30,30 @@ export async function weightOf(model: Model, path: string): Promise<Weight> {
   };
 }
 
-/** Adds the sizes after compression, which take seconds to compute. @param copySizes sizes of compressed copies that were written. */
+interface Compression {
+  /** Sizes of compressed copies that were written. */
+  readonly copies: Partial<CompressedSize>;
+  /** Whether the size after brotli is measured. */
+  readonly brotli: boolean;
+}
+
+/** Adds the sizes of a result after compression. */
 export async function withCompressed(
   weight: Weight,
   model: Model,
   path: string,
-  copySizes: Partial<CompressedSize> = {},
+  { copies, brotli }: Compression,
 ): Promise<Weight> {
-  if (copySizes.sampled !== undefined) return { ...weight, ...copySizes };
+  if (copies.sampled !== undefined) return { ...weight, ...copies };
+  if (!brotli) return { ...(await withGzip(weight, model, path)), ...copies };
   const withoutMetadata = await plainFile(model);
   const { bytes: _, ...sizes } = await size(
     ...(withoutMetadata === undefined ? filesOfModel(model, path) : [withoutMetadata.file]),
   );
-  return { ...weight, ...sizes, ...copySizes };
+  return { ...weight, ...sizes, ...copies };
 }
 
-/** Adds the size after gzip, for the comparison with a result. Brotli is left out, because it would take most of a command's time. */
+/** Adds the size after gzip. */
 export async function withGzip(weight: Weight, model: Model, path: string): Promise<Weight> {
   const withoutMetadata = await plainFile(model);
   const gzip = await gzipSize(...(withoutMetadata === undefined ? filesOfModel(model, path) : [withoutMetadata.file]));
