@@ -57,6 +57,20 @@ describe("pith simplify", () => {
     expect([...(await open(at("explained.onnx"))).graph.nodes()].map(({ op }) => op)).toContain("Identity");
   });
 
+  test("names the first of several places with --explain", async () => {
+    const text = `opset 21
+graph (x: float32[2, 3]) -> (y: float32[2, 3]) {
+  a = Relu(x)
+  b = Identity(a)
+  c = Neg(b)
+  d = Identity(c)
+  y = Exp(d)
+}`;
+    await save(parseModel(text), at("copies.onnx"));
+    const { out } = await pith("simplify", at("copies.onnx"), "--explain", "-o", at("less.onnx"));
+    expect(out).toMatch(/^remove-identities +2 +identity removed +Identity "b" and 1 more$/m);
+  });
+
   test("applies only the rules of --only", async () => {
     const words = ["--only", "remove-identities", "--json", "-o", at("only.onnx")];
     const { changes } = await json("simplify", at("model.onnx"), ...words);

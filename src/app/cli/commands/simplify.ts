@@ -1,5 +1,4 @@
 import * as v from "valibot";
-import { joinList } from "../../../core/errors.ts";
 import { copiesOf } from "../../../core/files/compressed-copies.ts";
 import { bytes, counted, integer, times } from "../../../core/numbers.ts";
 import { described, option } from "../../../core/pass/options.ts";
@@ -133,19 +132,12 @@ const ruleColumns = [
   { title: "at" },
 ];
 
-/** A row per rule, with the first place where it applied. */
+/** A row per rule and result, with the first place where it applied. */
 function ruleRows(changes: readonly Change[]): string[][] {
   return grouped(changes, ({ rule, what }) => `${rule ?? ""}\0${what}`).map(([, all]) => {
-    const [{ rule = "", what = "" } = {}] = all;
-    return [
-      rule,
-      integer(all.length),
-      what,
-      joinList(
-        all.map(({ at }) => at),
-        1,
-      ),
-    ];
+    const [{ rule = "", what = "", at = "" } = {}] = all;
+    const more = all.length === 1 ? "" : ` and ${integer(all.length - 1)} more`;
+    return [rule, integer(all.length), what, `${at}${more}`];
   });
 }
 
